@@ -1,0 +1,199 @@
+// Package neterr puts network failures into words.
+//
+// The error strings of net, crypto/tls and net/http may quote what the peer sent (a malformed status line, a
+// certificate's names), and a hostile or broken peer can send back the secret or the token that it was just given. So
+// nothing of an error's own text is ever passed on: each failure that is known by its type gets a sentence written
+// here, and all others share one.
+package neterr
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// Kind is a proxy error type as registered by RFC 9209 section 2.3.
+type Kind string
+
+// The kinds that Explain tells apart.
+const (
+	DNSTimeout            Kind = "dns_timeout"
+	DNSError              Kind = "dns_error"
+	DestinationUnroutable Kind = "destination_ip_unroutable"
+	DestinationUnavail    Kind = "destination_unavailable"
+	ConnectionRefused     Kind = "connection_refused"
+	ConnectionTerminated  Kind = "connection_terminated"
+	ConnectionTimeout     Kind = "connection_timeout"
+	TLSProtocolError      Kind = "tls_protocol_error"
+	TLSCertificateError   Kind = "tls_certificate_error"
+	TLSAlertReceived      Kind = "tls_alert_received"
+	HTTPResponseTimeout   Kind = "http_response_timeout"
+	HTTPProtocolError     Kind = "http_protocol_error"
+)
+
+// Timeout reports whether the kind means that somebody was too slow, rather than wrong or away.
+func (k Kind) Timeout() bool {
+	switch k {
+	case DNSTimeout, ConnectionTimeout, HTTPResponseTimeout:
+		return true
+	default:
+		return false
+	}
+}
+
+// Fault is a network failure in words. Both fields are plain ASCII and hold nothing that a peer has sent, so they may
+// be logged and shown.
+type Fault struct {
+	Kind Kind
+	// Text says what happened as the end of a sentence that begins with the server's name:
+	// "refused the connection".
+	Text string
+	// Advice says what to do about it, as a sentence of its own.
+	Advice string
+}
+
+// ProxyRefusedError tells that an HTTP proxy on the way (HTTPS_PROXY) did not open the tunnel.
+type ProxyRefusedError struct {
+	Status int // of the proxy's answer to CONNECT
+}
+
+// Error names the status alone: its text would be the proxy's own words.
+func (e *ProxyRefusedError) Error() string {
+	return fmt.Sprintf("the HTTP proxy answered %d to CONNECT", e.Status)
+}
+
+// OnProxyConnectResponse is for the field of that name of http.Transport: it turns a proxy's refusal into a
+// *ProxyRefusedError, which Explain knows.
+func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+	if res.StatusCode != http.StatusOK {
+		return &ProxyRefusedError{Status: res.StatusCode}
+	}
+	return nil
+}
+
+// Explain puts err, as http.RoundTripper or a body's Read returned it, into words. It never returns a Fault with an
+// empty field. err must not be nil.
+func Explain(err error) Fault {
+	for _, known := range []func(error) (Fault, bool){viaProxy, lookup, certificate, handshake, dial, slow, broken} {
+		if fault, ok := known(err); ok {
+			return fault
+		}
+	}
+	return Fault{HTTPProtocolError, "sent something that is not valid HTTP", "Check that the configured URL leads to the right server."}
+}
+
+const proxyAdvice = "Check HTTPS_PROXY and NO_PROXY."
+
+func viaProxy(err error) (Fault, bool) {
+	var refused *ProxyRefusedError
+	if errors.As(err, &refused) {
+		return Fault{DestinationUnavail, fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyAdvice}, true
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "proxyconnect" {
+		return Fault{DestinationUnavail, "was not reached: the HTTP proxy does not answer as one", proxyAdvice}, true
+	}
+	return Fault{}, false
+}
+
+func lookup(err error) (Fault, bool) {
+	var dns *net.DNSError
+	if !errors.As(err, &dns) {
+		return Fault{}, false
+	}
+	const advice = "Check the host name in the URL, and this machine's DNS (in a container: its network and resolver)."
+	if dns.IsTimeout {
+		return Fault{DNSTimeout, "was not found: the name server did not answer in time", advice}, true
+	}
+	return Fault{DNSError, "was not found: its host name has no address", advice}, true
+}
+
+func certificate(err error) (Fault, bool) {
+	fault := func(text, advice string) (Fault, bool) { return Fault{TLSCertificateError, text, advice}, true }
+	var (
+		unknown x509.UnknownAuthorityError
+		name    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		roots   x509.SystemRootsError
+		verify  *tls.CertificateVerificationError
+	)
+	switch {
+	case errors.As(err, &roots):
+		return fault("was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or name a bundle in SSL_CERT_FILE.")
+	case errors.As(err, &unknown):
+		return fault("has a certificate of an unknown authority", "If a proxy inspects TLS on the way, add its authority to a bundle and name it in SSL_CERT_FILE; otherwise install ca-certificates.")
+	case errors.As(err, &name):
+		return fault("has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal stands in the way.")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fault("has a certificate that is expired or not yet valid", "Check this machine's clock first.")
+	case errors.As(err, &invalid), errors.As(err, &verify):
+		return fault("has a certificate that does not verify", "Check the URL, and whether a proxy stands in the way.")
+	}
+	return Fault{}, false
+}
+
+func handshake(err error) (Fault, bool) {
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) {
+		return Fault{TLSProtocolError, "does not speak TLS", "Check the URL's scheme and port, and whether a proxy stands in the way."}, true
+	}
+	var alert tls.AlertError
+	if errors.As(err, &alert) {
+		return Fault{TLSAlertReceived, fmt.Sprintf("ended the TLS handshake with alert %d", uint8(alert)), "Check whether a proxy or firewall stands in the way."}, true
+	}
+	return Fault{}, false
+}
+
+const unreachableAdvice = "Check the URL, the firewall and this machine's network."
+
+func dial(err error) (Fault, bool) {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return Fault{ConnectionRefused, "refused the connection", unreachableAdvice}, true
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+		return Fault{DestinationUnroutable, "cannot be reached: there is no route to it", unreachableAdvice}, true
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return Fault{DestinationUnavail, "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE)."}, true
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" && op.Timeout() {
+		return Fault{ConnectionTimeout, "did not accept the connection in time", unreachableAdvice}, true
+	}
+	return Fault{}, false
+}
+
+// The transport's own time-outs have no exported type; these are their whole texts, which no peer can influence.
+const (
+	tlsHandshakeTimeout = "net/http: TLS handshake timeout"
+	closedIdle          = "http: server closed idle connection"
+)
+
+func slow(err error) (Fault, bool) {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, os.ErrDeadlineExceeded) {
+		if strings.HasSuffix(err.Error(), tlsHandshakeTimeout) {
+			return Fault{ConnectionTimeout, "did not finish the TLS handshake in time", unreachableAdvice}, true
+		}
+		return Fault{HTTPResponseTimeout, "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted."}, true
+	}
+	return Fault{}, false
+}
+
+func broken(err error) (Fault, bool) {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
+		strings.HasSuffix(err.Error(), closedIdle):
+		return Fault{ConnectionTerminated, "closed the connection before the answer was complete", "It may be restarting; try again."}, true
+	}
+	return Fault{}, false
+}

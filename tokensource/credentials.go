@@ -1,0 +1,94 @@
+package tokensource
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"unicode/utf8"
+)
+
+// Credentials are what a client authenticates with at the token endpoint: RFC 6749 section 2.3.1. Both belong
+// together and are only ever replaced together. The id is kept as carefully as the secret, because it is half of what
+// an attacker needs.
+type Credentials struct {
+	ID     Secret
+	Secret Secret
+}
+
+// Equal reports whether both pairs are the same.
+func (c Credentials) Equal(other Credentials) bool {
+	return c.ID.Equal(other.ID) && c.Secret.Equal(other.Secret)
+}
+
+// maxSecretFile bounds what is read of a secret file. A client secret has some dozen bytes: whatever is larger than
+// this is another file, named by mistake.
+const maxSecretFile = 4 << 10
+
+// ReadSecretFile reads one secret from a file, as Docker, Kubernetes and systemd mount them: see ParseSecret. Its
+// errors name the path and what to do, and never hold any of the content.
+func ReadSecretFile(path string) (Secret, error) {
+	content, err := readAtMost(path, maxSecretFile)
+	if err != nil {
+		return Secret{}, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	secret, err := ParseSecret(content)
+	if err != nil {
+		return Secret{}, fmt.Errorf("%s %w", path, err)
+	}
+	return secret, nil
+}
+
+// readAtMost returns what is in the file, but never more than limit+1 bytes of it. Its errors do not repeat the path.
+func readAtMost(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path) //nolint:gosec // G304: the operator's own configuration names the path.
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	defer func() { _ = file.Close() }() // only read from: nothing can be lost
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return nil, errors.New("it is a folder: name the file in it")
+	}
+	content, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	return content, nil
+}
+
+// withoutPath takes the path out of a file error, so that a message names it once.
+func withoutPath(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
+}
+
+// ParseSecret takes the secret out of a file's content: one line of UTF-8 text, of which a byte order mark and
+// trailing line ends (LF, CRLF) are cut, because editors and `echo` add them unseen. Blanks and quotes stay: they may
+// belong to it. The error says what is wrong without quoting the content.
+func ParseSecret(content []byte) (Secret, error) {
+	if len(content) > maxSecretFile {
+		return Secret{}, fmt.Errorf("is larger than %d bytes: that is no client id or secret; name the right file", maxSecretFile)
+	}
+	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
+	content = bytes.TrimRight(content, "\r\n")
+	switch {
+	case len(bytes.TrimSpace(content)) == 0:
+		return Secret{}, errors.New("is empty: write the value into it")
+	case bytes.IndexByte(content, 0) >= 0 || !utf8.Valid(content):
+		return Secret{}, errors.New("is not UTF-8 text: save it as UTF-8, without formatting")
+	case bytes.ContainsAny(content, "\r\n"):
+		return Secret{}, errors.New("has more than one line: write the value alone into it")
+	case bytes.ContainsFunc(content, isControl):
+		return Secret{}, errors.New("holds control characters: write the value alone into it")
+	}
+	return NewSecret(string(content)), nil
+}
+
+func isControl(r rune) bool {
+	return r < 0x20 && r != '\t' || r == 0x7f
+}

@@ -1,0 +1,97 @@
+package tokensource
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Outcome tells how a token request ended: a closed set, used as the label of a metric.
+type Outcome string
+
+// The outcomes of a token request.
+const (
+	Success         Outcome = "success"
+	Rejected        Outcome = "rejected"         // the login server refuses the credentials: fix them
+	Unavailable     Outcome = "unavailable"      // login server or network: it heals by itself
+	InvalidResponse Outcome = "invalid_response" // an answer came that is no token answer
+)
+
+// Outcomes lists all of them, in the order of Snapshot.Refreshes.
+var Outcomes = [...]Outcome{Success, Rejected, Unavailable, InvalidResponse}
+
+// Failure is why a token request gave no token. All its texts are written in this package, in plain ASCII: nothing of
+// what the login server said is in them, so they may be logged and shown.
+type Failure struct {
+	Outcome Outcome
+	Reason  string // what happened: "the login server answered 503 Service Unavailable"
+	Advice  string // what to do about it, in whole sentences
+	// RetryAfter is the pause that the server asked for; zero if it did not.
+	RetryAfter time.Duration
+}
+
+// Error returns the reason and the advice.
+func (f *Failure) Error() string {
+	return f.Reason + ". " + f.Advice
+}
+
+// NoTokenError is what a request gets for which there is no token. Its texts hold no secret.
+type NoTokenError struct {
+	reason     string
+	advice     string
+	retryAfter time.Duration
+	rejected   bool
+}
+
+// Error says why there is no token.
+func (e *NoTokenError) Error() string { return e.reason }
+
+// Advice says what to do about it, in whole sentences.
+func (e *NoTokenError) Advice() string { return e.advice }
+
+// RetryAfter is when another request may fare better; always positive.
+func (e *NoTokenError) RetryAfter() time.Duration { return e.retryAfter }
+
+// Rejected reports whether the credentials are at fault, rather than the login server or the network.
+func (e *NoTokenError) Rejected() bool { return e.rejected }
+
+const rejectedAdvice = `Look in the eTrusted Control Centre under Settings > "SSO Client Management" (it takes administrator rights: ask your company's eTrusted administrator): ` +
+	`the Client ID is the prefix and the Identifier together, as shown after a click on the client's arrow and on "Show"; ` +
+	`the switch "Client enabled" is green; ` +
+	`the Client Secret is read anew with "Show"; ` +
+	`and both belong to the same client. ` +
+	`Then set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET (or their files) and start the broker anew.`
+
+const (
+	outageAdvice   = "The broker tries again by itself. If it lasts, check the status page of eTrusted and this machine's way to the login server."
+	tokenURLAdvice = "Check ETRUSTED_TOKEN_URL: it should be the token endpoint, and nothing between here and there should answer in its place. The broker tries again by itself."
+)
+
+// rejected is a Failure for credentials that the server refuses. code is from RFC 6749 section 5.2, or empty.
+func rejected(status int, code string) *Failure {
+	failure := &Failure{
+		Outcome: Rejected,
+		Reason:  "the login server rejected the credentials (" + statusAndCode(status, code) + ")",
+		Advice:  rejectedAdvice,
+	}
+	if code == "access_denied" { // what a wrong audience gets
+		failure.Advice += " If you have set ETRUSTED_AUDIENCE, check it too."
+	}
+	return failure
+}
+
+func invalidResponse(what string) *Failure {
+	return &Failure{
+		Outcome: InvalidResponse,
+		Reason:  "the login server's answer is no token answer: " + what,
+		Advice:  tokenURLAdvice,
+	}
+}
+
+func statusAndCode(status int, code string) string {
+	text := fmt.Sprintf("%d %s", status, http.StatusText(status))
+	if code != "" {
+		text += ", " + code
+	}
+	return text
+}

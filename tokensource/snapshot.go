@@ -1,0 +1,53 @@
+package tokensource
+
+import "time"
+
+// Snapshot is what a Source knows at one moment, for metrics and status pages. It holds no secret. A zero time means
+// "never"; all times are on the wall clock.
+type Snapshot struct {
+	Account string
+	// Valid reports whether there is a token that may be sent.
+	Valid bool
+	// Issued and Expires are those of the last token, dead or alive.
+	Issued, Expires time.Time
+	// Remaining is how long the token still lives; 0 if it is not valid.
+	Remaining time.Duration
+	// Refreshes counts the token requests by outcome, in the order of Outcomes.
+	Refreshes           [len(Outcomes)]uint64
+	ConsecutiveFailures int
+	LastSuccess         time.Time
+	// LastDuration is how long the last token request took, whatever came of it.
+	LastDuration time.Duration
+	// LastFailure is that of the last token request; nil if it succeeded or there was none.
+	LastFailure   *Failure
+	LastFailureAt time.Time
+	// NextAttempt is when the next token request is due.
+	NextAttempt time.Time
+	// Waits counts the requests that had to wait for a token.
+	Waits uint64
+}
+
+// Snapshot returns what the source knows now. It never blocks.
+func (s *Source) Snapshot() Snapshot {
+	state, now := s.state.Load(), time.Now()
+	snapshot := Snapshot{
+		Account:             s.config.Account,
+		Refreshes:           state.refreshes,
+		ConsecutiveFailures: state.failures,
+		LastSuccess:         state.lastSuccess.Round(0),
+		LastDuration:        state.lastTook,
+		LastFailure:         state.failure,
+		NextAttempt:         state.nextAttempt.Round(0),
+		Waits:               s.waits.Load(),
+	}
+	if state.failure != nil {
+		snapshot.LastFailureAt = state.failedAt.Round(0)
+	}
+	if token := state.token; token != nil {
+		snapshot.Issued, snapshot.Expires = token.issued.Round(0), token.expires()
+		if token.valid(now) {
+			snapshot.Valid, snapshot.Remaining = true, token.remaining(now)
+		}
+	}
+	return snapshot
+}
