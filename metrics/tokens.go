@@ -1,0 +1,75 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"etrusted-broker/tokensource"
+)
+
+// tokenCollector makes metrics of the sources' snapshots when Prometheus asks for them.
+type tokenCollector struct {
+	snapshots func() []tokensource.Snapshot
+}
+
+// tokenMetric is a metric with the label account that is read off a snapshot.
+type tokenMetric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(tokensource.Snapshot) float64
+}
+
+func token(name, help string, kind prometheus.ValueType, value func(tokensource.Snapshot) float64) tokenMetric {
+	return tokenMetric{prometheus.NewDesc(namespace+"_"+name, help, []string{"account"}, nil), kind, value}
+}
+
+var tokenMetrics = []tokenMetric{
+	token("token_expiry_timestamp_seconds",
+		"When the current token expires, as Unix time; 0 if there never was one. If it comes close, refreshes fail; once it is past, requests are answered with 503.",
+		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return timestamp(s.Expires) }),
+	token("token_issued_timestamp_seconds",
+		"When the current token was asked for, as Unix time; 0 if there never was one.",
+		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return timestamp(s.Issued) }),
+	token("token_last_success_timestamp_seconds",
+		"When a token was last fetched, as Unix time; 0 if never.",
+		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return timestamp(s.LastSuccess) }),
+	token("token_consecutive_failures",
+		"Token requests that have failed since the last that succeeded. A rise means that the token will not be refreshed in time unless it falls to 0 again.",
+		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return float64(s.ConsecutiveFailures) }),
+	token("token_waits_total",
+		"Requests that had to wait for a token. It rises at a start; at any other time it means that the token was not refreshed ahead of need.",
+		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.Waits) }),
+}
+
+var refreshesDesc = prometheus.NewDesc(namespace+"_token_refreshes_total",
+	"Token requests by outcome. A rise of rejected means: fix the credentials; of unavailable: the login server or the network is away; of invalid_response: something else answers in the login server's place.",
+	[]string{"account", "outcome"}, nil)
+
+// Describe implements prometheus.Collector.
+func (c tokenCollector) Describe(descs chan<- *prometheus.Desc) {
+	for _, metric := range tokenMetrics {
+		descs <- metric.desc
+	}
+	descs <- refreshesDesc
+}
+
+// Collect implements prometheus.Collector.
+func (c tokenCollector) Collect(metrics chan<- prometheus.Metric) {
+	for _, snapshot := range c.snapshots() {
+		for _, metric := range tokenMetrics {
+			metrics <- prometheus.MustNewConstMetric(metric.desc, metric.kind, metric.value(snapshot), snapshot.Account)
+		}
+		for i, outcome := range tokensource.Outcomes {
+			metrics <- prometheus.MustNewConstMetric(refreshesDesc, prometheus.CounterValue, float64(snapshot.Refreshes[i]), snapshot.Account, string(outcome))
+		}
+	}
+}
+
+// timestamp is Unix time in seconds with its fraction; 0 stands for never.
+func timestamp(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}

@@ -1,0 +1,58 @@
+package door
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Hosts are the names by which a listener may be addressed. With DNS rebinding a page's own host name leads to this
+// machine, and its browser then sends neither Origin nor Sec-Fetch-Site: the Host header alone gives it away.
+type Hosts struct {
+	names map[string]bool
+}
+
+// NewHosts returns Hosts that know the given names beyond those that are always allowed. Case and a final dot do not
+// matter, and neither do ports.
+func NewHosts(names ...string) *Hosts {
+	h := &Hosts{names: map[string]bool{"localhost": true}}
+	for _, name := range names {
+		if name = canonicalHost(name); name != "" {
+			h.names[name] = true
+		}
+	}
+	return h
+}
+
+// Allow reports whether the request's Host is localhost, a loopback address, the address of this machine at which the
+// request came in, or one of the names. 0.0.0.0 is none of these, whatever the listener is bound to: to a browser it is
+// this machine, but not one for which it sends Sec-Fetch-Site.
+func (h *Hosts) Allow(r *http.Request) bool {
+	host := canonicalHost(r.Host)
+	if h.names[host] {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	return addr.Unmap().IsLoopback() || addr.Unmap() == localAddr(r)
+}
+
+// localAddr is the address at which the request came in; invalid if it is not known or not IP.
+func localAddr(r *http.Request) netip.Addr {
+	if addr, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		return addr.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// canonicalHost takes the port, the brackets of an IPv6 address and a final dot off, in lower case.
+func canonicalHost(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(host), "["), "]")
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}

@@ -1,0 +1,103 @@
+package proxy
+
+import (
+	"net/http"
+	"net/textproto"
+	"strings"
+)
+
+// via is what the broker adds to the requests that it sends on: RFC 9110 section 7.6.3.
+const via = "1.1 " + identity
+
+// isLoop reports whether a request has passed through a broker before.
+func isLoop(header http.Header) bool {
+	for _, line := range header["Via"] {
+		for hop := range strings.SplitSeq(line, ",") {
+			// received-protocol RWS received-by [ RWS comment ]
+			if fields := strings.Fields(hop); len(fields) >= 2 && strings.EqualFold(fields[1], identity) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isHopByHop reports whether a header is meant for one connection only, and so is not passed on: RFC 9110 section
+// 7.6.1, with the older ones that some still send. name is in canonical form.
+func isHopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings":
+		return true
+	default:
+		return false
+	}
+}
+
+// isForwarding reports whether a header tells an upstream who asked: a credential broker says nothing of that, and
+// lets nobody claim it.
+func isForwarding(name string) bool {
+	return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// isCrossOrigin reports whether a header of a response would let a browser's page of another origin read it. What the
+// API allows to the origins that it knows is not meant for this machine's.
+func isCrossOrigin(name string) bool {
+	return strings.HasPrefix(name, "Access-Control-")
+}
+
+// named returns the headers that a Connection header names, in canonical form: they too are meant for one connection
+// only. The usual values name none and cost no memory.
+func named(connection []string) map[string]bool {
+	var names map[string]bool
+	for _, line := range connection {
+		for option := range strings.SplitSeq(line, ",") {
+			option = textproto.TrimString(option)
+			if option == "" || strings.EqualFold(option, "close") || strings.EqualFold(option, "keep-alive") {
+				continue
+			}
+			if names == nil {
+				names = make(map[string]bool)
+			}
+			names[textproto.CanonicalMIMEHeaderKey(option)] = true
+		}
+	}
+	return names
+}
+
+// onward returns the headers of a request as they go upstream: without what is for one connection only, without what
+// the app sent to prove who it is, and with ours. Values are shared with header, and not changed.
+func onward(header http.Header, authorization string) http.Header {
+	out := make(http.Header, len(header)+3)
+	drop := named(header["Connection"])
+	for name, values := range header {
+		if !drop[name] && !isHopByHop(name) && !isForwarding(name) {
+			out[name] = values
+		}
+	}
+	for _, line := range header["Te"] {
+		if strings.Contains(strings.ToLower(line), "trailers") {
+			out["Te"] = []string{"trailers"} // we do pass them on: RFC 9110 section 10.1.4
+		}
+	}
+	if _, told := out["User-Agent"]; !told {
+		out["User-Agent"] = nil // or net/http would put in its own
+	}
+	// What the request is marked with is set last, so that no Connection header can take it off.
+	out["Via"] = append(out["Via"][:len(out["Via"]):len(out["Via"])], via)
+	out["Authorization"] = []string{authorization}
+	return out
+}
+
+// backward copies the headers of a response to those that go to the app.
+func backward(to, from http.Header) {
+	drop := named(from["Connection"])
+	for name, values := range from {
+		if !drop[name] && !isHopByHop(name) && !isCrossOrigin(name) {
+			to[name] = values
+		}
+	}
+	if _, told := to["Content-Type"]; !told {
+		to["Content-Type"] = nil // or net/http would guess one
+	}
+}

@@ -1,0 +1,135 @@
+// Package proxy is the way of a request: from the app, through the door, given the token, to the API, and back.
+//
+// It is a gateway in the sense of RFC 9110 section 3.7. ServeHTTP has the steps in the order in which a request meets
+// them. The standard library's ReverseProxy is not used: it re-encodes paths and queries, where an API's client must be
+// able to rely on what it sends arriving byte for byte.
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"etrusted-broker/proxy/door"
+)
+
+// Tokens is where the access token comes from.
+type Tokens interface {
+	// Current returns the value for the Authorization header, and true; or false where there is none. It must not
+	// block: it is called for every request.
+	Current() (authorization string, ok bool)
+	// Await returns what Current does, once there is something to return. It ends at the latest when ctx does. Its
+	// error may be a NoToken, which then tells the app what to do.
+	Await(ctx context.Context) (authorization string, err error)
+}
+
+// NoToken is what an error of Tokens.Await may tell beyond its text. None of it may hold a secret.
+type NoToken interface {
+	error
+	// Advice says what to do, in whole sentences.
+	Advice() string
+	// RetryAfter is when another request may fare better.
+	RetryAfter() time.Duration
+	// Rejected reports whether the credentials are at fault.
+	Rejected() bool
+}
+
+// Config tells what a Proxy needs. All fields but Observe are required.
+type Config struct {
+	// Upstream is the API's base URL: scheme and host, without a path.
+	Upstream *url.URL
+	// Transport carries the requests to it. It must not decompress, and no transport follows redirects.
+	Transport http.RoundTripper
+	Tokens    Tokens
+	// TokenWait is how long a request may wait while there is no token at all.
+	TokenWait time.Duration
+	Door      *door.Door
+	// Observe, if not nil, is told of each request when it has ended. It is called on the request's own goroutine.
+	Observe func(Report)
+}
+
+// Report tells of a request that has ended.
+type Report struct {
+	Method string // as the app sent it: any token
+	Path   string // as the app sent it, without the query, which may hold personal data
+	// Status is what the app was sent, or StatusClientGone.
+	Status int
+	// Denied is why the door refused the request; empty if it did not.
+	Denied door.Reason
+	// Problem is the RFC 9209 error type of a response that the broker made itself; empty for the API's responses.
+	Problem string
+	// Broken reports that a response was begun but could not be finished.
+	Broken bool
+	// Duration is from the request's header read to the response's end; Upstream is the part of it from the request
+	// sent to the response's header received, 0 if the request was not sent.
+	Duration, Upstream time.Duration
+}
+
+// StatusClientGone stands in reports for a client that went away before it was answered. No such response exists.
+const StatusClientGone = 499
+
+// Proxy is the handler for the app's listener. Create it with New.
+type Proxy struct {
+	config   Config
+	inFlight atomic.Int64
+}
+
+// New returns a Proxy.
+func New(config Config) *Proxy {
+	if config.Observe == nil {
+		config.Observe = func(Report) {}
+	}
+	return &Proxy{config: config}
+}
+
+// InFlight is the number of requests that are being served.
+func (p *Proxy) InFlight() int64 { return p.inFlight.Load() }
+
+// ServeHTTP serves one request of the app.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.inFlight.Add(1)
+	defer p.inFlight.Add(-1)
+	began := time.Now()
+	report := Report{Method: r.Method, Path: r.URL.Path}
+	defer func() { // also when a broken response ends in a panic
+		report.Duration = time.Since(began)
+		p.config.Observe(report)
+	}()
+
+	// May it come in?
+	if refusal := p.config.Door.Check(r); refusal != nil {
+		report.Denied = refusal.Reason
+		refused(refusal).answer(w, &report)
+		return
+	}
+	if isLoop(r.Header) {
+		loopDetected.answer(w, &report)
+		return
+	}
+	target, ok := targetOf(r)
+	if !ok {
+		badTarget.answer(w, &report)
+		return
+	}
+
+	// What does it go with?
+	authorization, problem := p.authorization(r.Context())
+	if problem != nil {
+		problem.answer(w, &report)
+		return
+	}
+
+	// There, and back.
+	response, stop, err := p.send(w, p.outbound(r, target, authorization), &report)
+	defer stop()
+	switch {
+	case err != nil && r.Context().Err() != nil:
+		report.Status = StatusClientGone
+	case err != nil:
+		upstreamFailed(p.config.Upstream.Host, err).answer(w, &report)
+	default:
+		relay(w, r, response, &report)
+	}
+}

@@ -1,0 +1,97 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+)
+
+// bufferSize is what one request holds of a response at a time. A stalled reader holds no more than this.
+const bufferSize = 32 << 10
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// relay passes a response on to the app as it arrives. A response that breaks off in the middle must look broken to the
+// app too: the connection is aborted, since a clean end would make half an answer look whole.
+func relay(w http.ResponseWriter, r *http.Request, response *http.Response, report *Report) {
+	header := w.Header()
+	backward(header, response.Header)
+	announced := announcedTrailers(response.Trailer)
+	if len(announced) > 0 {
+		header["Trailer"] = announced
+	}
+	report.Status = response.StatusCode
+	w.WriteHeader(response.StatusCode)
+	if r.Method == http.MethodHead || response.Body == http.NoBody {
+		return
+	}
+	if err := stream(w, response); err != nil {
+		report.Broken = true
+		panic(http.ErrAbortHandler)
+	}
+	relayTrailers(header, response.Trailer, announced)
+}
+
+// stream copies the body and flushes what has arrived, so that an answer that comes slowly is seen as it comes. A body
+// that fits in one buffer and whose length is known needs no flush: it ends with the first write.
+func stream(w http.ResponseWriter, response *http.Response) error {
+	flusher := http.NewResponseController(w)
+	short := response.ContentLength >= 0 && response.ContentLength <= bufferSize
+	if !short {
+		if err := flusher.Flush(); err != nil {
+			return err
+		}
+	}
+	buffer := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buffer)
+	for left := response.ContentLength; ; {
+		n, err := response.Body.Read(buffer[:])
+		if n > 0 {
+			if _, err := w.Write(buffer[:n]); err != nil {
+				return err
+			}
+			if left -= int64(n); left != 0 {
+				if err := flusher.Flush(); err != nil {
+					return err
+				}
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// announcedTrailers returns the names of the trailers that a response has announced and that may be passed on.
+func announcedTrailers(trailer http.Header) []string {
+	var names []string
+	for name := range trailer {
+		if mayTrailBack(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// relayTrailers passes on the trailers, which are known only after the body. Those that were not announced need the
+// prefix that net/http has for them.
+func relayTrailers(header, trailer http.Header, announced []string) {
+	for name, values := range trailer {
+		if !mayTrailBack(name) {
+			continue
+		}
+		if !slices.Contains(announced, name) {
+			name = http.TrailerPrefix + name
+		}
+		header[name] = values
+	}
+}
+
+func mayTrailBack(name string) bool {
+	return !isHopByHop(name) && !isCrossOrigin(name)
+}
