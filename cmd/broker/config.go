@@ -1,0 +1,261 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"go.uber.org/zap/zapcore"
+
+	"etrusted-broker/tokensource"
+)
+
+// config is the one place where the variables are declared: with name, default and meaning, from which parsing, help
+// and 'broker config' are made. The names are a contract with users.
+type config struct {
+	ClientID         tokensource.Secret `env:"ETRUSTED_CLIENT_ID" help:"the Client ID: prefix and identifier together"`
+	ClientIDFile     string             `env:"ETRUSTED_CLIENT_ID_FILE" help:"a file that holds the Client ID, instead"`
+	ClientSecret     tokensource.Secret `env:"ETRUSTED_CLIENT_SECRET" help:"the Client Secret"`
+	ClientSecretFile string             `env:"ETRUSTED_CLIENT_SECRET_FILE" help:"a file that holds the Client Secret, instead"`
+
+	APIURL   string   `env:"ETRUSTED_API_URL" envDefault:"https://api.etrusted.com" help:"the API: scheme and host"`
+	TokenURL string   `env:"ETRUSTED_TOKEN_URL" envDefault:"https://login.etrusted.com/oauth/token" help:"the token endpoint"`
+	Audience string   `env:"ETRUSTED_AUDIENCE" envDefault:"https://api.etrusted.com" help:"the audience parameter of the token request"`
+	Scopes   []string `env:"ETRUSTED_SCOPES" envSeparator:" " help:"scopes, separated by blanks; sent only if set"`
+
+	Listen       string   `env:"BROKER_LISTEN" envDefault:"127.0.0.1:8080" help:"where the app connects: HOST:PORT"`
+	AdminListen  string   `env:"BROKER_ADMIN_LISTEN" envDefault:"127.0.0.1:9464" help:"metrics, health and status: HOST:PORT; set but empty turns it off"`
+	UnsafeListen bool     `env:"BROKER_UNSAFE_LISTEN" envDefault:"false" help:"allow BROKER_LISTEN to be reached from beyond this machine: whoever reaches it can use the credentials"`
+	AllowedHosts []string `env:"BROKER_ALLOWED_HOSTS" envSeparator:"," help:"further host names that a request's Host may bear, separated by commas"`
+
+	TokenWait       time.Duration `env:"BROKER_TOKEN_WAIT" envDefault:"10s" help:"how long a request may wait while there is no token at all"`
+	UpstreamTimeout time.Duration `env:"BROKER_UPSTREAM_TIMEOUT" envDefault:"60s" help:"from the request sent to the response's header"`
+	ShutdownGrace   time.Duration `env:"BROKER_SHUTDOWN_GRACE" envDefault:"25s" help:"how long a SIGTERM waits for requests in flight"`
+
+	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	LogFormat string        `env:"BROKER_LOG_FORMAT" help:"json or console; unset: console on a terminal, else json"`
+
+	// upstream is APIURL, parsed.
+	upstream *url.URL
+}
+
+// configError is a problem with one variable. Its text never holds the variable's value: a secret may have been put
+// into the wrong variable.
+type configError struct {
+	variable, problem string
+}
+
+// Error returns the variable and what to do about it.
+func (e configError) Error() string { return e.variable + ": " + e.problem }
+
+// loadConfig reads the configuration and checks it as a whole: it returns every problem at once. ClientID and
+// ClientSecret are then what is in effect, wherever it comes from.
+func loadConfig(environ []string) (config, []configError) {
+	variables := environment(environ)
+	c, problems := parseConfig(variables)
+	if value, set := variables["BROKER_ADMIN_LISTEN"]; set && value == "" {
+		c.AdminListen = "" // for env, empty is unset; here it means off
+	}
+	c.Scopes = strings.Fields(strings.Join(c.Scopes, " "))
+	check := func(variable string, err error) {
+		if err != nil {
+			problems = append(problems, configError{variable, err.Error()})
+		}
+	}
+	var err error
+	c.ClientID, err = oneOf(c.ClientID, "ETRUSTED_CLIENT_ID", c.ClientIDFile)
+	check("ETRUSTED_CLIENT_ID", err)
+	c.ClientSecret, err = oneOf(c.ClientSecret, "ETRUSTED_CLIENT_SECRET", c.ClientSecretFile)
+	check("ETRUSTED_CLIENT_SECRET", err)
+	c.upstream, err = parseAPIURL(c.APIURL)
+	check("ETRUSTED_API_URL", err)
+	_, err = parseServerURL(c.TokenURL)
+	check("ETRUSTED_TOKEN_URL", err)
+	check("BROKER_LISTEN", checkListen(c.Listen, c.UnsafeListen))
+	if c.AdminListen != "" {
+		_, err = splitListen(c.AdminListen)
+		check("BROKER_ADMIN_LISTEN", err)
+	}
+	check("BROKER_ALLOWED_HOSTS", checkHosts(c.AllowedHosts))
+	check("BROKER_TOKEN_WAIT", notNegative(c.TokenWait))
+	check("BROKER_UPSTREAM_TIMEOUT", positive(c.UpstreamTimeout))
+	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))
+	if c.LogFormat != "" && c.LogFormat != "json" && c.LogFormat != "console" {
+		check("BROKER_LOG_FORMAT", errors.New("must be json or console"))
+	}
+	return c, problems
+}
+
+// parseConfig fills the fields from the variables, and replaces the parser's errors, which quote values.
+func parseConfig(variables map[string]string) (config, []configError) {
+	var c config
+	err := env.ParseWithOptions(&c, env.Options{
+		Environment: variables,
+		FuncMap: map[reflect.Type]env.ParserFunc{
+			reflect.TypeFor[tokensource.Secret](): func(value string) (any, error) { return tokensource.NewSecret(value), nil },
+		},
+	})
+	var all env.AggregateError
+	if err == nil || !errors.As(err, &all) {
+		return c, nil
+	}
+	var problems []configError
+	for _, err := range all.Errors {
+		var parse env.ParseError
+		if !errors.As(err, &parse) {
+			panic("config is declared wrongly: " + err.Error()) // a tag's fault, and any test would see it
+		}
+		field, _ := reflect.TypeFor[config]().FieldByName(parse.Name)
+		problems = append(problems, configError{field.Tag.Get("env"), mustBe(field.Type)})
+	}
+	return c, problems
+}
+
+func mustBe(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[bool]():
+		return "must be true or false"
+	case reflect.TypeFor[time.Duration]():
+		return "must be a duration such as 10s or 1m30s"
+	default:
+		return "must be debug, info, warn or error"
+	}
+}
+
+// oneOf returns a secret from its variable or its file, whichever is set.
+func oneOf(plain tokensource.Secret, variable, file string) (tokensource.Secret, error) {
+	switch isSet := !plain.Equal(tokensource.Secret{}); {
+	case isSet && file != "":
+		return tokensource.Secret{}, fmt.Errorf("both %s and %s_FILE are set: unset one of them", variable, variable)
+	case isSet:
+		return plain, nil
+	case file != "":
+		secret, err := tokensource.ReadSecretFile(file)
+		if err != nil {
+			return tokensource.Secret{}, fmt.Errorf("%s_FILE: %w", variable, err)
+		}
+		return secret, nil
+	default:
+		return tokensource.Secret{}, fmt.Errorf("is not set: set it, or %s_FILE ('broker demo' needs neither)", variable)
+	}
+}
+
+// parseServerURL parses the address of a server that is sent a secret or a token: only over TLS, unless it never
+// leaves this machine.
+func parseServerURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return nil, errors.New("must be a URL that begins with https://")
+	case u.User != nil:
+		return nil, errors.New("must not hold a user name or password")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("must not have a query or a fragment")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return nil, errors.New("must begin with https://: over http:// the credential would cross the network in clear (only loopback addresses may be http://)")
+	}
+	return u, nil
+}
+
+// parseAPIURL parses the API's base URL.
+func parseAPIURL(text string) (*url.URL, error) {
+	u, err := parseServerURL(text)
+	if err != nil {
+		return nil, err
+	}
+	if u.Path != "" && u.Path != "/" {
+		return nil, errors.New("must be scheme and host alone, without a path: the app's path is sent on as it is")
+	}
+	return u, nil
+}
+
+// checkListen refuses an address at which others than this machine's own programs could use the credentials.
+func checkListen(address string, unsafe bool) error {
+	host, err := splitListen(address)
+	if err != nil {
+		return err
+	}
+	if !isLoopback(host) && !unsafe {
+		return errors.New("would let other machines use the credentials: listen on 127.0.0.1, or set BROKER_UNSAFE_LISTEN=true if something else keeps them out")
+	}
+	return nil
+}
+
+func splitListen(address string) (host string, err error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port == "" {
+		return "", errors.New("must be HOST:PORT, such as 127.0.0.1:8080")
+	}
+	return host, nil
+}
+
+// isLoopback reports whether a host leads to this machine alone. An empty host, as in ":8080", is every address.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// checkHosts refuses what no Host header can bear, lest it be taken for a pattern that allows more.
+func checkHosts(hosts []string) error {
+	for _, host := range hosts {
+		if strings.TrimSpace(host) == "" || strings.ContainsAny(host, "*/@") {
+			return errors.New("must be host names separated by commas, without scheme, path or wildcards")
+		}
+	}
+	return nil
+}
+
+func notNegative(d time.Duration) error {
+	if d < 0 {
+		return errors.New("must not be negative")
+	}
+	return nil
+}
+
+func positive(d time.Duration) error {
+	if d <= 0 {
+		return errors.New("must be more than nothing, such as 60s")
+	}
+	return nil
+}
+
+// environment makes a map of what os.Environ returns.
+func environment(environ []string) map[string]string {
+	variables := make(map[string]string, len(environ))
+	for _, pair := range environ {
+		if name, value, ok := strings.Cut(pair, "="); ok {
+			variables[name] = value
+		}
+	}
+	return variables
+}
+
+// configured loads the configuration for a command that runs the broker: it prints warnings and problems.
+func (i invocation) configured() (config, bool) {
+	c, problems := loadConfig(i.environ)
+	for _, warning := range unknownVariables(i.environ) {
+		say(i.stderr, "broker: warning: %s", warning)
+	}
+	i.complain(problems)
+	return c, len(problems) == 0
+}
+
+func (i invocation) complain(problems []configError) {
+	if len(problems) == 0 {
+		return
+	}
+	say(i.stderr, "broker: the configuration is not right:")
+	for _, problem := range problems {
+		say(i.stderr, "  %v", problem)
+	}
+	say(i.stderr, "'broker -h' explains each variable, 'broker config' shows what they are now.")
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// demoLifetime is how long the demo's tokens live: short, so that one can watch the refresh.
+const demoLifetime = 30 * time.Second
+
+func demoCommand(ctx context.Context, i invocation) int {
+	eTrusted, err := startStandIn(ctx)
+	if err != nil {
+		say(i.stderr, "broker demo: %v", err)
+		return exitFailure
+	}
+	defer func() { _ = eTrusted.server.Close() }() // with it ends the demo's eTrusted
+	i.environ = demoEnvironment(i.environ, eTrusted.url)
+	c, ok := i.configured()
+	if !ok {
+		return exitConfig
+	}
+	return i.serve(ctx, c, func(app, admin net.Addr) { i.introduce(eTrusted.url, app, admin) })
+}
+
+type standIn struct {
+	server *http.Server
+	url    string
+}
+
+// startStandIn serves the stand-in for eTrusted on a free port of this machine.
+func startStandIn(ctx context.Context) (standIn, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return standIn{}, fmt.Errorf("cannot start the stand-in for eTrusted: %w", err)
+	}
+	server := &http.Server{
+		Handler:           etrustedtest.New(etrustedtest.Options{Lifetime: demoLifetime}),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			panic(err) // a listener of our own on loopback
+		}
+	}()
+	return standIn{server, "http://" + listener.Addr().String()}, nil
+}
+
+// demoEnvironment points the broker at the stand-in. Whatever real credentials the environment holds stay out of it.
+func demoEnvironment(environ []string, url string) []string {
+	var demo []string
+	for _, pair := range environ {
+		if !strings.HasPrefix(pair, "ETRUSTED_") {
+			demo = append(demo, pair)
+		}
+	}
+	return append(demo,
+		"ETRUSTED_API_URL="+url,
+		"ETRUSTED_TOKEN_URL="+url+"/oauth/token",
+		"ETRUSTED_CLIENT_ID="+etrustedtest.DefaultClientID,
+		"ETRUSTED_CLIENT_SECRET="+etrustedtest.DefaultClientSecret)
+}
+
+// introduce prints what there is to try.
+func (i invocation) introduce(standIn string, app, admin net.Addr) {
+	say(i.stdout, `
+The broker is running, in front of a stand-in for eTrusted with sample data.
+
+  the app's address   http://%[1]s   (instead of https://api.etrusted.com)
+  the stand-in        %[2]s   (asks for a token, which the broker has)
+
+Try, in another terminal:
+
+  curl http://%[1]s/channels
+  curl 'http://%[1]s/reviews?count=2&rating=5'
+  curl -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' http://%[1]s/events`, app, standIn)
+	if admin != nil {
+		say(i.stdout, `
+Tokens live %[2]v here. To watch one being refreshed:
+
+  curl http://%[1]s/status.json
+  curl http://%[1]s/metrics`, admin, demoLifetime)
+	}
+	say(i.stdout, "\nCtrl-C ends it.\n")
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"reflect"
+	"strings"
+	"text/tabwriter"
+
+	"etrusted-broker/tokensource"
+)
+
+func isHelp(arg string) bool {
+	return arg == "-h" || arg == "-help" || arg == "--help"
+}
+
+// usage prints the commands and the variables, as they are declared.
+func usage(w io.Writer) {
+	say(w, `etrusted-broker: an app talks to it as if it were the eTrusted API, and needs no credentials.
+
+Usage: broker [COMMAND]
+
+Commands:`)
+	for _, command := range commands() {
+		say(w, "  %-8s %s", command.name, command.summary)
+	}
+	say(w, "\nEnvironment:")
+	for _, v := range variables() {
+		line := "  " + v.name
+		if v.fallback != "" {
+			line += "  (default " + v.fallback + ")"
+		}
+		say(w, "%s\n        %s", line, v.help)
+	}
+	say(w, `  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE
+        as everywhere
+
+Exit codes: 0 fine, 1 a failure while running, 2 a configuration error.`)
+}
+
+// configCommand prints every variable with its effective value, its source and its meaning.
+func configCommand(_ context.Context, i invocation) int {
+	c, problems := loadConfig(i.environ)
+	set := environment(i.environ)
+	table := tabwriter.NewWriter(i.stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "VARIABLE\tVALUE\tSOURCE\tMEANING")
+	for _, v := range variables() {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", v.name, c.shown(v), source(v, set), v.help)
+	}
+	_ = table.Flush()
+	i.complain(problems)
+	if len(problems) > 0 {
+		return exitConfig
+	}
+	return exitOK
+}
+
+// shown is a variable's effective value as it may be seen.
+func (c config) shown(v variable) string {
+	switch value := reflect.ValueOf(c).Field(v.index).Interface().(type) {
+	case []string:
+		return orDash(strings.Join(value, " "))
+	case tokensource.Secret:
+		return value.String()
+	case string:
+		return orDash(withoutPassword(value))
+	default:
+		return orDash(fmt.Sprint(value))
+	}
+}
+
+// withoutPassword masks the password of a URL, which has no place there and is refused elsewhere.
+func withoutPassword(text string) string {
+	if u, err := url.Parse(text); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return text
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+// source tells where a variable's effective value comes from.
+func source(v variable, set map[string]string) string {
+	switch value, isSet := set[v.name]; {
+	case value != "", isSet && v.name == "BROKER_ADMIN_LISTEN":
+		return "environment"
+	case set[v.name+"_FILE"] != "":
+		return v.name + "_FILE"
+	case v.fallback != "":
+		return "default"
+	default:
+		return "-"
+	}
+}

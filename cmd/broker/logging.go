@@ -1,0 +1,88 @@
+package main
+
+import (
+	"io"
+	stdlog "log"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"etrusted-broker/proxy"
+	"etrusted-broker/tokensource"
+)
+
+// newLogger returns a logger that writes to w. It does not sample: a token event that is dropped because it is like
+// those before it is the one that somebody looks for.
+func newLogger(w io.Writer, level zapcore.Level, format string) *zap.Logger {
+	encoding := zap.NewProductionEncoderConfig()
+	encoding.TimeKey = "time"
+	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	encoding.EncodeDuration = zapcore.SecondsDurationEncoder
+	encoder := zapcore.NewJSONEncoder(encoding)
+	if format == "console" || format == "" && isTerminal(w) {
+		encoding.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
+		encoding.EncodeDuration = zapcore.StringDurationEncoder
+		encoder = zapcore.NewConsoleEncoder(encoding)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// silenceStandardLog discards what the standard library logs by itself. Its HTTP client quotes what a server sends
+// unasked on an idle connection, and that may be the secret or the token that the server was given.
+func silenceStandardLog() {
+	stdlog.SetOutput(io.Discard)
+}
+
+// logTokenEvent writes one line for each token request that has ended.
+func logTokenEvent(log *zap.Logger, event tokensource.Event) {
+	next := event.Next.Round(time.Millisecond)
+	if event.Failure == nil {
+		log.Info("token fetched",
+			zap.String("account", event.Account),
+			zap.Duration("took", event.Duration),
+			zap.Duration("valid_for", event.Remaining.Round(time.Millisecond)),
+			zap.Duration("next_refresh_in", next))
+		return
+	}
+	level := zapcore.WarnLevel
+	if event.Failure.Outcome == tokensource.Rejected || event.Remaining == 0 {
+		level = zapcore.ErrorLevel // requests fail now, or will without somebody's help
+	}
+	log.Log(level, "token request failed",
+		zap.String("account", event.Account),
+		zap.String("outcome", string(event.Failure.Outcome)),
+		zap.String("reason", event.Failure.Reason),
+		zap.String("what_to_do", event.Failure.Advice),
+		zap.Int("consecutive_failures", event.ConsecutiveFailures),
+		zap.Duration("took", event.Duration),
+		zap.Duration("token_still_valid_for", event.Remaining.Round(time.Millisecond)),
+		zap.Duration("next_attempt_in", next))
+}
+
+// logRequest writes one line for a request, at debug level: no query and no headers, which may hold personal data and
+// the app's own credentials.
+func logRequest(log *zap.Logger, report proxy.Report) {
+	if line := log.Check(zapcore.DebugLevel, "request"); line != nil {
+		line.Write(
+			zap.String("method", report.Method),
+			zap.String("path", report.Path),
+			zap.Int("status", report.Status),
+			zap.String("denied", string(report.Denied)),
+			zap.String("problem", report.Problem),
+			zap.Bool("broken", report.Broken),
+			zap.Duration("took", report.Duration),
+			zap.Duration("upstream_took", report.Upstream))
+	}
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// The exit codes of every command.
+const (
+	exitOK      = 0
+	exitFailure = 1 // a failure while running
+	exitConfig  = 2 // a configuration error, or a command line that is not understood
+)
+
+// invocation is what a command is called with.
+type invocation struct {
+	args           []string // after the command's name
+	environ        []string // as os.Environ returns it
+	stdout, stderr io.Writer
+}
+
+// command is one of the broker's commands.
+type command struct {
+	name, summary string
+	run           func(context.Context, invocation) int
+}
+
+func commands() []command {
+	all := []command{
+		{"serve", "run the broker, configured by the environment (also without a command)", serveCommand},
+		{"demo", "run the broker in front of an embedded stand-in for eTrusted: no credentials, no network", demoCommand},
+		{"wait", "block until the broker is ready, for start scripts; -timeout 30s", waitCommand},
+		{"health", "exit with 0 if the broker serves: a health check that needs no shell", healthCommand},
+		{"config", "print every variable with its effective value, its source and its meaning", configCommand},
+		{"version", "print version, revision and Go version", versionCommand},
+	}
+	for i, command := range all {
+		if command.name != "wait" {
+			all[i].run = withoutArguments(command.name, command.run)
+		}
+	}
+	return all
+}
+
+// run is the whole program but for the process: it returns the exit code. It ends when ctx is done, after the requests
+// in flight.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	name := "serve"
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	if name == "-h" || name == "-help" || name == "--help" || name == "help" {
+		usage(stdout)
+		return exitOK
+	}
+	for _, command := range commands() {
+		if command.name == name {
+			return command.run(ctx, invocation{args, environ, stdout, stderr})
+		}
+	}
+	say(stderr, "broker: there is no command %q; 'broker -h' lists them", name)
+	return exitConfig
+}
+
+// withoutArguments makes a command of one that takes no arguments.
+func withoutArguments(name string, command func(context.Context, invocation) int) func(context.Context, invocation) int {
+	return func(ctx context.Context, i invocation) int {
+		switch {
+		case len(i.args) == 0:
+			return command(ctx, i)
+		case isHelp(i.args[0]):
+			usage(i.stdout)
+			return exitOK
+		default:
+			say(i.stderr, "broker %s: takes no arguments; it is configured by environment variables, see 'broker -h'", name)
+			return exitConfig
+		}
+	}
+}
+
+// say prints a line. Where it cannot be printed, there is nobody to tell.
+func say(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format+"\n", args...)
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"runtime"
+	"runtime/debug"
+)
+
+// version and revision are set by the linker: -ldflags "-X main.version=… -X main.revision=…". Without it, the revision
+// is the commit that the go command saw when it built this.
+var (
+	version  = "dev"
+	revision = "" // a call here would undo what the linker sets
+)
+
+func init() {
+	if revision == "" {
+		revision = vcsRevision()
+	}
+}
+
+func vcsRevision() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				return setting.Value
+			}
+		}
+	}
+	return "unknown"
+}
+
+func versionCommand(_ context.Context, i invocation) int {
+	say(i.stdout, "etrusted-broker %s (revision %s, %s)", version, revision, runtime.Version())
+	return exitOK
+}
