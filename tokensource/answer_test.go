@@ -1,0 +1,173 @@
+package tokensource
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func jwt(claims string) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte(claims)) + "." + encode([]byte("signature"))
+}
+
+func TestParseAnswerLifetime(t *testing.T) {
+	dayOff := jwt(`{"iat":1700086400,"exp":1700086520}`) // a server's clock does not matter
+	for _, tc := range []struct {
+		name, expiresIn, token string
+		want                   time.Duration
+	}{
+		{"number", `300`, "abc", 300 * time.Second},
+		{"string", `"300"`, "abc", 300 * time.Second},
+		{"fraction", `299.9`, "abc", 299 * time.Second},
+		{"exponent", `3e2`, "abc", 300 * time.Second},
+		{"missing", ``, "abc", 5 * time.Minute},
+		{"null", `null`, "abc", 5 * time.Minute},
+		{"zero", `0`, "abc", 5 * time.Minute},
+		{"less than a second", `0.5`, "abc", 5 * time.Minute},
+		{"negative", `-1`, "abc", 5 * time.Minute},
+		{"huge", `99999999999999999999`, "abc", maxLifetime},
+		{"beyond floating point", `1e999`, "abc", maxLifetime},
+		{"negative beyond floating point", `-1e999`, "abc", 5 * time.Minute},
+		{"a word", `"soon"`, "abc", 5 * time.Minute},
+		{"an infinity", `"inf"`, "abc", 5 * time.Minute},
+		{"an object", `{}`, "abc", 5 * time.Minute},
+		{"missing, with a JWT", ``, dayOff, 2 * time.Minute},
+		{"zero, with a JWT", `0`, dayOff, 2 * time.Minute},
+		{"negative, with a JWT", `"-5"`, dayOff, 2 * time.Minute},
+		{"given, with a JWT", `60`, dayOff, time.Minute},
+		{"JWT without iat", ``, jwt(`{"exp":1700086520}`), 5 * time.Minute},
+		{"JWT that is dead on arrival", ``, jwt(`{"iat":2,"exp":1}`), 5 * time.Minute},
+		{"JWT for ever", ``, jwt(`{"iat":1,"exp":1e300}`), maxLifetime},
+		{"two dots and no JWT", ``, "a.b.c", 5 * time.Minute},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			body := fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer"}`, tc.token)
+			if tc.expiresIn != "" {
+				body = fmt.Sprintf(`{"access_token":%q,"expires_in":%s}`, tc.token, tc.expiresIn)
+			}
+			got, err := parseAnswer([]byte(body))
+			if err != nil || got.lifetime != tc.want || got.accessToken != tc.token {
+				t.Errorf("parseAnswer = %v, %v, want %v", got.lifetime, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestInterpret(t *testing.T) {
+	const good = `{"access_token":"abc","token_type":"Bearer","expires_in":300}`
+	for _, tc := range []struct {
+		name   string
+		status int
+		header http.Header
+		body   string
+		want   Outcome
+		reason string // a part of it
+	}{
+		{"as documented", 200, nil, good, Success, ""},
+		{"lower-case bearer", 200, nil, `{"access_token":"abc","token_type":"bearer"}`, Success, ""},
+		{"no token_type", 200, nil, `{"access_token":"abc"}`, Success, ""},
+		{"mac", 200, nil, `{"access_token":"abc","token_type":"mac"}`, InvalidResponse, "token_type"},
+		{"HTML", 200, nil, "<!doctype html><title>Log in</title>", InvalidResponse, "HTML"},
+		{"empty", 200, nil, "", InvalidResponse, "empty"},
+		{"text", 200, nil, "ok", InvalidResponse, "not the JSON"},
+		{"an array", 200, nil, "[]", InvalidResponse, "not the JSON"},
+		{"null", 200, nil, "null", InvalidResponse, "no access_token"},
+		{"deep", 200, nil, strings.Repeat("[", 100_000), InvalidResponse, "not the JSON"},
+		{"no access_token", 200, nil, `{"expires_in":300}`, InvalidResponse, "no access_token"},
+		{"access_token is a number", 200, nil, `{"access_token":5}`, InvalidResponse, "not the JSON"},
+		{"CR in the token", 200, nil, `{"access_token":"a\rb"}`, InvalidResponse, "characters"},
+		{"LF in the token", 200, nil, `{"access_token":"a\nX-Evil: 1"}`, InvalidResponse, "characters"},
+		{"blank in the token", 200, nil, `{"access_token":"a b"}`, InvalidResponse, "characters"},
+		{"= in the middle", 200, nil, `{"access_token":"a=b"}`, InvalidResponse, "characters"},
+		{"= at the end", 200, nil, `{"access_token":"ab=="}`, Success, ""},
+		{"= alone", 200, nil, `{"access_token":"="}`, InvalidResponse, "characters"},
+		{"200 that means an error", 200, nil, `{"error":"invalid_client"}`, Rejected, "invalid_client"},
+		{"200 that means another error", 200, nil, `{"error":"server_error"}`, InvalidResponse, "server_error"},
+		{"201", 201, nil, good, InvalidResponse, "201"},
+		{"204", 204, nil, "", InvalidResponse, "204"},
+		{"400 invalid_client", 400, nil, `{"error":"invalid_client"}`, Rejected, "invalid_client"},
+		{"400 unauthorized_client", 400, nil, `{"error":"unauthorized_client"}`, Rejected, "unauthorized_client"},
+		{"401 alone", 401, nil, "", Rejected, "401 Unauthorized"},
+		{"403 alone", 403, nil, "<html>", Rejected, "403 Forbidden"},
+		{"403 access_denied", 403, nil, `{"error":"access_denied"}`, Rejected, "access_denied"},
+		{"400 invalid_scope", 400, nil, `{"error":"invalid_scope"}`, InvalidResponse, "invalid_scope"},
+		{"400 invalid_request", 400, nil, `{"error":"invalid_request"}`, InvalidResponse, "invalid_request"},
+		{"400 alone", 400, nil, "", InvalidResponse, "400"},
+		{"400 temporarily_unavailable", 400, nil, `{"error":"temporarily_unavailable"}`, Unavailable, "400"},
+		{"404", 404, nil, "<html>", InvalidResponse, "404"},
+		{"307", 307, http.Header{"Location": {"https://elsewhere.example/"}}, "", InvalidResponse, "redirect"},
+		{"429", 429, nil, "", Unavailable, "429"},
+		{"500", 500, nil, "", Unavailable, "500"},
+		{"503", 503, nil, good, Unavailable, "503 Service Unavailable"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, failure := interpret(&http.Response{StatusCode: tc.status, Header: tc.header}, []byte(tc.body), time.Now())
+			outcome, reason := Success, ""
+			if failure != nil {
+				outcome, reason = failure.Outcome, failure.Reason
+				if failure.Advice == "" || got.accessToken != "" {
+					t.Errorf("a failure without advice, or with a token: %+v", failure)
+				}
+				if strings.Contains(reason, "elsewhere") {
+					t.Error("the reason repeats what the server said")
+				}
+			}
+			if outcome != tc.want || !strings.Contains(reason, tc.reason) {
+				t.Errorf("outcome %s (%s), want %s (… %s …)", outcome, reason, tc.want, tc.reason)
+			}
+		})
+	}
+}
+
+func TestRetryAfterHeader(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"":                              0,
+		"120":                           2 * time.Minute,
+		" 5 ":                           5 * time.Second,
+		"0":                             0,
+		"-5":                            0,
+		"soon":                          0,
+		"99999999999999999999":          0,
+		"Thu, 01 Jan 2026 12:01:00 GMT": time.Minute,
+		"Thu, 01 Jan 2026 11:00:00 GMT": 0,
+	} {
+		if got := retryAfter(value, now); got != want {
+			t.Errorf("retryAfter(%q) = %v, want %v", value, got, want)
+		}
+	}
+}
+
+func FuzzParseAnswer(f *testing.F) {
+	for _, seed := range []string{
+		`{"access_token":"abc","token_type":"Bearer","expires_in":300}`,
+		`{"access_token":"` + jwt(`{"iat":1,"exp":301}`) + `","expires_in":"0"}`,
+		`{"error":"invalid_client","error_description":"x"}`, `[]`, ``, `<html>`, `{"access_token":"a\n"}`, `{"expires_in":1e999}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, err := parseAnswer(body)
+		switch {
+		case err != nil:
+			if got != (answer{}) {
+				t.Fatal("an error, and an answer")
+			}
+		case got.errorCode != "":
+			if got.accessToken != "" || got.errorCode != knownCode(got.errorCode) {
+				t.Fatalf("error code %q", got.errorCode)
+			}
+		default:
+			if !isB64Token(got.accessToken) {
+				t.Fatalf("%q is no token", got.accessToken)
+			}
+			if got.lifetime < time.Second || got.lifetime > maxLifetime {
+				t.Fatalf("a lifetime of %v", got.lifetime)
+			}
+		}
+	})
+}

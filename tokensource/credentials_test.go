@@ -1,0 +1,97 @@
+package tokensource
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestParseSecret(t *testing.T) {
+	const bom = "\xef\xbb\xbf"
+	for _, tc := range []struct {
+		name, content string
+		want          string
+		wantErr       string
+	}{
+		{"plain", "s3cret", "s3cret", ""},
+		{"newline", "s3cret\n", "s3cret", ""},
+		{"CRLF", "s3cret\r\n", "s3cret", ""},
+		{"several newlines", "s3cret\n\n", "s3cret", ""},
+		{"byte order mark", bom + "s3cret\n", "s3cret", ""},
+		{"blanks and quotes may belong to it", ` "s3cret" `, ` "s3cret" `, ""},
+		{"UTF-8", "gehäim", "gehäim", ""},
+		{"as large as may be", strings.Repeat("a", maxSecretFile), strings.Repeat("a", maxSecretFile), ""},
+		{"empty", "", "", "is empty"},
+		{"newline alone", "\n", "", "is empty"},
+		{"blanks alone", "  \t\n", "", "is empty"},
+		{"byte order mark alone", bom, "", "is empty"},
+		{"two lines", "id\ns3cret\n", "", "more than one line"},
+		{"UTF-16", "\xff\xfes\x003\x00", "", "not UTF-8"},
+		{"NUL", "s3\x00cret", "", "not UTF-8"},
+		{"control characters", "s3\x1bcret", "", "control characters"},
+		{"too large", strings.Repeat("a", maxSecretFile+1), "", "larger than"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := ParseSecret([]byte(tc.content))
+			if tc.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.wantErr) {
+					t.Fatalf("err = %v, want one with %q", err, tc.wantErr)
+				}
+				return
+			}
+			if err != nil || got.Reveal() != tc.want {
+				t.Errorf("ParseSecret = %q, %v, want %q", got.Reveal(), err, tc.want)
+			}
+		})
+	}
+}
+
+func TestReadSecretFileErrors(t *testing.T) {
+	dir := t.TempDir()
+	large := filepath.Join(dir, "large")
+	if err := os.WriteFile(large, bytes.Repeat([]byte("canary"), 100_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(dir, "missing")
+	for _, tc := range []struct{ path, wantErr string }{
+		{missing, "cannot read " + missing + ": no such file or directory"},
+		{dir, "cannot read " + dir + ": it is a folder: name the file in it"},
+		{large, large + " is larger than 4096 bytes: that is no client id or secret; name the right file"},
+	} {
+		_, err := ReadSecretFile(tc.path)
+		if err == nil || err.Error() != tc.wantErr {
+			t.Errorf("ReadSecretFile(%s): %v, want %s", tc.path, err, tc.wantErr)
+		}
+	}
+}
+
+func FuzzParseSecret(f *testing.F) {
+	for _, seed := range []string{"", "s3cret\r\n", "\xef\xbb\xbfs3cret", "a\nb", "\xff\xfea\x00", "\x00", " \n "} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		secret, err := ParseSecret(content)
+		text := secret.Reveal()
+		if err != nil {
+			if text != "" {
+				t.Fatal("an error, and a secret")
+			}
+			if shown := strings.TrimSpace(string(content)); len(shown) > 20 && strings.Contains(err.Error(), shown) {
+				t.Fatal("the error quotes the content")
+			}
+			return
+		}
+		if strings.TrimSpace(text) == "" || strings.ContainsAny(text, "\r\n\x00") || !utf8.ValidString(text) {
+			t.Fatalf("%q is no secret", text)
+		}
+		if !bytes.Contains(content, []byte(text)) {
+			t.Fatal("the secret is not what the file holds")
+		}
+		if again, err := ParseSecret([]byte(text)); err != nil || again.Reveal() != strings.TrimPrefix(text, "\ufeff") {
+			t.Fatal("what was parsed does not parse")
+		}
+	})
+}

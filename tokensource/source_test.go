@@ -1,0 +1,480 @@
+package tokensource_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/tokensource"
+)
+
+func TestFetchSendsWhatETrustedAsksFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{})
+		r.at(time.Second)
+		request := r.server.TokenRequests()[0]
+		want := map[string]string{
+			"grant_type":    "client_credentials",
+			"client_id":     etrustedtest.DefaultClientID,
+			"client_secret": etrustedtest.DefaultClientSecret,
+			"audience":      "https://api.etrusted.com",
+		}
+		if len(request.Form) != len(want) {
+			t.Errorf("the form has %d fields, want %d", len(request.Form), len(want))
+		}
+		for field, value := range want {
+			if got := request.Form[field]; !slices.Equal(got, []string{value}) {
+				t.Errorf("%s = %q, want %q", field, got, value)
+			}
+		}
+		if request.Header.Get("Authorization") != "" || request.RequestURI != "/oauth/token" {
+			t.Error("the credentials belong into the body alone")
+		}
+		if request.Header.Get("User-Agent") != "etrusted-broker/test" || request.Header.Get("Accept") != "application/json" {
+			t.Errorf("header %v", request.Header)
+		}
+		value, ok := r.Current()
+		if tokens := r.server.Tokens(); !ok || value != "Bearer "+tokens[0] {
+			t.Error("Current is not the token that was issued")
+		}
+	})
+}
+
+func TestScopesAreSentIfThereAreAny(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := etrustedtest.New(etrustedtest.Options{})
+		r := &rig{server: server, began: time.Now()}
+		config := r.config(t)
+		config.Endpoint.Scopes = []string{"a", "b"}
+		source := tokensource.New(config)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		source.Run(ctx)
+		if got := server.TokenRequests()[0].Form["scope"]; !slices.Equal(got, []string{"a b"}) {
+			t.Errorf("scope = %q", got)
+		}
+	})
+}
+
+// Nobody waits but at the start, and the token requests are as many as the refresh intervals.
+func TestRefreshIsAheadOfNeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{Lifetime: 6 * time.Second})
+		r.server.SetTokenDelay(time.Second)
+		if took, err := r.await(10 * time.Second); err != nil || took != time.Second {
+			t.Fatalf("the first waits %v (%v), want 1s", took, err)
+		}
+		for time.Since(r.began) < 20*time.Second {
+			if _, ok := r.Current(); !ok {
+				t.Fatalf("no token after %v", time.Since(r.began))
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		// Due 4.2 to 4.8 s after the request before it.
+		if n := r.server.TokenRequestCount(); n != 5 {
+			t.Errorf("%d token requests in 20 s, want 5", n)
+		}
+		requests := r.server.TokenRequests()
+		for i := 1; i < len(requests); i++ {
+			if gap := requests[i].At.Sub(requests[i-1].At); gap < 4200*time.Millisecond || gap > 4800*time.Millisecond {
+				t.Errorf("request %d came %v after the one before", i, gap)
+			}
+		}
+		if waits := r.Snapshot().Waits; waits != 1 {
+			t.Errorf("%d requests waited, want the first alone", waits)
+		}
+	})
+}
+
+func TestAFailureNeverDisplacesAToken(t *testing.T) {
+	for name, fault := range map[string]http.Handler{
+		"outage":    etrustedtest.Status(503, nil),
+		"rejection": etrustedtest.OAuthError(401, "invalid_client"),
+		"nonsense":  etrustedtest.Answer(200, "text/html", "<html>"),
+		"break":     etrustedtest.BreakOff(10),
+		"hang":      etrustedtest.Hang(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, etrustedtest.Options{Lifetime: 100 * time.Second})
+				r.at(time.Second)
+				before, _ := r.Current()
+				r.server.SetTokenFault(fault)
+				r.at(99 * time.Second)
+				if r.server.TokenRequestCount() < 2 {
+					t.Fatal("nothing has failed yet")
+				}
+				if now, ok := r.Current(); !ok || now != before {
+					t.Error("the token is gone before its time")
+				}
+				if took, err := r.await(time.Second); err != nil || took != 0 {
+					t.Errorf("a request waits %v: %v", took, err)
+				}
+				r.at(100*time.Second + time.Millisecond)
+				if _, ok := r.Current(); ok {
+					t.Error("the token is past its expiry")
+				}
+			})
+		})
+	}
+}
+
+func TestOutageEndsWithinOneBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{Lifetime: 10 * time.Second})
+		r.at(time.Second)
+		r.server.SetTokenFault(etrustedtest.Status(503, nil))
+		r.at(time.Minute)
+		took, err := r.await(10 * time.Second)
+		none := noToken(t, err)
+		if took != 10*time.Second || none.Rejected() || !strings.Contains(none.Error(), "503") {
+			t.Errorf("waited %v for %q", took, none)
+		}
+		r.server.SetTokenFault(nil)
+		if took, err := r.await(time.Hour); err != nil || took > 30*time.Second {
+			t.Errorf("healed after %v (%v), want within one backoff", took, err)
+		}
+		if snapshot := r.Snapshot(); snapshot.ConsecutiveFailures != 0 || snapshot.LastFailure != nil {
+			t.Errorf("a success leaves %+v", snapshot)
+		}
+	})
+}
+
+func TestBackoffIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{})
+		r.server.SetTokenFault(etrustedtest.Status(500, nil))
+		r.at(10 * time.Minute)
+		requests := r.server.TokenRequests()
+		for i := 1; i < len(requests); i++ {
+			if gap := requests[i].At.Sub(requests[i-1].At); gap < time.Second || gap > 30*time.Second+time.Millisecond {
+				t.Errorf("request %d came %v after the one before", i, gap)
+			}
+		}
+		if n := len(requests); n < 20 || n > 120 {
+			t.Errorf("%d attempts in 10 minutes", n)
+		}
+	})
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	const wait = 90 * time.Second
+	for name, value := range map[string]func(now time.Time) string{
+		"seconds": func(time.Time) string { return "90" },
+		"date":    func(now time.Time) string { return now.Add(wait).UTC().Format(http.TimeFormat) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, etrustedtest.Options{})
+				r.server.SetTokenFault(etrustedtest.Status(429, http.Header{"Retry-After": {value(time.Now())}}))
+				r.at(wait - 2*time.Second)
+				if n := r.server.TokenRequestCount(); n != 1 {
+					t.Fatalf("%d requests before the server's time", n)
+				}
+				r.server.SetTokenFault(nil)
+				r.at(wait + 2*time.Second)
+				if _, ok := r.Current(); !ok {
+					t.Error("no request after it")
+				}
+			})
+		})
+	}
+}
+
+func TestRejectionFailsAtOnceAndIsRetriedAfterFiveMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{})
+		r.server.SetTokenFault(etrustedtest.OAuthError(400, "invalid_client"))
+		r.at(time.Second)
+		took, err := r.await(time.Minute)
+		none := noToken(t, err)
+		if took != 0 || !none.Rejected() || !strings.Contains(none.Advice(), "SSO Client Management") {
+			t.Errorf("waited %v for %q, %q", took, none, none.Advice())
+		}
+		if got := none.RetryAfter(); got != 299*time.Second {
+			t.Errorf("RetryAfter = %v, want what is left of 5 min", got)
+		}
+		r.at(299 * time.Second)
+		if n := r.server.TokenRequestCount(); n != 1 {
+			t.Errorf("%d requests in 5 min", n)
+		}
+		r.server.SetTokenFault(nil)
+		r.at(301 * time.Second)
+		if _, ok := r.Current(); !ok {
+			t.Error("it did not try again")
+		}
+	})
+}
+
+// Those who wait when the rejection comes are told, too.
+func TestRejectionEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{})
+		r.server.SetTokenDelay(2 * time.Second)
+		r.server.SetTokenFault(etrustedtest.Status(401, nil))
+		took, err := r.await(time.Minute)
+		if noToken(t, err); took != 2*time.Second {
+			t.Errorf("waited %v, want until the rejection", took)
+		}
+	})
+}
+
+func TestARedirectIsNotFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{})
+		r.server.SetTokenFault(etrustedtest.Redirect(307, "http://elsewhere.example/stolen"))
+		r.at(500 * time.Millisecond)
+		if n := r.server.TokenRequestCount() + r.server.APIRequestCount(); n != 1 { // every host leads to the stand-in
+			t.Errorf("%d requests, want the one", n)
+		}
+		if event := r.last(); event.Outcome != tokensource.InvalidResponse {
+			t.Errorf("outcome %s", event.Outcome)
+		}
+	})
+}
+
+func TestOddAnswers(t *testing.T) {
+	padded := `{"access_token":"abc"}` + strings.Repeat(" ", 1<<20)
+	for name, tc := range map[string]struct {
+		fault http.Handler
+		want  tokensource.Outcome
+		after time.Duration // when the outcome is known
+	}{
+		"2 MB":               {etrustedtest.Answer(200, "application/json", strings.Repeat("x", 2<<20)), tokensource.InvalidResponse, 0},
+		"valid but padded":   {etrustedtest.Answer(200, "application/json", padded), tokensource.InvalidResponse, 0},
+		"hangs":              {etrustedtest.Hang(), tokensource.Unavailable, 10 * time.Second},
+		"drips":              {etrustedtest.Drip(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.Unavailable, 10 * time.Second},
+		"breaks off":         {etrustedtest.BreakOff(5), tokensource.Unavailable, 0},
+		"JSON as plain text": {etrustedtest.Answer(200, "text/plain", `{"access_token":"abc","expires_in":300}`), tokensource.Success, 0},
+		"echoes the secret":  {etrustedtest.EchoSecret(400), tokensource.InvalidResponse, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, etrustedtest.Options{})
+				r.server.SetTokenFault(tc.fault)
+				r.at(tc.after + 100*time.Millisecond)
+				if got := r.outcomes(); len(got) != 1 || got[0] != tc.want {
+					t.Fatalf("outcomes %v, want %s", got, tc.want)
+				}
+				if event := r.last(); event.Duration != tc.after {
+					t.Errorf("known after %v, want %v", event.Duration, tc.after)
+				}
+				if failure := r.last().Failure; failure != nil && strings.Contains(failure.Error(), etrustedtest.DefaultClientSecret) {
+					t.Error("the failure holds the secret")
+				}
+				if tc.want == tokensource.Success {
+					return
+				}
+				r.server.SetTokenFault(nil)
+				if _, err := r.await(time.Minute); err != nil {
+					t.Errorf("it does not heal: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestNoServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{server: etrustedtest.New(etrustedtest.Options{}), began: time.Now()}
+		config := r.config(t)
+		config.Endpoint.Transport = &http.Transport{DialContext: closedListener().Dial}
+		r.Source = tokensource.New(config)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		r.Run(ctx)
+		if event := r.last(); event.Outcome != tokensource.Unavailable || !strings.Contains(event.Failure.Reason, "refused the connection") {
+			t.Errorf("event %+v", event)
+		}
+	})
+}
+
+func closedListener() *etrustedtest.Listener {
+	listener := etrustedtest.NewListener()
+	_ = listener.Close()
+	return listener
+}
+
+// A token that dies while its answer is under way is none, and must not be fetched in a loop without a pause.
+func TestASlowAnswerWithAShortToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{Lifetime: time.Second})
+		r.server.SetTokenFault(etrustedtest.Answer(200, "application/json", `{"access_token":"abc","expires_in":1}`))
+		r.server.SetTokenDelay(time.Second)
+		r.at(time.Minute)
+		if _, ok := r.Current(); ok {
+			t.Error("a dead token is served")
+		}
+		if n := r.server.TokenRequestCount(); n > 30 {
+			t.Errorf("%d requests in a minute: that is a storm", n)
+		}
+		if event := r.last(); event.Outcome != tokensource.Unavailable {
+			t.Errorf("outcome %s", event.Outcome)
+		}
+	})
+}
+
+func TestOneSecondTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{Lifetime: time.Second})
+		r.at(time.Millisecond)
+		for time.Since(r.began) < 30*time.Second {
+			if _, ok := r.Current(); !ok {
+				t.Fatalf("no token after %v", time.Since(r.began))
+			}
+			time.Sleep(7 * time.Millisecond)
+		}
+		if n := r.server.TokenRequestCount(); n < 37 || n > 44 {
+			t.Errorf("%d requests in 30 s, want one in 0.7 to 0.8 s", n)
+		}
+	})
+}
+
+func TestOnlyRunFetches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{})
+		r.server.SetTokenDelay(3 * time.Second)
+		var waiters sync.WaitGroup
+		for range 50 {
+			waiters.Go(func() {
+				if took, err := r.await(time.Minute); err != nil || took != 3*time.Second {
+					t.Errorf("waited %v: %v", took, err)
+				}
+			})
+		}
+		// One that goes away takes nobody with it.
+		if took, err := r.await(time.Second); took != time.Second || noToken(t, err).Rejected() {
+			t.Errorf("waited %v: %v", took, err)
+		}
+		waiters.Wait()
+		if n := r.server.TokenRequestCount(); n != 1 {
+			t.Errorf("%d token requests for 51 who wait", n)
+		}
+		if waits := r.Snapshot().Waits; waits != 51 {
+			t.Errorf("%d waits, want 51", waits)
+		}
+	})
+}
+
+func TestStopEndsTheFetchAndTheWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{})
+		r.server.SetTokenFault(etrustedtest.Hang())
+		waiting := make(chan error)
+		go func() {
+			_, err := r.await(time.Hour)
+			waiting <- err
+		}()
+		r.at(time.Second)
+		r.stop()
+		if took := time.Since(r.began); took != time.Second {
+			t.Errorf("Run ended after %v", took)
+		}
+		none := noToken(t, <-waiting)
+		if took := time.Since(r.began); took != time.Second {
+			t.Errorf("the waiting one was told after %v", took)
+		}
+		if !strings.Contains(none.Error(), "shutting down") {
+			t.Errorf("reason %q", none)
+		}
+		if took, err := r.await(time.Hour); err == nil || took != 0 {
+			t.Errorf("waited %v for what cannot come: %v", took, err)
+		}
+		if len(r.outcomes()) != 0 {
+			t.Error("what we broke off is nobody's failure")
+		}
+	})
+}
+
+// The last token still serves the requests in flight.
+func TestStopLeavesTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{})
+		r.at(time.Second)
+		r.stop()
+		if _, ok := r.Current(); !ok {
+			t.Error("the token is gone")
+		}
+	})
+}
+
+func TestSnapshotAndEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{Lifetime: 100 * time.Second})
+		r.server.SetTokenDelay(2 * time.Second)
+		if empty := r.Snapshot(); empty.Valid || !empty.Expires.IsZero() || !empty.LastSuccess.IsZero() {
+			t.Errorf("before the first token: %+v", empty)
+		}
+		r.at(10 * time.Second)
+		snapshot := r.Snapshot()
+		if !snapshot.Valid || snapshot.Account != "default" || snapshot.Remaining != 90*time.Second ||
+			!snapshot.Issued.Equal(r.began) || !snapshot.Expires.Equal(r.began.Add(100*time.Second)) ||
+			!snapshot.LastSuccess.Equal(r.began.Add(2*time.Second)) || snapshot.LastDuration != 2*time.Second ||
+			snapshot.Refreshes != [4]uint64{1, 0, 0, 0} || snapshot.LastFailure != nil {
+			t.Errorf("snapshot %+v", snapshot)
+		}
+		event := r.last()
+		if event.Duration != 2*time.Second || event.Remaining != 98*time.Second || !snapshot.NextAttempt.Equal(r.began.Add(2*time.Second+event.Next)) {
+			t.Errorf("event %+v", event)
+		}
+		r.server.SetTokenFault(etrustedtest.Status(503, nil))
+		r.at(85 * time.Second)
+		snapshot = r.Snapshot()
+		if snapshot.ConsecutiveFailures == 0 || snapshot.LastFailure == nil || snapshot.LastFailureAt.IsZero() || snapshot.Refreshes[2] == 0 || !snapshot.Valid {
+			t.Errorf("snapshot %+v", snapshot)
+		}
+		if event := r.last(); event.Remaining <= 0 || event.ConsecutiveFailures != snapshot.ConsecutiveFailures {
+			t.Errorf("event %+v", event)
+		}
+	})
+}
+
+func TestReadingTheTokenCostsNoMemory(t *testing.T) {
+	source := running(t)
+	if n := testing.AllocsPerRun(1000, func() { source.Current() }); n != 0 {
+		t.Errorf("Current allocates %v times", n)
+	}
+}
+
+func BenchmarkCurrent(b *testing.B) {
+	source := running(b)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			source.Current()
+		}
+	})
+}
+
+// running is a source with a token, in real time.
+func running(t testing.TB) *tokensource.Source {
+	source := tokensource.New(tokensource.Config{
+		Credentials: credentials("id", "secret"),
+		Endpoint:    tokensource.Endpoint{URL: "http://login.example/", Transport: always(`{"access_token":"abc","expires_in":300}`)},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var loop sync.WaitGroup
+	loop.Go(func() { source.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		loop.Wait()
+	})
+	if _, err := source.Await(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return source
+}
+
+// always is a server that gives one answer.
+type always string
+
+func (body always) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(body))), Request: r}, nil
+}
