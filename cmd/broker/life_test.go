@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/tokensource"
+)
+
+// wired is the whole broker in a synctest bubble, between a client and a stand-in, all over networks in memory: time is
+// fake, so a request that waits for nothing takes none.
+type wired struct {
+	broker *broker
+	server *etrustedtest.Server
+	client *http.Client
+	stop   func() error
+}
+
+func wire(t *testing.T, options etrustedtest.Options) *wired {
+	t.Helper()
+	w := &wired{server: etrustedtest.New(options)}
+	eTrusted := etrustedtest.NewListener()
+	standIn := &http.Server{Handler: w.server, ReadHeaderTimeout: time.Hour}
+	go func() { _ = standIn.Serve(eTrusted) }()
+	toAPI, toLogin := newAPITransport(time.Minute), newLoginTransport()
+	toAPI.Proxy, toLogin.Proxy = nil, nil
+	toAPI.DialContext, toLogin.DialContext = eTrusted.Dial, eTrusted.Dial
+
+	upstream, err := url.Parse("http://api.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.broker = newBroker(config{
+		ClientID:      tokensource.NewSecret(etrustedtest.DefaultClientID),
+		ClientSecret:  tokensource.NewSecret(etrustedtest.DefaultClientSecret),
+		TokenURL:      "http://login.example/oauth/token",
+		Audience:      "https://api.etrusted.com",
+		upstream:      upstream,
+		TokenWait:     10 * time.Second,
+		ShutdownGrace: 25 * time.Second,
+	}, zap.NewNop(), toAPI, toLogin)
+	app := etrustedtest.NewListener()
+	transport := &http.Transport{DialContext: app.Dial, MaxIdleConnsPerHost: 100}
+	w.client = &http.Client{Transport: transport}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.broker.serve(ctx, app, nil) }()
+	w.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		if err := w.stop(); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+		toAPI.CloseIdleConnections()
+		toLogin.CloseIdleConnections()
+		_ = standIn.Close()
+	})
+	return w
+}
+
+// get makes one request and returns its status and how long it took.
+func (w *wired) get(t *testing.T) (response *http.Response, took time.Duration) {
+	t.Helper()
+	began := time.Now()
+	response, err := w.client.Get("http://localhost:8080/channels")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		t.Fatal(err)
+	}
+	return response, time.Since(began)
+}
+
+// With 6-second tokens and a token endpoint that takes 1 s, four clients see no error and no request slower than the API
+// itself, and each lifetime costs one token request.
+func TestNobodyWaitsForARefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := wire(t, etrustedtest.Options{Lifetime: 6 * time.Second})
+		w.server.SetTokenDelay(time.Second)
+		const apiTakes = 20 * time.Millisecond
+		w.server.SetAPIDelay(apiTakes)
+		w.get(t) // waits for the first token
+		began, requests := time.Now(), w.server.TokenRequestCount()
+		var clients sync.WaitGroup
+		for range 4 {
+			clients.Go(func() {
+				for time.Since(began) < 20*time.Second {
+					if response, took := w.get(t); response.StatusCode != http.StatusOK || took != apiTakes {
+						t.Errorf("%d after %v, want 200 after %v", response.StatusCode, took, apiTakes)
+						return
+					}
+				}
+			})
+		}
+		clients.Wait()
+		// Refreshes are due 4.2 to 4.8 s after the request before, of which the first was 1.02 s ago.
+		if n := w.server.TokenRequestCount() - requests; n != 4 && n != 5 {
+			t.Errorf("%d token requests in 20 s, want one each refresh interval", n)
+		}
+		if n := w.server.APIRequestCount(); n != 1+4*1000 {
+			t.Errorf("%d requests reached the API, want 4001", n)
+		}
+	})
+}
+
+func TestAnOutageOfTheLoginServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const lifetime = 60 * time.Second
+		w := wire(t, etrustedtest.Options{Lifetime: lifetime})
+		w.get(t)
+		began := time.Now()
+		w.server.SetTokenFault(etrustedtest.Status(http.StatusServiceUnavailable, nil))
+
+		// For most of a lifetime no request fails.
+		for time.Since(began) < lifetime-time.Second {
+			if response, took := w.get(t); response.StatusCode != http.StatusOK || took != 0 {
+				t.Fatalf("%d after %v, at %v", response.StatusCode, took, time.Since(began))
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+
+		// Past the expiry each gets a 503, and none goes upstream bare.
+		time.Sleep(2 * time.Second)
+		reached := w.server.APIRequestCount()
+		response, took := w.get(t)
+		status := response.Header.Get("Proxy-Status")
+		if response.StatusCode != http.StatusServiceUnavailable || took != 10*time.Second ||
+			response.Header.Get("Retry-After") == "" || !strings.HasPrefix(status, "etrusted-broker; error=") {
+			t.Errorf("%d after %v, header %v", response.StatusCode, took, response.Header)
+		}
+		if n := w.server.APIRequestCount(); n != reached {
+			t.Error("a request went upstream without a valid token")
+		}
+
+		// When it heals, so does the broker.
+		w.server.SetTokenFault(nil)
+		healing := time.Now()
+		for response.StatusCode != http.StatusOK {
+			response, _ = w.get(t)
+		}
+		if took := time.Since(healing); took > 30*time.Second {
+			t.Errorf("healed after %v, want within one backoff", took)
+		}
+	})
+}
+
+func TestRejectedCredentialsAreToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := wire(t, etrustedtest.Options{})
+		w.server.SetClient(etrustedtest.DefaultClientID, "another")
+		response, _ := w.get(t)
+		if response.StatusCode != http.StatusServiceUnavailable {
+			t.Fatalf("status %d", response.StatusCode)
+		}
+		if response, took := w.get(t); response.StatusCode != http.StatusServiceUnavailable || took != 0 {
+			t.Errorf("%d after %v", response.StatusCode, took)
+		}
+		if w.server.APIRequestCount() != 0 {
+			t.Error("a request went upstream without a token")
+		}
+	})
+}
+
+// A drain that outlasts the token's life: the loop goes on until the last request has gone.
+func TestTheTokenIsRefreshedWhileDraining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := wire(t, etrustedtest.Options{Lifetime: 5 * time.Second})
+		w.get(t)
+		w.server.SetAPIFault(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Second) }))
+		status := make(chan int)
+		go func() {
+			response, _ := w.get(t)
+			status <- response.StatusCode
+		}()
+		synctest.Wait()
+		stopped := make(chan error)
+		before := w.server.TokenRequestCount()
+		go func() { stopped <- w.stop() }()
+		if got := <-status; got != http.StatusOK {
+			t.Errorf("status %d", got)
+		}
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		if n := w.server.TokenRequestCount() - before; n < 4 {
+			t.Errorf("%d refreshes in a drain of four lifetimes", n)
+		}
+	})
+}

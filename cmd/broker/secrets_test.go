@@ -1,0 +1,281 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	stdlog "log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// The canaries are odd enough that finding one is no coincidence.
+const (
+	canaryID       = "c4n4ryc1d000__canary-client"
+	canarySecret   = "CANARY-secret-0815!"
+	canaryAppToken = "CANARY-app-token-4711"
+	canaryQuery    = "CANARY-query-2342"
+)
+
+// everything collects all that the broker puts out, wherever it puts it.
+type everything struct {
+	mu   sync.Mutex
+	seen bytes.Buffer
+}
+
+func (e *everything) Write(p []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.seen.Write(p)
+}
+
+func (e *everything) String() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.seen.String()
+}
+
+// response adds one with all its headers, trailers and body.
+func (e *everything) response(response *http.Response) {
+	body, _ := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	_, _ = fmt.Fprintf(e, "%s %v %v %s\n", response.Status, response.Header, response.Trailer, body)
+}
+
+// nasty answers every request, token requests and others, with a line of HTTP that is made of what it was sent.
+func nasty(t *testing.T, answer func(sent string) string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				request, err := http.ReadRequest(bufio.NewReader(conn))
+				if err != nil {
+					return
+				}
+				body, _ := io.ReadAll(request.Body)
+				form, _ := url.ParseQuery(string(body))
+				sent := strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ") + form.Get("client_id") + form.Get("client_secret")
+				_, _ = io.WriteString(conn, answer(sent))
+			}()
+		}
+	}()
+	return "http://" + listener.Addr().String()
+}
+
+// No secret and no token, ours or the app's, is in any log, page, metric or response, through every failure, at debug
+// level.
+func TestNothingLeaks(t *testing.T) {
+	// What the standard library logs by itself goes to a writer of the whole process: run must have turned it off.
+	standardLog := &everything{}
+	stdlog.SetOutput(standardLog)
+	t.Cleanup(func() {
+		if text := standardLog.String(); text != "" {
+			t.Errorf("the standard library has logged: %s", text)
+		}
+		stdlog.SetOutput(os.Stderr)
+	})
+	malformed := map[string]func(sent string) string{
+		"status line":   func(sent string) string { return sent + "\r\n\r\n" },
+		"status code":   func(sent string) string { return "HTTP/1.1 " + sent + " OK\r\n\r\n" },
+		"header":        func(sent string) string { return "HTTP/1.1 200 OK\r\n" + sent + "\r\n\r\n" },
+		"length":        func(sent string) string { return "HTTP/1.1 200 OK\r\nContent-Length: " + sent + "\r\n\r\n" },
+		"encoding":      func(sent string) string { return "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + sent + "\r\n\r\n" },
+		"chunk":         func(sent string) string { return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + sent },
+		"extra answer":  func(sent string) string { return "HTTP/1.1 204 No Content\r\n\r\n" + sent + "\r\n\r\n" },
+		"early hints":   func(sent string) string { return "HTTP/1.1 103 " + sent + "\r\n\r\n" + sent },
+		"long header":   func(sent string) string { return "HTTP/1.1 200 OK\r\nX: " + strings.Repeat(sent, 20_000) + "\r\n\r\n" },
+		"reason phrase": func(sent string) string { return "HTTP/1.1 503 " + sent + "\r\nContent-Length: 0\r\n\r\n" },
+		"location": func(sent string) string {
+			return "HTTP/1.1 307 x\r\nLocation: http://" + sent + ".example/\r\nContent-Length: 0\r\n\r\n"
+		},
+		"retry-after": func(sent string) string {
+			return "HTTP/1.1 429 x\r\nRetry-After: " + sent + "\r\nContent-Length: 0\r\n\r\n"
+		},
+		"token type": func(sent string) string {
+			return jsonAnswer(map[string]any{"access_token": "abc", "token_type": sent})
+		},
+		"expires_in": func(sent string) string {
+			return jsonAnswer(map[string]any{"access_token": "a b", "expires_in": sent})
+		},
+		"access token": func(sent string) string { return jsonAnswer(map[string]any{"access_token": sent + "\n"}) },
+		"error":        func(sent string) string { return jsonAnswer(map[string]any{"error": sent, "error_description": sent}) },
+	}
+	faults := map[string]http.Handler{
+		"none":       nil,
+		"echo 400":   etrustedtest.EchoSecret(400),
+		"echo 401":   etrustedtest.EchoSecret(401),
+		"echo 503":   etrustedtest.EchoSecret(503),
+		"echo 200":   etrustedtest.EchoSecret(200),
+		"rejected":   etrustedtest.OAuthError(401, "invalid_client"),
+		"breaks off": etrustedtest.BreakOff(100),
+	}
+	for name, fault := range faults {
+		t.Run("login server: "+name, func(t *testing.T) {
+			t.Parallel()
+			server := etrustedtest.New(etrustedtest.Options{ClientID: canaryID, ClientSecret: canarySecret})
+			server.SetTokenFault(fault)
+			eTrusted := httptest.NewServer(server)
+			t.Cleanup(eTrusted.Close)
+			out := exercise(t, eTrusted.URL, eTrusted.URL)
+			mustNotHold(t, out, server.Tokens()...)
+		})
+	}
+	for name, answer := range malformed {
+		t.Run("login server: "+name, func(t *testing.T) {
+			t.Parallel()
+			away := nasty(t, answer)
+			mustNotHold(t, exercise(t, away, away))
+		})
+		if name == "reason phrase" || name == "location" || name == "retry-after" || strings.Contains(answer("x"), "application/json") {
+			continue // well-formed answers of the API are the app's own
+		}
+		t.Run("API: "+name, func(t *testing.T) {
+			t.Parallel()
+			server := etrustedtest.New(etrustedtest.Options{ClientID: canaryID, ClientSecret: canarySecret})
+			login := httptest.NewServer(server)
+			t.Cleanup(login.Close)
+			out := exercise(t, nasty(t, answer), login.URL)
+			mustNotHold(t, out, server.Tokens()...)
+		})
+	}
+}
+
+func jsonAnswer(fields map[string]any) string {
+	body, err := json.Marshal(fields)
+	if err != nil {
+		panic(err)
+	}
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}
+
+// exercise runs the broker, makes all kinds of requests, looks at every page, and returns all that came out.
+func exercise(t *testing.T, api, login string) *everything {
+	t.Helper()
+	out := &everything{}
+	secretFile := filepath.Join(t.TempDir(), "client_secret")
+	if err := os.WriteFile(secretFile, []byte(canarySecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environ := []string{
+		"ETRUSTED_CLIENT_ID=" + canaryID, "ETRUSTED_CLIENT_SECRET_FILE=" + secretFile,
+		"ETRUSTED_API_URL=" + api, "ETRUSTED_TOKEN_URL=" + login + "/oauth/token",
+		"ETRUSTED_SECRET=" + canarySecret, // a typing error in the name
+		"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_TOKEN_WAIT=100ms",
+		"BROKER_LOG_LEVEL=debug", "BROKER_SHUTDOWN_GRACE=1s",
+	}
+	run(t.Context(), []string{"config"}, environ, out, out)
+	run(t.Context(), []string{"-h"}, environ, out, out)
+	run(t.Context(), []string{"version"}, environ, out, out)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	exit := make(chan int, 1)
+	go func() { exit <- run(ctx, []string{"serve"}, environ, out, out) }()
+	app, admin := addresses(t, out)
+
+	for _, request := range []func() (*http.Request, error){
+		func() (*http.Request, error) { return http.NewRequest("GET", app+"/channels?key="+canaryQuery, nil) },
+		func() (*http.Request, error) {
+			return http.NewRequest("POST", app+"/events", strings.NewReader(`{"type":"checkout"}`))
+		},
+		func() (*http.Request, error) { return http.NewRequest("TRACE", app+"/channels", nil) },
+		func() (*http.Request, error) { return http.NewRequest("GET", app+"/nowhere", nil) },
+		func() (*http.Request, error) { return http.NewRequest("GET", admin+"/metrics", nil) },
+		func() (*http.Request, error) { return http.NewRequest("GET", admin+"/status.json", nil) },
+		func() (*http.Request, error) { return http.NewRequest("GET", admin+"/readyz", nil) },
+		func() (*http.Request, error) { return http.NewRequest("GET", admin+"/healthz", nil) },
+		func() (*http.Request, error) { return http.NewRequest("GET", admin+"/", nil) },
+	} {
+		for range 2 {
+			r, err := request()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer "+canaryAppToken)
+			r.Header.Set("Proxy-Authorization", "Basic "+canaryAppToken)
+			r.Header.Set("Cookie", "session="+canaryAppToken)
+			response, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				continue // a response that broke off: what matters is what the broker says of it
+			}
+			out.response(response)
+		}
+	}
+	for _, command := range []string{"wait", "health"} {
+		args := []string{command}
+		if command == "wait" {
+			args = append(args, "-timeout=200ms")
+		}
+		run(t.Context(), args, []string{"BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(admin, "http://")}, out, out)
+	}
+	cancel()
+	<-exit
+	return out
+}
+
+// addresses waits until the broker listens, and reads off its log where.
+func addresses(t *testing.T, out *everything) (app, admin string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		for line := range strings.Lines(out.String()) {
+			var entry struct{ Msg, App, Admin string }
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
+				return "http://" + entry.App, "http://" + entry.Admin
+			}
+		}
+	}
+	t.Fatalf("the broker does not listen: %s", out)
+	return "", ""
+}
+
+func mustNotHold(t *testing.T, out *everything, tokens ...string) {
+	t.Helper()
+	text := out.String()
+	for _, want := range []string{"(set, 19 bytes)", `"msg":"request"`, "token_refreshes_total", `"accounts"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the test has not seen all it should: %q is missing", want)
+		}
+	}
+	canaries := map[string]string{"client id": canaryID, "client secret": canarySecret, "app's token": canaryAppToken, "query": canaryQuery}
+	for i, token := range tokens {
+		canaries[fmt.Sprintf("token %d", i)] = token
+		canaries[fmt.Sprintf("signature of token %d", i)] = token[strings.LastIndex(token, ".")+1:]
+	}
+	for name, canary := range canaries {
+		for how, form := range map[string]string{
+			"as it is": canary,
+			"in hex":   hex.EncodeToString([]byte(canary)),
+			"base64":   base64.StdEncoding.EncodeToString([]byte(canary)),
+			"escaped":  url.QueryEscape(canary),
+			"quoted":   strings.Trim(fmt.Sprintf("%q", canary), `"`),
+		} {
+			if at := strings.Index(text, form); at >= 0 {
+				t.Errorf("the %s is seen (%s): … %s …", name, how, text[max(0, at-200):min(len(text), at+len(form)+100)])
+			}
+		}
+	}
+}
