@@ -7,6 +7,7 @@ package metrics
 import (
 	"net/http"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,8 +26,9 @@ type Config struct {
 	Tokens func() []tokensource.Snapshot
 	// InFlight returns the number of requests that are being served.
 	InFlight func() int64
-	// DenialReasons is the closed set of reasons for which a request may be refused.
-	DenialReasons []string
+	// DenialReasons is the closed set of reasons for which a request may be refused, and ReplayOutcomes that of what
+	// may come of sending a request again.
+	DenialReasons, ReplayOutcomes []string
 }
 
 // Metrics is a registry with all that the broker exports. All methods may be called from any goroutine.
@@ -36,7 +38,10 @@ type Metrics struct {
 	requests        *prometheus.CounterVec
 	requestDuration *prometheus.HistogramVec
 	upstream        *prometheus.HistogramVec
+	replays         *prometheus.CounterVec
+	replayOutcomes  []string
 	denied          map[string]prometheus.Counter
+	accounts        sync.Map // of *Requests by account; read with each request
 }
 
 // New returns Metrics with a registry of their own: nothing is registered globally.
@@ -54,11 +59,17 @@ func New(config Config) *Metrics {
 			"How long requests take as the app sees them. A rise that upstream_duration_seconds does not share is the broker's, or an app that reads slowly."),
 		upstream: histogram("upstream_duration_seconds",
 			"How long the API takes from a request sent to its response's header. A rise means that the API is slow."),
-		denied: map[string]prometheus.Counter{},
+		replays: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace,
+			Name:      "replays_total",
+			Help:      "Requests that the API answered with 401 although their token had not expired, by what came of sending them again. A rise of success means that tokens are revoked; of unauthorized, that new tokens are refused too: look at the client's rights; of body_not_kept, that BROKER_REPLAY_BUFFER is too small.",
+		}, []string{"account", "outcome"}),
+		replayOutcomes: config.ReplayOutcomes,
+		denied:         map[string]prometheus.Counter{},
 	}
 	m.countDenials(config.DenialReasons)
 	m.registry.MustRegister(
-		m.refreshDuration, m.requests, m.requestDuration, m.upstream,
+		m.refreshDuration, m.requests, m.requestDuration, m.upstream, m.replays,
 		tokenCollector{config.Tokens},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: namespace,
@@ -114,6 +125,19 @@ func (m *Metrics) Handler() http.Handler {
 		EnableOpenMetrics: true,
 		Registry:          nil, // its own metrics would tell nothing about the broker
 	})
+}
+
+// Forget takes an account's series away. What is observed for it afterwards is lost.
+func (m *Metrics) Forget(account string) {
+	if requests, known := m.accounts.LoadAndDelete(account); known {
+		requests.(*Requests).retire()
+	}
+	labels := prometheus.Labels{"account": account}
+	m.requests.DeletePartialMatch(labels)
+	m.replays.DeletePartialMatch(labels)
+	m.requestDuration.DeletePartialMatch(labels)
+	m.upstream.DeletePartialMatch(labels)
+	m.refreshDuration.DeletePartialMatch(labels)
 }
 
 // TokenRequest records a token request that has ended.

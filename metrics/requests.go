@@ -10,17 +10,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Requests counts the requests of one account. Create it with Metrics.Requests, once for each account. All methods may
-// be called from any goroutine.
+// Requests counts the requests of one account. Get it from Metrics.Requests. All methods may be called from any
+// goroutine.
 type Requests struct {
 	counters *prometheus.CounterVec
 	duration prometheus.Observer
 	upstream prometheus.Observer
+	replays  map[string]prometheus.Counter
 
 	// resolved are the children of counters that were needed so far: finding one by its labels costs more than all
-	// else that is done here. It is replaced as a whole, under mu, and holds at the most len(methods) × 500.
+	// else that is done here. It is replaced as a whole, under mu, and is bounded as the labels are.
 	resolved atomic.Pointer[map[methodAndCode]prometheus.Counter]
 	mu       sync.Mutex
+	retired  bool
 	account  string
 }
 
@@ -29,16 +31,25 @@ type methodAndCode struct {
 	code   int
 }
 
-// Requests returns the instruments for the requests of an account.
+// Requests returns the instruments for the requests of an account, which are the same each time until it is forgotten.
+// It takes no lock once they are there.
 func (m *Metrics) Requests(account string) *Requests {
+	if known, ok := m.accounts.Load(account); ok {
+		return known.(*Requests)
+	}
 	r := &Requests{
 		account:  account,
 		counters: m.requests,
 		duration: m.requestDuration.WithLabelValues(account),
 		upstream: m.upstream.WithLabelValues(account),
+		replays:  map[string]prometheus.Counter{},
+	}
+	for _, outcome := range m.replayOutcomes {
+		r.replays[outcome] = m.replays.WithLabelValues(account, outcome)
 	}
 	r.resolved.Store(&map[methodAndCode]prometheus.Counter{})
-	return r
+	first, _ := m.accounts.LoadOrStore(account, r) // of two at once, both with the same children
+	return first.(*Requests)
 }
 
 // Observe records a request that has ended: upstream is 0 if it was not sent on.
@@ -50,20 +61,40 @@ func (r *Requests) Observe(method string, code int, duration, upstream time.Dura
 	}
 }
 
+// Replayed counts what came of sending a request again. An outcome that was not in Config.ReplayOutcomes is not counted.
+func (r *Requests) Replayed(outcome string) {
+	if counter, known := r.replays[outcome]; known {
+		counter.Inc()
+	}
+}
+
 func (r *Requests) counter(key methodAndCode) prometheus.Counter {
 	if counter, known := (*r.resolved.Load())[key]; known {
 		return counter
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	more := maps.Clone(*r.resolved.Load())
+	more[key] = r.newCounter(key)
+	r.resolved.Store(&more)
+	return more[key]
+}
+
+func (r *Requests) newCounter(key methodAndCode) prometheus.Counter {
+	if r.retired { // a straggler must not bring the account's series back
+		return prometheus.NewCounter(prometheus.CounterOpts{})
+	}
 	code := "other"
 	if key.code > 0 {
 		code = strconv.Itoa(key.code)
 	}
-	more := maps.Clone(*r.resolved.Load())
-	more[key] = r.counters.WithLabelValues(r.account, key.method, code)
-	r.resolved.Store(&more)
-	return more[key]
+	return r.counters.WithLabelValues(r.account, key.method, code)
+}
+
+func (r *Requests) retire() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.retired = true
 }
 
 // boundedMethod keeps the label a closed set: a method may be any token, and each would be a series for ever.

@@ -40,10 +40,20 @@ var tokenMetrics = []tokenMetric{
 	token("token_waits_total",
 		"Requests that had to wait for a token. It rises at a start; at any other time it means that the token was not refreshed ahead of need.",
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.Waits) }),
+	token("token_invalidations_total",
+		"Tokens dropped because the API refused them before their expiry. A rise means that tokens are revoked, or that the client lacks a right.",
+		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.Invalidations) }),
+	token("credential_last_change_timestamp_seconds",
+		"When the credentials in use were taken into use, as Unix time; 0 if there are none. If it does not follow a rotation, the new ones are not good: see credential_reloads_total.",
+		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return timestamp(s.LastChange) }),
 }
 
 var refreshesDesc = prometheus.NewDesc(namespace+"_token_refreshes_total",
 	"Token requests by outcome. A rise of rejected means: fix the credentials; of unavailable: the login server or the network is away; of invalid_response: something else answers in the login server's place.",
+	[]string{"account", "outcome"}, nil)
+
+var reloadsDesc = prometheus.NewDesc(namespace+"_credential_reloads_total",
+	"Changed credentials by what came of them. A rise of rejected means that the new pair is wrong, of unreadable that a file is missing or empty; the old pair stays in use meanwhile.",
 	[]string{"account", "outcome"}, nil)
 
 // Describe implements prometheus.Collector.
@@ -52,6 +62,7 @@ func (c tokenCollector) Describe(descs chan<- *prometheus.Desc) {
 		descs <- metric.desc
 	}
 	descs <- refreshesDesc
+	descs <- reloadsDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -62,6 +73,9 @@ func (c tokenCollector) Collect(metrics chan<- prometheus.Metric) {
 		}
 		for i, outcome := range tokensource.Outcomes {
 			metrics <- prometheus.MustNewConstMetric(refreshesDesc, prometheus.CounterValue, float64(snapshot.Refreshes[i]), snapshot.Account, string(outcome))
+		}
+		for i, outcome := range tokensource.ReloadOutcomes {
+			metrics <- prometheus.MustNewConstMetric(reloadsDesc, prometheus.CounterValue, float64(snapshot.Reloads[i]), snapshot.Account, string(outcome))
 		}
 	}
 }

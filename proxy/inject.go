@@ -3,27 +3,144 @@ package proxy
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"net/url"
 	"time"
 )
 
+// Replay is what came of an occasion to send a request again: a closed set, used as the label of a metric.
+type Replay string
+
+// The outcomes of a 401 to a token that may be replaced.
+const (
+	ReplaySuccess      Replay = "success"      // sent again, and answered with anything but 401
+	ReplayUnauthorized Replay = "unauthorized" // sent again, and answered with 401
+	ReplayFailed       Replay = "failed"       // sent again, and not answered
+	ReplayBodyNotKept  Replay = "body_not_kept"
+	ReplayNoToken      Replay = "no_token" // there was no other token in time
+)
+
+// Replays lists all of them.
+var Replays = [...]Replay{ReplaySuccess, ReplayUnauthorized, ReplayFailed, ReplayBodyNotKept, ReplayNoToken}
+
+// exchange is a request that has come in, on its way to the API.
+type exchange struct {
+	proxy  *Proxy
+	w      http.ResponseWriter
+	r      *http.Request
+	target *url.URL
+	tokens Tokens
+	body   *requestBody
+	report *Report
+}
+
+// make attaches the token and sends the request, a second time if the first token turns out to be dead before its
+// time. It returns the API's response, or the problem that keeps it from there.
+func (x *exchange) make() (*http.Response, *problem) {
+	authorization, problem := x.authorization()
+	if problem != nil {
+		return nil, problem
+	}
+	if problem := x.body.take(x.proxy.replayBuffer()); problem != nil {
+		return nil, problem
+	}
+	response, err := x.send(authorization)
+	if err != nil {
+		return nil, x.failed(err)
+	}
+	if response.StatusCode != http.StatusUnauthorized || !x.proxy.config.Replay {
+		return response, nil
+	}
+	next, ok := x.replacement(authorization)
+	if !ok {
+		return response, nil // the 401 goes to the app as it came
+	}
+	discard(response)
+	return x.again(next)
+}
+
 // authorization returns the value of the one Authorization header that goes upstream. Where there is no token it
 // waits for one, as long as the configuration allows and the client stays.
-func (p *Proxy) authorization(ctx context.Context) (string, *problem) {
-	if value, ok := p.config.Tokens.Current(); ok {
+func (x *exchange) authorization() (string, *problem) {
+	if value, ok := x.tokens.Current(); ok {
 		return value, nil
 	}
-	waiting, cancel := context.WithTimeout(ctx, p.config.TokenWait)
-	defer cancel()
-	value, err := p.config.Tokens.Await(waiting)
+	value, err := x.await()
 	switch {
 	case err == nil:
 		return value, nil
-	case ctx.Err() != nil:
+	case x.r.Context().Err() != nil:
 		return "", clientGone
 	default:
 		return "", noToken(err)
 	}
+}
+
+// replayBuffer is how many bytes of a body are kept.
+func (p *Proxy) replayBuffer() int64 {
+	if !p.config.Replay {
+		return 0
+	}
+	return p.config.ReplayBuffer
+}
+
+func (x *exchange) await() (string, error) {
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
+	defer cancel()
+	return x.tokens.Await(ctx)
+}
+
+func (x *exchange) send(authorization string) (*http.Response, error) {
+	return x.proxy.send(x.w, x.proxy.outbound(x.r, x.target, authorization, x.body), x.report)
+}
+
+// replacement returns the token that is to be sent in place of one that the API has refused. It reports false if there
+// is none, or if the request cannot be sent again.
+func (x *exchange) replacement(refused string) (string, bool) {
+	if !x.tokens.Invalidate(refused) {
+		return "", false
+	}
+	if !x.body.again() {
+		x.report.Replay = ReplayBodyNotKept
+		return "", false
+	}
+	next, err := x.await()
+	if err != nil || next == refused {
+		x.report.Replay = ReplayNoToken
+		return "", false
+	}
+	return next, true
+}
+
+// again sends the request a second time. Never a third: whatever comes is the app's.
+func (x *exchange) again(authorization string) (*http.Response, *problem) {
+	response, err := x.send(authorization)
+	switch {
+	case err != nil:
+		x.report.Replay = ReplayFailed
+		return nil, x.failed(err)
+	case response.StatusCode == http.StatusUnauthorized:
+		x.report.Replay = ReplayUnauthorized
+	default:
+		x.report.Replay = ReplaySuccess
+	}
+	return response, nil
+}
+
+func (x *exchange) failed(err error) *problem {
+	if x.r.Context().Err() != nil {
+		return clientGone
+	}
+	return upstreamFailed(x.proxy.config.Upstream.Host, err)
+}
+
+// maxDiscard is how much of a response that nobody gets is read so that its connection can be used again.
+const maxDiscard = 4 << 10
+
+func discard(response *http.Response) {
+	_, _ = io.CopyN(io.Discard, response.Body, maxDiscard) // whether it worked, the connection tells
+	_ = response.Body.Close()
 }
 
 func noToken(err error) *problem {

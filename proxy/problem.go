@@ -52,6 +52,32 @@ var badTarget = &problem{
 	advice:    "Send a path that begins with one slash, percent-encoded as RFC 3986 asks.",
 }
 
+var brokenBody = &problem{
+	status:    http.StatusBadRequest,
+	name:      "body",
+	title:     "The request's body broke off",
+	errorType: "http_request_error",
+	what:      "the request's body ended before its Content-Length",
+	advice:    "Send as many bytes as announced.",
+}
+
+// unknownAccount tells the default account's absence apart from a name that is wrong.
+func unknownAccount(name string) *problem {
+	p := &problem{
+		status:    http.StatusNotFound,
+		name:      "unknown-account",
+		title:     "There is no such account",
+		errorType: "http_request_error",
+		what:      "there is no account of the name in /@NAME/",
+		advice:    "Name one that has a folder in ETRUSTED_ACCOUNTS_DIR, or leave /@NAME off for the default account.",
+	}
+	if name == "" {
+		p.what = "there is no default account"
+		p.advice = "Choose one with /@NAME/ in front of the path, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET."
+	}
+	return p
+}
+
 func refused(refusal *door.Refusal) *problem {
 	return &problem{
 		status:    refusal.Status,

@@ -6,6 +6,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -23,6 +24,9 @@ type Tokens interface {
 	// Await returns what Current does, once there is something to return. It ends at the latest when ctx does. Its
 	// error may be a NoToken, which then tells the app what to do.
 	Await(ctx context.Context) (authorization string, err error)
+	// Invalidate drops a token that the API refused before its time, given the header's value that was sent. It
+	// reports whether another is to be had, now or by Await.
+	Invalidate(authorization string) bool
 }
 
 // NoToken is what an error of Tokens.Await may tell beyond its text. None of it may hold a secret.
@@ -36,36 +40,50 @@ type NoToken interface {
 	Rejected() bool
 }
 
-// Config tells what a Proxy needs. All fields but Observe are required.
+// Config tells what a Proxy needs. All fields are required but those that say otherwise.
 type Config struct {
 	// Upstream is the API's base URL: scheme and host, without a path.
 	Upstream *url.URL
 	// Transport carries the requests to it. It must not decompress, and no transport follows redirects.
 	Transport http.RoundTripper
-	Tokens    Tokens
+	// Tokens are those of the default account; nil if there is none. Account returns those of an account with a name,
+	// or false if there is none; it may be nil.
+	Tokens  Tokens
+	Account func(name string) (Tokens, bool)
 	// TokenWait is how long a request may wait while there is no token at all.
 	TokenWait time.Duration
 	Door      *door.Door
+	// Replay has a request sent again, once, after a 401 to a token that has since been replaced. ReplayBuffer is how
+	// many bytes of a body are kept for that; a request with a longer one is not sent again.
+	Replay       bool
+	ReplayBuffer int64
 	// Observe, if not nil, is told of each request when it has ended. It is called on the request's own goroutine.
 	Observe func(Report)
 }
 
 // Report tells of a request that has ended.
 type Report struct {
-	Method string // as the app sent it: any token
-	Path   string // as the app sent it, without the query, which may hold personal data
+	// Account is whose token was asked for: DefaultAccount, or a name; empty if the request did not get that far.
+	Account string
+	Method  string // as the app sent it: any token
+	Path    string // as the app sent it, without the query, which may hold personal data
 	// Status is what the app was sent, or StatusClientGone.
 	Status int
 	// Denied is why the door refused the request; empty if it did not.
 	Denied door.Reason
 	// Problem is the RFC 9209 error type of a response that the broker made itself; empty for the API's responses.
 	Problem string
+	// Replay is what came of sending the request again; empty if there was no occasion to.
+	Replay Replay
 	// Broken reports that a response was begun but could not be finished.
 	Broken bool
 	// Duration is from the request's header read to the response's end; Upstream is the part of it from the request
 	// sent to the response's header received, 0 if the request was not sent.
 	Duration, Upstream time.Duration
 }
+
+// DefaultAccount is what reports call the account that has no name.
+const DefaultAccount = "default"
 
 // StatusClientGone stands in reports for a client that went away before it was answered. No such response exists.
 const StatusClientGone = 499
@@ -108,28 +126,46 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		loopDetected.answer(w, &report)
 		return
 	}
-	target, ok := targetOf(r)
+	raw, ok := targetOf(r)
 	if !ok {
 		badTarget.answer(w, &report)
 		return
 	}
 
-	// What does it go with?
-	authorization, problem := p.authorization(r.Context())
-	if problem != nil {
-		problem.answer(w, &report)
+	// Whose token does it go with?
+	account, raw := splitAccount(raw)
+	tokens, ok := p.tokens(account)
+	if !ok {
+		unknownAccount(account).answer(w, &report)
+		return
+	}
+	report.Account = cmp.Or(account, DefaultAccount)
+	target, ok := p.at(raw)
+	if !ok {
+		badTarget.answer(w, &report)
 		return
 	}
 
 	// There, and back.
-	response, stop, err := p.send(w, p.outbound(r, target, authorization), &report)
-	defer stop()
+	x := &exchange{proxy: p, w: w, r: r, target: target, tokens: tokens, body: &requestBody{from: r}, report: &report}
+	defer x.body.finish()
+	response, problem := x.make()
+	if problem != nil {
+		problem.answer(w, &report)
+		return
+	}
+	defer func() { _ = response.Body.Close() }() // read to its end, or given up
+	relay(w, r, response, &report)
+}
+
+// tokens returns those of an account, of the default one for an empty name.
+func (p *Proxy) tokens(account string) (Tokens, bool) {
 	switch {
-	case err != nil && r.Context().Err() != nil:
-		report.Status = StatusClientGone
-	case err != nil:
-		upstreamFailed(p.config.Upstream.Host, err).answer(w, &report)
+	case account == "":
+		return p.config.Tokens, p.config.Tokens != nil
+	case p.config.Account == nil:
+		return nil, false
 	default:
-		relay(w, r, response, &report)
+		return p.config.Account(account)
 	}
 }

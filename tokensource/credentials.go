@@ -23,6 +23,10 @@ func (c Credentials) Equal(other Credentials) bool {
 	return c.ID.Equal(other.ID) && c.Secret.Equal(other.Secret)
 }
 
+func (c Credentials) isZero() bool {
+	return c.Equal(Credentials{})
+}
+
 // maxSecretFile bounds what is read of a secret file. A client secret has some dozen bytes: whatever is larger than
 // this is another file, named by mistake.
 const maxSecretFile = 4 << 10

@@ -3,6 +3,7 @@ package tokensource
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -60,7 +61,7 @@ const rejectedAdvice = `Look in the eTrusted Control Centre under Settings > "SS
 	`the switch "Client enabled" is green; ` +
 	`the Client Secret is read anew with "Show"; ` +
 	`and both belong to the same client. ` +
-	`Then set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET (or their files) and start the broker anew.`
+	`Credentials in files are used as soon as they change; those in the environment need a restart of the broker.`
 
 const (
 	outageAdvice   = "The broker tries again by itself. If it lasts, check the status page of eTrusted and this machine's way to the login server."
@@ -86,6 +87,11 @@ func invalidResponse(what string) *Failure {
 		Reason:  "the login server's answer is no token answer: " + what,
 		Advice:  tokenURLAdvice,
 	}
+}
+
+// oneLine joins errors that errors.Join puts on lines of their own.
+func oneLine(err error) string {
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }
 
 func statusAndCode(status int, code string) string {

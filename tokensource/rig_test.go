@@ -18,26 +18,34 @@ type rig struct {
 	*tokensource.Source
 	server *etrustedtest.Server
 	began  time.Time
+	start  func() // starts Run; at and await do so, after a test has set its faults
 	stop   func() // ends Run and waits for that
 
-	mu     sync.Mutex
-	events []tokensource.Event
+	mu      sync.Mutex
+	events  []tokensource.Event
+	changes []tokensource.Reload
 }
 
-// newRig makes a source and starts its loop.
+// newRig makes a source whose loop has not started.
 func newRig(t *testing.T, options etrustedtest.Options) *rig {
 	t.Helper()
+	return newRigWith(t, options, fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret))
+}
+
+func newRigWith(t *testing.T, options etrustedtest.Options, origin tokensource.Origin) *rig {
+	t.Helper()
 	r := &rig{server: etrustedtest.New(options), began: time.Now()}
-	r.Source = tokensource.New(r.config(t))
+	config := r.config(t)
+	config.Origin = origin
+	r.Source = tokensource.New(config)
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.Run(ctx)
-	}()
+	var loop sync.WaitGroup
+	r.start = sync.OnceFunc(func() {
+		loop.Go(func() { r.Run(ctx) })
+	})
 	r.stop = func() {
 		cancel()
-		<-done
+		loop.Wait()
 	}
 	t.Cleanup(r.stop)
 	return r
@@ -45,7 +53,7 @@ func newRig(t *testing.T, options etrustedtest.Options) *rig {
 
 func (r *rig) config(t *testing.T) tokensource.Config {
 	return tokensource.Config{
-		Credentials: credentials(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret),
+		Origin: fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret),
 		Endpoint: tokensource.Endpoint{
 			URL:       "http://login.example/oauth/token",
 			Audience:  "https://api.etrusted.com",
@@ -57,11 +65,20 @@ func (r *rig) config(t *testing.T) tokensource.Config {
 			defer r.mu.Unlock()
 			r.events = append(r.events, event)
 		},
+		ObserveReload: func(change tokensource.Reload) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.changes = append(r.changes, change)
+		},
 	}
 }
 
-func credentials(id, secret string) tokensource.Credentials {
-	return tokensource.Credentials{ID: tokensource.NewSecret(id), Secret: tokensource.NewSecret(secret)}
+// fixed is an origin that never changes.
+func fixed(id, secret string) tokensource.Origin {
+	return tokensource.Origin{
+		ID:     tokensource.Part{Name: "ETRUSTED_CLIENT_ID", Value: tokensource.NewSecret(id)},
+		Secret: tokensource.Part{Name: "ETRUSTED_CLIENT_SECRET", Value: tokensource.NewSecret(secret)},
+	}
 }
 
 // network serves handler in memory and returns the way to it.
@@ -80,6 +97,7 @@ func network(t *testing.T, handler http.Handler) http.RoundTripper {
 
 // at lets time pass until so long after the beginning, and all that is due then happen.
 func (r *rig) at(since time.Duration) {
+	r.start()
 	time.Sleep(time.Until(r.began.Add(since)))
 	synctest.Wait()
 }
@@ -95,6 +113,17 @@ func (r *rig) outcomes() []tokensource.Outcome {
 	return all
 }
 
+// reloads are the outcomes of the credentials' changes so far.
+func (r *rig) reloads() []tokensource.ReloadOutcome {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []tokensource.ReloadOutcome
+	for _, change := range r.changes {
+		all = append(all, change.Outcome)
+	}
+	return all
+}
+
 func (r *rig) last() tokensource.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,6 +132,7 @@ func (r *rig) last() tokensource.Event {
 
 // await waits for a token as a request does, and tells how long that took.
 func (r *rig) await(patience time.Duration) (took time.Duration, err error) {
+	r.start()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

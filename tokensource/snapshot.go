@@ -23,8 +23,12 @@ type Snapshot struct {
 	LastFailureAt time.Time
 	// NextAttempt is when the next token request is due.
 	NextAttempt time.Time
-	// Waits counts the requests that had to wait for a token.
-	Waits uint64
+	// Waits counts the requests that had to wait for a token, and Invalidations the tokens dropped after a 401.
+	Waits, Invalidations uint64
+	// Reloads counts the changes of the credentials by outcome, in the order of ReloadOutcomes, and LastChange is
+	// when those in use were taken into use.
+	Reloads    [len(ReloadOutcomes)]uint64
+	LastChange time.Time
 }
 
 // Snapshot returns what the source knows now. It never blocks.
@@ -39,6 +43,9 @@ func (s *Source) Snapshot() Snapshot {
 		LastFailure:         state.failure,
 		NextAttempt:         state.nextAttempt.Round(0),
 		Waits:               s.waits.Load(),
+		Invalidations:       s.invalidations.Load(),
+		Reloads:             state.reloads,
+		LastChange:          state.lastChange.Round(0),
 	}
 	if state.failure != nil {
 		snapshot.LastFailureAt = state.failedAt.Round(0)

@@ -456,8 +456,8 @@ func BenchmarkCurrent(b *testing.B) {
 // running is a source with a token, in real time.
 func running(t testing.TB) *tokensource.Source {
 	source := tokensource.New(tokensource.Config{
-		Credentials: credentials("id", "secret"),
-		Endpoint:    tokensource.Endpoint{URL: "http://login.example/", Transport: always(`{"access_token":"abc","expires_in":300}`)},
+		Origin:   fixed("id", "secret"),
+		Endpoint: tokensource.Endpoint{URL: "http://login.example/", Transport: always(`{"access_token":"abc","expires_in":300}`)},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup

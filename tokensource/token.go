@@ -1,8 +1,12 @@
 package tokensource
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
-// token is an access token (RFC 6749 section 1.4) and the time that it lives. It never changes once it is published.
+// token is an access token (RFC 6749 section 1.4) and the time that it lives. Nothing of it changes once it is published
+// but whether it is dropped.
 type token struct {
 	// authorization is the whole value of the Authorization header (RFC 6750 section 2.1), put together once and
 	// not for each request.
@@ -10,12 +14,19 @@ type token struct {
 	// issued is the moment before the request for it was sent: the server counts the lifetime from some moment
 	// after that, so the token is never taken for valid longer than it is. It carries a monotonic reading.
 	issued   time.Time
+	received time.Time
 	lifetime time.Duration
+	// dropped means that the API has refused it before its time. See Source.Invalidate.
+	dropped atomic.Bool
 }
+
+// minTokenAge is how old a token must be before a 401 of the API counts against it. An API that refuses every token
+// would otherwise have the login server asked for one with each request.
+const minTokenAge = 10 * time.Second
 
 // valid reports whether the token may still be sent. A nil token is not.
 func (t *token) valid(now time.Time) bool {
-	return t != nil && t.remaining(now) > 0
+	return t != nil && !t.dropped.Load() && t.remaining(now) > 0
 }
 
 // remaining is how long the token still lives: zero or negative once it is dead.

@@ -23,64 +23,123 @@ import (
 type broker struct {
 	log      *zap.Logger
 	grace    time.Duration
-	source   *tokensource.Source
+	accounts *tokensource.Accounts
 	proxy    *proxy.Proxy
+	metrics  *metrics.Metrics
 	app      *http.Server
 	admin    *http.Server
 	draining atomic.Bool
 }
 
-// newBroker wires the parts. toAPI and toLogin carry all that leaves this machine.
-func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) *broker {
+// newBroker wires the parts. toAPI and toLogin carry all that leaves this machine. An error says what is wrong with the
+// configuration.
+func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*broker, error) {
 	b := &broker{log: log, grace: c.ShutdownGrace}
+	accounts, err := b.newAccounts(c, toLogin)
+	if err != nil {
+		return nil, err
+	}
+	b.accounts = accounts
+	b.metrics = metrics.New(metrics.Config{
+		Version:        version,
+		Revision:       revision,
+		Tokens:         b.accounts.Snapshots,
+		InFlight:       func() int64 { return b.proxy.InFlight() },
+		DenialReasons:  texts(door.Reasons[:]),
+		ReplayOutcomes: texts(proxy.Replays[:]),
+	})
 	hosts := door.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
-	snapshots := func() []tokensource.Snapshot { return []tokensource.Snapshot{b.source.Snapshot()} }
-	measures := metrics.New(metrics.Config{
-		Version:       version,
-		Revision:      revision,
-		Tokens:        snapshots,
-		InFlight:      func() int64 { return b.proxy.InFlight() },
-		DenialReasons: denialReasons(),
-	})
-	b.source = tokensource.New(tokensource.Config{
-		Credentials: tokensource.Credentials{ID: c.ClientID, Secret: c.ClientSecret},
-		Endpoint: tokensource.Endpoint{
-			URL:       c.TokenURL,
-			Audience:  c.Audience,
-			Scopes:    c.Scopes,
-			Transport: toLogin,
-			UserAgent: "etrusted-broker/" + version,
-		},
-		Observe: func(event tokensource.Event) {
-			logTokenEvent(log, event)
-			measures.TokenRequest(event)
-		},
-	})
-	requests := measures.Requests(tokensource.DefaultAccount)
 	b.proxy = proxy.New(proxy.Config{
-		Upstream:  c.upstream,
-		Transport: toAPI,
-		Tokens:    b.source,
-		TokenWait: c.TokenWait,
-		Door:      door.New(hosts, c.upstream.Host),
-		Observe: func(report proxy.Report) {
-			logRequest(log, report)
-			requests.Observe(report.Method, report.Status, report.Duration, report.Upstream)
-			if report.Denied != "" {
-				measures.Denied(string(report.Denied))
-			}
-		},
+		Upstream:     c.upstream,
+		Transport:    toAPI,
+		Tokens:       b.defaultTokens(),
+		Account:      b.tokens,
+		TokenWait:    c.TokenWait,
+		Door:         door.New(hosts, c.upstream.Host),
+		Replay:       c.Replay401,
+		ReplayBuffer: c.ReplayBuffer,
+		Observe:      b.requestEnded,
 	})
 	b.app = newServer(b.proxy, log)
 	b.admin = newServer(forOperators(hosts, admin.Handler(admin.Config{
 		Version:  version,
 		Revision: revision,
 		Started:  time.Now(),
-		Tokens:   snapshots,
+		Tokens:   b.accounts.Snapshots,
 		Draining: b.draining.Load,
-		Metrics:  measures.Handler(),
+		Metrics:  b.metrics.Handler(),
 	})), log)
-	return b
+	return b, nil
+}
+
+func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.Accounts, error) {
+	return tokensource.NewAccounts(tokensource.AccountsConfig{
+		Default: c.defaultOrigin(),
+		Dir:     c.AccountsDir,
+		Source: tokensource.Config{
+			Endpoint: tokensource.Endpoint{
+				URL:       c.TokenURL,
+				Audience:  c.Audience,
+				Scopes:    c.Scopes,
+				Transport: toLogin,
+				UserAgent: "etrusted-broker/" + version,
+			},
+			Observe: func(event tokensource.Event) {
+				logTokenEvent(b.log, event)
+				b.metrics.TokenRequest(event)
+			},
+			ObserveReload: func(reload tokensource.Reload) { logReload(b.log, reload) },
+		},
+		Added: func(account string) { b.log.Info("account added", zap.String("account", account)) },
+		Removed: func(account string) {
+			b.log.Info("account removed", zap.String("account", account))
+			b.metrics.Forget(account)
+		},
+		Ignored: func(problem string) { b.log.Warn(problem) },
+	})
+}
+
+// defaultTokens are those of the account without a name; nil if there is none.
+func (b *broker) defaultTokens() proxy.Tokens {
+	if source, ok := b.accounts.Source(""); ok {
+		return source
+	}
+	return nil
+}
+
+func (b *broker) tokens(account string) (proxy.Tokens, bool) {
+	source, ok := b.accounts.Source(account)
+	return source, ok
+}
+
+// noAccount stands in metrics for requests that were turned away before their account was known, or whose account is
+// gone. It can be no name.
+const noAccount = "-"
+
+// requestEnded records a request.
+func (b *broker) requestEnded(report proxy.Report) {
+	logRequest(b.log, report)
+	account := noAccount
+	if _, known := b.accounts.Source(report.Account); known && report.Account != "" { // it may have been removed meanwhile
+		account = report.Account
+	}
+	requests := b.metrics.Requests(account)
+	requests.Observe(report.Method, report.Status, report.Duration, report.Upstream)
+	if report.Replay != "" {
+		requests.Replayed(string(report.Replay))
+	}
+	if report.Denied != "" {
+		b.metrics.Denied(string(report.Denied))
+	}
+}
+
+// texts makes plain strings of a closed set.
+func texts[T ~string](set []T) []string {
+	all := make([]string, len(set))
+	for i, one := range set {
+		all[i] = string(one)
+	}
+	return all
 }
 
 // listenHosts are the host names that the listeners are configured with. An unspecified address is not among them: see
@@ -98,14 +157,6 @@ func listenHosts(c config) []string {
 		hosts = append(hosts, host)
 	}
 	return hosts
-}
-
-func denialReasons() []string {
-	reasons := make([]string, len(door.Reasons))
-	for i, reason := range door.Reasons {
-		reasons[i] = string(reason)
-	}
-	return reasons
 }
 
 // forOperators keeps web pages away from the admin listener. It shows no secret, but what it shows is nobody else's
@@ -147,7 +198,7 @@ func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
 	// The token is kept fresh until the last request has gone, so the loop has a context of its own.
 	fetching, stopFetching := context.WithCancel(context.WithoutCancel(ctx))
 	var loop sync.WaitGroup
-	loop.Go(func() { b.source.Run(fetching) })
+	loop.Go(func() { b.accounts.Run(fetching) })
 	defer loop.Wait()
 	defer stopFetching()
 

@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"reflect"
 	"strings"
 	"time"
@@ -24,6 +26,8 @@ type config struct {
 	ClientSecret     tokensource.Secret `env:"ETRUSTED_CLIENT_SECRET" help:"the Client Secret"`
 	ClientSecretFile string             `env:"ETRUSTED_CLIENT_SECRET_FILE" help:"a file that holds the Client Secret, instead"`
 
+	AccountsDir string `env:"ETRUSTED_ACCOUNTS_DIR" help:"a folder with one folder for each further account: NAME/client_id and NAME/client_secret"`
+
 	APIURL   string   `env:"ETRUSTED_API_URL" envDefault:"https://api.etrusted.com" help:"the API: scheme and host"`
 	TokenURL string   `env:"ETRUSTED_TOKEN_URL" envDefault:"https://login.etrusted.com/oauth/token" help:"the token endpoint"`
 	Audience string   `env:"ETRUSTED_AUDIENCE" envDefault:"https://api.etrusted.com" help:"the audience parameter of the token request"`
@@ -37,6 +41,9 @@ type config struct {
 	TokenWait       time.Duration `env:"BROKER_TOKEN_WAIT" envDefault:"10s" help:"how long a request may wait while there is no token at all"`
 	UpstreamTimeout time.Duration `env:"BROKER_UPSTREAM_TIMEOUT" envDefault:"60s" help:"from the request sent to the response's header"`
 	ShutdownGrace   time.Duration `env:"BROKER_SHUTDOWN_GRACE" envDefault:"25s" help:"how long a SIGTERM waits for requests in flight"`
+
+	Replay401    bool  `env:"BROKER_REPLAY_401" envDefault:"true" help:"after a 401 to a token that was since replaced, send the request again once"`
+	ReplayBuffer int64 `env:"BROKER_REPLAY_BUFFER" envDefault:"65536" help:"bytes of a request body kept for that"`
 
 	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	LogFormat string        `env:"BROKER_LOG_FORMAT" help:"json or console; unset: console on a terminal, else json"`
@@ -69,10 +76,15 @@ func loadConfig(environ []string) (config, []configError) {
 		}
 	}
 	var err error
-	c.ClientID, err = oneOf(c.ClientID, "ETRUSTED_CLIENT_ID", c.ClientIDFile)
-	check("ETRUSTED_CLIENT_ID", err)
-	c.ClientSecret, err = oneOf(c.ClientSecret, "ETRUSTED_CLIENT_SECRET", c.ClientSecretFile)
-	check("ETRUSTED_CLIENT_SECRET", err)
+	if c.hasDefaultAccount() || c.AccountsDir == "" {
+		c.ClientID, err = oneOf(c.ClientID, "ETRUSTED_CLIENT_ID", c.ClientIDFile)
+		check("ETRUSTED_CLIENT_ID", err)
+		c.ClientSecret, err = oneOf(c.ClientSecret, "ETRUSTED_CLIENT_SECRET", c.ClientSecretFile)
+		check("ETRUSTED_CLIENT_SECRET", err)
+	}
+	if c.AccountsDir != "" {
+		check("ETRUSTED_ACCOUNTS_DIR", checkDir(c.AccountsDir))
+	}
 	c.upstream, err = parseAPIURL(c.APIURL)
 	check("ETRUSTED_API_URL", err)
 	_, err = parseServerURL(c.TokenURL)
@@ -86,10 +98,51 @@ func loadConfig(environ []string) (config, []configError) {
 	check("BROKER_TOKEN_WAIT", notNegative(c.TokenWait))
 	check("BROKER_UPSTREAM_TIMEOUT", positive(c.UpstreamTimeout))
 	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))
+	if c.ReplayBuffer < 0 || c.ReplayBuffer > maxReplayBuffer {
+		check("BROKER_REPLAY_BUFFER", fmt.Errorf("must be from 0 to %d bytes: each request that is being sent may take that much memory", maxReplayBuffer))
+	}
 	if c.LogFormat != "" && c.LogFormat != "json" && c.LogFormat != "console" {
 		check("BROKER_LOG_FORMAT", errors.New("must be json or console"))
 	}
 	return c, problems
+}
+
+// maxReplayBuffer keeps a typing error from letting a few uploads take all memory.
+const maxReplayBuffer = 64 << 20
+
+// hasDefaultAccount reports whether there are credentials without a name.
+func (c config) hasDefaultAccount() bool {
+	return c.ClientIDFile != "" || c.ClientSecretFile != "" || !c.ClientID.Equal(tokensource.Secret{}) || !c.ClientSecret.Equal(tokensource.Secret{})
+}
+
+// defaultOrigin is where the default account's credentials come from; nil if there is none.
+func (c config) defaultOrigin() *tokensource.Origin {
+	if !c.hasDefaultAccount() {
+		return nil
+	}
+	part := func(name, file string, value tokensource.Secret) tokensource.Part {
+		if file != "" {
+			return tokensource.Part{Name: file, File: file}
+		}
+		return tokensource.Part{Name: name, Value: value}
+	}
+	return &tokensource.Origin{
+		ID:     part("ETRUSTED_CLIENT_ID", c.ClientIDFile, c.ClientID),
+		Secret: part("ETRUSTED_CLIENT_SECRET", c.ClientSecretFile, c.ClientSecret),
+	}
+}
+
+func checkDir(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("there is no such folder")
+	case err != nil:
+		return errors.New("the folder cannot be looked at: check its permissions")
+	case !info.IsDir():
+		return errors.New("must be a folder")
+	}
+	return nil
 }
 
 // parseConfig fills the fields from the variables, and replaces the parser's errors, which quote values.
@@ -121,6 +174,8 @@ func mustBe(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[bool]():
 		return "must be true or false"
+	case reflect.TypeFor[int64]():
+		return "must be a whole number"
 	case reflect.TypeFor[time.Duration]():
 		return "must be a duration such as 10s or 1m30s"
 	default:
@@ -142,7 +197,7 @@ func oneOf(plain tokensource.Secret, variable, file string) (tokensource.Secret,
 		}
 		return secret, nil
 	default:
-		return tokensource.Secret{}, fmt.Errorf("is not set: set it, or %s_FILE ('broker demo' needs neither)", variable)
+		return tokensource.Secret{}, fmt.Errorf("is not set: set it, or %s_FILE, or ETRUSTED_ACCOUNTS_DIR ('broker demo' needs none of them)", variable)
 	}
 }
 

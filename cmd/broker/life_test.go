@@ -28,6 +28,12 @@ type wired struct {
 
 func wire(t *testing.T, options etrustedtest.Options) *wired {
 	t.Helper()
+	return wireWith(t, options, func(*config) {})
+}
+
+// wireWith is wire with a configuration that is changed before the start.
+func wireWith(t *testing.T, options etrustedtest.Options, change func(*config)) *wired {
+	t.Helper()
 	w := &wired{server: etrustedtest.New(options)}
 	eTrusted := etrustedtest.NewListener()
 	standIn := &http.Server{Handler: w.server, ReadHeaderTimeout: time.Hour}
@@ -40,7 +46,7 @@ func wire(t *testing.T, options etrustedtest.Options) *wired {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.broker = newBroker(config{
+	c := config{
 		ClientID:      tokensource.NewSecret(etrustedtest.DefaultClientID),
 		ClientSecret:  tokensource.NewSecret(etrustedtest.DefaultClientSecret),
 		TokenURL:      "http://login.example/oauth/token",
@@ -48,7 +54,14 @@ func wire(t *testing.T, options etrustedtest.Options) *wired {
 		upstream:      upstream,
 		TokenWait:     10 * time.Second,
 		ShutdownGrace: 25 * time.Second,
-	}, zap.NewNop(), toAPI, toLogin)
+		Replay401:     true,
+		ReplayBuffer:  64 << 10,
+	}
+	change(&c)
+	w.broker, err = newBroker(c, zap.NewNop(), toAPI, toLogin)
+	if err != nil {
+		t.Fatal(err)
+	}
 	app := etrustedtest.NewListener()
 	transport := &http.Transport{DialContext: app.Dial, MaxIdleConnsPerHost: 100}
 	w.client = &http.Client{Transport: transport}

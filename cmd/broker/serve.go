@@ -40,8 +40,12 @@ func (i invocation) serve(ctx context.Context, c config, listening func(app, adm
 	if c.UnsafeListen {
 		log.Warn("BROKER_UNSAFE_LISTEN is set: whoever reaches the app's listener can use the credentials")
 	}
+	b, err := newBroker(c, log, newAPITransport(c.UpstreamTimeout), newLoginTransport())
+	if err != nil {
+		log.Error("cannot start: " + err.Error())
+		return exitConfig
+	}
 	listening(app.Addr(), adminAddr)
-	b := newBroker(c, log, newAPITransport(c.UpstreamTimeout), newLoginTransport())
 	if err := b.serve(ctx, app, admin); err != nil {
 		log.Error(err.Error())
 		return exitFailure

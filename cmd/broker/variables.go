@@ -11,7 +11,6 @@ import (
 // variable is a variable as config declares it.
 type variable struct {
 	name, fallback, help string
-	secret               bool
 	index                int // of the field
 }
 

@@ -112,6 +112,12 @@ type Account struct {
 	// Refreshes counts token requests by outcome.
 	Refreshes map[tokensource.Outcome]uint64 `json:"refreshes"`
 	Waits     uint64                         `json:"waits"`
+	// Invalidations counts tokens dropped after a 401 of the API.
+	Invalidations uint64 `json:"invalidations"`
+	// CredentialReloads counts changed credentials by outcome; CredentialsChanged is when those in use were taken
+	// into use.
+	CredentialReloads  map[tokensource.ReloadOutcome]uint64 `json:"credential_reloads"`
+	CredentialsChanged *time.Time                           `json:"credentials_changed,omitempty"`
 	// LastError is that of the last token request; absent if it succeeded.
 	LastError *Error `json:"last_error,omitempty"`
 }
@@ -155,6 +161,12 @@ func account(snapshot tokensource.Snapshot) Account {
 		ConsecutiveFailures:   snapshot.ConsecutiveFailures,
 		Refreshes:             map[tokensource.Outcome]uint64{},
 		Waits:                 snapshot.Waits,
+		Invalidations:         snapshot.Invalidations,
+		CredentialReloads:     map[tokensource.ReloadOutcome]uint64{},
+		CredentialsChanged:    moment(snapshot.LastChange),
+	}
+	for i, outcome := range tokensource.ReloadOutcomes {
+		account.CredentialReloads[outcome] = snapshot.Reloads[i]
 	}
 	for i, outcome := range tokensource.Outcomes {
 		account.Refreshes[outcome] = snapshot.Refreshes[i]

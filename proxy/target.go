@@ -1,0 +1,67 @@
+package proxy
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// targetOf returns the path and query of a request as the app sent them, byte for byte. It reports false for what
+// cannot be sent on.
+func targetOf(r *http.Request) (raw string, ok bool) {
+	raw = r.RequestURI
+	if r.URL.Host != "" { // absolute-form: RFC 9112 section 3.2.2
+		_, rest, _ := strings.Cut(raw, "://")
+		end := strings.IndexAny(rest, "/?")
+		if end < 0 {
+			return "/", true
+		}
+		raw = rest[end:]
+		if raw[0] == '?' {
+			raw = "/" + raw
+		}
+	}
+	return raw, raw[0] == '/' || raw == "*" && r.Method == http.MethodOptions
+}
+
+// splitAccount takes the account off the front of a target: /@NAME/… goes to the API as /… with the token of NAME.
+// Without it, the name is empty.
+func splitAccount(raw string) (account, rest string) {
+	name, found := strings.CutPrefix(raw, "/@")
+	if !found {
+		return "", raw
+	}
+	end := strings.IndexAny(name, "/?")
+	if end < 0 {
+		return name, "/"
+	}
+	name, rest = name[:end], name[end:]
+	if rest[0] == '?' {
+		rest = "/" + rest
+	}
+	return name, rest
+}
+
+// at returns the upstream's URL of a target, which it does not change by a byte. It reports false where that cannot be.
+//
+// url.URL re-encodes a path whose bytes it finds unusual ({, |, UTF-8), unless they stand in Opaque. But an Opaque that
+// begins with two slashes is taken for an authority, so such a path has to do without.
+func (p *Proxy) at(raw string) (*url.URL, bool) {
+	path, query, hasQuery := strings.Cut(raw, "?")
+	target := &url.URL{
+		Scheme:     p.config.Upstream.Scheme,
+		Host:       p.config.Upstream.Host,
+		RawQuery:   query,
+		ForceQuery: hasQuery && query == "",
+	}
+	if !strings.HasPrefix(path, "//") {
+		target.Opaque = path
+		return target, true
+	}
+	parsed, err := url.ParseRequestURI(path)
+	if err != nil {
+		return nil, false
+	}
+	target.Path, target.RawPath = parsed.Path, parsed.RawPath
+	return target, target.EscapedPath() == path
+}

@@ -1,0 +1,324 @@
+package tokensource_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/tokensource"
+)
+
+// These tests are about files and events, so they run in real time: within is how long a change may take to be seen.
+const within = 2 * time.Second
+
+type accounts struct {
+	*tokensource.Accounts
+	server *etrustedtest.Server
+	dir    string
+
+	mu   sync.Mutex
+	told []string
+}
+
+func newAccounts(t *testing.T, config tokensource.AccountsConfig) *accounts {
+	t.Helper()
+	a := &accounts{server: etrustedtest.New(etrustedtest.Options{}), dir: config.Dir}
+	server := httptest.NewServer(a.server)
+	transport := &http.Transport{}
+	config.Source.Endpoint = tokensource.Endpoint{URL: server.URL + "/oauth/token", Audience: "https://api.etrusted.com", Transport: transport}
+	tell := func(what string) func(string) {
+		return func(text string) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.told = append(a.told, what+" "+text)
+		}
+	}
+	config.Added, config.Removed, config.Ignored = tell("added"), tell("removed"), tell("ignored")
+	var err error
+	if a.Accounts, err = tokensource.NewAccounts(config); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var loop sync.WaitGroup
+	loop.Go(func() { a.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		loop.Wait()
+		transport.CloseIdleConnections()
+		server.Close()
+	})
+	return a
+}
+
+func (a *accounts) has(told string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Contains(a.told, told)
+}
+
+// add makes an account that the stand-in knows.
+func (a *accounts) add(t *testing.T, name string) {
+	t.Helper()
+	a.server.SetClient("id-"+name, "secret-"+name)
+	folder := filepath.Join(a.dir, name)
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(folder, "client_id"), "id-"+name+"\n")
+	put(t, filepath.Join(folder, "client_secret"), "secret-"+name+"\n")
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually polls for what must be true soon.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(within); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, within)
+		}
+	}
+}
+
+func (a *accounts) valid(name string) func() bool {
+	return func() bool {
+		source, ok := a.Source(name)
+		if !ok {
+			return false
+		}
+		_, ok = source.Current()
+		return ok
+	}
+}
+
+func (a *accounts) reloads(t *testing.T, name string) [3]uint64 {
+	t.Helper()
+	source, ok := a.Source(name)
+	if !ok {
+		t.Fatalf("there is no account %q", name)
+	}
+	return source.Snapshot().Reloads
+}
+
+func TestAccountsComeChangeAndGo(t *testing.T) {
+	t.Parallel()
+	a := newAccounts(t, tokensource.AccountsConfig{Dir: t.TempDir()})
+	if _, ok := a.Source(""); ok {
+		t.Error("there is a default account out of nowhere")
+	}
+	a.add(t, "shop-de")
+	eventually(t, "the first account", a.valid("shop-de"))
+	a.add(t, "shop-at")
+	eventually(t, "the second", a.valid("shop-at"))
+	german, _ := a.Source("shop-de")
+	before, _ := german.Current()
+
+	a.server.SetClient("id-shop-at", "rotated")
+	put(t, filepath.Join(a.dir, "shop-at", "client_secret"), "rotated")
+	eventually(t, "the rotation", func() bool { return a.reloads(t, "shop-at") == [3]uint64{1, 0, 0} })
+
+	var names []string
+	for _, snapshot := range a.Snapshots() {
+		names = append(names, snapshot.Account)
+	}
+	if !slices.Equal(names, []string{"shop-at", "shop-de"}) {
+		t.Errorf("accounts %v", names)
+	}
+
+	if err := os.RemoveAll(filepath.Join(a.dir, "shop-at")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the removal", func() bool { return a.has("removed shop-at") })
+	if _, ok := a.Source("shop-at"); ok || len(a.Snapshots()) != 1 {
+		t.Error("the removed account is still there")
+	}
+	if now, ok := german.Current(); !ok || now != before || german.Snapshot().Refreshes != [4]uint64{1, 0, 0, 0} {
+		t.Error("the other account was disturbed")
+	}
+	a.add(t, "shop-at")
+	eventually(t, "its return", a.valid("shop-at"))
+}
+
+func TestAccountNames(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	longest := strings.Repeat("a", 63)
+	for _, name := range []string{"a", "0-9", longest, longest + "a", "Shop", "shop_de", "-shop", "default", ".hidden", "..data"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, filepath.Join(dir, "README"), "not an account")
+	a := newAccounts(t, tokensource.AccountsConfig{Dir: dir})
+	var names []string
+	for _, snapshot := range a.Snapshots() {
+		names = append(names, snapshot.Account)
+	}
+	if !slices.Equal(names, []string{"0-9", "a", longest}) {
+		t.Errorf("accounts %v", names)
+	}
+	for _, bad := range []string{longest + "a", "Shop", "shop_de", "-shop", "default"} {
+		if !slices.ContainsFunc(a.told, func(text string) bool { return strings.HasPrefix(text, "ignored "+bad+" is no name") }) {
+			t.Errorf("%s is not named in a warning: %v", bad, a.told)
+		}
+	}
+	if len(a.told) < 5 || slices.ContainsFunc(a.told, func(text string) bool { return strings.Contains(text, "README") || strings.Contains(text, "..data") }) {
+		t.Errorf("told %v", a.told)
+	}
+}
+
+// The ways in which files are replaced: each must be seen, and none may be taken half.
+func TestWaysToReplaceFiles(t *testing.T) {
+	t.Parallel()
+	for name, replace := range map[string]func(t *testing.T, dir, id, secret string){
+		"in place": func(t *testing.T, dir, id, secret string) {
+			put(t, filepath.Join(dir, "client_id"), id)
+			put(t, filepath.Join(dir, "client_secret"), secret)
+		},
+		"an editor's rename": func(t *testing.T, dir, id, secret string) {
+			for file, text := range map[string]string{"client_id": id, "client_secret": secret} {
+				temporary := filepath.Join(dir, "."+file+".swp")
+				put(t, temporary, text)
+				if err := os.Rename(temporary, filepath.Join(dir, file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		"removed and made again": func(t *testing.T, dir, id, secret string) {
+			for file, text := range map[string]string{"client_id": id, "client_secret": secret} {
+				if err := os.Remove(filepath.Join(dir, file)); err != nil {
+					t.Fatal(err)
+				}
+				put(t, filepath.Join(dir, file), text)
+			}
+		},
+		"half a second apart": func(t *testing.T, dir, id, secret string) {
+			put(t, filepath.Join(dir, "client_id"), id)
+			time.Sleep(500 * time.Millisecond)
+			put(t, filepath.Join(dir, "client_secret"), secret)
+		},
+		"Kubernetes' symbolic link": swap,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			swap(t, dir, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+			if name != "Kubernetes' symbolic link" {
+				for _, file := range []string{"client_id", "client_secret"} { // plain files
+					_ = os.Remove(filepath.Join(dir, file))
+				}
+				put(t, filepath.Join(dir, "client_id"), etrustedtest.DefaultClientID)
+				put(t, filepath.Join(dir, "client_secret"), etrustedtest.DefaultClientSecret)
+			}
+			part := func(file string) tokensource.Part { return tokensource.Part{File: filepath.Join(dir, file)} }
+			a := newAccounts(t, tokensource.AccountsConfig{Default: &tokensource.Origin{ID: part("client_id"), Secret: part("client_secret")}})
+			eventually(t, "the first token", a.valid(""))
+			source, _ := a.Source("")
+			before, _ := source.Current()
+			a.server.SetClient("new-id", "new-secret")
+			replace(t, dir, "new-id\n", "new-secret\n")
+			eventually(t, "the new pair", func() bool { return a.reloads(t, "")[0] == 1 })
+			if now, ok := source.Current(); !ok || now == before {
+				t.Error("the new pair has no token")
+			}
+			if failures := source.Snapshot().ConsecutiveFailures; failures != 0 {
+				t.Errorf("%d failures", failures)
+			}
+		})
+	}
+}
+
+// swap replaces the pair as Kubernetes does: a new folder, and a symbolic link that is renamed over the old one.
+func swap(t *testing.T, dir, id, secret string) {
+	t.Helper()
+	version, err := os.MkdirTemp(dir, "..version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(version, "client_id"), id)
+	put(t, filepath.Join(version, "client_secret"), secret)
+	old, _ := os.Readlink(filepath.Join(dir, "..data"))
+	if err := os.Symlink(filepath.Base(version), filepath.Join(dir, "..data_tmp")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")); err != nil {
+		t.Fatal(err)
+	}
+	if old != "" {
+		_ = os.RemoveAll(filepath.Join(dir, old))
+		return
+	}
+	for _, file := range []string{"client_id", "client_secret"} {
+		if err := os.Symlink(filepath.Join("..data", file), filepath.Join(dir, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A start with many accounts is spread: no more than eight token requests at once.
+func TestManyAccountsStartSpread(t *testing.T) {
+	t.Parallel()
+	const count = 500
+	dir := t.TempDir()
+	for i := range count {
+		folder := filepath.Join(dir, fmt.Sprintf("shop-%d", i))
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		put(t, filepath.Join(folder, "client_id"), "id")
+		put(t, filepath.Join(folder, "client_secret"), "secret")
+	}
+	var now, most atomic.Int64
+	a, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: dir, Source: tokensource.Config{Endpoint: tokensource.Endpoint{
+		URL: "http://login.example/",
+		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			most.Store(max(most.Load(), now.Add(1)))
+			defer now.Add(-1)
+			time.Sleep(time.Millisecond)
+			return always(`{"access_token":"abc","expires_in":300}`).RoundTrip(r)
+		}),
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var loop sync.WaitGroup
+	loop.Go(func() { a.Run(ctx) })
+	for i := range count {
+		source, _ := a.Source(fmt.Sprintf("shop-%d", i))
+		if _, err := source.Await(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	loop.Wait()
+	if n := most.Load(); n > 8 || n < 2 {
+		t.Errorf("%d token requests at once, want up to 8", n)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestAnAccountsFolderThatIsNotThere(t *testing.T) {
+	_, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: filepath.Join(t.TempDir(), "missing")})
+	if err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("err = %v", err)
+	}
+}

@@ -1,0 +1,321 @@
+package tokensource_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/tokensource"
+)
+
+// TestLife drives a source through random sequences of what may happen to it and checks, after each step, what must hold
+// whatever happens. A failure names its seed.
+func TestLife(t *testing.T) {
+	sequences := 150
+	if testing.Short() {
+		sequences = 30
+	}
+	for seed := range sequences {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { newLife(t, uint64(seed)).run(120) })
+		})
+	}
+}
+
+// life is a source, a login server, and what is known of both.
+type life struct {
+	t      *testing.T
+	random *rand.Rand
+	source *tokensource.Source
+	folder string
+	stop   func()
+	steps  []string
+
+	mu       sync.Mutex
+	mode     string        // what the login server does
+	delay    time.Duration // before it does so
+	lifetime time.Duration
+	fetching int
+	fetches  []fetch
+	issued   map[string]*issue // by authorization
+	held     string            // the authorization that a success has last given
+}
+
+type fetch struct {
+	at, ended time.Time
+	pair      string
+	outcome   string
+}
+
+type issue struct {
+	asked       time.Time
+	lifetime    time.Duration
+	invalidated bool
+}
+
+func newLife(t *testing.T, seed uint64) *life {
+	l := &life{
+		t: t, random: rand.New(rand.NewPCG(seed, 0)), folder: t.TempDir(),
+		mode: "ok", lifetime: 300 * time.Second, issued: map[string]*issue{},
+	}
+	l.write("good1", "good1")
+	part := func(name string) tokensource.Part {
+		path := filepath.Join(l.folder, name)
+		return tokensource.Part{Name: path, File: path}
+	}
+	l.source = tokensource.New(tokensource.Config{
+		Origin:   tokensource.Origin{ID: part("client_id"), Secret: part("client_secret")},
+		Endpoint: tokensource.Endpoint{URL: "http://login.example/", Transport: l},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.source.Run(ctx)
+	}()
+	l.stop = func() {
+		began := time.Now()
+		cancel()
+		<-ended
+		if took := time.Since(began); took > 0 {
+			l.fail("Run took %v to end", took)
+		}
+	}
+	synctest.Wait() // the first pair is taken as it is
+	return l
+}
+
+func (l *life) fail(format string, args ...any) {
+	l.t.Helper()
+	l.t.Fatalf("%s\nafter %s", fmt.Sprintf(format, args...), strings.Join(l.steps, "; "))
+}
+
+// RoundTrip is the login server.
+func (l *life) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	l.fetching++
+	if l.fetching > 1 {
+		l.t.Error("two fetches at once")
+	}
+	this := fetch{at: time.Now(), pair: form.Get("client_id") + "/" + form.Get("client_secret"), outcome: l.mode}
+	delay, lifetime := l.delay, l.lifetime
+	l.mu.Unlock()
+	if this.outcome == "hang" {
+		delay = time.Hour
+	}
+	select {
+	case <-time.After(delay):
+	case <-r.Context().Done():
+		err = r.Context().Err()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fetching--
+	if this.outcome == "ok" && !strings.HasPrefix(this.pair, "good") {
+		this.outcome = "reject"
+	}
+	status, answer := 200, ""
+	switch this.outcome {
+	case "ok":
+		token := fmt.Sprintf("token%d", len(l.issued))
+		answer = fmt.Sprintf(`{"access_token":%q,"expires_in":%d}`, token, int(lifetime.Seconds()))
+		if err == nil {
+			l.held = "Bearer " + token
+			l.issued[l.held] = &issue{asked: this.at, lifetime: lifetime}
+		}
+	case "reject":
+		status = 401
+	case "html":
+		answer = "<html>"
+	default:
+		status = 503
+	}
+	if err != nil {
+		this.outcome = "hang"
+	}
+	this.ended = time.Now()
+	l.fetches = append(l.fetches, this)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
+}
+
+func (l *life) run(steps int) {
+	for range steps {
+		l.step()
+		synctest.Wait()
+		l.check()
+	}
+	l.stop()
+	if _, err := l.source.Await(context.Background()); err != nil && !strings.Contains(err.Error(), "shutting down") {
+		l.fail("after the end: %v", err)
+	}
+	l.checkStorms()
+}
+
+func (l *life) step() {
+	switch n := l.random.IntN(100); {
+	case n < 35:
+		l.pass(time.Duration(l.random.Int64N(int64(20 * time.Second))))
+	case n < 45:
+		l.pass(time.Duration(l.random.Int64N(int64(10 * time.Minute))))
+	case n < 60:
+		l.setMode([]string{"ok", "ok", "ok", "outage", "reject", "html", "hang"}[l.random.IntN(7)])
+	case n < 65:
+		l.setDelay(time.Duration(l.random.Int64N(int64(4 * time.Second))))
+	case n < 80:
+		l.invalidate()
+	case n < 93:
+		id := []string{"good1", "good2", "bad1", "bad2", ""}[l.random.IntN(5)]
+		l.write(id, id)
+		l.source.Recheck()
+	default:
+		l.await(time.Duration(l.random.Int64N(int64(15 * time.Second))))
+	}
+}
+
+func (l *life) note(format string, args ...any) {
+	l.steps = append(l.steps, fmt.Sprintf(format, args...))
+}
+
+// pass lets time pass, and looks now and then.
+func (l *life) pass(d time.Duration) {
+	l.note("pass %v", d)
+	for range 10 {
+		time.Sleep(d / 10)
+		synctest.Wait()
+		l.check()
+	}
+}
+
+func (l *life) setMode(mode string) {
+	l.note("mode %s", mode)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mode = mode
+	l.lifetime = []time.Duration{30 * time.Second, 300 * time.Second, 3600 * time.Second}[l.random.IntN(3)]
+}
+
+func (l *life) setDelay(d time.Duration) {
+	l.note("delay %v", d)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = d
+}
+
+func (l *life) invalidate() {
+	sent, ok := l.source.Current()
+	if !ok {
+		return
+	}
+	dropped := l.source.Invalidate(sent)
+	l.note("invalidate %s: %v", sent, dropped)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.issued[sent].invalidated = l.issued[sent].invalidated || dropped
+}
+
+func (l *life) write(id, secret string) {
+	l.note("write %q", id)
+	for name, text := range map[string]string{"client_id": id, "client_secret": secret} {
+		if err := os.WriteFile(filepath.Join(l.folder, name), []byte(text), 0o600); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
+
+func (l *life) await(patience time.Duration) {
+	l.note("await %v", patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	began := time.Now()
+	value, err := l.source.Await(ctx)
+	if took := time.Since(began); took > patience {
+		l.fail("waited %v", took)
+	}
+	if err == nil {
+		l.checkAlive(value)
+	}
+}
+
+// check holds the source against what must hold at any time.
+func (l *life) check() {
+	value, ok := l.source.Current()
+	if ok {
+		l.checkAlive(value)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := l.issued[l.held]
+	if last != nil && !last.invalidated && time.Since(last.asked) < last.lifetime && value != l.held {
+		l.fail("%s, valid until %v from now, is lost", l.held, last.lifetime-time.Since(last.asked))
+	}
+}
+
+func (l *life) checkAlive(value string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	issue := l.issued[value]
+	if issue == nil {
+		l.fail("%s was never issued", value)
+	}
+	if age := time.Since(issue.asked); age >= issue.lifetime {
+		l.fail("%s is served %v after its request, but lives %v", value, age, issue.lifetime)
+	}
+}
+
+// checkStorms looks at all token requests together.
+func (l *life) checkStorms() {
+	var lastTrial, lastOwn *fetch
+	inUse := "good1/good1"
+	for i := range l.fetches {
+		this := &l.fetches[i]
+		if this.pair != inUse {
+			if lastTrial != nil && this.at.Sub(lastTrial.ended) < time.Second {
+				l.fail("trials %v apart: %+v %+v", this.at.Sub(lastTrial.ended), *lastTrial, *this)
+			}
+			lastTrial = this
+		} else {
+			switch gap := time.Hour; {
+			case lastOwn == nil:
+			case lastOwn.outcome == "ok":
+				// Refreshed at 70 % of the lifetime at the earliest, or dropped after a 401 when 10 s old.
+				if gap = this.at.Sub(lastOwn.ended); gap < 10*time.Second {
+					l.fail("a token is replaced after %v", gap)
+				}
+			case lastOwn.outcome == "reject":
+				if gap = this.at.Sub(lastOwn.ended); gap < 5*time.Minute {
+					l.fail("a rejected pair is tried again after %v", gap)
+				}
+			default:
+				if gap = this.at.Sub(lastOwn.ended); gap < time.Second {
+					l.fail("tried again %v after a failure", gap)
+				}
+			}
+			lastOwn = this
+		}
+		if this.outcome == "ok" {
+			inUse, lastOwn = this.pair, this
+		}
+	}
+}

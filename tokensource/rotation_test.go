@@ -1,0 +1,228 @@
+package tokensource_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/tokensource"
+)
+
+// files is a pair in files, in a rig of its own.
+type files struct {
+	*rig
+	id, secret string // paths
+}
+
+func newFiles(t *testing.T, options etrustedtest.Options) *files {
+	t.Helper()
+	dir := t.TempDir()
+	f := &files{id: filepath.Join(dir, "client_id"), secret: filepath.Join(dir, "client_secret")}
+	f.write(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+	f.rig = newRigWith(t, options, tokensource.Origin{
+		ID:     tokensource.Part{Name: f.id, File: f.id},
+		Secret: tokensource.Part{Name: f.secret, File: f.secret},
+	})
+	return f
+}
+
+// write writes the pair and leaves it to the test to tell the source; an empty text makes an empty file.
+func (f *files) write(t *testing.T, id, secret string) {
+	t.Helper()
+	for path, text := range map[string]string{f.id: id, f.secret: secret} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (f *files) change(t *testing.T, id, secret string) {
+	t.Helper()
+	f.write(t, id, secret)
+	f.Recheck()
+	time.Sleep(time.Millisecond)
+	synctest.Wait()
+}
+
+// clients are the ids that token requests came from so far.
+func (f *files) clients() []string {
+	var ids []string
+	for _, request := range f.server.TokenRequests() {
+		ids = append(ids, request.Form.Get("client_id"))
+	}
+	return ids
+}
+
+func TestRotationMakesBeforeItBreaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, etrustedtest.Options{})
+		f.server.SetClient("new-id", "new-secret")
+		f.at(time.Second)
+		before, _ := f.Current()
+		steps := []struct {
+			name, id, secret string
+			change           bool
+			want             [3]uint64 // success, rejected, unreadable
+		}{
+			{"the same again", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret + "\n", false, [3]uint64{}},
+			{"a wrong pair", "new-id", "wrong", false, [3]uint64{0, 1, 0}},
+			{"the wrong pair again", "new-id", "wrong\r\n", false, [3]uint64{0, 1, 0}},
+			{"an empty file", "new-id", "", false, [3]uint64{0, 1, 1}},
+			{"half of the new pair", "new-id", etrustedtest.DefaultClientSecret, false, [3]uint64{0, 2, 1}},
+			{"the new pair", "new-id", "new-secret", true, [3]uint64{1, 2, 1}},
+		}
+		for _, step := range steps {
+			time.Sleep(2 * time.Second)
+			f.change(t, step.id, step.secret)
+			now, ok := f.Current()
+			if !ok || (now != before) != step.change {
+				t.Errorf("%s: changed = %v, want %v", step.name, now != before, step.change)
+			}
+			snapshot := f.Snapshot()
+			if snapshot.Reloads != step.want {
+				t.Errorf("%s: reloads %v, want %v", step.name, snapshot.Reloads, step.want)
+			}
+			if snapshot.ConsecutiveFailures != 0 || snapshot.LastFailure != nil || snapshot.Refreshes[1] != 0 {
+				t.Errorf("%s: a pair on trial has changed %+v", step.name, snapshot)
+			}
+		}
+		if snapshot := f.Snapshot(); !snapshot.LastChange.Equal(snapshot.LastSuccess) || snapshot.Refreshes[0] != 2 {
+			t.Errorf("snapshot %+v", snapshot)
+		}
+		if got := f.reloads(); !slices.Equal(got, []tokensource.ReloadOutcome{"rejected", "unreadable", "rejected", "success"}) {
+			t.Errorf("reloads told: %v", got)
+		}
+		f.at(time.Hour) // refreshes are made with the new pair from now on
+		if ids := f.clients(); ids[len(ids)-1] != "new-id" {
+			t.Error("the old pair is still in use")
+		}
+	})
+}
+
+func TestARejectedPairIsTriedAgainAfterFiveMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, etrustedtest.Options{Lifetime: time.Hour})
+		f.at(time.Second)
+		f.change(t, "new-id", "new-secret")
+		for range 20 { // what a poll does
+			time.Sleep(10 * time.Second)
+			f.Recheck()
+		}
+		if n := f.server.TokenRequestCount(); n != 2 {
+			t.Fatalf("%d token requests, want the first and one trial", n)
+		}
+		f.server.SetClient("new-id", "new-secret") // somebody enables the client
+		f.at(6 * time.Minute)
+		if got := f.Snapshot().Reloads; got != [3]uint64{1, 1, 0} {
+			t.Errorf("reloads %v", got)
+		}
+	})
+}
+
+func TestAnOutagePostponesTheTrial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, etrustedtest.Options{Lifetime: time.Hour})
+		f.server.SetClient("new-id", "new-secret")
+		f.at(time.Second)
+		before, _ := f.Current()
+		f.server.SetTokenFault(etrustedtest.Status(503, nil))
+		f.change(t, "new-id", "new-secret")
+		f.at(2 * time.Minute)
+		if now, ok := f.Current(); !ok || now != before || f.Snapshot().Reloads != [3]uint64{} {
+			t.Error("an outage has changed something")
+		}
+		if n := f.server.TokenRequestCount(); n < 5 || n > 60 {
+			t.Errorf("%d token requests in 2 minutes", n)
+		}
+		f.server.SetTokenFault(nil)
+		f.at(2*time.Minute + 31*time.Second)
+		if got := f.Snapshot().Reloads; got != [3]uint64{1, 0, 0} {
+			t.Errorf("reloads %v: the new pair should be in use within one backoff", got)
+		}
+	})
+}
+
+// The files changed without anybody noticing: the rejection is the notice.
+func TestARejectionHasTheFilesReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, etrustedtest.Options{Lifetime: 100 * time.Second})
+		f.at(time.Second)
+		f.server.RemoveClient(etrustedtest.DefaultClientID)
+		f.server.SetClient("new-id", "new-secret")
+		f.write(t, "new-id", "new-secret")
+		f.at(90 * time.Second)
+		snapshot := f.Snapshot()
+		if !snapshot.Valid || snapshot.Reloads != [3]uint64{1, 0, 0} || snapshot.LastFailure != nil || snapshot.Refreshes != [4]uint64{2, 1, 0, 0} {
+			t.Errorf("snapshot %+v", snapshot)
+		}
+	})
+}
+
+func TestAProgramThatWritesInALoopIsNoStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, etrustedtest.Options{Lifetime: time.Hour})
+		f.at(time.Second)
+		for i := range 600 {
+			f.change(t, "new-id", strings.Repeat("x", i+1))
+			time.Sleep(99 * time.Millisecond)
+		}
+		if n := f.server.TokenRequestCount(); n > 62 {
+			t.Errorf("%d token requests in a minute", n)
+		}
+	})
+}
+
+func TestAnUnreadableStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, etrustedtest.Options{})
+		f.write(t, "", "")
+		took, err := f.await(time.Minute)
+		if none := noToken(t, err); took != 0 || !strings.Contains(none.Error(), "client_secret is empty") || strings.Contains(none.Error(), "\n") {
+			t.Errorf("after %v: %v", took, err)
+		}
+		if n := f.server.TokenRequestCount(); n != 0 {
+			t.Errorf("%d token requests without credentials", n)
+		}
+		f.change(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+		if _, err := f.await(time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRejectionIsExplained(t *testing.T) {
+	for name, tc := range map[string]struct {
+		id, secret string
+		want       []string
+		not        string
+	}{
+		"a good form":        {"a1b2c3d4e5f6__shop", "s3cret", nil, "looks like"},
+		"prefix with a dash": {"prefix-shop", "s3cret", nil, "looks like"},
+		"a bare Identifier":  {"shop", "s3cret", []string{"ETRUSTED_CLIENT_ID looks like an Identifier alone"}, "quotes"},
+		"quotes":             {`"a-shop"`, `'s3cret'`, []string{"ETRUSTED_CLIENT_ID has quotes", "ETRUSTED_CLIENT_SECRET has quotes"}, "looks like"},
+		"blanks":             {"a-shop", " s3cret", []string{"ETRUSTED_CLIENT_SECRET has quotes or blanks"}, "ETRUSTED_CLIENT_ID has"},
+		"the same":           {"a-shop", "a-shop", []string{"are the same text"}, "looks like"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRigWith(t, etrustedtest.Options{}, fixed(tc.id, tc.secret))
+				_, err := r.await(time.Second)
+				advice := noToken(t, err).Advice()
+				want := append(tc.want, "prefix and the Identifier together", `"Client enabled" is green`, `read anew with "Show"`, "same client", "administrator")
+				for _, part := range want {
+					if !strings.Contains(advice, part) {
+						t.Errorf("the advice lacks %q: %s", part, advice)
+					}
+				}
+				if strings.Contains(advice, tc.not) || strings.Contains(advice, tc.secret) {
+					t.Errorf("the advice says too much: %s", advice)
+				}
+			})
+		})
+	}
+}

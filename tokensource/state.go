@@ -1,0 +1,94 @@
+package tokensource
+
+import (
+	"errors"
+	"time"
+)
+
+// state is what the loop has published. It never changes but for its channel, which is closed when the next one takes
+// its place, and for the token's mark of being dropped.
+type state struct {
+	token       *token // nil: never one
+	failure     *Failure
+	failedAt    time.Time
+	failures    int
+	nextAttempt time.Time
+	lastSuccess time.Time
+	lastTook    time.Duration
+	refreshes   [len(Outcomes)]uint64
+
+	reloads    [len(ReloadOutcomes)]uint64
+	lastChange time.Time // of the pair in use
+
+	stopped  bool
+	replaced chan struct{}
+}
+
+// publish puts a changed copy of the state in the state's place and tells those who wait for that. Only the loop
+// calls it, so no change is lost.
+func (s *Source) publish(change func(next *state)) *state {
+	before := s.state.Load()
+	next := *before
+	next.replaced = make(chan struct{})
+	change(&next)
+	s.state.Store(&next)
+	close(before.replaced)
+	return &next
+}
+
+// Event tells of a token request that has ended.
+type Event struct {
+	Account  string
+	Outcome  Outcome
+	Duration time.Duration // of the request
+	Next     time.Duration // until the next one is due
+	// Failure is nil on success.
+	Failure *Failure
+	// ConsecutiveFailures counts this one and those before it without a success between; 0 on success.
+	ConsecutiveFailures int
+	// Remaining is how long the current token still lives, the new one or the one that a failure left in place;
+	// 0 if there is none.
+	Remaining time.Duration
+}
+
+func (now *state) event(account string, at time.Time) Event {
+	event := Event{
+		Account:             account,
+		Outcome:             Success,
+		Duration:            now.lastTook,
+		Next:                max(0, now.nextAttempt.Sub(at)),
+		Failure:             now.failure,
+		ConsecutiveFailures: now.failures,
+	}
+	if now.failure != nil {
+		event.Outcome = now.failure.Outcome
+	}
+	if now.token.valid(at) {
+		event.Remaining = now.token.remaining(at)
+	}
+	return event
+}
+
+// noToken puts into words why there is no token to be had.
+func (now *state) noToken() *NoTokenError {
+	none := &NoTokenError{retryAfter: max(time.Second, time.Until(now.nextAttempt))}
+	switch {
+	case now.stopped:
+		none.reason, none.advice = "the broker is shutting down", "Try again when it has started anew."
+	case now.failure != nil:
+		none.reason, none.advice = now.failure.Reason, now.failure.Advice
+		none.rejected = now.failure.Outcome == Rejected
+	default:
+		none.reason, none.advice = "the login server has not answered yet", outageAdvice
+	}
+	return none
+}
+
+func (o Outcome) index() int {
+	for i, known := range Outcomes {
+		if o == known {
+			return i
+		}
+	}
+	panic(errors.New("tokensource: unknown outcome " + string(o)))
+}
