@@ -163,6 +163,7 @@ func listenHosts(c config) []string {
 // business.
 func forOperators(hosts *door.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
 		switch {
 		case !hosts.Allow(r):
 			http.Error(w, "This Host is not one that the broker goes by. Address it as localhost or by its address, or name the host in BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)

@@ -8,7 +8,9 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -77,10 +79,11 @@ func loadConfig(environ []string) (config, []configError) {
 	}
 	var err error
 	if c.hasDefaultAccount() || c.AccountsDir == "" {
-		c.ClientID, err = oneOf(c.ClientID, "ETRUSTED_CLIENT_ID", c.ClientIDFile)
-		check("ETRUSTED_CLIENT_ID", err)
-		c.ClientSecret, err = oneOf(c.ClientSecret, "ETRUSTED_CLIENT_SECRET", c.ClientSecretFile)
-		check("ETRUSTED_CLIENT_SECRET", err)
+		var blame string
+		c.ClientID, blame, err = oneOf(c.ClientID, "ETRUSTED_CLIENT_ID", c.ClientIDFile)
+		check(blame, err)
+		c.ClientSecret, blame, err = oneOf(c.ClientSecret, "ETRUSTED_CLIENT_SECRET", c.ClientSecretFile)
+		check(blame, err)
 	}
 	if c.AccountsDir != "" {
 		check("ETRUSTED_ACCOUNTS_DIR", checkDir(c.AccountsDir))
@@ -100,6 +103,9 @@ func loadConfig(environ []string) (config, []configError) {
 	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))
 	if c.ReplayBuffer < 0 || c.ReplayBuffer > maxReplayBuffer {
 		check("BROKER_REPLAY_BUFFER", fmt.Errorf("must be from 0 to %d bytes: each request that is being sent may take that much memory", maxReplayBuffer))
+	}
+	if c.LogLevel < zapcore.DebugLevel || c.LogLevel > zapcore.ErrorLevel { // above, errors would go unseen
+		check("BROKER_LOG_LEVEL", errors.New(mustBe(reflect.TypeFor[zapcore.Level]())))
 	}
 	if c.LogFormat != "" && c.LogFormat != "json" && c.LogFormat != "console" {
 		check("BROKER_LOG_FORMAT", errors.New("must be json or console"))
@@ -183,22 +189,26 @@ func mustBe(t reflect.Type) string {
 	}
 }
 
-// oneOf returns a secret from its variable or its file, whichever is set.
-func oneOf(plain tokensource.Secret, variable, file string) (tokensource.Secret, error) {
+// oneOf returns a secret from its variable or its file, whichever is set. An error comes with the variable to blame.
+func oneOf(plain tokensource.Secret, variable, file string) (secret tokensource.Secret, blame string, err error) {
+	inFile := variable + "_FILE"
 	switch isSet := !plain.Equal(tokensource.Secret{}); {
 	case isSet && file != "":
-		return tokensource.Secret{}, fmt.Errorf("both %s and %s_FILE are set: unset one of them", variable, variable)
+		return secret, variable, fmt.Errorf("both %s and %s are set: unset one of them", variable, inFile)
 	case isSet:
-		return plain, nil
-	case file != "":
-		secret, err := tokensource.ReadSecretFile(file)
-		if err != nil {
-			return tokensource.Secret{}, fmt.Errorf("%s_FILE: %w", variable, err)
-		}
-		return secret, nil
-	default:
-		return tokensource.Secret{}, fmt.Errorf("is not set: set it, or %s_FILE, or ETRUSTED_ACCOUNTS_DIR ('broker demo' needs none of them)", variable)
+		return plain, variable, nil
+	case file == "":
+		return secret, variable, fmt.Errorf("is not set: set it, or %s, or ETRUSTED_ACCOUNTS_DIR ('broker demo' needs none of them)", inFile)
+	case !isPath(file):
+		return secret, inFile, errors.New("must be the path of a file, beginning with its folder (what it is now is not repeated here: it could be the secret itself)")
 	}
+	secret, err = tokensource.ReadSecretFile(file)
+	return secret, inFile, err
+}
+
+// isPath reports whether a text is meant as a path, and so may be shown.
+func isPath(text string) bool {
+	return strings.ContainsRune(text, '/') || strings.ContainsRune(text, filepath.Separator)
 }
 
 // parseServerURL parses the address of a server that is sent a secret or a token: only over TLS, unless it never
@@ -206,7 +216,7 @@ func oneOf(plain tokensource.Secret, variable, file string) (tokensource.Secret,
 func parseServerURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("must be a URL that begins with https://")
 	case u.User != nil:
 		return nil, errors.New("must not hold a user name or password")
@@ -244,8 +254,11 @@ func checkListen(address string, unsafe bool) error {
 
 func splitListen(address string) (host string, err error) {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || port == "" {
+	if err != nil {
 		return "", errors.New("must be HOST:PORT, such as 127.0.0.1:8080")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", errors.New("must be HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8080")
 	}
 	return host, nil
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -47,7 +47,11 @@ func configCommand(_ context.Context, i invocation) int {
 	table := tabwriter.NewWriter(i.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "VARIABLE\tVALUE\tSOURCE\tMEANING")
 	for _, v := range variables() {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", v.name, c.shown(v), source(v, set), v.help)
+		value := c.shown(v)
+		if set[v.name] != "" && slices.ContainsFunc(problems, func(p configError) bool { return p.variable == v.name }) {
+			value = "(not valid)" // and perhaps a secret that was put into the wrong variable
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", v.name, value, source(v, set), v.help)
 	}
 	_ = table.Flush()
 	i.complain(problems)
@@ -64,19 +68,9 @@ func (c config) shown(v variable) string {
 		return orDash(strings.Join(value, " "))
 	case tokensource.Secret:
 		return value.String()
-	case string:
-		return orDash(withoutPassword(value))
 	default:
 		return orDash(fmt.Sprint(value))
 	}
-}
-
-// withoutPassword masks the password of a URL, which has no place there and is refused elsewhere.
-func withoutPassword(text string) string {
-	if u, err := url.Parse(text); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return text
 }
 
 func orDash(text string) string {

@@ -175,8 +175,7 @@ func TestAnOutageOfTheLoginServer(t *testing.T) {
 
 func TestRejectedCredentialsAreToldAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wire(t, etrustedtest.Options{})
-		w.server.SetClient(etrustedtest.DefaultClientID, "another")
+		w := wire(t, etrustedtest.Options{ClientSecret: "another"})
 		response, _ := w.get(t)
 		if response.StatusCode != http.StatusServiceUnavailable {
 			t.Fatalf("status %d", response.StatusCode)

@@ -59,14 +59,14 @@ func waitCommand(ctx context.Context, i invocation) int {
 func waitReady(ctx context.Context, address string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	last := errors.New("it was not asked")
+	var last error
 	for {
 		err := probe(ctx, address, "/readyz")
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() == nil {
-			last = err // and not that the time-out broke the question off
+		if last == nil || ctx.Err() == nil {
+			last = err // rather than that the time-out broke the last question off
 		}
 		select {
 		case <-ctx.Done():
@@ -79,22 +79,18 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 // adminAddress returns where to ask: health and wait need no other variable, since they may run where the credentials
 // are not.
 func (i invocation) adminAddress(command string) (string, bool) {
-	c, problems := parseConfig(environment(i.environ))
-	for _, problem := range problems {
-		if problem.variable == "BROKER_ADMIN_LISTEN" {
-			say(i.stderr, "broker %s: %v", command, problem)
-			return "", false
-		}
-	}
-	if value, set := environment(i.environ)["BROKER_ADMIN_LISTEN"]; set && value == "" {
+	variables := environment(i.environ)
+	c, _ := parseConfig(variables) // of a text there is nothing to complain about
+	if value, set := variables["BROKER_ADMIN_LISTEN"]; set && value == "" {
 		say(i.stderr, "broker %s: BROKER_ADMIN_LISTEN is empty, so there is nobody to ask: set it as the broker has it", command)
 		return "", false
 	}
-	host, port, err := net.SplitHostPort(c.AdminListen)
+	host, err := splitListen(c.AdminListen)
 	if err != nil {
-		say(i.stderr, "broker %s: BROKER_ADMIN_LISTEN: must be HOST:PORT, such as 127.0.0.1:9464", command)
+		say(i.stderr, "broker %s: BROKER_ADMIN_LISTEN: %v", command, err)
 		return "", false
 	}
+	_, port, _ := net.SplitHostPort(c.AdminListen) // it is known to be one
 	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
 		host = "127.0.0.1" // who listens everywhere listens there
 	}

@@ -185,7 +185,7 @@ func exercise(t *testing.T, api, login string) *everything {
 		"ETRUSTED_CLIENT_ID=" + canaryID, "ETRUSTED_CLIENT_SECRET_FILE=" + secretFile,
 		"ETRUSTED_API_URL=" + api, "ETRUSTED_TOKEN_URL=" + login + "/oauth/token",
 		"ETRUSTED_SECRET=" + canarySecret, // a typing error in the name
-		"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_TOKEN_WAIT=100ms",
+		"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_TOKEN_WAIT=20ms",
 		"BROKER_LOG_LEVEL=debug", "BROKER_SHUTDOWN_GRACE=1s",
 	}
 	run(t.Context(), []string{"config"}, environ, out, out)
@@ -196,6 +196,8 @@ func exercise(t *testing.T, api, login string) *everything {
 	exit := make(chan int, 1)
 	go func() { exit <- run(ctx, []string{"serve"}, environ, out, out) }()
 	app, admin := addresses(t, out)
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
 
 	for _, request := range []func() (*http.Request, error){
 		func() (*http.Request, error) { return http.NewRequest("GET", app+"/channels?key="+canaryQuery, nil) },
@@ -218,7 +220,7 @@ func exercise(t *testing.T, api, login string) *everything {
 			r.Header.Set("Authorization", "Bearer "+canaryAppToken)
 			r.Header.Set("Proxy-Authorization", "Basic "+canaryAppToken)
 			r.Header.Set("Cookie", "session="+canaryAppToken)
-			response, err := http.DefaultTransport.RoundTrip(r)
+			response, err := transport.RoundTrip(r)
 			if err != nil {
 				continue // a response that broke off: what matters is what the broker says of it
 			}
@@ -228,7 +230,7 @@ func exercise(t *testing.T, api, login string) *everything {
 	for _, command := range []string{"wait", "health"} {
 		args := []string{command}
 		if command == "wait" {
-			args = append(args, "-timeout=200ms")
+			args = append(args, "-timeout=50ms")
 		}
 		run(t.Context(), args, []string{"BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(admin, "http://")}, out, out)
 	}

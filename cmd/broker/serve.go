@@ -81,6 +81,7 @@ func listenOn(ctx context.Context, variable, address string) (net.Listener, erro
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, fmt.Errorf("%s %s is not an address of this machine: set it to one that is, such as 127.0.0.1:8080", variable, address)
 	default:
-		return nil, fmt.Errorf("cannot listen on %s: %w", variable, err)
+		// The error would repeat a host that cannot be looked up, whatever it is.
+		return nil, fmt.Errorf("cannot listen on %s: its host is not an address of this machine, or cannot be looked up", variable)
 	}
 }

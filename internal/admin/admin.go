@@ -25,6 +25,9 @@ type Config struct {
 // Handler returns the handler of the admin listener.
 func Handler(config Config) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		writeText(w, http.StatusOK, "etrusted-broker "+config.Version+": /status.json /metrics /readyz /healthz")
+	})
 	mux.Handle("GET /metrics", config.Metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, http.StatusOK, "ok: the broker serves")
@@ -63,25 +66,33 @@ func (c Config) notReady() string {
 	if c.Draining() {
 		return "the broker is shutting down"
 	}
+	snapshots := c.Tokens()
+	for _, snapshot := range snapshots {
+		if snapshot.Account == tokensource.DefaultAccount {
+			return whyNoToken(snapshot)
+		}
+	}
 	reason := "there is no account"
-	for _, snapshot := range c.Tokens() {
-		problem := ""
-		if !snapshot.Valid {
-			problem = whyNoToken(snapshot)
+	for _, snapshot := range snapshots {
+		if reason = whyNoToken(snapshot); reason == "" {
+			break
 		}
-		if snapshot.Account == tokensource.DefaultAccount || problem == "" {
-			return problem
-		}
-		reason = problem
 	}
 	return reason
 }
 
+// whyNoToken says why an account has no token; empty if it has one.
 func whyNoToken(snapshot tokensource.Snapshot) string {
-	if snapshot.LastFailure == nil {
+	switch {
+	case snapshot.Valid:
+		return ""
+	case snapshot.LastFailure != nil:
+		return snapshot.LastFailure.Error()
+	case snapshot.LastSuccess.IsZero():
 		return "the first token is being fetched"
+	default:
+		return "the token has ended before its time, and another is being fetched"
 	}
-	return snapshot.LastFailure.Error()
 }
 
 // Status is what /status.json tells. Times are RFC 3339 in UTC, durations are seconds.

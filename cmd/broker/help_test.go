@@ -1,0 +1,219 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// contract is what DESIGN.md promises to users: the variables that exist so far, with their defaults.
+var contract = []struct{ name, fallback string }{
+	{"ETRUSTED_CLIENT_ID", ""},
+	{"ETRUSTED_CLIENT_ID_FILE", ""},
+	{"ETRUSTED_CLIENT_SECRET", ""},
+	{"ETRUSTED_CLIENT_SECRET_FILE", ""},
+	{"ETRUSTED_API_URL", "https://api.etrusted.com"},
+	{"ETRUSTED_TOKEN_URL", "https://login.etrusted.com/oauth/token"},
+	{"ETRUSTED_AUDIENCE", "https://api.etrusted.com"},
+	{"ETRUSTED_SCOPES", ""},
+	{"BROKER_LISTEN", "127.0.0.1:8080"},
+	{"BROKER_ADMIN_LISTEN", "127.0.0.1:9464"},
+	{"BROKER_UNSAFE_LISTEN", "false"},
+	{"BROKER_ALLOWED_HOSTS", ""},
+	{"BROKER_TOKEN_WAIT", "10s"},
+	{"BROKER_UPSTREAM_TIMEOUT", "60s"},
+	{"BROKER_SHUTDOWN_GRACE", "25s"},
+	{"BROKER_LOG_LEVEL", "info"},
+	{"BROKER_LOG_FORMAT", ""},
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	var want []string
+	for _, name := range []string{"serve", "demo", "wait", "health", "config", "version"} {
+		want = append(want, "\n  "+name+" ")
+	}
+	for _, v := range contract {
+		line := "\n  " + v.name
+		if v.fallback != "" {
+			line += "  (default " + v.fallback + ")"
+		}
+		want = append(want, line+"\n        ")
+	}
+	for _, v := range variables() {
+		if v.help == "" || strings.Contains(v.help, "\n") {
+			t.Errorf("%s: the help must be one line: %q", v.name, v.help)
+		}
+		want = append(want, "\n  "+v.name, "        "+v.help+"\n")
+	}
+	want = append(want, "HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "Exit codes: 0 fine, 1 ", ", 2 a configuration error")
+
+	for _, args := range [][]string{{"-h"}, {"-help"}, {"--help"}, {"help"}, {"serve", "-h"}, {"demo", "--help"}, {"health", "-h"}, {"config", "-h"}, {"version", "-h"}} {
+		code, stdout, stderr := invoke(args, "ETRUSTED_CLIENT_SECRET=CANARY")
+		if code != exitOK || stderr != "" {
+			t.Errorf("%v: exit code %d, stderr %q", args, code, stderr)
+		}
+		for _, part := range want {
+			if !strings.Contains(stdout, part) {
+				t.Errorf("%v: lacks %q", args, part)
+			}
+		}
+		if strings.Contains(stdout, "CANARY") {
+			t.Errorf("%v: shows the environment", args)
+		}
+	}
+}
+
+func TestWaitUsage(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := invoke([]string{"wait", "-h"})
+	if code != exitOK || !strings.Contains(stdout+stderr, "-timeout") || !strings.Contains(stdout+stderr, "30s") {
+		t.Errorf("exit code %d and\n%s%s", code, stdout, stderr)
+	}
+}
+
+func TestCommandLineNotUnderstood(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		args []string
+		says string
+	}{
+		{[]string{"sevre"}, `there is no command "sevre"`},
+		{[]string{"--port=80"}, `there is no command "--port=80"`},
+		{[]string{""}, `there is no command ""`},
+		{[]string{"serve", "--listen=:80"}, "broker serve: takes no arguments"},
+		{[]string{"demo", "x"}, "broker demo: takes no arguments"},
+		{[]string{"health", "x"}, "broker health: takes no arguments"},
+		{[]string{"config", "x"}, "broker config: takes no arguments"},
+		{[]string{"version", "x"}, "broker version: takes no arguments"},
+		{[]string{"wait", "x"}, "broker wait: takes no arguments but -timeout"},
+		{[]string{"wait", "-timeout", "soon"}, "-timeout"},
+		{[]string{"wait", "-unknown"}, "-timeout"},
+	}
+	for _, test := range tests {
+		code, stdout, stderr := invoke(test.args, nowhere()...)
+		if code != exitConfig || stdout != "" || !strings.Contains(stderr, test.says) {
+			t.Errorf("%q: exit code %d, stdout %q, stderr %q", test.args, code, stdout, stderr)
+		}
+	}
+}
+
+func TestVersionCommand(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := invoke([]string{"version"})
+	want := "etrusted-broker " + version + " (revision " + revision + ", " + runtime.Version() + ")\n"
+	if code != exitOK || stdout != want || stderr != "" {
+		t.Errorf("exit code %d, %q, want %q; stderr %q", code, stdout, want, stderr)
+	}
+	if version == "" || revision == "" {
+		t.Errorf("version %q, revision %q", version, revision)
+	}
+}
+
+// row is a line of 'broker config'.
+type row struct{ value, source, meaning string }
+
+var columns = regexp.MustCompile(` {2,}`)
+
+func configRows(t *testing.T, stdout string) map[string]row {
+	t.Helper()
+	rows := map[string]row{}
+	for line := range strings.Lines(stdout) {
+		cells := columns.Split(strings.TrimSpace(line), -1)
+		if len(cells) != 4 {
+			t.Fatalf("not four columns: %q", line)
+		}
+		rows[cells[0]] = row{cells[1], cells[2], cells[3]}
+	}
+	if rows["VARIABLE"] != (row{"VALUE", "SOURCE", "MEANING"}) {
+		t.Errorf("no heading:\n%s", stdout)
+	}
+	return rows
+}
+
+func TestConfigCommand(t *testing.T) {
+	t.Parallel()
+	const secret = "CANARY-0123456789-0123456789-0123456" // 36 bytes
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	credentials := []string{"ETRUSTED_CLIENT_ID=CANARY-id", "ETRUSTED_CLIENT_SECRET=" + secret}
+	tests := []struct {
+		name    string
+		environ []string
+		code    int
+		blamed  []string
+		want    map[string]row // without meanings
+	}{
+		{"defaults", credentials, exitOK, nil, map[string]row{
+			"ETRUSTED_CLIENT_ID":          {"(set, 9 bytes)", "environment", ""},
+			"ETRUSTED_CLIENT_ID_FILE":     {"-", "-", ""},
+			"ETRUSTED_CLIENT_SECRET":      {"(set, 36 bytes)", "environment", ""},
+			"ETRUSTED_CLIENT_SECRET_FILE": {"-", "-", ""},
+			"ETRUSTED_API_URL":            {"https://api.etrusted.com", "default", ""},
+			"ETRUSTED_SCOPES":             {"-", "-", ""},
+			"BROKER_LISTEN":               {"127.0.0.1:8080", "default", ""},
+			"BROKER_ADMIN_LISTEN":         {"127.0.0.1:9464", "default", ""},
+			"BROKER_UNSAFE_LISTEN":        {"false", "default", ""},
+			"BROKER_SHUTDOWN_GRACE":       {"25s", "default", ""},
+			"BROKER_LOG_LEVEL":            {"info", "default", ""},
+			"BROKER_LOG_FORMAT":           {"-", "-", ""},
+		}},
+		{"from the environment", append([]string{
+			"ETRUSTED_API_URL=http://localhost:1", "ETRUSTED_SCOPES=a  b", "BROKER_TOKEN_WAIT=90s", "BROKER_ALLOWED_HOSTS=a,b",
+			"BROKER_ADMIN_LISTEN=", "BROKER_LOG_LEVEL=debug", "BROKER_LISTEN=",
+		}, credentials...), exitOK, nil, map[string]row{
+			"ETRUSTED_API_URL":     {"http://localhost:1", "environment", ""},
+			"ETRUSTED_SCOPES":      {"a b", "environment", ""},
+			"BROKER_TOKEN_WAIT":    {"1m30s", "environment", ""},
+			"BROKER_ALLOWED_HOSTS": {"a b", "environment", ""},
+			"BROKER_ADMIN_LISTEN":  {"-", "environment", ""},
+			"BROKER_LOG_LEVEL":     {"debug", "environment", ""},
+			"BROKER_LISTEN":        {"127.0.0.1:8080", "default", ""}, // for all but the admin's, empty is unset
+		}},
+		{"from files", []string{"ETRUSTED_CLIENT_ID=CANARY-id", "ETRUSTED_CLIENT_SECRET_FILE=" + file}, exitOK, nil, map[string]row{
+			"ETRUSTED_CLIENT_SECRET":      {"(set, 36 bytes)", "ETRUSTED_CLIENT_SECRET_FILE", ""},
+			"ETRUSTED_CLIENT_SECRET_FILE": {file, "environment", ""},
+		}},
+		{"nothing", nil, exitConfig, []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"}, map[string]row{
+			"ETRUSTED_CLIENT_ID":     {"(not set)", "-", ""},
+			"ETRUSTED_CLIENT_SECRET": {"(not set)", "-", ""},
+		}},
+		{"passwords where none belong", append([]string{
+			"ETRUSTED_API_URL=https://user:CANARY@host", "ETRUSTED_TOKEN_URL=https://user:CANARY@host/oauth/token",
+		}, credentials...), exitConfig, []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"}, map[string]row{
+			"ETRUSTED_API_URL": {"(not valid)", "environment", ""},
+		}},
+		{"both", append([]string{"ETRUSTED_CLIENT_SECRET_FILE=" + file}, credentials...), exitConfig, []string{"ETRUSTED_CLIENT_SECRET"}, map[string]row{
+			"ETRUSTED_CLIENT_ID": {"(set, 9 bytes)", "environment", ""},
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := invoke([]string{"config"}, test.environ...)
+			if code != test.code || !slices.Equal(problemsIn(stderr), test.blamed) {
+				t.Errorf("exit code %d, want %d; stderr %s", code, test.code, stderr)
+			}
+			rows := configRows(t, stdout)
+			for _, v := range variables() {
+				if rows[v.name].meaning != v.help {
+					t.Errorf("%s: meaning %q, want %q", v.name, rows[v.name].meaning, v.help)
+				}
+			}
+			for name, want := range test.want {
+				if got := rows[name]; got.value != want.value || got.source != want.source {
+					t.Errorf("%s: %q from %q, want %q from %q", name, got.value, got.source, want.value, want.source)
+				}
+			}
+			if strings.Contains(stdout+stderr, "CANARY") {
+				t.Errorf("shows a secret:\n%s%s", stdout, stderr)
+			}
+		})
+	}
+}

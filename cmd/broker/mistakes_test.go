@@ -1,0 +1,53 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestPortMustBeOne(t *testing.T) {
+	for _, variable := range []string{"BROKER_LISTEN", "BROKER_ADMIN_LISTEN"} {
+		for _, port := range []string{"CANARY", "99999", "-1", "80 "} {
+			code, stdout, stderr := invoke(nil, nowhere(variable+"=127.0.0.1:"+port)...)
+			if code != exitConfig || !slices.Equal(problemsIn(stderr), []string{variable}) || strings.Contains(stdout+stderr, "CANARY") {
+				t.Errorf("%s with port %q: exit code %d and\n%s", variable, port, code, stderr)
+			}
+		}
+	}
+}
+
+func TestConfigCommandMasksWhatIsNoURL(t *testing.T) {
+	for _, variable := range []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"} {
+		for _, value := range []string{"https://user:CANARY word@host", "https://user:CANARY%zz@host", "user:CANARY@host", "https://CANARY@host"} {
+			if _, stdout, stderr := invoke([]string{"config"}, nowhere(variable+"="+value)...); strings.Contains(stdout+stderr, "CANARY") {
+				t.Errorf("%s=%s is shown:\n%s%s", variable, value, stdout, stderr)
+			}
+		}
+	}
+}
+
+func TestURLWithoutHost(t *testing.T) {
+	for _, variable := range []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"} {
+		if _, problems := loadConfig(nowhere(variable + "=https://:443")); len(problems) != 1 {
+			t.Errorf("%s: %v", variable, problems)
+		}
+	}
+}
+
+func TestSecretAsFileName(t *testing.T) {
+	for _, variable := range []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"} {
+		_, stdout, stderr := invoke(nil, nowhere(variable+"=", variable+"_FILE=CANARY-4f0c")...)
+		if strings.Contains(stdout+stderr, "CANARY") {
+			t.Errorf("%s_FILE is shown:\n%s%s", variable, stdout, stderr)
+		}
+	}
+}
+
+func TestProbeNeedsAPort(t *testing.T) {
+	for _, command := range []string{"health", "wait"} {
+		if code, _, stderr := ask([]string{command}, "BROKER_ADMIN_LISTEN=127.0.0.1:"); code != exitConfig {
+			t.Errorf("%s: exit code %d: %s", command, code, stderr)
+		}
+	}
+}

@@ -1,0 +1,266 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/admin"
+	"etrusted-broker/tokensource"
+)
+
+var started = time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
+
+func handler(draining bool, snapshots ...tokensource.Snapshot) http.Handler {
+	return admin.Handler(admin.Config{
+		Version:  "1.2.3",
+		Revision: "abcdef",
+		Started:  started,
+		Tokens:   func() []tokensource.Snapshot { return snapshots },
+		Draining: func() bool { return draining },
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "the metrics")
+		}),
+	})
+}
+
+func ask(h http.Handler, method, target string) *httptest.ResponseRecorder {
+	response := httptest.NewRecorder()
+	h.ServeHTTP(response, httptest.NewRequest(method, target, nil))
+	return response
+}
+
+var failure = &tokensource.Failure{
+	Outcome: tokensource.Unavailable,
+	Reason:  "the login server answered 503 Service Unavailable",
+	Advice:  "The broker tries again by itself.",
+}
+
+func valid(account string) tokensource.Snapshot {
+	return tokensource.Snapshot{Account: account, Valid: true, Remaining: time.Minute}
+}
+
+func failed(account, reason string) tokensource.Snapshot {
+	return tokensource.Snapshot{Account: account, LastFailure: &tokensource.Failure{Reason: reason, Advice: "Do this."}}
+}
+
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name      string
+		draining  bool
+		snapshots []tokensource.Snapshot
+		notReady  string // empty: it is
+	}{
+		{"valid", false, []tokensource.Snapshot{valid("default")}, ""},
+		{"valid, though the last refresh failed", false, []tokensource.Snapshot{{Account: "default", Valid: true, LastFailure: failure}}, ""},
+		{"no account", false, nil, "there is no account"},
+		{"no token yet", false, []tokensource.Snapshot{{Account: "default"}}, "the first token is being fetched"},
+		{"failed", false, []tokensource.Snapshot{failed("default", "it broke")}, "it broke. Do this."},
+		{"draining", true, []tokensource.Snapshot{valid("default")}, "the broker is shutting down"},
+		{"draining without a token", true, []tokensource.Snapshot{failed("default", "it broke")}, "the broker is shutting down"},
+		{"default alone counts: it is not", false, []tokensource.Snapshot{failed("default", "it broke"), valid("de")}, "it broke. Do this."},
+		{"default alone counts: it is", false, []tokensource.Snapshot{valid("default"), failed("de", "it broke")}, ""},
+		{"default alone counts, and comes last", false, []tokensource.Snapshot{failed("de", "it broke"), valid("default")}, ""},
+		{"without default any counts: the first", false, []tokensource.Snapshot{valid("de"), failed("fr", "it broke")}, ""},
+		{"without default any counts: the last", false, []tokensource.Snapshot{failed("de", "it broke"), valid("fr")}, ""},
+		{"without default any counts: none", false, []tokensource.Snapshot{failed("de", "it broke"), failed("fr", "it broke")}, "it broke. Do this."},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h := handler(test.draining, test.snapshots...)
+			status, text := 200, "ok: there is a valid token\n"
+			if test.notReady != "" {
+				status, text = 503, "not ready: "+test.notReady+"\n"
+			}
+			got := ask(h, "GET", "/readyz")
+			if got.Code != status || got.Body.String() != text || got.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
+				t.Errorf("/readyz: %d %q %q, want %d %q", got.Code, got.Body, got.Header(), status, text)
+			}
+			if got := ask(h, "GET", "/healthz"); got.Code != 200 || !strings.HasPrefix(got.Body.String(), "ok") {
+				t.Errorf("/healthz: %d %q", got.Code, got.Body) // a restart would help nothing
+			}
+			told := statusOf(t, h)
+			reason, hasReason := told["not_ready_reason"]
+			if told["ready"] != (test.notReady == "") || told["draining"] != test.draining || hasReason != (test.notReady != "") || hasReason && reason != test.notReady {
+				t.Errorf("/status.json: %v", told)
+			}
+			if accounts, isList := told["accounts"].([]any); !isList || len(accounts) != len(test.snapshots) {
+				t.Errorf("/status.json: %d accounts are %v", len(test.snapshots), told["accounts"])
+			}
+		})
+	}
+}
+
+func TestDefaultCountsWhereverItStands(t *testing.T) {
+	if got := ask(handler(false, valid("de"), failed("default", "it broke")), "GET", "/readyz"); got.Code != 503 {
+		t.Errorf("/readyz: %d %q", got.Code, got.Body)
+	}
+}
+
+func statusOf(t *testing.T, h http.Handler) map[string]any {
+	t.Helper()
+	got := ask(h, "GET", "/status.json")
+	if got.Code != 200 || got.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("/status.json: %d %q", got.Code, got.Header())
+	}
+	var status map[string]any
+	if err := json.Unmarshal(got.Body.Bytes(), &status); err != nil {
+		t.Fatalf("%v in %s", err, got.Body)
+	}
+	return status
+}
+
+// The times are in another zone than UTC, in which they must be told.
+var (
+	issued   = time.Date(2026, 1, 2, 4, 0, 0, 250_000_000, time.FixedZone("", 3600))
+	eventful = tokensource.Snapshot{
+		Account:             "default",
+		Valid:               true,
+		Issued:              issued,
+		Expires:             issued.Add(5 * time.Minute),
+		Remaining:           90500 * time.Millisecond,
+		Refreshes:           [...]uint64{11, 12, 13, 14}, // in the order of tokensource.Outcomes
+		ConsecutiveFailures: 2,
+		LastSuccess:         issued.Add(time.Second),
+		LastDuration:        120 * time.Millisecond,
+		LastFailure:         failure,
+		LastFailureAt:       issued.Add(4 * time.Minute),
+		NextAttempt:         issued.Add(4*time.Minute + 2*time.Second),
+		Waits:               5,
+		Invalidations:       6,
+		Reloads:             [...]uint64{7, 8, 9}, // in the order of tokensource.ReloadOutcomes
+		LastChange:          issued.Add(-time.Hour),
+	}
+)
+
+// TestStatus holds the names and forms that scripts read.
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		snapshot tokensource.Snapshot
+		want     string // of the account
+	}{
+		{"never a token: times are absent, not year 1", tokensource.Snapshot{Account: "default"}, `{
+			"account": "default", "token_valid": false, "token_remaining_seconds": 0, "last_duration_seconds": 0,
+			"consecutive_failures": 0, "waits": 0, "invalidations": 0,
+			"credential_reloads": {"success": 0, "rejected": 0, "unreadable": 0},
+			"refreshes": {"success": 0, "rejected": 0, "unavailable": 0, "invalid_response": 0}
+		}`},
+		{"everything has happened", eventful, `{
+			"account": "default", "token_valid": true,
+			"token_issued": "2026-01-02T03:00:00.25Z", "token_expires": "2026-01-02T03:05:00.25Z", "token_remaining_seconds": 90.5,
+			"last_success": "2026-01-02T03:00:01.25Z", "last_duration_seconds": 0.12, "next_attempt": "2026-01-02T03:04:02.25Z",
+			"consecutive_failures": 2, "waits": 5, "invalidations": 6,
+			"credential_reloads": {"success": 7, "rejected": 8, "unreadable": 9}, "credentials_changed": "2026-01-02T02:00:00.25Z",
+			"refreshes": {"success": 11, "rejected": 12, "unavailable": 13, "invalid_response": 14},
+			"last_error": {
+				"outcome": "unavailable", "reason": "the login server answered 503 Service Unavailable",
+				"advice": "The broker tries again by itself.", "at": "2026-01-02T03:04:00.25Z"
+			}
+		}`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			status := statusOf(t, handler(false, test.snapshot))
+			got := canonical(t, status["accounts"].([]any)[0])
+			var want any
+			if err := json.Unmarshal([]byte(test.want), &want); err != nil {
+				t.Fatal(err)
+			}
+			if want := canonical(t, want); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+			if status["version"] != "1.2.3" || status["revision"] != "abcdef" || status["started"] != "2026-01-02T02:04:05Z" {
+				t.Errorf("%v", status)
+			}
+			if uptime, isNumber := status["uptime_seconds"].(float64); !isNumber || uptime != 0 && uptime < 1 && time.Since(started) > time.Second {
+				t.Errorf("uptime %v", status["uptime_seconds"])
+			}
+		})
+	}
+}
+
+// canonical is the value as JSON with its keys in order.
+func canonical(t *testing.T, value any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestMethodsAndHeaders(t *testing.T) {
+	t.Parallel()
+	served := []string{"/metrics", "/healthz", "/readyz", "/status.json"}
+	tests := []struct {
+		method string
+		paths  []string
+		status int
+	}{
+		{"GET", served, 200},
+		{"HEAD", served, 200},
+		{"POST", served, 405},
+		{"PUT", served, 405},
+		{"DELETE", served, 405},
+		{"PATCH", served, 405},
+		{"OPTIONS", served, 405},
+		{"TRACE", served, 405},
+		{"FOO", served, 405},
+		{"GET", []string{"/channels", "/healthz/", "/healthz/x", "/HEALTHZ", "/status", "/debug/pprof/", "/debug/pprof/heap"}, 404},
+		{"POST", []string{"/channels", "/oauth/token", "/-/quit", "/-/reload"}, 404},
+	}
+	h := handler(false, valid("default"))
+	for _, test := range tests {
+		for _, path := range test.paths {
+			got := ask(h, test.method, path)
+			if got.Code != test.status {
+				t.Errorf("%s %s: %d, want %d", test.method, path, got.Code, test.status)
+			}
+			if got.Header().Get("X-Content-Type-Options") != "nosniff" || got.Header().Get("Cache-Control") != "no-store" {
+				t.Errorf("%s %s: %v", test.method, path, got.Header())
+			}
+			if test.status == 405 && got.Header().Get("Allow") != "GET, HEAD" {
+				t.Errorf("%s %s: Allow %q", test.method, path, got.Header().Get("Allow"))
+			}
+			for name := range got.Header() {
+				if strings.HasPrefix(name, "Access-Control-") {
+					t.Errorf("%s %s: %s", test.method, path, name)
+				}
+			}
+		}
+	}
+}
+
+func TestMetricsAreTheHandlers(t *testing.T) {
+	t.Parallel()
+	if got := ask(handler(false), "GET", "/metrics"); got.Body.String() != "the metrics" {
+		t.Errorf("%q", got.Body)
+	}
+}
+
+// TestHeadOverHTTP holds that HEAD, as some load balancers probe, has the status and no body.
+func TestHeadOverHTTP(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(handler(false, failed("default", "it broke")))
+	defer server.Close()
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503} {
+		response, err := server.Client().Head(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode != want || len(body) != 0 {
+			t.Errorf("HEAD %s: %d %q %v", path, response.StatusCode, body, err)
+		}
+	}
+}

@@ -1,0 +1,309 @@
+package neterr_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/neterr"
+)
+
+const (
+	brief    = 30 * time.Millisecond // what a test waits when time-outs are its subject
+	patience = 10 * time.Second
+)
+
+// peer is a server that does just what handle does with each connection, and then closes it.
+func peer(t *testing.T, handle func(net.Conn)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer func() { _ = c.Close() }()
+				_ = c.SetDeadline(time.Now().Add(patience))
+				handle(c)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		all.Wait()
+	})
+	return l.Addr().String()
+}
+
+// says answers whatever comes first with text.
+func says(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 4096))
+		_, _ = io.WriteString(c, text)
+	}
+}
+
+func silent(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+
+func reset(c net.Conn) {
+	_, _ = c.Read(make([]byte, 4096))
+	_ = c.(*net.TCPConn).SetLinger(0) // the close that follows is a reset
+}
+
+// secure starts an HTTPS server.
+func secure(t *testing.T, change func(*httptest.Server), handler http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(handler)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = &tls.Config{}
+	change(s)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// certificate is one that signed itself.
+func certificate(t *testing.T, template x509.Certificate) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.SerialNumber = big.NewInt(1)
+	template.Subject = pkix.Name{CommonName: canary}
+	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	template.IsCA, template.BasicConstraintsValid = true, true
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(parsed)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
+// nameServer answers every query with the code: RFC 1035 section 4.1.1. Without one it does not answer.
+func nameServer(t *testing.T, code byte) *net.Resolver {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var done sync.WaitGroup
+	done.Go(func() {
+		for message := make([]byte, 512); ; {
+			n, from, err := c.ReadFrom(message)
+			if err != nil {
+				return
+			}
+			if code != 0 {
+				message[2] |= 0x80 // a response
+				message[3] = 0x80 | code
+				_, _ = c.WriteTo(message[:n], from)
+			}
+		}
+	})
+	t.Cleanup(func() {
+		_ = c.Close()
+		done.Wait()
+	})
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", c.LocalAddr().String())
+	}}
+}
+
+func TestExplainProvoked(t *testing.T) {
+	type attempt struct {
+		url       string
+		transport *http.Transport
+		ctx       context.Context // nil: the test's
+	}
+	trusting := func(s *httptest.Server) *http.Transport {
+		pool := x509.NewCertPool()
+		pool.AddCert(s.Certificate())
+		return &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool}}
+	}
+	plain := func(addr string) attempt { return attempt{url: "http://" + addr, transport: &http.Transport{}} }
+	proxied := func(addr string) attempt {
+		return attempt{url: "https://" + canary + ".example", transport: &http.Transport{
+			Proxy:                  http.ProxyURL(&url.URL{Scheme: "http", Host: addr}),
+			OnProxyConnectResponse: neterr.OnProxyConnectResponse,
+		}}
+	}
+	closedPort := func(t *testing.T) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
+		return l.Addr().String()
+	}
+	for name, test := range map[string]struct {
+		make func(t *testing.T) attempt
+		kind neterr.Kind
+		text string
+	}{
+		"refused": {func(t *testing.T) attempt { return plain(closedPort(t)) }, neterr.ConnectionRefused, "refused the connection"},
+		"no such name": {func(t *testing.T) attempt {
+			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: nameServer(t, 3)}).DialContext}}
+		}, neterr.DNSError, "no address"},
+		"name server fails": {func(t *testing.T) attempt {
+			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: nameServer(t, 2)}).DialContext}}
+		}, neterr.DNSError, ""},
+		"name server is silent": {func(t *testing.T) attempt {
+			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: nameServer(t, 0), Timeout: brief}).DialContext}}
+		}, neterr.DNSTimeout, "name server"},
+		"slow to accept": {func(*testing.T) attempt {
+			return attempt{url: "http://127.0.0.1:9", transport: &http.Transport{DialContext: (&net.Dialer{Timeout: time.Nanosecond}).DialContext}}
+		}, neterr.ConnectionTimeout, "accept the connection"},
+
+		"proxy says no": {func(t *testing.T) attempt {
+			return proxied(peer(t, says("HTTP/1.1 407 "+canary+"\r\nX: "+canary+"\r\nContent-Length: 0\r\n\r\n")))
+		}, neterr.DestinationUnavail, "answered 407"},
+		"proxy is away":    {func(t *testing.T) attempt { return proxied(closedPort(t)) }, neterr.DestinationUnavail, "HTTP proxy"},
+		"proxy is no HTTP": {func(t *testing.T) attempt { return proxied(peer(t, says(canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, ""},
+
+		"unknown authority": {func(t *testing.T) attempt {
+			s := secure(t, func(*httptest.Server) {}, nil)
+			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}}
+		}, neterr.TLSCertificateError, "unknown authority"},
+		"another host": {func(t *testing.T) attempt {
+			s := secure(t, func(*httptest.Server) {}, nil)
+			transport := trusting(s)
+			transport.TLSClientConfig.ServerName = "api.etrusted.com"
+			return attempt{url: s.URL, transport: transport}
+		}, neterr.TLSCertificateError, "another host name"},
+		"expired": {func(t *testing.T) attempt {
+			cert, pool := certificate(t, x509.Certificate{NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0)})
+			s := secure(t, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{cert} }, nil)
+			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+		}, neterr.TLSCertificateError, "expired"},
+		"not yet valid": {func(t *testing.T) attempt {
+			cert, pool := certificate(t, x509.Certificate{NotBefore: time.Now().Add(time.Hour), NotAfter: time.Now().Add(2 * time.Hour)})
+			s := secure(t, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{cert} }, nil)
+			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+		}, neterr.TLSCertificateError, "not yet valid"},
+		"no TLS, but HTTP": {func(t *testing.T) attempt {
+			return attempt{url: "https://" + peer(t, says("HTTP/1.1 400 "+canary+"\r\n\r\n")), transport: &http.Transport{}}
+		}, neterr.TLSProtocolError, "does not speak TLS"},
+		"handshake is slow": {func(t *testing.T) attempt {
+			return attempt{url: "https://" + peer(t, silent), transport: &http.Transport{TLSHandshakeTimeout: brief}}
+		}, neterr.ConnectionTimeout, "TLS handshake in time"},
+		"handshake breaks off": {func(t *testing.T) attempt {
+			return attempt{url: "https://" + peer(t, says("")), transport: &http.Transport{}}
+		}, neterr.ConnectionTerminated, "closed"},
+
+		"closes":     {func(t *testing.T) attempt { return plain(peer(t, says(""))) }, neterr.ConnectionTerminated, "closed the connection"},
+		"resets":     {func(t *testing.T) attempt { return plain(peer(t, reset)) }, neterr.ConnectionTerminated, "closed the connection"},
+		"not HTTP":   {func(t *testing.T) attempt { return plain(peer(t, says(canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, "not valid HTTP"},
+		"bad status": {func(t *testing.T) attempt { return plain(peer(t, says("HTTP/1.1 "+canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, ""},
+		"bad header": {func(t *testing.T) attempt { return plain(peer(t, says("HTTP/1.1 200 OK\r\n"+canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, ""},
+		"bad encoding": {func(t *testing.T) attempt {
+			return plain(peer(t, says("HTTP/1.1 200 OK\r\nTransfer-Encoding: "+canary+"\r\n\r\n")))
+		}, neterr.HTTPProtocolError, ""},
+		"no HTTP/2 in HTTP/2": {func(t *testing.T) attempt {
+			s := secure(t, func(s *httptest.Server) {
+				s.TLS.NextProtos = []string{"h2"}
+				s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){
+					"h2": func(_ *http.Server, c *tls.Conn, _ http.Handler) {
+						_, _ = io.WriteString(c, strings.Repeat(canary, 100))
+					},
+				}
+			}, nil)
+			return attempt{url: s.URL, transport: trusting(s)}
+		}, neterr.HTTPProtocolError, ""},
+		"slow answer": {func(t *testing.T) attempt {
+			return attempt{url: "http://" + peer(t, silent), transport: &http.Transport{ResponseHeaderTimeout: brief}}
+		}, neterr.HTTPResponseTimeout, "did not answer in time"},
+		"slow answer over HTTP/2": {func(t *testing.T) attempt {
+			s := secure(t, func(s *httptest.Server) { s.EnableHTTP2 = true }, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+			transport := trusting(s)
+			transport.ResponseHeaderTimeout = brief
+			return attempt{url: s.URL, transport: transport}
+		}, neterr.HTTPResponseTimeout, "did not answer in time"},
+		"deadline of the request": {func(t *testing.T) attempt {
+			ctx, cancel := context.WithTimeout(t.Context(), brief)
+			t.Cleanup(cancel)
+			return attempt{url: "http://" + peer(t, silent), transport: &http.Transport{}, ctx: ctx}
+		}, neterr.HTTPResponseTimeout, "did not answer in time"},
+
+		"body breaks off": {func(t *testing.T) attempt {
+			return plain(peer(t, says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"+canary[:5])))
+		}, neterr.ConnectionTerminated, "before the answer was complete"},
+		"chunked body breaks off": {func(t *testing.T) attempt {
+			return plain(peer(t, says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n"+canary[:5])))
+		}, neterr.ConnectionTerminated, "before the answer was complete"},
+		"chunked body is nonsense": {func(t *testing.T) attempt {
+			return plain(peer(t, says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+canary+"\r\n")))
+		}, neterr.HTTPProtocolError, ""},
+		"body is slow": {func(t *testing.T) attempt {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*brief)
+			t.Cleanup(cancel)
+			return attempt{url: "http://" + peer(t, func(c net.Conn) {
+				says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")(c)
+				silent(c)
+			}), transport: &http.Transport{}, ctx: ctx}
+		}, neterr.HTTPResponseTimeout, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := test.make(t)
+			defer a.transport.CloseIdleConnections()
+			if a.ctx == nil {
+				a.ctx = t.Context()
+			}
+			// A POST is not tried again on the quiet.
+			request, err := http.NewRequestWithContext(a.ctx, "POST", a.url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Authorization", "Bearer "+canary)
+			response, err := a.transport.RoundTrip(request)
+			if err == nil {
+				_, err = io.Copy(io.Discard, bufio.NewReader(response.Body))
+				_ = response.Body.Close()
+			}
+			if got := explain(t, err); got.Kind != test.kind || !strings.Contains(got.Text, test.text) {
+				t.Errorf("%v: %+v, want %s, %q", err, got, test.kind, test.text)
+			}
+		})
+	}
+}
+
+// A proxy that opens the tunnel is none that refused it.
+func TestOnProxyConnectResponse(t *testing.T) {
+	for status, refused := range map[int]bool{200: false, 302: true, 403: true, 407: true, 502: true} {
+		err := neterr.OnProxyConnectResponse(t.Context(), nil, nil, &http.Response{StatusCode: status, Status: canary})
+		var told *neterr.ProxyRefusedError
+		if errors.As(err, &told) != refused || refused && (told.Status != status || strings.Contains(err.Error(), canary)) {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}

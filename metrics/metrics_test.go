@@ -1,0 +1,215 @@
+package metrics
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"etrusted-broker/tokensource"
+)
+
+func newMetrics(snapshots ...tokensource.Snapshot) *Metrics {
+	return New(Config{
+		Version:       "1.2.3",
+		Revision:      "abcdef",
+		Tokens:        func() []tokensource.Snapshot { return snapshots },
+		InFlight:      func() int64 { return 7 },
+		DenialReasons: []string{"host", "browser"},
+	})
+}
+
+// compare fails if a scrape of the metrics of those names, without the prefix, is not as want says. HELP is prose and left
+// out. (testutil.GatherAndCompare would do the same, and bring a module of its own.)
+func compare(t *testing.T, m *Metrics, want string, names ...string) {
+	t.Helper()
+	var got []string
+	for line := range strings.Lines(scrape(t, m, "")) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(line, "# TYPE "), " ")
+		name, _, _ = strings.Cut(strings.TrimPrefix(name, namespace+"_"), "{")
+		if slices.Contains(names, name) {
+			got = append(got, strings.TrimSpace(line))
+		}
+	}
+	var wanted []string
+	for line := range strings.Lines(want) {
+		if line = strings.TrimSpace(line); line != "" {
+			wanted = append(wanted, line)
+		}
+	}
+	if !slices.Equal(got, wanted) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(wanted, "\n"))
+	}
+}
+
+// contains fails if a scrape lacks one of the lines.
+func contains(t *testing.T, m *Metrics, lines ...string) {
+	t.Helper()
+	text := scrape(t, m, "")
+	for _, line := range lines {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("lacks %s", line)
+		}
+	}
+}
+
+// get asks for the metrics in a format.
+func get(m *Metrics, accept string) *httptest.ResponseRecorder {
+	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	request.Header.Set("Accept", accept)
+	response := httptest.NewRecorder()
+	m.Handler().ServeHTTP(response, request)
+	return response
+}
+
+func scrape(t *testing.T, m *Metrics, accept string) string {
+	t.Helper()
+	response := get(m, accept)
+	if response.Code != http.StatusOK {
+		t.Fatalf("%d %s", response.Code, response.Body)
+	}
+	return response.Body.String()
+}
+
+// used is a Metrics in which everything has happened once.
+func used() *Metrics {
+	m := newMetrics(tokensource.Snapshot{Account: "default"})
+	m.TokenRequest(tokensource.Event{Account: "default", Duration: 1})
+	m.Requests("default").Observe("GET", 200, 2, 1)
+	m.Denied("host")
+	return m
+}
+
+func TestLint(t *testing.T) {
+	t.Parallel()
+	problems, err := promlint.New(strings.NewReader(scrape(t, used(), ""))).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range problems {
+		if strings.HasPrefix(problem.Metric, namespace) {
+			t.Errorf("%s: %s", problem.Metric, problem.Text)
+		}
+	}
+}
+
+// TestNames holds the contract: dashboards and alerts rely on these.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{ // without the prefix, and the labels in the alphabet's order
+		"token_expiry_timestamp_seconds":       "account",
+		"token_issued_timestamp_seconds":       "account",
+		"token_refreshes_total":                "account outcome",
+		"token_refresh_duration_seconds":       "account",
+		"token_last_success_timestamp_seconds": "account",
+		"token_consecutive_failures":           "account",
+		"token_waits_total":                    "account",
+		"requests_total":                       "account code method",
+		"request_duration_seconds":             "account",
+		"upstream_duration_seconds":            "account",
+		"requests_in_flight":                   "",
+		"requests_denied_total":                "reason",
+		"build_info":                           "goversion revision version",
+	}
+	families, err := used().registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := map[string]bool{}
+	for _, family := range families {
+		name, ours := strings.CutPrefix(family.GetName(), namespace+"_")
+		if !ours {
+			group, _, _ := strings.Cut(name, "_")
+			others[group] = true
+			continue
+		}
+		var labels []string
+		for _, label := range family.GetMetric()[0].GetLabel() {
+			labels = append(labels, label.GetName())
+		}
+		if got, known := want[name]; known && got != strings.Join(labels, " ") {
+			t.Errorf("%s has the labels %q, want %q", name, labels, got)
+		}
+		delete(want, name)
+	}
+	for name := range want {
+		t.Errorf("%s is missing", name)
+	}
+	if !others["go"] || runtime.GOOS == "linux" && !others["process"] {
+		t.Errorf("the collectors of Go and of the process are missing: %v", others)
+	}
+}
+
+func TestBuildInfoAndInFlight(t *testing.T) {
+	t.Parallel()
+	compare(t, newMetrics(), `
+		# TYPE etrusted_broker_build_info gauge
+		etrusted_broker_build_info{goversion="`+runtime.Version()+`",revision="abcdef",version="1.2.3"} 1
+		# TYPE etrusted_broker_requests_in_flight gauge
+		etrusted_broker_requests_in_flight 7
+	`, "build_info", "requests_in_flight")
+}
+
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	const none = `
+		# TYPE etrusted_broker_requests_denied_total counter
+		etrusted_broker_requests_denied_total{reason="browser"} 0
+		etrusted_broker_requests_denied_total{reason="host"} 0
+	`
+	compare(t, m, none, "requests_denied_total")
+	m.Denied("unknown")
+	m.Denied("")
+	compare(t, m, none, "requests_denied_total")
+	m.Denied("host")
+	m.Denied("host")
+	compare(t, m, strings.Replace(none, `"host"} 0`, `"host"} 2`, 1), "requests_denied_total")
+}
+
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		accept, contentType string
+		openMetrics         bool
+	}{
+		{"", "text/plain; version=0.0.4", false},
+		{"text/plain", "text/plain; version=0.0.4", false},
+		{"application/openmetrics-text; version=1.0.0", "application/openmetrics-text; version=1.0.0", true},
+		// Prometheus 3 without protobuf.
+		{"application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.2,*/*;q=0.1", "application/openmetrics-text; version=1.0.0", true},
+	} {
+		response := get(used(), test.accept)
+		body := response.Body.String()
+		if response.Code != http.StatusOK || !strings.HasPrefix(response.Header().Get("Content-Type"), test.contentType) {
+			t.Errorf("%q: %d %s", test.accept, response.Code, response.Header().Get("Content-Type"))
+		}
+		if strings.HasSuffix(body, "# EOF\n") != test.openMetrics {
+			t.Errorf("%q: ends with %q", test.accept, body[len(body)-20:])
+		}
+		if !strings.Contains(body, `etrusted_broker_requests_total{account="default",code="200",method="GET"} 1`) {
+			t.Errorf("%q: lacks the request", test.accept)
+		}
+	}
+}
+
+// TestNothingGlobal holds that two brokers in one process, as tests have them, do not meet.
+func TestNothingGlobal(t *testing.T) {
+	t.Parallel()
+	used() // a second registration of anything would panic
+	used()
+	families, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if strings.HasPrefix(family.GetName(), namespace) {
+			t.Errorf("%s is registered globally", family.GetName())
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package metrics
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestRequestsTotal(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	requests := m.Requests("default")
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"} {
+		requests.Observe(method, 200, time.Second, 0)
+	}
+	for _, method := range []string{"FOO", "get", "", "PROPFIND", "G\xffT"} {
+		requests.Observe(method, 200, time.Second, 0)
+	}
+	for _, code := range []int{100, 199, 404, 499, 599} {
+		requests.Observe("GET", code, time.Second, 0)
+	}
+	for _, code := range []int{999, 600, 99, 0, -1} {
+		requests.Observe("GET", code, time.Second, 0)
+	}
+	m.Requests("de").Observe("GET", 204, time.Second, 0)
+	m.Requests("de").Observe("GET", 204, time.Second, 0) // made twice, it still is one series
+	compare(t, m, `
+		# TYPE etrusted_broker_requests_total counter
+		etrusted_broker_requests_total{account="de",code="204",method="GET"} 2
+		etrusted_broker_requests_total{account="default",code="100",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="199",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="CONNECT"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="DELETE"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="HEAD"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="OPTIONS"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="PATCH"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="POST"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="PUT"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="TRACE"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="other"} 5
+		etrusted_broker_requests_total{account="default",code="404",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="499",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="599",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="other",method="GET"} 5
+	`, "requests_total")
+}
+
+// TestSeriesAreBounded holds that nobody who may send requests can make the broker, or Prometheus, run out of memory.
+func TestSeriesAreBounded(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	requests := m.Requests("default")
+	const methods, codes = 10, 501 // each with "other"
+	for i := range 20_000 {
+		requests.Observe(fmt.Sprint("M", i), i-5000, time.Second, time.Second)
+	}
+	if n := strings.Count(scrape(t, m, ""), "\netrusted_broker_requests_total{"); n == 0 || n > methods*codes {
+		t.Errorf("%d series", n)
+	}
+	if n := len(*requests.resolved.Load()); n > methods*codes {
+		t.Errorf("%d counters are kept", n)
+	}
+}
+
+func TestRequestDurations(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	requests := m.Requests("default")
+	requests.Observe("GET", 200, 3*time.Second, 2*time.Second)
+	requests.Observe("GET", 421, time.Second, 0) // not sent on: no word about the API
+	contains(t, m,
+		`etrusted_broker_request_duration_seconds_sum{account="default"} 4`,
+		`etrusted_broker_request_duration_seconds_count{account="default"} 2`,
+		`etrusted_broker_request_duration_seconds_bucket{account="default",le="1"} 1`,
+		`etrusted_broker_upstream_duration_seconds_sum{account="default"} 2`,
+		`etrusted_broker_upstream_duration_seconds_count{account="default"} 1`,
+	)
+}
+
+// TestNativeHistograms holds that servers that ask for them, over protobuf, get them too.
+func TestNativeHistograms(t *testing.T) {
+	t.Parallel()
+	families, err := used().registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	histograms := 0
+	for _, family := range families {
+		if histogram := family.GetMetric()[0].GetHistogram(); histogram != nil && strings.HasPrefix(family.GetName(), namespace) {
+			histograms++
+			if histogram.GetSchema() != 3 || len(histogram.GetPositiveSpan()) == 0 || len(histogram.GetBucket()) == 0 {
+				t.Errorf("%s: schema %d, %v", family.GetName(), histogram.GetSchema(), histogram)
+			}
+		}
+	}
+	if histograms != 3 {
+		t.Errorf("%d histograms", histograms)
+	}
+}
+
+// TestConcurrentRequests holds that none is lost where many observe the same new series at once.
+func TestConcurrentRequests(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	requests := m.Requests("default")
+	const goroutines, rounds = 8, 200
+	start := make(chan struct{})
+	var all sync.WaitGroup
+	for range goroutines {
+		all.Go(func() {
+			<-start
+			for i := range rounds {
+				requests.Observe("GET", 200+i, time.Second, time.Second)
+				m.Denied("host")
+			}
+		})
+	}
+	all.Go(func() { // a scrape meanwhile
+		<-start
+		for range 20 {
+			if _, err := m.registry.Gather(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	close(start)
+	all.Wait()
+	text := scrape(t, m, "")
+	for code := 200; code < 200+rounds; code++ {
+		if !strings.Contains(text, fmt.Sprintf(`{account="default",code="%d",method="GET"} %d`+"\n", code, goroutines)) {
+			t.Fatalf("code %d was not counted %d times:\n%s", code, goroutines, text)
+		}
+	}
+	contains(t, m,
+		fmt.Sprintf(`etrusted_broker_requests_denied_total{reason="host"} %d`, goroutines*rounds),
+		fmt.Sprintf(`etrusted_broker_request_duration_seconds_count{account="default"} %d`, goroutines*rounds),
+		fmt.Sprintf(`etrusted_broker_upstream_duration_seconds_sum{account="default"} %d`, goroutines*rounds))
+}
+
+// Not parallel: AllocsPerRun counts what other tests allocate, too.
+func TestObserveDoesNotAllocate(t *testing.T) {
+	requests := newMetrics().Requests("default")
+	allocations := testing.AllocsPerRun(1000, func() {
+		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond)
+	})
+	if allocations != 0 {
+		t.Errorf("%v allocations", allocations)
+	}
+}
+
+func BenchmarkObserve(b *testing.B) {
+	requests := newMetrics().Requests("default")
+	b.ReportAllocs()
+	for b.Loop() {
+		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond)
+	}
+}
+
+func BenchmarkObserveParallel(b *testing.B) {
+	requests := newMetrics().Requests("default")
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond)
+		}
+	})
+}
