@@ -1,0 +1,7 @@
+// Package e2e runs the built broker, as a process and over TLS, against an OAuth2 authorization server that we did not
+// write: zitadel's OP. What our own stand-in for eTrusted and the broker might both understand wrongly (the form of a
+// token request, what a refusal looks like, a JWT that others can verify) shows here and nowhere else.
+//
+// It is a module of its own so that the dependencies of that server do not become the broker's. The tests build the
+// broker from the folder above; BROKER_BINARY names one that is built already.
+package e2e
