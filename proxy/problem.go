@@ -61,21 +61,22 @@ var brokenBody = &problem{
 	advice:    "Send as many bytes as announced.",
 }
 
-// unknownAccount tells the default account's absence apart from a name that is wrong.
-func unknownAccount(name string) *problem {
-	p := &problem{
-		status:    http.StatusNotFound,
-		name:      "unknown-account",
-		title:     "There is no such account",
-		errorType: "http_request_error",
-		what:      "there is no account of the name in /@NAME/",
-		advice:    "Name one that has a folder in ETRUSTED_ACCOUNTS_DIR, or leave /@NAME off for the default account.",
-	}
-	if name == "" {
-		p.what = "there is no default account"
-		p.advice = "Choose one with /@NAME/ in front of the path, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET."
-	}
-	return p
+var unknownAccount = &problem{
+	status:    http.StatusNotFound,
+	name:      "unknown-account",
+	title:     "There is no such account",
+	errorType: "http_request_error",
+	what:      "there is no account of the name in /@NAME/",
+	advice:    "Name one that has a folder in ETRUSTED_ACCOUNTS_DIR, or leave /@NAME off for the default account.",
+}
+
+var noDefaultAccount = &problem{
+	status:    http.StatusNotFound,
+	name:      "no-default-account",
+	title:     "There is no default account",
+	errorType: "http_request_error",
+	what:      "the request names no account, and there is no default account",
+	advice:    "Choose one with /@NAME/ in front of the path, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET.",
 }
 
 func refused(refusal *door.Refusal) *problem {
@@ -126,7 +127,7 @@ func (p *problem) answer(w http.ResponseWriter, report *Report) {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
 	w.WriteHeader(p.status)
-	_, _ = w.Write(body) // a client that is gone needs no answer
+	_, _ = w.Write(body) //nolint:gosec // G705: it is JSON, of our own texts; and a client that is gone needs no answer.
 }
 
 // body is the problem as the JSON of RFC 9457 section 3.

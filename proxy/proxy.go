@@ -133,10 +133,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	// Whose token does it go with?
-	account, raw := splitAccount(raw)
-	tokens, ok := p.tokens(account)
-	if !ok {
-		unknownAccount(account).answer(w, &report)
+	account, raw, named := splitAccount(raw)
+	tokens, problem := p.tokens(account, named)
+	if problem != nil {
+		problem.answer(w, &report)
 		return
 	}
 	report.Account = cmp.Or(account, DefaultAccount)
@@ -158,14 +158,18 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	relay(w, r, response, &report)
 }
 
-// tokens returns those of an account, of the default one for an empty name.
-func (p *Proxy) tokens(account string) (Tokens, bool) {
-	switch {
-	case account == "":
-		return p.config.Tokens, p.config.Tokens != nil
-	case p.config.Account == nil:
-		return nil, false
-	default:
-		return p.config.Account(account)
+// tokens returns those of the account that a request names, or of the default account if it names none.
+func (p *Proxy) tokens(account string, named bool) (Tokens, *problem) {
+	if !named {
+		if p.config.Tokens == nil {
+			return nil, noDefaultAccount
+		}
+		return p.config.Tokens, nil
 	}
+	if account != "" && p.config.Account != nil {
+		if tokens, ok := p.config.Account(account); ok {
+			return tokens, nil
+		}
+	}
+	return nil, unknownAccount
 }

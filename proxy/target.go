@@ -24,22 +24,22 @@ func targetOf(r *http.Request) (raw string, ok bool) {
 	return raw, raw[0] == '/' || raw == "*" && r.Method == http.MethodOptions
 }
 
-// splitAccount takes the account off the front of a target: /@NAME/… goes to the API as /… with the token of NAME.
-// Without it, the name is empty.
-func splitAccount(raw string) (account, rest string) {
-	name, found := strings.CutPrefix(raw, "/@")
-	if !found {
-		return "", raw
+// splitAccount takes the account off the front of a target: /@NAME/… goes to the API as /… with the token of NAME. It
+// reports false, and changes nothing, where none is named.
+func splitAccount(raw string) (account, rest string, named bool) {
+	name, named := strings.CutPrefix(raw, "/@")
+	if !named {
+		return "", raw, false
 	}
 	end := strings.IndexAny(name, "/?")
 	if end < 0 {
-		return name, "/"
+		return name, "/", true
 	}
 	name, rest = name[:end], name[end:]
 	if rest[0] == '?' {
 		rest = "/" + rest
 	}
-	return name, rest
+	return name, rest, true
 }
 
 // at returns the upstream's URL of a target, which it does not change by a byte. It reports false where that cannot be.

@@ -38,7 +38,7 @@ func follow(ctx context.Context, folders func() []string, look func()) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		case <-watch.errors(): // such as too many events at once: something has happened
+		case <-watch.errors(): //nolint:errcheck // Such as too many events at once: something has happened.
 		case <-watch.events():
 			watch.quiet(ctx)
 		}
@@ -110,7 +110,7 @@ func (w *watch) quiet(ctx context.Context) {
 		case <-w.watcher.Events:
 			calm.Stop()
 			continue
-		case <-w.watcher.Errors:
+		case <-w.watcher.Errors: //nolint:errcheck // As above.
 			calm.Stop()
 			continue
 		case <-calm.C:

@@ -296,20 +296,9 @@ func (l *life) checkStorms() {
 			}
 			lastTrial = this
 		} else {
-			switch gap := time.Hour; {
-			case lastOwn == nil:
-			case lastOwn.outcome == "ok":
-				// Refreshed at 70 % of the lifetime at the earliest, or dropped after a 401 when 10 s old.
-				if gap = this.at.Sub(lastOwn.ended); gap < 10*time.Second {
-					l.fail("a token is replaced after %v", gap)
-				}
-			case lastOwn.outcome == "reject":
-				if gap = this.at.Sub(lastOwn.ended); gap < 5*time.Minute {
-					l.fail("a rejected pair is tried again after %v", gap)
-				}
-			default:
-				if gap = this.at.Sub(lastOwn.ended); gap < time.Second {
-					l.fail("tried again %v after a failure", gap)
+			if lastOwn != nil {
+				if gap := this.at.Sub(lastOwn.ended); gap < leastGap(lastOwn.outcome) {
+					l.fail("asked again %v after %s", gap, lastOwn.outcome)
 				}
 			}
 			lastOwn = this
@@ -317,5 +306,17 @@ func (l *life) checkStorms() {
 		if this.outcome == "ok" {
 			inUse, lastOwn = this.pair, this
 		}
+	}
+}
+
+// leastGap is what must be between two token requests with the pair in use, after the first one's outcome.
+func leastGap(outcome string) time.Duration {
+	switch outcome {
+	case "ok":
+		return 10 * time.Second // at which a 401 drops it; a refresh is due later, with the lifetimes here
+	case "reject":
+		return 5 * time.Minute
+	default:
+		return time.Second
 	}
 }

@@ -220,7 +220,7 @@ func TestRejectionEndsTheWait(t *testing.T) {
 		r.server.SetTokenDelay(2 * time.Second)
 		r.server.SetTokenFault(etrustedtest.Status(401, nil))
 		took, err := r.await(time.Minute)
-		if noToken(t, err); took != 2*time.Second {
+		if none := noToken(t, err); took != 2*time.Second || !none.Rejected() {
 			t.Errorf("waited %v, want until the rejection", took)
 		}
 	})
