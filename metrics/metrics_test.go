@@ -16,11 +16,12 @@ import (
 
 func newMetrics(snapshots ...tokensource.Snapshot) *Metrics {
 	return New(Config{
-		Version:       "1.2.3",
-		Revision:      "abcdef",
-		Tokens:        func() []tokensource.Snapshot { return snapshots },
-		InFlight:      func() int64 { return 7 },
-		DenialReasons: []string{"host", "browser"},
+		Version:        "1.2.3",
+		Revision:       "abcdef",
+		Tokens:         func() []tokensource.Snapshot { return snapshots },
+		InFlight:       func() int64 { return 7 },
+		DenialReasons:  []string{"host", "browser"},
+		ReplayOutcomes: []string{"success", "unauthorized"},
 	})
 }
 

@@ -1,0 +1,71 @@
+package metrics
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/tokensource"
+)
+
+func TestReplaysAreThereFromTheStart(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	requests := m.Requests("default")
+	requests.Replayed("unauthorized")
+	requests.Replayed("unheard of")
+	compare(t, m, `
+		# TYPE etrusted_broker_replays_total counter
+		etrusted_broker_replays_total{account="default",outcome="success"} 0
+		etrusted_broker_replays_total{account="default",outcome="unauthorized"} 1
+	`, "replays_total")
+}
+
+func TestCredentialMetrics(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(tokensource.Snapshot{
+		Account:       "de",
+		Invalidations: 6,
+		Reloads:       [...]uint64{7, 8, 9}, // in the order of tokensource.ReloadOutcomes
+		LastChange:    time.UnixMilli(1_700_000_000_250),
+	})
+	compare(t, m, `
+		# TYPE etrusted_broker_credential_last_change_timestamp_seconds gauge
+		etrusted_broker_credential_last_change_timestamp_seconds{account="de"} 1.70000000025e+09
+		# TYPE etrusted_broker_credential_reloads_total counter
+		etrusted_broker_credential_reloads_total{account="de",outcome="rejected"} 8
+		etrusted_broker_credential_reloads_total{account="de",outcome="success"} 7
+		etrusted_broker_credential_reloads_total{account="de",outcome="unreadable"} 9
+		# TYPE etrusted_broker_token_invalidations_total counter
+		etrusted_broker_token_invalidations_total{account="de"} 6
+	`, "credential_reloads_total", "credential_last_change_timestamp_seconds", "token_invalidations_total")
+}
+
+func TestAForgottenAccountLeavesNothing(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	gone := m.Requests("gone")
+	for _, requests := range []*Requests{gone, m.Requests("stays")} {
+		requests.Observe("GET", 200, time.Second, time.Second)
+		requests.Replayed("success")
+	}
+	for _, account := range []string{"gone", "stays"} {
+		m.TokenRequest(tokensource.Event{Account: account, Duration: time.Second})
+	}
+	m.Forget("gone")
+	m.Forget("never there")
+	gone.Observe("GET", 200, time.Second, time.Second) // stragglers
+	gone.Observe("POST", 201, time.Second, time.Second)
+	gone.Replayed("success")
+	text := scrape(t, m, "")
+	if strings.Contains(text, `"gone"`) {
+		t.Error("there are series of the account that is gone")
+	}
+	if n := strings.Count(text, `account="stays"`); n == 0 {
+		t.Error("the other account is gone too")
+	}
+	m.Requests("gone").Observe("GET", 200, time.Second, 0)
+	if !strings.Contains(scrape(t, m, ""), `etrusted_broker_requests_total{account="gone",code="200",method="GET"} 1`) {
+		t.Error("an account that returns does not begin anew")
+	}
+}
