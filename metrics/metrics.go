@@ -53,7 +53,7 @@ func New(config Config) *Metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace,
 			Name:      "requests_total",
-			Help:      "Requests of the app by what it was answered, whether by the API or by the broker; code 499 is a client that went away. A rise of 401 or 403 is about the token or its rights, of 502 and 504 about the API, of 503 about the token.",
+			Help:      "Requests of the app by what it was answered, whether by the API or by the broker; code 499 is a client that went away, and account - a request that was turned away before it had one. A rise of 401 or 403 is about the token or its rights, of 502 and 504 about the API, of 503 about the token.",
 		}, []string{"account", "method", "code"}),
 		requestDuration: histogram("request_duration_seconds",
 			"How long requests take as the app sees them. A rise that upstream_duration_seconds does not share is the broker's, or an app that reads slowly."),

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -56,7 +55,7 @@ func (x *exchange) make() (*http.Response, *problem) {
 	if !ok {
 		return response, nil // the 401 goes to the app as it came
 	}
-	discard(response)
+	_ = response.Body.Close() // nobody reads it; a 401 of eTrusted has none
 	return x.again(next)
 }
 
@@ -133,14 +132,6 @@ func (x *exchange) failed(err error) *problem {
 		return clientGone
 	}
 	return upstreamFailed(x.proxy.config.Upstream.Host, err)
-}
-
-// maxDiscard is how much of a response that nobody gets is read so that its connection can be used again.
-const maxDiscard = 4 << 10
-
-func discard(response *http.Response) {
-	_, _ = io.CopyN(io.Discard, response.Body, maxDiscard) // whether it worked, the connection tells
-	_ = response.Body.Close()
 }
 
 func noToken(err error) *problem {

@@ -3,7 +3,7 @@ package tokensource
 import (
 	"cmp"
 	"context"
-	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -44,6 +44,7 @@ type Accounts struct {
 	running map[string]func() // ends a loop and waits for that; Run's goroutine alone knows them
 	loops   sync.WaitGroup
 	ignored map[string]bool // what was told already
+	dirGone bool            // and whether this was
 }
 
 // NewAccounts returns the accounts that there are now. An error says what is wrong with Dir.
@@ -131,10 +132,13 @@ func (a *Accounts) rescan(ctx context.Context) {
 	names, err := a.list()
 	if err != nil {
 		// The folder may be in the middle of being replaced: what there is stays.
-		a.ignore(err.Error())
+		if !a.dirGone {
+			a.config.Ignored(err.Error())
+		}
+		a.dirGone = true
 		return
 	}
-	delete(a.ignored, unreadableDir)
+	a.dirGone = false
 	for _, name := range a.replace(names) {
 		a.running[name]() // nothing is told of it after Removed
 		delete(a.running, name)
@@ -199,14 +203,12 @@ func (a *Accounts) origin(name string) Origin {
 	return Origin{ID: part("client_id"), Secret: part("client_secret")}
 }
 
-const unreadableDir = "the folder of the accounts cannot be read: "
-
 // list returns the names of the accounts in Dir, sorted. A Kubernetes volume has its own hidden folders and symbolic
 // links in it: what begins with a dot is passed over in silence, and a link to a folder counts as one.
 func (a *Accounts) list() ([]string, error) {
 	entries, err := os.ReadDir(a.config.Dir)
 	if err != nil {
-		return nil, errors.New(unreadableDir + withoutPath(err).Error())
+		return nil, fmt.Errorf("the folder of the accounts cannot be read: %w", withoutPath(err))
 	}
 	var names []string
 	for _, entry := range entries {

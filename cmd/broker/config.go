@@ -307,11 +307,13 @@ func environment(environ []string) map[string]string {
 	return variables
 }
 
-// configured loads the configuration for a command that runs the broker: it prints warnings and problems.
+// configured loads the configuration for a command that runs the broker, and prints its problems.
 func (i invocation) configured() (config, bool) {
 	c, problems := loadConfig(i.environ)
-	for _, warning := range unknownVariables(i.environ) {
-		say(i.stderr, "broker: warning: %s", warning)
+	if len(problems) > 0 {
+		for _, warning := range unknownVariables(i.environ) { // perhaps what is missing has been set by another name
+			say(i.stderr, "broker: warning: %s", warning)
+		}
 	}
 	i.complain(problems)
 	return c, len(problems) == 0

@@ -23,6 +23,9 @@ func serveCommand(ctx context.Context, i invocation) int {
 func (i invocation) serve(ctx context.Context, c config, listening func(app, admin net.Addr)) int {
 	silenceStandardLog()
 	log := newLogger(i.stderr, c.LogLevel, c.LogFormat)
+	for _, warning := range unknownVariables(i.environ) {
+		log.Warn(warning)
+	}
 	app, admin, err := listen(ctx, c)
 	if err != nil {
 		log.Error("cannot start: " + err.Error())

@@ -52,13 +52,21 @@ func TestUnknownVariables(t *testing.T) {
 
 func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 	t.Parallel()
-	// It is a warning alone: the broker starts.
-	code, _, stderr := invoke(nil, nowhere("BROKER_LISTENS=CANARY")...)
-	if code != exitOK || !strings.Contains(stderr, "warning: BROKER_LISTENS") || !strings.Contains(stderr, "did you mean BROKER_LISTEN?") {
-		t.Errorf("exit code %d and\n%s", code, stderr)
-	}
-	if strings.Contains(stderr, "CANARY") {
-		t.Errorf("shows the value:\n%s", stderr)
+	for name, test := range map[string]struct {
+		environ []string
+		code    int
+		begin   string
+	}{
+		"it is a warning alone, in the log: the broker starts": {nowhere("BROKER_LISTENS=CANARY"), exitOK, `{"level":"warn"`},
+		"a broker that does not start has no log":              {nowhere("BROKER_LISTENS=CANARY", "BROKER_LISTEN=x"), exitConfig, "broker: warning: BROKER_LISTENS"},
+	} {
+		code, _, stderr := invoke(nil, test.environ...)
+		if code != test.code || !strings.HasPrefix(stderr, test.begin) || !strings.Contains(stderr, "BROKER_LISTENS is not a variable of the broker and has no effect; did you mean BROKER_LISTEN?") {
+			t.Errorf("%s: exit code %d and\n%s", name, code, stderr)
+		}
+		if strings.Contains(stderr, "CANARY") {
+			t.Errorf("shows the value:\n%s", stderr)
+		}
 	}
 }
 
