@@ -64,6 +64,7 @@ func NewAccounts(config AccountsConfig) (*Accounts, error) {
 	if config.Dir == "" {
 		return a, nil
 	}
+	a.config.Dir = filepath.Clean(config.Dir)
 	names, err := a.list()
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ const (
 )
 
 // follow calls look whenever something in the folders may have changed, until ctx is done. folders is asked again each
-// time. That there are no events, for whatever reason, is no error: there is still the poll.
+// time; its paths are in the form of filepath.Clean, in which the watcher tells what it has. That there are no events, for whatever reason, is no error: there is still the poll.
 func follow(ctx context.Context, folders func() []string, look func()) {
 	if len(folders()) == 0 {
 		<-ctx.Done() // all comes from the environment, which cannot change
@@ -31,8 +31,9 @@ func follow(ctx context.Context, folders func() []string, look func()) {
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
 	for {
-		// Once more if a folder came under watch: something may have been written into it just before.
-		for look(); watch.cover(folders()); look() {
+		look()
+		if watch.cover(folders()) {
+			look() // something may have been written into a folder just before it came under watch
 		}
 		select {
 		case <-ctx.Done():

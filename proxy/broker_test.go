@@ -1,0 +1,298 @@
+package proxy_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"etrusted-broker/proxy"
+	"etrusted-broker/proxy/door"
+)
+
+// patience is how long a test waits for what must happen at once: only a test that fails waits at all.
+const patience = 10 * time.Second
+
+// broker is a Proxy on a real listener.
+type broker struct {
+	*proxy.Proxy
+	server  *httptest.Server
+	addr    string
+	client  *http.Client // does not decompress nor follow redirects
+	reports chan proxy.Report
+}
+
+// setup is what a test may change before the broker starts.
+type setup struct {
+	proxy.Config
+	// transport is what Config.Transport is at first.
+	transport *http.Transport
+	// wrap is put around the Proxy.
+	wrap func(http.Handler) http.Handler
+	// server's log must stay empty unless its ErrorLog is changed.
+	server *http.Server
+}
+
+// start puts a Proxy in front of an upstream, with a token, on a server like the program's.
+func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
+	t.Helper()
+	b := &broker{reports: make(chan proxy.Report, 100)}
+	b.server = httptest.NewUnstartedServer(nil)
+	s := setup{
+		Config:    configFor(t, upstream),
+		transport: newTransport(),
+		wrap:      func(h http.Handler) http.Handler { return h },
+		server:    b.server.Config,
+	}
+	s.Transport = s.transport
+	s.Observe = func(r proxy.Report) {
+		select {
+		case b.reports <- r:
+		default: // a benchmark, a fuzz test
+		}
+	}
+	configure(s.server)
+	s.server.ErrorLog = log.New(complaints{t}, "", 0)
+	for _, change := range changes {
+		change(&s)
+	}
+	b.Proxy = proxy.New(s.Config)
+	b.server.Config.Handler = s.wrap(b.Proxy)
+	b.server.Start()
+	b.addr = b.server.Listener.Addr().String()
+	toBroker := &http.Transport{DisableCompression: true, ExpectContinueTimeout: patience}
+	b.client = &http.Client{
+		Transport:     toBroker,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       patience,
+	}
+	t.Cleanup(func() {
+		toBroker.CloseIdleConnections()
+		b.server.Close()
+		s.transport.CloseIdleConnections()
+	})
+	return b
+}
+
+// configFor is a whole configuration for an upstream, but for its Transport.
+func configFor(t testing.TB, upstream string) proxy.Config {
+	t.Helper()
+	at, err := url.Parse(upstream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proxy.Config{
+		Upstream:  at,
+		Tokens:    granted(),
+		TokenWait: patience,
+		Door:      door.New(door.NewHosts(), at.Host),
+	}
+}
+
+// configure makes a server what the program's is.
+func configure(s *http.Server) {
+	s.DisableGeneralOptionsHandler = true
+	s.MaxHeaderBytes = 64 << 10
+	s.ReadHeaderTimeout = patience
+}
+
+// newTransport returns a transport like the program's, which trusts the servers of httptest.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		DisableCompression:    true,
+		ForceAttemptHTTP2:     true,
+		ExpectContinueTimeout: patience,
+		TLSClientConfig:       &tls.Config{RootCAs: testRoots()},
+	}
+}
+
+var testRoots = sync.OnceValue(func() *x509.CertPool {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(server.Certificate())
+	return pool
+})
+
+// complaints fails the test for what net/http's server has to say: a panic, a superfluous WriteHeader.
+type complaints struct{ t testing.TB }
+
+func (c complaints) Write(p []byte) (int, error) {
+	c.t.Errorf("the server logged: %s", p)
+	return len(p), nil
+}
+
+// report waits for the end of a request.
+func (b *broker) report(t testing.TB) proxy.Report {
+	t.Helper()
+	return recv(t, b.reports, "the end of the request")
+}
+
+// recv waits for a value, or for the channel's end.
+func recv[T any](t testing.TB, from <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("waited in vain for %s", what)
+		panic("not reached")
+	}
+}
+
+// answer is a response that was read to its end, or as far as it went.
+type answer struct {
+	status  int
+	header  http.Header
+	trailer http.Header
+	body    string
+	err     error // why the body ended early
+	chunked bool
+	length  int64
+	closes  bool // the connection
+}
+
+func readAnswer(response *http.Response) answer {
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	return answer{
+		status: response.StatusCode, header: response.Header, trailer: response.Trailer,
+		body: string(body), err: err,
+		chunked: len(response.TransferEncoding) > 0, length: response.ContentLength, closes: response.Close,
+	}
+}
+
+// request makes a request to the broker.
+func (b *broker) request(t testing.TB, method, target string, body io.Reader) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, b.server.URL+target, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// do sends a request and reads the whole answer, which must be whole.
+func (b *broker) do(t testing.TB, r *http.Request) answer {
+	t.Helper()
+	response, err := b.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := readAnswer(response)
+	if a.err != nil {
+		t.Fatalf("the body broke off: %v", a.err)
+	}
+	return a
+}
+
+func (b *broker) get(t testing.TB, target string) answer {
+	t.Helper()
+	return b.do(t, b.request(t, "GET", target, nil))
+}
+
+// rawConn is a connection on which a test says just what it wants to.
+type rawConn struct {
+	net.Conn
+	t testing.TB
+	r *bufio.Reader
+}
+
+func (b *broker) dial(t testing.TB) *rawConn {
+	t.Helper()
+	c, err := net.Dial("tcp", b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return &rawConn{Conn: c, t: t, r: bufio.NewReader(c)}
+}
+
+func (c *rawConn) send(parts ...string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c.Conn, strings.Join(parts, "")); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// head reads lines up to the empty one.
+func (c *rawConn) head() string {
+	c.t.Helper()
+	var head strings.Builder
+	for {
+		line, err := c.r.ReadString('\n')
+		if err != nil {
+			c.t.Fatalf("the header broke off: %v", err)
+		}
+		head.WriteString(line)
+		if line == "\r\n" {
+			return head.String()
+		}
+	}
+}
+
+func (c *rawConn) answer(method string) answer {
+	c.t.Helper()
+	response, err := http.ReadResponse(c.r, &http.Request{Method: method})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return readAnswer(response)
+}
+
+// finalAnswer is the answer to a POST that expects to be told to go on: if it is, it sends the body.
+func (c *rawConn) finalAnswer(body string) (a answer, told bool) {
+	c.t.Helper()
+	if a = c.answer("POST"); a.status != http.StatusContinue {
+		return a, false
+	}
+	go func() { _, _ = io.WriteString(c.Conn, body) }() // may break off: nobody need read it all
+	return c.answer("POST"), true
+}
+
+// wantProblem checks an answer that the broker itself must have made, and returns its detail.
+func wantProblem(t testing.TB, a answer, status int, errorType string) string {
+	t.Helper()
+	if a.status != status || a.header.Get("Content-Type") != "application/problem+json" {
+		t.Fatalf("%d %s: %s; want a problem of status %d", a.status, a.header.Get("Content-Type"), a.body, status)
+	}
+	if got := a.header["Proxy-Status"]; len(got) != 1 || !strings.HasPrefix(got[0], "etrusted-broker; error="+errorType+"; details=\"") {
+		t.Errorf("Proxy-Status %q, want error=%s", got, errorType)
+	}
+	var members map[string]any
+	if err := json.Unmarshal([]byte(a.body), &members); err != nil {
+		t.Fatalf("%v in %s", err, a.body)
+	}
+	kind, _ := members["type"].(string)
+	title, _ := members["title"].(string)
+	detail, _ := members["detail"].(string)
+	if !strings.HasPrefix(kind, "urn:etrusted-broker:problem:") || title == "" || strings.TrimSpace(detail) == "" || members["status"] != float64(status) || len(members) != 4 {
+		t.Errorf("problem %s", a.body)
+	}
+	if whole := fmt.Sprint(a.header, a.body); strings.Contains(whole, canary) {
+		t.Errorf("the token is in %s", whole)
+	}
+	return detail
+}
+
+// wantNotOurs checks that an answer does not look as if the broker had made it.
+func wantNotOurs(t testing.TB, a answer) {
+	t.Helper()
+	if a.header.Get("Content-Type") == "application/problem+json" || a.header["Proxy-Status"] != nil {
+		t.Errorf("the broker answered itself: %d %v %s", a.status, a.header, a.body)
+	}
+}

@@ -1,0 +1,126 @@
+package door_test
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"etrusted-broker/proxy/door"
+)
+
+// request is what net/http makes of the bytes.
+func request(t testing.TB, raw string) *http.Request {
+	t.Helper()
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw + "\r\n\r\n")))
+	if err != nil {
+		t.Fatalf("%q: %v", raw, err)
+	}
+	return r
+}
+
+func cameInAt(r *http.Request, addr net.Addr) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, addr))
+}
+
+func TestCheck(t *testing.T) {
+	d := door.New(door.NewHosts("broker.internal"), "API.example:8443")
+	const get = "GET /x HTTP/1.1\r\nHost: localhost"
+	for _, test := range []struct {
+		raw    string
+		reason door.Reason // empty: may come in
+		status int
+	}{
+		{get, "", 0},
+		{get + "\r\nUser-Agent: curl/8.0\r\nAccept: */*", "", 0},
+		{"POST /x HTTP/1.1\r\nHost: broker.internal:8080\r\nContent-Length: 0", "", 0},
+		{"OPTIONS * HTTP/1.1\r\nHost: localhost", "", 0},
+
+		{get + "\r\nOrigin: https://attacker.example", door.Browser, 403},
+		{get + "\r\nOrigin: http://localhost:8080", door.Browser, 403},
+		{get + "\r\nOrigin: null", door.Browser, 403},
+		{get + "\r\nOrigin:", door.Browser, 403},
+		{get + "\r\norigin: file://", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Site: cross-site", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Site: same-site", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Site: same-origin", "", 0},
+		{get + "\r\nSec-Fetch-Site: none", "", 0},
+		{get + "\r\nSec-Fetch-Site:", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Site: NONE", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Site: none, cross-site", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Site: something-new", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Mode: cors", "", 0}, // Node's fetch
+		{get + "\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Site: cross-site", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Site: none", "", 0},
+		{get + "\r\nReferer: https://attacker.example/", "", 0},
+
+		{"CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443", door.Method, 405},
+		{"CONNECT localhost:8080 HTTP/1.1\r\nHost: localhost", door.Method, 405},
+		{"TRACE /x HTTP/1.1\r\nHost: localhost", door.Method, 405},
+		{"trace /x HTTP/1.1\r\nHost: localhost", "", 0}, // another method: RFC 9110 section 9.1
+		{"TRACE /x HTTP/1.1\r\nHost: attacker.example", door.Method, 405},
+
+		{get + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13", door.Upgrade, 403},
+		{get + "\r\nUpgrade: WebSocket", door.Upgrade, 403},
+		{get + "\r\nUpgrade: h2c", "", 0},
+		{get + "\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: H2C\r\nHTTP2-Settings: AAMAAABk", "", 0},
+		{get + "\r\nUpgrade: h2c, websocket", door.Upgrade, 403},
+		{get + "\r\nUpgrade: h2c\r\nUpgrade: websocket", door.Upgrade, 403},
+		{get + "\r\nUpgrade: TLS/1.0", door.Upgrade, 403},
+
+		{"GET http://localhost/x HTTP/1.1\r\nHost: localhost", "", 0},
+		{"GET http://localhost/x HTTP/1.1\r\nHost: attacker.example", "", 0}, // RFC 9112 section 3.2.2
+		{"GET http://api.example:8443/x HTTP/1.1\r\nHost: api.example:8443", "", 0},
+		{"GET https://Api.Example:8443/x HTTP/1.1\r\nHost: localhost", "", 0},
+		{"GET http://api.example/x HTTP/1.1\r\nHost: localhost", door.Target, 403},
+		{"GET http://api.example:8444/x HTTP/1.1\r\nHost: localhost", door.Target, 403},
+		{"GET http://attacker.example/x HTTP/1.1\r\nHost: localhost", door.Target, 403},
+		{"GET http://localhost@attacker.example/x HTTP/1.1\r\nHost: localhost", door.Target, 403},
+		{"GET http://attacker.example/http://localhost/ HTTP/1.1\r\nHost: localhost", door.Target, 403},
+		{"GET http://localhost.attacker.example/x HTTP/1.1\r\nHost: localhost", door.Target, 403},
+		{"GET http://localhost/x HTTP/1.1\r\nHost: localhost\r\nOrigin: null", door.Browser, 403},
+
+		{"GET /x HTTP/1.1\r\nHost: api.example:8443", door.Host, 421},
+		{"GET /x HTTP/1.1\r\nHost: attacker.example", door.Host, 421},
+		{"GET /x HTTP/1.1\r\nHost: attacker.example\r\nOrigin: null", door.Host, 421},
+		{"GET /x HTTP/1.0", door.Host, 421},
+	} {
+		got := d.Check(request(t, test.raw))
+		switch {
+		case got == nil && test.reason == "":
+		case got == nil || got.Reason != test.reason || got.Status != test.status:
+			t.Errorf("%q: %+v, want %q %d", test.raw, got, test.reason, test.status)
+		case got.What == "" || strings.HasSuffix(got.What, ".") || !strings.HasSuffix(got.Advice, "."):
+			t.Errorf("%q: %+v", test.raw, got)
+		}
+	}
+}
+
+func TestReasonsAreAll(t *testing.T) {
+	known := map[door.Reason]bool{}
+	for _, reason := range door.Reasons {
+		if reason == "" || known[reason] {
+			t.Errorf("%q is empty or there twice", reason)
+		}
+		known[reason] = true
+	}
+	for _, reason := range []door.Reason{door.Host, door.Browser, door.Method, door.Upgrade, door.Target} {
+		if !known[reason] {
+			t.Errorf("%q is missing", reason)
+		}
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	d := door.New(door.NewHosts(), "api.example")
+	r := cameInAt(request(b, "GET /reviews?count=10 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: application/json\r\nUser-Agent: app/1"), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080})
+	b.ReportAllocs()
+	for b.Loop() {
+		if d.Check(r) != nil {
+			b.Fatal("refused")
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package door_test
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+
+	"etrusted-broker/proxy/door"
+)
+
+func tcp(addr string) *net.TCPAddr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr)) }
+
+func TestHosts(t *testing.T) {
+	hosts := door.NewHosts("Broker.Internal", "with-port.example:8080", "dotted.example.", "2001:db8::7", "[2001:db8::8]", " spaced.example ", "", ".")
+	for host, want := range map[string]bool{
+		"localhost": true, "localhost:8080": true, "LOCALHOST": true, "LocalHost:1": true, "localhost.": true, "localhost.:8080": true,
+		"127.0.0.1": true, "127.0.0.1:8080": true, "127.1.2.3": true, "127.255.255.255:1": true, "127.0.0.1.": true,
+		"[::1]": true, "[::1]:8080": true, "[0:0:0:0:0:0:0:1]": true, "[::ffff:127.0.0.1]:8080": true, "::ffff:127.0.0.1": true, "::1": true,
+		"broker.internal": true, "BROKER.INTERNAL:9": true, "broker.internal.": true,
+		"with-port.example": true, "with-port.example:9999": true, "dotted.example": true, "spaced.example": true,
+		"[2001:db8::7]": true, "[2001:db8::7]:8080": true, "[2001:db8::8]:8080": true,
+
+		"": false, ".": false, ":8080": false, " ": false,
+		"0.0.0.0": false, "0.0.0.0:8080": false, "[::]": false, "[::]:8080": false, "[::ffff:0.0.0.0]": false, "0": false,
+		"attacker.example": false, "attacker.example:8080": false, "localhost.attacker.example": false, "attackerlocalhost": false,
+		"127.0.0.1.attacker.example": false, "127.0.0.1.nip.io": false, "localhost,attacker.example": false, "localhost attacker.example": false,
+		"sub.broker.internal": false, "internal": false, "broker": false, "localhost..": false, "localhost/": false, "localhost#": false,
+		"user@localhost": false, "localhost@attacker.example": false, "localhost:80:80": false, "localhost:80@attacker.example:1": false,
+		"127.1": false, "2130706433": false, "0x7f.0.0.1": false, "0177.0.0.1": false, "127.0.0.01": false, "127.0.0.1:": true, "[::127.0.0.1]": false,
+		"10.0.0.1": false, "192.168.0.1:8080": false, "169.254.169.254": false, "128.0.0.1": false, "126.255.255.255": false,
+		"[2001:db8::9]": false, "[fe80::1]": false, "[::2]": false, "lоcalhost": false, // a Cyrillic o
+	} {
+		if got := hosts.Allow(&http.Request{Host: host}); got != want {
+			t.Errorf("%q: %v, want %v", host, got, want)
+		}
+	}
+}
+
+// Where a listener is bound to an address of this machine, or to all of them, the address used is a name of ours.
+func TestOwnAddress(t *testing.T) {
+	hosts := door.NewHosts()
+	for _, test := range []struct {
+		at   net.Addr
+		host string
+		want bool
+	}{
+		{tcp("192.0.2.5:8080"), "192.0.2.5:8080", true},
+		{tcp("192.0.2.5:8080"), "192.0.2.5", true},
+		{tcp("192.0.2.5:8080"), "[::ffff:192.0.2.5]:8080", true},
+		{tcp("[::ffff:192.0.2.5]:8080"), "192.0.2.5", true},
+		{tcp("[2001:db8::5]:8080"), "[2001:db8::5]:8080", true},
+		{tcp("[2001:db8::5]:8080"), "[2001:0DB8:0::5]", true},
+		{tcp("192.0.2.5:8080"), "192.0.2.6", false},
+		{tcp("192.0.2.5:8080"), "attacker.example", false},
+		{tcp("127.0.0.1:8080"), "0.0.0.0:8080", false},
+		{tcp("192.0.2.5:8080"), "0.0.0.0", false},
+		{tcp("192.0.2.5:8080"), "", false},
+		{&net.UnixAddr{Name: "/run/broker.sock", Net: "unix"}, "192.0.2.5", false},
+		{&net.UnixAddr{Name: "/run/broker.sock", Net: "unix"}, "localhost", true},
+		{&net.TCPAddr{}, "", false},
+	} {
+		r := &http.Request{Host: test.host}
+		if got := hosts.Allow(cameInAt(r, test.at)); got != test.want {
+			t.Errorf("%q at %v: %v, want %v", test.host, test.at, got, test.want)
+		}
+	}
+}
+
+// On a real listener it is net/http that tells the address.
+func TestOwnAddressOnAListener(t *testing.T) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts := door.NewHosts()
+	for _, addr := range addrs {
+		ip, ok := addr.(*net.IPNet)
+		if !ok || ip.IP.IsLinkLocalUnicast() {
+			continue
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort(ip.IP.String(), "0"))
+		if err != nil {
+			t.Logf("%v: %v", ip, err)
+			continue
+		}
+		allowed := make(chan bool, 1)
+		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { allowed <- hosts.Allow(r) })}
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(l) }()
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		response, err := client.Get("http://" + l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if !<-allowed {
+			t.Errorf("%v is not allowed at itself", ip)
+		}
+		_ = server.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	}
+}
+
+// No Host may pass that is not one of ours, however it is written. What counts is what a client could have looked up:
+// the part before the port, without brackets and a final dot.
+func FuzzHosts(f *testing.F) {
+	for _, seed := range []string{"localhost", "LOCALHOST.:80", "[::1]:8080", "127.0.0.1.", "shop.example:", "[localhost", "shop.example:80:80", "::ffff:127.0.0.1", "[::1%25lo]", "192.0.2.5", "\tlocalhost", "ſhop.example", "0.0.0.0"} {
+		f.Add(seed)
+	}
+	hosts := door.NewHosts("shop.example")
+	at := tcp("192.0.2.5:8080")
+	shape := regexp.MustCompile(`^\s*\[?([^\[\]\s]*?)\.?\]?(:[^:\[\]]*)?\s*$`)
+	f.Fuzz(func(t *testing.T, host string) {
+		if !hosts.Allow(cameInAt(&http.Request{Host: host}, at)) {
+			return
+		}
+		for _, name := range []string{host, strings.TrimSpace(shape.ReplaceAllString(host, "$1"))} {
+			name = strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[] \t"), "."))
+			if name == "localhost" || name == "shop.example" {
+				return
+			}
+			if addr, err := netip.ParseAddr(name); err == nil && (addr.Unmap().IsLoopback() || addr.Unmap() == netip.MustParseAddr("192.0.2.5")) {
+				return
+			}
+		}
+		t.Errorf("%q is allowed", host)
+	})
+}

@@ -1,0 +1,157 @@
+package proxy_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const expecting = "POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+
+func TestExpectContinueAccepted(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		for _, test := range []struct{ name, framing, body string }{
+			{"length", fmt.Sprintf("Content-Length: %d\r\n\r\n", len(long)), long},
+			{"chunked", "Transfer-Encoding: chunked\r\n\r\n", chunked(long)},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				up := record(t, kind, nil)
+				c := start(t, up.url).dial(t)
+				c.send(expecting, test.framing)
+				if got := c.head(); got != "HTTP/1.1 100 Continue\r\n\r\n" {
+					t.Fatalf("%q", got)
+				}
+				c.send(test.body)
+				if a := c.answer("POST"); a.status != 200 {
+					t.Errorf("%d %s", a.status, a.body)
+				}
+				if got := up.one(t); got.body != long || kind == h1 && got.header.Get("Expect") != "100-continue" { // net/http takes it off HTTP/2 requests
+					t.Errorf("%d bytes, Expect %q", len(got.body), got.header["Expect"])
+				}
+			})
+		}
+	})
+}
+
+// An upstream that refuses by the header alone may spare the app the upload. What comes next, on whichever connection,
+// must not be taken for the body that never came.
+//
+// The app may all the same be told to go on: net/http's transport goes on to read the body if the upstream keeps the
+// connection, and the first read says so, unless the refusal gets there before it.
+func TestExpectContinueRefused(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		for _, status := range []int{413, 417, 401} {
+			up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/next" {
+					body, _ := io.ReadAll(r.Body)
+					_, _ = w.Write(body)
+					return
+				}
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, "refused")
+			})
+			b := start(t, up)
+			for _, length := range []int{1, 1000, 300000} {
+				c := b.dial(t)
+				c.send(expecting, fmt.Sprintf("Content-Length: %d\r\n\r\n", length))
+				a, told := c.finalAnswer(long[:length])
+				if a.status != status || a.body != "refused" || a.err != nil {
+					t.Fatalf("%d %q, %v", a.status, a.body, a.err)
+				}
+				wantNotOurs(t, a)
+				// No request can follow on this connection: its first bytes would pass for the body.
+				if !told && !a.closes {
+					t.Errorf("of %d bytes none were sent, and the connection is to be used again", length)
+				}
+				if a := b.do(t, b.request(t, "POST", "/next", strings.NewReader("next"))); a.status != 200 || a.body != "next" {
+					t.Errorf("then: %d %q", a.status, a.body)
+				}
+			}
+		}
+	})
+}
+
+// Such an upstream may keep the connection open, and read and discard what comes: RFC 9110 section 10.1.1.
+func TestExpectContinueRefusedAndKeptAlive(t *testing.T) {
+	addr := rawServe(t, func(c net.Conn, r *bufio.Reader) {
+		for {
+			request, err := http.ReadRequest(r)
+			if err != nil {
+				return
+			}
+			if request.URL.Path == "/x" {
+				_, _ = io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 7\r\n\r\nrefused")
+				if _, err := io.Copy(io.Discard, request.Body); err != nil {
+					return
+				}
+				continue
+			}
+			body, err := io.ReadAll(request.Body)
+			if err != nil || string(body) != "next" {
+				_, _ = io.WriteString(c, "HTTP/1.1 500 Out Of Step\r\nContent-Length: 0\r\n\r\n")
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext")
+		}
+	})
+	b := start(t, "http://"+addr)
+	for range 5 {
+		c := b.dial(t)
+		c.send(expecting, "Content-Length: 300000\r\n\r\n")
+		if a, _ := c.finalAnswer(long); a.status != 413 || a.body != "refused" {
+			t.Fatalf("%d %q", a.status, a.body)
+		}
+		if a := b.do(t, b.request(t, "POST", "/next", strings.NewReader("next"))); a.status != 200 || a.body != "next" {
+			t.Fatalf("then: %d %q", a.status, a.body)
+		}
+	}
+}
+
+// net/http's server knows one expectation and refuses all others itself.
+func TestOtherExpectations(t *testing.T) {
+	up := record(t, h1, nil)
+	c := start(t, up.url).dial(t)
+	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: a-miracle\r\nContent-Length: 1\r\n\r\nx")
+	if a := c.answer("POST"); a.status != 417 || len(up.take()) != 0 {
+		t.Errorf("%d", a.status)
+	}
+}
+
+// Nobody may have to send what nobody will read.
+func TestExpectContinueWithProblem(t *testing.T) {
+	up := record(t, h1, nil)
+	c := start(t, up.url).dial(t)
+	c.send(expecting, "Via: 1.1 etrusted-broker\r\nContent-Length: 300000\r\n\r\n")
+	wantProblem(t, c.answer("POST"), 508, "proxy_loop_detected")
+}
+
+// An upstream may answer before it has read the whole upload, and hang up.
+func TestEarlyAnswer(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/next" {
+				return
+			}
+			_, _ = io.ReadFull(r.Body, make([]byte, 10))
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			_, _ = io.WriteString(w, "early")
+		})
+		b := start(t, up)
+		for range 3 {
+			c := b.dial(t)
+			c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n")
+			go func() { _, _ = io.WriteString(c.Conn, long) }() // may break off: nobody need read it all
+			a := c.answer("POST")
+			if a.status != http.StatusRequestEntityTooLarge || a.body != "early" {
+				t.Errorf("%d %q", a.status, a.body)
+			}
+			if a := b.get(t, "/next"); a.status != 200 {
+				t.Errorf("then: %d %q", a.status, a.body)
+			}
+		}
+	})
+}

@@ -1,0 +1,61 @@
+package proxy_test
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// authorization is what every request must bear upstream. Its token is a canary: odd enough that finding it in an
+// answer, a report or a log is no coincidence.
+const (
+	canary        = "canary.4c1f-not-a-real-token"
+	authorization = "Bearer " + canary
+)
+
+// fakeTokens is the proxy.Tokens of these tests.
+type fakeTokens struct {
+	current string                                    // empty: there is none, and requests wait
+	await   func(ctx context.Context) (string, error) // nil: until ctx is done
+	waiting chan struct{}                             // if not nil, is sent to when a request begins to wait
+	asked   atomic.Int64                              // calls of Current
+	// invalidate answers Invalidate; nil: the token is kept.
+	invalidate func(authorization string) bool
+}
+
+func granted() *fakeTokens { return &fakeTokens{current: authorization} }
+
+func (f *fakeTokens) Current() (string, bool) {
+	f.asked.Add(1)
+	return f.current, f.current != ""
+}
+
+func (f *fakeTokens) Invalidate(authorization string) bool {
+	return f.invalidate != nil && f.invalidate(authorization)
+}
+
+func (f *fakeTokens) Await(ctx context.Context) (string, error) {
+	if f.waiting != nil {
+		select {
+		case f.waiting <- struct{}{}:
+		case <-ctx.Done():
+		}
+	}
+	if f.await != nil {
+		return f.await(ctx)
+	}
+	<-ctx.Done()
+	return "", ctx.Err()
+}
+
+// noToken is a proxy.NoToken.
+type noToken struct {
+	text, advice string
+	retryAfter   time.Duration
+	rejected     bool
+}
+
+func (e noToken) Error() string             { return e.text }
+func (e noToken) Advice() string            { return e.advice }
+func (e noToken) RetryAfter() time.Duration { return e.retryAfter }
+func (e noToken) Rejected() bool            { return e.rejected }

@@ -1,0 +1,131 @@
+package proxy_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"etrusted-broker/proxy"
+)
+
+// hang is an upstream's handler that tells when a request has come and when its client has gone.
+func hang(came, gone chan<- struct{}) http.HandlerFunc {
+	return func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		came <- struct{}{}
+		<-r.Context().Done()
+		close(gone)
+	}
+}
+
+func TestClientGoesBeforeTheAnswer(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		came, gone := make(chan struct{}, 1), make(chan struct{})
+		b := start(t, serve(t, kind, hang(came, gone)))
+		c := b.dial(t)
+		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody")
+		recv(t, came, "the request")
+		_ = c.Close()
+		recv(t, gone, "the upstream to be told")
+		if got := b.report(t); got.Status != proxy.StatusClientGone || got.Problem != "" || got.Broken || got.Upstream <= 0 || got.Duration < got.Upstream {
+			t.Errorf("report %+v", got)
+		}
+	})
+}
+
+func TestClientGoesWhileItWaitsForAToken(t *testing.T) {
+	tokens := &fakeTokens{waiting: make(chan struct{})}
+	up := record(t, h1, nil)
+	b := start(t, up.url, func(s *setup) { s.Tokens = tokens })
+	c := b.dial(t)
+	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	recv(t, tokens.waiting, "the request to wait")
+	_ = c.Close()
+	if got := b.report(t); got.Status != proxy.StatusClientGone || got.Problem != "" || got.Upstream != 0 {
+		t.Errorf("report %+v", got)
+	}
+	if got := up.take(); len(got) != 0 {
+		t.Errorf("went upstream: %+v", got)
+	}
+}
+
+// The upstream must not take half a body for a whole one.
+func TestClientGoesWhileItSends(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		for name, request := range map[string]string{
+			"length":  "Content-Length: 1000\r\n\r\nhalf",
+			"chunked": "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+			"chunk":   "Transfer-Encoding: chunked\r\n\r\n4\r\nha",
+		} {
+			t.Run(name, func(t *testing.T) {
+				began, ended := make(chan struct{}), make(chan error, 1)
+				b := start(t, serve(t, kind, func(_ http.ResponseWriter, r *http.Request) {
+					close(began)
+					_, err := io.Copy(io.Discard, r.Body)
+					ended <- err
+				}))
+				c := b.dial(t)
+				c.send("POST /x HTTP/1.1\r\nHost: localhost\r\n", request)
+				recv(t, began, "the upload")
+				_ = c.Close()
+				if err := recv(t, ended, "the upload's end"); err == nil {
+					t.Error("the upstream saw a clean end")
+				}
+				if got := b.report(t); got.Status != proxy.StatusClientGone || got.Problem != "" {
+					t.Errorf("report %+v", got)
+				}
+			})
+		}
+	})
+}
+
+func TestClientGoesWhileItReads(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		gone := make(chan struct{})
+		b := start(t, serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
+			defer close(gone)
+			_, _ = io.WriteString(w, "first")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}))
+		ctx, leave := context.WithCancel(t.Context())
+		response, err := b.client.Do(b.request(t, "GET", "/x", nil).WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		if _, err := io.ReadFull(response.Body, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		leave()
+		recv(t, gone, "the upstream to be told")
+		if got := b.report(t); got.Status != 200 || !got.Broken || got.Problem != "" {
+			t.Errorf("report %+v", got)
+		}
+	})
+}
+
+// One that does not read, too, must not hold the upstream for ever once it is gone: here it goes with its window full.
+func TestStalledClientGoes(t *testing.T) {
+	gone := make(chan struct{})
+	b := start(t, serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
+		defer close(gone)
+		for piece := strings.Repeat("x", 1<<20); ; {
+			if _, err := io.WriteString(w, piece); err != nil {
+				return
+			}
+		}
+	}))
+	c := b.dial(t)
+	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if _, err := io.ReadFull(c.r, make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	recv(t, gone, "the upstream to be told")
+	if got := b.report(t); !got.Broken {
+		t.Errorf("report %+v", got)
+	}
+}

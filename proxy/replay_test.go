@@ -1,0 +1,215 @@
+package proxy_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"etrusted-broker/proxy"
+)
+
+// What comes of dropping a token is tested with a real source, in cmd/broker. Here is what the proxy does with it.
+
+const secondAuthorization = "Bearer second." + canary
+
+// revoked is an upstream that refuses the first token; and a source of that and then another.
+func revoked(t *testing.T, kind string) (*recorder, func(*setup)) {
+	up := record(t, kind, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == authorization {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, "refused")
+			return
+		}
+		_, _ = io.WriteString(w, "accepted")
+	})
+	return up, func(s *setup) {
+		s.Replay, s.ReplayBuffer = true, 1000
+		s.Tokens = &fakeTokens{
+			current:    authorization,
+			invalidate: func(value string) bool { return value == authorization },
+			await:      func(context.Context) (string, error) { return secondAuthorization, nil },
+		}
+	}
+}
+
+func TestReplay(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		for _, test := range []struct {
+			name, request, body string
+			replay              proxy.Replay
+		}{
+			{"no body", "GET /x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", "", proxy.ReplaySuccess},
+			{"empty body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "", proxy.ReplaySuccess},
+			{"body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + long[:1000], long[:1000], proxy.ReplaySuccess},
+			{"chunked", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long[:1000]), long[:1000], proxy.ReplaySuccess},
+			{"chunked, empty", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", proxy.ReplaySuccess},
+			{"too long", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n" + long[:1001], long[:1001], proxy.ReplayBodyNotKept},
+			{"chunked, too long", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long[:1001]), long[:1001], proxy.ReplayBodyNotKept},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				up, revoke := revoked(t, kind)
+				b := start(t, up.url, revoke)
+				c := b.dial(t)
+				c.send(test.request)
+				a := c.answer("POST")
+				wantNotOurs(t, a)
+				all, want := up.take(), 2
+				if test.replay == proxy.ReplaySuccess {
+					if a.status != 200 || a.body != "accepted" || a.header["Www-Authenticate"] != nil {
+						t.Errorf("%d %v %s", a.status, a.header, a.body)
+					}
+				} else {
+					want = 1
+					if a.status != 401 || a.body != "refused" || a.header.Get("WWW-Authenticate") != "Bearer" {
+						t.Errorf("%d %v %s", a.status, a.header, a.body)
+					}
+				}
+				if len(all) != want {
+					t.Fatalf("%d requests went upstream", len(all))
+				}
+				for i, got := range all {
+					if got.target != "/x?q" || got.body != test.body || got.err != nil {
+						t.Errorf("request %d: %s, %d bytes, %v", i, got.target, len(got.body), got.err)
+					}
+					if value := []string{authorization, secondAuthorization}[i]; !slices.Equal(got.header["Authorization"], []string{value}) {
+						t.Errorf("request %d: Authorization %q", i, got.header["Authorization"])
+					}
+					if value := got.header["Via"]; !slices.Equal(value, []string{"1.1 etrusted-broker"}) {
+						t.Errorf("request %d: Via %q", i, value)
+					}
+				}
+				if got := b.report(t); got.Status != a.status || got.Replay != test.replay || got.Problem != "" {
+					t.Errorf("report %+v", got)
+				}
+			})
+		}
+	})
+}
+
+func TestReplayKeepsTrailers(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		up, revoke := revoked(t, kind)
+		c := start(t, up.url, revoke).dial(t)
+		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Authorization\r\n\r\n",
+			chunked("body", "X-Sum: 1", "Authorization: Bearer app"))
+		if a := c.answer("POST"); a.status != 200 {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+		for i, got := range up.take() {
+			if got.body != "body" || !reflect.DeepEqual(got.trailer, http.Header{"X-Sum": {"1"}}) {
+				t.Errorf("request %d: %q, trailers %v", i, got.body, got.trailer)
+			}
+		}
+	})
+}
+
+// One that is not to be replaced, or cannot be, leaves the API's own 401.
+func TestNoReplay(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*setup, *fakeTokens)
+		sent   int
+		replay proxy.Replay
+	}{
+		{"off", func(s *setup, _ *fakeTokens) { s.Replay = false }, 1, ""},
+		{"token is kept", func(_ *setup, f *fakeTokens) { f.invalidate = nil }, 1, ""},
+		{"no other in time", func(_ *setup, f *fakeTokens) {
+			f.await = func(context.Context) (string, error) { return "", errors.New("none") }
+		}, 1, proxy.ReplayNoToken},
+		{"the same again", func(_ *setup, f *fakeTokens) {
+			f.await = func(context.Context) (string, error) { return authorization, nil }
+		}, 1, proxy.ReplayNoToken},
+		{"refused again", func(_ *setup, f *fakeTokens) {
+			f.current = "Bearer zeroth"
+			f.invalidate = func(string) bool { return true }
+			f.await = func(context.Context) (string, error) { return authorization, nil }
+		}, 2, proxy.ReplayUnauthorized},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			up := record(t, h1, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				w.WriteHeader(http.StatusUnauthorized)
+				_, _ = io.WriteString(w, "refused")
+			})
+			_, revoke := revoked(t, h1)
+			b := start(t, up.url, revoke, func(s *setup) { test.change(s, s.Tokens.(*fakeTokens)) })
+			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))
+			wantNotOurs(t, a)
+			if a.status != 401 || a.body != "refused" || a.header.Get("WWW-Authenticate") != "Bearer" {
+				t.Errorf("%d %v %s", a.status, a.header, a.body)
+			}
+			if all := up.take(); len(all) != test.sent {
+				t.Errorf("%d requests went upstream, want %d", len(all), test.sent)
+			}
+			if got := b.report(t); got.Replay != test.replay || got.Status != 401 {
+				t.Errorf("report %+v", got)
+			}
+		})
+	}
+}
+
+func TestReplayFails(t *testing.T) {
+	calls := 0
+	up := record(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	_, revoke := revoked(t, h1)
+	b := start(t, up.url, revoke, func(s *setup) {
+		s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			if calls++; calls == 2 {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return s.transport.RoundTrip(r)
+		})
+	})
+	wantProblem(t, b.get(t, "/x"), 502, "connection_terminated")
+	if got := b.report(t); got.Replay != proxy.ReplayFailed || calls != 2 {
+		t.Errorf("report %+v after %d calls", got, calls)
+	}
+}
+
+func TestBothBodiesAreClosed(t *testing.T) {
+	var bodies []*counted
+	up, revoke := revoked(t, h1)
+	b := start(t, up.url, revoke, func(s *setup) {
+		s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			response, err := s.transport.RoundTrip(r)
+			if err == nil {
+				bodies = append(bodies, &counted{ReadCloser: response.Body})
+				response.Body = bodies[len(bodies)-1]
+			}
+			return response, err
+		})
+	})
+	b.get(t, "/x")
+	b.report(t)
+	b.server.Close()
+	if len(bodies) != 2 || bodies[0].closes.Load() != 1 || bodies[1].closes.Load() != 1 {
+		t.Errorf("%d bodies, closed as they should not be", len(bodies))
+	}
+}
+
+// A client that goes away while the request waits for the second token is gone, and the API's 401 is nobody's.
+func TestClientGoesWhileItWaitsToReplay(t *testing.T) {
+	waiting := make(chan struct{}, 1)
+	up, revoke := revoked(t, h1)
+	b := start(t, up.url, revoke, func(s *setup) {
+		s.Tokens.(*fakeTokens).await = func(ctx context.Context) (string, error) {
+			waiting <- struct{}{}
+			<-ctx.Done()
+			return "", ctx.Err()
+		}
+	})
+	c := b.dial(t)
+	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	recv(t, waiting, "the request to wait")
+	_ = c.Close()
+	got := b.report(t)
+	if len(up.take()) != 1 || got.Replay != proxy.ReplayNoToken {
+		t.Errorf("report %+v", got)
+	}
+}

@@ -1,0 +1,122 @@
+package proxy_test
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestTargetGoesByteForByte(t *testing.T) {
+	targets := []string{
+		"/", "/channels", "/a?", "/a??b", "/a?b?c", "/?", "/?q",
+		"/a;b;c?d;e", "/a?x=%zz", "/a?%", "/a?x=%2", "/a%2fb", "/a%2Fb%2f", "/%41%7e~", "/a%20b?c+d%20e", "/a+b",
+		"/{id}", "/a|b", "/[x]", "/a^b`c", "/a\"b'c<d>", "/a?{\"b\":[1|2]}'", "/a?\\", "/ä€😀?ö=ü", "/\xff\xfe?\x80",
+		"/a#b", "/a?b#c", "/a:b", "/:", "/x/@y", "/a,b=c&d$e!f*(g)", "/http://elsewhere.example/", "/a//b", "/a/", "/a///",
+		"//x", "///x", "//x?y", "//", "//a%2fb?%2f", "//elsewhere.example/x", "//user@elsewhere.example:80/x",
+		"/%2e%2e/x", "/../x", "/a/./b", "/a/../../b", "/%2E", "/%00", "/%0d%0aX:y", "/a?%0d%0a",
+		"/a?" + strings.TrimSuffix(strings.Repeat("p=1&", 10000), "&"),
+	}
+	overBoth(t, func(t *testing.T, kind string) {
+		up := record(t, kind, nil)
+		c := start(t, up.url).dial(t)
+		for _, target := range targets {
+			c.send("GET ", target, " HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			if a := c.answer("GET"); a.status != 200 {
+				t.Fatalf("%.80q: %d %s", target, a.status, a.body)
+			}
+			if got := up.one(t); got.target != target || got.proto != kind {
+				t.Errorf("sent %.80q, upstream got %.80q by %s", target, got.target, got.proto)
+			}
+		}
+	})
+}
+
+func TestTargetFormsOfRFC9112(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		up := record(t, kind, nil)
+		at, err := url.Parse(up.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := start(t, up.url).dial(t)
+		for _, test := range []struct{ line, want string }{
+			{"OPTIONS *", "*"},
+			{"GET http://localhost/a?b", "/a?b"},
+			{"GET http://localhost:8080//a%2fb;?{}%zz", "//a%2fb;?{}%zz"},
+			{"GET http://localhost", "/"},
+			{"GET http://localhost?", "/?"},
+			{"GET http://localhost?a=http://x/", "/?a=http://x/"},
+			{"GET http://localhost/http://x/", "/http://x/"},
+			{"GET HTTP://LOCALHOST/A", "/A"},
+			{"GET https://localhost/", "/"},
+			{"GET http://" + at.Host + "/{x}", "/{x}"},
+			{"GET http://someone:secret@localhost/a", "/a"},
+		} {
+			// In absolute-form the Host header counts for nothing: RFC 9112 section 3.2.2.
+			host := "localhost"
+			if strings.Contains(test.line, "://") {
+				host = "elsewhere.example"
+			}
+			c.send(test.line, " HTTP/1.1\r\nHost: ", host, "\r\n\r\n")
+			method, _, _ := strings.Cut(test.line, " ")
+			if a := c.answer(method); a.status != 200 {
+				t.Errorf("%s: %d %s", test.line, a.status, a.body)
+				continue
+			}
+			if got := up.one(t); got.target != test.want || got.method != method || got.host != at.Host {
+				t.Errorf("%s: upstream got %s %s for %s, want %s", test.line, got.method, got.target, got.host, test.want)
+			}
+		}
+	})
+}
+
+// What cannot be sent on unchanged is refused, and never repaired.
+func TestTargetRefused(t *testing.T) {
+	up := record(t, h1, nil)
+	b := start(t, up.url)
+	for _, test := range []struct {
+		target string
+		ours   bool // else net/http refuses it before it comes to the proxy
+	}{
+		{"/%zz", false}, {"/%", false}, {"/a%2", false}, {"/a b", false}, {"a", false}, {"?a", false}, {"", false},
+		{"/a\x00", false}, {"/a\x7f", false}, {"/a\tb", false}, {"*?a", false}, {"http://local host/", false},
+		{"http://localhost:port/", false}, {"/?\x01", false},
+		{"*", true}, {"http:a", true}, {"http:///a", true}, {"localhost:8080", true}, {"mailto:a@b", true},
+		{"//{}", true}, {"//ä", true}, {"//a|b", true}, {"//a\"", true},
+	} {
+		t.Run(fmt.Sprintf("%q", test.target), func(t *testing.T) {
+			c := b.dial(t)
+			c.send("GET ", test.target, " HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			a := c.answer("GET")
+			if test.ours {
+				wantProblem(t, a, 400, "http_request_error")
+			} else if a.status != 400 {
+				t.Errorf("status %d", a.status)
+			}
+			if got := up.take(); len(got) != 0 {
+				t.Errorf("went upstream: %+v", got)
+			}
+		})
+	}
+}
+
+func TestMethodGoesAsItIs(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		up := record(t, kind, nil)
+		b := start(t, up.url)
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "M-SEARCH", "get", "!#$%&'*+-.^_`|~9"} {
+			c := b.dial(t)
+			c.send(method, " /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			if a := c.answer(method); a.status != 200 {
+				t.Errorf("%s: %d %s", method, a.status, a.body)
+			}
+			if got := up.one(t); got.method != method {
+				t.Errorf("sent %s, upstream got %s", method, got.method)
+			}
+			if got := b.report(t); got.Method != method || got.Path != "/x" || got.Status != 200 || got.Problem != "" || got.Broken || got.Denied != "" {
+				t.Errorf("report %+v", got)
+			}
+		}
+	})
+}

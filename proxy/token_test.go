@@ -1,0 +1,243 @@
+package proxy_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/proxy"
+)
+
+// bubble is a broker and its upstream in memory, where time is not real.
+type bubble struct {
+	client   *http.Client
+	reports  chan proxy.Report
+	upstream chan string // the Authorization of each request that went there
+}
+
+func inBubble(t *testing.T, tokens proxy.Tokens, wait time.Duration, f func(t *testing.T, b *bubble)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bubble{reports: make(chan proxy.Report, 10), upstream: make(chan string, 10)}
+		upNet, brokerNet := etrustedtest.NewListener(), etrustedtest.NewListener()
+		up := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			b.upstream <- r.Header.Get("Authorization")
+		})}
+		toUp := &http.Transport{DialContext: upNet.Dial}
+		config := configFor(t, "http://api.example")
+		config.Transport, config.Tokens, config.TokenWait = toUp, tokens, wait
+		config.Observe = func(r proxy.Report) { b.reports <- r }
+		app := &http.Server{Handler: proxy.New(config)}
+		toBroker := &http.Transport{DialContext: brokerNet.Dial}
+		b.client = &http.Client{Transport: toBroker}
+
+		served := make(chan error, 2)
+		go func() { served <- up.Serve(upNet) }()
+		go func() { served <- app.Serve(brokerNet) }()
+		f(t, b)
+		toBroker.CloseIdleConnections()
+		toUp.CloseIdleConnections()
+		for _, s := range []*http.Server{app, up} {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func (b *bubble) get(t *testing.T) answer {
+	t.Helper()
+	response, err := b.client.Get("http://localhost/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readAnswer(response)
+}
+
+func (b *bubble) wantNothingUpstream(t *testing.T) {
+	t.Helper()
+	select {
+	case got := <-b.upstream:
+		t.Errorf("went upstream with %q", got)
+	default:
+	}
+}
+
+func TestNoTokenInTime(t *testing.T) {
+	inBubble(t, &fakeTokens{}, 10*time.Second, func(t *testing.T, b *bubble) {
+		began := time.Now()
+		a := b.get(t)
+		if took := time.Since(began); took != 10*time.Second {
+			t.Errorf("waited %v", took)
+		}
+		wantProblem(t, a, 503, "destination_unavailable")
+		if a.header.Get("Retry-After") != "1" {
+			t.Errorf("Retry-After %q", a.header["Retry-After"])
+		}
+		b.wantNothingUpstream(t)
+		if got := <-b.reports; got.Status != 503 || got.Problem != "destination_unavailable" || got.Duration != 10*time.Second || got.Upstream != 0 {
+			t.Errorf("report %+v", got)
+		}
+	})
+}
+
+func TestTokenSourceTellsMore(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		err        error
+		errorType  string
+		retryAfter string
+		detail     string
+	}{
+		{"outage", noToken{"the login server answers 503", "Wait: it is retried.", 1200 * time.Millisecond, false}, "destination_unavailable", "2", "The login server answers 503. Wait: it is retried."},
+		{"long outage", noToken{"it is down", "Wait.", 5 * time.Minute, false}, "destination_unavailable", "300", "It is down. Wait."},
+		{"rejected", noToken{"the credentials are rejected", "Open the Control Centre.", 5 * time.Minute, true}, "proxy_configuration_error", "300", "The credentials are rejected. Open the Control Centre."},
+		{"rejected for good", noToken{"the credentials are rejected", "Open the Control Centre.", 0, true}, "proxy_configuration_error", "", "The credentials are rejected. Open the Control Centre."},
+		{"wrapped", errors.Join(noToken{"it \"is\" dówn", "Wait.", time.Second, false}), "destination_unavailable", "1", "It \"is\" dówn. Wait."},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tokens := &fakeTokens{await: func(context.Context) (string, error) { return "", test.err }}
+			inBubble(t, tokens, 10*time.Second, func(t *testing.T, b *bubble) {
+				began := time.Now()
+				a := b.get(t)
+				if took := time.Since(began); took != 0 {
+					t.Errorf("waited %v", took)
+				}
+				if got := wantProblem(t, a, 503, test.errorType); got != test.detail {
+					t.Errorf("detail %q", got)
+				}
+				if got := a.header.Get("Retry-After"); got != test.retryAfter {
+					t.Errorf("Retry-After %q", got)
+				}
+				b.wantNothingUpstream(t)
+			})
+		})
+	}
+}
+
+// An error of no known kind may hold anything, a token too.
+func TestUnknownTokenErrorIsNotQuoted(t *testing.T) {
+	tokens := &fakeTokens{await: func(context.Context) (string, error) { return "", errors.New("got " + canary) }}
+	inBubble(t, tokens, time.Second, func(t *testing.T, b *bubble) {
+		wantProblem(t, b.get(t), 503, "destination_unavailable")
+		b.wantNothingUpstream(t)
+	})
+}
+
+func TestTokenArrivesWhileWaiting(t *testing.T) {
+	tokens := &fakeTokens{await: func(ctx context.Context) (string, error) {
+		select {
+		case <-time.After(3 * time.Second):
+			return authorization, nil
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}}
+	inBubble(t, tokens, 10*time.Second, func(t *testing.T, b *bubble) {
+		if a := b.get(t); a.status != 200 {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+		if got := <-b.upstream; got != authorization {
+			t.Errorf("Authorization %q", got)
+		}
+		if got := <-b.reports; got.Status != 200 || got.Duration != 3*time.Second || got.Upstream != 0 {
+			t.Errorf("report %+v", got)
+		}
+	})
+}
+
+// The time-out is for the wait alone: an answer may stream for longer.
+func TestTokenWaitDoesNotLimitTheAnswer(t *testing.T) {
+	next := make(chan struct{})
+	waited := make(chan context.Context, 1)
+	up := serve(t, h1, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-next:
+			_, _ = io.WriteString(w, "late")
+		case <-r.Context().Done():
+		}
+	})
+	b := start(t, up, func(s *setup) {
+		s.TokenWait = time.Hour
+		s.Tokens = &fakeTokens{await: func(ctx context.Context) (string, error) {
+			waited <- ctx
+			return authorization, nil
+		}}
+	})
+	response, err := b.client.Do(b.request(t, "GET", "/x", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	recv(t, recv(t, waited, "the wait").Done(), "the wait's context to end")
+	close(next)
+	if a := readAnswer(response); a.body != "late" || a.err != nil {
+		t.Errorf("%q, %v", a.body, a.err)
+	}
+}
+
+// A request that may not come in costs no look at the token.
+func TestTokenIsAskedForLast(t *testing.T) {
+	tokens := &fakeTokens{}
+	b := start(t, "http://api.example", func(s *setup) { s.Tokens = tokens })
+	for _, request := range []string{
+		"GET /x HTTP/1.1\r\nHost: attacker.example\r\n\r\n",
+		"GET /x HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n",
+		"GET /x HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 etrusted-broker\r\n\r\n",
+		"GET * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+	} {
+		c := b.dial(t)
+		c.send(request)
+		c.answer("GET")
+	}
+	if n := tokens.asked.Load(); n != 0 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// The stand-in for eTrusted behind the broker answers as it does without it.
+func TestStandIn(t *testing.T) {
+	shop := etrustedtest.New(etrustedtest.Options{})
+	up := serve(t, h2, shop.ServeHTTP)
+	transport := newTransport()
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	form := "grant_type=client_credentials&client_id=" + etrustedtest.DefaultClientID + "&client_secret=" + etrustedtest.DefaultClientSecret + "&audience=https://api.etrusted.com"
+	response, err := client.Post(up+"/oauth/token", "application/x-www-form-urlencoded", strings.NewReader(form))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := readAnswer(response); a.status != 200 || len(shop.Tokens()) != 1 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	bearer := "Bearer " + shop.Tokens()[0]
+	b := start(t, up, func(s *setup) { s.Tokens = &fakeTokens{current: bearer} })
+	for _, target := range []string{"/channels", "/reviews?count=3&rating=5", "/reviews/no-such-review", "/event-types"} {
+		request, err := http.NewRequestWithContext(t.Context(), "GET", up+target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", bearer)
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, got := readAnswer(response), b.get(t, target)
+		if got.status != want.status || got.body != want.body || got.header.Get("Content-Type") != want.header.Get("Content-Type") {
+			t.Errorf("%s: %d %s\nwant %d %s", target, got.status, got.body, want.status, want.body)
+		}
+	}
+	shop.Revoke()
+	if a := b.get(t, "/channels"); a.status != 401 {
+		t.Errorf("after the token's end: %d", a.status)
+	}
+}

@@ -1,0 +1,144 @@
+package proxy_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The kinds of upstream.
+const (
+	h1 = "HTTP/1.1"
+	h2 = "HTTP/2.0" // over TLS
+)
+
+// overBoth runs a test with an upstream of each kind.
+func overBoth(t *testing.T, f func(t *testing.T, kind string)) {
+	for _, kind := range []string{h1, h2} {
+		t.Run(kind, func(t *testing.T) { f(t, kind) })
+	}
+}
+
+// serve starts an upstream and returns its URL.
+func serve(t testing.TB, kind string, handler http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewUnstartedServer(handler)
+	s.Config.DisableGeneralOptionsHandler = true
+	s.Config.MaxHeaderBytes = 1 << 20
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail because they should
+	if kind == h2 {
+		s.EnableHTTP2 = true
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// seen is a request as it came to the upstream.
+type seen struct {
+	method, proto, host, target string
+	header, trailer             http.Header
+	length                      int64
+	chunked                     bool
+	body                        string
+	err                         error // of reading the body
+}
+
+// recorder is an upstream that remembers requests.
+type recorder struct {
+	url string
+	mu  sync.Mutex
+	all []seen
+}
+
+// record starts a recorder. It reads requests to their end and then lets answer, if not nil, answer them.
+func record(t testing.TB, kind string, answer http.HandlerFunc) *recorder {
+	t.Helper()
+	rec := &recorder{}
+	rec.url = serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		rec.mu.Lock()
+		rec.all = append(rec.all, seen{
+			method: r.Method, proto: r.Proto, host: r.Host, target: r.RequestURI,
+			header: r.Header.Clone(), trailer: r.Trailer.Clone(),
+			length: r.ContentLength, chunked: slices.Equal(r.TransferEncoding, []string{"chunked"}),
+			body: string(body), err: err,
+		})
+		rec.mu.Unlock()
+		if answer != nil {
+			answer(w, r)
+		}
+	})
+	return rec
+}
+
+// take returns what has come since the last take.
+func (rec *recorder) take() []seen {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	all := rec.all
+	rec.all = nil
+	return all
+}
+
+// one returns the only request since the last take.
+func (rec *recorder) one(t testing.TB) seen {
+	t.Helper()
+	all := rec.take()
+	if len(all) != 1 {
+		t.Fatalf("%d requests went upstream, want 1: %+v", len(all), all)
+	}
+	return all[0]
+}
+
+// rawServe starts an upstream that does with each connection just what handle does, and then closes it.
+func rawServe(t testing.TB, handle func(c net.Conn, r *bufio.Reader)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			all.Go(func() {
+				defer func() { _ = c.Close() }()
+				_ = c.SetDeadline(time.Now().Add(patience)) // fails only if closed
+				handle(c, bufio.NewReader(c))
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		all.Wait()
+	})
+	return l.Addr().String()
+}
+
+// after reads a request's header and then says what is given.
+func after(text string) func(net.Conn, *bufio.Reader) {
+	return func(c net.Conn, r *bufio.Reader) {
+		if request, err := http.ReadRequest(r); err == nil {
+			_, _ = io.Copy(io.Discard, request.Body)
+			_, _ = io.WriteString(c, text)
+		}
+	}
+}
