@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 )
 
@@ -15,14 +16,18 @@ import (
 type requestBody struct {
 	from  *http.Request
 	whole []byte // nil if it streams, or there is none
-	limit int64  // of what is kept of one that streams
 
-	// copied is what was read so far of one that streams, while that is within the limit. The transport's goroutine
-	// writes it, and it may be read once ended is true.
+	// limit is of what is copied of one that streams, and copied is what was read so far; 0 and nil once that is more.
+	// The transport's goroutine changes both, and they may be read once ended is true.
+	limit    int64
 	copied   []byte
-	ended    atomic.Bool // all of it was read, and copied
+	ended    atomic.Bool // all of it was read
+	failed   atomic.Bool // it could not be read to its end: the client's fault
 	finished atomic.Bool // nobody may read from it any more
 }
+
+// streams reports whether the body is read while the request is sent.
+func (b *requestBody) streams() bool { return b.from.ContentLength != 0 && b.whole == nil }
 
 // take reads the body if it is to be kept whole and its length is known. limit is how many bytes are kept at the most; 0
 // if none are.
@@ -46,6 +51,23 @@ func (b *requestBody) take(limit int64) *problem {
 	return nil
 }
 
+// duplex lets the upstream's answer begin before the body has ended. Without it, the server reads and discards what is
+// left of the body as soon as the response's header is written, under the hands of the transport that still sends it:
+// an upload would arrive cut short, and look whole.
+func (b *requestBody) duplex(w http.ResponseWriter) {
+	if b.streams() {
+		_ = http.NewResponseController(w).EnableFullDuplex() // only HTTP/2 does not know it, and does not need it
+	}
+}
+
+// leave keeps the app's connection from being used again if the body is not read to its end by the time of the answer:
+// where the next request begins is then not known.
+func (b *requestBody) leave(header http.Header) {
+	if b.streams() && !b.ended.Load() {
+		header.Set("Connection", "close")
+	}
+}
+
 // attach puts the body onto a request that is to be sent.
 func (b *requestBody) attach(out *http.Request) {
 	switch {
@@ -58,7 +80,7 @@ func (b *requestBody) attach(out *http.Request) {
 	default:
 		out.Trailer = announced(b.from.Trailer)
 		out.Body = &streamedBody{requestBody: b, to: out}
-		if b.ended.Load() { // it is sent again
+		if b.again() { // it is being sent again
 			out.Body = io.NopCloser(bytes.NewReader(b.copied))
 			b.trail(out)
 		}
@@ -67,7 +89,7 @@ func (b *requestBody) attach(out *http.Request) {
 
 // again reports whether the body can be sent again.
 func (b *requestBody) again() bool {
-	return b.from.ContentLength == 0 || b.whole != nil || b.ended.Load()
+	return !b.streams() || b.ended.Load() && b.limit > 0
 }
 
 // finish ends all use of the server's body: reading it after the handler has returned is not allowed, and the transport
@@ -75,7 +97,7 @@ func (b *requestBody) again() bool {
 func (b *requestBody) finish() { b.finished.Store(true) }
 
 // keep copies what was read, as long as that is not more than is to be kept.
-func (b *requestBody) keep(read []byte, end bool) {
+func (b *requestBody) keep(read []byte) {
 	if b.limit == 0 {
 		return
 	}
@@ -84,9 +106,6 @@ func (b *requestBody) keep(read []byte, end bool) {
 		return
 	}
 	b.copied = append(b.copied, read...)
-	if end {
-		b.ended.Store(true)
-	}
 }
 
 // trail gives a request its trailers, which the server knows only at the body's end. It may then know more than were
@@ -113,10 +132,14 @@ func (s *streamedBody) Read(p []byte) (int, error) {
 		return 0, errFinished
 	}
 	n, err := s.from.Body.Read(p)
-	end := errors.Is(err, io.EOF)
-	s.keep(p[:n], end)
-	if end {
+	s.keep(p[:n])
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
 		s.trail(s.to) // on the goroutine that sends them after this
+		s.ended.Store(true)
+	default:
+		s.failed.Store(true)
 	}
 	return n, err
 }
@@ -148,6 +171,19 @@ func mayTrail(name string) bool {
 	case "Authorization", "Host", "Content-Length", "Via":
 		return false
 	default:
-		return !isHopByHop(name) && !isForwarding(name)
+		return isToken(name) && !isHopByHop(name) && !isForwarding(name)
 	}
+}
+
+// isToken reports whether a field name is one (RFC 9110 section 5.1). The server does not look at those in Trailer, and
+// the transport refuses the whole request for one that is none.
+func isToken(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return name != ""
 }

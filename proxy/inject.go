@@ -44,6 +44,7 @@ func (x *exchange) make() (*http.Response, *problem) {
 	if problem := x.body.take(x.proxy.replayBuffer()); problem != nil {
 		return nil, problem
 	}
+	x.body.duplex(x.w)
 	response, err := x.send(authorization)
 	if err != nil {
 		return nil, x.failed(err)
@@ -128,8 +129,11 @@ func (x *exchange) again(authorization string) (*http.Response, *problem) {
 }
 
 func (x *exchange) failed(err error) *problem {
-	if x.r.Context().Err() != nil {
+	switch {
+	case x.r.Context().Err() != nil:
 		return clientGone
+	case x.body.failed.Load():
+		return brokenBody
 	}
 	return upstreamFailed(x.proxy.config.Upstream.Host, err)
 }
@@ -141,6 +145,7 @@ func noToken(err error) *problem {
 		title:      "There is no valid access token",
 		errorType:  "destination_unavailable",
 		what:       "there is no valid access token",
+		advice:     "Try again soon.",
 		retryAfter: time.Second,
 	}
 	var told NoToken

@@ -55,10 +55,10 @@ var badTarget = &problem{
 var brokenBody = &problem{
 	status:    http.StatusBadRequest,
 	name:      "body",
-	title:     "The request's body broke off",
+	title:     "The request's body is broken",
 	errorType: "http_request_error",
-	what:      "the request's body ended before its Content-Length",
-	advice:    "Send as many bytes as announced.",
+	what:      "the request's body is not well formed, or ended too early",
+	advice:    "Send as many bytes as Content-Length says, or chunks as in RFC 9112 section 7.1.",
 }
 
 var unknownAccount = &problem{
@@ -98,7 +98,7 @@ func upstreamFailed(host string, err error) *problem {
 		name:      "upstream-failed",
 		title:     "The API could not be reached",
 		errorType: string(fault.Kind),
-		what:      host + " " + fault.Text,
+		what:      "the API at " + host + " " + fault.Text,
 		advice:    fault.Advice,
 	}
 	if fault.Kind.Timeout() {

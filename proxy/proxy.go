@@ -150,6 +150,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{proxy: p, w: w, r: r, target: target, tokens: tokens, body: &requestBody{from: r}, report: &report}
 	defer x.body.finish()
 	response, problem := x.make()
+	x.body.leave(w.Header())
 	if problem != nil {
 		problem.answer(w, &report)
 		return

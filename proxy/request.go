@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -29,12 +30,21 @@ func (p *Proxy) outbound(r *http.Request, target *url.URL, authorization string,
 func (p *Proxy) send(w http.ResponseWriter, out *http.Request, report *Report) (*http.Response, error) {
 	informational := &informational{to: w}
 	defer informational.end()
-	out = out.WithContext(httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{Got1xxResponse: informational.pass}))
+	if len(out.Header["Expect"]) == 0 {
+		out = out.WithContext(httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{Got1xxResponse: informational.pass}))
+	} // else the server's own "100 Continue" would be written on another goroutine at the same time
 	began := time.Now()
 	response, err := p.config.Transport.RoundTrip(out)
 	report.Upstream += time.Since(began)
+	if err == nil && response.StatusCode == http.StatusSwitchingProtocols {
+		_ = response.Body.Close()
+		return nil, errSwitched
+	}
 	return response, err
 }
+
+// errSwitched is for an upstream that speaks something else than HTTP from here on, although nobody asked it to.
+var errSwitched = errors.New("unasked switch of protocols")
 
 // informational passes 1xx responses on to the app. The transport may still call it after RoundTrip has returned, when
 // the header map belongs to the final response.

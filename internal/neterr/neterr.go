@@ -146,9 +146,10 @@ func handshake(err error) (Fault, bool) {
 	if errors.As(err, &record) {
 		return Fault{TLSProtocolError, "does not speak TLS", "Check the URL's scheme and port, and whether a proxy stands in the way."}, true
 	}
-	var alert tls.AlertError
-	if errors.As(err, &alert) {
-		return Fault{TLSAlertReceived, fmt.Sprintf("ended the TLS handshake with alert %d", uint8(alert)), "Check whether a proxy or firewall stands in the way."}, true
+	// The server's alerts have a type of their own that is not exported. Its texts are Go's, chosen by a number.
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" && strings.HasPrefix(op.Err.Error(), "tls: ") {
+		return Fault{TLSAlertReceived, "refused the TLS handshake (" + op.Err.Error() + ")", "It may want another version of TLS or a client certificate; or a proxy or firewall stands in the way."}, true
 	}
 	return Fault{}, false
 }
@@ -171,10 +172,14 @@ func dial(err error) (Fault, bool) {
 	return Fault{}, false
 }
 
-// The transport's own time-outs have no exported type; these are their whole texts, which no peer can influence.
+// Some of the transport's own errors have no exported type. These are their texts, or the beginnings of them; what the
+// rest is does not matter, since it is not passed on.
 const (
 	tlsHandshakeTimeout = "net/http: TLS handshake timeout"
 	closedIdle          = "http: server closed idle connection"
+	http2Reset          = "stream error: "
+	http2Lost           = "http2: client connection lost"
+	http2GoAway         = "http2: server sent GOAWAY"
 )
 
 func slow(err error) (Fault, bool) {
@@ -192,7 +197,8 @@ func broken(err error) (Fault, bool) {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
-		strings.HasSuffix(err.Error(), closedIdle):
+		strings.HasSuffix(err.Error(), closedIdle),
+		strings.HasPrefix(err.Error(), http2Reset), strings.HasPrefix(err.Error(), http2Lost), strings.HasPrefix(err.Error(), http2GoAway):
 		return Fault{ConnectionTerminated, "closed the connection before the answer was complete", "It may be restarting; try again."}, true
 	}
 	return Fault{}, false

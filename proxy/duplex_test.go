@@ -1,0 +1,98 @@
+package proxy_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// An upstream refuses an upload while the app is still sending, slowly: the app must see it at once.
+func TestEarlyAnswerToSlowUpload(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		seen := make(chan struct{})
+		defer close(seen)
+		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.ReadFull(r.Body, make([]byte, 10))
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			_, _ = io.WriteString(w, "early")
+			_ = http.NewResponseController(w).Flush()
+			<-seen
+		})
+		c := start(t, up).dial(t)
+		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n0123456789")
+		if head := c.head(); !strings.HasPrefix(head, "HTTP/1.1 413") {
+			t.Errorf("%q", head)
+		}
+	})
+}
+
+// 100 and 103 at once would be written by two goroutines to the app's connection; the app waits for the 100 alone.
+func TestContinueRace(t *testing.T) {
+	addr := rawServe(t, func(c net.Conn, r *bufio.Reader) {
+		for {
+			_, err := http.ReadRequest(r)
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+			_, _ = io.ReadFull(r, make([]byte, 4))
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	b := start(t, "http://"+addr)
+	for range 200 {
+		c := b.dial(t)
+		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+		if head := c.head(); head != "HTTP/1.1 100 Continue\r\n\r\n" {
+			t.Fatalf("%q", head)
+		}
+		c.send("body")
+		if a := c.answer("POST"); a.status != 200 {
+			t.Fatalf("%d", a.status)
+		}
+	}
+}
+
+// An upstream that begins its answer while it still reads must get every byte of the upload.
+func TestUploadIsWholeWhenTheAnswerBeginsEarly(t *testing.T) {
+	overBoth(t, func(t *testing.T, kind string) {
+		for range 20 {
+			answering := make(chan struct{})
+			sent := make(chan struct{})
+			got := make(chan string, 1)
+			up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
+				rc := http.NewResponseController(w)
+				if kind == h1 {
+					_ = rc.EnableFullDuplex()
+				}
+				_, _ = io.ReadFull(r.Body, make([]byte, 5))
+				_ = rc.Flush()
+				close(answering)
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Errorf("upstream: %v", err)
+				}
+				got <- string(body)
+			})
+			c := start(t, up).dial(t)
+			c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+			<-answering
+			go func() {
+				defer close(sent)
+				for range 5000 {
+					_, _ = io.WriteString(c.Conn, "5\r\n-more\r\n")
+				}
+				_, _ = io.WriteString(c.Conn, "0\r\n\r\n")
+			}()
+			a := c.answer("POST")
+			want := strings.Repeat("-more", 5000)
+			if up := recv(t, got, "the upload"); up != want || a.status != 200 {
+				t.Errorf("upstream got %d bytes of %d, without an error", len(up), len(want))
+			}
+			<-sent
+		}
+	})
+}
