@@ -41,7 +41,7 @@ var tokenMetrics = []tokenMetric{
 		"Requests that had to wait for a token. It rises at a start; at any other time it means that the token was not refreshed ahead of need.",
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.Waits) }),
 	token("token_invalidations_total",
-		"Tokens dropped because the API refused them before their expiry. A rise means that tokens are revoked, or that the client lacks a right.",
+		"Tokens given up because the API refused them before their expiry. A rise means that tokens are revoked, or that the client lacks a right.",
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.Invalidations) }),
 	token("credential_last_change_timestamp_seconds",
 		"When the credentials in use were taken into use, as Unix time; 0 if there are none. If it does not follow a rotation, the new ones are not good: see credential_reloads_total.",

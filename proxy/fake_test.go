@@ -48,6 +48,12 @@ func (f *fakeTokens) Await(ctx context.Context) (string, error) {
 	return "", ctx.Err()
 }
 
+// AwaitOther is Await, for a token other than the one that was refused.
+func (f *fakeTokens) AwaitOther(ctx context.Context, than string) (string, bool) {
+	value, err := f.Await(ctx)
+	return value, err == nil && value != than
+}
+
 // noToken is a proxy.NoToken.
 type noToken struct {
 	text, advice string

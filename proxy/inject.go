@@ -66,7 +66,9 @@ func (x *exchange) authorization() (string, *problem) {
 	if value, ok := x.tokens.Current(); ok {
 		return value, nil
 	}
-	value, err := x.await()
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
+	defer cancel()
+	value, err := x.tokens.Await(ctx)
 	switch {
 	case err == nil:
 		return value, nil
@@ -85,16 +87,6 @@ func (p *Proxy) replayBuffer() int64 {
 	return p.config.ReplayBuffer
 }
 
-func (x *exchange) await() (string, error) {
-	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
-	defer cancel()
-	return x.tokens.Await(ctx)
-}
-
-func (x *exchange) send(authorization string) (*http.Response, error) {
-	return x.proxy.send(x.w, x.proxy.outbound(x.r, x.target, authorization, x.body), x.report)
-}
-
 // replacement returns the token that is to be sent in place of one that the API has refused. It reports false if there
 // is none, or if the request cannot be sent again.
 func (x *exchange) replacement(refused string) (string, bool) {
@@ -105,12 +97,13 @@ func (x *exchange) replacement(refused string) (string, bool) {
 		x.report.Replay = ReplayBodyNotKept
 		return "", false
 	}
-	next, err := x.await()
-	if err != nil || next == refused {
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
+	defer cancel()
+	next, ok := x.tokens.AwaitOther(ctx, refused)
+	if !ok {
 		x.report.Replay = ReplayNoToken
-		return "", false
 	}
-	return next, true
+	return next, ok
 }
 
 // again sends the request a second time. Never a third: whatever comes is the app's.

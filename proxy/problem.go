@@ -31,7 +31,7 @@ type problem struct {
 // identity is the name by which the broker goes in Via and Proxy-Status.
 const identity = "etrusted-broker"
 
-// clientGone is the problem of nobody: the client does not read it.
+// clientGone is for a client that went away. What it could not be told is told by the connection's end.
 var clientGone = &problem{status: StatusClientGone}
 
 var loopDetected = &problem{
@@ -111,7 +111,7 @@ func upstreamFailed(host string, err error) *problem {
 func (p *problem) answer(w http.ResponseWriter, report *Report) {
 	report.Status, report.Problem = p.status, p.errorType
 	if p == clientGone {
-		return
+		panic(http.ErrAbortHandler) // returning would be a 200, and a client that has only stopped to write would believe it
 	}
 	body := p.body()
 	header := w.Header()

@@ -24,9 +24,12 @@ type Tokens interface {
 	// Await returns what Current does, once there is something to return. It ends at the latest when ctx does. Its
 	// error may be a NoToken, which then tells the app what to do.
 	Await(ctx context.Context) (authorization string, err error)
-	// Invalidate drops a token that the API refused before its time, given the header's value that was sent. It
-	// reports whether another is to be had, now or by Await.
+	// Invalidate tells that the API refused a token before its time, given the header's value that was sent. It
+	// reports whether another is to be had, now or by AwaitOther.
 	Invalidate(authorization string) bool
+	// AwaitOther returns a value for the Authorization header other than the given one, once there is one. It
+	// reports false if there will be none soon, and ends at the latest when ctx does.
+	AwaitOther(ctx context.Context, than string) (authorization string, ok bool)
 }
 
 // NoToken is what an error of Tokens.Await may tell beyond its text. None of it may hold a secret.

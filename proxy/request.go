@@ -27,24 +27,27 @@ func (p *Proxy) outbound(r *http.Request, target *url.URL, authorization string,
 }
 
 // send makes one round trip, and passes informational responses on meanwhile (RFC 9110 section 15.2).
-func (p *Proxy) send(w http.ResponseWriter, out *http.Request, report *Report) (*http.Response, error) {
-	informational := &informational{to: w}
+func (x *exchange) send(authorization string) (*http.Response, error) {
+	out := x.proxy.outbound(x.r, x.target, authorization, x.body)
+	informational := &informational{to: x.w}
 	defer informational.end()
-	if len(out.Header["Expect"]) == 0 {
+	// HTTP/1.0 knows no 1xx; and where the app expects "100 Continue", the server's own would be written on another
+	// goroutine at the same time.
+	if x.r.ProtoAtLeast(1, 1) && len(x.r.Header["Expect"]) == 0 {
 		out = out.WithContext(httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{Got1xxResponse: informational.pass}))
-	} // else the server's own "100 Continue" would be written on another goroutine at the same time
+	}
 	began := time.Now()
-	response, err := p.config.Transport.RoundTrip(out)
-	report.Upstream += time.Since(began)
-	if err == nil && response.StatusCode == http.StatusSwitchingProtocols {
+	response, err := x.proxy.config.Transport.RoundTrip(out)
+	x.report.Upstream += time.Since(began)
+	if err == nil && response.StatusCode < 200 {
 		_ = response.Body.Close()
-		return nil, errSwitched
+		return nil, errNotFinal
 	}
 	return response, err
 }
 
-// errSwitched is for an upstream that speaks something else than HTTP from here on, although nobody asked it to.
-var errSwitched = errors.New("unasked switch of protocols")
+// errNotFinal is for an upstream that switches protocols although nobody asked it to, or whose status is none.
+var errNotFinal = errors.New("not a final status")
 
 // informational passes 1xx responses on to the app. The transport may still call it after RoundTrip has returned, when
 // the header map belongs to the final response.

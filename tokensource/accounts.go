@@ -3,7 +3,9 @@ package tokensource
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -23,7 +25,7 @@ type AccountsConfig struct {
 	// Source is what every source is made with, but for its account and origin.
 	Source Config
 	// Added and Removed, if not nil, are told of named accounts that come and go; Ignored of folders whose name no
-	// account may have, and of a Dir that cannot be read. They are called by the Run loop.
+	// account may have, and of a Dir that cannot be read. They are called by Run, and Ignored by NewAccounts too.
 	Added, Removed func(account string)
 	Ignored        func(problem string)
 }
@@ -106,9 +108,11 @@ func (a *Accounts) Run(ctx context.Context) {
 	defer a.loops.Wait()
 	a.start(ctx)
 	follow(ctx, a.folders, func() {
-		a.rescan(ctx)
-		for _, source := range *a.sources.Load() {
-			source.Recheck()
+		dirIsThere := a.rescan(ctx)
+		for name, source := range *a.sources.Load() {
+			if dirIsThere || name == DefaultAccount { // or each would tell of the same
+				source.Recheck()
+			}
 		}
 	})
 }
@@ -125,10 +129,10 @@ func (a *Accounts) folders() []string {
 	return folders
 }
 
-// rescan looks for accounts that have come or gone.
-func (a *Accounts) rescan(ctx context.Context) {
+// rescan looks for accounts that have come or gone. It reports false if the folder cannot be read.
+func (a *Accounts) rescan(ctx context.Context) bool {
 	if a.config.Dir == "" {
-		return
+		return true
 	}
 	names, err := a.list()
 	if err != nil {
@@ -137,7 +141,7 @@ func (a *Accounts) rescan(ctx context.Context) {
 			a.config.Ignored(err.Error())
 		}
 		a.dirGone = true
-		return
+		return false
 	}
 	a.dirGone = false
 	for _, name := range a.replace(names) {
@@ -146,6 +150,7 @@ func (a *Accounts) rescan(ctx context.Context) {
 		a.config.Removed(name)
 	}
 	a.start(ctx)
+	return true
 }
 
 // replace makes the set of named accounts the given one, and returns the names of those that are gone.
@@ -216,12 +221,12 @@ func (a *Accounts) list() ([]string, error) {
 		name := entry.Name()
 		info, err := os.Stat(filepath.Join(a.config.Dir, name))
 		switch {
-		case name[0] == '.', err != nil, !info.IsDir():
-			continue
+		case name[0] == '.', errors.Is(err, fs.ErrNotExist), err == nil && !info.IsDir():
+			continue // but what cannot be looked at for a moment is not gone
 		case name == DefaultAccount:
-			a.ignore(name + " is no name for an account: it stands for the one without a name")
+			a.ignore(fmt.Sprintf("%q is no name for an account: it stands for the one without a name", name))
 		case !accountName.MatchString(name):
-			a.ignore(name + " is no name for an account: use a-z, 0-9 and -, beginning with a letter or digit, 63 at the most")
+			a.ignore(fmt.Sprintf("%q is no name for an account: use a-z, 0-9 and -, beginning with a letter or digit, 63 at the most", name))
 		default:
 			names = append(names, name)
 		}

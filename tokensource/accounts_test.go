@@ -173,7 +173,7 @@ func TestAccountNames(t *testing.T) {
 		t.Errorf("accounts %v", names)
 	}
 	for _, bad := range []string{longest + "a", "Shop", "shop_de", "-shop", "default"} {
-		if !slices.ContainsFunc(a.told, func(text string) bool { return strings.HasPrefix(text, "ignored "+bad+" is no name") }) {
+		if !slices.ContainsFunc(a.told, func(text string) bool { return strings.HasPrefix(text, "ignored \""+bad+"\" is no name") }) {
 			t.Errorf("%s is not named in a warning: %v", bad, a.told)
 		}
 	}

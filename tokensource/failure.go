@@ -21,8 +21,8 @@ const (
 // Outcomes lists all of them, in the order of Snapshot.Refreshes.
 var Outcomes = [...]Outcome{Success, Rejected, Unavailable, InvalidResponse}
 
-// Failure is why a token request gave no token. All its texts are written in this package, in plain ASCII: nothing of
-// what the login server said is in them, so they may be logged and shown.
+// Failure is why a token request gave no token. All its texts are written in this package, with the names of variables
+// and files: nothing of what the login server said is in them, so they may be logged and shown.
 type Failure struct {
 	Outcome Outcome
 	Reason  string // what happened: "the login server answered 503 Service Unavailable"

@@ -1,6 +1,8 @@
 package tokensource_test
 
 import (
+	"context"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -9,7 +11,7 @@ import (
 	"etrusted-broker/internal/etrustedtest"
 )
 
-func TestInvalidateDropsTheTokenThatWasSent(t *testing.T) {
+func TestInvalidateReplacesTheTokenThatWasSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
 		r.at(9 * time.Second)
@@ -22,15 +24,13 @@ func TestInvalidateDropsTheTokenThatWasSent(t *testing.T) {
 		if !r.Invalidate(first) {
 			t.Fatal("a token older than 10 s is kept")
 		}
-		if _, ok := r.Current(); ok {
-			t.Error("a dropped token is served")
+		// Those whom the API does not refuse need not wait.
+		if now, ok := r.Current(); !ok || now != first {
+			t.Error("the token is gone before another is there")
 		}
-		if took, err := r.await(time.Minute); err != nil || took != time.Second {
-			t.Errorf("waited %v: %v", took, err)
-		}
-		second, ok := r.Current()
-		if !ok || second == first {
-			t.Fatal("there is no new token")
+		second, took := r.awaitOther(t, first)
+		if now, ok := r.Current(); took != time.Second || second == first || !ok || now != second {
+			t.Fatalf("after %v there is no new token", took)
 		}
 		if !r.Invalidate(first) { // a straggler's
 			t.Error("the straggler is not told of the new token")
@@ -53,8 +53,8 @@ func TestManyInvalidateOnce(t *testing.T) {
 		for range 100 {
 			all.Go(func() {
 				if r.Invalidate(sent) {
-					if _, err := r.await(time.Minute); err != nil {
-						t.Error(err)
+					if value, _ := r.awaitOther(t, sent); value == "" || value == sent {
+						t.Error("there is no other token")
 					}
 				}
 			})
@@ -66,45 +66,49 @@ func TestManyInvalidateOnce(t *testing.T) {
 	})
 }
 
-// While the login server is away, a token that the API may still take elsewhere is better than none.
-func TestADroppedTokenComesBackInAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
-		r.at(time.Minute)
-		r.server.SetTokenFault(etrustedtest.Status(503, nil))
-		sent, _ := r.Current()
-		if !r.Invalidate(sent) {
-			t.Fatal("it is kept")
-		}
-		if took, err := r.await(time.Minute); err != nil || took != 0 {
-			t.Errorf("waited %v: %v", took, err)
-		}
-		if now, _ := r.Current(); now != sent {
-			t.Error("the token is lost")
-		}
-		if r.Invalidate(sent) {
-			t.Error("dropped again, with no other to be had")
-		}
-	})
+// While no other is to be had, a token that the API may still take elsewhere is better than none; and whoever was refused
+// is told at once.
+func TestARefusedTokenStaysWhenThereIsNoOther(t *testing.T) {
+	for name, fault := range map[string]http.Handler{
+		"outage":    etrustedtest.Status(503, nil),
+		"rejection": etrustedtest.OAuthError(401, "invalid_client"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
+				r.at(time.Minute)
+				r.server.SetTokenFault(fault)
+				r.server.SetTokenDelay(time.Second)
+				sent, _ := r.Current()
+				if !r.Invalidate(sent) {
+					t.Fatal("it is kept")
+				}
+				if value, took := r.awaitOther(t, sent); value != "" || took != time.Second {
+					t.Errorf("after %v there is %q", took, value)
+				}
+				if now, ok := r.Current(); !ok || now != sent {
+					t.Error("the token is lost")
+				}
+				if r.Invalidate(sent) {
+					t.Error("another token is promised")
+				}
+			})
+		})
+	}
 }
 
-// Both the API and the login server have said no: the token stays away, and the app is told about the credentials.
-func TestADroppedTokenStaysAwayAfterARejection(t *testing.T) {
+func TestAwaitOtherEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
-		r.server.SetTokenFault(etrustedtest.OAuthError(401, "invalid_client"))
+		r.server.SetTokenFault(etrustedtest.Hang())
 		sent, _ := r.Current()
 		r.Invalidate(sent)
-		_, err := r.await(time.Minute)
-		if !noToken(t, err).Rejected() {
-			t.Errorf("err = %v", err)
-		}
-		if _, ok := r.Current(); ok {
-			t.Error("the dropped token is served")
-		}
-		if r.Invalidate(sent) {
-			t.Error("another token is promised")
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		if _, ok := r.AwaitOther(ctx, sent); ok || time.Since(began) != 3*time.Second {
+			t.Errorf("ok = %v after %v", ok, time.Since(began))
 		}
 	})
 }

@@ -49,9 +49,9 @@ func (l *loop) next() (at time.Time, reading bool) {
 
 func (l *loop) refreshDue() time.Time {
 	now := l.state.Load()
-	if now.failure == nil && now.token != nil && !now.token.valid(time.Now()) {
-		// The token died before its successor was due: it was revoked, or the machine was suspended, or its clock
-		// was set. After a failure this does not count: the pause that it asked for stands.
+	if now.failure == nil && now.token != nil && (now.token.refused.Load() || !now.token.valid(time.Now())) {
+		// The token came to its end before its successor was due: it was revoked, or the machine was suspended, or
+		// its clock was set. After a failure this does not count: the pause that it asked for stands.
 		return time.Now()
 	}
 	return now.nextAttempt
@@ -113,13 +113,6 @@ func (l *loop) fetch(ctx context.Context, pair Credentials) (attempt, bool) {
 
 // record publishes an attempt, together with another change, and tells of it.
 func (l *loop) record(got attempt, also func(next *state)) {
-	before := l.state.Load().token
-	// A token that was dropped on the API's word is taken back when there is no other to be had: the API may take it
-	// elsewhere. Before publishing, so that those who wait find it; and after, for one that was dropped meanwhile.
-	restore := got.failure != nil && got.failure.Outcome != Rejected && before != nil
-	if restore {
-		before.dropped.Store(false)
-	}
 	next := l.publish(func(next *state) {
 		next.lastTook = got.took
 		if got.failure != nil {
@@ -129,9 +122,6 @@ func (l *loop) record(got attempt, also func(next *state)) {
 		}
 		also(next)
 	})
-	if restore {
-		before.dropped.Store(false)
-	}
 	l.config.Observe(next.event(l.config.Account, got.ended))
 }
 

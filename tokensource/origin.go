@@ -93,7 +93,7 @@ func (o Origin) hints(pair Credentials) []string {
 
 // isDecorated reports whether a value has blanks or quotes around it, as it gets from a .env file or a copied line.
 func isDecorated(value Secret) bool {
-	const decoration = " \t\"'`"
+	const decoration = " \t\r\n\"'`"
 	text := value.Reveal()
 	return text != "" && text != strings.Trim(text, decoration)
 }

@@ -140,6 +140,19 @@ func (r *rig) await(patience time.Duration) (took time.Duration, err error) {
 	return time.Since(began), err
 }
 
+// awaitOther waits for another token, as a request does that was refused. It returns an empty value if there is none.
+func (r *rig) awaitOther(t *testing.T, than string) (value string, took time.Duration) {
+	t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	value, ok := r.AwaitOther(ctx, than)
+	if !ok {
+		value = ""
+	}
+	return value, time.Since(began)
+}
+
 func noToken(t *testing.T, err error) *tokensource.NoTokenError {
 	t.Helper()
 	var none *tokensource.NoTokenError

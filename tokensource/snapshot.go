@@ -23,7 +23,8 @@ type Snapshot struct {
 	LastFailureAt time.Time
 	// NextAttempt is when the next token request is due.
 	NextAttempt time.Time
-	// Waits counts the requests that had to wait for a token, and Invalidations the tokens dropped after a 401.
+	// Waits counts the requests that had to wait for a token, and Invalidations the tokens replaced because the
+	// API refused them.
 	Waits, Invalidations uint64
 	// Reloads counts the changes of the credentials by outcome, in the order of ReloadOutcomes, and LastChange is
 	// when those in use were taken into use.

@@ -103,17 +103,41 @@ func (s *Source) Await(ctx context.Context) (authorization string, err error) {
 		select {
 		case <-now.replaced:
 		case <-ctx.Done():
+			if value, ok := s.Current(); ok { // both at once: the choice between ready cases is random
+				return value, nil
+			}
 			return "", s.state.Load().noToken()
 		}
 	}
 }
 
-// Invalidate drops the token of which authorization is the header's value, since the API refused it with 401 before its
-// time. It reports whether another is to be had, now or soon, by Await.
+// AwaitOther returns the value of a token other than the one that was refused, once there is one. It reports false as
+// soon as the attempt to fetch one fails, and when ctx is done. It is called after Invalidate has returned true.
+func (s *Source) AwaitOther(ctx context.Context, than string) (authorization string, ok bool) {
+	for {
+		now := s.state.Load()
+		switch {
+		case now.token.valid(time.Now()) && now.token.authorization != than:
+			return now.token.authorization, true
+		case now.stopped, now.failure != nil:
+			return "", false
+		}
+		select {
+		case <-now.replaced:
+		case <-ctx.Done():
+			value, ok := s.Current()
+			return value, ok && value != than
+		}
+	}
+}
+
+// Invalidate has the token replaced of which authorization is the header's value, since the API refused it with 401
+// before its time. It reports whether another is to be had, now or soon, by AwaitOther.
 //
-// The token stays where dropping it would help nobody: a token just fetched will not get better by fetching one more (a
-// storm on the login server is what would come of it), and while the login server is away, one that the API may still
-// take elsewhere is better than none.
+// Until the other is there, Current goes on returning the one that was refused: an app that asks for something to which
+// it has no right must not make its other requests wait, and while the login server is away, a token that the API may
+// still take elsewhere is better than none. A token just fetched is not replaced, since it would not get better by
+// fetching one more: a storm on the login server is what would come of it.
 func (s *Source) Invalidate(authorization string) bool {
 	now := s.state.Load()
 	switch token := now.token; {
@@ -123,16 +147,10 @@ func (s *Source) Invalidate(authorization string) bool {
 		return true // it has been replaced since it was sent
 	case now.failure != nil, now.stopped, time.Since(token.received) < minTokenAge:
 		return false
-	case token.dropped.CompareAndSwap(false, true):
+	case token.refused.CompareAndSwap(false, true):
 		s.invalidations.Add(1)
+		tell(s.wake)
 	}
-	// A refresh may have failed since the state was loaded; the loop has then taken the token back, perhaps just
-	// before it was dropped here. See refresh.
-	if after := s.state.Load(); after.token == now.token && after.failure != nil && after.failure.Outcome != Rejected {
-		now.token.dropped.Store(false)
-		return false
-	}
-	tell(s.wake)
 	return true
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // state is what the loop has published. It never changes but for its channel, which is closed when the next one takes
-// its place, and for the token's mark of being dropped.
+// its place, and for the token's mark of being refused.
 type state struct {
 	token       *token // nil: never one
 	failure     *Failure
@@ -74,7 +74,7 @@ func (now *state) noToken() *NoTokenError {
 	none := &NoTokenError{retryAfter: max(time.Second, time.Until(now.nextAttempt))}
 	switch {
 	case now.stopped:
-		none.reason, none.advice = "the broker is shutting down", "Try again when it has started anew."
+		none.reason, none.advice = "the broker is shutting down, or no longer has this account", "Try again when it has started anew, or check the account's folder."
 	case now.failure != nil:
 		none.reason, none.advice = now.failure.Reason, now.failure.Advice
 		none.rejected = now.failure.Outcome == Rejected

@@ -6,7 +6,7 @@ import (
 )
 
 // token is an access token (RFC 6749 section 1.4) and the time that it lives. Nothing of it changes once it is published
-// but whether it is dropped.
+// but whether it was refused.
 type token struct {
 	// authorization is the whole value of the Authorization header (RFC 6750 section 2.1), put together once and
 	// not for each request.
@@ -16,8 +16,9 @@ type token struct {
 	issued   time.Time
 	received time.Time
 	lifetime time.Duration
-	// dropped means that the API has refused it before its time. See Source.Invalidate.
-	dropped atomic.Bool
+	// refused means that the API has refused it before its time, so that another is to be fetched at once. See
+	// Source.Invalidate.
+	refused atomic.Bool
 }
 
 // minTokenAge is how old a token must be before a 401 of the API counts against it. An API that refuses every token
@@ -26,7 +27,7 @@ const minTokenAge = 10 * time.Second
 
 // valid reports whether the token may still be sent. A nil token is not.
 func (t *token) valid(now time.Time) bool {
-	return t != nil && !t.dropped.Load() && t.remaining(now) > 0
+	return t != nil && t.remaining(now) > 0
 }
 
 // remaining is how long the token still lives: zero or negative once it is dead.

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -112,6 +113,24 @@ func TestAccountsAlone(t *testing.T) {
 	b.ready()
 	if got := get(t, b.url+"/channels"); got.status != http.StatusNotFound || !strings.Contains(got.body, "no default account") {
 		t.Errorf("without a name: %d %s", got.status, got.body)
+	}
+}
+
+// However the folder is written, the broker is idle while nothing happens, and ends when it is told to.
+func TestAccountsFolderWithAFinalSlash(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(etrustedtest.New(etrustedtest.Options{}))
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	addAccount(t, dir, "one", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+	p := startProcess(t, environFor(server.URL, "ETRUSTED_ACCOUNTS_DIR="+dir+"/"))
+	eventually(t, "both accounts have a token", func() bool { return len(p.logs.lines("token fetched")) == 2 })
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	if used := p.command.ProcessState.UserTime(); used > 2*time.Second {
+		t.Errorf("%v of CPU for nothing", used)
 	}
 }
 

@@ -131,6 +131,9 @@ func (b *broker) requestEnded(report proxy.Report) {
 	if report.Denied != "" {
 		b.metrics.Denied(string(report.Denied))
 	}
+	if _, known := b.accounts.Source(account); !known && account != noAccount {
+		b.metrics.Forget(account) // it was removed just now, and the series are back
+	}
 }
 
 // texts makes plain strings of a closed set.

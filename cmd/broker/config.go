@@ -157,7 +157,10 @@ func parseConfig(variables map[string]string) (config, []configError) {
 	err := env.ParseWithOptions(&c, env.Options{
 		Environment: variables,
 		FuncMap: map[reflect.Type]env.ParserFunc{
-			reflect.TypeFor[tokensource.Secret](): func(value string) (any, error) { return tokensource.NewSecret(value), nil },
+			// As of files, a final line end is cut: a Kubernetes Secret that was made with echo has one.
+			reflect.TypeFor[tokensource.Secret](): func(value string) (any, error) {
+				return tokensource.NewSecret(strings.TrimRight(value, "\r\n")), nil
+			},
 		},
 	})
 	var all env.AggregateError
@@ -200,15 +203,18 @@ func oneOf(plain tokensource.Secret, variable, file string) (secret tokensource.
 	case file == "":
 		return secret, variable, fmt.Errorf("is not set: set it, or %s, or ETRUSTED_ACCOUNTS_DIR ('broker demo' needs none of them)", inFile)
 	case !isPath(file):
-		return secret, inFile, errors.New("must be the path of a file, beginning with its folder (what it is now is not repeated here: it could be the secret itself)")
+		return secret, inFile, errors.New("must be the path of a file that begins with / or ./ (what it is now is not repeated here: it could be the secret itself)")
 	}
 	secret, err = tokensource.ReadSecretFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.New("there is no such file") // nor is it said which: a secret may begin with a slash
+	}
 	return secret, inFile, err
 }
 
-// isPath reports whether a text is meant as a path, and so may be shown.
+// isPath reports whether a text is meant as a path, and not as a secret that happens to have a slash in it.
 func isPath(text string) bool {
-	return strings.ContainsRune(text, '/') || strings.ContainsRune(text, filepath.Separator)
+	return filepath.IsAbs(text) || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../")
 }
 
 // parseServerURL parses the address of a server that is sent a secret or a token: only over TLS, unless it never

@@ -271,7 +271,7 @@ func TestSecretFiles(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "file")
 		environ := nowhere("ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+path)
-		assertFileProblem(t, environ, "ETRUSTED_CLIENT_SECRET", path, "no such file")
+		assertFileProblem(t, environ, "ETRUSTED_CLIENT_SECRET", "", "there is no such file") // which, is not repeated
 	})
 	t.Run("folder", func(t *testing.T) {
 		t.Parallel()

@@ -37,10 +37,22 @@ func TestURLWithoutHost(t *testing.T) {
 
 func TestSecretAsFileName(t *testing.T) {
 	for _, variable := range []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"} {
-		_, stdout, stderr := invoke(nil, nowhere(variable+"=", variable+"_FILE=CANARY-4f0c")...)
-		if strings.Contains(stdout+stderr, "CANARY") {
-			t.Errorf("%s_FILE is shown:\n%s%s", variable, stdout, stderr)
+		for _, secret := range []string{"CANARY-4f0c", "CANARY/Zm9v==", "/CANARY+/Zm9v", "x/../CANARY"} {
+			for _, command := range []string{"serve", "config"} {
+				_, stdout, stderr := invoke([]string{command}, nowhere(variable+"=", variable+"_FILE="+secret)...)
+				if strings.Contains(stdout+stderr, "CANARY") {
+					t.Errorf("%s: %s_FILE is shown:\n%s%s", command, variable, stdout, stderr)
+				}
+			}
 		}
+	}
+}
+
+// What echo puts at the end of a value that becomes a Kubernetes Secret.
+func TestLineEndsOfVariablesAreCut(t *testing.T) {
+	c, problems := loadConfig(nowhere("ETRUSTED_CLIENT_ID=a-b\n", "ETRUSTED_CLIENT_SECRET=secret\r\n"))
+	if len(problems) > 0 || c.ClientID.Reveal() != "a-b" || c.ClientSecret.Reveal() != "secret" {
+		t.Errorf("%q, %q, %v", c.ClientID.Reveal(), c.ClientSecret.Reveal(), problems)
 	}
 }
 

@@ -172,6 +172,36 @@ func TestPermanent401(t *testing.T) {
 	})
 }
 
+// An app that asks for something to which it has no right does not make its other requests wait, whatever the login
+// server does.
+func TestARefusedRequestStallsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := wire(t, etrustedtest.Options{Lifetime: time.Hour})
+		w.get(t)
+		time.Sleep(time.Minute)
+		w.server.SetTokenFault(etrustedtest.Hang())
+		w.server.SetAPIFault(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/forbidden" {
+				rw.WriteHeader(http.StatusUnauthorized)
+			}
+		}))
+		refused := make(chan int)
+		go func() {
+			response, _ := w.do(t, "GET", "/forbidden", nil)
+			refused <- response.StatusCode
+		}()
+		for range 50 {
+			time.Sleep(100 * time.Millisecond)
+			if response, took := w.get(t); response.StatusCode != 200 || took != 0 {
+				t.Fatalf("%d after %v", response.StatusCode, took)
+			}
+		}
+		if status := <-refused; status != 401 {
+			t.Errorf("the refused request: %d", status)
+		}
+	})
+}
+
 // While there is no other token to be had, the 401 is the app's, and so is the old token.
 func TestA401InAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -42,7 +42,7 @@ func newAPITransport(responseTimeout time.Duration) *http.Transport {
 // neither can starve the other.
 func newLoginTransport() *http.Transport {
 	t := newTransport()
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = 2, 2
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 8, 8 // as many as fetch at once
 	return t
 }
 

@@ -123,7 +123,7 @@ type Account struct {
 	// Refreshes counts token requests by outcome.
 	Refreshes map[tokensource.Outcome]uint64 `json:"refreshes"`
 	Waits     uint64                         `json:"waits"`
-	// Invalidations counts tokens dropped after a 401 of the API.
+	// Invalidations counts tokens given up after a 401 of the API.
 	Invalidations uint64 `json:"invalidations"`
 	// CredentialReloads counts changed credentials by outcome; CredentialsChanged is when those in use were taken
 	// into use.
