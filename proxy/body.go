@@ -51,17 +51,9 @@ func (b *requestBody) take(limit int64) *problem {
 	return nil
 }
 
-// duplex lets the upstream's answer begin before the body has ended. Without it, the server reads and discards what is
-// left of the body as soon as the response's header is written, under the hands of the transport that still sends it:
-// an upload would arrive cut short, and look whole.
-func (b *requestBody) duplex(w http.ResponseWriter) {
-	if b.streams() {
-		_ = http.NewResponseController(w).EnableFullDuplex() // only HTTP/2 does not know it, and does not need it
-	}
-}
-
-// leave keeps the app's connection from being used again if the body is not read to its end by the time of the answer:
-// where the next request begins is then not known.
+// leave has the app's connection closed after the answer if the answer comes before the body's end. For a connection
+// that it means to use again, the server would read and discard what is left of the body as soon as the response's header
+// is written, under the hands of the transport that still sends it: an upload would arrive cut short, and look whole.
 func (b *requestBody) leave(header http.Header) {
 	if b.streams() && !b.ended.Load() {
 		header.Set("Connection", "close")

@@ -44,7 +44,6 @@ func (x *exchange) make() (*http.Response, *problem) {
 	if problem := x.body.take(x.proxy.replayBuffer()); problem != nil {
 		return nil, problem
 	}
-	x.body.duplex(x.w)
 	response, err := x.send(authorization)
 	if err != nil {
 		return nil, x.failed(err)
