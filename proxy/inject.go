@@ -37,18 +37,18 @@ type exchange struct {
 // make attaches the token and sends the request, a second time if the first token turns out to be dead before its
 // time. It returns the API's response, or the problem that keeps it from there.
 func (x *exchange) make() (*http.Response, *problem) {
-	authorization, problem := x.authorization()
-	if problem != nil {
+	if problem := x.body.take(x.proxy.replayBuffer()); problem != nil {
 		return nil, problem
 	}
-	if problem := x.body.take(x.proxy.replayBuffer()); problem != nil {
+	authorization, problem := x.authorization() // last, so that it cannot expire while a client sends slowly
+	if problem != nil {
 		return nil, problem
 	}
 	response, err := x.send(authorization)
 	if err != nil {
 		return nil, x.failed(err)
 	}
-	if response.StatusCode != http.StatusUnauthorized || !x.proxy.config.Replay {
+	if response.StatusCode != http.StatusUnauthorized {
 		return response, nil
 	}
 	next, ok := x.replacement(authorization)
@@ -89,7 +89,8 @@ func (p *Proxy) replayBuffer() int64 {
 // replacement returns the token that is to be sent in place of one that the API has refused. It reports false if there
 // is none, or if the request cannot be sent again.
 func (x *exchange) replacement(refused string) (string, bool) {
-	if !x.tokens.Invalidate(refused) {
+	// Even if nothing is ever sent again: the requests after this one need the next token.
+	if !x.tokens.Invalidate(refused) || !x.proxy.config.Replay {
 		return "", false
 	}
 	if !x.body.again() {
