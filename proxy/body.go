@@ -69,13 +69,13 @@ func (b *requestBody) attach(out *http.Request) {
 		delete(out.Header, "Expect") // it is here: there is nothing to be asked before it is sent
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.whole)), nil }
 		out.Body, _ = out.GetBody()
+	case b.again(): // it has streamed, and is being sent again
+		out.Trailer = announced(b.from.Trailer)
+		out.Body = io.NopCloser(bytes.NewReader(b.copied))
+		b.trail(out)
 	default:
 		out.Trailer = announced(b.from.Trailer)
 		out.Body = &streamedBody{requestBody: b, to: out}
-		if b.again() { // it is being sent again
-			out.Body = io.NopCloser(bytes.NewReader(b.copied))
-			b.trail(out)
-		}
 	}
 }
 

@@ -5,30 +5,29 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
-	"net/url"
 	"sync"
 	"time"
 )
 
 // outbound makes the request that goes upstream. It may be called again, for a body that can be sent again.
-func (p *Proxy) outbound(r *http.Request, target *url.URL, authorization string, body *requestBody) *http.Request {
+func (x *exchange) outbound(authorization string) *http.Request {
 	out := &http.Request{
-		Method:        r.Method,
-		URL:           target,
+		Method:        x.r.Method,
+		URL:           x.target,
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        onward(r.Header, authorization),
-		ContentLength: r.ContentLength,
-		Host:          target.Host,
+		Header:        onward(x.r.Header, authorization),
+		ContentLength: x.r.ContentLength,
+		Host:          x.target.Host,
 	}
-	body.attach(out)
-	return out.WithContext(r.Context())
+	x.body.attach(out)
+	return out.WithContext(x.r.Context())
 }
 
 // send makes one round trip, and passes informational responses on meanwhile (RFC 9110 section 15.2).
 func (x *exchange) send(authorization string) (*http.Response, error) {
-	out := x.proxy.outbound(x.r, x.target, authorization, x.body)
+	out := x.outbound(authorization)
 	informational := &informational{to: x.w}
 	defer informational.end()
 	// HTTP/1.0 knows no 1xx; and where the app expects "100 Continue", the server's own would be written on another

@@ -12,14 +12,7 @@ func targetOf(r *http.Request) (raw string, ok bool) {
 	raw = r.RequestURI
 	if r.URL.Host != "" { // absolute-form: RFC 9112 section 3.2.2
 		_, rest, _ := strings.Cut(raw, "://")
-		end := strings.IndexAny(rest, "/?")
-		if end < 0 {
-			return "/", true
-		}
-		raw = rest[end:]
-		if raw[0] == '?' {
-			raw = "/" + raw
-		}
+		_, raw = cutTarget(rest)
 	}
 	return raw, raw[0] == '/' || raw == "*" && r.Method == http.MethodOptions
 }
@@ -31,15 +24,20 @@ func splitAccount(raw string) (account, rest string, named bool) {
 	if !named {
 		return "", raw, false
 	}
-	end := strings.IndexAny(name, "/?")
-	if end < 0 {
-		return name, "/", true
+	account, rest = cutTarget(name)
+	return account, rest, true
+}
+
+// cutTarget cuts a text where the path or the query begins. The target begins with a slash, even where there is no path.
+func cutTarget(text string) (before, target string) {
+	switch end := strings.IndexAny(text, "/?"); {
+	case end < 0:
+		return text, "/"
+	case text[end] == '?':
+		return text[:end], "/" + text[end:]
+	default:
+		return text[:end], text[end:]
 	}
-	name, rest = name[:end], name[end:]
-	if rest[0] == '?' {
-		rest = "/" + rest
-	}
-	return name, rest, true
 }
 
 // at returns the upstream's URL of a target, which it does not change by a byte. It reports false where that cannot be.

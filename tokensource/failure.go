@@ -3,6 +3,7 @@ package tokensource
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,6 +21,8 @@ const (
 
 // Outcomes lists all of them, in the order of Snapshot.Refreshes.
 var Outcomes = [...]Outcome{Success, Rejected, Unavailable, InvalidResponse}
+
+func (o Outcome) index() int { return slices.Index(Outcomes[:], o) }
 
 // Failure is why a token request gave no token. All its texts are written in this package, with the names of variables
 // and files: nothing of what the login server said is in them, so they may be logged and shown.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -69,7 +70,7 @@ func (o Origin) folders() []string {
 			folders = append(folders, filepath.Dir(part.File))
 		}
 	}
-	return folders
+	return slices.Compact(folders) // both halves are mostly in the same one
 }
 
 // hints names what is unusual about a pair that was rejected. They are guesses, so nothing is refused for them; and

@@ -2,6 +2,7 @@ package tokensource
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -20,6 +21,8 @@ const (
 // ReloadOutcomes lists those that are counted, in the order of Snapshot.Reloads.
 var ReloadOutcomes = [...]ReloadOutcome{ReloadSuccess, ReloadRejected, ReloadUnreadable}
 
+func (o ReloadOutcome) index() int { return slices.Index(ReloadOutcomes[:], o) }
+
 // Reload tells of credentials that changed. Its texts hold no secret.
 type Reload struct {
 	Account string
@@ -33,8 +36,8 @@ const (
 	// trialPause is kept between two pairs that are tried, lest a program that writes the files in a loop makes the
 	// login server see a storm.
 	trialPause = time.Second
-	// rereadPause is when something that could not be read, or was rejected, is looked at again even if nothing
-	// seems to have changed.
+	// rereadPause is when something that could not be read is looked at, and told of, again even if nothing seems to
+	// have changed.
 	rereadPause = 5 * time.Minute
 )
 
@@ -105,7 +108,7 @@ func (l *loop) try(ctx context.Context, pair Credentials) bool {
 	l.pair, l.trial, l.told = pair, trial{at: got.ended}, report{}
 	l.record(got, func(next *state) {
 		next.lastChange = got.ended
-		next.reloads[indexOf(ReloadSuccess)]++
+		next.reloads[ReloadSuccess.index()]++
 	})
 	l.config.ObserveReload(Reload{Account: l.config.Account, Outcome: ReloadSuccess})
 	return true
@@ -122,7 +125,7 @@ func (l *loop) refused(pair Credentials, got attempt) {
 	outcome := ReloadPostponed
 	if got.failure.Outcome == Rejected {
 		outcome = ReloadRejected
-		l.publish(func(next *state) { next.reloads[indexOf(outcome)]++ })
+		l.publish(func(next *state) { next.reloads[outcome.index()]++ })
 	}
 	l.config.ObserveReload(Reload{
 		Account: l.config.Account,
@@ -146,7 +149,7 @@ func (l *loop) unreadable(err error) {
 		Advice:  "Once the files are right, they are used by themselves.",
 	}
 	l.publish(func(next *state) {
-		next.reloads[indexOf(ReloadUnreadable)]++
+		next.reloads[ReloadUnreadable.index()]++
 		if l.pair.isZero() {
 			next.failure, next.failedAt, next.nextAttempt = failure, time.Now(), l.readAt
 		}
@@ -158,13 +161,4 @@ func (l *loop) unreadable(err error) {
 		Advice:  failure.Advice,
 		Next:    rereadPause,
 	})
-}
-
-func indexOf(outcome ReloadOutcome) int {
-	for i, known := range ReloadOutcomes {
-		if outcome == known {
-			return i
-		}
-	}
-	panic("tokensource: not a counted outcome: " + string(outcome))
 }

@@ -1,9 +1,6 @@
 package tokensource
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 // state is what the loop has published. It never changes but for its channel, which is closed when the next one takes
 // its place, and for the token's mark of being refused.
@@ -82,13 +79,4 @@ func (now *state) noToken() *NoTokenError {
 		none.reason, none.advice = "the login server has not answered yet", outageAdvice
 	}
 	return none
-}
-
-func (o Outcome) index() int {
-	for i, known := range Outcomes {
-		if o == known {
-			return i
-		}
-	}
-	panic(errors.New("tokensource: unknown outcome " + string(o)))
 }

@@ -68,9 +68,6 @@ func (e configError) Error() string { return e.variable + ": " + e.problem }
 func loadConfig(environ []string) (config, []configError) {
 	variables := environment(environ)
 	c, problems := parseConfig(variables)
-	if value, set := variables["BROKER_ADMIN_LISTEN"]; set && value == "" {
-		c.AdminListen = "" // for env, empty is unset; here it means off
-	}
 	c.Scopes = strings.Fields(strings.Join(c.Scopes, " "))
 	check := func(variable string, err error) {
 		if err != nil {
@@ -163,6 +160,9 @@ func parseConfig(variables map[string]string) (config, []configError) {
 			},
 		},
 	})
+	if value, set := variables["BROKER_ADMIN_LISTEN"]; set && value == "" {
+		c.AdminListen = "" // for env, empty is unset; here it means off
+	}
 	var all env.AggregateError
 	if err == nil || !errors.As(err, &all) {
 		return c, nil

@@ -79,9 +79,8 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 // adminAddress returns where to ask: health and wait need no other variable, since they may run where the credentials
 // are not.
 func (i invocation) adminAddress(command string) (string, bool) {
-	variables := environment(i.environ)
-	c, _ := parseConfig(variables) // of a text there is nothing to complain about
-	if value, set := variables["BROKER_ADMIN_LISTEN"]; set && value == "" {
+	c, _ := parseConfig(environment(i.environ)) // of a text there is nothing to complain about
+	if c.AdminListen == "" {
 		say(i.stderr, "broker %s: BROKER_ADMIN_LISTEN is empty, so there is nobody to ask: set it as the broker has it", command)
 		return "", false
 	}

@@ -50,7 +50,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
-	if name == "-h" || name == "-help" || name == "--help" || name == "help" {
+	if isHelp(name) || name == "help" {
 		usage(stdout)
 		return exitOK
 	}

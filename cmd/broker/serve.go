@@ -26,6 +26,11 @@ func (i invocation) serve(ctx context.Context, c config, listening func(app, adm
 	for _, warning := range unknownVariables(i.environ) {
 		log.Warn(warning)
 	}
+	b, err := newBroker(c, log, newAPITransport(c.UpstreamTimeout), newLoginTransport())
+	if err != nil {
+		log.Error("cannot start: " + err.Error())
+		return exitConfig
+	}
 	app, admin, err := listen(ctx, c)
 	if err != nil {
 		log.Error("cannot start: " + err.Error())
@@ -42,11 +47,6 @@ func (i invocation) serve(ctx context.Context, c config, listening func(app, adm
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", version))
 	if c.UnsafeListen {
 		log.Warn("BROKER_UNSAFE_LISTEN is set: whoever reaches the app's listener can use the credentials")
-	}
-	b, err := newBroker(c, log, newAPITransport(c.UpstreamTimeout), newLoginTransport())
-	if err != nil {
-		log.Error("cannot start: " + err.Error())
-		return exitConfig
 	}
 	listening(app.Addr(), adminAddr)
 	if err := b.serve(ctx, app, admin); err != nil {
