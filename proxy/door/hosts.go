@@ -18,7 +18,7 @@ type Hosts struct {
 func NewHosts(names ...string) *Hosts {
 	h := &Hosts{names: map[string]bool{"localhost": true}}
 	for _, name := range names {
-		if name = canonicalHost(name); name != "" {
+		if name = canonicalHost(strings.TrimSpace(name)); name != "" { // a list may have blanks; a Host may not
 			h.names[name] = true
 		}
 	}
@@ -34,7 +34,7 @@ func (h *Hosts) Allow(r *http.Request) bool {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
-	if err != nil {
+	if err != nil || addr.Zone() != "" { // a zone means something on one machine alone, and is never sent: RFC 6874 section 1
 		return false
 	}
 	return addr.Unmap().IsLoopback() || addr.Unmap() == localAddr(r)
@@ -53,6 +53,6 @@ func canonicalHost(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	host = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(host), "["), "]")
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
