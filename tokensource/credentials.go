@@ -78,7 +78,7 @@ func ParseSecret(content []byte) (Secret, error) {
 	if len(content) > maxSecretFile {
 		return Secret{}, fmt.Errorf("is larger than %d bytes: that is no client id or secret; name the right file", maxSecretFile)
 	}
-	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
+	content = bytes.TrimLeft(content, "\ufeff") // a tool that puts one before another makes two
 	content = bytes.TrimRight(content, "\r\n")
 	switch {
 	case len(bytes.TrimSpace(content)) == 0:
