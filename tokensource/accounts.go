@@ -13,6 +13,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"etrusted-broker/internal/follow"
 )
 
 // AccountsConfig tells what Accounts need.
@@ -107,7 +109,7 @@ func (a *Accounts) Snapshots() []Snapshot {
 func (a *Accounts) Run(ctx context.Context) {
 	defer a.loops.Wait()
 	a.start(ctx)
-	follow(ctx, a.folders, func() {
+	follow.Folders(ctx, a.folders, func() {
 		dirIsThere := a.rescan(ctx)
 		for name, source := range *a.sources.Load() {
 			if dirIsThere || name == DefaultAccount { // or each would tell of the same

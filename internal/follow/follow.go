@@ -1,4 +1,5 @@
-package tokensource
+// Package follow notices that files have changed: secrets and certificates are replaced while the broker runs.
+package follow
 
 import (
 	"context"
@@ -19,9 +20,14 @@ const (
 	poll = 15 * time.Second
 )
 
-// follow calls look whenever something in the folders may have changed, until ctx is done. folders is asked again each
-// time; its paths are in the form of filepath.Clean, in which the watcher tells what it has. That there are no events, for whatever reason, is no error: there is still the poll.
-func follow(ctx context.Context, folders func() []string, look func()) {
+// Folders calls look whenever something in the folders may have changed, the first time at once, and returns when ctx is
+// done. It is folders that are watched and not files: Kubernetes swaps a symbolic link beside a file, and editors put a
+// new one in its place. folders is asked again each time; its paths are in the form of filepath.Clean, in which the
+// watcher tells what it has. If it names none at first, look is never called.
+//
+// That there are no events, for whatever reason, is no error: there is still a poll, every 15 s. look is called from one
+// goroutine alone.
+func Folders(ctx context.Context, folders func() []string, look func()) {
 	if len(folders()) == 0 {
 		<-ctx.Done() // all comes from the environment, which cannot change
 		return
