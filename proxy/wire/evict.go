@@ -1,0 +1,88 @@
+package wire
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// patience is how long a client may keep the broker waiting before its connection can be asked to make room. Were there
+// none, an app that opens more connections at once than there may be would lose some on which its requests are just
+// arriving, and of many busy transfers one would be cut for a pause of microseconds.
+const patience = 250 * time.Millisecond
+
+// makeRoom closes the connection on which the broker has waited longest for its client. It returns after how long it is
+// worth looking again.
+func (l *Listener) makeRoom() time.Duration {
+	now := int64(time.Since(l.epoch)) + 1
+	for {
+		worst := l.worst()
+		if worst.conn == nil {
+			return patience // nobody is waited for at present
+		}
+		if waited := time.Duration(now - worst.since); waited < patience && worst.rank != leaving {
+			return patience - waited
+		}
+		if worst.take() {
+			worst.conn.evict()
+			l.evicted()
+			return 0
+		}
+	}
+}
+
+// worst returns the candidate that is to go first. Its conn is nil if there is none.
+func (l *Listener) worst() (worst candidate) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		if candidate, ok := c.candidate(); ok && (worst.conn == nil || candidate.before(worst)) {
+			worst = candidate
+		}
+	}
+	return worst
+}
+
+// candidate is a connection on which it is the client's turn.
+type candidate struct {
+	conn  *conn
+	rank  rank
+	clock *atomic.Int64
+	since int64
+}
+
+// rank is in which order clients have to go.
+type rank uint8
+
+const (
+	leaving rank = iota // it was answered, and the connection is being closed
+	unknown             // it never sent a whole header
+	known
+)
+
+func (c *conn) candidate() (candidate, bool) {
+	t := &c.turn
+	if t.leaving.Load() {
+		return candidate{conn: c, rank: leaving}, true
+	}
+	rank := unknown
+	if t.known.Load() {
+		rank = known
+	}
+	reading, writing := t.reading.Load(), t.writing.Load()
+	if writing > 0 && (reading <= 0 || writing < reading) {
+		return candidate{conn: c, rank: rank, clock: &t.writing, since: writing}, true
+	}
+	return candidate{conn: c, rank: rank, clock: &t.reading, since: reading}, reading > 0
+}
+
+func (a candidate) before(b candidate) bool {
+	if a.rank != b.rank {
+		return a.rank < b.rank
+	}
+	return a.since < b.since
+}
+
+// take takes the connection from its client, unless that one was quicker.
+func (a candidate) take() bool {
+	return a.clock == nil || a.clock.CompareAndSwap(a.since, taken)
+}
