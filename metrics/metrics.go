@@ -26,6 +26,8 @@ type Config struct {
 	Tokens func() []tokensource.Snapshot
 	// InFlight returns the number of requests that are being served.
 	InFlight func() int64
+	// UnsafeListen reports whether other machines can use the broker without having to prove who they are.
+	UnsafeListen func() bool
 	// DenialReasons is the closed set of reasons for which a request may be refused, and ReplayOutcomes that of what
 	// may come of sending a request again.
 	DenialReasons, ReplayOutcomes []string
@@ -77,6 +79,16 @@ func New(config Config) *Metrics {
 			Help:      "Requests that are being served now. A rise with a steady rate of requests means that the API or the app has become slow.",
 		}, func() float64 { return float64(config.InFlight()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace,
+			Name:      "unsafe_listen",
+			Help:      "1 if other machines can use the credentials without access key or client certificate (BROKER_UNSAFE_LISTEN), else 0. A 1 is right only where something else keeps them out.",
+		}, func() float64 {
+			if config.UnsafeListen() {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace:   namespace,
 			Name:        "build_info",
 			Help:        "Always 1; its labels tell which build runs.",
@@ -94,7 +106,7 @@ func (m *Metrics) countDenials(reasons []string) {
 	denied := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: namespace,
 		Name:      "requests_denied_total",
-		Help:      "Requests that were refused at the door, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app goes by a name that BROKER_ALLOWED_HOSTS lacks.",
+		Help:      "Requests that were refused at the door, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app goes by a name that BROKER_ALLOWED_HOSTS lacks; of key, that an app has the wrong access key; of rule, that an app wants more than BROKER_ALLOW gives; of malformed or path, that an app's HTTP is broken or that somebody looks for a hole; of connections, that slow clients take up all there are.",
 	}, []string{"reason"})
 	m.registry.MustRegister(denied)
 	for _, reason := range reasons {

@@ -20,6 +20,7 @@ func newMetrics(snapshots ...tokensource.Snapshot) *Metrics {
 		Revision:       "abcdef",
 		Tokens:         func() []tokensource.Snapshot { return snapshots },
 		InFlight:       func() int64 { return 7 },
+		UnsafeListen:   func() bool { return true },
 		DenialReasons:  []string{"host", "browser"},
 		ReplayOutcomes: []string{"success", "unauthorized"},
 	})
@@ -115,6 +116,7 @@ func TestNames(t *testing.T) {
 		"upstream_duration_seconds":            "account",
 		"requests_in_flight":                   "",
 		"requests_denied_total":                "reason",
+		"unsafe_listen":                        "",
 		"build_info":                           "goversion revision version",
 	}
 	families, err := used().registry.Gather()
@@ -153,7 +155,9 @@ func TestBuildInfoAndInFlight(t *testing.T) {
 		etrusted_broker_build_info{goversion="`+runtime.Version()+`",revision="abcdef",version="1.2.3"} 1
 		# TYPE etrusted_broker_requests_in_flight gauge
 		etrusted_broker_requests_in_flight 7
-	`, "build_info", "requests_in_flight")
+		# TYPE etrusted_broker_unsafe_listen gauge
+		etrusted_broker_unsafe_listen 1
+	`, "build_info", "requests_in_flight", "unsafe_listen")
 }
 
 func TestDenied(t *testing.T) {

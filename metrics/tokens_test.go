@@ -90,7 +90,8 @@ func TestTokenMetricsAreFresh(t *testing.T) {
 			waits++
 			return []tokensource.Snapshot{{Account: "default", Waits: waits}}
 		},
-		InFlight: func() int64 { return 0 },
+		InFlight:     func() int64 { return 0 },
+		UnsafeListen: func() bool { return false },
 	})
 	for _, want := range []string{"1", "2"} {
 		contains(t, m, `etrusted_broker_token_waits_total{account="default"} `+want)

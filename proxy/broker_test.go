@@ -96,7 +96,7 @@ func configFor(t testing.TB, upstream string) proxy.Config {
 		Upstream:  at,
 		Tokens:    granted(),
 		TokenWait: patience,
-		Door:      door.New(door.NewHosts(), at.Host),
+		Door:      door.New(door.Config{Hosts: door.NewHosts(), Upstream: at.Host}),
 	}
 }
 

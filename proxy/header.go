@@ -46,6 +46,12 @@ func isCrossOrigin(name string) bool {
 	return strings.HasPrefix(name, "Access-Control-")
 }
 
+// isForged reports whether a header of a response says that the broker made it, which it did not: its own are told from the
+// API's by Proxy-Status. One that names another gateway stands.
+func isForged(name string, values []string) bool {
+	return name == "Proxy-Status" && strings.Contains(strings.ToLower(strings.Join(values, ",")), identity)
+}
+
 // named returns the headers that a Connection header names, in canonical form: they too are meant for one connection
 // only. The usual values name none and cost no memory.
 func named(connection []string) map[string]bool {
@@ -93,7 +99,7 @@ func onward(header http.Header, authorization string) http.Header {
 func backward(to, from http.Header) {
 	drop := named(from["Connection"])
 	for name, values := range from {
-		if !drop[name] && !isHopByHop(name) && !isCrossOrigin(name) {
+		if !drop[name] && !isHopByHop(name) && !isCrossOrigin(name) && !isForged(name, values) {
 			to[name] = values
 		}
 	}

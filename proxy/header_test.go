@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"io"
 	"net/http"
 	"reflect"
 	"slices"
@@ -74,7 +75,7 @@ func TestRequestHeaders(t *testing.T) {
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n", lines(
 			"Accept: application/json", "Accept: text/plain;q=0.5", "Accept-Encoding: br;q=1, gzip;q=0.1", "Cookie: a=b", "Cookie: c=d",
 			"If-None-Match: \"v1\"", "Range: bytes=0-1", "X-Empty:", "X-Latin: caf\xe9", "Content-Type: x/y", "Cache-Control: no-cache",
-			"Referer: http://localhost/", "Max-Forwards: 3", "Idempotency-Key: k", "User-Agent: app/1",
+			"Referer: http://localhost/", "Max-Forwards: 3", "Idempotency-Key: k", "User-Agent: Java-http-client/17",
 			// All from here on are for one connection only, or tell who asked.
 			"Connection: keep-alive, X-Mine, x-also,, Te", "X-Mine: 1", "X-Also: 1", "Connection: X-Third", "X-Third: 1",
 			"Proxy-Connection: keep-alive", "Keep-Alive: timeout=5", "Proxy-Authenticate: x", "Proxy-Authorization: Basic x",
@@ -88,7 +89,7 @@ func TestRequestHeaders(t *testing.T) {
 			"Accept": {"application/json", "text/plain;q=0.5"}, "Accept-Encoding": {"br;q=1, gzip;q=0.1"},
 			"Cookie": {"a=b", "c=d"}, "If-None-Match": {`"v1"`}, "Range": {"bytes=0-1"}, "X-Empty": {""}, "X-Latin": {"caf\xe9"},
 			"Content-Type": {"x/y"}, "Cache-Control": {"no-cache"}, "Referer": {"http://localhost/"}, "Max-Forwards": {"3"},
-			"Idempotency-Key": {"k"}, "User-Agent": {"app/1"},
+			"Idempotency-Key": {"k"}, "User-Agent": {"Java-http-client/17"},
 			"Authorization": {authorization}, "Via": {"1.1 etrusted-broker"},
 		}
 		got := up.one(t).header
@@ -176,7 +177,28 @@ func TestLoopThroughItself(t *testing.T) {
 		b.ServeHTTP(w, r)
 	})
 	b = start(t, outer)
-	wantProblem(t, b.get(t, "/x"), 508, "proxy_loop_detected")
+	// To the one in front, this is an answer of the API's: it bears no Proxy-Status that could pass for its own.
+	if got := b.get(t, "/x"); got.status != 508 || !strings.Contains(got.body, "ETRUSTED_API_URL") || got.header["Proxy-Status"] != nil {
+		t.Errorf("%d %v %s", got.status, got.header, got.body)
+	}
+}
+
+// The API cannot pass its answers for the broker's.
+func TestProxyStatusIsNotForged(t *testing.T) {
+	for _, value := range []string{"etrusted-broker; error=x", "Etrusted-Broker", "cdn; error=x, etrusted-broker; error=y", `"etrusted-broker"`} {
+		addr := rawServe(t, after("HTTP/1.1 103 Early\r\nProxy-Status: "+value+"\r\n\r\nHTTP/1.1 403 x\r\nProxy-Status: cdn\r\nProxy-Status: "+value+
+			"\r\nTrailer: Proxy-Status\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nProxy-Status: "+value+"\r\n\r\n"))
+		c := start(t, "http://"+addr).dial(t)
+		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\nConnection: close\r\n\r\n")
+		whole, err := io.ReadAll(c.r)
+		if err != nil || !strings.Contains(string(whole), "403") || strings.Contains(strings.ToLower(string(whole)), "etrusted-broker") {
+			t.Errorf("%s: %q %v", value, whole, err)
+		}
+	}
+	up := serve(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Proxy-Status", "cdn; hit") })
+	if got := start(t, up).get(t, "/x").header.Get("Proxy-Status"); got != "cdn; hit" {
+		t.Errorf("another gateway's: %q", got)
+	}
 }
 
 func TestResponseHeaders(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"etrusted-broker/internal/neterr"
 	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/wire"
 )
 
 // problem is a response that the broker makes itself: problem details of RFC 9457 with the Proxy-Status of RFC 9209,
@@ -26,6 +27,8 @@ type problem struct {
 	// retryAfter is zero where there is nothing to wait for.
 	retryAfter time.Duration
 	header     http.Header // more to be sent
+	// denied is why the request was not let in; empty if it was.
+	denied door.Reason
 }
 
 // identity is the name by which the broker goes in Via and Proxy-Status.
@@ -88,6 +91,19 @@ func refused(refusal *door.Refusal) *problem {
 		what:      refusal.What,
 		advice:    refusal.Advice,
 		header:    refusal.Header,
+		denied:    refusal.Reason,
+	}
+}
+
+func malformed(fault *wire.Fault) *problem {
+	return &problem{
+		status:    fault.Status,
+		name:      "refused-" + string(door.Malformed),
+		title:     "The request is malformed",
+		errorType: "http_request_error",
+		what:      fault.What,
+		advice:    fault.Advice,
+		denied:    door.Malformed,
 	}
 }
 
@@ -109,7 +125,7 @@ func upstreamFailed(host string, err error) *problem {
 
 // answer sends the problem.
 func (p *problem) answer(w http.ResponseWriter, report *Report) {
-	report.Status, report.Problem = p.status, p.errorType
+	report.Status, report.Problem, report.Denied = p.status, p.errorType, p.denied
 	if p == clientGone {
 		panic(http.ErrAbortHandler) // returning would be a 200, and a client that has only stopped to write would believe it
 	}

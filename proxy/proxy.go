@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/wire"
 )
 
 // Tokens is where the access token comes from.
@@ -119,31 +120,21 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.config.Observe(report)
 	}()
 
-	// May it come in?
-	if refusal := p.config.Door.Check(r); refusal != nil {
-		report.Denied = refusal.Reason
-		refused(refusal).answer(w, &report)
-		return
-	}
-	if isLoop(r.Header) {
-		loopDetected.answer(w, &report)
-		return
-	}
-	raw, ok := targetOf(r)
-	if !ok {
-		badTarget.answer(w, &report)
-		return
-	}
-
-	// Whose token does it go with?
-	account, raw, named := splitAccount(raw)
-	tokens, problem := p.tokens(account, named)
+	// May it come in, and what does it ask for?
+	asked, problem := p.admit(r)
 	if problem != nil {
 		problem.answer(w, &report)
 		return
 	}
-	report.Account = cmp.Or(account, DefaultAccount)
-	target, ok := p.at(raw)
+
+	// Whose token does it go with?
+	tokens, problem := p.tokens(asked)
+	if problem != nil {
+		problem.answer(w, &report)
+		return
+	}
+	report.Account = cmp.Or(asked.account, DefaultAccount)
+	target, ok := p.at(asked.target)
 	if !ok {
 		badTarget.answer(w, &report)
 		return
@@ -162,16 +153,49 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	relay(w, r, response, &report)
 }
 
+// asked is what a request asks for.
+type asked struct {
+	account string
+	named   bool   // whether it names one
+	target  string // path and query as the app sent them, without the account
+}
+
+// admit lets a request in, or says why not.
+func (p *Proxy) admit(r *http.Request) (asked, *problem) {
+	if fault := wire.FaultOf(r); fault != nil {
+		return asked{}, malformed(fault)
+	}
+	if refusal := p.config.Door.Check(r); refusal != nil {
+		return asked{}, refused(refusal)
+	}
+	if isLoop(r.Header) {
+		return asked{}, loopDetected
+	}
+	raw, ok := targetOf(r)
+	if !ok {
+		return asked{}, badTarget
+	}
+	if refusal := door.CheckTarget(raw); refusal != nil {
+		return asked{}, refused(refusal)
+	}
+	var a asked
+	a.account, a.target, a.named = splitAccount(raw)
+	if refusal := p.config.Door.CheckRules(r, a.target); refusal != nil {
+		return asked{}, refused(refusal)
+	}
+	return a, nil
+}
+
 // tokens returns those of the account that a request names, or of the default account if it names none.
-func (p *Proxy) tokens(account string, named bool) (Tokens, *problem) {
-	if !named {
+func (p *Proxy) tokens(a asked) (Tokens, *problem) {
+	if !a.named {
 		if p.config.Tokens == nil {
 			return nil, noDefaultAccount
 		}
 		return p.config.Tokens, nil
 	}
-	if account != "" && p.config.Account != nil {
-		if tokens, ok := p.config.Account(account); ok {
+	if a.account != "" && p.config.Account != nil {
+		if tokens, ok := p.config.Account(a.account); ok {
 			return tokens, nil
 		}
 	}

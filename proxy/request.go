@@ -54,11 +54,21 @@ type informational struct {
 	mu    sync.Mutex
 	to    http.ResponseWriter
 	ended bool
+	count int
 }
+
+// maxInformational is far more than an API has use for. The transport leaves the counting to whoever listens to them, and
+// an upstream that sends them for ever would keep a request busy for ever.
+const maxInformational = 32
+
+var errInformational = errors.New("too many informational responses")
 
 func (i *informational) pass(code int, header textproto.MIMEHeader) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.count++; i.count > maxInformational {
+		return errInformational
+	}
 	if i.ended || code == http.StatusContinue { // the server sends that one itself
 		return nil
 	}

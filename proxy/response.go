@@ -79,7 +79,7 @@ func announcedTrailers(trailer http.Header) []string {
 // prefix that net/http has for them.
 func relayTrailers(header, trailer http.Header, announced []string) {
 	for name, values := range trailer {
-		if !mayTrailBack(name) {
+		if !mayTrailBack(name) || isForged(name, values) {
 			continue
 		}
 		if !slices.Contains(announced, name) {

@@ -62,8 +62,8 @@ func binary(t *testing.T) string {
 	return built.path
 }
 
-// process is a broker in a process of its own.
-type process struct {
+// child is a broker in a process of its own.
+type child struct {
 	t          *testing.T
 	command    *exec.Cmd
 	url, admin string
@@ -71,10 +71,17 @@ type process struct {
 	ended      chan struct{}
 }
 
-func startProcess(t *testing.T, environ []string) *process {
+func startProcess(t *testing.T, environ []string) *child {
 	t.Helper()
-	p := &process{t: t, command: exec.Command(binary(t)), logs: &buffer{}, ended: make(chan struct{})}
-	p.command.Env = environ
+	command := exec.Command(binary(t))
+	command.Env = environ
+	return startCommand(t, command)
+}
+
+// startCommand starts one that runs the broker, and returns when it listens.
+func startCommand(t *testing.T, command *exec.Cmd) *child {
+	t.Helper()
+	p := &child{t: t, command: command, logs: &buffer{}, ended: make(chan struct{})}
 	p.command.Stderr = p.logs
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
@@ -99,7 +106,7 @@ func startProcess(t *testing.T, environ []string) *process {
 	return p
 }
 
-func (p *process) signal(signal os.Signal) {
+func (p *child) signal(signal os.Signal) {
 	p.t.Helper()
 	if err := p.command.Process.Signal(signal); err != nil {
 		p.t.Fatal(err)
@@ -107,7 +114,7 @@ func (p *process) signal(signal os.Signal) {
 }
 
 // wait returns the exit code, or -1 if a signal ended the process.
-func (p *process) wait() int {
+func (p *child) wait() int {
 	p.t.Helper()
 	select {
 	case <-p.ended:

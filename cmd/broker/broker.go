@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/wire"
 	"etrusted-broker/tokensource"
 )
 
@@ -28,13 +30,16 @@ type broker struct {
 	metrics  *metrics.Metrics
 	app      *http.Server
 	admin    *http.Server
+	guards   *guards
+	limits   limits
 	draining atomic.Bool
+	unsafe   atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
 }
 
 // newBroker wires the parts. toAPI and toLogin carry all that leaves this machine. An error says what is wrong with the
 // configuration.
 func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*broker, error) {
-	b := &broker{log: log, grace: c.ShutdownGrace}
+	b := &broker{log: log, grace: c.ShutdownGrace, guards: newGuards(c, log), limits: currentLimits()}
 	accounts, err := b.newAccounts(c, toLogin)
 	if err != nil {
 		return nil, err
@@ -45,6 +50,7 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		Revision:       revision,
 		Tokens:         b.accounts.Snapshots,
 		InFlight:       func() int64 { return b.proxy.InFlight() },
+		UnsafeListen:   b.unsafe.Load,
 		DenialReasons:  texts(door.Reasons[:]),
 		ReplayOutcomes: texts(proxy.Replays[:]),
 	})
@@ -55,7 +61,7 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		Tokens:       b.defaultTokens(),
 		Account:      b.tokens,
 		TokenWait:    c.TokenWait,
-		Door:         door.New(hosts, c.upstream.Host),
+		Door:         door.New(door.Config{Hosts: hosts, Upstream: c.upstream.Host, Keys: b.guards.keys, Rules: c.rules}),
 		Replay:       c.Replay401,
 		ReplayBuffer: c.ReplayBuffer,
 		Observe:      b.requestEnded,
@@ -90,7 +96,10 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 			},
 			ObserveReload: func(reload tokensource.Reload) { logReload(b.log, reload) },
 		},
-		Added: func(account string) { b.log.Info("account added", zap.String("account", account)) },
+		Added: func(account string) {
+			b.log.Info("account added", zap.String("account", account))
+			b.tellOfAccountFiles(c.AccountsDir, account)
+		},
 		Removed: func(account string) {
 			b.log.Info("account removed", zap.String("account", account))
 			b.metrics.Forget(account)
@@ -136,6 +145,9 @@ func (b *broker) requestEnded(report proxy.Report) {
 	}
 }
 
+// connectionClosed records that a connection of the app's was closed to make room.
+func (b *broker) connectionClosed() { b.metrics.Denied(string(door.Connections)) }
+
 // texts makes plain strings of a closed set.
 func texts[T ~string](set []T) []string {
 	all := make([]string, len(set))
@@ -167,7 +179,10 @@ func listenHosts(c config) []string {
 func forOperators(hosts *door.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
+		fault := wire.FaultOf(r)
 		switch {
+		case fault != nil:
+			http.Error(w, fault.What+". "+fault.Advice, fault.Status)
 		case !hosts.Allow(r):
 			http.Error(w, "This Host is not one that the broker goes by. Address it as localhost or by its address, or name the host in BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
 		case door.FromPage(r.Header):
@@ -190,6 +205,7 @@ func newServer(handler http.Handler, log *zap.Logger) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute, // longer than most clients', so that it is they who close
 		MaxHeaderBytes:    64 << 10,
+		ConnState:         wire.ConnState,
 		ErrorLog:          errorLog,
 		// OPTIONS * is the API's to answer.
 		DisableGeneralOptionsHandler: true,
@@ -203,13 +219,17 @@ func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
 	fetching, stopFetching := context.WithCancel(context.WithoutCancel(ctx))
 	var loop sync.WaitGroup
 	loop.Go(func() { b.accounts.Run(fetching) })
+	loop.Go(func() { b.guards.follow(fetching) })
 	defer loop.Wait()
 	defer stopFetching()
 
 	failed := make(chan error, 2)
-	go serveOn(b.app, app, "app", failed)
+	if b.guards.certificates != nil {
+		app = tls.NewListener(app, b.guards.certificates.serverConfig())
+	}
+	go serveOn(b.app, wire.NewListener(app, b.limits.app, b.connectionClosed), "app", failed)
 	if admin != nil {
-		go serveOn(b.admin, admin, "admin", failed)
+		go serveOn(b.admin, wire.NewListener(admin, b.limits.admin, func() {}), "admin", failed)
 	}
 	defer func() { _ = b.admin.Close() }() // last of all: until then it tells how the drain goes
 	select {

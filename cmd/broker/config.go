@@ -4,19 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
 	"go.uber.org/zap/zapcore"
 
+	"etrusted-broker/proxy/door"
 	"etrusted-broker/tokensource"
 )
 
@@ -35,10 +33,18 @@ type config struct {
 	Audience string   `env:"ETRUSTED_AUDIENCE" envDefault:"https://api.etrusted.com" help:"the audience parameter of the token request"`
 	Scopes   []string `env:"ETRUSTED_SCOPES" envSeparator:" " help:"scopes, separated by blanks; sent only if set"`
 
-	Listen       string   `env:"BROKER_LISTEN" envDefault:"127.0.0.1:8080" help:"where the app connects: HOST:PORT"`
+	Listen       string   `env:"BROKER_LISTEN" envDefault:"127.0.0.1:8080" help:"where the app connects: HOST:PORT or unix:///path"`
 	AdminListen  string   `env:"BROKER_ADMIN_LISTEN" envDefault:"127.0.0.1:9464" help:"metrics, health and status: HOST:PORT; set but empty turns it off"`
-	UnsafeListen bool     `env:"BROKER_UNSAFE_LISTEN" envDefault:"false" help:"allow BROKER_LISTEN to be reached from beyond this machine: whoever reaches it can use the credentials"`
+	UnsafeListen bool     `env:"BROKER_UNSAFE_LISTEN" envDefault:"false" help:"allow BROKER_LISTEN to be reached from beyond this machine without access key or client certificates: whoever reaches it can use the credentials"`
 	AllowedHosts []string `env:"BROKER_ALLOWED_HOSTS" envSeparator:"," help:"further host names that a request's Host may bear, separated by commas"`
+	Allow        []string `env:"BROKER_ALLOW" envSeparator:"," help:"the methods and paths that may be used, separated by commas: READ-ONLY, or patterns of Go's http.ServeMux such as GET /reviews/; unset: everything"`
+
+	AccessKey     tokensource.Secret `env:"BROKER_ACCESS_KEY" help:"if set, a request must carry it: Authorization: Bearer KEY, or Basic with it as the password"`
+	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" help:"a file that holds the access key, instead; after a change the old one is taken for a minute more"`
+
+	TLSCertFile     string `env:"BROKER_TLS_CERT_FILE" help:"TLS on the app's listener: the certificate with its chain, PEM"`
+	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" help:"and its private key"`
+	TLSClientCAFile string `env:"BROKER_TLS_CLIENT_CA_FILE" help:"if set, an app must show a certificate that one of these authorities has signed"`
 
 	TokenWait       time.Duration `env:"BROKER_TOKEN_WAIT" envDefault:"10s" help:"how long a request may wait while there is no token at all"`
 	UpstreamTimeout time.Duration `env:"BROKER_UPSTREAM_TIMEOUT" envDefault:"60s" help:"from the request sent to the response's header"`
@@ -50,8 +56,10 @@ type config struct {
 	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	LogFormat string        `env:"BROKER_LOG_FORMAT" help:"json or console; unset: console on a terminal, else json"`
 
-	// upstream is APIURL, parsed.
-	upstream *url.URL
+	// What follows is made of the above.
+	upstream     *url.URL
+	rules        *door.Rules   // nil if everything is allowed
+	certificates *certificates // nil without TLS
 }
 
 // configError is a problem with one variable. Its text never holds the variable's value: a secret may have been put
@@ -89,12 +97,21 @@ func loadConfig(environ []string) (config, []configError) {
 	check("ETRUSTED_API_URL", err)
 	_, err = parseServerURL(c.TokenURL)
 	check("ETRUSTED_TOKEN_URL", err)
-	check("BROKER_LISTEN", checkListen(c.Listen, c.UnsafeListen))
+	c.AccessKey, err = c.accessKey()
+	check(c.accessKeyVariable(), err)
+	check("BROKER_LISTEN", c.checkListen())
 	if c.AdminListen != "" {
 		_, err = splitListen(c.AdminListen)
 		check("BROKER_ADMIN_LISTEN", err)
 	}
 	check("BROKER_ALLOWED_HOSTS", checkHosts(c.AllowedHosts))
+	if len(c.Allow) > 0 {
+		c.rules, err = door.ParseRules(c.Allow)
+		check("BROKER_ALLOW", err)
+	}
+	var blame string
+	c.certificates, blame, err = c.loadCertificates()
+	check(blame, err)
 	check("BROKER_TOKEN_WAIT", notNegative(c.TokenWait))
 	check("BROKER_UPSTREAM_TIMEOUT", positive(c.UpstreamTimeout))
 	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))
@@ -202,15 +219,28 @@ func oneOf(plain tokensource.Secret, variable, file string) (secret tokensource.
 		return plain, variable, nil
 	case file == "":
 		return secret, variable, fmt.Errorf("is not set: set it, or %s, or ETRUSTED_ACCOUNTS_DIR ('broker demo' needs none of them)", inFile)
-	case !isPath(file):
-		return secret, inFile, errors.New("must be the path of a file that begins with / or ./ (what it is now is not repeated here: it could be the secret itself)")
 	}
-	secret, err = tokensource.ReadSecretFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = errors.New("there is no such file") // nor is it said which: a secret may begin with a slash
-	}
+	secret, err = readSecretFile(file)
 	return secret, inFile, err
 }
+
+// readSecretFile reads the file that a variable names. Where there is none, it is not said which was looked for: it could
+// be the secret itself, even if it begins with a slash.
+func readSecretFile(file string) (tokensource.Secret, error) {
+	if !isPath(file) {
+		return tokensource.Secret{}, errNoPath
+	}
+	secret, err := tokensource.ReadSecretFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errNoFile
+	}
+	return secret, err
+}
+
+var (
+	errNoPath = errors.New("must be the path of a file that begins with / or ./ (what it is now is not repeated here: it could be the secret itself)")
+	errNoFile = errors.New("there is no such file")
+)
 
 // isPath reports whether a text is meant as a path, and not as a secret that happens to have a slash in it.
 func isPath(text string) bool {
@@ -244,48 +274,6 @@ func parseAPIURL(text string) (*url.URL, error) {
 		return nil, errors.New("must be scheme and host alone, without a path: the app's path is sent on as it is")
 	}
 	return u, nil
-}
-
-// checkListen refuses an address at which others than this machine's own programs could use the credentials.
-func checkListen(address string, unsafe bool) error {
-	host, err := splitListen(address)
-	if err != nil {
-		return err
-	}
-	if !isLoopback(host) && !unsafe {
-		return errors.New("would let other machines use the credentials: listen on 127.0.0.1, or set BROKER_UNSAFE_LISTEN=true if something else keeps them out")
-	}
-	return nil
-}
-
-func splitListen(address string) (host string, err error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", errors.New("must be HOST:PORT, such as 127.0.0.1:8080")
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", errors.New("must be HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8080")
-	}
-	return host, nil
-}
-
-// isLoopback reports whether a host leads to this machine alone. An empty host, as in ":8080", is every address.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
-}
-
-// checkHosts refuses what no Host header can bear, lest it be taken for a pattern that allows more.
-func checkHosts(hosts []string) error {
-	for _, host := range hosts {
-		if strings.TrimSpace(host) == "" || strings.ContainsAny(host, "*/@") {
-			return errors.New("must be host names separated by commas, without scheme, path or wildcards")
-		}
-	}
-	return nil
 }
 
 func notNegative(d time.Duration) error {

@@ -74,6 +74,33 @@ func TestProblems(t *testing.T) {
 		{"admin listens without port", []string{"BROKER_ADMIN_LISTEN=127.0.0.1:"}, "BROKER_ADMIN_LISTEN", "HOST:PORT"},
 
 		{"unsafe is no bool", []string{"BROKER_UNSAFE_LISTEN=CANARY"}, "BROKER_UNSAFE_LISTEN", "true or false"},
+		{"listens at a socket with two slashes", []string{"BROKER_LISTEN=unix://CANARY/broker.sock"}, "BROKER_LISTEN", "three slashes"},
+		{"listens at a socket without a path", []string{"BROKER_LISTEN=unix:CANARY"}, "BROKER_LISTEN", "or unix:///path"},
+		{"admin listens at a socket", []string{"BROKER_ADMIN_LISTEN=unix:///CANARY"}, "BROKER_ADMIN_LISTEN", "HOST:PORT"},
+
+		{"both keys", []string{"BROKER_ACCESS_KEY=CANARY", "BROKER_ACCESS_KEY_FILE=/CANARY"}, "BROKER_ACCESS_KEY", "both BROKER_ACCESS_KEY and BROKER_ACCESS_KEY_FILE are set"},
+		{"key of blanks", []string{"BROKER_ACCESS_KEY=   "}, "BROKER_ACCESS_KEY", "is empty"},
+		{"key with a blank before it", []string{"BROKER_ACCESS_KEY= CANARY"}, "BROKER_ACCESS_KEY", "blank"},
+		{"key with a control character", []string{"BROKER_ACCESS_KEY=CANARY\x01"}, "BROKER_ACCESS_KEY", "control characters"},
+		{"key file is no path", []string{"BROKER_ACCESS_KEY_FILE=CANARY"}, "BROKER_ACCESS_KEY_FILE", "must be the path"},
+		{"key file is not there", []string{"BROKER_ACCESS_KEY_FILE=/CANARY"}, "BROKER_ACCESS_KEY_FILE", "no such file"},
+		{"key file is a folder", []string{"BROKER_ACCESS_KEY_FILE=/"}, "BROKER_ACCESS_KEY_FILE", "folder"},
+
+		{"TLS key without certificate", []string{"BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "is not set"},
+		{"TLS authorities alone", []string{"BROKER_TLS_CLIENT_CA_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "is not set"},
+		{"TLS certificate without key", []string{"BROKER_TLS_CERT_FILE=/CANARY"}, "BROKER_TLS_KEY_FILE", "is not set"},
+		{"TLS certificate is not there", []string{"BROKER_TLS_CERT_FILE=/CANARY", "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "no such file"},
+		{"TLS certificate is a folder", []string{"BROKER_TLS_CERT_FILE=/", "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "must be a file"},
+		{"TLS certificate is too large", []string{"BROKER_TLS_CERT_FILE=/dev/zero", "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "too large"},
+		{"TLS key is not there", []string{"BROKER_TLS_CERT_FILE=/dev/null", "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_KEY_FILE", "no such file"},
+		{"TLS authorities are not there", []string{"BROKER_TLS_CERT_FILE=/dev/null", "BROKER_TLS_KEY_FILE=/dev/null", "BROKER_TLS_CLIENT_CA_FILE=/CANARY"}, "BROKER_TLS_CLIENT_CA_FILE", "no such file"},
+		{"TLS certificate is none", []string{"BROKER_TLS_CERT_FILE=/dev/null", "BROKER_TLS_KEY_FILE=/dev/null"}, "BROKER_TLS_CERT_FILE", "not a PEM certificate"},
+
+		{"pattern has no path", []string{"BROKER_ALLOW=GET /a,CANARY"}, "BROKER_ALLOW", "the pattern 2 of 2 has no path"},
+		{"pattern has a host", []string{"BROKER_ALLOW=GET reviews/"}, "BROKER_ALLOW", `the pattern "GET reviews/" has no path`},
+		{"pattern cannot be parsed", []string{"BROKER_ALLOW=GET /{id"}, "BROKER_ALLOW", `the pattern "GET /{id" cannot be parsed`},
+		{"patterns conflict", []string{"BROKER_ALLOW=GET /a/{x}, GET /{y}/b"}, "BROKER_ALLOW", `the patterns "GET /a/{x}" and "GET /{y}/b" conflict`},
+
 		{"hosts are all", []string{"BROKER_ALLOWED_HOSTS=CANARY,*"}, "BROKER_ALLOWED_HOSTS", "wildcards"},
 		{"hosts hold a URL", []string{"BROKER_ALLOWED_HOSTS=https://CANARY"}, "BROKER_ALLOWED_HOSTS", "without scheme"},
 		{"hosts hold an empty one", []string{"BROKER_ALLOWED_HOSTS=CANARY,,b"}, "BROKER_ALLOWED_HOSTS", "host names"},
@@ -126,13 +153,19 @@ func TestProblemsAllAtOnce(t *testing.T) {
 		"ETRUSTED_CLIENT_SECRET=CANARY-secret", "ETRUSTED_CLIENT_SECRET_FILE=CANARY-secret-file",
 		"ETRUSTED_API_URL=https://CANARY-user:CANARY-password@host/", "ETRUSTED_TOKEN_URL=CANARY-url",
 		"ETRUSTED_AUDIENCE=CANARY-audience", "ETRUSTED_SCOPES=CANARY-scope",
-		"BROKER_LISTEN=CANARY-listen:80", "BROKER_ADMIN_LISTEN=CANARY-admin", "BROKER_UNSAFE_LISTEN=CANARY-unsafe",
+		"BROKER_LISTEN=CANARY-listen", "BROKER_ADMIN_LISTEN=CANARY-admin", "BROKER_UNSAFE_LISTEN=CANARY-unsafe",
 		"BROKER_ALLOWED_HOSTS=CANARY-host,*", "BROKER_TOKEN_WAIT=CANARY-wait", "BROKER_UPSTREAM_TIMEOUT=CANARY-timeout",
 		"BROKER_SHUTDOWN_GRACE=CANARY-grace", "BROKER_LOG_LEVEL=CANARY-level", "BROKER_LOG_FORMAT=CANARY-format",
 		"BROKER_UNKNOWN=CANARY-unknown", "ETRUSTED_ACCOUNTS_DIR=CANARY-folder",
 		"BROKER_REPLAY_401=CANARY-replay", "BROKER_REPLAY_BUFFER=CANARY-buffer",
+		"BROKER_ALLOW=CANARY-pattern", "BROKER_ACCESS_KEY=CANARY-key", "BROKER_ACCESS_KEY_FILE=CANARY-key-file",
+		"BROKER_TLS_CERT_FILE=CANARY-cert-file", "BROKER_TLS_KEY_FILE=CANARY-tls-key-file", "BROKER_TLS_CLIENT_CA_FILE=CANARY-ca-file",
 	}
-	unproblematic := []string{"ETRUSTED_CLIENT_ID_FILE", "ETRUSTED_CLIENT_SECRET_FILE", "ETRUSTED_AUDIENCE", "ETRUSTED_SCOPES"}
+	// Of two that belong together, the first is blamed.
+	unproblematic := []string{
+		"ETRUSTED_CLIENT_ID_FILE", "ETRUSTED_CLIENT_SECRET_FILE", "ETRUSTED_AUDIENCE", "ETRUSTED_SCOPES",
+		"BROKER_ACCESS_KEY_FILE", "BROKER_TLS_KEY_FILE", "BROKER_TLS_CLIENT_CA_FILE",
+	}
 	for _, args := range [][]string{nil, {"serve"}} {
 		code, stdout, stderr := invoke(args, environ...)
 		if code != exitConfig {
@@ -189,6 +222,9 @@ func TestConfigurationIsAccepted(t *testing.T) {
 		{"BROKER_LISTEN=0.0.0.0:8080", "BROKER_UNSAFE_LISTEN=1"},
 		{"BROKER_LISTEN=[::]:8080", "BROKER_UNSAFE_LISTEN=true"},
 		{"BROKER_LISTEN=192.0.2.1:8080", "BROKER_UNSAFE_LISTEN=true"},
+		{"BROKER_LISTEN=0.0.0.0:8080", "BROKER_ACCESS_KEY=key"},
+		{"BROKER_LISTEN=unix:///run/broker.sock"},
+		{"BROKER_ALLOW=READ-ONLY, POST /invites,GET /reviews/{id}/{rest...}"},
 		{"BROKER_ADMIN_LISTEN="},
 		{"BROKER_ADMIN_LISTEN=:9464"}, // scraped from elsewhere: it shows no secret
 		{"BROKER_ALLOWED_HOSTS=a.example, b.example:8080,[::2]"},

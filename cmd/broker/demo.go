@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/tokensource"
 )
 
 // demoLifetime is how long the demo's tokens live: short, so that one can watch the refresh.
@@ -27,7 +28,7 @@ func demoCommand(ctx context.Context, i invocation) int {
 	if !ok {
 		return exitConfig
 	}
-	return i.serve(ctx, c, func(app, admin net.Addr) { i.introduce(eTrusted.url, app, admin) })
+	return i.serve(ctx, c, func(l listeners) { i.introduce(c, eTrusted.url, l) })
 }
 
 type standIn struct {
@@ -70,24 +71,46 @@ func demoEnvironment(environ []string, url string) []string {
 }
 
 // introduce prints what there is to try.
-func (i invocation) introduce(standIn string, app, admin net.Addr) {
+func (i invocation) introduce(c config, standIn string, l listeners) {
+	curl, url := c.curl(l.app)
 	say(i.stdout, `
 The broker is running, in front of a stand-in for eTrusted with sample data.
 
-  the app's address   http://%[1]s   (instead of https://api.etrusted.com)
-  the stand-in        %[2]s   (asks for a token, which the broker has)
+  the app's address   %[2]s   (instead of https://api.etrusted.com)
+  the stand-in        %[3]s   (asks for a token, which the broker has)
 
 Try, in another terminal:
 
-  curl http://%[1]s/channels
-  curl 'http://%[1]s/reviews?count=2&rating=5'
-  curl -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' http://%[1]s/events`, app, standIn)
-	if admin != nil {
+  %[1]s %[2]s/channels
+  %[1]s '%[2]s/reviews?count=2&rating=5'
+  %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, curl, url, standIn)
+	if l.admin != nil {
 		say(i.stdout, `
 Tokens live %[2]v here. To watch one being refreshed:
 
   curl http://%[1]s/status.json
-  curl http://%[1]s/metrics`, admin, demoLifetime)
+  curl http://%[1]s/metrics`, l.admin.Addr(), demoLifetime)
 	}
 	say(i.stdout, "\nCtrl-C ends it.\n")
+}
+
+// curl returns how to call the app's listener: the command and the base URL.
+func (c config) curl(app net.Listener) (command, url string) {
+	command, url = "curl", "http://"+app.Addr().String()
+	if app.Addr().Network() == "unix" {
+		command, url = "curl --unix-socket "+app.Addr().String(), "http://localhost"
+	}
+	if c.certificates != nil {
+		command, url = command+" --cacert "+c.TLSCertFile, strings.Replace(url, "http:", "https:", 1)
+	}
+	if c.TLSClientCAFile != "" {
+		command += " --cert CERTIFICATE --key KEY"
+	}
+	switch {
+	case c.AccessKeyFile != "":
+		command += ` -H "Authorization: Bearer $(cat ` + c.AccessKeyFile + `)"`
+	case !c.AccessKey.Equal(tokensource.Secret{}):
+		command += ` -H "Authorization: Bearer $BROKER_ACCESS_KEY"`
+	}
+	return command, url
 }

@@ -65,7 +65,7 @@ func configCommand(_ context.Context, i invocation) int {
 func (c config) shown(v variable) string {
 	switch value := reflect.ValueOf(c).Field(v.index).Interface().(type) {
 	case []string:
-		return orDash(strings.Join(value, " "))
+		return orDash(strings.Join(value, v.separator))
 	case tokensource.Secret:
 		return value.String()
 	default:

@@ -171,7 +171,7 @@ func TestConfigCommand(t *testing.T) {
 			"ETRUSTED_API_URL":     {"http://localhost:1", "environment", ""},
 			"ETRUSTED_SCOPES":      {"a b", "environment", ""},
 			"BROKER_TOKEN_WAIT":    {"1m30s", "environment", ""},
-			"BROKER_ALLOWED_HOSTS": {"a b", "environment", ""},
+			"BROKER_ALLOWED_HOSTS": {"a,b", "environment", ""},
 			"BROKER_ADMIN_LISTEN":  {"-", "environment", ""},
 			"BROKER_LOG_LEVEL":     {"debug", "environment", ""},
 			"BROKER_LISTEN":        {"127.0.0.1:8080", "default", ""}, // for all but the admin's, empty is unset

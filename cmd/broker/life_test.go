@@ -26,13 +26,13 @@ type wired struct {
 	stop   func() error
 }
 
-func wire(t *testing.T, options etrustedtest.Options) *wired {
+func assemble(t *testing.T, options etrustedtest.Options) *wired {
 	t.Helper()
-	return wireWith(t, options, func(*config) {})
+	return assembleWith(t, options, func(*config) {})
 }
 
-// wireWith is wire with a configuration that is changed before the start.
-func wireWith(t *testing.T, options etrustedtest.Options, change func(*config)) *wired {
+// assembleWith is assemble with a configuration that is changed before the start.
+func assembleWith(t *testing.T, options etrustedtest.Options, change func(*config)) *wired {
 	t.Helper()
 	w := &wired{server: etrustedtest.New(options)}
 	eTrusted := etrustedtest.NewListener()
@@ -104,7 +104,7 @@ func (w *wired) get(t *testing.T) (response *http.Response, took time.Duration) 
 // itself, and each lifetime costs one token request.
 func TestNobodyWaitsForARefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wire(t, etrustedtest.Options{Lifetime: 6 * time.Second})
+		w := assemble(t, etrustedtest.Options{Lifetime: 6 * time.Second})
 		w.server.SetTokenDelay(time.Second)
 		const apiTakes = 20 * time.Millisecond
 		w.server.SetAPIDelay(apiTakes)
@@ -135,7 +135,7 @@ func TestNobodyWaitsForARefresh(t *testing.T) {
 func TestAnOutageOfTheLoginServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const lifetime = 60 * time.Second
-		w := wire(t, etrustedtest.Options{Lifetime: lifetime})
+		w := assemble(t, etrustedtest.Options{Lifetime: lifetime})
 		w.get(t)
 		began := time.Now()
 		w.server.SetTokenFault(etrustedtest.Status(http.StatusServiceUnavailable, nil))
@@ -175,7 +175,7 @@ func TestAnOutageOfTheLoginServer(t *testing.T) {
 
 func TestRejectedCredentialsAreToldAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wire(t, etrustedtest.Options{ClientSecret: "another"})
+		w := assemble(t, etrustedtest.Options{ClientSecret: "another"})
 		response, _ := w.get(t)
 		if response.StatusCode != http.StatusServiceUnavailable {
 			t.Fatalf("status %d", response.StatusCode)
@@ -192,7 +192,7 @@ func TestRejectedCredentialsAreToldAtOnce(t *testing.T) {
 // A drain that outlasts the token's life: the loop goes on until the last request has gone.
 func TestTheTokenIsRefreshedWhileDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wire(t, etrustedtest.Options{Lifetime: 5 * time.Second})
+		w := assemble(t, etrustedtest.Options{Lifetime: 5 * time.Second})
 		w.get(t)
 		w.server.SetAPIFault(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Second) }))
 		status := make(chan int)

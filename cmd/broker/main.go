@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"etrusted-broker/internal/process"
 )
 
 func main() {
@@ -18,5 +20,8 @@ func main() {
 		<-signals // whoever asks twice does not want to wait
 		os.Exit(exitFailure)
 	}()
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	environ := os.Environ()
+	// It does as much as the system lets it, and there is nothing to be done about the rest.
+	_ = process.Harden(secretVariables())
+	os.Exit(run(ctx, os.Args[1:], environ, os.Stdout, os.Stderr))
 }

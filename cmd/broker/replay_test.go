@@ -83,7 +83,7 @@ func TestARevokedTokenCostsTheAppNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := wire(t, etrustedtest.Options{})
+				w := assemble(t, etrustedtest.Options{})
 				w.get(t)
 				time.Sleep(11 * time.Second)
 				w.server.Revoke()
@@ -116,7 +116,7 @@ func TestALargeUploadIsNotReplayed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := wire(t, etrustedtest.Options{})
+				w := assemble(t, etrustedtest.Options{})
 				w.get(t)
 				time.Sleep(11 * time.Second)
 				w.server.Revoke()
@@ -140,7 +140,7 @@ func TestALargeUploadIsNotReplayed(t *testing.T) {
 
 func TestPermanent401(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wire(t, etrustedtest.Options{})
+		w := assemble(t, etrustedtest.Options{})
 		w.get(t)
 		time.Sleep(time.Minute)
 		const refusal = `{"message":"no"}`
@@ -176,7 +176,7 @@ func TestPermanent401(t *testing.T) {
 // server does.
 func TestARefusedRequestStallsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wire(t, etrustedtest.Options{Lifetime: time.Hour})
+		w := assemble(t, etrustedtest.Options{Lifetime: time.Hour})
 		w.get(t)
 		time.Sleep(time.Minute)
 		w.server.SetTokenFault(etrustedtest.Hang())
@@ -205,7 +205,7 @@ func TestARefusedRequestStallsNoOther(t *testing.T) {
 // While there is no other token to be had, the 401 is the app's, and so is the old token.
 func TestA401InAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wire(t, etrustedtest.Options{})
+		w := assemble(t, etrustedtest.Options{})
 		w.get(t)
 		time.Sleep(time.Minute)
 		w.server.SetTokenFault(etrustedtest.Status(503, nil))
@@ -222,7 +222,7 @@ func TestA401InAnOutage(t *testing.T) {
 
 func TestReplayCanBeTurnedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wireWith(t, etrustedtest.Options{}, func(c *config) { c.Replay401 = false })
+		w := assembleWith(t, etrustedtest.Options{}, func(c *config) { c.Replay401 = false })
 		w.get(t)
 		time.Sleep(time.Minute)
 		w.server.Revoke()
@@ -248,7 +248,7 @@ func TestABrokenConnectionIsNoReasonToSendAgain(t *testing.T) {
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH"} {
 		t.Run(method, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := wire(t, etrustedtest.Options{})
+				w := assemble(t, etrustedtest.Options{})
 				for range 3 {
 					w.get(t) // there is a connection to be used again
 				}

@@ -17,10 +17,6 @@ const (
 	// just as a POST is written to it cannot be told from one that broke after the POST was acted upon.
 	idleTimeout = 45 * time.Second
 
-	// idleConnections covers a burst of an app's workers. The default of 2 made a proxy burn ten times the CPU, in
-	// handshakes, at 64 requests at once.
-	idleConnections = 256
-
 	// A dead HTTP/2 connection (a NAT that forgot it) would otherwise fail every request until a restart.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 10 * time.Second
@@ -33,7 +29,8 @@ const (
 func newAPITransport(responseTimeout time.Duration) *http.Transport {
 	t := newTransport()
 	t.ResponseHeaderTimeout = responseTimeout
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = idleConnections, idleConnections
+	idle := currentLimits().idle
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = idle, idle
 	t.ExpectContinueTimeout = time.Second
 	return t
 }

@@ -6,12 +6,16 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"etrusted-broker/tokensource"
 )
 
 // variable is a variable as config declares it.
 type variable struct {
 	name, fallback, help string
-	index                int // of the field
+	index                int    // of the field
+	separator            string // of a list
+	secret               bool
 }
 
 // variables lists all of them in the order of their declaration.
@@ -20,14 +24,27 @@ func variables() []variable {
 	for field := range reflect.TypeFor[config]().Fields() {
 		if name := field.Tag.Get("env"); name != "" {
 			all = append(all, variable{
-				name:     name,
-				fallback: field.Tag.Get("envDefault"),
-				help:     field.Tag.Get("help"),
-				index:    field.Index[0],
+				name:      name,
+				fallback:  field.Tag.Get("envDefault"),
+				help:      field.Tag.Get("help"),
+				index:     field.Index[0],
+				separator: field.Tag.Get("envSeparator"),
+				secret:    field.Type == reflect.TypeFor[tokensource.Secret](),
 			})
 		}
 	}
 	return all
+}
+
+// secretVariables are those that hold a secret.
+func secretVariables() []string {
+	var names []string
+	for _, v := range variables() {
+		if v.secret {
+			names = append(names, v.name)
+		}
+	}
+	return names
 }
 
 // kubernetesService matches what Kubernetes puts into the environment for a Service that is called broker or etrusted:

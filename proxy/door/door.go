@@ -12,15 +12,20 @@ type Reason string
 
 // The reasons for a refusal.
 const (
-	Host    Reason = "host"    // the Host is not one of ours: DNS rebinding, or a name to be allowed
-	Browser Reason = "browser" // a web page sent it
-	Method  Reason = "method"  // CONNECT, TRACE
-	Upgrade Reason = "upgrade" // another protocol is asked for
-	Target  Reason = "target"  // absolute-form to a host that is not ours
+	Host        Reason = "host"        // the Host is not one of ours: DNS rebinding, or a name to be allowed
+	Browser     Reason = "browser"     // a web page sent it
+	Method      Reason = "method"      // CONNECT, TRACE
+	Upgrade     Reason = "upgrade"     // another protocol is asked for
+	Target      Reason = "target"      // absolute-form to a host that is not ours
+	Path        Reason = "path"        // dot segments, backslashes, control characters
+	Key         Reason = "key"         // the access key is missing or wrong
+	Rule        Reason = "rule"        // the rules do not allow this method and path
+	Malformed   Reason = "malformed"   // it is not HTTP as RFC 9112 has it: see package wire
+	Connections Reason = "connections" // a connection was closed to make room for another: see package wire
 )
 
 // Reasons lists all of them.
-var Reasons = [...]Reason{Host, Browser, Method, Upgrade, Target}
+var Reasons = [...]Reason{Host, Browser, Method, Upgrade, Target, Path, Key, Rule, Malformed, Connections}
 
 // Refusal is what the sender of a refused request is told. It holds nothing that the request brought.
 type Refusal struct {
@@ -31,39 +36,74 @@ type Refusal struct {
 	Header http.Header
 }
 
+// Config tells what a Door lets in.
+type Config struct {
+	// Hosts are the names by which the broker may be addressed.
+	Hosts *Hosts
+	// Upstream is the API's host, with its port if it has one, which an absolute-form target may name.
+	Upstream string
+	// Keys has the access keys of which a request must show one; nil if it need not.
+	Keys *Keys
+	// Rules has the methods and paths that may be used; nil for all.
+	Rules *Rules
+}
+
 // Door checks requests. Create it with New. All methods may be called from any goroutine.
 type Door struct {
-	hosts    *Hosts
-	upstream string
+	config Config
 }
 
-// New returns a Door that lets requests in that bear one of hosts, or in absolute-form that of the upstream.
-func New(hosts *Hosts, upstreamHost string) *Door {
-	return &Door{hosts: hosts, upstream: strings.ToLower(upstreamHost)}
+// New returns a Door.
+func New(config Config) *Door {
+	return &Door{config}
 }
 
-// Check returns why a request may not come in, or nil if it may.
+// Check returns why a request may not come in, whatever it asks for, or nil if it may. What it asks for is looked at by
+// CheckTarget, and then CheckRules.
 func (d *Door) Check(r *http.Request) *Refusal {
 	switch {
-	case r.Method == http.MethodConnect, r.Method == http.MethodTrace:
+	case isRefused(r.Method):
 		return methodRefused
 	case r.URL.Host != "" && !d.mayBeTarget(r):
 		return targetRefused
-	case r.URL.Host == "" && !d.hosts.Allow(r):
+	case r.URL.Host == "" && !d.config.Hosts.Allow(r):
 		return hostRefused
-	case FromPage(r.Header):
+	case FromPage(r.Header), forDocument(r.Header):
 		return browserRefused
 	case asksForUpgrade(r.Header):
 		return upgradeRefused
+	case d.config.Keys != nil && !d.config.Keys.Valid(r.Header):
+		return keyRefused
 	default:
 		return nil
 	}
 }
 
+// CheckRules returns a refusal for a request whose method and target the rules do not allow, or nil. The target is as the
+// app sent it, without the account, and has passed CheckTarget.
+func (d *Door) CheckRules(r *http.Request, target string) *Refusal {
+	switch {
+	case d.config.Rules == nil:
+		return nil
+	case !d.config.Rules.Allow(r.Method, target):
+		return ruleRefused
+	case overrides(r.Header):
+		return overrideRefused
+	default:
+		return nil
+	}
+}
+
+// isRefused reports whether a method is CONNECT or TRACE, or what some servers take for TRACE. Methods are case-sensitive
+// (RFC 9110 section 9.1), but a server that does not know it would send the token back all the same.
+func isRefused(method string) bool {
+	return strings.EqualFold(method, http.MethodConnect) || strings.EqualFold(method, http.MethodTrace) || strings.EqualFold(method, "TRACK")
+}
+
 // mayBeTarget reports whether an absolute-form target (RFC 9112 section 3.2.2) names the upstream or this broker.
 // net/http has put the target's host into r.Host.
 func (d *Door) mayBeTarget(r *http.Request) bool {
-	return strings.EqualFold(r.URL.Host, d.upstream) || d.hosts.Allow(r)
+	return strings.EqualFold(r.URL.Host, d.config.Upstream) || d.config.Hosts.Allow(r)
 }
 
 // FromPage reports whether the headers are those of a request that a web page had its browser send. A browser sends
@@ -81,13 +121,27 @@ func FromPage(header http.Header) bool {
 	return false
 }
 
-// asksForUpgrade reports whether a request asks for another protocol (RFC 9110 section 7.8). h2c does not count: Java's
-// HttpClient offers it with every first request to an http: address, and a server may ignore the offer, as this one
-// does. A WebSocket, on the other hand, cannot do without.
+// forDocument reports whether a browser wants something to go with a document that it got from this origin. The API has no
+// documents; but when a foreign page opens a window on the broker's address, the browser shows the refusal as one, and asks
+// for its icon, as same-origin. That would be a request that a foreign page has caused.
+func forDocument(header http.Header) bool {
+	return header.Get("Sec-Fetch-Site") == "same-origin" && header.Get("Sec-Fetch-Mode") == "no-cors"
+}
+
+// asksForUpgrade reports whether a request asks for another protocol (RFC 9110 section 7.8). Upgrade never goes upstream,
+// so this only tells whoever asks, early and clearly.
+//
+// Java's HttpClient offers h2c with every first request to an http: address, and a server may ignore the offer, as this
+// one then does: refused, most Java programs would not get in at all.
 func asksForUpgrade(header http.Header) bool {
-	for _, line := range header["Upgrade"] {
+	lines := header["Upgrade"]
+	if len(lines) == 0 {
+		return false
+	}
+	java := strings.HasPrefix(header.Get("User-Agent"), "Java-http-client/")
+	for _, line := range lines {
 		for protocol := range strings.SplitSeq(line, ",") {
-			if !strings.EqualFold(strings.TrimSpace(protocol), "h2c") {
+			if !java || !strings.EqualFold(strings.TrimSpace(protocol), "h2c") {
 				return true
 			}
 		}
@@ -128,5 +182,5 @@ var upgradeRefused = &Refusal{
 	Reason: Upgrade,
 	Status: http.StatusForbidden,
 	What:   "the request asks for another protocol",
-	Advice: "Send it without the Upgrade header.",
+	Advice: "Send it without the Upgrade header. A Java HttpClient with a User-Agent of its own does after .version(HttpClient.Version.HTTP_1_1).",
 }

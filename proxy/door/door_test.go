@@ -26,8 +26,9 @@ func cameInAt(r *http.Request, addr net.Addr) *http.Request {
 }
 
 func TestCheck(t *testing.T) {
-	d := door.New(door.NewHosts("broker.internal"), "API.example:8443")
+	d := door.New(door.Config{Hosts: door.NewHosts("broker.internal"), Upstream: "API.example:8443"})
 	const get = "GET /x HTTP/1.1\r\nHost: localhost"
+	const java = "\r\nUser-Agent: Java-http-client/17.0.12"
 	for _, test := range []struct {
 		raw    string
 		reason door.Reason // empty: may come in
@@ -46,6 +47,8 @@ func TestCheck(t *testing.T) {
 		{get + "\r\nSec-Fetch-Site: cross-site", door.Browser, 403},
 		{get + "\r\nSec-Fetch-Site: same-site", door.Browser, 403},
 		{get + "\r\nSec-Fetch-Site: same-origin", "", 0},
+		{get + "\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors", "", 0},
+		{get + "\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image", door.Browser, 403}, // an icon
 		{get + "\r\nSec-Fetch-Site: none", "", 0},
 		{get + "\r\nSec-Fetch-Site:", door.Browser, 403},
 		{get + "\r\nSec-Fetch-Site: NONE", door.Browser, 403},
@@ -60,13 +63,22 @@ func TestCheck(t *testing.T) {
 		{"CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443", door.Method, 405},
 		{"CONNECT localhost:8080 HTTP/1.1\r\nHost: localhost", door.Method, 405},
 		{"TRACE /x HTTP/1.1\r\nHost: localhost", door.Method, 405},
-		{"trace /x HTTP/1.1\r\nHost: localhost", "", 0}, // another method: RFC 9110 section 9.1
+		{"trace /x HTTP/1.1\r\nHost: localhost", door.Method, 405},
+		{"Track /x HTTP/1.1\r\nHost: localhost", door.Method, 405},
+		{"connect localhost:8080 HTTP/1.1\r\nHost: localhost", door.Method, 405},
+		{"TRACES /x HTTP/1.1\r\nHost: localhost", "", 0},
 		{"TRACE /x HTTP/1.1\r\nHost: attacker.example", door.Method, 405},
 
 		{get + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13", door.Upgrade, 403},
 		{get + "\r\nUpgrade: WebSocket", door.Upgrade, 403},
-		{get + "\r\nUpgrade: h2c", "", 0},
-		{get + "\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: H2C\r\nHTTP2-Settings: AAMAAABk", "", 0},
+		{get + "\r\nUpgrade: h2c", door.Upgrade, 403},
+		{get + "\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: H2C\r\nHTTP2-Settings: AAMAAABk", door.Upgrade, 403},
+		{get + java + "\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk", "", 0},
+		{get + java + "\r\nUpgrade: H2C", "", 0},
+		{get + java + "\r\nUpgrade: websocket", door.Upgrade, 403},
+		{get + java + "\r\nUpgrade: h2c, websocket", door.Upgrade, 403},
+		{get + java + "\r\nUpgrade:", door.Upgrade, 403},
+		{get + "\r\nUser-Agent: not Java-http-client/17\r\nUpgrade: h2c", door.Upgrade, 403},
 		{get + "\r\nUpgrade: h2c, websocket", door.Upgrade, 403},
 		{get + "\r\nUpgrade: h2c\r\nUpgrade: websocket", door.Upgrade, 403},
 		{get + "\r\nUpgrade: TLS/1.0", door.Upgrade, 403},
@@ -107,7 +119,10 @@ func TestReasonsAreAll(t *testing.T) {
 		}
 		known[reason] = true
 	}
-	for _, reason := range []door.Reason{door.Host, door.Browser, door.Method, door.Upgrade, door.Target} {
+	for _, reason := range []door.Reason{
+		door.Host, door.Browser, door.Method, door.Upgrade, door.Target,
+		door.Path, door.Key, door.Rule, door.Malformed, door.Connections,
+	} {
 		if !known[reason] {
 			t.Errorf("%q is missing", reason)
 		}
@@ -115,7 +130,7 @@ func TestReasonsAreAll(t *testing.T) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	d := door.New(door.NewHosts(), "api.example")
+	d := door.New(door.Config{Hosts: door.NewHosts(), Upstream: "api.example"})
 	r := cameInAt(request(b, "GET /reviews?count=10 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: application/json\r\nUser-Agent: app/1"), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080})
 	b.ReportAllocs()
 	for b.Loop() {

@@ -26,18 +26,19 @@ func NewHosts(names ...string) *Hosts {
 }
 
 // Allow reports whether the request's Host is localhost, a loopback address, the address of this machine at which the
-// request came in, or one of the names. 0.0.0.0 is none of these, whatever the listener is bound to: to a browser it is
-// this machine, but not one for which it sends Sec-Fetch-Site.
+// request came in, or one of the names. 0.0.0.0 is none of these, whatever the listener is bound to, and neither is
+// ::ffff:127.0.0.1: to a browser both are this machine, but none for which it sends Sec-Fetch-Site.
 func (h *Hosts) Allow(r *http.Request) bool {
 	host := canonicalHost(r.Host)
 	if h.names[host] {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
-	if err != nil || addr.Zone() != "" { // a zone means something on one machine alone, and is never sent: RFC 6874 section 1
+	// A zone means something on one machine alone, and is never sent: RFC 6874 section 1.
+	if err != nil || addr.Zone() != "" || addr.Is4In6() {
 		return false
 	}
-	return addr.Unmap().IsLoopback() || addr.Unmap() == localAddr(r)
+	return addr.IsLoopback() || addr == localAddr(r)
 }
 
 // localAddr is the address at which the request came in; invalid if it is not known or not IP.

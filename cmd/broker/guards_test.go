@@ -1,0 +1,172 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// showing is a GET that shows a key as a bearer token; none if it is empty.
+func showing(t *testing.T, url, key string) answer {
+	t.Helper()
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err == nil && key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
+	}
+	got := do(request, err)
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	return got
+}
+
+func TestAccessKey(t *testing.T) {
+	t.Parallel()
+	const first, second, wrong = "CANARY-first-key-4711", "CANARY-second-key-0815", "CANARY-wrong-key-2342"
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	file := filepath.Join(t.TempDir(), "key")
+	write(t, file, []byte(first+"\r\n"))
+	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file, "BROKER_LOG_LEVEL=debug"))
+	b.ready()
+
+	none := get(t, b.url+"/channels")
+	if none.status != http.StatusUnauthorized || len(none.header["Www-Authenticate"]) != 2 || none.header.Get("Proxy-Status") == "" {
+		t.Errorf("without a key: %d %v", none.status, none.header)
+	}
+	if got := showing(t, b.url+"/channels", wrong); got.status != http.StatusUnauthorized {
+		t.Errorf("with a wrong key: %d", got.status)
+	}
+	if n := eTrusted.APIRequestCount(); n != 0 {
+		t.Errorf("%d requests went upstream", n)
+	}
+	if got := showing(t, b.url+"/channels", first); got.status != http.StatusOK {
+		t.Errorf("with the key: %d %s", got.status, got.body)
+	}
+	request, err := http.NewRequest(http.MethodGet, b.url+"/channels", nil)
+	if err == nil {
+		request.SetBasicAuth("shop", first)
+	}
+	if got := do(request, err); got.status != http.StatusOK {
+		t.Errorf("with the key as a password: %d %s", got.status, got.body)
+	}
+
+	write(t, file, []byte(second))
+	eventually(t, "the new key is taken", func() bool { return showing(t, b.url+"/channels", second).status == http.StatusOK })
+	if got := showing(t, b.url+"/channels", first); got.status != http.StatusOK {
+		t.Errorf("just after the change, the old key: %d", got.status)
+	}
+	write(t, file, []byte("\n"))
+	eventually(t, "the trouble is told", func() bool {
+		return len(b.logs.lines("the access key cannot be read: the one that there was stays in use")) == 1
+	})
+	if got := showing(t, b.url+"/channels", second); got.status != http.StatusOK {
+		t.Errorf("with an empty file, the key that there was: %d", got.status)
+	}
+	if got := showing(t, b.url+"/channels", ""); got.status != http.StatusUnauthorized {
+		t.Errorf("with an empty file, no key: %d", got.status)
+	}
+
+	metrics := get(t, b.admin+"/metrics").body
+	if strings.Contains(metrics, `requests_denied_total{reason="key"} 0`) {
+		t.Error("the refusals are not counted")
+	}
+	everywhere := fmt.Sprint(none, metrics, get(t, b.admin+"/status.json").body, b.logs, b.stdout)
+	for _, r := range eTrusted.APIRequests() {
+		everywhere += fmt.Sprint(r.Header, r.RequestURI)
+	}
+	if strings.Contains(everywhere, "CANARY") {
+		t.Error("a key has got out")
+	}
+}
+
+func TestRulesAreKept(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	dir := t.TempDir()
+	addAccount(t, dir, "shop-de", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ALLOW=GET /channels, POST /events", "ETRUSTED_ACCOUNTS_DIR="+dir))
+	b.ready()
+	for _, test := range []struct {
+		method, target string
+		status         int
+	}{
+		{"GET", "/channels", 200}, {"GET", "/channels?count=1", 200}, {"HEAD", "/channels", 200}, {"GET", "/@shop-de/channels", 200},
+		{"GET", "/%63hannels", 404}, // it goes on as it is, and the stand-in knows none of that name
+		{"GET", "/reviews", 403}, {"GET", "/channels/", 403}, {"POST", "/channels", 403}, {"DELETE", "/events", 403}, {"GET", "/@shop-de/reviews", 403},
+		{"GET", "/@shop-de/@shop-de/channels", 403}, {"GET", "/@nobody/reviews", 403}, {"GET", "/@nobody/channels", 404},
+		{"GET", "/channels/../reviews", 400}, {"GET", "/channels%2f..%2freviews", 400},
+	} {
+		before := eTrusted.APIRequestCount()
+		request, err := http.NewRequest(test.method, b.url, nil)
+		if err == nil {
+			request.URL.Opaque = test.target
+		}
+		got := do(request, err)
+		if got.status != test.status {
+			t.Errorf("%s %s: %d %s, want %d", test.method, test.target, got.status, got.body, test.status)
+		}
+		if sent := eTrusted.APIRequestCount() - before; (sent == 1) != (test.status == 200 || test.target == "/%63hannels") {
+			t.Errorf("%s %s: %d requests went upstream", test.method, test.target, sent)
+		}
+		if test.status == 403 && !strings.Contains(got.body, "BROKER_ALLOW") {
+			t.Errorf("does not say what to do: %s", got.body)
+		}
+	}
+	requests := eTrusted.APIRequests()
+	if last := requests[len(requests)-1].RequestURI; last != "/%63hannels" {
+		t.Errorf("sent on as %s", last)
+	}
+}
+
+func TestOpenSecretFilesAreTold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	addAccount(t, dir, "open", "id", "secret")
+	files := map[string]os.FileMode{"id": 0o600, "secret": 0o644, "key": 0o604, "open/client_secret": 0o640, "open/client_id": 0o444}
+	for name, mode := range files {
+		path := filepath.Join(dir, name)
+		write(t, path, []byte("some-text-that-is-no-secret"))
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := startBroker(t, nil, nowhere("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir,
+		"ETRUSTED_CLIENT_ID_FILE="+dir+"/id", "ETRUSTED_CLIENT_SECRET_FILE="+dir+"/secret", "BROKER_ACCESS_KEY_FILE="+dir+"/key"))
+	told := func() map[string]any {
+		modes := map[string]any{}
+		for _, line := range b.logs.lines("a secret file may be read by every user of this machine: take that away with chmod o-r") {
+			name, _ := filepath.Rel(dir, line["file"].(string))
+			modes[name] = line["mode"]
+		}
+		return modes
+	}
+	if got, want := fmt.Sprint(told()), "map[key:0604 open/client_id:0444 secret:0644]"; got != want {
+		t.Errorf("told of %s, want %s", got, want)
+	}
+	addAccount(t, dir, "later", "id", "secret")
+	if err := os.Chmod(filepath.Join(dir, "later/client_secret"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the new account's file is told", func() bool { return told()["later/client_secret"] == "0666" })
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	for descriptors, want := range map[int]limits{
+		0: {4, 4, 4}, 64: {4, 4, 16}, 256: {68, 16, 64}, 1024: {332, 64, 256}, 4096: {1868, 64, 256},
+		4456: {2048, 64, 256}, 20000: {2048, 64, 256}, 1 << 20: {2048, 64, 256},
+	} {
+		got := limitsFor(descriptors)
+		if got != want {
+			t.Errorf("%d descriptors: %+v, want %+v", descriptors, got, want)
+		}
+		if used := 2*got.app + got.admin + got.idle + reservedDescriptors; descriptors >= 128 && used > descriptors {
+			t.Errorf("%d descriptors: up to %d are used", descriptors, used)
+		}
+	}
+}

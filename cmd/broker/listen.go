@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"etrusted-broker/internal/activation"
+	"etrusted-broker/internal/unixsocket"
+)
+
+// listeners are where the broker is reached.
+type listeners struct {
+	app, admin net.Listener // admin is nil if it is off
+}
+
+// addressOf is where to reach a listener, in the form of BROKER_LISTEN; nil is one that is off.
+func addressOf(l net.Listener) string {
+	if l == nil {
+		return "off"
+	}
+	if addr := l.Addr(); addr.Network() == "unix" {
+		return "unix://" + addr.String()
+	}
+	return l.Addr().String()
+}
+
+func (l listeners) close() {
+	for _, listener := range []net.Listener{l.app, l.admin} {
+		if listener != nil {
+			_ = listener.Close() // nothing has come in yet
+		}
+	}
+}
+
+// listen opens the listeners, or takes those over that systemd has opened: all, or none. A configError among its errors
+// is one in the configuration.
+func (i invocation) listen(ctx context.Context, c config) (listeners, error) {
+	l, err := i.inherited()
+	if err == nil {
+		err = l.open(ctx, c)
+	}
+	if err != nil {
+		l.close()
+		return listeners{}, err
+	}
+	return l, nil
+}
+
+// open opens those that were not inherited, and checks where the app's is: a name may lead anywhere, and a .socket unit
+// has not been looked at before.
+func (l *listeners) open(ctx context.Context, c config) (err error) {
+	if l.app == nil {
+		if l.app, err = listenOn(ctx, "BROKER_LISTEN", c.Listen); err != nil {
+			return err
+		}
+	}
+	if l.isExposed() && !c.guarded() && !c.UnsafeListen {
+		return configError{"BROKER_LISTEN", errUnguarded.Error()}
+	}
+	if l.admin == nil && c.AdminListen != "" {
+		l.admin, err = listenOn(ctx, "BROKER_ADMIN_LISTEN", c.AdminListen)
+	}
+	return err
+}
+
+// isExposed reports whether other machines may reach the app's listener.
+func (l *listeners) isExposed() bool {
+	addr, isTCP := l.app.Addr().(*net.TCPAddr)
+	return isTCP && !addr.IP.IsLoopback()
+}
+
+// adminSocket is how a .socket unit names the admin's listener, by FileDescriptorName=. Any other name is the app's.
+const adminSocket = "admin"
+
+// inherited are the sockets that systemd hands over, if it does.
+func (i invocation) inherited() (l listeners, err error) {
+	sockets, err := activation.Listeners(i.environ, os.Getpid())
+	if err != nil {
+		return l, configError{"LISTEN_FDS", err.Error()}
+	}
+	for _, socket := range sockets {
+		place := &l.app
+		if socket.Name == adminSocket {
+			place = &l.admin
+		}
+		if *place != nil {
+			_ = socket.Close() // nothing has come in yet
+			return l, configError{"LISTEN_FDS", "there is more than one socket for the app, or for the admin listener: hand over one each, the admin listener's with FileDescriptorName=" + adminSocket}
+		}
+		*place = socket.Listener
+	}
+	return l, nil
+}
+
+func listenOn(ctx context.Context, variable, address string) (net.Listener, error) {
+	if path, isUnix := unixPath(address); isUnix {
+		listener, err := unixsocket.Listen(ctx, path)
+		if err != nil {
+			return nil, fmt.Errorf("%s %w", variable, err)
+		}
+		return listener, nil
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	switch {
+	case err == nil:
+		return listener, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s %s is taken by another program, perhaps another broker: end that one, or set %s to another port", variable, address, variable)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s %s may not be used by this user: set it to a port above 1023", variable, address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s %s is not an address of this machine: set it to one that is, such as 127.0.0.1:8080", variable, address)
+	default:
+		// The error would repeat a host that cannot be looked up, whatever it is.
+		return nil, fmt.Errorf("cannot listen on %s: its host is not an address of this machine, or cannot be looked up", variable)
+	}
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// overSocket makes a GET over a Unix socket.
+func overSocket(path, url string) answer {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return answer{err: err}
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return answer{err: err}
+	}
+	_ = response.Body.Close()
+	return answer{status: response.StatusCode}
+}
+
+func TestUnixSocket(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("sockets have no mode there")
+	}
+	path := filepath.Join(t.TempDir(), "broker.sock")
+	environ := environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), "BROKER_LISTEN=unix://"+path)
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false) // as one leaves it that is killed
+	_ = stale.Close()
+
+	b := startBroker(t, nil, environ)
+	if got := b.logs.lines("listening")[0]["app"]; got != "unix://"+path {
+		t.Errorf("listening at %v", got)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	b.ready()
+	for url, want := range map[string]int{"http://localhost/channels": 200, "http://evil.example/channels": 421} {
+		if got := overSocket(path, url); got.status != want {
+			t.Errorf("%s: %d %v, want %d", url, got.status, got.err, want)
+		}
+	}
+
+	var stderr buffer
+	code := run(t.Context(), nil, environ, io.Discard, &stderr)
+	if code != exitFailure || !strings.Contains(stderr.String(), "BROKER_LISTEN unix://"+path+" is served by another program") {
+		t.Errorf("a second broker: exit code %d, %s", code, &stderr)
+	}
+	if got := overSocket(path, "http://localhost/channels"); got.status != http.StatusOK {
+		t.Errorf("after a second one: %d %v", got.status, got.err)
+	}
+	if code := b.stop(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
+}
+
+// TestGuardedListeners holds that a listener beyond this machine is refused, or told of, as it deserves.
+func TestGuardedListeners(t *testing.T) {
+	t.Parallel()
+	const unsafe, clear = "BROKER_UNSAFE_LISTEN is set: whoever reaches the app's listener can use the credentials",
+		"the access key crosses the network in clear: set BROKER_TLS_CERT_FILE and BROKER_TLS_KEY_FILE"
+	for _, test := range []struct {
+		name     string
+		environ  []string
+		warnings []string
+		metric   string
+	}{
+		{"here", []string{"BROKER_UNSAFE_LISTEN=true"}, nil, "0"},
+		{"unsafe", []string{"BROKER_LISTEN=0.0.0.0:0", "BROKER_UNSAFE_LISTEN=true"}, []string{unsafe}, "1"},
+		{"unsafe, IPv6", []string{"BROKER_LISTEN=[::]:0", "BROKER_UNSAFE_LISTEN=true"}, []string{unsafe}, "1"},
+		{"key", []string{"BROKER_LISTEN=:0", "BROKER_ACCESS_KEY=0123456789abcdef"}, []string{clear}, "0"},
+		{"key, and unsafe", []string{"BROKER_LISTEN=:0", "BROKER_ACCESS_KEY=0123456789abcdef", "BROKER_UNSAFE_LISTEN=true"}, []string{clear}, "0"},
+		{"short key", []string{"BROKER_ACCESS_KEY=0123456789abcde"}, []string{"the access key is short, and could be found by trying: make one with 'openssl rand -hex 32'"}, "0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := startBroker(t, nil, nowhere(test.environ...))
+			var warnings []string
+			for _, message := range []string{unsafe, clear, "the access key is short, and could be found by trying: make one with 'openssl rand -hex 32'"} {
+				for range b.logs.lines(message) {
+					warnings = append(warnings, message)
+				}
+			}
+			if strings.Join(warnings, "\n") != strings.Join(test.warnings, "\n") {
+				t.Errorf("warned of %q, want %q", warnings, test.warnings)
+			}
+			if got := get(t, b.admin+"/metrics"); !strings.Contains(got.body, "\netrusted_broker_unsafe_listen "+test.metric+"\n") {
+				t.Errorf("unsafe_listen is not %s", test.metric)
+			}
+		})
+	}
+}
+
+// handedOver starts the program as systemd does, with sockets that it has opened.
+func handedOver(t *testing.T, names string, listeners []net.Listener, environ ...string) *exec.Cmd {
+	t.Helper()
+	// The process's number is known only once it runs, and stays what it is when the shell makes way.
+	command := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0"`, binary(t))
+	command.Env = append(environ, "PATH="+os.Getenv("PATH"), "LISTEN_FDNAMES="+names, "LISTEN_FDS="+string(rune('0'+len(listeners))))
+	for _, l := range listeners {
+		file, err := l.(interface{ File() (*os.File, error) }).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = file.Close() })
+		command.ExtraFiles = append(command.ExtraFiles, file)
+	}
+	return command
+}
+
+func listenFor(t *testing.T, network, address string) net.Listener {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+func TestSocketActivation(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "broker.sock")
+	app, admin := listenFor(t, "unix", socket), listenFor(t, "tcp", "127.0.0.1:0")
+	// The variables say what would fail: the sockets take their place.
+	c := startCommand(t, handedOver(t, "admin:etrusted-broker.socket", []net.Listener{admin, app},
+		environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), "BROKER_LISTEN=unix:///nowhere/at/all", "BROKER_ADMIN_LISTEN=127.0.0.1:1")...))
+	eventually(t, "it is ready", func() bool { return get(t, "http://"+admin.Addr().String()+"/readyz").status == http.StatusOK })
+	if got := overSocket(socket, "http://localhost/channels"); got.status != http.StatusOK {
+		t.Errorf("%d %v", got.status, got.err)
+	}
+	c.signal(os.Interrupt)
+	if code := c.wait(); code != exitOK {
+		t.Errorf("exit code %d\n%s", code, c.logs)
+	}
+	if _, err := os.Lstat(socket); err != nil {
+		t.Errorf("systemd's socket is gone: %v", err)
+	}
+}
+
+func TestSocketsThatAreNotTaken(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name      string
+		listeners []net.Listener
+		names     string
+		says      string
+	}{
+		{"beyond this machine", []net.Listener{listenFor(t, "tcp", "0.0.0.0:0")}, "x", "BROKER_LISTEN: would let other machines use the credentials"},
+		{"two for the app", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), listenFor(t, "tcp", "127.0.0.1:0")}, "x:y", "LISTEN_FDS: there is more than one socket for the app"},
+		{"two for the admin", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), listenFor(t, "tcp", "127.0.0.1:0")}, "admin:admin", "LISTEN_FDS: there is more than one socket"},
+		{"names do not match", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0")}, "x:y", "LISTEN_FDS: LISTEN_FDNAMES has 2 names"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			command := handedOver(t, test.names, test.listeners, nowhere()...)
+			output, _ := command.CombinedOutput()
+			if code := command.ProcessState.ExitCode(); code != exitConfig || !strings.Contains(string(output), test.says) {
+				t.Errorf("exit code %d, %s", code, output)
+			}
+		})
+	}
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"etrusted-broker/internal/process"
+	"etrusted-broker/tokensource"
+)
+
+const (
+	shortKey    = 16 // bytes
+	expiresSoon = 7 * 24 * time.Hour
+)
+
+// tellOfExposure warns if other machines may reach the app's listener, and something should keep them out.
+func (b *broker) tellOfExposure(exposed bool, c config) {
+	switch {
+	case exposed && !c.guarded():
+		b.unsafe.Store(true)
+		b.log.Warn("BROKER_UNSAFE_LISTEN is set: whoever reaches the app's listener can use the credentials")
+	case exposed && c.certificates == nil:
+		b.log.Warn("the access key crosses the network in clear: set BROKER_TLS_CERT_FILE and BROKER_TLS_KEY_FILE")
+	}
+}
+
+// tellOfWeakness warns of what works and yet should not stay so.
+func (b *broker) tellOfWeakness(c config) {
+	if n := len(c.AccessKey.Reveal()); n > 0 && n < shortKey {
+		b.log.Warn("the access key is short, and could be found by trying: make one with 'openssl rand -hex 32'")
+	}
+	if c.certificates != nil && time.Until(c.certificates.expires()) < expiresSoon {
+		b.log.Warn("the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", c.certificates.expires()))
+	}
+	b.tellOfOpenFiles(c.ClientIDFile, c.ClientSecretFile, c.AccessKeyFile, c.TLSKeyFile)
+	for _, account := range b.accounts.Snapshots() {
+		b.tellOfAccountFiles(c.AccountsDir, account.Account)
+	}
+}
+
+// tellOfAccountFiles is for an account that has a folder.
+func (b *broker) tellOfAccountFiles(dir, account string) {
+	if account != tokensource.DefaultAccount {
+		b.tellOfOpenFiles(filepath.Join(dir, account, "client_id"), filepath.Join(dir, account, "client_secret"))
+	}
+}
+
+// tellOfOpenFiles warns of secret files that others may read. An empty path is none.
+func (b *broker) tellOfOpenFiles(paths ...string) {
+	for _, path := range paths {
+		if mode, open := process.OpenToOthers(path); open {
+			b.log.Warn("a secret file may be read by every user of this machine: take that away with chmod o-r",
+				zap.String("file", path), zap.String("mode", fmt.Sprintf("%04o", mode)))
+		}
+	}
+}

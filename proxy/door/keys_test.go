@@ -1,0 +1,133 @@
+package door_test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/proxy/door"
+)
+
+func bearer(key string) http.Header { return http.Header{"Authorization": {"Bearer " + key}} }
+
+func basic(userAndPassword string) http.Header {
+	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(userAndPassword))}}
+}
+
+func TestKeys(t *testing.T) {
+	d := door.New(door.Config{Hosts: door.NewHosts(), Keys: door.NewKeys("the:key ä")})
+	for _, test := range []struct {
+		name   string
+		header http.Header
+		valid  bool
+	}{
+		{"bearer", bearer("the:key ä"), true},
+		{"scheme in another case", http.Header{"Authorization": {"bEARER the:key ä"}}, true},
+		{"blanks around", http.Header{"Authorization": {"Bearer   the:key ä "}}, true},
+		{"basic", basic("anyone:the:key ä"), true},
+		{"basic without user", basic(":the:key ä"), true},
+
+		{"nothing", http.Header{}, false},
+		{"empty", http.Header{"Authorization": {""}}, false},
+		{"no scheme", http.Header{"Authorization": {"the:key ä"}}, false},
+		{"bearer of nothing", bearer(""), false},
+		{"beginning", bearer("the:key"), false},
+		{"more", bearer("the:key äx"), false},
+		{"another", bearer("the:key b"), false},
+		{"another case", bearer("THE:KEY Ä"), false},
+		{"tab", http.Header{"Authorization": {"Bearer\tthe:key ä"}}, false},
+		{"basic, as the user", basic("the:key ä:"), false},
+		{"basic, another", basic("the:key ä:x"), false},
+		{"basic, not base64", http.Header{"Authorization": {"Basic the:key ä"}}, false},
+		{"another scheme", http.Header{"Authorization": {"Digest the:key ä"}}, false},
+		{"proxy", http.Header{"Proxy-Authorization": {"Bearer the:key ä"}}, false},
+		{"two", http.Header{"Authorization": {"Bearer the:key ä", "Bearer the:key ä"}}, false},
+		{"two, one right", http.Header{"Authorization": {"Bearer x", "Bearer the:key ä"}}, false},
+		{"list", http.Header{"Authorization": {"Bearer x, Bearer the:key ä"}}, false},
+	} {
+		r := request(t, "GET / HTTP/1.1\r\nHost: localhost")
+		r.Header = test.header
+		refusal := d.Check(r)
+		if (refusal == nil) != test.valid {
+			t.Errorf("%s: %+v, want valid %v", test.name, refusal, test.valid)
+		}
+		if refusal != nil && (refusal.Status != http.StatusUnauthorized || refusal.Reason != door.Key || len(refusal.Header["Www-Authenticate"]) != 2) {
+			t.Errorf("%s: %+v", test.name, refusal)
+		}
+	}
+}
+
+// A page, or a foreign host, is not even told that there is a key.
+func TestKeyIsAskedForLast(t *testing.T) {
+	d := door.New(door.Config{Hosts: door.NewHosts(), Upstream: "api.example", Keys: door.NewKeys("key")})
+	for raw, want := range map[string]door.Reason{
+		"GET / HTTP/1.1\r\nHost: attacker.example":                    door.Host,
+		"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: null":           door.Browser,
+		"TRACE / HTTP/1.1\r\nHost: localhost":                         door.Method,
+		"GET / HTTP/1.1\r\nHost: localhost":                           door.Key,
+		"GET http://api.example/ HTTP/1.1\r\nHost: localhost":         door.Key,
+		"GET http://elsewhere.example/ HTTP/1.1\r\nHost: localhost":   door.Target,
+		"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket":     door.Upgrade,
+		"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ": door.Key,
+	} {
+		if got := d.Check(request(t, raw)); got == nil || got.Reason != want {
+			t.Errorf("%q: %+v, want %s", raw, got, want)
+		}
+	}
+}
+
+func TestAKeyThatChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := door.NewKeys("one")
+		want := func(valid ...string) {
+			t.Helper()
+			for _, key := range []string{"one", "two", "three"} {
+				expected := false
+				for _, v := range valid {
+					expected = expected || v == key
+				}
+				if got := keys.Valid(bearer(key)); got != expected {
+					t.Errorf("%s valid: %v, want %v", key, got, expected)
+				}
+			}
+		}
+		change := func(key string, another bool) {
+			t.Helper()
+			if keys.Change(key) != another {
+				t.Errorf("Change(%q) reported %v", key, !another)
+			}
+		}
+		want("one")
+		change("one", false)
+		change("two", true)
+		want("one", "two")
+		time.Sleep(59 * time.Second)
+		want("one", "two")
+		change("two", false) // looked at again, it does not start anew
+		time.Sleep(time.Second)
+		want("two")
+
+		change("three", true)
+		time.Sleep(30 * time.Second)
+		change("one", true) // both before it have their minute
+		want("one", "two", "three")
+		time.Sleep(30 * time.Second)
+		want("one", "three")
+		change("three", true) // back again: no end to it any more
+		time.Sleep(61 * time.Second)
+		want("three")
+	})
+}
+
+func BenchmarkKeys(b *testing.B) {
+	keys := door.NewKeys("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a")
+	header := bearer("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a")
+	b.ReportAllocs()
+	for b.Loop() {
+		if !keys.Valid(header) {
+			b.Fatal("not valid")
+		}
+	}
+}

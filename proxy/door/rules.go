@@ -1,0 +1,145 @@
+package door
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// ReadOnly stands for the patterns "GET /" and "HEAD /". It goes together with any other.
+const ReadOnly = "READ-ONLY"
+
+// Rules are the methods and paths that may be used. The zero value allows nothing. All methods may be called from any goroutine.
+type Rules struct {
+	readOnly bool
+	mux      http.ServeMux
+}
+
+// allowed is the handler of what a pattern matches. The mux has handlers of its own for what it would redirect, and
+// those allow nothing.
+type allowed struct{}
+
+func (allowed) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+// ParseRules returns Rules that allow what one of the patterns matches. They are in the syntax of http.ServeMux, without
+// a host, or ReadOnly. An error names the pattern that is at fault by its text, unless that could be a secret that was
+// put into the wrong place.
+func ParseRules(patterns []string) (*Rules, error) {
+	rules := new(Rules)
+	var all []string
+	for i, pattern := range patterns {
+		pattern = strings.TrimSpace(pattern)
+		if pattern == ReadOnly {
+			rules.readOnly = true
+			continue
+		}
+		if err := new(Rules).add(pattern); err != nil {
+			return nil, fmt.Errorf("the pattern %s %w", nameOf(pattern, i, len(patterns)), err)
+		}
+		all = append(all, pattern)
+	}
+	for i, pattern := range all {
+		if rules.add(pattern) == nil {
+			continue
+		}
+		for _, before := range all[:i] {
+			if two := new(Rules); two.add(before) == nil && two.add(pattern) != nil {
+				return nil, fmt.Errorf("the patterns %q and %q conflict: both match the same requests, and neither is the more specific", before, pattern)
+			}
+		}
+		return nil, fmt.Errorf("the pattern %q conflicts with another", pattern)
+	}
+	return rules, nil
+}
+
+// add lets a pattern in. The mux tells of what it cannot take by a panic, with the line of code that is to blame for it.
+func (r *Rules) add(pattern string) (err error) {
+	path := pattern
+	if end := strings.IndexAny(pattern, " \t"); end >= 0 {
+		path = strings.TrimLeft(pattern[end:], " \t")
+	}
+	if !strings.HasPrefix(path, "/") { // a host: to the mux it is one, but here it is a slash that is missing
+		return errors.New("has no path that begins with a slash: write METHOD /path, such as GET /reviews/, or " + ReadOnly)
+	}
+	defer func() {
+		if recover() != nil {
+			err = errors.New("cannot be parsed: it must be as Go's http.ServeMux has them, such as GET /reviews/{id}")
+		}
+	}()
+	r.mux.Handle(pattern, allowed{})
+	return nil
+}
+
+// nameOf is how an error names the i-th of n patterns. A word that has nothing of a pattern may be a secret.
+func nameOf(pattern string, i, n int) string {
+	if strings.HasPrefix(pattern, "/") || strings.ContainsAny(pattern, " \t") {
+		return fmt.Sprintf("%q", pattern)
+	}
+	return fmt.Sprintf("%d of %d", i+1, n)
+}
+
+// Allow reports whether a request with this method and target, as the app sent it, may be made. It is the decoded path
+// that counts, with one slash where there are several. A path that can be decoded again must be allowed in that form too:
+// some server on the way may do so. The target must have passed CheckTarget.
+func (r *Rules) Allow(method, target string) bool {
+	if r.readOnly && (method == http.MethodGet || method == http.MethodHead) {
+		return true
+	}
+	// A number sign is no part of a target (RFC 9112 section 3.2), and some servers would cut the path there.
+	if strings.Contains(target, "#") {
+		return false
+	}
+	path, _, _ := strings.Cut(target, "?")
+	for range decodings {
+		decoded := decode(path)
+		if !r.matches(method, decoded) {
+			return false
+		}
+		if decoded == path {
+			break
+		}
+		path = decoded
+	}
+	return true
+}
+
+func (r *Rules) matches(method, path string) bool {
+	handler, _ := r.mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: singleSlashes(path)}})
+	_, ok := handler.(allowed)
+	return ok
+}
+
+// singleSlashes keeps the mux from redirecting.
+func singleSlashes(path string) string {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	return path
+}
+
+var ruleRefused = &Refusal{
+	Reason: Rule,
+	Status: http.StatusForbidden,
+	What:   "BROKER_ALLOW does not allow this method and path",
+	Advice: "If the app is to use it, add a pattern for it to BROKER_ALLOW: GET /reviews is that path alone, GET /reviews/ is all below it.",
+}
+
+// overrides reports whether a request asks for another method or path than its first line does: some servers, and some
+// frameworks behind them, follow these headers.
+func overrides(header http.Header) bool {
+	for _, name := range []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url"} {
+		if len(header[name]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+var overrideRefused = &Refusal{
+	Reason: Rule,
+	Status: http.StatusForbidden,
+	What:   "a header asks for another method or path than the one that BROKER_ALLOW allows",
+	Advice: "Send the method and path that you mean in the request line, without X-HTTP-Method-Override, X-Original-URL and their like.",
+}

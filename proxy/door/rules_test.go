@@ -1,0 +1,112 @@
+package door_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"etrusted-broker/proxy/door"
+)
+
+func TestRules(t *testing.T) {
+	for _, test := range []struct {
+		patterns string
+		allowed  []string
+		refused  []string
+	}{
+		{"READ-ONLY",
+			[]string{"GET /", "HEAD /", "GET /reviews?x=y", "HEAD /a/b", "GET //a//b/", "GET /a%2fb", "GET /a/"},
+			[]string{"POST /", "PUT /a", "DELETE /a/b", "OPTIONS /", "OPTIONS *", "PATCH /", "get /", "PROPFIND /"}},
+		{"GET /reviews/,POST /invites",
+			[]string{"GET /reviews/", "GET /reviews/rev-1", "GET /reviews/rev-1/x?y", "HEAD /reviews/rev-1", "POST /invites", "POST /invites?x", "GET //reviews//x", "GET /reviews%2frev-1", "GET /%72eviews/x", "GET /reviews/a%25b"},
+			[]string{"GET /reviews", "GET /", "GET /reviewsx", "POST /reviews/x", "GET /invites", "POST /invites/", "POST /invites/x", "POST /invites#/x", "GET /reviews/#", "GET /REVIEWS/x", "DELETE /invites", "GET /%2572eviews/x"}},
+		{"GET /channels/{id}/service-reviews/aggregate-rating, READ-ONLY , /events",
+			[]string{"GET /channels/chl-1/service-reviews/aggregate-rating", "POST /events", "DELETE /events", "GET /x"},
+			[]string{"POST /events/", "OPTIONS *", "POST /channels/chl-1/service-reviews/aggregate-rating"}},
+		{"GET /reviews/{id}",
+			[]string{"GET /reviews/rev-1", "GET /reviews/a%25b"},
+			[]string{"GET /reviews/", "GET /reviews/a/b", "GET /reviews/a%2fb", "GET /reviews/a%2Fb", "GET /reviews/a%252fb", "GET /reviews/a%25252fb"}},
+		{"GET /{$}", []string{"GET /", "GET /?q", "GET //"}, []string{"GET /a", "GET *"}},
+		{"GET\t/a", []string{"GET /a"}, []string{"GET /b"}},
+	} {
+		rules, err := door.ParseRules(strings.Split(test.patterns, ","))
+		if err != nil {
+			t.Errorf("%s: %v", test.patterns, err)
+			continue
+		}
+		d := door.New(door.Config{Rules: rules})
+		for want, requests := range map[bool][]string{true: test.allowed, false: test.refused} {
+			for _, request := range requests {
+				method, target, _ := strings.Cut(request, " ")
+				refusal := d.CheckRules(&http.Request{Method: method}, target)
+				if (refusal == nil) != want {
+					t.Errorf("%s: %s: allowed %v, want %v", test.patterns, request, refusal == nil, want)
+				}
+				if refusal != nil && (refusal.Status != 403 || refusal.Reason != door.Rule) {
+					t.Errorf("%s: %+v", request, refusal)
+				}
+			}
+		}
+	}
+}
+
+func TestRulesCannotBeOverridden(t *testing.T) {
+	rules, err := door.ParseRules([]string{"READ-ONLY"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := door.New(door.Config{Rules: rules})
+	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"} {
+		header := http.Header{}
+		header.Set(name, "DELETE")
+		if refusal := d.CheckRules(&http.Request{Method: "GET", Header: header}, "/"); refusal == nil || refusal.Reason != door.Rule {
+			t.Errorf("%s: %+v", name, refusal)
+		}
+	}
+}
+
+func TestNoRulesAllowAll(t *testing.T) {
+	if door.New(door.Config{}).CheckRules(&http.Request{Method: "DELETE", Header: http.Header{"X-Original-Url": {"/"}}}, "/x#y") != nil {
+		t.Error("refused without rules")
+	}
+	if new(door.Rules).Allow("GET", "/") {
+		t.Error("rules without a pattern allow something")
+	}
+}
+
+func TestRulesThatAreWrong(t *testing.T) {
+	for patterns, want := range map[string]string{
+		"":                          `1 of 1 has no path`,
+		"GET /a,":                   `2 of 2 has no path`,
+		"read-only":                 `1 of 1 has no path`,
+		"GET":                       `1 of 1 has no path`,
+		"GET reviews/":              `"GET reviews/" has no path`,
+		"GET api.example/":          `"GET api.example/" has no path`,
+		"/ok,GET /{":                `"GET /{" cannot be parsed`,
+		"GET /{a}{b}":               `"GET /{a}{b}" cannot be parsed`,
+		"G@T /":                     `"G@T /" cannot be parsed`,
+		"GET /a/../b":               `"GET /a/../b" cannot be parsed`,
+		"GET /{x}/a,GET /b/{y}":     `"GET /{x}/a" and "GET /b/{y}" conflict`,
+		"GET /a, POST /b,GET  /a":   `"GET /a" and "GET  /a" conflict`,
+		"GET /,GET /":               `"GET /" and "GET /" conflict`,
+		"/a,aCanaryThatMayBeSecret": `2 of 2 has no path`,
+	} {
+		_, err := door.ParseRules(strings.Split(patterns, ","))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", patterns, err, want)
+		}
+	}
+}
+
+func BenchmarkRules(b *testing.B) {
+	rules, err := door.ParseRules([]string{"GET /reviews/", "GET /channels", "POST /invites"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if !rules.Allow("GET", "/reviews/rev-7e3f7c9c-cd76-4b5f-a9a3-8a1a4c7d8b11?x=y") {
+			b.Fatal("refused")
+		}
+	}
+}
