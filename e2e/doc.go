@@ -2,6 +2,9 @@
 // write: zitadel's OP. What our own stand-in for eTrusted and the broker might both understand wrongly (the form of a
 // token request, what a refusal looks like, a JWT that others can verify) shows here and nowhere else.
 //
+// A real Chromium shows that no web page gets through the broker. Without one those tests are skipped, unless
+// E2E_BROWSER=required says that they must not be.
+//
 // It is a module of its own so that the dependencies of that server do not become the broker's. The tests build the
 // broker from the folder above; BROKER_BINARY names one that is built already.
 package e2e
