@@ -40,6 +40,15 @@ func isForwarding(name string) bool {
 	return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-")
 }
 
+// hyphenated is how a header's name arrives where headers are handed on as CGI does (RFC 3875 section 4.1.18): there
+// X_Forwarded_For and X-Forwarded-For are the same.
+func hyphenated(name string) string {
+	if strings.IndexByte(name, '_') < 0 {
+		return name
+	}
+	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
+}
+
 // isCrossOrigin reports whether a header of a response would let a browser's page of another origin read it. What the
 // API allows to the origins that it knows is not meant for this machine's.
 func isCrossOrigin(name string) bool {
@@ -77,7 +86,7 @@ func onward(header http.Header, authorization string) http.Header {
 	out := make(http.Header, len(header)+3)
 	drop := named(header["Connection"])
 	for name, values := range header {
-		if !drop[name] && !isHopByHop(name) && !isForwarding(name) {
+		if meant := hyphenated(name); !drop[name] && !isHopByHop(meant) && !isForwarding(meant) {
 			out[name] = values
 		}
 	}

@@ -127,10 +127,11 @@ var ruleRefused = &Refusal{
 }
 
 // overrides reports whether a request asks for another method or path than its first line does: some servers, and some
-// frameworks behind them, follow these headers.
+// frameworks behind them, follow these headers. Where headers are handed on as CGI does, an underscore is a hyphen.
 func overrides(header http.Header) bool {
-	for _, name := range []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url"} {
-		if len(header[name]) > 0 {
+	for name := range header {
+		switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
+		case "x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url":
 			return true
 		}
 	}

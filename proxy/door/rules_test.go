@@ -56,7 +56,7 @@ func TestRulesCannotBeOverridden(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := door.New(door.Config{Rules: rules})
-	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"} {
+	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X_HTTP_Method-Override", "X_Original_URL"} {
 		header := http.Header{}
 		header.Set(name, "DELETE")
 		if refusal := d.CheckRules(&http.Request{Method: "GET", Header: header}, "/"); refusal == nil || refusal.Reason != door.Rule {
