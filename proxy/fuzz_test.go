@@ -1,21 +1,29 @@
 package proxy_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"etrusted-broker/proxy"
+	"etrusted-broker/proxy/wire"
 )
 
-// FuzzRawRequest sends any bytes to the broker. Whatever it makes of them, what goes upstream must be whole requests,
-// each with the one token, for the one host, and no more of them than were let in.
+// FuzzRawRequest sends any bytes to the broker, as it is put together in the program. Whatever it makes of them, what goes
+// upstream must be well-formed requests by the letter of RFC 9112, each with the one token, for the one host, and no more of
+// them than were let in. The API reads a socket, since a server of net/http would mend some of what must never come.
 func FuzzRawRequest(f *testing.F) {
 	for _, seed := range []string{
 		"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -32,6 +40,25 @@ func FuzzRawRequest(f *testing.F) {
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"GET /\xc3\xa4 HTTP/1.1\nHost: localhost\nX: a\n b\n\n",
 		"M-SEARCH /..\\x HTTP/1.1\r\nHost: LOCALHOST.\r\nTE: trailers\r\nVia: 1.1 x\r\n\r\n",
+		// Smuggling: what two servers in a row could take for one request, or for two.
+		"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 0\r\n\r\nbodyGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: +4\r\n\r\nbodyGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /a HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.0\r\nHost: localhost\r\n\r\n",
+		"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4;a\nb\r\nbody\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0x4\r\nbody\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n1;a=b\r\na\r\n0\r\nX: a\r\nAuthorization: x\r\n\r\nGET /b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /a HTTP/1.1\r\nHost: localhost\r\nX: a\rAuthorization: x\r\n\r\n",
+		"GET /a HTTP/1.1\r\nHost: localhost\r\nX: a\r\n Authorization: x\r\n\r\n",
+		"GET /a HTTP/1.1\r\nHost: localhost\r\nHost: elsewhere.example\r\n\r\n",
+		"GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: Authorization, Via, Host, Content-Length\r\nAuthorization: x\r\nX-Forwarded-For: x\r\n\r\n",
+		"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"\r\nPOST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n\r\nGET /b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -44,60 +71,69 @@ func FuzzRawRequest(f *testing.F) {
 		default: // the first is enough
 		}
 	}
-	var host string
-	up := serve(f, h1, func(_ http.ResponseWriter, r *http.Request) {
-		if n, m := arrived.Add(1), sent.Load(); n > m {
-			complain("the upstream found %d requests in %d", n, m)
-		}
-		_, _ = io.Copy(io.Discard, r.Body) // the trailers come after it
-		via := r.Header["Via"]
-		switch {
-		case !slices.Equal(r.Header["Authorization"], []string{authorization}), r.Trailer["Authorization"] != nil:
-			complain("Authorization %q, in the trailer %q", r.Header["Authorization"], r.Trailer["Authorization"])
-		case r.Host != host:
-			complain("Host %q", r.Host)
-		case !isToken(r.Method) || r.Method == "CONNECT" || r.Method == "TRACE":
-			complain("method %q", r.Method)
-		case len(via) == 0 || via[len(via)-1] != "1.1 etrusted-broker":
-			complain("Via %q", via)
-		case r.Header["Origin"] != nil || r.Header["Upgrade"] != nil || r.Header["Proxy-Authorization"] != nil || r.Header["X-Forwarded-For"] != nil:
-			complain("header %v", r.Header)
+	host := rawServe(f, func(c net.Conn, r *bufio.Reader) {
+		for {
+			request, err := readByTheLetter(r)
+			switch {
+			case errors.Is(err, errIllFormed):
+				complain("the upstream got what is no request: %v", err)
+				return
+			case err != nil:
+				return // a request that was broken off on its way is none
+			}
+			if n, m := arrived.Add(1), sent.Load(); n > m {
+				complain("the upstream found %d requests in %d", n, m)
+			}
+			if what := request.fault(c.LocalAddr().String()); what != "" {
+				complain("%s", what)
+			}
+			if _, err := io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n"); err != nil {
+				return
+			}
 		}
 	})
-	host = strings.TrimPrefix(up, "http://")
-	b := start(f, up, func(s *setup) {
-		s.wrap = func(h http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), incomingKey{}, &incoming{target: r.RequestURI})))
-			})
+	const brief = 20 * time.Millisecond // what waits for more bytes is cut off
+	transport := newTransport()
+	transport.ExpectContinueTimeout = brief // this API tells nobody to go on
+	config := configFor(f, "http://"+host)
+	config.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		sent.Add(1)
+		from := r.Context().Value(incomingKey{}).(*incoming)
+		if n := from.sent.Add(1); n > 1 {
+			complain("sent %d times", n)
 		}
-		s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
-			sent.Add(1)
-			from := r.Context().Value(incomingKey{}).(*incoming)
-			if n := from.sent.Add(1); n > 1 {
-				complain("sent %d times", n)
-			}
-			// In absolute-form the target goes on without scheme and host, and never without a path.
-			target := r.URL.RequestURI()
-			same := target == from.target
-			if from.target[0] != '/' {
-				same = strings.HasSuffix(from.target, strings.TrimPrefix(target, "/"))
-			}
-			if !same {
-				complain("sent to %q for %q", target, from.target)
-			}
-			if r.URL.Host != host || r.Host != host || r.URL.Scheme != "http" {
-				complain("sent to %v", r.URL)
-			}
-			return s.transport.RoundTrip(r)
-		})
-		const brief = 20 * time.Millisecond // what waits for more bytes is cut off
-		s.server.ReadHeaderTimeout, s.server.ReadTimeout, s.server.IdleTimeout = brief, brief, brief
-		s.server.ErrorLog = log.New(io.Discard, "", 0)
+		// In absolute-form the target goes on without scheme and host, and never without a path.
+		target := r.URL.RequestURI()
+		same := target == from.target
+		if from.target[0] != '/' {
+			same = strings.HasSuffix(from.target, strings.TrimPrefix(target, "/"))
+		}
+		if !same {
+			complain("sent to %q for %q", target, from.target)
+		}
+		if r.URL.Host != host || r.Host != host || r.URL.Scheme != "http" {
+			complain("sent to %v", r.URL)
+		}
+		return transport.RoundTrip(r)
+	})
+	b := proxy.New(config)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), incomingKey{}, &incoming{target: r.RequestURI})))
+	}))
+	configure(server.Config)
+	server.Config.ReadHeaderTimeout, server.Config.ReadTimeout, server.Config.IdleTimeout = brief, brief, brief
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ConnState = wire.ConnState // httptest has one of its own call it
+	server.Listener = wire.NewListener(server.Listener, 0, nil)
+	server.Start()
+	front := &broker{addr: server.Listener.Addr().String()}
+	f.Cleanup(func() {
+		server.Close()
+		transport.CloseIdleConnections()
 	})
 
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c := b.dial(t)
+		c := front.dial(t)
 		_, _ = c.Write(data) // may break off
 		// The first request is given the time to be answered: one whose client hangs up is not sent on.
 		for {
@@ -137,4 +173,124 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// letter is a request as it came upstream.
+type letter struct {
+	method, target  string
+	header, trailer http.Header
+}
+
+// fault says what of a request is not as the broker promises; empty if all is.
+func (l letter) fault(host string) string {
+	via, coding, length := l.header["Via"], l.header["Transfer-Encoding"], l.header["Content-Length"]
+	switch {
+	case !slices.Equal(l.header["Authorization"], []string{authorization}):
+		return fmt.Sprintf("Authorization %q", l.header["Authorization"])
+	case !slices.Equal(l.header["Host"], []string{host}):
+		return fmt.Sprintf("Host %q", l.header["Host"])
+	case l.method == "CONNECT", l.method == "TRACE":
+		return "method " + l.method
+	case l.target[0] != '/' && (l.target != "*" || l.method != "OPTIONS"):
+		return "target " + l.target
+	case len(via) == 0 || via[len(via)-1] != "1.1 etrusted-broker":
+		return fmt.Sprintf("Via %q", via)
+	case len(coding)+len(length) > 1:
+		return fmt.Sprintf("framed by %q and %q", coding, length)
+	}
+	for _, name := range []string{"Origin", "Upgrade", "Connection", "Proxy-Authorization", "Forwarded", "X-Forwarded-For", "Etrusted-Broker-Malformed"} {
+		if l.header[name] != nil {
+			return fmt.Sprintf("%s %q", name, l.header[name])
+		}
+	}
+	for _, name := range []string{"Authorization", "Host", "Content-Length", "Transfer-Encoding", "Via", "Connection"} {
+		if l.trailer[name] != nil {
+			return fmt.Sprintf("%s %q in the trailer", name, l.trailer[name])
+		}
+	}
+	return ""
+}
+
+// errIllFormed is for what no request may be. Any other error is the connection's.
+var errIllFormed = errors.New("not RFC 9112")
+
+// readByTheLetter reads a request and forgives nothing.
+func readByTheLetter(r *bufio.Reader) (l letter, err error) {
+	line, err := strictLine(r)
+	if err != nil {
+		return l, err
+	}
+	parts := strings.Split(line, " ")
+	if len(parts) != 3 || !isToken(parts[0]) || parts[1] == "" || parts[2] != "HTTP/1.1" {
+		return l, fmt.Errorf("%w: %q", errIllFormed, line)
+	}
+	l.method, l.target = parts[0], parts[1]
+	if l.header, err = strictFields(r); err != nil {
+		return l, err
+	}
+	switch coding, length := l.header["Transfer-Encoding"], l.header["Content-Length"]; {
+	case len(coding) > 0 && !slices.Equal(coding, []string{"chunked"}):
+		return l, fmt.Errorf("%w: Transfer-Encoding %q", errIllFormed, coding)
+	case len(coding) > 0:
+		l.trailer, err = strictChunks(r)
+	case len(length) > 0:
+		n, bad := strconv.ParseUint(length[0], 10, 62)
+		if bad != nil {
+			return l, fmt.Errorf("%w: Content-Length %q", errIllFormed, length)
+		}
+		_, err = io.CopyN(io.Discard, r, int64(n))
+	}
+	return l, err
+}
+
+// strictLine reads one that ends with CR LF and has no other control character than tabs.
+func strictLine(r *bufio.Reader) (string, error) {
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return "", err
+	}
+	text, ended := strings.CutSuffix(line, "\r\n")
+	if !ended || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
+		return "", fmt.Errorf("%w: %q", errIllFormed, line)
+	}
+	return text, nil
+}
+
+func strictFields(r *bufio.Reader) (http.Header, error) {
+	fields := http.Header{}
+	for {
+		line, err := strictLine(r)
+		if err != nil || line == "" {
+			return fields, err
+		}
+		name, value, found := strings.Cut(line, ":")
+		if !found || !isToken(name) {
+			return nil, fmt.Errorf("%w: %q", errIllFormed, line)
+		}
+		fields.Add(name, strings.Trim(value, " \t"))
+	}
+}
+
+func strictChunks(r *bufio.Reader) (trailer http.Header, err error) {
+	for {
+		line, err := strictLine(r)
+		if err != nil {
+			return nil, err
+		}
+		size, bad := strconv.ParseUint(line, 16, 62)
+		switch {
+		case bad != nil:
+			return nil, fmt.Errorf("%w: %q", errIllFormed, line)
+		case size == 0:
+			return strictFields(r)
+		}
+		if _, err := io.CopyN(io.Discard, r, int64(size)); err != nil {
+			return nil, err
+		}
+		if end, err := strictLine(r); err != nil {
+			return nil, err
+		} else if end != "" {
+			return nil, fmt.Errorf("%w: %q behind a chunk", errIllFormed, end)
+		}
+	}
 }

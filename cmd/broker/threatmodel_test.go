@@ -1,0 +1,53 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestThreatModelIsHonest holds that the tests which docs/threat-model.md names as proof exist.
+func TestThreatModelIsHonest(t *testing.T) {
+	t.Parallel()
+	const root = "../.."
+	text, err := os.ReadFile(filepath.Join(root, "docs/threat-model.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, match := range declared.FindAllSubmatch(source, -1) {
+			tests[string(match[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)(…?)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) < 20 {
+		t.Fatalf("only %d tests are named", len(named))
+	}
+	for _, name := range named {
+		exists := tests[name[1]]
+		for test := range tests {
+			exists = exists || name[2] != "" && strings.HasPrefix(test, name[1])
+		}
+		if !exists {
+			t.Errorf("there is no %s%s", name[1], name[2])
+		}
+	}
+	for _, folder := range regexp.MustCompile("package `([a-z/]+)`").FindAllStringSubmatch(string(text), -1) {
+		if found, _ := filepath.Glob(filepath.Join(root, folder[1], "*_test.go")); len(found) == 0 {
+			t.Errorf("package %s has no test", folder[1])
+		}
+	}
+}
