@@ -30,6 +30,7 @@ type exchange struct {
 	r      *http.Request
 	target *url.URL
 	tokens Tokens
+	way    *way // nil if no links are rewritten
 	body   *requestBody
 	report *Report
 }

@@ -8,12 +8,15 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/standin"
 	"etrusted-broker/proxy/wire"
 )
 
@@ -57,6 +60,15 @@ type Config struct {
 	// TokenWait is how long a request may wait while there is no token at all.
 	TokenWait time.Duration
 	Door      *door.Door
+	// StandIn answers the app's own token requests; nil if they go to the API as any other.
+	StandIn *standin.Endpoint
+	// Links has the upstream's address in responses rewritten to the one that the app used. Scheme is what that begins
+	// with where a request does not tell: http or https.
+	Links  bool
+	Scheme string
+	// Tunnel takes over the connections that the Door lets CONNECT open: conn leads to the app, and host is what it
+	// believes to talk to. It may wait until there is room. It is not called if the Door lets none.
+	Tunnel func(conn net.Conn, host string)
 	// Replay has a request sent again, once, after a 401 to a token that has since been replaced. ReplayBuffer is how
 	// many bytes of a body are kept for that; a request with a longer one is not sent again.
 	Replay       bool
@@ -121,9 +133,18 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 
 	// May it come in, and what does it ask for?
+	if r.Method == http.MethodConnect {
+		p.connect(w, r, &report)
+		return
+	}
 	asked, problem := p.admit(r)
 	if problem != nil {
 		problem.answer(w, &report)
+		return
+	}
+
+	if asked.standIn {
+		p.standIn(w, r, asked, &report)
 		return
 	}
 
@@ -141,7 +162,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	// There, and back.
-	x := &exchange{proxy: p, w: w, r: r, target: target, tokens: tokens, body: &requestBody{from: r}, report: &report}
+	x := &exchange{proxy: p, w: w, r: r, target: target, tokens: tokens, way: p.wayBack(r, asked), body: &requestBody{from: r}, report: &report}
 	defer x.body.finish()
 	response, problem := x.make()
 	x.body.leave(w.Header())
@@ -150,6 +171,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { _ = response.Body.Close() }() // read to its end, or given up
+	x.way.leadBack(r.Method, response)
 	relay(w, r, response, &report)
 }
 
@@ -157,7 +179,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type asked struct {
 	account string
 	named   bool   // whether it names one
+	prefix  string // the part of the path that names the account; empty if that is named elsewhere, or none is
 	target  string // path and query as the app sent them, without the account
+	standIn bool   // it is a token request, to be answered here
 }
 
 // admit lets a request in, or says why not.
@@ -178,12 +202,43 @@ func (p *Proxy) admit(r *http.Request) (asked, *problem) {
 	if refusal := door.CheckTarget(raw); refusal != nil {
 		return asked{}, refused(refusal)
 	}
-	var a asked
-	a.account, a.target, a.named = splitAccount(raw)
-	if refusal := p.config.Door.CheckRules(r, a.target); refusal != nil {
+	a := p.understand(r, raw)
+	if refusal := p.checkUse(r, a); refusal != nil {
 		return asked{}, refused(refusal)
 	}
 	return a, nil
+}
+
+// understand takes a target apart.
+func (p *Proxy) understand(r *http.Request, raw string) (a asked) {
+	a.account, a.target, a.named = splitAccount(raw)
+	if a.named {
+		a.prefix = "/@" + a.account
+	}
+	if p.config.StandIn == nil {
+		return a
+	}
+	path, _, _ := strings.Cut(a.target, "?")
+	a.standIn = standin.Serves(r.Method, path)
+	if token, ok := standInToken(r.Header); ok && !a.named && token.Account != "" {
+		a.account, a.named = token.Account, true
+	}
+	return a
+}
+
+// checkUse returns why what a request asks for may not be had, or nil if it may. A token request shows the access key in
+// a way of its own, and none of the API is used by it.
+func (p *Proxy) checkUse(r *http.Request, a asked) *door.Refusal {
+	if a.standIn {
+		return nil
+	}
+	if refusal := p.config.Door.CheckKey(r); refusal != nil {
+		return refusal
+	}
+	if p.config.Door.ForLogin(r) {
+		return door.LoginRefused
+	}
+	return p.config.Door.CheckRules(r, a.target)
 }
 
 // tokens returns those of the account that a request names, or of the default account if it names none.

@@ -21,6 +21,9 @@ func (x *exchange) outbound(authorization string) *http.Request {
 		ContentLength: x.r.ContentLength,
 		Host:          x.target.Host,
 	}
+	if accepted := out.Header["Accept-Encoding"]; x.way != nil && len(accepted) > 0 {
+		out.Header["Accept-Encoding"] = []string{narrowed(accepted)}
+	}
 	x.body.attach(out)
 	return out.WithContext(x.r.Context())
 }

@@ -18,6 +18,10 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 func relay(w http.ResponseWriter, r *http.Request, response *http.Response, report *Report) {
 	header := w.Header()
 	backward(header, response.Header)
+	_, rewritten := response.Body.(*rewrittenBody)
+	if rewritten {
+		dropDigests(response.Trailer)
+	}
 	announced := announcedTrailers(response.Trailer)
 	if len(announced) > 0 {
 		header["Trailer"] = announced
@@ -30,6 +34,9 @@ func relay(w http.ResponseWriter, r *http.Request, response *http.Response, repo
 	if err := stream(w, response); err != nil {
 		report.Broken = true
 		panic(http.ErrAbortHandler)
+	}
+	if rewritten {
+		dropDigests(response.Trailer) // now that they are known
 	}
 	relayTrailers(header, response.Trailer, announced)
 }
@@ -86,6 +93,14 @@ func relayTrailers(header, trailer http.Header, announced []string) {
 			name = http.TrailerPrefix + name
 		}
 		header[name] = values
+	}
+}
+
+func dropDigests(trailer http.Header) {
+	for name := range trailer {
+		if isDigest(name) {
+			delete(trailer, name)
+		}
 	}
 }
 

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -91,6 +93,19 @@ func isLoopback(host string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// checkProxy refuses a proxy that is the broker itself: the variable is meant for the environment of an app that uses the
+// broker as its proxy, and has got into the broker's own.
+func (c config) checkProxy(variables map[string]string) error {
+	proxy, err := url.Parse(cmp.Or(variables["HTTPS_PROXY"], variables["https_proxy"]))
+	if err != nil || !isLoopback(proxy.Hostname()) {
+		return nil
+	}
+	if _, port, err := net.SplitHostPort(c.Listen); err == nil && port == proxy.Port() {
+		return errors.New("leads to the broker itself: set it for the app, and unset it for the broker")
+	}
+	return nil
 }
 
 // checkHosts refuses what no Host header can bear, lest it be taken for a pattern that allows more.

@@ -17,6 +17,8 @@ import (
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/intercept"
+	"etrusted-broker/proxy/standin"
 	"etrusted-broker/proxy/wire"
 	"etrusted-broker/tokensource"
 )
@@ -31,6 +33,7 @@ type broker struct {
 	app      *http.Server
 	admin    *http.Server
 	guards   *guards
+	tunnels  *tunnels // nil if CONNECT is not answered
 	limits   limits
 	draining atomic.Bool
 	unsafe   atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
@@ -54,6 +57,10 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		DenialReasons:  texts(door.Reasons[:]),
 		ReplayOutcomes: texts(proxy.Replays[:]),
 	})
+	authority, err := c.authority()
+	if err != nil {
+		return nil, configError{"BROKER_INTERCEPT_CA_DIR", err.Error()}
+	}
 	hosts := door.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
 	b.proxy = proxy.New(proxy.Config{
 		Upstream:     c.upstream,
@@ -61,11 +68,16 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		Tokens:       b.defaultTokens(),
 		Account:      b.tokens,
 		TokenWait:    c.TokenWait,
-		Door:         door.New(door.Config{Hosts: hosts, Upstream: c.upstream.Host, Keys: b.guards.keys, Rules: c.rules}),
+		Door:         b.newDoor(c, hosts, authority),
+		StandIn:      b.newStandIn(c),
+		Links:        c.RewriteLinks,
+		Scheme:       c.scheme(),
+		Tunnel:       func(conn net.Conn, target string) { b.tunnels.open(conn, target) },
 		Replay:       c.Replay401,
 		ReplayBuffer: c.ReplayBuffer,
 		Observe:      b.requestEnded,
 	})
+	b.tunnels = newTunnels(authority, b.proxy, log)
 	b.app = newServer(b.proxy, log)
 	b.admin = newServer(forOperators(hosts, admin.Handler(admin.Config{
 		Version:  version,
@@ -76,6 +88,37 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		Metrics:  b.metrics.Handler(),
 	})), log)
 	return b, nil
+}
+
+func (b *broker) newDoor(c config, hosts *door.Hosts, authority *intercept.Authority) *door.Door {
+	config := door.Config{Hosts: hosts, Upstream: c.upstream.Host, Login: c.loginHost(), Keys: b.guards.keys, KeyOf: standin.KeyOf, Rules: c.rules}
+	if authority != nil {
+		config.Tunnels = authority.Allows
+	}
+	return door.New(config)
+}
+
+// newStandIn returns what answers the app's token requests; nil if the API is to.
+func (b *broker) newStandIn(c config) *standin.Endpoint {
+	if !c.StandInToken {
+		return nil
+	}
+	endpoint := &standin.Endpoint{Account: func(name string) bool {
+		_, known := b.accounts.Source(name)
+		return known && name != ""
+	}}
+	if b.guards.keys != nil {
+		endpoint.Key = b.guards.keys.Is
+	}
+	return endpoint
+}
+
+// scheme is that of the app's listener.
+func (c config) scheme() string {
+	if c.certificates != nil {
+		return "https"
+	}
+	return "http"
 }
 
 func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.Accounts, error) {
@@ -223,18 +266,24 @@ func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
 	defer loop.Wait()
 	defer stopFetching()
 
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	if b.guards.certificates != nil {
 		app = tls.NewListener(app, b.guards.certificates.serverConfig())
 	}
 	go serveOn(b.app, wire.NewListener(app, b.limits.app, b.connectionClosed), "app", failed)
+	if b.tunnels != nil {
+		// Each tunnel is one of the app's connections too: half of those stay free of them.
+		go b.tunnels.serve(max(1, b.limits.app/2), b.connectionClosed, failed)
+	}
 	if admin != nil {
 		go serveOn(b.admin, wire.NewListener(admin, b.limits.admin, func() {}), "admin", failed)
 	}
 	defer func() { _ = b.admin.Close() }() // last of all: until then it tells how the drain goes
 	select {
 	case err := <-failed:
-		_ = b.app.Close() // there is no serving on
+		for _, server := range b.servers() {
+			_ = server.Close() // there is no serving on
+		}
 		return err
 	case <-ctx.Done():
 		b.drain()
@@ -248,16 +297,28 @@ func serveOn(server *http.Server, listener net.Listener, name string, failed cha
 	}
 }
 
+// servers are those that apps send requests to.
+func (b *broker) servers() []*http.Server {
+	if b.tunnels == nil {
+		return []*http.Server{b.app}
+	}
+	return []*http.Server{b.app, b.tunnels.server}
+}
+
 // drain ends the broker: not ready, no new connections, and the requests in flight have the grace to end.
 func (b *broker) drain() {
 	b.draining.Store(true)
 	b.log.Info("shutting down", zap.Int64("requests_in_flight", b.proxy.InFlight()), zap.Duration("grace", b.grace))
 	ctx, cancel := context.WithTimeout(context.Background(), b.grace)
 	defer cancel()
-	if err := b.app.Shutdown(ctx); err != nil {
-		b.log.Warn("the grace is over: requests in flight are cut off", zap.Int64("requests_in_flight", b.proxy.InFlight()))
-		_ = b.app.Close() // cut off is what it is for
-		return
+	for _, server := range b.servers() {
+		if err := server.Shutdown(ctx); err != nil {
+			b.log.Warn("the grace is over: requests in flight are cut off", zap.Int64("requests_in_flight", b.proxy.InFlight()))
+			for _, server := range b.servers() {
+				_ = server.Close() // cut off is what it is for
+			}
+			return
+		}
 	}
 	b.log.Info("all requests have ended")
 }

@@ -53,6 +53,10 @@ type config struct {
 	Replay401    bool  `env:"BROKER_REPLAY_401" envDefault:"true" help:"after a 401 to a token that was since replaced, send the request again once"`
 	ReplayBuffer int64 `env:"BROKER_REPLAY_BUFFER" envDefault:"65536" help:"bytes of a request body kept for that"`
 
+	RewriteLinks   bool   `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite the API's own address in responses to the one that the app used"`
+	StandInToken   bool   `env:"BROKER_STAND_IN_TOKEN" envDefault:"true" help:"answer the app's own token requests with a stand-in"`
+	InterceptCADir string `env:"BROKER_INTERCEPT_CA_DIR" help:"a folder with a certificate authority of the broker's own: CONNECT to the API and the login server is then answered; see 'broker ca'"`
+
 	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	LogFormat string        `env:"BROKER_LOG_FORMAT" help:"json or console; unset: console on a terminal, else json"`
 
@@ -112,6 +116,10 @@ func loadConfig(environ []string) (config, []configError) {
 	var blame string
 	c.certificates, blame, err = c.loadCertificates()
 	check(blame, err)
+	check("HTTPS_PROXY", c.checkProxy(variables))
+	if c.InterceptCADir != "" {
+		check("BROKER_INTERCEPT_CA_DIR", checkDir(c.InterceptCADir))
+	}
 	check("BROKER_TOKEN_WAIT", notNegative(c.TokenWait))
 	check("BROKER_UPSTREAM_TIMEOUT", positive(c.UpstreamTimeout))
 	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))

@@ -96,6 +96,12 @@ func TestProblems(t *testing.T) {
 		{"TLS authorities are not there", []string{"BROKER_TLS_CERT_FILE=/dev/null", "BROKER_TLS_KEY_FILE=/dev/null", "BROKER_TLS_CLIENT_CA_FILE=/CANARY"}, "BROKER_TLS_CLIENT_CA_FILE", "no such file"},
 		{"TLS certificate is none", []string{"BROKER_TLS_CERT_FILE=/dev/null", "BROKER_TLS_KEY_FILE=/dev/null"}, "BROKER_TLS_CERT_FILE", "not a PEM certificate"},
 
+		{"links is no bool", []string{"BROKER_REWRITE_LINKS=CANARY"}, "BROKER_REWRITE_LINKS", "true or false"},
+		{"stand-in is no bool", []string{"BROKER_STAND_IN_TOKEN=CANARY"}, "BROKER_STAND_IN_TOKEN", "true or false"},
+		{"its own proxy", []string{"BROKER_LISTEN=localhost:8080", "HTTPS_PROXY=http://x:CANARY@127.0.0.1:8080"}, "HTTPS_PROXY", "the broker itself"},
+		{"authority is nowhere", []string{"BROKER_INTERCEPT_CA_DIR=/CANARY"}, "BROKER_INTERCEPT_CA_DIR", "no such folder"},
+		{"authority is a file", []string{"BROKER_INTERCEPT_CA_DIR=/dev/null"}, "BROKER_INTERCEPT_CA_DIR", "must be a folder"},
+
 		{"pattern has no path", []string{"BROKER_ALLOW=GET /a,CANARY"}, "BROKER_ALLOW", "the pattern 2 of 2 has no path"},
 		{"pattern has a host", []string{"BROKER_ALLOW=GET reviews/"}, "BROKER_ALLOW", `the pattern "GET reviews/" has no path`},
 		{"pattern cannot be parsed", []string{"BROKER_ALLOW=GET /{id"}, "BROKER_ALLOW", `the pattern "GET /{id" cannot be parsed`},
@@ -160,6 +166,7 @@ func TestProblemsAllAtOnce(t *testing.T) {
 		"BROKER_REPLAY_401=CANARY-replay", "BROKER_REPLAY_BUFFER=CANARY-buffer",
 		"BROKER_ALLOW=CANARY-pattern", "BROKER_ACCESS_KEY=CANARY-key", "BROKER_ACCESS_KEY_FILE=CANARY-key-file",
 		"BROKER_TLS_CERT_FILE=CANARY-cert-file", "BROKER_TLS_KEY_FILE=CANARY-tls-key-file", "BROKER_TLS_CLIENT_CA_FILE=CANARY-ca-file",
+		"BROKER_REWRITE_LINKS=CANARY-links", "BROKER_STAND_IN_TOKEN=CANARY-stand-in", "BROKER_INTERCEPT_CA_DIR=CANARY-ca-folder",
 	}
 	// Of two that belong together, the first is blamed.
 	unproblematic := []string{
@@ -225,6 +232,8 @@ func TestConfigurationIsAccepted(t *testing.T) {
 		{"BROKER_LISTEN=0.0.0.0:8080", "BROKER_ACCESS_KEY=key"},
 		{"BROKER_LISTEN=unix:///run/broker.sock"},
 		{"BROKER_ALLOW=READ-ONLY, POST /invites,GET /reviews/{id}/{rest...}"},
+		{"HTTPS_PROXY=http://127.0.0.1:3128"},
+		{"HTTPS_PROXY=http://proxy.example:8080", "BROKER_LISTEN=127.0.0.1:8080"},
 		{"BROKER_ADMIN_LISTEN="},
 		{"BROKER_ADMIN_LISTEN=:9464"}, // scraped from elsewhere: it shows no secret
 		{"BROKER_ALLOWED_HOSTS=a.example, b.example:8080,[::2]"},

@@ -32,6 +32,7 @@ func commands() []command {
 		{"demo", "run the broker in front of an embedded stand-in for eTrusted: no credentials, no network", demoCommand},
 		{"wait", "block until the broker is ready, for start scripts; -timeout 30s", waitCommand},
 		{"health", "exit with 0 if the broker serves: a health check that needs no shell", healthCommand},
+		{"ca", "print the broker's own certificate authority, and how an app is made to trust it: see BROKER_INTERCEPT_CA_DIR", caCommand},
 		{"config", "print every variable with its effective value, its source and its meaning", configCommand},
 		{"version", "print version, revision and Go version", versionCommand},
 	}

@@ -14,6 +14,8 @@ import (
 const (
 	shortKey    = 16 // bytes
 	expiresSoon = 7 * 24 * time.Hour
+	// authorityExpiresSoon leaves time to make apps trust another.
+	authorityExpiresSoon = 90 * 24 * time.Hour
 )
 
 // tellOfExposure warns if other machines may reach the app's listener, and something should keep them out.
@@ -34,6 +36,10 @@ func (b *broker) tellOfWeakness(c config) {
 	}
 	if c.certificates != nil && time.Until(c.certificates.expires()) < expiresSoon {
 		b.log.Warn("the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", c.certificates.expires()))
+	}
+	if b.tunnels != nil && time.Until(b.tunnels.authority.Expires()) < authorityExpiresSoon {
+		b.log.Warn("the authority in BROKER_INTERCEPT_CA_DIR expires soon: apps have to be made to trust another. Remove ca.crt and ca.key, restart the broker, and see 'broker ca'",
+			zap.Time("expires", b.tunnels.authority.Expires()))
 	}
 	b.tellOfOpenFiles(c.ClientIDFile, c.ClientSecretFile, c.AccessKeyFile, c.TLSKeyFile)
 	for _, account := range b.accounts.Snapshots() {

@@ -40,10 +40,15 @@ type Refusal struct {
 type Config struct {
 	// Hosts are the names by which the broker may be addressed.
 	Hosts *Hosts
-	// Upstream is the API's host, with its port if it has one, which an absolute-form target may name.
-	Upstream string
+	// Upstream and Login are the hosts of the API and of the login server, each with its port if it has one, which an
+	// absolute-form target may name.
+	Upstream, Login string
+	// Tunnels reports whether CONNECT may open a tunnel to a target; nil if it may to none.
+	Tunnels func(target string) bool
 	// Keys has the access keys of which a request must show one; nil if it need not.
 	Keys *Keys
+	// KeyOf takes the key out of a bearer token; nil if the token is the key.
+	KeyOf func(token string) string
 	// Rules has the methods and paths that may be used; nil for all.
 	Rules *Rules
 }
@@ -55,25 +60,29 @@ type Door struct {
 
 // New returns a Door.
 func New(config Config) *Door {
+	if config.KeyOf == nil {
+		config.KeyOf = func(token string) string { return token }
+	}
 	return &Door{config}
 }
 
-// Check returns why a request may not come in, whatever it asks for, or nil if it may. What it asks for is looked at by
-// CheckTarget, and then CheckRules.
+// Check returns why a request may not come in, whatever it asks for, or nil if it may. CONNECT is for CheckConnect. What it
+// asks for is looked at by CheckTarget, whether it may by CheckKey and CheckRules, in this order.
 func (d *Door) Check(r *http.Request) *Refusal {
+	tunnel, tunnelled := tunnelOf(r)
 	switch {
 	case isRefused(r.Method):
 		return methodRefused
-	case r.URL.Host != "" && !d.mayBeTarget(r):
+	case tunnelled && !sameHost(r.Host, tunnel):
+		return hostRefused
+	case !tunnelled && r.URL.Host != "" && !d.mayBeTarget(r):
 		return targetRefused
-	case r.URL.Host == "" && !d.config.Hosts.Allow(r):
+	case !tunnelled && r.URL.Host == "" && !d.config.Hosts.Allow(r):
 		return hostRefused
 	case FromPage(r.Header), forDocument(r.Header):
 		return browserRefused
 	case asksForUpgrade(r.Header):
 		return upgradeRefused
-	case d.config.Keys != nil && !d.config.Keys.Valid(r.Header):
-		return keyRefused
 	default:
 		return nil
 	}
@@ -103,7 +112,7 @@ func isRefused(method string) bool {
 // mayBeTarget reports whether an absolute-form target (RFC 9112 section 3.2.2) names the upstream or this broker.
 // net/http has put the target's host into r.Host.
 func (d *Door) mayBeTarget(r *http.Request) bool {
-	return strings.EqualFold(r.URL.Host, d.config.Upstream) || d.config.Hosts.Allow(r)
+	return sameHost(r.Host, d.config.Upstream) || sameHost(r.Host, d.config.Login) || d.config.Hosts.Allow(r)
 }
 
 // FromPage reports whether the headers are those of a request that a web page had its browser send. A browser sends

@@ -13,8 +13,8 @@ import (
 // at the same moment.
 const keyOverlap = time.Minute
 
-// Keys are the access keys that an app may show: one, and for a minute those before it. It keeps digests alone. Valid may
-// be called from any goroutine, Change from one at a time.
+// Keys are the access keys that an app may show: one, and for a minute those before it. It keeps digests alone. Is may be
+// called from any goroutine, Change from one at a time.
 type Keys struct {
 	valid atomic.Pointer[[]key]
 }
@@ -50,11 +50,9 @@ func (k *Keys) Change(text string) bool {
 	return true
 }
 
-// Valid reports whether the headers of a request show a valid key: as a bearer token (RFC 6750 section 2.1), or as the
-// password of whatever user (RFC 7617 section 2). How long it takes tells nothing about the keys.
-func (k *Keys) Valid(header http.Header) bool {
-	shown, ok := keyIn(header)
-	digest := sha256.Sum256([]byte(shown))
+// Is reports whether text is a valid key. How long it takes tells nothing about the keys.
+func (k *Keys) Is(text string) bool {
+	digest := sha256.Sum256([]byte(text))
 	now := time.Now()
 	valid := 0
 	for _, one := range *k.valid.Load() {
@@ -62,20 +60,44 @@ func (k *Keys) Valid(header http.Header) bool {
 			valid |= subtle.ConstantTimeCompare(digest[:], one.digest[:])
 		}
 	}
-	return ok && valid == 1
+	return valid == 1
 }
 
-// keyIn takes the key out of the Authorization header, of which there must be one.
-func keyIn(header http.Header) (string, bool) {
-	values := header["Authorization"]
+// CheckKey returns a refusal for a request that does not show the access key where it must: as a bearer token (RFC 6750
+// section 2.1), in one that the broker gave out itself, or as the password of whatever user (RFC 7617 section 2). An app
+// that takes the broker for its proxy may show it in Proxy-Authorization; one that has come through a tunnel showed it when
+// that was opened.
+func (d *Door) CheckKey(r *http.Request) *Refusal {
+	_, tunnelled := tunnelOf(r)
+	switch {
+	case d.config.Keys == nil, tunnelled,
+		d.shows(r.Header["Authorization"]),
+		r.URL.Host != "" && d.shows(r.Header["Proxy-Authorization"]):
+		return nil
+	default:
+		return keyRefused
+	}
+}
+
+// shows reports whether the values of a header, of which there must be one, show a valid key.
+func (d *Door) shows(values []string) bool {
 	if len(values) != 1 {
+		return false
+	}
+	if token, ok := Bearer(values[0]); ok {
+		return d.config.Keys.Is(d.config.KeyOf(token))
+	}
+	_, password, ok := (&http.Request{Header: http.Header{"Authorization": values}}).BasicAuth()
+	return ok && d.config.Keys.Is(password)
+}
+
+// Bearer returns the token in the value of an Authorization header (RFC 6750 section 2.1), and false if it has none.
+func Bearer(authorization string) (token string, ok bool) {
+	scheme, token, ok := strings.Cut(authorization, " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return "", false
 	}
-	if scheme, token, ok := strings.Cut(values[0], " "); ok && strings.EqualFold(scheme, "Bearer") {
-		return strings.Trim(token, " "), true
-	}
-	_, password, ok := (&http.Request{Header: header}).BasicAuth()
-	return password, ok
+	return strings.Trim(token, " "), true
 }
 
 var keyRefused = &Refusal{

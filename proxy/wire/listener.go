@@ -20,8 +20,7 @@ import (
 // goroutine.
 //
 // On its connections, a request that is not well formed arrives as one that has a Fault, and is the last. After a CONNECT
-// nothing more is read. Where a body in chunks is broken, reading it fails, and nothing more is read either. A connection
-// that is hijacked is read as HTTP still.
+// nothing more is read but by Tunnel. Where a body in chunks is broken, reading it fails, and nothing more is read either.
 type Listener struct {
 	inner   net.Listener
 	max     int

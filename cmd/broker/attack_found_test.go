@@ -1,0 +1,63 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What is here was found, and is for somebody to decide.
+
+// As many uploads as there may be connections, of 20 kB a second each, keep the app out for as long as they please: each
+// makes just enough progress never to be the one that keeps the broker waiting.
+func TestFoundSteadyUploadsKeepTheAppOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 16
+		b := besiege(t, limits{app: limit, admin: 4}, long)
+		b.hold(b.app, limit, func(c net.Conn) {
+			_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
+			go untilClosed(c)
+			for {
+				if _, err := c.Write(tenKilobytes[:4<<10]); err != nil {
+					return
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
+		})
+		synctest.Wait()
+		if took, status := b.ask(b.app, "/channels"); status != http.StatusOK {
+			t.Errorf("%d after %v", status, took)
+		}
+	})
+}
+
+// So do as many downloads that are read at some 160 kB a second each.
+func TestFoundSteadyDownloadsKeepTheAppOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 16
+		b := besiege(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for r.URL.Path == "/long" {
+				if _, err := w.Write(tenKilobytes); err != nil {
+					return
+				}
+			}
+		}))
+		b.hold(b.app, limit, func(c net.Conn) {
+			_, _ = io.WriteString(c, plain("GET /long"))
+			for part := make([]byte, 32<<10); ; time.Sleep(200 * time.Millisecond) {
+				if _, err := io.ReadFull(c, part); err != nil {
+					return
+				}
+			}
+		})
+		synctest.Wait()
+		if took, status := b.ask(b.app, "/channels"); status != http.StatusOK {
+			t.Errorf("%d after %v", status, took)
+		}
+	})
+}

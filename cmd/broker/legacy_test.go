@@ -1,0 +1,206 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// fetchToken does what shops' code does before anything else.
+func fetchToken(t *testing.T, url string, form url.Values) (token string, status int) {
+	t.Helper()
+	form.Set("grant_type", "client_credentials")
+	request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(form.Encode()))
+	if err == nil {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	got := do(request, err)
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	var answer struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.Unmarshal([]byte(got.body), &answer); err != nil {
+		t.Fatalf("%v: %s", err, got.body)
+	}
+	if got.header.Get("Cache-Control") != "no-store" || got.header.Get("Proxy-Status") == "" {
+		t.Errorf("header %v", got.header)
+	}
+	return answer.AccessToken, got.status
+}
+
+// followReviews pages through all reviews by their links, and returns how many there were.
+func followReviews(t *testing.T, first, token string) (reviews, pages int) {
+	t.Helper()
+	for next := first; next != ""; pages++ {
+		got := showing(t, next, token)
+		var page struct {
+			Paging struct {
+				Links struct{ Next string }
+			}
+			TotalElements int
+			Items         []struct{ ID string }
+		}
+		if err := json.Unmarshal([]byte(got.body), &page); err != nil || got.status != http.StatusOK {
+			t.Fatalf("%s: %d %v %s", next, got.status, err, got.body)
+		}
+		if next = page.Paging.Links.Next; pages > 1000 {
+			t.Fatal("there is no end")
+		}
+		reviews += len(page.Items)
+	}
+	return reviews, pages
+}
+
+// An app that keeps its OAuth code, and follows the API's links, is served without any other change than the base URL.
+func TestUnchangedApp(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted.SetClient("id-de", "secret-de")
+	dir := t.TempDir()
+	addAccount(t, dir, "shop-de", "id-de", "secret-de")
+	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir))
+	b.ready()
+	asked := eTrusted.TokenRequestCount()
+	for _, test := range []struct{ at, client, token string }{
+		{"/oauth/token", "dummy", "stand-in"},
+		{"/auth/realms/business/protocol/openid-connect/token", "dummy", "stand-in"},
+		{"/oauth/token", "shop-de", "stand-in:shop-de"},
+		{"/@shop-de/oauth/token", "dummy", "stand-in:shop-de"},
+	} {
+		token, status := fetchToken(t, b.url+test.at, url.Values{"client_id": {test.client}, "client_secret": {"x"}})
+		if token != test.token || status != http.StatusOK {
+			t.Fatalf("%+v: %q %d", test, token, status)
+		}
+		if reviews, pages := followReviews(t, b.url+"/reviews?count=7", token); reviews == 0 || pages < 3 {
+			t.Errorf("%d reviews on %d pages", reviews, pages)
+		}
+		requests := eTrusted.APIRequests()
+		real := requests[len(requests)-1].Header.Get("Authorization")
+		plain := get(t, b.url+"/@default/channels")
+		requests = eTrusted.APIRequests()
+		if isDefault := requests[len(requests)-1].Header.Get("Authorization") == real; isDefault == strings.HasSuffix(token, ":shop-de") || plain.status != 200 {
+			t.Errorf("%s: goes with the token of the default account: %v", token, isDefault)
+		}
+	}
+	if reviews, _ := followReviews(t, b.url+"/@shop-de/reviews?count=50", ""); reviews == 0 {
+		t.Error("no reviews by the account's path")
+	}
+	if got := showing(t, b.url+"/channels", "stand-in:nobody"); got.status != http.StatusNotFound {
+		t.Errorf("the stand-in of an account that is gone: %d", got.status)
+	}
+	if n := eTrusted.TokenRequestCount(); n != asked {
+		t.Errorf("%d token requests went to the login server", n-asked)
+	}
+	if got := get(t, b.url+"/oauth/token"); got.header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == asked {
+		t.Errorf("a GET does not go upstream: %d %v", got.status, got.header)
+	}
+	for _, r := range eTrusted.APIRequests() {
+		if strings.Contains(r.Header.Get("Authorization"), "stand-in") {
+			t.Error("a stand-in went to the API")
+		}
+	}
+}
+
+func TestStandInAndLinksCanBeOff(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	upstream := serveHTTP(t, eTrusted)
+	b := startBroker(t, nil, environFor(upstream, "BROKER_STAND_IN_TOKEN=false", "BROKER_REWRITE_LINKS=false"))
+	b.ready()
+	if got := get(t, b.url+"/reviews?count=1"); !strings.Contains(got.body, upstream+"/reviews?") || strings.Contains(got.body, b.url) {
+		t.Errorf("rewritten: %s", got.body)
+	}
+	asked := eTrusted.TokenRequestCount()
+	request, err := http.NewRequest(http.MethodPost, b.url+"/oauth/token", strings.NewReader("grant_type=client_credentials"))
+	if err == nil {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if got := do(request, err); got.header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == asked {
+		t.Errorf("answered by the broker: %d %s", got.status, got.body)
+	}
+	if got := showing(t, b.url+"/channels", "stand-in:nobody"); got.status != http.StatusOK {
+		t.Errorf("a stand-in selects an account: %d", got.status)
+	}
+}
+
+// With an access key, the stand-in is for whoever knows it, and carries it.
+func TestStandInWithAccessKey(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	file := filepath.Join(t.TempDir(), "key")
+	write(t, file, []byte("first-key-0815-4711"))
+	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file))
+	b.ready()
+	if token, status := fetchToken(t, b.url+"/oauth/token", url.Values{"client_secret": {"wrong"}}); token != "" || status != http.StatusUnauthorized {
+		t.Errorf("with a wrong key: %q %d", token, status)
+	}
+	token, status := fetchToken(t, b.url+"/oauth/token", url.Values{"client_id": {"default"}, "client_secret": {"first-key-0815-4711"}})
+	if status != http.StatusOK {
+		t.Fatalf("%q %d", token, status)
+	}
+	for shown, want := range map[string]int{token: 200, "stand-in": 401, "stand-in:default": 401, "stand-in:default:": 401, "stand-in::wrong": 401, "": 401} {
+		if got := showing(t, b.url+"/channels", shown); got.status != want {
+			t.Errorf("%q: %d, want %d", shown, got.status, want)
+		}
+	}
+	write(t, file, []byte("second-key-0815-4711"))
+	eventually(t, "the new key is taken", func() bool { return showing(t, b.url+"/channels", "stand-in::second-key-0815-4711").status == 200 })
+	if got := showing(t, b.url+"/channels", token); got.status != http.StatusOK {
+		t.Errorf("just after the change, the token with the old key: %d", got.status)
+	}
+	if strings.Contains(b.logs.String()+get(t, b.admin+"/metrics").body, "key-0815") {
+		t.Error("a key has got out")
+	}
+}
+
+// throughProxy is a client that takes the broker for its HTTP proxy.
+func throughProxy(t *testing.T, proxy string, transport *http.Transport) *http.Client {
+	t.Helper()
+	at, err := url.Parse(proxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport.Proxy = http.ProxyURL(at)
+	transport.DisableKeepAlives = true
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// An app that can set nothing but HTTP_PROXY, and speaks http:, is served as well.
+func TestForwardProxy(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	upstream := serveHTTP(t, eTrusted)
+	b := startBroker(t, nil, environFor(upstream, "BROKER_ACCESS_KEY=the-key-0815-4711"))
+	withKey := strings.Replace(b.url, "http://", "http://app:the-key-0815-4711@", 1)
+	b.ready()
+	for _, test := range []struct {
+		proxy, url string
+		want       int
+	}{
+		{withKey, upstream + "/channels", 200},
+		{b.url, upstream + "/channels", 401},
+		{withKey, "http://elsewhere.example/channels", 403},
+	} {
+		response, err := throughProxy(t, test.proxy, &http.Transport{}).Get(test.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != test.want {
+			t.Errorf("%s through %s: %d, want %d", test.url, test.proxy, response.StatusCode, test.want)
+		}
+	}
+	for _, r := range eTrusted.APIRequests() {
+		if r.Header.Get("Proxy-Authorization") != "" {
+			t.Error("the key went to the API")
+		}
+	}
+}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// intercepting is a broker that answers CONNECT, and what an app needs that trusts it.
+type intercepting struct {
+	*running
+	eTrusted *etrustedtest.Server
+	api      string // as the app has it hard-coded: https:
+	dir      string
+	trusted  *tls.Config
+}
+
+func startIntercepting(t *testing.T, environ ...string) *intercepting {
+	t.Helper()
+	i := &intercepting{eTrusted: etrustedtest.New(etrustedtest.Options{}), dir: t.TempDir()}
+	upstream := serveHTTP(t, i.eTrusted)
+	i.api = strings.Replace(upstream, "http:", "https:", 1)
+	i.running = startBroker(t, nil, environFor(upstream, append(environ, "BROKER_INTERCEPT_CA_DIR="+i.dir)...))
+	i.ready()
+	text, err := os.ReadFile(filepath.Join(i.dir, "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		t.Fatal("no certificate")
+	}
+	i.trusted = &tls.Config{RootCAs: pool}
+	return i
+}
+
+// connect asks for a tunnel, and returns the answer's status.
+func (i *intercepting) connect(t *testing.T, target, headers string) (net.Conn, *http.Response) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(i.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(conn, "CONNECT "+target+" HTTP/1.1\r\nHost: "+target+"\r\n"+headers+"\r\n")
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, response
+}
+
+// An app with everything hard-coded needs the proxy and the authority, and nothing else.
+func TestInterceptedApp(t *testing.T) {
+	t.Parallel()
+	i := startIntercepting(t)
+	app := throughProxy(t, i.url, &http.Transport{TLSClientConfig: i.trusted})
+	asked := i.eTrusted.TokenRequestCount()
+
+	response, err := app.PostForm(i.api+"/oauth/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"x"}, "client_secret": {"y"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if !strings.Contains(string(body), `"access_token":"stand-in"`) || i.eTrusted.TokenRequestCount() != asked {
+		t.Errorf("%d %s", response.StatusCode, body)
+	}
+	response, err = app.Get(i.api + "/reviews?count=3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ = io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK || !strings.Contains(string(body), `"next":"`+i.api+"/reviews?") {
+		t.Errorf("%d %s", response.StatusCode, body)
+	}
+	if response.TLS == nil || response.TLS.NegotiatedProtocol == "h2" {
+		t.Error("HTTP/2 in a tunnel")
+	}
+	if code := i.stop(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestTunnelsLeadNowhereElse(t *testing.T) {
+	t.Parallel()
+	i := startIntercepting(t)
+	target := strings.TrimPrefix(i.api, "https://")
+	host, _, _ := net.SplitHostPort(target)
+	for _, test := range []struct {
+		target, headers string
+		status          int
+	}{
+		{target, "", 200},
+		{"elsewhere.example:443", "", 403}, {host + ":443", "", 403}, {host + ":1", "", 403}, {"localhost:443", "", 403},
+		{target, "Origin: null\r\n", 403}, {target, "Sec-Fetch-Site: cross-site\r\n", 403},
+	} {
+		if _, response := i.connect(t, test.target, test.headers); response.StatusCode != test.status {
+			t.Errorf("CONNECT %s %q: %d, want %d", test.target, test.headers, response.StatusCode, test.status)
+		}
+	}
+	plain := startBroker(t, nil, nowhere())
+	_, response := (&intercepting{running: plain}).connect(t, "127.0.0.1:1", "")
+	if response.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("without the folder: %d", response.StatusCode)
+	}
+}
+
+// What comes through a tunnel is no less suspect than what comes without.
+func TestTheDoorInATunnel(t *testing.T) {
+	t.Parallel()
+	i := startIntercepting(t, "BROKER_ALLOW=GET /channels")
+	target := strings.TrimPrefix(i.api, "https://")
+	for name, test := range map[string]struct {
+		request string
+		status  int
+	}{
+		"served":               {"GET /channels HTTP/1.1\r\nHost: " + target + "\r\n\r\n", 200},
+		"another host":         {"GET /channels HTTP/1.1\r\nHost: localhost\r\n\r\n", 421},
+		"another absolute":     {"GET https://elsewhere.example/ HTTP/1.1\r\nHost: " + target + "\r\n\r\n", 421},
+		"a page":               {"GET /channels HTTP/1.1\r\nHost: " + target + "\r\nOrigin: null\r\n\r\n", 403},
+		"a tunnel in a tunnel": {"CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\n", 405},
+		"smuggling":            {"GET /channels HTTP/1.1\r\nHost: " + target + "\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+		"dot segments":         {"GET /channels/../reviews HTTP/1.1\r\nHost: " + target + "\r\n\r\n", 400},
+		"rules":                {"GET /reviews HTTP/1.1\r\nHost: " + target + "\r\n\r\n", 403},
+	} {
+		conn, response := i.connect(t, target, "")
+		if response.StatusCode != http.StatusOK {
+			t.Fatal(response.Status)
+		}
+		config := i.trusted.Clone()
+		config.ServerName = "127.0.0.1"
+		secure := tls.Client(conn, config)
+		if _, err := io.WriteString(secure, test.request); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(secure), nil)
+		if err != nil || response.StatusCode != test.status {
+			t.Errorf("%s: %v %v, want %d", name, response, err, test.status)
+		}
+	}
+}
+
+func TestTunnelNeedsTheKey(t *testing.T) {
+	t.Parallel()
+	i := startIntercepting(t, "BROKER_ACCESS_KEY=the-key-0815-4711")
+	target := strings.TrimPrefix(i.api, "https://")
+	if _, response := i.connect(t, target, ""); response.StatusCode != http.StatusProxyAuthRequired || response.Header.Get("Proxy-Authenticate") == "" {
+		t.Errorf("without the key: %d %v", response.StatusCode, response.Header)
+	}
+	app := throughProxy(t, strings.Replace(i.url, "http://", "http://app:the-key-0815-4711@", 1), &http.Transport{TLSClientConfig: i.trusted})
+	response, err := app.Get(i.api + "/channels")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("with the key: %d", response.StatusCode)
+	}
+}
+
+// A client may send its part of the handshake without waiting to be told that there is a tunnel.
+func TestHastyTunnel(t *testing.T) {
+	t.Parallel()
+	i := startIntercepting(t)
+	target := strings.TrimPrefix(i.api, "https://")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(i.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	hasty := &hastyConn{Conn: conn, first: "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\n"}
+	config := i.trusted.Clone()
+	config.ServerName = "127.0.0.1"
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := tls.Client(hasty, config).HandshakeContext(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// hastyConn sends first together with what is written first, and passes over the answer to it.
+type hastyConn struct {
+	net.Conn
+	first string
+	read  *bufio.Reader
+}
+
+func (h *hastyConn) Write(p []byte) (int, error) {
+	first := h.first
+	h.first = ""
+	n, err := h.Conn.Write(append([]byte(first), p...))
+	return n - len(first), err
+}
+
+func (h *hastyConn) Read(p []byte) (int, error) {
+	if h.read == nil {
+		h.read = bufio.NewReader(h.Conn)
+		for line := ""; line != "\r\n"; {
+			var err error
+			if line, err = h.read.ReadString('\n'); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return h.read.Read(p)
+}
+
+func TestCACommand(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	code, stdout, stderr := invoke([]string{"ca"}, "BROKER_INTERCEPT_CA_DIR="+dir)
+	if code != exitOK || stderr != "" {
+		t.Fatalf("%d %s", code, stderr)
+	}
+	block, rest := pem.Decode([]byte(stdout))
+	if block == nil || block.Type != "CERTIFICATE" {
+		t.Fatalf("no certificate: %s", stdout)
+	}
+	for _, app := range []string{"PHP", "Java", "Node", "Python", "Go", filepath.Join(dir, "ca.crt")} {
+		if !strings.Contains(string(rest), app) {
+			t.Errorf("nothing about %s:\n%s", app, rest)
+		}
+	}
+	if _, again, _ := invoke([]string{"ca"}, "BROKER_INTERCEPT_CA_DIR="+dir); again != stdout {
+		t.Error("the second time it is another")
+	}
+	for _, environ := range [][]string{nil, {"BROKER_INTERCEPT_CA_DIR=" + dir + "/nowhere"}, {"BROKER_INTERCEPT_CA_DIR=" + dir, "ETRUSTED_API_URL=https://other.example"}} {
+		code, _, stderr := invoke([]string{"ca"}, environ...)
+		if names := problemsIn(stderr); code != exitConfig || len(names) != 1 || names[0] != "BROKER_INTERCEPT_CA_DIR" {
+			t.Errorf("%v: %d %s", environ, code, stderr)
+		}
+	}
+}

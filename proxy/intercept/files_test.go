@@ -1,0 +1,340 @@
+package intercept_test
+
+import (
+	"bytes"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/proxy/intercept"
+)
+
+// TestBrokenStates begins with a good pair for both hosts in dir, and a second in other.
+func TestBrokenStates(t *testing.T) {
+	t.Parallel()
+	const again = "remove ca.crt and ca.key, start the broker again, and make the new ca.crt trusted"
+	for name, test := range map[string]struct {
+		breakIt func(t *testing.T, dir, other string)
+		file    string
+		want    string
+	}{
+		"key alone":         {without("ca.crt"), "ca.key", "is there without ca.crt: put that back, or remove ca.key and start the broker again"},
+		"certificate alone": {without("ca.key"), "ca.crt", "is there without ca.key: put that back, or " + again},
+		"empty certificate": {with("ca.crt", ""), "ca.crt", "is not one PEM certificate and nothing else"},
+		"empty key":         {with("ca.key", ""), "ca.key", "is not a PEM certificate and its private key"},
+		"no certificate":    {with("ca.crt", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), "ca.crt", "holds a broken certificate"},
+		"half a certificate": {func(t *testing.T, dir, _ string) {
+			write(t, dir, "ca.crt", read(t, dir, "ca.crt")[:400])
+		}, "ca.crt", "is not one PEM certificate and nothing else"},
+		"half a key": {func(t *testing.T, dir, _ string) {
+			key := read(t, dir, "ca.key")
+			write(t, dir, "ca.key", key[:len(key)-100])
+		}, "ca.key", "is not a PEM certificate and its private key"},
+		"the key where the certificate should be": {func(t *testing.T, dir, _ string) {
+			write(t, dir, "ca.crt", read(t, dir, "ca.key"))
+		}, "ca.crt", "is not one PEM certificate and nothing else"},
+		"the certificate where the key should be": {func(t *testing.T, dir, _ string) {
+			write(t, dir, "ca.key", read(t, dir, "ca.crt"))
+		}, "ca.key", "is not a PEM certificate and its private key"},
+		"a second certificate that apps would trust": {func(t *testing.T, dir, other string) {
+			write(t, dir, "ca.crt", append(read(t, dir, "ca.crt"), read(t, other, "ca.crt")...))
+		}, "ca.crt", "is not one PEM certificate and nothing else"},
+		"one before it that apps might trust": {func(t *testing.T, dir, _ string) {
+			write(t, dir, "ca.crt", append([]byte("-----BEGIN X509 CERTIFICATE-----\n???\n"), read(t, dir, "ca.crt")...))
+		}, "ca.crt", "is not one PEM certificate and nothing else"},
+		"a changed certificate": {func(t *testing.T, dir, _ string) {
+			block, _ := pem.Decode(read(t, dir, "ca.crt"))
+			block.Bytes[len(block.Bytes)-1] ^= 1 // of the signature
+			write(t, dir, "ca.crt", pem.EncodeToMemory(block))
+		}, "ca.crt", "is not the certificate of an authority that the broker made"},
+		"another's certificate": {func(t *testing.T, dir, other string) {
+			write(t, dir, "ca.crt", read(t, other, "ca.crt"))
+		}, "ca.crt", "does not belong to ca.key"},
+		"another's private key": {func(t *testing.T, dir, other string) {
+			_, mine := pem.Decode(read(t, dir, "ca.key"))
+			_, theirs := pem.Decode(read(t, other, "ca.key"))
+			write(t, dir, "ca.key", bytes.ReplaceAll(read(t, dir, "ca.key"), mine, theirs))
+		}, "ca.key", "is not a PEM certificate and its private key"},
+		"a key that is far too long": {func(t *testing.T, dir, _ string) {
+			write(t, dir, "ca.key", append(read(t, dir, "ca.key"), make([]byte, 1<<20)...))
+		}, "ca.key", "is far too long"},
+		"a folder": {func(t *testing.T, dir, _ string) {
+			without("ca.crt")(t, dir, "")
+			must(t, os.Mkdir(filepath.Join(dir, "ca.crt"), 0o700))
+		}, "ca.crt", "is not a file"},
+		"a link to nowhere": {func(t *testing.T, dir, _ string) {
+			without("ca.key")(t, dir, "")
+			must(t, os.Symlink("nowhere", filepath.Join(dir, "ca.key")))
+		}, "ca.key", "cannot be read"},
+		"a link out of the folder": {func(t *testing.T, dir, other string) {
+			without("ca.key")(t, dir, "")
+			must(t, os.Symlink(filepath.Join(other, "ca.key"), filepath.Join(dir, "ca.key")))
+		}, "ca.key", "cannot be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, other := inMemory(t), inMemory(t)
+			open(t, dir, both...)
+			open(t, other, both...)
+			test.breakIt(t, dir, other)
+			refused(t, dir, both, filepath.Join(dir, test.file)+" ", test.want)
+		})
+	}
+}
+
+// TestOtherHosts has another configuration than when the authority was made.
+func TestOtherHosts(t *testing.T) {
+	t.Parallel()
+	for name, hosts := range map[string][]string{
+		"one more":     {api, login, "127.0.0.1"},
+		"one less":     {api},
+		"another":      {api, "login.example"},
+		"an address":   {"127.0.0.1"},
+		"a subdomain":  {api, "a." + login},
+		"one name off": {api, "logi.etrusted.com"},
+	} {
+		dir := inMemory(t)
+		open(t, dir, both...)
+		t.Run(name, func(t *testing.T) {
+			refused(t, dir, hosts, filepath.Join(dir, "ca.crt")+" ", "is for api.etrusted.com, login.etrusted.com, and not for what is configured, ",
+				"configure the old hosts again, or remove ca.crt and ca.key, start the broker again, and make the new ca.crt trusted")
+		})
+	}
+}
+
+func TestKeysOfOthers(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("no modes here")
+	}
+	dir := inMemory(t)
+	open(t, dir, both...)
+	for _, mode := range []os.FileMode{0o640, 0o604, 0o620, 0o644, 0o666, 0o610, 0o777} {
+		must(t, os.Chmod(filepath.Join(dir, "ca.key"), mode))
+		refused(t, dir, both, filepath.Join(dir, "ca.key")+" ", fmt.Sprintf("has mode %#o", mode), "chmod 600")
+	}
+	for _, mode := range []os.FileMode{0o400, 0o600, 0o700} {
+		must(t, os.Chmod(filepath.Join(dir, "ca.key"), mode))
+		open(t, dir, both...)
+	}
+}
+
+func TestFolders(t *testing.T) {
+	t.Parallel()
+	dir := inMemory(t)
+	missing := filepath.Join(dir, "missing")
+	if _, err := intercept.Open(missing, both); err == nil || !strings.HasPrefix(err.Error(), "the folder "+missing+" does not exist: create it") {
+		t.Error(err)
+	}
+	write(t, dir, "file", nil)
+	if _, err := intercept.Open(filepath.Join(dir, "file"), both); err == nil || !strings.Contains(err.Error(), "file is no folder") {
+		t.Error(err)
+	}
+	if names := list(t, dir); len(names) != 1 {
+		t.Errorf("there is %v", names)
+	}
+}
+
+// TestLinkedFiles has the files as Kubernetes shows those of a secret.
+func TestLinkedFiles(t *testing.T) {
+	t.Parallel()
+	dir := inMemory(t)
+	open(t, dir, both...)
+	must(t, os.Mkdir(filepath.Join(dir, "..data"), 0o700))
+	for _, name := range []string{"ca.crt", "ca.key"} {
+		must(t, os.Rename(filepath.Join(dir, name), filepath.Join(dir, "..data", name)))
+		must(t, os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name)))
+	}
+	open(t, dir, both...)
+}
+
+// TestOtherLineEnds has a certificate that came by way of Windows.
+func TestOtherLineEnds(t *testing.T) {
+	t.Parallel()
+	dir := inMemory(t)
+	a := open(t, dir, both...)
+	write(t, dir, "ca.crt", bytes.ReplaceAll(read(t, dir, "ca.crt"), []byte("\n"), []byte("\r\n")))
+	if !bytes.Equal(open(t, dir, both...).CertificatePEM(), a.CertificatePEM()) {
+		t.Error("another certificate")
+	}
+}
+
+// TestTime makes an authority in the year 2000, and one now.
+func TestTime(t *testing.T) {
+	t.Parallel()
+	old, today := inMemory(t), inMemory(t)
+	open(t, today, both...)
+	synctest.Test(t, func(t *testing.T) {
+		open(t, old, both...)
+		refused(t, today, both, filepath.Join(today, "ca.crt")+" ", "is not valid before 20", "set this machine's clock")
+	})
+	refused(t, old, both, filepath.Join(old, "ca.crt")+" ", "expired on 2010-01-01: remove ca.crt and ca.key, start the broker again")
+}
+
+// TestSlowBroker has another broker that is held up between its two files.
+func TestSlowBroker(t *testing.T) {
+	t.Parallel()
+	dir := inMemory(t)
+	synctest.Test(t, func(t *testing.T) {
+		first := open(t, dir, both...)
+		cert := read(t, dir, "ca.crt")
+		without("ca.crt")(t, dir, "")
+		go func() {
+			time.Sleep(time.Second)
+			write(t, dir, "aside", cert) // no reader sees half of it
+			_ = os.Rename(filepath.Join(dir, "aside"), filepath.Join(dir, "ca.crt"))
+		}()
+		if !bytes.Equal(open(t, dir, both...).CertificatePEM(), first.CertificatePEM()) {
+			t.Error("another authority")
+		}
+	})
+}
+
+// refused fails the test unless Open has an error with these texts, which holds nothing of the key, and changes nothing.
+func refused(t *testing.T, dir string, hosts []string, begins string, texts ...string) {
+	t.Helper()
+	before := snapshot(t, dir)
+	_, err := intercept.Open(dir, hosts)
+	if after := snapshot(t, dir); after != before {
+		t.Errorf("changed from\n%s\nto\n%s", before, after)
+	}
+	if err == nil {
+		t.Fatal("no error")
+	}
+	text := err.Error()
+	if !strings.HasPrefix(text, begins) || strings.HasSuffix(text, ".") || strings.Contains(text, "%!") {
+		t.Errorf("begins otherwise: %s", text)
+	}
+	for _, want := range texts {
+		if !strings.Contains(text, want) {
+			t.Errorf("nothing of %q: %s", want, text)
+		}
+	}
+	for line := range strings.Lines(before) {
+		if line = strings.TrimSpace(line); len(line) > 40 && !strings.Contains(line, " ") && strings.Contains(text, line[:20]) {
+			t.Errorf("holds a line of a file: %s", text)
+		}
+	}
+}
+
+// snapshot is all that is in a folder.
+func snapshot(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, name := range list(t, dir) {
+		info, err := os.Lstat(filepath.Join(dir, name))
+		must(t, err)
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		fmt.Fprintf(&b, "%s %v %v\n%s\n(%v)\n", name, info.Mode(), info.ModTime(), content, err)
+	}
+	return b.String()
+}
+
+func list(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func without(name string) func(*testing.T, string, string) {
+	return func(t *testing.T, dir, _ string) { must(t, os.Remove(filepath.Join(dir, name))) }
+}
+
+func with(name, content string) func(*testing.T, string, string) {
+	return func(t *testing.T, dir, _ string) { write(t, dir, name, []byte(content)) }
+}
+
+// foreign puts an authority into the folder that somebody else made: as ours are, but for a difference in one of its two
+// certificates.
+func foreign(t *testing.T, dir string, changeRoot, changeSigner func(*x509.Certificate)) {
+	t.Helper()
+	template := func(name string, path int, change func(*x509.Certificate)) *x509.Certificate {
+		c := &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			IsCA: true, BasicConstraintsValid: true, MaxPathLen: path, MaxPathLenZero: path == 0,
+			KeyUsage: x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+			PermittedDNSDomainsCritical: true, PermittedDNSDomains: both,
+			PermittedEmailAddresses: []string{"nobody.invalid"}, PermittedURIDomains: []string{"nobody.invalid"},
+			ExcludedIPRanges: []*net.IPNet{network("0.0.0.0/0"), network("::/0")},
+		}
+		change(c)
+		return c
+	}
+	root, rootKey := signed(t, template("root", 1, changeRoot), nil, nil)
+	signer, key := signed(t, template("signer", 0, changeSigner), root, rootKey)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	write(t, dir, "ca.crt", pemOf(root))
+	write(t, dir, "ca.key", append(pemOf(signer), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...))
+}
+
+// TestForeignAuthorities has certificates that could do more than those that the broker makes, or less.
+func TestForeignAuthorities(t *testing.T) {
+	t.Parallel()
+	same := func(*x509.Certificate) {}
+	dir := inMemory(t)
+	foreign(t, dir, same, same)
+	open(t, dir, both...) // or the others would be refused for something else
+
+	const hosts, kind, other = "and not for what is configured", "is not the certificate of an authority that the broker made", "does not belong to ca.key"
+	for name, test := range map[string]struct {
+		change           func(*x509.Certificate)
+		inRoot, inSigner string
+	}{
+		"wider":          {func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"etrusted.com"} }, "is for etrusted.com, " + hosts, hosts},
+		"any name":       {func(c *x509.Certificate) { c.PermittedDNSDomains = nil }, "is for any host, " + hosts, hosts},
+		"not critical":   {func(c *x509.Certificate) { c.PermittedDNSDomainsCritical = false }, hosts, hosts},
+		"without a name": {func(c *x509.Certificate) { c.ExcludedDNSDomains = []string{login} }, hosts, hosts},
+		"emails":         {func(c *x509.Certificate) { c.PermittedEmailAddresses = nil }, hosts, hosts},
+		"no emails":      {func(c *x509.Certificate) { c.ExcludedEmailAddresses = []string{"example.com"} }, hosts, hosts},
+		"URIs":           {func(c *x509.Certificate) { c.PermittedURIDomains = nil }, hosts, hosts},
+		"no URIs":        {func(c *x509.Certificate) { c.ExcludedURIDomains = []string{"example.com"} }, hosts, hosts},
+		"an address":     {func(c *x509.Certificate) { c.PermittedIPRanges = []*net.IPNet{network("10.0.0.0/8")} }, "10.0.0.0/8, ", hosts},
+		"addresses":      {func(c *x509.Certificate) { c.ExcludedIPRanges = c.ExcludedIPRanges[:1] }, hosts, hosts},
+		"clients":        {func(c *x509.Certificate) { c.ExtKeyUsage = append(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) }, kind, other},
+		"oddities":       {func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{1, 2, 3}} }, kind, other},
+		"revocation":     {func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCRLSign }, kind, other},
+		"long paths":     {func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 2, false }, kind, other},
+		"any paths":      {func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = -1, false }, kind, other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inRoot, inSigner := inMemory(t), inMemory(t)
+			foreign(t, inRoot, test.change, same)
+			refused(t, inRoot, both, filepath.Join(inRoot, "ca.crt")+" ", test.inRoot)
+			foreign(t, inSigner, same, test.change)
+			refused(t, inSigner, both, filepath.Join(inSigner, "ca.crt")+" ", test.inSigner)
+		})
+	}
+}
+
+func network(s string) *net.IPNet {
+	_, n, err := net.ParseCIDR(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,196 @@
+package proxy
+
+import (
+	"bytes"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/links"
+)
+
+// way is from the upstream's address, as it stands in responses, to that by which the app has reached it. An app that
+// follows a link as it is comes back here.
+type way struct {
+	from, to string
+}
+
+// wayBack returns the way for a request's response; nil if there is nothing to rewrite.
+func (p *Proxy) wayBack(r *http.Request, a asked) *way {
+	if !p.config.Links {
+		return nil
+	}
+	scheme := p.config.Scheme
+	switch {
+	case door.Tunnelled(r):
+		scheme = "https"
+	case r.URL.Host != "": // the app takes the broker for its proxy
+		scheme = strings.ToLower(r.URL.Scheme)
+	}
+	w := way{
+		from: p.config.Upstream.Scheme + "://" + p.config.Upstream.Host,
+		to:   scheme + "://" + r.Host + a.prefix,
+	}
+	if w.from == w.to {
+		return nil
+	}
+	return &w
+}
+
+// maxWhole is up to what length a body is read whole, so that one without a link can be left as it is.
+const maxWhole = 64 << 10
+
+// leadBack rewrites what leads past the broker. The response's own header map is changed.
+func (w *way) leadBack(method string, response *http.Response) {
+	if w == nil {
+		return
+	}
+	w.headers(response.Header)
+	if !isRewritten(method, response) {
+		return
+	}
+	coding := strings.ToLower(response.Header.Get("Content-Encoding"))
+	switch {
+	case coding != "" && !isGzip(coding):
+	case response.ContentLength >= 0 && response.ContentLength <= maxWhole:
+		w.whole(response, isGzip(coding))
+	case isGzip(coding):
+		w.stream(response, newGzipBody(response.Body, w))
+	default:
+		w.stream(response, links.NewReader(response.Body, w.from, w.to))
+	}
+}
+
+// headers rewrites the URLs in headers: RFC 9110 sections 8.7 and 10.2.2, RFC 8288.
+func (w *way) headers(header http.Header) {
+	for _, name := range []string{"Location", "Content-Location"} {
+		for i, value := range header[name] {
+			header[name][i], _ = links.URL(value, w.from, w.to)
+		}
+	}
+	for i, value := range header["Link"] {
+		header["Link"][i], _ = links.LinkHeader(value, w.from, w.to)
+	}
+}
+
+// isRewritten reports whether a response has a body in which links are rewritten: JSON, and the whole of it.
+func isRewritten(method string, response *http.Response) bool {
+	switch response.StatusCode {
+	case http.StatusNoContent, http.StatusNotModified, http.StatusPartialContent:
+		return false
+	}
+	if method == http.MethodHead || response.Body == http.NoBody {
+		return false
+	}
+	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	return err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json"))
+}
+
+func isGzip(coding string) bool { return coding == "gzip" || coding == "x-gzip" }
+
+// stream puts a body in place of one that is too long to be known, or whose length is not told.
+func (w *way) stream(response *http.Response, body io.Reader) {
+	response.Body = &rewrittenBody{body, response.Body}
+	response.ContentLength = -1
+	delete(response.Header, "Content-Length")
+	weaken(response.Header)
+}
+
+// whole reads a body and rewrites it if there is a link in it. If it cannot be read to its end, it goes on as far as it
+// goes, and breaks off there.
+func (w *way) whole(response *http.Response, zipped bool) {
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxWhole))
+	if err != nil {
+		w.stream(response, io.MultiReader(links.NewReader(bytes.NewReader(body), w.from, w.to), failing{err}))
+		return
+	}
+	rewritten, changed := body, false
+	if zipped {
+		plain, ok := unzip(body)
+		if !ok { // not what it says it is, or far larger than it looks
+			response.Body = &readBody{bytes.NewReader(body), response.Body}
+			if isZipped(body) {
+				w.stream(response, newGzipBody(response.Body, w))
+			}
+			return
+		}
+		if plain, changed = links.Rewrite(plain, w.from, w.to); changed {
+			rewritten = zip(plain)
+		}
+	} else {
+		rewritten, changed = links.Rewrite(body, w.from, w.to)
+	}
+	if !changed {
+		response.Body = &readBody{bytes.NewReader(body), response.Body}
+		return
+	}
+	response.Body = &rewrittenBody{bytes.NewReader(rewritten), response.Body}
+	response.ContentLength = int64(len(rewritten))
+	response.Header["Content-Length"] = []string{strconv.Itoa(len(rewritten))}
+	weaken(response.Header)
+}
+
+// weaken takes from a header what is true of the upstream's bytes alone: a strong ETag becomes a weak one (RFC 9110
+// section 8.8.1), and digests go.
+func weaken(header http.Header) {
+	if tag := header.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
+		header.Set("Etag", "W/"+tag)
+	}
+	for name := range header {
+		if isDigest(name) {
+			delete(header, name)
+		}
+	}
+	delete(header, "Accept-Ranges")
+}
+
+// isDigest reports whether a header vouches for a body's bytes: RFC 9530, and those before it.
+func isDigest(name string) bool {
+	switch name {
+	case "Content-Md5", "Digest", "Content-Digest", "Repr-Digest":
+		return true
+	default:
+		return false
+	}
+}
+
+// readBody is a body that was read already, and still to be closed.
+type readBody struct {
+	io.Reader
+	io.Closer
+}
+
+// rewrittenBody is one in which links may have been rewritten.
+type rewrittenBody struct {
+	io.Reader
+	io.Closer
+}
+
+// failing is a reader that gives nothing but an error.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// narrowed is what of an Accept-Encoding goes upstream where links are to be found in the answer: gzip if the app takes
+// that, or else identity (RFC 9110 section 12.5.3).
+func narrowed(values []string) string {
+	for _, line := range values {
+		for coding := range strings.SplitSeq(line, ",") {
+			name, weight, _ := strings.Cut(coding, ";")
+			name = strings.ToLower(strings.TrimSpace(name))
+			if (isGzip(name) || name == "*") && !isZero(weight) {
+				return "gzip"
+			}
+		}
+	}
+	return "identity"
+}
+
+// isZero reports whether a weight says "not at all".
+func isZero(weight string) bool {
+	q, ok := strings.CutPrefix(strings.ReplaceAll(strings.ToLower(weight), " ", ""), "q=")
+	return ok && strings.Trim(q, "0.") == ""
+}

@@ -1,0 +1,343 @@
+package proxy_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/proxy"
+)
+
+// leading has the links of responses rewritten.
+func leading(s *setup) { s.Links, s.Scheme = true, "http" }
+
+func zipped(text string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = io.WriteString(w, text)
+	_ = w.Close()
+	return b.String()
+}
+
+func unzipped(t testing.TB, body string) string {
+	t.Helper()
+	r, err := gzip.NewReader(strings.NewReader(body))
+	if err != nil {
+		t.Fatalf("%v in %q", err, body)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// noise does not become short when it is zipped.
+func noise(length int) string {
+	random := rand.New(rand.NewPCG(1, 2))
+	var b strings.Builder
+	for b.Len() < length {
+		b.WriteString(strconv.FormatUint(random.Uint64(), 36))
+	}
+	return b.String()
+}
+
+// page is a response with a link to the upstream, and others that only look like one.
+func page(base string) string {
+	return `{"paging":{"links":{"next":"` + base + `/reviews?after=x"}},"` + base + `/":1,"items":[{"text":"see ` + base + `/"},{"url":"` + base + `.evil/"}]}`
+}
+
+// pageBack is page as the app gets it.
+func pageBack(base, back string) string {
+	return strings.Replace(page(base), `"next":"`+base, `"next":"`+back, 1)
+}
+
+// answering is an upstream that answers with a body, of a length that is told if it is short, and with headers of
+// "Name: value".
+func answering(t testing.TB, status int, body string, headers ...string) (url string) {
+	var at string
+	at = serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
+		for _, header := range headers {
+			name, value, _ := strings.Cut(header, ": ")
+			w.Header().Add(name, strings.ReplaceAll(value, "BASE", at))
+		}
+		body := strings.ReplaceAll(body, "BASE", at)
+		if w.Header().Get("Content-Encoding") == "gzip" {
+			body = zipped(body)
+		}
+		if w.Header().Get("Content-Length") == "" && len(body) < 100<<10 && status != 204 && status != 304 {
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	})
+	return at
+}
+
+func TestLinksLeadBack(t *testing.T) {
+	const etag, digest = `Etag: "v1"`, "Content-Digest: sha-256=:x:"
+	long := strings.Repeat(" ", 200<<10)
+	for _, test := range []struct {
+		name    string
+		body    string
+		headers []string
+		changed bool
+		known   bool // its length is told
+		etag    string
+	}{
+		{"short", page("BASE"), []string{"Content-Type: application/json", etag, digest}, true, true, `W/"v1"`},
+		{"short, +json and parameters", page("BASE"), []string{"Content-Type: Application/HAL+JSON; charset=utf-8; profile=x", etag}, true, true, `W/"v1"`},
+		{"weak", page("BASE"), []string{"Content-Type: application/json", `Etag: W/"v1"`}, true, true, `W/"v1"`},
+		{"long", page("BASE") + long, []string{"Content-Type: application/json", etag, digest}, true, false, `W/"v1"`},
+		{"short, gzip", page("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip", etag, digest}, true, true, `W/"v1"`},
+		{"long, gzip", page("BASE") + noise(400<<10), []string{"Content-Type: application/json", "Content-Encoding: gzip", etag}, true, false, `W/"v1"`},
+		{"zipped to little", page("BASE") + strings.Repeat(" ", 2<<20), []string{"Content-Type: application/json", "Content-Encoding: gzip"}, true, false, ""},
+
+		{"no link", `{"a":"https://elsewhere.example/"}`, []string{"Content-Type: application/json", etag, digest}, false, true, `"v1"`},
+		{"no link, gzip", `{"a":"https://elsewhere.example/"}`, []string{"Content-Type: application/json", "Content-Encoding: gzip", etag, digest}, false, true, `"v1"`},
+		{"empty", "", []string{"Content-Type: application/json", etag}, false, true, `"v1"`},
+		{"text", page("BASE"), []string{"Content-Type: text/plain", etag, digest}, false, true, `"v1"`},
+		{"HTML", page("BASE"), []string{"Content-Type: text/html", etag}, false, true, `"v1"`},
+		{"no type", page("BASE"), []string{etag}, false, true, `"v1"`},
+		{"another coding", page("BASE"), []string{"Content-Type: application/json", "Content-Encoding: br", etag}, false, true, `"v1"`},
+		{"two codings", page("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip, br", etag}, false, true, `"v1"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			up := answering(t, 200, test.body, test.headers...)
+			b := start(t, up, leading)
+			got := b.get(t, "/reviews")
+			body := got.body
+			if got.header.Get("Content-Encoding") == "gzip" {
+				body = unzipped(t, got.body)
+			}
+			want := strings.ReplaceAll(test.body, "BASE", up)
+			if test.changed {
+				want = strings.Replace(want, `"next":"`+up, `"next":"`+b.server.URL, 1)
+			}
+			if body != want {
+				t.Errorf("got  %.300s\nwant %.300s", body, want)
+			}
+			if (got.length >= 0) != test.known || test.known && got.length != int64(len(got.body)) {
+				t.Errorf("length %d of %d, want known %v", got.length, len(got.body), test.known)
+			}
+			if got.header.Get("Etag") != test.etag {
+				t.Errorf("ETag %s, want %s", got.header.Get("Etag"), test.etag)
+			}
+			if hasDigest := got.header.Get("Content-Digest") != ""; hasDigest && test.changed {
+				t.Error("the digest is of other bytes")
+			} else if !hasDigest && !test.changed && strings.Contains(fmt.Sprint(test.headers), "Digest") {
+				t.Error("the digest is gone")
+			}
+		})
+	}
+}
+
+func TestStatusesWithoutLinks(t *testing.T) {
+	for _, test := range []struct {
+		method string
+		status int
+	}{{"HEAD", 200}, {"GET", 204}, {"GET", 304}, {"GET", 206}} {
+		up := answering(t, test.status, map[bool]string{true: page("BASE")}[test.status == 206 || test.method == "HEAD"],
+			"Content-Type: application/json", `Etag: "v1"`, "Content-Digest: x", "Content-Range: bytes 0-1/2")
+		got := start(t, up, leading).do(t, start(t, up, leading).request(t, test.method, "/x", nil))
+		if got.status != test.status || got.header.Get("Etag") != `"v1"` || got.header.Get("Content-Digest") != "x" {
+			t.Errorf("%s %d: %d %v", test.method, test.status, got.status, got.header)
+		}
+		if test.status == 206 && !strings.Contains(got.body, `"next":"`+up+"/") {
+			t.Errorf("a part of a body was rewritten: %s", got.body)
+		}
+	}
+}
+
+func TestLinksInHeaders(t *testing.T) {
+	up := answering(t, 201, "", "Location: BASE/events/1", "Content-Location: BASE", "Link: <BASE/reviews?page=2>; rel=next, <https://elsewhere.example/>; rel=x", "X-Other: BASE/x")
+	b := start(t, up, leading)
+	got := b.get(t, "/x").header
+	for name, want := range map[string]string{
+		"Location": b.server.URL + "/events/1", "Content-Location": b.server.URL,
+		"Link": "<" + b.server.URL + "/reviews?page=2>; rel=next, <https://elsewhere.example/>; rel=x", "X-Other": up + "/x",
+	} {
+		if got.Get(name) != want {
+			t.Errorf("%s: %s, want %s", name, got.Get(name), want)
+		}
+	}
+}
+
+// The links lead to the address that the app used, whichever that was.
+func TestLinksLeadWhereTheAppCameFrom(t *testing.T) {
+	up := answering(t, 200, page("BASE"), "Content-Type: application/json")
+	b := start(t, up, leading, func(s *setup) {
+		s.Account = func(name string) (proxy.Tokens, bool) { return granted(), name == "shop-de" }
+	})
+	https := start(t, up, leading, func(s *setup) { s.Scheme = "https" })
+	for _, test := range []struct {
+		broker       *broker
+		target, host string
+		back         string
+	}{
+		{b, "/reviews", "localhost:8080", "http://localhost:8080"},
+		{b, "/reviews", "127.0.0.1", "http://127.0.0.1"},
+		{b, "/@shop-de/reviews", "localhost:8080", "http://localhost:8080/@shop-de"},
+		{b, "http://localhost:1234/@shop-de/reviews", "x", "http://localhost:1234/@shop-de"},
+		{b, strings.Replace(up, "http:", "https:", 1) + "/reviews", "x", strings.Replace(up, "http:", "https:", 1)},
+		{b, up + "/reviews", "x", up},
+		{https, "/reviews", "localhost", "https://localhost"},
+	} {
+		c := test.broker.dial(t)
+		c.send("GET ", test.target, " HTTP/1.1\r\nHost: ", test.host, "\r\n\r\n")
+		if got := c.answer("GET"); got.body != pageBack(up, test.back) {
+			t.Errorf("%s at %s: %s", test.target, test.host, got.body)
+		}
+	}
+}
+
+func TestLinksStayWhereTheyAre(t *testing.T) {
+	up := answering(t, 200, page("BASE"), "Content-Type: application/json", "Location: BASE/x", `Etag: "v1"`)
+	got := start(t, up).get(t, "/x")
+	if got.body != page(up) || got.header.Get("Location") != up+"/x" || got.header.Get("Etag") != `"v1"` {
+		t.Errorf("%v %s", got.header, got.body)
+	}
+}
+
+// A response is rewritten as it comes: nothing waits for its end.
+func TestLinksStream(t *testing.T) {
+	for _, coding := range []string{"identity", "gzip"} {
+		t.Run(coding, func(t *testing.T) {
+			more := make(chan string, 4) // so that a test that fails does not hang
+			up := serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				var to io.Writer = w
+				zip := gzip.NewWriter(w)
+				if coding == "gzip" {
+					w.Header().Set("Content-Encoding", coding)
+					to = zip
+				}
+				for text := range more {
+					_, _ = io.WriteString(to, text)
+					if coding == "gzip" {
+						_ = zip.Flush()
+					}
+					_ = http.NewResponseController(w).Flush()
+				}
+				if coding == "gzip" {
+					_ = zip.Close()
+				}
+			})
+			b := start(t, up, leading)
+			more <- `["`
+			r := b.request(t, "GET", "/x", nil)
+			r.Header.Set("Accept-Encoding", coding)
+			response, err := b.client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = response.Body.Close() }()
+			var body io.Reader = response.Body
+			if coding == "gzip" {
+				if body, err = gzip.NewReader(body); err != nil {
+					t.Fatal(err)
+				}
+			}
+			expect := func(want string) {
+				t.Helper()
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(body, got); err != nil || string(got) != want {
+					t.Fatalf("%q %v, want %q", got, err, want)
+				}
+			}
+			more <- up + `/a"`
+			expect(`["` + b.server.URL + `/a"`)
+			more <- `,"b"`
+			expect(`,"b"`)
+			more <- `]`
+			close(more)
+			expect(`]`)
+			if _, err := body.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("%v at the end", err)
+			}
+		})
+	}
+}
+
+// What breaks off breaks off for the app too, and what there was of it arrives.
+func TestBrokenBodyWithLinks(t *testing.T) {
+	for _, headers := range []string{"Content-Length: 1000\r\n", "Content-Length: 100000\r\n", "Transfer-Encoding: chunked\r\n"} {
+		at := "http://" + rawServe(t, after("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+headers+"\r\n"+"4\r\n[\"x\"\r\n"))
+		b := start(t, at, leading)
+		response, err := b.client.Do(b.request(t, "GET", "/x", nil))
+		if err != nil {
+			continue // nothing of it had come when it broke off
+		}
+		got := readAnswer(response)
+		if got.err == nil {
+			t.Errorf("%s: looks whole: %q", headers, got.body)
+		}
+		if report := b.report(t); !report.Broken {
+			t.Errorf("%+v", report)
+		}
+	}
+}
+
+func TestWrongGzip(t *testing.T) {
+	for _, body := range []string{`["BASE/x"]`, "", "\x1f"} {
+		up := rawServe(t, after(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body)))
+		if got := start(t, "http://"+up, leading).get(t, "/x"); got.body != body {
+			t.Errorf("%q became %q", body, got.body)
+		}
+	}
+}
+
+func TestAcceptEncodingIsNarrowed(t *testing.T) {
+	up := record(t, h1, nil)
+	b := start(t, up.url, leading)
+	for accepted, want := range map[string]string{
+		"": "", "gzip": "gzip", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, GZIP;q=0.5": "gzip", "*": "gzip", "x-gzip": "gzip",
+		"br": "identity", "identity": "identity", "deflate, br": "identity", "gzip;q=0": "identity", "gzip; q=0.000, *;q=0": "identity",
+		"gzip;q=0.1": "gzip", "notgzip": "identity",
+	} {
+		r := b.request(t, "GET", "/x", nil)
+		if accepted != "" {
+			r.Header.Set("Accept-Encoding", accepted)
+		}
+		b.do(t, r)
+		if got := up.one(t).header.Get("Accept-Encoding"); got != want {
+			t.Errorf("%q goes on as %q, want %q", accepted, got, want)
+		}
+	}
+}
+
+// BenchmarkLinks shows what rewriting costs: the same requests with and without it, one after the other, and how many
+// times as long those with it take.
+func BenchmarkLinks(b *testing.B) {
+	for _, size := range []int{1 << 10, 1 << 20} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			item := `{"id":"rev-1","rating":5,"comment":"all \"good\"","url":"BASE/reviews/rev-1"},`
+			up := answering(b, 200, "["+strings.Repeat(item, size/len(item))+"{}]", "Content-Type: application/json")
+			without, with := start(b, up), start(b, up, leading)
+			took := func(broker *broker) time.Duration {
+				began := time.Now()
+				response, err := broker.client.Get(broker.server.URL + "/reviews")
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+				return time.Since(began)
+			}
+			var plain, rewritten time.Duration
+			b.ReportAllocs()
+			for b.Loop() {
+				plain += took(without)
+				rewritten += took(with)
+			}
+			b.ReportMetric(float64(rewritten)/float64(plain), "times")
+		})
+	}
+}

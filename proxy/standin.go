@@ -1,0 +1,52 @@
+package proxy
+
+import (
+	"cmp"
+	"net/http"
+	"strconv"
+
+	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/standin"
+)
+
+// standIn answers the app's own token request, which needs no token of the account, nor that there is one.
+func (p *Proxy) standIn(w http.ResponseWriter, r *http.Request, a asked, report *Report) {
+	if a.named {
+		if _, problem := p.tokens(a); problem != nil {
+			problem.answer(w, report)
+			return
+		}
+	}
+	report.Account = cmp.Or(a.account, DefaultAccount)
+	answer := p.config.StandIn.Answer(r, a.account)
+	header := w.Header()
+	for name, values := range answer.Header {
+		header[name] = values
+	}
+	header.Set("Content-Length", strconv.Itoa(len(answer.Body)))
+	status := identity + `; details="a stand-in token, of use at this broker alone"`
+	if answer.Error != "" {
+		report.Problem = "http_request_error"
+		status = identity + "; error=" + report.Problem + "; details=" + structuredString(answer.Error)
+	}
+	if answer.WrongKey {
+		report.Denied = door.Key
+	}
+	header.Set("Proxy-Status", status)
+	report.Status = answer.Status
+	w.WriteHeader(answer.Status)
+	_, _ = w.Write(answer.Body) // a client that is gone needs no answer
+}
+
+// standInToken returns the stand-in that a request bears, and false if it bears none.
+func standInToken(header http.Header) (standin.Token, bool) {
+	values := header["Authorization"]
+	if len(values) != 1 {
+		return standin.Token{}, false
+	}
+	token, ok := door.Bearer(values[0])
+	if !ok {
+		return standin.Token{}, false
+	}
+	return standin.Parse(token)
+}

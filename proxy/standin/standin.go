@@ -1,0 +1,172 @@
+// Package standin answers the token requests of apps that insist on making them. What they get is worth nothing outside
+// this broker, which puts the real token in its place.
+package standin
+
+import (
+	"encoding/json"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Endpoint is a token endpoint as in RFC 6749 section 3.2, for the client credentials grant. Its fields must not change
+// while it is used; its methods may be called from any goroutine.
+type Endpoint struct {
+	// Account reports whether there is an account of a name; nil if there is none with a name.
+	Account func(name string) bool
+	// Key reports whether a client secret is the broker's access key; nil if none is asked for.
+	Key func(secret string) bool
+}
+
+const (
+	// lifetime is what an app is told in seconds. The token has no end; it is for the app's own bookkeeping.
+	lifetime = 3600
+	// keyedLifetime is for tokens that carry the access key: for so long an old key is still taken after a change, so an
+	// app that fetches a new one by then never shows a key that is not.
+	keyedLifetime = 60
+	// maxForm is more than any credentials need.
+	maxForm = 64 << 10
+)
+
+// Serves reports whether a request is for the Endpoint, and not for the API: a POST to the path of eTrusted's token
+// endpoint, or to that of its older one. path is as the app sent it.
+func Serves(method, path string) bool {
+	return method == http.MethodPost && (path == "/oauth/token" || path == "/auth/realms/business/protocol/openid-connect/token")
+}
+
+// Answer is what an Endpoint makes of a request.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+	// Error is the error code of RFC 6749 section 5.2; empty for a token. WrongKey reports that the client secret is not
+	// the access key.
+	Error    string
+	WrongKey bool
+}
+
+// Answer answers a token request. account is that which the request's path names, empty if it names none. It holds
+// nothing of what the request brought but the access key, if that was right, and an account's name.
+func (e *Endpoint) Answer(r *http.Request, account string) Answer {
+	form, problem := readForm(r)
+	if problem != nil {
+		return *problem
+	}
+	id, secret, inHeader := credentials(r, form)
+	switch grant := form.Get("grant_type"); {
+	case grant == "":
+		return failure(http.StatusBadRequest, "invalid_request", "grant_type is missing: send grant_type=client_credentials in a form body")
+	case grant != "client_credentials":
+		return failure(http.StatusBadRequest, "unsupported_grant_type", "the broker answers grant_type=client_credentials alone")
+	case e.Key != nil && !e.Key(secret):
+		a := failure(http.StatusUnauthorized, "invalid_client", "client_secret must be the broker's access key")
+		if a.WrongKey = true; inHeader {
+			a.Header.Set("WWW-Authenticate", `Basic realm="etrusted-broker", charset="UTF-8"`)
+		}
+		return a
+	}
+	if account == "" && e.Account != nil && e.Account(id) {
+		account = id
+	}
+	token := Token{Account: account}
+	seconds := lifetime
+	if e.Key != nil {
+		token.Key, seconds = secret, keyedLifetime
+	}
+	return answer(http.StatusOK, struct {
+		AccessToken string `json:"access_token"`
+		TokenType   string `json:"token_type"`
+		ExpiresIn   int    `json:"expires_in"`
+	}{token.String(), "Bearer", seconds})
+}
+
+// readForm reads the body, which RFC 6749 section 4.4.2 wants to be a form.
+func readForm(r *http.Request) (url.Values, *Answer) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+		a := failure(http.StatusBadRequest, "invalid_request", "the body must be a form: Content-Type: application/x-www-form-urlencoded")
+		return nil, &a
+	}
+	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		a := failure(http.StatusBadRequest, "invalid_request", "the form cannot be read, or is too long")
+		return nil, &a
+	}
+	return r.PostForm, nil
+}
+
+// credentials are in a Basic header, where each half is encoded as in a form, or in the form: RFC 6749 section 2.3.1.
+func credentials(r *http.Request, form url.Values) (id, secret string, inHeader bool) {
+	user, password, ok := r.BasicAuth()
+	if !ok {
+		return form.Get("client_id"), form.Get("client_secret"), false
+	}
+	return unescaped(user), unescaped(password), true
+}
+
+// unescaped decodes what many clients do not encode.
+func unescaped(text string) string {
+	if decoded, err := url.QueryUnescape(text); err == nil {
+		return decoded
+	}
+	return text
+}
+
+func failure(status int, code, description string) Answer {
+	a := answer(status, struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}{code, description})
+	a.Error = code
+	return a
+}
+
+func answer(status int, body any) Answer {
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // of strings and a number
+	}
+	return Answer{Status: status, Body: text, Header: http.Header{
+		"Content-Type":  {"application/json"},
+		"Cache-Control": {"no-store"},
+		"Pragma":        {"no-cache"}, // RFC 6749 section 5.1
+	}}
+}
+
+// Token is what the Endpoint gives out.
+type Token struct {
+	Account string // empty for the default account
+	Key     string // the access key; empty if none is asked for
+}
+
+const name = "stand-in"
+
+// String returns the token as it is sent: stand-in, stand-in:ACCOUNT, or with the key stand-in:ACCOUNT:KEY.
+func (t Token) String() string {
+	switch {
+	case t.Key != "":
+		return name + ":" + t.Account + ":" + t.Key
+	case t.Account != "":
+		return name + ":" + t.Account
+	default:
+		return name
+	}
+}
+
+// Parse is the reverse of String. It reports false for what is no stand-in.
+func Parse(token string) (Token, bool) {
+	rest, ok := strings.CutPrefix(token, name)
+	if !ok || rest != "" && rest[0] != ':' {
+		return Token{}, false
+	}
+	account, key, _ := strings.Cut(strings.TrimPrefix(rest, ":"), ":")
+	return Token{account, key}, true
+}
+
+// KeyOf returns the key that a token carries; the token itself if it is no stand-in, or carries none.
+func KeyOf(token string) string {
+	if t, ok := Parse(token); ok && t.Key != "" {
+		return t.Key
+	}
+	return token
+}
