@@ -5,6 +5,10 @@
 // A real Chromium shows that no web page gets through the broker. Without one those tests are skipped, unless
 // E2E_BROWSER=required says that they must not be.
 //
+// Programs in PHP, Node, Java and Python, written as shops write theirs (testdata, and ../examples), show that they work
+// unchanged, OAuth and all. Without a language its tests are skipped, unless E2E_PHP=required, E2E_NODE=required,
+// E2E_JAVA=required or E2E_PYTHON=required says that they must not be.
+//
 // It is a module of its own so that the dependencies of that server do not become the broker's. The tests build the
 // broker from the folder above; BROKER_BINARY names one that is built already.
 package e2e

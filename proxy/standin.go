@@ -18,7 +18,11 @@ func (p *Proxy) standIn(w http.ResponseWriter, r *http.Request, a asked, report 
 		}
 	}
 	report.Account = cmp.Or(a.account, DefaultAccount)
-	answer := p.config.StandIn.Answer(r, a.account)
+	endpoint := *p.config.StandIn
+	if p.config.Door.ShownAsProxy(r) {
+		endpoint.Key = nil // the app shows it with each request, and may have any client secret
+	}
+	answer := endpoint.Answer(r, a.account)
 	header := w.Header()
 	for name, values := range answer.Header {
 		header[name] = values

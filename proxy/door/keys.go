@@ -68,15 +68,19 @@ func (k *Keys) Is(text string) bool {
 // that takes the broker for its proxy may show it in Proxy-Authorization; one that has come through a tunnel showed it when
 // that was opened.
 func (d *Door) CheckKey(r *http.Request) *Refusal {
-	_, tunnelled := tunnelOf(r)
-	switch {
-	case d.config.Keys == nil, tunnelled,
-		d.shows(r.Header["Authorization"]),
-		r.URL.Host != "" && d.shows(r.Header["Proxy-Authorization"]):
+	if d.config.Keys == nil || d.ShownAsProxy(r) || d.shows(r.Header["Authorization"]) {
 		return nil
-	default:
-		return keyRefused
 	}
+	return keyRefused
+}
+
+// ShownAsProxy reports whether a request came from an app that takes the broker for its proxy, and has shown it the access
+// key as such.
+func (d *Door) ShownAsProxy(r *http.Request) bool {
+	if d.config.Keys == nil {
+		return false
+	}
+	return Tunnelled(r) || r.URL.Host != "" && d.shows(r.Header["Proxy-Authorization"])
 }
 
 // shows reports whether the values of a header, of which there must be one, show a valid key.

@@ -10,9 +10,30 @@ import (
 // arriving, and of many busy transfers one would be cut for a pause of microseconds.
 const patience = 250 * time.Millisecond
 
-// makeRoom closes the connection on which the broker has waited longest for its client. It returns after how long it is
-// worth looking again.
-func (l *Listener) makeRoom() time.Duration {
+// Clients that keep just ahead of that, each with a transfer that never ends, could have all connections for as long as they
+// please. So once a new connection has waited for the time of a hardship, clients are given a hasty while alone: enough for
+// one that takes and gives what is ready, and too short for one that does so in small doses. It stays so for the time of a
+// siege, since those who are put out come back.
+const (
+	hardship = time.Second
+	hasty    = 20 * time.Millisecond
+	siege    = 10 * time.Second
+)
+
+// patience is how much there is for a connection that has come at a time.
+func (l *Listener) patience(came time.Time) time.Duration {
+	if time.Since(came) >= hardship {
+		l.besieged = time.Now()
+	}
+	if !l.besieged.IsZero() && time.Since(l.besieged) < siege {
+		return hasty
+	}
+	return patience
+}
+
+// makeRoom closes the connection on which the broker has waited longest for its client, and at least for as long as there
+// is patience. It returns after how long it is worth looking again.
+func (l *Listener) makeRoom(patience time.Duration) time.Duration {
 	now := int64(time.Since(l.epoch)) + 1
 	for {
 		worst := l.worst()

@@ -27,6 +27,8 @@ type Listener struct {
 	evicted func()
 	epoch   time.Time
 
+	besieged time.Time // when patience was last at an end; Accept's alone
+
 	closed chan struct{}
 	once   sync.Once
 	freed  chan struct{} // tells Accept that a connection has gone; one value is enough
@@ -57,8 +59,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: inner, listener: l, turn: turn{epoch: l.epoch}}
-	for !l.admit(c) {
-		if !l.wait(l.makeRoom()) {
+	for came := time.Now(); !l.admit(c); {
+		if !l.wait(l.makeRoom(l.patience(came))) {
 			_ = inner.Close() // it was never served
 			return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
 		}

@@ -9,11 +9,9 @@ import (
 	"time"
 )
 
-// What is here was found, and is for somebody to decide.
-
-// As many uploads as there may be connections, of 20 kB a second each, keep the app out for as long as they please: each
-// makes just enough progress never to be the one that keeps the broker waiting.
-func TestFoundSteadyUploadsKeepTheAppOut(t *testing.T) {
+// As many uploads as there may be connections, of 20 kB a second each, do not keep the app out, though each
+// makes just enough progress never to have kept the broker waiting for long.
+func TestAttackBySteadyUploads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 16
@@ -35,8 +33,8 @@ func TestFoundSteadyUploadsKeepTheAppOut(t *testing.T) {
 	})
 }
 
-// So do as many downloads that are read at some 160 kB a second each.
-func TestFoundSteadyDownloadsKeepTheAppOut(t *testing.T) {
+// Nor do as many downloads that are read at some 160 kB a second each.
+func TestAttackBySteadyDownloads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 16

@@ -1,0 +1,47 @@
+import java.io.IOException;
+import java.net.URI;
+import java.net.URLEncoder;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.charset.StandardCharsets;
+import java.util.regex.Pattern;
+
+/** Every review, with OAuth in the app. The patterns stand for your JSON library. */
+public class Before {
+    static final String API = System.getenv().getOrDefault("ETRUSTED_API_URL", "https://api.etrusted.com");
+    static final String TOKEN_URL = System.getenv().getOrDefault("ETRUSTED_TOKEN_URL", "https://login.etrusted.com/oauth/token");
+    static final Pattern REVIEW = Pattern.compile("\"id\":\"(.*?)\",\"rating\":(\\d)");
+    static final Pattern NEXT = Pattern.compile("\"next\":\"(.*?)\"");
+    static final Pattern TOKEN = Pattern.compile("\"access_token\":\"(.*?)\"");
+    static final HttpClient CLIENT = HttpClient.newHttpClient();
+
+    public static void main(String[] args) throws Exception {
+        String token = fetchToken();
+        String next = API + "/reviews?count=100";
+        while (next != null) {
+            String page = send(HttpRequest.newBuilder(URI.create(next)).header("Authorization", "Bearer " + token));
+            REVIEW.matcher(page).results().forEach(r -> System.out.println(r.group(1) + " " + r.group(2)));
+            next = NEXT.matcher(page).results().map(r -> r.group(1)).findFirst().orElse(null);
+        }
+    }
+
+    static String fetchToken() throws Exception {
+        String form = "grant_type=client_credentials&audience=https%3A%2F%2Fapi.etrusted.com"
+            + "&client_id=" + URLEncoder.encode(System.getenv("ETRUSTED_CLIENT_ID"), StandardCharsets.UTF_8)
+            + "&client_secret=" + URLEncoder.encode(System.getenv("ETRUSTED_CLIENT_SECRET"), StandardCharsets.UTF_8);
+        String answer = send(HttpRequest.newBuilder(URI.create(TOKEN_URL))
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .POST(BodyPublishers.ofString(form)));
+        return TOKEN.matcher(answer).results().map(r -> r.group(1)).findFirst().orElseThrow();
+    }
+
+    static String send(HttpRequest.Builder request) throws Exception {
+        var response = CLIENT.send(request.build(), BodyHandlers.ofString());
+        if (response.statusCode() != 200) {
+            throw new IOException(response + " " + response.body());
+        }
+        return response.body();
+    }
+}

@@ -1,0 +1,23 @@
+<?php
+// Every review. OAuth is the broker's business.
+declare(strict_types=1);
+
+$api = getenv('ETRUSTED_API_URL') ?: 'http://localhost:8080';
+
+function get(string $url): array
+{
+    $ch = curl_init($url);
+    curl_setopt_array($ch, [CURLOPT_RETURNTRANSFER => true, CURLOPT_FAILONERROR => true, CURLOPT_TIMEOUT => 30]);
+    $answer = curl_exec($ch);
+    if ($answer === false) {
+        throw new RuntimeException("$url: " . curl_error($ch));
+    }
+    return json_decode($answer, true, 512, JSON_THROW_ON_ERROR);
+}
+
+for ($next = "$api/reviews?count=100"; $next !== null; $next = $page['paging']['links']['next'] ?? null) {
+    $page = get($next);
+    foreach ($page['items'] as $review) {
+        echo "{$review['id']} {$review['rating']}\n";
+    }
+}
