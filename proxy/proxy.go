@@ -142,7 +142,6 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem.answer(w, &report)
 		return
 	}
-
 	if asked.standIn {
 		p.standIn(w, r, asked, &report)
 		return

@@ -11,18 +11,18 @@ import (
 
 // standIn answers the app's own token request, which needs no token of the account, nor that there is one.
 func (p *Proxy) standIn(w http.ResponseWriter, r *http.Request, a asked, report *Report) {
-	if a.named {
+	endpoint := *p.config.StandIn
+	if p.config.Door.ShownAsProxy(r) {
+		endpoint.Key = nil // the app shows it with each request, and may have any client secret
+	}
+	answer := endpoint.Answer(r, a.account)
+	if a.named && !answer.WrongKey { // who does not know the key is not told either which accounts there are
 		if _, problem := p.tokens(a); problem != nil {
 			problem.answer(w, report)
 			return
 		}
 	}
 	report.Account = cmp.Or(a.account, DefaultAccount)
-	endpoint := *p.config.StandIn
-	if p.config.Door.ShownAsProxy(r) {
-		endpoint.Key = nil // the app shows it with each request, and may have any client secret
-	}
-	answer := endpoint.Answer(r, a.account)
 	header := w.Header()
 	for name, values := range answer.Header {
 		header[name] = values

@@ -225,7 +225,7 @@ func forOperators(hosts *door.Hosts, next http.Handler) http.Handler {
 		fault := wire.FaultOf(r)
 		switch {
 		case fault != nil:
-			http.Error(w, fault.What+". "+fault.Advice, fault.Status)
+			http.Error(w, "The request was refused: "+fault.What+". "+fault.Advice, fault.Status)
 		case !hosts.Allow(r):
 			http.Error(w, "This Host is not one that the broker goes by. Address it as localhost or by its address, or name the host in BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
 		case door.FromPage(r.Header):

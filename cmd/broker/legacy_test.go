@@ -141,6 +141,9 @@ func TestStandInWithAccessKey(t *testing.T) {
 	if token, status := fetchToken(t, b.url+"/oauth/token", url.Values{"client_secret": {"wrong"}}); token != "" || status != http.StatusUnauthorized {
 		t.Errorf("with a wrong key: %q %d", token, status)
 	}
+	if _, status := fetchToken(t, b.url+"/@nobody/oauth/token", url.Values{"client_secret": {"wrong"}}); status != http.StatusUnauthorized {
+		t.Errorf("without the key it is told which accounts there are: %d", status)
+	}
 	token, status := fetchToken(t, b.url+"/oauth/token", url.Values{"client_id": {"default"}, "client_secret": {"first-key-0815-4711"}})
 	if status != http.StatusOK {
 		t.Fatalf("%q %d", token, status)
