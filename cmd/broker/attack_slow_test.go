@@ -27,6 +27,7 @@ type besieged struct {
 	attackers  sync.WaitGroup
 	mu         sync.Mutex
 	holding    []net.Conn // by the attackers
+	over       bool       // the test is
 }
 
 // besiege starts one. served answers the API's requests; nil has the stand-in do that.
@@ -55,9 +56,12 @@ func besiege(t *testing.T, limits limits, served http.Handler) *besieged {
 		if err := <-ended; err != nil {
 			t.Errorf("serve: %v", err)
 		}
+		b.mu.Lock()
+		b.over = true
 		for _, conn := range b.holding {
 			_ = conn.Close()
 		}
+		b.mu.Unlock()
 		b.attackers.Wait()
 		toAPI.CloseIdleConnections()
 		toLogin.CloseIdleConnections()
@@ -126,6 +130,9 @@ func (b *besieged) hold(at *etrustedtest.Listener, n int, stall func(net.Conn)) 
 			}
 			b.mu.Lock()
 			b.holding = append(b.holding, conn)
+			if b.over { // just now
+				_ = conn.Close()
+			}
 			b.mu.Unlock()
 			stall(conn)
 		})
