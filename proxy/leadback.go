@@ -174,17 +174,33 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
+// leadOn changes in a request's headers what would keep links from being found in its response, and what only the
+// rewritten response has.
+func (w *way) leadOn(header http.Header) {
+	if w == nil {
+		return
+	}
+	if accepted := header["Accept-Encoding"]; len(accepted) > 0 {
+		header["Accept-Encoding"] = []string{narrowed(accepted)}
+	}
+	if tags := header["If-Match"]; len(tags) > 0 {
+		// A weak tag never matches here (RFC 9110 section 13.1.1), and it may be weaken that has made it one.
+		header["If-Match"] = []string{strings.ReplaceAll(strings.Join(tags, ", "), `W/"`, `"`)}
+	}
+}
+
 // narrowed is what of an Accept-Encoding goes upstream where links are to be found in the answer: gzip if the app takes
 // that, or else identity (RFC 9110 section 12.5.3).
 func narrowed(values []string) string {
+	takes := map[string]bool{}
 	for _, line := range values {
 		for coding := range strings.SplitSeq(line, ",") {
 			name, weight, _ := strings.Cut(coding, ";")
-			name = strings.ToLower(strings.TrimSpace(name))
-			if (isGzip(name) || name == "*") && !isZero(weight) {
-				return "gzip"
-			}
+			takes[strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "x-")] = !isZero(weight)
 		}
+	}
+	if gzip, told := takes["gzip"]; gzip || !told && takes["*"] {
+		return "gzip"
 	}
 	return "identity"
 }

@@ -1,14 +1,17 @@
 package proxy_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -210,7 +213,9 @@ func TestLinksStayWhereTheyAre(t *testing.T) {
 func TestLinksStream(t *testing.T) {
 	for _, coding := range []string{"identity", "gzip"} {
 		t.Run(coding, func(t *testing.T) {
-			more := make(chan string, 4) // so that a test that fails does not hang
+			more := make(chan string, 4)
+			end := sync.OnceFunc(func() { close(more) })
+			defer end() // or a test that fails would hang
 			up := serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				var to io.Writer = w
@@ -257,7 +262,7 @@ func TestLinksStream(t *testing.T) {
 			more <- `,"b"`
 			expect(`,"b"`)
 			more <- `]`
-			close(more)
+			end()
 			expect(`]`)
 			if _, err := body.Read(make([]byte, 1)); err != io.EOF {
 				t.Errorf("%v at the end", err)
@@ -299,7 +304,7 @@ func TestAcceptEncodingIsNarrowed(t *testing.T) {
 	b := start(t, up.url, leading)
 	for accepted, want := range map[string]string{
 		"": "", "gzip": "gzip", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, GZIP;q=0.5": "gzip", "*": "gzip", "x-gzip": "gzip",
-		"br": "identity", "identity": "identity", "deflate, br": "identity", "gzip;q=0": "identity", "gzip; q=0.000, *;q=0": "identity",
+		"gzip;q=0, *": "identity", "*, gzip;q=0": "identity", "br": "identity", "identity": "identity", "deflate, br": "identity", "gzip;q=0": "identity", "gzip; q=0.000, *;q=0": "identity",
 		"gzip;q=0.1": "gzip", "notgzip": "identity",
 	} {
 		r := b.request(t, "GET", "/x", nil)
@@ -339,5 +344,42 @@ func BenchmarkLinks(b *testing.B) {
 			}
 			b.ReportMetric(float64(rewritten)/float64(plain), "times")
 		})
+	}
+}
+
+// A tag that rewriting has made weak still serves to change what has it: RFC 9110 section 13.1.1.
+func TestIfMatchOfARewrittenResponse(t *testing.T) {
+	up := record(t, h1, nil)
+	b := start(t, up.url, leading)
+	for sent, want := range map[string]string{`W/"v1"`: `"v1"`, `"a", W/"b"`: `"a", "b"`, "*": "*"} {
+		r := b.request(t, "PUT", "/x", nil)
+		r.Header.Set("If-Match", sent)
+		r.Header.Set("If-None-Match", sent)
+		b.do(t, r)
+		if got := up.one(t).header; got.Get("If-Match") != want || got.Get("If-None-Match") != sent {
+			t.Errorf("%s: %v", sent, got)
+		}
+	}
+}
+
+// What follows a zipped body and is none of it is dropped, as most programs do; another member is part of it.
+func TestAfterAZippedBody(t *testing.T) {
+	for name, test := range map[string]struct{ after, want string }{
+		"padding":        {strings.Repeat("\x00", 100), ""},
+		"noise":          {"noise", ""},
+		"another member": {zipped(`[2]`), "[2]"},
+	} {
+		for _, length := range []int{0, 100 << 10} {
+			var at string
+			at = rawServe(t, func(c net.Conn, r *bufio.Reader) {
+				body := zipped(`["http://`+at+`/x"]`+noise(length)) + test.after
+				after(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body))(c, r)
+			})
+			b := start(t, "http://"+at, leading)
+			got := b.get(t, "/x")
+			if plain := unzipped(t, got.body); plain != `["`+b.server.URL+`/x"]`+noise(length)+test.want {
+				t.Errorf("%s: %.100s", name, plain)
+			}
+		}
 	}
 }

@@ -8,7 +8,6 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -66,9 +65,8 @@ type Config struct {
 	// with where a request does not tell: http or https.
 	Links  bool
 	Scheme string
-	// Tunnel takes over the connections that the Door lets CONNECT open: conn leads to the app, and host is what it
-	// believes to talk to. It may wait until there is room. It is not called if the Door lets none.
-	Tunnel func(conn net.Conn, host string)
+	// Tunnels take over the connections that the Door lets CONNECT open; not used if it lets none.
+	Tunnels Tunnels
 	// Replay has a request sent again, once, after a 401 to a token that has since been replaced. ReplayBuffer is how
 	// many bytes of a body are kept for that; a request with a longer one is not sent again.
 	Replay       bool

@@ -21,9 +21,7 @@ func (x *exchange) outbound(authorization string) *http.Request {
 		ContentLength: x.r.ContentLength,
 		Host:          x.target.Host,
 	}
-	if accepted := out.Header["Accept-Encoding"]; x.way != nil && len(accepted) > 0 {
-		out.Header["Accept-Encoding"] = []string{narrowed(accepted)}
-	}
+	x.way.leadOn(out.Header)
 	x.body.attach(out)
 	return out.WithContext(x.r.Context())
 }

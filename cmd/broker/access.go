@@ -98,8 +98,12 @@ func isLoopback(host string) bool {
 // checkProxy refuses a proxy that is the broker itself: the variable is meant for the environment of an app that uses the
 // broker as its proxy, and has got into the broker's own.
 func (c config) checkProxy(variables map[string]string) error {
-	proxy, err := url.Parse(cmp.Or(variables["HTTPS_PROXY"], variables["https_proxy"]))
-	if err != nil || !isLoopback(proxy.Hostname()) {
+	text := cmp.Or(variables["HTTPS_PROXY"], variables["https_proxy"])
+	if !strings.Contains(text, "://") {
+		text = "http://" + text // as net/http reads it
+	}
+	proxy, err := url.Parse(text)
+	if err != nil || !isLoopback(proxy.Hostname()) && !net.ParseIP(proxy.Hostname()).IsUnspecified() {
 		return nil
 	}
 	if _, port, err := net.SplitHostPort(c.Listen); err == nil && port == proxy.Port() {

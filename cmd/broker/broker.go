@@ -62,6 +62,7 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		return nil, configError{"BROKER_INTERCEPT_CA_DIR", err.Error()}
 	}
 	hosts := door.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
+	b.tunnels = newTunnels(authority, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }), b.limits.app, log)
 	b.proxy = proxy.New(proxy.Config{
 		Upstream:     c.upstream,
 		Transport:    toAPI,
@@ -72,12 +73,11 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		StandIn:      b.newStandIn(c),
 		Links:        c.RewriteLinks,
 		Scheme:       c.scheme(),
-		Tunnel:       func(conn net.Conn, target string) { b.tunnels.open(conn, target) },
+		Tunnels:      b.tunnels,
 		Replay:       c.Replay401,
 		ReplayBuffer: c.ReplayBuffer,
 		Observe:      b.requestEnded,
 	})
-	b.tunnels = newTunnels(authority, b.proxy, log)
 	b.app = newServer(b.proxy, log)
 	b.admin = newServer(forOperators(hosts, admin.Handler(admin.Config{
 		Version:  version,
@@ -272,8 +272,7 @@ func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
 	}
 	go serveOn(b.app, wire.NewListener(app, b.limits.app, b.connectionClosed), "app", failed)
 	if b.tunnels != nil {
-		// Each tunnel is one of the app's connections too: half of those stay free of them.
-		go b.tunnels.serve(max(1, b.limits.app/2), b.connectionClosed, failed)
+		go b.tunnels.serve(b.connectionClosed, failed)
 	}
 	if admin != nil {
 		go serveOn(b.admin, wire.NewListener(admin, b.limits.admin, func() {}), "admin", failed)
@@ -311,14 +310,18 @@ func (b *broker) drain() {
 	b.log.Info("shutting down", zap.Int64("requests_in_flight", b.proxy.InFlight()), zap.Duration("grace", b.grace))
 	ctx, cancel := context.WithTimeout(context.Background(), b.grace)
 	defer cancel()
-	for _, server := range b.servers() {
-		if err := server.Shutdown(ctx); err != nil {
-			b.log.Warn("the grace is over: requests in flight are cut off", zap.Int64("requests_in_flight", b.proxy.InFlight()))
-			for _, server := range b.servers() {
+	var all sync.WaitGroup
+	var cut atomic.Bool
+	for _, server := range b.servers() { // at once, or one would still take requests while another ends
+		all.Go(func() {
+			if server.Shutdown(ctx) != nil {
+				b.log.Warn("the grace is over: requests in flight are cut off", zap.Int64("requests_in_flight", b.proxy.InFlight()))
 				_ = server.Close() // cut off is what it is for
+				cut.Store(true)
 			}
-			return
-		}
+		})
 	}
-	b.log.Info("all requests have ended")
+	if all.Wait(); !cut.Load() {
+		b.log.Info("all requests have ended")
+	}
 }

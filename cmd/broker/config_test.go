@@ -99,6 +99,8 @@ func TestProblems(t *testing.T) {
 		{"links is no bool", []string{"BROKER_REWRITE_LINKS=CANARY"}, "BROKER_REWRITE_LINKS", "true or false"},
 		{"stand-in is no bool", []string{"BROKER_STAND_IN_TOKEN=CANARY"}, "BROKER_STAND_IN_TOKEN", "true or false"},
 		{"its own proxy", []string{"BROKER_LISTEN=localhost:8080", "HTTPS_PROXY=http://x:CANARY@127.0.0.1:8080"}, "HTTPS_PROXY", "the broker itself"},
+		{"its own proxy, in short", []string{"BROKER_LISTEN=127.0.0.1:8080", "HTTPS_PROXY=localhost:8080"}, "HTTPS_PROXY", "the broker itself"},
+		{"its own proxy, everywhere", []string{"BROKER_LISTEN=127.0.0.1:8080", "https_proxy=http://0.0.0.0:8080"}, "HTTPS_PROXY", "the broker itself"},
 		{"authority is nowhere", []string{"BROKER_INTERCEPT_CA_DIR=/CANARY"}, "BROKER_INTERCEPT_CA_DIR", "no such folder"},
 		{"authority is a file", []string{"BROKER_INTERCEPT_CA_DIR=/dev/null"}, "BROKER_INTERCEPT_CA_DIR", "must be a folder"},
 

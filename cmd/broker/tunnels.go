@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"etrusted-broker/proxy/door"
 	"etrusted-broker/proxy/intercept"
 	"etrusted-broker/proxy/wire"
 )
@@ -20,29 +19,51 @@ type tunnels struct {
 	authority *intercept.Authority
 	server    *http.Server
 	listener  *handover
+	room      int           // how many are served at a time
+	slots     chan struct{} // one value for each that is served, or waits to be
 }
 
-// newTunnels returns nil if there is no authority.
-func newTunnels(authority *intercept.Authority, handler http.Handler, log *zap.Logger) *tunnels {
+// newTunnels returns nil if there is no authority. app is how many connections apps may have.
+func newTunnels(authority *intercept.Authority, handler http.Handler, app int, log *zap.Logger) *tunnels {
 	if authority == nil {
 		return nil
 	}
-	t := &tunnels{authority, newServer(handler, log), newHandover()}
-	t.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return door.WithTunnel(ctx, tunnelOf(c).target)
-	}
+	// Each tunnel is one of the app's connections too. Half of those may be, and a few more wait until one that stalls has
+	// made room: the rest is for apps that need no tunnel.
+	room := max(1, app/2)
+	t := &tunnels{authority, newServer(handler, log), newHandover(), room, make(chan struct{}, room+app/8)}
+	t.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return tunnelOf(c).mark(ctx) }
 	return t
 }
 
-// open takes over a tunnel to target. It does not block.
-func (t *tunnels) open(conn net.Conn, target string) {
-	t.listener.give(tls.Server(&tunnel{conn, target}, t.authority.TLSConfig(target)))
+// Reserve implements proxy.Tunnels.
+func (t *tunnels) Reserve() (take func(net.Conn, string, func(context.Context) context.Context), ok bool) {
+	select {
+	case t.slots <- struct{}{}:
+	default:
+		return nil, false
+	}
+	free := sync.OnceFunc(func() { <-t.slots })
+	return func(conn net.Conn, host string, mark func(context.Context) context.Context) {
+		if conn == nil {
+			free()
+			return
+		}
+		go t.listener.give(tls.Server(&tunnel{conn, mark, free}, t.authority.TLSConfig(host)))
+	}, true
 }
 
 // tunnel is a connection that was opened by CONNECT.
 type tunnel struct {
 	net.Conn
-	target string
+	mark func(context.Context) context.Context
+	free func()
+}
+
+// Close closes the tunnel, and makes room for another.
+func (t *tunnel) Close() error {
+	t.free()
+	return t.Conn.Close()
 }
 
 // tunnelOf finds the tunnel below what it was wrapped in since: TLS, and what reads HTTP strictly.
@@ -55,9 +76,9 @@ func tunnelOf(c net.Conn) *tunnel {
 	}
 }
 
-// serve serves until stop. room is how many tunnels there may be at a time.
-func (t *tunnels) serve(room int, closed func(), failed chan<- error) {
-	serveOn(t.server, wire.NewListener(t.listener, room, closed), "tunnel", failed)
+// serve serves until the server is shut down. closed is told of each that had to make room.
+func (t *tunnels) serve(closed func(), failed chan<- error) {
+	serveOn(t.server, wire.NewListener(t.listener, t.room, closed), "tunnel", failed)
 }
 
 // handover is a net.Listener for connections that somebody else has accepted.

@@ -73,7 +73,7 @@ func (d *Door) Check(r *http.Request) *Refusal {
 	switch {
 	case isRefused(r.Method):
 		return methodRefused
-	case tunnelled && !sameHost(r.Host, tunnel):
+	case tunnelled && !sameHost(r.Host, tunnel.host):
 		return hostRefused
 	case !tunnelled && r.URL.Host != "" && !d.mayBeTarget(r):
 		return targetRefused

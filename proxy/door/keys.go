@@ -71,6 +71,9 @@ func (d *Door) CheckKey(r *http.Request) *Refusal {
 	if d.config.Keys == nil || d.ShownAsProxy(r) || d.shows(r.Header["Authorization"]) {
 		return nil
 	}
+	if Tunnelled(r) {
+		return staleTunnelRefused
+	}
 	return keyRefused
 }
 
@@ -80,7 +83,10 @@ func (d *Door) ShownAsProxy(r *http.Request) bool {
 	if d.config.Keys == nil {
 		return false
 	}
-	return Tunnelled(r) || r.URL.Host != "" && d.shows(r.Header["Proxy-Authorization"])
+	if tunnel, tunnelled := tunnelOf(r); tunnelled {
+		return d.shows(tunnel.shown)
+	}
+	return r.URL.Host != "" && d.shows(r.Header["Proxy-Authorization"])
 }
 
 // shows reports whether the values of a header, of which there must be one, show a valid key.

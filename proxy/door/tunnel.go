@@ -8,10 +8,16 @@ import (
 
 type tunnelKey struct{}
 
-// WithTunnel marks the requests of a connection that came through a tunnel: by CONNECT, for host. Such a request must be
-// for that host, and need show no access key.
-func WithTunnel(ctx context.Context, host string) context.Context {
-	return context.WithValue(ctx, tunnelKey{}, host)
+// tunnel is what is known of one: whom it leads to, and the Proxy-Authorization with which it was asked for.
+type tunnel struct {
+	host  string
+	shown []string
+}
+
+// WithTunnel marks the requests of a connection that came through the tunnel which connect asked for. Such a request must
+// be for that tunnel's host. It need show no access key, as long as the one is valid that connect has shown.
+func WithTunnel(ctx context.Context, connect *http.Request) context.Context {
+	return context.WithValue(ctx, tunnelKey{}, tunnel{connect.RequestURI, connect.Header["Proxy-Authorization"]})
 }
 
 // Tunnelled reports whether a request came through a tunnel.
@@ -20,9 +26,9 @@ func Tunnelled(r *http.Request) bool {
 	return ok
 }
 
-func tunnelOf(r *http.Request) (host string, ok bool) {
-	host, ok = r.Context().Value(tunnelKey{}).(string)
-	return host, ok
+func tunnelOf(r *http.Request) (t tunnel, ok bool) {
+	t, ok = r.Context().Value(tunnelKey{}).(tunnel)
+	return t, ok
 }
 
 // CheckConnect returns why a tunnel may not be opened, or nil if it may: RFC 9110 section 9.3.6.
@@ -46,13 +52,18 @@ func (d *Door) ForLogin(r *http.Request) bool {
 	return (r.URL.Host != "" || Tunnelled(r)) && sameHost(r.Host, d.config.Login) && !sameHost(r.Host, d.config.Upstream)
 }
 
-// sameHost reports whether two hosts are the same, whether or not they name the usual ports. None is the same as no host.
+// sameHost reports whether two hosts are the same, whether or not they name the usual ports and end with a dot. None is
+// the same as no host.
 func sameHost(a, b string) bool {
-	return b != "" && strings.EqualFold(withoutUsualPort(a), withoutUsualPort(b))
+	return b != "" && strings.EqualFold(plainHost(a), plainHost(b))
 }
 
-func withoutUsualPort(host string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(host, ":80"), ":443")
+func plainHost(host string) string {
+	host = strings.TrimSuffix(strings.TrimSuffix(host, ":80"), ":443")
+	if name, port, ok := strings.Cut(host, ".:"); ok {
+		return name + ":" + port
+	}
+	return strings.TrimSuffix(host, ".")
 }
 
 var tunnelRefused = &Refusal{
@@ -68,6 +79,15 @@ var tunnelKeyRefused = &Refusal{
 	What:   "the request for a tunnel does not show the broker's access key",
 	Advice: "Put it into the proxy's URL as the password: HTTPS_PROXY=http://app:KEY@localhost:8080.",
 	Header: http.Header{"Proxy-Authenticate": {`Basic realm="etrusted-broker", charset="UTF-8"`}},
+}
+
+// staleTunnelRefused closes the connection: the app has to ask for another tunnel, with the key that is valid now.
+var staleTunnelRefused = &Refusal{
+	Reason: Key,
+	Status: http.StatusUnauthorized,
+	What:   "the access key with which the tunnel was asked for is no longer valid",
+	Advice: "Ask for another, with the new key in the proxy's URL.",
+	Header: http.Header{"Connection": {"close"}, "Www-Authenticate": keyRefused.Header["Www-Authenticate"]},
 }
 
 // LoginRefused is for what is asked of the login server other than a token.

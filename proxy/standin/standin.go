@@ -53,7 +53,7 @@ func (e *Endpoint) Answer(r *http.Request, account string) Answer {
 	if problem != nil {
 		return *problem
 	}
-	id, secret, inHeader := credentials(r, form)
+	id, secret, inHeader := e.credentials(r, form)
 	switch grant := form.Get("grant_type"); {
 	case grant == "":
 		return failure(http.StatusBadRequest, "invalid_request", "grant_type is missing: send grant_type=client_credentials in a form body")
@@ -95,16 +95,19 @@ func readForm(r *http.Request) (url.Values, *Answer) {
 	return r.PostForm, nil
 }
 
-// credentials are in a Basic header, where each half is encoded as in a form, or in the form: RFC 6749 section 2.3.1.
-func credentials(r *http.Request, form url.Values) (id, secret string, inHeader bool) {
+// credentials are in a Basic header, where each half should be encoded as in a form, or in the form: RFC 6749 section
+// 2.3.1. Many clients do not encode them, so an access key is looked for in either.
+func (e *Endpoint) credentials(r *http.Request, form url.Values) (id, secret string, inHeader bool) {
 	user, password, ok := r.BasicAuth()
 	if !ok {
 		return form.Get("client_id"), form.Get("client_secret"), false
 	}
-	return unescaped(user), unescaped(password), true
+	if e.Key == nil || !e.Key(password) {
+		password = unescaped(password)
+	}
+	return unescaped(user), password, true
 }
 
-// unescaped decodes what many clients do not encode.
 func unescaped(text string) string {
 	if decoded, err := url.QueryUnescape(text); err == nil {
 		return decoded

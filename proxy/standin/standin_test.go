@@ -66,6 +66,7 @@ func TestAnswer(t *testing.T) {
 		{name: "the key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
 		{name: "the key and an account", endpoint: standin.Endpoint{Account: accounts, Key: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in:shop-de:s3cr&t+key:x", expires: 60},
 		{name: "the key in the header", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
+		{name: "the key in the header as it is", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
 		{name: "a wrong key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
 		{name: "a wrong key in the header", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
 		{name: "no key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client", wrongKey: true},

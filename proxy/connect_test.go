@@ -1,0 +1,45 @@
+package proxy_test
+
+import (
+	"context"
+	"net"
+	"testing"
+
+	"etrusted-broker/proxy/door"
+)
+
+// fullTunnels have no room.
+type fullTunnels struct{}
+
+func (fullTunnels) Reserve() (func(net.Conn, string, func(context.Context) context.Context), bool) {
+	return nil, false
+}
+
+// Nothing is read after a CONNECT, so each refusal says that the connection ends: a client that is asked for the key must
+// not send it there.
+func TestRefusedTunnels(t *testing.T) {
+	up := record(t, h1, nil)
+	b := start(t, up.url, func(s *setup) {
+		s.Tunnels = fullTunnels{}
+		s.Door = door.New(door.Config{Hosts: door.NewHosts(), Keys: door.NewKeys("key"), Tunnels: func(target string) bool { return target == "api.example:443" }})
+	})
+	for _, test := range []struct {
+		target, header string
+		status         int
+		error          string
+	}{
+		{"elsewhere.example:443", "", 403, "http_request_denied"},
+		{"api.example:443", "", 407, "http_request_denied"},
+		{"api.example:443", "Proxy-Authorization: Basic eDp5\r\n", 407, "http_request_denied"},
+		{"api.example:443", "Proxy-Authorization: Bearer key\r\n", 503, "connection_limit_reached"},
+		{"api.example:443", "Proxy-Authorization: Basic eDprZXk=\r\n", 503, "connection_limit_reached"},
+	} {
+		c := b.dial(t)
+		c.send("CONNECT ", test.target, " HTTP/1.1\r\nHost: ", test.target, "\r\n", test.header, "\r\n")
+		got := c.answer("CONNECT")
+		wantProblem(t, got, test.status, test.error)
+		if !got.closes || (got.header.Get("Retry-After") != "") != (test.status == 503) {
+			t.Errorf("%s %q: closes %v, %v", test.target, test.header, got.closes, got.header)
+		}
+	}
+}
