@@ -370,11 +370,13 @@ func TestAfterAZippedBody(t *testing.T) {
 		"another member": {zipped(`[2]`), "[2]"},
 	} {
 		for _, length := range []int{0, 100 << 10} {
-			var at string
-			at = rawServe(t, func(c net.Conn, r *bufio.Reader) {
+			address := make(chan string, 1)
+			at := rawServe(t, func(c net.Conn, r *bufio.Reader) {
+				at := <-address
 				body := zipped(`["http://`+at+`/x"]`+noise(length)) + test.after
 				after(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body))(c, r)
 			})
+			address <- at
 			b := start(t, "http://"+at, leading)
 			got := b.get(t, "/x")
 			if plain := unzipped(t, got.body); plain != `["`+b.server.URL+`/x"]`+noise(length)+test.want {
