@@ -57,10 +57,8 @@ func (w *way) leadBack(method string, response *http.Response) {
 	case coding != "" && !isGzip(coding):
 	case response.ContentLength >= 0 && response.ContentLength <= maxWhole:
 		w.whole(response, isGzip(coding))
-	case isGzip(coding):
-		w.stream(response, newGzipBody(response.Body, w))
 	default:
-		w.stream(response, links.NewReader(response.Body, w.from, w.to))
+		w.stream(response, response.Body, isGzip(coding))
 	}
 }
 
@@ -91,9 +89,15 @@ func isRewritten(method string, response *http.Response) bool {
 
 func isGzip(coding string) bool { return coding == "gzip" || coding == "x-gzip" }
 
-// stream puts a body in place of one that is too long to be known, or whose length is not told.
-func (w *way) stream(response *http.Response, body io.Reader) {
-	response.Body = &rewrittenBody{body, response.Body}
+// stream has body, which is the response's, rewritten as it comes: it is too long to be known, or its length is not told.
+func (w *way) stream(response *http.Response, body io.Reader, zipped bool) {
+	var rewritten io.Reader
+	if zipped {
+		rewritten = newGzipBody(body, w)
+	} else {
+		rewritten = links.NewReader(body, w.from, w.to)
+	}
+	response.Body = &rewrittenBody{rewritten, response.Body}
 	response.ContentLength = -1
 	delete(response.Header, "Content-Length")
 	weaken(response.Header)
@@ -104,7 +108,7 @@ func (w *way) stream(response *http.Response, body io.Reader) {
 func (w *way) whole(response *http.Response, zipped bool) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxWhole))
 	if err != nil {
-		w.stream(response, io.MultiReader(links.NewReader(bytes.NewReader(body), w.from, w.to), failing{err}))
+		w.stream(response, io.MultiReader(bytes.NewReader(body), failing{err}), zipped)
 		return
 	}
 	rewritten, changed := body, false
@@ -113,7 +117,7 @@ func (w *way) whole(response *http.Response, zipped bool) {
 		if !ok { // not what it says it is, or far larger than it looks
 			response.Body = &readBody{bytes.NewReader(body), response.Body}
 			if isZipped(body) {
-				w.stream(response, newGzipBody(response.Body, w))
+				w.stream(response, response.Body, zipped)
 			}
 			return
 		}
