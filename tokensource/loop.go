@@ -91,6 +91,8 @@ func (l *loop) fetch(ctx context.Context, pair Credentials) (attempt, bool) {
 		}
 	}
 	started := time.Now()
+	l.fetching.Store(&started)
+	defer l.fetching.Store(nil)
 	grant, failure := l.config.Endpoint.exchange(ctx, pair)
 	ended := time.Now()
 	fresh := &token{authorization: "Bearer " + grant.accessToken, issued: started, received: ended, lifetime: grant.lifetime}

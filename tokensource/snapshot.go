@@ -18,6 +18,8 @@ type Snapshot struct {
 	LastSuccess         time.Time
 	// LastDuration is how long the last token request took, whatever came of it.
 	LastDuration time.Duration
+	// FetchingSince is when the token request was sent that is under way; zero if none is.
+	FetchingSince time.Time
 	// LastFailure is that of the last token request; nil if it succeeded or there was none.
 	LastFailure   *Failure
 	LastFailureAt time.Time
@@ -47,6 +49,9 @@ func (s *Source) Snapshot() Snapshot {
 		Invalidations:       s.invalidations.Load(),
 		Reloads:             state.reloads,
 		LastChange:          state.lastChange.Round(0),
+	}
+	if since := s.fetching.Load(); since != nil {
+		snapshot.FetchingSince = since.Round(0)
 	}
 	if state.failure != nil {
 		snapshot.LastFailureAt = state.failedAt.Round(0)

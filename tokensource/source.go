@@ -39,6 +39,7 @@ type Source struct {
 	state         atomic.Pointer[state]
 	waits         atomic.Uint64
 	invalidations atomic.Uint64
+	fetching      atomic.Pointer[time.Time] // since when a token request is under way; nil: none is
 	// wake tells the loop to look at the token, which somebody found dead, and changed that the credentials may have
 	// changed. One place is enough, since all who say so mean the same.
 	wake, changed chan struct{}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/tally"
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/door"
@@ -30,6 +31,7 @@ type broker struct {
 	accounts *tokensource.Accounts
 	proxy    *proxy.Proxy
 	metrics  *metrics.Metrics
+	tally    *tally.Tally
 	app      *http.Server
 	admin    *http.Server
 	guards   *guards
@@ -48,6 +50,7 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		return nil, err
 	}
 	b.accounts = accounts
+	b.tally = tally.New(texts(door.Reasons[:]), texts(proxy.Replays[:]))
 	b.metrics = metrics.New(metrics.Config{
 		Version:        version,
 		Revision:       revision,
@@ -84,7 +87,10 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		Revision: revision,
 		Started:  time.Now(),
 		Tokens:   b.accounts.Snapshots,
+		Traffic:  b.tally.Snapshot,
+		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
+		Settings: c.settings,
 		Metrics:  b.metrics.Handler(),
 	})), log)
 	return b, nil
@@ -136,6 +142,7 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 			Observe: func(event tokensource.Event) {
 				logTokenEvent(b.log, event)
 				b.metrics.TokenRequest(event)
+				b.tally.TokenRequest(event)
 			},
 			ObserveReload: func(reload tokensource.Reload) { logReload(b.log, reload) },
 		},
@@ -145,7 +152,7 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 		},
 		Removed: func(account string) {
 			b.log.Info("account removed", zap.String("account", account))
-			b.metrics.Forget(account)
+			b.forget(account)
 		},
 		Ignored: func(problem string) { b.log.Warn(problem) },
 	})
@@ -183,13 +190,26 @@ func (b *broker) requestEnded(report proxy.Report) {
 	if report.Denied != "" {
 		b.metrics.Denied(string(report.Denied))
 	}
+	b.tally.Request(tally.Request{
+		Account: account, Status: report.Status, ByBroker: report.Problem != "", Upstream: report.Upstream,
+		Denied: string(report.Denied), Replay: string(report.Replay),
+	})
 	if _, known := b.accounts.Source(account); !known && account != noAccount {
-		b.metrics.Forget(account) // it was removed just now, and the series are back
+		b.forget(account) // it was removed just now, and what was counted is back
 	}
 }
 
+// forget drops what was counted for an account that is gone.
+func (b *broker) forget(account string) {
+	b.metrics.Forget(account)
+	b.tally.Forget(account)
+}
+
 // connectionClosed records that a connection of the app's was closed to make room.
-func (b *broker) connectionClosed() { b.metrics.Denied(string(door.Connections)) }
+func (b *broker) connectionClosed() {
+	b.metrics.Denied(string(door.Connections))
+	b.tally.Denied(string(door.Connections))
+}
 
 // texts makes plain strings of a closed set.
 func texts[T ~string](set []T) []string {
@@ -263,6 +283,7 @@ func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
 	var loop sync.WaitGroup
 	loop.Go(func() { b.accounts.Run(fetching) })
 	loop.Go(func() { b.guards.follow(fetching) })
+	loop.Go(func() { b.tally.Run(fetching) })
 	defer loop.Wait()
 	defer stopFetching()
 

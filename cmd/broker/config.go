@@ -14,6 +14,7 @@ import (
 	"github.com/caarlos0/env/v11"
 	"go.uber.org/zap/zapcore"
 
+	"etrusted-broker/internal/admin"
 	"etrusted-broker/proxy/door"
 	"etrusted-broker/tokensource"
 )
@@ -62,8 +63,9 @@ type config struct {
 
 	// What follows is made of the above.
 	upstream     *url.URL
-	rules        *door.Rules   // nil if everything is allowed
-	certificates *certificates // nil without TLS
+	rules        *door.Rules     // nil if everything is allowed
+	certificates *certificates   // nil without TLS
+	settings     []admin.Setting // all variables, as they may be shown
 }
 
 // configError is a problem with one variable. Its text never holds the variable's value: a secret may have been put
@@ -132,6 +134,7 @@ func loadConfig(environ []string) (config, []configError) {
 	if c.LogFormat != "" && c.LogFormat != "json" && c.LogFormat != "console" {
 		check("BROKER_LOG_FORMAT", errors.New("must be json or console"))
 	}
+	c.settings = c.effective(variables, problems)
 	return c, problems
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"etrusted-broker/internal/admin"
 	"etrusted-broker/tokensource"
 )
 
@@ -43,15 +44,10 @@ Exit codes: 0 fine, 1 a failure while running, 2 a configuration error.`)
 // configCommand prints every variable with its effective value, its source and its meaning.
 func configCommand(_ context.Context, i invocation) int {
 	c, problems := loadConfig(i.environ)
-	set := environment(i.environ)
 	table := tabwriter.NewWriter(i.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "VARIABLE\tVALUE\tSOURCE\tMEANING")
-	for _, v := range variables() {
-		value := c.shown(v)
-		if set[v.name] != "" && slices.ContainsFunc(problems, func(p configError) bool { return p.variable == v.name }) {
-			value = "(not valid)" // and perhaps a secret that was put into the wrong variable
-		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", v.name, value, source(v, set), v.help)
+	for _, s := range c.settings {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Name, s.Value, s.Source, s.Meaning)
 	}
 	_ = table.Flush()
 	i.complain(problems)
@@ -59,6 +55,19 @@ func configCommand(_ context.Context, i invocation) int {
 		return exitConfig
 	}
 	return exitOK
+}
+
+// effective are the variables with their effective values, as they may be seen.
+func (c config) effective(set map[string]string, problems []configError) []admin.Setting {
+	var all []admin.Setting
+	for _, v := range variables() {
+		value := c.shown(v)
+		if set[v.name] != "" && slices.ContainsFunc(problems, func(p configError) bool { return p.variable == v.name }) {
+			value = "(not valid)" // and perhaps a secret that was put into the wrong variable
+		}
+		all = append(all, admin.Setting{Name: v.name, Value: value, Source: source(v, set), Meaning: v.help})
+	}
+	return all
 }
 
 // shown is a variable's effective value as it may be seen.

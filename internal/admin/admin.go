@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"etrusted-broker/internal/tally"
 	"etrusted-broker/tokensource"
 )
 
@@ -17,9 +18,22 @@ type Config struct {
 	Started           time.Time
 	// Tokens returns a snapshot of each account's source.
 	Tokens func() []tokensource.Snapshot
+	// Traffic returns what was counted of late, and InFlight the number of requests that are being served.
+	Traffic  func() tally.Snapshot
+	InFlight func() int64
 	// Draining reports whether the broker is shutting down.
 	Draining func() bool
+	// Settings are the configuration in effect, with secrets masked.
+	Settings []Setting
 	Metrics  http.Handler
+}
+
+// Setting is one variable of the configuration, as it may be shown.
+type Setting struct {
+	Name    string `json:"name"`
+	Value   string `json:"value"`  // in effect; of a secret, that it is set
+	Source  string `json:"source"` // where the value comes from: environment, default, another variable's name, or "-"
+	Meaning string `json:"meaning"`
 }
 
 // Handler returns the handler of the admin listener.
