@@ -46,7 +46,7 @@ func TestAForgottenAccountLeavesNothing(t *testing.T) {
 	m := newMetrics()
 	gone := m.Requests("gone")
 	for _, requests := range []*Requests{gone, m.Requests("stays")} {
-		requests.Observe("GET", 200, time.Second, time.Second)
+		requests.Observe("GET", 200, time.Second, time.Second, "")
 		requests.Replayed("success")
 	}
 	for _, account := range []string{"gone", "stays"} {
@@ -54,8 +54,8 @@ func TestAForgottenAccountLeavesNothing(t *testing.T) {
 	}
 	m.Forget("gone")
 	m.Forget("never there")
-	gone.Observe("GET", 200, time.Second, time.Second) // stragglers
-	gone.Observe("POST", 201, time.Second, time.Second)
+	gone.Observe("GET", 200, time.Second, time.Second, "") // stragglers
+	gone.Observe("POST", 201, time.Second, time.Second, "")
 	gone.Replayed("success")
 	text := scrape(t, m, "")
 	if strings.Contains(text, `"gone"`) {
@@ -64,7 +64,7 @@ func TestAForgottenAccountLeavesNothing(t *testing.T) {
 	if n := strings.Count(text, `account="stays"`); n == 0 {
 		t.Error("the other account is gone too")
 	}
-	m.Requests("gone").Observe("GET", 200, time.Second, 0)
+	m.Requests("gone").Observe("GET", 200, time.Second, 0, "")
 	if !strings.Contains(scrape(t, m, ""), `etrusted_broker_requests_total{account="gone",code="200",method="GET"} 1`) {
 		t.Error("an account that returns does not begin anew")
 	}

@@ -82,7 +82,7 @@ func scrape(t *testing.T, m *Metrics, accept string) string {
 func used() *Metrics {
 	m := newMetrics(tokensource.Snapshot{Account: "default"})
 	m.TokenRequest(tokensource.Event{Account: "default", Duration: 1})
-	m.Requests("default").Observe("GET", 200, 2, 1)
+	m.Requests("default").Observe("GET", 200, 2, 1, "")
 	m.Denied("host")
 	return m
 }
@@ -111,13 +111,19 @@ func TestNames(t *testing.T) {
 		"token_last_success_timestamp_seconds": "account",
 		"token_consecutive_failures":           "account",
 		"token_waits_total":                    "account",
-		"requests_total":                       "account code method",
-		"request_duration_seconds":             "account",
-		"upstream_duration_seconds":            "account",
-		"requests_in_flight":                   "",
-		"requests_denied_total":                "reason",
-		"unsafe_listen":                        "",
-		"build_info":                           "goversion revision version",
+		"token_invalidations_total":            "account",
+
+		"credential_reloads_total":                 "account outcome",
+		"credential_last_change_timestamp_seconds": "account",
+
+		"replays_total":             "account outcome",
+		"requests_total":            "account code method",
+		"request_duration_seconds":  "account",
+		"upstream_duration_seconds": "account",
+		"requests_in_flight":        "",
+		"requests_denied_total":     "reason",
+		"unsafe_listen":             "",
+		"build_info":                "goversion revision version",
 	}
 	families, err := used().registry.Gather()
 	if err != nil {
@@ -135,8 +141,11 @@ func TestNames(t *testing.T) {
 		for _, label := range family.GetMetric()[0].GetLabel() {
 			labels = append(labels, label.GetName())
 		}
-		if got, known := want[name]; known && got != strings.Join(labels, " ") {
-			t.Errorf("%s has the labels %q, want %q", name, labels, got)
+		if got, known := want[name]; !known || got != strings.Join(labels, " ") {
+			t.Errorf("%s has the labels %q, want %q; in the contract: %v", name, labels, got, known)
+		}
+		if help := family.GetHelp(); len(strings.Fields(help)) < 5 || !strings.HasSuffix(help, ".") {
+			t.Errorf("%s does not say what it means: %q", name, help)
 		}
 		delete(want, name)
 	}

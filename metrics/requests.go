@@ -52,13 +52,23 @@ func (m *Metrics) Requests(account string) *Requests {
 	return first.(*Requests)
 }
 
-// Observe records a request that has ended: upstream is 0 if it was not sent on.
-func (r *Requests) Observe(method string, code int, duration, upstream time.Duration) {
+// Observe records a request that has ended: upstream is 0 if it was not sent on, traceID empty if it belongs to no trace.
+func (r *Requests) Observe(method string, code int, duration, upstream time.Duration, traceID string) {
 	r.counter(methodAndCode{boundedMethod(method), boundedCode(code)}).Inc()
-	r.duration.Observe(duration.Seconds())
+	observe(r.duration, duration, traceID)
 	if upstream > 0 {
-		r.upstream.Observe(upstream.Seconds())
+		observe(r.upstream, upstream, traceID)
 	}
+}
+
+// observe marks with an exemplar what belongs to a trace, so that one gets from a slow bucket to a slow request. The trace
+// is no label of the series: it costs memory once for each bucket, whatever apps send.
+func observe(histogram prometheus.Observer, took time.Duration, traceID string) {
+	if traceID == "" {
+		histogram.Observe(took.Seconds())
+		return
+	}
+	histogram.(prometheus.ExemplarObserver).ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": traceID})
 }
 
 // Replayed counts what came of sending a request again. An outcome that was not in Config.ReplayOutcomes is not counted.

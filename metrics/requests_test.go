@@ -14,19 +14,19 @@ func TestRequestsTotal(t *testing.T) {
 	m := newMetrics()
 	requests := m.Requests("default")
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"} {
-		requests.Observe(method, 200, time.Second, 0)
+		requests.Observe(method, 200, time.Second, 0, "")
 	}
 	for _, method := range []string{"FOO", "get", "", "PROPFIND", "G\xffT"} {
-		requests.Observe(method, 200, time.Second, 0)
+		requests.Observe(method, 200, time.Second, 0, "")
 	}
 	for _, code := range []int{100, 199, 404, 499, 599} {
-		requests.Observe("GET", code, time.Second, 0)
+		requests.Observe("GET", code, time.Second, 0, "")
 	}
 	for _, code := range []int{999, 600, 99, 0, -1} {
-		requests.Observe("GET", code, time.Second, 0)
+		requests.Observe("GET", code, time.Second, 0, "")
 	}
-	m.Requests("de").Observe("GET", 204, time.Second, 0)
-	m.Requests("de").Observe("GET", 204, time.Second, 0) // made twice, it still is one series
+	m.Requests("de").Observe("GET", 204, time.Second, 0, "")
+	m.Requests("de").Observe("GET", 204, time.Second, 0, "") // made twice, it still is one series
 	compare(t, m, `
 		# TYPE etrusted_broker_requests_total counter
 		etrusted_broker_requests_total{account="de",code="204",method="GET"} 2
@@ -56,7 +56,7 @@ func TestSeriesAreBounded(t *testing.T) {
 	requests := m.Requests("default")
 	const methods, codes = 10, 501 // each with "other"
 	for i := range 20_000 {
-		requests.Observe(fmt.Sprint("M", i), i-5000, time.Second, time.Second)
+		requests.Observe(fmt.Sprint("M", i), i-5000, time.Second, time.Second, "")
 	}
 	if n := strings.Count(scrape(t, m, ""), "\netrusted_broker_requests_total{"); n == 0 || n > methods*codes {
 		t.Errorf("%d series", n)
@@ -70,8 +70,8 @@ func TestRequestDurations(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
 	requests := m.Requests("default")
-	requests.Observe("GET", 200, 3*time.Second, 2*time.Second)
-	requests.Observe("GET", 421, time.Second, 0) // not sent on: no word about the API
+	requests.Observe("GET", 200, 3*time.Second, 2*time.Second, "")
+	requests.Observe("GET", 421, time.Second, 0, "") // not sent on: no word about the API
 	contains(t, m,
 		`etrusted_broker_request_duration_seconds_sum{account="default"} 4`,
 		`etrusted_broker_request_duration_seconds_count{account="default"} 2`,
@@ -102,6 +102,42 @@ func TestNativeHistograms(t *testing.T) {
 	}
 }
 
+// TestExemplars holds that one gets from a bucket to a trace, and that traces make no series.
+func TestExemplars(t *testing.T) {
+	t.Parallel()
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	m := newMetrics()
+	requests := m.Requests("default")
+	requests.Observe("GET", 200, 3*time.Second, 2*time.Second, trace)
+	requests.Observe("GET", 200, 20*time.Millisecond, 0, trace) // the API was not asked
+	for range 100 {
+		requests.Observe("GET", 200, 40*time.Second, 40*time.Second, "") // belongs to none
+	}
+	text := scrape(t, m, "application/openmetrics-text; version=1.0.0")
+	for _, want := range []string{
+		`request_duration_seconds_bucket{account="default",le="5.0"} 2 # {trace_id="` + trace + `"} 3.0 `,
+		`request_duration_seconds_bucket{account="default",le="0.025"} 1 # {trace_id="` + trace + `"} 0.02 `,
+		`upstream_duration_seconds_bucket{account="default",le="2.5"} 1 # {trace_id="` + trace + `"} 2.0 `,
+	} {
+		if !strings.Contains(text, "\netrusted_broker_"+want) {
+			t.Errorf("lacks %s", want)
+		}
+	}
+	if n := strings.Count(text, trace); n != 3 {
+		t.Errorf("the trace is named %d times", n)
+	}
+	series := strings.Count(text, "\n")
+	for i := range 1000 {
+		requests.Observe("GET", 200, time.Duration(i)*time.Millisecond, time.Second, fmt.Sprintf("%032x", i+1))
+	}
+	if n := strings.Count(scrape(t, m, "application/openmetrics-text; version=1.0.0"), "\n"); n != series {
+		t.Errorf("%d lines, and %d before other traces came", n, series)
+	}
+	if strings.Contains(scrape(t, m, ""), "trace_id") {
+		t.Error("the plain text format has no place for exemplars")
+	}
+}
+
 // TestConcurrentRequests holds that none is lost where many observe the same new series at once.
 func TestConcurrentRequests(t *testing.T) {
 	t.Parallel()
@@ -114,7 +150,7 @@ func TestConcurrentRequests(t *testing.T) {
 		all.Go(func() {
 			<-start
 			for i := range rounds {
-				requests.Observe("GET", 200+i, time.Second, time.Second)
+				requests.Observe("GET", 200+i, time.Second, time.Second, "")
 				m.Denied("host")
 			}
 		})
@@ -145,7 +181,7 @@ func TestConcurrentRequests(t *testing.T) {
 func TestObserveDoesNotAllocate(t *testing.T) {
 	requests := newMetrics().Requests("default")
 	allocations := testing.AllocsPerRun(1000, func() {
-		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond)
+		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond, "")
 	})
 	if allocations != 0 {
 		t.Errorf("%v allocations", allocations)
@@ -156,7 +192,7 @@ func BenchmarkObserve(b *testing.B) {
 	requests := newMetrics().Requests("default")
 	b.ReportAllocs()
 	for b.Loop() {
-		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond)
+		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond, "")
 	}
 }
 
@@ -165,7 +201,7 @@ func BenchmarkObserveParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond)
+			requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond, "")
 		}
 	})
 }

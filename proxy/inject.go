@@ -23,6 +23,16 @@ const (
 // Replays lists all of them.
 var Replays = [...]Replay{ReplaySuccess, ReplayUnauthorized, ReplayFailed, ReplayBodyNotKept, ReplayNoToken}
 
+// Sent reports whether the request was sent a second time.
+func (r Replay) Sent() bool {
+	switch r {
+	case ReplaySuccess, ReplayUnauthorized, ReplayFailed:
+		return true
+	default:
+		return false
+	}
+}
+
 // exchange is a request that has come in, on its way to the API.
 type exchange struct {
 	proxy  *Proxy

@@ -143,7 +143,7 @@ func (p *problem) answer(w http.ResponseWriter, report *Report) {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
 	w.WriteHeader(p.status)
-	_, _ = w.Write(body) //nolint:gosec // G705: it is JSON, of our own texts; and a client that is gone needs no answer.
+	report.wrote(w.Write(body)) //nolint:gosec // G705: it is JSON, of our own texts.
 }
 
 // body is the problem as the JSON of RFC 9457 section 3.

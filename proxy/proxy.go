@@ -71,6 +71,9 @@ type Config struct {
 	// many bytes of a body are kept for that; a request with a longer one is not sent again.
 	Replay       bool
 	ReplayBuffer int64
+	// RequestID, if not nil, makes a name for a request that bears none (X-Request-Id), by which it is then known to the
+	// API and in reports.
+	RequestID func() string
 	// Observe, if not nil, is told of each request when it has ended. It is called on the request's own goroutine.
 	Observe func(Report)
 }
@@ -81,6 +84,11 @@ type Report struct {
 	Account string
 	Method  string // as the app sent it: any token
 	Path    string // as the app sent it, without the query, which may hold personal data
+	// RequestID is by what the app or Config.RequestID calls it, 128 bytes of that at the most; empty if neither does.
+	RequestID string
+	// TraceID is that of the traceparent header (W3C Trace Context) that the app sent: 32 lower-case hexadecimal digits;
+	// empty if there was none that is valid.
+	TraceID string
 	// Status is what the app was sent, or StatusClientGone.
 	Status int
 	// Denied is why the door refused the request; empty if it did not.
@@ -89,11 +97,21 @@ type Report struct {
 	Problem string
 	// Replay is what came of sending the request again; empty if there was no occasion to.
 	Replay Replay
+	// Bytes are those of the response's body that the app was sent.
+	Bytes int64
 	// Broken reports that a response was begun but could not be finished.
 	Broken bool
 	// Duration is from the request's header read to the response's end; Upstream is the part of it from the request
 	// sent to the response's header received, 0 if the request was not sent.
 	Duration, Upstream time.Duration
+}
+
+// wrote counts a body that was written at once. A client that is gone needs no answer, and one that asked for the head alone
+// (RFC 9110 section 9.3.2) gets none of it, though net/http says that it was written.
+func (r *Report) wrote(n int, _ error) {
+	if r.Method != http.MethodHead {
+		r.Bytes += int64(n)
+	}
 }
 
 // DefaultAccount is what reports call the account that has no name.
@@ -124,7 +142,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.inFlight.Add(1)
 	defer p.inFlight.Add(-1)
 	began := time.Now()
-	report := Report{Method: r.Method, Path: r.URL.Path}
+	report := Report{Method: r.Method, Path: r.URL.Path, RequestID: p.requestID(r), TraceID: traceID(r.Header)}
 	defer func() { // also when a broken response ends in a panic
 		report.Duration = time.Since(began)
 		p.config.Observe(report)

@@ -31,7 +31,7 @@ func relay(w http.ResponseWriter, r *http.Request, response *http.Response, repo
 	if r.Method == http.MethodHead || response.Body == http.NoBody {
 		return
 	}
-	if err := stream(w, response); err != nil {
+	if err := stream(w, response, report); err != nil {
 		report.Broken = true
 		panic(http.ErrAbortHandler)
 	}
@@ -43,7 +43,7 @@ func relay(w http.ResponseWriter, r *http.Request, response *http.Response, repo
 
 // stream copies the body and flushes what has arrived, so that an answer that comes slowly is seen as it comes. The last
 // part needs no flush, since the handler's end is one: a short body whose length is known costs none at all.
-func stream(w http.ResponseWriter, response *http.Response) error {
+func stream(w http.ResponseWriter, response *http.Response, report *Report) error {
 	flusher := http.NewResponseController(w)
 	if response.ContentLength < 0 || response.ContentLength > bufferSize {
 		if err := flusher.Flush(); err != nil {
@@ -55,7 +55,9 @@ func stream(w http.ResponseWriter, response *http.Response) error {
 	for {
 		n, err := response.Body.Read(buffer[:])
 		if n > 0 {
-			if _, err := w.Write(buffer[:n]); err != nil {
+			written, err := w.Write(buffer[:n])
+			report.Bytes += int64(written)
+			if err != nil {
 				return err
 			}
 		}

@@ -39,7 +39,7 @@ func (p *Proxy) standIn(w http.ResponseWriter, r *http.Request, a asked, report 
 	header.Set("Proxy-Status", status)
 	report.Status = answer.Status
 	w.WriteHeader(answer.Status)
-	_, _ = w.Write(answer.Body) // a client that is gone needs no answer
+	report.wrote(w.Write(answer.Body))
 }
 
 // standInToken returns the stand-in that a request bears, and false if it bears none.

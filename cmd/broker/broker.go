@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/tally"
@@ -26,25 +27,27 @@ import (
 
 // broker is the running program: everything wired together.
 type broker struct {
-	log      *zap.Logger
-	grace    time.Duration
-	accounts *tokensource.Accounts
-	proxy    *proxy.Proxy
-	metrics  *metrics.Metrics
-	tally    *tally.Tally
-	app      *http.Server
-	admin    *http.Server
-	guards   *guards
-	tunnels  *tunnels // nil if CONNECT is not answered
-	limits   limits
-	draining atomic.Bool
-	unsafe   atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
+	log *zap.Logger
+	// accessLevel is that of the line for each request.
+	accessLevel zapcore.Level
+	grace       time.Duration
+	accounts    *tokensource.Accounts
+	proxy       *proxy.Proxy
+	metrics     *metrics.Metrics
+	tally       *tally.Tally
+	app         *http.Server
+	admin       *http.Server
+	guards      *guards
+	tunnels     *tunnels // nil if CONNECT is not answered
+	limits      limits
+	draining    atomic.Bool
+	unsafe      atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
 }
 
 // newBroker wires the parts. toAPI and toLogin carry all that leaves this machine. An error says what is wrong with the
 // configuration.
 func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*broker, error) {
-	b := &broker{log: log, grace: c.ShutdownGrace, guards: newGuards(c, log), limits: currentLimits()}
+	b := &broker{log: log, accessLevel: c.accessLevel(), grace: c.ShutdownGrace, guards: newGuards(c, log), limits: currentLimits()}
 	accounts, err := b.newAccounts(c, toLogin)
 	if err != nil {
 		return nil, err
@@ -79,10 +82,17 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		Tunnels:      b.tunnels,
 		Replay:       c.Replay401,
 		ReplayBuffer: c.ReplayBuffer,
+		RequestID:    c.requestIDs(),
 		Observe:      b.requestEnded,
 	})
 	b.app = newServer(b.proxy, log)
-	b.admin = newServer(forOperators(hosts, admin.Handler(admin.Config{
+	b.admin = newServer(forOperators(hosts, b.operators(c)), log)
+	return b, nil
+}
+
+// operators is what the admin listener serves.
+func (b *broker) operators(c config) http.Handler {
+	pages := admin.Handler(admin.Config{
 		Version:  version,
 		Revision: revision,
 		Started:  time.Now(),
@@ -92,8 +102,11 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		Draining: b.draining.Load,
 		Settings: c.settings,
 		Metrics:  b.metrics.Handler(),
-	})), log)
-	return b, nil
+	})
+	if c.PProf {
+		return withProfiles(pages)
+	}
+	return pages
 }
 
 func (b *broker) newDoor(c config, hosts *door.Hosts, authority *intercept.Authority) *door.Door {
@@ -177,13 +190,13 @@ const noAccount = "-"
 
 // requestEnded records a request.
 func (b *broker) requestEnded(report proxy.Report) {
-	logRequest(b.log, report)
+	b.logRequest(report)
 	account := noAccount
 	if _, known := b.accounts.Source(report.Account); known && report.Account != "" { // it may have been removed meanwhile
 		account = report.Account
 	}
 	requests := b.metrics.Requests(account)
-	requests.Observe(report.Method, report.Status, report.Duration, report.Upstream)
+	requests.Observe(report.Method, report.Status, report.Duration, report.Upstream, report.TraceID)
 	if report.Replay != "" {
 		requests.Replayed(string(report.Replay))
 	}

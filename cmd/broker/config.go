@@ -58,8 +58,11 @@ type config struct {
 	StandInToken   bool   `env:"BROKER_STAND_IN_TOKEN" envDefault:"true" help:"answer the app's own token requests with a stand-in"`
 	InterceptCADir string `env:"BROKER_INTERCEPT_CA_DIR" help:"a folder with a certificate authority of the broker's own: CONNECT to the API and the login server is then answered; see 'broker ca'"`
 
+	AccessLog bool          `env:"BROKER_ACCESS_LOG" envDefault:"false" help:"one log line a request, with a request id that the API is sent too; never a query or a header else"`
 	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	LogFormat string        `env:"BROKER_LOG_FORMAT" help:"json or console; unset: console on a terminal, else json"`
+
+	PProf bool `env:"BROKER_PPROF" envDefault:"false" help:"serve Go's profiles at /debug/pprof/ of the admin listener"`
 
 	// What follows is made of the above.
 	upstream     *url.URL

@@ -169,6 +169,7 @@ func TestProblemsAllAtOnce(t *testing.T) {
 		"BROKER_ALLOW=CANARY-pattern", "BROKER_ACCESS_KEY=CANARY-key", "BROKER_ACCESS_KEY_FILE=CANARY-key-file",
 		"BROKER_TLS_CERT_FILE=CANARY-cert-file", "BROKER_TLS_KEY_FILE=CANARY-tls-key-file", "BROKER_TLS_CLIENT_CA_FILE=CANARY-ca-file",
 		"BROKER_REWRITE_LINKS=CANARY-links", "BROKER_STAND_IN_TOKEN=CANARY-stand-in", "BROKER_INTERCEPT_CA_DIR=CANARY-ca-folder",
+		"BROKER_ACCESS_LOG=CANARY-access-log", "BROKER_PPROF=CANARY-profiles",
 	}
 	// Of two that belong together, the first is blamed.
 	unproblematic := []string{

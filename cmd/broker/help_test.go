@@ -29,6 +29,8 @@ var contract = []struct{ name, fallback string }{
 	{"BROKER_SHUTDOWN_GRACE", "25s"},
 	{"BROKER_LOG_LEVEL", "info"},
 	{"BROKER_LOG_FORMAT", ""},
+	{"BROKER_ACCESS_LOG", "false"},
+	{"BROKER_PPROF", "false"},
 }
 
 func TestUsage(t *testing.T) {

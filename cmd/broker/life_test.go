@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"etrusted-broker/internal/etrustedtest"
 	"etrusted-broker/tokensource"
@@ -23,6 +23,7 @@ type wired struct {
 	broker *broker
 	server *etrustedtest.Server
 	client *http.Client
+	logs   *buffer
 	stop   func() error
 }
 
@@ -34,7 +35,7 @@ func assemble(t *testing.T, options etrustedtest.Options) *wired {
 // assembleWith is assemble with a configuration that is changed before the start.
 func assembleWith(t *testing.T, options etrustedtest.Options, change func(*config)) *wired {
 	t.Helper()
-	w := &wired{server: etrustedtest.New(options)}
+	w := &wired{server: etrustedtest.New(options), logs: &buffer{}}
 	eTrusted := etrustedtest.NewListener()
 	standIn := &http.Server{Handler: w.server, ReadHeaderTimeout: time.Hour}
 	go func() { _ = standIn.Serve(eTrusted) }()
@@ -58,7 +59,7 @@ func assembleWith(t *testing.T, options etrustedtest.Options, change func(*confi
 		ReplayBuffer:  64 << 10,
 	}
 	change(&c)
-	w.broker, err = newBroker(c, zap.NewNop(), toAPI, toLogin)
+	w.broker, err = newBroker(c, newLogger(w.logs, zapcore.InfoLevel, "json"), toAPI, toLogin)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"etrusted-broker/proxy"
 	"etrusted-broker/tokensource"
 )
 
@@ -83,22 +82,4 @@ func logReload(log *zap.Logger, reload tokensource.Reload) {
 		zap.String("reason", reload.Reason),
 		zap.String("what_to_do", reload.Advice),
 		zap.Duration("next_attempt_in", reload.Next.Round(time.Millisecond)))
-}
-
-// logRequest writes one line for a request, at debug level: no query and no headers, which may hold personal data and
-// the app's own credentials.
-func logRequest(log *zap.Logger, report proxy.Report) {
-	if line := log.Check(zapcore.DebugLevel, "request"); line != nil {
-		line.Write(
-			zap.String("account", report.Account),
-			zap.String("method", report.Method),
-			zap.String("path", report.Path),
-			zap.Int("status", report.Status),
-			zap.String("denied", string(report.Denied)),
-			zap.String("problem", report.Problem),
-			zap.String("replay", string(report.Replay)),
-			zap.Bool("broken", report.Broken),
-			zap.Duration("took", report.Duration),
-			zap.Duration("upstream_took", report.Upstream))
-	}
 }

@@ -187,6 +187,7 @@ func exercise(t *testing.T, api, login string) *everything {
 		"ETRUSTED_SECRET=" + canarySecret, // a typing error in the name
 		"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_TOKEN_WAIT=20ms",
 		"BROKER_LOG_LEVEL=debug", "BROKER_SHUTDOWN_GRACE=1s",
+		"BROKER_ACCESS_LOG=true", "BROKER_PPROF=true",
 	}
 	run(t.Context(), []string{"config"}, environ, out, out)
 	run(t.Context(), []string{"-h"}, environ, out, out)
@@ -211,6 +212,10 @@ func exercise(t *testing.T, api, login string) *everything {
 		func() (*http.Request, error) { return http.NewRequest("GET", admin+"/readyz", nil) },
 		func() (*http.Request, error) { return http.NewRequest("GET", admin+"/healthz", nil) },
 		func() (*http.Request, error) { return http.NewRequest("GET", admin+"/", nil) },
+		func() (*http.Request, error) {
+			return http.NewRequest("GET", admin+"/debug/pprof/goroutine?debug=2", nil)
+		},
+		func() (*http.Request, error) { return http.NewRequest("GET", admin+"/debug/pprof/heap?debug=1", nil) },
 	} {
 		for range 2 {
 			r, err := request()
@@ -257,7 +262,7 @@ func addresses(t *testing.T, out *everything) (app, admin string) {
 func mustNotHold(t *testing.T, out *everything, tokens ...string) {
 	t.Helper()
 	text := out.String()
-	for _, want := range []string{"(set, 19 bytes)", `"msg":"request"`, "token_refreshes_total", `"accounts"`} {
+	for _, want := range []string{"(set, 19 bytes)", `"msg":"request"`, "token_refreshes_total", `"accounts"`, "goroutine ", "heap profile: "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the test has not seen all it should: %q is missing", want)
 		}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+const traceOfApp = "0af7651916cd43dd8448eb211c80319c"
+
+// accessLine sends a request and returns the line that the log has for it.
+func (b *running) accessLine(method, target string, header http.Header) map[string]any {
+	b.t.Helper()
+	before := len(b.logs.lines("request"))
+	request, err := http.NewRequest(method, b.url+target, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	if got := do(request, nil); got.err != nil {
+		b.t.Fatal(got.err)
+	}
+	eventually(b.t, "the request is logged", func() bool { return len(b.logs.lines("request")) == before+1 })
+	return b.logs.lines("request")[before]
+}
+
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_LOG=true", "BROKER_ALLOW=GET /"))
+	b.ready()
+	for _, test := range []struct {
+		name, method, target string
+		header               http.Header
+		want                 map[string]any
+		absent               []string
+	}{
+		{
+			"served", "GET", "/channels?email=CANARY", http.Header{"X-Request-Id": {"of-the-app"}, "Traceparent": {"00-" + traceOfApp + "-b7ad6b7169203331-01"}},
+			map[string]any{"level": "info", "account": "default", "method": "GET", "path": "/channels", "status": 200.0, "replayed": false, "request_id": "of-the-app", "trace_id": traceOfApp},
+			[]string{"denied", "problem", "replay", "broken"},
+		},
+		{
+			"refused at the door", "POST", "/events?email=CANARY", nil,
+			map[string]any{"level": "info", "account": "", "method": "POST", "path": "/events", "status": 403.0, "denied": "rule", "upstream_took": 0.0},
+			[]string{"trace_id"},
+		},
+		{
+			"without a body", "HEAD", "/channels", http.Header{"Authorization": {"Bearer CANARY"}},
+			map[string]any{"method": "HEAD", "status": 200.0, "bytes": 0.0},
+			nil,
+		},
+		{
+			"forging a line", "GET", "/a%0A%22%7D%0Ab", http.Header{"X-Request-Id": {`"},{"msg":"request`}},
+			map[string]any{"path": "/a\n\"}\nb", "request_id": `"},{"msg":"request`},
+			nil,
+		},
+	} {
+		line := b.accessLine(test.method, test.target, test.header)
+		for name, want := range test.want {
+			if line[name] != want {
+				t.Errorf("%s: %s is %v, want %v", test.name, name, line[name], want)
+			}
+		}
+		for _, name := range append(test.absent, "query", "authorization") {
+			if value, there := line[name]; there {
+				t.Errorf("%s: has %s: %v", test.name, name, value)
+			}
+		}
+		id, _ := line["request_id"].(string)
+		if id == "" || test.name == "served" && (line["bytes"].(float64) < 100 || line["took"].(float64) < line["upstream_took"].(float64) || line["upstream_took"] == 0.0) {
+			t.Errorf("%s: %v", test.name, line)
+		}
+		if test.want["status"] == 200.0 {
+			requests := eTrusted.APIRequests()
+			if got := requests[len(requests)-1].Header["X-Request-Id"]; !slices.Equal(got, []string{id}) {
+				t.Errorf("%s: the API was told %q, the log %q", test.name, got, id)
+			}
+		}
+	}
+	if strings.Contains(b.logs.String(), "CANARY") {
+		t.Errorf("a query or a header is logged:\n%s", b.logs)
+	}
+	for line := range strings.Lines(b.logs.String()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("not JSON: %s", line)
+		}
+	}
+}
+
+func TestAccessLogOfAReplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := assembleWith(t, etrustedtest.Options{}, func(c *config) { c.AccessLog = true })
+		w.server.SetAPIDelay(250 * time.Millisecond)
+		w.get(t)
+		time.Sleep(11 * time.Second)
+		w.server.Revoke()
+		w.get(t)
+		synctest.Wait()
+		lines := w.logs.lines("request")
+		if len(lines) != 2 {
+			t.Fatalf("%d lines: %v", len(lines), lines)
+		}
+		for i, want := range []map[string]any{
+			{"status": 200.0, "replayed": false, "replay": nil, "took": 0.25, "upstream_took": 0.25},
+			{"status": 200.0, "replayed": true, "replay": "success", "took": 0.5, "upstream_took": 0.5}, // one line for both
+		} {
+			for name, value := range want {
+				if lines[i][name] != value {
+					t.Errorf("line %d: %s is %v, want %v", i, name, lines[i][name], value)
+				}
+			}
+		}
+		requests := w.server.APIRequests()
+		if first, again := requests[1].Header["X-Request-Id"], requests[2].Header["X-Request-Id"]; len(first) != 1 || !slices.Equal(first, again) || first[0] != lines[1]["request_id"] {
+			t.Errorf("known to the API as %q and %q, to the log as %v", first, again, lines[1]["request_id"])
+		}
+	})
+}
+
+// Without BROKER_ACCESS_LOG there is no line for a request, and no header is added to it.
+func TestNoAccessLog(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
+	b.ready()
+	if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
+		t.Fatalf("%d", got.status)
+	}
+	b.stop() // the line would be there by now
+	if lines := b.logs.lines("request"); len(lines) != 0 {
+		t.Errorf("logged: %v", lines)
+	}
+	if got := eTrusted.APIRequests()[0].Header["X-Request-Id"]; got != nil {
+		t.Errorf("the API was sent X-Request-Id %q", got)
+	}
+}
+
+// TestExemplarsFromApps holds the way of a trace from the app's header to a bucket, and on to the API as it came.
+func TestExemplarsFromApps(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
+	b.ready()
+	request, err := http.NewRequest(http.MethodGet, b.url+"/channels", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const traceparent = "00-" + traceOfApp + "-b7ad6b7169203331-01"
+	request.Header.Set("Traceparent", traceparent)
+	if got := do(request, nil); got.status != http.StatusOK {
+		t.Fatalf("%d %v", got.status, got.err)
+	}
+	if got := eTrusted.APIRequests()[0].Header["Traceparent"]; !slices.Equal(got, []string{traceparent}) {
+		t.Errorf("the API was told %q", got)
+	}
+	eventually(t, "both histograms name the trace", func() bool {
+		scrape, err := http.NewRequest(http.MethodGet, b.admin+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scrape.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+		text := do(scrape, nil).body
+		return strings.Count(text, `# {trace_id="`+traceOfApp+`"}`) == 2
+	})
+}
