@@ -1,0 +1,40 @@
+package tokensource_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// TestFetchingIsSeen holds that one can tell a token request that is under way from one that is only due, whatever comes
+// of it.
+func TestFetchingIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, etrustedtest.Options{})
+		r.server.SetTokenDelay(3 * time.Second)
+		since := func(at time.Duration, want time.Duration) {
+			t.Helper()
+			time.Sleep(time.Until(r.began.Add(at)))
+			switch got := r.Snapshot().FetchingSince; {
+			case want < 0 && !got.IsZero():
+				t.Errorf("at %v: since %v, want none", at, got.Sub(r.began))
+			case want >= 0 && !got.Equal(r.began.Add(want)):
+				t.Errorf("at %v: since %v, want %v", at, got.Sub(r.began), want)
+			}
+		}
+		const none = -1
+		since(0, none)
+		r.start()
+		since(time.Second, 0)
+		since(4*time.Second, none)
+		r.server.SetTokenFault(etrustedtest.Status(503, nil))
+		due := r.Snapshot().NextAttempt.Sub(r.began)
+		since(due-time.Second, none)
+		since(due+time.Second, due)
+		since(due+3*time.Second+500*time.Millisecond, none) // it failed
+		r.stop()
+		since(due+time.Hour, none)
+	})
+}
