@@ -41,7 +41,7 @@ func newAccount(replayOutcomes []string) *account {
 
 // counts are Counts that many may add to at once.
 type counts struct {
-	success, redirect, clientError, serverError, gone, byBroker, asked atomic.Uint64
+	success, redirect, clientError, serverError, gone, byBroker, asked, apiFailed atomic.Uint64
 
 	upstream atomic.Int64 // nanoseconds
 }
@@ -53,6 +53,9 @@ func (c *counts) add(request Request) {
 	}
 	if request.Upstream > 0 {
 		c.asked.Add(1)
+		if request.Status >= 500 {
+			c.apiFailed.Add(1)
+		}
 		c.upstream.Add(int64(request.Upstream))
 	}
 }
@@ -81,6 +84,7 @@ func (c *counts) load() Counts {
 		Gone:        c.gone.Load(),
 		ByBroker:    c.byBroker.Load(),
 		Asked:       c.asked.Load(),
+		APIFailed:   c.apiFailed.Load(),
 		Upstream:    time.Duration(c.upstream.Load()),
 	}
 	now.All = now.Success + now.Redirect + now.ClientError + now.ServerError + now.Gone // so that they add up
@@ -98,6 +102,7 @@ func (c Counts) minus(before Counts) Counts {
 		Gone:        c.Gone - before.Gone,
 		ByBroker:    c.ByBroker - before.ByBroker,
 		Asked:       c.Asked - before.Asked,
+		APIFailed:   c.APIFailed - before.APIFailed,
 		Upstream:    c.Upstream - before.Upstream,
 	}
 }

@@ -39,9 +39,10 @@ type Counts struct {
 	Gone        uint64
 	// ByBroker are those of All that the broker itself answered.
 	ByBroker uint64
-	// Asked are those for which the API was asked, and Upstream how long it took to answer them all together.
-	Asked    uint64
-	Upstream time.Duration
+	// Asked are those for which the API was asked, APIFailed those of them that it answered with 5xx or not at all, and
+	// Upstream how long it took for all of them together.
+	Asked, APIFailed uint64
+	Upstream         time.Duration
 }
 
 // Window is what happened in the time before a moment.

@@ -40,10 +40,12 @@ func TestClasses(t *testing.T) {
 	counted.Request(tally.Request{Account: "default", Status: 502, ByBroker: true})
 	counted.Request(tally.Request{Account: "default", Status: 200, Upstream: 3 * time.Second})
 	counted.Request(tally.Request{Account: "default", Status: 200, Upstream: time.Second})
+	counted.Request(tally.Request{Account: "default", Status: 504, Upstream: time.Second, ByBroker: true})
+	counted.Request(tally.Request{Account: "default", Status: 499, Upstream: time.Second})
 	counted.Request(tally.Request{Account: "other", Status: 200})
 	want := tally.Counts{
-		All: 17, Success: 5, Redirect: 2, ClientError: 4, ServerError: 4, Gone: 2,
-		ByBroker: 1, Asked: 2, Upstream: 4 * time.Second,
+		All: 19, Success: 5, Redirect: 2, ClientError: 4, ServerError: 5, Gone: 3,
+		ByBroker: 2, Asked: 4, APIFailed: 1, Upstream: 6 * time.Second,
 	}
 	if got := counted.Snapshot().Accounts["default"].Total; got != want {
 		t.Errorf("%+v, want %+v", got, want)
@@ -84,7 +86,7 @@ func TestWindows(t *testing.T) {
 		counted := running(t)
 		window := func(get func(tally.Account) tally.Window) string {
 			w := get(counted.Snapshot().Accounts["default"])
-			if w.Success != w.All || w.Asked != w.All || w.Upstream != time.Duration(w.All)*time.Millisecond {
+			if w.Success*10 != w.All*9 || w.APIFailed*10 != w.All || w.Asked != w.All || w.Upstream != time.Duration(w.All)*time.Millisecond {
 				t.Errorf("does not add up: %+v", w)
 			}
 			return fmt.Sprint(w.All, " in ", w.Span)
@@ -93,8 +95,12 @@ func TestWindows(t *testing.T) {
 		long := func(a tally.Account) tally.Window { return a.LastFiveMinutes }
 		load := func(seconds int) {
 			for range seconds {
-				for range 10 {
-					counted.Request(tally.Request{Account: "default", Status: 200, Upstream: time.Millisecond})
+				for i := range 10 {
+					status := 200
+					if i == 0 {
+						status = 502
+					}
+					counted.Request(tally.Request{Account: "default", Status: status, Upstream: time.Millisecond})
 				}
 				time.Sleep(time.Second)
 			}
