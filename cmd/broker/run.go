@@ -30,6 +30,7 @@ func commands() []command {
 	all := []command{
 		{"serve", "run the broker, configured by the environment (also without a command)", serveCommand},
 		{"demo", "run the broker in front of an embedded stand-in for eTrusted: no credentials, no network", demoCommand},
+		{"check", "find out why it does not work, and what to do: files, network, clock, token, rights; -json, -timeout 10s", checkCommand},
 		{"wait", "block until the broker is ready, for start scripts; -timeout 30s", waitCommand},
 		{"health", "exit with 0 if the broker serves: a health check that needs no shell", healthCommand},
 		{"ca", "print the broker's own certificate authority, and how an app is made to trust it: see BROKER_INTERCEPT_CA_DIR", caCommand},
@@ -37,7 +38,7 @@ func commands() []command {
 		{"version", "print version, revision and Go version", versionCommand},
 	}
 	for i, command := range all {
-		if command.name != "wait" {
+		if command.name != "wait" && command.name != "check" {
 			all[i].run = withoutArguments(command.name, command.run)
 		}
 	}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"net/url"
+	"strings"
+	"time"
+
+	"etrusted-broker/internal/doctor"
+)
+
+// checkOptions are what the command line of 'broker check' says.
+type checkOptions struct {
+	json    bool
+	timeout time.Duration
+}
+
+// checkCommand is the doctor: it takes the way of a request step by step, and says at the first that does not go what to
+// do.
+func checkCommand(ctx context.Context, i invocation) int {
+	options, err := i.checkOptions()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitConfig
+	}
+	silenceStandardLog()
+	config, problems := i.examination(options)
+	printer := doctor.NewPrinter(i.stdout)
+	if !options.json {
+		config.Tell = printer.Step
+	}
+	report := doctor.Examine(ctx, config)
+	i.complain(problems)
+	if options.json {
+		i.printJSON(report)
+	} else {
+		printer.Verdict(report)
+	}
+	switch {
+	case len(problems) > 0:
+		return exitConfig
+	case !report.OK:
+		return exitFailure
+	}
+	return exitOK
+}
+
+func (i invocation) checkOptions() (options checkOptions, err error) {
+	flags := flag.NewFlagSet("broker check", flag.ContinueOnError)
+	flags.SetOutput(i.stderr)
+	flags.BoolVar(&options.json, "json", false, "print one JSON object, for machines: see docs/check.md")
+	flags.DurationVar(&options.timeout, "timeout", 10*time.Second, "give up a step after this long")
+	if err = flags.Parse(i.args); err != nil {
+		return options, err
+	}
+	switch {
+	case flags.NArg() > 0:
+		err = errors.New("takes no arguments but -json and -timeout; it is configured by environment variables, see 'broker -h'")
+	case options.timeout <= 0:
+		err = errors.New("-timeout must be more than nothing, such as 10s")
+	default:
+		return options, nil
+	}
+	say(i.stderr, "broker check: %v", err)
+	return options, err
+}
+
+// printJSON prints the report for machines.
+func (i invocation) printJSON(report doctor.Report) {
+	encoder := json.NewEncoder(i.stdout)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false) // it is read by people, as JSON and not inside a page
+	_ = encoder.Encode(report)   // where it cannot be printed, there is nobody to tell
+}
+
+// examination is what the doctor is to look at. With a problem in the configuration, it is that alone.
+func (i invocation) examination(options checkOptions) (doctor.Config, []configError) {
+	began := time.Now()
+	c, problems := loadConfig(i.environ)
+	config := doctor.Config{Timeout: options.timeout}
+	warnings := append(unknownVariables(i.environ), unreadableProxy(environment(i.environ))...)
+	if len(problems) == 0 {
+		ignored, err := i.wire(&config, c)
+		if err != nil {
+			problems = append(problems, configError{"ETRUSTED_ACCOUNTS_DIR", err.Error()})
+		}
+		warnings = append(warnings, ignored...)
+	}
+	config.Configuration = doctor.Step{
+		Name:     "configuration",
+		Status:   doctor.OK,
+		Text:     "the variables are right, as far as can be seen from here",
+		Warnings: warnings,
+	}
+	if len(problems) > 0 {
+		config.Configuration = refusal(problems, warnings)
+	}
+	config.Configuration.Seconds = time.Since(began).Seconds()
+	return config, problems
+}
+
+// unreadableProxy warns of a proxy that net/http passes over in silence. It is not repeated, since it may hold a password.
+func unreadableProxy(variables map[string]string) []string {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
+		_, err := url.Parse(variables[name])
+		_, errAsHost := url.Parse("http://" + variables[name])
+		if err != nil && errAsHost != nil {
+			return []string{name + " is not a URL, so it has no effect: set it as http://HOST:PORT, or unset it"}
+		}
+	}
+	return nil
+}
+
+// refusal is the step of a configuration that is not right.
+func refusal(problems []configError, warnings []string) doctor.Step {
+	var names, texts []string
+	for _, problem := range problems {
+		names = append(names, problem.variable)
+		texts = append(texts, problem.Error())
+	}
+	return doctor.Step{
+		Name:     "configuration",
+		Status:   doctor.Failed,
+		Text:     "not right: " + strings.Join(names, ", "),
+		Advice:   strings.Join(texts, "; ") + ".",
+		Fault:    doctor.Configuration,
+		Warnings: warnings,
+	}
+}

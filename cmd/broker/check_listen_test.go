@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+func TestCheckOfListeners(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	url := serveHTTP(t, eTrusted)
+	ready := startBroker(t, nil, environFor(url, "BROKER_ACCESS_KEY=0123456789abcdef"))
+	ready.ready()
+	notReady := startBroker(t, nil, environFor(url, "ETRUSTED_CLIENT_SECRET=wrong"))
+	eventually(t, "the rejection is known", func() bool { return len(notReady.logs.lines("token request failed")) == 1 })
+	before := eTrusted.APIRequestCount()
+	address := func(url string) string { return strings.TrimPrefix(url, "http://") }
+	other := address(serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Proxy-Status", `another; details="etrusted-broker"`)
+		_, _ = io.WriteString(w, `{"version":"1"}`)
+	})))
+	folder := t.TempDir()
+	listenUnix := func(path string) net.Listener {
+		listener, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return listener
+	}
+	stranger := filepath.Join(folder, "stranger.sock")
+	t.Cleanup(func() { _ = listenUnix(stranger).Close() })
+	stale := filepath.Join(folder, "stale.sock")
+	left := listenUnix(stale).(*net.UnixListener)
+	left.SetUnlinkOnClose(false)
+	_ = left.Close()
+	served := filepath.Join(folder, "broker", "broker.sock")
+	if err := os.Mkdir(filepath.Dir(served), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	overUnix := &buffer{}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, nil, environFor(url, "BROKER_LISTEN=unix://"+served), io.Discard, overUnix)
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	eventually(t, "the broker listens", func() bool { return len(overUnix.lines("listening")) == 1 })
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	tests := []struct {
+		name, app, admin string
+		failed           []string
+		says             []string
+	}{
+		{"free", nobodyAt(t), nobodyAt(t), nil, []string{" is free\n"}},
+		{"everywhere", "0.0.0.0:" + port(t, nobodyAt(t)), "", nil, []string{" is free\n", "– admin listener", "turned off, since BROKER_ADMIN_LISTEN is empty"}},
+		{"a broker that is ready", address(ready.url), address(ready.admin), nil,
+			[]string{"a broker listens there already\n", "a broker (version dev) listens there already, and is ready\n"}},
+		{"a broker that is not ready", address(notReady.url), address(notReady.admin), nil,
+			[]string{"a broker (version dev) listens there already, and is not ready: the login server rejected the credentials (401"}},
+		{"a broker, everywhere", "0.0.0.0:" + port(t, address(ready.url)), ":" + port(t, address(ready.admin)), nil,
+			[]string{"a broker listens there already\n", "and is ready\n"}},
+		{"another program for the app", other, "", []string{"app's listener"}, []string{"another program listens on " + other + " already", "set BROKER_LISTEN to another address", "at fault: this machine (app's listener)"}},
+		{"another program for the admin", nobodyAt(t), other, []string{"admin listener"}, []string{"another program listens on " + other + " already", "set BROKER_ADMIN_LISTEN to another address"}},
+		{"a program that says nothing", silentServer(t), "", []string{"app's listener"}, []string{"another program listens on "}},
+		{"the admin's address for the app", address(ready.admin), "", []string{"app's listener"}, []string{"another program listens on "}},
+		{"not of this machine", nobodyAt(t), "192.0.2.1:9464", []string{"admin listener"}, []string{"BROKER_ADMIN_LISTEN 192.0.2.1:9464 is not an address of this machine"}},
+		{"unix, free", "unix://" + filepath.Join(folder, "free.sock"), "", nil, []string{"free.sock is free"}},
+		{"unix, left over", "unix://" + stale, "", nil, []string{"stale.sock is free"}},
+		{"unix, a broker", "unix://" + served, "", nil, []string{"a broker listens there already"}},
+		{"unix, another program", "unix://" + stranger, "", []string{"app's listener"}, []string{"another program listens on unix://" + stranger}},
+		{"unix, a file", "unix://" + file, "", []string{"app's listener"}, []string{"is there already, and is no socket"}},
+		{"unix, no folder", "unix:///nosuch/broker.sock", "", []string{"app's listener"}, []string{"cannot be created: there is no such folder"}},
+	}
+	foreign := listenUnix(stranger)
+	go func() {
+		for {
+			conn, err := foreign.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = foreign.Close() })
+	checks := 0
+	for _, test := range tests {
+		environ := environFor(url, "BROKER_LISTEN="+test.app, "BROKER_ADMIN_LISTEN="+test.admin, "BROKER_UNSAFE_LISTEN=true")
+		code, stdout, stderr := ask([]string{"check"}, environ...)
+		checks++
+		t.Run(test.name, func(t *testing.T) {
+			if test.failed != nil {
+				mustDiagnose(t, code, stdout, stderr, test.failed, test.says...)
+				return
+			}
+			if code != exitOK || stderr != "" {
+				t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+			}
+			for _, part := range test.says {
+				if !strings.Contains(stdout, part) {
+					t.Errorf("does not say %q:\n%s", part, stdout)
+				}
+			}
+		})
+	}
+	if n := eTrusted.APIRequestCount() - before; n != checks {
+		t.Errorf("%d requests to the API in %d checks: a question to a broker went on to it", n, checks)
+	}
+	if _, err := os.Lstat(stale); err != nil {
+		t.Errorf("the check has left a trace: %v", err)
+	}
+}
+
+// nobodyAt is an address at which nobody listens.
+func nobodyAt(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = listener.Close()
+	return listener.Addr().String()
+}
+
+func port(t *testing.T, address string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// TestCheckOfAListenerWithTLS holds that a broker is known by its answer, and one that wants a client certificate by its
+// wanting one.
+func TestCheckOfAListenerWithTLS(t *testing.T) {
+	t.Parallel()
+	url := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	a := newAuthority(t, "servers")
+	files := newTLSFiles(t)
+	files.show(t, a, "first", time.Hour)
+	write(t, files.clientCA, a.pem())
+	for _, test := range []struct {
+		more []string
+		says string
+	}{
+		{nil, "a broker listens there already"},
+		{[]string{"BROKER_TLS_CLIENT_CA_FILE=" + files.clientCA}, "something listens there already that asks for a client certificate"},
+	} {
+		environ := append(environFor(url, "BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key), test.more...)
+		b := startBroker(t, nil, environ)
+		b.ready()
+		code, stdout, stderr := ask([]string{"check"}, append(environ, "BROKER_LISTEN="+strings.TrimPrefix(b.url, "http://"), "BROKER_ADMIN_LISTEN=")...)
+		if code != exitOK || !strings.Contains(stdout, test.says) || !strings.Contains(stdout, files.key+" (0600)") {
+			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// checked is all that both forms of a check put out.
+func checked(environ ...string) string {
+	environ = append(environ, "ETRUSTED_CLIENT_ID="+canaryID, "ETRUSTED_CLIENT_SECRET="+canarySecret)
+	_, text, errors := ask([]string{"check"}, environ...)
+	_, asJSON, moreErrors := ask([]string{"check", "-json"}, environ...)
+	return text + errors + asJSON + moreErrors
+}
+
+// mustKeep holds that no secret is in the text, and that the check has come as far as it should.
+func mustKeep(t *testing.T, text, sign string, tokens ...string) {
+	t.Helper()
+	if !strings.Contains(text, sign) {
+		t.Errorf("the test has not seen all it should: %q is missing in %s", sign, text)
+	}
+	canaries := append([]string{canaryID, canarySecret}, tokens...)
+	for _, token := range tokens {
+		canaries = append(canaries, strings.Split(token, ".")...)
+	}
+	for _, canary := range canaries {
+		for how, form := range map[string]string{
+			"as it is": canary,
+			"in hex":   hex.EncodeToString([]byte(canary)),
+			"base64":   base64.StdEncoding.EncodeToString([]byte(canary)),
+			"escaped":  url.QueryEscape(canary),
+			"cleaned":  strings.NewReplacer("_", "-", "!", "-").Replace(strings.ReplaceAll(canary, "__", "-")),
+		} {
+			if strings.Contains(strings.ToLower(text), strings.ToLower(form)) {
+				t.Errorf("%q is seen (%s):\n%s", canary, how, text)
+			}
+		}
+	}
+	for _, r := range text {
+		if r < ' ' && r != '\n' || r == 0x7f || r >= 0x80 && !strings.ContainsRune("✓✗–", r) {
+			t.Fatalf("%q is in %q", r, text)
+		}
+	}
+}
+
+func TestCheckLeaksNothing(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fault http.Handler
+		sign  string
+	}{
+		"none":                   {nil, "channels: 3"},
+		"echo 400":               {etrustedtest.EchoSecret(400), "an unknown error"},
+		"echo 401":               {etrustedtest.EchoSecret(401), "rejected the credentials"},
+		"echo 503":               {etrustedtest.EchoSecret(503), "503 Service Unavailable"},
+		"echo 200":               {etrustedtest.EchoSecret(200), "no token answer"},
+		"echo in HTML":           {echoPage(200), "it is HTML or XML"},
+		"echo in HTML, refusing": {echoPage(404), "its status is 404"},
+		"breaks off":             {etrustedtest.BreakOff(100), "closed the connection"},
+	} {
+		t.Run("login server: "+name, func(t *testing.T) {
+			t.Parallel()
+			server := etrustedtest.New(etrustedtest.Options{ClientID: canaryID, ClientSecret: canarySecret})
+			server.SetTokenFault(test.fault)
+			mustKeep(t, checked(environFor(serveHTTP(t, server))...), test.sign, server.Tokens()...)
+		})
+	}
+	for name, answer := range map[string]func(sent string) string{
+		"status line": func(sent string) string { return sent + "\r\n\r\n" },
+		"reason":      func(sent string) string { return "HTTP/1.1 503 " + sent + "\r\nContent-Length: 0\r\n\r\n" },
+		"date":        func(sent string) string { return "HTTP/1.1 403 x\r\nDate: " + sent + "\r\nContent-Length: 0\r\n\r\n" },
+		"location": func(sent string) string {
+			return "HTTP/1.1 307 x\r\nLocation: http://" + sent + ".example/\r\nContent-Length: 0\r\n\r\n"
+		},
+		"page": func(sent string) string {
+			return "HTTP/1.1 200 OK\r\nContent-Type: text/html; x=" + sent + "\r\n\r\n<p>" + sent
+		},
+		"JSON":    func(sent string) string { return jsonAnswer(map[string]any{"items": sent, sent: sent}) },
+		"channel": func(sent string) string { return jsonAnswer(map[string]any{"items": []string{sent}}) },
+		"unasked": func(sent string) string { return "HTTP/1.1 204 No Content\r\n\r\n" + sent + "\r\n\r\n" },
+	} {
+		t.Run("both: "+name, func(t *testing.T) {
+			t.Parallel()
+			server := etrustedtest.New(etrustedtest.Options{ClientID: canaryID, ClientSecret: canarySecret})
+			away := nasty(t, answer)
+			mustKeep(t, checked(environFor(away)...), "✗ token")
+			mustKeep(t, checked(environFor(away, "ETRUSTED_TOKEN_URL="+serveHTTP(t, server)+"/oauth/token")...), "✓ token", server.Tokens()...)
+		})
+	}
+}
+
+// echoPage is a page of HTML that holds what it was sent.
+func echoPage(status int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, "<p>%s %s %s", r.PostFormValue("client_id"), r.PostFormValue("client_secret"), r.Header.Get("Authorization"))
+	})
+}
+
+// grants is a login server that gives a token of such claims.
+func grants(claims map[string]any) http.Handler {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		panic(err)
+	}
+	body, err := json.Marshal(map[string]any{"access_token": "e30." + base64.RawURLEncoding.EncodeToString(payload) + ".c2ln", "expires_in": 300})
+	if err != nil {
+		panic(err)
+	}
+	return etrustedtest.Answer(200, "application/json", string(body))
+}
+
+// TestCheckOfHostileTokens holds that a token's claims are shown cleaned, bounded, and not if a secret is in them.
+func TestCheckOfHostileTokens(t *testing.T) {
+	t.Parallel()
+	const hostile = "\x1b[31m\n✓ token\r\a\u202e\x00"
+	for name, test := range map[string]struct {
+		claims map[string]any
+		sign   string
+	}{
+		"escapes": {map[string]any{"aud": hostile, "scope": hostile, "realm_access": map[string]any{"roles": []string{hostile, ""}}},
+			"audience -31m-token-; scopes -31m, (no name), token, (no name); roles -31m-token-, (no name)"},
+		"secrets":            {map[string]any{"aud": []string{canarySecret, canaryID}, "scope": canarySecret, "azp": canaryID}, "audience (withheld"},
+		"secret in pieces":   {map[string]any{"aud": []string{canarySecret[:9], canarySecret[9:]}}, "audience (withheld"},
+		"secret in hex":      {map[string]any{"aud": "x-" + hex.EncodeToString([]byte(canarySecret)) + "-x"}, "audience (withheld"},
+		"secret in base64":   {map[string]any{"aud": base64.StdEncoding.EncodeToString([]byte(canarySecret))}, "audience (withheld"},
+		"client as resource": {map[string]any{"resource_access": map[string]any{canaryID: map[string]any{"roles": []string{"reader"}}}}, "; roles reader"},
+		"another client":     {map[string]any{"azp": "another"}, "! the token says that it was issued to another client"},
+		"huge":               {map[string]any{"aud": strings.Repeat("a", 20_000), "scope": strings.Repeat("b ", 5_000)}, "and 4992 more"},
+		"another audience":   {map[string]any{"aud": []string{"account"}}, "! the token is not meant for the audience in ETRUSTED_AUDIENCE"},
+		"a short life":       {map[string]any{"iat": 1000, "exp": 1060}, "! the token says of itself that it lives 60 s only"},
+		"an endless life":    {map[string]any{"iat": 1, "exp": 1e300}, "which lives 300 s"},
+		"wrong types":        {map[string]any{"iat": "x", "exp": []int{1}, "aud": 7, "scope": map[string]any{}, "azp": false, "realm_access": 1, "resource_access": []any{nil}}, "which lives 300 s\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := etrustedtest.New(etrustedtest.Options{})
+			server.SetTokenFault(grants(test.claims))
+			server.SetAPIFault(etrustedtest.Answer(200, "application/json", "[1]"))
+			text := checked(environFor(serveHTTP(t, server))...)
+			mustKeep(t, text, test.sign)
+			for line := range strings.Lines(text) {
+				if len(line) > 1500 {
+					t.Errorf("a line of %d bytes", len(line))
+				}
+			}
+			if strings.Count(text, "\n✓ token") != 1 {
+				t.Errorf("not one line of a token:\n%s", text)
+			}
+		})
+	}
+}
+
+// TestCheckOfHostileCertificates is about names that a peer has put into its certificate.
+func TestCheckOfHostileCertificates(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		issuer string
+		leaf   x509.Certificate
+		sign   string
+	}{
+		"issuer": {canarySecret, forLoopback(), "which goes by the name (withheld"},
+		"escapes": {"\x1b[2J" + strings.Repeat("x", 60) + "\n✗", forLoopback(),
+			"which goes by the name -2J" + strings.Repeat("x", 60)},
+		"long":  {strings.Repeat("x", 64), x509.Certificate{Subject: pkix.Name{CommonName: "x"}, DNSNames: []string{strings.Repeat("y", 3000)}, NotAfter: time.Now().Add(time.Hour)}, "y..."},
+		"names": {"a", x509.Certificate{DNSNames: []string{canaryID[:7], canaryID[7:]}, NotAfter: time.Now().Add(time.Hour)}, "(withheld"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := etrustedtest.New(etrustedtest.Options{})
+			url := serveHTTP(t, server)
+			text := checked(environFor(url, "ETRUSTED_API_URL="+tlsServer(t, server, newAuthority(t, test.issuer), test.leaf))...)
+			mustKeep(t, text, test.sign)
+		})
+	}
+}
+
+// TestCheckOfAHostileNeighbour is about what a program says that listens in the admin listener's place.
+func TestCheckOfAHostileNeighbour(t *testing.T) {
+	t.Parallel()
+	url := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	neighbour := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"version": "1\x1b[31m" + strings.Repeat("2", 10_000), "ready": false, "accounts": []any{},
+			"not_ready_reason": "be\x1b[31mcause\n✓ all is well " + canarySecret[:5] + strings.Repeat("x", 10_000),
+		})
+	}))
+	mustKeep(t, checked(environFor(url, adminOf(neighbour))...), "not ready: be?[31mcause?? all is well CANAR")
+	endless := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := io.WriteString(w, strings.Repeat(" ", 1<<16)); err != nil {
+				return
+			}
+		}
+	}))
+	mustKeep(t, checked(environFor(url, adminOf(endless))...), "another program listens on ")
+}

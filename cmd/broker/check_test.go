@@ -1,0 +1,488 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/doctor"
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// failedSteps are those that a check has marked with ✗.
+func failedSteps(stdout string) []string {
+	var failed []string
+	for line := range strings.Lines(stdout) {
+		if rest, ok := strings.CutPrefix(line, "✗ "); ok {
+			failed = append(failed, columns.Split(rest, 2)[0])
+		}
+	}
+	return failed
+}
+
+// mustDiagnose holds that a check ends with 1, that the steps and no others have failed, and that it says all of it.
+func mustDiagnose(t *testing.T, code int, stdout, stderr string, failed []string, says ...string) {
+	t.Helper()
+	if code != exitFailure || stderr != "" || !slices.Equal(failedSteps(stdout), failed) {
+		t.Errorf("exit code %d, ✗ %q, want %q\n%s%s", code, failedSteps(stdout), failed, stdout, stderr)
+	}
+	for _, part := range append(says, "What to do: ") {
+		if !strings.Contains(stdout, part) {
+			t.Errorf("does not say %q:\n%s", part, stdout)
+		}
+	}
+}
+
+// silentServer takes connections and says nothing.
+func silentServer(t *testing.T) (address string) {
+	t.Helper()
+	return rawServer(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+}
+
+// rawServer does with each connection what handle does.
+func rawServer(t *testing.T, handle func(net.Conn)) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				handle(conn)
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// tlsServer serves the stand-in with a certificate.
+func tlsServer(t *testing.T, handler http.Handler, a *authority, template x509.Certificate) (url string) {
+	t.Helper()
+	key, cert := a.sign(&template)
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are to fail
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// forLoopback is a certificate's template.
+func forLoopback(names ...string) x509.Certificate {
+	return x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour)}
+}
+
+// The broken set-ups of the doctor's trade, but for the proxy's, which takes a process of its own: see
+// TestCheckBehindAProxy.
+func TestCheckFindsTheCause(t *testing.T) {
+	t.Parallel()
+	const page = "<!doctype html><title>Welcome to the hotel</title>"
+	const token, api, nobody = "ETRUSTED_TOKEN_URL=", "ETRUSTED_API_URL=", "http://127.0.0.1:1"
+	tests := []struct {
+		name   string
+		broken func(t *testing.T, s *etrustedtest.Server) (environ []string)
+		failed string
+		says   []string
+	}{
+		{"no such host", func(*testing.T, *etrustedtest.Server) []string {
+			return []string{token + "https://nosuch.invalid/oauth/token"}
+		}, "login server: DNS", []string{"nosuch.invalid was not found: ", "this machine's DNS", "at fault: this machine's network (login server: DNS)"}},
+		{"no such host, API", func(*testing.T, *etrustedtest.Server) []string {
+			return []string{api + "https://nosuch.invalid"}
+		}, "API: DNS", []string{"nosuch.invalid was not found: ", "✓ token ", "– GET /channels"}},
+		{"refused", func(*testing.T, *etrustedtest.Server) []string {
+			return []string{token + nobody + "/oauth/token"}
+		}, "login server: TCP", []string{" refused the connection", "Nothing listens at the address in ETRUSTED_TOKEN_URL", "at fault: the login server"}},
+		{"refused, API", func(*testing.T, *etrustedtest.Server) []string {
+			return []string{api + nobody}
+		}, "API: TCP", []string{" refused the connection", "Nothing listens at the address in ETRUSTED_API_URL", "✓ token ", "at fault: the API"}},
+		{"time-out, login server", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetTokenFault(etrustedtest.Hang())
+			return nil
+		}, "token", []string{"the login server did not answer in time", "at fault: the login server"}},
+		{"time-out, API", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetAPIFault(etrustedtest.Hang())
+			return nil
+		}, "GET /channels", []string{"the API did not answer in time", "at fault: the API"}},
+		{"time-out, TLS", func(t *testing.T, _ *etrustedtest.Server) []string {
+			return []string{api + "https://" + silentServer(t)}
+		}, "API: TLS", []string{" did not finish the TLS handshake in time", "at fault: this machine's network"}},
+		{"TLS, unknown authority", func(t *testing.T, s *etrustedtest.Server) []string {
+			return []string{token + tlsServer(t, s, newAuthority(t, "Corporate \x1b[31m Proxy\n✓"), forLoopback()) + "/oauth/token"}
+		}, "login server: TLS", []string{"has a certificate of an unknown authority, which goes by the name Corporate-31m-Proxy-\n", "SSL_CERT_FILE", "at fault: this machine ("}},
+		{"TLS, expired", func(t *testing.T, s *etrustedtest.Server) []string {
+			expired := forLoopback()
+			expired.NotAfter = time.Now().Add(-time.Minute)
+			return []string{token + tlsServer(t, s, newAuthority(t, "a"), expired) + "/oauth/token"}
+		}, "login server: TLS", []string{"has a certificate that expired on 20", "Check this machine's clock first: it says 20", "at fault: the login server"}},
+		{"TLS, wrong name", func(t *testing.T, s *etrustedtest.Server) []string {
+			other := forLoopback("other.example", "\x1b]0;evil\a.example")
+			other.IPAddresses = nil
+			return []string{api + strings.Replace(tlsServer(t, s, newAuthority(t, "a"), other), "127.0.0.1", "localhost", 1)}
+		}, "API: TLS", []string{"has a certificate that is not for localhost, but for other.example, -0-evil-.example", "Check the host name in ETRUSTED_API_URL"}},
+		{"TLS, plain HTTP", func(t *testing.T, s *etrustedtest.Server) []string {
+			return []string{api + strings.Replace(serveHTTP(t, s), "http:", "https:", 1)}
+		}, "API: TLS", []string{"does not speak TLS", "at fault: this configuration"}},
+		{"wrong URL, login server: HTML", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetTokenFault(etrustedtest.Answer(200, "text/html", page))
+			return nil
+		}, "token", []string{"the login server's answer is no token answer: it is HTML or XML", "Check ETRUSTED_TOKEN_URL", "at fault: this configuration"}},
+		{"wrong URL, API: HTML", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetAPIFault(etrustedtest.Answer(200, "text/html; charset=utf-8", page))
+			return nil
+		}, "GET /channels", []string{"it is not the API that answered 200 OK: HTML came back", "Check ETRUSTED_API_URL", "at fault: this configuration"}},
+		{"wrong URL, API: HTML by another name", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetAPIFault(etrustedtest.Answer(404, "", "\n "+page))
+			return nil
+		}, "GET /channels", []string{"it is not the API that answered 404 Not Found: HTML came back"}},
+		{"wrong URL, API: JSON", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetAPIFault(etrustedtest.Answer(200, "application/json", `{"hello":"world"}`))
+			return nil
+		}, "GET /channels", []string{"what came back is no list of channels", "Check ETRUSTED_API_URL"}},
+		{"wrong URL, API: not found", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetAPIFault(etrustedtest.Answer(404, "application/json", `{}`))
+			return nil
+		}, "GET /channels", []string{"the address is wrong: it knows no /channels (404 Not Found)", "Check ETRUSTED_API_URL"}},
+		{"wrong URL, API: redirect", func(t *testing.T, s *etrustedtest.Server) []string {
+			away := serveHTTP(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+			s.SetAPIFault(etrustedtest.Redirect(307, away))
+			return nil
+		}, "GET /channels", []string{"it answered with a redirect (307 Temporary Redirect), which is not followed"}},
+		{"rejected credentials", func(*testing.T, *etrustedtest.Server) []string {
+			return []string{"ETRUSTED_CLIENT_SECRET=wrong"}
+		}, "token", []string{"the login server rejected the credentials (401 Unauthorized, invalid_client)", "SSO Client Management", "at fault: this configuration", "– GET /channels"}},
+		{"wrong audience", func(*testing.T, *etrustedtest.Server) []string {
+			return []string{"ETRUSTED_AUDIENCE=https://other.example"}
+		}, "token", []string{"access_denied", "ETRUSTED_AUDIENCE"}},
+		{"missing rights", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetAPIFault(etrustedtest.Status(403, nil))
+			return nil
+		}, "GET /channels", []string{"the client lacks the rights: the API answered 403 Forbidden", "SSO Client Management", "eTrusted administrator", "at fault: the client's rights"}},
+		{"a firewall's 403", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetAPIFault(etrustedtest.Answer(403, "text/html", page))
+			return nil
+		}, "GET /channels", []string{"it is not the API that answered 403 Forbidden: HTML came back"}},
+		{"token refused", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetAPIFault(etrustedtest.Status(401, nil))
+			return nil
+		}, "GET /channels", []string{"the API refused the token (401 Unauthorized)", "ETRUSTED_AUDIENCE"}},
+		{"too many requests", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetAPIFault(etrustedtest.Status(429, nil))
+			return nil
+		}, "GET /channels", []string{"the API has had too many requests"}},
+		{"API down", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetAPIFault(etrustedtest.Answer(503, "text/html", page))
+			return nil
+		}, "GET /channels", []string{"the API is down: it answered 503 Service Unavailable", "status page of eTrusted", "at fault: the API"}},
+		{"login server down", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetTokenFault(etrustedtest.Status(503, nil))
+			return nil
+		}, "token", []string{"the login server answered 503 Service Unavailable", "at fault: the login server"}},
+		{"clock", func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetTokenFault(lateBy(etrustedtest.New(etrustedtest.Options{}), -10*time.Minute))
+			s.SetAPIFault(etrustedtest.Answer(200, "application/json", "[1,2]"))
+			return nil
+		}, "clock", []string{"this machine's clock is 10m", " ahead of the login server's", "NTP", "200 OK, channels: 2", "at fault: this machine (clock)"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			eTrusted := etrustedtest.New(etrustedtest.Options{})
+			environ := append(environFor(serveHTTP(t, eTrusted)), test.broken(t, eTrusted)...)
+			timeout := patience.String()
+			if strings.HasPrefix(test.name, "time-out") {
+				timeout = "2s" // enough for the other steps on a machine that is busy
+			}
+			code, stdout, stderr := ask([]string{"check", "-timeout", timeout}, environ...)
+			mustDiagnose(t, code, stdout, stderr, []string{test.failed}, test.says...)
+			if strings.ContainsAny(stdout, "\x1b\a") {
+				t.Errorf("has control characters in it: %q", stdout)
+			}
+		})
+	}
+}
+
+// lateBy is handler with another clock.
+func lateBy(handler http.Handler, by time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", time.Now().Add(by).UTC().Format(http.TimeFormat))
+		handler.ServeHTTP(w, r)
+	})
+}
+
+// TestCheckLooksAtBothChains holds that one closed way does not hide what is wrong with the other.
+func TestCheckLooksAtBothChains(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := ask([]string{"check"}, environFor("http://127.0.0.1:1", "ETRUSTED_API_URL=https://127.0.0.1:1")...)
+	mustDiagnose(t, code, stdout, stderr, []string{"login server: TCP", "API: TCP"},
+		"– API: TLS                      not tried, since TCP failed", "– clock", "– token", "– GET /channels",
+		"Verdict: at fault: the login server (login server: TCP); then the API (API: TCP).")
+}
+
+func TestCheckFindsNothingWrong(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	code, stdout, stderr := ask([]string{"check"}, environFor(serveHTTP(t, eTrusted))...)
+	if code != exitOK || stderr != "" || failedSteps(stdout) != nil {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	var names []string
+	for line := range strings.Lines(stdout) {
+		if rest, ok := strings.CutPrefix(line, "✓ "); ok {
+			names = append(names, columns.Split(rest, 2)[0])
+		}
+	}
+	if want := []string{"configuration", "files", "login server: DNS", "login server: TCP", "API: DNS", "API: TCP", "clock", "token", "GET /channels", "app's listener", "admin listener"}; !slices.Equal(names, want) {
+		t.Errorf("steps %q, want %q", names, want)
+	}
+	for _, part := range []string{"which lives 300 s; audience https://api.etrusted.com; scopes email, profile\n", "200 OK, channels: 3\n", "\nVerdict: all is well, and nobody is at fault.\n"} {
+		if !strings.Contains(stdout, part) {
+			t.Errorf("does not say %q:\n%s", part, stdout)
+		}
+	}
+	tokens, requests := eTrusted.TokenRequestCount(), eTrusted.APIRequests()
+	if tokens != 1 || len(requests) != 1 || requests[0].Method != "GET" || requests[0].RequestURI != "/channels" {
+		t.Errorf("%d token requests, requests %v", tokens, requests)
+	}
+}
+
+func TestCheckOfSeveralAccounts(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted.SetClient("id-de", "secret-de")
+	dir := t.TempDir()
+	addAccount(t, dir, "shop-de", "id-de", "secret-de")
+	addAccount(t, dir, "shop-at", "id-at", "secret-at") // nobody knows it
+	addAccount(t, dir, "Wrong", "id", "secret")
+	code, stdout, stderr := ask([]string{"check"}, environFor(serveHTTP(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir+"/")...)
+	mustDiagnose(t, code, stdout, stderr, []string{"token of shop-at"},
+		"✓ token   ", "✓ GET /channels   ", "– GET /channels of shop-at", "✓ token of shop-de", "✓ GET /channels of shop-de", `! "Wrong" is no name for an account`,
+		"at fault: this configuration (token of shop-at)", filepath.Join(dir, "shop-at", "client_id")+" (0600)")
+	if eTrusted.TokenRequestCount() != 3 {
+		t.Errorf("%d token requests", eTrusted.TokenRequestCount())
+	}
+}
+
+// TestCheckDoesNotWaitForEachAccount holds that a server that is away is found to be so once.
+func TestCheckDoesNotWaitForEachAccount(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]func(*etrustedtest.Server){
+		"token":         func(s *etrustedtest.Server) { s.SetTokenFault(etrustedtest.Hang()) },
+		"GET /channels": func(s *etrustedtest.Server) { s.SetAPIFault(etrustedtest.Hang()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eTrusted := etrustedtest.New(etrustedtest.Options{})
+			eTrusted.SetClient("id-de", "secret-de")
+			set(eTrusted)
+			dir := t.TempDir()
+			for _, account := range []string{"a", "b", "c"} {
+				addAccount(t, dir, account, "id-de", "secret-de")
+			}
+			code, stdout, stderr := ask([]string{"check", "-timeout", "2s"}, environFor(serveHTTP(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir)...)
+			mustDiagnose(t, code, stdout, stderr, []string{name}, "– "+name+" of c", "is away")
+		})
+	}
+}
+
+func TestCheckWithoutAnyAccount(t *testing.T) {
+	t.Parallel()
+	url := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	code, stdout, stderr := ask([]string{"check"}, environFor(url, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+t.TempDir())...)
+	mustDiagnose(t, code, stdout, stderr, []string{"files"}, "there is no account in ETRUSTED_ACCOUNTS_DIR", "client_id")
+}
+
+func TestCheckAsJSON(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted.SetClient("id-de", "secret-de")
+	dir := t.TempDir()
+	addAccount(t, dir, "shop-de", "id-de", "secret-de")
+	environ := environFor(serveHTTP(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir)
+	code, stdout, stderr := ask([]string{"check", "-json"}, environ...)
+	var good doctor.Report
+	if err := json.Unmarshal([]byte(stdout), &good); err != nil || code != exitOK || stderr != "" {
+		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+	}
+	if !good.OK || good.Verdict != "all is well, and nobody is at fault" || len(good.Faults) != 0 || len(good.Steps) != 13 || len(good.Accounts) != 2 {
+		t.Errorf("%s", stdout)
+	}
+	if a := good.Accounts[1]; a.Account != "shop-de" || !a.TokenOK || a.LifetimeSeconds != 300 || a.Channels == nil || *a.Channels != 3 || !slices.Equal(a.Scopes, []string{"email", "profile"}) {
+		t.Errorf("%s", stdout)
+	}
+
+	eTrusted.SetAPIFault(etrustedtest.Status(403, nil))
+	code, stdout, _ = ask([]string{"check", "--json"}, environ...)
+	var bad map[string]any
+	if err := json.Unmarshal([]byte(stdout), &bad); err != nil || code != exitFailure {
+		t.Fatalf("exit code %d, %v\n%s", code, err, stdout)
+	}
+	steps := bad["steps"].([]any)
+	step := steps[8].(map[string]any)
+	if bad["ok"] != false || bad["interrupted"] != false || bad["faults"].([]any)[0] != "rights" || !strings.Contains(bad["verdict"].(string), "the client's rights") {
+		t.Errorf("%s", stdout)
+	}
+	if step["name"] != "GET /channels" || step["account"] != "default" || step["status"] != "failed" || step["fault"] != "rights" || step["advice"] == "" || !strings.HasSuffix(step["target"].(string), "/channels") {
+		t.Errorf("%v", step)
+	}
+	if _, isNumber := step["seconds"].(float64); !isNumber {
+		t.Errorf("%v", step)
+	}
+	if first := steps[0].(map[string]any); first["status"] != "ok" || first["advice"] != nil || first["fault"] != nil {
+		t.Errorf("%v", first)
+	}
+}
+
+func TestCheckOfAWrongConfiguration(t *testing.T) {
+	t.Parallel()
+	environ := []string{"ETRUSTED_CLIENT_ID=" + canaryID, "ETRUSTED_API_URL=ftp://" + canarySecret, "BROKER_LISTEN=8080", "ETRUSTED_CLIENT_SCRET=" + canarySecret}
+	blamed := []string{"ETRUSTED_CLIENT_SECRET", "ETRUSTED_API_URL", "BROKER_LISTEN"}
+	code, stdout, stderr := ask([]string{"check"}, environ...)
+	if code != exitConfig || !slices.Equal(problemsIn(stderr), blamed) || !slices.Equal(failedSteps(stdout), []string{"configuration"}) {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	for _, part := range []string{"not right: ETRUSTED_CLIENT_SECRET, ETRUSTED_API_URL, BROKER_LISTEN\n", "! ETRUSTED_CLIENT_SCRET is not a variable", "at fault: this configuration"} {
+		if !strings.Contains(stdout, part) {
+			t.Errorf("does not say %q:\n%s", part, stdout)
+		}
+	}
+	code, asJSON, stderr := ask([]string{"check", "-json"}, environ...)
+	var report doctor.Report
+	if err := json.Unmarshal([]byte(asJSON), &report); err != nil || code != exitConfig || report.OK || len(report.Steps) != 1 || report.Steps[0].Fault != doctor.Configuration {
+		t.Errorf("exit code %d, %v\n%s%s", code, err, asJSON, stderr)
+	}
+	for _, variable := range blamed {
+		if !strings.Contains(report.Steps[0].Advice, variable+": ") {
+			t.Errorf("%s is not explained: %s", variable, asJSON)
+		}
+	}
+	if strings.Contains(stdout+asJSON+stderr, "CANARY") || strings.Contains(stdout+asJSON+stderr, canaryID) {
+		t.Errorf("shows a secret:\n%s%s%s", stdout, asJSON, stderr)
+	}
+}
+
+func TestCheckCommandLine(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"check", "-h"}, exitOK, "-timeout"},
+		{[]string{"check", "x"}, exitConfig, "broker check: takes no arguments but -json and -timeout"},
+		{[]string{"check", "-timeout", "soon"}, exitConfig, "-timeout"},
+		{[]string{"check", "-timeout=0s"}, exitConfig, "-timeout must be more than nothing"},
+		{[]string{"check", "-unknown"}, exitConfig, "-json"},
+	} {
+		if code, stdout, stderr := ask(test.args, nowhere()...); code != test.code || stdout != "" || !strings.Contains(stderr, test.says) {
+			t.Errorf("%q: exit code %d, %q, %q", test.args, code, stdout, stderr)
+		}
+	}
+	if _, stdout, _ := ask([]string{"-h"}); !strings.Contains(stdout, "\n  check ") {
+		t.Errorf("the help does not name it:\n%s", stdout)
+	}
+}
+
+func TestCheckIsInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, hang := range map[string]func(*testing.T, *etrustedtest.Server) []string{
+		"token": func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetTokenFault(etrustedtest.Hang())
+			return nil
+		},
+		"API": func(_ *testing.T, s *etrustedtest.Server) []string {
+			s.SetAPIFault(etrustedtest.Hang())
+			return nil
+		},
+		"TLS": func(t *testing.T, _ *etrustedtest.Server) []string {
+			return []string{"ETRUSTED_API_URL=https://" + silentServer(t)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eTrusted := etrustedtest.New(etrustedtest.Options{})
+			environ := append(environFor(serveHTTP(t, eTrusted)), hang(t, eTrusted)...)
+			ctx, interrupt := context.WithCancel(context.Background())
+			defer interrupt()
+			var stdout, stderr buffer
+			ended := make(chan int, 1)
+			go func() { ended <- run(ctx, []string{"check", "-timeout", "1h"}, environ, &stdout, &stderr) }()
+			waitingFor := map[string]string{"token": "✓ API: TCP", "API": "✓ token", "TLS": "✓ API: TCP"}[name]
+			eventually(t, "the check has come so far", func() bool { return strings.Contains(stdout.String(), waitingFor) })
+			interrupt()
+			if code := receive(t, "the end", ended); code != exitFailure || failedSteps(stdout.String()) != nil || !strings.Contains(stdout.String(), "Verdict: the check was interrupted") {
+				t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
+			}
+		})
+	}
+}
+
+func TestCheckOfFiles(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted.SetClient("id-de", "secret-de")
+	url := serveHTTP(t, eTrusted)
+	dir := t.TempDir()
+	addAccount(t, dir, "shop-de", "id-de", "secret-de")
+	secret := filepath.Join(dir, "shop-de", "client_secret")
+	if err := os.Chmod(secret, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	public := filepath.Join(t.TempDir(), "bundle.pem")
+	if err := os.WriteFile(public, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(public, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	environ := environFor(url, "ETRUSTED_ACCOUNTS_DIR="+dir, "SSL_CERT_FILE="+public)
+	code, stdout, stderr := ask([]string{"check"}, environ...)
+	for _, part := range []string{public + " (0644)", secret + " (0644)", "! " + secret + " (mode 0644) may be read by every user of this machine", "chmod o-r", "Verdict: it works, and nobody is at fault; but see what is marked with !"} {
+		if code != exitOK || !strings.Contains(stdout, part) {
+			t.Errorf("exit code %d, does not say %q:\n%s%s", code, part, stdout, stderr)
+		}
+	}
+	if strings.Contains(stdout, "client_id (mode") || strings.Contains(stdout, public+" (mode") {
+		t.Errorf("warns of a file that nobody else may read, or that is no secret:\n%s", stdout)
+	}
+	if err := os.Remove(secret); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr = ask([]string{"check"}, environ...)
+	mustDiagnose(t, code, stdout, stderr, []string{"files"}, secret+" does not exist", "– token of shop-de", "not asked for, since its files cannot be read")
+	if err := os.WriteFile(secret, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr = ask([]string{"check"}, environ...)
+	mustDiagnose(t, code, stdout, stderr, []string{"token of shop-de"}, "the credentials cannot be read: "+secret+" is empty")
+	if err := os.Remove(secret); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(secret, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, stdout, _ = ask([]string{"check"}, environ...)
+	if !strings.Contains(stdout, secret+" is not a file") {
+		t.Errorf("%s", stdout)
+	}
+}

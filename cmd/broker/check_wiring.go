@@ -1,0 +1,90 @@
+package main
+
+import (
+	"net/url"
+	"path/filepath"
+
+	"etrusted-broker/internal/doctor"
+	"etrusted-broker/internal/process"
+	"etrusted-broker/tokensource"
+)
+
+// wire tells the doctor where all is. It returns what is to be warned of, and an error about ETRUSTED_ACCOUNTS_DIR.
+func (i invocation) wire(config *doctor.Config, c config) (warnings []string, err error) {
+	config.Login = doctor.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Fault: doctor.LoginServer}
+	config.Login.URL, err = url.Parse(c.TokenURL)
+	if err != nil { // it has been parsed before
+		return nil, err
+	}
+	config.API = doctor.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.upstream, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Fault: doctor.API}
+	config.Audience, config.Scopes = c.Audience, c.Scopes
+	config.Accounts, warnings, err = c.allOrigins()
+	config.Files = append(c.files(), accountFiles(config.Accounts)...)
+	if file := environment(i.environ)["SSL_CERT_FILE"]; file != "" {
+		config.Files = append(config.Files, doctor.File{Path: file})
+	}
+	config.OpenToOthers = process.OpenToOthers
+	config.Transport = newLoginTransport()
+	config.UserAgent = "etrusted-broker/" + version
+	config.App = c.appListener()
+	config.Admin = c.adminListener()
+	return warnings, err
+}
+
+// isStandard reports whether a variable has its default.
+func isStandard(name, value string) bool {
+	for _, v := range variables() {
+		if v.name == name {
+			return v.fallback == value
+		}
+	}
+	return false
+}
+
+// allOrigins are those of all accounts, the default one first.
+func (c config) allOrigins() (all []doctor.Account, ignored []string, err error) {
+	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
+		Default: c.defaultOrigin(),
+		Dir:     c.AccountsDir,
+		Ignored: func(problem string) { ignored = append(ignored, problem) },
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, snapshot := range accounts.Snapshots() {
+		if snapshot.Account == tokensource.DefaultAccount {
+			all = append(all, doctor.Account{Name: snapshot.Account, Origin: *c.defaultOrigin()})
+			continue
+		}
+		part := func(file string) tokensource.Part {
+			path := filepath.Join(c.AccountsDir, snapshot.Account, file)
+			return tokensource.Part{Name: path, File: path}
+		}
+		all = append(all, doctor.Account{Name: snapshot.Account, Origin: tokensource.Origin{ID: part("client_id"), Secret: part("client_secret")}})
+	}
+	return all, ignored, nil
+}
+
+// accountFiles are those that credentials are read from.
+func accountFiles(accounts []doctor.Account) []doctor.File {
+	var files []doctor.File
+	for _, account := range accounts {
+		for _, part := range []tokensource.Part{account.Origin.ID, account.Origin.Secret} {
+			if part.File != "" {
+				files = append(files, doctor.File{Path: part.File, Secret: true})
+			}
+		}
+	}
+	return files
+}
+
+// files are those that the variables name, but for credentials.
+func (c config) files() []doctor.File {
+	var files []doctor.File
+	for _, file := range []doctor.File{{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TLSCertFile}, {Path: c.TLSClientCAFile}} {
+		if file.Path != "" {
+			files = append(files, file)
+		}
+	}
+	return files
+}

@@ -1,0 +1,183 @@
+package doctor
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/tokensource"
+)
+
+const patience = 30 * time.Second
+
+// memory is a network in which the stand-in answers to every name.
+func memory(t *testing.T, server *etrustedtest.Server) *etrustedtest.Listener {
+	t.Helper()
+	listener := etrustedtest.NewListener()
+	running := &http.Server{Handler: server, ReadHeaderTimeout: patience}
+	go func() { _ = running.Serve(listener) }()
+	t.Cleanup(func() { _ = running.Close() })
+	return listener
+}
+
+// healthy is a configuration with which all is well: http://login.example and http://api.example in memory, and a name
+// server that knows them.
+func healthy(t *testing.T) Config {
+	t.Helper()
+	server := etrustedtest.New(etrustedtest.Options{})
+	return Config{
+		Configuration: Step{Name: "configuration", Status: OK},
+		Login:         Server{Name: "login server", Variable: "TOKEN_URL", URL: parse(t, "http://login.example/oauth/token"), Fault: LoginServer},
+		API:           Server{Name: "API", Variable: "API_URL", URL: parse(t, "http://api.example"), Fault: API},
+		Audience:      "https://api.etrusted.com",
+		Accounts: []Account{{"default", tokensource.Origin{
+			ID:     tokensource.Part{Name: "ID", Value: tokensource.NewSecret(etrustedtest.DefaultClientID)},
+			Secret: tokensource.Part{Name: "SECRET", Value: tokensource.NewSecret(etrustedtest.DefaultClientSecret)},
+		}}},
+		OpenToOthers: func(string) (fs.FileMode, bool) { return 0, false },
+		App:          Listener{Name: "app's listener"},
+		Transport:    &http.Transport{DialContext: memory(t, server).Dial},
+		Resolver:     nameServer(t, knows("login.example.", "api.example.", "proxy.example.")),
+		Timeout:      patience,
+	}
+}
+
+func parse(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// examined takes all steps and returns the report, and what is printed of it.
+func examined(t *testing.T, config Config) (Report, string) {
+	t.Helper()
+	var text strings.Builder
+	printer := NewPrinter(&text)
+	config.Tell = printer.Step
+	report := Examine(t.Context(), config)
+	printer.Verdict(report)
+	return report, text.String()
+}
+
+// mustFail holds that one step has failed, and no other, with a text, and whose fault it is.
+func mustFail(t *testing.T, config Config, name, text string, fault Fault) {
+	t.Helper()
+	report, printed := examined(t, config)
+	found := 0
+	for _, step := range report.Steps {
+		if step.Status != Failed {
+			continue
+		}
+		found++
+		if step.Name != name || !strings.Contains(step.Text, text) || step.Fault != fault || step.Advice == "" {
+			t.Errorf("%+v, want %q of %s", step, text, fault)
+		}
+	}
+	if found != 1 || report.OK || len(report.Faults) != 1 {
+		t.Errorf("%d steps have failed:\n%s", found, printed)
+	}
+}
+
+// code is what a name server answers a question with; a negative one is no answer.
+type code int
+
+const (
+	noError  code = 0
+	servFail code = 2
+	nxDomain code = 3
+	silence  code = -1
+)
+
+func knows(names ...string) func(string) code {
+	return func(asked string) code {
+		for _, name := range names {
+			if strings.EqualFold(asked, name) {
+				return noError
+			}
+		}
+		return nxDomain
+	}
+}
+
+// nameServer is one on loopback: RFC 1035 section 4. Every name that it knows is at 192.0.2.1 and 192.0.2.2.
+func nameServer(t *testing.T, answer func(name string) code) *net.Resolver {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	go func() {
+		for message := make([]byte, 512); ; {
+			n, from, err := conn.ReadFrom(message)
+			if err != nil {
+				return
+			}
+			if reply := replyTo(message[:n], answer); reply != nil {
+				_, _ = conn.WriteTo(reply, from)
+			}
+		}
+	}()
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", conn.LocalAddr().String())
+	}}
+}
+
+// replyTo returns nil where there is to be none.
+func replyTo(query []byte, answer func(string) code) []byte {
+	name, at := "", 12 // the header's length
+	for at < len(query) && query[at] != 0 {
+		name += string(query[at+1:at+1+int(query[at])]) + "."
+		at += 1 + int(query[at])
+	}
+	isA := query[at+2] == 1
+	given := answer(name)
+	if given == silence {
+		return nil
+	}
+	reply := append([]byte{}, query[:at+5]...) // without the additional records
+	reply[2], reply[3] = query[2]|0x80, 0x80|byte(given)
+	copy(reply[6:12], make([]byte, 6))
+	if given == noError && isA {
+		reply[7] = 2
+		for last := range byte(2) {
+			reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, last+1)
+		}
+	}
+	return reply
+}
+
+// raw does with each connection what handle does.
+func raw(t *testing.T, handle func(net.Conn)) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				handle(conn)
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func silent(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
