@@ -32,7 +32,8 @@ type methodAndCode struct {
 }
 
 // Requests returns the instruments for the requests of an account, which are the same each time until it is forgotten.
-// It takes no lock once they are there.
+// It takes no lock once they are there. Called ahead of the first request, it has series begin at 0: Prometheus cannot see
+// a rise before the first value that it knows.
 func (m *Metrics) Requests(account string) *Requests {
 	if known, ok := m.accounts.Load(account); ok {
 		return known.(*Requests)

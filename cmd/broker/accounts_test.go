@@ -32,6 +32,23 @@ func addAccount(t *testing.T, dir, name, id, secret string) {
 }
 
 // Each account has its own token, its own series and its own health, and takes them along when it goes.
+// TestSeriesBeginAtZero holds that the first replay of an account is a rise: nothing need have been asked for before.
+func TestSeriesBeginAtZero(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	addAccount(t, dir, "shop-de", "id-de", "secret-de")
+	b := startBroker(t, nil, nowhere("ETRUSTED_ACCOUNTS_DIR="+dir))
+	wanted := func(account string) func() bool {
+		return func() bool {
+			return strings.Contains(get(t, b.admin+"/metrics").body, `etrusted_broker_replays_total{account="`+account+`",outcome="success"} 0`)
+		}
+	}
+	eventually(t, "the default account's are there", wanted("default"))
+	eventually(t, "an account's are there", wanted("shop-de"))
+	addAccount(t, dir, "shop-at", "id-at", "secret-at")
+	eventually(t, "a later account's are there", wanted("shop-at"))
+}
+
 func TestAccounts(t *testing.T) {
 	t.Parallel()
 	standIn := etrustedtest.New(etrustedtest.Options{})
@@ -75,9 +92,10 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("a wrong account makes the broker not ready: %s", got.body)
 	}
 	series := `etrusted_broker_requests_total{account="shop-at",code="200",method="GET"}`
-	if got := get(t, b.admin+"/metrics"); !strings.Contains(got.body, series) || !strings.Contains(got.body, `token_refreshes_total{account="wrong",outcome="rejected"} 1`) {
-		t.Errorf("the accounts' metrics are missing")
-	}
+	eventually(t, "the accounts' metrics are there", func() bool { // a request is counted once it has been answered
+		got := get(t, b.admin+"/metrics").body
+		return strings.Contains(got, series) && strings.Contains(got, `token_refreshes_total{account="wrong",outcome="rejected"} 1`)
+	})
 
 	if err := os.RemoveAll(filepath.Join(dir, "shop-at")); err != nil {
 		t.Fatal(err)

@@ -63,6 +63,9 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		DenialReasons:  texts(door.Reasons[:]),
 		ReplayOutcomes: texts(proxy.Replays[:]),
 	})
+	if c.hasDefaultAccount() {
+		b.metrics.Requests(proxy.DefaultAccount)
+	}
 	authority, err := c.authority()
 	if err != nil {
 		return nil, configError{"BROKER_INTERCEPT_CA_DIR", err.Error()}
@@ -161,6 +164,7 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 		},
 		Added: func(account string) {
 			b.log.Info("account added", zap.String("account", account))
+			b.metrics.Requests(account)
 			b.tellOfAccountFiles(c.AccountsDir, account)
 		},
 		Removed: func(account string) {
