@@ -2,8 +2,12 @@
 // write: zitadel's OP. What our own stand-in for eTrusted and the broker might both understand wrongly (the form of a
 // token request, what a refusal looks like, a JWT that others can verify) shows here and nowhere else.
 //
-// A real Chromium shows that no web page gets through the broker. Without one those tests are skipped, unless
-// E2E_BROWSER=required says that they must not be.
+// A real Chromium shows that no web page gets through the broker, and what the status page tells in every state: of each
+// a picture is kept in the folder artifacts, or the one that E2E_ARTIFACTS names. Without a Chromium those tests are
+// skipped, unless E2E_BROWSER=required says that they must not be.
+//
+// A real Prometheus evaluates the dashboard and the alerts of ../examples, and reads the metrics. Without prometheus and
+// promtool those tests are skipped, unless E2E_PROMTOOL=required says that they must not be.
 //
 // Programs in PHP, Node, Java and Python, written as shops write theirs (testdata, and ../examples), show that they work
 // unchanged, OAuth and all. Without a language its tests are skipped, unless E2E_PHP=required, E2E_NODE=required,
