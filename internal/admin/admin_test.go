@@ -10,22 +10,31 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/tally"
 	"etrusted-broker/tokensource"
 )
 
 var started = time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
 
 func handler(draining bool, snapshots ...tokensource.Snapshot) http.Handler {
-	return admin.Handler(admin.Config{
+	c := config(snapshots...)
+	c.Draining = func() bool { return draining }
+	return admin.Handler(c)
+}
+
+func config(snapshots ...tokensource.Snapshot) admin.Config {
+	return admin.Config{
 		Version:  "1.2.3",
 		Revision: "abcdef",
 		Started:  started,
 		Tokens:   func() []tokensource.Snapshot { return snapshots },
-		Draining: func() bool { return draining },
+		Traffic:  func() tally.Snapshot { return tally.Snapshot{} },
+		InFlight: func() int64 { return 0 },
+		Draining: func() bool { return false },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "the metrics")
 		}),
-	})
+	}
 }
 
 func ask(h http.Handler, method, target string) *httptest.ResponseRecorder {
@@ -116,91 +125,20 @@ func statusOf(t *testing.T, h http.Handler) map[string]any {
 	return status
 }
 
-// The times are in another zone than UTC, in which they must be told.
-var (
-	issued   = time.Date(2026, 1, 2, 4, 0, 0, 250_000_000, time.FixedZone("", 3600))
-	eventful = tokensource.Snapshot{
-		Account:             "default",
-		Valid:               true,
-		Issued:              issued,
-		Expires:             issued.Add(5 * time.Minute),
-		Remaining:           90500 * time.Millisecond,
-		Refreshes:           [...]uint64{11, 12, 13, 14}, // in the order of tokensource.Outcomes
-		ConsecutiveFailures: 2,
-		LastSuccess:         issued.Add(time.Second),
-		LastDuration:        120 * time.Millisecond,
-		LastFailure:         failure,
-		LastFailureAt:       issued.Add(4 * time.Minute),
-		NextAttempt:         issued.Add(4*time.Minute + 2*time.Second),
-		Waits:               5,
-		Invalidations:       6,
-		Reloads:             [...]uint64{7, 8, 9}, // in the order of tokensource.ReloadOutcomes
-		LastChange:          issued.Add(-time.Hour),
-	}
-)
-
-// TestStatus holds the names and forms that scripts read.
-func TestStatus(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name     string
-		snapshot tokensource.Snapshot
-		want     string // of the account
-	}{
-		{"never a token: times are absent, not year 1", tokensource.Snapshot{Account: "default"}, `{
-			"account": "default", "token_valid": false, "token_remaining_seconds": 0, "last_duration_seconds": 0,
-			"consecutive_failures": 0, "waits": 0, "invalidations": 0,
-			"credential_reloads": {"success": 0, "rejected": 0, "unreadable": 0},
-			"refreshes": {"success": 0, "rejected": 0, "unavailable": 0, "invalid_response": 0}
-		}`},
-		{"everything has happened", eventful, `{
-			"account": "default", "token_valid": true,
-			"token_issued": "2026-01-02T03:00:00.25Z", "token_expires": "2026-01-02T03:05:00.25Z", "token_remaining_seconds": 90.5,
-			"last_success": "2026-01-02T03:00:01.25Z", "last_duration_seconds": 0.12, "next_attempt": "2026-01-02T03:04:02.25Z",
-			"consecutive_failures": 2, "waits": 5, "invalidations": 6,
-			"credential_reloads": {"success": 7, "rejected": 8, "unreadable": 9}, "credentials_changed": "2026-01-02T02:00:00.25Z",
-			"refreshes": {"success": 11, "rejected": 12, "unavailable": 13, "invalid_response": 14},
-			"last_error": {
-				"outcome": "unavailable", "reason": "the login server answered 503 Service Unavailable",
-				"advice": "The broker tries again by itself.", "at": "2026-01-02T03:04:00.25Z"
-			}
-		}`},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			status := statusOf(t, handler(false, test.snapshot))
-			got := canonical(t, status["accounts"].([]any)[0])
-			var want any
-			if err := json.Unmarshal([]byte(test.want), &want); err != nil {
-				t.Fatal(err)
-			}
-			if want := canonical(t, want); got != want {
-				t.Errorf("got  %s\nwant %s", got, want)
-			}
-			if status["version"] != "1.2.3" || status["revision"] != "abcdef" || status["started"] != "2026-01-02T02:04:05Z" {
-				t.Errorf("%v", status)
-			}
-			if uptime, isNumber := status["uptime_seconds"].(float64); !isNumber || uptime != 0 && uptime < 1 && time.Since(started) > time.Second {
-				t.Errorf("uptime %v", status["uptime_seconds"])
-			}
-		})
-	}
-}
-
-// canonical is the value as JSON with its keys in order.
-func canonical(t *testing.T, value any) string {
-	t.Helper()
-	text, err := json.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+// confinement is what every answer bears, those to a wrong method or path too.
+var confinement = map[string]string{
+	"Content-Security-Policy":      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+	"X-Frame-Options":              "DENY",
+	"X-Content-Type-Options":       "nosniff",
+	"Referrer-Policy":              "no-referrer",
+	"Cross-Origin-Opener-Policy":   "same-origin",
+	"Cross-Origin-Resource-Policy": "same-origin",
+	"Cache-Control":                "no-store",
 }
 
 func TestMethodsAndHeaders(t *testing.T) {
 	t.Parallel()
-	served := []string{"/metrics", "/healthz", "/readyz", "/status.json"}
+	served := []string{"/", "/page.css", "/page.js", "/icon.svg", "/metrics", "/healthz", "/readyz", "/status.json"}
 	tests := []struct {
 		method string
 		paths  []string
@@ -225,8 +163,10 @@ func TestMethodsAndHeaders(t *testing.T) {
 			if got.Code != test.status {
 				t.Errorf("%s %s: %d, want %d", test.method, path, got.Code, test.status)
 			}
-			if got.Header().Get("X-Content-Type-Options") != "nosniff" || got.Header().Get("Cache-Control") != "no-store" {
-				t.Errorf("%s %s: %v", test.method, path, got.Header())
+			for name, want := range confinement {
+				if values := got.Header().Values(name); len(values) != 1 || values[0] != want {
+					t.Errorf("%s %s: %s %q, want %q", test.method, path, name, values, want)
+				}
 			}
 			if test.status == 405 && got.Header().Get("Allow") != "GET, HEAD" {
 				t.Errorf("%s %s: Allow %q", test.method, path, got.Header().Get("Allow"))

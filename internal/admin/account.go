@@ -1,0 +1,106 @@
+package admin
+
+import (
+	"time"
+
+	"etrusted-broker/internal/tally"
+	"etrusted-broker/tokensource"
+)
+
+// Account is the state of one account's token, and what was done with it.
+type Account struct {
+	Account string `json:"account"`
+	State   State  `json:"state"`
+	AtFault Fault  `json:"at_fault"`
+	// Troubled reports that somebody has to do something, or has to wait for somebody else.
+	Troubled bool   `json:"troubled"`
+	Summary  string `json:"summary"`
+	// Advice says what to do; absent when there is nothing to do.
+	Advice     string `json:"advice,omitempty"`
+	TokenValid bool   `json:"token_valid"`
+	// TokenIssued and TokenExpires are those of the last token, dead or alive; absent if there never was one.
+	TokenIssued           *time.Time `json:"token_issued,omitempty"`
+	TokenExpires          *time.Time `json:"token_expires,omitempty"`
+	TokenLifetimeSeconds  float64    `json:"token_lifetime_seconds"`
+	TokenRemainingSeconds float64    `json:"token_remaining_seconds"`
+	LastSuccess           *time.Time `json:"last_success,omitempty"`
+	LastDurationSeconds   float64    `json:"last_duration_seconds"`
+	// FetchingSince is when the token request was sent that is under way; absent if none is.
+	FetchingSince       *time.Time `json:"fetching_since,omitempty"`
+	NextAttempt         *time.Time `json:"next_attempt,omitempty"`
+	ConsecutiveFailures int        `json:"consecutive_failures"`
+	// Refreshes counts token requests by outcome.
+	Refreshes map[tokensource.Outcome]uint64 `json:"refreshes"`
+	// LastHour are the minutes of the last hour in which a token request ended, oldest first.
+	LastHour []Minute `json:"last_hour"`
+	Waits    uint64   `json:"waits"`
+	// Invalidations counts tokens given up after a 401 of the API.
+	Invalidations uint64 `json:"invalidations"`
+	// Replays count the requests sent again after a 401 by outcome.
+	Replays map[string]uint64 `json:"replays"`
+	// CredentialReloads counts changed credentials by outcome; CredentialsChanged is when those in use were taken
+	// into use.
+	CredentialReloads  map[tokensource.ReloadOutcome]uint64 `json:"credential_reloads"`
+	CredentialsChanged *time.Time                           `json:"credentials_changed,omitempty"`
+	// LastError is that of the last token request; absent if it succeeded.
+	LastError *Error         `json:"last_error,omitempty"`
+	Requests  Requests       `json:"requests"`
+	Display   AccountDisplay `json:"display"`
+}
+
+// Error is why a token request failed.
+type Error struct {
+	Outcome tokensource.Outcome `json:"outcome"`
+	Reason  string              `json:"reason"`
+	Advice  string              `json:"advice"`
+	At      time.Time           `json:"at"`
+}
+
+func (c Config) account(snapshot tokensource.Snapshot, traffic tally.Account, now time.Time) Account {
+	state := stateOf(snapshot)
+	account := Account{
+		Account:               snapshot.Account,
+		State:                 state,
+		AtFault:               c.faultOf(snapshot),
+		Troubled:              state.troubled(),
+		Summary:               summarize(snapshot, state),
+		TokenValid:            snapshot.Valid,
+		TokenIssued:           moment(snapshot.Issued),
+		TokenExpires:          moment(snapshot.Expires),
+		TokenLifetimeSeconds:  snapshot.Expires.Sub(snapshot.Issued).Seconds(),
+		TokenRemainingSeconds: snapshot.Remaining.Seconds(),
+		LastSuccess:           moment(snapshot.LastSuccess),
+		LastDurationSeconds:   snapshot.LastDuration.Seconds(),
+		FetchingSince:         moment(snapshot.FetchingSince),
+		NextAttempt:           moment(snapshot.NextAttempt),
+		ConsecutiveFailures:   snapshot.ConsecutiveFailures,
+		Refreshes:             map[tokensource.Outcome]uint64{},
+		LastHour:              lastHour(traffic.Refreshes),
+		Waits:                 snapshot.Waits,
+		Invalidations:         snapshot.Invalidations,
+		Replays:               orEmpty(traffic.Replays),
+		CredentialReloads:     map[tokensource.ReloadOutcome]uint64{},
+		CredentialsChanged:    moment(snapshot.LastChange),
+		Requests:              requestsOf(traffic, now.Sub(c.Started)),
+		Display:               displayOf(snapshot, state, traffic.Refreshes, now),
+	}
+	for i, outcome := range tokensource.ReloadOutcomes {
+		account.CredentialReloads[outcome] = snapshot.Reloads[i]
+	}
+	for i, outcome := range tokensource.Outcomes {
+		account.Refreshes[outcome] = snapshot.Refreshes[i]
+	}
+	if failure := snapshot.LastFailure; failure != nil {
+		account.Advice = failure.Advice
+		account.LastError = &Error{failure.Outcome, failure.Reason, failure.Advice, snapshot.LastFailureAt.UTC()}
+	}
+	return account
+}
+
+// orEmpty makes an object of what nothing was counted for yet.
+func orEmpty(counts map[string]uint64) map[string]uint64 {
+	if counts == nil {
+		return map[string]uint64{}
+	}
+	return counts
+}

@@ -1,0 +1,125 @@
+package admin_test
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/admin"
+)
+
+// documented are the parts of docs/status.md, by heading, and what each describes.
+var documented = map[string]reflect.Type{
+	"The broker":    reflect.TypeFor[admin.Status](),
+	"accounts":      reflect.TypeFor[admin.Account](),
+	"last_hour":     reflect.TypeFor[admin.Minute](),
+	"last_error":    reflect.TypeFor[admin.Error](),
+	"requests":      reflect.TypeFor[admin.Window](),
+	"configuration": reflect.TypeFor[admin.Setting](),
+}
+
+// TestDocumented holds that docs/status.md names what /status.json holds, and nothing else.
+func TestDocumented(t *testing.T) {
+	t.Parallel()
+	parts := docs(t)
+	for heading, described := range documented {
+		names := jsonNames(described)
+		for _, name := range names {
+			if !slices.Contains(parts[heading].names, name) {
+				t.Errorf("%s: %s is not documented", heading, name)
+			}
+		}
+		for _, name := range parts[heading].names {
+			if !slices.Contains(names, name) {
+				t.Errorf("%s: %s is documented, and is not in /status.json", heading, name)
+			}
+		}
+	}
+	for _, name := range jsonNames(reflect.TypeFor[admin.Requests]()) {
+		if !strings.Contains(parts["requests"].text, "`"+name+"`") {
+			t.Errorf("requests: %s is not documented", name)
+		}
+	}
+	wantWords(t, parts["The broker"].text, admin.Overalls[:])
+	wantWords(t, parts["The broker"].text, admin.Faults[:])
+	wantWords(t, parts["accounts"].text, admin.States[:])
+}
+
+// TestAllDocumented holds that nothing of /status.json is left out of what TestDocumented looks at.
+func TestAllDocumented(t *testing.T) {
+	t.Parallel()
+	var look func(at reflect.Type)
+	look = func(at reflect.Type) {
+		switch at.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			look(at.Elem())
+		case reflect.Struct:
+			known := at == reflect.TypeFor[time.Time]() || strings.HasSuffix(at.Name(), "Display") || at == reflect.TypeFor[admin.Requests]() || at == reflect.TypeFor[admin.Verdict]()
+			for _, described := range documented {
+				known = known || at == described
+			}
+			if !known {
+				t.Errorf("%v has no part in docs/status.md", at)
+			}
+			if at != reflect.TypeFor[time.Time]() {
+				for field := range at.Fields() {
+					look(field.Type)
+				}
+			}
+		}
+	}
+	look(reflect.TypeFor[admin.Status]())
+}
+
+func wantWords[T ~string](t *testing.T, text string, words []T) {
+	t.Helper()
+	for _, word := range words {
+		if !strings.Contains(text, fmt.Sprintf("`%s`", word)) {
+			t.Errorf("%T %s is not documented", word, word)
+		}
+	}
+}
+
+func jsonNames(of reflect.Type) []string {
+	var names []string
+	for field := range of.Fields() {
+		if field.Anonymous {
+			names = append(names, jsonNames(field.Type)...)
+			continue
+		}
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+// part is what stands below a heading.
+type part struct {
+	text  string
+	names []string // in the first column of its table
+}
+
+func docs(t *testing.T) map[string]part {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/status.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := map[string]part{}
+	for _, section := range strings.Split(string(text), "\n## ")[1:] {
+		heading, rest, _ := strings.Cut(section, "\n")
+		one := part{text: rest}
+		for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*) \\|").FindAllStringSubmatch(rest, -1) {
+			for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+				one.names = append(one.names, name[1])
+			}
+		}
+		parts[heading] = one
+	}
+	return parts
+}

@@ -1,0 +1,84 @@
+package admin
+
+import (
+	"slices"
+
+	"etrusted-broker/internal/tally"
+	"etrusted-broker/tokensource"
+)
+
+// Fault is whose fault it is: a closed set.
+type Fault string
+
+// The ones who may be at fault.
+const (
+	Nobody        Fault = "nobody"
+	Credentials   Fault = "credentials"   // Client ID and Client Secret, or the files that hold them
+	LoginServer   Fault = "login_server"  // the login server, or the way to it
+	API           Fault = "api"           // the API, or the way to it
+	Configuration Fault = "configuration" // a variable of the broker
+)
+
+// Faults lists all of them.
+var Faults = [...]Fault{Nobody, Credentials, LoginServer, API, Configuration}
+
+// words name it for people; empty for nobody.
+func (f Fault) words() string {
+	return map[Fault]string{
+		Credentials:   "the credentials that the broker was given",
+		LoginServer:   "the login server, or the way to it; not the broker or your app",
+		API:           "the API, or the way to it; not the broker or the token",
+		Configuration: "the broker's configuration",
+	}[f]
+}
+
+// faultOf tells who keeps an account from a fresh token.
+func (c Config) faultOf(snapshot tokensource.Snapshot) Fault {
+	failure := snapshot.LastFailure
+	switch {
+	case failure == nil:
+		return Nobody
+	case failure.Outcome == tokensource.Rejected:
+		return Credentials
+	case failure.Outcome == tokensource.InvalidResponse && c.isSet("ETRUSTED_TOKEN_URL"):
+		return Configuration // whoever chose the URL is likelier to be wrong than the one who built the server
+	default:
+		return LoginServer
+	}
+}
+
+// isSet reports whether the operator has chosen a variable's value.
+func (c Config) isSet(name string) bool {
+	return slices.ContainsFunc(c.Settings, func(setting Setting) bool {
+		return setting.Name == name && setting.Source != "default"
+	})
+}
+
+// health is how the API did of late: of so many requests that were sent to it, so many failed.
+type health struct {
+	asked, failed uint64
+	recovered     bool // there was none that failed in the last minute, and some that did not
+}
+
+// apiHealth reckons it over all accounts. Requests without a token are nobody's business here: the API was not asked.
+func apiHealth(traffic tally.Snapshot) health {
+	var minute, fiveMinutes health
+	for _, account := range traffic.Accounts {
+		minute.add(account.LastMinute.Counts)
+		fiveMinutes.add(account.LastFiveMinutes.Counts)
+	}
+	fiveMinutes.recovered = minute.asked > 0 && minute.failed == 0
+	return fiveMinutes
+}
+
+// add counts what certainly is the API's failure: its own 5xx, and 502 and 504 for what it did not answer. The broker's 503
+// for want of a token is among the ServerErrors too, but not among those Asked; so as many as were not asked are left out.
+func (h *health) add(counts tally.Counts) {
+	h.asked += counts.Asked
+	if notAsked := counts.All - counts.Asked; counts.ServerError > notAsked {
+		h.failed += counts.ServerError - notAsked
+	}
+}
+
+// troubled reports whether an operator should know: one request in ten is more than a hiccup.
+func (h health) troubled() bool { return h.failed > 0 && h.failed*10 >= h.asked && !h.recovered }

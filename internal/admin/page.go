@@ -1,0 +1,112 @@
+package admin
+
+import (
+	"bytes"
+	_ "embed" // for the page
+	"html/template"
+	"net/http"
+)
+
+// The status page is made here, whole, so that it needs no script. Each element that changes names the fact of /status.json
+// that it shows, and page.js puts new ones there; what the words are is decided in Go alone.
+var (
+	//go:embed page.html
+	pageHTML string
+	//go:embed page.css
+	pageCSS []byte
+	//go:embed page.js
+	pageJS []byte
+	//go:embed icon.svg
+	icon []byte
+)
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{"meaning": meaningOf}).Parse(pageHTML))
+
+// pageFiles are what the page loads.
+var pageFiles = map[string]http.Handler{
+	"/page.css": file("text/css; charset=utf-8", pageCSS),
+	"/page.js":  file("text/javascript; charset=utf-8", pageJS),
+	"/icon.svg": file("image/svg+xml", icon),
+}
+
+func file(contentType string, content []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(content) // a client that is gone needs no answer
+	})
+}
+
+// How much is shown without a click: of few accounts all, so that whoever has one need not look for anything; of hundreds
+// what is needed to find those in trouble.
+const (
+	fewAccounts  = 3  // are shown with all their facts, the others with a line each
+	manyAccounts = 20 // in order: no more are listed until somebody asks for them
+)
+
+// groups has the accounts in the order in which they are read: first those that need attention.
+type groups struct {
+	Troubled, Fine []entry
+	Unfolded       bool // those in order are listed
+}
+
+// entry is an account on the page.
+type entry struct {
+	Account
+	Open  bool // all its facts are shown
+	Alone bool // it is the only one: its requests, and what to do, stand elsewhere on the page
+}
+
+func groupsOf(accounts []Account) groups {
+	var sorted groups
+	for _, account := range accounts {
+		one := entry{account, len(accounts) <= fewAccounts, len(accounts) == 1}
+		if account.Troubled {
+			one.Open = one.Open || len(sorted.Troubled) < fewAccounts
+			sorted.Troubled = append(sorted.Troubled, one)
+		} else {
+			sorted.Fine = append(sorted.Fine, one)
+		}
+	}
+	sorted.Unfolded = len(sorted.Fine) <= manyAccounts
+	return sorted
+}
+
+func writePage(w http.ResponseWriter, status Status) {
+	var text bytes.Buffer
+	err := page.Execute(&text, struct {
+		Status
+		Groups groups
+	}{status, groupsOf(status.Accounts)})
+	if err != nil {
+		panic(err) // of our own template with our own types
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(text.Bytes()) // a client that is gone needs no answer
+}
+
+// meaningOf explains the closed sets of package proxy and its door, which this one does not know: a word that is not among
+// them stands for itself.
+func meaningOf(word string) string {
+	meaning, known := map[string]string{
+		"host":        "Host that is not allowed (see BROKER_ALLOWED_HOSTS)",
+		"browser":     "sent by a web page",
+		"method":      "method that is not served",
+		"upgrade":     "asked for another protocol",
+		"target":      "meant for another host than the API's",
+		"path":        "path that could be read in two ways",
+		"key":         "access key missing or wrong",
+		"rule":        "not in BROKER_ALLOW",
+		"malformed":   "not well-formed HTTP",
+		"connections": "connection closed to make room for another",
+
+		"success":       "sent again with a new token, and answered",
+		"unauthorized":  "sent again, and refused with 401 once more",
+		"failed":        "sent again, and not answered",
+		"body_not_kept": "not sent again: the body was too long (see BROKER_REPLAY_BUFFER)",
+		"no_token":      "not sent again: there was no new token in time",
+	}[word]
+	if !known {
+		return word
+	}
+	return meaning
+}

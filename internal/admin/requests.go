@@ -1,0 +1,109 @@
+package admin
+
+import (
+	"math"
+	"time"
+
+	"etrusted-broker/internal/tally"
+)
+
+// Requests are how many requests of the app have ended.
+type Requests struct {
+	LastMinute      Window `json:"last_minute"`
+	LastFiveMinutes Window `json:"last_five_minutes"`
+	Total           Window `json:"total"` // since the start
+}
+
+// Window is how many requests ended within some time before now.
+type Window struct {
+	// SpanSeconds is how long it really is: shorter after a start, or longer by some seconds.
+	SpanSeconds float64 `json:"span_seconds"`
+	PerSecond   float64 `json:"per_second"`
+	// All is the sum of the five after it.
+	All         uint64 `json:"all"`
+	Success     uint64 `json:"success"`
+	Redirect    uint64 `json:"redirect"`
+	ClientError uint64 `json:"client_error"`
+	ServerError uint64 `json:"server_error"`
+	// Gone are those whose client went away before it was answered.
+	Gone uint64 `json:"gone"`
+	// ByBroker are those of All that the broker itself answered, rather than the API.
+	ByBroker uint64 `json:"by_broker"`
+	// APISeconds is how long the API took to answer, on average; 0 if it was not asked.
+	APISeconds float64 `json:"api_seconds"`
+}
+
+func requestsOf(account tally.Account, uptime time.Duration) Requests {
+	return Requests{
+		window(account.LastMinute.Counts, account.LastMinute.Span),
+		window(account.LastFiveMinutes.Counts, account.LastFiveMinutes.Span),
+		window(account.Total, uptime),
+	}
+}
+
+func requestsOfAll(traffic tally.Snapshot, uptime time.Duration) Requests {
+	var all tally.Account
+	for _, account := range traffic.Accounts {
+		all.Total = sum(all.Total, account.Total)
+		all.LastMinute = sumOfWindows(all.LastMinute, account.LastMinute)
+		all.LastFiveMinutes = sumOfWindows(all.LastFiveMinutes, account.LastFiveMinutes)
+	}
+	return requestsOf(all, uptime)
+}
+
+// sumOfWindows adds what happened at the same time: it took as long as the longer of both.
+func sumOfWindows(a, b tally.Window) tally.Window {
+	return tally.Window{Counts: sum(a.Counts, b.Counts), Span: max(a.Span, b.Span)}
+}
+
+func sum(a, b tally.Counts) tally.Counts {
+	return tally.Counts{
+		All:         a.All + b.All,
+		Success:     a.Success + b.Success,
+		Redirect:    a.Redirect + b.Redirect,
+		ClientError: a.ClientError + b.ClientError,
+		ServerError: a.ServerError + b.ServerError,
+		Gone:        a.Gone + b.Gone,
+		ByBroker:    a.ByBroker + b.ByBroker,
+		Asked:       a.Asked + b.Asked,
+		Upstream:    a.Upstream + b.Upstream,
+	}
+}
+
+func replaysOfAll(traffic tally.Snapshot) map[string]uint64 {
+	all := map[string]uint64{}
+	for _, account := range traffic.Accounts {
+		for outcome, count := range account.Replays {
+			all[outcome] += count
+		}
+	}
+	return all
+}
+
+func window(counts tally.Counts, span time.Duration) Window {
+	return Window{
+		SpanSeconds: rounded(span.Seconds(), 3),
+		PerSecond:   rounded(ratio(float64(counts.All), span.Seconds()), 3),
+		All:         counts.All,
+		Success:     counts.Success,
+		Redirect:    counts.Redirect,
+		ClientError: counts.ClientError,
+		ServerError: counts.ServerError,
+		Gone:        counts.Gone,
+		ByBroker:    counts.ByBroker,
+		APISeconds:  rounded(ratio(counts.Upstream.Seconds(), float64(counts.Asked)), 6),
+	}
+}
+
+func ratio(of, to float64) float64 {
+	if to <= 0 {
+		return 0
+	}
+	return of / to
+}
+
+// rounded leaves so many digits after the point: more would say more than is known.
+func rounded(number float64, digits int) float64 {
+	unit := math.Pow10(digits)
+	return math.Round(number*unit) / unit
+}

@@ -1,0 +1,77 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// Status is what /status.json tells, and what the status page shows. Times are RFC 3339 in UTC, durations are seconds,
+// rates are per second. The names are a contract, described in docs/status.md.
+type Status struct {
+	// Verdict sums all of it up.
+	Verdict
+	Version       string    `json:"version"`
+	Revision      string    `json:"revision"`
+	Started       time.Time `json:"started"`
+	UptimeSeconds float64   `json:"uptime_seconds"`
+	Ready         bool      `json:"ready"`
+	// NotReadyReason says why, and what to do; absent when ready.
+	NotReadyReason string `json:"not_ready_reason,omitempty"`
+	Draining       bool   `json:"draining"`
+	// Accounts are the default account first, then the others by name.
+	Accounts []Account `json:"accounts"`
+	// Requests are those of all accounts and those that were turned away before they had one.
+	Requests         Requests `json:"requests"`
+	RequestsInFlight int64    `json:"requests_in_flight"`
+	// Replays count the requests sent again after a 401 by outcome, over all accounts, and Denied those refused at the
+	// door by reason.
+	Replays       map[string]uint64 `json:"replays"`
+	Denied        map[string]uint64 `json:"denied"`
+	Configuration []Setting         `json:"configuration"`
+	Display       Display           `json:"display"`
+}
+
+// status gathers the facts. It looks at each of its sources once, so that they agree with each other.
+func (c Config) status(now time.Time) Status {
+	snapshots, traffic, draining := c.Tokens(), c.Traffic(), c.Draining()
+	reason := whyNotReady(draining, snapshots)
+	status := Status{
+		Version:          c.Version,
+		Revision:         c.Revision,
+		Started:          c.Started.UTC(),
+		UptimeSeconds:    now.Sub(c.Started).Seconds(),
+		Ready:            reason == "",
+		NotReadyReason:   reason,
+		Draining:         draining,
+		Accounts:         []Account{},
+		Requests:         requestsOfAll(traffic, now.Sub(c.Started)),
+		RequestsInFlight: c.InFlight(),
+		Replays:          replaysOfAll(traffic),
+		Denied:           orEmpty(traffic.Denied),
+		Configuration:    append([]Setting{}, c.Settings...),
+	}
+	for _, snapshot := range snapshots {
+		status.Accounts = append(status.Accounts, c.account(snapshot, traffic.Accounts[snapshot.Account], now))
+	}
+	status.Verdict = verdict(status, apiHealth(traffic))
+	status.Display = status.display()
+	return status
+}
+
+// moment returns nil for the zero time, which stands for never.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+func writeStatus(w http.ResponseWriter, status Status) {
+	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false) // it is read by people, as JSON and not inside a page
+	_ = encoder.Encode(status)   // a client that is gone needs no answer
+}

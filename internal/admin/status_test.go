@@ -1,0 +1,182 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/tally"
+	"etrusted-broker/tokensource"
+)
+
+var (
+	denials = []string{"host", "key"}
+	replays = []string{"success", "no_token"}
+)
+
+// eventful is a broker to which everything has happened that can. It is called in a bubble, where the time is known. Times
+// are in another zone than UTC, in which they must be told.
+func eventful() admin.Config {
+	counted := traffic(func(counted *tally.Tally) {
+		counted.Request(tally.Request{Account: "default", Status: 200, Upstream: 100 * time.Millisecond, Replay: "success"})
+		counted.Request(tally.Request{Account: "default", Status: 304, Upstream: 200 * time.Millisecond})
+		counted.Request(tally.Request{Account: "default", Status: 404, Upstream: 60 * time.Millisecond})
+		counted.Request(tally.Request{Account: "default", Status: 503, ByBroker: true})
+		counted.Request(tally.Request{Account: "default", Status: tally.Gone, ByBroker: true})
+		counted.Request(tally.Request{Account: "-", Status: 421, ByBroker: true, Denied: "host"})
+		for _, outcome := range tokensource.Outcomes {
+			counted.TokenRequest(tokensource.Event{Account: "default", Outcome: outcome, Duration: 120 * time.Millisecond})
+		}
+		time.Sleep(20 * time.Second) // so that there are rates
+	})
+	now := time.Now().In(time.FixedZone("", 3600))
+	issued := now.Add(-200 * time.Second)
+	c := config(tokensource.Snapshot{
+		Account:             "default",
+		Valid:               true,
+		Issued:              issued,
+		Expires:             issued.Add(5 * time.Minute),
+		Remaining:           99500 * time.Millisecond,
+		Refreshes:           [...]uint64{11, 12, 13, 14}, // in the order of tokensource.Outcomes
+		ConsecutiveFailures: 2,
+		LastSuccess:         issued.Add(time.Second),
+		LastDuration:        120 * time.Millisecond,
+		FetchingSince:       now.Add(-300 * time.Millisecond),
+		LastFailure:         failure,
+		LastFailureAt:       now.Add(-5 * time.Second),
+		NextAttempt:         now.Add(-300 * time.Millisecond),
+		Waits:               5,
+		Invalidations:       6,
+		Reloads:             [...]uint64{7, 8, 9}, // in the order of tokensource.ReloadOutcomes
+		LastChange:          issued.Add(-time.Hour),
+	})
+	c.Started = now.Add(-26 * time.Hour)
+	c.Traffic = counted.Snapshot
+	c.InFlight = func() int64 { return 3 }
+	c.Settings = []admin.Setting{{Name: "ETRUSTED_CLIENT_SECRET", Value: "(set, 36 bytes)", Source: "environment", Meaning: "the Client Secret"}}
+	return c
+}
+
+// traffic is a Tally to which something has happened.
+func traffic(happen func(*tally.Tally)) *tally.Tally {
+	counted := tally.New(denials, replays)
+	happen(counted)
+	return counted
+}
+
+// TestStatus holds the names and forms that scripts read.
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		want, err := os.ReadFile("testdata/status.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ask(admin.Handler(eventful()), "GET", "/status.json").Body.String(); got != string(want) {
+			t.Errorf("got %s\nwant testdata/status.json", got)
+		}
+	})
+}
+
+// TestNever holds that what never happened is absent: not the year 1, and no null.
+func TestNever(t *testing.T) {
+	t.Parallel()
+	c := config(tokensource.Snapshot{Account: "default"})
+	got := ask(admin.Handler(c), "GET", "/status.json").Body.String()
+	for _, wrong := range []string{"0001-01-01", "null", "token_issued", "token_expires", "last_success", "next_attempt", "fetching_since", "credentials_changed", "last_error\""} {
+		if strings.Contains(got, wrong) {
+			t.Errorf("%s is in %s", wrong, got)
+		}
+	}
+	for _, want := range []string{`"started": "2026-01-02T02:04:05Z"`, `"token_remaining_seconds": 0`, `"last_hour": []`, `"replays": {}`, `"denied": {}`, `"configuration": []`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s is not in %s", want, got)
+		}
+	}
+}
+
+// TestRequests holds what the sums and rates are of: all accounts, and those turned away before they had one.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		counted := tally.New(denials, replays)
+		for range 30 {
+			counted.Request(tally.Request{Account: "de", Status: 200, Upstream: 100 * time.Millisecond, Replay: "success"})
+			counted.Request(tally.Request{Account: "at", Status: 500, Upstream: 300 * time.Millisecond, Replay: "no_token"})
+			counted.Request(tally.Request{Account: "-", Status: 403, ByBroker: true, Denied: "key"})
+		}
+		time.Sleep(45 * time.Second)
+		c := config(valid("at"), valid("de"))
+		c.Started, c.Traffic = time.Now().Add(-time.Hour), counted.Snapshot
+		var status admin.Status
+		if err := json.Unmarshal(ask(admin.Handler(c), "GET", "/status.json").Body.Bytes(), &status); err != nil {
+			t.Fatal(err)
+		}
+		all := admin.Window{SpanSeconds: 45, PerSecond: 2, All: 90, Success: 30, ClientError: 30, ServerError: 30, ByBroker: 30, APISeconds: 0.2}
+		total := all
+		total.SpanSeconds, total.PerSecond = 3600, 0.025
+		if want := (admin.Requests{LastMinute: all, LastFiveMinutes: all, Total: total}); status.Requests != want {
+			t.Errorf("all: got %+v\nwant %+v", status.Requests, want)
+		}
+		at := admin.Window{SpanSeconds: 45, PerSecond: 0.667, All: 30, ServerError: 30, APISeconds: 0.3}
+		if got := status.Accounts[0].Requests.LastMinute; got != at {
+			t.Errorf("at: got %+v\nwant %+v", got, at)
+		}
+		if status.Denied["key"] != 30 || status.Replays["success"] != 30 || status.Replays["no_token"] != 30 || status.Accounts[0].Replays["success"] != 0 {
+			t.Errorf("denied %v, replays %v and %v", status.Denied, status.Replays, status.Accounts[0].Replays)
+		}
+	})
+}
+
+// TestHour holds what the picture of the last hour shows: bars that stand for what went well, and hang for what did not.
+func TestHour(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		counted := tally.New(denials, replays)
+		fetched := func(outcome tokensource.Outcome) {
+			counted.TokenRequest(tokensource.Event{Account: "default", Outcome: outcome, Duration: 240 * time.Millisecond})
+		}
+		fetched(tokensource.Success) // will be forgotten
+		time.Sleep(time.Minute)
+		fetched(tokensource.Success)
+		time.Sleep(time.Minute)
+		fetched(tokensource.Rejected)
+		fetched(tokensource.Unavailable)
+		time.Sleep(58 * time.Minute)
+		fetched(tokensource.Success)
+		fetched(tokensource.InvalidResponse)
+		c := config(valid("default"))
+		c.Traffic = counted.Snapshot
+		var status admin.Status
+		if err := json.Unmarshal(ask(admin.Handler(c), "GET", "/status.json").Body.Bytes(), &status); err != nil {
+			t.Fatal(err)
+		}
+		got := status.Accounts[0].Display
+		if want := "M0 19h3v-11h-3zM236 19h3v-11h-3z"; got.Stands != want {
+			t.Errorf("standing bars %s, want %s", got.Stands, want)
+		}
+		if want := "M4 21h3v18h-3zM236 21h3v11h-3z"; got.Hangs != want {
+			t.Errorf("hanging bars %s, want %s", got.Hangs, want)
+		}
+		if want := "5 token requests in the last hour, 3 failed; the slowest took 240 ms."; got.LastHour != want {
+			t.Errorf("%q, want %q", got.LastHour, want)
+		}
+		want := []admin.Minute{
+			{Start: minute(1), Success: 1, SlowestSeconds: 0.24},
+			{Start: minute(2), Rejected: 1, Unavailable: 1, SlowestSeconds: 0.24},
+			{Start: minute(60), Success: 1, InvalidResponse: 1, SlowestSeconds: 0.24},
+		}
+		if minutes := status.Accounts[0].LastHour; len(minutes) != 3 || minutes[0] != want[0] || minutes[1] != want[1] || minutes[2] != want[2] {
+			t.Errorf("%+v", minutes)
+		}
+	})
+}
+
+// minute is one of a bubble's.
+func minute(number int) time.Time {
+	return time.Date(2000, 1, 1, 0, number, 0, 0, time.UTC)
+}
