@@ -148,8 +148,12 @@ func TestOpenSecretFilesAreTold(t *testing.T) {
 	if got, want := fmt.Sprint(told()), "map[key:0604 open/client_id:0444 secret:0644]"; got != want {
 		t.Errorf("told of %s, want %s", got, want)
 	}
-	addAccount(t, dir, "later", "id", "secret")
-	if err := os.Chmod(filepath.Join(dir, "later/client_secret"), 0o666); err != nil {
+	elsewhere := t.TempDir() // a file is looked at once, so it must come with its mode
+	addAccount(t, elsewhere, "later", "id", "secret")
+	if err := os.Chmod(filepath.Join(elsewhere, "later/client_secret"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(elsewhere, "later"), filepath.Join(dir, "later")); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the new account's file is told", func() bool { return told()["later/client_secret"] == "0666" })

@@ -262,7 +262,7 @@ func addresses(t *testing.T, out *everything) (app, admin string) {
 func mustNotHold(t *testing.T, out *everything, tokens ...string) {
 	t.Helper()
 	text := out.String()
-	for _, want := range []string{"(set, 19 bytes)", `"msg":"request"`, "token_refreshes_total", `"accounts"`, "goroutine ", "heap profile: "} {
+	for _, want := range []string{"(set, 19 bytes)", `"msg":"request"`, "token_refreshes_total", `"accounts"`, "goroutine ", "heap profile: ", `<h1 data-text="summary">`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the test has not seen all it should: %q is missing", want)
 		}

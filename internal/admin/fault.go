@@ -71,13 +71,9 @@ func apiHealth(traffic tally.Snapshot) health {
 	return fiveMinutes
 }
 
-// add counts what certainly is the API's failure: its own 5xx, and 502 and 504 for what it did not answer. The broker's 503
-// for want of a token is among the ServerErrors too, but not among those Asked; so as many as were not asked are left out.
 func (h *health) add(counts tally.Counts) {
 	h.asked += counts.Asked
-	if notAsked := counts.All - counts.Asked; counts.ServerError > notAsked {
-		h.failed += counts.ServerError - notAsked
-	}
+	h.failed += counts.APIFailed
 }
 
 // troubled reports whether an operator should know: one request in ten is more than a hiccup.
