@@ -31,7 +31,6 @@ func addAccount(t *testing.T, dir, name, id, secret string) {
 	}
 }
 
-// Each account has its own token, its own series and its own health, and takes them along when it goes.
 // TestSeriesBeginAtZero holds that the first replay of an account is a rise: nothing need have been asked for before.
 func TestSeriesBeginAtZero(t *testing.T) {
 	t.Parallel()
@@ -49,6 +48,7 @@ func TestSeriesBeginAtZero(t *testing.T) {
 	eventually(t, "a later account's are there", wanted("shop-at"))
 }
 
+// Each account has its own token, its own series and its own health, and takes them along when it goes.
 func TestAccounts(t *testing.T) {
 	t.Parallel()
 	standIn := etrustedtest.New(etrustedtest.Options{})
