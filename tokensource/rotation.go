@@ -82,9 +82,13 @@ func (l *loop) read(ctx context.Context) bool {
 		l.publish(func(next *state) {
 			next.lastChange = time.Now()
 			next.failure, next.nextAttempt = nil, time.Time{}
+			next.unused = nil
 		})
 		return false
 	case pair.Equal(l.pair):
+		if l.state.Load().unused != nil { // somebody has put back what was there
+			l.publish(func(next *state) { next.unused = nil })
+		}
 		l.trial, l.told = trial{at: l.trial.at}, report{} // whoever goes back and forth is still no storm
 		return false
 	}
@@ -109,6 +113,7 @@ func (l *loop) try(ctx context.Context, pair Credentials) bool {
 	l.record(got, func(next *state) {
 		next.lastChange = got.ended
 		next.reloads[ReloadSuccess.index()]++
+		next.unused = nil
 	})
 	l.config.ObserveReload(Reload{Account: l.config.Account, Outcome: ReloadSuccess})
 	return true
@@ -125,15 +130,22 @@ func (l *loop) refused(pair Credentials, got attempt) {
 	outcome := ReloadPostponed
 	if got.failure.Outcome == Rejected {
 		outcome = ReloadRejected
-		l.publish(func(next *state) { next.reloads[outcome.index()]++ })
 	}
-	l.config.ObserveReload(Reload{
-		Account: l.config.Account,
-		Outcome: outcome,
-		Reason:  got.failure.Reason,
-		Advice:  got.failure.Advice,
-		Next:    l.trial.pause,
+	l.keep(Reload{Outcome: outcome, Reason: got.failure.Reason, Advice: got.failure.Advice, Next: l.trial.pause}, func(*state) {})
+}
+
+// keep publishes that the credentials that were read do not take the place of what there is, together with another
+// change, and tells of it.
+func (l *loop) keep(reload Reload, also func(next *state)) {
+	reload.Account = l.config.Account
+	l.publish(func(next *state) {
+		next.unused, next.unusedAt = &reload, time.Now()
+		if reload.Outcome != ReloadPostponed {
+			next.reloads[reload.Outcome.index()]++
+		}
+		also(next)
 	})
+	l.config.ObserveReload(reload)
 }
 
 // unreadable keeps what there is. Where there is nothing yet, those who wait are told at once.
@@ -148,17 +160,9 @@ func (l *loop) unreadable(err error) {
 		Reason:  "the credentials cannot be read: " + oneLine(err),
 		Advice:  "Once the files are right, they are used by themselves.",
 	}
-	l.publish(func(next *state) {
-		next.reloads[ReloadUnreadable.index()]++
+	l.keep(Reload{Outcome: ReloadUnreadable, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause}, func(next *state) {
 		if l.pair.isZero() {
 			next.failure, next.failedAt, next.nextAttempt = failure, time.Now(), l.readAt
 		}
-	})
-	l.config.ObserveReload(Reload{
-		Account: l.config.Account,
-		Outcome: ReloadUnreadable,
-		Reason:  failure.Reason,
-		Advice:  failure.Advice,
-		Next:    rereadPause,
 	})
 }

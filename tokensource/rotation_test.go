@@ -1,6 +1,7 @@
 package tokensource_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -100,6 +101,65 @@ func TestRotationMakesBeforeItBreaks(t *testing.T) {
 		f.at(time.Hour) // refreshes are made with the new pair from now on
 		if ids := f.clients(); ids[len(ids)-1] != "new-id" {
 			t.Error("the old pair is still in use")
+		}
+	})
+}
+
+// TestUnusedCredentialsAreKnown holds that one can see that a rotation went wrong while the old pair still serves, and no
+// longer once it has been mended or taken back.
+func TestUnusedCredentialsAreKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, etrustedtest.Options{})
+		f.server.SetClient("new-id", "new-secret")
+		f.at(time.Second)
+		outage := etrustedtest.Status(503, nil)
+		for _, step := range []struct {
+			name, id, secret string
+			fault            http.Handler
+			want             tokensource.ReloadOutcome // empty: those that were read are in use
+		}{
+			{"at first", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret, nil, ""},
+			{"a wrong pair", "new-id", "wrong", nil, tokensource.ReloadRejected},
+			{"taken back", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret, nil, ""},
+			{"an empty file", "new-id", "", nil, tokensource.ReloadUnreadable},
+			{"in an outage", "new-id", "new-secret", outage, tokensource.ReloadPostponed},
+			{"the right pair", "new-id", "new-secret", nil, ""},
+			{"a wrong pair again", "new-id", "wrong", nil, tokensource.ReloadRejected},
+		} {
+			time.Sleep(30 * time.Second)
+			f.server.SetTokenFault(step.fault)
+			f.change(t, step.id, step.secret)
+			time.Sleep(31 * time.Second) // the longest pause before another try
+			snapshot := f.Snapshot()
+			var got tokensource.ReloadOutcome
+			if snapshot.Unused != nil {
+				got = snapshot.Unused.Outcome
+			}
+			if got != step.want || snapshot.UnusedAt.IsZero() != (step.want == "") {
+				t.Errorf("%s: %q since %v, want %q", step.name, got, snapshot.UnusedAt, step.want)
+			}
+			if !snapshot.Valid || snapshot.LastFailure != nil {
+				t.Errorf("%s: the token has suffered: %+v", step.name, snapshot)
+			}
+		}
+		if f.Snapshot().Unused.Advice == "" || f.Snapshot().Unused.Reason == "" {
+			t.Errorf("does not say what to do: %+v", f.Snapshot().Unused)
+		}
+	})
+}
+
+// TestUnusedFirstCredentials holds the same where there is nothing else to be used: once there is, all is well.
+func TestUnusedFirstCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, etrustedtest.Options{})
+		f.write(t, "", "")
+		f.at(time.Second)
+		if unused := f.Snapshot().Unused; unused == nil || unused.Outcome != tokensource.ReloadUnreadable {
+			t.Errorf("%+v", unused)
+		}
+		f.change(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+		if snapshot := f.Snapshot(); snapshot.Unused != nil || !snapshot.Valid {
+			t.Errorf("%+v", snapshot)
 		}
 	})
 }

@@ -32,6 +32,9 @@ type Snapshot struct {
 	// when those in use were taken into use.
 	Reloads    [len(ReloadOutcomes)]uint64
 	LastChange time.Time
+	// Unused tells why the credentials that were last read are not those in use; nil if they are. Nobody may change it.
+	Unused   *Reload
+	UnusedAt time.Time
 }
 
 // Snapshot returns what the source knows now. It never blocks.
@@ -49,12 +52,16 @@ func (s *Source) Snapshot() Snapshot {
 		Invalidations:       s.invalidations.Load(),
 		Reloads:             state.reloads,
 		LastChange:          state.lastChange.Round(0),
+		Unused:              state.unused,
 	}
 	if since := s.fetching.Load(); since != nil {
 		snapshot.FetchingSince = since.Round(0)
 	}
 	if state.failure != nil {
 		snapshot.LastFailureAt = state.failedAt.Round(0)
+	}
+	if state.unused != nil {
+		snapshot.UnusedAt = state.unusedAt.Round(0)
 	}
 	if token := state.token; token != nil {
 		snapshot.Issued, snapshot.Expires = token.issued.Round(0), token.expires()

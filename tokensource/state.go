@@ -16,6 +16,8 @@ type state struct {
 
 	reloads    [len(ReloadOutcomes)]uint64
 	lastChange time.Time // of the pair in use
+	unused     *Reload   // why the credentials that were last read are not the pair in use; nil: they are
+	unusedAt   time.Time
 
 	stopped  bool
 	replaced chan struct{}

@@ -43,9 +43,11 @@ type Account struct {
 	CredentialReloads  map[tokensource.ReloadOutcome]uint64 `json:"credential_reloads"`
 	CredentialsChanged *time.Time                           `json:"credentials_changed,omitempty"`
 	// LastError is that of the last token request; absent if it succeeded.
-	LastError *Error         `json:"last_error,omitempty"`
-	Requests  Requests       `json:"requests"`
-	Display   AccountDisplay `json:"display"`
+	LastError *Error `json:"last_error,omitempty"`
+	// UnusedCredentials tell why the credentials were changed in vain; absent in all states but Stale.
+	UnusedCredentials *Unused        `json:"unused_credentials,omitempty"`
+	Requests          Requests       `json:"requests"`
+	Display           AccountDisplay `json:"display"`
 }
 
 // Error is why a token request failed.
@@ -54,6 +56,14 @@ type Error struct {
 	Reason  string              `json:"reason"`
 	Advice  string              `json:"advice"`
 	At      time.Time           `json:"at"`
+}
+
+// Unused is why credentials that changed are not in use.
+type Unused struct {
+	Outcome tokensource.ReloadOutcome `json:"outcome"`
+	Reason  string                    `json:"reason"`
+	Advice  string                    `json:"advice"`
+	At      time.Time                 `json:"at"`
 }
 
 func (c Config) account(snapshot tokensource.Snapshot, traffic tally.Account, now time.Time) Account {
@@ -94,7 +104,19 @@ func (c Config) account(snapshot tokensource.Snapshot, traffic tally.Account, no
 		account.Advice = failure.Advice
 		account.LastError = &Error{failure.Outcome, failure.Reason, failure.Advice, snapshot.LastFailureAt.UTC()}
 	}
+	if unused := snapshot.Unused; state == Stale {
+		account.Advice = unused.Advice
+		account.UnusedCredentials = &Unused{unused.Outcome, unused.Reason, unused.Advice, snapshot.UnusedAt.UTC()}
+	}
 	return account
+}
+
+// reason is why the account is troubled.
+func (a Account) reason() string {
+	if a.UnusedCredentials != nil {
+		return a.UnusedCredentials.Reason
+	}
+	return a.LastError.Reason
 }
 
 // orEmpty makes an object of what nothing was counted for yet.

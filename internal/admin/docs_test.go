@@ -15,10 +15,13 @@ import (
 
 // documented are the parts of docs/status.md, by heading, and what each describes.
 var documented = map[string]reflect.Type{
-	"The broker":    reflect.TypeFor[admin.Status](),
-	"accounts":      reflect.TypeFor[admin.Account](),
-	"last_hour":     reflect.TypeFor[admin.Minute](),
-	"last_error":    reflect.TypeFor[admin.Error](),
+	"The broker": reflect.TypeFor[admin.Status](),
+	"accounts":   reflect.TypeFor[admin.Account](),
+	"last_hour":  reflect.TypeFor[admin.Minute](),
+	"last_error": reflect.TypeFor[admin.Error](),
+
+	"unused_credentials": reflect.TypeFor[admin.Unused](),
+
 	"requests":      reflect.TypeFor[admin.Window](),
 	"configuration": reflect.TypeFor[admin.Setting](),
 }

@@ -36,8 +36,12 @@ func (f Fault) words() string {
 func (c Config) faultOf(snapshot tokensource.Snapshot) Fault {
 	failure := snapshot.LastFailure
 	switch {
-	case failure == nil:
+	case failure == nil && snapshot.Unused == nil:
 		return Nobody
+	case failure == nil && snapshot.Unused.Outcome == tokensource.ReloadPostponed:
+		return LoginServer // which could not be asked about the new ones
+	case failure == nil:
+		return Credentials
 	case failure.Outcome == tokensource.Rejected:
 		return Credentials
 	case failure.Outcome == tokensource.InvalidResponse && c.isSet("ETRUSTED_TOKEN_URL"):

@@ -126,7 +126,7 @@ func TestPageShowsTheFacts(t *testing.T) {
 	tests := map[string]func() admin.Config{
 		"eventful": eventful,
 		"several": func() admin.Config {
-			return config(healthy("at"), without(failing("de", tokensource.Rejected)), starting("fr"))
+			return config(healthy("at"), without(failing("de", tokensource.Rejected)), starting("fr"), stale("it", tokensource.ReloadRejected))
 		},
 		"none": func() admin.Config { return config() },
 	}
@@ -164,7 +164,7 @@ func TestPageShowsTheFacts(t *testing.T) {
 }
 
 // mayBeAbsent are the facts that need not be there.
-var mayBeAbsent = []string{"detail", "last_error.reason", "last_error.advice"}
+var mayBeAbsent = []string{"detail", "last_error.reason", "last_error.advice", "unused_credentials.reason", "unused_credentials.advice"}
 
 func wantSame(t *testing.T, f facts, path, shown string) {
 	t.Helper()

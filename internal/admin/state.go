@@ -7,16 +7,17 @@ type State string
 
 // The states of an account.
 const (
-	Healthy    State = "healthy"    // the token is valid
-	Refreshing State = "refreshing" // the token is valid, and its successor is being fetched
-	Starting   State = "starting"   // there is no token, and the attempt at one has not failed yet
-	Failing    State = "failing"    // the token is valid, but the last attempt at its successor failed
-	Outage     State = "outage"     // there is no token, since the login server gives none
-	Rejected   State = "rejected"   // the credentials are refused, or cannot be read; an older token may be valid yet
+	Healthy    State = "healthy"           // the token is valid
+	Refreshing State = "refreshing"        // the token is valid, and its successor is being fetched
+	Starting   State = "starting"          // there is no token, and the attempt at one has not failed yet
+	Failing    State = "failing"           // the token is valid, but the last attempt at its successor failed
+	Stale      State = "stale_credentials" // the token is valid, but the credentials were changed and the new ones do not work
+	Outage     State = "outage"            // there is no token, since the login server gives none
+	Rejected   State = "rejected"          // the credentials are refused, or cannot be read; an older token may be valid yet
 )
 
 // States lists all of them.
-var States = [...]State{Healthy, Refreshing, Starting, Failing, Outage, Rejected}
+var States = [...]State{Healthy, Refreshing, Starting, Failing, Stale, Outage, Rejected}
 
 func stateOf(snapshot tokensource.Snapshot) State {
 	failure := snapshot.LastFailure
@@ -29,6 +30,8 @@ func stateOf(snapshot tokensource.Snapshot) State {
 		return Outage
 	case !snapshot.Valid:
 		return Starting
+	case snapshot.Unused != nil:
+		return Stale
 	case !snapshot.FetchingSince.IsZero():
 		return Refreshing
 	default:
@@ -37,7 +40,7 @@ func stateOf(snapshot tokensource.Snapshot) State {
 }
 
 // troubled reports whether somebody should look at the account.
-func (s State) troubled() bool { return s == Failing || s == Outage || s == Rejected }
+func (s State) troubled() bool { return s == Failing || s == Stale || s == Outage || s == Rejected }
 
 // word is the state for people.
 func (s State) word() string {
@@ -46,6 +49,7 @@ func (s State) word() string {
 		Refreshing: "Refreshing",
 		Starting:   "Starting",
 		Failing:    "Refresh failing",
+		Stale:      "New credentials not used",
 		Outage:     "No token",
 		Rejected:   "Credentials rejected",
 	}[s]
@@ -58,6 +62,7 @@ func (s State) symbol() string {
 		Refreshing: "#arrows",
 		Starting:   "#dots",
 		Failing:    "#warning",
+		Stale:      "#warning",
 		Outage:     "#cross",
 		Rejected:   "#key",
 	}[s]
@@ -73,6 +78,8 @@ func summarize(snapshot tokensource.Snapshot, state State) string {
 		return "The token is valid for " + left + " more, and its successor is being fetched."
 	case state == Starting:
 		return sentence(firstOrNext(snapshot)) + " Requests wait for it."
+	case state == Stale:
+		return "The token is valid for " + left + " more. It was fetched with the old credentials, since the new ones cannot be used."
 	case !snapshot.Valid:
 		return "There is no token, and requests fail."
 	case state == Rejected:

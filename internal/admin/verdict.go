@@ -69,14 +69,18 @@ func worstOf(accounts []Account) *Account {
 	return worst
 }
 
-// direness orders the troubled: without a token before those that have one, what does not heal by itself before what may.
+// direness orders the troubled: without a token before those that have one, what does not heal by itself before what may;
+// last those whose token is even refreshed.
 func (a Account) direness() int {
 	dire := 0
 	if !a.TokenValid {
 		dire += 2
 	}
-	if a.State == Rejected {
+	switch a.State {
+	case Rejected:
 		dire++
+	case Stale:
+		dire--
 	}
 	return dire
 }
@@ -91,8 +95,11 @@ func aboutTokens(status Status, worst Account, api health) Verdict {
 			alike++
 		}
 	}
-	told := Verdict{Degraded, worst.AtFault, whose(len(status.Accounts), alike, worst), sentence(worst.LastError.Reason), worst.Advice}
+	told := Verdict{Degraded, worst.AtFault, whose(len(status.Accounts), alike, worst), sentence(worst.reason()), worst.Advice}
 	switch {
+	case worst.State == Stale && worst.AtFault == Credentials:
+		told.Summary += " work, but with the old credentials: the new ones cannot be used."
+		return told.besides(troubled-alike, api)
 	case worst.TokenValid:
 		told.Summary += " still work, but only until the token ends: "
 	case status.Ready:
@@ -102,13 +109,18 @@ func aboutTokens(status Status, worst Account, api health) Verdict {
 		told.Summary += " fail: "
 	}
 	told.Summary += causes[worst.AtFault] + "."
-	if more := troubled - alike; more > 0 {
-		told.Detail += fmt.Sprintf(" Besides, %s.", needsAttention(more))
+	return told.besides(troubled-alike, api)
+}
+
+// besides adds what is amiss with others.
+func (v Verdict) besides(accounts int, api health) Verdict {
+	if accounts > 0 {
+		v.Detail += fmt.Sprintf(" Besides, %s.", needsAttention(accounts))
 	}
 	if api.troubled() {
-		told.Detail += " Besides, " + api.inWords() + "."
+		v.Detail += " Besides, " + api.inWords() + "."
 	}
-	return told
+	return v
 }
 
 // whose requests they are: the accounts are named where they are not all.

@@ -47,6 +47,14 @@ func failing(account string, outcome tokensource.Outcome) tokensource.Snapshot {
 	return snapshot
 }
 
+// stale has credentials that were changed in vain.
+func stale(account string, outcome tokensource.ReloadOutcome) tokensource.Snapshot {
+	snapshot := healthy(account)
+	snapshot.Unused = &tokensource.Reload{Account: account, Outcome: outcome, Reason: account + "'s were " + string(outcome), Advice: "Do that."}
+	snapshot.UnusedAt = time.Now().Add(-40 * time.Second)
+	return snapshot
+}
+
 // without takes the token away.
 func without(snapshot tokensource.Snapshot) tokensource.Snapshot {
 	snapshot.Valid, snapshot.Remaining = false, 0
@@ -86,6 +94,15 @@ func TestStates(t *testing.T) {
 			admin.Rejected, admin.Credentials, "Credentials rejected", "#key", "There is no token, and requests fail.", "in 12 s"},
 		{"rejected, and the old token serves", func() tokensource.Snapshot { return failing("default", tokensource.Rejected) }, "default",
 			admin.Rejected, admin.Credentials, "Credentials rejected", "#key", "The old token still works for 3 min 20 s, but there will be no other.", "in 12 s"},
+		{"changed in vain", func() tokensource.Snapshot { return stale("default", tokensource.ReloadRejected) }, "default",
+			admin.Stale, admin.Credentials, "New credentials not used", "#warning",
+			"The token is valid for 3 min 20 s more. It was fetched with the old credentials, since the new ones cannot be used.", "in 2 min 10 s"},
+		{"changed to what cannot be read", func() tokensource.Snapshot { return stale("default", tokensource.ReloadUnreadable) }, "default",
+			admin.Stale, admin.Credentials, "New credentials not used", "#warning",
+			"The token is valid for 3 min 20 s more. It was fetched with the old credentials, since the new ones cannot be used.", "in 2 min 10 s"},
+		{"changed during an outage", func() tokensource.Snapshot { return stale("default", tokensource.ReloadPostponed) }, "default",
+			admin.Stale, admin.LoginServer, "New credentials not used", "#warning",
+			"The token is valid for 3 min 20 s more. It was fetched with the old credentials, since the new ones cannot be used.", "in 2 min 10 s"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -163,6 +180,14 @@ func TestVerdict(t *testing.T) {
 			"Requests fail: the credentials do not work.", "Default was rejected."},
 		{"one, rejected with a token", func() []tokensource.Snapshot { return list(failing("default", rejected)) }, admin.Degraded, admin.Credentials,
 			"Requests still work, but only until the token ends: the credentials do not work.", "Default was rejected."},
+		{"one, changed in vain", func() []tokensource.Snapshot { return list(stale("default", tokensource.ReloadUnreadable)) }, admin.Degraded, admin.Credentials,
+			"Requests work, but with the old credentials: the new ones cannot be used.", "Default's were unreadable."},
+		{"one of several, changed in vain", func() []tokensource.Snapshot {
+			return list(healthy("at"), stale("de", tokensource.ReloadRejected))
+		}, admin.Degraded, admin.Credentials, "Requests of the account de work, but with the old credentials: the new ones cannot be used.", "De's were rejected."},
+		{"what is not refreshed comes before what is", func() []tokensource.Snapshot {
+			return list(stale("at", tokensource.ReloadRejected), failing("de", unavailable))
+		}, admin.Degraded, admin.LoginServer, "Requests of the account de still work, but only until the token ends: the login server gives no token.", "De was unavailable. Besides, another account needs attention."},
 		{"all in an outage", func() []tokensource.Snapshot {
 			return list(without(failing("at", unavailable)), without(failing("de", unavailable)))
 		}, admin.Down, admin.LoginServer, "Requests of all accounts fail: the login server gives no token.", "At was unavailable."},
