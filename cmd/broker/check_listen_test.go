@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -124,14 +126,19 @@ func TestCheckOfListeners(t *testing.T) {
 }
 
 // nobodyAt is an address at which nobody listens.
+// nobodyAt is an address at which nobody listens, and where no connection of another test's will be by chance: its port is
+// below those from which systems pick.
 func nobodyAt(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			_ = listener.Close()
+			return address
+		}
 	}
-	_ = listener.Close()
-	return listener.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func port(t *testing.T, address string) string {
