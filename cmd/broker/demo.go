@@ -86,7 +86,11 @@ Try, in another terminal:
   %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, curl, url, standIn)
 	if l.admin != nil {
 		say(i.stdout, `
-Tokens live %[2]v here. To watch one being refreshed:
+Tokens live %[2]v here. To watch one being refreshed, open the status page in a browser:
+
+  http://%[1]s/
+
+or ask for the same facts:
 
   curl http://%[1]s/status.json
   curl http://%[1]s/metrics`, l.admin.Addr(), demoLifetime)
