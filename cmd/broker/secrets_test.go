@@ -60,31 +60,16 @@ func (e *everything) response(response *http.Response) {
 // nasty answers every request, token requests and others, with a line of HTTP that is made of what it was sent.
 func nasty(t *testing.T, answer func(sent string) string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				request, err := http.ReadRequest(bufio.NewReader(conn))
-				if err != nil {
-					return
-				}
-				body, _ := io.ReadAll(request.Body)
-				form, _ := url.ParseQuery(string(body))
-				sent := strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ") + form.Get("client_id") + form.Get("client_secret")
-				_, _ = io.WriteString(conn, answer(sent))
-			}()
+	return "http://" + rawServer(t, func(conn net.Conn) {
+		request, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
 		}
-	}()
-	return "http://" + listener.Addr().String()
+		body, _ := io.ReadAll(request.Body)
+		form, _ := url.ParseQuery(string(body))
+		sent := strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ") + form.Get("client_id") + form.Get("client_secret")
+		_, _ = io.WriteString(conn, answer(sent))
+	})
 }
 
 // No secret and no token, ours or the app's, is in any log, page, metric or response, through every failure, at debug
