@@ -208,12 +208,18 @@ func (b *broker) requestEnded(report proxy.Report) {
 		b.metrics.Denied(string(report.Denied))
 	}
 	b.tally.Request(tally.Request{
-		Account: account, Status: report.Status, ByBroker: report.Problem != "", Upstream: report.Upstream,
+		Account: account, Status: report.Status, ByBroker: isOwnAnswer(report), Upstream: report.Upstream,
 		Denied: string(report.Denied), Replay: string(report.Replay),
 	})
 	if _, known := b.accounts.Source(account); !known && account != noAccount {
 		b.forget(account) // it was removed just now, and what was counted is back
 	}
+}
+
+// isOwnAnswer reports whether the app was answered by the broker itself, rather than by the API or not at all: with a
+// problem, or with something that the API was not asked about, such as a stand-in token.
+func isOwnAnswer(report proxy.Report) bool {
+	return report.Status != proxy.StatusClientGone && (report.Problem != "" || report.Upstream == 0)
 }
 
 // forget drops what was counted for an account that is gone.

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// TestTrafficIsTold holds the way from a request to what the status page says of it: who answered, and of whom it was.
+func TestTrafficIsTold(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
+	b.ready()
+	send := func(method, path string, header http.Header) {
+		t.Helper()
+		request, err := http.NewRequest(method, b.url+path, strings.NewReader("grant_type=client_credentials"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header = header
+		if got := do(request, nil); got.err != nil {
+			t.Fatal(got.err)
+		}
+	}
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	send("GET", "/channels", http.Header{})
+	send("GET", "/nowhere", http.Header{})                                // the API's 404
+	send("GET", "/@nobody/channels", http.Header{})                       // the broker's, of no account
+	send("GET", "/channels", http.Header{"Origin": {"https://evil.org"}}) // the same
+	send("POST", "/oauth/token", form)                                    // the broker's, and no problem
+	eTrusted.SetAPIFault(etrustedtest.Status(503, nil))
+	send("GET", "/channels", http.Header{})
+
+	var status admin.Status
+	told := func() bool {
+		if err := json.Unmarshal([]byte(get(t, b.admin+"/status.json").body), &status); err != nil {
+			t.Fatal(err)
+		}
+		return status.Requests.Total.All == 6
+	}
+	eventually(t, "all are counted", told)
+	if got := status.Requests.Total; got.Success+got.ClientError+got.ServerError+got.Redirect+got.Gone != 6 || got.ByBroker != 3 || got.ClientError != 3 {
+		t.Errorf("all: %+v", got)
+	}
+	if got := status.Accounts[0].Requests.Total; got.All != 4 || got.ByBroker != 1 || got.ClientError != 1 {
+		t.Errorf("the default account: %+v", got)
+	}
+	if status.Denied["browser"] != 1 || status.Denied["host"] != 0 {
+		t.Errorf("denied: %v", status.Denied)
+	}
+	if status.AtFault != admin.API || status.State != admin.Degraded {
+		t.Errorf("one of three requests failed at the API, and it says: %+v", status.Verdict)
+	}
+}
