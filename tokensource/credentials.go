@@ -47,14 +47,19 @@ func ReadSecretFile(path string) (Secret, error) {
 
 // readAtMost returns what is in the file, but never more than limit+1 bytes of it. Its errors do not repeat the path.
 func readAtMost(path string, limit int64) ([]byte, error) {
+	switch info, err := os.Stat(path); {
+	case err != nil:
+		return nil, withoutPath(err)
+	case info.IsDir():
+		return nil, errors.New("it is a folder: name the file in it")
+	case !info.Mode().IsRegular(): // to open a pipe would wait for somebody to write into it
+		return nil, errors.New("it is no file, but a pipe or a device: it could be read only once")
+	}
 	file, err := os.Open(path) //nolint:gosec // G304: the operator's own configuration names the path.
 	if err != nil {
 		return nil, withoutPath(err)
 	}
 	defer func() { _ = file.Close() }() // only read from: nothing can be lost
-	if info, err := file.Stat(); err == nil && info.IsDir() {
-		return nil, errors.New("it is a folder: name the file in it")
-	}
 	content, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
 		return nil, withoutPath(err)

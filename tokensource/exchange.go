@@ -145,10 +145,12 @@ func interpret(response *http.Response, body []byte, now time.Time) (grant, *Fai
 		}
 	case code == "invalid_scope":
 		failure := invalidResponse(statusAndCode(status, code))
+		failure.Parameters = true
 		failure.Advice = "Check ETRUSTED_SCOPES: the client does not have one of them. The broker tries again by itself."
 		return grant{}, failure
 	case code != "":
 		failure := invalidResponse(statusAndCode(status, code))
+		failure.Parameters = code == "invalid_request" || code == "invalid_target" || code == "access_denied"
 		failure.Advice = "Check ETRUSTED_AUDIENCE, ETRUSTED_SCOPES and ETRUSTED_TOKEN_URL. The broker tries again by itself."
 		return grant{}, failure
 	default:

@@ -30,6 +30,9 @@ type Failure struct {
 	Outcome Outcome
 	Reason  string // what happened: "the login server answered 503 Service Unavailable"
 	Advice  string // what to do about it, in whole sentences
+	// Parameters means that the login server has understood the request, and refuses what is asked for: an audience or a
+	// scope, which the configuration names.
+	Parameters bool
 	// RetryAfter is the pause that the server asked for; zero if it did not.
 	RetryAfter time.Duration
 }

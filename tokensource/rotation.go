@@ -47,6 +47,7 @@ type trial struct {
 	at       time.Time
 	pause    time.Duration // before the same pair is tried again
 	failures int           // in a row, of the same pair
+	told     Reload        // what came of it
 }
 
 // due is when a pair may be tried.
@@ -94,6 +95,11 @@ func (l *loop) read(ctx context.Context) bool {
 	}
 	if due := l.trial.due(pair); time.Until(due) > 0 {
 		l.readAt = due
+		if told, unused := l.trial.told, l.state.Load().unused; pair.Equal(l.trial.pair) && unused != nil && unused.Outcome == ReloadUnreadable {
+			// It can be read again, and what came of it is known.
+			l.told = report{}
+			l.publish(func(next *state) { next.unused, next.unusedAt = &told, l.trial.at })
+		}
 		return false
 	}
 	return l.try(ctx, pair)
@@ -131,7 +137,8 @@ func (l *loop) refused(pair Credentials, got attempt) {
 	if got.failure.Outcome == Rejected {
 		outcome = ReloadRejected
 	}
-	l.keep(Reload{Outcome: outcome, Reason: got.failure.Reason, Advice: got.failure.Advice, Next: l.trial.pause}, func(*state) {})
+	l.trial.told = Reload{Account: l.config.Account, Outcome: outcome, Reason: got.failure.Reason, Advice: got.failure.Advice, Next: l.trial.pause}
+	l.keep(l.trial.told, func(*state) {})
 }
 
 // keep publishes that the credentials that were read do not take the place of what there is, together with another

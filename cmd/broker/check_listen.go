@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"etrusted-broker/internal/doctor"
+	"etrusted-broker/internal/unixsocket"
 )
 
 func (c config) appListener() doctor.Listener {
@@ -74,6 +75,11 @@ func wordsFor(ctx context.Context, variable, address string) error {
 func trySocket(path string) (mayBeTaken bool, err error) {
 	if err := checkDir(filepath.Dir(path)); err != nil {
 		return false, fmt.Errorf("BROKER_LISTEN unix://%s cannot be created: %w", path, err)
+	}
+	if err := unixsocket.Check(path); err != nil {
+		// Somebody else may be there all the same: a socket that systemd has made, or a broker of another user.
+		info, lookErr := os.Lstat(path)
+		return lookErr == nil && info.Mode()&os.ModeSocket != 0, fmt.Errorf("BROKER_LISTEN %w", err)
 	}
 	info, err := os.Lstat(path)
 	switch {

@@ -21,7 +21,7 @@ func (i invocation) wire(config *doctor.Config, c config) (warnings []string, er
 	config.Accounts, warnings, err = c.allOrigins()
 	config.Files = append(c.files(), accountFiles(config.Accounts)...)
 	if file := environment(i.environ)["SSL_CERT_FILE"]; file != "" {
-		config.Files = append(config.Files, doctor.File{Path: file})
+		config.Files = append(config.Files, doctor.File{Path: file, Authorities: true})
 	}
 	config.OpenToOthers = process.OpenToOthers
 	config.Transport = newLoginTransport()

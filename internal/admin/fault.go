@@ -36,14 +36,16 @@ func (f Fault) words() string {
 func (c Config) faultOf(snapshot tokensource.Snapshot) Fault {
 	failure := snapshot.LastFailure
 	switch {
-	case failure == nil && snapshot.Unused == nil:
-		return Nobody
+	case failure == nil && (snapshot.Unused == nil || !snapshot.Valid):
+		return Nobody // without a token it is the next attempt that counts
 	case failure == nil && snapshot.Unused.Outcome == tokensource.ReloadPostponed:
 		return LoginServer // which could not be asked about the new ones
 	case failure == nil:
 		return Credentials
 	case failure.Outcome == tokensource.Rejected:
 		return Credentials
+	case failure.Parameters:
+		return Configuration
 	case failure.Outcome == tokensource.InvalidResponse && c.isSet("ETRUSTED_TOKEN_URL"):
 		return Configuration // whoever chose the URL is likelier to be wrong than the one who built the server
 	default:

@@ -71,4 +71,4 @@ async function poll() {
 // Between two answers a token grows older all the same.
 setInterval(() => { if (failures === 0 && !document.hidden) for (const bar of bars) bar.value = Math.max(0, bar.value - 1); }, 1000);
 document.addEventListener('visibilitychange', poll);
-poll();
+timer = setTimeout(poll, pause); // the page is new; and a broker that is not the page's own, behind a balancer, is not asked without a pause

@@ -49,10 +49,10 @@ func verdict(status Status, api health) Verdict {
 		}
 	case worst != nil:
 		return aboutTokens(status, *worst, api)
+	case !status.Ready:
+		return Verdict{Waiting, Nobody, "The broker is fetching a token.", "Requests wait for it.", "Wait some seconds."}.besides(0, api)
 	case api.troubled():
 		return aboutAPI(api)
-	case !status.Ready:
-		return Verdict{Waiting, Nobody, "The broker is fetching a token.", "Requests wait for it.", "Wait some seconds."}
 	default:
 		return Verdict{Working, Nobody, "Everything works.", "", "There is nothing to do."}
 	}
@@ -140,7 +140,7 @@ func whose(accounts, alike int, worst Account) string {
 var causes = map[Fault]string{
 	Credentials:   "the credentials do not work",
 	LoginServer:   "the login server gives no token",
-	Configuration: "what answers at ETRUSTED_TOKEN_URL is no login server",
+	Configuration: "what answers at ETRUSTED_TOKEN_URL gives no token for this configuration",
 }
 
 func needsAttention(accounts int) string {

@@ -172,7 +172,7 @@ func TestVerdict(t *testing.T) {
 		{"one, in an outage", func() []tokensource.Snapshot { return list(without(failing("default", unavailable))) }, admin.Down, admin.LoginServer,
 			"Requests fail: the login server gives no token.", "Default was unavailable."},
 		{"one, nonsense from a URL of one's own", func() []tokensource.Snapshot { return list(without(failing("default", nonsense))) }, admin.Down, admin.Configuration,
-			"Requests fail: what answers at ETRUSTED_TOKEN_URL is no login server.", "Default was invalid_response."},
+			"Requests fail: what answers at ETRUSTED_TOKEN_URL gives no token for this configuration.", "Default was invalid_response."},
 		{"two, for different reasons", func() []tokensource.Snapshot {
 			return list(without(failing("at", unavailable)), without(failing("de", nonsense)))
 		}, admin.Down, admin.LoginServer, "Requests of the account at fail: the login server gives no token.", "At was unavailable. Besides, another account needs attention."},

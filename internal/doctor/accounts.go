@@ -65,7 +65,9 @@ func (v *visit) askForToken(ctx context.Context, account Account, report *Accoun
 	if !ok {
 		return ""
 	}
-	v.tellClock(ctx) // before the token, which a wrong clock may cost
+	if v.login.asked() {
+		v.tellClock(ctx) // before the token, which a wrong clock may cost
+	}
 	if !v.found(ctx, step, took, v.token(account, got, report)) && got.failure != nil && got.failure.Outcome == tokensource.Unavailable {
 		v.noToken = "not asked for, since the login server is away"
 	}

@@ -17,6 +17,7 @@ type timed struct {
 	next http.RoundTripper
 
 	mu   sync.Mutex
+	sent bool
 	last *reading
 }
 
@@ -28,6 +29,9 @@ type reading struct {
 // RoundTrip sends the request.
 func (t *timed) RoundTrip(request *http.Request) (*http.Response, error) {
 	sent := time.Now()
+	t.mu.Lock()
+	t.sent = true
+	t.mu.Unlock()
 	response, err := t.next.RoundTrip(request)
 	if err != nil {
 		return nil, err
@@ -36,6 +40,13 @@ func (t *timed) RoundTrip(request *http.Request) (*http.Response, error) {
 	defer t.mu.Unlock()
 	t.last = read(response.Header.Get("Date"), sent, time.Now())
 	return response, nil
+}
+
+// asked reports whether the server was sent anything.
+func (t *timed) asked() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sent
 }
 
 // reading returns that of the last answer; nil if there was none, or it did not tell the time.

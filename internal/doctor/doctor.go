@@ -67,6 +67,8 @@ type Account struct {
 type File struct {
 	Path   string
 	Secret bool // so that nobody else should be able to read it
+	// Authorities means that TLS reads it, whatever it is.
+	Authorities bool
 }
 
 // examination is one that is under way.
@@ -75,6 +77,8 @@ type examination struct {
 	keep   keeper
 	wrong  map[string]bool // files that cannot be read, or that reading might never come to an end of
 	report Report
+	// endless is the file of authorities, if that is a pipe: TLS would open it, and nothing would end that.
+	endless string
 }
 
 // Examine takes all steps and returns what came of them. It ends soon after ctx is done, and says so.

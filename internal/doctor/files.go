@@ -27,6 +27,9 @@ func (e *examination) files(ctx context.Context) {
 			mode, problem := look(file.Path)
 			if problem != "" {
 				e.wrong[file.Path] = true
+				if file.Authorities && problem == notAFile {
+					e.endless = file.Path
+				}
 				wrong = append(wrong, file.Path+" "+problem)
 				continue
 			}
@@ -50,11 +53,13 @@ func (e *examination) files(ctx context.Context) {
 	})
 }
 
+const notAFile = "is not a file"
+
 // look returns a file's mode, or what is wrong with it.
 func look(path string) (mode fs.FileMode, problem string) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		return 0, "is not a file" // and to open a pipe could take for ever
+		return 0, notAFile // and to open a pipe could take for ever
 	}
 	if err == nil {
 		var file *os.File

@@ -35,8 +35,9 @@ const impossible = "/@BROKER-CHECK/"
 const (
 	// neighbourTimeout is for a program on this machine.
 	neighbourTimeout = 3 * time.Second
-	// maxStatus bounds what is read of its answer: with hundreds of accounts it is long.
-	maxStatus = 1 << 20
+	// maxStatus bounds what is read of its answer. An account takes up to 15 kB, when each minute of its last hour has a token
+	// request, so this is room for a thousand.
+	maxStatus = 16 << 20
 )
 
 // listeners are the last steps: whether another broker is there already changes nothing of what was found before.
@@ -44,6 +45,16 @@ func (e *examination) listeners(ctx context.Context) {
 	e.listener(ctx, e.App, askProxy)
 	if e.Admin == nil {
 		e.skip(ctx, Step{Name: "admin listener"}, "turned off, since BROKER_ADMIN_LISTEN is empty")
+		return
+	}
+	if e.Admin.Address != "" && e.Admin.Network == e.App.Network && e.Admin.Address == e.App.Address {
+		e.step(ctx, Step{Name: e.Admin.Name, Target: e.Admin.Shown}, func(context.Context) finding {
+			return finding{
+				text:   e.Admin.Shown + " is the app's listener's already: " + e.App.Variable + " and " + e.Admin.Variable + " lead to one port",
+				fault:  Configuration,
+				advice: "Set one of them to another port.",
+			}
+		})
 		return
 	}
 	e.listener(ctx, *e.Admin, e.askStatus)

@@ -89,6 +89,9 @@ func (e *examination) connect(ctx context.Context, r route) (net.Conn, error) {
 }
 
 func (e *examination) handshake(ctx context.Context, r route) finding {
+	if e.endless != "" {
+		return finding{text: "not tried, since " + e.endless + " would be read for certificates", fault: Configuration, advice: "Name a file in SSL_CERT_FILE, or unset it."}
+	}
 	conn, err := e.open(ctx, r)
 	if err != nil {
 		return r.unopened(ctx, err)

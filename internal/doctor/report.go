@@ -8,7 +8,7 @@ import (
 
 // Report is what an examination came to. Its JSON is a contract: see docs/check.md.
 type Report struct {
-	OK bool `json:"ok"` // no step has failed, and all were taken
+	OK bool `json:"ok"` // no step has failed, and the examination came to its end
 	// Verdict says in one sentence whose fault it is.
 	Verdict string `json:"verdict"`
 	// Faults are those who are to blame, in the order of the steps.

@@ -9,6 +9,17 @@ import (
 	"syscall"
 )
 
+// Check tells why a path cannot be listened on, as far as can be told without touching anything.
+func Check(path string) error {
+	if err := checkPath(path); err != nil {
+		return err
+	}
+	if err := mayCreateIn(filepath.Dir(path)); err != nil {
+		return explain(path, err)
+	}
+	return nil
+}
+
 // checkPath refuses what cannot be listened on, before anything is touched.
 func checkPath(path string) error {
 	// The kernel's field, less the byte that ends it.

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// TestCheckOfListenersThatCannotBe holds that check finds what 'broker serve' would not start with.
+func TestCheckOfListenersThatCannotBe(t *testing.T) {
+	t.Parallel()
+	url := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	for _, test := range []struct {
+		name, step, says string
+		environ          []string
+	}{
+		{"one port", "admin listener", "lead to one port", []string{"BROKER_LISTEN=127.0.0.1:1", "BROKER_ADMIN_LISTEN=127.0.0.1:1"}},
+		{"too long", "app's listener", "is too long", []string{"BROKER_LISTEN=unix://" + filepath.Join(t.TempDir(), strings.Repeat("x", 120))}},
+		{"unclean", "app's listener", "empty or made of dots", []string{"BROKER_LISTEN=unix://" + t.TempDir() + "//x.sock"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := ask([]string{"check"}, environFor(url, test.environ...)...)
+			if code != exitFailure || !strings.Contains(stdout, "✗ "+test.step) || !strings.Contains(stdout, test.says) {
+				t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+			}
+		})
+	}
+}

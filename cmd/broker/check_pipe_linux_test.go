@@ -1,0 +1,42 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// TestCheckOfPipes holds that a pipe where a file should be does not have the check wait for ever, which no signal would end.
+func TestCheckOfPipes(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	url := serveHTTP(t, eTrusted)
+	secure := tlsServer(t, eTrusted, newAuthority(t, "a"), forLoopback())
+	for name, test := range map[string]struct {
+		environ []string
+		code    int
+	}{
+		"secret":      {[]string{"ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE=" + pipe}, exitConfig},
+		"key":         {[]string{"BROKER_ACCESS_KEY_FILE=" + pipe}, exitConfig},
+		"authorities": {[]string{"ETRUSTED_API_URL=" + secure, "SSL_CERT_FILE=" + pipe}, exitFailure},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ended := make(chan int, 1)
+			var stdout, stderr buffer
+			go func() {
+				ended <- run(t.Context(), []string{"check"}, environFor(url, test.environ...), &stdout, &stderr)
+			}()
+			if code := receive(t, "the end", ended); code != test.code || !strings.Contains(stdout.String()+stderr.String(), "no") {
+				t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
+			}
+		})
+	}
+}
