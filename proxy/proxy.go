@@ -142,7 +142,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.inFlight.Add(1)
 	defer p.inFlight.Add(-1)
 	began := time.Now()
-	report := Report{Method: r.Method, Path: r.URL.Path, RequestID: p.requestID(r), TraceID: traceID(r.Header)}
+	report := Report{Method: r.Method, Path: r.URL.EscapedPath(), RequestID: p.requestID(r), TraceID: traceID(r.Header)}
 	defer func() { // also when a broken response ends in a panic
 		report.Duration = time.Since(began)
 		p.config.Observe(report)

@@ -20,10 +20,10 @@ func (c config) accessLevel() zapcore.Level {
 	return zapcore.DebugLevel
 }
 
-// requestIDs makes the names of requests that have none; nil without BROKER_ACCESS_LOG, since a name that no line tells
-// would only be one more header that the app did not send.
+// requestIDs makes the names of requests that have none; nil where no line would tell them, and they would only be one more
+// header that the app did not send.
 func (c config) requestIDs() func() string {
-	if !c.AccessLog {
+	if !c.AccessLog || c.LogLevel > zapcore.InfoLevel {
 		return nil
 	}
 	return rand.Text

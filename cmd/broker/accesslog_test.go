@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap/zapcore"
+
 	"etrusted-broker/internal/etrustedtest"
 )
 
@@ -60,7 +62,7 @@ func TestAccessLog(t *testing.T) {
 		},
 		{
 			"forging a line", "GET", "/a%0A%22%7D%0Ab", http.Header{"X-Request-Id": {`"},{"msg":"request`}},
-			map[string]any{"path": "/a\n\"}\nb", "request_id": `"},{"msg":"request`},
+			map[string]any{"path": "/a%0A%22%7D%0Ab", "request_id": `"},{"msg":"request`},
 			nil,
 		},
 	} {
@@ -171,4 +173,18 @@ func TestExemplarsFromApps(t *testing.T) {
 		text := do(scrape, nil).body
 		return strings.Count(text, `# {trace_id="`+traceOfApp+`"}`) == 2
 	})
+}
+
+// Where the lines would not be written, nobody is told that they are, and no request is given a name.
+func TestAccessLogThatIsNotWritten(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[zapcore.Level]bool{zapcore.DebugLevel: true, zapcore.InfoLevel: true, zapcore.WarnLevel: false} {
+		if made := (config{AccessLog: true, LogLevel: level}).requestIDs() != nil; made != want {
+			t.Errorf("at level %v, names are made: %v", level, made)
+		}
+		_, _, stderr := invoke(nil, nowhere("BROKER_ACCESS_LOG=true", "BROKER_LOG_LEVEL="+level.String())...)
+		if told := strings.Contains(stderr, "BROKER_ACCESS_LOG has no effect"); told == want {
+			t.Errorf("at level %v:\n%s", level, stderr)
+		}
+	}
 }

@@ -67,6 +67,7 @@ func TestUnchangedApp(t *testing.T) {
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir))
 	b.ready()
+	eventually(t, "the other account has a token", func() bool { return get(t, b.url+"/@shop-de/channels").status == http.StatusOK })
 	asked := eTrusted.TokenRequestCount()
 	for _, test := range []struct{ at, client, token string }{
 		{"/oauth/token", "dummy", "stand-in"},

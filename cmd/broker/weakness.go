@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"etrusted-broker/internal/process"
 	"etrusted-broker/tokensource"
@@ -40,6 +41,9 @@ func (b *broker) tellOfWeakness(c config) {
 	if b.tunnels != nil && time.Until(b.tunnels.authority.Expires()) < authorityExpiresSoon {
 		b.log.Warn("the authority in BROKER_INTERCEPT_CA_DIR expires soon: apps have to be made to trust another. Remove ca.crt and ca.key, restart the broker, and see 'broker ca'",
 			zap.Time("expires", b.tunnels.authority.Expires()))
+	}
+	if c.AccessLog && c.LogLevel > zapcore.InfoLevel {
+		b.log.Warn("BROKER_ACCESS_LOG has no effect, since its lines are of the level info: set BROKER_LOG_LEVEL to that")
 	}
 	b.tellOfOpenFiles(c.ClientIDFile, c.ClientSecretFile, c.AccessKeyFile, c.TLSKeyFile)
 	for _, account := range b.accounts.Snapshots() {

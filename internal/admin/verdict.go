@@ -1,6 +1,10 @@
 package admin
 
-import "fmt"
+import (
+	"fmt"
+
+	"etrusted-broker/tokensource"
+)
 
 // Verdict is the whole in a few sentences: whether the broker works, and if not, whose fault it is and what to do.
 type Verdict struct {
@@ -38,7 +42,7 @@ func (o Overall) symbol() string {
 }
 
 func verdict(status Status, api health) Verdict {
-	worst := worstOf(status.Accounts)
+	worst := worstOf(status)
 	switch {
 	case status.Draining:
 		return Verdict{Draining, Nobody, "The broker is shutting down.", "It takes no new requests and ends those that it has.", "Start it again if nobody else does."}
@@ -58,12 +62,17 @@ func verdict(status Status, api health) Verdict {
 	}
 }
 
-// worstOf returns the troubled account in the direst straits, the first of them if there are several; nil if none is.
-func worstOf(accounts []Account) *Account {
+// worstOf returns the troubled account in the direst straits, the first of them if there are several; nil if none is. It is
+// the default account, come what may, if that is why the broker is not ready.
+func worstOf(status Status) *Account {
 	var worst *Account
-	for i, account := range accounts {
-		if account.Troubled && (worst == nil || account.direness() > worst.direness()) {
-			worst = &accounts[i]
+	for i, account := range status.Accounts {
+		switch {
+		case !account.Troubled:
+		case account.Account == tokensource.DefaultAccount && !account.TokenValid:
+			return &status.Accounts[i]
+		case worst == nil || account.direness() > worst.direness():
+			worst = &status.Accounts[i]
 		}
 	}
 	return worst

@@ -194,6 +194,9 @@ func TestVerdict(t *testing.T) {
 		{"the default account is in an outage, and others are not", func() []tokensource.Snapshot {
 			return list(without(failing("default", unavailable)), healthy("de"))
 		}, admin.Down, admin.LoginServer, "Requests of the account default fail: the login server gives no token.", "Default was unavailable."},
+		{"the default account is in an outage, and another's credentials are rejected", func() []tokensource.Snapshot {
+			return list(without(failing("default", unavailable)), without(failing("de", rejected)))
+		}, admin.Down, admin.LoginServer, "Requests of the account default fail: the login server gives no token.", "Default was unavailable. Besides, another account needs attention."},
 		{"another is in an outage", func() []tokensource.Snapshot {
 			return list(healthy("default"), without(failing("de", unavailable)))
 		}, admin.Degraded, admin.LoginServer, "Requests of the account de fail: the login server gives no token.", "De was unavailable."},

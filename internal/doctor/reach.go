@@ -20,7 +20,7 @@ func (e *examination) reach(ctx context.Context, s Server) bool {
 	if !ok {
 		// The error quotes the variable, which may hold a password.
 		return e.step(ctx, step("proxy", ""), func(context.Context) finding {
-			return finding{text: "HTTPS_PROXY is not a URL", fault: Configuration, advice: "Set it as http://HOST:PORT, or unset it."}
+			return finding{text: "HTTPS_PROXY is not a URL", fault: Configuration, advice: "Set it as http://HOST:PORT, or unset it; in a password, / is written %2F, @ is %40 and : is %3A."}
 		})
 	}
 	first := r.first()

@@ -23,7 +23,8 @@ func (e *examination) route(s Server) (route, bool) {
 	}
 	var err error
 	r.proxy, err = e.Transport.Proxy(&http.Request{Method: http.MethodGet, URL: s.URL, Header: http.Header{}})
-	return r, err == nil
+	// A password with a slash in it cuts the address short: what then seems to be the host is half of the password.
+	return r, err == nil && (r.proxy == nil || !strings.Contains(r.proxy.Path, "@"))
 }
 
 // first is what is connected to.

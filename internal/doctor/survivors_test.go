@@ -195,3 +195,39 @@ func TestHTMLByItsType(t *testing.T) {
 	config.Transport.DialContext = memory(t, server).Dial
 	mustFail(t, config, "GET /channels", "HTML came back", Configuration)
 }
+
+// TestTokenRequestTakesNoLongerThanAStep holds that -timeout is for the token request too.
+func TestTokenRequestTakesNoLongerThanAStep(t *testing.T) {
+	t.Parallel()
+	server := etrustedtest.New(etrustedtest.Options{})
+	server.SetTokenFault(etrustedtest.Hang())
+	config := healthy(t)
+	config.Timeout = time.Second
+	config.Transport.DialContext = memory(t, server).Dial
+	began := time.Now()
+	mustFail(t, config, "token", "did not answer in time", LoginServer)
+	if took := time.Since(began); took > 8*time.Second { // tokensource's own is 10 s
+		t.Errorf("took %v", took)
+	}
+}
+
+// TestTLSOfAProxyIsItsOwn holds that it is the proxy's name that a proxy over TLS has to have.
+func TestTLSOfAProxyIsItsOwn(t *testing.T) {
+	t.Parallel()
+	names := make(chan string, 1)
+	address := raw(t, func(conn net.Conn) {
+		_ = tls.Server(conn, &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			names <- hello.ServerName
+			return nil, errors.New("enough")
+		}}).HandshakeContext(t.Context())
+	})
+	e := &examination{Config: Config{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}}}}
+	if _, err := e.open(t.Context(), route{server: Server{URL: parse(t, "https://api.example")}, target: "api.example:443", proxy: parse(t, "https://proxy.example")}); err == nil {
+		t.Error("it is open")
+	}
+	if name := <-names; name != "proxy.example" {
+		t.Errorf("%q", name)
+	}
+}

@@ -56,7 +56,7 @@ func fetch(ctx context.Context, config tokensource.Config) (grant, bool) {
 // token puts a grant into words, and into the account's report.
 func (e *examination) token(account Account, got grant, report *AccountReport) finding {
 	if got.failure != nil {
-		return finding{text: got.failure.Reason, advice: got.failure.Advice, fault: tokenFault(got.failure.Outcome)}
+		return finding{text: got.failure.Reason, advice: got.failure.Advice, fault: e.tokenFault(got.failure)}
 	}
 	token := strings.TrimPrefix(got.authorization, "Bearer ")
 	e.keep.add(token)
@@ -93,9 +93,13 @@ func (e *examination) doubts(account Account, got grant, told claims) []string {
 	return doubts
 }
 
-func tokenFault(outcome tokensource.Outcome) Fault {
-	if outcome == tokensource.Unavailable {
+func (e *examination) tokenFault(failure *tokensource.Failure) Fault {
+	switch {
+	case failure.Outcome == tokensource.Unavailable:
 		return LoginServer
+	case failure.Outcome == tokensource.InvalidResponse && !failure.Parameters:
+		return route{server: e.Login}.addressFault()
+	default:
+		return Configuration // the credentials, or what they are sent with
 	}
-	return Configuration // the credentials, or what they are sent to and with
 }

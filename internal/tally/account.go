@@ -76,6 +76,7 @@ func (c *counts) class(status int) *atomic.Uint64 {
 }
 
 func (c *counts) load() Counts {
+	failed := c.apiFailed.Load() // first, since it is counted last: no more may have failed than were asked
 	now := Counts{
 		Success:     c.success.Load(),
 		Redirect:    c.redirect.Load(),
@@ -84,7 +85,7 @@ func (c *counts) load() Counts {
 		Gone:        c.gone.Load(),
 		ByBroker:    c.byBroker.Load(),
 		Asked:       c.asked.Load(),
-		APIFailed:   c.apiFailed.Load(),
+		APIFailed:   failed,
 		Upstream:    time.Duration(c.upstream.Load()),
 	}
 	now.All = now.Success + now.Redirect + now.ClientError + now.ServerError + now.Gone // so that they add up
@@ -102,7 +103,7 @@ func (c Counts) minus(before Counts) Counts {
 		Gone:        c.Gone - before.Gone,
 		ByBroker:    c.ByBroker - before.ByBroker,
 		Asked:       c.Asked - before.Asked,
-		APIFailed:   c.APIFailed - before.APIFailed,
+		APIFailed:   min(c.APIFailed-before.APIFailed, c.Asked-before.Asked), // the sample may have caught one half counted
 		Upstream:    c.Upstream - before.Upstream,
 	}
 }
