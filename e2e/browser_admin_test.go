@@ -6,7 +6,7 @@ import (
 )
 
 // adminMarks are in what the admin listener tells the operator, and not in how it refuses anybody.
-var adminMarks = map[string]string{"/metrics": "etrusted_broker_", "/status.json": "uptime_seconds"}
+var adminMarks = map[string]string{"/metrics": "etrusted_broker_", "/status.json": "uptime_seconds", "/": "What to do:"}
 
 // adminTrials are the ways to read what answers a GET: the admin listener changes nothing, so there is nothing to cause.
 func adminTrials(host, address string) []trial {
@@ -21,6 +21,10 @@ func adminTrials(host, address string) []trial {
 	}
 	return trials
 }
+
+// inFrame reports whether the technique shows the answer in a frame, which the admin listener's pages forbid to everybody: no
+// page can read them that way, not even one of the same origin.
+func (t technique) inFrame() bool { return t.name == "iframe" || t.name == "form GET" }
 
 // TestBrowserAdmin holds that neither a page of another origin nor one whose name leads to the admin listener can read
 // there. The control makes either page a program's equal before the same listener.
@@ -52,7 +56,7 @@ func TestBrowserAdmin(t *testing.T) {
 		name.visit(t, address, attempts(trials), func(outcomes []outcome) {
 			for i, trial := range trials {
 				wantTold(t, trial, outcomes[i], wantRead(trial))
-				if outcomes[i].Read == "" {
+				if outcomes[i].Read == "" && (address == b.admin || !trial.inFrame()) {
 					t.Errorf("%s by %s: the page read nothing, not even a refusal", trial.url, trial.name)
 				}
 			}
@@ -62,7 +66,7 @@ func TestBrowserAdmin(t *testing.T) {
 	t.Run("foreign/broker", func(t *testing.T) { foreign(t, b.admin, never) })
 	t.Run("foreign/control", func(t *testing.T) { foreign(t, control, func(trial trial) bool { return trial.reads }) })
 	t.Run("rebound/broker", func(t *testing.T) { rebound(t, b.admin, never) })
-	t.Run("rebound/control", func(t *testing.T) { rebound(t, control, func(trial trial) bool { return trial.readsOwn }) })
+	t.Run("rebound/control", func(t *testing.T) { rebound(t, control, func(trial trial) bool { return trial.readsOwn && !trial.inFrame() }) })
 }
 
 // wantTold fails the test unless the page was told, or was not told, what the admin listener tells the operator.
