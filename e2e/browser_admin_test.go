@@ -66,7 +66,9 @@ func TestBrowserAdmin(t *testing.T) {
 	t.Run("foreign/broker", func(t *testing.T) { foreign(t, b.admin, never) })
 	t.Run("foreign/control", func(t *testing.T) { foreign(t, control, func(trial trial) bool { return trial.reads }) })
 	t.Run("rebound/broker", func(t *testing.T) { rebound(t, b.admin, never) })
-	t.Run("rebound/control", func(t *testing.T) { rebound(t, control, func(trial trial) bool { return trial.readsOwn && !trial.inFrame() }) })
+	t.Run("rebound/control", func(t *testing.T) {
+		rebound(t, control, func(trial trial) bool { return trial.readsOwn && !trial.inFrame() })
+	})
 }
 
 // wantTold fails the test unless the page was told, or was not told, what the admin listener tells the operator.
