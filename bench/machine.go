@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// machine is where a run took place: without its name, which is nobody's business.
+type machine struct {
+	CPU    string
+	Cores  int
+	Memory string
+	System string
+	Kernel string
+	Go     string
+	Load   float64 // the load average of the last minute before the run: that of others, and of the builds of the last run
+}
+
+func thisMachine() machine {
+	m := machine{
+		CPU:    field("/proc/cpuinfo", "model name", ":"),
+		Cores:  runtime.NumCPU(),
+		System: strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`),
+		Go:     strings.TrimPrefix(runtime.Version(), "go"),
+	}
+	var kilobytes int64
+	if _, err := fmt.Sscanf(field("/proc/meminfo", "MemTotal", ":"), "%d kB", &kilobytes); err == nil {
+		m.Memory = fmt.Sprintf("%d GB", (kilobytes<<10+5e8)/1e9)
+	}
+	var name syscall.Utsname
+	if syscall.Uname(&name) == nil {
+		m.Kernel = text(name.Release[:])
+	}
+	if average, err := os.ReadFile("/proc/loadavg"); err == nil {
+		_, _ = fmt.Sscan(string(average), &m.Load) // or it is not known to be busy
+	}
+	return m
+}
+
+// sentence says it in words.
+func (m machine) sentence() string {
+	return fmt.Sprintf("The machine: %d cores of %s, %s of memory, %s, Linux %s, Go %s; its load average before the run was %.2f. "+
+		"Load generator, contender and API share the cores.", m.Cores, m.CPU, m.Memory, m.System, m.Kernel, m.Go, m.Load)
+}
+
+// field returns the value of the first line of a file that begins with a name.
+func field(file, name, separator string) string {
+	all, err := os.ReadFile(file)
+	if err != nil {
+		return "?"
+	}
+	for line := range strings.Lines(string(all)) {
+		key, value, ok := strings.Cut(line, separator)
+		if ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "?"
+}
+
+// text is a C string. Its elements are signed on some architectures and unsigned on others.
+func text[T int8 | uint8](c []T) string {
+	var b strings.Builder
+	for _, char := range c {
+		if char == 0 {
+			break
+		}
+		b.WriteByte(byte(char))
+	}
+	return b.String()
+}
