@@ -83,7 +83,8 @@ type Report struct {
 	// Account is whose token was asked for: DefaultAccount, or a name; empty if the request did not get that far.
 	Account string
 	Method  string // as the app sent it: any token
-	Path    string // as the app sent it, without the query, which may hold personal data
+	// Path is as the app sent it, percent-encoded and so plain ASCII, without the query, which may hold personal data.
+	Path string
 	// RequestID is by what the app or Config.RequestID calls it, 128 bytes of that at the most; empty if neither does.
 	RequestID string
 	// TraceID is that of the traceparent header (W3C Trace Context) that the app sent: 32 lower-case hexadecimal digits;

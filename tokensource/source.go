@@ -64,6 +64,9 @@ func New(config Config) *Source {
 	return s
 }
 
+// Origin is where the credentials are read from.
+func (s *Source) Origin() Origin { return s.config.Origin }
+
 // Run fetches the token and keeps it fresh until ctx is done. After that the last token can still be taken while it
 // lives, and nobody waits for another. Failures do not end it: they are told to Observe and in Snapshot.
 func (s *Source) Run(ctx context.Context) {

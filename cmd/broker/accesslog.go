@@ -60,7 +60,7 @@ func (b *broker) logRequest(report proxy.Report) {
 	fields := []zap.Field{
 		zap.String("account", report.Account),
 		zap.String("method", report.Method),
-		zap.String("path", visible(report.Path)),
+		zap.String("path", report.Path),
 		zap.Int("status", report.Status),
 		zap.Int64("bytes", report.Bytes),
 		zap.Duration("took", report.Duration),

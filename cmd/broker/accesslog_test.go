@@ -65,6 +65,11 @@ func TestAccessLog(t *testing.T) {
 			map[string]any{"path": "/a%0A%22%7D%0Ab", "request_id": `"},{"msg":"request`},
 			nil,
 		},
+		{
+			"writing to the terminal", "GET", "/a%C2%9B31m%E2%80%AEb%7F", http.Header{"X-Request-Id": {"a\u009bb"}},
+			map[string]any{"path": "/a%C2%9B31m%E2%80%AEb%7F", "request_id": "a%C2%9Bb"},
+			nil,
+		},
 	} {
 		line := b.accessLine(test.method, test.target, test.header)
 		for name, want := range test.want {

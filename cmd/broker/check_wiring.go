@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/url"
-	"path/filepath"
 
 	"etrusted-broker/internal/doctor"
 	"etrusted-broker/internal/process"
@@ -52,15 +51,8 @@ func (c config) allOrigins() (all []doctor.Account, ignored []string, err error)
 		return nil, nil, err
 	}
 	for _, snapshot := range accounts.Snapshots() {
-		if snapshot.Account == tokensource.DefaultAccount {
-			all = append(all, doctor.Account{Name: snapshot.Account, Origin: *c.defaultOrigin()})
-			continue
-		}
-		part := func(file string) tokensource.Part {
-			path := filepath.Join(c.AccountsDir, snapshot.Account, file)
-			return tokensource.Part{Name: path, File: path}
-		}
-		all = append(all, doctor.Account{Name: snapshot.Account, Origin: tokensource.Origin{ID: part("client_id"), Secret: part("client_secret")}})
+		source, _ := accounts.Source(snapshot.Account) // nobody takes one away: Run has not been called
+		all = append(all, doctor.Account{Name: snapshot.Account, Origin: source.Origin()})
 	}
 	return all, ignored, nil
 }
