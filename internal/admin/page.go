@@ -1,17 +1,12 @@
 package admin
 
 import (
-	"bytes"
 	_ "embed" // for the page
-	"html/template"
 	"net/http"
 )
 
-// The status page is made here, whole, so that it needs no script. Each element that changes names the fact of /status.json
-// that it shows, and page.js puts new ones there; what the words are is decided in Go alone.
+// What the page loads.
 var (
-	//go:embed page.html
-	pageHTML string
 	//go:embed page.css
 	pageCSS []byte
 	//go:embed page.js
@@ -19,8 +14,6 @@ var (
 	//go:embed icon.svg
 	icon []byte
 )
-
-var page = template.Must(template.New("page").Funcs(template.FuncMap{"meaning": meaningOf}).Parse(pageHTML))
 
 // pageFiles are what the page loads.
 var pageFiles = map[string]http.Handler{
@@ -72,16 +65,10 @@ func groupsOf(accounts []Account) groups {
 }
 
 func writePage(w http.ResponseWriter, status Status) {
-	var text bytes.Buffer
-	err := page.Execute(&text, struct {
-		Status
-		Groups groups
-	}{status, groupsOf(status.Accounts)})
-	if err != nil {
-		panic(err) // of our own template with our own types
-	}
+	var page document
+	page.writePage(status)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(text.Bytes()) // a client that is gone needs no answer
+	_, _ = w.Write(page.Bytes()) // a client that is gone needs no answer
 }
 
 // meaningOf explains the closed sets of package proxy and its door, which this one does not know: a word that is not among

@@ -295,7 +295,7 @@ func TestPageForAll(t *testing.T) {
 // TestHostileTexts holds that no text can become markup, whoever wrote it.
 func TestHostileTexts(t *testing.T) {
 	t.Parallel()
-	const hostile = `</script><script>alert(1)</script>"'><img src=x onerror=alert(1)>{{.}}`
+	const hostile = `</script><script>alert(1)</script>"'><img src=x onerror=alert(1)>{}{{.}}`
 	c := config(tokensource.Snapshot{Account: hostile, LastFailure: &tokensource.Failure{Outcome: tokensource.Rejected, Reason: hostile, Advice: hostile}})
 	c.Version, c.Revision = hostile, hostile
 	c.Settings = []admin.Setting{{Name: hostile, Value: hostile, Source: hostile, Meaning: hostile}}
