@@ -9,8 +9,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -36,8 +36,12 @@ type AccountsConfig struct {
 // not look like an attack to the login server.
 const maxFetching = 8
 
-// accountName is what a folder must be called to be an account. It goes into paths, labels and messages as it is.
-var accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+// isAccountName reports whether a folder may be an account: a name of 1 to 63 lower-case letters, digits and hyphens, not
+// beginning with a hyphen. It goes into paths, labels and messages as it is.
+func isAccountName(name string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+	return name != "" && len(name) <= 63 && name[0] != '-' && strings.Trim(name, letters+"-") == ""
+}
 
 // Accounts are the sources of all accounts. They come, change and go while Run runs. All methods may be called at any
 // time from any goroutine, except Run, which is called once.
@@ -227,7 +231,7 @@ func (a *Accounts) list() ([]string, error) {
 			continue // but what cannot be looked at for a moment is not gone
 		case name == DefaultAccount:
 			a.ignore(fmt.Sprintf("%q is no name for an account: it stands for the one without a name", name))
-		case !accountName.MatchString(name):
+		case !isAccountName(name):
 			a.ignore(fmt.Sprintf("%q is no name for an account: use a-z, 0-9 and -, beginning with a letter or digit, 63 at the most", name))
 		default:
 			names = append(names, name)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"etrusted-broker/tokensource"
 )
@@ -49,7 +50,9 @@ func secretVariables() []string {
 
 // kubernetesService matches what Kubernetes puts into the environment for a Service that is called broker or etrusted:
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-var kubernetesService = regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+var kubernetesService = sync.OnceValue(func() *regexp.Regexp { // few environments have any
+	return regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+})
 
 // unknownVariables warns of variables that look like ours and are not: a typing error in a name would otherwise go
 // unnoticed, and with it what the variable was to protect. It names them, never their values.
@@ -61,7 +64,7 @@ func unknownVariables(environ []string) []string {
 	var warnings []string
 	for name := range environment(environ) {
 		ours := strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")
-		if !ours || slices.Contains(known, name) || kubernetesService.MatchString(name) {
+		if !ours || slices.Contains(known, name) || kubernetesService().MatchString(name) {
 			continue
 		}
 		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, nearest(name, known)))
