@@ -127,13 +127,7 @@ func TestSmallBuffer(t *testing.T) {
 // While a body is waited for, the long header before it is not kept.
 func TestLongHeaderIsForgotten(t *testing.T) {
 	header := []byte(strings.Replace(padded(60<<10), "X: ", "Content-Length: 9\r\nX: ", 1))
-	inUse := func() uint64 {
-		runtime.GC()
-		var stats runtime.MemStats
-		runtime.ReadMemStats(&stats)
-		return stats.HeapAlloc
-	}
-	before := inUse()
+	before := heap()
 	conns := make([]net.Conn, 100)
 	for i := range conns {
 		conns[i] = reader(newScript(header))
@@ -141,7 +135,7 @@ func TestLongHeaderIsForgotten(t *testing.T) {
 			t.Fatal("the body is there")
 		}
 	}
-	if used := int64(inUse()) - int64(before); used > int64(len(conns))*20<<10 {
+	if used := int64(heap()) - int64(before); used > int64(len(conns))*20<<10 {
 		t.Errorf("%d bytes for each", used/int64(len(conns)))
 	}
 	runtime.KeepAlive(conns)

@@ -1,6 +1,9 @@
 package wire
 
-// buffer holds what was read from the client and not yet handed on. The zero value is empty.
+import "sync"
+
+// buffer holds what was read from the client and not yet handed on. The zero value is empty, and one that is empty has no
+// memory: most connections are idle most of the time, and of those there may be thousands.
 //
 //	from ... given ... ready ... to
 //
@@ -11,8 +14,19 @@ type buffer struct {
 	from, given, ready, to int
 }
 
-// small is the buffer's length for as long as that will do: most headers fit, and so does what an idle connection costs.
+// small is the buffer's length for as long as that will do: most headers fit.
 const small = 4 << 10
+
+var smallOnes = sync.Pool{New: func() any { return new([small]byte) }}
+
+// put takes in what was read elsewhere, which is no more than small. It is called while the buffer is empty.
+func (b *buffer) put(read []byte) {
+	if len(read) > 0 {
+		b.to += copy(b.space(), read)
+	}
+}
+
+func (b *buffer) isEmpty() bool { return b.bytes == nil }
 
 // kept is what is there from from on.
 func (b *buffer) kept() []byte { return b.bytes[b.from:b.to] }
@@ -45,10 +59,10 @@ func (b *buffer) release() {
 	if b.from < b.to {
 		return
 	}
-	b.from, b.given, b.ready, b.to = 0, 0, 0, 0
-	if len(b.bytes) > small {
-		b.bytes = nil // an idle connection must not keep what one long header needed
+	if len(b.bytes) == small {
+		smallOnes.Put((*[small]byte)(b.bytes))
 	}
+	*b = buffer{}
 }
 
 // space returns where more can be read into, and makes it: first by moving what is kept to the front, and only if that is
@@ -56,13 +70,13 @@ func (b *buffer) release() {
 func (b *buffer) space() []byte {
 	kept := b.kept()
 	switch size := len(b.bytes); {
-	case size > small && len(kept) < small:
-		b.move(make([]byte, small))
+	case size == 0, size > small && len(kept) < small:
+		b.move(smallOnes.Get().(*[small]byte)[:])
 	case b.to < size:
 	case b.from > 0:
 		b.move(b.bytes)
 	default:
-		b.move(make([]byte, max(small, 2*size)))
+		b.move(make([]byte, 2*size))
 	}
 	return b.bytes[b.to:]
 }

@@ -54,7 +54,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		if left := c.content(); left > 0 {
 			return c.readContent(p[:min(int64(len(p)), left)])
 		}
-		if err := c.fill(); err != nil {
+		if err := c.fill(p); err != nil {
 			return 0, err
 		}
 	}
@@ -198,10 +198,17 @@ func (c *conn) readContent(p []byte) (int, error) {
 	return n, err
 }
 
-// fill reads more into the buffer.
-func (c *conn) fill() error {
-	n, err := c.wait(c.buffer.space())
-	c.buffer.to += n
+// fill reads more into the buffer. p is where it waits for the first of it, so that the buffer needs no memory meanwhile.
+func (c *conn) fill(p []byte) error {
+	var n int
+	var err error
+	if c.buffer.isEmpty() {
+		n, err = c.wait(p[:min(len(p), small)])
+		c.buffer.put(p[:n])
+	} else {
+		n, err = c.wait(c.buffer.space())
+		c.buffer.to += n
+	}
 	if n > 0 {
 		return nil // a connection's error is still there at the next Read, and a deadline may have been lifted by then
 	}

@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -264,4 +265,38 @@ func TestConnect(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+}
+
+// TestIdleConnectionsAreSmall holds that a connection takes memory for what it reads only while there is something: there may
+// be thousands, and nearly all of them wait for their next request.
+func TestIdleConnectionsAreSmall(t *testing.T) { // not parallel: it looks at the memory of the whole program
+	const count, most = 500, 2 << 10
+	connections := make([]net.Conn, count)
+	for i := range connections {
+		connections[i] = reader(newScript([]byte(usual)))
+	}
+	idle := heap()
+	for _, c := range connections {
+		if got, err := io.ReadAll(io.LimitReader(c, int64(len(usual)))); err != nil || string(got) != usual {
+			t.Fatalf("%q, %v", got, err)
+		}
+		wire.ConnState(c, http.StateIdle)
+		if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Fatal("there is more to read")
+		}
+	}
+	if each := (int64(heap()) - int64(idle)) / count; each > most {
+		t.Errorf("after a request, an idle connection takes %d bytes more, want %d at the most", each, most)
+	}
+	runtime.KeepAlive(connections)
+}
+
+// heap is how much of it is in use.
+func heap() uint64 {
+	for range 3 { // what a pool holds lives through one collection
+		runtime.GC()
+	}
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }
