@@ -3,8 +3,8 @@ package proxy
 import (
 	"bytes"
 	"io"
-	"mime"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"strings"
 
@@ -83,8 +83,14 @@ func isRewritten(method string, response *http.Response) bool {
 	if method == http.MethodHead || response.Body == http.NoBody {
 		return false
 	}
-	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	return err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json"))
+	return isJSON(response.Header.Get("Content-Type"))
+}
+
+// isJSON looks at a media type without its parameters: RFC 9110 section 8.3.1, RFC 8259, RFC 6839 section 3.1.
+func isJSON(contentType string) bool {
+	kind, _, _ := strings.Cut(contentType, ";")
+	kind = strings.ToLower(textproto.TrimString(kind))
+	return kind == "application/json" || strings.HasSuffix(kind, "+json")
 }
 
 func isGzip(coding string) bool { return coding == "gzip" || coding == "x-gzip" }
@@ -106,16 +112,19 @@ func (w *way) stream(response *http.Response, body io.Reader, zipped bool) {
 // whole reads a body and rewrites it if there is a link in it. If it cannot be read to its end, it goes on as far as it
 // goes, and breaks off there.
 func (w *way) whole(response *http.Response, zipped bool) {
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxWhole))
+	// As much more as ReadFrom wants to see free, or it would make a larger one at the body's end.
+	read := bytes.NewBuffer(make([]byte, 0, response.ContentLength+bytes.MinRead))
+	_, err := read.ReadFrom(response.Body)
+	body := read.Bytes()
 	if err != nil {
-		w.stream(response, io.MultiReader(bytes.NewReader(body), failing{err}), zipped)
+		w.stream(response, io.MultiReader(read, failing{err}), zipped)
 		return
 	}
 	rewritten, changed := body, false
 	if zipped {
 		plain, ok := unzip(body)
 		if !ok { // not what it says it is, or far larger than it looks
-			response.Body = &readBody{bytes.NewReader(body), response.Body}
+			response.Body = &readBody{&wholeBody{body}, response.Body}
 			if isZipped(body) {
 				w.stream(response, response.Body, zipped)
 			}
@@ -128,10 +137,10 @@ func (w *way) whole(response *http.Response, zipped bool) {
 		rewritten, changed = links.Rewrite(body, w.from, w.to)
 	}
 	if !changed {
-		response.Body = &readBody{bytes.NewReader(body), response.Body}
+		response.Body = &readBody{&wholeBody{body}, response.Body}
 		return
 	}
-	response.Body = &rewrittenBody{bytes.NewReader(rewritten), response.Body}
+	response.Body = &rewrittenBody{&wholeBody{rewritten}, response.Body}
 	response.ContentLength = int64(len(rewritten))
 	response.Header["Content-Length"] = []string{strconv.Itoa(len(rewritten))}
 	weaken(response.Header)
@@ -159,6 +168,19 @@ func isDigest(name string) bool {
 	default:
 		return false
 	}
+}
+
+// wholeBody reads from what is there as a whole. Its end comes with its last bytes, as it does from net/http, so that relay need
+// not flush them for fear that there may be more: an app that has them before its request has ended sends its next one into
+// the read that net/http has waiting in the background, which takes that apart.
+type wholeBody struct{ rest []byte }
+
+func (w *wholeBody) Read(p []byte) (n int, err error) {
+	n = copy(p, w.rest)
+	if w.rest = w.rest[n:]; len(w.rest) == 0 {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // readBody is a body that was read already, and still to be closed.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -382,6 +383,36 @@ func TestAfterAZippedBody(t *testing.T) {
 			if plain := unzipped(t, got.body); plain != `["`+b.server.URL+`/x"]`+noise(length)+test.want {
 				t.Errorf("%s: %.100s", name, plain)
 			}
+		}
+	}
+}
+
+// TestShortAnswerNeedsNoFlush holds that what is known as a whole goes out in one piece, with its header, when the handler
+// ends. A flush before that has the app send its next request into the end of this one, which costs more than the rewriting.
+func TestShortAnswerNeedsNoFlush(t *testing.T) {
+	t.Parallel()
+	for name, headers := range map[string][]string{"plain": nil, "gzip": {"Content-Encoding: gzip"}} {
+		for _, test := range []struct {
+			name, body string
+			flushed    bool
+		}{
+			{"short", page("BASE"), false},
+			{"without a link", `{"a":1}`, false},
+			{"long", "[" + page("BASE") + `,"` + noise(300<<10) + `"]`, true},
+		} {
+			t.Run(name+", "+test.name, func(t *testing.T) {
+				t.Parallel()
+				up := answering(t, 200, test.body, append(headers, "Content-Type: application/json")...)
+				b := start(t, up, leading)
+				request := httptest.NewRequest("GET", "/reviews", nil)
+				request.Host = b.addr
+				request.Header.Set("Accept-Encoding", "gzip")
+				w := httptest.NewRecorder()
+				b.ServeHTTP(w, request)
+				if w.Code != 200 || w.Flushed != test.flushed {
+					t.Errorf("%d, flushed: %v, want %v", w.Code, w.Flushed, test.flushed)
+				}
+			})
 		}
 	}
 }

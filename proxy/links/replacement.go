@@ -5,21 +5,24 @@ import "strings"
 // replacement is the base that links get, as it is spelled inside a JSON string.
 type replacement struct{ plain, slashed string }
 
-func newReplacement(to string) replacement {
-	plain := escape(to)
-	return replacement{plain: plain, slashed: strings.ReplaceAll(plain, "/", `\/`)}
-}
+func newReplacement(to string) replacement { return replacement{plain: escape(to)} }
 
 func (r *replacement) spelled(slashed bool) string {
-	if slashed {
-		return r.slashed
+	if !slashed {
+		return r.plain
 	}
-	return r.plain
+	if r.slashed == "" { // few write so
+		r.slashed = strings.ReplaceAll(r.plain, "/", `\/`)
+	}
+	return r.slashed
 }
 
 // escape spells text inside a JSON string. A URL needs no escapes, but it may hold what the app sent as its Host: no
 // quote in it may end the string.
 func escape(text string) string {
+	if !strings.ContainsFunc(text, isEscaped) {
+		return text
+	}
 	const hex = "0123456789abcdef"
 	var out strings.Builder
 	out.Grow(len(text))
@@ -38,3 +41,5 @@ func escape(text string) string {
 	}
 	return out.String()
 }
+
+func isEscaped(r rune) bool { return r == '"' || r == '\\' || r < ' ' }
