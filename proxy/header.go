@@ -9,6 +9,9 @@ import (
 // via is what the broker adds to the requests that it sends on: RFC 9110 section 7.6.3.
 const via = "1.1 " + identity
 
+// viaAlone is for the requests that came straight from an app, as nearly all do. It is never changed.
+var viaAlone = []string{via}
+
 // isLoop reports whether a request has passed through a broker before.
 func isLoop(header http.Header) bool {
 	for _, line := range header["Via"] {
@@ -99,7 +102,10 @@ func onward(header http.Header, authorization string) http.Header {
 		out["User-Agent"] = nil // or net/http would put in its own
 	}
 	// What the request is marked with is set last, so that no Connection header can take it off.
-	out["Via"] = append(out["Via"][:len(out["Via"]):len(out["Via"])], via)
+	out["Via"] = viaAlone
+	if before := header["Via"]; len(before) > 0 && !drop["Via"] {
+		out["Via"] = append(before[:len(before):len(before)], via)
+	}
 	out["Authorization"] = []string{authorization}
 	return out
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptrace"
@@ -9,8 +10,8 @@ import (
 	"time"
 )
 
-// outbound makes the request that goes upstream. It may be called again, for a body that can be sent again.
-func (x *exchange) outbound(authorization string) *http.Request {
+// outbound makes the request that goes upstream, in ctx. It may be called again, for a body that can be sent again.
+func (x *exchange) outbound(ctx context.Context, authorization string) *http.Request {
 	out := &http.Request{
 		Method:        x.r.Method,
 		URL:           x.target,
@@ -23,19 +24,20 @@ func (x *exchange) outbound(authorization string) *http.Request {
 	}
 	x.way.leadOn(out.Header)
 	x.body.attach(out)
-	return out.WithContext(x.r.Context())
+	return out.WithContext(ctx)
 }
 
 // send makes one round trip, and passes informational responses on meanwhile (RFC 9110 section 15.2).
 func (x *exchange) send(authorization string) (*http.Response, error) {
-	out := x.outbound(authorization)
+	ctx := x.r.Context()
 	informational := &informational{to: x.w}
 	defer informational.end()
 	// HTTP/1.0 knows no 1xx; and where the app expects "100 Continue", the server's own would be written on another
 	// goroutine at the same time.
 	if x.r.ProtoAtLeast(1, 1) && len(x.r.Header["Expect"]) == 0 {
-		out = out.WithContext(httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{Got1xxResponse: informational.pass}))
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: informational.pass})
 	}
+	out := x.outbound(ctx, authorization)
 	began := time.Now()
 	response, err := x.proxy.config.Transport.RoundTrip(out)
 	x.report.Upstream += time.Since(began)
