@@ -30,14 +30,11 @@ func (p *Proxy) wayBack(r *http.Request, a asked) *way {
 	case r.URL.Host != "": // the app takes the broker for its proxy
 		scheme = strings.ToLower(r.URL.Scheme)
 	}
-	w := way{
-		from: p.config.Upstream.Scheme + "://" + p.config.Upstream.Host,
-		to:   scheme + "://" + r.Host + a.prefix,
-	}
-	if w.from == w.to {
+	to := scheme + "://" + r.Host + a.prefix
+	if to == p.base {
 		return nil
 	}
-	return &w
+	return &way{from: p.base, to: to}
 }
 
 // maxWhole is up to what length a body is read whole, so that one without a link can be left as it is.

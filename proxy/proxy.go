@@ -124,6 +124,7 @@ const StatusClientGone = 499
 // Proxy is the handler for the app's listener. Create it with New.
 type Proxy struct {
 	config   Config
+	base     string // Config.Upstream, as links begin with it
 	inFlight atomic.Int64
 }
 
@@ -132,7 +133,7 @@ func New(config Config) *Proxy {
 	if config.Observe == nil {
 		config.Observe = func(Report) {}
 	}
-	return &Proxy{config: config}
+	return &Proxy{config: config, base: config.Upstream.Scheme + "://" + config.Upstream.Host}
 }
 
 // InFlight is the number of requests that are being served.

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// raced is whether the race detector is on. Pools then drop at random what is put into them.
+var raced bool
+
+// TestAllocations holds what a request may cost in allocations, over what it costs without the broker: client and API are in
+// the same process, and so in both figures. Most of it is net/http's, whose server and client a request passes once more, and
+// with another toolchain that part may be another. Otherwise, whoever exceeds a budget has made a mistake, or has decided to
+// pay that price and writes it here.
+func TestAllocations(t *testing.T) { // not parallel: it counts what other tests allocate, too
+	if raced {
+		t.Skip("the race detector allocates")
+	}
+	eTrusted := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	var page []byte
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = []string{"application/json"}
+		_, _ = w.Write(page)
+	}))
+	t.Cleanup(api.Close)
+	page = []byte(`{"paging":{"links":{"next":"` + api.URL + `/reviews?after=x"}},"items":["` + strings.Repeat("x", 1000) + `"]}`)
+	direct := allocations(t, api.URL)
+	for _, test := range []struct {
+		name    string
+		budget  float64
+		environ []string
+	}{
+		{"as it comes", 87, nil},
+		{"without links", 78, []string{"BROKER_REWRITE_LINKS=false"}},
+		{"with an access key and rules", 81, []string{"BROKER_REWRITE_LINKS=false", "BROKER_ACCESS_KEY=0123456789abcdef", "BROKER_ALLOW=GET /reviews"}},
+	} {
+		environ := environFor(eTrusted, append(test.environ, "ETRUSTED_API_URL="+api.URL, "ETRUSTED_TOKEN_URL="+eTrusted+"/oauth/token")...)
+		b := startBroker(t, nil, environ)
+		b.ready()
+		if got := allocations(t, b.url) - direct; got > test.budget {
+			t.Errorf("%s: %v allocations a request, the budget is %v", test.name, got, test.budget)
+		}
+		b.stop()
+	}
+}
+
+// allocations is how many a request takes, over a connection that is kept.
+func allocations(t *testing.T, url string) float64 {
+	t.Helper()
+	transport := &http.Transport{DisableCompression: true}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequest(http.MethodGet, url+"/reviews?count=2", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer 0123456789abcdef")
+	return testing.AllocsPerRun(300, func() {
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		if _ = response.Body.Close(); response.StatusCode != http.StatusOK {
+			t.Fatal(response.Status)
+		}
+	})
+}
