@@ -56,7 +56,7 @@ func findBroker(ctx context.Context, folder, path string, settings ...string) (P
 		command: func(at Place) (proc.Command, error) {
 			return proc.Command{
 				Args: []string{"serve"},
-				Env: append(append(environment(at.API),
+				Env: append(append(at.environment(),
 					"BROKER_LISTEN="+at.Listen, "BROKER_ADMIN_LISTEN="+at.Spare, "BROKER_PPROF=true"), settings...),
 			}, nil
 		},

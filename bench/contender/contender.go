@@ -78,15 +78,17 @@ func All() []Contender {
 	return []Contender{Naive, Nginx, HAProxy, Caddy, Skipper, Before, Broker, BrokerLinks}
 }
 
-// environment leads a program that fetches tokens itself to the API and its token endpoint.
-func environment(api upstream.Address) []string {
+// environment leads a program that fetches tokens itself to the API and its token endpoint. It trusts the API's authority
+// alone, as those do that are told so in a configuration: Go's programs would read all of the system's roots besides.
+func (at Place) environment() []string {
 	return []string{
-		"ETRUSTED_API_URL=" + api.URL,
-		"ETRUSTED_TOKEN_URL=" + api.TokenURL,
+		"ETRUSTED_API_URL=" + at.API.URL,
+		"ETRUSTED_TOKEN_URL=" + at.API.TokenURL,
 		"ETRUSTED_CLIENT_ID=" + upstream.ClientID,
 		"ETRUSTED_CLIENT_SECRET=" + upstream.ClientSecret,
 		"ETRUSTED_AUDIENCE=" + upstream.Audience,
-		"SSL_CERT_FILE=" + api.CAFile,
+		"SSL_CERT_FILE=" + at.API.CAFile,
+		"SSL_CERT_DIR=" + at.Folder, // which holds none
 	}
 }
 

@@ -23,7 +23,7 @@ var Naive = Contender{
 		return Program{
 			Files: []string{path},
 			command: func(at Place) (proc.Command, error) {
-				return proc.Command{Env: append(environment(at.API), "LISTEN="+at.Listen)}, nil
+				return proc.Command{Env: append(at.environment(), "LISTEN="+at.Listen)}, nil
 			},
 		}, nil
 	},

@@ -30,6 +30,6 @@ func skipperCommand(at Place) (proc.Command, error) {
 			"-address", at.Listen, "-support-listener", at.Spare, "-inline-routes", route,
 			"-access-log-disabled", "-application-log-level", "ERROR", "-idle-conns-num", "256",
 		},
-		Env: []string{"SSL_CERT_FILE=" + at.API.CAFile},
+		Env: []string{"SSL_CERT_FILE=" + at.API.CAFile, "SSL_CERT_DIR=" + at.Folder},
 	}, nil
 }
