@@ -37,6 +37,8 @@ Commands:`)
 	}
 	say(w, `  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE
         as everywhere
+  GOMEMLIMIT, GOMAXPROCS
+        as for every Go program: how much memory to stay below (112MiB of a limit of 128), how many cores to use
 
 Exit codes: 0 fine, 1 a failure while running, 2 a configuration error.`)
 }
