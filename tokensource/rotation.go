@@ -77,27 +77,29 @@ func (l *loop) read(ctx context.Context) bool {
 	case err != nil:
 		l.unreadable(err)
 		return false
-	case l.pair.isZero():
+	case l.share.pair.isZero():
 		// The first pair: there is nothing that it could displace.
-		l.pair, l.told = pair, report{}
+		l.share, l.report = l.open(pair), report{}
 		l.publish(func(next *state) {
 			next.lastChange = time.Now()
 			next.failure, next.nextAttempt = nil, time.Time{}
 			next.unused = nil
 		})
 		return false
-	case pair.Equal(l.pair):
+	case pair.Equal(l.share.pair):
 		if l.state.Load().unused != nil { // somebody has put back what was there
 			l.publish(func(next *state) { next.unused = nil })
 		}
-		l.trial, l.told = trial{at: l.trial.at}, report{} // whoever goes back and forth is still no storm
+		l.trial, l.report = trial{at: l.trial.at}, report{} // whoever goes back and forth is still no storm
+		l.candidate.close()
+		l.candidate = share{}
 		return false
 	}
 	if due := l.trial.due(pair); time.Until(due) > 0 {
 		l.readAt = due
 		if told, unused := l.trial.told, l.state.Load().unused; pair.Equal(l.trial.pair) && unused != nil && unused.Outcome == ReloadUnreadable {
 			// It can be read again, and what came of it is known.
-			l.told = report{}
+			l.report = report{}
 			l.publish(func(next *state) { next.unused, next.unusedAt = &told, l.trial.at })
 		}
 		return false
@@ -107,15 +109,24 @@ func (l *loop) read(ctx context.Context) bool {
 
 // try asks for a token with another pair than the one in use.
 func (l *loop) try(ctx context.Context, pair Credentials) bool {
-	got, ok := l.fetch(ctx, pair)
+	if !pair.Equal(l.candidate.pair) {
+		l.candidate.close()
+		l.candidate = l.open(pair)
+	}
+	got, ok := l.obtain(ctx, &l.candidate, nil)
 	switch {
 	case !ok:
+		return false
+	case got.isWait():
+		l.readAt = got.next
 		return false
 	case got.failure != nil:
 		l.refused(pair, got)
 		return false
 	}
-	l.pair, l.trial, l.told = pair, trial{at: got.ended}, report{}
+	l.share.close()
+	l.share, l.candidate = l.candidate, share{}
+	l.trial, l.report = trial{at: got.ended}, report{}
 	l.record(got, func(next *state) {
 		next.lastChange = got.ended
 		next.reloads[ReloadSuccess.index()]++
@@ -132,6 +143,9 @@ func (l *loop) refused(pair Credentials, got attempt) {
 		failures += l.trial.failures
 	}
 	l.trial = trial{pair: pair, at: got.ended, pause: retryDelay(got.failure, failures, random()), failures: failures}
+	if got.elsewhere {
+		l.trial.pause = got.next.Sub(got.ended)
+	}
 	l.readAt = l.trial.due(pair)
 	outcome := ReloadPostponed
 	if got.failure.Outcome == Rejected {
@@ -158,17 +172,17 @@ func (l *loop) keep(reload Reload, also func(next *state)) {
 // unreadable keeps what there is. Where there is nothing yet, those who wait are told at once.
 func (l *loop) unreadable(err error) {
 	l.readAt = time.Now().Add(rereadPause)
-	if l.told.text == err.Error() && time.Since(l.told.at) < rereadPause {
+	if l.report.text == err.Error() && time.Since(l.report.at) < rereadPause {
 		return
 	}
-	l.told = report{err.Error(), time.Now()}
+	l.report = report{err.Error(), time.Now()}
 	failure := &Failure{
 		Outcome: Rejected, // as far as an app is concerned
 		Reason:  "the credentials cannot be read: " + oneLine(err),
 		Advice:  "Once the files are right, they are used by themselves.",
 	}
 	l.keep(Reload{Outcome: ReloadUnreadable, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause}, func(next *state) {
-		if l.pair.isZero() {
+		if l.share.pair.isZero() {
 			next.failure, next.failedAt, next.nextAttempt = failure, time.Now(), l.readAt
 		}
 	})

@@ -38,6 +38,59 @@ func refreshDue(issued time.Time, lifetime time.Duration, random float64) time.T
 	return issued.Add(time.Duration((0.8 - 0.1*random) * float64(lifetime)))
 }
 
+// leadDue is when the broker that has fetched a shared token fetches the next one: at 80 % of its lifetime, less a random
+// part of up to 3 %. It is mostly the only one; but a store that forgets makes many of them at once, who are to drift apart.
+// random is in [0, 1).
+func leadDue(issued time.Time, lifetime time.Duration, random float64) time.Time {
+	return issued.Add(time.Duration((0.8 - 0.03*random) * float64(lifetime)))
+}
+
+// followDue is when a broker that has taken a token from the store looks for the next one: a little after leadDue, when it
+// is mostly there. Where it is not, because the broker that should have fetched it is gone, one of those who look
+// first gets the lease. random is in [0, 1).
+func followDue(issued time.Time, lifetime time.Duration, random float64) time.Time {
+	return issued.Add(time.Duration((0.82 + 0.05*random) * float64(lifetime)))
+}
+
+// standAlone is when a broker fetches by itself although the store says that another is at it: from 90 to 95 % of the
+// lifetime of the token that it has, so that it is not lost; later, the other one gets a moment yet, since it may have
+// begun just now. One that has none waits as long as a lease may last.
+func standAlone(had *token, now time.Time, random float64) time.Time {
+	if had.serves(now) {
+		due := had.issued.Add(time.Duration((0.9 + 0.05*random) * float64(had.lifetime)))
+		return later(due, now.Add(min(crowd, had.remaining(now)/4)))
+	}
+	return now.Add(patience + time.Duration(random*float64(patience)/4))
+}
+
+// spreadAlone is when a broker fetches by itself because the store is away: all that share it find that out at about the
+// same time, so they spread over what is left until 95 % of the lifetime, or until a second before its end, since the login
+// server then has much to do. One that has no token must not wait long.
+func spreadAlone(had *token, now time.Time, random float64) time.Time {
+	window := crowd
+	if had.serves(now) {
+		spare := max(time.Second, had.lifetime/20)
+		window = max(0, had.issued.Add(had.lifetime-spare).Sub(now))
+	}
+	return now.Add(time.Duration(random * float64(window)))
+}
+
+// turnPause is how long nobody of those who share a token asks for one after the failures-th failure in a row: as
+// retryDelay, but never longer than 30 seconds, nor than an eighth of what is left of the token had, so that several of
+// them have tried before its end. A rejection begins with as short a pause: what looks like one may be that broker's own
+// way out. random is in [0, 1).
+func turnPause(failure *Failure, failures int, had *token, now time.Time, random float64) time.Duration {
+	outage := Failure{Outcome: Unavailable}
+	if failure.Outcome == Rejected {
+		random = 1 // it does not heal by itself
+	}
+	pause := retryDelay(&outage, failures, random)
+	if had.serves(now) {
+		pause = min(pause, max(minBackoff, had.remaining(now)/8))
+	}
+	return min(max(pause, failure.RetryAfter), maxBackoff)
+}
+
 // retryDelay is the pause after a failed attempt: the failures-th in a row, counted from 1. It is exponential with
 // full jitter between one second and 30, no less than what the server asked for in Retry-After (up to five minutes),
 // and five minutes after a rejection. random is in [0, 1).

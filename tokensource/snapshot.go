@@ -28,6 +28,16 @@ type Snapshot struct {
 	// Waits counts the requests that had to wait for a token, and Invalidations the tokens replaced because the
 	// API refused them.
 	Waits, Invalidations uint64
+	// Shared means that there is a store, in which the token is shared with other brokers. Without one, what follows is
+	// zero.
+	Shared bool
+	// Elsewhere means that the last token request was another broker's, who shares the token: LastFailure and LastSuccess
+	// are of it, Refreshes and LastDuration are not.
+	Elsewhere bool
+	// StoreHits counts the tokens that were taken from the store, and StoreErrors how often it was asked in vain.
+	StoreHits, StoreErrors uint64
+	// Leads reports whether the token was fetched here by a lease, for all; then its successor mostly is too.
+	Leads bool
 	// Reloads counts the changes of the credentials by outcome, in the order of ReloadOutcomes, and LastChange is
 	// when those in use were taken into use.
 	Reloads    [len(ReloadOutcomes)]uint64
@@ -50,6 +60,10 @@ func (s *Source) Snapshot() Snapshot {
 		NextAttempt:         state.nextAttempt.Round(0),
 		Waits:               s.waits.Load(),
 		Invalidations:       s.invalidations.Load(),
+		Shared:              s.config.Store != nil,
+		Elsewhere:           state.elsewhere,
+		StoreHits:           s.storeHits.Load(),
+		StoreErrors:         s.storeErrors.Load(),
 		Reloads:             state.reloads,
 		LastChange:          state.lastChange.Round(0),
 		Unused:              state.unused,
@@ -66,6 +80,7 @@ func (s *Source) Snapshot() Snapshot {
 	if token := state.token; token != nil {
 		snapshot.Issued, snapshot.Expires = token.issued.Round(0), token.expires()
 		if token.valid(now) {
+			snapshot.Leads = token.leads
 			snapshot.Valid, snapshot.Remaining = true, token.remaining(now)
 		}
 	}

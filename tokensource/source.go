@@ -24,9 +24,11 @@ type Config struct {
 	Origin Origin
 	// Endpoint is where the source asks.
 	Endpoint Endpoint
+	// Store, if not nil, is where the token is shared with other brokers that hold the same credentials.
+	Store Store
 	// Slots, if not nil, is shared by sources that are not to make more token requests at once than it has places.
 	Slots chan struct{}
-	// Observe, if not nil, is told of each token request that has ended, and ObserveReload of each change of the
+	// Observe, if not nil, is told of each token request that has ended, elsewhere too, and ObserveReload of each change of the
 	// credentials. They are called by the Run loop, so they must return soon.
 	Observe       func(Event)
 	ObserveReload func(Reload)
@@ -40,9 +42,11 @@ type Source struct {
 	waits         atomic.Uint64
 	invalidations atomic.Uint64
 	fetching      atomic.Pointer[time.Time] // since when a token request is under way; nil: none is
-	// wake tells the loop to look at the token, which somebody found dead, and changed that the credentials may have
-	// changed. One place is enough, since all who say so mean the same.
-	wake, changed chan struct{}
+	storeHits     atomic.Uint64
+	storeErrors   atomic.Uint64
+	// wake tells the loop to look at the token, which somebody found dead; changed that the credentials may have
+	// changed; and told that there may be a token in the store. One place is enough, since all who say so mean the same.
+	wake, changed, told chan struct{}
 }
 
 // New returns a source that has no token until Run is called.
@@ -59,7 +63,7 @@ func New(config Config) *Source {
 	if config.ObserveReload == nil {
 		config.ObserveReload = func(Reload) {}
 	}
-	s := &Source{config: config, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	s := &Source{config: config, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), told: make(chan struct{}, 1)}
 	s.state.Store(&state{replaced: make(chan struct{})})
 	return s
 }
@@ -72,12 +76,13 @@ func (s *Source) Origin() Origin { return s.config.Origin }
 func (s *Source) Run(ctx context.Context) {
 	defer s.publish(func(next *state) { next.stopped = true })
 	l := &loop{Source: s, readAt: time.Now()}
+	defer func() {
+		l.share.close()
+		l.candidate.close()
+	}()
 	for l.sleep(ctx) {
-		if _, reading := l.next(); reading {
-			l.read(ctx)
-		} else {
-			l.refresh(ctx)
-		}
+		_, do := l.next()
+		do(ctx)
 	}
 }
 

@@ -12,6 +12,8 @@ type state struct {
 	nextAttempt time.Time
 	lastSuccess time.Time
 	lastTook    time.Duration
+	elsewhere   bool // the last attempt was another broker's
+	waiting     bool // for another broker to fetch, without a token that serves until then
 	refreshes   [len(Outcomes)]uint64
 
 	reloads    [len(ReloadOutcomes)]uint64
@@ -35,12 +37,22 @@ func (s *Source) publish(change func(next *state)) *state {
 	return &next
 }
 
+// outcome is that of the last attempt.
+func (now *state) outcome() Outcome {
+	if now.failure != nil {
+		return now.failure.Outcome
+	}
+	return Success
+}
+
 // Event tells of a token request that has ended.
 type Event struct {
-	Account  string
-	Outcome  Outcome
-	Duration time.Duration // of the request
-	Next     time.Duration // until the next one is due
+	Account string
+	Outcome Outcome
+	// Elsewhere means that another broker has made the request, and what came of it was in the store.
+	Elsewhere bool
+	Duration  time.Duration // of the request; 0 if it was made elsewhere
+	Next      time.Duration // until the next one is due
 	// Failure is nil on success.
 	Failure *Failure
 	// ConsecutiveFailures counts this one and those before it without a success between; 0 on success.
@@ -53,14 +65,10 @@ type Event struct {
 func (now *state) event(account string, at time.Time) Event {
 	event := Event{
 		Account:             account,
-		Outcome:             Success,
-		Duration:            now.lastTook,
+		Outcome:             now.outcome(),
 		Next:                max(0, now.nextAttempt.Sub(at)),
 		Failure:             now.failure,
 		ConsecutiveFailures: now.failures,
-	}
-	if now.failure != nil {
-		event.Outcome = now.failure.Outcome
 	}
 	if now.token.valid(at) {
 		event.Remaining = now.token.remaining(at)

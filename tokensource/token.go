@@ -19,6 +19,12 @@ type token struct {
 	// refused means that the API has refused it before its time, so that another is to be fetched at once. See
 	// Source.Invalidate.
 	refused atomic.Bool
+	// fence is that of a shared token (see SharedToken); 0: it is not shared.
+	fence uint64
+	// leads means that this broker has fetched it by a lease.
+	leads bool
+	// due is when its successor is to be asked for, which depends on who fetched it.
+	due func(issued time.Time, lifetime time.Duration, random float64) time.Time
 }
 
 // minTokenAge is how old a token must be before a 401 of the API counts against it. An API that refuses every token

@@ -1,0 +1,433 @@
+package tokensource_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/tokensource"
+)
+
+// login is the login server of a fleet: a RoundTripper, so that ten thousand can ask it.
+type login struct {
+	mu       sync.Mutex
+	lifetime time.Duration
+	delay    time.Duration
+	fault    string // of loginFaults; empty: it is well
+	pairs    map[string]bool
+	requests []time.Time // that have reached it
+	clients  []string    // of whom
+	ends     map[string]time.Time
+}
+
+// What a login server, or something on the way to it, may do.
+const (
+	isDown  = "503"
+	rejects = "401"
+	forbids = "403"
+	hangs   = "no answer"
+	isCut   = "no connection" // of a way alone
+)
+
+func newLogin(lifetime time.Duration) *login {
+	return &login{
+		lifetime: lifetime, delay: 100 * time.Millisecond, ends: map[string]time.Time{},
+		pairs: map[string]bool{etrustedtest.DefaultClientID + "/" + etrustedtest.DefaultClientSecret: true},
+	}
+}
+
+func (l *login) RoundTrip(r *http.Request) (*http.Response, error) { return l.serve(r, "") }
+
+// serve answers a request; fault, if not empty, is what is in its way.
+func (l *login) serve(r *http.Request, fault string) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	if fault == "" {
+		fault = l.fault
+		l.requests = append(l.requests, time.Now())
+		l.clients = append(l.clients, form.Get("client_id"))
+	}
+	delay := l.delay
+	l.mu.Unlock()
+	if fault == isCut {
+		return nil, fmt.Errorf("%s", fault)
+	}
+	if fault == hangs {
+		delay = time.Hour
+	}
+	select {
+	case <-time.After(delay):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	status, answer := 200, ""
+	switch {
+	case fault == isDown:
+		status = 503
+	case fault == forbids:
+		status, answer = 403, "<html>"
+	case fault == rejects, !l.pairs[form.Get("client_id")+"/"+form.Get("client_secret")]:
+		status, answer = 401, `{"error":"invalid_client"}`
+	default:
+		token := fmt.Sprintf("token%d", len(l.ends))
+		l.ends["Bearer "+token] = time.Now().Add(l.lifetime)
+		answer = fmt.Sprintf(`{"access_token":%q,"expires_in":%d}`, token, int(l.lifetime.Seconds()))
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
+}
+
+func (l *login) set(fault string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault = fault
+}
+
+func (l *login) setDelay(delay time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = delay
+}
+
+func (l *login) setLifetime(lifetime time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lifetime = lifetime
+}
+
+func (l *login) setPair(id, secret string, good bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pairs[id+"/"+secret] = good
+}
+
+func (l *login) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.requests)
+}
+
+// countOf is how many requests of a client came.
+func (l *login) countOf(client string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range l.clients {
+		if id == client {
+			n++
+		}
+	}
+	return n
+}
+
+// busiest is the greatest number of requests that came within such a time, of those from the first-th on.
+func (l *login) busiest(window time.Duration, first int) (most int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	oldest := first
+	for i := first; i < len(l.requests); i++ {
+		for l.requests[i].Sub(l.requests[oldest]) >= window {
+			oldest++
+		}
+		most = max(most, i-oldest+1)
+	}
+	return most
+}
+
+// alive reports whether the API would take it.
+func (l *login) alive(authorization string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Now().Before(l.ends[authorization])
+}
+
+// way is a broker's own way to the login server.
+type way struct {
+	*login
+	mu    sync.Mutex
+	fault string
+	tried int // all requests, those that did not reach it too
+}
+
+func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.mu.Lock()
+	w.tried++
+	fault := w.fault
+	w.mu.Unlock()
+	return w.serve(r, fault)
+}
+
+func (w *way) set(fault string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault = fault
+}
+
+func (w *way) tries() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tried
+}
+
+// broker is one of a fleet.
+type broker struct {
+	*tokensource.Source
+	way     *way
+	start   func()
+	stop    func()
+	stopped bool
+	served  bool // it has had a token
+	mayLack bool // and may lose it
+	began   time.Time
+
+	mu                   sync.Mutex
+	successes, elsewhere int // of the events
+	failures             int
+	expires              time.Time     // of the token, as the events tell
+	gap                  time.Duration // for how long there was none, before the last one came
+}
+
+// fleet is many brokers with the same credentials, in a bubble.
+type fleet struct {
+	t       *testing.T
+	login   *login
+	store   *memoryStore // nil: there is none
+	brokers []*broker
+	began   time.Time
+	step    time.Duration // between two looks
+	lost    int
+}
+
+// newFleet makes brokers that do not run yet.
+func newFleet(t *testing.T, n int, lifetime time.Duration, store *memoryStore) *fleet {
+	t.Helper()
+	return newFleetWith(t, n, lifetime, store, func(int, *tokensource.Config) {})
+}
+
+func newFleetWith(t *testing.T, n int, lifetime time.Duration, store *memoryStore, change func(i int, config *tokensource.Config)) *fleet {
+	t.Helper()
+	f := &fleet{t: t, login: newLogin(lifetime), store: store, began: time.Now(), step: max(10*time.Millisecond, lifetime/100)}
+	for i := range n {
+		f.add(func(config *tokensource.Config) { change(i, config) })
+	}
+	t.Cleanup(f.stop)
+	return f
+}
+
+func (f *fleet) add(change func(config *tokensource.Config)) *broker {
+	b := &broker{way: &way{login: f.login}}
+	config := tokensource.Config{
+		Origin:   fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret),
+		Endpoint: tokensource.Endpoint{URL: "http://login.example/", Transport: b.way},
+		Observe:  b.observe,
+	}
+	if f.store != nil {
+		config.Store = f.store
+	}
+	change(&config)
+	b.Source = tokensource.New(config)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	b.start = sync.OnceFunc(func() {
+		b.began = time.Now()
+		go func() {
+			defer close(ended)
+			b.Run(ctx)
+		}()
+	})
+	b.stop = func() {
+		b.start() // so that it ends
+		b.stopped = true
+		cancel()
+		<-ended
+	}
+	f.brokers = append(f.brokers, b)
+	return b
+}
+
+func (b *broker) observe(event tokensource.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now := time.Now(); event.Outcome == tokensource.Success {
+		if !b.expires.IsZero() {
+			b.gap = max(b.gap, now.Sub(b.expires))
+		}
+		b.expires = now.Add(event.Remaining)
+	}
+	switch {
+	case event.Elsewhere:
+		b.elsewhere++
+		if event.Duration != 0 {
+			panic("an event from elsewhere has a duration")
+		}
+	case event.Outcome == tokensource.Success:
+		b.successes++
+	default:
+		b.failures++
+	}
+}
+
+// stop ends all, at once, and holds that nothing is left open.
+func (f *fleet) stop() {
+	began := time.Now()
+	var all sync.WaitGroup
+	for _, b := range f.brokers {
+		all.Go(b.stop)
+	}
+	all.Wait()
+	if took := time.Since(began); took > time.Second {
+		f.t.Errorf("the fleet took %v to stop", took)
+	}
+	if f.store != nil && f.store.unclosed() != 0 {
+		f.t.Errorf("%d places were left open", f.store.unclosed())
+	}
+}
+
+func (f *fleet) start() {
+	for _, b := range f.brokers {
+		b.start()
+	}
+	synctest.Wait()
+}
+
+// at lets time pass until so long after the beginning, and looks all the time whether somebody is without a token.
+func (f *fleet) at(since time.Duration) {
+	f.t.Helper()
+	f.start()
+	operations, began := 0, time.Now()
+	if f.store != nil {
+		operations = f.store.operations()
+	}
+	for time.Since(f.began) < since {
+		time.Sleep(min(f.step, since-time.Since(f.began)))
+		synctest.Wait()
+		f.check()
+	}
+	if f.store == nil {
+		return
+	}
+	// Nobody is in a hurry, whatever happens: ten operations a second, of a broker.
+	most := int(10*time.Since(began).Seconds()+20) * len(f.brokers)
+	if n := f.store.operations() - operations; n > most {
+		f.t.Fatalf("%d operations of the store in %v", n, time.Since(began))
+	}
+}
+
+// pass lets so much time pass.
+func (f *fleet) pass(d time.Duration) {
+	f.t.Helper()
+	f.at(time.Since(f.began) + d)
+}
+
+// check holds that nobody has lost a token, or sends a dead one.
+func (f *fleet) check() {
+	f.t.Helper()
+	for i, b := range f.brokers {
+		if b.stopped {
+			continue
+		}
+		value, ok := b.Current()
+		b.mu.Lock()
+		if b.gap > 0 && !b.mayLack {
+			f.t.Errorf("at %v: broker %d had no token for %v", time.Since(f.began), i, b.gap)
+		}
+		b.gap = 0
+		b.mu.Unlock()
+		switch {
+		case ok && !f.login.alive(value):
+			f.t.Fatalf("at %v: broker %d sends %s, which is dead or was never issued", time.Since(f.began), i, value)
+		case ok:
+			b.served = true
+		case b.served && !b.mayLack:
+			f.lost++
+			if f.lost < 4 {
+				s := b.Snapshot()
+				f.t.Errorf("at %v: broker %d has no token, which ended at %v; failure %v; next %v", time.Since(f.began), i, s.Expires.Sub(f.began), s.LastFailure, s.NextAttempt.Sub(f.began))
+			}
+			b.served = false
+		}
+	}
+}
+
+// without counts those that have no token.
+func (f *fleet) without() (n int) {
+	for _, b := range f.brokers {
+		if _, ok := b.Current(); !ok && !b.stopped {
+			n++
+		}
+	}
+	return n
+}
+
+// leaders are those that lead.
+func (f *fleet) leaders() (all []*broker) {
+	for _, b := range f.brokers {
+		if !b.stopped && b.Snapshot().Leads {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
+// fetching are those that have a token request under way.
+func (f *fleet) fetching() (all []*broker) {
+	for _, b := range f.brokers {
+		if !b.Snapshot().FetchingSince.IsZero() {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
+// asked counts the requests during something.
+func (f *fleet) asked(during func()) int {
+	f.t.Helper()
+	before := f.login.count()
+	during()
+	return f.login.count() - before
+}
+
+// checkCounters holds that each broker counts its own requests, and those alone.
+func (f *fleet) checkCounters() {
+	f.t.Helper()
+	for len(f.fetching()) > 0 {
+		f.pass(10 * time.Millisecond)
+	}
+	own, reached := 0, 0
+	for i, b := range f.brokers {
+		snapshot := b.Snapshot()
+		counted := 0
+		for _, n := range snapshot.Refreshes {
+			counted += int(n)
+		}
+		b.mu.Lock()
+		told, elsewhere := b.successes+b.failures, b.elsewhere
+		b.mu.Unlock()
+		if counted != b.way.tries() || counted != told {
+			f.t.Errorf("broker %d counts %d token requests and tells of %d, but made %d", i, counted, told, b.way.tries())
+		}
+		if int(snapshot.StoreHits) > elsewhere {
+			f.t.Errorf("broker %d has %d tokens of the store, and tells of %d", i, snapshot.StoreHits, elsewhere)
+		}
+		own += counted
+		reached += int(snapshot.Refreshes[0])
+	}
+	if reached > f.login.count() {
+		f.t.Errorf("%d successes of %d requests", reached, f.login.count())
+	}
+}

@@ -1,0 +1,276 @@
+package redisstore_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"etrusted-broker/tokensource"
+)
+
+// shares fails unless two brokers share a token by way of a store, and one is told of it.
+func shares(t *testing.T, url string) {
+	t.Helper()
+	a, b := newBroker(t, url), newBroker(t, url)
+	var told atomic.Int32
+	one := a.place()
+	other := b.Open(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
+	eventually(t, "the other listens", func() bool { return told.Load() > 0 })
+	before := told.Load()
+	fence := lead(t, one, tokensource.Had{}, time.Minute)
+	if taken := take(t, other, tokensource.Had{}, time.Minute); taken.Leased || taken.Wait == 0 {
+		t.Errorf("Take = %+v", taken)
+	}
+	token := newToken(fence)
+	put(t, one, token)
+	eventually(t, "the other is told", func() bool { return told.Load() > before })
+	same(t, look(t, other, tokensource.Had{}), token)
+	for _, changes := range [][]string{a.changes.all(), b.changes.all()} {
+		if len(changes) > 0 {
+			t.Errorf("%q was told", changes)
+		}
+	}
+}
+
+func TestUnixSocket(t *testing.T) {
+	t.Parallel()
+	shares(t, start(t).url)
+}
+
+func TestDatabase(t *testing.T) {
+	t.Parallel()
+	s := startTCP(t)
+	shares(t, s.url+"/3")
+	if len(s.keys("")) > 0 {
+		t.Error("database 0 was used")
+	}
+}
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	nodes := make([]*server, 3)
+	for i := range nodes {
+		nodes[i] = startTCP(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", freePort(t))
+		nodes[i].do("CLUSTER", "ADDSLOTSRANGE", i*5462, min(i*5462+5461, 16383))
+		nodes[i].do("CLUSTER", "SET-CONFIG-EPOCH", i+1)
+	}
+	host := func(s *server) (string, string) { h, p, _ := net.SplitHostPort(s.address); return h, p }
+	for _, node := range nodes[1:] {
+		ip, port := host(node)
+		bus := strings.Split(strings.Split(node.do("CLUSTER", "NODES").(string), "@")[1], " ")[0]
+		nodes[0].do("CLUSTER", "MEET", ip, port, bus)
+	}
+	eventually(t, "the cluster is complete", func() bool {
+		for _, node := range nodes {
+			info := node.do("CLUSTER", "INFO").(string)
+			if !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:3") {
+				return false
+			}
+		}
+		return true
+	})
+	url := nodes[0].url + "?addr=" + nodes[1].address
+	shares(t, url)
+
+	// A pair for each node, whatever its name is.
+	b := newBroker(t, url)
+	for i := range 20 {
+		place := b.Open(credentials(fmt.Sprint(i), clientSecret), endpoint, func() {})
+		put(t, place, newToken(lead(t, place, tokensource.Had{}, time.Minute)))
+	}
+	for i, node := range nodes {
+		if len(node.keys(":token")) == 0 {
+			t.Errorf("node %d has none of 20", i)
+		}
+	}
+
+	// With but one address, it is taken for a server.
+	_, err := newBroker(t, nodes[0].url).place().Look(context.Background(), tokensource.Had{})
+	_, err2 := newBroker(t, nodes[1].url).place().Look(context.Background(), tokensource.Had{})
+	if err == nil {
+		err = err2
+	}
+	if err == nil || err.Error() != "is a node of a Cluster: name another one too, as addr=HOST:PORT" {
+		t.Errorf("%v", err)
+	}
+
+	// The least rules for a Cluster.
+	for _, node := range nodes {
+		node.allow(rules + clusterRules)
+		node.do("ACL", "LOG", "RESET")
+	}
+	limited := nodes[0].withUser("broker", "pass word/@:%") + "?addr=" + nodes[1].address
+	place := newBroker(t, limited).place()
+	if _, err := place.Look(context.Background(), tokensource.Had{}); err != nil {
+		t.Error(err)
+	}
+	for _, node := range nodes {
+		if log := node.do("ACL", "LOG").([]any); len(log) > 0 {
+			t.Errorf("what was refused: %v", log)
+		}
+	}
+}
+
+// clusterRules are what a broker needs of a Cluster besides.
+const clusterRules = " +cluster|slots +command"
+
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	primary := startTCP(t, "--requirepass", "of-the-servers")
+	host, port, _ := net.SplitHostPort(primary.address)
+	replica := startTCP(t, "--replicaof", host+" "+port, "--masterauth", "of-the-servers", "--requirepass", "of-the-servers")
+	s := prepare(t)
+	own := freePort(t)
+	s.network, s.address = "tcp", "127.0.0.1:"+own
+	file := filepath.Join(s.dir, "sentinel.conf")
+	if err := os.WriteFile(file, fmt.Appendf(nil, `bind 127.0.0.1
+port %s
+dir %s
+logfile %s/log
+requirepass of-the-sentinel
+sentinel monitor shop %s %s 1
+sentinel auth-pass shop of-the-servers
+sentinel down-after-milliseconds shop 500
+sentinel failover-timeout shop 3000
+`, own, s.dir, s.dir, host, port), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.process = exec.Command(s.program, file, "--sentinel")
+	if err := s.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the sentinel answers", func() bool {
+		conn, err := net.Dial(s.network, s.address)
+		return err == nil && conn.Close() == nil
+	})
+	url := "redis://:of-the-sentinel@" + s.address + "?master_name=shop&password=of-the-servers"
+	shares(t, url)
+
+	for name, wrong := range map[string]struct{ url, want string }{
+		"name":     {strings.Replace(url, "=shop", "=another", 1), ""},
+		"server":   {strings.Replace(url, "password=of-the-servers", "password=wrong", 1), "does not take the password: check user and password in the URL"},
+		"sentinel": {strings.Replace(url, ":of-the-sentinel", ":wrong", 1), "does not take the password: check user and password in the URL"},
+	} {
+		_, err := newBroker(t, wrong.url).place().Look(context.Background(), tokensource.Had{})
+		if err == nil || wrong.want != "" && err.Error() != wrong.want {
+			t.Errorf("wrong %s: %v", name, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "no sense") {
+			t.Errorf("wrong %s: %v", name, err)
+		}
+	}
+
+	// The primary dies, and the replica takes its place.
+	b := newBroker(t, url)
+	place := b.place()
+	token := newToken(lead(t, place, tokensource.Had{Fence: 1, Remaining: time.Hour}, time.Minute))
+	put(t, place, token)
+	eventually(t, "the replica is known, and has it all", func() bool {
+		conn := exec.Command("redis-cli", "-p", own, "-a", "of-the-sentinel", "--no-auth-warning", "SENTINEL", "REPLICAS", "shop")
+		out, _ := conn.Output()
+		_, replicaPort, _ := net.SplitHostPort(replica.address)
+		keys := exec.Command("redis-cli", "-p", replicaPort, "-a", "of-the-servers", "--no-auth-warning", "KEYS", "*:token")
+		got, _ := keys.Output()
+		return strings.Contains(string(out), replicaPort) && strings.Contains(string(got), ":token")
+	})
+	primary.kill()
+	eventually(t, "the replica has taken over", func() bool {
+		got, err := place.Look(context.Background(), tokensource.Had{})
+		return err == nil && got != nil && got.Fence == token.Fence
+	})
+}
+
+// authority makes a certificate authority and a certificate of it for 127.0.0.1, and returns where they are.
+func authority(t *testing.T) (ca, cert, key string) {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	make := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey) {
+		own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if signer == nil {
+			signer = own
+		}
+		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, &own.PublicKey, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der, own
+	}
+	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	rootDER, rootKey := make(root, root, nil)
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	leafDER, leafKey := make(leaf, root, rootKey)
+	leafKeyDER, err := x509.MarshalECPrivateKey(leafKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write("ca.pem", "CERTIFICATE", rootDER), write("cert.pem", "CERTIFICATE", leafDER), write("key.pem", "EC PRIVATE KEY", leafKeyDER)
+}
+
+// TestTLS starts itself as a child: which authorities are trusted is read once by a process.
+func TestTLS(t *testing.T) {
+	if url := os.Getenv("TEST_TLS_URL"); url != "" {
+		shares(t, url)
+		_, port, _ := net.SplitHostPort(strings.TrimPrefix(url, "rediss://"))
+		_, err := newBroker(t, "rediss://localhost:"+port).place().Look(context.Background(), tokensource.Had{})
+		if err == nil || !strings.Contains(err.Error(), "another host name") {
+			t.Errorf("under another name than the certificate's: %v", err)
+		}
+		return
+	}
+	t.Parallel()
+	ca, cert, key := authority(t)
+	port := freePort(t)
+	startTCP(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca, "--tls-auth-clients", "no")
+	address := "127.0.0.1:" + port
+	child := exec.Command(os.Args[0], "-test.run=^TestTLS$", "-test.v", "-test.count=1")
+	child.Env = append(os.Environ(), "TEST_TLS_URL=rediss://"+address, "SSL_CERT_FILE="+ca)
+	if out, err := child.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestTLS") {
+		t.Errorf("trusted: %v\n%s", err, out)
+	}
+
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tooOld, _ := listen(t, func(conn net.Conn) {
+		_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}).Handshake()
+	})
+	for name, test := range map[string]struct{ url, want string }{
+		"untrusted":   {"rediss://" + address, "unknown authority"},
+		"without TLS": {"redis://" + address, "closed the connection"},
+		"too old":     {"rediss://" + tooOld, "TLS handshake"},
+		"no TLS":      {"rediss://" + startTCP(t).address, "in time"},
+	} {
+		// A handshake takes long where many tests run at once.
+		eventually(t, name+": "+test.want, func() bool {
+			_, err := connect(t, test.url).place().Look(context.Background(), tokensource.Had{})
+			return err != nil && strings.Contains(err.Error(), test.want)
+		})
+	}
+}
