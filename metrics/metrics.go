@@ -82,12 +82,7 @@ func New(config Config) *Metrics {
 			Namespace: namespace,
 			Name:      "unsafe_listen",
 			Help:      "1 if other machines can use the credentials without access key or client certificate (BROKER_UNSAFE_LISTEN), else 0. A 1 is right only where something else keeps them out.",
-		}, func() float64 {
-			if config.UnsafeListen() {
-				return 1
-			}
-			return 0
-		}),
+		}, func() float64 { return boolean(config.UnsafeListen()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace:   namespace,
 			Name:        "build_info",
@@ -152,8 +147,11 @@ func (m *Metrics) Forget(account string) {
 	m.refreshDuration.DeletePartialMatch(labels)
 }
 
-// TokenRequest records a token request that has ended.
+// TokenRequest records a token request that has ended. One that another broker made is counted there.
 func (m *Metrics) TokenRequest(event tokensource.Event) {
+	if event.Elsewhere {
+		return
+	}
 	m.refreshDuration.WithLabelValues(event.Account).Observe(event.Duration.Seconds())
 }
 

@@ -80,7 +80,7 @@ func scrape(t *testing.T, m *Metrics, accept string) string {
 
 // used is a Metrics in which everything has happened once.
 func used() *Metrics {
-	m := newMetrics(tokensource.Snapshot{Account: "default"})
+	m := newMetrics(tokensource.Snapshot{Account: "default", Shared: true})
 	m.TokenRequest(tokensource.Event{Account: "default", Duration: 1})
 	m.Requests("default").Observe("GET", 200, 2, 1, "")
 	m.Denied("host")
@@ -112,6 +112,9 @@ func TestNames(t *testing.T) {
 		"token_consecutive_failures":           "account",
 		"token_waits_total":                    "account",
 		"token_invalidations_total":            "account",
+		"token_store_hits_total":               "account",
+		"token_store_errors_total":             "account",
+		"token_store_lease_held":               "account",
 
 		"credential_reloads_total":                 "account outcome",
 		"credential_last_change_timestamp_seconds": "account",

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,6 +49,21 @@ var tokenMetrics = []tokenMetric{
 		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return timestamp(s.LastChange) }),
 }
 
+// storeMetrics are those of a token that is shared. Without a store there are none.
+var storeMetrics = []tokenMetric{
+	token("token_store_hits_total",
+		"Tokens that another broker had fetched and this one has taken from the token store.",
+		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.StoreHits) }),
+	token("token_store_errors_total",
+		"How often the token store was asked in vain. While it rises, each broker fetches by itself: nothing fails, but the login server sees them all.",
+		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.StoreErrors) }),
+	token("token_store_lease_held",
+		"1 on the broker that has fetched the current token for all that share it, and is the first to fetch the next; 0 on the others. If the sum over them stays 0, the token is not shared.",
+		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return boolean(s.Leads) }),
+}
+
+var allTokenMetrics = slices.Concat(tokenMetrics, storeMetrics)
+
 var refreshesDesc = prometheus.NewDesc(namespace+"_token_refreshes_total",
 	"Token requests by outcome. A rise of rejected means: fix the credentials; of unavailable: the login server or the network is away; of invalid_response: something else answers in the login server's place.",
 	[]string{"account", "outcome"}, nil)
@@ -58,7 +74,7 @@ var reloadsDesc = prometheus.NewDesc(namespace+"_credential_reloads_total",
 
 // Describe implements prometheus.Collector.
 func (c tokenCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, metric := range tokenMetrics {
+	for _, metric := range allTokenMetrics {
 		descs <- metric.desc
 	}
 	descs <- refreshesDesc
@@ -68,7 +84,11 @@ func (c tokenCollector) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c tokenCollector) Collect(metrics chan<- prometheus.Metric) {
 	for _, snapshot := range c.snapshots() {
-		for _, metric := range tokenMetrics {
+		read := tokenMetrics
+		if snapshot.Shared {
+			read = allTokenMetrics
+		}
+		for _, metric := range read {
 			metrics <- prometheus.MustNewConstMetric(metric.desc, metric.kind, metric.value(snapshot), snapshot.Account)
 		}
 		for i, outcome := range tokensource.Outcomes {
@@ -78,6 +98,13 @@ func (c tokenCollector) Collect(metrics chan<- prometheus.Metric) {
 			metrics <- prometheus.MustNewConstMetric(reloadsDesc, prometheus.CounterValue, float64(snapshot.Reloads[i]), snapshot.Account, string(outcome))
 		}
 	}
+}
+
+func boolean(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // timestamp is Unix time in seconds with its fraction; 0 stands for never.

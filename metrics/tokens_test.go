@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +79,36 @@ func TestTokenMetrics(t *testing.T) {
 			t.Parallel()
 			compare(t, newMetrics(test.snapshots...), test.want, tokenMetricNames...)
 		})
+	}
+}
+
+// TestStoreMetrics holds that they are there for a token that is shared, and for no other.
+func TestStoreMetrics(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(tokensource.Snapshot{Account: "alone"},
+		tokensource.Snapshot{Account: "follower", Shared: true, StoreHits: 7, StoreErrors: 8},
+		tokensource.Snapshot{Account: "leader", Shared: true, Leads: true})
+	compare(t, m, `
+		# TYPE etrusted_broker_token_store_errors_total counter
+		etrusted_broker_token_store_errors_total{account="follower"} 8
+		etrusted_broker_token_store_errors_total{account="leader"} 0
+		# TYPE etrusted_broker_token_store_hits_total counter
+		etrusted_broker_token_store_hits_total{account="follower"} 7
+		etrusted_broker_token_store_hits_total{account="leader"} 0
+		# TYPE etrusted_broker_token_store_lease_held gauge
+		etrusted_broker_token_store_lease_held{account="follower"} 0
+		etrusted_broker_token_store_lease_held{account="leader"} 1
+	`, "token_store_hits_total", "token_store_errors_total", "token_store_lease_held")
+}
+
+// TestRequestsElsewhereAreNotTimed holds that what another broker has measured is not counted twice.
+func TestRequestsElsewhereAreNotTimed(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	m.TokenRequest(tokensource.Event{Account: "default", Duration: time.Second})
+	m.TokenRequest(tokensource.Event{Account: "default", Elsewhere: true})
+	if text := scrape(t, m, ""); !strings.Contains(text, `etrusted_broker_token_refresh_duration_seconds_count{account="default"} 1`) {
+		t.Error("a token request of another broker is in the histogram")
 	}
 }
 

@@ -34,6 +34,8 @@ type Account struct {
 	// LastHour are the minutes of the last hour in which a token request ended, oldest first.
 	LastHour []Minute `json:"last_hour"`
 	Waits    uint64   `json:"waits"`
+	// Shared is absent if the token is not shared with other brokers.
+	Shared *Shared `json:"shared,omitempty"`
 	// Invalidations counts tokens given up after a 401 of the API.
 	Invalidations uint64 `json:"invalidations"`
 	// Replays count the requests sent again after a 401 by outcome.
@@ -48,6 +50,14 @@ type Account struct {
 	UnusedCredentials *Unused        `json:"unused_credentials,omitempty"`
 	Requests          Requests       `json:"requests"`
 	Display           AccountDisplay `json:"display"`
+}
+
+// Shared is the part that this broker has in a token that it shares.
+type Shared struct {
+	Leads     bool   `json:"leads"`     // it has fetched the token for all, and is the first to fetch the next
+	Elsewhere bool   `json:"elsewhere"` // the last token request was another broker's
+	Hits      uint64 `json:"hits"`      // tokens taken from the store
+	Errors    uint64 `json:"errors"`    // how often the store was asked in vain
 }
 
 // Error is why a token request failed.
@@ -103,6 +113,9 @@ func (c Config) account(snapshot tokensource.Snapshot, traffic tally.Account, no
 	if failure := snapshot.LastFailure; failure != nil {
 		account.Advice = failure.Advice
 		account.LastError = &Error{failure.Outcome, failure.Reason, failure.Advice, snapshot.LastFailureAt.UTC()}
+	}
+	if snapshot.Shared {
+		account.Shared = &Shared{snapshot.Leads, snapshot.Elsewhere, snapshot.StoreHits, snapshot.StoreErrors}
 	}
 	if unused := snapshot.Unused; state == Stale {
 		account.Advice = unused.Advice

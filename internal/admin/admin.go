@@ -22,6 +22,8 @@ type Config struct {
 	InFlight func() int64
 	// Draining reports whether the broker is shutting down.
 	Draining func() bool
+	// StoreProblem says why the token store is not used; empty while it is. It is nil if the token is not shared.
+	StoreProblem func() string
 	// Settings are the configuration in effect, with secrets masked.
 	Settings []Setting
 	Metrics  http.Handler

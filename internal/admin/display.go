@@ -17,6 +17,7 @@ type Display struct {
 	AtFault  string `json:"at_fault"`
 	Uptime   string `json:"uptime"`
 	APITime  string `json:"api_time"` // of the last minute
+	Store    string `json:"store"`    // empty if there is none
 	Troubled string `json:"troubled"` // the headings of the accounts
 	Fine     string `json:"fine"`
 }
@@ -34,8 +35,20 @@ func (s Status) display() Display {
 		AtFault:  s.AtFault.words(),
 		Uptime:   spell(seconds(s.UptimeSeconds)),
 		APITime:  apiTime(s.Requests.LastMinute),
+		Store:    s.TokenStore.words(),
 		Troubled: heading(troubled, " that needs attention", " that need attention"),
 		Fine:     heading(len(s.Accounts)-troubled, " in order", " in order"),
+	}
+}
+
+func (s *TokenStore) words() string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Working:
+		return "is used"
+	default:
+		return "is not used, since it " + s.Problem
 	}
 }
 
@@ -101,6 +114,9 @@ func tokenInWords(snapshot tokensource.Snapshot) string {
 
 func lastRefresh(snapshot tokensource.Snapshot, now time.Time) string {
 	took := ", took " + spell(snapshot.LastDuration)
+	if snapshot.Elsewhere {
+		took = ", by another broker"
+	}
 	switch {
 	case snapshot.LastFailure != nil && snapshot.LastSuccess.IsZero():
 		return "failed " + ago(snapshot.LastFailureAt, now) + took + "; never succeeded"

@@ -18,6 +18,10 @@ var documented = map[string]reflect.Type{
 	"The broker": reflect.TypeFor[admin.Status](),
 	"accounts":   reflect.TypeFor[admin.Account](),
 	"last_hour":  reflect.TypeFor[admin.Minute](),
+
+	"token_store": reflect.TypeFor[admin.TokenStore](),
+	"shared":      reflect.TypeFor[admin.Shared](),
+
 	"last_error": reflect.TypeFor[admin.Error](),
 
 	"unused_credentials": reflect.TypeFor[admin.Unused](),

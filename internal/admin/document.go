@@ -95,8 +95,10 @@ func (d *document) writeFacts(status Status) {
   <div><dt>Requests under way</dt><dd data-text="requests_in_flight">{}</dd></div>
   <div><dt>Requests per second, last minute</dt><dd data-text="requests.last_minute.per_second">{}</dd></div>
   <div><dt>API’s average time, last minute</dt><dd data-text="display.api_time">{}</dd></div>
+  <div data-show="display.store"{}><dt>Token store</dt><dd data-text="display.store">{}</dd></div>
 </dl>
-`, status.Display.Uptime, status.RequestsInFlight, status.Requests.LastMinute.PerSecond, status.Display.APITime)
+`, status.Display.Uptime, status.RequestsInFlight, status.Requests.LastMinute.PerSecond, status.Display.APITime,
+		hiddenUnless(status.Display.Store != ""), status.Display.Store)
 }
 
 func (d *document) writeAccounts(groups groups, display Display) {

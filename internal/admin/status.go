@@ -19,6 +19,8 @@ type Status struct {
 	// NotReadyReason says why, and what to do; absent when ready.
 	NotReadyReason string `json:"not_ready_reason,omitempty"`
 	Draining       bool   `json:"draining"`
+	// TokenStore is absent if the token is not shared.
+	TokenStore *TokenStore `json:"token_store,omitempty"`
 	// Accounts are the default account first, then the others by name.
 	Accounts []Account `json:"accounts"`
 	// Requests are those of all accounts and those that were turned away before they had one.
@@ -30,6 +32,21 @@ type Status struct {
 	Denied        map[string]uint64 `json:"denied"`
 	Configuration []Setting         `json:"configuration"`
 	Display       Display           `json:"display"`
+}
+
+// TokenStore is where the token is shared.
+type TokenStore struct {
+	Working bool `json:"working"`
+	// Problem is the end of a sentence that begins with "it"; absent while it works.
+	Problem string `json:"problem,omitempty"`
+}
+
+func (c Config) tokenStore() *TokenStore {
+	if c.StoreProblem == nil {
+		return nil
+	}
+	problem := c.StoreProblem()
+	return &TokenStore{Working: problem == "", Problem: problem}
 }
 
 // status gathers the facts. It looks at each of its sources once, so that they agree with each other.
@@ -44,6 +61,7 @@ func (c Config) status(now time.Time) Status {
 		Ready:            reason == "",
 		NotReadyReason:   reason,
 		Draining:         draining,
+		TokenStore:       c.tokenStore(),
 		Accounts:         []Account{},
 		Requests:         requestsOfAll(traffic, now.Sub(c.Started)),
 		RequestsInFlight: c.InFlight(),

@@ -22,11 +22,21 @@ var (
 // are in another zone than UTC, in which they must be told.
 func eventful() admin.Config {
 	counted := traffic(func(counted *tally.Tally) {
+		// Another number of each, and of their sums, so that none can stand in another's place.
 		counted.Request(tally.Request{Account: "default", Status: 200, Upstream: 100 * time.Millisecond, Replay: "success"})
-		counted.Request(tally.Request{Account: "default", Status: 304, Upstream: 200 * time.Millisecond})
-		counted.Request(tally.Request{Account: "default", Status: 404, Upstream: 60 * time.Millisecond})
-		counted.Request(tally.Request{Account: "default", Status: 503, ByBroker: true})
-		counted.Request(tally.Request{Account: "default", Status: tally.Gone, ByBroker: true})
+		for _, ended := range []struct {
+			times   int
+			request tally.Request
+		}{
+			{2, tally.Request{Account: "default", Status: 304, Upstream: 160 * time.Millisecond}},
+			{3, tally.Request{Account: "default", Status: 404, Upstream: 100 * time.Millisecond}},
+			{5, tally.Request{Account: "default", Status: 503, ByBroker: true}},
+			{6, tally.Request{Account: "default", Status: tally.Gone, ByBroker: true}},
+		} {
+			for range ended.times {
+				counted.Request(ended.request)
+			}
+		}
 		counted.Request(tally.Request{Account: "-", Status: 421, ByBroker: true, Denied: "host"})
 		for _, outcome := range tokensource.Outcomes {
 			counted.TokenRequest(tokensource.Event{Account: "default", Outcome: outcome, Duration: 120 * time.Millisecond})

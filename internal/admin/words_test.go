@@ -38,6 +38,8 @@ func TestRefreshesInWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		done := tokensource.Snapshot{Account: "default", Valid: true, LastSuccess: now.Add(-time.Minute), LastDuration: 240 * time.Millisecond, NextAttempt: now.Add(90 * time.Second)}
+		elsewhere := done
+		elsewhere.Elsewhere = true
 		failedOnce := done
 		failedOnce.LastFailure, failedOnce.LastFailureAt, failedOnce.ConsecutiveFailures, failedOnce.NextAttempt = failure, now.Add(-500*time.Millisecond), 1, now
 		never := failedOnce
@@ -51,6 +53,7 @@ func TestRefreshesInWords(t *testing.T) {
 			{done, "1 min ago, took 240 ms", "in 1 min 30 s", ""},
 			{failedOnce, "failed just now, took 240 ms; succeeded 1 min ago", "now", "23:59:59 UTC, just now"},
 			{never, "failed 3 s ago, took 240 ms; never succeeded", "under way for 2 s", "23:59:57 UTC, 3 s ago"},
+			{elsewhere, "1 min ago, by another broker", "in 1 min 30 s", ""},
 		} {
 			got := told(t, config(test.snapshot)).Accounts[0].Display
 			if got.LastRefresh != test.last || got.NextRefresh != test.next || got.LastErrorAt != test.erred {

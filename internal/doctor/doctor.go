@@ -27,6 +27,8 @@ type Config struct {
 	Scopes   []string
 	// Accounts are those that a token is asked for, one request each.
 	Accounts []Account
+	// Store is where the token is shared; nil if it is not.
+	Store *Store
 	// Files are those that the broker reads, and OpenToOthers reports whether every user of this machine may read one,
 	// with its mode.
 	Files        []File
@@ -95,6 +97,7 @@ func Examine(ctx context.Context, config Config) Report {
 	e.keepSecrets()
 	login, api := e.reach(ctx, config.Login), e.reach(ctx, config.API)
 	e.accounts(ctx, login, api)
+	e.store(ctx)
 	e.listeners(ctx)
 	return e.concluded(ctx)
 }

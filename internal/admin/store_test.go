@@ -1,0 +1,43 @@
+package admin_test
+
+import (
+	"strings"
+	"testing"
+
+	"etrusted-broker/internal/admin"
+	"etrusted-broker/tokensource"
+)
+
+// TestTokenStore holds what is told of a store: nothing where there is none.
+func TestTokenStore(t *testing.T) {
+	t.Parallel()
+	shared := valid("default")
+	shared.Shared, shared.Leads, shared.Elsewhere, shared.StoreHits, shared.StoreErrors = true, true, true, 3, 4
+	for name, test := range map[string]struct {
+		snapshot tokensource.Snapshot
+		problem  func() string
+		store    *admin.TokenStore
+		shared   *admin.Shared
+		page     string
+	}{
+		"none":     {valid("default"), nil, nil, nil, `<div data-show="display.store" hidden><dt>Token store</dt><dd data-text="display.store"></dd></div>`},
+		"works":    {shared, func() string { return "" }, &admin.TokenStore{Working: true}, &admin.Shared{Leads: true, Elsewhere: true, Hits: 3, Errors: 4}, `<div data-show="display.store"><dt>Token store</dt><dd data-text="display.store">is used</dd></div>`},
+		"not used": {shared, func() string { return "refused <the> connection" }, &admin.TokenStore{Problem: "refused <the> connection"}, &admin.Shared{Leads: true, Elsewhere: true, Hits: 3, Errors: 4}, `is not used, since it refused &lt;the&gt; connection</dd>`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := config(test.snapshot)
+			c.StoreProblem = test.problem
+			got := told(t, c)
+			if (got.TokenStore == nil) != (test.store == nil) || test.store != nil && *got.TokenStore != *test.store {
+				t.Errorf("token_store is %+v, want %+v", got.TokenStore, test.store)
+			}
+			if part := got.Accounts[0].Shared; (part == nil) != (test.shared == nil) || part != nil && *part != *test.shared {
+				t.Errorf("shared is %+v, want %+v", part, test.shared)
+			}
+			if page := ask(admin.Handler(c), "GET", "/").Body.String(); !strings.Contains(page, test.page) {
+				t.Errorf("the page does not have %s", test.page)
+			}
+		})
+	}
+}
