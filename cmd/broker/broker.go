@@ -23,6 +23,7 @@ import (
 	"etrusted-broker/proxy/standin"
 	"etrusted-broker/proxy/wire"
 	"etrusted-broker/tokensource"
+	"etrusted-broker/tokensource/redisstore"
 )
 
 // broker is the running program: everything wired together.
@@ -31,6 +32,7 @@ type broker struct {
 	// accessLevel is that of the line for each request.
 	accessLevel zapcore.Level
 	grace       time.Duration
+	store       *redisstore.Store // nil if the token is not shared
 	accounts    *tokensource.Accounts
 	proxy       *proxy.Proxy
 	metrics     *metrics.Metrics
@@ -48,6 +50,7 @@ type broker struct {
 // configuration.
 func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*broker, error) {
 	b := &broker{log: log, accessLevel: c.accessLevel(), grace: c.ShutdownGrace, guards: newGuards(c, log), limits: currentLimits()}
+	b.store = newStore(c, log)
 	accounts, err := b.newAccounts(c, toLogin)
 	if err != nil {
 		return nil, err
@@ -95,7 +98,7 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 
 // operators is what the admin listener serves.
 func (b *broker) operators(c config) http.Handler {
-	pages := admin.Handler(admin.Config{
+	config := admin.Config{
 		Version:  version,
 		Revision: revision,
 		Started:  time.Now(),
@@ -105,7 +108,11 @@ func (b *broker) operators(c config) http.Handler {
 		Draining: b.draining.Load,
 		Settings: c.settings,
 		Metrics:  b.metrics.Handler(),
-	})
+	}
+	if b.store != nil {
+		config.StoreProblem = b.store.Problem
+	}
+	pages := admin.Handler(config)
 	if c.PProf {
 		return withProfiles(pages)
 	}
@@ -144,6 +151,10 @@ func (c config) scheme() string {
 }
 
 func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.Accounts, error) {
+	var store tokensource.Store // not a nil *redisstore.Store, which would be one
+	if b.store != nil {
+		store = b.store
+	}
 	return tokensource.NewAccounts(tokensource.AccountsConfig{
 		Default: c.defaultOrigin(),
 		Dir:     c.AccountsDir,
@@ -155,6 +166,7 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 				Transport: toLogin,
 				UserAgent: "etrusted-broker/" + version,
 			},
+			Store: store,
 			Observe: func(event tokensource.Event) {
 				logTokenEvent(b.log, event)
 				b.metrics.TokenRequest(event)
@@ -304,7 +316,14 @@ func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
 	// The token is kept fresh until the last request has gone, so the loop has a context of its own.
 	fetching, stopFetching := context.WithCancel(context.WithoutCancel(ctx))
 	var loop sync.WaitGroup
-	loop.Go(func() { b.accounts.Run(fetching) })
+	sharing, stopSharing := context.WithCancel(context.WithoutCancel(ctx)) // the loop has a lease to give back at its end
+	loop.Go(func() {
+		defer stopSharing()
+		b.accounts.Run(fetching)
+	})
+	if b.store != nil {
+		loop.Go(func() { b.store.Run(sharing) })
+	}
 	loop.Go(func() { b.guards.follow(fetching) })
 	loop.Go(func() { b.tally.Run(fetching) })
 	defer loop.Wait()
@@ -314,7 +333,9 @@ func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
 	if b.guards.certificates != nil {
 		app = tls.NewListener(app, b.guards.certificates.serverConfig())
 	}
-	go serveOn(b.app, wire.NewListener(app, b.limits.app, b.connectionClosed), "app", failed)
+	entrance := newEntrance(wire.NewListener(app, b.limits.app, b.connectionClosed))
+	b.app.ConnState = entrance.connState
+	go serveOn(b.app, entrance, "app", failed)
 	if b.tunnels != nil {
 		go b.tunnels.serve(b.connectionClosed, failed)
 	}
@@ -329,7 +350,7 @@ func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
 		}
 		return err
 	case <-ctx.Done():
-		b.drain()
+		b.drain(entrance)
 		return nil
 	}
 }
@@ -349,7 +370,7 @@ func (b *broker) servers() []*http.Server {
 }
 
 // drain ends the broker: not ready, no new connections, and the requests in flight have the grace to end.
-func (b *broker) drain() {
+func (b *broker) drain(entrance *entrance) {
 	b.draining.Store(true)
 	b.log.Info("shutting down", zap.Int64("requests_in_flight", b.proxy.InFlight()), zap.Duration("grace", b.grace))
 	ctx, cancel := context.WithTimeout(context.Background(), b.grace)
@@ -358,6 +379,10 @@ func (b *broker) drain() {
 	var cut atomic.Bool
 	for _, server := range b.servers() { // at once, or one would still take requests while another ends
 		all.Go(func() {
+			server.SetKeepAlivesEnabled(false) // each answer is the last of its connection, and says so
+			if server == b.app {
+				entrance.settle(ctx)
+			}
 			if server.Shutdown(ctx) != nil {
 				b.log.Warn("the grace is over: requests in flight are cut off", zap.Int64("requests_in_flight", b.proxy.InFlight()))
 				_ = server.Close() // cut off is what it is for

@@ -6,6 +6,7 @@ import (
 	"etrusted-broker/internal/doctor"
 	"etrusted-broker/internal/process"
 	"etrusted-broker/tokensource"
+	"etrusted-broker/tokensource/redisstore"
 )
 
 // wire tells the doctor where all is. It returns what is to be warned of, and an error about ETRUSTED_ACCOUNTS_DIR.
@@ -25,6 +26,9 @@ func (i invocation) wire(config *doctor.Config, c config) (warnings []string, er
 	config.OpenToOthers = process.OpenToOthers
 	config.Transport = newLoginTransport()
 	config.UserAgent = "etrusted-broker/" + version
+	if c.store != nil {
+		config.Store = &doctor.Store{Address: c.store.Address(), Try: redisstore.New(redisstore.Config{Options: *c.store}).Try}
+	}
 	config.App = c.appListener()
 	config.Admin = c.adminListener()
 	return warnings, err
@@ -73,7 +77,7 @@ func accountFiles(accounts []doctor.Account) []doctor.File {
 // files are those that the variables name, but for credentials.
 func (c config) files() []doctor.File {
 	var files []doctor.File
-	for _, file := range []doctor.File{{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TLSCertFile}, {Path: c.TLSClientCAFile}} {
+	for _, file := range []doctor.File{{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true}, {Path: c.TLSCertFile}, {Path: c.TLSClientCAFile}} {
 		if file.Path != "" {
 			files = append(files, file)
 		}

@@ -17,6 +17,7 @@ import (
 	"etrusted-broker/internal/admin"
 	"etrusted-broker/proxy/door"
 	"etrusted-broker/tokensource"
+	"etrusted-broker/tokensource/redisstore"
 )
 
 // config is the one place where the variables are declared: with name, default and meaning, from which parsing, help
@@ -47,6 +48,9 @@ type config struct {
 	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" help:"and its private key"`
 	TLSClientCAFile string `env:"BROKER_TLS_CLIENT_CA_FILE" help:"if set, an app must show a certificate that one of these authorities has signed"`
 
+	TokenStore     tokensource.Secret `env:"BROKER_TOKEN_STORE" help:"a Redis or Valkey server in which many brokers share one token: redis://USER:PASSWORD@HOST:PORT/DB, rediss:// for TLS; ?addr=HOST:PORT names a further node, of a Cluster or, with &master_name=NAME, of Sentinels"`
+	TokenStoreFile string             `env:"BROKER_TOKEN_STORE_FILE" help:"a file that holds that URL, instead; read at the start"`
+
 	TokenWait       time.Duration `env:"BROKER_TOKEN_WAIT" envDefault:"10s" help:"how long a request may wait while there is no token at all"`
 	UpstreamTimeout time.Duration `env:"BROKER_UPSTREAM_TIMEOUT" envDefault:"60s" help:"from the request sent to the response's header"`
 	ShutdownGrace   time.Duration `env:"BROKER_SHUTDOWN_GRACE" envDefault:"25s" help:"how long a SIGTERM waits for requests in flight"`
@@ -66,8 +70,9 @@ type config struct {
 
 	// What follows is made of the above.
 	upstream     *url.URL
-	rules        *door.Rules     // nil if everything is allowed
-	certificates *certificates   // nil without TLS
+	rules        *door.Rules   // nil if everything is allowed
+	certificates *certificates // nil without TLS
+	store        *redisstore.Options
 	settings     []admin.Setting // all variables, as they may be shown
 }
 
@@ -120,6 +125,8 @@ func loadConfig(environ []string) (config, []configError) {
 	}
 	var blame string
 	c.certificates, blame, err = c.loadCertificates()
+	check(blame, err)
+	c.store, blame, err = c.tokenStore()
 	check(blame, err)
 	check("HTTPS_PROXY", c.checkProxy(variables))
 	if c.InterceptCADir != "" {

@@ -109,6 +109,14 @@ func TestProblems(t *testing.T) {
 		{"pattern cannot be parsed", []string{"BROKER_ALLOW=GET /{id"}, "BROKER_ALLOW", `the pattern "GET /{id" cannot be parsed`},
 		{"patterns conflict", []string{"BROKER_ALLOW=GET /a/{x}, GET /{y}/b"}, "BROKER_ALLOW", `the patterns "GET /a/{x}" and "GET /{y}/b" conflict`},
 
+		{"store is no URL", []string{"BROKER_TOKEN_STORE=CANARY"}, "BROKER_TOKEN_STORE", "redis://"},
+		{"store of another kind", []string{"BROKER_TOKEN_STORE=memcached://CANARY"}, "BROKER_TOKEN_STORE", "redis://"},
+		{"store's password cannot be read", []string{"BROKER_TOKEN_STORE=redis://:CANARY%zz@localhost"}, "BROKER_TOKEN_STORE", "percent-encoded"},
+		{"store's password has a #", []string{"BROKER_TOKEN_STORE=redis://:CAN#CANARY@localhost"}, "BROKER_TOKEN_STORE", ""},
+		{"store's certificate is not looked at", []string{"BROKER_TOKEN_STORE=rediss://:CANARY@localhost?skip_verify=true"}, "BROKER_TOKEN_STORE", "parameter other than"},
+		{"two stores", []string{"BROKER_TOKEN_STORE=redis://localhost", "BROKER_TOKEN_STORE_FILE=/CANARY"}, "BROKER_TOKEN_STORE", "both"},
+		{"store's file is nowhere", []string{"BROKER_TOKEN_STORE_FILE=/CANARY"}, "BROKER_TOKEN_STORE_FILE", "no such file"},
+
 		{"hosts are all", []string{"BROKER_ALLOWED_HOSTS=CANARY,*"}, "BROKER_ALLOWED_HOSTS", "wildcards"},
 		{"hosts hold a URL", []string{"BROKER_ALLOWED_HOSTS=https://CANARY"}, "BROKER_ALLOWED_HOSTS", "without scheme"},
 		{"hosts hold an empty one", []string{"BROKER_ALLOWED_HOSTS=CANARY,,b"}, "BROKER_ALLOWED_HOSTS", "host names"},
@@ -169,12 +177,13 @@ func TestProblemsAllAtOnce(t *testing.T) {
 		"BROKER_ALLOW=CANARY-pattern", "BROKER_ACCESS_KEY=CANARY-key", "BROKER_ACCESS_KEY_FILE=CANARY-key-file",
 		"BROKER_TLS_CERT_FILE=CANARY-cert-file", "BROKER_TLS_KEY_FILE=CANARY-tls-key-file", "BROKER_TLS_CLIENT_CA_FILE=CANARY-ca-file",
 		"BROKER_REWRITE_LINKS=CANARY-links", "BROKER_STAND_IN_TOKEN=CANARY-stand-in", "BROKER_INTERCEPT_CA_DIR=CANARY-ca-folder",
+		"BROKER_TOKEN_STORE=CANARY-store", "BROKER_TOKEN_STORE_FILE=CANARY-store-file",
 		"BROKER_ACCESS_LOG=CANARY-access-log", "BROKER_PPROF=CANARY-profiles",
 	}
 	// Of two that belong together, the first is blamed.
 	unproblematic := []string{
 		"ETRUSTED_CLIENT_ID_FILE", "ETRUSTED_CLIENT_SECRET_FILE", "ETRUSTED_AUDIENCE", "ETRUSTED_SCOPES",
-		"BROKER_ACCESS_KEY_FILE", "BROKER_TLS_KEY_FILE", "BROKER_TLS_CLIENT_CA_FILE",
+		"BROKER_ACCESS_KEY_FILE", "BROKER_TLS_KEY_FILE", "BROKER_TLS_CLIENT_CA_FILE", "BROKER_TOKEN_STORE_FILE",
 	}
 	for _, args := range [][]string{nil, {"serve"}} {
 		code, stdout, stderr := invoke(args, environ...)

@@ -47,6 +47,10 @@ func silenceStandardLog() {
 // logTokenEvent writes one line for each token request that has ended.
 func logTokenEvent(log *zap.Logger, event tokensource.Event) {
 	next := event.Next.Round(time.Millisecond)
+	if event.Elsewhere {
+		logElsewhere(log, event, next)
+		return
+	}
 	if event.Failure == nil {
 		log.Info("token fetched",
 			zap.String("account", event.Account),
@@ -66,6 +70,25 @@ func logTokenEvent(log *zap.Logger, event tokensource.Event) {
 		zap.String("what_to_do", event.Failure.Advice),
 		zap.Int("consecutive_failures", event.ConsecutiveFailures),
 		zap.Duration("took", event.Duration),
+		zap.Duration("token_still_valid_for", event.Remaining.Round(time.Millisecond)),
+		zap.Duration("next_attempt_in", next))
+}
+
+// logElsewhere writes one line for a token request of another broker.
+func logElsewhere(log *zap.Logger, event tokensource.Event, next time.Duration) {
+	if event.Failure == nil {
+		log.Info("token taken from the store",
+			zap.String("account", event.Account),
+			zap.Duration("valid_for", event.Remaining.Round(time.Millisecond)),
+			zap.Duration("next_refresh_in", next))
+		return
+	}
+	log.Warn("the token request of another broker failed",
+		zap.String("account", event.Account),
+		zap.String("outcome", string(event.Failure.Outcome)),
+		zap.String("reason", event.Failure.Reason),
+		zap.String("what_to_do", event.Failure.Advice),
+		zap.Int("consecutive_failures", event.ConsecutiveFailures),
 		zap.Duration("token_still_valid_for", event.Remaining.Round(time.Millisecond)),
 		zap.Duration("next_attempt_in", next))
 }

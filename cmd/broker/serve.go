@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 
 	"go.uber.org/zap"
+
+	"etrusted-broker/internal/notify"
 )
 
 func serveCommand(ctx context.Context, i invocation) int {
@@ -41,7 +44,11 @@ func (i invocation) serve(ctx context.Context, c config, listening func(listener
 		zap.String("app", addressOf(l.app)), zap.String("admin", addressOf(l.admin)),
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", version))
 	listening(l)
-	if err := b.serve(ctx, l.app, l.admin); err != nil {
+	systemd, err := notify.New(i.environ, os.Getpid())
+	if err != nil {
+		log.Warn(err.Error())
+	}
+	if err := b.serveAndTell(ctx, l, systemd); err != nil {
 		log.Error(err.Error())
 		return exitFailure
 	}

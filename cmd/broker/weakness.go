@@ -45,7 +45,10 @@ func (b *broker) tellOfWeakness(c config) {
 	if c.AccessLog && c.LogLevel > zapcore.InfoLevel {
 		b.log.Warn("BROKER_ACCESS_LOG has no effect, since its lines are of the level info: set BROKER_LOG_LEVEL to that")
 	}
-	b.tellOfOpenFiles(c.ClientIDFile, c.ClientSecretFile, c.AccessKeyFile, c.TLSKeyFile)
+	if c.store != nil && c.store.Clear {
+		b.log.Warn("the way to the token store is not encrypted: tokens are sealed, but its password crosses the network in clear. Use rediss://")
+	}
+	b.tellOfOpenFiles(c.ClientIDFile, c.ClientSecretFile, c.AccessKeyFile, c.TLSKeyFile, c.TokenStoreFile)
 	for _, account := range b.accounts.Snapshots() {
 		b.tellOfAccountFiles(c.AccountsDir, account.Account)
 	}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// half is what a response has sent of its body when the drain begins, and again what comes after. It is more than any
+// buffer on its way.
+var half = strings.Repeat("0123456789abcdef", 16<<10)
+
+// halfWay is an API with 20 requests in flight: those to /header wait before they answer, those to /body in the middle of
+// what they answer, those to /upload in the middle of what they read. All go on when gate is closed.
+func halfWay(arrived chan<- string, gate <-chan struct{}, tokens http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/header":
+			arrived <- r.URL.Path
+			<-gate
+			_, _ = io.WriteString(w, half+half)
+		case "/body":
+			w.Header().Set("Content-Type", "application/octet-stream")
+			_, _ = io.WriteString(w, half)
+			_ = http.NewResponseController(w).Flush()
+			arrived <- r.URL.Path
+			<-gate
+			_, _ = io.WriteString(w, half)
+		case "/upload":
+			first := make([]byte, len(half))
+			_, _ = io.ReadFull(r.Body, first)
+			arrived <- r.URL.Path
+			rest, _ := io.ReadAll(r.Body)
+			_, _ = w.Write(append(first, rest...))
+		default:
+			tokens.ServeHTTP(w, r)
+		}
+	})
+}
+
+// upload is a body whose second half is sent once gate is closed.
+func upload(gate <-chan struct{}) io.Reader {
+	reader, writer := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(writer, half)
+		<-gate
+		_, _ = io.WriteString(writer, half)
+		_ = writer.Close()
+	}()
+	return reader
+}
+
+// TestDrainUnderLoad holds that a SIGTERM costs none of 20 requests in flight, wherever each of them is, while other clients
+// keep coming; that the broker is not ready meanwhile; and that its exit code is 0.
+func TestDrainUnderLoad(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	gate, arrived := make(chan struct{}), make(chan string, 20)
+	manager := listenAsSystemd(t).listening()
+	p := startProcess(t, environFor(serveHTTP(t, halfWay(arrived, gate, eTrusted)), manager.environ(), "BROKER_SHUTDOWN_GRACE="+patience.String()))
+	release := sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(release) // or the API would not end either
+	eventually(t, "it is ready", func() bool { return manager.count("READY=1") == 1 })
+
+	answers := make(chan answer, 20)
+	for i := range 20 {
+		go func() {
+			switch i % 4 {
+			case 0:
+				answers <- do(http.NewRequest(http.MethodPost, p.url+"/upload", upload(gate)))
+			case 1:
+				answers <- do(http.NewRequest(http.MethodPost, p.url+"/header", bytes.NewReader([]byte(half))))
+			case 2:
+				answers <- do(http.NewRequest(http.MethodGet, p.url+"/header", nil))
+			default:
+				answers <- do(http.NewRequest(http.MethodGet, p.url+"/body", nil))
+			}
+		}()
+	}
+	for range 20 {
+		receive(t, "each request upstream", arrived)
+	}
+	var load sync.WaitGroup
+	enough := make(chan struct{})
+	served := make(chan struct{}, 1)
+	for range 4 {
+		load.Go(func() {
+			for {
+				select {
+				case <-enough:
+					return
+				default:
+				}
+				// Whoever comes too late is refused, but is never given half an answer.
+				if got := do(http.NewRequest(http.MethodGet, p.url+"/channels", nil)); got.status != 0 && (got.status != http.StatusOK || got.err != nil) {
+					t.Errorf("the load: %d, %v", got.status, got.err)
+				}
+				select {
+				case served <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	receive(t, "the load", served)
+	p.signal(syscall.SIGTERM)
+	eventually(t, "it is told of the end", func() bool { return manager.count("STOPPING=1") == 1 })
+	eventually(t, "it is not ready", func() bool {
+		got := get(t, p.admin+"/readyz")
+		return got.status == http.StatusServiceUnavailable && strings.Contains(got.body, "shutting down")
+	})
+	eventually(t, "new connections are refused", func() bool {
+		return strings.Contains(fmt.Sprint(do(http.NewRequest(http.MethodGet, p.url+"/channels", nil)).err), "refused")
+	})
+	close(enough)
+	load.Wait()
+	select {
+	case got := <-answers:
+		t.Fatalf("a request ended before its time: %d, %v", got.status, got.err)
+	case <-p.ended:
+		t.Fatalf("the broker ended with requests in flight:\n%s", p.logs)
+	default:
+	}
+
+	release()
+	for range 20 {
+		if got := receive(t, "an answer", answers); got.status != http.StatusOK || got.err != nil || got.body != half+half {
+			t.Errorf("a request in flight was lost: %d, %d bytes, %v", got.status, len(got.body), got.err)
+		}
+	}
+	if code := p.wait(); code != exitOK {
+		t.Errorf("exit code %d:\n%s", code, p.logs)
+	}
+	if len(p.logs.lines("all requests have ended")) != 1 {
+		t.Errorf("log:\n%s", p.logs)
+	}
+}
+
+// TestNobodyWhoAsksNothingHoldsUpTheEnd holds that connections on which no request is under way are no reason to wait.
+func TestNobodyWhoAsksNothingHoldsUpTheEnd(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, nil, environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), "BROKER_SHUTDOWN_GRACE=1h"))
+	b.ready()
+	for name, said := range map[string]string{
+		"silent":         "",
+		"half a header":  "GET /channels HTTP/1.1\r\nHo",
+		"a request done": "GET /channels HTTP/1.1\r\nHost: localhost\r\n\r\n",
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := io.WriteString(conn, said); err != nil {
+			t.Fatal(err)
+		}
+		if name == "a request done" {
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || response.StatusCode != http.StatusOK {
+				t.Fatal(response, err)
+			}
+			_, _ = io.Copy(io.Discard, response.Body)
+		}
+	}
+	if code := b.stop(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	if len(b.logs.lines("all requests have ended")) != 1 {
+		t.Errorf("log:\n%s", b.logs)
+	}
+}
+
+// TestASilentConnectionIsWaitedForBriefly holds for how long.
+func TestASilentConnectionIsWaitedForBriefly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := assemble(t, etrustedtest.Options{})
+		w.get(t)
+		conn, err := w.client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", "localhost:8080")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		synctest.Wait()
+		began := time.Now()
+		if err := w.stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took < silence || took > silence+time.Second {
+			t.Errorf("the end took %v, want little more than %v", took, silence)
+		}
+	})
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/etrustedtest"
+)
+
+// redisServer starts a store and returns its URL. Without a redis-server the test is skipped, or fails where it is
+// required.
+func redisServer(t *testing.T) (url string) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("E2E_REDIS") == "required" {
+			t.Fatal(err)
+		}
+		t.Skip("there is no redis-server")
+	}
+	dir, err := os.MkdirTemp("", "redis") // a socket's path must not be long
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+	server := exec.Command("redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir)
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+		_ = os.RemoveAll(dir)
+	})
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		connection, err := net.Dial("unix", socket)
+		if err == nil {
+			_ = connection.Close()
+			return "unix://" + socket
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTwoBrokersShareAToken holds that the second has no need of the login server, and that all say so.
+func TestTwoBrokersShareAToken(t *testing.T) {
+	t.Parallel()
+	store := redisServer(t)
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	url := serveHTTP(t, eTrusted)
+	first := startBroker(t, nil, environFor(url, "BROKER_TOKEN_STORE="+store))
+	first.ready()
+	second := startBroker(t, nil, environFor(url, "BROKER_TOKEN_STORE="+store))
+	second.ready()
+	for _, test := range []struct {
+		broker              *running
+		log, metric, status string
+	}{
+		{first, "token fetched", `token_store_lease_held{account="default"} 1`, `"leads": true`},
+		{second, "token taken from the store", `token_store_hits_total{account="default"} 1`, `"elsewhere": true`},
+	} {
+		if got := get(t, test.broker.url+"/channels"); got.status != http.StatusOK {
+			t.Errorf("%d, want 200", got.status)
+		}
+		for where, text := range map[string]string{
+			test.log:    test.broker.logs.String(),
+			test.metric: get(t, test.broker.admin+"/metrics").body,
+			test.status: get(t, test.broker.admin+"/status.json").body,
+		} {
+			if !strings.Contains(text, where) {
+				t.Errorf("nothing says %q:\n%s", where, text)
+			}
+		}
+	}
+	if n := eTrusted.TokenRequestCount(); n != 1 {
+		t.Errorf("%d token requests of two brokers, want 1", n)
+	}
+}
+
+// TestLeaseIsGivenBack holds that who is stopped in the middle of a token request does not keep the others from it for as
+// long as its lease would last: fifteen seconds.
+func TestLeaseIsGivenBack(t *testing.T) {
+	t.Parallel()
+	environ := "BROKER_TOKEN_STORE=" + redisServer(t)
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted.SetTokenFault(etrustedtest.Hang())
+	url := serveHTTP(t, eTrusted)
+	first := startBroker(t, nil, environFor(url, environ))
+	eventually(t, "a token is asked for", func() bool { return eTrusted.TokenRequestCount() == 1 })
+	first.stop()
+	eTrusted.SetTokenFault(nil)
+	stopped := time.Now()
+	startBroker(t, nil, environFor(url, environ)).ready()
+	if took := time.Since(stopped); took > 10*time.Second {
+		t.Errorf("the next broker has waited %v", took)
+	}
+}
+
+// TestStoreThatIsAway holds that the broker does without it, and says what is wrong once.
+func TestStoreThatIsAway(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	file := filepath.Join(t.TempDir(), "store")
+	if err := os.WriteFile(file, []byte("redis://:CANARY@127.0.0.1:1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_TOKEN_STORE_FILE="+file))
+	b.ready()
+	if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
+		t.Errorf("%d, want 200", got.status)
+	}
+	if n := strings.Count(b.logs.String(), `"reason":"it refused the connection"`); n != 1 {
+		t.Errorf("told %d times that the store is away, want once:\n%s", n, b.logs)
+	}
+	status := get(t, b.admin+"/status.json").body
+	if !strings.Contains(status, `"problem": "refused the connection"`) {
+		t.Errorf("the status does not say it: %s", status)
+	}
+	if strings.Contains(status+b.logs.String(), "CANARY") {
+		t.Error("the store's password is shown")
+	}
+}
+
+// TestCheckLooksAtTheStore holds that a store which does not work is told of, and yet nothing has failed.
+func TestCheckLooksAtTheStore(t *testing.T) {
+	t.Parallel()
+	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	for _, test := range []struct{ store, says string }{
+		{redisServer(t), "the token can be shared in it"},
+		{"redis://:CANARY@127.0.0.1:1", "! the token is not shared, since the store refused the connection"},
+		{"redis://:CANARY@" + silentServer(t), "! the token is not shared, since the store "},
+	} {
+		code, stdout, stderr := ask([]string{"check"}, environFor(serveHTTP(t, eTrusted), "BROKER_TOKEN_STORE="+test.store)...)
+		if code != exitOK || stderr != "" || failedSteps(stdout) != nil || !strings.Contains(stdout, "✓ token store") || !strings.Contains(stdout, test.says) {
+			t.Errorf("%s: exit code %d, want 0 and %q:\n%s%s", test.store, code, test.says, stdout, stderr)
+		}
+		if strings.Contains(stdout, "CANARY") {
+			t.Errorf("shows the store's password:\n%s", stdout)
+		}
+	}
+}
+
+// TestWeakStore holds that a password which crosses a network in clear is told of.
+func TestWeakStore(t *testing.T) {
+	t.Parallel()
+	for store, warned := range map[string]bool{
+		"redis://127.0.0.1:1": false, "unix:///nowhere": false, "rediss://store.example:1": false, "redis://store.example:1": true,
+		"redis://127.0.0.1:1?addr=store.example:1": true,
+	} {
+		code, stdout, stderr := invoke(nil, nowhere("BROKER_TOKEN_STORE="+store)...)
+		if got := strings.Contains(stderr, "the way to the token store is not encrypted"); code != exitOK || got != warned {
+			t.Errorf("%s: exit code %d; warned: %v, want %v:\n%s%s", store, code, got, warned, stdout, stderr)
+		}
+	}
+}
