@@ -83,10 +83,14 @@ func isRewritten(method string, response *http.Response) bool {
 	return isJSON(response.Header.Get("Content-Type"))
 }
 
-// isJSON looks at a media type without its parameters: RFC 9110 section 8.3.1, RFC 8259, RFC 6839 section 3.1.
+// isJSON looks at a media type without its parameters: RFC 9110 section 8.3.1, RFC 8259, RFC 6839 section 3.1. What holds a
+// space, a comma or a control character is none, but maybe two in one line, and its body goes on as it is.
 func isJSON(contentType string) bool {
 	kind, _, _ := strings.Cut(contentType, ";")
 	kind = strings.ToLower(textproto.TrimString(kind))
+	if strings.ContainsFunc(kind, func(c rune) bool { return c <= ' ' || c == ',' || c == 0x7f }) {
+		return false
+	}
 	return kind == "application/json" || strings.HasSuffix(kind, "+json")
 }
 

@@ -2,8 +2,10 @@ package main
 
 import (
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +31,7 @@ func TestAllocations(t *testing.T) { // not parallel: it counts what other tests
 	}))
 	t.Cleanup(api.Close)
 	page = []byte(`{"paging":{"links":{"next":"` + api.URL + `/reviews?after=x"}},"items":["` + strings.Repeat("x", 1000) + `"]}`)
-	direct := allocations(t, api.URL)
+	direct := slices.Max(allocations(t, api.URL))
 	for _, test := range []struct {
 		name    string
 		budget  float64
@@ -42,15 +44,18 @@ func TestAllocations(t *testing.T) { // not parallel: it counts what other tests
 		environ := environFor(eTrusted, append(test.environ, "ETRUSTED_API_URL="+api.URL, "ETRUSTED_TOKEN_URL="+eTrusted+"/oauth/token")...)
 		b := startBroker(t, nil, environ)
 		b.ready()
-		if got := allocations(t, b.url) - direct; got > test.budget {
+		if got := math.Round(slices.Min(allocations(t, b.url)) - direct); got > test.budget {
 			t.Errorf("%s: %v allocations a request, the budget is %v", test.name, got, test.budget)
 		}
 		b.stop()
 	}
 }
 
-// allocations is how many a request takes, over a connection that is kept.
-func allocations(t *testing.T, url string) float64 {
+// allocations is how many a request takes, over a connection that is kept: measured several times, since what else runs in
+// the process (the collector, which empties the pools, a timer, the end of what came before) adds a few to the sum or hides
+// one of them. On a busy machine it does so often. So the least of the broker's figures is taken, and the most of the others',
+// with their fractions, which are the noise: without them, 58.997 would be 58, and a whole allocation too few.
+func allocations(t *testing.T, url string) []float64 {
 	t.Helper()
 	transport := &http.Transport{DisableCompression: true}
 	defer transport.CloseIdleConnections()
@@ -59,14 +64,21 @@ func allocations(t *testing.T, url string) float64 {
 		t.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer 0123456789abcdef")
-	return testing.AllocsPerRun(300, func() {
-		response, err := transport.RoundTrip(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.Copy(io.Discard, response.Body)
-		if _ = response.Body.Close(); response.StatusCode != http.StatusOK {
-			t.Fatal(response.Status)
-		}
-	})
+	const measurements, requests = 5, 300
+	var counted []float64
+	for range measurements {
+		counted = append(counted, testing.AllocsPerRun(1, func() {
+			for range requests {
+				response, err := transport.RoundTrip(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				if _ = response.Body.Close(); response.StatusCode != http.StatusOK {
+					t.Fatal(response.Status)
+				}
+			}
+		})/requests)
+	}
+	return counted
 }
