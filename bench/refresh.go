@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"etrusted-broker/bench/contender"
@@ -39,13 +40,25 @@ func (s refreshSizes) scenarios() []scenario {
 
 // refreshed is what an app sees of a scenario. Times are in milliseconds.
 type refreshed struct {
-	Scenario, Title, Name   string
-	Requests, Failed        int
-	P50, P99, P999, Max     float64
-	TokenRequests           int
-	Refreshes               int     // token requests that were under way during the load
-	SlowestIn, SlowestOut   float64 // of the requests that were under way together with a token request, and of the others
-	RequestsIn, RequestsOut int
+	Scenario, Title, Name string
+	Requests, Failed      int
+	P50, P99, P999, Max   float64
+	TokenRequests         int
+	Refreshes             int  // token requests that were under way during the load
+	During, Else          part // the requests that were under way together with a token request, and the others
+}
+
+// part is how long some of the requests took.
+type part struct {
+	Requests           int
+	P99, P999, Slowest float64
+}
+
+func partOf(took []float64) part {
+	if len(took) == 0 {
+		return part{}
+	}
+	return part{len(took), stats.Percentile(took, 99), stats.Percentile(took, 99.9), stats.Percentile(took, 100)}
 }
 
 // refreshes measures those who fetch tokens as Go programs do: when they need one, or ahead of need.
@@ -136,22 +149,20 @@ func sum(requests []load.Request, tokens []upstream.TokenRequest) refreshed {
 		}
 	}
 	r.Refreshes = len(during)
-	var took []float64
+	var in, out []float64
 	for _, request := range requests {
-		waited := milliseconds(request.Took)
-		took = append(took, waited)
 		if request.Failed {
 			r.Failed++
 		}
 		if overlaps(request, during) {
-			r.RequestsIn++
-			r.SlowestIn = max(r.SlowestIn, waited)
+			in = append(in, milliseconds(request.Took))
 		} else {
-			r.RequestsOut++
-			r.SlowestOut = max(r.SlowestOut, waited)
+			out = append(out, milliseconds(request.Took))
 		}
 	}
-	r.P50, r.P99, r.P999, r.Max = stats.Percentile(took, 50), stats.Percentile(took, 99), stats.Percentile(took, 99.9), max(r.SlowestIn, r.SlowestOut)
+	took := slices.Concat(in, out)
+	r.P50, r.P99, r.P999, r.Max = stats.Percentile(took, 50), stats.Percentile(took, 99), stats.Percentile(took, 99.9), stats.Percentile(took, 100)
+	r.During, r.Else = partOf(in), partOf(out)
 	return r
 }
 

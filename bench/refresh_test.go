@@ -25,9 +25,22 @@ func TestSum(t *testing.T) {
 	})
 	want := refreshed{
 		Requests: 5, Failed: 1, P50: 9, P99: 300, P999: 300, Max: 300,
-		TokenRequests: 2, Refreshes: 1, SlowestIn: 300, SlowestOut: 7, RequestsIn: 3, RequestsOut: 2,
+		TokenRequests: 2, Refreshes: 1, During: part{3, 300, 300, 300}, Else: part{2, 7, 7, 7},
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestPartOf(t *testing.T) {
+	var took []float64
+	for ms := range 1000 {
+		took = append(took, float64(1000-ms))
+	}
+	if got, want := partOf(took), (part{1000, 990, 999, 1000}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := partOf(nil); got != (part{}) || got.String() != unknown {
+		t.Errorf("of none: %+v, %s", got, got)
 	}
 }

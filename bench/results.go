@@ -33,6 +33,7 @@ var (
 	freshMeasures    = loadMeasures{cpu: freshCPU, rate: freshRate}
 	downloadMeasures = loadMeasures{cpu: downloadCPU, rate: downloadRate}
 	uploadMeasures   = loadMeasures{cpu: uploadCPU, rate: uploadRate}
+	restingMeasures  = loadMeasures{resident: keptResident}
 )
 
 // latencyMeasures are the waits, and what a contender adds to them.

@@ -17,6 +17,7 @@ func sample() *results {
 			{Name: directName, Note: "nothing between"}, {Name: contender.NaiveName, Note: "naive note"},
 			{Name: contender.NginxName, Note: "nginx note", Version: "1.22.1"}, {Name: contender.HAProxyName, Note: "haproxy note"},
 			{Name: contender.CaddyName, Note: "a < b & c"}, {Name: contender.BrokerName, Note: "broker note"}, {Name: contender.LinksName, Note: "links note"},
+			{Name: contender.SystemName, Note: "system note"},
 		},
 		Skipped: []skipped{{contender.SkipperName, "go build: no\nmore of it"}},
 		Values:  map[string]map[string][]float64{},
@@ -38,11 +39,14 @@ func sample() *results {
 		}
 	}
 	r.subtractDirect()
-	r.add(contender.BrokerName, residentIdle, 13.5)
-	r.add(contender.BrokerName, keptResident, 24.5)
+	r.add(contender.BrokerName, residentIdle, 10)
+	r.add(contender.BrokerName, keptResident, 20)
+	r.add(contender.BrokerName, binarySize, 12)
+	r.add(contender.SystemName, residentIdle, 13.5)
+	r.add(contender.SystemName, keptResident, 24.5)
 	r.Refreshes = []refreshed{
-		{Scenario: slowLogin, Title: "slow", Name: contender.NaiveName, Requests: 10, Failed: 9, Max: 12000, RequestsIn: 10, SlowestIn: 12000, TokenRequests: 7},
-		{Scenario: slowLogin, Title: "slow", Name: contender.BrokerName, Requests: 10, Max: 14, RequestsIn: 4, SlowestIn: 14, RequestsOut: 6, SlowestOut: 10, Refreshes: 10, TokenRequests: 11},
+		{Scenario: slowLogin, Title: "slow", Name: contender.NaiveName, Requests: 10, Failed: 9, Max: 12000, During: part{10, 11000, 11900, 12000}, TokenRequests: 7},
+		{Scenario: slowLogin, Title: "slow", Name: contender.BrokerName, Requests: 10, Max: 14, During: part{4, 9, 13, 14}, Else: part{6, 8, 9, 10}, Refreshes: 10, TokenRequests: 11},
 		{Scenario: outage, Title: "outage", Name: contender.BrokerName, Requests: 10, Failed: 1, TokenRequests: 9},
 	}
 	return r
@@ -66,19 +70,19 @@ func TestBars(t *testing.T) {
 	want := []struct{ actual, verdict string }{
 		{"1.86 ×", "**NOT met**"},  // nginx: the median of 50/27, 60/30, 52/28
 		{"0.455 ×", "**NOT met**"}, // Caddy: 50/110, 60/120, 52/115: 0.4545
-		{"NaN ×", "not measured"},  // Skipper
+		{"", "not measured"},       // Skipper
 		{"0.0781 ×", "met"},        // naive
-		{"1.17 ×", "**NOT met**"},  // links
-		{"1.86 ×", "**NOT met**"},  // nginx, fresh
-		{"0.455 ×", "met"},         // Caddy, fresh
-		{"1.80 × (90 µs beside 50 µs)", "**NOT met**"},
-		{"1.40 × (14.0 ms beside 10.0 ms, 10 refreshes)", "met"},
+		{"1.17 × (60 to 66 beside 50 to 60 µs)", "within the noise"}, // links: 60/50, 66/60, 61/52: 1.2, 1.1, 1.17
+		{"1.86 ×", "**NOT met**"},                                    // nginx, fresh
+		{"0.455 ×", "met"},                                           // Caddy, fresh
+		{"1.8 ×", "**NOT met**"},
+		{"1.40 × (14.0 ms beside 10.0 ms, 10 refreshes; p99 9.0 beside 8.0, p99.9 13.0 beside 9.0)", "met"},
 		{"1, and 9 token requests", "**NOT met**"},
 		{"13.5 MB", "met"},
 		{"24.5 MB", "**NOT met**"},
 		{"NaN MB", "not measured"},
 		{"NaN ms", "not measured"},
-		{"NaN MB", "not measured"},
+		{"12.0 MB", "met"},
 	}
 	bars := sample().bars()
 	if len(bars) != len(want) {
@@ -99,11 +103,27 @@ func TestAFailedRequestDoesNotMeetTheBarOfRefreshes(t *testing.T) {
 	}
 }
 
-func TestLatencyWithinTheNoiseHasNoRatio(t *testing.T) {
-	r := &results{Sizes: fullSizes, Values: map[string]map[string][]float64{}}
-	r.add(contender.HAProxyName, addedP99, -5)
-	r.add(contender.BrokerName, addedP99, 7)
-	if b := r.addedBar(1.5); b.met || b.actual != "7 µs beside -5 µs" {
-		t.Errorf("%+v", b)
+func TestVerdictsOfComparisons(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		ours, theirs    []float64
+		actual, verdict string
+	}{
+		{"in each round", []float64{10, 30}, []float64{10, 20}, "1.25 ×", "met"},
+		{"in none", []float64{16, 31}, []float64{10, 20}, "1.58 ×", "**NOT met**"},
+		{"in one of them", []float64{10, 31}, []float64{10, 20}, "1.27 × (10 to 31 beside 10 to 20 µs)", "within the noise"},
+		{"in one of them, and not in the middle", []float64{16, 17, 15}, []float64{10, 10, 10}, "1.6 × (15 to 17 beside 10 to 10 µs)", "within the noise"},
+		{"one that is less than nothing", []float64{-3062, 18005}, []float64{6168, 56}, "-3062 to 18005 beside 56 to 6168 µs", "within the noise"},
+		{"nothing to compare with", []float64{7, 7}, []float64{-5, 5}, "7 to 7 beside -5 to 5 µs", "within the noise"},
+		{"nothing at all", []float64{7, 7}, []float64{0, 5}, "7 to 7 beside 0 to 5 µs", "within the noise"},
+		{"not measured", nil, []float64{5}, "", "not measured"},
+	} {
+		r := &results{Values: map[string]map[string][]float64{
+			contender.BrokerName: {addedP99.key: c.ours}, contender.HAProxyName: {addedP99.key: c.theirs},
+		}}
+		b := r.ratioBar(c.name, addedP99, contender.BrokerName, 1.5, contender.HAProxyName)
+		if b.actual != c.actual || b.verdict() != c.verdict {
+			t.Errorf("%s: %s, %s; want %s, %s", c.name, b.actual, b.verdict(), c.actual, c.verdict)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -29,6 +30,9 @@ func (b *bench) turn(ctx context.Context, r rival) error {
 	}
 	s := b.sizes
 	page := load.Closed{Target: i.target(), Path: upstream.Page, Connections: keptConnections, WarmUp: s.WarmUp, Requests: size(s.Kept)}
+	if r.Resting {
+		return b.closed(ctx, r.Name, i, page, restingMeasures)
+	}
 	if err := b.closed(ctx, r.Name, i, page, keptMeasures); err != nil {
 		return err
 	}
@@ -115,7 +119,9 @@ func (b *bench) closed(ctx context.Context, name string, i *instance, c load.Clo
 		if after, err = i.CPU(); err != nil {
 			return err
 		}
-		b.results.add(name, m.cpu, microseconds(after-before)/float64(tally.Requests))
+		if m.cpu.title != "" {
+			b.results.add(name, m.cpu, microseconds(after-before)/float64(tally.Requests))
+		}
 		if m.resident.title != "" {
 			bytes, err := i.Resident()
 			if err != nil {
@@ -124,8 +130,10 @@ func (b *bench) closed(ctx context.Context, name string, i *instance, c load.Clo
 			b.results.add(name, m.resident, float64(bytes)/1e6)
 		}
 	}
-	b.results.add(name, m.rate, float64(tally.Requests)/tally.Lasted.Seconds())
-	return b.failures(name, m.cpu, tally, tolerable)
+	if m.rate.title != "" {
+		b.results.add(name, m.rate, float64(tally.Requests)/tally.Lasted.Seconds())
+	}
+	return b.failures(name, cmp.Or(m.cpu, m.resident), tally, tolerable)
 }
 
 // tolerable is the part of requests that may fail. Each is told of; more than these, and the figures mean nothing.

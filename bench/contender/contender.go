@@ -21,6 +21,8 @@ type Contender struct {
 	Note string
 	// Slow has the bench send it a quarter of the requests, or a round would be a wait for it.
 	Slow bool
+	// Resting has the bench look at its memory and its start alone: in all else it is as another.
+	Resting bool
 	// Find builds the program, or looks for it. Its error says what to install.
 	Find func(context.Context, Workshop) (Program, error)
 }
@@ -75,7 +77,7 @@ func (p Program) Size() (int64, error) {
 
 // All returns the contenders.
 func All() []Contender {
-	return []Contender{Naive, Nginx, HAProxy, Caddy, Skipper, Before, Broker, BrokerLinks}
+	return []Contender{Naive, Nginx, HAProxy, Caddy, Skipper, Before, Broker, BrokerLinks, BrokerSystem}
 }
 
 // environment leads a program that fetches tokens itself to the API and its token endpoint. It trusts the API's authority

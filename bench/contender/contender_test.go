@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +35,27 @@ func TestConfigurationsAreFilledIn(t *testing.T) {
 				t.Errorf("%s: %q is not in it", name, want)
 			}
 		}
+	}
+}
+
+// Without the system's, the figures would be those of the other broker.
+func TestTheSystemsAuthoritiesAreReadBesideTheAPIs(t *testing.T) {
+	at := Place{Folder: t.TempDir(), API: somewhere}
+	at.API.CAFile = filepath.Join(at.Folder, "ca.pem")
+	if err := os.WriteFile(at.API.CAFile, []byte("the API's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := at.trustOfTheSystem()
+	folder := filepath.Join(at.Folder, "authorities")
+	if want := []string{"SSL_CERT_FILE=", "SSL_CERT_DIR=/etc/ssl/certs:" + folder}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v; want %q", got, err, want)
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v; want one file", files, err)
+	}
+	if text, err := os.ReadFile(files[0]); string(text) != "the API's" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 
