@@ -13,6 +13,12 @@
 // unchanged, OAuth and all. Without a language its tests are skipped, unless E2E_PHP=required, E2E_NODE=required,
 // E2E_JAVA=required or E2E_PYTHON=required says that they must not be.
 //
+// The manifests of ../examples/kubernetes are built by kustomize, read as strictly as the API server does, and the broker is
+// run with the variables, Secrets and probes of each. That needs no cluster.
+//
+// Fifty brokers share a token by way of a real Redis, which dies in the middle of it. Without a redis-server those tests are
+// skipped, unless E2E_REDIS=required says that they must not be.
+//
 // It is a module of its own so that the dependencies of that server do not become the broker's. The tests build the
 // broker from the folder above; BROKER_BINARY names one that is built already.
 package e2e

@@ -21,11 +21,16 @@ type load struct {
 
 // startLoad sends four requests every 20 ms, until end or the test's end.
 func (b *broker) startLoad(t *testing.T) *load {
+	return b.startLoadOf(t, 4, 20*time.Millisecond)
+}
+
+// startLoadOf has so many workers, each of which sends a request every so often.
+func (b *broker) startLoadOf(t *testing.T, workers int, every time.Duration) *load {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{cancel: cancel}
-	for range 4 {
+	for range workers {
 		l.workers.Go(func() {
-			pace := time.NewTicker(20 * time.Millisecond)
+			pace := time.NewTicker(every)
 			defer pace.Stop()
 			for {
 				select {
