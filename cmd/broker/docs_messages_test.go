@@ -1,0 +1,239 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// speaking are the packages whose texts reach an operator or an app: by the log, an answer's title and detail, /readyz, the
+// verdict of the status page, or a command's complaint. The doctor is not among them: each of its lines says itself what to
+// do, and docs/check.md tells of its steps.
+var speaking = []string{
+	"cmd/broker",
+	"internal/activation", "internal/admin", "internal/neterr", "internal/notify", "internal/unixsocket",
+	"proxy", "proxy/door", "proxy/intercept", "proxy/standin", "proxy/wire",
+	"tokensource", "tokensource/redisstore",
+}
+
+// otherWords are files, and functions in files, whose texts are no messages, and why.
+var otherWords = map[string]string{
+	"cmd/broker/help.go":               "the help",
+	"cmd/broker/run.go:commands":       "the help",
+	"cmd/broker/check.go:checkOptions": "the help",
+	"cmd/broker/demo.go:introduce":     "what the demo prints",
+	"cmd/broker/demo.go:curl":          "what the demo prints",
+	"internal/admin/display.go":        "the status page's figures, in words",
+	"internal/admin/document.go":       "the status page's markup",
+	"internal/admin/hour.go":           "the status page's figures, in words",
+	"internal/admin/page.go":           "the status page's tables",
+	"proxy/intercept/certificate.go":   "what stands in a certificate, and failures of crypto/rand",
+	"proxy/intercept/instructions.go":  "what 'broker ca' prints",
+}
+
+// otherTexts begin what is no message either.
+var otherTexts = []string{
+	"HTTP/1.1 200 ", "GET, HEAD, POST, ", "Basic realm=", "default-src 'none'", // of HTTP
+	"net/http: TLS ", "http: server ", "http2: ", // of net/http: package neterr compares them
+	"etrusted-broker token store 1", // of which keys are derived
+	"give up after this long",       // the help of 'broker wait'
+}
+
+// TestTroubleshooting holds that whoever searches docs/troubleshooting.md for a message finds it.
+//
+// A message is what its source says: each string of three words or more in the packages that speak, and each that is given
+// to the log itself, however short. What is only known at run time (the verbs of a format) is cut out, and what remains is
+// looked for sentence by sentence, each within one line of the page.
+func TestTroubleshooting(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, found := map[string]bool{}, 0
+	for _, said := range messages(t) {
+		for _, sentence := range sentences(said) {
+			found++
+			if !strings.Contains(string(page), sentence) && !told[sentence] {
+				told[sentence] = true
+				t.Errorf("%s says this, and docs/troubleshooting.md does not tell what to do then:\n%s", said.where, sentence)
+			}
+		}
+	}
+	if found < 400 {
+		t.Errorf("only %d sentences were found in the sources", found)
+	}
+}
+
+// message is a text in the sources.
+type message struct {
+	where string
+	text  string
+	toLog bool
+}
+
+// messages are all of them. An exception that no longer is one is an error: it could hide what comes after it.
+func messages(t *testing.T) []message {
+	t.Helper()
+	var all []message
+	excepted := map[string]bool{}
+	except := func(name string) bool {
+		excepted[name] = true
+		return otherWords[name] != ""
+	}
+	for _, folder := range speaking {
+		files, err := filepath.Glob(filepath.Join("../..", folder, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v", folder, err)
+		}
+		for _, file := range files {
+			name := folder + "/" + filepath.Base(file)
+			if !strings.HasSuffix(file, "_test.go") && !except(name) {
+				all = append(all, messagesIn(t, file, name, except)...)
+			}
+		}
+	}
+	for name := range otherWords {
+		if !excepted[name] {
+			t.Errorf("there is no %s", name)
+		}
+	}
+	return withoutOthers(t, all)
+}
+
+func messagesIn(t *testing.T, file, name string, except func(string) bool) []message {
+	t.Helper()
+	set := token.NewFileSet()
+	parsed, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gathered := &gatherer{where: func(at token.Pos) string { return name + ":" + strconv.Itoa(set.Position(at).Line) }}
+	for _, declared := range parsed.Decls {
+		if function, ok := declared.(*ast.FuncDecl); ok && except(name+":"+function.Name.Name) {
+			continue
+		}
+		ast.Walk(gathered, declared)
+	}
+	return gathered.all
+}
+
+func withoutOthers(t *testing.T, all []message) []message {
+	t.Helper()
+	for _, other := range otherTexts {
+		before := len(all)
+		all = slices.DeleteFunc(all, func(m message) bool { return strings.HasPrefix(m.text, other) })
+		if len(all) == before {
+			t.Errorf("nothing begins with %q any more", other)
+		}
+	}
+	return all
+}
+
+// gatherer gathers the messages of a part of a source.
+type gatherer struct {
+	where func(token.Pos) string
+	toLog bool // it is what is given to the log
+	all   []message
+}
+
+// Visit implements ast.Visitor.
+func (g *gatherer) Visit(node ast.Node) ast.Visitor {
+	switch node := node.(type) {
+	case *ast.ImportSpec, *ast.Field: // paths, and tags
+		return nil
+	case *ast.CallExpr:
+		return g.visitCall(node)
+	case ast.Expr:
+		if text, ok := constant(node); ok {
+			g.all = append(g.all, message{g.where(node.Pos()), text, g.toLog})
+			return nil
+		}
+	}
+	return g
+}
+
+// logging are the methods of the logger.
+var logging = []string{"Info", "Warn", "Error", "Log", "Check"}
+
+func (g *gatherer) visitCall(call *ast.CallExpr) ast.Visitor {
+	from, called := nameOf(call.Fun)
+	switch {
+	case called == "panic": // a mistake in the program, and not in its use
+		return nil
+	case from == "strings" || from == "regexp": // a text that is compared, and not said
+		return nil
+	case !slices.Contains(logging, called):
+		return g
+	}
+	for _, argument := range call.Args {
+		if field, ok := argument.(*ast.CallExpr); ok {
+			if from, _ := nameOf(field.Fun); from == "zap" {
+				ast.Walk(g, field)
+				continue
+			}
+		}
+		said := &gatherer{where: g.where, toLog: true}
+		ast.Walk(said, argument)
+		g.all = append(g.all, said.all...)
+	}
+	return nil
+}
+
+// nameOf is what is called, and of which package or variable it is, if that has a name.
+func nameOf(function ast.Expr) (from, name string) {
+	switch function := function.(type) {
+	case *ast.Ident:
+		return "", function.Name
+	case *ast.SelectorExpr:
+		_, from = nameOf(function.X)
+		return from, function.Sel.Name
+	}
+	return "", ""
+}
+
+// constant is a text that the source spells out, in several parts perhaps.
+func constant(of ast.Expr) (text string, ok bool) {
+	switch of := of.(type) {
+	case *ast.BasicLit:
+		text, err := strconv.Unquote(of.Value)
+		return text, of.Kind == token.STRING && err == nil
+	case *ast.BinaryExpr:
+		left, okLeft := constant(of.X)
+		right, okRight := constant(of.Y)
+		return left + right, of.Op == token.ADD && okLeft && okRight
+	}
+	return "", false
+}
+
+var (
+	verb   = regexp.MustCompile(`%[-+# 0]*[0-9.]*(?:\[[0-9]+\])?[a-zA-Z]`)
+	letter = regexp.MustCompile(`[a-zA-Z]`)
+)
+
+// sentences are the fixed parts of a message.
+func sentences(said message) []string {
+	var all []string
+	for part := range strings.SplitSeq(verb.ReplaceAllString(said.text, "\n"), "\n") {
+		for sentence := range strings.SplitAfterSeq(part, ". ") {
+			sentence = strings.Trim(sentence, " ():;,\"")
+			words := 0
+			for field := range strings.FieldsSeq(sentence) {
+				if letter.MatchString(field) {
+					words++
+				}
+			}
+			if words >= 3 || said.toLog && words > 0 {
+				all = append(all, sentence)
+			}
+		}
+	}
+	return all
+}
