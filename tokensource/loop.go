@@ -103,10 +103,10 @@ type attempt struct {
 	took    time.Duration
 	ended   time.Time
 	// elsewhere means that another broker has made it, or is about to, if there is neither token nor failure. Of a
-	// failure it comes with how often that happened in a row, and with when to ask again.
+	// failure it comes with how often that happened in a row.
 	elsewhere bool
 	failures  int
-	next      time.Time
+	next      time.Time // when to ask again: at that moment if it was elsewhere, or else not before
 }
 
 // isWait reports whether nothing has come of it yet.
@@ -175,7 +175,7 @@ func (next *state) failed(got attempt) {
 		return
 	}
 	next.failures++
-	next.nextAttempt = got.ended.Add(retryDelay(got.failure, next.failures, random()))
+	next.nextAttempt = later(got.next, got.ended.Add(retryDelay(got.failure, next.failures, random())))
 }
 
 // random is in [0, 1). It spreads replicas and protects nothing.

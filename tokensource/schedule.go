@@ -64,12 +64,13 @@ func standAlone(had *token, now time.Time, random float64) time.Time {
 }
 
 // spreadAlone is when a broker fetches by itself because the store is away: all that share it find that out at about the
-// same time, so they spread over what is left until 95 % of the lifetime, or until a second before its end, since the login
-// server then has much to do. One that has no token must not wait long.
+// same time, so they spread over what is left until a tenth of the lifetime, and a second at the least, since the login
+// server then has much to do. Less would look like a refresh that has failed, and there is an alert for that. One that has no
+// token must not wait long.
 func spreadAlone(had *token, now time.Time, random float64) time.Time {
 	window := crowd
 	if had.serves(now) {
-		spare := max(time.Second, had.lifetime/20)
+		spare := max(time.Second, had.lifetime/10)
 		window = max(0, had.issued.Add(had.lifetime-spare).Sub(now))
 	}
 	return now.Add(time.Duration(random * float64(window)))

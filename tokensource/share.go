@@ -130,12 +130,15 @@ func (l *loop) take(ctx context.Context, s *share, had *token) (Taken, error) {
 // takesTurns reports whether those who share the credentials take turns after a failure, whoever can reach the login
 // server, rather than try each by itself. They do so if there is another turn in time for the token, or if so many have
 // tried that it is not their way. A failure that is there after its pause, with nobody having tried since, is not believed:
-// it is a replay.
+// it is a replay. (Or another one has counted as much, so who has no token to lose waits for one pause more.)
 func (s *share) takesTurns(taken Taken, had *token, now time.Time) bool {
 	if taken.Failure.Failures != s.failures || s.turn.IsZero() {
 		s.turn = now.Add(min(taken.Wait, maxBackoff))
 	}
-	inTime := !had.serves(now) || s.turn.Add(crowd).Before(had.issued.Add(had.lifetime*95/100))
+	if !had.serves(now) {
+		return !now.After(s.turn.Add(maxBackoff))
+	}
+	inTime := s.turn.Add(crowd).Before(had.issued.Add(had.lifetime * 95 / 100))
 	return !now.After(s.turn) && (inTime || taken.Failure.Failures >= enough)
 }
 
@@ -168,6 +171,7 @@ func (l *loop) lead(ctx context.Context, s *share, had *token, fence uint64) (at
 		s.failures++
 		pause := turnPause(got.failure, s.failures, had, got.ended, random())
 		s.turn = got.ended.Add(pause)
+		got.next = s.turn.Add(crowd + time.Duration(random()*float64(crowd))) // the others go first
 		err = s.place.Release(brief, fence, &SharedFailure{Failure: *got.failure, Failures: s.failures}, pause)
 	default:
 		s.succeeded()

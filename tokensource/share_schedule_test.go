@@ -60,7 +60,7 @@ func TestAlone(t *testing.T) {
 		{"refused, late", refused(300 * time.Second), 60 * time.Second, almostOne, 24995 * time.Millisecond, 999 * time.Millisecond},
 		{"dead", fresh(300 * time.Second), 301 * time.Second, almostOne, 24995 * time.Millisecond, 999 * time.Millisecond},
 		{"due", fresh(300 * time.Second), 240 * time.Second, 0, 30 * time.Second, 0},
-		{"due, late", fresh(300 * time.Second), 240 * time.Second, almostOne, 44985 * time.Millisecond, 44955 * time.Millisecond},
+		{"due, late", fresh(300 * time.Second), 240 * time.Second, almostOne, 44985 * time.Millisecond, 29970 * time.Millisecond},
 		{"at 90 %", fresh(300 * time.Second), 270 * time.Second, 0, time.Second, 0},
 		{"at 95 %", fresh(300 * time.Second), 285 * time.Second, almostOne, time.Second, 0},
 		{"in its last second", fresh(300 * time.Second), 299 * time.Second, almostOne, 250 * time.Millisecond, 0},

@@ -17,8 +17,9 @@ type Store interface {
 }
 
 // Place is where the token of one pair is shared. Its methods but Close wait for the store, for no longer than some
-// seconds and until ctx is done. Their errors tell of the store alone, and hold no secret. They are not called at the same
-// time.
+// seconds and until ctx is done. A store that has just failed is not waited for again: for a while they fail at once, since
+// hundreds of accounts ask one after the other. Their errors tell of the store alone, and hold no secret. They are not called
+// at the same time.
 type Place interface {
 	// Look returns the token that is there if it is better than the one had, and nil if it is not.
 	Look(ctx context.Context, had Had) (*SharedToken, error)
