@@ -6,13 +6,21 @@
 # Another platform (the compiler runs on the building machine and cross-compiles, so no emulation is needed):
 #
 #   docker buildx build --platform linux/amd64,linux/arm64 …
+#
+# The same image, to the byte, from the same commit (of one golang image; podman and buildah: --timestamp):
+#
+#   SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) docker buildx build --provenance=false \
+#     --output type=oci,dest=etrusted-broker.tar,rewrite-timestamp=true …
+#
+# That is why nothing here asks for the time. .ci/image builds it twice and compares.
 
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src
 
 # The modules come first: this layer is used again until go.mod or go.sum changes.
 COPY go.mod go.sum ./
-RUN go mod download && go mod verify
+RUN --mount=type=cache,target=/go/pkg/mod \
+    go mod download && go mod verify
 
 COPY . .
 
@@ -25,7 +33,10 @@ ARG REVISION=unknown
 
 # CGO_ENABLED=0: a static binary, scratch has no libc. -trimpath: no path of the building machine, and the same bytes
 # everywhere. -s -w: no symbol table and no debug information; stack traces keep their lines without them.
-RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
+#
+# The caches are Go's own, known by what went into each entry, so they change how long it takes and not what comes out.
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath \
       -ldflags "-s -w -X main.version=$VERSION -X main.revision=$REVISION" \
       -o /out/broker ./cmd/broker
