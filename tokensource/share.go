@@ -239,9 +239,6 @@ func (l *loop) wait(taken Taken, s *share, now time.Time) attempt {
 func (l *loop) look(ctx context.Context) {
 	l.lookAt = time.Time{}
 	l.lookedAt = time.Now()
-	if l.share.place == nil {
-		return
-	}
 	had := l.state.Load().token
 	shared, err := l.share.place.Look(ctx, had.had())
 	switch {

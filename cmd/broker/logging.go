@@ -63,15 +63,7 @@ func logTokenEvent(log *zap.Logger, event tokensource.Event) {
 	if event.Failure.Outcome == tokensource.Rejected || event.Remaining == 0 {
 		level = zapcore.ErrorLevel // requests fail now, or will without somebody's help
 	}
-	log.Log(level, "token request failed",
-		zap.String("account", event.Account),
-		zap.String("outcome", string(event.Failure.Outcome)),
-		zap.String("reason", event.Failure.Reason),
-		zap.String("what_to_do", event.Failure.Advice),
-		zap.Int("consecutive_failures", event.ConsecutiveFailures),
-		zap.Duration("took", event.Duration),
-		zap.Duration("token_still_valid_for", event.Remaining.Round(time.Millisecond)),
-		zap.Duration("next_attempt_in", next))
+	log.Log(level, "token request failed", append(failureFields(event, next), zap.Duration("took", event.Duration))...)
 }
 
 // logElsewhere writes one line for a token request of another broker.
@@ -83,14 +75,20 @@ func logElsewhere(log *zap.Logger, event tokensource.Event, next time.Duration) 
 			zap.Duration("next_refresh_in", next))
 		return
 	}
-	log.Warn("the token request of another broker failed",
+	log.Warn("the token request of another broker failed", failureFields(event, next)...)
+}
+
+// failureFields tell of a token request that has failed, whoever made it.
+func failureFields(event tokensource.Event, next time.Duration) []zap.Field {
+	return []zap.Field{
 		zap.String("account", event.Account),
 		zap.String("outcome", string(event.Failure.Outcome)),
 		zap.String("reason", event.Failure.Reason),
 		zap.String("what_to_do", event.Failure.Advice),
 		zap.Int("consecutive_failures", event.ConsecutiveFailures),
 		zap.Duration("token_still_valid_for", event.Remaining.Round(time.Millisecond)),
-		zap.Duration("next_attempt_in", next))
+		zap.Duration("next_attempt_in", next),
+	}
 }
 
 // logReload writes one line for credentials that changed.
