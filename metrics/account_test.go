@@ -50,7 +50,7 @@ func TestAForgottenAccountLeavesNothing(t *testing.T) {
 		requests.Replayed("success")
 	}
 	for _, account := range []string{"gone", "stays"} {
-		m.TokenRequest(tokensource.Event{Account: account, Duration: time.Second})
+		m.TokenRequest(tokensource.RefreshEvent{Account: account, Duration: time.Second})
 	}
 	m.Forget("gone")
 	m.Forget("never there")

@@ -148,8 +148,8 @@ func (m *Metrics) Forget(account string) {
 }
 
 // TokenRequest records a token request that has ended. One that another broker made is counted there.
-func (m *Metrics) TokenRequest(event tokensource.Event) {
-	if event.Elsewhere {
+func (m *Metrics) TokenRequest(event tokensource.RefreshEvent) {
+	if event.FromPeer {
 		return
 	}
 	m.refreshDuration.WithLabelValues(event.Account).Observe(event.Duration.Seconds())

@@ -81,7 +81,7 @@ func scrape(t *testing.T, m *Metrics, accept string) string {
 // used is a Metrics in which everything has happened once.
 func used() *Metrics {
 	m := newMetrics(tokensource.Snapshot{Account: "default", Shared: true})
-	m.TokenRequest(tokensource.Event{Account: "default", Duration: 1})
+	m.TokenRequest(tokensource.RefreshEvent{Account: "default", Duration: 1})
 	m.Requests("default").Observe("GET", 200, 2, 1, "")
 	m.Denied("host")
 	return m

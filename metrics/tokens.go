@@ -40,7 +40,7 @@ var tokenMetrics = []tokenMetric{
 		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return float64(s.ConsecutiveFailures) }),
 	token("token_waits_total",
 		"Requests that had to wait for a token. It rises at a start; at any other time it means that the token was not refreshed ahead of need.",
-		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.Waits) }),
+		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.RequestsWaited) }),
 	token("token_invalidations_total",
 		"Tokens given up because the API refused them before their expiry. A rise means that tokens are revoked, or that the client lacks a right.",
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.Invalidations) }),
@@ -59,7 +59,7 @@ var storeMetrics = []tokenMetric{
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.StoreErrors) }),
 	token("token_store_lease_held",
 		"1 on the broker that has fetched the current token for all that share it, and is the first to fetch the next; 0 on the others. If the sum over them stays 0, the token is not shared.",
-		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return boolean(s.Leads) }),
+		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return boolean(s.HoldsLease) }),
 }
 
 var allTokenMetrics = slices.Concat(tokenMetrics, storeMetrics)

@@ -46,7 +46,7 @@ func TestTokenMetrics(t *testing.T) {
 			LastSuccess:         time.UnixMilli(1_700_000_000_500),
 			Refreshes:           [...]uint64{11, 12, 13, 14}, // in the order of tokensource.Outcomes
 			ConsecutiveFailures: 3,
-			Waits:               5,
+			RequestsWaited:      5,
 		}, {Account: "de"}}, `
 			# TYPE etrusted_broker_token_consecutive_failures gauge
 			etrusted_broker_token_consecutive_failures{account="de"} 0
@@ -87,7 +87,7 @@ func TestStoreMetrics(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(tokensource.Snapshot{Account: "alone"},
 		tokensource.Snapshot{Account: "follower", Shared: true, StoreHits: 7, StoreErrors: 8},
-		tokensource.Snapshot{Account: "leader", Shared: true, Leads: true})
+		tokensource.Snapshot{Account: "leader", Shared: true, HoldsLease: true})
 	compare(t, m, `
 		# TYPE etrusted_broker_token_store_errors_total counter
 		etrusted_broker_token_store_errors_total{account="follower"} 8
@@ -105,8 +105,8 @@ func TestStoreMetrics(t *testing.T) {
 func TestRequestsElsewhereAreNotTimed(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	m.TokenRequest(tokensource.Event{Account: "default", Duration: time.Second})
-	m.TokenRequest(tokensource.Event{Account: "default", Elsewhere: true})
+	m.TokenRequest(tokensource.RefreshEvent{Account: "default", Duration: time.Second})
+	m.TokenRequest(tokensource.RefreshEvent{Account: "default", FromPeer: true})
 	if text := scrape(t, m, ""); !strings.Contains(text, `etrusted_broker_token_refresh_duration_seconds_count{account="default"} 1`) {
 		t.Error("a token request of another broker is in the histogram")
 	}
@@ -119,7 +119,7 @@ func TestTokenMetricsAreFresh(t *testing.T) {
 	m := New(Config{
 		Tokens: func() []tokensource.Snapshot {
 			waits++
-			return []tokensource.Snapshot{{Account: "default", Waits: waits}}
+			return []tokensource.Snapshot{{Account: "default", RequestsWaited: waits}}
 		},
 		InFlight:     func() int64 { return 0 },
 		UnsafeListen: func() bool { return false },
@@ -132,9 +132,9 @@ func TestTokenMetricsAreFresh(t *testing.T) {
 func TestTokenRequestDuration(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	m.TokenRequest(tokensource.Event{Account: "default", Duration: 20 * time.Millisecond})
-	m.TokenRequest(tokensource.Event{Account: "default", Duration: 2 * time.Second, Failure: &tokensource.Failure{}})
-	m.TokenRequest(tokensource.Event{Account: "de", Duration: time.Second})
+	m.TokenRequest(tokensource.RefreshEvent{Account: "default", Duration: 20 * time.Millisecond})
+	m.TokenRequest(tokensource.RefreshEvent{Account: "default", Duration: 2 * time.Second, Err: &tokensource.RefreshError{}})
+	m.TokenRequest(tokensource.RefreshEvent{Account: "de", Duration: time.Second})
 	contains(t, m,
 		`etrusted_broker_token_refresh_duration_seconds_bucket{account="default",le="0.01"} 0`,
 		`etrusted_broker_token_refresh_duration_seconds_bucket{account="default",le="0.025"} 1`,

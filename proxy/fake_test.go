@@ -34,7 +34,7 @@ func (f *fakeTokens) Invalidate(authorization string) bool {
 	return f.invalidate != nil && f.invalidate(authorization)
 }
 
-func (f *fakeTokens) Await(ctx context.Context) (string, error) {
+func (f *fakeTokens) Wait(ctx context.Context) (string, error) {
 	if f.waiting != nil {
 		select {
 		case f.waiting <- struct{}{}:
@@ -48,9 +48,9 @@ func (f *fakeTokens) Await(ctx context.Context) (string, error) {
 	return "", ctx.Err()
 }
 
-// AwaitOther is Await, for a token other than the one that was refused.
-func (f *fakeTokens) AwaitOther(ctx context.Context, than string) (string, bool) {
-	value, err := f.Await(ctx)
+// WaitNewer is Wait, for a token other than the one that was refused.
+func (f *fakeTokens) WaitNewer(ctx context.Context, than string) (string, bool) {
+	value, err := f.Wait(ctx)
 	return value, err == nil && value != than
 }
 

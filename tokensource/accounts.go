@@ -20,7 +20,7 @@ import (
 // AccountsConfig tells what Accounts need.
 type AccountsConfig struct {
 	// Default is the origin of the account without a name; nil if there is none.
-	Default *Origin
+	Default *CredentialSource
 	// Dir is a folder with one folder for each further account, NAME/client_id and NAME/client_secret; empty if there
 	// are none.
 	Dir string
@@ -28,8 +28,8 @@ type AccountsConfig struct {
 	Source Config
 	// Added and Removed, if not nil, are told of named accounts that come and go; Ignored of folders whose name no
 	// account may have, and of a Dir that cannot be read. They are called by Run, and Ignored by NewAccounts too.
-	Added, Removed func(account string)
-	Ignored        func(problem string)
+	OnAdded, OnRemoved func(account string)
+	OnSkipped          func(problem string)
 }
 
 // maxFetching is how many token requests may be under way at once, over all accounts: a start with hundreds of them must
@@ -57,12 +57,12 @@ type Accounts struct {
 
 // NewAccounts returns the accounts that there are now. An error says what is wrong with Dir.
 func NewAccounts(config AccountsConfig) (*Accounts, error) {
-	for _, told := range []*func(string){&config.Added, &config.Removed, &config.Ignored} {
+	for _, told := range []*func(string){&config.OnAdded, &config.OnRemoved, &config.OnSkipped} {
 		if *told == nil {
 			*told = func(string) {}
 		}
 	}
-	config.Source.Slots = make(chan struct{}, maxFetching)
+	config.Source.FetchSemaphore = make(chan struct{}, maxFetching)
 	a := &Accounts{config: config, running: map[string]func(){}, ignored: map[string]bool{}}
 	sources := map[string]*Source{}
 	if config.Default != nil {
@@ -117,7 +117,7 @@ func (a *Accounts) Run(ctx context.Context) {
 		dirIsThere := a.rescan(ctx)
 		for name, source := range *a.sources.Load() {
 			if dirIsThere || name == DefaultAccount { // or each would tell of the same
-				source.Recheck()
+				source.ReloadCredentials()
 			}
 		}
 	})
@@ -130,7 +130,7 @@ func (a *Accounts) folders() []string {
 		folders = append(folders, a.config.Dir)
 	}
 	for _, source := range *a.sources.Load() {
-		folders = append(folders, source.config.Origin.folders()...)
+		folders = append(folders, source.config.Credentials.folders()...)
 	}
 	return folders
 }
@@ -144,7 +144,7 @@ func (a *Accounts) rescan(ctx context.Context) bool {
 	if err != nil {
 		// The folder may be in the middle of being replaced: what there is stays.
 		if !a.dirGone {
-			a.config.Ignored(err.Error())
+			a.config.OnSkipped(err.Error())
 		}
 		a.dirGone = true
 		return false
@@ -153,7 +153,7 @@ func (a *Accounts) rescan(ctx context.Context) bool {
 	for _, name := range a.replace(names) {
 		a.running[name]() // nothing is told of it after Removed
 		delete(a.running, name)
-		a.config.Removed(name)
+		a.config.OnRemoved(name)
 	}
 	a.start(ctx)
 	return true
@@ -196,23 +196,23 @@ func (a *Accounts) start(ctx context.Context) {
 			<-ended
 		}
 		if name != DefaultAccount {
-			a.config.Added(name)
+			a.config.OnAdded(name)
 		}
 	}
 }
 
-func (a *Accounts) newSource(name string, origin Origin) *Source {
+func (a *Accounts) newSource(name string, origin CredentialSource) *Source {
 	config := a.config.Source
-	config.Account, config.Origin = name, origin
+	config.Account, config.Credentials = name, origin
 	return New(config)
 }
 
-func (a *Accounts) origin(name string) Origin {
-	part := func(file string) Part {
+func (a *Accounts) origin(name string) CredentialSource {
+	part := func(file string) CredentialField {
 		path := filepath.Join(a.config.Dir, name, file)
-		return Part{Name: path, File: path}
+		return CredentialField{Name: path, File: path}
 	}
-	return Origin{ID: part("client_id"), Secret: part("client_secret")}
+	return CredentialSource{ID: part("client_id"), Secret: part("client_secret")}
 }
 
 // list returns the names of the accounts in Dir, sorted. A Kubernetes volume has its own hidden folders and symbolic
@@ -244,6 +244,6 @@ func (a *Accounts) list() ([]string, error) {
 func (a *Accounts) ignore(problem string) {
 	if !a.ignored[problem] {
 		a.ignored[problem] = true
-		a.config.Ignored(problem)
+		a.config.OnSkipped(problem)
 	}
 }

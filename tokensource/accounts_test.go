@@ -35,7 +35,7 @@ func newAccounts(t *testing.T, config tokensource.AccountsConfig) *accounts {
 	a := &accounts{server: etrustedtest.New(etrustedtest.Options{}), dir: config.Dir}
 	server := httptest.NewServer(a.server)
 	transport := &http.Transport{}
-	config.Source.Endpoint = tokensource.Endpoint{URL: server.URL + "/oauth/token", Audience: "https://api.etrusted.com", Transport: transport}
+	config.Source.Endpoint = tokensource.TokenEndpoint{URL: server.URL + "/oauth/token", Audience: "https://api.etrusted.com", Transport: transport}
 	tell := func(what string) func(string) {
 		return func(text string) {
 			a.mu.Lock()
@@ -43,7 +43,7 @@ func newAccounts(t *testing.T, config tokensource.AccountsConfig) *accounts {
 			a.told = append(a.told, what+" "+text)
 		}
 	}
-	config.Added, config.Removed, config.Ignored = tell("added"), tell("removed"), tell("ignored")
+	config.OnAdded, config.OnRemoved, config.OnSkipped = tell("added"), tell("removed"), tell("ignored")
 	var err error
 	if a.Accounts, err = tokensource.NewAccounts(config); err != nil {
 		t.Fatal(err)
@@ -225,8 +225,10 @@ func TestWaysToReplaceFiles(t *testing.T) {
 				put(t, filepath.Join(dir, "client_id"), etrustedtest.DefaultClientID)
 				put(t, filepath.Join(dir, "client_secret"), etrustedtest.DefaultClientSecret)
 			}
-			part := func(file string) tokensource.Part { return tokensource.Part{File: filepath.Join(dir, file)} }
-			a := newAccounts(t, tokensource.AccountsConfig{Default: &tokensource.Origin{ID: part("client_id"), Secret: part("client_secret")}})
+			part := func(file string) tokensource.CredentialField {
+				return tokensource.CredentialField{File: filepath.Join(dir, file)}
+			}
+			a := newAccounts(t, tokensource.AccountsConfig{Default: &tokensource.CredentialSource{ID: part("client_id"), Secret: part("client_secret")}})
 			eventually(t, "the first token", a.valid(""))
 			source, _ := a.Source("")
 			before, _ := source.Current()
@@ -284,7 +286,7 @@ func TestManyAccountsStartSpread(t *testing.T) {
 		put(t, filepath.Join(folder, "client_secret"), "secret")
 	}
 	var now, most atomic.Int64
-	a, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: dir, Source: tokensource.Config{Endpoint: tokensource.Endpoint{
+	a, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: dir, Source: tokensource.Config{Endpoint: tokensource.TokenEndpoint{
 		URL: "http://login.example/",
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			most.Store(max(most.Load(), now.Add(1)))
@@ -301,7 +303,7 @@ func TestManyAccountsStartSpread(t *testing.T) {
 	loop.Go(func() { a.Run(ctx) })
 	for i := range count {
 		source, _ := a.Source(fmt.Sprintf("shop-%d", i))
-		if _, err := source.Await(ctx); err != nil {
+		if _, err := source.Wait(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -232,9 +232,9 @@ func newFleetWith(t *testing.T, n int, lifetime time.Duration, store *memoryStor
 func (f *fleet) add(change func(config *tokensource.Config)) *broker {
 	b := &broker{way: &way{login: f.login}}
 	config := tokensource.Config{
-		Origin:   fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret),
-		Endpoint: tokensource.Endpoint{URL: "http://login.example/", Transport: b.way},
-		Observe:  b.observe,
+		Credentials: fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret),
+		Endpoint:    tokensource.TokenEndpoint{URL: "http://login.example/", Transport: b.way},
+		OnRefresh:   b.observe,
 	}
 	if f.store != nil {
 		config.Store = f.store
@@ -260,22 +260,22 @@ func (f *fleet) add(change func(config *tokensource.Config)) *broker {
 	return b
 }
 
-func (b *broker) observe(event tokensource.Event) {
+func (b *broker) observe(event tokensource.RefreshEvent) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := time.Now(); event.Outcome == tokensource.Success {
+	if now := time.Now(); event.Outcome == tokensource.OutcomeSuccess {
 		if !b.expires.IsZero() {
 			b.gap = max(b.gap, now.Sub(b.expires))
 		}
 		b.expires = now.Add(event.Remaining)
 	}
 	switch {
-	case event.Elsewhere:
+	case event.FromPeer:
 		b.elsewhere++
 		if event.Duration != 0 {
 			panic("an event from elsewhere has a duration")
 		}
-	case event.Outcome == tokensource.Success:
+	case event.Outcome == tokensource.OutcomeSuccess:
 		b.successes++
 	default:
 		b.failures++
@@ -377,7 +377,7 @@ func (f *fleet) without() (n int) {
 // leaders are those that lead.
 func (f *fleet) leaders() (all []*broker) {
 	for _, b := range f.brokers {
-		if !b.stopped && b.Snapshot().Leads {
+		if !b.stopped && b.Snapshot().HoldsLease {
 			all = append(all, b)
 		}
 	}

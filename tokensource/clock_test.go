@@ -29,7 +29,7 @@ func TestWakingFromSuspend(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fetches := 0
-				source := New(Config{Origin: Origin{ID: Part{Value: NewSecret("id")}}, Endpoint: Endpoint{URL: "http://login.example/", Transport: answering(func() string {
+				source := New(Config{Credentials: CredentialSource{ID: CredentialField{Value: NewSecret("id")}}, Endpoint: TokenEndpoint{URL: "http://login.example/", Transport: answering(func() string {
 					fetches++
 					return `{"access_token":"abc","expires_in":3600}`
 				})}})
@@ -42,7 +42,7 @@ func TestWakingFromSuspend(t *testing.T) {
 				})
 				woken := time.Now()
 				if tc.ask {
-					if _, err := source.Await(ctx); err != nil {
+					if _, err := source.Wait(ctx); err != nil {
 						t.Fatal(err)
 					}
 				}

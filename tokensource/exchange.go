@@ -19,7 +19,7 @@ import (
 )
 
 // Endpoint tells how to ask for a token.
-type Endpoint struct {
+type TokenEndpoint struct {
 	URL      string   // of the token endpoint
 	Audience string   // the audience parameter, which eTrusted requires; not sent if empty
 	Scopes   []string // RFC 6749 section 3.3; the parameter is not sent if there are none
@@ -44,7 +44,7 @@ type grant struct {
 // exchange makes one token request with the client credentials grant (RFC 6749 section 4.4). Package
 // clientcredentials forms and sends the request; what came back is read by interpret alone, since the package's
 // errors quote the answer's body.
-func (e *Endpoint) exchange(ctx context.Context, credentials Credentials) (grant, *Failure) {
+func (e *TokenEndpoint) exchange(ctx context.Context, credentials Credentials) (grant, *RefreshError) {
 	seen := &recorder{next: e.Transport, userAgent: e.UserAgent}
 	client := &http.Client{
 		Transport: seen,
@@ -68,18 +68,18 @@ func (e *Endpoint) exchange(ctx context.Context, credentials Credentials) (grant
 	case seen.err != nil:
 		return grant{}, unreachable(seen.err)
 	case seen.response == nil: // nothing was sent
-		return grant{}, &Failure{Outcome: InvalidResponse, Reason: "the token request could not be made", Advice: tokenURLAdvice}
+		return grant{}, &RefreshError{Outcome: OutcomeInvalidResponse, Reason: "the token request could not be made", Advice: tokenURLAdvice}
 	}
 	return interpret(seen.response, seen.body, time.Now())
 }
 
-func unreachable(err error) *Failure {
+func unreachable(err error) *RefreshError {
 	if errors.Is(err, errTooLarge) {
 		return invalidResponse(errTooLarge.Error())
 	}
 	fault := neterr.Explain(err)
-	return &Failure{
-		Outcome: Unavailable,
+	return &RefreshError{
+		Outcome: OutcomeUnavailable,
 		Reason:  "the login server " + fault.Text,
 		Advice:  fault.Advice + " The broker tries again by itself.",
 	}
@@ -125,7 +125,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // interpret tells what an answer of the token endpoint means: RFC 6749 sections 5.1 and 5.2.
-func interpret(response *http.Response, body []byte, now time.Time) (grant, *Failure) {
+func interpret(response *http.Response, body []byte, now time.Time) (grant, *RefreshError) {
 	status := response.StatusCode
 	if status == http.StatusOK {
 		return interpretSuccess(body)
@@ -137,8 +137,8 @@ func interpret(response *http.Response, body []byte, now time.Time) (grant, *Fai
 	case status >= 300 && status < 400:
 		return grant{}, invalidResponse(fmt.Sprintf("it is a redirect (%d), which is never followed, since it would carry the secret to another address", status))
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500, code == "temporarily_unavailable":
-		return grant{}, &Failure{
-			Outcome:    Unavailable,
+		return grant{}, &RefreshError{
+			Outcome:    OutcomeUnavailable,
 			Reason:     "the login server answered " + statusAndCode(status, ""),
 			Advice:     outageAdvice,
 			RetryAfter: retryAfter(response.Header.Get("Retry-After"), now),
@@ -158,7 +158,7 @@ func interpret(response *http.Response, body []byte, now time.Time) (grant, *Fai
 	}
 }
 
-func interpretSuccess(body []byte) (grant, *Failure) {
+func interpretSuccess(body []byte) (grant, *RefreshError) {
 	answer, err := parseAnswer(body)
 	if err != nil {
 		return grant{}, invalidResponse(err.Error())

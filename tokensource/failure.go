@@ -13,20 +13,20 @@ type Outcome string
 
 // The outcomes of a token request.
 const (
-	Success         Outcome = "success"
-	Rejected        Outcome = "rejected"         // the login server refuses the credentials: fix them
-	Unavailable     Outcome = "unavailable"      // login server or network: it heals by itself
-	InvalidResponse Outcome = "invalid_response" // an answer came that is no token answer
+	OutcomeSuccess         Outcome = "success"
+	OutcomeRejected        Outcome = "rejected"         // the login server refuses the credentials: fix them
+	OutcomeUnavailable     Outcome = "unavailable"      // login server or network: it heals by itself
+	OutcomeInvalidResponse Outcome = "invalid_response" // an answer came that is no token answer
 )
 
 // Outcomes lists all of them, in the order of Snapshot.Refreshes.
-var Outcomes = [...]Outcome{Success, Rejected, Unavailable, InvalidResponse}
+var Outcomes = [...]Outcome{OutcomeSuccess, OutcomeRejected, OutcomeUnavailable, OutcomeInvalidResponse}
 
 func (o Outcome) index() int { return slices.Index(Outcomes[:], o) }
 
 // Failure is why a token request gave no token. All its texts are written in this package, with the names of variables
 // and files: nothing of what the login server said is in them, so they may be logged and shown.
-type Failure struct {
+type RefreshError struct {
 	Outcome Outcome
 	Reason  string // what happened: "the login server answered 503 Service Unavailable"
 	Advice  string // what to do about it, in whole sentences
@@ -38,7 +38,7 @@ type Failure struct {
 }
 
 // Error returns the reason and the advice.
-func (f *Failure) Error() string {
+func (f *RefreshError) Error() string {
 	return f.Reason + ". " + f.Advice
 }
 
@@ -75,9 +75,9 @@ const (
 )
 
 // rejected is a Failure for credentials that the server refuses. code is from RFC 6749 section 5.2, or empty.
-func rejected(status int, code string) *Failure {
-	failure := &Failure{
-		Outcome: Rejected,
+func rejected(status int, code string) *RefreshError {
+	failure := &RefreshError{
+		Outcome: OutcomeRejected,
 		Reason:  "the login server rejected the credentials (" + statusAndCode(status, code) + ")",
 		Advice:  rejectedAdvice,
 	}
@@ -87,9 +87,9 @@ func rejected(status int, code string) *Failure {
 	return failure
 }
 
-func invalidResponse(what string) *Failure {
-	return &Failure{
-		Outcome: InvalidResponse,
+func invalidResponse(what string) *RefreshError {
+	return &RefreshError{
+		Outcome: OutcomeInvalidResponse,
 		Reason:  "the login server's answer is no token answer: " + what,
 		Advice:  tokenURLAdvice,
 	}

@@ -107,7 +107,7 @@ func TestAwaitOtherEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		began := time.Now()
-		if _, ok := r.AwaitOther(ctx, sent); ok || time.Since(began) != 3*time.Second {
+		if _, ok := r.WaitNewer(ctx, sent); ok || time.Since(began) != 3*time.Second {
 			t.Errorf("ok = %v after %v", ok, time.Since(began))
 		}
 	})

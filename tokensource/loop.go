@@ -86,10 +86,10 @@ func (l *loop) refresh(ctx context.Context) {
 		})
 		return
 	}
-	if got.failure != nil && got.failure.Outcome == Rejected && l.read(ctx) {
+	if got.failure != nil && got.failure.Outcome == OutcomeRejected && l.read(ctx) {
 		// The credentials had been changed, and the new ones are good: nobody needs to hear of the rejection.
 		if !got.elsewhere {
-			l.publish(func(next *state) { next.refreshes[Rejected.index()]++ })
+			l.publish(func(next *state) { next.refreshes[OutcomeRejected.index()]++ })
 		}
 		return
 	}
@@ -99,7 +99,7 @@ func (l *loop) refresh(ctx context.Context) {
 // attempt is one token request that has ended: with a token or a failure.
 type attempt struct {
 	token   *token
-	failure *Failure
+	failure *RefreshError
 	took    time.Duration
 	ended   time.Time
 	// elsewhere means that another broker has made it, or is about to, if there is neither token nor failure. Of a
@@ -124,13 +124,13 @@ func (l *loop) fetch(ctx context.Context, pair Credentials) (attempt, bool) {
 	case ctx.Err() != nil:
 		return attempt{}, false
 	case failure == nil && !fresh.valid(ended):
-		failure = &Failure{
-			Outcome: Unavailable,
+		failure = &RefreshError{
+			Outcome: OutcomeUnavailable,
 			Reason:  "the login server took longer to answer than its token lives",
 			Advice:  outageAdvice,
 		}
-	case failure != nil && failure.Outcome == Rejected:
-		for _, hint := range l.config.Origin.hints(pair) {
+	case failure != nil && failure.Outcome == OutcomeRejected:
+		for _, hint := range l.config.Credentials.hints(pair) {
 			failure.Advice += " " + hint
 		}
 	}
@@ -157,8 +157,8 @@ func (l *loop) record(got attempt, also func(next *state)) {
 		also(next)
 	})
 	event := next.event(l.config.Account, got.ended)
-	event.Elsewhere, event.Duration = got.elsewhere, got.took
-	l.config.Observe(event)
+	event.FromPeer, event.Duration = got.elsewhere, got.took
+	l.config.OnRefresh(event)
 }
 
 func (next *state) succeeded(fresh *token, now time.Time) {

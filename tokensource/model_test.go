@@ -69,13 +69,13 @@ func newLife(t *testing.T, seed uint64) *life {
 		mode: "ok", lifetime: 300 * time.Second, issued: map[string]*issue{},
 	}
 	l.write("good1", "good1")
-	part := func(name string) tokensource.Part {
+	part := func(name string) tokensource.CredentialField {
 		path := filepath.Join(l.folder, name)
-		return tokensource.Part{Name: path, File: path}
+		return tokensource.CredentialField{Name: path, File: path}
 	}
 	l.source = tokensource.New(tokensource.Config{
-		Origin:   tokensource.Origin{ID: part("client_id"), Secret: part("client_secret")},
-		Endpoint: tokensource.Endpoint{URL: "http://login.example/", Transport: l},
+		Credentials: tokensource.CredentialSource{ID: part("client_id"), Secret: part("client_secret")},
+		Endpoint:    tokensource.TokenEndpoint{URL: "http://login.example/", Transport: l},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -166,7 +166,7 @@ func (l *life) run(steps int) {
 		l.check()
 	}
 	l.stop()
-	if _, err := l.source.Await(context.Background()); err != nil && !strings.Contains(err.Error(), "shutting down") {
+	if _, err := l.source.Wait(context.Background()); err != nil && !strings.Contains(err.Error(), "shutting down") {
 		l.fail("after the end: %v", err)
 	}
 	l.checkStorms()
@@ -187,7 +187,7 @@ func (l *life) step() {
 	case n < 93:
 		id := []string{"good1", "good2", "bad1", "bad2", ""}[l.random.IntN(5)]
 		l.write(id, id)
-		l.source.Recheck()
+		l.source.ReloadCredentials()
 	default:
 		l.await(time.Duration(l.random.Int64N(int64(15 * time.Second))))
 	}
@@ -244,7 +244,7 @@ func (l *life) await(patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	began := time.Now()
-	value, err := l.source.Await(ctx)
+	value, err := l.source.Wait(ctx)
 	if took := time.Since(began); took > patience {
 		l.fail("waited %v", took)
 	}

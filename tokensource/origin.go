@@ -9,12 +9,12 @@ import (
 )
 
 // Origin is where a pair of credentials comes from, so that it can be read again.
-type Origin struct {
-	ID, Secret Part
+type CredentialSource struct {
+	ID, Secret CredentialField
 }
 
 // Part is where one half of a pair comes from: a file, or a value that never changes.
-type Part struct {
+type CredentialField struct {
 	// Name is what the operator knows it by: a variable, or a path. It is used in messages.
 	Name string
 	// File is read each time, if it is set; Value is not used then.
@@ -27,7 +27,7 @@ const readAttempts = 10
 
 // Read returns the pair as it is now. A pair may be replaced while it is read, and an id of before with a secret of
 // after is none: so it is read until it was the same twice. Errors name the file and hold none of its content.
-func (o Origin) Read() (Credentials, error) {
+func (o CredentialSource) Read() (Credentials, error) {
 	before, err := o.readOnce()
 	if err != nil || o.fixed() {
 		return before, err
@@ -45,13 +45,13 @@ func (o Origin) Read() (Credentials, error) {
 	return Credentials{}, errors.New("the credential files change too fast to be read as a pair: write them less often")
 }
 
-func (o Origin) readOnce() (Credentials, error) {
+func (o CredentialSource) readOnce() (Credentials, error) {
 	id, errID := o.ID.read()
 	secret, errSecret := o.Secret.read()
 	return Credentials{ID: id, Secret: secret}, errors.Join(errID, errSecret)
 }
 
-func (p Part) read() (Secret, error) {
+func (p CredentialField) read() (Secret, error) {
 	if p.File == "" {
 		return p.Value, nil
 	}
@@ -59,13 +59,13 @@ func (p Part) read() (Secret, error) {
 }
 
 // fixed reports whether reading again is of no use.
-func (o Origin) fixed() bool { return o.ID.File == "" && o.Secret.File == "" }
+func (o CredentialSource) fixed() bool { return o.ID.File == "" && o.Secret.File == "" }
 
 // folders are those in which a change may mean another pair. It is the folder that is watched and not the file:
 // Kubernetes swaps a symbolic link beside it, and editors put a new file in its place.
-func (o Origin) folders() []string {
+func (o CredentialSource) folders() []string {
 	var folders []string
-	for _, part := range []Part{o.ID, o.Secret} {
+	for _, part := range []CredentialField{o.ID, o.Secret} {
 		if part.File != "" {
 			folders = append(folders, filepath.Dir(part.File))
 		}
@@ -75,7 +75,7 @@ func (o Origin) folders() []string {
 
 // hints names what is unusual about a pair that was rejected. They are guesses, so nothing is refused for them; and
 // they are about the form alone, so they tell nothing of the text.
-func (o Origin) hints(pair Credentials) []string {
+func (o CredentialSource) hints(pair Credentials) []string {
 	var hints []string
 	if id := pair.ID.Reveal(); !strings.Contains(id, "-") && !strings.Contains(id, "__") {
 		hints = append(hints, o.ID.Name+" looks like an Identifier alone: the Client ID has a prefix before it.")

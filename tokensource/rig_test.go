@@ -22,8 +22,8 @@ type rig struct {
 	stop   func() // ends Run and waits for that
 
 	mu      sync.Mutex
-	events  []tokensource.Event
-	changes []tokensource.Reload
+	events  []tokensource.RefreshEvent
+	changes []tokensource.CredentialReload
 }
 
 // newRig makes a source whose loop has not started.
@@ -32,11 +32,11 @@ func newRig(t *testing.T, options etrustedtest.Options) *rig {
 	return newRigWith(t, options, fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret))
 }
 
-func newRigWith(t *testing.T, options etrustedtest.Options, origin tokensource.Origin) *rig {
+func newRigWith(t *testing.T, options etrustedtest.Options, origin tokensource.CredentialSource) *rig {
 	t.Helper()
 	r := &rig{server: etrustedtest.New(options), began: time.Now()}
 	config := r.config(t)
-	config.Origin = origin
+	config.Credentials = origin
 	r.Source = tokensource.New(config)
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
@@ -53,19 +53,19 @@ func newRigWith(t *testing.T, options etrustedtest.Options, origin tokensource.O
 
 func (r *rig) config(t *testing.T) tokensource.Config {
 	return tokensource.Config{
-		Origin: fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret),
-		Endpoint: tokensource.Endpoint{
+		Credentials: fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret),
+		Endpoint: tokensource.TokenEndpoint{
 			URL:       "http://login.example/oauth/token",
 			Audience:  "https://api.etrusted.com",
 			Transport: network(t, r.server),
 			UserAgent: "etrusted-broker/test",
 		},
-		Observe: func(event tokensource.Event) {
+		OnRefresh: func(event tokensource.RefreshEvent) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.events = append(r.events, event)
 		},
-		ObserveReload: func(change tokensource.Reload) {
+		OnReload: func(change tokensource.CredentialReload) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.changes = append(r.changes, change)
@@ -74,10 +74,10 @@ func (r *rig) config(t *testing.T) tokensource.Config {
 }
 
 // fixed is an origin that never changes.
-func fixed(id, secret string) tokensource.Origin {
-	return tokensource.Origin{
-		ID:     tokensource.Part{Name: "ETRUSTED_CLIENT_ID", Value: tokensource.NewSecret(id)},
-		Secret: tokensource.Part{Name: "ETRUSTED_CLIENT_SECRET", Value: tokensource.NewSecret(secret)},
+func fixed(id, secret string) tokensource.CredentialSource {
+	return tokensource.CredentialSource{
+		ID:     tokensource.CredentialField{Name: "ETRUSTED_CLIENT_ID", Value: tokensource.NewSecret(id)},
+		Secret: tokensource.CredentialField{Name: "ETRUSTED_CLIENT_SECRET", Value: tokensource.NewSecret(secret)},
 	}
 }
 
@@ -124,7 +124,7 @@ func (r *rig) reloads() []tokensource.ReloadOutcome {
 	return all
 }
 
-func (r *rig) last() tokensource.Event {
+func (r *rig) last() tokensource.RefreshEvent {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.events[len(r.events)-1]
@@ -136,7 +136,7 @@ func (r *rig) await(patience time.Duration) (took time.Duration, err error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, err = r.Await(ctx)
+	_, err = r.Wait(ctx)
 	return time.Since(began), err
 }
 
@@ -146,7 +146,7 @@ func (r *rig) awaitOther(t *testing.T, than string) (value string, took time.Dur
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	value, ok := r.AwaitOther(ctx, than)
+	value, ok := r.WaitNewer(ctx, than)
 	if !ok {
 		value = ""
 	}

@@ -24,7 +24,7 @@ var ReloadOutcomes = [...]ReloadOutcome{ReloadSuccess, ReloadRejected, ReloadUnr
 func (o ReloadOutcome) index() int { return slices.Index(ReloadOutcomes[:], o) }
 
 // Reload tells of credentials that changed. Its texts hold no secret.
-type Reload struct {
+type CredentialReload struct {
 	Account string
 	Outcome ReloadOutcome
 	// Reason and Advice say what went wrong and what to do; empty on success.
@@ -45,9 +45,9 @@ const (
 type trial struct {
 	pair     Credentials
 	at       time.Time
-	pause    time.Duration // before the same pair is tried again
-	failures int           // in a row, of the same pair
-	told     Reload        // what came of it
+	pause    time.Duration    // before the same pair is tried again
+	failures int              // in a row, of the same pair
+	told     CredentialReload // what came of it
 }
 
 // due is when a pair may be tried.
@@ -72,7 +72,7 @@ type report struct {
 // token takes the place of the old one, together with its token. It reports whether that has happened.
 func (l *loop) read(ctx context.Context) bool {
 	l.readAt = time.Time{}
-	pair, err := l.config.Origin.Read()
+	pair, err := l.config.Credentials.Read()
 	switch {
 	case err != nil:
 		l.unreadable(err)
@@ -132,7 +132,7 @@ func (l *loop) try(ctx context.Context, pair Credentials) bool {
 		next.reloads[ReloadSuccess.index()]++
 		next.unused = nil
 	})
-	l.config.ObserveReload(Reload{Account: l.config.Account, Outcome: ReloadSuccess})
+	l.config.OnReload(CredentialReload{Account: l.config.Account, Outcome: ReloadSuccess})
 	return true
 }
 
@@ -148,16 +148,16 @@ func (l *loop) refused(pair Credentials, got attempt) {
 	}
 	l.readAt = l.trial.due(pair)
 	outcome := ReloadPostponed
-	if got.failure.Outcome == Rejected {
+	if got.failure.Outcome == OutcomeRejected {
 		outcome = ReloadRejected
 	}
-	l.trial.told = Reload{Account: l.config.Account, Outcome: outcome, Reason: got.failure.Reason, Advice: got.failure.Advice, Next: l.trial.pause}
+	l.trial.told = CredentialReload{Account: l.config.Account, Outcome: outcome, Reason: got.failure.Reason, Advice: got.failure.Advice, Next: l.trial.pause}
 	l.keep(l.trial.told, func(*state) {})
 }
 
 // keep publishes that the credentials that were read do not take the place of what there is, together with another
 // change, and tells of it.
-func (l *loop) keep(reload Reload, also func(next *state)) {
+func (l *loop) keep(reload CredentialReload, also func(next *state)) {
 	reload.Account = l.config.Account
 	l.publish(func(next *state) {
 		next.unused, next.unusedAt = &reload, time.Now()
@@ -166,7 +166,7 @@ func (l *loop) keep(reload Reload, also func(next *state)) {
 		}
 		also(next)
 	})
-	l.config.ObserveReload(reload)
+	l.config.OnReload(reload)
 }
 
 // unreadable keeps what there is. Where there is nothing yet, those who wait are told at once.
@@ -176,12 +176,12 @@ func (l *loop) unreadable(err error) {
 		return
 	}
 	l.report = report{err.Error(), time.Now()}
-	failure := &Failure{
-		Outcome: Rejected, // as far as an app is concerned
+	failure := &RefreshError{
+		Outcome: OutcomeRejected, // as far as an app is concerned
 		Reason:  "the credentials cannot be read: " + oneLine(err),
 		Advice:  "Once the files are right, they are used by themselves.",
 	}
-	l.keep(Reload{Outcome: ReloadUnreadable, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause}, func(next *state) {
+	l.keep(CredentialReload{Outcome: ReloadUnreadable, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause}, func(next *state) {
 		if l.share.pair.isZero() {
 			next.failure, next.failedAt, next.nextAttempt = failure, time.Now(), l.readAt
 		}

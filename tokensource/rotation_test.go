@@ -25,9 +25,9 @@ func newFiles(t *testing.T, options etrustedtest.Options) *files {
 	dir := t.TempDir()
 	f := &files{id: filepath.Join(dir, "client_id"), secret: filepath.Join(dir, "client_secret")}
 	f.write(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
-	f.rig = newRigWith(t, options, tokensource.Origin{
-		ID:     tokensource.Part{Name: f.id, File: f.id},
-		Secret: tokensource.Part{Name: f.secret, File: f.secret},
+	f.rig = newRigWith(t, options, tokensource.CredentialSource{
+		ID:     tokensource.CredentialField{Name: f.id, File: f.id},
+		Secret: tokensource.CredentialField{Name: f.secret, File: f.secret},
 	})
 	return f
 }
@@ -45,7 +45,7 @@ func (f *files) write(t *testing.T, id, secret string) {
 func (f *files) change(t *testing.T, id, secret string) {
 	t.Helper()
 	f.write(t, id, secret)
-	f.Recheck()
+	f.ReloadCredentials()
 	time.Sleep(time.Millisecond)
 	synctest.Wait()
 }
@@ -132,18 +132,18 @@ func TestUnusedCredentialsAreKnown(t *testing.T) {
 			time.Sleep(31 * time.Second) // the longest pause before another try
 			snapshot := f.Snapshot()
 			var got tokensource.ReloadOutcome
-			if snapshot.Unused != nil {
-				got = snapshot.Unused.Outcome
+			if snapshot.PendingReload != nil {
+				got = snapshot.PendingReload.Outcome
 			}
-			if got != step.want || snapshot.UnusedAt.IsZero() != (step.want == "") {
-				t.Errorf("%s: %q since %v, want %q", step.name, got, snapshot.UnusedAt, step.want)
+			if got != step.want || snapshot.PendingReloadAt.IsZero() != (step.want == "") {
+				t.Errorf("%s: %q since %v, want %q", step.name, got, snapshot.PendingReloadAt, step.want)
 			}
 			if !snapshot.Valid || snapshot.LastFailure != nil {
 				t.Errorf("%s: the token has suffered: %+v", step.name, snapshot)
 			}
 		}
-		if f.Snapshot().Unused.Advice == "" || f.Snapshot().Unused.Reason == "" {
-			t.Errorf("does not say what to do: %+v", f.Snapshot().Unused)
+		if f.Snapshot().PendingReload.Advice == "" || f.Snapshot().PendingReload.Reason == "" {
+			t.Errorf("does not say what to do: %+v", f.Snapshot().PendingReload)
 		}
 	})
 }
@@ -154,11 +154,11 @@ func TestUnusedFirstCredentials(t *testing.T) {
 		f := newFiles(t, etrustedtest.Options{})
 		f.write(t, "", "")
 		f.at(time.Second)
-		if unused := f.Snapshot().Unused; unused == nil || unused.Outcome != tokensource.ReloadUnreadable {
+		if unused := f.Snapshot().PendingReload; unused == nil || unused.Outcome != tokensource.ReloadUnreadable {
 			t.Errorf("%+v", unused)
 		}
 		f.change(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
-		if snapshot := f.Snapshot(); snapshot.Unused != nil || !snapshot.Valid {
+		if snapshot := f.Snapshot(); snapshot.PendingReload != nil || !snapshot.Valid {
 			t.Errorf("%+v", snapshot)
 		}
 	})
@@ -171,7 +171,7 @@ func TestARejectedPairIsTriedAgainAfterFiveMinutes(t *testing.T) {
 		f.change(t, "new-id", "new-secret")
 		for range 20 { // what a poll does
 			time.Sleep(10 * time.Second)
-			f.Recheck()
+			f.ReloadCredentials()
 		}
 		if n := f.server.TokenRequestCount(); n != 2 {
 			t.Fatalf("%d token requests, want the first and one trial", n)

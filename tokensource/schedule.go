@@ -80,9 +80,9 @@ func spreadAlone(had *token, now time.Time, random float64) time.Time {
 // retryDelay, but never longer than 30 seconds, nor than an eighth of what is left of the token had, so that several of
 // them have tried before its end. A rejection begins with as short a pause: what looks like one may be that broker's own
 // way out. random is in [0, 1).
-func turnPause(failure *Failure, failures int, had *token, now time.Time, random float64) time.Duration {
-	outage := Failure{Outcome: Unavailable}
-	if failure.Outcome == Rejected {
+func turnPause(failure *RefreshError, failures int, had *token, now time.Time, random float64) time.Duration {
+	outage := RefreshError{Outcome: OutcomeUnavailable}
+	if failure.Outcome == OutcomeRejected {
 		random = 1 // it does not heal by itself
 	}
 	pause := retryDelay(&outage, failures, random)
@@ -95,8 +95,8 @@ func turnPause(failure *Failure, failures int, had *token, now time.Time, random
 // retryDelay is the pause after a failed attempt: the failures-th in a row, counted from 1. It is exponential with
 // full jitter between one second and 30, no less than what the server asked for in Retry-After (up to five minutes),
 // and five minutes after a rejection. random is in [0, 1).
-func retryDelay(failure *Failure, failures int, random float64) time.Duration {
-	if failure.Outcome == Rejected {
+func retryDelay(failure *RefreshError, failures int, random float64) time.Duration {
+	if failure.Outcome == OutcomeRejected {
 		return rejectedRetry
 	}
 	ceiling := maxBackoff

@@ -31,13 +31,13 @@ func TestRefreshDue(t *testing.T) {
 }
 
 func TestRetryDelay(t *testing.T) {
-	unavailable := func(retryAfter time.Duration) *Failure {
-		return &Failure{Outcome: Unavailable, RetryAfter: retryAfter}
+	unavailable := func(retryAfter time.Duration) *RefreshError {
+		return &RefreshError{Outcome: OutcomeUnavailable, RetryAfter: retryAfter}
 	}
 	const almostOne = 1 - 1e-9
 	for _, tc := range []struct {
 		name     string
-		failure  *Failure
+		failure  *RefreshError
 		failures int
 		random   float64
 		want     time.Duration
@@ -52,9 +52,9 @@ func TestRetryDelay(t *testing.T) {
 		{"Retry-After is a floor", unavailable(20 * time.Second), 1, 0, 20 * time.Second},
 		{"and no ceiling", unavailable(2 * time.Second), 9, almostOne, 30 * time.Second},
 		{"Retry-After is believed up to 5 min", unavailable(time.Hour), 1, 0, 5 * time.Minute},
-		{"an odd answer is retried as an outage is", &Failure{Outcome: InvalidResponse}, 1, 0, time.Second},
-		{"a rejection waits 5 min", &Failure{Outcome: Rejected}, 1, 0, 5 * time.Minute},
-		{"and is not hurried", &Failure{Outcome: Rejected, RetryAfter: time.Second}, 1, 0, 5 * time.Minute},
+		{"an odd answer is retried as an outage is", &RefreshError{Outcome: OutcomeInvalidResponse}, 1, 0, time.Second},
+		{"a rejection waits 5 min", &RefreshError{Outcome: OutcomeRejected}, 1, 0, 5 * time.Minute},
+		{"and is not hurried", &RefreshError{Outcome: OutcomeRejected, RetryAfter: time.Second}, 1, 0, 5 * time.Minute},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := retryDelay(tc.failure, tc.failures, tc.random)

@@ -21,30 +21,30 @@ type Snapshot struct {
 	// FetchingSince is when the token request was sent that is under way; zero if none is.
 	FetchingSince time.Time
 	// LastFailure is that of the last token request; nil if it succeeded or there was none.
-	LastFailure   *Failure
+	LastFailure   *RefreshError
 	LastFailureAt time.Time
 	// NextAttempt is when the next token request is due.
 	NextAttempt time.Time
 	// Waits counts the requests that had to wait for a token, and Invalidations the tokens replaced because the
 	// API refused them.
-	Waits, Invalidations uint64
+	RequestsWaited, Invalidations uint64
 	// Shared means that there is a store, in which the token is shared with other brokers. Without one, what follows is
 	// zero.
 	Shared bool
 	// Elsewhere means that the last token request was another broker's, who shares the token: LastFailure and LastSuccess
 	// are of it, Refreshes and LastDuration are not.
-	Elsewhere bool
+	FromPeer bool
 	// StoreHits counts the tokens that were taken from the store, and StoreErrors how often it was asked in vain.
 	StoreHits, StoreErrors uint64
 	// Leads reports whether the token was fetched here by a lease, for all; then its successor mostly is too.
-	Leads bool
+	HoldsLease bool
 	// Reloads counts the changes of the credentials by outcome, in the order of ReloadOutcomes, and LastChange is
 	// when those in use were taken into use.
 	Reloads    [len(ReloadOutcomes)]uint64
 	LastChange time.Time
 	// Unused tells why the credentials that were last read are not those in use; nil if they are. Nobody may change it.
-	Unused   *Reload
-	UnusedAt time.Time
+	PendingReload   *CredentialReload
+	PendingReloadAt time.Time
 }
 
 // Snapshot returns what the source knows now. It never blocks.
@@ -58,15 +58,15 @@ func (s *Source) Snapshot() Snapshot {
 		LastDuration:        state.lastTook,
 		LastFailure:         state.failure,
 		NextAttempt:         state.nextAttempt.Round(0),
-		Waits:               s.waits.Load(),
+		RequestsWaited:      s.waits.Load(),
 		Invalidations:       s.invalidations.Load(),
 		Shared:              s.config.Store != nil,
-		Elsewhere:           state.elsewhere,
+		FromPeer:            state.elsewhere,
 		StoreHits:           s.storeHits.Load(),
 		StoreErrors:         s.storeErrors.Load(),
 		Reloads:             state.reloads,
 		LastChange:          state.lastChange.Round(0),
-		Unused:              state.unused,
+		PendingReload:       state.unused,
 	}
 	if since := s.fetching.Load(); since != nil {
 		snapshot.FetchingSince = since.Round(0)
@@ -75,12 +75,12 @@ func (s *Source) Snapshot() Snapshot {
 		snapshot.LastFailureAt = state.failedAt.Round(0)
 	}
 	if state.unused != nil {
-		snapshot.UnusedAt = state.unusedAt.Round(0)
+		snapshot.PendingReloadAt = state.unusedAt.Round(0)
 	}
 	if token := state.token; token != nil {
 		snapshot.Issued, snapshot.Expires = token.issued.Round(0), token.expires()
 		if token.valid(now) {
-			snapshot.Leads = token.leads
+			snapshot.HoldsLease = token.leads
 			snapshot.Valid, snapshot.Remaining = true, token.remaining(now)
 		}
 	}

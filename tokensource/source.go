@@ -21,17 +21,17 @@ type Config struct {
 	Account string
 	// Origin is where the credentials are read from: at the start, when Recheck is called, and when the login server
 	// rejects those in use.
-	Origin Origin
+	Credentials CredentialSource
 	// Endpoint is where the source asks.
-	Endpoint Endpoint
+	Endpoint TokenEndpoint
 	// Store, if not nil, is where the token is shared with other brokers that hold the same credentials.
 	Store Store
 	// Slots, if not nil, is shared by sources that are not to make more token requests at once than it has places.
-	Slots chan struct{}
+	FetchSemaphore chan struct{}
 	// Observe, if not nil, is told of each token request that has ended, elsewhere too, and ObserveReload of each change of the
 	// credentials. They are called by the Run loop, so they must return soon.
-	Observe       func(Event)
-	ObserveReload func(Reload)
+	OnRefresh func(RefreshEvent)
+	OnReload  func(CredentialReload)
 }
 
 // Source keeps one account's token fresh. All methods may be called at any time from any goroutine, except Run, which
@@ -57,11 +57,11 @@ func New(config Config) *Source {
 	if config.Endpoint.Timeout == 0 {
 		config.Endpoint.Timeout = 10 * time.Second
 	}
-	if config.Observe == nil {
-		config.Observe = func(Event) {}
+	if config.OnRefresh == nil {
+		config.OnRefresh = func(RefreshEvent) {}
 	}
-	if config.ObserveReload == nil {
-		config.ObserveReload = func(Reload) {}
+	if config.OnReload == nil {
+		config.OnReload = func(CredentialReload) {}
 	}
 	s := &Source{config: config, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), told: make(chan struct{}, 1)}
 	s.state.Store(&state{replaced: make(chan struct{})})
@@ -69,7 +69,7 @@ func New(config Config) *Source {
 }
 
 // Origin is where the credentials are read from.
-func (s *Source) Origin() Origin { return s.config.Origin }
+func (s *Source) CredentialSource() CredentialSource { return s.config.Credentials }
 
 // Run fetches the token and keeps it fresh until ctx is done. After that the last token can still be taken while it
 // lives, and nobody waits for another. Failures do not end it: they are told to Observe and in Snapshot.
@@ -97,13 +97,13 @@ func (s *Source) Current() (authorization string, ok bool) {
 
 // Await returns what Current does, once there is something to return. It returns a *NoTokenError at once where waiting
 // is no use (the credentials are rejected, or Run has ended), and when ctx is done.
-func (s *Source) Await(ctx context.Context) (authorization string, err error) {
+func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
 	for waited := false; ; waited = true {
 		now := s.state.Load()
 		switch {
 		case now.token.valid(time.Now()):
 			return now.token.authorization, nil
-		case now.stopped, now.failure != nil && now.failure.Outcome == Rejected:
+		case now.stopped, now.failure != nil && now.failure.Outcome == OutcomeRejected:
 			return "", now.noToken()
 		case !waited:
 			s.waits.Add(1)
@@ -122,11 +122,11 @@ func (s *Source) Await(ctx context.Context) (authorization string, err error) {
 
 // AwaitOther returns the value of a token other than the one that was refused, once there is one. It reports false as
 // soon as the attempt to fetch one fails, and when ctx is done. It is called after Invalidate has returned true.
-func (s *Source) AwaitOther(ctx context.Context, than string) (authorization string, ok bool) {
+func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, ok bool) {
 	for {
 		now := s.state.Load()
 		switch {
-		case now.token.valid(time.Now()) && now.token.authorization != than:
+		case now.token.valid(time.Now()) && now.token.authorization != old:
 			return now.token.authorization, true
 		case now.stopped, now.failure != nil:
 			return "", false
@@ -135,7 +135,7 @@ func (s *Source) AwaitOther(ctx context.Context, than string) (authorization str
 		case <-now.replaced:
 		case <-ctx.Done():
 			value, ok := s.Current()
-			return value, ok && value != than
+			return value, ok && value != old
 		}
 	}
 }
@@ -164,7 +164,7 @@ func (s *Source) Invalidate(authorization string) bool {
 }
 
 // Recheck has the loop read the credentials again, since they may have changed. It does not wait for that.
-func (s *Source) Recheck() { tell(s.changed) }
+func (s *Source) ReloadCredentials() { tell(s.changed) }
 
 // tell puts something into a channel of one place, or finds that it has been told already.
 func tell(channel chan struct{}) {

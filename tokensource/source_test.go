@@ -87,7 +87,7 @@ func TestRefreshIsAheadOfNeed(t *testing.T) {
 				t.Errorf("request %d came %v after the one before", i, gap)
 			}
 		}
-		if waits := r.Snapshot().Waits; waits != 1 {
+		if waits := r.Snapshot().RequestsWaited; waits != 1 {
 			t.Errorf("%d requests waited, want the first alone", waits)
 		}
 	})
@@ -234,7 +234,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 		if n := r.server.TokenRequestCount() + r.server.APIRequestCount(); n != 1 { // every host leads to the stand-in
 			t.Errorf("%d requests, want the one", n)
 		}
-		if event := r.last(); event.Outcome != tokensource.InvalidResponse {
+		if event := r.last(); event.Outcome != tokensource.OutcomeInvalidResponse {
 			t.Errorf("outcome %s", event.Outcome)
 		}
 	})
@@ -247,13 +247,13 @@ func TestOddAnswers(t *testing.T) {
 		want  tokensource.Outcome
 		after time.Duration // when the outcome is known
 	}{
-		"2 MB":               {etrustedtest.Answer(200, "application/json", strings.Repeat("x", 2<<20)), tokensource.InvalidResponse, 0},
-		"valid but padded":   {etrustedtest.Answer(200, "application/json", padded), tokensource.InvalidResponse, 0},
-		"hangs":              {etrustedtest.Hang(), tokensource.Unavailable, 10 * time.Second},
-		"drips":              {etrustedtest.Drip(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.Unavailable, 10 * time.Second},
-		"breaks off":         {etrustedtest.BreakOff(5), tokensource.Unavailable, 0},
-		"JSON as plain text": {etrustedtest.Answer(200, "text/plain", `{"access_token":"abc","expires_in":300}`), tokensource.Success, 0},
-		"echoes the secret":  {etrustedtest.EchoSecret(400), tokensource.InvalidResponse, 0},
+		"2 MB":               {etrustedtest.Answer(200, "application/json", strings.Repeat("x", 2<<20)), tokensource.OutcomeInvalidResponse, 0},
+		"valid but padded":   {etrustedtest.Answer(200, "application/json", padded), tokensource.OutcomeInvalidResponse, 0},
+		"hangs":              {etrustedtest.Hang(), tokensource.OutcomeUnavailable, 10 * time.Second},
+		"drips":              {etrustedtest.Drip(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.OutcomeUnavailable, 10 * time.Second},
+		"breaks off":         {etrustedtest.BreakOff(5), tokensource.OutcomeUnavailable, 0},
+		"JSON as plain text": {etrustedtest.Answer(200, "text/plain", `{"access_token":"abc","expires_in":300}`), tokensource.OutcomeSuccess, 0},
+		"echoes the secret":  {etrustedtest.EchoSecret(400), tokensource.OutcomeInvalidResponse, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -266,10 +266,10 @@ func TestOddAnswers(t *testing.T) {
 				if event := r.last(); event.Duration != tc.after {
 					t.Errorf("known after %v, want %v", event.Duration, tc.after)
 				}
-				if failure := r.last().Failure; failure != nil && strings.Contains(failure.Error(), etrustedtest.DefaultClientSecret) {
+				if failure := r.last().Err; failure != nil && strings.Contains(failure.Error(), etrustedtest.DefaultClientSecret) {
 					t.Error("the failure holds the secret")
 				}
-				if tc.want == tokensource.Success {
+				if tc.want == tokensource.OutcomeSuccess {
 					return
 				}
 				r.server.SetTokenFault(nil)
@@ -290,7 +290,7 @@ func TestNoServer(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		r.Run(ctx)
-		if event := r.last(); event.Outcome != tokensource.Unavailable || !strings.Contains(event.Failure.Reason, "refused the connection") {
+		if event := r.last(); event.Outcome != tokensource.OutcomeUnavailable || !strings.Contains(event.Err.Reason, "refused the connection") {
 			t.Errorf("event %+v", event)
 		}
 	})
@@ -315,7 +315,7 @@ func TestASlowAnswerWithAShortToken(t *testing.T) {
 		if n := r.server.TokenRequestCount(); n > 30 {
 			t.Errorf("%d requests in a minute: that is a storm", n)
 		}
-		if event := r.last(); event.Outcome != tokensource.Unavailable {
+		if event := r.last(); event.Outcome != tokensource.OutcomeUnavailable {
 			t.Errorf("outcome %s", event.Outcome)
 		}
 	})
@@ -357,7 +357,7 @@ func TestOnlyRunFetches(t *testing.T) {
 		if n := r.server.TokenRequestCount(); n != 1 {
 			t.Errorf("%d token requests for 51 who wait", n)
 		}
-		if waits := r.Snapshot().Waits; waits != 51 {
+		if waits := r.Snapshot().RequestsWaited; waits != 51 {
 			t.Errorf("%d waits, want 51", waits)
 		}
 	})
@@ -456,8 +456,8 @@ func BenchmarkCurrent(b *testing.B) {
 // running is a source with a token, in real time.
 func running(t testing.TB) *tokensource.Source {
 	source := tokensource.New(tokensource.Config{
-		Origin:   fixed("id", "secret"),
-		Endpoint: tokensource.Endpoint{URL: "http://login.example/", Transport: always(`{"access_token":"abc","expires_in":300}`)},
+		Credentials: fixed("id", "secret"),
+		Endpoint:    tokensource.TokenEndpoint{URL: "http://login.example/", Transport: always(`{"access_token":"abc","expires_in":300}`)},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
@@ -466,7 +466,7 @@ func running(t testing.TB) *tokensource.Source {
 		cancel()
 		loop.Wait()
 	})
-	if _, err := source.Await(ctx); err != nil {
+	if _, err := source.Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return source

@@ -6,7 +6,7 @@ import "time"
 // its place, and for the token's mark of being refused.
 type state struct {
 	token       *token // nil: never one
-	failure     *Failure
+	failure     *RefreshError
 	failedAt    time.Time
 	failures    int
 	nextAttempt time.Time
@@ -17,8 +17,8 @@ type state struct {
 	refreshes   [len(Outcomes)]uint64
 
 	reloads    [len(ReloadOutcomes)]uint64
-	lastChange time.Time // of the pair in use
-	unused     *Reload   // why the credentials that were last read are not the pair in use; nil: they are
+	lastChange time.Time         // of the pair in use
+	unused     *CredentialReload // why the credentials that were last read are not the pair in use; nil: they are
 	unusedAt   time.Time
 
 	stopped  bool
@@ -42,19 +42,19 @@ func (now *state) outcome() Outcome {
 	if now.failure != nil {
 		return now.failure.Outcome
 	}
-	return Success
+	return OutcomeSuccess
 }
 
 // Event tells of a token request that has ended.
-type Event struct {
+type RefreshEvent struct {
 	Account string
 	Outcome Outcome
 	// Elsewhere means that another broker has made the request, and what came of it was in the store.
-	Elsewhere bool
-	Duration  time.Duration // of the request; 0 if it was made elsewhere
-	Next      time.Duration // until the next one is due
+	FromPeer bool
+	Duration time.Duration // of the request; 0 if it was made elsewhere
+	Next     time.Duration // until the next one is due
 	// Failure is nil on success.
-	Failure *Failure
+	Err *RefreshError
 	// ConsecutiveFailures counts this one and those before it without a success between; 0 on success.
 	ConsecutiveFailures int
 	// Remaining is how long the current token still lives, the new one or the one that a failure left in place;
@@ -62,12 +62,12 @@ type Event struct {
 	Remaining time.Duration
 }
 
-func (now *state) event(account string, at time.Time) Event {
-	event := Event{
+func (now *state) event(account string, at time.Time) RefreshEvent {
+	event := RefreshEvent{
 		Account:             account,
 		Outcome:             now.outcome(),
 		Next:                max(0, now.nextAttempt.Sub(at)),
-		Failure:             now.failure,
+		Err:                 now.failure,
 		ConsecutiveFailures: now.failures,
 	}
 	if now.token.valid(at) {
@@ -84,7 +84,7 @@ func (now *state) noToken() *NoTokenError {
 		none.reason, none.advice = "the broker is shutting down, or no longer has this account", "Try again when it has started anew, or check the account's folder."
 	case now.failure != nil:
 		none.reason, none.advice = now.failure.Reason, now.failure.Advice
-		none.rejected = now.failure.Outcome == Rejected
+		none.rejected = now.failure.Outcome == OutcomeRejected
 	default:
 		none.reason, none.advice = "the login server has not answered yet", outageAdvice
 	}

@@ -24,7 +24,7 @@ func TestUnusedCredentialsAreThoseThatAreThere(t *testing.T) {
 		} {
 			time.Sleep(2 * time.Second)
 			f.change(t, step.id, step.secret)
-			if unused := f.Snapshot().Unused; unused == nil || unused.Outcome != step.want {
+			if unused := f.Snapshot().PendingReload; unused == nil || unused.Outcome != step.want {
 				t.Errorf("%q: %+v, want %s", step.secret, unused, step.want)
 			}
 		}

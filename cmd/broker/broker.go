@@ -159,7 +159,7 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 		Default: c.defaultOrigin(),
 		Dir:     c.AccountsDir,
 		Source: tokensource.Config{
-			Endpoint: tokensource.Endpoint{
+			Endpoint: tokensource.TokenEndpoint{
 				URL:       c.TokenURL,
 				Audience:  c.Audience,
 				Scopes:    c.Scopes,
@@ -167,23 +167,23 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 				UserAgent: "etrusted-broker/" + version,
 			},
 			Store: store,
-			Observe: func(event tokensource.Event) {
+			OnRefresh: func(event tokensource.RefreshEvent) {
 				logTokenEvent(b.log, event)
 				b.metrics.TokenRequest(event)
 				b.tally.TokenRequest(event)
 			},
-			ObserveReload: func(reload tokensource.Reload) { logReload(b.log, reload) },
+			OnReload: func(reload tokensource.CredentialReload) { logReload(b.log, reload) },
 		},
-		Added: func(account string) {
+		OnAdded: func(account string) {
 			b.log.Info("account added", zap.String("account", account))
 			b.metrics.Requests(account)
 			b.tellOfAccountFiles(c.AccountsDir, account)
 		},
-		Removed: func(account string) {
+		OnRemoved: func(account string) {
 			b.log.Info("account removed", zap.String("account", account))
 			b.forget(account)
 		},
-		Ignored: func(problem string) { b.log.Warn(problem) },
+		OnSkipped: func(problem string) { b.log.Warn(problem) },
 	})
 }
 
