@@ -240,7 +240,10 @@ func (f *fleet) add(change func(config *tokensource.Config)) *broker {
 		config.Store = f.store
 	}
 	change(&config)
-	b.Source = tokensource.New(config)
+	var err error
+	if b.Source, err = tokensource.New(config); err != nil {
+		f.t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	b.start = sync.OnceFunc(func() {

@@ -58,7 +58,7 @@ type share struct {
 func (l *loop) open(pair Credentials) share {
 	s := share{pair: pair, random: random()}
 	if l.config.Store != nil {
-		s.place = l.config.Store.Entry(pair, l.config.Endpoint, func() { tell(l.told) })
+		s.place = l.config.Store.Entry(pair, l.config.Endpoint, func() { signal(l.notified) })
 	}
 	return s
 }
@@ -148,7 +148,7 @@ func (l *loop) adopt(s *share, shared *SharedToken) attempt {
 	s.succeeded()
 	l.storeHits.Add(1)
 	issued := now.Add(shared.Remaining - shared.Lifetime)
-	return attempt{ended: now, elsewhere: true, token: &token{
+	return attempt{ended: now, fromPeer: true, token: &token{
 		authorization: "Bearer " + shared.AccessToken.Reveal(),
 		issued:        issued, received: issued, lifetime: shared.Lifetime,
 		fence: shared.FencingToken, due: followDue,
@@ -218,7 +218,7 @@ func (s *share) succeeded() {
 // wait is an attempt that was not made.
 func (l *loop) wait(taken AcquireResult, s *share, now time.Time) attempt {
 	pause := pollPause/2 + time.Duration(random()*float64(pollPause))
-	got := attempt{ended: now, elsewhere: true}
+	got := attempt{ended: now, fromPeer: true}
 	switch {
 	case taken.FencingToken == 0: // the store is away, and would only be in the way
 		pause = s.alone.Sub(now)
@@ -252,7 +252,7 @@ func (l *loop) look(ctx context.Context) {
 
 // toldOf has the loop look. A broker that has a token takes its time: all are told at once. And whoever can write to the
 // store can tell without end, so there is a pause between two looks.
-func (l *loop) toldOf() {
+func (l *loop) onNotify() {
 	now := time.Now()
 	lookAt := later(now, l.lookedAt.Add(minRefresh))
 	if token := l.state.Load().token; token.serves(now) {

@@ -65,7 +65,7 @@ func TestCheckLeaksNothing(t *testing.T) {
 		"echo 400":               {etrustedtest.EchoSecret(400), "an unknown error"},
 		"echo 401":               {etrustedtest.EchoSecret(401), "rejected the credentials"},
 		"echo 503":               {etrustedtest.EchoSecret(503), "503 Service Unavailable"},
-		"echo 200":               {etrustedtest.EchoSecret(200), "no token answer"},
+		"echo 200":               {etrustedtest.EchoSecret(200), "did not return a token response"},
 		"echo in HTML":           {echoPage(200), "it is HTML or XML"},
 		"echo in HTML, refusing": {echoPage(404), "its status is 404"},
 		"breaks off":             {etrustedtest.BreakOff(100), "closed the connection"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"net/url"
 
 	"etrusted-broker/internal/doctor"
@@ -49,6 +50,7 @@ func (c config) allOrigins() (all []doctor.Account, ignored []string, err error)
 	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
 		Default:   c.defaultOrigin(),
 		Dir:       c.AccountsDir,
+		Source:    tokensource.Config{Endpoint: tokensource.TokenEndpoint{URL: c.TokenURL, Transport: &http.Transport{}}}, // required, but not used without Run
 		OnSkipped: func(problem string) { ignored = append(ignored, problem) },
 	})
 	if err != nil {

@@ -44,6 +44,7 @@ var otherTexts = []string{
 	"net/http: TLS ", "http: server ", "http2: ", // of net/http: package neterr compares them
 	"etrusted-broker token store 1", // of which keys are derived
 	"give up after this long",       // the help of 'broker wait'
+	"tokensource: ",                 // mistakes in the program, not in its use
 }
 
 // TestTroubleshooting holds that whoever searches docs/troubleshooting.md for a message finds it.

@@ -32,7 +32,10 @@ func fetch(ctx context.Context, config tokensource.Config) (grant, bool) {
 			end(&tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: reload.Reason, Advice: reload.Advice})
 		}
 	}
-	source := tokensource.New(config)
+	source, err := tokensource.New(config)
+	if err != nil {
+		return grant{failure: &tokensource.RefreshError{Outcome: tokensource.OutcomeInvalidResponse, Reason: err.Error()}}, true
+	}
 	running, stop := context.WithCancel(ctx)
 	stopped := make(chan struct{})
 	go func() {

@@ -14,8 +14,8 @@ func jwt(claims string) string {
 	return encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte(claims)) + "." + encode([]byte("signature"))
 }
 
-func TestParseAnswerLifetime(t *testing.T) {
-	dayOff := jwt(`{"iat":1700086400,"exp":1700086520}`) // a server's clock does not matter
+func TestTokenLifetime(t *testing.T) {
+	dayOff := jwt(`{"iat":1700086400,"exp":1700086520}`) // the server's clock does not matter
 	for _, tc := range []struct {
 		name, expiresIn, token string
 		want                   time.Duration
@@ -32,32 +32,32 @@ func TestParseAnswerLifetime(t *testing.T) {
 		{"huge", `99999999999999999999`, "abc", maxLifetime},
 		{"beyond floating point", `1e999`, "abc", maxLifetime},
 		{"negative beyond floating point", `-1e999`, "abc", 5 * time.Minute},
-		{"a word", `"soon"`, "abc", 5 * time.Minute},
-		{"an infinity", `"inf"`, "abc", 5 * time.Minute},
-		{"an object", `{}`, "abc", 5 * time.Minute},
+		{"word", `"soon"`, "abc", 5 * time.Minute},
+		{"infinity", `"inf"`, "abc", 5 * time.Minute},
+		{"object", `{}`, "abc", 5 * time.Minute},
 		{"missing, with a JWT", ``, dayOff, 2 * time.Minute},
 		{"zero, with a JWT", `0`, dayOff, 2 * time.Minute},
 		{"negative, with a JWT", `"-5"`, dayOff, 2 * time.Minute},
-		{"given, with a JWT", `60`, dayOff, time.Minute},
+		{"number, with a JWT", `60`, dayOff, time.Minute},
 		{"JWT without iat", ``, jwt(`{"exp":1700086520}`), 5 * time.Minute},
-		{"JWT that is dead on arrival", ``, jwt(`{"iat":2,"exp":1}`), 5 * time.Minute},
-		{"JWT for ever", ``, jwt(`{"iat":1,"exp":1e300}`), maxLifetime},
-		{"two dots and no JWT", ``, "a.b.c", 5 * time.Minute},
+		{"JWT that expired before it was issued", ``, jwt(`{"iat":2,"exp":1}`), 5 * time.Minute},
+		{"JWT valid for ever", ``, jwt(`{"iat":1,"exp":1e300}`), maxLifetime},
+		{"two dots, but not a JWT", ``, "a.b.c", 5 * time.Minute},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			body := fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer"}`, tc.token)
 			if tc.expiresIn != "" {
 				body = fmt.Sprintf(`{"access_token":%q,"expires_in":%s}`, tc.token, tc.expiresIn)
 			}
-			got, err := parseAnswer([]byte(body))
+			got, _, err := parseTokenResponse([]byte(body))
 			if err != nil || got.lifetime != tc.want || got.accessToken != tc.token {
-				t.Errorf("parseAnswer = %v, %v, want %v", got.lifetime, err, tc.want)
+				t.Errorf("parseTokenResponse = %v, %v, want %v", got.lifetime, err, tc.want)
 			}
 		})
 	}
 }
 
-func TestInterpret(t *testing.T) {
+func TestInterpretResponse(t *testing.T) {
 	const good = `{"access_token":"abc","token_type":"Bearer","expires_in":300}`
 	for _, tc := range []struct {
 		name   string
@@ -67,36 +67,36 @@ func TestInterpret(t *testing.T) {
 		want   Outcome
 		reason string // a part of it
 	}{
-		{"as documented", 200, nil, good, OutcomeSuccess, ""},
+		{"documented response", 200, nil, good, OutcomeSuccess, ""},
 		{"lower-case bearer", 200, nil, `{"access_token":"abc","token_type":"bearer"}`, OutcomeSuccess, ""},
 		{"no token_type", 200, nil, `{"access_token":"abc"}`, OutcomeSuccess, ""},
 		{"mac", 200, nil, `{"access_token":"abc","token_type":"mac"}`, OutcomeInvalidResponse, "token_type"},
 		{"HTML", 200, nil, "<!doctype html><title>Log in</title>", OutcomeInvalidResponse, "HTML"},
 		{"empty", 200, nil, "", OutcomeInvalidResponse, "empty"},
-		{"text", 200, nil, "ok", OutcomeInvalidResponse, "not the JSON"},
-		{"an array", 200, nil, "[]", OutcomeInvalidResponse, "not the JSON"},
+		{"text", 200, nil, "ok", OutcomeInvalidResponse, "not a JSON object"},
+		{"array", 200, nil, "[]", OutcomeInvalidResponse, "not a JSON object"},
 		{"null", 200, nil, "null", OutcomeInvalidResponse, "no access_token"},
-		{"deep", 200, nil, strings.Repeat("[", 100_000), OutcomeInvalidResponse, "not the JSON"},
+		{"deeply nested", 200, nil, strings.Repeat("[", 100_000), OutcomeInvalidResponse, "not a JSON object"},
 		{"no access_token", 200, nil, `{"expires_in":300}`, OutcomeInvalidResponse, "no access_token"},
-		{"access_token is a number", 200, nil, `{"access_token":5}`, OutcomeInvalidResponse, "not the JSON"},
+		{"access_token is a number", 200, nil, `{"access_token":5}`, OutcomeInvalidResponse, "not a JSON object"},
 		{"CR in the token", 200, nil, `{"access_token":"a\rb"}`, OutcomeInvalidResponse, "characters"},
 		{"LF in the token", 200, nil, `{"access_token":"a\nX-Evil: 1"}`, OutcomeInvalidResponse, "characters"},
-		{"blank in the token", 200, nil, `{"access_token":"a b"}`, OutcomeInvalidResponse, "characters"},
+		{"space in the token", 200, nil, `{"access_token":"a b"}`, OutcomeInvalidResponse, "characters"},
 		{"= in the middle", 200, nil, `{"access_token":"a=b"}`, OutcomeInvalidResponse, "characters"},
 		{"= at the end", 200, nil, `{"access_token":"ab=="}`, OutcomeSuccess, ""},
-		{"= alone", 200, nil, `{"access_token":"="}`, OutcomeInvalidResponse, "characters"},
-		{"200 that means an error", 200, nil, `{"error":"invalid_client"}`, OutcomeRejected, "invalid_client"},
-		{"200 that means another error", 200, nil, `{"error":"server_error"}`, OutcomeInvalidResponse, "server_error"},
+		{"only =", 200, nil, `{"access_token":"="}`, OutcomeInvalidResponse, "characters"},
+		{"200 with a credential error", 200, nil, `{"error":"invalid_client"}`, OutcomeRejected, "invalid_client"},
+		{"200 with another error", 200, nil, `{"error":"server_error"}`, OutcomeInvalidResponse, "server_error"},
 		{"201", 201, nil, good, OutcomeInvalidResponse, "201"},
 		{"204", 204, nil, "", OutcomeInvalidResponse, "204"},
 		{"400 invalid_client", 400, nil, `{"error":"invalid_client"}`, OutcomeRejected, "invalid_client"},
 		{"400 unauthorized_client", 400, nil, `{"error":"unauthorized_client"}`, OutcomeRejected, "unauthorized_client"},
-		{"401 alone", 401, nil, "", OutcomeRejected, "401 Unauthorized"},
-		{"403 alone", 403, nil, "<html>", OutcomeRejected, "403 Forbidden"},
+		{"401 without a body", 401, nil, "", OutcomeRejected, "401 Unauthorized"},
+		{"403 with HTML", 403, nil, "<html>", OutcomeRejected, "403 Forbidden"},
 		{"403 access_denied", 403, nil, `{"error":"access_denied"}`, OutcomeRejected, "access_denied"},
 		{"400 invalid_scope", 400, nil, `{"error":"invalid_scope"}`, OutcomeInvalidResponse, "invalid_scope"},
 		{"400 invalid_request", 400, nil, `{"error":"invalid_request"}`, OutcomeInvalidResponse, "invalid_request"},
-		{"400 alone", 400, nil, "", OutcomeInvalidResponse, "400"},
+		{"400 without a body", 400, nil, "", OutcomeInvalidResponse, "400"},
 		{"400 temporarily_unavailable", 400, nil, `{"error":"temporarily_unavailable"}`, OutcomeUnavailable, "400"},
 		{"404", 404, nil, "<html>", OutcomeInvalidResponse, "404"},
 		{"307", 307, http.Header{"Location": {"https://elsewhere.example/"}}, "", OutcomeInvalidResponse, "redirect"},
@@ -105,15 +105,15 @@ func TestInterpret(t *testing.T) {
 		{"503", 503, nil, good, OutcomeUnavailable, "503 Service Unavailable"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, failure := interpret(&http.Response{StatusCode: tc.status, Header: tc.header}, []byte(tc.body), time.Now())
+			got, failure := interpretResponse(&http.Response{StatusCode: tc.status, Header: tc.header}, []byte(tc.body), time.Now())
 			outcome, reason := OutcomeSuccess, ""
 			if failure != nil {
 				outcome, reason = failure.Outcome, failure.Reason
 				if failure.Advice == "" || got.accessToken != "" {
-					t.Errorf("a failure without advice, or with a token: %+v", failure)
+					t.Errorf("failure %+v with token %+v, want advice and no token", failure, got)
 				}
 				if strings.Contains(reason, "elsewhere") {
-					t.Error("the reason repeats what the server said")
+					t.Errorf("reason %q quotes the server", reason)
 				}
 			}
 			if outcome != tc.want || !strings.Contains(reason, tc.reason) {
@@ -142,7 +142,7 @@ func TestRetryAfterHeader(t *testing.T) {
 	}
 }
 
-func FuzzParseAnswer(f *testing.F) {
+func FuzzParseTokenResponse(f *testing.F) {
 	for _, seed := range []string{
 		`{"access_token":"abc","token_type":"Bearer","expires_in":300}`,
 		`{"access_token":"` + jwt(`{"iat":1,"exp":301}`) + `","expires_in":"0"}`,
@@ -151,22 +151,22 @@ func FuzzParseAnswer(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, err := parseAnswer(body)
+		got, code, err := parseTokenResponse(body)
 		switch {
 		case err != nil:
-			if got != (answer{}) {
-				t.Fatal("an error, and an answer")
+			if got != (issuedToken{}) || code != "" {
+				t.Fatalf("error %v with token %+v, code %q; want neither", err, got, code)
 			}
-		case got.errorCode != "":
-			if got.accessToken != "" || got.errorCode != knownCode(got.errorCode) {
-				t.Fatalf("error code %q", got.errorCode)
+		case code != "":
+			if got != (issuedToken{}) || code != knownErrorCode(code) {
+				t.Fatalf("code %q with token %+v, want a known code and no token", code, got)
 			}
 		default:
 			if !isB64Token(got.accessToken) {
-				t.Fatalf("%q is no token", got.accessToken)
+				t.Fatalf("access token %q, want a b64token", got.accessToken)
 			}
 			if got.lifetime < time.Second || got.lifetime > maxLifetime {
-				t.Fatalf("a lifetime of %v", got.lifetime)
+				t.Fatalf("lifetime %v, want from 1s to %v", got.lifetime, maxLifetime)
 			}
 		}
 	})
