@@ -19,7 +19,7 @@ import (
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/door"
-	"etrusted-broker/proxy/intercept"
+	"etrusted-broker/proxy/localca"
 	"etrusted-broker/proxy/standin"
 	"etrusted-broker/proxy/wire"
 	"etrusted-broker/tokensource"
@@ -119,10 +119,10 @@ func (b *broker) operators(c config) http.Handler {
 	return pages
 }
 
-func (b *broker) newDoor(c config, hosts *door.Hosts, authority *intercept.Authority) *door.Door {
+func (b *broker) newDoor(c config, hosts *door.Hosts, authority *localca.CA) *door.Door {
 	config := door.Config{Hosts: hosts, Upstream: c.upstream.Host, Login: c.loginHost(), Keys: b.guards.keys, KeyOf: standin.KeyOf, Rules: c.rules}
 	if authority != nil {
-		config.Tunnels = authority.Allows
+		config.Tunnels = authority.AllowsHost
 	}
 	return door.New(config)
 }
