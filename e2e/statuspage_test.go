@@ -172,7 +172,7 @@ func (p *tab) testRejected() {
 	p.wantWhole()
 	p.wantShown("heading", "Requests fail: the credentials do not work.")
 	p.wantShown("StaticText", "the credentials that the broker was given")
-	p.wantShown("StaticText", "Check in the eTrusted Control Centre (Settings > \"SSO Client Management\", administrators only)")
+	p.wantShown("StaticText", "Client ID or Client Secret is wrong. Check in the eTrusted Control Centre")
 	p.wantShown("StaticText", "Credentials rejected")
 	p.wantAll("rejected", "Requests fail: the credentials do not work.", b)
 	b.holdsNoSecret("the page", p.value("document.documentElement.outerHTML").(string))

@@ -26,9 +26,9 @@ type AccountsConfig struct {
 	Dir string
 	// Source is the configuration of every source. Its Account and Credentials are ignored.
 	Source Config
-	// OnAdded and OnRemoved, if not nil, are called for each named account that appears or disappears. OnSkipped is called
-	// for directories whose name is not a valid account name, and if Dir cannot be read. Run calls them, and NewAccounts
-	// calls OnSkipped.
+	// OnAdded and OnRemoved, if not nil, are called for each named account that appears or disappears. OnSkipped is
+	// called for directories whose name is not a valid account name, and if Dir cannot be read. Run calls them, and
+	// NewAccounts calls OnSkipped.
 	OnAdded, OnRemoved func(account string)
 	OnSkipped          func(problem string)
 }

@@ -66,8 +66,8 @@ func TestConcurrentInvalidationsFetchOnce(t *testing.T) {
 	})
 }
 
-// During an outage, a token that the API may still accept elsewhere is better than none. The refused request fails as soon
-// as the refresh has failed.
+// During an outage, a token that the API may still accept elsewhere is better than none. The refused request fails as
+// soon as the refresh has failed.
 func TestKeepsRefusedTokenDuringOutage(t *testing.T) {
 	for name, fault := range map[string]http.Handler{
 		"outage":    etrustedtest.Status(503, nil),

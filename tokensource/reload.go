@@ -33,8 +33,8 @@ type CredentialReload struct {
 }
 
 const (
-	// candidatePause is the minimum time between attempts with two different pairs, so that a program that writes the files in a
-	// loop does not flood the login server.
+	// candidatePause is the minimum time between attempts with two different pairs, so that a program that writes the
+	// files in a loop does not flood the login server.
 	candidatePause = time.Second
 	// rereadPause is how often unreadable credentials are read and reported again, even if no change is noticed.
 	rereadPause = 5 * time.Minute

@@ -38,15 +38,15 @@ func refreshDue(issued time.Time, lifetime time.Duration, jitter float64) time.T
 	return issued.Add(time.Duration((0.8 - 0.1*jitter) * float64(lifetime)))
 }
 
-// leadDue is when the broker that has fetched a shared token fetches the next one: at 80 % of its lifetime, less a random
-// part of up to 3 %. It is mostly the only one; but a store that forgets makes many of them at once, who are to drift apart.
-// random is in [0, 1).
+// leadDue is when the broker that has fetched a shared token fetches the next one: at 80 % of its lifetime, less a
+// random part of up to 3 %. It is mostly the only one; but a store that forgets makes many of them at once, who are to
+// drift apart. random is in [0, 1).
 func leadDue(issued time.Time, lifetime time.Duration, random float64) time.Time {
 	return issued.Add(time.Duration((0.8 - 0.03*random) * float64(lifetime)))
 }
 
-// followDue is when a broker that has taken a token from the store looks for the next one: a little after leadDue, when it
-// is mostly there. Where it is not, because the broker that should have fetched it is gone, one of those who look
+// followDue is when a broker that has taken a token from the store looks for the next one: a little after leadDue, when
+// it is mostly there. Where it is not, because the broker that should have fetched it is gone, one of those who look
 // first gets the lease. random is in [0, 1).
 func followDue(issued time.Time, lifetime time.Duration, random float64) time.Time {
 	return issued.Add(time.Duration((0.82 + 0.05*random) * float64(lifetime)))
@@ -63,10 +63,10 @@ func standAlone(had *token, now time.Time, random float64) time.Time {
 	return now.Add(patience + time.Duration(random*float64(patience)/4))
 }
 
-// spreadAlone is when a broker fetches by itself because the store is away: all that share it find that out at about the
-// same time, so they spread over what is left until a tenth of the lifetime, and a second at the least, since the login
-// server then has much to do. Less would look like a refresh that has failed, and there is an alert for that. One that has no
-// token must not wait long.
+// spreadAlone is when a broker fetches by itself because the store is away: all that share it find that out at about
+// the same time, so they spread over what is left until a tenth of the lifetime, and a second at the least, since the
+// login server then has much to do. Less would look like a refresh that has failed, and there is an alert for that. One
+// that has no token must not wait long.
 func spreadAlone(had *token, now time.Time, random float64) time.Time {
 	window := crowd
 	if had.serves(now) {

@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// Secret is text that must never be shown: a client ID, a client secret, an access token. Formatting or encoding a Secret,
-// or a struct that contains one, reveals only its size, whichever way (any fmt verb, JSON, a logger's reflection). The
-// zero value is the empty secret.
+// Secret is text that must never be shown: a client ID, a client secret, an access token. Formatting or encoding a
+// Secret, or a struct that contains one, reveals only its size, whichever way (any fmt verb, JSON, a logger's
+// reflection). The zero value is the empty secret.
 //
 // The text is behind a pointer, because fmt does not call the methods of unexported fields: it would print a string, but
 // prints only the address of a pointer.

@@ -23,7 +23,8 @@ const DefaultAccount = "default"
 type Config struct {
 	// Account is the source's name in snapshots and events. The default is DefaultAccount.
 	Account string
-	// Credentials are read at the start, when ReloadCredentials is called, and when the login server rejects those in use.
+	// Credentials are read at the start, when ReloadCredentials is called, and when the login server rejects those in
+	// use.
 	Credentials CredentialSource
 	// Endpoint issues the tokens. Its URL and Transport are required.
 	Endpoint TokenEndpoint
@@ -31,8 +32,8 @@ type Config struct {
 	Store Store
 	// FetchSemaphore, if not nil, limits concurrent token requests to its capacity, over all sources that share it.
 	FetchSemaphore chan struct{}
-	// OnRefresh, if not nil, is called after each token request, of this or another broker, and OnReload after each change
-	// of the credentials. Run calls them on its goroutine, so they must return quickly.
+	// OnRefresh, if not nil, is called after each token request, of this or another broker, and OnReload after each
+	// change of the credentials. Run calls them on its goroutine, so they must return quickly.
 	OnRefresh func(RefreshEvent)
 	OnReload  func(CredentialReload)
 }

@@ -4,9 +4,9 @@
 // Such a CA is dangerous in the wrong hands: its key can impersonate every host that the apps believe it may certify. So
 // its certificate has critical name constraints that permit only the configured hosts.
 //
-// Java ignores the constraints of a trust anchor, as RFC 5280 section 6.1.1 permits, and checks only those of intermediate
-// certificates. So there is an intermediate, the signer, with the same constraints. Only the signer's key is stored. The
-// root's key signs the signer when both are created, and is then discarded, so it cannot be stolen.
+// Java ignores the constraints of a trust anchor, as RFC 5280 section 6.1.1 permits, and checks only those of
+// intermediate certificates. So there is an intermediate, the signer, with the same constraints. Only the signer's key
+// is stored. The root's key signs the signer when both are created, and is then discarded, so it cannot be stolen.
 package localca
 
 import (
@@ -30,9 +30,9 @@ type CA struct {
 	leaves  map[string]*leaf // by host
 }
 
-// Open returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an IP
-// address and PORT defaults to 443. ca.crt is the certificate that apps must trust; ca.key is the signer's certificate and
-// key.
+// Open returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an
+// IP address and PORT defaults to 443. ca.crt is the certificate that apps must trust; ca.key is the signer's
+// certificate and key.
 //
 // If neither file exists, Open creates both: the key with mode 0600, never wider, and the certificate with mode 0644,
 // whatever the umask. The directory must exist. Concurrent calls, in this or other processes, all return the same CA.
@@ -80,8 +80,8 @@ func (a *CA) AllowsHost(hostport string) bool {
 	return ok && slices.Contains(a.targets, t)
 }
 
-// TLSConfig returns the server configuration for a connection that an app opened with CONNECT to host, which may include a
-// port. Its certificate for host is renewed automatically.
+// TLSConfig returns the server configuration for a connection that an app opened with CONNECT to host, which may
+// include a port. Its certificate for host is renewed automatically.
 //
 // A handshake fails if the app's SNI names a different host (no SNI is fine), or if host is not configured.
 func (a *CA) TLSConfig(host string) *tls.Config {
@@ -92,8 +92,8 @@ func (a *CA) TLSConfig(host string) *tls.Config {
 		MinVersion: tls.VersionTLS12,
 		// The server that reads the decrypted requests speaks HTTP/1.1.
 		NextProtos: []string{"http/1.1"},
-		// Tickets would be useless, because each configuration would have its own ticket key. With a shared key, a session from
-		// a CONNECT to one host could be resumed in a CONNECT to another without checking the name.
+		// Tickets would be useless, because each configuration would have its own ticket key. With a shared key, a
+		// session from a CONNECT to one host could be resumed in a CONNECT to another without checking the name.
 		SessionTicketsDisabled: true,
 	}
 }

@@ -17,8 +17,8 @@ import (
 const organization = "etrusted-broker"
 
 const (
-	// The certificate is added to each app's trust store by hand and easily forgotten there, and all apps fail on the day it
-	// expires. A shorter lifetime would protect little: the name constraints limit what the key can do.
+	// The certificate is added to each app's trust store by hand and easily forgotten there, and all apps fail on the
+	// day it expires. A shorter lifetime would protect little: the name constraints limit what the key can do.
 	caYears = 10
 
 	// backdate allows for clock differences, even between a host and its virtual machines.
@@ -41,8 +41,8 @@ func newCA(hosts []string) (filePair, error) {
 	if err != nil {
 		return filePair{}, err
 	}
-	// With the root's name, the signer would be a self-issued certificate, which some verifiers exempt from name constraints
-	// (RFC 5280 section 6.1.4).
+	// With the root's name, the signer would be a self-issued certificate, which some verifiers exempt from name
+	// constraints (RFC 5280 section 6.1.4).
 	signer, key, err := newCertificate(now, name+" signer", signerPathLen, hosts, root, rootKey)
 	if err != nil {
 		return filePair{}, err

@@ -19,8 +19,8 @@ func constrain(template *x509.Certificate, hosts []string) {
 	template.PermittedEmailAddresses = []string{noDomain}
 	template.PermittedURIDomains = []string{noDomain}
 
-	// Address families are excluded one by one: excluding a family would also exclude its permitted addresses, and permitting
-	// addresses of one family may not restrict the other.
+	// Address families are excluded one by one: excluding a family would also exclude its permitted addresses, and
+	// a permitted address of one family does not reliably exclude the other family.
 	unused := map[int]bool{8 * net.IPv4len: true, 8 * net.IPv6len: true}
 	for _, ip := range addresses {
 		bits := 8 * len(ip)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// forgeries are certificates that an attacker with the key could sign. Only the first is valid: it shows that the others are
-// rejected because of their names.
+// forgeries are certificates that an attacker with the key could sign. Only the first is valid: it shows that the
+// others are rejected because of their names.
 var forgeries = map[string]struct {
 	valid  bool
 	change func(*x509.Certificate)

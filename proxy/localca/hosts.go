@@ -43,8 +43,8 @@ func hostNames(targets []target) []string {
 	return slices.Compact(hosts)
 }
 
-// parseTarget parses HOST or HOST:PORT; without a port, the port is empty. It is strict: it rejects whatever another parser
-// might read as a different host.
+// parseTarget parses HOST or HOST:PORT; without a port, the port is empty. It is strict: it rejects whatever another
+// parser might read as a different host.
 func parseTarget(s string) (target, bool) {
 	name, port, ok := splitHostPort(s)
 	if !ok || (port != "" && !validPort(port)) {
@@ -89,7 +89,8 @@ func canonicalHost(host string) (string, bool) {
 			return "", false
 		}
 	}
-	// Some parsers read a name with a numeric last label as an IPv4 address (127.1, 0x7f000001, 127.0.0.1 with a final dot).
+	// Some parsers read a name with a numeric last label as an IPv4 address (127.1, 0x7f000001, 127.0.0.1 with a final
+	// dot).
 	if last := labels[len(labels)-1]; last[0] >= '0' && last[0] <= '9' {
 		return "", false
 	}

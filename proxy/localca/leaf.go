@@ -89,7 +89,8 @@ func (l *leaf) issue() (*tls.Certificate, error) {
 	names, addresses := splitNamesAndIPs([]string{l.host})
 	template := &x509.Certificate{
 		SerialNumber: newSerial(),
-		// The host is not in the subject: verifiers that look there take an IP address for a name, which is not permitted.
+		// The host is not in the subject: verifiers that look there take an IP address for a name, which is not
+		// permitted.
 		Subject:               pkix.Name{Organization: []string{organization}},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              earlier(now.Add(leafLifetime-backdate), ca.root.NotAfter),
@@ -104,7 +105,8 @@ func (l *leaf) issue() (*tls.Certificate, error) {
 		return nil, fmt.Errorf("%s: %w", l.host, err)
 	}
 	return &tls.Certificate{
-		// Without the root: an app that trusts it has it, and others must not get it from the connection that it authenticates.
+		// Without the root: an app that trusts it has it, and others must not get it from the connection that it
+		// authenticates.
 		Certificate: [][]byte{cert.Raw, ca.signer.Raw},
 		PrivateKey:  key,
 		Leaf:        cert,

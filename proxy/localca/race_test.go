@@ -74,12 +74,12 @@ func watchKeys(dir string) {
 				return
 			default:
 			}
-			folder, err := os.Open(dir)
+			d, err := os.Open(dir)
 			if err != nil {
 				continue
 			}
-			names, _ := folder.Readdirnames(-1)
-			_ = folder.Close()
+			names, _ := d.Readdirnames(-1)
+			_ = d.Close()
 			for _, name := range names {
 				if info, err := os.Lstat(filepath.Join(dir, name)); err == nil && strings.Contains(name, "ca.key") {
 					seen |= info.Mode().Perm()

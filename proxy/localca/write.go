@@ -50,8 +50,8 @@ func (d *caDir) writeTemp(name string, content []byte, mode fs.FileMode) (string
 		return "", d.dirError(err)
 	}
 	_, err = file.Write(content)
-	// The key keeps its initial mode. The certificate's mode is set explicitly, because the umask at its creation could have
-	// removed the permissions that apps need to read it.
+	// The key keeps its initial mode. The certificate's mode is set explicitly, because the umask at its creation could
+	// have removed the permissions that apps need to read it.
 	if mode != keyMode {
 		err = errors.Join(err, file.Chmod(mode))
 	}
