@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -49,9 +50,12 @@ func (f *fakeTokens) Wait(ctx context.Context) (string, error) {
 }
 
 // WaitNewer is Wait, for a token other than the one that was refused.
-func (f *fakeTokens) WaitNewer(ctx context.Context, than string) (string, bool) {
+func (f *fakeTokens) WaitNewer(ctx context.Context, old string) (string, error) {
 	value, err := f.Wait(ctx)
-	return value, err == nil && value != than
+	if err == nil && value == old {
+		err = errors.New("no newer token")
+	}
+	return value, err
 }
 
 // noToken is a proxy.NoToken.

@@ -42,7 +42,7 @@ func (e *RefreshError) Error() string {
 	return e.Reason + ". " + e.Advice
 }
 
-// NoTokenError is the error of Source.Wait. Its texts contain no secret.
+// NoTokenError is the error of Source.Wait and Source.WaitNewer. Its texts contain no secret.
 type NoTokenError struct {
 	reason     string
 	advice     string

@@ -2,6 +2,7 @@ package tokensource_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"testing"
@@ -107,8 +108,9 @@ func TestWaitNewerEndsWithContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		began := time.Now()
-		if _, ok := r.WaitNewer(ctx, sent); ok || time.Since(began) != 3*time.Second {
-			t.Errorf("WaitNewer: ok = %v after %v, want false after 3s", ok, time.Since(began))
+		_, err := r.WaitNewer(ctx, sent)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 3*time.Second {
+			t.Errorf("WaitNewer: %v after %v, want DeadlineExceeded after 3s", err, time.Since(began))
 		}
 	})
 }

@@ -550,7 +550,7 @@ func TestA401IsShared(t *testing.T) {
 					waiting.Go(func() {
 						ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 						defer cancel()
-						if value, ok := b.WaitNewer(ctx, sent); !ok || value == sent {
+						if value, err := b.WaitNewer(ctx, sent); err != nil || value == sent {
 							t.Errorf("no other token")
 						}
 					})

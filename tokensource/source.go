@@ -133,22 +133,25 @@ func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
 	}
 }
 
-// WaitNewer returns the value of a token other than old, which the API refused, as soon as there is one. It reports false
-// as soon as an attempt to fetch one fails, and when ctx is done. Call it after Invalidate has returned true.
-func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, ok bool) {
+// WaitNewer returns the value of a token other than old, which the API refused, as soon as there is one. Its error is a
+// *NoTokenError. It fails as soon as an attempt to fetch a token fails, and when ctx is done; the error then wraps
+// ctx.Err(). Call it after Invalidate has returned true.
+func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, err error) {
 	for {
 		current := s.state.Load()
 		switch {
 		case current.token.valid(time.Now()) && current.token.authorization != old:
-			return current.token.authorization, true
+			return current.token.authorization, nil
 		case current.stopped, current.failure != nil:
-			return "", false
+			return "", current.noTokenError(ctx)
 		}
 		select {
 		case <-current.replaced:
 		case <-ctx.Done():
-			value, ok := s.Current()
-			return value, ok && value != old
+			if value, ok := s.Current(); ok && value != old {
+				return value, nil
+			}
+			return "", s.state.Load().noTokenError(ctx)
 		}
 	}
 }
