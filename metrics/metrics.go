@@ -82,7 +82,7 @@ func New(config Config) *Metrics {
 			Namespace: namespace,
 			Name:      "unsafe_listen",
 			Help:      "1 if other machines can use the credentials without access key or client certificate (BROKER_UNSAFE_LISTEN), else 0. A 1 is right only where something else keeps them out.",
-		}, func() float64 { return boolean(config.UnsafeListen()) }),
+		}, func() float64 { return boolToFloat(config.UnsafeListen()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace:   namespace,
 			Name:        "build_info",

@@ -26,40 +26,40 @@ func token(name, help string, kind prometheus.ValueType, value func(tokensource.
 }
 
 var tokenMetrics = []tokenMetric{
-	token("token_expiry_timestamp_seconds",
+	newTokenMetric("token_expiry_timestamp_seconds",
 		"When the current token expires, as Unix time; 0 if there never was one. If it comes close, refreshes fail; once it is past, requests are answered with 503.",
 		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return timestamp(s.Expires) }),
-	token("token_issued_timestamp_seconds",
+	newTokenMetric("token_issued_timestamp_seconds",
 		"When the current token was asked for, as Unix time; 0 if there never was one. It rises with each refresh; while it stands still and the expiry comes close, refreshes fail.",
 		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return timestamp(s.Issued) }),
-	token("token_last_success_timestamp_seconds",
+	newTokenMetric("token_last_success_timestamp_seconds",
 		"When a token was last fetched, as Unix time; 0 if never. It rises with each refresh; if it falls behind by more than a token's lifetime, there is none.",
 		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return timestamp(s.LastSuccess) }),
-	token("token_consecutive_failures",
+	newTokenMetric("token_consecutive_failures",
 		"Token requests that have failed since the last that succeeded. A rise means that the token will not be refreshed in time unless it falls to 0 again.",
 		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return float64(s.ConsecutiveFailures) }),
-	token("token_waits_total",
+	newTokenMetric("token_waits_total",
 		"Requests that had to wait for a token. It rises at a start; at any other time it means that the token was not refreshed ahead of need.",
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.RequestsWaited) }),
-	token("token_invalidations_total",
+	newTokenMetric("token_invalidations_total",
 		"Tokens given up because the API refused them before their expiry. A rise means that tokens are revoked, or that the client lacks a right.",
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.Invalidations) }),
-	token("credential_last_change_timestamp_seconds",
+	newTokenMetric("credential_last_change_timestamp_seconds",
 		"When the credentials in use were taken into use, as Unix time; 0 if there are none. If it does not follow a rotation, the new ones are not good: see credential_reloads_total.",
 		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return timestamp(s.LastChange) }),
 }
 
 // storeMetrics are those of a token that is shared. Without a store there are none.
 var storeMetrics = []tokenMetric{
-	token("token_store_hits_total",
+	newTokenMetric("token_store_hits_total",
 		"Tokens that another broker had fetched and this one has taken from the token store.",
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.StoreHits) }),
-	token("token_store_errors_total",
+	newTokenMetric("token_store_errors_total",
 		"How often the token store was asked in vain. While it rises, each broker fetches by itself: nothing fails, but the login server sees them all.",
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.StoreErrors) }),
-	token("token_store_lease_held",
+	newTokenMetric("token_store_lease_held",
 		"1 on the broker that has fetched the current token for all that share it, and is the first to fetch the next; 0 on the others. If the sum over them stays 0, the token is not shared.",
-		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return boolean(s.HoldsLease) }),
+		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return boolToFloat(s.HoldsLease) }),
 }
 
 var allTokenMetrics = slices.Concat(tokenMetrics, storeMetrics)
@@ -100,7 +100,7 @@ func (c tokenCollector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-func boolean(is bool) float64 {
+func boolToFloat(is bool) float64 {
 	if is {
 		return 1
 	}

@@ -88,7 +88,7 @@ func TestStoreMetrics(t *testing.T) {
 	m := newMetrics(tokensource.Snapshot{Account: "alone"},
 		tokensource.Snapshot{Account: "follower", Shared: true, StoreHits: 7, StoreErrors: 8},
 		tokensource.Snapshot{Account: "leader", Shared: true, HoldsLease: true})
-	compare(t, m, `
+	checkSeries(t, m, `
 		# TYPE etrusted_broker_token_store_errors_total counter
 		etrusted_broker_token_store_errors_total{account="follower"} 8
 		etrusted_broker_token_store_errors_total{account="leader"} 0
@@ -105,8 +105,8 @@ func TestStoreMetrics(t *testing.T) {
 func TestRequestsElsewhereAreNotTimed(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	m.TokenRequest(tokensource.RefreshEvent{Account: "default", Duration: time.Second})
-	m.TokenRequest(tokensource.RefreshEvent{Account: "default", FromPeer: true})
+	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: time.Second})
+	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", FromPeer: true})
 	if text := scrape(t, m, ""); !strings.Contains(text, `etrusted_broker_token_refresh_duration_seconds_count{account="default"} 1`) {
 		t.Error("a token request of another broker is in the histogram")
 	}
@@ -125,17 +125,17 @@ func TestTokenMetricsAreFresh(t *testing.T) {
 		UnsafeListen: func() bool { return false },
 	})
 	for _, want := range []string{"1", "2"} {
-		contains(t, m, `etrusted_broker_token_waits_total{account="default"} `+want)
+		checkLines(t, m, `etrusted_broker_token_waits_total{account="default"} `+want)
 	}
 }
 
 func TestTokenRequestDuration(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	m.TokenRequest(tokensource.RefreshEvent{Account: "default", Duration: 20 * time.Millisecond})
-	m.TokenRequest(tokensource.RefreshEvent{Account: "default", Duration: 2 * time.Second, Err: &tokensource.RefreshError{}})
-	m.TokenRequest(tokensource.RefreshEvent{Account: "de", Duration: time.Second})
-	contains(t, m,
+	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: 20 * time.Millisecond})
+	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: 2 * time.Second, Err: &tokensource.RefreshError{}})
+	m.ObserveRefresh(tokensource.RefreshEvent{Account: "de", Duration: time.Second})
+	checkLines(t, m,
 		`etrusted_broker_token_refresh_duration_seconds_bucket{account="default",le="0.01"} 0`,
 		`etrusted_broker_token_refresh_duration_seconds_bucket{account="default",le="0.025"} 1`,
 		`etrusted_broker_token_refresh_duration_seconds_bucket{account="default",le="2.5"} 2`,

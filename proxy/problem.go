@@ -108,7 +108,7 @@ func malformed(fault *wire.Fault) *problem {
 }
 
 func upstreamFailed(host string, err error) *problem {
-	fault := neterr.Explain(err)
+	fault := neterr.Describe(err)
 	p := &problem{
 		status:    http.StatusBadGateway,
 		name:      "upstream-failed",

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"etrusted-broker/internal/follow"
+	"etrusted-broker/internal/filewatch"
 )
 
 // AccountsConfig configures Accounts.
@@ -118,7 +118,7 @@ func (a *Accounts) Snapshots() []Snapshot {
 func (a *Accounts) Run(ctx context.Context) {
 	defer a.loops.Wait()
 	a.start(ctx)
-	follow.Folders(ctx, a.watchedDirs, func() {
+	filewatch.WatchDirs(ctx, a.watchedDirs, func() {
 		dirExists := a.rescan(ctx)
 		for name, source := range *a.sources.Load() {
 			if dirExists || name == DefaultAccount { // otherwise each named account would report the same problem

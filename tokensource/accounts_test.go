@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
@@ -23,7 +23,7 @@ const reloadTimeout = 2 * time.Second
 
 type accounts struct {
 	*tokensource.Accounts
-	server *etrustedtest.Server
+	server *fakeetrusted.Server
 	dir    string
 
 	mu     sync.Mutex
@@ -32,7 +32,7 @@ type accounts struct {
 
 func newAccounts(t *testing.T, config tokensource.AccountsConfig) *accounts {
 	t.Helper()
-	a := &accounts{server: etrustedtest.New(etrustedtest.Options{}), dir: config.Dir}
+	a := &accounts{server: fakeetrusted.New(fakeetrusted.Options{}), dir: config.Dir}
 	server := httptest.NewServer(a.server)
 	transport := &http.Transport{}
 	config.Source.Endpoint = tokensource.TokenEndpoint{URL: server.URL + "/oauth/token", Audience: "https://api.etrusted.com", Transport: transport}
@@ -219,13 +219,13 @@ func TestReloadsFilesHoweverReplaced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			swap(t, dir, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+			swap(t, dir, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 			if name != "Kubernetes' symbolic link" {
 				for _, file := range []string{"client_id", "client_secret"} { // plain files
 					_ = os.Remove(filepath.Join(dir, file))
 				}
-				writeFile(t, filepath.Join(dir, "client_id"), etrustedtest.DefaultClientID)
-				writeFile(t, filepath.Join(dir, "client_secret"), etrustedtest.DefaultClientSecret)
+				writeFile(t, filepath.Join(dir, "client_id"), fakeetrusted.DefaultClientID)
+				writeFile(t, filepath.Join(dir, "client_secret"), fakeetrusted.DefaultClientSecret)
 			}
 			field := func(file string) tokensource.CredentialField {
 				return tokensource.CredentialField{File: filepath.Join(dir, file)}

@@ -71,7 +71,7 @@ func networkError(err error) *RefreshError {
 	if errors.Is(err, errResponseTooLarge) {
 		return invalidResponseError(errResponseTooLarge.Error())
 	}
-	fault := neterr.Explain(err)
+	fault := neterr.Describe(err)
 	return &RefreshError{
 		Outcome: OutcomeUnavailable,
 		Reason:  "the login server " + fault.Text,

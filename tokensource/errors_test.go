@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
@@ -18,13 +18,13 @@ func TestWaitErrorWrapsItsCauses(t *testing.T) {
 		wantRefresh tokensource.Outcome // of the wrapped *RefreshError; empty: none
 		wantTimeout bool                // whether it wraps context.DeadlineExceeded
 	}{
-		"no response yet": {etrustedtest.Hang(), "", true},
-		"outage":          {etrustedtest.Status(503, nil), tokensource.OutcomeUnavailable, true},
-		"rejection":       {etrustedtest.Status(401, nil), tokensource.OutcomeRejected, false},
+		"no response yet": {fakeetrusted.Hang(), "", true},
+		"outage":          {fakeetrusted.Status(503, nil), tokensource.OutcomeUnavailable, true},
+		"rejection":       {fakeetrusted.Status(401, nil), tokensource.OutcomeRejected, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, etrustedtest.Options{})
+				r := newRig(t, fakeetrusted.Options{})
 				r.server.SetTokenFault(tc.fault)
 				_, err := r.wait(5 * time.Second)
 				var refreshErr *tokensource.RefreshError

@@ -5,13 +5,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // Operators can distinguish a token request in flight from one that is only due.
 func TestSnapshotShowsRequestInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
+		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(3 * time.Second)
 		since := func(at time.Duration, want time.Duration) {
 			t.Helper()
@@ -28,7 +28,7 @@ func TestSnapshotShowsRequestInFlight(t *testing.T) {
 		r.start()
 		since(time.Second, 0)
 		since(4*time.Second, none)
-		r.server.SetTokenFault(etrustedtest.Status(503, nil))
+		r.server.SetTokenFault(fakeetrusted.Status(503, nil))
 		due := r.Snapshot().NextAttempt.Sub(r.began)
 		since(due-time.Second, none)
 		since(due+time.Second, due)

@@ -9,12 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestInvalidateReplacesSentToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(9 * time.Second)
 		first, _ := r.Current()
 		if r.Invalidate(first) || r.Snapshot().Invalidations != 0 {
@@ -47,7 +47,7 @@ func TestInvalidateReplacesSentToken(t *testing.T) {
 
 func TestConcurrentInvalidationsFetchOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
 		sent, _ := r.Current()
 		var all sync.WaitGroup
@@ -71,12 +71,12 @@ func TestConcurrentInvalidationsFetchOnce(t *testing.T) {
 // soon as the refresh has failed.
 func TestKeepsRefusedTokenDuringOutage(t *testing.T) {
 	for name, fault := range map[string]http.Handler{
-		"outage":    etrustedtest.Status(503, nil),
-		"rejection": etrustedtest.OAuthError(401, "invalid_client"),
+		"outage":    fakeetrusted.Status(503, nil),
+		"rejection": fakeetrusted.OAuthError(401, "invalid_client"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
+				r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 				r.at(time.Minute)
 				r.server.SetTokenFault(fault)
 				r.server.SetTokenDelay(time.Second)
@@ -100,9 +100,9 @@ func TestKeepsRefusedTokenDuringOutage(t *testing.T) {
 
 func TestWaitNewerEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
-		r.server.SetTokenFault(etrustedtest.Hang())
+		r.server.SetTokenFault(fakeetrusted.Hang())
 		sent, _ := r.Current()
 		r.Invalidate(sent)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -118,7 +118,7 @@ func TestWaitNewerEndsWithContext(t *testing.T) {
 // An API that refuses every token causes at most one token request in 10 s.
 func TestPermanent401CausesNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
 		before := r.server.TokenRequestCount()
 		for began := time.Now(); time.Since(began) < 12*time.Second; time.Sleep(time.Millisecond) {

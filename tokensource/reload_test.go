@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
@@ -20,11 +20,11 @@ type files struct {
 	id, secret string // paths
 }
 
-func newFiles(t *testing.T, options etrustedtest.Options) *files {
+func newFiles(t *testing.T, options fakeetrusted.Options) *files {
 	t.Helper()
 	dir := t.TempDir()
 	f := &files{id: filepath.Join(dir, "client_id"), secret: filepath.Join(dir, "client_secret")}
-	f.write(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+	f.write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	f.rig = newRigWith(t, options, tokensource.CredentialSource{
 		ID:     tokensource.CredentialField{Name: f.id, File: f.id},
 		Secret: tokensource.CredentialField{Name: f.secret, File: f.secret},
@@ -61,7 +61,7 @@ func (f *files) clients() []string {
 
 func TestReloadMakesBeforeBreak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{})
+		f := newFiles(t, fakeetrusted.Options{})
 		f.server.SetClient("new-id", "new-secret")
 		f.at(time.Second)
 		before, _ := f.Current()
@@ -70,11 +70,11 @@ func TestReloadMakesBeforeBreak(t *testing.T) {
 			change           bool
 			want             [3]uint64 // success, rejected, unreadable
 		}{
-			{"the same again", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret + "\n", false, [3]uint64{}},
+			{"the same again", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret + "\n", false, [3]uint64{}},
 			{"a wrong pair", "new-id", "wrong", false, [3]uint64{0, 1, 0}},
 			{"the wrong pair again", "new-id", "wrong\r\n", false, [3]uint64{0, 1, 0}},
 			{"an empty file", "new-id", "", false, [3]uint64{0, 1, 1}},
-			{"half of the new pair", "new-id", etrustedtest.DefaultClientSecret, false, [3]uint64{0, 2, 1}},
+			{"half of the new pair", "new-id", fakeetrusted.DefaultClientSecret, false, [3]uint64{0, 2, 1}},
 			{"the new pair", "new-id", "new-secret", true, [3]uint64{1, 2, 1}},
 		}
 		for _, step := range steps {
@@ -108,18 +108,18 @@ func TestReloadMakesBeforeBreak(t *testing.T) {
 // A failed rotation is visible while the old pair is in use, until it is fixed or reverted.
 func TestSnapshotReportsPendingReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{})
+		f := newFiles(t, fakeetrusted.Options{})
 		f.server.SetClient("new-id", "new-secret")
 		f.at(time.Second)
-		outage := etrustedtest.Status(503, nil)
+		outage := fakeetrusted.Status(503, nil)
 		for _, step := range []struct {
 			name, id, secret string
 			fault            http.Handler
 			want             tokensource.ReloadOutcome // empty: the credentials that were read are in use
 		}{
-			{"at first", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret, nil, ""},
+			{"at first", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret, nil, ""},
 			{"a wrong pair", "new-id", "wrong", nil, tokensource.ReloadRejected},
-			{"reverted", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret, nil, ""},
+			{"reverted", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret, nil, ""},
 			{"an empty file", "new-id", "", nil, tokensource.ReloadUnreadable},
 			{"in an outage", "new-id", "new-secret", outage, tokensource.ReloadPostponed},
 			{"the right pair", "new-id", "new-secret", nil, ""},
@@ -149,13 +149,13 @@ func TestSnapshotReportsPendingReload(t *testing.T) {
 
 func TestSnapshotReportsUnreadableFirstPair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{})
+		f := newFiles(t, fakeetrusted.Options{})
 		f.write(t, "", "")
 		f.at(time.Second)
 		if pending := f.Snapshot().PendingReload; pending == nil || pending.Outcome != tokensource.ReloadUnreadable {
 			t.Errorf("pending reload %+v, want unreadable", pending)
 		}
-		f.change(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+		f.change(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 		if snapshot := f.Snapshot(); snapshot.PendingReload != nil || !snapshot.Valid {
 			t.Errorf("snapshot %+v, want a valid token and no pending reload", snapshot)
 		}
@@ -164,7 +164,7 @@ func TestSnapshotReportsUnreadableFirstPair(t *testing.T) {
 
 func TestRetriesRejectedPairAfterFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{Lifetime: time.Hour})
+		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.at(time.Second)
 		f.change(t, "new-id", "new-secret")
 		for range 20 { // as polling does
@@ -184,11 +184,11 @@ func TestRetriesRejectedPairAfterFiveMinutes(t *testing.T) {
 
 func TestOutagePostponesReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{Lifetime: time.Hour})
+		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.server.SetClient("new-id", "new-secret")
 		f.at(time.Second)
 		before, _ := f.Current()
-		f.server.SetTokenFault(etrustedtest.Status(503, nil))
+		f.server.SetTokenFault(fakeetrusted.Status(503, nil))
 		f.change(t, "new-id", "new-secret")
 		f.at(2 * time.Minute)
 		if now, ok := f.Current(); !ok || now != before || f.Snapshot().Reloads != [3]uint64{} {
@@ -208,9 +208,9 @@ func TestOutagePostponesReload(t *testing.T) {
 // The change of the files went unnoticed, so the rejection triggers the reload.
 func TestRejectionReloadsFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{Lifetime: 100 * time.Second})
+		f := newFiles(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 		f.at(time.Second)
-		f.server.RemoveClient(etrustedtest.DefaultClientID)
+		f.server.RemoveClient(fakeetrusted.DefaultClientID)
 		f.server.SetClient("new-id", "new-secret")
 		f.write(t, "new-id", "new-secret")
 		f.at(90 * time.Second)
@@ -223,7 +223,7 @@ func TestRejectionReloadsFiles(t *testing.T) {
 
 func TestRapidChangesCauseNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{Lifetime: time.Hour})
+		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.at(time.Second)
 		for i := range 600 {
 			f.change(t, "new-id", strings.Repeat("x", i+1))
@@ -237,7 +237,7 @@ func TestRapidChangesCauseNoStorm(t *testing.T) {
 
 func TestRecoversFromUnreadableStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{})
+		f := newFiles(t, fakeetrusted.Options{})
 		f.write(t, "", "")
 		took, err := f.wait(time.Minute)
 		if none := noToken(t, err); took != 0 || !strings.Contains(none.Error(), "client_secret is empty") || strings.Contains(none.Error(), "\n") {
@@ -246,7 +246,7 @@ func TestRecoversFromUnreadableStart(t *testing.T) {
 		if n := f.server.TokenRequestCount(); n != 0 {
 			t.Errorf("%d token requests without credentials, want 0", n)
 		}
-		f.change(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+		f.change(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 		if _, err := f.wait(time.Second); err != nil {
 			t.Error(err)
 		}
@@ -268,7 +268,7 @@ func TestRejectionAdviceHasHints(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRigWith(t, etrustedtest.Options{}, fixed(tc.id, tc.secret))
+				r := newRigWith(t, fakeetrusted.Options{}, fixed(tc.id, tc.secret))
 				_, err := r.wait(time.Second)
 				advice := noToken(t, err).Advice()
 				want := append(tc.want, "Client ID = prefix + Identifier", `"Client enabled" is green`, `Copy the secret again with "Show"`, "same client", "administrators")

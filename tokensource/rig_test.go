@@ -9,14 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
 // rig is a source with a fake login server, in a synctest bubble: time is fake, and exact.
 type rig struct {
 	*tokensource.Source
-	server *etrustedtest.Server
+	server *fakeetrusted.Server
 	began  time.Time
 	start  func() // starts Run, unless at or wait already has
 	stop   func() // ends Run and waits for it
@@ -27,14 +27,14 @@ type rig struct {
 }
 
 // newRig returns a rig whose Run has not started, so that a test can set faults first.
-func newRig(t *testing.T, options etrustedtest.Options) *rig {
+func newRig(t *testing.T, options fakeetrusted.Options) *rig {
 	t.Helper()
-	return newRigWith(t, options, fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret))
+	return newRigWith(t, options, fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret))
 }
 
-func newRigWith(t *testing.T, options etrustedtest.Options, credentials tokensource.CredentialSource) *rig {
+func newRigWith(t *testing.T, options fakeetrusted.Options, credentials tokensource.CredentialSource) *rig {
 	t.Helper()
-	r := &rig{server: etrustedtest.New(options), began: time.Now()}
+	r := &rig{server: fakeetrusted.New(options), began: time.Now()}
 	config := r.config(t)
 	config.Credentials = credentials
 	var err error
@@ -56,7 +56,7 @@ func newRigWith(t *testing.T, options etrustedtest.Options, credentials tokensou
 
 func (r *rig) config(t *testing.T) tokensource.Config {
 	return tokensource.Config{
-		Credentials: fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret),
+		Credentials: fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret),
 		Endpoint: tokensource.TokenEndpoint{
 			URL:       "http://login.example/oauth/token",
 			Audience:  "https://api.etrusted.com",
@@ -87,7 +87,7 @@ func fixed(id, secret string) tokensource.CredentialSource {
 // network serves handler in memory and returns a transport to it.
 func network(t *testing.T, handler http.Handler) http.RoundTripper {
 	t.Helper()
-	listener := etrustedtest.NewListener()
+	listener := fakeetrusted.NewListener()
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Hour}
 	go func() { _ = server.Serve(listener) }()
 	transport := &http.Transport{DialContext: listener.Dial}

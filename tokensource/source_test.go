@@ -11,19 +11,19 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
 func TestTokenRequestHasCredentialsAndAudience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
+		r := newRig(t, fakeetrusted.Options{})
 		r.at(time.Second)
 		request := r.server.TokenRequests()[0]
 		want := map[string]string{
 			"grant_type":    "client_credentials",
-			"client_id":     etrustedtest.DefaultClientID,
-			"client_secret": etrustedtest.DefaultClientSecret,
+			"client_id":     fakeetrusted.DefaultClientID,
+			"client_secret": fakeetrusted.DefaultClientSecret,
 			"audience":      "https://api.etrusted.com",
 		}
 		if len(request.Form) != len(want) {
@@ -49,7 +49,7 @@ func TestTokenRequestHasCredentialsAndAudience(t *testing.T) {
 
 func TestSendsScopesIfConfigured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := etrustedtest.New(etrustedtest.Options{})
+		server := fakeetrusted.New(fakeetrusted.Options{})
 		r := &rig{server: server, began: time.Now()}
 		config := r.config(t)
 		config.Endpoint.Scopes = []string{"a", "b"}
@@ -69,7 +69,7 @@ func TestSendsScopesIfConfigured(t *testing.T) {
 // Only the first request waits, and there is one token request per refresh interval.
 func TestRefreshesAheadOfNeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: 6 * time.Second})
+		r := newRig(t, fakeetrusted.Options{Lifetime: 6 * time.Second})
 		r.server.SetTokenDelay(time.Second)
 		if took, err := r.wait(10 * time.Second); err != nil || took != time.Second {
 			t.Fatalf("first request waited %v (%v), want 1s", took, err)
@@ -98,15 +98,15 @@ func TestRefreshesAheadOfNeed(t *testing.T) {
 
 func TestFailureKeepsValidToken(t *testing.T) {
 	for name, fault := range map[string]http.Handler{
-		"outage":    etrustedtest.Status(503, nil),
-		"rejection": etrustedtest.OAuthError(401, "invalid_client"),
-		"nonsense":  etrustedtest.Answer(200, "text/html", "<html>"),
-		"break":     etrustedtest.BreakOff(10),
-		"hang":      etrustedtest.Hang(),
+		"outage":    fakeetrusted.Status(503, nil),
+		"rejection": fakeetrusted.OAuthError(401, "invalid_client"),
+		"nonsense":  fakeetrusted.Answer(200, "text/html", "<html>"),
+		"break":     fakeetrusted.Truncate(10),
+		"hang":      fakeetrusted.Hang(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, etrustedtest.Options{Lifetime: 100 * time.Second})
+				r := newRig(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 				r.at(time.Second)
 				before, _ := r.Current()
 				r.server.SetTokenFault(fault)
@@ -131,9 +131,9 @@ func TestFailureKeepsValidToken(t *testing.T) {
 
 func TestRecoversWithinOneBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: 10 * time.Second})
+		r := newRig(t, fakeetrusted.Options{Lifetime: 10 * time.Second})
 		r.at(time.Second)
-		r.server.SetTokenFault(etrustedtest.Status(503, nil))
+		r.server.SetTokenFault(fakeetrusted.Status(503, nil))
 		r.at(time.Minute)
 		took, err := r.wait(10 * time.Second)
 		none := noToken(t, err)
@@ -152,8 +152,8 @@ func TestRecoversWithinOneBackoff(t *testing.T) {
 
 func TestBackoffIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
-		r.server.SetTokenFault(etrustedtest.Status(500, nil))
+		r := newRig(t, fakeetrusted.Options{})
+		r.server.SetTokenFault(fakeetrusted.Status(500, nil))
 		r.at(10 * time.Minute)
 		requests := r.server.TokenRequests()
 		for i := 1; i < len(requests); i++ {
@@ -175,8 +175,8 @@ func TestHonoursRetryAfter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, etrustedtest.Options{})
-				r.server.SetTokenFault(etrustedtest.Status(429, http.Header{"Retry-After": {value(time.Now())}}))
+				r := newRig(t, fakeetrusted.Options{})
+				r.server.SetTokenFault(fakeetrusted.Status(429, http.Header{"Retry-After": {value(time.Now())}}))
 				r.at(wait - 2*time.Second)
 				if n := r.server.TokenRequestCount(); n != 1 {
 					t.Fatalf("%d requests before Retry-After has passed, want 1", n)
@@ -193,8 +193,8 @@ func TestHonoursRetryAfter(t *testing.T) {
 
 func TestRejectionFailsAtOnceAndRetriesAfterFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
-		r.server.SetTokenFault(etrustedtest.OAuthError(400, "invalid_client"))
+		r := newRig(t, fakeetrusted.Options{})
+		r.server.SetTokenFault(fakeetrusted.OAuthError(400, "invalid_client"))
 		r.at(time.Second)
 		took, err := r.wait(time.Minute)
 		none := noToken(t, err)
@@ -219,9 +219,9 @@ func TestRejectionFailsAtOnceAndRetriesAfterFiveMinutes(t *testing.T) {
 // Requests that are already waiting fail as well.
 func TestRejectionEndsWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
+		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(2 * time.Second)
-		r.server.SetTokenFault(etrustedtest.Status(401, nil))
+		r.server.SetTokenFault(fakeetrusted.Status(401, nil))
 		took, err := r.wait(time.Minute)
 		if none := noToken(t, err); took != 2*time.Second || !none.Rejected() {
 			t.Errorf("waited %v, want until the rejection", took)
@@ -231,8 +231,8 @@ func TestRejectionEndsWait(t *testing.T) {
 
 func TestNeverFollowsRedirect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
-		r.server.SetTokenFault(etrustedtest.Redirect(307, "http://elsewhere.example/stolen"))
+		r := newRig(t, fakeetrusted.Options{})
+		r.server.SetTokenFault(fakeetrusted.Redirect(307, "http://elsewhere.example/stolen"))
 		r.at(500 * time.Millisecond)
 		if n := r.server.TokenRequestCount() + r.server.APIRequestCount(); n != 1 { // every host leads to the fake
 			t.Errorf("%d requests, want 1", n)
@@ -250,17 +250,17 @@ func TestRetriesAfterInvalidResponse(t *testing.T) {
 		want  tokensource.Outcome
 		after time.Duration // when the outcome is known
 	}{
-		"2 MB":               {etrustedtest.Answer(200, "application/json", strings.Repeat("x", 2<<20)), tokensource.OutcomeInvalidResponse, 0},
-		"valid but padded":   {etrustedtest.Answer(200, "application/json", padded), tokensource.OutcomeInvalidResponse, 0},
-		"hangs":              {etrustedtest.Hang(), tokensource.OutcomeUnavailable, 10 * time.Second},
-		"drips":              {etrustedtest.Drip(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.OutcomeUnavailable, 10 * time.Second},
-		"breaks off":         {etrustedtest.BreakOff(5), tokensource.OutcomeUnavailable, 0},
-		"JSON as plain text": {etrustedtest.Answer(200, "text/plain", `{"access_token":"abc","expires_in":300}`), tokensource.OutcomeSuccess, 0},
-		"echoes the secret":  {etrustedtest.EchoSecret(400), tokensource.OutcomeInvalidResponse, 0},
+		"2 MB":               {fakeetrusted.Answer(200, "application/json", strings.Repeat("x", 2<<20)), tokensource.OutcomeInvalidResponse, 0},
+		"valid but padded":   {fakeetrusted.Answer(200, "application/json", padded), tokensource.OutcomeInvalidResponse, 0},
+		"hangs":              {fakeetrusted.Hang(), tokensource.OutcomeUnavailable, 10 * time.Second},
+		"drips":              {fakeetrusted.SlowBody(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.OutcomeUnavailable, 10 * time.Second},
+		"breaks off":         {fakeetrusted.Truncate(5), tokensource.OutcomeUnavailable, 0},
+		"JSON as plain text": {fakeetrusted.Answer(200, "text/plain", `{"access_token":"abc","expires_in":300}`), tokensource.OutcomeSuccess, 0},
+		"echoes the secret":  {fakeetrusted.EchoSecret(400), tokensource.OutcomeInvalidResponse, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, etrustedtest.Options{})
+				r := newRig(t, fakeetrusted.Options{})
 				r.server.SetTokenFault(tc.fault)
 				r.at(tc.after + 100*time.Millisecond)
 				if got := r.outcomes(); len(got) != 1 || got[0] != tc.want {
@@ -269,7 +269,7 @@ func TestRetriesAfterInvalidResponse(t *testing.T) {
 				if event := r.last(); event.Duration != tc.after {
 					t.Errorf("duration %v, want %v", event.Duration, tc.after)
 				}
-				if failure := r.last().Err; failure != nil && strings.Contains(failure.Error(), etrustedtest.DefaultClientSecret) {
+				if failure := r.last().Err; failure != nil && strings.Contains(failure.Error(), fakeetrusted.DefaultClientSecret) {
 					t.Error("the error contains the secret")
 				}
 				if tc.want == tokensource.OutcomeSuccess {
@@ -286,7 +286,7 @@ func TestRetriesAfterInvalidResponse(t *testing.T) {
 
 func TestRefusedConnectionIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{server: etrustedtest.New(etrustedtest.Options{}), began: time.Now()}
+		r := &rig{server: fakeetrusted.New(fakeetrusted.Options{}), began: time.Now()}
 		config := r.config(t)
 		config.Endpoint.Transport = &http.Transport{DialContext: closedListener().Dial}
 		var err error
@@ -302,8 +302,8 @@ func TestRefusedConnectionIsUnavailable(t *testing.T) {
 	})
 }
 
-func closedListener() *etrustedtest.Listener {
-	listener := etrustedtest.NewListener()
+func closedListener() *fakeetrusted.Listener {
+	listener := fakeetrusted.NewListener()
 	_ = listener.Close()
 	return listener
 }
@@ -311,8 +311,8 @@ func closedListener() *etrustedtest.Listener {
 // A token that expires before its response arrives counts as a failure, so the backoff applies.
 func TestTokenExpiredOnArrivalCausesNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Second})
-		r.server.SetTokenFault(etrustedtest.Answer(200, "application/json", `{"access_token":"abc","expires_in":1}`))
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Second})
+		r.server.SetTokenFault(fakeetrusted.Answer(200, "application/json", `{"access_token":"abc","expires_in":1}`))
 		r.server.SetTokenDelay(time.Second)
 		r.at(time.Minute)
 		if _, ok := r.Current(); ok {
@@ -329,7 +329,7 @@ func TestTokenExpiredOnArrivalCausesNoStorm(t *testing.T) {
 
 func TestOneSecondTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Second})
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Second})
 		r.at(time.Millisecond)
 		for time.Since(r.began) < 30*time.Second {
 			if _, ok := r.Current(); !ok {
@@ -345,7 +345,7 @@ func TestOneSecondTokens(t *testing.T) {
 
 func TestOnlyRunFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
+		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(3 * time.Second)
 		var waiters sync.WaitGroup
 		for range 50 {
@@ -371,8 +371,8 @@ func TestOnlyRunFetches(t *testing.T) {
 
 func TestStopEndsFetchAndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
-		r.server.SetTokenFault(etrustedtest.Hang())
+		r := newRig(t, fakeetrusted.Options{})
+		r.server.SetTokenFault(fakeetrusted.Hang())
 		waiting := make(chan error)
 		go func() {
 			_, err := r.wait(time.Hour)
@@ -402,7 +402,7 @@ func TestStopEndsFetchAndWaits(t *testing.T) {
 // Requests in flight still need the last token.
 func TestStopKeepsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
+		r := newRig(t, fakeetrusted.Options{})
 		r.at(time.Second)
 		r.stop()
 		if _, ok := r.Current(); !ok {
@@ -413,7 +413,7 @@ func TestStopKeepsToken(t *testing.T) {
 
 func TestSnapshotAndEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: 100 * time.Second})
+		r := newRig(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 		r.server.SetTokenDelay(2 * time.Second)
 		if empty := r.Snapshot(); empty.Valid || !empty.Expires.IsZero() || !empty.LastSuccess.IsZero() {
 			t.Errorf("before the first token: %+v", empty)
@@ -430,7 +430,7 @@ func TestSnapshotAndEvent(t *testing.T) {
 		if event.Duration != 2*time.Second || event.Remaining != 98*time.Second || !snapshot.NextAttempt.Equal(r.began.Add(2*time.Second+event.Next)) {
 			t.Errorf("event %+v", event)
 		}
-		r.server.SetTokenFault(etrustedtest.Status(503, nil))
+		r.server.SetTokenFault(fakeetrusted.Status(503, nil))
 		r.at(85 * time.Second)
 		snapshot = r.Snapshot()
 		if snapshot.ConsecutiveFailures == 0 || snapshot.LastFailure == nil || snapshot.LastFailureAt.IsZero() || snapshot.Refreshes[2] == 0 || !snapshot.Valid {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/follow"
+	"etrusted-broker/internal/filewatch"
 )
 
 // However the operator writes the path, and whether it exists or not, no reload happens without a change.
@@ -30,7 +30,7 @@ func TestWatchingIsIdle(t *testing.T) {
 			var reloads atomic.Int64
 			ctx, cancel := context.WithCancel(context.Background())
 			var loop sync.WaitGroup
-			loop.Go(func() { follow.Folders(ctx, dirs, func() { reloads.Add(1) }) })
+			loop.Go(func() { filewatch.WatchDirs(ctx, dirs, func() { reloads.Add(1) }) })
 			defer loop.Wait()
 			defer cancel()
 			time.Sleep(300 * time.Millisecond) // there is no event to wait for

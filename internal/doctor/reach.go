@@ -123,7 +123,7 @@ func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // unreached puts into words that what is connected to, the server or the proxy, is not there.
 func (r route) unreached(err error) finding {
-	explained := neterr.Explain(err)
+	explained := neterr.Describe(err)
 	target := hostPort(r.first())
 	found := finding{text: target + " " + explained.Text, fault: Network, advice: explained.Advice}
 	var dns *net.DNSError

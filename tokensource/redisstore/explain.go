@@ -47,7 +47,7 @@ func explain(err error) string {
 		}
 		return "refuses what is asked of it"
 	}
-	fault := neterr.Explain(err)
+	fault := neterr.Describe(err)
 	if fault.Kind == neterr.HTTPProtocolError {
 		return explain(errNonsense)
 	}
