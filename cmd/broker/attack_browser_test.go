@@ -32,7 +32,16 @@ var browserAttacks = []attack{
 	{"absolute-form with Origin", plain("GET http://localhost/x", "Origin: x"), refused(403, "browser")},
 	{"WebSocket of a page", plain("GET /x", "Origin: x", "Connection: Upgrade", "Upgrade: websocket"), refused(403, "browser")},
 
-	// A browser acts by itself on what a page says, and calls that the user's doing.
+	// What else Chromium fetches for a page, with the headers that it sends.
+	{"early hint", plain("GET /x", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image", "Sec-Fetch-Storage-Access: none"), refused(403, "browser")},
+	{"background fetch", plain("GET /x", "Origin: https://shop.example", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: empty"), refused(403, "browser")},
+	{"FedCM", plain("GET /.well-known/web-identity", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: webidentity"), refused(403, "browser")},
+	{"payment method", plain("HEAD /x", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"), refused(403, "browser")},
+	{"preflight of a report", plain("OPTIONS /x", "Origin: https://shop.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"), refused(403, "browser")},
+	{"report", "POST /x HTTP/1.1\r\nHost: localhost\r\nOrigin: https://shop.example\r\nContent-Type: application/reports+json\r\nContent-Length: 2\r\n\r\n[]", refused(403, "browser")},
+	{"page that redirects once it reloads", plain("GET /x", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-User: ?1"), refused(403, "browser")},
+
+	// A browser acts by itself because of a page, and says that the user does.
 	{"prefetch by speculation rules", plain("GET /x", navigation, "Sec-Purpose: prefetch"), refused(403, "browser")},
 	{"prerendering by speculation rules", plain("GET /x", navigation, "Sec-Purpose: prefetch;prerender"), refused(403, "browser")},
 	{"Sec-Purpose and nothing else", plain("GET /x", "Sec-Purpose: prefetch"), refused(403, "browser")},
