@@ -123,19 +123,13 @@ func (d *Door) mayBeTarget(r *http.Request) bool {
 //   - It fetches the issuer of an untrusted certificate, from the URL in that certificate. Such a request is not a
 //     navigation. Windows and macOS may fetch the issuer themselves, without any Sec-Fetch header.
 //
-// No other client sends these headers, with one exception: Node's fetch sends Sec-Fetch-Mode without Sec-Fetch-Site.
+// Other clients do not send these headers, with one exception: Node's fetch sends Sec-Fetch-Mode without Sec-Fetch-Site.
 func FromPage(header http.Header) bool {
 	if len(header["Origin"]) > 0 || isPrefetch(header) || fetchesCertificate(header) {
 		return true
 	}
 	for _, site := range header["Sec-Fetch-Site"] {
-		switch site {
-		case "same-origin":
-		case "none":
-			if !navigates(header) {
-				return true
-			}
-		default:
+		if site != "same-origin" && (site != "none" || !navigates(header)) {
 			return true
 		}
 	}
@@ -153,8 +147,8 @@ func navigates(header http.Header) bool {
 	return true
 }
 
-// isPrefetch reports whether a browser sends a request before the user asks for it. Sec-Purpose has no other use today
-// (Fetch standard, section 3.9); Purpose and X-Moz are its predecessors, which an app may use for a purpose of its own.
+// isPrefetch reports whether a browser sends a request before the user asks for it. The Fetch
+// standard knows no other use of Sec-Purpose. Purpose and X-Moz are its predecessors, and may have other values.
 func isPrefetch(header http.Header) bool {
 	return len(header["Sec-Purpose"]) > 0 || listsPrefetch(header["Purpose"]) || listsPrefetch(header["X-Moz"])
 }
