@@ -16,7 +16,9 @@ func (p *Proxy) standIn(w http.ResponseWriter, r *http.Request, a asked, report 
 		endpoint.Key = nil // the app shows it with each request, and may have any client secret
 	}
 	answer := endpoint.Answer(r, a.account)
-	if !answer.WrongKey { // without the key nothing may depend on which accounts there are, nor name one
+	// To a client that did not send the key, nothing may depend on which accounts there are. Where no key is set, any client may
+	// use all of them, and there is nothing to hide.
+	if !answer.WrongKey {
 		if a.named {
 			if _, problem := p.tokens(a); problem != nil {
 				problem.answer(w, report)
