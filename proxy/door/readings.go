@@ -12,16 +12,13 @@ const maxReadings = 32
 // decodings times in all, and cut it where a delimiter appears that was data before. All have been decoded at least once. It
 // reports false if there are more than maxReadings.
 func readings(path string) (all []string, ok bool) {
-	if !strings.ContainsAny(path, "%"+cutMarks) { // most paths
-		return []string{path}, true
-	}
 	layer := cuts(path)
 	for range decodings {
 		var next []string
-		for _, path := range layer {
-			next = union(next, cuts(decode(path)))
+		for _, text := range layer {
+			next = union(next, cuts(decode(text)))
 			// Some split a path at its slashes before they decode the segments: to them an encoded slash is data.
-			all = union(all, cuts(decode(encodedSlashes.Replace(path))))
+			all = union(all, cuts(decode(encodedSlashes.Replace(text))))
 			if len(all)+len(next) > 2*maxReadings {
 				return nil, false
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -98,21 +99,19 @@ func (r *Rules) Allow(method, target string) bool {
 		return false
 	}
 	path, _, _ := strings.Cut(target, "?")
+	if !strings.ContainsAny(path, "%"+cutMarks) { // most paths, which have one reading
+		return r.matches(method, path)
+	}
 	all, ok := readings(path)
-	if !ok {
-		return false
-	}
-	for _, path := range all {
-		if !utf8.ValidString(path) || !r.matches(method, path) {
-			return false
-		}
-	}
-	return true
+	return ok && !slices.ContainsFunc(all, func(reading string) bool { return !r.matches(method, reading) })
 }
 
 // matches reports whether a pattern matches a path. Some servers merge slashes, all or some, and some do not: where there
 // are several in a row, all below the first of them must be allowed, and then it does not matter.
 func (r *Rules) matches(method, path string) bool {
+	if !utf8.ValidString(path) {
+		return false
+	}
 	mux := &r.mux
 	if before, _, doubled := strings.Cut(path, "//"); doubled {
 		mux, path = &r.trees, before+"/"
