@@ -2,8 +2,11 @@ package door
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strings"
+
+	"etrusted-broker/internal/hostport"
 )
 
 type tunnelKey struct{}
@@ -59,11 +62,14 @@ func sameHost(a, b string) bool {
 }
 
 func plainHost(host string) string {
-	host = strings.TrimSuffix(strings.TrimSuffix(host, ":80"), ":443")
-	if name, port, ok := strings.Cut(host, ".:"); ok {
-		return name + ":" + port
+	name, port, ok := hostport.Split(host)
+	if !ok {
+		return host
 	}
-	return strings.TrimSuffix(host, ".")
+	if port == "80" || port == "443" {
+		port = ""
+	}
+	return net.JoinHostPort(strings.TrimSuffix(name, "."), port)
 }
 
 var tunnelRefused = &Refusal{
