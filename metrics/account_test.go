@@ -11,9 +11,9 @@ import (
 func TestReplaysAreThereFromTheStart(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	requests := m.Requests("default")
-	requests.Replayed("unauthorized")
-	requests.Replayed("unheard of")
+	requests := m.ForAccount("default")
+	requests.ObserveRetry("unauthorized")
+	requests.ObserveRetry("unheard of")
 	compare(t, m, `
 		# TYPE etrusted_broker_replays_total counter
 		etrusted_broker_replays_total{account="default",outcome="success"} 0
@@ -44,19 +44,19 @@ func TestCredentialMetrics(t *testing.T) {
 func TestAForgottenAccountLeavesNothing(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	gone := m.Requests("gone")
-	for _, requests := range []*Requests{gone, m.Requests("stays")} {
+	gone := m.ForAccount("gone")
+	for _, requests := range []*AccountMetrics{gone, m.ForAccount("stays")} {
 		requests.Observe("GET", 200, time.Second, time.Second, "")
-		requests.Replayed("success")
+		requests.ObserveRetry("success")
 	}
 	for _, account := range []string{"gone", "stays"} {
-		m.TokenRequest(tokensource.Event{Account: account, Duration: time.Second})
+		m.ObserveRefresh(tokensource.Event{Account: account, Duration: time.Second})
 	}
-	m.Forget("gone")
-	m.Forget("never there")
+	m.DeleteAccount("gone")
+	m.DeleteAccount("never there")
 	gone.Observe("GET", 200, time.Second, time.Second, "") // stragglers
 	gone.Observe("POST", 201, time.Second, time.Second, "")
-	gone.Replayed("success")
+	gone.ObserveRetry("success")
 	text := scrape(t, m, "")
 	if strings.Contains(text, `"gone"`) {
 		t.Error("there are series of the account that is gone")
@@ -64,7 +64,7 @@ func TestAForgottenAccountLeavesNothing(t *testing.T) {
 	if n := strings.Count(text, `account="stays"`); n == 0 {
 		t.Error("the other account is gone too")
 	}
-	m.Requests("gone").Observe("GET", 200, time.Second, 0, "")
+	m.ForAccount("gone").Observe("GET", 200, time.Second, 0, "")
 	if !strings.Contains(scrape(t, m, ""), `etrusted_broker_requests_total{account="gone",code="200",method="GET"} 1`) {
 		t.Error("an account that returns does not begin anew")
 	}

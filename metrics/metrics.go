@@ -135,9 +135,9 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // Forget takes an account's series away. What is observed for it afterwards is lost.
-func (m *Metrics) Forget(account string) {
+func (m *Metrics) DeleteAccount(account string) {
 	if requests, known := m.accounts.LoadAndDelete(account); known {
-		requests.(*Requests).retire()
+		requests.(*AccountMetrics).retire()
 	}
 	labels := prometheus.Labels{"account": account}
 	m.requests.DeletePartialMatch(labels)
@@ -148,7 +148,7 @@ func (m *Metrics) Forget(account string) {
 }
 
 // TokenRequest records a token request that has ended. One that another broker made is counted there.
-func (m *Metrics) TokenRequest(event tokensource.Event) {
+func (m *Metrics) ObserveRefresh(event tokensource.Event) {
 	if event.Elsewhere {
 		return
 	}
@@ -156,7 +156,7 @@ func (m *Metrics) TokenRequest(event tokensource.Event) {
 }
 
 // Denied counts a request refused at the door. A reason that was not in Config.DenialReasons is not counted.
-func (m *Metrics) Denied(reason string) {
+func (m *Metrics) ObserveDenied(reason string) {
 	if counter, known := m.denied[reason]; known {
 		counter.Inc()
 	}

@@ -81,9 +81,9 @@ func scrape(t *testing.T, m *Metrics, accept string) string {
 // used is a Metrics in which everything has happened once.
 func used() *Metrics {
 	m := newMetrics(tokensource.Snapshot{Account: "default", Shared: true})
-	m.TokenRequest(tokensource.Event{Account: "default", Duration: 1})
-	m.Requests("default").Observe("GET", 200, 2, 1, "")
-	m.Denied("host")
+	m.ObserveRefresh(tokensource.Event{Account: "default", Duration: 1})
+	m.ForAccount("default").Observe("GET", 200, 2, 1, "")
+	m.ObserveDenied("host")
 	return m
 }
 
@@ -181,11 +181,11 @@ func TestDenied(t *testing.T) {
 		etrusted_broker_requests_denied_total{reason="host"} 0
 	`
 	compare(t, m, none, "requests_denied_total")
-	m.Denied("unknown")
-	m.Denied("")
+	m.ObserveDenied("unknown")
+	m.ObserveDenied("")
 	compare(t, m, none, "requests_denied_total")
-	m.Denied("host")
-	m.Denied("host")
+	m.ObserveDenied("host")
+	m.ObserveDenied("host")
 	compare(t, m, strings.Replace(none, `"host"} 0`, `"host"} 2`, 1), "requests_denied_total")
 }
 

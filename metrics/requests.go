@@ -12,7 +12,7 @@ import (
 
 // Requests counts the requests of one account. Get it from Metrics.Requests. All methods may be called from any
 // goroutine.
-type Requests struct {
+type AccountMetrics struct {
 	counters *prometheus.CounterVec
 	duration prometheus.Observer
 	upstream prometheus.Observer
@@ -34,11 +34,11 @@ type methodAndCode struct {
 // Requests returns the instruments for the requests of an account, which are the same each time until it is forgotten.
 // It takes no lock once they are there. Called ahead of the first request, it has series begin at 0: Prometheus cannot see
 // a rise before the first value that it knows.
-func (m *Metrics) Requests(account string) *Requests {
+func (m *Metrics) ForAccount(account string) *AccountMetrics {
 	if known, ok := m.accounts.Load(account); ok {
-		return known.(*Requests)
+		return known.(*AccountMetrics)
 	}
-	r := &Requests{
+	r := &AccountMetrics{
 		account:  account,
 		counters: m.requests,
 		duration: m.requestDuration.WithLabelValues(account),
@@ -50,11 +50,11 @@ func (m *Metrics) Requests(account string) *Requests {
 	}
 	r.resolved.Store(&map[methodAndCode]prometheus.Counter{})
 	first, _ := m.accounts.LoadOrStore(account, r) // of two at once, both with the same children
-	return first.(*Requests)
+	return first.(*AccountMetrics)
 }
 
 // Observe records a request that has ended: upstream is 0 if it was not sent on, traceID empty if it belongs to no trace.
-func (r *Requests) Observe(method string, code int, duration, upstream time.Duration, traceID string) {
+func (r *AccountMetrics) Observe(method string, code int, duration, upstream time.Duration, traceID string) {
 	r.counter(methodAndCode{boundedMethod(method), boundedCode(code)}).Inc()
 	observe(r.duration, duration, traceID)
 	if upstream > 0 {
@@ -73,13 +73,13 @@ func observe(histogram prometheus.Observer, took time.Duration, traceID string) 
 }
 
 // Replayed counts what came of sending a request again. An outcome that was not in Config.ReplayOutcomes is not counted.
-func (r *Requests) Replayed(outcome string) {
+func (r *AccountMetrics) ObserveRetry(outcome string) {
 	if counter, known := r.replays[outcome]; known {
 		counter.Inc()
 	}
 }
 
-func (r *Requests) counter(key methodAndCode) prometheus.Counter {
+func (r *AccountMetrics) counter(key methodAndCode) prometheus.Counter {
 	if counter, known := (*r.resolved.Load())[key]; known {
 		return counter
 	}
@@ -91,7 +91,7 @@ func (r *Requests) counter(key methodAndCode) prometheus.Counter {
 	return more[key]
 }
 
-func (r *Requests) newCounter(key methodAndCode) prometheus.Counter {
+func (r *AccountMetrics) newCounter(key methodAndCode) prometheus.Counter {
 	if r.retired { // a straggler must not bring the account's series back
 		return prometheus.NewCounter(prometheus.CounterOpts{})
 	}
@@ -102,7 +102,7 @@ func (r *Requests) newCounter(key methodAndCode) prometheus.Counter {
 	return r.counters.WithLabelValues(r.account, key.method, code)
 }
 
-func (r *Requests) retire() {
+func (r *AccountMetrics) retire() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.retired = true

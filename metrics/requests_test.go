@@ -12,7 +12,7 @@ import (
 func TestRequestsTotal(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	requests := m.Requests("default")
+	requests := m.ForAccount("default")
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"} {
 		requests.Observe(method, 200, time.Second, 0, "")
 	}
@@ -25,8 +25,8 @@ func TestRequestsTotal(t *testing.T) {
 	for _, code := range []int{999, 600, 99, 0, -1} {
 		requests.Observe("GET", code, time.Second, 0, "")
 	}
-	m.Requests("de").Observe("GET", 204, time.Second, 0, "")
-	m.Requests("de").Observe("GET", 204, time.Second, 0, "") // made twice, it still is one series
+	m.ForAccount("de").Observe("GET", 204, time.Second, 0, "")
+	m.ForAccount("de").Observe("GET", 204, time.Second, 0, "") // made twice, it still is one series
 	compare(t, m, `
 		# TYPE etrusted_broker_requests_total counter
 		etrusted_broker_requests_total{account="de",code="204",method="GET"} 2
@@ -53,7 +53,7 @@ func TestRequestsTotal(t *testing.T) {
 func TestSeriesAreBounded(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	requests := m.Requests("default")
+	requests := m.ForAccount("default")
 	const methods, codes = 10, 501 // each with "other"
 	for i := range 20_000 {
 		requests.Observe(fmt.Sprint("M", i), i-5000, time.Second, time.Second, "")
@@ -69,7 +69,7 @@ func TestSeriesAreBounded(t *testing.T) {
 func TestRequestDurations(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	requests := m.Requests("default")
+	requests := m.ForAccount("default")
 	requests.Observe("GET", 200, 3*time.Second, 2*time.Second, "")
 	requests.Observe("GET", 421, time.Second, 0, "") // not sent on: no word about the API
 	contains(t, m,
@@ -107,7 +107,7 @@ func TestExemplars(t *testing.T) {
 	t.Parallel()
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	m := newMetrics()
-	requests := m.Requests("default")
+	requests := m.ForAccount("default")
 	requests.Observe("GET", 200, 3*time.Second, 2*time.Second, trace)
 	requests.Observe("GET", 200, 20*time.Millisecond, 0, trace) // the API was not asked
 	for range 100 {
@@ -142,7 +142,7 @@ func TestExemplars(t *testing.T) {
 func TestConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	requests := m.Requests("default")
+	requests := m.ForAccount("default")
 	const goroutines, rounds = 8, 200
 	start := make(chan struct{})
 	var all sync.WaitGroup
@@ -151,7 +151,7 @@ func TestConcurrentRequests(t *testing.T) {
 			<-start
 			for i := range rounds {
 				requests.Observe("GET", 200+i, time.Second, time.Second, "")
-				m.Denied("host")
+				m.ObserveDenied("host")
 			}
 		})
 	}
@@ -179,7 +179,7 @@ func TestConcurrentRequests(t *testing.T) {
 
 // Not parallel: AllocsPerRun counts what other tests allocate, too.
 func TestObserveDoesNotAllocate(t *testing.T) {
-	requests := newMetrics().Requests("default")
+	requests := newMetrics().ForAccount("default")
 	allocations := testing.AllocsPerRun(1000, func() {
 		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond, "")
 	})
@@ -189,7 +189,7 @@ func TestObserveDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkObserve(b *testing.B) {
-	requests := newMetrics().Requests("default")
+	requests := newMetrics().ForAccount("default")
 	b.ReportAllocs()
 	for b.Loop() {
 		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond, "")
@@ -197,7 +197,7 @@ func BenchmarkObserve(b *testing.B) {
 }
 
 func BenchmarkObserveParallel(b *testing.B) {
-	requests := newMetrics().Requests("default")
+	requests := newMetrics().ForAccount("default")
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

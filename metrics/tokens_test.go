@@ -105,8 +105,8 @@ func TestStoreMetrics(t *testing.T) {
 func TestRequestsElsewhereAreNotTimed(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	m.TokenRequest(tokensource.Event{Account: "default", Duration: time.Second})
-	m.TokenRequest(tokensource.Event{Account: "default", Elsewhere: true})
+	m.ObserveRefresh(tokensource.Event{Account: "default", Duration: time.Second})
+	m.ObserveRefresh(tokensource.Event{Account: "default", Elsewhere: true})
 	if text := scrape(t, m, ""); !strings.Contains(text, `etrusted_broker_token_refresh_duration_seconds_count{account="default"} 1`) {
 		t.Error("a token request of another broker is in the histogram")
 	}
@@ -132,9 +132,9 @@ func TestTokenMetricsAreFresh(t *testing.T) {
 func TestTokenRequestDuration(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	m.TokenRequest(tokensource.Event{Account: "default", Duration: 20 * time.Millisecond})
-	m.TokenRequest(tokensource.Event{Account: "default", Duration: 2 * time.Second, Failure: &tokensource.Failure{}})
-	m.TokenRequest(tokensource.Event{Account: "de", Duration: time.Second})
+	m.ObserveRefresh(tokensource.Event{Account: "default", Duration: 20 * time.Millisecond})
+	m.ObserveRefresh(tokensource.Event{Account: "default", Duration: 2 * time.Second, Failure: &tokensource.Failure{}})
+	m.ObserveRefresh(tokensource.Event{Account: "de", Duration: time.Second})
 	contains(t, m,
 		`etrusted_broker_token_refresh_duration_seconds_bucket{account="default",le="0.01"} 0`,
 		`etrusted_broker_token_refresh_duration_seconds_bucket{account="default",le="0.025"} 1`,

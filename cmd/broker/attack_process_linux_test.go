@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // TestProcessHidesSecrets holds that who may look into the process from outside finds no secret in its environment, and that
@@ -30,7 +30,7 @@ func TestProcessHidesSecrets(t *testing.T) {
 				command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 			}
 			command.Dir = "/" // which every user may enter
-			command.Env = environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), "BROKER_ACCESS_KEY="+attackedKey)
+			command.Env = environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ACCESS_KEY="+attackedKey)
 			p := startCommand(t, command)
 			eventually(t, "the broker is ready", func() bool { return get(t, p.admin+"/readyz").status == http.StatusOK })
 
@@ -38,7 +38,7 @@ func TestProcessHidesSecrets(t *testing.T) {
 			if err != nil && !os.IsPermission(err) {
 				t.Fatal(err)
 			}
-			for _, secret := range []string{etrustedtest.DefaultClientSecret, attackedKey} {
+			for _, secret := range []string{fakeetrusted.DefaultClientSecret, attackedKey} {
 				if strings.Contains(string(environ), secret) {
 					t.Errorf("%q is in the environment: %q", secret, environ)
 				}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // overSocket makes a GET over a Unix socket.
@@ -38,7 +38,7 @@ func TestUnixSocket(t *testing.T) {
 		t.Skip("sockets have no mode there")
 	}
 	path := filepath.Join(t.TempDir(), "broker.sock")
-	environ := environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), "BROKER_LISTEN=unix://"+path)
+	environ := environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_LISTEN=unix://"+path)
 	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestSocketActivation(t *testing.T) {
 	app, admin := listenFor(t, "unix", socket), listenFor(t, "tcp", "127.0.0.1:0")
 	// The variables say what would fail: the sockets take their place.
 	c := startCommand(t, handedOver(t, "admin:etrusted-broker.socket", []net.Listener{admin, app},
-		environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), "BROKER_LISTEN=unix:///nowhere/at/all", "BROKER_ADMIN_LISTEN=127.0.0.1:1")...))
+		environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_LISTEN=unix:///nowhere/at/all", "BROKER_ADMIN_LISTEN=127.0.0.1:1")...))
 	eventually(t, "it is ready", func() bool { return get(t, "http://"+admin.Addr().String()+"/readyz").status == http.StatusOK })
 	if got := overSocket(socket, "http://localhost/channels"); got.status != http.StatusOK {
 		t.Errorf("%d %v", got.status, got.err)

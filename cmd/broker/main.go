@@ -7,7 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"etrusted-broker/internal/process"
+	"etrusted-broker/internal/harden"
 )
 
 func main() {
@@ -22,6 +22,6 @@ func main() {
 	}()
 	environ := os.Environ()
 	// It does as much as the system lets it, and there is nothing to be done about the rest.
-	_ = process.Harden(secretVariables())
+	_ = harden.Process(secretVariables())
 	os.Exit(run(ctx, os.Args[1:], environ, os.Stdout, os.Stderr))
 }

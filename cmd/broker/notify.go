@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"etrusted-broker/internal/notify"
+	"etrusted-broker/internal/sdnotify"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 // teller tells systemd how the broker fares.
 type teller struct {
 	*broker
-	systemd *notify.Notifier
+	systemd *sdnotify.Notifier
 	warn    sync.Once
 	told    string // of readiness, last
 	ready   bool   // READY=1 was told
@@ -33,7 +33,7 @@ type teller struct {
 
 // serveAndTell is serve, and systemd is told: READY=1 and STATUS= as /readyz goes, WATCHDOG=1 while nothing hangs, and
 // STOPPING=1 before the first listener is closed. It costs nothing if there is no systemd.
-func (b *broker) serveAndTell(ctx context.Context, l listeners, systemd *notify.Notifier) error {
+func (b *broker) serveAndTell(ctx context.Context, l listeners, systemd *sdnotify.Notifier) error {
 	if systemd == nil {
 		return b.serve(ctx, l.app, l.admin)
 	}
@@ -50,7 +50,7 @@ func (b *broker) serveAndTell(ctx context.Context, l listeners, systemd *notify.
 	})
 	if watchdog := systemd.Watchdog(); watchdog > 0 {
 		// To the end of the drain: that may hang as well.
-		telling.Go(func() { notify.Beat(running, watchdog, b.selfCheck, func() { t.tell(notify.Alive) }) })
+		telling.Go(func() { sdnotify.RunWatchdog(running, watchdog, b.selfCheck, func() { t.tell(sdnotify.Watchdog) }) })
 	}
 	err := b.serve(serving, l.app, l.admin)
 	ended()
@@ -78,10 +78,10 @@ func (t *teller) tellReadiness(ctx, running context.Context) {
 // tellChange tells what /readyz says, if that is not what was told last. A message that did not get through is told again.
 func (t *teller) tellChange() {
 	status, text := t.ask("/readyz")
-	states := []notify.State{notify.Status(text)}
+	states := []sdnotify.State{sdnotify.Status(text)}
 	first := status == http.StatusOK && !t.ready
 	if first {
-		states = append(states, notify.Ready)
+		states = append(states, sdnotify.Ready)
 	}
 	if text == t.told && !first || !t.tell(states...) {
 		return
@@ -91,12 +91,12 @@ func (t *teller) tellChange() {
 
 // tellStopping asks for the time that the requests in flight are given: TimeoutStopSec= need not know of it.
 func (t *teller) tellStopping() {
-	t.tell(notify.Stopping, notify.Extend(t.grace+afterGrace),
-		notify.Status("shutting down: requests in flight have "+t.grace.String()+" to end"))
+	t.tell(sdnotify.Stopping, sdnotify.ExtendTimeout(t.grace+afterGrace),
+		sdnotify.Status("shutting down: requests in flight have "+t.grace.String()+" to end"))
 }
 
 // tell reports whether it got through. What does not is told of once: the next will hardly fare better.
-func (t *teller) tell(states ...notify.State) bool {
+func (t *teller) tell(states ...sdnotify.State) bool {
 	err := t.systemd.Send(states...)
 	if err != nil {
 		t.warn.Do(func() {

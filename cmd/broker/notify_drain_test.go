@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // half is what a response has sent of its body when the drain begins, and again what comes after. It is more than any
@@ -65,7 +65,7 @@ func upload(gate <-chan struct{}) io.Reader {
 // keep coming; that the broker is not ready meanwhile; and that its exit code is 0.
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	gate, arrived := make(chan struct{}), make(chan string, 20)
 	manager := listenAsSystemd(t).listening()
 	p := startProcess(t, environFor(serveHTTP(t, halfWay(arrived, gate, eTrusted)), manager.environ(), "BROKER_SHUTDOWN_GRACE="+patience.String()))
@@ -150,7 +150,7 @@ func TestDrainUnderLoad(t *testing.T) {
 // TestNobodyWhoAsksNothingHoldsUpTheEnd holds that connections on which no request is under way are no reason to wait.
 func TestNobodyWhoAsksNothingHoldsUpTheEnd(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, nil, environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), "BROKER_SHUTDOWN_GRACE=1h"))
+	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_SHUTDOWN_GRACE=1h"))
 	b.ready()
 	for name, said := range map[string]string{
 		"silent":         "",
@@ -184,7 +184,7 @@ func TestNobodyWhoAsksNothingHoldsUpTheEnd(t *testing.T) {
 // TestASilentConnectionIsWaitedForBriefly holds for how long.
 func TestASilentConnectionIsWaitedForBriefly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, etrustedtest.Options{})
+		w := assemble(t, fakeetrusted.Options{})
 		w.get(t)
 		conn, err := w.client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", "localhost:8080")
 		if err != nil {

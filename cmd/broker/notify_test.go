@@ -16,8 +16,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"etrusted-broker/internal/etrustedtest"
-	"etrusted-broker/internal/notify"
+	"etrusted-broker/internal/fakeetrusted"
+	"etrusted-broker/internal/sdnotify"
 )
 
 // systemd is the end of the notify socket that systemd has.
@@ -114,8 +114,8 @@ func (s *systemd) mustNotHave(t *testing.T, canaries ...string) {
 func TestNotify(t *testing.T) {
 	t.Parallel()
 	manager := listenAsSystemd(t).listening()
-	eTrusted := etrustedtest.New(etrustedtest.Options{Lifetime: 2 * time.Second})
-	eTrusted.SetTokenFault(etrustedtest.Status(http.StatusServiceUnavailable, nil))
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{Lifetime: 2 * time.Second})
+	eTrusted.SetTokenFault(fakeetrusted.Status(http.StatusServiceUnavailable, nil))
 	p := startProcess(t, environFor(serveHTTP(t, eTrusted), manager.environ(), "WATCHDOG_USEC=200000", "BROKER_SHUTDOWN_GRACE=7s"))
 	eventually(t, "it is told what is waited for", func() bool {
 		return strings.HasPrefix(manager.status(), "not ready: the login server answered 503")
@@ -132,7 +132,7 @@ func TestNotify(t *testing.T) {
 		t.Errorf("status %q", got)
 	}
 
-	eTrusted.SetTokenFault(etrustedtest.EchoSecret(http.StatusUnauthorized))
+	eTrusted.SetTokenFault(fakeetrusted.EchoSecret(http.StatusUnauthorized))
 	eventually(t, "it is told that the token has ended", func() bool {
 		return strings.Contains(manager.status(), "rejected the credentials")
 	})
@@ -157,7 +157,7 @@ func TestNotify(t *testing.T) {
 	if n := manager.count("READY="); n != 1 {
 		t.Errorf("ready %d times", n)
 	}
-	manager.mustNotHave(t, append(eTrusted.Tokens(), etrustedtest.DefaultClientSecret, etrustedtest.DefaultClientID)...)
+	manager.mustNotHave(t, append(eTrusted.Tokens(), fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)...)
 	if p.logs.lines("systemd cannot be told how the broker fares, and may restart it") != nil {
 		t.Errorf("log:\n%s", p.logs)
 	}
@@ -167,7 +167,7 @@ func TestNotify(t *testing.T) {
 func TestNotReadyWithRejectedCredentials(t *testing.T) {
 	t.Parallel()
 	manager := listenAsSystemd(t).listening()
-	eTrusted := etrustedtest.New(etrustedtest.Options{ClientSecret: "another"})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{ClientSecret: "another"})
 	p := startProcess(t, environFor(serveHTTP(t, eTrusted), manager.environ(), "WATCHDOG_USEC=100000"))
 	eventually(t, "it is told what is wrong", func() bool {
 		return strings.Contains(manager.status(), "rejected the credentials") && strings.Contains(manager.status(), "SSO Client Management")
@@ -179,7 +179,7 @@ func TestNotReadyWithRejectedCredentials(t *testing.T) {
 	if got := get(t, p.url+"/channels"); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "SSO Client Management") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	manager.mustNotHave(t, etrustedtest.DefaultClientSecret, etrustedtest.DefaultClientID)
+	manager.mustNotHave(t, fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)
 }
 
 // TestNotifyNobody holds that whatever is wrong with systemd's variables costs a warning and no more.
@@ -193,7 +193,7 @@ func TestNotifyNobody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eTrusted := etrustedtest.New(etrustedtest.Options{})
+			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 			b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), test.variable, "WATCHDOG_USEC=20000"))
 			b.ready()
 			if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
@@ -218,7 +218,7 @@ func TestReadyIsToldAgainUntilItGetsThrough(t *testing.T) {
 	away := listenAsSystemd(t)
 	_ = away.conn.Close()
 	_ = os.Remove(away.path)
-	b := startBroker(t, nil, environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), away.environ()))
+	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), away.environ()))
 	b.ready()
 	eventually(t, "a message is lost", func() bool { return strings.Contains(b.logs.String(), "systemd cannot be told") })
 	time.Sleep(5 * startPause) // so that it is READY=1 that was lost, and more than once
@@ -246,7 +246,7 @@ func (a atClose) Close() error {
 func TestStoppingIsToldBeforeTheListenerCloses(t *testing.T) {
 	t.Parallel()
 	manager := listenAsSystemd(t)
-	b := wiredBroker(t, etrustedtest.New(etrustedtest.Options{}))
+	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
 	told := make(chan bool, 1)
 	once := sync.OnceFunc(func() {
 		_ = manager.conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // what is there already, and no more
@@ -275,7 +275,7 @@ func TestStoppingIsToldBeforeTheListenerCloses(t *testing.T) {
 func TestNoBeatOnceSomethingHangs(t *testing.T) {
 	t.Parallel()
 	manager := listenAsSystemd(t).listening()
-	b := wiredBroker(t, etrustedtest.New(etrustedtest.Options{}))
+	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
 	var stuck sync.Mutex
 	pages := b.admin.Handler
 	b.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -287,7 +287,7 @@ func TestNoBeatOnceSomethingHangs(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	n, err := notify.New([]string{manager.environ(), "WATCHDOG_USEC=40000"}, os.Getpid())
+	n, err := sdnotify.New([]string{manager.environ(), "WATCHDOG_USEC=40000"}, os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,9 +306,9 @@ func TestNoBeatOnceSomethingHangs(t *testing.T) {
 	stuck.Unlock()
 }
 
-func notifierFor(t *testing.T, manager *systemd) *notify.Notifier {
+func notifierFor(t *testing.T, manager *systemd) *sdnotify.Notifier {
 	t.Helper()
-	n, err := notify.New([]string{manager.environ()}, os.Getpid())
+	n, err := sdnotify.New([]string{manager.environ()}, os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,8 +334,8 @@ func wiredBroker(t *testing.T, eTrusted http.Handler) *broker {
 func TestAbortTellsNoSecret(t *testing.T) {
 	t.Parallel()
 	const key = "CANARY-access-key-4711"
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
-	eTrusted.SetAPIFault(etrustedtest.Hang())
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
+	eTrusted.SetAPIFault(fakeetrusted.Hang())
 	p := startProcess(t, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_KEY="+key, "GOTRACEBACK=crash"))
 	for range 3 {
 		go func() {
@@ -355,7 +355,7 @@ func TestAbortTellsNoSecret(t *testing.T) {
 	if !strings.Contains(dump, "SIGABRT") || !strings.Contains(dump, "(*Proxy).ServeHTTP") {
 		t.Errorf("that is no dump of the goroutines:\n%s", dump)
 	}
-	for _, secret := range append(eTrusted.Tokens(), key, etrustedtest.DefaultClientSecret) {
+	for _, secret := range append(eTrusted.Tokens(), key, fakeetrusted.DefaultClientSecret) {
 		for _, part := range []string{secret, hexWord(secret)} {
 			if strings.Contains(dump, part) {
 				t.Errorf("%q is in it", part)
@@ -380,7 +380,7 @@ func hexWord(text string) string {
 func TestRestartRefusesNoConnection(t *testing.T) {
 	t.Parallel()
 	app := listenFor(t, "tcp", "127.0.0.1:0")
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	environ := environFor(serveHTTP(t, eTrusted), "BROKER_LISTEN=unix:///nowhere/at/all")
 	p := startCommand(t, handedOver(t, "app", []net.Listener{app}, environ...))
 

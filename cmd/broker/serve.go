@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"etrusted-broker/internal/notify"
+	"etrusted-broker/internal/sdnotify"
 )
 
 func serveCommand(ctx context.Context, i invocation) int {
@@ -44,7 +44,7 @@ func (i invocation) serve(ctx context.Context, c config, listening func(listener
 		zap.String("app", addressOf(l.app)), zap.String("admin", addressOf(l.admin)),
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", version))
 	listening(l)
-	systemd, err := notify.New(i.environ, os.Getpid())
+	systemd, err := sdnotify.New(i.environ, os.Getpid())
 	if err != nil {
 		log.Warn(err.Error())
 	}

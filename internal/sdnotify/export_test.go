@@ -1,0 +1,4 @@
+package sdnotify
+
+// MaxStatus is where a status is cut.
+const MaxStatus = maxStatus
