@@ -64,7 +64,7 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		InFlight:       func() int64 { return b.proxy.InFlight() },
 		UnsafeListen:   b.unsafe.Load,
 		DenialReasons:  texts(door.Reasons[:]),
-		ReplayOutcomes: texts(proxy.Replays[:]),
+		RetryOutcomes: texts(proxy.Replays[:]),
 	})
 	if c.hasDefaultAccount() {
 		b.metrics.ForAccount(proxy.DefaultAccount)
