@@ -58,12 +58,12 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 	b.accounts = accounts
 	b.tally = tally.New(texts(door.Reasons[:]), texts(proxy.Replays[:]))
 	b.metrics = metrics.New(metrics.Config{
-		Version:        version,
-		Revision:       revision,
-		Tokens:         b.accounts.Snapshots,
-		InFlight:       func() int64 { return b.proxy.InFlight() },
-		UnsafeListen:   b.unsafe.Load,
-		DenialReasons:  texts(door.Reasons[:]),
+		Version:       version,
+		Revision:      revision,
+		Tokens:        b.accounts.Snapshots,
+		InFlight:      func() int64 { return b.proxy.InFlight() },
+		UnsafeListen:  b.unsafe.Load,
+		DenialReasons: texts(door.Reasons[:]),
 		RetryOutcomes: texts(proxy.Replays[:]),
 	})
 	if c.hasDefaultAccount() {

@@ -1,4 +1,4 @@
 package sdnotify
 
-// MaxStatus is where a status is cut.
+// MaxStatus is the maximum length of a status.
 const MaxStatus = maxStatus
