@@ -2,7 +2,7 @@
 
 package harden
 
-// DescriptorLimit returns false: there is no limit to ask for.
+// DescriptorLimit returns false: this system has no such limit.
 func DescriptorLimit() (n int, ok bool) {
 	return 0, false
 }

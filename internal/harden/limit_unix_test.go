@@ -10,13 +10,13 @@ import (
 )
 
 func TestDescriptorLimit(t *testing.T) {
-	// Setrlimit ends the runtime's own care for the limit: children of tests that come later inherit what is set last.
+	// After Setrlimit the runtime no longer restores the original limit for child processes.
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
 		t.Fatal(err)
 	}
 	if got, ok := harden.DescriptorLimit(); !ok || got != int(min(before.Cur, 1<<20)) {
-		t.Errorf("%d, %v, the system says %d", got, ok, before.Cur)
+		t.Errorf("got %d, %v, want %d, true", got, ok, before.Cur)
 	}
 	lower := before
 	lower.Cur = before.Cur / 2
@@ -29,6 +29,6 @@ func TestDescriptorLimit(t *testing.T) {
 		}
 	}()
 	if got, ok := harden.DescriptorLimit(); !ok || got != int(min(lower.Cur, 1<<20)) {
-		t.Errorf("%d, %v, want %d", got, ok, lower.Cur)
+		t.Errorf("got %d, %v, want %d, true", got, ok, lower.Cur)
 	}
 }

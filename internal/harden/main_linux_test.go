@@ -17,8 +17,8 @@ import (
 	"etrusted-broker/internal/harden"
 )
 
-// role names the variable that makes this binary somebody else: a process can be hardened only once, and be looked at
-// only by another.
+// role is the variable that makes the test binary run as a helper: hardening cannot be undone, and only another process
+// can verify it.
 const role = "PROCESS_TEST_ROLE"
 
 // noSleep keeps the race detector from sleeping for a second at the end of each process.
@@ -45,30 +45,24 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	first  = "canary-first-51f0"
-	second = "canary-second-8b1c"
+	secret = "canary-secret-51f0"
 	memory = "canary-memory-2a77"
 )
 
 var secrets = []string{"TEST_SECRET", "TEST_EMPTY", "TEST_ABSENT"}
 
-// victimEnviron has a name twice, which a shell would not do, but execve lets anybody do.
 var victimEnviron = []string{
-	"TEST_BEFORE=stays", "TEST_SECRET=" + first, "TEST_SECRET_FILE=stays", "TEST_EMPTY=", "TEST_SECRET=" + second,
+	"TEST_BEFORE=stays", "TEST_SECRET=" + secret, "TEST_SECRET_FILE=stays", "TEST_EMPTY=",
 	"TEST_AFTER=a=b", "MY_TEST_SECRET=stays", noSleep, role + "=victim",
 }
 
-// hiddenEnviron is what /proc/PID/environ shows of it afterwards.
-var hiddenEnviron = strings.NewReplacer(first, strings.Repeat("x", len(first)), second, strings.Repeat("x", len(second))).
-	Replace(strings.Join(victimEnviron, "\x00") + "\x00")
-
-// look is what a process sees of another.
-type look struct {
+// processView is what one process can read of another.
+type processView struct {
 	Environ, Memory             string
 	EnvironDenied, MemoryDenied bool
 }
 
-func lookAt(pid int, address int64) (l look, err error) {
+func viewProcess(pid int, address int64) (l processView, err error) {
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	if l.Environ, l.EnvironDenied = string(environ), errors.Is(err, fs.ErrPermission); err != nil && !l.EnvironDenied {
 		return l, err
@@ -87,22 +81,21 @@ func lookAt(pid int, address int64) (l look, err error) {
 	return l, err
 }
 
-// observation is what the observer tells the test.
+// observation is the observer's report to the test.
 type observation struct {
 	PID           int
 	Address       int64 // of memory
-	Before, After look
-	Victim        confession
+	Before, After processView
+	Victim        victimReport
 }
 
-// observer starts a victim as its child, since Yama lets nobody but the parent look into a process of the same user. It
-// ends, and the victim with it, when its standard input does.
+// observer starts the victim as its child, because Yama lets only the parent read a process of the same user. Both end
+// when the observer's standard input ends.
 func observer() error {
 	ours, theirs, err := pipes()
 	if err != nil {
 		return err
 	}
-	// Not exec.Command, which would remove what is there twice.
 	child, err := os.StartProcess("/proc/self/exe", []string{"victim"}, &os.ProcAttr{
 		Env: victimEnviron, Files: []*os.File{theirs.in, theirs.out, os.Stderr},
 	})
@@ -121,7 +114,7 @@ func observer() error {
 	if err := answers.Decode(&o.Address); err != nil {
 		return err
 	}
-	if o.Before, err = lookAt(o.PID, o.Address); err != nil {
+	if o.Before, err = viewProcess(o.PID, o.Address); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(ours.out, "harden"); err != nil {
@@ -130,7 +123,7 @@ func observer() error {
 	if err := answers.Decode(&o.Victim); err != nil {
 		return err
 	}
-	if o.After, err = lookAt(o.PID, o.Address); err != nil {
+	if o.After, err = viewProcess(o.PID, o.Address); err != nil {
 		return err
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(o); err != nil {
@@ -140,53 +133,35 @@ func observer() error {
 	return nil
 }
 
-type ends struct{ in, out *os.File }
+type pipeEnds struct{ in, out *os.File }
 
-func pipes() (ours, theirs ends, err error) {
+func pipes() (ours, theirs pipeEnds, err error) {
 	if ours.in, theirs.out, err = os.Pipe(); err == nil {
 		theirs.in, ours.out, err = os.Pipe()
 	}
 	return ours, theirs, err
 }
 
-// confession is what the victim tells of itself, once it is hardened.
-type confession struct {
-	Errors, Again  string   // of Harden, and of Harden once more
-	Taken, Environ []string // os.Environ before and after
-	Child          string   // os.Environ of a child
-	Handle         string   // /proc/self/environ by a handle opened before
-	Unreadable     []string // of what the metrics are read from
-	Descriptors    int      // as /proc/self/fd lists them
+// victimReport is the victim's report after hardening.
+type victimReport struct {
+	Error                  string   // of Process
+	EnvironBefore, Environ []string // os.Environ
+	Child                  string   // os.Environ of a child
+	Unreadable             []string // files that the metrics are read from
+	Descriptors            int      // number of entries in /proc/self/fd
 }
 
 func victim() error {
-	c := confession{Taken: os.Environ()}
-	// A name as bad as a program's can be: whoever counts the fields of /proc/self/stat by blanks miscounts.
-	if err := os.WriteFile("/proc/self/comm", []byte(") S 1 (2) ("), 0); err != nil {
-		return err
-	}
-	handle, err := os.Open("/proc/self/environ")
-	if err != nil {
-		return err
-	}
-	defer handle.Close()
+	c := victimReport{EnvironBefore: os.Environ()}
 	fmt.Println(uintptr(unsafe.Pointer(unsafe.StringData(memory))))
 	input := bufio.NewReader(os.Stdin)
 	if _, err := input.ReadString('\n'); err != nil {
 		return err
 	}
 	if err := harden.Process(secrets); err != nil {
-		c.Errors = err.Error()
-	}
-	if err := harden.Process(secrets); err != nil {
-		c.Again = err.Error()
+		c.Error = err.Error()
 	}
 	c.Environ = os.Environ()
-	environ, err := io.ReadAll(handle)
-	if err != nil {
-		return err
-	}
-	c.Handle = string(environ)
 	child := exec.Command("/proc/self/exe")
 	child.Env = append(os.Environ(), role+"=child")
 	output, err := child.Output()
@@ -211,9 +186,9 @@ func victim() error {
 	return nil
 }
 
-// crash ends by a signal that writes a core dump, unless TEST_HARDEN forbids it.
+// crash dies from a signal that writes a core dump, unless TEST_HARDEN is set.
 func crash() error {
-	// One page is enough to see that there is one.
+	// One page is enough to detect a dump.
 	size := uint64(os.Getpagesize())
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{Cur: size, Max: size}); err != nil {
 		return err

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package harden
-
-func overwrite([]string) error { return nil }
-
-func forbidDump() error { return nil }
