@@ -62,7 +62,7 @@ func TestUnixSocket(t *testing.T) {
 
 	var stderr buffer
 	code := run(t.Context(), nil, environ, io.Discard, &stderr)
-	if code != exitFailure || !strings.Contains(stderr.String(), "BROKER_LISTEN unix://"+path+" is served by another program") {
+	if code != exitFailure || !strings.Contains(stderr.String(), "BROKER_LISTEN unix://"+path+" is in use by another program") {
 		t.Errorf("a second broker: exit code %d, %s", code, &stderr)
 	}
 	if got := overSocket(path, "http://localhost/channels"); got.status != http.StatusOK {
