@@ -108,13 +108,13 @@ func malformed(fault *wire.Fault) *problem {
 }
 
 func upstreamFailed(host string, err error) *problem {
-	fault := neterr.Explain(err)
+	fault := neterr.Describe(err)
 	p := &problem{
 		status:    http.StatusBadGateway,
 		name:      "upstream-failed",
 		title:     "The API could not be reached",
 		errorType: string(fault.Kind),
-		what:      "the API at " + host + " " + fault.Text,
+		what:      "the API at " + host + " " + fault.Message,
 		advice:    fault.Advice,
 	}
 	if fault.Kind.Timeout() {

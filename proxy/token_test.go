@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy"
 )
 
@@ -25,7 +25,7 @@ func inBubble(t *testing.T, tokens proxy.Tokens, wait time.Duration, f func(t *t
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{reports: make(chan proxy.Report, 10), upstream: make(chan string, 10)}
-		upNet, brokerNet := etrustedtest.NewListener(), etrustedtest.NewListener()
+		upNet, brokerNet := fakeetrusted.NewListener(), fakeetrusted.NewListener()
 		up := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			b.upstream <- r.Header.Get("Authorization")
 		})}
@@ -206,12 +206,12 @@ func TestTokenIsAskedForLast(t *testing.T) {
 
 // The stand-in for eTrusted behind the broker answers as it does without it.
 func TestStandIn(t *testing.T) {
-	shop := etrustedtest.New(etrustedtest.Options{})
+	shop := fakeetrusted.New(fakeetrusted.Options{})
 	up := serve(t, h2, shop.ServeHTTP)
 	transport := newTransport()
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
-	form := "grant_type=client_credentials&client_id=" + etrustedtest.DefaultClientID + "&client_secret=" + etrustedtest.DefaultClientSecret + "&audience=https://api.etrusted.com"
+	form := "grant_type=client_credentials&client_id=" + fakeetrusted.DefaultClientID + "&client_secret=" + fakeetrusted.DefaultClientSecret + "&audience=https://api.etrusted.com"
 	response, err := client.Post(up+"/oauth/token", "application/x-www-form-urlencoded", strings.NewReader(form))
 	if err != nil {
 		t.Fatal(err)

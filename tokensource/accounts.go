@@ -14,7 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"etrusted-broker/internal/follow"
+	"etrusted-broker/internal/filewatch"
 )
 
 // AccountsConfig tells what Accounts need.
@@ -113,7 +113,7 @@ func (a *Accounts) Snapshots() []Snapshot {
 func (a *Accounts) Run(ctx context.Context) {
 	defer a.loops.Wait()
 	a.start(ctx)
-	follow.Folders(ctx, a.folders, func() {
+	filewatch.WatchDirs(ctx, a.folders, func() {
 		dirIsThere := a.rescan(ctx)
 		for name, source := range *a.sources.Load() {
 			if dirIsThere || name == DefaultAccount { // or each would tell of the same

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
@@ -23,7 +23,7 @@ const within = 2 * time.Second
 
 type accounts struct {
 	*tokensource.Accounts
-	server *etrustedtest.Server
+	server *fakeetrusted.Server
 	dir    string
 
 	mu   sync.Mutex
@@ -32,7 +32,7 @@ type accounts struct {
 
 func newAccounts(t *testing.T, config tokensource.AccountsConfig) *accounts {
 	t.Helper()
-	a := &accounts{server: etrustedtest.New(etrustedtest.Options{}), dir: config.Dir}
+	a := &accounts{server: fakeetrusted.New(fakeetrusted.Options{}), dir: config.Dir}
 	server := httptest.NewServer(a.server)
 	transport := &http.Transport{}
 	config.Source.Endpoint = tokensource.Endpoint{URL: server.URL + "/oauth/token", Audience: "https://api.etrusted.com", Transport: transport}
@@ -217,13 +217,13 @@ func TestWaysToReplaceFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			swap(t, dir, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+			swap(t, dir, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 			if name != "Kubernetes' symbolic link" {
 				for _, file := range []string{"client_id", "client_secret"} { // plain files
 					_ = os.Remove(filepath.Join(dir, file))
 				}
-				put(t, filepath.Join(dir, "client_id"), etrustedtest.DefaultClientID)
-				put(t, filepath.Join(dir, "client_secret"), etrustedtest.DefaultClientSecret)
+				put(t, filepath.Join(dir, "client_id"), fakeetrusted.DefaultClientID)
+				put(t, filepath.Join(dir, "client_secret"), fakeetrusted.DefaultClientSecret)
 			}
 			part := func(file string) tokensource.Part { return tokensource.Part{File: filepath.Join(dir, file)} }
 			a := newAccounts(t, tokensource.AccountsConfig{Default: &tokensource.Origin{ID: part("client_id"), Secret: part("client_secret")}})

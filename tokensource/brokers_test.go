@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
@@ -40,7 +40,7 @@ const (
 func newLogin(lifetime time.Duration) *login {
 	return &login{
 		lifetime: lifetime, delay: 100 * time.Millisecond, ends: map[string]time.Time{},
-		pairs: map[string]bool{etrustedtest.DefaultClientID + "/" + etrustedtest.DefaultClientSecret: true},
+		pairs: map[string]bool{fakeetrusted.DefaultClientID + "/" + fakeetrusted.DefaultClientSecret: true},
 	}
 }
 
@@ -232,7 +232,7 @@ func newFleetWith(t *testing.T, n int, lifetime time.Duration, store *memoryStor
 func (f *fleet) add(change func(config *tokensource.Config)) *broker {
 	b := &broker{way: &way{login: f.login}}
 	config := tokensource.Config{
-		Origin:   fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret),
+		Origin:   fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret),
 		Endpoint: tokensource.Endpoint{URL: "http://login.example/", Transport: b.way},
 		Observe:  b.observe,
 	}

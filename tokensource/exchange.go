@@ -77,10 +77,10 @@ func unreachable(err error) *Failure {
 	if errors.Is(err, errTooLarge) {
 		return invalidResponse(errTooLarge.Error())
 	}
-	fault := neterr.Explain(err)
+	fault := neterr.Describe(err)
 	return &Failure{
 		Outcome: Unavailable,
-		Reason:  "the login server " + fault.Text,
+		Reason:  "the login server " + fault.Message,
 		Advice:  fault.Advice + " The broker tries again by itself.",
 	}
 }

@@ -5,14 +5,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // TestFetchingIsSeen holds that one can tell a token request that is under way from one that is only due, whatever comes
 // of it.
 func TestFetchingIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
+		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(3 * time.Second)
 		since := func(at time.Duration, want time.Duration) {
 			t.Helper()
@@ -29,7 +29,7 @@ func TestFetchingIsSeen(t *testing.T) {
 		r.start()
 		since(time.Second, 0)
 		since(4*time.Second, none)
-		r.server.SetTokenFault(etrustedtest.Status(503, nil))
+		r.server.SetTokenFault(fakeetrusted.Status(503, nil))
 		due := r.Snapshot().NextAttempt.Sub(r.began)
 		since(due-time.Second, none)
 		since(due+time.Second, due)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/follow"
+	"etrusted-broker/internal/filewatch"
 )
 
 // However the operator writes the folder, and whether it is there or not, nothing happens while nothing happens.
@@ -30,7 +30,7 @@ func TestFollowingIsIdle(t *testing.T) {
 			var looks atomic.Int64
 			ctx, cancel := context.WithCancel(context.Background())
 			var loop sync.WaitGroup
-			loop.Go(func() { follow.Folders(ctx, folders, func() { looks.Add(1) }) })
+			loop.Go(func() { filewatch.WatchDirs(ctx, folders, func() { looks.Add(1) }) })
 			defer loop.Wait()
 			defer cancel()
 			time.Sleep(300 * time.Millisecond) // what does not happen cannot be waited for

@@ -8,12 +8,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestInvalidateReplacesTheTokenThatWasSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(9 * time.Second)
 		first, _ := r.Current()
 		if r.Invalidate(first) || r.Snapshot().Invalidations != 0 {
@@ -46,7 +46,7 @@ func TestInvalidateReplacesTheTokenThatWasSent(t *testing.T) {
 
 func TestManyInvalidateOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
 		sent, _ := r.Current()
 		var all sync.WaitGroup
@@ -70,12 +70,12 @@ func TestManyInvalidateOnce(t *testing.T) {
 // is told at once.
 func TestARefusedTokenStaysWhenThereIsNoOther(t *testing.T) {
 	for name, fault := range map[string]http.Handler{
-		"outage":    etrustedtest.Status(503, nil),
-		"rejection": etrustedtest.OAuthError(401, "invalid_client"),
+		"outage":    fakeetrusted.Status(503, nil),
+		"rejection": fakeetrusted.OAuthError(401, "invalid_client"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
+				r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 				r.at(time.Minute)
 				r.server.SetTokenFault(fault)
 				r.server.SetTokenDelay(time.Second)
@@ -99,9 +99,9 @@ func TestARefusedTokenStaysWhenThereIsNoOther(t *testing.T) {
 
 func TestAwaitOtherEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
-		r.server.SetTokenFault(etrustedtest.Hang())
+		r.server.SetTokenFault(fakeetrusted.Hang())
 		sent, _ := r.Current()
 		r.Invalidate(sent)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -116,7 +116,7 @@ func TestAwaitOtherEndsWithItsContext(t *testing.T) {
 // An API that refuses every token costs the login server one request in 10 s.
 func TestPermanent401IsNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Hour})
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
 		before := r.server.TokenRequestCount()
 		for began := time.Now(); time.Since(began) < 12*time.Second; time.Sleep(time.Millisecond) {

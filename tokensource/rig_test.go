@@ -9,14 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
 // rig is a source with a stand-in for the login server, in a synctest bubble: time is fake, and exact.
 type rig struct {
 	*tokensource.Source
-	server *etrustedtest.Server
+	server *fakeetrusted.Server
 	began  time.Time
 	start  func() // starts Run; at and await do so, after a test has set its faults
 	stop   func() // ends Run and waits for that
@@ -27,14 +27,14 @@ type rig struct {
 }
 
 // newRig makes a source whose loop has not started.
-func newRig(t *testing.T, options etrustedtest.Options) *rig {
+func newRig(t *testing.T, options fakeetrusted.Options) *rig {
 	t.Helper()
-	return newRigWith(t, options, fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret))
+	return newRigWith(t, options, fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret))
 }
 
-func newRigWith(t *testing.T, options etrustedtest.Options, origin tokensource.Origin) *rig {
+func newRigWith(t *testing.T, options fakeetrusted.Options, origin tokensource.Origin) *rig {
 	t.Helper()
-	r := &rig{server: etrustedtest.New(options), began: time.Now()}
+	r := &rig{server: fakeetrusted.New(options), began: time.Now()}
 	config := r.config(t)
 	config.Origin = origin
 	r.Source = tokensource.New(config)
@@ -53,7 +53,7 @@ func newRigWith(t *testing.T, options etrustedtest.Options, origin tokensource.O
 
 func (r *rig) config(t *testing.T) tokensource.Config {
 	return tokensource.Config{
-		Origin: fixed(etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret),
+		Origin: fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret),
 		Endpoint: tokensource.Endpoint{
 			URL:       "http://login.example/oauth/token",
 			Audience:  "https://api.etrusted.com",
@@ -84,7 +84,7 @@ func fixed(id, secret string) tokensource.Origin {
 // network serves handler in memory and returns the way to it.
 func network(t *testing.T, handler http.Handler) http.RoundTripper {
 	t.Helper()
-	listener := etrustedtest.NewListener()
+	listener := fakeetrusted.NewListener()
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Hour}
 	go func() { _ = server.Serve(listener) }()
 	transport := &http.Transport{DialContext: listener.Dial}

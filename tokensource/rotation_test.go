@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
@@ -20,11 +20,11 @@ type files struct {
 	id, secret string // paths
 }
 
-func newFiles(t *testing.T, options etrustedtest.Options) *files {
+func newFiles(t *testing.T, options fakeetrusted.Options) *files {
 	t.Helper()
 	dir := t.TempDir()
 	f := &files{id: filepath.Join(dir, "client_id"), secret: filepath.Join(dir, "client_secret")}
-	f.write(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+	f.write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	f.rig = newRigWith(t, options, tokensource.Origin{
 		ID:     tokensource.Part{Name: f.id, File: f.id},
 		Secret: tokensource.Part{Name: f.secret, File: f.secret},
@@ -61,7 +61,7 @@ func (f *files) clients() []string {
 
 func TestRotationMakesBeforeItBreaks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{})
+		f := newFiles(t, fakeetrusted.Options{})
 		f.server.SetClient("new-id", "new-secret")
 		f.at(time.Second)
 		before, _ := f.Current()
@@ -70,11 +70,11 @@ func TestRotationMakesBeforeItBreaks(t *testing.T) {
 			change           bool
 			want             [3]uint64 // success, rejected, unreadable
 		}{
-			{"the same again", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret + "\n", false, [3]uint64{}},
+			{"the same again", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret + "\n", false, [3]uint64{}},
 			{"a wrong pair", "new-id", "wrong", false, [3]uint64{0, 1, 0}},
 			{"the wrong pair again", "new-id", "wrong\r\n", false, [3]uint64{0, 1, 0}},
 			{"an empty file", "new-id", "", false, [3]uint64{0, 1, 1}},
-			{"half of the new pair", "new-id", etrustedtest.DefaultClientSecret, false, [3]uint64{0, 2, 1}},
+			{"half of the new pair", "new-id", fakeetrusted.DefaultClientSecret, false, [3]uint64{0, 2, 1}},
 			{"the new pair", "new-id", "new-secret", true, [3]uint64{1, 2, 1}},
 		}
 		for _, step := range steps {
@@ -109,18 +109,18 @@ func TestRotationMakesBeforeItBreaks(t *testing.T) {
 // longer once it has been mended or taken back.
 func TestUnusedCredentialsAreKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{})
+		f := newFiles(t, fakeetrusted.Options{})
 		f.server.SetClient("new-id", "new-secret")
 		f.at(time.Second)
-		outage := etrustedtest.Status(503, nil)
+		outage := fakeetrusted.Status(503, nil)
 		for _, step := range []struct {
 			name, id, secret string
 			fault            http.Handler
 			want             tokensource.ReloadOutcome // empty: those that were read are in use
 		}{
-			{"at first", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret, nil, ""},
+			{"at first", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret, nil, ""},
 			{"a wrong pair", "new-id", "wrong", nil, tokensource.ReloadRejected},
-			{"taken back", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret, nil, ""},
+			{"taken back", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret, nil, ""},
 			{"an empty file", "new-id", "", nil, tokensource.ReloadUnreadable},
 			{"in an outage", "new-id", "new-secret", outage, tokensource.ReloadPostponed},
 			{"the right pair", "new-id", "new-secret", nil, ""},
@@ -151,13 +151,13 @@ func TestUnusedCredentialsAreKnown(t *testing.T) {
 // TestUnusedFirstCredentials holds the same where there is nothing else to be used: once there is, all is well.
 func TestUnusedFirstCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{})
+		f := newFiles(t, fakeetrusted.Options{})
 		f.write(t, "", "")
 		f.at(time.Second)
 		if unused := f.Snapshot().Unused; unused == nil || unused.Outcome != tokensource.ReloadUnreadable {
 			t.Errorf("%+v", unused)
 		}
-		f.change(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+		f.change(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 		if snapshot := f.Snapshot(); snapshot.Unused != nil || !snapshot.Valid {
 			t.Errorf("%+v", snapshot)
 		}
@@ -166,7 +166,7 @@ func TestUnusedFirstCredentials(t *testing.T) {
 
 func TestARejectedPairIsTriedAgainAfterFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{Lifetime: time.Hour})
+		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.at(time.Second)
 		f.change(t, "new-id", "new-secret")
 		for range 20 { // what a poll does
@@ -186,11 +186,11 @@ func TestARejectedPairIsTriedAgainAfterFiveMinutes(t *testing.T) {
 
 func TestAnOutagePostponesTheTrial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{Lifetime: time.Hour})
+		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.server.SetClient("new-id", "new-secret")
 		f.at(time.Second)
 		before, _ := f.Current()
-		f.server.SetTokenFault(etrustedtest.Status(503, nil))
+		f.server.SetTokenFault(fakeetrusted.Status(503, nil))
 		f.change(t, "new-id", "new-secret")
 		f.at(2 * time.Minute)
 		if now, ok := f.Current(); !ok || now != before || f.Snapshot().Reloads != [3]uint64{} {
@@ -210,9 +210,9 @@ func TestAnOutagePostponesTheTrial(t *testing.T) {
 // The files changed without anybody noticing: the rejection is the notice.
 func TestARejectionHasTheFilesReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{Lifetime: 100 * time.Second})
+		f := newFiles(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 		f.at(time.Second)
-		f.server.RemoveClient(etrustedtest.DefaultClientID)
+		f.server.RemoveClient(fakeetrusted.DefaultClientID)
 		f.server.SetClient("new-id", "new-secret")
 		f.write(t, "new-id", "new-secret")
 		f.at(90 * time.Second)
@@ -225,7 +225,7 @@ func TestARejectionHasTheFilesReadAgain(t *testing.T) {
 
 func TestAProgramThatWritesInALoopIsNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{Lifetime: time.Hour})
+		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.at(time.Second)
 		for i := range 600 {
 			f.change(t, "new-id", strings.Repeat("x", i+1))
@@ -239,7 +239,7 @@ func TestAProgramThatWritesInALoopIsNoStorm(t *testing.T) {
 
 func TestAnUnreadableStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{})
+		f := newFiles(t, fakeetrusted.Options{})
 		f.write(t, "", "")
 		took, err := f.await(time.Minute)
 		if none := noToken(t, err); took != 0 || !strings.Contains(none.Error(), "client_secret is empty") || strings.Contains(none.Error(), "\n") {
@@ -248,7 +248,7 @@ func TestAnUnreadableStart(t *testing.T) {
 		if n := f.server.TokenRequestCount(); n != 0 {
 			t.Errorf("%d token requests without credentials", n)
 		}
-		f.change(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+		f.change(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 		if _, err := f.await(time.Second); err != nil {
 			t.Error(err)
 		}
@@ -270,7 +270,7 @@ func TestRejectionIsExplained(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRigWith(t, etrustedtest.Options{}, fixed(tc.id, tc.secret))
+				r := newRigWith(t, fakeetrusted.Options{}, fixed(tc.id, tc.secret))
 				_, err := r.await(time.Second)
 				advice := noToken(t, err).Advice()
 				want := append(tc.want, "prefix and the Identifier together", `"Client enabled" is green`, `read anew with "Show"`, "same client", "administrator")

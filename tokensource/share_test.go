@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
@@ -190,7 +190,7 @@ func (f *fleet) leaderByWay() int {
 // A leader that was killed, or has lost its network, keeps the lease until its end.
 func TestTheLeaderVanishes(t *testing.T) {
 	vanish := func(f *fleet) {
-		pair := tokensource.Credentials{ID: tokensource.NewSecret(etrustedtest.DefaultClientID), Secret: tokensource.NewSecret(etrustedtest.DefaultClientSecret)}
+		pair := tokensource.Credentials{ID: tokensource.NewSecret(fakeetrusted.DefaultClientID), Secret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)}
 		ghost := f.store.Open(pair, tokensource.Endpoint{}, func() {})
 		defer ghost.Close()
 		if taken, err := ghost.Take(context.Background(), tokensource.Had{Fence: 1 << 62}, 15*time.Second); err != nil || !taken.Leased {
@@ -639,7 +639,7 @@ type rotating struct {
 func newRotating(t *testing.T, n int) *rotating {
 	t.Helper()
 	r := &rotating{folder: t.TempDir()}
-	r.write(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+	r.write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	part := func(name string) tokensource.Part {
 		path := filepath.Join(r.folder, name)
 		return tokensource.Part{Name: path, File: path}
@@ -714,7 +714,7 @@ func TestAFleetRotatesToAWrongPair(t *testing.T) {
 				t.Errorf("broker %d: %+v", i, b.Snapshot())
 			}
 		}
-		r.write(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+		r.write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 		r.recheck(time.Second)
 		r.pass(time.Second)
 		if open := r.store.unclosed(); open != 50 {
@@ -760,7 +760,7 @@ func TestAPairThatGoesBackAndForthIsNoStorm(t *testing.T) {
 				if i%2 == 0 {
 					r.write(t, "new", "new")
 				} else {
-					r.write(t, etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+					r.write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 				}
 				r.recheck(200 * time.Millisecond)
 			}

@@ -11,19 +11,19 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
 func TestFetchSendsWhatETrustedAsksFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
+		r := newRig(t, fakeetrusted.Options{})
 		r.at(time.Second)
 		request := r.server.TokenRequests()[0]
 		want := map[string]string{
 			"grant_type":    "client_credentials",
-			"client_id":     etrustedtest.DefaultClientID,
-			"client_secret": etrustedtest.DefaultClientSecret,
+			"client_id":     fakeetrusted.DefaultClientID,
+			"client_secret": fakeetrusted.DefaultClientSecret,
 			"audience":      "https://api.etrusted.com",
 		}
 		if len(request.Form) != len(want) {
@@ -49,7 +49,7 @@ func TestFetchSendsWhatETrustedAsksFor(t *testing.T) {
 
 func TestScopesAreSentIfThereAreAny(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := etrustedtest.New(etrustedtest.Options{})
+		server := fakeetrusted.New(fakeetrusted.Options{})
 		r := &rig{server: server, began: time.Now()}
 		config := r.config(t)
 		config.Endpoint.Scopes = []string{"a", "b"}
@@ -66,7 +66,7 @@ func TestScopesAreSentIfThereAreAny(t *testing.T) {
 // Nobody waits but at the start, and the token requests are as many as the refresh intervals.
 func TestRefreshIsAheadOfNeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: 6 * time.Second})
+		r := newRig(t, fakeetrusted.Options{Lifetime: 6 * time.Second})
 		r.server.SetTokenDelay(time.Second)
 		if took, err := r.await(10 * time.Second); err != nil || took != time.Second {
 			t.Fatalf("the first waits %v (%v), want 1s", took, err)
@@ -95,15 +95,15 @@ func TestRefreshIsAheadOfNeed(t *testing.T) {
 
 func TestAFailureNeverDisplacesAToken(t *testing.T) {
 	for name, fault := range map[string]http.Handler{
-		"outage":    etrustedtest.Status(503, nil),
-		"rejection": etrustedtest.OAuthError(401, "invalid_client"),
-		"nonsense":  etrustedtest.Answer(200, "text/html", "<html>"),
-		"break":     etrustedtest.BreakOff(10),
-		"hang":      etrustedtest.Hang(),
+		"outage":    fakeetrusted.Status(503, nil),
+		"rejection": fakeetrusted.OAuthError(401, "invalid_client"),
+		"nonsense":  fakeetrusted.Answer(200, "text/html", "<html>"),
+		"break":     fakeetrusted.Truncate(10),
+		"hang":      fakeetrusted.Hang(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, etrustedtest.Options{Lifetime: 100 * time.Second})
+				r := newRig(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 				r.at(time.Second)
 				before, _ := r.Current()
 				r.server.SetTokenFault(fault)
@@ -128,9 +128,9 @@ func TestAFailureNeverDisplacesAToken(t *testing.T) {
 
 func TestOutageEndsWithinOneBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: 10 * time.Second})
+		r := newRig(t, fakeetrusted.Options{Lifetime: 10 * time.Second})
 		r.at(time.Second)
-		r.server.SetTokenFault(etrustedtest.Status(503, nil))
+		r.server.SetTokenFault(fakeetrusted.Status(503, nil))
 		r.at(time.Minute)
 		took, err := r.await(10 * time.Second)
 		none := noToken(t, err)
@@ -149,8 +149,8 @@ func TestOutageEndsWithinOneBackoff(t *testing.T) {
 
 func TestBackoffIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
-		r.server.SetTokenFault(etrustedtest.Status(500, nil))
+		r := newRig(t, fakeetrusted.Options{})
+		r.server.SetTokenFault(fakeetrusted.Status(500, nil))
 		r.at(10 * time.Minute)
 		requests := r.server.TokenRequests()
 		for i := 1; i < len(requests); i++ {
@@ -172,8 +172,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, etrustedtest.Options{})
-				r.server.SetTokenFault(etrustedtest.Status(429, http.Header{"Retry-After": {value(time.Now())}}))
+				r := newRig(t, fakeetrusted.Options{})
+				r.server.SetTokenFault(fakeetrusted.Status(429, http.Header{"Retry-After": {value(time.Now())}}))
 				r.at(wait - 2*time.Second)
 				if n := r.server.TokenRequestCount(); n != 1 {
 					t.Fatalf("%d requests before the server's time", n)
@@ -190,8 +190,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 
 func TestRejectionFailsAtOnceAndIsRetriedAfterFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
-		r.server.SetTokenFault(etrustedtest.OAuthError(400, "invalid_client"))
+		r := newRig(t, fakeetrusted.Options{})
+		r.server.SetTokenFault(fakeetrusted.OAuthError(400, "invalid_client"))
 		r.at(time.Second)
 		took, err := r.await(time.Minute)
 		none := noToken(t, err)
@@ -216,9 +216,9 @@ func TestRejectionFailsAtOnceAndIsRetriedAfterFiveMinutes(t *testing.T) {
 // Those who wait when the rejection comes are told, too.
 func TestRejectionEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
+		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(2 * time.Second)
-		r.server.SetTokenFault(etrustedtest.Status(401, nil))
+		r.server.SetTokenFault(fakeetrusted.Status(401, nil))
 		took, err := r.await(time.Minute)
 		if none := noToken(t, err); took != 2*time.Second || !none.Rejected() {
 			t.Errorf("waited %v, want until the rejection", took)
@@ -228,8 +228,8 @@ func TestRejectionEndsTheWait(t *testing.T) {
 
 func TestARedirectIsNotFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
-		r.server.SetTokenFault(etrustedtest.Redirect(307, "http://elsewhere.example/stolen"))
+		r := newRig(t, fakeetrusted.Options{})
+		r.server.SetTokenFault(fakeetrusted.Redirect(307, "http://elsewhere.example/stolen"))
 		r.at(500 * time.Millisecond)
 		if n := r.server.TokenRequestCount() + r.server.APIRequestCount(); n != 1 { // every host leads to the stand-in
 			t.Errorf("%d requests, want the one", n)
@@ -247,17 +247,17 @@ func TestOddAnswers(t *testing.T) {
 		want  tokensource.Outcome
 		after time.Duration // when the outcome is known
 	}{
-		"2 MB":               {etrustedtest.Answer(200, "application/json", strings.Repeat("x", 2<<20)), tokensource.InvalidResponse, 0},
-		"valid but padded":   {etrustedtest.Answer(200, "application/json", padded), tokensource.InvalidResponse, 0},
-		"hangs":              {etrustedtest.Hang(), tokensource.Unavailable, 10 * time.Second},
-		"drips":              {etrustedtest.Drip(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.Unavailable, 10 * time.Second},
-		"breaks off":         {etrustedtest.BreakOff(5), tokensource.Unavailable, 0},
-		"JSON as plain text": {etrustedtest.Answer(200, "text/plain", `{"access_token":"abc","expires_in":300}`), tokensource.Success, 0},
-		"echoes the secret":  {etrustedtest.EchoSecret(400), tokensource.InvalidResponse, 0},
+		"2 MB":               {fakeetrusted.Answer(200, "application/json", strings.Repeat("x", 2<<20)), tokensource.InvalidResponse, 0},
+		"valid but padded":   {fakeetrusted.Answer(200, "application/json", padded), tokensource.InvalidResponse, 0},
+		"hangs":              {fakeetrusted.Hang(), tokensource.Unavailable, 10 * time.Second},
+		"drips":              {fakeetrusted.SlowBody(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.Unavailable, 10 * time.Second},
+		"breaks off":         {fakeetrusted.Truncate(5), tokensource.Unavailable, 0},
+		"JSON as plain text": {fakeetrusted.Answer(200, "text/plain", `{"access_token":"abc","expires_in":300}`), tokensource.Success, 0},
+		"echoes the secret":  {fakeetrusted.EchoSecret(400), tokensource.InvalidResponse, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, etrustedtest.Options{})
+				r := newRig(t, fakeetrusted.Options{})
 				r.server.SetTokenFault(tc.fault)
 				r.at(tc.after + 100*time.Millisecond)
 				if got := r.outcomes(); len(got) != 1 || got[0] != tc.want {
@@ -266,7 +266,7 @@ func TestOddAnswers(t *testing.T) {
 				if event := r.last(); event.Duration != tc.after {
 					t.Errorf("known after %v, want %v", event.Duration, tc.after)
 				}
-				if failure := r.last().Failure; failure != nil && strings.Contains(failure.Error(), etrustedtest.DefaultClientSecret) {
+				if failure := r.last().Failure; failure != nil && strings.Contains(failure.Error(), fakeetrusted.DefaultClientSecret) {
 					t.Error("the failure holds the secret")
 				}
 				if tc.want == tokensource.Success {
@@ -283,7 +283,7 @@ func TestOddAnswers(t *testing.T) {
 
 func TestNoServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{server: etrustedtest.New(etrustedtest.Options{}), began: time.Now()}
+		r := &rig{server: fakeetrusted.New(fakeetrusted.Options{}), began: time.Now()}
 		config := r.config(t)
 		config.Endpoint.Transport = &http.Transport{DialContext: closedListener().Dial}
 		r.Source = tokensource.New(config)
@@ -296,8 +296,8 @@ func TestNoServer(t *testing.T) {
 	})
 }
 
-func closedListener() *etrustedtest.Listener {
-	listener := etrustedtest.NewListener()
+func closedListener() *fakeetrusted.Listener {
+	listener := fakeetrusted.NewListener()
 	_ = listener.Close()
 	return listener
 }
@@ -305,8 +305,8 @@ func closedListener() *etrustedtest.Listener {
 // A token that dies while its answer is under way is none, and must not be fetched in a loop without a pause.
 func TestASlowAnswerWithAShortToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Second})
-		r.server.SetTokenFault(etrustedtest.Answer(200, "application/json", `{"access_token":"abc","expires_in":1}`))
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Second})
+		r.server.SetTokenFault(fakeetrusted.Answer(200, "application/json", `{"access_token":"abc","expires_in":1}`))
 		r.server.SetTokenDelay(time.Second)
 		r.at(time.Minute)
 		if _, ok := r.Current(); ok {
@@ -323,7 +323,7 @@ func TestASlowAnswerWithAShortToken(t *testing.T) {
 
 func TestOneSecondTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: time.Second})
+		r := newRig(t, fakeetrusted.Options{Lifetime: time.Second})
 		r.at(time.Millisecond)
 		for time.Since(r.began) < 30*time.Second {
 			if _, ok := r.Current(); !ok {
@@ -339,7 +339,7 @@ func TestOneSecondTokens(t *testing.T) {
 
 func TestOnlyRunFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
+		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(3 * time.Second)
 		var waiters sync.WaitGroup
 		for range 50 {
@@ -365,8 +365,8 @@ func TestOnlyRunFetches(t *testing.T) {
 
 func TestStopEndsTheFetchAndTheWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
-		r.server.SetTokenFault(etrustedtest.Hang())
+		r := newRig(t, fakeetrusted.Options{})
+		r.server.SetTokenFault(fakeetrusted.Hang())
 		waiting := make(chan error)
 		go func() {
 			_, err := r.await(time.Hour)
@@ -396,7 +396,7 @@ func TestStopEndsTheFetchAndTheWaits(t *testing.T) {
 // The last token still serves the requests in flight.
 func TestStopLeavesTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{})
+		r := newRig(t, fakeetrusted.Options{})
 		r.at(time.Second)
 		r.stop()
 		if _, ok := r.Current(); !ok {
@@ -407,7 +407,7 @@ func TestStopLeavesTheToken(t *testing.T) {
 
 func TestSnapshotAndEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, etrustedtest.Options{Lifetime: 100 * time.Second})
+		r := newRig(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 		r.server.SetTokenDelay(2 * time.Second)
 		if empty := r.Snapshot(); empty.Valid || !empty.Expires.IsZero() || !empty.LastSuccess.IsZero() {
 			t.Errorf("before the first token: %+v", empty)
@@ -424,7 +424,7 @@ func TestSnapshotAndEvent(t *testing.T) {
 		if event.Duration != 2*time.Second || event.Remaining != 98*time.Second || !snapshot.NextAttempt.Equal(r.began.Add(2*time.Second+event.Next)) {
 			t.Errorf("event %+v", event)
 		}
-		r.server.SetTokenFault(etrustedtest.Status(503, nil))
+		r.server.SetTokenFault(fakeetrusted.Status(503, nil))
 		r.at(85 * time.Second)
 		snapshot = r.Snapshot()
 		if snapshot.ConsecutiveFailures == 0 || snapshot.LastFailure == nil || snapshot.LastFailureAt.IsZero() || snapshot.Refreshes[2] == 0 || !snapshot.Valid {

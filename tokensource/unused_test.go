@@ -5,14 +5,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
 // TestUnusedCredentialsAreThoseThatAreThere holds that a file that can be read again is no longer told of as one that cannot.
 func TestUnusedCredentialsAreThoseThatAreThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, etrustedtest.Options{})
+		f := newFiles(t, fakeetrusted.Options{})
 		f.at(time.Second)
 		for _, step := range []struct {
 			id, secret string

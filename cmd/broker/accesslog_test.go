@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 const traceOfApp = "0af7651916cd43dd8448eb211c80319c"
@@ -36,7 +36,7 @@ func (b *running) accessLine(method, target string, header http.Header) map[stri
 
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_LOG=true", "BROKER_ALLOW=GET /"))
 	b.ready()
 	for _, test := range []struct {
@@ -105,7 +105,7 @@ func TestAccessLog(t *testing.T) {
 
 func TestAccessLogOfAReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assembleWith(t, etrustedtest.Options{}, func(c *config) { c.AccessLog = true })
+		w := assembleWith(t, fakeetrusted.Options{}, func(c *config) { c.AccessLog = true })
 		w.server.SetAPIDelay(250 * time.Millisecond)
 		w.get(t)
 		time.Sleep(11 * time.Second)
@@ -136,7 +136,7 @@ func TestAccessLogOfAReplay(t *testing.T) {
 // Without BROKER_ACCESS_LOG there is no line for a request, and no header is added to it.
 func TestNoAccessLog(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
 	b.ready()
 	if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
@@ -154,7 +154,7 @@ func TestNoAccessLog(t *testing.T) {
 // TestExemplarsFromApps holds the way of a trace from the app's header to a bucket, and on to the API as it came.
 func TestExemplarsFromApps(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
 	b.ready()
 	request, err := http.NewRequest(http.MethodGet, b.url+"/channels", nil)

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // addAccount makes an account in a folder of accounts.
@@ -51,7 +51,7 @@ func TestSeriesBeginAtZero(t *testing.T) {
 // Each account has its own token, its own series and its own health, and takes them along when it goes.
 func TestAccounts(t *testing.T) {
 	t.Parallel()
-	standIn := etrustedtest.New(etrustedtest.Options{})
+	standIn := fakeetrusted.New(fakeetrusted.Options{})
 	standIn.SetClient("id-de", "secret-de")
 	standIn.SetClient("id-at", "secret-at")
 	server := httptest.NewServer(standIn)
@@ -60,7 +60,7 @@ func TestAccounts(t *testing.T) {
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
 	b := startBroker(t, nil, environFor(server.URL, "ETRUSTED_ACCOUNTS_DIR="+dir))
 	b.ready()
-	last := func() etrustedtest.APIRequest {
+	last := func() fakeetrusted.APIRequest {
 		requests := standIn.APIRequests()
 		return requests[len(requests)-1]
 	}
@@ -120,14 +120,14 @@ func TestAccounts(t *testing.T) {
 
 func TestAccountsAlone(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(etrustedtest.New(etrustedtest.Options{}))
+	server := httptest.NewServer(fakeetrusted.New(fakeetrusted.Options{}))
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
 	b := startBroker(t, nil, environFor(server.URL, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
 	if got := get(t, b.admin+"/readyz"); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "no account") {
 		t.Errorf("without any account: %d %s", got.status, got.body)
 	}
-	addAccount(t, dir, "one", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+	addAccount(t, dir, "one", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	b.ready()
 	if got := get(t, b.url+"/channels"); got.status != http.StatusNotFound || !strings.Contains(got.body, "no default account") {
 		t.Errorf("without a name: %d %s", got.status, got.body)
@@ -137,10 +137,10 @@ func TestAccountsAlone(t *testing.T) {
 // However the folder is written, the broker is idle while nothing happens, and ends when it is told to.
 func TestAccountsFolderWithAFinalSlash(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(etrustedtest.New(etrustedtest.Options{}))
+	server := httptest.NewServer(fakeetrusted.New(fakeetrusted.Options{}))
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
-	addAccount(t, dir, "one", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+	addAccount(t, dir, "one", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	p := startProcess(t, environFor(server.URL, "ETRUSTED_ACCOUNTS_DIR="+dir+"/"))
 	eventually(t, "both accounts have a token", func() bool { return len(p.logs.lines("token fetched")) == 2 })
 	p.signal(syscall.SIGTERM)
@@ -159,11 +159,11 @@ func TestManyAccountsInLittleMemory(t *testing.T) {
 	}
 	t.Parallel()
 	const count, limitKB = 500, 60 << 10
-	server := httptest.NewServer(etrustedtest.New(etrustedtest.Options{Lifetime: 10 * time.Second}))
+	server := httptest.NewServer(fakeetrusted.New(fakeetrusted.Options{Lifetime: 10 * time.Second}))
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
 	for i := range count {
-		addAccount(t, dir, fmt.Sprintf("shop-%d", i), etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+		addAccount(t, dir, fmt.Sprintf("shop-%d", i), fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	}
 	p := startProcess(t, environFor(server.URL, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
 	eventually(t, "all accounts have a token", func() bool { return len(p.logs.lines("token fetched")) >= count })

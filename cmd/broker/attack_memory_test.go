@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // 200 clients that ask for ten megabytes each and do not read them cost what their buffers hold, not what they asked for.
@@ -22,7 +22,7 @@ func TestStalledReadersInLittleMemory(t *testing.T) {
 	api.Start()
 	t.Cleanup(api.Close)
 	toAPI, toLogin := newAPITransport(time.Minute), newLoginTransport()
-	b := bare(t, api.URL, serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), toAPI, toLogin)
+	b := bare(t, api.URL, serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), toAPI, toLogin)
 	b.limits = limits{app: 2 * readers, admin: 4}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

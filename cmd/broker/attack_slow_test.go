@@ -15,15 +15,15 @@ import (
 
 	"go.uber.org/zap"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
 // besieged is the whole broker in a synctest bubble, as wired is, with few connections to give away.
 type besieged struct {
 	t          *testing.T
-	server     *etrustedtest.Server
-	app, admin *etrustedtest.Listener
+	server     *fakeetrusted.Server
+	app, admin *fakeetrusted.Listener
 	attackers  sync.WaitGroup
 	mu         sync.Mutex
 	holding    []net.Conn // by the attackers
@@ -33,8 +33,8 @@ type besieged struct {
 // besiege starts one. served answers the API's requests; nil has the stand-in do that.
 func besiege(t *testing.T, limits limits, served http.Handler) *besieged {
 	t.Helper()
-	b := &besieged{t: t, server: etrustedtest.New(etrustedtest.Options{}), app: etrustedtest.NewListener(), admin: etrustedtest.NewListener()}
-	eTrusted := etrustedtest.NewListener()
+	b := &besieged{t: t, server: fakeetrusted.New(fakeetrusted.Options{}), app: fakeetrusted.NewListener(), admin: fakeetrusted.NewListener()}
+	eTrusted := fakeetrusted.NewListener()
 	standIn := &http.Server{ReadHeaderTimeout: time.Hour, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if served != nil && r.URL.Path != "/oauth/token" {
 			served.ServeHTTP(w, r)
@@ -82,8 +82,8 @@ func bare(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *br
 		t.Fatal(err)
 	}
 	broker, err := newBroker(config{
-		ClientID:     tokensource.NewSecret(etrustedtest.DefaultClientID),
-		ClientSecret: tokensource.NewSecret(etrustedtest.DefaultClientSecret),
+		ClientID:     tokensource.NewSecret(fakeetrusted.DefaultClientID),
+		ClientSecret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret),
 		TokenURL:     login + "/oauth/token",
 		Audience:     "https://api.etrusted.com",
 		upstream:     upstream,
@@ -97,7 +97,7 @@ func bare(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *br
 
 // ask makes one request over a connection of its own, and returns how long that took and the status; 0 if there is no
 // answer within two minutes.
-func (b *besieged) ask(at *etrustedtest.Listener, path string) (took time.Duration, status int) {
+func (b *besieged) ask(at *fakeetrusted.Listener, path string) (took time.Duration, status int) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -121,7 +121,7 @@ func (b *besieged) ask(at *etrustedtest.Listener, path string) (took time.Durati
 }
 
 // hold has n attackers connect and stall. It returns at once.
-func (b *besieged) hold(at *etrustedtest.Listener, n int, stall func(net.Conn)) {
+func (b *besieged) hold(at *fakeetrusted.Listener, n int, stall func(net.Conn)) {
 	for range n {
 		b.attackers.Go(func() {
 			conn, err := at.Dial(context.Background(), "tcp", "")

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // attack is what somebody sends over one connection, and what must come of it.
@@ -115,7 +115,7 @@ func TestAttacks(t *testing.T) {
 type attacked struct {
 	*running
 	tape    *tape
-	login   *etrustedtest.Server
+	login   *fakeetrusted.Server
 	tls     bool
 	refusal map[string]string // what the metric was at last, by reason
 }
@@ -126,7 +126,7 @@ const attackedKey = "CANARY-access-key-0123456789"
 // startAttacked has two accounts: the default one, and shop.
 func startAttacked(t *testing.T, environ ...string) *attacked {
 	t.Helper()
-	a := &attacked{login: etrustedtest.New(etrustedtest.Options{})}
+	a := &attacked{login: fakeetrusted.New(fakeetrusted.Options{})}
 	a.login.SetClient("id-shop", "secret-shop")
 	dir := filepath.Join(t.TempDir(), "accounts")
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // built is the program as it is shipped: what main does with signals and the linker's variables, and what the standard
@@ -129,7 +129,7 @@ func TestSignals(t *testing.T) {
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
-			p := startProcess(t, environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))))
+			p := startProcess(t, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))))
 			if got := get(t, p.url+"/channels"); got.status != http.StatusOK {
 				t.Errorf("/channels: %d", got.status)
 			}
@@ -146,8 +146,8 @@ func TestSignals(t *testing.T) {
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
-	eTrusted.SetAPIFault(etrustedtest.Hang())
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
+	eTrusted.SetAPIFault(fakeetrusted.Hang())
 	p := startProcess(t, environFor(serveHTTP(t, eTrusted), "BROKER_SHUTDOWN_GRACE=1h"))
 	channels := getLater(p.url + "/channels")
 	eventually(t, "the request is upstream", func() bool { return eTrusted.APIRequestCount() == 1 })
@@ -223,7 +223,7 @@ func (c *connectProxy) targets() []string {
 // alone, so nothing gets through without it.
 func TestProxyAndCertificateVariables(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	server := httptest.NewUnstartedServer(eTrusted)
 	server.EnableHTTP2 = true
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are to fail

@@ -58,16 +58,16 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 	b.accounts = accounts
 	b.tally = tally.New(texts(door.Reasons[:]), texts(proxy.Replays[:]))
 	b.metrics = metrics.New(metrics.Config{
-		Version:        version,
-		Revision:       revision,
-		Tokens:         b.accounts.Snapshots,
-		InFlight:       func() int64 { return b.proxy.InFlight() },
-		UnsafeListen:   b.unsafe.Load,
-		DenialReasons:  texts(door.Reasons[:]),
-		ReplayOutcomes: texts(proxy.Replays[:]),
+		Version:       version,
+		Revision:      revision,
+		Tokens:        b.accounts.Snapshots,
+		InFlight:      func() int64 { return b.proxy.InFlight() },
+		UnsafeListen:  b.unsafe.Load,
+		DenialReasons: texts(door.Reasons[:]),
+		RetryOutcomes: texts(proxy.Replays[:]),
 	})
 	if c.hasDefaultAccount() {
-		b.metrics.Requests(proxy.DefaultAccount)
+		b.metrics.ForAccount(proxy.DefaultAccount)
 	}
 	authority, err := c.authority()
 	if err != nil {
@@ -169,14 +169,14 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 			Store: store,
 			Observe: func(event tokensource.Event) {
 				logTokenEvent(b.log, event)
-				b.metrics.TokenRequest(event)
+				b.metrics.ObserveRefresh(event)
 				b.tally.TokenRequest(event)
 			},
 			ObserveReload: func(reload tokensource.Reload) { logReload(b.log, reload) },
 		},
 		Added: func(account string) {
 			b.log.Info("account added", zap.String("account", account))
-			b.metrics.Requests(account)
+			b.metrics.ForAccount(account)
 			b.tellOfAccountFiles(c.AccountsDir, account)
 		},
 		Removed: func(account string) {
@@ -211,13 +211,13 @@ func (b *broker) requestEnded(report proxy.Report) {
 	if _, known := b.accounts.Source(report.Account); known && report.Account != "" { // it may have been removed meanwhile
 		account = report.Account
 	}
-	requests := b.metrics.Requests(account)
+	requests := b.metrics.ForAccount(account)
 	requests.Observe(report.Method, report.Status, report.Duration, report.Upstream, report.TraceID)
 	if report.Replay != "" {
-		requests.Replayed(string(report.Replay))
+		requests.ObserveRetry(string(report.Replay))
 	}
 	if report.Denied != "" {
-		b.metrics.Denied(string(report.Denied))
+		b.metrics.ObserveDenied(string(report.Denied))
 	}
 	b.tally.Request(tally.Request{
 		Account: account, Status: report.Status, ByBroker: isOwnAnswer(report), Upstream: report.Upstream,
@@ -236,13 +236,13 @@ func isOwnAnswer(report proxy.Report) bool {
 
 // forget drops what was counted for an account that is gone.
 func (b *broker) forget(account string) {
-	b.metrics.Forget(account)
+	b.metrics.DeleteAccount(account)
 	b.tally.Forget(account)
 }
 
 // connectionClosed records that a connection of the app's was closed to make room.
 func (b *broker) connectionClosed() {
-	b.metrics.Denied(string(door.Connections))
+	b.metrics.ObserveDenied(string(door.Connections))
 	b.tally.Denied(string(door.Connections))
 }
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // raced is whether the race detector is on. Pools then drop at random what is put into them.
@@ -23,7 +23,7 @@ func TestAllocations(t *testing.T) { // not parallel: it counts what other tests
 	if raced {
 		t.Skip("the race detector allocates")
 	}
-	eTrusted := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	eTrusted := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
 	var page []byte
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header()["Content-Type"] = []string{"application/json"}

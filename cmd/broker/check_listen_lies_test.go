@@ -5,13 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // TestCheckOfListenersThatCannotBe holds that check finds what 'broker serve' would not start with.
 func TestCheckOfListenersThatCannotBe(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
 	for _, test := range []struct {
 		name, step, says string
 		environ          []string

@@ -13,12 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestCheckOfListeners(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	url := serveHTTP(t, eTrusted)
 	ready := startBroker(t, nil, environFor(url, "BROKER_ACCESS_KEY=0123456789abcdef"))
 	ready.ready()
@@ -154,7 +154,7 @@ func port(t *testing.T, address string) string {
 // wanting one.
 func TestCheckOfAListenerWithTLS(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
 	a := newAuthority(t, "servers")
 	files := newTLSFiles(t)
 	files.show(t, a, "first", time.Hour)

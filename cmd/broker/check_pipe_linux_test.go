@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // TestCheckOfPipes holds that a pipe where a file should be does not have the check wait for ever, which no signal would end.
@@ -16,7 +16,7 @@ func TestCheckOfPipes(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	url := serveHTTP(t, eTrusted)
 	secure := tlsServer(t, eTrusted, newAuthority(t, "a"), forLoopback())
 	for name, test := range map[string]struct {

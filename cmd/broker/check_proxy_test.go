@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // checkProcess runs the check in a process of its own: the standard library reads HTTPS_PROXY and SSL_CERT_FILE from the
@@ -24,7 +24,7 @@ func checkProcess(t *testing.T, environ []string) (code int, stdout, stderr stri
 
 func TestCheckBehindAProxy(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	a := newAuthority(t, "authority")
 	secure := strings.TrimPrefix(tlsServer(t, eTrusted, a, forLoopback("login.test")), "https://")
 	bundle := filepath.Join(t.TempDir(), "bundle.pem")

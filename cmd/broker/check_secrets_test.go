@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // checked is all that both forms of a check put out.
@@ -62,17 +62,17 @@ func TestCheckLeaksNothing(t *testing.T) {
 		sign  string
 	}{
 		"none":                   {nil, "channels: 3"},
-		"echo 400":               {etrustedtest.EchoSecret(400), "an unknown error"},
-		"echo 401":               {etrustedtest.EchoSecret(401), "rejected the credentials"},
-		"echo 503":               {etrustedtest.EchoSecret(503), "503 Service Unavailable"},
-		"echo 200":               {etrustedtest.EchoSecret(200), "no token answer"},
+		"echo 400":               {fakeetrusted.EchoSecret(400), "an unknown error"},
+		"echo 401":               {fakeetrusted.EchoSecret(401), "rejected the credentials"},
+		"echo 503":               {fakeetrusted.EchoSecret(503), "503 Service Unavailable"},
+		"echo 200":               {fakeetrusted.EchoSecret(200), "no token answer"},
 		"echo in HTML":           {echoPage(200), "it is HTML or XML"},
 		"echo in HTML, refusing": {echoPage(404), "its status is 404"},
-		"breaks off":             {etrustedtest.BreakOff(100), "closed the connection"},
+		"breaks off":             {fakeetrusted.Truncate(100), "closed the connection"},
 	} {
 		t.Run("login server: "+name, func(t *testing.T) {
 			t.Parallel()
-			server := etrustedtest.New(etrustedtest.Options{ClientID: canaryID, ClientSecret: canarySecret})
+			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
 			server.SetTokenFault(test.fault)
 			mustKeep(t, checked(environFor(serveHTTP(t, server))...), test.sign, server.Tokens()...)
 		})
@@ -93,7 +93,7 @@ func TestCheckLeaksNothing(t *testing.T) {
 	} {
 		t.Run("both: "+name, func(t *testing.T) {
 			t.Parallel()
-			server := etrustedtest.New(etrustedtest.Options{ClientID: canaryID, ClientSecret: canarySecret})
+			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
 			away := nasty(t, answer)
 			mustKeep(t, checked(environFor(away)...), "✗ token")
 			mustKeep(t, checked(environFor(away, "ETRUSTED_TOKEN_URL="+serveHTTP(t, server)+"/oauth/token")...), "✓ token", server.Tokens()...)
@@ -120,7 +120,7 @@ func grants(claims map[string]any) http.Handler {
 	if err != nil {
 		panic(err)
 	}
-	return etrustedtest.Answer(200, "application/json", string(body))
+	return fakeetrusted.Answer(200, "application/json", string(body))
 }
 
 // TestCheckOfHostileTokens holds that a token's claims are shown cleaned, bounded, and not if a secret is in them.
@@ -147,9 +147,9 @@ func TestCheckOfHostileTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := etrustedtest.New(etrustedtest.Options{})
+			server := fakeetrusted.New(fakeetrusted.Options{})
 			server.SetTokenFault(grants(test.claims))
-			server.SetAPIFault(etrustedtest.Answer(200, "application/json", "[1]"))
+			server.SetAPIFault(fakeetrusted.Answer(200, "application/json", "[1]"))
 			text := checked(environFor(serveHTTP(t, server))...)
 			mustKeep(t, text, test.sign)
 			for line := range strings.Lines(text) {
@@ -180,7 +180,7 @@ func TestCheckOfHostileCertificates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := etrustedtest.New(etrustedtest.Options{})
+			server := fakeetrusted.New(fakeetrusted.Options{})
 			url := serveHTTP(t, server)
 			text := checked(environFor(url, "ETRUSTED_API_URL="+tlsServer(t, server, newAuthority(t, test.issuer), test.leaf))...)
 			mustKeep(t, text, test.sign)
@@ -191,7 +191,7 @@ func TestCheckOfHostileCertificates(t *testing.T) {
 // TestCheckOfAHostileNeighbour is about what a program says that listens in the admin listener's place.
 func TestCheckOfAHostileNeighbour(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
 	neighbour := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{
 			"version": "1\x1b[31m" + strings.Repeat("2", 10_000), "ready": false, "accounts": []any{},

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/doctor"
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // failedSteps are those that a check has marked with ✗.
@@ -100,114 +100,114 @@ func TestCheckFindsTheCause(t *testing.T) {
 	const token, api, nobody = "ETRUSTED_TOKEN_URL=", "ETRUSTED_API_URL=", "http://127.0.0.1:1"
 	tests := []struct {
 		name   string
-		broken func(t *testing.T, s *etrustedtest.Server) (environ []string)
+		broken func(t *testing.T, s *fakeetrusted.Server) (environ []string)
 		failed string
 		says   []string
 	}{
-		{"no such host", func(*testing.T, *etrustedtest.Server) []string {
+		{"no such host", func(*testing.T, *fakeetrusted.Server) []string {
 			return []string{token + "https://nosuch.invalid/oauth/token"}
 		}, "login server: DNS", []string{"nosuch.invalid was not found: ", "this machine's DNS", "at fault: this machine's network (login server: DNS)"}},
-		{"no such host, API", func(*testing.T, *etrustedtest.Server) []string {
+		{"no such host, API", func(*testing.T, *fakeetrusted.Server) []string {
 			return []string{api + "https://nosuch.invalid"}
 		}, "API: DNS", []string{"nosuch.invalid was not found: ", "✓ token ", "– GET /channels"}},
-		{"refused", func(*testing.T, *etrustedtest.Server) []string {
+		{"refused", func(*testing.T, *fakeetrusted.Server) []string {
 			return []string{token + nobody + "/oauth/token"}
 		}, "login server: TCP", []string{" refused the connection", "Nothing listens at the address in ETRUSTED_TOKEN_URL", "at fault: the login server"}},
-		{"refused, API", func(*testing.T, *etrustedtest.Server) []string {
+		{"refused, API", func(*testing.T, *fakeetrusted.Server) []string {
 			return []string{api + nobody}
 		}, "API: TCP", []string{" refused the connection", "Nothing listens at the address in ETRUSTED_API_URL", "✓ token ", "at fault: the API"}},
-		{"time-out, login server", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetTokenFault(etrustedtest.Hang())
+		{"time-out, login server", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetTokenFault(fakeetrusted.Hang())
 			return nil
 		}, "token", []string{"the login server did not answer in time", "at fault: the login server"}},
-		{"time-out, API", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetAPIFault(etrustedtest.Hang())
+		{"time-out, API", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetAPIFault(fakeetrusted.Hang())
 			return nil
 		}, "GET /channels", []string{"the API did not answer in time", "at fault: the API"}},
-		{"time-out, TLS", func(t *testing.T, _ *etrustedtest.Server) []string {
+		{"time-out, TLS", func(t *testing.T, _ *fakeetrusted.Server) []string {
 			return []string{api + "https://" + silentServer(t)}
 		}, "API: TLS", []string{" did not finish the TLS handshake in time", "at fault: this machine's network"}},
-		{"TLS, unknown authority", func(t *testing.T, s *etrustedtest.Server) []string {
+		{"TLS, unknown authority", func(t *testing.T, s *fakeetrusted.Server) []string {
 			return []string{token + tlsServer(t, s, newAuthority(t, "Corporate \x1b[31m Proxy\n✓"), forLoopback()) + "/oauth/token"}
 		}, "login server: TLS", []string{"has a certificate of an unknown authority, which goes by the name Corporate-31m-Proxy-\n", "SSL_CERT_FILE", "at fault: this machine ("}},
-		{"TLS, expired", func(t *testing.T, s *etrustedtest.Server) []string {
+		{"TLS, expired", func(t *testing.T, s *fakeetrusted.Server) []string {
 			expired := forLoopback()
 			expired.NotAfter = time.Now().Add(-time.Minute)
 			return []string{token + tlsServer(t, s, newAuthority(t, "a"), expired) + "/oauth/token"}
 		}, "login server: TLS", []string{"has a certificate that expired on 20", "Check this machine's clock first: it says 20", "at fault: the login server"}},
-		{"TLS, wrong name", func(t *testing.T, s *etrustedtest.Server) []string {
+		{"TLS, wrong name", func(t *testing.T, s *fakeetrusted.Server) []string {
 			other := forLoopback("other.example", "\x1b]0;evil\a.example")
 			other.IPAddresses = nil
 			return []string{api + strings.Replace(tlsServer(t, s, newAuthority(t, "a"), other), "127.0.0.1", "localhost", 1)}
 		}, "API: TLS", []string{"has a certificate that is not for localhost, but for other.example, -0-evil-.example", "Check the host name in ETRUSTED_API_URL"}},
-		{"TLS, plain HTTP", func(t *testing.T, s *etrustedtest.Server) []string {
+		{"TLS, plain HTTP", func(t *testing.T, s *fakeetrusted.Server) []string {
 			return []string{api + strings.Replace(serveHTTP(t, s), "http:", "https:", 1)}
 		}, "API: TLS", []string{"does not speak TLS", "at fault: this configuration"}},
-		{"wrong URL, login server: HTML", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetTokenFault(etrustedtest.Answer(200, "text/html", page))
+		{"wrong URL, login server: HTML", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetTokenFault(fakeetrusted.Answer(200, "text/html", page))
 			return nil
 		}, "token", []string{"the login server's answer is no token answer: it is HTML or XML", "Check ETRUSTED_TOKEN_URL", "at fault: this configuration"}},
-		{"wrong URL, API: HTML", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetAPIFault(etrustedtest.Answer(200, "text/html; charset=utf-8", page))
+		{"wrong URL, API: HTML", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetAPIFault(fakeetrusted.Answer(200, "text/html; charset=utf-8", page))
 			return nil
 		}, "GET /channels", []string{"it is not the API that answered 200 OK: HTML came back", "Check ETRUSTED_API_URL", "at fault: this configuration"}},
-		{"wrong URL, API: HTML by another name", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetAPIFault(etrustedtest.Answer(404, "", "\n "+page))
+		{"wrong URL, API: HTML by another name", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetAPIFault(fakeetrusted.Answer(404, "", "\n "+page))
 			return nil
 		}, "GET /channels", []string{"it is not the API that answered 404 Not Found: HTML came back"}},
-		{"wrong URL, API: JSON", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetAPIFault(etrustedtest.Answer(200, "application/json", `{"hello":"world"}`))
+		{"wrong URL, API: JSON", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetAPIFault(fakeetrusted.Answer(200, "application/json", `{"hello":"world"}`))
 			return nil
 		}, "GET /channels", []string{"what came back is no list of channels", "Check ETRUSTED_API_URL"}},
-		{"wrong URL, API: not found", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetAPIFault(etrustedtest.Answer(404, "application/json", `{}`))
+		{"wrong URL, API: not found", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetAPIFault(fakeetrusted.Answer(404, "application/json", `{}`))
 			return nil
 		}, "GET /channels", []string{"the address is wrong: it knows no /channels (404 Not Found)", "Check ETRUSTED_API_URL"}},
-		{"wrong URL, API: redirect", func(t *testing.T, s *etrustedtest.Server) []string {
+		{"wrong URL, API: redirect", func(t *testing.T, s *fakeetrusted.Server) []string {
 			away := serveHTTP(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
-			s.SetAPIFault(etrustedtest.Redirect(307, away))
+			s.SetAPIFault(fakeetrusted.Redirect(307, away))
 			return nil
 		}, "GET /channels", []string{"it answered with a redirect (307 Temporary Redirect), which is not followed"}},
-		{"rejected credentials", func(*testing.T, *etrustedtest.Server) []string {
+		{"rejected credentials", func(*testing.T, *fakeetrusted.Server) []string {
 			return []string{"ETRUSTED_CLIENT_SECRET=wrong"}
 		}, "token", []string{"the login server rejected the credentials (401 Unauthorized, invalid_client)", "SSO Client Management", "at fault: this configuration", "– GET /channels"}},
-		{"wrong audience", func(*testing.T, *etrustedtest.Server) []string {
+		{"wrong audience", func(*testing.T, *fakeetrusted.Server) []string {
 			return []string{"ETRUSTED_AUDIENCE=https://other.example"}
 		}, "token", []string{"access_denied", "ETRUSTED_AUDIENCE"}},
-		{"missing rights", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetAPIFault(etrustedtest.Status(403, nil))
+		{"missing rights", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetAPIFault(fakeetrusted.Status(403, nil))
 			return nil
 		}, "GET /channels", []string{"the client lacks the rights: the API answered 403 Forbidden", "SSO Client Management", "eTrusted administrator", "at fault: the client's rights"}},
-		{"a firewall's 403", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetAPIFault(etrustedtest.Answer(403, "text/html", page))
+		{"a firewall's 403", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetAPIFault(fakeetrusted.Answer(403, "text/html", page))
 			return nil
 		}, "GET /channels", []string{"it is not the API that answered 403 Forbidden: HTML came back"}},
-		{"token refused", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetAPIFault(etrustedtest.Status(401, nil))
+		{"token refused", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetAPIFault(fakeetrusted.Status(401, nil))
 			return nil
 		}, "GET /channels", []string{"the API refused the token (401 Unauthorized)", "ETRUSTED_AUDIENCE"}},
-		{"too many requests", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetAPIFault(etrustedtest.Status(429, nil))
+		{"too many requests", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetAPIFault(fakeetrusted.Status(429, nil))
 			return nil
 		}, "GET /channels", []string{"the API has had too many requests"}},
-		{"API down", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetAPIFault(etrustedtest.Answer(503, "text/html", page))
+		{"API down", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetAPIFault(fakeetrusted.Answer(503, "text/html", page))
 			return nil
 		}, "GET /channels", []string{"the API is down: it answered 503 Service Unavailable", "status page of eTrusted", "at fault: the API"}},
-		{"login server down", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetTokenFault(etrustedtest.Status(503, nil))
+		{"login server down", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetTokenFault(fakeetrusted.Status(503, nil))
 			return nil
 		}, "token", []string{"the login server answered 503 Service Unavailable", "at fault: the login server"}},
-		{"clock", func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetTokenFault(lateBy(etrustedtest.New(etrustedtest.Options{}), -10*time.Minute))
-			s.SetAPIFault(etrustedtest.Answer(200, "application/json", "[1,2]"))
+		{"clock", func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetTokenFault(lateBy(fakeetrusted.New(fakeetrusted.Options{}), -10*time.Minute))
+			s.SetAPIFault(fakeetrusted.Answer(200, "application/json", "[1,2]"))
 			return nil
 		}, "clock", []string{"this machine's clock is 10m", " ahead of the login server's", "NTP", "200 OK, channels: 2", "at fault: this machine (clock)"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			eTrusted := etrustedtest.New(etrustedtest.Options{})
+			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 			environ := append(environFor(serveHTTP(t, eTrusted)), test.broken(t, eTrusted)...)
 			timeout := patience.String()
 			if strings.HasPrefix(test.name, "time-out") {
@@ -241,7 +241,7 @@ func TestCheckLooksAtBothChains(t *testing.T) {
 
 func TestCheckFindsNothingWrong(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	code, stdout, stderr := ask([]string{"check"}, environFor(serveHTTP(t, eTrusted))...)
 	if code != exitOK || stderr != "" || failedSteps(stdout) != nil {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
@@ -268,7 +268,7 @@ func TestCheckFindsNothingWrong(t *testing.T) {
 
 func TestCheckOfSeveralAccounts(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetClient("id-de", "secret-de")
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
@@ -286,13 +286,13 @@ func TestCheckOfSeveralAccounts(t *testing.T) {
 // TestCheckDoesNotWaitForEachAccount holds that a server that is away is found to be so once.
 func TestCheckDoesNotWaitForEachAccount(t *testing.T) {
 	t.Parallel()
-	for name, set := range map[string]func(*etrustedtest.Server){
-		"token":         func(s *etrustedtest.Server) { s.SetTokenFault(etrustedtest.Hang()) },
-		"GET /channels": func(s *etrustedtest.Server) { s.SetAPIFault(etrustedtest.Hang()) },
+	for name, set := range map[string]func(*fakeetrusted.Server){
+		"token":         func(s *fakeetrusted.Server) { s.SetTokenFault(fakeetrusted.Hang()) },
+		"GET /channels": func(s *fakeetrusted.Server) { s.SetAPIFault(fakeetrusted.Hang()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eTrusted := etrustedtest.New(etrustedtest.Options{})
+			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 			eTrusted.SetClient("id-de", "secret-de")
 			set(eTrusted)
 			dir := t.TempDir()
@@ -307,14 +307,14 @@ func TestCheckDoesNotWaitForEachAccount(t *testing.T) {
 
 func TestCheckWithoutAnyAccount(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
 	code, stdout, stderr := ask([]string{"check"}, environFor(url, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+t.TempDir())...)
 	mustDiagnose(t, code, stdout, stderr, []string{"files"}, "there is no account in ETRUSTED_ACCOUNTS_DIR", "client_id")
 }
 
 func TestCheckAsJSON(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetClient("id-de", "secret-de")
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
@@ -331,7 +331,7 @@ func TestCheckAsJSON(t *testing.T) {
 		t.Errorf("%s", stdout)
 	}
 
-	eTrusted.SetAPIFault(etrustedtest.Status(403, nil))
+	eTrusted.SetAPIFault(fakeetrusted.Status(403, nil))
 	code, stdout, _ = ask([]string{"check", "--json"}, environ...)
 	var bad map[string]any
 	if err := json.Unmarshal([]byte(stdout), &bad); err != nil || code != exitFailure {
@@ -405,22 +405,22 @@ func TestCheckCommandLine(t *testing.T) {
 
 func TestCheckIsInterrupted(t *testing.T) {
 	t.Parallel()
-	for name, hang := range map[string]func(*testing.T, *etrustedtest.Server) []string{
-		"token": func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetTokenFault(etrustedtest.Hang())
+	for name, hang := range map[string]func(*testing.T, *fakeetrusted.Server) []string{
+		"token": func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetTokenFault(fakeetrusted.Hang())
 			return nil
 		},
-		"API": func(_ *testing.T, s *etrustedtest.Server) []string {
-			s.SetAPIFault(etrustedtest.Hang())
+		"API": func(_ *testing.T, s *fakeetrusted.Server) []string {
+			s.SetAPIFault(fakeetrusted.Hang())
 			return nil
 		},
-		"TLS": func(t *testing.T, _ *etrustedtest.Server) []string {
+		"TLS": func(t *testing.T, _ *fakeetrusted.Server) []string {
 			return []string{"ETRUSTED_API_URL=https://" + silentServer(t)}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eTrusted := etrustedtest.New(etrustedtest.Options{})
+			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 			environ := append(environFor(serveHTTP(t, eTrusted)), hang(t, eTrusted)...)
 			ctx, interrupt := context.WithCancel(context.Background())
 			defer interrupt()
@@ -439,7 +439,7 @@ func TestCheckIsInterrupted(t *testing.T) {
 
 func TestCheckOfFiles(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetClient("id-de", "secret-de")
 	url := serveHTTP(t, eTrusted)
 	dir := t.TempDir()

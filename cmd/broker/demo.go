@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
@@ -44,7 +44,7 @@ func startStandIn(ctx context.Context) (standIn, error) {
 		return standIn{}, fmt.Errorf("cannot start the stand-in for eTrusted: %w", err)
 	}
 	server := &http.Server{
-		Handler:           etrustedtest.New(etrustedtest.Options{Lifetime: demoLifetime}),
+		Handler:           fakeetrusted.New(fakeetrusted.Options{Lifetime: demoLifetime}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	go func() {
@@ -66,8 +66,8 @@ func demoEnvironment(environ []string, url string) []string {
 	return append(demo,
 		"ETRUSTED_API_URL="+url,
 		"ETRUSTED_TOKEN_URL="+url+"/oauth/token",
-		"ETRUSTED_CLIENT_ID="+etrustedtest.DefaultClientID,
-		"ETRUSTED_CLIENT_SECRET="+etrustedtest.DefaultClientSecret)
+		"ETRUSTED_CLIENT_ID="+fakeetrusted.DefaultClientID,
+		"ETRUSTED_CLIENT_SECRET="+fakeetrusted.DefaultClientSecret)
 }
 
 // introduce prints what there is to try.

@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // TestDrain holds what happens between SIGTERM and the end, in its order.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{Lifetime: time.Second})
-	eTrusted.SetAPIFault(etrustedtest.Answer(http.StatusOK, "application/json", "[]")) // the token is dead by then
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{Lifetime: time.Second})
+	eTrusted.SetAPIFault(fakeetrusted.Answer(http.StatusOK, "application/json", "[]")) // the token is dead by then
 	gate := make(chan struct{})
 	arrived := make(chan struct{}, 1)
 	url := serveHTTP(t, held(eTrusted, "/channels", gate, arrived))
@@ -68,8 +68,8 @@ func TestGraceIsOver(t *testing.T) {
 	for _, grace := range []string{"0s", "50ms"} {
 		t.Run(grace, func(t *testing.T) {
 			t.Parallel()
-			eTrusted := etrustedtest.New(etrustedtest.Options{})
-			eTrusted.SetAPIFault(etrustedtest.Hang())
+			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
+			eTrusted.SetAPIFault(fakeetrusted.Hang())
 			b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_SHUTDOWN_GRACE="+grace))
 			b.ready()
 			channels := getLater(b.url + "/channels")
@@ -90,8 +90,8 @@ func TestGraceIsOver(t *testing.T) {
 // TestDrainOfWaitingRequests holds that requests that wait for the first token do not outlast their wait.
 func TestDrainOfWaitingRequests(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
-	eTrusted.SetTokenFault(etrustedtest.Hang())
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
+	eTrusted.SetTokenFault(fakeetrusted.Hang())
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_TOKEN_WAIT=100ms", "BROKER_SHUTDOWN_GRACE="+patience.String()))
 	channels := getLater(b.url + "/channels")
 	eventually(t, "the request waits", func() bool {

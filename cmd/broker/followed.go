@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"etrusted-broker/internal/follow"
+	"etrusted-broker/internal/filewatch"
 	"etrusted-broker/proxy/door"
 )
 
@@ -30,7 +30,7 @@ func newGuards(c config, log *zap.Logger) *guards {
 // follow reads the files again whenever they change, until ctx is done.
 func (g *guards) follow(ctx context.Context) {
 	folders := g.folders()
-	follow.Folders(ctx, func() []string { return folders }, func() {
+	filewatch.WatchDirs(ctx, func() []string { return folders }, func() {
 		g.rereadKey()
 		g.rereadCertificates()
 	})

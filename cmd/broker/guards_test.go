@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // showing is a GET that shows a key as a bearer token; none if it is empty.
@@ -28,7 +28,7 @@ func showing(t *testing.T, url, key string) answer {
 func TestAccessKey(t *testing.T) {
 	t.Parallel()
 	const first, second, wrong = "CANARY-first-key-4711", "CANARY-second-key-0815", "CANARY-wrong-key-2342"
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	file := filepath.Join(t.TempDir(), "key")
 	write(t, file, []byte(first+"\r\n"))
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file, "BROKER_LOG_LEVEL=debug"))
@@ -86,9 +86,9 @@ func TestAccessKey(t *testing.T) {
 
 func TestRulesAreKept(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	dir := t.TempDir()
-	addAccount(t, dir, "shop-de", etrustedtest.DefaultClientID, etrustedtest.DefaultClientSecret)
+	addAccount(t, dir, "shop-de", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ALLOW=GET /channels, POST /events", "ETRUSTED_ACCOUNTS_DIR="+dir))
 	b.ready()
 	for _, test := range []struct {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // fetchToken does what shops' code does before anything else.
@@ -61,7 +61,7 @@ func followReviews(t *testing.T, first, token string) (reviews, pages int) {
 // An app that keeps its OAuth code, and follows the API's links, is served without any other change than the base URL.
 func TestUnchangedApp(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetClient("id-de", "secret-de")
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
@@ -111,7 +111,7 @@ func TestUnchangedApp(t *testing.T) {
 
 func TestStandInAndLinksCanBeOff(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	upstream := serveHTTP(t, eTrusted)
 	b := startBroker(t, nil, environFor(upstream, "BROKER_STAND_IN_TOKEN=false", "BROKER_REWRITE_LINKS=false"))
 	b.ready()
@@ -134,7 +134,7 @@ func TestStandInAndLinksCanBeOff(t *testing.T) {
 // With an access key, the stand-in is for whoever knows it, and carries it.
 func TestStandInWithAccessKey(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	file := filepath.Join(t.TempDir(), "key")
 	write(t, file, []byte("first-key-0815-4711"))
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file))
@@ -180,7 +180,7 @@ func throughProxy(t *testing.T, proxy string, transport *http.Transport) *http.C
 // An app that can set nothing but HTTP_PROXY, and speaks http:, is served as well.
 func TestForwardProxy(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	upstream := serveHTTP(t, eTrusted)
 	b := startBroker(t, nil, environFor(upstream, "BROKER_ACCESS_KEY=the-key-0815-4711"))
 	withKey := strings.Replace(b.url, "http://", "http://app:the-key-0815-4711@", 1)

@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
@@ -21,22 +21,22 @@ import (
 // fake, so a request that waits for nothing takes none.
 type wired struct {
 	broker *broker
-	server *etrustedtest.Server
+	server *fakeetrusted.Server
 	client *http.Client
 	logs   *buffer
 	stop   func() error
 }
 
-func assemble(t *testing.T, options etrustedtest.Options) *wired {
+func assemble(t *testing.T, options fakeetrusted.Options) *wired {
 	t.Helper()
 	return assembleWith(t, options, func(*config) {})
 }
 
 // assembleWith is assemble with a configuration that is changed before the start.
-func assembleWith(t *testing.T, options etrustedtest.Options, change func(*config)) *wired {
+func assembleWith(t *testing.T, options fakeetrusted.Options, change func(*config)) *wired {
 	t.Helper()
-	w := &wired{server: etrustedtest.New(options), logs: &buffer{}}
-	eTrusted := etrustedtest.NewListener()
+	w := &wired{server: fakeetrusted.New(options), logs: &buffer{}}
+	eTrusted := fakeetrusted.NewListener()
 	standIn := &http.Server{Handler: w.server, ReadHeaderTimeout: time.Hour}
 	go func() { _ = standIn.Serve(eTrusted) }()
 	toAPI, toLogin := newAPITransport(time.Minute), newLoginTransport()
@@ -48,8 +48,8 @@ func assembleWith(t *testing.T, options etrustedtest.Options, change func(*confi
 		t.Fatal(err)
 	}
 	c := config{
-		ClientID:      tokensource.NewSecret(etrustedtest.DefaultClientID),
-		ClientSecret:  tokensource.NewSecret(etrustedtest.DefaultClientSecret),
+		ClientID:      tokensource.NewSecret(fakeetrusted.DefaultClientID),
+		ClientSecret:  tokensource.NewSecret(fakeetrusted.DefaultClientSecret),
 		TokenURL:      "http://login.example/oauth/token",
 		Audience:      "https://api.etrusted.com",
 		upstream:      upstream,
@@ -63,7 +63,7 @@ func assembleWith(t *testing.T, options etrustedtest.Options, change func(*confi
 	if err != nil {
 		t.Fatal(err)
 	}
-	app := etrustedtest.NewListener()
+	app := fakeetrusted.NewListener()
 	transport := &http.Transport{DialContext: app.Dial, MaxIdleConnsPerHost: 100}
 	w.client = &http.Client{Transport: transport}
 
@@ -105,7 +105,7 @@ func (w *wired) get(t *testing.T) (response *http.Response, took time.Duration) 
 // itself, and each lifetime costs one token request.
 func TestNobodyWaitsForARefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, etrustedtest.Options{Lifetime: 6 * time.Second})
+		w := assemble(t, fakeetrusted.Options{Lifetime: 6 * time.Second})
 		w.server.SetTokenDelay(time.Second)
 		const apiTakes = 20 * time.Millisecond
 		w.server.SetAPIDelay(apiTakes)
@@ -136,10 +136,10 @@ func TestNobodyWaitsForARefresh(t *testing.T) {
 func TestAnOutageOfTheLoginServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const lifetime = 60 * time.Second
-		w := assemble(t, etrustedtest.Options{Lifetime: lifetime})
+		w := assemble(t, fakeetrusted.Options{Lifetime: lifetime})
 		w.get(t)
 		began := time.Now()
-		w.server.SetTokenFault(etrustedtest.Status(http.StatusServiceUnavailable, nil))
+		w.server.SetTokenFault(fakeetrusted.Status(http.StatusServiceUnavailable, nil))
 
 		// For most of a lifetime no request fails.
 		for time.Since(began) < lifetime-time.Second {
@@ -176,7 +176,7 @@ func TestAnOutageOfTheLoginServer(t *testing.T) {
 
 func TestRejectedCredentialsAreToldAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, etrustedtest.Options{ClientSecret: "another"})
+		w := assemble(t, fakeetrusted.Options{ClientSecret: "another"})
 		response, _ := w.get(t)
 		if response.StatusCode != http.StatusServiceUnavailable {
 			t.Fatalf("status %d", response.StatusCode)
@@ -193,7 +193,7 @@ func TestRejectedCredentialsAreToldAtOnce(t *testing.T) {
 // A drain that outlasts the token's life: the loop goes on until the last request has gone.
 func TestTheTokenIsRefreshedWhileDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, etrustedtest.Options{Lifetime: 5 * time.Second})
+		w := assemble(t, fakeetrusted.Options{Lifetime: 5 * time.Second})
 		w.get(t)
 		w.server.SetAPIFault(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Second) }))
 		status := make(chan int)

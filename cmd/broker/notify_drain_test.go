@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // half is what a response has sent of its body when the drain begins, and again what comes after. It is more than any
@@ -65,9 +65,9 @@ func upload(gate <-chan struct{}) io.Reader {
 // keep coming; that the broker is not ready meanwhile; and that its exit code is 0.
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	gate, arrived := make(chan struct{}), make(chan string, 20)
-	manager := listenAsSystemd(t).listening()
+	manager := newFakeSystemd(t).start()
 	p := startProcess(t, environFor(serveHTTP(t, halfWay(arrived, gate, eTrusted)), manager.environ(), "BROKER_SHUTDOWN_GRACE="+patience.String()))
 	release := sync.OnceFunc(func() { close(gate) })
 	t.Cleanup(release) // or the API would not end either
@@ -115,7 +115,7 @@ func TestDrainUnderLoad(t *testing.T) {
 	}
 	receive(t, "the load", served)
 	p.signal(syscall.SIGTERM)
-	eventually(t, "it is told of the end", func() bool { return manager.count("STOPPING=1") == 1 })
+	eventually(t, "STOPPING=1 is sent", func() bool { return manager.count("STOPPING=1") == 1 })
 	eventually(t, "it is not ready", func() bool {
 		got := get(t, p.admin+"/readyz")
 		return got.status == http.StatusServiceUnavailable && strings.Contains(got.body, "shutting down")
@@ -147,10 +147,10 @@ func TestDrainUnderLoad(t *testing.T) {
 	}
 }
 
-// TestNobodyWhoAsksNothingHoldsUpTheEnd holds that connections on which no request is under way are no reason to wait.
-func TestNobodyWhoAsksNothingHoldsUpTheEnd(t *testing.T) {
+// TestDrainIgnoresIdleConnections: connections without a request in flight do not delay the shutdown.
+func TestDrainIgnoresIdleConnections(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, nil, environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), "BROKER_SHUTDOWN_GRACE=1h"))
+	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_SHUTDOWN_GRACE=1h"))
 	b.ready()
 	for name, said := range map[string]string{
 		"silent":         "",
@@ -181,10 +181,10 @@ func TestNobodyWhoAsksNothingHoldsUpTheEnd(t *testing.T) {
 	}
 }
 
-// TestASilentConnectionIsWaitedForBriefly holds for how long.
-func TestASilentConnectionIsWaitedForBriefly(t *testing.T) {
+// TestDrainWaitsBrieflyForSilentConnection: a new connection without a request delays the shutdown for silence only.
+func TestDrainWaitsBrieflyForSilentConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, etrustedtest.Options{})
+		w := assemble(t, fakeetrusted.Options{})
 		w.get(t)
 		conn, err := w.client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", "localhost:8080")
 		if err != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy/door"
 )
 
@@ -60,7 +60,7 @@ func TestForOperators(t *testing.T) {
 // TestAdminDoor holds that forOperators is in front of every page.
 func TestAdminDoor(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, nil, environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), "BROKER_ALLOWED_HOSTS=broker.example"))
+	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ALLOWED_HOSTS=broker.example"))
 	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/status.json", "/", "/debug/pprof/"} {
 		for _, test := range operatorTests {
 			if test.host == "" {
@@ -88,7 +88,7 @@ func TestAdminDoor(t *testing.T) {
 // TestAdminIsNotTheApp holds that neither listener serves what is the other's.
 func TestAdminIsNotTheApp(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
 	b.ready()
 	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/status.json"} {

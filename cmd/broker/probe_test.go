@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 func adminOf(url string) string { return "BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(url, "http://") }
@@ -26,7 +26,7 @@ func ask(args []string, environ ...string) (code int, stdout, stderr string) {
 // in returns where the admin listener of a broker is that is in such a state.
 func in(t *testing.T, state string) (address string) {
 	t.Helper()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	environ := environFor(serveHTTP(t, eTrusted))
 	var b *running
 	switch state {
@@ -34,7 +34,7 @@ func in(t *testing.T, state string) (address string) {
 		b = startBroker(t, nil, environ)
 		b.ready()
 	case "starting":
-		eTrusted.SetTokenFault(etrustedtest.Hang())
+		eTrusted.SetTokenFault(fakeetrusted.Hang())
 		b = startBroker(t, nil, environ)
 	case "rejected":
 		b = startBroker(t, nil, append(environ, "ETRUSTED_CLIENT_SECRET=wrong"))
@@ -98,7 +98,7 @@ func TestHealthAndWait(t *testing.T) {
 // TestProbeOfABrokerThatListensEverywhere holds that the addresses that are none to connect to are asked on loopback.
 func TestProbeOfABrokerThatListensEverywhere(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, nil, environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), "BROKER_ADMIN_LISTEN=0.0.0.0:0"))
+	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ADMIN_LISTEN=0.0.0.0:0"))
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(b.admin, "http://"))
 	if err != nil {
 		t.Fatal(err)

@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestProfiles(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
 	for _, test := range []struct {
 		name    string
 		environ []string

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // do sends a request and returns the response with its body read.
@@ -83,7 +83,7 @@ func TestARevokedTokenCostsTheAppNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := assemble(t, etrustedtest.Options{})
+				w := assemble(t, fakeetrusted.Options{})
 				w.get(t)
 				time.Sleep(11 * time.Second)
 				w.server.Revoke()
@@ -116,7 +116,7 @@ func TestALargeUploadIsNotReplayed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := assemble(t, etrustedtest.Options{})
+				w := assemble(t, fakeetrusted.Options{})
 				w.get(t)
 				time.Sleep(11 * time.Second)
 				w.server.Revoke()
@@ -140,7 +140,7 @@ func TestALargeUploadIsNotReplayed(t *testing.T) {
 
 func TestPermanent401(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, etrustedtest.Options{})
+		w := assemble(t, fakeetrusted.Options{})
 		w.get(t)
 		time.Sleep(time.Minute)
 		const refusal = `{"message":"no"}`
@@ -176,10 +176,10 @@ func TestPermanent401(t *testing.T) {
 // server does.
 func TestARefusedRequestStallsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, etrustedtest.Options{Lifetime: time.Hour})
+		w := assemble(t, fakeetrusted.Options{Lifetime: time.Hour})
 		w.get(t)
 		time.Sleep(time.Minute)
-		w.server.SetTokenFault(etrustedtest.Hang())
+		w.server.SetTokenFault(fakeetrusted.Hang())
 		w.server.SetAPIFault(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/forbidden" {
 				rw.WriteHeader(http.StatusUnauthorized)
@@ -205,11 +205,11 @@ func TestARefusedRequestStallsNoOther(t *testing.T) {
 // While there is no other token to be had, the 401 is the app's, and so is the old token.
 func TestA401InAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, etrustedtest.Options{})
+		w := assemble(t, fakeetrusted.Options{})
 		w.get(t)
 		time.Sleep(time.Minute)
-		w.server.SetTokenFault(etrustedtest.Status(503, nil))
-		w.server.SetAPIFault(etrustedtest.Status(401, nil))
+		w.server.SetTokenFault(fakeetrusted.Status(503, nil))
+		w.server.SetAPIFault(fakeetrusted.Status(401, nil))
 		if response, _ := w.do(t, "GET", "/channels", nil); response.StatusCode != 401 {
 			t.Errorf("status %d", response.StatusCode)
 		}
@@ -222,7 +222,7 @@ func TestA401InAnOutage(t *testing.T) {
 
 func TestReplayCanBeTurnedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assembleWith(t, etrustedtest.Options{}, func(c *config) { c.Replay401 = false })
+		w := assembleWith(t, fakeetrusted.Options{}, func(c *config) { c.Replay401 = false })
 		w.get(t)
 		time.Sleep(time.Minute)
 		w.server.Revoke()
@@ -248,7 +248,7 @@ func TestABrokenConnectionIsNoReasonToSendAgain(t *testing.T) {
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH"} {
 		t.Run(method, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := assemble(t, etrustedtest.Options{})
+				w := assemble(t, fakeetrusted.Options{})
 				for range 3 {
 					w.get(t) // there is a connection to be used again
 				}

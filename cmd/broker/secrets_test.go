@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // The canaries are odd enough that finding one is no coincidence.
@@ -112,17 +112,17 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	faults := map[string]http.Handler{
 		"none":       nil,
-		"echo 400":   etrustedtest.EchoSecret(400),
-		"echo 401":   etrustedtest.EchoSecret(401),
-		"echo 503":   etrustedtest.EchoSecret(503),
-		"echo 200":   etrustedtest.EchoSecret(200),
-		"rejected":   etrustedtest.OAuthError(401, "invalid_client"),
-		"breaks off": etrustedtest.BreakOff(100),
+		"echo 400":   fakeetrusted.EchoSecret(400),
+		"echo 401":   fakeetrusted.EchoSecret(401),
+		"echo 503":   fakeetrusted.EchoSecret(503),
+		"echo 200":   fakeetrusted.EchoSecret(200),
+		"rejected":   fakeetrusted.OAuthError(401, "invalid_client"),
+		"breaks off": fakeetrusted.Truncate(100),
 	}
 	for name, fault := range faults {
 		t.Run("login server: "+name, func(t *testing.T) {
 			t.Parallel()
-			server := etrustedtest.New(etrustedtest.Options{ClientID: canaryID, ClientSecret: canarySecret})
+			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
 			server.SetTokenFault(fault)
 			eTrusted := httptest.NewServer(server)
 			t.Cleanup(eTrusted.Close)
@@ -141,7 +141,7 @@ func TestNothingLeaks(t *testing.T) {
 		}
 		t.Run("API: "+name, func(t *testing.T) {
 			t.Parallel()
-			server := etrustedtest.New(etrustedtest.Options{ClientID: canaryID, ClientSecret: canarySecret})
+			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
 			login := httptest.NewServer(server)
 			t.Cleanup(login.Close)
 			out := exercise(t, nasty(t, answer), login.URL)

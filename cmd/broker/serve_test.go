@@ -13,12 +13,12 @@ import (
 
 	"go.uber.org/zap"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestListensBeforeTheFirstToken(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	gate := make(chan struct{})
 	asked := make(chan struct{}, 1)
 	b := startBroker(t, []string{"serve"}, environFor(serveHTTP(t, held(eTrusted, "/oauth/token", gate, asked))))
@@ -55,7 +55,7 @@ func TestListensBeforeTheFirstToken(t *testing.T) {
 
 func TestRejectedCredentials(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "ETRUSTED_CLIENT_SECRET=wrong"))
 	eventually(t, "the rejection is known", func() bool {
 		return strings.Contains(get(t, b.admin+"/readyz").body, "SSO Client Management")
@@ -82,9 +82,9 @@ func TestCredentialsFromFiles(t *testing.T) {
 		}
 		return path
 	}
-	b := startBroker(t, nil, environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})),
-		"ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+write("id", "\xef\xbb\xbf"+etrustedtest.DefaultClientID+"\r\n"),
-		"ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+write("secret", etrustedtest.DefaultClientSecret+"\n")))
+	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})),
+		"ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+write("id", "\xef\xbb\xbf"+fakeetrusted.DefaultClientID+"\r\n"),
+		"ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+write("secret", fakeetrusted.DefaultClientSecret+"\n")))
 	if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
 		t.Errorf("/channels: %d %q", got.status, got.body)
 	}
@@ -92,7 +92,7 @@ func TestCredentialsFromFiles(t *testing.T) {
 
 func TestTokenRequestParameters(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{Audience: "https://other.example"})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{Audience: "https://other.example"})
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "ETRUSTED_AUDIENCE=https://other.example", "ETRUSTED_SCOPES=a  b"))
 	b.ready()
 	requests := eTrusted.TokenRequests()
@@ -161,7 +161,7 @@ func TestListenerFails(t *testing.T) {
 
 func TestServerLimits(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	server := httptest.NewUnstartedServer(eTrusted)
 	server.Config.DisableGeneralOptionsHandler = true // or it would answer OPTIONS * before the stand-in sees it
 	server.Start()
@@ -191,7 +191,7 @@ func TestServerLimits(t *testing.T) {
 
 func TestAdminOff(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, nil, environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})), "BROKER_ADMIN_LISTEN="))
+	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ADMIN_LISTEN="))
 	if line := b.logs.lines("listening")[0]; line["admin"] != "off" || b.admin != "" {
 		t.Errorf("listening: %v", line)
 	}
@@ -205,7 +205,7 @@ func TestAdminOff(t *testing.T) {
 
 func TestUnsafeListenIsWarnedOf(t *testing.T) {
 	t.Parallel()
-	eTrusted := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	eTrusted := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
 	b := startBroker(t, nil, environFor(eTrusted, "BROKER_LISTEN=0.0.0.0:0", "BROKER_UNSAFE_LISTEN=true"))
 	const warning = "BROKER_UNSAFE_LISTEN is set: whoever reaches the app's listener can use the credentials"
 	if lines := b.logs.lines(warning); len(lines) != 1 || lines[0]["level"] != "warn" {
@@ -219,7 +219,7 @@ func TestUnsafeListenIsWarnedOf(t *testing.T) {
 // TestLogOfALife holds what operators rely on: each line is JSON, one tells the addresses, one the token.
 func TestLogOfALife(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, etrustedtest.New(etrustedtest.Options{}))
+	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
 	b := startBroker(t, nil, environFor(url, "BROKER_LOG_LEVEL=debug"))
 	b.ready()
 	get(t, b.url+"/reviews?count=1&email=CANARY")

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // patience is how long a test waits for what should be there at once: the machine may be busy.
@@ -134,8 +134,8 @@ func environFor(url string, more ...string) []string {
 	return append([]string{
 		"ETRUSTED_API_URL=" + url,
 		"ETRUSTED_TOKEN_URL=" + url + "/oauth/token",
-		"ETRUSTED_CLIENT_ID=" + etrustedtest.DefaultClientID,
-		"ETRUSTED_CLIENT_SECRET=" + etrustedtest.DefaultClientSecret,
+		"ETRUSTED_CLIENT_ID=" + fakeetrusted.DefaultClientID,
+		"ETRUSTED_CLIENT_SECRET=" + fakeetrusted.DefaultClientSecret,
 		"BROKER_LISTEN=127.0.0.1:0",
 		"BROKER_ADMIN_LISTEN=127.0.0.1:0",
 		"BROKER_SHUTDOWN_GRACE=5s",

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // redisServer starts a store and returns its URL. Without a redis-server the test is skipped, or fails where it is
@@ -53,7 +53,7 @@ func redisServer(t *testing.T) (url string) {
 func TestTwoBrokersShareAToken(t *testing.T) {
 	t.Parallel()
 	store := redisServer(t)
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	url := serveHTTP(t, eTrusted)
 	first := startBroker(t, nil, environFor(url, "BROKER_TOKEN_STORE="+store))
 	first.ready()
@@ -89,8 +89,8 @@ func TestTwoBrokersShareAToken(t *testing.T) {
 func TestLeaseIsGivenBack(t *testing.T) {
 	t.Parallel()
 	environ := "BROKER_TOKEN_STORE=" + redisServer(t)
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
-	eTrusted.SetTokenFault(etrustedtest.Hang())
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
+	eTrusted.SetTokenFault(fakeetrusted.Hang())
 	url := serveHTTP(t, eTrusted)
 	first := startBroker(t, nil, environFor(url, environ))
 	eventually(t, "a token is asked for", func() bool { return eTrusted.TokenRequestCount() == 1 })
@@ -106,7 +106,7 @@ func TestLeaseIsGivenBack(t *testing.T) {
 // TestStoreThatIsAway holds that the broker does without it, and says what is wrong once.
 func TestStoreThatIsAway(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	file := filepath.Join(t.TempDir(), "store")
 	if err := os.WriteFile(file, []byte("redis://:CANARY@127.0.0.1:1\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestStoreThatIsAway(t *testing.T) {
 // TestCheckLooksAtTheStore holds that a store which does not work is told of, and yet nothing has failed.
 func TestCheckLooksAtTheStore(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	for _, test := range []struct{ store, says string }{
 		{redisServer(t), "the token can be shared in it"},
 		{"redis://:CANARY@127.0.0.1:1", "! the token is not shared, since the store refused the connection"},

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // tlsFiles are those that a broker is configured with.
@@ -67,7 +67,7 @@ func TestTLSIsFollowed(t *testing.T) {
 	a := newAuthority(t, "servers")
 	files := newTLSFiles(t)
 	files.show(t, a, "first", time.Hour)
-	b := startBroker(t, nil, environFor(serveHTTP(t, etrustedtest.New(etrustedtest.Options{})),
+	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})),
 		"BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key))
 	b.ready()
 	trusting := &tls.Config{RootCAs: roots(a), NextProtos: []string{"h2", "http/1.1"}}
@@ -100,7 +100,7 @@ func TestTLSIsNarrow(t *testing.T) {
 	a := newAuthority(t, "servers")
 	files := newTLSFiles(t)
 	files.show(t, a, "broker", time.Hour)
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key))
 	addr := strings.TrimPrefix(b.url, "http://")
 
@@ -134,7 +134,7 @@ func TestClientCertificates(t *testing.T) {
 	files := newTLSFiles(t)
 	files.show(t, servers, "broker", time.Hour)
 	write(t, files.clientCA, apps.pem())
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_LISTEN=0.0.0.0:0",
 		"BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key, "BROKER_TLS_CLIENT_CA_FILE="+files.clientCA))
 	b.ready()

@@ -7,13 +7,13 @@ import (
 	"testing"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // TestTrafficIsTold holds the way from a request to what the status page says of it: who answered, and of whom it was.
 func TestTrafficIsTold(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
 	b.ready()
 	send := func(method, path string, header http.Header) {
@@ -33,7 +33,7 @@ func TestTrafficIsTold(t *testing.T) {
 	send("GET", "/@nobody/channels", http.Header{})                       // the broker's, of no account
 	send("GET", "/channels", http.Header{"Origin": {"https://evil.org"}}) // the same
 	send("POST", "/oauth/token", form)                                    // the broker's, and no problem
-	eTrusted.SetAPIFault(etrustedtest.Status(503, nil))
+	eTrusted.SetAPIFault(fakeetrusted.Status(503, nil))
 	send("GET", "/channels", http.Header{})
 
 	var status admin.Status

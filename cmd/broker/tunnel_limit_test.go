@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestTunnelsAreLimited(t *testing.T) {
@@ -54,7 +54,7 @@ func TestTunnelFlood(t *testing.T) {
 // The login server is answered for, and never confused with the API, however its name is written.
 func TestTunnelToTheLoginServer(t *testing.T) {
 	t.Parallel()
-	eTrusted := etrustedtest.New(etrustedtest.Options{})
+	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	api, login := serveHTTP(t, eTrusted), serveHTTP(t, eTrusted)
 	i := &intercepting{eTrusted: eTrusted, dir: t.TempDir()}
 	i.running = startBroker(t, nil, environFor(api, "ETRUSTED_TOKEN_URL="+login+"/oauth/token", "BROKER_INTERCEPT_CA_DIR="+i.dir))

@@ -16,13 +16,13 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // intercepting is a broker that answers CONNECT, and what an app needs that trusts it.
 type intercepting struct {
 	*running
-	eTrusted *etrustedtest.Server
+	eTrusted *fakeetrusted.Server
 	api      string // as the app has it hard-coded: https:
 	dir      string
 	trusted  *tls.Config
@@ -30,7 +30,7 @@ type intercepting struct {
 
 func startIntercepting(t *testing.T, environ ...string) *intercepting {
 	t.Helper()
-	i := &intercepting{eTrusted: etrustedtest.New(etrustedtest.Options{}), dir: t.TempDir()}
+	i := &intercepting{eTrusted: fakeetrusted.New(fakeetrusted.Options{}), dir: t.TempDir()}
 	upstream := serveHTTP(t, i.eTrusted)
 	i.api = strings.Replace(upstream, "http:", "https:", 1)
 	i.running = startBroker(t, nil, environFor(upstream, append(environ, "BROKER_INTERCEPT_CA_DIR="+i.dir)...))

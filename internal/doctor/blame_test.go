@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // TestNonsenseFromTheLoginServer holds who is to blame for an answer that is none: who wrote the address, and where that is
@@ -14,15 +14,15 @@ import (
 func TestNonsenseFromTheLoginServer(t *testing.T) {
 	t.Parallel()
 	for standard, fault := range map[bool]Fault{false: Configuration, true: Network} {
-		server := etrustedtest.New(etrustedtest.Options{})
-		server.SetTokenFault(etrustedtest.Answer(200, "text/html", "<p>sign in to the network</p>"))
+		server := fakeetrusted.New(fakeetrusted.Options{})
+		server.SetTokenFault(fakeetrusted.Answer(200, "text/html", "<p>sign in to the network</p>"))
 		config := healthy(t)
 		config.Login.Standard = standard
 		config.Transport.DialContext = memory(t, server).Dial
 		mustFail(t, config, "token", "the login server's answer is no token answer", fault)
 	}
-	server := etrustedtest.New(etrustedtest.Options{})
-	server.SetTokenFault(etrustedtest.OAuthError(400, "invalid_scope")) // it has understood
+	server := fakeetrusted.New(fakeetrusted.Options{})
+	server.SetTokenFault(fakeetrusted.OAuthError(400, "invalid_scope")) // it has understood
 	config := healthy(t)
 	config.Login.Standard = true
 	config.Transport.DialContext = memory(t, server).Dial

@@ -25,8 +25,8 @@ func (e *examination) untrusted(r route, err error) finding {
 		invalid x509.CertificateInvalidError
 		roots   x509.SystemRootsError
 	)
-	explained := neterr.Explain(err)
-	found := finding{text: r.target + " " + explained.Text, advice: explained.Advice, fault: Network}
+	explained := neterr.Describe(err)
+	found := finding{text: r.target + " " + explained.Message, advice: explained.Advice, fault: Network}
 	switch {
 	case errors.As(err, &roots):
 		found.fault = Machine

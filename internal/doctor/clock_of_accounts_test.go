@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
@@ -16,11 +16,11 @@ import (
 func TestClockIsNotLostWithAnAccount(t *testing.T) {
 	t.Parallel()
 	config := healthy(t)
-	server := etrustedtest.New(etrustedtest.Options{})
+	server := fakeetrusted.New(fakeetrusted.Options{})
 	config.Transport.DialContext = memory(t, server).Dial
 	server.SetTokenFault(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
-		etrustedtest.New(etrustedtest.Options{}).ServeHTTP(w, r)
+		fakeetrusted.New(fakeetrusted.Options{}).ServeHTTP(w, r)
 	}))
 	empty := filepath.Join(t.TempDir(), "client_id")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestHealthy(t *testing.T) {
@@ -190,8 +190,8 @@ func TestBlameOfAnAddress(t *testing.T) {
 	for standard, fault := range map[bool]Fault{true: Network, false: Configuration} {
 		config := healthy(t)
 		config.API.Standard = standard
-		server := etrustedtest.New(etrustedtest.Options{})
-		server.SetAPIFault(etrustedtest.Answer(200, "text/html", "<p>"))
+		server := fakeetrusted.New(fakeetrusted.Options{})
+		server.SetAPIFault(fakeetrusted.Answer(200, "text/html", "<p>"))
 		config.Transport.DialContext = memory(t, server).Dial
 		mustFail(t, config, "GET /channels", "HTML came back", fault)
 	}
@@ -206,13 +206,13 @@ func TestAnswers(t *testing.T) {
 		warns   string
 		failed  Fault
 	}{
-		{"a page", etrustedtest.Answer(200, "application/json", `{"items":[1,2,3,4]}`), "channels: 4", "", ""},
-		{"none", etrustedtest.Answer(200, "application/json", `[]`), "channels: 0", "sees no channel", ""},
-		{"many", etrustedtest.Answer(200, "application/json", "["+strings.Repeat(`"x",`, maxAnswer/4+1)+"1]"), "more channels than were read", "", ""},
-		{"null", etrustedtest.Answer(200, "application/json", "null"), "no list of channels", "", Configuration},
-		{"nothing", etrustedtest.Answer(200, "application/json", ""), "no list of channels", "", Configuration},
-		{"a teapot", etrustedtest.Status(418, nil), "the API answered 418", "", API},
-		{"broken off", etrustedtest.BreakOff(10), "the API closed the connection before the answer was complete", "", API},
+		{"a page", fakeetrusted.Answer(200, "application/json", `{"items":[1,2,3,4]}`), "channels: 4", "", ""},
+		{"none", fakeetrusted.Answer(200, "application/json", `[]`), "channels: 0", "sees no channel", ""},
+		{"many", fakeetrusted.Answer(200, "application/json", "["+strings.Repeat(`"x",`, maxAnswer/4+1)+"1]"), "more channels than were read", "", ""},
+		{"null", fakeetrusted.Answer(200, "application/json", "null"), "no list of channels", "", Configuration},
+		{"nothing", fakeetrusted.Answer(200, "application/json", ""), "no list of channels", "", Configuration},
+		{"a teapot", fakeetrusted.Status(418, nil), "the API answered 418", "", API},
+		{"broken off", fakeetrusted.Truncate(10), "the API closed the connection before the answer was complete", "", API},
 		{"another clock", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
 			_, _ = io.WriteString(w, "[1]")
@@ -220,7 +220,7 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			server := etrustedtest.New(etrustedtest.Options{})
+			server := fakeetrusted.New(fakeetrusted.Options{})
 			server.SetAPIFault(test.handler)
 			config := healthy(t)
 			config.Transport.DialContext = memory(t, server).Dial

@@ -11,16 +11,16 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
 const patience = 30 * time.Second
 
 // memory is a network in which the stand-in answers to every name.
-func memory(t *testing.T, server *etrustedtest.Server) *etrustedtest.Listener {
+func memory(t *testing.T, server *fakeetrusted.Server) *fakeetrusted.Listener {
 	t.Helper()
-	listener := etrustedtest.NewListener()
+	listener := fakeetrusted.NewListener()
 	running := &http.Server{Handler: server, ReadHeaderTimeout: patience}
 	go func() { _ = running.Serve(listener) }()
 	t.Cleanup(func() { _ = running.Close() })
@@ -31,15 +31,15 @@ func memory(t *testing.T, server *etrustedtest.Server) *etrustedtest.Listener {
 // server that knows them.
 func healthy(t *testing.T) Config {
 	t.Helper()
-	server := etrustedtest.New(etrustedtest.Options{})
+	server := fakeetrusted.New(fakeetrusted.Options{})
 	return Config{
 		Configuration: Step{Name: "configuration", Status: OK},
 		Login:         Server{Name: "login server", Variable: "TOKEN_URL", URL: parse(t, "http://login.example/oauth/token"), Fault: LoginServer},
 		API:           Server{Name: "API", Variable: "API_URL", URL: parse(t, "http://api.example"), Fault: API},
 		Audience:      "https://api.etrusted.com",
 		Accounts: []Account{{"default", tokensource.Origin{
-			ID:     tokensource.Part{Name: "ID", Value: tokensource.NewSecret(etrustedtest.DefaultClientID)},
-			Secret: tokensource.Part{Name: "SECRET", Value: tokensource.NewSecret(etrustedtest.DefaultClientSecret)},
+			ID:     tokensource.Part{Name: "ID", Value: tokensource.NewSecret(fakeetrusted.DefaultClientID)},
+			Secret: tokensource.Part{Name: "SECRET", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
 		}}},
 		OpenToOthers: func(string) (fs.FileMode, bool) { return 0, false },
 		App:          Listener{Name: "app's listener"},

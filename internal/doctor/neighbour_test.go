@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 // TestNeighbourWithManyAccounts holds that a broker is known for one however long its status is.
@@ -14,7 +14,7 @@ func TestNeighbourWithManyAccounts(t *testing.T) {
 	t.Parallel()
 	const account = 15 << 10
 	body := `{"version":"1.2.3","ready":true,"accounts":[` + strings.TrimSuffix(strings.Repeat(`{"x":"`+strings.Repeat("y", account)+`"},`, 1000), ",") + `]}`
-	server := &http.Server{Handler: etrustedtest.Answer(200, "application/json", body), ReadHeaderTimeout: patience}
+	server := &http.Server{Handler: fakeetrusted.Answer(200, "application/json", body), ReadHeaderTimeout: patience}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

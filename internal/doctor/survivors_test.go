@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestWordsAboutCertificates(t *testing.T) {
@@ -96,8 +96,8 @@ func TestSome(t *testing.T) {
 // TestSomethingElseAtTheAPI holds that what answers in the API's place is asked once, whoever has set the address.
 func TestSomethingElseAtTheAPI(t *testing.T) {
 	t.Parallel()
-	server := etrustedtest.New(etrustedtest.Options{})
-	server.SetAPIFault(etrustedtest.Answer(200, "text/html", "<p>"))
+	server := fakeetrusted.New(fakeetrusted.Options{})
+	server.SetAPIFault(fakeetrusted.Answer(200, "text/html", "<p>"))
 	config := healthy(t)
 	config.API.Standard = true // so that it is the network's fault
 	config.Transport.DialContext = memory(t, server).Dial
@@ -189,8 +189,8 @@ func TestProxyConnectionIsNotLeftOpen(t *testing.T) {
 // TestHTMLByItsType holds that what calls itself HTML is taken for it, whatever it begins with.
 func TestHTMLByItsType(t *testing.T) {
 	t.Parallel()
-	server := etrustedtest.New(etrustedtest.Options{})
-	server.SetAPIFault(etrustedtest.Answer(200, "Text/HTML; charset=utf-8", "Welcome to the hotel"))
+	server := fakeetrusted.New(fakeetrusted.Options{})
+	server.SetAPIFault(fakeetrusted.Answer(200, "Text/HTML; charset=utf-8", "Welcome to the hotel"))
 	config := healthy(t)
 	config.Transport.DialContext = memory(t, server).Dial
 	mustFail(t, config, "GET /channels", "HTML came back", Configuration)
@@ -199,8 +199,8 @@ func TestHTMLByItsType(t *testing.T) {
 // TestTokenRequestTakesNoLongerThanAStep holds that -timeout is for the token request too.
 func TestTokenRequestTakesNoLongerThanAStep(t *testing.T) {
 	t.Parallel()
-	server := etrustedtest.New(etrustedtest.Options{})
-	server.SetTokenFault(etrustedtest.Hang())
+	server := fakeetrusted.New(fakeetrusted.Options{})
+	server.SetTokenFault(fakeetrusted.Hang())
 	config := healthy(t)
 	config.Timeout = time.Second
 	config.Transport.DialContext = memory(t, server).Dial

@@ -36,24 +36,24 @@ func TestTimeout(t *testing.T) {
 }
 
 // explain checks what must hold for every error.
-func explain(t *testing.T, err error) neterr.Fault {
+func explain(t *testing.T, err error) neterr.Description {
 	t.Helper()
 	if err == nil {
 		t.Fatal("no error was provoked")
 	}
-	fault := neterr.Explain(err)
+	fault := neterr.Describe(err)
 	if _, known := kinds[fault.Kind]; !known {
 		t.Errorf("kind %q for %v", fault.Kind, err)
 	}
-	if fault.Text == "" || strings.HasSuffix(fault.Text, ".") || !strings.HasSuffix(fault.Advice, ".") {
+	if fault.Message == "" || strings.HasSuffix(fault.Message, ".") || !strings.HasSuffix(fault.Advice, ".") {
 		t.Errorf("%+v for %v", fault, err)
 	}
-	for _, c := range fault.Text + fault.Advice {
+	for _, c := range fault.Message + fault.Advice {
 		if c < ' ' || c > '~' {
 			t.Errorf("%q in %+v", c, fault)
 		}
 	}
-	if strings.Contains(fault.Text+fault.Advice, canary) {
+	if strings.Contains(fault.Message+fault.Advice, canary) {
 		t.Errorf("the peer's words are in %+v", fault)
 	}
 	return fault
@@ -103,7 +103,7 @@ func TestExplain(t *testing.T) {
 		{errors.New(canary), neterr.HTTPProtocolError, "not valid HTTP"},
 	} {
 		for _, err := range []error{test.err, wrapped(test.err)} {
-			if got := explain(t, err); got.Kind != test.kind || !strings.Contains(got.Text, test.text) {
+			if got := explain(t, err); got.Kind != test.kind || !strings.Contains(got.Message, test.text) {
 				t.Errorf("%v: %+v, want %s, %q", err, got, test.kind, test.text)
 			}
 		}
@@ -132,7 +132,7 @@ func FuzzExplain(f *testing.F) {
 	for _, seed := range []string{"", "x", "http: server closed idle connection", "net/http: TLS handshake timeout", "malformed HTTP response"} {
 		f.Add(seed)
 	}
-	unknown := neterr.Explain(errors.New("anything else"))
+	unknown := neterr.Describe(errors.New("anything else"))
 	f.Fuzz(func(t *testing.T, text string) {
 		got := explain(t, errors.New(text))
 		if !strings.HasSuffix(text, "http: server closed idle connection") && got != unknown {

@@ -52,11 +52,11 @@ func (k Kind) Timeout() bool {
 
 // Fault is a network failure in words. Both fields are plain ASCII and hold nothing that a peer has sent, so they may
 // be logged and shown.
-type Fault struct {
+type Description struct {
 	Kind Kind
 	// Text says what happened as the end of a sentence that begins with the server's name:
 	// "refused the connection".
-	Text string
+	Message string
 	// Advice says what to do about it, as a sentence of its own.
 	Advice string
 }
@@ -82,43 +82,45 @@ func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res 
 
 // Explain puts err, as http.RoundTripper or a body's Read returned it, into words. It never returns a Fault with an
 // empty field. err must not be nil.
-func Explain(err error) Fault {
-	for _, known := range []func(error) (Fault, bool){viaProxy, lookup, certificate, handshake, dial, slow, broken} {
+func Describe(err error) Description {
+	for _, known := range []func(error) (Description, bool){viaProxy, lookup, certificate, handshake, dial, slow, broken} {
 		if fault, ok := known(err); ok {
 			return fault
 		}
 	}
-	return Fault{HTTPProtocolError, "sent something that is not valid HTTP", "Check that the configured URL leads to the right server."}
+	return Description{HTTPProtocolError, "sent something that is not valid HTTP", "Check that the configured URL leads to the right server."}
 }
 
 const proxyAdvice = "Check HTTPS_PROXY and NO_PROXY."
 
-func viaProxy(err error) (Fault, bool) {
+func viaProxy(err error) (Description, bool) {
 	var refused *ProxyRefusedError
 	if errors.As(err, &refused) {
-		return Fault{DestinationUnavail, fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyAdvice}, true
+		return Description{DestinationUnavail, fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyAdvice}, true
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "proxyconnect" {
-		return Fault{DestinationUnavail, "was not reached: the HTTP proxy does not answer as one", proxyAdvice}, true
+		return Description{DestinationUnavail, "was not reached: the HTTP proxy does not answer as one", proxyAdvice}, true
 	}
-	return Fault{}, false
+	return Description{}, false
 }
 
-func lookup(err error) (Fault, bool) {
+func lookup(err error) (Description, bool) {
 	var dns *net.DNSError
 	if !errors.As(err, &dns) {
-		return Fault{}, false
+		return Description{}, false
 	}
 	const advice = "Check the host name in the URL, and this machine's DNS (in a container: its network and resolver)."
 	if dns.IsTimeout {
-		return Fault{DNSTimeout, "was not found: the name server did not answer in time", advice}, true
+		return Description{DNSTimeout, "was not found: the name server did not answer in time", advice}, true
 	}
-	return Fault{DNSError, "was not found: its host name has no address", advice}, true
+	return Description{DNSError, "was not found: its host name has no address", advice}, true
 }
 
-func certificate(err error) (Fault, bool) {
-	fault := func(text, advice string) (Fault, bool) { return Fault{TLSCertificateError, text, advice}, true }
+func certificate(err error) (Description, bool) {
+	fault := func(text, advice string) (Description, bool) {
+		return Description{TLSCertificateError, text, advice}, true
+	}
 	var (
 		unknown x509.UnknownAuthorityError
 		name    x509.HostnameError
@@ -138,38 +140,38 @@ func certificate(err error) (Fault, bool) {
 	case errors.As(err, &invalid), errors.As(err, &verify):
 		return fault("has a certificate that does not verify", "Check the URL, and whether a proxy stands in the way.")
 	}
-	return Fault{}, false
+	return Description{}, false
 }
 
-func handshake(err error) (Fault, bool) {
+func handshake(err error) (Description, bool) {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
-		return Fault{TLSProtocolError, "does not speak TLS", "Check the URL's scheme and port, and whether a proxy stands in the way."}, true
+		return Description{TLSProtocolError, "does not speak TLS", "Check the URL's scheme and port, and whether a proxy stands in the way."}, true
 	}
 	// The server's alerts have a type of their own that is not exported. Its texts are Go's, chosen by a number.
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "remote error" && strings.HasPrefix(op.Err.Error(), "tls: ") {
-		return Fault{TLSAlertReceived, "refused the TLS handshake (" + op.Err.Error() + ")", "It may want another version of TLS or a client certificate; or a proxy or firewall stands in the way."}, true
+		return Description{TLSAlertReceived, "refused the TLS handshake (" + op.Err.Error() + ")", "It may want another version of TLS or a client certificate; or a proxy or firewall stands in the way."}, true
 	}
-	return Fault{}, false
+	return Description{}, false
 }
 
 const unreachableAdvice = "Check the URL, the firewall and this machine's network."
 
-func dial(err error) (Fault, bool) {
+func dial(err error) (Description, bool) {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return Fault{ConnectionRefused, "refused the connection", unreachableAdvice}, true
+		return Description{ConnectionRefused, "refused the connection", unreachableAdvice}, true
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
-		return Fault{DestinationUnroutable, "cannot be reached: there is no route to it", unreachableAdvice}, true
+		return Description{DestinationUnroutable, "cannot be reached: there is no route to it", unreachableAdvice}, true
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return Fault{DestinationUnavail, "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE)."}, true
+		return Description{DestinationUnavail, "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE)."}, true
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" && op.Timeout() {
-		return Fault{ConnectionTimeout, "did not accept the connection in time", unreachableAdvice}, true
+		return Description{ConnectionTimeout, "did not accept the connection in time", unreachableAdvice}, true
 	}
-	return Fault{}, false
+	return Description{}, false
 }
 
 // Some of the transport's own errors have no exported type. These are their texts, or the beginnings of them; what the
@@ -182,24 +184,24 @@ const (
 	http2GoAway         = "http2: server sent GOAWAY"
 )
 
-func slow(err error) (Fault, bool) {
+func slow(err error) (Description, bool) {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, os.ErrDeadlineExceeded) {
 		if strings.HasSuffix(err.Error(), tlsHandshakeTimeout) {
-			return Fault{ConnectionTimeout, "did not finish the TLS handshake in time", unreachableAdvice}, true
+			return Description{ConnectionTimeout, "did not finish the TLS handshake in time", unreachableAdvice}, true
 		}
-		return Fault{HTTPResponseTimeout, "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted."}, true
+		return Description{HTTPResponseTimeout, "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted."}, true
 	}
-	return Fault{}, false
+	return Description{}, false
 }
 
-func broken(err error) (Fault, bool) {
+func broken(err error) (Description, bool) {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
 		strings.HasSuffix(err.Error(), closedIdle),
 		strings.HasPrefix(err.Error(), http2Reset), strings.HasPrefix(err.Error(), http2Lost), strings.HasPrefix(err.Error(), http2GoAway):
-		return Fault{ConnectionTerminated, "closed the connection before the answer was complete", "It may be restarting; try again."}, true
+		return Description{ConnectionTerminated, "closed the connection before the answer was complete", "It may be restarting; try again."}, true
 	}
-	return Fault{}, false
+	return Description{}, false
 }

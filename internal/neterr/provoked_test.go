@@ -281,7 +281,7 @@ func TestExplainProvoked(t *testing.T) {
 				_, err = io.Copy(io.Discard, bufio.NewReader(response.Body))
 				_ = response.Body.Close()
 			}
-			if got := explain(t, err); got.Kind != test.kind || !strings.Contains(got.Text, test.text) {
+			if got := explain(t, err); got.Kind != test.kind || !strings.Contains(got.Message, test.text) {
 				t.Errorf("%v: %+v, want %s, %q", err, got, test.kind, test.text)
 			}
 		})

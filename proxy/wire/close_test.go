@@ -17,7 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy/wire"
 )
 
@@ -218,7 +218,7 @@ func TestLingeringMakesRoom(t *testing.T) {
 func TestDeadlines(t *testing.T) {
 	text := simple + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody" + chunkedRequest + "4\r\nbody\r\n0\r\nA: b\r\n\r\n" + simple
 	synctest.Test(t, func(t *testing.T) {
-		inner := etrustedtest.NewListener()
+		inner := fakeetrusted.NewListener()
 		l := wire.NewListener(inner, 0, nil)
 		defer func() { _ = l.Close() }()
 		go func() {

@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy/wire"
 )
 
@@ -29,7 +29,7 @@ const (
 // bubble is a server in a synctest bubble.
 type bubble struct {
 	t        *testing.T
-	listener *etrustedtest.Listener
+	listener *fakeetrusted.Listener
 	wire     *wire.Listener
 	server   *http.Server
 	evicted  chan struct{}
@@ -40,7 +40,7 @@ type bubble struct {
 func inBubble(t *testing.T, max int, handler http.HandlerFunc, test func(t *testing.T, b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{t: t, listener: etrustedtest.NewListener(), evicted: make(chan struct{}, 100), served: make(chan error, 1)}
+		b := &bubble{t: t, listener: fakeetrusted.NewListener(), evicted: make(chan struct{}, 100), served: make(chan error, 1)}
 		b.wire = wire.NewListener(b.listener, max, func() { b.evicted <- struct{}{} })
 		b.server = &http.Server{
 			Handler:           handler,

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/etrustedtest"
+	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy/wire"
 )
 
@@ -343,7 +343,7 @@ func TestTooLate(t *testing.T) {
 
 func TestCloseWhileHolding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := etrustedtest.NewListener()
+		inner := fakeetrusted.NewListener()
 		l := wire.NewListener(inner, 1, nil)
 		dial := func() net.Conn {
 			c, err := inner.Dial(context.Background(), "pipe", "")

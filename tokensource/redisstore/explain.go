@@ -47,9 +47,9 @@ func explain(err error) string {
 		}
 		return "refuses what is asked of it"
 	}
-	fault := neterr.Explain(err)
+	fault := neterr.Describe(err)
 	if fault.Kind == neterr.HTTPProtocolError {
 		return explain(errNonsense)
 	}
-	return fault.Text
+	return fault.Message
 }
