@@ -22,7 +22,9 @@ func (p *Proxy) standIn(w http.ResponseWriter, r *http.Request, a asked, report 
 			return
 		}
 	}
-	report.Account = cmp.Or(a.account, DefaultAccount)
+	if !answer.WrongKey { // else the name is any text that a stranger sent
+		report.Account = cmp.Or(a.account, DefaultAccount)
+	}
 	header := w.Header()
 	for name, values := range answer.Header {
 		header[name] = values
