@@ -61,7 +61,8 @@ func renderVariables(t *testing.T) string {
 # Variables
 
 `+"`broker -h`"+` says the same, and `+"`broker config`"+` what they are now. A variable that is set but empty counts as not set, but for
-`+"`BROKER_ADMIN_LISTEN`"+`. One that looks like the broker's and is not is warned of.
+`+"`BROKER_ADMIN_LISTEN`"+`. One that looks like the broker's and is not is warned of. `+"`broker config`"+` shows only the length of a secret, and of
+what could be one in the wrong variable: long words, text with odd characters, paths that do not exist.
 `)
 	groups := variableGroups
 	for i, v := range variables() {
