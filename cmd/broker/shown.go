@@ -17,8 +17,8 @@ var shapes = map[string]func(text string) bool{
 	"path":     exists,
 	"url":      isPlainURL,
 	"address":  isPlainAddress,
-	"hosts":    func(text string) bool { return all(text, ",", isPlainHost) },
-	"patterns": func(text string) bool { return all(text, ",", isPlainPattern) },
+	"hosts":    func(text string) bool { return allParts(text, ",", isPlainHost) },
+	"patterns": func(text string) bool { return allParts(text, ",", isPlainPattern) },
 	"word":     isPlainWord,
 }
 
@@ -67,17 +67,17 @@ func isPlainAddress(text string) bool {
 // isPlainPattern reports whether a text is one of BROKER_ALLOW.
 func isPlainPattern(text string) bool {
 	words := strings.Fields(text)
-	return len(words) <= 2 && all(text, " ", isPlainPath)
+	return len(words) <= 2 && allParts(text, " ", isPlainPath)
 }
 
-func isPlainPath(text string) bool { return all(text, "/", isPlainWord) }
+func isPlainPath(text string) bool { return allParts(text, "/", isPlainWord) }
 
 // isPlainHost reports whether a text is an address or a name without a label that is long enough to be a secret.
 func isPlainHost(text string) bool {
 	if _, err := netip.ParseAddr(text); err == nil {
 		return true
 	}
-	return text != "" && all(text, ".", func(label string) bool { return len(label) < shortKey && isPlainWord(label) })
+	return text != "" && allParts(text, ".", func(label string) bool { return len(label) < shortKey && isPlainWord(label) })
 }
 
 // isPlainWord reports whether a word is too short for a secret, or of lower-case letters and hyphens only, such as
@@ -91,8 +91,8 @@ func isPlainWord(text string) bool {
 	}) < 0
 }
 
-// all reports whether all parts of a text are of a kind.
-func all(text, separator string, is func(string) bool) bool {
+// allParts reports whether all parts of a text are of a kind.
+func allParts(text, separator string, is func(string) bool) bool {
 	for part := range strings.SplitSeq(text, separator) {
 		if !is(strings.TrimSpace(part)) {
 			return false
