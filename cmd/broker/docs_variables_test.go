@@ -61,7 +61,8 @@ func renderVariables(t *testing.T) string {
 # Variables
 
 `+"`etrusted-broker -h`"+` prints this list, and `+"`etrusted-broker config`"+` the current values. An empty variable counts as unset, except
-`+"`BROKER_ADMIN_LISTEN`"+`. Misspelt names cause a warning.
+`+"`BROKER_ADMIN_LISTEN`"+`. Misspelt names cause a warning. `+"`etrusted-broker config`"+` shows only the length of a secret, and of anything that
+may be a misplaced secret: long words, text with unusual characters, paths that do not exist.
 `)
 	groups := variableGroups
 	for i, v := range variables() {

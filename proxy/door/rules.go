@@ -78,9 +78,12 @@ func (r *Rules) add(pattern string) (err error) {
 	return nil
 }
 
-// nameOf is how an error names the i-th of n patterns. A word that has nothing of a pattern may be a secret.
+// nameOf is how an error names the i-th of n patterns. What is not a method and a path may be a secret: one in base64 can
+// begin with a slash, a passphrase has blanks, and a private key in PEM has both.
 func nameOf(pattern string, i, n int) string {
-	if strings.HasPrefix(pattern, "/") || strings.ContainsAny(pattern, " \t") {
+	const longestMethod = len("OPTIONS")
+	words := strings.Fields(pattern)
+	if len(words) == 2 && len(words[0]) <= longestMethod && strings.ToUpper(words[0]) == words[0] && strings.Contains(words[1], "/") {
 		return fmt.Sprintf("%q", pattern)
 	}
 	return fmt.Sprintf("%d of %d", i+1, n)
