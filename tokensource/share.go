@@ -18,7 +18,7 @@ const (
 	maxLeaseWait = 4 * time.Second
 
 	// maxLeaseWaitInOutage replaces maxLeaseWait once an attempt has failed, this broker's or another's. It is longer than
-	// any lease lasts, so that a fleet that starts in an outage takes turns and makes as many attempts as one broker.
+	// any lease lasts, so that a fleet that starts in an outage tries once each at most, and then takes turns.
 	maxLeaseWaitInOutage = 20 * time.Second
 
 	// pollPause is how long a broker waits, more or less, before it asks the store again whether another's attempt has
