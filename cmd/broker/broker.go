@@ -74,7 +74,8 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		return nil, configError{"BROKER_INTERCEPT_CA_DIR", err.Error()}
 	}
 	hosts := door.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
-	b.tunnels = newTunnels(authority, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }), b.limits.app, log)
+	handler := b.guards.certificates.renewConnections(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
+	b.tunnels = newTunnels(authority, handler, b.limits.app, log)
 	b.proxy = proxy.New(proxy.Config{
 		Upstream:     c.upstream,
 		Transport:    toAPI,
@@ -91,7 +92,8 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		RequestID:    c.requestIDs(),
 		Observe:      b.requestEnded,
 	})
-	b.app = newServer(b.proxy, log)
+	b.app = newServer(handler, log)
+	b.app.ConnContext = withClientCertificate
 	b.admin = newServer(forOperators(hosts, b.operators(c)), log)
 	return b, nil
 }
@@ -121,6 +123,9 @@ func (b *broker) operators(c config) http.Handler {
 
 func (b *broker) newDoor(c config, hosts *door.Hosts, authority *intercept.Authority) *door.Door {
 	config := door.Config{Hosts: hosts, Upstream: c.upstream.Host, Login: c.loginHost(), Keys: b.guards.keys, KeyOf: standin.KeyOf, Rules: c.rules}
+	if b.guards.certificates.asksClients() {
+		config.ClientTrusted = func(ctx context.Context) bool { return b.guards.certificates.trustedClient(ctx) != nil }
+	}
 	if authority != nil {
 		config.Tunnels = authority.Allows
 	}
@@ -291,6 +296,9 @@ func forOperators(hosts *door.Hosts, next http.Handler) http.Handler {
 	})
 }
 
+// clientIdleTimeout is longer than most clients keep a connection that they do not use, so that it is they who close it.
+const clientIdleTimeout = 2 * time.Minute
+
 // newServer returns a server with time-outs against clients that stall. There is none on whole requests or responses:
 // those stream, for as long as both sides want.
 func newServer(handler http.Handler, log *zap.Logger) *http.Server {
@@ -301,7 +309,7 @@ func newServer(handler http.Handler, log *zap.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute, // longer than most clients', so that it is they who close
+		IdleTimeout:       clientIdleTimeout,
 		MaxHeaderBytes:    64 << 10,
 		ConnState:         wire.ConnState,
 		ErrorLog:          errorLog,

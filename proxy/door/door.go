@@ -3,6 +3,7 @@
 package door
 
 import (
+	"context"
 	"net/http"
 	"strings"
 )
@@ -19,13 +20,14 @@ const (
 	Target      Reason = "target"      // absolute-form to a host that is not ours
 	Path        Reason = "path"        // dot segments, backslashes, control characters
 	Key         Reason = "key"         // the access key is missing or wrong
+	Certificate Reason = "certificate" // the client certificate has expired, or its authority was removed
 	Rule        Reason = "rule"        // the rules do not allow this method and path
 	Malformed   Reason = "malformed"   // it is not HTTP as RFC 9112 has it: see package wire
 	Connections Reason = "connections" // a connection was closed to make room for another: see package wire
 )
 
 // Reasons lists all of them.
-var Reasons = [...]Reason{Host, Browser, Method, Upgrade, Target, Path, Key, Rule, Malformed, Connections}
+var Reasons = [...]Reason{Host, Browser, Method, Upgrade, Target, Path, Key, Certificate, Rule, Malformed, Connections}
 
 // Refusal is what the sender of a refused request is told. It holds nothing that the request brought.
 type Refusal struct {
@@ -45,6 +47,9 @@ type Config struct {
 	Upstream, Login string
 	// Tunnels reports whether CONNECT may open a tunnel to a target; nil if it may to none.
 	Tunnels func(target string) bool
+	// ClientTrusted reports whether the client certificate of a request's connection is trusted now, given the request's
+	// context; nil if clients need none.
+	ClientTrusted func(context.Context) bool
 	// Keys has the access keys of which a request must show one; nil if it need not.
 	Keys *Keys
 	// KeyOf takes the key out of a bearer token; nil if the token is the key.
@@ -71,6 +76,8 @@ func New(config Config) *Door {
 func (d *Door) Check(r *http.Request) *Refusal {
 	tunnel, tunnelled := tunnelOf(r)
 	switch {
+	case d.distrusts(r):
+		return certificateRefused
 	case isRefused(r.Method):
 		return methodRefused
 	case tunnelled && !sameHost(r.Host, tunnel.host):

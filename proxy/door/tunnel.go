@@ -37,6 +37,8 @@ func tunnelOf(r *http.Request) (t tunnel, ok bool) {
 // CheckConnect returns why a tunnel may not be opened, or nil if it may: RFC 9110 section 9.3.6.
 func (d *Door) CheckConnect(r *http.Request) *Refusal {
 	switch {
+	case d.distrusts(r):
+		return certificateRefused
 	case d.config.Tunnels == nil, Tunnelled(r):
 		return methodRefused
 	case FromPage(r.Header):
