@@ -149,7 +149,7 @@ func TestDashboard(t *testing.T) {
 			t.Errorf("%s lacks a description, a unit, a query, or the choice of Prometheus", panel.Title)
 		}
 	}
-	if want := []string{"Is there a token?", "Is it refreshed in time?", "Is the API answering?", "Who was refused?"}; !slices.Equal(rows, want) {
+	if want := []string{"Is there a token?", "Is it refreshed in time?", "Is the API answering?", "Which requests were refused?"}; !slices.Equal(rows, want) {
 		t.Errorf("the rows are %q, want %q", rows, want)
 	}
 }
