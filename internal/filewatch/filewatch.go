@@ -15,8 +15,8 @@ const (
 	settleTime = 200 * time.Millisecond
 	// maxSettleTime is when a change is reported although events continue.
 	maxSettleTime = time.Second
-	// pollInterval is for file systems without events (network mounts, some container runtimes) and for directories that
-	// do not exist yet. Reading some small files costs nothing.
+	// pollInterval is for file systems without events (network mounts, some container runtimes) and for directories
+	// that do not exist yet. Reading some small files costs nothing.
 	pollInterval = 15 * time.Second
 )
 
@@ -24,8 +24,8 @@ const (
 // done. It watches directories and not files because Kubernetes replaces a symbolic link next to a file, and editors
 // replace the file.
 //
-// dirs is called again each time. Its paths must be as filepath.Clean returns them, because the watcher lists its paths in
-// this form. If it returns none at first, onChange is never called.
+// dirs is called again each time. Its paths must be as filepath.Clean returns them, because the watcher lists its paths
+// in this form. If it returns none at first, onChange is never called.
 //
 // Where there are no events, onChange is still called every 15 s. All calls are made from one goroutine.
 func WatchDirs(ctx context.Context, dirs func() []string, onChange func()) {
@@ -87,8 +87,8 @@ func (w *watcher) errors() <-chan error {
 	return w.inner.Errors
 }
 
-// update watches dirs and no others, and reports whether it added one. It asks the watcher for its current list, because
-// a directory that was removed and created again must be added again.
+// update watches dirs and no others, and reports whether it added one. It asks the watcher for its current list,
+// because a directory that was removed and created again must be added again.
 func (w *watcher) update(dirs []string) (added bool) {
 	if w.inner == nil {
 		return false

@@ -10,8 +10,8 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// FuzzReader reads any bytes, split anywhere. The result must not depend on the splits, must equal that of the reference if
-// the input is JSON, and must differ from the input in replaced bases only.
+// FuzzReader reads any bytes, split anywhere. The result must not depend on the splits, must equal that of the
+// reference if the input is JSON, and must differ from the input in replaced bases only.
 //
 // The base is short, so that the fuzzer finds it. Inputs with the new base are skipped.
 func FuzzReader(f *testing.F) {

@@ -2,8 +2,8 @@ package linkrewrite
 
 import "strings"
 
-// ReplaceInLinkHeader applies ReplaceBase to the target of each link in a Link header (RFC 8288): the text in angle brackets
-// outside quoted parameters. It reports whether it replaced any.
+// ReplaceInLinkHeader applies ReplaceBase to the target of each link in a Link header (RFC 8288): the text in angle
+// brackets outside quoted parameters. It reports whether it replaced any.
 func ReplaceInLinkHeader(value, from, to string) (string, bool) {
 	var out strings.Builder
 	copied := 0 // value[:copied] is in out

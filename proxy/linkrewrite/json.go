@@ -1,7 +1,7 @@
 package linkrewrite
 
-// JSON rewrites the links in a complete JSON body, as Reader does, and reports whether it rewrote any. If not, it returns
-// text itself. It does not modify text.
+// JSON rewrites the links in a complete JSON body, as Reader does, and reports whether it rewrote any. If not, it
+// returns text itself. It does not modify text.
 func JSON(text []byte, from, to string) (rewritten []byte, changed bool) {
 	s := scanner{from: from}
 	var base replacement

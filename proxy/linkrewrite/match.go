@@ -8,8 +8,8 @@ const (
 	needMore // the text ends too early to decide
 )
 
-// maxMatchLen returns how many bytes may be needed to decide whether a string is a link: each character of the base and the
-// next one as six-byte escapes.
+// maxMatchLen returns how many bytes may be needed to decide whether a string is a link: each character of the base and
+// the next one as six-byte escapes.
 func maxMatchLen(from string) int { return 6 * (len(from) + 1) }
 
 // matchBase reports whether a string is a link with the base from. text starts after the opening quote. length is the
@@ -29,8 +29,8 @@ func matchBase(text []byte, from string) (length int, slashed bool, result match
 	return length, slashed, matchEnd(text[length:])
 }
 
-// matchEnd reports whether the base ends before text. A closing quote ends it, but \u0022 does not: that is a character of
-// the URL.
+// matchEnd reports whether the base ends before text. A closing quote ends it, but \u0022 does not: that is a character
+// of the URL.
 func matchEnd(text []byte) matchResult {
 	if len(text) > 0 && text[0] == '"' {
 		return matched
@@ -49,8 +49,8 @@ func matchEnd(text []byte) matchResult {
 }
 
 // matchChar returns the number of bytes at the start of text that represent the character c in a JSON string: 1 for c
-// itself, 2 for \/, 6 for escapes such as \u002f. It returns 0 if they represent another one, and -1 if text ends too early
-// to decide.
+// itself, 2 for \/, 6 for escapes such as \u002f. It returns 0 if they represent another one, and -1 if text ends too
+// early to decide.
 //
 // c is a byte. Bytes of non-ASCII characters match literally only, never as escapes.
 func matchChar(text []byte, c byte) int {

@@ -33,9 +33,10 @@ const (
 	maxBufferSize = 32 << 10
 )
 
-// NewReader returns a Reader that replaces the base URL from by to in the links read from r. Neither may end with a slash.
-// from must be ASCII without quotes and backslashes, as URLs are; if it is empty, nothing is rewritten. If a link contains
-// a slash written as \/ in its base, so does the replacement. Characters in to that JSON requires to be escaped are.
+// NewReader returns a Reader that replaces the base URL from by to in the links read from r. Neither may end with a
+// slash. from must be ASCII without quotes and backslashes, as URLs are; if it is empty, nothing is rewritten. If a
+// link contains a slash written as \/ in its base, so does the replacement. Characters in to that JSON requires to be
+// escaped are.
 //
 // An error of r, including io.EOF, is returned after all bytes that were read before it, and by every later Read.
 func NewReader(r io.Reader, from, to string) *Reader {

@@ -73,8 +73,8 @@ func (r *stallingReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// undecidedPattern returns a regular expression for texts that end too early to decide whether they are a link: the base or
-// a prefix of it, with or without escapes, and perhaps an incomplete escape.
+// undecidedPattern returns a regular expression for texts that end too early to decide whether they are a link: the
+// base or a prefix of it, with or without escapes, and perhaps an incomplete escape.
 func undecidedPattern() string {
 	// part matches one character and then next, or an incomplete escape of the character.
 	part := func(c rune, next string) string {
@@ -150,7 +150,7 @@ func (g *generatedReader) Read(p []byte) (int, error) {
 }
 
 // TestReaderMemoryIsConstant: memory does not grow with the body.
-func TestMemoryIsConstant(t *testing.T) {
+func TestReaderMemoryIsConstant(t *testing.T) {
 	much := 4 << 20 / sizeDivisor
 	review := reviewPage(2000, "slashed") + `,"` + strings.Repeat("Gerne wieder! ", 10_000) + `",`
 	buffer := make([]byte, 32<<10)
@@ -169,7 +169,7 @@ func TestMemoryIsConstant(t *testing.T) {
 			n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buffer)
 			runtime.ReadMemStats(&after)
 			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 256<<10 || err != nil || n < int64(much) {
-				t.Errorf("%d bytes were allocated for %d; %v", allocated, n, err)
+				t.Errorf("got %d bytes allocated for %d, error %v; want at most 256 KiB", allocated, n, err)
 			}
 		})
 	}

@@ -13,8 +13,8 @@ const (
 	to   = "http://localhost:8080/@shop-de"
 )
 
-// reference is a simple implementation: it parses the whole body and checks each string value. ok is false if the body is
-// not a sequence of JSON values.
+// reference is a simple implementation: it parses the whole body and checks each string value. ok is false if the body
+// is not a sequence of JSON values.
 func reference(body []byte, from, to string) (rewritten string, ok bool) {
 	byteOrderMark := []byte("\xef\xbb\xbf")
 	rest, marked := bytes.CutPrefix(body, byteOrderMark)

@@ -17,8 +17,8 @@ func (r *replacement) text(slashed bool) string {
 	return r.slashed
 }
 
-// escape returns text as the content of a JSON string. A URL needs no escapes, but it may contain the Host header that the
-// client sent: a quote in it must not end the string.
+// escape returns text as the content of a JSON string. A URL needs no escapes, but it may contain the Host header that
+// the client sent: a quote in it must not end the string.
 func escape(text string) string {
 	if !strings.ContainsFunc(text, needsEscape) {
 		return text

@@ -18,11 +18,11 @@ const (
 	afterBackslash       // in such a string, after a backslash
 )
 
-// next scans text. Its first pass bytes are unchanged. If length is not 0, the next length bytes are the base of a link, and
-// slashed reports whether they contain a slash written as \/. The next call continues after them.
+// next scans text. Its first pass bytes are unchanged. If length is not 0, the next length bytes are the base of a
+// link, and slashed reports whether they contain a slash written as \/. The next call continues after them.
 //
-// If length is 0 and pass is less than len(text), the remaining bytes are undecided. The next call must pass them again,
-// with more text or with last.
+// If length is 0 and pass is less than len(text), the remaining bytes are undecided. The next call must pass them
+// again, with more text or with last.
 func (s *scanner) next(text []byte, last bool) (pass, length int, slashed bool) {
 	i := 0
 	for i < len(text) {
@@ -74,8 +74,8 @@ func (s *scanner) scanStructure(text []byte) int {
 
 var structural = [256]bool{'{': true, '}': true, '[': true, ']': true, ',': true, ':': true, '"': true}
 
-// isValue reports whether a string that starts here is a value. After a comma, that depends on whether this is an array.
-// At the top level, values may follow each other directly.
+// isValue reports whether a string that starts here is a value. After a comma, that depends on whether this is an
+// array. At the top level, values may follow each other directly.
 func (s *scanner) isValue() bool {
 	switch {
 	case s.depth == 0:

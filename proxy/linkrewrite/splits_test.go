@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// chunkReader returns one chunk per Read, and then err, or io.EOF if it is nil. With withLast, the error comes together with
-// the last chunk.
+// chunkReader returns one chunk per Read, and then err, or io.EOF if it is nil. With withLast, the error comes together
+// with the last chunk.
 type chunkReader struct {
 	chunks   [][]byte
 	err      error
