@@ -70,8 +70,8 @@ func (a *AccountMetrics) markDeleted() {
 	a.deleted = true
 }
 
-// observeDuration attaches an exemplar if there is a trace, which leads from a slow bucket to a slow request. The trace is
-// not a label: it costs memory once per bucket, however many traces clients send.
+// observeDuration attaches an exemplar if there is a trace, which leads from a slow bucket to a slow request. The trace
+// is not a label: it costs memory once per bucket, however many traces clients send.
 func observeDuration(histogram prometheus.Observer, duration time.Duration, traceID string) {
 	if traceID == "" {
 		histogram.Observe(duration.Seconds())

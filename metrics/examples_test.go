@@ -20,7 +20,8 @@ var (
 	rulesTestFile = filepath.Join("..", "examples", "prometheus", "rules_test.yml")
 )
 
-// TestExamplesUseExportedMetrics: for an unknown metric or label Prometheus returns nothing, and an alert on it never fires.
+// TestExamplesUseExportedMetrics: for an unknown metric or label Prometheus returns nothing, and an alert on it never
+// fires.
 func TestExamplesUseExportedMetrics(t *testing.T) {
 	t.Parallel()
 	exported := gatherNames(t)

@@ -26,8 +26,8 @@ func newMetrics(snapshots ...tokensource.Snapshot) *Metrics {
 	})
 }
 
-// checkSeries compares the TYPE and sample lines of the named metrics (without prefix) with want. HELP lines are ignored.
-// (testutil.GatherAndCompare does the same, but needs another module.)
+// checkSeries compares the TYPE and sample lines of the named metrics (without prefix) with want. HELP lines are
+// ignored. (testutil.GatherAndCompare does the same, but needs another module.)
 func checkSeries(t *testing.T, m *Metrics, want string, names ...string) {
 	t.Helper()
 	var got []string

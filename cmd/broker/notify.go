@@ -15,7 +15,8 @@ import (
 const (
 	// startPollInterval is how often readiness is checked before READY=1: units ordered after the broker wait for it.
 	startPollInterval = 100 * time.Millisecond
-	// statusPollInterval is how often readiness is checked afterwards. It polls because the expiry of a token is no event.
+	// statusPollInterval is how often readiness is checked afterwards. It polls because the expiry of a token is no
+	// event.
 	statusPollInterval = time.Second
 	// stopMargin is the time that a shutdown takes beyond the grace period for requests in flight.
 	stopMargin = 5 * time.Second
@@ -112,8 +113,8 @@ func (n *systemdNotifier) send(states ...sdnotify.State) bool {
 // those of the statistics and of each account. The responses are ignored: an error on a page is not a deadlock.
 //
 // It calls the handlers directly. A connection would compete for the limited number with those of apps and scrapers, so
-// that systemd would kill a broker that is busy or under attack. It does not check for a token either: a restart does not
-// help against an outage of eTrusted.
+// that systemd would kill a broker that is busy or under attack. It does not check for a token either: a restart does
+// not help against an outage of eTrusted.
 func (b *broker) selfCheck() {
 	b.askAdmin("/metrics")
 	b.askAdmin("/status.json")

@@ -21,8 +21,8 @@ import (
 // buffer on its way.
 var half = strings.Repeat("0123456789abcdef", 16<<10)
 
-// halfWay is an API with 20 requests in flight: those to /header wait before they answer, those to /body in the middle of
-// what they answer, those to /upload in the middle of what they read. All go on when gate is closed.
+// halfWay is an API with 20 requests in flight: those to /header wait before they answer, those to /body in the middle
+// of what they answer, those to /upload in the middle of what they read. All go on when gate is closed.
 func halfWay(arrived chan<- string, gate <-chan struct{}, tokens http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -61,8 +61,8 @@ func upload(gate <-chan struct{}) io.Reader {
 	return reader
 }
 
-// TestDrainUnderLoad holds that a SIGTERM costs none of 20 requests in flight, wherever each of them is, while other clients
-// keep coming; that the broker is not ready meanwhile; and that its exit code is 0.
+// TestDrainUnderLoad holds that a SIGTERM costs none of 20 requests in flight, wherever each of them is, while other
+// clients keep coming; that the broker is not ready meanwhile; and that its exit code is 0.
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})

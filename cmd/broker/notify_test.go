@@ -109,7 +109,8 @@ func (s *fakeSystemd) mustNotHave(t *testing.T, canaries ...string) {
 	}
 }
 
-// TestNotifyReportsWholeLife covers the messages in order: not ready and why, ready, not ready again, watchdog, stopping.
+// TestNotifyReportsWholeLife covers the messages in order: not ready and why, ready, not ready again, watchdog,
+// stopping.
 func TestNotifyReportsWholeLife(t *testing.T) {
 	t.Parallel()
 	manager := newFakeSystemd(t).start()
@@ -327,8 +328,8 @@ func wiredBroker(t *testing.T, eTrusted http.Handler) *broker {
 	return b
 }
 
-// TestAbortDumpHasNoSecret: the watchdog's SIGABRT writes the stacks of all goroutines to the journal, without values. The
-// exit is not a configuration error, after which systemd would not restart the broker.
+// TestAbortDumpHasNoSecret: the watchdog's SIGABRT writes the stacks of all goroutines to the journal, without values.
+// The exit is not a configuration error, after which systemd would not restart the broker.
 func TestAbortDumpHasNoSecret(t *testing.T) {
 	t.Parallel()
 	const key = "CANARY-access-key-4711"
@@ -373,8 +374,8 @@ func hexWord(text string) string {
 	return word.String()
 }
 
-// TestRestartRefusesNoConnection: with socket activation, systemd keeps the socket open during a restart, and connections
-// made meanwhile are served.
+// TestRestartRefusesNoConnection: with socket activation, systemd keeps the socket open during a restart, and
+// connections made meanwhile are served.
 func TestRestartRefusesNoConnection(t *testing.T) {
 	t.Parallel()
 	app := listenFor(t, "tcp", "127.0.0.1:0")

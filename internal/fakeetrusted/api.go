@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// serveAPI is the API: one request, from its arrival to its answer.
-func (s *Server) serveAPI(rw http.ResponseWriter, r *http.Request, sw switches) {
+// serveAPI handles a request to the API.
+func (s *Server) serveAPI(rw http.ResponseWriter, r *http.Request, sw settings) {
 	entry := s.log.apiArrived(r)
 	w := &statusWriter{ResponseWriter: rw, report: func(status int) {
 		s.log.api.complete(func() { entry.Status = status })
@@ -18,10 +18,10 @@ func (s *Server) serveAPI(rw http.ResponseWriter, r *http.Request, sw switches) 
 	body, err := readBody(w, r, maxBody)
 	s.log.apiBody(entry, body, r.Trailer)
 	if err != nil {
-		answerUnread(w, err)
+		answerUnreadableBody(w, err)
 		return
 	}
-	pause(r.Context(), sw.apiDelay)
+	sleep(r.Context(), sw.apiDelay)
 	switch {
 	case sw.apiFault != nil:
 		sw.apiFault.ServeHTTP(w, r)
@@ -34,8 +34,8 @@ func (s *Server) serveAPI(rw http.ResponseWriter, r *http.Request, sw switches) 
 	w.final(http.StatusOK)
 }
 
-// authorized wants exactly one Authorization header with a token that is valid now. Two would mean that the broker let
-// the app's own through beside the one it attached.
+// authorized reports whether there is exactly one Authorization header, with a valid token. Two headers would mean that
+// the broker forwarded the app's own.
 func (s *Server) authorized(r *http.Request) bool {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
@@ -45,13 +45,13 @@ func (s *Server) authorized(r *http.Request) bool {
 	return ok && s.tokens.valid(token)
 }
 
-// serve routes an authorized request. It does not use ServeMux, which would answer an unclean path with a redirect that
-// eTrusted would not send, and it takes the path as it was sent: an encoded slash separates nothing.
+// serve routes an authorized request. It does not use ServeMux, which redirects unclean paths, as eTrusted does not. It
+// routes by the path as sent: an encoded slash is not a separator.
 func (s *shop) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 	pattern, id := pathPattern(r.URL.EscapedPath())
 	method := r.Method
 	if method == http.MethodHead {
-		method = http.MethodGet // net/http leaves the body away
+		method = http.MethodGet // net/http omits the body
 	}
 	switch method + " " + pattern {
 	case "GET /channels", "GET /channels/": // eTrusted's own examples use the slash
@@ -103,24 +103,24 @@ func pathPattern(path string) (pattern, id string) {
 	return pattern, id
 }
 
-// document is JSON ready to be sent, with the entity tag that names its content.
+// document is encoded JSON with its entity tag.
 type document struct {
 	body []byte
 	etag string
 }
 
 // newDocument encodes and tags v.
-func newDocument(v any) document { return tagged(encode(v)) }
+func newDocument(v any) document { return withETag(encode(v)) }
 
-// tagged names a body by its content.
-func tagged(body []byte) document {
+// withETag returns a body with an entity tag made from its content.
+func withETag(body []byte) document {
 	sum := fnv.New64a()
 	_, _ = sum.Write(body)
 	return document{body: body, etag: `"` + strconv.FormatUint(sum.Sum64(), 16) + `"`}
 }
 
-// encode makes JSON of v, which must be encodable: it is this package's own. Characters such as & in URLs stay as they
-// are, as most JSON encoders leave them.
+// encode returns v as JSON, and panics if it cannot be encoded. Like most encoders, it does not escape characters such
+// as &.
 func encode(v any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -136,11 +136,11 @@ func answerJSON(w http.ResponseWriter, r *http.Request, code int, v any) {
 	answerDocument(w, r, code, newDocument(v))
 }
 
-// answerDocument sends d with its ETag, or 304 if the client has it already.
+// answerDocument sends d with its ETag, or 304 if the client already has it.
 func answerDocument(w http.ResponseWriter, r *http.Request, code int, d document) {
 	h := w.Header()
 	h.Set("ETag", d.etag)
-	if code == http.StatusOK && (r.Method == http.MethodGet || r.Method == http.MethodHead) && matches(r, d.etag) {
+	if code == http.StatusOK && (r.Method == http.MethodGet || r.Method == http.MethodHead) && etagMatches(r, d.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -150,8 +150,8 @@ func answerDocument(w http.ResponseWriter, r *http.Request, code int, d document
 	_, _ = w.Write(d.body)
 }
 
-// matches compares If-None-Match weakly, as RFC 9110, section 13.1.2 says.
-func matches(r *http.Request, etag string) bool {
+// etagMatches compares If-None-Match weakly, as RFC 9110, section 13.1.2 says.
+func etagMatches(r *http.Request, etag string) bool {
 	for _, line := range r.Header.Values("If-None-Match") {
 		for tag := range strings.SplitSeq(line, ",") {
 			tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
@@ -163,8 +163,7 @@ func matches(r *http.Request, etag string) bool {
 	return false
 }
 
-// answerError sends the API's own kind of error: plain JSON, and not the problem+json that the broker answers with, so
-// that the two can be told apart.
+// answerError sends an error in the API's format: plain JSON, unlike the broker's problem+json.
 func answerError(w http.ResponseWriter, code int, message string) {
 	body := encode(struct {
 		Status  int    `json:"status"`

@@ -76,7 +76,7 @@ func TestChannels(t *testing.T) {
 	}
 }
 
-func TestDataIsTheSameEveryTime(t *testing.T) {
+func TestSampleDataIsStable(t *testing.T) {
 	a, b := newShop(), newShop()
 	if a.channelsDocument.etag != b.channelsDocument.etag {
 		t.Error("channels differ")
@@ -260,7 +260,7 @@ func TestReviewsFilters(t *testing.T) {
 	}
 }
 
-func TestLinksBearTheAddressOfTheRequest(t *testing.T) {
+func TestLinksUseRequestHost(t *testing.T) {
 	s := New(Options{})
 	r := httptest.NewRequest("GET", "/reviews?x=a%26b&count=3", nil)
 	r.Header = bearer(fetch(t, s).AccessToken)
@@ -310,7 +310,7 @@ func TestEventTypes(t *testing.T) {
 	}
 	wantStatus(t, call(t, s, "PUT", "/event-types/"+last.ID, `{"name":"`+strings.Repeat("ü", 1000)+`"}`), 200)
 	decodeAnswer(t, call(t, s, "GET", "/event-types", ""), 200, &after)
-	if got := after[len(after)-1]; !got.Active || got.Name != strings.Repeat("ü", keepTextSize/2) {
+	if got := after[len(after)-1]; !got.Active || got.Name != strings.Repeat("ü", maxTextLen/2) {
 		t.Errorf("%+v", got)
 	}
 	wantJSON404(t, call(t, s, "PUT", "/event-types/ety-unknown", `{}`))
@@ -376,10 +376,10 @@ func TestInviteRules(t *testing.T) {
 	wantStatus(t, call(t, s, "POST", "/invite-rules", `{"eventTypeRef":"ety-unknown"}`), 400)
 	wantStatus(t, call(t, s, "POST", "/invite-rules", `"x"`), 400)
 
-	for range keepRules + 5 {
+	for range maxRules + 5 {
 		wantStatus(t, call(t, s, "POST", "/invite-rules", `{}`), 201)
 	}
-	if got := rules(); len(got) != keepRules {
+	if got := rules(); len(got) != maxRules {
 		t.Errorf("%d rules kept", len(got))
 	}
 }
@@ -400,11 +400,11 @@ func TestInvites(t *testing.T) {
 	if got := getPage(t, s, list); !slices.Equal(ids(got), []string{made.Invites[1].ID, made.Invites[0].ID}) {
 		t.Errorf("%v, want the newest first", ids(got))
 	}
-	for range keepInvites {
+	for range maxInvitesPerChannel {
 		wantStatus(t, call(t, s, "POST", "/invites", body), 201)
 	}
 	p := getPage(t, s, list)
-	if p.TotalElements != keepInvites || p.Paging.Links["next"] == "" {
+	if p.TotalElements != maxInvitesPerChannel || p.Paging.Links["next"] == "" {
 		t.Errorf("%+v", p.Paging)
 	}
 	if next := getPage(t, s, p.Paging.Links["next"]); len(next.Items) != defaultPage || next.Items[0].ID == p.Items[0].ID {
@@ -443,7 +443,7 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-func TestHostileQueriesDoNoHarm(t *testing.T) {
+func TestInvalidQueries(t *testing.T) {
 	s := New(Options{})
 	for _, query := range []string{"a;b", "%zz", strings.Repeat("p=1&", 10000), "channels=,,&rating=,"} {
 		wantStatus(t, call(t, s, "GET", "/reviews?"+query, ""), 200)

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// The sample data is that of an invented shop, and the same in every run, so that a test may name what it expects and
-// two terminals of the demo show the same. Its texts have umlauts, accents and quotes on purpose.
+// The sample data is that of an invented shop. It is the same in every run, so that tests can rely on it. Its texts
+// have umlauts, accents and quotes on purpose.
 
-// latest is when the newest review was submitted; the others come before it. It is fixed, not now.
-var latest = time.Date(2026, time.June, 30, 14, 5, 9, 0, time.UTC)
+// newestReviewTime is the time of the newest review. It is fixed, so that the data is the same in every run.
+var newestReviewTime = time.Date(2026, time.June, 30, 14, 5, 9, 0, time.UTC)
 
 // reviewsPerChannel adds up to 60 reviews: six pages of the default size.
 var reviewsPerChannel = []int{30, 18, 12}
@@ -54,7 +54,7 @@ func sampleChannels() []channel {
 	}
 }
 
-// review is what a customer wrote.
+// review is a customer's review.
 type review struct {
 	ID               string        `json:"id"`
 	AccountRef       string        `json:"accountRef"`
@@ -125,9 +125,9 @@ func sampleReviews(channels []channel) []review {
 		total += n
 	}
 	reviews := make([]review, 0, total)
-	at := latest
+	at := newestReviewTime
 	for i := range total {
-		// Deal the channels out like cards, each in proportion to what it has left, so that they mix on every page.
+		// Distribute the channels in proportion to their remaining reviews, so that each page has all of them.
 		c := 0
 		for j := range left {
 			if left[j]*reviewsPerChannel[c] > left[c]*reviewsPerChannel[j] {
@@ -171,7 +171,7 @@ func sampleReview(i int, c channel, at time.Time) review {
 // rating is the aggregate over one period.
 type rating struct {
 	Count        int            `json:"count"`
-	Rating       float64        `json:"rating"` // the mean, with two decimals; 0 if there is none
+	Rating       float64        `json:"rating"` // the mean with two decimals; 0 without reviews
 	Distribution map[string]int `json:"distribution"`
 	Period       period         `json:"period"`
 }
@@ -182,9 +182,9 @@ type period struct {
 	CalculatedAt string `json:"calculatedAt"`
 }
 
-// aggregateRating sums up one channel's reviews, as of the day after the newest of all.
+// aggregateRating aggregates one channel's reviews, as of the day after the newest review.
 func aggregateRating(reviews []review, channelID string) map[string]rating {
-	now := latest.Truncate(24*time.Hour).AddDate(0, 0, 1)
+	now := newestReviewTime.Truncate(24*time.Hour).AddDate(0, 0, 1)
 	out := make(map[string]rating)
 	for name, days := range map[string]int{"7days": 7, "30days": 30, "90days": 90, "365days": 365, "overall": 0} {
 		p := period{End: timestamp(now), CalculatedAt: timestamp(now)}
@@ -214,7 +214,7 @@ func rate(reviews []review, channelID string, start time.Time, p period) rating 
 	return out
 }
 
-// eventType is what can happen in a shop that may lead to an invite.
+// eventType is a kind of event in a shop that may lead to an invite.
 type eventType struct {
 	ID        string `json:"id"`
 	Name      string `json:"name"`
@@ -269,8 +269,8 @@ func sampleInviteRule(t eventType) inviteRule {
 // timestamp formats a time as the API does: UTC, with milliseconds.
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// stableUUID returns the UUID that belongs to a name, the same in every run.
+// stableUUID returns the same UUID for a name in every run.
 func stableUUID(name string) string {
 	sum := sha256.Sum256([]byte("etrusted stand-in: " + name))
-	return formatUUID([16]byte(sum[:16]), 8) // version 8: made by a rule of one's own
+	return formatUUID([16]byte(sum[:16]), 8) // version 8: custom
 }

@@ -10,7 +10,7 @@ import (
 
 // Status answers with code, the fields of header (may be nil), and an empty body.
 func Status(code int, header http.Header) http.Handler {
-	header = header.Clone() // the caller may go on using it
+	header = header.Clone() // the caller may modify it later
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for name, values := range header {
 			w.Header()[name] = append([]string(nil), values...)
@@ -19,7 +19,7 @@ func Status(code int, header http.Header) http.Handler {
 	})
 }
 
-// Answer answers with code and body. An empty contentType sends no Content-Type at all, which net/http would otherwise
+// Answer answers with code and body. If contentType is empty, there is no Content-Type, which net/http would otherwise
 // guess.
 func Answer(code int, contentType, body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -33,16 +33,15 @@ func Answer(code int, contentType, body string) http.Handler {
 	})
 }
 
-// OAuthError answers with code and the JSON of RFC 6749, section 5.2. It bears a description, as most servers' do.
+// OAuthError answers with code and the JSON of RFC 6749, section 5.2, with a description as most servers send.
 func OAuthError(code int, errorCode string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		answerOAuthError(w, code, errorCode, "the stand-in was told to refuse")
+		answerOAuthError(w, code, errorCode, "refused for a test")
 	})
 }
 
-// EchoSecret is a nasty login server: it refuses with an OAuth error whose error and error_description, as well as the
-// headers X-Rejected-Client and WWW-Authenticate, repeat the client_id and client_secret that were sent. Whoever logs any
-// part of such an answer has leaked the secret.
+// EchoSecret answers with an OAuth error that repeats the client_id and client_secret in error, error_description and
+// the headers X-Rejected-Client and WWW-Authenticate. Logging any part of it leaks the secret.
 func EchoSecret(code int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		echo := r.PostFormValue("client_id") + " / " + r.PostFormValue("client_secret")
@@ -52,16 +51,16 @@ func EchoSecret(code int) http.Handler {
 	})
 }
 
-// Redirect answers with code (say 307, which would carry the form along) and a Location, without a body.
+// Redirect answers with code and a Location, without a body. With 307, a client that follows it sends the form again.
 func Redirect(code int, location string) http.Handler {
 	return Status(code, http.Header{"Location": {location}})
 }
 
-// Hang never answers. It waits until the request's context is done, that is until the client has gone away, and then
-// breaks the connection with panic(http.ErrAbortHandler), for returning would be a 200.
+// Hang never answers. It waits until the client disconnects and then panics with http.ErrAbortHandler, because
+// returning would send a 200.
 func Hang() http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		// net/http notices that a client went away only once the body has been read.
+		// net/http detects a disconnect only after the body has been read.
 		if r.Body != nil {
 			_, _ = io.Copy(io.Discard, r.Body)
 		}
@@ -70,8 +69,8 @@ func Hang() http.Handler {
 	})
 }
 
-// Drip answers 200 with body as application/json, without a Content-Length: the header and the first byte at once, each
-// further byte after a pause, all flushed. It gives up when the request's context is done.
+// SlowBody answers 200 with body as application/json and without Content-Length: the header and the first byte at once,
+// each further byte after a pause. It stops when the request's context is done.
 func SlowBody(body string, every time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -79,10 +78,10 @@ func SlowBody(body string, every time.Duration) http.Handler {
 		flush(w)
 		for i := range len(body) {
 			if i > 0 {
-				pause(r.Context(), every)
+				sleep(r.Context(), every)
 			}
 			if r.Context().Err() != nil {
-				panic(http.ErrAbortHandler) // returning would end the body as if it were whole
+				panic(http.ErrAbortHandler) // returning would end the body regularly
 			}
 			_, _ = io.WriteString(w, body[i:i+1])
 			flush(w)
@@ -90,25 +89,24 @@ func SlowBody(body string, every time.Duration) http.Handler {
 	})
 }
 
-// BreakOff answers 200 and promises a body longer than after bytes, but breaks the connection after these, which are
-// flushed, with panic(http.ErrAbortHandler).
+// Truncate answers 200 with a Content-Length of more than after bytes, sends after bytes, and closes the connection.
 func Truncate(after int) http.Handler {
 	const missing = 1000
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(after+missing))
 		w.WriteHeader(http.StatusOK)
-		// White space: what has arrived is the beginning of valid JSON, so only the length tells.
+		// White space is a prefix of valid JSON, so only the length reveals the truncation.
 		_, _ = io.WriteString(w, strings.Repeat(" ", after))
 		flush(w)
 		panic(http.ErrAbortHandler)
 	})
 }
 
-// flush sends what was written so far. Where the writer cannot, as in a ResponseRecorder of old, there is nothing to do.
+// flush sends what was written so far, if the writer supports it.
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
 
-// answerOAuthError writes the error answer of RFC 6749, section 5.2.
+// answerOAuthError writes the error response of RFC 6749, section 5.2.
 func answerOAuthError(w http.ResponseWriter, code int, errorCode, description string) {
 	body := encode(struct {
 		Error       string `json:"error"`

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-func TestFaultsAreSwitchedAndHealed(t *testing.T) {
+func TestFaultsCanBeSetAndRemoved(t *testing.T) {
 	s := New(Options{})
 	s.SetTokenFault(Status(503, http.Header{"Retry-After": {"7"}}))
 	resp := postForm(t, s, tokenPath, goodForm())
@@ -43,7 +43,7 @@ func TestFaultsAreSwitchedAndHealed(t *testing.T) {
 	}
 }
 
-func TestFaultFindsTheBody(t *testing.T) {
+func TestFaultCanReadBody(t *testing.T) {
 	s := New(Options{})
 	s.SetAPIFault(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
 	if got := do(t, s, "POST", "/x", "hello", nil).body; got != "hello" {
@@ -104,7 +104,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-func TestBreakOff(t *testing.T) {
+func TestTruncate(t *testing.T) {
 	s := New(Options{})
 	server := httptest.NewServer(s)
 	defer server.Close()
@@ -122,7 +122,7 @@ func TestBreakOff(t *testing.T) {
 	}
 }
 
-func TestDrip(t *testing.T) {
+func TestSlowBody(t *testing.T) {
 	network(t, New(Options{}), func(t *testing.T, s *Server, client *http.Client) {
 		s.SetAPIFault(SlowBody("slow", time.Minute))
 		start := time.Now()
@@ -151,7 +151,7 @@ func TestDrip(t *testing.T) {
 	})
 }
 
-func TestDripAndHangEndWithTheirClient(t *testing.T) {
+func TestSlowBodyAndHangEndWithClient(t *testing.T) {
 	for name, fault := range map[string]http.Handler{"drip": SlowBody("endless", time.Hour), "hang": Hang()} {
 		t.Run(name, func(t *testing.T) {
 			network(t, New(Options{}), func(t *testing.T, s *Server, client *http.Client) {

@@ -7,29 +7,29 @@ import (
 	"syscall"
 )
 
-// Listener is a network of its own, in memory: what Dial connects, Accept returns. There is no socket in it, only
-// channels, so a server and its clients in a testing/synctest bubble let fake time pass while they wait for each other.
-// A Listener belongs to the bubble in which it was made.
+// Listener is an in-memory net.Listener: Accept returns the other end of each connection made by Dial. It uses channels
+// only, so that fake time passes in a testing/synctest bubble while server and clients wait for each other. A Listener
+// belongs to the bubble in which it was created.
 //
-// The connections are those of net.Pipe: they buffer nothing, so a Write returns when the other side has read it.
+// Connections are those of net.Pipe: they have no buffer, so Write returns once the other end has read.
 type Listener struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-// NewListener returns a Listener that is open. Close it, and close the connections' idle ends, to end a bubble.
+// NewListener returns an open Listener. To end a bubble, close it and all idle connections.
 func NewListener() *Listener {
 	return &Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 // Dial connects to the Listener, whatever the network and address say, so it fits http.Transport.DialContext. It waits
-// until the connection is accepted, ctx is done, or the Listener is closed; then, as from a port where nobody listens,
+// until the connection is accepted, ctx is done, or the Listener is closed; then, as for a closed port,
 // the error is syscall.ECONNREFUSED in a net.OpError.
 func (l *Listener) Dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	refused := &net.OpError{Op: "dial", Net: network, Addr: l.Addr(), Err: syscall.ECONNREFUSED}
 	select {
-	case <-l.closed: // looked at first: below, the choice between two ready cases is random
+	case <-l.closed: // checked first, because the choice between two ready cases below is random
 		return nil, refused
 	default:
 	}
@@ -60,13 +60,13 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close refuses connections from now on; those that are open stay open. It may be called more than once and never fails.
+// Close refuses connections from now on; open ones stay open. It may be called more than once and never fails.
 func (l *Listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil
 }
 
-// Addr returns an address that names no place: its network and its string are both "pipe".
+// Addr returns an address whose network and string are both "pipe".
 func (l *Listener) Addr() net.Addr { return pipeAddr{} }
 
 type pipeAddr struct{}

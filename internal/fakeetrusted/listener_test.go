@@ -39,7 +39,7 @@ func formRequest(t *testing.T) *http.Request {
 	return request(t, "POST", "http://login.test"+tokenPath, goodForm().Encode(), header)
 }
 
-func TestDelaysInFakeTime(t *testing.T) {
+func TestDelays(t *testing.T) {
 	network(t, New(Options{Lifetime: 6 * time.Second}), func(t *testing.T, s *Server, client *http.Client) {
 		s.SetTokenDelay(time.Second)
 		begin := time.Now()
@@ -68,7 +68,7 @@ func TestDelaysInFakeTime(t *testing.T) {
 	})
 }
 
-func TestRequestIsCountedBeforeItIsAnswered(t *testing.T) {
+func TestCountsRequestsBeforeAnswer(t *testing.T) {
 	network(t, New(Options{}), func(t *testing.T, s *Server, client *http.Client) {
 		s.SetTokenDelay(time.Hour)
 		done := make(chan struct{})
@@ -92,7 +92,7 @@ func TestRequestIsCountedBeforeItIsAnswered(t *testing.T) {
 	})
 }
 
-func TestDelayEndsWithItsClient(t *testing.T) {
+func TestDelayEndsWithClient(t *testing.T) {
 	network(t, New(Options{}), func(t *testing.T, s *Server, client *http.Client) {
 		s.SetTokenDelay(time.Hour)
 		client.Timeout = time.Second
@@ -166,7 +166,7 @@ func TestListener(t *testing.T) {
 	_, _ = client.Close(), server.Close()
 }
 
-func TestDialIsRefusedWhenTheListenerCloses(t *testing.T) {
+func TestDialIsRefusedOnceListenerCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewListener()
 		refused := make(chan error, 1)

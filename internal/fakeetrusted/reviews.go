@@ -16,20 +16,20 @@ const (
 	maxPage     = 100
 )
 
-// listing is a page in the shape that eTrusted documents.
+// listing is a page in the documented format.
 type listing struct {
 	Paging        paging `json:"paging"`
 	TotalElements int    `json:"totalElements"` // of all pages, after filtering
 	items         [][]byte
 }
 
-// document joins the items, which are encoded already, to the rest: encoding/json would read each of them again, and
-// that took most of the time of a request.
+// document joins the encoded items to the rest. With encoding/json, encoding them again took most of the time of a
+// request.
 func (l listing) document() document {
 	body := bytes.TrimSuffix(encode(l), []byte("}"))
 	body = append(body, `,"items":[`...)
 	body = append(body, bytes.Join(l.items, []byte(","))...)
-	return tagged(append(body, "]}"...))
+	return withETag(append(body, "]}"...))
 }
 
 type paging struct {
@@ -38,27 +38,27 @@ type paging struct {
 	Links  links  `json:"links"`
 }
 
-// cursor names the ends of the page: items before it are newer than Before, items after it older than After.
+// cursor contains the ends of the page: earlier items are newer than Before, later ones older than After.
 type cursor struct {
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`
 }
 
-// links are absolute URLs that a client follows as they are; at either end of the list there is none.
+// links are absolute URLs of the neighbouring pages; empty at either end of the list.
 type links struct {
 	Previous string `json:"previous,omitempty"`
 	Next     string `json:"next,omitempty"`
 }
 
-// listed is an item of a list: newest first, and never more than a few dozen.
-type listed struct {
+// encodedItem is an item of a list: newest first, and never more than a few dozen.
+type encodedItem struct {
 	id   string
 	json []byte
 }
 
-// paginate picks the page that the request's count, after and before ask for, of those items that keep tells to keep.
-// A cursor may name an item that is filtered out: the order is that of all items.
-func paginate(r *http.Request, query url.Values, all []listed, keep func(i int) bool) (listing, error) {
+// paginate returns the page selected by the request's count, after and before, of the items for which keep returns
+// true. A cursor may name an item that is filtered out.
+func paginate(r *http.Request, query url.Values, all []encodedItem, keep func(i int) bool) (listing, error) {
 	size := defaultPage
 	if text := query.Get("count"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -67,11 +67,11 @@ func paginate(r *http.Request, query url.Values, all []listed, keep func(i int) 
 		}
 		size = n
 	}
-	after, err := position(query, "after", all, -1)
+	after, err := cursorIndex(query, "after", all, -1)
 	if err != nil {
 		return listing{}, err
 	}
-	before, err := position(query, "before", all, len(all))
+	before, err := cursorIndex(query, "before", all, len(all))
 	if err != nil {
 		return listing{}, err
 	}
@@ -109,20 +109,20 @@ func paginate(r *http.Request, query url.Values, all []listed, keep func(i int) 
 	return page, nil
 }
 
-// position finds the item that a cursor names, or returns none if there is no cursor.
-func position(query url.Values, name string, all []listed, none int) (int, error) {
+// cursorIndex returns the index of the item that a cursor names, or none if there is no cursor.
+func cursorIndex(query url.Values, name string, all []encodedItem, none int) (int, error) {
 	id := query.Get(name)
 	if id == "" {
 		return none, nil
 	}
-	i := slices.IndexFunc(all, func(l listed) bool { return l.id == id })
+	i := slices.IndexFunc(all, func(l encodedItem) bool { return l.id == id })
 	if i < 0 {
 		return 0, errors.New(name + " names nothing in this list")
 	}
 	return i, nil
 }
 
-// pageURL is the request's own URL, as the client addressed it, with another cursor.
+// pageURL returns the request's URL, as the client sent it, with another cursor.
 func pageURL(r *http.Request, query url.Values, name, id string) string {
 	next := url.Values{}
 	for k, v := range query {
@@ -157,8 +157,8 @@ func (s *shop) getReviews(w http.ResponseWriter, r *http.Request) {
 // reviewFilter reads channels, rating, submittedAfter and submittedBefore; other parameters are ignored. An unknown
 // channel has no reviews.
 func (s *shop) reviewFilter(query url.Values) (func(i int) bool, error) {
-	channels := split(query["channels"])
-	ratings := split(query["rating"])
+	channels := splitList(query["channels"])
+	ratings := splitList(query["rating"])
 	for _, rating := range ratings {
 		if n, err := strconv.Atoi(rating); err != nil || n < 1 || n > 5 {
 			return nil, errors.New("rating must be numbers from 1 to 5")
@@ -182,8 +182,8 @@ func (s *shop) reviewFilter(query url.Values) (func(i int) bool, error) {
 	}, nil
 }
 
-// split reads lists in both forms: one parameter with commas, and several parameters.
-func split(values []string) []string {
+// splitList returns a list given as one parameter with commas or as several parameters.
+func splitList(values []string) []string {
 	var out []string
 	for _, value := range values {
 		for part := range strings.SplitSeq(value, ",") {
@@ -202,7 +202,7 @@ func (s *shop) getReview(w http.ResponseWriter, r *http.Request, id string) {
 		answerError(w, http.StatusNotFound, "there is no such review")
 		return
 	}
-	answerDocument(w, r, http.StatusOK, tagged(s.reviewList[i].json))
+	answerDocument(w, r, http.StatusOK, withETag(s.reviewList[i].json))
 }
 
 // getAggregateRating answers GET /channels/{id}/service-reviews/aggregate-rating.
@@ -215,7 +215,7 @@ func (s *shop) getAggregateRating(w http.ResponseWriter, r *http.Request, id str
 	answerDocument(w, r, http.StatusOK, d)
 }
 
-// postVeto answers POST /reviews/{id}/vetos. A veto is examined by people; here it is acknowledged and forgotten.
+// postVeto answers POST /reviews/{id}/vetos. It acknowledges the veto and does not store it.
 func (s *shop) postVeto(w http.ResponseWriter, r *http.Request, id string, body []byte) {
 	if _, ok := s.reviewIndex[id]; !ok {
 		answerError(w, http.StatusNotFound, "there is no such review")

@@ -9,28 +9,28 @@ import (
 	"time"
 )
 
-// The bounds of what users of the demo can add. Beyond them the oldest goes, rather than the request failing.
+// The bounds of what users of the demo can add. Beyond them the oldest entry is dropped.
 const (
-	keepRules    = 100
-	keepInvites  = 100 // for each channel
-	maxInvites   = 100 // in one request
-	keepTextSize = 200 // bytes of a text that somebody sent
+	maxRules             = 100
+	maxInvitesPerChannel = 100 // for each channel
+	maxInvites           = 100 // in one request
+	maxTextLen           = 200 // bytes of a text in a request
 )
 
-// shop is the data behind the API: fixed samples, and the little that requests can change.
+// shop is the data of the API: fixed samples, and what requests can change.
 type shop struct {
 	// Fixed, read without the lock.
 	channels         []channel
 	channelsDocument document
 	ratings          map[string]document // by channel
 	reviews          []review            // newest first
-	reviewList       []listed            // the same, encoded
+	reviewList       []encodedItem       // the same, encoded
 	reviewIndex      map[string]int      // by id
 
 	mu         sync.Mutex
-	eventTypes []eventType         // fixed in number
-	rules      []inviteRule        // oldest first
-	invites    map[string][]listed // by channel, newest first
+	eventTypes []eventType              // fixed in number
+	rules      []inviteRule             // oldest first
+	invites    map[string][]encodedItem // by channel, newest first
 }
 
 func newShop() *shop {
@@ -39,12 +39,12 @@ func newShop() *shop {
 		ratings:     make(map[string]document),
 		reviewIndex: make(map[string]int),
 		eventTypes:  sampleEventTypes(),
-		invites:     make(map[string][]listed),
+		invites:     make(map[string][]encodedItem),
 	}
 	s.channelsDocument = newDocument(s.channels)
 	s.reviews = sampleReviews(s.channels)
 	for i, v := range s.reviews {
-		s.reviewList = append(s.reviewList, listed{id: v.ID, json: encode(v)})
+		s.reviewList = append(s.reviewList, encodedItem{id: v.ID, json: encode(v)})
 		s.reviewIndex[v.ID] = i
 	}
 	for _, c := range s.channels {
@@ -54,7 +54,7 @@ func newShop() *shop {
 	return s
 }
 
-// hasChannel tells whether a channel exists. There are three, so looking through them is fine.
+// hasChannel reports whether a channel exists.
 func (s *shop) hasChannel(id string) bool {
 	return slices.ContainsFunc(s.channels, func(c channel) bool { return c.ID == id })
 }
@@ -67,12 +67,12 @@ func (s *shop) getEventTypes(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, r, http.StatusOK, types)
 }
 
-// eventTypeAt finds an event type; s.mu must be held.
+// eventTypeAt returns the index of an event type, or -1; s.mu must be held.
 func (s *shop) eventTypeAt(id string) int {
 	return slices.IndexFunc(s.eventTypes, func(t eventType) bool { return t.ID == id })
 }
 
-// putEventType answers PUT /event-types/{id}; what the body leaves out stays.
+// putEventType answers PUT /event-types/{id}; fields missing in the body stay unchanged.
 func (s *shop) putEventType(w http.ResponseWriter, r *http.Request, id string, body []byte) {
 	var change struct {
 		Name   *string `json:"name"`
@@ -87,7 +87,7 @@ func (s *shop) putEventType(w http.ResponseWriter, r *http.Request, id string, b
 	if i >= 0 {
 		t := &s.eventTypes[i]
 		if change.Name != nil {
-			t.Name = clip(*change.Name)
+			t.Name = truncateText(*change.Name)
 		}
 		if change.Active != nil {
 			t.Active = *change.Active
@@ -103,8 +103,8 @@ func (s *shop) putEventType(w http.ResponseWriter, r *http.Request, id string, b
 	answerJSON(w, r, http.StatusOK, changed)
 }
 
-// postEvent answers POST /events. Any JSON will do, of any size; an event leads to an invite days later, so there is
-// nothing to keep. The id has the two names under which clients look for it.
+// postEvent answers POST /events. It accepts any JSON and stores nothing, because an event leads to an invite days
+// later. The response has the id under both names that clients use.
 func (s *shop) postEvent(w http.ResponseWriter, r *http.Request, body []byte) {
 	if !json.Valid(body) {
 		answerError(w, http.StatusBadRequest, "the body must be JSON")
@@ -141,7 +141,7 @@ func (s *shop) getInviteRules(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, r, http.StatusOK, groups)
 }
 
-// ruleChange is what a request may say about an invite rule; what it leaves out stays.
+// ruleChange contains the fields of an invite rule in a request; missing fields stay unchanged.
 type ruleChange struct {
 	Name         *string `json:"name"`
 	EventTypeRef *string `json:"eventTypeRef"`
@@ -151,7 +151,7 @@ type ruleChange struct {
 	Active       *bool   `json:"active"`
 }
 
-// apply changes rule; s.mu must be held. It fails if there is no such event type.
+// apply changes rule and returns false if the event type does not exist; s.mu must be held.
 func (s *shop) apply(c ruleChange, rule *inviteRule) bool {
 	if c.EventTypeRef != nil && s.eventTypeAt(*c.EventTypeRef) < 0 {
 		return false
@@ -164,7 +164,7 @@ func (s *shop) apply(c ruleChange, rule *inviteRule) bool {
 		&rule.TimeOfDay:    c.TimeOfDay,
 	} {
 		if from != nil {
-			*to = clip(*from)
+			*to = truncateText(*from)
 		}
 	}
 	if c.Active != nil {
@@ -185,8 +185,8 @@ func (s *shop) postInviteRule(w http.ResponseWriter, r *http.Request, body []byt
 	rule.EventTypeRef = s.eventTypes[0].ID
 	ok := s.apply(change, &rule)
 	if ok {
-		if len(s.rules) >= keepRules {
-			s.rules = slices.Delete(s.rules, 0, len(s.rules)-keepRules+1)
+		if len(s.rules) >= maxRules {
+			s.rules = slices.Delete(s.rules, 0, len(s.rules)-maxRules+1)
 		}
 		s.rules = append(s.rules, rule)
 	}
@@ -198,7 +198,7 @@ func (s *shop) postInviteRule(w http.ResponseWriter, r *http.Request, body []byt
 	answerJSON(w, r, http.StatusCreated, rule)
 }
 
-// ruleAt finds an invite rule; s.mu must be held.
+// ruleAt returns the index of an invite rule, or -1; s.mu must be held.
 func (s *shop) ruleAt(id string) int {
 	return slices.IndexFunc(s.rules, func(rule inviteRule) bool { return rule.ID == id })
 }
@@ -286,7 +286,7 @@ func (s *shop) postInvites(w http.ResponseWriter, r *http.Request, body []byte) 
 	}
 	now := timestamp(time.Now())
 	made := make([]invite, 0, len(request.Invites))
-	encoded := make([]listed, 0, len(request.Invites)+keepInvites)
+	encoded := make([]encodedItem, 0, len(request.Invites)+maxInvitesPerChannel)
 	for _, wanted := range request.Invites {
 		v := invite{
 			ID:         "inv-" + randomUUID(),
@@ -294,19 +294,19 @@ func (s *shop) postInvites(w http.ResponseWriter, r *http.Request, body []byte) 
 			State:      "SCHEDULED",
 			CreatedAt:  now,
 			Customer: customer{
-				FirstName: clip(wanted.Customer.FirstName),
-				LastName:  clip(wanted.Customer.LastName),
-				Email:     clip(wanted.Customer.Email),
+				FirstName: truncateText(wanted.Customer.FirstName),
+				LastName:  truncateText(wanted.Customer.LastName),
+				Email:     truncateText(wanted.Customer.Email),
 			},
-			Transaction: transaction{Reference: clip(wanted.Transaction.Reference), Date: clip(wanted.Transaction.Date)},
+			Transaction: transaction{Reference: truncateText(wanted.Transaction.Reference), Date: truncateText(wanted.Transaction.Date)},
 		}
 		made = append(made, v)
-		encoded = append(encoded, listed{id: v.ID, json: encode(v)})
+		encoded = append(encoded, encodedItem{id: v.ID, json: encode(v)})
 	}
 	slices.Reverse(encoded) // newest first
 	s.mu.Lock()
 	encoded = append(encoded, s.invites[channelID]...)
-	s.invites[channelID] = slices.Clone(encoded[:min(len(encoded), keepInvites)]) // never changed again: readers share it
+	s.invites[channelID] = slices.Clone(encoded[:min(len(encoded), maxInvitesPerChannel)]) // not modified later: readers share it
 	s.mu.Unlock()
 	answerJSON(w, r, http.StatusCreated, struct {
 		Invites []invite `json:"invites"`
@@ -330,7 +330,7 @@ func (s *shop) getInvites(w http.ResponseWriter, r *http.Request, id string) {
 	answerDocument(w, r, http.StatusOK, page.document())
 }
 
-// postQuestionnaireLink answers POST /questionnaire-links with an address where nobody is: .example is never resolved.
+// postQuestionnaireLink answers POST /questionnaire-links with a URL that does not exist: .example never resolves.
 func (s *shop) postQuestionnaireLink(w http.ResponseWriter, r *http.Request, body []byte) {
 	var request struct {
 		Type string `json:"type"`
@@ -343,10 +343,10 @@ func (s *shop) postQuestionnaireLink(w http.ResponseWriter, r *http.Request, bod
 	}{"https://questionnaires.etrusted.example/" + randomUUID()})
 }
 
-// clip shortens a text to what is kept of it, between two characters. It copies, so that the rest can go.
-func clip(text string) string {
-	if len(text) <= keepTextSize {
+// truncateText truncates a text to maxTextLen at a character boundary. It copies, so that the rest can be freed.
+func truncateText(text string) string {
+	if len(text) <= maxTextLen {
 		return text
 	}
-	return strings.Clone(strings.ToValidUTF8(text[:keepTextSize], ""))
+	return strings.Clone(strings.ToValidUTF8(text[:maxTextLen], ""))
 }

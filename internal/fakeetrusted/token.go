@@ -12,27 +12,27 @@ import (
 	"time"
 )
 
-// The bounds of the tokens remembered.
+// The bounds of the stored tokens.
 const (
-	maxTokens    = 4096
-	forgetTokens = 10 * time.Minute // after their expiry: long enough to look for them in what a test has gathered
+	maxTokens      = 4096
+	tokenRetention = 10 * time.Minute // after their expiry, so that tests can still search outputs for them
 )
 
-// serveToken is the token endpoint: one request, from its arrival to its answer.
-func (s *Server) serveToken(rw http.ResponseWriter, r *http.Request, sw switches) {
+// serveToken handles a request to the token endpoint.
+func (s *Server) serveToken(rw http.ResponseWriter, r *http.Request, sw settings) {
 	entry := s.log.tokenArrived(r)
 	w := &statusWriter{ResponseWriter: rw, report: func(status int) {
 		s.log.token.complete(func() { entry.Status = status })
 	}}
 	body, err := readBody(w, r, maxForm)
 	if err != nil {
-		answerUnread(w, err)
+		answerUnreadableBody(w, err)
 		return
 	}
 	form, formErr := parseForm(r, body)
 	s.log.token.complete(func() { entry.Form = cloneForm(form) })
 
-	pause(r.Context(), sw.tokenDelay)
+	sleep(r.Context(), sw.tokenDelay)
 	if sw.tokenFault != nil {
 		sw.tokenFault.ServeHTTP(w, r)
 	} else {
@@ -41,8 +41,8 @@ func (s *Server) serveToken(rw http.ResponseWriter, r *http.Request, sw switches
 	w.final(http.StatusOK)
 }
 
-// parseForm reads the body as a form, and leaves it in r for faults to find. Both results are nil if the body does not
-// say that it is a form. The query is not looked at: credentials in a URL end up in logs, so they must not work.
+// parseForm parses the body as a form, and leaves it readable for fault handlers. Both results are nil if the
+// Content-Type is not that of a form. It ignores the query: credentials in a URL end up in logs, so they must not work.
 func parseForm(r *http.Request, body []byte) (url.Values, error) {
 	if r.Method != http.MethodPost {
 		return nil, nil
@@ -56,8 +56,8 @@ func parseForm(r *http.Request, body []byte) (url.Values, error) {
 	return form, err
 }
 
-// answerToken decides as eTrusted's login server does, so far as it is known, and is strict where it is not: what works
-// here should work there.
+// answerToken responds as eTrusted's login server does. Where its behaviour is unknown, this one is strict, so that
+// what works here works there.
 func (s *Server) answerToken(w http.ResponseWriter, r *http.Request, form url.Values, formErr error, lifetime time.Duration) {
 	const (
 		badRequest   = http.StatusBadRequest
@@ -68,7 +68,7 @@ func (s *Server) answerToken(w http.ResponseWriter, r *http.Request, form url.Va
 		answerOAuthError(w, http.StatusMethodNotAllowed, "invalid_request", "the token endpoint takes POST alone")
 		return
 	}
-	// Credentials in a Basic header are not accepted, and nothing else belongs there either.
+	// Credentials in an Authorization header are not accepted.
 	if len(r.Header.Values("Authorization")) > 0 {
 		answerOAuthError(w, unauthorized, "invalid_client", "Invalid client or Invalid client credentials")
 		return
@@ -88,7 +88,7 @@ func (s *Server) answerToken(w http.ResponseWriter, r *http.Request, form url.Va
 		return
 	}
 	id := form.Get("client_id")
-	if !s.knows(id, form.Get("client_secret")) {
+	if !s.hasClient(id, form.Get("client_secret")) {
 		answerOAuthError(w, unauthorized, "invalid_client", "Invalid client or Invalid client credentials")
 		return
 	}
@@ -119,16 +119,16 @@ func (s *Server) answerToken(w http.ResponseWriter, r *http.Request, form url.Va
 	_, _ = w.Write(answer)
 }
 
-// tokens are those issued. Looking one up and issuing one cost the same however many there are.
+// tokens are the issued tokens. Lookup and issue take constant time.
 type tokens struct {
 	mu      sync.RWMutex
 	known   map[string]grant
-	order   []string // of issue, oldest first
-	issued  uint64   // how many, ever
-	revoked uint64   // the serial number up to which all are revoked
+	order   []string // oldest first
+	issued  uint64   // the number of tokens issued so far
+	revoked uint64   // tokens up to this serial number are revoked
 }
 
-// grant is what is known about one token.
+// grant describes one token.
 type grant struct {
 	serial  uint64
 	expires time.Time
@@ -136,34 +136,34 @@ type grant struct {
 
 func newTokens() *tokens { return &tokens{known: make(map[string]grant)} }
 
-// issue makes a token for a client and remembers it.
+// issue creates and stores a token for a client.
 func (t *tokens) issue(client, audience, scope string, lifetime time.Duration) string {
 	now := time.Now()
 	token := newJWT(client, audience, scope, now, lifetime)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.forget(now)
+	t.evict(now)
 	t.issued++
 	t.known[token] = grant{serial: t.issued, expires: now.Add(lifetime)}
 	t.order = append(t.order, token)
 	return token
 }
 
-// forget makes room for one more. It looks at the oldest alone: each token is looked at once when it goes, and a
-// long-lived one in front of short-lived ones costs memory only, up to maxTokens.
-func (t *tokens) forget(now time.Time) {
+// evict makes space for one more token. It checks only the oldest: a long-lived token before short-lived ones delays
+// their removal, up to maxTokens.
+func (t *tokens) evict(now time.Time) {
 	for len(t.order) > 0 {
 		oldest := t.order[0]
-		if len(t.order) < maxTokens && now.Sub(t.known[oldest].expires) < forgetTokens {
+		if len(t.order) < maxTokens && now.Sub(t.known[oldest].expires) < tokenRetention {
 			return
 		}
 		delete(t.known, oldest)
-		t.order[0] = "" // the array behind the slice lives on for a while
+		t.order[0] = "" // release the string: the array stays in use for a while
 		t.order = t.order[1:]
 	}
 }
 
-// valid tells whether the API takes the token now.
+// valid reports whether the API accepts the token now.
 func (t *tokens) valid(token string) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -177,15 +177,14 @@ func (t *tokens) revoke() {
 	t.revoked = t.issued
 }
 
-func (t *tokens) remembered() []string {
+func (t *tokens) list() []string {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return append([]string(nil), t.order...)
 }
 
-// newJWT makes what looks like an access token of eTrusted's Keycloak. The signature is random bytes of the right
-// length: nobody verifies it here, the Server takes a token because it remembers having issued it. Whoever gets one
-// elsewhere can do nothing with it.
+// newJWT returns a token in the form of eTrusted's Keycloak. The signature is random: the Server accepts the tokens
+// that it has stored, and the token is useless elsewhere.
 func newJWT(client, audience, scope string, now time.Time, lifetime time.Duration) string {
 	seconds := int64(lifetime / time.Second)
 	payload := encode(struct {

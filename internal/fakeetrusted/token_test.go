@@ -173,7 +173,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-func TestClientsAreRotated(t *testing.T) {
+func TestClientRotation(t *testing.T) {
 	s := New(Options{})
 	old := fetch(t, s).AccessToken
 	s.SetClient(DefaultClientID, "rotated")
@@ -234,11 +234,11 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-func TestTokensAreForgotten(t *testing.T) {
+func TestExpiredTokensAreEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{Lifetime: 30 * time.Second})
 		first := fetch(t, s).AccessToken
-		time.Sleep(30*time.Second + forgetTokens - 1)
+		time.Sleep(30*time.Second + tokenRetention - 1)
 		second := fetch(t, s).AccessToken
 		if got := s.Tokens(); !slices.Equal(got, []string{first, second}) {
 			t.Errorf("remembered %d, want both", len(got))
@@ -257,7 +257,7 @@ func TestTokensAreBounded(t *testing.T) {
 	for range maxTokens {
 		tk.issue("c", "a", "s", time.Hour)
 	}
-	if n := len(tk.remembered()); n != maxTokens || len(tk.known) != maxTokens {
+	if n := len(tk.list()); n != maxTokens || len(tk.known) != maxTokens {
 		t.Errorf("%d and %d remembered, want %d", n, len(tk.known), maxTokens)
 	}
 	if tk.valid(first) {

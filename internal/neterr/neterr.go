@@ -1,9 +1,8 @@
-// Package neterr puts network failures into words.
+// Package neterr describes network errors in words that are safe to log and to send to clients.
 //
 // The error strings of net, crypto/tls and net/http may quote what the peer sent (a malformed status line, a
-// certificate's names), and a hostile or broken peer can send back the secret or the token that it was just given. So
-// nothing of an error's own text is ever passed on: each failure that is known by its type gets a sentence written
-// here, and all others share one.
+// certificate's names), and a hostile or broken peer can send back the secret or the token that it has received. So the
+// text of an error is never used: each type of error has a fixed description, and all unknown errors share one.
 package neterr
 
 import (
@@ -24,7 +23,7 @@ import (
 // Kind is a proxy error type as registered by RFC 9209 section 2.3.
 type Kind string
 
-// The kinds that Explain tells apart.
+// The kinds that Describe returns.
 const (
 	DNSTimeout            Kind = "dns_timeout"
 	DNSError              Kind = "dns_error"
@@ -40,7 +39,7 @@ const (
 	HTTPProtocolError     Kind = "http_protocol_error"
 )
 
-// Timeout reports whether the kind means that somebody was too slow, rather than wrong or away.
+// Timeout reports whether the peer was too slow.
 func (k Kind) Timeout() bool {
 	switch k {
 	case DNSTimeout, ConnectionTimeout, HTTPResponseTimeout:
@@ -50,29 +49,27 @@ func (k Kind) Timeout() bool {
 	}
 }
 
-// Fault is a network failure in words. Both fields are plain ASCII and hold nothing that a peer has sent, so they may
-// be logged and shown.
+// Description describes a network error. Its fields are ASCII and contain nothing that the peer sent.
 type Description struct {
 	Kind Kind
-	// Text says what happened as the end of a sentence that begins with the server's name:
-	// "refused the connection".
+	// Message is what happened, as the end of a sentence that begins with the server's name: "refused the connection".
 	Message string
-	// Advice says what to do about it, as a sentence of its own.
+	// Advice is what to do, as a full sentence.
 	Advice string
 }
 
-// ProxyRefusedError tells that an HTTP proxy on the way (HTTPS_PROXY) did not open the tunnel.
+// ProxyRefusedError means that the HTTP proxy (HTTPS_PROXY) refused to open a tunnel.
 type ProxyRefusedError struct {
-	Status int // of the proxy's answer to CONNECT
+	Status int // of the proxy's response to CONNECT
 }
 
-// Error names the status alone: its text would be the proxy's own words.
+// Error contains the status code only: the reason phrase would be the proxy's words.
 func (e *ProxyRefusedError) Error() string {
 	return fmt.Sprintf("the HTTP proxy answered %d to CONNECT", e.Status)
 }
 
-// OnProxyConnectResponse is for the field of that name of http.Transport: it turns a proxy's refusal into a
-// *ProxyRefusedError, which Explain knows.
+// OnProxyConnectResponse is for the field of that name in http.Transport. It returns a *ProxyRefusedError if the proxy
+// refused.
 func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
 	if res.StatusCode != http.StatusOK {
 		return &ProxyRefusedError{Status: res.StatusCode}
@@ -80,12 +77,12 @@ func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res 
 	return nil
 }
 
-// Explain puts err, as http.RoundTripper or a body's Read returned it, into words. It never returns a Fault with an
-// empty field. err must not be nil.
+// Describe describes an error of http.RoundTripper or of reading a response body. err must not be nil. No field of the
+// result is empty.
 func Describe(err error) Description {
-	for _, known := range []func(error) (Description, bool){viaProxy, lookup, certificate, handshake, dial, slow, broken} {
-		if fault, ok := known(err); ok {
-			return fault
+	for _, describe := range []func(error) (Description, bool){describeProxy, describeDNS, describeCertificate, describeHandshake, describeDial, describeTimeout, describeClosed} {
+		if d, ok := describe(err); ok {
+			return d
 		}
 	}
 	return Description{HTTPProtocolError, "sent something that is not valid HTTP", "Check that the configured URL leads to the right server."}
@@ -93,7 +90,7 @@ func Describe(err error) Description {
 
 const proxyAdvice = "Check HTTPS_PROXY and NO_PROXY."
 
-func viaProxy(err error) (Description, bool) {
+func describeProxy(err error) (Description, bool) {
 	var refused *ProxyRefusedError
 	if errors.As(err, &refused) {
 		return Description{DestinationUnavail, fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyAdvice}, true
@@ -105,7 +102,7 @@ func viaProxy(err error) (Description, bool) {
 	return Description{}, false
 }
 
-func lookup(err error) (Description, bool) {
+func describeDNS(err error) (Description, bool) {
 	var dns *net.DNSError
 	if !errors.As(err, &dns) {
 		return Description{}, false
@@ -117,8 +114,8 @@ func lookup(err error) (Description, bool) {
 	return Description{DNSError, "was not found: its host name has no address", advice}, true
 }
 
-func certificate(err error) (Description, bool) {
-	fault := func(text, advice string) (Description, bool) {
+func describeCertificate(err error) (Description, bool) {
+	description := func(text, advice string) (Description, bool) {
 		return Description{TLSCertificateError, text, advice}, true
 	}
 	var (
@@ -130,25 +127,25 @@ func certificate(err error) (Description, bool) {
 	)
 	switch {
 	case errors.As(err, &roots):
-		return fault("was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or name a bundle in SSL_CERT_FILE.")
+		return description("was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or name a bundle in SSL_CERT_FILE.")
 	case errors.As(err, &unknown):
-		return fault("has a certificate of an unknown authority", "If a proxy inspects TLS on the way, add its authority to a bundle and name it in SSL_CERT_FILE; otherwise install ca-certificates.")
+		return description("has a certificate of an unknown authority", "If a proxy inspects TLS on the way, add its authority to a bundle and name it in SSL_CERT_FILE; otherwise install ca-certificates.")
 	case errors.As(err, &name):
-		return fault("has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal stands in the way.")
+		return description("has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal stands in the way.")
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return fault("has a certificate that is expired or not yet valid", "Check this machine's clock first.")
+		return description("has a certificate that is expired or not yet valid", "Check this machine's clock first.")
 	case errors.As(err, &invalid), errors.As(err, &verify):
-		return fault("has a certificate that does not verify", "Check the URL, and whether a proxy stands in the way.")
+		return description("has a certificate that does not verify", "Check the URL, and whether a proxy stands in the way.")
 	}
 	return Description{}, false
 }
 
-func handshake(err error) (Description, bool) {
+func describeHandshake(err error) (Description, bool) {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
 		return Description{TLSProtocolError, "does not speak TLS", "Check the URL's scheme and port, and whether a proxy stands in the way."}, true
 	}
-	// The server's alerts have a type of their own that is not exported. Its texts are Go's, chosen by a number.
+	// The type of the server's alerts is not exported. Its texts are crypto/tls's own, selected by a number.
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "remote error" && strings.HasPrefix(op.Err.Error(), "tls: ") {
 		return Description{TLSAlertReceived, "refused the TLS handshake (" + op.Err.Error() + ")", "It may want another version of TLS or a client certificate; or a proxy or firewall stands in the way."}, true
@@ -158,7 +155,7 @@ func handshake(err error) (Description, bool) {
 
 const unreachableAdvice = "Check the URL, the firewall and this machine's network."
 
-func dial(err error) (Description, bool) {
+func describeDial(err error) (Description, bool) {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Description{ConnectionRefused, "refused the connection", unreachableAdvice}, true
@@ -174,8 +171,7 @@ func dial(err error) (Description, bool) {
 	return Description{}, false
 }
 
-// Some of the transport's own errors have no exported type. These are their texts, or the beginnings of them; what the
-// rest is does not matter, since it is not passed on.
+// These are the texts, or prefixes of texts, of errors of http.Transport that have no exported type.
 const (
 	tlsHandshakeTimeout = "net/http: TLS handshake timeout"
 	closedIdle          = "http: server closed idle connection"
@@ -184,7 +180,7 @@ const (
 	http2GoAway         = "http2: server sent GOAWAY"
 )
 
-func slow(err error) (Description, bool) {
+func describeTimeout(err error) (Description, bool) {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, os.ErrDeadlineExceeded) {
 		if strings.HasSuffix(err.Error(), tlsHandshakeTimeout) {
@@ -195,7 +191,7 @@ func slow(err error) (Description, bool) {
 	return Description{}, false
 }
 
-func broken(err error) (Description, bool) {
+func describeClosed(err error) (Description, bool) {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),

@@ -21,8 +21,8 @@ const (
 	sendTimeout = time.Second
 )
 
-// Notifier sends messages to the socket in NOTIFY_SOCKET. A nil Notifier does nothing. All methods may be called from any
-// goroutine.
+// Notifier sends messages to the socket in NOTIFY_SOCKET. A nil Notifier does nothing. All methods may be called from
+// any goroutine.
 type Notifier struct {
 	watchdog time.Duration
 	sending  chan struct{} // holds an element while a message is being sent

@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-// Check returns an error if it is certain that Listen would fail, without changing anything. It ignores what is at path.
+// Check returns an error if it is certain that Listen would fail, without changing anything. It ignores what is at
+// path.
 func Check(path string) error {
 	if err := checkPath(path); err != nil {
 		return err

@@ -44,7 +44,8 @@ func removeStale(ctx context.Context, path string) error {
 	}
 }
 
-// checkStale returns nil only if certainly no program listens. One that is stopped, or whose backlog is full, still does.
+// checkStale returns nil only if certainly no program listens. One that is stopped, or whose backlog is full, still
+// does.
 func checkStale(ctx context.Context, path string) error {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "unix", path)

@@ -14,12 +14,12 @@ const mode = 0o660
 
 // Listen listens on a Unix socket at path, which must be absolute. The directory must exist and be writable.
 //
-// The file's mode is 0660, whatever the umask. On Linux it is never wider; elsewhere it is 0777 less the umask until it has
-// been set.
+// The file's mode is 0660, whatever the umask. On Linux it is never wider; elsewhere it is 0777 less the umask until it
+// has been set.
 //
 // Listen replaces a socket that no program listens on. It returns an error if a program does, if that cannot be
-// determined, or if path is not a socket. It does not follow a symbolic link at path. It is not safe to start two brokers
-// on one path at the same time: the second may replace the socket of the first.
+// determined, or if path is not a socket. It does not follow a symbolic link at path. It is not safe to start two
+// brokers on one path at the same time: the second may replace the socket of the first.
 //
 // Closing the listener removes the file.
 //
@@ -43,8 +43,8 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-// setFileMode adds the permissions that the umask removed, and verifies the result: some file systems refuse every mode,
-// others accept it and keep their own.
+// setFileMode adds the permissions that the umask removed, and verifies the result: some file systems refuse every
+// mode, others accept it and keep their own.
 func setFileMode(path string) error {
 	if dir, err := os.OpenRoot(filepath.Dir(path)); err == nil {
 		// Not os.Chmod: an app that may write to the directory could put a symbolic link here, and os.Chmod would make

@@ -2,15 +2,15 @@ package linkrewrite
 
 import "strings"
 
-// LinkHeader does what URL does to the target of every link in the value of a Link header, RFC 8288: what stands in angle
-// brackets, outside of quoted parameters. It reports whether anything was replaced.
+// ReplaceInLinkHeader applies ReplaceBase to the target of each link in a Link header (RFC 8288): the text in angle
+// brackets outside quoted parameters. It reports whether it replaced any.
 func ReplaceInLinkHeader(value, from, to string) (string, bool) {
 	var out strings.Builder
 	copied := 0 // value[:copied] is in out
 	for i := 0; i < len(value); {
 		switch value[i] {
 		case '"':
-			i = afterQuoted(value, i+1)
+			i = skipQuotedString(value, i+1)
 		case '<':
 			length := strings.IndexByte(value[i:], '>')
 			if length < 0 {
@@ -34,8 +34,8 @@ func ReplaceInLinkHeader(value, from, to string) (string, bool) {
 	return out.String(), true
 }
 
-// afterQuoted returns the index behind the end of a quoted string whose first character is at i.
-func afterQuoted(value string, i int) int {
+// skipQuotedString returns the index after the closing quote of a quoted string whose content starts at i.
+func skipQuotedString(value string, i int) int {
 	for ; i < len(value); i++ {
 		switch value[i] {
 		case '\\':

@@ -8,22 +8,22 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// fewer is what the sizes of large bodies are divided by.
-var fewer = 1
+// sizeDivisor reduces the sizes of large bodies.
+var sizeDivisor = 1
 
-// compare has a body rewritten in both ways.
-func compare(t *testing.T, body, want string) {
+// checkBoth rewrites a body with JSON and with a Reader.
+func checkBoth(t *testing.T, body, want string) {
 	t.Helper()
 	if got, _ := linkrewrite.JSON([]byte(body), from, to); string(got) != want {
-		t.Errorf("Rewrite: %d bytes that differ at %d", len(got), differs(string(got), want))
+		t.Errorf("JSON: got %d bytes that differ from want at %d", len(got), firstDifference(string(got), want))
 	}
 	got, err := readAll(linkrewrite.NewReader(strings.NewReader(body), from, to), 32<<10)
 	if got != want || err != nil {
-		t.Errorf("Reader: %v, %d bytes that differ at %d", err, len(got), differs(got, want))
+		t.Errorf("Reader: got %v, %d bytes that differ from want at %d", err, len(got), firstDifference(got, want))
 	}
 }
 
-func differs(a, b string) int {
+func firstDifference(a, b string) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
 			return i
@@ -33,7 +33,7 @@ func differs(a, b string) int {
 }
 
 func TestLongStrings(t *testing.T) {
-	longest, length := 10<<20/fewer, 1<<20/fewer
+	longest, length := 10<<20/sizeDivisor, 1<<20/sizeDivisor
 	for name, long := range map[string]string{
 		"plain":       strings.Repeat("a", longest),
 		"escapes":     strings.Repeat(`\"`, length/2|1),
@@ -41,16 +41,16 @@ func TestLongStrings(t *testing.T) {
 		"mentions":    strings.Repeat(` `+from+`/`, length/30),
 	} {
 		t.Run(name, func(t *testing.T) {
-			compare(t, `["`+long+`","`+from+`/`+long+`","`+from+`"]`, `["`+long+`","`+to+`/`+long+`","`+to+`"]`)
+			checkBoth(t, `["`+long+`","`+from+`/`+long+`","`+from+`"]`, `["`+long+`","`+to+`/`+long+`","`+to+`"]`)
 		})
 	}
 	t.Run("blanks", func(t *testing.T) {
 		blanks := strings.Repeat(" ", length)
-		compare(t, `["a",`+blanks+`"`+from+`"`+blanks+`]`, `["a",`+blanks+`"`+to+`"`+blanks+`]`)
+		checkBoth(t, `["a",`+blanks+`"`+from+`"`+blanks+`]`, `["a",`+blanks+`"`+to+`"`+blanks+`]`)
 	})
 }
 
-// Down to 10,000 levels all is known. What lies deeper stays, and what comes behind it is known again.
+// TestDeepNesting: strings deeper than 10,000 levels are unchanged, and those after them are rewritten again.
 func TestDeepNesting(t *testing.T) {
 	const known = 10_000
 	values := `"` + from + `",0,"` + from + `"`
@@ -61,9 +61,9 @@ func TestDeepNesting(t *testing.T) {
 		if depth <= known {
 			want = rewritten
 		}
-		compare(t, in+values+"]"+out+`"`+from+`"`, in+want+"]"+out+`"`+to+`"`)
+		checkBoth(t, in+values+"]"+out+`"`+from+`"`, in+want+"]"+out+`"`+to+`"`)
 
-		// Objects and arrays in turn, each with a key or a value behind what is deeper.
+		// Nested objects and arrays, each with a key or a value after the deeper level.
 		var before, behind, wantBehind []string
 		for level := 1; level <= depth; level++ {
 			value := from
@@ -81,6 +81,6 @@ func TestDeepNesting(t *testing.T) {
 		slices.Reverse(behind)
 		slices.Reverse(wantBehind)
 		start := strings.Join(before, "") + "0"
-		compare(t, start+strings.Join(behind, ""), start+strings.Join(wantBehind, ""))
+		checkBoth(t, start+strings.Join(behind, ""), start+strings.Join(wantBehind, ""))
 	}
 }

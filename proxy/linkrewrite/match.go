@@ -1,59 +1,59 @@
 package linkrewrite
 
-type verdict int
+type matchResult int
 
 const (
-	no verdict = iota
-	yes
-	undecided // the text ends before it shows
+	noMatch matchResult = iota
+	matched
+	needMore // the text ends too early to decide
 )
 
-// longest returns how many bytes may be needed to tell whether a string is a link: each character of the base, and the one
-// behind it, in its longest spelling.
-func longest(from string) int { return 6 * (len(from) + 1) }
+// maxMatchLen returns how many bytes may be needed to decide whether a string is a link: each character of the base and
+// the next one as six-byte escapes.
+func maxMatchLen(from string) int { return 6 * (len(from) + 1) }
 
-// match tells whether a string is a link to the base from. text begins behind the string's opening quote. It returns how
-// many bytes spell the base, and whether they spell a slash of it as \/.
-func match(text []byte, from string) (length int, slashed bool, v verdict) {
+// matchBase reports whether a string is a link with the base from. text starts after the opening quote. length is the
+// number of bytes of the base, and slashed reports whether they contain a slash written as \/.
+func matchBase(text []byte, from string) (length int, slashed bool, result matchResult) {
 	if from == "" {
-		return 0, false, no
+		return 0, false, noMatch
 	}
 	for i := range len(from) {
-		n := spelling(text[length:], from[i])
+		n := matchChar(text[length:], from[i])
 		if n <= 0 {
-			return 0, false, verdictOf(n)
+			return 0, false, resultOf(n)
 		}
 		slashed = slashed || n == 2
 		length += n
 	}
-	return length, slashed, ends(text[length:])
+	return length, slashed, matchEnd(text[length:])
 }
 
-// ends tells whether what follows the base lets it end there. The quote that ends the string is one that is not escaped:
-// \u0022 is a character of the URL.
-func ends(text []byte) verdict {
+// matchEnd reports whether the base ends before text. A closing quote ends it, but \u0022 does not: that is a character
+// of the URL.
+func matchEnd(text []byte) matchResult {
 	if len(text) > 0 && text[0] == '"' {
-		return yes
+		return matched
 	}
-	v := no
-	for i := range len(followers) {
-		switch verdictOf(spelling(text, followers[i])) {
-		case yes:
-			return yes
-		case undecided:
-			v = undecided
-		case no:
+	result := noMatch
+	for i := range len(urlDelimiters) {
+		switch resultOf(matchChar(text, urlDelimiters[i])) {
+		case matched:
+			return matched
+		case needMore:
+			result = needMore
+		case noMatch:
 		}
 	}
-	return v
+	return result
 }
 
-// spelling returns how many bytes at the beginning of text spell the character c of a URL inside a JSON string: one for
-// itself, two for \/, six for \u002f and the like. 0 says that they spell something else, and -1 that text ends before
-// that shows.
+// matchChar returns the number of bytes at the start of text that represent the character c in a JSON string: 1 for c
+// itself, 2 for \/, 6 for escapes such as \u002f. It returns 0 if they represent another one, and -1 if text ends too
+// early to decide.
 //
-// A character beyond ASCII is one byte of several here, so an escape is none of its spellings.
-func spelling(text []byte, c byte) int {
+// c is a byte. Bytes of non-ASCII characters match literally only, never as escapes.
+func matchChar(text []byte, c byte) int {
 	if len(text) == 0 {
 		return -1
 	}
@@ -86,13 +86,13 @@ func spelling(text []byte, c byte) int {
 	return len(escape)
 }
 
-func verdictOf(spelling int) verdict {
+func resultOf(n int) matchResult {
 	switch {
-	case spelling < 0:
-		return undecided
-	case spelling == 0:
-		return no
+	case n < 0:
+		return needMore
+	case n == 0:
+		return noMatch
 	default:
-		return yes
+		return matched
 	}
 }

@@ -2,5 +2,5 @@
 
 package linkrewrite_test
 
-// The race detector makes a look at a byte thirty times slower, and no byte is looked at in another way for that.
+// The race detector makes scanning thirty times slower, and large bodies have no races that small ones do not.
 func init() { fewer = 20 }

@@ -2,58 +2,57 @@ package linkrewrite
 
 import "io"
 
-// Reader rewrites the links in a stream of JSON. It needs the same memory for a body of any size.
+// Reader rewrites the links in a stream of JSON, in constant memory.
 //
-// It returns what it knows as soon as it knows it. What it keeps back is at most the beginning of a string that may yet
-// turn out to be a link, in all its escapes no more than six times as long as the base and some bytes, and only until
-// the bytes that decide it arrive.
+// It returns bytes as soon as they are decided. It holds back at most the start of a string that may be a link (with
+// escapes, up to six times the length of the base and some bytes), until the bytes that decide it arrive.
 type Reader struct {
-	inner io.Reader
-	err   error // inner's, which comes once all else was returned
-	links scanner
+	inner   io.Reader
+	err     error // of inner, returned after all bytes
+	scanner scanner
 
 	to      string
-	base    replacement // of to, once it is needed
+	base    replacement // made from to when first needed
 	changed bool
 
-	buffer []byte
-	full   bool   // buffer was filled to its end
-	text   []byte // what is left in buffer
+	buffer       []byte
+	bufferFilled bool   // by the last Read of inner
+	text         []byte // the unread part of buffer
 
-	// What is to be returned next, in this order.
-	pass     int    // the first bytes of text
-	length   int    // the bytes behind them are the base of a link, if not 0
-	slashed  bool   // they spell a slash as \/
-	insert   string // what has come into the place of such a base
-	starving bool   // nothing, before more than text is known
+	// What Read returns next, in this order.
+	pass      int    // the first bytes of text
+	length    int    // if not 0, the bytes after them are the base of a link
+	slashed   bool   // they contain a slash written as \/
+	insert    string // the replacement of such a base
+	needInput bool   // nothing until more text was read
 }
 
-// Most bodies are short, and the buffer for them is. It doubles while the inner reader fills it, up to what io.Copy asks
-// for.
+// Most bodies are short, so the buffer starts small. It doubles while inner fills it, up to the size that io.Copy uses.
 const (
-	firstBuffer = 4 << 10
-	lastBuffer  = 32 << 10
+	minBufferSize = 4 << 10
+	maxBufferSize = 32 << 10
 )
 
-// NewReader returns a Reader that replaces the base URL from by to in the links of what it reads from r. Neither has a
-// final slash. from is ASCII without quotes and backslashes, as a URL is; if it is empty, nothing is rewritten. A link that
-// spells a slash of its base as \/ gets to in that spelling, and all else in to that JSON wants escaped is.
+// NewReader returns a Reader that replaces the base URL from by to in the links read from r. Neither may end with a
+// slash. from must be ASCII without quotes and backslashes, as URLs are; if it is empty, nothing is rewritten. If a
+// link contains a slash written as \/ in its base, so does the replacement. Characters in to that JSON requires to be
+// escaped are.
 //
-// An error of r, io.EOF included, is returned after all that was read before it, and from then on.
+// An error of r, including io.EOF, is returned after all bytes that were read before it, and by every later Read.
 func NewReader(r io.Reader, from, to string) *Reader {
 	return &Reader{
-		inner:    r,
-		links:    scanner{from: from},
-		to:       to,
-		buffer:   make([]byte, firstBuffer+longest(from)),
-		starving: true,
+		inner:     r,
+		scanner:   scanner{from: from},
+		to:        to,
+		buffer:    make([]byte, minBufferSize+maxMatchLen(from)),
+		needInput: true,
 	}
 }
 
-// Changed reports whether anything was rewritten in what was read so far.
+// Changed reports whether a link was rewritten in the bytes returned so far.
 func (r *Reader) Changed() bool { return r.changed }
 
-// Read implements io.Reader. It waits for the inner reader only when it has nothing to return.
+// Read implements io.Reader. It reads from the inner reader only if it has nothing to return.
 func (r *Reader) Read(p []byte) (int, error) {
 	n := 0
 	for n < len(p) {
@@ -66,7 +65,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 		case r.insert != "":
 			c := copy(p[n:], r.insert)
 			r.insert, n = r.insert[c:], n+c
-		case !r.starving:
+		case !r.needInput:
 			r.scan()
 		case n > 0:
 			return n, nil
@@ -81,31 +80,31 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// scan finds out what is to be returned next.
+// scan determines what Read returns next.
 func (r *Reader) scan() {
-	r.pass, r.length, r.slashed = r.links.next(r.text, r.err != nil)
-	r.starving = r.pass == 0 && r.length == 0
+	r.pass, r.length, r.slashed = r.scanner.next(r.text, r.err != nil)
+	r.needInput = r.pass == 0 && r.length == 0
 }
 
-// replace puts the other base into the place of the one that text begins with.
+// replace replaces the base at the start of text.
 func (r *Reader) replace() {
 	if !r.changed {
 		r.changed = true
 		r.base = newReplacement(r.to)
 	}
-	r.insert = r.base.spelled(r.slashed)
+	r.insert = r.base.text(r.slashed)
 	r.text, r.length = r.text[r.length:], 0
 }
 
-// fill reads more text, and reports whether there is news: some text or an error.
+// fill reads more text and reports whether it got any, or an error.
 func (r *Reader) fill() bool {
-	if r.full && len(r.buffer) < lastBuffer {
+	if r.bufferFilled && len(r.buffer) < maxBufferSize {
 		r.buffer = make([]byte, 2*len(r.buffer))
 	}
 	kept := copy(r.buffer, r.text)
 	n, err := r.inner.Read(r.buffer[kept:])
 	r.text, r.err = r.buffer[:kept+n], err
-	r.full = kept+n == len(r.buffer)
-	r.starving = n == 0 && err == nil
-	return !r.starving
+	r.bufferFilled = kept+n == len(r.buffer)
+	r.needInput = n == 0 && err == nil
+	return !r.needInput
 }

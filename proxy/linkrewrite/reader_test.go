@@ -15,9 +15,9 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// A client that shows what has come so far must not wait for what has not.
-func TestNothingIsHeldBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // which ends at once when all wait for each other
+// TestReaderReturnsEarly: decided bytes are returned without waiting for more input.
+func TestReaderReturnsEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // it fails at once on a deadlock
 		read, write := io.Pipe()
 		allowed := make(chan string, 100)
 		go func() {
@@ -59,30 +59,30 @@ func TestNothingIsHeldBack(t *testing.T) {
 		}
 		close(allowed)
 		if got, err := readAll(r, 512); got != `https:` || !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("the rest: %q %v", got, err)
+			t.Errorf("rest: got %q, %v, want https:, unexpected EOF", got, err)
 		}
 	})
 }
 
-// untilDry is a reader of text that has nothing more for now, rather than an end.
-type untilDry struct{ text []byte }
+// stallingReader returns text and then 0, nil instead of io.EOF.
+type stallingReader struct{ text []byte }
 
-func (r *untilDry) Read(p []byte) (int, error) {
+func (r *stallingReader) Read(p []byte) (int, error) {
 	n := copy(p, r.text)
 	r.text = r.text[n:]
 	return n, nil
 }
 
-// beginningOfALink is a regular expression for every text that ends before it shows whether it is one: a part of the base,
-// or all of it, in any spelling, and perhaps a part of the spelling of a character.
-func beginningOfALink() string {
-	// part matches one character in full and then what next does, or the beginning of its spelling and then nothing.
+// undecidedPattern returns a regular expression for texts that end too early to decide whether they are a link: the
+// base or a prefix of it, with or without escapes, and perhaps an incomplete escape.
+func undecidedPattern() string {
+	// part matches one character and then next, or an incomplete escape of the character.
 	part := func(c rune, next string) string {
 		whole, parts := []string{regexp.QuoteMeta(string(c))}, []string(nil)
 		if c == '/' {
 			whole = append(whole, `\\/`)
 		}
-		for _, escape := range []string{unicode(byte(c)), upperUnicode(byte(c))} {
+		for _, escape := range []string{unicodeEscape(byte(c)), upperUnicodeEscape(byte(c))} {
 			for n := 1; n < 6; n++ {
 				parts = append(parts, regexp.QuoteMeta(escape[:n]))
 			}
@@ -90,7 +90,7 @@ func beginningOfALink() string {
 		}
 		return "(?:(?:" + strings.Join(whole, "|") + ")" + next + "|" + strings.Join(parts, "|") + ")?"
 	}
-	// What follows the base is never there in full.
+	// The character after the base is incomplete.
 	behind := `(?:\\(?:u(?:0(?:0(?:2|3)?)?)?)?)?`
 	base := behind
 	for i := len(from) - 1; i >= 0; i-- {
@@ -99,13 +99,13 @@ func beginningOfALink() string {
 	return base
 }
 
-// Wherever a body pauses, no more is held back than what may yet be a link.
-func TestHeldBack(t *testing.T) {
-	undecided := regexp.MustCompile("^" + beginningOfALink() + "$")
-	for _, test := range bodies {
+// TestReaderHoldsBackUndecidedOnly: wherever the input pauses, only the start of a possible link is held back.
+func TestReaderHoldsBackUndecidedOnly(t *testing.T) {
+	undecided := regexp.MustCompile("^" + undecidedPattern() + "$")
+	for _, test := range testBodies {
 		for i := range len(test.body) + 1 {
 			body := []byte(test.body[:i])
-			r := linkrewrite.NewReader(&untilDry{body}, from, to)
+			r := linkrewrite.NewReader(&stallingReader{body}, from, to)
 			var out bytes.Buffer
 			buffer := make([]byte, 7)
 			for {
@@ -118,7 +118,7 @@ func TestHeldBack(t *testing.T) {
 				}
 				out.Write(buffer[:n])
 			}
-			whole, _ := linkrewrite.JSON(body, from, to) // which takes what is undecided for decided
+			whole, _ := linkrewrite.JSON(body, from, to) // it decides at the end of the input
 			held, ok := bytes.CutPrefix(whole, out.Bytes())
 			if !ok || !undecided.Match(held) || len(held) > 6*len(from)+5 {
 				t.Errorf("%s: of %q, %q is held back", test.name, body, held)
@@ -127,13 +127,13 @@ func TestHeldBack(t *testing.T) {
 	}
 }
 
-// generated is a reader of so many bytes that are made while they are read: rest, and then part again and again.
-type generated struct {
+// generatedReader returns rest and then part repeatedly, for left bytes.
+type generatedReader struct {
 	left       int
 	rest, part string
 }
 
-func (g *generated) Read(p []byte) (int, error) {
+func (g *generatedReader) Read(p []byte) (int, error) {
 	n := 0
 	for n < len(p) {
 		if g.rest == "" {
@@ -149,12 +149,12 @@ func (g *generated) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// The memory that is needed does not depend on the body, whatever that is made of.
-func TestMemoryIsConstant(t *testing.T) {
-	much := 4 << 20 / fewer
-	review := reviews(2000, "slashed") + `,"` + strings.Repeat("Gerne wieder! ", 10_000) + `",`
+// TestReaderMemoryIsConstant: memory does not grow with the body.
+func TestReaderMemoryIsConstant(t *testing.T) {
+	much := 4 << 20 / sizeDivisor
+	review := reviewPage(2000, "slashed") + `,"` + strings.Repeat("Gerne wieder! ", 10_000) + `",`
 	buffer := make([]byte, 32<<10)
-	for name, g := range map[string]*generated{
+	for name, g := range map[string]*generatedReader{
 		"200 MB of reviews": {left: 50 * much, part: review},
 		"a long string":     {left: 10 * much, rest: `"` + from + `/`, part: strings.Repeat("a", 1<<16)},
 		"many backslashes":  {left: much, part: strings.Repeat(`\\`, 1<<12)},
@@ -169,76 +169,76 @@ func TestMemoryIsConstant(t *testing.T) {
 			n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buffer)
 			runtime.ReadMemStats(&after)
 			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 256<<10 || err != nil || n < int64(much) {
-				t.Errorf("%d bytes were allocated for %d; %v", allocated, n, err)
+				t.Errorf("got %d bytes allocated for %d, error %v; want at most 256 KiB", allocated, n, err)
 			}
 		})
 	}
 }
 
 func TestReadsDoNotAllocate(t *testing.T) {
-	r := linkrewrite.NewReader(&generated{left: 1 << 40, part: reviews(2000, "slashed") + ","}, from, to)
+	r := linkrewrite.NewReader(&generatedReader{left: 1 << 40, part: reviewPage(2000, "slashed") + ","}, from, to)
 	buffer := make([]byte, 5000)
-	for range 100 { // until the buffer has grown
+	for range 100 { // grow the buffer
 		_, _ = r.Read(buffer)
 	}
 	if n := testing.AllocsPerRun(1000, func() { _, _ = r.Read(buffer) }); n != 0 {
-		t.Errorf("%v allocations a Read", n)
+		t.Errorf("got %v allocations per Read, want 0", n)
 	}
 }
 
-// An error of the stream comes behind everything that came before it, and stays, whatever comes behind it.
-func TestErrors(t *testing.T) {
+// TestReaderReturnsErrorLast: an error comes after all bytes before it, and is permanent.
+func TestReaderReturnsErrorLast(t *testing.T) {
 	broken := errors.New("broken")
 	for _, withLast := range []bool{false, true} {
-		first := &pieces{pieces: [][]byte{[]byte(`["` + from + `","https:`)}, err: broken, withLast: withLast}
+		first := &chunkReader{chunks: [][]byte{[]byte(`["` + from + `","https:`)}, err: broken, withLast: withLast}
 		r := linkrewrite.NewReader(first, from, to)
 		if got, err := readAll(r, 4); got != `["`+to+`","https:` || !errors.Is(err, broken) {
-			t.Errorf("%q %v", got, err)
+			t.Errorf("got %q, %v", got, err)
 		}
-		first.pieces = [][]byte{[]byte("more")}
+		first.chunks = [][]byte{[]byte("more")}
 		if n, err := r.Read(make([]byte, 4)); n != 0 || !errors.Is(err, broken) {
-			t.Errorf("again: %d %v", n, err)
+			t.Errorf("second Read: got %d, %v, want 0, %v", n, err, broken)
 		}
 	}
 }
 
-// The buffer holds what must be kept back of any base, and room to read on.
-func TestLongBase(t *testing.T) {
+// TestReaderWithLongBase: the buffer has space for any held-back base and for more input.
+func TestReaderWithLongBase(t *testing.T) {
 	long := "https://a/" + strings.Repeat("b", 40_000)
-	body := `["` + escaped(long, unicode) + `","` + escaped(long, unicode) + `c"]`
-	want := `["` + to + `","` + escaped(long, unicode) + `c"]`
+	body := `["` + afterBackslash(long, unicodeEscape) + `","` + afterBackslash(long, unicodeEscape) + `c"]`
+	want := `["` + to + `","` + afterBackslash(long, unicodeEscape) + `c"]`
 	var got bytes.Buffer
-	// A bufio.Reader gives up on a Reader that makes no progress.
+	// bufio.Reader fails if a Reader makes no progress.
 	if _, err := got.ReadFrom(struct{ io.Reader }{bufio.NewReader(linkrewrite.NewReader(strings.NewReader(body), long, to))}); err != nil {
 		t.Fatal(err)
 	}
 	if got.String() != want {
-		t.Errorf("%d bytes that differ at %d", got.Len(), differs(got.String(), want))
+		t.Errorf("got %d bytes that differ from want at %d", got.Len(), firstDifference(got.String(), want))
 	}
 }
 
-// A Reader does what the documentation of io.Reader asks for, which is more than its users mostly rely on.
-func TestIsAReader(t *testing.T) {
-	for _, test := range bodies {
+// TestReaderIsConformant: Reader fulfils the contract of io.Reader.
+func TestReaderIsConformant(t *testing.T) {
+	for _, test := range testBodies {
 		want, _ := linkrewrite.JSON([]byte(test.body), from, to)
 		if err := iotest.TestReader(linkrewrite.NewReader(strings.NewReader(test.body), from, to), want); err != nil {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
-	r := linkrewrite.NewReader(&untilDry{[]byte(`"a`)}, from, to)
+	r := linkrewrite.NewReader(&stallingReader{[]byte(`"a`)}, from, to)
 	if n, err := r.Read(nil); n != 0 || err != nil {
-		t.Errorf("%d %v", n, err)
+		t.Errorf("empty Read: got %d, %v, want 0, nil", n, err)
 	}
 }
 
-// Changed tells what is known so far.
-func TestChanged(t *testing.T) {
+// TestReaderReportsChange: Changed is true once a link was rewritten, not before.
+func TestReaderReportsChange(t *testing.T) {
 	r := linkrewrite.NewReader(strings.NewReader(`["a","`+from+`","b"]`), from, to)
 	buffer := make([]byte, 6)
 	if _, err := io.ReadFull(r, buffer); err != nil || r.Changed() {
-		t.Errorf("too early; %v", err)
+		t.Errorf("got Changed before the link, or error %v", err)
 	}
 	if _, err := readAll(r, 9); err != nil || !r.Changed() {
-		t.Errorf("not at all; %v", err)
+		t.Errorf("want Changed after the link; error %v", err)
 	}
 }

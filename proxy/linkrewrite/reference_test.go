@@ -13,8 +13,8 @@ const (
 	to   = "http://localhost:8080/@shop-de"
 )
 
-// reference is the plain way to do what the package does: it has the whole body, parses it, and looks at each string
-// value. ok is false if the body is not JSON, or several values of it.
+// reference is a simple implementation: it parses the whole body and checks each string value. ok is false if the body
+// is not a sequence of JSON values.
 func reference(body []byte, from, to string) (rewritten string, ok bool) {
 	byteOrderMark := []byte("\xef\xbb\xbf")
 	rest, marked := bytes.CutPrefix(body, byteOrderMark)
@@ -40,20 +40,20 @@ func reference(body []byte, from, to string) (rewritten string, ok bool) {
 	}
 }
 
-// referenceValue does it to one value.
+// referenceValue rewrites one value.
 func referenceValue(value []byte, from, to string) string {
-	type level struct{ object, key bool } // key: the next string is one
+	type level struct{ object, key bool } // key: the next string is a key
 	var levels []level
 	var out strings.Builder
 	tokens := json.NewDecoder(bytes.NewReader(value))
-	tokens.UseNumber() // any: 1e400 is JSON too
+	tokens.UseNumber() // 1e400 is JSON, but not a float64
 	for done := 0; ; {
 		token, err := tokens.Token()
 		if errors.Is(err, io.EOF) {
 			return out.String() + string(value[done:])
 		}
 		if err != nil {
-			panic(err) // it was decoded before
+			panic(err) // it was decoded without error before
 		}
 		raw := string(value[done:tokens.InputOffset()])
 		done += len(raw)
@@ -91,7 +91,7 @@ func referenceValue(value []byte, from, to string) string {
 	}
 }
 
-// referenceString does it to what stands in the string behind its opening quote, and says that.
+// referenceString rewrites the raw text after a string's opening quote. says is the string's value.
 func referenceString(raw, says, from, to string) string {
 	if from == "" || says != from && !strings.HasPrefix(says, from+"/") && !strings.HasPrefix(says, from+"?") &&
 		!strings.HasPrefix(says, from+"#") {

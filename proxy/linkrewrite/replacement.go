@@ -2,25 +2,25 @@ package linkrewrite
 
 import "strings"
 
-// replacement is the base that links get, as it is spelled inside a JSON string.
+// replacement is the new base as JSON string content, plain and with each slash written as \/.
 type replacement struct{ plain, slashed string }
 
 func newReplacement(to string) replacement { return replacement{plain: escape(to)} }
 
-func (r *replacement) spelled(slashed bool) string {
+func (r *replacement) text(slashed bool) string {
 	if !slashed {
 		return r.plain
 	}
-	if r.slashed == "" { // few write so
+	if r.slashed == "" { // rarely needed
 		r.slashed = strings.ReplaceAll(r.plain, "/", `\/`)
 	}
 	return r.slashed
 }
 
-// escape spells text inside a JSON string. A URL needs no escapes, but it may hold what the app sent as its Host: no
-// quote in it may end the string.
+// escape returns text as the content of a JSON string. A URL needs no escapes, but it may contain the Host header that
+// the client sent: a quote in it must not end the string.
 func escape(text string) string {
-	if !strings.ContainsFunc(text, isEscaped) {
+	if !strings.ContainsFunc(text, needsEscape) {
 		return text
 	}
 	const hex = "0123456789abcdef"
@@ -42,4 +42,4 @@ func escape(text string) string {
 	return out.String()
 }
 
-func isEscaped(r rune) bool { return r == '"' || r == '\\' || r < ' ' }
+func needsEscape(r rune) bool { return r == '"' || r == '\\' || r < ' ' }

@@ -1,106 +1,106 @@
 package linkrewrite
 
-// scanner finds the links in JSON text that it is given in pieces. What it knows of the text before is of a fixed size.
+// scanner finds the links in JSON text that arrives in chunks. Its size is fixed.
 type scanner struct {
-	from   string
-	at     place
-	before byte // the last of {}[],:" outside of strings; 0 at the beginning
+	from     string
+	state    state
+	previous byte // the last of {}[],:" outside of strings; 0 at the start
 	nesting
 }
 
-// place is where in the text the next byte stands.
-type place int
+// state is the context of the next byte.
+type state int
 
 const (
-	outside place = iota
-	opened        // behind the opening quote of a value, of which nothing is known yet
-	inside        // in a string that is no link, or behind its base
-	escaped       // in such a string, behind a backslash
+	outsideString  state = iota
+	atValueStart         // after the opening quote of a string value
+	insideString         // in a string that is not a link, or after its base
+	afterBackslash       // in such a string, after a backslash
 )
 
-// next goes on with text. The first pass bytes of it are to be passed on, and the length bytes behind them are the base of
-// a link, if that is not 0; slashed tells whether they spell a slash as \/. The next call goes on behind them.
+// next scans text. Its first pass bytes are unchanged. If length is not 0, the next length bytes are the base of a
+// link, and slashed reports whether they contain a slash written as \/. The next call continues after them.
 //
-// Where text holds bytes behind the first pass and length is 0, more of it is needed to tell what they are. They are to
-// be given again, with more of what follows or with last.
+// If length is 0 and pass is less than len(text), the remaining bytes are undecided. The next call must pass them
+// again, with more text or with last.
 func (s *scanner) next(text []byte, last bool) (pass, length int, slashed bool) {
 	i := 0
 	for i < len(text) {
-		switch s.at {
-		case outside:
-			i += s.structure(text[i:])
-		case opened:
-			n, slashed, v := match(text[i:], s.from)
-			if v == undecided && !last {
+		switch s.state {
+		case outsideString:
+			i += s.scanStructure(text[i:])
+		case atValueStart:
+			n, slashed, result := matchBase(text[i:], s.from)
+			if result == needMore && !last {
 				return i, 0, false
 			}
-			s.at = inside
-			if v == yes {
+			s.state = insideString
+			if result == matched {
 				return i, n, slashed
 			}
-		case inside:
-			i += s.content(text[i:])
-		case escaped:
+		case insideString:
+			i += s.scanString(text[i:])
+		case afterBackslash:
 			i++
-			s.at = inside
+			s.state = insideString
 		}
 	}
 	return len(text), 0, false
 }
 
-// structure follows the text up to the next string, and returns how long that is with its opening quote.
-func (s *scanner) structure(text []byte) int {
+// scanStructure scans to the next string and returns the number of bytes, with its opening quote.
+func (s *scanner) scanStructure(text []byte) int {
 	for i, c := range text {
 		if !structural[c] {
 			continue
 		}
 		switch c {
 		case '"':
-			s.at = inside
+			s.state = insideString
 			if s.isValue() {
-				s.at = opened
+				s.state = atValueStart
 			}
-			s.before = c
+			s.previous = c
 			return i + 1
 		case '{', '[':
 			s.open(c == '{')
 		case '}', ']':
 			s.close()
 		}
-		s.before = c
+		s.previous = c
 	}
 	return len(text)
 }
 
 var structural = [256]bool{'{': true, '}': true, '[': true, ']': true, ',': true, ':': true, '"': true}
 
-// isValue reports whether a string that begins here is a value. What stands before it tells, and behind a comma whether
-// the list is one of values. At the top level, values may follow each other with nothing between them.
+// isValue reports whether a string that starts here is a value. After a comma, that depends on whether this is an
+// array. At the top level, values may follow each other directly.
 func (s *scanner) isValue() bool {
 	switch {
 	case s.depth == 0:
 		return true
-	case !s.known():
+	case !s.tracked():
 		return false
-	case s.before == ',':
+	case s.previous == ',':
 		return !s.inObject()
 	default:
-		return s.before == ':' || s.before == '['
+		return s.previous == ':' || s.previous == '['
 	}
 }
 
-// content follows the rest of a string, and returns how long it is with its closing quote.
-func (s *scanner) content(text []byte) int {
+// scanString scans the rest of a string and returns the number of bytes, with its closing quote.
+func (s *scanner) scanString(text []byte) int {
 	for i := 0; ; {
-		i += untilSpecial(text[i:])
+		i += indexSpecial(text[i:])
 		switch {
 		case i == len(text):
 			return i
 		case text[i] == '"':
-			s.at = outside
+			s.state = outsideString
 			return i + 1
 		case i+1 == len(text):
-			s.at = escaped
+			s.state = afterBackslash
 			return i + 1
 		default:
 			i += 2

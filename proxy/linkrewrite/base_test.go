@@ -6,7 +6,7 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-func TestURL(t *testing.T) {
+func TestReplaceBase(t *testing.T) {
 	for text, want := range map[string]string{
 		from:                     to,
 		from + "/":               to + "/",
@@ -23,15 +23,15 @@ func TestURL(t *testing.T) {
 		from[:len(from)-1] + "/": from[:len(from)-1] + "/",
 	} {
 		if got, changed := linkrewrite.ReplaceBase(text, from, to); got != want || changed != (want != text) {
-			t.Errorf("%q: %q %v, want %q", text, got, changed, want)
+			t.Errorf("%q: got %q, %v, want %q", text, got, changed, want)
 		}
 	}
 	if got, changed := linkrewrite.ReplaceBase("/a", "", to); got != "/a" || changed {
-		t.Errorf("empty base: %q %v", got, changed)
+		t.Errorf("empty base: got %q, %v, want no change", got, changed)
 	}
 }
 
-func TestLinkHeader(t *testing.T) {
+func TestReplaceInLinkHeader(t *testing.T) {
 	const a, b = "<" + from + "/a>", "<" + to + "/a>"
 	for value, want := range map[string]string{
 		a:                            b,
@@ -41,13 +41,13 @@ func TestLinkHeader(t *testing.T) {
 		"<" + from + "?a>, </b>":     "<" + to + "?a>, </b>",
 		`</x>; rel="p", ` + a + " ;": `</x>; rel="p", ` + b + " ;",
 
-		// In a quoted parameter, it is text.
+		// Quoted parameters are text.
 		`</x>; title="` + a + `", ` + a:              `</x>; title="` + a + `", ` + b,
 		`</x>; title="a\"` + a + `", ` + a:           `</x>; title="a\"` + a + `", ` + b,
 		`</x>; title="\\", ` + a:                     `</x>; title="\\", ` + b,
 		`</x>; anchor="` + from + `/", <">; r, ` + a: `</x>; anchor="` + from + `/", <">; r, ` + b,
 
-		// Others.
+		// Other values.
 		"":                                       "",
 		"<>":                                     "<>",
 		from:                                     from,
@@ -55,7 +55,7 @@ func TestLinkHeader(t *testing.T) {
 		"< " + from + "/>":                       "< " + from + "/>",
 		"<https://other.example/?" + from + "/>": "<https://other.example/?" + from + "/>",
 
-		// Broken ones.
+		// Invalid values.
 		"<" + from + "/":          "<" + from + "/",
 		a + ", <" + from:          b + ", <" + from,
 		`</x>; title="` + a:       `</x>; title="` + a,

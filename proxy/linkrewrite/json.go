@@ -1,13 +1,13 @@
 package linkrewrite
 
-// Rewrite rewrites the links in a whole body of JSON. It does what a Reader does, and reports whether anything was
-// rewritten; if not, it returns text itself. It does not change text.
+// JSON rewrites the links in a complete JSON body, as Reader does, and reports whether it rewrote any. If not, it
+// returns text itself. It does not modify text.
 func JSON(text []byte, from, to string) (rewritten []byte, changed bool) {
-	links := scanner{from: from}
+	s := scanner{from: from}
 	var base replacement
 	rest := text
 	for len(rest) > 0 {
-		pass, length, slashed := links.next(rest, true)
+		pass, length, slashed := s.next(rest, true)
 		if length > 0 {
 			if !changed {
 				changed = true
@@ -15,7 +15,7 @@ func JSON(text []byte, from, to string) (rewritten []byte, changed bool) {
 				rewritten = make([]byte, 0, len(text)+len(text)/8+len(to))
 			}
 			rewritten = append(rewritten, rest[:pass]...)
-			rewritten = append(rewritten, base.spelled(slashed)...)
+			rewritten = append(rewritten, base.text(slashed)...)
 		} else if changed {
 			rewritten = append(rewritten, rest[:pass]...)
 		}

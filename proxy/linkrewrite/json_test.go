@@ -7,8 +7,8 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// escaped spells every character of text as format does.
-func escaped(text string, format func(byte) string) string {
+// escaped returns text with format applied to each byte.
+func afterBackslash(text string, format func(byte) string) string {
 	var out strings.Builder
 	for i := range len(text) {
 		out.WriteString(format(text[i]))
@@ -16,22 +16,22 @@ func escaped(text string, format func(byte) string) string {
 	return out.String()
 }
 
-func unicode(c byte) string {
+func unicodeEscape(c byte) string {
 	return `\u00` + string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15])
 }
 
-func upperUnicode(c byte) string {
+func upperUnicodeEscape(c byte) string {
 	return `\u00` + string("0123456789ABCDEF"[c>>4]) + string("0123456789ABCDEF"[c&15])
 }
 
 var (
 	slashedFrom = strings.ReplaceAll(from, "/", `\/`)
 	slashedTo   = strings.ReplaceAll(to, "/", `\/`)
-	allEscaped  = escaped(from, unicode)
+	escapedFrom = afterBackslash(from, unicodeEscape)
 )
 
-// bodies are JSON, and what becomes of them. An empty want says that they stay as they are.
-var bodies = []struct{ name, body, want string }{
+// testBodies are JSON and the wanted result. An empty want means that nothing changes.
+var testBodies = []struct{ name, body, want string }{
 	{"nothing", ``, ``},
 	{"the base", `"` + from + `"`, `"` + to + `"`},
 	{"path", `{"next":"` + from + `/reviews?after=%2F\"x"}`, `{"next":"` + to + `/reviews?after=%2F\"x"}`},
@@ -43,9 +43,9 @@ var bodies = []struct{ name, body, want string }{
 	{"slashes, alone", `["` + slashedFrom + `"]`, `["` + slashedTo + `"]`},
 	{"one slash", `["https:/\/api.etrusted.com/a"]`, `["` + slashedTo + `/a"]`},
 	{"slash behind the base", `["` + from + `\/a"]`, `["` + to + `\/a"]`},
-	{"escapes", `["` + allEscaped + `"]`, `["` + to + `"]`},
-	{"escapes in upper case", `["` + escaped(from, upperUnicode) + `\u002Fa"]`, `["` + to + `\u002Fa"]`},
-	{"escapes and a slash", `["` + strings.Replace(allEscaped, `\u002f`, `\/`, 1) + `\u003f"]`, `["` + slashedTo + `\u003f"]`},
+	{"escapes", `["` + escapedFrom + `"]`, `["` + to + `"]`},
+	{"escapes in upper case", `["` + afterBackslash(from, upperUnicodeEscape) + `\u002Fa"]`, `["` + to + `\u002Fa"]`},
+	{"escapes and a slash", `["` + strings.Replace(escapedFrom, `\u002f`, `\/`, 1) + `\u003f"]`, `["` + slashedTo + `\u003f"]`},
 	{"escaped path", `["` + from + `\u002f"]`, `["` + to + `\u002f"]`},
 	{"escaped query", `["` + from + `\u003F"]`, `["` + to + `\u003F"]`},
 	{"escaped fragment", `["` + from + `\u0023"]`, `["` + to + `\u0023"]`},
@@ -57,8 +57,8 @@ var bodies = []struct{ name, body, want string }{
 	{"surrogate pair in it", `["https:\ud83d\ude00` + from[6:] + `"]`, ``},
 	{"surrogate pair behind the path", `["` + from + `/\ud83d\ude00"]`, `["` + to + `/\ud83d\ude00"]`},
 	{"surrogate pair behind it", `["` + from + `\ud83d\ude00"]`, ``},
-	{"wide characters with the same low byte", `["` + strings.ReplaceAll(allEscaped, `\u00`, `\u01`) + `"]`, ``},
-	{"wide characters with the same low byte, higher", `["` + strings.ReplaceAll(allEscaped, `\u00`, `\u10`) + `"]`, ``},
+	{"wide characters with the same low byte", `["` + strings.ReplaceAll(escapedFrom, `\u00`, `\u01`) + `"]`, ``},
+	{"wide characters with the same low byte, higher", `["` + strings.ReplaceAll(escapedFrom, `\u00`, `\u10`) + `"]`, ``},
 
 	{"other host", `["` + from + `.evil/"]`, ``},
 	{"port", `["` + from + `:443/"]`, ``},
@@ -97,8 +97,8 @@ var bodies = []struct{ name, body, want string }{
 	{"values without blanks", `"` + from + `""` + from + `"{}"` + from + `"[]"` + from + `"`, `"` + to + `""` + to + `"{}"` + to + `"[]"` + to + `"`},
 }
 
-func TestBodies(t *testing.T) {
-	for _, test := range bodies {
+func TestRewritesJSON(t *testing.T) {
+	for _, test := range testBodies {
 		t.Run(test.name, func(t *testing.T) {
 			want := test.want
 			if want == "" {
@@ -109,14 +109,14 @@ func TestBodies(t *testing.T) {
 				t.Errorf("%v\n got %s\nwant %s", changed, got, want)
 			}
 			if plain, ok := reference([]byte(test.body), from, to); !ok || plain != want {
-				t.Errorf("the reference is wrong: %s", plain)
+				t.Errorf("reference: got %s, want %s", plain, want)
 			}
 		})
 	}
 }
 
-// Whatever the bases are, what comes out is JSON that says the right thing.
-func TestBases(t *testing.T) {
+// TestRewritesAnyBase has unusual bases: the result must be JSON with the right values.
+func TestRewritesAnyBase(t *testing.T) {
 	for _, test := range []struct{ name, body, from, to, want string }{
 		{"path", `["https://a/v1/x","https://a/v2/x","https://a"]`, "https://a/v1", "http://b/c", `["http://b/c/x","https://a/v2/x","https://a"]`},
 		{"shorter", `["https://aaaa/x"]`, "https://aaaa", "/b", `["/b/x"]`},
@@ -134,13 +134,13 @@ func TestBases(t *testing.T) {
 			if string(got) != test.want || changed != (test.body != test.want) {
 				t.Errorf("%v\n got %s\nwant %s", changed, got, test.want)
 			}
-			eachCut(t, test.body, test.from, test.to, test.want)
+			checkAllSplits(t, test.body, test.from, test.to, test.want)
 		})
 	}
 }
 
-// Text that is not JSON comes out whole. Only the strings that stand where a value may are touched.
-func TestNotJSON(t *testing.T) {
+// TestInvalidJSONIsPreserved: of invalid JSON, only strings in the position of a value change.
+func TestInvalidJSONIsPreserved(t *testing.T) {
 	for _, test := range []struct{ name, body, want string }{
 		{"text", from + "/", from + "/"},
 		{"HTML", "<a href='" + from + "/'>'" + from + "'</a>", "<a href='" + from + "/'>'" + from + "'</a>"},
@@ -166,28 +166,28 @@ func TestNotJSON(t *testing.T) {
 			if got, _ := linkrewrite.JSON([]byte(test.body), from, to); string(got) != test.want {
 				t.Errorf("\n got %q\nwant %q", got, test.want)
 			}
-			eachCut(t, test.body, from, to, test.want)
+			checkAllSplits(t, test.body, from, to, test.want)
 		})
 	}
 }
 
-// What it is given is the caller's, and is given back where there is nothing to do.
-func TestRewriteLeavesTheText(t *testing.T) {
+// TestJSONDoesNotModifyInput: the input belongs to the caller, and is returned as is if there is no link.
+func TestJSONDoesNotModifyInput(t *testing.T) {
 	for _, body := range []string{`["a","b"]`, `["` + from + `","` + from + `"]`} {
 		text := []byte(body)
 		got, changed := linkrewrite.JSON(text, from, to)
 		if string(text) != body {
-			t.Errorf("changed to %s", text)
+			t.Errorf("input modified to %s", text)
 		}
 		if !changed && &got[0] != &text[0] {
-			t.Error("copied")
+			t.Error("got a copy, want the input itself")
 		}
 	}
 	if got, changed := linkrewrite.JSON(nil, from, to); got != nil || changed {
-		t.Errorf("%v %v", got, changed)
+		t.Errorf("nil input: got %v, %v, want nil, false", got, changed)
 	}
-	text := []byte(reviews(100_000, "without links"))
+	text := []byte(reviewPage(100_000, "without links"))
 	if n := testing.AllocsPerRun(10, func() { linkrewrite.JSON(text, from, to) }); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("got %v allocations, want 0", n)
 	}
 }

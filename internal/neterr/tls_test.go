@@ -11,7 +11,7 @@ import (
 	"etrusted-broker/internal/neterr"
 )
 
-func TestTLSAlerts(t *testing.T) {
+func TestDescribeTLSAlerts(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*httptest.Server)
 		client func(*tls.Config)
@@ -26,7 +26,7 @@ func TestTLSAlerts(t *testing.T) {
 		"server is too new": {func(s *httptest.Server) { s.TLS.MinVersion = tls.VersionTLS13 }, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, neterr.TLSAlertReceived},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := secure(t, test.change, nil)
+			s := startTLSServer(t, test.change, nil)
 			pool := x509.NewCertPool()
 			pool.AddCert(s.Certificate())
 			c := &tls.Config{RootCAs: pool}
@@ -35,15 +35,15 @@ func TestTLSAlerts(t *testing.T) {
 			defer transport.CloseIdleConnections()
 			r, _ := http.NewRequest("GET", s.URL, nil)
 			_, err := transport.RoundTrip(r)
-			if got := explain(t, err); got.Kind != test.kind {
-				t.Errorf("%v (%T): %+v", err, err, got)
+			if got := checkDescribe(t, err); got.Kind != test.kind {
+				t.Errorf("%v (%T): got %+v", err, err, got)
 			}
 		})
 	}
 }
 
-func TestHTTP2Reset(t *testing.T) {
-	s := secure(t, func(s *httptest.Server) { s.EnableHTTP2 = true }, func(w http.ResponseWriter, r *http.Request) {
+func TestDescribeHTTP2Reset(t *testing.T) {
+	s := startTLSServer(t, func(s *httptest.Server) { s.EnableHTTP2 = true }, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/body" {
 			_, _ = io.WriteString(w, "half")
 			_ = http.NewResponseController(w).Flush()
@@ -59,8 +59,8 @@ func TestHTTP2Reset(t *testing.T) {
 		if err == nil {
 			_, err = io.Copy(io.Discard, res.Body)
 		}
-		if got := explain(t, err); got.Kind != neterr.ConnectionTerminated {
-			t.Errorf("%v (%T): %+v", err, err, got)
+		if got := checkDescribe(t, err); got.Kind != neterr.ConnectionTerminated {
+			t.Errorf("%v (%T): got %+v", err, err, got)
 		}
 	}
 	transport.CloseIdleConnections()

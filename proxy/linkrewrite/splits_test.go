@@ -11,45 +11,45 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// pieces is a reader that returns one piece a Read, and then the error; io.EOF if there is none. withLast has the error
-// come together with the last piece.
-type pieces struct {
-	pieces   [][]byte
+// chunkReader returns one chunk per Read, and then err, or io.EOF if it is nil. With withLast, the error comes together
+// with the last chunk.
+type chunkReader struct {
+	chunks   [][]byte
 	err      error
 	withLast bool
 }
 
-func (p *pieces) Read(into []byte) (int, error) {
+func (p *chunkReader) Read(into []byte) (int, error) {
 	err := p.err
 	if err == nil {
 		err = io.EOF
 	}
-	if len(p.pieces) == 0 {
+	if len(p.chunks) == 0 {
 		return 0, err
 	}
-	n := copy(into, p.pieces[0])
-	if p.pieces[0] = p.pieces[0][n:]; len(p.pieces[0]) == 0 {
-		p.pieces = p.pieces[1:]
+	n := copy(into, p.chunks[0])
+	if p.chunks[0] = p.chunks[0][n:]; len(p.chunks[0]) == 0 {
+		p.chunks = p.chunks[1:]
 	}
-	if p.withLast && len(p.pieces) == 0 {
+	if p.withLast && len(p.chunks) == 0 {
 		return n, err
 	}
 	return n, nil
 }
 
-// cut cuts text at random places.
-func cut(text string, random *rand.Rand) [][]byte {
+// splitRandomly splits text at random positions.
+func splitRandomly(text string, random *rand.Rand) [][]byte {
 	var out [][]byte
 	longest := 1 + random.IntN(64)
 	for len(text) > 0 {
-		n := min(len(text), random.IntN(longest+1)) // none at all, now and then
+		n := min(len(text), random.IntN(longest+1)) // sometimes 0
 		out = append(out, []byte(text[:n]))
 		text = text[n:]
 	}
 	return out
 }
 
-// readAll reads r to its end into buffers of that size. As with io.ReadAll, the end is no error.
+// readAll is io.ReadAll with a buffer of that size.
 func readAll(r io.Reader, size int) (string, error) {
 	var out bytes.Buffer
 	buffer := make([]byte, size)
@@ -65,10 +65,10 @@ func readAll(r io.Reader, size int) (string, error) {
 	}
 }
 
-// eachCut has a Reader read a body in all the ways in which it may arrive.
-func eachCut(t *testing.T, body, from, to, want string) {
+// checkAllSplits checks that a Reader's result does not depend on how the body is split into reads.
+func checkAllSplits(t *testing.T, body, from, to, want string) {
 	t.Helper()
-	check := func(inner *pieces, size int, how string, at any) {
+	check := func(inner *chunkReader, size int, how string, at any) {
 		t.Helper()
 		r := linkrewrite.NewReader(inner, from, to)
 		got, err := readAll(r, size)
@@ -80,34 +80,34 @@ func eachCut(t *testing.T, body, from, to, want string) {
 		}
 	}
 	for i := range len(body) + 1 {
-		check(&pieces{pieces: [][]byte{[]byte(body[:i]), []byte(body[i:])}, withLast: i%2 == 0}, 512, "cut at", i)
+		check(&chunkReader{chunks: [][]byte{[]byte(body[:i]), []byte(body[i:])}, withLast: i%2 == 0}, 512, "cut at", i)
 	}
 	var bytewise [][]byte
 	for i := range len(body) {
 		bytewise = append(bytewise, []byte(body[i:i+1]))
 	}
 	for _, size := range []int{1, 2, 3, 7, 512} {
-		check(&pieces{pieces: slices.Clone(bytewise)}, size, "byte by byte", "")
-		check(&pieces{pieces: [][]byte{[]byte(body)}}, size, "whole", "")
+		check(&chunkReader{chunks: slices.Clone(bytewise)}, size, "byte by byte", "")
+		check(&chunkReader{chunks: [][]byte{[]byte(body)}}, size, "whole", "")
 		for seed := range uint64(5) {
-			check(&pieces{pieces: cut(body, rand.New(rand.NewPCG(seed, 0))), withLast: seed%2 == 0}, size, "cut at random", seed)
+			check(&chunkReader{chunks: splitRandomly(body, rand.New(rand.NewPCG(seed, 0))), withLast: seed%2 == 0}, size, "cut at random", seed)
 		}
 	}
 }
 
-func TestCuts(t *testing.T) {
-	for _, test := range bodies {
+func TestResultIsIndependentOfSplits(t *testing.T) {
+	for _, test := range testBodies {
 		t.Run(test.name, func(t *testing.T) {
-			want, _ := linkrewrite.JSON([]byte(test.body), from, to) // TestBodies looks at that
-			eachCut(t, test.body, from, to, string(want))
+			want, _ := linkrewrite.JSON([]byte(test.body), from, to) // checked by TestRewritesJSON
+			checkAllSplits(t, test.body, from, to, string(want))
 		})
 	}
 }
 
-// All of it in one body, so that what one part leaves behind meets the next.
-func TestCutsOfAll(t *testing.T) {
+// TestConcatenatedBodies has all bodies in one, so that the state after one affects the next.
+func TestConcatenatedBodies(t *testing.T) {
 	var all bytes.Buffer
-	for _, test := range bodies[1:] {
+	for _, test := range testBodies[1:] {
 		if test.name != "byte order mark" && test.name != "lines" {
 			all.WriteString(`{"` + from + `":[`)
 			if test.name != "values without blanks" {
@@ -121,7 +121,7 @@ func TestCutsOfAll(t *testing.T) {
 		t.Fatal("not JSON")
 	}
 	for seed := range uint64(100) {
-		r := linkrewrite.NewReader(&pieces{pieces: cut(all.String(), rand.New(rand.NewPCG(seed, 1)))}, from, to)
+		r := linkrewrite.NewReader(&chunkReader{chunks: splitRandomly(all.String(), rand.New(rand.NewPCG(seed, 1)))}, from, to)
 		if got, err := readAll(r, 1+3*int(seed)); got != want || err != nil {
 			t.Fatalf("%d: %v\n got %s\nwant %s", seed, err, got, want)
 		}

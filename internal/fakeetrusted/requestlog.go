@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// The bounds of what is remembered. The demo runs for days, so nothing here may grow with the number of requests.
+// The bounds of what is recorded. The demo runs for days, so memory must not grow with the number of requests.
 const (
-	keepRequests = 1000     // of each kind
-	keepBodies   = 16       // of API requests that had one
-	keepBody     = 1 << 20  // bytes of each
-	maxBody      = 64 << 20 // bytes read of an API request
-	maxForm      = 64 << 10 // bytes read of a token request; all of it is kept
+	maxRequests = 1000     // of each kind
+	maxBodies   = 16       // of API requests that had one
+	maxKeptBody = 1 << 20  // bytes of each
+	maxBody     = 64 << 20 // bytes read of an API request
+	maxForm     = 64 << 10 // bytes read of a token request; all of it is kept
 )
 
 // TokenRequest is a request to the token endpoint as it arrived. It holds the client's secret.
@@ -28,10 +28,10 @@ type TokenRequest struct {
 	At         time.Time // of arrival
 	Method     string
 	Host       string
-	RequestURI string     // the target as it was sent
-	Form       url.Values // of the body alone; nil if the body is not a form, or has not been read to its end yet
+	RequestURI string     // the request target as sent
+	Form       url.Values // of the body only; nil if it is not a form or was not read completely yet
 	Header     http.Header
-	Status     int // of the answer; 0 while there is none, and forever if the connection was broken instead
+	Status     int // of the response; 0 until there is one, and if the connection was closed instead
 }
 
 // APIRequest is a request to the API as it arrived. It holds the token.
@@ -39,43 +39,43 @@ type APIRequest struct {
 	At               time.Time // of arrival
 	Method           string
 	Host             string
-	RequestURI       string // the target as it was sent, byte for byte
+	RequestURI       string // the request target as sent
 	Proto            string // "HTTP/1.1", "HTTP/2.0"
 	Header           http.Header
-	ContentLength    int64    // as announced; -1 if it was not
+	ContentLength    int64    // -1 if unknown
 	TransferEncoding []string // outermost first; empty over HTTP/2
 	Body             []byte   // the first 1 MiB; nil if there was none, it has not been read yet, or 16 newer ones are kept
-	BodyBytes        int64    // how many bytes were read, those not kept included
+	BodyBytes        int64    // the number of bytes read, including those not kept
 	Trailer          http.Header
-	Status           int // of the answer; 0 while there is none, and forever if the connection was broken instead
+	Status           int // of the response; 0 until there is one, and if the connection was closed instead
 }
 
-// record is the memory of both kinds of requests.
-type record struct {
+// requestLog holds the recorded requests of both kinds.
+type requestLog struct {
 	token ring[TokenRequest]
 	api   ring[APIRequest]
 
-	bodies   [keepBodies]*APIRequest // guarded by api.mu
+	bodies   [maxBodies]*APIRequest // guarded by api.mu
 	nextBody int
 }
 
-func newRecord() *record { return &record{} }
+func newRequestLog() *requestLog { return &requestLog{} }
 
-// ring keeps the last entries. An entry is added when its request arrives and is completed later, under the same lock;
-// completing one that has been pushed out meanwhile is harmless.
+// ring holds the last entries. An entry is added when its request arrives and completed later, under the same lock.
+// Completing an entry that has been evicted is harmless.
 type ring[T any] struct {
 	mu      sync.Mutex
-	entries []*T // at most keepRequests
-	total   int  // ever added; entries[total % keepRequests] is the next to go
+	entries []*T // at most maxRequests
+	total   int  // added so far; entries[total % maxRequests] is evicted next
 }
 
 func (g *ring[T]) add(e *T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.entries) < keepRequests {
+	if len(g.entries) < maxRequests {
 		g.entries = append(g.entries, e)
 	} else {
-		g.entries[g.total%keepRequests] = e
+		g.entries[g.total%maxRequests] = e
 	}
 	g.total++
 }
@@ -98,8 +98,8 @@ func (g *ring[T]) list() []T {
 	defer g.mu.Unlock()
 	out := make([]T, 0, len(g.entries))
 	oldest := 0
-	if len(g.entries) == keepRequests {
-		oldest = g.total % keepRequests
+	if len(g.entries) == maxRequests {
+		oldest = g.total % maxRequests
 	}
 	for i := range g.entries {
 		out = append(out, *g.entries[(oldest+i)%len(g.entries)])
@@ -107,9 +107,9 @@ func (g *ring[T]) list() []T {
 	return out
 }
 
-// What entries point to is never changed once it is there, so it can be copied for the caller outside the lock.
+// The values that entries point to are never modified, so they can be copied outside the lock.
 
-func (l *record) tokenRequests() []TokenRequest {
+func (l *requestLog) tokenRequests() []TokenRequest {
 	out := l.token.list()
 	for i := range out {
 		out[i].Header = out[i].Header.Clone()
@@ -118,7 +118,7 @@ func (l *record) tokenRequests() []TokenRequest {
 	return out
 }
 
-func (l *record) apiRequests() []APIRequest {
+func (l *requestLog) apiRequests() []APIRequest {
 	out := l.api.list()
 	for i := range out {
 		out[i].Header = out[i].Header.Clone()
@@ -137,7 +137,7 @@ func cloneForm(f url.Values) url.Values {
 }
 
 // tokenArrived records r and returns the entry to be completed.
-func (l *record) tokenArrived(r *http.Request) *TokenRequest {
+func (l *requestLog) tokenArrived(r *http.Request) *TokenRequest {
 	e := &TokenRequest{
 		At:         time.Now(),
 		Method:     r.Method,
@@ -150,7 +150,7 @@ func (l *record) tokenArrived(r *http.Request) *TokenRequest {
 }
 
 // apiArrived records r and returns the entry to be completed.
-func (l *record) apiArrived(r *http.Request) *APIRequest {
+func (l *requestLog) apiArrived(r *http.Request) *APIRequest {
 	e := &APIRequest{
 		At:               time.Now(),
 		Method:           r.Method,
@@ -165,11 +165,11 @@ func (l *record) apiArrived(r *http.Request) *APIRequest {
 	return e
 }
 
-// apiBody completes e with the body and what came after it, and drops the oldest body kept.
-func (l *record) apiBody(e *APIRequest, body []byte, trailer http.Header) {
+// apiBody completes e with the body and the trailers, and drops the oldest body.
+func (l *requestLog) apiBody(e *APIRequest, body []byte, trailer http.Header) {
 	kept := body
-	if len(kept) > keepBody {
-		kept = slices.Clone(kept[:keepBody]) // a slice of the whole would keep the whole alive
+	if len(kept) > maxKeptBody {
+		kept = slices.Clone(kept[:maxKeptBody]) // a subslice would keep the whole array alive
 	}
 	trailer = trailer.Clone()
 	l.api.complete(func() {
@@ -183,27 +183,27 @@ func (l *record) apiBody(e *APIRequest, body []byte, trailer http.Header) {
 			old.Body = nil
 		}
 		l.bodies[l.nextBody] = e
-		l.nextBody = (l.nextBody + 1) % keepBodies
+		l.nextBody = (l.nextBody + 1) % maxBodies
 	})
 }
 
-// readBody reads r's body to its end, which is also what lets net/http notice that a client went away during a delay.
-// Whoever handles r next finds the body unread again. It returns what it read on an error, too.
+// readBody reads r's body, which also lets net/http detect a disconnect during a delay. It makes the body readable
+// again, and returns what it has read even with an error.
 func readBody(w *statusWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
 	var buf bytes.Buffer
 	if r.ContentLength > 0 {
-		buf.Grow(int(min(r.ContentLength, keepBody)) + bytes.MinRead)
+		buf.Grow(int(min(r.ContentLength, maxKeptBody)) + bytes.MinRead)
 	}
 	_, err := buf.ReadFrom(http.MaxBytesReader(w.ResponseWriter, r.Body, limit))
 	r.Body = io.NopCloser(bytes.NewReader(buf.Bytes()))
 	return buf.Bytes(), err
 }
 
-// answerUnread answers a request whose body readBody could not read: 413 if it was too long, 400 if it broke off.
-func answerUnread(w http.ResponseWriter, err error) {
+// answerUnreadableBody answers a request whose body could not be read: 413 if it was too long, 400 if it was truncated.
+func answerUnreadableBody(w http.ResponseWriter, err error) {
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
 		answerError(w, http.StatusRequestEntityTooLarge, "the body is too long")
 		return
@@ -211,8 +211,8 @@ func answerUnread(w http.ResponseWriter, err error) {
 	answerError(w, http.StatusBadRequest, "the body broke off")
 }
 
-// statusWriter reports the final status of an answer before the first byte of it can reach the client, so that a test
-// which has its response finds the status recorded. It keeps what the underlying writer can do, for faults' sake.
+// statusWriter reports the final status before the first byte of the response can reach the client, so that a test that
+// has its response finds the status recorded. It keeps the capabilities of the underlying writer for fault handlers.
 type statusWriter struct {
 	http.ResponseWriter
 	report func(status int)
@@ -220,7 +220,7 @@ type statusWriter struct {
 }
 
 func (w *statusWriter) WriteHeader(status int) {
-	// 1xx answers come before the final one; 101 is final.
+	// 1xx responses precede the final one; 101 is final.
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		w.final(status)
 	}
@@ -241,13 +241,13 @@ func (w *statusWriter) final(status int) {
 	}
 }
 
-// Flush, like Hijack and Unwrap, is here for faults: some assert the interface, some use a ResponseController.
+// Flush, like Hijack and Unwrap, is for fault handlers: some assert the interface, others use a ResponseController.
 func (w *statusWriter) Flush() {
 	w.final(http.StatusOK)
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// Hijack hands the connection over; the answer's status is then unknown, and stays 0.
+// Hijack implements http.Hijacker. The recorded status stays 0.
 func (w *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {

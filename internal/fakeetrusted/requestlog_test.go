@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-func TestAPIRequestIsRecorded(t *testing.T) {
+func TestRecordsAPIRequests(t *testing.T) {
 	s := New(Options{})
 	server := httptest.NewServer(s)
 	defer server.Close()
@@ -43,7 +43,7 @@ func TestAPIRequestIsRecorded(t *testing.T) {
 	}
 }
 
-func TestTokenRequestIsRecorded(t *testing.T) {
+func TestRecordsTokenRequests(t *testing.T) {
 	s := New(Options{})
 	fetch(t, s)
 	if s.TokenRequestCount() != 1 || s.APIRequestCount() != 0 {
@@ -65,7 +65,7 @@ func TestTokenRequestIsRecorded(t *testing.T) {
 
 func TestRecordIsBounded(t *testing.T) {
 	s := New(Options{})
-	const n = keepRequests + 250
+	const n = maxRequests + 250
 	for i := range n {
 		do(t, s, "POST", fmt.Sprintf("/api/%d", i), "some body", nil)
 		do(t, s, "GET", tokenPath+"?"+fmt.Sprint(i), "", nil)
@@ -74,23 +74,23 @@ func TestRecordIsBounded(t *testing.T) {
 		t.Errorf("%d and %d requests", s.APIRequestCount(), s.TokenRequestCount())
 	}
 	api, token := s.APIRequests(), s.TokenRequests()
-	if len(api) != keepRequests || len(token) != keepRequests {
+	if len(api) != maxRequests || len(token) != maxRequests {
 		t.Fatalf("%d and %d kept", len(api), len(token))
 	}
-	for i := range keepRequests {
+	for i := range maxRequests {
 		if api[i].RequestURI != fmt.Sprintf("/api/%d", 250+i) || token[i].RequestURI != fmt.Sprintf("%s?%d", tokenPath, 250+i) {
 			t.Fatalf("at %d: %s, %s", i, api[i].RequestURI, token[i].RequestURI)
 		}
-		if wantBody := i >= keepRequests-keepBodies; (api[i].Body != nil) != wantBody || api[i].BodyBytes != 9 {
+		if wantBody := i >= maxRequests-maxBodies; (api[i].Body != nil) != wantBody || api[i].BodyBytes != 9 {
 			t.Errorf("at %d: body %q of %d bytes", i, api[i].Body, api[i].BodyBytes)
 		}
 	}
 }
 
-func TestRequestsWithoutBodyPushNoBodyOut(t *testing.T) {
+func TestRequestsWithoutBodyEvictNoBody(t *testing.T) {
 	s := New(Options{})
 	do(t, s, "POST", "/x", "kept", nil)
-	for range 2 * keepBodies {
+	for range 2 * maxBodies {
 		do(t, s, "GET", "/x", "", nil)
 	}
 	if got := s.APIRequests()[0]; string(got.Body) != "kept" {
@@ -98,16 +98,16 @@ func TestRequestsWithoutBodyPushNoBodyOut(t *testing.T) {
 	}
 }
 
-func TestLongBodyIsCut(t *testing.T) {
+func TestLongBodyIsTruncated(t *testing.T) {
 	s := New(Options{})
-	long := strings.Repeat("x", keepBody+5)
+	long := strings.Repeat("x", maxKeptBody+5)
 	do(t, s, "POST", "/x", long, nil)
-	if got := s.APIRequests()[0]; len(got.Body) != keepBody || cap(got.Body) > 2*keepBody || got.BodyBytes != keepBody+5 {
+	if got := s.APIRequests()[0]; len(got.Body) != maxKeptBody || cap(got.Body) > 2*maxKeptBody || got.BodyBytes != maxKeptBody+5 {
 		t.Errorf("%d of %d bytes kept", len(got.Body), got.BodyBytes)
 	}
 }
 
-func TestEndlessBodyIsRefused(t *testing.T) {
+func TestTooLongBodyIsRefused(t *testing.T) {
 	s := New(Options{})
 	r := httptest.NewRequest("POST", "/events", io.LimitReader(zeros{}, maxBody+1))
 	w := httptest.NewRecorder()
@@ -121,7 +121,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func TestBodyThatBreaksOff(t *testing.T) {
+func TestTruncatedRequestBody(t *testing.T) {
 	s := New(Options{})
 	r := httptest.NewRequest("POST", "/events", io.MultiReader(strings.NewReader("half"), iotest.ErrReader(errors.New("gone"))))
 	w := httptest.NewRecorder()
@@ -176,7 +176,7 @@ func TestImplicitAndEarlyStatus(t *testing.T) {
 }
 
 // TestManyAtOnce is for the race detector: everything at the same time.
-func TestManyAtOnce(t *testing.T) {
+func TestConcurrentRequests(t *testing.T) {
 	s := New(Options{})
 	server := httptest.NewServer(s)
 	defer server.Close()
