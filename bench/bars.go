@@ -63,7 +63,7 @@ func (r *results) ratioBar(what string, m measure, name string, most float64, th
 	if !b.known {
 		return b
 	}
-	beside := fmt.Sprintf("%s beside %s µs", extent(ours, m), extent(theirs, m))
+	beside := fmt.Sprintf("%s vs. %s µs", extent(ours, m), extent(theirs, m))
 	if !positive(ours) || !positive(theirs) {
 		b.actual, b.noise = beside, true
 		return b
@@ -103,7 +103,7 @@ func (r *results) refreshBar(most float64) bar {
 		in, out := found.During, found.Else
 		ratio := in.Slowest / out.Slowest
 		b.known, b.met = true, ratio <= most && found.Failed == 0
-		b.actual = fmt.Sprintf("%.2f × (%.1f ms beside %.1f ms, %d refreshes; p99 %.1f beside %.1f, p99.9 %.1f beside %.1f)",
+		b.actual = fmt.Sprintf("%.2f × (%.1f ms vs. %.1f ms, %d refreshes; p99 %.1f vs. %.1f, p99.9 %.1f vs. %.1f)",
 			ratio, in.Slowest, out.Slowest, found.Refreshes, in.P99, out.P99, in.P999, out.P999)
 	}
 	return b

@@ -83,13 +83,13 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var only string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.IntVar(&o.rounds, "rounds", 5, "how often each is measured, in turns; with -quick once")
-	flags.StringVar(&only, "only", "", "measure these alone, separated by commas: "+strings.Join(names(), ", "))
-	flags.BoolVar(&o.quick, "quick", false, "a smoke run that proves nothing")
-	flags.StringVar(&o.out, "out", "", "the folder for RESULTS.md and results.svg (default: this one, but for a part or with -quick: none)")
-	flags.StringVar(&o.broker, "broker-dir", "..", "the folder of the broker's module")
-	flags.StringVar(&o.against, "against", "", "the folder of another state of that module, to be measured beside it")
-	flags.StringVar(&o.profile, "profile", "", "write a CPU profile of the broker under load to this file, and compare nothing")
+	flags.IntVar(&o.rounds, "rounds", 5, "number of rounds; with -quick only one")
+	flags.StringVar(&only, "only", "", "measure only these, separated by commas: "+strings.Join(names(), ", "))
+	flags.BoolVar(&o.quick, "quick", false, "a smoke test, without meaningful figures")
+	flags.StringVar(&o.out, "out", "", "directory for RESULTS.md and results.svg (default: this one; none with -only or -quick)")
+	flags.StringVar(&o.broker, "broker-dir", "..", "directory of the broker's module")
+	flags.StringVar(&o.against, "against", "", "directory of another checkout of that module, to be measured too")
+	flags.StringVar(&o.profile, "profile", "", "no comparison: write a CPU profile of the broker under load to this file")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

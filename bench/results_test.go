@@ -72,11 +72,11 @@ func TestBars(t *testing.T) {
 		{"0.455 ×", "**NOT met**"}, // Caddy: 50/110, 60/120, 52/115: 0.4545
 		{"", "not measured"},       // Skipper
 		{"0.0781 ×", "met"},        // naive
-		{"1.17 × (60 to 66 beside 50 to 60 µs)", "within the noise"}, // links: 60/50, 66/60, 61/52: 1.2, 1.1, 1.17
-		{"1.86 ×", "**NOT met**"},                                    // nginx, fresh
-		{"0.455 ×", "met"},                                           // Caddy, fresh
+		{"1.17 × (60 to 66 vs. 50 to 60 µs)", "within the noise"}, // links: 60/50, 66/60, 61/52: 1.2, 1.1, 1.17
+		{"1.86 ×", "**NOT met**"},                                 // nginx, fresh
+		{"0.455 ×", "met"},                                        // Caddy, fresh
 		{"1.8 ×", "**NOT met**"},
-		{"1.40 × (14.0 ms beside 10.0 ms, 10 refreshes; p99 9.0 beside 8.0, p99.9 13.0 beside 9.0)", "met"},
+		{"1.40 × (14.0 ms vs. 10.0 ms, 10 refreshes; p99 9.0 vs. 8.0, p99.9 13.0 vs. 9.0)", "met"},
 		{"1, and 9 token requests", "**NOT met**"},
 		{"13.5 MB", "met"},
 		{"24.5 MB", "**NOT met**"},
@@ -111,11 +111,11 @@ func TestVerdictsOfComparisons(t *testing.T) {
 	}{
 		{"in each round", []float64{10, 30}, []float64{10, 20}, "1.25 ×", "met"},
 		{"in none", []float64{16, 31}, []float64{10, 20}, "1.58 ×", "**NOT met**"},
-		{"in one of them", []float64{10, 31}, []float64{10, 20}, "1.27 × (10 to 31 beside 10 to 20 µs)", "within the noise"},
-		{"in one of them, and not in the middle", []float64{16, 17, 15}, []float64{10, 10, 10}, "1.6 × (15 to 17 beside 10 to 10 µs)", "within the noise"},
-		{"one that is less than nothing", []float64{-3062, 18005}, []float64{6168, 56}, "-3062 to 18005 beside 56 to 6168 µs", "within the noise"},
-		{"nothing to compare with", []float64{7, 7}, []float64{-5, 5}, "7 to 7 beside -5 to 5 µs", "within the noise"},
-		{"nothing at all", []float64{7, 7}, []float64{0, 5}, "7 to 7 beside 0 to 5 µs", "within the noise"},
+		{"in one of them", []float64{10, 31}, []float64{10, 20}, "1.27 × (10 to 31 vs. 10 to 20 µs)", "within the noise"},
+		{"in one of them, and not in the middle", []float64{16, 17, 15}, []float64{10, 10, 10}, "1.6 × (15 to 17 vs. 10 to 10 µs)", "within the noise"},
+		{"one that is less than nothing", []float64{-3062, 18005}, []float64{6168, 56}, "-3062 to 18005 vs. 56 to 6168 µs", "within the noise"},
+		{"nothing to compare with", []float64{7, 7}, []float64{-5, 5}, "7 to 7 vs. -5 to 5 µs", "within the noise"},
+		{"nothing at all", []float64{7, 7}, []float64{0, 5}, "7 to 7 vs. 0 to 5 µs", "within the noise"},
 		{"not measured", nil, []float64{5}, "", "not measured"},
 	} {
 		r := &results{Values: map[string]map[string][]float64{

@@ -130,7 +130,7 @@ func TestBrowserPage(t *testing.T) {
 		upstream := startCounter(t)
 		trials := foreignTrials(startUnprotected(t, upstream.url))
 		visitForeign(t, attempts(trials), func(outcomes []outcome) {
-			upstream.wantReached(t, trials)
+			upstream.wantReached(t, trials, icon)
 			for i, trial := range trials {
 				if got := strings.Contains(outcomes[i].Read, apiAnswer); got != trial.reads {
 					t.Errorf("%s: the page read %q", trial.path, outcomes[i].Read)
@@ -167,7 +167,7 @@ func TestBrowserRebinding(t *testing.T) {
 		name := startRebinding(t)
 		trials := trialsAt("rebind.test", name.address, "")
 		name.visit(t, startUnprotected(t, upstream.url), attempts(trials), func(outcomes []outcome) {
-			upstream.wantReached(t, trials)
+			upstream.wantReached(t, trials, icon)
 			for i, trial := range trials {
 				if got := strings.Contains(outcomes[i].Read, apiAnswer); got != trial.readsOwn {
 					t.Errorf("%s: the page read %q", trial.path, outcomes[i].Read)

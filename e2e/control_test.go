@@ -65,14 +65,14 @@ func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, apiAnswer)
 }
 
-// wantReached waits until the request of each trial has come.
-func (c *counter) wantReached(t *testing.T, trials []trial) {
+// wantReached waits until the request of each trial, and those for the other paths, have come.
+func (c *counter) wantReached(t *testing.T, trials []trial, others ...string) {
 	t.Helper()
-	var paths []string
+	paths := others
 	for _, trial := range trials {
 		paths = append(paths, trial.path)
 	}
-	for _, path := range append(paths, icon) {
+	for _, path := range paths {
 		eventually(t, patience, path+" reaches the unprotected API", func() bool {
 			c.mu.Lock()
 			defer c.mu.Unlock()

@@ -1,71 +1,204 @@
 package metrics
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
-
-	"etrusted-broker/tokensource"
 )
 
-func TestReplaysAreThereFromTheStart(t *testing.T) {
+func TestRequestsTotal(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
 	requests := m.ForAccount("default")
-	requests.ObserveRetry("unauthorized")
-	requests.ObserveRetry("unheard of")
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"} {
+		requests.Observe(method, 200, time.Second, 0, "")
+	}
+	for _, method := range []string{"FOO", "get", "", "PROPFIND", "G\xffT"} {
+		requests.Observe(method, 200, time.Second, 0, "")
+	}
+	for _, code := range []int{100, 199, 404, 499, 599} {
+		requests.Observe("GET", code, time.Second, 0, "")
+	}
+	for _, code := range []int{999, 600, 99, 0, -1} {
+		requests.Observe("GET", code, time.Second, 0, "")
+	}
+	m.ForAccount("de").Observe("GET", 204, time.Second, 0, "")
+	m.ForAccount("de").Observe("GET", 204, time.Second, 0, "") // the second call returns the same series
 	checkSeries(t, m, `
-		# TYPE etrusted_broker_replays_total counter
-		etrusted_broker_replays_total{account="default",outcome="success"} 0
-		etrusted_broker_replays_total{account="default",outcome="unauthorized"} 1
-	`, "replays_total")
+		# TYPE etrusted_broker_requests_total counter
+		etrusted_broker_requests_total{account="de",code="204",method="GET"} 2
+		etrusted_broker_requests_total{account="default",code="100",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="199",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="CONNECT"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="DELETE"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="HEAD"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="OPTIONS"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="PATCH"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="POST"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="PUT"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="TRACE"} 1
+		etrusted_broker_requests_total{account="default",code="200",method="other"} 5
+		etrusted_broker_requests_total{account="default",code="404",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="499",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="599",method="GET"} 1
+		etrusted_broker_requests_total{account="default",code="other",method="GET"} 5
+	`, "requests_total")
 }
 
-func TestCredentialMetrics(t *testing.T) {
-	t.Parallel()
-	m := newMetrics(tokensource.Snapshot{
-		Account:       "de",
-		Invalidations: 6,
-		Reloads:       [...]uint64{7, 8, 9}, // in the order of tokensource.ReloadOutcomes
-		LastChange:    time.UnixMilli(1_700_000_000_250),
-	})
-	checkSeries(t, m, `
-		# TYPE etrusted_broker_credential_last_change_timestamp_seconds gauge
-		etrusted_broker_credential_last_change_timestamp_seconds{account="de"} 1.70000000025e+09
-		# TYPE etrusted_broker_credential_reloads_total counter
-		etrusted_broker_credential_reloads_total{account="de",outcome="rejected"} 8
-		etrusted_broker_credential_reloads_total{account="de",outcome="success"} 7
-		etrusted_broker_credential_reloads_total{account="de",outcome="unreadable"} 9
-		# TYPE etrusted_broker_token_invalidations_total counter
-		etrusted_broker_token_invalidations_total{account="de"} 6
-	`, "credential_reloads_total", "credential_last_change_timestamp_seconds", "token_invalidations_total")
-}
-
-func TestAForgottenAccountLeavesNothing(t *testing.T) {
+// TestSeriesAreBounded: clients must not be able to exhaust the memory of the broker or of Prometheus.
+func TestSeriesAreBounded(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	gone := m.ForAccount("gone")
-	for _, requests := range []*Requests{gone, m.ForAccount("stays")} {
-		requests.Observe("GET", 200, time.Second, time.Second, "")
-		requests.ObserveRetry("success")
+	requests := m.ForAccount("default")
+	const methods, codes = 10, 501 // each with "other"
+	for i := range 20_000 {
+		requests.Observe(fmt.Sprint("M", i), i-5000, time.Second, time.Second, "")
 	}
-	for _, account := range []string{"gone", "stays"} {
-		m.ObserveRefresh(tokensource.RefreshEvent{Account: account, Duration: time.Second})
+	if n := strings.Count(scrape(t, m, ""), "\netrusted_broker_requests_total{"); n == 0 || n > methods*codes {
+		t.Errorf("got %d series, want 1 to %d", n, methods*codes)
 	}
-	m.DeleteAccount("gone")
-	m.DeleteAccount("never there")
-	gone.Observe("GET", 200, time.Second, time.Second, "") // stragglers
-	gone.Observe("POST", 201, time.Second, time.Second, "")
-	gone.ObserveRetry("success")
+}
+
+func TestRequestDurations(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	requests := m.ForAccount("default")
+	requests.Observe("GET", 200, 3*time.Second, 2*time.Second, "")
+	requests.Observe("GET", 421, time.Second, 0, "") // not forwarded
+	checkLines(t, m,
+		`etrusted_broker_request_duration_seconds_sum{account="default"} 4`,
+		`etrusted_broker_request_duration_seconds_count{account="default"} 2`,
+		`etrusted_broker_request_duration_seconds_bucket{account="default",le="1"} 1`,
+		`etrusted_broker_upstream_duration_seconds_sum{account="default"} 2`,
+		`etrusted_broker_upstream_duration_seconds_count{account="default"} 1`,
+	)
+}
+
+// TestNativeHistograms: servers that scrape with protobuf get native histograms too.
+func TestNativeHistograms(t *testing.T) {
+	t.Parallel()
+	families, err := newUsedMetrics().registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	histograms := 0
+	for _, family := range families {
+		if histogram := family.GetMetric()[0].GetHistogram(); histogram != nil && strings.HasPrefix(family.GetName(), namespace) {
+			histograms++
+			if histogram.GetSchema() != 3 || len(histogram.GetPositiveSpan()) == 0 || len(histogram.GetBucket()) == 0 {
+				t.Errorf("%s: schema %d, %v", family.GetName(), histogram.GetSchema(), histogram)
+			}
+		}
+	}
+	if histograms != 3 {
+		t.Errorf("got %d histograms, want 3", histograms)
+	}
+}
+
+// TestExemplarsAddNoSeries: exemplars lead from a bucket to a trace, and add no series.
+func TestExemplarsAddNoSeries(t *testing.T) {
+	t.Parallel()
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	m := newMetrics()
+	requests := m.ForAccount("default")
+	requests.Observe("GET", 200, 3*time.Second, 2*time.Second, trace)
+	requests.Observe("GET", 200, 20*time.Millisecond, 0, trace) // not forwarded
+	for range 100 {
+		requests.Observe("GET", 200, 40*time.Second, 40*time.Second, "") // no trace
+	}
+	text := scrape(t, m, "application/openmetrics-text; version=1.0.0")
+	for _, want := range []string{
+		`request_duration_seconds_bucket{account="default",le="5.0"} 2 # {trace_id="` + trace + `"} 3.0 `,
+		`request_duration_seconds_bucket{account="default",le="0.025"} 1 # {trace_id="` + trace + `"} 0.02 `,
+		`upstream_duration_seconds_bucket{account="default",le="2.5"} 1 # {trace_id="` + trace + `"} 2.0 `,
+	} {
+		if !strings.Contains(text, "\netrusted_broker_"+want) {
+			t.Errorf("missing: %s", want)
+		}
+	}
+	if n := strings.Count(text, trace); n != 3 {
+		t.Errorf("got %d exemplars, want 3", n)
+	}
+	series := strings.Count(text, "\n")
+	for i := range 1000 {
+		requests.Observe("GET", 200, time.Duration(i)*time.Millisecond, time.Second, fmt.Sprintf("%032x", i+1))
+	}
+	if n := strings.Count(scrape(t, m, "application/openmetrics-text; version=1.0.0"), "\n"); n != series {
+		t.Errorf("got %d lines after 1000 more traces, want %d", n, series)
+	}
+	if strings.Contains(scrape(t, m, ""), "trace_id") {
+		t.Error("the plain text format has no place for exemplars")
+	}
+}
+
+// TestConcurrentObservationsAreCounted: no observation is lost when many goroutines create the same series.
+func TestConcurrentObservationsAreCounted(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	requests := m.ForAccount("default")
+	const goroutines, rounds = 8, 200
+	start := make(chan struct{})
+	var all sync.WaitGroup
+	for range goroutines {
+		all.Go(func() {
+			<-start
+			for i := range rounds {
+				requests.Observe("GET", 200+i, time.Second, time.Second, "")
+				m.ObserveDenied("host")
+			}
+		})
+	}
+	all.Go(func() { // scrape at the same time
+		<-start
+		for range 20 {
+			if _, err := m.registry.Gather(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	close(start)
+	all.Wait()
 	text := scrape(t, m, "")
-	if strings.Contains(text, `"gone"`) {
-		t.Error("there are series of the account that is gone")
+	for code := 200; code < 200+rounds; code++ {
+		if !strings.Contains(text, fmt.Sprintf(`{account="default",code="%d",method="GET"} %d`+"\n", code, goroutines)) {
+			t.Fatalf("code %d was not counted %d times:\n%s", code, goroutines, text)
+		}
 	}
-	if n := strings.Count(text, `account="stays"`); n == 0 {
-		t.Error("the other account is gone too")
+	checkLines(t, m,
+		fmt.Sprintf(`etrusted_broker_requests_denied_total{reason="host"} %d`, goroutines*rounds),
+		fmt.Sprintf(`etrusted_broker_request_duration_seconds_count{account="default"} %d`, goroutines*rounds),
+		fmt.Sprintf(`etrusted_broker_upstream_duration_seconds_sum{account="default"} %d`, goroutines*rounds))
+}
+
+// Not parallel: AllocsPerRun counts what other tests allocate, too.
+func TestObserveDoesNotAllocate(t *testing.T) {
+	requests := newMetrics().ForAccount("default")
+	allocations := testing.AllocsPerRun(1000, func() {
+		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond, "")
+	})
+	if allocations != 0 {
+		t.Errorf("got %v allocations, want 0", allocations)
 	}
-	m.ForAccount("gone").Observe("GET", 200, time.Second, 0, "")
-	if !strings.Contains(scrape(t, m, ""), `etrusted_broker_requests_total{account="gone",code="200",method="GET"} 1`) {
-		t.Error("an account that returns does not begin anew")
+}
+
+func BenchmarkObserve(b *testing.B) {
+	requests := newMetrics().ForAccount("default")
+	b.ReportAllocs()
+	for b.Loop() {
+		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond, "")
 	}
+}
+
+func BenchmarkObserveParallel(b *testing.B) {
+	requests := newMetrics().ForAccount("default")
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond, "")
+		}
+	})
 }

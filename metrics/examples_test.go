@@ -13,20 +13,20 @@ import (
 	"testing"
 )
 
-// The files of ../examples that live off our metrics.
+// The files in ../examples that use the metrics.
 var (
 	dashboardFile = filepath.Join("..", "examples", "grafana", "dashboard.json")
 	rulesFile     = filepath.Join("..", "examples", "prometheus", "rules.yml")
 	rulesTestFile = filepath.Join("..", "examples", "prometheus", "rules_test.yml")
 )
 
-// TestExamplesUseWhatIsThere holds that the dashboard and the alerts ask for metrics and labels that the broker exports:
-// for one that is not there Prometheus answers with nothing, and an alert on nothing is quiet for ever.
-func TestExamplesUseWhatIsThere(t *testing.T) {
+// TestExamplesUseExportedMetrics: for an unknown metric or label Prometheus returns nothing, and an alert on it never
+// fires.
+func TestExamplesUseExportedMetrics(t *testing.T) {
 	t.Parallel()
-	there := gather(t)
+	exported := gatherNames(t)
 	for file, least := range map[string]int{dashboardFile: 18, rulesFile: 8, rulesTestFile: 8} {
-		used, problems := there.check(queries(t, file))
+		used, problems := exported.check(queryText(t, file))
 		for _, problem := range problems {
 			t.Errorf("%s: %s", file, problem)
 		}
@@ -36,10 +36,10 @@ func TestExamplesUseWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestMistakesAreSeen holds that the test above can fail.
-func TestMistakesAreSeen(t *testing.T) {
+// TestQueryCheckFindsMistakes shows that the test above can fail.
+func TestQueryCheckFindsMistakes(t *testing.T) {
 	t.Parallel()
-	there := gather(t)
+	exported := gatherNames(t)
 	for text, problem := range map[string]string{
 		`etrusted_broker_token_expiry_timestamp{account="default"}`:            "etrusted_broker_token_expiry_timestamp is not exported",
 		`rate(etrusted_broker_requests_in_flight_count[5m])`:                   "etrusted_broker_requests_in_flight_count is not exported",
@@ -55,25 +55,25 @@ func TestMistakesAreSeen(t *testing.T) {
 		`etrusted_broker_token_waits_total and ignoring (result) vector(0)`:    "nothing has the label result",
 	} {
 		if runtime.GOOS != "linux" && strings.HasPrefix(text, "process_") {
-			continue // there are none
+			continue // exported on Linux only
 		}
-		if _, problems := there.check(text); len(problems) != 1 || problems[0] != problem {
+		if _, problems := exported.check(text); len(problems) != 1 || problems[0] != problem {
 			t.Errorf("%s: %q, want %q", text, problems, problem)
 		}
 	}
 	good := `histogram_quantile(0.9, sum without (le, instance) (rate(etrusted_broker_request_duration_seconds_bucket{le!="1", job="a{b}"}[5m])))`
-	if used, problems := there.check(good); len(problems) != 0 || len(used) != 1 {
+	if used, problems := exported.check(good); len(problems) != 0 || len(used) != 1 {
 		t.Errorf("%s: %v, %q", good, used, problems)
 	}
 }
 
-// TestEveryAlertIsTested holds that rules_test.yml has each alert fire and be quiet, and that each says what whoever is
-// woken by it needs to know. (That the tests hold is promtool's to tell: see ../e2e.)
+// TestEveryAlertIsTested: rules_test.yml has each alert fire and not fire, and each alert has the fields that a reader
+// needs. (promtool runs these tests: see ../e2e.)
 func TestEveryAlertIsTested(t *testing.T) {
 	t.Parallel()
 	fires, quiet := map[string]bool{}, map[string]bool{}
-	tests := regexp.MustCompile(`(?m)^  - name:|^    promql_expr_test:|\balertname: `).Split(queries(t, rulesTestFile), -1)
-	for _, test := range tests { // those of alerts begin with its name, and the others with none
+	tests := regexp.MustCompile(`(?m)^  - name:|^    promql_expr_test:|\balertname: `).Split(queryText(t, rulesTestFile), -1)
+	for _, test := range tests { // a test of an alert begins with its name, others with none
 		alert := regexp.MustCompile(`^\w*`).FindString(test)
 		if strings.Contains(test, "exp_labels:") {
 			fires[alert] = true
@@ -81,29 +81,28 @@ func TestEveryAlertIsTested(t *testing.T) {
 			quiet[alert] = true
 		}
 	}
-	rules := strings.Split(queries(t, rulesFile), "- alert: ")[1:]
+	rules := strings.Split(queryText(t, rulesFile), "- alert: ")[1:]
 	for _, rule := range rules {
 		alert, _, _ := strings.Cut(rule, "\n")
 		if !fires[alert] || !quiet[alert] {
-			t.Errorf("%s: fires in a test: %v; is quiet in a test: %v", alert, fires[alert], quiet[alert])
+			t.Errorf("%s: got a test that fires: %v, and one that does not: %v; want both", alert, fires[alert], quiet[alert])
 		}
 		for _, field := range []string{"expr", "for", "severity", "summary", "description"} {
 			if n := len(regexp.MustCompile(`(?m)^ {8,10}`+field+`: .`).FindAllString(rule, -1)); n != 1 {
-				t.Errorf("%s has the field %s %d times", alert, field, n)
+				t.Errorf("%s: got field %s %d times, want once", alert, field, n)
 			}
 		}
 		delete(fires, alert)
 	}
 	if len(rules) < 7 {
-		t.Errorf("%d alerts", len(rules))
+		t.Errorf("got %d alerts, want at least 7", len(rules))
 	}
 	for alert := range fires {
-		t.Errorf("%s is tested, but is no alert", alert)
+		t.Errorf("%s is tested, but rules.yml has no such alert", alert)
 	}
 }
 
-// TestDashboard holds what makes it readable: the four questions, a unit and a word about each panel, and nothing that
-// would have to be installed first.
+// TestDashboard: four rows, a unit and a description for each panel, and only panel types that are built in.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	var dashboard struct {
@@ -116,7 +115,7 @@ func TestDashboard(t *testing.T) {
 			FieldConfig              struct{ Defaults struct{ Unit string } }
 		}
 	}
-	if err := json.Unmarshal(read(t, dashboardFile), &dashboard); err != nil {
+	if err := json.Unmarshal(readFile(t, dashboardFile), &dashboard); err != nil {
 		t.Fatal(err)
 	}
 	var rows []string
@@ -142,25 +141,25 @@ func TestDashboard(t *testing.T) {
 		case "row":
 			rows = append(rows, panel.Title)
 			continue
-		case "stat", "timeseries", "table": // which every Grafana has
+		case "stat", "timeseries", "table": // built in
 		default:
-			t.Errorf("%s is a %s", panel.Title, panel.Type)
+			t.Errorf("%s: got panel type %s, want a built-in one", panel.Title, panel.Type)
 		}
 		if panel.Description == "" || len(panel.Targets) == 0 || panel.Datasource.UID != "${datasource}" ||
 			panel.Type != "table" && panel.FieldConfig.Defaults.Unit == "" {
 			t.Errorf("%s lacks a description, a unit, a query, or the choice of Prometheus", panel.Title)
 		}
 	}
-	if want := []string{"Is there a token?", "Is it refreshed in time?", "Is the API answering?", "Who was refused?"}; !slices.Equal(rows, want) {
+	if want := []string{"Is there a token?", "Is it refreshed in time?", "Is the API answering?", "Which requests were refused?"}; !slices.Equal(rows, want) {
 		t.Errorf("the rows are %q, want %q", rows, want)
 	}
 }
 
-// queries returns what of a file Prometheus gets to see: of JSON the expressions, legends and variables, each on a line of
-// its own, and of YAML all but comments.
-func queries(t *testing.T, file string) string {
+// queryText returns the parts of a file that reach Prometheus: the expressions, legends and variables of JSON, one per
+// line; YAML without comments.
+func queryText(t *testing.T, file string) string {
 	t.Helper()
-	text := read(t, file)
+	text := readFile(t, file)
 	if filepath.Ext(file) != ".json" {
 		return regexp.MustCompile(`(?m)^ *#.*$| # .*$`).ReplaceAllString(string(text), "")
 	}
@@ -191,7 +190,7 @@ func queries(t *testing.T, file string) string {
 	return strings.Join(found, "\n")
 }
 
-func read(t *testing.T, file string) []byte {
+func readFile(t *testing.T, file string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -200,42 +199,42 @@ func read(t *testing.T, file string) []byte {
 	return text
 }
 
-// exported are the names that a scrape may bring, each with its labels and their values.
-type exported map[string]map[string][]string
+// exportedNames maps each exported name to its labels and their values.
+type exportedNames map[string]map[string][]string
 
-// gather returns what a broker exports in which everything has happened once.
-func gather(t *testing.T) exported {
+// gatherNames returns the names that a broker exports once each metric has a series.
+func gatherNames(t *testing.T) exportedNames {
 	t.Helper()
-	families, err := used().registry.Gather()
+	families, err := newUsedMetrics().registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	there := exported{}
+	exported := exportedNames{}
 	for _, family := range families {
-		labels := map[string][]string{"job": nil, "instance": nil} // which Prometheus adds
+		labels := map[string][]string{"job": nil, "instance": nil} // added by Prometheus
 		for _, metric := range family.GetMetric() {
 			for _, label := range metric.GetLabel() {
 				labels[label.GetName()] = append(labels[label.GetName()], label.GetValue())
 			}
 		}
 		name, one := family.GetName(), family.GetMetric()[0]
-		there[name] = labels
+		exported[name] = labels
 		if one.GetHistogram() != nil || one.GetSummary() != nil {
-			there[name+"_sum"], there[name+"_count"] = labels, labels
+			exported[name+"_sum"], exported[name+"_count"] = labels, labels
 		}
-		if one.GetHistogram() != nil { // which without a suffix is the native one
-			there[name+"_bucket"] = maps.Clone(labels)
-			there[name+"_bucket"]["le"] = nil
+		if one.GetHistogram() != nil { // the name without a suffix is the native histogram
+			exported[name+"_bucket"] = maps.Clone(labels)
+			exported[name+"_bucket"]["le"] = nil
 		}
 	}
-	return there
+	return exported
 }
 
-// closed are the metrics whose outcomes are all there from the start.
-var closed = []string{namespace + "_token_refreshes_total", namespace + "_credential_reloads_total"}
+// fixedOutcomes are metrics whose outcomes are all exported from the start.
+var fixedOutcomes = []string{namespace + "_token_refreshes_total", namespace + "_credential_reloads_total"}
 
 var (
-	// A metric of ours or of the collectors, with its matchers, if it has any. Values may hold braces.
+	// A metric with its matchers, if any. Values may contain braces.
 	selector = regexp.MustCompile(`\b((?:` + namespace + `|go|process)_\w+)(?:\{((?:[^{}"']|"[^"]*"|'[^']*')*)\})?`)
 	matcher  = regexp.MustCompile(`(\w+) *(?:=~|!~|!=|=) *(?:"([^"]*)"|'([^']*)')`)
 	grouping = regexp.MustCompile(`\b(?:by|without|on|ignoring|group_left|group_right) *\(([^)]*)\)`)
@@ -243,8 +242,8 @@ var (
 	word     = regexp.MustCompile(`\w+`)
 )
 
-// check returns the metrics that are used in queries, and what is wrong with them.
-func (e exported) check(queries string) (used, problems []string) {
+// check returns the metrics that queries use, and the problems found.
+func (e exportedNames) check(queries string) (used, problems []string) {
 	found := map[string]bool{}
 	for _, match := range selector.FindAllStringSubmatch(queries, -1) {
 		name := match[1]
@@ -252,7 +251,7 @@ func (e exported) check(queries string) (used, problems []string) {
 		case known:
 			found[name] = true
 			problems = append(problems, e.mismatches(name, match[2])...)
-		case runtime.GOOS == "linux" || !strings.HasPrefix(name, "process_"): // elsewhere there are none
+		case runtime.GOOS == "linux" || !strings.HasPrefix(name, "process_"): // exported on Linux only
 			problems = append(problems, name+" is not exported")
 		}
 	}
@@ -263,8 +262,8 @@ func (e exported) check(queries string) (used, problems []string) {
 	return slices.Sorted(maps.Keys(found)), slices.Compact(problems)
 }
 
-// mismatches tells of matchers that can match no series of the metric.
-func (e exported) mismatches(name, matchers string) (problems []string) {
+// mismatches returns a problem for each matcher that can match no series of the metric.
+func (e exportedNames) mismatches(name, matchers string) (problems []string) {
 	for _, match := range matcher.FindAllStringSubmatch(matchers, -1) {
 		label, value := match[1], match[2]+match[3]
 		values, known := e[name][label]
@@ -272,7 +271,7 @@ func (e exported) mismatches(name, matchers string) (problems []string) {
 			problems = append(problems, fmt.Sprintf("%s has no label %s", name, label))
 			continue
 		}
-		if label != "outcome" || !slices.Contains(closed, name) {
+		if label != "outcome" || !slices.Contains(fixedOutcomes, name) {
 			continue
 		}
 		for outcome := range strings.SplitSeq(value, "|") {
@@ -284,8 +283,8 @@ func (e exported) mismatches(name, matchers string) (problems []string) {
 	return problems
 }
 
-// unknownLabels returns those that queries group, match or write by, and that no metric has.
-func (e exported) unknownLabels(queries string) []string {
+// unknownLabels returns the labels in queries that no metric has.
+func (e exportedNames) unknownLabels(queries string) []string {
 	var asked []string
 	for _, match := range grouping.FindAllStringSubmatch(queries, -1) {
 		asked = append(asked, word.FindAllString(match[1], -1)...)

@@ -16,19 +16,19 @@ import (
 
 func newMetrics(snapshots ...tokensource.Snapshot) *Metrics {
 	return New(Config{
-		Version:        "1.2.3",
-		Revision:       "abcdef",
-		Tokens:         func() []tokensource.Snapshot { return snapshots },
-		InFlight:       func() int64 { return 7 },
-		UnsafeListen:   func() bool { return true },
-		DenialReasons:  []string{"host", "browser"},
-		ReplayOutcomes: []string{"success", "unauthorized"},
+		Version:       "1.2.3",
+		Revision:      "abcdef",
+		Tokens:        func() []tokensource.Snapshot { return snapshots },
+		InFlight:      func() int64 { return 7 },
+		UnsafeListen:  func() bool { return true },
+		DenialReasons: []string{"host", "browser"},
+		RetryOutcomes: []string{"success", "unauthorized"},
 	})
 }
 
-// compare fails if a scrape of the metrics of those names, without the prefix, is not as want says. HELP is prose and left
-// out. (testutil.GatherAndCompare would do the same, and bring a module of its own.)
-func compare(t *testing.T, m *Metrics, want string, names ...string) {
+// checkSeries compares the TYPE and sample lines of the named metrics (without prefix) with want. HELP lines are
+// ignored. (testutil.GatherAndCompare does the same, but needs another module.)
+func checkSeries(t *testing.T, m *Metrics, want string, names ...string) {
 	t.Helper()
 	var got []string
 	for line := range strings.Lines(scrape(t, m, "")) {
@@ -49,18 +49,18 @@ func compare(t *testing.T, m *Metrics, want string, names ...string) {
 	}
 }
 
-// contains fails if a scrape lacks one of the lines.
-func contains(t *testing.T, m *Metrics, lines ...string) {
+// checkLines checks that a scrape contains the lines.
+func checkLines(t *testing.T, m *Metrics, lines ...string) {
 	t.Helper()
 	text := scrape(t, m, "")
 	for _, line := range lines {
 		if !strings.Contains(text, "\n"+line+"\n") {
-			t.Errorf("lacks %s", line)
+			t.Errorf("missing: %s", line)
 		}
 	}
 }
 
-// get asks for the metrics in a format.
+// get requests the metrics with an Accept header.
 func get(m *Metrics, accept string) *httptest.ResponseRecorder {
 	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	request.Header.Set("Accept", accept)
@@ -78,8 +78,8 @@ func scrape(t *testing.T, m *Metrics, accept string) string {
 	return response.Body.String()
 }
 
-// used is a Metrics in which everything has happened once.
-func used() *Metrics {
+// newUsedMetrics returns Metrics in which each metric has at least one series.
+func newUsedMetrics() *Metrics {
 	m := newMetrics(tokensource.Snapshot{Account: "default", Shared: true})
 	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: 1})
 	m.ForAccount("default").Observe("GET", 200, 2, 1, "")
@@ -89,7 +89,7 @@ func used() *Metrics {
 
 func TestLint(t *testing.T) {
 	t.Parallel()
-	problems, err := promlint.New(strings.NewReader(scrape(t, used(), ""))).Lint()
+	problems, err := promlint.New(strings.NewReader(scrape(t, newUsedMetrics(), ""))).Lint()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,10 +100,10 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// TestNames holds the contract: dashboards and alerts rely on these.
-func TestNames(t *testing.T) {
+// TestMetricNamesAndLabels: names and labels are an interface, used by dashboards and alerts.
+func TestMetricNamesAndLabels(t *testing.T) {
 	t.Parallel()
-	want := map[string]string{ // without the prefix, and the labels in the alphabet's order
+	want := map[string]string{ // without prefix; labels in alphabetical order
 		"token_expiry_timestamp_seconds":       "account",
 		"token_issued_timestamp_seconds":       "account",
 		"token_refreshes_total":                "account outcome",
@@ -128,7 +128,7 @@ func TestNames(t *testing.T) {
 		"unsafe_listen":             "",
 		"build_info":                "goversion revision version",
 	}
-	families, err := used().registry.Gather()
+	families, err := newUsedMetrics().registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestNames(t *testing.T) {
 
 func TestBuildInfoAndInFlight(t *testing.T) {
 	t.Parallel()
-	compare(t, newMetrics(), `
+	checkSeries(t, newMetrics(), `
 		# TYPE etrusted_broker_build_info gauge
 		etrusted_broker_build_info{goversion="`+runtime.Version()+`",revision="abcdef",version="1.2.3"} 1
 		# TYPE etrusted_broker_requests_in_flight gauge
@@ -172,7 +172,7 @@ func TestBuildInfoAndInFlight(t *testing.T) {
 	`, "build_info", "requests_in_flight", "unsafe_listen")
 }
 
-func TestDenied(t *testing.T) {
+func TestDeniedCountsKnownReasonsOnly(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
 	const none = `
@@ -189,7 +189,7 @@ func TestDenied(t *testing.T) {
 	checkSeries(t, m, strings.Replace(none, `"host"} 0`, `"host"} 2`, 1), "requests_denied_total")
 }
 
-func TestFormats(t *testing.T) {
+func TestNegotiatesFormat(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		accept, contentType string
@@ -198,28 +198,28 @@ func TestFormats(t *testing.T) {
 		{"", "text/plain; version=0.0.4", false},
 		{"text/plain", "text/plain; version=0.0.4", false},
 		{"application/openmetrics-text; version=1.0.0", "application/openmetrics-text; version=1.0.0", true},
-		// Prometheus 3 without protobuf.
+		// What Prometheus 3 sends when protobuf is off.
 		{"application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.2,*/*;q=0.1", "application/openmetrics-text; version=1.0.0", true},
 	} {
-		response := get(used(), test.accept)
+		response := get(newUsedMetrics(), test.accept)
 		body := response.Body.String()
 		if response.Code != http.StatusOK || !strings.HasPrefix(response.Header().Get("Content-Type"), test.contentType) {
-			t.Errorf("%q: %d %s", test.accept, response.Code, response.Header().Get("Content-Type"))
+			t.Errorf("Accept %q: got %d %s, want 200 %s", test.accept, response.Code, response.Header().Get("Content-Type"), test.contentType)
 		}
 		if strings.HasSuffix(body, "# EOF\n") != test.openMetrics {
-			t.Errorf("%q: ends with %q", test.accept, body[len(body)-20:])
+			t.Errorf("Accept %q: body ends with %q, want OpenMetrics %v", test.accept, body[len(body)-20:], test.openMetrics)
 		}
 		if !strings.Contains(body, `etrusted_broker_requests_total{account="default",code="200",method="GET"} 1`) {
-			t.Errorf("%q: lacks the request", test.accept)
+			t.Errorf("%q: missing the request counter", test.accept)
 		}
 	}
 }
 
-// TestNothingGlobal holds that two brokers in one process, as tests have them, do not meet.
-func TestNothingGlobal(t *testing.T) {
+// TestRegistersNothingGlobally: two brokers in one process, as in tests, do not conflict.
+func TestRegistersNothingGlobally(t *testing.T) {
 	t.Parallel()
-	used() // a second registration of anything would panic
-	used()
+	newUsedMetrics() // a second registration of anything would panic
+	newUsedMetrics()
 	families, err := prometheus.DefaultGatherer.Gather()
 	if err != nil {
 		t.Fatal(err)

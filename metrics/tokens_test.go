@@ -77,15 +77,15 @@ func TestTokenMetrics(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			compare(t, newMetrics(test.snapshots...), test.want, tokenMetricNames...)
+			checkSeries(t, newMetrics(test.snapshots...), test.want, tokenMetricNames...)
 		})
 	}
 }
 
-// TestStoreMetrics holds that they are there for a token that is shared, and for no other.
-func TestStoreMetrics(t *testing.T) {
+// TestStoreMetricsOnlyForSharedTokens: accounts that do not share their token export no store metrics.
+func TestStoreMetricsOnlyForSharedTokens(t *testing.T) {
 	t.Parallel()
-	m := newMetrics(tokensource.Snapshot{Account: "alone"},
+	m := newMetrics(tokensource.Snapshot{Account: "unshared"},
 		tokensource.Snapshot{Account: "follower", Shared: true, StoreHits: 7, StoreErrors: 8},
 		tokensource.Snapshot{Account: "leader", Shared: true, HoldsLease: true})
 	checkSeries(t, m, `
@@ -101,19 +101,19 @@ func TestStoreMetrics(t *testing.T) {
 	`, "token_store_hits_total", "token_store_errors_total", "token_store_lease_held")
 }
 
-// TestRequestsElsewhereAreNotTimed holds that what another broker has measured is not counted twice.
-func TestRequestsElsewhereAreNotTimed(t *testing.T) {
+// TestRefreshesOfPeersAreNotTimed: the peer that made the request records it.
+func TestRefreshesOfPeersAreNotTimed(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
 	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: time.Second})
 	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", FromPeer: true})
 	if text := scrape(t, m, ""); !strings.Contains(text, `etrusted_broker_token_refresh_duration_seconds_count{account="default"} 1`) {
-		t.Error("a token request of another broker is in the histogram")
+		t.Error("want only the own token request in the histogram")
 	}
 }
 
-// TestTokenMetricsAreFresh holds that a scrape sees what is, and not what was when the broker started.
-func TestTokenMetricsAreFresh(t *testing.T) {
+// TestTokenMetricsAreReadAtScrape: a scrape shows the current state, not that at startup.
+func TestTokenMetricsAreReadAtScrape(t *testing.T) {
 	t.Parallel()
 	waits := uint64(0)
 	m := New(Config{
@@ -129,7 +129,7 @@ func TestTokenMetricsAreFresh(t *testing.T) {
 	}
 }
 
-func TestTokenRequestDuration(t *testing.T) {
+func TestRefreshDuration(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
 	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: 20 * time.Millisecond})

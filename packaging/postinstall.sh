@@ -1,20 +1,20 @@
 #!/bin/sh
-# Debian calls it with "configure" and, at an update, the version before; rpm with how many versions are installed then.
-# It does nothing that is not right twice.
+# Debian calls it with "configure" and, in an update, the previous version. rpm calls it with the number of versions that are
+# then installed. Running it twice is harmless.
 set -e
 
 directory=/etc/etrusted-broker
 
-# Where systemd does not run (a container's image being built), there is nothing to tell.
+# systemd may not be running, for example while a container image is built.
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload
-  # The new program in place of the old, if that runs. Not enabled, not started: without credentials it cannot work.
+  # Restart a running broker with the new program. Do not enable or start it otherwise: it cannot work without credentials.
   systemctl try-restart etrusted-broker.service
 fi
 
 if [ ! -e "$directory/client_id" ] || [ ! -e "$directory/client_secret" ]; then
   cat <<END
-etrusted-broker: give it the credentials (paste each value, press Enter, then Ctrl-D) and start it:
+etrusted-broker: add the credentials (paste each value, press Enter, then Ctrl-D), and start it:
   sudo sh -c 'umask 077; cat > $directory/client_id'
   sudo sh -c 'umask 077; cat > $directory/client_secret'
   sudo systemctl enable --now etrusted-broker

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"sync/atomic"
 )
 
@@ -70,11 +69,11 @@ func (b *requestBody) attach(out *http.Request) {
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.whole)), nil }
 		out.Body, _ = out.GetBody()
 	case b.again(): // it has streamed, and is being sent again
-		out.Trailer = announced(b.from.Trailer)
+		out.Trailer = announced(b.from)
 		out.Body = io.NopCloser(bytes.NewReader(b.copied))
 		b.trail(out)
 	default:
-		out.Trailer = announced(b.from.Trailer)
+		out.Trailer = announced(b.from)
 		out.Body = &streamedBody{requestBody: b, to: out}
 	}
 }
@@ -143,10 +142,11 @@ func (s *streamedBody) Close() error {
 }
 
 // announced returns the trailers of a request that may go upstream, still without values.
-func announced(trailer http.Header) http.Header {
+func announced(request *http.Request) http.Header {
 	var out http.Header
-	for name := range trailer {
-		if mayTrail(name) {
+	drop := named(request.Header["Connection"])
+	for name := range request.Trailer {
+		if mayTrail(name) && goesUpstream(name, drop) {
 			if out == nil {
 				out = make(http.Header)
 			}
@@ -154,28 +154,4 @@ func announced(trailer http.Header) http.Header {
 		}
 	}
 	return out
-}
-
-// mayTrail reports whether a trailer of that name may be passed on. One that a server may merge into the header must
-// not carry what the header may not: RFC 9110 section 6.5.1.
-func mayTrail(name string) bool {
-	switch name {
-	case "Authorization", "Host", "Content-Length", "Via":
-		return false
-	default:
-		return isToken(name) && !isHopByHop(name) && !isForwarding(name)
-	}
-}
-
-// isToken reports whether a field name is one (RFC 9110 section 5.1). The server does not look at those in Trailer, and
-// the transport refuses the whole request for one that is none.
-func isToken(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return name != ""
 }

@@ -9,7 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 
-	"etrusted-broker/proxy/links"
+	"etrusted-broker/proxy/linkrewrite"
 )
 
 // maxUnzipped is up to what length a zipped body is unzipped whole: what is short can be made to become very long.
@@ -152,7 +152,7 @@ func (g *gzipBody) begin() {
 		g.err = err
 		return
 	}
-	g.links = links.NewReader(reader, g.way.from, g.way.to)
+	g.links = linkrewrite.NewReader(reader, g.way.from, g.way.to)
 	g.zipper = new(zipper)
 	g.plain = make([]byte, bufferSize)
 	g.zipped = g.zipper.begin(nil)

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
+
+	"etrusted-broker/proxy/door"
 )
 
 // via is what the broker adds to the requests that it sends on: RFC 9110 section 7.6.3.
@@ -37,10 +39,11 @@ func isHopByHop(name string) bool {
 	}
 }
 
-// isForwarding reports whether a header tells an upstream who asked: a credential broker says nothing of that, and
-// lets nobody claim it.
+// isForwarding reports whether a field says on whose behalf a request is made. A credential broker says nothing of that,
+// and lets no client claim it. name is in canonical form.
 func isForwarding(name string) bool {
-	return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-")
+	return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") ||
+		name == "X-Real-Ip" || name == "Cf-Connecting-Ip" || strings.HasSuffix(name, "Client-Ip")
 }
 
 // hyphenated is how a header's name arrives where headers are handed on as CGI does (RFC 3875 section 4.1.18): there
@@ -64,8 +67,8 @@ func isForged(name string, values []string) bool {
 	return name == "Proxy-Status" && strings.Contains(strings.ToLower(strings.Join(values, ",")), identity)
 }
 
-// named returns the headers that a Connection header names, in canonical form: they too are meant for one connection
-// only. The usual values name none and cost no memory.
+// named returns the fields that a Connection header names, hyphenated: they too are meant for one connection only, in the
+// header as in the trailers (RFC 9110 section 7.6.1). The usual values name none and cost no memory.
 func named(connection []string) map[string]bool {
 	var names map[string]bool
 	for _, line := range connection {
@@ -77,10 +80,54 @@ func named(connection []string) map[string]bool {
 			if names == nil {
 				names = make(map[string]bool)
 			}
-			names[textproto.CanonicalMIMEHeaderKey(option)] = true
+			names[hyphenated(textproto.CanonicalMIMEHeaderKey(option))] = true
 		}
 	}
 	return names
+}
+
+// goesUpstream reports whether a field of a request may be passed on, in the header or, where mayTrail agrees, as a trailer.
+// drop is what the Connection header has named.
+func goesUpstream(name string, drop map[string]bool) bool {
+	name = hyphenated(name)
+	return !drop[name] && !isHopByHop(name) && !isForwarding(name)
+}
+
+// goesDownstream is the same for a field of a response. Of a trailer that is only announced there are no values yet.
+func goesDownstream(name string, values []string, drop map[string]bool) bool {
+	name = hyphenated(name)
+	return !drop[name] && !isHopByHop(name) && !isCrossOrigin(name) && !isForged(name, values)
+}
+
+// mayTrail reports whether a field may be a trailer, in either direction. A recipient may merge trailers into the header,
+// so there must be none by which a message is framed, routed, authenticated or understood (RFC 9110 section 6.5.1), or that
+// asks for another request than was checked.
+func mayTrail(name string) bool {
+	if !isToken(name) || door.IsOverride(name) {
+		return false
+	}
+	switch name = hyphenated(name); name {
+	case "Content-Length", "Content-Encoding", "Content-Range", "Content-Type",
+		"Host", "Via", "Location", "Max-Forwards", "Expect", "Status",
+		"Authorization", "Cookie", "Set-Cookie", "Www-Authenticate", "Authentication-Info", "Proxy-Authentication-Info",
+		"Cache-Control", "Pragma", "Range":
+		return false
+	default:
+		return !strings.HasPrefix(name, "If-")
+	}
+}
+
+// isToken reports whether a field name is one (RFC 9110 section 5.1). The server does not look at those in Trailer, and
+// the transport refuses the whole request for one that is none.
+func isToken(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return name != ""
 }
 
 // onward returns the headers of a request as they go upstream: without what is for one connection only, without what
@@ -89,7 +136,7 @@ func onward(header http.Header, authorization string) http.Header {
 	out := make(http.Header, len(header)+3)
 	drop := named(header["Connection"])
 	for name, values := range header {
-		if meant := hyphenated(name); !drop[name] && !isHopByHop(meant) && !isForwarding(meant) {
+		if goesUpstream(name, drop) {
 			out[name] = values
 		}
 	}
@@ -114,7 +161,7 @@ func onward(header http.Header, authorization string) http.Header {
 func backward(to, from http.Header) {
 	drop := named(from["Connection"])
 	for name, values := range from {
-		if !drop[name] && !isHopByHop(name) && !isCrossOrigin(name) && !isForged(name, values) {
+		if goesDownstream(name, values, drop) {
 			to[name] = values
 		}
 	}

@@ -81,6 +81,7 @@ func TestRequestHeaders(t *testing.T) {
 			"Proxy-Connection: keep-alive", "Keep-Alive: timeout=5", "Proxy-Authenticate: x", "Proxy-Authorization: Basic x",
 			"TE: gzip", "Trailer: X-A", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
 			"Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1", "x-forwarded-host: evil", "X-Forwarded-Proto: https", "X-FORWARDED-ANYTHING: 1",
+			"X-Real-IP: 192.0.2.1", "Client-IP: 192.0.2.1", "True-Client-IP: 192.0.2.1", "X_Real_IP: 192.0.2.1", "true_client_ip: 192.0.2.1", "Connection: X-Fourth", "X_fourth: 1",
 		), "\r\n")
 		if a := c.answer("GET"); a.status != 200 {
 			t.Fatalf("%d %s", a.status, a.body)

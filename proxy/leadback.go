@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"etrusted-broker/proxy/door"
-	"etrusted-broker/proxy/links"
+	"etrusted-broker/proxy/linkrewrite"
 )
 
 // way is from the upstream's address, as it stands in responses, to that by which the app has reached it. An app that
@@ -63,11 +63,11 @@ func (w *way) leadBack(method string, response *http.Response) {
 func (w *way) headers(header http.Header) {
 	for _, name := range []string{"Location", "Content-Location"} {
 		for i, value := range header[name] {
-			header[name][i], _ = links.URL(value, w.from, w.to)
+			header[name][i], _ = linkrewrite.ReplaceBase(value, w.from, w.to)
 		}
 	}
 	for i, value := range header["Link"] {
-		header["Link"][i], _ = links.LinkHeader(value, w.from, w.to)
+		header["Link"][i], _ = linkrewrite.ReplaceInLinkHeader(value, w.from, w.to)
 	}
 }
 
@@ -102,7 +102,7 @@ func (w *way) stream(response *http.Response, body io.Reader, zipped bool) {
 	if zipped {
 		rewritten = newGzipBody(body, w)
 	} else {
-		rewritten = links.NewReader(body, w.from, w.to)
+		rewritten = linkrewrite.NewReader(body, w.from, w.to)
 	}
 	response.Body = &rewrittenBody{rewritten, response.Body}
 	response.ContentLength = -1
@@ -131,11 +131,11 @@ func (w *way) whole(response *http.Response, zipped bool) {
 			}
 			return
 		}
-		if plain, changed = links.Rewrite(plain, w.from, w.to); changed {
+		if plain, changed = linkrewrite.JSON(plain, w.from, w.to); changed {
 			rewritten = zip(plain)
 		}
 	} else {
-		rewritten, changed = links.Rewrite(body, w.from, w.to)
+		rewritten, changed = linkrewrite.JSON(body, w.from, w.to)
 	}
 	if !changed {
 		response.Body = &readBody{&wholeBody{body}, response.Body}

@@ -52,7 +52,7 @@ var badTarget = &problem{
 	title:     "The request's target is not valid",
 	errorType: "http_request_error",
 	what:      "the request's target cannot be sent on as it is",
-	advice:    "Send a path that begins with one slash, percent-encoded as RFC 3986 asks.",
+	advice:    "Send a path that begins with one slash, percent-encoded as RFC 3986 asks, or an http or https URL without a user.",
 }
 
 var brokenBody = &problem{
@@ -114,7 +114,7 @@ func upstreamFailed(host string, err error) *problem {
 		name:      "upstream-failed",
 		title:     "The API could not be reached",
 		errorType: string(fault.Kind),
-		what:      "the API at " + host + " " + fault.Text,
+		what:      "the API at " + host + " " + fault.Message,
 		advice:    fault.Advice,
 	}
 	if fault.Kind.Timeout() {

@@ -80,7 +80,8 @@ type Config struct {
 
 // Report tells of a request that has ended.
 type Report struct {
-	// Account is whose token was asked for: DefaultAccount, or a name; empty if the request did not get that far.
+	// Account is whose token was asked for: DefaultAccount, or the name of an account that exists; empty if the request
+	// did not get that far.
 	Account string
 	Method  string // as the app sent it: any token
 	// Path is as the app sent it, percent-encoded and so plain ASCII, without the query, which may hold personal data.

@@ -22,7 +22,7 @@ func relay(w http.ResponseWriter, r *http.Request, response *http.Response, repo
 	if rewritten {
 		dropDigests(response.Trailer)
 	}
-	announced := announcedTrailers(response.Trailer)
+	announced := announcedTrailers(response)
 	if len(announced) > 0 {
 		header["Trailer"] = announced
 	}
@@ -38,7 +38,7 @@ func relay(w http.ResponseWriter, r *http.Request, response *http.Response, repo
 	if rewritten {
 		dropDigests(response.Trailer) // now that they are known
 	}
-	relayTrailers(header, response.Trailer, announced)
+	relayTrailers(header, response, announced)
 }
 
 // stream copies the body and flushes what has arrived, so that an answer that comes slowly is seen as it comes. The last
@@ -74,10 +74,11 @@ func stream(w http.ResponseWriter, response *http.Response, report *Report) erro
 }
 
 // announcedTrailers returns the names of the trailers that a response has announced and that may be passed on.
-func announcedTrailers(trailer http.Header) []string {
+func announcedTrailers(response *http.Response) []string {
 	var names []string
-	for name := range trailer {
-		if mayTrailBack(name) {
+	drop := named(response.Header["Connection"])
+	for name := range response.Trailer {
+		if mayTrail(name) && goesDownstream(name, nil, drop) {
 			names = append(names, name)
 		}
 	}
@@ -86,9 +87,10 @@ func announcedTrailers(trailer http.Header) []string {
 
 // relayTrailers passes on the trailers, which are known only after the body. Those that were not announced need the
 // prefix that net/http has for them.
-func relayTrailers(header, trailer http.Header, announced []string) {
-	for name, values := range trailer {
-		if !mayTrailBack(name) || isForged(name, values) {
+func relayTrailers(header http.Header, response *http.Response, announced []string) {
+	drop := named(response.Header["Connection"])
+	for name, values := range response.Trailer {
+		if !mayTrail(name) || !goesDownstream(name, values, drop) {
 			continue
 		}
 		if !slices.Contains(announced, name) {
@@ -104,8 +106,4 @@ func dropDigests(trailer http.Header) {
 			delete(trailer, name)
 		}
 	}
-}
-
-func mayTrailBack(name string) bool {
-	return !isHopByHop(name) && !isCrossOrigin(name)
 }

@@ -16,13 +16,17 @@ func (p *Proxy) standIn(w http.ResponseWriter, r *http.Request, a asked, report 
 		endpoint.Key = nil // the app shows it with each request, and may have any client secret
 	}
 	answer := endpoint.Answer(r, a.account)
-	if a.named && !answer.WrongKey { // who does not know the key is not told either which accounts there are
-		if _, problem := p.tokens(a); problem != nil {
-			problem.answer(w, report)
-			return
+	// To a client that did not send the key, nothing may depend on which accounts there are. Where no key is set, any client may
+	// use all of them, and there is nothing to hide.
+	if !answer.WrongKey {
+		if a.named {
+			if _, problem := p.tokens(a); problem != nil {
+				problem.answer(w, report)
+				return
+			}
 		}
+		report.Account = cmp.Or(a.account, DefaultAccount)
 	}
-	report.Account = cmp.Or(a.account, DefaultAccount)
 	header := w.Header()
 	for name, values := range answer.Header {
 		header[name] = values

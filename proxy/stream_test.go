@@ -126,11 +126,16 @@ func TestResponseTrailers(t *testing.T) {
 	overBoth(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 			h := w.Header()
-			h.Set("Trailer", "X-Announced, X-Never-Sent, Access-Control-Allow-Origin")
+			h.Set("Trailer", "X-Announced, X-Never-Sent, Access-Control-Allow-Origin, Set-Cookie, Authorization")
 			_, _ = io.WriteString(w, "body")
 			_ = http.NewResponseController(w).Flush()
 			h["X-Announced"] = []string{"1", "2"}
 			h.Set("Access-Control-Allow-Origin", "*")
+			h.Set("Set-Cookie", "a=b")
+			h.Set("Authorization", "x")
+			for _, name := range []string{"Host", "Status", "Location", "Via", "Www-Authenticate", "Set_cookie", "Proxy_status"} {
+				h.Set(http.TrailerPrefix+name, "etrusted-broker")
+			}
 			h.Set(http.TrailerPrefix+"X-Unannounced", "3")
 			h.Set(http.TrailerPrefix+"Access-Control-Max-Age", "4")
 		})
@@ -159,8 +164,11 @@ func TestRequestTrailers(t *testing.T) {
 		// Their values are set before the body ends, as it would be with a checksum; the names are sent ahead.
 		r.Trailer = http.Header{
 			"X-Sum": {"1", "2"}, "X-Forwarded-For": {"192.0.2.1"}, "Via": {"1.1 etrusted-broker"}, "Forwarded": {"for=x"},
-			"Proxy-Authorization": {"Basic x"},
+			"Proxy-Authorization": {"Basic x"}, "Proxy_authorization": {"Basic x"}, "X_forwarded_for": {"x"}, "X-Real-Ip": {"x"}, "Client_ip": {"x"},
+			"X-Http-Method-Override": {"DELETE"}, "X-Original-Url": {"/x"}, "X_original_url": {"/x"}, "X-Original-Method": {"DELETE"},
+			"Cookie": {"x"}, "Status": {"200"}, "Content-Type": {"x/y"}, "If-Match": {"*"}, "X-Mine": {"x"}, "X_also_mine": {"x"},
 		}
+		r.Header["Connection"] = []string{"X-Mine, x-also-mine"}
 		if a := b.do(t, r); a.status != 200 {
 			t.Fatalf("%d %s", a.status, a.body)
 		}

@@ -7,10 +7,14 @@ import (
 )
 
 // targetOf returns the path and query of a request as the app sent them, byte for byte. It reports false for what
-// cannot be sent on.
+// cannot be sent on. An absolute-form target (RFC 9112 section 3.2.2) must be an http or https URL, and without a user: that
+// is a way to make another host look like this one (RFC 9110 section 4.2.4).
 func targetOf(r *http.Request) (raw string, ok bool) {
 	raw = r.RequestURI
-	if r.URL.Host != "" { // absolute-form: RFC 9112 section 3.2.2
+	if r.URL.Host != "" { // absolute-form
+		if r.URL.User != nil || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
+			return "", false
+		}
 		_, rest, _ := strings.Cut(raw, "://")
 		_, raw = cutTarget(rest)
 	}

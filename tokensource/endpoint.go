@@ -74,7 +74,7 @@ func networkError(err error) *RefreshError {
 	fault := neterr.Describe(err)
 	return &RefreshError{
 		Outcome: OutcomeUnavailable,
-		Reason:  "the login server " + fault.Text,
+		Reason:  "the login server " + fault.Message,
 		Advice:  fault.Advice + " The broker retries automatically.",
 	}
 }

@@ -1,6 +1,9 @@
 package tokensource
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // The timing of token requests.
 const (
@@ -54,13 +57,20 @@ func followDue(issued time.Time, lifetime time.Duration, random float64) time.Ti
 
 // standAlone is when a broker fetches by itself although the store says that another is at it: from 90 to 95 % of the
 // lifetime of the token that it has, so that it is not lost; later, the other one gets a moment yet, since it may have
-// begun just now. One that has none waits as long as a lease may last.
-func standAlone(had *token, now time.Time, random float64) time.Time {
+// begun just now.
+//
+// A broker that has none waits for maxLeaseWait, less a part of crowd. The square root makes the early moments rare: if the
+// holder of the lease has died, a few brokers of a large fleet fetch before the others learn of the token. If the store
+// claims a lease for ever, all of them fetch, but not at once. failures counts the failed attempts in a row.
+func standAlone(had *token, now time.Time, failures int, random float64) time.Time {
 	if had.serves(now) {
 		due := had.issued.Add(time.Duration((0.9 + 0.05*random) * float64(had.lifetime)))
 		return later(due, now.Add(min(crowd, had.remaining(now)/4)))
 	}
-	return now.Add(patience + time.Duration(random*float64(patience)/4))
+	if failures > 0 {
+		return now.Add(maxLeaseWaitInOutage + time.Duration(random*float64(maxLeaseWaitInOutage)/4))
+	}
+	return now.Add(maxLeaseWait - crowd + time.Duration(math.Sqrt(random)*float64(crowd)))
 }
 
 // spreadAlone is when a broker fetches by itself because the store is away: all that share it find that out at about

@@ -11,9 +11,15 @@ const (
 	// leaseSpare is what a lease lasts beyond an attempt, to bring what came of it to the store.
 	leaseSpare = 5 * time.Second
 
-	// patience is how long a broker without a token lets another one fetch: longer than any lease lasts. Only a store
-	// that makes no sense makes it wait so long.
-	patience = 20 * time.Second
+	// maxLeaseWait is how long a broker without a token waits at most for another's fetch, before it asks the store a last
+	// time and fetches by itself. A login server mostly answers within a second, and the store has a second for that last
+	// answer: so a store that claims a lease for ever costs a starting broker 5 s. A login server that takes longer gets a
+	// request from each broker that has no token.
+	maxLeaseWait = 4 * time.Second
+
+	// maxLeaseWaitInOutage replaces maxLeaseWait once an attempt has failed, this broker's or another's. It is longer than
+	// any lease lasts, so that a fleet that starts in an outage tries once each at most, and then takes turns.
+	maxLeaseWaitInOutage = 20 * time.Second
 
 	// pollPause is how long a broker waits, more or less, before it asks the store again whether another's attempt has
 	// ended. The store tells at once, mostly; this is for the message that is lost.
@@ -90,6 +96,7 @@ func (l *loop) obtain(ctx context.Context, s *share, had *token) (attempt, bool)
 	if s.place == nil {
 		return l.fetch(ctx, s.pair)
 	}
+	asked := time.Now()
 	taken, err := l.take(ctx, s, had)
 	if err == nil && taken.Token != nil && !had.yieldsTo(taken.Token) {
 		err = errUnusable
@@ -108,7 +115,7 @@ func (l *loop) obtain(ctx context.Context, s *share, had *token) (attempt, bool)
 	case taken.Failure != nil && s.takesTurns(taken, had, now):
 		s.alone = time.Time{}
 	default:
-		s.expect(later(standAlone(had, now, s.random), s.rest))
+		s.expect(later(standAlone(had, asked, s.failures, s.random), s.rest))
 	}
 	if !s.alone.IsZero() && !now.Before(s.alone) {
 		return l.bypass(ctx, s, taken.FencingToken)

@@ -51,30 +51,33 @@ func TestAlone(t *testing.T) {
 		name          string
 		had           *token
 		age           time.Duration
+		failures      int
 		random        float64
 		stand, spread time.Duration // from now
 	}{
-		{"none", nil, 0, 0, 20 * time.Second, 0},
-		{"none, late", nil, 0, almostOne, 24995 * time.Millisecond, 999 * time.Millisecond},
-		{"refused", refused(300 * time.Second), 60 * time.Second, 0, 20 * time.Second, 0},
-		{"refused, late", refused(300 * time.Second), 60 * time.Second, almostOne, 24995 * time.Millisecond, 999 * time.Millisecond},
-		{"dead", fresh(300 * time.Second), 301 * time.Second, almostOne, 24995 * time.Millisecond, 999 * time.Millisecond},
-		{"due", fresh(300 * time.Second), 240 * time.Second, 0, 30 * time.Second, 0},
-		{"due, late", fresh(300 * time.Second), 240 * time.Second, almostOne, 44985 * time.Millisecond, 29970 * time.Millisecond},
-		{"at 90 %", fresh(300 * time.Second), 270 * time.Second, 0, time.Second, 0},
-		{"at 95 %", fresh(300 * time.Second), 285 * time.Second, almostOne, time.Second, 0},
-		{"in its last second", fresh(300 * time.Second), 299 * time.Second, almostOne, 250 * time.Millisecond, 0},
-		{"one second", fresh(time.Second), 820 * time.Millisecond, 0, 80 * time.Millisecond, 0},
-		{"one second, late", fresh(time.Second), 820 * time.Millisecond, almostOne, 129950 * time.Microsecond, 0},
-		{"five seconds, late", fresh(5 * time.Second), 3500 * time.Millisecond, almostOne, 1249750 * time.Microsecond, 499500 * time.Microsecond},
-		{"one second, at its end", fresh(time.Second), 960 * time.Millisecond, almostOne, 10 * time.Millisecond, 0},
+		{"none", nil, 0, 0, 0, 3 * time.Second, 0},
+		{"none, late", nil, 0, 0, almostOne, 3999500 * time.Microsecond, 999 * time.Millisecond},
+		{"refused", refused(300 * time.Second), 60 * time.Second, 0, 0, 3 * time.Second, 0},
+		{"refused, late", refused(300 * time.Second), 60 * time.Second, 0, almostOne, 3999500 * time.Microsecond, 999 * time.Millisecond},
+		{"dead", fresh(300 * time.Second), 301 * time.Second, 0, almostOne, 3999500 * time.Microsecond, 999 * time.Millisecond},
+		{"none, in an outage", nil, 0, 1, 0, 20 * time.Second, 0},
+		{"none, in an outage, late", nil, 0, 1, almostOne, 24995 * time.Millisecond, 999 * time.Millisecond},
+		{"due", fresh(300 * time.Second), 240 * time.Second, 0, 0, 30 * time.Second, 0},
+		{"due, late", fresh(300 * time.Second), 240 * time.Second, 0, almostOne, 44985 * time.Millisecond, 29970 * time.Millisecond},
+		{"at 90 %", fresh(300 * time.Second), 270 * time.Second, 0, 0, time.Second, 0},
+		{"at 95 %", fresh(300 * time.Second), 285 * time.Second, 0, almostOne, time.Second, 0},
+		{"in its last second", fresh(300 * time.Second), 299 * time.Second, 0, almostOne, 250 * time.Millisecond, 0},
+		{"one second", fresh(time.Second), 820 * time.Millisecond, 0, 0, 80 * time.Millisecond, 0},
+		{"one second, late", fresh(time.Second), 820 * time.Millisecond, 0, almostOne, 129950 * time.Microsecond, 0},
+		{"five seconds, late", fresh(5 * time.Second), 3500 * time.Millisecond, 0, almostOne, 1249750 * time.Microsecond, 499500 * time.Microsecond},
+		{"one second, at its end", fresh(time.Second), 960 * time.Millisecond, 0, almostOne, 10 * time.Millisecond, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if tc.had != nil {
 				tc.had.issued = issued
 			}
 			now := issued.Add(tc.age)
-			if got := standAlone(tc.had, now, tc.random).Sub(now); (got - tc.stand).Abs() > time.Microsecond {
+			if got := standAlone(tc.had, now, tc.failures, tc.random).Sub(now); (got - tc.stand).Abs() > time.Microsecond {
 				t.Errorf("standAlone = now + %v, want + %v", got, tc.stand)
 			}
 			if got := spreadAlone(tc.had, now, tc.random).Sub(now); (got - tc.spread).Abs() > time.Microsecond {

@@ -26,7 +26,7 @@ const BeforeName = "broker before"
 // links, which no other contender does.
 var Broker = Contender{
 	Name: BrokerName,
-	Note: "everything on but link rewriting",
+	Note: "the default configuration without link rewriting",
 	Find: func(ctx context.Context, w Workshop) (Program, error) {
 		return findBroker(ctx, w.Broker, filepath.Join(w.Folder, "broker"), "BROKER_REWRITE_LINKS=false")
 	},
@@ -35,7 +35,7 @@ var Broker = Contender{
 // BrokerLinks is as it comes.
 var BrokerLinks = Contender{
 	Name: LinksName,
-	Note: "everything on, as it comes",
+	Note: "the default configuration",
 	Find: func(ctx context.Context, w Workshop) (Program, error) {
 		return findBroker(ctx, w.Broker, filepath.Join(w.Folder, "broker"))
 	},
@@ -45,7 +45,7 @@ var BrokerLinks = Contender{
 // stay in memory.
 var BrokerSystem = Contender{
 	Name:    SystemName,
-	Note:    "everything on, as it comes, and it reads the authorities of the system too: its memory and its start alone",
+	Note:    "the default configuration, with the system's CAs too; measured only for memory and start",
 	Resting: true,
 	Find: func(ctx context.Context, w Workshop) (Program, error) {
 		if found, err := filepath.Glob(systemAuthorities + "/*.pem"); err != nil || len(found) == 0 {

@@ -2,13 +2,11 @@ package main
 
 import (
 	"crypto/rand"
-	"fmt"
-	"strings"
-	"unicode"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"etrusted-broker/internal/printable"
 	"etrusted-broker/proxy"
 )
 
@@ -29,26 +27,8 @@ func (c config) requestIDs() func() string {
 	return rand.Text
 }
 
-// visible writes what a client sent so that a terminal shows it, and obeys none of it: zap escapes the controls of ASCII but
-// DEL, and not those of Unicode (U+009B begins a sequence as ESC [ does), nor what turns the direction of a line.
-func visible(text string) string {
-	if !strings.ContainsFunc(text, isHidden) {
-		return text
-	}
-	var shown strings.Builder
-	for _, r := range text {
-		if isHidden(r) {
-			for _, octet := range []byte(string(r)) {
-				_, _ = fmt.Fprintf(&shown, "%%%02X", octet)
-			}
-			continue
-		}
-		shown.WriteRune(r)
-	}
-	return shown.String()
-}
-
-func isHidden(r rune) bool { return r > '~' && !unicode.IsPrint(r) }
+// maxMethod is more than any registered method has.
+const maxMethod = 32
 
 // logRequest writes one line for a request: no query and no headers but what names the request, since they may hold
 // personal data and the app's own credentials.
@@ -59,7 +39,7 @@ func (b *broker) logRequest(report proxy.Report) {
 	}
 	fields := []zap.Field{
 		zap.String("account", report.Account),
-		zap.String("method", report.Method),
+		zap.String("method", printable.Escape(report.Method, maxMethod)),
 		zap.String("path", report.Path),
 		zap.Int("status", report.Status),
 		zap.Int64("bytes", report.Bytes),
@@ -68,7 +48,7 @@ func (b *broker) logRequest(report proxy.Report) {
 		zap.Bool("replayed", report.Replay.Sent()),
 	}
 	for _, field := range []zap.Field{ // what is so of few requests
-		zap.String("request_id", visible(report.RequestID)),
+		zap.String("request_id", report.RequestID),
 		zap.String("trace_id", report.TraceID),
 		zap.String("denied", string(report.Denied)),
 		zap.String("problem", report.Problem),

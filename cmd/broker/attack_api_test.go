@@ -26,6 +26,11 @@ var apiAttacks = []struct {
 	{"passes for the broker in an unannounced trailer", "HTTP/1.1 200 OK\r\nFrom-Tape: yes\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + forged + "\r\n", 200},
 	{"passes for the broker in an early hint", "HTTP/1.1 103 Early Hints\r\n" + forged + "\r\n" + told("x"), 200},
 
+	{"trailers that frame, route or authenticate", chunkedAnswer("Host, Set-Cookie, Authorization, Status, Location",
+		"Host: evil", "Set-Cookie: evil", "Authorization: evil", "Status: evil", "Location: evil", "Www-Authenticate: evil", "Set_Cookie: evil"), 200},
+	{"trailers that were not announced", chunkedAnswer("X", "Content-Length: 1", "Host: evil", "Set-Cookie: evil", "Authorization: evil", "Status: evil"), 200},
+	{"a trailer that Connection names", strings.Replace(chunkedAnswer("X-Mine", "X-Mine: evil"), "Trailer:", "Connection: x-mine\r\nTrailer:", 1), 200},
+
 	{"switches protocols unasked", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + smuggled, 502},
 	{"a few early hints", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 20) + told("x"), 200},
 	{"early hints without end", endless("103 Early Hints"), 502},
@@ -56,6 +61,11 @@ var apiAttacks = []struct {
 	{"a long header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 300<<10) + "\r\n\r\n", 502},
 	{"headers without end", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: a\r\n", 100_000) + "\r\n", 502},
 	{"Connection takes off what it names", told("x", "Connection: Content-Length, Date, Content-Type, From-Tape-Not"), 200},
+}
+
+// chunkedAnswer is an answer with trailers.
+func chunkedAnswer(announced string, trailers ...string) string {
+	return "HTTP/1.1 200 OK\r\nFrom-Tape: yes\r\nTransfer-Encoding: chunked\r\nTrailer: " + announced + "\r\n\r\n1\r\nx\r\n0\r\n" + fields(trailers...) + "\r\n"
 }
 
 // forged is how the broker's own answers are told from the API's.

@@ -1,5 +1,8 @@
 package main
 
+// navigation is what Chromium sends when the user types an address.
+const navigation = "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nSec-Fetch-User: ?1"
+
 // browserAttacks are what web pages can have a browser send. GET is refused too: it could be read by a page that got
 // round the rules of CORS, and costs the account's good standing even unread.
 var browserAttacks = []attack{
@@ -29,8 +32,42 @@ var browserAttacks = []attack{
 	{"absolute-form with Origin", plain("GET http://localhost/x", "Origin: x"), refused(403, "browser")},
 	{"WebSocket of a page", plain("GET /x", "Origin: x", "Connection: Upgrade", "Upgrade: websocket"), refused(403, "browser")},
 
+	// What else Chromium fetches for a page, with the headers that it sends.
+	{"early hint", plain("GET /x", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image", "Sec-Fetch-Storage-Access: none"), refused(403, "browser")},
+	{"background fetch", plain("GET /x", "Origin: https://shop.example", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: empty"), refused(403, "browser")},
+	{"FedCM", plain("GET /.well-known/web-identity", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: webidentity"), refused(403, "browser")},
+	{"payment method", plain("HEAD /x", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"), refused(403, "browser")},
+	{"preflight of a report", plain("OPTIONS /x", "Origin: https://shop.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"), refused(403, "browser")},
+	{"report", "POST /x HTTP/1.1\r\nHost: localhost\r\nOrigin: https://shop.example\r\nContent-Type: application/reports+json\r\nContent-Length: 2\r\n\r\n[]", refused(403, "browser")},
+	{"page that redirects once it reloads", plain("GET /x", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-User: ?1"), refused(403, "browser")},
+
+	// A browser acts by itself because of a page, and says that the user does.
+	{"prefetch by speculation rules", plain("GET /x", navigation, "Sec-Purpose: prefetch"), refused(403, "browser")},
+	{"prerendering by speculation rules", plain("GET /x", navigation, "Sec-Purpose: prefetch;prerender"), refused(403, "browser")},
+	{"Sec-Purpose and nothing else", plain("GET /x", "Sec-Purpose: prefetch"), refused(403, "browser")},
+	{"Sec-Purpose empty", plain("GET /x", "Sec-Purpose:"), refused(403, "browser")},
+	{"Sec-Purpose unheard of", plain("GET /x", "sEC-pURPOSE: preview"), refused(403, "browser")},
+	{"Purpose", plain("GET /x", "Purpose: prefetch"), refused(403, "browser")},
+	{"Purpose in odd case", plain("GET /x", "pURPOSE: PreFetch"), refused(403, "browser")},
+	{"Purpose with a parameter", plain("GET /x", "Purpose: prefetch;prerender"), refused(403, "browser")},
+	{"Purpose as a list", plain("GET /x", "Purpose: preview, prefetch"), refused(403, "browser")},
+	{"Purpose twice", plain("GET /x", "Purpose: preview", "Purpose: prefetch"), refused(403, "browser")},
+	{"Purpose named in Connection", plain("GET /x", "Connection: Purpose", "Purpose: prefetch"), refused(403, "browser")},
+	{"X-Moz", plain("GET /x", "X-Moz: prefetch"), refused(403, "browser")},
+	{"X-Moz in odd case", plain("GET /x", "x-moz: Prefetch"), refused(403, "browser")},
+	{"issuer of a certificate", plain("GET /x", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"), refused(403, "browser")},
+	{"issuer of a certificate, on Windows", plain("GET /x", "User-Agent: Microsoft-CryptoAPI/10.0"), refused(403, "browser")},
+	{"issuer of a certificate, on macOS", plain("GET /x", "User-Agent: com.apple.trustd/3.0"), refused(403, "browser")},
+	{"script of the browser's own", plain("GET /x", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: cors"), refused(403, "browser")},
+	{"site none, mode in odd case", plain("GET /x", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: Navigate"), refused(403, "browser")},
+	{"site none, mode empty", plain("GET /x", "Sec-Fetch-Site: none", "Sec-Fetch-Mode:"), refused(403, "browser")},
+	{"site none, mode twice", plain("GET /x", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Mode: no-cors"), refused(403, "browser")},
+	{"site none, mode as a list", plain("GET /x", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate, no-cors"), refused(403, "browser")},
+
 	{"fetch of Node", plain("GET /x", "Sec-Fetch-Mode: cors", "User-Agent: node"), served("GET /x")},
-	{"address bar", plain("GET /x", "Sec-Fetch-Site: none"), served("GET /x")},
+	{"address bar", plain("GET /x", navigation), served("GET /x")},
+	{"site none without a mode", plain("GET /x", "Sec-Fetch-Site: none"), served("GET /x")},
+	{"Purpose of an app's own", plain("GET /x", "Purpose: prefetching, export"), served("GET /x")},
 	{"its own page", plain("GET /x", "Sec-Fetch-Site: same-origin"), served("GET /x")},
 	{"icon of a window that a page has opened", plain("GET /favicon.ico", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"), refused(403, "browser")},
 	{"Referer alone", plain("GET /x", "Referer: https://shop.example/"), served("GET /x")},
@@ -56,12 +93,12 @@ var browserAttacks = []attack{
 	{"Host decimal address", to("2130706433"), refused(421, "host")},
 	{"Host hexadecimal address", to("0x7f.0.0.1"), refused(421, "host")},
 	{"Host octal address", to("0177.0.0.1"), refused(421, "host")},
-	{"Host with a zone", to("[::1%25lo]"), refused(421, "host")},
+	{"Host with a zone", to("[::1%25lo]"), malformed(400)},
 	{"Host mapped", to("[::ffff:127.0.0.1]"), refused(421, "host")}, // no browser sends Sec-Fetch-Site to it
 	{"Host private address", to("192.168.0.1"), refused(421, "host")},
 	{"Host metadata address", to("169.254.169.254"), refused(421, "host")},
 	{"Host empty", to(""), refused(421, "host")},
-	{"Host a port alone", to(":8080"), refused(421, "host")},
+	{"Host a port alone", to(":8080"), malformed(400)},
 	{"Host a dot", to("."), refused(421, "host")},
 	{"Host with user", to("localhost@evil.example"), malformed(400)},
 	{"Host as user", to("evil.example@localhost"), malformed(400)},
@@ -71,8 +108,8 @@ var browserAttacks = []attack{
 	{"Host with a tab", to("localhost\tevil.example"), malformed(400)},
 	{"Host as a list", to("localhost, evil.example"), malformed(400)},
 	{"Host as a list without a blank", to("localhost,evil.example"), refused(421, "host")},
-	{"Host with a port that is none", to("evil.example:localhost"), refused(421, "host")},
-	{"Host with two ports", to("localhost:80:evil.example"), refused(421, "host")},
+	{"Host with a port that is none", to("evil.example:localhost"), malformed(400)},
+	{"Host with two ports", to("localhost:80:evil.example"), malformed(400)},
 	{"Host with a backslash", to(`localhost\evil.example`), malformed(400)},
 	{"Host with a number sign", to("localhost#evil.example"), malformed(400)},
 	{"Host with a question mark", to("localhost?evil.example"), malformed(400)},

@@ -14,37 +14,35 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestProcessHidesSecrets holds that who may look into the process from outside finds no secret in its environment, and that
-// the process still sees enough of itself for its metrics.
+// TestProcessHidesSecrets: another process of the same user cannot read the broker's environment, and the broker can still
+// read what its metrics need.
 func TestProcessHidesSecrets(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"as the tests' user", "as nobody"} {
+	for _, name := range []string{"same user", "nobody"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			command := exec.Command(binary(t))
-			if name == "as nobody" {
+			var user *syscall.SysProcAttr
+			if name == "nobody" {
 				if os.Getuid() != 0 {
-					t.Skip("root alone may start a process as another user")
+					t.Skip("only root can start a process as another user")
 				}
 				command = exec.Command(copied(t, binary(t)))
-				command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+				user = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 			}
-			command.Dir = "/" // which every user may enter
+			command.SysProcAttr = user
+			command.Dir = "/" // every user may enter it
 			command.Env = environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ACCESS_KEY="+attackedKey)
 			p := startCommand(t, command)
 			eventually(t, "the broker is ready", func() bool { return get(t, p.admin+"/readyz").status == http.StatusOK })
 
-			environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", command.Process.Pid))
-			if err != nil && !os.IsPermission(err) {
-				t.Fatal(err)
-			}
-			for _, secret := range []string{fakeetrusted.DefaultClientSecret, attackedKey} {
-				if strings.Contains(string(environ), secret) {
-					t.Errorf("%q is in the environment: %q", secret, environ)
+			if user != nil || os.Getuid() != 0 { // root can read it
+				reader := exec.Command("cat", fmt.Sprintf("/proc/%d/environ", command.Process.Pid))
+				reader.SysProcAttr = user
+				reader.Dir = "/"
+				if output, err := reader.CombinedOutput(); err == nil || !strings.Contains(string(output), "Permission denied") {
+					t.Errorf("reading its environment: got %q, %v, want permission denied", output, err)
 				}
-			}
-			if err == nil && !strings.Contains(string(environ), "ETRUSTED_CLIENT_SECRET=x") {
-				t.Errorf("that is not its environment: %q", environ)
 			}
 
 			metrics := get(t, p.admin+"/metrics").body
@@ -53,21 +51,21 @@ func TestProcessHidesSecrets(t *testing.T) {
 				"process_cpu_seconds_total": "[0-9]", // it may have used less than is counted
 			} {
 				if !regexp.MustCompile(`(?m)^` + metric + " " + value).MatchString(metrics) {
-					t.Errorf("there is no %s", metric)
+					t.Errorf("missing metric: %s", metric)
 				}
 			}
-			// It works all the same, with what it has taken out of its environment.
+			// It still has the key and the credentials, which it removed from its environment.
 			if got := showing(t, p.url+"/channels", attackedKey); got.status != http.StatusOK {
-				t.Errorf("%d %s", got.status, got.body)
+				t.Errorf("got %d %s, want 200", got.status, got.body)
 			}
 		})
 	}
 }
 
-// copied is the program where every user may reach it.
+// copied copies the program to where every user may execute it.
 func copied(t *testing.T, program string) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("/tmp", "broker-attack-") // t.TempDir is below folders that are their owner's alone
+	folder, err := os.MkdirTemp("/tmp", "broker-attack-") // only its owner may enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 package main
 
-// ruleAttacks are on BROKER_ALLOW=GET /channels, GET /reviews/{id}, POST /events, GET /open/.
+// ruleAttacks are on BROKER_ALLOW=GET /channels, GET /reviews/{id}, POST /events, GET /open/, DELETE /reviews/{id}/veto.
 var ruleAttacks = []attack{
 	{"allowed", plain("GET /channels"), served("GET /channels")},
 	{"allowed with a query", plain("GET /channels?a=/../b"), served("GET /channels?a=/../b")},
@@ -9,7 +9,6 @@ var ruleAttacks = []attack{
 	{"allowed in absolute-form", plain("GET http://localhost/channels"), served("GET /channels")},
 	{"allowed with a body", "POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}", served("POST /events")},
 	{"a letter encoded", plain("GET /%63hannels"), served("GET /%63hannels")}, // it is the same path
-	{"double slashes", plain("GET //channels"), served("GET //channels")},
 
 	{"another path", plain("GET /invites"), refused(403, "rule")},
 	{"another path encoded", plain("GET /%69nvites"), refused(403, "rule")},
@@ -42,7 +41,35 @@ var ruleAttacks = []attack{
 	{"slash encoded in part", plain("GET /reviews/1%25%32fvetos"), refused(403, "rule")},
 	{"letter encoded twice", plain("GET /%2563hannels"), refused(403, "rule")},
 	{"encoded slash within", plain("GET /open/1%2f2"), served("GET /open/1%2f2")},
-	{"double slash for a name", plain("GET /reviews//1"), served("GET /reviews//1")},
+	{"double slash for a name", plain("GET /reviews//1"), refused(403, "rule")},
+	{"double slashes in front", plain("GET //channels"), refused(403, "rule")},
+	{"encoded slash in front", plain("GET /%2fchannels"), refused(403, "rule")},
+	{"slashes behind a path of which all is allowed", plain("GET /open//1///2"), served("GET /open//1///2")},
+	{"double slash before a path of which all is allowed", plain("GET //open/1"), refused(403, "rule")},
+	{"encoded slash that is data to some", plain("DELETE /reviews/1%2fveto"), refused(403, "rule")},
+	{"encoded slash before a path of which all is allowed", plain("GET /open%2f1"), refused(403, "rule")},
+
+	// A server behind one that passes the decoded path on sees another request than was allowed.
+	{"veto", plain("DELETE /reviews/1/veto"), served("DELETE /reviews/1/veto")},
+	{"review of a veto", plain("DELETE /reviews/1"), refused(403, "rule")},
+	{"encoded query before the end", plain("DELETE /reviews/1%3f/veto"), refused(403, "rule")},
+	{"encoded query for a name", plain("DELETE /reviews/%3fx/veto"), refused(403, "rule")},
+	{"query encoded twice", plain("DELETE /reviews/1%253f/veto"), refused(403, "rule")},
+	{"query encoded thrice", plain("DELETE /reviews/1%25253f/veto"), refused(403, "rule")},
+	{"encoded fragment before the end", plain("DELETE /reviews/1%23/veto"), refused(403, "rule")},
+	{"fragment encoded twice", plain("DELETE /reviews/1%2523/veto"), refused(403, "rule")},
+	{"parameter before the end", plain("DELETE /reviews/1;/veto"), refused(403, "rule")},
+	{"encoded parameter before the end", plain("DELETE /reviews/1%3b/veto"), refused(403, "rule")},
+	{"encoded query within a name", plain("GET /reviews/1%3fx"), served("GET /reviews/1%3fx")},
+	{"parameter of a name", plain("GET /reviews/1;x"), served("GET /reviews/1;x")},
+	{"parameter for a name", plain("GET /reviews/;x"), refused(403, "rule")},
+	{"dots for a name", plain("GET /reviews/..."), refused(403, "rule")},
+	{"blank for a name", plain("GET /reviews/%20"), refused(403, "rule")},
+	{"dot at the end", plain("GET /channels."), refused(403, "rule")},
+	{"overlong slash", plain("GET /reviews/1%c0%afveto"), refused(403, "rule")},
+	{"no UTF-8", plain("GET /reviews/\xff"), refused(403, "rule")},
+	{"UTF-8", plain("GET /reviews/%c3%a4"), served("GET /reviews/%c3%a4")},
+	{"no UTF-8 in the query", plain("GET /reviews/1?%ff\xff"), served("GET /reviews/1?%ff\xff")},
 	{"no name", plain("GET /reviews/"), refused(403, "rule")},
 	{"two names", plain("GET /reviews/1/2"), refused(403, "rule")},
 	{"account in front", plain("GET /@shop/invites"), refused(403, "rule")},
@@ -62,6 +89,9 @@ var ruleAttacks = []attack{
 	{"method override of Microsoft's", plain("GET /channels", "X-HTTP-Method: DELETE"), refused(403, "rule")},
 	{"path override", plain("GET /channels", "X-Original-URL: /invites"), refused(403, "rule")},
 	{"path override of others", plain("GET /channels", "X-Rewrite-URL: /invites"), refused(403, "rule")},
+	{"original method", plain("GET /channels", "X-Original-Method: DELETE"), refused(403, "rule")},
+	{"path override by URL", plain("GET /channels", "X-Override-URL: /invites"), refused(403, "rule")},
+	{"path override by name", plain("GET /channels", "X-HTTP-Path-Override: /invites"), refused(403, "rule")},
 	{"path override to an account", plain("GET /@shop/channels", "X-Original-URL: /invites"), refused(403, "rule")},
 	{"body that holds a request", "GET /channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + smuggledLength + "\r\n\r\n" + smuggled, served("GET /channels")},
 	{"pipelined", plain("GET /channels") + plain("GET /invites"), outcome{status: 200, hits: []string{"GET /channels"}, open: true, reason: "rule"}},

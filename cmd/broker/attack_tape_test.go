@@ -166,10 +166,11 @@ func (s *tape) answering(answer func(hit) string) {
 
 // neverOn are the headers that no request may have upstream, whatever the app sent.
 var neverOn = []string{"connection", "proxy-authorization", "proxy-connection", "keep-alive", "upgrade", "http2-settings",
-	"origin", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "etrusted-broker-malformed"}
+	"origin", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "client-ip", "true-client-ip", "etrusted-broker-malformed"}
 
 // neverBehind are the trailers.
-var neverBehind = []string{"authorization", "host", "content-length", "transfer-encoding", "via", "trailer"}
+var neverBehind = []string{"authorization", "host", "content-length", "transfer-encoding", "via", "trailer",
+	"x-forwarded-for", "x-real-ip", "set-cookie", "status", "x-http-method-override", "x-original-url", "x-original-method"}
 
 // wrong says what of a request is not as the broker promises; empty if all is.
 func (s *tape) wrong(h hit) string {

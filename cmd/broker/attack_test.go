@@ -87,7 +87,7 @@ func TestAttacks(t *testing.T) {
 	for _, campaign := range []campaign{
 		{"browsers", nil, browserAttacks},
 		{"targets", nil, targetAttacks},
-		{"rules", []string{"BROKER_ALLOW=GET /channels, GET /reviews/{id}, POST /events, GET /open/, GET /after"}, ruleAttacks},
+		{"rules", []string{"BROKER_ALLOW=GET /channels, GET /reviews/{id}, POST /events, GET /open/, GET /after, DELETE /reviews/{id}/veto"}, ruleAttacks},
 		{"read-only", []string{"BROKER_ALLOW=READ-ONLY"}, readOnlyAttacks},
 		{"key", []string{"BROKER_ACCESS_KEY=" + attackedKey}, keyAttacks},
 		{"smuggling", nil, smugglingAttacks},

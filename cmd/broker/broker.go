@@ -58,23 +58,24 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 	b.accounts = accounts
 	b.tally = tally.New(texts(door.Reasons[:]), texts(proxy.Replays[:]))
 	b.metrics = metrics.New(metrics.Config{
-		Version:        version,
-		Revision:       revision,
-		Tokens:         b.accounts.Snapshots,
-		InFlight:       func() int64 { return b.proxy.InFlight() },
-		UnsafeListen:   b.unsafe.Load,
-		DenialReasons:  texts(door.Reasons[:]),
-		ReplayOutcomes: texts(proxy.Replays[:]),
+		Version:       version,
+		Revision:      revision,
+		Tokens:        b.accounts.Snapshots,
+		InFlight:      func() int64 { return b.proxy.InFlight() },
+		UnsafeListen:  b.unsafe.Load,
+		DenialReasons: texts(door.Reasons[:]),
+		RetryOutcomes: texts(proxy.Replays[:]),
 	})
 	if c.hasDefaultAccount() {
-		b.metrics.Requests(proxy.DefaultAccount)
+		b.metrics.ForAccount(proxy.DefaultAccount)
 	}
 	authority, err := c.authority()
 	if err != nil {
 		return nil, configError{"BROKER_INTERCEPT_CA_DIR", err.Error()}
 	}
 	hosts := door.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
-	b.tunnels = newTunnels(authority, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }), b.limits.app, log)
+	handler := b.guards.certificates.renewConnections(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
+	b.tunnels = newTunnels(authority, handler, b.limits.app, log)
 	b.proxy = proxy.New(proxy.Config{
 		Upstream:     c.upstream,
 		Transport:    toAPI,
@@ -91,7 +92,8 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		RequestID:    c.requestIDs(),
 		Observe:      b.requestEnded,
 	})
-	b.app = newServer(b.proxy, log)
+	b.app = newServer(handler, log)
+	b.app.ConnContext = withClientCertificate
 	b.admin = newServer(forOperators(hosts, b.operators(c)), log)
 	return b, nil
 }
@@ -121,6 +123,9 @@ func (b *broker) operators(c config) http.Handler {
 
 func (b *broker) newDoor(c config, hosts *door.Hosts, authority *localca.CA) *door.Door {
 	config := door.Config{Hosts: hosts, Upstream: c.upstream.Host, Login: c.loginHost(), Keys: b.guards.keys, KeyOf: standin.KeyOf, Rules: c.rules}
+	if b.guards.certificates.asksClients() {
+		config.ClientTrusted = func(ctx context.Context) bool { return b.guards.certificates.trustedClient(ctx) != nil }
+	}
 	if authority != nil {
 		config.Tunnels = authority.AllowsHost
 	}
@@ -169,14 +174,14 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 			Store: store,
 			OnRefresh: func(event tokensource.RefreshEvent) {
 				logTokenEvent(b.log, event)
-				b.metrics.TokenRequest(event)
+				b.metrics.ObserveRefresh(event)
 				b.tally.TokenRequest(event)
 			},
 			OnReload: func(reload tokensource.CredentialReload) { logReload(b.log, reload) },
 		},
 		OnAdded: func(account string) {
 			b.log.Info("account added", zap.String("account", account))
-			b.metrics.Requests(account)
+			b.metrics.ForAccount(account)
 			b.tellOfAccountFiles(c.AccountsDir, account)
 		},
 		OnRemoved: func(account string) {
@@ -211,13 +216,13 @@ func (b *broker) requestEnded(report proxy.Report) {
 	if _, known := b.accounts.Source(report.Account); known && report.Account != "" { // it may have been removed meanwhile
 		account = report.Account
 	}
-	requests := b.metrics.Requests(account)
+	requests := b.metrics.ForAccount(account)
 	requests.Observe(report.Method, report.Status, report.Duration, report.Upstream, report.TraceID)
 	if report.Replay != "" {
-		requests.Replayed(string(report.Replay))
+		requests.ObserveRetry(string(report.Replay))
 	}
 	if report.Denied != "" {
-		b.metrics.Denied(string(report.Denied))
+		b.metrics.ObserveDenied(string(report.Denied))
 	}
 	b.tally.Request(tally.Request{
 		Account: account, Status: report.Status, ByBroker: isOwnAnswer(report), Upstream: report.Upstream,
@@ -236,13 +241,13 @@ func isOwnAnswer(report proxy.Report) bool {
 
 // forget drops what was counted for an account that is gone.
 func (b *broker) forget(account string) {
-	b.metrics.Forget(account)
+	b.metrics.DeleteAccount(account)
 	b.tally.Forget(account)
 }
 
 // connectionClosed records that a connection of the app's was closed to make room.
 func (b *broker) connectionClosed() {
-	b.metrics.Denied(string(door.Connections))
+	b.metrics.ObserveDenied(string(door.Connections))
 	b.tally.Denied(string(door.Connections))
 }
 
@@ -291,6 +296,9 @@ func forOperators(hosts *door.Hosts, next http.Handler) http.Handler {
 	})
 }
 
+// clientIdleTimeout is longer than most clients keep a connection that they do not use, so that it is they who close it.
+const clientIdleTimeout = 2 * time.Minute
+
 // newServer returns a server with time-outs against clients that stall. There is none on whole requests or responses:
 // those stream, for as long as both sides want.
 func newServer(handler http.Handler, log *zap.Logger) *http.Server {
@@ -301,7 +309,7 @@ func newServer(handler http.Handler, log *zap.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute, // longer than most clients', so that it is they who close
+		IdleTimeout:       clientIdleTimeout,
 		MaxHeaderBytes:    64 << 10,
 		ConnState:         wire.ConnState,
 		ErrorLog:          errorLog,

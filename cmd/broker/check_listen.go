@@ -34,6 +34,9 @@ func (c config) adminListener() *doctor.Listener {
 // listenerFor tells where to connect to whoever listens at an address that is known to be valid.
 func listenerFor(variable, address string) doctor.Listener {
 	l := doctor.Listener{Variable: variable, Shown: address}
+	if !isPlainAddress(address) {
+		l.Shown = variable // the host may be a secret in the wrong place
+	}
 	if path, isUnix := unixPath(address); isUnix {
 		l.Network, l.Address = "unix", path
 		l.Try = func(context.Context) (bool, error) { return trySocket(path) }

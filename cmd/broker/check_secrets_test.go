@@ -198,7 +198,7 @@ func TestCheckOfAHostileNeighbour(t *testing.T) {
 			"not_ready_reason": "be\x1b[31mcause\n✓ all is well " + canarySecret[:5] + strings.Repeat("x", 10_000),
 		})
 	}))
-	mustKeep(t, checked(environFor(url, adminOf(neighbour))...), "not ready: be?[31mcause?? all is well CANAR")
+	mustKeep(t, checked(environFor(url, adminOf(neighbour))...), "not ready: be%1B[31mcause%0A✓ all is well CANAR")
 	endless := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
 			if _, err := io.WriteString(w, strings.Repeat(" ", 1<<16)); err != nil {

@@ -5,7 +5,7 @@ import (
 	"net/url"
 
 	"etrusted-broker/internal/doctor"
-	"etrusted-broker/internal/process"
+	"etrusted-broker/internal/harden"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
 )
@@ -24,7 +24,7 @@ func (i invocation) wire(config *doctor.Config, c config) (warnings []string, er
 	if file := environment(i.environ)["SSL_CERT_FILE"]; file != "" {
 		config.Files = append(config.Files, doctor.File{Path: file, Authorities: true})
 	}
-	config.OpenToOthers = process.OpenToOthers
+	config.OpenToOthers = harden.WorldReadable
 	config.Transport = newLoginTransport()
 	config.UserAgent = "etrusted-broker/" + version
 	if c.store != nil {

@@ -24,32 +24,32 @@ import (
 // and 'broker config' are made. The names are a contract with users.
 type config struct {
 	ClientID         tokensource.Secret `env:"ETRUSTED_CLIENT_ID" help:"the Client ID: prefix and identifier together"`
-	ClientIDFile     string             `env:"ETRUSTED_CLIENT_ID_FILE" help:"a file that holds the Client ID, instead"`
+	ClientIDFile     string             `env:"ETRUSTED_CLIENT_ID_FILE" shape:"path" help:"a file that holds the Client ID, instead"`
 	ClientSecret     tokensource.Secret `env:"ETRUSTED_CLIENT_SECRET" help:"the Client Secret"`
-	ClientSecretFile string             `env:"ETRUSTED_CLIENT_SECRET_FILE" help:"a file that holds the Client Secret, instead"`
+	ClientSecretFile string             `env:"ETRUSTED_CLIENT_SECRET_FILE" shape:"path" help:"a file that holds the Client Secret, instead"`
 
-	AccountsDir string `env:"ETRUSTED_ACCOUNTS_DIR" help:"a folder with one folder for each further account: NAME/client_id and NAME/client_secret"`
+	AccountsDir string `env:"ETRUSTED_ACCOUNTS_DIR" shape:"path" help:"a folder with one folder for each further account: NAME/client_id and NAME/client_secret"`
 
-	APIURL   string   `env:"ETRUSTED_API_URL" envDefault:"https://api.etrusted.com" help:"the API: scheme and host"`
-	TokenURL string   `env:"ETRUSTED_TOKEN_URL" envDefault:"https://login.etrusted.com/oauth/token" help:"the token endpoint"`
-	Audience string   `env:"ETRUSTED_AUDIENCE" envDefault:"https://api.etrusted.com" help:"the audience parameter of the token request"`
+	APIURL   string   `env:"ETRUSTED_API_URL" shape:"url" envDefault:"https://api.etrusted.com" help:"the API: scheme and host"`
+	TokenURL string   `env:"ETRUSTED_TOKEN_URL" shape:"url" envDefault:"https://login.etrusted.com/oauth/token" help:"the token endpoint"`
+	Audience string   `env:"ETRUSTED_AUDIENCE" shape:"url" envDefault:"https://api.etrusted.com" help:"the audience parameter of the token request"`
 	Scopes   []string `env:"ETRUSTED_SCOPES" envSeparator:" " help:"scopes, separated by blanks; sent only if set"`
 
-	Listen       string   `env:"BROKER_LISTEN" envDefault:"127.0.0.1:8080" help:"where the app connects: HOST:PORT or unix:///path"`
-	AdminListen  string   `env:"BROKER_ADMIN_LISTEN" envDefault:"127.0.0.1:9464" help:"metrics, health and status: HOST:PORT; set but empty turns it off"`
+	Listen       string   `env:"BROKER_LISTEN" shape:"address" envDefault:"127.0.0.1:8080" help:"where the app connects: HOST:PORT or unix:///path"`
+	AdminListen  string   `env:"BROKER_ADMIN_LISTEN" shape:"address" envDefault:"127.0.0.1:9464" help:"metrics, health and status: HOST:PORT; set but empty turns it off"`
 	UnsafeListen bool     `env:"BROKER_UNSAFE_LISTEN" envDefault:"false" help:"allow BROKER_LISTEN to be reached from beyond this machine without access key or client certificates: whoever reaches it can use the credentials"`
-	AllowedHosts []string `env:"BROKER_ALLOWED_HOSTS" envSeparator:"," help:"further host names that a request's Host may bear, separated by commas"`
-	Allow        []string `env:"BROKER_ALLOW" envSeparator:"," help:"the methods and paths that may be used, separated by commas: READ-ONLY, or patterns of Go's http.ServeMux such as GET /reviews/; unset: everything"`
+	AllowedHosts []string `env:"BROKER_ALLOWED_HOSTS" shape:"hosts" envSeparator:"," help:"further host names that a request's Host may bear, separated by commas"`
+	Allow        []string `env:"BROKER_ALLOW" shape:"patterns" envSeparator:"," help:"the methods and paths that may be used, separated by commas: READ-ONLY, or patterns of Go's http.ServeMux such as GET /reviews/; unset: everything"`
 
 	AccessKey     tokensource.Secret `env:"BROKER_ACCESS_KEY" help:"if set, a request must carry it: Authorization: Bearer KEY, or Basic with it as the password"`
-	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" help:"a file that holds the access key, instead; after a change the old one is taken for a minute more"`
+	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" shape:"path" help:"a file that holds the access key, instead; after a change the old one is taken for a minute more"`
 
-	TLSCertFile     string `env:"BROKER_TLS_CERT_FILE" help:"TLS on the app's listener: the certificate with its chain, PEM"`
-	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" help:"and its private key"`
-	TLSClientCAFile string `env:"BROKER_TLS_CLIENT_CA_FILE" help:"if set, an app must show a certificate that one of these authorities has signed"`
+	TLSCertFile     string `env:"BROKER_TLS_CERT_FILE" shape:"path" help:"TLS on the app's listener: the certificate with its chain, PEM"`
+	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" shape:"path" help:"and its private key"`
+	TLSClientCAFile string `env:"BROKER_TLS_CLIENT_CA_FILE" shape:"path" help:"if set, an app must show a certificate that one of these authorities has signed"`
 
 	TokenStore     tokensource.Secret `env:"BROKER_TOKEN_STORE" help:"a Redis or Valkey server in which many brokers share one token: redis://USER:PASSWORD@HOST:PORT/DB, rediss:// for TLS; ?addr=HOST:PORT names a further node, of a Cluster or, with &master_name=NAME, of Sentinels"`
-	TokenStoreFile string             `env:"BROKER_TOKEN_STORE_FILE" help:"a file that holds that URL, instead; read at the start"`
+	TokenStoreFile string             `env:"BROKER_TOKEN_STORE_FILE" shape:"path" help:"a file that holds that URL, instead; read at the start"`
 
 	TokenWait       time.Duration `env:"BROKER_TOKEN_WAIT" envDefault:"10s" help:"how long a request may wait while there is no token at all"`
 	UpstreamTimeout time.Duration `env:"BROKER_UPSTREAM_TIMEOUT" envDefault:"60s" help:"from the request sent to the response's header"`
@@ -60,11 +60,11 @@ type config struct {
 
 	RewriteLinks   bool   `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite the API's own address in responses to the one that the app used"`
 	StandInToken   bool   `env:"BROKER_STAND_IN_TOKEN" envDefault:"true" help:"answer the app's own token requests with a stand-in"`
-	InterceptCADir string `env:"BROKER_INTERCEPT_CA_DIR" help:"a folder with a certificate authority of the broker's own: CONNECT to the API and the login server is then answered; see 'broker ca'"`
+	InterceptCADir string `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a folder with a certificate authority of the broker's own: CONNECT to the API and the login server is then answered; see 'broker ca'"`
 
 	AccessLog bool          `env:"BROKER_ACCESS_LOG" envDefault:"false" help:"one log line a request, with a request id that the API is sent too; never a query or a header else"`
 	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
-	LogFormat string        `env:"BROKER_LOG_FORMAT" help:"json or console; unset: console on a terminal, else json"`
+	LogFormat string        `env:"BROKER_LOG_FORMAT" shape:"word" help:"json or console; unset: console on a terminal, else json"`
 
 	PProf bool `env:"BROKER_PPROF" envDefault:"false" help:"serve Go's profiles at /debug/pprof/ of the admin listener"`
 
@@ -252,7 +252,7 @@ func readSecretFile(file string) (tokensource.Secret, error) {
 		return tokensource.Secret{}, errNoPath
 	}
 	secret, err := tokensource.ReadSecretFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !exists(file) { // its text has the path
 		err = errNoFile
 	}
 	return secret, err
@@ -275,7 +275,7 @@ func parseServerURL(text string) (*url.URL, error) {
 	switch {
 	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("must be a URL that begins with https://")
-	case u.User != nil:
+	case u.User != nil, strings.Contains(text, "@"): // of a password with a slash in it, the host ends there
 		return nil, errors.New("must not hold a user name or password")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("must not have a query or a fragment")

@@ -205,23 +205,6 @@ func TestProblemsAllAtOnce(t *testing.T) {
 	}
 }
 
-// TestMisplacedSecret holds that a secret put into the wrong variable is not shown by a broker that does not start.
-func TestMisplacedSecret(t *testing.T) {
-	t.Parallel()
-	for _, v := range variables() {
-		if strings.HasSuffix(v.name, "_FILE") {
-			continue // a file that is not there is named, or nobody could find the typing error
-		}
-		for _, value := range []string{"CANARY", "u:CANARY", "https://u:CANARY@host/", "http://CANARY/", "127.0.0.1:CANARY"} {
-			environ := nowhere(v.name+"="+value, "BROKER_LOG_FORMAT=CANARY-so-that-it-does-not-start")
-			code, stdout, stderr := invoke(nil, environ...)
-			if code != exitConfig || strings.Contains(stdout+stderr, "CANARY") {
-				t.Errorf("%s=%s: exit code %d and\n%s%s", v.name, value, code, stdout, stderr)
-			}
-		}
-	}
-}
-
 func TestConfigurationIsAccepted(t *testing.T) {
 	t.Parallel()
 	tests := [][]string{

@@ -18,7 +18,7 @@ import (
 // do, and docs/check.md tells of its steps.
 var speaking = []string{
 	"cmd/broker",
-	"internal/activation", "internal/admin", "internal/neterr", "internal/notify", "internal/unixsocket",
+	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
 	"proxy", "proxy/door", "proxy/localca", "proxy/standin", "proxy/wire",
 	"tokensource", "tokensource/redisstore",
 }

@@ -16,23 +16,23 @@ type variableGroup struct{ first, title, about string }
 
 var variableGroups = []variableGroup{
 	{"ETRUSTED_CLIENT_ID", "Credentials",
-		"Better files than variables: they are followed while the broker runs, and `docker inspect` does not show them. How to replace them: [rotation.md](rotation.md). Several accounts: [accounts.md](accounts.md)."},
+		"Prefer files to variables: the broker watches them while it runs, and `docker inspect` does not show their content. How to replace credentials: [rotation.md](rotation.md). Several accounts: [accounts.md](accounts.md)."},
 	{"ETRUSTED_API_URL", "eTrusted",
-		"Nobody but a test needs another value. `https://` is a must, but for loopback addresses."},
+		"Only tests need other values. URLs must start with `https://`, except for loopback addresses."},
 	{"BROKER_LISTEN", "Where it listens",
-		"On this machine alone, unless it is told otherwise. For other machines: [central.md](central.md). Sockets of systemd take the place of `BROKER_LISTEN`: [host.md](host.md)."},
+		"By default the broker listens on this machine only. For other machines: [central.md](central.md). A socket passed by systemd replaces `BROKER_LISTEN`: [host.md](host.md)."},
 	{"BROKER_ALLOW", "Who may use it, and for what",
-		"A pattern such as `GET /reviews/` is all below it, `GET /reviews` that path alone, `{id}` one segment. All files are followed while the broker runs."},
+		"The pattern `GET /reviews/` matches everything below that path, `GET /reviews` matches only that path, and `{id}` matches one segment. The broker watches all these files while it runs."},
 	{"BROKER_TOKEN_STORE", "Sharing a token",
 		"For many brokers with the same credentials: [store.md](store.md)."},
 	{"BROKER_TOKEN_WAIT", "Times",
-		"Written `10s` or `1m30s`. Whatever ends the broker must wait longer than `BROKER_SHUTDOWN_GRACE`: `TimeoutStopSec=`, `stop_grace_period`, `terminationGracePeriodSeconds`."},
-	{"BROKER_REPLAY_401", "When the API refuses a token",
-		"A token that was revoked before its time is replaced, and the request is sent again, once, if its body was kept."},
-	{"BROKER_REWRITE_LINKS", "Apps that were not changed",
-		"An app that stores links, or sends them back to the API, wants `BROKER_REWRITE_LINKS=false`."},
+		"Written as `10s` or `1m30s`. Whatever stops the broker must wait longer than `BROKER_SHUTDOWN_GRACE` before it kills it: `TimeoutStopSec=`, `stop_grace_period`, `terminationGracePeriodSeconds`."},
+	{"BROKER_REPLAY_401", "When the API rejects a token",
+		"If a token is revoked early, the broker replaces it and retries the request once, if it kept the body."},
+	{"BROKER_REWRITE_LINKS", "Unchanged apps",
+		"Set `BROKER_REWRITE_LINKS=false` for an app that stores links, or sends them back to the API."},
 	{"BROKER_ACCESS_LOG", "Logs and profiles",
-		"To standard error. What each line means: [troubleshooting.md](troubleshooting.md)."},
+		"The log goes to standard error. What each line means: [troubleshooting.md](troubleshooting.md)."},
 }
 
 // TestVariablesPage holds that docs/variables.md is as the variables are declared.
@@ -50,18 +50,19 @@ func TestVariablesPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Error("docs/variables.md is not as config.go declares the variables. To write it anew: VARIABLES_PAGE=1 go test ./cmd/broker -run TestVariablesPage")
+		t.Error("docs/variables.md does not match config.go. To regenerate it: VARIABLES_PAGE=1 go test ./cmd/broker -run TestVariablesPage")
 	}
 }
 
 func renderVariables(t *testing.T) string {
 	t.Helper()
 	var page strings.Builder
-	fmt.Fprint(&page, `<!-- Written by VARIABLES_PAGE=1 go test ./cmd/broker -run TestVariablesPage, of cmd/broker/config.go. -->
+	fmt.Fprint(&page, `<!-- Generated from cmd/broker/config.go by VARIABLES_PAGE=1 go test ./cmd/broker -run TestVariablesPage -->
 # Variables
 
-`+"`broker -h`"+` says the same, and `+"`broker config`"+` what they are now. A variable that is set but empty counts as not set, but for
-`+"`BROKER_ADMIN_LISTEN`"+`. One that looks like the broker's and is not is warned of.
+`+"`etrusted-broker -h`"+` prints this list, and `+"`etrusted-broker config`"+` the current values. An empty variable counts as unset, except
+`+"`BROKER_ADMIN_LISTEN`"+`. Misspelt names cause a warning. `+"`etrusted-broker config`"+` shows only the length of a secret, and of anything that
+may be a misplaced secret: long words, text with unusual characters, paths that do not exist.
 `)
 	groups := variableGroups
 	for i, v := range variables() {
@@ -82,14 +83,14 @@ func renderVariables(t *testing.T) string {
 		t.Fatalf("%s of docs/variables.md is not declared, or not in this order", groups[0].first)
 	}
 	fmt.Fprint(&page, `
-## As for every program
+## As for every Go program
 
 | variable | meaning |
 |---|---|
-| `+"`HTTPS_PROXY`, `NO_PROXY`"+` | the proxy by which eTrusted is reached, and for which hosts it is not used |
-| `+"`SSL_CERT_FILE`"+` | a bundle of authorities in place of the machine's |
-| `+"`GOMEMLIMIT`"+` | where memory is limited, a little less than that: `+"`112MiB`"+` of 128 |
-| `+"`GOMAXPROCS`"+` | how many cores to use; by default all, or what the container is given |
+| `+"`HTTPS_PROXY`, `NO_PROXY`"+` | the proxy for connections to eTrusted, and the hosts that need no proxy |
+| `+"`SSL_CERT_FILE`"+` | a bundle of CA certificates that replaces the machine's |
+| `+"`GOMEMLIMIT`"+` | where memory is limited, set it a little below the limit: `+"`112MiB`"+` of 128 |
+| `+"`GOMAXPROCS`"+` | how many cores to use; by default all, or as many as the container may use |
 `)
 	return page.String()
 }

@@ -4,13 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"reflect"
+	"math"
 	"slices"
-	"strings"
 	"text/tabwriter"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/tokensource"
+	"etrusted-broker/internal/printable"
 )
 
 func isHelp(arg string) bool {
@@ -49,7 +48,7 @@ func configCommand(_ context.Context, i invocation) int {
 	table := tabwriter.NewWriter(i.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "VARIABLE\tVALUE\tSOURCE\tMEANING")
 	for _, s := range c.settings {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Name, s.Value, s.Source, s.Meaning)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Name, printable.Escape(s.Value, math.MaxInt), s.Source, s.Meaning)
 	}
 	_ = table.Flush()
 	i.complain(problems)
@@ -70,25 +69,6 @@ func (c config) effective(set map[string]string, problems []configError) []admin
 		all = append(all, admin.Setting{Name: v.name, Value: value, Source: source(v, set), Meaning: v.help})
 	}
 	return all
-}
-
-// shown is a variable's effective value as it may be seen.
-func (c config) shown(v variable) string {
-	switch value := reflect.ValueOf(c).Field(v.index).Interface().(type) {
-	case []string:
-		return orDash(strings.Join(value, v.separator))
-	case tokensource.Secret:
-		return value.String()
-	default:
-		return orDash(fmt.Sprint(value))
-	}
-}
-
-func orDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
 }
 
 // source tells where a variable's effective value comes from.

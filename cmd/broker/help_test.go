@@ -171,7 +171,7 @@ func TestConfigCommand(t *testing.T) {
 			"BROKER_ADMIN_LISTEN=", "BROKER_LOG_LEVEL=debug", "BROKER_LISTEN=",
 		}, credentials...), exitOK, nil, map[string]row{
 			"ETRUSTED_API_URL":     {"http://localhost:1", "environment", ""},
-			"ETRUSTED_SCOPES":      {"a b", "environment", ""},
+			"ETRUSTED_SCOPES":      {"(set, 3 bytes)", "environment", ""},
 			"BROKER_TOKEN_WAIT":    {"1m30s", "environment", ""},
 			"BROKER_ALLOWED_HOSTS": {"a,b", "environment", ""},
 			"BROKER_ADMIN_LISTEN":  {"-", "environment", ""},

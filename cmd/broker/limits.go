@@ -1,6 +1,6 @@
 package main
 
-import "etrusted-broker/internal/process"
+import "etrusted-broker/internal/harden"
 
 // limits are how many connections there may be, so that the descriptors last for everyone: whatever is done to the app's
 // listener, there are some left for the API, the login server, the files that are followed, and the admin listener.
@@ -34,7 +34,7 @@ func limitsFor(descriptors int) limits {
 }
 
 func currentLimits() limits {
-	descriptors, ok := process.DescriptorLimit()
+	descriptors, ok := harden.DescriptorLimit()
 	if !ok {
 		descriptors = usualDescriptors
 	}

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"syscall"
 
-	"etrusted-broker/internal/activation"
 	"etrusted-broker/internal/unixsocket"
 )
 
@@ -71,29 +69,6 @@ func (l *listeners) open(ctx context.Context, c config) (err error) {
 func (l *listeners) isExposed() bool {
 	addr, isTCP := l.app.Addr().(*net.TCPAddr)
 	return isTCP && !addr.IP.IsLoopback()
-}
-
-// adminSocket is how a .socket unit names the admin's listener, by FileDescriptorName=. Any other name is the app's.
-const adminSocket = "admin"
-
-// inherited are the sockets that systemd hands over, if it does.
-func (i invocation) inherited() (l listeners, err error) {
-	sockets, err := activation.Listeners(i.environ, os.Getpid())
-	if err != nil {
-		return l, configError{"LISTEN_FDS", err.Error()}
-	}
-	for _, socket := range sockets {
-		place := &l.app
-		if socket.Name == adminSocket {
-			place = &l.admin
-		}
-		if *place != nil {
-			_ = socket.Close() // nothing has come in yet
-			return l, configError{"LISTEN_FDS", "there is more than one socket for the app, or for the admin listener: hand over one each, the admin listener's with FileDescriptorName=" + adminSocket}
-		}
-		*place = socket.Listener
-	}
-	return l, nil
 }
 
 func listenOn(ctx context.Context, variable, address string) (net.Listener, error) {

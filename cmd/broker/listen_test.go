@@ -62,7 +62,7 @@ func TestUnixSocket(t *testing.T) {
 
 	var stderr buffer
 	code := run(t.Context(), nil, environ, io.Discard, &stderr)
-	if code != exitFailure || !strings.Contains(stderr.String(), "BROKER_LISTEN unix://"+path+" is served by another program") {
+	if code != exitFailure || !strings.Contains(stderr.String(), "BROKER_LISTEN unix://"+path+" is in use by another program") {
 		t.Errorf("a second broker: exit code %d, %s", code, &stderr)
 	}
 	if got := overSocket(path, "http://localhost/channels"); got.status != http.StatusOK {
@@ -113,17 +113,14 @@ func TestGuardedListeners(t *testing.T) {
 	}
 }
 
-// handedOver starts the program as systemd does, with sockets that it has opened.
-func handedOver(t *testing.T, names string, listeners []net.Listener, environ ...string) *exec.Cmd {
+// withInheritedSockets returns a command that starts the program as systemd does, with open sockets.
+func withInheritedSockets(t *testing.T, names string, listeners []net.Listener, environ ...string) *exec.Cmd {
 	t.Helper()
-	// The process's number is known only once it runs, and stays what it is when the shell makes way.
+	// The process ID is known only once the shell runs, and exec keeps it.
 	command := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0"`, binary(t))
 	command.Env = append(environ, "PATH="+os.Getenv("PATH"), "LISTEN_FDNAMES="+names, "LISTEN_FDS="+string(rune('0'+len(listeners))))
 	for _, l := range listeners {
-		file, err := l.(interface{ File() (*os.File, error) }).File()
-		if err != nil {
-			t.Fatal(err)
-		}
+		file := socketFile(t, l)
 		t.Cleanup(func() { _ = file.Close() })
 		command.ExtraFiles = append(command.ExtraFiles, file)
 	}
@@ -144,8 +141,8 @@ func TestSocketActivation(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "broker.sock")
 	app, admin := listenFor(t, "unix", socket), listenFor(t, "tcp", "127.0.0.1:0")
-	// The variables say what would fail: the sockets take their place.
-	c := startCommand(t, handedOver(t, "admin:etrusted-broker.socket", []net.Listener{admin, app},
+	// These addresses cannot be listened on: the sockets take their place.
+	c := startCommand(t, withInheritedSockets(t, "admin:etrusted-broker.socket", []net.Listener{admin, app},
 		environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_LISTEN=unix:///nowhere/at/all", "BROKER_ADMIN_LISTEN=127.0.0.1:1")...))
 	eventually(t, "it is ready", func() bool { return get(t, "http://"+admin.Addr().String()+"/readyz").status == http.StatusOK })
 	if got := overSocket(socket, "http://localhost/channels"); got.status != http.StatusOK {
@@ -160,8 +157,42 @@ func TestSocketActivation(t *testing.T) {
 	}
 }
 
-func TestSocketsThatAreNotTaken(t *testing.T) {
+// unusable is a descriptor that is passed although it is not a listener.
+type unusable struct {
+	net.Listener
+	file *os.File
+}
+
+func (u unusable) File() (*os.File, error) { return u.file, nil }
+
+func socketFile(t *testing.T, conn any) *os.File {
+	t.Helper()
+	file, err := conn.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestRefusesUnusableSockets(t *testing.T) {
 	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("sockets are passed on Linux only")
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	conn, err := net.Dial("tcp", listenFor(t, "tcp", "127.0.0.1:0").Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
 	for _, test := range []struct {
 		name      string
 		listeners []net.Listener
@@ -169,12 +200,16 @@ func TestSocketsThatAreNotTaken(t *testing.T) {
 		says      string
 	}{
 		{"beyond this machine", []net.Listener{listenFor(t, "tcp", "0.0.0.0:0")}, "x", "BROKER_LISTEN: would let other machines use the credentials"},
-		{"two for the app", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), listenFor(t, "tcp", "127.0.0.1:0")}, "x:y", "LISTEN_FDS: there is more than one socket for the app"},
-		{"two for the admin", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), listenFor(t, "tcp", "127.0.0.1:0")}, "admin:admin", "LISTEN_FDS: there is more than one socket"},
-		{"names do not match", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0")}, "x:y", "LISTEN_FDS: LISTEN_FDNAMES has 2 names"},
+		{"two for the app", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), listenFor(t, "tcp", "127.0.0.1:0")}, "x:y", "LISTEN_FDS: more than one socket for the app"},
+		{"two without names", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), listenFor(t, "tcp", "127.0.0.1:0")}, "", "LISTEN_FDS: more than one socket for the app"},
+		{"two for the admin", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), listenFor(t, "tcp", "127.0.0.1:0")}, "admin:admin", "LISTEN_FDS: more than one socket for the app, or for the admin listener"},
+		{"file", []net.Listener{unusable{file: file}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket: in the .socket unit, use only ListenStream=`},
+		{"datagram", []net.Listener{unusable{file: socketFile(t, udp)}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
+		{"connection", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), unusable{file: socketFile(t, conn)}}, "x:admin", `LISTEN_FDS: the socket \"admin\" is not a listening stream socket`},
+		{"sequential packets", []net.Listener{listenFor(t, "unixpacket", filepath.Join(t.TempDir(), "s"))}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			command := handedOver(t, test.names, test.listeners, nowhere()...)
+			command := withInheritedSockets(t, test.names, test.listeners, nowhere()...)
 			output, _ := command.CombinedOutput()
 			if code := command.ProcessState.ExitCode(); code != exitConfig || !strings.Contains(string(output), test.says) {
 				t.Errorf("exit code %d, %s", code, output)

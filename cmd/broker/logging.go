@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"etrusted-broker/internal/printable"
 	"etrusted-broker/tokensource"
 )
 
@@ -26,7 +27,47 @@ func newLogger(w io.Writer, level zapcore.Level, format string) *zap.Logger {
 		encoding.EncodeDuration = zapcore.StringDurationEncoder
 		encoder = zapcore.NewConsoleEncoder(encoding)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+	return zap.New(escapingCore{zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)})
+}
+
+const (
+	// maxLogText bounds one value in the log, and maxLogMessage its message, which net/http may make of what a client sent
+	// in a TLS handshake: a request of 64 kB writes no more than 2 kB.
+	maxLogText    = 1 << 10
+	maxLogMessage = 2 << 10
+)
+
+// escapingCore escapes and bounds every text, whoever it is from. zap's encoders do so only in part: of control characters
+// they know those below U+0020, and the console's writes messages as they are.
+type escapingCore struct{ zapcore.Core }
+
+// With implements zapcore.Core.
+func (c escapingCore) With(fields []zapcore.Field) zapcore.Core {
+	return escapingCore{c.Core.With(escapeFields(fields))}
+}
+
+// Check implements zapcore.Core. The embedded one would pass the entry to itself.
+func (c escapingCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(entry.Level) {
+		return checked.AddCore(entry, c)
+	}
+	return checked
+}
+
+// Write implements zapcore.Core.
+func (c escapingCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	entry.Message = printable.Escape(entry.Message, maxLogMessage)
+	return c.Core.Write(entry, escapeFields(fields))
+}
+
+// escapeFields changes the fields where they are: each slice is made for one line.
+func escapeFields(fields []zapcore.Field) []zapcore.Field {
+	for i := range fields {
+		if fields[i].Type == zapcore.StringType {
+			fields[i].String = printable.Escape(fields[i].String, maxLogText)
+		}
+	}
+	return fields
 }
 
 func isTerminal(w io.Writer) bool {

@@ -7,7 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"etrusted-broker/internal/process"
+	"etrusted-broker/internal/harden"
 )
 
 func main() {
@@ -21,7 +21,7 @@ func main() {
 		os.Exit(exitFailure)
 	}()
 	environ := os.Environ()
-	// It does as much as the system lets it, and there is nothing to be done about the rest.
-	_ = process.Harden(secretVariables())
+	// It does as much as the system permits. An error is no reason to stop.
+	_ = harden.Process(secretVariables())
 	os.Exit(run(ctx, os.Args[1:], environ, os.Stdout, os.Stderr))
 }

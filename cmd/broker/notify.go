@@ -9,64 +9,66 @@ import (
 
 	"go.uber.org/zap"
 
-	"etrusted-broker/internal/notify"
+	"etrusted-broker/internal/sdnotify"
 )
 
 const (
-	// startPause is between two looks at whether there is a token: what is ordered after the broker waits for it.
-	startPause = 100 * time.Millisecond
-	// statusPause is between two looks at whether there still is one. It is a look at the clock rather than an event that
-	// is waited for, since a token that ends makes no event.
-	statusPause = time.Second
-	// afterGrace is what the end takes beyond the grace of requests in flight.
-	afterGrace = 5 * time.Second
+	// startPollInterval is how often readiness is checked before READY=1: units ordered after the broker wait for it.
+	startPollInterval = 100 * time.Millisecond
+	// statusPollInterval is how often readiness is checked afterwards. It polls because the expiry of a token is no
+	// event.
+	statusPollInterval = time.Second
+	// stopMargin is the time that a shutdown takes beyond the grace period for requests in flight.
+	stopMargin = 5 * time.Second
 )
 
-// teller tells systemd how the broker fares.
-type teller struct {
+// systemdNotifier reports the broker's state to systemd.
+type systemdNotifier struct {
 	*broker
-	systemd *notify.Notifier
-	warn    sync.Once
-	told    string // of readiness, last
-	ready   bool   // READY=1 was told
+	notifier   *sdnotify.Notifier
+	warnOnce   sync.Once
+	lastStatus string // the last text of /readyz that was sent
+	ready      bool   // READY=1 was sent
 }
 
-// serveAndTell is serve, and systemd is told: READY=1 and STATUS= as /readyz goes, WATCHDOG=1 while nothing hangs, and
-// STOPPING=1 before the first listener is closed. It costs nothing if there is no systemd.
-func (b *broker) serveAndTell(ctx context.Context, l listeners, systemd *notify.Notifier) error {
-	if systemd == nil {
+// serveWithSystemd calls serve and reports to systemd: READY=1 and STATUS= follow /readyz, WATCHDOG=1 is sent while the
+// broker responds, and STOPPING=1 before the first listener closes. A nil notifier reports nothing.
+func (b *broker) serveWithSystemd(ctx context.Context, l listeners, notifier *sdnotify.Notifier) error {
+	if notifier == nil {
 		return b.serve(ctx, l.app, l.admin)
 	}
-	t := &teller{broker: b, systemd: systemd}
-	running, ended := context.WithCancel(context.WithoutCancel(ctx))
+	n := &systemdNotifier{broker: b, notifier: notifier}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	serving, drain := context.WithCancel(running)
-	var telling sync.WaitGroup
-	telling.Go(func() {
+	var reporters sync.WaitGroup
+	reporters.Go(func() {
 		defer drain()
-		t.tellReadiness(ctx, running)
+		n.reportReadiness(ctx, running)
 		if ctx.Err() != nil {
-			t.tellStopping()
+			n.reportStopping()
 		}
 	})
-	if watchdog := systemd.Watchdog(); watchdog > 0 {
-		// To the end of the drain: that may hang as well.
-		telling.Go(func() { notify.Beat(running, watchdog, b.selfCheck, func() { t.tell(notify.Alive) }) })
+	if watchdog := notifier.Watchdog(); watchdog > 0 {
+		// Until the end of the drain, which may hang too.
+		reporters.Go(func() {
+			sdnotify.RunWatchdog(running, watchdog, b.selfCheck, func() { n.send(sdnotify.Watchdog) })
+		})
 	}
 	err := b.serve(serving, l.app, l.admin)
-	ended()
-	telling.Wait()
+	stop()
+	reporters.Wait()
 	return err
 }
 
-// tellReadiness tells of each change, until either context is done.
-func (t *teller) tellReadiness(ctx, running context.Context) {
+// reportReadiness reports each change of /readyz until either context is done.
+func (n *systemdNotifier) reportReadiness(ctx, running context.Context) {
 	for {
-		pause := statusPause
-		if t.tellChange(); !t.ready {
-			pause = startPause
+		interval := statusPollInterval
+		if n.reportChange(); !n.ready {
+			interval = startPollInterval
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(interval):
 		case <-ctx.Done():
 			return
 		case <-running.Done():
@@ -75,77 +77,77 @@ func (t *teller) tellReadiness(ctx, running context.Context) {
 	}
 }
 
-// tellChange tells what /readyz says, if that is not what was told last. A message that did not get through is told again.
-func (t *teller) tellChange() {
-	status, text := t.ask("/readyz")
-	states := []notify.State{notify.Status(text)}
-	first := status == http.StatusOK && !t.ready
+// reportChange sends what /readyz says, unless it was the last to be sent. A message that failed is sent again.
+func (n *systemdNotifier) reportChange() {
+	status, text := n.askAdmin("/readyz")
+	states := []sdnotify.State{sdnotify.Status(text)}
+	first := status == http.StatusOK && !n.ready
 	if first {
-		states = append(states, notify.Ready)
+		states = append(states, sdnotify.Ready)
 	}
-	if text == t.told && !first || !t.tell(states...) {
+	if text == n.lastStatus && !first || !n.send(states...) {
 		return
 	}
-	t.told, t.ready = text, t.ready || first
+	n.lastStatus, n.ready = text, n.ready || first
 }
 
-// tellStopping asks for the time that the requests in flight are given: TimeoutStopSec= need not know of it.
-func (t *teller) tellStopping() {
-	t.tell(notify.Stopping, notify.Extend(t.grace+afterGrace),
-		notify.Status("shutting down: requests in flight have "+t.grace.String()+" to end"))
+// reportStopping requests enough time for the requests in flight, so that TimeoutStopSec= need not be changed with
+// BROKER_SHUTDOWN_GRACE.
+func (n *systemdNotifier) reportStopping() {
+	n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(n.grace+stopMargin),
+		sdnotify.Status("shutting down: requests in flight have "+n.grace.String()+" to end"))
 }
 
-// tell reports whether it got through. What does not is told of once: the next will hardly fare better.
-func (t *teller) tell(states ...notify.State) bool {
-	err := t.systemd.Send(states...)
+// send reports whether the message was sent. It logs the first failure only: the next messages are likely to fail too.
+func (n *systemdNotifier) send(states ...sdnotify.State) bool {
+	err := n.notifier.Send(states...)
 	if err != nil {
-		t.warn.Do(func() {
-			t.log.Warn("systemd cannot be told how the broker fares, and may restart it", zap.String("reason", err.Error()))
+		n.warnOnce.Do(func() {
+			n.log.Warn("sd_notify failed; systemd may restart the broker", zap.String("reason", err.Error()))
 		})
 	}
 	return err == nil
 }
 
-// selfCheck returns if the parts that every request needs are not stuck. It asks for what takes the locks of all of them:
-// the metrics those of each counter, the status that of the tally and the state of each account. What they answer does not
-// matter: a page that is broken is no broker that hangs.
+// selfCheck returns once it has held the locks that requests need: /metrics takes those of the counters, /status.json
+// those of the statistics and of each account. The responses are ignored: an error on a page is not a deadlock.
 //
-// It asks within the process, not over a listener. A connection would compete with those of apps and scrapers for their
-// limited number, and be counted and logged as theirs: a broker that is busy, or that somebody besieges, would be killed
-// for it. And it does not ask whether there is a token: what eTrusted's outage needs is not a restart.
+// It calls the handlers directly. A connection would compete for the limited number with those of apps and scrapers, so
+// that systemd would kill a broker that is busy or under attack. It does not check for a token either: a restart does
+// not help against an outage of eTrusted.
 func (b *broker) selfCheck() {
-	b.ask("/metrics")
-	b.ask("/status.json")
+	b.askAdmin("/metrics")
+	b.askAdmin("/status.json")
 }
 
-// ask asks what the admin listener serves, whether or not there is one.
-func (b *broker) ask(path string) (status int, text string) {
+// askAdmin returns the response of the admin handler, which exists even if the admin listener is off.
+func (b *broker) askAdmin(path string) (status int, text string) {
 	defer func() {
 		if recover() != nil {
-			status, text = http.StatusInternalServerError, path+" is broken"
+			status, text = http.StatusInternalServerError, path+" panicked"
 		}
 	}()
 	request, err := http.NewRequest(http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
-		panic(err) // of a path of ours that is none
+		panic(err) // the paths are constants
 	}
-	answer := &answered{header: http.Header{}}
-	b.admin.Handler.ServeHTTP(answer, request)
-	return answer.status, strings.TrimSpace(answer.text.String())
+	response := &responseRecorder{header: http.Header{}}
+	b.admin.Handler.ServeHTTP(response, request)
+	return response.status, strings.TrimSpace(response.body.String())
 }
 
-// answered is an http.ResponseWriter that keeps what it is given.
-type answered struct {
+// responseRecorder is an http.ResponseWriter that stores the response.
+type responseRecorder struct {
 	header http.Header
 	status int
-	text   strings.Builder
+	body   strings.Builder
 }
 
 // Header implements http.ResponseWriter.
-func (a *answered) Header() http.Header { return a.header }
+func (r *responseRecorder) Header() http.Header { return r.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (a *answered) WriteHeader(status int) { a.status = status }
+func (r *responseRecorder) WriteHeader(status int) { r.status = status }
 
 // Write implements http.ResponseWriter.
-func (a *answered) Write(p []byte) (int, error) { return a.text.Write(p) }
+func (r *responseRecorder) Write(p []byte) (int, error) { return r.body.Write(p) }

@@ -21,8 +21,8 @@ import (
 // buffer on its way.
 var half = strings.Repeat("0123456789abcdef", 16<<10)
 
-// halfWay is an API with 20 requests in flight: those to /header wait before they answer, those to /body in the middle of
-// what they answer, those to /upload in the middle of what they read. All go on when gate is closed.
+// halfWay is an API with 20 requests in flight: those to /header wait before they answer, those to /body in the middle
+// of what they answer, those to /upload in the middle of what they read. All go on when gate is closed.
 func halfWay(arrived chan<- string, gate <-chan struct{}, tokens http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -61,13 +61,13 @@ func upload(gate <-chan struct{}) io.Reader {
 	return reader
 }
 
-// TestDrainUnderLoad holds that a SIGTERM costs none of 20 requests in flight, wherever each of them is, while other clients
-// keep coming; that the broker is not ready meanwhile; and that its exit code is 0.
+// TestDrainUnderLoad holds that a SIGTERM costs none of 20 requests in flight, wherever each of them is, while other
+// clients keep coming; that the broker is not ready meanwhile; and that its exit code is 0.
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	gate, arrived := make(chan struct{}), make(chan string, 20)
-	manager := listenAsSystemd(t).listening()
+	manager := newFakeSystemd(t).start()
 	p := startProcess(t, environFor(serveHTTP(t, halfWay(arrived, gate, eTrusted)), manager.environ(), "BROKER_SHUTDOWN_GRACE="+patience.String()))
 	release := sync.OnceFunc(func() { close(gate) })
 	t.Cleanup(release) // or the API would not end either
@@ -115,7 +115,7 @@ func TestDrainUnderLoad(t *testing.T) {
 	}
 	receive(t, "the load", served)
 	p.signal(syscall.SIGTERM)
-	eventually(t, "it is told of the end", func() bool { return manager.count("STOPPING=1") == 1 })
+	eventually(t, "STOPPING=1 is sent", func() bool { return manager.count("STOPPING=1") == 1 })
 	eventually(t, "it is not ready", func() bool {
 		got := get(t, p.admin+"/readyz")
 		return got.status == http.StatusServiceUnavailable && strings.Contains(got.body, "shutting down")
@@ -147,8 +147,8 @@ func TestDrainUnderLoad(t *testing.T) {
 	}
 }
 
-// TestNobodyWhoAsksNothingHoldsUpTheEnd holds that connections on which no request is under way are no reason to wait.
-func TestNobodyWhoAsksNothingHoldsUpTheEnd(t *testing.T) {
+// TestDrainIgnoresIdleConnections: connections without a request in flight do not delay the shutdown.
+func TestDrainIgnoresIdleConnections(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_SHUTDOWN_GRACE=1h"))
 	b.ready()
@@ -181,8 +181,8 @@ func TestNobodyWhoAsksNothingHoldsUpTheEnd(t *testing.T) {
 	}
 }
 
-// TestASilentConnectionIsWaitedForBriefly holds for how long.
-func TestASilentConnectionIsWaitedForBriefly(t *testing.T) {
+// TestDrainWaitsBrieflyForSilentConnection: a new connection without a request delays the shutdown for silence only.
+func TestDrainWaitsBrieflyForSilentConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := assemble(t, fakeetrusted.Options{})
 		w.get(t)

@@ -17,23 +17,23 @@ import (
 	"go.uber.org/zap"
 
 	"etrusted-broker/internal/fakeetrusted"
-	"etrusted-broker/internal/notify"
+	"etrusted-broker/internal/sdnotify"
 )
 
-// systemd is the end of the notify socket that systemd has.
-type systemd struct {
+// fakeSystemd is systemd's end of the notify socket.
+type fakeSystemd struct {
 	conn *net.UnixConn
 	path string
 
-	mu   sync.Mutex
-	said []string
+	mu       sync.Mutex
+	messages []string
 }
 
-// listenAsSystemd opens a notify socket. Who reads from it is up to the test.
-func listenAsSystemd(t *testing.T) *systemd {
+// newFakeSystemd opens a notify socket. Call start or read to receive messages.
+func newFakeSystemd(t *testing.T) *fakeSystemd {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		t.Skip("there are no sockets of that kind there")
+		t.Skip("no datagram Unix sockets on Windows")
 	}
 	path := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -41,11 +41,11 @@ func listenAsSystemd(t *testing.T) *systemd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &systemd{conn: conn, path: path}
+	return &fakeSystemd{conn: conn, path: path}
 }
 
-// listening reads until the test's end.
-func (s *systemd) listening() *systemd {
+// start receives messages until the end of the test.
+func (s *fakeSystemd) start() *fakeSystemd {
 	go func() {
 		for s.read() {
 			continue
@@ -54,7 +54,7 @@ func (s *systemd) listening() *systemd {
 	return s
 }
 
-func (s *systemd) read() bool {
+func (s *fakeSystemd) read() bool {
 	message := make([]byte, 8192)
 	n, err := s.conn.Read(message)
 	if err != nil {
@@ -62,22 +62,22 @@ func (s *systemd) read() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.said = append(s.said, string(message[:n]))
+	s.messages = append(s.messages, string(message[:n]))
 	return true
 }
 
-func (s *systemd) environ() string { return "NOTIFY_SOCKET=" + s.path }
+func (s *fakeSystemd) environ() string { return "NOTIFY_SOCKET=" + s.path }
 
-// all is each message so far.
-func (s *systemd) all() []string {
+// received returns all messages so far.
+func (s *fakeSystemd) received() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]string(nil), s.said...)
+	return append([]string(nil), s.messages...)
 }
 
-// count is how many messages so far have such a line.
-func (s *systemd) count(prefix string) (n int) {
-	for _, message := range s.all() {
+// count returns the number of lines so far with that prefix.
+func (s *fakeSystemd) count(prefix string) (n int) {
+	for _, message := range s.received() {
 		for line := range strings.SplitSeq(message, "\n") {
 			if strings.HasPrefix(line, prefix) {
 				n++
@@ -87,9 +87,9 @@ func (s *systemd) count(prefix string) (n int) {
 	return n
 }
 
-// status is the text that `systemctl status` would show now.
-func (s *systemd) status() (text string) {
-	for _, message := range s.all() {
+// status returns the text that `systemctl status` would show now.
+func (s *fakeSystemd) status() (text string) {
+	for _, message := range s.received() {
 		for line := range strings.SplitSeq(message, "\n") {
 			if after, ok := strings.CutPrefix(line, "STATUS="); ok {
 				text = after
@@ -99,31 +99,31 @@ func (s *systemd) status() (text string) {
 	return text
 }
 
-func (s *systemd) mustNotHave(t *testing.T, canaries ...string) {
+func (s *fakeSystemd) mustNotHave(t *testing.T, canaries ...string) {
 	t.Helper()
-	said := strings.Join(s.all(), "\n")
+	said := strings.Join(s.received(), "\n")
 	for _, canary := range canaries {
 		if strings.Contains(said, canary) {
-			t.Errorf("%q was told: %s", canary, said)
+			t.Errorf("the messages contain %q: %s", canary, said)
 		}
 	}
 }
 
-// TestNotify holds what systemd is told over a whole life: why there is no token yet, that there is one, that there is none
-// again, that nothing hangs, and the end.
-func TestNotify(t *testing.T) {
+// TestNotifyReportsWholeLife covers the messages in order: not ready and why, ready, not ready again, watchdog,
+// stopping.
+func TestNotifyReportsWholeLife(t *testing.T) {
 	t.Parallel()
-	manager := listenAsSystemd(t).listening()
+	manager := newFakeSystemd(t).start()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{Lifetime: 2 * time.Second})
 	eTrusted.SetTokenFault(fakeetrusted.Status(http.StatusServiceUnavailable, nil))
 	p := startProcess(t, environFor(serveHTTP(t, eTrusted), manager.environ(), "WATCHDOG_USEC=200000", "BROKER_SHUTDOWN_GRACE=7s"))
-	eventually(t, "it is told what is waited for", func() bool {
+	eventually(t, "the status says why it is not ready", func() bool {
 		return strings.HasPrefix(manager.status(), "not ready: the login server answered 503")
 	})
 	before := manager.count("WATCHDOG=1")
-	eventually(t, "it lives, without a token", func() bool { return manager.count("WATCHDOG=1") >= before+5 })
+	eventually(t, "the watchdog is reset without a token", func() bool { return manager.count("WATCHDOG=1") >= before+5 })
 	if n := manager.count("READY="); n != 0 {
-		t.Errorf("ready before the first token: %q", manager.all())
+		t.Errorf("got READY=1 before the first token: %q", manager.received())
 	}
 
 	eTrusted.SetTokenFault(nil)
@@ -133,48 +133,48 @@ func TestNotify(t *testing.T) {
 	}
 
 	eTrusted.SetTokenFault(fakeetrusted.EchoSecret(http.StatusUnauthorized))
-	eventually(t, "it is told that the token has ended", func() bool {
+	eventually(t, "the status says that the token has expired", func() bool {
 		return strings.Contains(manager.status(), "rejected the credentials")
 	})
-	told := manager.count("STATUS=")
+	sent := manager.count("STATUS=")
 	before = manager.count("WATCHDOG=1")
 	eventually(t, "time passes", func() bool { return manager.count("WATCHDOG=1") >= before+25 })
-	if n := manager.count("STATUS=") - told; n != 0 {
-		t.Errorf("told %d times again of what has not changed: %q", n, manager.all())
+	if n := manager.count("STATUS=") - sent; n != 0 {
+		t.Errorf("got %d messages with an unchanged status, want 0: %q", n, manager.received())
 	}
 
 	if n := manager.count("STOPPING="); n != 0 {
-		t.Errorf("stopping before its time: %q", manager.all())
+		t.Errorf("got STOPPING=1 before the signal: %q", manager.received())
 	}
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code != exitOK {
 		t.Errorf("exit code %d:\n%s", code, p.logs)
 	}
-	eventually(t, "it is told of the end", func() bool { return manager.count("STOPPING=1") == 1 })
+	eventually(t, "STOPPING=1 is sent", func() bool { return manager.count("STOPPING=1") == 1 })
 	if manager.count("EXTEND_TIMEOUT_USEC=12000000") != 1 || manager.status() != "shutting down: requests in flight have 7s to end" {
-		t.Errorf("%q", manager.all())
+		t.Errorf("%q", manager.received())
 	}
 	if n := manager.count("READY="); n != 1 {
-		t.Errorf("ready %d times", n)
+		t.Errorf("got READY=1 %d times, want once", n)
 	}
 	manager.mustNotHave(t, append(eTrusted.Tokens(), fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)...)
-	if p.logs.lines("systemd cannot be told how the broker fares, and may restart it") != nil {
+	if p.logs.lines("sd_notify failed; systemd may restart the broker") != nil {
 		t.Errorf("log:\n%s", p.logs)
 	}
 }
 
-// TestNotReadyWithRejectedCredentials holds that it lives on all the same, and that the app hears what is wrong.
-func TestNotReadyWithRejectedCredentials(t *testing.T) {
+// TestNotifyStaysUpWithRejectedCredentials: the watchdog is reset, and both systemd and the app learn the cause.
+func TestNotifyStaysUpWithRejectedCredentials(t *testing.T) {
 	t.Parallel()
-	manager := listenAsSystemd(t).listening()
+	manager := newFakeSystemd(t).start()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{ClientSecret: "another"})
 	p := startProcess(t, environFor(serveHTTP(t, eTrusted), manager.environ(), "WATCHDOG_USEC=100000"))
-	eventually(t, "it is told what is wrong", func() bool {
+	eventually(t, "the status names the cause", func() bool {
 		return strings.Contains(manager.status(), "rejected the credentials") && strings.Contains(manager.status(), "SSO Client Management")
 	})
-	eventually(t, "it lives on", func() bool { return manager.count("WATCHDOG=1") >= 20 })
+	eventually(t, "the watchdog is reset", func() bool { return manager.count("WATCHDOG=1") >= 20 })
 	if n := manager.count("READY="); n != 0 {
-		t.Errorf("ready: %q", manager.all())
+		t.Errorf("got READY=1: %q", manager.received())
 	}
 	if got := get(t, p.url+"/channels"); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "SSO Client Management") {
 		t.Errorf("%d %s", got.status, got.body)
@@ -182,19 +182,20 @@ func TestNotReadyWithRejectedCredentials(t *testing.T) {
 	manager.mustNotHave(t, fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)
 }
 
-// TestNotifyNobody holds that whatever is wrong with systemd's variables costs a warning and no more.
-func TestNotifyNobody(t *testing.T) {
-	t.Parallel()
-	const cannot = "systemd cannot be told how the broker fares, and may restart it"
-	for name, test := range map[string]struct{ variable, warning string }{
-		"wrong":            {"NOTIFY_SOCKET=relative", "NOTIFY_SOCKET must be an absolute path, or @ and a name, of no more than 107 bytes: unset it, or let systemd set it for Type=notify"},
-		"nobody is there":  {"NOTIFY_SOCKET=/nowhere/at/all", cannot},
-		"there is nothing": {"NOTIFY_SOCKET=", ""},
+// TestNotifyFailureOnlyWarns: the broker serves, whatever is wrong with systemd's variables.
+func TestNotifyFailureOnlyWarns(t *testing.T) {
+	const failed = "sd_notify failed; systemd may restart the broker"
+	for name, test := range map[string]struct{ socket, watchdog, warning string }{
+		"relative path":  {"relative", "20000", failed},
+		"no such socket": {"/nowhere/at/all", "20000", failed},
+		"no socket":      {"", "20000", ""},
+		"watchdog":       {"/nowhere/at/all", "20s", "WATCHDOG_USEC or WATCHDOG_PID is invalid: unset both, or let systemd set them from WatchdogSec="},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(name, func(t *testing.T) { // not parallel: it sets variables of the process
+			t.Setenv("NOTIFY_SOCKET", test.socket)
+			t.Setenv("WATCHDOG_USEC", test.watchdog)
 			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-			b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), test.variable, "WATCHDOG_USEC=20000"))
+			b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
 			b.ready()
 			if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
 				t.Errorf("%d", got.status)
@@ -203,7 +204,7 @@ func TestNotifyNobody(t *testing.T) {
 				t.Errorf("exit code %d", code)
 			}
 			if test.warning != "" && len(b.logs.lines(test.warning)) != 1 {
-				t.Errorf("not warned once of %q:\n%s", test.warning, b.logs)
+				t.Errorf("want one warning %q, got:\n%s", test.warning, b.logs)
 			}
 			if test.warning == "" && strings.Contains(b.logs.String(), `"level":"warn"`) {
 				t.Errorf("log:\n%s", b.logs)
@@ -212,69 +213,70 @@ func TestNotifyNobody(t *testing.T) {
 	}
 }
 
-// TestReadyIsToldAgainUntilItGetsThrough holds that a message that was lost does not leave the unit "activating" for ever.
-func TestReadyIsToldAgainUntilItGetsThrough(t *testing.T) {
-	t.Parallel()
-	away := listenAsSystemd(t)
+// TestNotifyResendsReadyAfterFailure: a lost message does not leave the unit "activating" for ever.
+func TestNotifyResendsReadyAfterFailure(t *testing.T) {
+	away := newFakeSystemd(t)
+	t.Setenv("NOTIFY_SOCKET", away.path) // so it is not parallel
 	_ = away.conn.Close()
 	_ = os.Remove(away.path)
-	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), away.environ()))
+	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))))
 	b.ready()
-	eventually(t, "a message is lost", func() bool { return strings.Contains(b.logs.String(), "systemd cannot be told") })
-	time.Sleep(5 * startPause) // so that it is READY=1 that was lost, and more than once
+	eventually(t, "a message is lost", func() bool { return strings.Contains(b.logs.String(), "sd_notify failed") })
+	time.Sleep(5 * startPollInterval) // so that it is READY=1 that was lost, and more than once
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: away.path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	back := (&systemd{conn: conn, path: away.path}).listening()
-	eventually(t, "it is told", func() bool { return back.count("READY=1") == 1 && back.status() == "ok: there is a valid token" })
+	back := (&fakeSystemd{conn: conn, path: away.path}).start()
+	eventually(t, "READY=1 is sent", func() bool { return back.count("READY=1") == 1 && back.status() == "ok: there is a valid token" })
 }
 
-// atClose is a listener that tells of its end before it comes.
-type atClose struct {
+// closeHook is a listener that calls onClose before it closes.
+type closeHook struct {
 	net.Listener
-	closing func()
+	onClose func()
 }
 
-func (a atClose) Close() error {
-	a.closing()
+func (a closeHook) Close() error {
+	a.onClose()
 	return a.Listener.Close()
 }
 
-// TestStoppingIsToldBeforeTheListenerCloses holds the order: who is refused a connection can be told why by systemd.
-func TestStoppingIsToldBeforeTheListenerCloses(t *testing.T) {
-	t.Parallel()
-	manager := listenAsSystemd(t)
+// TestNotifySendsStoppingBeforeListenerCloses: once connections are refused, `systemctl status` shows why.
+func TestNotifySendsStoppingBeforeListenerCloses(t *testing.T) {
+	manager := newFakeSystemd(t)
+	t.Setenv("NOTIFY_SOCKET", manager.path) // so it is not parallel
 	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
-	told := make(chan bool, 1)
+	announced := make(chan bool, 1)
 	once := sync.OnceFunc(func() {
-		_ = manager.conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // what is there already, and no more
+		_ = manager.conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // only what was sent already
 		for manager.read() {
 			continue
 		}
-		told <- manager.count("STOPPING=1") == 1
+		announced <- manager.count("STOPPING=1") == 1
 	})
-	app := atClose{listenFor(t, "tcp", "127.0.0.1:0"), once}
+	app := closeHook{listenFor(t, "tcp", "127.0.0.1:0"), once}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- b.serveAndTell(ctx, listeners{app: app}, notifierFor(t, manager)) }()
+	go func() { ended <- b.serveWithSystemd(ctx, listeners{app: app}, newNotifier(t)) }()
 	eventually(t, "it serves", func() bool {
 		return do(http.NewRequest(http.MethodGet, "http://"+app.Addr().String()+"/channels", nil)).status == http.StatusOK
 	})
 	cancel()
-	if !receive(t, "the listener's end", told) {
-		t.Errorf("the listener was closed before: %q", manager.all())
+	if !receive(t, "the listener's end", announced) {
+		t.Errorf("the listener closed before STOPPING=1: %q", manager.received())
 	}
 	if err := receive(t, "the broker's end", ended); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestNoBeatOnceSomethingHangs holds that the sign of life means something: a lock that is never given back ends it.
-func TestNoBeatOnceSomethingHangs(t *testing.T) {
-	t.Parallel()
-	manager := listenAsSystemd(t).listening()
+// TestWatchdogStopsOnceBrokerHangs: WATCHDOG=1 is no longer sent once a lock that requests need is never released.
+func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
+	manager := newFakeSystemd(t).start()
+	t.Setenv("NOTIFY_SOCKET", manager.path) // so it is not parallel
+	t.Setenv("WATCHDOG_USEC", "40000")
 	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
 	var stuck sync.Mutex
 	pages := b.admin.Handler
@@ -287,16 +289,13 @@ func TestNoBeatOnceSomethingHangs(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	n, err := notify.New([]string{manager.environ(), "WATCHDOG_USEC=40000"}, os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { ended <- b.serveAndTell(ctx, listeners{app: listenFor(t, "tcp", "127.0.0.1:0")}, n) }()
-	eventually(t, "it lives", func() bool { return manager.count("WATCHDOG=1") >= 3 })
+	n := newNotifier(t)
+	go func() { ended <- b.serveWithSystemd(ctx, listeners{app: listenFor(t, "tcp", "127.0.0.1:0")}, n) }()
+	eventually(t, "the watchdog is reset", func() bool { return manager.count("WATCHDOG=1") >= 3 })
 	stuck.Lock()
-	eventually(t, "it hangs", func() bool {
+	eventually(t, "the watchdog is not reset", func() bool {
 		before := manager.count("WATCHDOG=1")
-		time.Sleep(10 * 20 * time.Millisecond) // ten times as long as between two beats
+		time.Sleep(10 * 20 * time.Millisecond) // ten times the interval
 		return manager.count("WATCHDOG=1") == before
 	})
 	cancel()
@@ -306,16 +305,16 @@ func TestNoBeatOnceSomethingHangs(t *testing.T) {
 	stuck.Unlock()
 }
 
-func notifierFor(t *testing.T, manager *systemd) *notify.Notifier {
+func newNotifier(t *testing.T) *sdnotify.Notifier {
 	t.Helper()
-	n, err := notify.New([]string{manager.environ()}, os.Getpid())
+	n, err := sdnotify.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return n
 }
 
-// wiredBroker is a broker that nobody serves yet.
+// wiredBroker returns a broker that does not serve yet.
 func wiredBroker(t *testing.T, eTrusted http.Handler) *broker {
 	t.Helper()
 	c, problems := loadConfig(environFor(serveHTTP(t, eTrusted)))
@@ -329,9 +328,9 @@ func wiredBroker(t *testing.T, eTrusted http.Handler) *broker {
 	return b
 }
 
-// TestAbortTellsNoSecret holds what the watchdog's SIGABRT leaves in the journal: where each goroutine is, and nothing of
-// what it holds. And that its end is no configuration error, after which systemd would not start the broker again.
-func TestAbortTellsNoSecret(t *testing.T) {
+// TestAbortDumpHasNoSecret: the watchdog's SIGABRT writes the stacks of all goroutines to the journal, without values.
+// The exit is not a configuration error, after which systemd would not restart the broker.
+func TestAbortDumpHasNoSecret(t *testing.T) {
 	t.Parallel()
 	const key = "CANARY-access-key-4711"
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
@@ -353,18 +352,18 @@ func TestAbortTellsNoSecret(t *testing.T) {
 	}
 	dump := p.logs.String()
 	if !strings.Contains(dump, "SIGABRT") || !strings.Contains(dump, "(*Proxy).ServeHTTP") {
-		t.Errorf("that is no dump of the goroutines:\n%s", dump)
+		t.Errorf("want a dump of the goroutines, got:\n%s", dump)
 	}
 	for _, secret := range append(eTrusted.Tokens(), key, fakeetrusted.DefaultClientSecret) {
 		for _, part := range []string{secret, hexWord(secret)} {
 			if strings.Contains(dump, part) {
-				t.Errorf("%q is in it", part)
+				t.Errorf("the dump contains %q", part)
 			}
 		}
 	}
 }
 
-// hexWord is how a dump would show the first bytes of a text that lay in a register.
+// hexWord returns how a dump would show the first bytes of text if they were in a register.
 func hexWord(text string) string {
 	const digits = "0123456789abcdef"
 	var word strings.Builder
@@ -375,19 +374,19 @@ func hexWord(text string) string {
 	return word.String()
 }
 
-// TestRestartRefusesNoConnection holds what socket activation is for: systemd keeps the socket open while one broker ends and
-// the next begins, and each connection that comes meanwhile is answered.
+// TestRestartRefusesNoConnection: with socket activation, systemd keeps the socket open during a restart, and
+// connections made meanwhile are served.
 func TestRestartRefusesNoConnection(t *testing.T) {
 	t.Parallel()
 	app := listenFor(t, "tcp", "127.0.0.1:0")
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	environ := environFor(serveHTTP(t, eTrusted), "BROKER_LISTEN=unix:///nowhere/at/all")
-	p := startCommand(t, handedOver(t, "app", []net.Listener{app}, environ...))
+	p := startCommand(t, withInheritedSockets(t, "app", []net.Listener{app}, environ...))
 
 	var clients sync.WaitGroup
 	enough := make(chan struct{})
 	var mu sync.Mutex
-	answered := map[int]int{} // how many, by how often it was restarted before
+	answered := map[int]int{} // number of responses by number of restarts before
 	restarts := 0
 	for range 4 {
 		clients.Go(func() {
@@ -417,14 +416,14 @@ func TestRestartRefusesNoConnection(t *testing.T) {
 		mu.Lock()
 		restarts++
 		mu.Unlock()
-		p = startCommand(t, handedOver(t, "app", []net.Listener{app}, environ...))
+		p = startCommand(t, withInheritedSockets(t, "app", []net.Listener{app}, environ...))
 	}
 	serveSome(t, &mu, answered, &restarts)
 	close(enough)
 	clients.Wait()
 }
 
-// serveSome returns once the clients were answered a few times since the last restart.
+// serveSome returns once the clients have had some responses since the last restart.
 func serveSome(t *testing.T, mu *sync.Mutex, answered map[int]int, restarts *int) {
 	t.Helper()
 	eventually(t, "the clients are served", func() bool {

@@ -30,6 +30,8 @@ var operatorTests = []struct {
 	{"the status page itself", "localhost", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 200},
 	{"two of them", "localhost", http.Header{"Sec-Fetch-Site": {"none", "cross-site"}}, 403},
 	{"origin", "localhost", http.Header{"Origin": {"null"}}, 403},
+	{"prefetched", "localhost", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Purpose": {"prefetch"}}, 403},
+	{"issuer of a certificate", "localhost", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"no-cors"}}, 403},
 	{"rebound page", "evil.example", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 421},
 }
 

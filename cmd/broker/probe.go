@@ -11,10 +11,16 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"etrusted-broker/internal/neterr"
+	"etrusted-broker/internal/printable"
 )
 
 // probeTimeout is for one question to the admin listener, which is next door.
 const probeTimeout = 3 * time.Second
+
+// maxReason is more than a broker says of why it is not ready.
+const maxReason = 1 << 10
 
 func healthCommand(ctx context.Context, i invocation) int {
 	address, ok := i.adminAddress("health")
@@ -108,7 +114,11 @@ func probe(ctx context.Context, address, path string) error {
 	transport := &http.Transport{DisableKeepAlives: true}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return fmt.Errorf("the broker's admin listener does not answer on %s: is it running? (%w)", address, err)
+		if errors.Is(err, context.Canceled) {
+			return context.Canceled
+		}
+		// The error's own text may quote what listens there, of any length.
+		return fmt.Errorf("the broker's admin listener on %s %s: is it running?", address, neterr.Describe(err).Message)
 	}
 	defer func() { _ = response.Body.Close() }() // one question, one answer
 	if response.StatusCode == http.StatusOK {
@@ -118,5 +128,5 @@ func probe(ctx context.Context, address, path string) error {
 	if err != nil || len(text) == 0 {
 		return fmt.Errorf("%s answers %d", path, response.StatusCode)
 	}
-	return errors.New(strings.TrimSpace(string(text)))
+	return errors.New(printable.Escape(strings.TrimSpace(string(text)), maxReason)) // of whatever listens there
 }

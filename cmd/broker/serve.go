@@ -3,11 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 
 	"go.uber.org/zap"
 
-	"etrusted-broker/internal/notify"
+	"etrusted-broker/internal/sdnotify"
 )
 
 func serveCommand(ctx context.Context, i invocation) int {
@@ -44,11 +43,11 @@ func (i invocation) serve(ctx context.Context, c config, listening func(listener
 		zap.String("app", addressOf(l.app)), zap.String("admin", addressOf(l.admin)),
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", version))
 	listening(l)
-	systemd, err := notify.New(i.environ, os.Getpid())
+	systemd, err := sdnotify.New()
 	if err != nil {
 		log.Warn(err.Error())
 	}
-	if err := b.serveAndTell(ctx, l, systemd); err != nil {
+	if err := b.serveWithSystemd(ctx, l, systemd); err != nil {
 		log.Error(err.Error())
 		return exitFailure
 	}

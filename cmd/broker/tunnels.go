@@ -32,7 +32,9 @@ func newTunnels(authority *localca.CA, handler http.Handler, app int, log *zap.L
 	// made room: the rest is for apps that need no tunnel.
 	room := max(1, app/2)
 	t := &tunnels{authority, newServer(handler, log), newHandover(), room, make(chan struct{}, room+app/8)}
-	t.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return tunnelOf(c).mark(ctx) }
+	t.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return withClientCertificate(tunnelOf(c).mark(ctx), c)
+	}
 	return t
 }
 
@@ -65,6 +67,9 @@ func (t *tunnel) Close() error {
 	t.free()
 	return t.Conn.Close()
 }
+
+// NetConn returns the connection that carries the tunnel.
+func (t *tunnel) NetConn() net.Conn { return t.Conn }
 
 // tunnelOf finds the tunnel below what it was wrapped in since: TLS, and what reads HTTP strictly.
 func tunnelOf(c net.Conn) *tunnel {

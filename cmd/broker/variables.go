@@ -17,6 +17,7 @@ type variable struct {
 	index                int    // of the field
 	separator            string // of a list
 	secret               bool
+	shape                string // of a text that may be shown: see shapes
 }
 
 // variables lists all of them in the order of their declaration.
@@ -30,6 +31,7 @@ func variables() []variable {
 				help:      field.Tag.Get("help"),
 				index:     field.Index[0],
 				separator: field.Tag.Get("envSeparator"),
+				shape:     field.Tag.Get("shape"),
 				secret:    field.Type == reflect.TypeFor[tokensource.Secret](),
 			})
 		}

@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"etrusted-broker/internal/process"
+	"etrusted-broker/internal/harden"
 	"etrusted-broker/tokensource"
 )
 
@@ -64,7 +64,7 @@ func (b *broker) tellOfAccountFiles(dir, account string) {
 // tellOfOpenFiles warns of secret files that others may read. An empty path is none.
 func (b *broker) tellOfOpenFiles(paths ...string) {
 	for _, path := range paths {
-		if mode, open := process.OpenToOthers(path); open {
+		if mode, open := harden.WorldReadable(path); open {
 			b.log.Warn("a secret file may be read by every user of this machine: take that away with chmod o-r",
 				zap.String("file", path), zap.String("mode", fmt.Sprintf("%04o", mode)))
 		}

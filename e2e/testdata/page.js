@@ -44,12 +44,22 @@ const techniques = {
   'beacon': url => { navigator.sendBeacon(url, 'text') },
   'ping': url => add(make('a', { href: '#', ping: url })).click(),
   'window': url => { open(url) },
+  'speculative prefetch': url => speculate('prefetch', url),
+  'redirected speculative prefetch': url => speculate('prefetch', location.origin + redirection(url)),
+  'prerender': url => speculate('prerender', url),
+  'payment method': url => new PaymentRequest(
+    [{ supportedMethods: url }], { total: { label: 'x', amount: { currency: 'EUR', value: '1' } } }).canMakePayment().then(() => ''),
+  'fetchLater': url => { fetchLater(url, { activateAfter: 0 }) },
   // Whether the browser still says who began it, after the page's own server has sent it on.
   'redirected image': url => techniques['image'](redirect(url)),
   'redirected form POST': url => techniques['form POST'](redirect(url)),
 }
 
-const redirect = url => plan.attacker + '/redirect?to=' + encodeURIComponent(url)
+const speculate = (action, url) => {
+  add(make('script', { type: 'speculationrules', text: JSON.stringify({ [action]: [{ urls: [url], eagerness: 'immediate' }] }) }))
+}
+const redirection = url => '/redirect?to=' + encodeURIComponent(url)
+const redirect = url => plan.attacker + redirection(url)
 
 const attempt = async ({ technique, url }) => {
   const late = new Promise(resolve => setTimeout(resolve, 15000, { unsettled: true }))

@@ -5,7 +5,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.util.regex.Pattern;
 
-/** Every review. OAuth is the broker's business. The patterns stand for your JSON library. */
+/** Prints every review. The broker handles OAuth. Use your JSON library instead of the patterns. */
 public class After {
     static final String API = System.getenv().getOrDefault("ETRUSTED_API_URL", "http://localhost:8080");
     static final Pattern REVIEW = Pattern.compile("\"id\":\"(.*?)\",\"rating\":(\\d)");

@@ -8,7 +8,7 @@ import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.util.regex.Pattern;
 
-/** Every review, with OAuth in the app. The patterns stand for your JSON library. */
+/** Prints every review, with OAuth in the app. Use your JSON library instead of the patterns. */
 public class Before {
     static final String API = System.getenv().getOrDefault("ETRUSTED_API_URL", "https://api.etrusted.com");
     static final String TOKEN_URL = System.getenv().getOrDefault("ETRUSTED_TOKEN_URL", "https://login.etrusted.com/oauth/token");

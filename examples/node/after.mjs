@@ -1,4 +1,4 @@
-// Every review. OAuth is the broker's business.
+// Prints every review. The broker handles OAuth.
 const api = process.env.ETRUSTED_API_URL || 'http://localhost:8080'
 
 for (let next = `${api}/reviews?count=100`; next;) {

@@ -1,4 +1,4 @@
-// Every review, with OAuth in the app.
+// Prints every review, with OAuth in the app.
 const api = process.env.ETRUSTED_API_URL || 'https://api.etrusted.com'
 const tokenURL = process.env.ETRUSTED_TOKEN_URL || 'https://login.etrusted.com/oauth/token'
 

@@ -1,5 +1,5 @@
 <?php
-// Every review. OAuth is the broker's business.
+// Prints every review. The broker handles OAuth.
 declare(strict_types=1);
 
 $api = getenv('ETRUSTED_API_URL') ?: 'http://localhost:8080';

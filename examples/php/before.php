@@ -1,5 +1,5 @@
 <?php
-// Every review, with OAuth in the app.
+// Prints every review, with OAuth in the app.
 declare(strict_types=1);
 
 $api = getenv('ETRUSTED_API_URL') ?: 'https://api.etrusted.com';

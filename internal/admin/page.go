@@ -82,6 +82,7 @@ func meaningOf(word string) string {
 		"target":      "meant for another host than the API's",
 		"path":        "path that could be read in two ways",
 		"key":         "access key missing or wrong",
+		"certificate": "client certificate expired, or its authority removed",
 		"rule":        "not in BROKER_ALLOW",
 		"malformed":   "not well-formed HTTP",
 		"connections": "connection closed to make room for another",

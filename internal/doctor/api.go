@@ -50,7 +50,7 @@ func (v *visit) ask(ctx context.Context, target, authorization string) (answer, 
 // silent puts into words that no answer came, or not a whole one.
 func (v *visit) silent(err error) finding {
 	explained := neterr.Describe(err)
-	return finding{text: "the API " + explained.Text, fault: v.API.Fault, advice: explained.Advice}
+	return finding{text: "the API " + explained.Message, fault: v.API.Fault, advice: explained.Advice}
 }
 
 const (

@@ -26,7 +26,7 @@ func (e *examination) untrusted(r route, err error) finding {
 		roots   x509.SystemRootsError
 	)
 	explained := neterr.Describe(err)
-	found := finding{text: r.target + " " + explained.Text, advice: explained.Advice, fault: Network}
+	found := finding{text: r.target + " " + explained.Message, advice: explained.Advice, fault: Network}
 	switch {
 	case errors.As(err, &roots):
 		found.fault = Machine

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"etrusted-broker/internal/printable"
 )
 
 // keeper lets a peer's words out, if it must be: cleaned, bounded, and not if a secret is in them. Who knows the secrets
@@ -110,19 +112,10 @@ func (k *keeper) claims(words []string) []string {
 	return clean
 }
 
-// sentence cleans what a broker says of itself: one line of printable ASCII.
+// sentence cleans what a broker says of itself: one line.
 func (k *keeper) sentence(text string) string {
 	if k.hides(text) {
 		return withheld
 	}
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, strings.TrimSpace(text))
-	if len(text) > maxSentence {
-		return text[:maxSentence] + "..."
-	}
-	return text
+	return printable.Escape(strings.TrimSpace(text), maxSentence)
 }

@@ -3,7 +3,10 @@ package doctor
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
+
+	"etrusted-broker/internal/printable"
 )
 
 // Printer writes an examination for people: a line for each step as soon as it has ended, and below the line what to do.
@@ -52,7 +55,7 @@ func (p *Printer) took(s Step) string {
 	}
 }
 
-// line writes one. Where it cannot be written, there is nobody to tell.
+// line writes one. Where it cannot be written, there is nobody to tell. What peers say is bounded where it is cleaned.
 func (p *Printer) line(format string, args ...any) {
-	_, _ = fmt.Fprintln(p.w, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+	_, _ = fmt.Fprintln(p.w, printable.Escape(strings.TrimRight(fmt.Sprintf(format, args...), " "), math.MaxInt))
 }

@@ -125,10 +125,10 @@ func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 func (r route) unreached(err error) finding {
 	explained := neterr.Describe(err)
 	target := hostPort(r.first())
-	found := finding{text: target + " " + explained.Text, fault: Network, advice: explained.Advice}
+	found := finding{text: target + " " + explained.Message, fault: Network, advice: explained.Advice}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		found.text = r.first().Hostname() + " " + explained.Text
+		found.text = r.first().Hostname() + " " + explained.Message
 		if !dns.IsNotFound && !dns.IsTimeout {
 			found.text = r.first().Hostname() + " was not found: the name server could not tell, or there is none"
 		}

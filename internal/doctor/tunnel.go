@@ -40,7 +40,7 @@ func (r route) unopened(ctx context.Context, err error) finding {
 		return r.unreached(err)
 	}
 	explained := neterr.Describe(err)
-	found := finding{text: r.target + " " + explained.Text, fault: Network, advice: explained.Advice}
+	found := finding{text: r.target + " " + explained.Message, fault: Network, advice: explained.Advice}
 	switch {
 	case refused != nil && refused.Status == http.StatusProxyAuthRequired:
 		found.advice = "The proxy wants a user name and a password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. If it is not to be used for this host, name the host in NO_PROXY."

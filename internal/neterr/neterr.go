@@ -1,9 +1,8 @@
-// Package neterr puts network failures into words.
+// Package neterr describes network errors in words that are safe to log and to send to clients.
 //
 // The error strings of net, crypto/tls and net/http may quote what the peer sent (a malformed status line, a
-// certificate's names), and a hostile or broken peer can send back the secret or the token that it was just given. So
-// nothing of an error's own text is ever passed on: each failure that is known by its type gets a sentence written
-// here, and all others share one.
+// certificate's names), and a hostile or broken peer can send back the secret or the token that it has received. So the
+// text of an error is never used: each type of error has a fixed description, and all unknown errors share one.
 package neterr
 
 import (
@@ -24,7 +23,7 @@ import (
 // Kind is a proxy error type as registered by RFC 9209 section 2.3.
 type Kind string
 
-// The kinds that Explain tells apart.
+// The kinds that Describe returns.
 const (
 	DNSTimeout            Kind = "dns_timeout"
 	DNSError              Kind = "dns_error"
@@ -40,7 +39,7 @@ const (
 	HTTPProtocolError     Kind = "http_protocol_error"
 )
 
-// Timeout reports whether the kind means that somebody was too slow, rather than wrong or away.
+// Timeout reports whether the peer was too slow.
 func (k Kind) Timeout() bool {
 	switch k {
 	case DNSTimeout, ConnectionTimeout, HTTPResponseTimeout:
@@ -50,29 +49,27 @@ func (k Kind) Timeout() bool {
 	}
 }
 
-// Fault is a network failure in words. Both fields are plain ASCII and hold nothing that a peer has sent, so they may
-// be logged and shown.
-type Fault struct {
+// Description describes a network error. Its fields are ASCII and contain nothing that the peer sent.
+type Description struct {
 	Kind Kind
-	// Text says what happened as the end of a sentence that begins with the server's name:
-	// "refused the connection".
-	Text string
-	// Advice says what to do about it, as a sentence of its own.
+	// Message is what happened, as the end of a sentence that begins with the server's name: "refused the connection".
+	Message string
+	// Advice is what to do, as a full sentence.
 	Advice string
 }
 
-// ProxyRefusedError tells that an HTTP proxy on the way (HTTPS_PROXY) did not open the tunnel.
+// ProxyRefusedError means that the HTTP proxy (HTTPS_PROXY) refused to open a tunnel.
 type ProxyRefusedError struct {
-	Status int // of the proxy's answer to CONNECT
+	Status int // of the proxy's response to CONNECT
 }
 
-// Error names the status alone: its text would be the proxy's own words.
+// Error contains the status code only: the reason phrase would be the proxy's words.
 func (e *ProxyRefusedError) Error() string {
 	return fmt.Sprintf("the HTTP proxy answered %d to CONNECT", e.Status)
 }
 
-// OnProxyConnectResponse is for the field of that name of http.Transport: it turns a proxy's refusal into a
-// *ProxyRefusedError, which Explain knows.
+// OnProxyConnectResponse is for the field of that name in http.Transport. It returns a *ProxyRefusedError if the proxy
+// refused.
 func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
 	if res.StatusCode != http.StatusOK {
 		return &ProxyRefusedError{Status: res.StatusCode}
@@ -80,45 +77,47 @@ func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res 
 	return nil
 }
 
-// Explain puts err, as http.RoundTripper or a body's Read returned it, into words. It never returns a Fault with an
-// empty field. err must not be nil.
-func Explain(err error) Fault {
-	for _, known := range []func(error) (Fault, bool){viaProxy, lookup, certificate, handshake, dial, slow, broken} {
-		if fault, ok := known(err); ok {
-			return fault
+// Describe describes an error of http.RoundTripper or of reading a response body. err must not be nil. No field of the
+// result is empty.
+func Describe(err error) Description {
+	for _, describe := range []func(error) (Description, bool){describeProxy, describeDNS, describeCertificate, describeHandshake, describeDial, describeTimeout, describeClosed} {
+		if d, ok := describe(err); ok {
+			return d
 		}
 	}
-	return Fault{HTTPProtocolError, "sent something that is not valid HTTP", "Check that the configured URL leads to the right server."}
+	return Description{HTTPProtocolError, "sent something that is not valid HTTP", "Check that the configured URL leads to the right server."}
 }
 
 const proxyAdvice = "Check HTTPS_PROXY and NO_PROXY."
 
-func viaProxy(err error) (Fault, bool) {
+func describeProxy(err error) (Description, bool) {
 	var refused *ProxyRefusedError
 	if errors.As(err, &refused) {
-		return Fault{DestinationUnavail, fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyAdvice}, true
+		return Description{DestinationUnavail, fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyAdvice}, true
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "proxyconnect" {
-		return Fault{DestinationUnavail, "was not reached: the HTTP proxy does not answer as one", proxyAdvice}, true
+		return Description{DestinationUnavail, "was not reached: the HTTP proxy does not answer as one", proxyAdvice}, true
 	}
-	return Fault{}, false
+	return Description{}, false
 }
 
-func lookup(err error) (Fault, bool) {
+func describeDNS(err error) (Description, bool) {
 	var dns *net.DNSError
 	if !errors.As(err, &dns) {
-		return Fault{}, false
+		return Description{}, false
 	}
 	const advice = "Check the host name in the URL, and this machine's DNS (in a container: its network and resolver)."
 	if dns.IsTimeout {
-		return Fault{DNSTimeout, "was not found: the name server did not answer in time", advice}, true
+		return Description{DNSTimeout, "was not found: the name server did not answer in time", advice}, true
 	}
-	return Fault{DNSError, "was not found: its host name has no address", advice}, true
+	return Description{DNSError, "was not found: its host name has no address", advice}, true
 }
 
-func certificate(err error) (Fault, bool) {
-	fault := func(text, advice string) (Fault, bool) { return Fault{TLSCertificateError, text, advice}, true }
+func describeCertificate(err error) (Description, bool) {
+	description := func(text, advice string) (Description, bool) {
+		return Description{TLSCertificateError, text, advice}, true
+	}
 	var (
 		unknown x509.UnknownAuthorityError
 		name    x509.HostnameError
@@ -128,52 +127,51 @@ func certificate(err error) (Fault, bool) {
 	)
 	switch {
 	case errors.As(err, &roots):
-		return fault("was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or name a bundle in SSL_CERT_FILE.")
+		return description("was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or name a bundle in SSL_CERT_FILE.")
 	case errors.As(err, &unknown):
-		return fault("has a certificate of an unknown authority", "If a proxy inspects TLS on the way, add its authority to a bundle and name it in SSL_CERT_FILE; otherwise install ca-certificates.")
+		return description("has a certificate of an unknown authority", "If a proxy inspects TLS on the way, add its authority to a bundle and name it in SSL_CERT_FILE; otherwise install ca-certificates.")
 	case errors.As(err, &name):
-		return fault("has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal stands in the way.")
+		return description("has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal stands in the way.")
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return fault("has a certificate that is expired or not yet valid", "Check this machine's clock first.")
+		return description("has a certificate that is expired or not yet valid", "Check this machine's clock first.")
 	case errors.As(err, &invalid), errors.As(err, &verify):
-		return fault("has a certificate that does not verify", "Check the URL, and whether a proxy stands in the way.")
+		return description("has a certificate that does not verify", "Check the URL, and whether a proxy stands in the way.")
 	}
-	return Fault{}, false
+	return Description{}, false
 }
 
-func handshake(err error) (Fault, bool) {
+func describeHandshake(err error) (Description, bool) {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
-		return Fault{TLSProtocolError, "does not speak TLS", "Check the URL's scheme and port, and whether a proxy stands in the way."}, true
+		return Description{TLSProtocolError, "does not speak TLS", "Check the URL's scheme and port, and whether a proxy stands in the way."}, true
 	}
-	// The server's alerts have a type of their own that is not exported. Its texts are Go's, chosen by a number.
+	// The type of the server's alerts is not exported. Its texts are crypto/tls's own, selected by a number.
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "remote error" && strings.HasPrefix(op.Err.Error(), "tls: ") {
-		return Fault{TLSAlertReceived, "refused the TLS handshake (" + op.Err.Error() + ")", "It may want another version of TLS or a client certificate; or a proxy or firewall stands in the way."}, true
+		return Description{TLSAlertReceived, "refused the TLS handshake (" + op.Err.Error() + ")", "It may want another version of TLS or a client certificate; or a proxy or firewall stands in the way."}, true
 	}
-	return Fault{}, false
+	return Description{}, false
 }
 
 const unreachableAdvice = "Check the URL, the firewall and this machine's network."
 
-func dial(err error) (Fault, bool) {
+func describeDial(err error) (Description, bool) {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return Fault{ConnectionRefused, "refused the connection", unreachableAdvice}, true
+		return Description{ConnectionRefused, "refused the connection", unreachableAdvice}, true
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
-		return Fault{DestinationUnroutable, "cannot be reached: there is no route to it", unreachableAdvice}, true
+		return Description{DestinationUnroutable, "cannot be reached: there is no route to it", unreachableAdvice}, true
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return Fault{DestinationUnavail, "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE)."}, true
+		return Description{DestinationUnavail, "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE)."}, true
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" && op.Timeout() {
-		return Fault{ConnectionTimeout, "did not accept the connection in time", unreachableAdvice}, true
+		return Description{ConnectionTimeout, "did not accept the connection in time", unreachableAdvice}, true
 	}
-	return Fault{}, false
+	return Description{}, false
 }
 
-// Some of the transport's own errors have no exported type. These are their texts, or the beginnings of them; what the
-// rest is does not matter, since it is not passed on.
+// These are the texts, or prefixes of texts, of errors of http.Transport that have no exported type.
 const (
 	tlsHandshakeTimeout = "net/http: TLS handshake timeout"
 	closedIdle          = "http: server closed idle connection"
@@ -182,24 +180,24 @@ const (
 	http2GoAway         = "http2: server sent GOAWAY"
 )
 
-func slow(err error) (Fault, bool) {
+func describeTimeout(err error) (Description, bool) {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, os.ErrDeadlineExceeded) {
 		if strings.HasSuffix(err.Error(), tlsHandshakeTimeout) {
-			return Fault{ConnectionTimeout, "did not finish the TLS handshake in time", unreachableAdvice}, true
+			return Description{ConnectionTimeout, "did not finish the TLS handshake in time", unreachableAdvice}, true
 		}
-		return Fault{HTTPResponseTimeout, "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted."}, true
+		return Description{HTTPResponseTimeout, "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted."}, true
 	}
-	return Fault{}, false
+	return Description{}, false
 }
 
-func broken(err error) (Fault, bool) {
+func describeClosed(err error) (Description, bool) {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
 		strings.HasSuffix(err.Error(), closedIdle),
 		strings.HasPrefix(err.Error(), http2Reset), strings.HasPrefix(err.Error(), http2Lost), strings.HasPrefix(err.Error(), http2GoAway):
-		return Fault{ConnectionTerminated, "closed the connection before the answer was complete", "It may be restarting; try again."}, true
+		return Description{ConnectionTerminated, "closed the connection before the answer was complete", "It may be restarting; try again."}, true
 	}
-	return Fault{}, false
+	return Description{}, false
 }

@@ -26,12 +26,12 @@ import (
 )
 
 const (
-	brief    = 30 * time.Millisecond // what a test waits when time-outs are its subject
-	patience = 10 * time.Second
+	shortTimeout = 30 * time.Millisecond // the timeout under test
+	peerTimeout  = 10 * time.Second
 )
 
-// peer is a server that does just what handle does with each connection, and then closes it.
-func peer(t *testing.T, handle func(net.Conn)) (addr string) {
+// startPeer starts a server that calls handle with each connection and then closes it.
+func startPeer(t *testing.T, handle func(net.Conn)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -46,7 +46,7 @@ func peer(t *testing.T, handle func(net.Conn)) (addr string) {
 			}
 			all.Go(func() {
 				defer func() { _ = c.Close() }()
-				_ = c.SetDeadline(time.Now().Add(patience))
+				_ = c.SetDeadline(time.Now().Add(peerTimeout))
 				handle(c)
 			})
 		}
@@ -58,23 +58,23 @@ func peer(t *testing.T, handle func(net.Conn)) (addr string) {
 	return l.Addr().String()
 }
 
-// says answers whatever comes first with text.
-func says(text string) func(net.Conn) {
+// respond writes text after the first read.
+func respond(text string) func(net.Conn) {
 	return func(c net.Conn) {
 		_, _ = c.Read(make([]byte, 4096))
 		_, _ = io.WriteString(c, text)
 	}
 }
 
-func silent(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+func readOnly(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
 func reset(c net.Conn) {
 	_, _ = c.Read(make([]byte, 4096))
-	_ = c.(*net.TCPConn).SetLinger(0) // the close that follows is a reset
+	_ = c.(*net.TCPConn).SetLinger(0) // makes the close a reset
 }
 
-// secure starts an HTTPS server.
-func secure(t *testing.T, change func(*httptest.Server), handler http.HandlerFunc) *httptest.Server {
+// startTLSServer starts an HTTPS server.
+func startTLSServer(t *testing.T, change func(*httptest.Server), handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(handler)
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -85,8 +85,8 @@ func secure(t *testing.T, change func(*httptest.Server), handler http.HandlerFun
 	return s
 }
 
-// certificate is one that signed itself.
-func certificate(t *testing.T, template x509.Certificate) (tls.Certificate, *x509.CertPool) {
+// certificate returns a self-signed certificate.
+func describeCertificate(t *testing.T, template x509.Certificate) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -109,8 +109,8 @@ func certificate(t *testing.T, template x509.Certificate) (tls.Certificate, *x50
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-// nameServer answers every query with the code: RFC 1035 section 4.1.1. Without one it does not answer.
-func nameServer(t *testing.T, code byte) *net.Resolver {
+// startNameServer answers every query with an RCODE (RFC 1035 section 4.1.1), or not at all if it is 0.
+func startNameServer(t *testing.T, code byte) *net.Resolver {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -139,18 +139,18 @@ func nameServer(t *testing.T, code byte) *net.Resolver {
 	}}
 }
 
-// trusting is a transport that knows the server's certificate.
-func trusting(s *httptest.Server) *http.Transport {
+// transportTrusting returns a transport that trusts the server's certificate.
+func transportTrusting(s *httptest.Server) *http.Transport {
 	pool := x509.NewCertPool()
 	pool.AddCert(s.Certificate())
 	return &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool}}
 }
 
-func TestExplainProvoked(t *testing.T) {
+func TestDescribeProvoked(t *testing.T) {
 	type attempt struct {
 		url       string
 		transport *http.Transport
-		ctx       context.Context // nil: the test's
+		ctx       context.Context // nil means t.Context()
 	}
 	plain := func(addr string) attempt { return attempt{url: "http://" + addr, transport: &http.Transport{}} }
 	proxied := func(addr string) attempt {
@@ -174,92 +174,94 @@ func TestExplainProvoked(t *testing.T) {
 	}{
 		"refused": {func(t *testing.T) attempt { return plain(closedPort(t)) }, neterr.ConnectionRefused, "refused the connection"},
 		"no such name": {func(t *testing.T) attempt {
-			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: nameServer(t, 3)}).DialContext}}
+			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, 3)}).DialContext}}
 		}, neterr.DNSError, "no address"},
 		"name server fails": {func(t *testing.T) attempt {
-			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: nameServer(t, 2)}).DialContext}}
+			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, 2)}).DialContext}}
 		}, neterr.DNSError, ""},
 		"name server is silent": {func(t *testing.T) attempt {
-			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: nameServer(t, 0), Timeout: brief}).DialContext}}
+			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, 0), Timeout: shortTimeout}).DialContext}}
 		}, neterr.DNSTimeout, "name server"},
 		"slow to accept": {func(*testing.T) attempt {
 			return attempt{url: "http://127.0.0.1:9", transport: &http.Transport{DialContext: (&net.Dialer{Timeout: time.Nanosecond}).DialContext}}
 		}, neterr.ConnectionTimeout, "accept the connection"},
 
 		"proxy says no": {func(t *testing.T) attempt {
-			return proxied(peer(t, says("HTTP/1.1 407 "+canary+"\r\nX: "+canary+"\r\nContent-Length: 0\r\n\r\n")))
+			return proxied(startPeer(t, respond("HTTP/1.1 407 "+canary+"\r\nX: "+canary+"\r\nContent-Length: 0\r\n\r\n")))
 		}, neterr.DestinationUnavail, "answered 407"},
 		"proxy is away":    {func(t *testing.T) attempt { return proxied(closedPort(t)) }, neterr.DestinationUnavail, "HTTP proxy"},
-		"proxy is no HTTP": {func(t *testing.T) attempt { return proxied(peer(t, says(canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, ""},
+		"proxy is no HTTP": {func(t *testing.T) attempt { return proxied(startPeer(t, respond(canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, ""},
 
 		"unknown authority": {func(t *testing.T) attempt {
-			s := secure(t, func(*httptest.Server) {}, nil)
+			s := startTLSServer(t, func(*httptest.Server) {}, nil)
 			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}}
 		}, neterr.TLSCertificateError, "unknown authority"},
 		"another host": {func(t *testing.T) attempt {
-			s := secure(t, func(*httptest.Server) {}, nil)
-			transport := trusting(s)
+			s := startTLSServer(t, func(*httptest.Server) {}, nil)
+			transport := transportTrusting(s)
 			transport.TLSClientConfig.ServerName = "api.etrusted.com"
 			return attempt{url: s.URL, transport: transport}
 		}, neterr.TLSCertificateError, "another host name"},
 		"expired": {func(t *testing.T) attempt {
-			cert, pool := certificate(t, x509.Certificate{NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0)})
-			s := secure(t, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{cert} }, nil)
+			cert, pool := describeCertificate(t, x509.Certificate{NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0)})
+			s := startTLSServer(t, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{cert} }, nil)
 			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 		}, neterr.TLSCertificateError, "expired"},
 		"not yet valid": {func(t *testing.T) attempt {
-			cert, pool := certificate(t, x509.Certificate{NotBefore: time.Now().Add(time.Hour), NotAfter: time.Now().Add(2 * time.Hour)})
-			s := secure(t, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{cert} }, nil)
+			cert, pool := describeCertificate(t, x509.Certificate{NotBefore: time.Now().Add(time.Hour), NotAfter: time.Now().Add(2 * time.Hour)})
+			s := startTLSServer(t, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{cert} }, nil)
 			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 		}, neterr.TLSCertificateError, "not yet valid"},
 		"no TLS, but HTTP": {func(t *testing.T) attempt {
-			return attempt{url: "https://" + peer(t, says("HTTP/1.1 400 "+canary+"\r\n\r\n")), transport: &http.Transport{}}
+			return attempt{url: "https://" + startPeer(t, respond("HTTP/1.1 400 "+canary+"\r\n\r\n")), transport: &http.Transport{}}
 		}, neterr.TLSProtocolError, "does not speak TLS"},
 		"handshake is slow": {func(t *testing.T) attempt {
-			return attempt{url: "https://" + peer(t, silent), transport: &http.Transport{TLSHandshakeTimeout: brief}}
+			return attempt{url: "https://" + startPeer(t, readOnly), transport: &http.Transport{TLSHandshakeTimeout: shortTimeout}}
 		}, neterr.ConnectionTimeout, "TLS handshake in time"},
 		"handshake breaks off": {func(t *testing.T) attempt {
-			return attempt{url: "https://" + peer(t, says("")), transport: &http.Transport{}}
+			return attempt{url: "https://" + startPeer(t, respond("")), transport: &http.Transport{}}
 		}, neterr.ConnectionTerminated, "closed"},
 
-		"closes":     {func(t *testing.T) attempt { return plain(peer(t, says(""))) }, neterr.ConnectionTerminated, "closed the connection"},
-		"resets":     {func(t *testing.T) attempt { return plain(peer(t, reset)) }, neterr.ConnectionTerminated, "closed the connection"},
-		"not HTTP":   {func(t *testing.T) attempt { return plain(peer(t, says(canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, "not valid HTTP"},
-		"bad status": {func(t *testing.T) attempt { return plain(peer(t, says("HTTP/1.1 "+canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, ""},
-		"bad header": {func(t *testing.T) attempt { return plain(peer(t, says("HTTP/1.1 200 OK\r\n"+canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, ""},
+		"closes":     {func(t *testing.T) attempt { return plain(startPeer(t, respond(""))) }, neterr.ConnectionTerminated, "closed the connection"},
+		"resets":     {func(t *testing.T) attempt { return plain(startPeer(t, reset)) }, neterr.ConnectionTerminated, "closed the connection"},
+		"not HTTP":   {func(t *testing.T) attempt { return plain(startPeer(t, respond(canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, "not valid HTTP"},
+		"bad status": {func(t *testing.T) attempt { return plain(startPeer(t, respond("HTTP/1.1 "+canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, ""},
+		"bad header": {func(t *testing.T) attempt {
+			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\n"+canary+"\r\n\r\n")))
+		}, neterr.HTTPProtocolError, ""},
 		"bad encoding": {func(t *testing.T) attempt {
-			return plain(peer(t, says("HTTP/1.1 200 OK\r\nTransfer-Encoding: "+canary+"\r\n\r\n")))
+			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: "+canary+"\r\n\r\n")))
 		}, neterr.HTTPProtocolError, ""},
 		"slow answer": {func(t *testing.T) attempt {
-			return attempt{url: "http://" + peer(t, silent), transport: &http.Transport{ResponseHeaderTimeout: brief}}
+			return attempt{url: "http://" + startPeer(t, readOnly), transport: &http.Transport{ResponseHeaderTimeout: shortTimeout}}
 		}, neterr.HTTPResponseTimeout, "did not answer in time"},
 		"slow answer over HTTP/2": {func(t *testing.T) attempt {
-			s := secure(t, func(s *httptest.Server) { s.EnableHTTP2 = true }, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-			transport := trusting(s)
-			transport.ResponseHeaderTimeout = brief
+			s := startTLSServer(t, func(s *httptest.Server) { s.EnableHTTP2 = true }, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+			transport := transportTrusting(s)
+			transport.ResponseHeaderTimeout = shortTimeout
 			return attempt{url: s.URL, transport: transport}
 		}, neterr.HTTPResponseTimeout, "did not answer in time"},
 		"deadline of the request": {func(t *testing.T) attempt {
-			ctx, cancel := context.WithTimeout(t.Context(), brief)
+			ctx, cancel := context.WithTimeout(t.Context(), shortTimeout)
 			t.Cleanup(cancel)
-			return attempt{url: "http://" + peer(t, silent), transport: &http.Transport{}, ctx: ctx}
+			return attempt{url: "http://" + startPeer(t, readOnly), transport: &http.Transport{}, ctx: ctx}
 		}, neterr.HTTPResponseTimeout, "did not answer in time"},
 
 		"body breaks off": {func(t *testing.T) attempt {
-			return plain(peer(t, says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"+canary[:5])))
+			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"+canary[:5])))
 		}, neterr.ConnectionTerminated, "before the answer was complete"},
 		"chunked body breaks off": {func(t *testing.T) attempt {
-			return plain(peer(t, says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n"+canary[:5])))
+			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n"+canary[:5])))
 		}, neterr.ConnectionTerminated, "before the answer was complete"},
 		"chunked body is nonsense": {func(t *testing.T) attempt {
-			return plain(peer(t, says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+canary+"\r\n")))
+			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+canary+"\r\n")))
 		}, neterr.HTTPProtocolError, ""},
 		"body is slow": {func(t *testing.T) attempt {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*brief)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*shortTimeout)
 			t.Cleanup(cancel)
-			return attempt{url: "http://" + peer(t, func(c net.Conn) {
-				says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")(c)
-				silent(c)
+			return attempt{url: "http://" + startPeer(t, func(c net.Conn) {
+				respond("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")(c)
+				readOnly(c)
 			}), transport: &http.Transport{}, ctx: ctx}
 		}, neterr.HTTPResponseTimeout, ""},
 	} {
@@ -270,7 +272,7 @@ func TestExplainProvoked(t *testing.T) {
 			if a.ctx == nil {
 				a.ctx = t.Context()
 			}
-			// A POST is not tried again on the quiet.
+			// The transport does not retry a POST.
 			request, err := http.NewRequestWithContext(a.ctx, "POST", a.url, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -281,16 +283,16 @@ func TestExplainProvoked(t *testing.T) {
 				_, err = io.Copy(io.Discard, bufio.NewReader(response.Body))
 				_ = response.Body.Close()
 			}
-			if got := explain(t, err); got.Kind != test.kind || !strings.Contains(got.Text, test.text) {
-				t.Errorf("%v: %+v, want %s, %q", err, got, test.kind, test.text)
+			if got := checkDescribe(t, err); got.Kind != test.kind || !strings.Contains(got.Message, test.text) {
+				t.Errorf("%v: got %+v, want %s, %q", err, got, test.kind, test.text)
 			}
 		})
 	}
 }
 
-// Whether the nonsense is read first, or a write fails first, is a matter of luck: two kinds are right.
-func TestExplainNonsenseForHTTP2(t *testing.T) {
-	s := secure(t, func(s *httptest.Server) {
+// TestDescribeInvalidHTTP2 accepts two kinds: either the read or a write fails first.
+func TestDescribeInvalidHTTP2(t *testing.T) {
+	s := startTLSServer(t, func(s *httptest.Server) {
 		s.TLS.NextProtos = []string{"h2"}
 		s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){
 			"h2": func(_ *http.Server, c *tls.Conn, _ http.Handler) {
@@ -298,7 +300,7 @@ func TestExplainNonsenseForHTTP2(t *testing.T) {
 			},
 		}
 	}, nil)
-	transport := trusting(s)
+	transport := transportTrusting(s)
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(t.Context(), "POST", s.URL, nil)
 	if err != nil {
@@ -308,17 +310,16 @@ func TestExplainNonsenseForHTTP2(t *testing.T) {
 	if err == nil {
 		_ = response.Body.Close()
 	}
-	if got := explain(t, err); got.Kind != neterr.HTTPProtocolError && got.Kind != neterr.ConnectionTerminated {
-		t.Errorf("%v: %+v", err, got)
+	if got := checkDescribe(t, err); got.Kind != neterr.HTTPProtocolError && got.Kind != neterr.ConnectionTerminated {
+		t.Errorf("%v: got %+v, want %s or %s", err, got, neterr.HTTPProtocolError, neterr.ConnectionTerminated)
 	}
 }
 
-// A proxy that opens the tunnel is none that refused it.
 func TestOnProxyConnectResponse(t *testing.T) {
-	for status, refused := range map[int]bool{200: false, 302: true, 403: true, 407: true, 502: true} {
+	for status, wantRefused := range map[int]bool{200: false, 302: true, 403: true, 407: true, 502: true} {
 		err := neterr.OnProxyConnectResponse(t.Context(), nil, nil, &http.Response{StatusCode: status, Status: canary})
-		var told *neterr.ProxyRefusedError
-		if errors.As(err, &told) != refused || refused && (told.Status != status || strings.Contains(err.Error(), canary)) {
+		var refused *neterr.ProxyRefusedError
+		if errors.As(err, &refused) != wantRefused || wantRefused && (refused.Status != status || strings.Contains(err.Error(), canary)) {
 			t.Errorf("%d: %v", status, err)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 	"etrusted-broker/internal/unixsocket"
 )
 
-// childMode says what a child of the tests is to do: what changes the whole process is not done in this one.
+// childMode makes the test binary run as a helper: umask and user belong to the whole process.
 const childMode = "UNIXSOCKET_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		syscall.Umask(int(umask))
 	}
-	if os.Getenv("NOBODY") != "" && os.Geteuid() == 0 { // root may do everything
+	if os.Getenv("NOBODY") != "" && os.Geteuid() == 0 { // permissions do not apply to root
 		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
 			fmt.Println("error:", err)
 			os.Exit(1)
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// listenOnDemand listens on each path that it is told, and answers. What it listens on is closed by the next one.
+// listenOnDemand listens on each path that it reads, after closing the one before, and prints the mode or an error.
 func listenOnDemand() {
 	var l net.Listener
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
@@ -74,7 +74,7 @@ func listenOnDemand() {
 	}
 }
 
-// watchModes listens many times, while it looks at the file without pause, and prints the permissions that it ever had.
+// watchModes listens many times while it polls the file's mode, and prints all permissions seen.
 func watchModes(folder string) {
 	var seen fs.FileMode
 	stop := make(chan struct{})
@@ -112,7 +112,7 @@ type process struct {
 	lines *bufio.Scanner
 }
 
-// child starts the test binary as another process.
+// child starts the test binary as a helper.
 func child(t *testing.T, mode string, environ ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(os.Args[0])}
@@ -137,23 +137,23 @@ func child(t *testing.T, mode string, environ ...string) *process {
 	return p
 }
 
-func (p *process) tell(line string) {
+func (p *process) send(line string) {
 	p.t.Helper()
 	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-func (p *process) answer() string {
+func (p *process) receive() string {
 	p.t.Helper()
 	if !p.lines.Scan() {
-		p.t.Fatal("the child has ended")
+		p.t.Fatal("the child has exited")
 	}
 	return p.lines.Text()
 }
 
-// folder returns a path short enough for a socket on every system, which t.TempDir is not.
-func folder(t *testing.T) string {
+// newDir returns a directory whose path is short enough for a socket on every system, unlike t.TempDir.
+func newDir(t *testing.T) string {
 	t.Helper()
 	path, err := os.MkdirTemp("/tmp", "us")
 	if err != nil {
@@ -163,7 +163,7 @@ func folder(t *testing.T) string {
 	return path
 }
 
-// listen fails the test if it cannot.
+// listen calls Listen, which must succeed.
 func listen(t *testing.T, path string) net.Listener {
 	t.Helper()
 	l, err := unixsocket.Listen(t.Context(), path)
@@ -174,13 +174,13 @@ func listen(t *testing.T, path string) net.Listener {
 	return l
 }
 
-// refused fails the test unless Listen returns an error that begins with the address and has text in it.
-func refused(t *testing.T, path, text string) {
+// checkRefused checks that Listen returns an error that begins with the address and contains text.
+func checkRefused(t *testing.T, path, text string) {
 	t.Helper()
 	l, err := unixsocket.Listen(t.Context(), path)
 	if err == nil {
 		_ = l.Close()
-		t.Fatal("no error")
+		t.Fatalf("got no error, want %q", text)
 	}
 	checkError(t, err.Error(), path, text)
 }
@@ -188,12 +188,12 @@ func refused(t *testing.T, path, text string) {
 func checkError(t *testing.T, err, path, text string) {
 	t.Helper()
 	if !strings.HasPrefix(err, "unix://"+path+" ") || !strings.Contains(err, text) || strings.HasSuffix(err, ".") || strings.Contains(err, "%!") {
-		t.Errorf("not an error with %q: %s", text, err)
+		t.Errorf("got error %q, want unix://%s … %s", err, path, text)
 	}
 }
 
-// stale leaves a socket behind that nobody serves.
-func stale(t *testing.T, path string) {
+// leaveStale creates a socket file that no program listens on.
+func leaveStale(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -210,13 +210,13 @@ func checkMode(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	if info.Mode() != fs.ModeSocket|0o660 {
-		t.Errorf("mode %v", info.Mode())
+		t.Errorf("got mode %v, want Srw-rw----", info.Mode())
 	}
 }
 
 func checkGone(t *testing.T, path string) {
 	t.Helper()
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the file is there still: %v", err)
+		t.Errorf("got %v, want the file removed", err)
 	}
 }

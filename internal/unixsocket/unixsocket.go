@@ -1,97 +1,63 @@
-// Package unixsocket listens on Unix sockets that are files: with a mode that lets in nobody but the owner and the
-// group, and over what an earlier run has left behind, but never over what is somebody's.
+// Package unixsocket listens on Unix sockets in the file system. Only the owner and the group can connect.
 package unixsocket
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
-// mode is the socket's. Whoever may write to a socket may connect to it: the owner and the group.
+// mode is that of the socket. Write permission is needed to connect: the owner and the group have it.
 const mode = 0o660
 
-// Listen listens on a Unix socket at path, which must be absolute. The folder must exist, and this user must be allowed
-// to read and write it.
+// Listen listens on a Unix socket at path, which must be absolute. The directory must exist and be writable.
 //
-// The file's mode is 0660, whatever the umask. On Linux it is never wider; elsewhere it is for a moment what the umask
-// leaves of 0777.
+// The file's mode is 0660, whatever the umask. On Linux it is never wider; elsewhere it is 0777 less the umask until it
+// has been set.
 //
-// A socket that nobody serves any more is replaced. One that is served is not, and it counts as served unless the system
-// says that nobody listens: if its program is stopped or overloaded, or if this user may not ask. What is no socket is
-// never removed, and a symbolic link at path is neither followed nor removed. Of several that call Listen at the same
-// time, in this or in other processes, one gets the socket.
+// Listen replaces a socket that no program listens on. It returns an error if a program does, if that cannot be
+// determined, or if path is not a socket. It does not follow a symbolic link at path. It is not safe to start two
+// brokers on one path at the same time: the second may replace the socket of the first.
 //
-// Closing the listener removes the file, unless another has taken its place.
+// Closing the listener removes the file.
 //
-// The errors say what to do. They begin with the address, as in "unix:///run/broker.sock is …", and hold nothing secret
-// but what is in path.
+// Errors begin with the address, as in "unix:///run/broker.sock is …", and say what to do.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
-	// All that is done by name is done in this folder, even if another is put in its place meanwhile.
-	folder, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		if info, lookErr := os.Stat(filepath.Dir(path)); lookErr == nil && !info.IsDir() {
-			err = syscall.ENOTDIR // OpenRoot's own error for it cannot be told from others
-		}
-		return nil, explain(path, err)
+	if err := removeStale(ctx, path); err != nil {
+		return nil, err
 	}
-	l, err := listenIn(ctx, folder, path)
+	config := net.ListenConfig{Control: setSocketMode}
+	l, err := config.Listen(ctx, "unix", path)
 	if err != nil {
-		_ = folder.Close() // it was only read
+		return nil, describe(path, err)
+	}
+	if err := setFileMode(path); err != nil {
+		_ = l.Close() // no connection was accepted yet
 		return nil, err
 	}
 	return l, nil
 }
 
-func listenIn(ctx context.Context, folder *os.Root, path string) (*listener, error) {
-	// Without it, a second broker could find the stale socket that a first one finds, and remove what that has put there
-	// since. It is held until the socket listens: between bind and listen it looks as if nobody served it.
-	defer lock(ctx, folder)()
-	if err := makeWay(ctx, folder, path); err != nil {
-		return nil, err
+// setFileMode adds the permissions that the umask removed, and verifies the result: some file systems refuse every
+// mode, others accept it and keep their own.
+func setFileMode(path string) error {
+	if dir, err := os.OpenRoot(filepath.Dir(path)); err == nil {
+		// Not os.Chmod: an app that may write to the directory could put a symbolic link here, and os.Chmod would make
+		// the file with the secret readable for the group.
+		_ = dir.Chmod(filepath.Base(path), mode) // verified below
+		_ = dir.Close()
 	}
-	config := net.ListenConfig{Control: narrow}
-	bound, err := config.Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, explain(path, err)
-	}
-	l := &listener{UnixListener: bound.(*net.UnixListener), folder: folder, name: filepath.Base(path)}
-	l.SetUnlinkOnClose(false) // it would remove whatever is there then
-	if err := l.claim(path); err != nil {
-		l.remove()
-		_ = l.UnixListener.Close() // nothing has come in yet
-		return nil, err
-	}
-	return l, nil
-}
-
-// claim remembers the file as this listener's, and gives it its mode.
-func (l *listener) claim(path string) error {
-	file, err := l.folder.Lstat(l.name)
-	if err != nil {
-		return replaced(path)
-	}
-	l.file = file
-	// By way of the folder: where the app may write to it too, it could put a symbolic link here, and os.Chmod would open
-	// the file with the secret to the group.
-	failure := l.folder.Chmod(l.name, mode)
-	// What has come of it is looked at: some file systems refuse every mode, and some take it and keep their own.
-	file, err = l.folder.Lstat(l.name)
+	file, err := os.Lstat(path)
 	switch {
 	case err != nil || file.Mode().Type() != fs.ModeSocket:
-		return replaced(path)
-	case file.Mode().Perm() == mode:
-		return nil
-	case failure == nil:
-		return problem(path, "has the mode %#o instead of 0660, as its file system wants it: set a path on a local file system", file.Mode().Perm())
-	default:
-		return problem(path, "has the mode %#o and cannot be given 0660 (%w): set a path on a local file system", file.Mode().Perm(), errors.Unwrap(failure))
+		return pathError(path, "was removed or replaced by another program: set a path in a directory where no other user can write")
+	case file.Mode().Perm() != mode:
+		return pathError(path, "has mode %#o, and its file system does not permit 0660: set a path on a local file system", file.Mode().Perm())
 	}
+	return nil
 }

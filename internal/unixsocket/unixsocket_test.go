@@ -20,10 +20,10 @@ import (
 )
 
 func TestServesRequests(t *testing.T) {
-	path := filepath.Join(folder(t), "s")
+	path := filepath.Join(newDir(t), "s")
 	l := listen(t, path)
 	if l.Addr().Network() != "unix" || l.Addr().String() != path {
-		t.Errorf("%s %s", l.Addr().Network(), l.Addr())
+		t.Errorf("got address %s %s, want unix %s", l.Addr().Network(), l.Addr(), path)
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "served "+r.URL.Path)
@@ -43,7 +43,7 @@ func TestServesRequests(t *testing.T) {
 	body, err := io.ReadAll(res.Body)
 	_ = res.Body.Close()
 	if err != nil || string(body) != "served /channels" {
-		t.Errorf("%q, %v", body, err)
+		t.Errorf("got %q, %v, want served /channels", body, err)
 	}
 	if err := server.Shutdown(t.Context()); err != nil {
 		t.Error(err)
@@ -54,13 +54,13 @@ func TestServesRequests(t *testing.T) {
 	checkGone(t, path)
 }
 
-func TestMode(t *testing.T) {
+func TestModeIgnoresUmask(t *testing.T) {
 	for _, umask := range []string{"0077", "0022", "0000"} {
 		t.Run(umask, func(t *testing.T) {
 			p := child(t, "listen", "UMASK="+umask)
-			p.tell(filepath.Join(folder(t), "s"))
-			if got := p.answer(); got != "Srw-rw----" {
-				t.Error(got)
+			p.send(filepath.Join(newDir(t), "s"))
+			if got := p.receive(); got != "Srw-rw----" {
+				t.Errorf("got mode %s, want Srw-rw----", got)
 			}
 		})
 	}
@@ -69,51 +69,51 @@ func TestMode(t *testing.T) {
 func TestModeIsNeverWider(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux can")
+		t.Skip("the socket can have a mode before bind on Linux only")
 	}
-	if got := child(t, "watch", "UMASK=0000", "FOLDER="+folder(t)).answer(); got != "0660" {
-		t.Error("permissions seen: ", got)
+	if got := child(t, "watch", "UMASK=0000", "FOLDER="+newDir(t)).receive(); got != "0660" {
+		t.Errorf("got permissions %s, want 0660 only", got)
 	}
 }
 
 func TestReplacesStaleSocket(t *testing.T) {
-	path := filepath.Join(folder(t), "s")
-	stale(t, path)
+	path := filepath.Join(newDir(t), "s")
+	leaveStale(t, path)
 	listen(t, path)
 	checkMode(t, path)
 }
 
 func TestReplacesSocketOfKilledBroker(t *testing.T) {
-	path := filepath.Join(folder(t), "s")
+	path := filepath.Join(newDir(t), "s")
 	p := child(t, "listen")
-	p.tell(path)
-	if got := p.answer(); strings.HasPrefix(got, "error") {
+	p.send(path)
+	if got := p.receive(); strings.HasPrefix(got, "error") {
 		t.Fatal(got)
 	}
-	refused(t, path, "served by another program, perhaps another broker")
+	checkRefused(t, path, "is in use by another program, perhaps another broker")
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = p.cmd.Wait()
 	if _, err := os.Lstat(path); err != nil {
-		t.Fatal("the child has cleaned up: ", err)
+		t.Fatalf("got %v, want the file of the killed child", err)
 	}
 	listen(t, path)
 }
 
 func TestLeavesLiveSocket(t *testing.T) {
-	path := filepath.Join(folder(t), "s")
+	path := filepath.Join(newDir(t), "s")
 	l := listen(t, path)
-	refused(t, path, "served by another program, perhaps another broker: end that one, or set another path")
-	accepts(t, l, path)
+	checkRefused(t, path, "is in use by another program, perhaps another broker: stop it, or set another path")
+	checkAccepts(t, l, path)
 }
 
-// accepts fails the test unless connections to path come in at l.
-func accepts(t *testing.T, l net.Listener, path string) {
+// checkAccepts checks that l accepts the connections to path.
+func checkAccepts(t *testing.T, l net.Listener, path string) {
 	t.Helper()
 	go func() {
 		if conn, err := net.Dial("unix", path); err == nil {
-			_, _ = io.WriteString(conn, "this one")
+			_, _ = io.WriteString(conn, "hello")
 			_ = conn.Close()
 		}
 	}()
@@ -123,20 +123,20 @@ func accepts(t *testing.T, l net.Listener, path string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		said, _ := io.ReadAll(conn) // nothing, if it is the connection of a probe
+		said, _ := io.ReadAll(conn) // empty if Listen made the connection
 		_ = conn.Close()
-		if string(said) == "this one" {
+		if string(said) == "hello" {
 			return
 		}
 	}
 }
 
-// TestLeavesSocketOfStoppedProgram has a program that accepts nothing, and as many connections waiting as there may be.
+// TestLeavesSocketOfStoppedProgram: the program accepts nothing, and its backlog is full.
 func TestLeavesSocketOfStoppedProgram(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("elsewhere, a full backlog looks as if nobody listened")
+		t.Skip("on other systems, a full backlog cannot be told from a stale socket")
 	}
-	path := filepath.Join(folder(t), "s")
+	path := filepath.Join(newDir(t), "s")
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -148,36 +148,36 @@ func TestLeavesSocketOfStoppedProgram(t *testing.T) {
 	for range 100 {
 		conn, err := net.DialTimeout("unix", path, time.Second)
 		if err != nil {
-			refused(t, path, "served by another program")
+			checkRefused(t, path, "is in use by another program")
 			return
 		}
 		defer conn.Close()
 	}
-	t.Fatal("the backlog is not full")
+	t.Fatal("the backlog is not full after 100 connections")
 }
 
 func TestLeavesLiveDatagramSocket(t *testing.T) {
-	path := filepath.Join(folder(t), "s")
+	path := filepath.Join(newDir(t), "s")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	refused(t, path, "served by another program")
+	checkRefused(t, path, "is in use by another program")
 }
 
-func TestLeavesWhatIsNoSocket(t *testing.T) {
-	dir := folder(t)
+func TestLeavesOtherFiles(t *testing.T) {
+	dir := newDir(t)
 	at := func(name string) string { return filepath.Join(dir, name) }
-	stale(t, at("stale"))
+	leaveStale(t, at("stale"))
 	for name, test := range map[string]struct {
 		make func(path string) error
 		text string
 	}{
-		"file":            {func(path string) error { return os.WriteFile(path, nil, 0o600) }, "is a file, but no socket"},
-		"folder":          {func(path string) error { return os.Mkdir(path, 0o700) }, "is a folder: set the path of a file in it, such as unix://" + at("folder") + "/broker.sock"},
-		"fifo":            {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "is a file, but no socket"},
-		"link-to-stale":   {func(path string) error { return os.Symlink("stale", path) }, "is a symbolic link: set the path that it leads to"},
+		"file":            {func(path string) error { return os.WriteFile(path, nil, 0o600) }, "is a file, not a socket"},
+		"directory":       {func(path string) error { return os.Mkdir(path, 0o700) }, "is a directory: set the path of a file in it, such as unix://" + at("directory") + "/broker.sock"},
+		"fifo":            {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "is a file, not a socket"},
+		"link-to-stale":   {func(path string) error { return os.Symlink("stale", path) }, "is a symbolic link: set the path of its target"},
 		"link-to-nothing": {func(path string) error { return os.Symlink("nothing", path) }, "is a symbolic link"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -188,20 +188,20 @@ func TestLeavesWhatIsNoSocket(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			refused(t, at(name), test.text)
+			checkRefused(t, at(name), test.text)
 			if after, err := os.Lstat(at(name)); err != nil || !os.SameFile(before, after) {
-				t.Errorf("it was removed: %v", err)
+				t.Errorf("got %v, want the file unchanged", err)
 			}
 		})
 	}
 	if _, err := os.Lstat(at("stale")); err != nil {
-		t.Error("a link was followed: ", err)
+		t.Errorf("the link was followed: %v", err)
 	}
 	checkGone(t, at("nothing"))
 }
 
-func TestClose(t *testing.T) {
-	path := filepath.Join(folder(t), "s")
+func TestCloseRemovesSocketOnce(t *testing.T) {
+	path := filepath.Join(newDir(t), "s")
 	l := listen(t, path)
 	if err := l.Close(); err != nil {
 		t.Error(err)
@@ -209,26 +209,13 @@ func TestClose(t *testing.T) {
 	checkGone(t, path)
 	next := listen(t, path)
 	if err := l.Close(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("closed again: %v", err)
+		t.Errorf("second Close: got %v, want net.ErrClosed", err)
 	}
-	accepts(t, next, path)
+	checkAccepts(t, next, path)
 }
 
-func TestCloseLeavesAnothersSocket(t *testing.T) {
-	path := filepath.Join(folder(t), "s")
-	l := listen(t, path)
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	other := listen(t, path)
-	if err := l.Close(); err != nil {
-		t.Error(err)
-	}
-	accepts(t, other, path)
-}
-
-func TestPaths(t *testing.T) {
-	dir := folder(t)
+func TestRefusesInvalidPaths(t *testing.T) {
+	dir := newDir(t)
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -237,23 +224,23 @@ func TestPaths(t *testing.T) {
 	_ = listen(t, fits).Close()
 	for path, text := range map[string]string{
 		fits + "x":                      "is too long",
-		filepath.Join(dir, "no/s"):      "is in a folder that does not exist: create it",
-		filepath.Join(dir, "file", "s"): "is below something that is no folder",
+		filepath.Join(dir, "no/s"):      "is in a directory that does not exist: create it",
+		filepath.Join(dir, "file", "s"): "is below a file that is not a directory",
 		"run/broker.sock":               "is not an absolute path",
 		"@abstract":                     "is not an absolute path",
 		dir + "/":                       "write it as unix://" + dir,
 		dir + "/../s":                   "write it as unix:///tmp/s",
-		"/":                             "is a folder",
+		"/":                             "is a directory",
 	} {
-		t.Run(text, func(t *testing.T) { refused(t, path, text) })
+		t.Run(text, func(t *testing.T) { checkRefused(t, path, text) })
 	}
 }
 
-func TestPermissions(t *testing.T) {
+func TestRefusesWithoutPermission(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs a second user")
 	}
-	dir := folder(t)
+	dir := newDir(t)
 	at := func(name string) string { return filepath.Join(dir, name, "s") }
 	for name, mode := range map[string]os.FileMode{"closed": 0o700, "readable": 0o755, "sticky": 0o777 | os.ModeSticky, "others": 0o777} {
 		if err := errors.Join(os.Mkdir(filepath.Join(dir, name), 0o700), os.Chmod(filepath.Join(dir, name), mode)); err != nil {
@@ -263,29 +250,29 @@ func TestPermissions(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	stale(t, at("sticky"))
-	if err := os.Chmod(at("sticky"), 0o777); err != nil { // or nobody else could ask
+	leaveStale(t, at("sticky"))
+	if err := os.Chmod(at("sticky"), 0o777); err != nil { // so that other users can connect
 		t.Fatal(err)
 	}
-	listen(t, at("others")) // with its mode 0660, nobody else can ask who serves it
+	listen(t, at("others")) // mode 0660: other users cannot connect
 	p := child(t, "listen", "NOBODY=1")
 	for name, text := range map[string]string{
-		"closed":   "may not be created by this user: let it read and write the folder",
-		"readable": "may not be created by this user: let it read and write the folder",
-		"sticky":   "may not be removed by this user: remove it, or set another path",
-		"others":   "may not connect to",
+		"closed":   "cannot be created by this user: let it read and write the directory",
+		"readable": "cannot be created by this user: let it read and write the directory",
+		"sticky":   "cannot be removed by this user: remove it, or set another path",
+		"others":   "cannot connect to",
 	} {
-		p.tell(at(name))
-		checkError(t, strings.TrimPrefix(p.answer(), "error: "), at(name), text)
+		p.send(at(name))
+		checkError(t, strings.TrimPrefix(p.receive(), "error: "), at(name), text)
 	}
 }
 
-func TestCancelled(t *testing.T) {
-	path := filepath.Join(folder(t), "s")
-	stale(t, path)
+func TestStopsWhenContextIsDone(t *testing.T) {
+	path := filepath.Join(newDir(t), "s")
+	leaveStale(t, path)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := unixsocket.Listen(ctx, path); !errors.Is(err, context.Canceled) {
-		t.Error(err)
+		t.Errorf("got %v, want context.Canceled", err)
 	}
 }

@@ -3,6 +3,7 @@
 package door
 
 import (
+	"context"
 	"net/http"
 	"strings"
 )
@@ -19,13 +20,14 @@ const (
 	Target      Reason = "target"      // absolute-form to a host that is not ours
 	Path        Reason = "path"        // dot segments, backslashes, control characters
 	Key         Reason = "key"         // the access key is missing or wrong
+	Certificate Reason = "certificate" // the client certificate has expired, or its authority was removed
 	Rule        Reason = "rule"        // the rules do not allow this method and path
 	Malformed   Reason = "malformed"   // it is not HTTP as RFC 9112 has it: see package wire
 	Connections Reason = "connections" // a connection was closed to make room for another: see package wire
 )
 
 // Reasons lists all of them.
-var Reasons = [...]Reason{Host, Browser, Method, Upgrade, Target, Path, Key, Rule, Malformed, Connections}
+var Reasons = [...]Reason{Host, Browser, Method, Upgrade, Target, Path, Key, Certificate, Rule, Malformed, Connections}
 
 // Refusal is what the sender of a refused request is told. It holds nothing that the request brought.
 type Refusal struct {
@@ -45,6 +47,9 @@ type Config struct {
 	Upstream, Login string
 	// Tunnels reports whether CONNECT may open a tunnel to a target; nil if it may to none.
 	Tunnels func(target string) bool
+	// ClientTrusted reports whether the client certificate of a request's connection is trusted now, given the request's
+	// context; nil if clients need none.
+	ClientTrusted func(context.Context) bool
 	// Keys has the access keys of which a request must show one; nil if it need not.
 	Keys *Keys
 	// KeyOf takes the key out of a bearer token; nil if the token is the key.
@@ -71,6 +76,8 @@ func New(config Config) *Door {
 func (d *Door) Check(r *http.Request) *Refusal {
 	tunnel, tunnelled := tunnelOf(r)
 	switch {
+	case d.distrusts(r):
+		return certificateRefused
 	case isRefused(r.Method):
 		return methodRefused
 	case tunnelled && !sameHost(r.Host, tunnel.host):
@@ -115,19 +122,62 @@ func (d *Door) mayBeTarget(r *http.Request) bool {
 	return sameHost(r.Host, d.config.Upstream) || sameHost(r.Host, d.config.Login) || d.config.Hosts.Allow(r)
 }
 
-// FromPage reports whether the headers are those of a request that a web page had its browser send. A browser sends
-// Origin with whatever may change something, and Sec-Fetch-Site with everything that goes to a loopback address. No
-// other client sends either, with one exception: Node's fetch sends Sec-Fetch-Mode, which is not looked at.
+// FromPage reports whether the headers are those of a request that a web page can have caused. A browser sends Origin
+// with every request that may change something, and Sec-Fetch-Site with every request to a loopback address. Its value is
+// "none" if the user caused the request, but also if the browser acted by itself on what a page or its server said:
+//
+//   - It fetches a page before the user opens it (speculation rules, links). Such a request says that it is a prefetch.
+//   - It fetches the issuer of an untrusted certificate, from the URL in that certificate. Such a request is not a
+//     navigation. Windows and macOS may fetch the issuer themselves, without any Sec-Fetch header.
+//
+// Other clients do not send these headers, with one exception: Node's fetch sends Sec-Fetch-Mode without Sec-Fetch-Site.
 func FromPage(header http.Header) bool {
-	if len(header["Origin"]) > 0 {
+	if len(header["Origin"]) > 0 || isPrefetch(header) || fetchesCertificate(header) {
 		return true
 	}
 	for _, site := range header["Sec-Fetch-Site"] {
-		if site != "none" && site != "same-origin" {
+		if site != "same-origin" && (site != "none" || !navigates(header)) {
 			return true
 		}
 	}
 	return false
+}
+
+// navigates reports whether a request opens a document. Browsers have sent Sec-Fetch-Mode as long as Sec-Fetch-Site, but
+// a program that imitates one may leave it out.
+func navigates(header http.Header) bool {
+	for _, mode := range header["Sec-Fetch-Mode"] {
+		if mode != "navigate" {
+			return false
+		}
+	}
+	return true
+}
+
+// isPrefetch reports whether a browser sends a request before the user asks for it. The Fetch
+// standard knows no other use of Sec-Purpose. Purpose and X-Moz are its predecessors, and may have other values.
+func isPrefetch(header http.Header) bool {
+	return len(header["Sec-Purpose"]) > 0 || listsPrefetch(header["Purpose"]) || listsPrefetch(header["X-Moz"])
+}
+
+// listsPrefetch reports whether lines of a header list the token prefetch, with or without parameters.
+func listsPrefetch(lines []string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			token, _, _ := strings.Cut(item, ";")
+			if strings.EqualFold(strings.TrimSpace(token), "prefetch") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// fetchesCertificate reports whether a request comes from the part of Windows or macOS that fetches the issuer of a
+// certificate. A server that a page names chooses the URL, and these send no header of a browser.
+func fetchesCertificate(header http.Header) bool {
+	agent := header.Get("User-Agent")
+	return strings.HasPrefix(agent, "Microsoft-CryptoAPI/") || strings.HasPrefix(agent, "com.apple.trustd/")
 }
 
 // forDocument reports whether a browser wants something to go with a document that it got from this origin. The API has no

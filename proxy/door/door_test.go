@@ -58,7 +58,25 @@ func TestCheck(t *testing.T) {
 		{get + "\r\nSec-Fetch-Mode: cors", "", 0}, // Node's fetch
 		{get + "\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Site: cross-site", door.Browser, 403},
 		{get + "\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Site: none", "", 0},
+		{get + "\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: empty\r\nSec-Fetch-Site: none", door.Browser, 403}, // the issuer of a certificate
+		{get + "\r\nSec-Fetch-Site: none\r\nSec-Fetch-Mode:", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Site: none\r\nSec-Fetch-Mode: NAVIGATE", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Mode: cors", door.Browser, 403},
+		{get + "\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Site: none\r\nSec-Fetch-Mode: cors", door.Browser, 403},
 		{get + "\r\nReferer: https://attacker.example/", "", 0},
+
+		{get + "\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: none\r\nSec-Purpose: prefetch;prerender", door.Browser, 403},
+		{get + "\r\nSec-Purpose:", door.Browser, 403},
+		{get + "\r\nPurpose: prefetch", door.Browser, 403},
+		{get + "\r\nPurpose: preview , PREFETCH ;a", door.Browser, 403},
+		{get + "\r\nPurpose: preview\r\nPurpose: prefetch", door.Browser, 403},
+		{get + "\r\nPurpose: prefetching, export", "", 0},
+		{get + "\r\nPurpose:", "", 0},
+		{get + "\r\nX-Moz: prefetch", door.Browser, 403},
+		{get + "\r\nX-Moz: livebookmarks", "", 0},
+		{get + "\r\nUser-Agent: Microsoft-CryptoAPI/10.0", door.Browser, 403},
+		{get + "\r\nUser-Agent: com.apple.trustd/3.0", door.Browser, 403},
+		{get + "\r\nUser-Agent: shop/1 (com.apple.trustd/3.0)", "", 0},
 
 		{"CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443", door.Method, 405},
 		{"CONNECT localhost:8080 HTTP/1.1\r\nHost: localhost", door.Method, 405},

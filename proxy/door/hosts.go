@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"etrusted-broker/internal/hostport"
 )
 
 // Hosts are the names by which a listener may be addressed. With DNS rebinding a page's own host name leads to this
@@ -18,7 +20,11 @@ type Hosts struct {
 func NewHosts(names ...string) *Hosts {
 	h := &Hosts{names: map[string]bool{"localhost": true}}
 	for _, name := range names {
-		if name = canonicalHost(strings.TrimSpace(name)); name != "" { // a list may have blanks; a Host may not
+		name = strings.TrimSpace(name) // a list may have blanks; a Host may not
+		if host, _, ok := hostport.Split(name); ok {
+			name = host
+		}
+		if name = canonicalName(name); name != "" {
 			h.names[name] = true
 		}
 	}
@@ -29,7 +35,11 @@ func NewHosts(names ...string) *Hosts {
 // request came in, or one of the names. 0.0.0.0 is none of these, whatever the listener is bound to, and neither is
 // ::ffff:127.0.0.1: to a browser both are this machine, but none for which it sends Sec-Fetch-Site.
 func (h *Hosts) Allow(r *http.Request) bool {
-	host := canonicalHost(r.Host)
+	host, _, ok := hostport.Split(r.Host)
+	if !ok {
+		return false
+	}
+	host = canonicalName(host)
 	if h.names[host] {
 		return true
 	}
@@ -49,11 +59,5 @@ func localAddr(r *http.Request) netip.Addr {
 	return netip.Addr{}
 }
 
-// canonicalHost takes the port, the brackets of an IPv6 address and a final dot off, in lower case.
-func canonicalHost(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	return strings.ToLower(strings.TrimSuffix(host, "."))
-}
+// canonicalName is a name in lower case and without a final dot.
+func canonicalName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }

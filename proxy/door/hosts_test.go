@@ -19,7 +19,7 @@ func TestHosts(t *testing.T) {
 	for host, want := range map[string]bool{
 		"localhost": true, "localhost:8080": true, "LOCALHOST": true, "LocalHost:1": true, "localhost.": true, "localhost.:8080": true,
 		"127.0.0.1": true, "127.0.0.1:8080": true, "127.1.2.3": true, "127.255.255.255:1": true, "127.0.0.1.": true,
-		"[::1]": true, "[::1]:8080": true, "[0:0:0:0:0:0:0:1]": true, "::1": true,
+		"[::1]": true, "[::1]:8080": true, "[0:0:0:0:0:0:0:1]": true,
 		"broker.internal": true, "BROKER.INTERNAL:9": true, "broker.internal.": true,
 		"with-port.example": true, "with-port.example:9999": true, "dotted.example": true, "spaced.example": true,
 		"[2001:db8::7]": true, "[2001:db8::7]:8080": true, "[2001:db8::8]:8080": true,
@@ -30,7 +30,9 @@ func TestHosts(t *testing.T) {
 		"127.0.0.1.attacker.example": false, "127.0.0.1.nip.io": false, "localhost,attacker.example": false, "localhost attacker.example": false,
 		"sub.broker.internal": false, "internal": false, "broker": false, "localhost..": false, "localhost/": false, "localhost#": false,
 		"user@localhost": false, "localhost@attacker.example": false, "localhost:80:80": false, "localhost:80@attacker.example:1": false,
-		"127.1": false, "2130706433": false, "0x7f.0.0.1": false, "0177.0.0.1": false, "127.0.0.01": false, "127.0.0.1:": true, "[::127.0.0.1]": false,
+		"127.1": false, "2130706433": false, "0x7f.0.0.1": false, "0177.0.0.1": false, "127.0.0.01": false, "[::127.0.0.1]": false,
+		"127.0.0.1:": false, "127.0.0.1:*": false, "localhost:99999": false, "localhost:0": false, "localhost:x": false, "localhost:80,attacker.example": false,
+		"localhost]": false, "[localhost": false, "[localhost]": false, "[127.0.0.1]": false, "::1": false, "[::1": false, "::1]": false, "[::1]x": false, "2001:db8::7": false,
 		"10.0.0.1": false, "192.168.0.1:8080": false, "169.254.169.254": false, "128.0.0.1": false, "126.255.255.255": false,
 		"[::ffff:127.0.0.1]:8080": false, "::ffff:127.0.0.1": false, "[::ffff:7f00:1]": false, // a browser sends no Sec-Fetch-Site there
 		"[2001:db8::9]": false, "[fe80::1]": false, "[::2]": false, "lоcalhost": false, // a Cyrillic o

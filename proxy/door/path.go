@@ -13,8 +13,9 @@ const decodings = 3
 // read differently, which is how a request gets past what a policy allows. What may go on is not changed. It does not
 // look at the query, in which all of this is data.
 //
-// Refused are dot segments (RFC 3986 section 3.3), plain, percent-encoded or with a parameter (..;), backslashes, which
-// some servers take for slashes, NUL and other control characters. An encoded slash is none of these.
+// Refused are dot segments (RFC 3986 section 3.3), plain, percent-encoded, with a parameter (..;) or before what was an
+// encoded ? or # (..%3f), backslashes, which some servers take for slashes, NUL and other control characters. An encoded
+// slash is none of these.
 func CheckTarget(target string) *Refusal {
 	path, _, _ := strings.Cut(target, "?")
 	for range decodings + 1 {
@@ -37,8 +38,12 @@ func hasDotSegment(path string) bool {
 		return false
 	}
 	for segment := range strings.SplitSeq(path, "/") {
-		// What follows a semicolon is a parameter of the segment, and some servers take it off before they look.
-		if name, _, _ := strings.Cut(segment, ";"); name == "." || name == ".." {
+		// What follows a semicolon is a parameter of the segment, and some servers take it off before they look. Behind a ? or
+		// # that was encoded, a server that is sent the decoded path sees a query or a fragment.
+		if end := strings.IndexAny(segment, ";?#"); end >= 0 {
+			segment = segment[:end]
+		}
+		if segment == "." || segment == ".." {
 			return true
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // ReadOnly stands for the patterns "GET /" and "HEAD /". It goes together with any other.
@@ -14,7 +16,8 @@ const ReadOnly = "READ-ONLY"
 // Rules are the methods and paths that may be used. The zero value allows nothing. All methods may be called from any goroutine.
 type Rules struct {
 	readOnly bool
-	mux      http.ServeMux
+	mux      http.ServeMux // all patterns
+	trees    http.ServeMux // those of them that match all below a path
 }
 
 // allowed is the handler of what a pattern matches. The mux has handlers of its own for what it would redirect, and
@@ -69,20 +72,27 @@ func (r *Rules) add(pattern string) (err error) {
 		}
 	}()
 	r.mux.Handle(pattern, allowed{})
+	if strings.HasSuffix(pattern, "/") || strings.HasSuffix(pattern, "...}") {
+		r.trees.Handle(pattern, allowed{})
+	}
 	return nil
 }
 
-// nameOf is how an error names the i-th of n patterns. A word that has nothing of a pattern may be a secret.
+// nameOf is how an error names the i-th of n patterns. What is not a method and a path may be a secret: one in base64 can
+// begin with a slash, a passphrase has blanks, and a private key in PEM has both.
 func nameOf(pattern string, i, n int) string {
-	if strings.HasPrefix(pattern, "/") || strings.ContainsAny(pattern, " \t") {
+	const longestMethod = len("OPTIONS")
+	words := strings.Fields(pattern)
+	if len(words) == 2 && len(words[0]) <= longestMethod && strings.ToUpper(words[0]) == words[0] && strings.Contains(words[1], "/") {
 		return fmt.Sprintf("%q", pattern)
 	}
 	return fmt.Sprintf("%d of %d", i+1, n)
 }
 
-// Allow reports whether a request with this method and target, as the app sent it, may be made. It is the decoded path
-// that counts, with one slash where there are several. A path that can be decoded again must be allowed in that form too:
-// some server on the way may do so. The target must have passed CheckTarget.
+// Allow reports whether a request with this method and target, as the app sent it, is allowed. It is the decoded path that
+// counts, and whatever else a server on the way may take it for must be allowed too: see readings. A path that is not
+// UTF-8 is not allowed, since some read an overlong slash (%c0%af) as a slash. ReadOnly is about the method only. The target
+// must have passed CheckTarget.
 func (r *Rules) Allow(method, target string) bool {
 	if r.readOnly && (method == http.MethodGet || method == http.MethodHead) {
 		return true
@@ -92,31 +102,26 @@ func (r *Rules) Allow(method, target string) bool {
 		return false
 	}
 	path, _, _ := strings.Cut(target, "?")
-	for range decodings {
-		decoded := decode(path)
-		if !r.matches(method, decoded) {
-			return false
-		}
-		if decoded == path {
-			break
-		}
-		path = decoded
+	if !strings.ContainsAny(path, "%"+cutMarks) { // most paths, which have one reading
+		return r.matches(method, path)
 	}
-	return true
+	all, ok := readings(path)
+	return ok && !slices.ContainsFunc(all, func(reading string) bool { return !r.matches(method, reading) })
 }
 
+// matches reports whether a pattern matches a path. Some servers merge slashes, all or some, and some do not: where there
+// are several in a row, all below the first of them must be allowed, and then it does not matter.
 func (r *Rules) matches(method, path string) bool {
-	handler, _ := r.mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: singleSlashes(path)}})
+	if !utf8.ValidString(path) {
+		return false
+	}
+	mux := &r.mux
+	if before, _, doubled := strings.Cut(path, "//"); doubled {
+		mux, path = &r.trees, before+"/"
+	}
+	handler, _ := mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}})
 	_, ok := handler.(allowed)
 	return ok
-}
-
-// singleSlashes keeps the mux from redirecting.
-func singleSlashes(path string) string {
-	for strings.Contains(path, "//") {
-		path = strings.ReplaceAll(path, "//", "/")
-	}
-	return path
 }
 
 var ruleRefused = &Refusal{
@@ -126,16 +131,25 @@ var ruleRefused = &Refusal{
 	Advice: "If the app is to use it, add a pattern for it to BROKER_ALLOW: GET /reviews is that path alone, GET /reviews/ is all below it.",
 }
 
-// overrides reports whether a request asks for another method or path than its first line does: some servers, and some
-// frameworks behind them, follow these headers. Where headers are handed on as CGI does, an underscore is a hyphen.
 func overrides(header http.Header) bool {
 	for name := range header {
-		switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
-		case "x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url":
+		if IsOverride(name) {
 			return true
 		}
 	}
 	return false
+}
+
+// IsOverride reports whether a field of that name asks for another method or path than the request line: some servers, and
+// some frameworks behind them, follow it. Where fields are passed on as CGI does, an underscore is a hyphen.
+func IsOverride(name string) bool {
+	switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
+	case "x-http-method-override", "x-http-method", "x-method-override", "x-original-method",
+		"x-original-url", "x-rewrite-url", "x-override-url", "x-http-path-override":
+		return true
+	default:
+		return false
+	}
 }
 
 var overrideRefused = &Refusal{

@@ -18,15 +18,29 @@ func TestRules(t *testing.T) {
 			[]string{"GET /", "HEAD /", "GET /reviews?x=y", "HEAD /a/b", "GET //a//b/", "GET /a%2fb", "GET /a/"},
 			[]string{"POST /", "PUT /a", "DELETE /a/b", "OPTIONS /", "OPTIONS *", "PATCH /", "get /", "PROPFIND /"}},
 		{"GET /reviews/,POST /invites",
-			[]string{"GET /reviews/", "GET /reviews/rev-1", "GET /reviews/rev-1/x?y", "HEAD /reviews/rev-1", "POST /invites", "POST /invites?x", "GET //reviews//x", "GET /reviews%2frev-1", "GET /%72eviews/x", "GET /reviews/a%25b"},
-			[]string{"GET /reviews", "GET /", "GET /reviewsx", "POST /reviews/x", "GET /invites", "POST /invites/", "POST /invites/x", "POST /invites#/x", "GET /reviews/#", "GET /REVIEWS/x", "DELETE /invites", "GET /%2572eviews/x"}},
+			[]string{"GET /reviews/", "GET /reviews/rev-1", "GET /reviews/rev-1/x?y", "HEAD /reviews/rev-1", "POST /invites", "POST /invites?x", "GET /reviews//x", "GET /reviews///", "GET /reviews/%2f", "GET /%72eviews/x", "GET /reviews/a%25b", "GET /reviews/a%3fb", "GET /reviews/a;b?c"},
+			[]string{"GET /reviews", "GET /", "GET /reviewsx", "POST /reviews/x", "GET /invites", "POST /invites/", "POST /invites/x", "POST /invites#/x", "GET /reviews/#", "GET /REVIEWS/x", "DELETE /invites", "GET /%2572eviews/x", "GET //reviews//x", "GET /%2freviews/x", "GET ///reviews/", "GET /reviews%2frev-1", "GET /reviews%3f/x", "GET /reviews%23/x", "GET /reviews;/x", "GET //", "POST //invites", "POST /invites%3f", "POST /invites;x"}},
 		{"GET /channels/{id}/service-reviews/aggregate-rating, READ-ONLY , /events",
 			[]string{"GET /channels/chl-1/service-reviews/aggregate-rating", "POST /events", "DELETE /events", "GET /x"},
 			[]string{"POST /events/", "OPTIONS *", "POST /channels/chl-1/service-reviews/aggregate-rating"}},
 		{"GET /reviews/{id}",
 			[]string{"GET /reviews/rev-1", "GET /reviews/a%25b"},
-			[]string{"GET /reviews/", "GET /reviews/a/b", "GET /reviews/a%2fb", "GET /reviews/a%2Fb", "GET /reviews/a%252fb", "GET /reviews/a%25252fb"}},
-		{"GET /{$}", []string{"GET /", "GET /?q", "GET //"}, []string{"GET /a", "GET *"}},
+			[]string{"GET /reviews/", "GET /reviews/a/b", "GET /reviews/a%2fb", "GET /reviews/a%2Fb", "GET /reviews/a%252fb", "GET /reviews/a%25252fb", "GET /reviews//a", "GET //reviews/a", "GET /reviews/a//",
+				"GET /reviews/%2fa", "GET /reviews/%3fa", "GET /reviews/%23a", "GET /reviews/;a", "GET /reviews/...", "GET /reviews/%20", "GET /reviews/.%20.", "GET /reviews/%253fa",
+				"GET /reviews/a%c0%afb", "GET /reviews/\xff", "GET /reviews/%ff", "GET /reviews/%25ff"}},
+		{"DELETE /reviews/{id}/veto",
+			[]string{"DELETE /reviews/1/veto", "DELETE /reviews/1/veto?x", "DELETE /reviews/a.b/veto", "DELETE /reviews/%c3%a4/veto"},
+			[]string{"DELETE /reviews/1", "DELETE /reviews/1%3f/veto", "DELETE /reviews/1%23/veto", "DELETE /reviews/1;/veto", "DELETE /reviews/1%253f/veto", "DELETE /reviews/1%25253f/veto", "DELETE /reviews/1%25%33f/veto",
+				"DELETE /reviews/1%2fveto", "DELETE /reviews/1%252fveto", "DELETE /reviews%2f1/veto", "DELETE /reviews//veto", "DELETE /reviews//1/veto", "DELETE /reviews/1//veto", "DELETE /reviews/1/;/veto", "DELETE /reviews/;/veto", "DELETE /reviews/1/veto/",
+				"DELETE /reviews/1/veto.", "DELETE /reviews/1/veto;x"}},
+		{"DELETE /reviews/{id},DELETE /reviews/{id}/veto", // what is read in two ways may be allowed in both
+			[]string{"DELETE /reviews/1%3f/veto", "DELETE /reviews/1%2fveto", "DELETE /reviews/1;/veto"},
+			[]string{"DELETE /reviews/%3f/veto", "DELETE /reviews/1%3f/x/veto", "DELETE /reviews//veto"}},
+		{"GET /a/{rest...},GET /b/{x}/,GET /c/{$}",
+			[]string{"GET /a//x", "GET /a/", "GET /a///", "GET /b/1//x", "GET /c/"},
+			[]string{"GET /b//x", "GET /b//1/x", "GET /c//", "GET //a/"}},
+		{"GET /", []string{"GET /", "GET //", "GET //a//b", "GET /%2f", "GET /a%3fb"}, []string{"GET /%ff", "GET *", "POST //"}},
+		{"GET /{$}", []string{"GET /", "GET /?q"}, []string{"GET /a", "GET *", "GET //", "GET /%2f", "GET /;", "GET /."}},
 		{"GET\t/a", []string{"GET /a"}, []string{"GET /b"}},
 	} {
 		rules, err := door.ParseRules(strings.Split(test.patterns, ","))
@@ -56,7 +70,7 @@ func TestRulesCannotBeOverridden(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := door.New(door.Config{Rules: rules})
-	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X_HTTP_Method-Override", "X_Original_URL"} {
+	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-Original-Method", "X-Override-URL", "X-HTTP-Path-Override", "X_original_method", "X_HTTP_Method-Override", "X_Original_URL"} {
 		header := http.Header{}
 		header.Set(name, "DELETE")
 		if refusal := d.CheckRules(&http.Request{Method: "GET", Header: header}, "/"); refusal == nil || refusal.Reason != door.Rule {
@@ -108,5 +122,20 @@ func BenchmarkRules(b *testing.B) {
 		if !rules.Allow("GET", "/reviews/rev-7e3f7c9c-cd76-4b5f-a9a3-8a1a4c7d8b11?x=y") {
 			b.Fatal("refused")
 		}
+	}
+}
+
+// A path with more readings than any program makes is refused, before they cost more than it is worth.
+func TestRefusesPathsOfManyReadings(t *testing.T) {
+	rules, err := door.ParseRules([]string{"GET /"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	few, many := "/a%253b.", "/a.%25253fb%2fc.%252523c.%25253bd.%253fe.%2523%2ff.%253bg.%3fh.%23i.%3b."
+	if !rules.Allow(http.MethodGet, few) {
+		t.Errorf("%s: got refused, want allowed", few)
+	}
+	if rules.Allow(http.MethodGet, many) {
+		t.Errorf("%s: got allowed, want refused", many)
 	}
 }

@@ -2,8 +2,11 @@ package door
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strings"
+
+	"etrusted-broker/internal/hostport"
 )
 
 type tunnelKey struct{}
@@ -34,6 +37,8 @@ func tunnelOf(r *http.Request) (t tunnel, ok bool) {
 // CheckConnect returns why a tunnel may not be opened, or nil if it may: RFC 9110 section 9.3.6.
 func (d *Door) CheckConnect(r *http.Request) *Refusal {
 	switch {
+	case d.distrusts(r):
+		return certificateRefused
 	case d.config.Tunnels == nil, Tunnelled(r):
 		return methodRefused
 	case FromPage(r.Header):
@@ -59,11 +64,14 @@ func sameHost(a, b string) bool {
 }
 
 func plainHost(host string) string {
-	host = strings.TrimSuffix(strings.TrimSuffix(host, ":80"), ":443")
-	if name, port, ok := strings.Cut(host, ".:"); ok {
-		return name + ":" + port
+	name, port, ok := hostport.Split(host)
+	if !ok {
+		return host
 	}
-	return strings.TrimSuffix(host, ".")
+	if port == "80" || port == "443" {
+		port = ""
+	}
+	return net.JoinHostPort(strings.TrimSuffix(name, "."), port)
 }
 
 var tunnelRefused = &Refusal{

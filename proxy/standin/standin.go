@@ -48,23 +48,27 @@ type Answer struct {
 
 // Answer answers a token request. account is that which the request's path names, empty if it names none. It holds
 // nothing of what the request brought but the access key, if that was right, and an account's name.
+//
+// The key comes first: without it, every request gets the same answer, whatever else is wrong with it.
 func (e *Endpoint) Answer(r *http.Request, account string) Answer {
 	form, problem := readForm(r)
-	if problem != nil {
-		return *problem
-	}
 	id, secret, inHeader := e.credentials(r, form)
-	switch grant := form.Get("grant_type"); {
-	case grant == "":
-		return failure(http.StatusBadRequest, "invalid_request", "grant_type is missing: send grant_type=client_credentials in a form body")
-	case grant != "client_credentials":
-		return failure(http.StatusBadRequest, "unsupported_grant_type", "the broker answers grant_type=client_credentials alone")
-	case e.Key != nil && !e.Key(secret):
-		a := failure(http.StatusUnauthorized, "invalid_client", "client_secret must be the broker's access key")
+	if e.Key != nil && !e.Key(secret) {
+		a := failure(http.StatusUnauthorized, "invalid_client", "client_secret must be the broker's access key, in a form body or in Basic authentication")
 		if a.WrongKey = true; inHeader {
 			a.Header.Set("WWW-Authenticate", `Basic realm="etrusted-broker", charset="UTF-8"`)
 		}
 		return a
+	}
+	if problem != nil {
+		return *problem
+	}
+	switch grant := form.Get("grant_type"); grant {
+	case "client_credentials":
+	case "":
+		return failure(http.StatusBadRequest, "invalid_request", "grant_type is missing: send grant_type=client_credentials in a form body")
+	default:
+		return failure(http.StatusBadRequest, "unsupported_grant_type", "the broker answers grant_type=client_credentials alone")
 	}
 	if account == "" && e.Account != nil && e.Account(id) {
 		account = id

@@ -69,6 +69,12 @@ func TestAnswer(t *testing.T) {
 		{name: "the key in the header as it is", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
 		{name: "a wrong key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
 		{name: "a wrong key in the header", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
+		{name: "another grant without the key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=password", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "no grant without the key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "JSON without the key", endpoint: standin.Endpoint{Key: key}, kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 401, error: "invalid_client", wrongKey: true},
+		{name: "broken form without the key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&x=%zz", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
+		{name: "another grant with the key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=password&client_secret=s3cr%26t%2Bkey%3Ax", status: 400, error: "unsupported_grant_type"},
+		{name: "JSON with the key in the header", endpoint: standin.Endpoint{Key: key}, kind: "application/json", body: "{}", user: "x:s3cr&t+key:x", status: 400, error: "invalid_request"},
 		{name: "no key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client", wrongKey: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

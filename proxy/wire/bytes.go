@@ -8,7 +8,6 @@ const (
 	printed                  // a target, for net/url to judge further; this is all but controls and the blank
 	text                     // a field value: printed, the blank, HTAB
 	control                  // what no line may hold: controls but HTAB, CR and LF, which have rules of their own
-	host                     // what net/http takes in a Host
 )
 
 var kinds = func() (table [256]kind) {
@@ -30,23 +29,12 @@ var kinds = func() (table [256]kind) {
 			table[bytes[i]] |= as
 		}
 	}
-	mark(token|host, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	mark(token, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	mark(token, "!#$%&'*+-.^_`|~")
-	mark(host, "!$%&'()*+,-.:;=[]_~")
 	return table
 }()
 
 func is(b byte, as kind) bool { return kinds[b]&as != 0 }
-
-// all reports whether all bytes are of a kind.
-func all(bytes []byte, as kind) bool {
-	for _, b := range bytes {
-		if !is(b, as) {
-			return false
-		}
-	}
-	return true
-}
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 

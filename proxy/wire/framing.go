@@ -27,7 +27,7 @@ func (f *framing) field(name, value []byte) *Fault {
 		}
 		f.chunked = true
 	case same(name, "host"):
-		if f.hosts || !all(value, host) {
+		if f.hosts || len(value) > 0 && !isHost(string(value)) { // it may be empty: RFC 9110 section 7.2
 			return faultHost
 		}
 		f.hosts = true

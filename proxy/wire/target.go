@@ -3,20 +3,28 @@ package wire
 import (
 	"bytes"
 	"net/url"
+
+	"etrusted-broker/internal/hostport"
 )
 
-// validTarget reports whether net/http will take a request's target, as its readRequest would find out. net/http's own
-// answer to one that it does not take is a bare 400.
+// validTarget reports whether net/http accepts a request's target, and the host in it is as strict as one in a Host header.
+// net/http itself answers what it does not accept with a bare 400.
 func validTarget(method, target []byte) bool {
 	if target[0] == '/' {
 		return wellEscaped(target)
 	}
 	raw := string(target)
-	if string(method) == connect {
-		raw = "http://" + raw // the authority-form of RFC 9112 section 3.2.3
+	if string(method) == connect { // the authority-form of RFC 9112 section 3.2.3
+		_, err := url.ParseRequestURI("http://" + raw)
+		return err == nil && isHost(raw)
 	}
-	_, err := url.ParseRequestURI(raw)
-	return err == nil
+	u, err := url.ParseRequestURI(raw)
+	return err == nil && (u.Host == "" || isHost(u.Host))
+}
+
+func isHost(text string) bool {
+	_, _, ok := hostport.Split(text)
+	return ok
 }
 
 const connect = "CONNECT"

@@ -51,5 +51,5 @@ func explain(err error) string {
 	if fault.Kind == neterr.HTTPProtocolError {
 		return explain(errNonsense)
 	}
-	return fault.Text
+	return fault.Message
 }

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// accountAttacks ask for what an account has, with NAME in place of its name and without the access key.
+var accountAttacks = []string{
+	plain("GET /@NAME/x"),
+	plain("GET /@NAME/x", "Authorization: Bearer wrong"),
+	plain("GET /@NAME/../x"),
+	plain("CONNECT /@NAME"),
+	plain("GET /x", "Authorization: Bearer stand-in:NAME:wrong"),
+	plain("GET /x", "Authorization: Bearer stand-in:NAME"),
+	tokenRequest("grant_type=client_credentials"),
+	tokenRequest("grant_type=client_credentials&client_secret=wrong"),
+	tokenRequest("grant_type=password"),
+	tokenRequest("client_id=x"),
+	tokenRequest("%zz"),
+	tokenRequest(strings.Repeat("a", 65<<10)),
+	tokenRequest("grant_type=client_credentials", "Authorization: "+basic("x", "wrong")),
+	tokenRequest("grant_type=password", "Authorization: Bearer stand-in:shop:wrong"),
+	strings.Replace(tokenRequest(`{"grant_type":"client_credentials"}`), "x-www-form-urlencoded", "json", 1),
+	strings.Replace(tokenRequest("grant_type=client_credentials&client_id=NAME"), "/@NAME", "", 1),
+}
+
+// tokenRequest is one for the account NAME.
+func tokenRequest(form string, more ...string) string {
+	return fmt.Sprintf("POST /@NAME/oauth/token HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
+		fields(more...), len(form), form)
+}
+
+// TestRefusesToListAccounts holds that without the access key an account that exists (shop) looks as one that does not (nope):
+// in the answer, and in what an operator's log and metrics then say of it.
+func TestRefusesToListAccounts(t *testing.T) {
+	t.Parallel()
+	a := startAttacked(t, "BROKER_ACCESS_KEY="+attackedKey, "BROKER_STAND_IN_TOKEN=true", "BROKER_ACCESS_LOG=true")
+	for _, attack := range accountAttacks {
+		answers := map[string]string{}
+		for _, name := range []string{"shop", "nope"} { // each as long as NAME
+			c := a.attacker(t)
+			c.send(strings.ReplaceAll(attack, "NAME", name))
+			method, _, _ := strings.Cut(attack, " ")
+			got := c.next(method)
+			got.header.Del("Date")
+			answers[name] = fmt.Sprint(got.status, got.header, got.body)
+			if got.status < 400 {
+				t.Errorf("%.80q for %s: got status %d, want a refusal", attack, name, got.status)
+			}
+		}
+		if answers["shop"] != answers["nope"] {
+			t.Errorf("%.80q: got\n%s for an account, and\n%s for none", attack, answers["shop"], answers["nope"])
+		}
+	}
+	if hits := a.tape.take(); len(hits) > 0 {
+		t.Errorf("got %d requests upstream, want none", len(hits))
+	}
+	if got := get(t, a.admin+"/metrics").body; strings.Contains(got, `requests_total{account="shop"`) {
+		t.Error("got series of an account, want none before the key was sent")
+	}
+	for _, line := range a.logs.lines("request") {
+		if account, found := line["account"]; found && account != "" {
+			t.Errorf("got account %q in the log, want none: %v", account, line)
+		}
+	}
+}

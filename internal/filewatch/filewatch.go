@@ -1,0 +1,132 @@
+// Package filewatch reports changes in directories, so that secrets and certificates can be reloaded.
+package filewatch
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+const (
+	// settleTime is how long no event must occur before a change is reported: an ID and a secret are written one after
+	// the other, and editors write in several steps.
+	settleTime = 200 * time.Millisecond
+	// maxSettleTime is when a change is reported although events continue.
+	maxSettleTime = time.Second
+	// pollInterval is for file systems without events (network mounts, some container runtimes) and for directories
+	// that do not exist yet. Reading some small files costs nothing.
+	pollInterval = 15 * time.Second
+)
+
+// WatchDirs calls onChange at once and whenever something in the directories may have changed, and returns when ctx is
+// done. It watches directories and not files because Kubernetes replaces a symbolic link next to a file, and editors
+// replace the file.
+//
+// dirs is called again each time. Its paths must be as filepath.Clean returns them, because the watcher lists its paths
+// in this form. If it returns none at first, onChange is never called.
+//
+// Where there are no events, onChange is still called every 15 s. All calls are made from one goroutine.
+func WatchDirs(ctx context.Context, dirs func() []string, onChange func()) {
+	if len(dirs()) == 0 {
+		<-ctx.Done() // all values come from the environment, which cannot change
+		return
+	}
+	w := newWatcher()
+	defer w.close()
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		onChange()
+		if w.update(dirs()) {
+			onChange() // a file may have changed just before its directory was added
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-w.errors(): //nolint:errcheck // Such as an overflow of the event queue: there were changes.
+		case <-w.events():
+			w.settle(ctx)
+		}
+	}
+}
+
+// watcher watches directories. inner is nil if the system provides no watcher.
+type watcher struct {
+	inner *fsnotify.Watcher
+}
+
+func newWatcher() *watcher {
+	inner, err := fsnotify.NewWatcher()
+	if err != nil {
+		return &watcher{} // out of descriptors or watches: only the poll remains
+	}
+	return &watcher{inner}
+}
+
+func (w *watcher) close() {
+	if w.inner != nil {
+		_ = w.inner.Close()
+	}
+}
+
+// events returns nil, which is never ready, if there is no watcher.
+func (w *watcher) events() <-chan fsnotify.Event {
+	if w.inner == nil {
+		return nil
+	}
+	return w.inner.Events
+}
+
+func (w *watcher) errors() <-chan error {
+	if w.inner == nil {
+		return nil
+	}
+	return w.inner.Errors
+}
+
+// update watches dirs and no others, and reports whether it added one. It asks the watcher for its current list,
+// because a directory that was removed and created again must be added again.
+func (w *watcher) update(dirs []string) (added bool) {
+	if w.inner == nil {
+		return false
+	}
+	watched := w.inner.WatchList()
+	for _, dir := range dirs {
+		// A directory that does not exist yet is found by the poll.
+		if !slices.Contains(watched, dir) && w.inner.Add(dir) == nil {
+			added = true
+		}
+	}
+	for _, dir := range watched {
+		if !slices.Contains(dirs, dir) {
+			_ = w.inner.Remove(dir) // it may no longer exist
+		}
+	}
+	return added
+}
+
+// settle returns once no event has occurred for settleTime, at the latest after maxSettleTime.
+func (w *watcher) settle(ctx context.Context) {
+	limit := time.NewTimer(maxSettleTime)
+	defer limit.Stop()
+	for {
+		quiet := time.NewTimer(settleTime)
+		select {
+		case <-w.inner.Events:
+			quiet.Stop()
+			continue
+		case <-w.inner.Errors: //nolint:errcheck // As above.
+			quiet.Stop()
+			continue
+		case <-quiet.C:
+		case <-limit.C:
+			quiet.Stop()
+		case <-ctx.Done():
+			quiet.Stop()
+		}
+		return
+	}
+}

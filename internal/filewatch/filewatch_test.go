@@ -1,0 +1,46 @@
+package filewatch_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/filewatch"
+)
+
+// countChanges watches dirs until the end of the test and counts the calls of onChange.
+func countChanges(t *testing.T, dirs func() []string) (changes *atomic.Int64) {
+	t.Helper()
+	changes = new(atomic.Int64)
+	ctx, cancel := context.WithCancel(context.Background())
+	var loop sync.WaitGroup
+	loop.Go(func() { filewatch.WatchDirs(ctx, dirs, func() { changes.Add(1) }) })
+	t.Cleanup(func() {
+		cancel()
+		loop.Wait()
+	})
+	return changes
+}
+
+func TestBurstIsOneChange(t *testing.T) {
+	dir := t.TempDir()
+	changes := countChanges(t, func() []string { return []string{dir} })
+	for deadline := time.Now().Add(5 * time.Second); changes.Load() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the directory is not watched")
+		}
+	}
+	for range 50 {
+		if err := os.WriteFile(filepath.Join(dir, "file"), []byte("text"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(500 * time.Millisecond) // the absence of a second call cannot be awaited
+	if n := changes.Load() - 2; n != 1 {
+		t.Errorf("got %d calls for one burst of writes, want 1", n)
+	}
+}

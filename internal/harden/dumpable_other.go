@@ -1,0 +1,5 @@
+//go:build !linux
+
+package harden
+
+func disableDump() error { return nil }

@@ -1,0 +1,65 @@
+// Package hostport reads the host and port that a request is for.
+package hostport
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Split splits the value of a Host header (RFC 9110 section 7.2), or the authority of a target, into a name and a port.
+// The port is empty if there is none. An IPv6 address is returned without its brackets.
+//
+// It reports false for whatever two programs could read differently: after the name, or the brackets around an IPv6 address
+// without a zone, comes either nothing or a colon and a port from 1 to 65535 in its usual form. The name has the characters
+// of RFC 3986 section 3.2.2, and at least one.
+func Split(text string) (name, port string, ok bool) {
+	name, after := text, ""
+	if inner, bracketed := strings.CutPrefix(text, "["); bracketed {
+		name, after, ok = strings.Cut(inner, "]")
+		addr, err := netip.ParseAddr(strings.Clone(name)) // which keeps it in its errors: a caller's bytes would go to the heap
+		if !ok || err != nil || !addr.Is6() || addr.Zone() != "" {
+			return "", "", false
+		}
+	} else {
+		if colon := strings.IndexByte(text, ':'); colon >= 0 {
+			name, after = text[:colon], text[colon:]
+		}
+		if !isName(name) {
+			return "", "", false
+		}
+	}
+	if after == "" {
+		return name, "", true
+	}
+	port, ok = strings.CutPrefix(after, ":")
+	if !ok || !isPort(port) {
+		return "", "", false
+	}
+	return name, port, true
+}
+
+func isPort(text string) bool {
+	if text == "" || text[0] == '0' || len(text) > len("65535") {
+		return false
+	}
+	n := 0
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return false
+		}
+		n = n*10 + int(text[i]-'0')
+	}
+	return n <= 65535
+}
+
+// isName reports whether text has only the characters of a registered name, and of percent-encoding.
+func isName(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~!$&'()*+,;=%", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return text != ""
+}

@@ -1,4 +1,0 @@
-package notify
-
-// MaxStatus is where a status is cut.
-const MaxStatus = maxStatus

@@ -1,0 +1,62 @@
+// Package printable makes text of other programs safe for logs and terminals.
+//
+// A terminal obeys more than ASCII's control characters: U+009B begins a sequence as ESC [ does, U+202E reverses a line,
+// and zero-width characters hide what stands between them.
+package printable
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Cut ends a text that was longer than its limit.
+const Cut = "..."
+
+const hex = "0123456789ABCDEF"
+
+// Escape returns text with each byte of what does not print percent-encoded, and all else as it is: one line, without
+// control characters, bidi controls, zero-width and combining characters, or invalid UTF-8. The result has at most limit
+// bytes; a longer one ends with Cut after that, and not within a character.
+func Escape(text string, limit int) string {
+	if len(text) <= limit && isPlain(text) {
+		return text
+	}
+	var escaped strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		visible := isVisible(r) && (r != utf8.RuneError || size > 1)
+		length := size
+		if !visible {
+			length = 3 * size
+		}
+		if escaped.Len()+length > limit {
+			escaped.WriteString(Cut)
+			break
+		}
+		for _, octet := range []byte(text[:size]) {
+			if visible {
+				escaped.WriteByte(octet)
+			} else {
+				escaped.Write([]byte{'%', hex[octet>>4], hex[octet&0xf]})
+			}
+		}
+		text = text[size:]
+	}
+	return escaped.String()
+}
+
+// isPlain reports whether a text is of printable ASCII, as nearly all are.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// isVisible reports whether a character takes a place of its own on a terminal.
+func isVisible(r rune) bool {
+	return unicode.IsPrint(r) && !unicode.IsMark(r) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+}

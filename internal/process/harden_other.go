@@ -1,7 +1,0 @@
-//go:build !linux
-
-package process
-
-func overwrite([]string) error { return nil }
-
-func forbidDump() error { return nil }

@@ -1,8 +1,0 @@
-//go:build !unix
-
-package process
-
-// DescriptorLimit returns false: there is no limit to ask for.
-func DescriptorLimit() (n int, ok bool) {
-	return 0, false
-}

@@ -1,0 +1,38 @@
+package unixsocket
+
+import (
+	"path/filepath"
+	"runtime"
+	"syscall"
+)
+
+// Check returns an error if it is certain that Listen would fail, without changing anything. It ignores what is at
+// path.
+func Check(path string) error {
+	if err := checkPath(path); err != nil {
+		return err
+	}
+	if err := checkWritable(filepath.Dir(path)); err != nil {
+		return describe(path, err)
+	}
+	return nil
+}
+
+// checkPath returns an error if path cannot be the path of a socket.
+func checkPath(path string) error {
+	// The kernel's field, less the final zero byte.
+	const maxLength = len(syscall.RawSockaddrUnix{}.Path) - 1
+	switch {
+	case runtime.GOOS == "windows":
+		return pathError(path, "cannot be protected from other users on Windows, where a socket has no mode: set HOST:PORT, such as 127.0.0.1:8080")
+	case !filepath.IsAbs(path):
+		return pathError(path, "is not an absolute path: begin it with a third slash, as in unix:///run/broker.sock")
+	case filepath.Clean(path) != path:
+		return pathError(path, "has an empty part or one of dots: write it as unix://%s", filepath.Clean(path))
+	case filepath.Dir(path) == path:
+		return pathError(path, "is a directory: set the path of a file, such as unix:///run/broker.sock")
+	case len(path) > maxLength:
+		return pathError(path, "is too long: a socket's path may have %d bytes on this system, and this one has %d: set a shorter one", maxLength, len(path))
+	}
+	return nil
+}

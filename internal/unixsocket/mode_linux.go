@@ -1,0 +1,13 @@
+package unixsocket
+
+import "syscall"
+
+// setSocketMode sets the mode of a socket before bind, which on Linux gives it to the file, less the umask. Changing
+// the umask instead would affect every file that other goroutines create at the same time.
+func setSocketMode(_, _ string, conn syscall.RawConn) error {
+	var err error
+	if controlErr := conn.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), mode) }); controlErr != nil {
+		return controlErr
+	}
+	return err
+}
