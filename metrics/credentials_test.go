@@ -50,7 +50,7 @@ func TestDeletedAccountHasNoSeries(t *testing.T) {
 		requests.ObserveRetry("success")
 	}
 	for _, account := range []string{"gone", "stays"} {
-		m.ObserveRefresh(tokensource.Event{Account: account, Duration: time.Second})
+		m.ObserveRefresh(tokensource.RefreshEvent{Account: account, Duration: time.Second})
 	}
 	m.DeleteAccount("gone")
 	m.DeleteAccount("unknown")

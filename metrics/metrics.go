@@ -145,8 +145,8 @@ func (m *Metrics) DeleteAccount(account string) {
 }
 
 // ObserveRefresh records a token request that has ended. Token requests of peers are ignored: the peers record them.
-func (m *Metrics) ObserveRefresh(event tokensource.Event) {
-	if event.Elsewhere {
+func (m *Metrics) ObserveRefresh(event tokensource.RefreshEvent) {
+	if event.FromPeer {
 		return
 	}
 	m.refreshDuration.WithLabelValues(event.Account).Observe(event.Duration.Seconds())

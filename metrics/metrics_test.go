@@ -81,7 +81,7 @@ func scrape(t *testing.T, m *Metrics, accept string) string {
 // newUsedMetrics returns Metrics in which each metric has at least one series.
 func newUsedMetrics() *Metrics {
 	m := newMetrics(tokensource.Snapshot{Account: "default", Shared: true})
-	m.ObserveRefresh(tokensource.Event{Account: "default", Duration: 1})
+	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: 1})
 	m.ForAccount("default").Observe("GET", 200, 2, 1, "")
 	m.ObserveDenied("host")
 	return m

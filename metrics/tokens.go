@@ -40,7 +40,7 @@ var alwaysExported = []tokenMetric{
 		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return float64(s.ConsecutiveFailures) }),
 	newTokenMetric("token_waits_total",
 		"Requests that waited for a token. It rises at startup; at any other time the token was not refreshed ahead of need.",
-		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.Waits) }),
+		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.RequestsWaited) }),
 	newTokenMetric("token_invalidations_total",
 		"Tokens discarded because the API rejected them before their expiry. A rise means that tokens are revoked, or that the client lacks a right.",
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.Invalidations) }),
@@ -59,7 +59,7 @@ var sharedExported = []tokenMetric{
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.StoreErrors) }),
 	newTokenMetric("token_store_lease_held",
 		"1 on the broker that fetched the current token for all and will fetch the next one; 0 on the others. If the sum over all brokers stays 0, the token is not shared.",
-		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return boolToFloat(s.Leads) }),
+		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return boolToFloat(s.HoldsLease) }),
 }
 
 var allTokenMetrics = slices.Concat(alwaysExported, sharedExported)

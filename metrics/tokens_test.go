@@ -46,7 +46,7 @@ func TestTokenMetrics(t *testing.T) {
 			LastSuccess:         time.UnixMilli(1_700_000_000_500),
 			Refreshes:           [...]uint64{11, 12, 13, 14}, // in the order of tokensource.Outcomes
 			ConsecutiveFailures: 3,
-			Waits:               5,
+			RequestsWaited:      5,
 		}, {Account: "de"}}, `
 			# TYPE etrusted_broker_token_consecutive_failures gauge
 			etrusted_broker_token_consecutive_failures{account="de"} 0
@@ -87,7 +87,7 @@ func TestStoreMetricsOnlyForSharedTokens(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(tokensource.Snapshot{Account: "unshared"},
 		tokensource.Snapshot{Account: "follower", Shared: true, StoreHits: 7, StoreErrors: 8},
-		tokensource.Snapshot{Account: "leader", Shared: true, Leads: true})
+		tokensource.Snapshot{Account: "leader", Shared: true, HoldsLease: true})
 	checkSeries(t, m, `
 		# TYPE etrusted_broker_token_store_errors_total counter
 		etrusted_broker_token_store_errors_total{account="follower"} 8
@@ -105,8 +105,8 @@ func TestStoreMetricsOnlyForSharedTokens(t *testing.T) {
 func TestRefreshesOfPeersAreNotTimed(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	m.ObserveRefresh(tokensource.Event{Account: "default", Duration: time.Second})
-	m.ObserveRefresh(tokensource.Event{Account: "default", Elsewhere: true})
+	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: time.Second})
+	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", FromPeer: true})
 	if text := scrape(t, m, ""); !strings.Contains(text, `etrusted_broker_token_refresh_duration_seconds_count{account="default"} 1`) {
 		t.Error("want only the own token request in the histogram")
 	}
@@ -119,7 +119,7 @@ func TestTokenMetricsAreReadAtScrape(t *testing.T) {
 	m := New(Config{
 		Tokens: func() []tokensource.Snapshot {
 			waits++
-			return []tokensource.Snapshot{{Account: "default", Waits: waits}}
+			return []tokensource.Snapshot{{Account: "default", RequestsWaited: waits}}
 		},
 		InFlight:     func() int64 { return 0 },
 		UnsafeListen: func() bool { return false },
@@ -132,9 +132,9 @@ func TestTokenMetricsAreReadAtScrape(t *testing.T) {
 func TestRefreshDuration(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	m.ObserveRefresh(tokensource.Event{Account: "default", Duration: 20 * time.Millisecond})
-	m.ObserveRefresh(tokensource.Event{Account: "default", Duration: 2 * time.Second, Failure: &tokensource.Failure{}})
-	m.ObserveRefresh(tokensource.Event{Account: "de", Duration: time.Second})
+	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: 20 * time.Millisecond})
+	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: 2 * time.Second, Err: &tokensource.RefreshError{}})
+	m.ObserveRefresh(tokensource.RefreshEvent{Account: "de", Duration: time.Second})
 	checkLines(t, m,
 		`etrusted_broker_token_refresh_duration_seconds_bucket{account="default",le="0.01"} 0`,
 		`etrusted_broker_token_refresh_duration_seconds_bucket{account="default",le="0.025"} 1`,

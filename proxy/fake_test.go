@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -34,7 +35,7 @@ func (f *fakeTokens) Invalidate(authorization string) bool {
 	return f.invalidate != nil && f.invalidate(authorization)
 }
 
-func (f *fakeTokens) Await(ctx context.Context) (string, error) {
+func (f *fakeTokens) Wait(ctx context.Context) (string, error) {
 	if f.waiting != nil {
 		select {
 		case f.waiting <- struct{}{}:
@@ -48,10 +49,13 @@ func (f *fakeTokens) Await(ctx context.Context) (string, error) {
 	return "", ctx.Err()
 }
 
-// AwaitOther is Await, for a token other than the one that was refused.
-func (f *fakeTokens) AwaitOther(ctx context.Context, than string) (string, bool) {
-	value, err := f.Await(ctx)
-	return value, err == nil && value != than
+// WaitNewer is Wait, for a token other than the one that was refused.
+func (f *fakeTokens) WaitNewer(ctx context.Context, old string) (string, error) {
+	value, err := f.Wait(ctx)
+	if err == nil && value == old {
+		err = errors.New("no newer token")
+	}
+	return value, err
 }
 
 // noToken is a proxy.NoToken.

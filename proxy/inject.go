@@ -78,7 +78,7 @@ func (x *exchange) authorization() (string, *problem) {
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
 	defer cancel()
-	value, err := x.tokens.Await(ctx)
+	value, err := x.tokens.Wait(ctx)
 	switch {
 	case err == nil:
 		return value, nil
@@ -110,11 +110,11 @@ func (x *exchange) replacement(refused string) (string, bool) {
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
 	defer cancel()
-	next, ok := x.tokens.AwaitOther(ctx, refused)
-	if !ok {
+	next, err := x.tokens.WaitNewer(ctx, refused)
+	if err != nil {
 		x.report.Replay = ReplayNoToken
 	}
-	return next, ok
+	return next, err == nil
 }
 
 // again sends the request a second time. Never a third: whatever comes is the app's.

@@ -24,18 +24,18 @@ type Tokens interface {
 	// Current returns the value for the Authorization header, and true; or false where there is none. It must not
 	// block: it is called for every request.
 	Current() (authorization string, ok bool)
-	// Await returns what Current does, once there is something to return. It ends at the latest when ctx does. Its
-	// error may be a NoToken, which then tells the app what to do.
-	Await(ctx context.Context) (authorization string, err error)
+	// Wait returns what Current returns, once there is a token. It fails at the latest when ctx is done. Its error may
+	// be a NoToken, which says what to do.
+	Wait(ctx context.Context) (authorization string, err error)
 	// Invalidate tells that the API refused a token before its time, given the header's value that was sent. It
-	// reports whether another is to be had, now or by AwaitOther.
+	// reports whether another is to be had, now or by WaitNewer.
 	Invalidate(authorization string) bool
-	// AwaitOther returns a value for the Authorization header other than the given one, once there is one. It
-	// reports false if there will be none soon, and ends at the latest when ctx does.
-	AwaitOther(ctx context.Context, than string) (authorization string, ok bool)
+	// WaitNewer returns a value for the Authorization header other than old, once there is one. It fails if there will
+	// be none soon, and at the latest when ctx is done.
+	WaitNewer(ctx context.Context, old string) (authorization string, err error)
 }
 
-// NoToken is what an error of Tokens.Await may tell beyond its text. None of it may hold a secret.
+// NoToken is what an error of Tokens.Wait may tell beyond its text. None of it may hold a secret.
 type NoToken interface {
 	error
 	// Advice says what to do, in whole sentences.

@@ -17,53 +17,58 @@ import (
 	"etrusted-broker/internal/filewatch"
 )
 
-// AccountsConfig tells what Accounts need.
+// AccountsConfig configures Accounts.
 type AccountsConfig struct {
-	// Default is the origin of the account without a name; nil if there is none.
-	Default *Origin
-	// Dir is a folder with one folder for each further account, NAME/client_id and NAME/client_secret; empty if there
-	// are none.
+	// Default is where the unnamed account's credentials are read from; nil if there is no such account.
+	Default *CredentialSource
+	// Dir is a directory with one directory for each named account, NAME/client_id and NAME/client_secret; empty if there
+	// are no named accounts.
 	Dir string
-	// Source is what every source is made with, but for its account and origin.
+	// Source is the configuration of every source. Its Account and Credentials are ignored.
 	Source Config
-	// Added and Removed, if not nil, are told of named accounts that come and go; Ignored of folders whose name no
-	// account may have, and of a Dir that cannot be read. They are called by Run, and Ignored by NewAccounts too.
-	Added, Removed func(account string)
-	Ignored        func(problem string)
+	// OnAdded and OnRemoved, if not nil, are called for each named account that appears or disappears. OnSkipped is
+	// called for directories whose name is not a valid account name, and if Dir cannot be read. Run calls them, and
+	// NewAccounts calls OnSkipped.
+	OnAdded, OnRemoved func(account string)
+	OnSkipped          func(problem string)
 }
 
-// maxFetching is how many token requests may be under way at once, over all accounts: a start with hundreds of them must
-// not look like an attack to the login server.
-const maxFetching = 8
+// maxConcurrentFetches limits concurrent token requests over all accounts: a start with hundreds of accounts must not
+// look like an attack to the login server.
+const maxConcurrentFetches = 8
 
-// isAccountName reports whether a folder may be an account: a name of 1 to 63 lower-case letters, digits and hyphens, not
-// beginning with a hyphen. It goes into paths, labels and messages as it is.
+// isAccountName reports whether a directory name is a valid account name: 1 to 63 lower-case letters, digits and hyphens,
+// not beginning with a hyphen. Names go into paths, labels and messages unescaped.
 func isAccountName(name string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
 	return name != "" && len(name) <= 63 && name[0] != '-' && strings.Trim(name, letters+"-") == ""
 }
 
-// Accounts are the sources of all accounts. They come, change and go while Run runs. All methods may be called at any
-// time from any goroutine, except Run, which is called once.
+// Accounts holds the sources of all accounts. While Run runs, it adds, updates and removes them as their files change.
+// All methods are safe for concurrent use, except Run, which must be called at most once.
 type Accounts struct {
 	config AccountsConfig
-	// sources is replaced as a whole by Run's goroutine. The default account is in it under DefaultAccount.
-	sources atomic.Pointer[map[string]*Source]
-	running map[string]func() // ends a loop and waits for that; Run's goroutine alone knows them
-	loops   sync.WaitGroup
-	ignored map[string]bool // what was told already
-	dirGone bool            // and whether this was
+	// sources is replaced as a whole by Run's goroutine and never modified. It has the default account under
+	// DefaultAccount.
+	sources    atomic.Pointer[map[string]*Source]
+	running    map[string]func() // stops a source's loop and waits for it; only Run's goroutine uses this
+	loops      sync.WaitGroup
+	skipped    map[string]bool // problems that were reported
+	dirMissing bool            // whether an unreadable Dir was reported
 }
 
-// NewAccounts returns the accounts that there are now. An error says what is wrong with Dir.
+// NewAccounts returns the accounts that exist now. An error says what is wrong with Dir or the configuration.
 func NewAccounts(config AccountsConfig) (*Accounts, error) {
-	for _, told := range []*func(string){&config.Added, &config.Removed, &config.Ignored} {
-		if *told == nil {
-			*told = func(string) {}
+	if err := config.Source.validate(); err != nil {
+		return nil, err
+	}
+	for _, callback := range []*func(string){&config.OnAdded, &config.OnRemoved, &config.OnSkipped} {
+		if *callback == nil {
+			*callback = func(string) {}
 		}
 	}
-	config.Source.Slots = make(chan struct{}, maxFetching)
-	a := &Accounts{config: config, running: map[string]func(){}, ignored: map[string]bool{}}
+	config.Source.FetchSemaphore = make(chan struct{}, maxConcurrentFetches)
+	a := &Accounts{config: config, running: map[string]func(){}, skipped: map[string]bool{}}
 	sources := map[string]*Source{}
 	if config.Default != nil {
 		sources[DefaultAccount] = a.newSource(DefaultAccount, *config.Default)
@@ -73,15 +78,15 @@ func NewAccounts(config AccountsConfig) (*Accounts, error) {
 		return a, nil
 	}
 	a.config.Dir = filepath.Clean(config.Dir)
-	names, err := a.list()
+	names, err := a.listDir()
 	if err != nil {
 		return nil, err
 	}
-	a.replace(names)
+	a.setNames(names)
 	return a, nil
 }
 
-// Source returns the source of an account; that of the default account for an empty name.
+// Source returns the source of an account. An empty name means the default account.
 func (a *Accounts) Source(name string) (*Source, bool) {
 	if name == "" {
 		name = DefaultAccount
@@ -90,7 +95,7 @@ func (a *Accounts) Source(name string) (*Source, bool) {
 	return source, ok
 }
 
-// Snapshots returns one of each account: the default account first, then the others by name.
+// Snapshots returns a snapshot of each account: the default account first, then the others by name.
 func (a *Accounts) Snapshots() []Snapshot {
 	sources := *a.sources.Load()
 	names := slices.SortedFunc(maps.Keys(sources), func(x, y string) int {
@@ -109,77 +114,77 @@ func (a *Accounts) Snapshots() []Snapshot {
 	return snapshots
 }
 
-// Run keeps the tokens of all accounts fresh and follows their files, until ctx is done.
+// Run keeps the tokens of all accounts fresh and watches their files, until ctx is done.
 func (a *Accounts) Run(ctx context.Context) {
 	defer a.loops.Wait()
 	a.start(ctx)
-	filewatch.WatchDirs(ctx, a.folders, func() {
-		dirIsThere := a.rescan(ctx)
+	filewatch.WatchDirs(ctx, a.watchedDirs, func() {
+		dirExists := a.rescan(ctx)
 		for name, source := range *a.sources.Load() {
-			if dirIsThere || name == DefaultAccount { // or each would tell of the same
-				source.Recheck()
+			if dirExists || name == DefaultAccount { // otherwise each named account would report the same problem
+				source.ReloadCredentials()
 			}
 		}
 	})
 }
 
-// folders are all that may bring a change.
-func (a *Accounts) folders() []string {
-	var folders []string
+// watchedDirs returns all directories in which a change may matter.
+func (a *Accounts) watchedDirs() []string {
+	var dirs []string
 	if a.config.Dir != "" {
-		folders = append(folders, a.config.Dir)
+		dirs = append(dirs, a.config.Dir)
 	}
 	for _, source := range *a.sources.Load() {
-		folders = append(folders, source.config.Origin.folders()...)
+		dirs = append(dirs, source.config.Credentials.dirs()...)
 	}
-	return folders
+	return dirs
 }
 
-// rescan looks for accounts that have come or gone. It reports false if the folder cannot be read.
+// rescan adds and removes named accounts. It reports false if Dir cannot be read.
 func (a *Accounts) rescan(ctx context.Context) bool {
 	if a.config.Dir == "" {
 		return true
 	}
-	names, err := a.list()
+	names, err := a.listDir()
 	if err != nil {
-		// The folder may be in the middle of being replaced: what there is stays.
-		if !a.dirGone {
-			a.config.Ignored(err.Error())
+		// Dir may be in the middle of being replaced, so all accounts stay.
+		if !a.dirMissing {
+			a.config.OnSkipped(err.Error())
 		}
-		a.dirGone = true
+		a.dirMissing = true
 		return false
 	}
-	a.dirGone = false
-	for _, name := range a.replace(names) {
-		a.running[name]() // nothing is told of it after Removed
+	a.dirMissing = false
+	for _, name := range a.setNames(names) {
+		a.running[name]() // before OnRemoved, so that no event of the account follows it
 		delete(a.running, name)
-		a.config.Removed(name)
+		a.config.OnRemoved(name)
 	}
 	a.start(ctx)
 	return true
 }
 
-// replace makes the set of named accounts the given one, and returns the names of those that are gone.
-func (a *Accounts) replace(names []string) (gone []string) {
-	before := *a.sources.Load()
-	after := map[string]*Source{}
-	for name, source := range before {
+// setNames replaces the set of named accounts, and returns the names that were removed.
+func (a *Accounts) setNames(names []string) (removed []string) {
+	previous := *a.sources.Load()
+	next := map[string]*Source{}
+	for name, source := range previous {
 		if name == DefaultAccount || slices.Contains(names, name) {
-			after[name] = source
+			next[name] = source
 		} else {
-			gone = append(gone, name)
+			removed = append(removed, name)
 		}
 	}
 	for _, name := range names {
-		if after[name] == nil {
-			after[name] = a.newSource(name, a.origin(name))
+		if next[name] == nil {
+			next[name] = a.newSource(name, a.credentialSource(name))
 		}
 	}
-	a.sources.Store(&after)
-	return gone
+	a.sources.Store(&next)
+	return removed
 }
 
-// start starts the loops of the sources that have none.
+// start runs the sources that are not running yet.
 func (a *Accounts) start(ctx context.Context) {
 	for name, source := range *a.sources.Load() {
 		if a.running[name] != nil {
@@ -196,31 +201,31 @@ func (a *Accounts) start(ctx context.Context) {
 			<-ended
 		}
 		if name != DefaultAccount {
-			a.config.Added(name)
+			a.config.OnAdded(name)
 		}
 	}
 }
 
-func (a *Accounts) newSource(name string, origin Origin) *Source {
+func (a *Accounts) newSource(name string, credentials CredentialSource) *Source {
 	config := a.config.Source
-	config.Account, config.Origin = name, origin
-	return New(config)
+	config.Account, config.Credentials = name, credentials
+	return newSource(config)
 }
 
-func (a *Accounts) origin(name string) Origin {
-	part := func(file string) Part {
+func (a *Accounts) credentialSource(name string) CredentialSource {
+	field := func(file string) CredentialField {
 		path := filepath.Join(a.config.Dir, name, file)
-		return Part{Name: path, File: path}
+		return CredentialField{Name: path, File: path}
 	}
-	return Origin{ID: part("client_id"), Secret: part("client_secret")}
+	return CredentialSource{ID: field("client_id"), Secret: field("client_secret")}
 }
 
-// list returns the names of the accounts in Dir, sorted. A Kubernetes volume has its own hidden folders and symbolic
-// links in it: what begins with a dot is passed over in silence, and a link to a folder counts as one.
-func (a *Accounts) list() ([]string, error) {
+// listDir returns the names of the accounts in Dir, sorted. A mounted Kubernetes volume contains hidden directories and
+// symbolic links: names that begin with a dot are skipped silently, and a link to a directory counts as a directory.
+func (a *Accounts) listDir() ([]string, error) {
 	entries, err := os.ReadDir(a.config.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("the folder of the accounts cannot be read: %w", withoutPath(err))
+		return nil, fmt.Errorf("cannot read the accounts directory: %w", withoutPath(err))
 	}
 	var names []string
 	for _, entry := range entries {
@@ -228,11 +233,11 @@ func (a *Accounts) list() ([]string, error) {
 		info, err := os.Stat(filepath.Join(a.config.Dir, name))
 		switch {
 		case name[0] == '.', errors.Is(err, fs.ErrNotExist), err == nil && !info.IsDir():
-			continue // but what cannot be looked at for a moment is not gone
+			continue // after any other error of Stat the account stays
 		case name == DefaultAccount:
-			a.ignore(fmt.Sprintf("%q is no name for an account: it stands for the one without a name", name))
+			a.skip(fmt.Sprintf("%q is not a valid account name: it is reserved for the unnamed account", name))
 		case !isAccountName(name):
-			a.ignore(fmt.Sprintf("%q is no name for an account: use a-z, 0-9 and -, beginning with a letter or digit, 63 at the most", name))
+			a.skip(fmt.Sprintf("%q is not a valid account name: use at most 63 characters from a-z, 0-9 and -, beginning with a letter or digit", name))
 		default:
 			names = append(names, name)
 		}
@@ -240,10 +245,10 @@ func (a *Accounts) list() ([]string, error) {
 	return names, nil
 }
 
-// ignore tells of a problem, once.
-func (a *Accounts) ignore(problem string) {
-	if !a.ignored[problem] {
-		a.ignored[problem] = true
-		a.config.Ignored(problem)
+// skip reports a problem, once.
+func (a *Accounts) skip(problem string) {
+	if !a.skipped[problem] {
+		a.skipped[problem] = true
+		a.config.OnSkipped(problem)
 	}
 }

@@ -18,16 +18,16 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// These tests are about files and events, so they run in real time: within is how long a change may take to be seen.
-const within = 2 * time.Second
+// These tests wait for file events, so they run in real time. A change must be noticed within reloadTimeout.
+const reloadTimeout = 2 * time.Second
 
 type accounts struct {
 	*tokensource.Accounts
 	server *fakeetrusted.Server
 	dir    string
 
-	mu   sync.Mutex
-	told []string
+	mu     sync.Mutex
+	events []string
 }
 
 func newAccounts(t *testing.T, config tokensource.AccountsConfig) *accounts {
@@ -35,15 +35,15 @@ func newAccounts(t *testing.T, config tokensource.AccountsConfig) *accounts {
 	a := &accounts{server: fakeetrusted.New(fakeetrusted.Options{}), dir: config.Dir}
 	server := httptest.NewServer(a.server)
 	transport := &http.Transport{}
-	config.Source.Endpoint = tokensource.Endpoint{URL: server.URL + "/oauth/token", Audience: "https://api.etrusted.com", Transport: transport}
-	tell := func(what string) func(string) {
+	config.Source.Endpoint = tokensource.TokenEndpoint{URL: server.URL + "/oauth/token", Audience: "https://api.etrusted.com", Transport: transport}
+	record := func(what string) func(string) {
 		return func(text string) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
-			a.told = append(a.told, what+" "+text)
+			a.events = append(a.events, what+" "+text)
 		}
 	}
-	config.Added, config.Removed, config.Ignored = tell("added"), tell("removed"), tell("ignored")
+	config.OnAdded, config.OnRemoved, config.OnSkipped = record("added"), record("removed"), record("skipped")
 	var err error
 	if a.Accounts, err = tokensource.NewAccounts(config); err != nil {
 		t.Fatal(err)
@@ -60,37 +60,37 @@ func newAccounts(t *testing.T, config tokensource.AccountsConfig) *accounts {
 	return a
 }
 
-func (a *accounts) has(told string) bool {
+func (a *accounts) has(event string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Contains(a.told, told)
+	return slices.Contains(a.events, event)
 }
 
-// add makes an account that the stand-in knows.
+// add creates an account that the fake login server accepts.
 func (a *accounts) add(t *testing.T, name string) {
 	t.Helper()
 	a.server.SetClient("id-"+name, "secret-"+name)
-	folder := filepath.Join(a.dir, name)
-	if err := os.Mkdir(folder, 0o700); err != nil {
+	dir := filepath.Join(a.dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	put(t, filepath.Join(folder, "client_id"), "id-"+name+"\n")
-	put(t, filepath.Join(folder, "client_secret"), "secret-"+name+"\n")
+	writeFile(t, filepath.Join(dir, "client_id"), "id-"+name+"\n")
+	writeFile(t, filepath.Join(dir, "client_secret"), "secret-"+name+"\n")
 }
 
-func put(t *testing.T, path, text string) {
+func writeFile(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// eventually polls for what must be true soon.
+// eventually polls until condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(within); !condition(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(reloadTimeout); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, within)
+			t.Fatalf("%s: not within %v", what, reloadTimeout)
 		}
 	}
 }
@@ -115,21 +115,21 @@ func (a *accounts) reloads(t *testing.T, name string) [3]uint64 {
 	return source.Snapshot().Reloads
 }
 
-func TestAccountsComeChangeAndGo(t *testing.T) {
+func TestAccountsFollowDirectory(t *testing.T) {
 	t.Parallel()
 	a := newAccounts(t, tokensource.AccountsConfig{Dir: t.TempDir()})
 	if _, ok := a.Source(""); ok {
-		t.Error("there is a default account out of nowhere")
+		t.Error("Source returns a default account, want none")
 	}
 	a.add(t, "shop-de")
 	eventually(t, "the first account", a.valid("shop-de"))
 	a.add(t, "shop-at")
-	eventually(t, "the second", a.valid("shop-at"))
+	eventually(t, "the second account", a.valid("shop-at"))
 	german, _ := a.Source("shop-de")
 	before, _ := german.Current()
 
 	a.server.SetClient("id-shop-at", "rotated")
-	put(t, filepath.Join(a.dir, "shop-at", "client_secret"), "rotated")
+	writeFile(t, filepath.Join(a.dir, "shop-at", "client_secret"), "rotated")
 	eventually(t, "the rotation", func() bool { return a.reloads(t, "shop-at") == [3]uint64{1, 0, 0} })
 
 	var names []string
@@ -145,16 +145,16 @@ func TestAccountsComeChangeAndGo(t *testing.T) {
 	}
 	eventually(t, "the removal", func() bool { return a.has("removed shop-at") })
 	if _, ok := a.Source("shop-at"); ok || len(a.Snapshots()) != 1 {
-		t.Error("the removed account is still there")
+		t.Errorf("Source: ok = %v, %d snapshots; want the account removed", ok, len(a.Snapshots()))
 	}
 	if now, ok := german.Current(); !ok || now != before || german.Snapshot().Refreshes != [4]uint64{1, 0, 0, 0} {
-		t.Error("the other account was disturbed")
+		t.Errorf("Current = %q, %v, %+v; want the other account unchanged", now, ok, german.Snapshot())
 	}
 	a.add(t, "shop-at")
-	eventually(t, "its return", a.valid("shop-at"))
+	eventually(t, "the account added again", a.valid("shop-at"))
 }
 
-func TestAccountNames(t *testing.T) {
+func TestSkipsInvalidAccountNames(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	longest := strings.Repeat("a", 63)
@@ -163,7 +163,7 @@ func TestAccountNames(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	put(t, filepath.Join(dir, "README"), "not an account")
+	writeFile(t, filepath.Join(dir, "README"), "not an account")
 	a := newAccounts(t, tokensource.AccountsConfig{Dir: dir})
 	var names []string
 	for _, snapshot := range a.Snapshots() {
@@ -173,44 +173,46 @@ func TestAccountNames(t *testing.T) {
 		t.Errorf("accounts %v", names)
 	}
 	for _, bad := range []string{longest + "a", "Shop", "shop_de", "-shop", "default"} {
-		if !slices.ContainsFunc(a.told, func(text string) bool { return strings.HasPrefix(text, "ignored \""+bad+"\" is no name") }) {
-			t.Errorf("%s is not named in a warning: %v", bad, a.told)
+		if !slices.ContainsFunc(a.events, func(text string) bool {
+			return strings.HasPrefix(text, "skipped \""+bad+"\" is not a valid account name")
+		}) {
+			t.Errorf("events %v, want a warning that names %s", a.events, bad)
 		}
 	}
-	if len(a.told) < 5 || slices.ContainsFunc(a.told, func(text string) bool { return strings.Contains(text, "README") || strings.Contains(text, "..data") }) {
-		t.Errorf("told %v", a.told)
+	if len(a.events) < 5 || slices.ContainsFunc(a.events, func(text string) bool { return strings.Contains(text, "README") || strings.Contains(text, "..data") }) {
+		t.Errorf("events %v, want no other warning", a.events)
 	}
 }
 
-// The ways in which files are replaced: each must be seen, and none may be taken half.
-func TestWaysToReplaceFiles(t *testing.T) {
+// However files are replaced, the change is noticed, and no half-replaced pair is used.
+func TestReloadsFilesHoweverReplaced(t *testing.T) {
 	t.Parallel()
 	for name, replace := range map[string]func(t *testing.T, dir, id, secret string){
 		"in place": func(t *testing.T, dir, id, secret string) {
-			put(t, filepath.Join(dir, "client_id"), id)
-			put(t, filepath.Join(dir, "client_secret"), secret)
+			writeFile(t, filepath.Join(dir, "client_id"), id)
+			writeFile(t, filepath.Join(dir, "client_secret"), secret)
 		},
-		"an editor's rename": func(t *testing.T, dir, id, secret string) {
+		"renamed by an editor": func(t *testing.T, dir, id, secret string) {
 			for file, text := range map[string]string{"client_id": id, "client_secret": secret} {
 				temporary := filepath.Join(dir, "."+file+".swp")
-				put(t, temporary, text)
+				writeFile(t, temporary, text)
 				if err := os.Rename(temporary, filepath.Join(dir, file)); err != nil {
 					t.Fatal(err)
 				}
 			}
 		},
-		"removed and made again": func(t *testing.T, dir, id, secret string) {
+		"removed and created again": func(t *testing.T, dir, id, secret string) {
 			for file, text := range map[string]string{"client_id": id, "client_secret": secret} {
 				if err := os.Remove(filepath.Join(dir, file)); err != nil {
 					t.Fatal(err)
 				}
-				put(t, filepath.Join(dir, file), text)
+				writeFile(t, filepath.Join(dir, file), text)
 			}
 		},
 		"half a second apart": func(t *testing.T, dir, id, secret string) {
-			put(t, filepath.Join(dir, "client_id"), id)
+			writeFile(t, filepath.Join(dir, "client_id"), id)
 			time.Sleep(500 * time.Millisecond)
-			put(t, filepath.Join(dir, "client_secret"), secret)
+			writeFile(t, filepath.Join(dir, "client_secret"), secret)
 		},
 		"Kubernetes' symbolic link": swap,
 	} {
@@ -222,11 +224,13 @@ func TestWaysToReplaceFiles(t *testing.T) {
 				for _, file := range []string{"client_id", "client_secret"} { // plain files
 					_ = os.Remove(filepath.Join(dir, file))
 				}
-				put(t, filepath.Join(dir, "client_id"), fakeetrusted.DefaultClientID)
-				put(t, filepath.Join(dir, "client_secret"), fakeetrusted.DefaultClientSecret)
+				writeFile(t, filepath.Join(dir, "client_id"), fakeetrusted.DefaultClientID)
+				writeFile(t, filepath.Join(dir, "client_secret"), fakeetrusted.DefaultClientSecret)
 			}
-			part := func(file string) tokensource.Part { return tokensource.Part{File: filepath.Join(dir, file)} }
-			a := newAccounts(t, tokensource.AccountsConfig{Default: &tokensource.Origin{ID: part("client_id"), Secret: part("client_secret")}})
+			field := func(file string) tokensource.CredentialField {
+				return tokensource.CredentialField{File: filepath.Join(dir, file)}
+			}
+			a := newAccounts(t, tokensource.AccountsConfig{Default: &tokensource.CredentialSource{ID: field("client_id"), Secret: field("client_secret")}})
 			eventually(t, "the first token", a.valid(""))
 			source, _ := a.Source("")
 			before, _ := source.Current()
@@ -234,24 +238,24 @@ func TestWaysToReplaceFiles(t *testing.T) {
 			replace(t, dir, "new-id\n", "new-secret\n")
 			eventually(t, "the new pair", func() bool { return a.reloads(t, "")[0] == 1 })
 			if now, ok := source.Current(); !ok || now == before {
-				t.Error("the new pair has no token")
+				t.Errorf("Current = %q, %v, want a token of the new pair", now, ok)
 			}
 			if failures := source.Snapshot().ConsecutiveFailures; failures != 0 {
-				t.Errorf("%d failures", failures)
+				t.Errorf("%d consecutive failures, want 0", failures)
 			}
 		})
 	}
 }
 
-// swap replaces the pair as Kubernetes does: a new folder, and a symbolic link that is renamed over the old one.
+// swap replaces the pair like Kubernetes: a new directory, and a symbolic link renamed over the old one.
 func swap(t *testing.T, dir, id, secret string) {
 	t.Helper()
 	version, err := os.MkdirTemp(dir, "..version")
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, filepath.Join(version, "client_id"), id)
-	put(t, filepath.Join(version, "client_secret"), secret)
+	writeFile(t, filepath.Join(version, "client_id"), id)
+	writeFile(t, filepath.Join(version, "client_secret"), secret)
 	old, _ := os.Readlink(filepath.Join(dir, "..data"))
 	if err := os.Symlink(filepath.Base(version), filepath.Join(dir, "..data_tmp")); err != nil {
 		t.Fatal(err)
@@ -270,21 +274,20 @@ func swap(t *testing.T, dir, id, secret string) {
 	}
 }
 
-// A start with many accounts is spread: no more than eight token requests at once.
-func TestManyAccountsStartSpread(t *testing.T) {
+func TestLimitsConcurrentTokenRequests(t *testing.T) {
 	t.Parallel()
 	const count = 500
 	dir := t.TempDir()
 	for i := range count {
-		folder := filepath.Join(dir, fmt.Sprintf("shop-%d", i))
-		if err := os.Mkdir(folder, 0o700); err != nil {
+		dir := filepath.Join(dir, fmt.Sprintf("shop-%d", i))
+		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		put(t, filepath.Join(folder, "client_id"), "id")
-		put(t, filepath.Join(folder, "client_secret"), "secret")
+		writeFile(t, filepath.Join(dir, "client_id"), "id")
+		writeFile(t, filepath.Join(dir, "client_secret"), "secret")
 	}
 	var now, most atomic.Int64
-	a, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: dir, Source: tokensource.Config{Endpoint: tokensource.Endpoint{
+	a, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: dir, Source: tokensource.Config{Endpoint: tokensource.TokenEndpoint{
 		URL: "http://login.example/",
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			most.Store(max(most.Load(), now.Add(1)))
@@ -301,14 +304,14 @@ func TestManyAccountsStartSpread(t *testing.T) {
 	loop.Go(func() { a.Run(ctx) })
 	for i := range count {
 		source, _ := a.Source(fmt.Sprintf("shop-%d", i))
-		if _, err := source.Await(ctx); err != nil {
+		if _, err := source.Wait(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
 	cancel()
 	loop.Wait()
 	if n := most.Load(); n > 8 || n < 2 {
-		t.Errorf("%d token requests at once, want up to 8", n)
+		t.Errorf("%d concurrent token requests, want 2 to 8", n)
 	}
 }
 
@@ -316,9 +319,11 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestAnAccountsFolderThatIsNotThere(t *testing.T) {
-	_, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: filepath.Join(t.TempDir(), "missing")})
+func TestNewAccountsReportsMissingDir(t *testing.T) {
+	_, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: filepath.Join(t.TempDir(), "missing"), Source: tokensource.Config{
+		Endpoint: tokensource.TokenEndpoint{URL: "http://login.example/", Transport: always("")},
+	}})
 	if err == nil || !strings.Contains(err.Error(), "no such file") {
-		t.Errorf("err = %v", err)
+		t.Errorf("err = %v, want no such file", err)
 	}
 }

@@ -232,15 +232,18 @@ func newFleetWith(t *testing.T, n int, lifetime time.Duration, store *memoryStor
 func (f *fleet) add(change func(config *tokensource.Config)) *broker {
 	b := &broker{way: &way{login: f.login}}
 	config := tokensource.Config{
-		Origin:   fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret),
-		Endpoint: tokensource.Endpoint{URL: "http://login.example/", Transport: b.way},
-		Observe:  b.observe,
+		Credentials: fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret),
+		Endpoint:    tokensource.TokenEndpoint{URL: "http://login.example/", Transport: b.way},
+		OnRefresh:   b.observe,
 	}
 	if f.store != nil {
 		config.Store = f.store
 	}
 	change(&config)
-	b.Source = tokensource.New(config)
+	var err error
+	if b.Source, err = tokensource.New(config); err != nil {
+		f.t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	b.start = sync.OnceFunc(func() {
@@ -260,22 +263,22 @@ func (f *fleet) add(change func(config *tokensource.Config)) *broker {
 	return b
 }
 
-func (b *broker) observe(event tokensource.Event) {
+func (b *broker) observe(event tokensource.RefreshEvent) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := time.Now(); event.Outcome == tokensource.Success {
+	if now := time.Now(); event.Outcome == tokensource.OutcomeSuccess {
 		if !b.expires.IsZero() {
 			b.gap = max(b.gap, now.Sub(b.expires))
 		}
 		b.expires = now.Add(event.Remaining)
 	}
 	switch {
-	case event.Elsewhere:
+	case event.FromPeer:
 		b.elsewhere++
 		if event.Duration != 0 {
 			panic("an event from elsewhere has a duration")
 		}
-	case event.Outcome == tokensource.Success:
+	case event.Outcome == tokensource.OutcomeSuccess:
 		b.successes++
 	default:
 		b.failures++
@@ -377,7 +380,7 @@ func (f *fleet) without() (n int) {
 // leaders are those that lead.
 func (f *fleet) leaders() (all []*broker) {
 	for _, b := range f.brokers {
-		if !b.stopped && b.Snapshot().Leads {
+		if !b.stopped && b.Snapshot().HoldsLease {
 			all = append(all, b)
 		}
 	}

@@ -10,9 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Credentials are what a client authenticates with at the token endpoint: RFC 6749 section 2.3.1. Both belong
-// together and are only ever replaced together. The id is kept as carefully as the secret, because it is half of what
-// an attacker needs.
+// Credentials authenticate a client at the token endpoint (RFC 6749 section 2.3.1). Both belong together and are only
+// replaced together. The ID is protected like the secret, because it is half of what an attacker needs.
 type Credentials struct {
 	ID     Secret
 	Secret Secret
@@ -27,12 +26,12 @@ func (c Credentials) isZero() bool {
 	return c.Equal(Credentials{})
 }
 
-// maxSecretFile bounds what is read of a secret file. A client secret has some dozen bytes: whatever is larger than
-// this is another file, named by mistake.
+// maxSecretFile limits what is read of a secret file. A client secret has a few dozen bytes; a larger file is a different
+// one, named by mistake.
 const maxSecretFile = 4 << 10
 
-// ReadSecretFile reads one secret from a file, as Docker, Kubernetes and systemd mount them: see ParseSecret. Its
-// errors name the path and what to do, and never hold any of the content.
+// ReadSecretFile reads one secret from a file, as Docker, Kubernetes and systemd mount them; see ParseSecret. Its errors
+// name the path and what to do, and contain none of the content.
 func ReadSecretFile(path string) (Secret, error) {
 	content, err := readAtMost(path, maxSecretFile)
 	if err != nil {
@@ -45,21 +44,21 @@ func ReadSecretFile(path string) (Secret, error) {
 	return secret, nil
 }
 
-// readAtMost returns what is in the file, but never more than limit+1 bytes of it. Its errors do not repeat the path.
+// readAtMost returns the content of the file, but never more than limit+1 bytes. Its errors do not repeat the path.
 func readAtMost(path string, limit int64) ([]byte, error) {
 	switch info, err := os.Stat(path); {
 	case err != nil:
 		return nil, withoutPath(err)
 	case info.IsDir():
-		return nil, errors.New("it is a folder: name the file in it")
-	case !info.Mode().IsRegular(): // to open a pipe would wait for somebody to write into it
-		return nil, errors.New("it is no file, but a pipe or a device: it could be read only once")
+		return nil, errors.New("it is a directory: use the path of a file in it")
+	case !info.Mode().IsRegular(): // opening a pipe would block until another process writes to it
+		return nil, errors.New("it is a pipe or a device, which can be read only once: use a regular file")
 	}
 	file, err := os.Open(path) //nolint:gosec // G304: the operator's own configuration names the path.
 	if err != nil {
 		return nil, withoutPath(err)
 	}
-	defer func() { _ = file.Close() }() // only read from: nothing can be lost
+	defer func() { _ = file.Close() }() // only read from
 	content, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
 		return nil, withoutPath(err)
@@ -67,7 +66,7 @@ func readAtMost(path string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// withoutPath takes the path out of a file error, so that a message names it once.
+// withoutPath removes the path from a file error, so that a message names it once.
 func withoutPath(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
@@ -76,14 +75,14 @@ func withoutPath(err error) error {
 	return err
 }
 
-// ParseSecret takes the secret out of a file's content: one line of UTF-8 text, of which a byte order mark and
-// trailing line ends (LF, CRLF) are cut, because editors and `echo` add them unseen. Blanks and quotes stay: they may
-// belong to it. The error says what is wrong without quoting the content.
+// ParseSecret returns the secret in a file's content: one line of UTF-8 text. A byte order mark and trailing line breaks
+// (LF, CRLF) are removed, because editors and echo add them unnoticed. Spaces and quotes stay: they may be part of the
+// secret. The error says what is wrong without quoting the content.
 func ParseSecret(content []byte) (Secret, error) {
 	if len(content) > maxSecretFile {
-		return Secret{}, fmt.Errorf("is larger than %d bytes: that is no client id or secret; name the right file", maxSecretFile)
+		return Secret{}, fmt.Errorf("is larger than %d bytes, too large for a client ID or secret: use the right file", maxSecretFile)
 	}
-	content = bytes.TrimLeft(content, "\ufeff") // a tool that puts one before another makes two
+	content = bytes.TrimLeft(content, "\ufeff") // a tool that adds one before another produces two
 	content = bytes.TrimRight(content, "\r\n")
 	switch {
 	case len(bytes.TrimSpace(content)) == 0:
@@ -91,9 +90,9 @@ func ParseSecret(content []byte) (Secret, error) {
 	case bytes.IndexByte(content, 0) >= 0 || !utf8.Valid(content):
 		return Secret{}, errors.New("is not UTF-8 text: save it as UTF-8, without formatting")
 	case bytes.ContainsAny(content, "\r\n"):
-		return Secret{}, errors.New("has more than one line: write the value alone into it")
+		return Secret{}, errors.New("has more than one line: write only the value into it")
 	case bytes.ContainsFunc(content, isControl):
-		return Secret{}, errors.New("holds control characters: write the value alone into it")
+		return Secret{}, errors.New("contains control characters: write only the value into it")
 	}
 	return NewSecret(string(content)), nil
 }

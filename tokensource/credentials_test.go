@@ -21,13 +21,13 @@ func TestParseSecret(t *testing.T) {
 		{"CRLF", "s3cret\r\n", "s3cret", ""},
 		{"several newlines", "s3cret\n\n", "s3cret", ""},
 		{"byte order mark", bom + "s3cret\n", "s3cret", ""},
-		{"blanks and quotes may belong to it", ` "s3cret" `, ` "s3cret" `, ""},
+		{"spaces and quotes stay", ` "s3cret" `, ` "s3cret" `, ""},
 		{"UTF-8", "gehäim", "gehäim", ""},
-		{"as large as may be", strings.Repeat("a", maxSecretFile), strings.Repeat("a", maxSecretFile), ""},
+		{"largest", strings.Repeat("a", maxSecretFile), strings.Repeat("a", maxSecretFile), ""},
 		{"empty", "", "", "is empty"},
-		{"newline alone", "\n", "", "is empty"},
-		{"blanks alone", "  \t\n", "", "is empty"},
-		{"byte order mark alone", bom, "", "is empty"},
+		{"only a newline", "\n", "", "is empty"},
+		{"only white space", "  \t\n", "", "is empty"},
+		{"only a byte order mark", bom, "", "is empty"},
 		{"two lines", "id\ns3cret\n", "", "more than one line"},
 		{"UTF-16", "\xff\xfes\x003\x00", "", "not UTF-8"},
 		{"NUL", "s3\x00cret", "", "not UTF-8"},
@@ -58,8 +58,8 @@ func TestReadSecretFileErrors(t *testing.T) {
 	missing := filepath.Join(dir, "missing")
 	for _, tc := range []struct{ path, wantErr string }{
 		{missing, "cannot read " + missing + ": no such file or directory"},
-		{dir, "cannot read " + dir + ": it is a folder: name the file in it"},
-		{large, large + " is larger than 4096 bytes: that is no client id or secret; name the right file"},
+		{dir, "cannot read " + dir + ": it is a directory: use the path of a file in it"},
+		{large, large + " is larger than 4096 bytes, too large for a client ID or secret: use the right file"},
 	} {
 		_, err := ReadSecretFile(tc.path)
 		if err == nil || err.Error() != tc.wantErr {
@@ -77,7 +77,7 @@ func FuzzParseSecret(f *testing.F) {
 		text := secret.Reveal()
 		if err != nil {
 			if text != "" {
-				t.Fatal("an error, and a secret")
+				t.Fatalf("error %v with a secret, want none", err)
 			}
 			if shown := strings.TrimSpace(string(content)); len(shown) > 20 && strings.Contains(err.Error(), shown) {
 				t.Fatal("the error quotes the content")
@@ -85,13 +85,13 @@ func FuzzParseSecret(f *testing.F) {
 			return
 		}
 		if strings.TrimSpace(text) == "" || strings.ContainsAny(text, "\r\n\x00") || !utf8.ValidString(text) {
-			t.Fatalf("%q is no secret", text)
+			t.Fatalf("secret %q, want one line of UTF-8", text)
 		}
 		if !bytes.Contains(content, []byte(text)) {
-			t.Fatal("the secret is not what the file holds")
+			t.Fatalf("secret %q is not in the file", text)
 		}
 		if again, err := ParseSecret([]byte(text)); err != nil || again.Reveal() != strings.TrimPrefix(text, "\ufeff") {
-			t.Fatal("what was parsed does not parse")
+			t.Fatalf("parsing %q again = %q, %v, want the same", text, again.Reveal(), err)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package tokensource_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"testing"
@@ -11,40 +12,40 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-func TestInvalidateReplacesTheTokenThatWasSent(t *testing.T) {
+func TestInvalidateReplacesSentToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(9 * time.Second)
 		first, _ := r.Current()
 		if r.Invalidate(first) || r.Snapshot().Invalidations != 0 {
-			t.Error("a token younger than 10 s is dropped")
+			t.Error("Invalidate replaces a token younger than 10 s")
 		}
 		r.at(11 * time.Second)
 		r.server.SetTokenDelay(time.Second)
 		if !r.Invalidate(first) {
-			t.Fatal("a token older than 10 s is kept")
+			t.Fatal("Invalidate = false for a token older than 10 s, want true")
 		}
-		// Those whom the API does not refuse need not wait.
+		// Requests that the API does not refuse need not wait.
 		if now, ok := r.Current(); !ok || now != first {
-			t.Error("the token is gone before another is there")
+			t.Errorf("Current = %q, %v before the new token, want the old one", now, ok)
 		}
-		second, took := r.awaitOther(t, first)
+		second, took := r.waitNewer(t, first)
 		if now, ok := r.Current(); took != time.Second || second == first || !ok || now != second {
-			t.Fatalf("after %v there is no new token", took)
+			t.Fatalf("new token %q after %v, want another than %q after 1s", second, took, first)
 		}
-		if !r.Invalidate(first) { // a straggler's
-			t.Error("the straggler is not told of the new token")
+		if !r.Invalidate(first) { // by a slower request
+			t.Error("Invalidate = false for a replaced token, want true")
 		}
 		if now, ok := r.Current(); !ok || now != second {
-			t.Error("the new token is dropped for what happened to the old one")
+			t.Errorf("Current = %q, %v after invalidating the old token, want %q", now, ok, second)
 		}
 		if n := r.Snapshot().Invalidations; n != 1 {
-			t.Errorf("%d invalidations", n)
+			t.Errorf("%d invalidations, want 1", n)
 		}
 	})
 }
 
-func TestManyInvalidateOnce(t *testing.T) {
+func TestConcurrentInvalidationsFetchOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
@@ -53,22 +54,22 @@ func TestManyInvalidateOnce(t *testing.T) {
 		for range 100 {
 			all.Go(func() {
 				if r.Invalidate(sent) {
-					if value, _ := r.awaitOther(t, sent); value == "" || value == sent {
-						t.Error("there is no other token")
+					if value, _ := r.waitNewer(t, sent); value == "" || value == sent {
+						t.Errorf("WaitNewer = %q, want a new token", value)
 					}
 				}
 			})
 		}
 		all.Wait()
 		if n := r.server.TokenRequestCount(); n != 2 {
-			t.Errorf("%d token requests, want the first and one more", n)
+			t.Errorf("%d token requests, want 2", n)
 		}
 	})
 }
 
-// While no other is to be had, a token that the API may still take elsewhere is better than none; and whoever was refused
-// is told at once.
-func TestARefusedTokenStaysWhenThereIsNoOther(t *testing.T) {
+// During an outage, a token that the API may still accept elsewhere is better than none. The refused request fails as
+// soon as the refresh has failed.
+func TestKeepsRefusedTokenDuringOutage(t *testing.T) {
 	for name, fault := range map[string]http.Handler{
 		"outage":    fakeetrusted.Status(503, nil),
 		"rejection": fakeetrusted.OAuthError(401, "invalid_client"),
@@ -81,23 +82,23 @@ func TestARefusedTokenStaysWhenThereIsNoOther(t *testing.T) {
 				r.server.SetTokenDelay(time.Second)
 				sent, _ := r.Current()
 				if !r.Invalidate(sent) {
-					t.Fatal("it is kept")
+					t.Fatal("Invalidate = false, want true")
 				}
-				if value, took := r.awaitOther(t, sent); value != "" || took != time.Second {
-					t.Errorf("after %v there is %q", took, value)
+				if value, took := r.waitNewer(t, sent); value != "" || took != time.Second {
+					t.Errorf("WaitNewer = %q after %v, want none after 1s", value, took)
 				}
 				if now, ok := r.Current(); !ok || now != sent {
-					t.Error("the token is lost")
+					t.Errorf("Current = %q, %v, want the refused token", now, ok)
 				}
 				if r.Invalidate(sent) {
-					t.Error("another token is promised")
+					t.Error("Invalidate = true during an outage, want false")
 				}
 			})
 		})
 	}
 }
 
-func TestAwaitOtherEndsWithItsContext(t *testing.T) {
+func TestWaitNewerEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
@@ -107,14 +108,15 @@ func TestAwaitOtherEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		began := time.Now()
-		if _, ok := r.AwaitOther(ctx, sent); ok || time.Since(began) != 3*time.Second {
-			t.Errorf("ok = %v after %v", ok, time.Since(began))
+		_, err := r.WaitNewer(ctx, sent)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 3*time.Second {
+			t.Errorf("WaitNewer: %v after %v, want DeadlineExceeded after 3s", err, time.Since(began))
 		}
 	})
 }
 
-// An API that refuses every token costs the login server one request in 10 s.
-func TestPermanent401IsNoStorm(t *testing.T) {
+// An API that refuses every token causes at most one token request in 10 s.
+func TestPermanent401CausesNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
@@ -125,7 +127,7 @@ func TestPermanent401IsNoStorm(t *testing.T) {
 			}
 		}
 		if n := r.server.TokenRequestCount() - before; n > 2 {
-			t.Errorf("%d token requests in 12 s", n)
+			t.Errorf("%d token requests in 12 s, want at most 2", n)
 		}
 	})
 }

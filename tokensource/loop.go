@@ -6,52 +6,67 @@ import (
 	"time"
 )
 
-// loop is the one fetcher of a source, with what only it knows.
+// loop is a running source's fetcher. Only Run's goroutine uses it.
 type loop struct {
 	*Source
-	share  share     // of the pair in use; zero until there is one
-	readAt time.Time // when the origin is to be read again; zero: when somebody says so
-	trial  trial
-	report report
-	// candidate is the share of the pair that is tried.
-	candidate share
-	// lookAt is when to look for a token in the store, since it told of one; zero: it did not. lookedAt is when that was
-	// last done.
+	share         share     // of the pair in use; zero until there is one
+	candidate     share     // of a changed pair that has not yielded a token yet
+	readAt        time.Time // when to read the credentials again; zero: when a change is signalled
+	lastCandidate candidateResult
+	lastReadError readFailure
+	// lookAt is when to check the store for a token after its notification; zero: there was none. lookedAt is the time of
+	// the last check.
 	lookAt, lookedAt time.Time
 }
 
-// sleep blocks until something is due, and reports false if ctx was done before.
+// Run fetches the token and keeps it fresh until ctx is done. After that the last token remains available until it
+// expires, and waiting requests fail. Failed token requests do not end Run: they are reported to OnRefresh and in
+// Snapshot. Run must be called at most once.
+func (s *Source) Run(ctx context.Context) {
+	defer s.publish(func(next *state) { next.stopped = true })
+	l := &loop{Source: s, readAt: time.Now()}
+	defer func() {
+		l.share.close()
+		l.candidate.close()
+	}()
+	for l.sleep(ctx) {
+		_, do := l.nextAction()
+		do(ctx)
+	}
+}
+
+// sleep blocks until an action is due. It reports false if ctx is done before.
 func (l *loop) sleep(ctx context.Context) bool {
 	for {
 		if ctx.Err() != nil {
 			return false
 		}
-		at, _ := l.next()
+		at, _ := l.nextAction()
 		due := time.Until(at)
 		if due <= 0 {
 			return true
 		}
-		timer := time.NewTimer(min(due, clockCheck))
+		timer := time.NewTimer(min(due, clockCheckInterval))
 		select {
 		case <-timer.C:
 		case <-l.wake:
-		case <-l.changed:
+		case <-l.credentialsChanged:
 			l.readAt = time.Now()
-		case <-l.told:
-			l.toldOf()
+		case <-l.notified:
+			l.onNotify()
 		case <-ctx.Done():
 		}
 		timer.Stop()
 	}
 }
 
-// next is what is to be done next, and when: to read the credentials, to look into the store, or to refresh the token.
-func (l *loop) next() (at time.Time, do func(context.Context)) {
-	read := func(ctx context.Context) { l.read(ctx) }
+// nextAction returns what to do next, and when: read the credentials, check the store, or refresh the token.
+func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
+	read := func(ctx context.Context) { l.reloadCredentials(ctx) }
 	if l.share.pair.isZero() {
 		return l.readAt, read // without credentials there is nothing to refresh
 	}
-	at, do = l.refreshDue(), l.refresh
+	at, do = l.nextRefresh(), l.refresh
 	if !l.lookAt.IsZero() && l.lookAt.Before(at) {
 		at, do = l.lookAt, l.look
 	}
@@ -61,126 +76,108 @@ func (l *loop) next() (at time.Time, do func(context.Context)) {
 	return at, do
 }
 
-func (l *loop) refreshDue() time.Time {
-	now := l.state.Load()
-	if now.failure == nil && now.token != nil && !now.waiting && !now.token.serves(time.Now()) {
-		// The token came to its end before its successor was due: it was revoked, or the machine was suspended, or
-		// its clock was set. After a failure this does not count: the pause that it asked for stands, and so does
-		// that for another broker which is at it.
+func (l *loop) nextRefresh() time.Time {
+	current := l.state.Load()
+	if current.failure == nil && current.token != nil && !current.waiting && !current.token.serves(time.Now()) {
+		// The token ended before its refresh was due: it was revoked, the machine was suspended, or its clock was set.
+		// After a failure this does not apply: the backoff stands, and so does the pause while another broker fetches.
 		return time.Now()
 	}
-	return now.nextAttempt
+	return current.nextAttempt
 }
 
-// refresh makes one attempt and publishes what came of it. A failure changes nothing but the counters and the time of
-// the next attempt: the token that there is stays until its own end.
+// refresh makes one attempt and publishes its result. A failure changes only the counters and the time of the next
+// attempt: the current token stays until it expires.
 func (l *loop) refresh(ctx context.Context) {
-	got, ok := l.obtain(ctx, &l.share, l.state.Load().token)
+	result, ok := l.obtain(ctx, &l.share, l.state.Load().token)
 	switch {
 	case !ok:
 		return
-	case got.isWait():
+	case result.isPending():
 		l.publish(func(next *state) {
-			next.nextAttempt = got.next
-			next.waiting = !next.token.serves(got.ended)
+			next.nextAttempt = result.next
+			next.waiting = !next.token.serves(result.ended)
 		})
 		return
 	}
-	if got.failure != nil && got.failure.Outcome == Rejected && l.read(ctx) {
-		// The credentials had been changed, and the new ones are good: nobody needs to hear of the rejection.
-		if !got.elsewhere {
-			l.publish(func(next *state) { next.refreshes[Rejected.index()]++ })
+	if result.failure != nil && result.failure.Outcome == OutcomeRejected && l.reloadCredentials(ctx) {
+		// The credentials had been changed and the new ones work: there is no need to report the rejection.
+		if !result.fromPeer {
+			l.publish(func(next *state) { next.refreshes[OutcomeRejected.index()]++ })
 		}
 		return
 	}
-	l.record(got, func(*state) {})
+	l.record(result, func(*state) {})
 }
 
-// attempt is one token request that has ended: with a token or a failure.
+// attempt is the result of one attempt to get a token. If it has neither a token nor a failure, it is pending: another
+// broker is fetching the token.
 type attempt struct {
-	token   *token
-	failure *Failure
-	took    time.Duration
-	ended   time.Time
-	// elsewhere means that another broker has made it, or is about to, if there is neither token nor failure. Of a
-	// failure it comes with how often that happened in a row.
-	elsewhere bool
-	failures  int
-	next      time.Time // when to ask again: at that moment if it was elsewhere, or else not before
+	token    *token
+	failure  *RefreshError
+	duration time.Duration
+	ended    time.Time
+	// fromPeer means that another broker made the token request. failures then counts its consecutive failures.
+	fromPeer bool
+	failures int
+	// next is when to try again: exactly then if fromPeer, otherwise no earlier.
+	next time.Time
 }
 
-// isWait reports whether nothing has come of it yet.
-func (a attempt) isWait() bool { return a.token == nil && a.failure == nil }
+func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }
 
-// fetch makes one token request. It reports false if ctx was done before it ended: that is nobody's failure.
+// fetch makes one token request. It reports false if ctx is done before the request ends; that counts as no failure.
 func (l *loop) fetch(ctx context.Context, pair Credentials) (attempt, bool) {
 	started := time.Now()
 	l.fetching.Store(&started)
 	defer l.fetching.Store(nil)
-	grant, failure := l.config.Endpoint.exchange(ctx, pair)
+	issued, failure := l.config.Endpoint.requestToken(ctx, pair)
 	ended := time.Now()
-	fresh := &token{authorization: "Bearer " + grant.accessToken, issued: started, received: ended, lifetime: grant.lifetime, due: refreshDue}
+	fresh := &token{authorization: "Bearer " + issued.accessToken, issued: started, received: ended, lifetime: issued.lifetime, due: refreshDue}
 	switch {
 	case ctx.Err() != nil:
 		return attempt{}, false
 	case failure == nil && !fresh.valid(ended):
-		failure = &Failure{
-			Outcome: Unavailable,
-			Reason:  "the login server took longer to answer than its token lives",
+		failure = &RefreshError{
+			Outcome: OutcomeUnavailable,
+			Reason:  "the login server took longer to answer than its token is valid",
 			Advice:  outageAdvice,
 		}
-	case failure != nil && failure.Outcome == Rejected:
-		for _, hint := range l.config.Origin.hints(pair) {
+	case failure != nil && failure.Outcome == OutcomeRejected:
+		for _, hint := range l.config.Credentials.hints(pair) {
 			failure.Advice += " " + hint
 		}
 	}
-	got := attempt{failure: failure, took: ended.Sub(started), ended: ended}
+	result := attempt{failure: failure, duration: ended.Sub(started), ended: ended}
 	if failure == nil {
-		got.token = fresh
+		result.token = fresh
 	}
-	return got, true
+	return result, true
 }
 
-// record publishes an attempt, together with another change, and tells of it.
-func (l *loop) record(got attempt, also func(next *state)) {
-	next := l.publish(func(next *state) {
-		next.waiting, next.elsewhere = false, got.elsewhere
-		if got.failure != nil {
-			next.failed(got)
+// record publishes the result of an attempt, together with another change, and reports it to OnRefresh.
+func (l *loop) record(result attempt, also func(next *state)) {
+	published := l.publish(func(next *state) {
+		next.waiting, next.fromPeer = false, result.fromPeer
+		if result.failure != nil {
+			next.recordFailure(result)
 		} else {
-			next.succeeded(got.token, got.ended)
+			next.recordSuccess(result.token, result.ended)
 		}
-		if !got.elsewhere {
-			next.lastTook = got.took
+		if !result.fromPeer {
+			next.lastDuration = result.duration
 			next.refreshes[next.outcome().index()]++
 		}
 		also(next)
 	})
-	event := next.event(l.config.Account, got.ended)
-	event.Elsewhere, event.Duration = got.elsewhere, got.took
-	l.config.Observe(event)
+	event := published.event(l.config.Account, result.ended)
+	event.FromPeer, event.Duration = result.fromPeer, result.duration
+	l.config.OnRefresh(event)
 }
 
-func (next *state) succeeded(fresh *token, now time.Time) {
-	next.token = fresh
-	next.failure, next.failures = nil, 0
-	next.lastSuccess = now
-	next.nextAttempt = later(fresh.due(fresh.issued, fresh.lifetime, random()), now.Add(minRefresh))
-}
-
-func (next *state) failed(got attempt) {
-	next.failure, next.failedAt = got.failure, got.ended
-	if got.elsewhere {
-		next.failures, next.nextAttempt = got.failures, got.next
-		return
-	}
-	next.failures++
-	next.nextAttempt = later(got.next, got.ended.Add(retryDelay(got.failure, next.failures, random())))
-}
-
-// random is in [0, 1). It spreads replicas and protects nothing.
+// random returns a number in [0, 1) for jitter. It need not be cryptographically secure.
 func random() float64 {
-	return rand.Float64() //nolint:gosec // G404: as it says.
+	return rand.Float64() //nolint:gosec // G404: jitter only.
 }
 
 func later(a, b time.Time) time.Time {

@@ -29,7 +29,7 @@ type memoryStore struct {
 type entry struct {
 	token  tokensource.SharedToken
 	ends   time.Time
-	places []*memoryPlace
+	places []*memoryEntry
 
 	holder     uint64 // the fence of who has the lease; 0 during a pause
 	failure    *tokensource.SharedFailure
@@ -70,7 +70,7 @@ type memoryView struct {
 	ahead time.Duration
 }
 
-type memoryPlace struct {
+type memoryEntry struct {
 	*memoryStore
 	*entry
 	ahead  time.Duration
@@ -78,24 +78,24 @@ type memoryPlace struct {
 	isOpen bool
 }
 
-func (s *memoryStore) Open(pair tokensource.Credentials, endpoint tokensource.Endpoint, told func()) tokensource.Place {
-	return memoryView{memoryStore: s}.Open(pair, endpoint, told)
+func (s *memoryStore) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, told func()) tokensource.Entry {
+	return memoryView{memoryStore: s}.Entry(pair, endpoint, told)
 }
 
-func (v memoryView) Open(pair tokensource.Credentials, _ tokensource.Endpoint, told func()) tokensource.Place {
+func (v memoryView) Entry(pair tokensource.Credentials, _ tokensource.TokenEndpoint, told func()) tokensource.Entry {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	name := pair.ID.Reveal() + "/" + pair.Secret.Reveal()
 	if v.entries[name] == nil {
 		v.entries[name] = &entry{}
 	}
-	place := &memoryPlace{v.memoryStore, v.entries[name], v.ahead, told, true}
+	place := &memoryEntry{v.memoryStore, v.entries[name], v.ahead, told, true}
 	place.places = append(place.places, place)
 	v.opened++
 	return place
 }
 
-func (p *memoryPlace) Close() {
+func (p *memoryEntry) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.isOpen {
@@ -114,7 +114,7 @@ func (p *memoryPlace) Close() {
 var errStore = errors.New("the store does not work")
 
 // begin counts an operation, and is how long it takes.
-func (p *memoryPlace) begin(ctx context.Context, count *int) (storeFault, error) {
+func (p *memoryEntry) begin(ctx context.Context, count *int) (storeFault, error) {
 	p.mu.Lock()
 	*count++
 	fault, lag := p.fault, p.lag
@@ -147,7 +147,7 @@ func (p *memoryPlace) begin(ctx context.Context, count *int) (storeFault, error)
 	return fault, nil
 }
 
-func (p *memoryPlace) Look(ctx context.Context, had tokensource.Had) (*tokensource.SharedToken, error) {
+func (p *memoryEntry) Get(ctx context.Context, had tokensource.Known) (*tokensource.SharedToken, error) {
 	fault, err := p.begin(ctx, &p.looks)
 	if err != nil {
 		return nil, err
@@ -160,10 +160,10 @@ func (p *memoryPlace) Look(ctx context.Context, had tokensource.Had) (*tokensour
 	return p.better(had), nil
 }
 
-func (p *memoryPlace) Take(ctx context.Context, had tokensource.Had, lease time.Duration) (tokensource.Taken, error) {
+func (p *memoryEntry) Acquire(ctx context.Context, had tokensource.Known, lease time.Duration) (tokensource.AcquireResult, error) {
 	fault, err := p.begin(ctx, &p.takes)
 	if err != nil {
-		return tokensource.Taken{}, err
+		return tokensource.AcquireResult{}, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -171,29 +171,29 @@ func (p *memoryPlace) Take(ctx context.Context, had tokensource.Had, lease time.
 		return taken, nil
 	}
 	if token := p.better(had); token != nil {
-		return tokensource.Taken{Token: token}, nil
+		return tokensource.AcquireResult{Token: token}, nil
 	}
 	now := time.Now()
-	taken := tokensource.Taken{Fence: p.nextFence(now)}
+	taken := tokensource.AcquireResult{FencingToken: p.nextFence(now)}
 	if left := p.leaseUntil.Sub(now); left > 0 && fault != forgetful {
 		taken.Wait, taken.Failure = left, p.failure
 		return taken, nil
 	}
 	taken.Leased = true
-	p.holder, p.failure, p.leaseUntil = taken.Fence, nil, now.Add(lease)
+	p.holder, p.failure, p.leaseUntil = taken.FencingToken, nil, now.Add(lease)
 	return taken, nil
 }
 
-func (p *memoryPlace) nextFence(now time.Time) uint64 {
-	return max(uint64(now.UnixMicro()), p.token.Fence+1)
+func (p *memoryEntry) nextFence(now time.Time) uint64 {
+	return max(uint64(now.UnixMicro()), p.token.FencingToken+1)
 }
 
 // better is the token that is there, if it is better than the one had. As with the scripts, what it remains by the clock of
 // the reader is not compared.
-func (p *memoryPlace) better(had tokensource.Had) *tokensource.SharedToken {
+func (p *memoryEntry) better(had tokensource.Known) *tokensource.SharedToken {
 	now := time.Now()
 	left := p.ends.Sub(now)
-	if p.token.Fence == 0 || p.token.Fence <= had.Fence || left <= had.Remaining {
+	if p.token.FencingToken == 0 || p.token.FencingToken <= had.FencingToken || left <= had.Remaining {
 		return nil
 	}
 	token := p.token
@@ -201,10 +201,10 @@ func (p *memoryPlace) better(had tokensource.Had) *tokensource.SharedToken {
 	return &token
 }
 
-func (p *memoryPlace) senseless(fault storeFault, had tokensource.Had) (tokensource.Taken, bool) {
+func (p *memoryEntry) senseless(fault storeFault, had tokensource.Known) (tokensource.AcquireResult, bool) {
 	now := time.Now()
 	token := &tokensource.SharedToken{
-		AccessToken: tokensource.NewSecret("forged"), Fence: had.Fence + 1, Issued: now, Lifetime: 300 * time.Second, Remaining: 300 * time.Second,
+		AccessToken: tokensource.NewSecret("forged"), FencingToken: had.FencingToken + 1, Issued: now, Lifetime: 300 * time.Second, Remaining: 300 * time.Second,
 	}
 	switch fault {
 	case oddToken:
@@ -212,55 +212,55 @@ func (p *memoryPlace) senseless(fault storeFault, had tokensource.Had) (tokensou
 	case longToken:
 		token.Remaining += time.Second
 	case noFence:
-		token.Fence = 0
+		token.FencingToken = 0
 	case deadToken:
 		token.Remaining = 0
 	case dyingToken:
-		if p.token.Fence == 0 {
-			return tokensource.Taken{}, false
+		if p.token.FencingToken == 0 {
+			return tokensource.AcquireResult{}, false
 		}
 		token.AccessToken, token.Remaining = p.token.AccessToken, time.Nanosecond
 	case oldToken:
 		left := p.ends.Sub(now)
-		if p.token.Fence == 0 || left <= 0 {
-			return tokensource.Taken{}, false
+		if p.token.FencingToken == 0 || left <= 0 {
+			return tokensource.AcquireResult{}, false
 		}
 		token.AccessToken, token.Lifetime, token.Remaining = p.token.AccessToken, p.token.Lifetime, left
 	case heldForEver:
-		return tokensource.Taken{Fence: p.nextFence(now), Wait: time.Hour}, true
+		return tokensource.AcquireResult{FencingToken: p.nextFence(now), Wait: time.Hour}, true
 	case replayed, replayedMany, atOnce:
-		taken := tokensource.Taken{Fence: p.nextFence(now), Wait: time.Hour, Failure: &tokensource.SharedFailure{
-			Failure: tokensource.Failure{Outcome: tokensource.Rejected, Reason: "replayed", Advice: "replayed"}, Failures: 2,
+		taken := tokensource.AcquireResult{FencingToken: p.nextFence(now), Wait: time.Hour, Failure: &tokensource.SharedFailure{
+			RefreshError: tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: "replayed", Advice: "replayed"}, Failures: 2,
 		}}
 		if fault == replayedMany {
 			taken.Failure.Failures = 7
 		}
 		if fault == atOnce {
-			taken.Wait, taken.Failure.Outcome = 0, tokensource.Unavailable
+			taken.Wait, taken.Failure.Outcome = 0, tokensource.OutcomeUnavailable
 		}
 		return taken, true
 	default:
-		return tokensource.Taken{}, false
+		return tokensource.AcquireResult{}, false
 	}
-	return tokensource.Taken{Token: token}, true
+	return tokensource.AcquireResult{Token: token}, true
 }
 
-func (p *memoryPlace) Put(ctx context.Context, token tokensource.SharedToken) error {
+func (p *memoryEntry) Put(ctx context.Context, token tokensource.SharedToken) error {
 	fault, err := p.begin(ctx, &p.puts)
 	if err != nil || fault == swallowsPuts {
 		return err
 	}
 	p.mu.Lock()
-	if p.token.Fence > token.Fence {
+	if p.token.FencingToken > token.FencingToken {
 		p.mu.Unlock()
 		return nil
 	}
 	p.token = token
-	p.ends = time.UnixMicro(int64(token.Fence)).Add(token.Lifetime)
-	if p.holder == token.Fence {
+	p.ends = time.UnixMicro(int64(token.FencingToken)).Add(token.Lifetime)
+	if p.holder == token.FencingToken {
 		p.holder, p.leaseUntil = 0, time.Time{}
 	}
-	var others []*memoryPlace
+	var others []*memoryEntry
 	if !p.deaf {
 		others = append(others, p.places...)
 	}
@@ -271,7 +271,7 @@ func (p *memoryPlace) Put(ctx context.Context, token tokensource.SharedToken) er
 	return nil
 }
 
-func (p *memoryPlace) Release(ctx context.Context, fence uint64, failure *tokensource.SharedFailure, pause time.Duration) error {
+func (p *memoryEntry) Release(ctx context.Context, fence uint64, failure *tokensource.SharedFailure, pause time.Duration) error {
 	if _, err := p.begin(ctx, &p.releases); err != nil {
 		return err
 	}
@@ -316,12 +316,12 @@ func (s *memoryStore) lose() {
 	}
 }
 
-func tokenless(places []*memoryPlace) entry { return entry{places: places} }
+func tokenless(places []*memoryEntry) entry { return entry{places: places} }
 
 // tellAll tells all without a reason.
 func (s *memoryStore) tellAll() {
 	s.mu.Lock()
-	var all []*memoryPlace
+	var all []*memoryEntry
 	for _, entry := range s.entries {
 		all = append(all, entry.places...)
 	}

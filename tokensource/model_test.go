@@ -18,9 +18,9 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// TestLife drives a source through random sequences of what may happen to it and checks, after each step, what must hold
-// whatever happens. A failure names its seed.
-func TestLife(t *testing.T) {
+// TestInvariantsHoldInRandomRuns drives a source through random sequences of events and checks the invariants after each.
+// A failure names its seed.
+func TestInvariantsHoldInRandomRuns(t *testing.T) {
 	sequences := 150
 	if testing.Short() {
 		sequences = 30
@@ -33,23 +33,23 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// life is a source, a login server, and what is known of both.
+// life is a source, its login server, and the record of both that the invariants are checked against.
 type life struct {
 	t      *testing.T
 	random *rand.Rand
 	source *tokensource.Source
-	folder string
+	dir    string
 	stop   func()
 	steps  []string
 
 	mu       sync.Mutex
-	mode     string        // what the login server does
-	delay    time.Duration // before it does so
+	mode     string        // how the login server responds
+	delay    time.Duration // before the response
 	lifetime time.Duration
 	fetching int
 	fetches  []fetch
 	issued   map[string]*issue // by authorization
-	held     string            // the authorization that a success has last given
+	held     string            // the authorization of the last success
 }
 
 type fetch struct {
@@ -65,18 +65,22 @@ type issue struct {
 
 func newLife(t *testing.T, seed uint64) *life {
 	l := &life{
-		t: t, random: rand.New(rand.NewPCG(seed, 0)), folder: t.TempDir(),
+		t: t, random: rand.New(rand.NewPCG(seed, 0)), dir: t.TempDir(),
 		mode: "ok", lifetime: 300 * time.Second, issued: map[string]*issue{},
 	}
 	l.write("good1", "good1")
-	part := func(name string) tokensource.Part {
-		path := filepath.Join(l.folder, name)
-		return tokensource.Part{Name: path, File: path}
+	field := func(name string) tokensource.CredentialField {
+		path := filepath.Join(l.dir, name)
+		return tokensource.CredentialField{Name: path, File: path}
 	}
-	l.source = tokensource.New(tokensource.Config{
-		Origin:   tokensource.Origin{ID: part("client_id"), Secret: part("client_secret")},
-		Endpoint: tokensource.Endpoint{URL: "http://login.example/", Transport: l},
+	source, err := tokensource.New(tokensource.Config{
+		Credentials: tokensource.CredentialSource{ID: field("client_id"), Secret: field("client_secret")},
+		Endpoint:    tokensource.TokenEndpoint{URL: "http://login.example/", Transport: l},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.source = source
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -91,7 +95,7 @@ func newLife(t *testing.T, seed uint64) *life {
 			l.fail("Run took %v to end", took)
 		}
 	}
-	synctest.Wait() // the first pair is taken as it is
+	synctest.Wait() // for the first pair
 	return l
 }
 
@@ -132,11 +136,11 @@ func (l *life) RoundTrip(r *http.Request) (*http.Response, error) {
 	if this.outcome == "ok" && !strings.HasPrefix(this.pair, "good") {
 		this.outcome = "reject"
 	}
-	status, answer := 200, ""
+	status, content := 200, ""
 	switch this.outcome {
 	case "ok":
 		token := fmt.Sprintf("token%d", len(l.issued))
-		answer = fmt.Sprintf(`{"access_token":%q,"expires_in":%d}`, token, int(lifetime.Seconds()))
+		content = fmt.Sprintf(`{"access_token":%q,"expires_in":%d}`, token, int(lifetime.Seconds()))
 		if err == nil {
 			l.held = "Bearer " + token
 			l.issued[l.held] = &issue{asked: this.at, lifetime: lifetime}
@@ -144,7 +148,7 @@ func (l *life) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "reject":
 		status = 401
 	case "html":
-		answer = "<html>"
+		content = "<html>"
 	default:
 		status = 503
 	}
@@ -156,7 +160,7 @@ func (l *life) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(content))}, nil
 }
 
 func (l *life) run(steps int) {
@@ -166,7 +170,7 @@ func (l *life) run(steps int) {
 		l.check()
 	}
 	l.stop()
-	if _, err := l.source.Await(context.Background()); err != nil && !strings.Contains(err.Error(), "shutting down") {
+	if _, err := l.source.Wait(context.Background()); err != nil && !strings.Contains(err.Error(), "shutting down") {
 		l.fail("after the end: %v", err)
 	}
 	l.checkStorms()
@@ -187,9 +191,9 @@ func (l *life) step() {
 	case n < 93:
 		id := []string{"good1", "good2", "bad1", "bad2", ""}[l.random.IntN(5)]
 		l.write(id, id)
-		l.source.Recheck()
+		l.source.ReloadCredentials()
 	default:
-		l.await(time.Duration(l.random.Int64N(int64(15 * time.Second))))
+		l.wait(time.Duration(l.random.Int64N(int64(15 * time.Second))))
 	}
 }
 
@@ -197,7 +201,7 @@ func (l *life) note(format string, args ...any) {
 	l.steps = append(l.steps, fmt.Sprintf(format, args...))
 }
 
-// pass lets time pass, and looks now and then.
+// pass lets time pass and checks the invariants meanwhile.
 func (l *life) pass(d time.Duration) {
 	l.note("pass %v", d)
 	for range 10 {
@@ -233,19 +237,19 @@ func (l *life) invalidate() {
 func (l *life) write(id, secret string) {
 	l.note("write %q", id)
 	for name, text := range map[string]string{"client_id": id, "client_secret": secret} {
-		if err := os.WriteFile(filepath.Join(l.folder, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(l.dir, name), []byte(text), 0o600); err != nil {
 			l.t.Fatal(err)
 		}
 	}
 }
 
-func (l *life) await(patience time.Duration) {
-	l.note("await %v", patience)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (l *life) wait(timeout time.Duration) {
+	l.note("wait %v", timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	began := time.Now()
-	value, err := l.source.Await(ctx)
-	if took := time.Since(began); took > patience {
+	value, err := l.source.Wait(ctx)
+	if took := time.Since(began); took > timeout {
 		l.fail("waited %v", took)
 	}
 	if err == nil {
@@ -253,7 +257,7 @@ func (l *life) await(patience time.Duration) {
 	}
 }
 
-// check holds the source against what must hold at any time.
+// check checks what must hold at any time.
 func (l *life) check() {
 	value, ok := l.source.Current()
 	if ok {
@@ -263,7 +267,7 @@ func (l *life) check() {
 	defer l.mu.Unlock()
 	last := l.issued[l.held]
 	if last != nil && time.Since(last.asked) < last.lifetime && value != l.held {
-		l.fail("%s, valid until %v from now, is lost", l.held, last.lifetime-time.Since(last.asked))
+		l.fail("%s was lost %v before its expiry", l.held, last.lifetime-time.Since(last.asked))
 	}
 }
 
@@ -275,25 +279,25 @@ func (l *life) checkAlive(value string) {
 		l.fail("%s was never issued", value)
 	}
 	if age := time.Since(issue.asked); age >= issue.lifetime {
-		l.fail("%s is served %v after its request, but lives %v", value, age, issue.lifetime)
+		l.fail("%s is returned %v after its request, want at most %v", value, age, issue.lifetime)
 	}
 }
 
-// checkStorms looks at all token requests together.
+// checkStorms checks the pauses between all token requests.
 func (l *life) checkStorms() {
-	var lastTrial, lastOwn *fetch
+	var lastCandidate, lastOwn *fetch
 	inUse := "good1/good1"
 	for i := range l.fetches {
 		this := &l.fetches[i]
 		if this.pair != inUse {
-			if lastTrial != nil && this.at.Sub(lastTrial.ended) < time.Second {
-				l.fail("trials %v apart: %+v %+v", this.at.Sub(lastTrial.ended), *lastTrial, *this)
+			if lastCandidate != nil && this.at.Sub(lastCandidate.ended) < time.Second {
+				l.fail("candidates %v apart, want 1s: %+v %+v", this.at.Sub(lastCandidate.ended), *lastCandidate, *this)
 			}
-			lastTrial = this
+			lastCandidate = this
 		} else {
 			if lastOwn != nil {
 				if gap := this.at.Sub(lastOwn.ended); gap < leastGap(lastOwn.outcome) {
-					l.fail("asked again %v after %s", gap, lastOwn.outcome)
+					l.fail("requested again %v after %s", gap, lastOwn.outcome)
 				}
 			}
 			lastOwn = this
@@ -304,11 +308,11 @@ func (l *life) checkStorms() {
 	}
 }
 
-// leastGap is what must be between two token requests with the pair in use, after the first one's outcome.
+// leastGap returns the minimum time between two token requests with the pair in use, by the outcome of the first.
 func leastGap(outcome string) time.Duration {
 	switch outcome {
 	case "ok":
-		return 10 * time.Second // at which a 401 drops it; a refresh is due later, with the lifetimes here
+		return 10 * time.Second // minTokenAge; with the lifetimes here a refresh is due later
 	case "reject":
 		return 5 * time.Minute
 	default:

@@ -13,31 +13,34 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// rig is a source with a stand-in for the login server, in a synctest bubble: time is fake, and exact.
+// rig is a source with a fake login server, in a synctest bubble: time is fake, and exact.
 type rig struct {
 	*tokensource.Source
 	server *fakeetrusted.Server
 	began  time.Time
-	start  func() // starts Run; at and await do so, after a test has set its faults
-	stop   func() // ends Run and waits for that
+	start  func() // starts Run, unless at or wait already has
+	stop   func() // ends Run and waits for it
 
 	mu      sync.Mutex
-	events  []tokensource.Event
-	changes []tokensource.Reload
+	events  []tokensource.RefreshEvent
+	changes []tokensource.CredentialReload
 }
 
-// newRig makes a source whose loop has not started.
+// newRig returns a rig whose Run has not started, so that a test can set faults first.
 func newRig(t *testing.T, options fakeetrusted.Options) *rig {
 	t.Helper()
 	return newRigWith(t, options, fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret))
 }
 
-func newRigWith(t *testing.T, options fakeetrusted.Options, origin tokensource.Origin) *rig {
+func newRigWith(t *testing.T, options fakeetrusted.Options, credentials tokensource.CredentialSource) *rig {
 	t.Helper()
 	r := &rig{server: fakeetrusted.New(options), began: time.Now()}
 	config := r.config(t)
-	config.Origin = origin
-	r.Source = tokensource.New(config)
+	config.Credentials = credentials
+	var err error
+	if r.Source, err = tokensource.New(config); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
 	r.start = sync.OnceFunc(func() {
@@ -53,19 +56,19 @@ func newRigWith(t *testing.T, options fakeetrusted.Options, origin tokensource.O
 
 func (r *rig) config(t *testing.T) tokensource.Config {
 	return tokensource.Config{
-		Origin: fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret),
-		Endpoint: tokensource.Endpoint{
+		Credentials: fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret),
+		Endpoint: tokensource.TokenEndpoint{
 			URL:       "http://login.example/oauth/token",
 			Audience:  "https://api.etrusted.com",
 			Transport: network(t, r.server),
 			UserAgent: "etrusted-broker/test",
 		},
-		Observe: func(event tokensource.Event) {
+		OnRefresh: func(event tokensource.RefreshEvent) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.events = append(r.events, event)
 		},
-		ObserveReload: func(change tokensource.Reload) {
+		OnReload: func(change tokensource.CredentialReload) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.changes = append(r.changes, change)
@@ -73,15 +76,15 @@ func (r *rig) config(t *testing.T) tokensource.Config {
 	}
 }
 
-// fixed is an origin that never changes.
-func fixed(id, secret string) tokensource.Origin {
-	return tokensource.Origin{
-		ID:     tokensource.Part{Name: "ETRUSTED_CLIENT_ID", Value: tokensource.NewSecret(id)},
-		Secret: tokensource.Part{Name: "ETRUSTED_CLIENT_SECRET", Value: tokensource.NewSecret(secret)},
+// fixed returns a pair that never changes.
+func fixed(id, secret string) tokensource.CredentialSource {
+	return tokensource.CredentialSource{
+		ID:     tokensource.CredentialField{Name: "ETRUSTED_CLIENT_ID", Value: tokensource.NewSecret(id)},
+		Secret: tokensource.CredentialField{Name: "ETRUSTED_CLIENT_SECRET", Value: tokensource.NewSecret(secret)},
 	}
 }
 
-// network serves handler in memory and returns the way to it.
+// network serves handler in memory and returns a transport to it.
 func network(t *testing.T, handler http.Handler) http.RoundTripper {
 	t.Helper()
 	listener := fakeetrusted.NewListener()
@@ -95,14 +98,14 @@ func network(t *testing.T, handler http.Handler) http.RoundTripper {
 	return transport
 }
 
-// at lets time pass until so long after the beginning, and all that is due then happen.
+// at advances the time to since after the beginning, and waits until everything due then has happened.
 func (r *rig) at(since time.Duration) {
 	r.start()
 	time.Sleep(time.Until(r.began.Add(since)))
 	synctest.Wait()
 }
 
-// outcomes are those of the token requests so far.
+// outcomes returns the outcomes of all reported token requests.
 func (r *rig) outcomes() []tokensource.Outcome {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -113,7 +116,7 @@ func (r *rig) outcomes() []tokensource.Outcome {
 	return all
 }
 
-// reloads are the outcomes of the credentials' changes so far.
+// reloads returns the outcomes of all reported reloads.
 func (r *rig) reloads() []tokensource.ReloadOutcome {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -124,32 +127,29 @@ func (r *rig) reloads() []tokensource.ReloadOutcome {
 	return all
 }
 
-func (r *rig) last() tokensource.Event {
+func (r *rig) last() tokensource.RefreshEvent {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.events[len(r.events)-1]
 }
 
-// await waits for a token as a request does, and tells how long that took.
-func (r *rig) await(patience time.Duration) (took time.Duration, err error) {
+// wait waits for a token like a request, and returns how long that took.
+func (r *rig) wait(timeout time.Duration) (took time.Duration, err error) {
 	r.start()
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	_, err = r.Await(ctx)
+	_, err = r.Wait(ctx)
 	return time.Since(began), err
 }
 
-// awaitOther waits for another token, as a request does that was refused. It returns an empty value if there is none.
-func (r *rig) awaitOther(t *testing.T, than string) (value string, took time.Duration) {
+// waitNewer waits for another token like a refused request. It returns an empty value if there is none.
+func (r *rig) waitNewer(t *testing.T, old string) (value string, took time.Duration) {
 	t.Helper()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	value, ok := r.AwaitOther(ctx, than)
-	if !ok {
-		value = ""
-	}
+	value, _ = r.WaitNewer(ctx, old)
 	return value, time.Since(began)
 }
 
@@ -160,7 +160,7 @@ func noToken(t *testing.T, err error) *tokensource.NoTokenError {
 		t.Fatalf("err = %v, want a *NoTokenError", err)
 	}
 	if none.Error() == "" || none.Advice() == "" || none.RetryAfter() <= 0 {
-		t.Fatalf("a NoTokenError that does not say all: %+v", none)
+		t.Fatalf("NoTokenError %+v, want reason, advice and RetryAfter", none)
 	}
 	return none
 }

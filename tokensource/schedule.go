@@ -5,51 +5,51 @@ import (
 	"time"
 )
 
-// The numbers of the token's life.
+// The timing of token requests.
 const (
-	// clockCheck is how often a sleeping loop looks at the wall clock. Its timer runs on the monotonic clock, which
-	// stands still while a machine is suspended: without the look, a laptop would wake with a dead token and sleep
-	// on for what was left of the refresh interval.
-	clockCheck = 10 * time.Second
+	// clockCheckInterval is how often a sleeping loop checks the wall clock. Its timer runs on the monotonic clock, which
+	// stops while a machine is suspended: without the check, a laptop would wake up with an expired token and sleep for
+	// the rest of the refresh interval.
+	clockCheckInterval = 10 * time.Second
 
-	// minRefresh keeps odd answers (a lifetime of a second from a server that takes as long) from turning into a
-	// loop without a pause.
+	// minRefresh is the minimum time between two refreshes, so that odd responses (a lifetime of one second from a server
+	// that takes as long) do not cause a busy loop.
 	minRefresh = 100 * time.Millisecond
 
-	// maxLifetime bounds what is believed of an answer: a typing error in a server's configuration must not keep a
-	// token for years. It also keeps the arithmetic of durations far from its end.
+	// maxLifetime limits the lifetime that a response may state: a typo in a server's configuration must not keep a token
+	// for years. It also keeps duration arithmetic far from overflow.
 	maxLifetime = 24 * time.Hour
 
-	// defaultLifetime is assumed where an answer tells none: what eTrusted gives.
+	// defaultLifetime is assumed if a response states none. It is what eTrusted issues.
 	defaultLifetime = 5 * time.Minute
 
 	minBackoff = time.Second
 	maxBackoff = 30 * time.Second
 
-	// maxRetryAfter bounds how long a login server may send us away: past an outage of its own making, a server
-	// that still says "in an hour" should not keep every shop down.
+	// maxRetryAfter limits Retry-After: a login server that still says "in an hour" after its outage has ended must not
+	// keep every shop down.
 	maxRetryAfter = 5 * time.Minute
 
-	// rejectedRetry is the pause after rejected credentials. They do not heal by themselves, and repeated failures
-	// are what locks an account; but somebody may enable the client in the Control Centre at any time.
+	// rejectedRetry is the pause after rejected credentials. Retrying sooner rarely helps, and repeated failures can lock
+	// an account; but the client may be enabled in the Control Centre at any time.
 	rejectedRetry = 5 * time.Minute
 )
 
-// refreshDue is the moment at which a token's successor is to be fetched: at 80 % of its lifetime, less a random part
-// of up to 10 %, so that replicas that started together drift apart. random is in [0, 1).
-func refreshDue(issued time.Time, lifetime time.Duration, random float64) time.Time {
-	return issued.Add(time.Duration((0.8 - 0.1*random) * float64(lifetime)))
+// refreshDue returns when to refresh a token: at 80 % of its lifetime, less up to 10 % jitter, so that replicas that
+// started together drift apart. jitter is in [0, 1).
+func refreshDue(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
+	return issued.Add(time.Duration((0.8 - 0.1*jitter) * float64(lifetime)))
 }
 
-// leadDue is when the broker that has fetched a shared token fetches the next one: at 80 % of its lifetime, less a random
-// part of up to 3 %. It is mostly the only one; but a store that forgets makes many of them at once, who are to drift apart.
-// random is in [0, 1).
+// leadDue is when the broker that has fetched a shared token fetches the next one: at 80 % of its lifetime, less a
+// random part of up to 3 %. It is mostly the only one; but a store that forgets makes many of them at once, who are to
+// drift apart. random is in [0, 1).
 func leadDue(issued time.Time, lifetime time.Duration, random float64) time.Time {
 	return issued.Add(time.Duration((0.8 - 0.03*random) * float64(lifetime)))
 }
 
-// followDue is when a broker that has taken a token from the store looks for the next one: a little after leadDue, when it
-// is mostly there. Where it is not, because the broker that should have fetched it is gone, one of those who look
+// followDue is when a broker that has taken a token from the store looks for the next one: a little after leadDue, when
+// it is mostly there. Where it is not, because the broker that should have fetched it is gone, one of those who look
 // first gets the lease. random is in [0, 1).
 func followDue(issued time.Time, lifetime time.Duration, random float64) time.Time {
 	return issued.Add(time.Duration((0.82 + 0.05*random) * float64(lifetime)))
@@ -73,10 +73,10 @@ func standAlone(had *token, now time.Time, failures int, random float64) time.Ti
 	return now.Add(maxLeaseWait - crowd + time.Duration(math.Sqrt(random)*float64(crowd)))
 }
 
-// spreadAlone is when a broker fetches by itself because the store is away: all that share it find that out at about the
-// same time, so they spread over what is left until a tenth of the lifetime, and a second at the least, since the login
-// server then has much to do. Less would look like a refresh that has failed, and there is an alert for that. One that has no
-// token must not wait long.
+// spreadAlone is when a broker fetches by itself because the store is away: all that share it find that out at about
+// the same time, so they spread over what is left until a tenth of the lifetime, and a second at the least, since the
+// login server then has much to do. Less would look like a refresh that has failed, and there is an alert for that. One
+// that has no token must not wait long.
 func spreadAlone(had *token, now time.Time, random float64) time.Time {
 	window := crowd
 	if had.serves(now) {
@@ -90,9 +90,9 @@ func spreadAlone(had *token, now time.Time, random float64) time.Time {
 // retryDelay, but never longer than 30 seconds, nor than an eighth of what is left of the token had, so that several of
 // them have tried before its end. A rejection begins with as short a pause: what looks like one may be that broker's own
 // way out. random is in [0, 1).
-func turnPause(failure *Failure, failures int, had *token, now time.Time, random float64) time.Duration {
-	outage := Failure{Outcome: Unavailable}
-	if failure.Outcome == Rejected {
+func turnPause(failure *RefreshError, failures int, had *token, now time.Time, random float64) time.Duration {
+	outage := RefreshError{Outcome: OutcomeUnavailable}
+	if failure.Outcome == OutcomeRejected {
 		random = 1 // it does not heal by itself
 	}
 	pause := retryDelay(&outage, failures, random)
@@ -102,17 +102,17 @@ func turnPause(failure *Failure, failures int, had *token, now time.Time, random
 	return min(max(pause, failure.RetryAfter), maxBackoff)
 }
 
-// retryDelay is the pause after a failed attempt: the failures-th in a row, counted from 1. It is exponential with
-// full jitter between one second and 30, no less than what the server asked for in Retry-After (up to five minutes),
-// and five minutes after a rejection. random is in [0, 1).
-func retryDelay(failure *Failure, failures int, random float64) time.Duration {
-	if failure.Outcome == Rejected {
+// retryDelay returns the pause after a failed attempt. failures counts the consecutive failures, from 1. The pause is
+// exponential with full jitter between 1 s and 30 s, at least Retry-After (up to five minutes), and five minutes after a
+// rejection. jitter is in [0, 1).
+func retryDelay(failure *RefreshError, failures int, jitter float64) time.Duration {
+	if failure.Outcome == OutcomeRejected {
 		return rejectedRetry
 	}
 	ceiling := maxBackoff
-	if doublings := failures; doublings < 5 { // 2^5 s is past the ceiling
-		ceiling = minBackoff << doublings
+	if failures < 5 { // 2^5 s exceeds the ceiling
+		ceiling = minBackoff << failures
 	}
-	backoff := minBackoff + time.Duration(random*float64(ceiling-minBackoff))
+	backoff := minBackoff + time.Duration(jitter*float64(ceiling-minBackoff))
 	return max(backoff, min(failure.RetryAfter, maxRetryAfter))
 }

@@ -10,7 +10,7 @@ func TestRefreshDue(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		lifetime time.Duration
-		random   float64
+		jitter   float64
 		want     time.Duration
 	}{
 		{"at 80 %", 300 * time.Second, 0, 240 * time.Second},
@@ -22,8 +22,8 @@ func TestRefreshDue(t *testing.T) {
 		{"none", 0, 0.5, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := refreshDue(issued, tc.lifetime, tc.random).Sub(issued)
-			if diff := (got - tc.want).Abs(); diff > time.Microsecond { // the arithmetic is in floating point
+			got := refreshDue(issued, tc.lifetime, tc.jitter).Sub(issued)
+			if diff := (got - tc.want).Abs(); diff > time.Microsecond { // floating-point rounding
 				t.Errorf("refreshDue = issued + %v, want + %v", got, tc.want)
 			}
 		})
@@ -31,15 +31,15 @@ func TestRefreshDue(t *testing.T) {
 }
 
 func TestRetryDelay(t *testing.T) {
-	unavailable := func(retryAfter time.Duration) *Failure {
-		return &Failure{Outcome: Unavailable, RetryAfter: retryAfter}
+	unavailable := func(retryAfter time.Duration) *RefreshError {
+		return &RefreshError{Outcome: OutcomeUnavailable, RetryAfter: retryAfter}
 	}
 	const almostOne = 1 - 1e-9
 	for _, tc := range []struct {
 		name     string
-		failure  *Failure
+		failure  *RefreshError
 		failures int
-		random   float64
+		jitter   float64
 		want     time.Duration
 	}{
 		{"never below a second", unavailable(0), 1, 0, time.Second},
@@ -50,14 +50,14 @@ func TestRetryDelay(t *testing.T) {
 		{"the millionth does not overflow", unavailable(0), 1_000_000, almostOne, 30 * time.Second},
 		{"full jitter: the lower end stays", unavailable(0), 9, 0, time.Second},
 		{"Retry-After is a floor", unavailable(20 * time.Second), 1, 0, 20 * time.Second},
-		{"and no ceiling", unavailable(2 * time.Second), 9, almostOne, 30 * time.Second},
-		{"Retry-After is believed up to 5 min", unavailable(time.Hour), 1, 0, 5 * time.Minute},
-		{"an odd answer is retried as an outage is", &Failure{Outcome: InvalidResponse}, 1, 0, time.Second},
-		{"a rejection waits 5 min", &Failure{Outcome: Rejected}, 1, 0, 5 * time.Minute},
-		{"and is not hurried", &Failure{Outcome: Rejected, RetryAfter: time.Second}, 1, 0, 5 * time.Minute},
+		{"Retry-After is not a ceiling", unavailable(2 * time.Second), 9, almostOne, 30 * time.Second},
+		{"Retry-After is capped at 5 min", unavailable(time.Hour), 1, 0, 5 * time.Minute},
+		{"an invalid response is retried like an outage", &RefreshError{Outcome: OutcomeInvalidResponse}, 1, 0, time.Second},
+		{"a rejection waits 5 min", &RefreshError{Outcome: OutcomeRejected}, 1, 0, 5 * time.Minute},
+		{"Retry-After does not shorten it", &RefreshError{Outcome: OutcomeRejected, RetryAfter: time.Second}, 1, 0, 5 * time.Minute},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := retryDelay(tc.failure, tc.failures, tc.random)
+			got := retryDelay(tc.failure, tc.failures, tc.jitter)
 			if diff := (got - tc.want).Abs(); diff > time.Microsecond {
 				t.Errorf("retryDelay = %v, want %v", got, tc.want)
 			}
@@ -65,8 +65,8 @@ func TestRetryDelay(t *testing.T) {
 	}
 }
 
-// The clocks part where a machine is suspended (the monotonic one stands still) or somebody sets the wall clock.
-func TestRemainingTakesTheFasterClock(t *testing.T) {
+// The clocks diverge when a machine is suspended (the monotonic clock stops) or the wall clock is set.
+func TestRemainingUsesFasterClock(t *testing.T) {
 	const lifetime = 5 * time.Minute
 	for _, tc := range []struct {
 		name            string
@@ -87,7 +87,7 @@ func TestRemainingTakesTheFasterClock(t *testing.T) {
 	}
 }
 
-func TestTokenIsValidUntilItsEnd(t *testing.T) {
+func TestTokenIsValidUntilExpiry(t *testing.T) {
 	issued := time.Now()
 	tok := &token{issued: issued, lifetime: time.Minute}
 	for _, tc := range []struct {
@@ -107,6 +107,6 @@ func TestTokenIsValidUntilItsEnd(t *testing.T) {
 		}
 	}
 	if (*token)(nil).valid(issued) {
-		t.Error("no token is valid")
+		t.Error("a nil token is valid")
 	}
 }

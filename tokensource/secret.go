@@ -6,17 +6,17 @@ import (
 	"io"
 )
 
-// Secret is text that must not be seen: a client id, a client secret, an access token. Whatever is done to a Secret
-// or to a struct that holds one (any verb of fmt, JSON, a logger's reflection), only its size comes out. The zero
-// value is the empty secret.
+// Secret is text that must never be shown: a client ID, a client secret, an access token. Formatting or encoding a
+// Secret, or a struct that contains one, reveals only its size, whichever way (any fmt verb, JSON, a logger's
+// reflection). The zero value is the empty secret.
 //
-// The text is kept behind a pointer, because fmt does not call the methods of unexported fields: there it would print
-// a string field, but of a pointer it prints the address.
+// The text is behind a pointer, because fmt does not call the methods of unexported fields: it would print a string, but
+// prints only the address of a pointer.
 type Secret struct {
 	text *string
 }
 
-// NewSecret keeps text as a Secret.
+// NewSecret returns text as a Secret.
 func NewSecret(text string) Secret {
 	if text == "" {
 		return Secret{}
@@ -24,7 +24,7 @@ func NewSecret(text string) Secret {
 	return Secret{text: &text}
 }
 
-// Reveal returns the text itself. Each call is a place where a secret leaves its wrapping: there should be few.
+// Reveal returns the text. Each call is a place where a secret could leak, so there should be few.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""
@@ -32,7 +32,7 @@ func (s Secret) Reveal() string {
 	return *s.text
 }
 
-// Equal reports whether both hold the same text, in a time that does not depend on where they differ.
+// Equal reports whether both are the same text, in time that does not depend on where they differ.
 func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
@@ -45,12 +45,12 @@ func (s Secret) String() string {
 	return fmt.Sprintf("(set, %d bytes)", len(*s.text))
 }
 
-// Format makes every verb print what String returns: without it %x or %#v would show the text.
+// Format implements fmt.Formatter: every verb prints String. Without it %x or %#v would show the text.
 func (s Secret) Format(f fmt.State, _ rune) {
-	_, _ = io.WriteString(f, s.String()) // fmt has no use for an error here
+	_, _ = io.WriteString(f, s.String()) // fmt ignores it
 }
 
-// MarshalText makes encoders (JSON, loggers) write what String returns.
+// MarshalText implements encoding.TextMarshaler: encoders (JSON, loggers) write String.
 func (s Secret) MarshalText() ([]byte, error) {
 	return []byte(s.String()), nil
 }

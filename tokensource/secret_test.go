@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-func TestSecretShowsItsSizeAlone(t *testing.T) {
+func TestSecretShowsOnlyItsSize(t *testing.T) {
 	const text = "canary-4711"
-	type inside struct{ hidden Secret }
-	type shown struct{ Secret Secret }
+	type unexported struct{ hidden Secret }
+	type exported struct{ Secret Secret }
 	secret := NewSecret(text)
-	for _, value := range []any{secret, &secret, inside{secret}, &inside{secret}, shown{secret}, []Secret{secret}, map[string]Secret{"a": secret}, Credentials{secret, secret}} {
+	for _, value := range []any{secret, &secret, unexported{secret}, &unexported{secret}, exported{secret}, []Secret{secret}, map[string]Secret{"a": secret}, Credentials{secret, secret}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T %v"} {
 			out := fmt.Sprintf(verb, value)
 			if strings.Contains(out, text) || strings.Contains(strings.ToLower(out), fmt.Sprintf("%x", text)) {

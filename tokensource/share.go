@@ -46,7 +46,7 @@ const (
 // share is a pair, and the part that a loop has in its token where that is shared.
 type share struct {
 	pair  Credentials
-	place Place // nil: there is no store
+	place Entry // nil: there is no store
 	// alone is when this broker fetches by itself, whatever the store says; zero: that is not foreseen yet.
 	alone time.Time
 	// random is in [0, 1) and stays the same until there is a token, so that asking more often does not bring alone
@@ -64,7 +64,7 @@ type share struct {
 func (l *loop) open(pair Credentials) share {
 	s := share{pair: pair, random: random()}
 	if l.config.Store != nil {
-		s.place = l.config.Store.Open(pair, l.config.Endpoint, func() { tell(l.told) })
+		s.place = l.config.Store.Entry(pair, l.config.Endpoint, func() { signal(l.notified) })
 	}
 	return s
 }
@@ -85,10 +85,10 @@ func (s *share) expect(moment time.Time) {
 // obtain gets a token: one that another broker has left in the store, or else from the login server. It reports false if
 // ctx was done before.
 func (l *loop) obtain(ctx context.Context, s *share, had *token) (attempt, bool) {
-	if l.config.Slots != nil {
+	if l.config.FetchSemaphore != nil {
 		select {
-		case l.config.Slots <- struct{}{}:
-			defer func() { <-l.config.Slots }()
+		case l.config.FetchSemaphore <- struct{}{}:
+			defer func() { <-l.config.FetchSemaphore }()
 		case <-ctx.Done():
 			return attempt{}, false
 		}
@@ -108,7 +108,7 @@ func (l *loop) obtain(ctx context.Context, s *share, had *token) (attempt, bool)
 	case err == nil && taken.Token != nil:
 		return l.adopt(s, taken.Token), true
 	case err == nil && taken.Leased:
-		return l.lead(ctx, s, had, taken.Fence)
+		return l.lead(ctx, s, had, taken.FencingToken)
 	case err != nil:
 		l.storeErrors.Add(1)
 		s.expect(spreadAlone(had, now, s.random))
@@ -118,27 +118,27 @@ func (l *loop) obtain(ctx context.Context, s *share, had *token) (attempt, bool)
 		s.expect(later(standAlone(had, asked, s.failures, s.random), s.rest))
 	}
 	if !s.alone.IsZero() && !now.Before(s.alone) {
-		return l.bypass(ctx, s, taken.Fence)
+		return l.bypass(ctx, s, taken.FencingToken)
 	}
 	return l.wait(taken, s, now), true
 }
 
 // take asks the store for no more than a quarter of the time that is left, since what it does not give is yet to be
 // fetched.
-func (l *loop) take(ctx context.Context, s *share, had *token) (Taken, error) {
+func (l *loop) take(ctx context.Context, s *share, had *token) (AcquireResult, error) {
 	if now := time.Now(); had.serves(now) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, had.remaining(now)/4)
 		defer cancel()
 	}
-	return s.place.Take(ctx, had.had(), l.config.Endpoint.Timeout+leaseSpare)
+	return s.place.Acquire(ctx, had.had(), l.config.Endpoint.Timeout+leaseSpare)
 }
 
 // takesTurns reports whether those who share the credentials take turns after a failure, whoever can reach the login
 // server, rather than try each by itself. They do so if there is another turn in time for the token, or if so many have
 // tried that it is not their way. A failure that is there after its pause, with nobody having tried since, is not believed:
 // it is a replay. (Or another one has counted as much, so who has no token to lose waits for one pause more.)
-func (s *share) takesTurns(taken Taken, had *token, now time.Time) bool {
+func (s *share) takesTurns(taken AcquireResult, had *token, now time.Time) bool {
 	if taken.Failure.Failures != s.failures || s.turn.IsZero() {
 		s.turn = now.Add(min(taken.Wait, maxBackoff))
 	}
@@ -155,10 +155,10 @@ func (l *loop) adopt(s *share, shared *SharedToken) attempt {
 	s.succeeded()
 	l.storeHits.Add(1)
 	issued := now.Add(shared.Remaining - shared.Lifetime)
-	return attempt{ended: now, elsewhere: true, token: &token{
+	return attempt{ended: now, fromPeer: true, token: &token{
 		authorization: "Bearer " + shared.AccessToken.Reveal(),
 		issued:        issued, received: issued, lifetime: shared.Lifetime,
-		fence: shared.Fence, due: followDue,
+		fence: shared.FencingToken, due: followDue,
 	}}
 }
 
@@ -179,7 +179,7 @@ func (l *loop) lead(ctx context.Context, s *share, had *token, fence uint64) (at
 		pause := turnPause(got.failure, s.failures, had, got.ended, random())
 		s.turn = got.ended.Add(pause)
 		got.next = s.turn.Add(crowd + time.Duration(random()*float64(crowd))) // the others go first
-		err = s.place.Release(brief, fence, &SharedFailure{Failure: *got.failure, Failures: s.failures}, pause)
+		err = s.place.Release(brief, fence, &SharedFailure{RefreshError: *got.failure, Failures: s.failures}, pause)
 	default:
 		s.succeeded()
 		got.token.fence, got.token.leads = fence, true
@@ -223,15 +223,15 @@ func (s *share) succeeded() {
 }
 
 // wait is an attempt that was not made.
-func (l *loop) wait(taken Taken, s *share, now time.Time) attempt {
+func (l *loop) wait(taken AcquireResult, s *share, now time.Time) attempt {
 	pause := pollPause/2 + time.Duration(random()*float64(pollPause))
-	got := attempt{ended: now, elsewhere: true}
+	got := attempt{ended: now, fromPeer: true}
 	switch {
-	case taken.Fence == 0: // the store is away, and would only be in the way
+	case taken.FencingToken == 0: // the store is away, and would only be in the way
 		pause = s.alone.Sub(now)
 	case taken.Failure != nil:
 		pause = min(taken.Wait, maxBackoff) + time.Duration(random()*float64(crowd))
-		failure := taken.Failure.Failure
+		failure := taken.Failure.RefreshError
 		got.failure, got.failures = &failure, taken.Failure.Failures
 		s.failures = taken.Failure.Failures
 	}
@@ -247,7 +247,7 @@ func (l *loop) look(ctx context.Context) {
 	l.lookAt = time.Time{}
 	l.lookedAt = time.Now()
 	had := l.state.Load().token
-	shared, err := l.share.place.Look(ctx, had.had())
+	shared, err := l.share.place.Get(ctx, had.had())
 	switch {
 	case ctx.Err() != nil:
 	case err != nil, shared != nil && !had.yieldsTo(shared):
@@ -259,7 +259,7 @@ func (l *loop) look(ctx context.Context) {
 
 // toldOf has the loop look. A broker that has a token takes its time: all are told at once. And whoever can write to the
 // store can tell without end, so there is a pause between two looks.
-func (l *loop) toldOf() {
+func (l *loop) onNotify() {
 	now := time.Now()
 	lookAt := later(now, l.lookedAt.Add(minRefresh))
 	if token := l.state.Load().token; token.serves(now) {
@@ -272,15 +272,15 @@ func (l *loop) toldOf() {
 }
 
 // had is what a token is to the store.
-func (t *token) had() Had {
+func (t *token) had() Known {
 	now := time.Now()
 	switch {
 	case t == nil:
-		return Had{}
+		return Known{}
 	case !t.serves(now):
-		return Had{Fence: t.fence}
+		return Known{FencingToken: t.fence}
 	}
-	return Had{Fence: t.fence, Remaining: t.remaining(now)}
+	return Known{FencingToken: t.fence, Remaining: t.remaining(now)}
 }
 
 // serves reports whether there is no need to replace the token at once.
@@ -292,16 +292,16 @@ func (t *token) serves(now time.Time) bool {
 // another clock, or is not to be trusted.
 func (t *token) yieldsTo(shared *SharedToken) bool {
 	had := t.had()
-	return shared.isUsable() && shared.Remaining > max(had.Remaining, minWorth) && shared.Fence > had.Fence &&
+	return shared.isUsable() && shared.Remaining > max(had.Remaining, minWorth) && shared.FencingToken > had.FencingToken &&
 		(t == nil || t.authorization != "Bearer "+shared.AccessToken.Reveal())
 }
 
 // shared is the token as the store gets it.
 func (t *token) shared() SharedToken {
 	return SharedToken{
-		AccessToken: NewSecret(t.authorization[len("Bearer "):]),
-		Fence:       t.fence,
-		Issued:      t.issued.Round(0),
-		Lifetime:    t.lifetime,
+		AccessToken:  NewSecret(t.authorization[len("Bearer "):]),
+		FencingToken: t.fence,
+		Issued:       t.issued.Round(0),
+		Lifetime:     t.lifetime,
 	}
 }

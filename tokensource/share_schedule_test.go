@@ -90,13 +90,13 @@ func TestAlone(t *testing.T) {
 func TestTurnPause(t *testing.T) {
 	const almostOne = 1 - 1e-9
 	issued := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	unavailable := func(retryAfter time.Duration) *Failure {
-		return &Failure{Outcome: Unavailable, RetryAfter: retryAfter}
+	unavailable := func(retryAfter time.Duration) *RefreshError {
+		return &RefreshError{Outcome: OutcomeUnavailable, RetryAfter: retryAfter}
 	}
-	rejection := &Failure{Outcome: Rejected}
+	rejection := &RefreshError{Outcome: OutcomeRejected}
 	for _, tc := range []struct {
 		name     string
-		failure  *Failure
+		failure  *RefreshError
 		failures int
 		left     time.Duration // of the token; 0: there is none
 		random   float64
@@ -112,7 +112,7 @@ func TestTurnPause(t *testing.T) {
 		{"up to 30 s", unavailable(time.Hour), 1, 0, 0, 30 * time.Second},
 		{"a rejection begins as others do", rejection, 1, 0, 0, 2 * time.Second},
 		{"and is not tried soon by chance", rejection, 9, 0, 0, 30 * time.Second},
-		{"an odd answer", &Failure{Outcome: InvalidResponse}, 3, 0, almostOne, 8 * time.Second},
+		{"an odd answer", &RefreshError{Outcome: OutcomeInvalidResponse}, 3, 0, almostOne, 8 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var had *token

@@ -92,7 +92,7 @@ func TestAFleetAsksOnceALifetime(t *testing.T) {
 				for _, b := range f.brokers {
 					snapshot := b.Snapshot()
 					hits += int(snapshot.StoreHits)
-					waits += int(snapshot.Waits)
+					waits += int(snapshot.RequestsWaited)
 					if snapshot.StoreErrors != 0 || snapshot.LastFailure != nil || snapshot.ConsecutiveFailures != 0 {
 						t.Errorf("%+v", snapshot)
 					}
@@ -165,7 +165,7 @@ func TestTheLeaderStops(t *testing.T) {
 			f.store.setLag(500 * time.Millisecond)
 			f.at(2200 * time.Millisecond)
 			for _, b := range f.brokers {
-				if _, has := b.Current(); has || b.Snapshot().Leads {
+				if _, has := b.Current(); has || b.Snapshot().HoldsLease {
 					t.Fatal("it is too late")
 				}
 			}
@@ -192,9 +192,9 @@ func (f *fleet) leaderByWay() int {
 func TestTheLeaderVanishes(t *testing.T) {
 	vanish := func(f *fleet) {
 		pair := tokensource.Credentials{ID: tokensource.NewSecret(fakeetrusted.DefaultClientID), Secret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)}
-		ghost := f.store.Open(pair, tokensource.Endpoint{}, func() {})
+		ghost := f.store.Entry(pair, tokensource.TokenEndpoint{}, func() {})
 		defer ghost.Close()
-		if taken, err := ghost.Take(context.Background(), tokensource.Had{Fence: 1 << 62}, 15*time.Second); err != nil || !taken.Leased {
+		if taken, err := ghost.Acquire(context.Background(), tokensource.Known{FencingToken: 1 << 62}, 15*time.Second); err != nil || !taken.Leased {
 			t.Fatal("the ghost has no lease")
 		}
 	}
@@ -319,7 +319,7 @@ func TestRejectedCredentialsOfAFleet(t *testing.T) {
 		for i, b := range f.brokers {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			began := time.Now()
-			_, err := b.Await(ctx)
+			_, err := b.Wait(ctx)
 			if none := noToken(t, err); !none.Rejected() || time.Since(began) != 0 || !strings.Contains(none.Advice(), "SSO Client Management") || none.RetryAfter() > 32*time.Second && b.way.tries() == 0 {
 				t.Errorf("broker %d: %v", i, none)
 			}
@@ -585,7 +585,7 @@ func TestA401IsShared(t *testing.T) {
 					waiting.Go(func() {
 						ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 						defer cancel()
-						if value, ok := b.AwaitOther(ctx, sent); !ok || value == sent {
+						if value, err := b.WaitNewer(ctx, sent); err != nil || value == sent {
 							t.Errorf("no other token")
 						}
 					})
@@ -675,12 +675,12 @@ func newRotating(t *testing.T, n int) *rotating {
 	t.Helper()
 	r := &rotating{folder: t.TempDir()}
 	r.write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-	part := func(name string) tokensource.Part {
+	part := func(name string) tokensource.CredentialField {
 		path := filepath.Join(r.folder, name)
-		return tokensource.Part{Name: path, File: path}
+		return tokensource.CredentialField{Name: path, File: path}
 	}
 	r.fleet = newFleetWith(t, n, 300*time.Second, newMemoryStore(), func(_ int, config *tokensource.Config) {
-		config.Origin = tokensource.Origin{ID: part("id"), Secret: part("secret")}
+		config.Credentials = tokensource.CredentialSource{ID: part("id"), Secret: part("secret")}
 	})
 	return r
 }
@@ -697,7 +697,7 @@ func (r *rotating) write(t *testing.T, id, secret string) {
 // recheck has all see the change, within such a time.
 func (r *rotating) recheck(within time.Duration) {
 	for _, i := range rand.Perm(len(r.brokers)) {
-		r.brokers[i].Recheck()
+		r.brokers[i].ReloadCredentials()
 		r.pass(within / time.Duration(len(r.brokers)))
 	}
 }
@@ -718,7 +718,7 @@ func TestAFleetRotates(t *testing.T) {
 					t.Errorf("%d requests", n)
 				}
 				for i, b := range r.brokers {
-					if b.Snapshot().Reloads != [3]uint64{1, 0, 0} || b.Snapshot().Unused != nil {
+					if b.Snapshot().Reloads != [3]uint64{1, 0, 0} || b.Snapshot().PendingReload != nil {
 						t.Errorf("broker %d: %+v", i, b.Snapshot())
 					}
 				}
@@ -745,7 +745,7 @@ func TestAFleetRotatesToAWrongPair(t *testing.T) {
 			t.Errorf("%d requests of the wrong pair in 10 minutes", n)
 		}
 		for i, b := range r.brokers {
-			if unused := b.Snapshot().Unused; unused == nil || unused.Outcome != tokensource.ReloadRejected || b.Snapshot().LastFailure != nil {
+			if unused := b.Snapshot().PendingReload; unused == nil || unused.Outcome != tokensource.ReloadRejected || b.Snapshot().LastFailure != nil {
 				t.Errorf("broker %d: %+v", i, b.Snapshot())
 			}
 		}
@@ -818,7 +818,7 @@ func TestAFleetOfTwoPairs(t *testing.T) {
 		r.login.setPair("new", "new", true)
 		r.write(t, "new", "new")
 		for _, b := range r.brokers[:25] {
-			b.Recheck()
+			b.ReloadCredentials()
 		}
 		r.pass(5 * time.Second)
 		if n := r.asked(func() { r.pass(3000 * time.Second) }); n > 28 {
@@ -897,8 +897,8 @@ func TestManyAccountsAndASlowStore(t *testing.T) {
 				store := newMemoryStore()
 				store.fault, store.lag, store.careful = tc.fault, tc.lag, true
 				f := newFleetWith(t, 500, 300*time.Second, store, func(i int, config *tokensource.Config) {
-					config.Slots = slots
-					config.Origin = fixed(fmt.Sprint("client", i), "secret")
+					config.FetchSemaphore = slots
+					config.Credentials = fixed(fmt.Sprint("client", i), "secret")
 				})
 				for i := range 500 {
 					f.login.setPair(fmt.Sprint("client", i), "secret", true)

@@ -2,86 +2,88 @@ package tokensource
 
 import "time"
 
-// Snapshot is what a Source knows at one moment, for metrics and status pages. It holds no secret. A zero time means
-// "never"; all times are on the wall clock.
+// Snapshot is the state of a Source at one moment, for metrics and status pages. It contains no secret. A zero time means
+// "never"; all times are wall clock times.
 type Snapshot struct {
 	Account string
-	// Valid reports whether there is a token that may be sent.
+	// Valid reports whether there is a valid token.
 	Valid bool
-	// Issued and Expires are those of the last token, dead or alive.
+	// Issued and Expires are those of the last token, valid or expired.
 	Issued, Expires time.Time
-	// Remaining is how long the token still lives; 0 if it is not valid.
+	// Remaining is how long the token is still valid; 0 if it has expired.
 	Remaining time.Duration
 	// Refreshes counts the token requests by outcome, in the order of Outcomes.
 	Refreshes           [len(Outcomes)]uint64
 	ConsecutiveFailures int
 	LastSuccess         time.Time
-	// LastDuration is how long the last token request took, whatever came of it.
+	// LastDuration is how long the last token request took, successful or not.
 	LastDuration time.Duration
-	// FetchingSince is when the token request was sent that is under way; zero if none is.
+	// FetchingSince is when the token request in flight was sent; zero if there is none.
 	FetchingSince time.Time
 	// LastFailure is that of the last token request; nil if it succeeded or there was none.
-	LastFailure   *Failure
+	LastFailure   *RefreshError
 	LastFailureAt time.Time
 	// NextAttempt is when the next token request is due.
 	NextAttempt time.Time
-	// Waits counts the requests that had to wait for a token, and Invalidations the tokens replaced because the
+	// RequestsWaited counts the requests that had to wait for a token, and Invalidations the tokens replaced because the
 	// API refused them.
-	Waits, Invalidations uint64
-	// Shared means that there is a store, in which the token is shared with other brokers. Without one, what follows is
-	// zero.
+	RequestsWaited, Invalidations uint64
+	// Shared means that the token is shared with other brokers through a store. The next four fields are zero without
+	// one.
 	Shared bool
-	// Elsewhere means that the last token request was another broker's, who shares the token: LastFailure and LastSuccess
-	// are of it, Refreshes and LastDuration are not.
-	Elsewhere bool
-	// StoreHits counts the tokens that were taken from the store, and StoreErrors how often it was asked in vain.
+	// FromPeer means that another broker made the last token request: LastFailure and LastSuccess describe it, Refreshes
+	// and LastDuration do not.
+	FromPeer bool
+	// StoreHits counts the tokens taken from the store, and StoreErrors the failed store operations.
 	StoreHits, StoreErrors uint64
-	// Leads reports whether the token was fetched here by a lease, for all; then its successor mostly is too.
-	Leads bool
-	// Reloads counts the changes of the credentials by outcome, in the order of ReloadOutcomes, and LastChange is
-	// when those in use were taken into use.
+	// HoldsLease reports whether this broker fetched the valid token with the lease; it then usually fetches the next one
+	// too.
+	HoldsLease bool
+	// Reloads counts the changes of the credentials by outcome, in the order of ReloadOutcomes, and LastChange is when
+	// the current pair was taken into use.
 	Reloads    [len(ReloadOutcomes)]uint64
 	LastChange time.Time
-	// Unused tells why the credentials that were last read are not those in use; nil if they are. Nobody may change it.
-	Unused   *Reload
-	UnusedAt time.Time
+	// PendingReload says why the credentials that were last read are not in use; nil if they are. It must not be
+	// modified.
+	PendingReload   *CredentialReload
+	PendingReloadAt time.Time
 }
 
-// Snapshot returns what the source knows now. It never blocks.
+// Snapshot returns the current current. It never blocks.
 func (s *Source) Snapshot() Snapshot {
-	state, now := s.state.Load(), time.Now()
+	current, now := s.state.Load(), time.Now()
 	snapshot := Snapshot{
 		Account:             s.config.Account,
-		Refreshes:           state.refreshes,
-		ConsecutiveFailures: state.failures,
-		LastSuccess:         state.lastSuccess.Round(0),
-		LastDuration:        state.lastTook,
-		LastFailure:         state.failure,
-		NextAttempt:         state.nextAttempt.Round(0),
-		Waits:               s.waits.Load(),
+		Refreshes:           current.refreshes,
+		ConsecutiveFailures: current.failures,
+		LastSuccess:         current.lastSuccess.Round(0),
+		LastDuration:        current.lastDuration,
+		LastFailure:         current.failure,
+		NextAttempt:         current.nextAttempt.Round(0),
+		RequestsWaited:      s.requestsWaited.Load(),
 		Invalidations:       s.invalidations.Load(),
 		Shared:              s.config.Store != nil,
-		Elsewhere:           state.elsewhere,
+		FromPeer:            current.fromPeer,
 		StoreHits:           s.storeHits.Load(),
 		StoreErrors:         s.storeErrors.Load(),
-		Reloads:             state.reloads,
-		LastChange:          state.lastChange.Round(0),
-		Unused:              state.unused,
+		Reloads:             current.reloads,
+		LastChange:          current.lastChange.Round(0),
+		PendingReload:       current.pendingReload,
 	}
 	if since := s.fetching.Load(); since != nil {
 		snapshot.FetchingSince = since.Round(0)
 	}
-	if state.failure != nil {
-		snapshot.LastFailureAt = state.failedAt.Round(0)
+	if current.failure != nil {
+		snapshot.LastFailureAt = current.failedAt.Round(0)
 	}
-	if state.unused != nil {
-		snapshot.UnusedAt = state.unusedAt.Round(0)
+	if current.pendingReload != nil {
+		snapshot.PendingReloadAt = current.pendingReloadAt.Round(0)
 	}
-	if token := state.token; token != nil {
-		snapshot.Issued, snapshot.Expires = token.issued.Round(0), token.expires()
-		if token.valid(now) {
-			snapshot.Leads = token.leads
-			snapshot.Valid, snapshot.Remaining = true, token.remaining(now)
+	if last := current.token; last != nil {
+		snapshot.Issued, snapshot.Expires = last.issued.Round(0), last.expires()
+		if last.valid(now) {
+			snapshot.HoldsLease = last.leads
+			snapshot.Valid, snapshot.Remaining = true, last.remaining(now)
 		}
 	}
 	return snapshot

@@ -1,173 +1,189 @@
-// Package tokensource turns credentials into an access token that is always fresh: the client credentials grant of
-// RFC 6749 section 4.4, ahead of need and in the background.
+// Package tokensource keeps OAuth 2.0 access tokens fresh. It fetches them in the background, ahead of need, with the
+// client credentials grant (RFC 6749 section 4.4).
 //
-// A Source has one fetcher, its Run loop. Nobody else ever asks the login server for anything, and Run does so on its
-// own context: a request that goes away cannot cancel a refresh that others wait for. Whoever reads the token takes
-// it with one atomic load, from a state that is replaced as a whole and never changed.
+// A Source has one fetcher, its Run loop. Nothing else sends token requests, and Run uses its own context: a request that
+// is cancelled cannot cancel a refresh that others wait for. Readers take the token with one atomic load, from a state
+// that is replaced as a whole and never modified.
+//
+// Despite the package's name, a Source is not an oauth2.TokenSource: Current returns the value of an Authorization
+// header, and never waits.
 package tokensource
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
 
-// DefaultAccount is the name of the account that has no name of its own, in metrics and messages.
+// DefaultAccount is the name of the unnamed account in metrics and messages.
 const DefaultAccount = "default"
 
-// Config tells what a Source needs.
+// Config configures a Source.
 type Config struct {
-	// Account names the source in snapshots and events; empty is DefaultAccount.
+	// Account is the source's name in snapshots and events. The default is DefaultAccount.
 	Account string
-	// Origin is where the credentials are read from: at the start, when Recheck is called, and when the login server
-	// rejects those in use.
-	Origin Origin
-	// Endpoint is where the source asks.
-	Endpoint Endpoint
-	// Store, if not nil, is where the token is shared with other brokers that hold the same credentials.
+	// Credentials are read at the start, when ReloadCredentials is called, and when the login server rejects those in
+	// use.
+	Credentials CredentialSource
+	// Endpoint issues the tokens. Its URL and Transport are required.
+	Endpoint TokenEndpoint
+	// Store, if not nil, shares the token with other brokers that have the same credentials.
 	Store Store
-	// Slots, if not nil, is shared by sources that are not to make more token requests at once than it has places.
-	Slots chan struct{}
-	// Observe, if not nil, is told of each token request that has ended, elsewhere too, and ObserveReload of each change of the
-	// credentials. They are called by the Run loop, so they must return soon.
-	Observe       func(Event)
-	ObserveReload func(Reload)
+	// FetchSemaphore, if not nil, limits concurrent token requests to its capacity, over all sources that share it.
+	FetchSemaphore chan struct{}
+	// OnRefresh, if not nil, is called after each token request, of this or another broker, and OnReload after each
+	// change of the credentials. Run calls them on its goroutine, so they must return quickly.
+	OnRefresh func(RefreshEvent)
+	OnReload  func(CredentialReload)
 }
 
-// Source keeps one account's token fresh. All methods may be called at any time from any goroutine, except Run, which
-// is called once.
+func (c *Config) validate() error {
+	switch {
+	case c.Endpoint.URL == "":
+		return errors.New("tokensource: the token endpoint has no URL")
+	case c.Endpoint.Transport == nil:
+		return errors.New("tokensource: the token endpoint has no transport")
+	}
+	return nil
+}
+
+// Source keeps one account's token fresh while Run runs. All methods are safe for concurrent use, except Run, which must
+// be called at most once.
 type Source struct {
-	config        Config
-	state         atomic.Pointer[state]
-	waits         atomic.Uint64
-	invalidations atomic.Uint64
-	fetching      atomic.Pointer[time.Time] // since when a token request is under way; nil: none is
-	storeHits     atomic.Uint64
-	storeErrors   atomic.Uint64
-	// wake tells the loop to look at the token, which somebody found dead; changed that the credentials may have
-	// changed; and told that there may be a token in the store. One place is enough, since all who say so mean the same.
-	wake, changed, told chan struct{}
+	config         Config
+	state          atomic.Pointer[state]
+	requestsWaited atomic.Uint64
+	invalidations  atomic.Uint64
+	fetching       atomic.Pointer[time.Time] // when the token request in flight was sent; nil: there is none
+	storeHits      atomic.Uint64
+	storeErrors    atomic.Uint64
+	// wake signals the loop that the token has ended early, credentialsChanged that the credentials may have changed, and
+	// notified that the store may have a new token. A buffer of one is enough: signals are coalesced.
+	wake, credentialsChanged, notified chan struct{}
 }
 
 // New returns a source that has no token until Run is called.
-func New(config Config) *Source {
+func New(config Config) (*Source, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	return newSource(config), nil
+}
+
+// newSource is New for a config that has been validated.
+func newSource(config Config) *Source {
 	if config.Account == "" {
 		config.Account = DefaultAccount
 	}
 	if config.Endpoint.Timeout == 0 {
 		config.Endpoint.Timeout = 10 * time.Second
 	}
-	if config.Observe == nil {
-		config.Observe = func(Event) {}
+	if config.OnRefresh == nil {
+		config.OnRefresh = func(RefreshEvent) {}
 	}
-	if config.ObserveReload == nil {
-		config.ObserveReload = func(Reload) {}
+	if config.OnReload == nil {
+		config.OnReload = func(CredentialReload) {}
 	}
-	s := &Source{config: config, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), told: make(chan struct{}, 1)}
+	s := &Source{
+		config:             config,
+		wake:               make(chan struct{}, 1),
+		credentialsChanged: make(chan struct{}, 1),
+		notified:           make(chan struct{}, 1),
+	}
 	s.state.Store(&state{replaced: make(chan struct{})})
 	return s
 }
 
-// Origin is where the credentials are read from.
-func (s *Source) Origin() Origin { return s.config.Origin }
+// CredentialSource returns where the credentials are read from.
+func (s *Source) CredentialSource() CredentialSource { return s.config.Credentials }
 
-// Run fetches the token and keeps it fresh until ctx is done. After that the last token can still be taken while it
-// lives, and nobody waits for another. Failures do not end it: they are told to Observe and in Snapshot.
-func (s *Source) Run(ctx context.Context) {
-	defer s.publish(func(next *state) { next.stopped = true })
-	l := &loop{Source: s, readAt: time.Now()}
-	defer func() {
-		l.share.close()
-		l.candidate.close()
-	}()
-	for l.sleep(ctx) {
-		_, do := l.next()
-		do(ctx)
-	}
-}
-
-// Current returns the value for the Authorization header, and true; or false where there is no token that may be
-// sent. It never blocks and does not allocate.
+// Current returns the value of the Authorization header, and true; or false if there is no valid token. It never blocks
+// and does not allocate.
 func (s *Source) Current() (authorization string, ok bool) {
-	if token := s.state.Load().token; token.valid(time.Now()) {
-		return token.authorization, true
+	if current := s.state.Load().token; current.valid(time.Now()) {
+		return current.authorization, true
 	}
 	return "", false
 }
 
-// Await returns what Current does, once there is something to return. It returns a *NoTokenError at once where waiting
-// is no use (the credentials are rejected, or Run has ended), and when ctx is done.
-func (s *Source) Await(ctx context.Context) (authorization string, err error) {
+// Wait returns what Current returns, as soon as there is a valid token. Its error is a *NoTokenError. It fails at once if
+// waiting is useless (the credentials are rejected, or Run has ended), and when ctx is done; the error then wraps
+// ctx.Err().
+func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
 	for waited := false; ; waited = true {
-		now := s.state.Load()
+		current := s.state.Load()
 		switch {
-		case now.token.valid(time.Now()):
-			return now.token.authorization, nil
-		case now.stopped, now.failure != nil && now.failure.Outcome == Rejected:
-			return "", now.noToken()
+		case current.token.valid(time.Now()):
+			return current.token.authorization, nil
+		case current.stopped, current.failure != nil && current.failure.Outcome == OutcomeRejected:
+			return "", current.noTokenError(ctx)
 		case !waited:
-			s.waits.Add(1)
+			s.requestsWaited.Add(1)
 		}
-		tell(s.wake)
+		signal(s.wake)
 		select {
-		case <-now.replaced:
+		case <-current.replaced:
 		case <-ctx.Done():
-			if value, ok := s.Current(); ok { // both at once: the choice between ready cases is random
+			if value, ok := s.Current(); ok { // select picks randomly if both are ready
 				return value, nil
 			}
-			return "", s.state.Load().noToken()
+			return "", s.state.Load().noTokenError(ctx)
 		}
 	}
 }
 
-// AwaitOther returns the value of a token other than the one that was refused, once there is one. It reports false as
-// soon as the attempt to fetch one fails, and when ctx is done. It is called after Invalidate has returned true.
-func (s *Source) AwaitOther(ctx context.Context, than string) (authorization string, ok bool) {
+// WaitNewer returns the value of a token other than old, which the API refused, as soon as there is one. Its error is a
+// *NoTokenError. It fails as soon as an attempt to fetch a token fails, and when ctx is done; the error then wraps
+// ctx.Err(). Call it after Invalidate has returned true.
+func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, err error) {
 	for {
-		now := s.state.Load()
+		current := s.state.Load()
 		switch {
-		case now.token.valid(time.Now()) && now.token.authorization != than:
-			return now.token.authorization, true
-		case now.stopped, now.failure != nil:
-			return "", false
+		case current.token.valid(time.Now()) && current.token.authorization != old:
+			return current.token.authorization, nil
+		case current.stopped, current.failure != nil:
+			return "", current.noTokenError(ctx)
 		}
 		select {
-		case <-now.replaced:
+		case <-current.replaced:
 		case <-ctx.Done():
-			value, ok := s.Current()
-			return value, ok && value != than
+			if value, ok := s.Current(); ok && value != old {
+				return value, nil
+			}
+			return "", s.state.Load().noTokenError(ctx)
 		}
 	}
 }
 
-// Invalidate has the token replaced of which authorization is the header's value, since the API refused it with 401
-// before its time. It reports whether another is to be had, now or soon, by AwaitOther.
+// Invalidate marks the token with this header value for replacement, because the API refused it with 401 before its
+// expiry. It reports whether WaitNewer can return another, now or soon.
 //
-// Until the other is there, Current goes on returning the one that was refused: an app that asks for something to which
-// it has no right must not make its other requests wait, and while the login server is away, a token that the API may
-// still take elsewhere is better than none. A token just fetched is not replaced, since it would not get better by
-// fetching one more: a storm on the login server is what would come of it.
+// Until the new token arrives, Current keeps returning the refused one: an app that requests something it has no
+// permission for must not block its other requests, and during a login server outage, a token that the API may still
+// accept elsewhere is better than none. A token that was just fetched is not replaced: another would be no better, and
+// the login server would get a request for every 401.
 func (s *Source) Invalidate(authorization string) bool {
-	now := s.state.Load()
-	switch token := now.token; {
-	case token == nil:
+	current := s.state.Load()
+	switch {
+	case current.token == nil:
 		return false
-	case token.authorization != authorization:
+	case current.token.authorization != authorization:
 		return true // it has been replaced since it was sent
-	case now.failure != nil, now.stopped, time.Since(token.received) < minTokenAge:
+	case current.failure != nil, current.stopped, time.Since(current.token.received) < minTokenAge:
 		return false
-	case token.refused.CompareAndSwap(false, true):
+	case current.token.refused.CompareAndSwap(false, true):
 		s.invalidations.Add(1)
-		tell(s.wake)
+		signal(s.wake)
 	}
 	return true
 }
 
-// Recheck has the loop read the credentials again, since they may have changed. It does not wait for that.
-func (s *Source) Recheck() { tell(s.changed) }
+// ReloadCredentials makes the loop read the credentials again, because they may have changed. It does not wait.
+func (s *Source) ReloadCredentials() { signal(s.credentialsChanged) }
 
-// tell puts something into a channel of one place, or finds that it has been told already.
-func tell(channel chan struct{}) {
+// signal puts a signal into a channel with a buffer of one. It does nothing if one is pending.
+func signal(channel chan struct{}) {
 	select {
 	case channel <- struct{}{}:
 	default:

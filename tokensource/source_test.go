@@ -15,7 +15,7 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-func TestFetchSendsWhatETrustedAsksFor(t *testing.T) {
+func TestTokenRequestHasCredentialsAndAudience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.at(time.Second)
@@ -35,41 +35,44 @@ func TestFetchSendsWhatETrustedAsksFor(t *testing.T) {
 			}
 		}
 		if request.Header.Get("Authorization") != "" || request.RequestURI != "/oauth/token" {
-			t.Error("the credentials belong into the body alone")
+			t.Errorf("Authorization %q, target %s; want the credentials only in the body", request.Header.Get("Authorization"), request.RequestURI)
 		}
 		if request.Header.Get("User-Agent") != "etrusted-broker/test" || request.Header.Get("Accept") != "application/json" {
 			t.Errorf("header %v", request.Header)
 		}
 		value, ok := r.Current()
 		if tokens := r.server.Tokens(); !ok || value != "Bearer "+tokens[0] {
-			t.Error("Current is not the token that was issued")
+			t.Errorf("Current = %q, %v, want the issued token", value, ok)
 		}
 	})
 }
 
-func TestScopesAreSentIfThereAreAny(t *testing.T) {
+func TestSendsScopesIfConfigured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := fakeetrusted.New(fakeetrusted.Options{})
 		r := &rig{server: server, began: time.Now()}
 		config := r.config(t)
 		config.Endpoint.Scopes = []string{"a", "b"}
-		source := tokensource.New(config)
+		source, err := tokensource.New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		source.Run(ctx)
 		if got := server.TokenRequests()[0].Form["scope"]; !slices.Equal(got, []string{"a b"}) {
-			t.Errorf("scope = %q", got)
+			t.Errorf("scope = %q, want \"a b\"", got)
 		}
 	})
 }
 
-// Nobody waits but at the start, and the token requests are as many as the refresh intervals.
-func TestRefreshIsAheadOfNeed(t *testing.T) {
+// Only the first request waits, and there is one token request per refresh interval.
+func TestRefreshesAheadOfNeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: 6 * time.Second})
 		r.server.SetTokenDelay(time.Second)
-		if took, err := r.await(10 * time.Second); err != nil || took != time.Second {
-			t.Fatalf("the first waits %v (%v), want 1s", took, err)
+		if took, err := r.wait(10 * time.Second); err != nil || took != time.Second {
+			t.Fatalf("first request waited %v (%v), want 1s", took, err)
 		}
 		for time.Since(r.began) < 20*time.Second {
 			if _, ok := r.Current(); !ok {
@@ -77,23 +80,23 @@ func TestRefreshIsAheadOfNeed(t *testing.T) {
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		// Due 4.2 to 4.8 s after the request before it.
+		// Each is due 4.2 to 4.8 s after the previous one.
 		if n := r.server.TokenRequestCount(); n != 5 {
 			t.Errorf("%d token requests in 20 s, want 5", n)
 		}
 		requests := r.server.TokenRequests()
 		for i := 1; i < len(requests); i++ {
 			if gap := requests[i].At.Sub(requests[i-1].At); gap < 4200*time.Millisecond || gap > 4800*time.Millisecond {
-				t.Errorf("request %d came %v after the one before", i, gap)
+				t.Errorf("request %d came %v after the previous one", i, gap)
 			}
 		}
-		if waits := r.Snapshot().Waits; waits != 1 {
-			t.Errorf("%d requests waited, want the first alone", waits)
+		if waits := r.Snapshot().RequestsWaited; waits != 1 {
+			t.Errorf("%d requests waited, want only the first", waits)
 		}
 	})
 }
 
-func TestAFailureNeverDisplacesAToken(t *testing.T) {
+func TestFailureKeepsValidToken(t *testing.T) {
 	for name, fault := range map[string]http.Handler{
 		"outage":    fakeetrusted.Status(503, nil),
 		"rejection": fakeetrusted.OAuthError(401, "invalid_client"),
@@ -109,40 +112,40 @@ func TestAFailureNeverDisplacesAToken(t *testing.T) {
 				r.server.SetTokenFault(fault)
 				r.at(99 * time.Second)
 				if r.server.TokenRequestCount() < 2 {
-					t.Fatal("nothing has failed yet")
+					t.Fatal("no refresh has failed yet")
 				}
 				if now, ok := r.Current(); !ok || now != before {
-					t.Error("the token is gone before its time")
+					t.Errorf("Current = %q, %v before the expiry, want %q", now, ok, before)
 				}
-				if took, err := r.await(time.Second); err != nil || took != 0 {
-					t.Errorf("a request waits %v: %v", took, err)
+				if took, err := r.wait(time.Second); err != nil || took != 0 {
+					t.Errorf("Wait took %v: %v, want no wait", took, err)
 				}
 				r.at(100*time.Second + time.Millisecond)
 				if _, ok := r.Current(); ok {
-					t.Error("the token is past its expiry")
+					t.Error("Current returns an expired token")
 				}
 			})
 		})
 	}
 }
 
-func TestOutageEndsWithinOneBackoff(t *testing.T) {
+func TestRecoversWithinOneBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: 10 * time.Second})
 		r.at(time.Second)
 		r.server.SetTokenFault(fakeetrusted.Status(503, nil))
 		r.at(time.Minute)
-		took, err := r.await(10 * time.Second)
+		took, err := r.wait(10 * time.Second)
 		none := noToken(t, err)
 		if took != 10*time.Second || none.Rejected() || !strings.Contains(none.Error(), "503") {
-			t.Errorf("waited %v for %q", took, none)
+			t.Errorf("Wait failed after %v with %q, want 10s and the status 503", took, none)
 		}
 		r.server.SetTokenFault(nil)
-		if took, err := r.await(time.Hour); err != nil || took > 30*time.Second {
-			t.Errorf("healed after %v (%v), want within one backoff", took, err)
+		if took, err := r.wait(time.Hour); err != nil || took > 30*time.Second {
+			t.Errorf("recovered after %v (%v), want within one backoff", took, err)
 		}
 		if snapshot := r.Snapshot(); snapshot.ConsecutiveFailures != 0 || snapshot.LastFailure != nil {
-			t.Errorf("a success leaves %+v", snapshot)
+			t.Errorf("snapshot %+v after a success, want no failure", snapshot)
 		}
 	})
 }
@@ -155,16 +158,16 @@ func TestBackoffIsBounded(t *testing.T) {
 		requests := r.server.TokenRequests()
 		for i := 1; i < len(requests); i++ {
 			if gap := requests[i].At.Sub(requests[i-1].At); gap < time.Second || gap > 30*time.Second+time.Millisecond {
-				t.Errorf("request %d came %v after the one before", i, gap)
+				t.Errorf("request %d came %v after the previous one", i, gap)
 			}
 		}
 		if n := len(requests); n < 20 || n > 120 {
-			t.Errorf("%d attempts in 10 minutes", n)
+			t.Errorf("%d attempts in 10 minutes, want 20 to 120", n)
 		}
 	})
 }
 
-func TestRetryAfterIsHonoured(t *testing.T) {
+func TestHonoursRetryAfter(t *testing.T) {
 	const wait = 90 * time.Second
 	for name, value := range map[string]func(now time.Time) string{
 		"seconds": func(time.Time) string { return "90" },
@@ -176,84 +179,84 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 				r.server.SetTokenFault(fakeetrusted.Status(429, http.Header{"Retry-After": {value(time.Now())}}))
 				r.at(wait - 2*time.Second)
 				if n := r.server.TokenRequestCount(); n != 1 {
-					t.Fatalf("%d requests before the server's time", n)
+					t.Fatalf("%d requests before Retry-After has passed, want 1", n)
 				}
 				r.server.SetTokenFault(nil)
 				r.at(wait + 2*time.Second)
 				if _, ok := r.Current(); !ok {
-					t.Error("no request after it")
+					t.Error("no token after Retry-After has passed")
 				}
 			})
 		})
 	}
 }
 
-func TestRejectionFailsAtOnceAndIsRetriedAfterFiveMinutes(t *testing.T) {
+func TestRejectionFailsAtOnceAndRetriesAfterFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(fakeetrusted.OAuthError(400, "invalid_client"))
 		r.at(time.Second)
-		took, err := r.await(time.Minute)
+		took, err := r.wait(time.Minute)
 		none := noToken(t, err)
 		if took != 0 || !none.Rejected() || !strings.Contains(none.Advice(), "SSO Client Management") {
-			t.Errorf("waited %v for %q, %q", took, none, none.Advice())
+			t.Errorf("Wait failed after %v with %q, %q, want a rejection at once", took, none, none.Advice())
 		}
 		if got := none.RetryAfter(); got != 299*time.Second {
-			t.Errorf("RetryAfter = %v, want what is left of 5 min", got)
+			t.Errorf("RetryAfter = %v, want the rest of 5 min", got)
 		}
 		r.at(299 * time.Second)
 		if n := r.server.TokenRequestCount(); n != 1 {
-			t.Errorf("%d requests in 5 min", n)
+			t.Errorf("%d requests in 5 min, want 1", n)
 		}
 		r.server.SetTokenFault(nil)
 		r.at(301 * time.Second)
 		if _, ok := r.Current(); !ok {
-			t.Error("it did not try again")
+			t.Error("no token after the retry")
 		}
 	})
 }
 
-// Those who wait when the rejection comes are told, too.
-func TestRejectionEndsTheWait(t *testing.T) {
+// Requests that are already waiting fail as well.
+func TestRejectionEndsWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(2 * time.Second)
 		r.server.SetTokenFault(fakeetrusted.Status(401, nil))
-		took, err := r.await(time.Minute)
+		took, err := r.wait(time.Minute)
 		if none := noToken(t, err); took != 2*time.Second || !none.Rejected() {
 			t.Errorf("waited %v, want until the rejection", took)
 		}
 	})
 }
 
-func TestARedirectIsNotFollowed(t *testing.T) {
+func TestNeverFollowsRedirect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(fakeetrusted.Redirect(307, "http://elsewhere.example/stolen"))
 		r.at(500 * time.Millisecond)
-		if n := r.server.TokenRequestCount() + r.server.APIRequestCount(); n != 1 { // every host leads to the stand-in
-			t.Errorf("%d requests, want the one", n)
+		if n := r.server.TokenRequestCount() + r.server.APIRequestCount(); n != 1 { // every host leads to the fake
+			t.Errorf("%d requests, want 1", n)
 		}
-		if event := r.last(); event.Outcome != tokensource.InvalidResponse {
-			t.Errorf("outcome %s", event.Outcome)
+		if event := r.last(); event.Outcome != tokensource.OutcomeInvalidResponse {
+			t.Errorf("outcome %s, want %s", event.Outcome, tokensource.OutcomeInvalidResponse)
 		}
 	})
 }
 
-func TestOddAnswers(t *testing.T) {
+func TestRetriesAfterInvalidResponse(t *testing.T) {
 	padded := `{"access_token":"abc"}` + strings.Repeat(" ", 1<<20)
 	for name, tc := range map[string]struct {
 		fault http.Handler
 		want  tokensource.Outcome
 		after time.Duration // when the outcome is known
 	}{
-		"2 MB":               {fakeetrusted.Answer(200, "application/json", strings.Repeat("x", 2<<20)), tokensource.InvalidResponse, 0},
-		"valid but padded":   {fakeetrusted.Answer(200, "application/json", padded), tokensource.InvalidResponse, 0},
-		"hangs":              {fakeetrusted.Hang(), tokensource.Unavailable, 10 * time.Second},
-		"drips":              {fakeetrusted.SlowBody(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.Unavailable, 10 * time.Second},
-		"breaks off":         {fakeetrusted.Truncate(5), tokensource.Unavailable, 0},
-		"JSON as plain text": {fakeetrusted.Answer(200, "text/plain", `{"access_token":"abc","expires_in":300}`), tokensource.Success, 0},
-		"echoes the secret":  {fakeetrusted.EchoSecret(400), tokensource.InvalidResponse, 0},
+		"2 MB":               {fakeetrusted.Answer(200, "application/json", strings.Repeat("x", 2<<20)), tokensource.OutcomeInvalidResponse, 0},
+		"valid but padded":   {fakeetrusted.Answer(200, "application/json", padded), tokensource.OutcomeInvalidResponse, 0},
+		"hangs":              {fakeetrusted.Hang(), tokensource.OutcomeUnavailable, 10 * time.Second},
+		"drips":              {fakeetrusted.SlowBody(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.OutcomeUnavailable, 10 * time.Second},
+		"breaks off":         {fakeetrusted.Truncate(5), tokensource.OutcomeUnavailable, 0},
+		"JSON as plain text": {fakeetrusted.Answer(200, "text/plain", `{"access_token":"abc","expires_in":300}`), tokensource.OutcomeSuccess, 0},
+		"echoes the secret":  {fakeetrusted.EchoSecret(400), tokensource.OutcomeInvalidResponse, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -264,34 +267,37 @@ func TestOddAnswers(t *testing.T) {
 					t.Fatalf("outcomes %v, want %s", got, tc.want)
 				}
 				if event := r.last(); event.Duration != tc.after {
-					t.Errorf("known after %v, want %v", event.Duration, tc.after)
+					t.Errorf("duration %v, want %v", event.Duration, tc.after)
 				}
-				if failure := r.last().Failure; failure != nil && strings.Contains(failure.Error(), fakeetrusted.DefaultClientSecret) {
-					t.Error("the failure holds the secret")
+				if failure := r.last().Err; failure != nil && strings.Contains(failure.Error(), fakeetrusted.DefaultClientSecret) {
+					t.Error("the error contains the secret")
 				}
-				if tc.want == tokensource.Success {
+				if tc.want == tokensource.OutcomeSuccess {
 					return
 				}
 				r.server.SetTokenFault(nil)
-				if _, err := r.await(time.Minute); err != nil {
-					t.Errorf("it does not heal: %v", err)
+				if _, err := r.wait(time.Minute); err != nil {
+					t.Errorf("no token after the fault: %v", err)
 				}
 			})
 		})
 	}
 }
 
-func TestNoServer(t *testing.T) {
+func TestRefusedConnectionIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{server: fakeetrusted.New(fakeetrusted.Options{}), began: time.Now()}
 		config := r.config(t)
 		config.Endpoint.Transport = &http.Transport{DialContext: closedListener().Dial}
-		r.Source = tokensource.New(config)
+		var err error
+		if r.Source, err = tokensource.New(config); err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		r.Run(ctx)
-		if event := r.last(); event.Outcome != tokensource.Unavailable || !strings.Contains(event.Failure.Reason, "refused the connection") {
-			t.Errorf("event %+v", event)
+		if event := r.last(); event.Outcome != tokensource.OutcomeUnavailable || !strings.Contains(event.Err.Reason, "refused the connection") {
+			t.Errorf("event %+v, want unavailable, connection refused", event)
 		}
 	})
 }
@@ -302,20 +308,20 @@ func closedListener() *fakeetrusted.Listener {
 	return listener
 }
 
-// A token that dies while its answer is under way is none, and must not be fetched in a loop without a pause.
-func TestASlowAnswerWithAShortToken(t *testing.T) {
+// A token that expires before its response arrives counts as a failure, so the backoff applies.
+func TestTokenExpiredOnArrivalCausesNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Second})
 		r.server.SetTokenFault(fakeetrusted.Answer(200, "application/json", `{"access_token":"abc","expires_in":1}`))
 		r.server.SetTokenDelay(time.Second)
 		r.at(time.Minute)
 		if _, ok := r.Current(); ok {
-			t.Error("a dead token is served")
+			t.Error("Current returns an expired token")
 		}
 		if n := r.server.TokenRequestCount(); n > 30 {
-			t.Errorf("%d requests in a minute: that is a storm", n)
+			t.Errorf("%d requests in a minute, want at most 30", n)
 		}
-		if event := r.last(); event.Outcome != tokensource.Unavailable {
+		if event := r.last(); event.Outcome != tokensource.OutcomeUnavailable {
 			t.Errorf("outcome %s", event.Outcome)
 		}
 	})
@@ -344,63 +350,63 @@ func TestOnlyRunFetches(t *testing.T) {
 		var waiters sync.WaitGroup
 		for range 50 {
 			waiters.Go(func() {
-				if took, err := r.await(time.Minute); err != nil || took != 3*time.Second {
+				if took, err := r.wait(time.Minute); err != nil || took != 3*time.Second {
 					t.Errorf("waited %v: %v", took, err)
 				}
 			})
 		}
-		// One that goes away takes nobody with it.
-		if took, err := r.await(time.Second); took != time.Second || noToken(t, err).Rejected() {
+		// A request that is cancelled does not cancel the others.
+		if took, err := r.wait(time.Second); took != time.Second || noToken(t, err).Rejected() {
 			t.Errorf("waited %v: %v", took, err)
 		}
 		waiters.Wait()
 		if n := r.server.TokenRequestCount(); n != 1 {
-			t.Errorf("%d token requests for 51 who wait", n)
+			t.Errorf("%d token requests for 51 waiting requests, want 1", n)
 		}
-		if waits := r.Snapshot().Waits; waits != 51 {
-			t.Errorf("%d waits, want 51", waits)
+		if waits := r.Snapshot().RequestsWaited; waits != 51 {
+			t.Errorf("%d requests waited, want 51", waits)
 		}
 	})
 }
 
-func TestStopEndsTheFetchAndTheWaits(t *testing.T) {
+func TestStopEndsFetchAndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(fakeetrusted.Hang())
 		waiting := make(chan error)
 		go func() {
-			_, err := r.await(time.Hour)
+			_, err := r.wait(time.Hour)
 			waiting <- err
 		}()
 		r.at(time.Second)
 		r.stop()
 		if took := time.Since(r.began); took != time.Second {
-			t.Errorf("Run ended after %v", took)
+			t.Errorf("Run ended after %v, want 1s", took)
 		}
 		none := noToken(t, <-waiting)
 		if took := time.Since(r.began); took != time.Second {
-			t.Errorf("the waiting one was told after %v", took)
+			t.Errorf("Wait ended after %v, want 1s", took)
 		}
 		if !strings.Contains(none.Error(), "shutting down") {
-			t.Errorf("reason %q", none)
+			t.Errorf("error %q, want it to say that the broker is shutting down", none)
 		}
-		if took, err := r.await(time.Hour); err == nil || took != 0 {
-			t.Errorf("waited %v for what cannot come: %v", took, err)
+		if took, err := r.wait(time.Hour); err == nil || took != 0 {
+			t.Errorf("Wait took %v: %v, want an error at once", took, err)
 		}
 		if len(r.outcomes()) != 0 {
-			t.Error("what we broke off is nobody's failure")
+			t.Errorf("outcomes %v, want none for a cancelled request", r.outcomes())
 		}
 	})
 }
 
-// The last token still serves the requests in flight.
-func TestStopLeavesTheToken(t *testing.T) {
+// Requests in flight still need the last token.
+func TestStopKeepsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.at(time.Second)
 		r.stop()
 		if _, ok := r.Current(); !ok {
-			t.Error("the token is gone")
+			t.Error("Current returns no token after the stop")
 		}
 	})
 }
@@ -436,7 +442,7 @@ func TestSnapshotAndEvent(t *testing.T) {
 	})
 }
 
-func TestReadingTheTokenCostsNoMemory(t *testing.T) {
+func TestCurrentDoesNotAllocate(t *testing.T) {
 	source := running(t)
 	if n := testing.AllocsPerRun(1000, func() { source.Current() }); n != 0 {
 		t.Errorf("Current allocates %v times", n)
@@ -453,12 +459,15 @@ func BenchmarkCurrent(b *testing.B) {
 	})
 }
 
-// running is a source with a token, in real time.
+// running returns a source with a token, in real time.
 func running(t testing.TB) *tokensource.Source {
-	source := tokensource.New(tokensource.Config{
-		Origin:   fixed("id", "secret"),
-		Endpoint: tokensource.Endpoint{URL: "http://login.example/", Transport: always(`{"access_token":"abc","expires_in":300}`)},
+	source, err := tokensource.New(tokensource.Config{
+		Credentials: fixed("id", "secret"),
+		Endpoint:    tokensource.TokenEndpoint{URL: "http://login.example/", Transport: always(`{"access_token":"abc","expires_in":300}`)},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
 	loop.Go(func() { source.Run(ctx) })
@@ -466,13 +475,13 @@ func running(t testing.TB) *tokensource.Source {
 		cancel()
 		loop.Wait()
 	})
-	if _, err := source.Await(ctx); err != nil {
+	if _, err := source.Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return source
 }
 
-// always is a server that gives one answer.
+// always is a login server that always responds with the same body.
 type always string
 
 func (body always) RoundTrip(r *http.Request) (*http.Response, error) {

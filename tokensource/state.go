@@ -1,92 +1,117 @@
 package tokensource
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
-// state is what the loop has published. It never changes but for its channel, which is closed when the next one takes
-// its place, and for the token's mark of being refused.
+// state is what the loop has published. It is immutable, except that replaced is closed when a new state takes its
+// place, and that the token can be marked as refused.
 type state struct {
-	token       *token // nil: never one
-	failure     *Failure
-	failedAt    time.Time
-	failures    int
-	nextAttempt time.Time
-	lastSuccess time.Time
-	lastTook    time.Duration
-	elsewhere   bool // the last attempt was another broker's
-	waiting     bool // for another broker to fetch, without a token that serves until then
-	refreshes   [len(Outcomes)]uint64
+	token        *token // nil: there has never been one
+	failure      *RefreshError
+	failedAt     time.Time
+	failures     int
+	nextAttempt  time.Time
+	lastSuccess  time.Time
+	lastDuration time.Duration
+	fromPeer     bool // another broker made the last attempt
+	waiting      bool // another broker is fetching, and there is no usable token until then
+	refreshes    [len(Outcomes)]uint64
 
-	reloads    [len(ReloadOutcomes)]uint64
-	lastChange time.Time // of the pair in use
-	unused     *Reload   // why the credentials that were last read are not the pair in use; nil: they are
-	unusedAt   time.Time
+	reloads         [len(ReloadOutcomes)]uint64
+	lastChange      time.Time         // of the pair in use
+	pendingReload   *CredentialReload // why the credentials that were last read are not in use; nil: they are
+	pendingReloadAt time.Time
 
 	stopped  bool
 	replaced chan struct{}
 }
 
-// publish puts a changed copy of the state in the state's place and tells those who wait for that. Only the loop
-// calls it, so no change is lost.
+// publish replaces the state with a changed copy and wakes those who wait for it. Only the loop's goroutine calls it, so
+// no change is lost.
 func (s *Source) publish(change func(next *state)) *state {
-	before := s.state.Load()
-	next := *before
+	previous := s.state.Load()
+	next := *previous
 	next.replaced = make(chan struct{})
 	change(&next)
 	s.state.Store(&next)
-	close(before.replaced)
+	close(previous.replaced)
 	return &next
 }
 
-// outcome is that of the last attempt.
-func (now *state) outcome() Outcome {
-	if now.failure != nil {
-		return now.failure.Outcome
-	}
-	return Success
+func (s *state) recordSuccess(fresh *token, now time.Time) {
+	s.token = fresh
+	s.failure, s.failures = nil, 0
+	s.lastSuccess = now
+	s.nextAttempt = later(fresh.due(fresh.issued, fresh.lifetime, random()), now.Add(minRefresh))
 }
 
-// Event tells of a token request that has ended.
-type Event struct {
+func (s *state) recordFailure(result attempt) {
+	s.failure, s.failedAt = result.failure, result.ended
+	if result.fromPeer {
+		s.failures, s.nextAttempt = result.failures, result.next
+		return
+	}
+	s.failures++
+	s.nextAttempt = later(result.next, result.ended.Add(retryDelay(result.failure, s.failures, random())))
+}
+
+// outcome returns the outcome of the last attempt.
+func (s *state) outcome() Outcome {
+	if s.failure != nil {
+		return s.failure.Outcome
+	}
+	return OutcomeSuccess
+}
+
+// RefreshEvent describes a token request that has ended.
+type RefreshEvent struct {
 	Account string
 	Outcome Outcome
-	// Elsewhere means that another broker has made the request, and what came of it was in the store.
-	Elsewhere bool
-	Duration  time.Duration // of the request; 0 if it was made elsewhere
-	Next      time.Duration // until the next one is due
-	// Failure is nil on success.
-	Failure *Failure
-	// ConsecutiveFailures counts this one and those before it without a success between; 0 on success.
+	// FromPeer means that another broker made the request and shared its result through the store.
+	FromPeer bool
+	Duration time.Duration // of the request; 0 if another broker made it
+	Next     time.Duration // until the next one is due
+	// Err is nil on success.
+	Err *RefreshError
+	// ConsecutiveFailures counts this failure and those before it since the last success; 0 on success.
 	ConsecutiveFailures int
-	// Remaining is how long the current token still lives, the new one or the one that a failure left in place;
+	// Remaining is how long the current token is still valid: the new one, or the one that a failure left in place. It is
 	// 0 if there is none.
 	Remaining time.Duration
 }
 
-func (now *state) event(account string, at time.Time) Event {
-	event := Event{
+func (s *state) event(account string, at time.Time) RefreshEvent {
+	event := RefreshEvent{
 		Account:             account,
-		Outcome:             now.outcome(),
-		Next:                max(0, now.nextAttempt.Sub(at)),
-		Failure:             now.failure,
-		ConsecutiveFailures: now.failures,
+		Outcome:             s.outcome(),
+		Next:                max(0, s.nextAttempt.Sub(at)),
+		Err:                 s.failure,
+		ConsecutiveFailures: s.failures,
 	}
-	if now.token.valid(at) {
-		event.Remaining = now.token.remaining(at)
+	if s.token.valid(at) {
+		event.Remaining = s.token.remaining(at)
 	}
 	return event
 }
 
-// noToken puts into words why there is no token to be had.
-func (now *state) noToken() *NoTokenError {
-	none := &NoTokenError{retryAfter: max(time.Second, time.Until(now.nextAttempt))}
+// noTokenError says why there is no token. ctx is that of the waiting request.
+func (s *state) noTokenError(ctx context.Context) *NoTokenError {
+	e := &NoTokenError{retryAfter: max(time.Second, time.Until(s.nextAttempt))}
 	switch {
-	case now.stopped:
-		none.reason, none.advice = "the broker is shutting down, or no longer has this account", "Try again when it has started anew, or check the account's folder."
-	case now.failure != nil:
-		none.reason, none.advice = now.failure.Reason, now.failure.Advice
-		none.rejected = now.failure.Outcome == Rejected
+	case s.stopped:
+		e.reason = "the broker is shutting down, or the account was removed"
+		e.advice = "Retry after the restart, or check that the account's directory exists."
+	case s.failure != nil:
+		e.reason, e.advice = s.failure.Reason, s.failure.Advice
+		e.rejected = s.failure.Outcome == OutcomeRejected
+		e.causes = append(e.causes, s.failure)
 	default:
-		none.reason, none.advice = "the login server has not answered yet", outageAdvice
+		e.reason, e.advice = "the login server has not answered yet", outageAdvice
 	}
-	return none
+	if err := ctx.Err(); err != nil {
+		e.causes = append(e.causes, err)
+	}
+	return e
 }

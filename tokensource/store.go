@@ -6,82 +6,80 @@ import (
 	"time"
 )
 
-// Store is where brokers that hold the same credentials share one token, so that one of them fetches it for all. It is a
-// help and never a need: a Source for which it is away, slow, or makes no sense fetches by itself, as if there were none.
-// Its methods may be called from any goroutine.
+// Store shares one token between brokers that have the same credentials, so that one of them fetches it for all. The
+// store is optional at run time: if it is unreachable, slow, or returns nonsense, a Source fetches its own token. Its
+// methods are safe for concurrent use.
 type Store interface {
-	// Open returns the place where the token of a pair is shared, as it is asked for at an endpoint. told is called, from
-	// any goroutine, when another broker may have put a new token there; it must not be counted on. Open does not wait
-	// for the store.
-	Open(pair Credentials, endpoint Endpoint, told func()) Place
+	// Entry returns the entry of a pair's token from an endpoint. onChange is called, from any goroutine, when another
+	// broker may have stored a new token; calls may be missed. Entry does not wait for the store.
+	Entry(pair Credentials, endpoint TokenEndpoint, onChange func()) Entry
 }
 
-// Place is where the token of one pair is shared. Its methods but Close wait for the store, for no longer than some
-// seconds and until ctx is done. A store that has just failed is not waited for again: for a while they fail at once, since
-// hundreds of accounts ask one after the other. Their errors tell of the store alone, and hold no secret. They are not called
-// at the same time.
-type Place interface {
-	// Look returns the token that is there if it is better than the one had, and nil if it is not.
-	Look(ctx context.Context, had Had) (*SharedToken, error)
-	// Take does as Look, and if there is none that is better, tries to get the lease: the right to fetch one for all, for
-	// no longer than so long.
-	Take(ctx context.Context, had Had, lease time.Duration) (Taken, error)
-	// Put leaves a token for the others, tells them, and gives the lease back, if it is still held. Where a newer one is
-	// there, nothing happens: it was fetched by a lease that had come to its end.
+// Entry is the shared token of one pair. Its methods except Close wait for the store, for a few seconds at most and until
+// ctx is done. After a failure they fail at once for a while, because hundreds of accounts call them one after the other.
+// Their errors describe only the store and contain no secret. They are not called concurrently.
+type Entry interface {
+	// Get returns the stored token if it is better than the known one, otherwise nil.
+	Get(ctx context.Context, known Known) (*SharedToken, error)
+	// Acquire does the same as Get and, if there is no better token, tries to acquire the lease: the right to fetch on
+	// behalf of all brokers, for at most that duration.
+	Acquire(ctx context.Context, known Known, lease time.Duration) (AcquireResult, error)
+	// Put stores a token, notifies the other brokers, and releases the lease if it is still held. It does nothing if the
+	// stored token is newer, because then the lease had expired.
 	Put(ctx context.Context, token SharedToken) error
-	// Release gives the lease back without a token. If there is a failure, nobody gets the lease for so long.
+	// Release releases the lease without a token. If failure is not nil, no broker gets the lease for pause.
 	Release(ctx context.Context, fence uint64, failure *SharedFailure, pause time.Duration) error
-	// Close ends the calls of told.
+	// Close ends the calls of onChange.
 	Close()
 }
 
-// Had is the token that a broker has: what is to be better is newer and lives longer. The zero value is none.
-type Had struct {
-	Fence     uint64
-	Remaining time.Duration
+// Known identifies the token that a broker has. A better token has a greater fencing token and a longer remaining
+// lifetime. The zero value means no token.
+type Known struct {
+	FencingToken uint64
+	Remaining    time.Duration
 }
 
-// SharedToken is a token as brokers leave it for each other.
+// SharedToken is a token in the store.
 type SharedToken struct {
 	AccessToken Secret
-	// Fence says which of two tokens is newer: the store gives a greater one to each who is to fetch. A holder of the
-	// lease that slept through its end cannot put an old token over a new one.
-	Fence uint64
-	// Issued is the moment before the request for it was sent, on the wall clock of the broker that did.
+	// FencingToken orders tokens: the store issues a greater one with each lease. So a broker that slept past the end of
+	// its lease cannot overwrite a newer token.
+	FencingToken uint64
+	// Issued is just before the token request was sent, on the wall clock of the broker that sent it.
 	Issued   time.Time
 	Lifetime time.Duration // from Issued
-	// Remaining is how long it still lives, on the clock of whoever reads it or of the store, whichever says less. It has
-	// no meaning for Put.
+	// Remaining is how long it is still valid, by the reader's clock or the store's, whichever is less. Put ignores it.
 	Remaining time.Duration
 }
 
-// isUsable reports whether it is what a broker may have left: only those who have the client secret can have done so, and
-// yet it goes into requests as it is.
+// isUsable reports whether the token is well-formed. Only holders of the client secret can store one, but it goes into
+// requests unchanged.
 func (t *SharedToken) isUsable() bool {
-	return isB64Token(t.AccessToken.Reveal()) && t.Fence != 0 &&
+	return isB64Token(t.AccessToken.Reveal()) && t.FencingToken != 0 &&
 		t.Remaining > 0 && t.Remaining <= t.Lifetime && t.Lifetime <= maxLifetime
 }
 
-// errUnusable is the error of a store whose token is none.
-var errUnusable = errors.New("the token in the store is none")
+// errUnusable reports a malformed token in the store.
+var errUnusable = errors.New("the token in the store is malformed")
 
-// SharedFailure is why the broker that held the lease got no token.
+// SharedFailure says why the broker with the lease got no token.
 type SharedFailure struct {
-	Failure
-	// Failures counts how often that happened in a row, whoever it was that tried.
+	RefreshError
+	// Failures counts the consecutive failures of all brokers.
 	Failures int
 }
 
-// Taken is what Take got.
-type Taken struct {
-	// Token is better than the one had. All else is zero then.
+// AcquireResult is the result of Acquire.
+type AcquireResult struct {
+	// Token is better than the known one. The other fields are zero then.
 	Token *SharedToken
-	// Fence belongs to what is fetched now.
-	Fence uint64
-	// Leased means that this broker is to fetch, and to call Put or Release then.
+	// FencingToken is for a token that is fetched now.
+	FencingToken uint64
+	// Leased means that this broker has the lease: it must fetch, and then call Put or Release.
 	Leased bool
-	// Wait is for how long the lease is another's, if it is not Leased.
+	// Wait is how long another broker has the lease, if Leased is false.
 	Wait time.Duration
-	// Failure is why the other got no token; nil while it is at it.
+	// Failure is why that broker got no token; nil while it is fetching.
 	Failure *SharedFailure
 }

@@ -19,7 +19,7 @@ import (
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/door"
-	"etrusted-broker/proxy/intercept"
+	"etrusted-broker/proxy/localca"
 	"etrusted-broker/proxy/standin"
 	"etrusted-broker/proxy/wire"
 	"etrusted-broker/tokensource"
@@ -121,13 +121,13 @@ func (b *broker) operators(c config) http.Handler {
 	return pages
 }
 
-func (b *broker) newDoor(c config, hosts *door.Hosts, authority *intercept.Authority) *door.Door {
+func (b *broker) newDoor(c config, hosts *door.Hosts, authority *localca.CA) *door.Door {
 	config := door.Config{Hosts: hosts, Upstream: c.upstream.Host, Login: c.loginHost(), Keys: b.guards.keys, KeyOf: standin.KeyOf, Rules: c.rules}
 	if b.guards.certificates.asksClients() {
 		config.ClientTrusted = func(ctx context.Context) bool { return b.guards.certificates.trustedClient(ctx) != nil }
 	}
 	if authority != nil {
-		config.Tunnels = authority.Allows
+		config.Tunnels = authority.AllowsHost
 	}
 	return door.New(config)
 }
@@ -164,7 +164,7 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 		Default: c.defaultOrigin(),
 		Dir:     c.AccountsDir,
 		Source: tokensource.Config{
-			Endpoint: tokensource.Endpoint{
+			Endpoint: tokensource.TokenEndpoint{
 				URL:       c.TokenURL,
 				Audience:  c.Audience,
 				Scopes:    c.Scopes,
@@ -172,23 +172,23 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 				UserAgent: "etrusted-broker/" + version,
 			},
 			Store: store,
-			Observe: func(event tokensource.Event) {
+			OnRefresh: func(event tokensource.RefreshEvent) {
 				logTokenEvent(b.log, event)
 				b.metrics.ObserveRefresh(event)
 				b.tally.TokenRequest(event)
 			},
-			ObserveReload: func(reload tokensource.Reload) { logReload(b.log, reload) },
+			OnReload: func(reload tokensource.CredentialReload) { logReload(b.log, reload) },
 		},
-		Added: func(account string) {
+		OnAdded: func(account string) {
 			b.log.Info("account added", zap.String("account", account))
 			b.metrics.ForAccount(account)
 			b.tellOfAccountFiles(c.AccountsDir, account)
 		},
-		Removed: func(account string) {
+		OnRemoved: func(account string) {
 			b.log.Info("account removed", zap.String("account", account))
 			b.forget(account)
 		},
-		Ignored: func(problem string) { b.log.Warn(problem) },
+		OnSkipped: func(problem string) { b.log.Warn(problem) },
 	})
 }
 

@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"etrusted-broker/proxy/intercept"
+	"etrusted-broker/proxy/localca"
 )
 
 // caCommand prints the certificate of the broker's own authority, and how an app is made to trust it. It makes the
@@ -25,7 +25,7 @@ func caCommand(_ context.Context, i invocation) int {
 		i.complain([]configError{{"BROKER_INTERCEPT_CA_DIR", err.Error()}})
 		return exitConfig
 	}
-	say(i.stdout, "%s\n%s", strings.TrimSpace(string(authority.CertificatePEM()))+"\n", intercept.Instructions(authority.CertificatePath()))
+	say(i.stdout, "%s\n%s", strings.TrimSpace(string(authority.CertificatePEM()))+"\n", localca.TrustInstructions(authority.CertificatePath()))
 	return exitOK
 }
 
@@ -42,11 +42,11 @@ func only(problems []configError, variables ...string) []configError {
 }
 
 // authority opens the broker's own authority, or makes it; nil if there is to be none.
-func (c config) authority() (*intercept.Authority, error) {
+func (c config) authority() (*localca.CA, error) {
 	if c.InterceptCADir == "" {
 		return nil, nil
 	}
-	return intercept.Open(c.InterceptCADir, []string{c.upstream.Host, c.loginHost()})
+	return localca.Open(c.InterceptCADir, []string{c.upstream.Host, c.loginHost()})
 }
 
 // loginHost is the login server's host, with its port if it has one.

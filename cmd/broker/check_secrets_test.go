@@ -65,7 +65,7 @@ func TestCheckLeaksNothing(t *testing.T) {
 		"echo 400":               {fakeetrusted.EchoSecret(400), "an unknown error"},
 		"echo 401":               {fakeetrusted.EchoSecret(401), "rejected the credentials"},
 		"echo 503":               {fakeetrusted.EchoSecret(503), "503 Service Unavailable"},
-		"echo 200":               {fakeetrusted.EchoSecret(200), "no token answer"},
+		"echo 200":               {fakeetrusted.EchoSecret(200), "did not return a token response"},
 		"echo in HTML":           {echoPage(200), "it is HTML or XML"},
 		"echo in HTML, refusing": {echoPage(404), "its status is 404"},
 		"breaks off":             {fakeetrusted.Truncate(100), "closed the connection"},

@@ -146,7 +146,7 @@ func TestCheckFindsTheCause(t *testing.T) {
 		{"wrong URL, login server: HTML", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetTokenFault(fakeetrusted.Answer(200, "text/html", page))
 			return nil
-		}, "token", []string{"the login server's answer is no token answer: it is HTML or XML", "Check ETRUSTED_TOKEN_URL", "at fault: this configuration"}},
+		}, "token", []string{"the login server did not return a token response: it is HTML or XML", "Check that ETRUSTED_TOKEN_URL", "at fault: this configuration"}},
 		{"wrong URL, API: HTML", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetAPIFault(fakeetrusted.Answer(200, "text/html; charset=utf-8", page))
 			return nil
@@ -276,7 +276,7 @@ func TestCheckOfSeveralAccounts(t *testing.T) {
 	addAccount(t, dir, "Wrong", "id", "secret")
 	code, stdout, stderr := ask([]string{"check"}, environFor(serveHTTP(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir+"/")...)
 	mustDiagnose(t, code, stdout, stderr, []string{"token of shop-at"},
-		"✓ token   ", "✓ GET /channels   ", "– GET /channels of shop-at", "✓ token of shop-de", "✓ GET /channels of shop-de", `! "Wrong" is no name for an account`,
+		"✓ token   ", "✓ GET /channels   ", "– GET /channels of shop-at", "✓ token of shop-de", "✓ GET /channels of shop-de", `! "Wrong" is not a valid account name`,
 		"at fault: this configuration (token of shop-at)", filepath.Join(dir, "shop-at", "client_id")+" (0600)")
 	if eTrusted.TokenRequestCount() != 3 {
 		t.Errorf("%d token requests", eTrusted.TokenRequestCount())
@@ -474,7 +474,7 @@ func TestCheckOfFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr = ask([]string{"check"}, environ...)
-	mustDiagnose(t, code, stdout, stderr, []string{"token of shop-de"}, "the credentials cannot be read: "+secret+" is empty")
+	mustDiagnose(t, code, stdout, stderr, []string{"token of shop-de"}, "cannot read the credentials: "+secret+" is empty")
 	if err := os.Remove(secret); err != nil {
 		t.Fatal(err)
 	}

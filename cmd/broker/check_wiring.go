@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"net/url"
 
 	"etrusted-broker/internal/doctor"
@@ -47,16 +48,17 @@ func isStandard(name, value string) bool {
 // allOrigins are those of all accounts, the default one first.
 func (c config) allOrigins() (all []doctor.Account, ignored []string, err error) {
 	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
-		Default: c.defaultOrigin(),
-		Dir:     c.AccountsDir,
-		Ignored: func(problem string) { ignored = append(ignored, problem) },
+		Default:   c.defaultOrigin(),
+		Dir:       c.AccountsDir,
+		Source:    tokensource.Config{Endpoint: tokensource.TokenEndpoint{URL: c.TokenURL, Transport: &http.Transport{}}}, // required, but not used without Run
+		OnSkipped: func(problem string) { ignored = append(ignored, problem) },
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, snapshot := range accounts.Snapshots() {
 		source, _ := accounts.Source(snapshot.Account) // nobody takes one away: Run has not been called
-		all = append(all, doctor.Account{Name: snapshot.Account, Origin: source.Origin()})
+		all = append(all, doctor.Account{Name: snapshot.Account, Origin: source.CredentialSource()})
 	}
 	return all, ignored, nil
 }
@@ -65,7 +67,7 @@ func (c config) allOrigins() (all []doctor.Account, ignored []string, err error)
 func accountFiles(accounts []doctor.Account) []doctor.File {
 	var files []doctor.File
 	for _, account := range accounts {
-		for _, part := range []tokensource.Part{account.Origin.ID, account.Origin.Secret} {
+		for _, part := range []tokensource.CredentialField{account.Origin.ID, account.Origin.Secret} {
 			if part.File != "" {
 				files = append(files, doctor.File{Path: part.File, Secret: true})
 			}

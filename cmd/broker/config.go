@@ -157,17 +157,17 @@ func (c config) hasDefaultAccount() bool {
 }
 
 // defaultOrigin is where the default account's credentials come from; nil if there is none.
-func (c config) defaultOrigin() *tokensource.Origin {
+func (c config) defaultOrigin() *tokensource.CredentialSource {
 	if !c.hasDefaultAccount() {
 		return nil
 	}
-	part := func(name, file string, value tokensource.Secret) tokensource.Part {
+	part := func(name, file string, value tokensource.Secret) tokensource.CredentialField {
 		if file != "" {
-			return tokensource.Part{Name: file, File: file}
+			return tokensource.CredentialField{Name: file, File: file}
 		}
-		return tokensource.Part{Name: name, Value: value}
+		return tokensource.CredentialField{Name: name, Value: value}
 	}
-	return &tokensource.Origin{
+	return &tokensource.CredentialSource{
 		ID:     part("ETRUSTED_CLIENT_ID", c.ClientIDFile, c.ClientID),
 		Secret: part("ETRUSTED_CLIENT_SECRET", c.ClientSecretFile, c.ClientSecret),
 	}

@@ -84,7 +84,7 @@ func TestProblems(t *testing.T) {
 		{"key with a control character", []string{"BROKER_ACCESS_KEY=CANARY\x01"}, "BROKER_ACCESS_KEY", "control characters"},
 		{"key file is no path", []string{"BROKER_ACCESS_KEY_FILE=CANARY"}, "BROKER_ACCESS_KEY_FILE", "must be the path"},
 		{"key file is not there", []string{"BROKER_ACCESS_KEY_FILE=/CANARY"}, "BROKER_ACCESS_KEY_FILE", "no such file"},
-		{"key file is a folder", []string{"BROKER_ACCESS_KEY_FILE=/"}, "BROKER_ACCESS_KEY_FILE", "folder"},
+		{"key file is a directory", []string{"BROKER_ACCESS_KEY_FILE=/"}, "BROKER_ACCESS_KEY_FILE", "directory"},
 
 		{"TLS key without certificate", []string{"BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "is not set"},
 		{"TLS authorities alone", []string{"BROKER_TLS_CLIENT_CA_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "is not set"},
@@ -317,7 +317,7 @@ func TestSecretFiles(t *testing.T) {
 		t.Parallel()
 		path := t.TempDir()
 		environ := nowhere("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+path)
-		assertFileProblem(t, environ, "ETRUSTED_CLIENT_ID", path, "name the file in it")
+		assertFileProblem(t, environ, "ETRUSTED_CLIENT_ID", path, "use the path of a file in it")
 	})
 }
 

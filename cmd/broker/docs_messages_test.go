@@ -19,7 +19,7 @@ import (
 var speaking = []string{
 	"cmd/broker",
 	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
-	"proxy", "proxy/door", "proxy/intercept", "proxy/standin", "proxy/wire",
+	"proxy", "proxy/door", "proxy/localca", "proxy/standin", "proxy/wire",
 	"tokensource", "tokensource/redisstore",
 }
 
@@ -34,8 +34,8 @@ var otherWords = map[string]string{
 	"internal/admin/document.go":       "the status page's markup",
 	"internal/admin/hour.go":           "the status page's figures, in words",
 	"internal/admin/page.go":           "the status page's tables",
-	"proxy/intercept/certificate.go":   "what stands in a certificate, and failures of crypto/rand",
-	"proxy/intercept/instructions.go":  "what 'broker ca' prints",
+	"proxy/localca/certificate.go":     "what stands in a certificate, and failures of crypto/rand",
+	"proxy/localca/trust.go":           "what 'broker ca' prints",
 }
 
 // otherTexts begin what is no message either.
@@ -44,6 +44,7 @@ var otherTexts = []string{
 	"net/http: TLS ", "http: server ", "http2: ", // of net/http: package neterr compares them
 	"etrusted-broker token store 1", // of which keys are derived
 	"give up after this long",       // the help of 'broker wait'
+	"tokensource: ",                 // mistakes in the program, not in its use
 }
 
 // TestTroubleshooting holds that whoever searches docs/troubleshooting.md for a message finds it.

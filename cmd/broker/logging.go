@@ -86,13 +86,13 @@ func silenceStandardLog() {
 }
 
 // logTokenEvent writes one line for each token request that has ended.
-func logTokenEvent(log *zap.Logger, event tokensource.Event) {
+func logTokenEvent(log *zap.Logger, event tokensource.RefreshEvent) {
 	next := event.Next.Round(time.Millisecond)
-	if event.Elsewhere {
+	if event.FromPeer {
 		logElsewhere(log, event, next)
 		return
 	}
-	if event.Failure == nil {
+	if event.Err == nil {
 		log.Info("token fetched",
 			zap.String("account", event.Account),
 			zap.Duration("took", event.Duration),
@@ -101,15 +101,15 @@ func logTokenEvent(log *zap.Logger, event tokensource.Event) {
 		return
 	}
 	level := zapcore.WarnLevel
-	if event.Failure.Outcome == tokensource.Rejected || event.Remaining == 0 {
+	if event.Err.Outcome == tokensource.OutcomeRejected || event.Remaining == 0 {
 		level = zapcore.ErrorLevel // requests fail now, or will without somebody's help
 	}
 	log.Log(level, "token request failed", append(failureFields(event, next), zap.Duration("took", event.Duration))...)
 }
 
 // logElsewhere writes one line for a token request of another broker.
-func logElsewhere(log *zap.Logger, event tokensource.Event, next time.Duration) {
-	if event.Failure == nil {
+func logElsewhere(log *zap.Logger, event tokensource.RefreshEvent, next time.Duration) {
+	if event.Err == nil {
 		log.Info("token taken from the store",
 			zap.String("account", event.Account),
 			zap.Duration("valid_for", event.Remaining.Round(time.Millisecond)),
@@ -120,12 +120,12 @@ func logElsewhere(log *zap.Logger, event tokensource.Event, next time.Duration) 
 }
 
 // failureFields tell of a token request that has failed, whoever made it.
-func failureFields(event tokensource.Event, next time.Duration) []zap.Field {
+func failureFields(event tokensource.RefreshEvent, next time.Duration) []zap.Field {
 	return []zap.Field{
 		zap.String("account", event.Account),
-		zap.String("outcome", string(event.Failure.Outcome)),
-		zap.String("reason", event.Failure.Reason),
-		zap.String("what_to_do", event.Failure.Advice),
+		zap.String("outcome", string(event.Err.Outcome)),
+		zap.String("reason", event.Err.Reason),
+		zap.String("what_to_do", event.Err.Advice),
 		zap.Int("consecutive_failures", event.ConsecutiveFailures),
 		zap.Duration("token_still_valid_for", event.Remaining.Round(time.Millisecond)),
 		zap.Duration("next_attempt_in", next),
@@ -133,7 +133,7 @@ func failureFields(event tokensource.Event, next time.Duration) []zap.Field {
 }
 
 // logReload writes one line for credentials that changed.
-func logReload(log *zap.Logger, reload tokensource.Reload) {
+func logReload(log *zap.Logger, reload tokensource.CredentialReload) {
 	account := zap.String("account", reload.Account)
 	if reload.Outcome == tokensource.ReloadSuccess {
 		log.Info("credentials changed: the new ones yielded a token and are in use", account)

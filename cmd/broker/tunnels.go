@@ -9,14 +9,14 @@ import (
 
 	"go.uber.org/zap"
 
-	"etrusted-broker/proxy/intercept"
+	"etrusted-broker/proxy/localca"
 	"etrusted-broker/proxy/wire"
 )
 
 // tunnels serves what apps send through the tunnels that CONNECT opens: each ends here, in TLS with a certificate of the
 // broker's own authority, and its requests go the way of all others.
 type tunnels struct {
-	authority *intercept.Authority
+	authority *localca.CA
 	server    *http.Server
 	listener  *handover
 	room      int           // how many are served at a time
@@ -24,7 +24,7 @@ type tunnels struct {
 }
 
 // newTunnels returns nil if there is no authority. app is how many connections apps may have.
-func newTunnels(authority *intercept.Authority, handler http.Handler, app int, log *zap.Logger) *tunnels {
+func newTunnels(authority *localca.CA, handler http.Handler, app int, log *zap.Logger) *tunnels {
 	if authority == nil {
 		return nil
 	}

@@ -38,9 +38,9 @@ func (b *broker) tellOfWeakness(c config) {
 	if c.certificates != nil && time.Until(c.certificates.expires()) < expiresSoon {
 		b.log.Warn("the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", c.certificates.expires()))
 	}
-	if b.tunnels != nil && time.Until(b.tunnels.authority.Expires()) < authorityExpiresSoon {
+	if b.tunnels != nil && time.Until(b.tunnels.authority.NotAfter()) < authorityExpiresSoon {
 		b.log.Warn("the authority in BROKER_INTERCEPT_CA_DIR expires soon: apps have to be made to trust another. Remove ca.crt and ca.key, restart the broker, and see 'broker ca'",
-			zap.Time("expires", b.tunnels.authority.Expires()))
+			zap.Time("expires", b.tunnels.authority.NotAfter()))
 	}
 	if c.AccessLog && c.LogLevel > zapcore.InfoLevel {
 		b.log.Warn("BROKER_ACCESS_LOG has no effect, since its lines are of the level info: set BROKER_LOG_LEVEL to that")

@@ -96,7 +96,7 @@ func (c Config) account(snapshot tokensource.Snapshot, traffic tally.Account, no
 		ConsecutiveFailures:   snapshot.ConsecutiveFailures,
 		Refreshes:             map[tokensource.Outcome]uint64{},
 		LastHour:              lastHour(traffic.Refreshes),
-		Waits:                 snapshot.Waits,
+		Waits:                 snapshot.RequestsWaited,
 		Invalidations:         snapshot.Invalidations,
 		Replays:               orEmpty(traffic.Replays),
 		CredentialReloads:     map[tokensource.ReloadOutcome]uint64{},
@@ -115,11 +115,11 @@ func (c Config) account(snapshot tokensource.Snapshot, traffic tally.Account, no
 		account.LastError = &Error{failure.Outcome, failure.Reason, failure.Advice, snapshot.LastFailureAt.UTC()}
 	}
 	if snapshot.Shared {
-		account.Shared = &Shared{snapshot.Leads, snapshot.Elsewhere, snapshot.StoreHits, snapshot.StoreErrors}
+		account.Shared = &Shared{snapshot.HoldsLease, snapshot.FromPeer, snapshot.StoreHits, snapshot.StoreErrors}
 	}
-	if unused := snapshot.Unused; state == Stale {
+	if unused := snapshot.PendingReload; state == Stale {
 		account.Advice = unused.Advice
-		account.UnusedCredentials = &Unused{unused.Outcome, unused.Reason, unused.Advice, snapshot.UnusedAt.UTC()}
+		account.UnusedCredentials = &Unused{unused.Outcome, unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
 	}
 	return account
 }

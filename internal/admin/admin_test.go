@@ -43,8 +43,8 @@ func ask(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	return response
 }
 
-var failure = &tokensource.Failure{
-	Outcome: tokensource.Unavailable,
+var failure = &tokensource.RefreshError{
+	Outcome: tokensource.OutcomeUnavailable,
 	Reason:  "the login server answered 503 Service Unavailable",
 	Advice:  "The broker tries again by itself.",
 }
@@ -54,7 +54,7 @@ func valid(account string) tokensource.Snapshot {
 }
 
 func failed(account, reason string) tokensource.Snapshot {
-	return tokensource.Snapshot{Account: account, LastFailure: &tokensource.Failure{Reason: reason, Advice: "Do this."}}
+	return tokensource.Snapshot{Account: account, LastFailure: &tokensource.RefreshError{Reason: reason, Advice: "Do this."}}
 }
 
 func TestReadiness(t *testing.T) {

@@ -14,7 +14,7 @@ func TestNoTokenIsNotFine(t *testing.T) {
 	t.Parallel()
 	snapshot := tokensource.Snapshot{
 		Account: "default", LastSuccess: time.Now().Add(-time.Hour),
-		Unused: &tokensource.Reload{Outcome: tokensource.ReloadRejected, Reason: "why", Advice: "Do it."},
+		PendingReload: &tokensource.CredentialReload{Outcome: tokensource.ReloadRejected, Reason: "why", Advice: "Do it."},
 	}
 	failing := tally.Account{LastFiveMinutes: tally.Window{Counts: tally.Counts{Asked: 7, APIFailed: 2}}}
 	c := Config{

@@ -114,7 +114,7 @@ func tokenInWords(snapshot tokensource.Snapshot) string {
 
 func lastRefresh(snapshot tokensource.Snapshot, now time.Time) string {
 	took := ", took " + spell(snapshot.LastDuration)
-	if snapshot.Elsewhere {
+	if snapshot.FromPeer {
 		took = ", by another broker"
 	}
 	switch {

@@ -36,17 +36,17 @@ func (f Fault) words() string {
 func (c Config) faultOf(snapshot tokensource.Snapshot) Fault {
 	failure := snapshot.LastFailure
 	switch {
-	case failure == nil && (snapshot.Unused == nil || !snapshot.Valid):
+	case failure == nil && (snapshot.PendingReload == nil || !snapshot.Valid):
 		return Nobody // without a token it is the next attempt that counts
-	case failure == nil && snapshot.Unused.Outcome == tokensource.ReloadPostponed:
+	case failure == nil && snapshot.PendingReload.Outcome == tokensource.ReloadPostponed:
 		return LoginServer // which could not be asked about the new ones
 	case failure == nil:
 		return Credentials
-	case failure.Outcome == tokensource.Rejected:
+	case failure.Outcome == tokensource.OutcomeRejected:
 		return Credentials
 	case failure.Parameters:
 		return Configuration
-	case failure.Outcome == tokensource.InvalidResponse && c.isSet("ETRUSTED_TOKEN_URL"):
+	case failure.Outcome == tokensource.OutcomeInvalidResponse && c.isSet("ETRUSTED_TOKEN_URL"):
 		return Configuration // whoever chose the URL is likelier to be wrong than the one who built the server
 	default:
 		return LoginServer

@@ -25,13 +25,13 @@ func lastHour(minutes []tally.Minute) []Minute {
 		one := Minute{Start: minute.Start.UTC(), SlowestSeconds: minute.Slowest.Seconds()}
 		for i, count := range minute.Outcomes {
 			switch tokensource.Outcomes[i] {
-			case tokensource.Success:
+			case tokensource.OutcomeSuccess:
 				one.Success = count
-			case tokensource.Rejected:
+			case tokensource.OutcomeRejected:
 				one.Rejected = count
-			case tokensource.Unavailable:
+			case tokensource.OutcomeUnavailable:
 				one.Unavailable = count
-			case tokensource.InvalidResponse:
+			case tokensource.OutcomeInvalidResponse:
 				one.InvalidResponse = count
 			}
 		}
@@ -44,7 +44,7 @@ func lastHour(minutes []tally.Minute) []Minute {
 func failed(minute tally.Minute) uint64 {
 	var all uint64
 	for i, count := range minute.Outcomes {
-		if tokensource.Outcomes[i] != tokensource.Success {
+		if tokensource.Outcomes[i] != tokensource.OutcomeSuccess {
 			all += count
 		}
 	}

@@ -128,7 +128,7 @@ func TestPageShowsTheFacts(t *testing.T) {
 	tests := map[string]func() admin.Config{
 		"eventful": eventful,
 		"several": func() admin.Config {
-			return config(healthy("at"), without(failing("de", tokensource.Rejected)), starting("fr"), stale("it", tokensource.ReloadRejected))
+			return config(healthy("at"), without(failing("de", tokensource.OutcomeRejected)), starting("fr"), stale("it", tokensource.ReloadRejected))
 		},
 		"none": func() admin.Config { return config() },
 	}
@@ -246,7 +246,7 @@ func TestNothingInline(t *testing.T) {
 func TestPageForAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := config(healthy("at"), failing("de", tokensource.Unavailable))
+		c := config(healthy("at"), failing("de", tokensource.OutcomeUnavailable))
 		page := pageOf(c)
 		all := elements(t, page)
 		for _, name := range []string{"header", "main", "footer", "nav", "h1", "title"} {
@@ -332,8 +332,8 @@ func TestHostileTexts(t *testing.T) {
 	t.Parallel()
 	const hostile = `</script><script>alert(1)</script>"'><img src=x onerror=alert(1)>{}{{.}}`
 	unused := valid("unused")
-	unused.Unused = &tokensource.Reload{Outcome: tokensource.ReloadRejected, Reason: hostile, Advice: hostile}
-	c := config(tokensource.Snapshot{Account: hostile, LastFailure: &tokensource.Failure{Outcome: tokensource.Rejected, Reason: hostile, Advice: hostile}}, unused)
+	unused.PendingReload = &tokensource.CredentialReload{Outcome: tokensource.ReloadRejected, Reason: hostile, Advice: hostile}
+	c := config(tokensource.Snapshot{Account: hostile, LastFailure: &tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: hostile, Advice: hostile}}, unused)
 	c.Version, c.Revision = hostile, hostile
 	c.StoreProblem = func() string { return hostile }
 	c.Settings = []admin.Setting{{Name: hostile, Value: hostile, Source: hostile, Meaning: hostile}}
@@ -362,13 +362,13 @@ func TestManyAccounts(t *testing.T) {
 			snapshots = append(snapshots, healthy(fmt.Sprintf("shop-%03d", i)))
 		}
 		for i := 5; i < 500; i += 100 {
-			snapshots[i] = failing(snapshots[i].Account, tokensource.Unavailable)
+			snapshots[i] = failing(snapshots[i].Account, tokensource.OutcomeUnavailable)
 		}
 		c := config(snapshots...)
 		c.Traffic = traffic(func(counted *tally.Tally) {
 			for range 15 {
 				for _, snapshot := range snapshots {
-					counted.TokenRequest(tokensource.Event{Account: snapshot.Account, Outcome: tokensource.Success, Duration: time.Second})
+					counted.TokenRequest(tokensource.RefreshEvent{Account: snapshot.Account, Outcome: tokensource.OutcomeSuccess, Duration: time.Second})
 				}
 				time.Sleep(4 * time.Minute)
 			}

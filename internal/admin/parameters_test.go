@@ -13,8 +13,8 @@ import (
 func TestScopesAreTheConfigurations(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{"default", "environment"} {
-		snapshot := tokensource.Snapshot{Account: "default", LastFailure: &tokensource.Failure{
-			Outcome: tokensource.InvalidResponse, Reason: "it is 400 Bad Request, invalid_scope", Advice: "Check ETRUSTED_SCOPES.", Parameters: true,
+		snapshot := tokensource.Snapshot{Account: "default", LastFailure: &tokensource.RefreshError{
+			Outcome: tokensource.OutcomeInvalidResponse, Reason: "it is 400 Bad Request, invalid_scope", Advice: "Check ETRUSTED_SCOPES.", Parameters: true,
 		}}
 		c := Config{
 			Started: time.Now(), Settings: []Setting{{Name: "ETRUSTED_TOKEN_URL", Source: source}},

@@ -22,7 +22,7 @@ var States = [...]State{Healthy, Refreshing, Starting, Failing, Stale, Outage, R
 func stateOf(snapshot tokensource.Snapshot) State {
 	failure := snapshot.LastFailure
 	switch {
-	case failure != nil && failure.Outcome == tokensource.Rejected:
+	case failure != nil && failure.Outcome == tokensource.OutcomeRejected:
 		return Rejected
 	case failure != nil && snapshot.Valid:
 		return Failing
@@ -30,7 +30,7 @@ func stateOf(snapshot tokensource.Snapshot) State {
 		return Outage
 	case !snapshot.Valid:
 		return Starting
-	case snapshot.Unused != nil:
+	case snapshot.PendingReload != nil:
 		return Stale
 	case !snapshot.FetchingSince.IsZero():
 		return Refreshing

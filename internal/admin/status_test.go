@@ -39,7 +39,7 @@ func eventful() admin.Config {
 		}
 		counted.Request(tally.Request{Account: "-", Status: 421, ByBroker: true, Denied: "host"})
 		for _, outcome := range tokensource.Outcomes {
-			counted.TokenRequest(tokensource.Event{Account: "default", Outcome: outcome, Duration: 120 * time.Millisecond})
+			counted.TokenRequest(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 120 * time.Millisecond})
 		}
 		time.Sleep(20 * time.Second) // so that there are rates
 	})
@@ -59,7 +59,7 @@ func eventful() admin.Config {
 		LastFailure:         failure,
 		LastFailureAt:       now.Add(-5 * time.Second),
 		NextAttempt:         now.Add(-300 * time.Millisecond),
-		Waits:               5,
+		RequestsWaited:      5,
 		Invalidations:       6,
 		Reloads:             [...]uint64{7, 8, 9}, // in the order of tokensource.ReloadOutcomes
 		LastChange:          issued.Add(-time.Hour),
@@ -148,17 +148,17 @@ func TestHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counted := tally.New(denials, replays)
 		fetched := func(outcome tokensource.Outcome) {
-			counted.TokenRequest(tokensource.Event{Account: "default", Outcome: outcome, Duration: 240 * time.Millisecond})
+			counted.TokenRequest(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 240 * time.Millisecond})
 		}
-		fetched(tokensource.Success) // will be forgotten
+		fetched(tokensource.OutcomeSuccess) // will be forgotten
 		time.Sleep(time.Minute)
-		fetched(tokensource.Success)
+		fetched(tokensource.OutcomeSuccess)
 		time.Sleep(time.Minute)
-		fetched(tokensource.Rejected)
-		fetched(tokensource.Unavailable)
+		fetched(tokensource.OutcomeRejected)
+		fetched(tokensource.OutcomeUnavailable)
 		time.Sleep(58 * time.Minute)
-		fetched(tokensource.Success)
-		fetched(tokensource.InvalidResponse)
+		fetched(tokensource.OutcomeSuccess)
+		fetched(tokensource.OutcomeInvalidResponse)
 		c := config(valid("default"))
 		c.Traffic = counted.Snapshot
 		var status admin.Status

@@ -12,7 +12,7 @@ import (
 func TestTokenStore(t *testing.T) {
 	t.Parallel()
 	shared := valid("default")
-	shared.Shared, shared.Leads, shared.Elsewhere, shared.StoreHits, shared.StoreErrors = true, true, true, 3, 4
+	shared.Shared, shared.HoldsLease, shared.FromPeer, shared.StoreHits, shared.StoreErrors = true, true, true, 3, 4
 	for name, test := range map[string]struct {
 		snapshot tokensource.Snapshot
 		problem  func() string

@@ -39,7 +39,7 @@ func suspended(account string) tokensource.Snapshot {
 
 func failing(account string, outcome tokensource.Outcome) tokensource.Snapshot {
 	snapshot := healthy(account)
-	snapshot.LastFailure = &tokensource.Failure{Outcome: outcome, Reason: account + " was " + string(outcome), Advice: "Do that."}
+	snapshot.LastFailure = &tokensource.RefreshError{Outcome: outcome, Reason: account + " was " + string(outcome), Advice: "Do that."}
 	snapshot.LastFailureAt = time.Now().Add(-20 * time.Second)
 	snapshot.ConsecutiveFailures = 3
 	snapshot.LastDuration = 10 * time.Second
@@ -50,8 +50,8 @@ func failing(account string, outcome tokensource.Outcome) tokensource.Snapshot {
 // stale has credentials that were changed in vain.
 func stale(account string, outcome tokensource.ReloadOutcome) tokensource.Snapshot {
 	snapshot := healthy(account)
-	snapshot.Unused = &tokensource.Reload{Account: account, Outcome: outcome, Reason: account + "'s were " + string(outcome), Advice: "Do that."}
-	snapshot.UnusedAt = time.Now().Add(-40 * time.Second)
+	snapshot.PendingReload = &tokensource.CredentialReload{Account: account, Outcome: outcome, Reason: account + "'s were " + string(outcome), Advice: "Do that."}
+	snapshot.PendingReloadAt = time.Now().Add(-40 * time.Second)
 	return snapshot
 }
 
@@ -82,17 +82,17 @@ func TestStates(t *testing.T) {
 			admin.Starting, admin.Nobody, "Starting", "#dots", "The first token is being fetched. Requests wait for it.", "under way for 2 s"},
 		{"after a night's sleep", func() tokensource.Snapshot { return suspended("default") }, "default",
 			admin.Starting, admin.Nobody, "Starting", "#dots", "The token has ended before its time, and another is being fetched. Requests wait for it.", "in 2 min 10 s"},
-		{"failing", func() tokensource.Snapshot { return failing("default", tokensource.Unavailable) }, "environment",
+		{"failing", func() tokensource.Snapshot { return failing("default", tokensource.OutcomeUnavailable) }, "environment",
 			admin.Failing, admin.LoginServer, "Refresh failing", "#warning", "The token still works for 3 min 20 s, but its refresh has failed 3 times in a row.", "in 12 s"},
-		{"nonsense from the usual URL", func() tokensource.Snapshot { return failing("default", tokensource.InvalidResponse) }, "default",
+		{"nonsense from the usual URL", func() tokensource.Snapshot { return failing("default", tokensource.OutcomeInvalidResponse) }, "default",
 			admin.Failing, admin.LoginServer, "Refresh failing", "#warning", "The token still works for 3 min 20 s, but its refresh has failed 3 times in a row.", "in 12 s"},
-		{"outage", func() tokensource.Snapshot { return without(failing("default", tokensource.Unavailable)) }, "environment",
+		{"outage", func() tokensource.Snapshot { return without(failing("default", tokensource.OutcomeUnavailable)) }, "environment",
 			admin.Outage, admin.LoginServer, "No token", "#cross", "There is no token, and requests fail.", "in 12 s"},
-		{"nonsense from a URL of one's own", func() tokensource.Snapshot { return without(failing("default", tokensource.InvalidResponse)) }, "environment",
+		{"nonsense from a URL of one's own", func() tokensource.Snapshot { return without(failing("default", tokensource.OutcomeInvalidResponse)) }, "environment",
 			admin.Outage, admin.Configuration, "No token", "#cross", "There is no token, and requests fail.", "in 12 s"},
-		{"rejected", func() tokensource.Snapshot { return without(failing("default", tokensource.Rejected)) }, "default",
+		{"rejected", func() tokensource.Snapshot { return without(failing("default", tokensource.OutcomeRejected)) }, "default",
 			admin.Rejected, admin.Credentials, "Credentials rejected", "#key", "There is no token, and requests fail.", "in 12 s"},
-		{"rejected, and the old token serves", func() tokensource.Snapshot { return failing("default", tokensource.Rejected) }, "default",
+		{"rejected, and the old token serves", func() tokensource.Snapshot { return failing("default", tokensource.OutcomeRejected) }, "default",
 			admin.Rejected, admin.Credentials, "Credentials rejected", "#key", "The old token still works for 3 min 20 s, but there will be no other.", "in 12 s"},
 		{"changed in vain", func() tokensource.Snapshot { return stale("default", tokensource.ReloadRejected) }, "default",
 			admin.Stale, admin.Credentials, "New credentials not used", "#warning",
@@ -150,7 +150,7 @@ func wantInPage(t *testing.T, c admin.Config, texts ...string) {
 func TestVerdict(t *testing.T) {
 	t.Parallel()
 	const (
-		unavailable, rejected, nonsense = tokensource.Unavailable, tokensource.Rejected, tokensource.InvalidResponse
+		unavailable, rejected, nonsense = tokensource.OutcomeUnavailable, tokensource.OutcomeRejected, tokensource.OutcomeInvalidResponse
 		working                         = "Everything works."
 	)
 	tests := []struct {
@@ -308,7 +308,7 @@ func TestAPIAtFault(t *testing.T) {
 func TestTokenAndAPI(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := config(failing("default", tokensource.Rejected))
+		c := config(failing("default", tokensource.OutcomeRejected))
 		c.Traffic = traffic(func(counted *tally.Tally) {
 			counted.Request(tally.Request{Account: "default", Status: 500, Upstream: time.Millisecond})
 		}).Snapshot

@@ -39,7 +39,7 @@ func TestRefreshesInWords(t *testing.T) {
 		now := time.Now()
 		done := tokensource.Snapshot{Account: "default", Valid: true, LastSuccess: now.Add(-time.Minute), LastDuration: 240 * time.Millisecond, NextAttempt: now.Add(90 * time.Second)}
 		elsewhere := done
-		elsewhere.Elsewhere = true
+		elsewhere.FromPeer = true
 		failedOnce := done
 		failedOnce.LastFailure, failedOnce.LastFailureAt, failedOnce.ConsecutiveFailures, failedOnce.NextAttempt = failure, now.Add(-500*time.Millisecond), 1, now
 		never := failedOnce

@@ -50,9 +50,9 @@ func (v *visit) askForToken(ctx context.Context, account Account, report *Accoun
 	}
 	began := time.Now()
 	got, ok := fetch(ctx, tokensource.Config{
-		Account: account.Name,
-		Origin:  account.Origin,
-		Endpoint: tokensource.Endpoint{
+		Account:     account.Name,
+		Credentials: account.Origin,
+		Endpoint: tokensource.TokenEndpoint{
 			URL:       v.Login.URL.String(),
 			Audience:  v.Audience,
 			Scopes:    v.Scopes,
@@ -68,7 +68,7 @@ func (v *visit) askForToken(ctx context.Context, account Account, report *Accoun
 	if v.login.asked() {
 		v.tellClock(ctx) // before the token, which a wrong clock may cost
 	}
-	if !v.found(ctx, step, took, v.token(account, got, report)) && got.failure != nil && got.failure.Outcome == tokensource.Unavailable {
+	if !v.found(ctx, step, took, v.token(account, got, report)) && got.failure != nil && got.failure.Outcome == tokensource.OutcomeUnavailable {
 		v.noToken = "not asked for, since the login server is away"
 	}
 	return got.authorization

@@ -19,7 +19,7 @@ func TestNonsenseFromTheLoginServer(t *testing.T) {
 		config := healthy(t)
 		config.Login.Standard = standard
 		config.Transport.DialContext = memory(t, server).Dial
-		mustFail(t, config, "token", "the login server's answer is no token answer", fault)
+		mustFail(t, config, "token", "the login server did not return a token response", fault)
 	}
 	server := fakeetrusted.New(fakeetrusted.Options{})
 	server.SetTokenFault(fakeetrusted.OAuthError(400, "invalid_scope")) // it has understood

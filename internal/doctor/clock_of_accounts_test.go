@@ -26,8 +26,8 @@ func TestClockIsNotLostWithAnAccount(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	part := tokensource.Part{Name: empty, File: empty}
-	config.Accounts = append([]Account{{"a", tokensource.Origin{ID: part, Secret: part}}}, config.Accounts...)
+	part := tokensource.CredentialField{Name: empty, File: empty}
+	config.Accounts = append([]Account{{"a", tokensource.CredentialSource{ID: part, Secret: part}}}, config.Accounts...)
 	report, text := examined(t, config)
 	for _, step := range report.Steps {
 		if step.Name == "clock" && step.Status == Failed {

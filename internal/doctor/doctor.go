@@ -62,7 +62,7 @@ type Server struct {
 // Account is one that has credentials of its own.
 type Account struct {
 	Name   string
-	Origin tokensource.Origin
+	Origin tokensource.CredentialSource
 }
 
 // File is one that the broker reads.

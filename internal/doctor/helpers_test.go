@@ -37,9 +37,9 @@ func healthy(t *testing.T) Config {
 		Login:         Server{Name: "login server", Variable: "TOKEN_URL", URL: parse(t, "http://login.example/oauth/token"), Fault: LoginServer},
 		API:           Server{Name: "API", Variable: "API_URL", URL: parse(t, "http://api.example"), Fault: API},
 		Audience:      "https://api.etrusted.com",
-		Accounts: []Account{{"default", tokensource.Origin{
-			ID:     tokensource.Part{Name: "ID", Value: tokensource.NewSecret(fakeetrusted.DefaultClientID)},
-			Secret: tokensource.Part{Name: "SECRET", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
+		Accounts: []Account{{"default", tokensource.CredentialSource{
+			ID:     tokensource.CredentialField{Name: "ID", Value: tokensource.NewSecret(fakeetrusted.DefaultClientID)},
+			Secret: tokensource.CredentialField{Name: "SECRET", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
 		}}},
 		OpenToOthers: func(string) (fs.FileMode, bool) { return 0, false },
 		App:          Listener{Name: "app's listener"},

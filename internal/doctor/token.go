@@ -14,25 +14,28 @@ import (
 type grant struct {
 	authorization string
 	lifetime      time.Duration
-	failure       *tokensource.Failure
+	failure       *tokensource.RefreshError
 }
 
 // fetch makes one token request, in the way in which the broker makes them. It reports false if ctx was done before.
 func fetch(ctx context.Context, config tokensource.Config) (grant, bool) {
-	ended := make(chan *tokensource.Failure, 1)
-	end := func(failure *tokensource.Failure) {
+	ended := make(chan *tokensource.RefreshError, 1)
+	end := func(failure *tokensource.RefreshError) {
 		select {
 		case ended <- failure:
 		default: // it goes on until it is stopped, and the first end is what counts
 		}
 	}
-	config.Observe = func(event tokensource.Event) { end(event.Failure) }
-	config.ObserveReload = func(reload tokensource.Reload) {
+	config.OnRefresh = func(event tokensource.RefreshEvent) { end(event.Err) }
+	config.OnReload = func(reload tokensource.CredentialReload) {
 		if reload.Outcome == tokensource.ReloadUnreadable {
-			end(&tokensource.Failure{Outcome: tokensource.Rejected, Reason: reload.Reason, Advice: reload.Advice})
+			end(&tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: reload.Reason, Advice: reload.Advice})
 		}
 	}
-	source := tokensource.New(config)
+	source, err := tokensource.New(config)
+	if err != nil {
+		return grant{failure: &tokensource.RefreshError{Outcome: tokensource.OutcomeInvalidResponse, Reason: err.Error()}}, true
+	}
 	running, stop := context.WithCancel(ctx)
 	stopped := make(chan struct{})
 	go func() {
@@ -93,11 +96,11 @@ func (e *examination) doubts(account Account, got grant, told claims) []string {
 	return doubts
 }
 
-func (e *examination) tokenFault(failure *tokensource.Failure) Fault {
+func (e *examination) tokenFault(failure *tokensource.RefreshError) Fault {
 	switch {
-	case failure.Outcome == tokensource.Unavailable:
+	case failure.Outcome == tokensource.OutcomeUnavailable:
 		return LoginServer
-	case failure.Outcome == tokensource.InvalidResponse && !failure.Parameters:
+	case failure.Outcome == tokensource.OutcomeInvalidResponse && !failure.Parameters:
 		return route{server: e.Login}.addressFault()
 	default:
 		return Configuration // the credentials, or what they are sent with

@@ -130,7 +130,7 @@ func (a *account) window(length time.Duration, now time.Time, total Counts) Wind
 }
 
 // fetched records a token request in the minute in which it ended.
-func (a *account) fetched(event tokensource.Event, now time.Time) {
+func (a *account) fetched(event tokensource.RefreshEvent, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	start := now.Round(0).Truncate(time.Minute)

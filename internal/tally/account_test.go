@@ -14,7 +14,7 @@ func TestBounded(t *testing.T) {
 	for range 1000 {
 		now = now.Add(time.Minute)
 		a.sample(now)
-		a.fetched(tokensource.Event{Outcome: tokensource.Success}, now)
+		a.fetched(tokensource.RefreshEvent{Outcome: tokensource.OutcomeSuccess}, now)
 		if len(a.samples) > maxSamples || len(a.minutes) > 60 {
 			t.Fatalf("%d samples and %d minutes are kept", len(a.samples), len(a.minutes))
 		}
@@ -26,8 +26,8 @@ func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	a, now := newAccount(nil), time.Now()
 	ahead := now.Round(0).Add(24 * time.Hour)
-	a.fetched(tokensource.Event{Outcome: tokensource.Rejected}, ahead)
-	a.fetched(tokensource.Event{Outcome: tokensource.Success}, now)
+	a.fetched(tokensource.RefreshEvent{Outcome: tokensource.OutcomeRejected}, ahead)
+	a.fetched(tokensource.RefreshEvent{Outcome: tokensource.OutcomeSuccess}, now)
 	minutes := a.snapshot(now).Refreshes
 	if len(minutes) != 1 || minutes[0].Outcomes != [4]uint64{1, 0, 0, 0} {
 		t.Errorf("%+v", minutes)
@@ -37,9 +37,9 @@ func TestClockSetBack(t *testing.T) {
 func TestSnapshotIsNotChangedLater(t *testing.T) {
 	t.Parallel()
 	a, now := newAccount(nil), time.Now().Round(0).Truncate(time.Minute)
-	a.fetched(tokensource.Event{Outcome: tokensource.Success}, now)
+	a.fetched(tokensource.RefreshEvent{Outcome: tokensource.OutcomeSuccess}, now)
 	before := a.snapshot(now)
-	a.fetched(tokensource.Event{Outcome: tokensource.Success}, now)
+	a.fetched(tokensource.RefreshEvent{Outcome: tokensource.OutcomeSuccess}, now)
 	if got := before.Refreshes[0].Outcomes[0]; got != 1 {
 		t.Errorf("%d", got)
 	}

@@ -133,7 +133,7 @@ func count(counters map[string]*atomic.Uint64, name string) {
 }
 
 // TokenRequest records a token request that has ended.
-func (t *Tally) TokenRequest(event tokensource.Event) {
+func (t *Tally) TokenRequest(event tokensource.RefreshEvent) {
 	t.account(event.Account).fetched(event, time.Now())
 }
 

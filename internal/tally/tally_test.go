@@ -136,16 +136,16 @@ func TestLastHour(t *testing.T) {
 		counted := newTally()
 		at := time.Now()
 		fetched := func(outcome tokensource.Outcome, took time.Duration) {
-			counted.TokenRequest(tokensource.Event{Account: "default", Outcome: outcome, Duration: took})
+			counted.TokenRequest(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: took})
 		}
-		fetched(tokensource.Success, time.Second)
+		fetched(tokensource.OutcomeSuccess, time.Second)
 		time.Sleep(30 * time.Second)
-		fetched(tokensource.Rejected, 3*time.Second)
-		fetched(tokensource.Unavailable, 2*time.Second)
+		fetched(tokensource.OutcomeRejected, 3*time.Second)
+		fetched(tokensource.OutcomeUnavailable, 2*time.Second)
 		time.Sleep(30 * time.Second)
-		fetched(tokensource.InvalidResponse, time.Second)
+		fetched(tokensource.OutcomeInvalidResponse, time.Second)
 		time.Sleep(10 * time.Minute)
-		fetched(tokensource.Success, time.Second)
+		fetched(tokensource.OutcomeSuccess, time.Second)
 		want := []tally.Minute{
 			{Start: at, Outcomes: [4]uint64{1, 1, 1, 0}, Slowest: 3 * time.Second},
 			{Start: at.Add(time.Minute), Outcomes: [4]uint64{0, 0, 0, 1}, Slowest: time.Second},
@@ -171,7 +171,7 @@ func TestLastHour(t *testing.T) {
 		time.Sleep(time.Hour)
 		check(nil)
 		for range 24 * 60 {
-			fetched(tokensource.Success, time.Second)
+			fetched(tokensource.OutcomeSuccess, time.Second)
 			time.Sleep(time.Minute)
 		}
 		if n := len(counted.Snapshot().Accounts["default"].Refreshes); n != 59 {
@@ -208,7 +208,7 @@ func TestTogether(t *testing.T) {
 		all.Go(func() {
 			for range rounds {
 				counted.Request(tally.Request{Account: "default", Status: 200 + 100*(i%4), Denied: "key", Replay: "failed"})
-				counted.TokenRequest(tokensource.Event{Account: "default", Outcome: tokensource.Success})
+				counted.TokenRequest(tokensource.RefreshEvent{Account: "default", Outcome: tokensource.OutcomeSuccess})
 				got := counted.Snapshot().Accounts["default"].Total
 				if got.All != got.Success+got.Redirect+got.ClientError+got.ServerError+got.Gone {
 					t.Errorf("does not add up: %+v", got)

@@ -39,34 +39,34 @@ func everything(t *testing.T, url string) error {
 	b := newBroker(t, url)
 	defer b.end()
 	var told atomic.Int32
-	place := b.Open(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
+	place := b.Entry(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
 	ctx := context.Background()
-	taken, err := place.Take(ctx, tokensource.Had{}, time.Minute)
+	taken, err := place.Acquire(ctx, tokensource.Known{}, time.Minute)
 	if err != nil {
 		return err
 	}
-	failure := &tokensource.SharedFailure{Failure: tokensource.Failure{Outcome: tokensource.Unavailable}}
-	if err := place.Release(ctx, taken.Fence, failure, time.Millisecond); err != nil {
+	failure := &tokensource.SharedFailure{RefreshError: tokensource.RefreshError{Outcome: tokensource.OutcomeUnavailable}}
+	if err := place.Release(ctx, taken.FencingToken, failure, time.Millisecond); err != nil {
 		return err
 	}
 	eventually(t, "the pause comes to its end", func() bool {
-		taken, err = place.Take(ctx, tokensource.Had{}, time.Minute)
+		taken, err = place.Acquire(ctx, tokensource.Known{}, time.Minute)
 		return err != nil || taken.Leased
 	})
 	if err != nil {
 		return err
 	}
-	if err := place.Release(ctx, taken.Fence, nil, 0); err != nil {
+	if err := place.Release(ctx, taken.FencingToken, nil, 0); err != nil {
 		return err
 	}
-	if taken, err = place.Take(ctx, tokensource.Had{}, time.Minute); err != nil {
+	if taken, err = place.Acquire(ctx, tokensource.Known{}, time.Minute); err != nil {
 		return err
 	}
-	if err := place.Put(ctx, newToken(taken.Fence)); err != nil {
+	if err := place.Put(ctx, newToken(taken.FencingToken)); err != nil {
 		return err
 	}
-	if token, err := place.Look(ctx, tokensource.Had{}); err != nil || token == nil {
-		t.Errorf("Look: %+v %v", token, err)
+	if token, err := place.Get(ctx, tokensource.Known{}); err != nil || token == nil {
+		t.Errorf("Get: %+v %v", token, err)
 	}
 	eventually(t, "it is told", func() bool { return told.Load() > 0 })
 	place.Close()
@@ -115,9 +115,9 @@ func TestNotAllowedToListen(t *testing.T) {
 	s := start(t)
 	s.allow(strings.NewReplacer("+subscribe", "", "+ping", "", "+unsubscribe", "").Replace(rules))
 	one, other := newBroker(t, s.withUser("broker", "pass word/@:%")).place(), newBroker(t, s.withUser("broker", "pass word/@:%")).place()
-	token := newToken(lead(t, one, tokensource.Had{}, time.Minute))
+	token := newToken(lead(t, one, tokensource.Known{}, time.Minute))
 	put(t, one, token)
-	same(t, look(t, other, tokensource.Had{}), token)
+	same(t, look(t, other, tokensource.Known{}), token)
 }
 
 func TestPassword(t *testing.T) {
@@ -133,7 +133,7 @@ func TestPassword(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBroker(t, test.url)
-			_, err := b.place().Look(context.Background(), tokensource.Had{})
+			_, err := b.place().Get(context.Background(), tokensource.Known{})
 			if test.want == "" {
 				if err != nil {
 					t.Error(err)
@@ -168,7 +168,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t, test.args...)
-			_, err := newBroker(t, s.url).place().Take(context.Background(), tokensource.Had{}, time.Minute)
+			_, err := newBroker(t, s.url).place().Acquire(context.Background(), tokensource.Known{}, time.Minute)
 			if err == nil || err.Error() != test.want {
 				t.Errorf("%v, want %s", err, test.want)
 			}

@@ -17,7 +17,7 @@ import (
 )
 
 func testSeal(id, secret string) seal {
-	return newSeal(tokensource.Credentials{ID: tokensource.NewSecret(id), Secret: tokensource.NewSecret(secret)}, tokensource.Endpoint{})
+	return newSeal(tokensource.Credentials{ID: tokensource.NewSecret(id), Secret: tokensource.NewSecret(secret)}, tokensource.TokenEndpoint{})
 }
 
 var sealedAt = time.UnixMilli(1_800_000_000_000)
@@ -25,7 +25,7 @@ var sealedAt = time.UnixMilli(1_800_000_000_000)
 // FuzzAnswer reads fields as a script answers with, from outside bytes: the first of each is its type.
 func FuzzAnswer(f *testing.F) {
 	mine := testSeal("id", "secret")
-	sealed := mine.sealToken(tokensource.SharedToken{AccessToken: tokensource.NewSecret("a"), Fence: 5, Issued: sealedAt, Lifetime: time.Minute})
+	sealed := mine.sealToken(tokensource.SharedToken{AccessToken: tokensource.NewSecret("a"), FencingToken: 5, Issued: sealedAt, Lifetime: time.Minute})
 	f.Add([]byte("s5\ni1000"), sealed)
 	f.Add([]byte("s0\nn\ni-1\ns-5\nl\ns9007199254740992"), []byte("x"))
 	f.Add([]byte("s99999999999999999999\ni9223372036854775807"), mine.sealFailure(tokensource.SharedFailure{Failures: 1}, sealedAt))
@@ -57,7 +57,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 
 		// What was not sealed with this key is nothing: there is but one token that was.
-		if token, err := mine.openToken(record, sealedAt); err == nil && (token.AccessToken.Reveal() != "a" || token.Fence != 5) {
+		if token, err := mine.openToken(record, sealedAt); err == nil && (token.AccessToken.Reveal() != "a" || token.FencingToken != 5) {
 			t.Errorf("%x is a token: %+v", record, token)
 		}
 		_, _ = mine.openFailure(record, sealedAt)
@@ -181,8 +181,8 @@ func TestPanic(t *testing.T) {
 	s := New(Config{})
 	_ = s.client.Close()
 	s.client = struct{ redis.UniversalClient }{} // calls nothing
-	place := s.Open(tokensource.Credentials{}, tokensource.Endpoint{}, func() {})
-	if _, err := place.Look(t.Context(), tokensource.Had{}); err == nil || err.Error() != explain(errNonsense) {
+	place := s.Entry(tokensource.Credentials{}, tokensource.TokenEndpoint{}, func() {})
+	if _, err := place.Get(t.Context(), tokensource.Known{}); err == nil || err.Error() != explain(errNonsense) {
 		t.Error(err)
 	}
 }

@@ -17,36 +17,36 @@ func TestOneFetchesForAll(t *testing.T) {
 	a, b := newBroker(t, s.url), newBroker(t, s.url)
 	var told atomic.Int32
 	one := a.place()
-	other := b.Open(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
+	other := b.Entry(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
 	eventually(t, "the other listens", func() bool { return told.Load() > 0 })
 	before := told.Load()
 
-	fence := lead(t, one, tokensource.Had{}, time.Minute)
-	waiting := take(t, other, tokensource.Had{}, time.Minute)
-	if waiting.Leased || waiting.Token != nil || waiting.Failure != nil || waiting.Fence <= fence ||
+	fence := lead(t, one, tokensource.Known{}, time.Minute)
+	waiting := take(t, other, tokensource.Known{}, time.Minute)
+	if waiting.Leased || waiting.Token != nil || waiting.Failure != nil || waiting.FencingToken <= fence ||
 		waiting.Wait <= 0 || waiting.Wait > time.Minute {
-		t.Errorf("the second Take = %+v", waiting)
+		t.Errorf("the second Acquire = %+v", waiting)
 	}
-	if token := look(t, other, tokensource.Had{}); token != nil {
+	if token := look(t, other, tokensource.Known{}); token != nil {
 		t.Errorf("a token before there is one: %+v", token)
 	}
 
 	token := newToken(fence)
 	put(t, one, token)
 	eventually(t, "the other is told", func() bool { return told.Load() > before })
-	same(t, look(t, other, tokensource.Had{}), token)
-	same(t, take(t, other, tokensource.Had{}, time.Minute).Token, token)
+	same(t, look(t, other, tokensource.Known{}), token)
+	same(t, take(t, other, tokensource.Known{}, time.Minute).Token, token)
 
 	// Who has this token, or one that lives longer, gets none.
-	for _, had := range []tokensource.Had{{Fence: fence}, {Fence: fence + 1}, {Fence: 1, Remaining: 10 * time.Minute}} {
+	for _, had := range []tokensource.Known{{FencingToken: fence}, {FencingToken: fence + 1}, {FencingToken: 1, Remaining: 10 * time.Minute}} {
 		if token := look(t, other, had); token != nil {
-			t.Errorf("Look(%+v) = %+v", had, token)
+			t.Errorf("Get(%+v) = %+v", had, token)
 		}
 	}
-	same(t, look(t, other, tokensource.Had{Fence: 1, Remaining: time.Minute}), token)
+	same(t, look(t, other, tokensource.Known{FencingToken: 1, Remaining: time.Minute}), token)
 
 	// With the token, the lease was given back.
-	if next := lead(t, other, tokensource.Had{Fence: fence}, time.Minute); next <= fence {
+	if next := lead(t, other, tokensource.Known{FencingToken: fence}, time.Minute); next <= fence {
 		t.Errorf("the next fence is %d, after %d", next, fence)
 	}
 }
@@ -60,7 +60,7 @@ func TestOneLease(t *testing.T) {
 	for range 10 {
 		place := newBroker(t, s.url).place()
 		all.Go(func() {
-			if taken, err := place.Take(context.Background(), tokensource.Had{}, time.Minute); err != nil {
+			if taken, err := place.Acquire(context.Background(), tokensource.Known{}, time.Minute); err != nil {
 				t.Error(err)
 			} else if taken.Leased {
 				leased.Add(1)
@@ -77,12 +77,12 @@ func TestRemainingIsTheLesserOfTwoClocks(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	one, other := twoPlaces(t, s)
-	token := newToken(lead(t, one, tokensource.Had{}, time.Minute))
+	token := newToken(lead(t, one, tokensource.Known{}, time.Minute))
 	token.Issued = token.Issued.Add(-100 * time.Second)
 	put(t, one, token)
 	within := func(most time.Duration) {
 		t.Helper()
-		got := look(t, other, tokensource.Had{})
+		got := look(t, other, tokensource.Known{})
 		if got == nil || got.Remaining > most || got.Remaining < most-10*time.Second {
 			t.Errorf("%+v, want %v", got, most)
 		}
@@ -96,10 +96,10 @@ func TestRemainingIsTheLesserOfTwoClocks(t *testing.T) {
 	}
 
 	// What was issued in the time to come does not live longer for it.
-	token.Fence, token.Issued = token.Fence+1, time.Now().Add(time.Hour)
+	token.FencingToken, token.Issued = token.FencingToken+1, time.Now().Add(time.Hour)
 	put(t, one, token)
 	s.do("PEXPIRE", s.key(":token"), 3_600_000)
-	if got := look(t, other, tokensource.Had{}); got == nil || got.Remaining > token.Lifetime {
+	if got := look(t, other, tokensource.Known{}); got == nil || got.Remaining > token.Lifetime {
 		t.Errorf("%+v", got)
 	}
 }
@@ -110,16 +110,16 @@ func TestTokenThatIsNoBetterCountsAsHad(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	one, other := twoPlaces(t, s)
-	token := newToken(lead(t, one, tokensource.Had{}, time.Minute))
+	token := newToken(lead(t, one, tokensource.Known{}, time.Minute))
 	token.Issued = token.Issued.Add(-time.Hour)
 	put(t, one, token)
-	for _, had := range []tokensource.Had{{}, {Fence: 1, Remaining: time.Second}} {
+	for _, had := range []tokensource.Known{{}, {FencingToken: 1, Remaining: time.Second}} {
 		if got := look(t, other, had); got != nil {
 			t.Errorf("a token that has come to its end: %+v", got)
 		}
 	}
-	put(t, other, newToken(lead(t, other, tokensource.Had{}, time.Minute)))
-	if look(t, one, tokensource.Had{}) == nil {
+	put(t, other, newToken(lead(t, other, tokensource.Known{}, time.Minute)))
+	if look(t, one, tokensource.Known{}) == nil {
 		t.Error("it was not replaced")
 	}
 }
@@ -128,11 +128,11 @@ func TestOldFenceChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	one, other := twoPlaces(t, s)
-	slept := lead(t, one, tokensource.Had{}, 50*time.Millisecond)
+	slept := lead(t, one, tokensource.Known{}, 50*time.Millisecond)
 	var next uint64
 	eventually(t, "the lease comes to its end", func() bool {
-		taken := take(t, other, tokensource.Had{}, time.Minute)
-		next = taken.Fence
+		taken := take(t, other, tokensource.Known{}, time.Minute)
+		next = taken.FencingToken
 		return taken.Leased
 	})
 	if next <= slept {
@@ -144,36 +144,36 @@ func TestOldFenceChangesNothing(t *testing.T) {
 	if err := one.Release(context.Background(), slept, nil, 0); err != nil {
 		t.Error(err)
 	}
-	failure := &tokensource.SharedFailure{Failure: tokensource.Failure{Outcome: tokensource.Unavailable}}
+	failure := &tokensource.SharedFailure{RefreshError: tokensource.RefreshError{Outcome: tokensource.OutcomeUnavailable}}
 	if err := one.Release(context.Background(), slept, failure, time.Minute); err != nil {
 		t.Error(err)
 	}
-	if taken := take(t, one, tokensource.Had{Fence: slept}, time.Minute); taken.Leased || taken.Failure != nil || taken.Wait <= 0 {
+	if taken := take(t, one, tokensource.Known{FencingToken: slept}, time.Minute); taken.Leased || taken.Failure != nil || taken.Wait <= 0 {
 		t.Errorf("with another's fence the lease was given back: %+v", taken)
 	}
 
 	newer := newToken(next)
 	put(t, other, newer)
 	put(t, one, newToken(slept))
-	same(t, look(t, one, tokensource.Had{}), newer)
+	same(t, look(t, one, tokensource.Known{}), newer)
 }
 
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	one, other := twoPlaces(t, s)
-	first := lead(t, one, tokensource.Had{}, time.Minute)
+	first := lead(t, one, tokensource.Known{}, time.Minute)
 	if err := one.Release(context.Background(), first, nil, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	second := lead(t, other, tokensource.Had{}, time.Minute) // free at once
+	second := lead(t, other, tokensource.Known{}, time.Minute) // free at once
 	if second <= first {
 		t.Errorf("fence %d after %d", second, first)
 	}
 
 	want := tokensource.SharedFailure{
-		Failure: tokensource.Failure{
-			Outcome: tokensource.Rejected, Reason: "the login server rejected the credentials (401 Unauthorized)",
+		RefreshError: tokensource.RefreshError{
+			Outcome: tokensource.OutcomeRejected, Reason: "the login server rejected the credentials (401 Unauthorized)",
 			Advice: `Look under "Show" > ….`, Parameters: true,
 		},
 		Failures: 7,
@@ -182,13 +182,13 @@ func TestRelease(t *testing.T) {
 	if err := other.Release(context.Background(), second, &want, pause); err != nil {
 		t.Fatal(err)
 	}
-	for _, place := range []tokensource.Place{one, other} { // who has failed waits too
-		taken := take(t, place, tokensource.Had{}, time.Minute)
+	for _, place := range []tokensource.Entry{one, other} { // who has failed waits too
+		taken := take(t, place, tokensource.Known{}, time.Minute)
 		if taken.Leased || taken.Wait <= 0 || taken.Wait > pause || taken.Failure == nil || !reflect.DeepEqual(*taken.Failure, want) {
-			t.Errorf("Take = %+v (%+v)", taken, taken.Failure)
+			t.Errorf("Acquire = %+v (%+v)", taken, taken.Failure)
 		}
 	}
-	eventually(t, "the pause comes to its end", func() bool { return take(t, one, tokensource.Had{}, time.Minute).Leased })
+	eventually(t, "the pause comes to its end", func() bool { return take(t, one, tokensource.Known{}, time.Minute).Leased })
 }
 
 // Other credentials, or a token for something else, have a place of their own.
@@ -196,29 +196,29 @@ func TestPlaces(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	b := newBroker(t, s.url)
-	changed := func(change func(*tokensource.Endpoint)) tokensource.Endpoint {
+	changed := func(change func(*tokensource.TokenEndpoint)) tokensource.TokenEndpoint {
 		e := endpoint
 		change(&e)
 		return e
 	}
 	usual := credentials(clientID, clientSecret)
-	places := []tokensource.Place{
-		b.Open(usual, endpoint, func() {}),
-		b.Open(credentials("another", clientSecret), endpoint, func() {}),
-		b.Open(credentials(clientID, "another"), endpoint, func() {}),
-		b.Open(credentials(clientID+"x", clientSecret[1:]), endpoint, func() {}),
-		b.Open(usual, changed(func(e *tokensource.Endpoint) { e.URL += "/" }), func() {}),
-		b.Open(usual, changed(func(e *tokensource.Endpoint) { e.Audience += "/" }), func() {}),
-		b.Open(usual, changed(func(e *tokensource.Endpoint) { e.URL, e.Audience = e.URL+"h", e.Audience[1:] }), func() {}),
-		b.Open(usual, changed(func(e *tokensource.Endpoint) { e.Scopes = []string{"a", "b"} }), func() {}),
-		b.Open(usual, changed(func(e *tokensource.Endpoint) { e.Scopes = []string{"a b"} }), func() {}),
-		b.Open(usual, changed(func(e *tokensource.Endpoint) { e.Scopes = []string{"ab"} }), func() {}),
+	places := []tokensource.Entry{
+		b.Entry(usual, endpoint, func() {}),
+		b.Entry(credentials("another", clientSecret), endpoint, func() {}),
+		b.Entry(credentials(clientID, "another"), endpoint, func() {}),
+		b.Entry(credentials(clientID+"x", clientSecret[1:]), endpoint, func() {}),
+		b.Entry(usual, changed(func(e *tokensource.TokenEndpoint) { e.URL += "/" }), func() {}),
+		b.Entry(usual, changed(func(e *tokensource.TokenEndpoint) { e.Audience += "/" }), func() {}),
+		b.Entry(usual, changed(func(e *tokensource.TokenEndpoint) { e.URL, e.Audience = e.URL+"h", e.Audience[1:] }), func() {}),
+		b.Entry(usual, changed(func(e *tokensource.TokenEndpoint) { e.Scopes = []string{"a", "b"} }), func() {}),
+		b.Entry(usual, changed(func(e *tokensource.TokenEndpoint) { e.Scopes = []string{"a b"} }), func() {}),
+		b.Entry(usual, changed(func(e *tokensource.TokenEndpoint) { e.Scopes = []string{"ab"} }), func() {}),
 	}
 	for i, place := range places {
-		fence := lead(t, place, tokensource.Had{}, time.Minute)
+		fence := lead(t, place, tokensource.Known{}, time.Minute)
 		put(t, place, newToken(fence))
 		for j, other := range places[i+1:] {
-			if token := look(t, other, tokensource.Had{}); token != nil {
+			if token := look(t, other, tokensource.Known{}); token != nil {
 				t.Errorf("place %d reads what was put into %d", i+1+j, i)
 			}
 		}
@@ -228,8 +228,8 @@ func TestPlaces(t *testing.T) {
 	}
 
 	// The transport and its time-out are no part of it: brokers may differ in them.
-	same := b.Open(usual, changed(func(e *tokensource.Endpoint) { e.Timeout, e.UserAgent = time.Hour, "x" }), func() {})
-	if look(t, same, tokensource.Had{}) == nil {
+	same := b.Entry(usual, changed(func(e *tokensource.TokenEndpoint) { e.Timeout, e.UserAgent = time.Hour, "x" }), func() {})
+	if look(t, same, tokensource.Known{}) == nil {
 		t.Error("the time-out makes another place")
 	}
 }
@@ -249,24 +249,24 @@ func TestStoreIsEmptied(t *testing.T) {
 			t.Parallel()
 			s := start(t)
 			one, other := twoPlaces(t, s)
-			fence := lead(t, one, tokensource.Had{}, time.Minute)
+			fence := lead(t, one, tokensource.Known{}, time.Minute)
 			put(t, one, newToken(fence))
-			if look(t, other, tokensource.Had{}) == nil {
+			if look(t, other, tokensource.Known{}) == nil {
 				t.Error("there is no token")
 			}
 			empty(s)
 			var next uint64
 			eventually(t, "the store is used again", func() bool {
-				taken, _ := other.Take(context.Background(), tokensource.Had{Fence: fence}, time.Minute)
-				next = taken.Fence
+				taken, _ := other.Acquire(context.Background(), tokensource.Known{FencingToken: fence}, time.Minute)
+				next = taken.FencingToken
 				return taken.Leased
 			})
 			if next <= fence {
 				t.Errorf("fence %d after %d", next, fence)
 			}
 			eventually(t, "the store is used again", func() bool { return other.Put(context.Background(), newToken(next)) == nil })
-			eventually(t, "the store is used again", func() bool { _, err := one.Look(context.Background(), tokensource.Had{}); return err == nil })
-			if got := look(t, one, tokensource.Had{Fence: fence}); got == nil || got.Fence != next {
+			eventually(t, "the store is used again", func() bool { _, err := one.Get(context.Background(), tokensource.Known{}); return err == nil })
+			if got := look(t, one, tokensource.Known{FencingToken: fence}); got == nil || got.FencingToken != next {
 				t.Errorf("got %+v", got)
 			}
 		})

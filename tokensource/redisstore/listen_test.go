@@ -21,9 +21,9 @@ func TestTwoAccountsOnOneConnection(t *testing.T) {
 	putter := connect(t, s.url)
 	var told [3]atomic.Int32
 	names := []string{"one", "two", "two"} // the same pair may be open twice
-	places := make([]tokensource.Place, len(names))
+	places := make([]tokensource.Entry, len(names))
 	for i, name := range names {
-		places[i] = b.Open(credentials(name, clientSecret), endpoint, func() { told[i].Add(1) })
+		places[i] = b.Entry(credentials(name, clientSecret), endpoint, func() { told[i].Add(1) })
 	}
 	eventually(t, "all listen", func() bool { return told[0].Load() > 0 && told[1].Load() > 0 && told[2].Load() > 0 })
 	if n := proxy.accepted.Load(); n != 1 {
@@ -31,9 +31,9 @@ func TestTwoAccountsOnOneConnection(t *testing.T) {
 	}
 	tell := func(name string) {
 		t.Helper()
-		place := putter.Open(credentials(name, clientSecret), endpoint, func() {})
+		place := putter.Entry(credentials(name, clientSecret), endpoint, func() {})
 		defer place.Close()
-		put(t, place, newToken(lead(t, place, tokensource.Had{Fence: 1, Remaining: time.Hour}, time.Minute)))
+		put(t, place, newToken(lead(t, place, tokensource.Known{FencingToken: 1, Remaining: time.Hour}, time.Minute)))
 	}
 	before := [3]int32{told[0].Load(), told[1].Load(), told[2].Load()}
 	tell("two")
@@ -56,7 +56,7 @@ func TestTwoAccountsOnOneConnection(t *testing.T) {
 	eventually(t, "the subscription ends", func() bool {
 		return len(s.do("PUBSUB", "CHANNELS").([]any)) == 1
 	})
-	again := b.Open(credentials("two", clientSecret), endpoint, func() { told[1].Add(1) })
+	again := b.Entry(credentials("two", clientSecret), endpoint, func() { told[1].Add(1) })
 	defer again.Close()
 	before[1] = told[1].Load()
 	eventually(t, "it listens again", func() bool { return told[1].Load() > before[1] })
@@ -70,7 +70,7 @@ func TestListensAgain(t *testing.T) {
 	proxy := newProxy(t, s.network, s.address, io.Discard)
 	b := newBroker(t, proxy.url())
 	var told atomic.Int32
-	place := b.Open(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
+	place := b.Entry(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
 	eventually(t, "it listens", func() bool { return told.Load() > 0 })
 	for name, interrupt := range map[string]func(){
 		"dropped":   proxy.drop,
@@ -84,10 +84,10 @@ func TestListensAgain(t *testing.T) {
 	}
 	before := told.Load()
 	other := newBroker(t, s.url).place()
-	put(t, other, newToken(lead(t, other, tokensource.Had{}, time.Minute)))
+	put(t, other, newToken(lead(t, other, tokensource.Known{}, time.Minute)))
 	eventually(t, "it is told", func() bool { return told.Load() > before })
 	eventually(t, "the store is used again", func() bool {
-		token, err := place.Look(context.Background(), tokensource.Had{})
+		token, err := place.Get(context.Background(), tokensource.Known{})
 		return err == nil && token != nil
 	})
 	changes := b.changes.all()
@@ -127,7 +127,7 @@ func TestNothingIsLeft(t *testing.T) {
 		place := b.place()
 		var all sync.WaitGroup
 		for range 3 {
-			all.Go(func() { _, _ = place.Take(context.Background(), tokensource.Had{}, time.Minute) })
+			all.Go(func() { _, _ = place.Acquire(context.Background(), tokensource.Known{}, time.Minute) })
 		}
 		all.Wait()
 		b.end() // in the middle of whatever it does
@@ -141,13 +141,13 @@ func TestNothingIsLeft(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for range 50 {
-				_, _ = place.Take(context.Background(), tokensource.Had{}, time.Millisecond)
+				_, _ = place.Acquire(context.Background(), tokensource.Known{}, time.Millisecond)
 			}
 		})
 	}
 	b.end()
 	all.Wait()
-	if _, err := place.Look(context.Background(), tokensource.Had{}); err == nil || b.Problem() != "" {
+	if _, err := place.Get(context.Background(), tokensource.Known{}); err == nil || b.Problem() != "" {
 		t.Errorf("after the end: %v; %q", err, b.Problem())
 	}
 	eventually(t, "nothing is left", func() bool { now, _ := goroutines(); return now <= before })
@@ -175,14 +175,14 @@ func TestPlacesComeAndGo(t *testing.T) {
 	for i := range 4 {
 		all.Go(func() {
 			for range 50 {
-				place := b.Open(credentials(string(rune('a'+i%2)), clientSecret), endpoint, func() { told.Add(1) })
+				place := b.Entry(credentials(string(rune('a'+i%2)), clientSecret), endpoint, func() { told.Add(1) })
 				_ = place.Put(context.Background(), newToken(uint64(time.Now().UnixMicro())))
 				place.Close()
 			}
 		})
 	}
 	all.Wait()
-	last := b.Open(credentials("last", clientSecret), endpoint, func() { told.Add(1_000_000) })
+	last := b.Entry(credentials("last", clientSecret), endpoint, func() { told.Add(1_000_000) })
 	defer last.Close()
 	eventually(t, "the last one listens", func() bool { return told.Load() >= 1_000_000 })
 	eventually(t, "and it alone", func() bool { return len(s.do("PUBSUB", "CHANNELS").([]any)) == 1 })

@@ -243,8 +243,8 @@ func TestNoStore(t *testing.T) {
 				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 				defer cancel()
 				place := b.place()
-				_, took := place.Take(ctx, tokensource.Had{}, time.Minute)
-				token, looked := place.Look(ctx, tokensource.Had{})
+				_, took := place.Acquire(ctx, tokensource.Known{}, time.Minute)
+				token, looked := place.Get(ctx, tokensource.Known{})
 				if token != nil {
 					t.Errorf("a token: %+v", token)
 				}
@@ -290,8 +290,8 @@ func TestNoStoreTakesNoMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		store := redisstore.New(redisstore.Config{Options: options})
-		place := store.Open(credentials(clientID, clientSecret), endpoint, func() {})
-		_, _ = place.Take(context.Background(), tokensource.Had{}, time.Minute)
+		place := store.Entry(credentials(clientID, clientSecret), endpoint, func() {})
+		_, _ = place.Acquire(context.Background(), tokensource.Known{}, time.Minute)
 		end, cancel := context.WithCancel(context.Background())
 		cancel()
 		store.Run(end)
@@ -326,10 +326,10 @@ func TestFewConnectionsWhileAway(t *testing.T) {
 			b := newBroker(t, scheme+address)
 			var all sync.WaitGroup
 			for i := range 8 {
-				place := b.Open(credentials(fmt.Sprint(i), clientSecret), endpoint, func() {})
+				place := b.Entry(credentials(fmt.Sprint(i), clientSecret), endpoint, func() {})
 				all.Go(func() {
 					for end := time.Now().Add(4 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-						if _, err := place.Take(context.Background(), tokensource.Had{}, time.Minute); err == nil {
+						if _, err := place.Acquire(context.Background(), tokensource.Known{}, time.Minute); err == nil {
 							t.Error("no error")
 						}
 					}
@@ -356,7 +356,7 @@ func TestStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() {
-		_, err := place.Take(ctx, tokensource.Had{}, time.Minute)
+		_, err := place.Acquire(ctx, tokensource.Known{}, time.Minute)
 		done <- err
 	}()
 	eventually(t, "it is asked", func() bool { return accepted.Load() > 0 })
@@ -365,7 +365,7 @@ func TestStopped(t *testing.T) {
 		t.Error(err)
 	}
 	b.end()
-	if _, err := place.Look(context.Background(), tokensource.Had{}); err == nil || strings.Contains(err.Error(), "no sense") {
+	if _, err := place.Get(context.Background(), tokensource.Known{}); err == nil || strings.Contains(err.Error(), "no sense") {
 		t.Errorf("after the end: %v", err)
 	}
 }

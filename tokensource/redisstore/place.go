@@ -20,29 +20,29 @@ func (p *place) tokenKey() string { return prefix + "{" + p.seal.name + "}:token
 func (p *place) leaseKey() string { return prefix + "{" + p.seal.name + "}:lease" }
 func (p *place) channel() string  { return prefix + "{" + p.seal.name + "}:new" }
 
-// Look implements tokensource.Place.
-func (p *place) Look(ctx context.Context, had tokensource.Had) (*tokensource.SharedToken, error) {
-	taken, err := p.Take(ctx, had, 0)
+// Get implements tokensource.Entry.
+func (p *place) Get(ctx context.Context, had tokensource.Known) (*tokensource.SharedToken, error) {
+	taken, err := p.Acquire(ctx, had, 0)
 	return taken.Token, err
 }
 
-// Take implements tokensource.Place.
-func (p *place) Take(ctx context.Context, had tokensource.Had, lease time.Duration) (tokensource.Taken, error) {
+// Acquire implements tokensource.Entry.
+func (p *place) Acquire(ctx context.Context, had tokensource.Known, lease time.Duration) (tokensource.AcquireResult, error) {
 	taken, useless, err := p.take(ctx, had, lease)
 	if useless != 0 {
 		// Somebody has put something there that is no token, or one that is no better by the clock here. It counts as one
 		// that is had, and is overwritten.
-		had.Fence = useless
+		had.FencingToken = useless
 		if taken, useless, err = p.take(ctx, had, lease); useless != 0 {
-			return tokensource.Taken{}, errSealed
+			return tokensource.AcquireResult{}, errSealed
 		}
 	}
 	return taken, err
 }
 
-func (p *place) take(ctx context.Context, had tokensource.Had, lease time.Duration) (taken tokensource.Taken, useless uint64, err error) {
+func (p *place) take(ctx context.Context, had tokensource.Known, lease time.Duration) (taken tokensource.AcquireResult, useless uint64, err error) {
 	answer, err := p.run(ctx, takeScript, []string{p.tokenKey(), p.leaseKey()},
-		had.Fence, had.Remaining.Milliseconds(), lease.Milliseconds())
+		had.FencingToken, had.Remaining.Milliseconds(), lease.Milliseconds())
 	if err != nil {
 		return taken, 0, err
 	}
@@ -55,17 +55,17 @@ func (p *place) take(ctx context.Context, had tokensource.Had, lease time.Durati
 			return taken, 0, err
 		}
 		token, err := p.seal.openToken([]byte(sealed), now)
-		if err != nil || token.Fence != fence {
+		if err != nil || token.FencingToken != fence {
 			return taken, fence, nil
 		}
 		if token.Remaining = min(token.Remaining, left); token.Remaining <= had.Remaining {
 			return taken, fence, nil
 		}
-		return tokensource.Taken{Token: token}, 0, nil
+		return tokensource.AcquireResult{Token: token}, 0, nil
 	case "lease":
-		taken = tokensource.Taken{Fence: reply.fence(), Leased: true}
+		taken = tokensource.AcquireResult{FencingToken: reply.fence(), Leased: true}
 	case "taken":
-		taken.Fence = reply.fence()
+		taken.FencingToken = reply.fence()
 		holder := reply.text()
 		taken.Wait = reply.duration()
 		if sealed, failed := strings.CutPrefix(holder, "failed:"); failed {
@@ -78,19 +78,19 @@ func (p *place) take(ctx context.Context, had tokensource.Had, lease time.Durati
 	return taken, 0, p.judge(reply.err(), now)
 }
 
-// Put implements tokensource.Place.
+// Put implements tokensource.Entry.
 func (p *place) Put(ctx context.Context, token tokensource.SharedToken) error {
 	// By the store's clock the token's time began when its fence was given, which was before it was asked for.
-	ends := token.Fence/1000 + uint64(token.Lifetime.Milliseconds()) //nolint:gosec // G115: a lifetime is positive.
+	ends := token.FencingToken/1000 + uint64(token.Lifetime.Milliseconds()) //nolint:gosec // G115: a lifetime is positive.
 	_, err := p.run(ctx, putScript, []string{p.tokenKey(), p.leaseKey()},
-		token.Fence, p.seal.sealToken(token), ends, p.channel())
+		token.FencingToken, p.seal.sealToken(token), ends, p.channel())
 	if err != nil {
 		return err
 	}
 	return p.judge(nil, time.Now())
 }
 
-// Release implements tokensource.Place.
+// Release implements tokensource.Entry.
 func (p *place) Release(ctx context.Context, fence uint64, failure *tokensource.SharedFailure, pause time.Duration) error {
 	var why []byte
 	if failure != nil {

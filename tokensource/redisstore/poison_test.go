@@ -43,7 +43,7 @@ func TestPoison(t *testing.T) {
 				t.Parallel()
 				s := start(t)
 				one, other := twoPlaces(t, s)
-				first := lead(t, one, tokensource.Had{}, time.Minute)
+				first := lead(t, one, tokensource.Known{}, time.Minute)
 				issued := newToken(first)
 				put(t, one, issued)
 				key := s.key(":token")
@@ -52,10 +52,10 @@ func TestPoison(t *testing.T) {
 					s.do("PERSIST", key)
 				}
 
-				var had tokensource.Had
+				var had tokensource.Known
 				if token := look(t, other, had); token != nil {
 					same(t, token, issued) // where it is the lease that was changed
-					had.Fence = first
+					had.FencingToken = first
 				}
 				fence := lead(t, other, had, time.Minute)
 				if fence <= first {
@@ -63,8 +63,8 @@ func TestPoison(t *testing.T) {
 				}
 				token := newToken(fence)
 				put(t, other, token)
-				if got := look(t, one, tokensource.Had{}); got == nil || !got.AccessToken.Equal(token.AccessToken) {
-					t.Errorf("after the next one was fetched, Look = %+v", got)
+				if got := look(t, one, tokensource.Known{}); got == nil || !got.AccessToken.Equal(token.AccessToken) {
+					t.Errorf("after the next one was fetched, Get = %+v", got)
 				}
 			})
 		}
@@ -83,12 +83,12 @@ func TestRecordsStayInTheirPlace(t *testing.T) {
 			s := start(t)
 			b := newBroker(t, s.url)
 			mine := b.place()
-			fence := lead(t, mine, tokensource.Had{}, time.Minute)
+			fence := lead(t, mine, tokensource.Known{}, time.Minute)
 			put(t, mine, newToken(fence))
 			key := s.key(":token")
 			s.do("RENAME", key, "theirs")
-			theirs := b.Open(pair, endpoint, func() {})
-			other := newToken(lead(t, theirs, tokensource.Had{}, time.Minute))
+			theirs := b.Entry(pair, endpoint, func() {})
+			other := newToken(lead(t, theirs, tokensource.Known{}, time.Minute))
 			put(t, theirs, other)
 			theirKey := s.key(":token")
 			if theirKey == key {
@@ -96,11 +96,11 @@ func TestRecordsStayInTheirPlace(t *testing.T) {
 			}
 			s.do("RENAME", theirKey, key)
 
-			if token := look(t, mine, tokensource.Had{}); token != nil {
+			if token := look(t, mine, tokensource.Known{}); token != nil {
 				t.Errorf("another pair's token is read: %+v", token)
 			}
-			put(t, mine, newToken(lead(t, mine, tokensource.Had{}, time.Minute)))
-			if look(t, mine, tokensource.Had{}) == nil {
+			put(t, mine, newToken(lead(t, mine, tokensource.Known{}, time.Minute)))
+			if look(t, mine, tokensource.Known{}) == nil {
 				t.Error("it was not overwritten")
 			}
 		})
@@ -112,10 +112,10 @@ func TestTokenIsNotPutBackAsNewer(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	one, _ := twoPlaces(t, s)
-	fence := lead(t, one, tokensource.Had{}, time.Minute)
+	fence := lead(t, one, tokensource.Known{}, time.Minute)
 	put(t, one, newToken(fence))
 	s.do("HINCRBY", s.key(":token"), "fence", 1)
-	if token := look(t, one, tokensource.Had{Fence: fence}); token != nil {
+	if token := look(t, one, tokensource.Known{FencingToken: fence}); token != nil {
 		t.Errorf("it is: %+v", token)
 	}
 }
@@ -125,8 +125,8 @@ func TestFailureThatIsNone(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	one, other := twoPlaces(t, s)
-	fence := lead(t, one, tokensource.Had{}, time.Minute)
-	failure := &tokensource.SharedFailure{Failure: tokensource.Failure{Outcome: tokensource.Rejected, Reason: "r"}, Failures: 1}
+	fence := lead(t, one, tokensource.Known{}, time.Minute)
+	failure := &tokensource.SharedFailure{RefreshError: tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: "r"}, Failures: 1}
 	if err := one.Release(context.Background(), fence, failure, time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -138,13 +138,13 @@ func TestFailureThatIsNone(t *testing.T) {
 
 	for _, text := range []string{"failed:" + sealedToken, "failed:", "failed:x", "failed", "", "x", sealed} {
 		s.do("SET", lease, text, "PX", 60_000)
-		taken := take(t, other, tokensource.Had{Fence: fence}, time.Minute)
+		taken := take(t, other, tokensource.Known{FencingToken: fence}, time.Minute)
 		if taken.Leased || taken.Failure != nil || taken.Wait <= 0 || taken.Wait > time.Minute {
-			t.Errorf("%.10q: Take = %+v", text, taken)
+			t.Errorf("%.10q: Acquire = %+v", text, taken)
 		}
 	}
 	s.do("HSET", token, "token", sealed)
-	if token := look(t, other, tokensource.Had{}); token != nil {
+	if token := look(t, other, tokensource.Known{}); token != nil {
 		t.Errorf("a failure is a token: %+v", token)
 	}
 }
@@ -158,12 +158,12 @@ func TestKeysOfAnotherProgram(t *testing.T) {
 			s := start(t)
 			b := newBroker(t, s.url)
 			place := b.place()
-			fence := lead(t, place, tokensource.Had{}, time.Minute)
+			fence := lead(t, place, tokensource.Known{}, time.Minute)
 			put(t, place, newToken(fence))
 			key := strings.TrimSuffix(s.key(":token"), ":token") + end
 			s.do("DEL", key)
 			s.do("RPUSH", key, "x")
-			_, err := place.Take(context.Background(), tokensource.Had{Fence: fence}, time.Minute)
+			_, err := place.Acquire(context.Background(), tokensource.Known{FencingToken: fence}, time.Minute)
 			if err == nil || !strings.Contains(err.Error(), "used by another program") {
 				t.Errorf("%v", err)
 			}

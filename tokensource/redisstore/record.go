@@ -38,7 +38,7 @@ const maxFailureAge = time.Minute
 
 func (s seal) sealToken(token tokensource.SharedToken) []byte {
 	return s.close(tokenKind, encode(tokenRecord{
-		Fence:       token.Fence,
+		Fence:       token.FencingToken,
 		AccessToken: token.AccessToken.Reveal(),
 		IssuedAt:    token.Issued.UnixMilli(),
 		Lifetime:    token.Lifetime.Milliseconds(),
@@ -54,11 +54,11 @@ func (s seal) openToken(sealed []byte, now time.Time) (*tokensource.SharedToken,
 	}
 	issued, lifetime := time.UnixMilli(record.IssuedAt), time.Duration(record.Lifetime)*time.Millisecond
 	return &tokensource.SharedToken{
-		Fence:       record.Fence,
-		AccessToken: tokensource.NewSecret(record.AccessToken),
-		Issued:      issued,
-		Lifetime:    lifetime,
-		Remaining:   min(lifetime, issued.Add(lifetime).Sub(now)),
+		FencingToken: record.Fence,
+		AccessToken:  tokensource.NewSecret(record.AccessToken),
+		Issued:       issued,
+		Lifetime:     lifetime,
+		Remaining:    min(lifetime, issued.Add(lifetime).Sub(now)),
 	}, nil
 }
 
@@ -83,7 +83,7 @@ func (s seal) openFailure(sealed []byte, now time.Time) (*tokensource.SharedFail
 		return nil, nil
 	}
 	return &tokensource.SharedFailure{
-		Failure: tokensource.Failure{
+		RefreshError: tokensource.RefreshError{
 			Outcome:    record.Outcome,
 			Reason:     record.Reason,
 			Advice:     record.Advice,

@@ -27,7 +27,7 @@ const format = "etrusted-broker token store 1"
 
 // newSeal returns the seal of a pair at an endpoint. Tokens for other audiences or scopes are others, with places of their
 // own.
-func newSeal(pair tokensource.Credentials, endpoint tokensource.Endpoint) seal {
+func newSeal(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint) seal {
 	secret := []byte(pair.Secret.Reveal())
 	mac := hmac.New(sha256.New, derive(secret, "name"))
 	for _, part := range append([]string{pair.ID.Reveal(), endpoint.URL, endpoint.Audience}, endpoint.Scopes...) {

@@ -60,21 +60,21 @@ func TestStoreSeesNoSecret(t *testing.T) {
 	wire := &spy{}
 	proxy := newProxy(t, s.network, s.address, wire)
 	one, other := newBroker(t, proxy.url()).place(), newBroker(t, s.url).place()
-	fence := lead(t, one, tokensource.Had{}, time.Minute)
-	failure := &tokensource.SharedFailure{Failure: tokensource.Failure{Outcome: tokensource.Rejected, Reason: "canary-reason", Advice: "canary-advice"}}
+	fence := lead(t, one, tokensource.Known{}, time.Minute)
+	failure := &tokensource.SharedFailure{RefreshError: tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: "canary-reason", Advice: "canary-advice"}}
 	if err := one.Release(context.Background(), fence, failure, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	take(t, other, tokensource.Had{}, time.Minute)
+	take(t, other, tokensource.Known{}, time.Minute)
 	s.do("DEL", s.key(":lease"))
-	token := newToken(lead(t, one, tokensource.Had{}, time.Minute))
+	token := newToken(lead(t, one, tokensource.Known{}, time.Minute))
 	put(t, one, token)
 	first := s.do("HGET", s.key(":token"), "token").(string)
 	put(t, one, token)
 	if again := s.do("HGET", s.key(":token"), "token").(string); again == first || len(again) != len(first) {
 		t.Error("the same token is sealed the same way twice: whoever watches sees that it has not changed")
 	}
-	same(t, look(t, one, tokensource.Had{}), token)
+	same(t, look(t, one, tokensource.Known{}), token)
 	key := s.key(":token")
 	eventually(t, "the monitor has seen it", func() bool {
 		return strings.Contains(monitor.all(), key) && strings.Contains(wire.all(), key)

@@ -212,43 +212,43 @@ func credentials(id, secret string) tokensource.Credentials {
 	return tokensource.Credentials{ID: tokensource.NewSecret(id), Secret: tokensource.NewSecret(secret)}
 }
 
-var endpoint = tokensource.Endpoint{URL: "https://login.example/oauth/token", Audience: "https://api.example"}
+var endpoint = tokensource.TokenEndpoint{URL: "https://login.example/oauth/token", Audience: "https://api.example"}
 
 // place opens the usual place.
-func (b *broker) place() tokensource.Place {
-	return b.Open(credentials(clientID, clientSecret), endpoint, func() {})
+func (b *broker) place() tokensource.Entry {
+	return b.Entry(credentials(clientID, clientSecret), endpoint, func() {})
 }
 
 // twoPlaces returns the usual place as two brokers have it.
-func twoPlaces(t *testing.T, s *server) (a, b tokensource.Place) {
+func twoPlaces(t *testing.T, s *server) (a, b tokensource.Entry) {
 	t.Helper()
 	return newBroker(t, s.url).place(), newBroker(t, s.url).place()
 }
 
-func take(t *testing.T, p tokensource.Place, had tokensource.Had, lease time.Duration) tokensource.Taken {
+func take(t *testing.T, p tokensource.Entry, had tokensource.Known, lease time.Duration) tokensource.AcquireResult {
 	t.Helper()
-	taken, err := p.Take(context.Background(), had, lease)
+	taken, err := p.Acquire(context.Background(), had, lease)
 	if err != nil {
-		t.Fatal("Take: ", err)
+		t.Fatal("Acquire: ", err)
 	}
 	return taken
 }
 
 // lead takes a lease that must be free.
-func lead(t *testing.T, p tokensource.Place, had tokensource.Had, lease time.Duration) uint64 {
+func lead(t *testing.T, p tokensource.Entry, had tokensource.Known, lease time.Duration) uint64 {
 	t.Helper()
 	taken := take(t, p, had, lease)
-	if !taken.Leased || taken.Fence == 0 || taken.Token != nil || taken.Failure != nil || taken.Wait != 0 {
-		t.Fatalf("Take = %+v, want the lease", taken)
+	if !taken.Leased || taken.FencingToken == 0 || taken.Token != nil || taken.Failure != nil || taken.Wait != 0 {
+		t.Fatalf("Acquire = %+v, want the lease", taken)
 	}
-	return taken.Fence
+	return taken.FencingToken
 }
 
-func look(t *testing.T, p tokensource.Place, had tokensource.Had) *tokensource.SharedToken {
+func look(t *testing.T, p tokensource.Entry, had tokensource.Known) *tokensource.SharedToken {
 	t.Helper()
-	token, err := p.Look(context.Background(), had)
+	token, err := p.Get(context.Background(), had)
 	if err != nil {
-		t.Fatal("Look: ", err)
+		t.Fatal("Get: ", err)
 	}
 	return token
 }
@@ -256,12 +256,12 @@ func look(t *testing.T, p tokensource.Place, had tokensource.Had) *tokensource.S
 // newToken is one that is fetched now.
 func newToken(fence uint64) tokensource.SharedToken {
 	return tokensource.SharedToken{
-		AccessToken: tokensource.NewSecret(accessToken + "." + strconv.FormatUint(fence, 10)),
-		Fence:       fence, Issued: time.Now(), Lifetime: 5 * time.Minute,
+		AccessToken:  tokensource.NewSecret(accessToken + "." + strconv.FormatUint(fence, 10)),
+		FencingToken: fence, Issued: time.Now(), Lifetime: 5 * time.Minute,
 	}
 }
 
-func put(t *testing.T, p tokensource.Place, token tokensource.SharedToken) {
+func put(t *testing.T, p tokensource.Entry, token tokensource.SharedToken) {
 	t.Helper()
 	if err := p.Put(context.Background(), token); err != nil {
 		t.Fatal("Put: ", err)
@@ -274,7 +274,7 @@ func same(t *testing.T, got *tokensource.SharedToken, want tokensource.SharedTok
 	if got == nil {
 		t.Fatal("there is no token")
 	}
-	if !got.AccessToken.Equal(want.AccessToken) || got.Fence != want.Fence || got.Lifetime != want.Lifetime ||
+	if !got.AccessToken.Equal(want.AccessToken) || got.FencingToken != want.FencingToken || got.Lifetime != want.Lifetime ||
 		!got.Issued.Equal(want.Issued.Truncate(time.Millisecond)) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

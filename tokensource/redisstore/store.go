@@ -61,13 +61,13 @@ func New(config Config) *Store {
 }
 
 // Open implements tokensource.Store.
-func (s *Store) Open(pair tokensource.Credentials, endpoint tokensource.Endpoint, told func()) tokensource.Place {
+func (s *Store) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, told func()) tokensource.Entry {
 	p := &place{Store: s, seal: newSeal(pair, endpoint), told: told}
 	s.move(func() { s.places[p.channel()] = append(s.places[p.channel()], p) })
 	return p
 }
 
-// Close implements tokensource.Place.
+// Close implements tokensource.Entry.
 func (p *place) Close() {
 	p.move(func() {
 		left := make([]*place, 0, len(p.places[p.channel()]))

@@ -29,17 +29,17 @@ func shares(t *testing.T, url string) {
 	a, b := newBroker(t, url), newBroker(t, url)
 	var told atomic.Int32
 	one := a.place()
-	other := b.Open(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
+	other := b.Entry(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
 	eventually(t, "the other listens", func() bool { return told.Load() > 0 })
 	before := told.Load()
-	fence := lead(t, one, tokensource.Had{}, time.Minute)
-	if taken := take(t, other, tokensource.Had{}, time.Minute); taken.Leased || taken.Wait == 0 {
-		t.Errorf("Take = %+v", taken)
+	fence := lead(t, one, tokensource.Known{}, time.Minute)
+	if taken := take(t, other, tokensource.Known{}, time.Minute); taken.Leased || taken.Wait == 0 {
+		t.Errorf("Acquire = %+v", taken)
 	}
 	token := newToken(fence)
 	put(t, one, token)
 	eventually(t, "the other is told", func() bool { return told.Load() > before })
-	same(t, look(t, other, tokensource.Had{}), token)
+	same(t, look(t, other, tokensource.Known{}), token)
 	for _, changes := range [][]string{a.changes.all(), b.changes.all()} {
 		if len(changes) > 0 {
 			t.Errorf("%q was told", changes)
@@ -90,8 +90,8 @@ func TestCluster(t *testing.T) {
 	// A pair for each node, whatever its name is.
 	b := newBroker(t, url)
 	for i := range 20 {
-		place := b.Open(credentials(fmt.Sprint(i), clientSecret), endpoint, func() {})
-		put(t, place, newToken(lead(t, place, tokensource.Had{}, time.Minute)))
+		place := b.Entry(credentials(fmt.Sprint(i), clientSecret), endpoint, func() {})
+		put(t, place, newToken(lead(t, place, tokensource.Known{}, time.Minute)))
 	}
 	for i, node := range nodes {
 		if len(node.keys(":token")) == 0 {
@@ -100,8 +100,8 @@ func TestCluster(t *testing.T) {
 	}
 
 	// With but one address, it is taken for a server.
-	_, err := newBroker(t, nodes[0].url).place().Look(context.Background(), tokensource.Had{})
-	_, err2 := newBroker(t, nodes[1].url).place().Look(context.Background(), tokensource.Had{})
+	_, err := newBroker(t, nodes[0].url).place().Get(context.Background(), tokensource.Known{})
+	_, err2 := newBroker(t, nodes[1].url).place().Get(context.Background(), tokensource.Known{})
 	if err == nil {
 		err = err2
 	}
@@ -116,7 +116,7 @@ func TestCluster(t *testing.T) {
 	}
 	limited := nodes[0].withUser("broker", "pass word/@:%") + "?addr=" + nodes[1].address
 	place := newBroker(t, limited).place()
-	if _, err := place.Look(context.Background(), tokensource.Had{}); err != nil {
+	if _, err := place.Get(context.Background(), tokensource.Known{}); err != nil {
 		t.Error(err)
 	}
 	for _, node := range nodes {
@@ -166,7 +166,7 @@ sentinel failover-timeout shop 3000
 		"server":   {strings.Replace(url, "password=of-the-servers", "password=wrong", 1), "does not take the password: check user and password in the URL"},
 		"sentinel": {strings.Replace(url, ":of-the-sentinel", ":wrong", 1), "does not take the password: check user and password in the URL"},
 	} {
-		_, err := newBroker(t, wrong.url).place().Look(context.Background(), tokensource.Had{})
+		_, err := newBroker(t, wrong.url).place().Get(context.Background(), tokensource.Known{})
 		if err == nil || wrong.want != "" && err.Error() != wrong.want {
 			t.Errorf("wrong %s: %v", name, err)
 		}
@@ -178,7 +178,7 @@ sentinel failover-timeout shop 3000
 	// The primary dies, and the replica takes its place.
 	b := newBroker(t, url)
 	place := b.place()
-	token := newToken(lead(t, place, tokensource.Had{Fence: 1, Remaining: time.Hour}, time.Minute))
+	token := newToken(lead(t, place, tokensource.Known{FencingToken: 1, Remaining: time.Hour}, time.Minute))
 	put(t, place, token)
 	eventually(t, "the replica is known, and has it all", func() bool {
 		conn := exec.Command("redis-cli", "-p", own, "-a", "of-the-sentinel", "--no-auth-warning", "SENTINEL", "REPLICAS", "shop")
@@ -190,8 +190,8 @@ sentinel failover-timeout shop 3000
 	})
 	primary.kill()
 	eventually(t, "the replica has taken over", func() bool {
-		got, err := place.Look(context.Background(), tokensource.Had{})
-		return err == nil && got != nil && got.Fence == token.Fence
+		got, err := place.Get(context.Background(), tokensource.Known{})
+		return err == nil && got != nil && got.FencingToken == token.FencingToken
 	})
 }
 
@@ -237,7 +237,7 @@ func TestTLS(t *testing.T) {
 	if url := os.Getenv("TEST_TLS_URL"); url != "" {
 		shares(t, url)
 		_, port, _ := net.SplitHostPort(strings.TrimPrefix(url, "rediss://"))
-		_, err := newBroker(t, "rediss://localhost:"+port).place().Look(context.Background(), tokensource.Had{})
+		_, err := newBroker(t, "rediss://localhost:"+port).place().Get(context.Background(), tokensource.Known{})
 		if err == nil || !strings.Contains(err.Error(), "another host name") {
 			t.Errorf("under another name than the certificate's: %v", err)
 		}
@@ -269,7 +269,7 @@ func TestTLS(t *testing.T) {
 	} {
 		// A handshake takes long where many tests run at once.
 		eventually(t, name+": "+test.want, func() bool {
-			_, err := connect(t, test.url).place().Look(context.Background(), tokensource.Had{})
+			_, err := connect(t, test.url).place().Get(context.Background(), tokensource.Known{})
 			return err != nil && strings.Contains(err.Error(), test.want)
 		})
 	}

@@ -12,15 +12,15 @@ import (
 func (s *Store) Try(ctx context.Context) error {
 	defer func() { _ = s.client.Close() }()
 	nobody := tokensource.Credentials{ID: tokensource.NewSecret("try"), Secret: tokensource.NewSecret("try")}
-	place := s.Open(nobody, tokensource.Endpoint{}, func() {})
+	place := s.Entry(nobody, tokensource.TokenEndpoint{}, func() {})
 	defer place.Close()
-	taken, err := place.Take(ctx, tokensource.Had{}, time.Second)
+	taken, err := place.Acquire(ctx, tokensource.Known{}, time.Second)
 	if err != nil {
 		return err
 	}
 	if taken.Leased { // else somebody else tries it too
 		return place.Put(ctx, tokensource.SharedToken{
-			AccessToken: tokensource.NewSecret("try"), Fence: taken.Fence, Issued: time.Now(), Lifetime: time.Second,
+			AccessToken: tokensource.NewSecret("try"), FencingToken: taken.FencingToken, Issued: time.Now(), Lifetime: time.Second,
 		})
 	}
 	return nil

@@ -1,4 +1,4 @@
-package intercept_test
+package localca_test
 
 import (
 	"crypto/ecdsa"
@@ -13,14 +13,14 @@ import (
 
 const day = 24 * time.Hour
 
-func TestRenewal(t *testing.T) {
+func TestRenewsCertificate(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	synctest.Test(t, func(t *testing.T) {
 		a := open(t, dir, both...)
 		first := leafOf(t, a, api)
 		if age, life := time.Since(first.NotBefore), first.NotAfter.Sub(first.NotBefore); age != time.Hour || life != 7*day {
-			t.Errorf("%v old, of %v", age, life)
+			t.Errorf("certificate is %v old, of %v, want 1h of 7 days", age, life)
 		}
 		if other := leafOf(t, a, login); same(first, other) {
 			t.Error("two hosts have one certificate")
@@ -44,8 +44,7 @@ func TestRenewal(t *testing.T) {
 	})
 }
 
-// TestOneRenewalForAll has many handshakes when it is time.
-func TestOneRenewalForAll(t *testing.T) {
+func TestConcurrentHandshakesRenewOnce(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -61,7 +60,7 @@ func TestOneRenewalForAll(t *testing.T) {
 			all.Wait()
 			for _, c := range got {
 				if c == nil || c != got[0] || same(c.Leaf, old) {
-					t.Fatal("not one new certificate for all")
+					t.Fatal("concurrent handshakes got different or old certificates, want the same new one")
 				}
 			}
 			old = got[0].Leaf
@@ -69,30 +68,30 @@ func TestOneRenewalForAll(t *testing.T) {
 	})
 }
 
-func TestEndOfTheAuthority(t *testing.T) {
+func TestCertificatesEndWithCA(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	synctest.Test(t, func(t *testing.T) {
 		a := open(t, dir, both...)
-		time.Sleep(time.Until(a.Expires()) - 3*day)
+		time.Sleep(time.Until(a.NotAfter()) - 3*day)
 		last := leafOf(t, a, api)
-		if !last.NotAfter.Equal(a.Expires()) {
-			t.Errorf("the leaf ends %v after the authority", last.NotAfter.Sub(a.Expires()))
+		if !last.NotAfter.Equal(a.NotAfter()) {
+			t.Errorf("certificate ends %v after the CA, want together", last.NotAfter.Sub(a.NotAfter()))
 		}
 		time.Sleep(3*day - time.Second)
 		if !same(last, leafOf(t, a, api)) {
-			t.Error("renewed for nothing")
+			t.Error("renewed without a longer lifetime")
 		}
 		time.Sleep(3 * time.Second)
 		s := shake(a.TLSConfig(api), trusting(t, a, api))
 		if s.servErr == nil || !strings.Contains(s.servErr.Error(), "expired on 2010-01-01: remove ca.crt and ca.key") {
-			t.Error(s.servErr)
+			t.Errorf("server error %v, want that the CA has expired", s.servErr)
 		}
 	})
 }
 
-// TestClockSetBack begins with a clock that is 26 years ahead of the bubble's.
-func TestClockSetBack(t *testing.T) {
+// The first certificate is from 26 years after the bubble's time.
+func TestReissuesAfterClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	a := open(t, inMemory(t), both...)
 	ahead := leafOf(t, a, api)
@@ -102,19 +101,19 @@ func TestClockSetBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		if same(c.Leaf, ahead) || time.Now().Before(c.Leaf.NotBefore) {
-			t.Error("a certificate that is not valid yet")
+			t.Error("the certificate is not valid yet")
 		}
 	})
 }
 
-// TestOnlyTheChain sends what a verifier needs: the root it has.
-func TestOnlyTheChain(t *testing.T) {
+// Verifiers already have the root.
+func TestSendsChainWithoutRoot(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	a := open(t, dir, both...)
 	s := shake(a.TLSConfig(api), trusting(t, a, api))
 	if chain := s.client.PeerCertificates; len(chain) != 2 || !chain[1].Equal(steal(t, dir).signer) {
-		t.Errorf("%d certificates, %v", len(chain), s.err())
+		t.Errorf("%d certificates (%v), want leaf and signer", len(chain), s.err())
 	}
 }
 

@@ -1,4 +1,4 @@
-package intercept_test
+package localca_test
 
 import (
 	"crypto/ecdsa"
@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/proxy/intercept"
+	"etrusted-broker/proxy/localca"
 )
 
 const (
@@ -26,17 +26,17 @@ const (
 
 var both = []string{api, login}
 
-func open(t testing.TB, dir string, hosts ...string) *intercept.Authority {
+func open(t testing.TB, dir string, hosts ...string) *localca.CA {
 	t.Helper()
-	a, err := intercept.Open(dir, hosts)
+	a, err := localca.Open(dir, hosts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-// trusting is a client that trusts the authority and nobody else, and asks for the host.
-func trusting(t testing.TB, a *intercept.Authority, host string) *tls.Config {
+// trusting returns a client configuration that trusts only the CA, and requests the host.
+func trusting(t testing.TB, a *localca.CA, host string) *tls.Config {
 	t.Helper()
 	return &tls.Config{RootCAs: pool(t, a.CertificatePEM()), ServerName: host}
 }
@@ -46,24 +46,24 @@ func pool(t testing.TB, certificates ...[]byte) *x509.CertPool {
 	p := x509.NewCertPool()
 	for _, c := range certificates {
 		if !p.AppendCertsFromPEM(c) {
-			t.Fatal("no certificate")
+			t.Fatal("pool: no certificate in the PEM data")
 		}
 	}
 	return p
 }
 
-// shaken is what both sides have of a handshake, after which the server said one byte.
-type shaken struct {
+// handshake is the result of a handshake, after which the server writes one byte.
+type handshake struct {
 	client             tls.ConnectionState
 	clientErr, servErr error
 }
 
-func (s shaken) err() error { return errors.Join(s.clientErr, s.servErr) }
+func (s handshake) err() error { return errors.Join(s.clientErr, s.servErr) }
 
-func shake(server, client *tls.Config) shaken {
+func shake(server, client *tls.Config) handshake {
 	near, far := net.Pipe()
 	defer near.Close()
-	// A pipe holds nothing: an alert of the client waits for a server that waits to be read.
+	// A pipe has no buffer: the client's alert could block while the server blocks on writing.
 	deadline := time.Now().Add(5 * time.Second)
 	_, _ = near.SetDeadline(deadline), far.SetDeadline(deadline)
 	done := make(chan error)
@@ -79,11 +79,11 @@ func shake(server, client *tls.Config) shaken {
 	c := tls.Client(near, client)
 	_, err := io.ReadFull(c, make([]byte, 1))
 	near.Close()
-	return shaken{c.ConnectionState(), err, <-done}
+	return handshake{c.ConnectionState(), err, <-done}
 }
 
-// leafOf is the certificate that a client gets, who verifies it.
-func leafOf(t testing.TB, a *intercept.Authority, host string) *x509.Certificate {
+// leafOf returns the certificate that a verifying client receives.
+func leafOf(t testing.TB, a *localca.CA, host string) *x509.Certificate {
 	t.Helper()
 	s := shake(a.TLSConfig(host), trusting(t, a, host))
 	if s.err() != nil {
@@ -92,7 +92,7 @@ func leafOf(t testing.TB, a *intercept.Authority, host string) *x509.Certificate
 	return s.client.PeerCertificates[0]
 }
 
-// stolen is what somebody has who could read ca.key.
+// stolen is the content of ca.key in an attacker's hands.
 type stolen struct {
 	signer *x509.Certificate
 	key    *ecdsa.PrivateKey
@@ -107,7 +107,7 @@ func steal(t testing.TB, dir string) stolen {
 	return stolen{pair.Leaf, pair.PrivateKey.(*ecdsa.PrivateKey)}
 }
 
-// forge signs what it is told to.
+// forge signs a certificate with the stolen key.
 func (s stolen) forge(t testing.TB, change func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	template := &x509.Certificate{
@@ -121,7 +121,7 @@ func (s stolen) forge(t testing.TB, change func(*x509.Certificate)) (*x509.Certi
 	return signed(t, template, s.signer, s.key)
 }
 
-// signed makes a certificate, which signs itself if it has no parent.
+// signed creates a certificate, self-signed without a parent.
 func signed(t testing.TB, template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -162,10 +162,10 @@ func write(t testing.TB, dir, name string, content []byte) {
 	}
 }
 
-// inMemory is a folder where nothing waits for a disk, if there is such a place: what is rare happens there sooner.
+// inMemory returns a directory in memory if possible: without disk latency, races are more likely to show.
 func inMemory(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "intercept")
+	dir, err := os.MkdirTemp("/dev/shm", "localca")
 	if err != nil {
 		return t.TempDir()
 	}

@@ -1,4 +1,4 @@
-package intercept_test
+package localca_test
 
 import (
 	"crypto/x509"
@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// forgeries are what somebody with the key could try. None may be accepted but the first, which shows that the others are
-// refused for their names.
+// forgeries are certificates that an attacker with the key could sign. Only the first is valid: it shows that the
+// others are rejected because of their names.
 var forgeries = map[string]struct {
-	isGood bool
+	valid  bool
 	change func(*x509.Certificate)
 }{
 	"a host":        {true, func(c *x509.Certificate) { c.DNSNames = []string{api} }},
@@ -32,12 +32,12 @@ var forgeries = map[string]struct {
 	}},
 }
 
-func TestForgeries(t *testing.T) {
+func TestConstraintsRejectForgedCertificates(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	a := open(t, dir, both...)
 	thief := steal(t, dir)
-	// OpenSSL and Go hold a root to its constraints, and Java only what is below it: each must do by itself.
+	// OpenSSL and Go apply the root's constraints, Java only those of intermediates: either must be sufficient.
 	for anchor, roots := range map[string]*x509.CertPool{
 		"the root":   pool(t, a.CertificatePEM()),
 		"the signer": pool(t, pemOf(thief.signer)),
@@ -47,37 +47,36 @@ func TestForgeries(t *testing.T) {
 				t.Parallel()
 				forged, _ := thief.forge(t, test.change)
 				options := x509.VerifyOptions{Roots: roots, Intermediates: pool(t, pemOf(thief.signer)), KeyUsages: forged.ExtKeyUsage}
-				if _, err := forged.Verify(options); (err == nil) != test.isGood {
+				if _, err := forged.Verify(options); (err == nil) != test.valid {
 					t.Error(err)
 				}
 			})
 		}
 	}
-	// One who trusts the root gets nowhere with a signer below the signer.
+	// The signer cannot create another CA.
 	lower, lowerKey := thief.forge(t, func(c *x509.Certificate) {
 		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
 	})
 	leaf, _ := stolen{lower, lowerKey}.forge(t, forgeries["a host"].change)
 	options := x509.VerifyOptions{Roots: pool(t, a.CertificatePEM()), Intermediates: pool(t, pemOf(thief.signer), pemOf(lower))}
 	if _, err := leaf.Verify(options); err == nil {
-		t.Error("an authority below the signer is accepted")
+		t.Error("a CA below the signer is accepted")
 	}
 }
 
-// TestForgedAddresses has an authority for addresses, of which no others and no names may be forged.
-func TestForgedAddresses(t *testing.T) {
+func TestConstraintsRejectForgedAddresses(t *testing.T) {
 	t.Parallel()
 	for name, hosts := range map[string][]string{"v4": {"127.0.0.1"}, "v6": {"::1"}, "both": {"127.0.0.1", "::1"}} {
 		dir := inMemory(t)
 		a := open(t, dir, hosts...)
 		for _, address := range []string{"127.0.0.1", "127.0.0.2", "::1", "::2", "::7f00:1"} {
-			isGood := false
+			valid := false
 			for _, host := range hosts {
-				isGood = isGood || host == address
+				valid = valid || host == address
 			}
 			forged, _ := steal(t, dir).forge(t, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.ParseIP(address)} })
-			if err := verify(t, a.CertificatePEM(), steal(t, dir), forged); (err == nil) != isGood {
-				t.Errorf("%s: %s: %v", name, address, err)
+			if err := verify(t, a.CertificatePEM(), steal(t, dir), forged); (err == nil) != valid {
+				t.Errorf("%s: %s: %v, want valid: %v", name, address, err, valid)
 			}
 		}
 		forged, _ := steal(t, dir).forge(t, func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} })
@@ -92,12 +91,12 @@ func verify(t *testing.T, root []byte, thief stolen, cert *x509.Certificate) err
 	return err
 }
 
-// TestOpenSSL asks the library of PHP, Python and Node.
-func TestOpenSSL(t *testing.T) {
+// TestOpenSSLEnforcesConstraints checks the TLS library of PHP, Python and Node.
+func TestOpenSSLEnforcesConstraints(t *testing.T) {
 	t.Parallel()
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
-		t.Skip("no openssl here")
+		t.Skip("openssl is not installed")
 	}
 	dir := inMemory(t)
 	a := open(t, dir, api, "127.0.0.1")
@@ -120,7 +119,7 @@ func TestOpenSSL(t *testing.T) {
 	for _, name := range []string{"another", "one more", "an address v6", "an email", "a URI", "a client"} {
 		forged, _ := thief.forge(t, forgeries[name].change)
 		if out, err := check(forged); err == nil {
-			t.Errorf("%s: %s", name, out)
+			t.Errorf("%s: accepted, want a rejection: %s", name, out)
 		}
 	}
 }

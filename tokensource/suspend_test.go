@@ -10,29 +10,33 @@ import (
 	"time"
 )
 
-type answering func() string
+// responder is a login server that responds with the body that it returns.
+type responder func() string
 
-func (body answering) RoundTrip(*http.Request) (*http.Response, error) {
+func (body responder) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body()))}, nil
 }
 
-// A bubble's clocks cannot be set apart, so what a suspended machine finds when it wakes is put in place by hand: a
-// token that is dead by the wall clock, with its refresh far off by the monotonic one.
-func TestWakingFromSuspend(t *testing.T) {
+// The clocks of a bubble cannot diverge, so the test sets the state of a machine after a suspend by hand: a token that
+// has expired by the wall clock, while its refresh is far off by the monotonic clock.
+func TestRefreshesAfterSuspend(t *testing.T) {
 	for name, tc := range map[string]struct {
-		ask  bool
+		wait bool
 		want time.Duration
 	}{
-		"nobody asks: within one look at the clock": {false, clockCheck},
-		"a request asks: at once":                   {true, 0},
+		"no request: within one clock check": {false, clockCheckInterval},
+		"a waiting request: at once":         {true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fetches := 0
-				source := New(Config{Origin: Origin{ID: Part{Value: NewSecret("id")}}, Endpoint: Endpoint{URL: "http://login.example/", Transport: answering(func() string {
+				source, err := New(Config{Credentials: CredentialSource{ID: CredentialField{Value: NewSecret("id")}}, Endpoint: TokenEndpoint{URL: "http://login.example/", Transport: responder(func() string {
 					fetches++
 					return `{"access_token":"abc","expires_in":3600}`
 				})}})
+				if err != nil {
+					t.Fatal(err)
+				}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				go source.Run(ctx)
@@ -41,8 +45,8 @@ func TestWakingFromSuspend(t *testing.T) {
 					next.token = &token{issued: next.token.issued.Round(0).Add(-2 * time.Hour), lifetime: time.Hour}
 				})
 				woken := time.Now()
-				if tc.ask {
-					if _, err := source.Await(ctx); err != nil {
+				if tc.wait {
+					if _, err := source.Wait(ctx); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -50,11 +54,11 @@ func TestWakingFromSuspend(t *testing.T) {
 					time.Sleep(time.Millisecond)
 				}
 				if took := time.Since(woken); took > tc.want+time.Millisecond {
-					t.Errorf("a new token after %v, want %v", took, tc.want)
+					t.Errorf("new token after %v, want %v", took, tc.want)
 				}
 				time.Sleep(time.Hour / 2)
 				if fetches != 2 {
-					t.Errorf("%d fetches, want one at the start and one after waking", fetches)
+					t.Errorf("%d token requests, want 2: at the start and after the suspend", fetches)
 				}
 			})
 		})

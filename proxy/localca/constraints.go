@@ -1,4 +1,4 @@
-package intercept
+package localca
 
 import (
 	"crypto/x509"
@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// nobody is a domain that cannot exist (RFC 6761, section 6.4). A kind of name of which none is permitted must have a
-// constraint all the same: a kind without any is free.
-const nobody = "nobody.invalid"
+// noDomain is a domain that cannot exist (RFC 6761 section 6.4). It is the constraint for kinds of names of which none
+// is permitted: without a constraint, all names of a kind are permitted.
+const noDomain = "nobody.invalid"
 
-// constrain limits an authority to the hosts. A permitted name permits its subdomains too; X.509 has no narrower form.
+// constrain limits a CA to the hosts. A permitted name also permits its subdomains; X.509 has no narrower form.
 func constrain(template *x509.Certificate, hosts []string) {
-	names, addresses := splitAddresses(hosts)
-	template.PermittedDNSDomainsCritical = true // one who does not know name constraints must refuse the certificate
-	template.PermittedDNSDomains = orNobody(names)
-	template.PermittedEmailAddresses = []string{nobody}
-	template.PermittedURIDomains = []string{nobody}
+	names, addresses := splitNamesAndIPs(hosts)
+	template.PermittedDNSDomainsCritical = true // verifiers without support for name constraints must reject the certificate
+	template.PermittedDNSDomains = orNoDomain(names)
+	template.PermittedEmailAddresses = []string{noDomain}
+	template.PermittedURIDomains = []string{noDomain}
 
-	// The families are excluded one by one: to exclude one of which an address is permitted would exclude that too, and an
-	// address of the other family may count as not mentioned.
+	// Address families are excluded one by one: excluding a family would also exclude its permitted addresses, and
+	// a permitted address of one family does not reliably exclude the other family.
 	unused := map[int]bool{8 * net.IPv4len: true, 8 * net.IPv6len: true}
 	for _, ip := range addresses {
 		bits := 8 * len(ip)
@@ -34,21 +34,21 @@ func constrain(template *x509.Certificate, hosts []string) {
 	}
 }
 
-func orNobody(names []string) []string {
+func orNoDomain(names []string) []string {
 	if len(names) == 0 {
-		return []string{nobody}
+		return []string{noDomain}
 	}
 	return names
 }
 
-// isConstrained says whether a certificate has the constraints that constrain makes, and no others.
+// isConstrained reports whether a certificate has exactly the constraints that constrain sets.
 func isConstrained(cert *x509.Certificate, hosts []string) bool {
 	var want x509.Certificate
 	constrain(&want, hosts)
 	return slices.Equal(listConstraints(cert), listConstraints(&want))
 }
 
-// listConstraints writes a certificate's constraints in a form and an order of their own.
+// listConstraints returns a certificate's constraints in a canonical form and order.
 func listConstraints(c *x509.Certificate) []string {
 	var list []string
 	add := func(kind string, values []string) {
@@ -62,8 +62,8 @@ func listConstraints(c *x509.Certificate) []string {
 	add("-email", c.ExcludedEmailAddresses)
 	add("+URI", c.PermittedURIDomains)
 	add("-URI", c.ExcludedURIDomains)
-	add("+IP", ranges(c.PermittedIPRanges))
-	add("-IP", ranges(c.ExcludedIPRanges))
+	add("+IP", cidrs(c.PermittedIPRanges))
+	add("-IP", cidrs(c.ExcludedIPRanges))
 	if c.PermittedDNSDomainsCritical {
 		list = append(list, "critical")
 	}
@@ -71,15 +71,15 @@ func listConstraints(c *x509.Certificate) []string {
 	return slices.Compact(list)
 }
 
-// permittedHosts is the list for an error: what the certificate is for, as far as it says so.
+// permittedHosts returns the hosts that the certificate permits, for an error message.
 func permittedHosts(c *x509.Certificate) string {
 	var hosts []string
 	for _, name := range c.PermittedDNSDomains {
-		if name != nobody {
+		if name != noDomain {
 			hosts = append(hosts, name)
 		}
 	}
-	hosts = append(hosts, ranges(c.PermittedIPRanges)...)
+	hosts = append(hosts, cidrs(c.PermittedIPRanges)...)
 	if len(hosts) == 0 {
 		return "any host"
 	}
@@ -87,7 +87,7 @@ func permittedHosts(c *x509.Certificate) string {
 	return strings.Join(hosts, ", ")
 }
 
-func ranges(nets []*net.IPNet) []string {
+func cidrs(nets []*net.IPNet) []string {
 	list := make([]string, 0, len(nets))
 	for _, n := range nets {
 		list = append(list, n.String())

@@ -8,9 +8,8 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestFetchingIsSeen holds that one can tell a token request that is under way from one that is only due, whatever comes
-// of it.
-func TestFetchingIsSeen(t *testing.T) {
+// Operators can distinguish a token request in flight from one that is only due.
+func TestSnapshotShowsRequestInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(3 * time.Second)

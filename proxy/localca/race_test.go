@@ -1,6 +1,6 @@
 //go:build unix
 
-package intercept_test
+package localca_test
 
 import (
 	"bufio"
@@ -19,13 +19,13 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/proxy/intercept"
+	"etrusted-broker/proxy/localca"
 )
 
 const racers = 8
 
-// childMode says what a child of the tests is to do: what changes the whole process is not done in this one.
-const childMode = "INTERCEPT_TEST_CHILD"
+// childMode selects what a child process of the tests does. Changes to a whole process, such as the umask, need a child.
+const childMode = "LOCALCA_TEST_CHILD"
 
 func TestMain(m *testing.M) {
 	mode := os.Getenv(childMode)
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		syscall.Umask(int(umask))
 	}
-	if os.Getenv("NOBODY") != "" && os.Geteuid() == 0 { // root may do everything
+	if os.Getenv("DROP_ROOT") != "" && os.Geteuid() == 0 { // root bypasses permissions
 		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
 			fmt.Println("error:", err)
 			os.Exit(1)
@@ -45,25 +45,24 @@ func TestMain(m *testing.M) {
 	switch mode {
 	case "open":
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-			fmt.Println(opened(lines.Text()))
+			fmt.Println(openResult(lines.Text()))
 		}
 	case "watch":
-		watchKeys(os.Getenv("FOLDER"))
+		watchKeys(os.Getenv("DIR"))
 	}
 	os.Exit(0)
 }
 
-// opened is one line: the digest of the certificate, or the error.
-func opened(dir string) string {
-	a, err := intercept.Open(dir, both)
+// openResult returns one line: the digest of the certificate, or the error.
+func openResult(dir string) string {
+	a, err := localca.Open(dir, both)
 	if err != nil {
 		return "error: " + err.Error()
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(a.CertificatePEM()))
 }
 
-// watchKeys makes many authorities, while it looks at all files with a key without pause, and prints the permissions that
-// any ever had.
+// watchKeys creates many CAs while it polls the modes of all key files, and prints the union of all permissions.
 func watchKeys(dir string) {
 	var seen fs.FileMode
 	stop := make(chan struct{})
@@ -75,12 +74,12 @@ func watchKeys(dir string) {
 				return
 			default:
 			}
-			folder, err := os.Open(dir)
+			d, err := os.Open(dir)
 			if err != nil {
 				continue
 			}
-			names, _ := folder.Readdirnames(-1)
-			_ = folder.Close()
+			names, _ := d.Readdirnames(-1)
+			_ = d.Close()
 			for _, name := range names {
 				if info, err := os.Lstat(filepath.Join(dir, name)); err == nil && strings.Contains(name, "ca.key") {
 					seen |= info.Mode().Perm()
@@ -89,7 +88,7 @@ func watchKeys(dir string) {
 		}
 	})
 	for start := time.Now(); time.Since(start) < time.Second; {
-		if got := opened(dir); strings.HasPrefix(got, "error: ") {
+		if got := openResult(dir); strings.HasPrefix(got, "error: ") {
 			fmt.Println(got)
 			break
 		}
@@ -124,13 +123,13 @@ func child(t *testing.T, mode string, environ ...string) *process {
 	return &process{t, stdin, bufio.NewScanner(stdout)}
 }
 
-func (p *process) tell(line string) {
+func (p *process) send(line string) {
 	p.t.Helper()
 	_, err := io.WriteString(p.stdin, line+"\n")
 	must(p.t, err)
 }
 
-func (p *process) answer() string {
+func (p *process) receive() string {
 	p.t.Helper()
 	if !p.lines.Scan() {
 		p.t.Fatal("the child has ended")
@@ -138,37 +137,37 @@ func (p *process) answer() string {
 	return p.lines.Text()
 }
 
-func TestModes(t *testing.T) {
+func TestFileModes(t *testing.T) {
 	t.Parallel()
 	for _, umask := range []string{"0", "022", "077"} {
 		dir := inMemory(t)
 		p := child(t, "open", "UMASK="+umask)
-		p.tell(dir)
-		if got := p.answer(); strings.HasPrefix(got, "error: ") {
+		p.send(dir)
+		if got := p.receive(); strings.HasPrefix(got, "error: ") {
 			t.Fatal(got)
 		}
 		for name, mode := range map[string]fs.FileMode{"ca.key": 0o600, "ca.crt": 0o644} {
 			info, err := os.Lstat(filepath.Join(dir, name))
 			must(t, err)
 			if info.Mode() != mode {
-				t.Errorf("umask %s: %s has mode %v", umask, name, info.Mode())
+				t.Errorf("umask %s: %s has mode %v, want %v", umask, name, info.Mode(), mode)
 			}
 		}
 		if names := list(t, dir); len(names) != 2 {
-			t.Errorf("left behind: %v", names)
+			t.Errorf("files %v, want only ca.crt and ca.key", names)
 		}
 	}
 }
 
-func TestKeyIsNeverWider(t *testing.T) {
+func TestKeyIsNeverReadableByOthers(t *testing.T) {
 	t.Parallel()
-	p := child(t, "watch", "UMASK=0", "FOLDER="+inMemory(t))
-	if got := p.answer(); got != "0600" {
-		t.Errorf("a key had mode %s", got)
+	p := child(t, "watch", "UMASK=0", "DIR="+inMemory(t))
+	if got := p.receive(); got != "0600" {
+		t.Errorf("keys had modes %s, want 0600", got)
 	}
 }
 
-func TestOneForAll(t *testing.T) {
+func TestConcurrentOpensShareCA(t *testing.T) {
 	t.Parallel()
 	for range 30 {
 		dir := inMemory(t)
@@ -178,16 +177,16 @@ func TestOneForAll(t *testing.T) {
 		for i := range got {
 			all.Go(func() {
 				<-start
-				got[i] = opened(dir)
+				got[i] = openResult(dir)
 			})
 		}
 		close(start)
 		all.Wait()
-		checkOne(t, dir, got)
+		checkSameCA(t, dir, got)
 	}
 }
 
-func TestOneForAllProcesses(t *testing.T) {
+func TestConcurrentProcessesShareCA(t *testing.T) {
 	t.Parallel()
 	var all []*process
 	for range racers {
@@ -196,66 +195,66 @@ func TestOneForAllProcesses(t *testing.T) {
 	for range 30 {
 		dir := inMemory(t)
 		for _, p := range all {
-			p.tell(dir)
+			p.send(dir)
 		}
 		var got []string
 		for _, p := range all {
-			got = append(got, p.answer())
+			got = append(got, p.receive())
 		}
-		checkOne(t, dir, got)
+		checkSameCA(t, dir, got)
 	}
 }
 
-func checkOne(t *testing.T, dir string, got []string) {
+func checkSameCA(t *testing.T, dir string, got []string) {
 	t.Helper()
-	want := opened(dir) // what a restart finds
+	want := openResult(dir) // as after a restart
 	for _, one := range got {
 		if one != want || strings.HasPrefix(one, "error: ") {
-			t.Fatalf("%s, and not %s", one, want)
+			t.Fatalf("Open = %s, want %s", one, want)
 		}
 	}
 	if names := list(t, dir); len(names) != 2 {
-		t.Errorf("left behind: %v", names)
+		t.Errorf("files %v, want only ca.crt and ca.key", names)
 	}
 }
 
-// TestOthersFiles has a user that may read the folder and no more.
-func TestOthersFiles(t *testing.T) {
+// The user may only read the directory.
+func TestReportsMissingPermissions(t *testing.T) {
 	t.Parallel()
-	empty, full := folderForAll(t), folderForAll(t)
+	empty, full := dirForAll(t), dirForAll(t)
 	open(t, full, both...)
 	must(t, os.Chmod(filepath.Join(full, "ca.key"), 0))
 	must(t, os.Chmod(empty, 0o555))
-	p := child(t, "open", "NOBODY=yes")
+	p := child(t, "open", "DROP_ROOT=yes")
 	for dir, want := range map[string]string{
-		empty: "the folder " + empty + " may not be used by this user: let it read and write there",
-		full:  filepath.Join(full, "ca.key") + " cannot be read, though it must be by the user that runs the broker",
+		empty: "the directory " + empty + " is not accessible for this user: grant read and write access",
+		full:  filepath.Join(full, "ca.key") + " is not readable for the broker's user",
 	} {
-		p.tell(dir)
-		if got := p.answer(); !strings.HasPrefix(got, "error: "+want) {
-			t.Error(got)
+		p.send(dir)
+		if got := p.receive(); !strings.HasPrefix(got, "error: "+want) {
+			t.Errorf("Open = %s, want %s", got, want)
 		}
 	}
 }
 
-// folderForAll is not below one that its owner alone may enter, as those of t.TempDir are.
-func folderForAll(t *testing.T) string {
+// dirForAll returns a directory that every user can enter, unlike t.TempDir.
+func dirForAll(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "intercept")
+	dir, err := os.MkdirTemp("", "localca")
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	must(t, os.Chmod(dir, 0o755))
 	return dir
 }
 
-// TestPipe has something in the place of a file that would keep the broker waiting.
-func TestPipe(t *testing.T) {
+// Opening a pipe would block.
+func TestRejectsPipe(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	open(t, dir, both...)
 	without("ca.key")(t, dir, "")
 	must(t, syscall.Mkfifo(filepath.Join(dir, "ca.key"), 0o600))
-	if got := opened(dir); !strings.Contains(got, "ca.key is not a file") {
+	if got := openResult(dir); !strings.Contains(got, "ca.key is not a regular file") {
 		t.Error(got)
 	}
 }

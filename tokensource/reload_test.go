@@ -14,7 +14,7 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// files is a pair in files, in a rig of its own.
+// files is a rig whose credentials are in files.
 type files struct {
 	*rig
 	id, secret string // paths
@@ -25,14 +25,14 @@ func newFiles(t *testing.T, options fakeetrusted.Options) *files {
 	dir := t.TempDir()
 	f := &files{id: filepath.Join(dir, "client_id"), secret: filepath.Join(dir, "client_secret")}
 	f.write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-	f.rig = newRigWith(t, options, tokensource.Origin{
-		ID:     tokensource.Part{Name: f.id, File: f.id},
-		Secret: tokensource.Part{Name: f.secret, File: f.secret},
+	f.rig = newRigWith(t, options, tokensource.CredentialSource{
+		ID:     tokensource.CredentialField{Name: f.id, File: f.id},
+		Secret: tokensource.CredentialField{Name: f.secret, File: f.secret},
 	})
 	return f
 }
 
-// write writes the pair and leaves it to the test to tell the source; an empty text makes an empty file.
+// write writes the pair without signalling the source.
 func (f *files) write(t *testing.T, id, secret string) {
 	t.Helper()
 	for path, text := range map[string]string{f.id: id, f.secret: secret} {
@@ -45,12 +45,12 @@ func (f *files) write(t *testing.T, id, secret string) {
 func (f *files) change(t *testing.T, id, secret string) {
 	t.Helper()
 	f.write(t, id, secret)
-	f.Recheck()
+	f.ReloadCredentials()
 	time.Sleep(time.Millisecond)
 	synctest.Wait()
 }
 
-// clients are the ids that token requests came from so far.
+// clients returns the client IDs of all token requests.
 func (f *files) clients() []string {
 	var ids []string
 	for _, request := range f.server.TokenRequests() {
@@ -59,7 +59,7 @@ func (f *files) clients() []string {
 	return ids
 }
 
-func TestRotationMakesBeforeItBreaks(t *testing.T) {
+func TestReloadMakesBeforeBreak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{})
 		f.server.SetClient("new-id", "new-secret")
@@ -89,25 +89,24 @@ func TestRotationMakesBeforeItBreaks(t *testing.T) {
 				t.Errorf("%s: reloads %v, want %v", step.name, snapshot.Reloads, step.want)
 			}
 			if snapshot.ConsecutiveFailures != 0 || snapshot.LastFailure != nil || snapshot.Refreshes[1] != 0 {
-				t.Errorf("%s: a pair on trial has changed %+v", step.name, snapshot)
+				t.Errorf("%s: snapshot %+v, want no failure from a candidate", step.name, snapshot)
 			}
 		}
 		if snapshot := f.Snapshot(); !snapshot.LastChange.Equal(snapshot.LastSuccess) || snapshot.Refreshes[0] != 2 {
 			t.Errorf("snapshot %+v", snapshot)
 		}
 		if got := f.reloads(); !slices.Equal(got, []tokensource.ReloadOutcome{"rejected", "unreadable", "rejected", "success"}) {
-			t.Errorf("reloads told: %v", got)
+			t.Errorf("reported reloads %v, want rejected, unreadable, rejected, success", got)
 		}
 		f.at(time.Hour) // refreshes are made with the new pair from now on
 		if ids := f.clients(); ids[len(ids)-1] != "new-id" {
-			t.Error("the old pair is still in use")
+			t.Errorf("last client %q, want new-id", ids[len(ids)-1])
 		}
 	})
 }
 
-// TestUnusedCredentialsAreKnown holds that one can see that a rotation went wrong while the old pair still serves, and no
-// longer once it has been mended or taken back.
-func TestUnusedCredentialsAreKnown(t *testing.T) {
+// A failed rotation is visible while the old pair is in use, until it is fixed or reverted.
+func TestSnapshotReportsPendingReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{})
 		f.server.SetClient("new-id", "new-secret")
@@ -116,11 +115,11 @@ func TestUnusedCredentialsAreKnown(t *testing.T) {
 		for _, step := range []struct {
 			name, id, secret string
 			fault            http.Handler
-			want             tokensource.ReloadOutcome // empty: those that were read are in use
+			want             tokensource.ReloadOutcome // empty: the credentials that were read are in use
 		}{
 			{"at first", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret, nil, ""},
 			{"a wrong pair", "new-id", "wrong", nil, tokensource.ReloadRejected},
-			{"taken back", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret, nil, ""},
+			{"reverted", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret, nil, ""},
 			{"an empty file", "new-id", "", nil, tokensource.ReloadUnreadable},
 			{"in an outage", "new-id", "new-secret", outage, tokensource.ReloadPostponed},
 			{"the right pair", "new-id", "new-secret", nil, ""},
@@ -129,54 +128,53 @@ func TestUnusedCredentialsAreKnown(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			f.server.SetTokenFault(step.fault)
 			f.change(t, step.id, step.secret)
-			time.Sleep(31 * time.Second) // the longest pause before another try
+			time.Sleep(31 * time.Second) // the longest pause before the next attempt
 			snapshot := f.Snapshot()
 			var got tokensource.ReloadOutcome
-			if snapshot.Unused != nil {
-				got = snapshot.Unused.Outcome
+			if snapshot.PendingReload != nil {
+				got = snapshot.PendingReload.Outcome
 			}
-			if got != step.want || snapshot.UnusedAt.IsZero() != (step.want == "") {
-				t.Errorf("%s: %q since %v, want %q", step.name, got, snapshot.UnusedAt, step.want)
+			if got != step.want || snapshot.PendingReloadAt.IsZero() != (step.want == "") {
+				t.Errorf("%s: %q since %v, want %q", step.name, got, snapshot.PendingReloadAt, step.want)
 			}
 			if !snapshot.Valid || snapshot.LastFailure != nil {
-				t.Errorf("%s: the token has suffered: %+v", step.name, snapshot)
+				t.Errorf("%s: snapshot %+v, want a valid token and no failure", step.name, snapshot)
 			}
 		}
-		if f.Snapshot().Unused.Advice == "" || f.Snapshot().Unused.Reason == "" {
-			t.Errorf("does not say what to do: %+v", f.Snapshot().Unused)
+		if f.Snapshot().PendingReload.Advice == "" || f.Snapshot().PendingReload.Reason == "" {
+			t.Errorf("pending reload %+v, want reason and advice", f.Snapshot().PendingReload)
 		}
 	})
 }
 
-// TestUnusedFirstCredentials holds the same where there is nothing else to be used: once there is, all is well.
-func TestUnusedFirstCredentials(t *testing.T) {
+func TestSnapshotReportsUnreadableFirstPair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{})
 		f.write(t, "", "")
 		f.at(time.Second)
-		if unused := f.Snapshot().Unused; unused == nil || unused.Outcome != tokensource.ReloadUnreadable {
-			t.Errorf("%+v", unused)
+		if pending := f.Snapshot().PendingReload; pending == nil || pending.Outcome != tokensource.ReloadUnreadable {
+			t.Errorf("pending reload %+v, want unreadable", pending)
 		}
 		f.change(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-		if snapshot := f.Snapshot(); snapshot.Unused != nil || !snapshot.Valid {
-			t.Errorf("%+v", snapshot)
+		if snapshot := f.Snapshot(); snapshot.PendingReload != nil || !snapshot.Valid {
+			t.Errorf("snapshot %+v, want a valid token and no pending reload", snapshot)
 		}
 	})
 }
 
-func TestARejectedPairIsTriedAgainAfterFiveMinutes(t *testing.T) {
+func TestRetriesRejectedPairAfterFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.at(time.Second)
 		f.change(t, "new-id", "new-secret")
-		for range 20 { // what a poll does
+		for range 20 { // as polling does
 			time.Sleep(10 * time.Second)
-			f.Recheck()
+			f.ReloadCredentials()
 		}
 		if n := f.server.TokenRequestCount(); n != 2 {
-			t.Fatalf("%d token requests, want the first and one trial", n)
+			t.Fatalf("%d token requests, want the first and one with the new pair", n)
 		}
-		f.server.SetClient("new-id", "new-secret") // somebody enables the client
+		f.server.SetClient("new-id", "new-secret") // an administrator enables the client
 		f.at(6 * time.Minute)
 		if got := f.Snapshot().Reloads; got != [3]uint64{1, 1, 0} {
 			t.Errorf("reloads %v", got)
@@ -184,7 +182,7 @@ func TestARejectedPairIsTriedAgainAfterFiveMinutes(t *testing.T) {
 	})
 }
 
-func TestAnOutagePostponesTheTrial(t *testing.T) {
+func TestOutagePostponesReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.server.SetClient("new-id", "new-secret")
@@ -194,21 +192,21 @@ func TestAnOutagePostponesTheTrial(t *testing.T) {
 		f.change(t, "new-id", "new-secret")
 		f.at(2 * time.Minute)
 		if now, ok := f.Current(); !ok || now != before || f.Snapshot().Reloads != [3]uint64{} {
-			t.Error("an outage has changed something")
+			t.Errorf("Current = %q, %v, reloads %v; want the old token and no reload", now, ok, f.Snapshot().Reloads)
 		}
 		if n := f.server.TokenRequestCount(); n < 5 || n > 60 {
-			t.Errorf("%d token requests in 2 minutes", n)
+			t.Errorf("%d token requests in 2 minutes, want 5 to 60", n)
 		}
 		f.server.SetTokenFault(nil)
 		f.at(2*time.Minute + 31*time.Second)
 		if got := f.Snapshot().Reloads; got != [3]uint64{1, 0, 0} {
-			t.Errorf("reloads %v: the new pair should be in use within one backoff", got)
+			t.Errorf("reloads %v, want the new pair in use within one backoff", got)
 		}
 	})
 }
 
-// The files changed without anybody noticing: the rejection is the notice.
-func TestARejectionHasTheFilesReadAgain(t *testing.T) {
+// The change of the files went unnoticed, so the rejection triggers the reload.
+func TestRejectionReloadsFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 		f.at(time.Second)
@@ -223,7 +221,7 @@ func TestARejectionHasTheFilesReadAgain(t *testing.T) {
 	})
 }
 
-func TestAProgramThatWritesInALoopIsNoStorm(t *testing.T) {
+func TestRapidChangesCauseNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.at(time.Second)
@@ -232,55 +230,55 @@ func TestAProgramThatWritesInALoopIsNoStorm(t *testing.T) {
 			time.Sleep(99 * time.Millisecond)
 		}
 		if n := f.server.TokenRequestCount(); n > 62 {
-			t.Errorf("%d token requests in a minute", n)
+			t.Errorf("%d token requests in a minute, want at most 62", n)
 		}
 	})
 }
 
-func TestAnUnreadableStart(t *testing.T) {
+func TestRecoversFromUnreadableStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{})
 		f.write(t, "", "")
-		took, err := f.await(time.Minute)
+		took, err := f.wait(time.Minute)
 		if none := noToken(t, err); took != 0 || !strings.Contains(none.Error(), "client_secret is empty") || strings.Contains(none.Error(), "\n") {
-			t.Errorf("after %v: %v", took, err)
+			t.Errorf("Wait failed after %v with %v, want at once, naming the empty file on one line", took, err)
 		}
 		if n := f.server.TokenRequestCount(); n != 0 {
-			t.Errorf("%d token requests without credentials", n)
+			t.Errorf("%d token requests without credentials, want 0", n)
 		}
 		f.change(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-		if _, err := f.await(time.Second); err != nil {
+		if _, err := f.wait(time.Second); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-func TestRejectionIsExplained(t *testing.T) {
+func TestRejectionAdviceHasHints(t *testing.T) {
 	for name, tc := range map[string]struct {
 		id, secret string
 		want       []string
 		not        string
 	}{
-		"a good form":        {"a1b2c3d4e5f6__shop", "s3cret", nil, "looks like"},
+		"hex prefix":         {"a1b2c3d4e5f6__shop", "s3cret", nil, "looks like"},
 		"prefix with a dash": {"prefix-shop", "s3cret", nil, "looks like"},
-		"a bare Identifier":  {"shop", "s3cret", []string{"ETRUSTED_CLIENT_ID looks like an Identifier alone"}, "quotes"},
-		"quotes":             {`"a-shop"`, `'s3cret'`, []string{"ETRUSTED_CLIENT_ID has quotes", "ETRUSTED_CLIENT_SECRET has quotes"}, "looks like"},
-		"blanks":             {"a-shop", " s3cret", []string{"ETRUSTED_CLIENT_SECRET has quotes or blanks"}, "ETRUSTED_CLIENT_ID has"},
-		"the same":           {"a-shop", "a-shop", []string{"are the same text"}, "looks like"},
+		"bare Identifier":    {"shop", "s3cret", []string{"ETRUSTED_CLIENT_ID looks like an Identifier without its prefix"}, "quotes"},
+		"quotes":             {`"a-shop"`, `'s3cret'`, []string{"ETRUSTED_CLIENT_ID begins or ends with quotes", "ETRUSTED_CLIENT_SECRET begins or ends with quotes"}, "looks like"},
+		"spaces":             {"a-shop", " s3cret", []string{"ETRUSTED_CLIENT_SECRET begins or ends with quotes or spaces"}, "ETRUSTED_CLIENT_ID begins"},
+		"same value":         {"a-shop", "a-shop", []string{"have the same value"}, "looks like"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRigWith(t, fakeetrusted.Options{}, fixed(tc.id, tc.secret))
-				_, err := r.await(time.Second)
+				_, err := r.wait(time.Second)
 				advice := noToken(t, err).Advice()
-				want := append(tc.want, "prefix and the Identifier together", `"Client enabled" is green`, `read anew with "Show"`, "same client", "administrator")
+				want := append(tc.want, "Client ID = prefix + Identifier", `"Client enabled" is green`, `Copy the secret again with "Show"`, "same client", "administrators")
 				for _, part := range want {
 					if !strings.Contains(advice, part) {
-						t.Errorf("the advice lacks %q: %s", part, advice)
+						t.Errorf("advice %q, want it to contain %q", advice, part)
 					}
 				}
 				if strings.Contains(advice, tc.not) || strings.Contains(advice, tc.secret) {
-					t.Errorf("the advice says too much: %s", advice)
+					t.Errorf("advice %q, want neither %q nor the secret", advice, tc.not)
 				}
 			})
 		})

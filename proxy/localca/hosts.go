@@ -1,4 +1,4 @@
-package intercept
+package localca
 
 import (
 	"errors"
@@ -12,18 +12,18 @@ import (
 
 const defaultPort = "443"
 
-// target is what a CONNECT may ask for. Two that mean the same are equal.
+// target is the normalised HOST:PORT of a CONNECT. Equivalent targets are equal.
 type target struct{ host, port string }
 
 func parseTargets(hosts []string) ([]target, error) {
 	if len(hosts) == 0 {
-		return nil, errors.New("a certificate authority needs at least one host")
+		return nil, errors.New("the CA needs at least one host")
 	}
 	targets := make([]target, 0, len(hosts))
 	for _, host := range hosts {
 		t, ok := parseTarget(host)
 		if !ok {
-			return nil, fmt.Errorf("%q is no host to make certificates for: write HOST or HOST:PORT, with a name or an IP address", host)
+			return nil, fmt.Errorf("%q is not a valid host: use HOST or HOST:PORT, with a name or an IP address", host)
 		}
 		if t.port == "" {
 			t.port = defaultPort
@@ -33,8 +33,8 @@ func parseTargets(hosts []string) ([]target, error) {
 	return targets, nil
 }
 
-// hostsOf returns each host once, in an order of its own: that of the configuration does not matter.
-func hostsOf(targets []target) []string {
+// hostNames returns each host once, sorted, so that the order of the configuration does not matter.
+func hostNames(targets []target) []string {
 	hosts := make([]string, 0, len(targets))
 	for _, t := range targets {
 		hosts = append(hosts, t.host)
@@ -43,40 +43,40 @@ func hostsOf(targets []target) []string {
 	return slices.Compact(hosts)
 }
 
-// parseTarget reads HOST or HOST:PORT. It is strict: what another reader might take for another host is none. The port is
-// empty if there is none.
+// parseTarget parses HOST or HOST:PORT; without a port, the port is empty. It is strict: it rejects whatever another
+// parser might read as a different host.
 func parseTarget(s string) (target, bool) {
-	name, port, ok := split(s)
+	name, port, ok := splitHostPort(s)
 	if !ok || (port != "" && !validPort(port)) {
 		return target{}, false
 	}
-	host, ok := canonical(name)
+	host, ok := canonicalHost(name)
 	return target{host, port}, ok
 }
 
-func split(s string) (host, port string, ok bool) {
+func splitHostPort(s string) (host, port string, ok bool) {
 	if inner, isBracketed := strings.CutPrefix(s, "["); isBracketed {
 		host, rest, closed := strings.Cut(inner, "]")
 		port, hasPort := strings.CutPrefix(rest, ":")
 		return host, port, closed && strings.Contains(host, ":") && hasPort == (port != "")
 	}
-	if strings.Count(s, ":") > 1 { // an IPv6 address without brackets, which cannot have a port
+	if strings.Count(s, ":") > 1 { // an IPv6 address without brackets and without a port
 		return s, "", true
 	}
 	host, port, hasPort := strings.Cut(s, ":")
 	return host, port, hasPort == (port != "")
 }
 
-// validPort takes no port in an unusual form, such as 0443: ports are compared as they are written.
+// validPort rejects unusual forms such as 0443, because ports are compared as text.
 func validPort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && n > 0 && strconv.FormatUint(n, 10) == port
 }
 
-// canonical returns the one form in which a host is compared, and false if it is none.
-func canonical(host string) (string, bool) {
+// canonicalHost returns the form in which hosts are compared, and false if host is invalid.
+func canonicalHost(host string) (string, bool) {
 	if addr, err := netip.ParseAddr(host); err == nil {
-		// Neither a zone nor an IPv4 address in IPv6's clothes can stand in a certificate.
+		// Certificates can contain neither zones nor IPv4-mapped IPv6 addresses.
 		return addr.String(), addr.Zone() == "" && !addr.Is4In6()
 	}
 	host = strings.TrimSuffix(host, ".")
@@ -89,11 +89,12 @@ func canonical(host string) (string, bool) {
 			return "", false
 		}
 	}
-	// A number at the end makes it an IPv4 address to some (127.1, 0x7f000001, 127.0.0.1 with a final dot).
+	// Some parsers read a name with a numeric last label as an IPv4 address (127.1, 0x7f000001, 127.0.0.1 with a final
+	// dot).
 	if last := labels[len(labels)-1]; last[0] >= '0' && last[0] <= '9' {
 		return "", false
 	}
-	// All is ASCII now. Without that, letters of other scripts would become ASCII here: a Kelvin sign is a k.
+	// The name is ASCII here. Otherwise ToLower could turn other letters into ASCII: a Kelvin sign becomes a k.
 	return strings.ToLower(host), true
 }
 
@@ -111,8 +112,8 @@ func validLabel(label string) bool {
 	return true
 }
 
-// splitAddresses tells the IP addresses from the names.
-func splitAddresses(hosts []string) (names []string, addresses []net.IP) {
+// splitNamesAndIPs separates names and IP addresses.
+func splitNamesAndIPs(hosts []string) (names []string, addresses []net.IP) {
 	for _, host := range hosts {
 		if addr, err := netip.ParseAddr(host); err == nil {
 			addresses = append(addresses, addr.AsSlice())

@@ -9,8 +9,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// TestUnusedCredentialsAreThoseThatAreThere holds that a file that can be read again is no longer told of as one that cannot.
-func TestUnusedCredentialsAreThoseThatAreThere(t *testing.T) {
+// Files that are readable again are no longer reported as unreadable.
+func TestPendingReloadDescribesCurrentFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{})
 		f.at(time.Second)
@@ -24,8 +24,8 @@ func TestUnusedCredentialsAreThoseThatAreThere(t *testing.T) {
 		} {
 			time.Sleep(2 * time.Second)
 			f.change(t, step.id, step.secret)
-			if unused := f.Snapshot().Unused; unused == nil || unused.Outcome != step.want {
-				t.Errorf("%q: %+v, want %s", step.secret, unused, step.want)
+			if pending := f.Snapshot().PendingReload; pending == nil || pending.Outcome != step.want {
+				t.Errorf("%q: %+v, want %s", step.secret, pending, step.want)
 			}
 		}
 	})

@@ -1,4 +1,4 @@
-package intercept_test
+package localca_test
 
 import (
 	"bytes"
@@ -17,84 +17,83 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/proxy/intercept"
+	"etrusted-broker/proxy/localca"
 )
 
-// TestBrokenStates begins with a good pair for both hosts in dir, and a second in other.
-func TestBrokenStates(t *testing.T) {
+// Each case breaks the valid CA in dir; other contains a second one.
+func TestRejectsBrokenFiles(t *testing.T) {
 	t.Parallel()
-	const again = "remove ca.crt and ca.key, start the broker again, and make the new ca.crt trusted"
+	const replace = "remove ca.crt and ca.key, restart the broker, and make the apps trust the new ca.crt"
 	for name, test := range map[string]struct {
-		breakIt func(t *testing.T, dir, other string)
-		file    string
-		want    string
+		change func(t *testing.T, dir, other string)
+		file   string
+		want   string
 	}{
-		"key alone":         {without("ca.crt"), "ca.key", "is there without ca.crt: put that back, or remove ca.key and start the broker again"},
-		"certificate alone": {without("ca.key"), "ca.crt", "is there without ca.key: put that back, or " + again},
-		"empty certificate": {with("ca.crt", ""), "ca.crt", "is not one PEM certificate and nothing else"},
-		"empty key":         {with("ca.key", ""), "ca.key", "is not a PEM certificate and its private key"},
-		"no certificate":    {with("ca.crt", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), "ca.crt", "holds a broken certificate"},
+		"only the key":         {without("ca.crt"), "ca.key", "exists without ca.crt: restore ca.crt, or remove ca.key, restart the broker"},
+		"only the certificate": {without("ca.key"), "ca.crt", "exists without ca.key: restore ca.key, or " + replace},
+		"empty certificate":    {with("ca.crt", ""), "ca.crt", "does not contain exactly one PEM certificate"},
+		"empty key":            {with("ca.key", ""), "ca.key", "is not a PEM certificate with its private key"},
+		"no certificate":       {with("ca.crt", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), "ca.crt", "contains a broken certificate"},
 		"half a certificate": {func(t *testing.T, dir, _ string) {
 			write(t, dir, "ca.crt", read(t, dir, "ca.crt")[:400])
-		}, "ca.crt", "is not one PEM certificate and nothing else"},
+		}, "ca.crt", "does not contain exactly one PEM certificate"},
 		"half a key": {func(t *testing.T, dir, _ string) {
 			key := read(t, dir, "ca.key")
 			write(t, dir, "ca.key", key[:len(key)-100])
-		}, "ca.key", "is not a PEM certificate and its private key"},
+		}, "ca.key", "is not a PEM certificate with its private key"},
 		"the key where the certificate should be": {func(t *testing.T, dir, _ string) {
 			write(t, dir, "ca.crt", read(t, dir, "ca.key"))
-		}, "ca.crt", "is not one PEM certificate and nothing else"},
+		}, "ca.crt", "does not contain exactly one PEM certificate"},
 		"the certificate where the key should be": {func(t *testing.T, dir, _ string) {
 			write(t, dir, "ca.key", read(t, dir, "ca.crt"))
-		}, "ca.key", "is not a PEM certificate and its private key"},
+		}, "ca.key", "is not a PEM certificate with its private key"},
 		"a second certificate that apps would trust": {func(t *testing.T, dir, other string) {
 			write(t, dir, "ca.crt", append(read(t, dir, "ca.crt"), read(t, other, "ca.crt")...))
-		}, "ca.crt", "is not one PEM certificate and nothing else"},
+		}, "ca.crt", "does not contain exactly one PEM certificate"},
 		"one before it that apps might trust": {func(t *testing.T, dir, _ string) {
 			write(t, dir, "ca.crt", append([]byte("-----BEGIN X509 CERTIFICATE-----\n???\n"), read(t, dir, "ca.crt")...))
-		}, "ca.crt", "is not one PEM certificate and nothing else"},
+		}, "ca.crt", "does not contain exactly one PEM certificate"},
 		"a changed certificate": {func(t *testing.T, dir, _ string) {
 			block, _ := pem.Decode(read(t, dir, "ca.crt"))
 			block.Bytes[len(block.Bytes)-1] ^= 1 // of the signature
 			write(t, dir, "ca.crt", pem.EncodeToMemory(block))
-		}, "ca.crt", "is not the certificate of an authority that the broker made"},
-		"another's certificate": {func(t *testing.T, dir, other string) {
+		}, "ca.crt", "is not a CA certificate that the broker created"},
+		"certificate of another CA": {func(t *testing.T, dir, other string) {
 			write(t, dir, "ca.crt", read(t, other, "ca.crt"))
 		}, "ca.crt", "does not belong to ca.key"},
-		"another's private key": {func(t *testing.T, dir, other string) {
+		"key of another CA": {func(t *testing.T, dir, other string) {
 			_, mine := pem.Decode(read(t, dir, "ca.key"))
 			_, theirs := pem.Decode(read(t, other, "ca.key"))
 			write(t, dir, "ca.key", bytes.ReplaceAll(read(t, dir, "ca.key"), mine, theirs))
-		}, "ca.key", "is not a PEM certificate and its private key"},
-		"a key that is far too long": {func(t *testing.T, dir, _ string) {
+		}, "ca.key", "is not a PEM certificate with its private key"},
+		"a key that is too large": {func(t *testing.T, dir, _ string) {
 			write(t, dir, "ca.key", append(read(t, dir, "ca.key"), make([]byte, 1<<20)...))
-		}, "ca.key", "is far too long"},
-		"a folder": {func(t *testing.T, dir, _ string) {
+		}, "ca.key", "is too large"},
+		"a directory": {func(t *testing.T, dir, _ string) {
 			without("ca.crt")(t, dir, "")
 			must(t, os.Mkdir(filepath.Join(dir, "ca.crt"), 0o700))
-		}, "ca.crt", "is not a file"},
-		"a link to nowhere": {func(t *testing.T, dir, _ string) {
+		}, "ca.crt", "is not a regular file"},
+		"a dangling link": {func(t *testing.T, dir, _ string) {
 			without("ca.key")(t, dir, "")
 			must(t, os.Symlink("nowhere", filepath.Join(dir, "ca.key")))
-		}, "ca.key", "cannot be read"},
-		"a link out of the folder": {func(t *testing.T, dir, other string) {
+		}, "ca.key", "is not readable"},
+		"a link out of the directory": {func(t *testing.T, dir, other string) {
 			without("ca.key")(t, dir, "")
 			must(t, os.Symlink(filepath.Join(other, "ca.key"), filepath.Join(dir, "ca.key")))
-		}, "ca.key", "cannot be read"},
+		}, "ca.key", "is not readable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir, other := inMemory(t), inMemory(t)
 			open(t, dir, both...)
 			open(t, other, both...)
-			test.breakIt(t, dir, other)
-			refused(t, dir, both, filepath.Join(dir, test.file)+" ", test.want)
+			test.change(t, dir, other)
+			checkRejected(t, dir, both, filepath.Join(dir, test.file)+" ", test.want)
 		})
 	}
 }
 
-// TestOtherHosts has another configuration than when the authority was made.
-func TestOtherHosts(t *testing.T) {
+func TestRejectsCAForOtherHosts(t *testing.T) {
 	t.Parallel()
 	for name, hosts := range map[string][]string{
 		"one more":     {api, login, "127.0.0.1"},
@@ -107,22 +106,22 @@ func TestOtherHosts(t *testing.T) {
 		dir := inMemory(t)
 		open(t, dir, both...)
 		t.Run(name, func(t *testing.T) {
-			refused(t, dir, hosts, filepath.Join(dir, "ca.crt")+" ", "is for api.etrusted.com, login.etrusted.com, and not for what is configured, ",
-				"configure the old hosts again, or remove ca.crt and ca.key, start the broker again, and make the new ca.crt trusted")
+			checkRejected(t, dir, hosts, filepath.Join(dir, "ca.crt")+" ", "is for api.etrusted.com, login.etrusted.com, but the configured hosts are ",
+				"configure the old hosts again, or remove ca.crt and ca.key, restart the broker, and make the apps trust the new ca.crt")
 		})
 	}
 }
 
-func TestKeysOfOthers(t *testing.T) {
+func TestRejectsKeyAccessibleToOthers(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		t.Skip("no modes here")
+		t.Skip("Windows has no file modes")
 	}
 	dir := inMemory(t)
 	open(t, dir, both...)
 	for _, mode := range []os.FileMode{0o640, 0o604, 0o620, 0o644, 0o666, 0o610, 0o777} {
 		must(t, os.Chmod(filepath.Join(dir, "ca.key"), mode))
-		refused(t, dir, both, filepath.Join(dir, "ca.key")+" ", fmt.Sprintf("has mode %#o", mode), "chmod 600")
+		checkRejected(t, dir, both, filepath.Join(dir, "ca.key")+" ", fmt.Sprintf("has mode %#o", mode), "chmod 600")
 	}
 	for _, mode := range []os.FileMode{0o400, 0o600, 0o700} {
 		must(t, os.Chmod(filepath.Join(dir, "ca.key"), mode))
@@ -130,24 +129,24 @@ func TestKeysOfOthers(t *testing.T) {
 	}
 }
 
-func TestFolders(t *testing.T) {
+func TestRejectsMissingDirectory(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	missing := filepath.Join(dir, "missing")
-	if _, err := intercept.Open(missing, both); err == nil || !strings.HasPrefix(err.Error(), "the folder "+missing+" does not exist: create it") {
+	if _, err := localca.Open(missing, both); err == nil || !strings.HasPrefix(err.Error(), "the directory "+missing+" does not exist: create it") {
 		t.Error(err)
 	}
 	write(t, dir, "file", nil)
-	if _, err := intercept.Open(filepath.Join(dir, "file"), both); err == nil || !strings.Contains(err.Error(), "file is no folder") {
+	if _, err := localca.Open(filepath.Join(dir, "file"), both); err == nil || !strings.Contains(err.Error(), "file is not a directory") {
 		t.Error(err)
 	}
 	if names := list(t, dir); len(names) != 1 {
-		t.Errorf("there is %v", names)
+		t.Errorf("files %v, want only the test's own", names)
 	}
 }
 
-// TestLinkedFiles has the files as Kubernetes shows those of a secret.
-func TestLinkedFiles(t *testing.T) {
+// Kubernetes mounts a secret's files as symbolic links.
+func TestReadsSymlinkedFiles(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	open(t, dir, both...)
@@ -159,31 +158,31 @@ func TestLinkedFiles(t *testing.T) {
 	open(t, dir, both...)
 }
 
-// TestOtherLineEnds has a certificate that came by way of Windows.
-func TestOtherLineEnds(t *testing.T) {
+// Copying a file through Windows can change its line breaks.
+func TestAcceptsCRLF(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	a := open(t, dir, both...)
 	write(t, dir, "ca.crt", bytes.ReplaceAll(read(t, dir, "ca.crt"), []byte("\n"), []byte("\r\n")))
 	if !bytes.Equal(open(t, dir, both...).CertificatePEM(), a.CertificatePEM()) {
-		t.Error("another certificate")
+		t.Error("the certificate differs from the original")
 	}
 }
 
-// TestTime makes an authority in the year 2000, and one now.
-func TestTime(t *testing.T) {
+// The bubble's clock is in the year 2000.
+func TestRejectsExpiredAndFutureCA(t *testing.T) {
 	t.Parallel()
 	old, today := inMemory(t), inMemory(t)
 	open(t, today, both...)
 	synctest.Test(t, func(t *testing.T) {
 		open(t, old, both...)
-		refused(t, today, both, filepath.Join(today, "ca.crt")+" ", "is not valid before 20", "set this machine's clock")
+		checkRejected(t, today, both, filepath.Join(today, "ca.crt")+" ", "is not valid before 20", "correct this machine's clock")
 	})
-	refused(t, old, both, filepath.Join(old, "ca.crt")+" ", "expired on 2010-01-01: remove ca.crt and ca.key, start the broker again")
+	checkRejected(t, old, both, filepath.Join(old, "ca.crt")+" ", "expired on 2010-01-01: remove ca.crt and ca.key, restart the broker")
 }
 
-// TestSlowBroker has another broker that is held up between its two files.
-func TestSlowBroker(t *testing.T) {
+// Another broker has created the key, but not yet the certificate.
+func TestWaitsForPeerToFinish(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -192,43 +191,43 @@ func TestSlowBroker(t *testing.T) {
 		without("ca.crt")(t, dir, "")
 		go func() {
 			time.Sleep(time.Second)
-			write(t, dir, "aside", cert) // no reader sees half of it
-			_ = os.Rename(filepath.Join(dir, "aside"), filepath.Join(dir, "ca.crt"))
+			write(t, dir, "temp", cert) // renamed, so that Open never sees a partial file
+			_ = os.Rename(filepath.Join(dir, "temp"), filepath.Join(dir, "ca.crt"))
 		}()
 		if !bytes.Equal(open(t, dir, both...).CertificatePEM(), first.CertificatePEM()) {
-			t.Error("another authority")
+			t.Error("Open returned a different CA than the peer's")
 		}
 	})
 }
 
-// refused fails the test unless Open has an error with these texts, which holds nothing of the key, and changes nothing.
-func refused(t *testing.T, dir string, hosts []string, begins string, texts ...string) {
+// checkRejected checks that Open fails with these texts, reveals nothing of the files, and changes nothing.
+func checkRejected(t *testing.T, dir string, hosts []string, prefix string, texts ...string) {
 	t.Helper()
 	before := snapshot(t, dir)
-	_, err := intercept.Open(dir, hosts)
+	_, err := localca.Open(dir, hosts)
 	if after := snapshot(t, dir); after != before {
 		t.Errorf("changed from\n%s\nto\n%s", before, after)
 	}
 	if err == nil {
-		t.Fatal("no error")
+		t.Fatal("Open succeeded, want an error")
 	}
 	text := err.Error()
-	if !strings.HasPrefix(text, begins) || strings.HasSuffix(text, ".") || strings.Contains(text, "%!") {
-		t.Errorf("begins otherwise: %s", text)
+	if !strings.HasPrefix(text, prefix) || strings.HasSuffix(text, ".") || strings.Contains(text, "%!") {
+		t.Errorf("error %q, want prefix %q and no full stop", text, prefix)
 	}
 	for _, want := range texts {
 		if !strings.Contains(text, want) {
-			t.Errorf("nothing of %q: %s", want, text)
+			t.Errorf("error %q, want it to contain %q", text, want)
 		}
 	}
 	for line := range strings.Lines(before) {
 		if line = strings.TrimSpace(line); len(line) > 40 && !strings.Contains(line, " ") && strings.Contains(text, line[:20]) {
-			t.Errorf("holds a line of a file: %s", text)
+			t.Errorf("error %q quotes a file", text)
 		}
 	}
 }
 
-// snapshot is all that is in a folder.
+// snapshot describes all files in a directory.
 func snapshot(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -260,9 +259,8 @@ func with(name, content string) func(*testing.T, string, string) {
 	return func(t *testing.T, dir, _ string) { write(t, dir, name, []byte(content)) }
 }
 
-// foreign puts an authority into the folder that somebody else made: as ours are, but for a difference in one of its two
-// certificates.
-func foreign(t *testing.T, dir string, changeRoot, changeSigner func(*x509.Certificate)) {
+// writeForeignCA writes a CA like the broker's, with a change to one of its two certificates.
+func writeForeignCA(t *testing.T, dir string, changeRoot, changeSigner func(*x509.Certificate)) {
 	t.Helper()
 	template := func(name string, path int, change func(*x509.Certificate)) *x509.Certificate {
 		c := &x509.Certificate{
@@ -284,15 +282,15 @@ func foreign(t *testing.T, dir string, changeRoot, changeSigner func(*x509.Certi
 	write(t, dir, "ca.key", append(pemOf(signer), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...))
 }
 
-// TestForeignAuthorities has certificates that could do more than those that the broker makes, or less.
-func TestForeignAuthorities(t *testing.T) {
+// The certificates permit more than those that the broker creates, or less.
+func TestRejectsForeignCA(t *testing.T) {
 	t.Parallel()
-	same := func(*x509.Certificate) {}
+	unchanged := func(*x509.Certificate) {}
 	dir := inMemory(t)
-	foreign(t, dir, same, same)
-	open(t, dir, both...) // or the others would be refused for something else
+	writeForeignCA(t, dir, unchanged, unchanged)
+	open(t, dir, both...) // otherwise the cases below would be rejected for another reason
 
-	const hosts, kind, other = "and not for what is configured", "is not the certificate of an authority that the broker made", "does not belong to ca.key"
+	const hosts, kind, other = "but the configured hosts are", "is not a CA certificate that the broker created", "does not belong to ca.key"
 	for name, test := range map[string]struct {
 		change           func(*x509.Certificate)
 		inRoot, inSigner string
@@ -316,10 +314,10 @@ func TestForeignAuthorities(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inRoot, inSigner := inMemory(t), inMemory(t)
-			foreign(t, inRoot, test.change, same)
-			refused(t, inRoot, both, filepath.Join(inRoot, "ca.crt")+" ", test.inRoot)
-			foreign(t, inSigner, same, test.change)
-			refused(t, inSigner, both, filepath.Join(inSigner, "ca.crt")+" ", test.inSigner)
+			writeForeignCA(t, inRoot, test.change, unchanged)
+			checkRejected(t, inRoot, both, filepath.Join(inRoot, "ca.crt")+" ", test.inRoot)
+			writeForeignCA(t, inSigner, unchanged, test.change)
+			checkRejected(t, inSigner, both, filepath.Join(inSigner, "ca.crt")+" ", test.inSigner)
 		})
 	}
 }

@@ -1,13 +1,13 @@
-package intercept_test
+package localca_test
 
 import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/proxy/intercept"
+	"etrusted-broker/proxy/localca"
 )
 
-func TestAllows(t *testing.T) {
+func TestAllowsHost(t *testing.T) {
 	t.Parallel()
 	a := open(t, inMemory(t), api, "Kiosk.example.:8443", "127.0.0.1:9000", "[::1]", "2001:DB8::1")
 	for _, target := range []string{
@@ -15,8 +15,8 @@ func TestAllows(t *testing.T) {
 		"kiosk.example:8443", "KIOSK.EXAMPLE.:8443",
 		"127.0.0.1:9000", "[::1]:443", "[0:0::1]:443", "[2001:db8::1]:443",
 	} {
-		if !a.Allows(target) {
-			t.Errorf("%q is refused", target)
+		if !a.AllowsHost(target) {
+			t.Errorf("AllowsHost(%q) = false, want true", target)
 		}
 	}
 	for _, target := range []string{
@@ -31,13 +31,13 @@ func TestAllows(t *testing.T) {
 		"127.0.0.1:443", "127.0.0.1.:9000", "127.1:9000", "0x7f.0.0.1:9000", "2130706433:9000", "[::ffff:127.0.0.1]:9000", "[127.0.0.1]:9000",
 		"::1", "::1:443", "[::1]", "[::1]:", "[::1]443", "[::1%lo]:443", "[::1]]:443", "[[::1]]:443", "[::1:443",
 	} {
-		if a.Allows(target) {
-			t.Errorf("%q is allowed", target)
+		if a.AllowsHost(target) {
+			t.Errorf("AllowsHost(%q) = true, want false", target)
 		}
 	}
 }
 
-func TestHostsThatAreNone(t *testing.T) {
+func TestRejectsInvalidHosts(t *testing.T) {
 	t.Parallel()
 	for _, hosts := range [][]string{
 		nil, {""}, {api, ""}, {"*.etrusted.com"}, {"https://api.etrusted.com"}, {"api.etrusted.com:"}, {"api.etrusted.com:0"}, {"api.etrusted.com:0443"}, {"api.etrusted.com:65536"},
@@ -45,16 +45,16 @@ func TestHostsThatAreNone(t *testing.T) {
 		{strings.Repeat("a", 64) + ".example"}, {strings.Repeat("a.", 127) + "aa"},
 	} {
 		dir := inMemory(t)
-		if _, err := intercept.Open(dir, hosts); err == nil || !strings.Contains(err.Error(), "host") {
-			t.Errorf("%q: %v", hosts, err)
+		if _, err := localca.Open(dir, hosts); err == nil || !strings.Contains(err.Error(), "host") {
+			t.Errorf("Open(%q): %v, want an error about the host", hosts, err)
 		}
 		if names := list(t, dir); len(names) > 0 {
-			t.Errorf("%q: there is %v", hosts, names)
+			t.Errorf("Open(%q) created %v, want nothing", hosts, names)
 		}
 	}
 }
 
-func FuzzAllows(f *testing.F) {
+func FuzzAllowsHost(f *testing.F) {
 	a := open(f, inMemory(f), both...)
 	for _, seed := range []string{
 		"api.etrusted.com:443", "LOGIN.etrusted.com.:443", "api.etrusted.com:80", "evil.example:443", "[api.etrusted.com]:443", "api.etrusted.com:443\n",
@@ -64,16 +64,16 @@ func FuzzAllows(f *testing.F) {
 	f.Fuzz(func(t *testing.T, target string) {
 		want := false
 		for _, allowed := range []string{"api.etrusted.com:443", "api.etrusted.com.:443", "login.etrusted.com:443", "login.etrusted.com.:443"} {
-			want = want || equalButForCase(target, allowed)
+			want = want || equalASCIIFold(target, allowed)
 		}
-		if a.Allows(target) != want {
-			t.Errorf("%q: allowed: %v", target, !want)
+		if a.AllowsHost(target) != want {
+			t.Errorf("AllowsHost(%q) = %v, want %v", target, !want, want)
 		}
 	})
 }
 
-// equalButForCase knows ASCII alone, unlike strings.EqualFold, and has nothing in common with the code that is tested.
-func equalButForCase(s, lower string) bool {
+// equalASCIIFold ignores only ASCII case, unlike strings.EqualFold, and shares no code with the implementation.
+func equalASCIIFold(s, lower string) bool {
 	if len(s) != len(lower) {
 		return false
 	}

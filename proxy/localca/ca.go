@@ -1,0 +1,108 @@
+// Package localca is the broker's own certificate authority, for apps whose API URL https://api.etrusted.com cannot be
+// changed. They use the broker as their HTTPS proxy, and it presents certificates for the few configured hosts.
+//
+// Such a CA is dangerous in the wrong hands: its key can impersonate every host that the apps believe it may certify. So
+// its certificate has critical name constraints that permit only the configured hosts.
+//
+// Java ignores the constraints of a trust anchor, as RFC 5280 section 6.1.1 permits, and checks only those of
+// intermediate certificates. So there is an intermediate, the signer, with the same constraints. Only the signer's key
+// is stored. The root's key signs the signer when both are created, and is then discarded, so it cannot be stolen.
+package localca
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"slices"
+	"time"
+)
+
+// CA is a certificate authority for a few hosts, with the certificates that it has signed for them. Its methods are
+// safe for concurrent use.
+type CA struct {
+	path    string
+	pem     []byte
+	root    *x509.Certificate // trusted by apps
+	signer  *x509.Certificate // signed by root
+	key     *ecdsa.PrivateKey // the signer's
+	targets []target
+	leaves  map[string]*leaf // by host
+}
+
+// Open returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an
+// IP address and PORT defaults to 443. ca.crt is the certificate that apps must trust; ca.key is the signer's
+// certificate and key.
+//
+// If neither file exists, Open creates both: the key with mode 0600, never wider, and the certificate with mode 0644,
+// whatever the umask. The directory must exist. Concurrent calls, in this or other processes, all return the same CA.
+//
+// Open never replaces existing files, because apps trust them. It fails if they are broken, incomplete, expired or for
+// other hosts, or if the key is accessible to other users than its owner (not checked on Windows).
+//
+// The errors say what to do and contain nothing of the key.
+func Open(dir string, hosts []string) (*CA, error) {
+	targets, err := parseTargets(hosts)
+	if err != nil {
+		return nil, err
+	}
+	d, err := openDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+
+	names := hostNames(targets)
+	files, err := d.readOrCreate(func() (filePair, error) { return newCA(names) })
+	if err != nil {
+		return nil, err
+	}
+	a := &CA{path: d.filePath(certName), targets: targets, leaves: make(map[string]*leaf, len(names))}
+	if a.root, a.pem, err = parseCertificate(files.cert); err != nil {
+		return nil, d.fileErrorf(certName, "%w", err)
+	}
+	if a.signer, a.key, err = parseKey(files.key); err != nil {
+		return nil, d.fileErrorf(keyName, "%w", err)
+	}
+	if err := verify(a.root, a.signer, names); err != nil {
+		return nil, d.fileErrorf(certName, "%w", err)
+	}
+	for _, name := range names {
+		a.leaves[name] = &leaf{host: name, ca: a}
+	}
+	return a, nil
+}
+
+// AllowsHost reports whether the target of a CONNECT, HOST:PORT, is a configured host with its configured port. Case
+// and a trailing dot of the name are ignored.
+func (a *CA) AllowsHost(hostport string) bool {
+	t, ok := parseTarget(hostport)
+	return ok && slices.Contains(a.targets, t)
+}
+
+// TLSConfig returns the server configuration for a connection that an app opened with CONNECT to host, which may
+// include a port. Its certificate for host is renewed automatically.
+//
+// A handshake fails if the app's SNI names a different host (no SNI is fine), or if host is not configured.
+func (a *CA) TLSConfig(host string) *tls.Config {
+	return &tls.Config{
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return a.certificateFor(host, hello.ServerName)
+		},
+		MinVersion: tls.VersionTLS12,
+		// The server that reads the decrypted requests speaks HTTP/1.1.
+		NextProtos: []string{"http/1.1"},
+		// Tickets would be useless, because each configuration would have its own ticket key. With a shared key, a
+		// session from a CONNECT to one host could be resumed in a CONNECT to another without checking the name.
+		SessionTicketsDisabled: true,
+	}
+}
+
+// CertificatePath returns the absolute path of the certificate that apps must trust.
+func (a *CA) CertificatePath() string { return a.path }
+
+// CertificatePEM returns the certificate that apps must trust.
+func (a *CA) CertificatePEM() []byte { return bytes.Clone(a.pem) }
+
+// NotAfter returns when the CA certificate expires. After that, apps reject every certificate that the CA has signed.
+func (a *CA) NotAfter() time.Time { return a.root.NotAfter }

@@ -1,0 +1,121 @@
+package localca
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	leafLifetime = 7 * 24 * time.Hour
+	// Open connections keep the certificate of their handshake. The margin also allows for clock differences.
+	renewBefore = 2 * 24 * time.Hour
+)
+
+// certificateFor returns the certificate for the target of a CONNECT. It fails if the SNI names a different host: two
+// names for one connection mean that the app is confused, or tries to get past a check of only one of them.
+func (a *CA) certificateFor(connectTarget, serverName string) (*tls.Certificate, error) {
+	t, ok := parseTarget(connectTarget)
+	l := a.leaves[t.host]
+	if !ok || l == nil {
+		return nil, fmt.Errorf("%q is not a configured host", connectTarget)
+	}
+	if serverName != "" {
+		if name, ok := canonicalHost(serverName); !ok || name != t.host {
+			return nil, fmt.Errorf("the app requested %q in a connection to %s", serverName, t.host)
+		}
+	}
+	return l.current()
+}
+
+// leaf is the certificate of one host. Its key exists only in memory.
+type leaf struct {
+	host string
+	ca   *CA
+
+	cached atomic.Pointer[tls.Certificate]
+	mu     sync.Mutex
+}
+
+// current returns the certificate, and renews it when due. Only then do handshakes wait for each other, for a fraction
+// of a millisecond.
+func (l *leaf) current() (*tls.Certificate, error) {
+	if c := l.cached.Load(); l.isFresh(c) {
+		return c, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.cached.Load(); l.isFresh(c) {
+		return c, nil // renewed by another handshake
+	}
+	c, err := l.issue()
+	if err != nil {
+		return nil, err
+	}
+	l.cached.Store(c)
+	return c, nil
+}
+
+// isFresh compares wall clock times, because a certificate has no other. A timer, or a time from time.Now, would stop
+// while a laptop is suspended. It also detects a clock that was ahead when the certificate was created.
+func (l *leaf) isFresh(c *tls.Certificate) bool {
+	if c == nil {
+		return false
+	}
+	now, end := time.Now(), c.Leaf.NotAfter
+	if !end.Equal(l.ca.root.NotAfter) { // otherwise it cannot be renewed for longer
+		end = end.Add(-renewBefore)
+	}
+	return !now.Before(c.Leaf.NotBefore) && now.Before(end)
+}
+
+func (l *leaf) issue() (*tls.Certificate, error) {
+	ca := l.ca
+	now := time.Now()
+	if now.After(ca.root.NotAfter) {
+		return nil, fmt.Errorf("%s expired on %s: "+replaceAdvice, ca.path, formatDate(ca.root.NotAfter))
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("cannot create a key for %s: %w", l.host, err)
+	}
+	names, addresses := splitNamesAndIPs([]string{l.host})
+	template := &x509.Certificate{
+		SerialNumber: newSerial(),
+		// The host is not in the subject: verifiers that look there take an IP address for a name, which is not
+		// permitted.
+		Subject:               pkix.Name{Organization: []string{organization}},
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              earlier(now.Add(leafLifetime-backdate), ca.root.NotAfter),
+		DNSNames:              names,
+		IPAddresses:           addresses,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	cert, err := sign(template, ca.signer, key, ca.key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.host, err)
+	}
+	return &tls.Certificate{
+		// Without the root: an app that trusts it has it, and others must not get it from the connection that it
+		// authenticates.
+		Certificate: [][]byte{cert.Raw, ca.signer.Raw},
+		PrivateKey:  key,
+		Leaf:        cert,
+	}, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

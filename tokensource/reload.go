@@ -1,0 +1,191 @@
+package tokensource
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// ReloadOutcome is the result of reading changed credentials. The set is closed; metrics use it as a label.
+type ReloadOutcome string
+
+// The outcomes of a reload.
+const (
+	ReloadSuccess    ReloadOutcome = "success"    // the new pair yielded a token and is in use
+	ReloadRejected   ReloadOutcome = "rejected"   // the login server rejects the new pair; the old one stays in use
+	ReloadUnreadable ReloadOutcome = "unreadable" // the pair cannot be read; the old one stays in use
+	// ReloadPostponed is not counted: the new pair could not be tried yet and is retried soon.
+	ReloadPostponed ReloadOutcome = "postponed"
+)
+
+// ReloadOutcomes lists the outcomes that are counted, in the order of Snapshot.Reloads.
+var ReloadOutcomes = [...]ReloadOutcome{ReloadSuccess, ReloadRejected, ReloadUnreadable}
+
+func (o ReloadOutcome) index() int { return slices.Index(ReloadOutcomes[:], o) }
+
+// CredentialReload describes a change of the credentials. Its texts contain no secret.
+type CredentialReload struct {
+	Account string
+	Outcome ReloadOutcome
+	// Reason and Advice say what went wrong and what to do; empty on success.
+	Reason, Advice string
+	Next           time.Duration // until the next attempt, if the files do not change before; 0 on success
+}
+
+const (
+	// candidatePause is the minimum time between attempts with two different pairs, so that a program that writes the
+	// files in a loop does not flood the login server.
+	candidatePause = time.Second
+	// rereadPause is how often unreadable credentials are read and reported again, even if no change is noticed.
+	rereadPause = 5 * time.Minute
+)
+
+// candidateResult is the last attempt with a changed pair that yielded no token.
+type candidateResult struct {
+	pair     Credentials
+	at       time.Time
+	pause    time.Duration // before the same pair is tried again
+	failures int           // consecutive, of the same pair
+	reload   CredentialReload
+}
+
+// retryAt returns when a pair may be tried.
+func (r candidateResult) retryAt(pair Credentials) time.Time {
+	switch {
+	case r.at.IsZero():
+		return r.at
+	case pair.Equal(r.pair):
+		return r.at.Add(r.pause)
+	default:
+		return r.at.Add(candidatePause)
+	}
+}
+
+// readFailure is the last reported failure to read the credentials. The same failure is not reported at every read.
+type readFailure struct {
+	text string
+	at   time.Time
+}
+
+// reloadCredentials reads the credentials and, if they have changed, tries the new pair: make before break. Only a pair
+// that yields a token replaces the old one, together with its token. It reports whether that has happened.
+func (l *loop) reloadCredentials(ctx context.Context) bool {
+	l.readAt = time.Time{}
+	pair, err := l.config.Credentials.Read()
+	switch {
+	case err != nil:
+		l.credentialsUnreadable(err)
+		return false
+	case l.share.pair.isZero():
+		// The first pair replaces nothing, so it need not be tried first.
+		l.share, l.lastReadError = l.open(pair), readFailure{}
+		l.publish(func(next *state) {
+			next.lastChange = time.Now()
+			next.failure, next.nextAttempt = nil, time.Time{}
+			next.pendingReload = nil
+		})
+		return false
+	case pair.Equal(l.share.pair):
+		if l.state.Load().pendingReload != nil { // the files were restored
+			l.publish(func(next *state) { next.pendingReload = nil })
+		}
+		// The time stays, so that alternating between two pairs does not flood the login server either.
+		l.lastCandidate, l.lastReadError = candidateResult{at: l.lastCandidate.at}, readFailure{}
+		l.candidate.close()
+		l.candidate = share{}
+		return false
+	}
+	if retryAt := l.lastCandidate.retryAt(pair); time.Until(retryAt) > 0 {
+		l.readAt = retryAt
+		if pending := l.state.Load().pendingReload; pair.Equal(l.lastCandidate.pair) && pending != nil && pending.Outcome == ReloadUnreadable {
+			// The pair is readable again, and its result is known.
+			reload := l.lastCandidate.reload
+			l.lastReadError = readFailure{}
+			l.publish(func(next *state) { next.pendingReload, next.pendingReloadAt = &reload, l.lastCandidate.at })
+		}
+		return false
+	}
+	return l.tryCandidate(ctx, pair)
+}
+
+// tryCandidate requests a token with a pair other than the one in use. It reports whether the pair is now in use.
+func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
+	if !pair.Equal(l.candidate.pair) {
+		l.candidate.close()
+		l.candidate = l.open(pair)
+	}
+	result, ok := l.obtain(ctx, &l.candidate, nil)
+	switch {
+	case !ok:
+		return false
+	case result.isPending():
+		l.readAt = result.next
+		return false
+	case result.failure != nil:
+		l.candidateFailed(pair, result)
+		return false
+	}
+	l.share.close()
+	l.share, l.candidate = l.candidate, share{}
+	l.lastCandidate, l.lastReadError = candidateResult{at: result.ended}, readFailure{}
+	l.record(result, func(next *state) {
+		next.lastChange = result.ended
+		next.reloads[ReloadSuccess.index()]++
+		next.pendingReload = nil
+	})
+	l.config.OnReload(CredentialReload{Account: l.config.Account, Outcome: ReloadSuccess})
+	return true
+}
+
+// candidateFailed keeps the old pair and schedules the next attempt with the new one.
+func (l *loop) candidateFailed(pair Credentials, result attempt) {
+	failures := 1
+	if pair.Equal(l.lastCandidate.pair) {
+		failures += l.lastCandidate.failures
+	}
+	pause := retryDelay(result.failure, failures, random())
+	if result.fromPeer {
+		pause = result.next.Sub(result.ended)
+	}
+	outcome := ReloadPostponed
+	if result.failure.Outcome == OutcomeRejected {
+		outcome = ReloadRejected
+	}
+	reload := CredentialReload{Account: l.config.Account, Outcome: outcome, Reason: result.failure.Reason, Advice: result.failure.Advice, Next: pause}
+	l.lastCandidate = candidateResult{pair: pair, at: result.ended, pause: pause, failures: failures, reload: reload}
+	l.readAt = l.lastCandidate.retryAt(pair)
+	l.publishPendingReload(reload, func(*state) {})
+}
+
+// publishPendingReload publishes that the credentials that were last read are not in use, together with another change,
+// and reports it to OnReload.
+func (l *loop) publishPendingReload(reload CredentialReload, also func(next *state)) {
+	reload.Account = l.config.Account
+	l.publish(func(next *state) {
+		next.pendingReload, next.pendingReloadAt = &reload, time.Now()
+		if reload.Outcome != ReloadPostponed {
+			next.reloads[reload.Outcome.index()]++
+		}
+		also(next)
+	})
+	l.config.OnReload(reload)
+}
+
+// credentialsUnreadable keeps the current pair. If there is none yet, waiting requests fail at once.
+func (l *loop) credentialsUnreadable(err error) {
+	l.readAt = time.Now().Add(rereadPause)
+	if l.lastReadError.text == err.Error() && time.Since(l.lastReadError.at) < rereadPause {
+		return
+	}
+	l.lastReadError = readFailure{err.Error(), time.Now()}
+	failure := &RefreshError{
+		Outcome: OutcomeRejected, // as far as an app is concerned
+		Reason:  "cannot read the credentials: " + oneLine(err),
+		Advice:  "Fix the files; the broker picks them up automatically.",
+	}
+	l.publishPendingReload(CredentialReload{Outcome: ReloadUnreadable, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause}, func(next *state) {
+		if l.share.pair.isZero() {
+			next.failure, next.failedAt, next.nextAttempt = failure, time.Now(), l.readAt
+		}
+	})
+}
