@@ -18,7 +18,7 @@ func TestCheckOfListenersThatCannotBe(t *testing.T) {
 	}{
 		{"one port", "admin listener", "lead to one port", []string{"BROKER_LISTEN=127.0.0.1:1", "BROKER_ADMIN_LISTEN=127.0.0.1:1"}},
 		{"too long", "app's listener", "is too long", []string{"BROKER_LISTEN=unix://" + filepath.Join(t.TempDir(), strings.Repeat("x", 120))}},
-		{"unclean", "app's listener", "empty or made of dots", []string{"BROKER_LISTEN=unix://" + t.TempDir() + "//x.sock"}},
+		{"unclean", "app's listener", "an empty part or one of dots", []string{"BROKER_LISTEN=unix://" + t.TempDir() + "//x.sock"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
