@@ -179,7 +179,7 @@ func TestReviewsPaging(t *testing.T) {
 	for _, query := range []string{"", "?count=7", "?count=59", "?count=60", "?rating=5,4&count=3", "?rating=5&rating=1",
 		"?channels=" + s.shop.channels[1].ID, "?count=1&channels=" + s.shop.channels[0].ID + "," + s.shop.channels[2].ID} {
 		t.Run(query, func(t *testing.T) {
-			// Forwards to the end by links alone, and back again.
+			// Follow the links to the end and back.
 			var forwards, backwards []string
 			p := getPage(t, s, "/reviews"+query)
 			if _, ok := p.Paging.Links["previous"]; ok {

@@ -133,7 +133,7 @@ func TestListener(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := l.Dial(ctx, "tcp", "x"); !errors.Is(err, context.Canceled) { // nobody accepts
+	if _, err := l.Dial(ctx, "tcp", "x"); !errors.Is(err, context.Canceled) { // no Accept is called
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 
