@@ -18,10 +18,10 @@ func (i invocation) inherited() (l listeners, err error) {
 	for _, file := range activation.Files(true) {
 		var listener net.Listener
 		listening := isListening(file)
-		if listening {
+		if listening { // otherwise the descriptor may be one of the runtime's, and must not be closed
 			listener, err = net.FileListener(file) // duplicates the descriptor
+			_ = file.Close()
 		}
-		_ = file.Close()
 		if !listening || err != nil || listener.Addr().Network() == "unixpacket" {
 			return l, configError{"LISTEN_FDS", fmt.Sprintf("the socket %q is not a listening stream socket: in the .socket unit, use only ListenStream= and Accept=no, and start the broker directly, not from a wrapper", file.Name())}
 		}

@@ -206,10 +206,14 @@ func TestRefusesUnusableSockets(t *testing.T) {
 		{"file", []net.Listener{unusable{file: file}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket: in the .socket unit, use only ListenStream=`},
 		{"datagram", []net.Listener{unusable{file: socketFile(t, udp)}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
 		{"connection", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), unusable{file: socketFile(t, conn)}}, "x:admin", `LISTEN_FDS: the socket \"admin\" is not a listening stream socket`},
+		{"fewer than announced", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0")}, "x", `LISTEN_FDS: the socket \"LISTEN_FD_4\" is not a listening stream socket`},
 		{"sequential packets", []net.Listener{listenFor(t, "unixpacket", filepath.Join(t.TempDir(), "s"))}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			command := withInheritedSockets(t, test.names, test.listeners, nowhere()...)
+			if test.name == "fewer than announced" {
+				command.Env = append(command.Env, "LISTEN_FDS=9")
+			}
 			output, _ := command.CombinedOutput()
 			if code := command.ProcessState.ExitCode(); code != exitConfig || !strings.Contains(string(output), test.says) {
 				t.Errorf("exit code %d, %s", code, output)

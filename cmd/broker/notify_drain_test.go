@@ -102,7 +102,7 @@ func TestDrainUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				// Whoever comes too late is refused, but is never given half an answer.
+				// A late connection is refused, but no response is truncated.
 				if got := do(http.NewRequest(http.MethodGet, p.url+"/channels", nil)); got.status != 0 && (got.status != http.StatusOK || got.err != nil) {
 					t.Errorf("the load: %d, %v", got.status, got.err)
 				}

@@ -48,12 +48,12 @@ func TestChannels(t *testing.T) {
 	var channels []channel
 	decodeAnswer(t, resp, http.StatusOK, &channels)
 	if len(channels) != 3 {
-		t.Fatalf("%d channels", len(channels))
+		t.Fatalf("got %d channels, want 3", len(channels))
 	}
 	shape := regexp.MustCompile(`^chl-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	for _, c := range channels {
 		if !shape.MatchString(c.ID) || c.Name == "" || c.AccountRef == "" {
-			t.Errorf("%+v", c)
+			t.Errorf("got %+v, want an ID, a name and an account", c)
 		}
 	}
 	wantStatus(t, call(t, s, "GET", "/channels/", ""), http.StatusOK)
@@ -107,12 +107,12 @@ func TestAggregateRating(t *testing.T) {
 			sum += n
 		}
 		if got["overall"].Count != sum || got["overall"].Rating < 1 || got["overall"].Rating > 5 || got["7days"].Count > got["30days"].Count {
-			t.Errorf("%+v", got)
+			t.Errorf("got %+v, want the sum of the ratings, and fewer in 7 than in 30 days", got)
 		}
 		total += sum
 	}
 	if total != len(s.shop.reviews) {
-		t.Errorf("%d ratings of %d reviews", total, len(s.shop.reviews))
+		t.Errorf("got %d ratings of %d reviews", total, len(s.shop.reviews))
 	}
 	wantJSON404(t, call(t, s, "GET", "/channels/chl-unknown/service-reviews/aggregate-rating", ""))
 }
@@ -122,7 +122,7 @@ func wantJSON404(t *testing.T, resp answer) {
 	var got struct{ Status int }
 	decodeAnswer(t, resp, http.StatusNotFound, &got)
 	if got.Status != 404 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want status 404", got)
 	}
 }
 
@@ -142,7 +142,7 @@ func getPage(t *testing.T, s *Server, target string) rawPage {
 	var p rawPage
 	decodeAnswer(t, call(t, s, "GET", target, ""), http.StatusOK, &p)
 	if p.Paging.Count != len(p.Items) {
-		t.Errorf("%s: count %d, but %d items", target, p.Paging.Count, len(p.Items))
+		t.Errorf("%s: got count %d and %d items, want equal", target, p.Paging.Count, len(p.Items))
 	}
 	return p
 }
@@ -174,12 +174,12 @@ func TestReviewsPaging(t *testing.T) {
 	s := New(Options{})
 	all := ids(getPage(t, s, "/reviews?count=100"))
 	if len(all) != 60 || len(all) != len(s.shop.reviews) {
-		t.Fatalf("%d reviews", len(all))
+		t.Fatalf("got %d reviews, want 60", len(all))
 	}
 	for _, query := range []string{"", "?count=7", "?count=59", "?count=60", "?rating=5,4&count=3", "?rating=5&rating=1",
 		"?channels=" + s.shop.channels[1].ID, "?count=1&channels=" + s.shop.channels[0].ID + "," + s.shop.channels[2].ID} {
 		t.Run(query, func(t *testing.T) {
-			// Forwards to the end by links alone, and back again.
+			// Follow the links to the end and back.
 			var forwards, backwards []string
 			p := getPage(t, s, "/reviews"+query)
 			if _, ok := p.Paging.Links["previous"]; ok {
@@ -198,7 +198,7 @@ func TestReviewsPaging(t *testing.T) {
 				}
 			}
 			if len(forwards) != total {
-				t.Errorf("%d reviews, totalElements %d", len(forwards), total)
+				t.Errorf("got %d reviews, totalElements %d", len(forwards), total)
 			}
 			for {
 				backwards = append(ids(p), backwards...)
@@ -229,7 +229,7 @@ func TestReviewsFilters(t *testing.T) {
 	at := s.shop.channels[1].ID
 	byChannel := getPage(t, s, "/reviews?count=100&channels="+at)
 	if len(byChannel.Items) != reviewsPerChannel[1] {
-		t.Errorf("%d reviews of one channel", len(byChannel.Items))
+		t.Errorf("got %d reviews of one channel", len(byChannel.Items))
 	}
 	for _, v := range byChannel.Items {
 		if v.ChannelRef != at {
@@ -241,7 +241,7 @@ func TestReviewsFilters(t *testing.T) {
 	older := getPage(t, s, "/reviews?count=100&channels="+at+"&after="+cursor)
 	newer := getPage(t, s, "/reviews?count=100&channels="+at+"&before="+cursor)
 	if n := len(older.Items) + len(newer.Items); n < reviewsPerChannel[1]-1 {
-		t.Errorf("%d reviews on both sides", n)
+		t.Errorf("got %d reviews on both sides", n)
 	}
 	both := getPage(t, s, "/reviews?count=2&after="+s.shop.reviews[3].ID+"&before="+s.shop.reviews[7].ID)
 	if !slices.Equal(ids(both), []string{s.shop.reviews[4].ID, s.shop.reviews[5].ID}) {
@@ -249,11 +249,11 @@ func TestReviewsFilters(t *testing.T) {
 	}
 	bounds := url.Values{"submittedAfter": {s.shop.reviews[9].SubmittedAt}, "submittedBefore": {s.shop.reviews[4].SubmittedAt}}
 	if got := getPage(t, s, "/reviews?"+bounds.Encode()); got.TotalElements != 4 {
-		t.Errorf("%d reviews between two times", got.TotalElements)
+		t.Errorf("got %d reviews between two times, want 4", got.TotalElements)
 	}
 	none := getPage(t, s, "/reviews?channels=chl-unknown")
 	if none.TotalElements != 0 || none.Items == nil || len(none.Paging.Links)+len(none.Paging.Cursor) != 0 {
-		t.Errorf("%+v", none)
+		t.Errorf("got %+v, want an empty page without links", none)
 	}
 	for _, query := range []string{"count=0", "count=101", "count=x", "rating=6", "rating=good", "after=rev-unknown", "before=x", "submittedAfter=today"} {
 		wantStatus(t, call(t, s, "GET", "/reviews?"+query, ""), http.StatusBadRequest)
@@ -280,7 +280,7 @@ func TestReview(t *testing.T) {
 	var got review
 	decodeAnswer(t, call(t, s, "GET", "/reviews/"+want.ID, ""), 200, &got)
 	if got.ID != want.ID || got.Comment != want.Comment || !strings.HasPrefix(got.ID, "rev-") {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want the requested review", got)
 	}
 	wantJSON404(t, call(t, s, "GET", "/reviews/rev-unknown", ""))
 
@@ -288,7 +288,7 @@ func TestReview(t *testing.T) {
 	var made map[string]string
 	decodeAnswer(t, call(t, s, "POST", "/reviews/"+want.ID+"/vetos", veto), 201, &made)
 	if made["id"] == "" || made["ticketId"] == "" || made["comment"] != "no such order" {
-		t.Errorf("%v", made)
+		t.Errorf("got %v, want an id, a ticketId and the comment", made)
 	}
 	wantJSON404(t, call(t, s, "POST", "/reviews/rev-unknown/vetos", veto))
 	wantStatus(t, call(t, s, "POST", "/reviews/"+want.ID+"/vetos", `{"reason":"dislike"}`), 400)
@@ -301,17 +301,17 @@ func TestEventTypes(t *testing.T) {
 	decodeAnswer(t, call(t, s, "GET", "/event-types", ""), 200, &before)
 	last := before[len(before)-1]
 	if !strings.HasPrefix(last.ID, "ety-") || last.Active {
-		t.Fatalf("%+v", last)
+		t.Fatalf("got %+v, want an inactive event type", last)
 	}
 	var changed eventType
 	decodeAnswer(t, call(t, s, "PUT", "/event-types/"+last.ID, `{"active":true}`), 200, &changed)
 	if !changed.Active || changed.Name != last.Name {
-		t.Errorf("%+v", changed)
+		t.Errorf("got %+v, want active, with the same name", changed)
 	}
 	wantStatus(t, call(t, s, "PUT", "/event-types/"+last.ID, `{"name":"`+strings.Repeat("ü", 1000)+`"}`), 200)
 	decodeAnswer(t, call(t, s, "GET", "/event-types", ""), 200, &after)
 	if got := after[len(after)-1]; !got.Active || got.Name != strings.Repeat("ü", maxTextLen/2) {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want active, with a truncated name", got)
 	}
 	wantJSON404(t, call(t, s, "PUT", "/event-types/ety-unknown", `{}`))
 	wantStatus(t, call(t, s, "PUT", "/event-types/"+last.ID, ``), 400)
@@ -323,7 +323,7 @@ func TestEvents(t *testing.T) {
 	long := `{"type":"checkout","note":"` + strings.Repeat("x", 3<<20) + `"}`
 	decodeAnswer(t, call(t, s, "POST", "/events", long), 201, &got)
 	if !strings.HasPrefix(got["id"], "evt-") || got["EventRef"] != got["id"] {
-		t.Errorf("%v", got)
+		t.Errorf("got %v, want an id and the same EventRef", got)
 	}
 	for _, body := range []string{"", "{", "type=checkout", "{} {}"} {
 		wantStatus(t, call(t, s, "POST", "/events", body), 400)
@@ -341,7 +341,7 @@ func TestInviteRules(t *testing.T) {
 		for _, g := range groups {
 			for _, rule := range g.Rules {
 				if rule.EventTypeRef != g.ID {
-					t.Errorf("%+v among those of %s", rule, g.ID)
+					t.Errorf("got rule %+v in the group %s", rule, g.ID)
 				}
 				out = append(out, rule)
 			}
@@ -349,27 +349,27 @@ func TestInviteRules(t *testing.T) {
 		return out
 	}
 	if got := rules(); len(got) != 1 || !strings.HasPrefix(got[0].ID, "irl-") {
-		t.Fatalf("%+v", got)
+		t.Fatalf("got %+v, want one rule", got)
 	}
 	var made, changed inviteRule
 	body := `{"name":"new","eventTypeRef":"` + s.shop.eventTypes[1].ID + `","sendingDelay":"P3D","active":true}`
 	decodeAnswer(t, call(t, s, "POST", "/invite-rules", body), 201, &made)
 	if made.Name != "new" || made.SendingDelay != "P3D" || !made.Active || made.EventTypeRef != s.shop.eventTypes[1].ID {
-		t.Errorf("%+v", made)
+		t.Errorf("got %+v, want the fields of the request", made)
 	}
 	decodeAnswer(t, call(t, s, "PUT", "/invite-rules/"+made.ID, `{"active":false}`), 200, &changed)
 	if changed.Active || changed.Name != "new" {
-		t.Errorf("%+v", changed)
+		t.Errorf("got %+v, want inactive, with the new name", changed)
 	}
 	wantStatus(t, call(t, s, "PUT", "/invite-rules/"+made.ID, `{"name":"lost","eventTypeRef":"ety-unknown"}`), 400)
 	wantStatus(t, call(t, s, "PUT", "/invite-rules/"+made.ID, `no`), 400)
 	if got := rules(); len(got) != 2 || got[1].Name != "new" || got[1].Active {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want two rules, the second changed", got)
 	}
 	resp := call(t, s, "DELETE", "/invite-rules/"+made.ID, "")
 	wantStatus(t, resp, 204)
 	if resp.body != "" {
-		t.Errorf("a 204 with %q", resp.body)
+		t.Errorf("got a 204 with body %q, want none", resp.body)
 	}
 	wantJSON404(t, call(t, s, "DELETE", "/invite-rules/"+made.ID, ""))
 	wantJSON404(t, call(t, s, "PUT", "/invite-rules/"+made.ID, `{}`))
@@ -380,7 +380,7 @@ func TestInviteRules(t *testing.T) {
 		wantStatus(t, call(t, s, "POST", "/invite-rules", `{}`), 201)
 	}
 	if got := rules(); len(got) != maxRules {
-		t.Errorf("%d rules kept", len(got))
+		t.Errorf("got %d rules kept", len(got))
 	}
 }
 
@@ -389,13 +389,13 @@ func TestInvites(t *testing.T) {
 	c := s.shop.channels[2].ID
 	list := "/channels/" + c + "/invites"
 	if got := getPage(t, s, list); got.TotalElements != 0 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want no invites", got)
 	}
 	body := `{"channel":{"id":"` + c + `"},"invites":[{"customer":{"email":"a@example.com"}},{"customer":{"email":"b@example.com"}}]}`
 	var made struct{ Invites []invite }
 	decodeAnswer(t, call(t, s, "POST", "/invites", body), 201, &made)
 	if len(made.Invites) != 2 || made.Invites[1].Customer.Email != "b@example.com" {
-		t.Fatalf("%+v", made)
+		t.Fatalf("got %+v, want two invites with the customers of the request", made)
 	}
 	if got := getPage(t, s, list); !slices.Equal(ids(got), []string{made.Invites[1].ID, made.Invites[0].ID}) {
 		t.Errorf("%v, want the newest first", ids(got))
@@ -405,14 +405,14 @@ func TestInvites(t *testing.T) {
 	}
 	p := getPage(t, s, list)
 	if p.TotalElements != maxInvitesPerChannel || p.Paging.Links["next"] == "" {
-		t.Errorf("%+v", p.Paging)
+		t.Errorf("got %+v, want 100 invites and a next page", p.Paging)
 	}
 	if next := getPage(t, s, p.Paging.Links["next"]); len(next.Items) != defaultPage || next.Items[0].ID == p.Items[0].ID {
-		t.Errorf("%v", ids(next))
+		t.Errorf("got %v, want the next page", ids(next))
 	}
 	wantStatus(t, call(t, s, "POST", "/invites", `{"invites":[{}]}`), 201) // of the first channel
 	if got := getPage(t, s, "/channels/"+s.shop.channels[0].ID+"/invites"); got.TotalElements != 1 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want one invite", got)
 	}
 	wantStatus(t, call(t, s, "POST", "/invites", `{}`), 400)
 	wantStatus(t, call(t, s, "POST", "/invites", `{"channel":{"id":"chl-unknown"},"invites":[{}]}`), 400)
@@ -427,7 +427,7 @@ func TestQuestionnaireLinks(t *testing.T) {
 	var got struct{ Link string }
 	decodeAnswer(t, call(t, s, "POST", "/questionnaire-links", `{"type":"sales"}`), 201, &got)
 	if !strings.HasPrefix(got.Link, "https://") {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want an https link", got)
 	}
 	wantStatus(t, call(t, s, "POST", "/questionnaire-links", ``), 400)
 }

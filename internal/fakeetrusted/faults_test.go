@@ -18,7 +18,7 @@ func TestFaultsCanBeSetAndRemoved(t *testing.T) {
 	resp := postForm(t, s, tokenPath, goodForm())
 	wantStatus(t, resp, 503)
 	if resp.header.Get("Retry-After") != "7" || resp.body != "" {
-		t.Errorf("%v", resp.header)
+		t.Errorf("got %v, want Retry-After 7 and no body", resp.header)
 	}
 	s.SetTokenFault(nil)
 	token := fetch(t, s).AccessToken
@@ -28,7 +28,7 @@ func TestFaultsCanBeSetAndRemoved(t *testing.T) {
 		resp = do(t, s, "GET", "/channels", "", h)
 		wantStatus(t, resp, 418)
 		if resp.header.Get("Content-Type") != "text/html" || resp.body != "<p>no</p>" {
-			t.Errorf("%v", resp.header)
+			t.Errorf("got %v, want text/html with the body", resp.header)
 		}
 	}
 	fetch(t, s) // the login server has no part in it
@@ -36,10 +36,10 @@ func TestFaultsCanBeSetAndRemoved(t *testing.T) {
 	wantStatus(t, do(t, s, "GET", "/channels", "", bearer(token)), 200)
 
 	if got := s.TokenRequests(); len(got) != 3 || got[0].Status != 503 || got[0].Form.Get("client_id") != DefaultClientID {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want three requests, the first with 503", got)
 	}
 	if got := s.APIRequests(); len(got) != 3 || got[1].Status != 418 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want three requests, the second with 418", got)
 	}
 }
 
@@ -47,10 +47,10 @@ func TestFaultCanReadBody(t *testing.T) {
 	s := New(Options{})
 	s.SetAPIFault(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
 	if got := do(t, s, "POST", "/x", "hello", nil).body; got != "hello" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want hello", got)
 	}
 	if got := s.APIRequests()[0]; string(got.Body) != "hello" {
-		t.Errorf("%q recorded", got.Body)
+		t.Errorf("got %q recorded, want hello", got.Body)
 	}
 }
 
@@ -59,7 +59,7 @@ func TestStatusKeepsItsHeader(t *testing.T) {
 	fault := Status(500, h)
 	h.Set("X-A", "2")
 	if got := do(t, fault, "GET", "/", "", nil).header.Get("X-A"); got != "1" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q, want 1", got)
 	}
 }
 
@@ -68,7 +68,7 @@ func TestAnswerWithoutContentType(t *testing.T) {
 	defer server.Close()
 	resp := send(t, server.Client(), request(t, "GET", server.URL, "", nil))
 	if got, ok := resp.header["Content-Type"]; ok || resp.body != "<html>" {
-		t.Errorf("Content-Type %q", got)
+		t.Errorf("got Content-Type %q, want <html>", got)
 	}
 }
 
@@ -76,7 +76,7 @@ func TestOAuthError(t *testing.T) {
 	var got map[string]string
 	decodeAnswer(t, do(t, OAuthError(400, "unauthorized_client"), "POST", "/", "", nil), 400, &got)
 	if got["error"] != "unauthorized_client" || got["error_description"] == "" {
-		t.Errorf("%v", got)
+		t.Errorf("got %v, want unauthorized_client with a description", got)
 	}
 }
 
@@ -85,13 +85,13 @@ func TestEchoSecret(t *testing.T) {
 	s.SetTokenFault(EchoSecret(401))
 	resp := postForm(t, s, tokenPath, goodForm())
 	if !strings.Contains(resp.header.Get("X-Rejected-Client"), DefaultClientSecret) {
-		t.Errorf("%v", resp.header)
+		t.Errorf("got %v, want the secret in X-Rejected-Client", resp.header)
 	}
 	var got map[string]string
 	decodeAnswer(t, resp, 401, &got)
 	for _, field := range []string{"error", "error_description"} {
 		if !strings.Contains(got[field], DefaultClientID) || !strings.Contains(got[field], DefaultClientSecret) {
-			t.Errorf("%s: %s", field, got[field])
+			t.Errorf("%s: got %s, want the credentials", field, got[field])
 		}
 	}
 }
@@ -100,7 +100,7 @@ func TestRedirect(t *testing.T) {
 	resp := do(t, Redirect(307, "https://evil.example/"), "POST", "/", "x", nil)
 	wantStatus(t, resp, 307)
 	if resp.header.Get("Location") != "https://evil.example/" || resp.body != "" {
-		t.Errorf("%v", resp.header)
+		t.Errorf("got %v, want the Location and no body", resp.header)
 	}
 }
 
@@ -146,7 +146,7 @@ func TestSlowBody(t *testing.T) {
 			t.Errorf("bytes at %v", at)
 		}
 		if resp.ContentLength != -1 {
-			t.Errorf("Content-Length %d", resp.ContentLength)
+			t.Errorf("got Content-Length %d, want -1", resp.ContentLength)
 		}
 	})
 }
@@ -166,7 +166,7 @@ func TestSlowBodyAndHangEndWithClient(t *testing.T) {
 					_ = resp.Body.Close()
 				}
 				if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
-					t.Errorf("%v after %v", err, time.Since(start))
+					t.Errorf("got %v after %v", err, time.Since(start))
 				}
 				synctest.Wait() // the handler has ended, or the bubble would not
 				if got := s.APIRequests()[0].Status; name == "hang" && got != 0 {

@@ -105,9 +105,9 @@ func decodeAnswer(t *testing.T, got answer, wantCode int, v any) {
 	t.Helper()
 	wantStatus(t, got, wantCode)
 	if kind := got.header.Get("Content-Type"); kind != "application/json" {
-		t.Errorf("Content-Type %q", kind)
+		t.Errorf("got Content-Type %q, want application/json", kind)
 	}
 	if err := json.Unmarshal([]byte(got.body), v); err != nil {
-		t.Fatalf("%v in %s", err, got.body)
+		t.Fatalf("got error %v for body %s", err, got.body)
 	}
 }

@@ -81,7 +81,7 @@ func TestCountsRequestsBeforeAnswer(t *testing.T) {
 		}()
 		synctest.Wait()
 		if got := s.TokenRequests(); s.TokenRequestCount() != 1 || got[0].Status != 0 || got[0].Form.Get("audience") == "" {
-			t.Errorf("%+v", got)
+			t.Errorf("got %+v, want one request without a status", got)
 		}
 		s.SetTokenDelay(0) // has no effect on the one that waits
 		begin := time.Now()
@@ -103,7 +103,7 @@ func TestDelayEndsWithClient(t *testing.T) {
 		}
 		var timeout *url.Error
 		if !errors.As(err, &timeout) || !timeout.Timeout() {
-			t.Errorf("%v", err)
+			t.Errorf("got %v, want a timeout", err)
 		}
 		synctest.Wait()
 		if s.TokenRequests()[0].Status == 0 || time.Since(begin) != time.Second {
@@ -115,7 +115,7 @@ func TestDelayEndsWithClient(t *testing.T) {
 func TestListener(t *testing.T) {
 	l := NewListener()
 	if l.Addr().Network() != "pipe" || l.Addr().String() != "pipe" {
-		t.Errorf("%v", l.Addr())
+		t.Errorf("got %v, want pipe", l.Addr())
 	}
 	accepted := make(chan net.Conn, 1)
 	go func() {
@@ -133,8 +133,8 @@ func TestListener(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := l.Dial(ctx, "tcp", "x"); !errors.Is(err, context.Canceled) { // nobody accepts
-		t.Errorf("%v", err)
+	if _, err := l.Dial(ctx, "tcp", "x"); !errors.Is(err, context.Canceled) { // no Accept is called
+		t.Errorf("got %v, want context.Canceled", err)
 	}
 
 	waiting := make(chan error, 2)
@@ -149,19 +149,19 @@ func TestListener(t *testing.T) {
 		}
 	}
 	if err := <-waiting; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want net.ErrClosed", err)
 	}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want net.ErrClosed", err)
 	}
 	if _, err := l.Dial(t.Context(), "tcp", "x"); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want ECONNREFUSED", err)
 	}
 
 	go func() { _, _ = client.Write([]byte("still open")) }()
 	buf := make([]byte, 20)
 	if n, err := server.Read(buf); err != nil || string(buf[:n]) != "still open" {
-		t.Errorf("%q, %v", buf[:n], err)
+		t.Errorf("got %q, %v, want still open", buf[:n], err)
 	}
 	_, _ = client.Close(), server.Close()
 }
@@ -177,7 +177,7 @@ func TestDialIsRefusedOnceListenerCloses(t *testing.T) {
 		synctest.Wait()
 		_ = l.Close()
 		if err := <-refused; !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("%v", err)
+			t.Errorf("got %v, want ECONNREFUSED", err)
 		}
 	})
 }

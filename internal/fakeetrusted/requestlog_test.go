@@ -26,7 +26,7 @@ func TestRecordsAPIRequests(t *testing.T) {
 	start := time.Now()
 	send(t, server.Client(), r)
 	if s.APIRequestCount() != 1 || s.TokenRequestCount() != 0 {
-		t.Fatalf("%d and %d requests", s.APIRequestCount(), s.TokenRequestCount())
+		t.Fatalf("got %d and %d requests", s.APIRequestCount(), s.TokenRequestCount())
 	}
 	got := s.APIRequests()[0]
 	if got.Method != "POST" || got.Host != "api.example.net" || got.RequestURI != "/ev%2fents?a;b&c=%zz" || got.Proto != "HTTP/1.1" ||
@@ -47,7 +47,7 @@ func TestRecordsTokenRequests(t *testing.T) {
 	s := New(Options{})
 	fetch(t, s)
 	if s.TokenRequestCount() != 1 || s.APIRequestCount() != 0 {
-		t.Fatalf("%d and %d requests", s.TokenRequestCount(), s.APIRequestCount())
+		t.Fatalf("got %d and %d requests", s.TokenRequestCount(), s.APIRequestCount())
 	}
 	got := s.TokenRequests()[0]
 	if got.Method != "POST" || got.Host != "example.com" || got.RequestURI != tokenPath || got.Status != 200 || got.At.IsZero() ||
@@ -71,11 +71,11 @@ func TestRecordIsBounded(t *testing.T) {
 		do(t, s, "GET", tokenPath+"?"+fmt.Sprint(i), "", nil)
 	}
 	if s.APIRequestCount() != n || s.TokenRequestCount() != n {
-		t.Errorf("%d and %d requests", s.APIRequestCount(), s.TokenRequestCount())
+		t.Errorf("got %d and %d requests", s.APIRequestCount(), s.TokenRequestCount())
 	}
 	api, token := s.APIRequests(), s.TokenRequests()
 	if len(api) != maxRequests || len(token) != maxRequests {
-		t.Fatalf("%d and %d kept", len(api), len(token))
+		t.Fatalf("got %d and %d kept", len(api), len(token))
 	}
 	for i := range maxRequests {
 		if api[i].RequestURI != fmt.Sprintf("/api/%d", 250+i) || token[i].RequestURI != fmt.Sprintf("%s?%d", tokenPath, 250+i) {
@@ -94,7 +94,7 @@ func TestRequestsWithoutBodyEvictNoBody(t *testing.T) {
 		do(t, s, "GET", "/x", "", nil)
 	}
 	if got := s.APIRequests()[0]; string(got.Body) != "kept" {
-		t.Errorf("body %q", got.Body)
+		t.Errorf("got body %q, want kept", got.Body)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestLongBodyIsTruncated(t *testing.T) {
 	long := strings.Repeat("x", maxKeptBody+5)
 	do(t, s, "POST", "/x", long, nil)
 	if got := s.APIRequests()[0]; len(got.Body) != maxKeptBody || cap(got.Body) > 2*maxKeptBody || got.BodyBytes != maxKeptBody+5 {
-		t.Errorf("%d of %d bytes kept", len(got.Body), got.BodyBytes)
+		t.Errorf("got %d of %d bytes kept", len(got.Body), got.BodyBytes)
 	}
 }
 
@@ -113,7 +113,7 @@ func TestTooLongBodyIsRefused(t *testing.T) {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	if got := s.APIRequests()[0]; w.Code != http.StatusRequestEntityTooLarge || got.Status != w.Code || got.BodyBytes != maxBody {
-		t.Errorf("%d, %d bytes", w.Code, got.BodyBytes)
+		t.Errorf("got %d, %d bytes", w.Code, got.BodyBytes)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestTruncatedRequestBody(t *testing.T) {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	if got := s.APIRequests()[0]; w.Code != 400 || got.Status != 400 || string(got.Body) != "half" {
-		t.Errorf("%d, %+v", w.Code, got)
+		t.Errorf("got %d, %+v", w.Code, got)
 	}
 }
 
@@ -138,7 +138,7 @@ func TestNilBody(t *testing.T) {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	if w.Code != 401 {
-		t.Errorf("%d", w.Code)
+		t.Errorf("got %d, want 401", w.Code)
 	}
 }
 
@@ -206,7 +206,7 @@ func TestConcurrentRequests(t *testing.T) {
 				_, _ = io.Copy(io.Discard, resp.Body)
 				_ = resp.Body.Close()
 				if resp.StatusCode >= 300 {
-					t.Errorf("%s %s: %d", method, target, resp.StatusCode)
+					t.Errorf("%s %s: got status %d", method, target, resp.StatusCode)
 				}
 				switch (w + i) % 6 {
 				case 0:
@@ -230,7 +230,7 @@ func TestConcurrentRequests(t *testing.T) {
 	}
 	workers.Wait()
 	if got := s.APIRequestCount(); got != 16*60 {
-		t.Errorf("%d requests", got)
+		t.Errorf("got %d requests", got)
 	}
 }
 

@@ -65,7 +65,7 @@ func (s *Server) answerToken(w http.ResponseWriter, r *http.Request, form url.Va
 	)
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		answerOAuthError(w, http.StatusMethodNotAllowed, "invalid_request", "the token endpoint takes POST alone")
+		answerOAuthError(w, http.StatusMethodNotAllowed, "invalid_request", "the token endpoint accepts POST only")
 		return
 	}
 	// Credentials in an Authorization header are not accepted.

@@ -33,7 +33,7 @@ func TestTokenGranted(t *testing.T) {
 			}
 			header, payload := jwt(t, token)
 			if header["alg"] != "RS256" {
-				t.Errorf("header %v", header)
+				t.Errorf("got header %v, want RS256", header)
 			}
 			now := float64(time.Now().Unix())
 			for name, want := range map[string]any{
@@ -54,7 +54,7 @@ func jwt(t *testing.T, token string) (header, payload map[string]any) {
 	t.Helper()
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		t.Fatalf("%q has not three segments", token)
+		t.Fatalf("got token %q, want three segments", token)
 	}
 	for i, part := range parts {
 		b, err := base64.RawURLEncoding.DecodeString(part)
@@ -68,7 +68,7 @@ func jwt(t *testing.T, token string) (header, payload map[string]any) {
 			err = json.Unmarshal(b, &payload)
 		default:
 			if len(b) != 256 {
-				t.Errorf("a signature of %d bytes", len(b))
+				t.Errorf("got a signature of %d bytes, want 256", len(b))
 			}
 		}
 		if err != nil {
@@ -84,7 +84,7 @@ func TestTokenScopeIsRepeated(t *testing.T) {
 	var got struct{ Scope string }
 	decodeAnswer(t, postForm(t, New(Options{}), tokenPath, form), http.StatusOK, &got)
 	if got.Scope != "reviews:read" {
-		t.Errorf("scope %q", got.Scope)
+		t.Errorf("got scope %q, want reviews:read", got.Scope)
 	}
 }
 
@@ -169,7 +169,7 @@ func TestOptions(t *testing.T) {
 	var got tokenAnswer
 	decodeAnswer(t, postForm(t, s, tokenPath, form), http.StatusOK, &got)
 	if got.ExpiresIn != 6 {
-		t.Errorf("expires_in %d, want 6: rounded down", got.ExpiresIn)
+		t.Errorf("got expires_in %d, want 6: rounded down", got.ExpiresIn)
 	}
 }
 
@@ -198,12 +198,12 @@ func TestTokenExpires(t *testing.T) {
 		s := New(Options{Lifetime: 6 * time.Second})
 		first := fetch(t, s)
 		if first.ExpiresIn != 6 {
-			t.Errorf("expires_in %d", first.ExpiresIn)
+			t.Errorf("got expires_in %d, want 6", first.ExpiresIn)
 		}
 		s.SetLifetime(0)
 		second := fetch(t, s)
 		if second.ExpiresIn != 300 {
-			t.Errorf("expires_in %d, want the default", second.ExpiresIn)
+			t.Errorf("got expires_in %d, want the default", second.ExpiresIn)
 		}
 		time.Sleep(6*time.Second - 1)
 		wantStatus(t, do(t, s, "GET", "/channels", "", bearer(first.AccessToken)), http.StatusOK)
@@ -214,7 +214,7 @@ func TestTokenExpires(t *testing.T) {
 		s.SetLifetime(-time.Minute)
 		dead := fetch(t, s)
 		if dead.ExpiresIn != -60 {
-			t.Errorf("expires_in %d", dead.ExpiresIn)
+			t.Errorf("got expires_in %d, want -60", dead.ExpiresIn)
 		}
 		wantStatus(t, do(t, s, "GET", "/channels", "", bearer(dead.AccessToken)), http.StatusUnauthorized)
 	})

@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 	case "listen":
 		listenOnDemand()
 	case "watch":
-		watchModes(os.Getenv("FOLDER"))
+		watchModes(os.Getenv("DIR"))
 	}
 	os.Exit(0)
 }
@@ -75,10 +75,10 @@ func listenOnDemand() {
 }
 
 // watchModes listens many times while it polls the file's mode, and prints all permissions seen.
-func watchModes(folder string) {
+func watchModes(dir string) {
 	var seen fs.FileMode
 	stop := make(chan struct{})
-	path := filepath.Join(folder, "s")
+	path := filepath.Join(dir, "s")
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
 		for {

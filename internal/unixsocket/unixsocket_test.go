@@ -71,7 +71,7 @@ func TestModeIsNeverWider(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the socket can have a mode before bind on Linux only")
 	}
-	if got := child(t, "watch", "UMASK=0000", "FOLDER="+newDir(t)).receive(); got != "0660" {
+	if got := child(t, "watch", "UMASK=0000", "DIR="+newDir(t)).receive(); got != "0660" {
 		t.Errorf("got permissions %s, want 0660 only", got)
 	}
 }
@@ -134,7 +134,7 @@ func checkAccepts(t *testing.T, l net.Listener, path string) {
 // TestLeavesSocketOfStoppedProgram: the program accepts nothing, and its backlog is full.
 func TestLeavesSocketOfStoppedProgram(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("on other systems, a full backlog cannot be told from a stale socket")
+		t.Skip("on other systems, a full backlog looks like a stale socket")
 	}
 	path := filepath.Join(newDir(t), "s")
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)

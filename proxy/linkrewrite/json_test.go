@@ -40,7 +40,7 @@ var testBodies = []struct{ name, body, want string }{
 	{"two in one string", `["` + from + `/?next=` + from + `/"]`, `["` + to + `/?next=` + from + `/"]`},
 
 	{"slashes", `["` + slashedFrom + `\/a/b\/"]`, `["` + slashedTo + `\/a/b\/"]`},
-	{"slashes, alone", `["` + slashedFrom + `"]`, `["` + slashedTo + `"]`},
+	{"slashes, base only", `["` + slashedFrom + `"]`, `["` + slashedTo + `"]`},
 	{"one slash", `["https:/\/api.etrusted.com/a"]`, `["` + slashedTo + `/a"]`},
 	{"slash behind the base", `["` + from + `\/a"]`, `["` + to + `\/a"]`},
 	{"escapes", `["` + escapedFrom + `"]`, `["` + to + `"]`},
@@ -160,7 +160,7 @@ func TestInvalidJSONIsPreserved(t *testing.T) {
 		{"two strings", `["a" "` + from + `"]{"a" "` + from + `"}`, `["a" "` + from + `"]{"a" "` + from + `"}`},
 		{"a string behind a bracket", `[[]"` + from + `",{}"` + from + `"]`, `[[]"` + from + `",{}"` + from + `"]`},
 		{"the wrong bracket", `[{]"` + from + `"}`, `[{]"` + from + `"}`},
-		{"escapes that are none", `["https:\x2f","\U0068` + from[1:] + `","\u0068\ttps://"]`, `["https:\x2f","\U0068` + from[1:] + `","\u0068\ttps://"]`},
+		{"invalid escapes", `["https:\x2f","\U0068` + from[1:] + `","\u0068\ttps://"]`, `["https:\x2f","\U0068` + from[1:] + `","\u0068\ttps://"]`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got, _ := linkrewrite.JSON([]byte(test.body), from, to); string(got) != test.want {
