@@ -28,11 +28,10 @@ type Reader struct {
 	starving bool   // nothing, before more than text is known
 }
 
-// Most bodies are short, and the buffer for them is. It doubles while the inner reader fills it, up to what io.Copy asks
-// for.
+// Most bodies are short, and the buffer for them is. It doubles while the inner reader fills it, up to a TLS record.
 const (
 	firstBuffer = 4 << 10
-	lastBuffer  = 32 << 10
+	lastBuffer  = 16 << 10
 )
 
 // NewReader returns a Reader that replaces the base URL from by to in the links of what it reads from r. Neither has a
