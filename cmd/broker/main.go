@@ -23,5 +23,6 @@ func main() {
 	environ := os.Environ()
 	// It does as much as the system lets it, and there is nothing to be done about the rest.
 	_ = process.Harden(secretVariables())
+	process.LimitMemory()
 	os.Exit(run(ctx, os.Args[1:], environ, os.Stdout, os.Stderr))
 }

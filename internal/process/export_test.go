@@ -1,0 +1,4 @@
+package process
+
+// CgroupLimit is cgroupLimit.
+var CgroupLimit = cgroupLimit
