@@ -26,10 +26,11 @@ const (
 	reservedDescriptors = 40
 	// baseMemory is for everything but the app's connections. At rest the broker takes 19 MB.
 	baseMemory = 32 << 20
-	// connectionMemory is the most that one of the app's connections takes. A stalled reader of a long gzip response holds
-	// 180 KiB: 64 of TLS records that have arrived, 45 to decompress them, 40 of what was decompressed, 20 of stacks, 10 of
-	// net/http's buffers. A header may have 64 more. An idle connection takes 25.
-	connectionMemory = 256 << 10
+	// connectionMemory is the most that one of the app's connections takes: twice what a stalled reader of a long gzip
+	// response holds, since the collector lets the heap grow to twice what is in use. That is 180 KiB: 64 of TLS records that
+	// have arrived, 45 to decompress them, 40 of what was decompressed, 20 of stacks, 10 of net/http's buffers. An idle
+	// connection takes 25.
+	connectionMemory = 384 << 10
 	// usualDescriptors is taken for the limit where it is not known.
 	usualDescriptors = 1024
 )
