@@ -4,166 +4,71 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io"
-
-	"etrusted-broker/proxy/linkrewrite"
 )
 
-// maxUnzipped is up to what length a zipped body is unzipped whole: what is short can be made to become very long.
-const maxUnzipped = 1 << 20
+// maxUnzipped bounds the decompressed size of a body that is held whole: a short body can become very long.
+const maxUnzipped = 64 << 10
 
-// unzip returns what is in a zipped body, and false if that is not zipped, not whole, or too long.
+// unzip decompresses a whole body. It returns false if that is not gzip, not complete, or longer than maxUnzipped.
 func unzip(body []byte) (plain []byte, ok bool) {
-	reader, err := newMembers(bufio.NewReader(bytes.NewReader(body)))
-	if err != nil {
+	if !hasGzipMagic(body) {
 		return nil, false
 	}
-	plain, err = io.ReadAll(io.LimitReader(reader, maxUnzipped+1))
+	plain, err := io.ReadAll(io.LimitReader(newGunzipReader(bytes.NewReader(body)), maxUnzipped+1))
 	return plain, err == nil && len(plain) <= maxUnzipped
 }
 
-func zip(plain []byte) []byte {
-	var z zipper
-	return z.end(z.add(z.begin(nil), plain))
+// hasGzipMagic reports whether a body begins as gzip does: RFC 1952 section 2.3.1.
+func hasGzipMagic(beginning []byte) bool { return bytes.HasPrefix(beginning, []byte{0x1f, 0x8b}) }
+
+// gunzipReader decompresses a body as it arrives. It reads all gzip members, and ignores what follows the last, padding or
+// noise, as most programs do. A body that is not gzip, whatever its Content-Encoding says, is returned unchanged.
+type gunzipReader struct {
+	body   *bufio.Reader
+	plain  io.Reader    // nil before the first Read
+	member *gzip.Reader // nil if the body is not gzip
 }
 
-// isZipped reports whether a body begins as one in gzip does: RFC 1952 section 2.3.1.
-func isZipped(beginning []byte) bool { return bytes.HasPrefix(beginning, []byte{0x1f, 0x8b}) }
+func newGunzipReader(body io.Reader) *gunzipReader { return &gunzipReader{body: bufio.NewReader(body)} }
 
-// members reads what is zipped, one member after the other, and nothing of what may come after the last: padding or noise,
-// which most programs pass over too.
-type members struct {
-	from   *bufio.Reader
-	member *gzip.Reader
-}
-
-func newMembers(from *bufio.Reader) (*members, error) {
-	member, err := gzip.NewReader(from)
-	if err != nil {
-		return nil, err
-	}
-	member.Multistream(false)
-	return &members{from, member}, nil
-}
-
-// Read implements io.Reader.
-func (m *members) Read(p []byte) (int, error) {
-	for {
-		n, err := m.member.Read(p)
-		if n > 0 || !errors.Is(err, io.EOF) {
-			return n, notYet(err)
-		}
-		if next, _ := m.from.Peek(2); !isZipped(next) {
-			return 0, io.EOF
-		}
-		if err := m.member.Reset(m.from); err != nil {
+// Read implements io.Reader. It returns what is known as soon as it is known.
+func (g *gunzipReader) Read(p []byte) (int, error) {
+	if g.plain == nil {
+		if err := g.begin(); err != nil {
 			return 0, err
 		}
-		m.member.Multistream(false)
+	}
+	for {
+		n, err := g.plain.Read(p)
+		switch {
+		case g.member == nil || !errors.Is(err, io.EOF):
+			return n, err
+		case n > 0:
+			return n, nil // the next Read finds the member's end again
+		}
+		if next, _ := g.body.Peek(2); !hasGzipMagic(next) {
+			return 0, io.EOF
+		}
+		if err := g.member.Reset(g.body); err != nil {
+			return 0, err
+		}
+		g.member.Multistream(false)
 	}
 }
 
-// notYet leaves the end of a member for the next Read.
-func notYet(err error) error {
-	if errors.Is(err, io.EOF) {
+// begin waits for the body's first bytes. It is not called before the response's header was forwarded.
+func (g *gunzipReader) begin() error {
+	g.plain = g.body
+	if beginning, _ := g.body.Peek(2); !hasGzipMagic(beginning) {
 		return nil
 	}
-	return err
-}
-
-// zipper writes gzip (RFC 1952) that is not compressed: stored blocks of RFC 1951 section 3.2.4. The app is next door, and
-// to compress for it would take the time, and most of a megabyte for each response, that a slow reader holds. The zero
-// value is ready for use.
-type zipper struct {
-	sum, length uint32
-}
-
-func (z *zipper) begin(to []byte) []byte {
-	return append(to, 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff) // deflate, no name, no time, of no system in particular
-}
-
-// add appends plain to what was written so far, in blocks that can be read without what comes after them.
-func (z *zipper) add(to, plain []byte) []byte {
-	z.sum = crc32.Update(z.sum, crc32.IEEETable, plain)
-	z.length += uint32(len(plain)) //nolint:gosec // G115: it is the length modulo 2^32 that RFC 1952 asks for.
-	for len(plain) > 0 {
-		block := plain[:min(len(plain), 1<<16-1)]
-		length := uint16(len(block)) //nolint:gosec // G115: it has just been cut to that.
-		to = binary.LittleEndian.AppendUint16(append(to, 0), length)
-		to = binary.LittleEndian.AppendUint16(to, ^length)
-		to = append(to, block...)
-		plain = plain[len(block):]
-	}
-	return append(to, 0, 0, 0, 0xff, 0xff) // an empty block has a reader hand on what it has, as zlib's Z_SYNC_FLUSH does
-}
-
-func (z *zipper) end(to []byte) []byte {
-	to = append(to, 1, 0, 0, 0xff, 0xff) // the last block, with nothing in it
-	to = binary.LittleEndian.AppendUint32(to, z.sum)
-	return binary.LittleEndian.AppendUint32(to, z.length)
-}
-
-// gzipBody unzips a body, rewrites the links in it, and zips it again, as it comes.
-type gzipBody struct {
-	from   *bufio.Reader
-	way    *way
-	links  io.Reader // nil before the first Read
-	zipper *zipper   // nil if the body is not zipped, whatever it says
-	plain  []byte
-	zipped []byte // and of it:
-	unread []byte
-	err    error // once all is in zipped
-}
-
-func newGzipBody(from io.Reader, way *way) *gzipBody {
-	return &gzipBody{from: bufio.NewReader(from), way: way}
-}
-
-// Read implements io.Reader. What has come is returned as soon as it has.
-func (g *gzipBody) Read(p []byte) (int, error) {
-	for len(g.unread) == 0 {
-		switch {
-		case g.err != nil:
-			return 0, g.err
-		case g.links == nil:
-			g.begin()
-		case g.zipper == nil:
-			return g.links.Read(p)
-		default:
-			g.more()
-		}
-	}
-	n := copy(p, g.unread)
-	g.unread = g.unread[n:]
-	return n, nil
-}
-
-// begin looks whether the body is what it says it is. If not, it goes on as it came.
-func (g *gzipBody) begin() {
-	if beginning, _ := g.from.Peek(2); !isZipped(beginning) {
-		g.links = g.from
-		return
-	}
-	reader, err := newMembers(g.from)
+	member, err := gzip.NewReader(g.body)
 	if err != nil {
-		g.err = err
-		return
+		return err
 	}
-	g.links = linkrewrite.NewReader(reader, g.way.from, g.way.to)
-	g.zipper = new(zipper)
-	g.plain = make([]byte, bufferSize)
-	g.zipped = g.zipper.begin(nil)
-	g.unread = g.zipped
-}
-
-func (g *gzipBody) more() {
-	n, err := g.links.Read(g.plain)
-	g.zipped = g.zipper.add(g.zipped[:0], g.plain[:n])
-	if errors.Is(err, io.EOF) {
-		g.zipped = g.zipper.end(g.zipped)
-	}
-	g.unread, g.err = g.zipped, err
+	member.Multistream(false)
+	g.member, g.plain = member, member
+	return nil
 }

@@ -16,6 +16,9 @@ import (
 // follows a link as it is comes back here.
 type way struct {
 	from, to string
+	// coded is set if the app refuses responses without a content coding. Coded bodies are then forwarded unchanged,
+	// since rewritten ones have none.
+	coded bool
 }
 
 // wayBack returns the way for a request's response; nil if there is nothing to rewrite.
@@ -37,8 +40,12 @@ func (p *Proxy) wayBack(r *http.Request, a asked) *way {
 	return &way{from: p.base, to: to}
 }
 
-// maxWhole is up to what length a body is read whole, so that one without a link can be left as it is.
-const maxWhole = 64 << 10
+// maxWhole is up to what length a body is read whole, so that one without a link can be left as it is. maxWholeGzip is the
+// same for gzip, of which JSON needs about an eighth.
+const (
+	maxWhole     = 64 << 10
+	maxWholeGzip = 16 << 10
+)
 
 // leadBack rewrites what leads past the broker. The response's own header map is changed.
 func (w *way) leadBack(method string, response *http.Response) {
@@ -49,13 +56,17 @@ func (w *way) leadBack(method string, response *http.Response) {
 	if !isRewritten(method, response) {
 		return
 	}
-	coding := strings.ToLower(response.Header.Get("Content-Encoding"))
+	coding := strings.ToLower(strings.Join(response.Header["Content-Encoding"], ", "))
+	zipped, limit := isGzip(coding), int64(maxWhole)
+	if zipped {
+		limit = maxWholeGzip
+	}
 	switch {
-	case coding != "" && !isGzip(coding):
-	case response.ContentLength >= 0 && response.ContentLength <= maxWhole:
-		w.whole(response, isGzip(coding))
+	case coding != "" && (!zipped || w.coded):
+	case response.ContentLength >= 0 && response.ContentLength <= limit:
+		w.whole(response, zipped)
 	default:
-		w.stream(response, response.Body, isGzip(coding))
+		w.stream(response, response.Body, zipped)
 	}
 }
 
@@ -98,13 +109,10 @@ func isGzip(coding string) bool { return coding == "gzip" || coding == "x-gzip" 
 
 // stream has body, which is the response's, rewritten as it comes: it is too long to be known, or its length is not told.
 func (w *way) stream(response *http.Response, body io.Reader, zipped bool) {
-	var rewritten io.Reader
 	if zipped {
-		rewritten = newGzipBody(body, w)
-	} else {
-		rewritten = linkrewrite.NewReader(body, w.from, w.to)
+		body = newGunzipReader(body)
 	}
-	response.Body = &rewrittenBody{rewritten, response.Body}
+	response.Body = &rewrittenBody{linkrewrite.NewReader(body, w.from, w.to), response.Body}
 	response.ContentLength = -1
 	delete(response.Header, "Content-Length")
 	weaken(response.Header)
@@ -121,22 +129,16 @@ func (w *way) whole(response *http.Response, zipped bool) {
 		w.stream(response, io.MultiReader(read, failing{err}), zipped)
 		return
 	}
-	rewritten, changed := body, false
+	text := body
 	if zipped {
 		plain, ok := unzip(body)
-		if !ok { // not what it says it is, or far larger than it looks
-			response.Body = &readBody{&wholeBody{body}, response.Body}
-			if isZipped(body) {
-				w.stream(response, response.Body, zipped)
-			}
+		if !ok { // longer than it looks, or not gzip
+			w.stream(response, bytes.NewReader(body), zipped)
 			return
 		}
-		if plain, changed = linkrewrite.JSON(plain, w.from, w.to); changed {
-			rewritten = zip(plain)
-		}
-	} else {
-		rewritten, changed = linkrewrite.JSON(body, w.from, w.to)
+		text = plain
 	}
+	rewritten, changed := linkrewrite.JSON(text, w.from, w.to)
 	if !changed {
 		response.Body = &readBody{&wholeBody{body}, response.Body}
 		return
@@ -147,9 +149,10 @@ func (w *way) whole(response *http.Response, zipped bool) {
 	weaken(response.Header)
 }
 
-// weaken takes from a header what is true of the upstream's bytes alone: a strong ETag becomes a weak one (RFC 9110
-// section 8.8.1), and digests go.
+// weaken removes from a header what is only true of the upstream's bytes: a strong ETag becomes a weak one (RFC 9110
+// section 8.8.1), digests go, and so does the coding, since rewritten bodies have none.
 func weaken(header http.Header) {
+	delete(header, "Content-Encoding")
 	if tag := header.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
 		header.Set("Etag", "W/"+tag)
 	}
@@ -208,7 +211,11 @@ func (w *way) leadOn(header http.Header) {
 		return
 	}
 	if accepted := header["Accept-Encoding"]; len(accepted) > 0 {
-		header["Accept-Encoding"] = []string{narrowed(accepted)}
+		if narrow, ok := narrowed(accepted); ok {
+			header["Accept-Encoding"] = []string{narrow}
+		} else {
+			w.coded = true
+		}
 	}
 	if tags := header["If-Match"]; len(tags) > 0 {
 		// A weak tag never matches here (RFC 9110 section 13.1.1), and it may be weaken that has made it one.
@@ -216,20 +223,25 @@ func (w *way) leadOn(header http.Header) {
 	}
 }
 
-// narrowed is what of an Accept-Encoding goes upstream where links are to be found in the answer: gzip if the app takes
-// that, or else identity (RFC 9110 section 12.5.3).
-func narrowed(values []string) string {
-	takes := map[string]bool{}
+// narrowed returns the content coding to ask the upstream for, so that links can be found in its response: gzip if the app
+// accepts that, or else identity. It returns false if the app excludes identity (RFC 9110 section 12.5.3), and with it
+// every response that was rewritten.
+func narrowed(values []string) (coding string, ok bool) {
+	accepts := map[string]bool{}
 	for _, line := range values {
-		for coding := range strings.SplitSeq(line, ",") {
-			name, weight, _ := strings.Cut(coding, ";")
-			takes[strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "x-")] = !isZero(weight)
+		for element := range strings.SplitSeq(line, ",") {
+			name, weight, _ := strings.Cut(element, ";")
+			accepts[strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "x-")] = !isZero(weight)
 		}
 	}
-	if gzip, told := takes["gzip"]; gzip || !told && takes["*"] {
-		return "gzip"
+	rest, listed := accepts["*"]
+	if identity, named := accepts["identity"]; named && !identity || !named && listed && !rest {
+		return "", false
 	}
-	return "identity"
+	if gzip, named := accepts["gzip"]; gzip || !named && rest {
+		return "gzip", true
+	}
+	return "identity", true
 }
 
 // isZero reports whether a weight says "not at all".

@@ -102,7 +102,9 @@ func TestLinksLeadBack(t *testing.T) {
 		{"long", page("BASE") + long, []string{"Content-Type: application/json", etag, digest}, true, false, `W/"v1"`},
 		{"short, gzip", page("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip", etag, digest}, true, true, `W/"v1"`},
 		{"long, gzip", page("BASE") + noise(400<<10), []string{"Content-Type: application/json", "Content-Encoding: gzip", etag}, true, false, `W/"v1"`},
-		{"zipped to little", page("BASE") + strings.Repeat(" ", 2<<20), []string{"Content-Type: application/json", "Content-Encoding: gzip"}, true, false, ""},
+		{"zipped to little, as long as is held", page("BASE") + strings.Repeat(" ", 60<<10), []string{"Content-Type: application/json", "Content-Encoding: gzip"}, true, true, ""},
+		{"zipped to little, and longer", page("BASE") + strings.Repeat(" ", 64<<10), []string{"Content-Type: application/json", "Content-Encoding: gzip"}, true, false, ""},
+		{"zipped to little, and much longer", page("BASE") + strings.Repeat(" ", 2<<20), []string{"Content-Type: application/json", "Content-Encoding: gzip"}, true, false, ""},
 
 		{"no link", `{"a":"https://elsewhere.example/"}`, []string{"Content-Type: application/json", etag, digest}, false, true, `"v1"`},
 		{"no link, gzip", `{"a":"https://elsewhere.example/"}`, []string{"Content-Type: application/json", "Content-Encoding: gzip", etag, digest}, false, true, `"v1"`},
@@ -111,6 +113,7 @@ func TestLinksLeadBack(t *testing.T) {
 		{"HTML", page("BASE"), []string{"Content-Type: text/html", etag}, false, true, `"v1"`},
 		{"no type", page("BASE"), []string{etag}, false, true, `"v1"`},
 		{"another coding", page("BASE"), []string{"Content-Type: application/json", "Content-Encoding: br", etag}, false, true, `"v1"`},
+		{"two codings in two lines", page("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip", "Content-Encoding: br", etag}, false, true, `"v1"`},
 		{"two codings", page("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip, br", etag}, false, true, `"v1"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -119,6 +122,9 @@ func TestLinksLeadBack(t *testing.T) {
 			got := b.get(t, "/reviews")
 			body := got.body
 			if got.header.Get("Content-Encoding") == "gzip" {
+				if test.changed {
+					t.Error("a rewritten body is forwarded as gzip, want identity")
+				}
 				body = unzipped(t, got.body)
 			}
 			want := strings.ReplaceAll(test.body, "BASE", up)
@@ -245,12 +251,10 @@ func TestLinksStream(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = response.Body.Close() }()
-			var body io.Reader = response.Body
-			if coding == "gzip" {
-				if body, err = gzip.NewReader(body); err != nil {
-					t.Fatal(err)
-				}
+			if got := response.Header.Get("Content-Encoding"); got != "" {
+				t.Errorf("Content-Encoding: %s, want none", got)
 			}
+			body := response.Body
 			expect := func(want string) {
 				t.Helper()
 				got := make([]byte, len(want))
@@ -291,11 +295,30 @@ func TestBrokenBodyWithLinks(t *testing.T) {
 	}
 }
 
+// What is not gzip, whatever it says, is forwarded as what it is.
 func TestWrongGzip(t *testing.T) {
-	for _, body := range []string{`["BASE/x"]`, "", "\x1f"} {
+	for _, body := range []string{`["BASE/x"]`, "", "\x1f", `["BASE/x","` + strings.Repeat("x", 100<<10) + `"]`} {
 		up := rawServe(t, after(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body)))
-		if got := start(t, "http://"+up, leading).get(t, "/x"); got.body != body {
-			t.Errorf("%q became %q", body, got.body)
+		got := start(t, "http://"+up, leading).get(t, "/x")
+		if coding := got.header.Get("Content-Encoding"); got.body != body || body != "" && coding != "" {
+			t.Errorf("%.20q became %.20q with Content-Encoding %q", body, got.body, coding)
+		}
+	}
+}
+
+// An app that excludes identity gets coded bodies unchanged, since rewritten ones have no coding.
+func TestCodedBodyForAnAppThatExcludesIdentity(t *testing.T) {
+	up := answering(t, 200, page("BASE"), "Content-Type: application/json", "Content-Encoding: gzip", `Etag: "v1"`)
+	b := start(t, up, leading)
+	for accepted, want := range map[string]string{
+		"gzip": pageBack(up, b.server.URL), "gzip, identity": pageBack(up, b.server.URL),
+		"gzip, identity;q=0": zipped(page(up)), "gzip, *;q=0": zipped(page(up)),
+	} {
+		r := b.request(t, "GET", "/x", nil)
+		r.Header.Set("Accept-Encoding", accepted)
+		got := b.do(t, r)
+		if unchanged := got.header.Get("Content-Encoding") == "gzip" && got.header.Get("Etag") == `"v1"`; got.body != want || unchanged != strings.Contains(accepted, "q=0") {
+			t.Errorf("Accept-Encoding %s: %v %q, want %q", accepted, got.header, got.body, want)
 		}
 	}
 }
@@ -305,8 +328,10 @@ func TestAcceptEncodingIsNarrowed(t *testing.T) {
 	b := start(t, up.url, leading)
 	for accepted, want := range map[string]string{
 		"": "", "gzip": "gzip", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, GZIP;q=0.5": "gzip", "*": "gzip", "x-gzip": "gzip",
-		"gzip;q=0, *": "identity", "*, gzip;q=0": "identity", "br": "identity", "identity": "identity", "deflate, br": "identity", "gzip;q=0": "identity", "gzip; q=0.000, *;q=0": "identity",
-		"gzip;q=0.1": "gzip", "notgzip": "identity",
+		"gzip;q=0, *": "identity", "*, gzip;q=0": "identity", "br": "identity", "identity": "identity", "deflate, br": "identity", "gzip;q=0": "identity",
+		"gzip;q=0.1": "gzip", "notgzip": "identity", "gzip, identity, *;q=0": "gzip",
+		// Rewritten responses have no coding: an app that accepts none of those is left to the API.
+		"gzip, identity;q=0": "gzip, identity;q=0", "br, gzip, *;q=0": "br, gzip, *;q=0", "gzip; q=0.000, *;q=0": "gzip; q=0.000, *;q=0",
 	} {
 		r := b.request(t, "GET", "/x", nil)
 		if accepted != "" {
@@ -380,8 +405,8 @@ func TestAfterAZippedBody(t *testing.T) {
 			address <- at
 			b := start(t, "http://"+at, leading)
 			got := b.get(t, "/x")
-			if plain := unzipped(t, got.body); plain != `["`+b.server.URL+`/x"]`+noise(length)+test.want {
-				t.Errorf("%s: %.100s", name, plain)
+			if got.body != `["`+b.server.URL+`/x"]`+noise(length)+test.want {
+				t.Errorf("%s: %.100s", name, got.body)
 			}
 		}
 	}

@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// bufferSize is what one request holds of a response at a time. A stalled reader holds no more than this.
-const bufferSize = 32 << 10
+// bufferSize is how much of a response is copied at a time, and held while the app does not read. A TLS record of the
+// upstream fits: a longer buffer would not be filled.
+const bufferSize = 16 << 10
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 

@@ -88,6 +88,7 @@ func bare(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *br
 		Audience:     "https://api.etrusted.com",
 		upstream:     upstream,
 		TokenWait:    10 * time.Second,
+		RewriteLinks: true,
 	}, zap.NewNop(), toAPI, toLogin)
 	if err != nil {
 		t.Fatal(err)

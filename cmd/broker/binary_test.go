@@ -106,6 +106,14 @@ func startCommand(t *testing.T, command *exec.Cmd) *child {
 	return p
 }
 
+func TestMemoryLimitDecidesConnectionLimit(t *testing.T) {
+	t.Parallel()
+	b := startProcess(t, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "GOMEMLIMIT=56MiB"))
+	if got := b.logs.lines("listening")[0]["max_connections"]; got != 64.0 {
+		t.Errorf("max_connections: got %v, want 64", got)
+	}
+}
+
 func (p *child) signal(signal os.Signal) {
 	p.t.Helper()
 	if err := p.command.Process.Signal(signal); err != nil {

@@ -23,5 +23,6 @@ func main() {
 	environ := os.Environ()
 	// It does as much as the system permits. An error is no reason to stop.
 	_ = harden.Process(secretVariables())
+	harden.LimitMemory()
 	os.Exit(run(ctx, os.Args[1:], environ, os.Stdout, os.Stderr))
 }

@@ -41,7 +41,8 @@ func (i invocation) serve(ctx context.Context, c config, listening func(listener
 	b.tellOfWeakness(c)
 	log.Info("listening",
 		zap.String("app", addressOf(l.app)), zap.String("admin", addressOf(l.admin)),
-		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", version))
+		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", version),
+		zap.Int("max_connections", b.limits.app))
 	listening(l)
 	systemd, err := sdnotify.New()
 	if err != nil {

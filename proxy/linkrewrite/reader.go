@@ -27,10 +27,10 @@ type Reader struct {
 	needInput bool   // nothing until more text was read
 }
 
-// Most bodies are short, so the buffer starts small. It doubles while inner fills it, up to the size that io.Copy uses.
+// Most bodies are short, so the buffer starts small. It doubles while inner fills it, up to the size of a TLS record.
 const (
 	minBufferSize = 4 << 10
-	maxBufferSize = 32 << 10
+	maxBufferSize = 16 << 10
 )
 
 // NewReader returns a Reader that replaces the base URL from by to in the links read from r. Neither may end with a

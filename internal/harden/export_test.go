@@ -1,0 +1,4 @@
+package harden
+
+// CgroupLimit is cgroupLimit.
+var CgroupLimit = cgroupLimit
