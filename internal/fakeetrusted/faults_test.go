@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,8 +117,11 @@ func TestTruncate(t *testing.T) {
 		}
 		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		if len(body) != after || !errors.Is(err, io.ErrUnexpectedEOF) || resp.ContentLength <= int64(after) {
-			t.Errorf("after %d: %d of %d bytes, %v", after, len(body), resp.ContentLength, err)
+		// The server resets the connection, and a reset may discard bytes that the client has not read.
+		whole := len(body) == after && errors.Is(err, io.ErrUnexpectedEOF)
+		reset := len(body) <= after && errors.Is(err, syscall.ECONNRESET)
+		if !whole && !reset || resp.ContentLength <= int64(after) {
+			t.Errorf("got %d of %d bytes and %v, want %d bytes and an unexpected end", len(body), resp.ContentLength, err, after)
 		}
 	}
 }
