@@ -10,8 +10,8 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// accessLevel is that of the line for each request: without BROKER_ACCESS_LOG it is for who debugs the broker.
-func (c config) accessLevel() zapcore.Level {
+// accessLogLevel is that of the line for each request: without BROKER_ACCESS_LOG it is for who debugs the broker.
+func accessLogLevel(c config) zapcore.Level {
 	if c.AccessLog {
 		return zapcore.InfoLevel
 	}
@@ -20,7 +20,7 @@ func (c config) accessLevel() zapcore.Level {
 
 // requestIDs makes the names of requests that have none; nil where no line would tell them, and they would only be one more
 // header that the app did not send.
-func (c config) requestIDs() func() string {
+func requestIDs(c config) func() string {
 	if !c.AccessLog || c.LogLevel > zapcore.InfoLevel {
 		return nil
 	}

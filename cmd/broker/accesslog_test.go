@@ -184,7 +184,7 @@ func TestExemplarsFromApps(t *testing.T) {
 func TestAccessLogThatIsNotWritten(t *testing.T) {
 	t.Parallel()
 	for level, want := range map[zapcore.Level]bool{zapcore.DebugLevel: true, zapcore.InfoLevel: true, zapcore.WarnLevel: false} {
-		if made := (config{AccessLog: true, LogLevel: level}).requestIDs() != nil; made != want {
+		if made := requestIDs(config{AccessLog: true, LogLevel: level}) != nil; made != want {
 			t.Errorf("at level %v, names are made: %v", level, made)
 		}
 		_, _, stderr := invoke(nil, nowhere("BROKER_ACCESS_LOG=true", "BROKER_LOG_LEVEL="+level.String())...)

@@ -14,7 +14,7 @@ const adminSocket = "admin"
 // because the descriptors are known by their numbers only. The variables LISTEN_… are unset.
 //
 // Closing such a listener does not remove the file of a Unix socket: systemd keeps listening on it.
-func (i invocation) inherited() (l listeners, err error) {
+func inherited() (l listeners, err error) {
 	for _, file := range activation.Files(true) {
 		var listener net.Listener
 		listening := isListening(file)

@@ -89,7 +89,7 @@ func bare(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *br
 		upstream:     upstream,
 		TokenWait:    10 * time.Second,
 		RewriteLinks: true,
-	}, zap.NewNop(), toAPI, toLogin)
+	}, Build{}, zap.NewNop(), toAPI, toLogin)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,8 @@ import (
 
 // broker is the running program: everything wired together.
 type broker struct {
-	log *zap.Logger
+	build Build
+	log   *zap.Logger
 	// accessLevel is that of the line for each request.
 	accessLevel zapcore.Level
 	grace       time.Duration
@@ -46,20 +47,29 @@ type broker struct {
 	unsafe      atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
 }
 
-// newBroker wires the parts. toAPI and toLogin carry all that leaves this machine. An error says what is wrong with the
-// configuration.
-func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*broker, error) {
-	b := &broker{log: log, accessLevel: c.accessLevel(), grace: c.ShutdownGrace, guards: newGuards(c, log), limits: currentLimits()}
+// Build identifies the program.
+type Build struct {
+	Version, Revision string
+}
+
+// newBroker wires the parts. toAPI and toLogin carry everything that leaves this machine. An error says what is wrong with
+// the configuration.
+func newBroker(c config, build Build, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*broker, error) {
+	guards, err := newGuards(c, log)
+	if err != nil {
+		return nil, err
+	}
+	b := &broker{build: build, log: log, accessLevel: accessLogLevel(c), grace: c.ShutdownGrace, guards: guards, limits: currentLimits()}
 	b.store = newStore(c, log)
 	accounts, err := b.newAccounts(c, toLogin)
 	if err != nil {
-		return nil, err
+		return nil, configError{"ETRUSTED_ACCOUNTS_DIR", err.Error()}
 	}
 	b.accounts = accounts
 	b.tally = tally.New(texts(door.Reasons[:]), texts(proxy.Replays[:]))
 	b.metrics = metrics.New(metrics.Config{
-		Version:       version,
-		Revision:      revision,
+		Version:       build.Version,
+		Revision:      build.Revision,
 		Tokens:        b.accounts.Snapshots,
 		InFlight:      func() int64 { return b.proxy.InFlight() },
 		UnsafeListen:  b.unsafe.Load,
@@ -69,27 +79,31 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 	if c.hasDefaultAccount() {
 		b.metrics.ForAccount(proxy.DefaultAccount)
 	}
-	authority, err := c.authority()
+	authority, err := openCA(c)
 	if err != nil {
 		return nil, configError{"BROKER_INTERCEPT_CA_DIR", err.Error()}
 	}
 	hosts := door.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
 	handler := b.guards.certificates.renewConnections(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
 	b.tunnels = newTunnels(authority, handler, b.limits.app, log)
+	entry, err := b.newDoor(c, hosts, authority)
+	if err != nil {
+		return nil, err
+	}
 	b.proxy = proxy.New(proxy.Config{
 		Upstream:     c.upstream,
 		Transport:    toAPI,
 		Tokens:       b.defaultTokens(),
 		Account:      b.tokens,
 		TokenWait:    c.TokenWait,
-		Door:         b.newDoor(c, hosts, authority),
+		Door:         entry,
 		StandIn:      b.newStandIn(c),
 		Links:        c.RewriteLinks,
-		Scheme:       c.scheme(),
+		Scheme:       scheme(c),
 		Tunnels:      b.tunnels,
 		Replay:       c.Replay401,
 		ReplayBuffer: c.ReplayBuffer,
-		RequestID:    c.requestIDs(),
+		RequestID:    requestIDs(c),
 		Observe:      b.requestEnded,
 	})
 	b.app = newServer(handler, log)
@@ -101,14 +115,14 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 // operators is what the admin listener serves.
 func (b *broker) operators(c config) http.Handler {
 	config := admin.Config{
-		Version:  version,
-		Revision: revision,
+		Version:  b.build.Version,
+		Revision: b.build.Revision,
 		Started:  time.Now(),
 		Tokens:   b.accounts.Snapshots,
 		Traffic:  b.tally.Snapshot,
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
-		Settings: c.settings,
+		Settings: adminSettings(c.settings),
 		Metrics:  b.metrics.Handler(),
 	}
 	if b.store != nil {
@@ -121,15 +135,31 @@ func (b *broker) operators(c config) http.Handler {
 	return pages
 }
 
-func (b *broker) newDoor(c config, hosts *door.Hosts, authority *localca.CA) *door.Door {
-	config := door.Config{Hosts: hosts, Upstream: c.upstream.Host, Login: c.loginHost(), Keys: b.guards.keys, KeyOf: standin.KeyOf, Rules: c.rules}
+// adminSettings are the settings as the status page shows them.
+func adminSettings(settings []setting) []admin.Setting {
+	all := make([]admin.Setting, len(settings))
+	for i, one := range settings {
+		all[i] = admin.Setting(one)
+	}
+	return all
+}
+
+func (b *broker) newDoor(c config, hosts *door.Hosts, authority *localca.CA) (*door.Door, error) {
+	var rules *door.Rules // nil allows everything
+	if len(c.Allow) > 0 {
+		var err error
+		if rules, err = door.ParseRules(c.Allow); err != nil {
+			return nil, configError{"BROKER_ALLOW", err.Error()}
+		}
+	}
+	config := door.Config{Hosts: hosts, Upstream: c.upstream.Host, Login: c.loginHost(), Keys: b.guards.keys, KeyOf: standin.KeyOf, Rules: rules}
 	if b.guards.certificates.asksClients() {
 		config.ClientTrusted = func(ctx context.Context) bool { return b.guards.certificates.trustedClient(ctx) != nil }
 	}
 	if authority != nil {
 		config.Tunnels = authority.AllowsHost
 	}
-	return door.New(config)
+	return door.New(config), nil
 }
 
 // newStandIn returns what answers the app's token requests; nil if the API is to.
@@ -148,8 +178,8 @@ func (b *broker) newStandIn(c config) *standin.Endpoint {
 }
 
 // scheme is that of the app's listener.
-func (c config) scheme() string {
-	if c.certificates != nil {
+func scheme(c config) string {
+	if c.TLSCertFile != "" {
 		return "https"
 	}
 	return "http"
@@ -169,7 +199,7 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 				Audience:  c.Audience,
 				Scopes:    c.Scopes,
 				Transport: toLogin,
-				UserAgent: "etrusted-broker/" + version,
+				UserAgent: "etrusted-broker/" + b.build.Version,
 			},
 			Store: store,
 			OnRefresh: func(event tokensource.RefreshEvent) {

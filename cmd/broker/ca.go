@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/url"
 	"strings"
 
 	"etrusted-broker/proxy/localca"
@@ -20,7 +19,7 @@ func caCommand(_ context.Context, i invocation) int {
 		i.complain(problems)
 		return exitConfig
 	}
-	authority, err := c.authority()
+	authority, err := openCA(c)
 	if err != nil {
 		i.complain([]configError{{"BROKER_INTERCEPT_CA_DIR", err.Error()}})
 		return exitConfig
@@ -39,20 +38,4 @@ func only(problems []configError, variables ...string) []configError {
 		}
 	}
 	return some
-}
-
-// authority opens the broker's own authority, or makes it; nil if there is to be none.
-func (c config) authority() (*localca.CA, error) {
-	if c.InterceptCADir == "" {
-		return nil, nil
-	}
-	return localca.Open(c.InterceptCADir, []string{c.upstream.Host, c.loginHost()})
-}
-
-// loginHost is the login server's host, with its port if it has one.
-func (c config) loginHost() string {
-	if u, err := url.Parse(c.TokenURL); err == nil {
-		return u.Host
-	}
-	return ""
 }

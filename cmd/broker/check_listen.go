@@ -14,15 +14,15 @@ import (
 	"etrusted-broker/internal/unixsocket"
 )
 
-func (c config) appListener() doctor.Listener {
+func appListener(c config) doctor.Listener {
 	l := listenerFor("BROKER_LISTEN", c.Listen)
 	l.Name = "app's listener"
-	l.Secure, l.WantsCertificate = c.certificates != nil, c.TLSClientCAFile != ""
+	l.Secure, l.WantsCertificate = c.TLSCertFile != "", c.TLSClientCAFile != ""
 	return l
 }
 
 // adminListener returns nil if it is turned off.
-func (c config) adminListener() *doctor.Listener {
+func adminListener(c config) *doctor.Listener {
 	if c.AdminListen == "" {
 		return nil
 	}

@@ -19,8 +19,8 @@ func (i invocation) wire(config *doctor.Config, c config) (warnings []string, er
 	}
 	config.API = doctor.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.upstream, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Fault: doctor.API}
 	config.Audience, config.Scopes = c.Audience, c.Scopes
-	config.Accounts, warnings, err = c.allOrigins()
-	config.Files = append(c.files(), accountFiles(config.Accounts)...)
+	config.Accounts, warnings, err = allOrigins(c)
+	config.Files = append(namedFiles(c), accountFiles(config.Accounts)...)
 	if file := environment(i.environ)["SSL_CERT_FILE"]; file != "" {
 		config.Files = append(config.Files, doctor.File{Path: file, Authorities: true})
 	}
@@ -30,8 +30,8 @@ func (i invocation) wire(config *doctor.Config, c config) (warnings []string, er
 	if c.store != nil {
 		config.Store = &doctor.Store{Address: c.store.Address(), Try: redisstore.New(redisstore.Config{Options: *c.store}).Try}
 	}
-	config.App = c.appListener()
-	config.Admin = c.adminListener()
+	config.App = appListener(c)
+	config.Admin = adminListener(c)
 	return warnings, err
 }
 
@@ -46,7 +46,7 @@ func isStandard(name, value string) bool {
 }
 
 // allOrigins are those of all accounts, the default one first.
-func (c config) allOrigins() (all []doctor.Account, ignored []string, err error) {
+func allOrigins(c config) (all []doctor.Account, ignored []string, err error) {
 	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
 		Default:   c.defaultOrigin(),
 		Dir:       c.AccountsDir,
@@ -76,8 +76,8 @@ func accountFiles(accounts []doctor.Account) []doctor.File {
 	return files
 }
 
-// files are those that the variables name, but for credentials.
-func (c config) files() []doctor.File {
+// namedFiles are those that the variables name, but for credentials.
+func namedFiles(c config) []doctor.File {
 	var files []doctor.File
 	for _, file := range []doctor.File{{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true}, {Path: c.TLSCertFile}, {Path: c.TLSClientCAFile}} {
 		if file.Path != "" {

@@ -85,7 +85,7 @@ func lastExpiry(chains [][]*x509.Certificate) (last time.Time) {
 }
 
 // asksClients reports whether clients must present a certificate. c may be nil.
-func (c *certificates) asksClients() bool { return c != nil && c.clientCAFile != "" }
+func (c *certificates) asksClients() bool { return c != nil && c.files.clientCA != "" }
 
 // trustedClient returns the client certificate of the connection of a request, or nil if the authorities in use now do not
 // vouch for it. ctx is the request's.

@@ -22,7 +22,7 @@ import (
 type mutual struct {
 	*running
 	eTrusted      *fakeetrusted.Server
-	files         tlsFiles
+	files         certificateFiles
 	servers, apps *authority
 }
 

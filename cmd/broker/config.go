@@ -14,7 +14,6 @@ import (
 	"github.com/caarlos0/env/v11"
 	"go.uber.org/zap/zapcore"
 
-	"etrusted-broker/internal/admin"
 	"etrusted-broker/proxy/door"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
@@ -69,11 +68,9 @@ type config struct {
 	PProf bool `env:"BROKER_PPROF" envDefault:"false" help:"serve Go's profiles at /debug/pprof/ of the admin listener"`
 
 	// What follows is made of the above.
-	upstream     *url.URL
-	rules        *door.Rules   // nil if everything is allowed
-	certificates *certificates // nil without TLS
-	store        *redisstore.Options
-	settings     []admin.Setting // all variables, as they may be shown
+	upstream *url.URL
+	store    *redisstore.Options
+	settings []setting // all variables, as they may be shown
 }
 
 // configError is a problem with one variable. Its text never holds the variable's value: a secret may have been put
@@ -120,12 +117,14 @@ func loadConfig(environ []string) (config, []configError) {
 	}
 	check("BROKER_ALLOWED_HOSTS", checkHosts(c.AllowedHosts))
 	if len(c.Allow) > 0 {
-		c.rules, err = door.ParseRules(c.Allow)
+		_, err = door.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)
 	}
 	var blame string
-	c.certificates, blame, err = c.loadCertificates()
-	check(blame, err)
+	var invalid configError
+	if errors.As(c.checkTLS(), &invalid) {
+		problems = append(problems, invalid)
+	}
 	c.store, blame, err = c.tokenStore()
 	check(blame, err)
 	check("HTTPS_PROXY", c.checkProxy(variables))
@@ -322,25 +321,10 @@ func environment(environ []string) map[string]string {
 	return variables
 }
 
-// configured loads the configuration for a command that runs the broker, and prints its problems.
-func (i invocation) configured() (config, bool) {
-	c, problems := loadConfig(i.environ)
-	if len(problems) > 0 {
-		for _, warning := range unknownVariables(i.environ) { // perhaps what is missing has been set by another name
-			say(i.stderr, "broker: warning: %s", warning)
-		}
+// loginHost is the login server's host, with its port if it has one.
+func (c config) loginHost() string {
+	if u, err := url.Parse(c.TokenURL); err == nil {
+		return u.Host
 	}
-	i.complain(problems)
-	return c, len(problems) == 0
-}
-
-func (i invocation) complain(problems []configError) {
-	if len(problems) == 0 {
-		return
-	}
-	say(i.stderr, "broker: the configuration is not right:")
-	for _, problem := range problems {
-		say(i.stderr, "  %v", problem)
-	}
-	say(i.stderr, "'broker -h' explains each variable, 'broker config' shows what they are now.")
+	return ""
 }

@@ -72,7 +72,7 @@ func demoEnvironment(environ []string, url string) []string {
 
 // introduce prints what there is to try.
 func (i invocation) introduce(c config, standIn string, l listeners) {
-	curl, url := c.curl(l.app)
+	curl, url := curlFor(c, l.app)
 	say(i.stdout, `
 The broker is running, in front of a stand-in for eTrusted with sample data.
 
@@ -98,13 +98,13 @@ or ask for the same facts:
 	say(i.stdout, "\nCtrl-C ends it.\n")
 }
 
-// curl returns how to call the app's listener: the command and the base URL.
-func (c config) curl(app net.Listener) (command, url string) {
+// curlFor returns how to call the app's listener: the command and the base URL.
+func curlFor(c config, app net.Listener) (command, url string) {
 	command, url = "curl", "http://"+app.Addr().String()
 	if app.Addr().Network() == "unix" {
 		command, url = "curl --unix-socket "+app.Addr().String(), "http://localhost"
 	}
-	if c.certificates != nil {
+	if c.TLSCertFile != "" {
 		command, url = command+" --cacert "+c.TLSCertFile, strings.Replace(url, "http:", "https:", 1)
 	}
 	if c.TLSClientCAFile != "" {

@@ -19,12 +19,16 @@ type guards struct {
 	told         map[string]string // the last trouble with each file: it is not told every time that it is looked at
 }
 
-func newGuards(c config, log *zap.Logger) *guards {
-	g := &guards{log: log, keyFile: c.AccessKeyFile, certificates: c.certificates, told: map[string]string{}}
+func newGuards(c config, log *zap.Logger) (*guards, error) {
+	certificates, err := newCertificates(c.tlsFiles())
+	if err != nil {
+		return nil, err
+	}
+	g := &guards{log: log, keyFile: c.AccessKeyFile, certificates: certificates, told: map[string]string{}}
 	if text := c.AccessKey.Reveal(); text != "" {
 		g.keys = door.NewKeys(text)
 	}
-	return g
+	return g, nil
 }
 
 // follow reads the files again whenever they change, until ctx is done.

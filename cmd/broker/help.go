@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 	"text/tabwriter"
 
-	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/printable"
 )
 
@@ -56,31 +54,4 @@ func configCommand(_ context.Context, i invocation) int {
 		return exitConfig
 	}
 	return exitOK
-}
-
-// effective are the variables with their effective values, as they may be seen.
-func (c config) effective(set map[string]string, problems []configError) []admin.Setting {
-	var all []admin.Setting
-	for _, v := range variables() {
-		value := c.shown(v)
-		if set[v.name] != "" && slices.ContainsFunc(problems, func(p configError) bool { return p.variable == v.name }) {
-			value = "(not valid)" // and perhaps a secret that was put into the wrong variable
-		}
-		all = append(all, admin.Setting{Name: v.name, Value: value, Source: source(v, set), Meaning: v.help})
-	}
-	return all
-}
-
-// source tells where a variable's effective value comes from.
-func source(v variable, set map[string]string) string {
-	switch value, isSet := set[v.name]; {
-	case value != "", isSet && v.name == "BROKER_ADMIN_LISTEN":
-		return "environment"
-	case set[v.name+"_FILE"] != "":
-		return v.name + "_FILE"
-	case v.fallback != "":
-		return "default"
-	default:
-		return "-"
-	}
 }

@@ -59,7 +59,7 @@ func assembleWith(t *testing.T, options fakeetrusted.Options, change func(*confi
 		ReplayBuffer:  64 << 10,
 	}
 	change(&c)
-	w.broker, err = newBroker(c, newLogger(w.logs, zapcore.InfoLevel, "json"), toAPI, toLogin)
+	w.broker, err = newBroker(c, Build{}, newLogger(w.logs, zapcore.InfoLevel, "json"), toAPI, toLogin)
 	if err != nil {
 		t.Fatal(err)
 	}

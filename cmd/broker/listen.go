@@ -36,8 +36,8 @@ func (l listeners) close() {
 
 // listen opens the listeners, or takes those over that systemd has opened: all, or none. A configError among its errors
 // is one in the configuration.
-func (i invocation) listen(ctx context.Context, c config) (listeners, error) {
-	l, err := i.inherited()
+func listen(ctx context.Context, c config) (listeners, error) {
+	l, err := inherited()
 	if err == nil {
 		err = l.open(ctx, c)
 	}

@@ -321,7 +321,7 @@ func wiredBroker(t *testing.T, eTrusted http.Handler) *broker {
 	if problems != nil {
 		t.Fatal(problems)
 	}
-	b, err := newBroker(c, zap.NewNop(), newAPITransport(c.UpstreamTimeout), newLoginTransport())
+	b, err := newBroker(c, Build{}, zap.NewNop(), newAPITransport(c.UpstreamTimeout), newLoginTransport())
 	if err != nil {
 		t.Fatal(err)
 	}

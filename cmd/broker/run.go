@@ -85,3 +85,26 @@ func withoutArguments(name string, command func(context.Context, invocation) int
 func say(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format+"\n", args...)
 }
+
+// configured loads the configuration for a command that runs the broker, and prints its problems.
+func (i invocation) configured() (config, bool) {
+	c, problems := loadConfig(i.environ)
+	if len(problems) > 0 {
+		for _, warning := range unknownVariables(i.environ) { // perhaps what is missing has been set by another name
+			say(i.stderr, "broker: warning: %s", warning)
+		}
+	}
+	i.complain(problems)
+	return c, len(problems) == 0
+}
+
+func (i invocation) complain(problems []configError) {
+	if len(problems) == 0 {
+		return
+	}
+	say(i.stderr, "broker: the configuration is not right:")
+	for _, problem := range problems {
+		say(i.stderr, "  %v", problem)
+	}
+	say(i.stderr, "'broker -h' explains each variable, 'broker config' shows what they are now.")
+}

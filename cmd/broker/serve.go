@@ -3,10 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-
-	"go.uber.org/zap"
-
-	"etrusted-broker/internal/sdnotify"
 )
 
 func serveCommand(ctx context.Context, i invocation) int {
@@ -17,40 +13,20 @@ func serveCommand(ctx context.Context, i invocation) int {
 	return i.serve(ctx, c, func(listeners) {})
 }
 
-// serve listens and runs the broker. It calls listening once connections are taken.
-func (i invocation) serve(ctx context.Context, c config, listening func(listeners)) int {
-	silenceStandardLog()
-	log := newLogger(i.stderr, c.LogLevel, c.LogFormat)
-	for _, warning := range unknownVariables(i.environ) {
-		log.Warn(warning)
-	}
-	b, err := newBroker(c, log, newAPITransport(c.UpstreamTimeout), newLoginTransport())
-	if err != nil {
-		log.Error("cannot start: " + err.Error())
+// serve runs the broker until ctx is done. It calls onListening once connections are accepted.
+func (i invocation) serve(ctx context.Context, c config, onListening func(listeners)) int {
+	err := runServer(ctx, c, serverOptions{
+		build:       Build{version, revision},
+		log:         i.stderr,
+		environ:     i.environ,
+		onListening: onListening,
+	})
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, new(configError)):
 		return exitConfig
-	}
-	l, err := i.listen(ctx, c)
-	if err != nil {
-		log.Error("cannot start: " + err.Error())
-		if errors.As(err, new(configError)) {
-			return exitConfig
-		}
+	default:
 		return exitFailure
 	}
-	b.tellOfExposure(l.isExposed(), c)
-	b.tellOfWeakness(c)
-	log.Info("listening",
-		zap.String("app", addressOf(l.app)), zap.String("admin", addressOf(l.admin)),
-		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", version),
-		zap.Int("max_connections", b.limits.app))
-	listening(l)
-	systemd, err := sdnotify.New()
-	if err != nil {
-		log.Warn(err.Error())
-	}
-	if err := b.serveWithSystemd(ctx, l, systemd); err != nil {
-		log.Error(err.Error())
-		return exitFailure
-	}
-	return exitOK
 }

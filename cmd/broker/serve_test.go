@@ -147,7 +147,7 @@ func TestListenerFails(t *testing.T) {
 			}
 		}
 		_ = listeners[dead].Close()
-		b, err := newBroker(c, zap.NewNop(), newAPITransport(patience), newLoginTransport())
+		b, err := newBroker(c, Build{}, zap.NewNop(), newAPITransport(patience), newLoginTransport())
 		if err != nil {
 			t.Fatal(err)
 		}

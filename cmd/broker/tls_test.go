@@ -14,16 +14,16 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// tlsFiles are those that a broker is configured with.
-type tlsFiles struct{ cert, key, clientCA string }
+// certificateFiles are those that a broker is configured with.
+type certificateFiles struct{ cert, key, clientCA string }
 
-func newTLSFiles(t *testing.T) tlsFiles {
+func newTLSFiles(t *testing.T) certificateFiles {
 	dir := t.TempDir()
-	return tlsFiles{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), filepath.Join(dir, "ca.crt")}
+	return certificateFiles{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), filepath.Join(dir, "ca.crt")}
 }
 
 // show puts a new certificate of an authority in place.
-func (f tlsFiles) show(t *testing.T, a *authority, name string, lifetime time.Duration) {
+func (f certificateFiles) show(t *testing.T, a *authority, name string, lifetime time.Duration) {
 	t.Helper()
 	cert, key := a.leaf(name, lifetime)
 	write(t, f.key, key)

@@ -25,7 +25,7 @@ func (b *broker) tellOfExposure(exposed bool, c config) {
 	case exposed && !c.guarded():
 		b.unsafe.Store(true)
 		b.log.Warn("BROKER_UNSAFE_LISTEN is set: whoever reaches the app's listener can use the credentials")
-	case exposed && c.certificates == nil:
+	case exposed && c.TLSCertFile == "":
 		b.log.Warn("the access key crosses the network in clear: set BROKER_TLS_CERT_FILE and BROKER_TLS_KEY_FILE")
 	}
 }
@@ -35,8 +35,8 @@ func (b *broker) tellOfWeakness(c config) {
 	if n := len(c.AccessKey.Reveal()); n > 0 && n < shortKey {
 		b.log.Warn("the access key is short, and could be found by trying: make one with 'openssl rand -hex 32'")
 	}
-	if c.certificates != nil && time.Until(c.certificates.expires()) < expiresSoon {
-		b.log.Warn("the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", c.certificates.expires()))
+	if b.guards.certificates != nil && time.Until(b.guards.certificates.expires()) < expiresSoon {
+		b.log.Warn("the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", b.guards.certificates.expires()))
 	}
 	if b.tunnels != nil && time.Until(b.tunnels.authority.NotAfter()) < authorityExpiresSoon {
 		b.log.Warn("the authority in BROKER_INTERCEPT_CA_DIR expires soon: apps have to be made to trust another. Remove ca.crt and ca.key, restart the broker, and see 'broker ca'",
