@@ -23,7 +23,7 @@ func (c config) accessKey() (tokensource.Secret, error) {
 	case isSet:
 		return checkKey(tokensource.ParseSecret([]byte(c.AccessKey.Reveal())))
 	case c.AccessKeyFile != "":
-		return checkKey(readSecretFile(c.AccessKeyFile))
+		return readAccessKey(c.AccessKeyFile)
 	default:
 		return c.AccessKey, nil
 	}
@@ -35,6 +35,9 @@ func (c config) accessKeyVariable() string {
 	}
 	return "BROKER_ACCESS_KEY"
 }
+
+// readAccessKey reads the access key from a file.
+func readAccessKey(file string) (tokensource.Secret, error) { return checkKey(readSecretFile(file)) }
 
 // checkKey refuses a key that no request could show: a header's value has no blanks at its ends.
 func checkKey(key tokensource.Secret, err error) (tokensource.Secret, error) {
@@ -121,3 +124,6 @@ func checkHosts(hosts []string) error {
 	}
 	return nil
 }
+
+// shortKey is the length in bytes below which a key can be found by trying.
+const shortKey = 16

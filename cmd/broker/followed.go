@@ -55,7 +55,7 @@ func (g *guards) rereadKey() {
 	if g.keyFile == "" {
 		return
 	}
-	key, err := checkKey(readSecretFile(g.keyFile))
+	key, err := readAccessKey(g.keyFile)
 	if err != nil {
 		g.trouble("BROKER_ACCESS_KEY_FILE", err.Error(), "the access key cannot be read: the one that there was stays in use")
 		return

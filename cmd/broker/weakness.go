@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	shortKey    = 16 // bytes
 	expiresSoon = 7 * 24 * time.Hour
 	// authorityExpiresSoon leaves time to make apps trust another.
 	authorityExpiresSoon = 90 * 24 * time.Hour
