@@ -2,12 +2,8 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
-	"errors"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -165,13 +161,6 @@ func (a *attacked) refusedBy(t *testing.T) (reasons []string) {
 	return reasons
 }
 
-// attacker is a connection on which anything can be sent.
-type attacker struct {
-	net.Conn
-	r    *bufio.Reader
-	seen bytes.Buffer // all that came back
-}
-
 func (a *attacked) attacker(t *testing.T) *attacker {
 	t.Helper()
 	c := attackerAt(t, strings.TrimPrefix(a.url, "http://"))
@@ -180,57 +169,6 @@ func (a *attacked) attacker(t *testing.T) *attacker {
 		c.Conn, c.r = over, bufio.NewReader(io.TeeReader(over, &c.seen))
 	}
 	return c
-}
-
-func attackerAt(t *testing.T, addr string) *attacker {
-	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	c := &attacker{Conn: conn}
-	c.r = bufio.NewReader(io.TeeReader(conn, &c.seen))
-	return c
-}
-
-func (c *attacker) send(text string) { _, _ = io.WriteString(c, text) } // may break off: nobody need read what is refused
-
-// next returns the next final answer.
-func (c *attacker) next(method string) answer {
-	for {
-		response, err := http.ReadResponse(c.r, &http.Request{Method: method})
-		if err != nil {
-			return answer{err: err}
-		}
-		if response.StatusCode < 200 {
-			continue
-		}
-		body, err := io.ReadAll(response.Body)
-		return answer{response.StatusCode, response.Header, string(body), err}
-	}
-}
-
-// rest returns the status of all that is answered until the broker closes the connection.
-func (c *attacker) rest(t *testing.T) (statuses []int) {
-	t.Helper()
-	for {
-		if _, err := c.r.Peek(1); err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Error("the connection stays open")
-			}
-			return statuses
-		}
-		got := c.next("GET")
-		if got.err != nil {
-			t.Errorf("after the first answer: %v in %q", got.err, c.seen.String())
-			return statuses
-		}
-		statuses = append(statuses, got.status)
-	}
 }
 
 // after is a request that shows whether both sides agree on where the one before it has ended.

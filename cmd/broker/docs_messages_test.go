@@ -29,7 +29,7 @@ var otherWords = map[string]string{
 	"cmd/broker/run.go:commands":       "the help",
 	"cmd/broker/check.go:checkOptions": "the help",
 	"cmd/broker/demo.go:introduce":     "what the demo prints",
-	"cmd/broker/demo.go:curlFor":          "what the demo prints",
+	"cmd/broker/demo.go:curlFor":       "what the demo prints",
 	"internal/admin/display.go":        "the status page's figures, in words",
 	"internal/admin/document.go":       "the status page's markup",
 	"internal/admin/hour.go":           "the status page's figures, in words",

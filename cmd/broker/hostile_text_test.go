@@ -3,15 +3,11 @@ package main
 import (
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"etrusted-broker/internal/fakeetrusted"
 )
@@ -38,22 +34,6 @@ func mustBeHarmless(t *testing.T, what, text string, lines, length int) {
 				break
 			}
 		}
-	}
-}
-
-// TestLogEscapesAndBoundsText is about both formats, and about what net/http logs through the server's ErrorLog.
-func TestLogEscapesAndBoundsText(t *testing.T) {
-	t.Parallel()
-	for _, format := range []string{"json", "console"} {
-		var logs buffer
-		log := newLogger(&logs, zapcore.InfoLevel, format)
-		long := strings.Repeat(hostile, 2000)
-		log.Warn(long)
-		log.Warn("a field", zap.String("reason", long))
-		log.With(zap.String("reason", long)).Warn("a field of all lines")
-		newServer(http.NotFoundHandler(), log).ErrorLog.Printf("http: TLS handshake error from 127.0.0.1:1: %s", long)
-		log.Debug(long)
-		mustBeHarmless(t, format, logs.String(), 4, 2400)
 	}
 }
 

@@ -1,113 +1,18 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"etrusted-broker/internal/fakeetrusted"
-	"etrusted-broker/internal/sdnotify"
 )
-
-// fakeSystemd is systemd's end of the notify socket.
-type fakeSystemd struct {
-	conn *net.UnixConn
-	path string
-
-	mu       sync.Mutex
-	messages []string
-}
-
-// newFakeSystemd opens a notify socket. Call start or read to receive messages.
-func newFakeSystemd(t *testing.T) *fakeSystemd {
-	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("no datagram Unix sockets on Windows")
-	}
-	path := filepath.Join(t.TempDir(), "notify")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return &fakeSystemd{conn: conn, path: path}
-}
-
-// start receives messages until the end of the test.
-func (s *fakeSystemd) start() *fakeSystemd {
-	go func() {
-		for s.read() {
-			continue
-		}
-	}()
-	return s
-}
-
-func (s *fakeSystemd) read() bool {
-	message := make([]byte, 8192)
-	n, err := s.conn.Read(message)
-	if err != nil {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.messages = append(s.messages, string(message[:n]))
-	return true
-}
-
-func (s *fakeSystemd) environ() string { return "NOTIFY_SOCKET=" + s.path }
-
-// received returns all messages so far.
-func (s *fakeSystemd) received() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]string(nil), s.messages...)
-}
-
-// count returns the number of lines so far with that prefix.
-func (s *fakeSystemd) count(prefix string) (n int) {
-	for _, message := range s.received() {
-		for line := range strings.SplitSeq(message, "\n") {
-			if strings.HasPrefix(line, prefix) {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// status returns the text that `systemctl status` would show now.
-func (s *fakeSystemd) status() (text string) {
-	for _, message := range s.received() {
-		for line := range strings.SplitSeq(message, "\n") {
-			if after, ok := strings.CutPrefix(line, "STATUS="); ok {
-				text = after
-			}
-		}
-	}
-	return text
-}
-
-func (s *fakeSystemd) mustNotHave(t *testing.T, canaries ...string) {
-	t.Helper()
-	said := strings.Join(s.received(), "\n")
-	for _, canary := range canaries {
-		if strings.Contains(said, canary) {
-			t.Errorf("the messages contain %q: %s", canary, said)
-		}
-	}
-}
 
 // TestNotifyReportsWholeLife covers the messages in order: not ready and why, ready, not ready again, watchdog,
 // stopping.
@@ -230,102 +135,6 @@ func TestNotifyResendsReadyAfterFailure(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close() })
 	back := (&fakeSystemd{conn: conn, path: away.path}).start()
 	eventually(t, "READY=1 is sent", func() bool { return back.count("READY=1") == 1 && back.status() == "ok: there is a valid token" })
-}
-
-// closeHook is a listener that calls onClose before it closes.
-type closeHook struct {
-	net.Listener
-	onClose func()
-}
-
-func (a closeHook) Close() error {
-	a.onClose()
-	return a.Listener.Close()
-}
-
-// TestNotifySendsStoppingBeforeListenerCloses: once connections are refused, `systemctl status` shows why.
-func TestNotifySendsStoppingBeforeListenerCloses(t *testing.T) {
-	manager := newFakeSystemd(t)
-	t.Setenv("NOTIFY_SOCKET", manager.path) // so it is not parallel
-	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
-	announced := make(chan bool, 1)
-	once := sync.OnceFunc(func() {
-		_ = manager.conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // only what was sent already
-		for manager.read() {
-			continue
-		}
-		announced <- manager.count("STOPPING=1") == 1
-	})
-	app := closeHook{listenFor(t, "tcp", "127.0.0.1:0"), once}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- b.serveWithSystemd(ctx, listeners{app: app}, newNotifier(t)) }()
-	eventually(t, "it serves", func() bool {
-		return do(http.NewRequest(http.MethodGet, "http://"+app.Addr().String()+"/channels", nil)).status == http.StatusOK
-	})
-	cancel()
-	if !receive(t, "the listener's end", announced) {
-		t.Errorf("the listener closed before STOPPING=1: %q", manager.received())
-	}
-	if err := receive(t, "the broker's end", ended); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestWatchdogStopsOnceBrokerHangs: WATCHDOG=1 is no longer sent once a lock that requests need is never released.
-func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
-	manager := newFakeSystemd(t).start()
-	t.Setenv("NOTIFY_SOCKET", manager.path) // so it is not parallel
-	t.Setenv("WATCHDOG_USEC", "40000")
-	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
-	var stuck sync.Mutex
-	pages := b.admin.Handler
-	b.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/status.json" {
-			stuck.Lock()
-			defer stuck.Unlock()
-		}
-		pages.ServeHTTP(w, r)
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	n := newNotifier(t)
-	go func() { ended <- b.serveWithSystemd(ctx, listeners{app: listenFor(t, "tcp", "127.0.0.1:0")}, n) }()
-	eventually(t, "the watchdog is reset", func() bool { return manager.count("WATCHDOG=1") >= 3 })
-	stuck.Lock()
-	eventually(t, "the watchdog is not reset", func() bool {
-		before := manager.count("WATCHDOG=1")
-		time.Sleep(10 * 20 * time.Millisecond) // ten times the interval
-		return manager.count("WATCHDOG=1") == before
-	})
-	cancel()
-	if err := receive(t, "the end, which waits for nothing that hangs", ended); err != nil {
-		t.Error(err)
-	}
-	stuck.Unlock()
-}
-
-func newNotifier(t *testing.T) *sdnotify.Notifier {
-	t.Helper()
-	n, err := sdnotify.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-// wiredBroker returns a broker that does not serve yet.
-func wiredBroker(t *testing.T, eTrusted http.Handler) *broker {
-	t.Helper()
-	c, problems := loadConfig(environFor(serveHTTP(t, eTrusted)))
-	if problems != nil {
-		t.Fatal(problems)
-	}
-	b, err := newBroker(c, Build{}, zap.NewNop(), newAPITransport(c.UpstreamTimeout), newLoginTransport())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 // TestAbortDumpHasNoSecret: the watchdog's SIGABRT writes the stacks of all goroutines to the journal, without values.

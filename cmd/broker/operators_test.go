@@ -3,12 +3,10 @@ package main
 import (
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"etrusted-broker/internal/fakeetrusted"
-	"etrusted-broker/proxy/door"
 )
 
 var operatorTests = []struct {
@@ -33,28 +31,6 @@ var operatorTests = []struct {
 	{"prefetched", "localhost", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Purpose": {"prefetch"}}, 403},
 	{"issuer of a certificate", "localhost", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"no-cors"}}, 403},
 	{"rebound page", "evil.example", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 421},
-}
-
-func TestForOperators(t *testing.T) {
-	t.Parallel()
-	for _, test := range operatorTests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			called := false
-			handler := forOperators(door.NewHosts("broker.example"), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
-			request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
-			request.Host = test.host
-			request.Header = test.header
-			response := httptest.NewRecorder()
-			handler.ServeHTTP(response, request)
-			if response.Code != test.status || called != (test.status == 200) {
-				t.Errorf("status %d, want %d; served: %v", response.Code, test.status, called)
-			}
-			if test.status == 421 && !strings.Contains(response.Body.String(), "BROKER_ALLOWED_HOSTS") {
-				t.Errorf("does not say what to do: %s", response.Body)
-			}
-		})
-	}
 }
 
 // TestAdminDoor holds that forOperators is in front of every page.

@@ -81,9 +81,12 @@ type running struct {
 	code      int // once ended is closed
 }
 
-// startBroker runs the broker and returns when it listens. It is stopped at the test's end at the latest. environ is
-// as environFor returns it.
-func startBroker(t *testing.T, args, environ []string) *running {
+// program is the broker's program without the process. It returns the exit code once ctx is done.
+type program func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int
+
+// start runs the program in this process and returns once it listens. It is stopped when the test ends, at the latest. environ
+// is as environFor returns it.
+func start(t *testing.T, run program, args, environ []string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &running{t: t, stdout: &buffer{}, logs: &buffer{}, terminate: cancel, ended: make(chan struct{})}
@@ -144,15 +147,6 @@ func environFor(url string, more ...string) []string {
 
 // nowhere is an environment that is valid, but in which nobody answers.
 func nowhere(more ...string) []string { return environFor("http://127.0.0.1:1", more...) }
-
-// invoke runs a command that ends by itself. Should it run a broker, that is shut down at once.
-func invoke(args []string, environ ...string) (code int, stdout, stderr string) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	var out, err buffer
-	code = run(ctx, args, environ, &out, &err)
-	return code, out.String(), err.String()
-}
 
 // serveHTTP serves handler on a free port until the test's end, and returns its URL.
 func serveHTTP(t *testing.T, handler http.Handler) string {
