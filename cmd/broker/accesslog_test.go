@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"go.uber.org/zap/zapcore"
 
@@ -17,7 +15,7 @@ import (
 const traceOfApp = "0af7651916cd43dd8448eb211c80319c"
 
 // accessLine sends a request and returns the line that the log has for it.
-func (b *running) accessLine(method, target string, header http.Header) map[string]any {
+func accessLine(b *running, method, target string, header http.Header) map[string]any {
 	b.t.Helper()
 	before := len(b.logs.lines("request"))
 	request, err := http.NewRequest(method, b.url+target, nil)
@@ -71,7 +69,7 @@ func TestAccessLog(t *testing.T) {
 			nil,
 		},
 	} {
-		line := b.accessLine(test.method, test.target, test.header)
+		line := accessLine(b, test.method, test.target, test.header)
 		for name, want := range test.want {
 			if line[name] != want {
 				t.Errorf("%s: %s is %v, want %v", test.name, name, line[name], want)
@@ -101,36 +99,6 @@ func TestAccessLog(t *testing.T) {
 			t.Errorf("not JSON: %s", line)
 		}
 	}
-}
-
-func TestAccessLogOfAReplay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := assembleWith(t, fakeetrusted.Options{}, func(c *config) { c.AccessLog = true })
-		w.server.SetAPIDelay(250 * time.Millisecond)
-		w.get(t)
-		time.Sleep(11 * time.Second)
-		w.server.Revoke()
-		w.get(t)
-		synctest.Wait()
-		lines := w.logs.lines("request")
-		if len(lines) != 2 {
-			t.Fatalf("%d lines: %v", len(lines), lines)
-		}
-		for i, want := range []map[string]any{
-			{"status": 200.0, "replayed": false, "replay": nil, "took": 0.25, "upstream_took": 0.25},
-			{"status": 200.0, "replayed": true, "replay": "success", "took": 0.5, "upstream_took": 0.5}, // one line for both
-		} {
-			for name, value := range want {
-				if lines[i][name] != value {
-					t.Errorf("line %d: %s is %v, want %v", i, name, lines[i][name], value)
-				}
-			}
-		}
-		requests := w.server.APIRequests()
-		if first, again := requests[1].Header["X-Request-Id"], requests[2].Header["X-Request-Id"]; len(first) != 1 || !slices.Equal(first, again) || first[0] != lines[1]["request_id"] {
-			t.Errorf("known to the API as %q and %q, to the log as %v", first, again, lines[1]["request_id"])
-		}
-	})
 }
 
 // Without BROKER_ACCESS_LOG there is no line for a request, and no header is added to it.
@@ -184,9 +152,6 @@ func TestExemplarsFromApps(t *testing.T) {
 func TestAccessLogThatIsNotWritten(t *testing.T) {
 	t.Parallel()
 	for level, want := range map[zapcore.Level]bool{zapcore.DebugLevel: true, zapcore.InfoLevel: true, zapcore.WarnLevel: false} {
-		if made := requestIDs(config{AccessLog: true, LogLevel: level}) != nil; made != want {
-			t.Errorf("at level %v, names are made: %v", level, made)
-		}
 		_, _, stderr := invoke(nil, nowhere("BROKER_ACCESS_LOG=true", "BROKER_LOG_LEVEL="+level.String())...)
 		if told := strings.Contains(stderr, "BROKER_ACCESS_LOG has no effect"); told == want {
 			t.Errorf("at level %v:\n%s", level, stderr)

@@ -50,20 +50,6 @@ var brokenOff = outcome{status: 400}
 // unsaid is for the little that net/http finds before the broker does.
 func unsaid(status int) outcome { return outcome{status: status, bare: true} }
 
-// fields are those of a header, as they are sent.
-func fields(fields ...string) string {
-	var text strings.Builder
-	for _, one := range fields {
-		text.WriteString(one + "\r\n")
-	}
-	return text.String()
-}
-
-// plain is a request without a body: "GET /path", and header fields.
-func plain(line string, more ...string) string {
-	return line + " HTTP/1.1\r\nHost: localhost\r\n" + fields(more...) + "\r\n"
-}
-
 // to is a GET for a host.
 func to(host string, more ...string) string {
 	return "GET /x HTTP/1.1\r\nHost: " + host + "\r\n" + fields(more...) + "\r\n"

@@ -237,3 +237,13 @@ func getLater(url string) <-chan answer {
 	go func() { answers <- do(http.NewRequest(http.MethodGet, url, nil)) }()
 	return answers
 }
+
+func listenFor(t *testing.T, network, address string) net.Listener {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}

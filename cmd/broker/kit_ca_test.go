@@ -100,3 +100,11 @@ func write(t *testing.T, path string, content []byte) {
 		t.Fatal(err)
 	}
 }
+
+func roots(authorities ...*authority) *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, a := range authorities {
+		pool.AddCert(a.cert)
+	}
+	return pool
+}

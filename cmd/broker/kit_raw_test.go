@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -68,4 +69,18 @@ func (c *attacker) rest(t *testing.T) (statuses []int) {
 		}
 		statuses = append(statuses, got.status)
 	}
+}
+
+// fields are those of a header, as they are sent.
+func fields(fields ...string) string {
+	var text strings.Builder
+	for _, one := range fields {
+		text.WriteString(one + "\r\n")
+	}
+	return text.String()
+}
+
+// plain is a request without a body: "GET /path", and header fields.
+func plain(line string, more ...string) string {
+	return line + " HTTP/1.1\r\nHost: localhost\r\n" + fields(more...) + "\r\n"
 }

@@ -127,16 +127,6 @@ func withInheritedSockets(t *testing.T, names string, listeners []net.Listener, 
 	return command
 }
 
-func listenFor(t *testing.T, network, address string) net.Listener {
-	t.Helper()
-	l, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	return l
-}
-
 func TestSocketActivation(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "broker.sock")

@@ -127,7 +127,7 @@ func TestNotifyResendsReadyAfterFailure(t *testing.T) {
 	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))))
 	b.ready()
 	eventually(t, "a message is lost", func() bool { return strings.Contains(b.logs.String(), "sd_notify failed") })
-	time.Sleep(5 * startPollInterval) // so that it is READY=1 that was lost, and more than once
+	time.Sleep(500 * time.Millisecond) // so that it is READY=1 that was lost, and more than once
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: away.path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)

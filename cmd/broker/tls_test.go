@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -52,14 +51,6 @@ func shown(t *testing.T, b *running, config *tls.Config) (name string, err error
 		t.Errorf("status %d", response.StatusCode)
 	}
 	return conn.ConnectionState().PeerCertificates[0].Subject.CommonName, nil
-}
-
-func roots(authorities ...*authority) *x509.CertPool {
-	pool := x509.NewCertPool()
-	for _, a := range authorities {
-		pool.AddCert(a.cert)
-	}
-	return pool
 }
 
 func TestTLSIsFollowed(t *testing.T) {

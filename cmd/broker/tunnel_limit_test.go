@@ -16,7 +16,8 @@ func TestTunnelFlood(t *testing.T) {
 	t.Parallel()
 	i := startIntercepting(t)
 	target := strings.TrimPrefix(i.api, "https://")
-	for range currentLimits().app * 3 / 4 {
+	limit, _ := i.logs.lines("listening")[0]["max_connections"].(float64)
+	for range int(limit) * 3 / 4 {
 		_, _ = i.connect(t, target, "")
 	}
 	if got := get(t, i.url+"/channels"); got.status != http.StatusOK {
