@@ -9,34 +9,35 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
 const traceOfApp = "0af7651916cd43dd8448eb211c80319c"
 
 // accessLine sends a request and returns the line that the log has for it.
-func accessLine(b *running, method, target string, header http.Header) map[string]any {
-	b.t.Helper()
-	before := len(b.logs.lines("request"))
-	request, err := http.NewRequest(method, b.url+target, nil)
+func accessLine(b *brokertest.Broker, method, target string, header http.Header) map[string]any {
+	b.T.Helper()
+	before := len(b.Logs.Lines("request"))
+	request, err := http.NewRequest(method, b.URL+target, nil)
 	if err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 	for name, values := range header {
 		request.Header[name] = values
 	}
-	if got := do(request, nil); got.err != nil {
-		b.t.Fatal(got.err)
+	if got := brokertest.Do(request, nil); got.Err != nil {
+		b.T.Fatal(got.Err)
 	}
-	eventually(b.t, "the request is logged", func() bool { return len(b.logs.lines("request")) == before+1 })
-	return b.logs.lines("request")[before]
+	brokertest.Eventually(b.T, "the request is logged", func() bool { return len(b.Logs.Lines("request")) == before+1 })
+	return b.Logs.Lines("request")[before]
 }
 
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_LOG=true", "BROKER_ALLOW=GET /"))
-	b.ready()
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_LOG=true", "BROKER_ALLOW=GET /"))
+	b.WaitReady()
 	for _, test := range []struct {
 		name, method, target string
 		header               http.Header
@@ -91,10 +92,10 @@ func TestAccessLog(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(b.logs.String(), "CANARY") {
-		t.Errorf("a query or a header is logged:\n%s", b.logs)
+	if strings.Contains(b.Logs.String(), "CANARY") {
+		t.Errorf("a query or a header is logged:\n%s", b.Logs)
 	}
-	for line := range strings.Lines(b.logs.String()) {
+	for line := range strings.Lines(b.Logs.String()) {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("not JSON: %s", line)
 		}
@@ -105,13 +106,13 @@ func TestAccessLog(t *testing.T) {
 func TestNoAccessLog(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
-	b.ready()
-	if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
-		t.Fatalf("%d", got.status)
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
+	b.WaitReady()
+	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
+		t.Fatalf("%d", got.Status)
 	}
-	b.stop() // the line would be there by now
-	if lines := b.logs.lines("request"); len(lines) != 0 {
+	b.Stop() // the line would be there by now
+	if lines := b.Logs.Lines("request"); len(lines) != 0 {
 		t.Errorf("logged: %v", lines)
 	}
 	if got := eTrusted.APIRequests()[0].Header["X-Request-Id"]; got != nil {
@@ -123,27 +124,27 @@ func TestNoAccessLog(t *testing.T) {
 func TestExemplarsFromApps(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
-	b.ready()
-	request, err := http.NewRequest(http.MethodGet, b.url+"/channels", nil)
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
+	b.WaitReady()
+	request, err := http.NewRequest(http.MethodGet, b.URL+"/channels", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const traceparent = "00-" + traceOfApp + "-b7ad6b7169203331-01"
 	request.Header.Set("Traceparent", traceparent)
-	if got := do(request, nil); got.status != http.StatusOK {
-		t.Fatalf("%d %v", got.status, got.err)
+	if got := brokertest.Do(request, nil); got.Status != http.StatusOK {
+		t.Fatalf("%d %v", got.Status, got.Err)
 	}
 	if got := eTrusted.APIRequests()[0].Header["Traceparent"]; !slices.Equal(got, []string{traceparent}) {
 		t.Errorf("the API was told %q", got)
 	}
-	eventually(t, "both histograms name the trace", func() bool {
-		scrape, err := http.NewRequest(http.MethodGet, b.admin+"/metrics", nil)
+	brokertest.Eventually(t, "both histograms name the trace", func() bool {
+		scrape, err := http.NewRequest(http.MethodGet, b.Admin+"/metrics", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		scrape.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
-		text := do(scrape, nil).body
+		text := brokertest.Do(scrape, nil).Body
 		return strings.Count(text, `# {trace_id="`+traceOfApp+`"}`) == 2
 	})
 }
@@ -152,7 +153,7 @@ func TestExemplarsFromApps(t *testing.T) {
 func TestAccessLogThatIsNotWritten(t *testing.T) {
 	t.Parallel()
 	for level, want := range map[zapcore.Level]bool{zapcore.DebugLevel: true, zapcore.InfoLevel: true, zapcore.WarnLevel: false} {
-		_, _, stderr := invoke(nil, nowhere("BROKER_ACCESS_LOG=true", "BROKER_LOG_LEVEL="+level.String())...)
+		_, _, stderr := invoke(nil, brokertest.EnvironWithoutServers("BROKER_ACCESS_LOG=true", "BROKER_LOG_LEVEL="+level.String())...)
 		if told := strings.Contains(stderr, "BROKER_ACCESS_LOG has no effect"); told == want {
 			t.Errorf("at level %v:\n%s", level, stderr)
 		}

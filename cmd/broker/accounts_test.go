@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -36,16 +37,16 @@ func TestSeriesBeginAtZero(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
-	b := startBroker(t, nil, nowhere("ETRUSTED_ACCOUNTS_DIR="+dir))
+	b := startBroker(t, nil, brokertest.EnvironWithoutServers("ETRUSTED_ACCOUNTS_DIR="+dir))
 	wanted := func(account string) func() bool {
 		return func() bool {
-			return strings.Contains(get(t, b.admin+"/metrics").body, `etrusted_broker_replays_total{account="`+account+`",outcome="success"} 0`)
+			return strings.Contains(brokertest.Get(t, b.Admin+"/metrics").Body, `etrusted_broker_replays_total{account="`+account+`",outcome="success"} 0`)
 		}
 	}
-	eventually(t, "the default account's are there", wanted("default"))
-	eventually(t, "an account's are there", wanted("shop-de"))
+	brokertest.Eventually(t, "the default account's are there", wanted("default"))
+	brokertest.Eventually(t, "an account's are there", wanted("shop-de"))
 	addAccount(t, dir, "shop-at", "id-at", "secret-at")
-	eventually(t, "a later account's are there", wanted("shop-at"))
+	brokertest.Eventually(t, "a later account's are there", wanted("shop-at"))
 }
 
 // Each account has its own token, its own series and its own health, and takes them along when it goes.
@@ -58,8 +59,8 @@ func TestAccounts(t *testing.T) {
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
-	b := startBroker(t, nil, environFor(server.URL, "ETRUSTED_ACCOUNTS_DIR="+dir))
-	b.ready()
+	b := startBroker(t, nil, brokertest.Environ(server.URL, "ETRUSTED_ACCOUNTS_DIR="+dir))
+	b.WaitReady()
 	last := func() fakeetrusted.APIRequest {
 		requests := standIn.APIRequests()
 		return requests[len(requests)-1]
@@ -72,8 +73,8 @@ func TestAccounts(t *testing.T) {
 		{"/@shop-de/reviews?count=1&x=%2f;", "/reviews?count=1&x=%2f;"},
 		{"/@default/channels", "/channels"},
 	} {
-		if got := get(t, b.url+test.path); got.status != http.StatusOK {
-			t.Fatalf("%s: %d %s", test.path, got.status, got.body)
+		if got := brokertest.Get(t, b.URL+test.path); got.Status != http.StatusOK {
+			t.Fatalf("%s: %d %s", test.path, got.Status, got.Body)
 		}
 		if got := last(); got.RequestURI != test.upstream {
 			t.Errorf("%s went upstream as %s", test.path, got.RequestURI)
@@ -86,34 +87,36 @@ func TestAccounts(t *testing.T) {
 
 	addAccount(t, dir, "shop-at", "id-at", "secret-at")
 	addAccount(t, dir, "wrong", "id-wrong", "secret")
-	eventually(t, "the new account serves", func() bool { return get(t, b.url+"/@shop-at/channels").status == http.StatusOK })
-	eventually(t, "the wrong account is told", func() bool { return get(t, b.url+"/@wrong/channels").status == http.StatusServiceUnavailable })
-	if got := get(t, b.admin+"/readyz"); got.status != http.StatusOK {
-		t.Errorf("a wrong account makes the broker not ready: %s", got.body)
+	brokertest.Eventually(t, "the new account serves", func() bool { return brokertest.Get(t, b.URL+"/@shop-at/channels").Status == http.StatusOK })
+	brokertest.Eventually(t, "the wrong account is told", func() bool {
+		return brokertest.Get(t, b.URL+"/@wrong/channels").Status == http.StatusServiceUnavailable
+	})
+	if got := brokertest.Get(t, b.Admin+"/readyz"); got.Status != http.StatusOK {
+		t.Errorf("a wrong account makes the broker not ready: %s", got.Body)
 	}
 	series := `etrusted_broker_requests_total{account="shop-at",code="200",method="GET"}`
-	eventually(t, "the accounts' metrics are there", func() bool { // a request is counted once it has been answered
-		got := get(t, b.admin+"/metrics").body
+	brokertest.Eventually(t, "the accounts' metrics are there", func() bool { // a request is counted once it has been answered
+		got := brokertest.Get(t, b.Admin+"/metrics").Body
 		return strings.Contains(got, series) && strings.Contains(got, `token_refreshes_total{account="wrong",outcome="rejected"} 1`)
 	})
 
 	if err := os.RemoveAll(filepath.Join(dir, "shop-at")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the account is gone", func() bool { return len(b.logs.lines("account removed")) == 1 })
-	if got := get(t, b.url+"/@shop-at/channels"); got.status != http.StatusNotFound {
-		t.Errorf("the removed account: %d", got.status)
+	brokertest.Eventually(t, "the account is gone", func() bool { return len(b.Logs.Lines("account removed")) == 1 })
+	if got := brokertest.Get(t, b.URL+"/@shop-at/channels"); got.Status != http.StatusNotFound {
+		t.Errorf("the removed account: %d", got.Status)
 	}
-	if got := get(t, b.admin+"/metrics"); strings.Contains(got.body, "shop-at") {
+	if got := brokertest.Get(t, b.Admin+"/metrics"); strings.Contains(got.Body, "shop-at") {
 		t.Error("the removed account has left series behind")
 	}
-	if got := get(t, b.url+"/@shop-de/channels"); got.status != http.StatusOK || last().Header.Get("Authorization") != tokens[1] {
-		t.Errorf("the other account was disturbed: %d", got.status)
+	if got := brokertest.Get(t, b.URL+"/@shop-de/channels"); got.Status != http.StatusOK || last().Header.Get("Authorization") != tokens[1] {
+		t.Errorf("the other account was disturbed: %d", got.Status)
 	}
 	for _, path := range []string{"/@", "/@/channels", "/@nobody/channels", "/@SHOP-DE/channels", "/@shop-de%2fchannels", "/@../channels"} {
 		before := standIn.APIRequestCount()
-		if got := get(t, b.url+path); got.status != http.StatusNotFound || got.header.Get("Proxy-Status") == "" || standIn.APIRequestCount() != before {
-			t.Errorf("%s: %d", path, got.status)
+		if got := brokertest.Get(t, b.URL+path); got.Status != http.StatusNotFound || got.Header.Get("Proxy-Status") == "" || standIn.APIRequestCount() != before {
+			t.Errorf("%s: %d", path, got.Status)
 		}
 	}
 }
@@ -123,14 +126,14 @@ func TestAccountsAlone(t *testing.T) {
 	server := httptest.NewServer(fakeetrusted.New(fakeetrusted.Options{}))
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
-	b := startBroker(t, nil, environFor(server.URL, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
-	if got := get(t, b.admin+"/readyz"); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "no account") {
-		t.Errorf("without any account: %d %s", got.status, got.body)
+	b := startBroker(t, nil, brokertest.Environ(server.URL, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
+	if got := brokertest.Get(t, b.Admin+"/readyz"); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "no account") {
+		t.Errorf("without any account: %d %s", got.Status, got.Body)
 	}
 	addAccount(t, dir, "one", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-	b.ready()
-	if got := get(t, b.url+"/channels"); got.status != http.StatusNotFound || !strings.Contains(got.body, "no default account") {
-		t.Errorf("without a name: %d %s", got.status, got.body)
+	b.WaitReady()
+	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusNotFound || !strings.Contains(got.Body, "no default account") {
+		t.Errorf("without a name: %d %s", got.Status, got.Body)
 	}
 }
 
@@ -141,8 +144,8 @@ func TestAccountsFolderWithAFinalSlash(t *testing.T) {
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
 	addAccount(t, dir, "one", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-	p := startProcess(t, environFor(server.URL, "ETRUSTED_ACCOUNTS_DIR="+dir+"/"))
-	eventually(t, "both accounts have a token", func() bool { return len(p.logs.lines("token fetched")) == 2 })
+	p := startProcess(t, brokertest.Environ(server.URL, "ETRUSTED_ACCOUNTS_DIR="+dir+"/"))
+	brokertest.Eventually(t, "both accounts have a token", func() bool { return len(p.logs.Lines("token fetched")) == 2 })
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code != exitOK {
 		t.Errorf("exit code %d", code)
@@ -165,14 +168,14 @@ func TestManyAccountsInLittleMemory(t *testing.T) {
 	for i := range count {
 		addAccount(t, dir, fmt.Sprintf("shop-%d", i), fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	}
-	p := startProcess(t, environFor(server.URL, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
-	eventually(t, "all accounts have a token", func() bool { return len(p.logs.lines("token fetched")) >= count })
+	p := startProcess(t, brokertest.Environ(server.URL, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
+	brokertest.Eventually(t, "all accounts have a token", func() bool { return len(p.logs.Lines("token fetched")) >= count })
 	for i := range count {
-		if got := get(t, fmt.Sprintf("%s/@shop-%d/channels", p.url, i)); got.status != http.StatusOK {
-			t.Fatalf("account %d: %d", i, got.status)
+		if got := brokertest.Get(t, fmt.Sprintf("%s/@shop-%d/channels", p.url, i)); got.Status != http.StatusOK {
+			t.Fatalf("account %d: %d", i, got.Status)
 		}
 	}
-	get(t, p.admin+"/metrics")
+	brokertest.Get(t, p.admin+"/metrics")
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
 	if err != nil {
 		t.Fatal(err)

@@ -4,16 +4,18 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // accountAttacks ask for what an account has, with NAME in place of its name and without the access key.
 var accountAttacks = []string{
-	plain("GET /@NAME/x"),
-	plain("GET /@NAME/x", "Authorization: Bearer wrong"),
-	plain("GET /@NAME/../x"),
-	plain("CONNECT /@NAME"),
-	plain("GET /x", "Authorization: Bearer stand-in:NAME:wrong"),
-	plain("GET /x", "Authorization: Bearer stand-in:NAME"),
+	brokertest.PlainRequest("GET /@NAME/x"),
+	brokertest.PlainRequest("GET /@NAME/x", "Authorization: Bearer wrong"),
+	brokertest.PlainRequest("GET /@NAME/../x"),
+	brokertest.PlainRequest("CONNECT /@NAME"),
+	brokertest.PlainRequest("GET /x", "Authorization: Bearer stand-in:NAME:wrong"),
+	brokertest.PlainRequest("GET /x", "Authorization: Bearer stand-in:NAME"),
 	tokenRequest("grant_type=client_credentials"),
 	tokenRequest("grant_type=client_credentials&client_secret=wrong"),
 	tokenRequest("grant_type=password"),
@@ -29,7 +31,7 @@ var accountAttacks = []string{
 // tokenRequest is one for the account NAME.
 func tokenRequest(form string, more ...string) string {
 	return fmt.Sprintf("POST /@NAME/oauth/token HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
-		fields(more...), len(form), form)
+		brokertest.HeaderLines(more...), len(form), form)
 }
 
 // TestRefusesToListAccounts holds that without the access key an account that exists (shop) looks as one that does not (nope):
@@ -41,13 +43,13 @@ func TestRefusesToListAccounts(t *testing.T) {
 		answers := map[string]string{}
 		for _, name := range []string{"shop", "nope"} { // each as long as NAME
 			c := a.attacker(t)
-			c.send(strings.ReplaceAll(attack, "NAME", name))
+			c.Send(strings.ReplaceAll(attack, "NAME", name))
 			method, _, _ := strings.Cut(attack, " ")
-			got := c.next(method)
-			got.header.Del("Date")
-			answers[name] = fmt.Sprint(got.status, got.header, got.body)
-			if got.status < 400 {
-				t.Errorf("%.80q for %s: got status %d, want a refusal", attack, name, got.status)
+			got := c.Next(method)
+			got.Header.Del("Date")
+			answers[name] = fmt.Sprint(got.Status, got.Header, got.Body)
+			if got.Status < 400 {
+				t.Errorf("%.80q for %s: got status %d, want a refusal", attack, name, got.Status)
 			}
 		}
 		if answers["shop"] != answers["nope"] {
@@ -57,10 +59,10 @@ func TestRefusesToListAccounts(t *testing.T) {
 	if hits := a.tape.take(); len(hits) > 0 {
 		t.Errorf("got %d requests upstream, want none", len(hits))
 	}
-	if got := get(t, a.admin+"/metrics").body; strings.Contains(got, `requests_total{account="shop"`) {
+	if got := brokertest.Get(t, a.Admin+"/metrics").Body; strings.Contains(got, `requests_total{account="shop"`) {
 		t.Error("got series of an account, want none before the key was sent")
 	}
-	for _, line := range a.logs.lines("request") {
+	for _, line := range a.Logs.Lines("request") {
 		if account, found := line["account"]; found && account != "" {
 			t.Errorf("got account %q in the log, want none: %v", account, line)
 		}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // apiAttacks are answers of an API that means no good, or is not the one that it should be, to whatever is asked.
@@ -65,7 +67,7 @@ var apiAttacks = []struct {
 
 // chunkedAnswer is an answer with trailers.
 func chunkedAnswer(announced string, trailers ...string) string {
-	return "HTTP/1.1 200 OK\r\nFrom-Tape: yes\r\nTransfer-Encoding: chunked\r\nTrailer: " + announced + "\r\n\r\n1\r\nx\r\n0\r\n" + fields(trailers...) + "\r\n"
+	return "HTTP/1.1 200 OK\r\nFrom-Tape: yes\r\nTransfer-Encoding: chunked\r\nTrailer: " + announced + "\r\n\r\n1\r\nx\r\n0\r\n" + brokertest.HeaderLines(trailers...) + "\r\n"
 }
 
 // forged is how the broker's own answers are told from the API's.
@@ -83,7 +85,7 @@ func TestAttacksOfTheAPI(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			// The app may have means of its own to be told of 1xx, or none.
 			for asking, request := range map[string]string{
-				"GET":      plain("GET /x"),
+				"GET":      brokertest.PlainRequest("GET /x"),
 				"POST":     "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\na",
 				"HTTP/1.0": "GET /x HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n",
 			} {
@@ -94,23 +96,23 @@ func TestAttacksOfTheAPI(t *testing.T) {
 					return test.answer
 				})
 				c := a.attacker(t)
-				c.send(request)
-				got := c.next("GET")
-				if got.status != test.status || got.err != nil {
-					t.Errorf("%s: %d %v, want %d", asking, got.status, got.err, test.status)
+				c.Send(request)
+				got := c.Next("GET")
+				if got.Status != test.status || got.Err != nil {
+					t.Errorf("%s: %d %v, want %d", asking, got.Status, got.Err, test.status)
 				}
-				if test.status == http.StatusBadGateway && got.header.Get("Proxy-Status") == "" {
-					t.Errorf("%s: does not say whose answer it is: %v", asking, got.header)
+				if test.status == http.StatusBadGateway && got.Header.Get("Proxy-Status") == "" {
+					t.Errorf("%s: does not say whose answer it is: %v", asking, got.Header)
 				}
 				a.tape.take()
 
 				// The next request gets its own answer, whichever connection it goes over.
 				next := a.attacker(t)
-				next.send(after)
-				if got := next.next("GET"); got.body != "GET /after" {
-					t.Errorf("%s: afterwards: %d %q %v", asking, got.status, got.body, got.err)
+				next.Send(after)
+				if got := next.Next("GET"); got.Body != "GET /after" {
+					t.Errorf("%s: afterwards: %d %q %v", asking, got.Status, got.Body, got.Err)
 				}
-				seen := strings.ToLower(c.seen.String())
+				seen := strings.ToLower(c.Seen.String())
 				for _, never := range []string{"access-control", "evil", "101 switching", "/smuggled"} {
 					if strings.Contains(seen, never) {
 						t.Errorf("%s: %q is passed on: %q", asking, never, seen[:min(len(seen), 1000)])
@@ -137,9 +139,9 @@ func TestAttackByEarlyHintsWhileTheAppExpects(t *testing.T) {
 	a := startAttacked(t)
 	a.tape.early = func(hit) string { return endless("103 Early Hints") }
 	c := a.attacker(t)
-	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("a", 100_000))
-	if got := c.next("POST"); got.status != http.StatusBadGateway {
-		t.Errorf("%d %v", got.status, got.err)
+	c.Send("POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("a", 100_000))
+	if got := c.Next("POST"); got.Status != http.StatusBadGateway {
+		t.Errorf("%d %v", got.Status, got.Err)
 	}
 }
 
@@ -153,11 +155,11 @@ func TestAttackByRedirect(t *testing.T) {
 			a.tape.answering(func(hit) string {
 				return fmt.Sprintf("HTTP/1.1 %d x\r\nFrom-Tape: yes\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n", status, location)
 			})
-			for _, request := range []string{plain("GET /x"), "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\na"} {
+			for _, request := range []string{brokertest.PlainRequest("GET /x"), "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\na"} {
 				c := a.attacker(t)
-				c.send(request)
-				if got := c.next("GET"); got.status != status || got.header.Get("Location") != location {
-					t.Errorf("%d to %s: %d %v", status, location, got.status, got.header)
+				c.Send(request)
+				if got := c.Next("GET"); got.Status != status || got.Header.Get("Location") != location {
+					t.Errorf("%d to %s: %d %v", status, location, got.Status, got.Header)
 				}
 				if hits := a.tape.take(); len(hits) != 1 {
 					t.Errorf("%d to %s: %d requests reached the API", status, location, len(hits))
@@ -192,15 +194,15 @@ func TestAttackByEarlyAnswer(t *testing.T) {
 	} {
 		for range 3 {
 			c := a.attacker(t)
-			go c.send("POST /x HTTP/1.1\r\nHost: localhost\r\n" + framing) // may break off: nobody need read it all
-			if got := c.next("POST"); got.status != http.StatusRequestEntityTooLarge || got.body != "early" {
-				t.Errorf("%.60q: %d %q %v", framing, got.status, got.body, got.err)
+			go c.Send("POST /x HTTP/1.1\r\nHost: localhost\r\n" + framing) // may break off: nobody need read it all
+			if got := c.Next("POST"); got.Status != http.StatusRequestEntityTooLarge || got.Body != "early" {
+				t.Errorf("%.60q: %d %q %v", framing, got.Status, got.Body, got.Err)
 			}
 			for range 3 {
 				next := a.attacker(t)
-				next.send("POST /after HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nnext")
-				if got := next.next("POST"); got.body != "POST /after" {
-					t.Errorf("after %.60q: %d %q %v", framing, got.status, got.body, got.err)
+				next.Send("POST /after HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nnext")
+				if got := next.Next("POST"); got.Body != "POST /after" {
+					t.Errorf("after %.60q: %d %q %v", framing, got.Status, got.Body, got.Err)
 				}
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -32,9 +33,9 @@ func TestProcessHidesSecrets(t *testing.T) {
 			}
 			command.SysProcAttr = user
 			command.Dir = "/" // every user may enter it
-			command.Env = environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ACCESS_KEY="+attackedKey)
+			command.Env = brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ACCESS_KEY="+attackedKey)
 			p := startCommand(t, command)
-			eventually(t, "the broker is ready", func() bool { return get(t, p.admin+"/readyz").status == http.StatusOK })
+			brokertest.Eventually(t, "the broker is ready", func() bool { return brokertest.Get(t, p.admin+"/readyz").Status == http.StatusOK })
 
 			if user != nil || os.Getuid() != 0 { // root can read it
 				reader := exec.Command("cat", fmt.Sprintf("/proc/%d/environ", command.Process.Pid))
@@ -45,7 +46,7 @@ func TestProcessHidesSecrets(t *testing.T) {
 				}
 			}
 
-			metrics := get(t, p.admin+"/metrics").body
+			metrics := brokertest.Get(t, p.admin+"/metrics").Body
 			for metric, value := range map[string]string{
 				"process_open_fds": "[1-9]", "process_max_fds": "[1-9]", "process_resident_memory_bytes": "[1-9]",
 				"process_cpu_seconds_total": "[0-9]", // it may have used less than is counted
@@ -55,8 +56,8 @@ func TestProcessHidesSecrets(t *testing.T) {
 				}
 			}
 			// It still has the key and the credentials, which it removed from its environment.
-			if got := showing(t, p.url+"/channels", attackedKey); got.status != http.StatusOK {
-				t.Errorf("got %d %s, want 200", got.status, got.body)
+			if got := showing(t, p.url+"/channels", attackedKey); got.Status != http.StatusOK {
+				t.Errorf("got %d %s, want 200", got.Status, got.Body)
 			}
 		})
 	}

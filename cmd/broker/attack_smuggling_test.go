@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // smuggled is a second request, which must come upstream only where both sides agree that it is one.
@@ -40,11 +42,11 @@ var smugglingAttacks = []attack{
 	{"refused while it expects to go on", "POST /../x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: " + smuggledLength + "\r\n\r\n" + smuggled, refused(400, "path").closing()},
 	{"another expectation", "POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 200-ok\r\nContent-Length: " + smuggledLength + "\r\n\r\n" + smuggled, unsaid(417)},
 	{"one empty line between", framed("Content-Length: 4\r\n", "body\r\n"), then}, // RFC 9112 section 2.2
-	{"one empty line before", "\r\n" + plain("GET /x"), served("GET /x")},
-	{"two empty lines before", "\r\n\r\n" + plain("GET /x"), malformed(400)},
-	{"LF before", "\n" + plain("GET /x"), malformed(400)},
-	{"CR before", "\r" + plain("GET /x"), malformed(400)},
-	{"blank before", " " + plain("GET /x"), malformed(400)},
+	{"one empty line before", "\r\n" + brokertest.PlainRequest("GET /x"), served("GET /x")},
+	{"two empty lines before", "\r\n\r\n" + brokertest.PlainRequest("GET /x"), malformed(400)},
+	{"LF before", "\n" + brokertest.PlainRequest("GET /x"), malformed(400)},
+	{"CR before", "\r" + brokertest.PlainRequest("GET /x"), malformed(400)},
+	{"blank before", " " + brokertest.PlainRequest("GET /x"), malformed(400)},
 
 	{"CL, TE", framed("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), malformed(400)},
 	{"TE, CL", framed("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "0\r\n\r\n"), malformed(400)},
@@ -117,24 +119,24 @@ var smugglingAttacks = []attack{
 	{"bare LF twice", "GET /x HTTP/1.1\r\nHost: localhost\n\n" + smuggled, malformed(400)},
 	{"bare CR behind the request line", "GET /x HTTP/1.1\rHost: localhost\r\n\r\n" + smuggled, malformed(400)},
 	{"bare CR at the end", "GET /x HTTP/1.1\r\nHost: localhost\r\n\rGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n", malformed(400)},
-	{"CR in a value", plain("GET /x", "X: a\rb") + smuggled, malformed(400)},
+	{"CR in a value", brokertest.PlainRequest("GET /x", "X: a\rb") + smuggled, malformed(400)},
 	{"CR before CR and LF", "GET /x HTTP/1.1\r\nHost: localhost\r\r\n\r\n" + smuggled, malformed(400)},
 	{"LF, CR", "GET /x HTTP/1.1\n\rHost: localhost\n\r\n\r" + smuggled, malformed(400)},
-	{"folded line", plain("GET /x", "X: a", " b") + smuggled, malformed(400)},
-	{"folded line with a tab", plain("GET /x", "X: a", "\tb") + smuggled, malformed(400)},
+	{"folded line", brokertest.PlainRequest("GET /x", "X: a", " b") + smuggled, malformed(400)},
+	{"folded line with a tab", brokertest.PlainRequest("GET /x", "X: a", "\tb") + smuggled, malformed(400)},
 	{"folded first line", "GET /x HTTP/1.1\r\n Host: localhost\r\n\r\n" + smuggled, malformed(400)},
 	{"blank line with a blank", "GET /x HTTP/1.1\r\nHost: localhost\r\n \r\n" + smuggled, malformed(400)},
-	{"NUL in a name", plain("GET /x", "X\x00: a") + smuggled, malformed(400)},
-	{"NUL in a value", plain("GET /x", "X: a\x00b") + smuggled, malformed(400)},
-	{"escape in a value", plain("GET /x", "X: a\x1bb") + smuggled, malformed(400)},
-	{"DEL in a value", plain("GET /x", "X: a\x7fb") + smuggled, malformed(400)},
-	{"no colon", plain("GET /x", "X a") + smuggled, malformed(400)},
-	{"no name", plain("GET /x", ": a") + smuggled, malformed(400)},
-	{"blank in a name", plain("GET /x", "X Y: a") + smuggled, malformed(400)},
-	{"blank before the colon", plain("GET /x", "X : a") + smuggled, malformed(400)},
-	{"UTF-8 in a name", plain("GET /x", "X\xc3\xa4: a") + smuggled, malformed(400)},
-	{"separator in a name", plain("GET /x", "X(y): a") + smuggled, malformed(400)},
-	{"marker of the broker's own", plain("GET /x", "Etrusted-Broker-Malformed: control") + smuggled, malformed(400).opening("GET /smuggled")},
+	{"NUL in a name", brokertest.PlainRequest("GET /x", "X\x00: a") + smuggled, malformed(400)},
+	{"NUL in a value", brokertest.PlainRequest("GET /x", "X: a\x00b") + smuggled, malformed(400)},
+	{"escape in a value", brokertest.PlainRequest("GET /x", "X: a\x1bb") + smuggled, malformed(400)},
+	{"DEL in a value", brokertest.PlainRequest("GET /x", "X: a\x7fb") + smuggled, malformed(400)},
+	{"no colon", brokertest.PlainRequest("GET /x", "X a") + smuggled, malformed(400)},
+	{"no name", brokertest.PlainRequest("GET /x", ": a") + smuggled, malformed(400)},
+	{"blank in a name", brokertest.PlainRequest("GET /x", "X Y: a") + smuggled, malformed(400)},
+	{"blank before the colon", brokertest.PlainRequest("GET /x", "X : a") + smuggled, malformed(400)},
+	{"UTF-8 in a name", brokertest.PlainRequest("GET /x", "X\xc3\xa4: a") + smuggled, malformed(400)},
+	{"separator in a name", brokertest.PlainRequest("GET /x", "X(y): a") + smuggled, malformed(400)},
+	{"marker of the broker's own", brokertest.PlainRequest("GET /x", "Etrusted-Broker-Malformed: control") + smuggled, malformed(400).opening("GET /smuggled")},
 
 	{"two Hosts", "GET /x HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n" + smuggled, malformed(400)},
 	{"two Hosts that agree", "GET /x HTTP/1.1\r\nHost: localhost\r\nhost: localhost\r\n\r\n" + smuggled, malformed(400)},
@@ -182,16 +184,16 @@ var smugglingAttacks = []attack{
 	{"response in place of a request", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" + smuggled, malformed(400)},
 	{"TLS in place of a request", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + smuggled, malformed(400)},
 	{"HTTP/1.0", "GET /x HTTP/1.0\r\nHost: localhost\r\n\r\n" + smuggled, served("GET /x").closing()},
-	{"close", plain("GET /x", "Connection: close") + smuggled, served("GET /x").closing()},
+	{"close", brokertest.PlainRequest("GET /x", "Connection: close") + smuggled, served("GET /x").closing()},
 
-	{"long header", plain("GET /x", "X: "+strings.Repeat("a", 70_000)) + smuggled, malformed(431)},
-	{"long name", plain("GET /x", strings.Repeat("X", 70_000)+": a") + smuggled, malformed(431)},
-	{"long path", plain("GET /"+strings.Repeat("a", 70_000)) + smuggled, malformed(431)},
-	{"long method", plain(strings.Repeat("X", 70_000)+" /x") + smuggled, malformed(431)},
-	{"header just short enough", plain("GET /x", "X: "+strings.Repeat("a", 65_000)) + smuggled, served("GET /x", "GET /smuggled")},
-	{"a thousand headers", plain("GET /x", strings.TrimSuffix(strings.Repeat("X: a\r\n", 1_000), "\r\n")) + smuggled, served("GET /x", "GET /smuggled")},
-	{"a thousand names", plain("GET /x", manyFields(1_000)) + smuggled, served("GET /x", "GET /smuggled")},
-	{"more headers than there is room for", plain("GET /x", manyFields(10_000)) + smuggled, malformed(431)},
+	{"long header", brokertest.PlainRequest("GET /x", "X: "+strings.Repeat("a", 70_000)) + smuggled, malformed(431)},
+	{"long name", brokertest.PlainRequest("GET /x", strings.Repeat("X", 70_000)+": a") + smuggled, malformed(431)},
+	{"long path", brokertest.PlainRequest("GET /"+strings.Repeat("a", 70_000)) + smuggled, malformed(431)},
+	{"long method", brokertest.PlainRequest(strings.Repeat("X", 70_000)+" /x") + smuggled, malformed(431)},
+	{"header just short enough", brokertest.PlainRequest("GET /x", "X: "+strings.Repeat("a", 65_000)) + smuggled, served("GET /x", "GET /smuggled")},
+	{"a thousand headers", brokertest.PlainRequest("GET /x", strings.TrimSuffix(strings.Repeat("X: a\r\n", 1_000), "\r\n")) + smuggled, served("GET /x", "GET /smuggled")},
+	{"a thousand names", brokertest.PlainRequest("GET /x", manyFields(1_000)) + smuggled, served("GET /x", "GET /smuggled")},
+	{"more headers than there is room for", brokertest.PlainRequest("GET /x", manyFields(10_000)) + smuggled, malformed(431)},
 }
 
 // opening is for the one malformed request that everybody can tell the end of.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // tape is an API that shares no code with what it watches: it reads a socket byte for byte, and keeps what it is sent. A
@@ -92,7 +94,7 @@ func (s *tape) url() string { return "http://" + s.host }
 
 // told is a response, marked as the API's own.
 func told(body string, more ...string) string {
-	return "HTTP/1.1 200 OK\r\nFrom-Tape: yes\r\n" + fields(more...) + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
+	return "HTTP/1.1 200 OK\r\nFrom-Tape: yes\r\n" + brokertest.HeaderLines(more...) + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
 }
 
 func (s *tape) serve(conn net.Conn) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -52,7 +53,7 @@ func unsaid(status int) outcome { return outcome{status: status, bare: true} }
 
 // to is a GET for a host.
 func to(host string, more ...string) string {
-	return "GET /x HTTP/1.1\r\nHost: " + host + "\r\n" + fields(more...) + "\r\n"
+	return "GET /x HTTP/1.1\r\nHost: " + host + "\r\n" + brokertest.HeaderLines(more...) + "\r\n"
 }
 
 // campaign is a broker and what is tried on it.
@@ -65,7 +66,7 @@ type campaign struct {
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	files := newTLSFiles(t)
-	files.show(t, newAuthority(t, "servers"), "broker", time.Hour)
+	files.show(t, brokertest.NewCA(t, "servers"), "broker", time.Hour)
 	for _, campaign := range []campaign{
 		{"browsers", nil, browserAttacks},
 		{"targets", nil, targetAttacks},
@@ -95,7 +96,7 @@ func TestAttacks(t *testing.T) {
 
 // attacked is a broker between whoever attacks and a tape.
 type attacked struct {
-	*running
+	*brokertest.Broker
 	tape    *tape
 	login   *fakeetrusted.Server
 	tls     bool
@@ -116,9 +117,9 @@ func startAttacked(t *testing.T, environ ...string) *attacked {
 	}
 	addAccount(t, dir, "shop", "id-shop", "secret-shop")
 	a.tape = startTape(t, a.login.Tokens)
-	a.running = startBroker(t, nil, append(environFor(serveHTTP(t, a.login), "ETRUSTED_API_URL="+a.tape.url(), "ETRUSTED_ACCOUNTS_DIR="+dir), environ...))
-	a.ready()
-	eventually(t, "both accounts have a token", func() bool { return len(a.login.Tokens()) == 2 })
+	a.Broker = startBroker(t, nil, append(brokertest.Environ(brokertest.Serve(t, a.login), "ETRUSTED_API_URL="+a.tape.url(), "ETRUSTED_ACCOUNTS_DIR="+dir), environ...))
+	a.WaitReady()
+	brokertest.Eventually(t, "both accounts have a token", func() bool { return len(a.login.Tokens()) == 2 })
 	a.refusal = a.refusals(t)
 	return a
 }
@@ -128,7 +129,7 @@ var refusalSeries = regexp.MustCompile(`(?m)^etrusted_broker_requests_denied_tot
 func (a *attacked) refusals(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for _, match := range refusalSeries.FindAllStringSubmatch(get(t, a.admin+"/metrics").body, -1) {
+	for _, match := range refusalSeries.FindAllStringSubmatch(brokertest.Get(t, a.Admin+"/metrics").Body, -1) {
 		found[match[1]] = match[2]
 	}
 	return found
@@ -147,12 +148,12 @@ func (a *attacked) refusedBy(t *testing.T) (reasons []string) {
 	return reasons
 }
 
-func (a *attacked) attacker(t *testing.T) *attacker {
+func (a *attacked) attacker(t *testing.T) *brokertest.RawConn {
 	t.Helper()
-	c := attackerAt(t, strings.TrimPrefix(a.url, "http://"))
+	c := brokertest.DialRaw(t, strings.TrimPrefix(a.URL, "http://"))
 	if a.tls {
 		over := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}) // what it shows is not the point
-		c.Conn, c.r = over, bufio.NewReader(io.TeeReader(over, &c.seen))
+		c.Conn, c.Reader = over, bufio.NewReader(io.TeeReader(over, &c.Seen))
 	}
 	return c
 }
@@ -165,18 +166,18 @@ func (a *attacked) suffer(t *testing.T, attack attack) {
 	want := attack.want
 	c := a.attacker(t)
 	method, _, _ := strings.Cut(attack.in, " ")
-	c.send(attack.in)
-	first := c.next(method)
-	if first.err != nil || first.status != want.status {
-		t.Errorf("%d %v, want %d; %q", first.status, first.err, want.status, c.seen.String())
+	c.Send(attack.in)
+	first := c.Next(method)
+	if first.Err != nil || first.Status != want.status {
+		t.Errorf("%d %v, want %d; %q", first.Status, first.Err, want.status, c.Seen.String())
 	}
 	if want.open {
 		a.goesOn(t, c)
 	} else {
-		if err := c.SetReadDeadline(time.Now().Add(patience / 10)); err != nil { // well before the header time-out
+		if err := c.SetReadDeadline(time.Now().Add(brokertest.Timeout / 10)); err != nil { // well before the header time-out
 			t.Fatal(err)
 		}
-		c.rest(t)
+		c.Rest(t)
 	}
 
 	hits := a.tape.take()
@@ -202,32 +203,32 @@ func (a *attacked) suffer(t *testing.T, attack attack) {
 	if got := a.refusedBy(t); !slices.Equal(got, reasons) {
 		t.Errorf("counted as %q, want %q", got, reasons)
 	}
-	a.wellSaid(t, want, first, c.seen.String())
+	a.wellSaid(t, want, first, c.Seen.String())
 }
 
 // goesOn fails the test unless the connection can be used for another request, after as many as have come together.
-func (a *attacked) goesOn(t *testing.T, c *attacker) {
+func (a *attacked) goesOn(t *testing.T, c *brokertest.RawConn) {
 	t.Helper()
-	c.send(after)
+	c.Send(after)
 	for {
-		got := c.next("GET")
-		if got.err != nil {
-			t.Errorf("the connection cannot be used again: %v; %q", got.err, c.seen.String())
+		got := c.Next("GET")
+		if got.Err != nil {
+			t.Errorf("the connection cannot be used again: %v; %q", got.Err, c.Seen.String())
 			return
 		}
-		if got.body == "GET /after" {
+		if got.Body == "GET /after" {
 			return
 		}
 	}
 }
 
 // wellSaid fails the test unless the answer tells whose it is, and tells no more than it may.
-func (a *attacked) wellSaid(t *testing.T, want outcome, first answer, seen string) {
+func (a *attacked) wellSaid(t *testing.T, want outcome, first brokertest.Response, seen string) {
 	t.Helper()
-	if ours := first.header["Proxy-Status"] != nil; first.header["From-Tape"] == nil && ours == want.bare {
+	if ours := first.Header["Proxy-Status"] != nil; first.Header["From-Tape"] == nil && ours == want.bare {
 		t.Errorf("says that it is the broker's: %v, in %q", ours, seen)
 	}
-	for name := range first.header {
+	for name := range first.Header {
 		if strings.HasPrefix(name, "Access-Control-") {
 			t.Errorf("what the API allows to web pages is passed on: %s", name)
 		}

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -67,7 +68,7 @@ type child struct {
 	t          *testing.T
 	command    *exec.Cmd
 	url, admin string
-	logs       *buffer
+	logs       *brokertest.LogBuffer
 	ended      chan struct{}
 }
 
@@ -81,7 +82,7 @@ func startProcess(t *testing.T, environ []string) *child {
 // startCommand starts one that runs the broker, and returns when it listens.
 func startCommand(t *testing.T, command *exec.Cmd) *child {
 	t.Helper()
-	p := &child{t: t, command: command, logs: &buffer{}, ended: make(chan struct{})}
+	p := &child{t: t, command: command, logs: &brokertest.LogBuffer{}, ended: make(chan struct{})}
 	p.command.Stderr = p.logs
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
@@ -94,13 +95,13 @@ func startCommand(t *testing.T, command *exec.Cmd) *child {
 		_ = p.command.Process.Kill()
 		<-p.ended
 	})
-	eventually(t, "the broker listens", func() (ok bool) {
+	brokertest.Eventually(t, "the broker listens", func() (ok bool) {
 		select {
 		case <-p.ended:
 			t.Fatalf("%v:\n%s", p.command.ProcessState, p.logs)
 		default:
 		}
-		p.url, p.admin, ok = p.logs.addresses()
+		p.url, p.admin, ok = p.logs.Addresses()
 		return ok
 	})
 	return p
@@ -108,8 +109,8 @@ func startCommand(t *testing.T, command *exec.Cmd) *child {
 
 func TestMemoryLimitDecidesConnectionLimit(t *testing.T) {
 	t.Parallel()
-	b := startProcess(t, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "GOMEMLIMIT=56MiB"))
-	if got := b.logs.lines("listening")[0]["max_connections"]; got != 64.0 {
+	b := startProcess(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "GOMEMLIMIT=56MiB"))
+	if got := b.logs.Lines("listening")[0]["max_connections"]; got != 64.0 {
 		t.Errorf("max_connections: got %v, want 64", got)
 	}
 }
@@ -126,7 +127,7 @@ func (p *child) wait() int {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(brokertest.Timeout):
 		p.t.Fatalf("the broker does not end:\n%s", p.logs)
 	}
 	return p.command.ProcessState.ExitCode()
@@ -137,15 +138,15 @@ func TestSignals(t *testing.T) {
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
-			p := startProcess(t, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))))
-			if got := get(t, p.url+"/channels"); got.status != http.StatusOK {
-				t.Errorf("/channels: %d", got.status)
+			p := startProcess(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
+			if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusOK {
+				t.Errorf("/channels: %d", got.Status)
 			}
 			p.signal(signal)
 			if code := p.wait(); code != exitOK {
 				t.Errorf("exit code %d:\n%s", code, p.logs)
 			}
-			if len(p.logs.lines("all requests have ended")) != 1 {
+			if len(p.logs.Lines("all requests have ended")) != 1 {
 				t.Errorf("log:\n%s", p.logs)
 			}
 		})
@@ -156,19 +157,19 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetAPIFault(fakeetrusted.Hang())
-	p := startProcess(t, environFor(serveHTTP(t, eTrusted), "BROKER_SHUTDOWN_GRACE=1h"))
-	channels := getLater(p.url + "/channels")
-	eventually(t, "the request is upstream", func() bool { return eTrusted.APIRequestCount() == 1 })
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_SHUTDOWN_GRACE=1h"))
+	channels := brokertest.GetLater(p.url + "/channels")
+	brokertest.Eventually(t, "the request is upstream", func() bool { return eTrusted.APIRequestCount() == 1 })
 	p.signal(syscall.SIGTERM)
-	eventually(t, "the first signal has arrived", func() bool {
-		return strings.Contains(get(t, p.admin+"/readyz").body, "shutting down")
+	brokertest.Eventually(t, "the first signal has arrived", func() bool {
+		return strings.Contains(brokertest.Get(t, p.admin+"/readyz").Body, "shutting down")
 	})
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code == exitOK {
 		t.Error("exit code 0, though a request was cut off")
 	}
-	if got := receive(t, "the cut", channels); got.err == nil {
-		t.Errorf("the request was answered with %d", got.status)
+	if got := brokertest.Receive(t, "the cut", channels); got.Err == nil {
+		t.Errorf("the request was answered with %d", got.Status)
 	}
 }
 
@@ -244,13 +245,13 @@ func TestProxyAndCertificateVariables(t *testing.T) {
 		t.Fatal(err)
 	}
 	through := &connectProxy{to: server.Listener.Addr().String()}
-	proxyURL := serveHTTP(t, through)
-	environ := environFor("https://api.example.com", "ETRUSTED_TOKEN_URL=https://login.example.com/oauth/token", "HTTPS_PROXY="+proxyURL)
+	proxyURL := brokertest.Serve(t, through)
+	environ := brokertest.Environ("https://api.example.com", "ETRUSTED_TOKEN_URL=https://login.example.com/oauth/token", "HTTPS_PROXY="+proxyURL)
 
 	t.Run("through the proxy", func(t *testing.T) {
 		p := startProcess(t, append(environ, "SSL_CERT_FILE="+bundle))
-		if got := get(t, p.url+"/channels"); got.status != http.StatusOK || !strings.Contains(got.body, "chl-") {
-			t.Fatalf("/channels: %d %s\n%s", got.status, got.body, p.logs)
+		if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusOK || !strings.Contains(got.Body, "chl-") {
+			t.Fatalf("/channels: %d %s\n%s", got.Status, got.Body, p.logs)
 		}
 		if got, want := through.targets(), []string{"CONNECT login.example.com:443", "CONNECT api.example.com:443"}; !slices.Equal(got, want) {
 			t.Errorf("tunnels %q, want %q", got, want)
@@ -262,8 +263,8 @@ func TestProxyAndCertificateVariables(t *testing.T) {
 	t.Run("unknown authority", func(t *testing.T) {
 		asked := eTrusted.TokenRequestCount()
 		p := startProcess(t, append(environ, "SSL_CERT_FILE="+os.DevNull, "SSL_CERT_DIR="+t.TempDir()))
-		eventually(t, "the token request fails", func() bool { return len(p.logs.lines("token request failed")) > 0 })
-		line := p.logs.lines("token request failed")[0]
+		brokertest.Eventually(t, "the token request fails", func() bool { return len(p.logs.Lines("token request failed")) > 0 })
+		line := p.logs.Lines("token request failed")[0]
 		if reason, _ := line["reason"].(string); !strings.Contains(reason, "certificate") || !strings.Contains(line["what_to_do"].(string), "SSL_CERT_FILE") {
 			t.Errorf("log: %v", line)
 		}
@@ -272,12 +273,12 @@ func TestProxyAndCertificateVariables(t *testing.T) {
 		}
 	})
 	t.Run("the proxy refuses", func(t *testing.T) {
-		refusing := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refusing := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "CANARY", http.StatusProxyAuthRequired)
 		}))
 		p := startProcess(t, append(environ, "SSL_CERT_FILE="+bundle, "HTTPS_PROXY="+refusing))
-		eventually(t, "the token request fails", func() bool { return len(p.logs.lines("token request failed")) > 0 })
-		line := p.logs.lines("token request failed")[0]
+		brokertest.Eventually(t, "the token request fails", func() bool { return len(p.logs.Lines("token request failed")) > 0 })
+		line := p.logs.Lines("token request failed")[0]
 		if reason, _ := line["reason"].(string); !strings.Contains(reason, "407") || !strings.Contains(line["what_to_do"].(string), "HTTPS_PROXY") {
 			t.Errorf("log: %v", line)
 		}

@@ -9,21 +9,22 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// raced is whether the race detector is on. Pools then drop at random what is put into them.
-var raced bool
+// Raced is whether the race detector is on. Pools then drop at random what is put into them.
+var Raced bool
 
 // TestAllocations holds what a request may cost in allocations, over what it costs without the broker: client and API are in
 // the same process, and so in both figures. Most of it is net/http's, whose server and client a request passes once more, and
 // with another toolchain that part may be another. Otherwise, whoever exceeds a budget has made a mistake, or has decided to
 // pay that price and writes it here.
 func TestAllocations(t *testing.T) { // not parallel: it counts what other tests allocate, too
-	if raced {
+	if Raced {
 		t.Skip("the race detector allocates")
 	}
-	eTrusted := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
+	eTrusted := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	var page []byte
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header()["Content-Type"] = []string{"application/json"}
@@ -41,13 +42,13 @@ func TestAllocations(t *testing.T) { // not parallel: it counts what other tests
 		{"without links", 78, []string{"BROKER_REWRITE_LINKS=false"}},
 		{"with an access key and rules", 81, []string{"BROKER_REWRITE_LINKS=false", "BROKER_ACCESS_KEY=0123456789abcdef", "BROKER_ALLOW=GET /reviews"}},
 	} {
-		environ := environFor(eTrusted, append(test.environ, "ETRUSTED_API_URL="+api.URL, "ETRUSTED_TOKEN_URL="+eTrusted+"/oauth/token")...)
+		environ := brokertest.Environ(eTrusted, append(test.environ, "ETRUSTED_API_URL="+api.URL, "ETRUSTED_TOKEN_URL="+eTrusted+"/oauth/token")...)
 		b := startBroker(t, nil, environ)
-		b.ready()
-		if got := math.Round(slices.Min(allocations(t, b.url)) - direct); got > test.budget {
+		b.WaitReady()
+		if got := math.Round(slices.Min(allocations(t, b.URL)) - direct); got > test.budget {
 			t.Errorf("%s: %v allocations a request, the budget is %v", test.name, got, test.budget)
 		}
-		b.stop()
+		b.Stop()
 	}
 }
 

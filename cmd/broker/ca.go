@@ -4,35 +4,37 @@ import (
 	"context"
 	"strings"
 
+	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/server"
 	"etrusted-broker/proxy/localca"
 )
 
 // caCommand prints the certificate of the broker's own authority, and how an app is made to trust it. It makes the
 // authority if there is none yet, so that an app can be prepared before the broker runs.
 func caCommand(_ context.Context, i invocation) int {
-	c, problems := loadConfig(i.environ)
+	c, problems := config.Load(i.environ)
 	problems = only(problems, "BROKER_INTERCEPT_CA_DIR", "ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL") // it needs no others
 	if c.InterceptCADir == "" {
-		problems = append(problems, configError{"BROKER_INTERCEPT_CA_DIR", "is not set: set it to an empty folder that the broker's user may write to"})
+		problems = append(problems, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: "is not set: set it to an empty folder that the broker's user may write to"})
 	}
 	if len(problems) > 0 {
 		i.complain(problems)
 		return exitConfig
 	}
-	authority, err := openCA(c)
+	authority, err := server.OpenCA(c)
 	if err != nil {
-		i.complain([]configError{{"BROKER_INTERCEPT_CA_DIR", err.Error()}})
+		i.complain([]config.Error{{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}})
 		return exitConfig
 	}
 	say(i.stdout, "%s\n%s", strings.TrimSpace(string(authority.CertificatePEM()))+"\n", localca.TrustInstructions(authority.CertificatePath()))
 	return exitOK
 }
 
-func only(problems []configError, variables ...string) []configError {
-	var some []configError
+func only(problems []config.Error, variables ...string) []config.Error {
+	var some []config.Error
 	for _, problem := range problems {
 		for _, variable := range variables {
-			if problem.variable == variable {
+			if problem.Variable == variable {
 				some = append(some, problem)
 			}
 		}

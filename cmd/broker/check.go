@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/doctor"
+	"etrusted-broker/internal/server"
 )
 
 // checkOptions are what the command line of 'broker check' says.
@@ -28,13 +30,13 @@ func checkCommand(ctx context.Context, i invocation) int {
 	case err != nil:
 		return exitConfig
 	}
-	silenceStandardLog()
-	config, problems := i.examination(options)
+	server.SilenceStandardLog()
+	checkConfig, problems := i.examination(options)
 	printer := doctor.NewPrinter(i.stdout)
 	if !options.json {
-		config.Tell = printer.Step
+		checkConfig.Tell = printer.Step
 	}
-	report := doctor.Examine(ctx, config)
+	report := doctor.Examine(ctx, checkConfig)
 	i.complain(problems)
 	if options.json {
 		i.printJSON(report)
@@ -79,29 +81,29 @@ func (i invocation) printJSON(report doctor.Report) {
 }
 
 // examination is what the doctor is to look at. With a problem in the configuration, it is that alone.
-func (i invocation) examination(options checkOptions) (doctor.Config, []configError) {
+func (i invocation) examination(options checkOptions) (doctor.Config, []config.Error) {
 	began := time.Now()
-	c, problems := loadConfig(i.environ)
-	config := doctor.Config{Timeout: options.timeout}
-	warnings := append(unknownVariables(i.environ), unreadableProxy(environment(i.environ))...)
+	c, problems := config.Load(i.environ)
+	checkConfig := doctor.Config{Timeout: options.timeout}
+	warnings := append(config.UnknownVariables(i.environ), unreadableProxy(config.Environment(i.environ))...)
 	if len(problems) == 0 {
-		ignored, err := i.wire(&config, c)
+		ignored, err := i.wire(&checkConfig, c)
 		if err != nil {
-			problems = append(problems, configError{"ETRUSTED_ACCOUNTS_DIR", err.Error()})
+			problems = append(problems, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()})
 		}
 		warnings = append(warnings, ignored...)
 	}
-	config.Configuration = doctor.Step{
+	checkConfig.Configuration = doctor.Step{
 		Name:     "configuration",
 		Status:   doctor.OK,
 		Text:     "the variables are right, as far as can be seen from here",
 		Warnings: warnings,
 	}
 	if len(problems) > 0 {
-		config.Configuration = refusal(problems, warnings)
+		checkConfig.Configuration = refusal(problems, warnings)
 	}
-	config.Configuration.Seconds = time.Since(began).Seconds()
-	return config, problems
+	checkConfig.Configuration.Seconds = time.Since(began).Seconds()
+	return checkConfig, problems
 }
 
 // unreadableProxy warns of a proxy that net/http passes over in silence. It is not repeated, since it may hold a password.
@@ -117,10 +119,10 @@ func unreadableProxy(variables map[string]string) []string {
 }
 
 // refusal is the step of a configuration that is not right.
-func refusal(problems []configError, warnings []string) doctor.Step {
+func refusal(problems []config.Error, warnings []string) doctor.Step {
 	var names, texts []string
 	for _, problem := range problems {
-		names = append(names, problem.variable)
+		names = append(names, problem.Variable)
 		texts = append(texts, problem.Error())
 	}
 	return doctor.Step{

@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/doctor"
+	"etrusted-broker/internal/server"
 	"etrusted-broker/internal/unixsocket"
 )
 
-func appListener(c config) doctor.Listener {
+func appListener(c config.Config) doctor.Listener {
 	l := listenerFor("BROKER_LISTEN", c.Listen)
 	l.Name = "app's listener"
 	l.Secure, l.WantsCertificate = c.TLSCertFile != "", c.TLSClientCAFile != ""
@@ -22,7 +24,7 @@ func appListener(c config) doctor.Listener {
 }
 
 // adminListener returns nil if it is turned off.
-func adminListener(c config) *doctor.Listener {
+func adminListener(c config.Config) *doctor.Listener {
 	if c.AdminListen == "" {
 		return nil
 	}
@@ -34,10 +36,10 @@ func adminListener(c config) *doctor.Listener {
 // listenerFor tells where to connect to whoever listens at an address that is known to be valid.
 func listenerFor(variable, address string) doctor.Listener {
 	l := doctor.Listener{Variable: variable, Shown: address}
-	if !isPlainAddress(address) {
+	if !config.IsPlainAddress(address) {
 		l.Shown = variable // the host may be a secret in the wrong place
 	}
-	if path, isUnix := unixPath(address); isUnix {
+	if path, isUnix := config.UnixPath(address); isUnix {
 		l.Network, l.Address = "unix", path
 		l.Try = func(context.Context) (bool, error) { return trySocket(path) }
 		return l
@@ -56,8 +58,8 @@ func listenerFor(variable, address string) doctor.Listener {
 
 // tryPort listens on a port for a moment.
 func tryPort(ctx context.Context, variable, address string) (mayBeTaken bool, err error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", address)
+	var listenConfig net.ListenConfig
+	listener, err := listenConfig.Listen(ctx, "tcp", address)
 	if err == nil {
 		_ = listener.Close() // nothing has come in yet
 		return false, nil
@@ -67,7 +69,7 @@ func tryPort(ctx context.Context, variable, address string) (mayBeTaken bool, er
 
 // wordsFor is what 'broker serve' would say.
 func wordsFor(ctx context.Context, variable, address string) error {
-	listener, err := listenOn(ctx, variable, address)
+	listener, err := server.ListenOn(ctx, variable, address)
 	if err == nil {
 		_ = listener.Close() // it has become free just now
 	}
@@ -76,7 +78,7 @@ func wordsFor(ctx context.Context, variable, address string) error {
 
 // trySocket looks at the place of a Unix socket. To listen there for a moment would leave traces.
 func trySocket(path string) (mayBeTaken bool, err error) {
-	if err := checkDir(filepath.Dir(path)); err != nil {
+	if err := config.CheckDir(filepath.Dir(path)); err != nil {
 		return false, fmt.Errorf("BROKER_LISTEN unix://%s cannot be created: %w", path, err)
 	}
 	if err := unixsocket.Check(path); err != nil {

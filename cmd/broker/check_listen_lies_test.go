@@ -5,13 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
 // TestCheckOfListenersThatCannotBe holds that check finds what 'broker serve' would not start with.
 func TestCheckOfListenersThatCannotBe(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	for _, test := range []struct {
 		name, step, says string
 		environ          []string
@@ -22,7 +23,7 @@ func TestCheckOfListenersThatCannotBe(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			code, stdout, stderr := ask([]string{"check"}, environFor(url, test.environ...)...)
+			code, stdout, stderr := ask([]string{"check"}, brokertest.Environ(url, test.environ...)...)
 			if code != exitFailure || !strings.Contains(stdout, "✗ "+test.step) || !strings.Contains(stdout, test.says) {
 				t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 			}

@@ -13,20 +13,21 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestCheckOfListeners(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	url := serveHTTP(t, eTrusted)
-	ready := startBroker(t, nil, environFor(url, "BROKER_ACCESS_KEY=0123456789abcdef"))
-	ready.ready()
-	notReady := startBroker(t, nil, environFor(url, "ETRUSTED_CLIENT_SECRET=wrong"))
-	eventually(t, "the rejection is known", func() bool { return len(notReady.logs.lines("token request failed")) == 1 })
+	url := brokertest.Serve(t, eTrusted)
+	ready := startBroker(t, nil, brokertest.Environ(url, "BROKER_ACCESS_KEY=0123456789abcdef"))
+	ready.WaitReady()
+	notReady := startBroker(t, nil, brokertest.Environ(url, "ETRUSTED_CLIENT_SECRET=wrong"))
+	brokertest.Eventually(t, "the rejection is known", func() bool { return len(notReady.Logs.Lines("token request failed")) == 1 })
 	before := eTrusted.APIRequestCount()
 	address := func(url string) string { return strings.TrimPrefix(url, "http://") }
-	other := address(serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	other := address(brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Proxy-Status", `another; details="etrusted-broker"`)
 		_, _ = io.WriteString(w, `{"version":"1"}`)
 	})))
@@ -48,14 +49,14 @@ func TestCheckOfListeners(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(served), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	overUnix := &buffer{}
+	overUnix := &brokertest.LogBuffer{}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, nil, environFor(url, "BROKER_LISTEN=unix://"+served), io.Discard, overUnix)
+		ended <- run(ctx, nil, brokertest.Environ(url, "BROKER_LISTEN=unix://"+served), io.Discard, overUnix)
 	}()
 	t.Cleanup(func() { cancel(); <-ended })
-	eventually(t, "the broker listens", func() bool { return len(overUnix.lines("listening")) == 1 })
+	brokertest.Eventually(t, "the broker listens", func() bool { return len(overUnix.Lines("listening")) == 1 })
 	file := filepath.Join(folder, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -68,16 +69,16 @@ func TestCheckOfListeners(t *testing.T) {
 	}{
 		{"free", nobodyAt(t), nobodyAt(t), nil, []string{" is free\n"}},
 		{"everywhere", "0.0.0.0:" + port(t, nobodyAt(t)), "", nil, []string{" is free\n", "– admin listener", "turned off, since BROKER_ADMIN_LISTEN is empty"}},
-		{"a broker that is ready", address(ready.url), address(ready.admin), nil,
+		{"a broker that is ready", address(ready.URL), address(ready.Admin), nil,
 			[]string{"a broker listens there already\n", "a broker (version dev) listens there already, and is ready\n"}},
-		{"a broker that is not ready", address(notReady.url), address(notReady.admin), nil,
+		{"a broker that is not ready", address(notReady.URL), address(notReady.Admin), nil,
 			[]string{"a broker (version dev) listens there already, and is not ready: the login server rejected the credentials (401"}},
-		{"a broker, everywhere", "0.0.0.0:" + port(t, address(ready.url)), ":" + port(t, address(ready.admin)), nil,
+		{"a broker, everywhere", "0.0.0.0:" + port(t, address(ready.URL)), ":" + port(t, address(ready.Admin)), nil,
 			[]string{"a broker listens there already\n", "and is ready\n"}},
 		{"another program for the app", other, "", []string{"app's listener"}, []string{"another program listens on " + other + " already", "set BROKER_LISTEN to another address", "at fault: this machine (app's listener)"}},
 		{"another program for the admin", nobodyAt(t), other, []string{"admin listener"}, []string{"another program listens on " + other + " already", "set BROKER_ADMIN_LISTEN to another address"}},
 		{"a program that says nothing", silentServer(t), "", []string{"app's listener"}, []string{"another program listens on "}},
-		{"the admin's address for the app", address(ready.admin), "", []string{"app's listener"}, []string{"another program listens on "}},
+		{"the admin's address for the app", address(ready.Admin), "", []string{"app's listener"}, []string{"another program listens on "}},
 		{"not of this machine", nobodyAt(t), "192.0.2.1:9464", []string{"admin listener"}, []string{"BROKER_ADMIN_LISTEN 192.0.2.1:9464 is not an address of this machine"}},
 		{"unix, free", "unix://" + filepath.Join(folder, "free.sock"), "", nil, []string{"free.sock is free"}},
 		{"unix, left over", "unix://" + stale, "", nil, []string{"stale.sock is free"}},
@@ -99,7 +100,7 @@ func TestCheckOfListeners(t *testing.T) {
 	t.Cleanup(func() { _ = foreign.Close() })
 	checks := 0
 	for _, test := range tests {
-		environ := environFor(url, "BROKER_LISTEN="+test.app, "BROKER_ADMIN_LISTEN="+test.admin, "BROKER_UNSAFE_LISTEN=true")
+		environ := brokertest.Environ(url, "BROKER_LISTEN="+test.app, "BROKER_ADMIN_LISTEN="+test.admin, "BROKER_UNSAFE_LISTEN=true")
 		code, stdout, stderr := ask([]string{"check"}, environ...)
 		checks++
 		t.Run(test.name, func(t *testing.T) {
@@ -154,11 +155,11 @@ func port(t *testing.T, address string) string {
 // wanting one.
 func TestCheckOfAListenerWithTLS(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
-	a := newAuthority(t, "servers")
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
+	a := brokertest.NewCA(t, "servers")
 	files := newTLSFiles(t)
 	files.show(t, a, "first", time.Hour)
-	write(t, files.clientCA, a.pem())
+	brokertest.WriteFile(t, files.clientCA, a.CertificatePEM())
 	for _, test := range []struct {
 		more []string
 		says string
@@ -166,10 +167,10 @@ func TestCheckOfAListenerWithTLS(t *testing.T) {
 		{nil, "a broker listens there already"},
 		{[]string{"BROKER_TLS_CLIENT_CA_FILE=" + files.clientCA}, "something listens there already that asks for a client certificate"},
 	} {
-		environ := append(environFor(url, "BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key), test.more...)
+		environ := append(brokertest.Environ(url, "BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key), test.more...)
 		b := startBroker(t, nil, environ)
-		b.ready()
-		code, stdout, stderr := ask([]string{"check"}, append(environ, "BROKER_LISTEN="+strings.TrimPrefix(b.url, "http://"), "BROKER_ADMIN_LISTEN=")...)
+		b.WaitReady()
+		code, stdout, stderr := ask([]string{"check"}, append(environ, "BROKER_LISTEN="+strings.TrimPrefix(b.URL, "http://"), "BROKER_ADMIN_LISTEN=")...)
 		if code != exitOK || !strings.Contains(stdout, test.says) || !strings.Contains(stdout, files.key+" (0600)") {
 			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 		}

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -17,8 +18,8 @@ func TestCheckOfPipes(t *testing.T) {
 		t.Fatal(err)
 	}
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	url := serveHTTP(t, eTrusted)
-	secure := tlsServer(t, eTrusted, newAuthority(t, "a"), forLoopback())
+	url := brokertest.Serve(t, eTrusted)
+	secure := tlsServer(t, eTrusted, brokertest.NewCA(t, "a"), forLoopback())
 	for name, test := range map[string]struct {
 		environ []string
 		code    int
@@ -30,11 +31,11 @@ func TestCheckOfPipes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ended := make(chan int, 1)
-			var stdout, stderr buffer
+			var stdout, stderr brokertest.LogBuffer
 			go func() {
-				ended <- run(t.Context(), []string{"check"}, environFor(url, test.environ...), &stdout, &stderr)
+				ended <- run(t.Context(), []string{"check"}, brokertest.Environ(url, test.environ...), &stdout, &stderr)
 			}()
-			if code := receive(t, "the end", ended); code != test.code || !strings.Contains(stdout.String()+stderr.String(), "no") {
+			if code := brokertest.Receive(t, "the end", ended); code != test.code || !strings.Contains(stdout.String()+stderr.String(), "no") {
 				t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -15,7 +16,7 @@ import (
 // environment once in a process's life.
 func checkProcess(t *testing.T, environ []string) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, err buffer
+	var out, err brokertest.LogBuffer
 	command := exec.Command(binary(t), "check")
 	command.Env, command.Stdout, command.Stderr = environ, &out, &err
 	_ = command.Run() // the exit code tells
@@ -25,10 +26,10 @@ func checkProcess(t *testing.T, environ []string) (code int, stdout, stderr stri
 func TestCheckBehindAProxy(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	a := newAuthority(t, "authority")
+	a := brokertest.NewCA(t, "authority")
 	secure := strings.TrimPrefix(tlsServer(t, eTrusted, a, forLoopback("login.test")), "https://")
 	bundle := filepath.Join(t.TempDir(), "bundle.pem")
-	write(t, bundle, a.pem())
+	brokertest.WriteFile(t, bundle, a.CertificatePEM())
 	answers := func(text string) string {
 		return rawServer(t, func(conn net.Conn) {
 			_, _ = conn.Read(make([]byte, 4<<10))
@@ -72,11 +73,11 @@ func TestCheckBehindAProxy(t *testing.T) {
 			[]string{"the proxy (HTTPS_PROXY) 127.0.0.1:", " refused the connection", "Check HTTPS_PROXY and NO_PROXY"}},
 		{"is no URL", "http://user:CANARY@host\x7f", nil, "login server: DNS", []string{"! HTTPS_PROXY is not a URL, so it has no effect", "  login.test was not found"}},
 	}
-	url := serveHTTP(t, eTrusted)
+	url := brokertest.Serve(t, eTrusted)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			environ := environFor(url, "ETRUSTED_TOKEN_URL=https://login.test/oauth/token", "HTTPS_PROXY="+test.proxy)
+			environ := brokertest.Environ(url, "ETRUSTED_TOKEN_URL=https://login.test/oauth/token", "HTTPS_PROXY="+test.proxy)
 			code, stdout, stderr := checkProcess(t, append(environ, test.more...))
 			if test.failed != "" {
 				mustDiagnose(t, code, stdout, stderr, []string{test.failed}, test.says...)

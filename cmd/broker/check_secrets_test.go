@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -74,7 +75,7 @@ func TestCheckLeaksNothing(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
 			server.SetTokenFault(test.fault)
-			mustKeep(t, checked(environFor(serveHTTP(t, server))...), test.sign, server.Tokens()...)
+			mustKeep(t, checked(brokertest.Environ(brokertest.Serve(t, server))...), test.sign, server.Tokens()...)
 		})
 	}
 	for name, answer := range map[string]func(sent string) string{
@@ -95,8 +96,8 @@ func TestCheckLeaksNothing(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
 			away := nasty(t, answer)
-			mustKeep(t, checked(environFor(away)...), "✗ token")
-			mustKeep(t, checked(environFor(away, "ETRUSTED_TOKEN_URL="+serveHTTP(t, server)+"/oauth/token")...), "✓ token", server.Tokens()...)
+			mustKeep(t, checked(brokertest.Environ(away)...), "✗ token")
+			mustKeep(t, checked(brokertest.Environ(away, "ETRUSTED_TOKEN_URL="+brokertest.Serve(t, server)+"/oauth/token")...), "✓ token", server.Tokens()...)
 		})
 	}
 }
@@ -150,7 +151,7 @@ func TestCheckOfHostileTokens(t *testing.T) {
 			server := fakeetrusted.New(fakeetrusted.Options{})
 			server.SetTokenFault(grants(test.claims))
 			server.SetAPIFault(fakeetrusted.Answer(200, "application/json", "[1]"))
-			text := checked(environFor(serveHTTP(t, server))...)
+			text := checked(brokertest.Environ(brokertest.Serve(t, server))...)
 			mustKeep(t, text, test.sign)
 			for line := range strings.Lines(text) {
 				if len(line) > 1500 {
@@ -181,8 +182,8 @@ func TestCheckOfHostileCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{})
-			url := serveHTTP(t, server)
-			text := checked(environFor(url, "ETRUSTED_API_URL="+tlsServer(t, server, newAuthority(t, test.issuer), test.leaf))...)
+			url := brokertest.Serve(t, server)
+			text := checked(brokertest.Environ(url, "ETRUSTED_API_URL="+tlsServer(t, server, brokertest.NewCA(t, test.issuer), test.leaf))...)
 			mustKeep(t, text, test.sign)
 		})
 	}
@@ -191,20 +192,20 @@ func TestCheckOfHostileCertificates(t *testing.T) {
 // TestCheckOfAHostileNeighbour is about what a program says that listens in the admin listener's place.
 func TestCheckOfAHostileNeighbour(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
-	neighbour := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
+	neighbour := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{
 			"version": "1\x1b[31m" + strings.Repeat("2", 10_000), "ready": false, "accounts": []any{},
 			"not_ready_reason": "be\x1b[31mcause\n✓ all is well " + canarySecret[:5] + strings.Repeat("x", 10_000),
 		})
 	}))
-	mustKeep(t, checked(environFor(url, adminOf(neighbour))...), "not ready: be%1B[31mcause%0A✓ all is well CANAR")
-	endless := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mustKeep(t, checked(brokertest.Environ(url, adminOf(neighbour))...), "not ready: be%1B[31mcause%0A✓ all is well CANAR")
+	endless := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
 			if _, err := io.WriteString(w, strings.Repeat(" ", 1<<16)); err != nil {
 				return
 			}
 		}
 	}))
-	mustKeep(t, checked(environFor(url, adminOf(endless))...), "another program listens on ")
+	mustKeep(t, checked(brokertest.Environ(url, adminOf(endless))...), "another program listens on ")
 }

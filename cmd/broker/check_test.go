@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/doctor"
 	"etrusted-broker/internal/fakeetrusted"
 )
@@ -76,9 +77,9 @@ func rawServer(t *testing.T, handle func(net.Conn)) (address string) {
 }
 
 // tlsServer serves the stand-in with a certificate.
-func tlsServer(t *testing.T, handler http.Handler, a *authority, template x509.Certificate) (url string) {
+func tlsServer(t *testing.T, handler http.Handler, a *brokertest.CA, template x509.Certificate) (url string) {
 	t.Helper()
-	key, cert := a.sign(&template)
+	key, cert := a.Sign(&template)
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are to fail
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}}
@@ -128,20 +129,20 @@ func TestCheckFindsTheCause(t *testing.T) {
 			return []string{api + "https://" + silentServer(t)}
 		}, "API: TLS", []string{" did not finish the TLS handshake in time", "at fault: this machine's network"}},
 		{"TLS, unknown authority", func(t *testing.T, s *fakeetrusted.Server) []string {
-			return []string{token + tlsServer(t, s, newAuthority(t, "Corporate \x1b[31m Proxy\n✓"), forLoopback()) + "/oauth/token"}
+			return []string{token + tlsServer(t, s, brokertest.NewCA(t, "Corporate \x1b[31m Proxy\n✓"), forLoopback()) + "/oauth/token"}
 		}, "login server: TLS", []string{"has a certificate of an unknown authority, which goes by the name Corporate-31m-Proxy-\n", "SSL_CERT_FILE", "at fault: this machine ("}},
 		{"TLS, expired", func(t *testing.T, s *fakeetrusted.Server) []string {
 			expired := forLoopback()
 			expired.NotAfter = time.Now().Add(-time.Minute)
-			return []string{token + tlsServer(t, s, newAuthority(t, "a"), expired) + "/oauth/token"}
+			return []string{token + tlsServer(t, s, brokertest.NewCA(t, "a"), expired) + "/oauth/token"}
 		}, "login server: TLS", []string{"has a certificate that expired on 20", "Check this machine's clock first: it says 20", "at fault: the login server"}},
 		{"TLS, wrong name", func(t *testing.T, s *fakeetrusted.Server) []string {
 			other := forLoopback("other.example", "\x1b]0;evil\a.example")
 			other.IPAddresses = nil
-			return []string{api + strings.Replace(tlsServer(t, s, newAuthority(t, "a"), other), "127.0.0.1", "localhost", 1)}
+			return []string{api + strings.Replace(tlsServer(t, s, brokertest.NewCA(t, "a"), other), "127.0.0.1", "localhost", 1)}
 		}, "API: TLS", []string{"has a certificate that is not for localhost, but for other.example, -0-evil-.example", "Check the host name in ETRUSTED_API_URL"}},
 		{"TLS, plain HTTP", func(t *testing.T, s *fakeetrusted.Server) []string {
-			return []string{api + strings.Replace(serveHTTP(t, s), "http:", "https:", 1)}
+			return []string{api + strings.Replace(brokertest.Serve(t, s), "http:", "https:", 1)}
 		}, "API: TLS", []string{"does not speak TLS", "at fault: this configuration"}},
 		{"wrong URL, login server: HTML", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetTokenFault(fakeetrusted.Answer(200, "text/html", page))
@@ -164,7 +165,7 @@ func TestCheckFindsTheCause(t *testing.T) {
 			return nil
 		}, "GET /channels", []string{"the address is wrong: it knows no /channels (404 Not Found)", "Check ETRUSTED_API_URL"}},
 		{"wrong URL, API: redirect", func(t *testing.T, s *fakeetrusted.Server) []string {
-			away := serveHTTP(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+			away := brokertest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
 			s.SetAPIFault(fakeetrusted.Redirect(307, away))
 			return nil
 		}, "GET /channels", []string{"it answered with a redirect (307 Temporary Redirect), which is not followed"}},
@@ -208,8 +209,8 @@ func TestCheckFindsTheCause(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-			environ := append(environFor(serveHTTP(t, eTrusted)), test.broken(t, eTrusted)...)
-			timeout := patience.String()
+			environ := append(brokertest.Environ(brokertest.Serve(t, eTrusted)), test.broken(t, eTrusted)...)
+			timeout := brokertest.Timeout.String()
 			if strings.HasPrefix(test.name, "time-out") {
 				timeout = "2s" // enough for the other steps on a machine that is busy
 			}
@@ -233,7 +234,7 @@ func lateBy(handler http.Handler, by time.Duration) http.Handler {
 // TestCheckLooksAtBothChains holds that one closed way does not hide what is wrong with the other.
 func TestCheckLooksAtBothChains(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := ask([]string{"check"}, environFor("http://127.0.0.1:1", "ETRUSTED_API_URL=https://127.0.0.1:1")...)
+	code, stdout, stderr := ask([]string{"check"}, brokertest.Environ("http://127.0.0.1:1", "ETRUSTED_API_URL=https://127.0.0.1:1")...)
 	mustDiagnose(t, code, stdout, stderr, []string{"login server: TCP", "API: TCP"},
 		"– API: TLS                      not tried, since TCP failed", "– clock", "– token", "– GET /channels",
 		"Verdict: at fault: the login server (login server: TCP); then the API (API: TCP).")
@@ -242,7 +243,7 @@ func TestCheckLooksAtBothChains(t *testing.T) {
 func TestCheckFindsNothingWrong(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	code, stdout, stderr := ask([]string{"check"}, environFor(serveHTTP(t, eTrusted))...)
+	code, stdout, stderr := ask([]string{"check"}, brokertest.Environ(brokertest.Serve(t, eTrusted))...)
 	if code != exitOK || stderr != "" || failedSteps(stdout) != nil {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
@@ -274,7 +275,7 @@ func TestCheckOfSeveralAccounts(t *testing.T) {
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
 	addAccount(t, dir, "shop-at", "id-at", "secret-at") // nobody knows it
 	addAccount(t, dir, "Wrong", "id", "secret")
-	code, stdout, stderr := ask([]string{"check"}, environFor(serveHTTP(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir+"/")...)
+	code, stdout, stderr := ask([]string{"check"}, brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir+"/")...)
 	mustDiagnose(t, code, stdout, stderr, []string{"token of shop-at"},
 		"✓ token   ", "✓ GET /channels   ", "– GET /channels of shop-at", "✓ token of shop-de", "✓ GET /channels of shop-de", `! "Wrong" is not a valid account name`,
 		"at fault: this configuration (token of shop-at)", filepath.Join(dir, "shop-at", "client_id")+" (0600)")
@@ -299,7 +300,7 @@ func TestCheckDoesNotWaitForEachAccount(t *testing.T) {
 			for _, account := range []string{"a", "b", "c"} {
 				addAccount(t, dir, account, "id-de", "secret-de")
 			}
-			code, stdout, stderr := ask([]string{"check", "-timeout", "2s"}, environFor(serveHTTP(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir)...)
+			code, stdout, stderr := ask([]string{"check", "-timeout", "2s"}, brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir)...)
 			mustDiagnose(t, code, stdout, stderr, []string{name}, "– "+name+" of c", "is away")
 		})
 	}
@@ -307,8 +308,8 @@ func TestCheckDoesNotWaitForEachAccount(t *testing.T) {
 
 func TestCheckWithoutAnyAccount(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
-	code, stdout, stderr := ask([]string{"check"}, environFor(url, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+t.TempDir())...)
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
+	code, stdout, stderr := ask([]string{"check"}, brokertest.Environ(url, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+t.TempDir())...)
 	mustDiagnose(t, code, stdout, stderr, []string{"files"}, "there is no account in ETRUSTED_ACCOUNTS_DIR", "client_id")
 }
 
@@ -318,7 +319,7 @@ func TestCheckAsJSON(t *testing.T) {
 	eTrusted.SetClient("id-de", "secret-de")
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
-	environ := environFor(serveHTTP(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir)
+	environ := brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir)
 	code, stdout, stderr := ask([]string{"check", "-json"}, environ...)
 	var good doctor.Report
 	if err := json.Unmarshal([]byte(stdout), &good); err != nil || code != exitOK || stderr != "" {
@@ -394,7 +395,7 @@ func TestCheckCommandLine(t *testing.T) {
 		{[]string{"check", "-timeout=0s"}, exitConfig, "-timeout must be more than nothing"},
 		{[]string{"check", "-unknown"}, exitConfig, "-json"},
 	} {
-		if code, stdout, stderr := ask(test.args, nowhere()...); code != test.code || stdout != "" || !strings.Contains(stderr, test.says) {
+		if code, stdout, stderr := ask(test.args, brokertest.EnvironWithoutServers()...); code != test.code || stdout != "" || !strings.Contains(stderr, test.says) {
 			t.Errorf("%q: exit code %d, %q, %q", test.args, code, stdout, stderr)
 		}
 	}
@@ -421,16 +422,16 @@ func TestCheckIsInterrupted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-			environ := append(environFor(serveHTTP(t, eTrusted)), hang(t, eTrusted)...)
+			environ := append(brokertest.Environ(brokertest.Serve(t, eTrusted)), hang(t, eTrusted)...)
 			ctx, interrupt := context.WithCancel(context.Background())
 			defer interrupt()
-			var stdout, stderr buffer
+			var stdout, stderr brokertest.LogBuffer
 			ended := make(chan int, 1)
 			go func() { ended <- run(ctx, []string{"check", "-timeout", "1h"}, environ, &stdout, &stderr) }()
 			waitingFor := map[string]string{"token": "✓ API: TCP", "API": "✓ token", "TLS": "✓ API: TCP"}[name]
-			eventually(t, "the check has come so far", func() bool { return strings.Contains(stdout.String(), waitingFor) })
+			brokertest.Eventually(t, "the check has come so far", func() bool { return strings.Contains(stdout.String(), waitingFor) })
 			interrupt()
-			if code := receive(t, "the end", ended); code != exitFailure || failedSteps(stdout.String()) != nil || !strings.Contains(stdout.String(), "Verdict: the check was interrupted") {
+			if code := brokertest.Receive(t, "the end", ended); code != exitFailure || failedSteps(stdout.String()) != nil || !strings.Contains(stdout.String(), "Verdict: the check was interrupted") {
 				t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
 			}
 		})
@@ -441,7 +442,7 @@ func TestCheckOfFiles(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetClient("id-de", "secret-de")
-	url := serveHTTP(t, eTrusted)
+	url := brokertest.Serve(t, eTrusted)
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
 	secret := filepath.Join(dir, "shop-de", "client_secret")
@@ -455,7 +456,7 @@ func TestCheckOfFiles(t *testing.T) {
 	if err := os.Chmod(public, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	environ := environFor(url, "ETRUSTED_ACCOUNTS_DIR="+dir, "SSL_CERT_FILE="+public)
+	environ := brokertest.Environ(url, "ETRUSTED_ACCOUNTS_DIR="+dir, "SSL_CERT_FILE="+public)
 	code, stdout, stderr := ask([]string{"check"}, environ...)
 	for _, part := range []string{public + " (0644)", secret + " (0644)", "! " + secret + " (mode 0644) may be read by every user of this machine", "chmod o-r", "Verdict: it works, and nobody is at fault; but see what is marked with !"} {
 		if code != exitOK || !strings.Contains(stdout, part) {

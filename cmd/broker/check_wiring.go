@@ -4,51 +4,53 @@ import (
 	"net/http"
 	"net/url"
 
+	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/doctor"
 	"etrusted-broker/internal/harden"
+	"etrusted-broker/internal/server"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
 )
 
 // wire tells the doctor where all is. It returns what is to be warned of, and an error about ETRUSTED_ACCOUNTS_DIR.
-func (i invocation) wire(config *doctor.Config, c config) (warnings []string, err error) {
-	config.Login = doctor.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Fault: doctor.LoginServer}
-	config.Login.URL, err = url.Parse(c.TokenURL)
+func (i invocation) wire(checkConfig *doctor.Config, c config.Config) (warnings []string, err error) {
+	checkConfig.Login = doctor.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Fault: doctor.LoginServer}
+	checkConfig.Login.URL, err = url.Parse(c.TokenURL)
 	if err != nil { // it has been parsed before
 		return nil, err
 	}
-	config.API = doctor.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.upstream, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Fault: doctor.API}
-	config.Audience, config.Scopes = c.Audience, c.Scopes
-	config.Accounts, warnings, err = allOrigins(c)
-	config.Files = append(namedFiles(c), accountFiles(config.Accounts)...)
-	if file := environment(i.environ)["SSL_CERT_FILE"]; file != "" {
-		config.Files = append(config.Files, doctor.File{Path: file, Authorities: true})
+	checkConfig.API = doctor.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Fault: doctor.API}
+	checkConfig.Audience, checkConfig.Scopes = c.Audience, c.Scopes
+	checkConfig.Accounts, warnings, err = allOrigins(c)
+	checkConfig.Files = append(namedFiles(c), accountFiles(checkConfig.Accounts)...)
+	if file := config.Environment(i.environ)["SSL_CERT_FILE"]; file != "" {
+		checkConfig.Files = append(checkConfig.Files, doctor.File{Path: file, Authorities: true})
 	}
-	config.OpenToOthers = harden.WorldReadable
-	config.Transport = newLoginTransport()
-	config.UserAgent = "etrusted-broker/" + version
-	if c.store != nil {
-		config.Store = &doctor.Store{Address: c.store.Address(), Try: redisstore.New(redisstore.Config{Options: *c.store}).Try}
+	checkConfig.OpenToOthers = harden.WorldReadable
+	checkConfig.Transport = server.NewLoginTransport()
+	checkConfig.UserAgent = "etrusted-broker/" + version
+	if c.Store != nil {
+		checkConfig.Store = &doctor.Store{Address: c.Store.Address(), Try: redisstore.New(redisstore.Config{Options: *c.Store}).Try}
 	}
-	config.App = appListener(c)
-	config.Admin = adminListener(c)
+	checkConfig.App = appListener(c)
+	checkConfig.Admin = adminListener(c)
 	return warnings, err
 }
 
 // isStandard reports whether a variable has its default.
 func isStandard(name, value string) bool {
-	for _, v := range variables() {
-		if v.name == name {
-			return v.fallback == value
+	for _, v := range config.Variables() {
+		if v.Name == name {
+			return v.Fallback == value
 		}
 	}
 	return false
 }
 
 // allOrigins are those of all accounts, the default one first.
-func allOrigins(c config) (all []doctor.Account, ignored []string, err error) {
+func allOrigins(c config.Config) (all []doctor.Account, ignored []string, err error) {
 	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
-		Default:   c.defaultOrigin(),
+		Default:   c.DefaultCredentials(),
 		Dir:       c.AccountsDir,
 		Source:    tokensource.Config{Endpoint: tokensource.TokenEndpoint{URL: c.TokenURL, Transport: &http.Transport{}}}, // required, but not used without Run
 		OnSkipped: func(problem string) { ignored = append(ignored, problem) },
@@ -77,7 +79,7 @@ func accountFiles(accounts []doctor.Account) []doctor.File {
 }
 
 // namedFiles are those that the variables name, but for credentials.
-func namedFiles(c config) []doctor.File {
+func namedFiles(c config.Config) []doctor.File {
 	var files []doctor.File
 	for _, file := range []doctor.File{{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true}, {Path: c.TLSCertFile}, {Path: c.TLSClientCAFile}} {
 		if file.Path != "" {

@@ -13,48 +13,49 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
 // mutual is a broker that asks its clients for a certificate.
 type mutual struct {
-	*running
+	*brokertest.Broker
 	eTrusted      *fakeetrusted.Server
 	files         certificateFiles
-	servers, apps *authority
+	servers, apps *brokertest.CA
 }
 
 func startMutual(t *testing.T, environ ...string) *mutual {
 	t.Helper()
 	m := &mutual{
 		eTrusted: fakeetrusted.New(fakeetrusted.Options{}), files: newTLSFiles(t),
-		servers: newAuthority(t, "servers"), apps: newAuthority(t, "apps"),
+		servers: brokertest.NewCA(t, "servers"), apps: brokertest.NewCA(t, "apps"),
 	}
 	m.files.show(t, m.servers, "broker", time.Hour)
-	write(t, m.files.clientCA, m.apps.pem())
-	m.running = startBroker(t, nil, environFor(serveHTTP(t, m.eTrusted), append(environ, "BROKER_ACCESS_LOG=true",
+	brokertest.WriteFile(t, m.files.clientCA, m.apps.CertificatePEM())
+	m.Broker = startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, m.eTrusted), append(environ, "BROKER_ACCESS_LOG=true",
 		"BROKER_TLS_CERT_FILE="+m.files.cert, "BROKER_TLS_KEY_FILE="+m.files.key, "BROKER_TLS_CLIENT_CA_FILE="+m.files.clientCA)...))
-	m.ready()
+	m.WaitReady()
 	return m
 }
 
 // with is how a client of the authority "apps" connects.
 func (m *mutual) with(certificates []tls.Certificate) *tls.Config {
-	return &tls.Config{RootCAs: roots(m.servers), Certificates: certificates}
+	return &tls.Config{RootCAs: brokertest.CertPool(m.servers), Certificates: certificates}
 }
 
 // replaceClientCA puts other authorities in place, and waits until the broker uses them. Each time it rotates the broker's
 // own certificate too, which shows that both are in use.
-func (m *mutual) replaceClientCA(t *testing.T, name string, authorities ...*authority) {
+func (m *mutual) replaceClientCA(t *testing.T, name string, authorities ...*brokertest.CA) {
 	t.Helper()
 	var bundle []byte
 	for _, a := range authorities {
-		bundle = append(bundle, a.pem()...)
+		bundle = append(bundle, a.CertificatePEM()...)
 	}
-	write(t, m.files.clientCA, bundle)
+	brokertest.WriteFile(t, m.files.clientCA, bundle)
 	m.files.show(t, m.servers, name, time.Hour)
-	eventually(t, "the broker uses the new files", func() bool {
-		got, err := shown(t, m.running, m.with(authorities[0].client("probe")))
+	brokertest.Eventually(t, "the broker uses the new files", func() bool {
+		got, err := shown(t, m.Broker, m.with(authorities[0].ClientCertificate("probe")))
 		return err == nil && got == name
 	})
 }
@@ -67,7 +68,7 @@ type keptAlive struct {
 
 func (m *mutual) open(t *testing.T, config *tls.Config) *keptAlive {
 	t.Helper()
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(m.url, "http://"), config)
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(m.URL, "http://"), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func (m *mutual) open(t *testing.T, config *tls.Config) *keptAlive {
 func keep(t *testing.T, conn net.Conn) *keptAlive {
 	t.Helper()
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(brokertest.Timeout)); err != nil {
 		t.Fatal(err)
 	}
 	return &keptAlive{conn, bufio.NewReader(conn)}
@@ -126,18 +127,18 @@ func (k *keptAlive) isRefused(t *testing.T, host string) {
 func TestRefusesOpenConnectionsOfARemovedClientCA(t *testing.T) {
 	t.Parallel()
 	m := startMutual(t)
-	others := newAuthority(t, "others")
-	app := m.open(t, m.with(m.apps.client("app")))
+	others := brokertest.NewCA(t, "others")
+	app := m.open(t, m.with(m.apps.ClientCertificate("app")))
 	app.serves(t, "localhost", "at first")
 
 	m.replaceClientCA(t, "both", others, m.apps)
 	app.serves(t, "localhost", "after another authority was added")
-	other := m.open(t, m.with(others.client("other")))
+	other := m.open(t, m.with(others.ClientCertificate("other")))
 	other.serves(t, "localhost", "of the added authority")
 
-	write(t, m.files.clientCA, []byte("nothing"))
-	eventually(t, "the broker warns of the broken file", func() bool {
-		return strings.Contains(m.logs.String(), "BROKER_TLS_CLIENT_CA_FILE: has no PEM certificate")
+	brokertest.WriteFile(t, m.files.clientCA, []byte("nothing"))
+	brokertest.Eventually(t, "the broker warns of the broken file", func() bool {
+		return strings.Contains(m.Logs.String(), "BROKER_TLS_CLIENT_CA_FILE: has no PEM certificate")
 	})
 	app.serves(t, "localhost", "while the file is broken")
 
@@ -148,10 +149,10 @@ func TestRefusesOpenConnectionsOfARemovedClientCA(t *testing.T) {
 		t.Errorf("%d requests of the removed authority reached the API, want 0", n)
 	}
 	other.serves(t, "localhost", "of the authority that stays")
-	if metrics := get(t, m.admin+"/metrics").body; !strings.Contains(metrics, `requests_denied_total{reason="certificate"} 1`+"\n") {
+	if metrics := brokertest.Get(t, m.Admin+"/metrics").Body; !strings.Contains(metrics, `requests_denied_total{reason="certificate"} 1`+"\n") {
 		t.Error("the refusal is not counted once by the reason certificate")
 	}
-	if !strings.Contains(m.logs.String(), `"denied":"certificate"`) {
+	if !strings.Contains(m.Logs.String(), `"denied":"certificate"`) {
 		t.Error("the access log does not show the refusal")
 	}
 }
@@ -170,7 +171,7 @@ func TestRefusesTunnelsOfARemovedClientCA(t *testing.T) {
 		t.Fatal("no certificate")
 	}
 	tunnel := func() *keptAlive {
-		outer := m.open(t, m.with(m.apps.client("app")))
+		outer := m.open(t, m.with(m.apps.ClientCertificate("app")))
 		if status := outer.connect(t, target); status != http.StatusOK {
 			t.Fatalf("CONNECT: status %d, want 200", status)
 		}
@@ -179,10 +180,10 @@ func TestRefusesTunnelsOfARemovedClientCA(t *testing.T) {
 	}
 	used, unused := tunnel(), tunnel()
 	used.serves(t, target, "at first")
-	waiting := m.open(t, m.with(m.apps.client("app")))
+	waiting := m.open(t, m.with(m.apps.ClientCertificate("app")))
 	waiting.serves(t, "localhost", "at first")
 
-	m.replaceClientCA(t, "others", newAuthority(t, "others"))
+	m.replaceClientCA(t, "others", brokertest.NewCA(t, "others"))
 	sent := m.eTrusted.APIRequestCount()
 	used.isRefused(t, target)
 	unused.isRefused(t, target)
@@ -197,7 +198,7 @@ func TestRefusesTunnelsOfARemovedClientCA(t *testing.T) {
 // apiHost is the host of the API as the broker is configured.
 func (m *mutual) apiHost(t *testing.T) string {
 	t.Helper()
-	lines := m.logs.lines("listening")
+	lines := m.Logs.Lines("listening")
 	if len(lines) != 1 {
 		t.Fatalf("%d lines say where the broker listens, want 1", len(lines))
 	}
@@ -220,7 +221,7 @@ func TestResumesNoSessionOfARemovedClientCA(t *testing.T) {
 	t.Parallel()
 	m := startMutual(t)
 	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
-		config := m.with(m.apps.client("app"))
+		config := m.with(m.apps.ClientCertificate("app"))
 		config.MaxVersion, config.ServerName = version, "localhost"
 		config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		m.replaceClientCA(t, "before "+name, m.apps)
@@ -231,9 +232,9 @@ func TestResumesNoSessionOfARemovedClientCA(t *testing.T) {
 				t.Errorf("%s: the session is resumed", name)
 			}
 		}
-		m.replaceClientCA(t, "after "+name, newAuthority(t, "others"))
+		m.replaceClientCA(t, "after "+name, brokertest.NewCA(t, "others"))
 		sent := m.eTrusted.APIRequestCount()
-		if _, err := shown(t, m.running, config); err == nil {
+		if _, err := shown(t, m.Broker, config); err == nil {
 			t.Errorf("%s: a client of the removed authority is served", name)
 		}
 		if n := m.eTrusted.APIRequestCount() - sent; n != 0 {
@@ -257,7 +258,7 @@ func TestClosesConnectionsBeforeTheClientCertificateExpires(t *testing.T) {
 		{"expires within the idle timeout", idleTimeoutOfApps - time.Second, true},
 		{"expires later", idleTimeoutOfApps + time.Hour/2, false},
 	} {
-		cert, key := m.apps.leaf("app", test.lifetime)
+		cert, key := m.apps.Issue("app", test.lifetime)
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			t.Fatal(err)

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/config"
 )
 
 // problemsIn returns the variables that a complaint names, one for each problem.
@@ -143,7 +146,7 @@ func TestProblems(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			code, stdout, stderr := invoke(nil, nowhere(test.environ...)...)
+			code, stdout, stderr := invoke(nil, brokertest.EnvironWithoutServers(test.environ...)...)
 			if code != exitConfig {
 				t.Errorf("exit code %d, want %d", code, exitConfig)
 			}
@@ -194,12 +197,12 @@ func TestProblemsAllAtOnce(t *testing.T) {
 			t.Errorf("%v: shows a value:\n%s%s", args, stdout, stderr)
 		}
 		named := problemsIn(stderr)
-		for _, v := range variables() {
-			if _, isSet := environment(environ)[v.name]; !isSet {
-				t.Errorf("%s is not in this test", v.name)
+		for _, v := range config.Variables() {
+			if _, isSet := config.Environment(environ)[v.Name]; !isSet {
+				t.Errorf("%s is not in this test", v.Name)
 			}
-			if slices.Contains(named, v.name) == slices.Contains(unproblematic, v.name) {
-				t.Errorf("%v: %s named: %v\n%s", args, v.name, slices.Contains(named, v.name), stderr)
+			if slices.Contains(named, v.Name) == slices.Contains(unproblematic, v.Name) {
+				t.Errorf("%v: %s named: %v\n%s", args, v.Name, slices.Contains(named, v.Name), stderr)
 			}
 		}
 	}
@@ -236,7 +239,7 @@ func TestConfigurationIsAccepted(t *testing.T) {
 		{"BROKER_LOG_LEVEL=debug", "BROKER_LOG_FORMAT=console"},
 	}
 	for _, environ := range tests {
-		if _, problems := loadConfig(nowhere(environ...)); len(problems) > 0 {
+		if _, problems := config.Load(brokertest.EnvironWithoutServers(environ...)); len(problems) > 0 {
 			t.Errorf("%v: %v", environ, problems)
 		}
 	}
@@ -244,7 +247,7 @@ func TestConfigurationIsAccepted(t *testing.T) {
 
 func TestConfigurationInEffect(t *testing.T) {
 	t.Parallel()
-	c, problems := loadConfig(nowhere("ETRUSTED_SCOPES= a  b ", "BROKER_TOKEN_WAIT=1m30s", "BROKER_ADMIN_LISTEN=",
+	c, problems := config.Load(brokertest.EnvironWithoutServers("ETRUSTED_SCOPES= a  b ", "BROKER_TOKEN_WAIT=1m30s", "BROKER_ADMIN_LISTEN=",
 		"ETRUSTED_API_URL=https://api.example/"))
 	if len(problems) > 0 {
 		t.Fatal(problems)
@@ -255,8 +258,8 @@ func TestConfigurationInEffect(t *testing.T) {
 	if c.TokenWait != 90*time.Second || c.AdminListen != "" {
 		t.Errorf("token wait %v, admin %q", c.TokenWait, c.AdminListen)
 	}
-	if c.upstream.Host != "api.example" || c.Audience != "https://api.etrusted.com" {
-		t.Errorf("upstream %v, audience %q", c.upstream, c.Audience)
+	if c.API.Host != "api.example" || c.Audience != "https://api.etrusted.com" {
+		t.Errorf("upstream %v, audience %q", c.API, c.Audience)
 	}
 }
 
@@ -288,9 +291,9 @@ func TestSecretFiles(t *testing.T) {
 				if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				environ := nowhere(variable+"=", variable+"_FILE="+path)
+				environ := brokertest.EnvironWithoutServers(variable+"=", variable+"_FILE="+path)
 				if test.problem == "" {
-					c, problems := loadConfig(environ)
+					c, problems := config.Load(environ)
 					if len(problems) > 0 {
 						t.Fatal(problems)
 					}
@@ -310,13 +313,13 @@ func TestSecretFiles(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "file")
-		environ := nowhere("ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+path)
+		environ := brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+path)
 		assertFileProblem(t, environ, "ETRUSTED_CLIENT_SECRET", "", "there is no such file") // which, is not repeated
 	})
 	t.Run("folder", func(t *testing.T) {
 		t.Parallel()
 		path := t.TempDir()
-		environ := nowhere("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+path)
+		environ := brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+path)
 		assertFileProblem(t, environ, "ETRUSTED_CLIENT_ID", path, "use the path of a file in it")
 	})
 }

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/fakeetrusted"
+	"etrusted-broker/internal/server"
 	"etrusted-broker/tokensource"
 )
 
@@ -28,7 +30,7 @@ func demoCommand(ctx context.Context, i invocation) int {
 	if !ok {
 		return exitConfig
 	}
-	return i.serve(ctx, c, func(l listeners) { i.introduce(c, eTrusted.url, l) })
+	return i.serve(ctx, c, func(l server.Listeners) { i.introduce(c, eTrusted.url, l) })
 }
 
 type standIn struct {
@@ -38,8 +40,8 @@ type standIn struct {
 
 // startStandIn serves the stand-in for eTrusted on a free port of this machine.
 func startStandIn(ctx context.Context) (standIn, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	var listenConfig net.ListenConfig
+	listener, err := listenConfig.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return standIn{}, fmt.Errorf("cannot start the stand-in for eTrusted: %w", err)
 	}
@@ -71,8 +73,8 @@ func demoEnvironment(environ []string, url string) []string {
 }
 
 // introduce prints what there is to try.
-func (i invocation) introduce(c config, standIn string, l listeners) {
-	curl, url := curlFor(c, l.app)
+func (i invocation) introduce(c config.Config, standIn string, l server.Listeners) {
+	curl, url := curlFor(c, l.App)
 	say(i.stdout, `
 The broker is running, in front of a stand-in for eTrusted with sample data.
 
@@ -84,7 +86,7 @@ Try, in another terminal:
   %[1]s %[2]s/channels
   %[1]s '%[2]s/reviews?count=2&rating=5'
   %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, curl, url, standIn)
-	if l.admin != nil {
+	if l.Admin != nil {
 		say(i.stdout, `
 Tokens live %[2]v here. To watch one being refreshed, open the status page in a browser:
 
@@ -93,13 +95,13 @@ Tokens live %[2]v here. To watch one being refreshed, open the status page in a 
 or ask for the same facts:
 
   curl http://%[1]s/status.json
-  curl http://%[1]s/metrics`, l.admin.Addr(), demoLifetime)
+  curl http://%[1]s/metrics`, l.Admin.Addr(), demoLifetime)
 	}
 	say(i.stdout, "\nCtrl-C ends it.\n")
 }
 
 // curlFor returns how to call the app's listener: the command and the base URL.
-func curlFor(c config, app net.Listener) (command, url string) {
+func curlFor(c config.Config, app net.Listener) (command, url string) {
 	command, url = "curl", "http://"+app.Addr().String()
 	if app.Addr().Network() == "unix" {
 		command, url = "curl --unix-socket "+app.Addr().String(), "http://localhost"

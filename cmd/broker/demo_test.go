@@ -6,52 +6,55 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/config"
 )
 
 // TestDemo does what the demo asks its user to do.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	var leaked atomic.Int64
-	real := serveHTTP(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked.Add(1) }))
+	real := brokertest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked.Add(1) }))
 	// The real credentials would be refused by the stand-in, and the files are not there: the demo looks at neither.
-	b := startBroker(t, []string{"demo"}, environFor(real,
+	b := startBroker(t, []string{"demo"}, brokertest.Environ(real,
 		"ETRUSTED_CLIENT_ID=CANARY-id", "ETRUSTED_CLIENT_SECRET=CANARY-secret",
 		"ETRUSTED_CLIENT_ID_FILE=/CANARY/id", "ETRUSTED_CLIENT_SECRET_FILE=/CANARY/secret",
 		"ETRUSTED_AUDIENCE=CANARY-audience", "ETRUSTED_SCOPES=CANARY-scope"))
-	eventually(t, "the demo is introduced", func() bool { return strings.Contains(b.stdout.String(), "Ctrl-C ends it.") })
+	brokertest.Eventually(t, "the demo is introduced", func() bool { return strings.Contains(b.Stdout.String(), "Ctrl-C ends it.") })
 
-	standIn, _ := b.logs.lines("listening")[0]["api"].(string)
-	for _, address := range []string{b.url, b.admin, standIn} {
-		if address == "" || !strings.Contains(b.stdout.String(), address) {
-			t.Errorf("the address %q is not told:\n%s", address, b.stdout)
+	standIn, _ := b.Logs.Lines("listening")[0]["api"].(string)
+	for _, address := range []string{b.URL, b.Admin, standIn} {
+		if address == "" || !strings.Contains(b.Stdout.String(), address) {
+			t.Errorf("the address %q is not told:\n%s", address, b.Stdout)
 		}
 	}
-	curls := curlLines(b.stdout.String())
+	curls := curlLines(b.Stdout.String())
 	if len(curls) != 5 {
-		t.Fatalf("%d curl lines, want 3 and 2 more:\n%s", len(curls), b.stdout)
+		t.Fatalf("%d curl lines, want 3 and 2 more:\n%s", len(curls), b.Stdout)
 	}
 	for i, words := range curls {
 		request := curl(t, words)
-		if i < 3 && !strings.HasPrefix(request.URL.String(), b.url+"/") {
-			t.Errorf("%q does not go to the broker at %s", words, b.url)
+		if i < 3 && !strings.HasPrefix(request.URL.String(), b.URL+"/") {
+			t.Errorf("%q does not go to the broker at %s", words, b.URL)
 		}
-		if got := do(request, nil); got.err != nil || got.status/100 != 2 {
-			t.Errorf("%q: %d %s %v", words, got.status, got.body, got.err)
+		if got := brokertest.Do(request, nil); got.Err != nil || got.Status/100 != 2 {
+			t.Errorf("%q: %d %s %v", words, got.Status, got.Body, got.Err)
 		}
 	}
-	if got := get(t, standIn+"/channels"); got.status != http.StatusUnauthorized {
-		t.Errorf("the stand-in answers %d without a token", got.status)
+	if got := brokertest.Get(t, standIn+"/channels"); got.Status != http.StatusUnauthorized {
+		t.Errorf("the stand-in answers %d without a token", got.Status)
 	}
-	if !strings.Contains(get(t, b.admin+"/status.json").body, `"success": 1`) {
+	if !strings.Contains(brokertest.Get(t, b.Admin+"/status.json").Body, `"success": 1`) {
 		t.Error("the token was fetched more than once, or not at all")
 	}
-	if code := b.stop(); code != exitOK {
+	if code := b.Stop(); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	if leaked.Load() != 0 || strings.Contains(b.stdout.String()+b.logs.String(), "CANARY") {
-		t.Errorf("the real environment was used, %d requests:\n%s%s", leaked.Load(), b.stdout, b.logs)
+	if leaked.Load() != 0 || strings.Contains(b.Stdout.String()+b.Logs.String(), "CANARY") {
+		t.Errorf("the real environment was used, %d requests:\n%s%s", leaked.Load(), b.Stdout, b.Logs)
 	}
-	if answer := do(http.NewRequest(http.MethodGet, standIn+"/channels", nil)); answer.err == nil {
+	if answer := brokertest.Do(http.NewRequest(http.MethodGet, standIn+"/channels", nil)); answer.Err == nil {
 		t.Error("the stand-in outlives the demo")
 	}
 }
@@ -59,9 +62,9 @@ func TestDemo(t *testing.T) {
 func TestDemoWithoutAdmin(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, []string{"demo"}, []string{"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN="})
-	eventually(t, "the demo is introduced", func() bool { return strings.Contains(b.stdout.String(), "Ctrl-C ends it.") })
-	if curls := curlLines(b.stdout.String()); len(curls) != 3 {
-		t.Errorf("%d curl lines:\n%s", len(curls), b.stdout)
+	brokertest.Eventually(t, "the demo is introduced", func() bool { return strings.Contains(b.Stdout.String(), "Ctrl-C ends it.") })
+	if curls := curlLines(b.Stdout.String()); len(curls) != 3 {
+		t.Errorf("%d curl lines:\n%s", len(curls), b.Stdout)
 	}
 }
 
@@ -75,7 +78,7 @@ func TestDemoConfiguration(t *testing.T) {
 
 func TestDemoEnvironment(t *testing.T) {
 	t.Parallel()
-	got := environment(demoEnvironment([]string{
+	got := config.Environment(demoEnvironment([]string{
 		"PATH=/bin", "BROKER_LOG_LEVEL=debug", "ETRUSTED_CLIENT_ID=CANARY", "ETRUSTED_CLIENT_SECRET_FILE=CANARY", "ETRUSTED_SCOPES=CANARY",
 	}, "http://127.0.0.1:1"))
 	if got["PATH"] != "/bin" || got["BROKER_LOG_LEVEL"] != "debug" || got["ETRUSTED_TOKEN_URL"] != "http://127.0.0.1:1/oauth/token" {

@@ -17,7 +17,7 @@ import (
 // verdict of the status page, or a command's complaint. The doctor is not among them: each of its lines says itself what to
 // do, and docs/check.md tells of its steps.
 var speaking = []string{
-	"cmd/broker",
+	"cmd/broker", "internal/config", "internal/server",
 	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
 	"proxy", "proxy/door", "proxy/localca", "proxy/standin", "proxy/wire",
 	"tokensource", "tokensource/redisstore",

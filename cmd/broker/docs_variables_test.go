@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/config"
 )
 
 const variablesPage = "../../docs/variables.md"
@@ -65,19 +67,19 @@ func renderVariables(t *testing.T) string {
 may be a misplaced secret: long words, text with unusual characters, paths that do not exist.
 `)
 	groups := variableGroups
-	for i, v := range variables() {
+	for i, v := range config.Variables() {
 		switch {
-		case len(groups) > 0 && groups[0].first == v.name:
+		case len(groups) > 0 && groups[0].first == v.Name:
 			fmt.Fprintf(&page, "\n## %s\n\n%s\n\n| variable | default | meaning |\n|---|---|---|\n", groups[0].title, groups[0].about)
 			groups = groups[1:]
 		case i == 0:
-			t.Fatalf("%s is in no group of docs/variables.md", v.name)
+			t.Fatalf("%s is in no group of docs/variables.md", v.Name)
 		}
 		fallback := "–"
-		if v.fallback != "" {
-			fallback = "`" + v.fallback + "`"
+		if v.Fallback != "" {
+			fallback = "`" + v.Fallback + "`"
 		}
-		fmt.Fprintf(&page, "| `%s` | %s | %s |\n", v.name, fallback, strings.ReplaceAll(v.help, "|", `\|`))
+		fmt.Fprintf(&page, "| `%s` | %s | %s |\n", v.Name, fallback, strings.ReplaceAll(v.Help, "|", `\|`))
 	}
 	if len(groups) > 0 {
 		t.Fatalf("%s of docs/variables.md is not declared, or not in this order", groups[0].first)
@@ -117,15 +119,15 @@ func TestREADMEVariables(t *testing.T) {
 		}
 	}
 	outside := []string{"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "GOMEMLIMIT", "GOMAXPROCS"}
-	for _, v := range variables() {
-		got := rows[v.name]
-		delete(rows, v.name)
+	for _, v := range config.Variables() {
+		got := rows[v.Name]
+		delete(rows, v.Name)
 		if len(got) != 1 {
-			t.Errorf("README.md has %s %d times", v.name, len(got))
+			t.Errorf("README.md has %s %d times", v.Name, len(got))
 			continue
 		}
-		if v.fallback != "" && !strings.Contains(got[0], "`"+v.fallback+"`") {
-			t.Errorf("README.md says that the default of %s is %s, and it is %s", v.name, got[0], v.fallback)
+		if v.Fallback != "" && !strings.Contains(got[0], "`"+v.Fallback+"`") {
+			t.Errorf("README.md says that the default of %s is %s, and it is %s", v.Name, got[0], v.Fallback)
 		}
 	}
 	for name := range rows {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -19,47 +20,47 @@ func TestDrain(t *testing.T) {
 	eTrusted.SetAPIFault(fakeetrusted.Answer(http.StatusOK, "application/json", "[]")) // the token is dead by then
 	gate := make(chan struct{})
 	arrived := make(chan struct{}, 1)
-	url := serveHTTP(t, held(eTrusted, "/channels", gate, arrived))
-	b := startBroker(t, nil, environFor(url, "BROKER_SHUTDOWN_GRACE="+patience.String()))
-	b.ready()
-	channels := getLater(b.url + "/channels")
-	receive(t, "the request upstream", arrived)
+	url := brokertest.Serve(t, brokertest.Gate(eTrusted, "/channels", gate, arrived))
+	b := startBroker(t, nil, brokertest.Environ(url, "BROKER_SHUTDOWN_GRACE="+brokertest.Timeout.String()))
+	b.WaitReady()
+	channels := brokertest.GetLater(b.URL + "/channels")
+	brokertest.Receive(t, "the request upstream", arrived)
 
-	b.terminate()
-	eventually(t, "/readyz tells of the shutdown", func() bool {
-		got := get(t, b.admin+"/readyz")
-		return got.status == http.StatusServiceUnavailable && strings.Contains(got.body, "shutting down")
+	b.Terminate()
+	brokertest.Eventually(t, "/readyz tells of the shutdown", func() bool {
+		got := brokertest.Get(t, b.Admin+"/readyz")
+		return got.Status == http.StatusServiceUnavailable && strings.Contains(got.Body, "shutting down")
 	})
-	eventually(t, "new connections are refused", func() bool {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+	brokertest.Eventually(t, "new connections are refused", func() bool {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.URL, "http://"))
 		if err == nil {
 			_ = conn.Close()
 		}
 		return errors.Is(err, syscall.ECONNREFUSED)
 	})
-	if got := get(t, b.admin+"/healthz"); got.status != http.StatusOK {
-		t.Errorf("/healthz: %d", got.status)
+	if got := brokertest.Get(t, b.Admin+"/healthz"); got.Status != http.StatusOK {
+		t.Errorf("/healthz: %d", got.Status)
 	}
 	fetched := eTrusted.TokenRequestCount()
-	eventually(t, "the token is refreshed meanwhile", func() bool { return eTrusted.TokenRequestCount() >= fetched+2 })
+	brokertest.Eventually(t, "the token is refreshed meanwhile", func() bool { return eTrusted.TokenRequestCount() >= fetched+2 })
 	select {
-	case <-b.ended:
+	case <-b.Ended:
 		t.Fatal("the broker ended with a request in flight")
 	default:
 	}
 
 	close(gate)
-	if got := receive(t, "an answer", channels); got.status != http.StatusOK || got.err != nil {
-		t.Errorf("the request in flight: %d, %v", got.status, got.err)
+	if got := brokertest.Receive(t, "an answer", channels); got.Status != http.StatusOK || got.Err != nil {
+		t.Errorf("the request in flight: %d, %v", got.Status, got.Err)
 	}
-	if code := b.wait(); code != exitOK {
+	if code := b.Wait(); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	if _, err := net.Dial("tcp", strings.TrimPrefix(b.admin, "http://")); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := net.Dial("tcp", strings.TrimPrefix(b.Admin, "http://")); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("the admin listener is still there: %v", err)
 	}
-	if len(b.logs.lines("all requests have ended")) != 1 {
-		t.Errorf("log:\n%s", b.logs)
+	if len(b.Logs.Lines("all requests have ended")) != 1 {
+		t.Errorf("log:\n%s", b.Logs)
 	}
 }
 
@@ -70,18 +71,18 @@ func TestGraceIsOver(t *testing.T) {
 			t.Parallel()
 			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 			eTrusted.SetAPIFault(fakeetrusted.Hang())
-			b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_SHUTDOWN_GRACE="+grace))
-			b.ready()
-			channels := getLater(b.url + "/channels")
-			eventually(t, "the request is upstream", func() bool { return eTrusted.APIRequestCount() == 1 })
-			if code := b.stop(); code != exitOK {
+			b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_SHUTDOWN_GRACE="+grace))
+			b.WaitReady()
+			channels := brokertest.GetLater(b.URL + "/channels")
+			brokertest.Eventually(t, "the request is upstream", func() bool { return eTrusted.APIRequestCount() == 1 })
+			if code := b.Stop(); code != exitOK {
 				t.Errorf("exit code %d", code)
 			}
-			if got := receive(t, "the cut", channels); got.err == nil {
-				t.Errorf("the request was answered with %d %q", got.status, got.body)
+			if got := brokertest.Receive(t, "the cut", channels); got.Err == nil {
+				t.Errorf("the request was answered with %d %q", got.Status, got.Body)
 			}
-			if len(b.logs.lines("the grace is over: requests in flight are cut off")) != 1 {
-				t.Errorf("log:\n%s", b.logs)
+			if len(b.Logs.Lines("the grace is over: requests in flight are cut off")) != 1 {
+				t.Errorf("log:\n%s", b.Logs)
 			}
 		})
 	}
@@ -92,15 +93,15 @@ func TestDrainOfWaitingRequests(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetTokenFault(fakeetrusted.Hang())
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_TOKEN_WAIT=100ms", "BROKER_SHUTDOWN_GRACE="+patience.String()))
-	channels := getLater(b.url + "/channels")
-	eventually(t, "the request waits", func() bool {
-		return strings.Contains(get(t, b.admin+"/status.json").body, `"waits": 1`)
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_TOKEN_WAIT=100ms", "BROKER_SHUTDOWN_GRACE="+brokertest.Timeout.String()))
+	channels := brokertest.GetLater(b.URL + "/channels")
+	brokertest.Eventually(t, "the request waits", func() bool {
+		return strings.Contains(brokertest.Get(t, b.Admin+"/status.json").Body, `"waits": 1`)
 	})
-	if code := b.stop(); code != exitOK {
+	if code := b.Stop(); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	if got := receive(t, "an answer", channels); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-		t.Errorf("%d, Retry-After %q, %v", got.status, got.header.Get("Retry-After"), got.err)
+	if got := brokertest.Receive(t, "an answer", channels); got.Status != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
+		t.Errorf("%d, Retry-After %q, %v", got.Status, got.Header.Get("Retry-After"), got.Err)
 	}
 }

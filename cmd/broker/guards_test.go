@@ -8,19 +8,20 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
 // showing is a GET that shows a key as a bearer token; none if it is empty.
-func showing(t *testing.T, url, key string) answer {
+func showing(t *testing.T, url, key string) brokertest.Response {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodGet, url, nil)
 	if err == nil && key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
-	got := do(request, err)
-	if got.err != nil {
-		t.Fatal(got.err)
+	got := brokertest.Do(request, err)
+	if got.Err != nil {
+		t.Fatal(got.Err)
 	}
 	return got
 }
@@ -30,52 +31,52 @@ func TestAccessKey(t *testing.T) {
 	const first, second, wrong = "CANARY-first-key-4711", "CANARY-second-key-0815", "CANARY-wrong-key-2342"
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	file := filepath.Join(t.TempDir(), "key")
-	write(t, file, []byte(first+"\r\n"))
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file, "BROKER_LOG_LEVEL=debug"))
-	b.ready()
+	brokertest.WriteFile(t, file, []byte(first+"\r\n"))
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file, "BROKER_LOG_LEVEL=debug"))
+	b.WaitReady()
 
-	none := get(t, b.url+"/channels")
-	if none.status != http.StatusUnauthorized || len(none.header["Www-Authenticate"]) != 2 || none.header.Get("Proxy-Status") == "" {
-		t.Errorf("without a key: %d %v", none.status, none.header)
+	none := brokertest.Get(t, b.URL+"/channels")
+	if none.Status != http.StatusUnauthorized || len(none.Header["Www-Authenticate"]) != 2 || none.Header.Get("Proxy-Status") == "" {
+		t.Errorf("without a key: %d %v", none.Status, none.Header)
 	}
-	if got := showing(t, b.url+"/channels", wrong); got.status != http.StatusUnauthorized {
-		t.Errorf("with a wrong key: %d", got.status)
+	if got := showing(t, b.URL+"/channels", wrong); got.Status != http.StatusUnauthorized {
+		t.Errorf("with a wrong key: %d", got.Status)
 	}
 	if n := eTrusted.APIRequestCount(); n != 0 {
 		t.Errorf("%d requests went upstream", n)
 	}
-	if got := showing(t, b.url+"/channels", first); got.status != http.StatusOK {
-		t.Errorf("with the key: %d %s", got.status, got.body)
+	if got := showing(t, b.URL+"/channels", first); got.Status != http.StatusOK {
+		t.Errorf("with the key: %d %s", got.Status, got.Body)
 	}
-	request, err := http.NewRequest(http.MethodGet, b.url+"/channels", nil)
+	request, err := http.NewRequest(http.MethodGet, b.URL+"/channels", nil)
 	if err == nil {
 		request.SetBasicAuth("shop", first)
 	}
-	if got := do(request, err); got.status != http.StatusOK {
-		t.Errorf("with the key as a password: %d %s", got.status, got.body)
+	if got := brokertest.Do(request, err); got.Status != http.StatusOK {
+		t.Errorf("with the key as a password: %d %s", got.Status, got.Body)
 	}
 
-	write(t, file, []byte(second))
-	eventually(t, "the new key is taken", func() bool { return showing(t, b.url+"/channels", second).status == http.StatusOK })
-	if got := showing(t, b.url+"/channels", first); got.status != http.StatusOK {
-		t.Errorf("just after the change, the old key: %d", got.status)
+	brokertest.WriteFile(t, file, []byte(second))
+	brokertest.Eventually(t, "the new key is taken", func() bool { return showing(t, b.URL+"/channels", second).Status == http.StatusOK })
+	if got := showing(t, b.URL+"/channels", first); got.Status != http.StatusOK {
+		t.Errorf("just after the change, the old key: %d", got.Status)
 	}
-	write(t, file, []byte("\n"))
-	eventually(t, "the trouble is told", func() bool {
-		return len(b.logs.lines("the access key cannot be read: the one that there was stays in use")) == 1
+	brokertest.WriteFile(t, file, []byte("\n"))
+	brokertest.Eventually(t, "the trouble is told", func() bool {
+		return len(b.Logs.Lines("the access key cannot be read: the one that there was stays in use")) == 1
 	})
-	if got := showing(t, b.url+"/channels", second); got.status != http.StatusOK {
-		t.Errorf("with an empty file, the key that there was: %d", got.status)
+	if got := showing(t, b.URL+"/channels", second); got.Status != http.StatusOK {
+		t.Errorf("with an empty file, the key that there was: %d", got.Status)
 	}
-	if got := showing(t, b.url+"/channels", ""); got.status != http.StatusUnauthorized {
-		t.Errorf("with an empty file, no key: %d", got.status)
+	if got := showing(t, b.URL+"/channels", ""); got.Status != http.StatusUnauthorized {
+		t.Errorf("with an empty file, no key: %d", got.Status)
 	}
 
-	metrics := get(t, b.admin+"/metrics").body
+	metrics := brokertest.Get(t, b.Admin+"/metrics").Body
 	if strings.Contains(metrics, `requests_denied_total{reason="key"} 0`) {
 		t.Error("the refusals are not counted")
 	}
-	everywhere := fmt.Sprint(none, metrics, get(t, b.admin+"/status.json").body, b.logs, b.stdout)
+	everywhere := fmt.Sprint(none, metrics, brokertest.Get(t, b.Admin+"/status.json").Body, b.Logs, b.Stdout)
 	for _, r := range eTrusted.APIRequests() {
 		everywhere += fmt.Sprint(r.Header, r.RequestURI)
 	}
@@ -89,8 +90,8 @@ func TestRulesAreKept(t *testing.T) {
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ALLOW=GET /channels, POST /events", "ETRUSTED_ACCOUNTS_DIR="+dir))
-	b.ready()
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ALLOW=GET /channels, POST /events", "ETRUSTED_ACCOUNTS_DIR="+dir))
+	b.WaitReady()
 	for _, test := range []struct {
 		method, target string
 		status         int
@@ -102,19 +103,19 @@ func TestRulesAreKept(t *testing.T) {
 		{"GET", "/channels/../reviews", 400}, {"GET", "/channels%2f..%2freviews", 400},
 	} {
 		before := eTrusted.APIRequestCount()
-		request, err := http.NewRequest(test.method, b.url, nil)
+		request, err := http.NewRequest(test.method, b.URL, nil)
 		if err == nil {
 			request.URL.Opaque = test.target
 		}
-		got := do(request, err)
-		if got.status != test.status {
-			t.Errorf("%s %s: %d %s, want %d", test.method, test.target, got.status, got.body, test.status)
+		got := brokertest.Do(request, err)
+		if got.Status != test.status {
+			t.Errorf("%s %s: %d %s, want %d", test.method, test.target, got.Status, got.Body, test.status)
 		}
 		if sent := eTrusted.APIRequestCount() - before; (sent == 1) != (test.status == 200 || test.target == "/%63hannels") {
 			t.Errorf("%s %s: %d requests went upstream", test.method, test.target, sent)
 		}
-		if test.status == 403 && !strings.Contains(got.body, "BROKER_ALLOW") {
-			t.Errorf("does not say what to do: %s", got.body)
+		if test.status == 403 && !strings.Contains(got.Body, "BROKER_ALLOW") {
+			t.Errorf("does not say what to do: %s", got.Body)
 		}
 	}
 	requests := eTrusted.APIRequests()
@@ -130,16 +131,16 @@ func TestOpenSecretFilesAreTold(t *testing.T) {
 	files := map[string]os.FileMode{"id": 0o600, "secret": 0o644, "key": 0o604, "open/client_secret": 0o640, "open/client_id": 0o444}
 	for name, mode := range files {
 		path := filepath.Join(dir, name)
-		write(t, path, []byte("some-text-that-is-no-secret"))
+		brokertest.WriteFile(t, path, []byte("some-text-that-is-no-secret"))
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b := startBroker(t, nil, nowhere("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir,
+	b := startBroker(t, nil, brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir,
 		"ETRUSTED_CLIENT_ID_FILE="+dir+"/id", "ETRUSTED_CLIENT_SECRET_FILE="+dir+"/secret", "BROKER_ACCESS_KEY_FILE="+dir+"/key"))
 	told := func() map[string]any {
 		modes := map[string]any{}
-		for _, line := range b.logs.lines("a secret file may be read by every user of this machine: take that away with chmod o-r") {
+		for _, line := range b.Logs.Lines("a secret file may be read by every user of this machine: take that away with chmod o-r") {
 			name, _ := filepath.Rel(dir, line["file"].(string))
 			modes[name] = line["mode"]
 		}
@@ -156,5 +157,5 @@ func TestOpenSecretFilesAreTold(t *testing.T) {
 	if err := os.Rename(filepath.Join(elsewhere, "later"), filepath.Join(dir, "later")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the new account's file is told", func() bool { return told()["later/client_secret"] == "0666" })
+	brokertest.Eventually(t, "the new account's file is told", func() bool { return told()["later/client_secret"] == "0666" })
 }

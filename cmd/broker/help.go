@@ -7,6 +7,7 @@ import (
 	"math"
 	"text/tabwriter"
 
+	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/printable"
 )
 
@@ -25,12 +26,12 @@ Commands:`)
 		say(w, "  %-8s %s", command.name, command.summary)
 	}
 	say(w, "\nEnvironment:")
-	for _, v := range variables() {
-		line := "  " + v.name
-		if v.fallback != "" {
-			line += "  (default " + v.fallback + ")"
+	for _, v := range config.Variables() {
+		line := "  " + v.Name
+		if v.Fallback != "" {
+			line += "  (default " + v.Fallback + ")"
 		}
-		say(w, "%s\n        %s", line, v.help)
+		say(w, "%s\n        %s", line, v.Help)
 	}
 	say(w, `  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE
         as everywhere
@@ -42,10 +43,10 @@ Exit codes: 0 fine, 1 a failure while running, 2 a configuration error.`)
 
 // configCommand prints every variable with its effective value, its source and its meaning.
 func configCommand(_ context.Context, i invocation) int {
-	c, problems := loadConfig(i.environ)
+	c, problems := config.Load(i.environ)
 	table := tabwriter.NewWriter(i.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "VARIABLE\tVALUE\tSOURCE\tMEANING")
-	for _, s := range c.settings {
+	for _, s := range c.Settings {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Name, printable.Escape(s.Value, math.MaxInt), s.Source, s.Meaning)
 	}
 	_ = table.Flush()

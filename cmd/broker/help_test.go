@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/config"
 )
 
 // contract is what DESIGN.md promises to users: the variables that exist so far, with their defaults.
@@ -46,11 +49,11 @@ func TestUsage(t *testing.T) {
 		}
 		want = append(want, line+"\n        ")
 	}
-	for _, v := range variables() {
-		if v.help == "" || strings.Contains(v.help, "\n") {
-			t.Errorf("%s: the help must be one line: %q", v.name, v.help)
+	for _, v := range config.Variables() {
+		if v.Help == "" || strings.Contains(v.Help, "\n") {
+			t.Errorf("%s: the help must be one line: %q", v.Name, v.Help)
 		}
-		want = append(want, "\n  "+v.name, "        "+v.help+"\n")
+		want = append(want, "\n  "+v.Name, "        "+v.Help+"\n")
 	}
 	want = append(want, "HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "Exit codes: 0 fine, 1 ", ", 2 a configuration error")
 
@@ -97,7 +100,7 @@ func TestCommandLineNotUnderstood(t *testing.T) {
 		{[]string{"wait", "-unknown"}, "-timeout"},
 	}
 	for _, test := range tests {
-		code, stdout, stderr := invoke(test.args, nowhere()...)
+		code, stdout, stderr := invoke(test.args, brokertest.EnvironWithoutServers()...)
 		if code != exitConfig || stdout != "" || !strings.Contains(stderr, test.says) {
 			t.Errorf("%q: exit code %d, stdout %q, stderr %q", test.args, code, stdout, stderr)
 		}
@@ -203,9 +206,9 @@ func TestConfigCommand(t *testing.T) {
 				t.Errorf("exit code %d, want %d; stderr %s", code, test.code, stderr)
 			}
 			rows := configRows(t, stdout)
-			for _, v := range variables() {
-				if rows[v.name].meaning != v.help {
-					t.Errorf("%s: meaning %q, want %q", v.name, rows[v.name].meaning, v.help)
+			for _, v := range config.Variables() {
+				if rows[v.Name].meaning != v.Help {
+					t.Errorf("%s: meaning %q, want %q", v.Name, rows[v.Name].meaning, v.Help)
 				}
 			}
 			for name, want := range test.want {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -14,8 +15,8 @@ import (
 func TestAccessLogLineIsBounded(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_LOG=true", "BROKER_ACCESS_KEY="+strings.Repeat("k", 32)))
-	b.ready()
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_LOG=true", "BROKER_ACCESS_KEY="+strings.Repeat("k", 32)))
+	b.WaitReady()
 	long := strings.Repeat("\u009b31m\u202e", 60_000/len("\u009b31m\u202e"))
 	const form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 29\r\n\r\ngrant_type=client_credentials"
 	for name, request := range map[string]string{
@@ -30,21 +31,21 @@ func TestAccessLogLineIsBounded(t *testing.T) {
 		"traceparent":      "GET / HTTP/1.1\r\nHost: localhost\r\nTraceparent: 00-" + long + "\r\n\r\n",
 		"tunnel":           "CONNECT " + long + ":443 HTTP/1.1\r\nHost: localhost\r\n\r\n",
 	} {
-		before := b.logs.String()
-		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+		before := b.Logs.String()
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(patience))
+		_ = conn.SetDeadline(time.Now().Add(brokertest.Timeout))
 		go func() { _, _ = io.WriteString(conn, request) }() // it may be answered before it is read
 		if _, err := conn.Read(make([]byte, 1)); err != nil {
 			t.Errorf("%s: got no answer: %v", name, err)
 		}
 		_ = conn.Close()
-		eventually(t, name+" is logged", func() bool { return strings.HasSuffix(b.logs.String(), "\n") && len(b.logs.String()) > len(before) })
-		mustBeHarmless(t, name, b.logs.String()[len(before):], 1, 2<<10)
+		brokertest.Eventually(t, name+" is logged", func() bool { return strings.HasSuffix(b.Logs.String(), "\n") && len(b.Logs.String()) > len(before) })
+		brokertest.CheckHarmless(t, name, b.Logs.String()[len(before):], 1, 2<<10)
 	}
-	for _, line := range b.logs.lines("request") {
+	for _, line := range b.Logs.Lines("request") {
 		if account, _ := line["account"].(string); account != "" && account != "default" {
 			t.Errorf("got account %q, want none that does not exist", account)
 		}
@@ -55,10 +56,10 @@ func TestAccessLogLineIsBounded(t *testing.T) {
 func TestHealthAndWaitEscapeForeignText(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]string{
-		"body":         "HTTP/1.1 503 x\r\n\r\n" + strings.Repeat(hostile, 2000),
-		"reason":       "HTTP/1.1 503 " + hostile + "\r\nContent-Length: 0\r\n\r\n",
-		"status":       "HTTP/1.1 " + strings.ReplaceAll(hostile, "\r\n", "") + strings.Repeat("x", 20_000) + "\r\n\r\n",
-		"no HTTP":      strings.Repeat(hostile, 2000),
+		"body":         "HTTP/1.1 503 x\r\n\r\n" + strings.Repeat(brokertest.HostileText, 2000),
+		"reason":       "HTTP/1.1 503 " + brokertest.HostileText + "\r\nContent-Length: 0\r\n\r\n",
+		"status":       "HTTP/1.1 " + strings.ReplaceAll(brokertest.HostileText, "\r\n", "") + strings.Repeat("x", 20_000) + "\r\n\r\n",
+		"no HTTP":      strings.Repeat(brokertest.HostileText, 2000),
 		"header":       "HTTP/1.1 200 OK\r\n" + strings.Repeat("\x1b[2J\u202e", 2000) + "\r\n\r\n",
 		"length":       "HTTP/1.1 503 x\r\nContent-Length: " + strings.Repeat("\u202e\u009b", 2000) + "\r\n\r\n",
 		"nothing":      "",
@@ -75,7 +76,7 @@ func TestHealthAndWaitEscapeForeignText(t *testing.T) {
 				if code != exitFailure || stdout != "" {
 					t.Errorf("%v: got exit code %d and %q, want %d", args, code, stdout, exitFailure)
 				}
-				mustBeHarmless(t, args[0], stderr, 1, 1200)
+				brokertest.CheckHarmless(t, args[0], stderr, 1, 1200)
 			}
 		})
 	}
@@ -84,11 +85,11 @@ func TestHealthAndWaitEscapeForeignText(t *testing.T) {
 // TestCheckEscapesForeignText is about another program on the ports of both listeners, for people and for machines.
 func TestCheckEscapesForeignText(t *testing.T) {
 	t.Parallel()
-	eTrusted := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
+	eTrusted := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	for name, answer := range map[string]string{
-		"status page": jsonAnswer(map[string]any{"version": hostile, "ready": false, "accounts": []any{}, "not_ready_reason": strings.Repeat(hostile, 2000)}),
-		"header":      "HTTP/1.1 404 " + hostile + "\r\nProxy-Status: etrusted-broker; " + hostile + "\r\n\r\n",
-		"no HTTP":     strings.Repeat(hostile, 2000),
+		"status page": jsonAnswer(map[string]any{"version": brokertest.HostileText, "ready": false, "accounts": []any{}, "not_ready_reason": strings.Repeat(brokertest.HostileText, 2000)}),
+		"header":      "HTTP/1.1 404 " + brokertest.HostileText + "\r\nProxy-Status: etrusted-broker; " + brokertest.HostileText + "\r\n\r\n",
+		"no HTTP":     strings.Repeat(brokertest.HostileText, 2000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -98,9 +99,9 @@ func TestCheckEscapesForeignText(t *testing.T) {
 			})
 			for _, variable := range []string{"BROKER_LISTEN", "BROKER_ADMIN_LISTEN"} {
 				for _, args := range [][]string{{"check"}, {"check", "-json"}} {
-					_, stdout, stderr := ask(args, environFor(eTrusted, variable+"="+address)...)
+					_, stdout, stderr := ask(args, brokertest.Environ(eTrusted, variable+"="+address)...)
 					text := stdout + stderr
-					mustBeHarmless(t, variable, text, strings.Count(text, "\n"), 1500)
+					brokertest.CheckHarmless(t, variable, text, strings.Count(text, "\n"), 1500)
 					if !strings.Contains(text, "listens") {
 						t.Errorf("%v: got %s, want what listens there", args, text)
 					}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -19,20 +20,20 @@ func fetchToken(t *testing.T, url string, form url.Values) (token string, status
 	if err == nil {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	got := do(request, err)
-	if got.err != nil {
-		t.Fatal(got.err)
+	got := brokertest.Do(request, err)
+	if got.Err != nil {
+		t.Fatal(got.Err)
 	}
 	var answer struct {
 		AccessToken string `json:"access_token"`
 	}
-	if err := json.Unmarshal([]byte(got.body), &answer); err != nil {
-		t.Fatalf("%v: %s", err, got.body)
+	if err := json.Unmarshal([]byte(got.Body), &answer); err != nil {
+		t.Fatalf("%v: %s", err, got.Body)
 	}
-	if got.header.Get("Cache-Control") != "no-store" || got.header.Get("Proxy-Status") == "" {
-		t.Errorf("header %v", got.header)
+	if got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("Proxy-Status") == "" {
+		t.Errorf("header %v", got.Header)
 	}
-	return answer.AccessToken, got.status
+	return answer.AccessToken, got.Status
 }
 
 // followReviews pages through all reviews by their links, and returns how many there were.
@@ -47,8 +48,8 @@ func followReviews(t *testing.T, first, token string) (reviews, pages int) {
 			TotalElements int
 			Items         []struct{ ID string }
 		}
-		if err := json.Unmarshal([]byte(got.body), &page); err != nil || got.status != http.StatusOK {
-			t.Fatalf("%s: %d %v %s", next, got.status, err, got.body)
+		if err := json.Unmarshal([]byte(got.Body), &page); err != nil || got.Status != http.StatusOK {
+			t.Fatalf("%s: %d %v %s", next, got.Status, err, got.Body)
 		}
 		if next = page.Paging.Links.Next; pages > 1000 {
 			t.Fatal("there is no end")
@@ -65,9 +66,9 @@ func TestUnchangedApp(t *testing.T) {
 	eTrusted.SetClient("id-de", "secret-de")
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir))
-	b.ready()
-	eventually(t, "the other account has a token", func() bool { return get(t, b.url+"/@shop-de/channels").status == http.StatusOK })
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir))
+	b.WaitReady()
+	brokertest.Eventually(t, "the other account has a token", func() bool { return brokertest.Get(t, b.URL+"/@shop-de/channels").Status == http.StatusOK })
 	asked := eTrusted.TokenRequestCount()
 	for _, test := range []struct{ at, client, token string }{
 		{"/oauth/token", "dummy", "stand-in"},
@@ -75,32 +76,32 @@ func TestUnchangedApp(t *testing.T) {
 		{"/oauth/token", "shop-de", "stand-in:shop-de"},
 		{"/@shop-de/oauth/token", "dummy", "stand-in:shop-de"},
 	} {
-		token, status := fetchToken(t, b.url+test.at, url.Values{"client_id": {test.client}, "client_secret": {"x"}})
+		token, status := fetchToken(t, b.URL+test.at, url.Values{"client_id": {test.client}, "client_secret": {"x"}})
 		if token != test.token || status != http.StatusOK {
 			t.Fatalf("%+v: %q %d", test, token, status)
 		}
-		if reviews, pages := followReviews(t, b.url+"/reviews?count=7", token); reviews == 0 || pages < 3 {
+		if reviews, pages := followReviews(t, b.URL+"/reviews?count=7", token); reviews == 0 || pages < 3 {
 			t.Errorf("%d reviews on %d pages", reviews, pages)
 		}
 		requests := eTrusted.APIRequests()
 		real := requests[len(requests)-1].Header.Get("Authorization")
-		plain := get(t, b.url+"/@default/channels")
+		plain := brokertest.Get(t, b.URL+"/@default/channels")
 		requests = eTrusted.APIRequests()
-		if isDefault := requests[len(requests)-1].Header.Get("Authorization") == real; isDefault == strings.HasSuffix(token, ":shop-de") || plain.status != 200 {
+		if isDefault := requests[len(requests)-1].Header.Get("Authorization") == real; isDefault == strings.HasSuffix(token, ":shop-de") || plain.Status != 200 {
 			t.Errorf("%s: goes with the token of the default account: %v", token, isDefault)
 		}
 	}
-	if reviews, _ := followReviews(t, b.url+"/@shop-de/reviews?count=50", ""); reviews == 0 {
+	if reviews, _ := followReviews(t, b.URL+"/@shop-de/reviews?count=50", ""); reviews == 0 {
 		t.Error("no reviews by the account's path")
 	}
-	if got := showing(t, b.url+"/channels", "stand-in:nobody"); got.status != http.StatusNotFound {
-		t.Errorf("the stand-in of an account that is gone: %d", got.status)
+	if got := showing(t, b.URL+"/channels", "stand-in:nobody"); got.Status != http.StatusNotFound {
+		t.Errorf("the stand-in of an account that is gone: %d", got.Status)
 	}
 	if n := eTrusted.TokenRequestCount(); n != asked {
 		t.Errorf("%d token requests went to the login server", n-asked)
 	}
-	if got := get(t, b.url+"/oauth/token"); got.header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == asked {
-		t.Errorf("a GET does not go upstream: %d %v", got.status, got.header)
+	if got := brokertest.Get(t, b.URL+"/oauth/token"); got.Header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == asked {
+		t.Errorf("a GET does not go upstream: %d %v", got.Status, got.Header)
 	}
 	for _, r := range eTrusted.APIRequests() {
 		if strings.Contains(r.Header.Get("Authorization"), "stand-in") {
@@ -112,22 +113,22 @@ func TestUnchangedApp(t *testing.T) {
 func TestStandInAndLinksCanBeOff(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	upstream := serveHTTP(t, eTrusted)
-	b := startBroker(t, nil, environFor(upstream, "BROKER_STAND_IN_TOKEN=false", "BROKER_REWRITE_LINKS=false"))
-	b.ready()
-	if got := get(t, b.url+"/reviews?count=1"); !strings.Contains(got.body, upstream+"/reviews?") || strings.Contains(got.body, b.url) {
-		t.Errorf("rewritten: %s", got.body)
+	upstream := brokertest.Serve(t, eTrusted)
+	b := startBroker(t, nil, brokertest.Environ(upstream, "BROKER_STAND_IN_TOKEN=false", "BROKER_REWRITE_LINKS=false"))
+	b.WaitReady()
+	if got := brokertest.Get(t, b.URL+"/reviews?count=1"); !strings.Contains(got.Body, upstream+"/reviews?") || strings.Contains(got.Body, b.URL) {
+		t.Errorf("rewritten: %s", got.Body)
 	}
 	asked := eTrusted.TokenRequestCount()
-	request, err := http.NewRequest(http.MethodPost, b.url+"/oauth/token", strings.NewReader("grant_type=client_credentials"))
+	request, err := http.NewRequest(http.MethodPost, b.URL+"/oauth/token", strings.NewReader("grant_type=client_credentials"))
 	if err == nil {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	if got := do(request, err); got.header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == asked {
-		t.Errorf("answered by the broker: %d %s", got.status, got.body)
+	if got := brokertest.Do(request, err); got.Header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == asked {
+		t.Errorf("answered by the broker: %d %s", got.Status, got.Body)
 	}
-	if got := showing(t, b.url+"/channels", "stand-in:nobody"); got.status != http.StatusOK {
-		t.Errorf("a stand-in selects an account: %d", got.status)
+	if got := showing(t, b.URL+"/channels", "stand-in:nobody"); got.Status != http.StatusOK {
+		t.Errorf("a stand-in selects an account: %d", got.Status)
 	}
 }
 
@@ -136,30 +137,30 @@ func TestStandInWithAccessKey(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	file := filepath.Join(t.TempDir(), "key")
-	write(t, file, []byte("first-key-0815-4711"))
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file))
-	b.ready()
-	if token, status := fetchToken(t, b.url+"/oauth/token", url.Values{"client_secret": {"wrong"}}); token != "" || status != http.StatusUnauthorized {
+	brokertest.WriteFile(t, file, []byte("first-key-0815-4711"))
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file))
+	b.WaitReady()
+	if token, status := fetchToken(t, b.URL+"/oauth/token", url.Values{"client_secret": {"wrong"}}); token != "" || status != http.StatusUnauthorized {
 		t.Errorf("with a wrong key: %q %d", token, status)
 	}
-	if _, status := fetchToken(t, b.url+"/@nobody/oauth/token", url.Values{"client_secret": {"wrong"}}); status != http.StatusUnauthorized {
+	if _, status := fetchToken(t, b.URL+"/@nobody/oauth/token", url.Values{"client_secret": {"wrong"}}); status != http.StatusUnauthorized {
 		t.Errorf("without the key it is told which accounts there are: %d", status)
 	}
-	token, status := fetchToken(t, b.url+"/oauth/token", url.Values{"client_id": {"default"}, "client_secret": {"first-key-0815-4711"}})
+	token, status := fetchToken(t, b.URL+"/oauth/token", url.Values{"client_id": {"default"}, "client_secret": {"first-key-0815-4711"}})
 	if status != http.StatusOK {
 		t.Fatalf("%q %d", token, status)
 	}
 	for shown, want := range map[string]int{token: 200, "stand-in": 401, "stand-in:default": 401, "stand-in:default:": 401, "stand-in::wrong": 401, "": 401} {
-		if got := showing(t, b.url+"/channels", shown); got.status != want {
-			t.Errorf("%q: %d, want %d", shown, got.status, want)
+		if got := showing(t, b.URL+"/channels", shown); got.Status != want {
+			t.Errorf("%q: %d, want %d", shown, got.Status, want)
 		}
 	}
-	write(t, file, []byte("second-key-0815-4711"))
-	eventually(t, "the new key is taken", func() bool { return showing(t, b.url+"/channels", "stand-in::second-key-0815-4711").status == 200 })
-	if got := showing(t, b.url+"/channels", token); got.status != http.StatusOK {
-		t.Errorf("just after the change, the token with the old key: %d", got.status)
+	brokertest.WriteFile(t, file, []byte("second-key-0815-4711"))
+	brokertest.Eventually(t, "the new key is taken", func() bool { return showing(t, b.URL+"/channels", "stand-in::second-key-0815-4711").Status == 200 })
+	if got := showing(t, b.URL+"/channels", token); got.Status != http.StatusOK {
+		t.Errorf("just after the change, the token with the old key: %d", got.Status)
 	}
-	if strings.Contains(b.logs.String()+get(t, b.admin+"/metrics").body, "key-0815") {
+	if strings.Contains(b.Logs.String()+brokertest.Get(t, b.Admin+"/metrics").Body, "key-0815") {
 		t.Error("a key has got out")
 	}
 }
@@ -174,23 +175,23 @@ func throughProxy(t *testing.T, proxy string, transport *http.Transport) *http.C
 	transport.Proxy = http.ProxyURL(at)
 	transport.DisableKeepAlives = true
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: patience}
+	return &http.Client{Transport: transport, Timeout: brokertest.Timeout}
 }
 
 // An app that can set nothing but HTTP_PROXY, and speaks http:, is served as well.
 func TestForwardProxy(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	upstream := serveHTTP(t, eTrusted)
-	b := startBroker(t, nil, environFor(upstream, "BROKER_ACCESS_KEY=the-key-0815-4711"))
-	withKey := strings.Replace(b.url, "http://", "http://app:the-key-0815-4711@", 1)
-	b.ready()
+	upstream := brokertest.Serve(t, eTrusted)
+	b := startBroker(t, nil, brokertest.Environ(upstream, "BROKER_ACCESS_KEY=the-key-0815-4711"))
+	withKey := strings.Replace(b.URL, "http://", "http://app:the-key-0815-4711@", 1)
+	b.WaitReady()
 	for _, test := range []struct {
 		proxy, url string
 		want       int
 	}{
 		{withKey, upstream + "/channels", 200},
-		{b.url, upstream + "/channels", 401},
+		{b.URL, upstream + "/channels", 401},
 		{withKey, "http://elsewhere.example/channels", 403},
 	} {
 		response, err := throughProxy(t, test.proxy, &http.Transport{}).Get(test.url)

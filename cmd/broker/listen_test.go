@@ -12,24 +12,25 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
 // overSocket makes a GET over a Unix socket.
-func overSocket(path, url string) answer {
+func overSocket(path, url string) brokertest.Response {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}}
 	request, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
-		return answer{err: err}
+		return brokertest.Response{Err: err}
 	}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return answer{err: err}
+		return brokertest.Response{Err: err}
 	}
 	_ = response.Body.Close()
-	return answer{status: response.StatusCode}
+	return brokertest.Response{Status: response.StatusCode}
 }
 
 func TestUnixSocket(t *testing.T) {
@@ -38,7 +39,7 @@ func TestUnixSocket(t *testing.T) {
 		t.Skip("sockets have no mode there")
 	}
 	path := filepath.Join(t.TempDir(), "broker.sock")
-	environ := environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_LISTEN=unix://"+path)
+	environ := brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_LISTEN=unix://"+path)
 	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -47,28 +48,28 @@ func TestUnixSocket(t *testing.T) {
 	_ = stale.Close()
 
 	b := startBroker(t, nil, environ)
-	if got := b.logs.lines("listening")[0]["app"]; got != "unix://"+path {
+	if got := b.Logs.Lines("listening")[0]["app"]; got != "unix://"+path {
 		t.Errorf("listening at %v", got)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("%v %v", info.Mode(), err)
 	}
-	b.ready()
+	b.WaitReady()
 	for url, want := range map[string]int{"http://localhost/channels": 200, "http://evil.example/channels": 421} {
-		if got := overSocket(path, url); got.status != want {
-			t.Errorf("%s: %d %v, want %d", url, got.status, got.err, want)
+		if got := overSocket(path, url); got.Status != want {
+			t.Errorf("%s: %d %v, want %d", url, got.Status, got.Err, want)
 		}
 	}
 
-	var stderr buffer
+	var stderr brokertest.LogBuffer
 	code := run(t.Context(), nil, environ, io.Discard, &stderr)
 	if code != exitFailure || !strings.Contains(stderr.String(), "BROKER_LISTEN unix://"+path+" is in use by another program") {
 		t.Errorf("a second broker: exit code %d, %s", code, &stderr)
 	}
-	if got := overSocket(path, "http://localhost/channels"); got.status != http.StatusOK {
-		t.Errorf("after a second one: %d %v", got.status, got.err)
+	if got := overSocket(path, "http://localhost/channels"); got.Status != http.StatusOK {
+		t.Errorf("after a second one: %d %v", got.Status, got.Err)
 	}
-	if code := b.stop(); code != exitOK {
+	if code := b.Stop(); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
 	if _, err := os.Lstat(path); !os.IsNotExist(err) {
@@ -96,17 +97,17 @@ func TestGuardedListeners(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			b := startBroker(t, nil, nowhere(test.environ...))
+			b := startBroker(t, nil, brokertest.EnvironWithoutServers(test.environ...))
 			var warnings []string
 			for _, message := range []string{unsafe, clear, "the access key is short, and could be found by trying: make one with 'openssl rand -hex 32'"} {
-				for range b.logs.lines(message) {
+				for range b.Logs.Lines(message) {
 					warnings = append(warnings, message)
 				}
 			}
 			if strings.Join(warnings, "\n") != strings.Join(test.warnings, "\n") {
 				t.Errorf("warned of %q, want %q", warnings, test.warnings)
 			}
-			if got := get(t, b.admin+"/metrics"); !strings.Contains(got.body, "\netrusted_broker_unsafe_listen "+test.metric+"\n") {
+			if got := brokertest.Get(t, b.Admin+"/metrics"); !strings.Contains(got.Body, "\netrusted_broker_unsafe_listen "+test.metric+"\n") {
 				t.Errorf("unsafe_listen is not %s", test.metric)
 			}
 		})
@@ -130,13 +131,15 @@ func withInheritedSockets(t *testing.T, names string, listeners []net.Listener, 
 func TestSocketActivation(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "broker.sock")
-	app, admin := listenFor(t, "unix", socket), listenFor(t, "tcp", "127.0.0.1:0")
+	app, admin := brokertest.Listen(t, "unix", socket), brokertest.Listen(t, "tcp", "127.0.0.1:0")
 	// These addresses cannot be listened on: the sockets take their place.
 	c := startCommand(t, withInheritedSockets(t, "admin:etrusted-broker.socket", []net.Listener{admin, app},
-		environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_LISTEN=unix:///nowhere/at/all", "BROKER_ADMIN_LISTEN=127.0.0.1:1")...))
-	eventually(t, "it is ready", func() bool { return get(t, "http://"+admin.Addr().String()+"/readyz").status == http.StatusOK })
-	if got := overSocket(socket, "http://localhost/channels"); got.status != http.StatusOK {
-		t.Errorf("%d %v", got.status, got.err)
+		brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_LISTEN=unix:///nowhere/at/all", "BROKER_ADMIN_LISTEN=127.0.0.1:1")...))
+	brokertest.Eventually(t, "it is ready", func() bool {
+		return brokertest.Get(t, "http://"+admin.Addr().String()+"/readyz").Status == http.StatusOK
+	})
+	if got := overSocket(socket, "http://localhost/channels"); got.Status != http.StatusOK {
+		t.Errorf("%d %v", got.Status, got.Err)
 	}
 	c.signal(os.Interrupt)
 	if code := c.wait(); code != exitOK {
@@ -178,7 +181,7 @@ func TestRefusesUnusableSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer udp.Close()
-	conn, err := net.Dial("tcp", listenFor(t, "tcp", "127.0.0.1:0").Addr().String())
+	conn, err := net.Dial("tcp", brokertest.Listen(t, "tcp", "127.0.0.1:0").Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,18 +192,18 @@ func TestRefusesUnusableSockets(t *testing.T) {
 		names     string
 		says      string
 	}{
-		{"beyond this machine", []net.Listener{listenFor(t, "tcp", "0.0.0.0:0")}, "x", "BROKER_LISTEN: would let other machines use the credentials"},
-		{"two for the app", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), listenFor(t, "tcp", "127.0.0.1:0")}, "x:y", "LISTEN_FDS: more than one socket for the app"},
-		{"two without names", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), listenFor(t, "tcp", "127.0.0.1:0")}, "", "LISTEN_FDS: more than one socket for the app"},
-		{"two for the admin", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), listenFor(t, "tcp", "127.0.0.1:0")}, "admin:admin", "LISTEN_FDS: more than one socket for the app, or for the admin listener"},
+		{"beyond this machine", []net.Listener{brokertest.Listen(t, "tcp", "0.0.0.0:0")}, "x", "BROKER_LISTEN: would let other machines use the credentials"},
+		{"two for the app", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "x:y", "LISTEN_FDS: more than one socket for the app"},
+		{"two without names", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "", "LISTEN_FDS: more than one socket for the app"},
+		{"two for the admin", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "admin:admin", "LISTEN_FDS: more than one socket for the app, or for the admin listener"},
 		{"file", []net.Listener{unusable{file: file}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket: in the .socket unit, use only ListenStream=`},
 		{"datagram", []net.Listener{unusable{file: socketFile(t, udp)}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
-		{"connection", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0"), unusable{file: socketFile(t, conn)}}, "x:admin", `LISTEN_FDS: the socket \"admin\" is not a listening stream socket`},
-		{"fewer than announced", []net.Listener{listenFor(t, "tcp", "127.0.0.1:0")}, "x", `LISTEN_FDS: the socket \"LISTEN_FD_4\" is not a listening stream socket`},
-		{"sequential packets", []net.Listener{listenFor(t, "unixpacket", filepath.Join(t.TempDir(), "s"))}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
+		{"connection", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), unusable{file: socketFile(t, conn)}}, "x:admin", `LISTEN_FDS: the socket \"admin\" is not a listening stream socket`},
+		{"fewer than announced", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "x", `LISTEN_FDS: the socket \"LISTEN_FD_4\" is not a listening stream socket`},
+		{"sequential packets", []net.Listener{brokertest.Listen(t, "unixpacket", filepath.Join(t.TempDir(), "s"))}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			command := withInheritedSockets(t, test.names, test.listeners, nowhere()...)
+			command := withInheritedSockets(t, test.names, test.listeners, brokertest.EnvironWithoutServers()...)
 			if test.name == "fewer than announced" {
 				command.Env = append(command.Env, "LISTEN_FDS=9")
 			}

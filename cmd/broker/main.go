@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/harden"
 )
 
@@ -22,7 +23,7 @@ func main() {
 	}()
 	environ := os.Environ()
 	// It does as much as the system permits. An error is no reason to stop.
-	_ = harden.Process(secretVariables())
+	_ = harden.Process(config.SecretVariables())
 	harden.LimitMemory()
 	os.Exit(run(ctx, os.Args[1:], environ, os.Stdout, os.Stderr))
 }

@@ -3,6 +3,9 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/config"
 )
 
 // misplaced are the ways in which secrets get into the wrong variable: copied with what stood beside them, or as another
@@ -52,8 +55,8 @@ var misplacedSecrets = []string{
 func TestMisplacedSecretsAreNotShown(t *testing.T) {
 	t.Parallel()
 	names := []string{"ETRUSTED_SECRET", "BROKER_KEY", "HTTPS_PROXY", "https_proxy"}
-	for _, v := range variables() {
-		names = append(names, v.name)
+	for _, v := range config.Variables() {
+		names = append(names, v.Name)
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
@@ -63,9 +66,9 @@ func TestMisplacedSecretsAreNotShown(t *testing.T) {
 					mustNotShow(t, how, secret, []string{name + "=" + form(secret)}, "config") // another variable is at fault
 				}
 				for _, secret := range misplacedSecrets[:2] { // the alphabets that a URL or a pattern can be misread in
-					mustNotShow(t, how, secret, nowhere(name+"="+form(secret)), "config", "serve")
+					mustNotShow(t, how, secret, brokertest.EnvironWithoutServers(name+"="+form(secret)), "config", "serve")
 				}
-				mustNotShow(t, how, canarySecret, nowhere(name+"="+form(canarySecret)), "check")
+				mustNotShow(t, how, canarySecret, brokertest.EnvironWithoutServers(name+"="+form(canarySecret)), "check")
 			}
 		})
 	}
@@ -74,11 +77,11 @@ func TestMisplacedSecretsAreNotShown(t *testing.T) {
 // TestSecretsInBothVariablesAreNotShown is about a secret that is set twice: the _FILE variable is not the one at fault.
 func TestSecretsInBothVariablesAreNotShown(t *testing.T) {
 	t.Parallel()
-	for _, name := range secretVariables() {
+	for _, name := range config.SecretVariables() {
 		for how, form := range misplaced {
 			for _, secret := range misplacedSecrets {
 				value := form(secret)
-				mustNotShow(t, how, secret, nowhere(name+"="+value, name+"_FILE="+value), "config", "serve")
+				mustNotShow(t, how, secret, brokertest.EnvironWithoutServers(name+"="+value, name+"_FILE="+value), "config", "serve")
 			}
 		}
 	}
@@ -88,7 +91,7 @@ func TestSecretsInBothVariablesAreNotShown(t *testing.T) {
 func TestCheckDoesNotShowASecretAsAHost(t *testing.T) {
 	t.Parallel()
 	for _, command := range [][]string{{"check"}, {"check", "-json"}} {
-		_, stdout, stderr := ask(command, nowhere("BROKER_ADMIN_LISTEN="+canarySecret+":8080")...)
+		_, stdout, stderr := ask(command, brokertest.EnvironWithoutServers("BROKER_ADMIN_LISTEN="+canarySecret+":8080")...)
 		if text := stdout + stderr; strings.Contains(text, canarySecret) || !strings.Contains(text, "admin listener") {
 			t.Errorf("%v: got\n%s\nwant the admin listener without its host", command, text)
 		}

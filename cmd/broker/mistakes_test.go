@@ -4,12 +4,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/config"
 )
 
 func TestPortMustBeOne(t *testing.T) {
 	for _, variable := range []string{"BROKER_LISTEN", "BROKER_ADMIN_LISTEN"} {
 		for _, port := range []string{"CANARY", "99999", "-1", "80 "} {
-			code, stdout, stderr := invoke(nil, nowhere(variable+"=127.0.0.1:"+port)...)
+			code, stdout, stderr := invoke(nil, brokertest.EnvironWithoutServers(variable+"=127.0.0.1:"+port)...)
 			if code != exitConfig || !slices.Equal(problemsIn(stderr), []string{variable}) || strings.Contains(stdout+stderr, "CANARY") {
 				t.Errorf("%s with port %q: exit code %d and\n%s", variable, port, code, stderr)
 			}
@@ -20,7 +23,7 @@ func TestPortMustBeOne(t *testing.T) {
 func TestConfigCommandMasksWhatIsNoURL(t *testing.T) {
 	for _, variable := range []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"} {
 		for _, value := range []string{"https://user:CANARY word@host", "https://user:CANARY%zz@host", "user:CANARY@host", "https://CANARY@host"} {
-			if _, stdout, stderr := invoke([]string{"config"}, nowhere(variable+"="+value)...); strings.Contains(stdout+stderr, "CANARY") {
+			if _, stdout, stderr := invoke([]string{"config"}, brokertest.EnvironWithoutServers(variable+"="+value)...); strings.Contains(stdout+stderr, "CANARY") {
 				t.Errorf("%s=%s is shown:\n%s%s", variable, value, stdout, stderr)
 			}
 		}
@@ -29,7 +32,7 @@ func TestConfigCommandMasksWhatIsNoURL(t *testing.T) {
 
 func TestURLWithoutHost(t *testing.T) {
 	for _, variable := range []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"} {
-		if _, problems := loadConfig(nowhere(variable + "=https://:443")); len(problems) != 1 {
+		if _, problems := config.Load(brokertest.EnvironWithoutServers(variable + "=https://:443")); len(problems) != 1 {
 			t.Errorf("%s: %v", variable, problems)
 		}
 	}
@@ -39,7 +42,7 @@ func TestSecretAsFileName(t *testing.T) {
 	for _, variable := range []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"} {
 		for _, secret := range []string{"CANARY-4f0c", "CANARY/Zm9v==", "/CANARY+/Zm9v", "x/../CANARY"} {
 			for _, command := range []string{"serve", "config"} {
-				_, stdout, stderr := invoke([]string{command}, nowhere(variable+"=", variable+"_FILE="+secret)...)
+				_, stdout, stderr := invoke([]string{command}, brokertest.EnvironWithoutServers(variable+"=", variable+"_FILE="+secret)...)
 				if strings.Contains(stdout+stderr, "CANARY") {
 					t.Errorf("%s: %s_FILE is shown:\n%s%s", command, variable, stdout, stderr)
 				}
@@ -50,7 +53,7 @@ func TestSecretAsFileName(t *testing.T) {
 
 // What echo puts at the end of a value that becomes a Kubernetes Secret.
 func TestLineEndsOfVariablesAreCut(t *testing.T) {
-	c, problems := loadConfig(nowhere("ETRUSTED_CLIENT_ID=a-b\n", "ETRUSTED_CLIENT_SECRET=secret\r\n"))
+	c, problems := config.Load(brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_ID=a-b\n", "ETRUSTED_CLIENT_SECRET=secret\r\n"))
 	if len(problems) > 0 || c.ClientID.Reveal() != "a-b" || c.ClientSecret.Reveal() != "secret" {
 		t.Errorf("%q, %q, %v", c.ClientID.Reveal(), c.ClientSecret.Reveal(), problems)
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -65,29 +66,29 @@ func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	gate, arrived := make(chan struct{}), make(chan string, 20)
-	manager := newFakeSystemd(t).start()
-	p := startProcess(t, environFor(serveHTTP(t, halfWay(arrived, gate, eTrusted)), manager.environ(), "BROKER_SHUTDOWN_GRACE="+patience.String()))
+	manager := brokertest.NewSystemd(t).Start()
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, halfWay(arrived, gate, eTrusted)), manager.Environ(), "BROKER_SHUTDOWN_GRACE="+brokertest.Timeout.String()))
 	release := sync.OnceFunc(func() { close(gate) })
 	t.Cleanup(release) // or the API would not end either
-	eventually(t, "it is ready", func() bool { return manager.count("READY=1") == 1 })
+	brokertest.Eventually(t, "it is ready", func() bool { return manager.Count("READY=1") == 1 })
 
-	answers := make(chan answer, 20)
+	answers := make(chan brokertest.Response, 20)
 	for i := range 20 {
 		go func() {
 			switch i % 4 {
 			case 0:
-				answers <- do(http.NewRequest(http.MethodPost, p.url+"/upload", upload(gate)))
+				answers <- brokertest.Do(http.NewRequest(http.MethodPost, p.url+"/upload", upload(gate)))
 			case 1:
-				answers <- do(http.NewRequest(http.MethodPost, p.url+"/header", bytes.NewReader([]byte(half))))
+				answers <- brokertest.Do(http.NewRequest(http.MethodPost, p.url+"/header", bytes.NewReader([]byte(half))))
 			case 2:
-				answers <- do(http.NewRequest(http.MethodGet, p.url+"/header", nil))
+				answers <- brokertest.Do(http.NewRequest(http.MethodGet, p.url+"/header", nil))
 			default:
-				answers <- do(http.NewRequest(http.MethodGet, p.url+"/body", nil))
+				answers <- brokertest.Do(http.NewRequest(http.MethodGet, p.url+"/body", nil))
 			}
 		}()
 	}
 	for range 20 {
-		receive(t, "each request upstream", arrived)
+		brokertest.Receive(t, "each request upstream", arrived)
 	}
 	var load sync.WaitGroup
 	enough := make(chan struct{})
@@ -101,8 +102,8 @@ func TestDrainUnderLoad(t *testing.T) {
 				default:
 				}
 				// A late connection is refused, but no response is truncated.
-				if got := do(http.NewRequest(http.MethodGet, p.url+"/channels", nil)); got.status != 0 && (got.status != http.StatusOK || got.err != nil) {
-					t.Errorf("the load: %d, %v", got.status, got.err)
+				if got := brokertest.Do(http.NewRequest(http.MethodGet, p.url+"/channels", nil)); got.Status != 0 && (got.Status != http.StatusOK || got.Err != nil) {
+					t.Errorf("the load: %d, %v", got.Status, got.Err)
 				}
 				select {
 				case served <- struct{}{}:
@@ -111,21 +112,21 @@ func TestDrainUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	receive(t, "the load", served)
+	brokertest.Receive(t, "the load", served)
 	p.signal(syscall.SIGTERM)
-	eventually(t, "STOPPING=1 is sent", func() bool { return manager.count("STOPPING=1") == 1 })
-	eventually(t, "it is not ready", func() bool {
-		got := get(t, p.admin+"/readyz")
-		return got.status == http.StatusServiceUnavailable && strings.Contains(got.body, "shutting down")
+	brokertest.Eventually(t, "STOPPING=1 is sent", func() bool { return manager.Count("STOPPING=1") == 1 })
+	brokertest.Eventually(t, "it is not ready", func() bool {
+		got := brokertest.Get(t, p.admin+"/readyz")
+		return got.Status == http.StatusServiceUnavailable && strings.Contains(got.Body, "shutting down")
 	})
-	eventually(t, "new connections are refused", func() bool {
-		return strings.Contains(fmt.Sprint(do(http.NewRequest(http.MethodGet, p.url+"/channels", nil)).err), "refused")
+	brokertest.Eventually(t, "new connections are refused", func() bool {
+		return strings.Contains(fmt.Sprint(brokertest.Do(http.NewRequest(http.MethodGet, p.url+"/channels", nil)).Err), "refused")
 	})
 	close(enough)
 	load.Wait()
 	select {
 	case got := <-answers:
-		t.Fatalf("a request ended before its time: %d, %v", got.status, got.err)
+		t.Fatalf("a request ended before its time: %d, %v", got.Status, got.Err)
 	case <-p.ended:
 		t.Fatalf("the broker ended with requests in flight:\n%s", p.logs)
 	default:
@@ -133,14 +134,14 @@ func TestDrainUnderLoad(t *testing.T) {
 
 	release()
 	for range 20 {
-		if got := receive(t, "an answer", answers); got.status != http.StatusOK || got.err != nil || got.body != half+half {
-			t.Errorf("a request in flight was lost: %d, %d bytes, %v", got.status, len(got.body), got.err)
+		if got := brokertest.Receive(t, "an answer", answers); got.Status != http.StatusOK || got.Err != nil || got.Body != half+half {
+			t.Errorf("a request in flight was lost: %d, %d bytes, %v", got.Status, len(got.Body), got.Err)
 		}
 	}
 	if code := p.wait(); code != exitOK {
 		t.Errorf("exit code %d:\n%s", code, p.logs)
 	}
-	if len(p.logs.lines("all requests have ended")) != 1 {
+	if len(p.logs.Lines("all requests have ended")) != 1 {
 		t.Errorf("log:\n%s", p.logs)
 	}
 }
@@ -148,14 +149,14 @@ func TestDrainUnderLoad(t *testing.T) {
 // TestDrainIgnoresIdleConnections: connections without a request in flight do not delay the shutdown.
 func TestDrainIgnoresIdleConnections(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_SHUTDOWN_GRACE=1h"))
-	b.ready()
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_SHUTDOWN_GRACE=1h"))
+	b.WaitReady()
 	for name, said := range map[string]string{
 		"silent":         "",
 		"half a header":  "GET /channels HTTP/1.1\r\nHo",
 		"a request done": "GET /channels HTTP/1.1\r\nHost: localhost\r\n\r\n",
 	} {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,10 +172,10 @@ func TestDrainIgnoresIdleConnections(t *testing.T) {
 			_, _ = io.Copy(io.Discard, response.Body)
 		}
 	}
-	if code := b.stop(); code != exitOK {
+	if code := b.Stop(); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	if len(b.logs.lines("all requests have ended")) != 1 {
-		t.Errorf("log:\n%s", b.logs)
+	if len(b.Logs.Lines("all requests have ended")) != 1 {
+		t.Errorf("log:\n%s", b.Logs)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -18,52 +19,52 @@ import (
 // stopping.
 func TestNotifyReportsWholeLife(t *testing.T) {
 	t.Parallel()
-	manager := newFakeSystemd(t).start()
+	manager := brokertest.NewSystemd(t).Start()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{Lifetime: 2 * time.Second})
 	eTrusted.SetTokenFault(fakeetrusted.Status(http.StatusServiceUnavailable, nil))
-	p := startProcess(t, environFor(serveHTTP(t, eTrusted), manager.environ(), "WATCHDOG_USEC=200000", "BROKER_SHUTDOWN_GRACE=7s"))
-	eventually(t, "the status says why it is not ready", func() bool {
-		return strings.HasPrefix(manager.status(), "not ready: the login server answered 503")
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Environ(), "WATCHDOG_USEC=200000", "BROKER_SHUTDOWN_GRACE=7s"))
+	brokertest.Eventually(t, "the status says why it is not ready", func() bool {
+		return strings.HasPrefix(manager.Status(), "not ready: the login server answered 503")
 	})
-	before := manager.count("WATCHDOG=1")
-	eventually(t, "the watchdog is reset without a token", func() bool { return manager.count("WATCHDOG=1") >= before+5 })
-	if n := manager.count("READY="); n != 0 {
-		t.Errorf("got READY=1 before the first token: %q", manager.received())
+	before := manager.Count("WATCHDOG=1")
+	brokertest.Eventually(t, "the watchdog is reset without a token", func() bool { return manager.Count("WATCHDOG=1") >= before+5 })
+	if n := manager.Count("READY="); n != 0 {
+		t.Errorf("got READY=1 before the first token: %q", manager.Messages())
 	}
 
 	eTrusted.SetTokenFault(nil)
-	eventually(t, "it is ready", func() bool { return manager.count("READY=1") == 1 })
-	if got := manager.status(); got != "ok: there is a valid token" {
+	brokertest.Eventually(t, "it is ready", func() bool { return manager.Count("READY=1") == 1 })
+	if got := manager.Status(); got != "ok: there is a valid token" {
 		t.Errorf("status %q", got)
 	}
 
 	eTrusted.SetTokenFault(fakeetrusted.EchoSecret(http.StatusUnauthorized))
-	eventually(t, "the status says that the token has expired", func() bool {
-		return strings.Contains(manager.status(), "rejected the credentials")
+	brokertest.Eventually(t, "the status says that the token has expired", func() bool {
+		return strings.Contains(manager.Status(), "rejected the credentials")
 	})
-	sent := manager.count("STATUS=")
-	before = manager.count("WATCHDOG=1")
-	eventually(t, "time passes", func() bool { return manager.count("WATCHDOG=1") >= before+25 })
-	if n := manager.count("STATUS=") - sent; n != 0 {
-		t.Errorf("got %d messages with an unchanged status, want 0: %q", n, manager.received())
+	sent := manager.Count("STATUS=")
+	before = manager.Count("WATCHDOG=1")
+	brokertest.Eventually(t, "time passes", func() bool { return manager.Count("WATCHDOG=1") >= before+25 })
+	if n := manager.Count("STATUS=") - sent; n != 0 {
+		t.Errorf("got %d messages with an unchanged status, want 0: %q", n, manager.Messages())
 	}
 
-	if n := manager.count("STOPPING="); n != 0 {
-		t.Errorf("got STOPPING=1 before the signal: %q", manager.received())
+	if n := manager.Count("STOPPING="); n != 0 {
+		t.Errorf("got STOPPING=1 before the signal: %q", manager.Messages())
 	}
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code != exitOK {
 		t.Errorf("exit code %d:\n%s", code, p.logs)
 	}
-	eventually(t, "STOPPING=1 is sent", func() bool { return manager.count("STOPPING=1") == 1 })
-	if manager.count("EXTEND_TIMEOUT_USEC=12000000") != 1 || manager.status() != "shutting down: requests in flight have 7s to end" {
-		t.Errorf("%q", manager.received())
+	brokertest.Eventually(t, "STOPPING=1 is sent", func() bool { return manager.Count("STOPPING=1") == 1 })
+	if manager.Count("EXTEND_TIMEOUT_USEC=12000000") != 1 || manager.Status() != "shutting down: requests in flight have 7s to end" {
+		t.Errorf("%q", manager.Messages())
 	}
-	if n := manager.count("READY="); n != 1 {
+	if n := manager.Count("READY="); n != 1 {
 		t.Errorf("got READY=1 %d times, want once", n)
 	}
-	manager.mustNotHave(t, append(eTrusted.Tokens(), fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)...)
-	if p.logs.lines("sd_notify failed; systemd may restart the broker") != nil {
+	manager.MustNotHave(t, append(eTrusted.Tokens(), fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)...)
+	if p.logs.Lines("sd_notify failed; systemd may restart the broker") != nil {
 		t.Errorf("log:\n%s", p.logs)
 	}
 }
@@ -71,20 +72,20 @@ func TestNotifyReportsWholeLife(t *testing.T) {
 // TestNotifyStaysUpWithRejectedCredentials: the watchdog is reset, and both systemd and the app learn the cause.
 func TestNotifyStaysUpWithRejectedCredentials(t *testing.T) {
 	t.Parallel()
-	manager := newFakeSystemd(t).start()
+	manager := brokertest.NewSystemd(t).Start()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{ClientSecret: "another"})
-	p := startProcess(t, environFor(serveHTTP(t, eTrusted), manager.environ(), "WATCHDOG_USEC=100000"))
-	eventually(t, "the status names the cause", func() bool {
-		return strings.Contains(manager.status(), "rejected the credentials") && strings.Contains(manager.status(), "SSO Client Management")
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Environ(), "WATCHDOG_USEC=100000"))
+	brokertest.Eventually(t, "the status names the cause", func() bool {
+		return strings.Contains(manager.Status(), "rejected the credentials") && strings.Contains(manager.Status(), "SSO Client Management")
 	})
-	eventually(t, "the watchdog is reset", func() bool { return manager.count("WATCHDOG=1") >= 20 })
-	if n := manager.count("READY="); n != 0 {
-		t.Errorf("got READY=1: %q", manager.received())
+	brokertest.Eventually(t, "the watchdog is reset", func() bool { return manager.Count("WATCHDOG=1") >= 20 })
+	if n := manager.Count("READY="); n != 0 {
+		t.Errorf("got READY=1: %q", manager.Messages())
 	}
-	if got := get(t, p.url+"/channels"); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "SSO Client Management") {
-		t.Errorf("%d %s", got.status, got.body)
+	if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "SSO Client Management") {
+		t.Errorf("%d %s", got.Status, got.Body)
 	}
-	manager.mustNotHave(t, fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)
+	manager.MustNotHave(t, fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)
 }
 
 // TestNotifyFailureOnlyWarns: the broker serves, whatever is wrong with systemd's variables.
@@ -100,19 +101,19 @@ func TestNotifyFailureOnlyWarns(t *testing.T) {
 			t.Setenv("NOTIFY_SOCKET", test.socket)
 			t.Setenv("WATCHDOG_USEC", test.watchdog)
 			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-			b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
-			b.ready()
-			if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
-				t.Errorf("%d", got.status)
+			b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
+			b.WaitReady()
+			if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
+				t.Errorf("%d", got.Status)
 			}
-			if code := b.stop(); code != exitOK {
+			if code := b.Stop(); code != exitOK {
 				t.Errorf("exit code %d", code)
 			}
-			if test.warning != "" && len(b.logs.lines(test.warning)) != 1 {
-				t.Errorf("want one warning %q, got:\n%s", test.warning, b.logs)
+			if test.warning != "" && len(b.Logs.Lines(test.warning)) != 1 {
+				t.Errorf("want one warning %q, got:\n%s", test.warning, b.Logs)
 			}
-			if test.warning == "" && strings.Contains(b.logs.String(), `"level":"warn"`) {
-				t.Errorf("log:\n%s", b.logs)
+			if test.warning == "" && strings.Contains(b.Logs.String(), `"level":"warn"`) {
+				t.Errorf("log:\n%s", b.Logs)
 			}
 		})
 	}
@@ -120,21 +121,21 @@ func TestNotifyFailureOnlyWarns(t *testing.T) {
 
 // TestNotifyResendsReadyAfterFailure: a lost message does not leave the unit "activating" for ever.
 func TestNotifyResendsReadyAfterFailure(t *testing.T) {
-	away := newFakeSystemd(t)
-	t.Setenv("NOTIFY_SOCKET", away.path) // so it is not parallel
-	_ = away.conn.Close()
-	_ = os.Remove(away.path)
-	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))))
-	b.ready()
-	eventually(t, "a message is lost", func() bool { return strings.Contains(b.logs.String(), "sd_notify failed") })
+	away := brokertest.NewSystemd(t)
+	t.Setenv("NOTIFY_SOCKET", away.Path) // so it is not parallel
+	_ = away.Conn.Close()
+	_ = os.Remove(away.Path)
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
+	b.WaitReady()
+	brokertest.Eventually(t, "a message is lost", func() bool { return strings.Contains(b.Logs.String(), "sd_notify failed") })
 	time.Sleep(500 * time.Millisecond) // so that it is READY=1 that was lost, and more than once
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: away.path, Net: "unixgram"})
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: away.Path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	back := (&fakeSystemd{conn: conn, path: away.path}).start()
-	eventually(t, "READY=1 is sent", func() bool { return back.count("READY=1") == 1 && back.status() == "ok: there is a valid token" })
+	back := (&brokertest.Systemd{Conn: conn, Path: away.Path}).Start()
+	brokertest.Eventually(t, "READY=1 is sent", func() bool { return back.Count("READY=1") == 1 && back.Status() == "ok: there is a valid token" })
 }
 
 // TestAbortDumpHasNoSecret: the watchdog's SIGABRT writes the stacks of all goroutines to the journal, without values.
@@ -144,17 +145,17 @@ func TestAbortDumpHasNoSecret(t *testing.T) {
 	const key = "CANARY-access-key-4711"
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetAPIFault(fakeetrusted.Hang())
-	p := startProcess(t, environFor(serveHTTP(t, eTrusted), "BROKER_ACCESS_KEY="+key, "GOTRACEBACK=crash"))
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_KEY="+key, "GOTRACEBACK=crash"))
 	for range 3 {
 		go func() {
 			request, err := http.NewRequest(http.MethodGet, p.url+"/channels", nil)
 			if err == nil {
 				request.Header.Set("Authorization", "Bearer "+key)
 			}
-			_ = do(request, err)
+			_ = brokertest.Do(request, err)
 		}()
 	}
-	eventually(t, "the requests are upstream", func() bool { return eTrusted.APIRequestCount() == 3 })
+	brokertest.Eventually(t, "the requests are upstream", func() bool { return eTrusted.APIRequestCount() == 3 })
 	p.signal(syscall.SIGABRT)
 	if code := p.wait(); code != -1 {
 		t.Errorf("exit code %d, want the end by a signal", code)
@@ -187,9 +188,9 @@ func hexWord(text string) string {
 // connections made meanwhile are served.
 func TestRestartRefusesNoConnection(t *testing.T) {
 	t.Parallel()
-	app := listenFor(t, "tcp", "127.0.0.1:0")
+	app := brokertest.Listen(t, "tcp", "127.0.0.1:0")
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	environ := environFor(serveHTTP(t, eTrusted), "BROKER_LISTEN=unix:///nowhere/at/all")
+	environ := brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_LISTEN=unix:///nowhere/at/all")
 	p := startCommand(t, withInheritedSockets(t, "app", []net.Listener{app}, environ...))
 
 	var clients sync.WaitGroup
@@ -205,9 +206,9 @@ func TestRestartRefusesNoConnection(t *testing.T) {
 					return
 				default:
 				}
-				got := do(http.NewRequest(http.MethodGet, "http://"+app.Addr().String()+"/channels", nil))
-				if got.err != nil || got.status != http.StatusOK || !strings.Contains(got.body, "chl-") {
-					t.Errorf("%d %s, %v; refused: %v", got.status, got.body, got.err, errors.Is(got.err, syscall.ECONNREFUSED))
+				got := brokertest.Do(http.NewRequest(http.MethodGet, "http://"+app.Addr().String()+"/channels", nil))
+				if got.Err != nil || got.Status != http.StatusOK || !strings.Contains(got.Body, "chl-") {
+					t.Errorf("%d %s, %v; refused: %v", got.Status, got.Body, got.Err, errors.Is(got.Err, syscall.ECONNREFUSED))
 					return
 				}
 				mu.Lock()
@@ -235,7 +236,7 @@ func TestRestartRefusesNoConnection(t *testing.T) {
 // serveSome returns once the clients have had some responses since the last restart.
 func serveSome(t *testing.T, mu *sync.Mutex, answered map[int]int, restarts *int) {
 	t.Helper()
-	eventually(t, "the clients are served", func() bool {
+	brokertest.Eventually(t, "the clients are served", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return answered[*restarts] >= 50 || t.Failed()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -36,26 +37,26 @@ var operatorTests = []struct {
 // TestAdminDoor holds that forOperators is in front of every page.
 func TestAdminDoor(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ALLOWED_HOSTS=broker.example"))
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ALLOWED_HOSTS=broker.example"))
 	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/status.json", "/", "/debug/pprof/"} {
 		for _, test := range operatorTests {
 			if test.host == "" {
 				continue // Go's client fills it in
 			}
-			request, err := http.NewRequest(http.MethodGet, b.admin+path, nil)
+			request, err := http.NewRequest(http.MethodGet, b.Admin+path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			request.Host = test.host
 			request.Header = test.header.Clone()
-			got := do(request, nil)
+			got := brokertest.Do(request, nil)
 			switch {
-			case got.err != nil:
-				t.Errorf("%s, %s: %v", path, test.name, got.err)
-			case test.status != 200 && got.status != test.status:
-				t.Errorf("%s, %s: status %d, want %d", path, test.name, got.status, test.status)
-			case test.status == 200 && (got.status == 421 || got.status == 403):
-				t.Errorf("%s, %s: refused with %d", path, test.name, got.status)
+			case got.Err != nil:
+				t.Errorf("%s, %s: %v", path, test.name, got.Err)
+			case test.status != 200 && got.Status != test.status:
+				t.Errorf("%s, %s: status %d, want %d", path, test.name, got.Status, test.status)
+			case test.status == 200 && (got.Status == 421 || got.Status == 403):
+				t.Errorf("%s, %s: refused with %d", path, test.name, got.Status)
 			}
 		}
 	}
@@ -65,19 +66,19 @@ func TestAdminDoor(t *testing.T) {
 func TestAdminIsNotTheApp(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
-	b.ready()
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
+	b.WaitReady()
 	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/status.json"} {
 		before := eTrusted.APIRequestCount()
-		if got := get(t, b.url+path); got.status != http.StatusNotFound || eTrusted.APIRequestCount() != before+1 {
-			t.Errorf("app's %s: status %d; it is the API's to answer", path, got.status)
+		if got := brokertest.Get(t, b.URL+path); got.Status != http.StatusNotFound || eTrusted.APIRequestCount() != before+1 {
+			t.Errorf("app's %s: status %d; it is the API's to answer", path, got.Status)
 		}
 	}
 	before := eTrusted.APIRequestCount()
-	if got := get(t, b.admin+"/channels"); got.status != http.StatusNotFound || eTrusted.APIRequestCount() != before {
-		t.Errorf("admin's /channels: status %d", got.status)
+	if got := brokertest.Get(t, b.Admin+"/channels"); got.Status != http.StatusNotFound || eTrusted.APIRequestCount() != before {
+		t.Errorf("admin's /channels: status %d", got.Status)
 	}
-	if _, port, err := net.SplitHostPort(strings.TrimPrefix(b.admin, "http://")); err != nil || b.url == b.admin || port == "0" {
-		t.Errorf("listeners %s and %s", b.url, b.admin)
+	if _, port, err := net.SplitHostPort(strings.TrimPrefix(b.Admin, "http://")); err != nil || b.URL == b.Admin || port == "0" {
+		t.Errorf("listeners %s and %s", b.URL, b.Admin)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/neterr"
 	"etrusted-broker/internal/printable"
 )
@@ -85,12 +86,12 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 // adminAddress returns where to ask: health and wait need no other variable, since they may run where the credentials
 // are not.
 func (i invocation) adminAddress(command string) (string, bool) {
-	c, _ := parseConfig(environment(i.environ)) // of a text there is nothing to complain about
+	c, _ := config.Parse(config.Environment(i.environ)) // of a text there is nothing to complain about
 	if c.AdminListen == "" {
 		say(i.stderr, "broker %s: BROKER_ADMIN_LISTEN is empty, so there is nobody to ask: set it as the broker has it", command)
 		return "", false
 	}
-	host, err := splitListen(c.AdminListen)
+	host, err := config.SplitListen(c.AdminListen)
 	if err != nil {
 		say(i.stderr, "broker %s: BROKER_ADMIN_LISTEN: %v", command, err)
 		return "", false

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -16,8 +17,8 @@ func adminOf(url string) string { return "BROKER_ADMIN_LISTEN=" + strings.TrimPr
 
 // ask runs a command that asks a broker, with nothing in the environment but where it is.
 func ask(args []string, environ ...string) (code int, stdout, stderr string) {
-	var out, err buffer
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	var out, err brokertest.LogBuffer
+	ctx, cancel := context.WithTimeout(context.Background(), brokertest.Timeout)
 	defer cancel()
 	code = run(ctx, args, environ, &out, &err)
 	return code, out.String(), err.String()
@@ -27,22 +28,22 @@ func ask(args []string, environ ...string) (code int, stdout, stderr string) {
 func in(t *testing.T, state string) (address string) {
 	t.Helper()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	environ := environFor(serveHTTP(t, eTrusted))
-	var b *running
+	environ := brokertest.Environ(brokertest.Serve(t, eTrusted))
+	var b *brokertest.Broker
 	switch state {
 	case "ready":
 		b = startBroker(t, nil, environ)
-		b.ready()
+		b.WaitReady()
 	case "starting":
 		eTrusted.SetTokenFault(fakeetrusted.Hang())
 		b = startBroker(t, nil, environ)
 	case "rejected":
 		b = startBroker(t, nil, append(environ, "ETRUSTED_CLIENT_SECRET=wrong"))
-		eventually(t, "the rejection is known", func() bool { return len(b.logs.lines("token request failed")) == 1 })
+		brokertest.Eventually(t, "the rejection is known", func() bool { return len(b.Logs.Lines("token request failed")) == 1 })
 	default:
 		return state
 	}
-	return strings.TrimPrefix(b.admin, "http://")
+	return strings.TrimPrefix(b.Admin, "http://")
 }
 
 func TestHealthAndWait(t *testing.T) {
@@ -98,8 +99,8 @@ func TestHealthAndWait(t *testing.T) {
 // TestProbeOfABrokerThatListensEverywhere holds that the addresses that are none to connect to are asked on loopback.
 func TestProbeOfABrokerThatListensEverywhere(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ADMIN_LISTEN=0.0.0.0:0"))
-	_, port, err := net.SplitHostPort(strings.TrimPrefix(b.admin, "http://"))
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ADMIN_LISTEN=0.0.0.0:0"))
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(b.Admin, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +123,12 @@ func TestAdminAddress(t *testing.T) {
 		"10.0.0.1:9":     "10.0.0.1:9",
 		"broker.local:9": "broker.local:9",
 	} {
-		i := invocation{environ: []string{"BROKER_ADMIN_LISTEN=" + set}, stderr: &buffer{}}
+		i := invocation{environ: []string{"BROKER_ADMIN_LISTEN=" + set}, stderr: &brokertest.LogBuffer{}}
 		if got, ok := i.adminAddress("health"); !ok || got != want {
 			t.Errorf("%s: %s, %v, want %s", set, got, ok, want)
 		}
 	}
-	i := invocation{stderr: &buffer{}}
+	i := invocation{stderr: &brokertest.LogBuffer{}}
 	if got, ok := i.adminAddress("health"); !ok || got != "127.0.0.1:9464" {
 		t.Errorf("unset: %s, %v", got, ok)
 	}
@@ -137,12 +138,12 @@ func TestAdminAddress(t *testing.T) {
 func TestWaitWaits(t *testing.T) {
 	t.Parallel()
 	var questions atomic.Int64
-	url := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/readyz" || questions.Add(1) < 3 {
 			http.Error(w, "not yet", http.StatusServiceUnavailable)
 		}
 	}))
-	if code, _, stderr := ask([]string{"wait", "-timeout", patience.String()}, adminOf(url)); code != exitOK || questions.Load() != 3 {
+	if code, _, stderr := ask([]string{"wait", "-timeout", brokertest.Timeout.String()}, adminOf(url)); code != exitOK || questions.Load() != 3 {
 		t.Errorf("exit code %d after %d questions: %s", code, questions.Load(), stderr)
 	}
 }
@@ -151,7 +152,7 @@ func TestWaitWaits(t *testing.T) {
 func TestWaitTellsTheLastAnswer(t *testing.T) {
 	t.Parallel()
 	var questions atomic.Int64
-	url := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if questions.Add(1) > 1 {
 			<-r.Context().Done()
 		}
@@ -168,7 +169,7 @@ func TestWaitTellsTheLastAnswer(t *testing.T) {
 func TestProbeIsBounded(t *testing.T) {
 	t.Parallel()
 	gone := make(chan struct{}, 100)
-	url := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/healthz" {
 			w.WriteHeader(http.StatusInternalServerError)
 			for r.Context().Err() == nil {
@@ -183,11 +184,11 @@ func TestProbeIsBounded(t *testing.T) {
 	}))
 	began := time.Now()
 	code, _, stderr := ask([]string{"wait", "-timeout", "200ms"}, adminOf(url))
-	if code != exitFailure || !strings.Contains(stderr, "gave up after 200ms") || time.Since(began) > patience/2 {
+	if code != exitFailure || !strings.Contains(stderr, "gave up after 200ms") || time.Since(began) > brokertest.Timeout/2 {
 		t.Errorf("exit code %d after %v: %s", code, time.Since(began), stderr)
 	}
 	if code, _, stderr := ask([]string{"health"}, adminOf(url)); code != exitFailure || len(stderr) > 5<<10 {
 		t.Errorf("exit code %d and %d bytes", code, len(stderr))
 	}
-	receive(t, "the question ends", gone)
+	brokertest.Receive(t, "the question ends", gone)
 }

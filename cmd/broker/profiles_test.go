@@ -5,12 +5,13 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestProfiles(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	for _, test := range []struct {
 		name    string
 		environ []string
@@ -26,23 +27,23 @@ func TestProfiles(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			b := startBroker(t, nil, environFor(url, test.environ...))
+			b := startBroker(t, nil, brokertest.Environ(url, test.environ...))
 			for path, want := range test.want {
-				if got := get(t, b.admin+path); got.status != want {
-					t.Errorf("%s: %d, want %d", path, got.status, want)
+				if got := brokertest.Get(t, b.Admin+path); got.Status != want {
+					t.Errorf("%s: %d, want %d", path, got.Status, want)
 				}
 			}
 			// Never where the app is: there it is a path of the API.
-			if got := get(t, b.url+"/debug/pprof/heap"); got.status != http.StatusNotFound || strings.Contains(got.body, "heap") {
-				t.Errorf("the app's listener: %d %s", got.status, got.body)
+			if got := brokertest.Get(t, b.URL+"/debug/pprof/heap"); got.Status != http.StatusNotFound || strings.Contains(got.Body, "heap") {
+				t.Errorf("the app's listener: %d %s", got.Status, got.Body)
 			}
-			request, err := http.NewRequest(http.MethodGet, b.admin+"/debug/pprof/heap", nil)
+			request, err := http.NewRequest(http.MethodGet, b.Admin+"/debug/pprof/heap", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			request.Header.Set("Sec-Fetch-Site", "cross-site")
-			if got := do(request, nil); got.status != http.StatusForbidden {
-				t.Errorf("a web page: %d", got.status)
+			if got := brokertest.Do(request, nil); got.Status != http.StatusForbidden {
+				t.Errorf("a web page: %d", got.Status)
 			}
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+
+	"etrusted-broker/internal/config"
 )
 
 // The exit codes of every command.
@@ -87,10 +89,10 @@ func say(w io.Writer, format string, args ...any) {
 }
 
 // configured loads the configuration for a command that runs the broker, and prints its problems.
-func (i invocation) configured() (config, bool) {
-	c, problems := loadConfig(i.environ)
+func (i invocation) configured() (config.Config, bool) {
+	c, problems := config.Load(i.environ)
 	if len(problems) > 0 {
-		for _, warning := range unknownVariables(i.environ) { // perhaps what is missing has been set by another name
+		for _, warning := range config.UnknownVariables(i.environ) { // perhaps what is missing has been set by another name
 			say(i.stderr, "broker: warning: %s", warning)
 		}
 	}
@@ -98,7 +100,7 @@ func (i invocation) configured() (config, bool) {
 	return c, len(problems) == 0
 }
 
-func (i invocation) complain(problems []configError) {
+func (i invocation) complain(problems []config.Error) {
 	if len(problems) == 0 {
 		return
 	}

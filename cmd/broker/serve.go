@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+
+	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/server"
 )
 
 func serveCommand(ctx context.Context, i invocation) int {
@@ -10,21 +13,21 @@ func serveCommand(ctx context.Context, i invocation) int {
 	if !ok {
 		return exitConfig
 	}
-	return i.serve(ctx, c, func(listeners) {})
+	return i.serve(ctx, c, func(server.Listeners) {})
 }
 
 // serve runs the broker until ctx is done. It calls onListening once connections are accepted.
-func (i invocation) serve(ctx context.Context, c config, onListening func(listeners)) int {
-	err := runServer(ctx, c, serverOptions{
-		build:       Build{version, revision},
-		log:         i.stderr,
-		environ:     i.environ,
-		onListening: onListening,
+func (i invocation) serve(ctx context.Context, c config.Config, onListening func(server.Listeners)) int {
+	err := server.Run(ctx, c, server.Options{
+		Build:       server.Build{Version: version, Revision: revision},
+		Log:         i.stderr,
+		Environ:     i.environ,
+		OnListening: onListening,
 	})
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, new(configError)):
+	case errors.As(err, new(config.Error)):
 		return exitConfig
 	default:
 		return exitFailure

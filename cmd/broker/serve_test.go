@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -19,34 +20,34 @@ func TestListensBeforeTheFirstToken(t *testing.T) {
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	gate := make(chan struct{})
 	asked := make(chan struct{}, 1)
-	b := startBroker(t, []string{"serve"}, environFor(serveHTTP(t, held(eTrusted, "/oauth/token", gate, asked))))
-	receive(t, "the token request", asked)
+	b := startBroker(t, []string{"serve"}, brokertest.Environ(brokertest.Serve(t, brokertest.Gate(eTrusted, "/oauth/token", gate, asked))))
+	brokertest.Receive(t, "the token request", asked)
 
-	if got := get(t, b.admin+"/healthz"); got.status != http.StatusOK {
-		t.Errorf("/healthz: %d", got.status)
+	if got := brokertest.Get(t, b.Admin+"/healthz"); got.Status != http.StatusOK {
+		t.Errorf("/healthz: %d", got.Status)
 	}
-	if got := get(t, b.admin+"/readyz"); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "the first token is being fetched") {
-		t.Errorf("/readyz: %d %q", got.status, got.body)
+	if got := brokertest.Get(t, b.Admin+"/readyz"); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "the first token is being fetched") {
+		t.Errorf("/readyz: %d %q", got.Status, got.Body)
 	}
-	channels := getLater(b.url + "/channels")
-	eventually(t, "the request waits for the token", func() bool {
-		return strings.Contains(get(t, b.admin+"/status.json").body, `"waits": 1`)
+	channels := brokertest.GetLater(b.URL + "/channels")
+	brokertest.Eventually(t, "the request waits for the token", func() bool {
+		return strings.Contains(brokertest.Get(t, b.Admin+"/status.json").Body, `"waits": 1`)
 	})
 	if n := eTrusted.APIRequestCount(); n != 0 {
 		t.Errorf("%d requests went upstream without a token", n)
 	}
 
 	close(gate)
-	if got := receive(t, "an answer", channels); got.status != http.StatusOK || !strings.Contains(got.body, "chl-") {
-		t.Errorf("/channels: %d %q %v", got.status, got.body, got.err)
+	if got := brokertest.Receive(t, "an answer", channels); got.Status != http.StatusOK || !strings.Contains(got.Body, "chl-") {
+		t.Errorf("/channels: %d %q %v", got.Status, got.Body, got.Err)
 	}
-	if got := get(t, b.admin+"/readyz"); got.status != http.StatusOK {
-		t.Errorf("/readyz: %d %q", got.status, got.body)
+	if got := brokertest.Get(t, b.Admin+"/readyz"); got.Status != http.StatusOK {
+		t.Errorf("/readyz: %d %q", got.Status, got.Body)
 	}
-	if got := get(t, b.admin+"/healthz"); got.status != http.StatusOK {
-		t.Errorf("/healthz: %d", got.status)
+	if got := brokertest.Get(t, b.Admin+"/healthz"); got.Status != http.StatusOK {
+		t.Errorf("/healthz: %d", got.Status)
 	}
-	if code := b.stop(); code != exitOK {
+	if code := b.Stop(); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -54,18 +55,18 @@ func TestListensBeforeTheFirstToken(t *testing.T) {
 func TestRejectedCredentials(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "ETRUSTED_CLIENT_SECRET=wrong"))
-	eventually(t, "the rejection is known", func() bool {
-		return strings.Contains(get(t, b.admin+"/readyz").body, "SSO Client Management")
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_CLIENT_SECRET=wrong"))
+	brokertest.Eventually(t, "the rejection is known", func() bool {
+		return strings.Contains(brokertest.Get(t, b.Admin+"/readyz").Body, "SSO Client Management")
 	})
-	got := get(t, b.url+"/channels") // at once, or the client's patience would end
-	if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "SSO Client Management") {
-		t.Errorf("/channels: %d %q", got.status, got.body)
+	got := brokertest.Get(t, b.URL+"/channels") // at once, or the client's patience would end
+	if got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "SSO Client Management") {
+		t.Errorf("/channels: %d %q", got.Status, got.Body)
 	}
-	if failures := b.logs.lines("token request failed"); len(failures) != 1 || failures[0]["level"] != "error" || failures[0]["what_to_do"] == "" {
+	if failures := b.Logs.Lines("token request failed"); len(failures) != 1 || failures[0]["level"] != "error" || failures[0]["what_to_do"] == "" {
 		t.Errorf("log: %v", failures)
 	}
-	if get(t, b.admin+"/healthz").status != http.StatusOK {
+	if brokertest.Get(t, b.Admin+"/healthz").Status != http.StatusOK {
 		t.Error("a broker that serves must not be restarted for its credentials")
 	}
 }
@@ -80,19 +81,19 @@ func TestCredentialsFromFiles(t *testing.T) {
 		}
 		return path
 	}
-	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})),
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})),
 		"ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+write("id", "\xef\xbb\xbf"+fakeetrusted.DefaultClientID+"\r\n"),
 		"ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+write("secret", fakeetrusted.DefaultClientSecret+"\n")))
-	if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
-		t.Errorf("/channels: %d %q", got.status, got.body)
+	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
+		t.Errorf("/channels: %d %q", got.Status, got.Body)
 	}
 }
 
 func TestTokenRequestParameters(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{Audience: "https://other.example"})
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "ETRUSTED_AUDIENCE=https://other.example", "ETRUSTED_SCOPES=a  b"))
-	b.ready()
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_AUDIENCE=https://other.example", "ETRUSTED_SCOPES=a  b"))
+	b.WaitReady()
 	requests := eTrusted.TokenRequests()
 	if form := requests[0].Form; form.Get("scope") != "a b" || form.Get("audience") != "https://other.example" {
 		t.Errorf("audience %q, scope %q", form.Get("audience"), form.Get("scope"))
@@ -110,7 +111,7 @@ func TestPortTaken(t *testing.T) {
 	}
 	defer func() { _ = taken.Close() }()
 	for _, variable := range []string{"BROKER_LISTEN", "BROKER_ADMIN_LISTEN"} {
-		code, stdout, stderr := invoke(nil, nowhere(variable+"="+taken.Addr().String())...)
+		code, stdout, stderr := invoke(nil, brokertest.EnvironWithoutServers(variable+"="+taken.Addr().String())...)
 		if code != exitFailure || stdout != "" {
 			t.Errorf("%s: exit code %d, stdout %q", variable, code, stdout)
 		}
@@ -123,7 +124,7 @@ func TestPortTaken(t *testing.T) {
 			t.Errorf("%s: says that it listens:\n%s", variable, stderr)
 		}
 	}
-	code, _, stderr := invoke(nil, nowhere("BROKER_LISTEN=192.0.2.1:8080", "BROKER_UNSAFE_LISTEN=true")...)
+	code, _, stderr := invoke(nil, brokertest.EnvironWithoutServers("BROKER_LISTEN=192.0.2.1:8080", "BROKER_UNSAFE_LISTEN=true")...)
 	if code != exitFailure || !strings.Contains(stderr, "BROKER_LISTEN 192.0.2.1:8080 is not an address of this machine") {
 		t.Errorf("exit code %d and\n%s", code, stderr)
 	}
@@ -136,66 +137,66 @@ func TestServerLimits(t *testing.T) {
 	server.Config.DisableGeneralOptionsHandler = true // or it would answer OPTIONS * before the stand-in sees it
 	server.Start()
 	t.Cleanup(server.Close)
-	b := startBroker(t, nil, environFor(server.URL))
-	b.ready()
-	for _, listener := range []string{b.url, b.admin} {
+	b := startBroker(t, nil, brokertest.Environ(server.URL))
+	b.WaitReady()
+	for _, listener := range []string{b.URL, b.Admin} {
 		request, err := http.NewRequest(http.MethodGet, listener+"/x", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		request.Header.Set("X-Large", strings.Repeat("x", 128<<10))
-		if got := do(request, nil); got.status != http.StatusRequestHeaderFieldsTooLarge {
-			t.Errorf("128 kB of header: %d %v", got.status, got.err)
+		if got := brokertest.Do(request, nil); got.Status != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("128 kB of header: %d %v", got.Status, got.Err)
 		}
 	}
 	if n := eTrusted.APIRequestCount(); n != 0 {
 		t.Errorf("%d requests went upstream", n)
 	}
-	host := strings.TrimPrefix(b.url, "http://")
+	host := strings.TrimPrefix(b.URL, "http://")
 	request := &http.Request{Method: http.MethodOptions, URL: &url.URL{Scheme: "http", Host: host, Opaque: "*"}, Host: host}
-	got := do(request, nil)
-	if requests := eTrusted.APIRequests(); got.err != nil || len(requests) != 1 || requests[0].RequestURI != "*" || requests[0].Method != http.MethodOptions {
-		t.Errorf("OPTIONS * is the API's to answer: %d %v, %d requests went upstream", got.status, got.err, len(requests))
+	got := brokertest.Do(request, nil)
+	if requests := eTrusted.APIRequests(); got.Err != nil || len(requests) != 1 || requests[0].RequestURI != "*" || requests[0].Method != http.MethodOptions {
+		t.Errorf("OPTIONS * is the API's to answer: %d %v, %d requests went upstream", got.Status, got.Err, len(requests))
 	}
 }
 
 func TestAdminOff(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, nil, environFor(serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ADMIN_LISTEN="))
-	if line := b.logs.lines("listening")[0]; line["admin"] != "off" || b.admin != "" {
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ADMIN_LISTEN="))
+	if line := b.Logs.Lines("listening")[0]; line["admin"] != "off" || b.Admin != "" {
 		t.Errorf("listening: %v", line)
 	}
-	if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
-		t.Errorf("/channels: %d", got.status)
+	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
+		t.Errorf("/channels: %d", got.Status)
 	}
-	if code := b.stop(); code != exitOK {
+	if code := b.Stop(); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
 }
 
 func TestUnsafeListenIsWarnedOf(t *testing.T) {
 	t.Parallel()
-	eTrusted := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
-	b := startBroker(t, nil, environFor(eTrusted, "BROKER_LISTEN=0.0.0.0:0", "BROKER_UNSAFE_LISTEN=true"))
+	eTrusted := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
+	b := startBroker(t, nil, brokertest.Environ(eTrusted, "BROKER_LISTEN=0.0.0.0:0", "BROKER_UNSAFE_LISTEN=true"))
 	const warning = "BROKER_UNSAFE_LISTEN is set: whoever reaches the app's listener can use the credentials"
-	if lines := b.logs.lines(warning); len(lines) != 1 || lines[0]["level"] != "warn" {
-		t.Errorf("no warning:\n%s", b.logs)
+	if lines := b.Logs.Lines(warning); len(lines) != 1 || lines[0]["level"] != "warn" {
+		t.Errorf("no warning:\n%s", b.Logs)
 	}
-	if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
-		t.Errorf("/channels: %d", got.status)
+	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
+		t.Errorf("/channels: %d", got.Status)
 	}
 }
 
 // TestLogOfALife holds what operators rely on: each line is JSON, one tells the addresses, one the token.
 func TestLogOfALife(t *testing.T) {
 	t.Parallel()
-	url := serveHTTP(t, fakeetrusted.New(fakeetrusted.Options{}))
-	b := startBroker(t, nil, environFor(url, "BROKER_LOG_LEVEL=debug"))
-	b.ready()
-	get(t, b.url+"/reviews?count=1&email=CANARY")
-	eventually(t, "the request is logged", func() bool { return len(b.logs.lines("request")) == 1 })
-	b.stop()
-	for line := range strings.Lines(b.logs.String()) {
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
+	b := startBroker(t, nil, brokertest.Environ(url, "BROKER_LOG_LEVEL=debug"))
+	b.WaitReady()
+	brokertest.Get(t, b.URL+"/reviews?count=1&email=CANARY")
+	brokertest.Eventually(t, "the request is logged", func() bool { return len(b.Logs.Lines("request")) == 1 })
+	b.Stop()
+	for line := range strings.Lines(b.Logs.String()) {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("not JSON: %s", line)
 		}
@@ -209,23 +210,23 @@ func TestLogOfALife(t *testing.T) {
 		{"shutting down", "level", "info"},
 		{"all requests have ended", "level", "info"},
 	} {
-		if lines := b.logs.lines(want.message); len(lines) != 1 || lines[0][want.field] != want.value {
+		if lines := b.Logs.Lines(want.message); len(lines) != 1 || lines[0][want.field] != want.value {
 			t.Errorf("%s: %v, want one with %s %q", want.message, lines, want.field, want.value)
 		}
 	}
-	if strings.Contains(b.logs.String(), "CANARY") {
-		t.Errorf("the query is logged:\n%s", b.logs)
+	if strings.Contains(b.Logs.String(), "CANARY") {
+		t.Errorf("the query is logged:\n%s", b.Logs)
 	}
 }
 
 func TestLogLevelAndFormat(t *testing.T) {
 	t.Parallel()
 	// Whether its token request fails before it is shut down is left open; that would be an error.
-	_, _, stderr := invoke(nil, nowhere("BROKER_LOG_LEVEL=error")...)
+	_, _, stderr := invoke(nil, brokertest.EnvironWithoutServers("BROKER_LOG_LEVEL=error")...)
 	if strings.Count(stderr, "\n") != strings.Count(stderr, `"level":"error"`) {
 		t.Errorf("at level error it says %s", stderr)
 	}
-	_, _, stderr = invoke(nil, nowhere("BROKER_LOG_FORMAT=console")...)
+	_, _, stderr = invoke(nil, brokertest.EnvironWithoutServers("BROKER_LOG_FORMAT=console")...)
 	if first, _, _ := strings.Cut(stderr, "\n"); json.Valid([]byte(first)) || !strings.Contains(first, "\tINFO\tlistening\t") {
 		t.Errorf("the console's format is %s", stderr)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -54,25 +55,25 @@ func TestTwoBrokersShareAToken(t *testing.T) {
 	t.Parallel()
 	store := redisServer(t)
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	url := serveHTTP(t, eTrusted)
-	first := startBroker(t, nil, environFor(url, "BROKER_TOKEN_STORE="+store))
-	first.ready()
-	second := startBroker(t, nil, environFor(url, "BROKER_TOKEN_STORE="+store))
-	second.ready()
+	url := brokertest.Serve(t, eTrusted)
+	first := startBroker(t, nil, brokertest.Environ(url, "BROKER_TOKEN_STORE="+store))
+	first.WaitReady()
+	second := startBroker(t, nil, brokertest.Environ(url, "BROKER_TOKEN_STORE="+store))
+	second.WaitReady()
 	for _, test := range []struct {
-		broker              *running
+		broker              *brokertest.Broker
 		log, metric, status string
 	}{
 		{first, "token fetched", `token_store_lease_held{account="default"} 1`, `"leads": true`},
 		{second, "token taken from the store", `token_store_hits_total{account="default"} 1`, `"elsewhere": true`},
 	} {
-		if got := get(t, test.broker.url+"/channels"); got.status != http.StatusOK {
-			t.Errorf("%d, want 200", got.status)
+		if got := brokertest.Get(t, test.broker.URL+"/channels"); got.Status != http.StatusOK {
+			t.Errorf("%d, want 200", got.Status)
 		}
 		for where, text := range map[string]string{
-			test.log:    test.broker.logs.String(),
-			test.metric: get(t, test.broker.admin+"/metrics").body,
-			test.status: get(t, test.broker.admin+"/status.json").body,
+			test.log:    test.broker.Logs.String(),
+			test.metric: brokertest.Get(t, test.broker.Admin+"/metrics").Body,
+			test.status: brokertest.Get(t, test.broker.Admin+"/status.json").Body,
 		} {
 			if !strings.Contains(text, where) {
 				t.Errorf("nothing says %q:\n%s", where, text)
@@ -91,13 +92,13 @@ func TestLeaseIsGivenBack(t *testing.T) {
 	environ := "BROKER_TOKEN_STORE=" + redisServer(t)
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetTokenFault(fakeetrusted.Hang())
-	url := serveHTTP(t, eTrusted)
-	first := startBroker(t, nil, environFor(url, environ))
-	eventually(t, "a token is asked for", func() bool { return eTrusted.TokenRequestCount() == 1 })
-	first.stop()
+	url := brokertest.Serve(t, eTrusted)
+	first := startBroker(t, nil, brokertest.Environ(url, environ))
+	brokertest.Eventually(t, "a token is asked for", func() bool { return eTrusted.TokenRequestCount() == 1 })
+	first.Stop()
 	eTrusted.SetTokenFault(nil)
 	stopped := time.Now()
-	startBroker(t, nil, environFor(url, environ)).ready()
+	startBroker(t, nil, brokertest.Environ(url, environ)).WaitReady()
 	if took := time.Since(stopped); took > 10*time.Second {
 		t.Errorf("the next broker has waited %v", took)
 	}
@@ -111,19 +112,19 @@ func TestStoreThatIsAway(t *testing.T) {
 	if err := os.WriteFile(file, []byte("redis://:CANARY@127.0.0.1:1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_TOKEN_STORE_FILE="+file))
-	b.ready()
-	if got := get(t, b.url+"/channels"); got.status != http.StatusOK {
-		t.Errorf("%d, want 200", got.status)
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_TOKEN_STORE_FILE="+file))
+	b.WaitReady()
+	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
+		t.Errorf("%d, want 200", got.Status)
 	}
-	if n := strings.Count(b.logs.String(), `"reason":"it refused the connection"`); n != 1 {
-		t.Errorf("told %d times that the store is away, want once:\n%s", n, b.logs)
+	if n := strings.Count(b.Logs.String(), `"reason":"it refused the connection"`); n != 1 {
+		t.Errorf("told %d times that the store is away, want once:\n%s", n, b.Logs)
 	}
-	status := get(t, b.admin+"/status.json").body
+	status := brokertest.Get(t, b.Admin+"/status.json").Body
 	if !strings.Contains(status, `"problem": "refused the connection"`) {
 		t.Errorf("the status does not say it: %s", status)
 	}
-	if strings.Contains(status+b.logs.String(), "CANARY") {
+	if strings.Contains(status+b.Logs.String(), "CANARY") {
 		t.Error("the store's password is shown")
 	}
 }
@@ -137,7 +138,7 @@ func TestCheckLooksAtTheStore(t *testing.T) {
 		{"redis://:CANARY@127.0.0.1:1", "! the token is not shared, since the store refused the connection"},
 		{"redis://:CANARY@" + silentServer(t), "! the token is not shared, since the store "},
 	} {
-		code, stdout, stderr := ask([]string{"check"}, environFor(serveHTTP(t, eTrusted), "BROKER_TOKEN_STORE="+test.store)...)
+		code, stdout, stderr := ask([]string{"check"}, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_TOKEN_STORE="+test.store)...)
 		if code != exitOK || stderr != "" || failedSteps(stdout) != nil || !strings.Contains(stdout, "✓ token store") || !strings.Contains(stdout, test.says) {
 			t.Errorf("%s: exit code %d, want 0 and %q:\n%s%s", test.store, code, test.says, stdout, stderr)
 		}
@@ -154,7 +155,7 @@ func TestWeakStore(t *testing.T) {
 		"redis://127.0.0.1:1": false, "unix:///nowhere": false, "rediss://store.example:1": false, "redis://store.example:1": true,
 		"redis://127.0.0.1:1?addr=store.example:1": true,
 	} {
-		code, stdout, stderr := invoke(nil, nowhere("BROKER_TOKEN_STORE="+store)...)
+		code, stdout, stderr := invoke(nil, brokertest.EnvironWithoutServers("BROKER_TOKEN_STORE="+store)...)
 		if got := strings.Contains(stderr, "the way to the token store is not encrypted"); code != exitOK || got != warned {
 			t.Errorf("%s: exit code %d; warned: %v, want %v:\n%s%s", store, code, got, warned, stdout, stderr)
 		}

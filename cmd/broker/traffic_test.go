@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -14,17 +15,17 @@ import (
 func TestTrafficIsTold(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted)))
-	b.ready()
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
+	b.WaitReady()
 	send := func(method, path string, header http.Header) {
 		t.Helper()
-		request, err := http.NewRequest(method, b.url+path, strings.NewReader("grant_type=client_credentials"))
+		request, err := http.NewRequest(method, b.URL+path, strings.NewReader("grant_type=client_credentials"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		request.Header = header
-		if got := do(request, nil); got.err != nil {
-			t.Fatal(got.err)
+		if got := brokertest.Do(request, nil); got.Err != nil {
+			t.Fatal(got.Err)
 		}
 	}
 	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
@@ -38,12 +39,12 @@ func TestTrafficIsTold(t *testing.T) {
 
 	var status admin.Status
 	told := func() bool {
-		if err := json.Unmarshal([]byte(get(t, b.admin+"/status.json").body), &status); err != nil {
+		if err := json.Unmarshal([]byte(brokertest.Get(t, b.Admin+"/status.json").Body), &status); err != nil {
 			t.Fatal(err)
 		}
 		return status.Requests.Total.All == 6
 	}
-	eventually(t, "all are counted", told)
+	brokertest.Eventually(t, "all are counted", told)
 	if got := status.Requests.Total; got.Success+got.ClientError+got.ServerError+got.Redirect+got.Gone != 6 || got.ByBroker != 3 || got.ClientError != 3 {
 		t.Errorf("all: %+v", got)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -16,15 +17,15 @@ func TestTunnelFlood(t *testing.T) {
 	t.Parallel()
 	i := startIntercepting(t)
 	target := strings.TrimPrefix(i.api, "https://")
-	limit, _ := i.logs.lines("listening")[0]["max_connections"].(float64)
+	limit, _ := i.Logs.Lines("listening")[0]["max_connections"].(float64)
 	for range int(limit) * 3 / 4 {
 		_, _ = i.connect(t, target, "")
 	}
-	if got := get(t, i.url+"/channels"); got.status != http.StatusOK {
-		t.Errorf("an app without a tunnel: %d", got.status)
+	if got := brokertest.Get(t, i.URL+"/channels"); got.Status != http.StatusOK {
+		t.Errorf("an app without a tunnel: %d", got.Status)
 	}
-	app := throughProxy(t, i.url, &http.Transport{TLSClientConfig: i.trusted})
-	eventually(t, "an app with a tunnel is served", func() bool {
+	app := throughProxy(t, i.URL, &http.Transport{TLSClientConfig: i.trusted})
+	brokertest.Eventually(t, "an app with a tunnel is served", func() bool {
 		response, err := app.Get(i.api + "/channels")
 		if err != nil {
 			return false
@@ -38,17 +39,17 @@ func TestTunnelFlood(t *testing.T) {
 func TestTunnelToTheLoginServer(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	api, login := serveHTTP(t, eTrusted), serveHTTP(t, eTrusted)
+	api, login := brokertest.Serve(t, eTrusted), brokertest.Serve(t, eTrusted)
 	i := &intercepting{eTrusted: eTrusted, dir: t.TempDir()}
-	i.running = startBroker(t, nil, environFor(api, "ETRUSTED_TOKEN_URL="+login+"/oauth/token", "BROKER_INTERCEPT_CA_DIR="+i.dir))
-	i.ready()
+	i.Broker = startBroker(t, nil, brokertest.Environ(api, "ETRUSTED_TOKEN_URL="+login+"/oauth/token", "BROKER_INTERCEPT_CA_DIR="+i.dir))
+	i.WaitReady()
 	target := strings.TrimPrefix(login, "http://")
 	conn, response := i.connect(t, target, "")
 	if response.StatusCode != http.StatusOK {
 		t.Fatal(response.Status)
 	}
 	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-	_ = secure.SetDeadline(time.Now().Add(patience))
+	_ = secure.SetDeadline(time.Now().Add(brokertest.Timeout))
 	if _, err := io.WriteString(secure, "GET /userinfo HTTP/1.1\r\nHost: "+target+"\r\nConnection: close\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}

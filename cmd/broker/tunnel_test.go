@@ -16,12 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
 // intercepting is a broker that answers CONNECT, and what an app needs that trusts it.
 type intercepting struct {
-	*running
+	*brokertest.Broker
 	eTrusted *fakeetrusted.Server
 	api      string // as the app has it hard-coded: https:
 	dir      string
@@ -31,10 +32,10 @@ type intercepting struct {
 func startIntercepting(t *testing.T, environ ...string) *intercepting {
 	t.Helper()
 	i := &intercepting{eTrusted: fakeetrusted.New(fakeetrusted.Options{}), dir: t.TempDir()}
-	upstream := serveHTTP(t, i.eTrusted)
+	upstream := brokertest.Serve(t, i.eTrusted)
 	i.api = strings.Replace(upstream, "http:", "https:", 1)
-	i.running = startBroker(t, nil, environFor(upstream, append(environ, "BROKER_INTERCEPT_CA_DIR="+i.dir)...))
-	i.ready()
+	i.Broker = startBroker(t, nil, brokertest.Environ(upstream, append(environ, "BROKER_INTERCEPT_CA_DIR="+i.dir)...))
+	i.WaitReady()
 	text, err := os.ReadFile(filepath.Join(i.dir, "ca.crt"))
 	if err != nil {
 		t.Fatal(err)
@@ -50,12 +51,12 @@ func startIntercepting(t *testing.T, environ ...string) *intercepting {
 // connect asks for a tunnel, and returns the answer's status.
 func (i *intercepting) connect(t *testing.T, target, headers string) (net.Conn, *http.Response) {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(i.url, "http://"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(i.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(brokertest.Timeout)); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = io.WriteString(conn, "CONNECT "+target+" HTTP/1.1\r\nHost: "+target+"\r\n"+headers+"\r\n")
@@ -70,7 +71,7 @@ func (i *intercepting) connect(t *testing.T, target, headers string) (net.Conn, 
 func TestInterceptedApp(t *testing.T) {
 	t.Parallel()
 	i := startIntercepting(t)
-	app := throughProxy(t, i.url, &http.Transport{TLSClientConfig: i.trusted})
+	app := throughProxy(t, i.URL, &http.Transport{TLSClientConfig: i.trusted})
 	asked := i.eTrusted.TokenRequestCount()
 
 	response, err := app.PostForm(i.api+"/oauth/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"x"}, "client_secret": {"y"}})
@@ -94,7 +95,7 @@ func TestInterceptedApp(t *testing.T) {
 	if response.TLS == nil || response.TLS.NegotiatedProtocol == "h2" {
 		t.Error("HTTP/2 in a tunnel")
 	}
-	if code := i.stop(); code != exitOK {
+	if code := i.Stop(); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -116,8 +117,8 @@ func TestTunnelsLeadNowhereElse(t *testing.T) {
 			t.Errorf("CONNECT %s %q: %d, want %d", test.target, test.headers, response.StatusCode, test.status)
 		}
 	}
-	plain := startBroker(t, nil, nowhere())
-	_, response := (&intercepting{running: plain}).connect(t, "127.0.0.1:1", "")
+	plain := startBroker(t, nil, brokertest.EnvironWithoutServers())
+	_, response := (&intercepting{Broker: plain}).connect(t, "127.0.0.1:1", "")
 	if response.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("without the folder: %d", response.StatusCode)
 	}
@@ -165,7 +166,7 @@ func TestTunnelNeedsTheKey(t *testing.T) {
 	if _, response := i.connect(t, target, ""); response.StatusCode != http.StatusProxyAuthRequired || response.Header.Get("Proxy-Authenticate") == "" {
 		t.Errorf("without the key: %d %v", response.StatusCode, response.Header)
 	}
-	app := throughProxy(t, strings.Replace(i.url, "http://", "http://app:the-key-0815-4711@", 1), &http.Transport{TLSClientConfig: i.trusted})
+	app := throughProxy(t, strings.Replace(i.URL, "http://", "http://app:the-key-0815-4711@", 1), &http.Transport{TLSClientConfig: i.trusted})
 	response, err := app.Get(i.api + "/channels")
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +182,7 @@ func TestHastyTunnel(t *testing.T) {
 	t.Parallel()
 	i := startIntercepting(t)
 	target := strings.TrimPrefix(i.api, "https://")
-	conn, err := net.Dial("tcp", strings.TrimPrefix(i.url, "http://"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(i.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +190,7 @@ func TestHastyTunnel(t *testing.T) {
 	hasty := &hastyConn{Conn: conn, first: "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\n"}
 	config := i.trusted.Clone()
 	config.ServerName = "127.0.0.1"
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), brokertest.Timeout)
 	defer cancel()
 	if err := tls.Client(hasty, config).HandshakeContext(ctx); err != nil {
 		t.Error(err)

@@ -3,6 +3,9 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/config"
 )
 
 func TestUnknownVariables(t *testing.T) {
@@ -32,7 +35,7 @@ func TestUnknownVariables(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			warnings := unknownVariables(test.environ)
+			warnings := config.UnknownVariables(test.environ)
 			if len(warnings) != len(test.want) {
 				t.Fatalf("%q, want %d", warnings, len(test.want))
 			}
@@ -56,8 +59,8 @@ func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 		code    int
 		begin   string
 	}{
-		"it is a warning alone, in the log: the broker starts": {nowhere("BROKER_LISTENS=CANARY"), exitOK, `{"level":"warn"`},
-		"a broker that does not start has no log":              {nowhere("BROKER_LISTENS=CANARY", "BROKER_LISTEN=x"), exitConfig, "broker: warning: BROKER_LISTENS"},
+		"it is a warning alone, in the log: the broker starts": {brokertest.EnvironWithoutServers("BROKER_LISTENS=CANARY"), exitOK, `{"level":"warn"`},
+		"a broker that does not start has no log":              {brokertest.EnvironWithoutServers("BROKER_LISTENS=CANARY", "BROKER_LISTEN=x"), exitConfig, "broker: warning: BROKER_LISTENS"},
 	} {
 		code, _, stderr := invoke(nil, test.environ...)
 		if code != test.code || !strings.HasPrefix(stderr, test.begin) || !strings.Contains(stderr, "BROKER_LISTENS is not a variable of the broker and has no effect; did you mean BROKER_LISTEN?") {

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"etrusted-broker/tokensource"
+)
+
+// accessKey returns the access key, wherever it comes from; none if it is not set.
+func (c Config) accessKey() (tokensource.Secret, error) {
+	isSet := !c.AccessKey.Equal(tokensource.Secret{})
+	switch {
+	case isSet && c.AccessKeyFile != "":
+		return c.AccessKey, errors.New("both BROKER_ACCESS_KEY and BROKER_ACCESS_KEY_FILE are set: unset one of them")
+	case isSet:
+		return checkKey(tokensource.ParseSecret([]byte(c.AccessKey.Reveal())))
+	case c.AccessKeyFile != "":
+		return ReadAccessKey(c.AccessKeyFile)
+	default:
+		return c.AccessKey, nil
+	}
+}
+
+func (c Config) accessKeyVariable() string {
+	if c.AccessKeyFile != "" && c.AccessKey.Equal(tokensource.Secret{}) {
+		return "BROKER_ACCESS_KEY_FILE"
+	}
+	return "BROKER_ACCESS_KEY"
+}
+
+// ReadAccessKey reads the access key from a file.
+func ReadAccessKey(file string) (tokensource.Secret, error) { return checkKey(readSecretFile(file)) }
+
+// checkKey refuses a key that no request could show: a header's value has no blanks at its ends.
+func checkKey(key tokensource.Secret, err error) (tokensource.Secret, error) {
+	if err == nil && strings.TrimSpace(key.Reveal()) != key.Reveal() {
+		err = errors.New("must not begin or end with a blank")
+	}
+	return key, err
+}
+
+// Guarded reports whether an app must prove who it is.
+func (c Config) Guarded() bool {
+	return !c.AccessKey.Equal(tokensource.Secret{}) || c.AccessKeyFile != "" || c.TLSClientCAFile != ""
+}
+
+// checkListen refuses an address at which others than this machine's own programs could use the credentials.
+func (c Config) checkListen() error {
+	if path, isUnix := UnixPath(c.Listen); isUnix {
+		if !filepath.IsAbs(path) {
+			return errors.New("must have three slashes, since the path is absolute: unix:///run/broker.sock")
+		}
+		return nil
+	}
+	host, err := SplitListen(c.Listen)
+	if err != nil {
+		return fmt.Errorf("%w, or unix:///path", err)
+	}
+	if !isLoopback(host) && !c.Guarded() && !c.UnsafeListen {
+		return ErrUnguarded
+	}
+	return nil
+}
+
+var ErrUnguarded = errors.New("would let other machines use the credentials: listen on 127.0.0.1; or set BROKER_ACCESS_KEY_FILE or BROKER_TLS_CLIENT_CA_FILE; or, if something else keeps them out, BROKER_UNSAFE_LISTEN=true")
+
+// UnixPath returns the path of a Unix socket's address.
+func UnixPath(address string) (string, bool) {
+	return strings.CutPrefix(address, "unix://")
+}
+
+// SplitListen returns the host of HOST:PORT.
+func SplitListen(address string) (host string, err error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", errors.New("must be HOST:PORT, such as 127.0.0.1:8080")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", errors.New("must be HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8080")
+	}
+	return host, nil
+}
+
+// isLoopback reports whether a host leads to this machine alone. An empty host, as in ":8080", is every address.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// checkProxy refuses a proxy that is the broker itself: the variable is meant for the environment of an app that uses the
+// broker as its proxy, and has got into the broker's own.
+func (c Config) checkProxy(variables map[string]string) error {
+	text := cmp.Or(variables["HTTPS_PROXY"], variables["https_proxy"])
+	if !strings.Contains(text, "://") {
+		text = "http://" + text // as net/http reads it
+	}
+	proxy, err := url.Parse(text)
+	if err != nil || !isLoopback(proxy.Hostname()) && !net.ParseIP(proxy.Hostname()).IsUnspecified() {
+		return nil
+	}
+	if _, port, err := net.SplitHostPort(c.Listen); err == nil && port == proxy.Port() {
+		return errors.New("leads to the broker itself: set it for the app, and unset it for the broker")
+	}
+	return nil
+}
+
+// checkHosts refuses what no Host header can bear, lest it be taken for a pattern that allows more.
+func checkHosts(hosts []string) error {
+	for _, host := range hosts {
+		if strings.TrimSpace(host) == "" || strings.ContainsAny(host, "*/@") {
+			return errors.New("must be host names separated by commas, without scheme, path or wildcards")
+		}
+	}
+	return nil
+}
+
+// ShortKey is the length in bytes below which a key can be found by trying.
+const ShortKey = 16

@@ -1,0 +1,38 @@
+package config
+
+import "slices"
+
+// Setting is a variable with its effective value, as it may be seen.
+type Setting struct {
+	Name    string
+	Value   string // a secret is shown by its length only
+	Source  string // environment, default, a _FILE variable, or - if it is not set
+	Meaning string
+}
+
+// effective are the variables with their effective values, as they may be seen.
+func (c Config) effective(set map[string]string, problems []Error) []Setting {
+	var all []Setting
+	for _, v := range Variables() {
+		value := c.shown(v)
+		if set[v.Name] != "" && slices.ContainsFunc(problems, func(p Error) bool { return p.Variable == v.Name }) {
+			value = "(not valid)" // and perhaps a secret that was put into the wrong variable
+		}
+		all = append(all, Setting{Name: v.Name, Value: value, Source: source(v, set), Meaning: v.Help})
+	}
+	return all
+}
+
+// source tells where a variable's effective value comes from.
+func source(v variable, set map[string]string) string {
+	switch value, isSet := set[v.Name]; {
+	case value != "", isSet && v.Name == "BROKER_ADMIN_LISTEN":
+		return "environment"
+	case set[v.Name+"_FILE"] != "":
+		return v.Name + "_FILE"
+	case v.Fallback != "":
+		return "default"
+	default:
+		return "-"
+	}
+}

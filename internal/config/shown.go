@@ -1,0 +1,102 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"etrusted-broker/tokensource"
+)
+
+// shapes are what a text must look like to be shown by 'broker config', on the status page and by 'broker check'. Anything
+// else, and all of a variable without a shape, may be a secret that was put into the wrong variable; its length is shown.
+var shapes = map[string]func(text string) bool{
+	"path":     exists,
+	"url":      isPlainURL,
+	"address":  IsPlainAddress,
+	"hosts":    func(text string) bool { return allParts(text, ",", isPlainHost) },
+	"patterns": func(text string) bool { return allParts(text, ",", isPlainPattern) },
+	"word":     isPlainWord,
+}
+
+// shown is a variable's effective value as it may be seen.
+func (c Config) shown(v variable) string {
+	value := reflect.ValueOf(c).Field(v.index).Interface()
+	text := fmt.Sprint(value)
+	switch value := value.(type) {
+	case tokensource.Secret:
+		return value.String()
+	case []string:
+		text = strings.Join(value, v.separator)
+	case string:
+	default: // a number, a duration, a level: what cannot be parsed is not here
+		return text
+	}
+	hasShape := shapes[v.shape]
+	switch {
+	case text == "":
+		return "-"
+	case text == v.Fallback, hasShape != nil && hasShape(text):
+		return text
+	}
+	return tokensource.NewSecret(text).String()
+}
+
+// exists reports whether there is a file or a folder. A secret can look like a path, but leads nowhere.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func isPlainURL(text string) bool {
+	u, err := parseServerURL(text)
+	return err == nil && isPlainHost(u.Hostname()) && isPlainPath(u.Path)
+}
+
+func IsPlainAddress(text string) bool {
+	if path, isUnix := UnixPath(text); isUnix {
+		return exists(filepath.Dir(path))
+	}
+	host, err := SplitListen(text)
+	return err == nil && (host == "" || isPlainHost(host))
+}
+
+// isPlainPattern reports whether a text is one of BROKER_ALLOW.
+func isPlainPattern(text string) bool {
+	words := strings.Fields(text)
+	return len(words) <= 2 && allParts(text, " ", isPlainPath)
+}
+
+func isPlainPath(text string) bool { return allParts(text, "/", isPlainWord) }
+
+// isPlainHost reports whether a text is an address or a name without a label that is long enough to be a secret.
+func isPlainHost(text string) bool {
+	if _, err := netip.ParseAddr(text); err == nil {
+		return true
+	}
+	return text != "" && allParts(text, ".", func(label string) bool { return len(label) < ShortKey && isPlainWord(label) })
+}
+
+// isPlainWord reports whether a word is too short for a secret, or of lower-case letters and hyphens only, such as
+// questionnaire-links. The characters are those of host names, API paths and their wildcards.
+func isPlainWord(text string) bool {
+	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-") == "" {
+		return true
+	}
+	return len(text) < ShortKey && strings.IndexFunc(text, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.~{}$", r))
+	}) < 0
+}
+
+// allParts reports whether all parts of a text are of a kind.
+func allParts(text, separator string, is func(string) bool) bool {
+	for part := range strings.SplitSeq(text, separator) {
+		if !is(strings.TrimSpace(part)) {
+			return false
+		}
+	}
+	return true
+}

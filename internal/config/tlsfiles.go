@@ -1,0 +1,126 @@
+package config
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// TLSFiles are the paths of the PEM files for TLS on the app's listener. The zero value means no TLS.
+type TLSFiles struct {
+	Cert, Key string
+	ClientCA  string // empty if apps need no certificate
+}
+
+// TLSFiles returns the files that the variables name.
+func (c Config) TLSFiles() TLSFiles {
+	return TLSFiles{Cert: c.TLSCertFile, Key: c.TLSKeyFile, ClientCA: c.TLSClientCAFile}
+}
+
+// TLSDigest identifies the contents of tlsFiles, without another copy of the key.
+type TLSDigest [sha256.Size]byte
+
+// checkTLS returns nil if TLS is not configured, or if its files can be used, and otherwise a configError.
+func (c Config) checkTLS() error {
+	switch files := c.TLSFiles(); {
+	case files == TLSFiles{}:
+		return nil
+	case files.Cert == "":
+		return Error{"BROKER_TLS_CERT_FILE", "is not set, but BROKER_TLS_KEY_FILE or BROKER_TLS_CLIENT_CA_FILE is: TLS needs a certificate"}
+	case files.Key == "":
+		return Error{"BROKER_TLS_KEY_FILE", "is not set, but BROKER_TLS_CERT_FILE is: set it to the certificate's private key"}
+	default:
+		_, _, err := files.Load()
+		return err
+	}
+}
+
+// Load reads the files and returns the configuration of a TLS server that uses them, with the digest of their contents. Its
+// errors are configErrors.
+func (f TLSFiles) Load() (*tls.Config, TLSDigest, error) {
+	cert, err := readPEM(f.Cert)
+	if err != nil {
+		return nil, TLSDigest{}, Error{"BROKER_TLS_CERT_FILE", err.Error()}
+	}
+	key, err := readPEM(f.Key)
+	if err != nil {
+		return nil, TLSDigest{}, Error{"BROKER_TLS_KEY_FILE", err.Error()}
+	}
+	defer clear(key)
+	var clientCA []byte
+	if f.ClientCA != "" {
+		if clientCA, err = readPEM(f.ClientCA); err != nil {
+			return nil, TLSDigest{}, Error{"BROKER_TLS_CLIENT_CA_FILE", err.Error()}
+		}
+	}
+	tlsConfig, wrong := newTLSConfig(cert, key, clientCA)
+	return tlsConfig, digestOf(cert, key, clientCA), wrong
+}
+
+func digestOf(files ...[]byte) (digest TLSDigest) {
+	hash := sha256.New()
+	for _, file := range files {
+		_, _ = fmt.Fprintf(hash, "%d\n", len(file)) // a hash takes all it is given
+		_, _ = hash.Write(file)
+	}
+	hash.Sum(digest[:0])
+	return digest
+}
+
+func newTLSConfig(cert, key, clientCA []byte) (*tls.Config, error) {
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		// The error's own text may be about either file, and may quote what is in it.
+		return nil, Error{"BROKER_TLS_CERT_FILE", "is not a PEM certificate that belongs to the private key in BROKER_TLS_KEY_FILE: name two files that belong together, the certificate with its chain, and the key without a passphrase"}
+	}
+	config := &tls.Config{
+		Certificates: []tls.Certificate{pair},
+		MinVersion:   tls.VersionTLS12,
+		// HTTP/2 would open ways in that HTTP/1.1 does not have (streams that are reset by the thousand), and an app next
+		// door has no use for it.
+		NextProtos: []string{"http/1.1"},
+		// A resumed session would not be held against authorities that have changed since.
+		SessionTicketsDisabled: true,
+	}
+	if clientCA != nil {
+		config.ClientCAs = x509.NewCertPool()
+		if !config.ClientCAs.AppendCertsFromPEM(clientCA) {
+			return nil, Error{"BROKER_TLS_CLIENT_CA_FILE", "has no PEM certificate in it: name the file with the certificates of the authorities that sign the apps'"}
+		}
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return config, nil
+}
+
+// maxPEM is more than a chain or a bundle of all public authorities has.
+const maxPEM = 1 << 20
+
+// readPEM reads a whole file. Its errors do not say which: a secret may have been put in place of the path.
+func readPEM(path string) ([]byte, error) {
+	if !isPath(path) {
+		return nil, errNoPath
+	}
+	file, err := os.Open(path) //nolint:gosec // G304: the operator's own configuration names the path.
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errNoFile
+	case errors.Is(err, fs.ErrPermission):
+		return nil, errors.New("may not be read by the broker's user: change its owner or its mode")
+	case err != nil:
+		return nil, errors.New("cannot be opened")
+	}
+	defer func() { _ = file.Close() }() // only read from: nothing can be lost
+	content, err := io.ReadAll(io.LimitReader(file, maxPEM+1))
+	switch {
+	case err != nil:
+		return nil, errors.New("cannot be read: it must be a file")
+	case len(content) > maxPEM:
+		return nil, errors.New("is too large to be what it should be")
+	}
+	return content, nil
+}

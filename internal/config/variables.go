@@ -1,0 +1,104 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"etrusted-broker/tokensource"
+)
+
+// variable is a variable as config declares it.
+type variable struct {
+	Name, Fallback, Help string
+	index                int    // of the field
+	separator            string // of a list
+	secret               bool
+	shape                string // of a text that may be shown: see shapes
+}
+
+// Variables lists all of them in the order of their declaration.
+func Variables() []variable {
+	var all []variable
+	for field := range reflect.TypeFor[Config]().Fields() {
+		if name := field.Tag.Get("env"); name != "" {
+			all = append(all, variable{
+				Name:      name,
+				Fallback:  field.Tag.Get("envDefault"),
+				Help:      field.Tag.Get("help"),
+				index:     field.Index[0],
+				separator: field.Tag.Get("envSeparator"),
+				shape:     field.Tag.Get("shape"),
+				secret:    field.Type == reflect.TypeFor[tokensource.Secret](),
+			})
+		}
+	}
+	return all
+}
+
+// SecretVariables are those that hold a secret.
+func SecretVariables() []string {
+	var names []string
+	for _, v := range Variables() {
+		if v.secret {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
+// kubernetesService matches what Kubernetes puts into the environment for a Service that is called broker or etrusted:
+// https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+var kubernetesService = sync.OnceValue(func() *regexp.Regexp { // few environments have any
+	return regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+})
+
+// UnknownVariables warns of variables that look like ours and are not: a typing error in a name would otherwise go
+// unnoticed, and with it what the variable was to protect. It names them, never their values.
+func UnknownVariables(environ []string) []string {
+	known := make([]string, 0, 32)
+	for _, v := range Variables() {
+		known = append(known, v.Name)
+	}
+	var warnings []string
+	for name := range Environment(environ) {
+		ours := strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")
+		if !ours || slices.Contains(known, name) || kubernetesService().MatchString(name) {
+			continue
+		}
+		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, nearest(name, known)))
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
+// nearest returns the candidate that takes the fewest changes of a letter to come to from name.
+func nearest(name string, candidates []string) string {
+	return slices.MinFunc(candidates, func(a, b string) int {
+		return distance(name, a) - distance(name, b)
+	})
+}
+
+// distance is the Levenshtein distance of two strings of ASCII.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substituted := diagonal
+			if a[i] != b[j] {
+				substituted++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substituted, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

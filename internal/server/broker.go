@@ -1,0 +1,435 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/tally"
+	"etrusted-broker/metrics"
+	"etrusted-broker/proxy"
+	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/localca"
+	"etrusted-broker/proxy/standin"
+	"etrusted-broker/proxy/wire"
+	"etrusted-broker/tokensource"
+	"etrusted-broker/tokensource/redisstore"
+)
+
+// broker is the running program: everything wired together.
+type broker struct {
+	build Build
+	log   *zap.Logger
+	// accessLevel is that of the line for each request.
+	accessLevel zapcore.Level
+	grace       time.Duration
+	store       *redisstore.Store // nil if the token is not shared
+	accounts    *tokensource.Accounts
+	proxy       *proxy.Proxy
+	metrics     *metrics.Metrics
+	tally       *tally.Tally
+	app         *http.Server
+	admin       *http.Server
+	guards      *guards
+	tunnels     *tunnels // nil if CONNECT is not answered
+	limits      limits
+	draining    atomic.Bool
+	unsafe      atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
+}
+
+// Build identifies the program.
+type Build struct {
+	Version, Revision string
+}
+
+// newBroker wires the parts. toAPI and toLogin carry everything that leaves this machine. An error says what is wrong with
+// the configuration.
+func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*broker, error) {
+	guards, err := newGuards(c, log)
+	if err != nil {
+		return nil, err
+	}
+	b := &broker{build: build, log: log, accessLevel: accessLogLevel(c), grace: c.ShutdownGrace, guards: guards, limits: currentLimits()}
+	b.store = newStore(c, log)
+	accounts, err := b.newAccounts(c, toLogin)
+	if err != nil {
+		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
+	}
+	b.accounts = accounts
+	b.tally = tally.New(texts(door.Reasons[:]), texts(proxy.Replays[:]))
+	b.metrics = metrics.New(metrics.Config{
+		Version:       build.Version,
+		Revision:      build.Revision,
+		Tokens:        b.accounts.Snapshots,
+		InFlight:      func() int64 { return b.proxy.InFlight() },
+		UnsafeListen:  b.unsafe.Load,
+		DenialReasons: texts(door.Reasons[:]),
+		RetryOutcomes: texts(proxy.Replays[:]),
+	})
+	if c.HasDefaultAccount() {
+		b.metrics.ForAccount(proxy.DefaultAccount)
+	}
+	authority, err := OpenCA(c)
+	if err != nil {
+		return nil, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}
+	}
+	hosts := door.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
+	handler := b.guards.certificates.renewConnections(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
+	b.tunnels = newTunnels(authority, handler, b.limits.app, log)
+	entry, err := b.newDoor(c, hosts, authority)
+	if err != nil {
+		return nil, err
+	}
+	b.proxy = proxy.New(proxy.Config{
+		Upstream:     c.API,
+		Transport:    toAPI,
+		Tokens:       b.defaultTokens(),
+		Account:      b.tokens,
+		TokenWait:    c.TokenWait,
+		Door:         entry,
+		StandIn:      b.newStandIn(c),
+		Links:        c.RewriteLinks,
+		Scheme:       scheme(c),
+		Tunnels:      b.tunnels,
+		Replay:       c.Replay401,
+		ReplayBuffer: c.ReplayBuffer,
+		RequestID:    requestIDs(c),
+		Observe:      b.requestEnded,
+	})
+	b.app = newServer(handler, log)
+	b.app.ConnContext = withClientCertificate
+	b.admin = newServer(forOperators(hosts, b.operators(c)), log)
+	return b, nil
+}
+
+// operators is what the admin listener serves.
+func (b *broker) operators(c config.Config) http.Handler {
+	adminConfig := admin.Config{
+		Version:  b.build.Version,
+		Revision: b.build.Revision,
+		Started:  time.Now(),
+		Tokens:   b.accounts.Snapshots,
+		Traffic:  b.tally.Snapshot,
+		InFlight: b.proxy.InFlight,
+		Draining: b.draining.Load,
+		Settings: adminSettings(c.Settings),
+		Metrics:  b.metrics.Handler(),
+	}
+	if b.store != nil {
+		adminConfig.StoreProblem = b.store.Problem
+	}
+	pages := admin.Handler(adminConfig)
+	if c.PProf {
+		return withProfiles(pages)
+	}
+	return pages
+}
+
+// adminSettings are the settings as the status page shows them.
+func adminSettings(settings []config.Setting) []admin.Setting {
+	all := make([]admin.Setting, len(settings))
+	for i, one := range settings {
+		all[i] = admin.Setting(one)
+	}
+	return all
+}
+
+func (b *broker) newDoor(c config.Config, hosts *door.Hosts, authority *localca.CA) (*door.Door, error) {
+	var rules *door.Rules // nil allows everything
+	if len(c.Allow) > 0 {
+		var err error
+		if rules, err = door.ParseRules(c.Allow); err != nil {
+			return nil, config.Error{Variable: "BROKER_ALLOW", Message: err.Error()}
+		}
+	}
+	doorConfig := door.Config{Hosts: hosts, Upstream: c.API.Host, Login: c.LoginHost(), Keys: b.guards.keys, KeyOf: standin.KeyOf, Rules: rules}
+	if b.guards.certificates.asksClients() {
+		doorConfig.ClientTrusted = func(ctx context.Context) bool { return b.guards.certificates.trustedClient(ctx) != nil }
+	}
+	if authority != nil {
+		doorConfig.Tunnels = authority.AllowsHost
+	}
+	return door.New(doorConfig), nil
+}
+
+// newStandIn returns what answers the app's token requests; nil if the API is to.
+func (b *broker) newStandIn(c config.Config) *standin.Endpoint {
+	if !c.StandInToken {
+		return nil
+	}
+	endpoint := &standin.Endpoint{Account: func(name string) bool {
+		_, known := b.accounts.Source(name)
+		return known && name != ""
+	}}
+	if b.guards.keys != nil {
+		endpoint.Key = b.guards.keys.Is
+	}
+	return endpoint
+}
+
+// scheme is that of the app's listener.
+func scheme(c config.Config) string {
+	if c.TLSCertFile != "" {
+		return "https"
+	}
+	return "http"
+}
+
+func (b *broker) newAccounts(c config.Config, toLogin http.RoundTripper) (*tokensource.Accounts, error) {
+	var store tokensource.Store // not a nil *redisstore.Store, which would be one
+	if b.store != nil {
+		store = b.store
+	}
+	return tokensource.NewAccounts(tokensource.AccountsConfig{
+		Default: c.DefaultCredentials(),
+		Dir:     c.AccountsDir,
+		Source: tokensource.Config{
+			Endpoint: tokensource.TokenEndpoint{
+				URL:       c.TokenURL,
+				Audience:  c.Audience,
+				Scopes:    c.Scopes,
+				Transport: toLogin,
+				UserAgent: "etrusted-broker/" + b.build.Version,
+			},
+			Store: store,
+			OnRefresh: func(event tokensource.RefreshEvent) {
+				logTokenEvent(b.log, event)
+				b.metrics.ObserveRefresh(event)
+				b.tally.TokenRequest(event)
+			},
+			OnReload: func(reload tokensource.CredentialReload) { logReload(b.log, reload) },
+		},
+		OnAdded: func(account string) {
+			b.log.Info("account added", zap.String("account", account))
+			b.metrics.ForAccount(account)
+			b.tellOfAccountFiles(c.AccountsDir, account)
+		},
+		OnRemoved: func(account string) {
+			b.log.Info("account removed", zap.String("account", account))
+			b.forget(account)
+		},
+		OnSkipped: func(problem string) { b.log.Warn(problem) },
+	})
+}
+
+// defaultTokens are those of the account without a name; nil if there is none.
+func (b *broker) defaultTokens() proxy.Tokens {
+	if source, ok := b.accounts.Source(""); ok {
+		return source
+	}
+	return nil
+}
+
+func (b *broker) tokens(account string) (proxy.Tokens, bool) {
+	source, ok := b.accounts.Source(account)
+	return source, ok
+}
+
+// noAccount stands in metrics for requests that were turned away before their account was known, or whose account is
+// gone. It can be no name.
+const noAccount = "-"
+
+// requestEnded records a request.
+func (b *broker) requestEnded(report proxy.Report) {
+	b.logRequest(report)
+	account := noAccount
+	if _, known := b.accounts.Source(report.Account); known && report.Account != "" { // it may have been removed meanwhile
+		account = report.Account
+	}
+	requests := b.metrics.ForAccount(account)
+	requests.Observe(report.Method, report.Status, report.Duration, report.Upstream, report.TraceID)
+	if report.Replay != "" {
+		requests.ObserveRetry(string(report.Replay))
+	}
+	if report.Denied != "" {
+		b.metrics.ObserveDenied(string(report.Denied))
+	}
+	b.tally.Request(tally.Request{
+		Account: account, Status: report.Status, ByBroker: isOwnAnswer(report), Upstream: report.Upstream,
+		Denied: string(report.Denied), Replay: string(report.Replay),
+	})
+	if _, known := b.accounts.Source(account); !known && account != noAccount {
+		b.forget(account) // it was removed just now, and what was counted is back
+	}
+}
+
+// isOwnAnswer reports whether the app was answered by the broker itself, rather than by the API or not at all: with a
+// problem, or with something that the API was not asked about, such as a stand-in token.
+func isOwnAnswer(report proxy.Report) bool {
+	return report.Status != proxy.StatusClientGone && (report.Problem != "" || report.Upstream == 0)
+}
+
+// forget drops what was counted for an account that is gone.
+func (b *broker) forget(account string) {
+	b.metrics.DeleteAccount(account)
+	b.tally.Forget(account)
+}
+
+// connectionClosed records that a connection of the app's was closed to make room.
+func (b *broker) connectionClosed() {
+	b.metrics.ObserveDenied(string(door.Connections))
+	b.tally.Denied(string(door.Connections))
+}
+
+// texts makes plain strings of a closed set.
+func texts[T ~string](set []T) []string {
+	all := make([]string, len(set))
+	for i, one := range set {
+		all[i] = string(one)
+	}
+	return all
+}
+
+// listenHosts are the host names that the listeners are configured with. An unspecified address is not among them: see
+// door.Hosts.
+func listenHosts(c config.Config) []string {
+	var hosts []string
+	for _, address := range []string{c.Listen, c.AdminListen} {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil || host == "" {
+			continue
+		}
+		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+			continue
+		}
+		hosts = append(hosts, host)
+	}
+	return hosts
+}
+
+// forOperators keeps web pages away from the admin listener. It shows no secret, but what it shows is nobody else's
+// business.
+func forOperators(hosts *door.Hosts, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		fault := wire.FaultOf(r)
+		switch {
+		case fault != nil:
+			http.Error(w, "The request was refused: "+fault.What+". "+fault.Advice, fault.Status)
+		case !hosts.Allow(r):
+			http.Error(w, "This Host is not one that the broker goes by. Address it as localhost or by its address, or name the host in BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
+		case door.FromPage(r.Header):
+			http.Error(w, "Web pages of another origin may not look in here.", http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// clientIdleTimeout is longer than most clients keep a connection that they do not use, so that it is they who close it.
+const clientIdleTimeout = 2 * time.Minute
+
+// newServer returns a server with time-outs against clients that stall. There is none on whole requests or responses:
+// those stream, for as long as both sides want.
+func newServer(handler http.Handler, log *zap.Logger) *http.Server {
+	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
+	if err != nil {
+		panic(err) // of an unknown level alone
+	}
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       clientIdleTimeout,
+		MaxHeaderBytes:    64 << 10,
+		ConnState:         wire.ConnState,
+		ErrorLog:          errorLog,
+		// OPTIONS * is the API's to answer.
+		DisableGeneralOptionsHandler: true,
+	}
+}
+
+// serve runs the broker on its listeners until ctx is done, and then drains it. admin may be nil. It closes the
+// listeners. An error means that it could not go on; a shutdown is none.
+func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
+	// The token is kept fresh until the last request has gone, so the loop has a context of its own.
+	fetching, stopFetching := context.WithCancel(context.WithoutCancel(ctx))
+	var loop sync.WaitGroup
+	sharing, stopSharing := context.WithCancel(context.WithoutCancel(ctx)) // the loop has a lease to give back at its end
+	loop.Go(func() {
+		defer stopSharing()
+		b.accounts.Run(fetching)
+	})
+	if b.store != nil {
+		loop.Go(func() { b.store.Run(sharing) })
+	}
+	loop.Go(func() { b.guards.follow(fetching) })
+	loop.Go(func() { b.tally.Run(fetching) })
+	defer loop.Wait()
+	defer stopFetching()
+
+	failed := make(chan error, 3)
+	if b.guards.certificates != nil {
+		app = tls.NewListener(app, b.guards.certificates.serverConfig())
+	}
+	entrance := newEntrance(wire.NewListener(app, b.limits.app, b.connectionClosed))
+	b.app.ConnState = entrance.connState
+	go serveOn(b.app, entrance, "app", failed)
+	if b.tunnels != nil {
+		go b.tunnels.serve(b.connectionClosed, failed)
+	}
+	if admin != nil {
+		go serveOn(b.admin, wire.NewListener(admin, b.limits.admin, func() {}), "admin", failed)
+	}
+	defer func() { _ = b.admin.Close() }() // last of all: until then it tells how the drain goes
+	select {
+	case err := <-failed:
+		for _, server := range b.servers() {
+			_ = server.Close() // there is no serving on
+		}
+		return err
+	case <-ctx.Done():
+		b.drain(entrance)
+		return nil
+	}
+}
+
+func serveOn(server *http.Server, listener net.Listener, name string, failed chan<- error) {
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		failed <- fmt.Errorf("the %s listener failed: %w", name, err)
+	}
+}
+
+// servers are those that apps send requests to.
+func (b *broker) servers() []*http.Server {
+	if b.tunnels == nil {
+		return []*http.Server{b.app}
+	}
+	return []*http.Server{b.app, b.tunnels.server}
+}
+
+// drain ends the broker: not ready, no new connections, and the requests in flight have the grace to end.
+func (b *broker) drain(entrance *entrance) {
+	b.draining.Store(true)
+	b.log.Info("shutting down", zap.Int64("requests_in_flight", b.proxy.InFlight()), zap.Duration("grace", b.grace))
+	ctx, cancel := context.WithTimeout(context.Background(), b.grace)
+	defer cancel()
+	var all sync.WaitGroup
+	var cut atomic.Bool
+	for _, server := range b.servers() { // at once, or one would still take requests while another ends
+		all.Go(func() {
+			server.SetKeepAlivesEnabled(false) // each answer is the last of its connection, and says so
+			if server == b.app {
+				entrance.settle(ctx)
+			}
+			if server.Shutdown(ctx) != nil {
+				b.log.Warn("the grace is over: requests in flight are cut off", zap.Int64("requests_in_flight", b.proxy.InFlight()))
+				_ = server.Close() // cut off is what it is for
+				cut.Store(true)
+			}
+		})
+	}
+	if all.Wait(); !cut.Load() {
+		b.log.Info("all requests have ended")
+	}
+}

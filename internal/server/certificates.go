@@ -1,0 +1,67 @@
+package server
+
+import (
+	"crypto/tls"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"etrusted-broker/internal/config"
+)
+
+// certificates holds the TLS configuration of the app's listener. Its files are read again while the broker runs; a change
+// that cannot be used leaves the old configuration in use.
+type certificates struct {
+	files   config.TLSFiles
+	current atomic.Pointer[tls.Config]
+	digest  config.TLSDigest // of the files that current was made from
+}
+
+// newCertificates loads the files. It returns nil without an error if TLS is not configured.
+func newCertificates(files config.TLSFiles) (*certificates, error) {
+	if files == (config.TLSFiles{}) {
+		return nil, nil
+	}
+	c := &certificates{files: files}
+	if _, err := c.reload(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// reload reads the files and reports whether their contents have changed. After an error everything is as before. It must
+// not be called from two goroutines at a time.
+func (c *certificates) reload() (changed bool, _ error) {
+	next, digest, err := c.files.Load()
+	if err != nil {
+		return false, err
+	}
+	if digest == c.digest {
+		return false, nil
+	}
+	c.current.Store(next)
+	c.digest = digest
+	return true, nil
+}
+
+// serverConfig looks up what is current at each handshake.
+func (c *certificates) serverConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load(), nil },
+	}
+}
+
+// expires is when the certificate in use does.
+func (c *certificates) expires() time.Time {
+	return c.current.Load().Certificates[0].Leaf.NotAfter
+}
+
+// folders are those in which a change may mean other certificates.
+func (c *certificates) folders() []string {
+	folders := []string{filepath.Dir(c.files.Cert), filepath.Dir(c.files.Key)}
+	if c.files.ClientCA != "" {
+		folders = append(folders, filepath.Dir(c.files.ClientCA))
+	}
+	return folders
+}

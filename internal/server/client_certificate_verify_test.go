@@ -1,0 +1,72 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/internal/brokertest"
+)
+
+func TestAChainExpiresWithItsFirstCertificate(t *testing.T) {
+	t.Parallel()
+	epoch := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	chain := func(days ...int) (all []*x509.Certificate) {
+		for _, n := range days {
+			all = append(all, &x509.Certificate{NotAfter: epoch.AddDate(0, 0, n)})
+		}
+		return all
+	}
+	for _, test := range []struct {
+		name   string
+		chains [][]*x509.Certificate
+		want   int
+	}{
+		{"the client's", [][]*x509.Certificate{chain(1, 2, 3)}, 1},
+		{"an intermediate", [][]*x509.Certificate{chain(3, 1, 2)}, 1},
+		{"the authority", [][]*x509.Certificate{chain(3, 2, 1)}, 1},
+		{"the last of two chains", [][]*x509.Certificate{chain(4, 1, 3), chain(4, 2, 3), chain(4, 1, 1)}, 2},
+	} {
+		if got, want := lastExpiry(test.chains), epoch.AddDate(0, 0, test.want); !got.Equal(want) {
+			t.Errorf("%s: %v, want %v", test.name, got, want)
+		}
+	}
+}
+
+func TestVerifiesTheClientCertificateUntilItExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		servers, apps := brokertest.NewCA(t, "servers"), brokertest.NewCA(t, "apps")
+		near, far := net.Pipe()
+		server := tls.Server(far, &tls.Config{Certificates: servers.ClientCertificate("broker"), ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: brokertest.CertPool(apps)})
+		client := tls.Client(near, &tls.Config{RootCAs: brokertest.CertPool(servers), Certificates: apps.ClientCertificate("app"), ServerName: "localhost"})
+		go func() { _ = client.Handshake() }()
+		if err := server.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _, _ = near.Close(), far.Close() }()
+		presented, _ := withClientCertificate(context.Background(), server).Value(clientCertificateKey{}).(*clientCertificate)
+		pool := brokertest.CertPool(apps)
+		for _, test := range []struct {
+			after       time.Duration
+			authorities *x509.CertPool
+			want        bool
+		}{
+			{0, pool, true},
+			{30 * time.Minute, pool, true},
+			{0, brokertest.CertPool(servers), false},
+			{0, brokertest.CertPool(apps, servers), true},
+			{29 * time.Minute, pool, true},
+			{2 * time.Minute, pool, false},
+		} {
+			time.Sleep(test.after)
+			if got := presented.verify(test.authorities); got != test.want {
+				t.Errorf("%v after the handshake: trusted is %t, want %t", time.Since(presented.conn.ConnectionState().PeerCertificates[0].NotBefore)-time.Hour, got, test.want)
+			}
+		}
+	})
+}

@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/unixsocket"
+)
+
+// Listeners are where the broker is reached.
+type Listeners struct {
+	App, Admin net.Listener // admin is nil if it is off
+}
+
+// addressOf is where to reach a listener, in the form of BROKER_LISTEN; nil is one that is off.
+func addressOf(l net.Listener) string {
+	if l == nil {
+		return "off"
+	}
+	if addr := l.Addr(); addr.Network() == "unix" {
+		return "unix://" + addr.String()
+	}
+	return l.Addr().String()
+}
+
+func (l Listeners) close() {
+	for _, listener := range []net.Listener{l.App, l.Admin} {
+		if listener != nil {
+			_ = listener.Close() // nothing has come in yet
+		}
+	}
+}
+
+// listen opens the listeners, or takes those over that systemd has opened: all, or none. A configError among its errors
+// is one in the configuration.
+func listen(ctx context.Context, c config.Config) (Listeners, error) {
+	l, err := inherited()
+	if err == nil {
+		err = l.open(ctx, c)
+	}
+	if err != nil {
+		l.close()
+		return Listeners{}, err
+	}
+	return l, nil
+}
+
+// open opens those that were not inherited, and checks where the app's is: a name may lead anywhere, and a .socket unit
+// has not been looked at before.
+func (l *Listeners) open(ctx context.Context, c config.Config) (err error) {
+	if l.App == nil {
+		if l.App, err = ListenOn(ctx, "BROKER_LISTEN", c.Listen); err != nil {
+			return err
+		}
+	}
+	if l.isExposed() && !c.Guarded() && !c.UnsafeListen {
+		return config.Error{Variable: "BROKER_LISTEN", Message: config.ErrUnguarded.Error()}
+	}
+	if l.Admin == nil && c.AdminListen != "" {
+		l.Admin, err = ListenOn(ctx, "BROKER_ADMIN_LISTEN", c.AdminListen)
+	}
+	return err
+}
+
+// isExposed reports whether other machines may reach the app's listener.
+func (l *Listeners) isExposed() bool {
+	addr, isTCP := l.App.Addr().(*net.TCPAddr)
+	return isTCP && !addr.IP.IsLoopback()
+}
+
+func ListenOn(ctx context.Context, variable, address string) (net.Listener, error) {
+	if path, isUnix := config.UnixPath(address); isUnix {
+		listener, err := unixsocket.Listen(ctx, path)
+		if err != nil {
+			return nil, fmt.Errorf("%s %w", variable, err)
+		}
+		return listener, nil
+	}
+	var listenConfig net.ListenConfig
+	listener, err := listenConfig.Listen(ctx, "tcp", address)
+	switch {
+	case err == nil:
+		return listener, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s %s is taken by another program, perhaps another broker: end that one, or set %s to another port", variable, address, variable)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s %s may not be used by this user: set it to a port above 1023", variable, address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s %s is not an address of this machine: set it to one that is, such as 127.0.0.1:8080", variable, address)
+	default:
+		// The error would repeat a host that cannot be looked up, whatever it is.
+		return nil, fmt.Errorf("cannot listen on %s: its host is not an address of this machine, or cannot be looked up", variable)
+	}
+}

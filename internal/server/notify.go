@@ -1,0 +1,153 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"etrusted-broker/internal/sdnotify"
+)
+
+const (
+	// startPollInterval is how often readiness is checked before READY=1: units ordered after the broker wait for it.
+	startPollInterval = 100 * time.Millisecond
+	// statusPollInterval is how often readiness is checked afterwards. It polls because the expiry of a token is no
+	// event.
+	statusPollInterval = time.Second
+	// stopMargin is the time that a shutdown takes beyond the grace period for requests in flight.
+	stopMargin = 5 * time.Second
+)
+
+// systemdNotifier reports the broker's state to systemd.
+type systemdNotifier struct {
+	*broker
+	notifier   *sdnotify.Notifier
+	warnOnce   sync.Once
+	lastStatus string // the last text of /readyz that was sent
+	ready      bool   // READY=1 was sent
+}
+
+// serveWithSystemd calls serve and reports to systemd: READY=1 and STATUS= follow /readyz, WATCHDOG=1 is sent while the
+// broker responds, and STOPPING=1 before the first listener closes. A nil notifier reports nothing.
+func (b *broker) serveWithSystemd(ctx context.Context, l Listeners, notifier *sdnotify.Notifier) error {
+	if notifier == nil {
+		return b.serve(ctx, l.App, l.Admin)
+	}
+	n := &systemdNotifier{broker: b, notifier: notifier}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	serving, drain := context.WithCancel(running)
+	var reporters sync.WaitGroup
+	reporters.Go(func() {
+		defer drain()
+		n.reportReadiness(ctx, running)
+		if ctx.Err() != nil {
+			n.reportStopping()
+		}
+	})
+	if watchdog := notifier.Watchdog(); watchdog > 0 {
+		// Until the end of the drain, which may hang too.
+		reporters.Go(func() {
+			sdnotify.RunWatchdog(running, watchdog, b.selfCheck, func() { n.send(sdnotify.Watchdog) })
+		})
+	}
+	err := b.serve(serving, l.App, l.Admin)
+	stop()
+	reporters.Wait()
+	return err
+}
+
+// reportReadiness reports each change of /readyz until either context is done.
+func (n *systemdNotifier) reportReadiness(ctx, running context.Context) {
+	for {
+		interval := statusPollInterval
+		if n.reportChange(); !n.ready {
+			interval = startPollInterval
+		}
+		select {
+		case <-time.After(interval):
+		case <-ctx.Done():
+			return
+		case <-running.Done():
+			return
+		}
+	}
+}
+
+// reportChange sends what /readyz says, unless it was the last to be sent. A message that failed is sent again.
+func (n *systemdNotifier) reportChange() {
+	status, text := n.askAdmin("/readyz")
+	states := []sdnotify.State{sdnotify.Status(text)}
+	first := status == http.StatusOK && !n.ready
+	if first {
+		states = append(states, sdnotify.Ready)
+	}
+	if text == n.lastStatus && !first || !n.send(states...) {
+		return
+	}
+	n.lastStatus, n.ready = text, n.ready || first
+}
+
+// reportStopping requests enough time for the requests in flight, so that TimeoutStopSec= need not be changed with
+// BROKER_SHUTDOWN_GRACE.
+func (n *systemdNotifier) reportStopping() {
+	n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(n.grace+stopMargin),
+		sdnotify.Status("shutting down: requests in flight have "+n.grace.String()+" to end"))
+}
+
+// send reports whether the message was sent. It logs the first failure only: the next messages are likely to fail too.
+func (n *systemdNotifier) send(states ...sdnotify.State) bool {
+	err := n.notifier.Send(states...)
+	if err != nil {
+		n.warnOnce.Do(func() {
+			n.log.Warn("sd_notify failed; systemd may restart the broker", zap.String("reason", err.Error()))
+		})
+	}
+	return err == nil
+}
+
+// selfCheck returns once it has held the locks that requests need: /metrics takes those of the counters, /status.json
+// those of the statistics and of each account. The responses are ignored: an error on a page is not a deadlock.
+//
+// It calls the handlers directly. A connection would compete for the limited number with those of apps and scrapers, so
+// that systemd would kill a broker that is busy or under attack. It does not check for a token either: a restart does
+// not help against an outage of eTrusted.
+func (b *broker) selfCheck() {
+	b.askAdmin("/metrics")
+	b.askAdmin("/status.json")
+}
+
+// askAdmin returns the response of the admin handler, which exists even if the admin listener is off.
+func (b *broker) askAdmin(path string) (status int, text string) {
+	defer func() {
+		if recover() != nil {
+			status, text = http.StatusInternalServerError, path+" panicked"
+		}
+	}()
+	request, err := http.NewRequest(http.MethodGet, "http://localhost"+path, nil)
+	if err != nil {
+		panic(err) // the paths are constants
+	}
+	response := &responseRecorder{header: http.Header{}}
+	b.admin.Handler.ServeHTTP(response, request)
+	return response.status, strings.TrimSpace(response.body.String())
+}
+
+// responseRecorder is an http.ResponseWriter that stores the response.
+type responseRecorder struct {
+	header http.Header
+	status int
+	body   strings.Builder
+}
+
+// Header implements http.ResponseWriter.
+func (r *responseRecorder) Header() http.Header { return r.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (r *responseRecorder) WriteHeader(status int) { r.status = status }
+
+// Write implements http.ResponseWriter.
+func (r *responseRecorder) Write(p []byte) (int, error) { return r.body.Write(p) }

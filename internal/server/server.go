@@ -1,0 +1,55 @@
+package server
+
+import (
+	"context"
+	"io"
+
+	"go.uber.org/zap"
+
+	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/sdnotify"
+)
+
+// Options are what runServer needs besides the configuration.
+type Options struct {
+	Build       Build
+	Log         io.Writer
+	Environ     []string        // as os.Environ returns it: variables with unknown names cause warnings
+	OnListening func(Listeners) // called once connections are accepted
+}
+
+// Run runs the broker until ctx is done, and then until the requests in flight have ended. It logs the error that it
+// returns, which is or wraps a configError if the configuration cannot be used.
+func Run(ctx context.Context, c config.Config, options Options) error {
+	SilenceStandardLog()
+	log := newLogger(options.Log, c.LogLevel, c.LogFormat)
+	for _, warning := range config.UnknownVariables(options.Environ) {
+		log.Warn(warning)
+	}
+	b, err := newBroker(c, options.Build, log, newAPITransport(c.UpstreamTimeout), NewLoginTransport())
+	if err != nil {
+		log.Error("cannot start: " + err.Error())
+		return err
+	}
+	l, err := listen(ctx, c)
+	if err != nil {
+		log.Error("cannot start: " + err.Error())
+		return err
+	}
+	b.tellOfExposure(l.isExposed(), c)
+	b.tellOfWeakness(c)
+	log.Info("listening",
+		zap.String("app", addressOf(l.App)), zap.String("admin", addressOf(l.Admin)),
+		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),
+		zap.Int("max_connections", b.limits.app))
+	options.OnListening(l)
+	systemd, err := sdnotify.New()
+	if err != nil {
+		log.Warn(err.Error())
+	}
+	if err := b.serveWithSystemd(ctx, l, systemd); err != nil {
+		log.Error(err.Error())
+		return err
+	}
+	return nil
+}

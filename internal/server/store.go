@@ -1,0 +1,25 @@
+package server
+
+import (
+	"go.uber.org/zap"
+
+	"etrusted-broker/internal/config"
+	"etrusted-broker/tokensource/redisstore"
+)
+
+// newStore returns the store that tokens are shared in; nil if they are not.
+func newStore(c config.Config, log *zap.Logger) *redisstore.Store {
+	if c.Store == nil {
+		return nil
+	}
+	return redisstore.New(redisstore.Config{
+		Options: *c.Store,
+		Changed: func(problem string) {
+			if problem == "" {
+				log.Info("the token store works again: the token is shared")
+				return
+			}
+			log.Warn("the token store is not used: until it works again, this broker fetches by itself", zap.String("reason", "it "+problem))
+		},
+	})
+}

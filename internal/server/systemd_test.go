@@ -1,0 +1,115 @@
+package server
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/fakeetrusted"
+	"etrusted-broker/internal/sdnotify"
+)
+
+// TestNotifySendsStoppingBeforeListenerCloses: once connections are refused, `systemctl status` shows why.
+func TestNotifySendsStoppingBeforeListenerCloses(t *testing.T) {
+	manager := brokertest.NewSystemd(t)
+	t.Setenv("NOTIFY_SOCKET", manager.Path) // so it is not parallel
+	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
+	announced := make(chan bool, 1)
+	once := sync.OnceFunc(func() {
+		_ = manager.Conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // only what was sent already
+		for manager.Read() {
+			continue
+		}
+		announced <- manager.Count("STOPPING=1") == 1
+	})
+	app := closeHook{brokertest.Listen(t, "tcp", "127.0.0.1:0"), once}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.serveWithSystemd(ctx, Listeners{App: app}, newNotifier(t)) }()
+	brokertest.Eventually(t, "it serves", func() bool {
+		return brokertest.Do(http.NewRequest(http.MethodGet, "http://"+app.Addr().String()+"/channels", nil)).Status == http.StatusOK
+	})
+	cancel()
+	if !brokertest.Receive(t, "the listener's end", announced) {
+		t.Errorf("the listener closed before STOPPING=1: %q", manager.Messages())
+	}
+	if err := brokertest.Receive(t, "the broker's end", ended); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWatchdogStopsOnceBrokerHangs: WATCHDOG=1 is no longer sent once a lock that requests need is never released.
+func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
+	manager := brokertest.NewSystemd(t).Start()
+	t.Setenv("NOTIFY_SOCKET", manager.Path) // so it is not parallel
+	t.Setenv("WATCHDOG_USEC", "40000")
+	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
+	var stuck sync.Mutex
+	pages := b.admin.Handler
+	b.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/status.json" {
+			stuck.Lock()
+			defer stuck.Unlock()
+		}
+		pages.ServeHTTP(w, r)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	n := newNotifier(t)
+	go func() {
+		ended <- b.serveWithSystemd(ctx, Listeners{App: brokertest.Listen(t, "tcp", "127.0.0.1:0")}, n)
+	}()
+	brokertest.Eventually(t, "the watchdog is reset", func() bool { return manager.Count("WATCHDOG=1") >= 3 })
+	stuck.Lock()
+	brokertest.Eventually(t, "the watchdog is not reset", func() bool {
+		before := manager.Count("WATCHDOG=1")
+		time.Sleep(10 * 20 * time.Millisecond) // ten times the interval
+		return manager.Count("WATCHDOG=1") == before
+	})
+	cancel()
+	if err := brokertest.Receive(t, "the end, which waits for nothing that hangs", ended); err != nil {
+		t.Error(err)
+	}
+	stuck.Unlock()
+}
+
+// wiredBroker returns a broker that does not serve yet.
+func wiredBroker(t *testing.T, eTrusted http.Handler) *broker {
+	t.Helper()
+	c, problems := config.Load(brokertest.Environ(brokertest.Serve(t, eTrusted)))
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	b, err := newBroker(c, Build{}, zap.NewNop(), newAPITransport(c.UpstreamTimeout), NewLoginTransport())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func newNotifier(t *testing.T) *sdnotify.Notifier {
+	t.Helper()
+	n, err := sdnotify.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// closeHook is a listener that calls onClose before it closes.
+type closeHook struct {
+	net.Listener
+	onClose func()
+}
+
+func (a closeHook) Close() error {
+	a.onClose()
+	return a.Listener.Close()
+}
