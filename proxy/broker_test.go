@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"etrusted-broker/proxy"
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 // patience is how long a test waits for what must happen at once: only a test that fails waits at all.
@@ -96,7 +96,7 @@ func configFor(t testing.TB, upstream string) proxy.Config {
 		Upstream:  at,
 		Tokens:    granted(),
 		TokenWait: patience,
-		Door:      door.New(door.Config{Hosts: door.NewHosts(), Upstream: at.Host}),
+		Door:      access.New(access.Config{Hosts: access.NewHosts(), Upstream: at.Host}),
 	}
 }
 

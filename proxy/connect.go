@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/wire"
 )
 
@@ -48,7 +48,7 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request, report *Report) 
 		return
 	}
 	report.Status = http.StatusOK
-	take(conn, r.RequestURI, func(ctx context.Context) context.Context { return door.WithTunnel(ctx, r) })
+	take(conn, r.RequestURI, func(ctx context.Context) context.Context { return access.WithTunnel(ctx, r) })
 }
 
 // opened tells the app that its tunnel is open, and returns its connection; nil if the app has gone.

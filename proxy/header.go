@@ -5,7 +5,7 @@ import (
 	"net/textproto"
 	"strings"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 // via is what the broker adds to the requests that it sends on: RFC 9110 section 7.6.3.
@@ -103,7 +103,7 @@ func goesDownstream(name string, values []string, drop map[string]bool) bool {
 // so there must be none by which a message is framed, routed, authenticated or understood (RFC 9110 section 6.5.1), or that
 // asks for another request than was checked.
 func mayTrail(name string) bool {
-	if !isToken(name) || door.IsOverride(name) {
+	if !isToken(name) || access.IsOverride(name) {
 		return false
 	}
 	switch name = hyphenated(name); name {

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/linkrewrite"
 )
 
@@ -28,7 +28,7 @@ func (p *Proxy) wayBack(r *http.Request, a asked) *way {
 	}
 	scheme := p.config.Scheme
 	switch {
-	case door.Tunnelled(r):
+	case access.Tunnelled(r):
 		scheme = "https"
 	case r.URL.Host != "": // the app takes the broker for its proxy
 		scheme = strings.ToLower(r.URL.Scheme)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/neterr"
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/wire"
 )
 
@@ -28,7 +28,7 @@ type problem struct {
 	retryAfter time.Duration
 	header     http.Header // more to be sent
 	// denied is why the request was not let in; empty if it was.
-	denied door.Reason
+	denied access.Reason
 }
 
 // identity is the name by which the broker goes in Via and Proxy-Status.
@@ -82,7 +82,7 @@ var noDefaultAccount = &problem{
 	advice:    "Choose one with /@NAME/ in front of the path, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET.",
 }
 
-func refused(refusal *door.Refusal) *problem {
+func refused(refusal *access.Refusal) *problem {
 	return &problem{
 		status:    refusal.Status,
 		name:      "refused-" + string(refusal.Reason),
@@ -98,12 +98,12 @@ func refused(refusal *door.Refusal) *problem {
 func malformed(fault *wire.Fault) *problem {
 	return &problem{
 		status:    fault.Status,
-		name:      "refused-" + string(door.Malformed),
+		name:      "refused-" + string(access.Malformed),
 		title:     "The request is malformed",
 		errorType: "http_request_error",
 		what:      fault.What,
 		advice:    fault.Advice,
-		denied:    door.Malformed,
+		denied:    access.Malformed,
 	}
 }
 

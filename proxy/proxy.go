@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"etrusted-broker/proxy/door"
-	"etrusted-broker/proxy/standin"
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/tokenendpoint"
 	"etrusted-broker/proxy/wire"
 )
 
@@ -58,9 +58,9 @@ type Config struct {
 	Account func(name string) (Tokens, bool)
 	// TokenWait is how long a request may wait while there is no token at all.
 	TokenWait time.Duration
-	Door      *door.Door
+	Door      *access.Door
 	// StandIn answers the app's own token requests; nil if they go to the API as any other.
-	StandIn *standin.Endpoint
+	StandIn *tokenendpoint.Endpoint
 	// Links has the upstream's address in responses rewritten to the one that the app used. Scheme is what that begins
 	// with where a request does not tell: http or https.
 	Links  bool
@@ -94,7 +94,7 @@ type Report struct {
 	// Status is what the app was sent, or StatusClientGone.
 	Status int
 	// Denied is why the door refused the request; empty if it did not.
-	Denied door.Reason
+	Denied access.Reason
 	// Problem is the RFC 9209 error type of a response that the broker made itself; empty for the API's responses.
 	Problem string
 	// Replay is what came of sending the request again; empty if there was no occasion to.
@@ -217,7 +217,7 @@ func (p *Proxy) admit(r *http.Request) (asked, *problem) {
 	if !ok {
 		return asked{}, badTarget
 	}
-	if refusal := door.CheckTarget(raw); refusal != nil {
+	if refusal := access.CheckTarget(raw); refusal != nil {
 		return asked{}, refused(refusal)
 	}
 	a := p.understand(r, raw)
@@ -237,7 +237,7 @@ func (p *Proxy) understand(r *http.Request, raw string) (a asked) {
 		return a
 	}
 	path, _, _ := strings.Cut(a.target, "?")
-	a.standIn = standin.Serves(r.Method, path)
+	a.standIn = tokenendpoint.Serves(r.Method, path)
 	if token, ok := standInToken(r.Header); ok && !a.named && token.Account != "" {
 		a.account, a.named = token.Account, true
 	}
@@ -246,7 +246,7 @@ func (p *Proxy) understand(r *http.Request, raw string) (a asked) {
 
 // checkUse returns why what a request asks for may not be had, or nil if it may. A token request shows the access key in
 // a way of its own, and none of the API is used by it.
-func (p *Proxy) checkUse(r *http.Request, a asked) *door.Refusal {
+func (p *Proxy) checkUse(r *http.Request, a asked) *access.Refusal {
 	if a.standIn {
 		return nil
 	}
@@ -254,7 +254,7 @@ func (p *Proxy) checkUse(r *http.Request, a asked) *door.Refusal {
 		return refusal
 	}
 	if p.config.Door.ForLogin(r) {
-		return door.LoginRefused
+		return access.LoginRefused
 	}
 	return p.config.Door.CheckRules(r, a.target)
 }

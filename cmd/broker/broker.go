@@ -18,9 +18,9 @@ import (
 	"etrusted-broker/internal/tally"
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/localca"
-	"etrusted-broker/proxy/standin"
+	"etrusted-broker/proxy/tokenendpoint"
 	"etrusted-broker/proxy/wire"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
@@ -56,14 +56,14 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		return nil, err
 	}
 	b.accounts = accounts
-	b.tally = tally.New(texts(door.Reasons[:]), texts(proxy.Replays[:]))
+	b.tally = tally.New(texts(access.Reasons[:]), texts(proxy.Replays[:]))
 	b.metrics = metrics.New(metrics.Config{
 		Version:       version,
 		Revision:      revision,
 		Tokens:        b.accounts.Snapshots,
 		InFlight:      func() int64 { return b.proxy.InFlight() },
 		UnsafeListen:  b.unsafe.Load,
-		DenialReasons: texts(door.Reasons[:]),
+		DenialReasons: texts(access.Reasons[:]),
 		RetryOutcomes: texts(proxy.Replays[:]),
 	})
 	if c.hasDefaultAccount() {
@@ -73,7 +73,7 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 	if err != nil {
 		return nil, configError{"BROKER_INTERCEPT_CA_DIR", err.Error()}
 	}
-	hosts := door.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
+	hosts := access.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
 	handler := b.guards.certificates.renewConnections(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
 	b.tunnels = newTunnels(authority, handler, b.limits.app, log)
 	b.proxy = proxy.New(proxy.Config{
@@ -121,23 +121,23 @@ func (b *broker) operators(c config) http.Handler {
 	return pages
 }
 
-func (b *broker) newDoor(c config, hosts *door.Hosts, authority *localca.CA) *door.Door {
-	config := door.Config{Hosts: hosts, Upstream: c.upstream.Host, Login: c.loginHost(), Keys: b.guards.keys, KeyOf: standin.KeyOf, Rules: c.rules}
+func (b *broker) newDoor(c config, hosts *access.Hosts, authority *localca.CA) *access.Door {
+	config := access.Config{Hosts: hosts, Upstream: c.upstream.Host, Login: c.loginHost(), Keys: b.guards.keys, KeyOf: tokenendpoint.KeyOf, Rules: c.rules}
 	if b.guards.certificates.asksClients() {
 		config.ClientTrusted = func(ctx context.Context) bool { return b.guards.certificates.trustedClient(ctx) != nil }
 	}
 	if authority != nil {
 		config.Tunnels = authority.AllowsHost
 	}
-	return door.New(config)
+	return access.New(config)
 }
 
 // newStandIn returns what answers the app's token requests; nil if the API is to.
-func (b *broker) newStandIn(c config) *standin.Endpoint {
+func (b *broker) newStandIn(c config) *tokenendpoint.Endpoint {
 	if !c.StandInToken {
 		return nil
 	}
-	endpoint := &standin.Endpoint{Account: func(name string) bool {
+	endpoint := &tokenendpoint.Endpoint{Account: func(name string) bool {
 		_, known := b.accounts.Source(name)
 		return known && name != ""
 	}}
@@ -247,8 +247,8 @@ func (b *broker) forget(account string) {
 
 // connectionClosed records that a connection of the app's was closed to make room.
 func (b *broker) connectionClosed() {
-	b.metrics.ObserveDenied(string(door.Connections))
-	b.tally.Denied(string(door.Connections))
+	b.metrics.ObserveDenied(string(access.Connections))
+	b.tally.Denied(string(access.Connections))
 }
 
 // texts makes plain strings of a closed set.
@@ -261,7 +261,7 @@ func texts[T ~string](set []T) []string {
 }
 
 // listenHosts are the host names that the listeners are configured with. An unspecified address is not among them: see
-// door.Hosts.
+// access.Hosts.
 func listenHosts(c config) []string {
 	var hosts []string
 	for _, address := range []string{c.Listen, c.AdminListen} {
@@ -279,7 +279,7 @@ func listenHosts(c config) []string {
 
 // forOperators keeps web pages away from the admin listener. It shows no secret, but what it shows is nobody else's
 // business.
-func forOperators(hosts *door.Hosts, next http.Handler) http.Handler {
+func forOperators(hosts *access.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		fault := wire.FaultOf(r)
@@ -288,7 +288,7 @@ func forOperators(hosts *door.Hosts, next http.Handler) http.Handler {
 			http.Error(w, "The request was refused: "+fault.What+". "+fault.Advice, fault.Status)
 		case !hosts.Allow(r):
 			http.Error(w, "This Host is not one that the broker goes by. Address it as localhost or by its address, or name the host in BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
-		case door.FromPage(r.Header):
+		case access.FromPage(r.Header):
 			http.Error(w, "Web pages of another origin may not look in here.", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
 )
@@ -70,7 +70,7 @@ type config struct {
 
 	// What follows is made of the above.
 	upstream     *url.URL
-	rules        *door.Rules   // nil if everything is allowed
+	rules        *access.Rules   // nil if everything is allowed
 	certificates *certificates // nil without TLS
 	store        *redisstore.Options
 	settings     []admin.Setting // all variables, as they may be shown
@@ -120,7 +120,7 @@ func loadConfig(environ []string) (config, []configError) {
 	}
 	check("BROKER_ALLOWED_HOSTS", checkHosts(c.AllowedHosts))
 	if len(c.Allow) > 0 {
-		c.rules, err = door.ParseRules(c.Allow)
+		c.rules, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)
 	}
 	var blame string

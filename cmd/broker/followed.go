@@ -7,13 +7,13 @@ import (
 	"go.uber.org/zap"
 
 	"etrusted-broker/internal/filewatch"
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 // guards are what lets apps in that can prove who they are. They are followed while the broker runs.
 type guards struct {
 	log          *zap.Logger
-	keys         *door.Keys // nil if none is asked for
+	keys         *access.Keys // nil if none is asked for
 	keyFile      string     // empty if the key cannot change
 	certificates *certificates
 	told         map[string]string // the last trouble with each file: it is not told every time that it is looked at
@@ -22,7 +22,7 @@ type guards struct {
 func newGuards(c config, log *zap.Logger) *guards {
 	g := &guards{log: log, keyFile: c.AccessKeyFile, certificates: c.certificates, told: map[string]string{}}
 	if text := c.AccessKey.Reveal(); text != "" {
-		g.keys = door.NewKeys(text)
+		g.keys = access.NewKeys(text)
 	}
 	return g
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"etrusted-broker/internal/fakeetrusted"
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 var operatorTests = []struct {
@@ -41,7 +41,7 @@ func TestForOperators(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			called := false
-			handler := forOperators(door.NewHosts("broker.example"), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
+			handler := forOperators(access.NewHosts("broker.example"), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
 			request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 			request.Host = test.host
 			request.Header = test.header

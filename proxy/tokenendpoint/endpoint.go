@@ -1,6 +1,6 @@
-// Package standin answers the token requests of apps that insist on making them. What they get is worth nothing outside
+// Package tokenendpoint answers the token requests of apps that insist on making them. What they get is worth nothing outside
 // this broker, which puts the real token in its place.
-package standin
+package tokenendpoint
 
 import (
 	"encoding/json"

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"strconv"
 
-	"etrusted-broker/proxy/door"
-	"etrusted-broker/proxy/standin"
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/tokenendpoint"
 )
 
 // standIn answers the app's own token request, which needs no token of the account, nor that there is one.
@@ -38,7 +38,7 @@ func (p *Proxy) standIn(w http.ResponseWriter, r *http.Request, a asked, report 
 		status = identity + "; error=" + report.Problem + "; details=" + structuredString(answer.Error)
 	}
 	if answer.WrongKey {
-		report.Denied = door.Key
+		report.Denied = access.Key
 	}
 	header.Set("Proxy-Status", status)
 	report.Status = answer.Status
@@ -47,14 +47,14 @@ func (p *Proxy) standIn(w http.ResponseWriter, r *http.Request, a asked, report 
 }
 
 // standInToken returns the stand-in that a request bears, and false if it bears none.
-func standInToken(header http.Header) (standin.Token, bool) {
+func standInToken(header http.Header) (tokenendpoint.Token, bool) {
 	values := header["Authorization"]
 	if len(values) != 1 {
-		return standin.Token{}, false
+		return tokenendpoint.Token{}, false
 	}
-	token, ok := door.Bearer(values[0])
+	token, ok := access.Bearer(values[0])
 	if !ok {
-		return standin.Token{}, false
+		return tokenendpoint.Token{}, false
 	}
-	return standin.Parse(token)
+	return tokenendpoint.Parse(token)
 }

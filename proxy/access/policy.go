@@ -1,6 +1,6 @@
-// Package door decides whether a request may come in: only the app next door gets in, and no web page in a browser on
+// Package access decides whether a request may come in: only the app next door gets in, and no web page in a browser on
 // the same machine, with nothing to configure.
-package door
+package access
 
 import (
 	"context"

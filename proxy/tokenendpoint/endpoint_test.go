@@ -1,4 +1,4 @@
-package standin_test
+package tokenendpoint_test
 
 import (
 	"encoding/json"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/proxy/standin"
+	"etrusted-broker/proxy/tokenendpoint"
 )
 
 func TestServes(t *testing.T) {
@@ -21,7 +21,7 @@ func TestServes(t *testing.T) {
 		{"POST", "/oauth/token/", false}, {"POST", "/OAuth/token", false}, {"POST", "/oauth%2ftoken", false}, {"POST", "//oauth/token", false},
 		{"POST", "/auth/realms/other/protocol/openid-connect/token", false}, {"POST", "/", false}, {"POST", "", false},
 	} {
-		if got := standin.Serves(test.method, test.path); got != test.want {
+		if got := tokenendpoint.Serves(test.method, test.path); got != test.want {
 			t.Errorf("%s %s: %v", test.method, test.path, got)
 		}
 	}
@@ -34,7 +34,7 @@ func TestAnswer(t *testing.T) {
 	key := func(secret string) bool { return secret == "s3cr&t+key:x" }
 	for _, test := range []struct {
 		name        string
-		endpoint    standin.Endpoint
+		endpoint    tokenendpoint.Endpoint
 		kind, body  string
 		user        string // user:password of a Basic header
 		account     string
@@ -48,11 +48,11 @@ func TestAnswer(t *testing.T) {
 		{name: "dummy credentials", kind: form, body: "grant_type=client_credentials&client_id=x&client_secret=y&audience=z", status: 200, token: "stand-in", expires: 3600},
 		{name: "none", kind: form + "; charset=UTF-8", body: "grant_type=client_credentials", status: 200, token: "stand-in", expires: 3600},
 		{name: "kind in capitals", kind: "Application/X-WWW-Form-Urlencoded", body: "grant_type=client_credentials", status: 200, token: "stand-in", expires: 3600},
-		{name: "an account", endpoint: standin.Endpoint{Account: accounts}, kind: form, body: "client_id=shop-de&grant_type=client_credentials", status: 200, token: "stand-in:shop-de", expires: 3600},
-		{name: "no account", endpoint: standin.Endpoint{Account: accounts}, kind: form, body: "client_id=shop-at&grant_type=client_credentials", status: 200, token: "stand-in", expires: 3600},
-		{name: "an account in the header", endpoint: standin.Endpoint{Account: accounts}, kind: form, body: "grant_type=client_credentials", user: "shop%2Dde:x", status: 200, token: "stand-in:shop-de", expires: 3600},
-		{name: "the header goes first", endpoint: standin.Endpoint{Account: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", user: "x:y", status: 200, token: "stand-in", expires: 3600},
-		{name: "the path goes first", endpoint: standin.Endpoint{Account: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", account: "shop-at", status: 200, token: "stand-in:shop-at", expires: 3600},
+		{name: "an account", endpoint: tokenendpoint.Endpoint{Account: accounts}, kind: form, body: "client_id=shop-de&grant_type=client_credentials", status: 200, token: "stand-in:shop-de", expires: 3600},
+		{name: "no account", endpoint: tokenendpoint.Endpoint{Account: accounts}, kind: form, body: "client_id=shop-at&grant_type=client_credentials", status: 200, token: "stand-in", expires: 3600},
+		{name: "an account in the header", endpoint: tokenendpoint.Endpoint{Account: accounts}, kind: form, body: "grant_type=client_credentials", user: "shop%2Dde:x", status: 200, token: "stand-in:shop-de", expires: 3600},
+		{name: "the header goes first", endpoint: tokenendpoint.Endpoint{Account: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", user: "x:y", status: 200, token: "stand-in", expires: 3600},
+		{name: "the path goes first", endpoint: tokenendpoint.Endpoint{Account: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", account: "shop-at", status: 200, token: "stand-in:shop-at", expires: 3600},
 
 		{name: "another grant", kind: form, body: "grant_type=password&username=a&password=b", status: 400, error: "unsupported_grant_type"},
 		{name: "no grant", kind: form, body: "client_id=x", status: 400, error: "invalid_request"},
@@ -63,19 +63,19 @@ func TestAnswer(t *testing.T) {
 		{name: "broken form", kind: form, body: "grant_type=client_credentials&x=%zz", status: 400, error: "invalid_request"},
 		{name: "endless form", kind: form, body: "grant_type=client_credentials&x=" + strings.Repeat("y", 64<<10), status: 400, error: "invalid_request"},
 
-		{name: "the key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
-		{name: "the key and an account", endpoint: standin.Endpoint{Account: accounts, Key: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in:shop-de:s3cr&t+key:x", expires: 60},
-		{name: "the key in the header", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
-		{name: "the key in the header as it is", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
-		{name: "a wrong key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "a wrong key in the header", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
-		{name: "another grant without the key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=password", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "no grant without the key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "JSON without the key", endpoint: standin.Endpoint{Key: key}, kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 401, error: "invalid_client", wrongKey: true},
-		{name: "broken form without the key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&x=%zz", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
-		{name: "another grant with the key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=password&client_secret=s3cr%26t%2Bkey%3Ax", status: 400, error: "unsupported_grant_type"},
-		{name: "JSON with the key in the header", endpoint: standin.Endpoint{Key: key}, kind: "application/json", body: "{}", user: "x:s3cr&t+key:x", status: 400, error: "invalid_request"},
-		{name: "no key", endpoint: standin.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
+		{name: "the key and an account", endpoint: tokenendpoint.Endpoint{Account: accounts, Key: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in:shop-de:s3cr&t+key:x", expires: 60},
+		{name: "the key in the header", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
+		{name: "the key in the header as it is", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
+		{name: "a wrong key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "a wrong key in the header", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
+		{name: "another grant without the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=password", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "no grant without the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "JSON without the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 401, error: "invalid_client", wrongKey: true},
+		{name: "broken form without the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&x=%zz", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
+		{name: "another grant with the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=password&client_secret=s3cr%26t%2Bkey%3Ax", status: 400, error: "unsupported_grant_type"},
+		{name: "JSON with the key in the header", endpoint: tokenendpoint.Endpoint{Key: key}, kind: "application/json", body: "{}", user: "x:s3cr&t+key:x", status: 400, error: "invalid_request"},
+		{name: "no key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client", wrongKey: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := httptest.NewRequest("POST", "/oauth/token?grant_type=client_credentials", strings.NewReader(test.body))
@@ -105,7 +105,7 @@ func TestAnswer(t *testing.T) {
 			if members["access_token"] != test.token || members["token_type"] != "Bearer" || members["expires_in"] != test.expires || len(members) != 3 {
 				t.Errorf("%s", got.Body)
 			}
-			token, ok := standin.Parse(test.token)
+			token, ok := tokenendpoint.Parse(test.token)
 			if !ok || token.String() != test.token {
 				t.Errorf("%s is parsed as %+v, %v", test.token, token, ok)
 			}
@@ -114,16 +114,16 @@ func TestAnswer(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	for text, want := range map[string]standin.Token{
+	for text, want := range map[string]tokenendpoint.Token{
 		"stand-in": {}, "stand-in:": {}, "stand-in:shop-de": {Account: "shop-de"}, "stand-in::key": {Key: "key"},
 		"stand-in:shop-de:a:b": {Account: "shop-de", Key: "a:b"}, "stand-in:shop-de:": {Account: "shop-de"},
 	} {
-		if got, ok := standin.Parse(text); !ok || got != want {
+		if got, ok := tokenendpoint.Parse(text); !ok || got != want {
 			t.Errorf("%s: %+v, %v", text, got, ok)
 		}
 	}
 	for _, text := range []string{"", "stand-i", "stand-inx", "Stand-in", " stand-in", "eyJ.a.b", http.MethodGet} {
-		if got, ok := standin.Parse(text); ok {
+		if got, ok := tokenendpoint.Parse(text); ok {
 			t.Errorf("%q: %+v", text, got)
 		}
 	}
@@ -134,11 +134,11 @@ func FuzzParse(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		token, ok := standin.Parse(text)
+		token, ok := tokenendpoint.Parse(text)
 		if !ok {
 			return
 		}
-		if again, ok := standin.Parse(token.String()); !ok || again != token {
+		if again, ok := tokenendpoint.Parse(token.String()); !ok || again != token {
 			t.Errorf("%q is %+v, and that is %+v", text, token, again)
 		}
 	})

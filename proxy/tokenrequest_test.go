@@ -5,16 +5,16 @@ import (
 	"testing"
 
 	"etrusted-broker/proxy"
-	"etrusted-broker/proxy/door"
-	"etrusted-broker/proxy/standin"
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/tokenendpoint"
 )
 
 // standingIn answers token requests, for an API whose login server is elsewhere.
 func standingIn(s *setup) {
 	accounts := map[string]proxy.Tokens{"shop-de": granted()}
 	s.Account = func(name string) (proxy.Tokens, bool) { tokens, ok := accounts[name]; return tokens, ok }
-	s.StandIn = &standin.Endpoint{Account: func(name string) bool { _, ok := accounts[name]; return ok }}
-	s.Door = door.New(door.Config{Hosts: door.NewHosts(), Upstream: s.Upstream.Host, Login: "login.example"})
+	s.StandIn = &tokenendpoint.Endpoint{Account: func(name string) bool { _, ok := accounts[name]; return ok }}
+	s.Door = access.New(access.Config{Hosts: access.NewHosts(), Upstream: s.Upstream.Host, Login: "login.example"})
 }
 
 const tokenRequest = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 46\r\n\r\ngrant_type=client_credentials&client_id=shop-d"
@@ -26,7 +26,7 @@ func TestTokenRequests(t *testing.T) {
 		line, header string
 		status       int
 		body         string // a part of it
-		reason       door.Reason
+		reason       access.Reason
 		account      string
 		upstream     bool
 	}{
@@ -36,10 +36,10 @@ func TestTokenRequests(t *testing.T) {
 		{line: "POST /@nobody/oauth/token", status: 404, body: "no account of the name"},
 		{line: "POST http://login.example/oauth/token", status: 200, body: `"stand-in"`, account: "default"},
 		{line: "POST http://login.example:80/auth/realms/business/protocol/openid-connect/token", status: 200, body: `"stand-in"`, account: "default"},
-		{line: "POST http://login.example/channels", status: 403, body: "login server", reason: door.Target},
-		{line: "GET http://login.example/oauth/token", status: 403, body: "login server", reason: door.Target},
-		{line: "POST http://login.example.evil/oauth/token", status: 403, body: "another host", reason: door.Target},
-		{line: "POST /oauth/token", header: "Origin: null\r\n", status: 403, body: "web page", reason: door.Browser},
+		{line: "POST http://login.example/channels", status: 403, body: "login server", reason: access.Target},
+		{line: "GET http://login.example/oauth/token", status: 403, body: "login server", reason: access.Target},
+		{line: "POST http://login.example.evil/oauth/token", status: 403, body: "another host", reason: access.Target},
+		{line: "POST /oauth/token", header: "Origin: null\r\n", status: 403, body: "web page", reason: access.Browser},
 		{line: "GET /oauth/token", status: 200, account: "default", upstream: true},
 		{line: "GET /x", header: "Authorization: Bearer stand-in:shop-de\r\n", status: 200, account: "shop-de", upstream: true},
 		{line: "GET /x", header: "Authorization: bearer  stand-in\r\n", status: 200, account: "default", upstream: true},
