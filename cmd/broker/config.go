@@ -70,7 +70,7 @@ type config struct {
 
 	// What follows is made of the above.
 	upstream     *url.URL
-	rules        *access.Rules   // nil if everything is allowed
+	rules        *access.Rules // nil if everything is allowed
 	certificates *certificates // nil without TLS
 	store        *redisstore.Options
 	settings     []admin.Setting // all variables, as they may be shown

@@ -14,7 +14,7 @@ import (
 type guards struct {
 	log          *zap.Logger
 	keys         *access.Keys // nil if none is asked for
-	keyFile      string     // empty if the key cannot change
+	keyFile      string       // empty if the key cannot change
 	certificates *certificates
 	told         map[string]string // the last trouble with each file: it is not told every time that it is looked at
 }
