@@ -31,11 +31,11 @@ type problem struct {
 	denied access.Reason
 }
 
-// identity is the name by which the broker goes in Via and Proxy-Status.
-const identity = "etrusted-broker"
+// proxyName is the name by which the broker goes in Via and Proxy-Status.
+const proxyName = "etrusted-broker"
 
 // clientGone is for a client that went away. What it could not be told is told by the connection's end.
-var clientGone = &problem{status: StatusClientGone}
+var clientGone = &problem{status: StatusClientClosedRequest}
 
 var loopDetected = &problem{
 	status:    http.StatusLoopDetected,
@@ -98,12 +98,12 @@ func refused(refusal *access.Refusal) *problem {
 func malformed(fault *wire.Fault) *problem {
 	return &problem{
 		status:    fault.Status,
-		name:      "refused-" + string(access.Malformed),
+		name:      "refused-" + string(access.ReasonMalformed),
 		title:     "The request is malformed",
 		errorType: "http_request_error",
 		what:      fault.What,
 		advice:    fault.Advice,
-		denied:    access.Malformed,
+		denied:    access.ReasonMalformed,
 	}
 }
 
@@ -124,7 +124,7 @@ func upstreamFailed(host string, err error) *problem {
 }
 
 // answer sends the problem.
-func (p *problem) answer(w http.ResponseWriter, report *Report) {
+func (p *problem) answer(w http.ResponseWriter, report *RequestRecord) {
 	report.Status, report.Problem, report.Denied = p.status, p.errorType, p.denied
 	if p == clientGone {
 		panic(http.ErrAbortHandler) // returning would be a 200, and a client that has only stopped to write would believe it
@@ -138,12 +138,12 @@ func (p *problem) answer(w http.ResponseWriter, report *Report) {
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Proxy-Status", identity+"; error="+p.errorType+"; details="+structuredString(p.what))
+	header.Set("Proxy-Status", proxyName+"; error="+p.errorType+"; details="+structuredString(p.what))
 	if p.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
 	w.WriteHeader(p.status)
-	report.wrote(w.Write(body)) //nolint:gosec // G705: it is JSON, of our own texts.
+	report.countBody(w.Write(body)) //nolint:gosec // G705: it is JSON, of our own texts.
 }
 
 // body is the problem as the JSON of RFC 9457 section 3.

@@ -112,7 +112,7 @@ func TestAmbiguousPathRefused(t *testing.T) {
 		c := b.dial(t)
 		c.send("GET ", target, " HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		wantProblem(t, c.answer("GET"), 400, "http_request_denied")
-		if got := b.report(t); got.Denied != access.Path {
+		if got := b.report(t); got.Denied != access.ReasonPath {
 			t.Errorf("%s: %+v", target, got)
 		}
 	}

@@ -9,18 +9,18 @@ import (
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-// standIn answers the app's own token request, which needs no token of the account, nor that there is one.
-func (p *Proxy) standIn(w http.ResponseWriter, r *http.Request, a asked, report *Report) {
-	endpoint := *p.config.StandIn
-	if p.config.Door.ShownAsProxy(r) {
-		endpoint.Key = nil // the app shows it with each request, and may have any client secret
+// serveToken answers the app's own token request, which needs no token of the account, nor that there is one.
+func (p *Proxy) serveToken(w http.ResponseWriter, r *http.Request, a route, report *RequestRecord) {
+	endpoint := *p.config.TokenEndpoint
+	if p.config.Policy.HasProxyKey(r) {
+		endpoint.ValidKey = nil // the app shows it with each request, and may have any client secret
 	}
-	answer := endpoint.Answer(r, a.account)
+	answer := endpoint.Handle(r, a.account)
 	// To a client that did not send the key, nothing may depend on which accounts there are. Where no key is set, any client may
 	// use all of them, and there is nothing to hide.
 	if !answer.WrongKey {
-		if a.named {
-			if _, problem := p.tokens(a); problem != nil {
+		if a.hasAccount {
+			if _, problem := p.tokenSource(a); problem != nil {
 				problem.answer(w, report)
 				return
 			}
@@ -32,22 +32,22 @@ func (p *Proxy) standIn(w http.ResponseWriter, r *http.Request, a asked, report 
 		header[name] = values
 	}
 	header.Set("Content-Length", strconv.Itoa(len(answer.Body)))
-	status := identity + `; details="a stand-in token, of use at this broker alone"`
-	if answer.Error != "" {
+	status := proxyName + `; details="a stand-in token, of use at this broker alone"`
+	if answer.ErrorCode != "" {
 		report.Problem = "http_request_error"
-		status = identity + "; error=" + report.Problem + "; details=" + structuredString(answer.Error)
+		status = proxyName + "; error=" + report.Problem + "; details=" + structuredString(answer.ErrorCode)
 	}
 	if answer.WrongKey {
-		report.Denied = access.Key
+		report.Denied = access.ReasonKey
 	}
 	header.Set("Proxy-Status", status)
 	report.Status = answer.Status
 	w.WriteHeader(answer.Status)
-	report.wrote(w.Write(answer.Body))
+	report.countBody(w.Write(answer.Body))
 }
 
-// standInToken returns the stand-in that a request bears, and false if it bears none.
-func standInToken(header http.Header) (tokenendpoint.Token, bool) {
+// placeholderToken returns the stand-in that a request bears, and false if it bears none.
+func placeholderToken(header http.Header) (tokenendpoint.Token, bool) {
 	values := header["Authorization"]
 	if len(values) != 1 {
 		return tokenendpoint.Token{}, false

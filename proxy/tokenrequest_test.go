@@ -11,10 +11,10 @@ import (
 
 // standingIn answers token requests, for an API whose login server is elsewhere.
 func standingIn(s *setup) {
-	accounts := map[string]proxy.Tokens{"shop-de": granted()}
-	s.Account = func(name string) (proxy.Tokens, bool) { tokens, ok := accounts[name]; return tokens, ok }
-	s.StandIn = &tokenendpoint.Endpoint{Account: func(name string) bool { _, ok := accounts[name]; return ok }}
-	s.Door = access.New(access.Config{Hosts: access.NewHosts(), Upstream: s.Upstream.Host, Login: "login.example"})
+	accounts := map[string]proxy.TokenSource{"shop-de": granted()}
+	s.Account = func(name string) (proxy.TokenSource, bool) { tokens, ok := accounts[name]; return tokens, ok }
+	s.TokenEndpoint = &tokenendpoint.Endpoint{AccountExists: func(name string) bool { _, ok := accounts[name]; return ok }}
+	s.Policy = access.New(access.Config{Hosts: access.NewHosts(), UpstreamHost: s.Upstream.Host, LoginHost: "login.example"})
 }
 
 const tokenRequest = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 46\r\n\r\ngrant_type=client_credentials&client_id=shop-d"
@@ -36,10 +36,10 @@ func TestTokenRequests(t *testing.T) {
 		{line: "POST /@nobody/oauth/token", status: 404, body: "no account of the name"},
 		{line: "POST http://login.example/oauth/token", status: 200, body: `"stand-in"`, account: "default"},
 		{line: "POST http://login.example:80/auth/realms/business/protocol/openid-connect/token", status: 200, body: `"stand-in"`, account: "default"},
-		{line: "POST http://login.example/channels", status: 403, body: "login server", reason: access.Target},
-		{line: "GET http://login.example/oauth/token", status: 403, body: "login server", reason: access.Target},
-		{line: "POST http://login.example.evil/oauth/token", status: 403, body: "another host", reason: access.Target},
-		{line: "POST /oauth/token", header: "Origin: null\r\n", status: 403, body: "web page", reason: access.Browser},
+		{line: "POST http://login.example/channels", status: 403, body: "login server", reason: access.ReasonTarget},
+		{line: "GET http://login.example/oauth/token", status: 403, body: "login server", reason: access.ReasonTarget},
+		{line: "POST http://login.example.evil/oauth/token", status: 403, body: "another host", reason: access.ReasonTarget},
+		{line: "POST /oauth/token", header: "Origin: null\r\n", status: 403, body: "web page", reason: access.ReasonBrowser},
 		{line: "GET /oauth/token", status: 200, account: "default", upstream: true},
 		{line: "GET /x", header: "Authorization: Bearer stand-in:shop-de\r\n", status: 200, account: "shop-de", upstream: true},
 		{line: "GET /x", header: "Authorization: bearer  stand-in\r\n", status: 200, account: "default", upstream: true},

@@ -56,7 +56,7 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		return nil, err
 	}
 	b.accounts = accounts
-	b.tally = tally.New(texts(access.Reasons[:]), texts(proxy.Replays[:]))
+	b.tally = tally.New(texts(access.Reasons[:]), texts(proxy.RetryOutcomes[:]))
 	b.metrics = metrics.New(metrics.Config{
 		Version:       version,
 		Revision:      revision,
@@ -64,7 +64,7 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		InFlight:      func() int64 { return b.proxy.InFlight() },
 		UnsafeListen:  b.unsafe.Load,
 		DenialReasons: texts(access.Reasons[:]),
-		RetryOutcomes: texts(proxy.Replays[:]),
+		RetryOutcomes: texts(proxy.RetryOutcomes[:]),
 	})
 	if c.hasDefaultAccount() {
 		b.metrics.ForAccount(proxy.DefaultAccount)
@@ -77,20 +77,20 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 	handler := b.guards.certificates.renewConnections(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
 	b.tunnels = newTunnels(authority, handler, b.limits.app, log)
 	b.proxy = proxy.New(proxy.Config{
-		Upstream:     c.upstream,
-		Transport:    toAPI,
-		Tokens:       b.defaultTokens(),
-		Account:      b.tokens,
-		TokenWait:    c.TokenWait,
-		Door:         b.newDoor(c, hosts, authority),
-		StandIn:      b.newStandIn(c),
-		Links:        c.RewriteLinks,
-		Scheme:       c.scheme(),
-		Tunnels:      b.tunnels,
-		Replay:       c.Replay401,
-		ReplayBuffer: c.ReplayBuffer,
-		RequestID:    c.requestIDs(),
-		Observe:      b.requestEnded,
+		Upstream:       c.upstream,
+		Transport:      toAPI,
+		Tokens:         b.defaultTokens(),
+		Account:        b.tokens,
+		TokenWait:      c.TokenWait,
+		Policy:         b.newDoor(c, hosts, authority),
+		TokenEndpoint:  b.newStandIn(c),
+		RewriteLinks:   c.RewriteLinks,
+		ExternalScheme: c.scheme(),
+		Tunnels:        b.tunnels,
+		Retry:          c.Replay401,
+		RetryBuffer:    c.ReplayBuffer,
+		RequestID:      c.requestIDs(),
+		OnRequestEnd:   b.requestEnded,
 	})
 	b.app = newServer(handler, log)
 	b.app.ConnContext = withClientCertificate
@@ -121,13 +121,13 @@ func (b *broker) operators(c config) http.Handler {
 	return pages
 }
 
-func (b *broker) newDoor(c config, hosts *access.Hosts, authority *localca.CA) *access.Door {
-	config := access.Config{Hosts: hosts, Upstream: c.upstream.Host, Login: c.loginHost(), Keys: b.guards.keys, KeyOf: tokenendpoint.KeyOf, Rules: c.rules}
+func (b *broker) newDoor(c config, hosts *access.Hosts, authority *localca.CA) *access.Policy {
+	config := access.Config{Hosts: hosts, UpstreamHost: c.upstream.Host, LoginHost: c.loginHost(), Keys: b.guards.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: c.rules}
 	if b.guards.certificates.asksClients() {
 		config.ClientTrusted = func(ctx context.Context) bool { return b.guards.certificates.trustedClient(ctx) != nil }
 	}
 	if authority != nil {
-		config.Tunnels = authority.AllowsHost
+		config.TunnelAllowed = authority.AllowsHost
 	}
 	return access.New(config)
 }
@@ -137,12 +137,12 @@ func (b *broker) newStandIn(c config) *tokenendpoint.Endpoint {
 	if !c.StandInToken {
 		return nil
 	}
-	endpoint := &tokenendpoint.Endpoint{Account: func(name string) bool {
+	endpoint := &tokenendpoint.Endpoint{AccountExists: func(name string) bool {
 		_, known := b.accounts.Source(name)
 		return known && name != ""
 	}}
 	if b.guards.keys != nil {
-		endpoint.Key = b.guards.keys.Is
+		endpoint.ValidKey = b.guards.keys.Valid
 	}
 	return endpoint
 }
@@ -193,14 +193,14 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 }
 
 // defaultTokens are those of the account without a name; nil if there is none.
-func (b *broker) defaultTokens() proxy.Tokens {
+func (b *broker) defaultTokens() proxy.TokenSource {
 	if source, ok := b.accounts.Source(""); ok {
 		return source
 	}
 	return nil
 }
 
-func (b *broker) tokens(account string) (proxy.Tokens, bool) {
+func (b *broker) tokens(account string) (proxy.TokenSource, bool) {
 	source, ok := b.accounts.Source(account)
 	return source, ok
 }
@@ -210,7 +210,7 @@ func (b *broker) tokens(account string) (proxy.Tokens, bool) {
 const noAccount = "-"
 
 // requestEnded records a request.
-func (b *broker) requestEnded(report proxy.Report) {
+func (b *broker) requestEnded(report proxy.RequestRecord) {
 	b.logRequest(report)
 	account := noAccount
 	if _, known := b.accounts.Source(report.Account); known && report.Account != "" { // it may have been removed meanwhile
@@ -218,15 +218,15 @@ func (b *broker) requestEnded(report proxy.Report) {
 	}
 	requests := b.metrics.ForAccount(account)
 	requests.Observe(report.Method, report.Status, report.Duration, report.Upstream, report.TraceID)
-	if report.Replay != "" {
-		requests.ObserveRetry(string(report.Replay))
+	if report.Retry != "" {
+		requests.ObserveRetry(string(report.Retry))
 	}
 	if report.Denied != "" {
 		b.metrics.ObserveDenied(string(report.Denied))
 	}
 	b.tally.Request(tally.Request{
 		Account: account, Status: report.Status, ByBroker: isOwnAnswer(report), Upstream: report.Upstream,
-		Denied: string(report.Denied), Replay: string(report.Replay),
+		Denied: string(report.Denied), Replay: string(report.Retry),
 	})
 	if _, known := b.accounts.Source(account); !known && account != noAccount {
 		b.forget(account) // it was removed just now, and what was counted is back
@@ -235,8 +235,8 @@ func (b *broker) requestEnded(report proxy.Report) {
 
 // isOwnAnswer reports whether the app was answered by the broker itself, rather than by the API or not at all: with a
 // problem, or with something that the API was not asked about, such as a stand-in token.
-func isOwnAnswer(report proxy.Report) bool {
-	return report.Status != proxy.StatusClientGone && (report.Problem != "" || report.Upstream == 0)
+func isOwnAnswer(report proxy.RequestRecord) bool {
+	return report.Status != proxy.StatusClientClosedRequest && (report.Problem != "" || report.Upstream == 0)
 }
 
 // forget drops what was counted for an account that is gone.
@@ -247,8 +247,8 @@ func (b *broker) forget(account string) {
 
 // connectionClosed records that a connection of the app's was closed to make room.
 func (b *broker) connectionClosed() {
-	b.metrics.ObserveDenied(string(access.Connections))
-	b.tally.Denied(string(access.Connections))
+	b.metrics.ObserveDenied(string(access.ReasonConnections))
+	b.tally.Denied(string(access.ReasonConnections))
 }
 
 // texts makes plain strings of a closed set.
@@ -286,9 +286,9 @@ func forOperators(hosts *access.Hosts, next http.Handler) http.Handler {
 		switch {
 		case fault != nil:
 			http.Error(w, "The request was refused: "+fault.What+". "+fault.Advice, fault.Status)
-		case !hosts.Allow(r):
+		case !hosts.Allowed(r):
 			http.Error(w, "This Host is not one that the broker goes by. Address it as localhost or by its address, or name the host in BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
-		case access.FromPage(r.Header):
+		case access.IsBrowserRequest(r.Header):
 			http.Error(w, "Web pages of another origin may not look in here.", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)

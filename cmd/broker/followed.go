@@ -57,7 +57,7 @@ func (g *guards) rereadKey() {
 		return
 	}
 	delete(g.told, "BROKER_ACCESS_KEY_FILE")
-	if g.keys.Change(key.Reveal()) {
+	if g.keys.Rotate(key.Reveal()) {
 		g.log.Info("the access key has changed: the one before is taken for a minute more")
 	}
 }

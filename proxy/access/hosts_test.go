@@ -37,7 +37,7 @@ func TestHosts(t *testing.T) {
 		"[::ffff:127.0.0.1]:8080": false, "::ffff:127.0.0.1": false, "[::ffff:7f00:1]": false, // a browser sends no Sec-Fetch-Site there
 		"[2001:db8::9]": false, "[fe80::1]": false, "[::2]": false, "lоcalhost": false, // a Cyrillic o
 	} {
-		if got := hosts.Allow(&http.Request{Host: host}); got != want {
+		if got := hosts.Allowed(&http.Request{Host: host}); got != want {
 			t.Errorf("%q: %v, want %v", host, got, want)
 		}
 	}
@@ -67,7 +67,7 @@ func TestOwnAddress(t *testing.T) {
 		{&net.TCPAddr{}, "", false},
 	} {
 		r := &http.Request{Host: test.host}
-		if got := hosts.Allow(cameInAt(r, test.at)); got != test.want {
+		if got := hosts.Allowed(cameInAt(r, test.at)); got != test.want {
 			t.Errorf("%q at %v: %v, want %v", test.host, test.at, got, test.want)
 		}
 	}
@@ -91,7 +91,7 @@ func TestOwnAddressOnAListener(t *testing.T) {
 			continue
 		}
 		allowed := make(chan bool, 1)
-		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { allowed <- hosts.Allow(r) })}
+		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { allowed <- hosts.Allowed(r) })}
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(l) }()
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -120,7 +120,7 @@ func FuzzHosts(f *testing.F) {
 	at := tcp("192.0.2.5:8080")
 	shape := regexp.MustCompile(`^\s*\[?([^\[\]\s]*?)\.?\]?(:[^:\[\]]*)?\s*$`)
 	f.Fuzz(func(t *testing.T, host string) {
-		if !hosts.Allow(cameInAt(&http.Request{Host: host}, at)) {
+		if !hosts.Allowed(cameInAt(&http.Request{Host: host}, at)) {
 			return
 		}
 		for _, name := range []string{host, strings.TrimSpace(shape.ReplaceAllString(host, "$1"))} {

@@ -53,7 +53,7 @@ func TestKeys(t *testing.T) {
 		if (refusal == nil) != test.valid {
 			t.Errorf("%s: %+v, want valid %v", test.name, refusal, test.valid)
 		}
-		if refusal != nil && (refusal.Status != http.StatusUnauthorized || refusal.Reason != access.Key || len(refusal.Header["Www-Authenticate"]) != 2) {
+		if refusal != nil && (refusal.Status != http.StatusUnauthorized || refusal.Reason != access.ReasonKey || len(refusal.Header["Www-Authenticate"]) != 2) {
 			t.Errorf("%s: %+v", test.name, refusal)
 		}
 	}
@@ -69,14 +69,14 @@ func TestAKeyThatChanges(t *testing.T) {
 				for _, v := range valid {
 					expected = expected || v == key
 				}
-				if got := keys.Is(key); got != expected {
+				if got := keys.Valid(key); got != expected {
 					t.Errorf("%s valid: %v, want %v", key, got, expected)
 				}
 			}
 		}
 		change := func(key string, another bool) {
 			t.Helper()
-			if keys.Change(key) != another {
+			if keys.Rotate(key) != another {
 				t.Errorf("Change(%q) reported %v", key, !another)
 			}
 		}
@@ -106,7 +106,7 @@ func BenchmarkKeys(b *testing.B) {
 	keys := access.NewKeys("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a")
 	b.ReportAllocs()
 	for b.Loop() {
-		if !keys.Is("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a") {
+		if !keys.Valid("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a") {
 			b.Fatal("not valid")
 		}
 	}

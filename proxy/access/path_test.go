@@ -31,7 +31,7 @@ func TestCheckTarget(t *testing.T) {
 		if (refusal != nil) != refused {
 			t.Errorf("%q: refused %v, want %v", target, refusal != nil, refused)
 		}
-		if refusal != nil && (refusal.Status != http.StatusBadRequest || refusal.Reason != access.Path) {
+		if refusal != nil && (refusal.Status != http.StatusBadRequest || refusal.Reason != access.ReasonPath) {
 			t.Errorf("%q: %+v", target, refusal)
 		}
 	}

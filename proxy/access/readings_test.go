@@ -47,7 +47,7 @@ func FuzzRules(f *testing.F) {
 	}
 	allowed := regexp.MustCompile(`^/reviews/[^/]+/veto$|^/open/`)
 	f.Fuzz(func(t *testing.T, target string, order []byte) {
-		if !strings.HasPrefix(target, "/") || strings.Contains(target, "?") || access.CheckTarget(target) != nil || !rules.Allow(http.MethodDelete, target) {
+		if !strings.HasPrefix(target, "/") || strings.Contains(target, "?") || access.CheckTarget(target) != nil || !rules.Allowed(http.MethodDelete, target) {
 			return
 		}
 		path, decoded := hops[0](target), 1 // the API decodes it itself

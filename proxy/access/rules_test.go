@@ -56,7 +56,7 @@ func TestRules(t *testing.T) {
 				if (refusal == nil) != want {
 					t.Errorf("%s: %s: allowed %v, want %v", test.patterns, request, refusal == nil, want)
 				}
-				if refusal != nil && (refusal.Status != 403 || refusal.Reason != access.Rule) {
+				if refusal != nil && (refusal.Status != 403 || refusal.Reason != access.ReasonRule) {
 					t.Errorf("%s: %+v", request, refusal)
 				}
 			}
@@ -73,7 +73,7 @@ func TestRulesCannotBeOverridden(t *testing.T) {
 	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-Original-Method", "X-Override-URL", "X-HTTP-Path-Override", "X_original_method", "X_HTTP_Method-Override", "X_Original_URL"} {
 		header := http.Header{}
 		header.Set(name, "DELETE")
-		if refusal := d.CheckRules(&http.Request{Method: "GET", Header: header}, "/"); refusal == nil || refusal.Reason != access.Rule {
+		if refusal := d.CheckRules(&http.Request{Method: "GET", Header: header}, "/"); refusal == nil || refusal.Reason != access.ReasonRule {
 			t.Errorf("%s: %+v", name, refusal)
 		}
 	}
@@ -83,7 +83,7 @@ func TestNoRulesAllowAll(t *testing.T) {
 	if access.New(access.Config{}).CheckRules(&http.Request{Method: "DELETE", Header: http.Header{"X-Original-Url": {"/"}}}, "/x#y") != nil {
 		t.Error("refused without rules")
 	}
-	if new(access.Rules).Allow("GET", "/") {
+	if new(access.Rules).Allowed("GET", "/") {
 		t.Error("rules without a pattern allow something")
 	}
 }
@@ -119,7 +119,7 @@ func BenchmarkRules(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if !rules.Allow("GET", "/reviews/rev-7e3f7c9c-cd76-4b5f-a9a3-8a1a4c7d8b11?x=y") {
+		if !rules.Allowed("GET", "/reviews/rev-7e3f7c9c-cd76-4b5f-a9a3-8a1a4c7d8b11?x=y") {
 			b.Fatal("refused")
 		}
 	}
@@ -132,10 +132,10 @@ func TestRefusesPathsOfManyReadings(t *testing.T) {
 		t.Fatal(err)
 	}
 	few, many := "/a%253b.", "/a.%25253fb%2fc.%252523c.%25253bd.%253fe.%2523%2ff.%253bg.%3fh.%23i.%3b."
-	if !rules.Allow(http.MethodGet, few) {
+	if !rules.Allowed(http.MethodGet, few) {
 		t.Errorf("%s: got refused, want allowed", few)
 	}
-	if rules.Allow(http.MethodGet, many) {
+	if rules.Allowed(http.MethodGet, many) {
 		t.Errorf("%s: got allowed, want refused", many)
 	}
 }

@@ -13,48 +13,48 @@ import (
 // Endpoint is a token endpoint as in RFC 6749 section 3.2, for the client credentials grant. Its fields must not change
 // while it is used; its methods may be called from any goroutine.
 type Endpoint struct {
-	// Account reports whether there is an account of a name; nil if there is none with a name.
-	Account func(name string) bool
-	// Key reports whether a client secret is the broker's access key; nil if none is asked for.
-	Key func(secret string) bool
+	// AccountExists reports whether there is an account of a name; nil if there is none with a name.
+	AccountExists func(name string) bool
+	// ValidKey reports whether a client secret is the broker's access key; nil if none is asked for.
+	ValidKey func(secret string) bool
 }
 
 const (
-	// lifetime is what an app is told in seconds. The token has no end; it is for the app's own bookkeeping.
-	lifetime = 3600
-	// keyedLifetime is for tokens that carry the access key: for so long an old key is still taken after a change, so an
+	// tokenLifetime is what an app is told in seconds. The token has no end; it is for the app's own bookkeeping.
+	tokenLifetime = 3600
+	// keyedTokenLifetime is for tokens that carry the access key: for so long an old key is still taken after a change, so an
 	// app that fetches a new one by then never shows a key that is not.
-	keyedLifetime = 60
+	keyedTokenLifetime = 60
 	// maxForm is more than any credentials need.
 	maxForm = 64 << 10
 )
 
-// Serves reports whether a request is for the Endpoint, and not for the API: a POST to the path of eTrusted's token
+// Matches reports whether a request is for the Endpoint, and not for the API: a POST to the path of eTrusted's token
 // endpoint, or to that of its older one. path is as the app sent it.
-func Serves(method, path string) bool {
+func Matches(method, path string) bool {
 	return method == http.MethodPost && (path == "/oauth/token" || path == "/auth/realms/business/protocol/openid-connect/token")
 }
 
-// Answer is what an Endpoint makes of a request.
-type Answer struct {
+// Response is what an Endpoint makes of a request.
+type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	// Error is the error code of RFC 6749 section 5.2; empty for a token. WrongKey reports that the client secret is not
+	// ErrorCode is the error code of RFC 6749 section 5.2; empty for a token. WrongKey reports that the client secret is not
 	// the access key.
-	Error    string
-	WrongKey bool
+	ErrorCode string
+	WrongKey  bool
 }
 
-// Answer answers a token request. account is that which the request's path names, empty if it names none. It holds
+// Handle answers a token request. account is that which the request's path names, empty if it names none. It holds
 // nothing of what the request brought but the access key, if that was right, and an account's name.
 //
 // The key comes first: without it, every request gets the same answer, whatever else is wrong with it.
-func (e *Endpoint) Answer(r *http.Request, account string) Answer {
+func (e *Endpoint) Handle(r *http.Request, account string) Response {
 	form, problem := readForm(r)
-	id, secret, inHeader := e.credentials(r, form)
-	if e.Key != nil && !e.Key(secret) {
-		a := failure(http.StatusUnauthorized, "invalid_client", "client_secret must be the broker's access key, in a form body or in Basic authentication")
+	id, secret, inHeader := e.clientCredentials(r, form)
+	if e.ValidKey != nil && !e.ValidKey(secret) {
+		a := errorResponse(http.StatusUnauthorized, "invalid_client", "client_secret must be the broker's access key, in a form body or in Basic authentication")
 		if a.WrongKey = true; inHeader {
 			a.Header.Set("WWW-Authenticate", `Basic realm="etrusted-broker", charset="UTF-8"`)
 		}
@@ -66,19 +66,19 @@ func (e *Endpoint) Answer(r *http.Request, account string) Answer {
 	switch grant := form.Get("grant_type"); grant {
 	case "client_credentials":
 	case "":
-		return failure(http.StatusBadRequest, "invalid_request", "grant_type is missing: send grant_type=client_credentials in a form body")
+		return errorResponse(http.StatusBadRequest, "invalid_request", "grant_type is missing: send grant_type=client_credentials in a form body")
 	default:
-		return failure(http.StatusBadRequest, "unsupported_grant_type", "the broker answers grant_type=client_credentials alone")
+		return errorResponse(http.StatusBadRequest, "unsupported_grant_type", "the broker answers grant_type=client_credentials alone")
 	}
-	if account == "" && e.Account != nil && e.Account(id) {
+	if account == "" && e.AccountExists != nil && e.AccountExists(id) {
 		account = id
 	}
 	token := Token{Account: account}
-	seconds := lifetime
-	if e.Key != nil {
-		token.Key, seconds = secret, keyedLifetime
+	seconds := tokenLifetime
+	if e.ValidKey != nil {
+		token.Key, seconds = secret, keyedTokenLifetime
 	}
-	return answer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		AccessToken string `json:"access_token"`
 		TokenType   string `json:"token_type"`
 		ExpiresIn   int    `json:"expires_in"`
@@ -86,54 +86,54 @@ func (e *Endpoint) Answer(r *http.Request, account string) Answer {
 }
 
 // readForm reads the body, which RFC 6749 section 4.4.2 wants to be a form.
-func readForm(r *http.Request) (url.Values, *Answer) {
+func readForm(r *http.Request) (url.Values, *Response) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
-		a := failure(http.StatusBadRequest, "invalid_request", "the body must be a form: Content-Type: application/x-www-form-urlencoded")
+		a := errorResponse(http.StatusBadRequest, "invalid_request", "the body must be a form: Content-Type: application/x-www-form-urlencoded")
 		return nil, &a
 	}
 	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		a := failure(http.StatusBadRequest, "invalid_request", "the form cannot be read, or is too long")
+		a := errorResponse(http.StatusBadRequest, "invalid_request", "the form cannot be read, or is too long")
 		return nil, &a
 	}
 	return r.PostForm, nil
 }
 
-// credentials are in a Basic header, where each half should be encoded as in a form, or in the form: RFC 6749 section
+// clientCredentials are in a Basic header, where each half should be encoded as in a form, or in the form: RFC 6749 section
 // 2.3.1. Many clients do not encode them, so an access key is looked for in either.
-func (e *Endpoint) credentials(r *http.Request, form url.Values) (id, secret string, inHeader bool) {
+func (e *Endpoint) clientCredentials(r *http.Request, form url.Values) (id, secret string, inHeader bool) {
 	user, password, ok := r.BasicAuth()
 	if !ok {
 		return form.Get("client_id"), form.Get("client_secret"), false
 	}
-	if e.Key == nil || !e.Key(password) {
-		password = unescaped(password)
+	if e.ValidKey == nil || !e.ValidKey(password) {
+		password = unescape(password)
 	}
-	return unescaped(user), password, true
+	return unescape(user), password, true
 }
 
-func unescaped(text string) string {
+func unescape(text string) string {
 	if decoded, err := url.QueryUnescape(text); err == nil {
 		return decoded
 	}
 	return text
 }
 
-func failure(status int, code, description string) Answer {
-	a := answer(status, struct {
+func errorResponse(status int, code, description string) Response {
+	a := jsonResponse(status, struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}{code, description})
-	a.Error = code
+	a.ErrorCode = code
 	return a
 }
 
-func answer(status int, body any) Answer {
+func jsonResponse(status int, body any) Response {
 	text, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // of strings and a number
 	}
-	return Answer{Status: status, Body: text, Header: http.Header{
+	return Response{Status: status, Body: text, Header: http.Header{
 		"Content-Type":  {"application/json"},
 		"Cache-Control": {"no-store"},
 		"Pragma":        {"no-cache"}, // RFC 6749 section 5.1
@@ -146,23 +146,23 @@ type Token struct {
 	Key     string // the access key; empty if none is asked for
 }
 
-const name = "stand-in"
+const tokenPrefix = "stand-in"
 
 // String returns the token as it is sent: stand-in, stand-in:ACCOUNT, or with the key stand-in:ACCOUNT:KEY.
 func (t Token) String() string {
 	switch {
 	case t.Key != "":
-		return name + ":" + t.Account + ":" + t.Key
+		return tokenPrefix + ":" + t.Account + ":" + t.Key
 	case t.Account != "":
-		return name + ":" + t.Account
+		return tokenPrefix + ":" + t.Account
 	default:
-		return name
+		return tokenPrefix
 	}
 }
 
 // Parse is the reverse of String. It reports false for what is no stand-in.
 func Parse(token string) (Token, bool) {
-	rest, ok := strings.CutPrefix(token, name)
+	rest, ok := strings.CutPrefix(token, tokenPrefix)
 	if !ok || rest != "" && rest[0] != ':' {
 		return Token{}, false
 	}
@@ -170,8 +170,8 @@ func Parse(token string) (Token, bool) {
 	return Token{account, key}, true
 }
 
-// KeyOf returns the key that a token carries; the token itself if it is no stand-in, or carries none.
-func KeyOf(token string) string {
+// AccessKey returns the key that a token carries; the token itself if it is no stand-in, or carries none.
+func AccessKey(token string) string {
 	if t, ok := Parse(token); ok && t.Key != "" {
 		return t.Key
 	}

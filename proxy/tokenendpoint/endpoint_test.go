@@ -21,7 +21,7 @@ func TestServes(t *testing.T) {
 		{"POST", "/oauth/token/", false}, {"POST", "/OAuth/token", false}, {"POST", "/oauth%2ftoken", false}, {"POST", "//oauth/token", false},
 		{"POST", "/auth/realms/other/protocol/openid-connect/token", false}, {"POST", "/", false}, {"POST", "", false},
 	} {
-		if got := tokenendpoint.Serves(test.method, test.path); got != test.want {
+		if got := tokenendpoint.Matches(test.method, test.path); got != test.want {
 			t.Errorf("%s %s: %v", test.method, test.path, got)
 		}
 	}
@@ -48,11 +48,11 @@ func TestAnswer(t *testing.T) {
 		{name: "dummy credentials", kind: form, body: "grant_type=client_credentials&client_id=x&client_secret=y&audience=z", status: 200, token: "stand-in", expires: 3600},
 		{name: "none", kind: form + "; charset=UTF-8", body: "grant_type=client_credentials", status: 200, token: "stand-in", expires: 3600},
 		{name: "kind in capitals", kind: "Application/X-WWW-Form-Urlencoded", body: "grant_type=client_credentials", status: 200, token: "stand-in", expires: 3600},
-		{name: "an account", endpoint: tokenendpoint.Endpoint{Account: accounts}, kind: form, body: "client_id=shop-de&grant_type=client_credentials", status: 200, token: "stand-in:shop-de", expires: 3600},
-		{name: "no account", endpoint: tokenendpoint.Endpoint{Account: accounts}, kind: form, body: "client_id=shop-at&grant_type=client_credentials", status: 200, token: "stand-in", expires: 3600},
-		{name: "an account in the header", endpoint: tokenendpoint.Endpoint{Account: accounts}, kind: form, body: "grant_type=client_credentials", user: "shop%2Dde:x", status: 200, token: "stand-in:shop-de", expires: 3600},
-		{name: "the header goes first", endpoint: tokenendpoint.Endpoint{Account: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", user: "x:y", status: 200, token: "stand-in", expires: 3600},
-		{name: "the path goes first", endpoint: tokenendpoint.Endpoint{Account: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", account: "shop-at", status: 200, token: "stand-in:shop-at", expires: 3600},
+		{name: "an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "client_id=shop-de&grant_type=client_credentials", status: 200, token: "stand-in:shop-de", expires: 3600},
+		{name: "no account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "client_id=shop-at&grant_type=client_credentials", status: 200, token: "stand-in", expires: 3600},
+		{name: "an account in the header", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials", user: "shop%2Dde:x", status: 200, token: "stand-in:shop-de", expires: 3600},
+		{name: "the header goes first", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", user: "x:y", status: 200, token: "stand-in", expires: 3600},
+		{name: "the path goes first", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", account: "shop-at", status: 200, token: "stand-in:shop-at", expires: 3600},
 
 		{name: "another grant", kind: form, body: "grant_type=password&username=a&password=b", status: 400, error: "unsupported_grant_type"},
 		{name: "no grant", kind: form, body: "client_id=x", status: 400, error: "invalid_request"},
@@ -63,19 +63,19 @@ func TestAnswer(t *testing.T) {
 		{name: "broken form", kind: form, body: "grant_type=client_credentials&x=%zz", status: 400, error: "invalid_request"},
 		{name: "endless form", kind: form, body: "grant_type=client_credentials&x=" + strings.Repeat("y", 64<<10), status: 400, error: "invalid_request"},
 
-		{name: "the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
-		{name: "the key and an account", endpoint: tokenendpoint.Endpoint{Account: accounts, Key: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in:shop-de:s3cr&t+key:x", expires: 60},
-		{name: "the key in the header", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
-		{name: "the key in the header as it is", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
-		{name: "a wrong key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "a wrong key in the header", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
-		{name: "another grant without the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=password", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "no grant without the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "JSON without the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 401, error: "invalid_client", wrongKey: true},
-		{name: "broken form without the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials&x=%zz", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
-		{name: "another grant with the key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=password&client_secret=s3cr%26t%2Bkey%3Ax", status: 400, error: "unsupported_grant_type"},
-		{name: "JSON with the key in the header", endpoint: tokenendpoint.Endpoint{Key: key}, kind: "application/json", body: "{}", user: "x:s3cr&t+key:x", status: 400, error: "invalid_request"},
-		{name: "no key", endpoint: tokenendpoint.Endpoint{Key: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
+		{name: "the key and an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts, ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in:shop-de:s3cr&t+key:x", expires: 60},
+		{name: "the key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
+		{name: "the key in the header as it is", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
+		{name: "a wrong key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "a wrong key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
+		{name: "another grant without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=password", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "no grant without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "JSON without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 401, error: "invalid_client", wrongKey: true},
+		{name: "broken form without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&x=%zz", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
+		{name: "another grant with the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=password&client_secret=s3cr%26t%2Bkey%3Ax", status: 400, error: "unsupported_grant_type"},
+		{name: "JSON with the key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: "application/json", body: "{}", user: "x:s3cr&t+key:x", status: 400, error: "invalid_request"},
+		{name: "no key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client", wrongKey: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := httptest.NewRequest("POST", "/oauth/token?grant_type=client_credentials", strings.NewReader(test.body))
@@ -85,8 +85,8 @@ func TestAnswer(t *testing.T) {
 			if user, password, ok := strings.Cut(test.user, ":"); ok {
 				r.SetBasicAuth(user, password)
 			}
-			got := test.endpoint.Answer(r, test.account)
-			if got.Status != test.status || got.Error != test.error || got.WrongKey != test.wrongKey {
+			got := test.endpoint.Handle(r, test.account)
+			if got.Status != test.status || got.ErrorCode != test.error || got.WrongKey != test.wrongKey {
 				t.Errorf("%+v, body %s", got, got.Body)
 			}
 			if got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("Content-Type") != "application/json" || (got.Header.Get("WWW-Authenticate") != "") != test.challenging {
