@@ -69,8 +69,8 @@ var unknownAccount = &problem{
 	name:      "unknown-account",
 	title:     "There is no such account",
 	errorType: "http_request_error",
-	what:      "there is no account of the name in /@NAME/, or in the stand-in token",
-	advice:    "Name one that has a folder in ETRUSTED_ACCOUNTS_DIR, or leave /@NAME off for the default account; an app with an old stand-in token has to fetch another.",
+	what:      "the account in /@NAME/ or in the placeholder token does not exist",
+	advice:    "Use the name of a directory in ETRUSTED_ACCOUNTS_DIR, or omit /@NAME for the default account. An app with an old placeholder token must fetch a new one.",
 }
 
 var noDefaultAccount = &problem{

@@ -204,8 +204,8 @@ func TestTokenIsAskedForLast(t *testing.T) {
 	}
 }
 
-// The stand-in for eTrusted behind the broker answers as it does without it.
-func TestStandIn(t *testing.T) {
+// The fake eTrusted answers through the broker as it does directly.
+func TestResponsesEqualThoseOfADirectConnection(t *testing.T) {
 	shop := fakeetrusted.New(fakeetrusted.Options{})
 	up := serve(t, h2, shop.ServeHTTP)
 	transport := newTransport()

@@ -32,7 +32,7 @@ func (p *Proxy) serveToken(w http.ResponseWriter, r *http.Request, a route, repo
 		header[name] = values
 	}
 	header.Set("Content-Length", strconv.Itoa(len(answer.Body)))
-	status := proxyName + `; details="a stand-in token, of use at this broker alone"`
+	status := proxyName + `; details="a placeholder token, valid only at this broker"`
 	if answer.ErrorCode != "" {
 		report.Problem = "http_request_error"
 		status = proxyName + "; error=" + report.Problem + "; details=" + structuredString(answer.ErrorCode)
@@ -46,7 +46,7 @@ func (p *Proxy) serveToken(w http.ResponseWriter, r *http.Request, a route, repo
 	report.countBody(w.Write(answer.Body))
 }
 
-// placeholderToken returns the stand-in that a request bears, and false if it bears none.
+// placeholderToken returns the placeholder that a request bears, and false if it bears none.
 func placeholderToken(header http.Header) (tokenendpoint.Token, bool) {
 	values := header["Authorization"]
 	if len(values) != 1 {

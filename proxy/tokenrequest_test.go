@@ -30,23 +30,23 @@ func TestTokenRequests(t *testing.T) {
 		account      string
 		upstream     bool
 	}{
-		{line: "POST /oauth/token", status: 200, body: `"stand-in"`, account: "default"},
-		{line: "POST /oauth/token?x=y", status: 200, body: `"stand-in"`, account: "default"},
-		{line: "POST /@shop-de/oauth/token", status: 200, body: `"stand-in:shop-de"`, account: "shop-de"},
-		{line: "POST /@nobody/oauth/token", status: 404, body: "no account of the name"},
-		{line: "POST http://login.example/oauth/token", status: 200, body: `"stand-in"`, account: "default"},
-		{line: "POST http://login.example:80/auth/realms/business/protocol/openid-connect/token", status: 200, body: `"stand-in"`, account: "default"},
+		{line: "POST /oauth/token", status: 200, body: `"placeholder"`, account: "default"},
+		{line: "POST /oauth/token?x=y", status: 200, body: `"placeholder"`, account: "default"},
+		{line: "POST /@shop-de/oauth/token", status: 200, body: `"placeholder:shop-de"`, account: "shop-de"},
+		{line: "POST /@nobody/oauth/token", status: 404, body: "does not exist"},
+		{line: "POST http://login.example/oauth/token", status: 200, body: `"placeholder"`, account: "default"},
+		{line: "POST http://login.example:80/auth/realms/business/protocol/openid-connect/token", status: 200, body: `"placeholder"`, account: "default"},
 		{line: "POST http://login.example/channels", status: 403, body: "login server", reason: access.ReasonTarget},
 		{line: "GET http://login.example/oauth/token", status: 403, body: "login server", reason: access.ReasonTarget},
 		{line: "POST http://login.example.evil/oauth/token", status: 403, body: "another host", reason: access.ReasonTarget},
 		{line: "POST /oauth/token", header: "Origin: null\r\n", status: 403, body: "web page", reason: access.ReasonBrowser},
 		{line: "GET /oauth/token", status: 200, account: "default", upstream: true},
-		{line: "GET /x", header: "Authorization: Bearer stand-in:shop-de\r\n", status: 200, account: "shop-de", upstream: true},
-		{line: "GET /x", header: "Authorization: bearer  stand-in\r\n", status: 200, account: "default", upstream: true},
-		{line: "GET /@default-is-none/x", header: "Authorization: Bearer stand-in:shop-de\r\n", status: 404, body: "no account"},
-		{line: "GET /x", header: "Authorization: Bearer stand-in:nobody\r\n", status: 404, body: "no account"},
-		{line: "GET /x", header: "Authorization: Bearer stand-in:shop-de\r\nAuthorization: x\r\n", status: 200, account: "default", upstream: true},
-		{line: "GET /x", header: "Authorization: Basic stand-in:shop-de\r\n", status: 200, account: "default", upstream: true},
+		{line: "GET /x", header: "Authorization: Bearer placeholder:shop-de\r\n", status: 200, account: "shop-de", upstream: true},
+		{line: "GET /x", header: "Authorization: bearer  placeholder\r\n", status: 200, account: "default", upstream: true},
+		{line: "GET /@default-is-none/x", header: "Authorization: Bearer placeholder:shop-de\r\n", status: 404, body: "does not exist"},
+		{line: "GET /x", header: "Authorization: Bearer placeholder:nobody\r\n", status: 404, body: "does not exist"},
+		{line: "GET /x", header: "Authorization: Bearer placeholder:shop-de\r\nAuthorization: x\r\n", status: 200, account: "default", upstream: true},
+		{line: "GET /x", header: "Authorization: Basic placeholder:shop-de\r\n", status: 200, account: "default", upstream: true},
 	} {
 		c := b.dial(t)
 		c.send(test.line, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", test.header)

@@ -83,7 +83,7 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		Account:        b.tokens,
 		TokenWait:      c.TokenWait,
 		Policy:         b.newDoor(c, hosts, authority),
-		TokenEndpoint:  b.newStandIn(c),
+		TokenEndpoint:  b.newTokenEndpoint(c),
 		RewriteLinks:   c.RewriteLinks,
 		ExternalScheme: c.scheme(),
 		Tunnels:        b.tunnels,
@@ -132,9 +132,9 @@ func (b *broker) newDoor(c config, hosts *access.Hosts, authority *localca.CA) *
 	return access.New(config)
 }
 
-// newStandIn returns what answers the app's token requests; nil if the API is to.
-func (b *broker) newStandIn(c config) *tokenendpoint.Endpoint {
-	if !c.StandInToken {
+// newTokenEndpoint returns what answers the app's token requests; nil if the API is to.
+func (b *broker) newTokenEndpoint(c config) *tokenendpoint.Endpoint {
+	if !c.TokenEndpoint {
 		return nil
 	}
 	endpoint := &tokenendpoint.Endpoint{AccountExists: func(name string) bool {
@@ -234,7 +234,7 @@ func (b *broker) requestEnded(report proxy.RequestRecord) {
 }
 
 // isOwnAnswer reports whether the app was answered by the broker itself, rather than by the API or not at all: with a
-// problem, or with something that the API was not asked about, such as a stand-in token.
+// problem, or with something that the API was not asked about, such as a placeholder token.
 func isOwnAnswer(report proxy.RequestRecord) bool {
 	return report.Status != proxy.StatusClientClosedRequest && (report.Problem != "" || report.Upstream == 0)
 }

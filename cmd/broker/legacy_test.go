@@ -70,10 +70,10 @@ func TestUnchangedApp(t *testing.T) {
 	eventually(t, "the other account has a token", func() bool { return get(t, b.url+"/@shop-de/channels").status == http.StatusOK })
 	asked := eTrusted.TokenRequestCount()
 	for _, test := range []struct{ at, client, token string }{
-		{"/oauth/token", "dummy", "stand-in"},
-		{"/auth/realms/business/protocol/openid-connect/token", "dummy", "stand-in"},
-		{"/oauth/token", "shop-de", "stand-in:shop-de"},
-		{"/@shop-de/oauth/token", "dummy", "stand-in:shop-de"},
+		{"/oauth/token", "dummy", "placeholder"},
+		{"/auth/realms/business/protocol/openid-connect/token", "dummy", "placeholder"},
+		{"/oauth/token", "shop-de", "placeholder:shop-de"},
+		{"/@shop-de/oauth/token", "dummy", "placeholder:shop-de"},
 	} {
 		token, status := fetchToken(t, b.url+test.at, url.Values{"client_id": {test.client}, "client_secret": {"x"}})
 		if token != test.token || status != http.StatusOK {
@@ -93,8 +93,8 @@ func TestUnchangedApp(t *testing.T) {
 	if reviews, _ := followReviews(t, b.url+"/@shop-de/reviews?count=50", ""); reviews == 0 {
 		t.Error("no reviews by the account's path")
 	}
-	if got := showing(t, b.url+"/channels", "stand-in:nobody"); got.status != http.StatusNotFound {
-		t.Errorf("the stand-in of an account that is gone: %d", got.status)
+	if got := showing(t, b.url+"/channels", "placeholder:nobody"); got.status != http.StatusNotFound {
+		t.Errorf("the placeholder token of an account that is gone: %d", got.status)
 	}
 	if n := eTrusted.TokenRequestCount(); n != asked {
 		t.Errorf("%d token requests went to the login server", n-asked)
@@ -103,17 +103,17 @@ func TestUnchangedApp(t *testing.T) {
 		t.Errorf("a GET does not go upstream: %d %v", got.status, got.header)
 	}
 	for _, r := range eTrusted.APIRequests() {
-		if strings.Contains(r.Header.Get("Authorization"), "stand-in") {
-			t.Error("a stand-in went to the API")
+		if strings.Contains(r.Header.Get("Authorization"), "placeholder") {
+			t.Error("a placeholder token went to the API")
 		}
 	}
 }
 
-func TestStandInAndLinksCanBeOff(t *testing.T) {
+func TestTokenEndpointAndLinksCanBeOff(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	upstream := serveHTTP(t, eTrusted)
-	b := startBroker(t, nil, environFor(upstream, "BROKER_STAND_IN_TOKEN=false", "BROKER_REWRITE_LINKS=false"))
+	b := startBroker(t, nil, environFor(upstream, "BROKER_TOKEN_ENDPOINT=false", "BROKER_REWRITE_LINKS=false"))
 	b.ready()
 	if got := get(t, b.url+"/reviews?count=1"); !strings.Contains(got.body, upstream+"/reviews?") || strings.Contains(got.body, b.url) {
 		t.Errorf("rewritten: %s", got.body)
@@ -126,13 +126,13 @@ func TestStandInAndLinksCanBeOff(t *testing.T) {
 	if got := do(request, err); got.header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == asked {
 		t.Errorf("answered by the broker: %d %s", got.status, got.body)
 	}
-	if got := showing(t, b.url+"/channels", "stand-in:nobody"); got.status != http.StatusOK {
-		t.Errorf("a stand-in selects an account: %d", got.status)
+	if got := showing(t, b.url+"/channels", "placeholder:nobody"); got.status != http.StatusOK {
+		t.Errorf("a placeholder token selects an account: %d", got.status)
 	}
 }
 
-// With an access key, the stand-in is for whoever knows it, and carries it.
-func TestStandInWithAccessKey(t *testing.T) {
+// With an access key, a placeholder token is only for clients that know it, and carries it.
+func TestPlaceholderTokenCarriesAccessKey(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	file := filepath.Join(t.TempDir(), "key")
@@ -149,13 +149,13 @@ func TestStandInWithAccessKey(t *testing.T) {
 	if status != http.StatusOK {
 		t.Fatalf("%q %d", token, status)
 	}
-	for shown, want := range map[string]int{token: 200, "stand-in": 401, "stand-in:default": 401, "stand-in:default:": 401, "stand-in::wrong": 401, "": 401} {
+	for shown, want := range map[string]int{token: 200, "placeholder": 401, "placeholder:default": 401, "placeholder:default:": 401, "placeholder::wrong": 401, "": 401} {
 		if got := showing(t, b.url+"/channels", shown); got.status != want {
 			t.Errorf("%q: %d, want %d", shown, got.status, want)
 		}
 	}
 	write(t, file, []byte("second-key-0815-4711"))
-	eventually(t, "the new key is taken", func() bool { return showing(t, b.url+"/channels", "stand-in::second-key-0815-4711").status == 200 })
+	eventually(t, "the new key is taken", func() bool { return showing(t, b.url+"/channels", "placeholder::second-key-0815-4711").status == 200 })
 	if got := showing(t, b.url+"/channels", token); got.status != http.StatusOK {
 		t.Errorf("just after the change, the token with the old key: %d", got.status)
 	}

@@ -103,5 +103,5 @@ var DeniedLogin = &Refusal{
 	Reason: ReasonTarget,
 	Status: http.StatusForbidden,
 	What:   "the request is for the login server",
-	Advice: "Of that, the broker answers requests for a token alone (POST, with BROKER_STAND_IN_TOKEN on).",
+	Advice: "Of that, the broker answers requests for a token alone (POST, with BROKER_TOKEN_ENDPOINT on).",
 }

@@ -146,9 +146,9 @@ type Token struct {
 	Key     string // the access key; empty if none is asked for
 }
 
-const tokenPrefix = "stand-in"
+const tokenPrefix = "placeholder"
 
-// String returns the token as it is sent: stand-in, stand-in:ACCOUNT, or with the key stand-in:ACCOUNT:KEY.
+// String returns the token as it is sent: placeholder, placeholder:ACCOUNT, or with the key placeholder:ACCOUNT:KEY.
 func (t Token) String() string {
 	switch {
 	case t.Key != "":
@@ -160,7 +160,7 @@ func (t Token) String() string {
 	}
 }
 
-// Parse is the reverse of String. It reports false for what is no stand-in.
+// Parse is the reverse of String. It reports false for what is no placeholder.
 func Parse(token string) (Token, bool) {
 	rest, ok := strings.CutPrefix(token, tokenPrefix)
 	if !ok || rest != "" && rest[0] != ':' {
@@ -170,7 +170,7 @@ func Parse(token string) (Token, bool) {
 	return Token{account, key}, true
 }
 
-// AccessKey returns the key that a token carries; the token itself if it is no stand-in, or carries none.
+// AccessKey returns the key that a token carries; the token itself if it is no placeholder, or carries none.
 func AccessKey(token string) string {
 	if t, ok := Parse(token); ok && t.Key != "" {
 		return t.Key

@@ -45,14 +45,14 @@ func TestAnswer(t *testing.T) {
 		wrongKey    bool
 		challenging bool
 	}{
-		{name: "dummy credentials", kind: form, body: "grant_type=client_credentials&client_id=x&client_secret=y&audience=z", status: 200, token: "stand-in", expires: 3600},
-		{name: "none", kind: form + "; charset=UTF-8", body: "grant_type=client_credentials", status: 200, token: "stand-in", expires: 3600},
-		{name: "kind in capitals", kind: "Application/X-WWW-Form-Urlencoded", body: "grant_type=client_credentials", status: 200, token: "stand-in", expires: 3600},
-		{name: "an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "client_id=shop-de&grant_type=client_credentials", status: 200, token: "stand-in:shop-de", expires: 3600},
-		{name: "no account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "client_id=shop-at&grant_type=client_credentials", status: 200, token: "stand-in", expires: 3600},
-		{name: "an account in the header", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials", user: "shop%2Dde:x", status: 200, token: "stand-in:shop-de", expires: 3600},
-		{name: "the header goes first", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", user: "x:y", status: 200, token: "stand-in", expires: 3600},
-		{name: "the path goes first", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", account: "shop-at", status: 200, token: "stand-in:shop-at", expires: 3600},
+		{name: "dummy credentials", kind: form, body: "grant_type=client_credentials&client_id=x&client_secret=y&audience=z", status: 200, token: "placeholder", expires: 3600},
+		{name: "none", kind: form + "; charset=UTF-8", body: "grant_type=client_credentials", status: 200, token: "placeholder", expires: 3600},
+		{name: "kind in capitals", kind: "Application/X-WWW-Form-Urlencoded", body: "grant_type=client_credentials", status: 200, token: "placeholder", expires: 3600},
+		{name: "an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "client_id=shop-de&grant_type=client_credentials", status: 200, token: "placeholder:shop-de", expires: 3600},
+		{name: "no account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "client_id=shop-at&grant_type=client_credentials", status: 200, token: "placeholder", expires: 3600},
+		{name: "an account in the header", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials", user: "shop%2Dde:x", status: 200, token: "placeholder:shop-de", expires: 3600},
+		{name: "the header goes first", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", user: "x:y", status: 200, token: "placeholder", expires: 3600},
+		{name: "the path goes first", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", account: "shop-at", status: 200, token: "placeholder:shop-at", expires: 3600},
 
 		{name: "another grant", kind: form, body: "grant_type=password&username=a&password=b", status: 400, error: "unsupported_grant_type"},
 		{name: "no grant", kind: form, body: "client_id=x", status: 400, error: "invalid_request"},
@@ -63,10 +63,10 @@ func TestAnswer(t *testing.T) {
 		{name: "broken form", kind: form, body: "grant_type=client_credentials&x=%zz", status: 400, error: "invalid_request"},
 		{name: "endless form", kind: form, body: "grant_type=client_credentials&x=" + strings.Repeat("y", 64<<10), status: 400, error: "invalid_request"},
 
-		{name: "the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
-		{name: "the key and an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts, ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in:shop-de:s3cr&t+key:x", expires: 60},
-		{name: "the key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
-		{name: "the key in the header as it is", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "stand-in::s3cr&t+key:x", expires: 60},
+		{name: "the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
+		{name: "the key and an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts, ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder:shop-de:s3cr&t+key:x", expires: 60},
+		{name: "the key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
+		{name: "the key in the header as it is", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
 		{name: "a wrong key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
 		{name: "a wrong key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
 		{name: "another grant without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=password", status: 401, error: "invalid_client", wrongKey: true},
@@ -115,14 +115,14 @@ func TestAnswer(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	for text, want := range map[string]tokenendpoint.Token{
-		"stand-in": {}, "stand-in:": {}, "stand-in:shop-de": {Account: "shop-de"}, "stand-in::key": {Key: "key"},
-		"stand-in:shop-de:a:b": {Account: "shop-de", Key: "a:b"}, "stand-in:shop-de:": {Account: "shop-de"},
+		"placeholder": {}, "placeholder:": {}, "placeholder:shop-de": {Account: "shop-de"}, "placeholder::key": {Key: "key"},
+		"placeholder:shop-de:a:b": {Account: "shop-de", Key: "a:b"}, "placeholder:shop-de:": {Account: "shop-de"},
 	} {
 		if got, ok := tokenendpoint.Parse(text); !ok || got != want {
 			t.Errorf("%s: %+v, %v", text, got, ok)
 		}
 	}
-	for _, text := range []string{"", "stand-i", "stand-inx", "Stand-in", " stand-in", "eyJ.a.b", http.MethodGet} {
+	for _, text := range []string{"", "placeholde", "placeholderx", "Placeholder", " placeholder", "eyJ.a.b", http.MethodGet} {
 		if got, ok := tokenendpoint.Parse(text); ok {
 			t.Errorf("%q: %+v", text, got)
 		}
@@ -130,7 +130,7 @@ func TestParse(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"stand-in", "stand-in:a:b:c", "stand-in::", "x"} {
+	for _, seed := range []string{"placeholder", "placeholder:a:b:c", "placeholder::", "x"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
