@@ -125,7 +125,7 @@ func TestLegacyCode(t *testing.T) {
 func TestLegacyCodeAlone(t *testing.T) {
 	t.Parallel()
 	php.need(t)
-	for variable, after := range map[string]int{"BROKER_STAND_IN_TOKEN": 0, "BROKER_REWRITE_LINKS": 1} {
+	for variable, after := range map[string]int{"BROKER_TOKEN_ENDPOINT": 0, "BROKER_REWRITE_LINKS": 1} {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
 			r := newReviews(t)
@@ -158,7 +158,7 @@ func (r *reviews) wantReviews(t *testing.T, ids []string) {
 func (r *reviews) wantNoDummies(t *testing.T) {
 	t.Helper()
 	for _, request := range r.requests() {
-		for _, part := range []string{dummyID, dummySecret, accessKey, "stand-in", "oauth", "openid-connect"} {
+		for _, part := range []string{dummyID, dummySecret, accessKey, "placeholder", "oauth", "openid-connect"} {
 			if strings.Contains(strings.ToLower(request), part) {
 				t.Errorf("%q came to the API:\n%s", part, request)
 			}

@@ -96,9 +96,9 @@ func (r *reviews) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 
 	door := httptest.NewRecorder()
 	request.Body = io.NopCloser(bytes.NewReader(body))
-	if r.api.ServeHTTP(door, request); door.Code != http.StatusOK {
-		maps.Copy(w.Header(), door.Header())
-		w.WriteHeader(door.Code)
+	if r.api.ServeHTTP(door, request); access.Code != http.StatusOK {
+		maps.Copy(w.Header(), access.Header())
+		w.WriteHeader(access.Code)
 		return
 	}
 	switch request.Method + " " + request.URL.Path {

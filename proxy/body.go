@@ -13,8 +13,8 @@ import (
 // One that is short enough to be sent again, and whose length is known, is read before the request is sent. It mostly
 // came with the header anyway, and then nobody has to care which goroutine reads it when. All others stream.
 type requestBody struct {
-	from  *http.Request
-	whole []byte // nil if it streams, or there is none
+	from     *http.Request
+	buffered []byte // nil if it streams, or there is none
 
 	// limit is of what is copied of one that streams, and copied is what was read so far; 0 and nil once that is more.
 	// The transport's goroutine changes both, and they may be read once ended is true.
@@ -26,11 +26,11 @@ type requestBody struct {
 }
 
 // streams reports whether the body is read while the request is sent.
-func (b *requestBody) streams() bool { return b.from.ContentLength != 0 && b.whole == nil }
+func (b *requestBody) streams() bool { return b.from.ContentLength != 0 && b.buffered == nil }
 
-// take reads the body if it is to be kept whole and its length is known. limit is how many bytes are kept at the most; 0
+// buffer reads the body if it is to be kept whole and its length is known. limit is how many bytes are kept at the most; 0
 // if none are.
-func (b *requestBody) take(limit int64) *problem {
+func (b *requestBody) buffer(limit int64) *problem {
 	length := b.from.ContentLength
 	if length == 0 || length > limit {
 		return nil
@@ -46,40 +46,40 @@ func (b *requestBody) take(limit int64) *problem {
 		}
 		return brokenBody
 	}
-	b.whole = whole
+	b.buffered = whole
 	return nil
 }
 
-// leave has the app's connection closed after the answer if the answer comes before the body's end. For a connection
+// closeIfUnread has the app's connection closed after the answer if the answer comes before the body's end. For a connection
 // that it means to use again, the server would read and discard what is left of the body as soon as the response's header
 // is written, under the hands of the transport that still sends it: an upload would arrive cut short, and look whole.
-func (b *requestBody) leave(header http.Header) {
+func (b *requestBody) closeIfUnread(header http.Header) {
 	if b.streams() && !b.ended.Load() {
 		header.Set("Connection", "close")
 	}
 }
 
-// attach puts the body onto a request that is to be sent.
-func (b *requestBody) attach(out *http.Request) {
+// attachTo puts the body onto a request that is to be sent.
+func (b *requestBody) attachTo(out *http.Request) {
 	switch {
 	case b.from.ContentLength == 0:
 		// A nil body lets the transport repeat a GET on a connection that died idle.
-	case b.whole != nil:
+	case b.buffered != nil:
 		delete(out.Header, "Expect") // it is here: there is nothing to be asked before it is sent
-		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.whole)), nil }
+		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.buffered)), nil }
 		out.Body, _ = out.GetBody()
-	case b.again(): // it has streamed, and is being sent again
-		out.Trailer = announced(b.from)
+	case b.replayable(): // it has streamed, and is being sent again
+		out.Trailer = allowedTrailers(b.from)
 		out.Body = io.NopCloser(bytes.NewReader(b.copied))
-		b.trail(out)
+		b.copyTrailers(out)
 	default:
-		out.Trailer = announced(b.from)
+		out.Trailer = allowedTrailers(b.from)
 		out.Body = &streamedBody{requestBody: b, to: out}
 	}
 }
 
-// again reports whether the body can be sent again.
-func (b *requestBody) again() bool {
+// replayable reports whether the body can be sent again.
+func (b *requestBody) replayable() bool {
 	return !b.streams() || b.ended.Load() && b.limit > 0
 }
 
@@ -99,9 +99,9 @@ func (b *requestBody) keep(read []byte) {
 	b.copied = append(b.copied, read...)
 }
 
-// trail gives a request its trailers, which the server knows only at the body's end. It may then know more than were
+// copyTrailers gives a request its trailers, which the server knows only at the body's end. It may then know more than were
 // announced: those do not go on.
-func (b *requestBody) trail(out *http.Request) {
+func (b *requestBody) copyTrailers(out *http.Request) {
 	for name := range out.Trailer {
 		out.Trailer[name] = b.from.Trailer[name]
 	}
@@ -127,7 +127,7 @@ func (s *streamedBody) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF):
-		s.trail(s.to) // on the goroutine that sends them after this
+		s.copyTrailers(s.to) // on the goroutine that sends them after this
 		s.ended.Store(true)
 	default:
 		s.failed.Store(true)
@@ -141,12 +141,12 @@ func (s *streamedBody) Close() error {
 	return nil
 }
 
-// announced returns the trailers of a request that may go upstream, still without values.
-func announced(request *http.Request) http.Header {
+// allowedTrailers returns the trailers of a request that may go upstream, still without values.
+func allowedTrailers(request *http.Request) http.Header {
 	var out http.Header
-	drop := named(request.Header["Connection"])
+	drop := connectionOptions(request.Header["Connection"])
 	for name := range request.Trailer {
-		if mayTrail(name) && goesUpstream(name, drop) {
+		if allowedInTrailer(name) && forwardedUpstream(name, drop) {
 			if out == nil {
 				out = make(http.Header)
 			}

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"etrusted-broker/proxy"
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 // patience is how long a test waits for what must happen at once: only a test that fails waits at all.
@@ -30,7 +30,7 @@ type broker struct {
 	server  *httptest.Server
 	addr    string
 	client  *http.Client // does not decompress nor follow redirects
-	reports chan proxy.Report
+	reports chan proxy.RequestRecord
 }
 
 // setup is what a test may change before the broker starts.
@@ -47,7 +47,7 @@ type setup struct {
 // start puts a Proxy in front of an upstream, with a token, on a server like the program's.
 func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	t.Helper()
-	b := &broker{reports: make(chan proxy.Report, 100)}
+	b := &broker{reports: make(chan proxy.RequestRecord, 100)}
 	b.server = httptest.NewUnstartedServer(nil)
 	s := setup{
 		Config:    configFor(t, upstream),
@@ -56,7 +56,7 @@ func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 		server:    b.server.Config,
 	}
 	s.Transport = s.transport
-	s.Observe = func(r proxy.Report) {
+	s.OnRequestEnd = func(r proxy.RequestRecord) {
 		select {
 		case b.reports <- r:
 		default: // a benchmark, a fuzz test
@@ -96,7 +96,7 @@ func configFor(t testing.TB, upstream string) proxy.Config {
 		Upstream:  at,
 		Tokens:    granted(),
 		TokenWait: patience,
-		Door:      door.New(door.Config{Hosts: door.NewHosts(), Upstream: at.Host}),
+		Policy:    access.New(access.Config{Hosts: access.NewHosts(), UpstreamHost: at.Host}),
 	}
 }
 
@@ -134,7 +134,7 @@ func (c complaints) Write(p []byte) (int, error) {
 }
 
 // report waits for the end of a request.
-func (b *broker) report(t testing.TB) proxy.Report {
+func (b *broker) report(t testing.TB) proxy.RequestRecord {
 	t.Helper()
 	return recv(t, b.reports, "the end of the request")
 }

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/wire"
 )
 
@@ -30,9 +30,9 @@ var tunnelsFull = &problem{
 }
 
 // connect opens a tunnel, or says why not.
-func (p *Proxy) connect(w http.ResponseWriter, r *http.Request, report *Report) {
+func (p *Proxy) connect(w http.ResponseWriter, r *http.Request, report *RequestRecord) {
 	w.Header().Set("Connection", "close") // nothing after a CONNECT is read as a request: see package wire
-	if refusal := p.config.Door.CheckConnect(r); refusal != nil {
+	if refusal := p.config.Policy.CheckConnect(r); refusal != nil {
 		refused(refusal).answer(w, report)
 		return
 	}
@@ -41,18 +41,18 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request, report *Report) 
 		tunnelsFull.answer(w, report)
 		return
 	}
-	conn := opened(w)
+	conn := hijack(w)
 	if conn == nil {
 		take(nil, "", nil)
-		report.Status = StatusClientGone
+		report.Status = StatusClientClosedRequest
 		return
 	}
 	report.Status = http.StatusOK
-	take(conn, r.RequestURI, func(ctx context.Context) context.Context { return door.WithTunnel(ctx, r) })
+	take(conn, r.RequestURI, func(ctx context.Context) context.Context { return access.WithTunnel(ctx, r) })
 }
 
-// opened tells the app that its tunnel is open, and returns its connection; nil if the app has gone.
-func opened(w http.ResponseWriter) net.Conn {
+// hijack tells the app that its tunnel is open, and returns its connection; nil if the app has gone.
+func hijack(w http.ResponseWriter) net.Conn {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil

@@ -5,7 +5,7 @@ import (
 	"net"
 	"testing"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 // fullTunnels have no room.
@@ -21,7 +21,7 @@ func TestRefusedTunnels(t *testing.T) {
 	up := record(t, h1, nil)
 	b := start(t, up.url, func(s *setup) {
 		s.Tunnels = fullTunnels{}
-		s.Door = door.New(door.Config{Hosts: door.NewHosts(), Keys: door.NewKeys("key"), Tunnels: func(target string) bool { return target == "api.example:443" }})
+		s.Policy = access.New(access.Config{Hosts: access.NewHosts(), Keys: access.NewKeys("key"), TunnelAllowed: func(target string) bool { return target == "api.example:443" }})
 	})
 	for _, test := range []struct {
 		target, header string

@@ -58,14 +58,14 @@ func (f *fakeTokens) WaitNewer(ctx context.Context, old string) (string, error) 
 	return value, err
 }
 
-// noToken is a proxy.NoToken.
-type noToken struct {
+// tokenProblem is a proxy.NoToken.
+type tokenProblem struct {
 	text, advice string
 	retryAfter   time.Duration
 	rejected     bool
 }
 
-func (e noToken) Error() string             { return e.text }
-func (e noToken) Advice() string            { return e.advice }
-func (e noToken) RetryAfter() time.Duration { return e.retryAfter }
-func (e noToken) Rejected() bool            { return e.rejected }
+func (e tokenProblem) Error() string             { return e.text }
+func (e tokenProblem) Advice() string            { return e.advice }
+func (e tokenProblem) RetryAfter() time.Duration { return e.retryAfter }
+func (e tokenProblem) Rejected() bool            { return e.rejected }

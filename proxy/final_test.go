@@ -32,7 +32,7 @@ func TestHalfClosedClientIsToldNoSuccess(t *testing.T) {
 		if len(whole) > 0 {
 			t.Errorf("told %q", whole)
 		}
-		if r := b.report(t); r.Status != proxy.StatusClientGone {
+		if r := b.report(t); r.Status != proxy.StatusClientClosedRequest {
 			t.Errorf("%+v", r)
 		}
 	}

@@ -29,7 +29,7 @@ func TestClientGoesBeforeTheAnswer(t *testing.T) {
 		recv(t, came, "the request")
 		_ = c.Close()
 		recv(t, gone, "the upstream to be told")
-		if got := b.report(t); got.Status != proxy.StatusClientGone || got.Problem != "" || got.Broken || got.Upstream <= 0 || got.Duration < got.Upstream {
+		if got := b.report(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Broken || got.Upstream <= 0 || got.Duration < got.Upstream {
 			t.Errorf("report %+v", got)
 		}
 	})
@@ -43,7 +43,7 @@ func TestClientGoesWhileItWaitsForAToken(t *testing.T) {
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	recv(t, tokens.waiting, "the request to wait")
 	_ = c.Close()
-	if got := b.report(t); got.Status != proxy.StatusClientGone || got.Problem != "" || got.Upstream != 0 {
+	if got := b.report(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Upstream != 0 {
 		t.Errorf("report %+v", got)
 	}
 	if got := up.take(); len(got) != 0 {
@@ -73,7 +73,7 @@ func TestClientGoesWhileItSends(t *testing.T) {
 				if err := recv(t, ended, "the upload's end"); err == nil {
 					t.Error("the upstream saw a clean end")
 				}
-				if got := b.report(t); got.Status != proxy.StatusClientGone || got.Problem != "" {
+				if got := b.report(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" {
 					t.Errorf("report %+v", got)
 				}
 			})

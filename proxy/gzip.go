@@ -8,16 +8,16 @@ import (
 	"io"
 )
 
-// maxUnzipped bounds the decompressed size of a body that is held whole: a short body can become very long.
-const maxUnzipped = 64 << 10
+// maxGunzipped bounds the decompressed size of a body that is held whole: a short body can become very long.
+const maxGunzipped = 64 << 10
 
-// unzip decompresses a whole body. It returns false if that is not gzip, not complete, or longer than maxUnzipped.
-func unzip(body []byte) (plain []byte, ok bool) {
+// gunzip decompresses a whole body. It returns false if that is not gzip, not complete, or longer than maxUnzipped.
+func gunzip(body []byte) (plain []byte, ok bool) {
 	if !hasGzipMagic(body) {
 		return nil, false
 	}
-	plain, err := io.ReadAll(io.LimitReader(newGunzipReader(bytes.NewReader(body)), maxUnzipped+1))
-	return plain, err == nil && len(plain) <= maxUnzipped
+	plain, err := io.ReadAll(io.LimitReader(newGunzipReader(bytes.NewReader(body)), maxGunzipped+1))
+	return plain, err == nil && len(plain) <= maxGunzipped
 }
 
 // hasGzipMagic reports whether a body begins as gzip does: RFC 1952 section 2.3.1.

@@ -5,21 +5,21 @@ import (
 	"net/textproto"
 	"strings"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 // via is what the broker adds to the requests that it sends on: RFC 9110 section 7.6.3.
-const via = "1.1 " + identity
+const via = "1.1 " + proxyName
 
-// viaAlone is for the requests that came straight from an app, as nearly all do. It is never changed.
-var viaAlone = []string{via}
+// viaValue is for the requests that came straight from an app, as nearly all do. It is never changed.
+var viaValue = []string{via}
 
 // isLoop reports whether a request has passed through a broker before.
 func isLoop(header http.Header) bool {
 	for _, line := range header["Via"] {
 		for hop := range strings.SplitSeq(line, ",") {
 			// received-protocol RWS received-by [ RWS comment ]
-			if fields := strings.Fields(hop); len(fields) >= 2 && strings.EqualFold(fields[1], identity) {
+			if fields := strings.Fields(hop); len(fields) >= 2 && strings.EqualFold(fields[1], proxyName) {
 				return true
 			}
 		}
@@ -46,9 +46,9 @@ func isForwarding(name string) bool {
 		name == "X-Real-Ip" || name == "Cf-Connecting-Ip" || strings.HasSuffix(name, "Client-Ip")
 }
 
-// hyphenated is how a header's name arrives where headers are handed on as CGI does (RFC 3875 section 4.1.18): there
+// canonicalKey is how a header's name arrives where headers are handed on as CGI does (RFC 3875 section 4.1.18): there
 // X_Forwarded_For and X-Forwarded-For are the same.
-func hyphenated(name string) string {
+func canonicalKey(name string) string {
 	if strings.IndexByte(name, '_') < 0 {
 		return name
 	}
@@ -61,15 +61,15 @@ func isCrossOrigin(name string) bool {
 	return strings.HasPrefix(name, "Access-Control-")
 }
 
-// isForged reports whether a header of a response says that the broker made it, which it did not: its own are told from the
+// isForgedStatus reports whether a header of a response says that the broker made it, which it did not: its own are told from the
 // API's by Proxy-Status. One that names another gateway stands.
-func isForged(name string, values []string) bool {
-	return name == "Proxy-Status" && strings.Contains(strings.ToLower(strings.Join(values, ",")), identity)
+func isForgedStatus(name string, values []string) bool {
+	return name == "Proxy-Status" && strings.Contains(strings.ToLower(strings.Join(values, ",")), proxyName)
 }
 
-// named returns the fields that a Connection header names, hyphenated: they too are meant for one connection only, in the
+// connectionOptions returns the fields that a Connection header names, hyphenated: they too are meant for one connection only, in the
 // header as in the trailers (RFC 9110 section 7.6.1). The usual values name none and cost no memory.
-func named(connection []string) map[string]bool {
+func connectionOptions(connection []string) map[string]bool {
 	var names map[string]bool
 	for _, line := range connection {
 		for option := range strings.SplitSeq(line, ",") {
@@ -80,33 +80,33 @@ func named(connection []string) map[string]bool {
 			if names == nil {
 				names = make(map[string]bool)
 			}
-			names[hyphenated(textproto.CanonicalMIMEHeaderKey(option))] = true
+			names[canonicalKey(textproto.CanonicalMIMEHeaderKey(option))] = true
 		}
 	}
 	return names
 }
 
-// goesUpstream reports whether a field of a request may be passed on, in the header or, where mayTrail agrees, as a trailer.
+// forwardedUpstream reports whether a field of a request may be passed on, in the header or, where mayTrail agrees, as a trailer.
 // drop is what the Connection header has named.
-func goesUpstream(name string, drop map[string]bool) bool {
-	name = hyphenated(name)
+func forwardedUpstream(name string, drop map[string]bool) bool {
+	name = canonicalKey(name)
 	return !drop[name] && !isHopByHop(name) && !isForwarding(name)
 }
 
-// goesDownstream is the same for a field of a response. Of a trailer that is only announced there are no values yet.
-func goesDownstream(name string, values []string, drop map[string]bool) bool {
-	name = hyphenated(name)
-	return !drop[name] && !isHopByHop(name) && !isCrossOrigin(name) && !isForged(name, values)
+// forwardedDownstream is the same for a field of a response. Of a trailer that is only announced there are no values yet.
+func forwardedDownstream(name string, values []string, drop map[string]bool) bool {
+	name = canonicalKey(name)
+	return !drop[name] && !isHopByHop(name) && !isCrossOrigin(name) && !isForgedStatus(name, values)
 }
 
-// mayTrail reports whether a field may be a trailer, in either direction. A recipient may merge trailers into the header,
+// allowedInTrailer reports whether a field may be a trailer, in either direction. A recipient may merge trailers into the header,
 // so there must be none by which a message is framed, routed, authenticated or understood (RFC 9110 section 6.5.1), or that
 // asks for another request than was checked.
-func mayTrail(name string) bool {
-	if !isToken(name) || door.IsOverride(name) {
+func allowedInTrailer(name string) bool {
+	if !isToken(name) || access.IsOverride(name) {
 		return false
 	}
-	switch name = hyphenated(name); name {
+	switch name = canonicalKey(name); name {
 	case "Content-Length", "Content-Encoding", "Content-Range", "Content-Type",
 		"Host", "Via", "Location", "Max-Forwards", "Expect", "Status",
 		"Authorization", "Cookie", "Set-Cookie", "Www-Authenticate", "Authentication-Info", "Proxy-Authentication-Info",
@@ -130,13 +130,13 @@ func isToken(name string) bool {
 	return name != ""
 }
 
-// onward returns the headers of a request as they go upstream: without what is for one connection only, without what
+// outboundHeader returns the headers of a request as they go upstream: without what is for one connection only, without what
 // the app sent to prove who it is, and with ours. Values are shared with header, and not changed.
-func onward(header http.Header, authorization string) http.Header {
+func outboundHeader(header http.Header, authorization string) http.Header {
 	out := make(http.Header, len(header)+3)
-	drop := named(header["Connection"])
+	drop := connectionOptions(header["Connection"])
 	for name, values := range header {
-		if goesUpstream(name, drop) {
+		if forwardedUpstream(name, drop) {
 			out[name] = values
 		}
 	}
@@ -149,7 +149,7 @@ func onward(header http.Header, authorization string) http.Header {
 		out["User-Agent"] = nil // or net/http would put in its own
 	}
 	// What the request is marked with is set last, so that no Connection header can take it off.
-	out["Via"] = viaAlone
+	out["Via"] = viaValue
 	if before := header["Via"]; len(before) > 0 && !drop["Via"] {
 		out["Via"] = append(before[:len(before):len(before)], via)
 	}
@@ -157,11 +157,11 @@ func onward(header http.Header, authorization string) http.Header {
 	return out
 }
 
-// backward copies the headers of a response to those that go to the app.
-func backward(to, from http.Header) {
-	drop := named(from["Connection"])
+// copyResponseHeader copies the headers of a response to those that go to the app.
+func copyResponseHeader(to, from http.Header) {
+	drop := connectionOptions(from["Connection"])
 	for name, values := range from {
-		if goesDownstream(name, values, drop) {
+		if forwardedDownstream(name, values, drop) {
 			to[name] = values
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 func TestInFlight(t *testing.T) {
@@ -53,7 +53,7 @@ func TestInFlightAfterBrokenAnswer(t *testing.T) {
 
 func TestObserveIsOptional(t *testing.T) {
 	up := record(t, h1, nil)
-	b := start(t, up.url, func(s *setup) { s.Observe = nil })
+	b := start(t, up.url, func(s *setup) { s.OnRequestEnd = nil })
 	if a := b.get(t, "/x"); a.status != 200 {
 		t.Errorf("%d", a.status)
 	}
@@ -65,16 +65,16 @@ func TestReportOfRefusal(t *testing.T) {
 	for _, test := range []struct {
 		request string
 		status  int
-		reason  door.Reason
+		reason  access.Reason
 	}{
-		{"GET /x?q HTTP/1.1\r\nHost: attacker.example\r\n\r\n", 421, door.Host},
-		{"GET /x?q HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n\r\n", 403, door.Browser},
-		{"GET /x?q HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 403, door.Upgrade},
-		{"TRACE /x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, door.Method},
-		{"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, door.Method},
-		{"GET http://elsewhere.example/x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", 403, door.Target},
-		{"GET /x HTTP/1.0\r\n\r\n", 421, door.Host},
-		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 421, door.Host}, // HTTP/2 with prior knowledge, which net/http lets in
+		{"GET /x?q HTTP/1.1\r\nHost: attacker.example\r\n\r\n", 421, access.ReasonHost},
+		{"GET /x?q HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n\r\n", 403, access.ReasonBrowser},
+		{"GET /x?q HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 403, access.ReasonUpgrade},
+		{"TRACE /x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, access.ReasonMethod},
+		{"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, access.ReasonMethod},
+		{"GET http://elsewhere.example/x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", 403, access.ReasonTarget},
+		{"GET /x HTTP/1.0\r\n\r\n", 421, access.ReasonHost},
+		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 421, access.ReasonHost}, // HTTP/2 with prior knowledge, which net/http lets in
 	} {
 		c := b.dial(t)
 		c.send(test.request)

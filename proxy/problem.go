@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/neterr"
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/wire"
 )
 
@@ -28,14 +28,14 @@ type problem struct {
 	retryAfter time.Duration
 	header     http.Header // more to be sent
 	// denied is why the request was not let in; empty if it was.
-	denied door.Reason
+	denied access.Reason
 }
 
-// identity is the name by which the broker goes in Via and Proxy-Status.
-const identity = "etrusted-broker"
+// proxyName is the name by which the broker goes in Via and Proxy-Status.
+const proxyName = "etrusted-broker"
 
 // clientGone is for a client that went away. What it could not be told is told by the connection's end.
-var clientGone = &problem{status: StatusClientGone}
+var clientGone = &problem{status: StatusClientClosedRequest}
 
 var loopDetected = &problem{
 	status:    http.StatusLoopDetected,
@@ -69,8 +69,8 @@ var unknownAccount = &problem{
 	name:      "unknown-account",
 	title:     "There is no such account",
 	errorType: "http_request_error",
-	what:      "there is no account of the name in /@NAME/, or in the stand-in token",
-	advice:    "Name one that has a folder in ETRUSTED_ACCOUNTS_DIR, or leave /@NAME off for the default account; an app with an old stand-in token has to fetch another.",
+	what:      "the account in /@NAME/ or in the placeholder token does not exist",
+	advice:    "Use the name of a directory in ETRUSTED_ACCOUNTS_DIR, or omit /@NAME for the default account. An app with an old placeholder token must fetch a new one.",
 }
 
 var noDefaultAccount = &problem{
@@ -82,7 +82,7 @@ var noDefaultAccount = &problem{
 	advice:    "Choose one with /@NAME/ in front of the path, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET.",
 }
 
-func refused(refusal *door.Refusal) *problem {
+func refused(refusal *access.Refusal) *problem {
 	return &problem{
 		status:    refusal.Status,
 		name:      "refused-" + string(refusal.Reason),
@@ -98,12 +98,12 @@ func refused(refusal *door.Refusal) *problem {
 func malformed(fault *wire.Fault) *problem {
 	return &problem{
 		status:    fault.Status,
-		name:      "refused-" + string(door.Malformed),
+		name:      "refused-" + string(access.ReasonMalformed),
 		title:     "The request is malformed",
 		errorType: "http_request_error",
 		what:      fault.What,
 		advice:    fault.Advice,
-		denied:    door.Malformed,
+		denied:    access.ReasonMalformed,
 	}
 }
 
@@ -124,7 +124,7 @@ func upstreamFailed(host string, err error) *problem {
 }
 
 // answer sends the problem.
-func (p *problem) answer(w http.ResponseWriter, report *Report) {
+func (p *problem) answer(w http.ResponseWriter, report *RequestRecord) {
 	report.Status, report.Problem, report.Denied = p.status, p.errorType, p.denied
 	if p == clientGone {
 		panic(http.ErrAbortHandler) // returning would be a 200, and a client that has only stopped to write would believe it
@@ -138,12 +138,12 @@ func (p *problem) answer(w http.ResponseWriter, report *Report) {
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Proxy-Status", identity+"; error="+p.errorType+"; details="+structuredString(p.what))
+	header.Set("Proxy-Status", proxyName+"; error="+p.errorType+"; details="+structuredString(p.what))
 	if p.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
 	w.WriteHeader(p.status)
-	report.wrote(w.Write(body)) //nolint:gosec // G705: it is JSON, of our own texts.
+	report.countBody(w.Write(body)) //nolint:gosec // G705: it is JSON, of our own texts.
 }
 
 // body is the problem as the JSON of RFC 9457 section 3.

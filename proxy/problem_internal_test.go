@@ -30,7 +30,7 @@ func TestNamed(t *testing.T) {
 		"x-a":                    "X-A",
 		" , X-a\t,, close , x-B": "X-A X-B",
 	} {
-		got := named([]string{line})
+		got := connectionOptions([]string{line})
 		for _, name := range strings.Fields(want) {
 			if !got[name] {
 				t.Errorf("%q: %v lacks %s", line, got, name)
@@ -47,7 +47,7 @@ func TestOnwardLeavesTheRequestAlone(t *testing.T) {
 	via := make([]string, 1, 10)
 	via[0] = "1.1 fred"
 	header := http.Header{"Via": via, "Connection": {"X-A"}, "X-A": {"1"}, "Authorization": {"Bearer app"}}
-	onward(header, "Bearer ours")
+	outboundHeader(header, "Bearer ours")
 	if len(header) != 4 || header.Get("Authorization") != "Bearer app" || len(header["Via"]) != 1 || via[:2][1] != "" {
 		t.Errorf("%v", header)
 	}

@@ -14,13 +14,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"etrusted-broker/proxy/door"
-	"etrusted-broker/proxy/standin"
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/tokenendpoint"
 	"etrusted-broker/proxy/wire"
 )
 
-// Tokens is where the access token comes from.
-type Tokens interface {
+// TokenSource is where the access token comes from.
+type TokenSource interface {
 	// Current returns the value for the Authorization header, and true; or false where there is none. It must not
 	// block: it is called for every request.
 	Current() (authorization string, ok bool)
@@ -35,8 +35,8 @@ type Tokens interface {
 	WaitNewer(ctx context.Context, old string) (authorization string, err error)
 }
 
-// NoToken is what an error of Tokens.Wait may tell beyond its text. None of it may hold a secret.
-type NoToken interface {
+// TokenError is what an error of Tokens.Wait may tell beyond its text. None of it may hold a secret.
+type TokenError interface {
 	error
 	// Advice says what to do, in whole sentences.
 	Advice() string
@@ -54,32 +54,32 @@ type Config struct {
 	Transport http.RoundTripper
 	// Tokens are those of the default account; nil if there is none. Account returns those of an account with a name,
 	// or false if there is none; it may be nil.
-	Tokens  Tokens
-	Account func(name string) (Tokens, bool)
+	Tokens  TokenSource
+	Account func(name string) (TokenSource, bool)
 	// TokenWait is how long a request may wait while there is no token at all.
 	TokenWait time.Duration
-	Door      *door.Door
-	// StandIn answers the app's own token requests; nil if they go to the API as any other.
-	StandIn *standin.Endpoint
-	// Links has the upstream's address in responses rewritten to the one that the app used. Scheme is what that begins
+	Policy    *access.Policy
+	// TokenEndpoint answers the app's own token requests; nil if they go to the API as any other.
+	TokenEndpoint *tokenendpoint.Endpoint
+	// RewriteLinks has the upstream's address in responses rewritten to the one that the app used. Scheme is what that begins
 	// with where a request does not tell: http or https.
-	Links  bool
-	Scheme string
+	RewriteLinks   bool
+	ExternalScheme string
 	// Tunnels take over the connections that the Door lets CONNECT open; not used if it lets none.
 	Tunnels Tunnels
-	// Replay has a request sent again, once, after a 401 to a token that has since been replaced. ReplayBuffer is how
+	// Retry has a request sent again, once, after a 401 to a token that has since been replaced. ReplayBuffer is how
 	// many bytes of a body are kept for that; a request with a longer one is not sent again.
-	Replay       bool
-	ReplayBuffer int64
+	Retry       bool
+	RetryBuffer int64
 	// RequestID, if not nil, makes a name for a request that bears none (X-Request-Id), by which it is then known to the
 	// API and in reports.
 	RequestID func() string
-	// Observe, if not nil, is told of each request when it has ended. It is called on the request's own goroutine.
-	Observe func(Report)
+	// OnRequestEnd, if not nil, is told of each request when it has ended. It is called on the request's own goroutine.
+	OnRequestEnd func(RequestRecord)
 }
 
-// Report tells of a request that has ended.
-type Report struct {
+// RequestRecord tells of a request that has ended.
+type RequestRecord struct {
 	// Account is whose token was asked for: DefaultAccount, or the name of an account that exists; empty if the request
 	// did not get that far.
 	Account string
@@ -94,11 +94,11 @@ type Report struct {
 	// Status is what the app was sent, or StatusClientGone.
 	Status int
 	// Denied is why the door refused the request; empty if it did not.
-	Denied door.Reason
+	Denied access.Reason
 	// Problem is the RFC 9209 error type of a response that the broker made itself; empty for the API's responses.
 	Problem string
-	// Replay is what came of sending the request again; empty if there was no occasion to.
-	Replay Replay
+	// Retry is what came of sending the request again; empty if there was no occasion to.
+	Retry RetryOutcome
 	// Bytes are those of the response's body that the app was sent.
 	Bytes int64
 	// Broken reports that a response was begun but could not be finished.
@@ -108,9 +108,9 @@ type Report struct {
 	Duration, Upstream time.Duration
 }
 
-// wrote counts a body that was written at once. A client that is gone needs no answer, and one that asked for the head alone
+// countBody counts a body that was written at once. A client that is gone needs no answer, and one that asked for the head alone
 // (RFC 9110 section 9.3.2) gets none of it, though net/http says that it was written.
-func (r *Report) wrote(n int, _ error) {
+func (r *RequestRecord) countBody(n int, _ error) {
 	if r.Method != http.MethodHead {
 		r.Bytes += int64(n)
 	}
@@ -119,8 +119,8 @@ func (r *Report) wrote(n int, _ error) {
 // DefaultAccount is what reports call the account that has no name.
 const DefaultAccount = "default"
 
-// StatusClientGone stands in reports for a client that went away before it was answered. No such response exists.
-const StatusClientGone = 499
+// StatusClientClosedRequest stands in reports for a client that went away before it was answered. No such response exists.
+const StatusClientClosedRequest = 499
 
 // Proxy is the handler for the app's listener. Create it with New.
 type Proxy struct {
@@ -131,8 +131,8 @@ type Proxy struct {
 
 // New returns a Proxy.
 func New(config Config) *Proxy {
-	if config.Observe == nil {
-		config.Observe = func(Report) {}
+	if config.OnRequestEnd == nil {
+		config.OnRequestEnd = func(RequestRecord) {}
 	}
 	return &Proxy{config: config, base: config.Upstream.Scheme + "://" + config.Upstream.Host}
 }
@@ -145,10 +145,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.inFlight.Add(1)
 	defer p.inFlight.Add(-1)
 	began := time.Now()
-	report := Report{Method: r.Method, Path: r.URL.EscapedPath(), RequestID: p.requestID(r), TraceID: traceID(r.Header)}
+	report := RequestRecord{Method: r.Method, Path: r.URL.EscapedPath(), RequestID: p.requestID(r), TraceID: traceID(r.Header)}
 	defer func() { // also when a broken response ends in a panic
 		report.Duration = time.Since(began)
-		p.config.Observe(report)
+		p.config.OnRequestEnd(report)
 	}()
 
 	// May it come in, and what does it ask for?
@@ -161,107 +161,107 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem.answer(w, &report)
 		return
 	}
-	if asked.standIn {
-		p.standIn(w, r, asked, &report)
+	if asked.isTokenRequest {
+		p.serveToken(w, r, asked, &report)
 		return
 	}
 
 	// Whose token does it go with?
-	tokens, problem := p.tokens(asked)
+	tokens, problem := p.tokenSource(asked)
 	if problem != nil {
 		problem.answer(w, &report)
 		return
 	}
 	report.Account = cmp.Or(asked.account, DefaultAccount)
-	target, ok := p.at(asked.target)
+	target, ok := p.upstreamURL(asked.target)
 	if !ok {
 		badTarget.answer(w, &report)
 		return
 	}
 
 	// There, and back.
-	x := &exchange{proxy: p, w: w, r: r, target: target, tokens: tokens, way: p.wayBack(r, asked), body: &requestBody{from: r}, report: &report}
+	x := &roundTrip{proxy: p, w: w, r: r, target: target, tokens: tokens, links: p.newLinkRewriter(r, asked), body: &requestBody{from: r}, record: &report}
 	defer x.body.finish()
-	response, problem := x.make()
-	x.body.leave(w.Header())
+	response, problem := x.do()
+	x.body.closeIfUnread(w.Header())
 	if problem != nil {
 		problem.answer(w, &report)
 		return
 	}
 	defer func() { _ = response.Body.Close() }() // read to its end, or given up
-	x.way.leadBack(r.Method, response)
+	x.links.rewriteResponse(r.Method, response)
 	relay(w, r, response, &report)
 }
 
-// asked is what a request asks for.
-type asked struct {
-	account string
-	named   bool   // whether it names one
-	prefix  string // the part of the path that names the account; empty if that is named elsewhere, or none is
-	target  string // path and query as the app sent them, without the account
-	standIn bool   // it is a token request, to be answered here
+// route is what a request asks for.
+type route struct {
+	account        string
+	hasAccount     bool   // whether it names one
+	accountPrefix  string // the part of the path that names the account; empty if that is named elsewhere, or none is
+	target         string // path and query as the app sent them, without the account
+	isTokenRequest bool   // it is a token request, to be answered here
 }
 
 // admit lets a request in, or says why not.
-func (p *Proxy) admit(r *http.Request) (asked, *problem) {
+func (p *Proxy) admit(r *http.Request) (route, *problem) {
 	if fault := wire.FaultOf(r); fault != nil {
-		return asked{}, malformed(fault)
+		return route{}, malformed(fault)
 	}
-	if refusal := p.config.Door.Check(r); refusal != nil {
-		return asked{}, refused(refusal)
+	if refusal := p.config.Policy.Check(r); refusal != nil {
+		return route{}, refused(refusal)
 	}
 	if isLoop(r.Header) {
-		return asked{}, loopDetected
+		return route{}, loopDetected
 	}
-	raw, ok := targetOf(r)
+	raw, ok := requestTarget(r)
 	if !ok {
-		return asked{}, badTarget
+		return route{}, badTarget
 	}
-	if refusal := door.CheckTarget(raw); refusal != nil {
-		return asked{}, refused(refusal)
+	if refusal := access.CheckTarget(raw); refusal != nil {
+		return route{}, refused(refusal)
 	}
-	a := p.understand(r, raw)
+	a := p.parseRoute(r, raw)
 	if refusal := p.checkUse(r, a); refusal != nil {
-		return asked{}, refused(refusal)
+		return route{}, refused(refusal)
 	}
 	return a, nil
 }
 
-// understand takes a target apart.
-func (p *Proxy) understand(r *http.Request, raw string) (a asked) {
-	a.account, a.target, a.named = splitAccount(raw)
-	if a.named {
-		a.prefix = "/@" + a.account
+// parseRoute takes a target apart.
+func (p *Proxy) parseRoute(r *http.Request, raw string) (a route) {
+	a.account, a.target, a.hasAccount = splitAccount(raw)
+	if a.hasAccount {
+		a.accountPrefix = "/@" + a.account
 	}
-	if p.config.StandIn == nil {
+	if p.config.TokenEndpoint == nil {
 		return a
 	}
 	path, _, _ := strings.Cut(a.target, "?")
-	a.standIn = standin.Serves(r.Method, path)
-	if token, ok := standInToken(r.Header); ok && !a.named && token.Account != "" {
-		a.account, a.named = token.Account, true
+	a.isTokenRequest = tokenendpoint.Matches(r.Method, path)
+	if token, ok := placeholderToken(r.Header); ok && !a.hasAccount && token.Account != "" {
+		a.account, a.hasAccount = token.Account, true
 	}
 	return a
 }
 
 // checkUse returns why what a request asks for may not be had, or nil if it may. A token request shows the access key in
 // a way of its own, and none of the API is used by it.
-func (p *Proxy) checkUse(r *http.Request, a asked) *door.Refusal {
-	if a.standIn {
+func (p *Proxy) checkUse(r *http.Request, a route) *access.Refusal {
+	if a.isTokenRequest {
 		return nil
 	}
-	if refusal := p.config.Door.CheckKey(r); refusal != nil {
+	if refusal := p.config.Policy.CheckKey(r); refusal != nil {
 		return refusal
 	}
-	if p.config.Door.ForLogin(r) {
-		return door.LoginRefused
+	if p.config.Policy.TargetsLoginServer(r) {
+		return access.DeniedLogin
 	}
-	return p.config.Door.CheckRules(r, a.target)
+	return p.config.Policy.CheckRules(r, a.target)
 }
 
-// tokens returns those of the account that a request names, or of the default account if it names none.
-func (p *Proxy) tokens(a asked) (Tokens, *problem) {
-	if !a.named {
+// tokenSource returns those of the account that a request names, or of the default account if it names none.
+func (p *Proxy) tokenSource(a route) (TokenSource, *problem) {
+	if !a.hasAccount {
 		if p.config.Tokens == nil {
 			return nil, noDefaultAccount
 		}

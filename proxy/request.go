@@ -10,37 +10,37 @@ import (
 	"time"
 )
 
-// outbound makes the request that goes upstream, in ctx. It may be called again, for a body that can be sent again.
-func (x *exchange) outbound(ctx context.Context, authorization string) *http.Request {
+// outboundRequest makes the request that goes upstream, in ctx. It may be called again, for a body that can be sent again.
+func (x *roundTrip) outboundRequest(ctx context.Context, authorization string) *http.Request {
 	out := &http.Request{
 		Method:        x.r.Method,
 		URL:           x.target,
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        onward(x.r.Header, authorization),
+		Header:        outboundHeader(x.r.Header, authorization),
 		ContentLength: x.r.ContentLength,
 		Host:          x.target.Host,
 	}
-	x.way.leadOn(out.Header)
-	x.body.attach(out)
+	x.links.prepareRequest(out.Header)
+	x.body.attachTo(out)
 	return out.WithContext(ctx)
 }
 
 // send makes one round trip, and passes informational responses on meanwhile (RFC 9110 section 15.2).
-func (x *exchange) send(authorization string) (*http.Response, error) {
+func (x *roundTrip) send(authorization string) (*http.Response, error) {
 	ctx := x.r.Context()
-	informational := &informational{to: x.w}
+	informational := &informationalResponses{to: x.w}
 	defer informational.end()
 	// HTTP/1.0 knows no 1xx; and where the app expects "100 Continue", the server's own would be written on another
 	// goroutine at the same time.
 	if x.r.ProtoAtLeast(1, 1) && len(x.r.Header["Expect"]) == 0 {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: informational.pass})
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: informational.forward})
 	}
-	out := x.outbound(ctx, authorization)
+	out := x.outboundRequest(ctx, authorization)
 	began := time.Now()
 	response, err := x.proxy.config.Transport.RoundTrip(out)
-	x.report.Upstream += time.Since(began)
+	x.record.Upstream += time.Since(began)
 	if err == nil && response.StatusCode < 200 {
 		_ = response.Body.Close()
 		return nil, errNotFinal
@@ -51,9 +51,9 @@ func (x *exchange) send(authorization string) (*http.Response, error) {
 // errNotFinal is for an upstream that switches protocols although nobody asked it to, or whose status is none.
 var errNotFinal = errors.New("not a final status")
 
-// informational passes 1xx responses on to the app. The transport may still call it after RoundTrip has returned, when
+// informationalResponses passes 1xx responses on to the app. The transport may still call it after RoundTrip has returned, when
 // the header map belongs to the final response.
-type informational struct {
+type informationalResponses struct {
 	mu    sync.Mutex
 	to    http.ResponseWriter
 	ended bool
@@ -66,7 +66,7 @@ const maxInformational = 32
 
 var errInformational = errors.New("too many informational responses")
 
-func (i *informational) pass(code int, header textproto.MIMEHeader) error {
+func (i *informationalResponses) forward(code int, header textproto.MIMEHeader) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.count++; i.count > maxInformational {
@@ -75,13 +75,13 @@ func (i *informational) pass(code int, header textproto.MIMEHeader) error {
 	if i.ended || code == http.StatusContinue { // the server sends that one itself
 		return nil
 	}
-	backward(i.to.Header(), http.Header(header))
+	copyResponseHeader(i.to.Header(), http.Header(header))
 	i.to.WriteHeader(code)
 	clear(i.to.Header())
 	return nil
 }
 
-func (i *informational) end() {
+func (i *informationalResponses) end() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.ended = true

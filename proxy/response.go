@@ -16,9 +16,9 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // relay passes a response on to the app as it arrives. A response that breaks off in the middle must look broken to the
 // app too: the connection is aborted, since a clean end would make half an answer look whole.
-func relay(w http.ResponseWriter, r *http.Request, response *http.Response, report *Report) {
+func relay(w http.ResponseWriter, r *http.Request, response *http.Response, report *RequestRecord) {
 	header := w.Header()
-	backward(header, response.Header)
+	copyResponseHeader(header, response.Header)
 	_, rewritten := response.Body.(*rewrittenBody)
 	if rewritten {
 		dropDigests(response.Trailer)
@@ -44,7 +44,7 @@ func relay(w http.ResponseWriter, r *http.Request, response *http.Response, repo
 
 // stream copies the body and flushes what has arrived, so that an answer that comes slowly is seen as it comes. The last
 // part needs no flush, since the handler's end is one: a short body whose length is known costs none at all.
-func stream(w http.ResponseWriter, response *http.Response, report *Report) error {
+func stream(w http.ResponseWriter, response *http.Response, report *RequestRecord) error {
 	flusher := http.NewResponseController(w)
 	if response.ContentLength < 0 || response.ContentLength > bufferSize {
 		if err := flusher.Flush(); err != nil {
@@ -77,9 +77,9 @@ func stream(w http.ResponseWriter, response *http.Response, report *Report) erro
 // announcedTrailers returns the names of the trailers that a response has announced and that may be passed on.
 func announcedTrailers(response *http.Response) []string {
 	var names []string
-	drop := named(response.Header["Connection"])
+	drop := connectionOptions(response.Header["Connection"])
 	for name := range response.Trailer {
-		if mayTrail(name) && goesDownstream(name, nil, drop) {
+		if allowedInTrailer(name) && forwardedDownstream(name, nil, drop) {
 			names = append(names, name)
 		}
 	}
@@ -89,9 +89,9 @@ func announcedTrailers(response *http.Response) []string {
 // relayTrailers passes on the trailers, which are known only after the body. Those that were not announced need the
 // prefix that net/http has for them.
 func relayTrailers(header http.Header, response *http.Response, announced []string) {
-	drop := named(response.Header["Connection"])
+	drop := connectionOptions(response.Header["Connection"])
 	for name, values := range response.Trailer {
-		if !mayTrail(name) || !goesDownstream(name, values, drop) {
+		if !allowedInTrailer(name) || !forwardedDownstream(name, values, drop) {
 			continue
 		}
 		if !slices.Contains(announced, name) {

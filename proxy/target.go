@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// targetOf returns the path and query of a request as the app sent them, byte for byte. It reports false for what
+// requestTarget returns the path and query of a request as the app sent them, byte for byte. It reports false for what
 // cannot be sent on. An absolute-form target (RFC 9112 section 3.2.2) must be an http or https URL, and without a user: that
 // is a way to make another host look like this one (RFC 9110 section 4.2.4).
-func targetOf(r *http.Request) (raw string, ok bool) {
+func requestTarget(r *http.Request) (raw string, ok bool) {
 	raw = r.RequestURI
 	if r.URL.Host != "" { // absolute-form
 		if r.URL.User != nil || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
@@ -44,11 +44,11 @@ func cutTarget(text string) (before, target string) {
 	}
 }
 
-// at returns the upstream's URL of a target, which it does not change by a byte. It reports false where that cannot be.
+// upstreamURL returns the upstream's URL of a target, which it does not change by a byte. It reports false where that cannot be.
 //
 // url.URL re-encodes a path whose bytes it finds unusual ({, |, UTF-8), unless they stand in Opaque. But an Opaque that
 // begins with two slashes is taken for an authority, so such a path has to do without.
-func (p *Proxy) at(raw string) (*url.URL, bool) {
+func (p *Proxy) upstreamURL(raw string) (*url.URL, bool) {
 	path, query, hasQuery := strings.Cut(raw, "?")
 	target := &url.URL{
 		Scheme:     p.config.Upstream.Scheme,

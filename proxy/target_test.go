@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 func TestTargetGoesByteForByte(t *testing.T) {
@@ -104,7 +104,7 @@ func TestTargetRefused(t *testing.T) {
 	}
 }
 
-// What two servers could read differently is refused before anything looks at the path: see door.CheckTarget.
+// What two servers could read differently is refused before anything looks at the path: see access.CheckTarget.
 func TestAmbiguousPathRefused(t *testing.T) {
 	up := record(t, h1, nil)
 	b := start(t, up.url)
@@ -112,7 +112,7 @@ func TestAmbiguousPathRefused(t *testing.T) {
 		c := b.dial(t)
 		c.send("GET ", target, " HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		wantProblem(t, c.answer("GET"), 400, "http_request_denied")
-		if got := b.report(t); got.Denied != door.Path {
+		if got := b.report(t); got.Denied != access.ReasonPath {
 			t.Errorf("%s: %+v", target, got)
 		}
 	}

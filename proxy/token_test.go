@@ -17,14 +17,14 @@ import (
 // bubble is a broker and its upstream in memory, where time is not real.
 type bubble struct {
 	client   *http.Client
-	reports  chan proxy.Report
+	reports  chan proxy.RequestRecord
 	upstream chan string // the Authorization of each request that went there
 }
 
-func inBubble(t *testing.T, tokens proxy.Tokens, wait time.Duration, f func(t *testing.T, b *bubble)) {
+func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func(t *testing.T, b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{reports: make(chan proxy.Report, 10), upstream: make(chan string, 10)}
+		b := &bubble{reports: make(chan proxy.RequestRecord, 10), upstream: make(chan string, 10)}
 		upNet, brokerNet := fakeetrusted.NewListener(), fakeetrusted.NewListener()
 		up := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			b.upstream <- r.Header.Get("Authorization")
@@ -32,7 +32,7 @@ func inBubble(t *testing.T, tokens proxy.Tokens, wait time.Duration, f func(t *t
 		toUp := &http.Transport{DialContext: upNet.Dial}
 		config := configFor(t, "http://api.example")
 		config.Transport, config.Tokens, config.TokenWait = toUp, tokens, wait
-		config.Observe = func(r proxy.Report) { b.reports <- r }
+		config.OnRequestEnd = func(r proxy.RequestRecord) { b.reports <- r }
 		app := &http.Server{Handler: proxy.New(config)}
 		toBroker := &http.Transport{DialContext: brokerNet.Dial}
 		b.client = &http.Client{Transport: toBroker}
@@ -98,11 +98,11 @@ func TestTokenSourceTellsMore(t *testing.T) {
 		retryAfter string
 		detail     string
 	}{
-		{"outage", noToken{"the login server answers 503", "Wait: it is retried.", 1200 * time.Millisecond, false}, "destination_unavailable", "2", "The login server answers 503. Wait: it is retried."},
-		{"long outage", noToken{"it is down", "Wait.", 5 * time.Minute, false}, "destination_unavailable", "300", "It is down. Wait."},
-		{"rejected", noToken{"the credentials are rejected", "Open the Control Centre.", 5 * time.Minute, true}, "proxy_configuration_error", "300", "The credentials are rejected. Open the Control Centre."},
-		{"rejected for good", noToken{"the credentials are rejected", "Open the Control Centre.", 0, true}, "proxy_configuration_error", "", "The credentials are rejected. Open the Control Centre."},
-		{"wrapped", errors.Join(noToken{"it \"is\" dówn", "Wait.", time.Second, false}), "destination_unavailable", "1", "It \"is\" dówn. Wait."},
+		{"outage", tokenProblem{"the login server answers 503", "Wait: it is retried.", 1200 * time.Millisecond, false}, "destination_unavailable", "2", "The login server answers 503. Wait: it is retried."},
+		{"long outage", tokenProblem{"it is down", "Wait.", 5 * time.Minute, false}, "destination_unavailable", "300", "It is down. Wait."},
+		{"rejected", tokenProblem{"the credentials are rejected", "Open the Control Centre.", 5 * time.Minute, true}, "proxy_configuration_error", "300", "The credentials are rejected. Open the Control Centre."},
+		{"rejected for good", tokenProblem{"the credentials are rejected", "Open the Control Centre.", 0, true}, "proxy_configuration_error", "", "The credentials are rejected. Open the Control Centre."},
+		{"wrapped", errors.Join(tokenProblem{"it \"is\" dówn", "Wait.", time.Second, false}), "destination_unavailable", "1", "It \"is\" dówn. Wait."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			tokens := &fakeTokens{await: func(context.Context) (string, error) { return "", test.err }}
@@ -204,8 +204,8 @@ func TestTokenIsAskedForLast(t *testing.T) {
 	}
 }
 
-// The stand-in for eTrusted behind the broker answers as it does without it.
-func TestStandIn(t *testing.T) {
+// The fake eTrusted answers through the broker as it does directly.
+func TestResponsesEqualThoseOfADirectConnection(t *testing.T) {
 	shop := fakeetrusted.New(fakeetrusted.Options{})
 	up := serve(t, h2, shop.ServeHTTP)
 	transport := newTransport()

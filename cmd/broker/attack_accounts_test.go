@@ -14,8 +14,8 @@ var accountAttacks = []string{
 	brokertest.PlainRequest("GET /@NAME/x", "Authorization: Bearer wrong"),
 	brokertest.PlainRequest("GET /@NAME/../x"),
 	brokertest.PlainRequest("CONNECT /@NAME"),
-	brokertest.PlainRequest("GET /x", "Authorization: Bearer stand-in:NAME:wrong"),
-	brokertest.PlainRequest("GET /x", "Authorization: Bearer stand-in:NAME"),
+	brokertest.PlainRequest("GET /x", "Authorization: Bearer placeholder:NAME:wrong"),
+	brokertest.PlainRequest("GET /x", "Authorization: Bearer placeholder:NAME"),
 	tokenRequest("grant_type=client_credentials"),
 	tokenRequest("grant_type=client_credentials&client_secret=wrong"),
 	tokenRequest("grant_type=password"),
@@ -23,7 +23,7 @@ var accountAttacks = []string{
 	tokenRequest("%zz"),
 	tokenRequest(strings.Repeat("a", 65<<10)),
 	tokenRequest("grant_type=client_credentials", "Authorization: "+basic("x", "wrong")),
-	tokenRequest("grant_type=password", "Authorization: Bearer stand-in:shop:wrong"),
+	tokenRequest("grant_type=password", "Authorization: Bearer placeholder:shop:wrong"),
 	strings.Replace(tokenRequest(`{"grant_type":"client_credentials"}`), "x-www-form-urlencoded", "json", 1),
 	strings.Replace(tokenRequest("grant_type=client_credentials&client_id=NAME"), "/@NAME", "", 1),
 }
@@ -38,7 +38,7 @@ func tokenRequest(form string, more ...string) string {
 // in the answer, and in what an operator's log and metrics then say of it.
 func TestRefusesToListAccounts(t *testing.T) {
 	t.Parallel()
-	a := startAttacked(t, "BROKER_ACCESS_KEY="+attackedKey, "BROKER_STAND_IN_TOKEN=true", "BROKER_ACCESS_LOG=true")
+	a := startAttacked(t, "BROKER_ACCESS_KEY="+attackedKey, "BROKER_TOKEN_ENDPOINT=true", "BROKER_ACCESS_LOG=true")
 	for _, attack := range accountAttacks {
 		answers := map[string]string{}
 		for _, name := range []string{"shop", "nope"} { // each as long as NAME

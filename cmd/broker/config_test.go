@@ -100,7 +100,7 @@ func TestProblems(t *testing.T) {
 		{"TLS certificate is none", []string{"BROKER_TLS_CERT_FILE=/dev/null", "BROKER_TLS_KEY_FILE=/dev/null"}, "BROKER_TLS_CERT_FILE", "not a PEM certificate"},
 
 		{"links is no bool", []string{"BROKER_REWRITE_LINKS=CANARY"}, "BROKER_REWRITE_LINKS", "true or false"},
-		{"stand-in is no bool", []string{"BROKER_STAND_IN_TOKEN=CANARY"}, "BROKER_STAND_IN_TOKEN", "true or false"},
+		{"token endpoint is no bool", []string{"BROKER_TOKEN_ENDPOINT=CANARY"}, "BROKER_TOKEN_ENDPOINT", "true or false"},
 		{"its own proxy", []string{"BROKER_LISTEN=localhost:8080", "HTTPS_PROXY=http://x:CANARY@127.0.0.1:8080"}, "HTTPS_PROXY", "the broker itself"},
 		{"its own proxy, in short", []string{"BROKER_LISTEN=127.0.0.1:8080", "HTTPS_PROXY=localhost:8080"}, "HTTPS_PROXY", "the broker itself"},
 		{"its own proxy, everywhere", []string{"BROKER_LISTEN=127.0.0.1:8080", "https_proxy=http://0.0.0.0:8080"}, "HTTPS_PROXY", "the broker itself"},
@@ -179,7 +179,7 @@ func TestProblemsAllAtOnce(t *testing.T) {
 		"BROKER_REPLAY_401=CANARY-replay", "BROKER_REPLAY_BUFFER=CANARY-buffer",
 		"BROKER_ALLOW=CANARY-pattern", "BROKER_ACCESS_KEY=CANARY-key", "BROKER_ACCESS_KEY_FILE=CANARY-key-file",
 		"BROKER_TLS_CERT_FILE=CANARY-cert-file", "BROKER_TLS_KEY_FILE=CANARY-tls-key-file", "BROKER_TLS_CLIENT_CA_FILE=CANARY-ca-file",
-		"BROKER_REWRITE_LINKS=CANARY-links", "BROKER_STAND_IN_TOKEN=CANARY-stand-in", "BROKER_INTERCEPT_CA_DIR=CANARY-ca-folder",
+		"BROKER_REWRITE_LINKS=CANARY-links", "BROKER_TOKEN_ENDPOINT=CANARY-token-endpoint", "BROKER_INTERCEPT_CA_DIR=CANARY-ca-folder",
 		"BROKER_TOKEN_STORE=CANARY-store", "BROKER_TOKEN_STORE_FILE=CANARY-store-file",
 		"BROKER_ACCESS_LOG=CANARY-access-log", "BROKER_PPROF=CANARY-profiles",
 	}

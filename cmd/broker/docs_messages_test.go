@@ -19,7 +19,7 @@ import (
 var speaking = []string{
 	"cmd/broker", "internal/config", "internal/server",
 	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
-	"proxy", "proxy/door", "proxy/localca", "proxy/standin", "proxy/wire",
+	"proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/wire",
 	"tokensource", "tokensource/redisstore",
 }
 

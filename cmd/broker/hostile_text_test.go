@@ -26,7 +26,7 @@ func TestAccessLogLineIsBounded(t *testing.T) {
 		"method and path":  strings.Repeat("M", 30_000) + " /" + long[:30_000] + " HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"account":          "GET /@" + long + "/channels HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"account of token": "POST /@" + long + "/oauth/token HTTP/1.1\r\nHost: localhost\r\n" + form,
-		"account of a key": "GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer stand-in:" + long + ":" + strings.Repeat("k", 32) + "\r\n\r\n",
+		"account of a key": "GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer placeholder:" + long + ":" + strings.Repeat("k", 32) + "\r\n\r\n",
 		"request id":       "GET / HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: " + long + "\r\n\r\n",
 		"traceparent":      "GET / HTTP/1.1\r\nHost: localhost\r\nTraceparent: 00-" + long + "\r\n\r\n",
 		"tunnel":           "CONNECT " + long + ":443 HTTP/1.1\r\nHost: localhost\r\n\r\n",

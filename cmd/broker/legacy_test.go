@@ -71,10 +71,10 @@ func TestUnchangedApp(t *testing.T) {
 	brokertest.Eventually(t, "the other account has a token", func() bool { return brokertest.Get(t, b.URL+"/@shop-de/channels").Status == http.StatusOK })
 	asked := eTrusted.TokenRequestCount()
 	for _, test := range []struct{ at, client, token string }{
-		{"/oauth/token", "dummy", "stand-in"},
-		{"/auth/realms/business/protocol/openid-connect/token", "dummy", "stand-in"},
-		{"/oauth/token", "shop-de", "stand-in:shop-de"},
-		{"/@shop-de/oauth/token", "dummy", "stand-in:shop-de"},
+		{"/oauth/token", "dummy", "placeholder"},
+		{"/auth/realms/business/protocol/openid-connect/token", "dummy", "placeholder"},
+		{"/oauth/token", "shop-de", "placeholder:shop-de"},
+		{"/@shop-de/oauth/token", "dummy", "placeholder:shop-de"},
 	} {
 		token, status := fetchToken(t, b.URL+test.at, url.Values{"client_id": {test.client}, "client_secret": {"x"}})
 		if token != test.token || status != http.StatusOK {
@@ -94,8 +94,8 @@ func TestUnchangedApp(t *testing.T) {
 	if reviews, _ := followReviews(t, b.URL+"/@shop-de/reviews?count=50", ""); reviews == 0 {
 		t.Error("no reviews by the account's path")
 	}
-	if got := showing(t, b.URL+"/channels", "stand-in:nobody"); got.Status != http.StatusNotFound {
-		t.Errorf("the stand-in of an account that is gone: %d", got.Status)
+	if got := showing(t, b.URL+"/channels", "placeholder:nobody"); got.Status != http.StatusNotFound {
+		t.Errorf("the placeholder token of an account that is gone: %d", got.Status)
 	}
 	if n := eTrusted.TokenRequestCount(); n != asked {
 		t.Errorf("%d token requests went to the login server", n-asked)
@@ -104,17 +104,17 @@ func TestUnchangedApp(t *testing.T) {
 		t.Errorf("a GET does not go upstream: %d %v", got.Status, got.Header)
 	}
 	for _, r := range eTrusted.APIRequests() {
-		if strings.Contains(r.Header.Get("Authorization"), "stand-in") {
-			t.Error("a stand-in went to the API")
+		if strings.Contains(r.Header.Get("Authorization"), "placeholder") {
+			t.Error("a placeholder token went to the API")
 		}
 	}
 }
 
-func TestStandInAndLinksCanBeOff(t *testing.T) {
+func TestTokenEndpointAndLinksCanBeOff(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	upstream := brokertest.Serve(t, eTrusted)
-	b := startBroker(t, nil, brokertest.Environ(upstream, "BROKER_STAND_IN_TOKEN=false", "BROKER_REWRITE_LINKS=false"))
+	b := startBroker(t, nil, brokertest.Environ(upstream, "BROKER_TOKEN_ENDPOINT=false", "BROKER_REWRITE_LINKS=false"))
 	b.WaitReady()
 	if got := brokertest.Get(t, b.URL+"/reviews?count=1"); !strings.Contains(got.Body, upstream+"/reviews?") || strings.Contains(got.Body, b.URL) {
 		t.Errorf("rewritten: %s", got.Body)
@@ -127,13 +127,13 @@ func TestStandInAndLinksCanBeOff(t *testing.T) {
 	if got := brokertest.Do(request, err); got.Header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == asked {
 		t.Errorf("answered by the broker: %d %s", got.Status, got.Body)
 	}
-	if got := showing(t, b.URL+"/channels", "stand-in:nobody"); got.Status != http.StatusOK {
-		t.Errorf("a stand-in selects an account: %d", got.Status)
+	if got := showing(t, b.URL+"/channels", "placeholder:nobody"); got.Status != http.StatusOK {
+		t.Errorf("a placeholder token selects an account: %d", got.Status)
 	}
 }
 
-// With an access key, the stand-in is for whoever knows it, and carries it.
-func TestStandInWithAccessKey(t *testing.T) {
+// With an access key, a placeholder token is only for clients that know it, and carries it.
+func TestPlaceholderTokenCarriesAccessKey(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	file := filepath.Join(t.TempDir(), "key")
@@ -150,13 +150,13 @@ func TestStandInWithAccessKey(t *testing.T) {
 	if status != http.StatusOK {
 		t.Fatalf("%q %d", token, status)
 	}
-	for shown, want := range map[string]int{token: 200, "stand-in": 401, "stand-in:default": 401, "stand-in:default:": 401, "stand-in::wrong": 401, "": 401} {
+	for shown, want := range map[string]int{token: 200, "placeholder": 401, "placeholder:default": 401, "placeholder:default:": 401, "placeholder::wrong": 401, "": 401} {
 		if got := showing(t, b.URL+"/channels", shown); got.Status != want {
 			t.Errorf("%q: %d, want %d", shown, got.Status, want)
 		}
 	}
 	brokertest.WriteFile(t, file, []byte("second-key-0815-4711"))
-	brokertest.Eventually(t, "the new key is taken", func() bool { return showing(t, b.URL+"/channels", "stand-in::second-key-0815-4711").Status == 200 })
+	brokertest.Eventually(t, "the new key is taken", func() bool { return showing(t, b.URL+"/channels", "placeholder::second-key-0815-4711").Status == 200 })
 	if got := showing(t, b.URL+"/channels", token); got.Status != http.StatusOK {
 		t.Errorf("just after the change, the token with the old key: %d", got.Status)
 	}

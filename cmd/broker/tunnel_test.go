@@ -80,7 +80,7 @@ func TestInterceptedApp(t *testing.T) {
 	}
 	body, _ := io.ReadAll(response.Body)
 	_ = response.Body.Close()
-	if !strings.Contains(string(body), `"access_token":"stand-in"`) || i.eTrusted.TokenRequestCount() != asked {
+	if !strings.Contains(string(body), `"access_token":"placeholder"`) || i.eTrusted.TokenRequestCount() != asked {
 		t.Errorf("%d %s", response.StatusCode, body)
 	}
 	response, err = app.Get(i.api + "/reviews?count=3")

@@ -14,7 +14,7 @@ import (
 	"github.com/caarlos0/env/v11"
 	"go.uber.org/zap/zapcore"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
 )
@@ -58,7 +58,7 @@ type Config struct {
 	ReplayBuffer int64 `env:"BROKER_REPLAY_BUFFER" envDefault:"65536" help:"bytes of a request body kept for that"`
 
 	RewriteLinks   bool   `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite the API's own address in responses to the one that the app used"`
-	StandInToken   bool   `env:"BROKER_STAND_IN_TOKEN" envDefault:"true" help:"answer the app's own token requests with a stand-in"`
+	TokenEndpoint  bool   `env:"BROKER_TOKEN_ENDPOINT" envDefault:"true" help:"answer the app's own token requests with a placeholder token"`
 	InterceptCADir string `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a folder with a certificate authority of the broker's own: CONNECT to the API and the login server is then answered; see 'broker ca'"`
 
 	AccessLog bool          `env:"BROKER_ACCESS_LOG" envDefault:"false" help:"one log line a request, with a request id that the API is sent too; never a query or a header else"`
@@ -117,7 +117,7 @@ func Load(environ []string) (Config, []Error) {
 	}
 	check("BROKER_ALLOWED_HOSTS", checkHosts(c.AllowedHosts))
 	if len(c.Allow) > 0 {
-		_, err = door.ParseRules(c.Allow)
+		_, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)
 	}
 	var blame string

@@ -33,7 +33,7 @@ const maxMethod = 32
 
 // logRequest writes one line for a request: no query and no headers but what names the request, since they may hold
 // personal data and the app's own credentials.
-func (b *broker) logRequest(report proxy.Report) {
+func (b *broker) logRequest(report proxy.RequestRecord) {
 	line := b.log.Check(b.accessLevel, "request")
 	if line == nil {
 		return
@@ -46,14 +46,14 @@ func (b *broker) logRequest(report proxy.Report) {
 		zap.Int64("bytes", report.Bytes),
 		zap.Duration("took", report.Duration),
 		zap.Duration("upstream_took", report.Upstream),
-		zap.Bool("replayed", report.Replay.Sent()),
+		zap.Bool("replayed", report.Retry.Sent()),
 	}
 	for _, field := range []zap.Field{ // what is so of few requests
 		zap.String("request_id", report.RequestID),
 		zap.String("trace_id", report.TraceID),
 		zap.String("denied", string(report.Denied)),
 		zap.String("problem", report.Problem),
-		zap.String("replay", string(report.Replay)),
+		zap.String("replay", string(report.Retry)),
 	} {
 		if field.String != "" {
 			fields = append(fields, field)

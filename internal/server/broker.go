@@ -19,9 +19,9 @@ import (
 	"etrusted-broker/internal/tally"
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/localca"
-	"etrusted-broker/proxy/standin"
+	"etrusted-broker/proxy/tokenendpoint"
 	"etrusted-broker/proxy/wire"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
@@ -67,15 +67,15 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin htt
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}
 	b.accounts = accounts
-	b.tally = tally.New(texts(door.Reasons[:]), texts(proxy.Replays[:]))
+	b.tally = tally.New(texts(access.Reasons[:]), texts(proxy.RetryOutcomes[:]))
 	b.metrics = metrics.New(metrics.Config{
 		Version:       build.Version,
 		Revision:      build.Revision,
 		Tokens:        b.accounts.Snapshots,
 		InFlight:      func() int64 { return b.proxy.InFlight() },
 		UnsafeListen:  b.unsafe.Load,
-		DenialReasons: texts(door.Reasons[:]),
-		RetryOutcomes: texts(proxy.Replays[:]),
+		DenialReasons: texts(access.Reasons[:]),
+		RetryOutcomes: texts(proxy.RetryOutcomes[:]),
 	})
 	if c.HasDefaultAccount() {
 		b.metrics.ForAccount(proxy.DefaultAccount)
@@ -84,28 +84,28 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin htt
 	if err != nil {
 		return nil, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}
 	}
-	hosts := door.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
+	hosts := access.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
 	handler := b.guards.certificates.renewConnections(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
 	b.tunnels = newTunnels(authority, handler, b.limits.app, log)
-	entry, err := b.newDoor(c, hosts, authority)
+	policy, err := b.newPolicy(c, hosts, authority)
 	if err != nil {
 		return nil, err
 	}
 	b.proxy = proxy.New(proxy.Config{
-		Upstream:     c.API,
-		Transport:    toAPI,
-		Tokens:       b.defaultTokens(),
-		Account:      b.tokens,
-		TokenWait:    c.TokenWait,
-		Door:         entry,
-		StandIn:      b.newStandIn(c),
-		Links:        c.RewriteLinks,
-		Scheme:       scheme(c),
-		Tunnels:      b.tunnels,
-		Replay:       c.Replay401,
-		ReplayBuffer: c.ReplayBuffer,
-		RequestID:    requestIDs(c),
-		Observe:      b.requestEnded,
+		Upstream:       c.API,
+		Transport:      toAPI,
+		Tokens:         b.defaultTokens(),
+		Account:        b.tokens,
+		TokenWait:      c.TokenWait,
+		Policy:         policy,
+		TokenEndpoint:  b.newTokenEndpoint(c),
+		RewriteLinks:   c.RewriteLinks,
+		ExternalScheme: scheme(c),
+		Tunnels:        b.tunnels,
+		Retry:          c.Replay401,
+		RetryBuffer:    c.ReplayBuffer,
+		RequestID:      requestIDs(c),
+		OnRequestEnd:   b.requestEnded,
 	})
 	b.app = newServer(handler, log)
 	b.app.ConnContext = withClientCertificate
@@ -145,35 +145,35 @@ func adminSettings(settings []config.Setting) []admin.Setting {
 	return all
 }
 
-func (b *broker) newDoor(c config.Config, hosts *door.Hosts, authority *localca.CA) (*door.Door, error) {
-	var rules *door.Rules // nil allows everything
+func (b *broker) newPolicy(c config.Config, hosts *access.Hosts, ca *localca.CA) (*access.Policy, error) {
+	var rules *access.Rules // nil allows everything
 	if len(c.Allow) > 0 {
 		var err error
-		if rules, err = door.ParseRules(c.Allow); err != nil {
+		if rules, err = access.ParseRules(c.Allow); err != nil {
 			return nil, config.Error{Variable: "BROKER_ALLOW", Message: err.Error()}
 		}
 	}
-	doorConfig := door.Config{Hosts: hosts, Upstream: c.API.Host, Login: c.LoginHost(), Keys: b.guards.keys, KeyOf: standin.KeyOf, Rules: rules}
+	policy := access.Config{Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.LoginHost(), Keys: b.guards.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: rules}
 	if b.guards.certificates.asksClients() {
-		doorConfig.ClientTrusted = func(ctx context.Context) bool { return b.guards.certificates.trustedClient(ctx) != nil }
+		policy.ClientTrusted = func(ctx context.Context) bool { return b.guards.certificates.trustedClient(ctx) != nil }
 	}
-	if authority != nil {
-		doorConfig.Tunnels = authority.AllowsHost
+	if ca != nil {
+		policy.TunnelAllowed = ca.AllowsHost
 	}
-	return door.New(doorConfig), nil
+	return access.New(policy), nil
 }
 
-// newStandIn returns what answers the app's token requests; nil if the API is to.
-func (b *broker) newStandIn(c config.Config) *standin.Endpoint {
-	if !c.StandInToken {
+// newTokenEndpoint returns what answers the app's token requests; nil if the API is to.
+func (b *broker) newTokenEndpoint(c config.Config) *tokenendpoint.Endpoint {
+	if !c.TokenEndpoint {
 		return nil
 	}
-	endpoint := &standin.Endpoint{Account: func(name string) bool {
+	endpoint := &tokenendpoint.Endpoint{AccountExists: func(name string) bool {
 		_, known := b.accounts.Source(name)
 		return known && name != ""
 	}}
 	if b.guards.keys != nil {
-		endpoint.Key = b.guards.keys.Is
+		endpoint.ValidKey = b.guards.keys.Valid
 	}
 	return endpoint
 }
@@ -224,14 +224,14 @@ func (b *broker) newAccounts(c config.Config, toLogin http.RoundTripper) (*token
 }
 
 // defaultTokens are those of the account without a name; nil if there is none.
-func (b *broker) defaultTokens() proxy.Tokens {
+func (b *broker) defaultTokens() proxy.TokenSource {
 	if source, ok := b.accounts.Source(""); ok {
 		return source
 	}
 	return nil
 }
 
-func (b *broker) tokens(account string) (proxy.Tokens, bool) {
+func (b *broker) tokens(account string) (proxy.TokenSource, bool) {
 	source, ok := b.accounts.Source(account)
 	return source, ok
 }
@@ -241,7 +241,7 @@ func (b *broker) tokens(account string) (proxy.Tokens, bool) {
 const noAccount = "-"
 
 // requestEnded records a request.
-func (b *broker) requestEnded(report proxy.Report) {
+func (b *broker) requestEnded(report proxy.RequestRecord) {
 	b.logRequest(report)
 	account := noAccount
 	if _, known := b.accounts.Source(report.Account); known && report.Account != "" { // it may have been removed meanwhile
@@ -249,15 +249,15 @@ func (b *broker) requestEnded(report proxy.Report) {
 	}
 	requests := b.metrics.ForAccount(account)
 	requests.Observe(report.Method, report.Status, report.Duration, report.Upstream, report.TraceID)
-	if report.Replay != "" {
-		requests.ObserveRetry(string(report.Replay))
+	if report.Retry != "" {
+		requests.ObserveRetry(string(report.Retry))
 	}
 	if report.Denied != "" {
 		b.metrics.ObserveDenied(string(report.Denied))
 	}
 	b.tally.Request(tally.Request{
 		Account: account, Status: report.Status, ByBroker: isOwnAnswer(report), Upstream: report.Upstream,
-		Denied: string(report.Denied), Replay: string(report.Replay),
+		Denied: string(report.Denied), Replay: string(report.Retry),
 	})
 	if _, known := b.accounts.Source(account); !known && account != noAccount {
 		b.forget(account) // it was removed just now, and what was counted is back
@@ -265,9 +265,9 @@ func (b *broker) requestEnded(report proxy.Report) {
 }
 
 // isOwnAnswer reports whether the app was answered by the broker itself, rather than by the API or not at all: with a
-// problem, or with something that the API was not asked about, such as a stand-in token.
-func isOwnAnswer(report proxy.Report) bool {
-	return report.Status != proxy.StatusClientGone && (report.Problem != "" || report.Upstream == 0)
+// problem, or with something that the API was not asked about, such as a placeholder token.
+func isOwnAnswer(report proxy.RequestRecord) bool {
+	return report.Status != proxy.StatusClientClosedRequest && (report.Problem != "" || report.Upstream == 0)
 }
 
 // forget drops what was counted for an account that is gone.
@@ -278,8 +278,8 @@ func (b *broker) forget(account string) {
 
 // connectionClosed records that a connection of the app's was closed to make room.
 func (b *broker) connectionClosed() {
-	b.metrics.ObserveDenied(string(door.Connections))
-	b.tally.Denied(string(door.Connections))
+	b.metrics.ObserveDenied(string(access.ReasonConnections))
+	b.tally.Denied(string(access.ReasonConnections))
 }
 
 // texts makes plain strings of a closed set.
@@ -292,7 +292,7 @@ func texts[T ~string](set []T) []string {
 }
 
 // listenHosts are the host names that the listeners are configured with. An unspecified address is not among them: see
-// door.Hosts.
+// access.Hosts.
 func listenHosts(c config.Config) []string {
 	var hosts []string
 	for _, address := range []string{c.Listen, c.AdminListen} {
@@ -310,16 +310,16 @@ func listenHosts(c config.Config) []string {
 
 // forOperators keeps web pages away from the admin listener. It shows no secret, but what it shows is nobody else's
 // business.
-func forOperators(hosts *door.Hosts, next http.Handler) http.Handler {
+func forOperators(hosts *access.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		fault := wire.FaultOf(r)
 		switch {
 		case fault != nil:
 			http.Error(w, "The request was refused: "+fault.What+". "+fault.Advice, fault.Status)
-		case !hosts.Allow(r):
+		case !hosts.Allowed(r):
 			http.Error(w, "This Host is not one that the broker goes by. Address it as localhost or by its address, or name the host in BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
-		case door.FromPage(r.Header):
+		case access.IsBrowserRequest(r.Header):
 			http.Error(w, "Web pages of another origin may not look in here.", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)

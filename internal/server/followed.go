@@ -8,14 +8,14 @@ import (
 
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/filewatch"
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 // guards are what lets apps in that can prove who they are. They are followed while the broker runs.
 type guards struct {
 	log          *zap.Logger
-	keys         *door.Keys // nil if none is asked for
-	keyFile      string     // empty if the key cannot change
+	keys         *access.Keys // nil if none is asked for
+	keyFile      string       // empty if the key cannot change
 	certificates *certificates
 	told         map[string]string // the last trouble with each file: it is not told every time that it is looked at
 }
@@ -27,7 +27,7 @@ func newGuards(c config.Config, log *zap.Logger) (*guards, error) {
 	}
 	g := &guards{log: log, keyFile: c.AccessKeyFile, certificates: certificates, told: map[string]string{}}
 	if text := c.AccessKey.Reveal(); text != "" {
-		g.keys = door.NewKeys(text)
+		g.keys = access.NewKeys(text)
 	}
 	return g, nil
 }
@@ -62,7 +62,7 @@ func (g *guards) rereadKey() {
 		return
 	}
 	delete(g.told, "BROKER_ACCESS_KEY_FILE")
-	if g.keys.Change(key.Reveal()) {
+	if g.keys.Rotate(key.Reveal()) {
 		g.log.Info("the access key has changed: the one before is taken for a minute more")
 	}
 }

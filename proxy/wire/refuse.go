@@ -13,7 +13,7 @@ func (c *conn) refuse(fault *Fault) {
 	if c.part == inHead {
 		seen = c.buffer.kept()[:min(foretaste, c.head.seen)]
 	}
-	c.replace(c.buffer.from+len(seen), completion(seen)+marker+": "+fault.code+"\r\nConnection: close\r\n\r\n")
+	c.replace(c.buffer.from+len(seen), completion(seen)+marker+": "+fault.Code+"\r\nConnection: close\r\n\r\n")
 }
 
 // completion is what makes a request line of the first bytes of one, and a host. It has the method that was asked for

@@ -1,4 +1,4 @@
-package door
+package access
 
 import (
 	"context"
@@ -35,26 +35,26 @@ func tunnelOf(r *http.Request) (t tunnel, ok bool) {
 }
 
 // CheckConnect returns why a tunnel may not be opened, or nil if it may: RFC 9110 section 9.3.6.
-func (d *Door) CheckConnect(r *http.Request) *Refusal {
+func (d *Policy) CheckConnect(r *http.Request) *Refusal {
 	switch {
-	case d.distrusts(r):
+	case d.distrustsClient(r):
 		return certificateRefused
-	case d.config.Tunnels == nil, Tunnelled(r):
+	case d.config.TunnelAllowed == nil, Tunnelled(r):
 		return methodRefused
-	case FromPage(r.Header):
+	case IsBrowserRequest(r.Header):
 		return browserRefused
-	case !d.config.Tunnels(r.RequestURI):
+	case !d.config.TunnelAllowed(r.RequestURI):
 		return tunnelRefused
-	case d.config.Keys != nil && !d.shows(r.Header["Proxy-Authorization"]):
+	case d.config.Keys != nil && !d.hasValidKey(r.Header["Proxy-Authorization"]):
 		return tunnelKeyRefused
 	default:
 		return nil
 	}
 }
 
-// ForLogin reports whether a request that came as to a proxy is for the login server.
-func (d *Door) ForLogin(r *http.Request) bool {
-	return (r.URL.Host != "" || Tunnelled(r)) && sameHost(r.Host, d.config.Login) && !sameHost(r.Host, d.config.Upstream)
+// TargetsLoginServer reports whether a request that came as to a proxy is for the login server.
+func (d *Policy) TargetsLoginServer(r *http.Request) bool {
+	return (r.URL.Host != "" || Tunnelled(r)) && sameHost(r.Host, d.config.LoginHost) && !sameHost(r.Host, d.config.UpstreamHost)
 }
 
 // sameHost reports whether two hosts are the same, whether or not they name the usual ports and end with a dot. None is
@@ -75,14 +75,14 @@ func plainHost(host string) string {
 }
 
 var tunnelRefused = &Refusal{
-	Reason: Target,
+	Reason: ReasonTarget,
 	Status: http.StatusForbidden,
 	What:   "a tunnel may lead to the API and its login server alone",
 	Advice: "The broker is no general proxy: name other hosts in the app's NO_PROXY, or give it the broker as a proxy for these two alone.",
 }
 
 var tunnelKeyRefused = &Refusal{
-	Reason: Key,
+	Reason: ReasonKey,
 	Status: http.StatusProxyAuthRequired,
 	What:   "the request for a tunnel does not show the broker's access key",
 	Advice: "Put it into the proxy's URL as the password: HTTPS_PROXY=http://app:KEY@localhost:8080.",
@@ -91,17 +91,17 @@ var tunnelKeyRefused = &Refusal{
 
 // staleTunnelRefused closes the connection: the app has to ask for another tunnel, with the key that is valid now.
 var staleTunnelRefused = &Refusal{
-	Reason: Key,
+	Reason: ReasonKey,
 	Status: http.StatusUnauthorized,
 	What:   "the access key with which the tunnel was asked for is no longer valid",
 	Advice: "Ask for another, with the new key in the proxy's URL.",
 	Header: http.Header{"Connection": {"close"}, "Www-Authenticate": keyRefused.Header["Www-Authenticate"]},
 }
 
-// LoginRefused is for what is asked of the login server other than a token.
-var LoginRefused = &Refusal{
-	Reason: Target,
+// DeniedLogin is for what is asked of the login server other than a token.
+var DeniedLogin = &Refusal{
+	Reason: ReasonTarget,
 	Status: http.StatusForbidden,
 	What:   "the request is for the login server",
-	Advice: "Of that, the broker answers requests for a token alone (POST, with BROKER_STAND_IN_TOKEN on).",
+	Advice: "Of that, the broker answers requests for a token alone (POST, with BROKER_TOKEN_ENDPOINT on).",
 }

@@ -1,11 +1,11 @@
-package door_test
+package access_test
 
 import (
 	"net/http"
 	"strings"
 	"testing"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 func TestRules(t *testing.T) {
@@ -43,12 +43,12 @@ func TestRules(t *testing.T) {
 		{"GET /{$}", []string{"GET /", "GET /?q"}, []string{"GET /a", "GET *", "GET //", "GET /%2f", "GET /;", "GET /."}},
 		{"GET\t/a", []string{"GET /a"}, []string{"GET /b"}},
 	} {
-		rules, err := door.ParseRules(strings.Split(test.patterns, ","))
+		rules, err := access.ParseRules(strings.Split(test.patterns, ","))
 		if err != nil {
 			t.Errorf("%s: %v", test.patterns, err)
 			continue
 		}
-		d := door.New(door.Config{Rules: rules})
+		d := access.New(access.Config{Rules: rules})
 		for want, requests := range map[bool][]string{true: test.allowed, false: test.refused} {
 			for _, request := range requests {
 				method, target, _ := strings.Cut(request, " ")
@@ -56,7 +56,7 @@ func TestRules(t *testing.T) {
 				if (refusal == nil) != want {
 					t.Errorf("%s: %s: allowed %v, want %v", test.patterns, request, refusal == nil, want)
 				}
-				if refusal != nil && (refusal.Status != 403 || refusal.Reason != door.Rule) {
+				if refusal != nil && (refusal.Status != 403 || refusal.Reason != access.ReasonRule) {
 					t.Errorf("%s: %+v", request, refusal)
 				}
 			}
@@ -65,25 +65,25 @@ func TestRules(t *testing.T) {
 }
 
 func TestRulesCannotBeOverridden(t *testing.T) {
-	rules, err := door.ParseRules([]string{"READ-ONLY"})
+	rules, err := access.ParseRules([]string{"READ-ONLY"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := door.New(door.Config{Rules: rules})
+	d := access.New(access.Config{Rules: rules})
 	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-Original-Method", "X-Override-URL", "X-HTTP-Path-Override", "X_original_method", "X_HTTP_Method-Override", "X_Original_URL"} {
 		header := http.Header{}
 		header.Set(name, "DELETE")
-		if refusal := d.CheckRules(&http.Request{Method: "GET", Header: header}, "/"); refusal == nil || refusal.Reason != door.Rule {
+		if refusal := d.CheckRules(&http.Request{Method: "GET", Header: header}, "/"); refusal == nil || refusal.Reason != access.ReasonRule {
 			t.Errorf("%s: %+v", name, refusal)
 		}
 	}
 }
 
 func TestNoRulesAllowAll(t *testing.T) {
-	if door.New(door.Config{}).CheckRules(&http.Request{Method: "DELETE", Header: http.Header{"X-Original-Url": {"/"}}}, "/x#y") != nil {
+	if access.New(access.Config{}).CheckRules(&http.Request{Method: "DELETE", Header: http.Header{"X-Original-Url": {"/"}}}, "/x#y") != nil {
 		t.Error("refused without rules")
 	}
-	if new(door.Rules).Allow("GET", "/") {
+	if new(access.Rules).Allowed("GET", "/") {
 		t.Error("rules without a pattern allow something")
 	}
 }
@@ -105,7 +105,7 @@ func TestRulesThatAreWrong(t *testing.T) {
 		"GET /,GET /":               `"GET /" and "GET /" conflict`,
 		"/a,aCanaryThatMayBeSecret": `2 of 2 has no path`,
 	} {
-		_, err := door.ParseRules(strings.Split(patterns, ","))
+		_, err := access.ParseRules(strings.Split(patterns, ","))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", patterns, err, want)
 		}
@@ -113,13 +113,13 @@ func TestRulesThatAreWrong(t *testing.T) {
 }
 
 func BenchmarkRules(b *testing.B) {
-	rules, err := door.ParseRules([]string{"GET /reviews/", "GET /channels", "POST /invites"})
+	rules, err := access.ParseRules([]string{"GET /reviews/", "GET /channels", "POST /invites"})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if !rules.Allow("GET", "/reviews/rev-7e3f7c9c-cd76-4b5f-a9a3-8a1a4c7d8b11?x=y") {
+		if !rules.Allowed("GET", "/reviews/rev-7e3f7c9c-cd76-4b5f-a9a3-8a1a4c7d8b11?x=y") {
 			b.Fatal("refused")
 		}
 	}
@@ -127,15 +127,15 @@ func BenchmarkRules(b *testing.B) {
 
 // A path with more readings than any program makes is refused, before they cost more than it is worth.
 func TestRefusesPathsOfManyReadings(t *testing.T) {
-	rules, err := door.ParseRules([]string{"GET /"})
+	rules, err := access.ParseRules([]string{"GET /"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	few, many := "/a%253b.", "/a.%25253fb%2fc.%252523c.%25253bd.%253fe.%2523%2ff.%253bg.%3fh.%23i.%3b."
-	if !rules.Allow(http.MethodGet, few) {
+	if !rules.Allowed(http.MethodGet, few) {
 		t.Errorf("%s: got refused, want allowed", few)
 	}
-	if rules.Allow(http.MethodGet, many) {
+	if rules.Allowed(http.MethodGet, many) {
 		t.Errorf("%s: got allowed, want refused", many)
 	}
 }

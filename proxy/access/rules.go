@@ -1,4 +1,4 @@
-package door
+package access
 
 import (
 	"errors"
@@ -89,11 +89,11 @@ func nameOf(pattern string, i, n int) string {
 	return fmt.Sprintf("%d of %d", i+1, n)
 }
 
-// Allow reports whether a request with this method and target, as the app sent it, is allowed. It is the decoded path that
+// Allowed reports whether a request with this method and target, as the app sent it, is allowed. It is the decoded path that
 // counts, and whatever else a server on the way may take it for must be allowed too: see readings. A path that is not
 // UTF-8 is not allowed, since some read an overlong slash (%c0%af) as a slash. ReadOnly is about the method only. The target
 // must have passed CheckTarget.
-func (r *Rules) Allow(method, target string) bool {
+func (r *Rules) Allowed(method, target string) bool {
 	if r.readOnly && (method == http.MethodGet || method == http.MethodHead) {
 		return true
 	}
@@ -125,7 +125,7 @@ func (r *Rules) matches(method, path string) bool {
 }
 
 var ruleRefused = &Refusal{
-	Reason: Rule,
+	Reason: ReasonRule,
 	Status: http.StatusForbidden,
 	What:   "BROKER_ALLOW does not allow this method and path",
 	Advice: "If the app is to use it, add a pattern for it to BROKER_ALLOW: GET /reviews is that path alone, GET /reviews/ is all below it.",
@@ -153,7 +153,7 @@ func IsOverride(name string) bool {
 }
 
 var overrideRefused = &Refusal{
-	Reason: Rule,
+	Reason: ReasonRule,
 	Status: http.StatusForbidden,
 	What:   "a header asks for another method or path than the one that BROKER_ALLOW allows",
 	Advice: "Send the method and path that you mean in the request line, without X-HTTP-Method-Override, X-Original-URL and their like.",

@@ -1,4 +1,4 @@
-package door
+package access
 
 import (
 	"net"
@@ -31,10 +31,10 @@ func NewHosts(names ...string) *Hosts {
 	return h
 }
 
-// Allow reports whether the request's Host is localhost, a loopback address, the address of this machine at which the
+// Allowed reports whether the request's Host is localhost, a loopback address, the address of this machine at which the
 // request came in, or one of the names. 0.0.0.0 is none of these, whatever the listener is bound to, and neither is
 // ::ffff:127.0.0.1: to a browser both are this machine, but none for which it sends Sec-Fetch-Site.
-func (h *Hosts) Allow(r *http.Request) bool {
+func (h *Hosts) Allowed(r *http.Request) bool {
 	host, _, ok := hostport.Split(r.Host)
 	if !ok {
 		return false

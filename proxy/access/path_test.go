@@ -1,4 +1,4 @@
-package door_test
+package access_test
 
 import (
 	"net/http"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 func TestCheckTarget(t *testing.T) {
@@ -27,11 +27,11 @@ func TestCheckTarget(t *testing.T) {
 		"/\\": true, "/a\\..\\b": true, "/%5c": true, "/a%5Cb": true, "/%255c": true, "/..\\": true,
 		"/%00": true, "/a%00.json": true, "/%0d%0aX:y": true, "/%0A": true, "/%09": true, "/%7f": true, "/%1F": true, "/%2500": true, "/\x00": true, "/\x7f": true,
 	} {
-		refusal := door.CheckTarget(target)
+		refusal := access.CheckTarget(target)
 		if (refusal != nil) != refused {
 			t.Errorf("%q: refused %v, want %v", target, refusal != nil, refused)
 		}
-		if refusal != nil && (refusal.Status != http.StatusBadRequest || refusal.Reason != door.Path) {
+		if refusal != nil && (refusal.Status != http.StatusBadRequest || refusal.Reason != access.ReasonPath) {
 			t.Errorf("%q: %+v", target, refusal)
 		}
 	}
@@ -43,7 +43,7 @@ func FuzzCheckTarget(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
-		if door.CheckTarget(target) != nil {
+		if access.CheckTarget(target) != nil {
 			return
 		}
 		text, _, _ := strings.Cut(target, "?")
@@ -87,7 +87,7 @@ func squeeze(text string) string {
 func BenchmarkCheckTarget(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if door.CheckTarget("/channels/chl-7e3f7c9c-cd76-4b5f-a9a3-8a1a4c7d8b11/service-reviews/aggregate-rating?period=365") != nil {
+		if access.CheckTarget("/channels/chl-7e3f7c9c-cd76-4b5f-a9a3-8a1a4c7d8b11/service-reviews/aggregate-rating?period=365") != nil {
 			b.Fatal("refused")
 		}
 	}

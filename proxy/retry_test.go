@@ -29,7 +29,7 @@ func revoked(t *testing.T, kind string) (*recorder, func(*setup)) {
 		_, _ = io.WriteString(w, "accepted")
 	})
 	return up, func(s *setup) {
-		s.Replay, s.ReplayBuffer = true, 1000
+		s.Retry, s.RetryBuffer = true, 1000
 		s.Tokens = &fakeTokens{
 			current:    authorization,
 			invalidate: func(value string) bool { return value == authorization },
@@ -42,15 +42,15 @@ func TestReplay(t *testing.T) {
 	overBoth(t, func(t *testing.T, kind string) {
 		for _, test := range []struct {
 			name, request, body string
-			replay              proxy.Replay
+			replay              proxy.RetryOutcome
 		}{
-			{"no body", "GET /x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", "", proxy.ReplaySuccess},
-			{"empty body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "", proxy.ReplaySuccess},
-			{"body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + long[:1000], long[:1000], proxy.ReplaySuccess},
-			{"chunked", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long[:1000]), long[:1000], proxy.ReplaySuccess},
-			{"chunked, empty", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", proxy.ReplaySuccess},
-			{"too long", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n" + long[:1001], long[:1001], proxy.ReplayBodyNotKept},
-			{"chunked, too long", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long[:1001]), long[:1001], proxy.ReplayBodyNotKept},
+			{"no body", "GET /x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", "", proxy.RetrySuccess},
+			{"empty body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "", proxy.RetrySuccess},
+			{"body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + long[:1000], long[:1000], proxy.RetrySuccess},
+			{"chunked", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long[:1000]), long[:1000], proxy.RetrySuccess},
+			{"chunked, empty", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", proxy.RetrySuccess},
+			{"too long", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n" + long[:1001], long[:1001], proxy.RetryBodyNotKept},
+			{"chunked, too long", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long[:1001]), long[:1001], proxy.RetryBodyNotKept},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				up, revoke := revoked(t, kind)
@@ -60,7 +60,7 @@ func TestReplay(t *testing.T) {
 				a := c.answer("POST")
 				wantNotOurs(t, a)
 				all, want := up.take(), 2
-				if test.replay == proxy.ReplaySuccess {
+				if test.replay == proxy.RetrySuccess {
 					if a.status != 200 || a.body != "accepted" || a.header["Www-Authenticate"] != nil {
 						t.Errorf("%d %v %s", a.status, a.header, a.body)
 					}
@@ -84,7 +84,7 @@ func TestReplay(t *testing.T) {
 						t.Errorf("request %d: Via %q", i, value)
 					}
 				}
-				if got := b.report(t); got.Status != a.status || got.Replay != test.replay || got.Problem != "" {
+				if got := b.report(t); got.Status != a.status || got.Retry != test.replay || got.Problem != "" {
 					t.Errorf("report %+v", got)
 				}
 			})
@@ -115,21 +115,21 @@ func TestNoReplay(t *testing.T) {
 		name   string
 		change func(*setup, *fakeTokens)
 		sent   int
-		replay proxy.Replay
+		replay proxy.RetryOutcome
 	}{
-		{"off", func(s *setup, _ *fakeTokens) { s.Replay = false }, 1, ""},
+		{"off", func(s *setup, _ *fakeTokens) { s.Retry = false }, 1, ""},
 		{"token is kept", func(_ *setup, f *fakeTokens) { f.invalidate = nil }, 1, ""},
 		{"no other in time", func(_ *setup, f *fakeTokens) {
 			f.await = func(context.Context) (string, error) { return "", errors.New("none") }
-		}, 1, proxy.ReplayNoToken},
+		}, 1, proxy.RetryNoToken},
 		{"the same again", func(_ *setup, f *fakeTokens) {
 			f.await = func(context.Context) (string, error) { return authorization, nil }
-		}, 1, proxy.ReplayNoToken},
+		}, 1, proxy.RetryNoToken},
 		{"refused again", func(_ *setup, f *fakeTokens) {
 			f.current = "Bearer zeroth"
 			f.invalidate = func(string) bool { return true }
 			f.await = func(context.Context) (string, error) { return authorization, nil }
-		}, 2, proxy.ReplayUnauthorized},
+		}, 2, proxy.RetryUnauthorized},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			up := record(t, h1, func(w http.ResponseWriter, _ *http.Request) {
@@ -147,7 +147,7 @@ func TestNoReplay(t *testing.T) {
 			if all := up.take(); len(all) != test.sent {
 				t.Errorf("%d requests went upstream, want %d", len(all), test.sent)
 			}
-			if got := b.report(t); got.Replay != test.replay || got.Status != 401 {
+			if got := b.report(t); got.Retry != test.replay || got.Status != 401 {
 				t.Errorf("report %+v", got)
 			}
 		})
@@ -167,7 +167,7 @@ func TestReplayFails(t *testing.T) {
 		})
 	})
 	wantProblem(t, b.get(t, "/x"), 502, "connection_terminated")
-	if got := b.report(t); got.Replay != proxy.ReplayFailed || calls != 2 {
+	if got := b.report(t); got.Retry != proxy.RetryFailed || calls != 2 {
 		t.Errorf("report %+v after %d calls", got, calls)
 	}
 }
@@ -209,7 +209,7 @@ func TestClientGoesWhileItWaitsToReplay(t *testing.T) {
 	recv(t, waiting, "the request to wait")
 	_ = c.Close()
 	got := b.report(t)
-	if len(up.take()) != 1 || got.Replay != proxy.ReplayNoToken {
+	if len(up.take()) != 1 || got.Retry != proxy.RetryNoToken {
 		t.Errorf("report %+v", got)
 	}
 }

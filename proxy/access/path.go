@@ -1,4 +1,4 @@
-package door
+package access
 
 import (
 	"net/http"
@@ -85,7 +85,7 @@ func hexDigit(c byte) (byte, bool) {
 }
 
 var pathRefused = &Refusal{
-	Reason: Path,
+	Reason: ReasonPath,
 	Status: http.StatusBadRequest,
 	What:   "the path has a dot segment, a backslash or a control character",
 	Advice: "Send the path that you mean: without . and .. segments, \\ and control characters, percent-encoded or not. In a query they may stand.",

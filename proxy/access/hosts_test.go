@@ -1,4 +1,4 @@
-package door_test
+package access_test
 
 import (
 	"errors"
@@ -9,13 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 func tcp(addr string) *net.TCPAddr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr)) }
 
 func TestHosts(t *testing.T) {
-	hosts := door.NewHosts("Broker.Internal", "with-port.example:8080", "dotted.example.", "2001:db8::7", "[2001:db8::8]", " spaced.example ", "", ".")
+	hosts := access.NewHosts("Broker.Internal", "with-port.example:8080", "dotted.example.", "2001:db8::7", "[2001:db8::8]", " spaced.example ", "", ".")
 	for host, want := range map[string]bool{
 		"localhost": true, "localhost:8080": true, "LOCALHOST": true, "LocalHost:1": true, "localhost.": true, "localhost.:8080": true,
 		"127.0.0.1": true, "127.0.0.1:8080": true, "127.1.2.3": true, "127.255.255.255:1": true, "127.0.0.1.": true,
@@ -37,7 +37,7 @@ func TestHosts(t *testing.T) {
 		"[::ffff:127.0.0.1]:8080": false, "::ffff:127.0.0.1": false, "[::ffff:7f00:1]": false, // a browser sends no Sec-Fetch-Site there
 		"[2001:db8::9]": false, "[fe80::1]": false, "[::2]": false, "lоcalhost": false, // a Cyrillic o
 	} {
-		if got := hosts.Allow(&http.Request{Host: host}); got != want {
+		if got := hosts.Allowed(&http.Request{Host: host}); got != want {
 			t.Errorf("%q: %v, want %v", host, got, want)
 		}
 	}
@@ -45,7 +45,7 @@ func TestHosts(t *testing.T) {
 
 // Where a listener is bound to an address of this machine, or to all of them, the address used is a name of ours.
 func TestOwnAddress(t *testing.T) {
-	hosts := door.NewHosts()
+	hosts := access.NewHosts()
 	for _, test := range []struct {
 		at   net.Addr
 		host string
@@ -67,7 +67,7 @@ func TestOwnAddress(t *testing.T) {
 		{&net.TCPAddr{}, "", false},
 	} {
 		r := &http.Request{Host: test.host}
-		if got := hosts.Allow(cameInAt(r, test.at)); got != test.want {
+		if got := hosts.Allowed(cameInAt(r, test.at)); got != test.want {
 			t.Errorf("%q at %v: %v, want %v", test.host, test.at, got, test.want)
 		}
 	}
@@ -79,7 +79,7 @@ func TestOwnAddressOnAListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hosts := door.NewHosts()
+	hosts := access.NewHosts()
 	for _, addr := range addrs {
 		ip, ok := addr.(*net.IPNet)
 		if !ok || ip.IP.IsLinkLocalUnicast() {
@@ -91,7 +91,7 @@ func TestOwnAddressOnAListener(t *testing.T) {
 			continue
 		}
 		allowed := make(chan bool, 1)
-		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { allowed <- hosts.Allow(r) })}
+		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { allowed <- hosts.Allowed(r) })}
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(l) }()
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -116,11 +116,11 @@ func FuzzHosts(f *testing.F) {
 	for _, seed := range []string{"localhost", "LOCALHOST.:80", "[::1]:8080", "127.0.0.1.", "shop.example:", "[localhost", "shop.example:80:80", "::ffff:127.0.0.1", "[::1%25lo]", "192.0.2.5", "\tlocalhost", "ſhop.example", "0.0.0.0"} {
 		f.Add(seed)
 	}
-	hosts := door.NewHosts("shop.example")
+	hosts := access.NewHosts("shop.example")
 	at := tcp("192.0.2.5:8080")
 	shape := regexp.MustCompile(`^\s*\[?([^\[\]\s]*?)\.?\]?(:[^:\[\]]*)?\s*$`)
 	f.Fuzz(func(t *testing.T, host string) {
-		if !hosts.Allow(cameInAt(&http.Request{Host: host}, at)) {
+		if !hosts.Allowed(cameInAt(&http.Request{Host: host}, at)) {
 			return
 		}
 		for _, name := range []string{host, strings.TrimSpace(shape.ReplaceAllString(host, "$1"))} {

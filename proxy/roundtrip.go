@@ -8,47 +8,47 @@ import (
 	"time"
 )
 
-// Replay is what came of an occasion to send a request again: a closed set, used as the label of a metric.
-type Replay string
+// RetryOutcome is what came of an occasion to send a request again: a closed set, used as the label of a metric.
+type RetryOutcome string
 
 // The outcomes of a 401 to a token that may be replaced.
 const (
-	ReplaySuccess      Replay = "success"      // sent again, and answered with anything but 401
-	ReplayUnauthorized Replay = "unauthorized" // sent again, and answered with 401
-	ReplayFailed       Replay = "failed"       // sent again, and not answered
-	ReplayBodyNotKept  Replay = "body_not_kept"
-	ReplayNoToken      Replay = "no_token" // there was no other token in time
+	RetrySuccess      RetryOutcome = "success"      // sent again, and answered with anything but 401
+	RetryUnauthorized RetryOutcome = "unauthorized" // sent again, and answered with 401
+	RetryFailed       RetryOutcome = "failed"       // sent again, and not answered
+	RetryBodyNotKept  RetryOutcome = "body_not_kept"
+	RetryNoToken      RetryOutcome = "no_token" // there was no other token in time
 )
 
-// Replays lists all of them.
-var Replays = [...]Replay{ReplaySuccess, ReplayUnauthorized, ReplayFailed, ReplayBodyNotKept, ReplayNoToken}
+// RetryOutcomes lists all of them.
+var RetryOutcomes = [...]RetryOutcome{RetrySuccess, RetryUnauthorized, RetryFailed, RetryBodyNotKept, RetryNoToken}
 
 // Sent reports whether the request was sent a second time.
-func (r Replay) Sent() bool {
+func (r RetryOutcome) Sent() bool {
 	switch r {
-	case ReplaySuccess, ReplayUnauthorized, ReplayFailed:
+	case RetrySuccess, RetryUnauthorized, RetryFailed:
 		return true
 	default:
 		return false
 	}
 }
 
-// exchange is a request that has come in, on its way to the API.
-type exchange struct {
+// roundTrip is a request that has come in, on its way to the API.
+type roundTrip struct {
 	proxy  *Proxy
 	w      http.ResponseWriter
 	r      *http.Request
 	target *url.URL
-	tokens Tokens
-	way    *way // nil if no links are rewritten
+	tokens TokenSource
+	links  *linkRewriter // nil if no links are rewritten
 	body   *requestBody
-	report *Report
+	record *RequestRecord
 }
 
-// make attaches the token and sends the request, a second time if the first token turns out to be dead before its
+// do attaches the token and sends the request, a second time if the first token turns out to be dead before its
 // time. It returns the API's response, or the problem that keeps it from there.
-func (x *exchange) make() (*http.Response, *problem) {
-	if problem := x.body.take(x.proxy.replayBuffer()); problem != nil {
+func (x *roundTrip) do() (*http.Response, *problem) {
+	if problem := x.body.buffer(x.proxy.retryBuffer()); problem != nil {
 		return nil, problem
 	}
 	authorization, problem := x.authorization() // last, so that it cannot expire while a client sends slowly
@@ -57,22 +57,22 @@ func (x *exchange) make() (*http.Response, *problem) {
 	}
 	response, err := x.send(authorization)
 	if err != nil {
-		return nil, x.failed(err)
+		return nil, x.sendProblem(err)
 	}
 	if response.StatusCode != http.StatusUnauthorized {
 		return response, nil
 	}
-	next, ok := x.replacement(authorization)
+	next, ok := x.newerToken(authorization)
 	if !ok {
 		return response, nil // the 401 goes to the app as it came
 	}
 	_ = response.Body.Close() // nobody reads it; a 401 of eTrusted has none
-	return x.again(next)
+	return x.retry(next)
 }
 
 // authorization returns the value of the one Authorization header that goes upstream. Where there is no token it
 // waits for one, as long as the configuration allows and the client stays.
-func (x *exchange) authorization() (string, *problem) {
+func (x *roundTrip) authorization() (string, *problem) {
 	if value, ok := x.tokens.Current(); ok {
 		return value, nil
 	}
@@ -85,54 +85,54 @@ func (x *exchange) authorization() (string, *problem) {
 	case x.r.Context().Err() != nil:
 		return "", clientGone
 	default:
-		return "", noToken(err)
+		return "", tokenProblem(err)
 	}
 }
 
-// replayBuffer is how many bytes of a body are kept.
-func (p *Proxy) replayBuffer() int64 {
-	if !p.config.Replay {
+// retryBuffer is how many bytes of a body are kept.
+func (p *Proxy) retryBuffer() int64 {
+	if !p.config.Retry {
 		return 0
 	}
-	return p.config.ReplayBuffer
+	return p.config.RetryBuffer
 }
 
-// replacement returns the token that is to be sent in place of one that the API has refused. It reports false if there
+// newerToken returns the token that is to be sent in place of one that the API has refused. It reports false if there
 // is none, or if the request cannot be sent again.
-func (x *exchange) replacement(refused string) (string, bool) {
+func (x *roundTrip) newerToken(refused string) (string, bool) {
 	// Even if nothing is ever sent again: the requests after this one need the next token.
-	if !x.tokens.Invalidate(refused) || !x.proxy.config.Replay {
+	if !x.tokens.Invalidate(refused) || !x.proxy.config.Retry {
 		return "", false
 	}
-	if !x.body.again() {
-		x.report.Replay = ReplayBodyNotKept
+	if !x.body.replayable() {
+		x.record.Retry = RetryBodyNotKept
 		return "", false
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
 	defer cancel()
 	next, err := x.tokens.WaitNewer(ctx, refused)
 	if err != nil {
-		x.report.Replay = ReplayNoToken
+		x.record.Retry = RetryNoToken
 	}
 	return next, err == nil
 }
 
-// again sends the request a second time. Never a third: whatever comes is the app's.
-func (x *exchange) again(authorization string) (*http.Response, *problem) {
+// retry sends the request a second time. Never a third: whatever comes is the app's.
+func (x *roundTrip) retry(authorization string) (*http.Response, *problem) {
 	response, err := x.send(authorization)
 	switch {
 	case err != nil:
-		x.report.Replay = ReplayFailed
-		return nil, x.failed(err)
+		x.record.Retry = RetryFailed
+		return nil, x.sendProblem(err)
 	case response.StatusCode == http.StatusUnauthorized:
-		x.report.Replay = ReplayUnauthorized
+		x.record.Retry = RetryUnauthorized
 	default:
-		x.report.Replay = ReplaySuccess
+		x.record.Retry = RetrySuccess
 	}
 	return response, nil
 }
 
-func (x *exchange) failed(err error) *problem {
+func (x *roundTrip) sendProblem(err error) *problem {
 	switch {
 	case x.r.Context().Err() != nil:
 		return clientGone
@@ -142,7 +142,7 @@ func (x *exchange) failed(err error) *problem {
 	return upstreamFailed(x.proxy.config.Upstream.Host, err)
 }
 
-func noToken(err error) *problem {
+func tokenProblem(err error) *problem {
 	p := problem{
 		status:     http.StatusServiceUnavailable,
 		name:       "no-token",
@@ -152,7 +152,7 @@ func noToken(err error) *problem {
 		advice:     "Try again soon.",
 		retryAfter: time.Second,
 	}
-	var told NoToken
+	var told TokenError
 	if !errors.As(err, &told) {
 		return &p
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 // leading has the links of responses rewritten.
-func leading(s *setup) { s.Links, s.Scheme = true, "http" }
+func leading(s *setup) { s.RewriteLinks, s.ExternalScheme = true, "http" }
 
 func zipped(text string) string {
 	var b bytes.Buffer
@@ -184,9 +184,9 @@ func TestLinksInHeaders(t *testing.T) {
 func TestLinksLeadWhereTheAppCameFrom(t *testing.T) {
 	up := answering(t, 200, page("BASE"), "Content-Type: application/json")
 	b := start(t, up, leading, func(s *setup) {
-		s.Account = func(name string) (proxy.Tokens, bool) { return granted(), name == "shop-de" }
+		s.Account = func(name string) (proxy.TokenSource, bool) { return granted(), name == "shop-de" }
 	})
-	https := start(t, up, leading, func(s *setup) { s.Scheme = "https" })
+	https := start(t, up, leading, func(s *setup) { s.ExternalScheme = "https" })
 	for _, test := range []struct {
 		broker       *broker
 		target, host string

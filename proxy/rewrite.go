@@ -8,70 +8,70 @@ import (
 	"strconv"
 	"strings"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// way is from the upstream's address, as it stands in responses, to that by which the app has reached it. An app that
+// linkRewriter is from the upstream's address, as it stands in responses, to that by which the app has reached it. An app that
 // follows a link as it is comes back here.
-type way struct {
+type linkRewriter struct {
 	from, to string
 	// coded is set if the app refuses responses without a content coding. Coded bodies are then forwarded unchanged,
 	// since rewritten ones have none.
 	coded bool
 }
 
-// wayBack returns the way for a request's response; nil if there is nothing to rewrite.
-func (p *Proxy) wayBack(r *http.Request, a asked) *way {
-	if !p.config.Links {
+// newLinkRewriter returns the way for a request's response; nil if there is nothing to rewrite.
+func (p *Proxy) newLinkRewriter(r *http.Request, a route) *linkRewriter {
+	if !p.config.RewriteLinks {
 		return nil
 	}
-	scheme := p.config.Scheme
+	scheme := p.config.ExternalScheme
 	switch {
-	case door.Tunnelled(r):
+	case access.Tunnelled(r):
 		scheme = "https"
 	case r.URL.Host != "": // the app takes the broker for its proxy
 		scheme = strings.ToLower(r.URL.Scheme)
 	}
-	to := scheme + "://" + r.Host + a.prefix
+	to := scheme + "://" + r.Host + a.accountPrefix
 	if to == p.base {
 		return nil
 	}
-	return &way{from: p.base, to: to}
+	return &linkRewriter{from: p.base, to: to}
 }
 
-// maxWhole is up to what length a body is read whole, so that one without a link can be left as it is. maxWholeGzip is the
+// maxBuffered is up to what length a body is read whole, so that one without a link can be left as it is. maxWholeGzip is the
 // same for gzip, of which JSON needs about an eighth.
 const (
-	maxWhole     = 64 << 10
-	maxWholeGzip = 16 << 10
+	maxBuffered     = 64 << 10
+	maxBufferedGzip = 16 << 10
 )
 
-// leadBack rewrites what leads past the broker. The response's own header map is changed.
-func (w *way) leadBack(method string, response *http.Response) {
+// rewriteResponse rewrites what leads past the broker. The response's own header map is changed.
+func (w *linkRewriter) rewriteResponse(method string, response *http.Response) {
 	if w == nil {
 		return
 	}
-	w.headers(response.Header)
+	w.rewriteHeader(response.Header)
 	if !isRewritten(method, response) {
 		return
 	}
 	coding := strings.ToLower(strings.Join(response.Header["Content-Encoding"], ", "))
-	zipped, limit := isGzip(coding), int64(maxWhole)
+	zipped, limit := isGzip(coding), int64(maxBuffered)
 	if zipped {
-		limit = maxWholeGzip
+		limit = maxBufferedGzip
 	}
 	switch {
 	case coding != "" && (!zipped || w.coded):
 	case response.ContentLength >= 0 && response.ContentLength <= limit:
-		w.whole(response, zipped)
+		w.rewriteBuffered(response, zipped)
 	default:
-		w.stream(response, response.Body, zipped)
+		w.rewriteStream(response, response.Body, zipped)
 	}
 }
 
-// headers rewrites the URLs in headers: RFC 9110 sections 8.7 and 10.2.2, RFC 8288.
-func (w *way) headers(header http.Header) {
+// rewriteHeader rewrites the URLs in headers: RFC 9110 sections 8.7 and 10.2.2, RFC 8288.
+func (w *linkRewriter) rewriteHeader(header http.Header) {
 	for _, name := range []string{"Location", "Content-Location"} {
 		for i, value := range header[name] {
 			header[name][i], _ = linkrewrite.ReplaceBase(value, w.from, w.to)
@@ -107,51 +107,51 @@ func isJSON(contentType string) bool {
 
 func isGzip(coding string) bool { return coding == "gzip" || coding == "x-gzip" }
 
-// stream has body, which is the response's, rewritten as it comes: it is too long to be known, or its length is not told.
-func (w *way) stream(response *http.Response, body io.Reader, zipped bool) {
+// rewriteStream has body, which is the response's, rewritten as it comes: it is too long to be known, or its length is not told.
+func (w *linkRewriter) rewriteStream(response *http.Response, body io.Reader, zipped bool) {
 	if zipped {
 		body = newGunzipReader(body)
 	}
 	response.Body = &rewrittenBody{linkrewrite.NewReader(body, w.from, w.to), response.Body}
 	response.ContentLength = -1
 	delete(response.Header, "Content-Length")
-	weaken(response.Header)
+	dropValidators(response.Header)
 }
 
-// whole reads a body and rewrites it if there is a link in it. If it cannot be read to its end, it goes on as far as it
+// rewriteBuffered reads a body and rewrites it if there is a link in it. If it cannot be read to its end, it goes on as far as it
 // goes, and breaks off there.
-func (w *way) whole(response *http.Response, zipped bool) {
+func (w *linkRewriter) rewriteBuffered(response *http.Response, zipped bool) {
 	// As much more as ReadFrom wants to see free, or it would make a larger one at the body's end.
 	read := bytes.NewBuffer(make([]byte, 0, response.ContentLength+bytes.MinRead))
 	_, err := read.ReadFrom(response.Body)
 	body := read.Bytes()
 	if err != nil {
-		w.stream(response, io.MultiReader(read, failing{err}), zipped)
+		w.rewriteStream(response, io.MultiReader(read, errReader{err}), zipped)
 		return
 	}
 	text := body
 	if zipped {
-		plain, ok := unzip(body)
+		plain, ok := gunzip(body)
 		if !ok { // longer than it looks, or not gzip
-			w.stream(response, bytes.NewReader(body), zipped)
+			w.rewriteStream(response, bytes.NewReader(body), zipped)
 			return
 		}
 		text = plain
 	}
 	rewritten, changed := linkrewrite.JSON(text, w.from, w.to)
 	if !changed {
-		response.Body = &readBody{&wholeBody{body}, response.Body}
+		response.Body = &readBody{&eofReader{body}, response.Body}
 		return
 	}
-	response.Body = &rewrittenBody{&wholeBody{rewritten}, response.Body}
+	response.Body = &rewrittenBody{&eofReader{rewritten}, response.Body}
 	response.ContentLength = int64(len(rewritten))
 	response.Header["Content-Length"] = []string{strconv.Itoa(len(rewritten))}
-	weaken(response.Header)
+	dropValidators(response.Header)
 }
 
-// weaken removes from a header what is only true of the upstream's bytes: a strong ETag becomes a weak one (RFC 9110
+// dropValidators removes from a header what is only true of the upstream's bytes: a strong ETag becomes a weak one (RFC 9110
 // section 8.8.1), digests go, and so does the coding, since rewritten bodies have none.
-func weaken(header http.Header) {
+func dropValidators(header http.Header) {
 	delete(header, "Content-Encoding")
 	if tag := header.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
 		header.Set("Etag", "W/"+tag)
@@ -174,12 +174,12 @@ func isDigest(name string) bool {
 	}
 }
 
-// wholeBody reads from what is there as a whole. Its end comes with its last bytes, as it does from net/http, so that relay need
+// eofReader reads from what is there as a whole. Its end comes with its last bytes, as it does from net/http, so that relay need
 // not flush them for fear that there may be more: an app that has them before its request has ended sends its next one into
 // the read that net/http has waiting in the background, which takes that apart.
-type wholeBody struct{ rest []byte }
+type eofReader struct{ rest []byte }
 
-func (w *wholeBody) Read(p []byte) (n int, err error) {
+func (w *eofReader) Read(p []byte) (n int, err error) {
 	n = copy(p, w.rest)
 	if w.rest = w.rest[n:]; len(w.rest) == 0 {
 		err = io.EOF
@@ -199,19 +199,19 @@ type rewrittenBody struct {
 	io.Closer
 }
 
-// failing is a reader that gives nothing but an error.
-type failing struct{ err error }
+// errReader is a reader that gives nothing but an error.
+type errReader struct{ err error }
 
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
+func (f errReader) Read([]byte) (int, error) { return 0, f.err }
 
-// leadOn changes in a request's headers what would keep links from being found in its response, and what only the
+// prepareRequest changes in a request's headers what would keep links from being found in its response, and what only the
 // rewritten response has.
-func (w *way) leadOn(header http.Header) {
+func (w *linkRewriter) prepareRequest(header http.Header) {
 	if w == nil {
 		return
 	}
 	if accepted := header["Accept-Encoding"]; len(accepted) > 0 {
-		if narrow, ok := narrowed(accepted); ok {
+		if narrow, ok := negotiateEncoding(accepted); ok {
 			header["Accept-Encoding"] = []string{narrow}
 		} else {
 			w.coded = true
@@ -223,10 +223,10 @@ func (w *way) leadOn(header http.Header) {
 	}
 }
 
-// narrowed returns the content coding to ask the upstream for, so that links can be found in its response: gzip if the app
+// negotiateEncoding returns the content coding to ask the upstream for, so that links can be found in its response: gzip if the app
 // accepts that, or else identity. It returns false if the app excludes identity (RFC 9110 section 12.5.3), and with it
 // every response that was rewritten.
-func narrowed(values []string) (coding string, ok bool) {
+func negotiateEncoding(values []string) (coding string, ok bool) {
 	accepts := map[string]bool{}
 	for _, line := range values {
 		for element := range strings.SplitSeq(line, ",") {

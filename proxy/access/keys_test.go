@@ -1,4 +1,4 @@
-package door_test
+package access_test
 
 import (
 	"encoding/base64"
@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 func bearer(key string) http.Header { return http.Header{"Authorization": {"Bearer " + key}} }
@@ -17,7 +17,7 @@ func basic(userAndPassword string) http.Header {
 }
 
 func TestKeys(t *testing.T) {
-	d := door.New(door.Config{Hosts: door.NewHosts(), Keys: door.NewKeys("the:key ä")})
+	d := access.New(access.Config{Hosts: access.NewHosts(), Keys: access.NewKeys("the:key ä")})
 	for _, test := range []struct {
 		name   string
 		header http.Header
@@ -53,7 +53,7 @@ func TestKeys(t *testing.T) {
 		if (refusal == nil) != test.valid {
 			t.Errorf("%s: %+v, want valid %v", test.name, refusal, test.valid)
 		}
-		if refusal != nil && (refusal.Status != http.StatusUnauthorized || refusal.Reason != door.Key || len(refusal.Header["Www-Authenticate"]) != 2) {
+		if refusal != nil && (refusal.Status != http.StatusUnauthorized || refusal.Reason != access.ReasonKey || len(refusal.Header["Www-Authenticate"]) != 2) {
 			t.Errorf("%s: %+v", test.name, refusal)
 		}
 	}
@@ -61,7 +61,7 @@ func TestKeys(t *testing.T) {
 
 func TestAKeyThatChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		keys := door.NewKeys("one")
+		keys := access.NewKeys("one")
 		want := func(valid ...string) {
 			t.Helper()
 			for _, key := range []string{"one", "two", "three"} {
@@ -69,14 +69,14 @@ func TestAKeyThatChanges(t *testing.T) {
 				for _, v := range valid {
 					expected = expected || v == key
 				}
-				if got := keys.Is(key); got != expected {
+				if got := keys.Valid(key); got != expected {
 					t.Errorf("%s valid: %v, want %v", key, got, expected)
 				}
 			}
 		}
 		change := func(key string, another bool) {
 			t.Helper()
-			if keys.Change(key) != another {
+			if keys.Rotate(key) != another {
 				t.Errorf("Change(%q) reported %v", key, !another)
 			}
 		}
@@ -103,10 +103,10 @@ func TestAKeyThatChanges(t *testing.T) {
 }
 
 func BenchmarkKeys(b *testing.B) {
-	keys := door.NewKeys("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a")
+	keys := access.NewKeys("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a")
 	b.ReportAllocs()
 	for b.Loop() {
-		if !keys.Is("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a") {
+		if !keys.Valid("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a") {
 			b.Fatal("not valid")
 		}
 	}

@@ -1,4 +1,4 @@
-package door_test
+package access_test
 
 import (
 	"net/http"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/proxy/door"
+	"etrusted-broker/proxy/access"
 )
 
 // hops are what servers in front of the API may do to a path before they pass it on.
@@ -41,13 +41,13 @@ func FuzzRules(f *testing.F) {
 		f.Add(seed, []byte{0, 1, 0, 6})
 		f.Add(seed, []byte{4, 0, 5, 0, 0, 7})
 	}
-	rules, err := door.ParseRules([]string{"DELETE /reviews/{id}/veto", "DELETE /open/"})
+	rules, err := access.ParseRules([]string{"DELETE /reviews/{id}/veto", "DELETE /open/"})
 	if err != nil {
 		f.Fatal(err)
 	}
 	allowed := regexp.MustCompile(`^/reviews/[^/]+/veto$|^/open/`)
 	f.Fuzz(func(t *testing.T, target string, order []byte) {
-		if !strings.HasPrefix(target, "/") || strings.Contains(target, "?") || door.CheckTarget(target) != nil || !rules.Allow(http.MethodDelete, target) {
+		if !strings.HasPrefix(target, "/") || strings.Contains(target, "?") || access.CheckTarget(target) != nil || !rules.Allowed(http.MethodDelete, target) {
 			return
 		}
 		path, decoded := hops[0](target), 1 // the API decodes it itself

@@ -1,4 +1,4 @@
-package door
+package access
 
 import (
 	"crypto/sha256"
@@ -31,8 +31,8 @@ func NewKeys(text string) *Keys {
 	return k
 }
 
-// Change makes another key valid, and those before it for one minute more. It reports whether it is another.
-func (k *Keys) Change(text string) bool {
+// Rotate makes another key valid, and those before it for one minute more. It reports whether it is another.
+func (k *Keys) Rotate(text string) bool {
 	now := time.Now()
 	next := []key{{digest: sha256.Sum256([]byte(text))}}
 	for _, old := range *k.valid.Load() {
@@ -50,8 +50,8 @@ func (k *Keys) Change(text string) bool {
 	return true
 }
 
-// Is reports whether text is a valid key. How long it takes tells nothing about the keys.
-func (k *Keys) Is(text string) bool {
+// Valid reports whether text is a valid key. How long it takes tells nothing about the keys.
+func (k *Keys) Valid(text string) bool {
 	digest := sha256.Sum256([]byte(text))
 	now := time.Now()
 	valid := 0
@@ -67,8 +67,8 @@ func (k *Keys) Is(text string) bool {
 // section 2.1), in one that the broker gave out itself, or as the password of whatever user (RFC 7617 section 2). An app
 // that takes the broker for its proxy may show it in Proxy-Authorization; one that has come through a tunnel showed it when
 // that was opened.
-func (d *Door) CheckKey(r *http.Request) *Refusal {
-	if d.config.Keys == nil || d.ShownAsProxy(r) || d.shows(r.Header["Authorization"]) {
+func (d *Policy) CheckKey(r *http.Request) *Refusal {
+	if d.config.Keys == nil || d.HasProxyKey(r) || d.hasValidKey(r.Header["Authorization"]) {
 		return nil
 	}
 	if Tunnelled(r) {
@@ -77,28 +77,28 @@ func (d *Door) CheckKey(r *http.Request) *Refusal {
 	return keyRefused
 }
 
-// ShownAsProxy reports whether a request came from an app that takes the broker for its proxy, and has shown it the access
+// HasProxyKey reports whether a request came from an app that takes the broker for its proxy, and has shown it the access
 // key as such.
-func (d *Door) ShownAsProxy(r *http.Request) bool {
+func (d *Policy) HasProxyKey(r *http.Request) bool {
 	if d.config.Keys == nil {
 		return false
 	}
 	if tunnel, tunnelled := tunnelOf(r); tunnelled {
-		return d.shows(tunnel.shown)
+		return d.hasValidKey(tunnel.shown)
 	}
-	return r.URL.Host != "" && d.shows(r.Header["Proxy-Authorization"])
+	return r.URL.Host != "" && d.hasValidKey(r.Header["Proxy-Authorization"])
 }
 
-// shows reports whether the values of a header, of which there must be one, show a valid key.
-func (d *Door) shows(values []string) bool {
+// hasValidKey reports whether the values of a header, of which there must be one, show a valid key.
+func (d *Policy) hasValidKey(values []string) bool {
 	if len(values) != 1 {
 		return false
 	}
 	if token, ok := Bearer(values[0]); ok {
-		return d.config.Keys.Is(d.config.KeyOf(token))
+		return d.config.Keys.Valid(d.config.KeyFromToken(token))
 	}
 	_, password, ok := (&http.Request{Header: http.Header{"Authorization": values}}).BasicAuth()
-	return ok && d.config.Keys.Is(password)
+	return ok && d.config.Keys.Valid(password)
 }
 
 // Bearer returns the token in the value of an Authorization header (RFC 6750 section 2.1), and false if it has none.
@@ -111,7 +111,7 @@ func Bearer(authorization string) (token string, ok bool) {
 }
 
 var keyRefused = &Refusal{
-	Reason: Key,
+	Reason: ReasonKey,
 	Status: http.StatusUnauthorized,
 	What:   "the request does not show the broker's access key",
 	Advice: "Send it as \"Authorization: Bearer KEY\", or as the password of Basic authentication with any user name. It is what BROKER_ACCESS_KEY or BROKER_ACCESS_KEY_FILE holds.",

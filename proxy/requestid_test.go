@@ -10,8 +10,8 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// named has the broker name requests that have no name.
-func named(s *setup) { s.RequestID = func() string { return "made-by-the-broker" } }
+// connectionOptions has the broker name requests that have no name.
+func connectionOptions(s *setup) { s.RequestID = func() string { return "made-by-the-broker" } }
 
 func TestRequestID(t *testing.T) {
 	t.Parallel()
@@ -25,11 +25,11 @@ func TestRequestID(t *testing.T) {
 	}{
 		{"none, and none is made", nil, nil, nil, ""},
 		{"kept, though none would be made", []string{"of-the-app"}, nil, []string{"of-the-app"}, "of-the-app"},
-		{"made", nil, []func(*setup){named}, []string{"made-by-the-broker"}, "made-by-the-broker"},
-		{"made for an empty one", []string{""}, []func(*setup){named}, []string{"made-by-the-broker"}, "made-by-the-broker"},
-		{"kept", []string{"of-the-app"}, []func(*setup){named}, []string{"of-the-app"}, "of-the-app"},
-		{"two pass as they are", []string{"a", "b"}, []func(*setup){named}, []string{"a", "b"}, "a"},
-		{"a long one passes whole", []string{long}, []func(*setup){named}, []string{long}, long[:128]},
+		{"made", nil, []func(*setup){connectionOptions}, []string{"made-by-the-broker"}, "made-by-the-broker"},
+		{"made for an empty one", []string{""}, []func(*setup){connectionOptions}, []string{"made-by-the-broker"}, "made-by-the-broker"},
+		{"kept", []string{"of-the-app"}, []func(*setup){connectionOptions}, []string{"of-the-app"}, "of-the-app"},
+		{"two pass as they are", []string{"a", "b"}, []func(*setup){connectionOptions}, []string{"a", "b"}, "a"},
+		{"a long one passes whole", []string{long}, []func(*setup){connectionOptions}, []string{long}, long[:128]},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -61,8 +61,8 @@ func TestRequestIDOfAReplay(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	})
-	b := start(t, url, named, func(s *setup) {
-		s.Replay = true
+	b := start(t, url, connectionOptions, func(s *setup) {
+		s.Retry = true
 		s.Tokens = &fakeTokens{
 			current:    "Bearer refused",
 			invalidate: func(string) bool { return true },
@@ -73,18 +73,18 @@ func TestRequestIDOfAReplay(t *testing.T) {
 		t.Fatalf("%d", got.status)
 	}
 	report := b.report(t)
-	if !report.Replay.Sent() || !slices.Equal(ids, []string{"made-by-the-broker", "made-by-the-broker"}) {
-		t.Errorf("replay %q, known as %q", report.Replay, ids)
+	if !report.Retry.Sent() || !slices.Equal(ids, []string{"made-by-the-broker", "made-by-the-broker"}) {
+		t.Errorf("replay %q, known as %q", report.Retry, ids)
 	}
 }
 
 func TestReplaySent(t *testing.T) {
 	t.Parallel()
-	want := map[proxy.Replay]bool{
-		"": false, proxy.ReplaySuccess: true, proxy.ReplayUnauthorized: true, proxy.ReplayFailed: true,
-		proxy.ReplayBodyNotKept: false, proxy.ReplayNoToken: false,
+	want := map[proxy.RetryOutcome]bool{
+		"": false, proxy.RetrySuccess: true, proxy.RetryUnauthorized: true, proxy.RetryFailed: true,
+		proxy.RetryBodyNotKept: false, proxy.RetryNoToken: false,
 	}
-	for _, replay := range append(proxy.Replays[:], "") {
+	for _, replay := range append(proxy.RetryOutcomes[:], "") {
 		if sent, known := want[replay]; !known || replay.Sent() != sent {
 			t.Errorf("%q: %v", replay, replay.Sent())
 		}

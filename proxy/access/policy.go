@@ -1,6 +1,6 @@
-// Package door decides whether a request may come in: only the app next door gets in, and no web page in a browser on
+// Package access decides whether a request may come in: only the app next door gets in, and no web page in a browser on
 // the same machine, with nothing to configure.
-package door
+package access
 
 import (
 	"context"
@@ -13,21 +13,21 @@ type Reason string
 
 // The reasons for a refusal.
 const (
-	Host        Reason = "host"        // the Host is not one of ours: DNS rebinding, or a name to be allowed
-	Browser     Reason = "browser"     // a web page sent it
-	Method      Reason = "method"      // CONNECT, TRACE
-	Upgrade     Reason = "upgrade"     // another protocol is asked for
-	Target      Reason = "target"      // absolute-form to a host that is not ours
-	Path        Reason = "path"        // dot segments, backslashes, control characters
-	Key         Reason = "key"         // the access key is missing or wrong
-	Certificate Reason = "certificate" // the client certificate has expired, or its authority was removed
-	Rule        Reason = "rule"        // the rules do not allow this method and path
-	Malformed   Reason = "malformed"   // it is not HTTP as RFC 9112 has it: see package wire
-	Connections Reason = "connections" // a connection was closed to make room for another: see package wire
+	ReasonHost        Reason = "host"        // the Host is not one of ours: DNS rebinding, or a name to be allowed
+	ReasonBrowser     Reason = "browser"     // a web page sent it
+	ReasonMethod      Reason = "method"      // CONNECT, TRACE
+	ReasonUpgrade     Reason = "upgrade"     // another protocol is asked for
+	ReasonTarget      Reason = "target"      // absolute-form to a host that is not ours
+	ReasonPath        Reason = "path"        // dot segments, backslashes, control characters
+	ReasonKey         Reason = "key"         // the access key is missing or wrong
+	ReasonCertificate Reason = "certificate" // the client certificate has expired, or its authority was removed
+	ReasonRule        Reason = "rule"        // the rules do not allow this method and path
+	ReasonMalformed   Reason = "malformed"   // it is not HTTP as RFC 9112 has it: see package wire
+	ReasonConnections Reason = "connections" // a connection was closed to make room for another: see package wire
 )
 
 // Reasons lists all of them.
-var Reasons = [...]Reason{Host, Browser, Method, Upgrade, Target, Path, Key, Certificate, Rule, Malformed, Connections}
+var Reasons = [...]Reason{ReasonHost, ReasonBrowser, ReasonMethod, ReasonUpgrade, ReasonTarget, ReasonPath, ReasonKey, ReasonCertificate, ReasonRule, ReasonMalformed, ReasonConnections}
 
 // Refusal is what the sender of a refused request is told. It holds nothing that the request brought.
 type Refusal struct {
@@ -42,51 +42,51 @@ type Refusal struct {
 type Config struct {
 	// Hosts are the names by which the broker may be addressed.
 	Hosts *Hosts
-	// Upstream and Login are the hosts of the API and of the login server, each with its port if it has one, which an
+	// UpstreamHost and Login are the hosts of the API and of the login server, each with its port if it has one, which an
 	// absolute-form target may name.
-	Upstream, Login string
-	// Tunnels reports whether CONNECT may open a tunnel to a target; nil if it may to none.
-	Tunnels func(target string) bool
+	UpstreamHost, LoginHost string
+	// TunnelAllowed reports whether CONNECT may open a tunnel to a target; nil if it may to none.
+	TunnelAllowed func(target string) bool
 	// ClientTrusted reports whether the client certificate of a request's connection is trusted now, given the request's
 	// context; nil if clients need none.
 	ClientTrusted func(context.Context) bool
 	// Keys has the access keys of which a request must show one; nil if it need not.
 	Keys *Keys
-	// KeyOf takes the key out of a bearer token; nil if the token is the key.
-	KeyOf func(token string) string
+	// KeyFromToken takes the key out of a bearer token; nil if the token is the key.
+	KeyFromToken func(token string) string
 	// Rules has the methods and paths that may be used; nil for all.
 	Rules *Rules
 }
 
-// Door checks requests. Create it with New. All methods may be called from any goroutine.
-type Door struct {
+// Policy checks requests. Create it with New. All methods may be called from any goroutine.
+type Policy struct {
 	config Config
 }
 
 // New returns a Door.
-func New(config Config) *Door {
-	if config.KeyOf == nil {
-		config.KeyOf = func(token string) string { return token }
+func New(config Config) *Policy {
+	if config.KeyFromToken == nil {
+		config.KeyFromToken = func(token string) string { return token }
 	}
-	return &Door{config}
+	return &Policy{config}
 }
 
 // Check returns why a request may not come in, whatever it asks for, or nil if it may. CONNECT is for CheckConnect. What it
 // asks for is looked at by CheckTarget, whether it may by CheckKey and CheckRules, in this order.
-func (d *Door) Check(r *http.Request) *Refusal {
+func (d *Policy) Check(r *http.Request) *Refusal {
 	tunnel, tunnelled := tunnelOf(r)
 	switch {
-	case d.distrusts(r):
+	case d.distrustsClient(r):
 		return certificateRefused
 	case isRefused(r.Method):
 		return methodRefused
 	case tunnelled && !sameHost(r.Host, tunnel.host):
 		return hostRefused
-	case !tunnelled && r.URL.Host != "" && !d.mayBeTarget(r):
+	case !tunnelled && r.URL.Host != "" && !d.targetAllowed(r):
 		return targetRefused
-	case !tunnelled && r.URL.Host == "" && !d.config.Hosts.Allow(r):
+	case !tunnelled && r.URL.Host == "" && !d.config.Hosts.Allowed(r):
 		return hostRefused
-	case FromPage(r.Header), forDocument(r.Header):
+	case IsBrowserRequest(r.Header), forDocument(r.Header):
 		return browserRefused
 	case asksForUpgrade(r.Header):
 		return upgradeRefused
@@ -97,11 +97,11 @@ func (d *Door) Check(r *http.Request) *Refusal {
 
 // CheckRules returns a refusal for a request whose method and target the rules do not allow, or nil. The target is as the
 // app sent it, without the account, and has passed CheckTarget.
-func (d *Door) CheckRules(r *http.Request, target string) *Refusal {
+func (d *Policy) CheckRules(r *http.Request, target string) *Refusal {
 	switch {
 	case d.config.Rules == nil:
 		return nil
-	case !d.config.Rules.Allow(r.Method, target):
+	case !d.config.Rules.Allowed(r.Method, target):
 		return ruleRefused
 	case overrides(r.Header):
 		return overrideRefused
@@ -116,13 +116,13 @@ func isRefused(method string) bool {
 	return strings.EqualFold(method, http.MethodConnect) || strings.EqualFold(method, http.MethodTrace) || strings.EqualFold(method, "TRACK")
 }
 
-// mayBeTarget reports whether an absolute-form target (RFC 9112 section 3.2.2) names the upstream or this broker.
+// targetAllowed reports whether an absolute-form target (RFC 9112 section 3.2.2) names the upstream or this broker.
 // net/http has put the target's host into r.Host.
-func (d *Door) mayBeTarget(r *http.Request) bool {
-	return sameHost(r.Host, d.config.Upstream) || sameHost(r.Host, d.config.Login) || d.config.Hosts.Allow(r)
+func (d *Policy) targetAllowed(r *http.Request) bool {
+	return sameHost(r.Host, d.config.UpstreamHost) || sameHost(r.Host, d.config.LoginHost) || d.config.Hosts.Allowed(r)
 }
 
-// FromPage reports whether the headers are those of a request that a web page can have caused. A browser sends Origin
+// IsBrowserRequest reports whether the headers are those of a request that a web page can have caused. A browser sends Origin
 // with every request that may change something, and Sec-Fetch-Site with every request to a loopback address. Its value is
 // "none" if the user caused the request, but also if the browser acted by itself on what a page or its server said:
 //
@@ -131,7 +131,7 @@ func (d *Door) mayBeTarget(r *http.Request) bool {
 //     navigation. Windows and macOS may fetch the issuer themselves, without any Sec-Fetch header.
 //
 // Other clients do not send these headers, with one exception: Node's fetch sends Sec-Fetch-Mode without Sec-Fetch-Site.
-func FromPage(header http.Header) bool {
+func IsBrowserRequest(header http.Header) bool {
 	if len(header["Origin"]) > 0 || isPrefetch(header) || fetchesCertificate(header) {
 		return true
 	}
@@ -209,7 +209,7 @@ func asksForUpgrade(header http.Header) bool {
 }
 
 var methodRefused = &Refusal{
-	Reason: Method,
+	Reason: ReasonMethod,
 	Status: http.StatusMethodNotAllowed,
 	What:   "the methods CONNECT and TRACE are not served",
 	Advice: "Use the broker as the API's base URL. TRACE would send the token back to its sender.",
@@ -217,28 +217,28 @@ var methodRefused = &Refusal{
 }
 
 var targetRefused = &Refusal{
-	Reason: Target,
+	Reason: ReasonTarget,
 	Status: http.StatusForbidden,
 	What:   "the request is for another host than the API's",
 	Advice: "The broker is no general proxy: ask it for the API's host, or for a path alone.",
 }
 
 var hostRefused = &Refusal{
-	Reason: Host,
+	Reason: ReasonHost,
 	Status: http.StatusMisdirectedRequest,
 	What:   "the request's Host is not one that the broker goes by",
 	Advice: "Address the broker as localhost, or name the host in BROKER_ALLOWED_HOSTS.",
 }
 
 var browserRefused = &Refusal{
-	Reason: Browser,
+	Reason: ReasonBrowser,
 	Status: http.StatusForbidden,
 	What:   "the request comes from a web page in a browser",
 	Advice: "Only programs may use the broker: call it from the server's side, without an Origin header.",
 }
 
 var upgradeRefused = &Refusal{
-	Reason: Upgrade,
+	Reason: ReasonUpgrade,
 	Status: http.StatusForbidden,
 	What:   "the request asks for another protocol",
 	Advice: "Send it without the Upgrade header. A Java HttpClient with a User-Agent of its own does after .version(HttpClient.Version.HTTP_1_1).",

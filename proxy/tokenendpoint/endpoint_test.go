@@ -1,0 +1,145 @@
+package tokenendpoint_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"etrusted-broker/proxy/tokenendpoint"
+)
+
+func TestServes(t *testing.T) {
+	for _, test := range []struct {
+		method, path string
+		want         bool
+	}{
+		{"POST", "/oauth/token", true},
+		{"POST", "/auth/realms/business/protocol/openid-connect/token", true},
+		{"GET", "/oauth/token", false}, {"PUT", "/oauth/token", false}, {"post", "/oauth/token", false},
+		{"POST", "/oauth/token/", false}, {"POST", "/OAuth/token", false}, {"POST", "/oauth%2ftoken", false}, {"POST", "//oauth/token", false},
+		{"POST", "/auth/realms/other/protocol/openid-connect/token", false}, {"POST", "/", false}, {"POST", "", false},
+	} {
+		if got := tokenendpoint.Matches(test.method, test.path); got != test.want {
+			t.Errorf("%s %s: %v", test.method, test.path, got)
+		}
+	}
+}
+
+const form = "application/x-www-form-urlencoded"
+
+func TestAnswer(t *testing.T) {
+	accounts := func(name string) bool { return name == "shop-de" }
+	key := func(secret string) bool { return secret == "s3cr&t+key:x" }
+	for _, test := range []struct {
+		name        string
+		endpoint    tokenendpoint.Endpoint
+		kind, body  string
+		user        string // user:password of a Basic header
+		account     string
+		status      int
+		token       string
+		expires     float64
+		error       string
+		wrongKey    bool
+		challenging bool
+	}{
+		{name: "dummy credentials", kind: form, body: "grant_type=client_credentials&client_id=x&client_secret=y&audience=z", status: 200, token: "placeholder", expires: 3600},
+		{name: "none", kind: form + "; charset=UTF-8", body: "grant_type=client_credentials", status: 200, token: "placeholder", expires: 3600},
+		{name: "kind in capitals", kind: "Application/X-WWW-Form-Urlencoded", body: "grant_type=client_credentials", status: 200, token: "placeholder", expires: 3600},
+		{name: "an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "client_id=shop-de&grant_type=client_credentials", status: 200, token: "placeholder:shop-de", expires: 3600},
+		{name: "no account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "client_id=shop-at&grant_type=client_credentials", status: 200, token: "placeholder", expires: 3600},
+		{name: "an account in the header", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials", user: "shop%2Dde:x", status: 200, token: "placeholder:shop-de", expires: 3600},
+		{name: "the header goes first", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", user: "x:y", status: 200, token: "placeholder", expires: 3600},
+		{name: "the path goes first", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", account: "shop-at", status: 200, token: "placeholder:shop-at", expires: 3600},
+
+		{name: "another grant", kind: form, body: "grant_type=password&username=a&password=b", status: 400, error: "unsupported_grant_type"},
+		{name: "no grant", kind: form, body: "client_id=x", status: 400, error: "invalid_request"},
+		{name: "no body", kind: form, status: 400, error: "invalid_request"},
+		{name: "grant in the query alone", kind: form, body: "", status: 400, error: "invalid_request"},
+		{name: "JSON", kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 400, error: "invalid_request"},
+		{name: "no kind", body: "grant_type=client_credentials", status: 400, error: "invalid_request"},
+		{name: "broken form", kind: form, body: "grant_type=client_credentials&x=%zz", status: 400, error: "invalid_request"},
+		{name: "endless form", kind: form, body: "grant_type=client_credentials&x=" + strings.Repeat("y", 64<<10), status: 400, error: "invalid_request"},
+
+		{name: "the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
+		{name: "the key and an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts, ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder:shop-de:s3cr&t+key:x", expires: 60},
+		{name: "the key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
+		{name: "the key in the header as it is", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
+		{name: "a wrong key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "a wrong key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
+		{name: "another grant without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=password", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "no grant without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "JSON without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 401, error: "invalid_client", wrongKey: true},
+		{name: "broken form without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&x=%zz", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
+		{name: "another grant with the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=password&client_secret=s3cr%26t%2Bkey%3Ax", status: 400, error: "unsupported_grant_type"},
+		{name: "JSON with the key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: "application/json", body: "{}", user: "x:s3cr&t+key:x", status: 400, error: "invalid_request"},
+		{name: "no key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client", wrongKey: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequest("POST", "/oauth/token?grant_type=client_credentials", strings.NewReader(test.body))
+			if test.kind != "" {
+				r.Header.Set("Content-Type", test.kind)
+			}
+			if user, password, ok := strings.Cut(test.user, ":"); ok {
+				r.SetBasicAuth(user, password)
+			}
+			got := test.endpoint.Handle(r, test.account)
+			if got.Status != test.status || got.ErrorCode != test.error || got.WrongKey != test.wrongKey {
+				t.Errorf("%+v, body %s", got, got.Body)
+			}
+			if got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("Content-Type") != "application/json" || (got.Header.Get("WWW-Authenticate") != "") != test.challenging {
+				t.Errorf("header %v", got.Header)
+			}
+			var members map[string]any
+			if err := json.Unmarshal(got.Body, &members); err != nil {
+				t.Fatal(err)
+			}
+			if test.status != 200 {
+				if members["error"] != test.error || members["error_description"] == "" || strings.Contains(string(got.Body), "CANARY") {
+					t.Errorf("%s", got.Body)
+				}
+				return
+			}
+			if members["access_token"] != test.token || members["token_type"] != "Bearer" || members["expires_in"] != test.expires || len(members) != 3 {
+				t.Errorf("%s", got.Body)
+			}
+			token, ok := tokenendpoint.Parse(test.token)
+			if !ok || token.String() != test.token {
+				t.Errorf("%s is parsed as %+v, %v", test.token, token, ok)
+			}
+		})
+	}
+}
+
+func TestParse(t *testing.T) {
+	for text, want := range map[string]tokenendpoint.Token{
+		"placeholder": {}, "placeholder:": {}, "placeholder:shop-de": {Account: "shop-de"}, "placeholder::key": {Key: "key"},
+		"placeholder:shop-de:a:b": {Account: "shop-de", Key: "a:b"}, "placeholder:shop-de:": {Account: "shop-de"},
+	} {
+		if got, ok := tokenendpoint.Parse(text); !ok || got != want {
+			t.Errorf("%s: %+v, %v", text, got, ok)
+		}
+	}
+	for _, text := range []string{"", "placeholde", "placeholderx", "Placeholder", " placeholder", "eyJ.a.b", http.MethodGet} {
+		if got, ok := tokenendpoint.Parse(text); ok {
+			t.Errorf("%q: %+v", text, got)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{"placeholder", "placeholder:a:b:c", "placeholder::", "x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		token, ok := tokenendpoint.Parse(text)
+		if !ok {
+			return
+		}
+		if again, ok := tokenendpoint.Parse(token.String()); !ok || again != token {
+			t.Errorf("%q is %+v, and that is %+v", text, token, again)
+		}
+	})
+}
