@@ -8,31 +8,31 @@ import (
 	"os"
 	"time"
 
-	"etrusted-broker/bench/contender"
 	"etrusted-broker/bench/load"
 	"etrusted-broker/bench/proc"
+	"etrusted-broker/bench/proxies"
 	"etrusted-broker/bench/upstream"
 )
 
 const (
-	// startTime is how long a contender may take until it answers.
-	startTime = 30 * time.Second
-	// startStep is how often it is asked. It is the error of the time that a start takes.
-	startStep = 500 * time.Microsecond
+	// startTimeout is how long a contender may take until it answers.
+	startTimeout = 30 * time.Second
+	// pollInterval is how often it is asked. It is the error of the time that a start takes.
+	pollInterval = 500 * time.Microsecond
 )
 
 // instance is a contender that runs and answers.
 type instance struct {
 	*proc.Group
-	folder string
-	url    string
-	admin  string        // HOST:PORT of what it serves beside
-	took   time.Duration // from the start to the first 200
+	dir     string
+	url     string
+	admin   string        // HOST:PORT of what it serves beside
+	startup time.Duration // from the start to the first 200
 }
 
 // start starts a contender and waits for its first 200. The caller stops it.
-func (b *bench) start(ctx context.Context, r rival) (*instance, error) {
-	folder, err := os.MkdirTemp(b.folder, "place-")
+func (b *bench) start(ctx context.Context, r subject) (*instance, error) {
+	dir, err := os.MkdirTemp(b.dir, "place-")
 	if err != nil {
 		return nil, err
 	}
@@ -40,35 +40,35 @@ func (b *bench) start(ctx context.Context, r rival) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{folder: folder, url: "http://" + addresses[0], admin: addresses[1]}
+	i := &instance{dir: dir, url: "http://" + addresses[0], admin: addresses[1]}
 	began := time.Now()
-	i.Group, err = r.program.Start(contender.Place{Folder: folder, Listen: addresses[0], Spare: addresses[1], API: b.api.Address})
+	i.Group, err = r.program.Start(proxies.RunConfig{Dir: dir, Listen: addresses[0], AdminListen: addresses[1], API: b.api.Endpoint})
 	if err != nil {
 		return nil, err
 	}
-	if err := i.answers(ctx); err != nil {
+	if err := i.waitReady(ctx); err != nil {
 		i.stop()
 		return nil, err
 	}
-	i.took = time.Since(began)
+	i.startup = time.Since(began)
 	return i, nil
 }
 
 func (i *instance) stop() {
 	i.Stop()
-	_ = os.RemoveAll(i.folder)
+	_ = os.RemoveAll(i.dir)
 }
 
-// answers waits for the first 200.
-func (i *instance) answers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
+// waitReady waits for the first 200.
+func (i *instance) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	step := time.NewTicker(startStep)
+	step := time.NewTicker(pollInterval)
 	defer step.Stop()
 	last := "it does not listen"
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.url+upstream.Page, nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.url+upstream.PagePath, nil)
 		if err != nil {
 			return err
 		}
@@ -82,10 +82,10 @@ func (i *instance) answers(ctx context.Context) error {
 		}
 		select {
 		case <-step.C:
-		case <-i.Ended():
+		case <-i.Exited():
 			return fmt.Errorf("it has ended before it answered; it said:\n%s", i.Log())
 		case <-ctx.Done():
-			return fmt.Errorf("no 200 within %v: %s; it said:\n%s", startTime, last, i.Log())
+			return fmt.Errorf("no 200 within %v: %s; it said:\n%s", startTimeout, last, i.Log())
 		}
 	}
 }

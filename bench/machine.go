@@ -13,7 +13,7 @@ type machine struct {
 	CPU    string
 	Cores  int
 	Memory string
-	System string
+	OS     string
 	Kernel string
 	Go     string
 	Load   float64 // the load average of the last minute before the run: that of others, and of the builds of the last run
@@ -21,18 +21,18 @@ type machine struct {
 
 func thisMachine() machine {
 	m := machine{
-		CPU:    field("/proc/cpuinfo", "model name", ":"),
-		Cores:  runtime.NumCPU(),
-		System: strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`),
-		Go:     strings.TrimPrefix(runtime.Version(), "go"),
+		CPU:   fileField("/proc/cpuinfo", "model name", ":"),
+		Cores: runtime.NumCPU(),
+		OS:    strings.Trim(fileField("/etc/os-release", "PRETTY_NAME", "="), `"`),
+		Go:    strings.TrimPrefix(runtime.Version(), "go"),
 	}
 	var kilobytes int64
-	if _, err := fmt.Sscanf(field("/proc/meminfo", "MemTotal", ":"), "%d kB", &kilobytes); err == nil {
+	if _, err := fmt.Sscanf(fileField("/proc/meminfo", "MemTotal", ":"), "%d kB", &kilobytes); err == nil {
 		m.Memory = fmt.Sprintf("%d GB", (kilobytes<<10+5e8)/1e9)
 	}
 	var name syscall.Utsname
 	if syscall.Uname(&name) == nil {
-		m.Kernel = text(name.Release[:])
+		m.Kernel = cString(name.Release[:])
 	}
 	if average, err := os.ReadFile("/proc/loadavg"); err == nil {
 		_, _ = fmt.Sscan(string(average), &m.Load) // or it is not known to be busy
@@ -40,14 +40,14 @@ func thisMachine() machine {
 	return m
 }
 
-// sentence says it in words.
-func (m machine) sentence() string {
+// description says it in words.
+func (m machine) description() string {
 	return fmt.Sprintf("The machine: %d cores of %s, %s of memory, %s, Linux %s, Go %s; its load average before the run was %.2f. "+
-		"Load generator, contender and API share the cores.", m.Cores, m.CPU, m.Memory, m.System, m.Kernel, m.Go, m.Load)
+		"Load generator, contender and API share the cores.", m.Cores, m.CPU, m.Memory, m.OS, m.Kernel, m.Go, m.Load)
 }
 
-// field returns the value of the first line of a file that begins with a name.
-func field(file, name, separator string) string {
+// fileField returns the value of the first line of a file that begins with a name.
+func fileField(file, name, separator string) string {
 	all, err := os.ReadFile(file)
 	if err != nil {
 		return "?"
@@ -61,8 +61,8 @@ func field(file, name, separator string) string {
 	return "?"
 }
 
-// text is a C string. Its elements are signed on some architectures and unsigned on others.
-func text[T int8 | uint8](c []T) string {
+// cString is a C string. Its elements are signed on some architectures and unsigned on others.
+func cString[T int8 | uint8](c []T) string {
 	var b strings.Builder
 	for _, char := range c {
 		if char == 0 {

@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	if err, ok := asChild(os.Args[1:]); ok {
+	if err, ok := runAsChild(os.Args[1:]); ok {
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -30,8 +30,8 @@ func main() {
 	os.Exit(code)
 }
 
-// asChild runs one of the bench's own processes, if that is what was asked for.
-func asChild(args []string) (err error, ok bool) {
+// runAsChild runs one of the bench's own processes, if that is what was asked for.
+func runAsChild(args []string) (err error, ok bool) {
 	if len(args) != 1 {
 		return nil, false
 	}

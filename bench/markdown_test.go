@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write what is there to testdata, to be looked at and committed")
 
-func golden(t *testing.T, name, got string) {
+func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
 	if *update {
@@ -37,11 +37,11 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-func TestMarkdown(t *testing.T) { golden(t, "results.md", sample().markdown()) }
+func TestMarkdown(t *testing.T) { compareGolden(t, "results.md", sampleResults().markdown()) }
 
 func TestPicture(t *testing.T) {
-	picture := sample().picture()
-	golden(t, "results.svg", picture)
+	picture := sampleResults().svg()
+	compareGolden(t, "results.svg", picture)
 	for decoder := xml.NewDecoder(strings.NewReader(picture)); ; {
 		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
 			break
@@ -61,9 +61,9 @@ func TestDoubts(t *testing.T) {
 		{"Fewer than 5 rounds", func(r *results) { r.Rounds = 4 }},
 		{"busy with something else", func(r *results) { r.Machine.Load = 0.6 }},
 	} {
-		r := sample()
+		r := sampleResults()
 		c.make(r)
-		doubts := r.doubts()
+		doubts := r.warnings()
 		if c.why == "" {
 			if len(doubts) > 0 {
 				t.Errorf("a good run is doubted: %q", doubts)
@@ -78,7 +78,7 @@ func TestDoubts(t *testing.T) {
 
 func TestATableHasNoEmptyRows(t *testing.T) {
 	var b strings.Builder
-	sample().table(&b, residentIdle)
+	sampleResults().writeTable(&b, idleResident)
 	if got, want := b.String(), "| | idle |\n|---|---|\n| broker | **10.0** |\n| broker with the system's authorities | **13.5** · 1.35 × |\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -25,8 +25,8 @@ func TestOptions(t *testing.T) {
 		{"an unknown flag", []string{"-fast"}, false, 0, ""},
 	} {
 		o, err := parseOptions(c.args, io.Discard)
-		if (err == nil) != c.ok || c.ok && (o.rounds != c.rounds || o.out != c.out) {
-			t.Errorf("%s: rounds %d, out %q, error %v", c.name, o.rounds, o.out, err)
+		if (err == nil) != c.ok || c.ok && (o.rounds != c.rounds || o.outDir != c.out) {
+			t.Errorf("%s: rounds %d, out %q, error %v", c.name, o.rounds, o.outDir, err)
 		}
 	}
 }
@@ -40,12 +40,12 @@ func TestOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range names() {
-		if all.wants(name) != (name != "broker before") { // without -against there is none
-			t.Errorf("by default %s is measured: %v", name, all.wants(name))
+	for _, name := range allNames() {
+		if all.selected(name) != (name != "broker before") { // without -against there is none
+			t.Errorf("by default %s is measured: %v", name, all.selected(name))
 		}
-		if want := name == "nginx with Lua" || name == "broker"; part.wants(name) != want {
-			t.Errorf("-only: %s is measured: %v, want %v", name, part.wants(name), want)
+		if want := name == "nginx with Lua" || name == "broker"; part.selected(name) != want {
+			t.Errorf("-only: %s is measured: %v, want %v", name, part.selected(name), want)
 		}
 	}
 }

@@ -9,33 +9,33 @@ import (
 	"os"
 	"time"
 
-	"etrusted-broker/bench/contender"
 	"etrusted-broker/bench/load"
+	"etrusted-broker/bench/proxies"
 	"etrusted-broker/bench/upstream"
 )
 
-// profileTime is how long is looked on.
-const profileTime = 10 * time.Second
+// profileDuration is how long is looked on.
+const profileDuration = 10 * time.Second
 
 // profileBroker writes a CPU profile of the broker, as it comes, under the load of the kept connections: for whoever makes
 // it faster, and for the compiler, which optimizes by it (default.pgo).
 func (b *bench) profileBroker(ctx context.Context) error {
-	for _, r := range b.rivals {
-		if r.Name == contender.LinksName {
-			return b.profileOf(ctx, r)
+	for _, r := range b.subjects {
+		if r.Name == proxies.LinksName {
+			return b.profileSubject(ctx, r)
 		}
 	}
 	return errors.New("-profile needs the broker: do not leave it out with -only")
 }
 
-func (b *bench) profileOf(ctx context.Context, r rival) error {
+func (b *bench) profileSubject(ctx context.Context, r subject) error {
 	i, err := b.start(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer i.stop()
-	running, err := load.Begin(ctx, load.Closed{
-		Target: i.target(), Path: upstream.Page, Connections: keptConnections, WarmUp: b.sizes.WarmUp, Requests: 100 * b.sizes.Kept,
+	running, err := load.StartClosedLoop(ctx, load.ClosedLoop{
+		Target: i.target(), Path: upstream.PagePath, Connections: keepAliveConnections, WarmUp: b.sizes.WarmUp, Requests: 100 * b.sizes.KeepAlive,
 	})
 	if err != nil {
 		return err
@@ -46,12 +46,12 @@ func (b *bench) profileOf(ctx context.Context, r rival) error {
 	go func() {
 		defer close(loaded)
 		for loading.Err() == nil {
-			if _, err := running.Go(); err != nil {
+			if _, err := running.Run(); err != nil {
 				return
 			}
 		}
 	}()
-	err = fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", i.admin, profileTime.Seconds()), b.profile)
+	err = fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", i.admin, profileDuration.Seconds()), b.profileFile)
 	stop()
 	running.Close()
 	<-loaded
@@ -64,7 +64,7 @@ func fetch(ctx context.Context, url, file string) error {
 	if err != nil {
 		return err
 	}
-	response, err := (&http.Client{Timeout: 2 * profileTime}).Do(request)
+	response, err := (&http.Client{Timeout: 2 * profileDuration}).Do(request)
 	if err != nil {
 		return err
 	}

@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/bench/contender"
+	"etrusted-broker/bench/proxies"
 )
 
 // The test's own program plays the bench's other roles, as the bench does.
 func TestMain(m *testing.M) {
-	if err, ok := asChild(os.Args[1:]); ok {
+	if err, ok := runAsChild(os.Args[1:]); ok {
 		if err != nil {
 			os.Exit(1)
 		}
@@ -29,7 +29,7 @@ func TestSmoke(t *testing.T) {
 	defer cancel()
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	only := strings.Join([]string{directName, contender.NaiveName, contender.BrokerName, contender.SystemName}, ",")
+	only := strings.Join([]string{directName, proxies.NaiveName, proxies.BrokerName, proxies.SystemCAsName}, ",")
 	if code := run(ctx, []string{"-quick", "-only", only, "-out", out}, &stdout, &stderr); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr.String())
 	}
@@ -45,11 +45,11 @@ func TestSmoke(t *testing.T) {
 	}
 	text := stdout.String()
 	// Every table has a row of each, but for direct, of which not all can be asked.
-	skipped, system := len(contender.All())-4, 1 // naive, both brokers; and broker before, of which nobody spoke
-	if strings.Contains(text, "SKIPPED: "+contender.SystemName+": no authorities") {
+	skipped, system := len(proxies.All())-4, 1 // naive, both brokers; and broker before, of which nobody spoke
+	if strings.Contains(text, "SKIPPED: "+proxies.SystemCAsName+": no authorities") {
 		skipped, system = skipped+1, 0
 	}
-	for name, want := range map[string]int{"\n| naive |": 5, "\n| broker |": 5, "\n| direct |": 1, "\n| " + contender.SystemName + " |": system} {
+	for name, want := range map[string]int{"\n| naive |": 5, "\n| broker |": 5, "\n| direct |": 1, "\n| " + proxies.SystemCAsName + " |": system} {
 		if got := strings.Count(text, name); got != want {
 			t.Errorf("%d rows that begin with %q, want %d", got, name, want)
 		}

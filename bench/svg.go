@@ -5,22 +5,22 @@ import (
 	"html"
 	"strings"
 
-	"etrusted-broker/bench/contender"
+	"etrusted-broker/bench/proxies"
 	"etrusted-broker/bench/stats"
 )
 
 // The picture's measures, in its own units.
 const (
-	pictureWidth = 760
-	labelWidth   = 170
-	barWidth     = 400 // of the longest
-	rowHeight    = 26
-	barHeight    = 16
-	titleHeight  = 46
+	svgWidth    = 760
+	labelWidth  = 170
+	barWidth    = 400 // of the longest
+	rowHeight   = 26
+	barHeight   = 16
+	titleHeight = 46
 )
 
-// pictureHead has two sets of colours: GitHub shows an image on the ground that its reader has chosen.
-const pictureHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="%[2]d" viewBox="0 0 %[1]d %[2]d" role="img" aria-label="CPU time per request of the broker and of others">
+// svgHeader has two sets of colours: GitHub shows an image on the ground that its reader has chosen.
+const svgHeader = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="%[2]d" viewBox="0 0 %[1]d %[2]d" role="img" aria-label="CPU time per request of the broker and of others">
 <style>
 text { font: 13px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600 }
@@ -34,34 +34,34 @@ text { fill: #e6edf3 }
 </style>
 `
 
-// picture draws the CPU time per request, with kept connections and without, as an SVG.
-func (r *results) picture() string {
+// svg draws the CPU time per request, with kept connections and without, as an SVG.
+func (r *results) svg() string {
 	var b strings.Builder
 	y := 0
 	for _, chart := range []struct {
 		title   string
-		measure measure
+		measure metric
 	}{
-		{fmt.Sprintf("CPU time of the proxy per request, µs: %d connections kept alive", keptConnections), keptCPU},
-		{"CPU time of the proxy per request, µs: a connection for each request", freshCPU},
+		{fmt.Sprintf("CPU time of the proxy per request, µs: %d connections kept alive", keepAliveConnections), keepAliveCPU},
+		{"CPU time of the proxy per request, µs: a connection for each request", newConnectionCPU},
 	} {
-		y = r.chart(&b, y, chart.title, chart.measure)
+		y = r.drawChart(&b, y, chart.title, chart.measure)
 	}
-	return fmt.Sprintf(pictureHead, pictureWidth, y+10) + b.String() + "</svg>\n"
+	return fmt.Sprintf(svgHeader, svgWidth, y+10) + b.String() + "</svg>\n"
 }
 
-// chart draws the bars of a measure from y on, and returns where it ends.
-func (r *results) chart(b *strings.Builder, y int, title string, m measure) int {
+// drawChart draws the bars of a measure from y on, and returns where it ends.
+func (r *results) drawChart(b *strings.Builder, y int, title string, m metric) int {
 	longest := 0.0
 	for _, row := range r.Rows {
-		if values := r.of(row.Name, m); len(values) > 0 {
+		if values := r.values(row.Name, m); len(values) > 0 {
 			longest = max(longest, stats.Median(values))
 		}
 	}
 	fmt.Fprintf(b, "<text class=\"title\" x=\"10\" y=\"%d\">%s</text>\n", y+28, html.EscapeString(title))
 	y += titleHeight
 	for _, row := range r.Rows {
-		values := r.of(row.Name, m)
+		values := r.values(row.Name, m)
 		if len(values) == 0 {
 			continue
 		}
@@ -69,13 +69,13 @@ func (r *results) chart(b *strings.Builder, y int, title string, m measure) int 
 		class := "bar"
 		note := fmt.Sprintf("%.0f", median)
 		switch row.Name {
-		case contender.BrokerName:
+		case proxies.BrokerName:
 			class = "bar ours"
-		case contender.LinksName:
+		case proxies.LinksName:
 			class = "bar ours"
 			fallthrough
 		default:
-			if ratio := stats.Ratio(values, r.of(contender.BrokerName, m)); ratio > 0 {
+			if ratio := stats.Ratio(values, r.values(proxies.BrokerName, m)); ratio > 0 {
 				note += fmt.Sprintf("  (%.2f ×)", ratio)
 			}
 		}
