@@ -15,24 +15,24 @@ import (
 )
 
 const (
-	// startTimeout is how long a contender may take until it answers.
+	// startTimeout limits the time from the start of a proxy to its first 200.
 	startTimeout = 30 * time.Second
-	// pollInterval is how often it is asked. It is the error of the time that a start takes.
+	// pollInterval is the time between requests until then. It is the resolution of the start-up time.
 	pollInterval = 500 * time.Microsecond
 )
 
-// instance is a contender that runs and answers.
+// instance is a running proxy.
 type instance struct {
 	*proc.Group
 	dir     string
 	url     string
-	admin   string        // HOST:PORT of what it serves beside
+	admin   string        // HOST:PORT for metrics and profiles
 	startup time.Duration // from the start to the first 200
 }
 
-// start starts a contender and waits for its first 200. The caller stops it.
-func (b *bench) start(ctx context.Context, r subject) (*instance, error) {
-	dir, err := os.MkdirTemp(b.dir, "place-")
+// start starts a proxy and waits for its first 200. The caller stops it.
+func (b *bench) start(ctx context.Context, sub subject) (*instance, error) {
+	dir, err := os.MkdirTemp(b.dir, "proxy-")
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +41,8 @@ func (b *bench) start(ctx context.Context, r subject) (*instance, error) {
 		return nil, err
 	}
 	i := &instance{dir: dir, url: "http://" + addresses[0], admin: addresses[1]}
-	began := time.Now()
-	i.Group, err = r.program.Start(proxies.RunConfig{Dir: dir, Listen: addresses[0], AdminListen: addresses[1], API: b.api.Endpoint})
+	start := time.Now()
+	i.Group, err = sub.program.Start(proxies.RunConfig{Dir: dir, Listen: addresses[0], AdminListen: addresses[1], API: b.api.Endpoint})
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (b *bench) start(ctx context.Context, r subject) (*instance, error) {
 		i.stop()
 		return nil, err
 	}
-	i.startup = time.Since(began)
+	i.startup = time.Since(start)
 	return i, nil
 }
 
@@ -59,14 +59,14 @@ func (i *instance) stop() {
 	_ = os.RemoveAll(i.dir)
 }
 
-// waitReady waits for the first 200.
+// waitReady waits for the proxy's first 200.
 func (i *instance) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	step := time.NewTicker(pollInterval)
-	defer step.Stop()
-	last := "it does not listen"
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	reason := "it does not accept connections"
 	for {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.url+upstream.PagePath, nil)
 		if err != nil {
@@ -78,22 +78,22 @@ func (i *instance) waitReady(ctx context.Context) error {
 			if response.StatusCode == http.StatusOK {
 				return nil
 			}
-			last = "it answers " + response.Status
+			reason = "it answers " + response.Status
 		}
 		select {
-		case <-step.C:
+		case <-ticker.C:
 		case <-i.Exited():
-			return fmt.Errorf("it has ended before it answered; it said:\n%s", i.Log())
+			return fmt.Errorf("it exited before its first 200; its output:\n%s", i.Log())
 		case <-ctx.Done():
-			return fmt.Errorf("no 200 within %v: %s; it said:\n%s", startTimeout, last, i.Log())
+			return fmt.Errorf("no 200 within %v: %s; its output:\n%s", startTimeout, reason, i.Log())
 		}
 	}
 }
 
 func (i *instance) target() load.Target { return load.Target{URL: i.url} }
 
-// freeAddresses returns addresses of this machine on which nothing listens. Somebody else may take one before it is used:
-// the contender then says so.
+// freeAddresses returns loopback addresses on which nothing listens. Another program may take one before the proxy does; the
+// proxy then fails to start, and its output says why.
 func freeAddresses(count int) ([]string, error) {
 	var addresses []string
 	for range count {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// machine is where a run took place: without its name, which is nobody's business.
+// machine describes the machine of a run. It omits the host name, because the results are published.
 type machine struct {
 	CPU    string
 	Cores  int
@@ -16,7 +16,7 @@ type machine struct {
 	OS     string
 	Kernel string
 	Go     string
-	Load   float64 // the load average of the last minute before the run: that of others, and of the builds of the last run
+	Load   float64 // the load average of the minute before the run
 }
 
 func thisMachine() machine {
@@ -35,18 +35,18 @@ func thisMachine() machine {
 		m.Kernel = cString(name.Release[:])
 	}
 	if average, err := os.ReadFile("/proc/loadavg"); err == nil {
-		_, _ = fmt.Sscan(string(average), &m.Load) // or it is not known to be busy
+		_, _ = fmt.Sscan(string(average), &m.Load) // 0 if it is not known
 	}
 	return m
 }
 
-// description says it in words.
+// description returns the sentence for the results.
 func (m machine) description() string {
 	return fmt.Sprintf("The machine: %d cores of %s, %s of memory, %s, Linux %s, Go %s; its load average before the run was %.2f. "+
-		"Load generator, contender and API share the cores.", m.Cores, m.CPU, m.Memory, m.OS, m.Kernel, m.Go, m.Load)
+		"Load generator, proxy and API share the cores.", m.Cores, m.CPU, m.Memory, m.OS, m.Kernel, m.Go, m.Load)
 }
 
-// fileField returns the value of the first line of a file that begins with a name.
+// fileField returns the value of the first line of a file that has this name before the separator, and "?" if there is none.
 func fileField(file, name, separator string) string {
 	all, err := os.ReadFile(file)
 	if err != nil {
@@ -61,7 +61,7 @@ func fileField(file, name, separator string) string {
 	return "?"
 }
 
-// cString is a C string. Its elements are signed on some architectures and unsigned on others.
+// cString converts a C string, whose elements are signed on some architectures and unsigned on others.
 func cString[T int8 | uint8](c []T) string {
 	var b strings.Builder
 	for _, char := range c {

@@ -11,49 +11,49 @@ import (
 	"etrusted-broker/bench/upstream"
 )
 
-// measure measures a contender once: in a first process what it takes with nothing to do, in a second what it does.
-func (b *bench) measure(ctx context.Context, r subject) error {
-	if err := b.measureIdle(ctx, r); err != nil {
+// measure measures a proxy in one round: one process gets no load, for its memory; a second process gets the load.
+func (b *bench) measure(ctx context.Context, sub subject) error {
+	if err := b.measureIdle(ctx, sub); err != nil {
 		return err
 	}
-	i, err := b.start(ctx, r)
+	i, err := b.start(ctx, sub)
 	if err != nil {
 		return err
 	}
 	defer i.stop()
-	b.results.add(r.Name, startupTime, milliseconds(i.startup))
-	size := func(requests int) int {
-		if r.Slow {
+	b.results.add(sub.Name, startupTime, milliseconds(i.startup))
+	count := func(requests int) int {
+		if sub.Slow {
 			requests /= 4
 		}
 		return requests
 	}
 	s := b.sizes
-	page := load.ClosedLoop{Target: i.target(), Path: upstream.PagePath, Connections: keepAliveConnections, WarmUp: s.WarmUp, Requests: size(s.KeepAlive)}
-	if r.MemoryOnly {
-		return b.measureClosedLoop(ctx, r.Name, i, page, memoryMetrics)
+	page := load.ClosedLoop{Target: i.target(), Path: upstream.PagePath, Connections: keepAliveConnections, WarmUp: s.WarmUp, Requests: count(s.KeepAlive)}
+	if sub.MemoryOnly {
+		return b.measureClosedLoop(ctx, sub.Name, i, page, memoryMetrics)
 	}
-	if err := b.measureClosedLoop(ctx, r.Name, i, page, keepAliveMetrics); err != nil {
+	if err := b.measureClosedLoop(ctx, sub.Name, i, page, keepAliveMetrics); err != nil {
 		return err
 	}
-	fresh := page
-	fresh.NewConnections, fresh.WarmUp, fresh.Requests = true, s.WarmUp/10, size(s.NewConnections)
-	if err := b.measureClosedLoop(ctx, r.Name, i, fresh, newConnectionMetrics); err != nil {
+	newConnections := page
+	newConnections.NewConnections, newConnections.WarmUp, newConnections.Requests = true, s.WarmUp/10, count(s.NewConnections)
+	if err := b.measureClosedLoop(ctx, sub.Name, i, newConnections, newConnectionMetrics); err != nil {
 		return err
 	}
 	download := load.ClosedLoop{Target: i.target(), Path: upstream.ExportPath, Connections: downloadConnections, WarmUp: s.Downloads / 10, Requests: s.Downloads}
-	if err := b.measureClosedLoop(ctx, r.Name, i, download, downloadMetrics); err != nil {
+	if err := b.measureClosedLoop(ctx, sub.Name, i, download, downloadMetrics); err != nil {
 		return err
 	}
-	upload := load.ClosedLoop{Target: i.target(), Path: upstream.EventsPath, Body: 64 << 10, Connections: uploadConnections, WarmUp: s.Uploads / 10, Requests: size(s.Uploads)}
-	if err := b.measureClosedLoop(ctx, r.Name, i, upload, uploadMetrics); err != nil {
+	upload := load.ClosedLoop{Target: i.target(), Path: upstream.EventsPath, Body: 64 << 10, Connections: uploadConnections, WarmUp: s.Uploads / 10, Requests: count(s.Uploads)}
+	if err := b.measureClosedLoop(ctx, sub.Name, i, upload, uploadMetrics); err != nil {
 		return err
 	}
-	return b.measureLatency(ctx, r.Name, i.target(), r.Slow)
+	return b.measureLatency(ctx, sub.Name, i.target(), sub.Slow)
 }
 
-// measureDirect measures what there is without a contender: the least that an app waits, and the most that the load generator
-// and the API can do on this machine.
+// measureDirect measures the API without a proxy: the minimum latency, and the maximum rate of the load generator and the API on
+// this machine.
 func (b *bench) measureDirect(ctx context.Context) error {
 	b.logf("bench: direct")
 	s := b.sizes
@@ -64,26 +64,26 @@ func (b *bench) measureDirect(ctx context.Context) error {
 	return b.measureLatency(ctx, directName, b.target(), false)
 }
 
-// measureIdle looks at the memory that a fresh process takes: with nobody connected, and with many who once sent a request and
-// now keep silent.
-func (b *bench) measureIdle(ctx context.Context, r subject) error {
-	i, err := b.start(ctx, r)
+// measureIdle measures the memory of a new process: first without connections, then with many idle connections that have sent
+// one request each.
+func (b *bench) measureIdle(ctx context.Context, sub subject) error {
+	i, err := b.start(ctx, sub)
 	if err != nil {
 		return err
 	}
 	defer i.stop()
-	if err := b.measureResident(ctx, r.Name, i, idleResident); err != nil {
+	if err := b.measureResident(ctx, sub.Name, i, idleResident); err != nil {
 		return err
 	}
-	running, err := load.StartClosedLoop(ctx, load.ClosedLoop{Target: i.target(), Path: upstream.PagePath, Connections: b.sizes.Idle, Sequential: true})
+	runner, err := load.StartClosedLoop(ctx, load.ClosedLoop{Target: i.target(), Path: upstream.PagePath, Connections: b.sizes.Idle, Sequential: true})
 	if err != nil {
 		return err
 	}
-	defer running.Close()
-	return b.measureResident(ctx, r.Name, i, connectedResident)
+	defer runner.Close()
+	return b.measureResident(ctx, sub.Name, i, connectedResident)
 }
 
-// measureResident adds the memory that a contender takes after a rest.
+// measureResident records the resident memory of a proxy that has been idle for a while.
 func (b *bench) measureResident(ctx context.Context, name string, i *instance, m metric) error {
 	select {
 	case <-time.After(b.sizes.IdleDelay):
@@ -95,23 +95,23 @@ func (b *bench) measureResident(ctx context.Context, name string, i *instance, m
 	return err
 }
 
-// loadMetrics are what a closed load tells. One without a title is not asked for.
+// loadMetrics are the metrics to record for a closed loop. Those without a title are not recorded.
 type loadMetrics struct{ cpu, rate, resident metric }
 
-// measureClosedLoop runs a closed load against a contender, or, if i is nil, against the API itself.
+// measureClosedLoop runs a closed loop against a proxy, or against the API itself if i is nil.
 func (b *bench) measureClosedLoop(ctx context.Context, name string, i *instance, c load.ClosedLoop, m loadMetrics) error {
-	running, err := load.StartClosedLoop(ctx, c)
+	runner, err := load.StartClosedLoop(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer running.Close()
+	defer runner.Close()
 	var before, after time.Duration
 	if i != nil {
 		if before, err = i.CPU(); err != nil {
 			return err
 		}
 	}
-	tally, err := running.Run()
+	result, err := runner.Run()
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (b *bench) measureClosedLoop(ctx context.Context, name string, i *instance,
 			return err
 		}
 		if m.cpu.title != "" {
-			b.results.add(name, m.cpu, microseconds(after-before)/float64(tally.Requests))
+			b.results.add(name, m.cpu, microseconds(after-before)/float64(result.Requests))
 		}
 		if m.resident.title != "" {
 			bytes, err := i.Resident()
@@ -131,62 +131,62 @@ func (b *bench) measureClosedLoop(ctx context.Context, name string, i *instance,
 		}
 	}
 	if m.rate.title != "" {
-		b.results.add(name, m.rate, float64(tally.Requests)/tally.Duration.Seconds())
+		b.results.add(name, m.rate, float64(result.Requests)/result.Duration.Seconds())
 	}
-	return b.recordFailures(name, cmp.Or(m.cpu, m.resident), tally, maxFailureRatio)
+	return b.recordFailures(name, cmp.Or(m.cpu, m.resident), result, maxFailureRatio)
 }
 
-// maxFailureRatio is the part of requests that may fail. Each is told of; more than these, and the figures mean nothing.
+// maxFailureRatio is the fraction of requests that may fail. With more failures the figures would mean nothing.
 const maxFailureRatio = 0.01
 
-func (b *bench) recordFailures(name string, m metric, t load.Result, most float64) error {
-	if t.Failed == 0 {
+// recordFailures adds failed requests to the results. It returns an error if there are too many.
+func (b *bench) recordFailures(name string, m metric, result load.Result, maxFailures float64) error {
+	if result.Failed == 0 {
 		return nil
 	}
-	b.results.Failures = append(b.results.Failures, fmt.Sprintf("%s, %s: %d of %d requests failed, the first: %s", name, m.title, t.Failed, t.Requests, t.FirstError))
-	if float64(t.Failed) > most*float64(t.Requests) {
-		return fmt.Errorf("%d of %d requests failed, the first: %s", t.Failed, t.Requests, t.FirstError)
+	b.results.Failures = append(b.results.Failures, fmt.Sprintf("%s, %s: %d of %d requests failed, the first: %s", name, m.title, result.Failed, result.Requests, result.FirstError))
+	if float64(result.Failed) > maxFailures*float64(result.Requests) {
+		return fmt.Errorf("%d of %d requests failed, the first: %s", result.Failed, result.Requests, result.FirstError)
 	}
 	return nil
 }
 
-// latencyWarmUp is left out of an open load: its first requests wait for connections to be made.
+// latencyWarmUp is the start of an open loop that is not counted, because its requests wait for new connections.
 const latencyWarmUp = 500 * time.Millisecond
 
-// measureLatency measures how long an app waits that asks at a fixed rate. It may be more than one that is slow can take: then
-// that is what came of it.
-func (b *bench) measureLatency(ctx context.Context, name string, to load.Target, slow bool) error {
-	most := maxFailureRatio
+// measureLatency measures the latency at a fixed rate. The rate may be too high for a slow proxy: then all its requests may fail.
+func (b *bench) measureLatency(ctx context.Context, name string, target load.Target, slow bool) error {
+	maxFailures := maxFailureRatio
 	if slow {
-		most = 1
+		maxFailures = 1
 	}
 	requests, err := load.RunOpenLoop(ctx, load.OpenLoop{
-		Target: to, Path: upstream.PagePath, Rate: b.sizes.Rate, Duration: latencyWarmUp + b.sizes.Latency, Timeout: 5 * time.Second,
+		Target: target, Path: upstream.PagePath, Rate: b.sizes.Rate, Duration: latencyWarmUp + b.sizes.Latency, Timeout: 5 * time.Second,
 	})
 	if err != nil {
 		return err
 	}
-	tally := load.Result{Requests: len(requests)}
+	result := load.Result{Requests: len(requests)}
 	first := firstStart(requests)
-	var took []float64
+	var durations []float64
 	for _, request := range requests {
 		if request.Start.Sub(first) < latencyWarmUp {
 			continue
 		}
-		took = append(took, microseconds(request.Latency))
+		durations = append(durations, microseconds(request.Latency))
 		if request.Failed {
-			if tally.Failed++; tally.Failed == 1 {
-				tally.FirstError = request.Error
+			if result.Failed++; result.Failed == 1 {
+				result.FirstError = request.Error
 			}
 		}
 	}
 	for _, m := range latencyMetrics {
-		b.results.add(name, m.measure, stats.Percentile(took, m.percent))
+		b.results.add(name, m.latency, stats.Percentile(durations, m.percent))
 	}
-	return b.recordFailures(name, latencyMetrics[0].measure, tally, most)
+	return b.recordFailures(name, latencyMetrics[0].latency, result, maxFailures)
 }
 
-// firstStart returns when the first request was sent. They are in the order of their answers.
+// firstStart returns when the first request was sent. The requests are in the order of their responses.
 func firstStart(requests []load.Request) time.Time {
 	first := time.Now()
 	for _, request := range requests {

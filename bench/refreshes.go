@@ -12,17 +12,17 @@ import (
 	"etrusted-broker/bench/upstream"
 )
 
-// scenario is a way in which the login server makes things hard.
+// scenario is a behaviour of the login server.
 type scenario struct {
 	key, title     string
 	lifetime       time.Duration // of tokens
-	delay          time.Duration // of each answer of the token endpoint
+	delay          time.Duration // of each response of the token endpoint
 	duration       time.Duration // of the load
-	outageStart    time.Duration // when the token endpoint begins to answer 503, if failFor is not 0
+	outageStart    time.Duration // from then on the token endpoint answers 503, unless outageDuration is 0
 	outageDuration time.Duration
 }
 
-// The scenarios' keys.
+// The keys of the scenarios.
 const (
 	slowLogin = "slow"
 	ordinary  = "ordinary"
@@ -38,70 +38,71 @@ func (s refreshSizes) scenarios() []scenario {
 	}
 }
 
-// refreshResult is what an app sees of a scenario. Times are in milliseconds.
+// refreshResult is the result of one scenario for one proxy. Times are in milliseconds.
 type refreshResult struct {
 	Scenario, Title, Name string
 	Requests, Failed      int
 	P50, P99, P999, Max   float64
 	TokenRequests         int
-	Refreshes             int       // token requests that were under way during the load
-	During, Outside       latencies // the requests that were under way together with a token request, and the others
+	Refreshes             int       // token requests that ended after the start of the load
+	During, Outside       latencies // of the requests that overlap a token request, and of the others
 }
 
-// latencies is how long some of the requests took.
+// latencies summarizes the latencies of a group of requests, in milliseconds.
 type latencies struct {
 	Requests       int
 	P99, P999, Max float64
 }
 
-func summarizeLatencies(took []float64) latencies {
-	if len(took) == 0 {
+func summarizeLatencies(durations []float64) latencies {
+	if len(durations) == 0 {
 		return latencies{}
 	}
-	return latencies{len(took), stats.Percentile(took, 99), stats.Percentile(took, 99.9), stats.Percentile(took, 100)}
+	return latencies{len(durations), stats.Percentile(durations, 99), stats.Percentile(durations, 99.9), stats.Percentile(durations, 100)}
 }
 
-// measureRefreshes measures those who fetch tokens as Go programs do: when they need one, or ahead of need.
+// measureRefreshes runs all scenarios with the naive proxy, which fetches a token on demand, and with the broker, which fetches
+// tokens early.
 func (b *bench) measureRefreshes(ctx context.Context) error {
 	for _, s := range b.sizes.Refresh.scenarios() {
-		for _, r := range b.subjects {
-			if r.Name != proxies.NaiveName && r.Name != proxies.BrokerName {
+		for _, sub := range b.subjects {
+			if sub.Name != proxies.NaiveName && sub.Name != proxies.BrokerName {
 				continue
 			}
-			b.logf("bench: %s: %s", s.title, r.Name)
-			found, err := b.measureRefresh(ctx, s, r)
+			b.logf("bench: %s: %s", s.title, sub.Name)
+			result, err := b.measureRefresh(ctx, s, sub)
 			if err != nil {
-				return fmt.Errorf("%s: %s: %w", s.title, r.Name, err)
+				return fmt.Errorf("%s: %s: %w", s.title, sub.Name, err)
 			}
-			b.results.Refreshes = append(b.results.Refreshes, found)
+			b.results.Refreshes = append(b.results.Refreshes, result)
 		}
 	}
 	return b.api.Configure(upstream.Settings{})
 }
 
-// measureRefresh runs one scenario with a process of its own, so that each begins with a token just fetched.
-func (b *bench) measureRefresh(ctx context.Context, s scenario, r subject) (refreshResult, error) {
+// measureRefresh runs one scenario with a new process, which starts with a new token.
+func (b *bench) measureRefresh(ctx context.Context, s scenario, sub subject) (refreshResult, error) {
 	healthy := upstream.Settings{Lifetime: s.lifetime, Delay: s.delay}
 	if err := b.api.Configure(healthy); err != nil {
 		return refreshResult{}, err
 	}
-	if _, err := b.api.TakeTokenRequests(); err != nil { // those of before
+	if _, err := b.api.TakeTokenRequests(); err != nil { // discard those of earlier measurements
 		return refreshResult{}, err
 	}
-	i, err := b.start(ctx, r)
+	i, err := b.start(ctx, sub)
 	if err != nil {
 		return refreshResult{}, err
 	}
 	defer i.stop()
-	ended := make(chan struct{})
-	bad := make(chan error, 1)
-	go func() { bad <- b.simulateOutage(s, healthy, ended) }()
+	done := make(chan struct{})
+	outageErrs := make(chan error, 1)
+	go func() { outageErrs <- b.simulateOutage(s, healthy, done) }()
 	requests, err := load.RunOpenLoop(ctx, load.OpenLoop{
 		Target: i.target(), Path: upstream.PagePath, Rate: b.sizes.Refresh.Rate, Duration: s.duration, Timeout: b.sizes.Refresh.Timeout,
 	})
-	close(ended)
-	if badErr := <-bad; err == nil {
-		err = badErr
+	close(done)
+	if outageErr := <-outageErrs; err == nil {
+		err = outageErr
 	}
 	if err != nil {
 		return refreshResult{}, err
@@ -110,13 +111,13 @@ func (b *bench) measureRefresh(ctx context.Context, s scenario, r subject) (refr
 	if err != nil {
 		return refreshResult{}, err
 	}
-	found := summarize(requests, tokens)
-	found.Scenario, found.Title, found.Name = s.key, s.title, r.Name
-	return found, nil
+	result := summarize(requests, tokens)
+	result.Scenario, result.Title, result.Name = s.key, s.title, sub.Name
+	return result, nil
 }
 
-// simulateOutage has the token endpoint fail for a while.
-func (b *bench) simulateOutage(s scenario, healthy upstream.Settings, ended <-chan struct{}) error {
+// simulateOutage makes the token endpoint fail during the scenario's outage. It returns early when done is closed.
+func (b *bench) simulateOutage(s scenario, healthy upstream.Settings, done <-chan struct{}) error {
 	if s.outageDuration == 0 {
 		return nil
 	}
@@ -128,7 +129,7 @@ func (b *bench) simulateOutage(s scenario, healthy upstream.Settings, ended <-ch
 	}{{s.outageStart, failing}, {s.outageDuration, healthy}} {
 		select {
 		case <-time.After(step.after):
-		case <-ended:
+		case <-done:
 			return nil
 		}
 		if err := b.api.Configure(step.settings); err != nil {
@@ -138,39 +139,39 @@ func (b *bench) simulateOutage(s scenario, healthy upstream.Settings, ended <-ch
 	return nil
 }
 
-// summarize tells what there was for an app to see.
+// summarize computes the results from the requests of an app and the token requests.
 func summarize(requests []load.Request, tokens []upstream.TokenRequest) refreshResult {
 	r := refreshResult{Requests: len(requests), TokenRequests: len(tokens)}
 	first := firstStart(requests)
-	var during []upstream.TokenRequest
+	var refreshes []upstream.TokenRequest
 	for _, token := range tokens {
 		if token.End.After(first) {
-			during = append(during, token)
+			refreshes = append(refreshes, token)
 		}
 	}
-	r.Refreshes = len(during)
-	var in, out []float64
+	r.Refreshes = len(refreshes)
+	var during, outside []float64
 	for _, request := range requests {
 		if request.Failed {
 			r.Failed++
 		}
-		if overlaps(request, during) {
-			in = append(in, milliseconds(request.Latency))
+		if overlaps(request, refreshes) {
+			during = append(during, milliseconds(request.Latency))
 		} else {
-			out = append(out, milliseconds(request.Latency))
+			outside = append(outside, milliseconds(request.Latency))
 		}
 	}
-	took := slices.Concat(in, out)
-	r.P50, r.P99, r.P999, r.Max = stats.Percentile(took, 50), stats.Percentile(took, 99), stats.Percentile(took, 99.9), stats.Percentile(took, 100)
-	r.During, r.Outside = summarizeLatencies(in), summarizeLatencies(out)
+	durations := slices.Concat(during, outside)
+	r.P50, r.P99, r.P999, r.Max = stats.Percentile(durations, 50), stats.Percentile(durations, 99), stats.Percentile(durations, 99.9), stats.Percentile(durations, 100)
+	r.During, r.Outside = summarizeLatencies(during), summarizeLatencies(outside)
 	return r
 }
 
-// overlaps reports whether a request was under way at the same time as one of the token requests.
+// overlaps reports whether a token request was in progress at any time during the request.
 func overlaps(request load.Request, tokens []upstream.TokenRequest) bool {
-	until := request.Start.Add(request.Latency)
+	end := request.Start.Add(request.Latency)
 	for _, token := range tokens {
-		if request.Start.Before(token.End) && until.After(token.Start) {
+		if request.Start.Before(token.End) && end.After(token.Start) {
 			return true
 		}
 	}

@@ -8,17 +8,17 @@ import (
 	"etrusted-broker/bench/upstream"
 )
 
-func TestSum(t *testing.T) {
+func TestSummarizeSplitsRequestsByOverlap(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(int64(1_000_000 + ms)) }
-	request := func(from, took int, failed bool) load.Request {
-		return load.Request{Start: at(from), Latency: time.Duration(took) * time.Millisecond, Failed: failed}
+	request := func(start, latency int, failed bool) load.Request {
+		return load.Request{Start: at(start), Latency: time.Duration(latency) * time.Millisecond, Failed: failed}
 	}
 	got := summarize([]load.Request{
-		request(100, 5, false),  // ends before the fetch begins
-		request(190, 20, false), // runs into it
-		request(250, 9, true),   // in the midst
-		request(301, 7, false),  // after it
-		request(90, 300, false), // all around it; the first to be sent
+		request(100, 5, false),  // ends before the second token request
+		request(190, 20, false), // ends during it
+		request(250, 9, true),   // starts and ends during it
+		request(301, 7, false),  // starts after it
+		request(90, 300, false), // starts before it and ends after it; the first request
 	}, []upstream.TokenRequest{
 		{Start: at(0), End: at(50)}, // before the load
 		{Start: at(200), End: at(300)},
@@ -32,15 +32,15 @@ func TestSum(t *testing.T) {
 	}
 }
 
-func TestPartOf(t *testing.T) {
-	var took []float64
+func TestSummarizeLatencies(t *testing.T) {
+	var durations []float64
 	for ms := range 1000 {
-		took = append(took, float64(1000-ms))
+		durations = append(durations, float64(1000-ms))
 	}
-	if got, want := summarizeLatencies(took), (latencies{1000, 990, 999, 1000}); got != want {
+	if got, want := summarizeLatencies(durations), (latencies{1000, 990, 999, 1000}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if got := summarizeLatencies(nil); got != (latencies{}) || got.String() != noValue {
-		t.Errorf("of none: %+v, %s", got, got)
+		t.Errorf("no requests: got %#v, formatted as %q; want zeros, formatted as %q", got, got, noValue)
 	}
 }

@@ -9,18 +9,18 @@ import (
 	"etrusted-broker/bench/stats"
 )
 
-// The picture's measures, in its own units.
+// The dimensions of the image, in its own units.
 const (
 	svgWidth    = 760
 	labelWidth  = 170
-	barWidth    = 400 // of the longest
+	barWidth    = 400 // of the longest bar
 	rowHeight   = 26
 	barHeight   = 16
 	titleHeight = 46
 )
 
-// svgHeader has two sets of colours: GitHub shows an image on the ground that its reader has chosen.
-const svgHeader = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="%[2]d" viewBox="0 0 %[1]d %[2]d" role="img" aria-label="CPU time per request of the broker and of others">
+// svgHeader has two sets of colours, because GitHub shows images on a light or a dark background.
+const svgHeader = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="%[2]d" viewBox="0 0 %[1]d %[2]d" role="img" aria-label="CPU time per request of the broker and its alternatives">
 <style>
 text { font: 13px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600 }
@@ -34,23 +34,23 @@ text { fill: #e6edf3 }
 </style>
 `
 
-// svg draws the CPU time per request, with kept connections and without, as an SVG.
+// svg draws two bar charts of the CPU time per request, with keep-alive connections and without, as an SVG image.
 func (r *results) svg() string {
 	var b strings.Builder
 	y := 0
 	for _, chart := range []struct {
-		title   string
-		measure metric
+		title  string
+		metric metric
 	}{
-		{fmt.Sprintf("CPU time of the proxy per request, µs: %d connections kept alive", keepAliveConnections), keepAliveCPU},
-		{"CPU time of the proxy per request, µs: a connection for each request", newConnectionCPU},
+		{fmt.Sprintf("CPU time of the proxy per request, µs: %d keep-alive connections", keepAliveConnections), keepAliveCPU},
+		{"CPU time of the proxy per request, µs: one connection per request", newConnectionCPU},
 	} {
-		y = r.drawChart(&b, y, chart.title, chart.measure)
+		y = r.drawChart(&b, y, chart.title, chart.metric)
 	}
 	return fmt.Sprintf(svgHeader, svgWidth, y+10) + b.String() + "</svg>\n"
 }
 
-// drawChart draws the bars of a measure from y on, and returns where it ends.
+// drawChart draws the chart of a metric at y, and returns the y of its lower end.
 func (r *results) drawChart(b *strings.Builder, y int, title string, m metric) int {
 	longest := 0.0
 	for _, row := range r.Rows {
