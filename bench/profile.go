@@ -17,8 +17,7 @@ import (
 // profileDuration is the duration of the CPU profile.
 const profileDuration = 10 * time.Second
 
-// profileBroker writes a CPU profile of the broker in its default configuration, under load from the keep-alive connections. It
-// is for optimizing the broker by hand, and for the compiler (default.pgo).
+// profileBroker writes a CPU profile of the broker in its default configuration, under load from the keep-alive connections.
 func (b *bench) profileBroker(ctx context.Context) error {
 	for _, sub := range b.subjects {
 		if sub.Name == proxies.LinksName {

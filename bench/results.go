@@ -79,7 +79,7 @@ func (r *results) add(name string, m metric, value float64) {
 
 func (r *results) values(name string, m metric) []float64 { return r.Values[name][m.key] }
 
-// subtractDirect adds the latency that each proxy adds: its latency minus that of direct in the same round.
+// subtractDirect records the added latency of each proxy: its latency minus that of direct in the same round.
 func (r *results) subtractDirect() {
 	for _, row := range r.Rows {
 		if row.Name == directName {

@@ -43,7 +43,7 @@ type Dirs struct {
 	Baseline string // the module of the broker in another checkout
 }
 
-// RunConfig is the environment of one process of a proxy.
+// RunConfig is the configuration of one process of a proxy.
 type RunConfig struct {
 	Dir         string // the process's own directory, for its configuration and its files
 	Listen      string // HOST:PORT for the app

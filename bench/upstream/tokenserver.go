@@ -58,7 +58,7 @@ func (t *tokenServer) takeRequests() []TokenRequest {
 	return taken
 }
 
-// issue creates a token. A lifetime of zero means that it never expires. Tokens are never deleted: there are only as many as
+// issue creates a token. A lifetime of zero means one year, longer than any run. Tokens are never deleted: there are only as many as
 // refreshes in one run.
 func (t *tokenServer) issue(lifetime time.Duration) string {
 	expiry := time.Now().Add(lifetime)

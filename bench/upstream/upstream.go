@@ -41,7 +41,7 @@ const (
 type Endpoint struct {
 	URL, Host, TokenURL string
 	CAFile              string
-	// Token never expires. It is for proxies that cannot fetch one.
+	// Token does not expire during a run. It is for proxies that cannot fetch one.
 	Token string
 }
 
