@@ -46,7 +46,7 @@ func (m machine) description() string {
 		"Load generator, proxy and API share the cores.", m.Cores, m.CPU, m.Memory, m.OS, m.Kernel, m.Go, m.Load)
 }
 
-// fileField returns the value of the first line of a file that has this name before the separator, and "?" if there is none.
+// fileField returns the value of the first line of a file that has this name before the separator, or "?" without such a line.
 func fileField(file, name, separator string) string {
 	all, err := os.ReadFile(file)
 	if err != nil {

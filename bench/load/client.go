@@ -52,7 +52,7 @@ func (c *client) roundTrip() (reusable bool, err error) {
 // responseHead contains the parts of a response's head that determine where the response ends.
 type responseHead struct {
 	status          int
-	length          int // -1 if there is none
+	length          int // -1 without a Content-Length
 	chunked         bool
 	connectionClose bool // "Connection: close"
 }
