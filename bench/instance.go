@@ -8,31 +8,31 @@ import (
 	"os"
 	"time"
 
-	"etrusted-broker/bench/contender"
 	"etrusted-broker/bench/load"
 	"etrusted-broker/bench/proc"
+	"etrusted-broker/bench/proxies"
 	"etrusted-broker/bench/upstream"
 )
 
 const (
-	// startTime is how long a contender may take until it answers.
-	startTime = 30 * time.Second
-	// startStep is how often it is asked. It is the error of the time that a start takes.
-	startStep = 500 * time.Microsecond
+	// startTimeout limits the time from the start of a proxy to its first 200.
+	startTimeout = 30 * time.Second
+	// pollInterval is the time between requests until then. It is the resolution of the start-up time.
+	pollInterval = 500 * time.Microsecond
 )
 
-// instance is a contender that runs and answers.
+// instance is a running proxy.
 type instance struct {
 	*proc.Group
-	folder string
-	url    string
-	admin  string        // HOST:PORT of what it serves beside
-	took   time.Duration // from the start to the first 200
+	dir     string
+	url     string
+	admin   string        // HOST:PORT for metrics and profiles
+	startup time.Duration // from the start to the first 200
 }
 
-// start starts a contender and waits for its first 200. The caller stops it.
-func (b *bench) start(ctx context.Context, r rival) (*instance, error) {
-	folder, err := os.MkdirTemp(b.folder, "place-")
+// start starts a proxy and waits for its first 200. The caller stops it.
+func (b *bench) start(ctx context.Context, sub subject) (*instance, error) {
+	dir, err := os.MkdirTemp(b.dir, "proxy-")
 	if err != nil {
 		return nil, err
 	}
@@ -40,35 +40,35 @@ func (b *bench) start(ctx context.Context, r rival) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{folder: folder, url: "http://" + addresses[0], admin: addresses[1]}
-	began := time.Now()
-	i.Group, err = r.program.Start(contender.Place{Folder: folder, Listen: addresses[0], Spare: addresses[1], API: b.api.Address})
+	i := &instance{dir: dir, url: "http://" + addresses[0], admin: addresses[1]}
+	start := time.Now()
+	i.Group, err = sub.program.Start(proxies.RunConfig{Dir: dir, Listen: addresses[0], AdminListen: addresses[1], API: b.api.Endpoint})
 	if err != nil {
 		return nil, err
 	}
-	if err := i.answers(ctx); err != nil {
+	if err := i.waitReady(ctx); err != nil {
 		i.stop()
 		return nil, err
 	}
-	i.took = time.Since(began)
+	i.startup = time.Since(start)
 	return i, nil
 }
 
 func (i *instance) stop() {
 	i.Stop()
-	_ = os.RemoveAll(i.folder)
+	_ = os.RemoveAll(i.dir)
 }
 
-// answers waits for the first 200.
-func (i *instance) answers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
+// waitReady waits for the proxy's first 200.
+func (i *instance) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	step := time.NewTicker(startStep)
-	defer step.Stop()
-	last := "it does not listen"
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	reason := "it does not accept connections"
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.url+upstream.Page, nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.url+upstream.PagePath, nil)
 		if err != nil {
 			return err
 		}
@@ -78,22 +78,22 @@ func (i *instance) answers(ctx context.Context) error {
 			if response.StatusCode == http.StatusOK {
 				return nil
 			}
-			last = "it answers " + response.Status
+			reason = "it answers " + response.Status
 		}
 		select {
-		case <-step.C:
-		case <-i.Ended():
-			return fmt.Errorf("it has ended before it answered; it said:\n%s", i.Log())
+		case <-ticker.C:
+		case <-i.Exited():
+			return fmt.Errorf("it exited before its first 200; its output:\n%s", i.Log())
 		case <-ctx.Done():
-			return fmt.Errorf("no 200 within %v: %s; it said:\n%s", startTime, last, i.Log())
+			return fmt.Errorf("no 200 within %v: %s; its output:\n%s", startTimeout, reason, i.Log())
 		}
 	}
 }
 
 func (i *instance) target() load.Target { return load.Target{URL: i.url} }
 
-// freeAddresses returns addresses of this machine on which nothing listens. Somebody else may take one before it is used:
-// the contender then says so.
+// freeAddresses returns loopback addresses on which nothing listens. Another program may take one before the proxy does; the
+// proxy then fails to start, and its output says why.
 func freeAddresses(count int) ([]string, error) {
 	var addresses []string
 	for range count {

@@ -8,46 +8,46 @@ import (
 	"syscall"
 )
 
-// machine is where a run took place: without its name, which is nobody's business.
+// machine describes the machine of a run. It omits the host name, because the results are published.
 type machine struct {
 	CPU    string
 	Cores  int
 	Memory string
-	System string
+	OS     string
 	Kernel string
 	Go     string
-	Load   float64 // the load average of the last minute before the run: that of others, and of the builds of the last run
+	Load   float64 // the load average of the minute before the run
 }
 
 func thisMachine() machine {
 	m := machine{
-		CPU:    field("/proc/cpuinfo", "model name", ":"),
-		Cores:  runtime.NumCPU(),
-		System: strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`),
-		Go:     strings.TrimPrefix(runtime.Version(), "go"),
+		CPU:   fileField("/proc/cpuinfo", "model name", ":"),
+		Cores: runtime.NumCPU(),
+		OS:    strings.Trim(fileField("/etc/os-release", "PRETTY_NAME", "="), `"`),
+		Go:    strings.TrimPrefix(runtime.Version(), "go"),
 	}
 	var kilobytes int64
-	if _, err := fmt.Sscanf(field("/proc/meminfo", "MemTotal", ":"), "%d kB", &kilobytes); err == nil {
+	if _, err := fmt.Sscanf(fileField("/proc/meminfo", "MemTotal", ":"), "%d kB", &kilobytes); err == nil {
 		m.Memory = fmt.Sprintf("%d GB", (kilobytes<<10+5e8)/1e9)
 	}
 	var name syscall.Utsname
 	if syscall.Uname(&name) == nil {
-		m.Kernel = text(name.Release[:])
+		m.Kernel = cString(name.Release[:])
 	}
 	if average, err := os.ReadFile("/proc/loadavg"); err == nil {
-		_, _ = fmt.Sscan(string(average), &m.Load) // or it is not known to be busy
+		_, _ = fmt.Sscan(string(average), &m.Load) // 0 if it is not known
 	}
 	return m
 }
 
-// sentence says it in words.
-func (m machine) sentence() string {
+// description returns the sentence for the results.
+func (m machine) description() string {
 	return fmt.Sprintf("The machine: %d cores of %s, %s of memory, %s, Linux %s, Go %s; its load average before the run was %.2f. "+
-		"Load generator, contender and API share the cores.", m.Cores, m.CPU, m.Memory, m.System, m.Kernel, m.Go, m.Load)
+		"Load generator, proxy and API share the cores.", m.Cores, m.CPU, m.Memory, m.OS, m.Kernel, m.Go, m.Load)
 }
 
-// field returns the value of the first line of a file that begins with a name.
-func field(file, name, separator string) string {
+// fileField returns the value of the first line of a file that has this name before the separator, or "?" without such a line.
+func fileField(file, name, separator string) string {
 	all, err := os.ReadFile(file)
 	if err != nil {
 		return "?"
@@ -61,8 +61,8 @@ func field(file, name, separator string) string {
 	return "?"
 }
 
-// text is a C string. Its elements are signed on some architectures and unsigned on others.
-func text[T int8 | uint8](c []T) string {
+// cString converts a C string, whose elements are signed on some architectures and unsigned on others.
+func cString[T int8 | uint8](c []T) string {
 	var b strings.Builder
 	for _, char := range c {
 		if char == 0 {

@@ -1,5 +1,5 @@
-// bench measures the broker beside what people would use in its place, in one run and on one machine: README.md says how
-// to run it and how to read what it writes.
+// bench compares the broker with alternatives, in one run on one machine. README.md explains how to run it and what the results
+// mean.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	if err, ok := asChild(os.Args[1:]); ok {
+	if ok, err := runAsChild(os.Args[1:]); ok {
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -30,22 +30,22 @@ func main() {
 	os.Exit(code)
 }
 
-// asChild runs one of the bench's own processes, if that is what was asked for.
-func asChild(args []string) (err error, ok bool) {
+// runAsChild runs a child process of the benchmark if args is one of the roles, and reports whether it did.
+func runAsChild(args []string) (ok bool, err error) {
 	if len(args) != 1 {
-		return nil, false
+		return false, nil
 	}
 	switch args[0] {
 	case upstream.Role:
-		return upstream.Main(os.Stdin, os.Stdout), true
+		return true, upstream.Main(os.Stdin, os.Stdout)
 	case load.Role:
-		return load.Main(os.Stdin, os.Stdout), true
+		return true, load.Main(os.Stdin, os.Stdout)
 	default:
-		return nil, false
+		return false, nil
 	}
 }
 
-// run is the bench. What it is at goes to stderr, the table to stdout.
+// run runs the benchmark and returns the exit code. Progress goes to stderr, the results to stdout.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parseOptions(args, stderr)
 	if err != nil {
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	switch {
 	case ctx.Err() != nil:
-		fmt.Fprintln(stderr, "bench: interrupted; all that it started is stopped")
+		fmt.Fprintln(stderr, "bench: interrupted; all processes are stopped")
 		return 1
 	case err != nil:
 		fmt.Fprintf(stderr, "bench: %v\n", err)

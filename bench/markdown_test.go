@@ -11,9 +11,10 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write what is there to testdata, to be looked at and committed")
+var update = flag.Bool("update", false, "update the golden files in testdata")
 
-func golden(t *testing.T, name, got string) {
+// compareGolden compares a text with a golden file.
+func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
 	if *update {
@@ -31,55 +32,57 @@ func golden(t *testing.T, name, got string) {
 	gotLines, wantLines := strings.Split(got, "\n"), strings.Split(string(want), "\n")
 	for i := range max(len(gotLines), len(wantLines)) {
 		if i >= len(gotLines) || i >= len(wantLines) || gotLines[i] != wantLines[i] {
-			t.Fatalf("%s differs from line %d on (go test -update writes it anew):\ngot  %q\nwant %q", path, i+1,
+			t.Fatalf("%s differs at line %d (go test -update updates it):\ngot  %q\nwant %q", path, i+1,
 				gotLines[min(i, len(gotLines)-1)], wantLines[min(i, len(wantLines)-1)])
 		}
 	}
 }
 
-func TestMarkdown(t *testing.T) { golden(t, "results.md", sample().markdown()) }
+func TestMarkdownMatchesGoldenFile(t *testing.T) {
+	compareGolden(t, "results.md", sampleResults().markdown())
+}
 
-func TestPicture(t *testing.T) {
-	picture := sample().picture()
-	golden(t, "results.svg", picture)
-	for decoder := xml.NewDecoder(strings.NewReader(picture)); ; {
+func TestSVGMatchesGoldenFileAndIsWellFormed(t *testing.T) {
+	svg := sampleResults().svg()
+	compareGolden(t, "results.svg", svg)
+	for decoder := xml.NewDecoder(strings.NewReader(svg)); ; {
 		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			t.Fatalf("not well-formed: %v", err)
+			t.Fatalf("got XML error %v, want none", err)
 		}
 	}
 }
 
-func TestDoubts(t *testing.T) {
+func TestWarnsAboutUnreliableFigures(t *testing.T) {
 	for _, c := range []struct {
-		why  string
-		make func(*results)
+		warning string
+		change  func(*results)
 	}{
 		{"", func(*results) {}},
-		{"prove nothing", func(r *results) { r.Quick = true }},
+		{"mean nothing", func(r *results) { r.Quick = true }},
 		{"Fewer than 5 rounds", func(r *results) { r.Rounds = 4 }},
-		{"busy with something else", func(r *results) { r.Machine.Load = 0.6 }},
+		{"was busy", func(r *results) { r.Machine.Load = 0.6 }},
 	} {
-		r := sample()
-		c.make(r)
-		doubts := r.doubts()
-		if c.why == "" {
-			if len(doubts) > 0 {
-				t.Errorf("a good run is doubted: %q", doubts)
+		r := sampleResults()
+		c.change(r)
+		warnings := r.warnings()
+		if c.warning == "" {
+			if len(warnings) > 0 {
+				t.Errorf("got warnings %q for a good run, want none", warnings)
 			}
 			continue
 		}
-		if len(doubts) != 1 || !strings.Contains(doubts[0], c.why) || !strings.Contains(r.markdown(), doubts[0]) {
-			t.Errorf("%s: %q, or not in the results", c.why, doubts)
+		if len(warnings) != 1 || !strings.Contains(warnings[0], c.warning) || !strings.Contains(r.markdown(), warnings[0]) {
+			t.Errorf("got warnings %q, want one with %q, and the same in the results", warnings, c.warning)
 		}
 	}
 }
 
-func TestATableHasNoEmptyRows(t *testing.T) {
+func TestTableOmitsEmptyRows(t *testing.T) {
 	var b strings.Builder
-	sample().table(&b, residentIdle)
-	if got, want := b.String(), "| | idle |\n|---|---|\n| broker | **10.0** |\n| broker with the system's authorities | **13.5** · 1.35 × |\n"; got != want {
+	sampleResults().writeTable(&b, idleResident)
+	if got, want := b.String(), "| | idle |\n|---|---|\n| broker | **10.0** |\n| broker with the system's CAs | **13.5** · 1.35 × |\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

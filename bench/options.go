@@ -9,72 +9,71 @@ import (
 	"strings"
 	"time"
 
-	"etrusted-broker/bench/contender"
+	"etrusted-broker/bench/proxies"
 )
 
-// directName is that of no contender at all: the app talks to the API itself.
+// directName is the name of the measurement without a proxy.
 const directName = "direct"
 
-// options are what the command line says.
+// options are the parsed command line.
 type options struct {
-	rounds  int
-	only    []string // empty means all
-	quick   bool
-	out     string // where the results go; empty means nowhere
-	broker  string // the folder of the broker's module
-	against string // that of another state of it; empty means none
-	profile string // the file for a CPU profile, instead of a comparison
-	sizes   sizes
+	rounds      int
+	only        []string // empty means all
+	quick       bool
+	outDir      string // for the results; empty means that they are not written
+	brokerDir   string // the module of the broker
+	baselineDir string // the module of the broker in another checkout; empty means none
+	profileFile string // for a CPU profile instead of a comparison; empty means a comparison
+	sizes       sizes
 }
 
-// sizes are how much is measured.
+// sizes are the sizes of the measurements.
 type sizes struct {
-	WarmUp, Kept, Fresh, Downloads, Uploads int // requests
-	Idle                                    int // connections
-	Rate                                    int // requests a second for the latency
-	Latency                                 time.Duration
-	Rest                                    time.Duration // until an idle program is looked at
-	Refresh                                 refreshSizes
+	WarmUp, KeepAlive, NewConnections, Downloads, Uploads int // requests
+	Idle                                                  int // connections
+	Rate                                                  int // requests per second for the latency
+	Latency                                               time.Duration
+	IdleDelay                                             time.Duration // before the memory of an idle process is read
+	Refresh                                               refreshSizes
 }
 
-// refreshSizes are those of the measurement of refreshes.
+// refreshSizes are the sizes of the refresh scenarios.
 type refreshSizes struct {
-	Rate                  int
-	Short, Long           time.Duration // lifetimes of tokens: whole seconds
-	Slow                  time.Duration // what the token endpoint takes
-	Refreshes, Outage     time.Duration // how long load is sent
-	Ordinary              time.Duration // the same with long tokens
-	OutageFrom, OutageFor time.Duration // when the endpoint fails, and for how long
-	Timeout               time.Duration
+	Rate                        int
+	ShortLifetime, LongLifetime time.Duration // of tokens, in whole seconds
+	LoginDelay                  time.Duration // of each response of the token endpoint
+	SlowLogin, Ordinary, Outage time.Duration // duration of the load in each scenario
+	OutageStart, OutageDuration time.Duration // of the token endpoint
+	Timeout                     time.Duration // of the requests to the proxy
 }
 
-// The connections of closed loads. 64 are those of a busy PHP pool.
+// The connections of the closed loops. A busy PHP pool has 64.
 const (
-	keptConnections     = 64
-	downloadConnections = 8
-	uploadConnections   = 16
+	keepAliveConnections = 64
+	downloadConnections  = 8
+	uploadConnections    = 16
 )
 
-// fullSizes make CPU times so long that the 10 ms in which the kernel tells them are two in a hundred at the most.
+// fullSizes make CPU times so long that their resolution of 10 ms is an error of at most 2 %.
 var fullSizes = sizes{
-	WarmUp: 3000, Kept: 30_000, Fresh: 6000, Downloads: 400, Uploads: 3000,
-	Idle: 1000, Rate: 2000, Latency: 4 * time.Second, Rest: 500 * time.Millisecond,
+	WarmUp: 3000, KeepAlive: 30_000, NewConnections: 6000, Downloads: 400, Uploads: 3000,
+	Idle: 1000, Rate: 2000, Latency: 4 * time.Second, IdleDelay: 500 * time.Millisecond,
 	Refresh: refreshSizes{
-		Rate: 1000, Short: 6 * time.Second, Long: 16 * time.Second, Slow: 500 * time.Millisecond,
-		// A token of 6 s is fetched anew after 4.2 to 4.8 s: ten times in so long.
-		Refreshes: 50 * time.Second, Ordinary: 25 * time.Second,
-		Outage: 30 * time.Second, OutageFrom: 5 * time.Second, OutageFor: 10 * time.Second, Timeout: 12 * time.Second,
+		Rate: 1000, ShortLifetime: 6 * time.Second, LongLifetime: 16 * time.Second, LoginDelay: 500 * time.Millisecond,
+		// A token that lives 6 s is refreshed after 4.2 to 4.8 s, so there are ten refreshes in 50 s.
+		SlowLogin: 50 * time.Second, Ordinary: 25 * time.Second,
+		Outage: 30 * time.Second, OutageStart: 5 * time.Second, OutageDuration: 10 * time.Second, Timeout: 12 * time.Second,
 	},
 }
 
-// quickSizes prove nothing but that all of it works.
+// quickSizes are only for a test that everything works.
 var quickSizes = sizes{
-	WarmUp: 100, Kept: 1000, Fresh: 200, Downloads: 20, Uploads: 50,
-	Idle: 100, Rate: 200, Latency: 500 * time.Millisecond, Rest: 50 * time.Millisecond,
+	WarmUp: 100, KeepAlive: 1000, NewConnections: 200, Downloads: 20, Uploads: 50,
+	Idle: 100, Rate: 200, Latency: 500 * time.Millisecond, IdleDelay: 50 * time.Millisecond,
 	Refresh: refreshSizes{
-		Rate: 100, Short: 2 * time.Second, Long: 3 * time.Second, Slow: 100 * time.Millisecond,
-		Refreshes: 2500 * time.Millisecond, Ordinary: time.Second,
-		Outage: 3 * time.Second, OutageFrom: 1500 * time.Millisecond, OutageFor: time.Second, Timeout: 2 * time.Second,
+		Rate: 100, ShortLifetime: 2 * time.Second, LongLifetime: 3 * time.Second, LoginDelay: 100 * time.Millisecond,
+		SlowLogin: 2500 * time.Millisecond, Ordinary: time.Second,
+		Outage: 3 * time.Second, OutageStart: 1500 * time.Millisecond, OutageDuration: time.Second, Timeout: 2 * time.Second,
 	},
 }
 
@@ -84,12 +83,12 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.rounds, "rounds", 5, "number of rounds; with -quick only one")
-	flags.StringVar(&only, "only", "", "measure only these, separated by commas: "+strings.Join(names(), ", "))
+	flags.StringVar(&only, "only", "", "measure only these, separated by commas: "+strings.Join(allNames(), ", "))
 	flags.BoolVar(&o.quick, "quick", false, "a smoke test, without meaningful figures")
-	flags.StringVar(&o.out, "out", "", "directory for RESULTS.md and results.svg (default: this one; none with -only or -quick)")
-	flags.StringVar(&o.broker, "broker-dir", "..", "directory of the broker's module")
-	flags.StringVar(&o.against, "against", "", "directory of another checkout of that module, to be measured too")
-	flags.StringVar(&o.profile, "profile", "", "no comparison: write a CPU profile of the broker under load to this file")
+	flags.StringVar(&o.outDir, "out", "", "directory for RESULTS.md and results.svg (default: this one; none with -only or -quick)")
+	flags.StringVar(&o.brokerDir, "broker-dir", "..", "directory of the broker's module")
+	flags.StringVar(&o.baselineDir, "against", "", "directory of another checkout of that module, to measure too as \""+proxies.BaselineName+"\"")
+	flags.StringVar(&o.profileFile, "profile", "", "no comparison: write a CPU profile of the broker under load to this file")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -104,30 +103,30 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	}
 	if only != "" {
 		for name := range strings.SplitSeq(only, ",") {
-			if !slices.Contains(names(), name) {
-				return o, fmt.Errorf("-only: nothing is called %q; there are: %s", name, strings.Join(names(), ", "))
+			if !slices.Contains(allNames(), name) {
+				return o, fmt.Errorf("-only: unknown name %q; valid names: %s", name, strings.Join(allNames(), ", "))
 			}
 			o.only = append(o.only, name)
 		}
 	}
-	if o.out == "" && only == "" && o.against == "" && !o.quick {
-		o.out = "."
+	if o.outDir == "" && only == "" && o.baselineDir == "" && !o.quick {
+		o.outDir = "."
 	}
 	return o, nil
 }
 
-// wants reports whether a contender is to be measured.
-func (o options) wants(name string) bool {
-	if name == contender.BeforeName && o.against == "" {
+// selected reports whether to measure a proxy, or direct.
+func (o options) selected(name string) bool {
+	if name == proxies.BaselineName && o.baselineDir == "" {
 		return false
 	}
 	return len(o.only) == 0 || slices.Contains(o.only, name)
 }
 
-// names are what -only knows. A comma separates them there, so none has one.
-func names() []string {
+// allNames returns the names that -only accepts. They contain no commas, which separate them there.
+func allNames() []string {
 	all := []string{directName}
-	for _, c := range contender.All() {
+	for _, c := range proxies.All() {
 		all = append(all, c.Name)
 	}
 	return all

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestOptions(t *testing.T) {
+func TestParseOptions(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		args   []string
@@ -15,23 +15,23 @@ func TestOptions(t *testing.T) {
 	}{
 		{"none", nil, true, 5, "."},
 		{"rounds", []string{"-rounds", "9"}, true, 9, "."},
-		{"a part does not replace the results", []string{"-only", "direct,broker"}, true, 5, ""},
-		{"nor does a smoke run", []string{"-quick", "-rounds", "9"}, true, 1, ""},
-		{"unless it is asked to", []string{"-quick", "-out", "x"}, true, 1, "x"},
-		{"nor does a comparison of two brokers", []string{"-against", "x"}, true, 5, ""},
+		{"-only does not replace the results", []string{"-only", "direct,broker"}, true, 5, ""},
+		{"-quick does not replace the results", []string{"-quick", "-rounds", "9"}, true, 1, ""},
+		{"-quick with -out", []string{"-quick", "-out", "x"}, true, 1, "x"},
+		{"-against does not replace the results", []string{"-against", "x"}, true, 5, ""},
 		{"no rounds", []string{"-rounds", "0"}, false, 0, ""},
-		{"an unknown name", []string{"-only", "broker,nobody"}, false, 0, ""},
-		{"an argument", []string{"broker"}, false, 0, ""},
-		{"an unknown flag", []string{"-fast"}, false, 0, ""},
+		{"unknown name", []string{"-only", "broker,unknown"}, false, 0, ""},
+		{"argument", []string{"broker"}, false, 0, ""},
+		{"unknown flag", []string{"-fast"}, false, 0, ""},
 	} {
 		o, err := parseOptions(c.args, io.Discard)
-		if (err == nil) != c.ok || c.ok && (o.rounds != c.rounds || o.out != c.out) {
-			t.Errorf("%s: rounds %d, out %q, error %v", c.name, o.rounds, o.out, err)
+		if (err == nil) != c.ok || c.ok && (o.rounds != c.rounds || o.outDir != c.out) {
+			t.Errorf("%s: got rounds %d, out %q, error %v; want %d, %q, valid: %v", c.name, o.rounds, o.outDir, err, c.rounds, c.out, c.ok)
 		}
 	}
 }
 
-func TestOnly(t *testing.T) {
+func TestOnlySelectsByName(t *testing.T) {
 	all, err := parseOptions(nil, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -40,12 +40,12 @@ func TestOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range names() {
-		if all.wants(name) != (name != "broker before") { // without -against there is none
-			t.Errorf("by default %s is measured: %v", name, all.wants(name))
+	for _, name := range allNames() {
+		if got, want := all.selected(name), name != "broker before"; got != want { // which needs -against
+			t.Errorf("default: got %s selected: %v, want %v", name, got, want)
 		}
-		if want := name == "nginx with Lua" || name == "broker"; part.wants(name) != want {
-			t.Errorf("-only: %s is measured: %v, want %v", name, part.wants(name), want)
+		if got, want := part.selected(name), name == "nginx with Lua" || name == "broker"; got != want {
+			t.Errorf("-only: got %s selected: %v, want %v", name, got, want)
 		}
 	}
 }

@@ -9,62 +9,61 @@ import (
 	"os"
 	"time"
 
-	"etrusted-broker/bench/contender"
 	"etrusted-broker/bench/load"
+	"etrusted-broker/bench/proxies"
 	"etrusted-broker/bench/upstream"
 )
 
-// profileTime is how long is looked on.
-const profileTime = 10 * time.Second
+// profileDuration is the duration of the CPU profile.
+const profileDuration = 10 * time.Second
 
-// profileBroker writes a CPU profile of the broker, as it comes, under the load of the kept connections: for whoever makes
-// it faster, and for the compiler, which optimizes by it (default.pgo).
+// profileBroker writes a CPU profile of the broker in its default configuration, under load from the keep-alive connections.
 func (b *bench) profileBroker(ctx context.Context) error {
-	for _, r := range b.rivals {
-		if r.Name == contender.LinksName {
-			return b.profileOf(ctx, r)
+	for _, sub := range b.subjects {
+		if sub.Name == proxies.LinksName {
+			return b.profileSubject(ctx, sub)
 		}
 	}
 	return errors.New("-profile needs the broker: do not leave it out with -only")
 }
 
-func (b *bench) profileOf(ctx context.Context, r rival) error {
-	i, err := b.start(ctx, r)
+func (b *bench) profileSubject(ctx context.Context, sub subject) error {
+	i, err := b.start(ctx, sub)
 	if err != nil {
 		return err
 	}
 	defer i.stop()
-	running, err := load.Begin(ctx, load.Closed{
-		Target: i.target(), Path: upstream.Page, Connections: keptConnections, WarmUp: b.sizes.WarmUp, Requests: 100 * b.sizes.Kept,
+	runner, err := load.StartClosedLoop(ctx, load.ClosedLoop{
+		Target: i.target(), Path: upstream.PagePath, Connections: keepAliveConnections, WarmUp: b.sizes.WarmUp, Requests: 100 * b.sizes.KeepAlive,
 	})
 	if err != nil {
 		return err
 	}
-	defer running.Close()
-	loading, stop := context.WithCancel(ctx)
-	loaded := make(chan struct{})
+	defer runner.Close()
+	loadCtx, stop := context.WithCancel(ctx)
+	loadDone := make(chan struct{})
 	go func() {
-		defer close(loaded)
-		for loading.Err() == nil {
-			if _, err := running.Go(); err != nil {
+		defer close(loadDone)
+		for loadCtx.Err() == nil {
+			if _, err := runner.Run(); err != nil {
 				return
 			}
 		}
 	}()
-	err = fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", i.admin, profileTime.Seconds()), b.profile)
+	err = fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", i.admin, profileDuration.Seconds()), b.profileFile)
 	stop()
-	running.Close()
-	<-loaded
+	runner.Close()
+	<-loadDone
 	return err
 }
 
-// fetch writes what is at a URL to a file.
+// fetch downloads a URL to a file.
 func fetch(ctx context.Context, url, file string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	response, err := (&http.Client{Timeout: 2 * profileTime}).Do(request)
+	response, err := (&http.Client{Timeout: 2 * profileDuration}).Do(request)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
-// Package child runs parts of the bench in processes of their own, so that what the upstream and the load generator cost
-// is on nobody's account but theirs. A child is the bench's own program, started again with the role as its argument. It
-// reads JSON values from its standard input and writes one for each to its standard output, and it ends when its input
-// does: also when the bench was killed.
+// Package child runs parts of the benchmark in separate processes, so that the cost of the upstream and of the load generator is
+// not counted as the cost of anything else. A child is the benchmark's own executable, started with a role as its argument. It
+// reads JSON requests from standard input and writes one JSON reply to each to standard output. It exits when its input ends,
+// so also when the benchmark is killed.
 package child
 
 import (
@@ -16,28 +16,28 @@ import (
 	"time"
 )
 
-// grace is how long a child may take to end once its input has.
-const grace = 5 * time.Second
+// stopTimeout limits how long a child may run after its input has ended.
+const stopTimeout = 5 * time.Second
 
-// Child is a running one. It is not for several goroutines at once, but for Close.
+// Child is a child process. Its methods must not be called concurrently, except Close.
 type Child struct {
-	role    string
-	command *exec.Cmd
-	input   io.WriteCloser
-	encoder *json.Encoder
-	decoder *json.Decoder
-	closed  sync.Once
+	role      string
+	command   *exec.Cmd
+	input     io.WriteCloser
+	encoder   *json.Encoder
+	decoder   *json.Decoder
+	closeOnce sync.Once
 }
 
-// Start starts this program again, in a role. The child dies with ctx.
+// Start starts this executable again, in a role. The child is killed when ctx ends.
 func Start(ctx context.Context, role string) (*Child, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	c := &Child{role: role, command: exec.CommandContext(ctx, path, role)}
-	c.command.Stderr = os.Stderr // nothing, unless it panics
-	// Ctrl-C is the bench's to see: it closes its children when it is done with them.
+	c.command.Stderr = os.Stderr // only for panics
+	// In a process group of its own a child does not get Ctrl-C: the benchmark handles it, and closes its children last.
 	c.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if c.input, err = c.command.StdinPipe(); err != nil {
 		return nil, err
@@ -50,47 +50,47 @@ func Start(ctx context.Context, role string) (*Child, error) {
 	return c, c.command.Start()
 }
 
-// Call sends a value and reads the answer to it.
-func (c *Child) Call(request, answer any) error {
+// Call sends a request to the child and stores the result in the value that result points to.
+func (c *Child) Call(request, result any) error {
 	if err := c.encoder.Encode(request); err != nil {
 		return fmt.Errorf("%s: %w", c.role, err)
 	}
-	var reply reply
-	if err := c.decoder.Decode(&reply); err != nil {
+	var r reply
+	if err := c.decoder.Decode(&r); err != nil {
 		return fmt.Errorf("%s: %w", c.role, err)
 	}
-	if reply.Error != "" {
-		return fmt.Errorf("%s: %s", c.role, reply.Error)
+	if r.Error != "" {
+		return fmt.Errorf("%s: %s", c.role, r.Error)
 	}
-	return json.Unmarshal(reply.Answer, answer)
+	return json.Unmarshal(r.Result, result)
 }
 
 // Close ends the child. It may be called more than once.
 func (c *Child) Close() {
-	c.closed.Do(func() {
+	c.closeOnce.Do(func() {
 		_ = c.input.Close()
-		kill := time.AfterFunc(grace, func() { _ = c.command.Process.Kill() })
+		kill := time.AfterFunc(stopTimeout, func() { _ = c.command.Process.Kill() })
 		defer kill.Stop()
-		_ = c.command.Wait() // how it ended does not matter: it has answered, or Call has told
+		_ = c.command.Wait() // the exit status does not matter: Call has already returned any error
 	})
 }
 
 type reply struct {
 	Error  string          `json:",omitempty"`
-	Answer json.RawMessage `json:",omitempty"`
+	Result json.RawMessage `json:",omitempty"`
 }
 
-// Serve is the child's side of one Call: it reads a request, and writes what answer makes of it. io.EOF means that the
-// bench wants no more.
-func Serve[Request, Answer any](input *json.Decoder, output *json.Encoder, answer func(Request) (Answer, error)) error {
+// Serve is the child's side of one Call: it reads a request, and writes the result or the error of handle. It returns io.EOF when
+// there are no more requests.
+func Serve[Request, Result any](input *json.Decoder, output *json.Encoder, handle func(Request) (Result, error)) error {
 	var request Request
 	if err := input.Decode(&request); err != nil {
 		return err
 	}
 	var r reply
-	value, err := answer(request)
+	result, err := handle(request)
 	if err == nil {
-		r.Answer, err = json.Marshal(value)
+		r.Result, err = json.Marshal(result)
 	}
 	if err != nil {
 		r.Error = err.Error()

@@ -13,7 +13,7 @@ import (
 
 const testRole = "as-adder"
 
-// The test's own program is the child, as the bench's is.
+// The test's own executable is the child, as the benchmark's is.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == testRole {
 		input, output := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
@@ -37,7 +37,7 @@ func add(numbers []int) (int, error) {
 	return sum, nil
 }
 
-func TestCalls(t *testing.T) {
+func TestCallReturnsResultOrError(t *testing.T) {
 	c, err := Start(context.Background(), testRole)
 	if err != nil {
 		t.Fatal(err)
@@ -46,23 +46,23 @@ func TestCalls(t *testing.T) {
 	for _, numbers := range [][]int{{1, 2}, {39, 3}} {
 		var sum int
 		if err := c.Call(numbers, &sum); err != nil || sum != numbers[0]+numbers[1] {
-			t.Errorf("%v: %d, %v", numbers, sum, err)
+			t.Errorf("%v: got %d, %v; want %d", numbers, sum, err, numbers[0]+numbers[1])
 		}
 		if err := c.Call([]int{}, &sum); err == nil || !strings.Contains(err.Error(), "nothing to add") {
-			t.Errorf("error %v, want the child's", err)
+			t.Errorf("got error %v, want the child's", err)
 		}
 	}
 	c.Close()
 	c.Close()
 	if c.command.ProcessState == nil || !c.command.ProcessState.Success() {
-		t.Errorf("the child did not end by itself: %v", c.command.ProcessState)
+		t.Errorf("got %v, want a child that exits by itself", c.command.ProcessState)
 	}
 	if err := c.Call([]int{1}, new(int)); err == nil {
-		t.Error("a closed child answers")
+		t.Error("got no error from a closed child, want one")
 	}
 }
 
-func TestTheContextEndsIt(t *testing.T) {
+func TestContextKillsTheChild(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c, err := Start(ctx, testRole)
 	if err != nil {
@@ -71,13 +71,13 @@ func TestTheContextEndsIt(t *testing.T) {
 	cancel()
 	began := time.Now()
 	c.Close()
-	if c.command.ProcessState == nil || time.Since(began) > grace-time.Second {
-		t.Errorf("after %v: %v", time.Since(began), c.command.ProcessState)
+	if c.command.ProcessState == nil || time.Since(began) > stopTimeout-time.Second {
+		t.Errorf("got %v after %v, want a killed child at once", c.command.ProcessState, time.Since(began))
 	}
 }
 
-func TestServeEndsWithItsInput(t *testing.T) {
+func TestServeReturnsEOFAtTheEndOfItsInput(t *testing.T) {
 	if err := Serve(json.NewDecoder(strings.NewReader("")), json.NewEncoder(io.Discard), add); !errors.Is(err, io.EOF) {
-		t.Errorf("error %v, want io.EOF", err)
+		t.Errorf("got error %v, want io.EOF", err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// client is one connection. It speaks just enough HTTP/1.1 to send one request over and over and to find the ends of the
-// answers, since it shares the machine with what it measures: net/http's client would take more CPU than some contenders.
+// client is one connection. It supports just enough HTTP/1.1 to send the same request repeatedly and to find the end of each
+// response. net/http's client would use more CPU time than some of the proxies, on the same machine.
 type client struct {
 	conn    net.Conn
 	reader  *bufio.Reader
@@ -25,16 +25,15 @@ func newClient(conn net.Conn, request []byte) *client {
 
 func (c *client) close() { _ = c.conn.Close() }
 
-// roundTrip sends the request and reads the answer to its end, which must be a 200. It reports whether the connection
-// will do for another.
+// roundTrip sends the request and reads the whole response, which must be a 200. It reports whether the connection can be reused.
 func (c *client) roundTrip() (reusable bool, err error) {
-	if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
 		return false, err
 	}
 	if _, err := c.conn.Write(c.request); err != nil {
 		return false, err
 	}
-	h, err := c.head()
+	h, err := c.readHead()
 	switch {
 	case err != nil:
 		return false, err
@@ -43,24 +42,24 @@ func (c *client) roundTrip() (reusable bool, err error) {
 	case h.chunked:
 		err = c.discardChunks()
 	case h.length < 0:
-		return false, errors.New("the answer has no length")
+		return false, errors.New("the response has no length")
 	default:
 		_, err = c.reader.Discard(h.length)
 	}
-	return !h.last, err
+	return !h.connectionClose, err
 }
 
-// head is what of an answer's head tells where it ends.
-type head struct {
-	status  int
-	length  int // -1 if there is none
-	chunked bool
-	last    bool // of its connection
+// responseHead contains the parts of a response's head that determine where the response ends.
+type responseHead struct {
+	status          int
+	length          int // -1 without a Content-Length
+	chunked         bool
+	connectionClose bool // "Connection: close"
 }
 
-func (c *client) head() (head, error) {
-	h := head{length: -1}
-	line, err := c.line()
+func (c *client) readHead() (responseHead, error) {
+	h := responseHead{length: -1}
+	line, err := c.readLine()
 	if err != nil {
 		return h, err
 	}
@@ -71,29 +70,29 @@ func (c *client) head() (head, error) {
 		return h, err
 	}
 	for {
-		line, err := c.line()
+		line, err := c.readLine()
 		if err != nil || len(line) == 0 {
 			return h, err
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		switch {
-		case is(name, "content-length"):
+		case equalFold(name, "content-length"):
 			if h.length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return h, err
 			}
-		case is(name, "transfer-encoding"):
-			h.chunked = is(bytes.TrimSpace(value), "chunked")
-		case is(name, "connection"):
-			h.last = is(bytes.TrimSpace(value), "close")
+		case equalFold(name, "transfer-encoding"):
+			h.chunked = equalFold(bytes.TrimSpace(value), "chunked")
+		case equalFold(name, "connection"):
+			h.connectionClose = equalFold(bytes.TrimSpace(value), "close")
 		}
 	}
 }
 
-// is compares without regard to case.
-func is(text []byte, word string) bool { return bytes.EqualFold(text, []byte(word)) }
+// equalFold reports whether text is word, ignoring case.
+func equalFold(text []byte, word string) bool { return bytes.EqualFold(text, []byte(word)) }
 
-// line returns the next line without its end. It is good until the next read.
-func (c *client) line() ([]byte, error) {
+// readLine returns the next line without its end. The line is valid until the next read.
+func (c *client) readLine() ([]byte, error) {
 	line, err := c.reader.ReadSlice('\n')
 	if err != nil {
 		if errors.Is(err, io.EOF) {
@@ -104,10 +103,10 @@ func (c *client) line() ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
-// discardChunks reads a chunked body, RFC 9112 section 7.1, to the end of its trailers.
+// discardChunks reads a chunked body (RFC 9112, section 7.1) including its trailers.
 func (c *client) discardChunks() error {
 	for {
-		line, err := c.line()
+		line, err := c.readLine()
 		if err != nil {
 			return err
 		}
@@ -124,7 +123,7 @@ func (c *client) discardChunks() error {
 		}
 	}
 	for {
-		if line, err := c.line(); err != nil || len(line) == 0 {
+		if line, err := c.readLine(); err != nil || len(line) == 0 {
 			return err
 		}
 	}

@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// patience is for one answer.
-const patience = 30 * time.Second
+// requestTimeout limits one round trip.
+const requestTimeout = 30 * time.Second
 
-// closed is a closed load with its connections.
-type closed struct {
-	Closed
+// closedLoopRunner runs a closed loop in this process.
+type closedLoopRunner struct {
+	ClosedLoop
 	dial    func() (*client, error)
-	clients []*client // one for each worker; nil where each request opens its own
+	clients []*client // one per worker; nil if the worker's next request needs a new connection
 }
 
-// prepare opens the connections and warms up. What fails already then is an error.
-func prepare(c Closed) (*closed, error) {
+// newClosedLoopRunner opens the connections and warms up. Every request that fails during the warm-up is an error.
+func newClosedLoopRunner(c ClosedLoop) (*closedLoopRunner, error) {
 	base, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, err
@@ -32,9 +32,9 @@ func prepare(c Closed) (*closed, error) {
 		return nil, err
 	}
 	request := c.request(base.Host)
-	p := &closed{Closed: c, clients: make([]*client, c.Connections)}
-	p.dial = func() (*client, error) {
-		conn, err := net.DialTimeout("tcp", base.Host, patience)
+	r := &closedLoopRunner{ClosedLoop: c, clients: make([]*client, c.Connections)}
+	r.dial = func() (*client, error) {
+		conn, err := net.DialTimeout("tcp", base.Host, requestTimeout)
 		if err != nil {
 			return nil, err
 		}
@@ -43,22 +43,22 @@ func prepare(c Closed) (*closed, error) {
 		}
 		return newClient(conn, request), nil
 	}
-	if c.InTurn {
-		for i := range p.clients {
-			if err := p.once(i); err != nil {
+	if c.Sequential {
+		for i := range r.clients {
+			if err := r.send(i); err != nil {
 				return nil, fmt.Errorf("connection %d: %w", i+1, err)
 			}
 		}
-		return p, nil
+		return r, nil
 	}
-	if t := p.run(c.WarmUp); t.Failed > 0 {
-		return nil, fmt.Errorf("%d of %d requests failed while warming up, the first: %s", t.Failed, t.Requests, t.Why)
+	if result := r.run(c.WarmUp); result.Failed > 0 {
+		return nil, fmt.Errorf("%d of %d requests failed during the warm-up, the first: %s", result.Failed, result.Requests, result.FirstError)
 	}
-	return p, nil
+	return r, nil
 }
 
-// request is the bytes that each request consists of.
-func (c Closed) request(host string) []byte {
+// request returns the bytes of each request.
+func (c ClosedLoop) request(host string) []byte {
 	var b bytes.Buffer
 	method := "GET"
 	if c.Body > 0 {
@@ -76,43 +76,43 @@ func (c Closed) request(host string) []byte {
 	return b.Bytes()
 }
 
-// run sends requests over all connections, until their number is reached.
-func (p *closed) run(requests int) Tally {
-	tally := Tally{Requests: requests}
+// run sends that number of requests over all connections.
+func (r *closedLoopRunner) run(requests int) Result {
+	result := Result{Requests: requests}
 	var next, failed atomic.Int64
-	var why sync.Once
+	var once sync.Once
 	var workers sync.WaitGroup
-	began := time.Now()
-	for worker := range p.clients {
+	start := time.Now()
+	for worker := range r.clients {
 		workers.Go(func() {
 			for next.Add(1) <= int64(requests) {
-				if err := p.once(worker); err != nil {
+				if err := r.send(worker); err != nil {
 					failed.Add(1)
-					why.Do(func() { tally.Why = err.Error() })
+					once.Do(func() { result.FirstError = err.Error() })
 				}
 			}
 		})
 	}
 	workers.Wait()
-	tally.Lasted = time.Since(began)
-	tally.Failed = int(failed.Load())
-	return tally
+	result.Duration = time.Since(start)
+	result.Failed = int(failed.Load())
+	return result
 }
 
-// once sends a worker's next request and reads the answer.
-func (p *closed) once(worker int) error {
-	client := p.clients[worker]
-	if client == nil {
+// send sends a worker's next request and reads the response.
+func (r *closedLoopRunner) send(worker int) error {
+	conn := r.clients[worker]
+	if conn == nil {
 		var err error
-		if client, err = p.dial(); err != nil {
+		if conn, err = r.dial(); err != nil {
 			return err
 		}
 	}
-	reusable, err := client.roundTrip()
-	if err != nil || !reusable || p.Fresh {
-		client.close()
-		client = nil
+	reusable, err := conn.roundTrip()
+	if err != nil || !reusable || r.NewConnections {
+		conn.close()
+		conn = nil
 	}
-	p.clients[worker] = client
+	r.clients[worker] = conn
 	return err
 }

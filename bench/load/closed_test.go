@@ -10,106 +10,106 @@ import (
 	"time"
 )
 
-// world is a server that counts.
-type world struct {
-	connections, requests, busy, busiest atomic.Int64
+// countingServer counts its connections and requests.
+type countingServer struct {
+	connections, requests, active, maxActive atomic.Int64
 	*httptest.Server
 }
 
-func newWorld(t *testing.T, handle http.HandlerFunc) *world {
-	w := &world{}
-	w.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.requests.Add(1)
-		w.busiest.Store(max(w.busiest.Load(), w.busy.Add(1)))
-		defer w.busy.Add(-1)
+func newCountingServer(t *testing.T, handle http.HandlerFunc) *countingServer {
+	server := &countingServer{}
+	server.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		server.requests.Add(1)
+		server.maxActive.Store(max(server.maxActive.Load(), server.active.Add(1)))
+		defer server.active.Add(-1)
 		handle(rw, r)
 	}))
-	w.Config.ConnState = connCounter(&w.connections)
-	w.Start()
-	t.Cleanup(w.Close)
-	return w
+	server.Config.ConnState = countConnections(&server.connections)
+	server.Start()
+	t.Cleanup(server.Close)
+	return server
 }
 
-func page(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }
+func servePage(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }
 
-func TestKeptConnections(t *testing.T) {
-	w := newWorld(t, page)
-	p, err := prepare(Closed{Target: Target{URL: w.URL}, Path: "/", Connections: 4, WarmUp: 40})
+func TestClosedLoopReusesConnections(t *testing.T) {
+	server := newCountingServer(t, servePage)
+	runner, err := newClosedLoopRunner(ClosedLoop{Target: Target{URL: server.URL}, Path: "/", Connections: 4, WarmUp: 40})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tally := p.run(200)
-	if tally.Requests != 200 || tally.Failed != 0 || tally.Lasted <= 0 {
-		t.Errorf("%+v", tally)
+	result := runner.run(200)
+	if result.Requests != 200 || result.Failed != 0 || result.Duration <= 0 {
+		t.Errorf("got %+v, want no failures", result)
 	}
-	if got := w.requests.Load(); got != 240 {
-		t.Errorf("%d requests arrived, want 40 and 200", got)
+	if got := server.requests.Load(); got != 240 {
+		t.Errorf("got %d requests, want 40 + 200", got)
 	}
-	if got := w.connections.Load(); got > 4 {
-		t.Errorf("%d connections, want no more than 4", got)
+	if got := server.connections.Load(); got > 4 {
+		t.Errorf("got %d connections, want at most 4", got)
 	}
 }
 
-func TestFreshConnections(t *testing.T) {
-	w := newWorld(t, page)
-	p, err := prepare(Closed{Target: Target{URL: w.URL}, Path: "/", Connections: 2, Fresh: true})
+func TestClosedLoopOpensAConnectionPerRequest(t *testing.T) {
+	server := newCountingServer(t, servePage)
+	runner, err := newClosedLoopRunner(ClosedLoop{Target: Target{URL: server.URL}, Path: "/", Connections: 2, NewConnections: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tally := p.run(20); tally.Failed != 0 {
-		t.Errorf("%+v", tally)
+	if result := runner.run(20); result.Failed != 0 {
+		t.Errorf("got %+v, want no failures", result)
 	}
-	if got := w.connections.Load(); got != 20 {
-		t.Errorf("%d connections for 20 requests", got)
+	if got := server.connections.Load(); got != 20 {
+		t.Errorf("got %d connections for 20 requests, want 20", got)
 	}
 }
 
-func TestInTurn(t *testing.T) {
-	w := newWorld(t, func(rw http.ResponseWriter, r *http.Request) {
+func TestSequentialWarmUpHasOneActiveRequest(t *testing.T) {
+	server := newCountingServer(t, func(rw http.ResponseWriter, r *http.Request) {
 		time.Sleep(time.Millisecond)
-		page(rw, r)
+		servePage(rw, r)
 	})
-	if _, err := prepare(Closed{Target: Target{URL: w.URL}, Path: "/", Connections: 10, InTurn: true}); err != nil {
+	if _, err := newClosedLoopRunner(ClosedLoop{Target: Target{URL: server.URL}, Path: "/", Connections: 10, Sequential: true}); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.connections.Load(); got != 10 {
-		t.Errorf("%d connections, want 10", got)
+	if got := server.connections.Load(); got != 10 {
+		t.Errorf("got %d connections, want 10", got)
 	}
-	if got := w.busiest.Load(); got != 1 {
-		t.Errorf("%d requests at once, want one after the other", got)
+	if got := server.maxActive.Load(); got != 1 {
+		t.Errorf("got %d concurrent requests, want 1", got)
 	}
 }
 
-func TestBody(t *testing.T) {
-	w := newWorld(t, func(rw http.ResponseWriter, r *http.Request) {
+func TestClosedLoopPostsTheBody(t *testing.T) {
+	server := newCountingServer(t, func(rw http.ResponseWriter, r *http.Request) {
 		if n, err := io.Copy(io.Discard, r.Body); n != 1000 || err != nil || r.Method != http.MethodPost {
 			rw.WriteHeader(http.StatusBadRequest)
 		}
 	})
-	p, err := prepare(Closed{Target: Target{URL: w.URL}, Path: "/", Body: 1000, Connections: 1})
+	runner, err := newClosedLoopRunner(ClosedLoop{Target: Target{URL: server.URL}, Path: "/", Body: 1000, Connections: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tally := p.run(3); tally.Failed != 0 {
-		t.Errorf("%+v", tally)
+	if result := runner.run(3); result.Failed != 0 {
+		t.Errorf("got %+v, want no failures", result)
 	}
 }
 
-func TestFailuresAreCounted(t *testing.T) {
+func TestClosedLoopCountsFailures(t *testing.T) {
 	var n atomic.Int64
-	w := newWorld(t, func(rw http.ResponseWriter, r *http.Request) {
+	server := newCountingServer(t, func(rw http.ResponseWriter, r *http.Request) {
 		if n.Add(1)%2 == 0 {
 			rw.WriteHeader(http.StatusBadGateway)
 		}
 	})
-	p, err := prepare(Closed{Target: Target{URL: w.URL}, Path: "/", Connections: 1})
+	runner, err := newClosedLoopRunner(ClosedLoop{Target: Target{URL: server.URL}, Path: "/", Connections: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tally := p.run(10); tally.Failed != 5 || !strings.Contains(tally.Why, "502") {
-		t.Errorf("%+v, want 5 failed with 502", tally)
+	if result := runner.run(10); result.Failed != 5 || !strings.Contains(result.FirstError, "502") {
+		t.Errorf("got %+v, want 5 failed with 502", result)
 	}
-	if _, err := prepare(Closed{Target: Target{URL: w.URL}, Path: "/", Connections: 1, WarmUp: 4}); err == nil {
-		t.Error("what fails while warming up is no error")
+	if _, err := newClosedLoopRunner(ClosedLoop{Target: Target{URL: server.URL}, Path: "/", Connections: 1, WarmUp: 4}); err == nil {
+		t.Error("got no error from a failed warm-up, want one")
 	}
 }

@@ -1,7 +1,8 @@
-// Package load sends requests, from a process of its own. Closed load asks how much a contender can take and what it
-// costs: a number of connections, each with its next request as soon as the last is answered. Open load asks how long an
-// app waits: requests come at a fixed rate whether or not earlier ones have been answered, so a contender that stalls
-// cannot slow the clock that measures it.
+// Package load is the load generator. It runs in a separate process.
+//
+// A closed loop measures throughput and cost: each of a number of connections sends its next request when it has the last
+// response. An open loop measures latency: requests are sent at a fixed rate, whether or not earlier ones are answered. So
+// a proxy that stalls cannot reduce the number of requests that measure the stall.
 package load
 
 import (
@@ -14,116 +15,116 @@ import (
 	"etrusted-broker/bench/child"
 )
 
-// Role is the argument that starts the load generator's process.
+// Role is the command-line argument that starts the load generator's process.
 const Role = "as-load"
 
-// Target is what requests are sent to.
+// Target is the server that gets the requests.
 type Target struct {
 	URL string
-	// Authorization is what an app sends that stands before the API itself; empty before a contender.
+	// Authorization is the value of the Authorization header, for requests to the API itself. Requests to a proxy have none.
 	Authorization string `json:",omitempty"`
-	// CAFile is that of the authority to trust, for https.
+	// CAFile contains the CA to trust. It is required for https, and empty for http.
 	CAFile string `json:",omitempty"`
 }
 
-// Closed describes a closed load.
-type Closed struct {
+// ClosedLoop describes a load with a fixed number of connections.
+type ClosedLoop struct {
 	Target
 	Path        string
-	Body        int // bytes of a POST's body; without one it is a GET
+	Body        int // bytes of the body of a POST; 0 means GET
 	Connections int
-	WarmUp      int // requests before those that count
+	WarmUp      int // requests before the measurement
 	Requests    int
-	// Fresh opens a connection for each request, and closes it after the answer, as PHP's curl does.
-	Fresh bool
-	// InTurn warms up one connection after the other, so that no more than one is busy at a time.
-	InTurn bool
+	// NewConnections opens a connection for each request and closes it after the response, as PHP's curl does.
+	NewConnections bool
+	// Sequential replaces the warm-up by one request per connection, one after the other, so that only one is active at a time.
+	Sequential bool
 }
 
-// Open describes an open load.
-type Open struct {
+// OpenLoop describes a load with a fixed rate.
+type OpenLoop struct {
 	Target
-	Path    string
-	Rate    int // requests a second
-	Lasting time.Duration
-	Timeout time.Duration
+	Path     string
+	Rate     int // requests per second
+	Duration time.Duration
+	Timeout  time.Duration
 }
 
-// Tally is what came of a closed load.
-type Tally struct {
-	Requests int
-	Failed   int
-	Why      string // of the first that failed
-	Lasted   time.Duration
+// Result is the result of a closed loop.
+type Result struct {
+	Requests   int
+	Failed     int
+	FirstError string // empty if no request failed
+	Duration   time.Duration
 }
 
-// Request is one of an open load.
+// Request is the record of one request of an open loop.
 type Request struct {
-	Began  time.Time
-	Took   time.Duration
-	Failed bool
-	Why    string `json:",omitempty"` // it failed
+	Start   time.Time
+	Latency time.Duration
+	Failed  bool
+	Error   string `json:",omitempty"` // why it failed
 }
 
-// Running is a closed load that has warmed up, and whose connections are open.
-type Running struct{ child *child.Child }
+// Runner is a process that has opened the connections of a closed loop and has warmed up.
+type Runner struct{ child *child.Child }
 
-// Begin opens a closed load's connections and sends the requests that warm up.
-func Begin(ctx context.Context, c Closed) (*Running, error) {
+// StartClosedLoop starts a process, opens the connections and warms up. The caller closes the Runner.
+func StartClosedLoop(ctx context.Context, c ClosedLoop) (*Runner, error) {
 	process, err := child.Start(ctx, Role)
 	if err != nil {
 		return nil, err
 	}
-	if err := process.Call(order{Closed: &c}, &struct{}{}); err != nil {
+	if err := process.Call(command{ClosedLoop: &c}, &struct{}{}); err != nil {
 		process.Close()
 		return nil, err
 	}
-	return &Running{process}, nil
+	return &Runner{process}, nil
 }
 
-// Go sends the requests that count. The connections stay open after them.
-func (r *Running) Go() (Tally, error) {
-	var tally Tally
-	return tally, r.child.Call(order{}, &tally)
+// Run sends the requests of the measurement. The connections stay open.
+func (r *Runner) Run() (Result, error) {
+	var result Result
+	return result, r.child.Call(command{}, &result)
 }
 
-// Close closes the connections.
-func (r *Running) Close() { r.child.Close() }
+// Close closes the connections and ends the process.
+func (r *Runner) Close() { r.child.Close() }
 
-// Send runs an open load to its end.
-func Send(ctx context.Context, o Open) ([]Request, error) {
+// RunOpenLoop runs an open loop in a new process and returns its requests, in the order of their responses.
+func RunOpenLoop(ctx context.Context, o OpenLoop) ([]Request, error) {
 	process, err := child.Start(ctx, Role)
 	if err != nil {
 		return nil, err
 	}
 	defer process.Close()
 	var requests []Request
-	return requests, process.Call(order{Open: &o}, &requests)
+	return requests, process.Call(command{OpenLoop: &o}, &requests)
 }
 
-// order is what the process is told: to prepare a closed load, to run an open one, or, if empty, to go.
-type order struct {
-	Closed *Closed `json:",omitempty"`
-	Open   *Open   `json:",omitempty"`
+// command runs an open loop or prepares a closed loop. An empty command runs the closed loop that was prepared.
+type command struct {
+	ClosedLoop *ClosedLoop `json:",omitempty"`
+	OpenLoop   *OpenLoop   `json:",omitempty"`
 }
 
-// Main is the load generator's process.
+// Main runs the load generator's process until its input ends.
 func Main(input io.Reader, output io.Writer) error {
 	decoder, encoder := json.NewDecoder(input), json.NewEncoder(output)
-	var prepared *closed
+	var runner *closedLoopRunner
 	for {
-		err := child.Serve(decoder, encoder, func(o order) (any, error) {
+		err := child.Serve(decoder, encoder, func(cmd command) (any, error) {
 			switch {
-			case o.Open != nil:
-				return send(*o.Open)
-			case o.Closed != nil:
+			case cmd.OpenLoop != nil:
+				return runOpenLoop(*cmd.OpenLoop)
+			case cmd.ClosedLoop != nil:
 				var err error
-				prepared, err = prepare(*o.Closed)
+				runner, err = newClosedLoopRunner(*cmd.ClosedLoop)
 				return struct{}{}, err
-			case prepared != nil:
-				return prepared.run(prepared.Requests), nil
+			case runner != nil:
+				return runner.run(runner.Requests), nil
 			default:
-				return nil, errors.New("nothing is prepared")
+				return nil, errors.New("nothing is runner")
 			}
 		})
 		if errors.Is(err, io.EOF) {

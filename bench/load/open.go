@@ -11,17 +11,16 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// maxWorkers bounds how many requests may be open at once, for a contender that does not answer. As long as fewer are, the rate is
-// kept.
+// maxWorkers limits the number of concurrent requests to a proxy that does not respond. Below the limit the rate is constant.
 const maxWorkers = 8000
 
-// maxConnections is how many of them share the connections, as in an app that has a pool. The others wait for one, and that
-// counts as theirs. Without a limit a hiccup of the machine would open a thousand connections, whose handshakes make
-// the next hiccup, and so on until nothing is answered any more.
+// maxConnections is the size of the connection pool. Further requests wait for a connection, and the wait counts as latency.
+// Without a limit, a short stall of the machine would open a thousand connections, whose handshakes would cause the next
+// stall, until there are no more responses.
 const maxConnections = 256
 
-// send runs an open load.
-func send(o Open) ([]Request, error) {
+// runOpenLoop runs an open loop in this process.
+func runOpenLoop(o OpenLoop) ([]Request, error) {
 	tlsConfig, err := o.tlsConfig()
 	if err != nil {
 		return nil, err
@@ -33,28 +32,28 @@ func send(o Open) ([]Request, error) {
 	targeter := vegeta.NewStaticTargeter(vegeta.Target{Method: http.MethodGet, URL: o.URL + o.Path, Header: header})
 	options := []func(*vegeta.Attacker){
 		vegeta.Timeout(o.Timeout),
-		vegeta.Workers(64), // or the first requests would wait for them to be started
+		vegeta.Workers(64), // started in advance, so that the first requests do not wait for them
 		vegeta.MaxWorkers(maxWorkers),
 		vegeta.MaxConnections(maxConnections),
 		vegeta.HTTP2(false),
-		vegeta.MaxBody(0), // read, but not kept
+		vegeta.MaxBody(0), // read bodies, but do not store them
 	}
 	if tlsConfig != nil {
 		options = append(options, vegeta.TLSConfig(tlsConfig))
 	}
 	attacker := vegeta.NewAttacker(options...)
 	var requests []Request
-	for result := range attacker.Attack(targeter, vegeta.Rate{Freq: o.Rate, Per: time.Second}, o.Lasting, "") {
-		request := Request{Began: result.Timestamp, Took: result.Latency, Why: result.Error}
-		if request.Failed = result.Error != "" || result.Code != http.StatusOK; request.Failed && request.Why == "" {
-			request.Why = fmt.Sprintf("status %d", result.Code)
+	for result := range attacker.Attack(targeter, vegeta.Rate{Freq: o.Rate, Per: time.Second}, o.Duration, "") {
+		request := Request{Start: result.Timestamp, Latency: result.Latency, Error: result.Error}
+		if request.Failed = result.Error != "" || result.Code != http.StatusOK; request.Failed && request.Error == "" {
+			request.Error = fmt.Sprintf("status %d", result.Code)
 		}
 		requests = append(requests, request)
 	}
 	return requests, nil
 }
 
-// tlsConfig is for a target over https; nil for another.
+// tlsConfig returns the TLS configuration for an https target, and nil for an http target.
 func (t Target) tlsConfig() (*tls.Config, error) {
 	if t.CAFile == "" {
 		return nil, nil

@@ -6,60 +6,60 @@ import (
 	"time"
 )
 
-// A server that stalls must not slow the rate down: that is what open load is for.
-func TestOpenLoadKeepsItsRate(t *testing.T) {
-	w := newWorld(t, func(rw http.ResponseWriter, r *http.Request) {
+// A server that stalls must not reduce the rate: that is the purpose of an open loop.
+func TestOpenLoopKeepsItsRate(t *testing.T) {
+	server := newCountingServer(t, func(rw http.ResponseWriter, r *http.Request) {
 		time.Sleep(300 * time.Millisecond)
-		page(rw, r)
+		servePage(rw, r)
 	})
-	requests, err := send(Open{Target: Target{URL: w.URL}, Path: "/", Rate: 100, Lasting: time.Second, Timeout: 5 * time.Second})
+	requests, err := runOpenLoop(OpenLoop{Target: Target{URL: server.URL}, Path: "/", Rate: 100, Duration: time.Second, Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(requests) < 80 || len(requests) > 110 {
-		t.Errorf("%d requests in a second, want 100", len(requests))
+		t.Errorf("got %d requests in a second, want about 100", len(requests))
 	}
 	for _, request := range requests {
-		if request.Failed || request.Took < 300*time.Millisecond {
-			t.Fatalf("%+v, want one that took 300 ms", request)
+		if request.Failed || request.Latency < 300*time.Millisecond {
+			t.Fatalf("got %+v, want a latency of at least 300 ms", request)
 		}
 	}
-	if got := w.busiest.Load(); got < 10 {
-		t.Errorf("%d requests at once at the most, want some 30", got)
+	if got := server.maxActive.Load(); got < 10 {
+		t.Errorf("got at most %d concurrent requests, want about 30", got)
 	}
 }
 
-// Those who wait for a connection wait for their answer.
-func TestOpenLoadSharesItsConnections(t *testing.T) {
-	w := newWorld(t, func(rw http.ResponseWriter, r *http.Request) {
+// The wait for a connection counts as latency.
+func TestOpenLoopSharesItsConnections(t *testing.T) {
+	server := newCountingServer(t, func(rw http.ResponseWriter, r *http.Request) {
 		time.Sleep(400 * time.Millisecond)
-		page(rw, r)
+		servePage(rw, r)
 	})
-	requests, err := send(Open{Target: Target{URL: w.URL}, Path: "/", Rate: 1500, Lasting: 300 * time.Millisecond, Timeout: 5 * time.Second})
+	requests, err := runOpenLoop(OpenLoop{Target: Target{URL: server.URL}, Path: "/", Rate: 1500, Duration: 300 * time.Millisecond, Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := w.connections.Load(); got > maxConnections {
-		t.Errorf("%d connections, want no more than %d", got, maxConnections)
+	if got := server.connections.Load(); got > maxConnections {
+		t.Errorf("got %d connections, want at most %d", got, maxConnections)
 	}
 	slowest := time.Duration(0)
 	for _, request := range requests {
-		slowest = max(slowest, request.Took)
+		slowest = max(slowest, request.Latency)
 	}
 	if len(requests) <= maxConnections || slowest < 500*time.Millisecond {
-		t.Errorf("of %d requests the slowest took %v: those that waited for a connection should show it", len(requests), slowest)
+		t.Errorf("got %d requests, the slowest %v; want more than %d, and one that includes the wait for a connection", len(requests), slowest, maxConnections)
 	}
 }
 
-func TestOpenLoadTellsOfFailures(t *testing.T) {
-	w := newWorld(t, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) })
-	requests, err := send(Open{Target: Target{URL: w.URL}, Path: "/", Rate: 50, Lasting: 100 * time.Millisecond, Timeout: time.Second})
+func TestOpenLoopRecordsFailures(t *testing.T) {
+	server := newCountingServer(t, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) })
+	requests, err := runOpenLoop(OpenLoop{Target: Target{URL: server.URL}, Path: "/", Rate: 50, Duration: 100 * time.Millisecond, Timeout: time.Second})
 	if err != nil || len(requests) == 0 {
-		t.Fatalf("%d requests, %v", len(requests), err)
+		t.Fatalf("got %d requests, error %v; want some requests", len(requests), err)
 	}
 	for _, request := range requests {
-		if !request.Failed || request.Why == "" {
-			t.Fatalf("a 503 did not fail, or not for a reason: %+v", request)
+		if !request.Failed || request.Error == "" {
+			t.Fatalf("got %+v for a 503, want a failure with an error", request)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// naive is what one writes in an afternoon: thirty lines around the standard library and the usual OAuth2 package. What
-// it does not do is what the broker is for; the bench runs it to show what that costs.
+// naive is the proxy that you would write in an afternoon: thirty lines, with the standard library and the usual OAuth 2.0
+// package. It has none of the broker's features; the benchmark runs it to show what they cost.
 package main
 
 import (

@@ -13,77 +13,77 @@ import (
 	"time"
 )
 
-// grace is how long a program may take to end once it was asked to.
-const grace = 5 * time.Second
+// stopTimeout limits how long a program may take to exit after SIGTERM.
+const stopTimeout = 5 * time.Second
 
-// Command is what to start.
+// Command describes a program to start.
 type Command struct {
 	Path string
 	Args []string
-	Env  []string // all of it: nothing of the bench's own environment may configure a contender
+	Env  []string // complete: the benchmark's own environment must not configure a proxy
 	Dir  string
 }
 
-// Group is a running program: a process and all that it has started.
+// Group is a running program: a process and all its descendants.
 type Group struct {
 	command *exec.Cmd
 	log     *tail
-	ended   chan struct{}
+	exited  chan struct{}
 }
 
-// Start runs a program in a process group of its own: so what it costs can be told from what others do, Ctrl-C reaches the
-// bench alone, and the bench ends all of it.
+// Start starts a program in a process group of its own. So its cost can be measured separately, Ctrl-C reaches only the
+// benchmark, and Stop reaches all of the program's processes.
 func Start(c Command) (*Group, error) {
-	g := &Group{command: exec.Command(c.Path, c.Args...), log: &tail{}, ended: make(chan struct{})}
+	g := &Group{command: exec.Command(c.Path, c.Args...), log: &tail{}, exited: make(chan struct{})}
 	g.command.Env, g.command.Dir = c.Env, c.Dir
 	g.command.Stdout, g.command.Stderr = g.log, g.log
-	g.command.WaitDelay = 100 * time.Millisecond // a process of the group that outlives its leader holds the log open
-	// SIGTERM and not SIGKILL if the bench dies: nginx's workers would outlive a killed master.
+	g.command.WaitDelay = 100 * time.Millisecond // a process that outlives the group's leader keeps the log's pipe open
+	// If the benchmark dies, SIGTERM and not SIGKILL: nginx's workers would outlive a killed master.
 	g.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := g.command.Start(); err != nil {
 		return nil, err
 	}
 	go func() {
-		_ = g.command.Wait() // ProcessState tells
-		close(g.ended)
+		_ = g.command.Wait() // the exit status does not matter
+		close(g.exited)
 	}()
 	return g, nil
 }
 
-// Ended is closed when the program has ended.
-func (g *Group) Ended() <-chan struct{} { return g.ended }
+// Exited returns a channel that is closed when the group's leader has exited.
+func (g *Group) Exited() <-chan struct{} { return g.exited }
 
-// Log returns the end of what the program has written.
+// Log returns the end of the program's output.
 func (g *Group) Log() string { return g.log.String() }
 
-// Stop ends the program, and all of its group.
+// Stop ends all processes of the group.
 func (g *Group) Stop() {
-	_ = syscall.Kill(-g.command.Process.Pid, syscall.SIGTERM) // it may have ended by itself
+	_ = syscall.Kill(-g.command.Process.Pid, syscall.SIGTERM) // fails if the program has already exited
 	select {
-	case <-g.ended:
-	case <-time.After(grace):
+	case <-g.exited:
+	case <-time.After(stopTimeout):
 	}
-	// Whatever is left of the group, even if its leader has gone.
+	// Kill the rest of the group, even if its leader has exited.
 	_ = syscall.Kill(-g.command.Process.Pid, syscall.SIGKILL)
-	<-g.ended
+	<-g.exited
 }
 
-// CPU returns the CPU time, user and system, that all the group's processes have used.
+// CPU returns the user and system CPU time that all processes of the group have used.
 func (g *Group) CPU() (time.Duration, error) {
 	var sum time.Duration
-	err := g.each(func(_ string, s stat) error {
+	err := g.eachProcess(func(_ string, s stat) error {
 		sum += s.cpu
 		return nil
 	})
 	return sum, err
 }
 
-// Resident returns the sum of the resident memory of all the group's processes, in bytes. What they share counts for
-// each: that is what a memory limit's reader sees in ps, and it is unkind to those with many processes.
+// Resident returns the sum of the resident memory of all processes of the group, in bytes. Shared pages count for each process,
+// as in ps. That is a disadvantage for programs with many processes.
 func (g *Group) Resident() (int64, error) {
 	var sum int64
-	err := g.each(func(folder string, _ stat) error {
-		text, err := os.ReadFile(filepath.Join(folder, "status"))
+	err := g.eachProcess(func(dir string, _ stat) error {
+		text, err := os.ReadFile(filepath.Join(dir, "status"))
 		if err != nil {
 			return err
 		}
@@ -94,17 +94,18 @@ func (g *Group) Resident() (int64, error) {
 	return sum, err
 }
 
-// each calls visit for each process of the group. That there is none is an error: the program has ended.
-func (g *Group) each(visit func(folder string, s stat) error) error {
-	folders, err := filepath.Glob("/proc/[0-9]*")
+// eachProcess calls visit for each process of the group. It returns an error if there are no processes, because the program
+// has exited.
+func (g *Group) eachProcess(visit func(dir string, s stat) error) error {
+	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return err
 	}
 	found := false
-	for _, folder := range folders {
-		text, err := os.ReadFile(filepath.Join(folder, "stat"))
-		if gone(err) {
-			continue // between the listing and now
+	for _, dir := range dirs {
+		text, err := os.ReadFile(filepath.Join(dir, "stat"))
+		if processGone(err) {
+			continue // it exited after the listing
 		}
 		if err != nil {
 			return err
@@ -117,27 +118,27 @@ func (g *Group) each(visit func(folder string, s stat) error) error {
 			continue
 		}
 		found = true
-		if err := visit(folder, s); err != nil && !gone(err) {
+		if err := visit(dir, s); err != nil && !processGone(err) {
 			return err
 		}
 	}
 	if !found {
-		return fmt.Errorf("%s has ended; it said:\n%s", g.command.Path, g.Log())
+		return fmt.Errorf("%s has exited; its output:\n%s", g.command.Path, g.Log())
 	}
 	return nil
 }
 
-func gone(err error) bool {
+func processGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }
 
-// tail keeps the end of what is written to it.
+// tail is an io.Writer that keeps the last maxTail bytes.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
 }
 
-// maxTail is enough for an error message and what led to it.
+// maxTail is enough for an error message and its context.
 const maxTail = 8 << 10
 
 func (t *tail) Write(p []byte) (int, error) {

@@ -10,12 +10,12 @@ func TestParseStat(t *testing.T) {
 	want := stat{group: 4711, cpu: (150 + 25 + 7 + 1) * 10 * time.Millisecond}
 	for _, name := range []string{"nginx", "a b", ") S 1 2 (", "tmux: server"} {
 		if got, err := parseStat("42 (" + name + ")" + tail); err != nil || got != want {
-			t.Errorf("process named %q: %+v, %v; want %+v", name, got, err, want)
+			t.Errorf("process named %q: got %+v, %v; want %+v", name, got, err, want)
 		}
 	}
 }
 
-func TestParseStatRefuses(t *testing.T) {
+func TestParseStatRejectsMalformedText(t *testing.T) {
 	for _, text := range []string{
 		"",
 		"42 nginx S 41 4711",

@@ -1,4 +1,4 @@
-// Package stats is the little arithmetic that the bench does on what it has measured.
+// Package stats provides the statistics that the benchmark needs.
 package stats
 
 import (
@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Median returns the middle of the values, in any order; NaN of none.
+// Median returns the median of the values, which may be in any order. It returns NaN if there are no values.
 func Median(values []float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -19,20 +19,20 @@ func Median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// Percentile returns the smallest of the values, in any order, that at least percent of them do not exceed (the nearest
-// rank, so it is always one that was measured); NaN of none.
+// Percentile returns a percentile of the values, which may be in any order, by the nearest-rank method: the smallest value that
+// at least that percentage of the values do not exceed. So it is always a measured value. It returns NaN if there are no values.
 func Percentile(values []float64, percent float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
 	}
 	sorted := slices.Sorted(slices.Values(values))
-	// Rounded first: 99.9 % of 1,000 is 999.0000000000001 in floating point, whose ceiling would be the maximum.
+	// Round before Ceil: 99.9 % of 1,000 is 999.0000000000001 in floating point, and its ceiling would be the maximum.
 	rank := int(math.Ceil(math.Round(percent*float64(len(sorted))*1e6)/1e6/100)) - 1
 	return sorted[min(max(rank, 0), len(sorted)-1)]
 }
 
-// Ratio returns the median of a[i]/b[i]. Both hold one value for each round: what slowed a whole round down cancels out,
-// which it does not in the ratio of two medians. NaN where there are no pairs.
+// Ratio returns the median of a[i]/b[i], where i is the round. A disturbance of a whole round cancels out, which it would not in
+// the ratio of two medians. Ratio returns NaN if there are no pairs.
 func Ratio(a, b []float64) float64 {
 	var ratios []float64
 	for i := range min(len(a), len(b)) {

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-func same(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
+// equal also holds for two NaNs.
+func equal(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
 
 func TestMedian(t *testing.T) {
 	for _, c := range []struct {
@@ -20,11 +21,11 @@ func TestMedian(t *testing.T) {
 		{[]float64{1000, 1, 3, 2}, 2.5},
 	} {
 		before := slices.Clone(c.values)
-		if got := Median(c.values); !same(got, c.want) {
+		if got := Median(c.values); !equal(got, c.want) {
 			t.Errorf("Median(%v) = %v, want %v", c.values, got, c.want)
 		}
 		if !slices.Equal(before, c.values) {
-			t.Errorf("Median has sorted its argument: the rounds' order is lost")
+			t.Errorf("Median changed its argument from %v to %v: the order of the rounds is lost", before, c.values)
 		}
 	}
 }
@@ -48,24 +49,24 @@ func TestPercentile(t *testing.T) {
 		{thousand, 99.9, 999},
 		{thousand, 100, 1000},
 	} {
-		if got := Percentile(c.values, c.percent); !same(got, c.want) {
+		if got := Percentile(c.values, c.percent); !equal(got, c.want) {
 			t.Errorf("Percentile(%d values, %v) = %v, want %v", len(c.values), c.percent, got, c.want)
 		}
 	}
 }
 
-func TestRatioIsThatOfPairs(t *testing.T) {
+func TestRatioIsTheMedianOfPairs(t *testing.T) {
 	for _, c := range []struct {
 		a, b []float64
 		want float64
 	}{
 		{nil, nil, math.NaN()},
 		{[]float64{1}, nil, math.NaN()},
-		// The second round was slow for both. The ratio of the medians would be 2.5.
+		// The second round is slow for both. The ratio of the medians would be 2.5.
 		{[]float64{20, 200, 50}, []float64{10, 100, 20}, 2},
 		{[]float64{30, 1}, []float64{10}, 3},
 	} {
-		if got := Ratio(c.a, c.b); !same(got, c.want) {
+		if got := Ratio(c.a, c.b); !equal(got, c.want) {
 			t.Errorf("Ratio(%v, %v) = %v, want %v", c.a, c.b, got, c.want)
 		}
 	}
@@ -73,6 +74,6 @@ func TestRatioIsThatOfPairs(t *testing.T) {
 
 func TestMinus(t *testing.T) {
 	if got := Minus([]float64{5, 3, 9}, []float64{1, 4}); !slices.Equal(got, []float64{4, -1}) {
-		t.Errorf("Minus = %v", got)
+		t.Errorf("Minus = %v, want [4 -1]", got)
 	}
 }

@@ -1,5 +1,5 @@
-// Package upstream is what the contenders stand in front of: the API and the token endpoint, over TLS, in a process of
-// its own. It takes no request without a valid token, so a contender that attaches none cannot look fast.
+// Package upstream is the API and its token endpoint, over TLS, in a separate process. The API answers 401 without a valid token,
+// so a proxy cannot be fast by omitting it.
 package upstream
 
 import (
@@ -17,13 +17,13 @@ import (
 	"etrusted-broker/bench/child"
 )
 
-// Role is the argument that starts the upstream's process.
+// Role is the command-line argument that starts the upstream's process.
 const Role = "as-upstream"
 
-// ServerName is one that the certificate is good for; the address 127.0.0.1 is another.
+// ServerName is the name in the upstream's certificate, beside the address 127.0.0.1.
 const ServerName = "localhost"
 
-// The client that the token endpoint knows.
+// The credentials that the token endpoint accepts.
 const (
 	ClientID     = "0123456789ab__bench"
 	ClientSecret = "made-up-for-the-bench-and-good-for-nothing"
@@ -32,68 +32,70 @@ const (
 
 // The paths of the API.
 const (
-	Page   = "/reviews?count=2" // 1 kB of JSON with links that lead to the API
-	Export = "/export"          // 1 MiB of it
-	Events = "/events"          // takes any body
+	PagePath   = "/reviews?count=2" // 1 kB of JSON with links to the API
+	ExportPath = "/export"          // 1 MiB of such pages
+	EventsPath = "/events"          // accepts any body
 )
 
-// Address is where the upstream is, and what it wants.
-type Address struct {
+// Endpoint is what a client needs to use the upstream.
+type Endpoint struct {
 	URL, Host, TokenURL string
 	CAFile              string
-	// Token is one that never expires, for contenders that cannot fetch any.
+	// Token does not expire during a run. It is for proxies that cannot fetch one.
 	Token string
 }
 
-// Upstream is a running one.
+// Upstream is a running upstream.
 type Upstream struct {
-	Address
+	Endpoint
 	child *child.Child
 }
 
-// Start starts the upstream. Its CA's certificate goes into folder.
-func Start(ctx context.Context, folder string) (*Upstream, error) {
+// Start starts the upstream, and writes the certificate of its CA to dir.
+func Start(ctx context.Context, dir string) (*Upstream, error) {
 	c, err := child.Start(ctx, Role)
 	if err != nil {
 		return nil, err
 	}
 	u := &Upstream{child: c}
-	if err := c.Call(folder, &u.Address); err != nil {
+	if err := c.Call(dir, &u.Endpoint); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return u, nil
 }
 
-// Close ends it.
+// Close stops the upstream.
 func (u *Upstream) Close() { u.child.Close() }
 
-// Set changes how token requests are answered from now on.
-func (u *Upstream) Set(s Settings) error { return u.child.Call(command{Settings: &s}, &struct{}{}) }
+// Configure changes the responses to later token requests.
+func (u *Upstream) Configure(s Settings) error {
+	return u.child.Call(command{Settings: &s}, &struct{}{})
+}
 
-// Requests returns the token requests since the last call.
-func (u *Upstream) Requests() ([]TokenRequest, error) {
+// TakeTokenRequests returns the token requests that were answered since the last call.
+func (u *Upstream) TakeTokenRequests() ([]TokenRequest, error) {
 	var requests []TokenRequest
 	return requests, u.child.Call(command{}, &requests)
 }
 
-// command is either a change of the settings or, without, a question for the token requests.
+// command changes the settings. Without settings it asks for the token requests.
 type command struct{ Settings *Settings }
 
-// Main is the upstream's process.
+// Main runs the upstream's process until its input ends.
 func Main(input io.Reader, output io.Writer) error {
 	decoder, encoder := json.NewDecoder(input), json.NewEncoder(output)
-	server := &server{tokens: newTokens()}
+	server := &server{tokens: newTokenServer()}
 	if err := child.Serve(decoder, encoder, server.listen); err != nil {
 		return err
 	}
 	for {
 		err := child.Serve(decoder, encoder, func(c command) (any, error) {
 			if c.Settings != nil {
-				server.tokens.set(*c.Settings)
+				server.tokens.configure(*c.Settings)
 				return struct{}{}, nil
 			}
-			return server.tokens.take(), nil
+			return server.tokens.takeRequests(), nil
 		})
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -105,35 +107,35 @@ func Main(input io.Reader, output io.Writer) error {
 }
 
 type server struct {
-	tokens       *tokens
+	tokens       *tokenServer
 	page, export []byte
 }
 
-// listen begins to serve. The process's end is the server's.
-func (s *server) listen(folder string) (Address, error) {
-	caFile := filepath.Join(folder, "ca.pem")
+// listen starts the server, which runs until the process ends.
+func (s *server) listen(dir string) (Endpoint, error) {
+	caFile := filepath.Join(dir, "ca.pem")
 	certificate, err := newCertificate(caFile)
 	if err != nil {
-		return Address{}, err
+		return Endpoint{}, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return Address{}, err
+		return Endpoint{}, err
 	}
 	host := listener.Addr().String()
 	url := "https://" + host
-	s.page, s.export = page(url), export(url)
+	s.page, s.export = pageBody(url), exportBody(url)
 	var protocols http.Protocols
-	protocols.SetHTTP1(true) // what the peers speak to an upstream; two of them know no other
-	web := &http.Server{
+	protocols.SetHTTP1(true) // what the proxies speak to an upstream; two of them support nothing else
+	httpServer := &http.Server{
 		Handler:     s,
 		Protocols:   &protocols,
-		IdleTimeout: 10 * time.Minute, // it is never the upstream that closes
+		IdleTimeout: 10 * time.Minute, // the upstream never closes a connection during a run
 		TLSConfig:   &tls.Config{Certificates: []tls.Certificate{certificate}},
-		ErrorLog:    log.New(io.Discard, "", 0), // of contenders that break off a handshake
+		ErrorLog:    log.New(io.Discard, "", 0), // stopped proxies abort TLS handshakes
 	}
-	go func() { panic(web.ServeTLS(listener, "", "")) }() // a listener of our own on loopback
-	return Address{
+	go func() { panic(httpServer.ServeTLS(listener, "", "")) }() // accepting on loopback does not fail
+	return Endpoint{
 		URL: url, Host: host, TokenURL: url + tokenPath, CAFile: caFile, Token: s.tokens.issue(0),
 	}, nil
 }

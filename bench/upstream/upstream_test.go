@@ -13,25 +13,25 @@ import (
 	"time"
 )
 
-func TestBodiesHaveTheirSizes(t *testing.T) {
+func TestBodiesHaveFixedSizes(t *testing.T) {
 	for _, api := range []string{"https://127.0.0.1:8", "https://127.0.0.1:65535"} {
-		one, many := page(api), export(api)
+		one, many := pageBody(api), exportBody(api)
 		if len(one) != pageSize || !json.Valid(one) {
-			t.Errorf("a page of %d bytes, valid JSON: %v; want %d", len(one), json.Valid(one), pageSize)
+			t.Errorf("page: got %d bytes, valid JSON: %v; want %d, true", len(one), json.Valid(one), pageSize)
 		}
 		if got := strings.Count(string(one), api); got != 2 {
-			t.Errorf("%d links to the API on a page, want 2", got)
+			t.Errorf("page: got %d links to the API, want 2", got)
 		}
 		if len(many) != exportSize || !json.Valid(many) {
-			t.Errorf("an export of %d bytes, valid JSON: %v; want %d", len(many), json.Valid(many), exportSize)
+			t.Errorf("export: got %d bytes, valid JSON: %v; want %d, true", len(many), json.Valid(many), exportSize)
 		}
 	}
 }
 
-// get asks a server that runs in the test's own process.
-func get(t *testing.T, client *http.Client, address Address, path, authorization string) (int, string) {
+// get returns the status of the response to a GET request.
+func get(t *testing.T, client *http.Client, endpoint Endpoint, path, authorization string) int {
 	t.Helper()
-	request, err := http.NewRequest(http.MethodGet, address.URL+path, nil)
+	request, err := http.NewRequest(http.MethodGet, endpoint.URL+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,21 +43,20 @@ func get(t *testing.T, client *http.Client, address Address, path, authorization
 		t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		t.Fatal(err)
 	}
-	return response.StatusCode, string(body)
+	return response.StatusCode
 }
 
-func start(t *testing.T) (*server, Address, *http.Client) {
+func startServer(t *testing.T) (*server, Endpoint, *http.Client) {
 	t.Helper()
-	s := &server{tokens: newTokens()}
-	address, err := s.listen(t.TempDir())
+	s := &server{tokens: newTokenServer()}
+	endpoint, err := s.listen(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(address.CAFile)
+	text, err := os.ReadFile(endpoint.CAFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,71 +64,71 @@ func start(t *testing.T) (*server, Address, *http.Client) {
 	pool.AppendCertsFromPEM(text)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return s, address, &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	return s, endpoint, &http.Client{Transport: transport, Timeout: 10 * time.Second}
 }
 
-func fetch(t *testing.T, client *http.Client, address Address, secret string) (int, string, int) {
+func fetchToken(t *testing.T, client *http.Client, endpoint Endpoint, secret string) (int, string, int) {
 	t.Helper()
-	response, err := client.PostForm(address.TokenURL, url.Values{
+	response, err := client.PostForm(endpoint.TokenURL, url.Values{
 		"grant_type": {"client_credentials"}, "client_id": {ClientID}, "client_secret": {secret}, "audience": {Audience},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	var answer struct {
+	var body struct {
 		Token   string `json:"access_token"`
 		Expires int    `json:"expires_in"`
 	}
-	_ = json.NewDecoder(response.Body).Decode(&answer) // an error has none
-	return response.StatusCode, answer.Token, answer.Expires
+	_ = json.NewDecoder(response.Body).Decode(&body) // an error response has no body
+	return response.StatusCode, body.Token, body.Expires
 }
 
-func TestNothingWithoutAToken(t *testing.T) {
-	s, address, client := start(t)
+func TestAPIRequiresAValidToken(t *testing.T) {
+	s, endpoint, client := startServer(t)
 	for authorization, want := range map[string]int{
-		"": 401, "Bearer made-up": 401, address.Token: 401, "Bearer " + address.Token: 200,
+		"": 401, "Bearer made-up": 401, endpoint.Token: 401, "Bearer " + endpoint.Token: 200,
 	} {
-		if got, _ := get(t, client, address, Page, authorization); got != want {
-			t.Errorf("with %.20q: %d, want %d", authorization, got, want)
+		if got := get(t, client, endpoint, PagePath, authorization); got != want {
+			t.Errorf("with %.20q: got %d, want %d", authorization, got, want)
 		}
 	}
-	s.tokens.set(Settings{Lifetime: time.Second})
-	status, token, expires := fetch(t, client, address, ClientSecret)
+	s.tokens.configure(Settings{Lifetime: time.Second})
+	status, token, expires := fetchToken(t, client, endpoint, ClientSecret)
 	if status != 200 || expires != 1 {
-		t.Fatalf("token endpoint: %d, expires in %d", status, expires)
+		t.Fatalf("token endpoint: got %d, expires in %d; want 200, 1", status, expires)
 	}
-	if got, _ := get(t, client, address, Page, "Bearer "+token); got != 200 {
-		t.Errorf("with a fresh token: %d", got)
+	if got := get(t, client, endpoint, PagePath, "Bearer "+token); got != 200 {
+		t.Errorf("with a new token: got %d, want 200", got)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if got, _ := get(t, client, address, Page, "Bearer "+token); got == 401 {
+		if got := get(t, client, endpoint, PagePath, "Bearer "+token); got == 401 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("a token of a second lives on")
+			t.Fatal("the API still accepts a token 10 s after it expired")
 		}
 	}
 }
 
 func TestTokenRequestsAreRecorded(t *testing.T) {
-	s, address, client := start(t)
-	s.tokens.set(Settings{Delay: 20 * time.Millisecond, Failing: true})
-	if status, _, _ := fetch(t, client, address, ClientSecret); status != 503 {
-		t.Errorf("failing: %d", status)
+	s, endpoint, client := startServer(t)
+	s.tokens.configure(Settings{Delay: 20 * time.Millisecond, Failing: true})
+	if status, _, _ := fetchToken(t, client, endpoint, ClientSecret); status != 503 {
+		t.Errorf("failing: got %d, want 503", status)
 	}
-	s.tokens.set(Settings{})
-	if status, _, _ := fetch(t, client, address, "wrong"); status != 401 {
-		t.Errorf("a wrong secret: %d", status)
+	s.tokens.configure(Settings{})
+	if status, _, _ := fetchToken(t, client, endpoint, "wrong"); status != 401 {
+		t.Errorf("wrong secret: got %d, want 401", status)
 	}
-	requests := s.tokens.take()
+	requests := s.tokens.takeRequests()
 	if len(requests) != 2 || requests[0].Status != 503 || requests[1].Status != 401 {
-		t.Fatalf("recorded: %+v", requests)
+		t.Fatalf("got records %+v, want a 503 and a 401", requests)
 	}
-	if took := requests[0].Until.Sub(requests[0].From); took < 20*time.Millisecond {
-		t.Errorf("a request that was held back for 20 ms is recorded with %v", took)
+	if took := requests[0].End.Sub(requests[0].Start); took < 20*time.Millisecond {
+		t.Errorf("got a record of %v for a response delayed by 20 ms, want at least 20 ms", took)
 	}
-	if again := s.tokens.take(); len(again) != 0 {
-		t.Errorf("told twice: %+v", again)
+	if again := s.tokens.takeRequests(); len(again) != 0 {
+		t.Errorf("second call: got %+v, want no records", again)
 	}
 }

@@ -1,4 +1,4 @@
-package contender
+package proxies
 
 import (
 	"context"
@@ -8,28 +8,28 @@ import (
 
 const caddyVersion = "v2.11.9"
 
-// CaddyName is that of the usual Go proxy.
+// CaddyName is the name of Caddy, the most common proxy written in Go.
 const CaddyName = "Caddy"
 
-// Caddy attaches a token that never expires.
-var Caddy = Contender{
+// Caddy adds a token that never expires.
+var Caddy = Proxy{
 	Name: CaddyName,
 	Note: "a fixed token",
-	Find: func(ctx context.Context, w Workshop) (Program, error) {
-		path, err := fromModule(ctx, w, "github.com/caddyserver/caddy/v2", caddyVersion, "github.com/caddyserver/caddy/v2/cmd/caddy")
+	Prepare: func(ctx context.Context, dirs Dirs) (Program, error) {
+		path, err := buildModule(ctx, dirs, "github.com/caddyserver/caddy/v2", caddyVersion, "github.com/caddyserver/caddy/v2/cmd/caddy")
 		return Program{Version: caddyVersion, Files: []string{path}, command: caddyCommand}, err
 	},
 }
 
-func caddyCommand(at Place) (proc.Command, error) {
-	file, err := at.write("Caddyfile", caddyConfig)
+func caddyCommand(c RunConfig) (proc.Command, error) {
+	file, err := c.writeConfig("Caddyfile", caddyConfig)
 	return proc.Command{
 		Args: []string{"run", "--adapter", "caddyfile", "--config", file},
-		Env:  []string{"XDG_DATA_HOME=" + at.Folder, "XDG_CONFIG_HOME=" + at.Folder},
+		Env:  []string{"XDG_DATA_HOME=" + c.Dir, "XDG_CONFIG_HOME=" + c.Dir},
 	}, err
 }
 
-// By default it would keep 32 idle connections to the API.
+// The default is 32 idle connections to the API.
 const caddyConfig = `
 {
 	admin off

@@ -1,4 +1,4 @@
-package contender
+package proxies
 
 import (
 	"context"
@@ -7,19 +7,19 @@ import (
 	"etrusted-broker/bench/proc"
 )
 
-// HAProxyName is that of the contender whose latency is the bar.
+// HAProxyName is the name of HAProxy. The goal for the latency refers to it.
 const HAProxyName = "HAProxy"
 
-// HAProxy cannot fetch a token. It attaches one that never expires, which is less than all others but Caddy and Skipper do.
-var HAProxy = Contender{
+// HAProxy cannot fetch a token. It adds one that never expires, so like Caddy and Skipper it does less than the others.
+var HAProxy = Proxy{
 	Name: HAProxyName,
 	Note: "a fixed token: it cannot fetch one",
-	Find: func(ctx context.Context, _ Workshop) (Program, error) {
-		path, err := findDebian("haproxy", "haproxy")
+	Prepare: func(ctx context.Context, _ Dirs) (Program, error) {
+		path, err := findExecutable("haproxy", "haproxy")
 		if err != nil {
 			return Program{}, err
 		}
-		version, err := ask(ctx, path, "-v")
+		version, err := firstLine(ctx, path, "-v")
 		if err != nil {
 			return Program{}, err
 		}
@@ -28,8 +28,8 @@ var HAProxy = Contender{
 	},
 }
 
-func haproxyCommand(at Place) (proc.Command, error) {
-	file, err := at.write("haproxy.cfg", haproxyConfig)
+func haproxyCommand(c RunConfig) (proc.Command, error) {
+	file, err := c.writeConfig("haproxy.cfg", haproxyConfig)
 	return proc.Command{Args: []string{"-db", "-f", file}}, err
 }
 

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// newCertificate makes a certificate authority, writes its certificate to a file, and returns a certificate of it for the
-// upstream. Contenders verify it: one that did not would be doing less.
+// newCertificate creates a certificate authority (CA), writes its certificate to caFile, and returns a server certificate issued
+// by it. The proxies verify it: a proxy that does not would do less work.
 func newCertificate(caFile string) (tls.Certificate, error) {
 	valid := x509.Certificate{NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
 
@@ -33,7 +33,7 @@ func newCertificate(caFile string) (tls.Certificate, error) {
 
 	leaf := valid
 	leaf.SerialNumber = big.NewInt(2)
-	// nginx and HAProxy look for a name, Go for the address.
+	// nginx and HAProxy verify the name, Go programs verify the address.
 	leaf.IPAddresses, leaf.DNSNames = []net.IP{net.IPv4(127, 0, 0, 1)}, []string{ServerName}
 	leaf.KeyUsage, leaf.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -46,7 +46,7 @@ func newCertificate(caFile string) (tls.Certificate, error) {
 	}
 
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
-	// nginx's workers are another user.
+	// nginx's workers run as another user.
 	if err := os.WriteFile(caFile, text, 0o644); err != nil {
 		return tls.Certificate{}, err
 	}

@@ -1,4 +1,4 @@
-package contender
+package proxies
 
 import (
 	"context"
@@ -10,36 +10,36 @@ import (
 	"etrusted-broker/bench/proc"
 )
 
-// NginxName is that of the leanest way to do it without writing a program.
+// NginxName is the name of Nginx, the most efficient solution without a program of your own.
 const NginxName = "nginx with Lua"
 
-// nginxModules are what Debian's package of the Lua module loads, in this order.
+// nginxModules are the modules that Debian's package for Lua loads, in this order.
 var nginxModules = []string{"ndk_http_module.so", "ngx_http_lua_module.so"}
 
 const (
-	nginxModuleFolder = "/usr/lib/nginx/modules"
-	nginxPackages     = "nginx libnginx-mod-http-lua"
+	nginxModuleDir = "/usr/lib/nginx/modules"
+	nginxPackages  = "nginx libnginx-mod-http-lua"
 )
 
-// Nginx does what the broker does, as far as a page of Lua goes: a timer in one worker fetches the token and fetches the
-// next at 80 % of its life, a shared dictionary holds it, and each request takes it from there.
-var Nginx = Contender{
+// Nginx does the broker's job as far as a page of Lua can: a timer in one worker fetches the token, and the next one at 80 % of
+// its lifetime. A shared dictionary holds the token, and each request reads it there.
+var Nginx = Proxy{
 	Name: NginxName,
 	Note: "a timer fetches the token into a shared dictionary",
-	Find: func(ctx context.Context, _ Workshop) (Program, error) {
-		path, err := findDebian("nginx", nginxPackages)
+	Prepare: func(ctx context.Context, _ Dirs) (Program, error) {
+		path, err := findExecutable("nginx", nginxPackages)
 		if err != nil {
 			return Program{}, err
 		}
-		version, err := ask(ctx, path, "-v")
+		version, err := firstLine(ctx, path, "-v")
 		if err != nil {
 			return Program{}, err
 		}
 		files := []string{path}
 		for _, module := range nginxModules {
-			file := filepath.Join(nginxModuleFolder, module)
+			file := filepath.Join(nginxModuleDir, module)
 			if _, err := os.Stat(file); err != nil {
-				return Program{}, errors.New("its Lua module is not installed: apt-get install " + nginxPackages)
+				return Program{}, errors.New("the Lua module is not installed: apt-get install " + nginxPackages)
 			}
 			files = append(files, file)
 		}
@@ -47,32 +47,32 @@ var Nginx = Contender{
 	},
 }
 
-func nginxCommand(at Place) (proc.Command, error) {
+func nginxCommand(c RunConfig) (proc.Command, error) {
 	text := nginxConfig
 	if os.Geteuid() == 0 {
-		text = "user root;\n" + text // the workers' usual user cannot enter the bench's folder
+		text = "user root;\n" + text // the workers' default user cannot read the temporary directory
 	}
-	file, err := at.write("nginx.conf", text)
-	return proc.Command{Args: []string{"-p", at.Folder, "-e", "stderr", "-c", file}}, err
+	file, err := c.writeConfig("nginx.conf", text)
+	return proc.Command{Args: []string{"-p", c.Dir, "-e", "stderr", "-c", file}}, err
 }
 
-// Whole bodies go through memory: by default nginx would put 64 kB of an upload, and what of a download a slow client has
-// not yet taken, into files. The limits on requests for each connection are raised, so that keeping alive is what it says.
+// Bodies stay in memory: by default nginx writes uploads of 64 kB, and the rest of a download for a slow client, to files. The
+// limits on requests per connection are raised, so that connections are really persistent.
 const nginxConfig = `
-load_module ` + nginxModuleFolder + `/ndk_http_module.so;
-load_module ` + nginxModuleFolder + `/ngx_http_lua_module.so;
+load_module ` + nginxModuleDir + `/ndk_http_module.so;
+load_module ` + nginxModuleDir + `/ngx_http_lua_module.so;
 daemon off;
-pid {FOLDER}/nginx.pid;
+pid {DIR}/nginx.pid;
 error_log stderr warn;
 worker_processes auto;
 events { worker_connections 4096; }
 http {
     access_log off;
-    client_body_temp_path {FOLDER}/body;
-    proxy_temp_path {FOLDER}/proxy;
-    fastcgi_temp_path {FOLDER}/fastcgi;
-    uwsgi_temp_path {FOLDER}/uwsgi;
-    scgi_temp_path {FOLDER}/scgi;
+    client_body_temp_path {DIR}/body;
+    proxy_temp_path {DIR}/proxy;
+    fastcgi_temp_path {DIR}/fastcgi;
+    uwsgi_temp_path {DIR}/uwsgi;
+    scgi_temp_path {DIR}/scgi;
 
     lua_shared_dict token 64k;
     lua_ssl_trusted_certificate {CA_FILE};
@@ -88,10 +88,10 @@ http {
             if not socket:sslhandshake(nil, "{API_NAME}", true) then return end
             socket:send("POST {TOKEN_PATH} HTTP/1.1\r\nHost: {API}\r\nConnection: close\r\n"
                 .. "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body)
-            local answer = socket:receive("*a")
+            local response = socket:receive("*a")
             socket:close()
-            local token = answer and string.match(answer, '"access_token":"([^"]+)"')
-            local lifetime = answer and string.match(answer, '"expires_in":(%d+)')
+            local token = response and string.match(response, '"access_token":"([^"]+)"')
+            local lifetime = response and string.match(response, '"expires_in":(%d+)')
             if not token or not lifetime then return end
             ngx.shared.token:set("authorization", "Bearer " .. token, tonumber(lifetime))
             return tonumber(lifetime)
