@@ -56,7 +56,7 @@ type Config struct {
 	// or false if there is none; it may be nil.
 	Tokens  TokenSource
 	Account func(name string) (TokenSource, bool)
-	// TokenWait is how long a request may wait while there is no token at all.
+	// TokenWait is maximum wait of a request while there is no token.
 	TokenWait time.Duration
 	Policy    *access.Policy
 	// TokenEndpoint answers the app's own token requests; nil if they go to the API as any other.

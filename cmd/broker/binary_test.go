@@ -146,7 +146,7 @@ func TestSignals(t *testing.T) {
 			if code := p.wait(); code != exitOK {
 				t.Errorf("exit code %d:\n%s", code, p.logs)
 			}
-			if len(p.logs.Lines("all requests have ended")) != 1 {
+			if len(p.logs.Lines("all requests have finished")) != 1 {
 				t.Errorf("log:\n%s", p.logs)
 			}
 		})

@@ -11,22 +11,22 @@ import (
 
 // caCommand prints the certificate of the broker's own authority, and how an app is made to trust it. It makes the
 // authority if there is none yet, so that an app can be prepared before the broker runs.
-func caCommand(_ context.Context, i invocation) int {
+func caCommand(_ context.Context, i cli) int {
 	c, problems := config.Load(i.environ)
 	problems = only(problems, "BROKER_INTERCEPT_CA_DIR", "ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL") // it needs no others
 	if c.InterceptCADir == "" {
 		problems = append(problems, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: "is not set: set it to an empty folder that the broker's user may write to"})
 	}
 	if len(problems) > 0 {
-		i.complain(problems)
+		i.printErrors(problems)
 		return exitConfig
 	}
 	authority, err := server.OpenCA(c)
 	if err != nil {
-		i.complain([]config.Error{{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}})
+		i.printErrors([]config.Error{{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}})
 		return exitConfig
 	}
-	say(i.stdout, "%s\n%s", strings.TrimSpace(string(authority.CertificatePEM()))+"\n", localca.TrustInstructions(authority.CertificatePath()))
+	printf(i.stdout, "%s\n%s", strings.TrimSpace(string(authority.CertificatePEM()))+"\n", localca.TrustInstructions(authority.CertificatePath()))
 	return exitOK
 }
 

@@ -22,7 +22,7 @@ type checkOptions struct {
 
 // checkCommand is the doctor: it takes the way of a request step by step, and says at the first that does not go what to
 // do.
-func checkCommand(ctx context.Context, i invocation) int {
+func checkCommand(ctx context.Context, i cli) int {
 	options, err := i.checkOptions()
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -31,13 +31,13 @@ func checkCommand(ctx context.Context, i invocation) int {
 		return exitConfig
 	}
 	server.SilenceStandardLog()
-	checkConfig, problems := i.examination(options)
+	checkConfig, problems := i.checkConfig(options)
 	printer := doctor.NewPrinter(i.stdout)
 	if !options.json {
 		checkConfig.Tell = printer.Step
 	}
 	report := doctor.Examine(ctx, checkConfig)
-	i.complain(problems)
+	i.printErrors(problems)
 	if options.json {
 		i.printJSON(report)
 	} else {
@@ -52,7 +52,7 @@ func checkCommand(ctx context.Context, i invocation) int {
 	return exitOK
 }
 
-func (i invocation) checkOptions() (options checkOptions, err error) {
+func (i cli) checkOptions() (options checkOptions, err error) {
 	flags := flag.NewFlagSet("broker check", flag.ContinueOnError)
 	flags.SetOutput(i.stderr)
 	flags.BoolVar(&options.json, "json", false, "print one JSON object, for machines: see docs/check.md")
@@ -64,30 +64,30 @@ func (i invocation) checkOptions() (options checkOptions, err error) {
 	case flags.NArg() > 0:
 		err = errors.New("takes no arguments but -json and -timeout; it is configured by environment variables, see 'broker -h'")
 	case options.timeout <= 0:
-		err = errors.New("-timeout must be more than nothing, such as 10s")
+		err = errors.New("-timeout must be greater than zero, such as 10s")
 	default:
 		return options, nil
 	}
-	say(i.stderr, "broker check: %v", err)
+	printf(i.stderr, "broker check: %v", err)
 	return options, err
 }
 
 // printJSON prints the report for machines.
-func (i invocation) printJSON(report doctor.Report) {
+func (i cli) printJSON(report doctor.Report) {
 	encoder := json.NewEncoder(i.stdout)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false) // it is read by people, as JSON and not inside a page
 	_ = encoder.Encode(report)   // where it cannot be printed, there is nobody to tell
 }
 
-// examination is what the doctor is to look at. With a problem in the configuration, it is that alone.
-func (i invocation) examination(options checkOptions) (doctor.Config, []config.Error) {
+// checkConfig is what the doctor is to look at. With a problem in the configuration, it is that alone.
+func (i cli) checkConfig(options checkOptions) (doctor.Config, []config.Error) {
 	began := time.Now()
 	c, problems := config.Load(i.environ)
 	checkConfig := doctor.Config{Timeout: options.timeout}
 	warnings := append(config.UnknownVariables(i.environ), unreadableProxy(config.Environment(i.environ))...)
 	if len(problems) == 0 {
-		ignored, err := i.wire(&checkConfig, c)
+		ignored, err := i.fillCheckConfig(&checkConfig, c)
 		if err != nil {
 			problems = append(problems, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()})
 		}

@@ -69,7 +69,7 @@ func tryPort(ctx context.Context, variable, address string) (mayBeTaken bool, er
 
 // wordsFor is what 'broker serve' would say.
 func wordsFor(ctx context.Context, variable, address string) error {
-	listener, err := server.ListenOn(ctx, variable, address)
+	listener, err := server.Listen(ctx, variable, address)
 	if err == nil {
 		_ = listener.Close() // it has become free just now
 	}

@@ -85,7 +85,7 @@ func TestCheckOfListeners(t *testing.T) {
 		{"unix, a broker", "unix://" + served, "", nil, []string{"a broker listens there already"}},
 		{"unix, another program", "unix://" + stranger, "", []string{"app's listener"}, []string{"another program listens on unix://" + stranger}},
 		{"unix, a file", "unix://" + file, "", []string{"app's listener"}, []string{"is there already, and is no socket"}},
-		{"unix, no folder", "unix:///nosuch/broker.sock", "", []string{"app's listener"}, []string{"cannot be created: there is no such folder"}},
+		{"unix, no folder", "unix:///nosuch/broker.sock", "", []string{"app's listener"}, []string{"cannot be created: directory not found"}},
 	}
 	foreign := listenUnix(stranger)
 	go func() {

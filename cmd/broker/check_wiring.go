@@ -12,8 +12,8 @@ import (
 	"etrusted-broker/tokensource/redisstore"
 )
 
-// wire tells the doctor where all is. It returns what is to be warned of, and an error about ETRUSTED_ACCOUNTS_DIR.
-func (i invocation) wire(checkConfig *doctor.Config, c config.Config) (warnings []string, err error) {
+// fillCheckConfig tells the doctor where all is. It returns what is to be warned of, and an error about ETRUSTED_ACCOUNTS_DIR.
+func (i cli) fillCheckConfig(checkConfig *doctor.Config, c config.Config) (warnings []string, err error) {
 	checkConfig.Login = doctor.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Fault: doctor.LoginServer}
 	checkConfig.Login.URL, err = url.Parse(c.TokenURL)
 	if err != nil { // it has been parsed before

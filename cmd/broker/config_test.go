@@ -105,7 +105,7 @@ func TestProblems(t *testing.T) {
 		{"its own proxy, in short", []string{"BROKER_LISTEN=127.0.0.1:8080", "HTTPS_PROXY=localhost:8080"}, "HTTPS_PROXY", "the broker itself"},
 		{"its own proxy, everywhere", []string{"BROKER_LISTEN=127.0.0.1:8080", "https_proxy=http://0.0.0.0:8080"}, "HTTPS_PROXY", "the broker itself"},
 		{"authority is nowhere", []string{"BROKER_INTERCEPT_CA_DIR=/CANARY"}, "BROKER_INTERCEPT_CA_DIR", "no such folder"},
-		{"authority is a file", []string{"BROKER_INTERCEPT_CA_DIR=/dev/null"}, "BROKER_INTERCEPT_CA_DIR", "must be a folder"},
+		{"authority is a file", []string{"BROKER_INTERCEPT_CA_DIR=/dev/null"}, "BROKER_INTERCEPT_CA_DIR", "must be a directory"},
 
 		{"pattern has no path", []string{"BROKER_ALLOW=GET /a,CANARY"}, "BROKER_ALLOW", "the pattern 2 of 2 has no path"},
 		{"pattern has a host", []string{"BROKER_ALLOW=GET reviews/"}, "BROKER_ALLOW", `the pattern "GET reviews/" has no path`},
@@ -137,7 +137,7 @@ func TestProblems(t *testing.T) {
 		{"buffer is negative", []string{"BROKER_REPLAY_BUFFER=-1"}, "BROKER_REPLAY_BUFFER", "from 0 to"},
 		{"buffer is all memory", []string{"BROKER_REPLAY_BUFFER=99999999999"}, "BROKER_REPLAY_BUFFER", "from 0 to"},
 		{"accounts are nowhere", []string{"ETRUSTED_ACCOUNTS_DIR=/CANARY/accounts"}, "ETRUSTED_ACCOUNTS_DIR", "no such folder"},
-		{"accounts are a file", []string{"ETRUSTED_ACCOUNTS_DIR=/dev/null"}, "ETRUSTED_ACCOUNTS_DIR", "must be a folder"},
+		{"accounts are a file", []string{"ETRUSTED_ACCOUNTS_DIR=/dev/null"}, "ETRUSTED_ACCOUNTS_DIR", "must be a directory"},
 		{"accounts, and half a default", []string{"ETRUSTED_ACCOUNTS_DIR=/", "ETRUSTED_CLIENT_ID="}, "ETRUSTED_CLIENT_ID", "is not set"},
 		{"level is above error", []string{"BROKER_LOG_LEVEL=fatal"}, "BROKER_LOG_LEVEL", "debug, info, warn or error"},
 		{"level is none", []string{"BROKER_LOG_LEVEL=CANARY"}, "BROKER_LOG_LEVEL", "debug, info, warn or error"},
@@ -314,7 +314,7 @@ func TestSecretFiles(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "file")
 		environ := brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+path)
-		assertFileProblem(t, environ, "ETRUSTED_CLIENT_SECRET", "", "there is no such file") // which, is not repeated
+		assertFileProblem(t, environ, "ETRUSTED_CLIENT_SECRET", "", "file not found") // which, is not repeated
 	})
 	t.Run("folder", func(t *testing.T) {
 		t.Parallel()

@@ -18,10 +18,10 @@ import (
 // demoLifetime is how long the demo's tokens live: short, so that one can watch the refresh.
 const demoLifetime = 30 * time.Second
 
-func demoCommand(ctx context.Context, i invocation) int {
+func demoCommand(ctx context.Context, i cli) int {
 	eTrusted, err := startStandIn(ctx)
 	if err != nil {
-		say(i.stderr, "broker demo: %v", err)
+		printf(i.stderr, "broker demo: %v", err)
 		return exitFailure
 	}
 	defer func() { _ = eTrusted.server.Close() }() // with it ends the demo's eTrusted
@@ -73,9 +73,9 @@ func demoEnvironment(environ []string, url string) []string {
 }
 
 // introduce prints what there is to try.
-func (i invocation) introduce(c config.Config, standIn string, l server.Listeners) {
+func (i cli) introduce(c config.Config, standIn string, l server.Listeners) {
 	curl, url := curlFor(c, l.App)
-	say(i.stdout, `
+	printf(i.stdout, `
 The broker is running, in front of a stand-in for eTrusted with sample data.
 
   the app's address   %[2]s   (instead of https://api.etrusted.com)
@@ -87,7 +87,7 @@ Try, in another terminal:
   %[1]s '%[2]s/reviews?count=2&rating=5'
   %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, curl, url, standIn)
 	if l.Admin != nil {
-		say(i.stdout, `
+		printf(i.stdout, `
 Tokens live %[2]v here. To watch one being refreshed, open the status page in a browser:
 
   http://%[1]s/
@@ -97,7 +97,7 @@ or ask for the same facts:
   curl http://%[1]s/status.json
   curl http://%[1]s/metrics`, l.Admin.Addr(), demoLifetime)
 	}
-	say(i.stdout, "\nCtrl-C ends it.\n")
+	printf(i.stdout, "\nCtrl-C ends it.\n")
 }
 
 // curlFor returns how to call the app's listener: the command and the base URL.

@@ -59,7 +59,7 @@ func TestDrain(t *testing.T) {
 	if _, err := net.Dial("tcp", strings.TrimPrefix(b.Admin, "http://")); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("the admin listener is still there: %v", err)
 	}
-	if len(b.Logs.Lines("all requests have ended")) != 1 {
+	if len(b.Logs.Lines("all requests have finished")) != 1 {
 		t.Errorf("log:\n%s", b.Logs)
 	}
 }
@@ -81,7 +81,7 @@ func TestGraceIsOver(t *testing.T) {
 			if got := brokertest.Receive(t, "the cut", channels); got.Err == nil {
 				t.Errorf("the request was answered with %d %q", got.Status, got.Body)
 			}
-			if len(b.Logs.Lines("the grace is over: requests in flight are cut off")) != 1 {
+			if len(b.Logs.Lines("grace period over; closing the requests in flight")) != 1 {
 				t.Errorf("log:\n%s", b.Logs)
 			}
 		})

@@ -63,7 +63,7 @@ func TestAccessKey(t *testing.T) {
 	}
 	brokertest.WriteFile(t, file, []byte("\n"))
 	brokertest.Eventually(t, "the trouble is told", func() bool {
-		return len(b.Logs.Lines("the access key cannot be read: the one that there was stays in use")) == 1
+		return len(b.Logs.Lines("cannot read the access key; keeping the old one")) == 1
 	})
 	if got := showing(t, b.URL+"/channels", second); got.Status != http.StatusOK {
 		t.Errorf("with an empty file, the key that there was: %d", got.Status)
@@ -140,7 +140,7 @@ func TestOpenSecretFilesAreTold(t *testing.T) {
 		"ETRUSTED_CLIENT_ID_FILE="+dir+"/id", "ETRUSTED_CLIENT_SECRET_FILE="+dir+"/secret", "BROKER_ACCESS_KEY_FILE="+dir+"/key"))
 	told := func() map[string]any {
 		modes := map[string]any{}
-		for _, line := range b.Logs.Lines("a secret file may be read by every user of this machine: take that away with chmod o-r") {
+		for _, line := range b.Logs.Lines("a secret file is readable by every user of this machine: chmod o-r") {
 			name, _ := filepath.Rel(dir, line["file"].(string))
 			modes[name] = line["mode"]
 		}

@@ -17,23 +17,23 @@ func isHelp(arg string) bool {
 
 // usage prints the commands and the variables, as they are declared.
 func usage(w io.Writer) {
-	say(w, `etrusted-broker: an app talks to it as if it were the eTrusted API, and needs no credentials.
+	printf(w, `etrusted-broker: an app talks to it as if it were the eTrusted API, and needs no credentials.
 
 Usage: broker [COMMAND]
 
 Commands:`)
 	for _, command := range commands() {
-		say(w, "  %-8s %s", command.name, command.summary)
+		printf(w, "  %-8s %s", command.name, command.summary)
 	}
-	say(w, "\nEnvironment:")
+	printf(w, "\nEnvironment:")
 	for _, v := range config.Variables() {
 		line := "  " + v.Name
 		if v.Fallback != "" {
 			line += "  (default " + v.Fallback + ")"
 		}
-		say(w, "%s\n        %s", line, v.Help)
+		printf(w, "%s\n        %s", line, v.Help)
 	}
-	say(w, `  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE
+	printf(w, `  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE
         as everywhere
   GOMEMLIMIT, GOMAXPROCS
         as for every Go program: how much memory to stay below (112MiB of a limit of 128), how many cores to use
@@ -42,7 +42,7 @@ Exit codes: 0 fine, 1 a failure while running, 2 a configuration error.`)
 }
 
 // configCommand prints every variable with its effective value, its source and its meaning.
-func configCommand(_ context.Context, i invocation) int {
+func configCommand(_ context.Context, i cli) int {
 	c, problems := config.Load(i.environ)
 	table := tabwriter.NewWriter(i.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "VARIABLE\tVALUE\tSOURCE\tMEANING")
@@ -50,7 +50,7 @@ func configCommand(_ context.Context, i invocation) int {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Name, printable.Escape(s.Value, math.MaxInt), s.Source, s.Meaning)
 	}
 	_ = table.Flush()
-	i.complain(problems)
+	i.printErrors(problems)
 	if len(problems) > 0 {
 		return exitConfig
 	}

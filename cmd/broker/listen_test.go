@@ -80,8 +80,8 @@ func TestUnixSocket(t *testing.T) {
 // TestGuardedListeners holds that a listener beyond this machine is refused, or told of, as it deserves.
 func TestGuardedListeners(t *testing.T) {
 	t.Parallel()
-	const unsafe, clear = "BROKER_UNSAFE_LISTEN is set: whoever reaches the app's listener can use the credentials",
-		"the access key crosses the network in clear: set BROKER_TLS_CERT_FILE and BROKER_TLS_KEY_FILE"
+	const unsafe, clear = "BROKER_UNSAFE_LISTEN is set: every program that can reach the app's listener can use the credentials",
+		"the access key crosses the network unencrypted: set BROKER_TLS_CERT_FILE and BROKER_TLS_KEY_FILE"
 	for _, test := range []struct {
 		name     string
 		environ  []string
@@ -93,13 +93,13 @@ func TestGuardedListeners(t *testing.T) {
 		{"unsafe, IPv6", []string{"BROKER_LISTEN=[::]:0", "BROKER_UNSAFE_LISTEN=true"}, []string{unsafe}, "1"},
 		{"key", []string{"BROKER_LISTEN=:0", "BROKER_ACCESS_KEY=0123456789abcdef"}, []string{clear}, "0"},
 		{"key, and unsafe", []string{"BROKER_LISTEN=:0", "BROKER_ACCESS_KEY=0123456789abcdef", "BROKER_UNSAFE_LISTEN=true"}, []string{clear}, "0"},
-		{"short key", []string{"BROKER_ACCESS_KEY=0123456789abcde"}, []string{"the access key is short, and could be found by trying: make one with 'openssl rand -hex 32'"}, "0"},
+		{"short key", []string{"BROKER_ACCESS_KEY=0123456789abcde"}, []string{"the access key is short and could be guessed: create one with 'openssl rand -hex 32'"}, "0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			b := startBroker(t, nil, brokertest.EnvironWithoutServers(test.environ...))
 			var warnings []string
-			for _, message := range []string{unsafe, clear, "the access key is short, and could be found by trying: make one with 'openssl rand -hex 32'"} {
+			for _, message := range []string{unsafe, clear, "the access key is short and could be guessed: create one with 'openssl rand -hex 32'"} {
 				for range b.Logs.Lines(message) {
 					warnings = append(warnings, message)
 				}

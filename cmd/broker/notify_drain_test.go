@@ -141,7 +141,7 @@ func TestDrainUnderLoad(t *testing.T) {
 	if code := p.wait(); code != exitOK {
 		t.Errorf("exit code %d:\n%s", code, p.logs)
 	}
-	if len(p.logs.Lines("all requests have ended")) != 1 {
+	if len(p.logs.Lines("all requests have finished")) != 1 {
 		t.Errorf("log:\n%s", p.logs)
 	}
 }
@@ -175,7 +175,7 @@ func TestDrainIgnoresIdleConnections(t *testing.T) {
 	if code := b.Stop(); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	if len(b.Logs.Lines("all requests have ended")) != 1 {
+	if len(b.Logs.Lines("all requests have finished")) != 1 {
 		t.Errorf("log:\n%s", b.Logs)
 	}
 }

@@ -23,13 +23,13 @@ const probeTimeout = 3 * time.Second
 // maxReason is more than a broker says of why it is not ready.
 const maxReason = 1 << 10
 
-func healthCommand(ctx context.Context, i invocation) int {
+func healthCommand(ctx context.Context, i cli) int {
 	address, ok := i.adminAddress("health")
 	if !ok {
 		return exitConfig
 	}
 	if err := probe(ctx, address, "/healthz"); err != nil {
-		say(i.stderr, "broker health: %v", err)
+		printf(i.stderr, "broker health: %v", err)
 		return exitFailure
 	}
 	return exitOK
@@ -38,7 +38,7 @@ func healthCommand(ctx context.Context, i invocation) int {
 // waitPause is how often the wait command asks: often enough that a start script does not notice.
 const waitPause = 100 * time.Millisecond
 
-func waitCommand(ctx context.Context, i invocation) int {
+func waitCommand(ctx context.Context, i cli) int {
 	flags := flag.NewFlagSet("broker wait", flag.ContinueOnError)
 	flags.SetOutput(i.stderr)
 	timeout := flags.Duration("timeout", 30*time.Second, "give up after this long")
@@ -48,7 +48,7 @@ func waitCommand(ctx context.Context, i invocation) int {
 		return exitConfig
 	}
 	if flags.NArg() > 0 {
-		say(i.stderr, "broker wait: takes no arguments but -timeout")
+		printf(i.stderr, "broker wait: takes no arguments but -timeout")
 		return exitConfig
 	}
 	address, ok := i.adminAddress("wait")
@@ -56,7 +56,7 @@ func waitCommand(ctx context.Context, i invocation) int {
 		return exitConfig
 	}
 	if err := waitReady(ctx, address, *timeout); err != nil {
-		say(i.stderr, "broker wait: %v", err)
+		printf(i.stderr, "broker wait: %v", err)
 		return exitFailure
 	}
 	return exitOK
@@ -85,15 +85,15 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 
 // adminAddress returns where to ask: health and wait need no other variable, since they may run where the credentials
 // are not.
-func (i invocation) adminAddress(command string) (string, bool) {
+func (i cli) adminAddress(command string) (string, bool) {
 	c, _ := config.Parse(config.Environment(i.environ)) // of a text there is nothing to complain about
 	if c.AdminListen == "" {
-		say(i.stderr, "broker %s: BROKER_ADMIN_LISTEN is empty, so there is nobody to ask: set it as the broker has it", command)
+		printf(i.stderr, "broker %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", command)
 		return "", false
 	}
 	host, err := config.SplitListen(c.AdminListen)
 	if err != nil {
-		say(i.stderr, "broker %s: BROKER_ADMIN_LISTEN: %v", command, err)
+		printf(i.stderr, "broker %s: BROKER_ADMIN_LISTEN: %v", command, err)
 		return "", false
 	}
 	_, port, _ := net.SplitHostPort(c.AdminListen) // it is known to be one

@@ -123,12 +123,12 @@ func TestAdminAddress(t *testing.T) {
 		"10.0.0.1:9":     "10.0.0.1:9",
 		"broker.local:9": "broker.local:9",
 	} {
-		i := invocation{environ: []string{"BROKER_ADMIN_LISTEN=" + set}, stderr: &brokertest.LogBuffer{}}
+		i := cli{environ: []string{"BROKER_ADMIN_LISTEN=" + set}, stderr: &brokertest.LogBuffer{}}
 		if got, ok := i.adminAddress("health"); !ok || got != want {
 			t.Errorf("%s: %s, %v, want %s", set, got, ok, want)
 		}
 	}
-	i := invocation{stderr: &brokertest.LogBuffer{}}
+	i := cli{stderr: &brokertest.LogBuffer{}}
 	if got, ok := i.adminAddress("health"); !ok || got != "127.0.0.1:9464" {
 		t.Errorf("unset: %s, %v", got, ok)
 	}

@@ -15,8 +15,8 @@ const (
 	exitConfig  = 2 // a configuration error, or a command line that is not understood
 )
 
-// invocation is what a command is called with.
-type invocation struct {
+// cli is what a command is called with.
+type cli struct {
 	args           []string // after the command's name
 	environ        []string // as os.Environ returns it
 	stdout, stderr io.Writer
@@ -25,7 +25,7 @@ type invocation struct {
 // command is one of the broker's commands.
 type command struct {
 	name, summary string
-	run           func(context.Context, invocation) int
+	run           func(context.Context, cli) int
 }
 
 func commands() []command {
@@ -60,16 +60,16 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	for _, command := range commands() {
 		if command.name == name {
-			return command.run(ctx, invocation{args, environ, stdout, stderr})
+			return command.run(ctx, cli{args, environ, stdout, stderr})
 		}
 	}
-	say(stderr, "broker: there is no command %q; 'broker -h' lists them", name)
+	printf(stderr, "broker: there is no command %q; 'broker -h' lists them", name)
 	return exitConfig
 }
 
 // withoutArguments makes a command of one that takes no arguments.
-func withoutArguments(name string, command func(context.Context, invocation) int) func(context.Context, invocation) int {
-	return func(ctx context.Context, i invocation) int {
+func withoutArguments(name string, command func(context.Context, cli) int) func(context.Context, cli) int {
+	return func(ctx context.Context, i cli) int {
 		switch {
 		case len(i.args) == 0:
 			return command(ctx, i)
@@ -77,36 +77,36 @@ func withoutArguments(name string, command func(context.Context, invocation) int
 			usage(i.stdout)
 			return exitOK
 		default:
-			say(i.stderr, "broker %s: takes no arguments; it is configured by environment variables, see 'broker -h'", name)
+			printf(i.stderr, "broker %s: takes no arguments; it is configured by environment variables, see 'broker -h'", name)
 			return exitConfig
 		}
 	}
 }
 
-// say prints a line. Where it cannot be printed, there is nobody to tell.
-func say(w io.Writer, format string, args ...any) {
+// printf prints a line. Where it cannot be printed, there is nobody to tell.
+func printf(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format+"\n", args...)
 }
 
 // configured loads the configuration for a command that runs the broker, and prints its problems.
-func (i invocation) configured() (config.Config, bool) {
+func (i cli) configured() (config.Config, bool) {
 	c, problems := config.Load(i.environ)
 	if len(problems) > 0 {
 		for _, warning := range config.UnknownVariables(i.environ) { // perhaps what is missing has been set by another name
-			say(i.stderr, "broker: warning: %s", warning)
+			printf(i.stderr, "broker: warning: %s", warning)
 		}
 	}
-	i.complain(problems)
+	i.printErrors(problems)
 	return c, len(problems) == 0
 }
 
-func (i invocation) complain(problems []config.Error) {
+func (i cli) printErrors(problems []config.Error) {
 	if len(problems) == 0 {
 		return
 	}
-	say(i.stderr, "broker: the configuration is not right:")
+	printf(i.stderr, "broker: invalid configuration:")
 	for _, problem := range problems {
-		say(i.stderr, "  %v", problem)
+		printf(i.stderr, "  %v", problem)
 	}
-	say(i.stderr, "'broker -h' explains each variable, 'broker config' shows what they are now.")
+	printf(i.stderr, "'broker -h' explains each variable, 'broker config' shows the current values.")
 }

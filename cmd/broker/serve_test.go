@@ -178,7 +178,7 @@ func TestUnsafeListenIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	eTrusted := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	b := startBroker(t, nil, brokertest.Environ(eTrusted, "BROKER_LISTEN=0.0.0.0:0", "BROKER_UNSAFE_LISTEN=true"))
-	const warning = "BROKER_UNSAFE_LISTEN is set: whoever reaches the app's listener can use the credentials"
+	const warning = "BROKER_UNSAFE_LISTEN is set: every program that can reach the app's listener can use the credentials"
 	if lines := b.Logs.Lines(warning); len(lines) != 1 || lines[0]["level"] != "warn" {
 		t.Errorf("no warning:\n%s", b.Logs)
 	}
@@ -208,7 +208,7 @@ func TestLogOfALife(t *testing.T) {
 		{"token fetched", "account", "default"},
 		{"request", "path", "/reviews"},
 		{"shutting down", "level", "info"},
-		{"all requests have ended", "level", "info"},
+		{"all requests have finished", "level", "info"},
 	} {
 		if lines := b.Logs.Lines(want.message); len(lines) != 1 || lines[0][want.field] != want.value {
 			t.Errorf("%s: %v, want one with %s %q", want.message, lines, want.field, want.value)

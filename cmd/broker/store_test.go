@@ -65,7 +65,7 @@ func TestTwoBrokersShareAToken(t *testing.T) {
 		log, metric, status string
 	}{
 		{first, "token fetched", `token_store_lease_held{account="default"} 1`, `"leads": true`},
-		{second, "token taken from the store", `token_store_hits_total{account="default"} 1`, `"elsewhere": true`},
+		{second, "token received from the store", `token_store_hits_total{account="default"} 1`, `"elsewhere": true`},
 	} {
 		if got := brokertest.Get(t, test.broker.URL+"/channels"); got.Status != http.StatusOK {
 			t.Errorf("%d, want 200", got.Status)

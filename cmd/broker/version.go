@@ -30,7 +30,7 @@ func vcsRevision() string {
 	return "unknown"
 }
 
-func versionCommand(_ context.Context, i invocation) int {
-	say(i.stdout, "etrusted-broker %s (revision %s, %s)", version, revision, runtime.Version())
+func versionCommand(_ context.Context, i cli) int {
+	printf(i.stdout, "etrusted-broker %s (revision %s, %s)", version, revision, runtime.Version())
 	return exitOK
 }

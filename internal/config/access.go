@@ -42,7 +42,7 @@ func ReadAccessKey(file string) (tokensource.Secret, error) { return checkKey(re
 // checkKey refuses a key that no request could show: a header's value has no blanks at its ends.
 func checkKey(key tokensource.Secret, err error) (tokensource.Secret, error) {
 	if err == nil && strings.TrimSpace(key.Reveal()) != key.Reveal() {
-		err = errors.New("must not begin or end with a blank")
+		err = errors.New("must not begin or end with a space")
 	}
 	return key, err
 }
@@ -56,7 +56,7 @@ func (c Config) Guarded() bool {
 func (c Config) checkListen() error {
 	if path, isUnix := UnixPath(c.Listen); isUnix {
 		if !filepath.IsAbs(path) {
-			return errors.New("must have three slashes, since the path is absolute: unix:///run/broker.sock")
+			return errors.New("needs three slashes, because the path is absolute: unix:///run/broker.sock")
 		}
 		return nil
 	}
@@ -110,7 +110,7 @@ func (c Config) checkProxy(variables map[string]string) error {
 		return nil
 	}
 	if _, port, err := net.SplitHostPort(c.Listen); err == nil && port == proxy.Port() {
-		return errors.New("leads to the broker itself: set it for the app, and unset it for the broker")
+		return errors.New("is the broker itself: set it for the app and unset it for the broker")
 	}
 	return nil
 }

@@ -23,45 +23,45 @@ import (
 // and 'broker config' are made. The names are a contract with users.
 type Config struct {
 	ClientID         tokensource.Secret `env:"ETRUSTED_CLIENT_ID" help:"the Client ID: prefix and identifier together"`
-	ClientIDFile     string             `env:"ETRUSTED_CLIENT_ID_FILE" shape:"path" help:"a file that holds the Client ID, instead"`
+	ClientIDFile     string             `env:"ETRUSTED_CLIENT_ID_FILE" shape:"path" help:"a file that contains the Client ID"`
 	ClientSecret     tokensource.Secret `env:"ETRUSTED_CLIENT_SECRET" help:"the Client Secret"`
-	ClientSecretFile string             `env:"ETRUSTED_CLIENT_SECRET_FILE" shape:"path" help:"a file that holds the Client Secret, instead"`
+	ClientSecretFile string             `env:"ETRUSTED_CLIENT_SECRET_FILE" shape:"path" help:"a file that contains the Client Secret"`
 
-	AccountsDir string `env:"ETRUSTED_ACCOUNTS_DIR" shape:"path" help:"a folder with one folder for each further account: NAME/client_id and NAME/client_secret"`
+	AccountsDir string `env:"ETRUSTED_ACCOUNTS_DIR" shape:"path" help:"a directory with one directory per additional account: NAME/client_id and NAME/client_secret"`
 
 	APIURL   string   `env:"ETRUSTED_API_URL" shape:"url" envDefault:"https://api.etrusted.com" help:"the API: scheme and host"`
 	TokenURL string   `env:"ETRUSTED_TOKEN_URL" shape:"url" envDefault:"https://login.etrusted.com/oauth/token" help:"the token endpoint"`
 	Audience string   `env:"ETRUSTED_AUDIENCE" shape:"url" envDefault:"https://api.etrusted.com" help:"the audience parameter of the token request"`
-	Scopes   []string `env:"ETRUSTED_SCOPES" envSeparator:" " help:"scopes, separated by blanks; sent only if set"`
+	Scopes   []string `env:"ETRUSTED_SCOPES" envSeparator:" " help:"scopes, separated by spaces; sent only if set"`
 
 	Listen       string   `env:"BROKER_LISTEN" shape:"address" envDefault:"127.0.0.1:8080" help:"where the app connects: HOST:PORT or unix:///path"`
 	AdminListen  string   `env:"BROKER_ADMIN_LISTEN" shape:"address" envDefault:"127.0.0.1:9464" help:"metrics, health and status: HOST:PORT; set but empty turns it off"`
-	UnsafeListen bool     `env:"BROKER_UNSAFE_LISTEN" envDefault:"false" help:"allow BROKER_LISTEN to be reached from beyond this machine without access key or client certificates: whoever reaches it can use the credentials"`
-	AllowedHosts []string `env:"BROKER_ALLOWED_HOSTS" shape:"hosts" envSeparator:"," help:"further host names that a request's Host may bear, separated by commas"`
-	Allow        []string `env:"BROKER_ALLOW" shape:"patterns" envSeparator:"," help:"the methods and paths that may be used, separated by commas: READ-ONLY, or patterns of Go's http.ServeMux such as GET /reviews/; unset: everything"`
+	UnsafeListen bool     `env:"BROKER_UNSAFE_LISTEN" envDefault:"false" help:"allow other machines to reach BROKER_LISTEN without access key or client certificates: everyone who can reach it can use the credentials"`
+	AllowedHosts []string `env:"BROKER_ALLOWED_HOSTS" shape:"hosts" envSeparator:"," help:"additional host names that requests may use, comma-separated"`
+	Allow        []string `env:"BROKER_ALLOW" shape:"patterns" envSeparator:"," help:"allowed requests, comma-separated, e.g. GET /reviews/; READ-ONLY allows GET and HEAD; default: all"`
 
-	AccessKey     tokensource.Secret `env:"BROKER_ACCESS_KEY" help:"if set, a request must carry it: Authorization: Bearer KEY, or Basic with it as the password"`
-	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" shape:"path" help:"a file that holds the access key, instead; after a change the old one is taken for a minute more"`
+	AccessKey     tokensource.Secret `env:"BROKER_ACCESS_KEY" help:"if set, every request must send it: Authorization: Bearer KEY, or Basic with the key as the password"`
+	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" shape:"path" help:"a file that contains the access key; after a change the old key stays valid for one more minute"`
 
 	TLSCertFile     string `env:"BROKER_TLS_CERT_FILE" shape:"path" help:"TLS on the app's listener: the certificate with its chain, PEM"`
-	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" shape:"path" help:"and its private key"`
-	TLSClientCAFile string `env:"BROKER_TLS_CLIENT_CA_FILE" shape:"path" help:"if set, an app must show a certificate that one of these authorities has signed"`
+	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" shape:"path" help:"the private key of that certificate, PEM"`
+	TLSClientCAFile string `env:"BROKER_TLS_CLIENT_CA_FILE" shape:"path" help:"if set, apps must present a certificate signed by one of these CAs, PEM"`
 
-	TokenStore     tokensource.Secret `env:"BROKER_TOKEN_STORE" help:"a Redis or Valkey server in which many brokers share one token: redis://USER:PASSWORD@HOST:PORT/DB, rediss:// for TLS; ?addr=HOST:PORT names a further node, of a Cluster or, with &master_name=NAME, of Sentinels"`
-	TokenStoreFile string             `env:"BROKER_TOKEN_STORE_FILE" shape:"path" help:"a file that holds that URL, instead; read at the start"`
+	TokenStore     tokensource.Secret `env:"BROKER_TOKEN_STORE" help:"a Redis or Valkey server through which many brokers share one token: redis://USER:PASSWORD@HOST:PORT/DB, rediss:// for TLS; ?addr=HOST:PORT adds a node of a cluster or, with &master_name=NAME, a Sentinel"`
+	TokenStoreFile string             `env:"BROKER_TOKEN_STORE_FILE" shape:"path" help:"a file that contains that URL; read at startup"`
 
-	TokenWait       time.Duration `env:"BROKER_TOKEN_WAIT" envDefault:"10s" help:"how long a request may wait while there is no token at all"`
-	UpstreamTimeout time.Duration `env:"BROKER_UPSTREAM_TIMEOUT" envDefault:"60s" help:"from the request sent to the response's header"`
-	ShutdownGrace   time.Duration `env:"BROKER_SHUTDOWN_GRACE" envDefault:"25s" help:"how long a SIGTERM waits for requests in flight"`
+	TokenWait       time.Duration `env:"BROKER_TOKEN_WAIT" envDefault:"10s" help:"maximum wait of a request while there is no token"`
+	UpstreamTimeout time.Duration `env:"BROKER_UPSTREAM_TIMEOUT" envDefault:"60s" help:"maximum wait for the API's response headers"`
+	ShutdownGrace   time.Duration `env:"BROKER_SHUTDOWN_GRACE" envDefault:"25s" help:"time that requests in flight have to finish after SIGTERM"`
 
-	Replay401    bool  `env:"BROKER_REPLAY_401" envDefault:"true" help:"after a 401 to a token that was since replaced, send the request again once"`
-	ReplayBuffer int64 `env:"BROKER_REPLAY_BUFFER" envDefault:"65536" help:"bytes of a request body kept for that"`
+	Replay401    bool  `env:"BROKER_REPLAY_401" envDefault:"true" help:"retry once if the API answers 401 and a newer token is available"`
+	ReplayBuffer int64 `env:"BROKER_REPLAY_BUFFER" envDefault:"65536" help:"largest body (bytes) kept for that retry"`
 
-	RewriteLinks   bool   `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite the API's own address in responses to the one that the app used"`
+	RewriteLinks   bool   `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite API URLs in responses to the URL that the app used"`
 	TokenEndpoint  bool   `env:"BROKER_TOKEN_ENDPOINT" envDefault:"true" help:"answer the app's own token requests with a placeholder token"`
-	InterceptCADir string `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a folder with a certificate authority of the broker's own: CONNECT to the API and the login server is then answered; see 'broker ca'"`
+	InterceptCADir string `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a directory for the broker's own CA: enables CONNECT to the API and the login server; see 'broker ca'"`
 
-	AccessLog bool          `env:"BROKER_ACCESS_LOG" envDefault:"false" help:"one log line a request, with a request id that the API is sent too; never a query or a header else"`
+	AccessLog bool          `env:"BROKER_ACCESS_LOG" envDefault:"false" help:"one log line per request, with a request ID that the API receives too; never with a query or other headers"`
 	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	LogFormat string        `env:"BROKER_LOG_FORMAT" shape:"word" help:"json or console; unset: console on a terminal, else json"`
 
@@ -96,9 +96,9 @@ func Load(environ []string) (Config, []Error) {
 	var err error
 	if c.HasDefaultAccount() || c.AccountsDir == "" {
 		var blame string
-		c.ClientID, blame, err = oneOf(c.ClientID, "ETRUSTED_CLIENT_ID", c.ClientIDFile)
+		c.ClientID, blame, err = secretFromEnvOrFile(c.ClientID, "ETRUSTED_CLIENT_ID", c.ClientIDFile)
 		check(blame, err)
-		c.ClientSecret, blame, err = oneOf(c.ClientSecret, "ETRUSTED_CLIENT_SECRET", c.ClientSecretFile)
+		c.ClientSecret, blame, err = secretFromEnvOrFile(c.ClientSecret, "ETRUSTED_CLIENT_SECRET", c.ClientSecretFile)
 		check(blame, err)
 	}
 	if c.AccountsDir != "" {
@@ -135,7 +135,7 @@ func Load(environ []string) (Config, []Error) {
 	check("BROKER_UPSTREAM_TIMEOUT", positive(c.UpstreamTimeout))
 	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))
 	if c.ReplayBuffer < 0 || c.ReplayBuffer > maxReplayBuffer {
-		check("BROKER_REPLAY_BUFFER", fmt.Errorf("must be from 0 to %d bytes: each request that is being sent may take that much memory", maxReplayBuffer))
+		check("BROKER_REPLAY_BUFFER", fmt.Errorf("must be from 0 to %d bytes: each request in flight may use that much memory", maxReplayBuffer))
 	}
 	if c.LogLevel < zapcore.DebugLevel || c.LogLevel > zapcore.ErrorLevel { // above, errors would go unseen
 		check("BROKER_LOG_LEVEL", errors.New(mustBe(reflect.TypeFor[zapcore.Level]())))
@@ -176,11 +176,11 @@ func CheckDir(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return errors.New("there is no such folder")
+		return errors.New("directory not found")
 	case err != nil:
-		return errors.New("the folder cannot be looked at: check its permissions")
+		return errors.New("cannot read the directory: check its permissions")
 	case !info.IsDir():
-		return errors.New("must be a folder")
+		return errors.New("must be a directory")
 	}
 	return nil
 }
@@ -229,8 +229,8 @@ func mustBe(t reflect.Type) string {
 	}
 }
 
-// oneOf returns a secret from its variable or its file, whichever is set. An error comes with the variable to blame.
-func oneOf(plain tokensource.Secret, variable, file string) (secret tokensource.Secret, blame string, err error) {
+// secretFromEnvOrFile returns a secret from its variable or its file, whichever is set. An error comes with the variable to blame.
+func secretFromEnvOrFile(plain tokensource.Secret, variable, file string) (secret tokensource.Secret, blame string, err error) {
 	inFile := variable + "_FILE"
 	switch isSet := !plain.Equal(tokensource.Secret{}); {
 	case isSet && file != "":
@@ -251,15 +251,15 @@ func readSecretFile(file string) (tokensource.Secret, error) {
 		return tokensource.Secret{}, errNoPath
 	}
 	secret, err := tokensource.ReadSecretFile(file)
-	if err != nil && !exists(file) { // its text has the path
+	if err != nil && !fileExists(file) { // its text has the path
 		err = errNoFile
 	}
 	return secret, err
 }
 
 var (
-	errNoPath = errors.New("must be the path of a file that begins with / or ./ (what it is now is not repeated here: it could be the secret itself)")
-	errNoFile = errors.New("there is no such file")
+	errNoPath = errors.New("must be a path starting with / or ./ (the value is hidden, it may be the secret)")
+	errNoFile = errors.New("file not found")
 )
 
 // isPath reports whether a text is meant as a path, and not as a secret that happens to have a slash in it.
@@ -273,13 +273,13 @@ func parseServerURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
-		return nil, errors.New("must be a URL that begins with https://")
+		return nil, errors.New("must be a URL that starts with https://")
 	case u.User != nil, strings.Contains(text, "@"): // of a password with a slash in it, the host ends there
-		return nil, errors.New("must not hold a user name or password")
+		return nil, errors.New("must not contain a user name or password")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("must not have a query or a fragment")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return nil, errors.New("must begin with https://: over http:// the credential would cross the network in clear (only loopback addresses may be http://)")
+		return nil, errors.New("must start with https://: http:// would send the credential unencrypted (allowed only for loopback addresses)")
 	}
 	return u, nil
 }
@@ -291,7 +291,7 @@ func parseAPIURL(text string) (*url.URL, error) {
 		return nil, err
 	}
 	if u.Path != "" && u.Path != "/" {
-		return nil, errors.New("must be scheme and host alone, without a path: the app's path is sent on as it is")
+		return nil, errors.New("must consist of scheme and host only: the app's path is forwarded unchanged")
 	}
 	return u, nil
 }
@@ -305,7 +305,7 @@ func notNegative(d time.Duration) error {
 
 func positive(d time.Duration) error {
 	if d <= 0 {
-		return errors.New("must be more than nothing, such as 60s")
+		return errors.New("must be greater than zero, such as 60s")
 	}
 	return nil
 }

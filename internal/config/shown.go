@@ -11,14 +11,14 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// shapes are what a text must look like to be shown by 'broker config', on the status page and by 'broker check'. Anything
+// displayable are what a text must look like to be shown by 'broker config', on the status page and by 'broker check'. Anything
 // else, and all of a variable without a shape, may be a secret that was put into the wrong variable; its length is shown.
-var shapes = map[string]func(text string) bool{
-	"path":     exists,
+var displayable = map[string]func(text string) bool{
+	"path":     fileExists,
 	"url":      isPlainURL,
 	"address":  IsPlainAddress,
-	"hosts":    func(text string) bool { return allParts(text, ",", isPlainHost) },
-	"patterns": func(text string) bool { return allParts(text, ",", isPlainPattern) },
+	"hosts":    func(text string) bool { return everyPart(text, ",", isPlainHost) },
+	"patterns": func(text string) bool { return everyPart(text, ",", isPlainPattern) },
 	"word":     isPlainWord,
 }
 
@@ -35,7 +35,7 @@ func (c Config) shown(v variable) string {
 	default: // a number, a duration, a level: what cannot be parsed is not here
 		return text
 	}
-	hasShape := shapes[v.shape]
+	hasShape := displayable[v.shape]
 	switch {
 	case text == "":
 		return "-"
@@ -45,8 +45,8 @@ func (c Config) shown(v variable) string {
 	return tokensource.NewSecret(text).String()
 }
 
-// exists reports whether there is a file or a folder. A secret can look like a path, but leads nowhere.
-func exists(path string) bool {
+// fileExists reports whether there is a file or a folder. A secret can look like a path, but leads nowhere.
+func fileExists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
@@ -58,7 +58,7 @@ func isPlainURL(text string) bool {
 
 func IsPlainAddress(text string) bool {
 	if path, isUnix := UnixPath(text); isUnix {
-		return exists(filepath.Dir(path))
+		return fileExists(filepath.Dir(path))
 	}
 	host, err := SplitListen(text)
 	return err == nil && (host == "" || isPlainHost(host))
@@ -67,17 +67,17 @@ func IsPlainAddress(text string) bool {
 // isPlainPattern reports whether a text is one of BROKER_ALLOW.
 func isPlainPattern(text string) bool {
 	words := strings.Fields(text)
-	return len(words) <= 2 && allParts(text, " ", isPlainPath)
+	return len(words) <= 2 && everyPart(text, " ", isPlainPath)
 }
 
-func isPlainPath(text string) bool { return allParts(text, "/", isPlainWord) }
+func isPlainPath(text string) bool { return everyPart(text, "/", isPlainWord) }
 
 // isPlainHost reports whether a text is an address or a name without a label that is long enough to be a secret.
 func isPlainHost(text string) bool {
 	if _, err := netip.ParseAddr(text); err == nil {
 		return true
 	}
-	return text != "" && allParts(text, ".", func(label string) bool { return len(label) < ShortKey && isPlainWord(label) })
+	return text != "" && everyPart(text, ".", func(label string) bool { return len(label) < ShortKey && isPlainWord(label) })
 }
 
 // isPlainWord reports whether a word is too short for a secret, or of lower-case letters and hyphens only, such as
@@ -91,8 +91,8 @@ func isPlainWord(text string) bool {
 	}) < 0
 }
 
-// allParts reports whether all parts of a text are of a kind.
-func allParts(text, separator string, is func(string) bool) bool {
+// everyPart reports whether all parts of a text are of a kind.
+func everyPart(text, separator string, is func(string) bool) bool {
 	for part := range strings.SplitSeq(text, separator) {
 		if !is(strings.TrimSpace(part)) {
 			return false

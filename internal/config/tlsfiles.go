@@ -76,7 +76,7 @@ func newTLSConfig(cert, key, clientCA []byte) (*tls.Config, error) {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		// The error's own text may be about either file, and may quote what is in it.
-		return nil, Error{"BROKER_TLS_CERT_FILE", "is not a PEM certificate that belongs to the private key in BROKER_TLS_KEY_FILE: name two files that belong together, the certificate with its chain, and the key without a passphrase"}
+		return nil, Error{"BROKER_TLS_CERT_FILE", "is not a PEM certificate for the private key in BROKER_TLS_KEY_FILE: use two files that belong together, the certificate with its chain and the key without a passphrase"}
 	}
 	config := &tls.Config{
 		Certificates: []tls.Certificate{pair},
@@ -90,7 +90,7 @@ func newTLSConfig(cert, key, clientCA []byte) (*tls.Config, error) {
 	if clientCA != nil {
 		config.ClientCAs = x509.NewCertPool()
 		if !config.ClientCAs.AppendCertsFromPEM(clientCA) {
-			return nil, Error{"BROKER_TLS_CLIENT_CA_FILE", "has no PEM certificate in it: name the file with the certificates of the authorities that sign the apps'"}
+			return nil, Error{"BROKER_TLS_CLIENT_CA_FILE", "contains no PEM certificate: use the file with the CA certificates that sign the apps' certificates"}
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 	}
@@ -110,7 +110,7 @@ func readPEM(path string) ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, errNoFile
 	case errors.Is(err, fs.ErrPermission):
-		return nil, errors.New("may not be read by the broker's user: change its owner or its mode")
+		return nil, errors.New("is not readable for the broker's user: change its owner or its mode")
 	case err != nil:
 		return nil, errors.New("cannot be opened")
 	}
@@ -120,7 +120,7 @@ func readPEM(path string) ([]byte, error) {
 	case err != nil:
 		return nil, errors.New("cannot be read: it must be a file")
 	case len(content) > maxPEM:
-		return nil, errors.New("is too large to be what it should be")
+		return nil, errors.New("is too large to be a PEM file")
 	}
 	return content, nil
 }

@@ -41,7 +41,7 @@ type broker struct {
 	tally       *tally.Tally
 	app         *http.Server
 	admin       *http.Server
-	guards      *guards
+	reloader      *credentialReloader
 	tunnels     *tunnels // nil if CONNECT is not answered
 	limits      limits
 	draining    atomic.Bool
@@ -56,26 +56,26 @@ type Build struct {
 // newBroker wires the parts. toAPI and toLogin carry everything that leaves this machine. An error says what is wrong with
 // the configuration.
 func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*broker, error) {
-	guards, err := newGuards(c, log)
+	guards, err := newCredentialReloader(c, log)
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, log: log, accessLevel: accessLogLevel(c), grace: c.ShutdownGrace, guards: guards, limits: currentLimits()}
+	b := &broker{build: build, log: log, accessLevel: accessLogLevel(c), grace: c.ShutdownGrace, reloader: guards, limits: currentLimits()}
 	b.store = newStore(c, log)
 	accounts, err := b.newAccounts(c, toLogin)
 	if err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}
 	b.accounts = accounts
-	b.tally = tally.New(texts(access.Reasons[:]), texts(proxy.RetryOutcomes[:]))
+	b.tally = tally.New(toStrings(access.Reasons[:]), toStrings(proxy.RetryOutcomes[:]))
 	b.metrics = metrics.New(metrics.Config{
 		Version:       build.Version,
 		Revision:      build.Revision,
 		Tokens:        b.accounts.Snapshots,
 		InFlight:      func() int64 { return b.proxy.InFlight() },
 		UnsafeListen:  b.unsafe.Load,
-		DenialReasons: texts(access.Reasons[:]),
-		RetryOutcomes: texts(proxy.RetryOutcomes[:]),
+		DenialReasons: toStrings(access.Reasons[:]),
+		RetryOutcomes: toStrings(proxy.RetryOutcomes[:]),
 	})
 	if c.HasDefaultAccount() {
 		b.metrics.ForAccount(proxy.DefaultAccount)
@@ -85,7 +85,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin htt
 		return nil, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}
 	}
 	hosts := access.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
-	handler := b.guards.certificates.renewConnections(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
+	handler := b.reloader.certificates.closeBeforeExpiry(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
 	b.tunnels = newTunnels(authority, handler, b.limits.app, log)
 	policy, err := b.newPolicy(c, hosts, authority)
 	if err != nil {
@@ -105,16 +105,16 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin htt
 		Retry:          c.Replay401,
 		RetryBuffer:    c.ReplayBuffer,
 		RequestID:      requestIDs(c),
-		OnRequestEnd:   b.requestEnded,
+		OnRequestEnd:   b.recordRequest,
 	})
 	b.app = newServer(handler, log)
 	b.app.ConnContext = withClientCertificate
-	b.admin = newServer(forOperators(hosts, b.operators(c)), log)
+	b.admin = newServer(protectAdmin(hosts, b.adminHandler(c)), log)
 	return b, nil
 }
 
-// operators is what the admin listener serves.
-func (b *broker) operators(c config.Config) http.Handler {
+// adminHandler is what the admin listener serves.
+func (b *broker) adminHandler(c config.Config) http.Handler {
 	adminConfig := admin.Config{
 		Version:  b.build.Version,
 		Revision: b.build.Revision,
@@ -153,9 +153,9 @@ func (b *broker) newPolicy(c config.Config, hosts *access.Hosts, ca *localca.CA)
 			return nil, config.Error{Variable: "BROKER_ALLOW", Message: err.Error()}
 		}
 	}
-	policy := access.Config{Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.LoginHost(), Keys: b.guards.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: rules}
-	if b.guards.certificates.asksClients() {
-		policy.ClientTrusted = func(ctx context.Context) bool { return b.guards.certificates.trustedClient(ctx) != nil }
+	policy := access.Config{Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.LoginHost(), Keys: b.reloader.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: rules}
+	if b.reloader.certificates.requiresClientCert() {
+		policy.ClientTrusted = func(ctx context.Context) bool { return b.reloader.certificates.trustedClient(ctx) != nil }
 	}
 	if ca != nil {
 		policy.TunnelAllowed = ca.AllowsHost
@@ -172,8 +172,8 @@ func (b *broker) newTokenEndpoint(c config.Config) *tokenendpoint.Endpoint {
 		_, known := b.accounts.Source(name)
 		return known && name != ""
 	}}
-	if b.guards.keys != nil {
-		endpoint.ValidKey = b.guards.keys.Valid
+	if b.reloader.keys != nil {
+		endpoint.ValidKey = b.reloader.keys.Valid
 	}
 	return endpoint
 }
@@ -213,11 +213,11 @@ func (b *broker) newAccounts(c config.Config, toLogin http.RoundTripper) (*token
 		OnAdded: func(account string) {
 			b.log.Info("account added", zap.String("account", account))
 			b.metrics.ForAccount(account)
-			b.tellOfAccountFiles(c.AccountsDir, account)
+			b.warnReadableAccountFiles(c.AccountsDir, account)
 		},
 		OnRemoved: func(account string) {
 			b.log.Info("account removed", zap.String("account", account))
-			b.forget(account)
+			b.deleteAccount(account)
 		},
 		OnSkipped: func(problem string) { b.log.Warn(problem) },
 	})
@@ -240,8 +240,8 @@ func (b *broker) tokens(account string) (proxy.TokenSource, bool) {
 // gone. It can be no name.
 const noAccount = "-"
 
-// requestEnded records a request.
-func (b *broker) requestEnded(report proxy.RequestRecord) {
+// recordRequest records a request.
+func (b *broker) recordRequest(report proxy.RequestRecord) {
 	b.logRequest(report)
 	account := noAccount
 	if _, known := b.accounts.Source(report.Account); known && report.Account != "" { // it may have been removed meanwhile
@@ -256,34 +256,34 @@ func (b *broker) requestEnded(report proxy.RequestRecord) {
 		b.metrics.ObserveDenied(string(report.Denied))
 	}
 	b.tally.Request(tally.Request{
-		Account: account, Status: report.Status, ByBroker: isOwnAnswer(report), Upstream: report.Upstream,
+		Account: account, Status: report.Status, ByBroker: isLocalResponse(report), Upstream: report.Upstream,
 		Denied: string(report.Denied), Replay: string(report.Retry),
 	})
 	if _, known := b.accounts.Source(account); !known && account != noAccount {
-		b.forget(account) // it was removed just now, and what was counted is back
+		b.deleteAccount(account) // it was removed just now, and what was counted is back
 	}
 }
 
-// isOwnAnswer reports whether the app was answered by the broker itself, rather than by the API or not at all: with a
+// isLocalResponse reports whether the app was answered by the broker itself, rather than by the API or not at all: with a
 // problem, or with something that the API was not asked about, such as a placeholder token.
-func isOwnAnswer(report proxy.RequestRecord) bool {
+func isLocalResponse(report proxy.RequestRecord) bool {
 	return report.Status != proxy.StatusClientClosedRequest && (report.Problem != "" || report.Upstream == 0)
 }
 
-// forget drops what was counted for an account that is gone.
-func (b *broker) forget(account string) {
+// deleteAccount drops what was counted for an account that is gone.
+func (b *broker) deleteAccount(account string) {
 	b.metrics.DeleteAccount(account)
 	b.tally.Forget(account)
 }
 
-// connectionClosed records that a connection of the app's was closed to make room.
-func (b *broker) connectionClosed() {
+// connectionEvicted records that a connection of the app's was closed to make room.
+func (b *broker) connectionEvicted() {
 	b.metrics.ObserveDenied(string(access.ReasonConnections))
 	b.tally.Denied(string(access.ReasonConnections))
 }
 
-// texts makes plain strings of a closed set.
-func texts[T ~string](set []T) []string {
+// toStrings makes plain strings of a closed set.
+func toStrings[T ~string](set []T) []string {
 	all := make([]string, len(set))
 	for i, one := range set {
 		all[i] = string(one)
@@ -308,9 +308,9 @@ func listenHosts(c config.Config) []string {
 	return hosts
 }
 
-// forOperators keeps web pages away from the admin listener. It shows no secret, but what it shows is nobody else's
+// protectAdmin keeps web pages away from the admin listener. It shows no secret, but what it shows is nobody else's
 // business.
-func forOperators(hosts *access.Hosts, next http.Handler) http.Handler {
+func protectAdmin(hosts *access.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		fault := wire.FaultOf(r)
@@ -318,9 +318,9 @@ func forOperators(hosts *access.Hosts, next http.Handler) http.Handler {
 		case fault != nil:
 			http.Error(w, "The request was refused: "+fault.What+". "+fault.Advice, fault.Status)
 		case !hosts.Allowed(r):
-			http.Error(w, "This Host is not one that the broker goes by. Address it as localhost or by its address, or name the host in BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
+			http.Error(w, "Host header not allowed. Use localhost or the address of this machine, or add the name to BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
 		case access.IsBrowserRequest(r.Header):
-			http.Error(w, "Web pages of another origin may not look in here.", http.StatusForbidden)
+			http.Error(w, "Requests from web pages of other origins are refused.", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -363,20 +363,20 @@ func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
 	if b.store != nil {
 		loop.Go(func() { b.store.Run(sharing) })
 	}
-	loop.Go(func() { b.guards.follow(fetching) })
+	loop.Go(func() { b.reloader.run(fetching) })
 	loop.Go(func() { b.tally.Run(fetching) })
 	defer loop.Wait()
 	defer stopFetching()
 
 	failed := make(chan error, 3)
-	if b.guards.certificates != nil {
-		app = tls.NewListener(app, b.guards.certificates.serverConfig())
+	if b.reloader.certificates != nil {
+		app = tls.NewListener(app, b.reloader.certificates.serverConfig())
 	}
-	entrance := newEntrance(wire.NewListener(app, b.limits.app, b.connectionClosed))
+	entrance := newDrainListener(wire.NewListener(app, b.limits.app, b.connectionEvicted))
 	b.app.ConnState = entrance.connState
 	go serveOn(b.app, entrance, "app", failed)
 	if b.tunnels != nil {
-		go b.tunnels.serve(b.connectionClosed, failed)
+		go b.tunnels.serve(b.connectionEvicted, failed)
 	}
 	if admin != nil {
 		go serveOn(b.admin, wire.NewListener(admin, b.limits.admin, func() {}), "admin", failed)
@@ -409,7 +409,7 @@ func (b *broker) servers() []*http.Server {
 }
 
 // drain ends the broker: not ready, no new connections, and the requests in flight have the grace to end.
-func (b *broker) drain(entrance *entrance) {
+func (b *broker) drain(entrance *drainListener) {
 	b.draining.Store(true)
 	b.log.Info("shutting down", zap.Int64("requests_in_flight", b.proxy.InFlight()), zap.Duration("grace", b.grace))
 	ctx, cancel := context.WithTimeout(context.Background(), b.grace)
@@ -420,16 +420,16 @@ func (b *broker) drain(entrance *entrance) {
 		all.Go(func() {
 			server.SetKeepAlivesEnabled(false) // each answer is the last of its connection, and says so
 			if server == b.app {
-				entrance.settle(ctx)
+				entrance.drainConns(ctx)
 			}
 			if server.Shutdown(ctx) != nil {
-				b.log.Warn("the grace is over: requests in flight are cut off", zap.Int64("requests_in_flight", b.proxy.InFlight()))
+				b.log.Warn("grace period over; closing the requests in flight", zap.Int64("requests_in_flight", b.proxy.InFlight()))
 				_ = server.Close() // cut off is what it is for
 				cut.Store(true)
 			}
 		})
 	}
 	if all.Wait(); !cut.Load() {
-		b.log.Info("all requests have ended")
+		b.log.Info("all requests have finished")
 	}
 }

@@ -52,13 +52,13 @@ func (c *certificates) serverConfig() *tls.Config {
 	}
 }
 
-// expires is when the certificate in use does.
-func (c *certificates) expires() time.Time {
+// notAfter is when the certificate in use does.
+func (c *certificates) notAfter() time.Time {
 	return c.current.Load().Certificates[0].Leaf.NotAfter
 }
 
-// folders are those in which a change may mean other certificates.
-func (c *certificates) folders() []string {
+// watchedDirs are those in which a change may mean other certificates.
+func (c *certificates) watchedDirs() []string {
 	folders := []string{filepath.Dir(c.files.Cert), filepath.Dir(c.files.Key)}
 	if c.files.ClientCA != "" {
 		folders = append(folders, filepath.Dir(c.files.ClientCA))

@@ -15,7 +15,7 @@ import (
 // It has no lock: a connection carries HTTP/1.1 only, one request at a time, and after a CONNECT only its tunnel.
 type clientCertificate struct {
 	conn       *tls.Conn
-	verifiedBy *x509.CertPool // the authorities that verified it last; nil before the first request
+	roots *x509.CertPool // the authorities that verified it last; nil before the first request
 	validUntil time.Time      // when it, or a certificate that vouches for it, expires
 }
 
@@ -44,7 +44,7 @@ func withClientCertificate(ctx context.Context, conn net.Conn) context.Context {
 // verify reports whether the authorities vouch for the certificate now. It verifies signatures only if the authorities are
 // not those of the last call, or the certificate has expired since.
 func (c *clientCertificate) verify(authorities *x509.CertPool) bool {
-	if c.verifiedBy == authorities && time.Now().Before(c.validUntil) {
+	if c.roots == authorities && time.Now().Before(c.validUntil) {
 		return true
 	}
 	presented := c.conn.ConnectionState().PeerCertificates
@@ -64,7 +64,7 @@ func (c *clientCertificate) verify(authorities *x509.CertPool) bool {
 	if err != nil {
 		return false
 	}
-	c.verifiedBy, c.validUntil = authorities, lastExpiry(chains)
+	c.roots, c.validUntil = authorities, lastExpiry(chains)
 	return true
 }
 
@@ -84,8 +84,8 @@ func lastExpiry(chains [][]*x509.Certificate) (last time.Time) {
 	return last
 }
 
-// asksClients reports whether clients must present a certificate. c may be nil.
-func (c *certificates) asksClients() bool { return c != nil && c.files.ClientCA != "" }
+// requiresClientCert reports whether clients must present a certificate. c may be nil.
+func (c *certificates) requiresClientCert() bool { return c != nil && c.files.ClientCA != "" }
 
 // trustedClient returns the client certificate of the connection of a request, or nil if the authorities in use now do not
 // vouch for it. ctx is the request's.
@@ -97,11 +97,11 @@ func (c *certificates) trustedClient(ctx context.Context) *clientCertificate {
 	return client
 }
 
-// renewConnections has connections closed before their client certificate expires: with the response, if the certificate
+// closeBeforeExpiry has connections closed before their client certificate expires: with the response, if the certificate
 // would expire while the connection waits for the next request. The client then opens a connection with its new certificate,
 // where it would have got a refusal on the old one.
-func (c *certificates) renewConnections(next http.Handler) http.Handler {
-	if !c.asksClients() {
+func (c *certificates) closeBeforeExpiry(next http.Handler) http.Handler {
+	if !c.requiresClientCert() {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

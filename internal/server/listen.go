@@ -53,7 +53,7 @@ func listen(ctx context.Context, c config.Config) (Listeners, error) {
 // has not been looked at before.
 func (l *Listeners) open(ctx context.Context, c config.Config) (err error) {
 	if l.App == nil {
-		if l.App, err = ListenOn(ctx, "BROKER_LISTEN", c.Listen); err != nil {
+		if l.App, err = Listen(ctx, "BROKER_LISTEN", c.Listen); err != nil {
 			return err
 		}
 	}
@@ -61,7 +61,7 @@ func (l *Listeners) open(ctx context.Context, c config.Config) (err error) {
 		return config.Error{Variable: "BROKER_LISTEN", Message: config.ErrUnguarded.Error()}
 	}
 	if l.Admin == nil && c.AdminListen != "" {
-		l.Admin, err = ListenOn(ctx, "BROKER_ADMIN_LISTEN", c.AdminListen)
+		l.Admin, err = Listen(ctx, "BROKER_ADMIN_LISTEN", c.AdminListen)
 	}
 	return err
 }
@@ -72,7 +72,7 @@ func (l *Listeners) isExposed() bool {
 	return isTCP && !addr.IP.IsLoopback()
 }
 
-func ListenOn(ctx context.Context, variable, address string) (net.Listener, error) {
+func Listen(ctx context.Context, variable, address string) (net.Listener, error) {
 	if path, isUnix := config.UnixPath(address); isUnix {
 		listener, err := unixsocket.Listen(ctx, path)
 		if err != nil {
@@ -86,13 +86,13 @@ func ListenOn(ctx context.Context, variable, address string) (net.Listener, erro
 	case err == nil:
 		return listener, nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s %s is taken by another program, perhaps another broker: end that one, or set %s to another port", variable, address, variable)
+		return nil, fmt.Errorf("%s %s is in use by another program, perhaps another broker: stop it, or set %s to another port", variable, address, variable)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s %s may not be used by this user: set it to a port above 1023", variable, address)
+		return nil, fmt.Errorf("%s %s is not permitted for this user: set it to a port above 1023", variable, address)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("%s %s is not an address of this machine: set it to one that is, such as 127.0.0.1:8080", variable, address)
+		return nil, fmt.Errorf("%s %s is not an address of this machine: use one that is, such as 127.0.0.1:8080", variable, address)
 	default:
 		// The error would repeat a host that cannot be looked up, whatever it is.
-		return nil, fmt.Errorf("cannot listen on %s: its host is not an address of this machine, or cannot be looked up", variable)
+		return nil, fmt.Errorf("cannot listen on %s: its host is not an address of this machine, or cannot be resolved", variable)
 	}
 }

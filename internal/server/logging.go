@@ -89,7 +89,7 @@ func SilenceStandardLog() {
 func logTokenEvent(log *zap.Logger, event tokensource.RefreshEvent) {
 	next := event.Next.Round(time.Millisecond)
 	if event.FromPeer {
-		logElsewhere(log, event, next)
+		logPeerEvent(log, event, next)
 		return
 	}
 	if event.Err == nil {
@@ -107,10 +107,10 @@ func logTokenEvent(log *zap.Logger, event tokensource.RefreshEvent) {
 	log.Log(level, "token request failed", append(failureFields(event, next), zap.Duration("took", event.Duration))...)
 }
 
-// logElsewhere writes one line for a token request of another broker.
-func logElsewhere(log *zap.Logger, event tokensource.RefreshEvent, next time.Duration) {
+// logPeerEvent writes one line for a token request of another broker.
+func logPeerEvent(log *zap.Logger, event tokensource.RefreshEvent, next time.Duration) {
 	if event.Err == nil {
-		log.Info("token taken from the store",
+		log.Info("token received from the store",
 			zap.String("account", event.Account),
 			zap.Duration("valid_for", event.Remaining.Round(time.Millisecond)),
 			zap.Duration("next_refresh_in", next))
@@ -136,10 +136,10 @@ func failureFields(event tokensource.RefreshEvent, next time.Duration) []zap.Fie
 func logReload(log *zap.Logger, reload tokensource.CredentialReload) {
 	account := zap.String("account", reload.Account)
 	if reload.Outcome == tokensource.ReloadSuccess {
-		log.Info("credentials changed: the new ones yielded a token and are in use", account)
+		log.Info("new credentials are in use", account)
 		return
 	}
-	log.Warn("credentials changed, but the new ones cannot be used: what there was stays in use", account,
+	log.Warn("new credentials do not work; keeping the old ones", account,
 		zap.String("outcome", string(reload.Outcome)),
 		zap.String("reason", reload.Reason),
 		zap.String("what_to_do", reload.Advice),

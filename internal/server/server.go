@@ -36,8 +36,8 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		log.Error("cannot start: " + err.Error())
 		return err
 	}
-	b.tellOfExposure(l.isExposed(), c)
-	b.tellOfWeakness(c)
+	b.warnExposed(l.isExposed(), c)
+	b.warnInsecureConfig(c)
 	log.Info("listening",
 		zap.String("app", addressOf(l.App)), zap.String("admin", addressOf(l.Admin)),
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),

@@ -16,10 +16,10 @@ func newStore(c config.Config, log *zap.Logger) *redisstore.Store {
 		Options: *c.Store,
 		Changed: func(problem string) {
 			if problem == "" {
-				log.Info("the token store works again: the token is shared")
+				log.Info("the token store works again; the token is shared")
 				return
 			}
-			log.Warn("the token store is not used: until it works again, this broker fetches by itself", zap.String("reason", "it "+problem))
+			log.Warn("the token store is unavailable; until it works again, this broker fetches its own token", zap.String("reason", "it "+problem))
 		},
 	})
 }

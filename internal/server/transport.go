@@ -29,7 +29,7 @@ const (
 	maxResponseHeader = 256 << 10
 )
 
-// newAPITransport returns the transport to the API. responseTimeout is from the request sent to the response's header.
+// newAPITransport returns the transport to the API. responseTimeout is maximum wait for the API's response headers.
 func newAPITransport(responseTimeout time.Duration) *http.Transport {
 	t := newTransport()
 	t.ResponseHeaderTimeout = responseTimeout

@@ -16,10 +16,10 @@ import (
 // tunnels serves what apps send through the tunnels that CONNECT opens: each ends here, in TLS with a certificate of the
 // broker's own authority, and its requests go the way of all others.
 type tunnels struct {
-	authority *localca.CA
+	ca *localca.CA
 	server    *http.Server
-	listener  *handover
-	room      int           // how many are served at a time
+	listener  *connListener
+	maxActive      int           // how many are served at a time
 	slots     chan struct{} // one value for each that is served, or waits to be
 }
 
@@ -31,7 +31,7 @@ func newTunnels(authority *localca.CA, handler http.Handler, app int, log *zap.L
 	// Each tunnel is one of the app's connections too. Half of those may be, and a few more wait until one that stalls has
 	// made room: the rest is for apps that need no tunnel.
 	room := max(1, app/2)
-	t := &tunnels{authority, newServer(handler, log), newHandover(), room, make(chan struct{}, room+app/8)}
+	t := &tunnels{authority, newServer(handler, log), newConnListener(), room, make(chan struct{}, room+app/8)}
 	t.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return withClientCertificate(tunnelOf(c).mark(ctx), c)
 	}
@@ -51,7 +51,7 @@ func (t *tunnels) Reserve() (take func(net.Conn, string, func(context.Context) c
 			free()
 			return
 		}
-		go t.listener.give(tls.Server(&tunnel{conn, mark, free}, t.authority.TLSConfig(host)))
+		go t.listener.deliver(tls.Server(&tunnel{conn, mark, free}, t.ca.TLSConfig(host)))
 	}, true
 }
 
@@ -83,22 +83,22 @@ func tunnelOf(c net.Conn) *tunnel {
 
 // serve serves until the server is shut down. closed is told of each that had to make room.
 func (t *tunnels) serve(closed func(), failed chan<- error) {
-	serveOn(t.server, wire.NewListener(t.listener, t.room, closed), "tunnel", failed)
+	serveOn(t.server, wire.NewListener(t.listener, t.maxActive, closed), "tunnel", failed)
 }
 
-// handover is a net.Listener for connections that somebody else has accepted.
-type handover struct {
+// connListener is a net.Listener for connections that somebody else has accepted.
+type connListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func newHandover() *handover {
-	return &handover{conns: make(chan net.Conn), closed: make(chan struct{})}
+func newConnListener() *connListener {
+	return &connListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// give hands a connection over, unless the listener is closed.
-func (h *handover) give(conn net.Conn) {
+// deliver hands a connection over, unless the listener is closed.
+func (h *connListener) deliver(conn net.Conn) {
 	select {
 	case h.conns <- conn:
 	case <-h.closed:
@@ -107,7 +107,7 @@ func (h *handover) give(conn net.Conn) {
 }
 
 // Accept returns the next connection that is handed over.
-func (h *handover) Accept() (net.Conn, error) {
+func (h *connListener) Accept() (net.Conn, error) {
 	select {
 	case conn := <-h.conns:
 		return conn, nil
@@ -117,15 +117,15 @@ func (h *handover) Accept() (net.Conn, error) {
 }
 
 // Close ends Accept.
-func (h *handover) Close() error {
+func (h *connListener) Close() error {
 	h.once.Do(func() { close(h.closed) })
 	return nil
 }
 
 // Addr is no address in particular.
-func (h *handover) Addr() net.Addr { return handoverAddr{} }
+func (h *connListener) Addr() net.Addr { return connListenerAddr{} }
 
-type handoverAddr struct{}
+type connListenerAddr struct{}
 
-func (handoverAddr) Network() string { return "tunnel" }
-func (handoverAddr) String() string  { return "tunnel" }
+func (connListenerAddr) Network() string { return "tunnel" }
+func (connListenerAddr) String() string  { return "tunnel" }

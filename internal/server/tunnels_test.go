@@ -7,7 +7,7 @@ func TestTunnelsAreLimited(t *testing.T) {
 	if newTunnels(nil, nil, 16, nil) != nil {
 		t.Fatal("tunnels without an authority")
 	}
-	tunnels := &tunnels{slots: make(chan struct{}, 2), listener: newHandover(), room: 2}
+	tunnels := &tunnels{slots: make(chan struct{}, 2), listener: newConnListener(), maxActive: 2}
 	first, ok1 := tunnels.Reserve()
 	_, ok2 := tunnels.Reserve()
 	_, ok3 := tunnels.Reserve()

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// silence is how long a connection may take to its first request once the broker has begun to shut down. Next door that
+	// firstRequestTimeout is how long a connection may take to its first request once the broker has begun to shut down. Next door that
 	// is a matter of microseconds. One that was opened to be used later is not waited for.
-	silence = time.Second
-	// settling is between two looks at what is left.
-	settling = 2 * time.Millisecond
+	firstRequestTimeout = time.Second
+	// drainPollInterval is between two looks at what is left.
+	drainPollInterval = 2 * time.Millisecond
 )
 
-// entrance is the app's listener, and knows what has come in by it. From the moment at which a http.Server is shut down, it
+// drainListener is the app's listener, and knows what has come in by it. From the moment at which a http.Server is shut down, it
 // drops the requests that it is just reading, without an answer. To the client that is a request lost; with socket
 // activation, where no connection is refused, it would be the only one. So the entrance is closed first, and the server is
 // shut down once nobody is left inside.
-type entrance struct {
+type drainListener struct {
 	net.Listener
 	close func() error
 	shut  atomic.Bool
@@ -32,12 +32,12 @@ type entrance struct {
 	open  sync.Map // net.Conn to *atomic.Bool: whether a request has begun on it
 }
 
-func newEntrance(l net.Listener) *entrance {
-	return &entrance{Listener: l, close: sync.OnceValue(l.Close), last: make(chan struct{})}
+func newDrainListener(l net.Listener) *drainListener {
+	return &drainListener{Listener: l, close: sync.OnceValue(l.Close), last: make(chan struct{})}
 }
 
 // Accept implements net.Listener.
-func (e *entrance) Accept() (net.Conn, error) {
+func (e *drainListener) Accept() (net.Conn, error) {
 	conn, err := e.Listener.Accept()
 	switch {
 	case err == nil:
@@ -49,10 +49,10 @@ func (e *entrance) Accept() (net.Conn, error) {
 }
 
 // Close implements net.Listener. The second time, as http.Server does it, is no error.
-func (e *entrance) Close() error { return e.close() }
+func (e *drainListener) Close() error { return e.close() }
 
 // connState is what the server's ConnState is to be.
-func (e *entrance) connState(conn net.Conn, state http.ConnState) {
+func (e *drainListener) connState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateActive:
 		if spoken, ok := e.open.Load(conn); ok {
@@ -64,12 +64,12 @@ func (e *entrance) connState(conn net.Conn, state http.ConnState) {
 	wire.ConnState(conn, state)
 }
 
-// settle closes the entrance, and returns when everybody who came in was served and is gone, or ctx is done. The server must
+// drainConns closes the entrance, and returns when everybody who came in was served and is gone, or ctx is done. The server must
 // not keep connections alive any more.
-func (e *entrance) settle(ctx context.Context) {
+func (e *drainListener) drainConns(ctx context.Context) {
 	e.shut.Store(true)
 	_ = e.Close() // it may have failed before, and then nobody comes in either
-	late := time.After(silence)
+	late := time.After(firstRequestTimeout)
 	select {
 	case <-e.last: // nobody is between Accept and the server
 	case <-late:
@@ -77,7 +77,7 @@ func (e *entrance) settle(ctx context.Context) {
 	}
 	for e.isAnyOpen() {
 		select {
-		case <-time.After(settling):
+		case <-time.After(drainPollInterval):
 		case <-late:
 			e.closeSilent()
 		case <-ctx.Done():
@@ -86,7 +86,7 @@ func (e *entrance) settle(ctx context.Context) {
 	}
 }
 
-func (e *entrance) isAnyOpen() (found bool) {
+func (e *drainListener) isAnyOpen() (found bool) {
 	e.open.Range(func(any, any) bool {
 		found = true
 		return false
@@ -95,7 +95,7 @@ func (e *entrance) isAnyOpen() (found bool) {
 }
 
 // closeSilent closes the connections on which no request has begun.
-func (e *entrance) closeSilent() {
+func (e *drainListener) closeSilent() {
 	e.open.Range(func(conn, spoken any) bool {
 		if !spoken.(*atomic.Bool).Load() {
 			_ = conn.(net.Conn).Close() // nobody has asked for anything

@@ -1,0 +1,72 @@
+package server
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/harden"
+	"etrusted-broker/tokensource"
+)
+
+const (
+	expiresSoon = 7 * 24 * time.Hour
+	// caExpiresSoon leaves time to make apps trust another.
+	caExpiresSoon = 90 * 24 * time.Hour
+)
+
+// warnExposed warns if other machines may reach the app's listener, and something should keep them out.
+func (b *broker) warnExposed(exposed bool, c config.Config) {
+	switch {
+	case exposed && !c.Guarded():
+		b.unsafe.Store(true)
+		b.log.Warn("BROKER_UNSAFE_LISTEN is set: every program that can reach the app's listener can use the credentials")
+	case exposed && c.TLSCertFile == "":
+		b.log.Warn("the access key crosses the network unencrypted: set BROKER_TLS_CERT_FILE and BROKER_TLS_KEY_FILE")
+	}
+}
+
+// warnInsecureConfig warns of what works and yet should not stay so.
+func (b *broker) warnInsecureConfig(c config.Config) {
+	if n := len(c.AccessKey.Reveal()); n > 0 && n < config.ShortKey {
+		b.log.Warn("the access key is short and could be guessed: create one with 'openssl rand -hex 32'")
+	}
+	if b.reloader.certificates != nil && time.Until(b.reloader.certificates.notAfter()) < expiresSoon {
+		b.log.Warn("the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", b.reloader.certificates.notAfter()))
+	}
+	if b.tunnels != nil && time.Until(b.tunnels.ca.NotAfter()) < caExpiresSoon {
+		b.log.Warn("the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see 'broker ca')",
+			zap.Time("expires", b.tunnels.ca.NotAfter()))
+	}
+	if c.AccessLog && c.LogLevel > zapcore.InfoLevel {
+		b.log.Warn("BROKER_ACCESS_LOG has no effect: its lines have the level info, so set BROKER_LOG_LEVEL=info")
+	}
+	if c.Store != nil && c.Store.Clear {
+		b.log.Warn("the connection to the token store is not encrypted: tokens are, but its password is not. Use rediss://")
+	}
+	b.warnReadableFiles(c.ClientIDFile, c.ClientSecretFile, c.AccessKeyFile, c.TLSKeyFile, c.TokenStoreFile)
+	for _, account := range b.accounts.Snapshots() {
+		b.warnReadableAccountFiles(c.AccountsDir, account.Account)
+	}
+}
+
+// warnReadableAccountFiles is for an account that has a folder.
+func (b *broker) warnReadableAccountFiles(dir, account string) {
+	if account != tokensource.DefaultAccount {
+		b.warnReadableFiles(filepath.Join(dir, account, "client_id"), filepath.Join(dir, account, "client_secret"))
+	}
+}
+
+// warnReadableFiles warns of secret files that others may read. An empty path is none.
+func (b *broker) warnReadableFiles(paths ...string) {
+	for _, path := range paths {
+		if mode, open := harden.WorldReadable(path); open {
+			b.log.Warn("a secret file is readable by every user of this machine: chmod o-r",
+				zap.String("file", path), zap.String("mode", fmt.Sprintf("%04o", mode)))
+		}
+	}
+}
