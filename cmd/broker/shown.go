@@ -17,8 +17,9 @@ var shapes = map[string]func(text string) bool{
 	"path":     exists,
 	"url":      isPlainURL,
 	"address":  isPlainAddress,
-	"hosts":    func(text string) bool { return allParts(text, ",", isPlainHost) },
-	"patterns": func(text string) bool { return allParts(text, ",", isPlainPattern) },
+	"hosts":    isPlainHost,
+	"patterns": isPlainPattern,
+	"scopes":   func(text string) bool { return allParts(text, " ", isPlainScope) },
 	"word":     isPlainWord,
 }
 
@@ -35,11 +36,24 @@ func (c config) shown(v variable) string {
 	default: // a number, a duration, a level: what cannot be parsed is not here
 		return text
 	}
-	hasShape := shapes[v.shape]
 	switch {
 	case text == "":
 		return "-"
-	case text == v.fallback, hasShape != nil && hasShape(text):
+	case text == v.fallback:
+		return text
+	case v.separator == ",": // each part is valid by itself, so one that may be a secret says nothing about the others
+		parts := strings.Split(text, v.separator)
+		for i, part := range parts {
+			parts[i] = v.shownText(strings.TrimSpace(part))
+		}
+		return strings.Join(parts, v.separator)
+	}
+	return v.shownText(text)
+}
+
+// shownText returns a text if it has the variable's shape, and its length otherwise.
+func (v variable) shownText(text string) string {
+	if hasShape := shapes[v.shape]; hasShape != nil && hasShape(text) {
 		return text
 	}
 	return tokensource.NewSecret(text).String()
@@ -58,11 +72,20 @@ func isPlainURL(text string) bool {
 
 func isPlainAddress(text string) bool {
 	if path, isUnix := unixPath(text); isUnix {
-		return exists(filepath.Dir(path))
+		return exists(path) || isPlainSocket(path)
 	}
 	host, err := splitListen(text)
 	return err == nil && (host == "" || isPlainHost(host))
 }
+
+// isPlainSocket reports whether a path is that of a socket, which need not exist yet.
+func isPlainSocket(path string) bool {
+	folder := filepath.Dir(path)
+	return allParts(filepath.Base(path), ".", isPlainWord) && (exists(folder) || isPlainPath(folder))
+}
+
+// isPlainScope reports whether a text is an OAuth scope: a URL, or words such as reviews:read.
+func isPlainScope(text string) bool { return isPlainURL(text) || allParts(text, ":", isPlainWord) }
 
 // isPlainPattern reports whether a text is one of BROKER_ALLOW.
 func isPlainPattern(text string) bool {
@@ -70,7 +93,18 @@ func isPlainPattern(text string) bool {
 	return len(words) <= 2 && allParts(text, " ", isPlainPath)
 }
 
-func isPlainPath(text string) bool { return allParts(text, "/", isPlainWord) }
+func isPlainPath(text string) bool {
+	return allParts(text, "/", func(segment string) bool { return isPlainWord(segment) || isPlainWildcard(segment) })
+}
+
+// isPlainWildcard reports whether a segment of a pattern is a wildcard with a name of letters, such as {externalReferenceId}.
+func isPlainWildcard(segment string) bool {
+	name, opened := strings.CutPrefix(segment, "{")
+	name, closed := strings.CutSuffix(name, "}")
+	return opened && closed && strings.IndexFunc(strings.TrimSuffix(name, "..."), func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '_')
+	}) < 0
+}
 
 // isPlainHost reports whether a text is an address or a name without a label that is long enough to be a secret.
 func isPlainHost(text string) bool {
@@ -80,10 +114,10 @@ func isPlainHost(text string) bool {
 	return text != "" && allParts(text, ".", func(label string) bool { return len(label) < shortKey && isPlainWord(label) })
 }
 
-// isPlainWord reports whether a word is too short for a secret, or of lower-case letters and hyphens only, such as
-// questionnaire-links. The characters are those of host names, API paths and their wildcards.
+// isPlainWord reports whether a word is too short for a secret, or of lower-case letters, hyphens and underscores only, such
+// as questionnaire-links. The characters are those of host names, API paths and their wildcards.
 func isPlainWord(text string) bool {
-	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-") == "" {
+	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-_") == "" {
 		return true
 	}
 	return len(text) < shortKey && strings.IndexFunc(text, func(r rune) bool {
