@@ -188,14 +188,14 @@ func TestConfigCommand(t *testing.T) {
 			"BROKER_ALLOW":    {"READ-ONLY,POST /channels/{externalReferenceId}/{rest...}", "environment", ""},
 		}},
 		{"ordinary values beside one that may be a secret", append([]string{
-			"ETRUSTED_SCOPES=reviews:read " + secret,
+			"ETRUSTED_SCOPES=reviews:read shop:Secret7",
 			"BROKER_LISTEN=unix:///tmp/" + secret,
-			"BROKER_ALLOWED_HOSTS=shop.example, " + secret + ", [::1]",
+			"BROKER_ALLOWED_HOSTS=shop.example, " + secret + ", [::1], ::1, shop:8080",
 			"BROKER_ALLOW=GET /channels/" + secret + "/reviews,POST /events,GET /{" + strings.ReplaceAll(secret, "-", "_") + "}",
 		}, credentials...), exitOK, nil, map[string]row{
-			"ETRUSTED_SCOPES":      {"(set, 49 bytes)", "environment", ""},
+			"ETRUSTED_SCOPES":      {"(set, 25 bytes)", "environment", ""},
 			"BROKER_LISTEN":        {"(set, 48 bytes)", "environment", ""},
-			"BROKER_ALLOWED_HOSTS": {"shop.example,(set, 36 bytes),(set, 5 bytes)", "environment", ""},
+			"BROKER_ALLOWED_HOSTS": {"shop.example,(set, 36 bytes),[::1],::1,shop:8080", "environment", ""},
 			"BROKER_ALLOW":         {"(set, 58 bytes),POST /events,(set, 43 bytes)", "environment", ""},
 		}},
 		{"from files", []string{"ETRUSTED_CLIENT_ID=CANARY-id", "ETRUSTED_CLIENT_SECRET_FILE=" + file}, exitOK, nil, map[string]row{

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 
+	"etrusted-broker/internal/hostport"
 	"etrusted-broker/tokensource"
 )
 
@@ -17,9 +18,9 @@ var shapes = map[string]func(text string) bool{
 	"path":     exists,
 	"url":      isPlainURL,
 	"address":  isPlainAddress,
-	"hosts":    isPlainHost,
+	"hosts":    isPlainHostPort,
 	"patterns": isPlainPattern,
-	"scopes":   func(text string) bool { return allParts(text, " ", isPlainScope) },
+	"scopes":   isPlainScopes,
 	"word":     isPlainWord,
 }
 
@@ -84,8 +85,11 @@ func isPlainSocket(path string) bool {
 	return allParts(filepath.Base(path), ".", isPlainWord) && (exists(folder) || isPlainPath(folder))
 }
 
-// isPlainScope reports whether a text is an OAuth scope: a URL, or words such as reviews:read.
-func isPlainScope(text string) bool { return isPlainURL(text) || allParts(text, ":", isPlainWord) }
+// isPlainScopes reports whether a text has only what scopes are made of, such as reviews:read. They are checked nowhere, so
+// even a short word may be a secret, unless it is of lower-case letters only.
+func isPlainScopes(text string) bool {
+	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-_.:/ ") == ""
+}
 
 // isPlainPattern reports whether a text is one of BROKER_ALLOW.
 func isPlainPattern(text string) bool {
@@ -104,6 +108,14 @@ func isPlainWildcard(segment string) bool {
 	return opened && closed && strings.IndexFunc(strings.TrimSuffix(name, "..."), func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '_')
 	}) < 0
+}
+
+// isPlainHostPort reports whether a text is a host, with or without a port.
+func isPlainHostPort(text string) bool {
+	if name, _, ok := hostport.Split(text); ok {
+		text = name
+	}
+	return isPlainHost(text)
 }
 
 // isPlainHost reports whether a text is an address or a name without a label that is long enough to be a secret.
