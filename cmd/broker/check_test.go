@@ -392,7 +392,7 @@ func TestCheckCommandLine(t *testing.T) {
 		{[]string{"check", "-h"}, exitOK, "-timeout"},
 		{[]string{"check", "x"}, exitConfig, "broker check: takes no arguments but -json and -timeout"},
 		{[]string{"check", "-timeout", "soon"}, exitConfig, "-timeout"},
-		{[]string{"check", "-timeout=0s"}, exitConfig, "-timeout must be more than nothing"},
+		{[]string{"check", "-timeout=0s"}, exitConfig, "-timeout must be greater than zero"},
 		{[]string{"check", "-unknown"}, exitConfig, "-json"},
 	} {
 		if code, stdout, stderr := ask(test.args, brokertest.EnvironWithoutServers()...); code != test.code || stdout != "" || !strings.Contains(stderr, test.says) {

@@ -138,7 +138,7 @@ func TestRefusesOpenConnectionsOfARemovedClientCA(t *testing.T) {
 
 	brokertest.WriteFile(t, m.files.clientCA, []byte("nothing"))
 	brokertest.Eventually(t, "the broker warns of the broken file", func() bool {
-		return strings.Contains(m.Logs.String(), "BROKER_TLS_CLIENT_CA_FILE: has no PEM certificate")
+		return strings.Contains(m.Logs.String(), "BROKER_TLS_CLIENT_CA_FILE: contains no PEM certificate")
 	})
 	app.serves(t, "localhost", "while the file is broken")
 

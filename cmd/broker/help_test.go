@@ -174,12 +174,32 @@ func TestConfigCommand(t *testing.T) {
 			"BROKER_ADMIN_LISTEN=", "BROKER_LOG_LEVEL=debug", "BROKER_LISTEN=",
 		}, credentials...), exitOK, nil, map[string]row{
 			"ETRUSTED_API_URL":     {"http://localhost:1", "environment", ""},
-			"ETRUSTED_SCOPES":      {"(set, 3 bytes)", "environment", ""},
+			"ETRUSTED_SCOPES":      {"a b", "environment", ""},
 			"BROKER_TOKEN_WAIT":    {"1m30s", "environment", ""},
 			"BROKER_ALLOWED_HOSTS": {"a,b", "environment", ""},
 			"BROKER_ADMIN_LISTEN":  {"-", "environment", ""},
 			"BROKER_LOG_LEVEL":     {"debug", "environment", ""},
 			"BROKER_LISTEN":        {"127.0.0.1:8080", "default", ""}, // for all but the admin's, empty is unset
+		}},
+		{"ordinary values", append([]string{
+			"ETRUSTED_SCOPES=reviews:read invites_and_events:write https://api.etrusted.com/all",
+			"BROKER_LISTEN=unix:///run/nosuch-folder/etrusted-broker.sock",
+			"BROKER_ALLOW=READ-ONLY, POST /channels/{externalReferenceId}/{rest...}",
+		}, credentials...), exitOK, nil, map[string]row{
+			"ETRUSTED_SCOPES": {"reviews:read invites_and_events:write https://api.etrusted.com/all", "environment", ""},
+			"BROKER_LISTEN":   {"unix:///run/nosuch-folder/etrusted-broker.sock", "environment", ""},
+			"BROKER_ALLOW":    {"READ-ONLY,POST /channels/{externalReferenceId}/{rest...}", "environment", ""},
+		}},
+		{"ordinary values beside one that may be a secret", append([]string{
+			"ETRUSTED_SCOPES=reviews:read shop:Secret7",
+			"BROKER_LISTEN=unix:///tmp/" + secret,
+			"BROKER_ALLOWED_HOSTS=shop.example, " + secret + ", [::1], ::1, shop:8080",
+			"BROKER_ALLOW=GET /channels/" + secret + "/reviews,POST /events,GET /{" + strings.ReplaceAll(secret, "-", "_") + "}",
+		}, credentials...), exitOK, nil, map[string]row{
+			"ETRUSTED_SCOPES":      {"(set, 25 bytes)", "environment", ""},
+			"BROKER_LISTEN":        {"(set, 48 bytes)", "environment", ""},
+			"BROKER_ALLOWED_HOSTS": {"shop.example,(set, 36 bytes),[::1],::1,shop:8080", "environment", ""},
+			"BROKER_ALLOW":         {"(set, 58 bytes),POST /events,(set, 43 bytes)", "environment", ""},
 		}},
 		{"from files", []string{"ETRUSTED_CLIENT_ID=CANARY-id", "ETRUSTED_CLIENT_SECRET_FILE=" + file}, exitOK, nil, map[string]row{
 			"ETRUSTED_CLIENT_SECRET":      {"(set, 36 bytes)", "ETRUSTED_CLIENT_SECRET_FILE", ""},

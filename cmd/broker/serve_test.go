@@ -115,7 +115,7 @@ func TestPortTaken(t *testing.T) {
 		if code != exitFailure || stdout != "" {
 			t.Errorf("%s: exit code %d, stdout %q", variable, code, stdout)
 		}
-		for _, part := range []string{variable + " " + taken.Addr().String() + " is taken", "set " + variable + " to another port"} {
+		for _, part := range []string{variable + " " + taken.Addr().String() + " is in use", "set " + variable + " to another port"} {
 			if !strings.Contains(stderr, part) {
 				t.Errorf("%s: does not say %q:\n%s", variable, part, stderr)
 			}

@@ -156,7 +156,7 @@ func TestWeakStore(t *testing.T) {
 		"redis://127.0.0.1:1?addr=store.example:1": true,
 	} {
 		code, stdout, stderr := invoke(nil, brokertest.EnvironWithoutServers("BROKER_TOKEN_STORE="+store)...)
-		if got := strings.Contains(stderr, "the way to the token store is not encrypted"); code != exitOK || got != warned {
+		if got := strings.Contains(stderr, "the connection to the token store is not encrypted"); code != exitOK || got != warned {
 			t.Errorf("%s: exit code %d; warned: %v, want %v:\n%s%s", store, code, got, warned, stdout, stderr)
 		}
 	}

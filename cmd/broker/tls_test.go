@@ -79,7 +79,7 @@ func TestTLSIsFollowed(t *testing.T) {
 	for _, broken := range [][]byte{[]byte("no certificate"), nil, other} {
 		brokertest.WriteFile(t, files.cert, broken)
 	}
-	brokertest.Eventually(t, "the trouble is told", func() bool { return strings.Contains(b.Logs.String(), "those that there were stay in use") })
+	brokertest.Eventually(t, "the trouble is told", func() bool { return strings.Contains(b.Logs.String(), "keeping the old ones") })
 	if name, err := shown(t, b, trusting); name != "second" || err != nil {
 		t.Errorf("%q, %v", name, err)
 	}
@@ -158,7 +158,7 @@ func TestClientCertificates(t *testing.T) {
 	}
 	brokertest.WriteFile(t, files.clientCA, []byte("nothing"))
 	brokertest.Eventually(t, "the trouble is told", func() bool {
-		return strings.Contains(b.Logs.String(), "BROKER_TLS_CLIENT_CA_FILE: has no PEM certificate")
+		return strings.Contains(b.Logs.String(), "BROKER_TLS_CLIENT_CA_FILE: contains no PEM certificate")
 	})
 	if with(nil) == nil || with(others.ClientCertificate("app")) != nil {
 		t.Error("a broken file has changed who may come in")

@@ -32,7 +32,7 @@ type Config struct {
 	APIURL   string   `env:"ETRUSTED_API_URL" shape:"url" envDefault:"https://api.etrusted.com" help:"the API: scheme and host"`
 	TokenURL string   `env:"ETRUSTED_TOKEN_URL" shape:"url" envDefault:"https://login.etrusted.com/oauth/token" help:"the token endpoint"`
 	Audience string   `env:"ETRUSTED_AUDIENCE" shape:"url" envDefault:"https://api.etrusted.com" help:"the audience parameter of the token request"`
-	Scopes   []string `env:"ETRUSTED_SCOPES" envSeparator:" " help:"scopes, separated by spaces; sent only if set"`
+	Scopes   []string `env:"ETRUSTED_SCOPES" shape:"scopes" envSeparator:" " help:"scopes, separated by spaces; sent only if set"`
 
 	Listen       string   `env:"BROKER_LISTEN" shape:"address" envDefault:"127.0.0.1:8080" help:"where the app connects: HOST:PORT or unix:///path"`
 	AdminListen  string   `env:"BROKER_ADMIN_LISTEN" shape:"address" envDefault:"127.0.0.1:9464" help:"metrics, health and status: HOST:PORT; set but empty turns it off"`

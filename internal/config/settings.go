@@ -24,7 +24,7 @@ func (c Config) effective(set map[string]string, problems []Error) []Setting {
 }
 
 // source tells where a variable's effective value comes from.
-func source(v variable, set map[string]string) string {
+func source(v Variable, set map[string]string) string {
 	switch value, isSet := set[v.Name]; {
 	case value != "", isSet && v.Name == "BROKER_ADMIN_LISTEN":
 		return "environment"

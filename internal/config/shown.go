@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 
+	"etrusted-broker/internal/hostport"
 	"etrusted-broker/tokensource"
 )
 
@@ -17,13 +18,14 @@ var displayable = map[string]func(text string) bool{
 	"path":     fileExists,
 	"url":      isPlainURL,
 	"address":  IsPlainAddress,
-	"hosts":    func(text string) bool { return everyPart(text, ",", isPlainHost) },
-	"patterns": func(text string) bool { return everyPart(text, ",", isPlainPattern) },
+	"hosts":    isPlainHostPort,
+	"patterns": isPlainPattern,
+	"scopes":   isPlainScopes,
 	"word":     isPlainWord,
 }
 
 // shown is a variable's effective value as it may be seen.
-func (c Config) shown(v variable) string {
+func (c Config) shown(v Variable) string {
 	value := reflect.ValueOf(c).Field(v.index).Interface()
 	text := fmt.Sprint(value)
 	switch value := value.(type) {
@@ -35,11 +37,24 @@ func (c Config) shown(v variable) string {
 	default: // a number, a duration, a level: what cannot be parsed is not here
 		return text
 	}
-	hasShape := displayable[v.shape]
 	switch {
 	case text == "":
 		return "-"
-	case text == v.Fallback, hasShape != nil && hasShape(text):
+	case text == v.Fallback:
+		return text
+	case v.separator == ",": // each part is valid by itself, so one that may be a secret says nothing about the others
+		parts := strings.Split(text, v.separator)
+		for i, part := range parts {
+			parts[i] = v.shownText(strings.TrimSpace(part))
+		}
+		return strings.Join(parts, v.separator)
+	}
+	return v.shownText(text)
+}
+
+// shownText returns a text if it has the variable's shape, and its length otherwise.
+func (v Variable) shownText(text string) string {
+	if hasShape := displayable[v.shape]; hasShape != nil && hasShape(text) {
 		return text
 	}
 	return tokensource.NewSecret(text).String()
@@ -58,10 +73,22 @@ func isPlainURL(text string) bool {
 
 func IsPlainAddress(text string) bool {
 	if path, isUnix := UnixPath(text); isUnix {
-		return fileExists(filepath.Dir(path))
+		return fileExists(path) || isPlainSocket(path)
 	}
 	host, err := SplitListen(text)
 	return err == nil && (host == "" || isPlainHost(host))
+}
+
+// isPlainSocket reports whether a path is that of a socket, which need not exist yet.
+func isPlainSocket(path string) bool {
+	folder := filepath.Dir(path)
+	return everyPart(filepath.Base(path), ".", isPlainWord) && (fileExists(folder) || isPlainPath(folder))
+}
+
+// isPlainScopes reports whether a text has only what scopes are made of, such as reviews:read. They are checked nowhere, so
+// even a short word may be a secret, unless it is of lower-case letters only.
+func isPlainScopes(text string) bool {
+	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-_.:/ ") == ""
 }
 
 // isPlainPattern reports whether a text is one of BROKER_ALLOW.
@@ -70,7 +97,26 @@ func isPlainPattern(text string) bool {
 	return len(words) <= 2 && everyPart(text, " ", isPlainPath)
 }
 
-func isPlainPath(text string) bool { return everyPart(text, "/", isPlainWord) }
+func isPlainPath(text string) bool {
+	return everyPart(text, "/", func(segment string) bool { return isPlainWord(segment) || isPlainWildcard(segment) })
+}
+
+// isPlainWildcard reports whether a segment of a pattern is a wildcard with a name of letters, such as {externalReferenceId}.
+func isPlainWildcard(segment string) bool {
+	name, opened := strings.CutPrefix(segment, "{")
+	name, closed := strings.CutSuffix(name, "}")
+	return opened && closed && strings.IndexFunc(strings.TrimSuffix(name, "..."), func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '_')
+	}) < 0
+}
+
+// isPlainHostPort reports whether a text is a host, with or without a port.
+func isPlainHostPort(text string) bool {
+	if name, _, ok := hostport.Split(text); ok {
+		text = name
+	}
+	return isPlainHost(text)
+}
 
 // isPlainHost reports whether a text is an address or a name without a label that is long enough to be a secret.
 func isPlainHost(text string) bool {
@@ -80,10 +126,10 @@ func isPlainHost(text string) bool {
 	return text != "" && everyPart(text, ".", func(label string) bool { return len(label) < ShortKey && isPlainWord(label) })
 }
 
-// isPlainWord reports whether a word is too short for a secret, or of lower-case letters and hyphens only, such as
-// questionnaire-links. The characters are those of host names, API paths and their wildcards.
+// isPlainWord reports whether a word is too short for a secret, or of lower-case letters, hyphens and underscores only, such
+// as questionnaire-links. The characters are those of host names, API paths and their wildcards.
 func isPlainWord(text string) bool {
-	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-") == "" {
+	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-_") == "" {
 		return true
 	}
 	return len(text) < ShortKey && strings.IndexFunc(text, func(r rune) bool {

@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// variable is a variable as config declares it.
-type variable struct {
+// Variable is a variable as config declares it.
+type Variable struct {
 	Name, Fallback, Help string
 	index                int    // of the field
 	separator            string // of a list
@@ -21,11 +21,11 @@ type variable struct {
 }
 
 // Variables lists all of them in the order of their declaration.
-func Variables() []variable {
-	var all []variable
+func Variables() []Variable {
+	var all []Variable
 	for field := range reflect.TypeFor[Config]().Fields() {
 		if name := field.Tag.Get("env"); name != "" {
-			all = append(all, variable{
+			all = append(all, Variable{
 				Name:      name,
 				Fallback:  field.Tag.Get("envDefault"),
 				Help:      field.Tag.Get("help"),

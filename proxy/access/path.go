@@ -13,9 +13,9 @@ const decodings = 3
 // read differently, which is how a request gets past what a policy allows. What may go on is not changed. It does not
 // look at the query, in which all of this is data.
 //
-// Refused are dot segments (RFC 3986 section 3.3), plain, percent-encoded, with a parameter (..;) or before what was an
-// encoded ? or # (..%3f), backslashes, which some servers take for slashes, NUL and other control characters. An encoded
-// slash is none of these.
+// Refused are dot segments (RFC 3986 section 3.3), plain, percent-encoded, with a parameter (..;), or before spaces (..%20)
+// or what was an encoded ? or # (..%3f), backslashes, which some servers take for slashes, NUL and other control characters.
+// An encoded slash is none of these.
 func CheckTarget(target string) *Refusal {
 	path, _, _ := strings.Cut(target, "?")
 	for range decodings + 1 {
@@ -43,6 +43,7 @@ func hasDotSegment(path string) bool {
 		if end := strings.IndexAny(segment, ";?#"); end >= 0 {
 			segment = segment[:end]
 		}
+		segment = strings.TrimRight(segment, " ") // as some servers on Windows do
 		if segment == "." || segment == ".." {
 			return true
 		}

@@ -24,6 +24,8 @@ func TestCheckTarget(t *testing.T) {
 		"/..?x": true, "/..;": true, "/..;a=b/c": true, "/.;/": true, "/%2e%2e%3b": true, "/..%3Ba": true,
 		"/%252e%252e/": true, "/%252e.": true, "/a%252f..": true, "/%25252e%25252e": true, "/%25%32%65%2e": true, "/%zz/%2e%2e": true, "/%25zz/%252e%252e": true,
 		"/a/..%3fx": true, "/a/..%3Fx/b": true, "/a/..%23": true, "/a/.%3f": true, "/a/%2e%2e%3f": true, "/a/..%253fx": true, "/a/..#b": true, "/..#": true, "/a%3f/../b": true,
+		"/..%20": true, "/a/.%20/b": true, "/a/%2e%2e%20%20/b": true, "/..%2520/b": true, "/a/..%20;x/b": true, "/a/..%20%3fx": true,
+		"/a/%20..": false, "/a/..%20b": false, "/a/.%20.": false,
 		"/\\": true, "/a\\..\\b": true, "/%5c": true, "/a%5Cb": true, "/%255c": true, "/..\\": true,
 		"/%00": true, "/a%00.json": true, "/%0d%0aX:y": true, "/%0A": true, "/%09": true, "/%7f": true, "/%1F": true, "/%2500": true, "/\x00": true, "/\x7f": true,
 	} {

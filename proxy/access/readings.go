@@ -10,7 +10,7 @@ const maxReadings = 32
 
 // readings returns the paths for which servers in a row may take a path. Each of them may decode it once more, up to
 // decodings times in all, and cut it where a delimiter appears that was data before. All have been decoded at least once. It
-// reports false if there are more than maxReadings.
+// reports false if there are more than maxReadings, or if the path could be decoded further.
 func readings(path string) (all []string, ok bool) {
 	layer := cuts(path)
 	for range decodings {
@@ -29,7 +29,8 @@ func readings(path string) (all []string, ok bool) {
 		}
 		layer = next
 	}
-	return all, len(all) <= maxReadings
+	isEncoded := func(text string) bool { return decode(text) != text }
+	return all, len(all) <= maxReadings && !slices.ContainsFunc(layer, isEncoded)
 }
 
 // encodedSlashes encodes an encoded slash once more, so that decode leaves it encoded.
