@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// TestAddsTokenToRequests also holds that the broker sends exactly one token request, with the parameters that eTrusted documents.
+// TestAddsTokenToRequests also holds that the broker sends exactly one token request, with the parameters that eTrusted
+// documents.
 func TestAddsTokenToRequests(t *testing.T) {
 	t.Parallel()
 	servers := startTestServers(t, time.Minute)

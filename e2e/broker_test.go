@@ -89,8 +89,8 @@ type broker struct {
 	client           *http.Client
 }
 
-// startBroker runs a broker until the test ends. Then the broker gets a SIGTERM, must exit with code 0, and must not have logged a
-// secret or a token. environ is added to the variables that point the broker to the login server and the API.
+// startBroker runs a broker until the test ends. Then the broker gets a SIGTERM, must exit with code 0, and must not have
+// logged a secret or a token. environ is added to the variables that point the broker to the login server and the API.
 func (s *testServers) startBroker(t *testing.T, environ ...string) *broker {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
@@ -236,8 +236,8 @@ func (b *broker) metric(name string, labels ...string) float64 {
 	b.t.Helper()
 	sum := 0.0
 	for line := range strings.Lines(b.get(b.adminURL + "/metrics").body) {
-		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if family, _, _ := strings.Cut(series, "{"); family != "etrusted_broker_"+name || !containsAll(series, labels) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if family, _, _ := strings.Cut(key, "{"); family != "etrusted_broker_"+name || !containsAll(key, labels) {
 			continue
 		}
 		number, err := strconv.ParseFloat(value, 64)

@@ -8,7 +8,8 @@ import (
 // adminMarkers has a text from each page of the admin listener that its refusals do not contain.
 var adminMarkers = map[string]string{"/metrics": "etrusted_broker_", "/status.json": "uptime_seconds", "/": "What to do:"}
 
-// adminAttacks returns every way to read the response to a GET. The admin listener changes nothing, so reading is the only attack.
+// adminAttacks returns every way to read the response to a GET. The admin listener changes nothing, so reading is the only
+// attack.
 func adminAttacks(host, address string) []pageAttack {
 	var attacks []pageAttack
 	for path := range adminMarkers {
@@ -22,8 +23,8 @@ func adminAttacks(host, address string) []pageAttack {
 	return attacks
 }
 
-// usesFrame reports whether the technique shows the response in a frame. The admin listener's pages forbid that, so no page can read
-// them that way, not even one of the same origin.
+// usesFrame reports whether the technique shows the response in a frame. The admin listener's pages forbid that, so no page
+// can read them that way, not even one of the same origin.
 func (t requestTechnique) usesFrame() bool { return t.name == "iframe" || t.name == "form GET" }
 
 // TestBrowserPagesCannotReadAdminListener tries it from a page of another origin, and from one whose host name resolves to the

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// TestBrowserInitiatedRequestsAreRefused covers requests that the browser sends on its own because of a page: it prefetches what the
-// user may open next, or fetches the certificate of an issuer. Chromium sends most of them with Sec-Fetch-Site: none, as if the
-// user had caused them. None may reach the API.
+// TestBrowserInitiatedRequestsAreRefused covers requests that the browser sends on its own because of a page: it prefetches
+// what the user may open next, or fetches the certificate of an issuer. Chromium sends most of them with Sec-Fetch-Site:
+// none, as if the user had caused them. None may reach the API.
 func TestBrowserInitiatedRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	needChromium(t)
@@ -38,8 +38,8 @@ func TestBrowserInitiatedRequestsAreRefused(t *testing.T) {
 	})
 }
 
-// visitTrustworthyPage opens a page whose origin is potentially trustworthy: HTTPS or, as here, the same machine. Chromium prefetches
-// only for such pages.
+// visitTrustworthyPage opens a page whose origin is potentially trustworthy: HTTPS or, as here, the same machine. Chromium
+// prefetches only for such pages.
 func visitTrustworthyPage(t *testing.T, steps []pageStep, check func([]stepResult)) {
 	t.Helper()
 	a := startAttackPage(t, steps, nil)
@@ -70,8 +70,8 @@ func browserInitiatedAttacks(t *testing.T, address string) (attacks []pageAttack
 	return attacks, steps
 }
 
-// startServerWithUnknownIssuer runs a TLS server whose certificate names a URL for its issuer's certificate (caIssuers, RFC 5280
-// section 4.2.2.1).
+// startServerWithUnknownIssuer runs a TLS server whose certificate names a URL for its issuer's certificate (caIssuers, RFC
+// 5280 section 4.2.2.1).
 func startServerWithUnknownIssuer(t *testing.T, issuer string) (url string) {
 	t.Helper()
 	key, issuerKey := newECKey(t), newECKey(t)

@@ -13,8 +13,8 @@ import (
 // apiBody is the body of every successful response of apiServer and unprotectedAPI.
 const apiBody = `{"ok":true}`
 
-// faviconPath is what Chromium requests on its own for a window that a page has opened. It labels this request same-origin, although
-// a page of another origin caused it.
+// faviconPath is what Chromium requests on its own for a window that a page has opened. It labels this request same-origin,
+// although a page of another origin caused it.
 const faviconPath = "/favicon.ico"
 
 // requestTechnique is a way in which a page can make its browser send a request: see testdata/page.js.
@@ -105,8 +105,8 @@ func hasIPv6() bool {
 	return true
 }
 
-// TestBrowserForeignPagesAreRefused: a page of another origin can neither cause a request to the API nor read a response, and the app
-// is served meanwhile.
+// TestBrowserForeignPagesAreRefused: a page of another origin can neither cause a request to the API nor read a response, and
+// the app is served meanwhile.
 func TestBrowserForeignPagesAreRefused(t *testing.T) {
 	t.Parallel()
 	needChromium(t)
@@ -140,8 +140,8 @@ func TestBrowserForeignPagesAreRefused(t *testing.T) {
 	})
 }
 
-// TestBrowserDNSRebindingIsRefused: the same for a page whose host name resolves to the broker by the time of its attacks. To the
-// browser the page then has the broker's origin and may do everything.
+// TestBrowserDNSRebindingIsRefused: the same for a page whose host name resolves to the broker by the time of its attacks. To
+// the browser the page then has the broker's origin and may do everything.
 func TestBrowserDNSRebindingIsRefused(t *testing.T) {
 	t.Parallel()
 	needChromium(t)
@@ -194,8 +194,8 @@ func startReadyBroker(t *testing.T) *broker {
 	return b
 }
 
-// wantDenied waits until the request of each attack is in the log, and fails the test unless each was refused for the expected reason
-// and counted.
+// wantDenied waits until the request of each attack is in the log, and fails the test unless each was refused for the
+// expected reason and counted.
 func (b *broker) wantDenied(attacks []pageAttack) {
 	b.t.Helper()
 	counts := map[string]float64{}

@@ -53,7 +53,8 @@ func needChromium(t *testing.T) {
 	}
 }
 
-// startChromium runs Chromium with its own profile until it exits, end is called or the test ends. Its output is complete after that.
+// startChromium runs Chromium with its own profile until it exits, end is called or the test ends. Its output is complete
+// after that.
 func startChromium(t *testing.T, arguments ...string) (output *syncBuffer, exited <-chan struct{}, end func()) {
 	t.Helper()
 	profile := t.TempDir()

@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// TestDashboardQueriesReturnData runs every query of the dashboard on a real Prometheus that scrapes a real broker: each must return
-// data. No alert of ../examples may fire meanwhile.
+// TestDashboardQueriesReturnData runs every query of the dashboard on a real Prometheus that scrapes a real broker: each must
+// return data. No alert of ../examples may fire meanwhile.
 //
 // Prometheus stores histograms either in classic buckets or, with a feature flag, only as native histograms. The dashboard must
 // work with both.
@@ -100,8 +100,8 @@ func (v dashboardView) wantData(t *testing.T, panel dashboardPanel, query panelQ
 		t.Errorf("panel %q, query %s: neither a range query nor an instant query", panel.Title, query.RefID)
 	}
 	result := v.evaluate(t, query)
-	for _, series := range result {
-		if slices.ContainsFunc(series, func(value float64) bool { return !math.IsNaN(value) }) {
+	for _, one := range result {
+		if slices.ContainsFunc(one, func(value float64) bool { return !math.IsNaN(value) }) {
 			return
 		}
 	}
@@ -116,12 +116,12 @@ func (b *broker) openMetrics(t *testing.T) string {
 		t.Fatal(err)
 	}
 	request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
-	response, err := b.client.Do(request)
+	resp, err := b.client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,8 +271,8 @@ const scrapeInterval = time.Second
 
 var listeningLine = regexp.MustCompile(`Listening on.* address=([\d.:]+)`)
 
-// startPrometheus runs a Prometheus until the test ends, with the configuration of ../examples. It scrapes every second, from the
-// given address, as the instance shop-1.
+// startPrometheus runs a Prometheus until the test ends, with the configuration of ../examples. It scrapes every second, from
+// the given address, as the instance shop-1.
 func startPrometheus(t *testing.T, scrapeAddr, features string) *prometheusServer {
 	t.Helper()
 	dir := t.TempDir()
@@ -345,12 +345,12 @@ func (p *prometheusServer) waitForScrape(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		response, err := p.client.Do(request)
+		resp, err := p.client.Do(request)
 		if err != nil {
 			return false
 		}
-		_ = response.Body.Close()
-		return response.StatusCode == http.StatusOK && len(p.querySeries(t, "query", url.Values{"query": {"up == 1"}})) == 1
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK && len(p.querySeries(t, "query", url.Values{"query": {"up == 1"}})) == 1
 	})
 }
 
@@ -361,17 +361,17 @@ func (p *prometheusServer) callAPI(t *testing.T, path string, values url.Values)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := p.client.Do(request)
+	resp, err := p.client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
+	defer func() { _ = resp.Body.Close() }()
 	var result struct {
 		Status, Error string
 		Warnings      []string
 		Data          json.RawMessage
 	}
-	if err := json.NewDecoder(response.Body).Decode(&result); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(&result); err != nil {
 		t.Fatal(err)
 	}
 	if result.Status != "success" || len(result.Warnings) > 0 {

@@ -1,6 +1,6 @@
 // Package e2e runs the broker's binary as a process, over TLS, against an OAuth2 authorization server from another project:
-// zitadel's OP. These tests find what the broker and its own fake eTrusted could both get wrong: the format of a token request, the
-// response to wrong credentials, a JWT that others can verify.
+// zitadel's OP. These tests find what the broker and its own fake eTrusted could both get wrong: the format of a token
+// request, the response to wrong credentials, a JWT that others can verify.
 //
 // Some tests need a program that may not be installed. Without it they are skipped, unless a variable has the value "required":
 //
@@ -11,9 +11,9 @@
 //     unchanged, including their OAuth code.
 //   - E2E_REDIS: redis-server. Fifty brokers share a token in a Redis that crashes meanwhile.
 //
-// The manifests of ../examples/kubernetes are built with kustomize and decoded as strictly as by the API server. The broker is run
-// with the variables, Secrets and probes of each. That needs no cluster.
+// The manifests of ../examples/kubernetes are built with kustomize and decoded as strictly as by the API server. The broker
+// is run with the variables, Secrets and probes of each. That needs no cluster.
 //
-// This is a separate module, so that the authorization server's dependencies do not become the broker's. The tests build the broker
-// from the parent directory. BROKER_BINARY names a binary to use instead.
+// This is a separate module, so that the authorization server's dependencies do not become the broker's. The tests build the
+// broker from the parent directory. BROKER_BINARY names a binary to use instead.
 package e2e

@@ -63,8 +63,8 @@ func TestExampleProgramsWork(t *testing.T) {
 	}
 }
 
-// needNodeProxySupport skips the test if Node's fetch ignores proxies. There an app needs npm packages, which this module does not
-// install.
+// needNodeProxySupport skips the test if Node's fetch ignores proxies. There an app needs npm packages, which this module
+// does not install.
 func needNodeProxySupport(t *testing.T) {
 	t.Helper()
 	if !nodeFetchUsesProxy() {

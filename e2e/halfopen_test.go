@@ -92,15 +92,15 @@ func TestServesDuringHalfOpenConnectionFlood(t *testing.T) {
 	wantFastOK := func(client *http.Client, url string) {
 		t.Helper()
 		began := time.Now()
-		response, err := client.Get(url)
+		resp, err := client.Get(url)
 		if err != nil {
 			t.Fatalf("%s: %v", url, err)
 		}
-		_, _ = io.Copy(io.Discard, response.Body)
-		_ = response.Body.Close()
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
 		requests++
-		if took := time.Since(began); response.StatusCode != http.StatusOK || took > waitTimeout/3 {
-			t.Errorf("%s: got %d after %v, want 200 within %v", url, response.StatusCode, took, waitTimeout/3)
+		if took := time.Since(began); resp.StatusCode != http.StatusOK || took > waitTimeout/3 {
+			t.Errorf("%s: got %d after %v, want 200 within %v", url, resp.StatusCode, took, waitTimeout/3)
 		}
 	}
 	flood := &halfOpenConns{t: t, addr: addr, limit: 1000}

@@ -14,11 +14,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestKubernetesSelectorsMatchBrokerPods also checks that the ports of Services and containers are those on which the broker listens.
+// TestKubernetesSelectorsMatchBrokerPods also checks that the ports of Services and containers are those on which the broker
+// listens.
 func TestKubernetesSelectorsMatchBrokerPods(t *testing.T) {
 	forEachVariant(t, func(t *testing.T, v variant, res resources) {
 		template := res.podTemplate(t)
-		broker := brokerContainer(t, template.Spec)
+		container := brokerContainer(t, template.Spec)
 		for _, deployment := range res.deployments {
 			wantSelected(t, deployment.Spec.Selector, template.Labels)
 			for _, constraint := range template.Spec.TopologySpreadConstraints {
@@ -37,15 +38,15 @@ func TestKubernetesSelectorsMatchBrokerPods(t *testing.T) {
 		}
 		for _, service := range res.services {
 			wantSelected(t, &metav1.LabelSelector{MatchLabels: service.Spec.Selector}, template.Labels)
-			if port := containerPort(broker, service.Spec.Ports[0].TargetPort); len(service.Spec.Ports) != 1 || port != 8080 {
+			if port := containerPort(container, service.Spec.Ports[0].TargetPort); len(service.Spec.Ports) != 1 || port != 8080 {
 				t.Errorf("the Service has %d ports, the first for port %d; want one, for 8080", len(service.Spec.Ports), port)
 			}
 		}
 		var declared []int32
-		for _, port := range broker.Ports {
+		for _, port := range container.Ports {
 			declared = append(declared, port.ContainerPort)
 		}
-		exposed := exposedPorts(t, broker)
+		exposed := exposedPorts(t, container)
 		if !slices.Equal(declared, exposed) {
 			t.Errorf("declared ports: got %v, want those that other pods can reach: %v", declared, exposed)
 		}
@@ -89,10 +90,10 @@ func containerPort(container corev1.Container, port intstr.IntOrString) int32 {
 }
 
 // exposedPorts returns the ports on which the broker listens for other pods.
-func exposedPorts(t *testing.T, broker corev1.Container) []int32 {
+func exposedPorts(t *testing.T, container corev1.Container) []int32 {
 	t.Helper()
 	var exposed []int32
-	for _, variable := range broker.Env {
+	for _, variable := range container.Env {
 		if variable.Name != "BROKER_LISTEN" && variable.Name != "BROKER_ADMIN_LISTEN" {
 			continue
 		}
@@ -168,7 +169,7 @@ func TestKubernetesNetworkPolicyAllowsOnlyNeededTraffic(t *testing.T) {
 // allows reports whether the policies allow the connection.
 func (res *resources) allows(t *testing.T, from, to peer, port int32, protocol corev1.Protocol) bool {
 	t.Helper()
-	broker := brokerContainer(t, res.podTemplate(t).Spec)
+	container := brokerContainer(t, res.podTemplate(t).Spec)
 	incoming := to.namespaceLabels == nil && to.addr == ""
 	direction, other := networkingv1.PolicyTypeEgress, to
 	if incoming {
@@ -181,7 +182,7 @@ func (res *resources) allows(t *testing.T, from, to peer, port int32, protocol c
 		}
 		restricted = true
 		for _, rule := range policy.Spec.Ingress {
-			if incoming && matchesPort(rule.Ports, broker, port, protocol) && matchesPeer(t, rule.From, other) {
+			if incoming && matchesPort(rule.Ports, container, port, protocol) && matchesPeer(t, rule.From, other) {
 				return true
 			}
 		}
@@ -194,8 +195,8 @@ func (res *resources) allows(t *testing.T, from, to peer, port int32, protocol c
 	return !restricted
 }
 
-// matchesPort reports whether a rule with these ports applies to the port. An empty list matches every port. Port names are those of
-// the container.
+// matchesPort reports whether a rule with these ports applies to the port. An empty list matches every port. Port names are
+// those of the container.
 func matchesPort(list []networkingv1.NetworkPolicyPort, container corev1.Container, port int32, protocol corev1.Protocol) bool {
 	return len(list) == 0 || slices.ContainsFunc(list, func(one networkingv1.NetworkPolicyPort) bool {
 		sameProtocol := one.Protocol == nil && protocol == corev1.ProtocolTCP || one.Protocol != nil && *one.Protocol == protocol

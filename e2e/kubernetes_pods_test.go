@@ -15,7 +15,8 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-// TestKubernetesPodsAreRestricted checks the Pod Security Standard "restricted" with the API server's code, and a few stricter rules.
+// TestKubernetesPodsAreRestricted checks the Pod Security Standard "restricted" with the API server's code, and a few
+// stricter rules.
 func TestKubernetesPodsAreRestricted(t *testing.T) {
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
@@ -60,8 +61,8 @@ func runAsUser(pod corev1.PodSpec, container corev1.Container) int64 {
 	return -1
 }
 
-// TestKubernetesSecretsAreFilesOfTheBroker also checks that a changed Secret reaches the broker, and that the README says how to
-// create each Secret.
+// TestKubernetesSecretsAreFilesOfTheBroker also checks that a changed Secret reaches the broker, and that the README says how
+// to create each Secret.
 func TestKubernetesSecretsAreFilesOfTheBroker(t *testing.T) {
 	readme := kubernetesReadme(t)
 	forEachVariant(t, func(t *testing.T, _ variant, res resources) {
@@ -107,12 +108,12 @@ func TestKubernetesSecretsAreFilesOfTheBroker(t *testing.T) {
 		if len(secrets) > 0 {
 			t.Errorf("no container mounts %v", secrets)
 		}
-		broker := brokerContainer(t, pod)
-		for _, variable := range broker.Env {
+		container := brokerContainer(t, pod)
+		for _, variable := range container.Env {
 			if !strings.HasSuffix(variable.Name, "_FILE") {
 				continue
 			}
-			if !slices.ContainsFunc(broker.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path.Dir(variable.Value) }) {
+			if !slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path.Dir(variable.Value) }) {
 				t.Errorf("%s: no volume is mounted at %s", variable.Name, path.Dir(variable.Value))
 			}
 			if key := path.Base(variable.Value); !strings.Contains(readme, `> "$dir/`+key+`"`) && !strings.Contains(readme, "--from-file="+key+" ") {
@@ -130,59 +131,59 @@ func TestKubernetesBrokerContainerIsConfigured(t *testing.T) {
 	}
 	forEachVariant(t, func(t *testing.T, v variant, res resources) {
 		pod := res.podTemplate(t).Spec
-		broker := brokerContainer(t, pod)
-		if broker.Image != "etrusted-broker:1.0.0" {
-			t.Errorf("image: got %s, want etrusted-broker:1.0.0, as set by kustomization.yaml", broker.Image)
+		container := brokerContainer(t, pod)
+		if container.Image != "etrusted-broker:1.0.0" {
+			t.Errorf("image: got %s, want etrusted-broker:1.0.0, as set by kustomization.yaml", container.Image)
 		}
-		if len(broker.Command) > 0 || len(broker.Args) > 0 {
+		if len(container.Command) > 0 || len(container.Args) > 0 {
 			t.Error("the container sets a command or arguments, want those of the image")
 		}
-		for i, variable := range broker.Env {
+		for i, variable := range container.Env {
 			known := regexp.MustCompile(`(?m)^  (.*, )?` + variable.Name + `(,|$| )`).Match(help)
-			used := slices.ContainsFunc(broker.Env[i+1:], func(later corev1.EnvVar) bool { // a reference works only to a variable defined before
+			used := slices.ContainsFunc(container.Env[i+1:], func(later corev1.EnvVar) bool { // a reference works only to a variable defined before
 				return strings.Contains(later.Value, "$("+variable.Name+")")
 			})
 			if !known && !used {
 				t.Errorf("variable %s is neither in the broker's help nor used by a later variable", variable.Name)
 			}
 		}
-		if memory := broker.Resources.Limits.Memory(); memory.String() != "128Mi" || !broker.Resources.Limits.Cpu().IsZero() || broker.Resources.Requests.Cpu().IsZero() {
-			t.Errorf("resources: got %v, want a memory limit of 128Mi, a CPU request and no CPU limit", broker.Resources)
+		if memory := container.Resources.Limits.Memory(); memory.String() != "128Mi" || !container.Resources.Limits.Cpu().IsZero() || container.Resources.Requests.Cpu().IsZero() {
+			t.Errorf("resources: got %v, want a memory limit of 128Mi, a CPU request and no CPU limit", container.Resources)
 		}
-		if !slices.Contains(broker.Env, corev1.EnvVar{Name: "GOMEMLIMIT", Value: "112MiB"}) {
+		if !slices.Contains(container.Env, corev1.EnvVar{Name: "GOMEMLIMIT", Value: "112MiB"}) {
 			t.Error("GOMEMLIMIT is not 112MiB, a little below the memory limit")
 		}
 
-		needed := shutdownGrace(t, broker)
-		if broker.Lifecycle != nil {
-			needed += time.Duration(broker.Lifecycle.PreStop.Sleep.Seconds) * time.Second
+		needed := shutdownGrace(t, container)
+		if container.Lifecycle != nil {
+			needed += time.Duration(container.Lifecycle.PreStop.Sleep.Seconds) * time.Second
 		}
 		if got := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second; got < needed+5*time.Second {
 			t.Errorf("terminationGracePeriodSeconds: got %v, want at least 5 s more than the %v that the broker may need", got, needed)
 		}
 		if v.central() {
 			// It must keep serving until all nodes know that the pod is stopping.
-			if broker.Lifecycle == nil || broker.Lifecycle.PreStop.Sleep.Seconds < 3 {
+			if container.Lifecycle == nil || container.Lifecycle.PreStop.Sleep.Seconds < 3 {
 				t.Error("preStop has no sleep of at least 3 s before SIGTERM")
 			}
 			return
 		}
 		// A native sidecar starts before the app, stops after it, and does not keep the pod running.
 		if i := slices.IndexFunc(pod.InitContainers, func(container corev1.Container) bool { return container.Name == "broker" }); i != 0 ||
-			broker.RestartPolicy == nil || *broker.RestartPolicy != corev1.ContainerRestartPolicyAlways {
+			container.RestartPolicy == nil || *container.RestartPolicy != corev1.ContainerRestartPolicyAlways {
 			t.Error("the broker is not a native sidecar: want it to be the first init container, with restartPolicy Always")
 		}
-		if broker.StartupProbe == nil {
+		if container.StartupProbe == nil {
 			t.Error("the broker has no startup probe, so the app does not wait for it")
 		}
 	})
 }
 
 // shutdownGrace returns the BROKER_SHUTDOWN_GRACE in effect, as "broker config" prints it.
-func shutdownGrace(t *testing.T, broker corev1.Container) time.Duration {
+func shutdownGrace(t *testing.T, container corev1.Container) time.Duration {
 	t.Helper()
 	cmd := exec.Command(brokerBinary, "config")
-	for _, variable := range broker.Env {
+	for _, variable := range container.Env {
 		if variable.Name == "BROKER_SHUTDOWN_GRACE" {
 			cmd.Env = []string{variable.Name + "=" + variable.Value}
 		}

@@ -23,8 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// TestKubernetesVariantsRun runs the real broker with the variables and Secrets of each variant. At first the Client Secret is wrong,
-// so there is no token. Then the right one is written.
+// TestKubernetesVariantsRun runs the real broker with the variables and Secrets of each variant. At first the Client Secret
+// is wrong, so there is no token. Then the right one is written.
 func TestKubernetesVariantsRun(t *testing.T) {
 	forEachVariant(t, func(t *testing.T, v variant, res resources) {
 		servers := startTestServers(t, time.Minute)
@@ -208,8 +208,8 @@ func (p *brokerPod) wantProbe(name string, probe *corev1.Probe, want bool) {
 		if port := containerPort(p.container, probe.HTTPGet.Port); port != containerPort(p.container, intstr.FromString("metrics")) || port == 0 || probe.HTTPGet.Host != "" {
 			p.t.Errorf("%s probe: got port %d and host %q, want the port named metrics and no host", name, port, probe.HTTPGet.Host)
 		}
-		response := p.get(p.adminURL + probe.HTTPGet.Path)
-		got, output = response.status == http.StatusOK, response.body
+		resp := p.get(p.adminURL + probe.HTTPGet.Path)
+		got, output = resp.status == http.StatusOK, resp.body
 	case probe.Exec != nil:
 		if probe.Exec.Command[0] != "/broker" {
 			p.t.Fatalf("%s probe: got command %s, want /broker, the only one in the image", name, probe.Exec.Command[0])

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// programTimeout limits a program with a few requests in sequence. It is long because Java first compiles the program, on a machine
-// that runs other programs.
+// programTimeout limits a program with a few requests in sequence. It is long because Java first compiles the program, on a
+// machine that runs other programs.
 const programTimeout = time.Minute
 
 // language is a programming language that shops use, and how to run its programs.
@@ -107,7 +107,8 @@ func (l *language) need(t *testing.T) {
 	}
 }
 
-// run runs a program and returns the first word of each line of its output. If the program fails, the error contains the whole output.
+// run runs a program and returns the first word of each line of its output. If the program fails, the error contains the
+// whole output.
 func (l *language) run(t *testing.T, file string, config programConfig) (words []string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), programTimeout)

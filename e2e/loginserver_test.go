@@ -101,20 +101,20 @@ func (l *loginServer) tokenRequests() []tokenRequest {
 // revoke revokes a token at the OP's revocation endpoint (RFC 7009).
 func (l *loginServer) revoke(t *testing.T, client *http.Client, token string) {
 	t.Helper()
-	response, err := client.PostForm(l.url+"/revoke", url.Values{
+	resp, err := client.PostForm(l.url+"/revoke", url.Values{
 		"token": {token}, "token_type_hint": {"access_token"}, "client_id": {clientID}, "client_secret": {l.currentSecret()},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Fatalf("revoking the token: got %s, want 200", response.Status)
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("revoking the token: got %s, want 200", resp.Status)
 	}
 }
 
-// opStorage implements the OP's storage for client credentials. The embedded interface is nil: it provides the methods for flows
-// with a browser, which are never called.
+// opStorage implements the OP's storage for client credentials. The embedded interface is nil: it provides the methods for
+// flows with a browser, which are never called.
 type opStorage struct {
 	op.Storage
 	key      *rsa.PrivateKey
@@ -143,8 +143,8 @@ func (s *opStorage) currentSecret() string {
 	return s.secret
 }
 
-// checkToken returns an error if the token is unknown or revoked, or if its lifetime (expires_in) is over. That is stricter than
-// the exp claim, which is rounded to whole seconds.
+// checkToken returns an error if the token is unknown or revoked, or if its lifetime (expires_in) is over. That is stricter
+// than the exp claim, which is rounded to whole seconds.
 func (s *opStorage) checkToken(tokenID string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +193,8 @@ func (s *opStorage) CreateAccessToken(context.Context, op.TokenRequest) (string,
 	defer s.mu.Unlock()
 	id, expiry := rand.Text(), time.Now().Add(s.lifetime)
 	s.issued[id] = &issuedToken{expiry: expiry}
-	// The OP computes expires_in from the time that is left, rounded down. With the next full second the result is the lifetime.
+	// The OP computes expires_in from the time that is left, rounded down. With the next full second the result is the
+	// lifetime.
 	return id, expiry.Truncate(time.Second).Add(time.Second), nil
 }
 

@@ -16,7 +16,8 @@ import (
 // prometheusDir has the configuration and the rules that users copy.
 var prometheusDir = filepath.Join("..", "examples", "prometheus")
 
-// needPrometheusTool skips the test if prometheus or promtool, as named, is not installed, or fails it if E2E_PROMTOOL=required.
+// needPrometheusTool skips the test if prometheus or promtool, as named, is not installed, or fails it if
+// E2E_PROMTOOL=required.
 func needPrometheusTool(t *testing.T, name string) {
 	t.Helper()
 	_, err := exec.LookPath(name)
@@ -58,7 +59,8 @@ func TestAlertsFireOnlyWhenTheyShould(t *testing.T) {
 	}
 }
 
-// TestMetricsPassPromtool: Prometheus' linter finds nothing wrong with the metrics of a broker that has handled every kind of request.
+// TestMetricsPassPromtool: Prometheus' linter finds nothing wrong with the metrics of a broker that has handled every kind of
+// request.
 func TestMetricsPassPromtool(t *testing.T) {
 	t.Parallel()
 	needPrometheusTool(t, "promtool")
@@ -96,8 +98,8 @@ func writeAccount(t *testing.T, dir, name, id, secret string) {
 	}
 }
 
-// sendEveryKindOfRequest sends requests that the API accepts, requests that fail for lack of a token, and requests that the broker
-// refuses.
+// sendEveryKindOfRequest sends requests that the API accepts, requests that fail for lack of a token, and requests that the
+// broker refuses.
 func (b *broker) sendEveryKindOfRequest(t *testing.T) {
 	t.Helper()
 	for _, request := range []struct{ method, path, header, value string }{
@@ -121,12 +123,12 @@ func (b *broker) sendEveryKindOfRequest(t *testing.T) {
 		if request.header != "" {
 			r.Header.Set(request.header, request.value)
 		}
-		response, err := b.client.Do(r)
+		resp, err := b.client.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = io.Copy(io.Discard, response.Body)
-		_ = response.Body.Close()
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
 	}
 	connection, err := net.DialTimeout("tcp", strings.TrimPrefix(b.appURL, "http://"), waitTimeout)
 	if err != nil {

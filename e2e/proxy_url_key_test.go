@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestAcceptsAccessKeyInProxyURL: an app can send the access key in its proxy URL. Its own token request, with any credentials, is
-// then served too.
+// TestAcceptsAccessKeyInProxyURL: an app can send the access key in its proxy URL. Its own token request, with any
+// credentials, is then served too.
 func TestAcceptsAccessKeyInProxyURL(t *testing.T) {
 	t.Parallel()
 	php.need(t)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// reboundName stands for a host name whose DNS record changes: it leads first to one server, then to another on the same port. It is a
-// TCP forwarder, because two servers cannot listen on one port.
+// reboundName stands for a host name whose DNS record changes: it leads first to one server, then to another on the same
+// port. It is a TCP forwarder, because two servers cannot listen on one port.
 type reboundName struct {
 	addr   string
 	target atomic.Pointer[string]

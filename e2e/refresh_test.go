@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestRefreshesTokensWithoutFailingRequests: with a token lifetime of three seconds and under load, no request fails or waits for
-// more than three lifetimes.
+// TestRefreshesTokensWithoutFailingRequests: with a token lifetime of three seconds and under load, no request fails or waits
+// for more than three lifetimes.
 func TestRefreshesTokensWithoutFailingRequests(t *testing.T) {
 	t.Parallel()
 	const lifetime, lifetimes = 3 * time.Second, 3

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestRejectedSecretGetsExplanation: if the login server rejects the credentials, the app gets a 503 at once that says where to look,
-// and the API gets no request.
+// TestRejectedSecretGetsExplanation: if the login server rejects the credentials, the app gets a 503 at once that says where
+// to look, and the API gets no request.
 func TestRejectedSecretGetsExplanation(t *testing.T) {
 	t.Parallel()
 	servers := startTestServers(t, time.Minute)

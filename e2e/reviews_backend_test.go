@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// The host names that are hard-coded in an app. They are reserved (RFC 2606): an app can reach them only through the broker, and the
-// broker only through its HTTPS_PROXY.
+// The host names that are hard-coded in an app. They are reserved (RFC 2606): an app can reach them only through the broker,
+// and the broker only through its HTTPS_PROXY.
 const (
 	apiHost   = "api.e2e.example"
 	loginHost = "login.e2e.example"
@@ -37,10 +37,10 @@ type reviewsServers struct {
 
 	mu     sync.Mutex
 	rawLog []string // every request to the API as received, headers and body
-	events []event
+	events []orderEvent
 }
 
-type event struct{ id, order string }
+type orderEvent struct{ id, order string }
 
 func startReviewsServers(t *testing.T) *reviewsServers {
 	t.Helper()
@@ -135,8 +135,8 @@ func (r *reviewsServers) page(request *http.Request) any {
 	return page
 }
 
-// comment returns the comment of a review on a page of one hundred. On the first page the comments are so long and random that the
-// page, even gzipped, is too large for the broker to buffer. On the other pages they are empty.
+// comment returns the comment of a review on a page of one hundred. On the first page the comments are so long and random
+// that the page, even gzipped, is too large for the broker to buffer. On the other pages they are empty.
 func comment(page int) string {
 	var words []string
 	for page == 0 && len(words) < 60 {
@@ -157,7 +157,7 @@ func (r *reviewsServers) storeEvent(body []byte) (id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id = fmt.Sprintf("evt-%04d", len(r.events))
-	r.events = append(r.events, event{id, sent.Transaction.Reference})
+	r.events = append(r.events, orderEvent{id, sent.Transaction.Reference})
 	return id
 }
 

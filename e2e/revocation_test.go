@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestRetriesAfterTokenRevocation: when a token is revoked early, the app notices nothing. A GET and a POST that are rejected at the
-// same moment are both retried with one new token.
+// TestRetriesAfterTokenRevocation: when a token is revoked early, the app notices nothing. A GET and a POST that are rejected
+// at the same moment are both retried with one new token.
 func TestRetriesAfterTokenRevocation(t *testing.T) {
 	t.Parallel()
 	servers := startTestServers(t, time.Minute)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// secretVolume is a directory laid out like a mounted Kubernetes Secret: client_id and client_secret are symbolic links into ..data,
-// which is a symbolic link to a directory that is replaced as a whole.
+// secretVolume is a directory laid out like a mounted Kubernetes Secret: client_id and client_secret are symbolic links into
+// ..data, which is a symbolic link to a directory that is replaced as a whole.
 type secretVolume struct {
 	t        *testing.T
 	dir      string
@@ -53,7 +53,8 @@ func (v *secretVolume) write(secret string) {
 	}
 }
 
-// TestRotatesSecretWithoutFailingRequests: a secret is rotated under load, first to a wrong one by mistake, and no request fails.
+// TestRotatesSecretWithoutFailingRequests: a secret is rotated under load, first to a wrong one by mistake, and no request
+// fails.
 func TestRotatesSecretWithoutFailingRequests(t *testing.T) {
 	t.Parallel()
 	servers := startTestServers(t, time.Minute)

@@ -66,8 +66,8 @@ func (s *redisServer) kill() {
 	}
 }
 
-// TestFleetSharesOneToken: 50 brokers with a store make as many token requests as one broker. Then the store crashes and comes back,
-// and no request fails. The test is not parallel, because it runs 50 processes.
+// TestFleetSharesOneToken: 50 brokers with a store make as many token requests as one broker. Then the store crashes and
+// comes back, and no request fails. The test is not parallel, because it runs 50 processes.
 func TestFleetSharesOneToken(t *testing.T) {
 	const brokers, lifetime, watched = 50, 5 * time.Second, 20 * time.Second
 	s := newRedisServer(t)

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// devtools controls a Chromium over the DevTools protocol: NUL-terminated JSON through two pipes. With a port instead, other processes
-// could control it too.
+// devtools controls a Chromium over the DevTools protocol: NUL-terminated JSON through two pipes. With a port instead, other
+// processes could control it too.
 type devtools struct {
 	write   *os.File
 	session string

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// TestStatusPagePicture takes the picture of the status page in the README, from the demo. It runs only if STATUS_PICTURE_AFTER is set,
-// for example to 10m: the time for which the demo runs before the picture is taken. The longer it is, the more the page shows.
+// TestStatusPagePicture takes the picture of the status page in the README, from the demo. It runs only if
+// STATUS_PICTURE_AFTER is set, for example to 10m: the time for which the demo runs before the picture is taken. The longer
+// it is, the more the page shows.
 func TestStatusPagePicture(t *testing.T) {
 	after, err := time.ParseDuration(os.Getenv("STATUS_PICTURE_AFTER"))
 	if err != nil {

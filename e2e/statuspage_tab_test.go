@@ -94,15 +94,16 @@ func (p *tab) accessibilityTree() []axNode {
 // shows reports whether the page has an element with this role whose accessible name starts with the text.
 func (p *tab) shows(role, text string) bool {
 	p.t.Helper()
-	for _, node := range p.accessibilityTree() {
-		if !node.Ignored && node.Role.Value == role && strings.HasPrefix(node.Name.Value, text) {
+	for _, n := range p.accessibilityTree() {
+		if !n.Ignored && n.Role.Value == role && strings.HasPrefix(n.Name.Value, text) {
 			return true
 		}
 	}
 	return false
 }
 
-// wantShown waits until the page shows it. Chromium rebuilds the whole tree for each query, so the interval is longer than in eventually.
+// wantShown waits until the page shows it. Chromium rebuilds the whole tree for each query, so the interval is longer than in
+// eventually.
 func (p *tab) wantShown(role, text string) {
 	p.t.Helper()
 	for deadline := time.Now().Add(waitTimeout); !p.shows(role, text); time.Sleep(100 * time.Millisecond) {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestStatusPageShowsBrokerState opens the status page in a browser and checks it by roles and names, as a screen reader would find
-// them. It saves a picture of each state for people to look at.
+// TestStatusPageShowsBrokerState opens the status page in a browser and checks it by roles and names, as a screen reader
+// would find them. It saves a picture of each state for people to look at.
 func TestStatusPageShowsBrokerState(t *testing.T) {
 	t.Parallel()
 	needChromium(t)
@@ -178,7 +178,8 @@ func (p *tab) testContentSecurityPolicy() {
 	}
 }
 
-// wantInEveryView checks a broker's page on a desktop and on a phone, with the light and the dark theme, with and without scripts.
+// wantInEveryView checks a broker's page on a desktop and on a phone, with the light and the dark theme, with and without
+// scripts.
 func (p *tab) wantInEveryView(state, heading string, b *broker) {
 	p.t.Helper()
 	for name, as := range map[string]viewMode{"": desktop, "-dark": desktop.withDarkTheme().withoutScripts(), "-phone": phone} {

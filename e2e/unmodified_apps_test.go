@@ -78,8 +78,8 @@ func (b *broker) appHostPort(t *testing.T) (host, port string) {
 	return host, port
 }
 
-// TestUnmodifiedAppsWork: programs as shops write them work unchanged, including their OAuth code. They fetch a token with dummy
-// credentials, follow the API's links to the last page, and post an event.
+// TestUnmodifiedAppsWork: programs as shops write them work unchanged, including their OAuth code. They fetch a token with
+// dummy credentials, follow the API's links to the last page, and post an event.
 func TestUnmodifiedAppsWork(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -155,8 +155,8 @@ func (r *reviewsServers) wantReviews(t *testing.T, ids []string) {
 	}
 }
 
-// wantNoAppCredentials fails the test if the app's credentials, its placeholder token or the access key have left the broker, or if
-// the broker has not fetched its own token as usual.
+// wantNoAppCredentials fails the test if the app's credentials, its placeholder token or the access key have left the broker,
+// or if the broker has not fetched its own token as usual.
 func (r *reviewsServers) wantNoAppCredentials(t *testing.T) {
 	t.Helper()
 	for _, request := range r.rawRequests() {

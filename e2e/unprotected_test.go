@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// startUnprotectedProxy serves a proxy without any protection: it removes the headers by which a browser gives away the origin of
-// a request, and lets every page read the response. The browser tests run against it too, to prove that their attacks work.
+// startUnprotectedProxy serves a proxy without any protection: it removes the headers by which a browser gives away the
+// origin of a request, and lets every page read the response. The browser tests run against it too, to prove that their
+// attacks work.
 func startUnprotectedProxy(t *testing.T, upstream string) (address string) {
 	t.Helper()
 	target, err := url.Parse(upstream)
@@ -39,8 +40,8 @@ func startUnprotectedProxy(t *testing.T, upstream string) (address string) {
 	return server.Listener.Addr().String()
 }
 
-// unprotectedAPI is an API that needs no token and records the paths of its requests. An attack that fails even here proves nothing
-// about the broker.
+// unprotectedAPI is an API that needs no token and records the paths of its requests. An attack that fails even here proves
+// nothing about the broker.
 type unprotectedAPI struct {
 	url   string
 	mu    sync.Mutex
