@@ -54,7 +54,7 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// testServers is the servers that a broker talks to: a login server and an API, with certificates of one test CA.
+// testServers are the servers that a broker talks to: a login server and an API, with certificates of one test CA.
 type testServers struct {
 	ca      *testCA
 	login   *loginServer

@@ -185,7 +185,7 @@ func pageSteps(attacks []pageAttack) []pageStep {
 	return steps
 }
 
-// startReadyBroker starts a broker with a backend of its own and waits until it has a token.
+// startReadyBroker starts a broker with its own test servers and waits until it has a token.
 func startReadyBroker(t *testing.T) *broker {
 	t.Helper()
 	servers := startTestServers(t, time.Minute)

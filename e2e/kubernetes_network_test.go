@@ -79,7 +79,7 @@ func selects(t *testing.T, selector *metav1.LabelSelector, set map[string]string
 	return parsed.Matches(labels.Set(set))
 }
 
-// containerPort resolves a port name or number to a port of the container; 0 if there is none.
+// containerPort resolves a port name or number to a port of the container, or 0 if it has no such port.
 func containerPort(container corev1.Container, port intstr.IntOrString) int32 {
 	for _, one := range container.Ports {
 		if port.StrVal == one.Name || port.Type == intstr.Int && port.IntVal == one.ContainerPort {

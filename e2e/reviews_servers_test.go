@@ -27,7 +27,7 @@ const (
 	loginHost = "login.e2e.example"
 )
 
-// reviewsServers is a backend whose API has several pages of reviews and accepts events. Its servers have the names above.
+// reviewsServers are test servers whose API has several pages of reviews and accepts events. Its servers have the names above.
 type reviewsServers struct {
 	*testServers
 	ids         []string // of all reviews
