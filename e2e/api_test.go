@@ -2,79 +2,79 @@ package e2e
 
 import (
 	"errors"
+	"github.com/zitadel/oidc/v3/pkg/client/rp"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/zitadel/oidc/v3/pkg/client/rp"
-	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
+	"time"
 )
 
-// api is an API that lets nobody in without a token of the OP: it verifies signature, issuer, audience and expiry with
-// the keys that the OP publishes, and asks it whether the token was revoked.
-type api struct {
+// apiServer is an API that requires a token from the login server. It verifies signature, issuer, audience and expiry with the
+// published keys, and checks that the token was not revoked.
+type apiServer struct {
 	url      string
-	login    *login
+	login    *loginServer
 	verifier *op.AccessTokenVerifier
 
-	mu        sync.Mutex
-	calls     []call
-	before401 func()
+	mu              sync.Mutex
+	received        []apiRequest
+	beforeRejecting func()
 }
 
-// call is a request that the API has seen.
-type call struct {
+// apiRequest is a request that the API received.
+type apiRequest struct {
 	method, path string
 	body         []byte
 	token        string
 	proto        string
 	status       int
-	reason       string // why not 200
+	reason       string // why the status is not 200
 }
 
-func startAPI(t *testing.T, a *authority, l *login) *api {
+func startAPI(t *testing.T, a *testCA, l *loginServer) *apiServer {
 	t.Helper()
-	s := &api{
-		login:     l,
-		verifier:  op.NewAccessTokenVerifier(l.url, rp.NewRemoteKeySet(a.client(t), l.url+"/keys"), op.WithSupportedAccessTokenSigningAlgorithms("RS256")),
-		before401: func() {},
+	s := &apiServer{
+		login:           l,
+		verifier:        op.NewAccessTokenVerifier(l.url, rp.NewRemoteKeySet(a.client(t), l.url+"/keys"), op.WithSupportedAccessTokenSigningAlgorithms("RS256")),
+		beforeRejecting: func() {},
 	}
-	s.url = a.serve(t, func(string) http.Handler { return s })
+	s.url = a.startServer(t, func(string) http.Handler { return s })
 	return s
 }
 
-func (s *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	seen := call{method: r.Method, path: r.RequestURI, proto: r.Proto, status: http.StatusOK}
+func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	request := apiRequest{method: r.Method, path: r.RequestURI, proto: r.Proto, status: http.StatusOK}
 	var err error
-	if seen.body, err = io.ReadAll(r.Body); err != nil {
-		panic(http.ErrAbortHandler) // a body that is cut is a request that did not come
+	if request.body, err = io.ReadAll(r.Body); err != nil {
+		panic(http.ErrAbortHandler) // a request with a truncated body does not count
 	}
-	seen.token, err = s.authorize(r)
+	request.token, err = s.verifyToken(r)
 	if err != nil {
-		seen.status, seen.reason = http.StatusUnauthorized, err.Error()
+		request.status, request.reason = http.StatusUnauthorized, err.Error()
 	}
 	s.mu.Lock()
-	s.calls = append(s.calls, seen)
-	before401 := s.before401
+	s.received = append(s.received, request)
+	before401 := s.beforeRejecting
 	s.mu.Unlock()
 	if err != nil {
 		before401()
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		w.WriteHeader(http.StatusUnauthorized) // without a body, as eTrusted
+		w.WriteHeader(http.StatusUnauthorized) // without a body, like eTrusted
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(w, `{"ok":true}`)
 }
 
-func (s *api) authorize(r *http.Request) (token string, err error) {
+func (s *apiServer) verifyToken(r *http.Request) (token string, err error) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
-		return "", errors.New("not one Authorization header")
+		return "", errors.New("not exactly one Authorization header")
 	}
 	token, isBearer := strings.CutPrefix(values[0], "Bearer ")
 	if !isBearer {
@@ -85,29 +85,37 @@ func (s *api) authorize(r *http.Request) (token string, err error) {
 	case err != nil:
 		return token, err
 	case !slices.Equal(claims.Audience, []string{s.url}):
-		return token, errors.New("a token for another audience")
+		return token, errors.New("token for another audience")
 	case claims.Subject != clientID:
-		return token, errors.New("a token of another client")
+		return token, errors.New("token of another client")
 	}
-	return token, s.login.check(claims.JWTID)
+	return token, s.login.checkToken(claims.JWTID)
 }
 
-// all returns the requests in the order in which they came.
-func (s *api) all() []call {
+// requests returns all requests in the order of arrival.
+func (s *apiServer) requests() []apiRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
+	return slices.Clone(s.received)
 }
 
-// refused returns those that got a 401.
-func (s *api) refused() []call {
-	return slices.DeleteFunc(s.all(), func(c call) bool { return c.status == http.StatusOK })
+// rejected returns the requests that got a 401.
+func (s *apiServer) rejected() []apiRequest {
+	return slices.DeleteFunc(s.requests(), func(c apiRequest) bool { return c.status == http.StatusOK })
 }
 
-// tokens returns the tokens that came, each once, in the order of their first coming.
-func (s *api) tokens() []string {
+// wantNoneRejected fails the test if the API answered any request with a 401.
+func (s *apiServer) wantNoneRejected(t *testing.T) {
+	t.Helper()
+	if rejected := s.rejected(); len(rejected) > 0 {
+		t.Errorf("the API rejected %d requests, want 0; reason of the first: %s", len(rejected), rejected[0].reason)
+	}
+}
+
+// tokens returns each token that the API received, once, in the order of first use.
+func (s *apiServer) tokens() []string {
 	var tokens []string
-	for _, c := range s.all() {
+	for _, c := range s.requests() {
 		if !slices.Contains(tokens, c.token) {
 			tokens = append(tokens, c.token)
 		}
@@ -115,31 +123,31 @@ func (s *api) tokens() []string {
 	return tokens
 }
 
-// onlyToken returns the token that came, and fails the test if there was any other.
-func (s *api) onlyToken(t *testing.T) string {
+// onlyToken returns the one token that the API received, and fails the test if there were more or none.
+func (s *apiServer) onlyToken(t *testing.T) string {
 	t.Helper()
 	tokens := s.tokens()
 	if len(tokens) != 1 {
-		t.Fatalf("the API saw %d tokens, want 1", len(tokens))
+		t.Fatalf("the API received %d different tokens, want 1", len(tokens))
 	}
 	return tokens[0]
 }
 
-// holdRefusals has a 401 wait until there are so many of them.
-func (s *api) holdRefusals(n int) {
+// holdRejections delays the next n responses with status 401 until there are n of them, so that all are sent at the same time.
+func (s *apiServer) holdRejections(n int) {
 	var mu sync.Mutex
-	together := make(chan struct{})
+	allHere := make(chan struct{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.before401 = func() {
+	s.beforeRejecting = func() {
 		mu.Lock()
 		if n--; n == 0 {
-			close(together)
+			close(allHere)
 		}
 		mu.Unlock()
 		select {
-		case <-together:
-		case <-afterPatience():
+		case <-allHere:
+		case <-time.After(waitTimeout):
 		}
 	}
 }

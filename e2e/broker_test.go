@@ -20,34 +20,33 @@ import (
 	"time"
 )
 
-// patience is for what takes milliseconds, on a machine that is busy with something else.
-const patience = 15 * time.Second
+// waitTimeout limits the wait for an event that normally takes milliseconds. It is long because the machine may be busy.
+const waitTimeout = 15 * time.Second
 
-func afterPatience() <-chan time.Time { return time.After(patience) }
-
-var binary string
+// brokerBinary is the path of the broker that the tests run. TestMain sets it.
+var brokerBinary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if !testing.Verbose() {
-		slog.SetDefault(slog.New(slog.DiscardHandler)) // where the OP tells of each refusal
+		slog.SetDefault(slog.New(slog.DiscardHandler)) // the OP logs every rejected request
 	}
-	os.Exit(run(m))
+	os.Exit(buildAndRun(m))
 }
 
-func run(m *testing.M) int {
-	if binary = os.Getenv("BROKER_BINARY"); binary != "" {
+func buildAndRun(m *testing.M) int {
+	if brokerBinary = os.Getenv("BROKER_BINARY"); brokerBinary != "" {
 		return m.Run()
 	}
-	folder, err := os.MkdirTemp("", "broker-e2e-")
+	dir, err := os.MkdirTemp("", "broker-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer func() { _ = os.RemoveAll(folder) }()
-	binary = filepath.Join(folder, "broker")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "./cmd/broker")
-	build.Dir = ".." // that module, with its own dependencies
+	defer func() { _ = os.RemoveAll(dir) }()
+	brokerBinary = filepath.Join(dir, "broker")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", brokerBinary, "./cmd/broker")
+	build.Dir = ".." // the broker's module, with its own dependencies
 	if output, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, output)
 		return 1
@@ -55,86 +54,88 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// world is what a broker lives in: an OP and an API, which trust each other and nobody else.
-type world struct {
-	authority *authority
-	login     *login
-	api       *api
-	secrets   []string // all that ever were, to be looked for where they must not be
+// testServers are the servers that a broker talks to: a login server and an API, with certificates of one test CA.
+type testServers struct {
+	ca      *testCA
+	login   *loginServer
+	api     *apiServer
+	secrets []string // every client secret so far, right or wrong; none may appear in the log or in a response
 }
 
-func newWorld(t *testing.T, lifetime time.Duration) *world {
+// startTestServers starts the servers. The lifetime is that of the login server's tokens, in whole seconds.
+func startTestServers(t *testing.T, lifetime time.Duration) *testServers {
 	t.Helper()
-	w := &world{authority: newAuthority(t)}
-	w.login = startLogin(t, w.authority, w.newSecret(), lifetime)
-	w.api = startAPI(t, w.authority, w.login)
-	return w
+	s := &testServers{ca: newTestCA(t)}
+	s.login = startLoginServer(t, s.ca, s.newSecret(), lifetime)
+	s.api = startAPI(t, s.ca, s.login)
+	return s
 }
 
-func (w *world) newSecret() string {
+// newSecret returns a new Client Secret. It must not appear in the log or in a response.
+func (s *testServers) newSecret() string {
 	secret := "s3cret-" + rand.Text()
-	w.secrets = append(w.secrets, secret)
+	s.secrets = append(s.secrets, secret)
 	return secret
 }
 
-// broker is a broker in a process of its own.
+// broker is a broker in its own process.
 type broker struct {
-	t          *testing.T
-	world      *world
-	command    *exec.Cmd
-	app, admin string // URLs
-	log        *syncBuffer
-	ended      chan struct{}
-	client     *http.Client
+	t                *testing.T
+	servers          *testServers
+	cmd              *exec.Cmd
+	appURL, adminURL string
+	log              *syncBuffer
+	exited           chan struct{}
+	client           *http.Client
 }
 
-// start runs a broker until the test's end. It is then asked to end by SIGTERM and must do so with exit code 0, and must
-// not have logged a secret or a token. environ is added to what leads it to the OP and the API.
-func (w *world) start(t *testing.T, environ ...string) *broker {
+// startBroker runs a broker until the test ends. Then the broker gets a SIGTERM, must exit with code 0, and must not have
+// logged a secret or a token. environ is added to the variables that point the broker to the login server and the API.
+func (s *testServers) startBroker(t *testing.T, environ ...string) *broker {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	b := &broker{
-		t: t, world: w, command: exec.Command(binary, "serve"), log: &syncBuffer{}, ended: make(chan struct{}),
-		client: &http.Client{Transport: transport, Timeout: patience},
+		t: t, servers: s, cmd: exec.Command(brokerBinary, "serve"), log: &syncBuffer{}, exited: make(chan struct{}),
+		client: &http.Client{Transport: transport, Timeout: waitTimeout},
 	}
-	b.command.Env = append([]string{
-		"SSL_CERT_FILE=" + w.authority.file,
-		"SSL_CERT_DIR=" + t.TempDir(), // empty: nobody else is trusted
-		"ETRUSTED_API_URL=" + w.api.url,
-		"ETRUSTED_TOKEN_URL=" + w.login.tokenURL(),
-		"ETRUSTED_AUDIENCE=" + w.api.url,
+	b.cmd.Env = append([]string{
+		"SSL_CERT_FILE=" + s.ca.certFile,
+		"SSL_CERT_DIR=" + t.TempDir(), // empty: no other CA is trusted
+		"ETRUSTED_API_URL=" + s.api.url,
+		"ETRUSTED_TOKEN_URL=" + s.login.tokenURL(),
+		"ETRUSTED_AUDIENCE=" + s.api.url,
 		"BROKER_LISTEN=127.0.0.1:0",
 		"BROKER_ADMIN_LISTEN=127.0.0.1:0",
-		"BROKER_LOG_LEVEL=debug", // the more is logged, the more could slip through
+		"BROKER_LOG_LEVEL=debug", // the most output, to look for secrets in
 		"BROKER_LOG_FORMAT=json",
 	}, environ...)
-	b.command.Stdout, b.command.Stderr = b.log, b.log
-	if err := b.command.Start(); err != nil {
+	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
+	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		_ = b.command.Wait() // ProcessState tells
-		close(b.ended)
+		_ = b.cmd.Wait() // stop checks ProcessState
+		close(b.exited)
 	}()
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		b.stop()
 	})
-	eventually(t, patience, "the broker listens", b.findAddresses)
+	eventually(t, waitTimeout, "the broker listens", b.readAddresses)
 	return b
 }
 
-// findAddresses reads off the log where the system's choice of ports has fallen.
-func (b *broker) findAddresses() bool {
+// readAddresses takes the two listen addresses from the log. It reports whether they have been logged.
+func (b *broker) readAddresses() bool {
 	select {
-	case <-b.ended:
-		b.t.Fatalf("the broker ended: %v", b.command.ProcessState)
+	case <-b.exited:
+		b.t.Fatalf("the broker exited before it listened: %v", b.cmd.ProcessState)
 	default:
 	}
 	for line := range strings.Lines(b.log.String()) {
 		var entry struct{ Msg, App, Admin string }
 		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
-			b.app, b.admin = "http://"+entry.App, "http://"+entry.Admin
+			b.appURL, b.adminURL = "http://"+entry.App, "http://"+entry.Admin
 			return true
 		}
 	}
@@ -142,81 +143,86 @@ func (b *broker) findAddresses() bool {
 }
 
 func (b *broker) stop() {
-	_ = b.command.Process.Signal(syscall.SIGTERM) // if it has ended, its exit code tells
+	_ = b.cmd.Process.Signal(syscall.SIGTERM) // fails if it has exited; the exit code is checked below
 	select {
-	case <-b.ended:
-		if code := b.command.ProcessState.ExitCode(); code != 0 {
-			b.t.Errorf("after SIGTERM: %v, want exit code 0", b.command.ProcessState)
+	case <-b.exited:
+		if code := b.cmd.ProcessState.ExitCode(); code != 0 {
+			b.t.Errorf("after SIGTERM: got %v, want exit code 0", b.cmd.ProcessState)
 		}
-	case <-afterPatience():
-		_ = b.command.Process.Kill()
-		<-b.ended
-		b.t.Errorf("the broker did not end within %v of SIGTERM", patience)
+	case <-time.After(waitTimeout):
+		_ = b.cmd.Process.Kill()
+		<-b.exited
+		b.t.Errorf("the broker did not exit within %v of SIGTERM", waitTimeout)
 	}
-	b.holdsNoSecret("the log", b.log.String())
+	b.wantNoSecret("the log", b.log.String())
 	if b.t.Failed() {
-		b.t.Logf("the broker's log, without the requests that went well:\n%s", b.notableLog())
+		b.t.Logf("the broker's log, without successful requests:\n%s", b.logWithoutSuccesses())
 	}
 }
 
-func (b *broker) notableLog() string {
-	var notable strings.Builder
+func (b *broker) logWithoutSuccesses() string {
+	var lines strings.Builder
 	for line := range strings.Lines(b.log.String()) {
 		if !containsAll(line, []string{`"level":"debug"`, `"status":200`}) {
-			notable.WriteString(line)
+			lines.WriteString(line)
 		}
 	}
-	return notable.String()
+	return lines.String()
 }
 
-// holdsNoSecret fails the test if a secret or a token is in the text.
-func (b *broker) holdsNoSecret(what, text string) {
+// wantNoSecret fails the test if the text contains a client secret or an access token. what names the text in the failure.
+func (b *broker) wantNoSecret(what, text string) {
 	b.t.Helper()
-	for _, secret := range b.world.secrets {
+	for _, secret := range b.servers.secrets {
 		if strings.Contains(text, secret) {
-			b.t.Errorf("%s holds a client secret", what)
+			b.t.Errorf("%s contains a client secret", what)
 		}
 	}
-	for _, token := range b.world.api.tokens() {
+	for _, token := range b.servers.api.tokens() {
 		if token != "" && strings.Contains(text, signature(token)) {
-			b.t.Errorf("%s holds an access token", what)
+			b.t.Errorf("%s contains an access token", what)
 		}
 	}
 }
 
-// wait is what a start script does: broker wait.
-func (b *broker) wait() {
+// waitForToken runs "broker wait", as a start script does.
+func (b *broker) waitForToken() {
 	b.t.Helper()
-	command := exec.Command(binary, "wait", "-timeout", patience.String())
-	command.Env = []string{"BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(b.admin, "http://")}
-	if output, err := command.CombinedOutput(); err != nil {
+	cmd := exec.Command(brokerBinary, "wait", "-timeout", waitTimeout.String())
+	cmd.Env = []string{"BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(b.adminURL, "http://")}
+	if output, err := cmd.CombinedOutput(); err != nil {
 		b.t.Fatalf("broker wait: %v\n%s", err, output)
 	}
 }
 
-// answer is a response, read to its end.
-type answer struct {
+// response is a response with its whole body.
+type response struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// send sends a request as an app does that knows nothing of OAuth.
-func (b *broker) send(method, url string, body []byte) (answer, error) {
+// send sends a request as an app without OAuth code does.
+func (b *broker) send(method, url string, body []byte) (response, error) {
 	request, err := http.NewRequest(method, url, bytes.NewReader(body))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	response, err := b.client.Do(request)
+	resp, err := b.client.Do(request)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	return answer{response.StatusCode, response.Header, string(text)}, err
+	return readResponse(resp)
 }
 
-func (b *broker) get(url string) answer {
+// readResponse reads the body of a response and closes it.
+func readResponse(resp *http.Response) (response, error) {
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	return response{resp.StatusCode, resp.Header, string(text)}, err
+}
+
+func (b *broker) get(url string) response {
 	b.t.Helper()
 	got, err := b.send(http.MethodGet, url, nil)
 	if err != nil {
@@ -225,13 +231,13 @@ func (b *broker) get(url string) answer {
 	return got
 }
 
-// metric returns the sum of a metric's series that bear all the labels, each written as name="value".
+// metric returns the sum of a metric's series that have all these labels, each written as name="value".
 func (b *broker) metric(name string, labels ...string) float64 {
 	b.t.Helper()
 	sum := 0.0
-	for line := range strings.Lines(b.get(b.admin + "/metrics").body) {
-		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if family, _, _ := strings.Cut(series, "{"); family != "etrusted_broker_"+name || !containsAll(series, labels) {
+	for line := range strings.Lines(b.get(b.adminURL + "/metrics").body) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if family, _, _ := strings.Cut(key, "{"); family != "etrusted_broker_"+name || !containsAll(key, labels) {
 			continue
 		}
 		number, err := strconv.ParseFloat(value, 64)
@@ -243,11 +249,11 @@ func (b *broker) metric(name string, labels ...string) float64 {
 	return sum
 }
 
-// wantMetric fails the test unless the metric is want.
+// wantMetric fails the test unless that sum is want.
 func (b *broker) wantMetric(want float64, name string, labels ...string) {
 	b.t.Helper()
 	if got := b.metric(name, labels...); got != want {
-		b.t.Errorf("%s%s is %v, want %v", name, labels, got, want)
+		b.t.Errorf("metric %s%s: got %v, want %v", name, labels, got, want)
 	}
 }
 
@@ -260,17 +266,17 @@ func containsAll(text string, parts []string) bool {
 	return true
 }
 
-// eventually polls.
-func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
+// eventually polls until the condition holds, and fails the test after the timeout. what describes the condition.
+func eventually(t *testing.T, timeout time.Duration, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(within); !holds(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); !condition(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", within, what)
+			t.Fatalf("not within %v: %s", timeout, what)
 		}
 	}
 }
 
-// syncBuffer may be read while the process writes.
+// syncBuffer is a buffer that can be read while a process writes to it.
 type syncBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer

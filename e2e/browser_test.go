@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// apiAnswer is what both the API and the control's say.
-const apiAnswer = `{"ok":true}`
+// apiBody is the body of every successful response of apiServer and unprotectedAPI.
+const apiBody = `{"ok":true}`
 
-// icon is what Chromium asks for, unbidden, for a window that a page has opened. It calls that same-origin, though it was
-// a page of another origin that caused it.
-const icon = "/favicon.ico"
+// faviconPath is what Chromium requests on its own for a window that a page has opened. It labels this request same-origin,
+// although a page of another origin caused it.
+const faviconPath = "/favicon.ico"
 
-// technique is a way for a page to have its browser send a request: see testdata/page.js.
-type technique struct {
-	name string
-	// reads: the page is told the answer, if that allows it by CORS; readsOwn: if page and answer are of one origin.
-	reads, readsOwn bool
+// requestTechnique is a way in which a page can make its browser send a request: see testdata/page.js.
+type requestTechnique struct {
+	name               string
+	readableWithCORS   bool // the page can read a response that allows it with CORS headers
+	readableSameOrigin bool // the page can read a response from its own origin
 }
 
-// techniques are none that Chromium itself blocks, with the flags that it is given.
-var techniques = []technique{
+// techniques are the ways that Chromium allows, with the flags that these tests pass to it.
+var techniques = []requestTechnique{
 	{"fetch GET cors", true, true},
 	{"fetch GET no-cors", false, true},
 	{"fetch POST cors", true, true},
@@ -48,38 +48,38 @@ var techniques = []technique{
 	{"redirected form POST", false, true},
 }
 
-// trial is a technique tried on one server.
-type trial struct {
-	technique
-	url, path string
-	reason    string // for which the broker has to refuse it
+// pageAttack is a technique that a page tries on one server.
+type pageAttack struct {
+	requestTechnique
+	url, path  string
+	wantReason string // why the broker must refuse it
 }
 
-// trialsAt has every technique tried, each at a path by which its request is known.
-func trialsAt(host, address, reason string) []trial {
-	var trials []trial
+// attacksOn returns an attack with every technique. Each has its own path, which identifies its request.
+func attacksOn(host, address, reason string) []pageAttack {
+	var attacks []pageAttack
 	for _, technique := range techniques {
 		path := "/" + strings.NewReplacer(":", "-", " ", "-").Replace(host+"/"+technique.name)
-		trials = append(trials, trial{technique, urlAt(host, address) + path, path, reason})
+		attacks = append(attacks, pageAttack{technique, urlAt(host, address) + path, path, reason})
 	}
-	return trials
+	return attacks
 }
 
-// urlAt is the URL of a server at the address, by another host name.
+// urlAt returns the URL of the server at the address, with another host name.
 func urlAt(host, address string) string {
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// foreignHost is a name that every page has for this machine, and why the broker refuses a page that calls it so.
+// foreignHost is a host name by which any page can address this machine, and the reason why the broker refuses such a request.
 type foreignHost struct{ name, reason string }
 
 func foreignHosts() []foreignHost {
 	hosts := []foreignHost{
 		{"localhost", "browser"},
 		{"127.0.0.1", "browser"},
-		// To this one and the next, Chromium sends no Sec-Fetch-Site, and with a GET no Origin: the Host alone gives
-		// the page away.
+		// To this one and the next, Chromium sends no Sec-Fetch-Site, and no Origin with a GET. Only the Host shows that the
+		// request comes from a page.
 		{"0.0.0.0", "host"},
 	}
 	if hasIPv6() {
@@ -88,12 +88,12 @@ func foreignHosts() []foreignHost {
 	return hosts
 }
 
-func foreignTrials(address string) []trial {
-	var trials []trial
+func foreignAttacks(address string) []pageAttack {
+	var attacks []pageAttack
 	for _, host := range foreignHosts() {
-		trials = append(trials, trialsAt(host.name, address, host.reason)...)
+		attacks = append(attacks, attacksOn(host.name, address, host.reason)...)
 	}
-	return trials
+	return attacks
 }
 
 func hasIPv6() bool {
@@ -105,145 +105,146 @@ func hasIPv6() bool {
 	return true
 }
 
-// TestBrowserPage holds that a page of another origin neither reads nor causes a request to the API, and that nobody
-// else is kept out meanwhile.
-func TestBrowserPage(t *testing.T) {
+// TestBrowserForeignPagesAreRefused: a page of another origin can neither cause a request to the API nor read a response, and
+// the app is served meanwhile.
+func TestBrowserForeignPagesAreRefused(t *testing.T) {
 	t.Parallel()
 	needChromium(t)
 	t.Run("broker", func(t *testing.T) {
 		t.Parallel()
-		b := startBrowsed(t)
-		trials := foreignTrials(b.app)
-		visitForeign(t, attempts(trials), func(outcomes []outcome) {
-			b.wantRefused(trials)
+		b := startReadyBroker(t)
+		attacks := foreignAttacks(b.appURL)
+		visitForeignPage(t, pageSteps(attacks), func(results []stepResult) {
+			b.wantDenied(attacks)
 			b.wantAppServed()
-			for i, trial := range trials {
-				if outcomes[i].Read != "" {
-					t.Errorf("%s: the page read %q", trial.path, outcomes[i].Read)
+			for i, attack := range attacks {
+				if results[i].Read != "" {
+					t.Errorf("%s: the page read %q, want nothing", attack.path, results[i].Read)
 				}
 			}
 		})
-		b.wantNothingCaused()
+		b.wantOnlyAppRequests()
 	})
-	t.Run("control", func(t *testing.T) {
+	t.Run("unprotected", func(t *testing.T) {
 		t.Parallel()
-		upstream := startCounter(t)
-		trials := foreignTrials(startUnprotected(t, upstream.url))
-		visitForeign(t, attempts(trials), func(outcomes []outcome) {
-			upstream.wantReached(t, trials, icon)
-			for i, trial := range trials {
-				if got := strings.Contains(outcomes[i].Read, apiAnswer); got != trial.reads {
-					t.Errorf("%s: the page read %q", trial.path, outcomes[i].Read)
+		upstream := startUnprotectedAPI(t)
+		attacks := foreignAttacks(startUnprotectedProxy(t, upstream.url))
+		visitForeignPage(t, pageSteps(attacks), func(results []stepResult) {
+			upstream.wantReached(t, attacks, faviconPath)
+			for i, attack := range attacks {
+				if got, want := strings.Contains(results[i].Read, apiBody), attack.readableWithCORS; got != want {
+					t.Errorf("%s: the page read %q; the API's response in it: got %v, want %v", attack.path, results[i].Read, got, want)
 				}
 			}
 		})
 	})
 }
 
-// TestBrowserRebinding holds the same of a page whose own host name leads to the broker by the time that it tries: to
-// the browser it is then of one origin with the broker, and may do everything.
-func TestBrowserRebinding(t *testing.T) {
+// TestBrowserDNSRebindingIsRefused: the same for a page whose host name resolves to the broker by the time of its attacks. To
+// the browser the page then has the broker's origin and may do everything.
+func TestBrowserDNSRebindingIsRefused(t *testing.T) {
 	t.Parallel()
 	needChromium(t)
 	t.Run("broker", func(t *testing.T) {
 		t.Parallel()
-		b := startBrowsed(t)
-		name := startRebinding(t)
-		trials := trialsAt("rebind.test", name.address, "host")
-		name.visit(t, b.app, attempts(trials), func(outcomes []outcome) {
-			b.wantRefused(trials)
+		b := startReadyBroker(t)
+		name := startReboundName(t)
+		attacks := attacksOn("rebind.test", name.addr, "host")
+		name.visit(t, b.appURL, pageSteps(attacks), func(results []stepResult) {
+			b.wantDenied(attacks)
 			b.wantAppServed()
-			for i, trial := range trials {
-				if strings.Contains(outcomes[i].Read, apiAnswer) { // the refusal it may read
-					t.Errorf("%s: the page read %q", trial.path, outcomes[i].Read)
+			for i, attack := range attacks {
+				if strings.Contains(results[i].Read, apiBody) { // it may read the refusal
+					t.Errorf("%s: the page read %q, want at most the refusal", attack.path, results[i].Read)
 				}
 			}
 		})
-		b.wantNothingCaused()
+		b.wantOnlyAppRequests()
 	})
-	t.Run("control", func(t *testing.T) {
+	t.Run("unprotected", func(t *testing.T) {
 		t.Parallel()
-		upstream := startCounter(t)
-		name := startRebinding(t)
-		trials := trialsAt("rebind.test", name.address, "")
-		name.visit(t, startUnprotected(t, upstream.url), attempts(trials), func(outcomes []outcome) {
-			upstream.wantReached(t, trials, icon)
-			for i, trial := range trials {
-				if got := strings.Contains(outcomes[i].Read, apiAnswer); got != trial.readsOwn {
-					t.Errorf("%s: the page read %q", trial.path, outcomes[i].Read)
+		upstream := startUnprotectedAPI(t)
+		name := startReboundName(t)
+		attacks := attacksOn("rebind.test", name.addr, "")
+		name.visit(t, startUnprotectedProxy(t, upstream.url), pageSteps(attacks), func(results []stepResult) {
+			upstream.wantReached(t, attacks, faviconPath)
+			for i, attack := range attacks {
+				if got, want := strings.Contains(results[i].Read, apiBody), attack.readableSameOrigin; got != want {
+					t.Errorf("%s: the page read %q; the API's response in it: got %v, want %v", attack.path, results[i].Read, got, want)
 				}
 			}
 		})
 	})
 }
 
-func attempts(trials []trial) []attempt {
-	var attempts []attempt
-	for _, trial := range trials {
-		attempts = append(attempts, attempt{trial.name, trial.url})
+func pageSteps(attacks []pageAttack) []pageStep {
+	var steps []pageStep
+	for _, attack := range attacks {
+		steps = append(steps, pageStep{attack.name, attack.url})
 	}
-	return attempts
+	return steps
 }
 
-func startBrowsed(t *testing.T) *broker {
+// startReadyBroker starts a broker with its own test servers and waits until it has a token.
+func startReadyBroker(t *testing.T) *broker {
 	t.Helper()
-	w := newWorld(t, time.Minute)
-	b := w.start(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+w.login.currentSecret())
-	b.wait()
+	servers := startTestServers(t, time.Minute)
+	b := servers.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret())
+	b.waitForToken()
 	return b
 }
 
-// wantRefused waits until the request of each trial has come, which the log tells, and fails the test unless each was
-// refused for its reason and counted.
-func (b *broker) wantRefused(trials []trial) {
+// wantDenied waits until the request of each attack is in the log, and fails the test unless each was refused for the
+// expected reason and counted.
+func (b *broker) wantDenied(attacks []pageAttack) {
 	b.t.Helper()
 	counts := map[string]float64{}
-	for _, trial := range trials {
-		counts[trial.reason]++
+	for _, attack := range attacks {
+		counts[attack.wantReason]++
 		var reasons []string
-		eventually(b.t, patience, trial.path+" reaches the broker", func() bool {
-			reasons = b.denials(trial.path)
+		eventually(b.t, waitTimeout, attack.path+" reaches the broker", func() bool {
+			reasons = b.denialReasons(attack.path)
 			return len(reasons) > 0
 		})
-		if slices.ContainsFunc(reasons, func(reason string) bool { return reason != trial.reason }) {
-			b.t.Errorf("%s was refused for %q, want %q", trial.path, reasons, trial.reason)
+		if slices.ContainsFunc(reasons, func(reason string) bool { return reason != attack.wantReason }) {
+			b.t.Errorf("%s: got refused for %q, want %q", attack.path, reasons, attack.wantReason)
 		}
 	}
-	windows := len(trials) / len(techniques)
-	eventually(b.t, patience, "each window's icon is asked for", func() bool { return len(b.denials(icon)) >= windows })
+	windows := len(attacks) / len(techniques)
+	eventually(b.t, waitTimeout, "the icon of each window is requested", func() bool { return len(b.denialReasons(faviconPath)) >= windows })
 	for reason, want := range counts {
 		if got := b.metric("requests_denied_total", `reason="`+reason+`"`); got < want {
-			b.t.Errorf("%v requests are counted as refused for %s, want %v at least", got, reason, want)
+			b.t.Errorf("requests_denied_total{reason=%q}: got %v, want at least %v", reason, got, want)
 		}
 	}
 }
 
-// denials reads off the log why each request to the path was refused; empty stands for one that was not.
-func (b *broker) denials(path string) []string {
-	var denials []string
+// denialReasons returns from the log why each request to the path was refused; "" for one that was not.
+func (b *broker) denialReasons(path string) []string {
+	var reasons []string
 	for line := range strings.Lines(b.log.String()) {
 		var entry struct{ Msg, Path, Denied string }
 		if strings.Contains(line, path) && json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "request" && entry.Path == path {
-			denials = append(denials, entry.Denied)
+			reasons = append(reasons, entry.Denied)
 		}
 	}
-	return denials
+	return reasons
 }
 
-// wantAppServed holds that what keeps a page out does not keep the app out.
+// wantAppServed fails the test unless the app's request succeeds.
 func (b *broker) wantAppServed() {
 	b.t.Helper()
-	if got := b.get(b.app + "/channels"); got.status != http.StatusOK || got.body != apiAnswer {
-		b.t.Errorf("the app got %d %s", got.status, got.body)
+	if got := b.get(b.appURL + "/channels"); got.status != http.StatusOK || got.body != apiBody {
+		b.t.Errorf("the app got %d %s, want 200 %s", got.status, got.body, apiBody)
 	}
 }
 
-// wantNothingCaused fails the test if the API saw anything but the app's request.
-func (b *broker) wantNothingCaused() {
+// wantOnlyAppRequests fails the test if the API received any request that is not the app's.
+func (b *broker) wantOnlyAppRequests() {
 	b.t.Helper()
-	for _, call := range b.world.api.all() {
-		if call.path != "/channels" {
-			b.t.Errorf("the page caused %s %s", call.method, call.path)
+	for _, request := range b.servers.api.requests() {
+		if request.path != "/channels" {
+			b.t.Errorf("the API received %s %s, want only the app's requests", request.method, request.path)
 		}
 	}
 }

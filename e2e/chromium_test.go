@@ -9,18 +9,18 @@ import (
 	"testing"
 )
 
-// chromiumFlags have the broker, and not the browser, be what stops a page.
+// chromiumFlags turn off protections of the browser, so that only the broker stops a page.
 var chromiumFlags = []string{
 	"--headless=new",
-	"--no-sandbox", // which does not work for root, nor in most containers
+	"--no-sandbox", // it does not work for root, nor in most containers
 	"--disable-gpu",
 	"--disable-dev-shm-usage",
 	"--no-first-run",
 	"--no-default-browser-check",
 	"--disable-popup-blocking",
-	// Chromium asks the user before a page of the Internet may reach this machine. Other browsers do not, and users say yes.
+	// Chromium asks the user before a page from the internet may reach this machine. Other browsers do not, and users agree.
 	"--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets,BlockInsecurePrivateNetworkRequests",
-	// Nothing beyond this machine is asked for, by the test's pages or by Chromium itself.
+	// No request leaves this machine, neither from the pages nor from Chromium itself.
 	"--disable-background-networking",
 	"--disable-component-update",
 	"--disable-sync",
@@ -29,10 +29,10 @@ var chromiumFlags = []string{
 	"--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1, EXCLUDE 0.0.0.0, EXCLUDE *::ffff:7f00:1*",
 }
 
-// chromium is the path of one that runs, empty if there is none.
+// chromium returns the path of a Chromium that runs, or "".
 var chromium = sync.OnceValue(func() string {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		// Where there are snaps, a package of that name may install no more than a hint.
+		// On systems with snaps, the package of that name may contain only a hint.
 		if path, err := exec.LookPath(name); err == nil && exec.Command(path, "--version").Run() == nil {
 			return path
 		}
@@ -40,11 +40,10 @@ var chromium = sync.OnceValue(func() string {
 	return ""
 })
 
-// needChromium skips the test where there is none, so that it can be run with Go alone; but a run that is about browsers
-// must not pass without one.
+// needChromium skips the test if there is no Chromium, or fails it if E2E_BROWSER=required.
 func needChromium(t *testing.T) {
 	t.Helper()
-	const missing = "NO CHROMIUM IN PATH: that web pages are kept out is NOT TESTED with a real browser"
+	const missing = "NO CHROMIUM IN PATH: protection against web pages is NOT TESTED with a real browser"
 	switch {
 	case chromium() != "":
 	case os.Getenv("E2E_BROWSER") == "required":
@@ -54,31 +53,31 @@ func needChromium(t *testing.T) {
 	}
 }
 
-// startChromium runs Chromium, with a profile of its own, until it exits, end is called or the test ends. What it wrote
-// is whole only then.
+// startChromium runs Chromium with its own profile until it exits, end is called or the test ends. Its output is complete
+// after that.
 func startChromium(t *testing.T, arguments ...string) (output *syncBuffer, exited <-chan struct{}, end func()) {
 	t.Helper()
 	profile := t.TempDir()
-	command := exec.Command(chromium(), append(append([]string{"--user-data-dir=" + profile}, chromiumFlags...), arguments...)...)
-	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + profile}
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its many processes end together
-	command.WaitDelay = patience                              // should one of them have left the group
+	cmd := exec.Command(chromium(), append(append([]string{"--user-data-dir=" + profile}, chromiumFlags...), arguments...)...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + profile}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to kill all of its processes at once
+	cmd.WaitDelay = waitTimeout                           // in case one of them has left the group
 	output = &syncBuffer{}
-	command.Stdout, command.Stderr = output, output
-	if err := command.Start(); err != nil {
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
 	go func() {
-		// The pipe to output is held by all of its processes: after this none of them writes to the profile any more.
-		_ = command.Wait()
+		// All of its processes hold the output pipe. So after this none of them writes to the profile.
+		_ = cmd.Wait()
 		close(done)
 	}()
 	end = func() {
 		select {
-		case <-done: // the process id may be another's by now
+		case <-done: // the process ID may have been reused
 		default:
-			_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL)
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-done
 		}
 	}
@@ -91,7 +90,7 @@ func startChromium(t *testing.T, arguments ...string) (output *syncBuffer, exite
 	return output, done, end
 }
 
-// withoutDBus leaves out what Chromium says in every container.
+// withoutDBus removes the D-Bus errors that Chromium prints in every container.
 func withoutDBus(text string) string {
 	var rest strings.Builder
 	for line := range strings.Lines(text) {

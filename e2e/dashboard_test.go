@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,143 +20,134 @@ import (
 	"time"
 )
 
-// TestDashboard asks a real Prometheus, which scrapes a real broker, every question of the dashboard: each must be
-// understood, and answered. The alerts of ../examples look on, and are quiet.
+// TestDashboardQueriesReturnData runs every query of the dashboard on a real Prometheus that scrapes a real broker: each must
+// return data. No alert of ../examples may fire meanwhile.
 //
-// Prometheus takes histograms in classic buckets, or, if so told, as native ones, and then there are no others: the
-// dashboard must show either.
-func TestDashboard(t *testing.T) {
+// Prometheus stores histograms either in classic buckets or, with a feature flag, only as native histograms. The dashboard must
+// work with both.
+func TestDashboardQueriesReturnData(t *testing.T) {
 	t.Parallel()
-	needTool(t, "prometheus")
-	w := newWorld(t, time.Minute)
+	needPrometheusTool(t, "prometheus")
+	servers := startTestServers(t, time.Minute)
 	accounts := t.TempDir()
-	writeAccount(t, accounts, "shop-at", clientID, w.login.currentSecret())
-	b := w.start(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+w.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+accounts)
-	b.wait()
+	writeAccount(t, accounts, "shop-at", clientID, servers.login.currentSecret())
+	b := servers.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+accounts)
+	b.waitForToken()
 	fetched := time.Now()
 	board := readDashboard(t)
-	target := strings.TrimPrefix(b.admin, "http://")
-	kinds := map[string]*prometheus{
-		"classic histograms": startPrometheus(t, []scrapeTarget{{address: target, instance: "shop-1"}}, "exemplar-storage"),
-		"native histograms":  startPrometheus(t, []scrapeTarget{{address: target, instance: "shop-1"}}, "exemplar-storage,native-histograms"),
+	scrapeAddr := strings.TrimPrefix(b.adminURL, "http://")
+	prometheusByHistograms := map[string]*prometheusServer{
+		"classic histograms": startPrometheus(t, scrapeAddr, "exemplar-storage"),
+		"native histograms":  startPrometheus(t, scrapeAddr, "exemplar-storage,native-histograms"),
 	}
 	load := b.startLoad(t)
-	b.everyKindOfRequest(t)
-	for name, p := range kinds {
-		p.await(t, 1)
-		eventually(t, patience, "Prometheus has seen each counter before it rises, "+name, func() bool {
-			return len(p.series(t, "query", url.Values{"query": {`count_over_time(etrusted_broker_replays_total{account="default",outcome="success"}[1m]) > 1`}})) > 0
+	b.sendEveryKindOfRequest(t)
+	for name, p := range prometheusByHistograms {
+		p.waitForScrape(t)
+		eventually(t, waitTimeout, "Prometheus has two samples of each counter before it rises, "+name, func() bool {
+			return len(p.querySeries(t, "query", url.Values{"query": {`count_over_time(etrusted_broker_replays_total{account="default",outcome="success"}[1m]) > 1`}})) > 0
 		})
 	}
-	// A token that is younger than ten seconds is not dropped.
-	eventually(t, patience, "the token is old enough", func() bool { return time.Since(fetched) > 10500*time.Millisecond })
-	for _, token := range w.api.tokens() {
-		w.login.revoke(t, w.authority.client(t), token)
+	// The broker does not discard a token that is younger than ten seconds.
+	eventually(t, waitTimeout, "the token is old enough", func() bool { return time.Since(fetched) > 10500*time.Millisecond })
+	for _, token := range servers.api.tokens() {
+		servers.login.revoke(t, servers.ca.client(t), token)
 	}
 	for range 3 {
-		b.everyKindOfRequest(t)
+		b.sendEveryKindOfRequest(t)
 		time.Sleep(time.Second)
 	}
-	for name, p := range kinds {
+	for name, p := range prometheusByHistograms {
 		t.Run(name, func(t *testing.T) {
-			view := view{dashboard: board, prometheus: p, from: time.Now().Add(-12 * time.Second), to: time.Now(), step: time.Second, scrapes: time.Second}
+			view := dashboardView{dashboard: board, prometheus: p, from: time.Now().Add(-12 * time.Second), to: time.Now()}
 			for _, panel := range board.Panels {
-				for _, target := range panel.Targets {
-					wantData(t, view, panel, target)
+				for _, query := range panel.Targets {
+					view.wantData(t, panel, query)
 				}
 			}
 			for variable, want := range map[string]string{"instance": "[shop-1]", "account": "[default shop-at]"} {
 				if got := fmt.Sprint(view.choices(t, variable)); got != want {
-					t.Errorf("the variable %s may be %s, want %s", variable, got, want)
+					t.Errorf("choices of the variable %s: got %s, want %s", variable, got, want)
 				}
 			}
 			for _, annotation := range board.Annotations.List {
 				if annotation.Expr != "" {
-					p.get(t, "query", url.Values{"query": {view.substitute(t, annotation.Expr)}})
+					p.callAPI(t, "query", url.Values{"query": {view.substitute(t, annotation.Expr)}})
 				}
 			}
 			for title, want := range map[string]string{"Accounts without a token": "0", "Brokers": "1", "Open to other machines": "0"} {
 				panel := board.panel(t, title)
 				if got := view.evaluate(t, panel.Targets[0]); len(got) != 1 || fmt.Sprint(got[0].last()) != want {
-					t.Errorf("%s: %v, want %s", title, got, want)
+					t.Errorf("panel %q: got %v, want one series with the last value %s", title, got, want)
 				}
 			}
-			p.wantQuietAlerts(t)
+			p.wantNoFiringAlerts(t)
 		})
 	}
 	load.stop()
-	if name := "How long requests take"; strings.Contains(b.openMetrics(t), "trace_id") {
-		p := kinds["classic histograms"]
-		view := view{dashboard: board, prometheus: p, from: fetched, to: time.Now(), step: time.Second, scrapes: time.Second}
-		if len(view.exemplars(t, board.panel(t, name).Targets[0])) == 0 {
-			t.Errorf("%s: the broker has exemplars, and the panel has none", name)
+	if title := "How long requests take"; strings.Contains(b.openMetrics(t), "trace_id") {
+		view := dashboardView{dashboard: board, prometheus: prometheusByHistograms["classic histograms"], from: fetched, to: time.Now()}
+		if view.countExemplars(t, board.panel(t, title).Targets[0]) == 0 {
+			t.Errorf("panel %q: got no exemplars, but the broker's metrics have some", title)
 		}
 	}
 }
 
-// wantData fails the test if a query of the dashboard is answered with nothing, or with nothing but NaN.
-func wantData(t *testing.T, view view, panel panel, target target) {
+// wantData fails the test if a query of the dashboard returns no value, or only NaN.
+func (v dashboardView) wantData(t *testing.T, panel dashboardPanel, query panelQuery) {
 	t.Helper()
-	what := fmt.Sprintf("%s, query %s", panel.Title, target.RefID)
-	if !target.Range && !target.Instant {
-		t.Errorf("%s is neither for a range nor for an instant", what)
+	if !query.Range && !query.Instant {
+		t.Errorf("panel %q, query %s: neither a range query nor an instant query", panel.Title, query.RefID)
 	}
-	answer := view.evaluate(t, target)
-	for _, series := range answer {
-		for _, point := range series.points {
-			if !math.IsNaN(point.value) {
-				return
-			}
+	result := v.evaluate(t, query)
+	for _, one := range result {
+		if slices.ContainsFunc(one, func(value float64) bool { return !math.IsNaN(value) }) {
+			return
 		}
 	}
-	t.Errorf("%s: no data (%d series): %s", what, len(answer), view.substitute(t, target.Expr))
+	t.Errorf("panel %q, query %s: got %d series without a value, want data: %s", panel.Title, query.RefID, len(result), v.substitute(t, query.Expr))
 }
 
+// openMetrics returns the broker's metrics in the OpenMetrics format, the only one with exemplars.
 func (b *broker) openMetrics(t *testing.T) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.admin+"/metrics", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.adminURL+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
-	response, err := b.client.Do(request)
+	resp, err := b.client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
 }
 
-// dashboard is as much of Grafana's model as is needed to ask its questions and to draw it.
+// dashboard is the part of Grafana's dashboard model that is needed to run its queries.
 type dashboard struct {
-	Title      string
-	Panels     []panel
+	Panels     []dashboardPanel
 	Templating struct {
-		List []struct{ Name, Label, Type, Definition string }
+		List []struct{ Name, Definition string }
 	}
 	Annotations struct {
 		List []struct{ Expr string }
 	}
 }
 
-type panel struct {
-	Type, Title string
-	GridPos     struct{ X, Y, W, H int }
-	Targets     []target
-	FieldConfig struct {
-		Defaults  field
-		Overrides []override
-	}
-	Transformations []transformation
+type dashboardPanel struct {
+	Title   string
+	Targets []panelQuery
 }
 
-type target struct {
-	RefID, Expr, LegendFormat, Format string
-	Range, Instant, Exemplar          bool
+// panelQuery is one query of a panel.
+type panelQuery struct {
+	RefID, Expr    string
+	Range, Instant bool
 }
 
 func readDashboard(t *testing.T) dashboard {
@@ -169,12 +161,12 @@ func readDashboard(t *testing.T) dashboard {
 		t.Fatal(err)
 	}
 	if len(board.Panels) < 12 {
-		t.Fatalf("the dashboard has %d panels", len(board.Panels))
+		t.Fatalf("the dashboard has %d panels, want at least 12", len(board.Panels))
 	}
 	return board
 }
 
-func (d dashboard) panel(t *testing.T, title string) panel {
+func (d dashboard) panel(t *testing.T, title string) dashboardPanel {
 	t.Helper()
 	for _, panel := range d.Panels {
 		if panel.Title == title {
@@ -182,174 +174,161 @@ func (d dashboard) panel(t *testing.T, title string) panel {
 		}
 	}
 	t.Fatalf("the dashboard has no panel %q", title)
-	return panel{}
+	return dashboardPanel{}
 }
 
-// view is a dashboard over a time, with all brokers and all accounts chosen.
-type view struct {
+// dashboardView is a dashboard with a time range. All brokers and all accounts are selected. Graphs have a point per scrape.
+type dashboardView struct {
 	dashboard  dashboard
-	prometheus *prometheus
+	prometheus *prometheusServer
 	from, to   time.Time
-	step       time.Duration // between two points of a graph
-	scrapes    time.Duration // between two scrapes
 }
 
-// substitute does what Grafana does to an expression: rate's window is four scrapes at the least.
-func (v view) substitute(t *testing.T, expr string) string {
+// substitute replaces the variables in an expression as Grafana does. Its window for rate() is at least four scrapes.
+func (v dashboardView) substitute(t *testing.T, expr string) string {
 	t.Helper()
 	expr = strings.NewReplacer(
-		"$__rate_interval", milliseconds(max(v.step+v.scrapes, 4*v.scrapes)),
+		"$__rate_interval", milliseconds(4*scrapeInterval),
 		"$__range", milliseconds(v.to.Sub(v.from)),
 		`"$instance"`, `".*"`, `"$account"`, `".*"`,
 	).Replace(expr)
 	if strings.Contains(expr, "$") {
-		t.Fatalf("an unknown variable in %s", expr)
+		t.Fatalf("unknown variable in %s", expr)
 	}
 	return expr
 }
 
-// evaluate asks for what a panel shows.
-func (v view) evaluate(t *testing.T, target target) []series {
+// evaluate runs a query of a panel and returns the series that the panel would show.
+func (v dashboardView) evaluate(t *testing.T, query panelQuery) []series {
 	t.Helper()
-	values := url.Values{"query": {v.substitute(t, target.Expr)}}
-	if target.Instant {
+	values := url.Values{"query": {v.substitute(t, query.Expr)}}
+	if query.Instant {
 		values.Set("time", unix(v.to))
-		return v.prometheus.series(t, "query", values)
+		return v.prometheus.querySeries(t, "query", values)
 	}
 	values.Set("start", unix(v.from))
 	values.Set("end", unix(v.to))
-	values.Set("step", milliseconds(v.step))
-	return v.prometheus.series(t, "query_range", values)
+	values.Set("step", milliseconds(scrapeInterval))
+	return v.prometheus.querySeries(t, "query_range", values)
 }
 
-// exemplars returns when there was one, and its value.
-func (v view) exemplars(t *testing.T, target target) []point {
+// countExemplars returns how many exemplars a query has. Each must have a numeric value and a trace ID.
+func (v dashboardView) countExemplars(t *testing.T, query panelQuery) (count int) {
 	t.Helper()
-	var answer []struct {
+	var result []struct {
 		Exemplars []struct {
-			Labels    map[string]string
-			Value     string
-			Timestamp float64
+			Labels map[string]string
+			Value  string
 		}
 	}
-	v.prometheus.decode(t, "query_exemplars", url.Values{"query": {v.substitute(t, target.Expr)}, "start": {unix(v.from)}, "end": {unix(v.to)}}, &answer)
-	var points []point
-	for _, series := range answer {
-		for _, exemplar := range series.Exemplars {
-			value, err := strconv.ParseFloat(exemplar.Value, 64)
-			if err != nil || exemplar.Labels["trace_id"] == "" {
-				t.Errorf("an exemplar %v", exemplar)
+	v.prometheus.decode(t, "query_exemplars", url.Values{"query": {v.substitute(t, query.Expr)}, "start": {unix(v.from)}, "end": {unix(v.to)}}, &result)
+	for _, one := range result {
+		for _, exemplar := range one.Exemplars {
+			if _, err := strconv.ParseFloat(exemplar.Value, 64); err != nil || exemplar.Labels["trace_id"] == "" {
+				t.Errorf("exemplar %v: want a number and a trace_id", exemplar)
 			}
-			points = append(points, point{exemplar.Timestamp, value})
+			count++
 		}
 	}
-	return points
+	return count
 }
 
 var labelValues = regexp.MustCompile(`^label_values\((.+), (\w+)\)$`)
 
-// choices are what a variable may be set to.
-func (v view) choices(t *testing.T, variable string) (values []string) {
+// choices returns the values that a user can select for a variable.
+func (v dashboardView) choices(t *testing.T, variable string) (values []string) {
 	t.Helper()
-	for _, one := range v.dashboard.Templating.List {
-		if one.Name != variable {
+	for _, defined := range v.dashboard.Templating.List {
+		if defined.Name != variable {
 			continue
 		}
-		match := labelValues.FindStringSubmatch(v.substitute(t, one.Definition))
+		match := labelValues.FindStringSubmatch(v.substitute(t, defined.Definition))
 		if match == nil {
-			t.Fatalf("the variable %s is %s", variable, one.Definition)
+			t.Fatalf("the variable %s is %q, want label_values(…)", variable, defined.Definition)
 		}
 		v.prometheus.decode(t, "label/"+match[2]+"/values", url.Values{"match[]": {match[1]}}, &values)
 	}
 	return values
 }
 
-// milliseconds is a duration as Prometheus writes it: it knows no fractions.
+// milliseconds formats a duration for Prometheus, which accepts no fractions.
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) + "ms" }
 
 func unix(t time.Time) string { return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', 3, 64) }
 
-// series is one line of a graph, or one row of a table.
-type series struct {
-	labels map[string]string
-	points []point
-}
+// series has the values of one time series, oldest first.
+type series []float64
 
-type point struct{ time, value float64 }
+func (s series) last() float64 { return s[len(s)-1] }
 
-func (s series) last() float64 { return s.points[len(s.points)-1].value }
-
-// prometheus is a Prometheus in a process of its own.
-type prometheus struct {
+// prometheusServer is a Prometheus in its own process.
+type prometheusServer struct {
 	url    string
 	client *http.Client
 }
 
-type scrapeTarget struct{ address, instance string }
+const scrapeInterval = time.Second
 
-var listeningOn = regexp.MustCompile(`Listening on.* address=([\d.:]+)`)
+var listeningLine = regexp.MustCompile(`Listening on.* address=([\d.:]+)`)
 
-// startPrometheus runs one, as ../examples configure it but once a second, until the test's end.
-func startPrometheus(t *testing.T, targets []scrapeTarget, features string) *prometheus {
+// startPrometheus runs a Prometheus until the test ends, with the configuration of ../examples. It scrapes every second, from
+// the given address, as the instance shop-1.
+func startPrometheus(t *testing.T, scrapeAddr, features string) *prometheusServer {
 	t.Helper()
-	folder := t.TempDir()
-	example, err := os.ReadFile(filepath.Join(prometheusExample, "prometheus.yml"))
+	dir := t.TempDir()
+	example, err := os.ReadFile(filepath.Join(prometheusDir, "prometheus.yml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := filepath.Abs(filepath.Join(prometheusExample, "rules.yml"))
+	rules, err := filepath.Abs(filepath.Join(prometheusDir, "rules.yml"))
 	if err != nil {
 		t.Fatal(err)
-	}
-	var list strings.Builder
-	for _, target := range targets {
-		fmt.Fprintf(&list, "\n      - targets: [%q]\n        labels: {instance: %q}", target.address, target.instance)
 	}
 	config := string(example)
 	for from, to := range map[string]string{
-		": 15s\n":         ": 1s\n",
+		": 15s\n":         ": " + scrapeInterval.String() + "\n",
 		"  - rules.yml\n": "  - " + rules + "\n",
-		"\n      - targets: [\"127.0.0.1:9464\"]": list.String(),
+		"\n      - targets: [\"127.0.0.1:9464\"]": fmt.Sprintf("\n      - targets: [%q]\n        labels: {instance: shop-1}", scrapeAddr),
 	} {
 		if !strings.Contains(config, from) {
-			t.Fatalf("prometheus.yml has no %q", from)
+			t.Fatalf("prometheus.yml does not contain %q", from)
 		}
 		config = strings.ReplaceAll(config, from, to)
 	}
-	file := filepath.Join(folder, "prometheus.yml")
+	file := filepath.Join(dir, "prometheus.yml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	output := &syncBuffer{}
-	command := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(folder, "data"),
+	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address=127.0.0.1:0", "--enable-feature="+features)
-	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "GOMAXPROCS=2"}
-	command.Stdout, command.Stderr = output, output
-	if err := command.Start(); err != nil {
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOMAXPROCS=2"}
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
+	exited := make(chan struct{})
 	go func() {
-		_ = command.Wait()
-		close(ended)
+		_ = cmd.Wait()
+		close(exited)
 	}()
 	transport := &http.Transport{}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
-		_ = command.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-ended:
-		case <-afterPatience():
-			_ = command.Process.Kill()
-			<-ended
+		case <-exited:
+		case <-time.After(waitTimeout):
+			_ = cmd.Process.Kill()
+			<-exited
 		}
 		if t.Failed() {
 			t.Logf("Prometheus wrote:\n%s", output)
 		}
 	})
-	p := &prometheus{client: &http.Client{Transport: transport, Timeout: patience}}
-	eventually(t, patience, "Prometheus listens", func() bool {
-		match := listeningOn.FindStringSubmatch(output.String())
+	p := &prometheusServer{client: &http.Client{Transport: transport, Timeout: waitTimeout}}
+	eventually(t, waitTimeout, "Prometheus listens", func() bool {
+		match := listeningLine.FindStringSubmatch(output.String())
 		if match != nil {
 			p.url = "http://" + match[1]
 		}
@@ -358,89 +337,87 @@ func startPrometheus(t *testing.T, targets []scrapeTarget, features string) *pro
 	return p
 }
 
-// await blocks until so many brokers have been scraped: a Prometheus begins with that five seconds after its start.
-func (p *prometheus) await(t *testing.T, brokers int) {
+// waitForScrape waits until the broker has been scraped. Prometheus begins five seconds after its start.
+func (p *prometheusServer) waitForScrape(t *testing.T) {
 	t.Helper()
-	eventually(t, patience, "Prometheus has scraped every broker", func() bool {
+	eventually(t, waitTimeout, "Prometheus has scraped the broker", func() bool {
 		request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, p.url+"/-/ready", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		response, err := p.client.Do(request)
+		resp, err := p.client.Do(request)
 		if err != nil {
 			return false
 		}
-		_ = response.Body.Close()
-		return response.StatusCode == http.StatusOK && len(p.series(t, "query", url.Values{"query": {"up == 1"}})) == brokers
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK && len(p.querySeries(t, "query", url.Values{"query": {"up == 1"}})) == 1
 	})
 }
 
-// get asks the API, and fails the test if it does not understand, or has a warning.
-func (p *prometheus) get(t *testing.T, path string, values url.Values) json.RawMessage {
+// callAPI returns the data of Prometheus' response. It fails the test on an error or a warning.
+func (p *prometheusServer) callAPI(t *testing.T, path string, values url.Values) json.RawMessage {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/api/v1/"+path+"?"+values.Encode(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := p.client.Do(request)
+	resp, err := p.client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	var answer struct {
+	defer func() { _ = resp.Body.Close() }()
+	var result struct {
 		Status, Error string
 		Warnings      []string
 		Data          json.RawMessage
 	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(&result); err != nil {
 		t.Fatal(err)
 	}
-	if answer.Status != "success" || len(answer.Warnings) > 0 {
-		t.Fatalf("%s %s: %s %v", path, values, answer.Error, answer.Warnings)
+	if result.Status != "success" || len(result.Warnings) > 0 {
+		t.Fatalf("%s %s: got status %s, error %q, warnings %v; want success", path, values, result.Status, result.Error, result.Warnings)
 	}
-	return answer.Data
+	return result.Data
 }
 
-func (p *prometheus) decode(t *testing.T, path string, values url.Values, into any) {
+func (p *prometheusServer) decode(t *testing.T, path string, values url.Values, into any) {
 	t.Helper()
-	if err := json.Unmarshal(p.get(t, path, values), into); err != nil {
+	if err := json.Unmarshal(p.callAPI(t, path, values), into); err != nil {
 		t.Fatalf("%s %s: %v", path, values, err)
 	}
 }
 
-// series returns the answer to a query.
-func (p *prometheus) series(t *testing.T, path string, values url.Values) []series {
+// querySeries runs a query and returns the resulting series.
+func (p *prometheusServer) querySeries(t *testing.T, path string, values url.Values) []series {
 	t.Helper()
-	var answer struct {
+	var decoded struct {
 		Result []struct {
-			Metric map[string]string
-			Value  [2]any   // of an instant
-			Values [][2]any // of a range
+			Value  [2]any   // of an instant query: time and value
+			Values [][2]any // of a range query
 		}
 	}
-	p.decode(t, path, values, &answer)
+	p.decode(t, path, values, &decoded)
 	var all []series
-	for _, one := range answer.Result {
+	for _, one := range decoded.Result {
 		if one.Values == nil {
 			one.Values = append(one.Values, one.Value)
 		}
-		s := series{labels: one.Metric}
+		var s series
 		for _, pair := range one.Values {
-			at, _ := pair[0].(float64)
 			text, _ := pair[1].(string)
 			value, err := strconv.ParseFloat(text, 64)
 			if err != nil {
 				t.Fatalf("%s: %v", values, err) // a native histogram, which no panel can show
 			}
-			s.points = append(s.points, point{at, value})
+			s = append(s, value)
 		}
 		all = append(all, s)
 	}
 	return all
 }
 
-// wantQuietAlerts fails the test if an alert fires, or cannot be evaluated.
-func (p *prometheus) wantQuietAlerts(t *testing.T) {
+// wantNoFiringAlerts fails the test if an alert fires or cannot be evaluated.
+func (p *prometheusServer) wantNoFiringAlerts(t *testing.T) {
 	t.Helper()
 	var rules struct {
 		Groups []struct {
@@ -448,16 +425,16 @@ func (p *prometheus) wantQuietAlerts(t *testing.T) {
 		}
 	}
 	p.decode(t, "rules", nil, &rules)
-	seen := 0
+	count := 0
 	for _, group := range rules.Groups {
 		for _, rule := range group.Rules {
-			seen++
+			count++
 			if rule.Health != "ok" || rule.State == "firing" {
-				t.Errorf("%s: %s %s, %s", rule.Name, rule.Health, rule.LastError, rule.State)
+				t.Errorf("alert %s: got health %s (%s) and state %s, want ok and not firing", rule.Name, rule.Health, rule.LastError, rule.State)
 			}
 		}
 	}
-	if seen < 7 {
-		t.Errorf("%d alerts", seen)
+	if count < 7 {
+		t.Errorf("got %d alerts, want at least 7", count)
 	}
 }

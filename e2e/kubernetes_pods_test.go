@@ -15,42 +15,43 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-// TestKubernetesPodSecurity evaluates the level "restricted" with the code of the API server.
-func TestKubernetesPodSecurity(t *testing.T) {
+// TestKubernetesPodsAreRestricted checks the Pod Security Standard "restricted" with the API server's code, and a few
+// stricter rules.
+func TestKubernetesPodsAreRestricted(t *testing.T) {
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	restricted := podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
-	eachBase(t, func(t *testing.T, b base, c cluster) {
-		pod := c.template(t)
+	forEachVariant(t, func(t *testing.T, v variant, res resources) {
+		pod := res.podTemplate(t)
 		result := policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec))
 		if !result.Allowed {
 			t.Error(result.ForbiddenDetail())
 		}
 		if pod.Spec.AutomountServiceAccountToken == nil || *pod.Spec.AutomountServiceAccountToken {
-			t.Error("the pod has a token of the Kubernetes API")
+			t.Error("the pod gets a token for the Kubernetes API, want none")
 		}
 		users := map[int64]bool{}
 		for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 			if own := container.SecurityContext; own == nil || own.ReadOnlyRootFilesystem == nil || !*own.ReadOnlyRootFilesystem {
-				t.Errorf("%s may write", container.Name)
+				t.Errorf("container %s: the root file system is writable, want read-only", container.Name)
 			}
-			user := userOf(pod.Spec, container)
+			user := runAsUser(pod.Spec, container)
 			if users[user] {
-				t.Errorf("%s has a user of another container's: it could look into that", container.Name)
+				t.Errorf("container %s runs as user %d like another container, so it could inspect that one; want its own user", container.Name, user)
 			}
 			users[user] = true
 		}
-		for _, namespace := range c.namespaces {
+		for _, namespace := range res.namespaces {
 			if namespace.Labels[podsecurity.EnforceLevelLabel] != string(podsecurity.LevelRestricted) {
-				t.Errorf("the namespace's labels are %v", namespace.Labels)
+				t.Errorf("namespace labels: got %v, want %s=restricted", namespace.Labels, podsecurity.EnforceLevelLabel)
 			}
 		}
 	})
 }
 
-func userOf(pod corev1.PodSpec, container corev1.Container) int64 {
+func runAsUser(pod corev1.PodSpec, container corev1.Container) int64 {
 	if own := container.SecurityContext; own != nil && own.RunAsUser != nil {
 		return *own.RunAsUser
 	}
@@ -60,137 +61,137 @@ func userOf(pod corev1.PodSpec, container corev1.Container) int64 {
 	return -1
 }
 
-// TestKubernetesSecrets holds that secrets are files of the broker's alone, that a changed one arrives, and that the README
-// tells how to make each.
-func TestKubernetesSecrets(t *testing.T) {
+// TestKubernetesSecretsAreFilesOfTheBroker also checks that a changed Secret reaches the broker, and that the README says how
+// to create each Secret.
+func TestKubernetesSecretsAreFilesOfTheBroker(t *testing.T) {
 	readme := kubernetesReadme(t)
-	eachBase(t, func(t *testing.T, _ base, c cluster) {
-		pod := c.template(t).Spec
+	forEachVariant(t, func(t *testing.T, _ variant, res resources) {
+		pod := res.podTemplate(t).Spec
 		secrets := map[string]string{} // by volume
 		for _, volume := range pod.Volumes {
 			secret := volume.Secret
 			if secret == nil {
-				t.Errorf("the volume %s is no Secret", volume.Name)
+				t.Errorf("volume %s is not a Secret", volume.Name)
 				continue
 			}
 			secrets[volume.Name] = secret.SecretName
 			if !strings.Contains(readme, "kubectl create secret generic "+secret.SecretName+" ") {
-				t.Errorf("the README does not say how to make the Secret %s", secret.SecretName)
+				t.Errorf("the README does not say how to create the Secret %s", secret.SecretName)
 			}
-			// Whole, so that a key that is added arrives too; for the group that the broker is in.
+			// The whole Secret, so that an added key arrives too. Readable by the group, which is the broker's.
 			if secret.DefaultMode == nil || *secret.DefaultMode != 0o440 || len(secret.Items) > 0 || secret.Optional != nil {
-				t.Errorf("the Secret %s is mounted as %+v", secret.SecretName, secret)
+				t.Errorf("Secret %s: got volume %+v, want mode 0440, all keys, not optional", secret.SecretName, secret)
 			}
 			if pod.SecurityContext.FSGroup == nil || *pod.SecurityContext.FSGroup != 65532 {
-				t.Error("the volumes have another group than the broker")
+				t.Error("fsGroup is not 65532, the broker's group")
 			}
 		}
 		for _, container := range slices.Concat(pod.InitContainers, pod.Containers) {
 			if container.Name != "broker" && len(container.VolumeMounts) > 0 {
-				t.Errorf("%s mounts %v", container.Name, container.VolumeMounts)
+				t.Errorf("container %s mounts %v, want nothing", container.Name, container.VolumeMounts)
 			}
 			for _, mount := range container.VolumeMounts {
 				if mount.SubPath != "" || mount.SubPathExpr != "" || !mount.ReadOnly {
-					t.Errorf("%s is mounted with subPath, or to be written", mount.Name)
+					t.Errorf("volume %s is mounted with subPath or writable, want whole and read-only", mount.Name)
 				}
 				delete(secrets, mount.Name)
 			}
 			for _, variable := range container.Env {
 				if variable.ValueFrom != nil && variable.ValueFrom.FieldRef == nil {
-					t.Errorf("%s does not have its value here", variable.Name)
+					t.Errorf("variable %s comes from a Secret or ConfigMap, want a value", variable.Name)
 				}
 			}
 			if len(container.EnvFrom) > 0 {
-				t.Error("variables come from elsewhere")
+				t.Errorf("container %s has envFrom, want only env", container.Name)
 			}
 		}
 		if len(secrets) > 0 {
-			t.Errorf("nobody mounts %v", secrets)
+			t.Errorf("no container mounts %v", secrets)
 		}
-		broker := brokerOf(t, pod)
-		for _, variable := range broker.Env {
+		container := brokerContainer(t, pod)
+		for _, variable := range container.Env {
 			if !strings.HasSuffix(variable.Name, "_FILE") {
 				continue
 			}
-			if !slices.ContainsFunc(broker.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path.Dir(variable.Value) }) {
-				t.Errorf("%s: nothing is mounted at %s", variable.Name, path.Dir(variable.Value))
+			if !slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path.Dir(variable.Value) }) {
+				t.Errorf("%s: no volume is mounted at %s", variable.Name, path.Dir(variable.Value))
 			}
 			if key := path.Base(variable.Value); !strings.Contains(readme, `> "$dir/`+key+`"`) && !strings.Contains(readme, "--from-file="+key+" ") {
-				t.Errorf("%s: the README makes no %s", variable.Name, key)
+				t.Errorf("%s: the README does not say how to create the key %s", variable.Name, key)
 			}
 		}
 	})
 }
 
-// TestKubernetesBrokerContainer holds what is so of every container of the broker's.
-func TestKubernetesBrokerContainer(t *testing.T) {
-	help, err := exec.Command(binary, "-h").Output()
+// TestKubernetesBrokerContainerIsConfigured checks image, variables, resources and life cycle.
+func TestKubernetesBrokerContainerIsConfigured(t *testing.T) {
+	help, err := exec.Command(brokerBinary, "-h").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	eachBase(t, func(t *testing.T, b base, c cluster) {
-		pod := c.template(t).Spec
-		broker := brokerOf(t, pod)
-		if broker.Image != "etrusted-broker:1.0.0" {
-			t.Errorf("kustomization.yaml does not say the image: it is %s", broker.Image)
+	forEachVariant(t, func(t *testing.T, v variant, res resources) {
+		pod := res.podTemplate(t).Spec
+		container := brokerContainer(t, pod)
+		if container.Image != "etrusted-broker:1.0.0" {
+			t.Errorf("image: got %s, want etrusted-broker:1.0.0, as set by kustomization.yaml", container.Image)
 		}
-		if len(broker.Command) > 0 || len(broker.Args) > 0 {
-			t.Error("the image knows its command")
+		if len(container.Command) > 0 || len(container.Args) > 0 {
+			t.Error("the container sets a command or arguments, want those of the image")
 		}
-		for i, variable := range broker.Env {
+		for i, variable := range container.Env {
 			known := regexp.MustCompile(`(?m)^  (.*, )?` + variable.Name + `(,|$| )`).Match(help)
-			used := slices.ContainsFunc(broker.Env[i+1:], func(later corev1.EnvVar) bool { // later: those before are left as they are
+			used := slices.ContainsFunc(container.Env[i+1:], func(later corev1.EnvVar) bool { // a reference works only to a variable defined before
 				return strings.Contains(later.Value, "$("+variable.Name+")")
 			})
 			if !known && !used {
-				t.Errorf("the broker knows no variable %s", variable.Name)
+				t.Errorf("variable %s is neither in the broker's help nor used by a later variable", variable.Name)
 			}
 		}
-		if memory := broker.Resources.Limits.Memory(); memory.String() != "128Mi" || !broker.Resources.Limits.Cpu().IsZero() || broker.Resources.Requests.Cpu().IsZero() {
-			t.Errorf("resources are %v", broker.Resources)
+		if memory := container.Resources.Limits.Memory(); memory.String() != "128Mi" || !container.Resources.Limits.Cpu().IsZero() || container.Resources.Requests.Cpu().IsZero() {
+			t.Errorf("resources: got %v, want a memory limit of 128Mi, a CPU request and no CPU limit", container.Resources)
 		}
-		if !slices.Contains(broker.Env, corev1.EnvVar{Name: "GOMEMLIMIT", Value: "112MiB"}) {
-			t.Error("GOMEMLIMIT is not a little less than the limit")
+		if !slices.Contains(container.Env, corev1.EnvVar{Name: "GOMEMLIMIT", Value: "112MiB"}) {
+			t.Error("GOMEMLIMIT is not 112MiB, a little below the memory limit")
 		}
 
-		most := graceOf(t, broker)
-		if broker.Lifecycle != nil {
-			most += time.Duration(broker.Lifecycle.PreStop.Sleep.Seconds) * time.Second
+		needed := shutdownGrace(t, container)
+		if container.Lifecycle != nil {
+			needed += time.Duration(container.Lifecycle.PreStop.Sleep.Seconds) * time.Second
 		}
-		if given := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second; given < most+5*time.Second {
-			t.Errorf("the pod is killed after %v, and may need %v", given, most)
+		if got := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second; got < needed+5*time.Second {
+			t.Errorf("terminationGracePeriodSeconds: got %v, want at least 5 s more than the %v that the broker may need", got, needed)
 		}
-		if b.central() {
-			// It must serve on while the nodes learn that the pod is going.
-			if broker.Lifecycle == nil || broker.Lifecycle.PreStop.Sleep.Seconds < 3 {
-				t.Error("there is no pause before SIGTERM")
+		if v.central() {
+			// It must keep serving until all nodes know that the pod is stopping.
+			if container.Lifecycle == nil || container.Lifecycle.PreStop.Sleep.Seconds < 3 {
+				t.Error("preStop has no sleep of at least 3 s before SIGTERM")
 			}
 			return
 		}
-		// A native sidecar: started before the app and ended after it, and no reason for the pod to go on.
-		if i := slices.IndexFunc(pod.InitContainers, func(c corev1.Container) bool { return c.Name == "broker" }); i != 0 ||
-			broker.RestartPolicy == nil || *broker.RestartPolicy != corev1.ContainerRestartPolicyAlways {
-			t.Error("the broker is no native sidecar")
+		// A native sidecar starts before the app, stops after it, and does not keep the pod running.
+		if i := slices.IndexFunc(pod.InitContainers, func(container corev1.Container) bool { return container.Name == "broker" }); i != 0 ||
+			container.RestartPolicy == nil || *container.RestartPolicy != corev1.ContainerRestartPolicyAlways {
+			t.Error("the broker is not a native sidecar: want it to be the first init container, with restartPolicy Always")
 		}
-		if broker.StartupProbe == nil {
-			t.Error("the app does not wait for the broker")
+		if container.StartupProbe == nil {
+			t.Error("the broker has no startup probe, so the app does not wait for it")
 		}
 	})
 }
 
-// graceOf asks the broker for the BROKER_SHUTDOWN_GRACE in effect.
-func graceOf(t *testing.T, broker corev1.Container) time.Duration {
+// shutdownGrace returns the BROKER_SHUTDOWN_GRACE in effect, as "broker config" prints it.
+func shutdownGrace(t *testing.T, container corev1.Container) time.Duration {
 	t.Helper()
-	command := exec.Command(binary, "config")
-	for _, variable := range broker.Env {
+	cmd := exec.Command(brokerBinary, "config")
+	for _, variable := range container.Env {
 		if variable.Name == "BROKER_SHUTDOWN_GRACE" {
-			command.Env = []string{variable.Name + "=" + variable.Value}
+			cmd.Env = []string{variable.Name + "=" + variable.Value}
 		}
 	}
-	output, _ := command.Output() // the credentials are missing, and that is complained about
+	output, _ := cmd.Output() // it fails, because the credentials are missing
 	match := regexp.MustCompile(`(?m)^BROKER_SHUTDOWN_GRACE +(\S+)`).FindSubmatch(output)
 	if match == nil {
-		t.Fatalf("no BROKER_SHUTDOWN_GRACE in:\n%s", output)
+		t.Fatalf("the output of broker config has no BROKER_SHUTDOWN_GRACE:\n%s", output)
 	}
 	grace, err := time.ParseDuration(string(match[1]))
 	if err != nil {
@@ -199,32 +200,32 @@ func graceOf(t *testing.T, broker corev1.Container) time.Duration {
 	return grace
 }
 
-func TestKubernetesJob(t *testing.T) {
-	eachBase(t, func(t *testing.T, b base, c cluster) {
-		for _, cronJob := range c.cronJobs {
+func TestKubernetesJobHasLimits(t *testing.T) {
+	forEachVariant(t, func(t *testing.T, v variant, res resources) {
+		for _, cronJob := range res.cronJobs {
 			job := cronJob.Spec.JobTemplate.Spec
 			if job.BackoffLimit == nil || job.ActiveDeadlineSeconds == nil || job.Template.Spec.RestartPolicy != corev1.RestartPolicyNever {
-				t.Errorf("it may try for ever: %+v", job)
+				t.Errorf("the job may run for ever: want backoffLimit, activeDeadlineSeconds and restartPolicy Never, got %+v", job)
 				continue
 			}
-			probe := brokerOf(t, job.Template.Spec).StartupProbe
+			probe := brokerContainer(t, job.Template.Spec).StartupProbe
 			if waits := int64(probe.PeriodSeconds * probe.FailureThreshold); waits < *job.ActiveDeadlineSeconds {
-				t.Errorf("the broker is restarted after %d s without a token, the job may take %d s", waits, *job.ActiveDeadlineSeconds)
+				t.Errorf("the startup probe fails after %d s without a token, want at least the job's %d s", waits, *job.ActiveDeadlineSeconds)
 			}
 		}
-		if (len(c.cronJobs) > 0) != (b.folder == "job") {
-			t.Errorf("%d jobs", len(c.cronJobs))
+		if got, want := len(res.cronJobs) > 0, v.dir == "job"; got != want {
+			t.Errorf("the directory %s has a CronJob: got %v, want %v", v.dir, got, want)
 		}
 	})
 }
 
-// TestKubernetesReadme holds that its commands name what there is.
-func TestKubernetesReadme(t *testing.T) {
+// TestKubernetesReadmeMatchesManifests checks that the files and objects in the README's commands exist.
+func TestKubernetesReadmeMatchesManifests(t *testing.T) {
 	t.Parallel()
 	readme := kubernetesReadme(t)
 	applied := regexp.MustCompile(`kubectl apply -[kf] ([a-z/.]+)`).FindAllStringSubmatch(readme, -1)
 	if len(applied) != len([]string{"sidecar", "job", "central/namespace.yaml", "central"}) {
-		t.Errorf("%d are applied", len(applied))
+		t.Errorf("the README applies %d paths, want 4", len(applied))
 	}
 	links := regexp.MustCompile(`\]\(([a-z/.]+)\)`).FindAllStringSubmatch(readme, -1)
 	for _, match := range append(applied, links...) {
@@ -233,12 +234,12 @@ func TestKubernetesReadme(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"deployment/shop", "cronjob/channels", "deployment/etrusted-broker"} {
-		found := slices.ContainsFunc(bases, func(b base) bool {
-			c := b.apply(t)
-			return len(c.deployments) == 1 && name == "deployment/"+c.deployments[0].Name || len(c.cronJobs) == 1 && name == "cronjob/"+c.cronJobs[0].Name
+		found := slices.ContainsFunc(variants, func(v variant) bool {
+			res := v.build(t)
+			return len(res.deployments) == 1 && name == "deployment/"+res.deployments[0].Name || len(res.cronJobs) == 1 && name == "cronjob/"+res.cronJobs[0].Name
 		})
 		if !found || !strings.Contains(readme, name) {
-			t.Errorf("%s: there is none, or it is not used", name)
+			t.Errorf("%s: defined in the manifests: %v, want true; mentioned in the README: %v, want true", name, found, strings.Contains(readme, name))
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -24,164 +23,166 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// TestKubernetesRun runs the real broker with each base's variables and Secrets. At first the Client Secret is wrong: there
-// is no token. Then it is rotated.
-func TestKubernetesRun(t *testing.T) {
-	eachBase(t, func(t *testing.T, b base, c cluster) {
-		w := newWorld(t, time.Minute)
-		p := w.startPod(t, c)
-		eventually(t, patience, "the wrong secret is rejected", func() bool {
+// TestKubernetesVariantsRun runs the real broker with the variables and Secrets of each variant. At first the Client Secret
+// is wrong, so there is no token. Then the right one is written.
+func TestKubernetesVariantsRun(t *testing.T) {
+	forEachVariant(t, func(t *testing.T, v variant, res resources) {
+		servers := startTestServers(t, time.Minute)
+		p := servers.startPod(t, res)
+		eventually(t, waitTimeout, "the wrong secret is rejected", func() bool {
 			return p.metric("token_refreshes_total", `outcome="rejected"`) == 1
 		})
 		p.wantProbe("liveness", p.container.LivenessProbe, true)
-		p.wantProbe("startup", p.container.StartupProbe, b.startsWithoutToken)
+		p.wantProbe("startup", p.container.StartupProbe, v.startsWithoutToken)
 		p.wantProbe("readiness", p.container.ReadinessProbe, false)
 
-		p.writeSecret("etrusted", "client_secret", w.login.currentSecret())
-		p.wait()
+		p.writeSecret("etrusted", "client_secret", servers.login.currentSecret())
+		p.waitForToken()
 		p.wantProbe("liveness", p.container.LivenessProbe, true)
 		p.wantProbe("startup", p.container.StartupProbe, true)
 		p.wantProbe("readiness", p.container.ReadinessProbe, true)
-		for _, complaint := range []string{"is not a variable of the broker", "may be read by every user"} {
-			if strings.Contains(p.log.String(), complaint) {
-				t.Errorf("the broker complains: %s", complaint)
+		for _, warning := range []string{"is not a variable of the broker", "readable by every user"} {
+			if strings.Contains(p.log.String(), warning) {
+				t.Errorf("the broker's log contains a warning: %s", warning)
 			}
 		}
 
-		if b.central() {
-			p.wantClients(b, c)
+		if v.central() {
+			p.wantOnlyAppsServed(v, res)
 			return
 		}
-		p.want(http.StatusOK, p.asApp(baseURL(t, c.template(t).Spec.Containers[0])))
+		p.wantStatus(http.StatusOK, p.newAppRequest(apiBaseURL(t, res.podTemplate(t).Spec.Containers[0])))
 	})
 }
 
-// wantClients holds who is let in by a broker for many apps.
-func (p *pod) wantClients(b base, c cluster) {
+// wantOnlyAppsServed checks which requests a central broker serves.
+func (p *brokerPod) wantOnlyAppsServed(v variant, res resources) {
 	p.t.Helper()
-	service := c.services[0]
+	service := res.services[0]
 	name := service.Name + "." + service.Namespace
 	for _, host := range []string{service.Name, name, name + ".svc", name + ".svc.cluster.local"} {
-		p.want(http.StatusOK, p.asApp(fmt.Sprintf("%s:%d", host, service.Spec.Ports[0].Port)))
+		p.wantStatus(http.StatusOK, p.newAppRequest(fmt.Sprintf("%s:%d", host, service.Spec.Ports[0].Port)))
 	}
-	if told := baseURL(p.t, readmePod(p.t).Spec.Containers[0]); told != fmt.Sprintf("%s:%d", name, service.Spec.Ports[0].Port) {
-		p.t.Errorf("the README sends apps to %s", told)
+	want := fmt.Sprintf("%s:%d", name, service.Spec.Ports[0].Port)
+	if got := apiBaseURL(p.t, readmeAppPod(p.t).Spec.Containers[0]); got != want {
+		p.t.Errorf("the README sends apps to %s, want %s", got, want)
 	}
-	p.want(http.StatusMisdirectedRequest, p.asApp("attacker.example"))
+	p.wantStatus(http.StatusMisdirectedRequest, p.newAppRequest("attacker.example"))
 
-	stranger := p.asApp(service.Name)
+	stranger := p.newAppRequest(service.Name)
 	switch {
-	case p.has("BROKER_ACCESS_KEY_FILE"):
+	case p.hasEnv("BROKER_ACCESS_KEY_FILE"):
 		stranger.request.Header.Del("Authorization")
-		p.want(http.StatusUnauthorized, stranger)
-	case p.has("BROKER_TLS_CERT_FILE"):
+		p.wantStatus(http.StatusUnauthorized, stranger)
+	case p.hasEnv("BROKER_TLS_CERT_FILE"):
 		stranger.transport.TLSClientConfig.Certificates = nil
 		if got, err := stranger.do(); err == nil {
-			p.t.Errorf("an app without a certificate got %d", got.status)
+			p.t.Errorf("an app without a certificate got %d, want no connection", got.status)
 		}
 	default:
-		p.t.Error("whoever reaches it is let in")
+		p.t.Error("the central broker has neither an access key nor client certificates, so every pod that reaches it is served")
 	}
-	if b.uncommented["central/deployment.yaml"] != nil { // READ-ONLY
-		write := p.asApp(service.Name)
+	if v.uncommented["central/deployment.yaml"] != nil { // READ-ONLY
+		write := p.newAppRequest(service.Name)
 		write.request.Method = http.MethodPost
-		p.want(http.StatusForbidden, write)
+		p.wantStatus(http.StatusForbidden, write)
 	}
 }
 
-// baseURL is the host and port that an app is given.
-func baseURL(t *testing.T, app corev1.Container) string {
+// apiBaseURL returns host and port of the API_BASE_URL of an app.
+func apiBaseURL(t *testing.T, app corev1.Container) string {
 	t.Helper()
 	for _, variable := range app.Env {
 		if variable.Name == "API_BASE_URL" {
 			u, err := url.Parse(variable.Value)
 			if err != nil || u.Port() != "8080" || u.Path != "" {
-				t.Errorf("API_BASE_URL is %s", variable.Value)
+				t.Errorf("API_BASE_URL: got %s, want port 8080 and no path", variable.Value)
 			}
 			return u.Host
 		}
 	}
-	t.Fatal("there is no API_BASE_URL")
+	t.Fatal("the app has no API_BASE_URL")
 	return ""
 }
 
-// pod is a broker that runs as its container would, but for the files, which are below a folder, and the ports.
-type pod struct {
+// brokerPod is a broker that runs like its container, except that its files are below dir and its ports are random.
+type brokerPod struct {
 	*broker
-	container corev1.Container
-	folder    string
-	volumes   map[string][]string // where each Secret is mounted
-	key       string
-	identity  tls.Certificate // of the app
+	container  corev1.Container
+	dir        string
+	mounts     map[string][]string // the paths at which each Secret is mounted
+	accessKey  string
+	clientCert tls.Certificate // the app's
 }
 
-func (w *world) startPod(t *testing.T, c cluster) *pod {
+// startPod starts a broker as the manifests would, with a wrong Client Secret.
+func (s *testServers) startPod(t *testing.T, res resources) *brokerPod {
 	t.Helper()
-	template := c.template(t)
-	p := &pod{
-		broker: &broker{t: t}, container: brokerOf(t, template.Spec), folder: t.TempDir(), volumes: map[string][]string{},
-		key: w.newSecret(), identity: newIdentity(t),
+	template := res.podTemplate(t)
+	p := &brokerPod{
+		broker: &broker{t: t}, container: brokerContainer(t, template.Spec), dir: t.TempDir(), mounts: map[string][]string{},
+		accessKey: s.newSecret(), clientCert: newClientCert(t),
 	}
 	for _, volume := range template.Spec.Volumes {
 		for _, mount := range p.container.VolumeMounts {
 			if mount.Name == volume.Name && volume.Secret != nil {
-				p.volumes[volume.Secret.SecretName] = append(p.volumes[volume.Secret.SecretName], mount.MountPath)
+				p.mounts[volume.Secret.SecretName] = append(p.mounts[volume.Secret.SecretName], mount.MountPath)
 			}
 		}
 	}
 	p.writeSecret("etrusted", "client_id", clientID)
-	p.writeSecret("etrusted", "client_secret", w.newSecret())
-	p.writeSecret("etrusted-access-key", "access_key", p.key)
-	p.writeSecret("etrusted-store", "url", "redis://127.0.0.1:1/0") // it is away, and that costs no request
-	p.writeSecret("etrusted-broker-tls", "tls.crt", pemOf("CERTIFICATE", w.authority.certificate.Certificate[0]))
-	p.writeSecret("etrusted-broker-tls", "ca.crt", pemOf("CERTIFICATE", p.identity.Certificate[0]))
-	key, err := x509.MarshalPKCS8PrivateKey(w.authority.certificate.PrivateKey)
+	p.writeSecret("etrusted", "client_secret", s.newSecret())
+	p.writeSecret("etrusted-access-key", "access_key", p.accessKey)
+	p.writeSecret("etrusted-store", "url", "redis://127.0.0.1:1/0") // unreachable, which must not fail any request
+	p.writeSecret("etrusted-broker-tls", "tls.crt", encodePEM("CERTIFICATE", s.ca.serverCert.Certificate[0]))
+	p.writeSecret("etrusted-broker-tls", "ca.crt", encodePEM("CERTIFICATE", p.clientCert.Certificate[0]))
+	key, err := x509.MarshalPKCS8PrivateKey(s.ca.serverCert.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.writeSecret("etrusted-broker-tls", "tls.key", pemOf("PRIVATE KEY", key))
+	p.writeSecret("etrusted-broker-tls", "tls.key", encodePEM("PRIVATE KEY", key))
 
 	var environ []string
 	for _, variable := range p.container.Env {
-		environ = append(environ, variable.Name+"="+p.valueOf(variable, c))
+		environ = append(environ, variable.Name+"="+p.envValue(variable, res))
 	}
-	p.broker = w.start(t, environ...)
-	// Who listens everywhere listens there too.
-	p.app = strings.Replace(p.app, "[::]", "127.0.0.1", 1)
-	p.admin = strings.Replace(p.admin, "[::]", "127.0.0.1", 1)
+	p.broker = s.startBroker(t, environ...)
+	// A listener on all addresses can be reached on this one.
+	p.appURL = strings.Replace(p.appURL, "[::]", "127.0.0.1", 1)
+	p.adminURL = strings.Replace(p.adminURL, "[::]", "127.0.0.1", 1)
 	return p
 }
 
-// writeSecret writes a key of a Secret to wherever that is mounted.
-func (p *pod) writeSecret(secret, key, value string) {
+// writeSecret writes a key of a Secret to every path at which that Secret is mounted.
+func (p *brokerPod) writeSecret(secret, key, value string) {
 	p.t.Helper()
-	for _, mounted := range p.volumes[secret] {
-		folder := filepath.Join(p.folder, mounted)
-		if err := os.MkdirAll(folder, 0o700); err != nil {
+	for _, mount := range p.mounts[secret] {
+		dir := filepath.Join(p.dir, mount)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			p.t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(folder, key), []byte(value+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, key), []byte(value+"\n"), 0o600); err != nil {
 			p.t.Fatal(err)
 		}
 	}
 }
 
-// valueOf is a variable's value in a process that has the pod's files and a port of its own.
-func (p *pod) valueOf(variable corev1.EnvVar, c cluster) string {
+// envValue returns the value of a variable for a process with its files below dir and a random port.
+func (p *brokerPod) envValue(variable corev1.EnvVar, res resources) string {
 	if variable.ValueFrom != nil {
 		if field := variable.ValueFrom.FieldRef.FieldPath; field != "metadata.namespace" {
-			p.t.Fatalf("%s is %s", variable.Name, field)
+			p.t.Fatalf("%s: got field %s, want metadata.namespace", variable.Name, field)
 		}
-		return c.services[0].Namespace
+		return res.services[0].Namespace
 	}
 	value := variable.Value
 	for _, other := range p.container.Env {
 		if reference := "$(" + other.Name + ")"; strings.Contains(value, reference) {
-			value = strings.ReplaceAll(value, reference, p.valueOf(other, c))
+			value = strings.ReplaceAll(value, reference, p.envValue(other, res))
 		}
 	}
 	if strings.HasPrefix(value, "/etc/") {
-		return filepath.Join(p.folder, value)
+		return filepath.Join(p.dir, value)
 	}
 	if host, _, err := net.SplitHostPort(value); err == nil && strings.HasSuffix(variable.Name, "_LISTEN") {
 		return net.JoinHostPort(host, "0")
@@ -189,98 +190,97 @@ func (p *pod) valueOf(variable corev1.EnvVar, c cluster) string {
 	return value
 }
 
-func (p *pod) has(variable string) bool {
+// hasEnv reports whether the container sets the variable.
+func (p *brokerPod) hasEnv(variable string) bool {
 	return slices.ContainsFunc(p.container.Env, func(v corev1.EnvVar) bool { return v.Name == variable })
 }
 
-// wantProbe does what the kubelet does.
-func (p *pod) wantProbe(name string, probe *corev1.Probe, want bool) {
+// wantProbe runs a probe as the kubelet does, and fails the test unless its success is want.
+func (p *brokerPod) wantProbe(name string, probe *corev1.Probe, want bool) {
 	p.t.Helper()
 	if probe == nil {
 		return
 	}
 	var got bool
-	var said string
+	var output string
 	switch {
 	case probe.HTTPGet != nil:
-		if port := portOf(p.container, probe.HTTPGet.Port); port != portOf(p.container, intstr.FromString("metrics")) || port == 0 || probe.HTTPGet.Host != "" {
-			p.t.Errorf("%s: asks port %d", name, port)
+		if port := containerPort(p.container, probe.HTTPGet.Port); port != containerPort(p.container, intstr.FromString("metrics")) || port == 0 || probe.HTTPGet.Host != "" {
+			p.t.Errorf("%s probe: got port %d and host %q, want the port named metrics and no host", name, port, probe.HTTPGet.Host)
 		}
-		answer := p.get(p.admin + probe.HTTPGet.Path)
-		got, said = answer.status == http.StatusOK, answer.body
+		resp := p.get(p.adminURL + probe.HTTPGet.Path)
+		got, output = resp.status == http.StatusOK, resp.body
 	case probe.Exec != nil:
 		if probe.Exec.Command[0] != "/broker" {
-			p.t.Fatalf("%s: there is no %s in the image", name, probe.Exec.Command[0])
+			p.t.Fatalf("%s probe: got command %s, want /broker, the only one in the image", name, probe.Exec.Command[0])
 		}
-		command := exec.Command(binary, probe.Exec.Command[1:]...)
-		admin := strings.TrimPrefix(p.admin, "http://")
-		if p.has("BROKER_ADMIN_LISTEN") { // beyond the pod
+		cmd := exec.Command(brokerBinary, probe.Exec.Command[1:]...)
+		admin := strings.TrimPrefix(p.adminURL, "http://")
+		if p.hasEnv("BROKER_ADMIN_LISTEN") { // on all addresses
 			admin = strings.Replace(admin, "127.0.0.1:", "0.0.0.0:", 1)
 		}
-		command.Env = []string{"BROKER_ADMIN_LISTEN=" + admin}
+		cmd.Env = []string{"BROKER_ADMIN_LISTEN=" + admin}
 		started := time.Now()
-		output, err := command.CombinedOutput()
-		got, said = err == nil, string(output)
+		text, err := cmd.CombinedOutput()
+		got, output = err == nil, string(text)
 		if limit := time.Duration(probe.TimeoutSeconds) * time.Second; name != "liveness" && time.Since(started) > limit {
-			p.t.Errorf("%s: took longer than the %v that it has", name, limit)
+			p.t.Errorf("%s probe: took longer than its timeout of %v", name, limit)
 		}
 	}
 	if got != want {
-		p.t.Errorf("the probe of %s succeeds: %v, want %v: %s", name, got, want, said)
+		p.t.Errorf("%s probe: got success %v, want %v: %s", name, got, want, output)
 	}
 }
 
-// visit is a request of an app.
-type visit struct {
+// appRequest is a request from an app, with the transport that sends it.
+type appRequest struct {
 	request   *http.Request
 	transport *http.Transport
 }
 
-// asApp is that of one that addresses the broker so, with all that it needs to be let in.
-func (p *pod) asApp(host string) visit {
+// newAppRequest returns a request with this Host and with everything that the broker requires of an app.
+func (p *brokerPod) newAppRequest(host string) appRequest {
 	p.t.Helper()
-	v := visit{transport: &http.Transport{DisableKeepAlives: true}}
-	address := p.app
-	if p.has("BROKER_TLS_CERT_FILE") {
+	a := appRequest{transport: &http.Transport{DisableKeepAlives: true}}
+	address := p.appURL
+	if p.hasEnv("BROKER_TLS_CERT_FILE") {
 		address = strings.Replace(address, "http://", "https://", 1)
-		v.transport.TLSClientConfig = &tls.Config{
-			RootCAs: p.world.authority.pool, Certificates: []tls.Certificate{p.identity}, MinVersion: tls.VersionTLS12,
+		a.transport.TLSClientConfig = &tls.Config{
+			RootCAs: p.servers.ca.pool, Certificates: []tls.Certificate{p.clientCert}, MinVersion: tls.VersionTLS12,
 		}
 	}
 	var err error
-	if v.request, err = http.NewRequest(http.MethodGet, address+"/channels", nil); err != nil {
+	if a.request, err = http.NewRequest(http.MethodGet, address+"/channels", nil); err != nil {
 		p.t.Fatal(err)
 	}
-	v.request.Host = host
-	if p.has("BROKER_ACCESS_KEY_FILE") {
-		v.request.Header.Set("Authorization", "Bearer "+p.key)
+	a.request.Host = host
+	if p.hasEnv("BROKER_ACCESS_KEY_FILE") {
+		a.request.Header.Set("Authorization", "Bearer "+p.accessKey)
 	}
-	return v
+	return a
 }
 
-func (v visit) do() (answer, error) {
-	response, err := (&http.Client{Transport: v.transport, Timeout: patience}).Do(v.request)
+func (a appRequest) do() (response, error) {
+	resp, err := (&http.Client{Transport: a.transport, Timeout: waitTimeout}).Do(a.request)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	return answer{response.StatusCode, response.Header, string(text)}, err
+	return readResponse(resp)
 }
 
-func (p *pod) want(status int, v visit) {
+func (p *brokerPod) wantStatus(status int, a appRequest) {
 	p.t.Helper()
-	if got, err := v.do(); got.status != status || err != nil {
-		p.t.Errorf("%s as %s: %d %s, want %d (%v)", v.request.Method, v.request.Host, got.status, got.body, status, err)
+	if got, err := a.do(); got.status != status || err != nil {
+		p.t.Errorf("%s with Host %s: got %d %s (%v), want %d", a.request.Method, a.request.Host, got.status, got.body, err, status)
 	}
 }
 
-func pemOf(kind string, der []byte) string {
+func encodePEM(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
-// newIdentity returns a certificate for a client, which is its own authority.
-func newIdentity(t *testing.T) tls.Certificate {
+// newClientCert returns a self-signed client certificate.
+func newClientCert(t *testing.T) tls.Certificate {
 	t.Helper()
 	key := newECKey(t)
 	template := &x509.Certificate{

@@ -22,18 +22,19 @@ import (
 
 const kubernetesExamples = "../examples/kubernetes"
 
-// base is a folder of ../examples/kubernetes as somebody may apply it.
-type base struct {
-	name, folder string
-	// uncommented are the lines that are taken out of their comments, by file.
+// variant is a directory of ../examples/kubernetes, with a choice of its optional lines uncommented.
+type variant struct {
+	name, dir string
+	// uncommented has the lines to uncomment, by file.
 	uncommented map[string][]string
-	// startsWithoutToken is whether the app is started, or the broker's pod alive, while the login server refuses.
+	// startsWithoutToken reports whether the startup probe succeeds while the login server rejects the credentials.
 	startsWithoutToken bool
 }
 
-func (b base) central() bool { return b.folder == "central" }
+func (v variant) central() bool { return v.dir == "central" }
 
-func components(names ...string) map[string][]string {
+// uncommentComponents returns the lines to uncomment for these components of the central broker.
+func uncommentComponents(names ...string) map[string][]string {
 	lines := []string{"components:"}
 	for _, name := range names {
 		lines = append(lines, "  - "+name)
@@ -41,22 +42,22 @@ func components(names ...string) map[string][]string {
 	return map[string][]string{"central/kustomization.yaml": lines}
 }
 
-var bases = []base{
+var variants = []variant{
 	{"sidecar", "sidecar", nil, true},
-	{"sidecar with all that is commented", "sidecar", map[string][]string{"sidecar/deployment.yaml": {
+	{"sidecar with all options", "sidecar", map[string][]string{"sidecar/deployment.yaml": {
 		"- name: BROKER_ADMIN_LISTEN", "  value: 0.0.0.0:9464", "ports:", "  - name: broker-metrics", "    containerPort: 9464",
 		"readinessProbe:", "  exec:", `    command: ["/broker", "wait", "-timeout", "1s"]`, "  periodSeconds: 5", "  timeoutSeconds: 5",
 	}}, true},
 	{"job", "job", nil, false},
 	{"central", "central", nil, true},
 	{"central with fewer rights", "central", map[string][]string{"central/deployment.yaml": {"- name: BROKER_ALLOW", "  value: READ-ONLY"}}, true},
-	{"central with mtls", "central", components("mtls"), true},
-	{"central with store", "central", components("store"), true},
-	{"central with both", "central", components("mtls", "store"), true},
+	{"central with mtls", "central", uncommentComponents("mtls"), true},
+	{"central with store", "central", uncommentComponents("store"), true},
+	{"central with both", "central", uncommentComponents("mtls", "store"), true},
 }
 
-// cluster is what a base makes of one.
-type cluster struct {
+// resources are the Kubernetes objects of a variant.
+type resources struct {
 	namespaces  []*corev1.Namespace
 	services    []*corev1.Service
 	budgets     []*policyv1.PodDisruptionBudget
@@ -65,26 +66,26 @@ type cluster struct {
 	cronJobs    []*batchv1.CronJob
 }
 
-// eachBase runs a test on every base, built as kubectl apply -k does and read as the API server does.
-func eachBase(t *testing.T, test func(t *testing.T, b base, c cluster)) {
+// forEachVariant runs a parallel subtest for each variant, built as by kubectl apply -k and decoded as by the API server.
+func forEachVariant(t *testing.T, test func(t *testing.T, v variant, res resources)) {
 	t.Parallel()
-	for _, b := range bases {
-		t.Run(b.name, func(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			test(t, b, b.apply(t))
+			test(t, v, v.build(t))
 		})
 	}
 }
 
-// apply fails the test for what the API server refuses with strict field validation: a field that there is not, one of
-// another type, one that is there twice.
-func (b base) apply(t *testing.T) cluster {
+// build fails the test for everything that the API server rejects with strict field validation: unknown fields, wrong types,
+// duplicate fields.
+func (v variant) build(t *testing.T) resources {
 	t.Helper()
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(b.files(t), "/"+b.folder)
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(v.files(t), "/"+v.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var c cluster
+	var res resources
 	for _, resource := range built.Resources() {
 		text, err := resource.AsYAML()
 		if err != nil {
@@ -94,19 +95,19 @@ func (b base) apply(t *testing.T) cluster {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
-		c.add(t, object)
-		if described, err := meta.Accessor(object); err != nil || b.central() && resource.GetKind() != "Namespace" && described.GetNamespace() != "etrusted" {
-			t.Errorf("%s is in another namespace (%v)", resource.GetKind(), err)
+		res.add(t, object)
+		if described, err := meta.Accessor(object); err != nil || v.central() && resource.GetKind() != "Namespace" && described.GetNamespace() != "etrusted" {
+			t.Errorf("%s is not in the namespace etrusted (error: %v)", resource.GetKind(), err)
 		}
 	}
-	return c
+	return res
 }
 
-// files are those of all bases, with the lines of this one uncommented.
-func (b base) files(t *testing.T) filesys.FileSystem {
+// files returns the files of all directories, with this variant's lines uncommented.
+func (v variant) files(t *testing.T) filesys.FileSystem {
 	t.Helper()
 	files := filesys.MakeFsInMemory()
-	read := 0
+	changed := 0
 	err := fs.WalkDir(os.DirFS(kubernetesExamples), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || path.Ext(name) != ".yaml" {
 			return err
@@ -115,19 +116,19 @@ func (b base) files(t *testing.T) filesys.FileSystem {
 		if err != nil {
 			return err
 		}
-		if lines := b.uncommented[name]; lines != nil {
-			read++
+		if lines := v.uncommented[name]; lines != nil {
+			changed++
 			text = []byte(uncomment(t, string(text), lines))
 		}
 		return files.WriteFile("/"+name, text)
 	})
-	if err != nil || read != len(b.uncommented) {
-		t.Fatalf("%d of %d files to be changed were read: %v", read, len(b.uncommented), err)
+	if err != nil || changed != len(v.uncommented) {
+		t.Fatalf("changed %d files, want %d (error: %v)", changed, len(v.uncommented), err)
 	}
 	return files
 }
 
-// uncomment takes lines that follow each other out of their comments. Each is given without its indentation.
+// uncomment uncomments these lines, which must occur in this order. They are given without their indentation.
 func uncomment(t *testing.T, text string, lines []string) string {
 	t.Helper()
 	var result strings.Builder
@@ -138,7 +139,7 @@ func uncomment(t *testing.T, text string, lines []string) string {
 		result.WriteString(line)
 	}
 	if len(lines) > 0 {
-		t.Fatalf("there is no comment %q", lines[0])
+		t.Fatalf("the file has no comment %q", lines[0])
 	}
 	return result.String()
 }
@@ -156,51 +157,51 @@ func decodeStrictly(text []byte) (runtime.Object, error) {
 	return object, err
 }
 
-// add refuses what a base should not have: a Secret above all.
-func (c *cluster) add(t *testing.T, object runtime.Object) {
+// add sorts an object into its list. It fails the test for kinds that the examples should not contain, above all a Secret.
+func (res *resources) add(t *testing.T, object runtime.Object) {
 	t.Helper()
 	switch object := object.(type) {
 	case *corev1.Namespace:
-		c.namespaces = append(c.namespaces, object)
+		res.namespaces = append(res.namespaces, object)
 	case *corev1.Service:
-		c.services = append(c.services, object)
+		res.services = append(res.services, object)
 	case *policyv1.PodDisruptionBudget:
-		c.budgets = append(c.budgets, object)
+		res.budgets = append(res.budgets, object)
 	case *networkingv1.NetworkPolicy:
-		c.policies = append(c.policies, object)
+		res.policies = append(res.policies, object)
 	case *appsv1.Deployment:
-		c.deployments = append(c.deployments, object)
+		res.deployments = append(res.deployments, object)
 	case *batchv1.CronJob:
-		c.cronJobs = append(c.cronJobs, object)
+		res.cronJobs = append(res.cronJobs, object)
 	default:
-		t.Errorf("there is a %T", object)
+		t.Errorf("unexpected kind %T", object)
 	}
 }
 
-// template is that of the only kind of pods that a base has.
-func (c *cluster) template(t *testing.T) corev1.PodTemplateSpec {
+// podTemplate returns the template of the only workload.
+func (res *resources) podTemplate(t *testing.T) corev1.PodTemplateSpec {
 	t.Helper()
 	var all []corev1.PodTemplateSpec
-	for _, deployment := range c.deployments {
+	for _, deployment := range res.deployments {
 		all = append(all, deployment.Spec.Template)
 	}
-	for _, job := range c.cronJobs {
+	for _, job := range res.cronJobs {
 		all = append(all, job.Spec.JobTemplate.Spec.Template)
 	}
 	if len(all) != 1 {
-		t.Fatalf("%d kinds of pods, want 1", len(all))
+		t.Fatalf("got %d pod templates, want 1", len(all))
 	}
 	return all[0]
 }
 
-// brokerOf is the container that runs the broker.
-func brokerOf(t *testing.T, pod corev1.PodSpec) corev1.Container {
+// brokerContainer returns the container that runs the broker.
+func brokerContainer(t *testing.T, pod corev1.PodSpec) corev1.Container {
 	t.Helper()
 	for _, container := range slices.Concat(pod.InitContainers, pod.Containers) {
 		if container.Name == "broker" {
 			return container
 		}
 	}
-	t.Fatal("there is no broker")
+	t.Fatal("the pod has no container named broker")
 	return corev1.Container{}
 }

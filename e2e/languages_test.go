@@ -14,91 +14,92 @@ import (
 	"time"
 )
 
-// programPatience is for a program that starts, Java's compiler first, and some requests in turn, on a machine that is
-// busy with others of both.
-const programPatience = time.Minute
+// programTimeout limits a program with a few requests in sequence. It is long because Java first compiles the program, on a
+// machine that runs other programs.
+const programTimeout = time.Minute
 
-// language is one that shops' code is written in, and how it is run here.
+// language is a programming language that shops use, and how to run its programs.
 type language struct {
-	name    string
-	command []string
-	works   func() bool
-	// proxied and trusting have a program use a proxy, and trust the authority whose certificate is in the file.
-	proxied  func(scheme, host, port string) setting
-	trusting func(t *testing.T, file string) setting
+	name      string
+	command   []string
+	installed func() bool
+	// useProxy makes a program use a proxy; trustCA makes it trust the CA certificate in the file.
+	useProxy func(scheme, host, port string) programConfig
+	trustCA  func(t *testing.T, file string) programConfig
 }
 
-// setting is what a program is given besides its own variables.
-type setting struct {
-	flags, environ []string
+// programConfig is a program's command-line flags and environment.
+type programConfig struct {
+	flags, env []string
 }
 
-func (s setting) and(other setting) setting {
-	return setting{append(s.flags[:len(s.flags):len(s.flags)], other.flags...), append(s.environ[:len(s.environ):len(s.environ)], other.environ...)}
+// with returns c with the flags and variables of other added.
+func (c programConfig) with(other programConfig) programConfig {
+	return programConfig{append(c.flags[:len(c.flags):len(c.flags)], other.flags...), append(c.env[:len(c.env):len(c.env)], other.env...)}
 }
 
 var (
 	php = &language{
 		name: "php", command: []string{"php"},
-		works:   runs("php", "-r", `exit(function_exists("curl_init") ? 0 : 1);`),
-		proxied: byVariable,
-		trusting: func(_ *testing.T, file string) setting {
-			return setting{flags: []string{"-d", "curl.cainfo=" + file, "-d", "openssl.cafile=" + file}}
+		installed: exitsZero("php", "-r", `exit(function_exists("curl_init") ? 0 : 1);`),
+		useProxy:  proxyVariables,
+		trustCA: func(_ *testing.T, file string) programConfig {
+			return programConfig{flags: []string{"-d", "curl.cainfo=" + file, "-d", "openssl.cafile=" + file}}
 		},
 	}
 	node = &language{
 		name: "node", command: []string{"node"},
-		works:   runs("node", "-e", `process.exit(typeof fetch === "function" ? 0 : 1)`),
-		proxied: byVariable,
-		trusting: func(_ *testing.T, file string) setting {
-			return setting{environ: []string{"NODE_EXTRA_CA_CERTS=" + file}}
+		installed: exitsZero("node", "-e", `process.exit(typeof fetch === "function" ? 0 : 1)`),
+		useProxy:  proxyVariables,
+		trustCA: func(_ *testing.T, file string) programConfig {
+			return programConfig{env: []string{"NODE_EXTRA_CA_CERTS=" + file}}
 		},
 	}
 	java = &language{
-		// Run from their source, programs need the compiler. They are over before the better one of the JIT has paid.
+		// The programs are run from source, and end before the optimising JIT compiler would pay off.
 		name: "java", command: []string{"java", "-XX:TieredStopAtLevel=1", "-Xshare:auto"},
-		works: runs("javac", "--release", "11", "-version"), // the first with an HttpClient
-		proxied: func(scheme, host, port string) setting {
-			return setting{flags: []string{"-D" + scheme + ".proxyHost=" + host, "-D" + scheme + ".proxyPort=" + port}}
+		installed: exitsZero("javac", "--release", "11", "-version"), // the first version with HttpClient
+		useProxy: func(scheme, host, port string) programConfig {
+			return programConfig{flags: []string{"-D" + scheme + ".proxyHost=" + host, "-D" + scheme + ".proxyPort=" + port}}
 		},
-		trusting: func(t *testing.T, file string) setting {
+		trustCA: func(t *testing.T, file string) programConfig {
 			store := filepath.Join(t.TempDir(), "truststore")
 			output, err := exec.Command("keytool", "-importcert", "-noprompt", "-alias", "etrusted-broker",
 				"-file", file, "-keystore", store, "-storepass", "changeit").CombinedOutput()
 			if err != nil {
 				t.Fatalf("keytool: %v\n%s", err, output)
 			}
-			return setting{flags: []string{"-Djavax.net.ssl.trustStore=" + store, "-Djavax.net.ssl.trustStorePassword=changeit"}}
+			return programConfig{flags: []string{"-Djavax.net.ssl.trustStore=" + store, "-Djavax.net.ssl.trustStorePassword=changeit"}}
 		},
 	}
 	python = &language{
 		name: "python", command: []string{"python3"},
-		works:   runs("python3", "-c", "import ssl, urllib.request"),
-		proxied: byVariable,
-		trusting: func(_ *testing.T, file string) setting {
-			return setting{environ: []string{"SSL_CERT_FILE=" + file}}
+		installed: exitsZero("python3", "-c", "import ssl, urllib.request"),
+		useProxy:  proxyVariables,
+		trustCA: func(_ *testing.T, file string) programConfig {
+			return programConfig{env: []string{"SSL_CERT_FILE=" + file}}
 		},
 	}
 )
 
-// byVariable sets the variable in both spellings: libcurl knows http_proxy in lower case alone.
-func byVariable(scheme, host, port string) setting {
+// proxyVariables sets the proxy variable in both spellings: libcurl reads http_proxy only in lower case.
+func proxyVariables(scheme, host, port string) programConfig {
 	name, proxy := scheme+"_proxy", "http://"+net.JoinHostPort(host, port)
-	return setting{environ: []string{name + "=" + proxy, strings.ToUpper(name) + "=" + proxy}}
+	return programConfig{env: []string{name + "=" + proxy, strings.ToUpper(name) + "=" + proxy}}
 }
 
-func runs(command string, arguments ...string) func() bool {
+// exitsZero returns a function that reports whether the command succeeds. The command runs once.
+func exitsZero(command string, arguments ...string) func() bool {
 	return sync.OnceValue(func() bool { return exec.Command(command, arguments...).Run() == nil })
 }
 
-// need skips the test where there is no such language, so that it can be run with Go alone; but a run that is about it
-// must not pass without it.
+// need skips the test if the language is not installed, or fails it if E2E_NAME=required.
 func (l *language) need(t *testing.T) {
 	t.Helper()
 	name := strings.ToUpper(l.name)
-	missing := fmt.Sprintf("NO %s IN PATH that can do what shops' code does: that such code works with the broker is NOT TESTED", name)
+	missing := fmt.Sprintf("NO SUITABLE %s IN PATH: that shops' programs in it work with the broker is NOT TESTED", name)
 	switch {
-	case l.works():
+	case l.installed():
 	case os.Getenv("E2E_"+name) == "required":
 		t.Fatal(missing)
 	default:
@@ -106,23 +107,23 @@ func (l *language) need(t *testing.T) {
 	}
 }
 
-// run runs a program to its end, and returns the first word of each line that it printed; an error, with all that it said,
-// if it failed.
-func (l *language) run(t *testing.T, file string, given setting) (words []string, err error) {
+// run runs a program and returns the first word of each line of its output. If the program fails, the error contains the
+// whole output.
+func (l *language) run(t *testing.T, file string, config programConfig) (words []string, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), programPatience)
+	ctx, cancel := context.WithTimeout(t.Context(), programTimeout)
 	defer cancel()
-	arguments := append(append(l.command[1:len(l.command):len(l.command)], given.flags...), file)
-	command := exec.CommandContext(ctx, l.command[0], arguments...)
-	// A variable of whoever runs the tests, a proxy above all, must not be the program's.
-	command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, given.environ...)
-	command.WaitDelay = patience
-	var output, errors bytes.Buffer
-	command.Stdout, command.Stderr = &output, &errors
-	if err := command.Run(); err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s%s", file, err, &output, &errors)
+	arguments := append(append(l.command[1:len(l.command):len(l.command)], config.flags...), file)
+	cmd := exec.CommandContext(ctx, l.command[0], arguments...)
+	// The program must not inherit variables of the test's environment, such as a proxy.
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, config.env...)
+	cmd.WaitDelay = waitTimeout
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s%s", file, err, &stdout, &stderr)
 	}
-	for line := range strings.Lines(output.String()) {
+	for line := range strings.Lines(stdout.String()) {
 		word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
 		words = append(words, word)
 	}

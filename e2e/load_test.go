@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// load is an app that asks all the time.
-type load struct {
+// loadGenerator sends requests at a steady rate, as an app would, and counts failures.
+type loadGenerator struct {
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
 
@@ -19,25 +19,25 @@ type load struct {
 	failures []string
 }
 
-// startLoad sends four requests every 20 ms, until end or the test's end.
-func (b *broker) startLoad(t *testing.T) *load {
-	return b.startLoadOf(t, 4, 20*time.Millisecond)
+// startLoad sends four requests every 20 ms until the load is stopped or the test ends.
+func (b *broker) startLoad(t *testing.T) *loadGenerator {
+	return b.startLoadWith(t, 4, 20*time.Millisecond)
 }
 
-// startLoadOf has so many workers, each of which sends a request every so often.
-func (b *broker) startLoadOf(t *testing.T, workers int, every time.Duration) *load {
+// startLoadWith starts workers that each send a request per interval.
+func (b *broker) startLoadWith(t *testing.T, workers int, interval time.Duration) *loadGenerator {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{cancel: cancel}
+	l := &loadGenerator{cancel: cancel}
 	for range workers {
 		l.workers.Go(func() {
-			pace := time.NewTicker(every)
-			defer pace.Stop()
+			ticker := time.NewTicker(interval)
+			defer ticker.Stop()
 			for {
 				select {
 				case <-ctx.Done():
 					return
-				case <-pace.C:
-					l.count(b.send(http.MethodGet, b.app+"/channels", nil))
+				case <-ticker.C:
+					l.record(b.send(http.MethodGet, b.appURL+"/channels", nil))
 				}
 			}
 		})
@@ -46,7 +46,7 @@ func (b *broker) startLoadOf(t *testing.T, workers int, every time.Duration) *lo
 	return l
 }
 
-func (l *load) count(got answer, err error) {
+func (l *loadGenerator) record(got response, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.requests++
@@ -57,19 +57,19 @@ func (l *load) count(got answer, err error) {
 	}
 }
 
-func (l *load) stop() {
+func (l *loadGenerator) stop() {
 	l.cancel()
 	l.workers.Wait()
 }
 
-// end stops the load and fails the test if any request failed, or there were less than so many.
-func (l *load) end(t *testing.T, atLeast int) {
+// stopAndCheck stops the load. It fails the test if any request failed, or if there were too few requests.
+func (l *loadGenerator) stopAndCheck(t *testing.T, atLeast int) {
 	t.Helper()
 	l.stop()
 	if len(l.failures) > 0 {
-		t.Errorf("%d of %d requests failed, the first with: %s", len(l.failures), l.requests, l.failures[0])
+		t.Errorf("%d of %d requests failed, want 0; the first: %s", len(l.failures), l.requests, l.failures[0])
 	}
 	if l.requests < atLeast {
-		t.Errorf("%d requests, want at least %d: that is no load", l.requests, atLeast)
+		t.Errorf("the load was %d requests, want at least %d", l.requests, atLeast)
 	}
 }

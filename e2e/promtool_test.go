@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// prometheusExample is what ../examples gives to Prometheus.
-var prometheusExample = filepath.Join("..", "examples", "prometheus")
+// prometheusDir has the configuration and the rules that users copy.
+var prometheusDir = filepath.Join("..", "examples", "prometheus")
 
-// needTool skips the test where there is no such program of Prometheus', so that it can be run with Go alone; but a run
-// that is about it must not pass without it.
-func needTool(t *testing.T, name string) {
+// needPrometheusTool skips the test if prometheus or promtool, as named, is not installed, or fails it if
+// E2E_PROMTOOL=required.
+func needPrometheusTool(t *testing.T, name string) {
 	t.Helper()
 	_, err := exec.LookPath(name)
-	missing := fmt.Sprintf("NO %s IN PATH: that the dashboard and the alerts work is NOT TESTED with it", strings.ToUpper(name))
+	missing := fmt.Sprintf("NO %s IN PATH: the dashboard and the alerts are NOT TESTED with it", strings.ToUpper(name))
 	switch {
 	case err == nil:
 	case os.Getenv("E2E_PROMTOOL") == "required":
@@ -31,74 +31,76 @@ func needTool(t *testing.T, name string) {
 	}
 }
 
-// promtool runs it with that input, and returns what it has to say.
-func promtool(t *testing.T, input string, arguments ...string) string {
+// runPromtool runs promtool with this input and returns its output.
+func runPromtool(t *testing.T, input string, arguments ...string) string {
 	t.Helper()
-	needTool(t, "promtool")
-	command := exec.CommandContext(t.Context(), "promtool", arguments...)
-	command.Dir = prometheusExample
-	command.Stdin = strings.NewReader(input)
-	output, err := command.CombinedOutput()
+	needPrometheusTool(t, "promtool")
+	cmd := exec.CommandContext(t.Context(), "promtool", arguments...)
+	cmd.Dir = prometheusDir
+	cmd.Stdin = strings.NewReader(input)
+	output, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(arguments, " "), err, output)
 	}
 	return string(output)
 }
 
-// TestAlerts holds that each alert fires when it should, and not otherwise: the cases are in rules_test.yml.
-func TestAlerts(t *testing.T) {
+// TestAlertsFireOnlyWhenTheyShould runs the cases in rules_test.yml.
+func TestAlertsFireOnlyWhenTheyShould(t *testing.T) {
 	t.Parallel()
 	for _, arguments := range [][]string{
 		{"check", "rules", "rules.yml"},
 		{"check", "config", "prometheus.yml"},
 		{"test", "rules", "rules_test.yml"},
 	} {
-		if output := promtool(t, "", arguments...); !strings.Contains(output, "SUCCESS") {
-			t.Errorf("promtool %s: %s", strings.Join(arguments, " "), output)
+		if output := runPromtool(t, "", arguments...); !strings.Contains(output, "SUCCESS") {
+			t.Errorf("promtool %s: got %q, want SUCCESS", strings.Join(arguments, " "), output)
 		}
 	}
 }
 
-// TestMetricsAreWellFormed holds that Prometheus' own linter finds nothing in the metrics of a broker to which all has
-// happened that can.
-func TestMetricsAreWellFormed(t *testing.T) {
+// TestMetricsPassPromtool: Prometheus' linter finds nothing wrong with the metrics of a broker that has handled every kind of
+// request.
+func TestMetricsPassPromtool(t *testing.T) {
 	t.Parallel()
-	needTool(t, "promtool")
-	w := newWorld(t, time.Minute)
+	needPrometheusTool(t, "promtool")
+	servers := startTestServers(t, time.Minute)
 	accounts := t.TempDir()
-	writeAccount(t, accounts, "shop-at", clientID, w.login.currentSecret())
-	writeAccount(t, accounts, "shop-ch", clientID, w.newSecret()) // rejected
-	b := w.start(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+w.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+accounts)
-	b.wait()
-	b.everyKindOfRequest(t)
-	text := b.get(b.admin + "/metrics").body
+	writeAccount(t, accounts, "shop-at", clientID, servers.login.currentSecret())
+	writeAccount(t, accounts, "shop-ch", clientID, servers.newSecret()) // rejected
+	b := servers.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+accounts)
+	b.waitForToken()
+	b.sendEveryKindOfRequest(t)
+	text := b.get(b.adminURL + "/metrics").body
 	for _, wanted := range []string{
 		`requests_denied_total{reason="browser"} 1`, `requests_total{account="-"`, `requests_total{account="shop-at"`, `code="503"`,
 		`outcome="rejected"} 1`, "upstream_duration_seconds_bucket", "go_goroutines",
 	} {
 		if !strings.Contains(text, wanted) {
-			t.Errorf("there is no %s: not all has happened", wanted)
+			t.Errorf("the metrics do not contain %s", wanted)
 		}
 	}
-	if output := promtool(t, text, "check", "metrics"); output != "" {
-		t.Errorf("promtool check metrics:\n%s", output)
+	if output := runPromtool(t, text, "check", "metrics"); output != "" {
+		t.Errorf("promtool check metrics: want no output, got:\n%s", output)
 	}
 }
 
-func writeAccount(t *testing.T, folder, name, id, secret string) {
+// writeAccount writes the credentials of an account into dir, which is an ETRUSTED_ACCOUNTS_DIR.
+func writeAccount(t *testing.T, dir, name, id, secret string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Join(folder, name), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for file, value := range map[string]string{"client_id": id, "client_secret": secret} {
-		if err := os.WriteFile(filepath.Join(folder, name, file), []byte(value), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name, file), []byte(value), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// everyKindOfRequest sends what the API answers, what it does not, and what the broker does not let in.
-func (b *broker) everyKindOfRequest(t *testing.T) {
+// sendEveryKindOfRequest sends requests that the API accepts, requests that fail for lack of a token, and requests that the
+// broker refuses.
+func (b *broker) sendEveryKindOfRequest(t *testing.T) {
 	t.Helper()
 	for _, request := range []struct{ method, path, header, value string }{
 		{method: http.MethodGet, path: "/channels"},
@@ -107,33 +109,33 @@ func (b *broker) everyKindOfRequest(t *testing.T) {
 		{method: "BREW", path: "/coffee"},
 		{method: http.MethodGet, path: "/@shop-at/channels"},
 		{method: http.MethodGet, path: "/@shop-ch/channels"},
-		{method: http.MethodGet, path: "/@nobody/channels"},
+		{method: http.MethodGet, path: "/@unknown/channels"},
 		{method: http.MethodPost, path: "/oauth/token"},
 		{method: http.MethodGet, path: "/channels", header: "Origin", value: "https://page.example"},
 		{method: http.MethodGet, path: "/channels", header: "Upgrade", value: "websocket"},
 		{method: http.MethodGet, path: "/a/%2e%2e/b"},
 		{method: http.MethodTrace, path: "/channels"},
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), request.method, b.app+request.path, nil)
+		r, err := http.NewRequestWithContext(t.Context(), request.method, b.appURL+request.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if request.header != "" {
 			r.Header.Set(request.header, request.value)
 		}
-		response, err := b.client.Do(r)
+		resp, err := b.client.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = io.Copy(io.Discard, response.Body)
-		_ = response.Body.Close()
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
 	}
-	connection, err := net.DialTimeout("tcp", strings.TrimPrefix(b.app, "http://"), patience)
+	connection, err := net.DialTimeout("tcp", strings.TrimPrefix(b.appURL, "http://"), waitTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = connection.Close() }()
-	_, _ = io.WriteString(connection, "this is no HTTP\r\n\r\n")
-	_ = connection.SetReadDeadline(time.Now().Add(patience))
+	_, _ = io.WriteString(connection, "this is not HTTP\r\n\r\n")
+	_ = connection.SetReadDeadline(time.Now().Add(waitTimeout))
 	_, _ = io.Copy(io.Discard, connection)
 }

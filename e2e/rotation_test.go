@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// secretVolume is a folder as Kubernetes mounts a Secret: client_id and client_secret are links into ..data, and that is
-// a link to a folder which is replaced as a whole.
+// secretVolume is a directory laid out like a mounted Kubernetes Secret: client_id and client_secret are symbolic links into
+// ..data, which is a symbolic link to a directory that is replaced as a whole.
 type secretVolume struct {
 	t        *testing.T
-	folder   string
+	dir      string
 	versions int
 }
 
 func newSecretVolume(t *testing.T, secret string) *secretVolume {
 	t.Helper()
-	v := &secretVolume{t: t, folder: t.TempDir()}
+	v := &secretVolume{t: t, dir: t.TempDir()}
 	v.write(secret)
 	for _, name := range []string{"client_id", "client_secret"} {
 		v.must(os.Symlink(filepath.Join("..data", name), v.path(name)))
@@ -28,7 +28,7 @@ func newSecretVolume(t *testing.T, secret string) *secretVolume {
 	return v
 }
 
-func (v *secretVolume) path(name string) string { return filepath.Join(v.folder, name) }
+func (v *secretVolume) path(name string) string { return filepath.Join(v.dir, name) }
 
 func (v *secretVolume) must(err error) {
 	v.t.Helper()
@@ -37,10 +37,10 @@ func (v *secretVolume) must(err error) {
 	}
 }
 
-// write swaps in a secret, in the steps in which Kubernetes does.
+// write replaces the secret in the same steps as Kubernetes.
 func (v *secretVolume) write(secret string) {
 	v.t.Helper()
-	old, _ := os.Readlink(v.path("..data")) // none at first
+	old, _ := os.Readlink(v.path("..data")) // absent at first
 	v.versions++
 	version := "..2026_01_01_00_00_" + strconv.Itoa(v.versions)
 	v.must(os.Mkdir(v.path(version), 0o700))
@@ -53,58 +53,59 @@ func (v *secretVolume) write(secret string) {
 	}
 }
 
-// TestRotation holds that a secret is rotated under load, first to a wrong one by mistake, and no request fails.
-func TestRotation(t *testing.T) {
+// TestRotatesSecretWithoutFailingRequests: a secret is rotated under load, first to a wrong one by mistake, and no request
+// fails.
+func TestRotatesSecretWithoutFailingRequests(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, time.Minute)
-	volume := newSecretVolume(t, w.login.currentSecret())
-	b := w.start(t, "ETRUSTED_CLIENT_ID_FILE="+volume.path("client_id"), "ETRUSTED_CLIENT_SECRET_FILE="+volume.path("client_secret"))
-	b.wait()
+	servers := startTestServers(t, time.Minute)
+	volume := newSecretVolume(t, servers.login.currentSecret())
+	b := servers.startBroker(t, "ETRUSTED_CLIENT_ID_FILE="+volume.path("client_id"), "ETRUSTED_CLIENT_SECRET_FILE="+volume.path("client_secret"))
+	b.waitForToken()
 	load := b.startLoad(t)
-	eventually(t, patience, "there is load", func() bool { return len(w.api.all()) > 50 })
-	before := w.api.onlyToken(t)
+	eventually(t, waitTimeout, "there is load", func() bool { return len(servers.api.requests()) > 50 })
+	before := servers.api.onlyToken(t)
 
-	rotated := w.newSecret()
-	w.login.setSecret(rotated) // the old one is dead; the token is not
+	rotated := servers.newSecret()
+	servers.login.setSecret(rotated) // the old secret stops working; the token stays valid
 
-	volume.write(w.newSecret()) // a wrong one
+	volume.write(servers.newSecret()) // a wrong one
 	eventually(t, 5*time.Second, "the wrong secret is tried and rejected", func() bool {
 		return b.metric("credential_reloads_total", `account="default"`, `outcome="rejected"`) == 1
 	})
-	seen := len(w.api.all())
-	eventually(t, patience, "the load goes on", func() bool { return len(w.api.all()) > seen+50 })
-	if w.api.onlyToken(t) != before {
-		t.Error("the wrong secret changed the token")
+	received := len(servers.api.requests())
+	eventually(t, waitTimeout, "the load continues", func() bool { return len(servers.api.requests()) > received+50 })
+	if servers.api.onlyToken(t) != before {
+		t.Error("after the wrong secret the API received another token, want the same")
 	}
-	if ready := b.get(b.admin + "/readyz"); ready.status != http.StatusOK {
-		t.Errorf("after the wrong secret /readyz is %d %s", ready.status, ready.body)
+	if ready := b.get(b.adminURL + "/readyz"); ready.status != http.StatusOK {
+		t.Errorf("/readyz after the wrong secret: got %d %s, want 200", ready.status, ready.body)
 	}
 	b.wantMetric(1, "credential_reloads_total") // and no other outcome
 	b.wantMetric(0, "token_refreshes_total", `outcome="rejected"`)
 	b.wantMetric(0, "token_consecutive_failures")
-	wantStatuses(t, w.login, http.StatusOK, http.StatusUnauthorized)
+	wantTokenStatuses(t, servers.login, http.StatusOK, http.StatusUnauthorized)
 
 	volume.write(rotated)
-	eventually(t, 2*time.Second, "a token of the right secret is in use", func() bool { return len(w.api.tokens()) == 2 })
-	eventually(t, patience, "the reload is counted", func() bool {
+	eventually(t, 2*time.Second, "a token fetched with the right secret is in use", func() bool { return len(servers.api.tokens()) == 2 })
+	eventually(t, waitTimeout, "the reload is counted", func() bool {
 		return b.metric("credential_reloads_total", `account="default"`, `outcome="success"`) == 1
 	})
 	b.wantMetric(2, "credential_reloads_total")
-	load.end(t, 100)
-	wantStatuses(t, w.login, http.StatusOK, http.StatusUnauthorized, http.StatusOK)
-	if n := len(w.api.tokens()); n != 2 {
-		t.Errorf("the API saw %d tokens, want 2", n)
+	load.stopAndCheck(t, 100)
+	wantTokenStatuses(t, servers.login, http.StatusOK, http.StatusUnauthorized, http.StatusOK)
+	if n := len(servers.api.tokens()); n != 2 {
+		t.Errorf("the API received %d different tokens, want 2", n)
 	}
 }
 
-// wantStatuses fails the test unless the token requests were answered so.
-func wantStatuses(t *testing.T, l *login, want ...int) {
+// wantTokenStatuses fails the test unless the token requests got responses with these statuses.
+func wantTokenStatuses(t *testing.T, l *loginServer, want ...int) {
 	t.Helper()
 	var got []int
 	for _, request := range l.tokenRequests() {
 		got = append(got, request.status)
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("the token requests were answered with %v, want %v", got, want)
+		t.Errorf("statuses of the token requests: got %v, want %v", got, want)
 	}
 }

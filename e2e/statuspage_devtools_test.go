@@ -10,31 +10,32 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
-// devtools is a Chromium that is driven over the DevTools protocol: NUL-terminated JSON through two pipes, so that no port is
-// opened by which anybody else could drive it.
+// devtools controls a Chromium over the DevTools protocol: NUL-terminated JSON through two pipes. With a port instead, other
+// processes could control it too.
 type devtools struct {
 	write   *os.File
 	session string
 
 	mu      sync.Mutex
-	last    int
-	answers map[int]chan message
+	lastID  int
+	pending map[int]chan message
 	events  []message
 	ended   bool
 }
 
-// tab is its one page, as a test uses it.
+// tab is the page of a Chromium, for one test.
 type tab struct {
 	*devtools
 	t *testing.T
 }
 
-// in returns the tab for a subtest.
-func (p *tab) in(t *testing.T) *tab { return &tab{p.devtools, t} }
+// forTest returns the same tab for a subtest.
+func (p *tab) forTest(t *testing.T) *tab { return &tab{p.devtools, t} }
 
-// message is what Chromium says: the answer to the call of that ID, or an event.
+// message is a message from Chromium: the response to the call with that ID, or an event.
 type message struct {
 	ID     int
 	Method string
@@ -43,34 +44,34 @@ type message struct {
 	Error  *struct{ Message string }
 }
 
-// openTab starts a Chromium with an empty page. It ends with the test.
+// openTab starts a Chromium with an empty page. It runs until the test ends.
 func openTab(t *testing.T) *tab {
 	t.Helper()
 	toChromium, write := pipe(t)
 	read, fromChromium := pipe(t)
 	profile := t.TempDir()
 	flags := append([]string{"--user-data-dir=" + profile, "--remote-debugging-pipe"}, chromiumFlags...)
-	command := exec.Command(chromium(), append(flags, "--hide-scrollbars", "about:blank")...)
-	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + profile}
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its many processes end together
-	command.ExtraFiles = []*os.File{toChromium, fromChromium} // it reads from 3 and writes to 4
+	cmd := exec.Command(chromium(), append(flags, "--hide-scrollbars", "about:blank")...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + profile}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to kill all of its processes at once
+	cmd.ExtraFiles = []*os.File{toChromium, fromChromium} // it reads from 3 and writes to 4
 	output := &syncBuffer{}
-	command.Stdout, command.Stderr = output, output
-	command.WaitDelay = patience
-	if err := command.Start(); err != nil {
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.WaitDelay = waitTimeout
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = toChromium.Close(), fromChromium.Close()
-	p := &tab{&devtools{write: write, answers: map[int]chan message{}}, t}
-	listened := make(chan struct{})
+	p := &tab{&devtools{write: write, pending: map[int]chan message{}}, t}
+	readerDone := make(chan struct{})
 	go func() {
-		p.listen(read)
-		close(listened)
+		p.readMessages(read)
+		close(readerDone)
 	}()
 	t.Cleanup(func() {
-		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL)
-		_ = command.Wait()
-		<-listened
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+		<-readerDone
 		if t.Failed() {
 			t.Logf("Chromium wrote:\n%s", withoutDBus(output.String()))
 		}
@@ -89,7 +90,7 @@ func pipe(t *testing.T) (read, write *os.File) {
 	return read, write
 }
 
-// attach takes over the page that Chromium opened.
+// attach creates a page, attaches to it and enables the events that tests read.
 func (p *tab) attach() {
 	p.t.Helper()
 	var created struct{ TargetID string }
@@ -102,70 +103,72 @@ func (p *tab) attach() {
 	}
 }
 
-// listen hands out what Chromium says, until it has ended.
-func (p *devtools) listen(from *os.File) {
+// readMessages delivers responses to their callers and collects events, until Chromium has exited.
+func (p *devtools) readMessages(from *os.File) {
 	for reader := bufio.NewReader(from); ; {
 		text, err := reader.ReadBytes(0)
-		var said message
+		var received message
 		if err == nil {
-			err = json.Unmarshal(text[:len(text)-1], &said)
+			err = json.Unmarshal(text[:len(text)-1], &received)
 		}
 		p.mu.Lock()
-		switch answer, isAnswer := p.answers[said.ID]; {
+		switch caller, isResponse := p.pending[received.ID]; {
 		case err != nil:
 			p.ended = true
-			for _, answer := range p.answers {
-				close(answer)
+			for _, caller := range p.pending {
+				close(caller)
 			}
 			p.mu.Unlock()
 			return
-		case isAnswer:
-			answer <- said
-			delete(p.answers, said.ID)
+		case isResponse:
+			caller <- received
+			delete(p.pending, received.ID)
 		default:
-			p.events = append(p.events, said)
+			p.events = append(p.events, received)
 		}
 		p.mu.Unlock()
 	}
 }
 
-// call calls a method of the DevTools protocol. result, if not nil, is filled with what it returns.
+// call calls a method of the DevTools protocol and decodes its result into result, unless that is nil.
 func (p *tab) call(method string, parameters, result any) {
 	p.t.Helper()
-	if err := p.try(method, parameters, result); err != nil {
+	if err := p.tryCall(method, parameters, result); err != nil {
 		p.t.Fatalf("%s: %v", method, err)
 	}
 }
 
-func (p *devtools) try(method string, parameters, result any) error {
-	id, answer, err := p.send(method, parameters)
+// tryCall is call with an error instead of a failed test.
+func (p *devtools) tryCall(method string, parameters, result any) error {
+	id, reply, err := p.send(method, parameters)
 	if err != nil {
 		return err
 	}
 	select {
-	case got, ok := <-answer:
+	case got, ok := <-reply:
 		switch {
 		case !ok:
-			return errors.New("Chromium has ended")
+			return errors.New("Chromium has exited")
 		case got.Error != nil:
 			return errors.New(got.Error.Message)
 		case result == nil:
 			return nil
 		}
 		return json.Unmarshal(got.Result, result)
-	case <-afterPatience():
-		return fmt.Errorf("no answer to call %d", id)
+	case <-time.After(waitTimeout):
+		return fmt.Errorf("no response to call %d within %v", id, waitTimeout)
 	}
 }
 
+// send sends a call. The returned channel gets the response, or is closed when Chromium exits.
 func (p *devtools) send(method string, parameters any) (int, <-chan message, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
-		return 0, nil, errors.New("Chromium has ended")
+		return 0, nil, errors.New("Chromium has exited")
 	}
-	p.last++
-	call := map[string]any{"id": p.last, "method": method}
+	p.lastID++
+	call := map[string]any{"id": p.lastID, "method": method}
 	if parameters != nil {
 		call["params"] = parameters
 	}
@@ -176,8 +179,8 @@ func (p *devtools) send(method string, parameters any) (int, <-chan message, err
 	if err != nil {
 		return 0, nil, err
 	}
-	answer := make(chan message, 1)
-	p.answers[p.last] = answer
+	reply := make(chan message, 1)
+	p.pending[p.lastID] = reply
 	_, err = p.write.Write(append(text, 0))
-	return p.last, answer, err
+	return p.lastID, reply, err
 }

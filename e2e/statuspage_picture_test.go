@@ -11,15 +11,16 @@ import (
 	"time"
 )
 
-// TestStatusPagePicture takes the picture of the status page that the README shows, from the demo. It is asked for with
-// STATUS_PICTURE_AFTER=10m, or whatever time the demo should have run by then: the longer, the more there is to see.
+// TestStatusPagePicture takes the picture of the status page in the README, from the demo. It runs only if
+// STATUS_PICTURE_AFTER is set, for example to 10m: the time for which the demo runs before the picture is taken. The longer
+// it is, the more the page shows.
 func TestStatusPagePicture(t *testing.T) {
 	after, err := time.ParseDuration(os.Getenv("STATUS_PICTURE_AFTER"))
 	if err != nil {
-		t.Skip("STATUS_PICTURE_AFTER says no time: docs/pictures/status.png stays as it is")
+		t.Skip("STATUS_PICTURE_AFTER is not set to a duration: docs/pictures/status.png stays as it is")
 	}
 	needChromium(t)
-	b := startPictured(t)
+	b := startDemo(t)
 	for began, i := time.Now(), 0; time.Since(began) < after; i++ {
 		path := "/channels"
 		switch {
@@ -28,41 +29,37 @@ func TestStatusPagePicture(t *testing.T) {
 		case i%3 == 0:
 			path = "/reviews?count=2"
 		}
-		b.get(b.app + path)
+		b.get(b.appURL + path)
 		time.Sleep(100*time.Millisecond + time.Duration(i%13)*20*time.Millisecond)
 	}
 	p := openTab(t)
-	p.open(b.admin, look{width: 860, height: 800, scripts: true})
+	p.open(b.adminURL, viewMode{width: 860, height: 800, scripts: true})
 	p.wantShown("heading", "Everything works.")
 	p.wantShown("StaticText", "Healthy")
-	folder := filepath.Join("..", "docs", "pictures")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	_, height := p.size()
-	p.clip(filepath.Join(folder, "status.png"), 860, height)
+	_, height := p.pageSize()
+	p.screenshot(filepath.Join("..", "docs", "pictures", "status.png"), 860, height)
 }
 
-// startPictured runs broker demo until the test's end.
-func startPictured(t *testing.T) *broker {
+// startDemo runs "broker demo" until the test ends.
+func startDemo(t *testing.T) *broker {
 	t.Helper()
 	b := &broker{
-		t: t, command: exec.Command(binary, "demo"), log: &syncBuffer{}, ended: make(chan struct{}),
-		client: &http.Client{Transport: &http.Transport{}, Timeout: patience},
+		t: t, cmd: exec.Command(brokerBinary, "demo"), log: &syncBuffer{}, exited: make(chan struct{}),
+		client: &http.Client{Transport: &http.Transport{}, Timeout: waitTimeout},
 	}
-	b.command.Env = []string{"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_LOG_FORMAT=json"}
-	b.command.Stdout, b.command.Stderr = b.log, b.log
-	if err := b.command.Start(); err != nil {
+	b.cmd.Env = []string{"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_LOG_FORMAT=json"}
+	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
+	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		_ = b.command.Wait()
-		close(b.ended)
+		_ = b.cmd.Wait()
+		close(b.exited)
 	}()
 	t.Cleanup(func() {
-		_ = b.command.Process.Signal(syscall.SIGTERM)
-		<-b.ended
+		_ = b.cmd.Process.Signal(syscall.SIGTERM)
+		<-b.exited
 	})
-	eventually(t, patience, "the demo listens", func() bool { return strings.Contains(b.log.String(), `"listening"`) && b.findAddresses() })
+	eventually(t, waitTimeout, "the demo listens", func() bool { return strings.Contains(b.log.String(), `"listening"`) && b.readAddresses() })
 	return b
 }

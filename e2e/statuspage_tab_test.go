@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// look is how a page is looked at.
-type look struct {
+// viewMode is the window, the colour scheme and the script setting with which a page is opened.
+type viewMode struct {
 	width, height int
 	dark          bool
 	scripts       bool
 }
 
 var (
-	onDesk  = look{width: 1000, height: 800, scripts: true}
-	onPhone = look{width: 360, height: 740, scripts: true}
+	desktop = viewMode{width: 1000, height: 800, scripts: true}
+	phone   = viewMode{width: 360, height: 740, scripts: true}
 )
 
-func (l look) inDark() look         { l.dark = true; return l }
-func (l look) withoutScripts() look { l.scripts = false; return l }
+func (l viewMode) withDarkTheme() viewMode  { l.dark = true; return l }
+func (l viewMode) withoutScripts() viewMode { l.scripts = false; return l }
 
-// open loads a page and waits until it is there, stylesheet and all.
-func (p *tab) open(url string, as look) {
+// open loads a page and waits until it has loaded, including its stylesheet.
+func (p *tab) open(url string, as viewMode) {
 	p.t.Helper()
 	scheme := "light"
 	if as.dark {
@@ -34,13 +34,13 @@ func (p *tab) open(url string, as look) {
 	p.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": as.width, "height": as.height, "deviceScaleFactor": 1, "mobile": as.width < 500}, nil)
 	p.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 	p.call("Emulation.setScriptExecutionDisabled", map[string]any{"value": !as.scripts}, nil)
-	loaded := len(p.seen("Page.loadEventFired"))
+	loaded := len(p.eventsOf("Page.loadEventFired"))
 	p.call("Page.navigate", map[string]any{"url": url}, nil)
-	eventually(p.t, patience, url+" is loaded", func() bool { return len(p.seen("Page.loadEventFired")) > loaded })
+	eventually(p.t, waitTimeout, url+" has loaded", func() bool { return len(p.eventsOf("Page.loadEventFired")) > loaded })
 }
 
-// seen returns the events of these methods, oldest first.
-func (p *devtools) seen(methods ...string) []message {
+// eventsOf returns the events with one of these methods, oldest first.
+func (p *devtools) eventsOf(methods ...string) []message {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var events []message
@@ -54,8 +54,8 @@ func (p *devtools) seen(methods ...string) []message {
 	return events
 }
 
-// value evaluates an expression in the page and returns its value. That works where the page's own scripts do not run.
-func (p *tab) value(expression string) any {
+// eval evaluates an expression in the page and returns its value. It works even if scripts are disabled.
+func (p *tab) eval(expression string) any {
 	p.t.Helper()
 	var got struct {
 		Result           struct{ Value any }
@@ -68,7 +68,7 @@ func (p *tab) value(expression string) any {
 	return got.Result.Value
 }
 
-// axNode is one of the accessibility tree: what a screen reader tells.
+// axNode is a node of the accessibility tree, from which screen readers read.
 type axNode struct {
 	ID      string `json:"nodeId"`
 	Parent  string `json:"parentId"`
@@ -83,37 +83,38 @@ type axNode struct {
 	}
 }
 
-// tree returns the whole accessibility tree.
-func (p *tab) tree() []axNode {
+// accessibilityTree returns the whole accessibility tree.
+func (p *tab) accessibilityTree() []axNode {
 	p.t.Helper()
 	var got struct{ Nodes []axNode }
 	p.call("Accessibility.getFullAXTree", nil, &got)
 	return got.Nodes
 }
 
-// shows reports whether there is something of that role whose name is, or begins with, that text.
+// shows reports whether the page has an element with this role whose accessible name starts with the text.
 func (p *tab) shows(role, text string) bool {
 	p.t.Helper()
-	for _, node := range p.tree() {
-		if !node.Ignored && node.Role.Value == role && strings.HasPrefix(node.Name.Value, text) {
+	for _, n := range p.accessibilityTree() {
+		if !n.Ignored && n.Role.Value == role && strings.HasPrefix(n.Name.Value, text) {
 			return true
 		}
 	}
 	return false
 }
 
-// wantShown waits until it does. Chromium makes the whole tree anew each time, so it is not asked for all the time.
+// wantShown waits until the page shows it. Chromium rebuilds the whole tree for each query, so the interval is longer than in
+// eventually.
 func (p *tab) wantShown(role, text string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); !p.shows(role, text); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); !p.shows(role, text); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("not within %v: the page shows a %s %q", patience, role, text)
+			p.t.Fatalf("not within %v: the page shows the %s %q", waitTimeout, role, text)
 		}
 	}
 }
 
-// size is that of the whole page.
-func (p *tab) size() (width, height float64) {
+// pageSize returns the size of the whole page.
+func (p *tab) pageSize() (width, height float64) {
 	p.t.Helper()
 	var got struct {
 		CSSContentSize struct{ Width, Height float64 } `json:"cssContentSize"`
@@ -122,14 +123,15 @@ func (p *tab) size() (width, height float64) {
 	return got.CSSContentSize.Width, got.CSSContentSize.Height
 }
 
-// photograph keeps a picture of the whole page in the folder of artifacts.
-func (p *tab) photograph(name string) {
+// saveScreenshot saves a picture of the whole page in the artifacts directory.
+func (p *tab) saveScreenshot(name string) {
 	p.t.Helper()
-	width, height := p.size()
-	p.clip(filepath.Join(artifacts(p.t), name+".png"), width, min(height, 6000))
+	width, height := p.pageSize()
+	p.screenshot(filepath.Join(artifactsDir(p.t), name+".png"), width, min(height, 6000))
 }
 
-func (p *tab) clip(path string, width, height float64) {
+// screenshot saves a picture of the top left part of the page with that size.
+func (p *tab) screenshot(path string, width, height float64) {
 	p.t.Helper()
 	var got struct{ Data []byte }
 	p.call("Page.captureScreenshot", map[string]any{
@@ -141,15 +143,15 @@ func (p *tab) clip(path string, width, height float64) {
 	}
 }
 
-// artifacts is the folder for what people are to look at.
-func artifacts(t *testing.T) string {
+// artifactsDir returns the directory for the pictures, and creates it.
+func artifactsDir(t *testing.T) string {
 	t.Helper()
-	folder := os.Getenv("E2E_ARTIFACTS")
-	if folder == "" {
-		folder = "artifacts"
+	dir := os.Getenv("E2E_ARTIFACTS")
+	if dir == "" {
+		dir = "artifacts"
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return folder
+	return dir
 }

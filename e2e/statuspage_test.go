@@ -1,188 +1,124 @@
 package e2e
 
 import (
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
 
-// gate stands before the OP's token endpoint, and opens or not as the test wants.
-type gate struct {
-	url  string
-	next string
-	way  *http.Client
-
-	mu    sync.Mutex
-	shut  bool
-	holds chan struct{} // closed when what is held may go on; nil: nothing is held
-}
-
-func newGate(t *testing.T, w *world) *gate {
-	t.Helper()
-	g := &gate{next: w.login.tokenURL(), way: w.authority.client(t)}
-	g.url = w.authority.serve(t, func(string) http.Handler { return g }) + "/oauth/token"
-	return g
-}
-
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	g.mu.Lock()
-	shut, holds := g.shut, g.holds
-	g.mu.Unlock()
-	if holds != nil {
-		<-holds
-	}
-	if shut {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return
-	}
-	response, err := g.way.Post(g.next, r.Header.Get("Content-Type"), r.Body)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	defer func() { _ = response.Body.Close() }()
-	w.Header().Set("Content-Type", response.Header.Get("Content-Type"))
-	w.WriteHeader(response.StatusCode)
-	_, _ = io.Copy(w, response.Body)
-}
-
-func (g *gate) setShut(shut bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.shut = shut
-}
-
-// hold keeps token requests waiting until release is called.
-func (g *gate) hold() (release func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.holds = make(chan struct{})
-	return sync.OnceFunc(func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		close(g.holds)
-		g.holds = nil
-	})
-}
-
-// TestStatusPage holds that the status page tells an operator how the broker fares, in a browser: by roles and names, as a
-// screen reader would find it. It keeps a picture of each state, for people to look at.
-func TestStatusPage(t *testing.T) {
+// TestStatusPageShowsBrokerState opens the status page in a browser and checks it by roles and names, as a screen reader
+// would find them. It saves a picture of each state for people to look at.
+func TestStatusPageShowsBrokerState(t *testing.T) {
 	t.Parallel()
 	needChromium(t)
 	p := openTab(t)
-	t.Run("healthy, refreshing, healthy", func(t *testing.T) { p.in(t).testRefreshing() })
-	t.Run("outage, and over", func(t *testing.T) { p.in(t).testOutage() })
-	t.Run("rejected", func(t *testing.T) { p.in(t).testRejected() })
-	t.Run("several accounts", func(t *testing.T) { p.in(t).testSeveral() })
-	t.Run("nothing was refused or went wrong in the browser", func(t *testing.T) { p.in(t).wantNoComplaints() })
-	t.Run("the broker is gone", func(t *testing.T) { p.in(t).testGone() })
-	t.Run("control: the policy is in force", func(t *testing.T) { p.in(t).testPolicy() })
+	t.Run("healthy, refreshing, healthy", func(t *testing.T) { p.forTest(t).testRefreshing() })
+	t.Run("outage, recovery", func(t *testing.T) { p.forTest(t).testOutage() })
+	t.Run("rejected", func(t *testing.T) { p.forTest(t).testRejected() })
+	t.Run("several accounts", func(t *testing.T) { p.forTest(t).testSeveralAccounts() })
+	t.Run("no errors in the browser", func(t *testing.T) { p.forTest(t).wantNoBrowserErrors() })
+	t.Run("the broker is gone", func(t *testing.T) { p.forTest(t).testBrokerGone() })
+	t.Run("the content security policy is enforced", func(t *testing.T) { p.forTest(t).testContentSecurityPolicy() })
 }
 
 func (p *tab) testRefreshing() {
-	w := newWorld(p.t, time.Minute)
-	gate, volume := newGate(p.t, w), newSecretVolume(p.t, w.login.currentSecret())
-	b := w.start(p.t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID_FILE="+volume.path("client_id"), "ETRUSTED_CLIENT_SECRET_FILE="+volume.path("client_secret"))
-	b.wait()
+	servers := startTestServers(p.t, time.Minute)
+	gate, volume := newLoginGate(p.t, servers), newSecretVolume(p.t, servers.login.currentSecret())
+	b := servers.startBroker(p.t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID_FILE="+volume.path("client_id"), "ETRUSTED_CLIENT_SECRET_FILE="+volume.path("client_secret"))
+	b.waitForToken()
 	for range 3 {
-		b.get(b.app + "/channels")
+		b.get(b.appURL + "/channels")
 	}
-	p.open(b.admin, onDesk)
-	p.wantWhole()
+	p.open(b.adminURL, desktop)
+	p.wantLandmarks()
 	p.wantShown("heading", "Everything works.")
 	p.wantShown("StaticText", "Healthy")
 	p.wantShown("image", "1 token request in the last hour, none failed")
 	p.wantShown("rowheader", "2xx")
-	p.wantAll("healthy", "Everything works.", b)
+	p.wantInEveryView("healthy", "Everything works.", b)
 
-	// The bar moves, and the words, and it is the same page all the while.
-	p.open(b.admin, onDesk)
-	p.value("window.same = true")
-	left, words := p.bar()
-	eventually(p.t, patience, "the bar moves, before there are new facts", func() bool {
-		var now string
-		before := left
-		left, now = p.bar()
-		moved := left < before && now == words
-		words = now
-		return moved
+	// The bar moves and its text changes without a reload. The page updates the bar more often than the data.
+	p.open(b.adminURL, desktop)
+	p.eval("window.notReloaded = true")
+	left, text := p.lifetimeBar()
+	eventually(p.t, waitTimeout, "the bar moves between two updates of the data", func() bool {
+		leftBefore, textBefore := left, text
+		left, text = p.lifetimeBar()
+		return left < leftBefore && text == textBefore
 	})
-	eventually(p.t, patience, "the words change", func() bool { _, now := p.bar(); return now != words })
+	eventually(p.t, waitTimeout, "the text changes", func() bool { _, now := p.lifetimeBar(); return now != text })
 
-	// A new secret is tried while the old token serves.
+	// The broker tries a new secret while the old token is in use.
 	release := gate.hold()
 	defer release()
-	rotated := w.newSecret()
-	w.login.setSecret(rotated)
+	rotated := servers.newSecret()
+	servers.login.setSecret(rotated)
 	volume.write(rotated)
 	p.wantShown("StaticText", "Refreshing")
 	p.wantShown("heading", "Everything works.")
-	p.photograph("status-refreshing")
-	left, _ = p.bar()
+	p.saveScreenshot("status-refreshing")
+	left, _ = p.lifetimeBar()
 	release()
 	p.wantShown("StaticText", "Healthy")
 	if p.shows("StaticText", "Refreshing") {
-		p.t.Error("the page shows two states")
+		p.t.Error("the page shows \"Refreshing\" next to \"Healthy\"")
 	}
-	eventually(p.t, patience, "the bar is full again", func() bool { now, _ := p.bar(); return now > left })
-	if p.value("window.same") != true {
-		p.t.Error("the page was loaded anew: it should update itself")
+	eventually(p.t, waitTimeout, "the bar is full again", func() bool { now, _ := p.lifetimeBar(); return now > left })
+	if p.eval("window.notReloaded") != true {
+		p.t.Error("the page was reloaded, want it to update itself")
 	}
-	b.holdsNoSecret("the page", p.value("document.documentElement.outerHTML").(string))
+	b.wantNoSecret("the page", p.eval("document.documentElement.outerHTML").(string))
 }
 
 func (p *tab) testOutage() {
-	w := newWorld(p.t, time.Minute)
-	gate := newGate(p.t, w)
-	gate.setShut(true)
-	b := w.start(p.t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+w.login.currentSecret())
-	p.open(b.admin, onDesk)
-	p.value("window.same = true")
+	servers := startTestServers(p.t, time.Minute)
+	gate := newLoginGate(p.t, servers)
+	gate.setFailing(true)
+	b := servers.startBroker(p.t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret())
+	p.open(b.adminURL, desktop)
+	p.eval("window.notReloaded = true")
 	p.wantShown("heading", "Requests fail: the login server gives no token.")
 	p.wantShown("StaticText", "the login server, or the way to it")
 	p.wantShown("StaticText", "The login server answered 503 Service Unavailable.")
 	p.wantShown("StaticText", "The broker retries automatically.")
 	p.wantShown("heading", "1 account that needs attention")
 	p.wantShown("StaticText", "No token")
-	gate.setShut(false)
+	gate.setFailing(false)
 	p.wantShown("heading", "Everything works.")
 	p.wantShown("heading", "1 account in order")
-	if p.value("window.same") != true {
-		p.t.Error("the page was loaded anew: it should update itself")
+	if p.eval("window.notReloaded") != true {
+		p.t.Error("the page was reloaded, want it to update itself")
 	}
 	if p.shows("heading", "1 account that needs attention") || p.shows("StaticText", "No token") {
-		p.t.Error("the page still shows the outage")
+		p.t.Error("the page still shows the outage after it is over")
 	}
 
-	gate.setShut(true) // for the pictures
-	b = w.start(p.t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+w.login.currentSecret())
-	eventually(p.t, patience, "an attempt fails", func() bool { return b.metric("token_consecutive_failures") > 0 })
-	p.wantAll("outage", "Requests fail: the login server gives no token.", b)
+	gate.setFailing(true) // for the pictures
+	b = servers.startBroker(p.t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret())
+	eventually(p.t, waitTimeout, "an attempt fails", func() bool { return b.metric("token_consecutive_failures") > 0 })
+	p.wantInEveryView("outage", "Requests fail: the login server gives no token.", b)
 }
 
 func (p *tab) testRejected() {
-	w := newWorld(p.t, time.Minute)
-	b := w.start(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+w.newSecret())
-	p.open(b.admin, onDesk)
-	p.wantWhole()
+	servers := startTestServers(p.t, time.Minute)
+	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.newSecret())
+	p.open(b.adminURL, desktop)
+	p.wantLandmarks()
 	p.wantShown("heading", "Requests fail: the credentials do not work.")
 	p.wantShown("StaticText", "the credentials that the broker was given")
 	p.wantShown("StaticText", "Client ID or Client Secret is wrong. Check in the eTrusted Control Centre")
 	p.wantShown("StaticText", "Credentials rejected")
-	p.wantAll("rejected", "Requests fail: the credentials do not work.", b)
-	b.holdsNoSecret("the page", p.value("document.documentElement.outerHTML").(string))
+	p.wantInEveryView("rejected", "Requests fail: the credentials do not work.", b)
+	b.wantNoSecret("the page", p.eval("document.documentElement.outerHTML").(string))
 }
 
-func (p *tab) testSeveral() {
-	w := newWorld(p.t, time.Minute)
-	folder := p.t.TempDir()
+func (p *tab) testSeveralAccounts() {
+	servers := startTestServers(p.t, time.Minute)
+	dir := p.t.TempDir()
 	account := func(name, secret string) {
-		path := filepath.Join(folder, name)
+		path := filepath.Join(dir, name)
 		for _, err := range []error{
 			os.MkdirAll(path, 0o700),
 			os.WriteFile(filepath.Join(path, "client_secret"), []byte(secret), 0o600),
@@ -193,84 +129,84 @@ func (p *tab) testSeveral() {
 			}
 		}
 	}
-	account("shop-at", w.newSecret()) // a wrong one
-	account("shop-de", w.login.currentSecret())
-	b := w.start(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+w.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+folder)
-	b.wait()
-	p.open(b.admin, onDesk)
+	account("shop-at", servers.newSecret()) // a wrong one
+	account("shop-de", servers.login.currentSecret())
+	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+dir)
+	b.waitForToken()
+	p.open(b.adminURL, desktop)
 	p.wantShown("heading", "Requests of the account shop-at fail: the credentials do not work.")
 	p.wantShown("heading", "1 account that needs attention")
 	p.wantShown("heading", "2 accounts in order")
 	for _, name := range []string{"default", "shop-at", "shop-de"} {
 		p.wantShown("progressbar", "Life left of the token of "+name)
 	}
-	p.wantAll("several-accounts", "Requests of the account shop-at fail: the credentials do not work.", b)
+	p.wantInEveryView("several-accounts", "Requests of the account shop-at fail: the credentials do not work.", b)
 
-	// An account that comes is shown without being asked for.
-	p.open(b.admin, onDesk)
-	account("shop-fr", w.login.currentSecret())
+	// A new account appears without a reload.
+	p.open(b.adminURL, desktop)
+	account("shop-fr", servers.login.currentSecret())
 	p.wantShown("heading", "shop-fr")
 	p.wantShown("heading", "3 accounts in order")
 }
 
-// testGone holds that the page does not go on showing what is no longer so.
-func (p *tab) testGone() {
-	w := newWorld(p.t, time.Minute)
-	b := w.start(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+w.login.currentSecret())
-	b.wait()
-	p.open(b.admin, onDesk)
+// testBrokerGone: the page must say that its data is old when the broker no longer responds.
+func (p *tab) testBrokerGone() {
+	servers := startTestServers(p.t, time.Minute)
+	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret())
+	b.waitForToken()
+	p.open(b.adminURL, desktop)
 	p.wantShown("heading", "Everything works.")
 	if p.shows("alert", "") {
-		p.t.Error("there is an alert while all is well")
+		p.t.Error("the page shows an alert while everything works")
 	}
 	b.stop()
 	p.wantShown("alert", "")
 	p.wantShown("StaticText", "The broker has not answered since ")
-	p.photograph("status-gone")
+	p.saveScreenshot("status-gone")
 }
 
-// testPolicy is the control of wantNoComplaints: what the policy forbids is refused, and is seen to be.
-func (p *tab) testPolicy() {
-	w := newWorld(p.t, time.Minute)
-	b := w.start(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+w.login.currentSecret())
-	p.open(b.admin, onDesk)
-	before := len(p.complaints())
-	p.value(`document.body.setAttribute('style', 'display: none')`)
-	eventually(p.t, patience, "the style is refused", func() bool { return len(p.complaints()) > before })
-	if got := p.value(`getComputedStyle(document.body).display`); got != "block" {
-		p.t.Errorf("an inline style is in force: %v", got)
+// testContentSecurityPolicy proves that wantNoBrowserErrors can fail: the browser blocks and reports what the policy forbids.
+func (p *tab) testContentSecurityPolicy() {
+	servers := startTestServers(p.t, time.Minute)
+	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret())
+	p.open(b.adminURL, desktop)
+	before := len(p.browserErrors())
+	p.eval(`document.body.setAttribute('style', 'display: none')`)
+	eventually(p.t, waitTimeout, "the browser reports the inline style", func() bool { return len(p.browserErrors()) > before })
+	if got := p.eval(`getComputedStyle(document.body).display`); got != "block" {
+		p.t.Errorf("display of the body: got %v, want block: the inline style must have no effect", got)
 	}
 }
 
-// wantAll looks at a broker's page in the ways in which people may: on a desk and on a phone, in the light and in the dark,
-// with scripts and without.
-func (p *tab) wantAll(state, heading string, b *broker) {
+// wantInEveryView checks a broker's page on a desktop and on a phone, with the light and the dark theme, with and without
+// scripts.
+func (p *tab) wantInEveryView(state, heading string, b *broker) {
 	p.t.Helper()
-	for name, as := range map[string]look{"": onDesk, "-dark": onDesk.inDark().withoutScripts(), "-phone": onPhone} {
-		p.open(b.admin, as)
+	for name, as := range map[string]viewMode{"": desktop, "-dark": desktop.withDarkTheme().withoutScripts(), "-phone": phone} {
+		p.open(b.adminURL, as)
 		p.wantShown("heading", heading)
-		if width, _ := p.size(); width > float64(as.width) {
-			p.t.Errorf("%s%s: the page is %v wide, and the window %d", state, name, width, as.width)
+		if width, _ := p.pageSize(); width > float64(as.width) {
+			p.t.Errorf("%s%s: the page is %v px wide, want at most the window's %d", state, name, width, as.width)
 		}
-		if dark := p.value("getComputedStyle(document.documentElement).getPropertyValue('--page').trim() !== '#f5f6f8'"); dark != as.dark {
-			p.t.Errorf("%s%s: dark is %v", state, name, dark)
+		if dark := p.eval("getComputedStyle(document.documentElement).getPropertyValue('--page').trim() !== '#f5f6f8'"); dark != as.dark {
+			p.t.Errorf("%s%s: dark theme: got %v, want %v", state, name, dark, as.dark)
 		}
-		p.wantReload(state+name, !as.scripts)
-		p.photograph("status-" + state + name)
+		p.wantAutoReload(state+name, !as.scripts)
+		p.saveScreenshot("status-" + state + name)
 	}
 }
 
-// wantReload fails the test unless the page asks to be loaded anew, as it must where no script keeps it up to date.
-func (p *tab) wantReload(name string, want bool) {
+// wantAutoReload fails the test unless the page does, or does not, reload itself. It must if no script updates it.
+func (p *tab) wantAutoReload(name string, want bool) {
 	p.t.Helper()
-	got := p.value("document.querySelectorAll('meta[http-equiv=refresh]').length") == 1.0
+	got := p.eval("document.querySelectorAll('meta[http-equiv=refresh]').length") == 1.0
 	if got != want {
-		p.t.Errorf("%s: the page asks to be loaded anew: %v", name, got)
+		p.t.Errorf("%s: the page reloads itself: got %v, want %v", name, got, want)
 	}
 }
 
-// wantWhole looks for what a page has whatever the broker's state.
-func (p *tab) wantWhole() {
+// wantLandmarks waits for the elements that the page has in every state.
+func (p *tab) wantLandmarks() {
 	p.t.Helper()
 	for role, name := range map[string]string{
 		"banner": "", "main": "", "contentinfo": "", "navigation": "Other pages", "region": "Verdict", "status": "",
@@ -280,28 +216,28 @@ func (p *tab) wantWhole() {
 	}
 }
 
-// bar is how much of the token's life the page shows to be left: in seconds, and in words.
-func (p *tab) bar() (seconds float64, words string) {
+// lifetimeBar returns the remaining lifetime that the first progress bar shows, in seconds and as text.
+func (p *tab) lifetimeBar() (seconds float64, text string) {
 	p.t.Helper()
-	got := p.value("(bar => [bar.value, bar.getAttribute('aria-valuetext')])(document.querySelector('progress'))").([]any)
+	got := p.eval("(bar => [bar.value, bar.getAttribute('aria-valuetext')])(document.querySelector('progress'))").([]any)
 	return got[0].(float64), got[1].(string)
 }
 
-// complaints are what the browser has to say against the page: errors, and what the policy has refused.
-func (p *tab) complaints() []string {
-	var complaints []string
-	for _, event := range p.seen("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Audits.issueAdded") {
-		complaints = append(complaints, event.Method+" "+string(event.Params))
+// browserErrors returns the errors that the browser reported, and what it blocked because of the page's policy.
+func (p *tab) browserErrors() []string {
+	var reports []string
+	for _, event := range p.eventsOf("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Audits.issueAdded") {
+		reports = append(reports, event.Method+" "+string(event.Params))
 	}
-	return complaints
+	return reports
 }
 
-func (p *tab) wantNoComplaints() {
+func (p *tab) wantNoBrowserErrors() {
 	p.t.Helper()
-	for _, complaint := range p.complaints() {
-		// A page that is left for the next subtest may ask its broker, which is gone, once more.
-		if !strings.Contains(complaint, "net::ERR_CONNECTION_REFUSED") {
-			p.t.Error(complaint)
+	for _, report := range p.browserErrors() {
+		// The page of an earlier subtest may send one more request to its broker, which has stopped.
+		if !strings.Contains(report, "net::ERR_CONNECTION_REFUSED") {
+			p.t.Error(report)
 		}
 	}
 }

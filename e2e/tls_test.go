@@ -18,14 +18,15 @@ import (
 	"time"
 )
 
-// authority is a certificate authority that nobody but the test and its broker trusts.
-type authority struct {
-	file        string // its certificate, for SSL_CERT_FILE
-	pool        *x509.CertPool
-	certificate tls.Certificate // of the servers on 127.0.0.1
+// testCA is a certificate authority that only the test and its broker trust, and a certificate for the test's servers.
+type testCA struct {
+	certFile   string // the CA certificate, for SSL_CERT_FILE
+	pool       *x509.CertPool
+	serverCert tls.Certificate
 }
 
-func newAuthority(t *testing.T) *authority {
+// newTestCA returns a new CA. Its server certificate is for 127.0.0.1 and these names.
+func newTestCA(t *testing.T, names ...string) *testCA {
 	t.Helper()
 	valid := x509.Certificate{NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 
@@ -39,7 +40,7 @@ func newAuthority(t *testing.T) *authority {
 	}
 
 	leaf := valid
-	leaf.SerialNumber, leaf.IPAddresses = big.NewInt(2), []net.IP{net.IPv4(127, 0, 0, 1)}
+	leaf.SerialNumber, leaf.IPAddresses, leaf.DNSNames = big.NewInt(2), []net.IP{net.IPv4(127, 0, 0, 1)}, names
 	leaf.KeyUsage, leaf.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	leafKey := newECKey(t)
 	leafDER, err := x509.CreateCertificate(rand.Reader, &leaf, &ca, leafKey.Public(), caKey)
@@ -47,13 +48,13 @@ func newAuthority(t *testing.T) *authority {
 		t.Fatal(err)
 	}
 
-	a := &authority{
-		file:        filepath.Join(t.TempDir(), "ca.pem"),
-		pool:        x509.NewCertPool(),
-		certificate: tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: leafKey},
+	a := &testCA{
+		certFile:   filepath.Join(t.TempDir(), "ca.pem"),
+		pool:       x509.NewCertPool(),
+		serverCert: tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: leafKey},
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
-	if err := os.WriteFile(a.file, text, 0o600); err != nil {
+	if err := os.WriteFile(a.certFile, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	a.pool.AppendCertsFromPEM(text)
@@ -69,22 +70,22 @@ func newECKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// serve runs a server over TLS, HTTP/2 included, until the test's end. The handler is made once the address is known.
-func (a *authority) serve(t *testing.T, handler func(url string) http.Handler) (url string) {
+// startServer runs a TLS server with HTTP/2 until the test ends. handler is called when the server's URL is known.
+func (a *testCA) startServer(t *testing.T, handler func(url string) http.Handler) (url string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	server.Config.Handler = handler("https://" + server.Listener.Addr().String())
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{a.certificate}, MinVersion: tls.VersionTLS12}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{a.serverCert}, MinVersion: tls.VersionTLS12}
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server.URL
 }
 
-// client returns a client that trusts the servers of this authority alone.
-func (a *authority) client(t *testing.T) *http.Client {
+// client returns an HTTP client that trusts only servers of this CA.
+func (a *testCA) client(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool, MinVersion: tls.VersionTLS12}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: patience}
+	return &http.Client{Transport: transport, Timeout: waitTimeout}
 }

@@ -11,9 +11,9 @@ import java.util.Map;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
-/** A shop's nightly job: every review, page by page, and an event for an order. It prints a line for each. */
+/** A shop's nightly job: it fetches every review, page by page, sends an event for an order, and prints a line for each. */
 public class Reviews {
-    /** Java's own, with all defaults: to an http: address it offers to go on with HTTP/2. */
+    /** Java's own client with its defaults: for an http: URL it offers to upgrade to HTTP/2. */
     private static final HttpClient CLIENT = HttpClient.newHttpClient();
 
     public static void main(String[] args) throws Exception {
@@ -51,7 +51,7 @@ public class Reviews {
         return response.body();
     }
 
-    /** All values of a name. Java brings no JSON parser. */
+    /** All values of a name. Java has no JSON parser. */
     private static List<String> all(String name, String json) {
         return Pattern.compile('"' + name + "\":\"([^\"]*)\"").matcher(json).results().map(m -> m.group(1)).collect(Collectors.toList());
     }

@@ -1,16 +1,16 @@
-// A shop's nightly job: every review, page by page, and an event for an order. It prints a line for each.
+// A shop's nightly job: it fetches every review, page by page, sends an event for an order, and prints a line for each.
 import http from 'node:http'
 import https from 'node:https'
 
-const { ETRUSTED_API_URL: api, ETRUSTED_TOKEN_URL, ETRUSTED_CLIENT_ID, ETRUSTED_CLIENT_SECRET, ORDER, VIA } = process.env
+const { ETRUSTED_API_URL: api, ETRUSTED_TOKEN_URL, ETRUSTED_CLIENT_ID, ETRUSTED_CLIENT_SECRET, ORDER, LIBRARY } = process.env
 
-// The global fetch, which up to Node 22.20 knows no proxy.
+// The global fetch, which up to Node 22.20 has no proxy support.
 async function viaFetch(method, url, headers, body) {
   const response = await fetch(url, { method, headers, body })
   return [response.status, await response.text()]
 }
 
-// The modules http and https, and with HTTP_PROXY or HTTPS_PROXY what the usual agents do there: the whole URL as the
+// The modules http and https. With HTTP_PROXY or HTTPS_PROXY it does what the usual agents do: the whole URL as the request
 // target for http:, and a tunnel for https:.
 async function viaModules(method, url, headers, body) {
   const { protocol, host, hostname, port } = new URL(url)
@@ -29,7 +29,7 @@ async function viaModules(method, url, headers, body) {
   return exchange(https.request(url, { method, headers, socket, agent: false }), body)
 }
 
-// What axios made of HTTPS_PROXY until 2026 (axios/axios#10858): an https: URL as the target, and no tunnel.
+// What axios did with HTTPS_PROXY until 2026 (axios/axios#10858): an https: URL as the request target, and no tunnel.
 function viaAxios(method, url, headers, body) {
   const { host } = new URL(url)
   return exchange(http.request(process.env.HTTPS_PROXY, { method, headers: { ...headers, host }, path: url }), body)
@@ -46,7 +46,7 @@ function exchange(request, body) {
 }
 
 async function send(method, url, headers, body) {
-  const via = { axios: viaAxios, modules: viaModules }[VIA] ?? viaFetch
+  const via = { axios: viaAxios, modules: viaModules }[LIBRARY] ?? viaFetch
   const [status, text] = await via(method, url, headers, body)
   if (status !== 200 && status !== 201) throw new Error(`${method} ${url}: ${status} ${text}`)
   return JSON.parse(text)

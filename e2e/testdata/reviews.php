@@ -1,5 +1,5 @@
 <?php
-// A shop's nightly job: every review, page by page, and an event for an order. It prints a line for each.
+// A shop's nightly job: it fetches every review, page by page, sends an event for an order, and prints a line for each.
 declare(strict_types=1);
 
 /** With ext-curl, as most shops do. */
@@ -10,25 +10,25 @@ function viaCurl(string $method, string $url, array $headers, ?string $body): ar
         CURLOPT_CUSTOMREQUEST => $method,
         CURLOPT_HTTPHEADER => $headers,
         CURLOPT_RETURNTRANSFER => true,
-        CURLOPT_ENCODING => '', // every coding that libcurl knows
+        CURLOPT_ENCODING => '', // every encoding that libcurl supports
         CURLOPT_TIMEOUT => 30,
     ]);
     if ($body !== null) {
         curl_setopt($ch, CURLOPT_POSTFIELDS, $body);
     }
-    $answer = curl_exec($ch);
-    if ($answer === false) {
+    $text = curl_exec($ch);
+    if ($text === false) {
         throw new RuntimeException("$method $url: " . curl_error($ch));
     }
-    return [curl_getinfo($ch, CURLINFO_RESPONSE_CODE), $answer];
+    return [curl_getinfo($ch, CURLINFO_RESPONSE_CODE), $text];
 }
 
-/** With nothing but PHP itself, which up to 7.4 spoke HTTP/1.0. */
+/** With PHP's own streams, which used HTTP/1.0 up to PHP 7.4. */
 function viaStreams(string $method, string $url, array $headers, ?string $body): array
 {
-    $proxy = getenv(parse_url($url, PHP_URL_SCHEME) . '_proxy'); // which PHP itself does not know
+    $proxy = getenv(parse_url($url, PHP_URL_SCHEME) . '_proxy'); // PHP's streams do not read it
     $options = $proxy ? ['proxy' => str_replace('http://', 'tcp://', $proxy), 'request_fulluri' => true] : [];
-    $answer = file_get_contents($url, false, stream_context_create(['http' => $options + [
+    $text = file_get_contents($url, false, stream_context_create(['http' => $options + [
         'method' => $method,
         'header' => $headers,
         'content' => $body ?? '',
@@ -36,20 +36,20 @@ function viaStreams(string $method, string $url, array $headers, ?string $body):
         'ignore_errors' => true,
         'timeout' => 30,
     ]]));
-    if ($answer === false) {
+    if ($text === false) {
         throw new RuntimeException("$method $url");
     }
-    return [(int) explode(' ', $http_response_header[0])[1], $answer];
+    return [(int) explode(' ', $http_response_header[0])[1], $text];
 }
 
 function send(string $method, string $url, array $headers = [], ?string $body = null): array
 {
-    $via = getenv('VIA') === 'streams' ? 'viaStreams' : 'viaCurl';
-    [$status, $answer] = $via($method, $url, $headers, $body);
+    $via = getenv('LIBRARY') === 'streams' ? 'viaStreams' : 'viaCurl';
+    [$status, $text] = $via($method, $url, $headers, $body);
     if ($status !== 200 && $status !== 201) {
-        throw new RuntimeException("$method $url: $status $answer");
+        throw new RuntimeException("$method $url: $status $text");
     }
-    return json_decode($answer, true, 512, JSON_THROW_ON_ERROR);
+    return json_decode($text, true, 512, JSON_THROW_ON_ERROR);
 }
 
 $api = getenv('ETRUSTED_API_URL');

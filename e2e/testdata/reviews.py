@@ -1,4 +1,4 @@
-"""A shop's nightly job: every review, page by page, and an event for an order. It prints a line for each."""
+"""A shop's nightly job: it fetches every review, page by page, sends an event for an order, and prints a line for each."""
 import json
 import os
 import urllib.parse
@@ -8,7 +8,7 @@ API = os.environ["ETRUSTED_API_URL"]
 
 
 def send(url, headers, body=None):
-    """urlopen raises for every status that is not a success, and knows HTTP_PROXY and HTTPS_PROXY."""
+    """urlopen raises an exception for every error status, and reads HTTP_PROXY and HTTPS_PROXY."""
     with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as response:
         return json.load(response)
 

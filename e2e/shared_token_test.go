@@ -1,0 +1,226 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// redisServer is a Redis server that the brokers use as token store.
+type redisServer struct {
+	t    *testing.T
+	port string
+	cmd  *exec.Cmd // nil if it is not running
+}
+
+// newRedisServer returns a server that is not running yet. If redis-server is not installed, it skips the test, or fails it if
+// E2E_REDIS=required.
+func newRedisServer(t *testing.T) *redisServer {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("E2E_REDIS") == "required" {
+			t.Fatal(err)
+		}
+		t.Skip("redis-server is not installed")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	_ = listener.Close() // another process could take the port before Redis does; unlikely enough for a test
+	s := &redisServer{t: t, port: port}
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *redisServer) url() string { return "redis://127.0.0.1:" + s.port }
+
+func (s *redisServer) start() {
+	s.t.Helper()
+	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", s.port, "--save", "", "--appendonly", "no", "--daemonize", "no")
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	eventually(s.t, waitTimeout, "Redis accepts connections", func() bool {
+		connection, err := net.Dial("tcp", "127.0.0.1:"+s.port)
+		if err != nil {
+			return false
+		}
+		_ = connection.Close()
+		return true
+	})
+}
+
+// kill ends the server like a crash: its data is lost.
+func (s *redisServer) kill() {
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+// TestFleetSharesOneToken: 50 brokers with a store make as many token requests as one broker. Then the store crashes and
+// comes back, and no request fails. The test is not parallel, because it runs 50 processes.
+func TestFleetSharesOneToken(t *testing.T) {
+	const brokers, lifetime, watched = 50, 5 * time.Second, 20 * time.Second
+	s := newRedisServer(t)
+	s.start()
+	servers := startTestServers(t, lifetime)
+	began := time.Now()
+	fleet := servers.startFleet(t, brokers, s)
+	// The brokers start one after the other. On a slow machine that takes several token lifetimes.
+	limit := 2 + int(time.Since(began)/(lifetime*8/10))
+	if n := len(servers.login.tokenRequests()); n > limit {
+		t.Errorf("%d brokers made %d token requests during the start, want at most %d", brokers, n, limit)
+	}
+	loads := startLoads(t, fleet)
+	requests := servers.countTokenRequests(func() { time.Sleep(watched) })
+	t.Logf("with the store: %d token requests in %v", requests, watched)
+	if limit := 1.5 * watched.Seconds() / lifetime.Seconds(); float64(requests) > limit {
+		t.Errorf("%d brokers made %d token requests in %v, want at most %v", brokers, requests, watched, limit)
+	}
+	leaders, hits := 0.0, 0.0
+	for _, b := range fleet {
+		leaders += b.metric("token_store_lease_held")
+		hits += b.metric("token_store_hits_total")
+		b.wantMetric(0, "token_store_errors_total")
+	}
+	if leaders > 1 { // 0 while a token is being fetched
+		t.Errorf("%v brokers hold the lease, want at most 1", leaders)
+	}
+	if minimum := float64(brokers-1) * watched.Seconds() / lifetime.Seconds(); hits < minimum {
+		t.Errorf("%v tokens came from the store, want at least %v", hits, minimum)
+	}
+
+	requests = servers.countTokenRequests(func() {
+		s.kill()
+		time.Sleep(2 * lifetime)
+	})
+	t.Logf("without the store: %d token requests in %v", requests, 2*lifetime)
+	if requests < brokers {
+		t.Errorf("got %d token requests without the store, want at least one per broker (%d)", requests, brokers)
+	}
+	s.start()
+	// After an outage a broker uses the store again within 30 s, and usually much sooner: it tries when a refresh is due.
+	time.Sleep(2 * lifetime)
+	eventually(t, 2*time.Minute, "the token is shared again", func() bool {
+		return servers.countTokenRequests(func() { time.Sleep(lifetime) }) <= 3
+	})
+	for _, load := range loads {
+		load.stopAndCheck(t, 20)
+	}
+	servers.api.wantNoneRejected(t)
+}
+
+// startFleet starts n brokers that share a token, and waits until each has it.
+func (s *testServers) startFleet(t *testing.T, n int, redis *redisServer) []*broker {
+	t.Helper()
+	fleet := make([]*broker, n)
+	for i := range fleet {
+		fleet[i] = s.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+s.login.currentSecret(), "BROKER_TOKEN_STORE="+redis.url())
+	}
+	for _, b := range fleet {
+		b.waitForToken()
+	}
+	return fleet
+}
+
+// startLoads starts a load of four requests per second on each broker.
+func startLoads(t *testing.T, fleet []*broker) []*loadGenerator {
+	t.Helper()
+	var loads []*loadGenerator
+	for _, b := range fleet {
+		loads = append(loads, b.startLoadWith(t, 1, 250*time.Millisecond))
+	}
+	return loads
+}
+
+// countTokenRequests returns how many token requests are answered while action runs.
+func (s *testServers) countTokenRequests(action func()) int {
+	before := len(s.login.tokenRequests())
+	action()
+	return len(s.login.tokenRequests()) - before
+}
+
+// TestFleetReplacesRevokedTokenOnce: when a shared token is revoked, one token request replaces it for all brokers, and no app
+// notices.
+func TestFleetReplacesRevokedTokenOnce(t *testing.T) {
+	t.Parallel()
+	s := newRedisServer(t)
+	s.start()
+	servers := startTestServers(t, 2*time.Minute)
+	fleet := servers.startFleet(t, 5, s)
+	time.Sleep(11 * time.Second) // a broker does not discard a token that is younger than ten seconds
+	for _, b := range fleet {
+		b.get(b.appURL + "/channels")
+	}
+	revoked := servers.api.onlyToken(t)
+	servers.login.revoke(t, servers.ca.client(t), revoked)
+	requests := servers.countTokenRequests(func() {
+		var apps sync.WaitGroup
+		for _, b := range fleet {
+			apps.Go(func() {
+				for range 5 {
+					if got, err := b.send("GET", b.appURL+"/channels", nil); err != nil || got.status != 200 {
+						t.Errorf("the app got %v (%v), want 200", got.status, err)
+					}
+				}
+			})
+		}
+		apps.Wait()
+	})
+	if requests != 1 {
+		t.Errorf("got %d token requests after the revocation, want 1", requests)
+	}
+	if n := len(servers.api.tokens()); n != 2 {
+		t.Errorf("the API received %d different tokens, want 2: the revoked one and its replacement", n)
+	}
+}
+
+// TestStoreHoldsNoSecret: the content of the store reveals neither tokens nor credentials.
+func TestStoreHoldsNoSecret(t *testing.T) {
+	t.Parallel()
+	s := newRedisServer(t)
+	s.start()
+	servers := startTestServers(t, time.Minute)
+	b := servers.startFleet(t, 1, s)[0]
+	b.get(b.appURL + "/channels")
+	if _, err := exec.LookPath("redis-cli"); err != nil {
+		t.Skip("redis-cli is not installed")
+	}
+	var all strings.Builder
+	for _, command := range []string{"KEYS *", "PUBSUB CHANNELS *", "CLIENT LIST", "SLOWLOG GET 100"} {
+		all.WriteString(s.cli(t, strings.Fields(command)...))
+	}
+	keys := strings.Fields(s.cli(t, "KEYS", "*"))
+	if len(keys) == 0 {
+		t.Fatal("the store has no keys, want at least one")
+	}
+	for _, key := range keys {
+		if !strings.HasPrefix(key, "etrusted-broker:") {
+			t.Errorf("key %q: want the prefix etrusted-broker:, which users name in access rules", key)
+		}
+		all.WriteString(s.cli(t, "HGETALL", key))
+		all.WriteString(s.cli(t, "DUMP", key))
+	}
+	b.wantNoSecret("the store", all.String())
+	if strings.Contains(all.String(), clientID) {
+		t.Error("the store contains the Client ID")
+	}
+}
+
+func (s *redisServer) cli(t *testing.T, arguments ...string) string {
+	t.Helper()
+	output, err := exec.Command("redis-cli", append([]string{"-p", s.port}, arguments...)...).CombinedOutput()
+	if err != nil {
+		t.Fatal(fmt.Errorf("redis-cli %v: %w", arguments, err))
+	}
+	return string(output)
+}
