@@ -62,7 +62,7 @@ func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credential
 	case recorder.err != nil:
 		return issuedToken{}, networkError(recorder.err)
 	case recorder.response == nil: // nothing was sent
-		return issuedToken{}, &RefreshError{Outcome: OutcomeInvalidResponse, Reason: "the token request could not be created", Advice: tokenURLAdvice}
+		return issuedToken{}, &RefreshError{Outcome: OutcomeInvalidResponse, Reason: "the token request could not be created", Advice: wrongEndpointAdvice}
 	}
 	return interpretResponse(recorder.response, recorder.body, time.Now())
 }

@@ -77,7 +77,7 @@ const rejectedAdvice = `Client ID or Client Secret is wrong. ` +
 
 const (
 	outageAdvice   = "The broker retries automatically. If this lasts, check the eTrusted status page and this machine's connection to the login server."
-	tokenURLAdvice = "Check that ETRUSTED_TOKEN_URL is the token endpoint, and that no proxy in between responds in its place. The broker retries automatically."
+	wrongEndpointAdvice = "Check that ETRUSTED_TOKEN_URL is the token endpoint, and that no proxy in between responds in its place. The broker retries automatically."
 )
 
 // rejectedError is the error for credentials that the server rejects. code is from RFC 6749 section 5.2, or empty.
@@ -97,7 +97,7 @@ func invalidResponseError(detail string) *RefreshError {
 	return &RefreshError{
 		Outcome: OutcomeInvalidResponse,
 		Reason:  "the login server did not return a token response: " + detail,
-		Advice:  tokenURLAdvice,
+		Advice:  wrongEndpointAdvice,
 	}
 }
 

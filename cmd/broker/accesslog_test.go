@@ -46,12 +46,12 @@ func TestAccessLog(t *testing.T) {
 	}{
 		{
 			"served", "GET", "/channels?email=CANARY", http.Header{"X-Request-Id": {"of-the-app"}, "Traceparent": {"00-" + traceOfApp + "-b7ad6b7169203331-01"}},
-			map[string]any{"level": "info", "account": "default", "method": "GET", "path": "/channels", "status": 200.0, "replayed": false, "request_id": "of-the-app", "trace_id": traceOfApp},
-			[]string{"denied", "problem", "replay", "broken"},
+			map[string]any{"level": "info", "account": "default", "method": "GET", "path": "/channels", "status": 200.0, "retried": false, "request_id": "of-the-app", "trace_id": traceOfApp},
+			[]string{"denied", "problem", "retry", "broken"},
 		},
 		{
 			"refused at the door", "POST", "/events?email=CANARY", nil,
-			map[string]any{"level": "info", "account": "", "method": "POST", "path": "/events", "status": 403.0, "denied": "rule", "upstream_took": 0.0},
+			map[string]any{"level": "info", "account": "", "method": "POST", "path": "/events", "status": 403.0, "denied": "rule", "upstream_duration": 0.0},
 			[]string{"trace_id"},
 		},
 		{
@@ -82,7 +82,7 @@ func TestAccessLog(t *testing.T) {
 			}
 		}
 		id, _ := line["request_id"].(string)
-		if id == "" || test.name == "served" && (line["bytes"].(float64) < 100 || line["took"].(float64) < line["upstream_took"].(float64) || line["upstream_took"] == 0.0) {
+		if id == "" || test.name == "served" && (line["bytes"].(float64) < 100 || line["duration"].(float64) < line["upstream_duration"].(float64) || line["upstream_duration"] == 0.0) {
 			t.Errorf("%s: %v", test.name, line)
 		}
 		if test.want["status"] == 200.0 {

@@ -265,7 +265,7 @@ func TestProxyAndCertificateVariables(t *testing.T) {
 		p := startProcess(t, append(environ, "SSL_CERT_FILE="+os.DevNull, "SSL_CERT_DIR="+t.TempDir()))
 		brokertest.Eventually(t, "the token request fails", func() bool { return len(p.logs.Lines("token request failed")) > 0 })
 		line := p.logs.Lines("token request failed")[0]
-		if reason, _ := line["reason"].(string); !strings.Contains(reason, "certificate") || !strings.Contains(line["what_to_do"].(string), "SSL_CERT_FILE") {
+		if reason, _ := line["reason"].(string); !strings.Contains(reason, "certificate") || !strings.Contains(line["hint"].(string), "SSL_CERT_FILE") {
 			t.Errorf("log: %v", line)
 		}
 		if eTrusted.TokenRequestCount() != asked {
@@ -279,7 +279,7 @@ func TestProxyAndCertificateVariables(t *testing.T) {
 		p := startProcess(t, append(environ, "SSL_CERT_FILE="+bundle, "HTTPS_PROXY="+refusing))
 		brokertest.Eventually(t, "the token request fails", func() bool { return len(p.logs.Lines("token request failed")) > 0 })
 		line := p.logs.Lines("token request failed")[0]
-		if reason, _ := line["reason"].(string); !strings.Contains(reason, "407") || !strings.Contains(line["what_to_do"].(string), "HTTPS_PROXY") {
+		if reason, _ := line["reason"].(string); !strings.Contains(reason, "407") || !strings.Contains(line["hint"].(string), "HTTPS_PROXY") {
 			t.Errorf("log: %v", line)
 		}
 		if strings.Contains(p.logs.String(), "CANARY") {

@@ -9,11 +9,11 @@ import (
 	"etrusted-broker/proxy/localca"
 )
 
-// caCommand prints the certificate of the broker's own authority, and how an app is made to trust it. It makes the
-// authority if there is none yet, so that an app can be prepared before the broker runs.
+// caCommand prints the certificate of the broker's CA and how to make an app trust it. It creates the CA if there is none, so
+// that an app can be prepared before the broker runs.
 func caCommand(_ context.Context, i cli) int {
 	c, problems := config.Load(i.environ)
-	problems = only(problems, "BROKER_INTERCEPT_CA_DIR", "ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL") // it needs no others
+	problems = only(problems, "BROKER_INTERCEPT_CA_DIR", "ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL") // the command needs no others
 	if c.InterceptCADir == "" {
 		problems = append(problems, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: "is not set: set it to an empty folder that the broker's user may write to"})
 	}

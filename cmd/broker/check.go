@@ -14,14 +14,13 @@ import (
 	"etrusted-broker/internal/server"
 )
 
-// checkOptions are what the command line of 'broker check' says.
+// checkOptions are the options of 'broker check'.
 type checkOptions struct {
 	json    bool
 	timeout time.Duration
 }
 
-// checkCommand is the doctor: it takes the way of a request step by step, and says at the first that does not go what to
-// do.
+// checkCommand tests every step from the configuration to a first request, and says what to do about the first that fails.
 func checkCommand(ctx context.Context, i cli) int {
 	options, err := i.checkOptions()
 	switch {
@@ -76,8 +75,8 @@ func (i cli) checkOptions() (options checkOptions, err error) {
 func (i cli) printJSON(report doctor.Report) {
 	encoder := json.NewEncoder(i.stdout)
 	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false) // it is read by people, as JSON and not inside a page
-	_ = encoder.Encode(report)   // where it cannot be printed, there is nobody to tell
+	encoder.SetEscapeHTML(false) // it is not embedded in HTML
+	_ = encoder.Encode(report)   // there is no other place to report an error
 }
 
 // checkConfig is what the doctor is to look at. With a problem in the configuration, it is that alone.
@@ -106,7 +105,8 @@ func (i cli) checkConfig(options checkOptions) (doctor.Config, []config.Error) {
 	return checkConfig, problems
 }
 
-// unreadableProxy warns of a proxy that net/http passes over in silence. It is not repeated, since it may hold a password.
+// unreadableProxy warns about a proxy URL that net/http silently ignores. The URL is not repeated, because it may contain a
+// password.
 func unreadableProxy(variables map[string]string) []string {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
 		_, err := url.Parse(variables[name])
@@ -118,7 +118,7 @@ func unreadableProxy(variables map[string]string) []string {
 	return nil
 }
 
-// refusal is the step of a configuration that is not right.
+// refusal returns the step for an invalid configuration.
 func refusal(problems []config.Error, warnings []string) doctor.Step {
 	var names, texts []string
 	for _, problem := range problems {

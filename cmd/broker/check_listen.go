@@ -23,7 +23,7 @@ func appListener(c config.Config) doctor.Listener {
 	return l
 }
 
-// adminListener returns nil if it is turned off.
+// adminListener returns nil if it is off.
 func adminListener(c config.Config) *doctor.Listener {
 	if c.AdminListen == "" {
 		return nil
@@ -33,7 +33,7 @@ func adminListener(c config.Config) *doctor.Listener {
 	return &l
 }
 
-// listenerFor tells where to connect to whoever listens at an address that is known to be valid.
+// listenerFor returns how to connect to a listener. address must be valid.
 func listenerFor(variable, address string) doctor.Listener {
 	l := doctor.Listener{Variable: variable, Shown: address}
 	if !config.IsPlainAddress(address) {
@@ -46,49 +46,49 @@ func listenerFor(variable, address string) doctor.Listener {
 	}
 	host, port, _ := net.SplitHostPort(address)
 	if number, _ := net.LookupPort("tcp", port); number == 0 {
-		return l // the system chooses one
+		return l // the system chooses the port
 	}
 	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
-		host = "127.0.0.1" // who listens everywhere listens there
+		host = "127.0.0.1" // a listener on all addresses is reachable there
 	}
 	l.Network, l.Address = "tcp", net.JoinHostPort(host, port)
 	l.Try = func(ctx context.Context) (bool, error) { return tryPort(ctx, variable, address) }
 	return l
 }
 
-// tryPort listens on a port for a moment.
+// tryPort listens on a port for a moment, to see whether the broker could.
 func tryPort(ctx context.Context, variable, address string) (mayBeTaken bool, err error) {
 	var listenConfig net.ListenConfig
 	listener, err := listenConfig.Listen(ctx, "tcp", address)
 	if err == nil {
-		_ = listener.Close() // nothing has come in yet
+		_ = listener.Close() // no connection was accepted yet
 		return false, nil
 	}
 	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES), wordsFor(ctx, variable, address)
 }
 
-// wordsFor is what 'broker serve' would say.
+// wordsFor returns the error that 'broker serve' would report.
 func wordsFor(ctx context.Context, variable, address string) error {
 	listener, err := server.Listen(ctx, variable, address)
 	if err == nil {
-		_ = listener.Close() // it has become free just now
+		_ = listener.Close() // it has just become free
 	}
 	return err
 }
 
-// trySocket looks at the place of a Unix socket. To listen there for a moment would leave traces.
+// trySocket examines the path of a Unix socket. Listening there for a moment could leave a file behind.
 func trySocket(path string) (mayBeTaken bool, err error) {
 	if err := config.CheckDir(filepath.Dir(path)); err != nil {
 		return false, fmt.Errorf("BROKER_LISTEN unix://%s cannot be created: %w", path, err)
 	}
 	if err := unixsocket.Check(path); err != nil {
-		// Somebody else may be there all the same: a socket that systemd has made, or a broker of another user.
+		// The listener may still be a socket that systemd created, or a broker of another user.
 		info, lookErr := os.Lstat(path)
 		return lookErr == nil && info.Mode()&os.ModeSocket != 0, fmt.Errorf("BROKER_LISTEN %w", err)
 	}
 	info, err := os.Lstat(path)
 	switch {
-	case err != nil: // nobody is there, which is what is wanted
+	case err != nil: // free
 		return false, nil
 	case info.Mode()&os.ModeSocket == 0:
 		return false, fmt.Errorf("BROKER_LISTEN unix://%s is there already, and is no socket", path)

@@ -12,11 +12,11 @@ import (
 	"etrusted-broker/tokensource/redisstore"
 )
 
-// fillCheckConfig tells the doctor where all is. It returns what is to be warned of, and an error about ETRUSTED_ACCOUNTS_DIR.
+// fillCheckConfig sets what is to be checked. It returns warnings, and an error about ETRUSTED_ACCOUNTS_DIR.
 func (i cli) fillCheckConfig(checkConfig *doctor.Config, c config.Config) (warnings []string, err error) {
 	checkConfig.Login = doctor.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Fault: doctor.LoginServer}
 	checkConfig.Login.URL, err = url.Parse(c.TokenURL)
-	if err != nil { // it has been parsed before
+	if err != nil { // Load has parsed it
 		return nil, err
 	}
 	checkConfig.API = doctor.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Fault: doctor.API}
@@ -37,7 +37,7 @@ func (i cli) fillCheckConfig(checkConfig *doctor.Config, c config.Config) (warni
 	return warnings, err
 }
 
-// isStandard reports whether a variable has its default.
+// isStandard reports whether value is the default of a variable.
 func isStandard(name, value string) bool {
 	for _, v := range config.Variables() {
 		if v.Name == name {
@@ -47,7 +47,7 @@ func isStandard(name, value string) bool {
 	return false
 }
 
-// allOrigins are those of all accounts, the default one first.
+// allOrigins returns the credential sources of all accounts, the default account first.
 func allOrigins(c config.Config) (all []doctor.Account, ignored []string, err error) {
 	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
 		Default:   c.DefaultCredentials(),
@@ -59,13 +59,13 @@ func allOrigins(c config.Config) (all []doctor.Account, ignored []string, err er
 		return nil, nil, err
 	}
 	for _, snapshot := range accounts.Snapshots() {
-		source, _ := accounts.Source(snapshot.Account) // nobody takes one away: Run has not been called
+		source, _ := accounts.Source(snapshot.Account) // no account is removed before Run is called
 		all = append(all, doctor.Account{Name: snapshot.Account, Origin: source.CredentialSource()})
 	}
 	return all, ignored, nil
 }
 
-// accountFiles are those that credentials are read from.
+// accountFiles returns the files that credentials are read from.
 func accountFiles(accounts []doctor.Account) []doctor.File {
 	var files []doctor.File
 	for _, account := range accounts {
@@ -78,7 +78,7 @@ func accountFiles(accounts []doctor.Account) []doctor.File {
 	return files
 }
 
-// namedFiles are those that the variables name, but for credentials.
+// namedFiles returns the files that variables name, except those for credentials.
 func namedFiles(c config.Config) []doctor.File {
 	var files []doctor.File
 	for _, file := range []doctor.File{{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true}, {Path: c.TLSCertFile}, {Path: c.TLSClientCAFile}} {

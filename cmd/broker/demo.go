@@ -15,16 +15,16 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// demoLifetime is how long the demo's tokens live: short, so that one can watch the refresh.
+// demoLifetime is the lifetime of the demo's tokens: short, so that refreshes can be watched.
 const demoLifetime = 30 * time.Second
 
 func demoCommand(ctx context.Context, i cli) int {
-	eTrusted, err := startStandIn(ctx)
+	eTrusted, err := startFake(ctx)
 	if err != nil {
 		printf(i.stderr, "broker demo: %v", err)
 		return exitFailure
 	}
-	defer func() { _ = eTrusted.server.Close() }() // with it ends the demo's eTrusted
+	defer func() { _ = eTrusted.server.Close() }() // the demo ends with it
 	i.environ = demoEnvironment(i.environ, eTrusted.url)
 	c, ok := i.configured()
 	if !ok {
@@ -33,17 +33,17 @@ func demoCommand(ctx context.Context, i cli) int {
 	return i.serve(ctx, c, func(l server.Listeners) { i.introduce(c, eTrusted.url, l) })
 }
 
-type standIn struct {
+type fake struct {
 	server *http.Server
 	url    string
 }
 
-// startStandIn serves the stand-in for eTrusted on a free port of this machine.
-func startStandIn(ctx context.Context) (standIn, error) {
+// startFake serves the fake eTrusted on a free loopback port.
+func startFake(ctx context.Context) (fake, error) {
 	var listenConfig net.ListenConfig
 	listener, err := listenConfig.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return standIn{}, fmt.Errorf("cannot start the stand-in for eTrusted: %w", err)
+		return fake{}, fmt.Errorf("cannot start the fake eTrusted: %w", err)
 	}
 	server := &http.Server{
 		Handler:           fakeetrusted.New(fakeetrusted.Options{Lifetime: demoLifetime}),
@@ -54,10 +54,10 @@ func startStandIn(ctx context.Context) (standIn, error) {
 			panic(err) // a listener of our own on loopback
 		}
 	}()
-	return standIn{server, "http://" + listener.Addr().String()}, nil
+	return fake{server, "http://" + listener.Addr().String()}, nil
 }
 
-// demoEnvironment points the broker at the stand-in. Whatever real credentials the environment holds stay out of it.
+// demoEnvironment points the broker at the fake eTrusted. Real credentials in the environment are dropped.
 func demoEnvironment(environ []string, url string) []string {
 	var demo []string
 	for _, pair := range environ {
@@ -72,20 +72,20 @@ func demoEnvironment(environ []string, url string) []string {
 		"ETRUSTED_CLIENT_SECRET="+fakeetrusted.DefaultClientSecret)
 }
 
-// introduce prints what there is to try.
-func (i cli) introduce(c config.Config, standIn string, l server.Listeners) {
+// introduce prints what to try.
+func (i cli) introduce(c config.Config, fake string, l server.Listeners) {
 	curl, url := curlFor(c, l.App)
 	printf(i.stdout, `
-The broker is running, in front of a stand-in for eTrusted with sample data.
+The broker is running in front of a fake eTrusted with sample data.
 
   the app's address   %[2]s   (instead of https://api.etrusted.com)
-  the stand-in        %[3]s   (asks for a token, which the broker has)
+  the fake eTrusted   %[3]s   (requires a token, which the broker adds)
 
 Try, in another terminal:
 
   %[1]s %[2]s/channels
   %[1]s '%[2]s/reviews?count=2&rating=5'
-  %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, curl, url, standIn)
+  %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, curl, url, fake)
 	if l.Admin != nil {
 		printf(i.stdout, `
 Tokens live %[2]v here. To watch one being refreshed, open the status page in a browser:

@@ -15,9 +15,9 @@ func isHelp(arg string) bool {
 	return arg == "-h" || arg == "-help" || arg == "--help"
 }
 
-// usage prints the commands and the variables, as they are declared.
+// usage prints the commands and the variables.
 func usage(w io.Writer) {
-	printf(w, `etrusted-broker: an app talks to it as if it were the eTrusted API, and needs no credentials.
+	printf(w, `etrusted-broker: local gateway to the eTrusted API. Apps call it instead of https://api.etrusted.com; it adds the access token.
 
 Usage: broker [COMMAND]
 
@@ -34,11 +34,11 @@ Commands:`)
 		printf(w, "%s\n        %s", line, v.Help)
 	}
 	printf(w, `  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE
-        as everywhere
+        as usual
   GOMEMLIMIT, GOMAXPROCS
-        as for every Go program: how much memory to stay below (112MiB of a limit of 128), how many cores to use
+        as for every Go program: memory limit (112MiB of 128), number of cores
 
-Exit codes: 0 fine, 1 a failure while running, 2 a configuration error.`)
+Exit codes: 0 success, 1 failure while running, 2 configuration error.`)
 }
 
 // configCommand prints every variable with its effective value, its source and its meaning.

@@ -55,7 +55,7 @@ func TestUsage(t *testing.T) {
 		}
 		want = append(want, "\n  "+v.Name, "        "+v.Help+"\n")
 	}
-	want = append(want, "HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "Exit codes: 0 fine, 1 ", ", 2 a configuration error")
+	want = append(want, "HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "Exit codes: 0 success, 1 ", ", 2 configuration error")
 
 	for _, args := range [][]string{{"-h"}, {"-help"}, {"--help"}, {"help"}, {"serve", "-h"}, {"demo", "--help"}, {"health", "-h"}, {"config", "-h"}, {"version", "-h"}} {
 		code, stdout, stderr := invoke(args, "ETRUSTED_CLIENT_SECRET=CANARY")

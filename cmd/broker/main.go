@@ -18,7 +18,7 @@ func main() {
 	go func() {
 		<-signals
 		cancel()
-		<-signals // whoever asks twice does not want to wait
+		<-signals // a second signal ends the program at once
 		os.Exit(exitFailure)
 	}()
 	environ := os.Environ()

@@ -17,7 +17,7 @@ import (
 	"etrusted-broker/internal/printable"
 )
 
-// probeTimeout is for one question to the admin listener, which is next door.
+// probeTimeout is for one request to the admin listener on the same machine.
 const probeTimeout = 3 * time.Second
 
 // maxReason is more than a broker says of why it is not ready.
@@ -35,7 +35,7 @@ func healthCommand(ctx context.Context, i cli) int {
 	return exitOK
 }
 
-// waitPause is how often the wait command asks: often enough that a start script does not notice.
+// waitPause is the interval of the wait command, short enough for a start script not to notice.
 const waitPause = 100 * time.Millisecond
 
 func waitCommand(ctx context.Context, i cli) int {
@@ -62,7 +62,7 @@ func waitCommand(ctx context.Context, i cli) int {
 	return exitOK
 }
 
-// waitReady returns nil once the broker is ready, and after the time-out why it is not.
+// waitReady returns nil once the broker is ready. After the timeout, its error says why it is not.
 func waitReady(ctx context.Context, address string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -73,7 +73,7 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 			return nil
 		}
 		if last == nil || ctx.Err() == nil {
-			last = err // rather than that the time-out broke the last question off
+			last = err // rather than that the timeout ended the last request
 		}
 		select {
 		case <-ctx.Done():
@@ -83,10 +83,10 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 	}
 }
 
-// adminAddress returns where to ask: health and wait need no other variable, since they may run where the credentials
-// are not.
+// adminAddress returns the address of the admin listener. health and wait need no other variable: they may run where the
+// credentials are not available.
 func (i cli) adminAddress(command string) (string, bool) {
-	c, _ := config.Parse(config.Environment(i.environ)) // of a text there is nothing to complain about
+	c, _ := config.Parse(config.Environment(i.environ)) // a string variable cannot be invalid here
 	if c.AdminListen == "" {
 		printf(i.stderr, "broker %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", command)
 		return "", false
@@ -98,12 +98,12 @@ func (i cli) adminAddress(command string) (string, bool) {
 	}
 	_, port, _ := net.SplitHostPort(c.AdminListen) // it is known to be one
 	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
-		host = "127.0.0.1" // who listens everywhere listens there
+		host = "127.0.0.1" // a listener on all addresses is reachable there
 	}
 	return net.JoinHostPort(host, port), true
 }
 
-// probe asks the admin listener one question, and returns nil if the answer is 200.
+// probe sends one request to the admin listener and returns nil if the response is 200.
 func probe(ctx context.Context, address, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -111,17 +111,17 @@ func probe(ctx context.Context, address, path string) error {
 	if err != nil {
 		return err
 	}
-	// No proxy: what is asked is next door.
+	// No proxy: the listener is on this machine.
 	transport := &http.Transport{DisableKeepAlives: true}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
 		if errors.Is(err, context.Canceled) {
 			return context.Canceled
 		}
-		// The error's own text may quote what listens there, of any length.
+		// The error's text may quote data from whatever listens there.
 		return fmt.Errorf("the broker's admin listener on %s %s: is it running?", address, neterr.Describe(err).Message)
 	}
-	defer func() { _ = response.Body.Close() }() // one question, one answer
+	defer func() { _ = response.Body.Close() }() // a connection for one request
 	if response.StatusCode == http.StatusOK {
 		return nil
 	}

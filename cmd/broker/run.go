@@ -15,14 +15,14 @@ const (
 	exitConfig  = 2 // a configuration error, or a command line that is not understood
 )
 
-// cli is what a command is called with.
+// cli has the arguments, environment and output of a command.
 type cli struct {
 	args           []string // after the command's name
 	environ        []string // as os.Environ returns it
 	stdout, stderr io.Writer
 }
 
-// command is one of the broker's commands.
+// command is a command of the program.
 type command struct {
 	name, summary string
 	run           func(context.Context, cli) int
@@ -31,11 +31,11 @@ type command struct {
 func commands() []command {
 	all := []command{
 		{"serve", "run the broker, configured by the environment (also without a command)", serveCommand},
-		{"demo", "run the broker in front of an embedded stand-in for eTrusted: no credentials, no network", demoCommand},
-		{"check", "find out why it does not work, and what to do: files, network, clock, token, rights; -json, -timeout 10s", checkCommand},
-		{"wait", "block until the broker is ready, for start scripts; -timeout 30s", waitCommand},
-		{"health", "exit with 0 if the broker serves: a health check that needs no shell", healthCommand},
-		{"ca", "print the broker's own certificate authority, and how an app is made to trust it: see BROKER_INTERCEPT_CA_DIR", caCommand},
+		{"demo", "run the broker in front of an embedded fake eTrusted: no credentials, no network", demoCommand},
+		{"check", "test every step from the configuration to a first request; -json, -timeout 10s", checkCommand},
+		{"wait", "wait until the broker is ready, for start scripts; -timeout 30s", waitCommand},
+		{"health", "exit with 0 if the broker runs: a health check that needs no shell", healthCommand},
+		{"ca", "print the broker's CA certificate and how to make an app trust it: see BROKER_INTERCEPT_CA_DIR", caCommand},
 		{"config", "print every variable with its effective value, its source and its meaning", configCommand},
 		{"version", "print version, revision and Go version", versionCommand},
 	}
@@ -47,8 +47,7 @@ func commands() []command {
 	return all
 }
 
-// run is the whole program but for the process: it returns the exit code. It ends when ctx is done, after the requests
-// in flight.
+// run is the program without the process: it returns the exit code. When ctx is done, it ends after the requests in flight.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	name := "serve"
 	if len(args) > 0 {
@@ -67,7 +66,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return exitConfig
 }
 
-// withoutArguments makes a command of one that takes no arguments.
+// withoutArguments wraps a command that takes no arguments.
 func withoutArguments(name string, command func(context.Context, cli) int) func(context.Context, cli) int {
 	return func(ctx context.Context, i cli) int {
 		switch {
@@ -83,7 +82,7 @@ func withoutArguments(name string, command func(context.Context, cli) int) func(
 	}
 }
 
-// printf prints a line. Where it cannot be printed, there is nobody to tell.
+// printf prints a line. An error is ignored: there is no other place to report it.
 func printf(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format+"\n", args...)
 }

@@ -63,7 +63,7 @@ func TestRejectedCredentials(t *testing.T) {
 	if got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "SSO Client Management") {
 		t.Errorf("/channels: %d %q", got.Status, got.Body)
 	}
-	if failures := b.Logs.Lines("token request failed"); len(failures) != 1 || failures[0]["level"] != "error" || failures[0]["what_to_do"] == "" {
+	if failures := b.Logs.Lines("token request failed"); len(failures) != 1 || failures[0]["level"] != "error" || failures[0]["hint"] == "" {
 		t.Errorf("log: %v", failures)
 	}
 	if brokertest.Get(t, b.Admin+"/healthz").Status != http.StatusOK {

@@ -6,11 +6,11 @@ import (
 	"runtime/debug"
 )
 
-// version and revision are set by the linker: -ldflags "-X main.version=… -X main.revision=…". Without it, the revision
-// is the commit that the go command saw when it built this.
+// version and revision are set by the linker: -ldflags "-X main.version=… -X main.revision=…". Without that, revision is the
+// commit that the go command recorded.
 var (
 	version  = "dev"
-	revision = "" // a call here would undo what the linker sets
+	revision = "" // a call here would overwrite the linker's value
 )
 
 func init() {

@@ -1,3 +1,6 @@
+// Package config turns environment variables into a Config of plain values, and describes the variables for help and display.
+//
+// It reads the files that variables name and opens no socket. Its errors never contain the value of a variable.
 package config
 
 import (
@@ -14,7 +17,7 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// accessKey returns the access key, wherever it comes from; none if it is not set.
+// accessKey returns the access key from its variable or file, or the zero Secret if none is configured.
 func (c Config) accessKey() (tokensource.Secret, error) {
 	isSet := !c.AccessKey.Equal(tokensource.Secret{})
 	switch {
@@ -39,7 +42,7 @@ func (c Config) accessKeyVariable() string {
 // ReadAccessKey reads the access key from a file.
 func ReadAccessKey(file string) (tokensource.Secret, error) { return checkKey(readSecretFile(file)) }
 
-// checkKey refuses a key that no request could show: a header's value has no blanks at its ends.
+// checkKey rejects a key that no request could send: a field value has no spaces at its ends.
 func checkKey(key tokensource.Secret, err error) (tokensource.Secret, error) {
 	if err == nil && strings.TrimSpace(key.Reveal()) != key.Reveal() {
 		err = errors.New("must not begin or end with a space")
@@ -47,12 +50,12 @@ func checkKey(key tokensource.Secret, err error) (tokensource.Secret, error) {
 	return key, err
 }
 
-// Guarded reports whether an app must prove who it is.
+// Guarded reports whether apps must authenticate.
 func (c Config) Guarded() bool {
 	return !c.AccessKey.Equal(tokensource.Secret{}) || c.AccessKeyFile != "" || c.TLSClientCAFile != ""
 }
 
-// checkListen refuses an address at which others than this machine's own programs could use the credentials.
+// checkListen rejects an address through which other machines could use the credentials.
 func (c Config) checkListen() error {
 	if path, isUnix := UnixPath(c.Listen); isUnix {
 		if !filepath.IsAbs(path) {
@@ -70,14 +73,15 @@ func (c Config) checkListen() error {
 	return nil
 }
 
+// ErrUnguarded is the error of a listener that other machines can reach without authentication.
 var ErrUnguarded = errors.New("would let other machines use the credentials: listen on 127.0.0.1; or set BROKER_ACCESS_KEY_FILE or BROKER_TLS_CLIENT_CA_FILE; or, if something else keeps them out, BROKER_UNSAFE_LISTEN=true")
 
-// UnixPath returns the path of a Unix socket's address.
+// UnixPath returns the path in unix:///path, and false for any other address.
 func UnixPath(address string) (string, bool) {
 	return strings.CutPrefix(address, "unix://")
 }
 
-// SplitListen returns the host of HOST:PORT.
+// SplitListen returns the host in HOST:PORT, after checking the port.
 func SplitListen(address string) (host string, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -89,7 +93,7 @@ func SplitListen(address string) (host string, err error) {
 	return host, nil
 }
 
-// isLoopback reports whether a host leads to this machine alone. An empty host, as in ":8080", is every address.
+// isLoopback reports whether host is a loopback address. An empty host, as in ":8080", means every address.
 func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -98,8 +102,7 @@ func isLoopback(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// checkProxy refuses a proxy that is the broker itself: the variable is meant for the environment of an app that uses the
-// broker as its proxy, and has got into the broker's own.
+// checkProxy rejects a proxy that is the broker itself: HTTPS_PROXY was meant for the environment of the app.
 func (c Config) checkProxy(variables map[string]string) error {
 	text := cmp.Or(variables["HTTPS_PROXY"], variables["https_proxy"])
 	if !strings.Contains(text, "://") {
@@ -115,7 +118,7 @@ func (c Config) checkProxy(variables map[string]string) error {
 	return nil
 }
 
-// checkHosts refuses what no Host header can bear, lest it be taken for a pattern that allows more.
+// checkHosts rejects text that no Host header can contain, such as a wildcard that would not work.
 func checkHosts(hosts []string) error {
 	for _, host := range hosts {
 		if strings.TrimSpace(host) == "" || strings.ContainsAny(host, "*/@") {

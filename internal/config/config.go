@@ -67,14 +67,13 @@ type Config struct {
 
 	PProf bool `env:"BROKER_PPROF" envDefault:"false" help:"serve Go's profiles at /debug/pprof/ of the admin listener"`
 
-	// What follows is made of the above.
+	// Derived by Load.
 	API      *url.URL
 	Store    *redisstore.Options
-	Settings []Setting // all variables, as they may be shown
+	Settings []Setting // all variables, with displayable values
 }
 
-// Error is a problem with one variable. Its text never holds the variable's value: a secret may have been put
-// into the wrong variable.
+// Error is a problem with one variable. Its text never contains the variable's value, because it may be a misplaced secret.
 type Error struct {
 	Variable, Message string
 }
@@ -82,8 +81,9 @@ type Error struct {
 // Error returns the variable and what to do about it.
 func (e Error) Error() string { return e.Variable + ": " + e.Message }
 
-// Load reads the configuration and checks it as a whole: it returns every problem at once. ClientID and
-// ClientSecret are then what is in effect, wherever it comes from.
+// Load reads the configuration from environ, as os.Environ returns it, and validates it. It returns all problems at once. It
+// reads the files that variables name and opens no socket. ClientID, ClientSecret and AccessKey then have the effective
+// values, whether they come from a variable or a file.
 func Load(environ []string) (Config, []Error) {
 	variables := Environment(environ)
 	c, problems := Parse(variables)
@@ -147,15 +147,15 @@ func Load(environ []string) (Config, []Error) {
 	return c, problems
 }
 
-// maxReplayBuffer keeps a typing error from letting a few uploads take all memory.
+// maxReplayBuffer keeps a typing error from letting a few uploads use all memory.
 const maxReplayBuffer = 64 << 20
 
-// HasDefaultAccount reports whether there are credentials without a name.
+// HasDefaultAccount reports whether credentials for the unnamed account are configured.
 func (c Config) HasDefaultAccount() bool {
 	return c.ClientIDFile != "" || c.ClientSecretFile != "" || !c.ClientID.Equal(tokensource.Secret{}) || !c.ClientSecret.Equal(tokensource.Secret{})
 }
 
-// DefaultCredentials is where the default account's credentials come from; nil if there is none.
+// DefaultCredentials returns the source of the default account's credentials, or nil without a default account.
 func (c Config) DefaultCredentials() *tokensource.CredentialSource {
 	if !c.HasDefaultAccount() {
 		return nil
@@ -172,6 +172,7 @@ func (c Config) DefaultCredentials() *tokensource.CredentialSource {
 	}
 }
 
+// CheckDir returns an error that says what to do if path is not an accessible directory.
 func CheckDir(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -185,20 +186,21 @@ func CheckDir(path string) error {
 	return nil
 }
 
-// Parse fills the fields from the variables, and replaces the parser's errors, which quote values.
+// Parse sets the fields from the variables, without reading files or validating the whole. It replaces the parser's errors,
+// because they quote values.
 func Parse(variables map[string]string) (Config, []Error) {
 	var c Config
 	err := env.ParseWithOptions(&c, env.Options{
 		Environment: variables,
 		FuncMap: map[reflect.Type]env.ParserFunc{
-			// As of files, a final line end is cut: a Kubernetes Secret that was made with echo has one.
+			// A final line end is removed, as from files: a Kubernetes Secret that was created with echo has one.
 			reflect.TypeFor[tokensource.Secret](): func(value string) (any, error) {
 				return tokensource.NewSecret(strings.TrimRight(value, "\r\n")), nil
 			},
 		},
 	})
 	if value, set := variables["BROKER_ADMIN_LISTEN"]; set && value == "" {
-		c.AdminListen = "" // for env, empty is unset; here it means off
+		c.AdminListen = "" // for the parser, empty is unset; here it means off
 	}
 	var all env.AggregateError
 	if err == nil || !errors.As(err, &all) {
@@ -208,7 +210,7 @@ func Parse(variables map[string]string) (Config, []Error) {
 	for _, err := range all.Errors {
 		var parse env.ParseError
 		if !errors.As(err, &parse) {
-			panic("config is declared wrongly: " + err.Error()) // a tag's fault, and any test would see it
+			panic("config is declared wrongly: " + err.Error()) // an invalid tag, which every test would reveal
 		}
 		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
 		problems = append(problems, Error{field.Tag.Get("env"), mustBe(field.Type)})
@@ -229,7 +231,8 @@ func mustBe(t reflect.Type) string {
 	}
 }
 
-// secretFromEnvOrFile returns a secret from its variable or its file, whichever is set. An error comes with the variable to blame.
+// secretFromEnvOrFile returns a secret from its variable or its file, whichever is set. blame names the variable that an
+// error is about.
 func secretFromEnvOrFile(plain tokensource.Secret, variable, file string) (secret tokensource.Secret, blame string, err error) {
 	inFile := variable + "_FILE"
 	switch isSet := !plain.Equal(tokensource.Secret{}); {
@@ -244,14 +247,14 @@ func secretFromEnvOrFile(plain tokensource.Secret, variable, file string) (secre
 	return secret, inFile, err
 }
 
-// readSecretFile reads the file that a variable names. Where there is none, it is not said which was looked for: it could
-// be the secret itself, even if it begins with a slash.
+// readSecretFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the
+// secret itself, even if it begins with a slash.
 func readSecretFile(file string) (tokensource.Secret, error) {
 	if !isPath(file) {
 		return tokensource.Secret{}, errNoPath
 	}
 	secret, err := tokensource.ReadSecretFile(file)
-	if err != nil && !fileExists(file) { // its text has the path
+	if err != nil && !fileExists(file) { // its text contains the path
 		err = errNoFile
 	}
 	return secret, err
@@ -262,19 +265,18 @@ var (
 	errNoFile = errors.New("file not found")
 )
 
-// isPath reports whether a text is meant as a path, and not as a secret that happens to have a slash in it.
+// isPath reports whether text is meant to be a path, rather than a secret that happens to contain a slash.
 func isPath(text string) bool {
 	return filepath.IsAbs(text) || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../")
 }
 
-// parseServerURL parses the address of a server that is sent a secret or a token: only over TLS, unless it never
-// leaves this machine.
+// parseServerURL parses the URL of a server that receives a secret or a token: TLS is required, except on loopback.
 func parseServerURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("must be a URL that starts with https://")
-	case u.User != nil, strings.Contains(text, "@"): // of a password with a slash in it, the host ends there
+	case u.User != nil, strings.Contains(text, "@"): // if a password contains a slash, the host ends there
 		return nil, errors.New("must not contain a user name or password")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("must not have a query or a fragment")
@@ -310,7 +312,7 @@ func positive(d time.Duration) error {
 	return nil
 }
 
-// Environment makes a map of what os.Environ returns.
+// Environment returns the variables in environ, as os.Environ returns it, by name.
 func Environment(environ []string) map[string]string {
 	variables := make(map[string]string, len(environ))
 	for _, pair := range environ {

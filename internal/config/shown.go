@@ -12,8 +12,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// displayable are what a text must look like to be shown by 'broker config', on the status page and by 'broker check'. Anything
-// else, and all of a variable without a shape, may be a secret that was put into the wrong variable; its length is shown.
+// displayable has, for each shape tag, the condition under which 'broker config', the status page and 'broker check' show a
+// value. Any other text may be a misplaced secret, and only its length is shown.
 var displayable = map[string]func(text string) bool{
 	"path":     fileExists,
 	"url":      isPlainURL,
@@ -24,7 +24,7 @@ var displayable = map[string]func(text string) bool{
 	"word":     isPlainWord,
 }
 
-// shown is a variable's effective value as it may be seen.
+// shown returns a variable's effective value in displayable form.
 func (c Config) shown(v Variable) string {
 	value := reflect.ValueOf(c).Field(v.index).Interface()
 	text := fmt.Sprint(value)
@@ -34,7 +34,7 @@ func (c Config) shown(v Variable) string {
 	case []string:
 		text = strings.Join(value, v.separator)
 	case string:
-	default: // a number, a duration, a level: what cannot be parsed is not here
+	default: // a number, a duration, a level
 		return text
 	}
 	switch {
@@ -60,7 +60,7 @@ func (v Variable) shownText(text string) string {
 	return tokensource.NewSecret(text).String()
 }
 
-// fileExists reports whether there is a file or a folder. A secret can look like a path, but leads nowhere.
+// fileExists reports whether path exists. A secret can look like a path, but does not exist as one.
 func fileExists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
@@ -71,6 +71,7 @@ func isPlainURL(text string) bool {
 	return err == nil && isPlainHost(u.Hostname()) && isPlainPath(u.Path)
 }
 
+// IsPlainAddress reports whether an address of a listener contains no part that may be a misplaced secret.
 func IsPlainAddress(text string) bool {
 	if path, isUnix := UnixPath(text); isUnix {
 		return fileExists(path) || isPlainSocket(path)
@@ -105,9 +106,7 @@ func isPlainPath(text string) bool {
 func isPlainWildcard(segment string) bool {
 	name, opened := strings.CutPrefix(segment, "{")
 	name, closed := strings.CutSuffix(name, "}")
-	return opened && closed && strings.IndexFunc(strings.TrimSuffix(name, "..."), func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '_')
-	}) < 0
+	return opened && closed && strings.Trim(strings.TrimSuffix(name, "..."), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_") == ""
 }
 
 // isPlainHostPort reports whether a text is a host, with or without a port.
@@ -132,9 +131,7 @@ func isPlainWord(text string) bool {
 	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-_") == "" {
 		return true
 	}
-	return len(text) < ShortKey && strings.IndexFunc(text, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.~{}$", r))
-	}) < 0
+	return len(text) < ShortKey && strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~{}$") == ""
 }
 
 // everyPart reports whether all parts of a text are of a kind.

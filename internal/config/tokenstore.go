@@ -7,7 +7,8 @@ import (
 	"etrusted-broker/tokensource/redisstore"
 )
 
-// tokenStore returns where tokens are shared; nil if they are not. An error comes with the variable to blame.
+// tokenStore returns the address of the token store, or nil if none is configured. blame names the variable that an error is
+// about.
 func (c Config) tokenStore() (options *redisstore.Options, blame string, err error) {
 	address, blame := c.TokenStore, "BROKER_TOKEN_STORE"
 	isSet := !address.Equal(tokensource.Secret{})

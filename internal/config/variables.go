@@ -11,7 +11,7 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// Variable is a variable as config declares it.
+// Variable is an environment variable as Config declares it.
 type Variable struct {
 	Name, Fallback, Help string
 	index                int    // of the field
@@ -20,7 +20,7 @@ type Variable struct {
 	shape                string // of a text that may be shown: see shapes
 }
 
-// Variables lists all of them in the order of their declaration.
+// Variables returns all variables in the order of their declaration.
 func Variables() []Variable {
 	var all []Variable
 	for field := range reflect.TypeFor[Config]().Fields() {
@@ -39,7 +39,7 @@ func Variables() []Variable {
 	return all
 }
 
-// SecretVariables are those that hold a secret.
+// SecretVariables returns the names of the variables that contain a secret.
 func SecretVariables() []string {
 	var names []string
 	for _, v := range Variables() {
@@ -50,14 +50,14 @@ func SecretVariables() []string {
 	return names
 }
 
-// kubernetesService matches what Kubernetes puts into the environment for a Service that is called broker or etrusted:
+// kubernetesService matches the variables that Kubernetes sets for a Service named broker or etrusted:
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-var kubernetesService = sync.OnceValue(func() *regexp.Regexp { // few environments have any
+var kubernetesService = sync.OnceValue(func() *regexp.Regexp { // few environments contain any
 	return regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
 })
 
-// UnknownVariables warns of variables that look like ours and are not: a typing error in a name would otherwise go
-// unnoticed, and with it what the variable was to protect. It names them, never their values.
+// UnknownVariables returns a warning for each variable that looks like one of the broker's but is not: a misspelt name would
+// otherwise silently leave something unprotected. The warnings contain names, never values.
 func UnknownVariables(environ []string) []string {
 	known := make([]string, 0, 32)
 	for _, v := range Variables() {
@@ -75,7 +75,7 @@ func UnknownVariables(environ []string) []string {
 	return warnings
 }
 
-// nearest returns the candidate that takes the fewest changes of a letter to come to from name.
+// nearest returns the candidate with the smallest edit distance from name.
 func nearest(name string, candidates []string) string {
 	return slices.MinFunc(candidates, func(a, b string) int {
 		return distance(name, a) - distance(name, b)

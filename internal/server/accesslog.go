@@ -11,7 +11,7 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// accessLogLevel is that of the line for each request: without BROKER_ACCESS_LOG it is for who debugs the broker.
+// accessLogLevel returns the level of the line for each request. Without BROKER_ACCESS_LOG it is debug.
 func accessLogLevel(c config.Config) zapcore.Level {
 	if c.AccessLog {
 		return zapcore.InfoLevel
@@ -19,8 +19,8 @@ func accessLogLevel(c config.Config) zapcore.Level {
 	return zapcore.DebugLevel
 }
 
-// requestIDs makes the names of requests that have none; nil where no line would tell them, and they would only be one more
-// header that the app did not send.
+// requestIDs returns the generator of IDs for requests without one. It returns nil if no log line would contain them: they
+// would only be a header that the app did not send.
 func requestIDs(c config.Config) func() string {
 	if !c.AccessLog || c.LogLevel > zapcore.InfoLevel {
 		return nil
@@ -44,16 +44,16 @@ func (b *broker) logRequest(report proxy.RequestRecord) {
 		zap.String("path", report.Path),
 		zap.Int("status", report.Status),
 		zap.Int64("bytes", report.Bytes),
-		zap.Duration("took", report.Duration),
-		zap.Duration("upstream_took", report.Upstream),
-		zap.Bool("replayed", report.Retry.Sent()),
+		zap.Duration("duration", report.Duration),
+		zap.Duration("upstream_duration", report.Upstream),
+		zap.Bool("retried", report.Retry.Sent()),
 	}
 	for _, field := range []zap.Field{ // what is so of few requests
 		zap.String("request_id", report.RequestID),
 		zap.String("trace_id", report.TraceID),
 		zap.String("denied", string(report.Denied)),
 		zap.String("problem", report.Problem),
-		zap.String("replay", string(report.Retry)),
+		zap.String("retry", string(report.Retry)),
 	} {
 		if field.String != "" {
 			fields = append(fields, field)

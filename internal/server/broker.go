@@ -41,7 +41,7 @@ type broker struct {
 	tally       *tally.Tally
 	app         *http.Server
 	admin       *http.Server
-	reloader      *credentialReloader
+	reloader    *credentialReloader
 	tunnels     *tunnels // nil if CONNECT is not answered
 	limits      limits
 	draining    atomic.Bool

@@ -44,7 +44,7 @@ func (c *certificates) reload() (changed bool, _ error) {
 	return true, nil
 }
 
-// serverConfig looks up what is current at each handshake.
+// serverConfig returns a configuration that uses the current one at each handshake.
 func (c *certificates) serverConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -52,12 +52,12 @@ func (c *certificates) serverConfig() *tls.Config {
 	}
 }
 
-// notAfter is when the certificate in use does.
+// notAfter returns when the certificate in use expires.
 func (c *certificates) notAfter() time.Time {
 	return c.current.Load().Certificates[0].Leaf.NotAfter
 }
 
-// watchedDirs are those in which a change may mean other certificates.
+// watchedDirs returns the directories of the files.
 func (c *certificates) watchedDirs() []string {
 	folders := []string{filepath.Dir(c.files.Cert), filepath.Dir(c.files.Key)}
 	if c.files.ClientCA != "" {

@@ -10,13 +10,13 @@ import (
 )
 
 // clientCertificate is the certificate that a client presented in the TLS handshake of its connection. The handshake verifies
-// it once; a connection can outlive both the certificate and the authority that signed it, so requests verify it again.
+// it once; a connection can outlive both the certificate and its CA, so requests verify it again.
 //
-// It has no lock: a connection carries HTTP/1.1 only, one request at a time, and after a CONNECT only its tunnel.
+// It needs no lock: a connection carries one HTTP/1.1 request at a time, and after a CONNECT only its tunnel.
 type clientCertificate struct {
 	conn       *tls.Conn
-	roots *x509.CertPool // the authorities that verified it last; nil before the first request
-	validUntil time.Time      // when it, or a certificate that vouches for it, expires
+	roots      *x509.CertPool // the CAs that verified it last; nil before the first request
+	validUntil time.Time      // when it, or a certificate in its chain, expires
 }
 
 type clientCertificateKey struct{}
@@ -41,10 +41,10 @@ func withClientCertificate(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, clientCertificateKey{}, &clientCertificate{conn: outermost})
 }
 
-// verify reports whether the authorities vouch for the certificate now. It verifies signatures only if the authorities are
-// not those of the last call, or the certificate has expired since.
-func (c *clientCertificate) verify(authorities *x509.CertPool) bool {
-	if c.roots == authorities && time.Now().Before(c.validUntil) {
+// verify reports whether the CAs trust the certificate now. It verifies signatures only if the CAs differ from those of the
+// last call, or if the certificate has expired.
+func (c *clientCertificate) verify(roots *x509.CertPool) bool {
+	if c.roots == roots && time.Now().Before(c.validUntil) {
 		return true
 	}
 	presented := c.conn.ConnectionState().PeerCertificates
@@ -53,7 +53,7 @@ func (c *clientCertificate) verify(authorities *x509.CertPool) bool {
 	}
 	// The same options as in crypto/tls.
 	options := x509.VerifyOptions{
-		Roots:         authorities,
+		Roots:         roots,
 		Intermediates: x509.NewCertPool(),
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
@@ -64,7 +64,7 @@ func (c *clientCertificate) verify(authorities *x509.CertPool) bool {
 	if err != nil {
 		return false
 	}
-	c.roots, c.validUntil = authorities, lastExpiry(chains)
+	c.roots, c.validUntil = roots, lastExpiry(chains)
 	return true
 }
 
@@ -87,8 +87,8 @@ func lastExpiry(chains [][]*x509.Certificate) (last time.Time) {
 // requiresClientCert reports whether clients must present a certificate. c may be nil.
 func (c *certificates) requiresClientCert() bool { return c != nil && c.files.ClientCA != "" }
 
-// trustedClient returns the client certificate of the connection of a request, or nil if the authorities in use now do not
-// vouch for it. ctx is the request's.
+// trustedClient returns the client certificate of a request's connection, or nil if the CAs in use now do not trust it. ctx
+// is the request's.
 func (c *certificates) trustedClient(ctx context.Context) *clientCertificate {
 	client, ok := ctx.Value(clientCertificateKey{}).(*clientCertificate)
 	if !ok || !client.verify(c.current.Load().ClientCAs) {
@@ -97,9 +97,9 @@ func (c *certificates) trustedClient(ctx context.Context) *clientCertificate {
 	return client
 }
 
-// closeBeforeExpiry has connections closed before their client certificate expires: with the response, if the certificate
-// would expire while the connection waits for the next request. The client then opens a connection with its new certificate,
-// where it would have got a refusal on the old one.
+// closeBeforeExpiry closes connections before their client certificate expires: after a response, if the certificate would
+// expire while the connection is idle. The client then opens a connection with its new certificate, instead of being refused
+// on the old one.
 func (c *certificates) closeBeforeExpiry(next http.Handler) http.Handler {
 	if !c.requiresClientCert() {
 		return next

@@ -12,82 +12,81 @@ import (
 )
 
 const (
-	// firstRequestTimeout is how long a connection may take to its first request once the broker has begun to shut down. Next door that
-	// is a matter of microseconds. One that was opened to be used later is not waited for.
+	// firstRequestTimeout is how long a new connection may take to send its first request once the shutdown has begun. Local
+	// clients need microseconds; a connection that was opened in advance must not delay the shutdown.
 	firstRequestTimeout = time.Second
-	// drainPollInterval is between two looks at what is left.
+	// drainPollInterval is how often the remaining connections are counted.
 	drainPollInterval = 2 * time.Millisecond
 )
 
-// drainListener is the app's listener, and knows what has come in by it. From the moment at which a http.Server is shut down, it
-// drops the requests that it is just reading, without an answer. To the client that is a request lost; with socket
-// activation, where no connection is refused, it would be the only one. So the entrance is closed first, and the server is
-// shut down once nobody is left inside.
+// drainListener is the app's listener. It closes before the server shuts down, and then waits for the accepted connections,
+// because http.Server.Shutdown drops requests that it is still reading: the client would lose a request without an answer.
+// With socket activation, where no connection is refused, it would be the only one lost in a restart.
 type drainListener struct {
 	net.Listener
-	close func() error
-	shut  atomic.Bool
-	last  chan struct{} // closed when Accept has failed after shut
-	once  sync.Once
-	open  sync.Map // net.Conn to *atomic.Bool: whether a request has begun on it
+	close      func() error
+	closing    atomic.Bool
+	accepted   chan struct{} // closed when Accept has failed after closing: no connection is between Accept and the server
+	acceptOnce sync.Once
+	open       sync.Map // net.Conn to *atomic.Bool: whether a request has begun on it
 }
 
 func newDrainListener(l net.Listener) *drainListener {
-	return &drainListener{Listener: l, close: sync.OnceValue(l.Close), last: make(chan struct{})}
+	return &drainListener{Listener: l, close: sync.OnceValue(l.Close), accepted: make(chan struct{})}
 }
 
 // Accept implements net.Listener.
-func (e *drainListener) Accept() (net.Conn, error) {
-	conn, err := e.Listener.Accept()
+func (l *drainListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
 	switch {
 	case err == nil:
-		e.open.Store(conn, new(atomic.Bool))
-	case e.shut.Load():
-		e.once.Do(func() { close(e.last) })
+		l.open.Store(conn, new(atomic.Bool))
+	case l.closing.Load():
+		l.acceptOnce.Do(func() { close(l.accepted) })
 	}
 	return conn, err
 }
 
-// Close implements net.Listener. The second time, as http.Server does it, is no error.
-func (e *drainListener) Close() error { return e.close() }
+// Close implements net.Listener. http.Server closes it a second time, which is no error.
+func (l *drainListener) Close() error { return l.close() }
 
-// connState is what the server's ConnState is to be.
-func (e *drainListener) connState(conn net.Conn, state http.ConnState) {
+// connState must be the server's ConnState.
+func (l *drainListener) connState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateActive:
-		if spoken, ok := e.open.Load(conn); ok {
-			spoken.(*atomic.Bool).Store(true)
+		if begun, ok := l.open.Load(conn); ok {
+			begun.(*atomic.Bool).Store(true)
 		}
 	case http.StateClosed, http.StateHijacked:
-		e.open.Delete(conn)
+		l.open.Delete(conn)
 	}
 	wire.ConnState(conn, state)
 }
 
-// drainConns closes the entrance, and returns when everybody who came in was served and is gone, or ctx is done. The server must
-// not keep connections alive any more.
-func (e *drainListener) drainConns(ctx context.Context) {
-	e.shut.Store(true)
-	_ = e.Close() // it may have failed before, and then nobody comes in either
+// drainConns closes the listener and returns when all accepted connections are served and closed, or when ctx is done. The
+// server must not keep connections alive any more.
+func (l *drainListener) drainConns(ctx context.Context) {
+	l.closing.Store(true)
+	_ = l.Close() // if it has failed before, it accepts nothing either
 	late := time.After(firstRequestTimeout)
 	select {
-	case <-e.last: // nobody is between Accept and the server
+	case <-l.accepted:
 	case <-late:
 	case <-ctx.Done():
 	}
-	for e.isAnyOpen() {
+	for l.hasOpenConns() {
 		select {
 		case <-time.After(drainPollInterval):
 		case <-late:
-			e.closeSilent()
+			l.closeSilent()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (e *drainListener) isAnyOpen() (found bool) {
-	e.open.Range(func(any, any) bool {
+func (l *drainListener) hasOpenConns() (found bool) {
+	l.open.Range(func(any, any) bool {
 		found = true
 		return false
 	})
@@ -95,10 +94,10 @@ func (e *drainListener) isAnyOpen() (found bool) {
 }
 
 // closeSilent closes the connections on which no request has begun.
-func (e *drainListener) closeSilent() {
-	e.open.Range(func(conn, spoken any) bool {
-		if !spoken.(*atomic.Bool).Load() {
-			_ = conn.(net.Conn).Close() // nobody has asked for anything
+func (l *drainListener) closeSilent() {
+	l.open.Range(func(conn, begun any) bool {
+		if !begun.(*atomic.Bool).Load() {
+			_ = conn.(net.Conn).Close()
 		}
 		return true
 	})

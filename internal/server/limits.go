@@ -6,36 +6,36 @@ import (
 	"etrusted-broker/internal/harden"
 )
 
-// limits are how many connections there may be, so that descriptors and memory suffice: whatever is done to the app's
-// listener, there are some left for the API, the login server, the files that are followed, and the admin listener.
+// limits bound the connections so that file descriptors and memory suffice. Whatever clients do to the app's listener, enough
+// are left for the API, the login server, watched files, and the admin listener.
 type limits struct {
 	app, admin int // open connections
-	idle       int // connections to the API that are kept for later
+	idle       int // idle connections to the API that are kept for reuse
 }
 
 const (
 	maxAppConnections = 2048
-	// minAppConnections are for the app, however little memory there is.
+	// minAppConnections is the minimum for the app, whatever the memory limit.
 	minAppConnections = 64
-	// maxAdminConnections is for a few scrapers, probes and people.
+	// maxAdminConnections suffices for scrapers, probes and operators.
 	maxAdminConnections = 64
-	// maxIdle covers a burst of an app's workers. The default of 2 made a proxy burn ten times the CPU, in handshakes, at
-	// 64 requests at once.
+	// maxIdle covers a burst of an app's workers. With net/http's default of 2, handshakes took ten times the CPU at 64
+	// concurrent requests.
 	maxIdle = 256
-	// reservedDescriptors are for the login server, the log, the listeners, and files that are read or followed.
+	// reservedDescriptors are for the login server, the log, the listeners, and files that are read or watched.
 	reservedDescriptors = 40
-	// baseMemory is for everything but the app's connections. At rest the broker takes 19 MB.
+	// baseMemory is for everything except the app's connections. An idle broker uses 19 MB.
 	baseMemory = 32 << 20
-	// connectionMemory is the most that one of the app's connections takes: twice what a stalled reader of a long gzip
-	// response holds, since the collector lets the heap grow to twice what is in use. That is 180 KiB: 64 of TLS records that
-	// have arrived, 45 to decompress them, 40 of what was decompressed, 20 of stacks, 10 of net/http's buffers. An idle
-	// connection takes 25.
+	// connectionMemory is the worst case of one of the app's connections: twice what a stalled reader of a long gzip response
+	// holds, because the garbage collector lets the heap grow to twice what is in use. That is 180 KiB: 64 of received TLS
+	// records, 45 for the decompressor, 40 of decompressed data, 20 of stacks, 10 of net/http's buffers. An idle connection
+	// takes 25 KiB.
 	connectionMemory = 384 << 10
-	// usualDescriptors is taken for the limit where it is not known.
+	// usualDescriptors is assumed if the limit is unknown.
 	usualDescriptors = 1024
 )
 
-// limitsFor divides the descriptors and the bytes of memory. Each of the app's connections may need another to the API.
+// limitsFor divides the descriptors and the bytes of memory. Each of the app's connections may need one to the API as well.
 func limitsFor(descriptors int, memory int64) limits {
 	l := limits{
 		admin: max(4, min(maxAdminConnections, descriptors/16)),

@@ -11,12 +11,12 @@ import (
 	"etrusted-broker/internal/unixsocket"
 )
 
-// Listeners are where the broker is reached.
+// Listeners are the broker's listeners.
 type Listeners struct {
-	App, Admin net.Listener // admin is nil if it is off
+	App, Admin net.Listener // Admin is nil if it is off
 }
 
-// addressOf is where to reach a listener, in the form of BROKER_LISTEN; nil is one that is off.
+// addressOf returns the address of a listener in the form of BROKER_LISTEN, or "off" for nil.
 func addressOf(l net.Listener) string {
 	if l == nil {
 		return "off"
@@ -30,13 +30,13 @@ func addressOf(l net.Listener) string {
 func (l Listeners) close() {
 	for _, listener := range []net.Listener{l.App, l.Admin} {
 		if listener != nil {
-			_ = listener.Close() // nothing has come in yet
+			_ = listener.Close() // no connection was accepted yet
 		}
 	}
 }
 
-// listen opens the listeners, or takes those over that systemd has opened: all, or none. A configError among its errors
-// is one in the configuration.
+// listen opens the listeners, or takes over those that systemd passes. After an error, none is open. The error is a
+// config.Error if the configuration is the cause.
 func listen(ctx context.Context, c config.Config) (Listeners, error) {
 	l, err := inherited()
 	if err == nil {
@@ -49,8 +49,8 @@ func listen(ctx context.Context, c config.Config) (Listeners, error) {
 	return l, nil
 }
 
-// open opens those that were not inherited, and checks where the app's is: a name may lead anywhere, and a .socket unit
-// has not been looked at before.
+// open opens the listeners that were not inherited. It checks the address of the app's: a host name may resolve to any
+// address, and that of a .socket unit has not been validated.
 func (l *Listeners) open(ctx context.Context, c config.Config) (err error) {
 	if l.App == nil {
 		if l.App, err = Listen(ctx, "BROKER_LISTEN", c.Listen); err != nil {
@@ -66,12 +66,14 @@ func (l *Listeners) open(ctx context.Context, c config.Config) (err error) {
 	return err
 }
 
-// isExposed reports whether other machines may reach the app's listener.
+// isExposed reports whether other machines can reach the app's listener.
 func (l *Listeners) isExposed() bool {
 	addr, isTCP := l.App.Addr().(*net.TCPAddr)
 	return isTCP && !addr.IP.IsLoopback()
 }
 
+// Listen listens on address, the value of variable: HOST:PORT or unix:///path. Its errors name the variable and say what to
+// do.
 func Listen(ctx context.Context, variable, address string) (net.Listener, error) {
 	if path, isUnix := config.UnixPath(address); isUnix {
 		listener, err := unixsocket.Listen(ctx, path)
@@ -92,7 +94,7 @@ func Listen(ctx context.Context, variable, address string) (net.Listener, error)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, fmt.Errorf("%s %s is not an address of this machine: use one that is, such as 127.0.0.1:8080", variable, address)
 	default:
-		// The error would repeat a host that cannot be looked up, whatever it is.
+		// The error would repeat a host that cannot be resolved, and it may be a misplaced secret.
 		return nil, fmt.Errorf("cannot listen on %s: its host is not an address of this machine, or cannot be resolved", variable)
 	}
 }

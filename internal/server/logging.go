@@ -13,8 +13,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// newLogger returns a logger that writes to w. It does not sample: a token event that is dropped because it is like
-// those before it is the one that somebody looks for.
+// newLogger returns a logger that writes to w. It does not sample: a token event must not be
+// dropped because it resembles earlier ones.
 func newLogger(w io.Writer, level zapcore.Level, format string) *zap.Logger {
 	encoding := zap.NewProductionEncoderConfig()
 	encoding.TimeKey = "time"
@@ -31,14 +31,14 @@ func newLogger(w io.Writer, level zapcore.Level, format string) *zap.Logger {
 }
 
 const (
-	// maxLogText bounds one value in the log, and maxLogMessage its message, which net/http may make of what a client sent
-	// in a TLS handshake: a request of 64 kB writes no more than 2 kB.
+	// maxLogText limits a value in the log, maxLogMessage a message, which net/http may derive from a client's TLS handshake.
+	// A request of 64 kB writes at most 2 kB.
 	maxLogText    = 1 << 10
 	maxLogMessage = 2 << 10
 )
 
-// escapingCore escapes and bounds every text, whoever it is from. zap's encoders do so only in part: of control characters
-// they know those below U+0020, and the console's writes messages as they are.
+// escapingCore escapes and truncates every text. zap's encoders escape only control characters below U+0020, and the console
+// encoder writes messages unescaped.
 type escapingCore struct{ zapcore.Core }
 
 // With implements zapcore.Core.
@@ -60,7 +60,7 @@ func (c escapingCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	return c.Core.Write(entry, escapeFields(fields))
 }
 
-// escapeFields changes the fields where they are: each slice is made for one line.
+// escapeFields modifies fields in place: each slice belongs to one line.
 func escapeFields(fields []zapcore.Field) []zapcore.Field {
 	for i := range fields {
 		if fields[i].Type == zapcore.StringType {
@@ -79,8 +79,8 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// SilenceStandardLog discards what the standard library logs by itself. Its HTTP client quotes what a server sends
-// unasked on an idle connection, and that may be the secret or the token that the server was given.
+// SilenceStandardLog discards what the standard library logs. Its HTTP client quotes data that a server sends on an idle
+// connection, and that may be the secret or the token that the server received before.
 func SilenceStandardLog() {
 	stdlog.SetOutput(io.Discard)
 }
@@ -95,16 +95,16 @@ func logTokenEvent(log *zap.Logger, event tokensource.RefreshEvent) {
 	if event.Err == nil {
 		log.Info("token fetched",
 			zap.String("account", event.Account),
-			zap.Duration("took", event.Duration),
+			zap.Duration("duration", event.Duration),
 			zap.Duration("valid_for", event.Remaining.Round(time.Millisecond)),
 			zap.Duration("next_refresh_in", next))
 		return
 	}
 	level := zapcore.WarnLevel
 	if event.Err.Outcome == tokensource.OutcomeRejected || event.Remaining == 0 {
-		level = zapcore.ErrorLevel // requests fail now, or will without somebody's help
+		level = zapcore.ErrorLevel // requests fail now, or will fail unless the operator acts
 	}
-	log.Log(level, "token request failed", append(failureFields(event, next), zap.Duration("took", event.Duration))...)
+	log.Log(level, "token request failed", append(failureFields(event, next), zap.Duration("duration", event.Duration))...)
 }
 
 // logPeerEvent writes one line for a token request of another broker.
@@ -119,13 +119,13 @@ func logPeerEvent(log *zap.Logger, event tokensource.RefreshEvent, next time.Dur
 	log.Warn("the token request of another broker failed", failureFields(event, next)...)
 }
 
-// failureFields tell of a token request that has failed, whoever made it.
+// failureFields describe a failed token request, of this broker or of a peer.
 func failureFields(event tokensource.RefreshEvent, next time.Duration) []zap.Field {
 	return []zap.Field{
 		zap.String("account", event.Account),
 		zap.String("outcome", string(event.Err.Outcome)),
 		zap.String("reason", event.Err.Reason),
-		zap.String("what_to_do", event.Err.Advice),
+		zap.String("hint", event.Err.Advice),
 		zap.Int("consecutive_failures", event.ConsecutiveFailures),
 		zap.Duration("token_still_valid_for", event.Remaining.Round(time.Millisecond)),
 		zap.Duration("next_attempt_in", next),
@@ -142,6 +142,6 @@ func logReload(log *zap.Logger, reload tokensource.CredentialReload) {
 	log.Warn("new credentials do not work; keeping the old ones", account,
 		zap.String("outcome", string(reload.Outcome)),
 		zap.String("reason", reload.Reason),
-		zap.String("what_to_do", reload.Advice),
+		zap.String("hint", reload.Advice),
 		zap.Duration("next_attempt_in", reload.Next.Round(time.Millisecond)))
 }

@@ -5,8 +5,8 @@ import (
 	"net/http/pprof"
 )
 
-// withProfiles puts Go's profiles beside what the admin listener serves. They tell where time and memory go, by the names
-// of functions; no value, and so no secret, is in them. The execution trace, which may hold more, is left out.
+// withProfiles adds Go's profiles to the admin listener. They contain names of functions and no values, so no secrets. The
+// execution trace may contain more and is left out.
 func withProfiles(next http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", next)

@@ -11,13 +11,13 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// credentialReloader are what lets apps in that can prove who they are. They are followed while the broker runs.
+// credentialReloader reloads the access key and the TLS certificates of the app's listener when their files change.
 type credentialReloader struct {
 	log          *zap.Logger
-	keys         *access.Keys // nil if none is asked for
+	keys         *access.Keys // nil without an access key
 	keyFile      string       // empty if the key cannot change
 	certificates *certificates
-	lastErrors         map[string]string // the last trouble with each file: it is not told every time that it is looked at
+	lastErrors   map[string]string // by variable: the same error is logged once
 }
 
 func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloader, error) {
@@ -32,7 +32,7 @@ func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloade
 	return g, nil
 }
 
-// run reads the files again whenever they change, until ctx is done.
+// run reloads the files whenever they change, until ctx is done.
 func (g *credentialReloader) run(ctx context.Context) {
 	folders := g.watchedDirs()
 	filewatch.WatchDirs(ctx, func() []string { return folders }, func() {

@@ -24,8 +24,8 @@ func TestAccessLogOfAReplay(t *testing.T) {
 			t.Fatalf("%d lines: %v", len(lines), lines)
 		}
 		for i, want := range []map[string]any{
-			{"status": 200.0, "replayed": false, "replay": nil, "took": 0.25, "upstream_took": 0.25},
-			{"status": 200.0, "replayed": true, "replay": "success", "took": 0.5, "upstream_took": 0.5}, // one line for both
+			{"status": 200.0, "retried": false, "retry": nil, "duration": 0.25, "upstream_duration": 0.25},
+			{"status": 200.0, "retried": true, "retry": "success", "duration": 0.5, "upstream_duration": 0.5}, // one line for both
 		} {
 			for name, value := range want {
 				if lines[i][name] != value {

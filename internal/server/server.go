@@ -1,3 +1,4 @@
+// Package server builds and runs the broker from a config.Config: listeners, reload, drain, tunnels, systemd.
 package server
 
 import (
@@ -10,7 +11,7 @@ import (
 	"etrusted-broker/internal/sdnotify"
 )
 
-// Options are what runServer needs besides the configuration.
+// Options are what Run needs besides the configuration.
 type Options struct {
 	Build       Build
 	Log         io.Writer
@@ -19,7 +20,7 @@ type Options struct {
 }
 
 // Run runs the broker until ctx is done, and then until the requests in flight have ended. It logs the error that it
-// returns, which is or wraps a configError if the configuration cannot be used.
+// returns, which is or wraps a config.Error if the configuration cannot be used.
 func Run(ctx context.Context, c config.Config, options Options) error {
 	SilenceStandardLog()
 	log := newLogger(options.Log, c.LogLevel, c.LogFormat)

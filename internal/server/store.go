@@ -7,7 +7,7 @@ import (
 	"etrusted-broker/tokensource/redisstore"
 )
 
-// newStore returns the store that tokens are shared in; nil if they are not.
+// newStore returns the store for shared tokens, or nil if none is configured.
 func newStore(c config.Config, log *zap.Logger) *redisstore.Store {
 	if c.Store == nil {
 		return nil

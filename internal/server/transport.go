@@ -13,23 +13,23 @@ const (
 	dialTimeout      = 10 * time.Second
 	handshakeTimeout = 10 * time.Second
 
-	// idleTimeout is shorter than what load balancers usually grant (60 s): a connection that the other side closes
-	// just as a POST is written to it cannot be told from one that broke after the POST was acted upon.
+	// idleTimeout is shorter than that of most load balancers (60 s). If the other side closes a connection while a POST is
+	// being written, it looks like one that broke after the POST was processed.
 	idleTimeout = 45 * time.Second
 
-	// A dead HTTP/2 connection (a NAT that forgot it) would otherwise fail every request until a restart.
+	// Without pings, a dead HTTP/2 connection (a NAT that has forgotten it) fails every request until a restart.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 10 * time.Second
 
-	// streamWindow is how much of an HTTP/2 response is held while the app does not read: see connectionMemory. net/http's
-	// default is 4 MiB. It bounds one response to 6 MB/s where the API is 20 ms away.
+	// streamWindow limits the part of an HTTP/2 response that is buffered while the app does not read: see connectionMemory.
+	// net/http's default is 4 MiB. It limits one response to 6 MB/s if the API is 20 ms away.
 	streamWindow = 128 << 10
 
-	// maxResponseHeader is far above what an API sends, and far below what would hurt.
+	// maxResponseHeader is far more than an API sends.
 	maxResponseHeader = 256 << 10
 )
 
-// newAPITransport returns the transport to the API. responseTimeout is maximum wait for the API's response headers.
+// newAPITransport returns the transport to the API. responseTimeout is the maximum wait for its response headers.
 func newAPITransport(responseTimeout time.Duration) *http.Transport {
 	t := newTransport()
 	t.ResponseHeaderTimeout = responseTimeout
@@ -39,11 +39,11 @@ func newAPITransport(responseTimeout time.Duration) *http.Transport {
 	return t
 }
 
-// NewLoginTransport returns the transport to the login server. Its connections are apart from the API's, so that
-// neither can starve the other.
+// NewLoginTransport returns the transport to the login server. It does not share connections with the
+// API's transport, so that neither can starve the other.
 func NewLoginTransport() *http.Transport {
 	t := newTransport()
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = 8, 8 // as many as fetch at once
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 8, 8 // the number of concurrent token requests
 	return t
 }
 
@@ -58,6 +58,6 @@ func newTransport() *http.Transport {
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, MaxReceiveBufferPerStream: streamWindow},
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
-		DisableCompression:     true, // what the app did not ask for it must not get, nor lose
+		DisableCompression:     true, // the app negotiates compression itself
 	}
 }

@@ -13,23 +13,23 @@ import (
 	"etrusted-broker/proxy/wire"
 )
 
-// tunnels serves what apps send through the tunnels that CONNECT opens: each ends here, in TLS with a certificate of the
-// broker's own authority, and its requests go the way of all others.
+// tunnels serves the tunnels that CONNECT opens. Each ends here, in TLS with a certificate of the broker's CA; its requests
+// are handled like all others.
 type tunnels struct {
-	ca *localca.CA
+	ca        *localca.CA
 	server    *http.Server
 	listener  *connListener
-	maxActive      int           // how many are served at a time
-	slots     chan struct{} // one value for each that is served, or waits to be
+	maxActive int           // how many are served at the same time
+	slots     chan struct{} // one value for each tunnel that is served or queued
 }
 
-// newTunnels returns nil if there is no authority. app is how many connections apps may have.
+// newTunnels returns nil if ca is nil. app is the limit of the app's connections.
 func newTunnels(authority *localca.CA, handler http.Handler, app int, log *zap.Logger) *tunnels {
 	if authority == nil {
 		return nil
 	}
-	// Each tunnel is one of the app's connections too. Half of those may be, and a few more wait until one that stalls has
-	// made room: the rest is for apps that need no tunnel.
+	// Each tunnel is also one of the app's connections. At most half of them are tunnels, so that apps without one are
+	// served; a few more wait until a stalled tunnel is evicted.
 	room := max(1, app/2)
 	t := &tunnels{authority, newServer(handler, log), newConnListener(), room, make(chan struct{}, room+app/8)}
 	t.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -62,7 +62,7 @@ type tunnel struct {
 	free func()
 }
 
-// Close closes the tunnel, and makes room for another.
+// Close closes the tunnel and releases its slot.
 func (t *tunnel) Close() error {
 	t.free()
 	return t.Conn.Close()
@@ -71,7 +71,7 @@ func (t *tunnel) Close() error {
 // NetConn returns the connection that carries the tunnel.
 func (t *tunnel) NetConn() net.Conn { return t.Conn }
 
-// tunnelOf finds the tunnel below what it was wrapped in since: TLS, and what reads HTTP strictly.
+// tunnelOf unwraps conn until it finds the tunnel: around it are TLS and the strict HTTP reader.
 func tunnelOf(c net.Conn) *tunnel {
 	for {
 		if found, ok := c.(*tunnel); ok {
@@ -81,12 +81,12 @@ func tunnelOf(c net.Conn) *tunnel {
 	}
 }
 
-// serve serves until the server is shut down. closed is told of each that had to make room.
+// serve serves until the server is shut down. It calls closed for each evicted tunnel.
 func (t *tunnels) serve(closed func(), failed chan<- error) {
 	serveOn(t.server, wire.NewListener(t.listener, t.maxActive, closed), "tunnel", failed)
 }
 
-// connListener is a net.Listener for connections that somebody else has accepted.
+// connListener is a net.Listener for connections that were accepted elsewhere.
 type connListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -97,16 +97,16 @@ func newConnListener() *connListener {
 	return &connListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// deliver hands a connection over, unless the listener is closed.
+// deliver passes a connection to Accept. It closes the connection if the listener is closed.
 func (h *connListener) deliver(conn net.Conn) {
 	select {
 	case h.conns <- conn:
 	case <-h.closed:
-		_ = conn.Close() // nobody is there to serve it
+		_ = conn.Close()
 	}
 }
 
-// Accept returns the next connection that is handed over.
+// Accept returns the next delivered connection.
 func (h *connListener) Accept() (net.Conn, error) {
 	select {
 	case conn := <-h.conns:
@@ -122,7 +122,7 @@ func (h *connListener) Close() error {
 	return nil
 }
 
-// Addr is no address in particular.
+// Addr returns a placeholder: the listener has no address.
 func (h *connListener) Addr() net.Addr { return connListenerAddr{} }
 
 type connListenerAddr struct{}

@@ -15,11 +15,11 @@ import (
 
 const (
 	expiresSoon = 7 * 24 * time.Hour
-	// caExpiresSoon leaves time to make apps trust another.
+	// caExpiresSoon leaves time to make the apps trust a new CA.
 	caExpiresSoon = 90 * 24 * time.Hour
 )
 
-// warnExposed warns if other machines may reach the app's listener, and something should keep them out.
+// warnExposed warns if other machines can reach the app's listener without sufficient protection.
 func (b *broker) warnExposed(exposed bool, c config.Config) {
 	switch {
 	case exposed && !c.Guarded():
@@ -30,7 +30,7 @@ func (b *broker) warnExposed(exposed bool, c config.Config) {
 	}
 }
 
-// warnInsecureConfig warns of what works and yet should not stay so.
+// warnInsecureConfig logs settings that work but weaken security.
 func (b *broker) warnInsecureConfig(c config.Config) {
 	if n := len(c.AccessKey.Reveal()); n > 0 && n < config.ShortKey {
 		b.log.Warn("the access key is short and could be guessed: create one with 'openssl rand -hex 32'")
@@ -54,14 +54,14 @@ func (b *broker) warnInsecureConfig(c config.Config) {
 	}
 }
 
-// warnReadableAccountFiles is for an account that has a folder.
+// warnReadableAccountFiles warns about the secret files of an account in ETRUSTED_ACCOUNTS_DIR.
 func (b *broker) warnReadableAccountFiles(dir, account string) {
 	if account != tokensource.DefaultAccount {
 		b.warnReadableFiles(filepath.Join(dir, account, "client_id"), filepath.Join(dir, account, "client_secret"))
 	}
 }
 
-// warnReadableFiles warns of secret files that others may read. An empty path is none.
+// warnReadableFiles warns about secret files that every user can read. Empty paths are ignored.
 func (b *broker) warnReadableFiles(paths ...string) {
 	for _, path := range paths {
 		if mode, open := harden.WorldReadable(path); open {

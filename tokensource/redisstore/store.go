@@ -60,7 +60,7 @@ func New(config Config) *Store {
 	}
 }
 
-// Open implements tokensource.Store.
+// Entry implements tokensource.Store.
 func (s *Store) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, told func()) tokensource.Entry {
 	p := &place{Store: s, seal: newSeal(pair, endpoint), told: told}
 	s.move(func() { s.places[p.channel()] = append(s.places[p.channel()], p) })
