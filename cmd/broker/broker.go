@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/door"
@@ -36,7 +36,7 @@ type broker struct {
 	accounts    *tokensource.Accounts
 	proxy       *proxy.Proxy
 	metrics     *metrics.Metrics
-	tally       *tally.Tally
+	stats       *stats.Recorder
 	app         *http.Server
 	admin       *http.Server
 	guards      *guards
@@ -56,7 +56,7 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		return nil, err
 	}
 	b.accounts = accounts
-	b.tally = tally.New(texts(door.Reasons[:]), texts(proxy.Replays[:]))
+	b.stats = stats.New(texts(door.Reasons[:]), texts(proxy.Replays[:]))
 	b.metrics = metrics.New(metrics.Config{
 		Version:       version,
 		Revision:      revision,
@@ -105,7 +105,7 @@ func (b *broker) operators(c config) http.Handler {
 		Revision: revision,
 		Started:  time.Now(),
 		Tokens:   b.accounts.Snapshots,
-		Traffic:  b.tally.Snapshot,
+		Traffic:  b.stats.Snapshot,
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
 		Settings: c.settings,
@@ -175,7 +175,7 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 			OnRefresh: func(event tokensource.RefreshEvent) {
 				logTokenEvent(b.log, event)
 				b.metrics.ObserveRefresh(event)
-				b.tally.TokenRequest(event)
+				b.stats.ObserveRefresh(event)
 			},
 			OnReload: func(reload tokensource.CredentialReload) { logReload(b.log, reload) },
 		},
@@ -224,8 +224,8 @@ func (b *broker) requestEnded(report proxy.Report) {
 	if report.Denied != "" {
 		b.metrics.ObserveDenied(string(report.Denied))
 	}
-	b.tally.Request(tally.Request{
-		Account: account, Status: report.Status, ByBroker: isOwnAnswer(report), Upstream: report.Upstream,
+	b.stats.Observe(stats.Request{
+		Account: account, Status: report.Status, Local: isOwnAnswer(report), UpstreamTime: report.Upstream,
 		Denied: string(report.Denied), Replay: string(report.Replay),
 	})
 	if _, known := b.accounts.Source(account); !known && account != noAccount {
@@ -242,13 +242,13 @@ func isOwnAnswer(report proxy.Report) bool {
 // forget drops what was counted for an account that is gone.
 func (b *broker) forget(account string) {
 	b.metrics.DeleteAccount(account)
-	b.tally.Forget(account)
+	b.stats.Delete(account)
 }
 
 // connectionClosed records that a connection of the app's was closed to make room.
 func (b *broker) connectionClosed() {
 	b.metrics.ObserveDenied(string(door.Connections))
-	b.tally.Denied(string(door.Connections))
+	b.stats.ObserveDenied(string(door.Connections))
 }
 
 // texts makes plain strings of a closed set.
@@ -333,7 +333,7 @@ func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
 		loop.Go(func() { b.store.Run(sharing) })
 	}
 	loop.Go(func() { b.guards.follow(fetching) })
-	loop.Go(func() { b.tally.Run(fetching) })
+	loop.Go(func() { b.stats.Run(fetching) })
 	defer loop.Wait()
 	defer stopFetching()
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"etrusted-broker/internal/doctor"
+	"etrusted-broker/internal/check"
 )
 
 // checkOptions are what the command line of 'broker check' says.
@@ -18,8 +18,7 @@ type checkOptions struct {
 	timeout time.Duration
 }
 
-// checkCommand is the doctor: it takes the way of a request step by step, and says at the first that does not go what to
-// do.
+// checkCommand tests each step of a request, and reports the cause of a failure and what to do.
 func checkCommand(ctx context.Context, i invocation) int {
 	options, err := i.checkOptions()
 	switch {
@@ -29,17 +28,17 @@ func checkCommand(ctx context.Context, i invocation) int {
 		return exitConfig
 	}
 	silenceStandardLog()
-	config, problems := i.examination(options)
-	printer := doctor.NewPrinter(i.stdout)
+	config, problems := i.checkConfig(options)
+	printer := check.NewPrinter(i.stdout)
 	if !options.json {
-		config.Tell = printer.Step
+		config.OnStep = printer.Step
 	}
-	report := doctor.Examine(ctx, config)
+	report := check.Run(ctx, config)
 	i.complain(problems)
 	if options.json {
 		i.printJSON(report)
 	} else {
-		printer.Verdict(report)
+		printer.Summary(report)
 	}
 	switch {
 	case len(problems) > 0:
@@ -71,18 +70,18 @@ func (i invocation) checkOptions() (options checkOptions, err error) {
 }
 
 // printJSON prints the report for machines.
-func (i invocation) printJSON(report doctor.Report) {
+func (i invocation) printJSON(report check.Report) {
 	encoder := json.NewEncoder(i.stdout)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false) // it is read by people, as JSON and not inside a page
 	_ = encoder.Encode(report)   // where it cannot be printed, there is nobody to tell
 }
 
-// examination is what the doctor is to look at. With a problem in the configuration, it is that alone.
-func (i invocation) examination(options checkOptions) (doctor.Config, []configError) {
+// checkConfig returns what to check. With an invalid configuration, that is the only step.
+func (i invocation) checkConfig(options checkOptions) (check.Config, []configError) {
 	began := time.Now()
 	c, problems := loadConfig(i.environ)
-	config := doctor.Config{Timeout: options.timeout}
+	config := check.Config{Timeout: options.timeout}
 	warnings := append(unknownVariables(i.environ), unreadableProxy(environment(i.environ))...)
 	if len(problems) == 0 {
 		ignored, err := i.wire(&config, c)
@@ -91,10 +90,10 @@ func (i invocation) examination(options checkOptions) (doctor.Config, []configEr
 		}
 		warnings = append(warnings, ignored...)
 	}
-	config.Configuration = doctor.Step{
+	config.Configuration = check.Step{
 		Name:     "configuration",
-		Status:   doctor.OK,
-		Text:     "the variables are right, as far as can be seen from here",
+		Status:   check.StatusOK,
+		Text:     "settings are valid",
 		Warnings: warnings,
 	}
 	if len(problems) > 0 {
@@ -116,19 +115,19 @@ func unreadableProxy(variables map[string]string) []string {
 	return nil
 }
 
-// refusal is the step of a configuration that is not right.
-func refusal(problems []configError, warnings []string) doctor.Step {
+// refusal is the step for an invalid configuration.
+func refusal(problems []configError, warnings []string) check.Step {
 	var names, texts []string
 	for _, problem := range problems {
 		names = append(names, problem.variable)
 		texts = append(texts, problem.Error())
 	}
-	return doctor.Step{
+	return check.Step{
 		Name:     "configuration",
-		Status:   doctor.Failed,
-		Text:     "not right: " + strings.Join(names, ", "),
+		Status:   check.StatusFailed,
+		Text:     "invalid: " + strings.Join(names, ", "),
 		Advice:   strings.Join(texts, "; ") + ".",
-		Fault:    doctor.Configuration,
+		Cause:    check.CauseConfiguration,
 		Warnings: warnings,
 	}
 }

@@ -10,19 +10,19 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"etrusted-broker/internal/doctor"
+	"etrusted-broker/internal/check"
 	"etrusted-broker/internal/unixsocket"
 )
 
-func (c config) appListener() doctor.Listener {
+func (c config) appListener() check.Listener {
 	l := listenerFor("BROKER_LISTEN", c.Listen)
 	l.Name = "app's listener"
-	l.Secure, l.WantsCertificate = c.certificates != nil, c.TLSClientCAFile != ""
+	l.TLS, l.RequiresClientCert = c.certificates != nil, c.TLSClientCAFile != ""
 	return l
 }
 
 // adminListener returns nil if it is turned off.
-func (c config) adminListener() *doctor.Listener {
+func (c config) adminListener() *check.Listener {
 	if c.AdminListen == "" {
 		return nil
 	}
@@ -32,14 +32,14 @@ func (c config) adminListener() *doctor.Listener {
 }
 
 // listenerFor tells where to connect to whoever listens at an address that is known to be valid.
-func listenerFor(variable, address string) doctor.Listener {
-	l := doctor.Listener{Variable: variable, Shown: address}
+func listenerFor(variable, address string) check.Listener {
+	l := check.Listener{Variable: variable, Display: address}
 	if !isPlainAddress(address) {
-		l.Shown = variable // the host may be a secret in the wrong place
+		l.Display = variable // the host may be a secret in the wrong place
 	}
 	if path, isUnix := unixPath(address); isUnix {
 		l.Network, l.Address = "unix", path
-		l.Try = func(context.Context) (bool, error) { return trySocket(path) }
+		l.Probe = func(context.Context) (bool, error) { return trySocket(path) }
 		return l
 	}
 	host, port, _ := net.SplitHostPort(address)
@@ -50,7 +50,7 @@ func listenerFor(variable, address string) doctor.Listener {
 		host = "127.0.0.1" // who listens everywhere listens there
 	}
 	l.Network, l.Address = "tcp", net.JoinHostPort(host, port)
-	l.Try = func(ctx context.Context) (bool, error) { return tryPort(ctx, variable, address) }
+	l.Probe = func(ctx context.Context) (bool, error) { return tryPort(ctx, variable, address) }
 	return l
 }
 

@@ -4,31 +4,31 @@ import (
 	"net/http"
 	"net/url"
 
-	"etrusted-broker/internal/doctor"
+	"etrusted-broker/internal/check"
 	"etrusted-broker/internal/harden"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
 )
 
-// wire tells the doctor where all is. It returns what is to be warned of, and an error about ETRUSTED_ACCOUNTS_DIR.
-func (i invocation) wire(config *doctor.Config, c config) (warnings []string, err error) {
-	config.Login = doctor.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Fault: doctor.LoginServer}
+// wire adds what to check to config. It returns warnings, and an error about ETRUSTED_ACCOUNTS_DIR.
+func (i invocation) wire(config *check.Config, c config) (warnings []string, err error) {
+	config.Login = check.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Cause: check.CauseLoginServer}
 	config.Login.URL, err = url.Parse(c.TokenURL)
 	if err != nil { // it has been parsed before
 		return nil, err
 	}
-	config.API = doctor.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.upstream, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Fault: doctor.API}
+	config.API = check.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.upstream, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Cause: check.CauseAPI}
 	config.Audience, config.Scopes = c.Audience, c.Scopes
 	config.Accounts, warnings, err = c.allOrigins()
 	config.Files = append(c.files(), accountFiles(config.Accounts)...)
 	if file := environment(i.environ)["SSL_CERT_FILE"]; file != "" {
-		config.Files = append(config.Files, doctor.File{Path: file, Authorities: true})
+		config.Files = append(config.Files, check.File{Path: file, CABundle: true})
 	}
-	config.OpenToOthers = harden.WorldReadable
+	config.WorldReadable = harden.WorldReadable
 	config.Transport = newLoginTransport()
 	config.UserAgent = "etrusted-broker/" + version
 	if c.store != nil {
-		config.Store = &doctor.Store{Address: c.store.Address(), Try: redisstore.New(redisstore.Config{Options: *c.store}).Try}
+		config.Store = &check.Store{Address: c.store.Address(), SelfTest: redisstore.New(redisstore.Config{Options: *c.store}).Try}
 	}
 	config.App = c.appListener()
 	config.Admin = c.adminListener()
@@ -46,7 +46,7 @@ func isStandard(name, value string) bool {
 }
 
 // allOrigins are those of all accounts, the default one first.
-func (c config) allOrigins() (all []doctor.Account, ignored []string, err error) {
+func (c config) allOrigins() (all []check.Account, ignored []string, err error) {
 	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
 		Default:   c.defaultOrigin(),
 		Dir:       c.AccountsDir,
@@ -58,18 +58,18 @@ func (c config) allOrigins() (all []doctor.Account, ignored []string, err error)
 	}
 	for _, snapshot := range accounts.Snapshots() {
 		source, _ := accounts.Source(snapshot.Account) // nobody takes one away: Run has not been called
-		all = append(all, doctor.Account{Name: snapshot.Account, Origin: source.CredentialSource()})
+		all = append(all, check.Account{Name: snapshot.Account, Credentials: source.CredentialSource()})
 	}
 	return all, ignored, nil
 }
 
 // accountFiles are those that credentials are read from.
-func accountFiles(accounts []doctor.Account) []doctor.File {
-	var files []doctor.File
+func accountFiles(accounts []check.Account) []check.File {
+	var files []check.File
 	for _, account := range accounts {
-		for _, part := range []tokensource.CredentialField{account.Origin.ID, account.Origin.Secret} {
+		for _, part := range []tokensource.CredentialField{account.Credentials.ID, account.Credentials.Secret} {
 			if part.File != "" {
-				files = append(files, doctor.File{Path: part.File, Secret: true})
+				files = append(files, check.File{Path: part.File, Secret: true})
 			}
 		}
 	}
@@ -77,9 +77,9 @@ func accountFiles(accounts []doctor.Account) []doctor.File {
 }
 
 // files are those that the variables name, but for credentials.
-func (c config) files() []doctor.File {
-	var files []doctor.File
-	for _, file := range []doctor.File{{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true}, {Path: c.TLSCertFile}, {Path: c.TLSClientCAFile}} {
+func (c config) files() []check.File {
+	var files []check.File
+	for _, file := range []check.File{{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true}, {Path: c.TLSCertFile}, {Path: c.TLSClientCAFile}} {
 		if file.Path != "" {
 			files = append(files, file)
 		}

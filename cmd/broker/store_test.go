@@ -133,9 +133,9 @@ func TestCheckLooksAtTheStore(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	for _, test := range []struct{ store, says string }{
-		{redisServer(t), "the token can be shared in it"},
-		{"redis://:CANARY@127.0.0.1:1", "! the token is not shared, since the store refused the connection"},
-		{"redis://:CANARY@" + silentServer(t), "! the token is not shared, since the store "},
+		{redisServer(t), "✓ token store "},
+		{"redis://:CANARY@127.0.0.1:1", "! the token is not shared: the store refused the connection"},
+		{"redis://:CANARY@" + silentServer(t), "! the token is not shared: the store "},
 	} {
 		code, stdout, stderr := ask([]string{"check"}, environFor(serveHTTP(t, eTrusted), "BROKER_TOKEN_STORE="+test.store)...)
 		if code != exitOK || stderr != "" || failedSteps(stdout) != nil || !strings.Contains(stdout, "✓ token store") || !strings.Contains(stdout, test.says) {

@@ -3,18 +3,18 @@ package admin
 import (
 	"time"
 
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
 // Account is the state of one account's token, and what was done with it.
 type Account struct {
-	Account string `json:"account"`
-	State   State  `json:"state"`
-	AtFault Fault  `json:"at_fault"`
-	// Troubled reports that somebody has to do something, or has to wait for somebody else.
-	Troubled bool   `json:"troubled"`
-	Summary  string `json:"summary"`
+	Account string       `json:"account"`
+	State   AccountState `json:"state"`
+	Cause   Cause        `json:"at_fault"`
+	// NeedsAttention reports that somebody has to do something, or has to wait for somebody else.
+	NeedsAttention bool   `json:"troubled"`
+	Summary        string `json:"summary"`
 	// Advice says what to do; absent when there is nothing to do.
 	Advice     string `json:"advice,omitempty"`
 	TokenValid bool   `json:"token_valid"`
@@ -32,10 +32,10 @@ type Account struct {
 	// Refreshes counts token requests by outcome.
 	Refreshes map[tokensource.Outcome]uint64 `json:"refreshes"`
 	// LastHour are the minutes of the last hour in which a token request ended, oldest first.
-	LastHour []Minute `json:"last_hour"`
-	Waits    uint64   `json:"waits"`
+	LastHour       []Minute `json:"last_hour"`
+	RequestsWaited uint64   `json:"waits"`
 	// Shared is absent if the token is not shared with other brokers.
-	Shared *Shared `json:"shared,omitempty"`
+	Shared *SharedToken `json:"shared,omitempty"`
 	// Invalidations counts tokens given up after a 401 of the API.
 	Invalidations uint64 `json:"invalidations"`
 	// Replays count the requests sent again after a 401 by outcome.
@@ -47,17 +47,17 @@ type Account struct {
 	// LastError is that of the last token request; absent if it succeeded.
 	LastError *Error `json:"last_error,omitempty"`
 	// UnusedCredentials tell why the credentials were changed in vain; absent in all states but Stale.
-	UnusedCredentials *Unused        `json:"unused_credentials,omitempty"`
+	UnusedCredentials *PendingReload `json:"unused_credentials,omitempty"`
 	Requests          Requests       `json:"requests"`
 	Display           AccountDisplay `json:"display"`
 }
 
-// Shared is the part that this broker has in a token that it shares.
-type Shared struct {
-	Leads     bool   `json:"leads"`     // it has fetched the token for all, and is the first to fetch the next
-	Elsewhere bool   `json:"elsewhere"` // the last token request was another broker's
-	Hits      uint64 `json:"hits"`      // tokens taken from the store
-	Errors    uint64 `json:"errors"`    // how often the store was asked in vain
+// SharedToken is the part that this broker has in a token that it shares.
+type SharedToken struct {
+	HoldsLease bool   `json:"leads"`     // it has fetched the token for all, and is the first to fetch the next
+	FromPeer   bool   `json:"elsewhere"` // the last token request was another broker's
+	Hits       uint64 `json:"hits"`      // tokens taken from the store
+	Errors     uint64 `json:"errors"`    // how often the store was asked in vain
 }
 
 // Error is why a token request failed.
@@ -68,39 +68,39 @@ type Error struct {
 	At      time.Time           `json:"at"`
 }
 
-// Unused is why credentials that changed are not in use.
-type Unused struct {
+// PendingReload is why credentials that changed are not in use.
+type PendingReload struct {
 	Outcome tokensource.ReloadOutcome `json:"outcome"`
 	Reason  string                    `json:"reason"`
 	Advice  string                    `json:"advice"`
 	At      time.Time                 `json:"at"`
 }
 
-func (c Config) account(snapshot tokensource.Snapshot, traffic tally.Account, now time.Time) Account {
+func (c Config) account(snapshot tokensource.Snapshot, traffic stats.Account, now time.Time) Account {
 	state := stateOf(snapshot)
 	account := Account{
 		Account:               snapshot.Account,
 		State:                 state,
-		AtFault:               c.faultOf(snapshot),
-		Troubled:              state.troubled(),
+		Cause:                 c.causeOf(snapshot),
+		NeedsAttention:        state.needsAttention(),
 		Summary:               summarize(snapshot, state),
 		TokenValid:            snapshot.Valid,
-		TokenIssued:           moment(snapshot.Issued),
-		TokenExpires:          moment(snapshot.Expires),
+		TokenIssued:           timeOrNil(snapshot.Issued),
+		TokenExpires:          timeOrNil(snapshot.Expires),
 		TokenLifetimeSeconds:  snapshot.Expires.Sub(snapshot.Issued).Seconds(),
 		TokenRemainingSeconds: snapshot.Remaining.Seconds(),
-		LastSuccess:           moment(snapshot.LastSuccess),
+		LastSuccess:           timeOrNil(snapshot.LastSuccess),
 		LastDurationSeconds:   snapshot.LastDuration.Seconds(),
-		FetchingSince:         moment(snapshot.FetchingSince),
-		NextAttempt:           moment(snapshot.NextAttempt),
+		FetchingSince:         timeOrNil(snapshot.FetchingSince),
+		NextAttempt:           timeOrNil(snapshot.NextAttempt),
 		ConsecutiveFailures:   snapshot.ConsecutiveFailures,
 		Refreshes:             map[tokensource.Outcome]uint64{},
 		LastHour:              lastHour(traffic.Refreshes),
-		Waits:                 snapshot.RequestsWaited,
+		RequestsWaited:        snapshot.RequestsWaited,
 		Invalidations:         snapshot.Invalidations,
 		Replays:               orEmpty(traffic.Replays),
 		CredentialReloads:     map[tokensource.ReloadOutcome]uint64{},
-		CredentialsChanged:    moment(snapshot.LastChange),
+		CredentialsChanged:    timeOrNil(snapshot.LastChange),
 		Requests:              requestsOf(traffic, now.Sub(c.Started)),
 		Display:               displayOf(snapshot, state, traffic.Refreshes, now),
 	}
@@ -115,11 +115,11 @@ func (c Config) account(snapshot tokensource.Snapshot, traffic tally.Account, no
 		account.LastError = &Error{failure.Outcome, failure.Reason, failure.Advice, snapshot.LastFailureAt.UTC()}
 	}
 	if snapshot.Shared {
-		account.Shared = &Shared{snapshot.HoldsLease, snapshot.FromPeer, snapshot.StoreHits, snapshot.StoreErrors}
+		account.Shared = &SharedToken{snapshot.HoldsLease, snapshot.FromPeer, snapshot.StoreHits, snapshot.StoreErrors}
 	}
-	if unused := snapshot.PendingReload; state == Stale {
+	if unused := snapshot.PendingReload; state == AccountStale {
 		account.Advice = unused.Advice
-		account.UnusedCredentials = &Unused{unused.Outcome, unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
+		account.UnusedCredentials = &PendingReload{unused.Outcome, unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
 	}
 	return account
 }

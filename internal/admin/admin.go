@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
@@ -18,7 +18,7 @@ type Config struct {
 	// Tokens returns a snapshot of each account's source.
 	Tokens func() []tokensource.Snapshot
 	// Traffic returns what was counted of late, and InFlight the number of requests that are being served.
-	Traffic  func() tally.Snapshot
+	Traffic  func() stats.Snapshot
 	InFlight func() int64
 	// Draining reports whether the broker is shutting down.
 	Draining func() bool
@@ -60,12 +60,12 @@ func Handler(config Config) http.Handler {
 		}
 		writeText(w, http.StatusOK, "ok: there is a valid token")
 	})
-	return confined(mux)
+	return withSecurityHeaders(mux)
 }
 
-// confinement is what every answer tells browsers. Should a text of somebody else's ever reach the page as HTML, nothing in
+// securityHeaders is what every answer tells browsers. Should a text of somebody else's ever reach the page as HTML, nothing in
 // it runs and nothing in it is loaded; and no other page may frame, open or embed what is shown here.
-var confinement = map[string]string{
+var securityHeaders = map[string]string{
 	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	"X-Frame-Options":              "DENY",
@@ -76,9 +76,9 @@ var confinement = map[string]string{
 	"Cache-Control":                "no-store",
 }
 
-func confined(next http.Handler) http.Handler {
+func withSecurityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, value := range confinement {
+		for name, value := range securityHeaders {
 			w.Header().Set(name, value)
 		}
 		next.ServeHTTP(w, r)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
@@ -28,7 +28,7 @@ func config(snapshots ...tokensource.Snapshot) admin.Config {
 		Revision: "abcdef",
 		Started:  started,
 		Tokens:   func() []tokensource.Snapshot { return snapshots },
-		Traffic:  func() tally.Snapshot { return tally.Snapshot{} },
+		Traffic:  func() stats.Snapshot { return stats.Snapshot{} },
 		InFlight: func() int64 { return 0 },
 		Draining: func() bool { return false },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -125,8 +125,8 @@ func statusOf(t *testing.T, h http.Handler) map[string]any {
 	return status
 }
 
-// confinement is what every answer bears, those to a wrong method or path too.
-var confinement = map[string]string{
+// securityHeaders is what every answer bears, those to a wrong method or path too.
+var securityHeaders = map[string]string{
 	"Content-Security-Policy":      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	"X-Frame-Options":              "DENY",
 	"X-Content-Type-Options":       "nosniff",
@@ -163,7 +163,7 @@ func TestMethodsAndHeaders(t *testing.T) {
 			if got.Code != test.status {
 				t.Errorf("%s %s: %d, want %d", test.method, path, got.Code, test.status)
 			}
-			for name, want := range confinement {
+			for name, want := range securityHeaders {
 				if values := got.Header().Values(name); len(values) != 1 || values[0] != want {
 					t.Errorf("%s %s: %s %q, want %q", test.method, path, name, values, want)
 				}

@@ -5,43 +5,43 @@ import (
 	"strings"
 	"time"
 
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
 // Display is what the page shows of a Status and is not in it yet: words, and names of pictures. The page's script takes
 // them as they are, so there is one place where they are made. They are for people, and may change at any time.
 type Display struct {
-	Title    string `json:"title"`
-	Symbol   string `json:"symbol"`
-	AtFault  string `json:"at_fault"`
-	Uptime   string `json:"uptime"`
-	APITime  string `json:"api_time"` // of the last minute
-	Store    string `json:"store"`    // empty if there is none
-	Troubled string `json:"troubled"` // the headings of the accounts
-	Fine     string `json:"fine"`
+	Title          string `json:"title"`
+	Symbol         string `json:"symbol"`
+	Cause          string `json:"at_fault"`
+	Uptime         string `json:"uptime"`
+	APITime        string `json:"api_time"` // of the last minute
+	Store          string `json:"store"`    // empty if there is none
+	NeedsAttention string `json:"troubled"` // the headings of the accounts
+	Healthy        string `json:"fine"`
 }
 
 func (s Status) display() Display {
 	troubled := 0
 	for _, account := range s.Accounts {
-		if account.Troubled {
+		if account.NeedsAttention {
 			troubled++
 		}
 	}
 	return Display{
-		Title:    strings.TrimSuffix(s.Summary, ".") + " – etrusted-broker",
-		Symbol:   s.State.symbol(),
-		AtFault:  s.AtFault.words(),
-		Uptime:   spell(seconds(s.UptimeSeconds)),
-		APITime:  apiTime(s.Requests.LastMinute),
-		Store:    s.TokenStore.words(),
-		Troubled: heading(troubled, " that needs attention", " that need attention"),
-		Fine:     heading(len(s.Accounts)-troubled, " in order", " in order"),
+		Title:          strings.TrimSuffix(s.Summary, ".") + " – etrusted-broker",
+		Symbol:         s.State.symbol(),
+		Cause:          s.Cause.label(),
+		Uptime:         humanize(seconds(s.UptimeSeconds)),
+		APITime:        apiTime(s.Requests.LastMinute),
+		Store:          s.TokenStore.label(),
+		NeedsAttention: heading(troubled, " that needs attention", " that need attention"),
+		Healthy:        heading(len(s.Accounts)-troubled, " in order", " in order"),
 	}
 }
 
-func (s *TokenStore) words() string {
+func (s *TokenStore) label() string {
 	switch {
 	case s == nil:
 		return ""
@@ -56,7 +56,7 @@ func apiTime(window Window) string {
 	if window.APISeconds == 0 {
 		return "not asked"
 	}
-	return spell(seconds(window.APISeconds))
+	return humanize(seconds(window.APISeconds))
 }
 
 func seconds(number float64) time.Duration {
@@ -80,20 +80,20 @@ type AccountDisplay struct {
 	LastErrorAt string `json:"last_error_at"`
 	Credentials string `json:"credentials"`
 	LastHour    string `json:"last_hour"`
-	// Stands and Hangs are the picture of the last hour: see picture.
-	Stands string `json:"stands"`
-	Hangs  string `json:"hangs"`
+	// OKBars and Hangs are the picture of the last hour: see picture.
+	OKBars     string `json:"stands"`
+	FailedBars string `json:"hangs"`
 }
 
-func displayOf(snapshot tokensource.Snapshot, state State, minutes []tally.Minute, now time.Time) AccountDisplay {
+func displayOf(snapshot tokensource.Snapshot, state AccountState, minutes []stats.Minute, now time.Time) AccountDisplay {
 	display := AccountDisplay{
-		State:       state.word(),
+		State:       state.label(),
 		Symbol:      state.symbol(),
-		Token:       tokenInWords(snapshot),
+		Token:       tokenLabel(snapshot),
 		LastRefresh: lastRefresh(snapshot, now),
 		NextRefresh: nextRefresh(snapshot, now),
 		Credentials: "none yet",
-		LastHour:    hourInWords(minutes),
+		LastHour:    hourSummary(minutes),
 	}
 	if snapshot.LastFailure != nil {
 		display.LastErrorAt = snapshot.LastFailureAt.UTC().Format("15:04:05 UTC") + ", " + ago(snapshot.LastFailureAt, now)
@@ -101,19 +101,19 @@ func displayOf(snapshot tokensource.Snapshot, state State, minutes []tally.Minut
 	if !snapshot.LastChange.IsZero() {
 		display.Credentials = "taken into use " + ago(snapshot.LastChange, now)
 	}
-	display.Stands, display.Hangs = picture(minutes, now)
+	display.OKBars, display.FailedBars = hourBars(minutes, now)
 	return display
 }
 
-func tokenInWords(snapshot tokensource.Snapshot) string {
+func tokenLabel(snapshot tokensource.Snapshot) string {
 	if !snapshot.Valid {
 		return "none"
 	}
-	return fmt.Sprintf("%s left of %s", spell(snapshot.Remaining), spell(snapshot.Expires.Sub(snapshot.Issued)))
+	return fmt.Sprintf("%s left of %s", humanize(snapshot.Remaining), humanize(snapshot.Expires.Sub(snapshot.Issued)))
 }
 
 func lastRefresh(snapshot tokensource.Snapshot, now time.Time) string {
-	took := ", took " + spell(snapshot.LastDuration)
+	took := ", took " + humanize(snapshot.LastDuration)
 	if snapshot.FromPeer {
 		took = ", by another broker"
 	}
@@ -132,17 +132,17 @@ func lastRefresh(snapshot tokensource.Snapshot, now time.Time) string {
 func nextRefresh(snapshot tokensource.Snapshot, now time.Time) string {
 	switch until := snapshot.NextAttempt.Sub(now); {
 	case !snapshot.FetchingSince.IsZero():
-		return "under way for " + spell(now.Sub(snapshot.FetchingSince))
+		return "under way for " + humanize(now.Sub(snapshot.FetchingSince))
 	case until < time.Second:
 		return "now"
 	default:
-		return "in " + spell(until)
+		return "in " + humanize(until)
 	}
 }
 
 func ago(at, now time.Time) string {
 	if past := now.Sub(at); past >= time.Second {
-		return spell(past) + " ago"
+		return humanize(past) + " ago"
 	}
 	return "just now"
 }

@@ -20,11 +20,11 @@ var documented = map[string]reflect.Type{
 	"last_hour":  reflect.TypeFor[admin.Minute](),
 
 	"token_store": reflect.TypeFor[admin.TokenStore](),
-	"shared":      reflect.TypeFor[admin.Shared](),
+	"shared":      reflect.TypeFor[admin.SharedToken](),
 
 	"last_error": reflect.TypeFor[admin.Error](),
 
-	"unused_credentials": reflect.TypeFor[admin.Unused](),
+	"unused_credentials": reflect.TypeFor[admin.PendingReload](),
 
 	"requests":      reflect.TypeFor[admin.Window](),
 	"configuration": reflect.TypeFor[admin.Setting](),
@@ -52,9 +52,9 @@ func TestDocumented(t *testing.T) {
 			t.Errorf("requests: %s is not documented", name)
 		}
 	}
-	wantWords(t, parts["The broker"].text, admin.Overalls[:])
-	wantWords(t, parts["The broker"].text, admin.Faults[:])
-	wantWords(t, parts["accounts"].text, admin.States[:])
+	wantWords(t, parts["The broker"].text, admin.BrokerStates[:])
+	wantWords(t, parts["The broker"].text, admin.Causes[:])
+	wantWords(t, parts["accounts"].text, admin.AccountStates[:])
 }
 
 // TestAllDocumented holds that nothing of /status.json is left out of what TestDocumented looks at.
@@ -66,7 +66,7 @@ func TestAllDocumented(t *testing.T) {
 		case reflect.Pointer, reflect.Slice, reflect.Map:
 			look(at.Elem())
 		case reflect.Struct:
-			known := at == reflect.TypeFor[time.Time]() || strings.HasSuffix(at.Name(), "Display") || at == reflect.TypeFor[admin.Requests]() || at == reflect.TypeFor[admin.Verdict]()
+			known := at == reflect.TypeFor[time.Time]() || strings.HasSuffix(at.Name(), "Display") || at == reflect.TypeFor[admin.Requests]() || at == reflect.TypeFor[admin.Diagnosis]()
 			for _, described := range documented {
 				known = known || at == described
 			}

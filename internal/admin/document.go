@@ -37,23 +37,23 @@ const symbols markup = `<svg class="symbols" aria-hidden="true">
 
 // writePage writes the page.
 func (d *document) writePage(status Status) {
-	d.put(pageHead, status.Display.Title)
-	d.put(`<body data-started="{}">
+	d.writef(pageHead, status.Display.Title)
+	d.writef(`<body data-started="{}">
 `, status.Started.Format("2006-01-02T15:04:05.999999999Z07:00"))
-	d.put(symbols)
-	d.put(`
+	d.writef(symbols)
+	d.writef(`
 <header>
   <p class="brand">etrusted-broker <span>{}</span></p>
   <p class="lost" id="lost" role="alert" hidden>The broker has not answered since <time id="since"></time>. What is below was true then.</p>
 </header>
 
 <main>`, status.Version)
-	d.writeVerdict(status)
+	d.writeDiagnosis(status)
 	d.writeFacts(status)
 	d.writeAccounts(groupsOf(status.Accounts), status.Display)
 	d.writeRequestsOfAll(status)
 	d.writeSettings(status.Configuration)
-	d.put(`
+	d.writef(`
 </main>
 
 <footer>
@@ -70,8 +70,8 @@ func (d *document) writePage(status Status) {
 `, status.Version, status.Revision, status.Started.Format("2006-01-02 15:04:05"))
 }
 
-func (d *document) writeVerdict(status Status) {
-	d.put(`
+func (d *document) writeDiagnosis(status Status) {
+	d.writef(`
 <section class="verdict" aria-label="Verdict" data-state="{}" data-set="data-state=state">
   <svg class="symbol" aria-hidden="true"><use href="{}" data-set="href=display.symbol"></use></svg>
   <div>
@@ -84,12 +84,12 @@ func (d *document) writeVerdict(status Status) {
   </div>
 </section>
 `, status.State, status.Display.Symbol, status.Summary,
-		hiddenUnless(status.Display.AtFault != ""), status.Display.AtFault,
+		hiddenUnless(status.Display.Cause != ""), status.Display.Cause,
 		hiddenUnless(status.Detail != ""), status.Detail, status.Advice)
 }
 
 func (d *document) writeFacts(status Status) {
-	d.put(`
+	d.writef(`
 <dl class="facts">
   <div><dt>Up for</dt><dd data-text="display.uptime">{}</dd></div>
   <div><dt>Requests under way</dt><dd data-text="requests_in_flight">{}</dd></div>
@@ -102,35 +102,35 @@ func (d *document) writeFacts(status Status) {
 }
 
 func (d *document) writeAccounts(groups groups, display Display) {
-	d.put(`
+	d.writef(`
 <section class="accounts" id="troubled"{}>
-  <h2 data-text="display.troubled">{}</h2>`, hiddenUnless(len(groups.Troubled) > 0), display.Troubled)
-	for _, one := range groups.Troubled {
+  <h2 data-text="display.troubled">{}</h2>`, hiddenUnless(len(groups.NeedsAttention) > 0), display.NeedsAttention)
+	for _, one := range groups.NeedsAttention {
 		d.writeAccount(one)
 	}
-	d.put(`
+	d.writef(`
 </section>
 <details class="accounts" id="fine"{}{}>
   <summary><h2 data-text="display.fine">{}</h2></summary>`,
-		attribute("open", groups.Unfolded), hiddenUnless(len(groups.Fine) > 0), display.Fine)
-	for _, one := range groups.Fine {
+		attribute("open", groups.HealthyOpen), hiddenUnless(len(groups.Healthy) > 0), display.Healthy)
+	for _, one := range groups.Healthy {
 		d.writeAccount(one)
 	}
-	d.put(`
+	d.writef(`
 </details>
 `)
 }
 
 func (d *document) writeRequestsOfAll(status Status) {
-	d.put(`
+	d.writef(`
 <section>
   <h2>Requests</h2>`)
 	d.writeRequests(status.Requests)
-	d.put(`
+	d.writef(`
   <div class="pair">`)
 	d.writeCounts("Turned away, since the start", "Why", "denied", status.Denied)
 	d.writeCounts("After a 401 of the API, since the start", "What came of it", "replays", status.Replays)
-	d.put(`
+	d.writef(`
   </div>
 </section>
 `)
@@ -138,43 +138,43 @@ func (d *document) writeRequestsOfAll(status Status) {
 
 // writeCounts writes a table of what was counted at all. name is that of the counts in /status.json.
 func (d *document) writeCounts(caption, what, name string, counts map[string]uint64) {
-	d.put(`
+	d.writef(`
     <table>
       <caption>{}</caption>
       <thead><tr><th scope="col">{}</th><th scope="col">Requests</th></tr></thead>
       <tbody>`, caption, what)
 	for _, one := range slices.Sorted(maps.Keys(counts)) {
 		path, count := name+"."+one, counts[one]
-		d.put(`
+		d.writef(`
       <tr data-show="{}"{}><th scope="row">{}</th><td data-text="{}">{}</td></tr>`,
-			path, hiddenUnless(count > 0), meaningOf(one), path, count)
+			path, hiddenUnless(count > 0), reasonLabel(one), path, count)
 	}
-	d.put(`
+	d.writef(`
       <tr class="none"><th scope="row">none</th><td>0</td></tr>
       </tbody>
     </table>`)
 }
 
 func (d *document) writeSettings(settings []Setting) {
-	d.put(`
+	d.writef(`
 <section>
   <h2>Configuration</h2>
   <details>
     <summary>What is in effect, secrets masked</summary>
     <dl class="settings">`)
 	for _, one := range settings {
-		d.put(`
+		d.writef(`
       <div><dt>{}</dt><dd><code>{}</code> <span class="source">{}</span></dd><dd class="meaning">{}</dd></div>`,
 			one.Name, one.Value, one.Source, one.Meaning)
 	}
-	d.put(`
+	d.writef(`
     </dl>
   </details>
 </section>`)
 }
 
-func (d *document) writeAccount(one entry) {
-	d.put(`
+func (d *document) writeAccount(one accountEntry) {
+	d.writef(`
 <article data-account="{}" data-state="{}" data-set="data-state=state">
 <details{}>
   <summary>
@@ -187,27 +187,27 @@ func (d *document) writeAccount(one entry) {
   </summary>`,
 		one.Account.Account, one.State, attribute("open", one.Open), one.Display.Symbol, one.Account.Account, one.Display.State,
 		one.Account.Account, one.TokenLifetimeSeconds, one.TokenRemainingSeconds, one.Display.Token, one.Summary)
-	lastError, unused := cmp.Or(one.LastError, &Error{}), cmp.Or(one.UnusedCredentials, &Unused{})
-	d.put(`
+	lastError, unused := cmp.Or(one.LastError, &Error{}), cmp.Or(one.UnusedCredentials, &PendingReload{})
+	d.writef(`
   <div class="error" data-show="last_error"{}>
     <p><b>Last error</b> (<span data-text="display.last_error_at">{}</span>): <span data-text="last_error.reason">{}</span></p>`,
 		hiddenUnless(one.LastError != nil), one.Display.LastErrorAt, lastError.Reason)
-	d.writeAdvice("last_error", lastError.Advice, one.Alone)
-	d.put(`
+	d.writeAdvice("last_error", lastError.Advice, one.Only)
+	d.writef(`
   <div class="error" data-show="unused_credentials"{}>
     <p><b>The new credentials</b>: <span data-text="unused_credentials.reason">{}</span></p>`,
 		hiddenUnless(one.UnusedCredentials != nil), unused.Reason)
-	d.writeAdvice("unused_credentials", unused.Advice, one.Alone)
+	d.writeAdvice("unused_credentials", unused.Advice, one.Only)
 	d.writeFactsOf(one)
-	if !one.Alone {
-		d.put(`
+	if !one.Only {
+		d.writef(`
   <details class="more">
     <summary>Requests</summary>`)
 		d.writeRequests(one.Requests)
-		d.put(`
+		d.writef(`
   </details>`)
 	}
-	d.put(`
+	d.writef(`
 </details>
 </article>`)
 }
@@ -216,15 +216,15 @@ func (d *document) writeAccount(one entry) {
 // the verdict's.
 func (d *document) writeAdvice(about, advice string, alone bool) {
 	if !alone {
-		d.put(`
+		d.writef(`
     <p><b>What to do:</b> <span data-text="{}.advice">{}</span></p>`, about, advice)
 	}
-	d.put(`
+	d.writef(`
   </div>`)
 }
 
-func (d *document) writeFactsOf(one entry) {
-	d.put(`
+func (d *document) writeFactsOf(one accountEntry) {
+	d.writef(`
   <dl class="facts">
     <div><dt>Last refresh</dt><dd data-text="display.last_refresh">{}</dd></div>
     <div><dt>Next refresh</dt><dd data-text="display.next_refresh">{}</dd></div>
@@ -241,13 +241,13 @@ func (d *document) writeFactsOf(one entry) {
     </svg>
     <figcaption><span>an hour ago</span> <span>now</span> <span class="told" data-text="display.last_hour">{}</span></figcaption>
   </figure>`,
-		one.Display.LastRefresh, one.Display.NextRefresh, one.ConsecutiveFailures, one.Waits, one.Invalidations, one.Display.Credentials,
-		one.Display.LastHour, one.Display.Stands, one.Display.Hangs, one.Display.LastHour)
+		one.Display.LastRefresh, one.Display.NextRefresh, one.ConsecutiveFailures, one.RequestsWaited, one.Invalidations, one.Display.Credentials,
+		one.Display.LastHour, one.Display.OKBars, one.Display.FailedBars, one.Display.LastHour)
 }
 
 // writeRequests writes the table of how requests ended.
 func (d *document) writeRequests(requests Requests) {
-	d.put(`
+	d.writef(`
 <table class="requests">
   <caption>How requests ended</caption>
   <thead><tr><td></td><th scope="col">last minute</th><th scope="col">last 5 min</th><th scope="col">since the start</th></tr></thead>
@@ -263,21 +263,21 @@ func (d *document) writeRequests(requests Requests) {
 		{"3xx <span>redirect</span>", "redirect", func(w Window) any { return w.Redirect }},
 		{"4xx <span>refused</span>", "client_error", func(w Window) any { return w.ClientError }},
 		{"5xx <span>failed</span>", "server_error", func(w Window) any { return w.ServerError }},
-		{"App hung up", "gone", func(w Window) any { return w.Gone }},
-		{"Of all, answered by the broker itself", "by_broker", func(w Window) any { return w.ByBroker }},
+		{"App hung up", "gone", func(w Window) any { return w.ClientClosed }},
+		{"Of all, answered by the broker itself", "by_broker", func(w Window) any { return w.Local }},
 	} {
-		d.put(`
+		d.writef(`
   <tr><th scope="row">{}</th>`, row.heading)
 		d.writeCell("last_minute", row.name, row.of(requests.LastMinute))
 		d.writeCell("last_five_minutes", row.name, row.of(requests.LastFiveMinutes))
 		d.writeCell("total", row.name, row.of(requests.Total))
-		d.put(`</tr>`)
+		d.writef(`</tr>`)
 	}
-	d.put(`
+	d.writef(`
   </tbody>
 </table>`)
 }
 
 func (d *document) writeCell(window, name string, value any) {
-	d.put(`<td data-text="requests.{}.{}">{}</td>`, window, name, value)
+	d.writef(`<td data-text="requests.{}.{}">{}</td>`, window, name, value)
 }

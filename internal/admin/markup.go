@@ -18,12 +18,12 @@ type markup string
 // document is HTML that is being written.
 type document struct{ bytes.Buffer }
 
-// put writes a form with one of the values in place of each {}. What is not markup is escaped, for text and for attributes in
+// writef writes a form with one of the values in place of each {}. What is not markup is escaped, for text and for attributes in
 // double quotes: a {} must stand in one or the other, and not where a URL, a script or a style is looked for.
 //
 // It panics if there are not as many values as {}, or they would stand in each other's places. How many there are is written in
 // this package alone: no request can bring that about, and any test that has the form written sees it.
-func (d *document) put(form markup, values ...any) {
+func (d *document) writef(form markup, values ...any) {
 	if places := strings.Count(string(form), "{}"); places != len(values) {
 		panic(fmt.Sprintf("admin: %d values for the %d places of %q", len(values), places, form))
 	}

@@ -17,12 +17,12 @@ var (
 
 // pageFiles are what the page loads.
 var pageFiles = map[string]http.Handler{
-	"/page.css": file("text/css; charset=utf-8", pageCSS),
-	"/page.js":  file("text/javascript; charset=utf-8", pageJS),
-	"/icon.svg": file("image/svg+xml", icon),
+	"/page.css": staticFile("text/css; charset=utf-8", pageCSS),
+	"/page.js":  staticFile("text/javascript; charset=utf-8", pageJS),
+	"/icon.svg": staticFile("image/svg+xml", icon),
 }
 
-func file(contentType string, content []byte) http.Handler {
+func staticFile(contentType string, content []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		_, _ = w.Write(content) // a client that is gone needs no answer
@@ -38,29 +38,29 @@ const (
 
 // groups has the accounts in the order in which they are read: first those that need attention.
 type groups struct {
-	Troubled, Fine []entry
-	Unfolded       bool // those in order are listed
+	NeedsAttention, Healthy []accountEntry
+	HealthyOpen             bool // those in order are listed
 }
 
-// entry is an account on the page.
-type entry struct {
+// accountEntry is an account on the page.
+type accountEntry struct {
 	Account
-	Open  bool // all its facts are shown
-	Alone bool // it is the only one: its requests, and what to do, stand elsewhere on the page
+	Open bool // all its facts are shown
+	Only bool // it is the only one: its requests, and what to do, stand elsewhere on the page
 }
 
 func groupsOf(accounts []Account) groups {
 	var sorted groups
 	for _, account := range accounts {
-		one := entry{account, len(accounts) <= fewAccounts, len(accounts) == 1}
-		if account.Troubled {
-			one.Open = one.Open || len(sorted.Troubled) < fewAccounts
-			sorted.Troubled = append(sorted.Troubled, one)
+		one := accountEntry{account, len(accounts) <= fewAccounts, len(accounts) == 1}
+		if account.NeedsAttention {
+			one.Open = one.Open || len(sorted.NeedsAttention) < fewAccounts
+			sorted.NeedsAttention = append(sorted.NeedsAttention, one)
 		} else {
-			sorted.Fine = append(sorted.Fine, one)
+			sorted.Healthy = append(sorted.Healthy, one)
 		}
 	}
-	sorted.Unfolded = len(sorted.Fine) <= manyAccounts
+	sorted.HealthyOpen = len(sorted.Healthy) <= manyAccounts
 	return sorted
 }
 
@@ -71,9 +71,9 @@ func writePage(w http.ResponseWriter, status Status) {
 	_, _ = w.Write(page.Bytes()) // a client that is gone needs no answer
 }
 
-// meaningOf explains the closed sets of package proxy and its door, which this one does not know: a word that is not among
+// reasonLabel explains the closed sets of package proxy and its door, which this one does not know: a word that is not among
 // them stands for itself.
-func meaningOf(word string) string {
+func reasonLabel(word string) string {
 	meaning, known := map[string]string{
 		"host":        "Host that is not allowed (see BROKER_ALLOWED_HOSTS)",
 		"browser":     "sent by a web page",

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
@@ -337,8 +337,8 @@ func TestHostileTexts(t *testing.T) {
 	c.Version, c.Revision = hostile, hostile
 	c.StoreProblem = func() string { return hostile }
 	c.Settings = []admin.Setting{{Name: hostile, Value: hostile, Source: hostile, Meaning: hostile}}
-	c.Traffic = func() tally.Snapshot {
-		return tally.Snapshot{Denied: map[string]uint64{hostile: 1}, Accounts: map[string]tally.Account{"unused": {Replays: map[string]uint64{hostile: 1}}}}
+	c.Traffic = func() stats.Snapshot {
+		return stats.Snapshot{Denied: map[string]uint64{hostile: 1}, Accounts: map[string]stats.Account{"unused": {Replays: map[string]uint64{hostile: 1}}}}
 	}
 	page := pageOf(c)
 	if strings.Contains(page, "<script>") || strings.Contains(page, "<img") || strings.Count(page, "<script") != 1 {
@@ -365,10 +365,10 @@ func TestManyAccounts(t *testing.T) {
 			snapshots[i] = failing(snapshots[i].Account, tokensource.OutcomeUnavailable)
 		}
 		c := config(snapshots...)
-		c.Traffic = traffic(func(counted *tally.Tally) {
+		c.Traffic = traffic(func(counted *stats.Recorder) {
 			for range 15 {
 				for _, snapshot := range snapshots {
-					counted.TokenRequest(tokensource.RefreshEvent{Account: snapshot.Account, Outcome: tokensource.OutcomeSuccess, Duration: time.Second})
+					counted.ObserveRefresh(tokensource.RefreshEvent{Account: snapshot.Account, Outcome: tokensource.OutcomeSuccess, Duration: time.Second})
 				}
 				time.Sleep(4 * time.Minute)
 			}

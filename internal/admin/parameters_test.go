@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
@@ -19,10 +19,10 @@ func TestScopesAreTheConfigurations(t *testing.T) {
 		c := Config{
 			Started: time.Now(), Settings: []Setting{{Name: "ETRUSTED_TOKEN_URL", Source: source}},
 			Tokens:   func() []tokensource.Snapshot { return []tokensource.Snapshot{snapshot} },
-			Traffic:  func() tally.Snapshot { return tally.Snapshot{} },
+			Traffic:  func() stats.Snapshot { return stats.Snapshot{} },
 			InFlight: func() int64 { return 0 }, Draining: func() bool { return false },
 		}
-		if told := c.status(time.Now()).Verdict; told.AtFault != Configuration || told.Summary != "Requests fail: what answers at ETRUSTED_TOKEN_URL gives no token for this configuration." {
+		if told := c.status(time.Now()).Diagnosis; told.Cause != CauseConfiguration || told.Summary != "Requests fail: what answers at ETRUSTED_TOKEN_URL gives no token for this configuration." {
 			t.Errorf("%s: %+v", source, told)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // rates are per second. The names are a contract, described in docs/status.md.
 type Status struct {
 	// Verdict sums all of it up.
-	Verdict
+	Diagnosis
 	Version       string    `json:"version"`
 	Revision      string    `json:"revision"`
 	Started       time.Time `json:"started"`
@@ -52,7 +52,7 @@ func (c Config) tokenStore() *TokenStore {
 // status gathers the facts. It looks at each of its sources once, so that they agree with each other.
 func (c Config) status(now time.Time) Status {
 	snapshots, traffic, draining := c.Tokens(), c.Traffic(), c.Draining()
-	reason := whyNotReady(draining, snapshots)
+	reason := notReadyReason(draining, snapshots)
 	status := Status{
 		Version:          c.Version,
 		Revision:         c.Revision,
@@ -72,13 +72,13 @@ func (c Config) status(now time.Time) Status {
 	for _, snapshot := range snapshots {
 		status.Accounts = append(status.Accounts, c.account(snapshot, traffic.Accounts[snapshot.Account], now))
 	}
-	status.Verdict = verdict(status, apiHealth(traffic))
+	status.Diagnosis = diagnose(status, apiHealth(traffic))
 	status.Display = status.display()
 	return status
 }
 
-// moment returns nil for the zero time, which stands for never.
-func moment(t time.Time) *time.Time {
+// timeOrNil returns nil for the zero time, which stands for never.
+func timeOrNil(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
@@ -21,25 +21,25 @@ var (
 // eventful is a broker to which everything has happened that can. It is called in a bubble, where the time is known. Times
 // are in another zone than UTC, in which they must be told.
 func eventful() admin.Config {
-	counted := traffic(func(counted *tally.Tally) {
+	counted := traffic(func(counted *stats.Recorder) {
 		// Another number of each, and of their sums, so that none can stand in another's place.
-		counted.Request(tally.Request{Account: "default", Status: 200, Upstream: 100 * time.Millisecond, Replay: "success"})
+		counted.Observe(stats.Request{Account: "default", Status: 200, UpstreamTime: 100 * time.Millisecond, Replay: "success"})
 		for _, ended := range []struct {
 			times   int
-			request tally.Request
+			request stats.Request
 		}{
-			{2, tally.Request{Account: "default", Status: 304, Upstream: 160 * time.Millisecond}},
-			{3, tally.Request{Account: "default", Status: 404, Upstream: 100 * time.Millisecond}},
-			{5, tally.Request{Account: "default", Status: 503, ByBroker: true}},
-			{6, tally.Request{Account: "default", Status: tally.Gone, ByBroker: true}},
+			{2, stats.Request{Account: "default", Status: 304, UpstreamTime: 160 * time.Millisecond}},
+			{3, stats.Request{Account: "default", Status: 404, UpstreamTime: 100 * time.Millisecond}},
+			{5, stats.Request{Account: "default", Status: 503, Local: true}},
+			{6, stats.Request{Account: "default", Status: stats.StatusClientClosedRequest, Local: true}},
 		} {
 			for range ended.times {
-				counted.Request(ended.request)
+				counted.Observe(ended.request)
 			}
 		}
-		counted.Request(tally.Request{Account: "-", Status: 421, ByBroker: true, Denied: "host"})
+		counted.Observe(stats.Request{Account: "-", Status: 421, Local: true, Denied: "host"})
 		for _, outcome := range tokensource.Outcomes {
-			counted.TokenRequest(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 120 * time.Millisecond})
+			counted.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 120 * time.Millisecond})
 		}
 		time.Sleep(20 * time.Second) // so that there are rates
 	})
@@ -72,8 +72,8 @@ func eventful() admin.Config {
 }
 
 // traffic is a Tally to which something has happened.
-func traffic(happen func(*tally.Tally)) *tally.Tally {
-	counted := tally.New(denials, replays)
+func traffic(happen func(*stats.Recorder)) *stats.Recorder {
+	counted := stats.New(denials, replays)
 	happen(counted)
 	return counted
 }
@@ -113,11 +113,11 @@ func TestNever(t *testing.T) {
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		counted := tally.New(denials, replays)
+		counted := stats.New(denials, replays)
 		for range 30 {
-			counted.Request(tally.Request{Account: "de", Status: 200, Upstream: 100 * time.Millisecond, Replay: "success"})
-			counted.Request(tally.Request{Account: "at", Status: 500, Upstream: 300 * time.Millisecond, Replay: "no_token"})
-			counted.Request(tally.Request{Account: "-", Status: 403, ByBroker: true, Denied: "key"})
+			counted.Observe(stats.Request{Account: "de", Status: 200, UpstreamTime: 100 * time.Millisecond, Replay: "success"})
+			counted.Observe(stats.Request{Account: "at", Status: 500, UpstreamTime: 300 * time.Millisecond, Replay: "no_token"})
+			counted.Observe(stats.Request{Account: "-", Status: 403, Local: true, Denied: "key"})
 		}
 		time.Sleep(45 * time.Second)
 		c := config(valid("at"), valid("de"))
@@ -126,7 +126,7 @@ func TestRequests(t *testing.T) {
 		if err := json.Unmarshal(ask(admin.Handler(c), "GET", "/status.json").Body.Bytes(), &status); err != nil {
 			t.Fatal(err)
 		}
-		all := admin.Window{SpanSeconds: 45, PerSecond: 2, All: 90, Success: 30, ClientError: 30, ServerError: 30, ByBroker: 30, APISeconds: 0.2}
+		all := admin.Window{SpanSeconds: 45, PerSecond: 2, All: 90, Success: 30, ClientError: 30, ServerError: 30, Local: 30, APISeconds: 0.2}
 		total := all
 		total.SpanSeconds, total.PerSecond = 3600, 0.025
 		if want := (admin.Requests{LastMinute: all, LastFiveMinutes: all, Total: total}); status.Requests != want {
@@ -146,9 +146,9 @@ func TestRequests(t *testing.T) {
 func TestHour(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		counted := tally.New(denials, replays)
+		counted := stats.New(denials, replays)
 		fetched := func(outcome tokensource.Outcome) {
-			counted.TokenRequest(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 240 * time.Millisecond})
+			counted.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 240 * time.Millisecond})
 		}
 		fetched(tokensource.OutcomeSuccess) // will be forgotten
 		time.Sleep(time.Minute)
@@ -166,11 +166,11 @@ func TestHour(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := status.Accounts[0].Display
-		if want := "M0 19h3v-11h-3zM236 19h3v-11h-3z"; got.Stands != want {
-			t.Errorf("standing bars %s, want %s", got.Stands, want)
+		if want := "M0 19h3v-11h-3zM236 19h3v-11h-3z"; got.OKBars != want {
+			t.Errorf("standing bars %s, want %s", got.OKBars, want)
 		}
-		if want := "M4 21h3v18h-3zM236 21h3v11h-3z"; got.Hangs != want {
-			t.Errorf("hanging bars %s, want %s", got.Hangs, want)
+		if want := "M4 21h3v18h-3zM236 21h3v11h-3z"; got.FailedBars != want {
+			t.Errorf("hanging bars %s, want %s", got.FailedBars, want)
 		}
 		if want := "5 token requests in the last hour, 3 failed; the slowest took 240 ms."; got.LastHour != want {
 			t.Errorf("%q, want %q", got.LastHour, want)

@@ -17,12 +17,12 @@ func TestTokenStore(t *testing.T) {
 		snapshot tokensource.Snapshot
 		problem  func() string
 		store    *admin.TokenStore
-		shared   *admin.Shared
+		shared   *admin.SharedToken
 		page     string
 	}{
 		"none":     {valid("default"), nil, nil, nil, `<div data-show="display.store" hidden><dt>Token store</dt><dd data-text="display.store"></dd></div>`},
-		"works":    {shared, func() string { return "" }, &admin.TokenStore{Working: true}, &admin.Shared{Leads: true, Elsewhere: true, Hits: 3, Errors: 4}, `<div data-show="display.store"><dt>Token store</dt><dd data-text="display.store">is used</dd></div>`},
-		"not used": {shared, func() string { return "refused <the> connection" }, &admin.TokenStore{Problem: "refused <the> connection"}, &admin.Shared{Leads: true, Elsewhere: true, Hits: 3, Errors: 4}, `is not used, since it refused &lt;the&gt; connection</dd>`},
+		"works":    {shared, func() string { return "" }, &admin.TokenStore{Working: true}, &admin.SharedToken{HoldsLease: true, FromPeer: true, Hits: 3, Errors: 4}, `<div data-show="display.store"><dt>Token store</dt><dd data-text="display.store">is used</dd></div>`},
+		"not used": {shared, func() string { return "refused <the> connection" }, &admin.TokenStore{Problem: "refused <the> connection"}, &admin.SharedToken{HoldsLease: true, FromPeer: true, Hits: 3, Errors: 4}, `is not used, since it refused &lt;the&gt; connection</dd>`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,33 @@
+package admin
+
+import (
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/stats"
+	"etrusted-broker/tokensource"
+)
+
+// TestNoTokenIsNotFine holds that nobody is told that the token is fine while there is none, nor whose fault it is while
+// nothing has failed.
+func TestNoTokenIsNotFine(t *testing.T) {
+	t.Parallel()
+	snapshot := tokensource.Snapshot{
+		Account: "default", LastSuccess: time.Now().Add(-time.Hour),
+		PendingReload: &tokensource.CredentialReload{Outcome: tokensource.ReloadRejected, Reason: "why", Advice: "Do it."},
+	}
+	failing := stats.Account{LastFiveMinutes: stats.Window{Counts: stats.Counts{UpstreamRequests: 7, UpstreamErrors: 2}}}
+	c := Config{
+		Started: time.Now(), Tokens: func() []tokensource.Snapshot { return []tokensource.Snapshot{snapshot} },
+		Traffic:  func() stats.Snapshot { return stats.Snapshot{Accounts: map[string]stats.Account{"default": failing}} },
+		InFlight: func() int64 { return 0 }, Draining: func() bool { return false },
+	}
+	status := c.status(time.Now())
+	if status.State != BrokerStarting || status.Cause != CauseNone || status.Summary != "The broker is fetching a token." ||
+		status.Detail != "Requests wait for it. Besides, of the 7 requests sent to the API in the last five minutes, 2 failed." {
+		t.Errorf("%+v", status.Diagnosis)
+	}
+	if account := status.Accounts[0]; account.NeedsAttention || account.Cause != CauseNone {
+		t.Errorf("%+v", account)
+	}
+}
