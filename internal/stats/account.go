@@ -14,22 +14,22 @@ const (
 	longWindow     = 5 * time.Minute
 	refreshHistory = time.Hour
 
-	// maxSamples reach back over the long window, and one more.
+	// maxSamples cover the long window, plus one before it.
 	maxSamples = int(longWindow/sampleInterval) + 2
 )
 
-// account is what is known of one account. The counters are added to with each request; all else is done now and then,
-// under the lock.
+// account has the counts of one account. Requests only add to the atomic counters; everything else is rare and takes the
+// lock.
 type account struct {
 	counts  counts
 	replays map[string]*atomic.Uint64
 
 	mu      sync.Mutex
-	samples []sample // oldest first; the first is from when the account was made
+	samples []sample // oldest first; the first is from the creation of the account
 	minutes []Minute // oldest first
 }
 
-// sample is what had been counted at a moment.
+// sample has the counts at one moment.
 type sample struct {
 	at time.Time
 	Counts
@@ -39,7 +39,7 @@ func newAccount(replayOutcomes []string) *account {
 	return &account{replays: newCounters(replayOutcomes), samples: []sample{{at: time.Now()}}}
 }
 
-// counts are Counts that many may add to at once.
+// counts are Counts that are safe for concurrent use.
 type counts struct {
 	success, redirect, clientError, serverError, clientClosed, local, upstreamRequests, upstreamErrors atomic.Uint64
 
@@ -76,7 +76,7 @@ func (c *counts) class(status int) *atomic.Uint64 {
 }
 
 func (c *counts) load() Counts {
-	failed := c.upstreamErrors.Load() // first, since it is counted last: no more may have failed than were asked
+	failed := c.upstreamErrors.Load() // loaded first because it is incremented last, so that it is never greater than UpstreamRequests
 	now := Counts{
 		Success:          c.success.Load(),
 		Redirect:         c.redirect.Load(),
@@ -92,7 +92,7 @@ func (c *counts) load() Counts {
 	return now
 }
 
-// minus returns what was counted since.
+// minus returns the counts since before.
 func (c Counts) minus(before Counts) Counts {
 	return Counts{
 		All:              c.All - before.All,
@@ -103,12 +103,12 @@ func (c Counts) minus(before Counts) Counts {
 		ClientClosed:     c.ClientClosed - before.ClientClosed,
 		Local:            c.Local - before.Local,
 		UpstreamRequests: c.UpstreamRequests - before.UpstreamRequests,
-		UpstreamErrors:   min(c.UpstreamErrors-before.UpstreamErrors, c.UpstreamRequests-before.UpstreamRequests), // the sample may have caught one half counted
+		UpstreamErrors:   min(c.UpstreamErrors-before.UpstreamErrors, c.UpstreamRequests-before.UpstreamRequests), // the sample may have caught a request between the two increments
 		UpstreamTime:     c.UpstreamTime - before.UpstreamTime,
 	}
 }
 
-// sample keeps what has been counted up to now.
+// sample records the current counts.
 func (a *account) sample(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -118,7 +118,7 @@ func (a *account) sample(now time.Time) {
 	}
 }
 
-// window returns what was counted since the last sample that is at least that old; all, if there is none.
+// window returns the counts since the latest sample that is at least length old, or since the first sample.
 func (a *account) window(length time.Duration, now time.Time, total Counts) Window {
 	from := a.samples[0]
 	for _, sample := range a.samples {
@@ -129,7 +129,7 @@ func (a *account) window(length time.Duration, now time.Time, total Counts) Wind
 	return Window{total.minus(from.Counts), now.Sub(from.at)}
 }
 
-// recordRefresh records a token request in the minute in which it ended.
+// recordRefresh counts a token request in the minute in which it ended.
 func (a *account) recordRefresh(event tokensource.RefreshEvent, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -143,8 +143,8 @@ func (a *account) recordRefresh(event tokensource.RefreshEvent, now time.Time) {
 	minute.Slowest = max(minute.Slowest, event.Duration)
 }
 
-// dropOldMinutes drops the minutes that are no longer of the last hour. Those that seem to lie ahead go too: the clock was set
-// back, and nothing else would ever make room for what comes.
+// dropOldMinutes drops minutes older than an hour. It also drops those in the future: after the clock was set back, they would
+// stay until it reaches them again.
 func (a *account) dropOldMinutes(now time.Time) {
 	a.minutes = slices.DeleteFunc(a.minutes, func(minute Minute) bool {
 		age := now.Sub(minute.Start)

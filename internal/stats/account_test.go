@@ -7,8 +7,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// TestBounded holds that an account takes no more memory however long the broker runs, and though nobody ever looks.
-func TestBounded(t *testing.T) {
+// TestBoundsMemory: an account's memory stays bounded however long the broker runs, even if no snapshot is taken.
+func TestBoundsMemory(t *testing.T) {
 	t.Parallel()
 	a, now := newAccount(nil), time.Now()
 	for range 1000 {
@@ -16,13 +16,13 @@ func TestBounded(t *testing.T) {
 		a.sample(now)
 		a.recordRefresh(tokensource.RefreshEvent{Outcome: tokensource.OutcomeSuccess}, now)
 		if len(a.samples) > maxSamples || len(a.minutes) > 60 {
-			t.Fatalf("%d samples and %d minutes are kept", len(a.samples), len(a.minutes))
+			t.Fatalf("got %d samples and %d minutes, want at most %d and 60", len(a.samples), len(a.minutes), maxSamples)
 		}
 	}
 }
 
-// TestClockSetBack holds that what was recorded by a clock that was ahead does not stay until that time comes.
-func TestClockSetBack(t *testing.T) {
+// TestDropsMinutesInFuture: minutes from before the clock was set back do not stay until the clock reaches them again.
+func TestDropsMinutesInFuture(t *testing.T) {
 	t.Parallel()
 	a, now := newAccount(nil), time.Now()
 	ahead := now.Round(0).Add(24 * time.Hour)
@@ -30,7 +30,7 @@ func TestClockSetBack(t *testing.T) {
 	a.recordRefresh(tokensource.RefreshEvent{Outcome: tokensource.OutcomeSuccess}, now)
 	minutes := a.snapshot(now).Refreshes
 	if len(minutes) != 1 || minutes[0].Outcomes != [4]uint64{1, 0, 0, 0} {
-		t.Errorf("%+v", minutes)
+		t.Errorf("got %+v, want one minute with one success", minutes)
 	}
 }
 
@@ -41,6 +41,6 @@ func TestSnapshotIsNotChangedLater(t *testing.T) {
 	before := a.snapshot(now)
 	a.recordRefresh(tokensource.RefreshEvent{Outcome: tokensource.OutcomeSuccess}, now)
 	if got := before.Refreshes[0].Outcomes[0]; got != 1 {
-		t.Errorf("%d", got)
+		t.Errorf("got %d, want 1", got)
 	}
 }

@@ -1,5 +1,5 @@
-// Package tally counts what happens for people who look at it now: how many requests since the start and of late, and how
-// the token requests of the last hour went. What is to be kept for longer is Prometheus' to keep; this knows nothing of it.
+// Package stats counts requests and token requests for the status page: since the start, in the last minutes, and in the last
+// hour. Package metrics counts for Prometheus; the two are independent.
 package stats
 
 import (
@@ -11,77 +11,78 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// Request is a request of the app that has ended.
+// Request is a completed request of the app.
 type Request struct {
-	// Account is whose token it went with; any text for one that was turned away before it had one.
+	// Account is the account whose token was used; any text for a request that was refused before the account was known.
 	Account string
-	// Status is what the app was sent, or Gone.
+	// Status is the status that the app received, or StatusClientClosedRequest.
 	Status int
-	// Local reports that the broker itself answered, rather than the API.
+	// Local reports that the broker answered, not the API.
 	Local bool
-	// UpstreamTime is how long the API took to answer; 0 if it was not asked.
+	// UpstreamTime is how long the API took; 0 if the request was not sent to it.
 	UpstreamTime time.Duration
-	// Denied is why the door refused it, and Replay what came of sending it again; empty, or of the closed sets that the
-	// Tally was made with. Others are not counted.
+	// Denied is the reason for a refusal, and Replay the outcome of a retry. Both are empty or from the closed sets given
+	// to New; other values are not counted.
 	Denied, Replay string
 }
 
-// StatusClientClosedRequest is the status of a client that went away before it was answered.
+// StatusClientClosedRequest stands for a client that disconnected before the response.
 const StatusClientClosedRequest = 499
 
-// Counts are those of requests. The five after All add up to it.
+// Counts are counts of requests. All is the sum of the five after it.
 type Counts struct {
 	All          uint64
 	Success      uint64 // 1xx and 2xx
 	Redirect     uint64 // 3xx
-	ClientError  uint64 // 4xx but Gone
+	ClientError  uint64 // 4xx, without StatusClientClosedRequest
 	ServerError  uint64 // 5xx
 	ClientClosed uint64
-	// Local are those of All that the broker itself answered.
+	// Local counts those of All that the broker answered.
 	Local uint64
-	// UpstreamRequests are those for which the API was asked, APIFailed those of them that it answered with 5xx or not at all, and
-	// Upstream how long it took for all of them together.
+	// UpstreamRequests counts the requests sent to the API, and UpstreamErrors those of them that ended with a status of 500 or
+	// more, the broker's own included. UpstreamTime is the sum of their UpstreamTime.
 	UpstreamRequests, UpstreamErrors uint64
 	UpstreamTime                     time.Duration
 }
 
-// Window is what happened in the time before a moment.
+// Window has the counts of a recent period.
 type Window struct {
 	Counts
-	// Span is how long it really is: shorter than asked for after a start, or longer by up to the pause between samples.
+	// Span is the exact length of the period: shorter than its name says after a start, or longer by up to sampleInterval.
 	Span time.Duration
 }
 
-// Minute is how the token requests of one minute went. A Minute in which there were none is not kept.
+// Minute has the token requests that ended in one minute. A minute without any is absent.
 type Minute struct {
-	Start    time.Time                         // on the wall clock, a whole minute
+	Start    time.Time                         // by the wall clock, a whole minute
 	Outcomes [len(tokensource.Outcomes)]uint64 // in the order of tokensource.Outcomes
 	Slowest  time.Duration
 }
 
-// Account is what happened for one account.
+// Account has the counts of one account.
 type Account struct {
 	Total                       Counts
 	LastMinute, LastFiveMinutes Window
-	Replays                     map[string]uint64 // by outcome; all outcomes are there
+	Replays                     map[string]uint64 // by outcome; has every outcome
 	Refreshes                   []Minute          // of the last hour, oldest first
 }
 
-// Snapshot is what a Tally knows at one moment.
+// Snapshot has the counts at one moment.
 type Snapshot struct {
 	Accounts map[string]Account
-	// Denied counts the requests refused at the door by reason; all reasons are there.
+	// Denied counts refused requests by reason; it has every reason.
 	Denied map[string]uint64
 }
 
-// Recorder counts. Create it with New. All methods may be called from any goroutine, except Run, which is called once.
+// Recorder counts requests and token requests. Create it with New. All methods are safe for concurrent use; Run must be
+// called once.
 type Recorder struct {
 	replayOutcomes []string
 	denied         map[string]*atomic.Uint64
 	accounts       sync.Map // of *account by name
 }
 
-// New returns a Tally for these closed sets of reasons and outcomes.
+// New returns a Recorder for these closed sets of reasons and outcomes.
 func New(denialReasons, replayOutcomes []string) *Recorder {
 	return &Recorder{replayOutcomes: replayOutcomes, denied: newCounters(denialReasons)}
 }
@@ -94,11 +95,10 @@ func newCounters(names []string) map[string]*atomic.Uint64 {
 	return all
 }
 
-// sampleInterval is between two samples: what a window's edge may be off by.
+// sampleInterval is the time between two samples, and so the largest error of a window's length.
 const sampleInterval = 10 * time.Second
 
-// Run takes the samples that the windows are reckoned from, until ctx is done. Without it, windows reach back to the
-// account's first request.
+// Run takes the samples for the windows until ctx is done. Without it, windows start at the account's first request.
 func (r *Recorder) Run(ctx context.Context) {
 	ticker := time.NewTicker(sampleInterval)
 	defer ticker.Stop()
@@ -107,8 +107,8 @@ func (r *Recorder) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			r.accounts.Range(func(_, one any) bool {
-				one.(*account).sample(now)
+			r.accounts.Range(func(_, value any) bool {
+				value.(*account).sample(now)
 				return true
 			})
 		}
@@ -117,13 +117,13 @@ func (r *Recorder) Run(ctx context.Context) {
 
 // Observe counts a request. It takes no lock and does not allocate once the account is known.
 func (r *Recorder) Observe(request Request) {
-	one := r.account(request.Account)
-	one.counts.add(request)
-	increment(one.replays, request.Replay)
+	a := r.account(request.Account)
+	a.counts.add(request)
+	increment(a.replays, request.Replay)
 	increment(r.denied, request.Denied)
 }
 
-// ObserveDenied counts a refusal that was no request: a connection that was closed to make room.
+// ObserveDenied counts a refusal without a request: a connection that was evicted.
 func (r *Recorder) ObserveDenied(reason string) { increment(r.denied, reason) }
 
 func increment(counters map[string]*atomic.Uint64, name string) {
@@ -132,28 +132,28 @@ func increment(counters map[string]*atomic.Uint64, name string) {
 	}
 }
 
-// ObserveRefresh records a token request that has ended.
+// ObserveRefresh counts a completed token request.
 func (r *Recorder) ObserveRefresh(event tokensource.RefreshEvent) {
 	r.account(event.Account).recordRefresh(event, time.Now())
 }
 
-// Delete takes an account away.
+// Delete deletes an account's counts.
 func (r *Recorder) Delete(name string) { r.accounts.Delete(name) }
 
 func (r *Recorder) account(name string) *account {
-	if known, ok := r.accounts.Load(name); ok {
-		return known.(*account)
+	if value, ok := r.accounts.Load(name); ok {
+		return value.(*account)
 	}
-	made, _ := r.accounts.LoadOrStore(name, newAccount(r.replayOutcomes))
-	return made.(*account)
+	value, _ := r.accounts.LoadOrStore(name, newAccount(r.replayOutcomes))
+	return value.(*account)
 }
 
-// Snapshot returns what there is now.
+// Snapshot returns the current counts.
 func (r *Recorder) Snapshot() Snapshot {
 	now := time.Now()
 	snapshot := Snapshot{Accounts: map[string]Account{}, Denied: loadAll(r.denied)}
-	r.accounts.Range(func(name, one any) bool {
-		snapshot.Accounts[name.(string)] = one.(*account).snapshot(now)
+	r.accounts.Range(func(name, value any) bool {
+		snapshot.Accounts[name.(string)] = value.(*account).snapshot(now)
 		return true
 	})
 	return snapshot

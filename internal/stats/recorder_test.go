@@ -13,62 +13,62 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-func newTally() *stats.Recorder {
+func newRecorder() *stats.Recorder {
 	return stats.New([]string{"host", "key"}, []string{"success", "failed"})
 }
 
-// running runs a Tally until the test's end.
+// running runs a Recorder until the test ends.
 func running(t *testing.T) *stats.Recorder {
 	t.Helper()
-	counted := newTally()
+	recorder := newRecorder()
 	ctx, cancel := context.WithCancel(t.Context())
 	var loop sync.WaitGroup
-	loop.Go(func() { counted.Run(ctx) })
+	loop.Go(func() { recorder.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		loop.Wait()
 	})
-	return counted
+	return recorder
 }
 
-func TestClasses(t *testing.T) {
+func TestCountsByStatusClass(t *testing.T) {
 	t.Parallel()
-	counted := newTally()
+	recorder := newRecorder()
 	for _, status := range []int{200, 204, 101, 301, 304, 400, 404, 418, 498, 499, 499, 500, 503, 599} {
-		counted.Observe(stats.Request{Account: "default", Status: status})
+		recorder.Observe(stats.Request{Account: "default", Status: status})
 	}
-	counted.Observe(stats.Request{Account: "default", Status: 502, Local: true})
-	counted.Observe(stats.Request{Account: "default", Status: 200, UpstreamTime: 3 * time.Second})
-	counted.Observe(stats.Request{Account: "default", Status: 200, UpstreamTime: time.Second})
-	counted.Observe(stats.Request{Account: "default", Status: 504, UpstreamTime: time.Second, Local: true})
-	counted.Observe(stats.Request{Account: "default", Status: 499, UpstreamTime: time.Second})
-	counted.Observe(stats.Request{Account: "other", Status: 200})
+	recorder.Observe(stats.Request{Account: "default", Status: 502, Local: true})
+	recorder.Observe(stats.Request{Account: "default", Status: 200, UpstreamTime: 3 * time.Second})
+	recorder.Observe(stats.Request{Account: "default", Status: 200, UpstreamTime: time.Second})
+	recorder.Observe(stats.Request{Account: "default", Status: 504, UpstreamTime: time.Second, Local: true})
+	recorder.Observe(stats.Request{Account: "default", Status: 499, UpstreamTime: time.Second})
+	recorder.Observe(stats.Request{Account: "other", Status: 200})
 	want := stats.Counts{
 		All: 19, Success: 5, Redirect: 2, ClientError: 4, ServerError: 5, ClientClosed: 3,
 		Local: 2, UpstreamRequests: 4, UpstreamErrors: 1, UpstreamTime: 6 * time.Second,
 	}
-	if got := counted.Snapshot().Accounts["default"].Total; got != want {
-		t.Errorf("%+v, want %+v", got, want)
+	if got := recorder.Snapshot().Accounts["default"].Total; got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got := counted.Snapshot().Accounts["other"].Total; got != (stats.Counts{All: 1, Success: 1}) {
+	if got := recorder.Snapshot().Accounts["other"].Total; got != (stats.Counts{All: 1, Success: 1}) {
 		t.Errorf("the other account: %+v", got)
 	}
 }
 
-func TestDenialsAndReplays(t *testing.T) {
+func TestCountsDenialsAndReplays(t *testing.T) {
 	t.Parallel()
-	counted := newTally()
-	if got := counted.Snapshot(); !reflect.DeepEqual(got.Denied, map[string]uint64{"host": 0, "key": 0}) || len(got.Accounts) != 0 {
+	recorder := newRecorder()
+	if got := recorder.Snapshot(); !reflect.DeepEqual(got.Denied, map[string]uint64{"host": 0, "key": 0}) || len(got.Accounts) != 0 {
 		t.Errorf("from the start: %+v", got)
 	}
-	counted.Observe(stats.Request{Account: "-", Status: 421, Denied: "host"})
-	counted.ObserveDenied("host")
-	for _, unknown := range []string{"", "nonsense"} { // would be kept for ever
-		counted.Observe(stats.Request{Account: "default", Status: 200, Denied: unknown, Replay: unknown})
-		counted.ObserveDenied(unknown)
+	recorder.Observe(stats.Request{Account: "-", Status: 421, Denied: "host"})
+	recorder.ObserveDenied("host")
+	for _, unknown := range []string{"", "nonsense"} { // would grow without bound
+		recorder.Observe(stats.Request{Account: "default", Status: 200, Denied: unknown, Replay: unknown})
+		recorder.ObserveDenied(unknown)
 	}
-	counted.Observe(stats.Request{Account: "default", Status: 200, Replay: "success"})
-	got := counted.Snapshot()
+	recorder.Observe(stats.Request{Account: "default", Status: 200, Replay: "success"})
+	got := recorder.Snapshot()
 	if !reflect.DeepEqual(got.Denied, map[string]uint64{"host": 2, "key": 0}) {
 		t.Errorf("denied: %v", got.Denied)
 	}
@@ -80,12 +80,12 @@ func TestDenialsAndReplays(t *testing.T) {
 	}
 }
 
-// Ten requests a second for four minutes, then none.
+// TestWindows sends ten requests per second for four minutes, then none.
 func TestWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		counted := running(t)
+		recorder := running(t)
 		window := func(get func(stats.Account) stats.Window) string {
-			w := get(counted.Snapshot().Accounts["default"])
+			w := get(recorder.Snapshot().Accounts["default"])
 			if w.Success*10 != w.All*9 || w.UpstreamErrors*10 != w.All || w.UpstreamRequests != w.All || w.UpstreamTime != time.Duration(w.All)*time.Millisecond {
 				t.Errorf("does not add up: %+v", w)
 			}
@@ -100,12 +100,12 @@ func TestWindows(t *testing.T) {
 					if i == 0 {
 						status = 502
 					}
-					counted.Observe(stats.Request{Account: "default", Status: status, UpstreamTime: time.Millisecond})
+					recorder.Observe(stats.Request{Account: "default", Status: status, UpstreamTime: time.Millisecond})
 				}
 				time.Sleep(time.Second)
 			}
 		}
-		time.Sleep(3500 * time.Millisecond) // samples are taken neither when the account begins, nor with a request
+		time.Sleep(3500 * time.Millisecond) // so that samples coincide neither with the account's creation nor with a request
 		for _, step := range []struct {
 			load, rest  int // seconds
 			short, long string
@@ -125,18 +125,18 @@ func TestWindows(t *testing.T) {
 				t.Errorf("after %+v: the last five %s", step, got)
 			}
 		}
-		if got := counted.Snapshot().Accounts["default"].Total.All; got != 2400 {
-			t.Errorf("%d in all", got)
+		if got := recorder.Snapshot().Accounts["default"].Total.All; got != 2400 {
+			t.Errorf("got %d in all, want 2400", got)
 		}
 	})
 }
 
 func TestLastHour(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // begins at a whole minute
-		counted := newTally()
+	synctest.Test(t, func(t *testing.T) { // the bubble's clock starts at a whole minute
+		recorder := newRecorder()
 		at := time.Now()
 		fetched := func(outcome tokensource.Outcome, took time.Duration) {
-			counted.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: took})
+			recorder.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: took})
 		}
 		fetched(tokensource.OutcomeSuccess, time.Second)
 		time.Sleep(30 * time.Second)
@@ -153,13 +153,13 @@ func TestLastHour(t *testing.T) {
 		}
 		check := func(want []stats.Minute) {
 			t.Helper()
-			got := counted.Snapshot().Accounts["default"].Refreshes
+			got := recorder.Snapshot().Accounts["default"].Refreshes
 			if len(got) != len(want) {
 				t.Fatalf("%+v, want %+v", got, want)
 			}
 			for i := range want {
 				if got[i].Outcomes != want[i].Outcomes || got[i].Slowest != want[i].Slowest || !got[i].Start.Equal(want[i].Start) {
-					t.Errorf("%+v, want %+v", got[i], want[i])
+					t.Errorf("got %+v, want %+v", got[i], want[i])
 				}
 			}
 		}
@@ -174,42 +174,42 @@ func TestLastHour(t *testing.T) {
 			fetched(tokensource.OutcomeSuccess, time.Second)
 			time.Sleep(time.Minute)
 		}
-		if n := len(counted.Snapshot().Accounts["default"].Refreshes); n != 59 {
-			t.Errorf("%d minutes are kept", n)
+		if n := len(recorder.Snapshot().Accounts["default"].Refreshes); n != 59 {
+			t.Errorf("got %d minutes, want 59", n)
 		}
 	})
 }
 
-func TestForget(t *testing.T) {
+func TestDelete(t *testing.T) {
 	t.Parallel()
-	counted := newTally()
-	for _, account := range []string{"gone", "stays"} {
-		counted.Observe(stats.Request{Account: account, Status: 200})
+	recorder := newRecorder()
+	for _, account := range []string{"removed", "stays"} {
+		recorder.Observe(stats.Request{Account: account, Status: 200})
 	}
-	counted.Delete("gone")
-	counted.Delete("never there")
-	accounts := counted.Snapshot().Accounts
-	if _, there := accounts["gone"]; there || len(accounts) != 1 {
+	recorder.Delete("removed")
+	recorder.Delete("never there")
+	accounts := recorder.Snapshot().Accounts
+	if _, there := accounts["removed"]; there || len(accounts) != 1 {
 		t.Errorf("%v", accounts)
 	}
-	counted.Observe(stats.Request{Account: "gone", Status: 200})
-	if got := counted.Snapshot().Accounts["gone"].Total.All; got != 1 {
-		t.Errorf("an account that returns begins with %d", got)
+	recorder.Observe(stats.Request{Account: "removed", Status: 200})
+	if got := recorder.Snapshot().Accounts["removed"].Total.All; got != 1 {
+		t.Errorf("after the account returned: got %d requests, want 1", got)
 	}
 }
 
-// TestTogether holds that nothing is lost where many count at once, and that a snapshot adds up meanwhile.
-func TestTogether(t *testing.T) {
+// TestConcurrentUse: no count is lost, and every snapshot adds up.
+func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
-	counted := newTally()
+	recorder := newRecorder()
 	const goroutines, rounds = 8, 500
 	var all sync.WaitGroup
 	for i := range goroutines {
 		all.Go(func() {
 			for range rounds {
-				counted.Observe(stats.Request{Account: "default", Status: 200 + 100*(i%4), Denied: "key", Replay: "failed"})
-				counted.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Outcome: tokensource.OutcomeSuccess})
-				got := counted.Snapshot().Accounts["default"].Total
+				recorder.Observe(stats.Request{Account: "default", Status: 200 + 100*(i%4), Denied: "key", Replay: "failed"})
+				recorder.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Outcome: tokensource.OutcomeSuccess})
+				got := recorder.Snapshot().Accounts["default"].Total
 				if got.All != got.Success+got.Redirect+got.ClientError+got.ServerError+got.ClientClosed {
 					t.Errorf("does not add up: %+v", got)
 				}
@@ -217,7 +217,7 @@ func TestTogether(t *testing.T) {
 		})
 	}
 	all.Wait()
-	got := counted.Snapshot()
+	got := recorder.Snapshot()
 	account := got.Accounts["default"]
 	fetched := uint64(0)
 	for _, minute := range account.Refreshes {
@@ -225,24 +225,24 @@ func TestTogether(t *testing.T) {
 	}
 	const want = goroutines * rounds
 	if account.Total.All != want || account.Replays["failed"] != want || got.Denied["key"] != want || fetched != want {
-		t.Errorf("%+v, want %d of each", got, want)
+		t.Errorf("got %+v, want %d of each", got, want)
 	}
 }
 
-// Not parallel: AllocsPerRun counts what other tests allocate, too.
+// TestRequestDoesNotAllocate is not parallel: AllocsPerRun counts the allocations of other tests too.
 func TestRequestDoesNotAllocate(t *testing.T) {
-	counted := newTally()
+	recorder := newRecorder()
 	request := stats.Request{Account: "default", Status: 200, UpstreamTime: time.Millisecond, Replay: "success"}
-	if allocations := testing.AllocsPerRun(1000, func() { counted.Observe(request) }); allocations != 0 {
-		t.Errorf("%v allocations", allocations)
+	if allocations := testing.AllocsPerRun(1000, func() { recorder.Observe(request) }); allocations != 0 {
+		t.Errorf("got %v allocations, want 0", allocations)
 	}
 }
 
 func BenchmarkRequest(b *testing.B) {
-	counted := newTally()
+	recorder := newRecorder()
 	request := stats.Request{Account: "default", Status: 200, UpstreamTime: time.Millisecond}
 	b.ReportAllocs()
 	for b.Loop() {
-		counted.Observe(request)
+		recorder.Observe(request)
 	}
 }
