@@ -34,7 +34,7 @@ func TestStatusPagePicture(t *testing.T) {
 	p := openTab(t)
 	p.open(b.admin, look{width: 860, height: 800, scripts: true})
 	p.wantShown("heading", "Everything works.")
-	p.wantShown("StaticText", "Healthy")
+	p.wantState("healthy")
 	folder := filepath.Join("..", "docs", "pictures")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		t.Fatal(err)

@@ -95,7 +95,7 @@ func (p *tab) testRefreshing() {
 	p.open(b.admin, onDesk)
 	p.wantWhole()
 	p.wantShown("heading", "Everything works.")
-	p.wantShown("StaticText", "Healthy")
+	p.wantState("healthy")
 	p.wantShown("image", "1 token request in the last hour, none failed")
 	p.wantShown("rowheader", "2xx")
 	p.wantAll("healthy", "Everything works.", b)
@@ -125,7 +125,7 @@ func (p *tab) testRefreshing() {
 	p.photograph("status-refreshing")
 	left, _ = p.bar()
 	release()
-	p.wantShown("StaticText", "Healthy")
+	p.wantState("healthy")
 	if p.shows("StaticText", "Refreshing") {
 		p.t.Error("the page shows two states")
 	}
@@ -143,26 +143,26 @@ func (p *tab) testOutage() {
 	b := w.start(p.t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+w.login.currentSecret())
 	p.open(b.admin, onDesk)
 	p.value("window.same = true")
-	p.wantShown("heading", "Requests fail: the login server gives no token.")
-	p.wantShown("StaticText", "the login server, or the way to it")
+	p.wantShown("heading", "Requests fail: cannot get a token from the login server.")
+	p.wantShown("StaticText", "the login server, or the connection to it")
 	p.wantShown("StaticText", "The login server answered 503 Service Unavailable.")
 	p.wantShown("StaticText", "The broker retries automatically.")
-	p.wantShown("heading", "1 account that needs attention")
+	p.wantShown("heading", "Needs attention (1)")
 	p.wantShown("StaticText", "No token")
 	gate.setShut(false)
 	p.wantShown("heading", "Everything works.")
-	p.wantShown("heading", "1 account in order")
+	p.wantShown("heading", "Healthy (1)")
 	if p.value("window.same") != true {
 		p.t.Error("the page was loaded anew: it should update itself")
 	}
-	if p.shows("heading", "1 account that needs attention") || p.shows("StaticText", "No token") {
+	if p.shows("heading", "Needs attention (1)") || p.shows("StaticText", "No token") {
 		p.t.Error("the page still shows the outage")
 	}
 
 	gate.setShut(true) // for the pictures
 	b = w.start(p.t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+w.login.currentSecret())
 	eventually(p.t, patience, "an attempt fails", func() bool { return b.metric("token_consecutive_failures") > 0 })
-	p.wantAll("outage", "Requests fail: the login server gives no token.", b)
+	p.wantAll("outage", "Requests fail: cannot get a token from the login server.", b)
 }
 
 func (p *tab) testRejected() {
@@ -171,7 +171,7 @@ func (p *tab) testRejected() {
 	p.open(b.admin, onDesk)
 	p.wantWhole()
 	p.wantShown("heading", "Requests fail: the credentials do not work.")
-	p.wantShown("StaticText", "the credentials that the broker was given")
+	p.wantShown("StaticText", "Client ID or Client Secret")
 	p.wantShown("StaticText", "Client ID or Client Secret is wrong. Check in the eTrusted Control Centre")
 	p.wantShown("StaticText", "Credentials rejected")
 	p.wantAll("rejected", "Requests fail: the credentials do not work.", b)
@@ -199,10 +199,10 @@ func (p *tab) testSeveral() {
 	b.wait()
 	p.open(b.admin, onDesk)
 	p.wantShown("heading", "Requests of the account shop-at fail: the credentials do not work.")
-	p.wantShown("heading", "1 account that needs attention")
-	p.wantShown("heading", "2 accounts in order")
+	p.wantShown("heading", "Needs attention (1)")
+	p.wantShown("heading", "Healthy (2)")
 	for _, name := range []string{"default", "shop-at", "shop-de"} {
-		p.wantShown("progressbar", "Life left of the token of "+name)
+		p.wantShown("progressbar", "Remaining token lifetime of "+name)
 	}
 	p.wantAll("several-accounts", "Requests of the account shop-at fail: the credentials do not work.", b)
 
@@ -210,7 +210,7 @@ func (p *tab) testSeveral() {
 	p.open(b.admin, onDesk)
 	account("shop-fr", w.login.currentSecret())
 	p.wantShown("heading", "shop-fr")
-	p.wantShown("heading", "3 accounts in order")
+	p.wantShown("heading", "Healthy (3)")
 }
 
 // testGone holds that the page does not go on showing what is no longer so.
@@ -225,7 +225,7 @@ func (p *tab) testGone() {
 	}
 	b.stop()
 	p.wantShown("alert", "")
-	p.wantShown("StaticText", "The broker has not answered since ")
+	p.wantShown("StaticText", "No response from the broker since ")
 	p.photograph("status-gone")
 }
 
@@ -240,6 +240,14 @@ func (p *tab) testPolicy() {
 	if got := p.value(`getComputedStyle(document.body).display`); got != "block" {
 		p.t.Errorf("an inline style is in force: %v", got)
 	}
+}
+
+// wantState waits until the first account has this state. The label is no proof of that: a heading starts with "Healthy" too.
+func (p *tab) wantState(state string) {
+	p.t.Helper()
+	eventually(p.t, patience, "the account is "+state, func() bool {
+		return p.value("document.querySelector('[data-account]').dataset.state") == state
+	})
 }
 
 // wantAll looks at a broker's page in the ways in which people may: on a desk and on a phone, in the light and in the dark,
@@ -273,8 +281,8 @@ func (p *tab) wantReload(name string, want bool) {
 func (p *tab) wantWhole() {
 	p.t.Helper()
 	for role, name := range map[string]string{
-		"banner": "", "main": "", "contentinfo": "", "navigation": "Other pages", "region": "Verdict", "status": "",
-		"table": "How requests ended", "progressbar": "Life left of the token of default", "link": "/status.json",
+		"banner": "", "main": "", "contentinfo": "", "navigation": "Other pages", "region": "Summary", "status": "",
+		"table": "Completed requests", "progressbar": "Remaining token lifetime of default", "link": "/status.json",
 	} {
 		p.wantShown(role, name)
 	}

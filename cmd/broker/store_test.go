@@ -63,8 +63,8 @@ func TestTwoBrokersShareAToken(t *testing.T) {
 		broker              *running
 		log, metric, status string
 	}{
-		{first, "token fetched", `token_store_lease_held{account="default"} 1`, `"leads": true`},
-		{second, "token taken from the store", `token_store_hits_total{account="default"} 1`, `"elsewhere": true`},
+		{first, "token fetched", `token_store_lease_held{account="default"} 1`, `"holds_lease": true`},
+		{second, "token taken from the store", `token_store_hits_total{account="default"} 1`, `"from_peer": true`},
 	} {
 		if got := get(t, test.broker.url+"/channels"); got.status != http.StatusOK {
 			t.Errorf("%d, want 200", got.status)

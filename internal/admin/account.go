@@ -7,60 +7,60 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// Account is the state of one account's token, and what was done with it.
+// Account is the state of an account's token, with its counts.
 type Account struct {
 	Account string       `json:"account"`
 	State   AccountState `json:"state"`
-	Cause   Cause        `json:"at_fault"`
-	// NeedsAttention reports that somebody has to do something, or has to wait for somebody else.
-	NeedsAttention bool   `json:"troubled"`
+	Cause   Cause        `json:"cause"`
+	// NeedsAttention reports that there is a problem, which an operator may have to fix.
+	NeedsAttention bool   `json:"needs_attention"`
 	Summary        string `json:"summary"`
-	// Advice says what to do; absent when there is nothing to do.
+	// Advice says what to do; absent if there is nothing to do.
 	Advice     string `json:"advice,omitempty"`
 	TokenValid bool   `json:"token_valid"`
-	// TokenIssued and TokenExpires are those of the last token, dead or alive; absent if there never was one.
+	// TokenIssued and TokenExpires are those of the last token, valid or not; absent if there never was one.
 	TokenIssued           *time.Time `json:"token_issued,omitempty"`
 	TokenExpires          *time.Time `json:"token_expires,omitempty"`
 	TokenLifetimeSeconds  float64    `json:"token_lifetime_seconds"`
 	TokenRemainingSeconds float64    `json:"token_remaining_seconds"`
 	LastSuccess           *time.Time `json:"last_success,omitempty"`
 	LastDurationSeconds   float64    `json:"last_duration_seconds"`
-	// FetchingSince is when the token request was sent that is under way; absent if none is.
+	// FetchingSince is when the token request in progress was sent; otherwise absent.
 	FetchingSince       *time.Time `json:"fetching_since,omitempty"`
 	NextAttempt         *time.Time `json:"next_attempt,omitempty"`
 	ConsecutiveFailures int        `json:"consecutive_failures"`
 	// Refreshes counts token requests by outcome.
 	Refreshes map[tokensource.Outcome]uint64 `json:"refreshes"`
-	// LastHour are the minutes of the last hour in which a token request ended, oldest first.
+	// LastHour lists the minutes of the last hour in which a token request ended, oldest first.
 	LastHour       []Minute `json:"last_hour"`
-	RequestsWaited uint64   `json:"waits"`
+	RequestsWaited uint64   `json:"requests_waited"`
 	// Shared is absent if the token is not shared with other brokers.
 	Shared *SharedToken `json:"shared,omitempty"`
-	// Invalidations counts tokens given up after a 401 of the API.
+	// Invalidations counts tokens that were replaced after a 401 from the API.
 	Invalidations uint64 `json:"invalidations"`
-	// Replays count the requests sent again after a 401 by outcome.
+	// Replays counts retries after a 401 by outcome.
 	Replays map[string]uint64 `json:"replays"`
-	// CredentialReloads counts changed credentials by outcome; CredentialsChanged is when those in use were taken
-	// into use.
+	// CredentialReloads counts changes of the credentials by outcome. CredentialsChanged is when the current credentials
+	// replaced others.
 	CredentialReloads  map[tokensource.ReloadOutcome]uint64 `json:"credential_reloads"`
 	CredentialsChanged *time.Time                           `json:"credentials_changed,omitempty"`
-	// LastError is that of the last token request; absent if it succeeded.
+	// LastError is why the last token request failed; absent if it succeeded.
 	LastError *Error `json:"last_error,omitempty"`
-	// UnusedCredentials tell why the credentials were changed in vain; absent in all states but Stale.
+	// UnusedCredentials says why changed credentials are not used; present only in the state AccountStale.
 	UnusedCredentials *PendingReload `json:"unused_credentials,omitempty"`
 	Requests          Requests       `json:"requests"`
 	Display           AccountDisplay `json:"display"`
 }
 
-// SharedToken is the part that this broker has in a token that it shares.
+// SharedToken is this broker's view of a token that it shares with others.
 type SharedToken struct {
-	HoldsLease bool   `json:"leads"`     // it has fetched the token for all, and is the first to fetch the next
-	FromPeer   bool   `json:"elsewhere"` // the last token request was another broker's
-	Hits       uint64 `json:"hits"`      // tokens taken from the store
-	Errors     uint64 `json:"errors"`    // how often the store was asked in vain
+	HoldsLease bool   `json:"holds_lease"` // this broker fetched the token, and is the first to fetch the next one
+	FromPeer   bool   `json:"from_peer"`   // another broker made the last token request
+	Hits       uint64 `json:"hits"`        // tokens taken from the store
+	Errors     uint64 `json:"errors"`      // failed requests to the store
 }
 
-// Error is why a token request failed.
+// Error says why a token request failed.
 type Error struct {
 	Outcome tokensource.Outcome `json:"outcome"`
 	Reason  string              `json:"reason"`
@@ -68,7 +68,7 @@ type Error struct {
 	At      time.Time           `json:"at"`
 }
 
-// PendingReload is why credentials that changed are not in use.
+// PendingReload says why changed credentials are not used.
 type PendingReload struct {
 	Outcome tokensource.ReloadOutcome `json:"outcome"`
 	Reason  string                    `json:"reason"`
@@ -124,7 +124,7 @@ func (c Config) account(snapshot tokensource.Snapshot, traffic stats.Account, no
 	return account
 }
 
-// reason is why the account is troubled.
+// reason says why the account needs attention.
 func (a Account) reason() string {
 	if a.UnusedCredentials != nil {
 		return a.UnusedCredentials.Reason
@@ -132,7 +132,7 @@ func (a Account) reason() string {
 	return a.LastError.Reason
 }
 
-// orEmpty makes an object of what nothing was counted for yet.
+// orEmpty returns counts, or an empty map for nil, which JSON would encode as null.
 func orEmpty(counts map[string]uint64) map[string]uint64 {
 	if counts == nil {
 		return map[string]uint64{}

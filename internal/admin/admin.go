@@ -1,5 +1,5 @@
-// Package admin serves the operator: health, readiness, status and metrics, on a listener apart from the app's, so
-// that no path of the API is shadowed. It shows no secret, and changes nothing.
+// Package admin serves health, readiness, status and metrics to operators. It has its own listener, so that it hides no path
+// of the API. It is read-only and shows no secrets.
 package admin
 
 import (
@@ -11,28 +11,28 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// Config tells what is served. All fields are required.
+// Config configures the handler. All fields are required unless they say otherwise.
 type Config struct {
 	Version, Revision string
 	Started           time.Time
 	// Tokens returns a snapshot of each account's source.
 	Tokens func() []tokensource.Snapshot
-	// Traffic returns what was counted of late, and InFlight the number of requests that are being served.
+	// Traffic returns the recent counts, and InFlight the number of requests in progress.
 	Traffic  func() stats.Snapshot
 	InFlight func() int64
 	// Draining reports whether the broker is shutting down.
 	Draining func() bool
-	// StoreProblem says why the token store is not used; empty while it is. It is nil if the token is not shared.
+	// StoreProblem returns why the token store is not used; empty while it is. It is nil if the token is not shared.
 	StoreProblem func() string
-	// Settings are the configuration in effect, with secrets masked.
+	// Settings lists the effective configuration, with secrets masked.
 	Settings []Setting
 	Metrics  http.Handler
 }
 
-// Setting is one variable of the configuration, as it may be shown.
+// Setting is a variable of the configuration, safe to show.
 type Setting struct {
 	Name    string `json:"name"`
-	Value   string `json:"value"`  // in effect; of a secret, that it is set
+	Value   string `json:"value"`  // effective value; of a secret, only that it is set
 	Source  string `json:"source"` // where the value comes from: environment, default, another variable's name, or "-"
 	Meaning string `json:"meaning"`
 }
@@ -51,7 +51,7 @@ func Handler(config Config) http.Handler {
 	})
 	mux.Handle("GET /metrics", config.Metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeText(w, http.StatusOK, "ok: the broker serves")
+		writeText(w, http.StatusOK, "ok: the broker is running")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if reason := config.notReady(); reason != "" {
@@ -63,8 +63,8 @@ func Handler(config Config) http.Handler {
 	return withSecurityHeaders(mux)
 }
 
-// securityHeaders is what every answer tells browsers. Should a text of somebody else's ever reach the page as HTML, nothing in
-// it runs and nothing in it is loaded; and no other page may frame, open or embed what is shown here.
+// securityHeaders are set on every response. If a text from a peer ever reached the page as HTML, it could neither run nor load
+// anything. Other pages can neither frame, open nor embed the page.
 var securityHeaders = map[string]string{
 	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -88,5 +88,5 @@ func withSecurityHeaders(next http.Handler) http.Handler {
 func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = fmt.Fprintln(w, text) // a client that is gone needs no answer
+	_, _ = fmt.Fprintln(w, text) // the client may have disconnected
 }

@@ -7,39 +7,39 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// Cause is whose fault it is: a closed set.
+// Cause is the cause of a problem: a closed set.
 type Cause string
 
-// The ones who may be at fault.
+// The causes of a problem.
 const (
-	CauseNone          Cause = "nobody"
-	CauseCredentials   Cause = "credentials"   // Client ID and Client Secret, or the files that hold them
-	CauseLoginServer   Cause = "login_server"  // the login server, or the way to it
-	CauseAPI           Cause = "api"           // the API, or the way to it
+	CauseNone          Cause = "none"
+	CauseCredentials   Cause = "credentials"   // Client ID and Client Secret, or the files that contain them
+	CauseLoginServer   Cause = "login_server"  // the login server, or the connection to it
+	CauseAPI           Cause = "api"           // the API, or the connection to it
 	CauseConfiguration Cause = "configuration" // a variable of the broker
 )
 
 // Causes lists all of them.
 var Causes = [...]Cause{CauseNone, CauseCredentials, CauseLoginServer, CauseAPI, CauseConfiguration}
 
-// label name it for people; empty for nobody.
-func (f Cause) label() string {
+// label is the cause as the page shows it; empty for CauseNone.
+func (c Cause) label() string {
 	return map[Cause]string{
-		CauseCredentials:   "the credentials that the broker was given",
-		CauseLoginServer:   "the login server, or the way to it; not the broker or your app",
-		CauseAPI:           "the API, or the way to it; not the broker or the token",
+		CauseCredentials:   "Client ID or Client Secret",
+		CauseLoginServer:   "the login server, or the connection to it (not the broker or your app)",
+		CauseAPI:           "the API, or the connection to it (not the broker or the token)",
 		CauseConfiguration: "the broker's configuration",
-	}[f]
+	}[c]
 }
 
-// causeOf tells who keeps an account from a fresh token.
+// causeOf returns why an account does not get a new token.
 func (c Config) causeOf(snapshot tokensource.Snapshot) Cause {
 	failure := snapshot.LastFailure
 	switch {
 	case failure == nil && (snapshot.PendingReload == nil || !snapshot.Valid):
-		return CauseNone // without a token it is the next attempt that counts
+		return CauseNone // without a token, the next attempt decides
 	case failure == nil && snapshot.PendingReload.Outcome == tokensource.ReloadPostponed:
-		return CauseLoginServer // which could not be asked about the new ones
+		return CauseLoginServer // it could not be asked about the new credentials
 	case failure == nil:
 		return CauseCredentials
 	case failure.Outcome == tokensource.OutcomeRejected:
@@ -47,26 +47,26 @@ func (c Config) causeOf(snapshot tokensource.Snapshot) Cause {
 	case failure.Parameters:
 		return CauseConfiguration
 	case failure.Outcome == tokensource.OutcomeInvalidResponse && c.isSet("ETRUSTED_TOKEN_URL"):
-		return CauseConfiguration // whoever chose the URL is likelier to be wrong than the one who built the server
+		return CauseConfiguration // a wrong URL is more likely than a broken login server
 	default:
 		return CauseLoginServer
 	}
 }
 
-// isSet reports whether the operator has chosen a variable's value.
+// isSet reports whether a variable has a value other than its default.
 func (c Config) isSet(name string) bool {
 	return slices.ContainsFunc(c.Settings, func(setting Setting) bool {
 		return setting.Name == name && setting.Source != "default"
 	})
 }
 
-// health is how the API did of late: of so many requests that were sent to it, so many failed.
+// health has the results of recent requests to the API.
 type health struct {
 	requests, failed uint64
-	recovered        bool // there was none that failed in the last minute, and some that did not
+	recovered        bool // in the last minute there were requests, and no failures
 }
 
-// apiHealth reckons it over all accounts. Requests without a token are nobody's business here: the API was not asked.
+// apiHealth sums up all accounts. Requests without a token do not count, because they were not sent to the API.
 func apiHealth(traffic stats.Snapshot) health {
 	var minute, fiveMinutes health
 	for _, account := range traffic.Accounts {
@@ -82,5 +82,5 @@ func (h *health) add(counts stats.Counts) {
 	h.failed += counts.UpstreamErrors
 }
 
-// failing reports whether an operator should know: one request in ten is more than a hiccup.
+// failing reports whether an operator should know: at least one request in ten failed.
 func (h health) failing() bool { return h.failed > 0 && h.failed*10 >= h.requests && !h.recovered }

@@ -6,50 +6,50 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// Diagnosis is the whole in a few sentences: whether the broker works, and if not, whose fault it is and what to do.
+// Diagnosis summarizes the broker's state: whether it works, and if not, the cause and what to do.
 type Diagnosis struct {
 	State   BrokerState `json:"state"`
-	Cause   Cause       `json:"at_fault"`
+	Cause   Cause       `json:"cause"`
 	Summary string      `json:"summary"`
-	// Detail says more about it; absent if there is no more to say.
+	// Detail adds to Summary; absent if there is nothing to add.
 	Detail string `json:"detail,omitempty"`
 	Advice string `json:"advice"`
 }
 
-// BrokerState is how the broker fares: a closed set.
+// BrokerState is the state of the broker: a closed set.
 type BrokerState string
 
 // The states of the broker.
 const (
 	BrokerWorking  BrokerState = "working"
-	BrokerStarting BrokerState = "starting" // for a token; the attempt at one has not failed yet
-	BrokerDegraded BrokerState = "degraded" // requests are served, but not all of them, or not for long
+	BrokerStarting BrokerState = "starting" // no token yet, and no failure yet
+	BrokerDegraded BrokerState = "degraded" // some requests fail, or all soon will
 	BrokerDown     BrokerState = "down"     // requests fail
-	BrokerDraining BrokerState = "draining" // it is shutting down
+	BrokerDraining BrokerState = "draining" // shutting down
 )
 
 // BrokerStates lists all of them.
 var BrokerStates = [...]BrokerState{BrokerWorking, BrokerStarting, BrokerDegraded, BrokerDown, BrokerDraining}
 
-func (o BrokerState) symbol() string {
+func (s BrokerState) symbol() string {
 	return map[BrokerState]string{
 		BrokerWorking:  "#check",
 		BrokerStarting: "#dots",
 		BrokerDegraded: "#warning",
 		BrokerDown:     "#cross",
 		BrokerDraining: "#power",
-	}[o]
+	}[s]
 }
 
 func diagnose(status Status, api health) Diagnosis {
 	worst := mostSevere(status)
 	switch {
 	case status.Draining:
-		return Diagnosis{BrokerDraining, CauseNone, "The broker is shutting down.", "It takes no new requests and ends those that it has.", "Start it again if nobody else does."}
+		return Diagnosis{BrokerDraining, CauseNone, "The broker is shutting down.", "It completes the requests in progress and accepts no new ones.", "Start it again if nothing restarts it."}
 	case len(status.Accounts) == 0:
 		return Diagnosis{
-			BrokerDown, CauseConfiguration, "There is no account to work with.", "The broker has no credentials to fetch a token with.",
-			"Put a folder NAME with client_id and client_secret into ETRUSTED_ACCOUNTS_DIR, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET and start the broker again.",
+			BrokerDown, CauseConfiguration, "No account is configured.", "The broker has no credentials.",
+			"Create a directory NAME with client_id and client_secret in ETRUSTED_ACCOUNTS_DIR, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET and restart the broker.",
 		}
 	case worst != nil:
 		return diagnoseTokens(status, *worst, api)
@@ -62,8 +62,8 @@ func diagnose(status Status, api health) Diagnosis {
 	}
 }
 
-// mostSevere returns the troubled account in the direst straits, the first of them if there are several; nil if none is. It is
-// the default account, come what may, if that is why the broker is not ready.
+// mostSevere returns the account with the most severe problem, the first of several; nil if no account needs attention. A
+// default account without a token always wins, because that is why the broker is not ready.
 func mostSevere(status Status) *Account {
 	var worst *Account
 	for i, account := range status.Accounts {
@@ -78,99 +78,101 @@ func mostSevere(status Status) *Account {
 	return worst
 }
 
-// severity orders the troubled: without a token before those that have one, what does not heal by itself before what may;
-// last those whose token is even refreshed.
+// severity orders accounts that need attention. No token is worse than a valid one; rejected credentials, which need a fix,
+// are worse than an outage, which may end; least severe is a token that is still refreshed, with the old credentials.
 func (a Account) severity() int {
-	dire := 0
+	severity := 0
 	if !a.TokenValid {
-		dire += 2
+		severity += 2
 	}
 	switch a.State {
 	case AccountRejected:
-		dire++
+		severity++
 	case AccountStale:
-		dire--
+		severity--
 	}
-	return dire
+	return severity
 }
 
 func diagnoseTokens(status Status, worst Account, api health) Diagnosis {
-	alike, troubled := 0, 0
+	sameProblem, needAttention := 0, 0
 	for _, account := range status.Accounts {
-		if account.NeedsAttention {
-			troubled++
+		if !account.NeedsAttention {
+			continue
 		}
-		if account.NeedsAttention && account.severity() == worst.severity() && account.Cause == worst.Cause {
-			alike++
+		needAttention++
+		if account.severity() == worst.severity() && account.Cause == worst.Cause {
+			sameProblem++
 		}
 	}
-	told := Diagnosis{BrokerDegraded, worst.Cause, affected(len(status.Accounts), alike, worst), sentence(worst.reason()), worst.Advice}
+	diagnosis := Diagnosis{BrokerDegraded, worst.Cause, affected(len(status.Accounts), sameProblem, worst), sentence(worst.reason()), worst.Advice}
+	others := needAttention - sameProblem
 	switch {
 	case worst.State == AccountStale && worst.Cause == CauseCredentials:
-		told.Summary += " work, but with the old credentials: the new ones cannot be used."
-		return told.withOthers(troubled-alike, api)
+		diagnosis.Summary += " work with the old credentials: the new ones cannot be used."
+		return diagnosis.withOthers(others, api)
 	case worst.TokenValid:
-		told.Summary += " still work, but only until the token ends: "
+		diagnosis.Summary += " work only until the token expires: "
 	case status.Ready:
-		told.Summary += " fail: "
+		diagnosis.Summary += " fail: "
 	default:
-		told.State = BrokerDown
-		told.Summary += " fail: "
+		diagnosis.State = BrokerDown
+		diagnosis.Summary += " fail: "
 	}
-	told.Summary += causeTexts[worst.Cause] + "."
-	return told.withOthers(troubled-alike, api)
+	diagnosis.Summary += causeTexts[worst.Cause] + "."
+	return diagnosis.withOthers(others, api)
 }
 
-// withOthers adds what is amiss with others.
-func (v Diagnosis) withOthers(accounts int, api health) Diagnosis {
+// withOthers adds the less severe problems to the detail.
+func (d Diagnosis) withOthers(accounts int, api health) Diagnosis {
 	if accounts > 0 {
-		v.Detail += fmt.Sprintf(" Besides, %s.", othersNeedAttention(accounts))
+		d.Detail += " " + othersNeedAttention(accounts)
 	}
 	if api.failing() {
-		v.Detail += " Besides, " + api.String() + "."
+		d.Detail += " " + api.String()
 	}
-	return v
+	return d
 }
 
-// affected requests they are: the accounts are named where they are not all.
-func affected(accounts, alike int, worst Account) string {
+// affected is the subject of the summary: it names the accounts if not all are affected.
+func affected(accounts, sameProblem int, worst Account) string {
 	switch {
 	case accounts == 1:
 		return "Requests"
-	case alike == accounts:
+	case sameProblem == accounts:
 		return "Requests of all accounts"
-	case alike == 1:
+	case sameProblem == 1:
 		return "Requests of the account " + worst.Account
 	default:
-		return fmt.Sprintf("Requests of %d of %d accounts", alike, accounts)
+		return fmt.Sprintf("Requests of %d of %d accounts", sameProblem, accounts)
 	}
 }
 
 var causeTexts = map[Cause]string{
 	CauseCredentials:   "the credentials do not work",
-	CauseLoginServer:   "the login server gives no token",
-	CauseConfiguration: "what answers at ETRUSTED_TOKEN_URL gives no token for this configuration",
+	CauseLoginServer:   "cannot get a token from the login server",
+	CauseConfiguration: "the server at ETRUSTED_TOKEN_URL issues no token for this configuration",
 }
 
 func othersNeedAttention(accounts int) string {
 	if accounts == 1 {
-		return "another account needs attention"
+		return "Another account needs attention."
 	}
-	return fmt.Sprintf("%d other accounts need attention", accounts)
+	return fmt.Sprintf("%d other accounts need attention.", accounts)
 }
 
 func diagnoseAPI(api health) Diagnosis {
-	told := Diagnosis{
-		BrokerDegraded, CauseAPI, "The token is fine, but the API fails.", sentence(api.String()),
-		"The app can tell such answers apart: those of the API come as it sent them, and where it could not be reached at all, the broker's own say why, in detail. " +
-			"If it lasts, check the status page of eTrusted, this machine's way to the API, and ETRUSTED_API_URL.",
+	diagnosis := Diagnosis{
+		BrokerDegraded, CauseAPI, "The API returns errors. The token is fine.", api.String(),
+		"The API's own responses pass through unchanged. If it cannot be reached, the broker's response says why, in detail. " +
+			"If this lasts, check the eTrusted status page, this machine's connection to the API, and ETRUSTED_API_URL.",
 	}
 	if api.failed == api.requests {
-		told.State = BrokerDown
+		diagnosis.State = BrokerDown
 	}
-	return told
+	return diagnosis
 }
 
 func (h health) String() string {
-	return fmt.Sprintf("of the %s sent to the API in the last five minutes, %d failed", plural(h.requests, "request"), h.failed)
+	return fmt.Sprintf("%d of %s to the API failed in the last 5 minutes.", h.failed, plural(h.requests, "request"))
 }

@@ -9,24 +9,24 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// Display is what the page shows of a Status and is not in it yet: words, and names of pictures. The page's script takes
-// them as they are, so there is one place where they are made. They are for people, and may change at any time.
+// Display has the texts and icon names that the page shows for a Status. The page's script inserts them unchanged. They may
+// change at any time.
 type Display struct {
 	Title          string `json:"title"`
 	Symbol         string `json:"symbol"`
-	Cause          string `json:"at_fault"`
+	Cause          string `json:"cause"`
 	Uptime         string `json:"uptime"`
-	APITime        string `json:"api_time"` // of the last minute
-	Store          string `json:"store"`    // empty if there is none
-	NeedsAttention string `json:"troubled"` // the headings of the accounts
-	Healthy        string `json:"fine"`
+	APITime        string `json:"api_time"`        // of the last minute
+	Store          string `json:"store"`           // empty without a store
+	NeedsAttention string `json:"needs_attention"` // headings of the two groups of accounts
+	Healthy        string `json:"healthy"`
 }
 
 func (s Status) display() Display {
-	troubled := 0
+	needAttention := 0
 	for _, account := range s.Accounts {
 		if account.NeedsAttention {
-			troubled++
+			needAttention++
 		}
 	}
 	return Display{
@@ -36,8 +36,8 @@ func (s Status) display() Display {
 		Uptime:         humanize(seconds(s.UptimeSeconds)),
 		APITime:        apiTime(s.Requests.LastMinute),
 		Store:          s.TokenStore.label(),
-		NeedsAttention: heading(troubled, " that needs attention", " that need attention"),
-		Healthy:        heading(len(s.Accounts)-troubled, " in order", " in order"),
+		NeedsAttention: fmt.Sprintf("Needs attention (%d)", needAttention),
+		Healthy:        fmt.Sprintf("Healthy (%d)", len(s.Accounts)-needAttention),
 	}
 }
 
@@ -46,28 +46,21 @@ func (s *TokenStore) label() string {
 	case s == nil:
 		return ""
 	case s.Working:
-		return "is used"
+		return "in use"
 	default:
-		return "is not used, since it " + s.Problem
+		return "not in use: it " + s.Problem
 	}
 }
 
 func apiTime(window Window) string {
 	if window.APISeconds == 0 {
-		return "not asked"
+		return "no requests"
 	}
 	return humanize(seconds(window.APISeconds))
 }
 
 func seconds(number float64) time.Duration {
 	return time.Duration(number * float64(time.Second))
-}
-
-func heading(accounts int, one, many string) string {
-	if accounts == 1 {
-		return "1 account" + one
-	}
-	return fmt.Sprintf("%d accounts%s", accounts, many)
 }
 
 // AccountDisplay is the same for an Account.
@@ -80,9 +73,9 @@ type AccountDisplay struct {
 	LastErrorAt string `json:"last_error_at"`
 	Credentials string `json:"credentials"`
 	LastHour    string `json:"last_hour"`
-	// OKBars and Hangs are the picture of the last hour: see picture.
-	OKBars     string `json:"stands"`
-	FailedBars string `json:"hangs"`
+	// OKBars and FailedBars are the chart of the last hour: see hourBars.
+	OKBars     string `json:"ok_bars"`
+	FailedBars string `json:"failed_bars"`
 }
 
 func displayOf(snapshot tokensource.Snapshot, state AccountState, minutes []stats.Minute, now time.Time) AccountDisplay {
@@ -92,14 +85,14 @@ func displayOf(snapshot tokensource.Snapshot, state AccountState, minutes []stat
 		Token:       tokenLabel(snapshot),
 		LastRefresh: lastRefresh(snapshot, now),
 		NextRefresh: nextRefresh(snapshot, now),
-		Credentials: "none yet",
+		Credentials: "unchanged since the start",
 		LastHour:    hourSummary(minutes),
 	}
 	if snapshot.LastFailure != nil {
 		display.LastErrorAt = snapshot.LastFailureAt.UTC().Format("15:04:05 UTC") + ", " + ago(snapshot.LastFailureAt, now)
 	}
 	if !snapshot.LastChange.IsZero() {
-		display.Credentials = "taken into use " + ago(snapshot.LastChange, now)
+		display.Credentials = "changed " + ago(snapshot.LastChange, now)
 	}
 	display.OKBars, display.FailedBars = hourBars(minutes, now)
 	return display
@@ -113,26 +106,26 @@ func tokenLabel(snapshot tokensource.Snapshot) string {
 }
 
 func lastRefresh(snapshot tokensource.Snapshot, now time.Time) string {
-	took := ", took " + humanize(snapshot.LastDuration)
+	suffix := ", took " + humanize(snapshot.LastDuration)
 	if snapshot.FromPeer {
-		took = ", by another broker"
+		suffix = ", by another broker"
 	}
 	switch {
 	case snapshot.LastFailure != nil && snapshot.LastSuccess.IsZero():
-		return "failed " + ago(snapshot.LastFailureAt, now) + took + "; never succeeded"
+		return "failed " + ago(snapshot.LastFailureAt, now) + suffix + "; never succeeded"
 	case snapshot.LastFailure != nil:
-		return "failed " + ago(snapshot.LastFailureAt, now) + took + "; succeeded " + ago(snapshot.LastSuccess, now)
+		return "failed " + ago(snapshot.LastFailureAt, now) + suffix + "; succeeded " + ago(snapshot.LastSuccess, now)
 	case snapshot.LastSuccess.IsZero():
 		return "none yet"
 	default:
-		return ago(snapshot.LastSuccess, now) + took
+		return ago(snapshot.LastSuccess, now) + suffix
 	}
 }
 
 func nextRefresh(snapshot tokensource.Snapshot, now time.Time) string {
 	switch until := snapshot.NextAttempt.Sub(now); {
 	case !snapshot.FetchingSince.IsZero():
-		return "under way for " + humanize(now.Sub(snapshot.FetchingSince))
+		return "in progress for " + humanize(now.Sub(snapshot.FetchingSince))
 	case until < time.Second:
 		return "now"
 	default:

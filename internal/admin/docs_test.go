@@ -13,7 +13,7 @@ import (
 	"etrusted-broker/internal/admin"
 )
 
-// documented are the parts of docs/status.md, by heading, and what each describes.
+// documented maps each heading of docs/status.md to the type that it describes.
 var documented = map[string]reflect.Type{
 	"The broker": reflect.TypeFor[admin.Status](),
 	"accounts":   reflect.TypeFor[admin.Account](),
@@ -30,8 +30,8 @@ var documented = map[string]reflect.Type{
 	"configuration": reflect.TypeFor[admin.Setting](),
 }
 
-// TestDocumented holds that docs/status.md names what /status.json holds, and nothing else.
-func TestDocumented(t *testing.T) {
+// TestDocsNameEveryField: docs/status.md has exactly the names of /status.json.
+func TestDocsNameEveryField(t *testing.T) {
 	t.Parallel()
 	parts := docs(t)
 	for heading, described := range documented {
@@ -43,7 +43,7 @@ func TestDocumented(t *testing.T) {
 		}
 		for _, name := range parts[heading].names {
 			if !slices.Contains(names, name) {
-				t.Errorf("%s: %s is documented, and is not in /status.json", heading, name)
+				t.Errorf("%s: %s is documented, but not in /status.json", heading, name)
 			}
 		}
 	}
@@ -57,8 +57,8 @@ func TestDocumented(t *testing.T) {
 	wantWords(t, parts["accounts"].text, admin.AccountStates[:])
 }
 
-// TestAllDocumented holds that nothing of /status.json is left out of what TestDocumented looks at.
-func TestAllDocumented(t *testing.T) {
+// TestDocumentedHasEveryType: TestDocsNameEveryField checks every type in /status.json.
+func TestDocumentedHasEveryType(t *testing.T) {
 	t.Parallel()
 	var look func(at reflect.Type)
 	look = func(at reflect.Type) {
@@ -71,7 +71,7 @@ func TestAllDocumented(t *testing.T) {
 				known = known || at == described
 			}
 			if !known {
-				t.Errorf("%v has no part in docs/status.md", at)
+				t.Errorf("%v has no heading in docs/status.md", at)
 			}
 			if at != reflect.TypeFor[time.Time]() {
 				for field := range at.Fields() {
@@ -105,7 +105,7 @@ func jsonNames(of reflect.Type) []string {
 	return names
 }
 
-// part is what stands below a heading.
+// part is the text below a heading.
 type part struct {
 	text  string
 	names []string // in the first column of its table

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// humanize writes a duration for people: as exact as they care for, and no more.
+// humanize formats a duration with one or two units.
 func humanize(d time.Duration) string {
 	switch {
 	case d <= 0:
@@ -38,7 +38,7 @@ func plural(count uint64, thing string) string {
 	return fmt.Sprintf("%d %ss", count, thing)
 }
 
-// times says how often, where once goes without saying.
+// times returns " N times in a row"; empty for 1.
 func times(count int) string {
 	if count <= 1 {
 		return ""
@@ -46,7 +46,7 @@ func times(count int) string {
 	return fmt.Sprintf(" %d times in a row", count)
 }
 
-// sentence makes a sentence of a text that is lower case as Go's errors are.
+// sentence turns an error text into a sentence.
 func sentence(text string) string {
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }

@@ -9,8 +9,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// TestDurations holds how durations are told, at the edges of the units.
-func TestDurations(t *testing.T) {
+// TestFormatsDurations covers the limits between the units.
+func TestFormatsDurations(t *testing.T) {
 	t.Parallel()
 	for remaining, want := range map[time.Duration]string{
 		time.Microsecond:                "1 ms",
@@ -25,21 +25,20 @@ func TestDurations(t *testing.T) {
 		24 * time.Hour:                  "1 d",
 		50*time.Hour + 59*time.Minute:   "2 d 2 h",
 	} {
-		got := told(t, config(tokensource.Snapshot{Account: "default", Valid: true, Remaining: remaining})).Accounts[0].Summary
-		if want := "The token is valid for " + want + " more."; got != want {
-			t.Errorf("%v: %q, want %q", remaining, got, want)
+		got := statusFor(t, config(tokensource.Snapshot{Account: "default", Valid: true, Remaining: remaining})).Accounts[0].Summary
+		if want := "Token valid for " + want + "."; got != want {
+			t.Errorf("%v: got %q, want %q", remaining, got, want)
 		}
 	}
 }
 
-// TestRefreshesInWords holds how the last refresh and the next are told.
-func TestRefreshesInWords(t *testing.T) {
+func TestDescribesLastAndNextRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		done := tokensource.Snapshot{Account: "default", Valid: true, LastSuccess: now.Add(-time.Minute), LastDuration: 240 * time.Millisecond, NextAttempt: now.Add(90 * time.Second)}
-		elsewhere := done
-		elsewhere.FromPeer = true
+		fromPeer := done
+		fromPeer.FromPeer = true
 		failedOnce := done
 		failedOnce.LastFailure, failedOnce.LastFailureAt, failedOnce.ConsecutiveFailures, failedOnce.NextAttempt = failure, now.Add(-500*time.Millisecond), 1, now
 		never := failedOnce
@@ -52,30 +51,30 @@ func TestRefreshesInWords(t *testing.T) {
 			{tokensource.Snapshot{Account: "default"}, "none yet", "now", ""},
 			{done, "1 min ago, took 240 ms", "in 1 min 30 s", ""},
 			{failedOnce, "failed just now, took 240 ms; succeeded 1 min ago", "now", "23:59:59 UTC, just now"},
-			{never, "failed 3 s ago, took 240 ms; never succeeded", "under way for 2 s", "23:59:57 UTC, 3 s ago"},
-			{elsewhere, "1 min ago, by another broker", "in 1 min 30 s", ""},
+			{never, "failed 3 s ago, took 240 ms; never succeeded", "in progress for 2 s", "23:59:57 UTC, 3 s ago"},
+			{fromPeer, "1 min ago, by another broker", "in 1 min 30 s", ""},
 		} {
-			got := told(t, config(test.snapshot)).Accounts[0].Display
+			got := statusFor(t, config(test.snapshot)).Accounts[0].Display
 			if got.LastRefresh != test.last || got.NextRefresh != test.next || got.LastErrorAt != test.erred {
-				t.Errorf("%q, %q, %q; want %q, %q, %q", got.LastRefresh, got.NextRefresh, got.LastErrorAt, test.last, test.next, test.erred)
+				t.Errorf("got %q, %q, %q; want %q, %q, %q", got.LastRefresh, got.NextRefresh, got.LastErrorAt, test.last, test.next, test.erred)
 			}
 		}
-		if got, want := told(t, config(failedOnce)).Accounts[0].Summary, "The token still works for 0 s, but its refresh has failed."; got != want {
-			t.Errorf("%q, want %q", got, want)
+		if got, want := statusFor(t, config(failedOnce)).Accounts[0].Summary, "Token valid for 0 s; refresh failed."; got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	})
 }
 
-// TestAPITime holds that an API that answers at once is not told from one that was not asked by a zero.
+// TestAPITime: a fast API is distinguished from one without requests.
 func TestAPITime(t *testing.T) {
 	t.Parallel()
-	for took, want := range map[time.Duration]string{0: "not asked", 50 * time.Microsecond: "1 ms", 87 * time.Millisecond: "87 ms", 12 * time.Second: "12 s"} {
+	for took, want := range map[time.Duration]string{0: "no requests", 50 * time.Microsecond: "1 ms", 87 * time.Millisecond: "87 ms", 12 * time.Second: "12 s"} {
 		c := config(valid("default"))
-		c.Traffic = traffic(func(counted *stats.Recorder) {
-			counted.Observe(stats.Request{Account: "default", Status: 200, UpstreamTime: took})
+		c.Traffic = traffic(func(recorder *stats.Recorder) {
+			recorder.Observe(stats.Request{Account: "default", Status: 200, UpstreamTime: took})
 		}).Snapshot
-		if got := told(t, c).Display.APITime; got != want {
-			t.Errorf("%v: %q, want %q", took, got, want)
+		if got := statusFor(t, c).Display.APITime; got != want {
+			t.Errorf("%v: got %q, want %q", took, got, want)
 		}
 	}
 }

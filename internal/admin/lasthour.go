@@ -9,7 +9,7 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// Minute is how the token requests went that ended in one minute. Counts of 0 are absent: most are, and there are many.
+// Minute has the token requests that ended in one minute. Counts of 0 are absent, because most are 0.
 type Minute struct {
 	Start           time.Time `json:"start"`
 	Success         uint64    `json:"success,omitempty"`
@@ -40,7 +40,7 @@ func lastHour(minutes []stats.Minute) []Minute {
 	return hour
 }
 
-// failed counts the requests that gave no token.
+// failed counts the token requests without a token.
 func failed(minute stats.Minute) uint64 {
 	var all uint64
 	for i, count := range minute.Outcomes {
@@ -51,19 +51,18 @@ func failed(minute stats.Minute) uint64 {
 	return all
 }
 
-// The picture of the last hour: sixty minutes from left to right, in each a bar that stands on the line for requests that
-// succeeded, and one that hangs below it for those that failed. So it can be read without its colours.
+// The chart of the last hour has sixty minutes from left to right, with one bar above the line for successful requests, and
+// one below it for failed requests, so that it can be read without colours.
 const (
-	minuteWidth = 4 // of 60, in units of the picture
+	minuteWidth = 4 // one of 60, in units of the chart
 	barWidth    = 3
 	lineAt      = 20 // of 40
-	barHeight   = 11 // for the first request
-	barExtra    = 7  // for all that came after it
+	barHeight   = 11 // for one request
+	barExtra    = 7  // added for more than one
 )
 
-// hourBars returns the two shapes, as the d of an SVG path. They are made here and nowhere else: the page's script only puts
-// them in their place.
-func hourBars(minutes []stats.Minute, now time.Time) (stands, hangs string) {
+// hourBars returns the bars above and below the line, as the d attributes of two SVG paths.
+func hourBars(minutes []stats.Minute, now time.Time) (okBars, failedBars string) {
 	var up, down strings.Builder
 	for _, minute := range minutes {
 		age := int(now.Round(0).Truncate(time.Minute).Sub(minute.Start) / time.Minute)
@@ -71,7 +70,7 @@ func hourBars(minutes []stats.Minute, now time.Time) (stands, hangs string) {
 			continue
 		}
 		x := (59 - age) * minuteWidth
-		bar(&up, x, minute.Outcomes[0], -1) // tokensource.Success is the first
+		bar(&up, x, minute.Outcomes[0], -1) // tokensource.Outcomes[0] is success
 		bar(&down, x, failed(minute), 1)
 	}
 	return up.String(), down.String()
@@ -88,21 +87,21 @@ func bar(path *strings.Builder, x int, count uint64, direction int) {
 	_, _ = fmt.Fprintf(path, "M%d %dh%dv%dh-%dz", x, lineAt+direction, barWidth, direction*height, barWidth)
 }
 
-// hourSummary is the picture's text.
+// hourSummary describes the chart.
 func hourSummary(minutes []stats.Minute) string {
-	var all, wrong uint64
+	var all, unsuccessful uint64
 	var slowest time.Duration
 	for _, minute := range minutes {
 		all += minute.Outcomes[0] + failed(minute)
-		wrong += failed(minute)
+		unsuccessful += failed(minute)
 		slowest = max(slowest, minute.Slowest)
 	}
 	switch {
 	case all == 0:
-		return "No token request in the last hour."
-	case wrong == 0:
+		return "No token requests in the last hour."
+	case unsuccessful == 0:
 		return fmt.Sprintf("%s in the last hour, none failed; the slowest took %s.", plural(all, "token request"), humanize(slowest))
 	default:
-		return fmt.Sprintf("%s in the last hour, %d failed; the slowest took %s.", plural(all, "token request"), wrong, humanize(slowest))
+		return fmt.Sprintf("%s in the last hour, %d failed; the slowest took %s.", plural(all, "token request"), unsuccessful, humanize(slowest))
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// TestScopesAreTheConfigurations holds that a login server that refuses the configured scopes is not what is blamed, nor
-// said to be none.
-func TestScopesAreTheConfigurations(t *testing.T) {
+// TestCauseOfInvalidScopeIsConfiguration: if the login server refuses the configured scopes, the cause is the configuration,
+// whatever the source of the URL.
+func TestCauseOfInvalidScopeIsConfiguration(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{"default", "environment"} {
 		snapshot := tokensource.Snapshot{Account: "default", LastFailure: &tokensource.RefreshError{
@@ -22,8 +22,8 @@ func TestScopesAreTheConfigurations(t *testing.T) {
 			Traffic:  func() stats.Snapshot { return stats.Snapshot{} },
 			InFlight: func() int64 { return 0 }, Draining: func() bool { return false },
 		}
-		if told := c.status(time.Now()).Diagnosis; told.Cause != CauseConfiguration || told.Summary != "Requests fail: what answers at ETRUSTED_TOKEN_URL gives no token for this configuration." {
-			t.Errorf("%s: %+v", source, told)
+		if got := c.status(time.Now()).Diagnosis; got.Cause != CauseConfiguration || got.Summary != "Requests fail: the server at ETRUSTED_TOKEN_URL issues no token for this configuration." {
+			t.Errorf("%s: got %+v, want cause configuration", source, got)
 		}
 	}
 }

@@ -2,8 +2,8 @@ package admin
 
 import "etrusted-broker/tokensource"
 
-// notReady says why the broker is not ready; empty if it is. What counts is the default account, and where there is
-// none, any.
+// notReady returns why the broker is not ready; empty if it is. It is ready if the default account has a valid token, or,
+// without a default account, if any account has one.
 func (c Config) notReady() string {
 	return notReadyReason(c.Draining(), c.Tokens())
 }
@@ -17,7 +17,7 @@ func notReadyReason(draining bool, snapshots []tokensource.Snapshot) string {
 			return noTokenReason(snapshot)
 		}
 	}
-	reason := "there is no account"
+	reason := "no account is configured"
 	for _, snapshot := range snapshots {
 		if reason = noTokenReason(snapshot); reason == "" {
 			break
@@ -26,7 +26,7 @@ func notReadyReason(draining bool, snapshots []tokensource.Snapshot) string {
 	return reason
 }
 
-// noTokenReason says why an account has no token; empty if it has one.
+// noTokenReason returns why an account has no token; empty if it has one.
 func noTokenReason(snapshot tokensource.Snapshot) string {
 	switch {
 	case snapshot.Valid:
@@ -38,10 +38,10 @@ func noTokenReason(snapshot tokensource.Snapshot) string {
 	}
 }
 
-// fetchStatus says what is being done for an account that has no token, and whose last attempt at one has not failed.
+// fetchStatus describes an account that has no token, and whose last token request has not failed.
 func fetchStatus(snapshot tokensource.Snapshot) string {
 	if snapshot.LastSuccess.IsZero() {
 		return "the first token is being fetched"
 	}
-	return "the token has ended before its time, and another is being fetched"
+	return "the token is no longer valid, and a new one is being fetched"
 }

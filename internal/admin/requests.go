@@ -7,16 +7,16 @@ import (
 	"etrusted-broker/internal/stats"
 )
 
-// Requests are how many requests of the app have ended.
+// Requests has the counts of completed requests.
 type Requests struct {
 	LastMinute      Window `json:"last_minute"`
 	LastFiveMinutes Window `json:"last_five_minutes"`
 	Total           Window `json:"total"` // since the start
 }
 
-// Window is how many requests ended within some time before now.
+// Window has the counts of a period that ends now.
 type Window struct {
-	// SpanSeconds is how long it really is: shorter after a start, or longer by some seconds.
+	// SpanSeconds is the exact length of the period: shorter after a start, or some seconds longer.
 	SpanSeconds float64 `json:"span_seconds"`
 	PerSecond   float64 `json:"per_second"`
 	// All is the sum of the five after it.
@@ -25,11 +25,11 @@ type Window struct {
 	Redirect    uint64 `json:"redirect"`
 	ClientError uint64 `json:"client_error"`
 	ServerError uint64 `json:"server_error"`
-	// ClientClosed are those whose client went away before it was answered.
-	ClientClosed uint64 `json:"gone"`
-	// Local are those of All that the broker itself answered, rather than the API.
-	Local uint64 `json:"by_broker"`
-	// APISeconds is how long the API took to answer, on average; 0 if it was not asked.
+	// ClientClosed counts requests whose client disconnected before the response.
+	ClientClosed uint64 `json:"client_closed"`
+	// Local counts those of All that the broker answered, not the API.
+	Local uint64 `json:"local"`
+	// APISeconds is the API's average response time; 0 if no request was sent to it.
 	APISeconds float64 `json:"api_seconds"`
 }
 
@@ -51,7 +51,7 @@ func requestsOfAll(traffic stats.Snapshot, uptime time.Duration) Requests {
 	return requestsOf(all, uptime)
 }
 
-// sumOfWindows adds what happened at the same time: it took as long as the longer of both.
+// sumOfWindows adds windows that end at the same time. The span is that of the longer one.
 func sumOfWindows(a, b stats.Window) stats.Window {
 	return stats.Window{Counts: sum(a.Counts, b.Counts), Span: max(a.Span, b.Span)}
 }
@@ -102,7 +102,7 @@ func ratio(of, to float64) float64 {
 	return of / to
 }
 
-// round leaves so many digits after the point: more would say more than is known.
+// round rounds to so many decimal places, because more would be noise.
 func round(number float64, digits int) float64 {
 	unit := math.Pow10(digits)
 	return math.Round(number*unit) / unit

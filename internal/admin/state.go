@@ -2,18 +2,18 @@ package admin
 
 import "etrusted-broker/tokensource"
 
-// AccountState is how an account's token fares: a closed set.
+// AccountState is the state of an account's token: a closed set.
 type AccountState string
 
 // The states of an account.
 const (
 	AccountHealthy    AccountState = "healthy"           // the token is valid
-	AccountRefreshing AccountState = "refreshing"        // the token is valid, and its successor is being fetched
-	AccountStarting   AccountState = "starting"          // there is no token, and the attempt at one has not failed yet
-	AccountFailing    AccountState = "failing"           // the token is valid, but the last attempt at its successor failed
-	AccountStale      AccountState = "stale_credentials" // the token is valid, but the credentials were changed and the new ones do not work
-	AccountOutage     AccountState = "outage"            // there is no token, since the login server gives none
-	AccountRejected   AccountState = "rejected"          // the credentials are refused, or cannot be read; an older token may be valid yet
+	AccountRefreshing AccountState = "refreshing"        // the token is valid, and a new one is being fetched
+	AccountStarting   AccountState = "starting"          // no token, and the first attempt has not failed yet
+	AccountFailing    AccountState = "failing"           // the token is valid, but the last refresh failed
+	AccountStale      AccountState = "stale_credentials" // the token is valid, but the credentials changed and the new ones cannot be used
+	AccountOutage     AccountState = "outage"            // no token, because the login server issues none
+	AccountRejected   AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
 )
 
 // AccountStates lists all of them.
@@ -39,12 +39,12 @@ func stateOf(snapshot tokensource.Snapshot) AccountState {
 	}
 }
 
-// needsAttention reports whether somebody should look at the account.
+// needsAttention reports whether there is a problem.
 func (s AccountState) needsAttention() bool {
 	return s == AccountFailing || s == AccountStale || s == AccountOutage || s == AccountRejected
 }
 
-// label is the state for people.
+// label is the state as the page shows it.
 func (s AccountState) label() string {
 	return map[AccountState]string{
 		AccountHealthy:    "Healthy",
@@ -57,7 +57,7 @@ func (s AccountState) label() string {
 	}[s]
 }
 
-// symbol is the state's picture in page.html: each has a shape of its own, for those who do not see its colour.
+// symbol names the state's icon on the page. The icons differ in shape, for readers who cannot see the colours.
 func (s AccountState) symbol() string {
 	return map[AccountState]string{
 		AccountHealthy:    "#check",
@@ -70,23 +70,23 @@ func (s AccountState) symbol() string {
 	}[s]
 }
 
-// summarize tells how the account fares, in whole sentences. Why a request failed is told as the last error.
+// summarize describes the state in one or two sentences. The reason of a failure is in Account.LastError.
 func summarize(snapshot tokensource.Snapshot, state AccountState) string {
-	left := humanize(snapshot.Remaining)
+	valid := "Token valid for " + humanize(snapshot.Remaining)
 	switch {
 	case state == AccountHealthy:
-		return "The token is valid for " + left + " more."
+		return valid + "."
 	case state == AccountRefreshing:
-		return "The token is valid for " + left + " more, and its successor is being fetched."
+		return valid + "; refreshing."
 	case state == AccountStarting:
 		return sentence(fetchStatus(snapshot)) + " Requests wait for it."
 	case state == AccountStale:
-		return "The token is valid for " + left + " more. It was fetched with the old credentials, since the new ones cannot be used."
+		return valid + ". The new credentials cannot be used; the old ones are still in use."
 	case !snapshot.Valid:
-		return "There is no token, and requests fail."
+		return "No token. Requests fail."
 	case state == AccountRejected:
-		return "The old token still works for " + left + ", but there will be no other."
+		return valid + ". Requests fail after that."
 	default:
-		return "The token still works for " + left + ", but its refresh has failed" + times(snapshot.ConsecutiveFailures) + "."
+		return valid + "; refresh failed" + times(snapshot.ConsecutiveFailures) + "."
 	}
 }

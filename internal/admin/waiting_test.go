@@ -8,9 +8,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// TestNoTokenIsNotFine holds that nobody is told that the token is fine while there is none, nor whose fault it is while
-// nothing has failed.
-func TestNoTokenIsNotFine(t *testing.T) {
+// TestStartingHasNoCause: without a token, the token is not called fine, and before the first failure there is no cause.
+func TestStartingHasNoCause(t *testing.T) {
 	t.Parallel()
 	snapshot := tokensource.Snapshot{
 		Account: "default", LastSuccess: time.Now().Add(-time.Hour),
@@ -24,10 +23,10 @@ func TestNoTokenIsNotFine(t *testing.T) {
 	}
 	status := c.status(time.Now())
 	if status.State != BrokerStarting || status.Cause != CauseNone || status.Summary != "The broker is fetching a token." ||
-		status.Detail != "Requests wait for it. Besides, of the 7 requests sent to the API in the last five minutes, 2 failed." {
-		t.Errorf("%+v", status.Diagnosis)
+		status.Detail != "Requests wait for it. 2 of 7 requests to the API failed in the last 5 minutes." {
+		t.Errorf("got %+v, want starting without a cause", status.Diagnosis)
 	}
 	if account := status.Accounts[0]; account.NeedsAttention || account.Cause != CauseNone {
-		t.Errorf("%+v", account)
+		t.Errorf("got %+v, want no need for attention", account)
 	}
 }
