@@ -68,7 +68,7 @@ func (p *tab) value(expression string) any {
 	return got.Result.Value
 }
 
-// axNode is one of the accessibility tree: what a screen reader tells.
+// axNode is a node of the accessibility tree, as a screen reader sees it.
 type axNode struct {
 	ID      string `json:"nodeId"`
 	Parent  string `json:"parentId"`
@@ -102,7 +102,7 @@ func (p *tab) shows(role, text string) bool {
 	return false
 }
 
-// wantShown waits until it does. Chromium makes the whole tree anew each time, so it is not asked for all the time.
+// wantShown waits until the page shows it. It polls slowly, because Chromium rebuilds the whole tree each time.
 func (p *tab) wantShown(role, text string) {
 	p.t.Helper()
 	for deadline := time.Now().Add(patience); !p.shows(role, text); time.Sleep(100 * time.Millisecond) {

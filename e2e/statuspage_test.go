@@ -69,8 +69,8 @@ func (g *gate) hold() (release func()) {
 	})
 }
 
-// TestStatusPage holds that the status page tells an operator how the broker fares, in a browser: by roles and names, as a
-// screen reader would find it. It keeps a picture of each state, for people to look at.
+// TestStatusPage checks in a browser that the page shows the broker's state, by roles and names as a screen reader finds them.
+// It keeps a screenshot of each state for visual checks.
 func TestStatusPage(t *testing.T) {
 	t.Parallel()
 	needChromium(t)
@@ -131,7 +131,7 @@ func (p *tab) testRefreshing() {
 	}
 	eventually(p.t, patience, "the bar is full again", func() bool { now, _ := p.bar(); return now > left })
 	if p.value("window.same") != true {
-		p.t.Error("the page was loaded anew: it should update itself")
+		p.t.Error("the page was reloaded: it should update itself")
 	}
 	b.holdsNoSecret("the page", p.value("document.documentElement.outerHTML").(string))
 }
@@ -153,7 +153,7 @@ func (p *tab) testOutage() {
 	p.wantShown("heading", "Everything works.")
 	p.wantShown("heading", "Healthy (1)")
 	if p.value("window.same") != true {
-		p.t.Error("the page was loaded anew: it should update itself")
+		p.t.Error("the page was reloaded: it should update itself")
 	}
 	if p.shows("heading", "Needs attention (1)") || p.shows("StaticText", "No token") {
 		p.t.Error("the page still shows the outage")
@@ -268,12 +268,12 @@ func (p *tab) wantAll(state, heading string, b *broker) {
 	}
 }
 
-// wantReload fails the test unless the page asks to be loaded anew, as it must where no script keeps it up to date.
+// wantReload fails the test unless the page refreshes itself, as it must without scripts.
 func (p *tab) wantReload(name string, want bool) {
 	p.t.Helper()
 	got := p.value("document.querySelectorAll('meta[http-equiv=refresh]').length") == 1.0
 	if got != want {
-		p.t.Errorf("%s: the page asks to be loaded anew: %v", name, got)
+		p.t.Errorf("%s: the page refreshes itself: %v", name, got)
 	}
 }
 

@@ -73,8 +73,8 @@ func (i invocation) checkOptions() (options checkOptions, err error) {
 func (i invocation) printJSON(report check.Report) {
 	encoder := json.NewEncoder(i.stdout)
 	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false) // it is read by people, as JSON and not inside a page
-	_ = encoder.Encode(report)   // where it cannot be printed, there is nobody to tell
+	encoder.SetEscapeHTML(false) // it is not embedded in HTML
+	_ = encoder.Encode(report)   // an error could be reported only on the same terminal
 }
 
 // checkConfig returns what to check. With an invalid configuration, that is the only step.

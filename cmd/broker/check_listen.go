@@ -31,7 +31,7 @@ func (c config) adminListener() *check.Listener {
 	return &l
 }
 
-// listenerFor tells where to connect to whoever listens at an address that is known to be valid.
+// listenerFor returns the listener of a valid address.
 func listenerFor(variable, address string) check.Listener {
 	l := check.Listener{Variable: variable, Display: address}
 	if !isPlainAddress(address) {
@@ -47,7 +47,7 @@ func listenerFor(variable, address string) check.Listener {
 		return l // the system chooses one
 	}
 	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
-		host = "127.0.0.1" // who listens everywhere listens there
+		host = "127.0.0.1" // listening on all addresses includes this one
 	}
 	l.Network, l.Address = "tcp", net.JoinHostPort(host, port)
 	l.Probe = func(ctx context.Context) (bool, error) { return tryPort(ctx, variable, address) }
@@ -80,13 +80,13 @@ func trySocket(path string) (mayBeTaken bool, err error) {
 		return false, fmt.Errorf("BROKER_LISTEN unix://%s cannot be created: %w", path, err)
 	}
 	if err := unixsocket.Check(path); err != nil {
-		// Somebody else may be there all the same: a socket that systemd has made, or a broker of another user.
+		// It may still be in use: a socket that systemd created, or a broker of another user.
 		info, lookErr := os.Lstat(path)
 		return lookErr == nil && info.Mode()&os.ModeSocket != 0, fmt.Errorf("BROKER_LISTEN %w", err)
 	}
 	info, err := os.Lstat(path)
 	switch {
-	case err != nil: // nobody is there, which is what is wanted
+	case err != nil: // the path is free
 		return false, nil
 	case info.Mode()&os.ModeSocket == 0:
 		return false, fmt.Errorf("BROKER_LISTEN unix://%s is there already, and is no socket", path)

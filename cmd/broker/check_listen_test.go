@@ -66,8 +66,8 @@ func TestCheckOfListeners(t *testing.T) {
 		failed           []string
 		says             []string
 	}{
-		{"free", nobodyAt(t), nobodyAt(t), nil, []string{" is free\n"}},
-		{"everywhere", "0.0.0.0:" + port(t, nobodyAt(t)), "", nil, []string{" is free\n", "– admin listener", "turned off: BROKER_ADMIN_LISTEN is empty"}},
+		{"free", freeAddress(t), freeAddress(t), nil, []string{" is free\n"}},
+		{"everywhere", "0.0.0.0:" + port(t, freeAddress(t)), "", nil, []string{" is free\n", "– admin listener", "turned off: BROKER_ADMIN_LISTEN is empty"}},
 		{"a broker that is ready", address(ready.url), address(ready.admin), nil,
 			[]string{"in use by a broker\n", "in use by a broker (version dev), ready\n"}},
 		{"a broker that is not ready", address(notReady.url), address(notReady.admin), nil,
@@ -75,10 +75,10 @@ func TestCheckOfListeners(t *testing.T) {
 		{"a broker, everywhere", "0.0.0.0:" + port(t, address(ready.url)), ":" + port(t, address(ready.admin)), nil,
 			[]string{"in use by a broker\n", ", ready\n"}},
 		{"another program for the app", other, "", []string{"app's listener"}, []string{other + " is in use by another program", "set BROKER_LISTEN to another address", "Problem: this machine (app's listener)."}},
-		{"another program for the admin", nobodyAt(t), other, []string{"admin listener"}, []string{other + " is in use by another program", "set BROKER_ADMIN_LISTEN to another address"}},
+		{"another program for the admin", freeAddress(t), other, []string{"admin listener"}, []string{other + " is in use by another program", "set BROKER_ADMIN_LISTEN to another address"}},
 		{"a program that says nothing", silentServer(t), "", []string{"app's listener"}, []string{" is in use by another program"}},
 		{"the admin's address for the app", address(ready.admin), "", []string{"app's listener"}, []string{" is in use by another program"}},
-		{"not of this machine", nobodyAt(t), "192.0.2.1:9464", []string{"admin listener"}, []string{"BROKER_ADMIN_LISTEN 192.0.2.1:9464 is not an address of this machine"}},
+		{"not of this machine", freeAddress(t), "192.0.2.1:9464", []string{"admin listener"}, []string{"BROKER_ADMIN_LISTEN 192.0.2.1:9464 is not an address of this machine"}},
 		{"unix, free", "unix://" + filepath.Join(folder, "free.sock"), "", nil, []string{"free.sock is free"}},
 		{"unix, left over", "unix://" + stale, "", nil, []string{"stale.sock is free"}},
 		{"unix, a broker", "unix://" + served, "", nil, []string{"in use by a broker"}},
@@ -125,10 +125,8 @@ func TestCheckOfListeners(t *testing.T) {
 	}
 }
 
-// nobodyAt is an address at which nobody listens.
-// nobodyAt is an address at which nobody listens, and where no connection of another test's will be by chance: its port is
-// below those from which systems pick.
-func nobodyAt(t *testing.T) string {
+// freeAddress returns a free address. Its port is below the range from which systems choose, so that no other test gets it.
+func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))

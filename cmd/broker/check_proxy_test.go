@@ -18,7 +18,7 @@ func checkProcess(t *testing.T, environ []string) (code int, stdout, stderr stri
 	var out, err buffer
 	command := exec.Command(binary(t), "check")
 	command.Env, command.Stdout, command.Stderr = environ, &out, &err
-	_ = command.Run() // the exit code tells
+	_ = command.Run() // the caller checks the exit code
 	return command.ProcessState.ExitCode(), out.String(), err.String()
 }
 

@@ -57,7 +57,7 @@ func (c config) allOrigins() (all []check.Account, ignored []string, err error) 
 		return nil, nil, err
 	}
 	for _, snapshot := range accounts.Snapshots() {
-		source, _ := accounts.Source(snapshot.Account) // nobody takes one away: Run has not been called
+		source, _ := accounts.Source(snapshot.Account) // no account is removed, because Run was not called
 		all = append(all, check.Account{Name: snapshot.Account, Credentials: source.CredentialSource()})
 	}
 	return all, ignored, nil

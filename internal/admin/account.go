@@ -40,8 +40,8 @@ type Account struct {
 	Invalidations uint64 `json:"invalidations"`
 	// Replays counts retries after a 401 by outcome.
 	Replays map[string]uint64 `json:"replays"`
-	// CredentialReloads counts changes of the credentials by outcome. CredentialsChanged is when the current credentials
-	// replaced others.
+	// CredentialReloads counts changes of the credentials by outcome. CredentialsChanged is when the current credentials came
+	// into use.
 	CredentialReloads  map[tokensource.ReloadOutcome]uint64 `json:"credential_reloads"`
 	CredentialsChanged *time.Time                           `json:"credentials_changed,omitempty"`
 	// LastError is why the last token request failed; absent if it succeeded.

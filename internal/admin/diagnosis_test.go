@@ -113,13 +113,13 @@ func TestDescribesAccountStates(t *testing.T) {
 				status := statusFor(t, c)
 				got := status.Accounts[0]
 				if got.State != test.state || got.Cause != test.cause || got.Display.State != test.word || got.Display.Symbol != test.symbol {
-					t.Errorf("%s, %s, %s, %s", got.State, got.Cause, got.Display.State, got.Display.Symbol)
+					t.Errorf("got %s, %s, %s, %s; want %s, %s, %s, %s", got.State, got.Cause, got.Display.State, got.Display.Symbol, test.state, test.cause, test.word, test.symbol)
 				}
 				if got.Summary != test.summary || got.Display.NextRefresh != test.next {
-					t.Errorf("%q, %q", got.Summary, got.Display.NextRefresh)
+					t.Errorf("got %q, %q; want %q, %q", got.Summary, got.Display.NextRefresh, test.summary, test.next)
 				}
-				if wantTrouble := test.cause != admin.CauseNone; got.NeedsAttention != wantTrouble || (got.Advice == "Do that.") != wantTrouble || status.Cause != test.cause {
-					t.Errorf("troubled: %v, advice %q, at fault: %s", got.NeedsAttention, got.Advice, status.Cause)
+				if want := test.cause != admin.CauseNone; got.NeedsAttention != want || (got.Advice == "Do that.") != want || status.Cause != test.cause {
+					t.Errorf("got needs_attention %v, advice %q, cause %s; want %v, cause %s", got.NeedsAttention, got.Advice, status.Cause, want, test.cause)
 				}
 				wantInPage(t, c, test.word, test.symbol, test.summary, status.Summary, status.Detail, got.Advice)
 			})

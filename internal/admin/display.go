@@ -85,14 +85,14 @@ func displayOf(snapshot tokensource.Snapshot, state AccountState, minutes []stat
 		Token:       tokenLabel(snapshot),
 		LastRefresh: lastRefresh(snapshot, now),
 		NextRefresh: nextRefresh(snapshot, now),
-		Credentials: "unchanged since the start",
+		Credentials: "not loaded yet",
 		LastHour:    hourSummary(minutes),
 	}
 	if snapshot.LastFailure != nil {
 		display.LastErrorAt = snapshot.LastFailureAt.UTC().Format("15:04:05 UTC") + ", " + ago(snapshot.LastFailureAt, now)
 	}
 	if !snapshot.LastChange.IsZero() {
-		display.Credentials = "changed " + ago(snapshot.LastChange, now)
+		display.Credentials = "loaded " + ago(snapshot.LastChange, now)
 	}
 	display.OKBars, display.FailedBars = hourBars(minutes, now)
 	return display
