@@ -35,7 +35,7 @@ func TestStatusPagePicture(t *testing.T) {
 	p := openTab(t)
 	p.open(b.adminURL, viewMode{width: 860, height: 800, scripts: true})
 	p.wantShown("heading", "Everything works.")
-	p.wantShown("StaticText", "Healthy")
+	p.wantState("healthy")
 	_, height := p.pageSize()
 	p.screenshot(filepath.Join("..", "docs", "pictures", "status.png"), 860, height)
 }

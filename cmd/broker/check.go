@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"etrusted-broker/internal/check"
 	"etrusted-broker/internal/config"
-	"etrusted-broker/internal/doctor"
 	"etrusted-broker/internal/server"
 )
 
@@ -31,16 +31,16 @@ func checkCommand(ctx context.Context, i cli) int {
 	}
 	server.SilenceStandardLog()
 	checkConfig, problems := i.checkConfig(options)
-	printer := doctor.NewPrinter(i.stdout)
+	printer := check.NewPrinter(i.stdout)
 	if !options.json {
-		checkConfig.Tell = printer.Step
+		checkConfig.OnStep = printer.Step
 	}
-	report := doctor.Examine(ctx, checkConfig)
+	report := check.Run(ctx, checkConfig)
 	i.printErrors(problems)
 	if options.json {
 		i.printJSON(report)
 	} else {
-		printer.Verdict(report)
+		printer.Summary(report)
 	}
 	switch {
 	case len(problems) > 0:
@@ -72,18 +72,18 @@ func (i cli) checkOptions() (options checkOptions, err error) {
 }
 
 // printJSON prints the report for machines.
-func (i cli) printJSON(report doctor.Report) {
+func (i cli) printJSON(report check.Report) {
 	encoder := json.NewEncoder(i.stdout)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false) // it is not embedded in HTML
 	_ = encoder.Encode(report)   // there is no other place to report an error
 }
 
-// checkConfig is what the doctor is to look at. With a problem in the configuration, it is that alone.
-func (i cli) checkConfig(options checkOptions) (doctor.Config, []config.Error) {
+// checkConfig returns what to check. With an invalid configuration, that is the only step.
+func (i cli) checkConfig(options checkOptions) (check.Config, []config.Error) {
 	began := time.Now()
 	c, problems := config.Load(i.environ)
-	checkConfig := doctor.Config{Timeout: options.timeout}
+	checkConfig := check.Config{Timeout: options.timeout}
 	warnings := append(config.UnknownVariables(i.environ), unreadableProxy(config.Environment(i.environ))...)
 	if len(problems) == 0 {
 		ignored, err := i.fillCheckConfig(&checkConfig, c)
@@ -92,10 +92,10 @@ func (i cli) checkConfig(options checkOptions) (doctor.Config, []config.Error) {
 		}
 		warnings = append(warnings, ignored...)
 	}
-	checkConfig.Configuration = doctor.Step{
+	checkConfig.Configuration = check.Step{
 		Name:     "configuration",
-		Status:   doctor.OK,
-		Text:     "the variables are right, as far as can be seen from here",
+		Status:   check.StatusOK,
+		Text:     "settings are valid",
 		Warnings: warnings,
 	}
 	if len(problems) > 0 {
@@ -119,18 +119,18 @@ func unreadableProxy(variables map[string]string) []string {
 }
 
 // refusal returns the step for an invalid configuration.
-func refusal(problems []config.Error, warnings []string) doctor.Step {
+func refusal(problems []config.Error, warnings []string) check.Step {
 	var names, texts []string
 	for _, problem := range problems {
 		names = append(names, problem.Variable)
 		texts = append(texts, problem.Error())
 	}
-	return doctor.Step{
+	return check.Step{
 		Name:     "configuration",
-		Status:   doctor.Failed,
-		Text:     "not right: " + strings.Join(names, ", "),
+		Status:   check.StatusFailed,
+		Text:     "invalid: " + strings.Join(names, ", "),
 		Advice:   strings.Join(texts, "; ") + ".",
-		Fault:    doctor.Configuration,
+		Cause:    check.CauseConfiguration,
 		Warnings: warnings,
 	}
 }

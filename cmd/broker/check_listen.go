@@ -10,21 +10,21 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"etrusted-broker/internal/check"
 	"etrusted-broker/internal/config"
-	"etrusted-broker/internal/doctor"
 	"etrusted-broker/internal/server"
 	"etrusted-broker/internal/unixsocket"
 )
 
-func appListener(c config.Config) doctor.Listener {
+func appListener(c config.Config) check.Listener {
 	l := listenerFor("BROKER_LISTEN", c.Listen)
 	l.Name = "app's listener"
-	l.Secure, l.WantsCertificate = c.TLSCertFile != "", c.TLSClientCAFile != ""
+	l.TLS, l.RequiresClientCert = c.TLSCertFile != "", c.TLSClientCAFile != ""
 	return l
 }
 
 // adminListener returns nil if it is off.
-func adminListener(c config.Config) *doctor.Listener {
+func adminListener(c config.Config) *check.Listener {
 	if c.AdminListen == "" {
 		return nil
 	}
@@ -34,14 +34,14 @@ func adminListener(c config.Config) *doctor.Listener {
 }
 
 // listenerFor returns how to connect to a listener. address must be valid.
-func listenerFor(variable, address string) doctor.Listener {
-	l := doctor.Listener{Variable: variable, Shown: address}
+func listenerFor(variable, address string) check.Listener {
+	l := check.Listener{Variable: variable, Display: address}
 	if !config.IsPlainAddress(address) {
-		l.Shown = variable // the host may be a secret in the wrong place
+		l.Display = variable // the host may be a secret in the wrong place
 	}
 	if path, isUnix := config.UnixPath(address); isUnix {
 		l.Network, l.Address = "unix", path
-		l.Try = func(context.Context) (bool, error) { return trySocket(path) }
+		l.Probe = func(context.Context) (bool, error) { return trySocket(path) }
 		return l
 	}
 	host, port, _ := net.SplitHostPort(address)
@@ -52,7 +52,7 @@ func listenerFor(variable, address string) doctor.Listener {
 		host = "127.0.0.1" // a listener on all addresses is reachable there
 	}
 	l.Network, l.Address = "tcp", net.JoinHostPort(host, port)
-	l.Try = func(ctx context.Context) (bool, error) { return tryPort(ctx, variable, address) }
+	l.Probe = func(ctx context.Context) (bool, error) { return tryPort(ctx, variable, address) }
 	return l
 }
 

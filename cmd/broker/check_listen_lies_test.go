@@ -9,7 +9,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestCheckOfListenersThatCannotBe holds that check finds what 'broker serve' would not start with.
+// TestCheckOfListenersThatCannotBe: check reports addresses with which 'broker serve' does not start.
 func TestCheckOfListenersThatCannotBe(t *testing.T) {
 	t.Parallel()
 	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
@@ -17,7 +17,7 @@ func TestCheckOfListenersThatCannotBe(t *testing.T) {
 		name, step, says string
 		environ          []string
 	}{
-		{"one port", "admin listener", "lead to one port", []string{"BROKER_LISTEN=127.0.0.1:1", "BROKER_ADMIN_LISTEN=127.0.0.1:1"}},
+		{"one port", "admin listener", "BROKER_LISTEN and BROKER_ADMIN_LISTEN use the same port", []string{"BROKER_LISTEN=127.0.0.1:1", "BROKER_ADMIN_LISTEN=127.0.0.1:1"}},
 		{"too long", "app's listener", "is too long", []string{"BROKER_LISTEN=unix://" + filepath.Join(t.TempDir(), strings.Repeat("x", 120))}},
 		{"unclean", "app's listener", "an empty part or one of dots", []string{"BROKER_LISTEN=unix://" + t.TempDir() + "//x.sock"}},
 	} {

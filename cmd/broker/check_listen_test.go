@@ -67,23 +67,23 @@ func TestCheckOfListeners(t *testing.T) {
 		failed           []string
 		says             []string
 	}{
-		{"free", nobodyAt(t), nobodyAt(t), nil, []string{" is free\n"}},
-		{"everywhere", "0.0.0.0:" + port(t, nobodyAt(t)), "", nil, []string{" is free\n", "– admin listener", "turned off, since BROKER_ADMIN_LISTEN is empty"}},
+		{"free", freeAddress(t), freeAddress(t), nil, []string{" is free\n"}},
+		{"everywhere", "0.0.0.0:" + port(t, freeAddress(t)), "", nil, []string{" is free\n", "– admin listener", "turned off: BROKER_ADMIN_LISTEN is empty"}},
 		{"a broker that is ready", address(ready.URL), address(ready.Admin), nil,
-			[]string{"a broker listens there already\n", "a broker (version dev) listens there already, and is ready\n"}},
+			[]string{"in use by a broker\n", "in use by a broker (version dev), ready\n"}},
 		{"a broker that is not ready", address(notReady.URL), address(notReady.Admin), nil,
-			[]string{"a broker (version dev) listens there already, and is not ready: the login server rejected the credentials (401"}},
+			[]string{"in use by a broker (version dev), not ready: the login server rejected the credentials (401"}},
 		{"a broker, everywhere", "0.0.0.0:" + port(t, address(ready.URL)), ":" + port(t, address(ready.Admin)), nil,
-			[]string{"a broker listens there already\n", "and is ready\n"}},
-		{"another program for the app", other, "", []string{"app's listener"}, []string{"another program listens on " + other + " already", "set BROKER_LISTEN to another address", "at fault: this machine (app's listener)"}},
-		{"another program for the admin", nobodyAt(t), other, []string{"admin listener"}, []string{"another program listens on " + other + " already", "set BROKER_ADMIN_LISTEN to another address"}},
-		{"a program that says nothing", silentServer(t), "", []string{"app's listener"}, []string{"another program listens on "}},
-		{"the admin's address for the app", address(ready.Admin), "", []string{"app's listener"}, []string{"another program listens on "}},
-		{"not of this machine", nobodyAt(t), "192.0.2.1:9464", []string{"admin listener"}, []string{"BROKER_ADMIN_LISTEN 192.0.2.1:9464 is not an address of this machine"}},
+			[]string{"in use by a broker\n", ", ready\n"}},
+		{"another program for the app", other, "", []string{"app's listener"}, []string{other + " is in use by another program", "set BROKER_LISTEN to another address", "Problem: this machine (app's listener)."}},
+		{"another program for the admin", freeAddress(t), other, []string{"admin listener"}, []string{other + " is in use by another program", "set BROKER_ADMIN_LISTEN to another address"}},
+		{"a program that says nothing", silentServer(t), "", []string{"app's listener"}, []string{" is in use by another program"}},
+		{"the admin's address for the app", address(ready.Admin), "", []string{"app's listener"}, []string{" is in use by another program"}},
+		{"not of this machine", freeAddress(t), "192.0.2.1:9464", []string{"admin listener"}, []string{"BROKER_ADMIN_LISTEN 192.0.2.1:9464 is not an address of this machine"}},
 		{"unix, free", "unix://" + filepath.Join(folder, "free.sock"), "", nil, []string{"free.sock is free"}},
 		{"unix, left over", "unix://" + stale, "", nil, []string{"stale.sock is free"}},
-		{"unix, a broker", "unix://" + served, "", nil, []string{"a broker listens there already"}},
-		{"unix, another program", "unix://" + stranger, "", []string{"app's listener"}, []string{"another program listens on unix://" + stranger}},
+		{"unix, a broker", "unix://" + served, "", nil, []string{"in use by a broker"}},
+		{"unix, another program", "unix://" + stranger, "", []string{"app's listener"}, []string{"unix://" + stranger + " is in use by another program"}},
 		{"unix, a file", "unix://" + file, "", []string{"app's listener"}, []string{"is there already, and is no socket"}},
 		{"unix, no folder", "unix:///nosuch/broker.sock", "", []string{"app's listener"}, []string{"cannot be created: directory not found"}},
 	}
@@ -126,10 +126,8 @@ func TestCheckOfListeners(t *testing.T) {
 	}
 }
 
-// nobodyAt is an address at which nobody listens.
-// nobodyAt is an address at which nobody listens, and where no connection of another test's will be by chance: its port is
-// below those from which systems pick.
-func nobodyAt(t *testing.T) string {
+// freeAddress returns a free address. Its port is below the range from which systems choose, so that no other test gets it.
+func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
@@ -164,8 +162,8 @@ func TestCheckOfAListenerWithTLS(t *testing.T) {
 		more []string
 		says string
 	}{
-		{nil, "a broker listens there already"},
-		{[]string{"BROKER_TLS_CLIENT_CA_FILE=" + files.clientCA}, "something listens there already that asks for a client certificate"},
+		{nil, "in use by a broker"},
+		{[]string{"BROKER_TLS_CLIENT_CA_FILE=" + files.clientCA}, "in use by a program that requires a client certificate"},
 	} {
 		environ := append(brokertest.Environ(url, "BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key), test.more...)
 		b := startBroker(t, nil, environ)

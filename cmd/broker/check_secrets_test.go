@@ -139,12 +139,12 @@ func TestCheckOfHostileTokens(t *testing.T) {
 		"secret in hex":      {map[string]any{"aud": "x-" + hex.EncodeToString([]byte(canarySecret)) + "-x"}, "audience (withheld"},
 		"secret in base64":   {map[string]any{"aud": base64.StdEncoding.EncodeToString([]byte(canarySecret))}, "audience (withheld"},
 		"client as resource": {map[string]any{"resource_access": map[string]any{canaryID: map[string]any{"roles": []string{"reader"}}}}, "; roles reader"},
-		"another client":     {map[string]any{"azp": "another"}, "! the token says that it was issued to another client"},
+		"another client":     {map[string]any{"azp": "another"}, "! the token was issued to a different client"},
 		"huge":               {map[string]any{"aud": strings.Repeat("a", 20_000), "scope": strings.Repeat("b ", 5_000)}, "and 4992 more"},
-		"another audience":   {map[string]any{"aud": []string{"account"}}, "! the token is not meant for the audience in ETRUSTED_AUDIENCE"},
-		"a short life":       {map[string]any{"iat": 1000, "exp": 1060}, "! the token says of itself that it lives 60 s only"},
-		"an endless life":    {map[string]any{"iat": 1, "exp": 1e300}, "which lives 300 s"},
-		"wrong types":        {map[string]any{"iat": "x", "exp": []int{1}, "aud": 7, "scope": map[string]any{}, "azp": false, "realm_access": 1, "resource_access": []any{nil}}, "which lives 300 s\n"},
+		"another audience":   {map[string]any{"aud": []string{"account"}}, "! the token is not for the audience in ETRUSTED_AUDIENCE"},
+		"a short life":       {map[string]any{"iat": 1000, "exp": 1060}, "! the token expires earlier than the login server said, after 60 s"},
+		"an endless life":    {map[string]any{"iat": 1, "exp": 1e300}, "valid for 300 s"},
+		"wrong types":        {map[string]any{"iat": "x", "exp": []int{1}, "aud": 7, "scope": map[string]any{}, "azp": false, "realm_access": 1, "resource_access": []any{nil}}, "valid for 300 s\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -173,9 +173,9 @@ func TestCheckOfHostileCertificates(t *testing.T) {
 		leaf   x509.Certificate
 		sign   string
 	}{
-		"issuer": {canarySecret, forLoopback(), "which goes by the name (withheld"},
+		"issuer": {canarySecret, forLoopback(), "issued by (withheld"},
 		"escapes": {"\x1b[2J" + strings.Repeat("x", 60) + "\n✗", forLoopback(),
-			"which goes by the name -2J" + strings.Repeat("x", 60)},
+			"issued by -2J" + strings.Repeat("x", 60)},
 		"long":  {strings.Repeat("x", 64), x509.Certificate{Subject: pkix.Name{CommonName: "x"}, DNSNames: []string{strings.Repeat("y", 3000)}, NotAfter: time.Now().Add(time.Hour)}, "y..."},
 		"names": {"a", x509.Certificate{DNSNames: []string{canaryID[:7], canaryID[7:]}, NotAfter: time.Now().Add(time.Hour)}, "(withheld"},
 	} {
@@ -207,5 +207,5 @@ func TestCheckOfAHostileNeighbour(t *testing.T) {
 			}
 		}
 	}))
-	mustKeep(t, checked(brokertest.Environ(url, adminOf(endless))...), "another program listens on ")
+	mustKeep(t, checked(brokertest.Environ(url, adminOf(endless))...), " is in use by another program")
 }

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/brokertest"
-	"etrusted-broker/internal/doctor"
+	"etrusted-broker/internal/check"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -42,7 +42,7 @@ func mustDiagnose(t *testing.T, code int, stdout, stderr string, failed []string
 	}
 	for _, part := range append(says, "What to do: ") {
 		if !strings.Contains(stdout, part) {
-			t.Errorf("does not say %q:\n%s", part, stdout)
+			t.Errorf("got no %q in:\n%s", part, stdout)
 		}
 	}
 }
@@ -93,12 +93,11 @@ func forLoopback(names ...string) x509.Certificate {
 	return x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour)}
 }
 
-// The broken set-ups of the doctor's trade, but for the proxy's, which takes a process of its own: see
-// TestCheckBehindAProxy.
+// TestCheckFindsTheCause covers all failures except those of a proxy, which need a process: see TestCheckBehindAProxy.
 func TestCheckFindsTheCause(t *testing.T) {
 	t.Parallel()
 	const page = "<!doctype html><title>Welcome to the hotel</title>"
-	const token, api, nobody = "ETRUSTED_TOKEN_URL=", "ETRUSTED_API_URL=", "http://127.0.0.1:1"
+	const token, api, noServer = "ETRUSTED_TOKEN_URL=", "ETRUSTED_API_URL=", "http://127.0.0.1:1"
 	tests := []struct {
 		name   string
 		broken func(t *testing.T, s *fakeetrusted.Server) (environ []string)
@@ -107,103 +106,103 @@ func TestCheckFindsTheCause(t *testing.T) {
 	}{
 		{"no such host", func(*testing.T, *fakeetrusted.Server) []string {
 			return []string{token + "https://nosuch.invalid/oauth/token"}
-		}, "login server: DNS", []string{"nosuch.invalid was not found: ", "this machine's DNS", "at fault: this machine's network (login server: DNS)"}},
+		}, "login server: DNS", []string{"cannot resolve nosuch.invalid: ", "this machine's DNS", "Problem: network (login server: DNS)."}},
 		{"no such host, API", func(*testing.T, *fakeetrusted.Server) []string {
 			return []string{api + "https://nosuch.invalid"}
-		}, "API: DNS", []string{"nosuch.invalid was not found: ", "✓ token ", "– GET /channels"}},
+		}, "API: DNS", []string{"cannot resolve nosuch.invalid: ", "✓ token ", "– GET /channels"}},
 		{"refused", func(*testing.T, *fakeetrusted.Server) []string {
-			return []string{token + nobody + "/oauth/token"}
-		}, "login server: TCP", []string{" refused the connection", "Nothing listens at the address in ETRUSTED_TOKEN_URL", "at fault: the login server"}},
+			return []string{token + noServer + "/oauth/token"}
+		}, "login server: TCP", []string{" refused the connection", "Nothing listens at the address in ETRUSTED_TOKEN_URL", "Problem: login server ("}},
 		{"refused, API", func(*testing.T, *fakeetrusted.Server) []string {
-			return []string{api + nobody}
-		}, "API: TCP", []string{" refused the connection", "Nothing listens at the address in ETRUSTED_API_URL", "✓ token ", "at fault: the API"}},
+			return []string{api + noServer}
+		}, "API: TCP", []string{" refused the connection", "Nothing listens at the address in ETRUSTED_API_URL", "✓ token ", "Problem: API ("}},
 		{"time-out, login server", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetTokenFault(fakeetrusted.Hang())
 			return nil
-		}, "token", []string{"the login server did not answer in time", "at fault: the login server"}},
+		}, "token", []string{"the login server did not answer in time", "Problem: login server ("}},
 		{"time-out, API", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetAPIFault(fakeetrusted.Hang())
 			return nil
-		}, "GET /channels", []string{"the API did not answer in time", "at fault: the API"}},
+		}, "GET /channels", []string{"the API did not answer in time", "Problem: API ("}},
 		{"time-out, TLS", func(t *testing.T, _ *fakeetrusted.Server) []string {
 			return []string{api + "https://" + silentServer(t)}
-		}, "API: TLS", []string{" did not finish the TLS handshake in time", "at fault: this machine's network"}},
+		}, "API: TLS", []string{" did not finish the TLS handshake in time", "Problem: network ("}},
 		{"TLS, unknown authority", func(t *testing.T, s *fakeetrusted.Server) []string {
 			return []string{token + tlsServer(t, s, brokertest.NewCA(t, "Corporate \x1b[31m Proxy\n✓"), forLoopback()) + "/oauth/token"}
-		}, "login server: TLS", []string{"has a certificate of an unknown authority, which goes by the name Corporate-31m-Proxy-\n", "SSL_CERT_FILE", "at fault: this machine ("}},
+		}, "login server: TLS", []string{"has a certificate of an unknown authority, issued by Corporate-31m-Proxy-\n", "SSL_CERT_FILE", "Problem: this machine ("}},
 		{"TLS, expired", func(t *testing.T, s *fakeetrusted.Server) []string {
 			expired := forLoopback()
 			expired.NotAfter = time.Now().Add(-time.Minute)
 			return []string{token + tlsServer(t, s, brokertest.NewCA(t, "a"), expired) + "/oauth/token"}
-		}, "login server: TLS", []string{"has a certificate that expired on 20", "Check this machine's clock first: it says 20", "at fault: the login server"}},
+		}, "login server: TLS", []string{"has a certificate that expired on 20", "Check this machine's clock first: it says 20", "Problem: login server ("}},
 		{"TLS, wrong name", func(t *testing.T, s *fakeetrusted.Server) []string {
 			other := forLoopback("other.example", "\x1b]0;evil\a.example")
 			other.IPAddresses = nil
 			return []string{api + strings.Replace(tlsServer(t, s, brokertest.NewCA(t, "a"), other), "127.0.0.1", "localhost", 1)}
-		}, "API: TLS", []string{"has a certificate that is not for localhost, but for other.example, -0-evil-.example", "Check the host name in ETRUSTED_API_URL"}},
+		}, "API: TLS", []string{"has a certificate for other.example, -0-evil-.example, not for localhost", "Check the host name in ETRUSTED_API_URL"}},
 		{"TLS, plain HTTP", func(t *testing.T, s *fakeetrusted.Server) []string {
 			return []string{api + strings.Replace(brokertest.Serve(t, s), "http:", "https:", 1)}
-		}, "API: TLS", []string{"does not speak TLS", "at fault: this configuration"}},
+		}, "API: TLS", []string{"does not speak TLS", "Problem: configuration ("}},
 		{"wrong URL, login server: HTML", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetTokenFault(fakeetrusted.Answer(200, "text/html", page))
 			return nil
-		}, "token", []string{"the login server did not return a token response: it is HTML or XML", "Check that ETRUSTED_TOKEN_URL", "at fault: this configuration"}},
+		}, "token", []string{"the login server did not return a token response: it is HTML or XML", "Check that ETRUSTED_TOKEN_URL", "Problem: configuration ("}},
 		{"wrong URL, API: HTML", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetAPIFault(fakeetrusted.Answer(200, "text/html; charset=utf-8", page))
 			return nil
-		}, "GET /channels", []string{"it is not the API that answered 200 OK: HTML came back", "Check ETRUSTED_API_URL", "at fault: this configuration"}},
+		}, "GET /channels", []string{"another server answered in the API's place (200 OK): the response is HTML", "Check ETRUSTED_API_URL", "Problem: configuration ("}},
 		{"wrong URL, API: HTML by another name", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetAPIFault(fakeetrusted.Answer(404, "", "\n "+page))
 			return nil
-		}, "GET /channels", []string{"it is not the API that answered 404 Not Found: HTML came back"}},
+		}, "GET /channels", []string{"another server answered in the API's place (404 Not Found): the response is HTML"}},
 		{"wrong URL, API: JSON", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetAPIFault(fakeetrusted.Answer(200, "application/json", `{"hello":"world"}`))
 			return nil
-		}, "GET /channels", []string{"what came back is no list of channels", "Check ETRUSTED_API_URL"}},
+		}, "GET /channels", []string{"the response is not a list of channels", "Check ETRUSTED_API_URL"}},
 		{"wrong URL, API: not found", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetAPIFault(fakeetrusted.Answer(404, "application/json", `{}`))
 			return nil
-		}, "GET /channels", []string{"the address is wrong: it knows no /channels (404 Not Found)", "Check ETRUSTED_API_URL"}},
+		}, "GET /channels", []string{"wrong URL: the server has no /channels (404 Not Found)", "Check ETRUSTED_API_URL"}},
 		{"wrong URL, API: redirect", func(t *testing.T, s *fakeetrusted.Server) []string {
 			away := brokertest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
 			s.SetAPIFault(fakeetrusted.Redirect(307, away))
 			return nil
-		}, "GET /channels", []string{"it answered with a redirect (307 Temporary Redirect), which is not followed"}},
+		}, "GET /channels", []string{"wrong URL: the response is a redirect (307 Temporary Redirect), which is never followed"}},
 		{"rejected credentials", func(*testing.T, *fakeetrusted.Server) []string {
 			return []string{"ETRUSTED_CLIENT_SECRET=wrong"}
-		}, "token", []string{"the login server rejected the credentials (401 Unauthorized, invalid_client)", "SSO Client Management", "at fault: this configuration", "– GET /channels"}},
+		}, "token", []string{"the login server rejected the credentials (401 Unauthorized, invalid_client)", "SSO Client Management", "Problem: credentials (token).", "– GET /channels"}},
 		{"wrong audience", func(*testing.T, *fakeetrusted.Server) []string {
 			return []string{"ETRUSTED_AUDIENCE=https://other.example"}
 		}, "token", []string{"access_denied", "ETRUSTED_AUDIENCE"}},
 		{"missing rights", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetAPIFault(fakeetrusted.Status(403, nil))
 			return nil
-		}, "GET /channels", []string{"the client lacks the rights: the API answered 403 Forbidden", "SSO Client Management", "eTrusted administrator", "at fault: the client's rights"}},
+		}, "GET /channels", []string{"the client lacks the rights: the API returned 403 Forbidden", "SSO Client Management", "eTrusted administrator", "Problem: the client's rights ("}},
 		{"a firewall's 403", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetAPIFault(fakeetrusted.Answer(403, "text/html", page))
 			return nil
-		}, "GET /channels", []string{"it is not the API that answered 403 Forbidden: HTML came back"}},
+		}, "GET /channels", []string{"another server answered in the API's place (403 Forbidden): the response is HTML"}},
 		{"token refused", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetAPIFault(fakeetrusted.Status(401, nil))
 			return nil
-		}, "GET /channels", []string{"the API refused the token (401 Unauthorized)", "ETRUSTED_AUDIENCE"}},
+		}, "GET /channels", []string{"the API rejected the token (401 Unauthorized)", "ETRUSTED_AUDIENCE"}},
 		{"too many requests", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetAPIFault(fakeetrusted.Status(429, nil))
 			return nil
-		}, "GET /channels", []string{"the API has had too many requests"}},
+		}, "GET /channels", []string{"too many requests: the API returned 429 Too Many Requests"}},
 		{"API down", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetAPIFault(fakeetrusted.Answer(503, "text/html", page))
 			return nil
-		}, "GET /channels", []string{"the API is down: it answered 503 Service Unavailable", "status page of eTrusted", "at fault: the API"}},
+		}, "GET /channels", []string{"the API returned 503 Service Unavailable", "eTrusted status page", "Problem: API ("}},
 		{"login server down", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetTokenFault(fakeetrusted.Status(503, nil))
 			return nil
-		}, "token", []string{"the login server answered 503 Service Unavailable", "at fault: the login server"}},
+		}, "token", []string{"the login server answered 503 Service Unavailable", "Problem: login server ("}},
 		{"clock", func(_ *testing.T, s *fakeetrusted.Server) []string {
 			s.SetTokenFault(lateBy(fakeetrusted.New(fakeetrusted.Options{}), -10*time.Minute))
 			s.SetAPIFault(fakeetrusted.Answer(200, "application/json", "[1,2]"))
 			return nil
-		}, "clock", []string{"this machine's clock is 10m", " ahead of the login server's", "NTP", "200 OK, channels: 2", "at fault: this machine (clock)"}},
+		}, "clock", []string{"this machine's clock is 10m", " ahead of the login server's", "ntp", "200 OK, channels: 2", "Problem: this machine (clock)."}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -217,7 +216,7 @@ func TestCheckFindsTheCause(t *testing.T) {
 			code, stdout, stderr := ask([]string{"check", "-timeout", timeout}, environ...)
 			mustDiagnose(t, code, stdout, stderr, []string{test.failed}, test.says...)
 			if strings.ContainsAny(stdout, "\x1b\a") {
-				t.Errorf("has control characters in it: %q", stdout)
+				t.Errorf("got control characters: %q", stdout)
 			}
 		})
 	}
@@ -231,16 +230,16 @@ func lateBy(handler http.Handler, by time.Duration) http.Handler {
 	})
 }
 
-// TestCheckLooksAtBothChains holds that one closed way does not hide what is wrong with the other.
-func TestCheckLooksAtBothChains(t *testing.T) {
+// TestCheckTestsBothServers: a failure of one connection does not hide a failure of the other.
+func TestCheckTestsBothServers(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := ask([]string{"check"}, brokertest.Environ("http://127.0.0.1:1", "ETRUSTED_API_URL=https://127.0.0.1:1")...)
 	mustDiagnose(t, code, stdout, stderr, []string{"login server: TCP", "API: TCP"},
-		"– API: TLS                      not tried, since TCP failed", "– clock", "– token", "– GET /channels",
-		"Verdict: at fault: the login server (login server: TCP); then the API (API: TCP).")
+		"– API: TLS                      skipped: TCP failed", "– clock", "– token", "– GET /channels",
+		"Problem: login server (login server: TCP); API (API: TCP).")
 }
 
-func TestCheckFindsNothingWrong(t *testing.T) {
+func TestCheckPasses(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	code, stdout, stderr := ask([]string{"check"}, brokertest.Environ(brokertest.Serve(t, eTrusted))...)
@@ -256,9 +255,9 @@ func TestCheckFindsNothingWrong(t *testing.T) {
 	if want := []string{"configuration", "files", "login server: DNS", "login server: TCP", "API: DNS", "API: TCP", "clock", "token", "GET /channels", "app's listener", "admin listener"}; !slices.Equal(names, want) {
 		t.Errorf("steps %q, want %q", names, want)
 	}
-	for _, part := range []string{"which lives 300 s; audience https://api.etrusted.com; scopes email, profile\n", "200 OK, channels: 3\n", "\nVerdict: all is well, and nobody is at fault.\n"} {
+	for _, part := range []string{"received, valid for 300 s; audience https://api.etrusted.com; scopes email, profile\n", "200 OK, channels: 3\n", "✓ configuration ", "settings are valid\n", "in sync (within a minute)\n", "\nAll checks passed.\n"} {
 		if !strings.Contains(stdout, part) {
-			t.Errorf("does not say %q:\n%s", part, stdout)
+			t.Errorf("got no %q in:\n%s", part, stdout)
 		}
 	}
 	tokens, requests := eTrusted.TokenRequestCount(), eTrusted.APIRequests()
@@ -273,18 +272,18 @@ func TestCheckOfSeveralAccounts(t *testing.T) {
 	eTrusted.SetClient("id-de", "secret-de")
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
-	addAccount(t, dir, "shop-at", "id-at", "secret-at") // nobody knows it
+	addAccount(t, dir, "shop-at", "id-at", "secret-at") // unknown to the login server
 	addAccount(t, dir, "Wrong", "id", "secret")
 	code, stdout, stderr := ask([]string{"check"}, brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir+"/")...)
 	mustDiagnose(t, code, stdout, stderr, []string{"token of shop-at"},
 		"✓ token   ", "✓ GET /channels   ", "– GET /channels of shop-at", "✓ token of shop-de", "✓ GET /channels of shop-de", `! "Wrong" is not a valid account name`,
-		"at fault: this configuration (token of shop-at)", filepath.Join(dir, "shop-at", "client_id")+" (0600)")
+		"Problem: credentials (token of shop-at).", filepath.Join(dir, "shop-at", "client_id")+" (0600)")
 	if eTrusted.TokenRequestCount() != 3 {
 		t.Errorf("%d token requests", eTrusted.TokenRequestCount())
 	}
 }
 
-// TestCheckDoesNotWaitForEachAccount holds that a server that is away is found to be so once.
+// TestCheckDoesNotWaitForEachAccount: an unavailable server costs one timeout, not one per account.
 func TestCheckDoesNotWaitForEachAccount(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(*fakeetrusted.Server){
@@ -301,7 +300,7 @@ func TestCheckDoesNotWaitForEachAccount(t *testing.T) {
 				addAccount(t, dir, account, "id-de", "secret-de")
 			}
 			code, stdout, stderr := ask([]string{"check", "-timeout", "2s"}, brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir)...)
-			mustDiagnose(t, code, stdout, stderr, []string{name}, "– "+name+" of c", "is away")
+			mustDiagnose(t, code, stdout, stderr, []string{name}, "– "+name+" of c", "skipped: ", " unavailable")
 		})
 	}
 }
@@ -321,11 +320,11 @@ func TestCheckAsJSON(t *testing.T) {
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
 	environ := brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir)
 	code, stdout, stderr := ask([]string{"check", "-json"}, environ...)
-	var good doctor.Report
+	var good check.Report
 	if err := json.Unmarshal([]byte(stdout), &good); err != nil || code != exitOK || stderr != "" {
 		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
 	}
-	if !good.OK || good.Verdict != "all is well, and nobody is at fault" || len(good.Faults) != 0 || len(good.Steps) != 13 || len(good.Accounts) != 2 {
+	if !good.OK || good.Summary != "All checks passed." || len(good.Causes) != 0 || len(good.Steps) != 13 || len(good.Accounts) != 2 {
 		t.Errorf("%s", stdout)
 	}
 	if a := good.Accounts[1]; a.Account != "shop-de" || !a.TokenOK || a.LifetimeSeconds != 300 || a.Channels == nil || *a.Channels != 3 || !slices.Equal(a.Scopes, []string{"email", "profile"}) {
@@ -340,16 +339,16 @@ func TestCheckAsJSON(t *testing.T) {
 	}
 	steps := bad["steps"].([]any)
 	step := steps[8].(map[string]any)
-	if bad["ok"] != false || bad["interrupted"] != false || bad["faults"].([]any)[0] != "rights" || !strings.Contains(bad["verdict"].(string), "the client's rights") {
+	if bad["ok"] != false || bad["interrupted"] != false || bad["causes"].([]any)[0] != "rights" || !strings.Contains(bad["summary"].(string), "the client's rights") {
 		t.Errorf("%s", stdout)
 	}
-	if step["name"] != "GET /channels" || step["account"] != "default" || step["status"] != "failed" || step["fault"] != "rights" || step["advice"] == "" || !strings.HasSuffix(step["target"].(string), "/channels") {
+	if step["name"] != "GET /channels" || step["account"] != "default" || step["status"] != "failed" || step["cause"] != "rights" || step["advice"] == "" || !strings.HasSuffix(step["target"].(string), "/channels") {
 		t.Errorf("%v", step)
 	}
 	if _, isNumber := step["seconds"].(float64); !isNumber {
 		t.Errorf("%v", step)
 	}
-	if first := steps[0].(map[string]any); first["status"] != "ok" || first["advice"] != nil || first["fault"] != nil {
+	if first := steps[0].(map[string]any); first["status"] != "ok" || first["advice"] != nil || first["cause"] != nil {
 		t.Errorf("%v", first)
 	}
 }
@@ -362,19 +361,19 @@ func TestCheckOfAWrongConfiguration(t *testing.T) {
 	if code != exitConfig || !slices.Equal(problemsIn(stderr), blamed) || !slices.Equal(failedSteps(stdout), []string{"configuration"}) {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
-	for _, part := range []string{"not right: ETRUSTED_CLIENT_SECRET, ETRUSTED_API_URL, BROKER_LISTEN\n", "! ETRUSTED_CLIENT_SCRET is not a variable", "at fault: this configuration"} {
+	for _, part := range []string{"invalid: ETRUSTED_CLIENT_SECRET, ETRUSTED_API_URL, BROKER_LISTEN\n", "! ETRUSTED_CLIENT_SCRET is not a variable", "Problem: configuration ("} {
 		if !strings.Contains(stdout, part) {
-			t.Errorf("does not say %q:\n%s", part, stdout)
+			t.Errorf("got no %q in:\n%s", part, stdout)
 		}
 	}
 	code, asJSON, stderr := ask([]string{"check", "-json"}, environ...)
-	var report doctor.Report
-	if err := json.Unmarshal([]byte(asJSON), &report); err != nil || code != exitConfig || report.OK || len(report.Steps) != 1 || report.Steps[0].Fault != doctor.Configuration {
+	var report check.Report
+	if err := json.Unmarshal([]byte(asJSON), &report); err != nil || code != exitConfig || report.OK || len(report.Steps) != 1 || report.Steps[0].Cause != check.CauseConfiguration {
 		t.Errorf("exit code %d, %v\n%s%s", code, err, asJSON, stderr)
 	}
 	for _, variable := range blamed {
 		if !strings.Contains(report.Steps[0].Advice, variable+": ") {
-			t.Errorf("%s is not explained: %s", variable, asJSON)
+			t.Errorf("got no advice about %s: %s", variable, asJSON)
 		}
 	}
 	if strings.Contains(stdout+asJSON+stderr, "CANARY") || strings.Contains(stdout+asJSON+stderr, canaryID) {
@@ -431,7 +430,7 @@ func TestCheckIsInterrupted(t *testing.T) {
 			waitingFor := map[string]string{"token": "✓ API: TCP", "API": "✓ token", "TLS": "✓ API: TCP"}[name]
 			brokertest.Eventually(t, "the check has come so far", func() bool { return strings.Contains(stdout.String(), waitingFor) })
 			interrupt()
-			if code := brokertest.Receive(t, "the end", ended); code != exitFailure || failedSteps(stdout.String()) != nil || !strings.Contains(stdout.String(), "Verdict: the check was interrupted") {
+			if code := brokertest.Receive(t, "the end", ended); code != exitFailure || failedSteps(stdout.String()) != nil || !strings.Contains(stdout.String(), "The check was interrupted before the end.") {
 				t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
 			}
 		})
@@ -458,19 +457,19 @@ func TestCheckOfFiles(t *testing.T) {
 	}
 	environ := brokertest.Environ(url, "ETRUSTED_ACCOUNTS_DIR="+dir, "SSL_CERT_FILE="+public)
 	code, stdout, stderr := ask([]string{"check"}, environ...)
-	for _, part := range []string{public + " (0644)", secret + " (0644)", "! " + secret + " (mode 0644) may be read by every user of this machine", "chmod o-r", "Verdict: it works, and nobody is at fault; but see what is marked with !"} {
+	for _, part := range []string{public + " (0644)", secret + " (0644)", "! " + secret + " (mode 0644) is readable by every user of this machine", "chmod o-r", "All checks passed, with warnings (!)."} {
 		if code != exitOK || !strings.Contains(stdout, part) {
-			t.Errorf("exit code %d, does not say %q:\n%s%s", code, part, stdout, stderr)
+			t.Errorf("exit code %d, got no %q in:\n%s%s", code, part, stdout, stderr)
 		}
 	}
 	if strings.Contains(stdout, "client_id (mode") || strings.Contains(stdout, public+" (mode") {
-		t.Errorf("warns of a file that nobody else may read, or that is no secret:\n%s", stdout)
+		t.Errorf("got a warning about a file that is private, or not secret:\n%s", stdout)
 	}
 	if err := os.Remove(secret); err != nil {
 		t.Fatal(err)
 	}
 	code, stdout, stderr = ask([]string{"check"}, environ...)
-	mustDiagnose(t, code, stdout, stderr, []string{"files"}, secret+" does not exist", "– token of shop-de", "not asked for, since its files cannot be read")
+	mustDiagnose(t, code, stdout, stderr, []string{"files"}, secret+" does not exist", "– token of shop-de", "skipped: credential files are not readable")
 	if err := os.WriteFile(secret, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -483,7 +482,7 @@ func TestCheckOfFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, stdout, _ = ask([]string{"check"}, environ...)
-	if !strings.Contains(stdout, secret+" is not a file") {
+	if !strings.Contains(stdout, secret+" is not a regular file") {
 		t.Errorf("%s", stdout)
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"net/url"
 
+	"etrusted-broker/internal/check"
 	"etrusted-broker/internal/config"
-	"etrusted-broker/internal/doctor"
 	"etrusted-broker/internal/harden"
 	"etrusted-broker/internal/server"
 	"etrusted-broker/tokensource"
@@ -13,24 +13,24 @@ import (
 )
 
 // fillCheckConfig sets what is to be checked. It returns warnings, and an error about ETRUSTED_ACCOUNTS_DIR.
-func (i cli) fillCheckConfig(checkConfig *doctor.Config, c config.Config) (warnings []string, err error) {
-	checkConfig.Login = doctor.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Fault: doctor.LoginServer}
+func (i cli) fillCheckConfig(checkConfig *check.Config, c config.Config) (warnings []string, err error) {
+	checkConfig.Login = check.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Cause: check.CauseLoginServer}
 	checkConfig.Login.URL, err = url.Parse(c.TokenURL)
 	if err != nil { // Load has parsed it
 		return nil, err
 	}
-	checkConfig.API = doctor.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Fault: doctor.API}
+	checkConfig.API = check.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Cause: check.CauseAPI}
 	checkConfig.Audience, checkConfig.Scopes = c.Audience, c.Scopes
 	checkConfig.Accounts, warnings, err = allOrigins(c)
 	checkConfig.Files = append(namedFiles(c), accountFiles(checkConfig.Accounts)...)
 	if file := config.Environment(i.environ)["SSL_CERT_FILE"]; file != "" {
-		checkConfig.Files = append(checkConfig.Files, doctor.File{Path: file, Authorities: true})
+		checkConfig.Files = append(checkConfig.Files, check.File{Path: file, CABundle: true})
 	}
-	checkConfig.OpenToOthers = harden.WorldReadable
+	checkConfig.WorldReadable = harden.WorldReadable
 	checkConfig.Transport = server.NewLoginTransport()
 	checkConfig.UserAgent = "etrusted-broker/" + version
 	if c.Store != nil {
-		checkConfig.Store = &doctor.Store{Address: c.Store.Address(), Try: redisstore.New(redisstore.Config{Options: *c.Store}).Try}
+		checkConfig.Store = &check.Store{Address: c.Store.Address(), SelfTest: redisstore.New(redisstore.Config{Options: *c.Store}).Try}
 	}
 	checkConfig.App = appListener(c)
 	checkConfig.Admin = adminListener(c)
@@ -48,7 +48,7 @@ func isStandard(name, value string) bool {
 }
 
 // allOrigins returns the credential sources of all accounts, the default account first.
-func allOrigins(c config.Config) (all []doctor.Account, ignored []string, err error) {
+func allOrigins(c config.Config) (all []check.Account, ignored []string, err error) {
 	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
 		Default:   c.DefaultCredentials(),
 		Dir:       c.AccountsDir,
@@ -60,18 +60,18 @@ func allOrigins(c config.Config) (all []doctor.Account, ignored []string, err er
 	}
 	for _, snapshot := range accounts.Snapshots() {
 		source, _ := accounts.Source(snapshot.Account) // no account is removed before Run is called
-		all = append(all, doctor.Account{Name: snapshot.Account, Origin: source.CredentialSource()})
+		all = append(all, check.Account{Name: snapshot.Account, Credentials: source.CredentialSource()})
 	}
 	return all, ignored, nil
 }
 
 // accountFiles returns the files that credentials are read from.
-func accountFiles(accounts []doctor.Account) []doctor.File {
-	var files []doctor.File
+func accountFiles(accounts []check.Account) []check.File {
+	var files []check.File
 	for _, account := range accounts {
-		for _, part := range []tokensource.CredentialField{account.Origin.ID, account.Origin.Secret} {
+		for _, part := range []tokensource.CredentialField{account.Credentials.ID, account.Credentials.Secret} {
 			if part.File != "" {
-				files = append(files, doctor.File{Path: part.File, Secret: true})
+				files = append(files, check.File{Path: part.File, Secret: true})
 			}
 		}
 	}
@@ -79,9 +79,9 @@ func accountFiles(accounts []doctor.Account) []doctor.File {
 }
 
 // namedFiles returns the files that variables name, except those for credentials.
-func namedFiles(c config.Config) []doctor.File {
-	var files []doctor.File
-	for _, file := range []doctor.File{{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true}, {Path: c.TLSCertFile}, {Path: c.TLSClientCAFile}} {
+func namedFiles(c config.Config) []check.File {
+	var files []check.File
+	for _, file := range []check.File{{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true}, {Path: c.TLSCertFile}, {Path: c.TLSClientCAFile}} {
 		if file.Path != "" {
 			files = append(files, file)
 		}

@@ -14,8 +14,8 @@ import (
 )
 
 // speaking are the packages whose texts reach an operator or an app: by the log, an answer's title and detail, /readyz, the
-// verdict of the status page, or a command's complaint. The doctor is not among them: each of its lines says itself what to
-// do, and docs/check.md tells of its steps.
+// summary of the status page, or a command's errors. internal/check is not among them: each of its lines says what to do,
+// and docs/check.md describes its steps.
 var speaking = []string{
 	"cmd/broker", "internal/config", "internal/server",
 	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
@@ -32,7 +32,7 @@ var otherWords = map[string]string{
 	"cmd/broker/demo.go:curlFor":       "what the demo prints",
 	"internal/admin/display.go":        "the status page's figures, in words",
 	"internal/admin/document.go":       "the status page's markup",
-	"internal/admin/hour.go":           "the status page's figures, in words",
+	"internal/admin/lasthour.go":       "the status page's figures, in words",
 	"internal/admin/page.go":           "the status page's tables",
 	"proxy/localca/certificate.go":     "what stands in a certificate, and failures of crypto/rand",
 	"proxy/localca/trust.go":           "what 'broker ca' prints",

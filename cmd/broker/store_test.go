@@ -64,8 +64,8 @@ func TestTwoBrokersShareAToken(t *testing.T) {
 		broker              *brokertest.Broker
 		log, metric, status string
 	}{
-		{first, "token fetched", `token_store_lease_held{account="default"} 1`, `"leads": true`},
-		{second, "token received from the store", `token_store_hits_total{account="default"} 1`, `"elsewhere": true`},
+		{first, "token fetched", `token_store_lease_held{account="default"} 1`, `"holds_lease": true`},
+		{second, "token received from the store", `token_store_hits_total{account="default"} 1`, `"from_peer": true`},
 	} {
 		if got := brokertest.Get(t, test.broker.URL+"/channels"); got.Status != http.StatusOK {
 			t.Errorf("%d, want 200", got.Status)
@@ -134,9 +134,9 @@ func TestCheckLooksAtTheStore(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	for _, test := range []struct{ store, says string }{
-		{redisServer(t), "the token can be shared in it"},
-		{"redis://:CANARY@127.0.0.1:1", "! the token is not shared, since the store refused the connection"},
-		{"redis://:CANARY@" + silentServer(t), "! the token is not shared, since the store "},
+		{redisServer(t), "✓ token store "},
+		{"redis://:CANARY@127.0.0.1:1", "! the token is not shared: the store refused the connection"},
+		{"redis://:CANARY@" + silentServer(t), "! the token is not shared: the store "},
 	} {
 		code, stdout, stderr := ask([]string{"check"}, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_TOKEN_STORE="+test.store)...)
 		if code != exitOK || stderr != "" || failedSteps(stdout) != nil || !strings.Contains(stdout, "✓ token store") || !strings.Contains(stdout, test.says) {

@@ -45,16 +45,16 @@ func TestTrafficIsTold(t *testing.T) {
 		return status.Requests.Total.All == 6
 	}
 	brokertest.Eventually(t, "all are counted", told)
-	if got := status.Requests.Total; got.Success+got.ClientError+got.ServerError+got.Redirect+got.Gone != 6 || got.ByBroker != 3 || got.ClientError != 3 {
+	if got := status.Requests.Total; got.Success+got.ClientError+got.ServerError+got.Redirect+got.ClientClosed != 6 || got.Local != 3 || got.ClientError != 3 {
 		t.Errorf("all: %+v", got)
 	}
-	if got := status.Accounts[0].Requests.Total; got.All != 4 || got.ByBroker != 1 || got.ClientError != 1 {
+	if got := status.Accounts[0].Requests.Total; got.All != 4 || got.Local != 1 || got.ClientError != 1 {
 		t.Errorf("the default account: %+v", got)
 	}
 	if status.Denied["browser"] != 1 || status.Denied["host"] != 0 {
 		t.Errorf("denied: %v", status.Denied)
 	}
-	if status.AtFault != admin.API || status.State != admin.Degraded {
-		t.Errorf("one of three requests failed at the API, and it says: %+v", status.Verdict)
+	if status.Cause != admin.CauseAPI || status.State != admin.BrokerDegraded {
+		t.Errorf("one of three requests failed at the API: got %+v, want cause api", status.Diagnosis)
 	}
 }

@@ -3,64 +3,64 @@ package admin
 import (
 	"time"
 
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
-// Account is the state of one account's token, and what was done with it.
+// Account is the state of an account's token, with its counts.
 type Account struct {
-	Account string `json:"account"`
-	State   State  `json:"state"`
-	AtFault Fault  `json:"at_fault"`
-	// Troubled reports that somebody has to do something, or has to wait for somebody else.
-	Troubled bool   `json:"troubled"`
-	Summary  string `json:"summary"`
-	// Advice says what to do; absent when there is nothing to do.
+	Account string       `json:"account"`
+	State   AccountState `json:"state"`
+	Cause   Cause        `json:"cause"`
+	// NeedsAttention reports that there is a problem, which an operator may have to fix.
+	NeedsAttention bool   `json:"needs_attention"`
+	Summary        string `json:"summary"`
+	// Advice says what to do; absent if there is nothing to do.
 	Advice     string `json:"advice,omitempty"`
 	TokenValid bool   `json:"token_valid"`
-	// TokenIssued and TokenExpires are those of the last token, dead or alive; absent if there never was one.
+	// TokenIssued and TokenExpires are those of the last token, valid or not; absent if there never was one.
 	TokenIssued           *time.Time `json:"token_issued,omitempty"`
 	TokenExpires          *time.Time `json:"token_expires,omitempty"`
 	TokenLifetimeSeconds  float64    `json:"token_lifetime_seconds"`
 	TokenRemainingSeconds float64    `json:"token_remaining_seconds"`
 	LastSuccess           *time.Time `json:"last_success,omitempty"`
 	LastDurationSeconds   float64    `json:"last_duration_seconds"`
-	// FetchingSince is when the token request was sent that is under way; absent if none is.
+	// FetchingSince is when the token request in progress was sent; otherwise absent.
 	FetchingSince       *time.Time `json:"fetching_since,omitempty"`
 	NextAttempt         *time.Time `json:"next_attempt,omitempty"`
 	ConsecutiveFailures int        `json:"consecutive_failures"`
 	// Refreshes counts token requests by outcome.
 	Refreshes map[tokensource.Outcome]uint64 `json:"refreshes"`
-	// LastHour are the minutes of the last hour in which a token request ended, oldest first.
-	LastHour []Minute `json:"last_hour"`
-	Waits    uint64   `json:"waits"`
+	// LastHour lists the minutes of the last hour in which a token request ended, oldest first.
+	LastHour       []Minute `json:"last_hour"`
+	RequestsWaited uint64   `json:"requests_waited"`
 	// Shared is absent if the token is not shared with other brokers.
-	Shared *Shared `json:"shared,omitempty"`
-	// Invalidations counts tokens given up after a 401 of the API.
+	Shared *SharedToken `json:"shared,omitempty"`
+	// Invalidations counts tokens that were replaced after a 401 from the API.
 	Invalidations uint64 `json:"invalidations"`
-	// Replays count the requests sent again after a 401 by outcome.
+	// Replays counts retries after a 401 by outcome.
 	Replays map[string]uint64 `json:"replays"`
-	// CredentialReloads counts changed credentials by outcome; CredentialsChanged is when those in use were taken
+	// CredentialReloads counts changes of the credentials by outcome. CredentialsChanged is when the current credentials came
 	// into use.
 	CredentialReloads  map[tokensource.ReloadOutcome]uint64 `json:"credential_reloads"`
 	CredentialsChanged *time.Time                           `json:"credentials_changed,omitempty"`
-	// LastError is that of the last token request; absent if it succeeded.
+	// LastError is why the last token request failed; absent if it succeeded.
 	LastError *Error `json:"last_error,omitempty"`
-	// UnusedCredentials tell why the credentials were changed in vain; absent in all states but Stale.
-	UnusedCredentials *Unused        `json:"unused_credentials,omitempty"`
+	// UnusedCredentials says why changed credentials are not used; present only in the state AccountStale.
+	UnusedCredentials *PendingReload `json:"unused_credentials,omitempty"`
 	Requests          Requests       `json:"requests"`
 	Display           AccountDisplay `json:"display"`
 }
 
-// Shared is the part that this broker has in a token that it shares.
-type Shared struct {
-	Leads     bool   `json:"leads"`     // it has fetched the token for all, and is the first to fetch the next
-	Elsewhere bool   `json:"elsewhere"` // the last token request was another broker's
-	Hits      uint64 `json:"hits"`      // tokens taken from the store
-	Errors    uint64 `json:"errors"`    // how often the store was asked in vain
+// SharedToken is this broker's view of a token that it shares with others.
+type SharedToken struct {
+	HoldsLease bool   `json:"holds_lease"` // this broker fetched the token, and is the first to fetch the next one
+	FromPeer   bool   `json:"from_peer"`   // another broker made the last token request
+	Hits       uint64 `json:"hits"`        // tokens taken from the store
+	Errors     uint64 `json:"errors"`      // failed requests to the store
 }
 
-// Error is why a token request failed.
+// Error says why a token request failed.
 type Error struct {
 	Outcome tokensource.Outcome `json:"outcome"`
 	Reason  string              `json:"reason"`
@@ -68,39 +68,39 @@ type Error struct {
 	At      time.Time           `json:"at"`
 }
 
-// Unused is why credentials that changed are not in use.
-type Unused struct {
+// PendingReload says why changed credentials are not used.
+type PendingReload struct {
 	Outcome tokensource.ReloadOutcome `json:"outcome"`
 	Reason  string                    `json:"reason"`
 	Advice  string                    `json:"advice"`
 	At      time.Time                 `json:"at"`
 }
 
-func (c Config) account(snapshot tokensource.Snapshot, traffic tally.Account, now time.Time) Account {
+func (c Config) account(snapshot tokensource.Snapshot, traffic stats.Account, now time.Time) Account {
 	state := stateOf(snapshot)
 	account := Account{
 		Account:               snapshot.Account,
 		State:                 state,
-		AtFault:               c.faultOf(snapshot),
-		Troubled:              state.troubled(),
+		Cause:                 c.causeOf(snapshot),
+		NeedsAttention:        state.needsAttention(),
 		Summary:               summarize(snapshot, state),
 		TokenValid:            snapshot.Valid,
-		TokenIssued:           moment(snapshot.Issued),
-		TokenExpires:          moment(snapshot.Expires),
+		TokenIssued:           timeOrNil(snapshot.Issued),
+		TokenExpires:          timeOrNil(snapshot.Expires),
 		TokenLifetimeSeconds:  snapshot.Expires.Sub(snapshot.Issued).Seconds(),
 		TokenRemainingSeconds: snapshot.Remaining.Seconds(),
-		LastSuccess:           moment(snapshot.LastSuccess),
+		LastSuccess:           timeOrNil(snapshot.LastSuccess),
 		LastDurationSeconds:   snapshot.LastDuration.Seconds(),
-		FetchingSince:         moment(snapshot.FetchingSince),
-		NextAttempt:           moment(snapshot.NextAttempt),
+		FetchingSince:         timeOrNil(snapshot.FetchingSince),
+		NextAttempt:           timeOrNil(snapshot.NextAttempt),
 		ConsecutiveFailures:   snapshot.ConsecutiveFailures,
 		Refreshes:             map[tokensource.Outcome]uint64{},
 		LastHour:              lastHour(traffic.Refreshes),
-		Waits:                 snapshot.RequestsWaited,
+		RequestsWaited:        snapshot.RequestsWaited,
 		Invalidations:         snapshot.Invalidations,
 		Replays:               orEmpty(traffic.Replays),
 		CredentialReloads:     map[tokensource.ReloadOutcome]uint64{},
-		CredentialsChanged:    moment(snapshot.LastChange),
+		CredentialsChanged:    timeOrNil(snapshot.LastChange),
 		Requests:              requestsOf(traffic, now.Sub(c.Started)),
 		Display:               displayOf(snapshot, state, traffic.Refreshes, now),
 	}
@@ -115,16 +115,16 @@ func (c Config) account(snapshot tokensource.Snapshot, traffic tally.Account, no
 		account.LastError = &Error{failure.Outcome, failure.Reason, failure.Advice, snapshot.LastFailureAt.UTC()}
 	}
 	if snapshot.Shared {
-		account.Shared = &Shared{snapshot.HoldsLease, snapshot.FromPeer, snapshot.StoreHits, snapshot.StoreErrors}
+		account.Shared = &SharedToken{snapshot.HoldsLease, snapshot.FromPeer, snapshot.StoreHits, snapshot.StoreErrors}
 	}
-	if unused := snapshot.PendingReload; state == Stale {
+	if unused := snapshot.PendingReload; state == AccountStale {
 		account.Advice = unused.Advice
-		account.UnusedCredentials = &Unused{unused.Outcome, unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
+		account.UnusedCredentials = &PendingReload{unused.Outcome, unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
 	}
 	return account
 }
 
-// reason is why the account is troubled.
+// reason says why the account needs attention.
 func (a Account) reason() string {
 	if a.UnusedCredentials != nil {
 		return a.UnusedCredentials.Reason
@@ -132,7 +132,7 @@ func (a Account) reason() string {
 	return a.LastError.Reason
 }
 
-// orEmpty makes an object of what nothing was counted for yet.
+// orEmpty returns counts, or an empty map for nil, which JSON would encode as null.
 func orEmpty(counts map[string]uint64) map[string]uint64 {
 	if counts == nil {
 		return map[string]uint64{}

@@ -1,5 +1,5 @@
-// Package admin serves the operator: health, readiness, status and metrics, on a listener apart from the app's, so
-// that no path of the API is shadowed. It shows no secret, and changes nothing.
+// Package admin serves health, readiness, status and metrics to operators. It has its own listener, so that it hides no path
+// of the API. It is read-only and shows no secrets.
 package admin
 
 import (
@@ -7,32 +7,32 @@ import (
 	"net/http"
 	"time"
 
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
-// Config tells what is served. All fields are required.
+// Config configures the handler. All fields are required unless they say otherwise.
 type Config struct {
 	Version, Revision string
 	Started           time.Time
 	// Tokens returns a snapshot of each account's source.
 	Tokens func() []tokensource.Snapshot
-	// Traffic returns what was counted of late, and InFlight the number of requests that are being served.
-	Traffic  func() tally.Snapshot
+	// Traffic returns the recent counts, and InFlight the number of requests in progress.
+	Traffic  func() stats.Snapshot
 	InFlight func() int64
 	// Draining reports whether the broker is shutting down.
 	Draining func() bool
-	// StoreProblem says why the token store is not used; empty while it is. It is nil if the token is not shared.
+	// StoreProblem returns why the token store is not used; empty while it is. It is nil if the token is not shared.
 	StoreProblem func() string
-	// Settings are the configuration in effect, with secrets masked.
+	// Settings lists the effective configuration, with secrets masked.
 	Settings []Setting
 	Metrics  http.Handler
 }
 
-// Setting is one variable of the configuration, as it may be shown.
+// Setting is a variable of the configuration, safe to show.
 type Setting struct {
 	Name    string `json:"name"`
-	Value   string `json:"value"`  // in effect; of a secret, that it is set
+	Value   string `json:"value"`  // effective value; of a secret, only that it is set
 	Source  string `json:"source"` // where the value comes from: environment, default, another variable's name, or "-"
 	Meaning string `json:"meaning"`
 }
@@ -51,7 +51,7 @@ func Handler(config Config) http.Handler {
 	})
 	mux.Handle("GET /metrics", config.Metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeText(w, http.StatusOK, "ok: the broker serves")
+		writeText(w, http.StatusOK, "ok: the broker is running")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if reason := config.notReady(); reason != "" {
@@ -60,12 +60,12 @@ func Handler(config Config) http.Handler {
 		}
 		writeText(w, http.StatusOK, "ok: there is a valid token")
 	})
-	return confined(mux)
+	return withSecurityHeaders(mux)
 }
 
-// confinement is what every answer tells browsers. Should a text of somebody else's ever reach the page as HTML, nothing in
-// it runs and nothing in it is loaded; and no other page may frame, open or embed what is shown here.
-var confinement = map[string]string{
+// securityHeaders are set on every response. If a text from a peer ever reached the page as HTML, it could neither run nor load
+// anything. Other pages can neither frame, open nor embed the page.
+var securityHeaders = map[string]string{
 	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	"X-Frame-Options":              "DENY",
@@ -76,9 +76,9 @@ var confinement = map[string]string{
 	"Cache-Control":                "no-store",
 }
 
-func confined(next http.Handler) http.Handler {
+func withSecurityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, value := range confinement {
+		for name, value := range securityHeaders {
 			w.Header().Set(name, value)
 		}
 		next.ServeHTTP(w, r)
@@ -88,5 +88,5 @@ func confined(next http.Handler) http.Handler {
 func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = fmt.Fprintln(w, text) // a client that is gone needs no answer
+	_, _ = fmt.Fprintln(w, text) // the client may have disconnected
 }

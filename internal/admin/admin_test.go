@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
@@ -28,7 +28,7 @@ func config(snapshots ...tokensource.Snapshot) admin.Config {
 		Revision: "abcdef",
 		Started:  started,
 		Tokens:   func() []tokensource.Snapshot { return snapshots },
-		Traffic:  func() tally.Snapshot { return tally.Snapshot{} },
+		Traffic:  func() stats.Snapshot { return stats.Snapshot{} },
 		InFlight: func() int64 { return 0 },
 		Draining: func() bool { return false },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -63,50 +63,50 @@ func TestReadiness(t *testing.T) {
 		name      string
 		draining  bool
 		snapshots []tokensource.Snapshot
-		notReady  string // empty: it is
+		notReady  string // empty: ready
 	}{
 		{"valid", false, []tokensource.Snapshot{valid("default")}, ""},
 		{"valid, though the last refresh failed", false, []tokensource.Snapshot{{Account: "default", Valid: true, LastFailure: failure}}, ""},
-		{"no account", false, nil, "there is no account"},
+		{"no account", false, nil, "no account is configured"},
 		{"no token yet", false, []tokensource.Snapshot{{Account: "default"}}, "the first token is being fetched"},
 		{"failed", false, []tokensource.Snapshot{failed("default", "it broke")}, "it broke. Do this."},
 		{"draining", true, []tokensource.Snapshot{valid("default")}, "the broker is shutting down"},
 		{"draining without a token", true, []tokensource.Snapshot{failed("default", "it broke")}, "the broker is shutting down"},
-		{"default alone counts: it is not", false, []tokensource.Snapshot{failed("default", "it broke"), valid("de")}, "it broke. Do this."},
-		{"default alone counts: it is", false, []tokensource.Snapshot{valid("default"), failed("de", "it broke")}, ""},
-		{"default alone counts, and comes last", false, []tokensource.Snapshot{failed("de", "it broke"), valid("default")}, ""},
+		{"only the default account counts: not ready", false, []tokensource.Snapshot{failed("default", "it broke"), valid("de")}, "it broke. Do this."},
+		{"only the default account counts: ready", false, []tokensource.Snapshot{valid("default"), failed("de", "it broke")}, ""},
+		{"only the default account counts, as the last", false, []tokensource.Snapshot{failed("de", "it broke"), valid("default")}, ""},
 		{"without default any counts: the first", false, []tokensource.Snapshot{valid("de"), failed("fr", "it broke")}, ""},
 		{"without default any counts: the last", false, []tokensource.Snapshot{failed("de", "it broke"), valid("fr")}, ""},
-		{"without default any counts: none", false, []tokensource.Snapshot{failed("de", "it broke"), failed("fr", "it broke")}, "it broke. Do this."},
+		{"without default any counts: no token", false, []tokensource.Snapshot{failed("de", "it broke"), failed("fr", "it broke")}, "it broke. Do this."},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			h := handler(test.draining, test.snapshots...)
-			status, text := 200, "ok: there is a valid token\n"
+			code, text := 200, "ok: there is a valid token\n"
 			if test.notReady != "" {
-				status, text = 503, "not ready: "+test.notReady+"\n"
+				code, text = 503, "not ready: "+test.notReady+"\n"
 			}
 			got := ask(h, "GET", "/readyz")
-			if got.Code != status || got.Body.String() != text || got.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
-				t.Errorf("/readyz: %d %q %q, want %d %q", got.Code, got.Body, got.Header(), status, text)
+			if got.Code != code || got.Body.String() != text || got.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
+				t.Errorf("/readyz: %d %q %q, want %d %q", got.Code, got.Body, got.Header(), code, text)
 			}
 			if got := ask(h, "GET", "/healthz"); got.Code != 200 || !strings.HasPrefix(got.Body.String(), "ok") {
-				t.Errorf("/healthz: %d %q", got.Code, got.Body) // a restart would help nothing
+				t.Errorf("/healthz: %d %q", got.Code, got.Body) // a restart would not help
 			}
-			told := statusOf(t, h)
-			reason, hasReason := told["not_ready_reason"]
-			if told["ready"] != (test.notReady == "") || told["draining"] != test.draining || hasReason != (test.notReady != "") || hasReason && reason != test.notReady {
-				t.Errorf("/status.json: %v", told)
+			status := statusOf(t, h)
+			reason, hasReason := status["not_ready_reason"]
+			if status["ready"] != (test.notReady == "") || status["draining"] != test.draining || hasReason != (test.notReady != "") || hasReason && reason != test.notReady {
+				t.Errorf("/status.json: %v", status)
 			}
-			if accounts, isList := told["accounts"].([]any); !isList || len(accounts) != len(test.snapshots) {
-				t.Errorf("/status.json: %d accounts are %v", len(test.snapshots), told["accounts"])
+			if accounts, isList := status["accounts"].([]any); !isList || len(accounts) != len(test.snapshots) {
+				t.Errorf("/status.json: %d accounts are %v", len(test.snapshots), status["accounts"])
 			}
 		})
 	}
 }
 
-func TestDefaultCountsWhereverItStands(t *testing.T) {
+func TestOnlyDefaultAccountCounts(t *testing.T) {
 	if got := ask(handler(false, valid("de"), failed("default", "it broke")), "GET", "/readyz"); got.Code != 503 {
 		t.Errorf("/readyz: %d %q", got.Code, got.Body)
 	}
@@ -125,8 +125,8 @@ func statusOf(t *testing.T, h http.Handler) map[string]any {
 	return status
 }
 
-// confinement is what every answer bears, those to a wrong method or path too.
-var confinement = map[string]string{
+// securityHeaders are on every response, including those to a wrong method or path.
+var securityHeaders = map[string]string{
 	"Content-Security-Policy":      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	"X-Frame-Options":              "DENY",
 	"X-Content-Type-Options":       "nosniff",
@@ -163,7 +163,7 @@ func TestMethodsAndHeaders(t *testing.T) {
 			if got.Code != test.status {
 				t.Errorf("%s %s: %d, want %d", test.method, path, got.Code, test.status)
 			}
-			for name, want := range confinement {
+			for name, want := range securityHeaders {
 				if values := got.Header().Values(name); len(values) != 1 || values[0] != want {
 					t.Errorf("%s %s: %s %q, want %q", test.method, path, name, values, want)
 				}
@@ -180,15 +180,15 @@ func TestMethodsAndHeaders(t *testing.T) {
 	}
 }
 
-func TestMetricsAreTheHandlers(t *testing.T) {
+func TestServesMetrics(t *testing.T) {
 	t.Parallel()
 	if got := ask(handler(false), "GET", "/metrics"); got.Body.String() != "the metrics" {
-		t.Errorf("%q", got.Body)
+		t.Errorf("got %q, want the metrics", got.Body)
 	}
 }
 
-// TestHeadOverHTTP holds that HEAD, as some load balancers probe, has the status and no body.
-func TestHeadOverHTTP(t *testing.T) {
+// TestHeadHasStatusAndNoBody: some load balancers probe with HEAD.
+func TestHeadHasStatusAndNoBody(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(handler(false, failed("default", "it broke")))
 	defer server.Close()

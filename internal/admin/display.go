@@ -5,69 +5,62 @@ import (
 	"strings"
 	"time"
 
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
-// Display is what the page shows of a Status and is not in it yet: words, and names of pictures. The page's script takes
-// them as they are, so there is one place where they are made. They are for people, and may change at any time.
+// Display has the texts and icon names that the page shows for a Status. The page's script inserts them unchanged. They may
+// change at any time.
 type Display struct {
-	Title    string `json:"title"`
-	Symbol   string `json:"symbol"`
-	AtFault  string `json:"at_fault"`
-	Uptime   string `json:"uptime"`
-	APITime  string `json:"api_time"` // of the last minute
-	Store    string `json:"store"`    // empty if there is none
-	Troubled string `json:"troubled"` // the headings of the accounts
-	Fine     string `json:"fine"`
+	Title          string `json:"title"`
+	Symbol         string `json:"symbol"`
+	Cause          string `json:"cause"`
+	Uptime         string `json:"uptime"`
+	APITime        string `json:"api_time"`        // of the last minute
+	Store          string `json:"store"`           // empty without a store
+	NeedsAttention string `json:"needs_attention"` // headings of the two groups of accounts
+	Healthy        string `json:"healthy"`
 }
 
 func (s Status) display() Display {
-	troubled := 0
+	needAttention := 0
 	for _, account := range s.Accounts {
-		if account.Troubled {
-			troubled++
+		if account.NeedsAttention {
+			needAttention++
 		}
 	}
 	return Display{
-		Title:    strings.TrimSuffix(s.Summary, ".") + " – etrusted-broker",
-		Symbol:   s.State.symbol(),
-		AtFault:  s.AtFault.words(),
-		Uptime:   spell(seconds(s.UptimeSeconds)),
-		APITime:  apiTime(s.Requests.LastMinute),
-		Store:    s.TokenStore.words(),
-		Troubled: heading(troubled, " that needs attention", " that need attention"),
-		Fine:     heading(len(s.Accounts)-troubled, " in order", " in order"),
+		Title:          strings.TrimSuffix(s.Summary, ".") + " – etrusted-broker",
+		Symbol:         s.State.symbol(),
+		Cause:          s.Cause.label(),
+		Uptime:         humanize(seconds(s.UptimeSeconds)),
+		APITime:        apiTime(s.Requests.LastMinute),
+		Store:          s.TokenStore.label(),
+		NeedsAttention: fmt.Sprintf("Needs attention (%d)", needAttention),
+		Healthy:        fmt.Sprintf("Healthy (%d)", len(s.Accounts)-needAttention),
 	}
 }
 
-func (s *TokenStore) words() string {
+func (s *TokenStore) label() string {
 	switch {
 	case s == nil:
 		return ""
 	case s.Working:
-		return "is used"
+		return "in use"
 	default:
-		return "is not used, since it " + s.Problem
+		return "not in use: it " + s.Problem
 	}
 }
 
 func apiTime(window Window) string {
 	if window.APISeconds == 0 {
-		return "not asked"
+		return "no requests"
 	}
-	return spell(seconds(window.APISeconds))
+	return humanize(seconds(window.APISeconds))
 }
 
 func seconds(number float64) time.Duration {
 	return time.Duration(number * float64(time.Second))
-}
-
-func heading(accounts int, one, many string) string {
-	if accounts == 1 {
-		return "1 account" + one
-	}
-	return fmt.Sprintf("%d accounts%s", accounts, many)
 }
 
 // AccountDisplay is the same for an Account.
@@ -80,69 +73,69 @@ type AccountDisplay struct {
 	LastErrorAt string `json:"last_error_at"`
 	Credentials string `json:"credentials"`
 	LastHour    string `json:"last_hour"`
-	// Stands and Hangs are the picture of the last hour: see picture.
-	Stands string `json:"stands"`
-	Hangs  string `json:"hangs"`
+	// OKBars and FailedBars are the chart of the last hour: see hourBars.
+	OKBars     string `json:"ok_bars"`
+	FailedBars string `json:"failed_bars"`
 }
 
-func displayOf(snapshot tokensource.Snapshot, state State, minutes []tally.Minute, now time.Time) AccountDisplay {
+func displayOf(snapshot tokensource.Snapshot, state AccountState, minutes []stats.Minute, now time.Time) AccountDisplay {
 	display := AccountDisplay{
-		State:       state.word(),
+		State:       state.label(),
 		Symbol:      state.symbol(),
-		Token:       tokenInWords(snapshot),
+		Token:       tokenLabel(snapshot),
 		LastRefresh: lastRefresh(snapshot, now),
 		NextRefresh: nextRefresh(snapshot, now),
-		Credentials: "none yet",
-		LastHour:    hourInWords(minutes),
+		Credentials: "not loaded yet",
+		LastHour:    hourSummary(minutes),
 	}
 	if snapshot.LastFailure != nil {
 		display.LastErrorAt = snapshot.LastFailureAt.UTC().Format("15:04:05 UTC") + ", " + ago(snapshot.LastFailureAt, now)
 	}
 	if !snapshot.LastChange.IsZero() {
-		display.Credentials = "taken into use " + ago(snapshot.LastChange, now)
+		display.Credentials = "loaded " + ago(snapshot.LastChange, now)
 	}
-	display.Stands, display.Hangs = picture(minutes, now)
+	display.OKBars, display.FailedBars = hourBars(minutes, now)
 	return display
 }
 
-func tokenInWords(snapshot tokensource.Snapshot) string {
+func tokenLabel(snapshot tokensource.Snapshot) string {
 	if !snapshot.Valid {
 		return "none"
 	}
-	return fmt.Sprintf("%s left of %s", spell(snapshot.Remaining), spell(snapshot.Expires.Sub(snapshot.Issued)))
+	return fmt.Sprintf("%s left of %s", humanize(snapshot.Remaining), humanize(snapshot.Expires.Sub(snapshot.Issued)))
 }
 
 func lastRefresh(snapshot tokensource.Snapshot, now time.Time) string {
-	took := ", took " + spell(snapshot.LastDuration)
+	suffix := ", took " + humanize(snapshot.LastDuration)
 	if snapshot.FromPeer {
-		took = ", by another broker"
+		suffix = ", by another broker"
 	}
 	switch {
 	case snapshot.LastFailure != nil && snapshot.LastSuccess.IsZero():
-		return "failed " + ago(snapshot.LastFailureAt, now) + took + "; never succeeded"
+		return "failed " + ago(snapshot.LastFailureAt, now) + suffix + "; never succeeded"
 	case snapshot.LastFailure != nil:
-		return "failed " + ago(snapshot.LastFailureAt, now) + took + "; succeeded " + ago(snapshot.LastSuccess, now)
+		return "failed " + ago(snapshot.LastFailureAt, now) + suffix + "; succeeded " + ago(snapshot.LastSuccess, now)
 	case snapshot.LastSuccess.IsZero():
 		return "none yet"
 	default:
-		return ago(snapshot.LastSuccess, now) + took
+		return ago(snapshot.LastSuccess, now) + suffix
 	}
 }
 
 func nextRefresh(snapshot tokensource.Snapshot, now time.Time) string {
 	switch until := snapshot.NextAttempt.Sub(now); {
 	case !snapshot.FetchingSince.IsZero():
-		return "under way for " + spell(now.Sub(snapshot.FetchingSince))
+		return "in progress for " + humanize(now.Sub(snapshot.FetchingSince))
 	case until < time.Second:
 		return "now"
 	default:
-		return "in " + spell(until)
+		return "in " + humanize(until)
 	}
 }
 
 func ago(at, now time.Time) string {
 	if past := now.Sub(at); past >= time.Second {
-		return spell(past) + " ago"
+		return humanize(past) + " ago"
 	}
 	return "just now"
 }

@@ -7,23 +7,22 @@ import (
 	"strings"
 )
 
-// markup is HTML that is put on the page as it is. Only what is written as a constant in this package becomes markup by
-// itself; a string that came from anywhere else does not, and the compiler sees to that.
+// markup is trusted HTML, written to the page unescaped. Only constants of this package become markup implicitly; for other
+// strings, the compiler requires a conversion.
 //
-// html/template would do for the page, and what it costs is too much for it: it calls methods by names that are known only
-// when it runs, and so the linker must keep every exported method of every type in the program. That is 1.9 MB of 13.8, and
-// as much resident memory in each sidecar, for a page that few of them ever show.
+// html/template would also do, but it calls methods by name at run time, so the linker must keep every exported method of
+// every type in the program: 1.9 of 13.8 MB, and as much resident memory in each sidecar.
 type markup string
 
-// document is HTML that is being written.
+// document is HTML under construction.
 type document struct{ bytes.Buffer }
 
-// put writes a form with one of the values in place of each {}. What is not markup is escaped, for text and for attributes in
-// double quotes: a {} must stand in one or the other, and not where a URL, a script or a style is looked for.
+// writef writes form with the values in place of each {}. It escapes values that are not markup, for text and for attributes
+// in double quotes: a {} must be in one of these, and not in a URL, script or style.
 //
-// It panics if there are not as many values as {}, or they would stand in each other's places. How many there are is written in
-// this package alone: no request can bring that about, and any test that has the form written sees it.
-func (d *document) put(form markup, values ...any) {
+// It panics if the number of values differs from the number of {}. Both are constants of this package, so no request can
+// cause this, and any test that writes the form detects it.
+func (d *document) writef(form markup, values ...any) {
 	if places := strings.Count(string(form), "{}"); places != len(values) {
 		panic(fmt.Sprintf("admin: %d values for the %d places of %q", len(values), places, form))
 	}
@@ -41,9 +40,9 @@ func (d *document) put(form markup, values ...any) {
 	d.WriteString(rest)
 }
 
-// attribute is one without a value: there, or not.
-func attribute(name markup, there bool) markup {
-	if !there {
+// attribute returns a boolean attribute, or nothing.
+func attribute(name markup, present bool) markup {
+	if !present {
 		return ""
 	}
 	return " " + name

@@ -5,7 +5,6 @@ import (
 	"net/http"
 )
 
-// What the page loads.
 var (
 	//go:embed page.css
 	pageCSS []byte
@@ -15,52 +14,51 @@ var (
 	icon []byte
 )
 
-// pageFiles are what the page loads.
+// pageFiles are the files that the page loads.
 var pageFiles = map[string]http.Handler{
-	"/page.css": file("text/css; charset=utf-8", pageCSS),
-	"/page.js":  file("text/javascript; charset=utf-8", pageJS),
-	"/icon.svg": file("image/svg+xml", icon),
+	"/page.css": staticFile("text/css; charset=utf-8", pageCSS),
+	"/page.js":  staticFile("text/javascript; charset=utf-8", pageJS),
+	"/icon.svg": staticFile("image/svg+xml", icon),
 }
 
-func file(contentType string, content []byte) http.Handler {
+func staticFile(contentType string, content []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
-		_, _ = w.Write(content) // a client that is gone needs no answer
+		_, _ = w.Write(content) // the client may have disconnected
 	})
 }
 
-// How much is shown without a click: of few accounts all, so that whoever has one need not look for anything; of hundreds
-// what is needed to find those in trouble.
+// How much is shown without a click: everything for a few accounts; for hundreds, only what helps to find the problems.
 const (
-	fewAccounts  = 3  // are shown with all their facts, the others with a line each
-	manyAccounts = 20 // in order: no more are listed until somebody asks for them
+	fewAccounts  = 3  // shown with all details; the others with one line each
+	manyAccounts = 20 // more healthy accounts than this are listed only on request
 )
 
-// groups has the accounts in the order in which they are read: first those that need attention.
+// groups has the accounts in the order of the page: first those that need attention.
 type groups struct {
-	Troubled, Fine []entry
-	Unfolded       bool // those in order are listed
+	NeedsAttention, Healthy []accountEntry
+	HealthyOpen             bool // the healthy accounts are listed
 }
 
-// entry is an account on the page.
-type entry struct {
+// accountEntry is an account on the page.
+type accountEntry struct {
 	Account
-	Open  bool // all its facts are shown
-	Alone bool // it is the only one: its requests, and what to do, stand elsewhere on the page
+	Open bool // all details are shown
+	Only bool // there is no other account: its requests and the advice are elsewhere on the page
 }
 
 func groupsOf(accounts []Account) groups {
 	var sorted groups
 	for _, account := range accounts {
-		one := entry{account, len(accounts) <= fewAccounts, len(accounts) == 1}
-		if account.Troubled {
-			one.Open = one.Open || len(sorted.Troubled) < fewAccounts
-			sorted.Troubled = append(sorted.Troubled, one)
+		one := accountEntry{account, len(accounts) <= fewAccounts, len(accounts) == 1}
+		if account.NeedsAttention {
+			one.Open = one.Open || len(sorted.NeedsAttention) < fewAccounts
+			sorted.NeedsAttention = append(sorted.NeedsAttention, one)
 		} else {
-			sorted.Fine = append(sorted.Fine, one)
+			sorted.Healthy = append(sorted.Healthy, one)
 		}
 	}
-	sorted.Unfolded = len(sorted.Fine) <= manyAccounts
+	sorted.HealthyOpen = len(sorted.Healthy) <= manyAccounts
 	return sorted
 }
 
@@ -68,33 +66,33 @@ func writePage(w http.ResponseWriter, status Status) {
 	var page document
 	page.writePage(status)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(page.Bytes()) // a client that is gone needs no answer
+	_, _ = w.Write(page.Bytes()) // the client may have disconnected
 }
 
-// meaningOf explains the closed sets of package proxy and its door, which this one does not know: a word that is not among
-// them stands for itself.
-func meaningOf(word string) string {
-	meaning, known := map[string]string{
-		"host":        "Host that is not allowed (see BROKER_ALLOWED_HOSTS)",
+// reasonLabel describes a reason or outcome from the closed sets of package proxy, which this package does not import. It
+// returns an unknown word unchanged.
+func reasonLabel(word string) string {
+	label, known := map[string]string{
+		"host":        "Host not allowed (see BROKER_ALLOWED_HOSTS)",
 		"browser":     "sent by a web page",
-		"method":      "method that is not served",
-		"upgrade":     "asked for another protocol",
-		"target":      "meant for another host than the API's",
-		"path":        "path that could be read in two ways",
+		"method":      "method not supported",
+		"upgrade":     "Upgrade header",
+		"target":      "for a host other than the API",
+		"path":        "ambiguous path",
 		"key":         "access key missing or wrong",
-		"certificate": "client certificate expired, or its authority removed",
+		"certificate": "client certificate expired, or its CA removed",
 		"rule":        "not in BROKER_ALLOW",
-		"malformed":   "not well-formed HTTP",
+		"malformed":   "malformed HTTP",
 		"connections": "connection closed to make room for another",
 
-		"success":       "sent again with a new token, and answered",
-		"unauthorized":  "sent again, and refused with 401 once more",
-		"failed":        "sent again, and not answered",
-		"body_not_kept": "not sent again: the body was too long (see BROKER_REPLAY_BUFFER)",
-		"no_token":      "not sent again: there was no new token in time",
+		"success":       "retried with a new token, answered",
+		"unauthorized":  "retried with a new token, 401 again",
+		"failed":        "retried with a new token, no response",
+		"body_not_kept": "not retried: body too large (see BROKER_REPLAY_BUFFER)",
+		"no_token":      "not retried: no new token in time",
 	}[word]
 	if !known {
 		return word
 	}
-	return meaning
+	return label
 }

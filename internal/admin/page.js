@@ -1,31 +1,31 @@
 'use strict';
-// Keeps the page up to date from /status.json. The words are the broker's: an element names the fact that it shows, in
-// data-text (its text), data-set (attributes) or data-show (whether it is there at all), and nothing is worded here.
+// Updates the page from /status.json. Elements name the values that they show: data-text (their text), data-set (attributes)
+// and data-show (whether they are visible). All texts come from the broker.
 
-const pause = 2000 + 20 * document.querySelectorAll('[data-account]').length; // ms; hundreds of accounts are more to tell
-const patience = 5000;
-const longest = 30000;
+const interval = 2000 + 20 * document.querySelectorAll('[data-account]').length; // ms; hundreds of accounts make a long response
+const timeout = 5000;
+const maxInterval = 30000;
 const lost = document.getElementById('lost');
 const bars = document.querySelectorAll('progress');
 
 let failures = 0;
 let timer;
 
-const look = (facts, path) => path.split('.').reduce((at, name) => at?.[name], facts);
+const get = (values, path) => path.split('.').reduce((at, name) => at?.[name], values);
 
-// The elements of a part of the page stay the same until it is loaded anew, so they are looked for once.
+// The elements stay the same until the page is reloaded, so they are searched for once.
 function bind(elements) {
-  const found = [];
+  const updates = [];
   for (const element of elements) {
     const {text, set, show} = element.dataset;
-    if (text) found.push(facts => { const now = String(look(facts, text) ?? ''); if (element.textContent !== now) element.textContent = now; });
-    if (show) found.push(facts => { element.hidden = !look(facts, show); });
+    if (text) updates.push(values => { const now = String(get(values, text) ?? ''); if (element.textContent !== now) element.textContent = now; });
+    if (show) updates.push(values => { element.hidden = !get(values, show); });
     for (const pair of set ? set.split(' ') : []) {
       const [name, path] = pair.split('=');
-      found.push(facts => element.setAttribute(name, look(facts, path) ?? ''));
+      updates.push(values => element.setAttribute(name, get(values, path) ?? ''));
     }
   }
-  return facts => found.forEach(update => update(facts));
+  return values => updates.forEach(update => update(values));
 }
 
 const bound = '[data-text], [data-set], [data-show]';
@@ -38,14 +38,14 @@ for (const article of document.querySelectorAll('[data-account]')) {
 function update(status) {
   const same = status.started === document.body.dataset.started && status.accounts.length === accounts.size;
   if (!same || !status.accounts.every(account => accounts.has(account.account))) {
-    location.reload(); // another broker, or other accounts: the page itself is another
+    location.reload(); // a different broker, or different accounts: other elements
     return;
   }
   updateBroker(status);
   for (const account of status.accounts) {
     const {article, update} = accounts.get(account.account);
     update(account);
-    const group = document.getElementById(account.troubled ? 'troubled' : 'fine');
+    const group = document.getElementById(account.needs_attention ? 'attention' : 'healthy');
     if (article.parentElement !== group) group.append(article);
   }
   for (const group of document.querySelectorAll('.accounts')) group.hidden = !group.querySelector('[data-account]');
@@ -53,11 +53,11 @@ function update(status) {
 
 async function poll() {
   clearTimeout(timer);
-  if (document.hidden) return; // until somebody looks again
+  if (document.hidden) return; // until the page is visible again
   try {
-    const answer = await fetch('status.json', {cache: 'no-store', signal: AbortSignal.timeout(patience)});
-    if (!answer.ok) throw new Error(answer.status);
-    update(await answer.json());
+    const response = await fetch('status.json', {cache: 'no-store', signal: AbortSignal.timeout(timeout)});
+    if (!response.ok) throw new Error(response.status);
+    update(await response.json());
     failures = 0;
   } catch {
     if (failures++ === 0) document.getElementById('since').textContent = new Date().toLocaleTimeString();
@@ -65,10 +65,10 @@ async function poll() {
   }
   lost.hidden = failures === 0;
   document.body.classList.toggle('stale', failures > 0);
-  timer = setTimeout(poll, Math.min(longest, pause * 2 ** failures));
+  timer = setTimeout(poll, Math.min(maxInterval, interval * 2 ** failures));
 }
 
-// Between two answers a token grows older all the same.
+// The token gets older between two responses too.
 setInterval(() => { if (failures === 0 && !document.hidden) for (const bar of bars) bar.value = Math.max(0, bar.value - 1); }, 1000);
 document.addEventListener('visibilitychange', poll);
-timer = setTimeout(poll, pause); // the page is new; and a broker that is not the page's own, behind a balancer, is not asked without a pause
+timer = setTimeout(poll, interval); // not at once: behind a load balancer, another broker may answer, and the page would reload without end

@@ -18,19 +18,19 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
-// element is one of the page, with the text in it and in what is in it.
+// element is an HTML element of the page, with its text.
 type element struct {
 	name    string
 	attr    map[string]string
 	text    string
-	account string // whose part of the page it is in; empty if it is in no account's
+	account string // the account that the element belongs to; empty for the rest of the page
 }
 
-// elements reads the page, as leniently as is needed for HTML that we write ourselves.
+// elements parses the page, leniently, because we write the HTML ourselves.
 func elements(t *testing.T, page string) []*element {
 	t.Helper()
 	decoder := xml.NewDecoder(strings.NewReader(page))
@@ -60,7 +60,7 @@ func elements(t *testing.T, page string) []*element {
 		case xml.EndElement:
 			open = open[:len(open)-1]
 		case xml.CharData:
-			for _, one := range open[max(0, len(open)-3):] { // what is of interest has no more in it
+			for _, one := range open[max(0, len(open)-3):] { // deep enough for the texts that the tests need
 				one.text += string(token)
 			}
 		}
@@ -73,10 +73,10 @@ func byName(all []*element, name string) []*element {
 	return slices.DeleteFunc(slices.Clone(all), func(one *element) bool { return one.name != name })
 }
 
-// facts is /status.json as the page's script sees it: by the paths of data- attributes.
-type facts map[string]any
+// values is /status.json as the page's script sees it: by the paths in data- attributes.
+type values map[string]any
 
-func factsOf(t *testing.T, c admin.Config) facts {
+func valuesOf(t *testing.T, c admin.Config) values {
 	t.Helper()
 	var status map[string]any
 	if err := json.Unmarshal(ask(admin.Handler(c), "GET", "/status.json").Body.Bytes(), &status); err != nil {
@@ -85,18 +85,18 @@ func factsOf(t *testing.T, c admin.Config) facts {
 	return status
 }
 
-// of returns the part that is an account's, and all of it for no account.
-func (f facts) of(account string) facts {
-	for _, one := range f["accounts"].([]any) {
+// of returns the values of an account, or all values for no account.
+func (v values) of(account string) values {
+	for _, one := range v["accounts"].([]any) {
 		if one := one.(map[string]any); account != "" && one["account"] == account {
 			return one
 		}
 	}
-	return f
+	return v
 }
 
-func (f facts) look(path string) (any, bool) {
-	var at any = map[string]any(f)
+func (v values) get(path string) (any, bool) {
+	var at any = map[string]any(v)
 	for name := range strings.SplitSeq(path, ".") {
 		object, isObject := at.(map[string]any)
 		if !isObject {
@@ -109,7 +109,7 @@ func (f facts) look(path string) (any, bool) {
 	return at, true
 }
 
-// text is a value as JavaScript writes it.
+// text formats a value as JavaScript does.
 func text(value any) string {
 	switch value := value.(type) {
 	case nil:
@@ -121,77 +121,76 @@ func text(value any) string {
 	}
 }
 
-// TestPageShowsTheFacts holds that what the server puts into an element is what the script would put there from
-// /status.json: the two cannot drift apart.
-func TestPageShowsTheFacts(t *testing.T) {
+// TestPageMatchesStatusJSON: the server writes into each element what the script would write from /status.json.
+func TestPageMatchesStatusJSON(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func() admin.Config{
 		"eventful": eventful,
 		"several": func() admin.Config {
 			return config(healthy("at"), without(failing("de", tokensource.OutcomeRejected)), starting("fr"), stale("it", tokensource.ReloadRejected))
 		},
-		"none": func() admin.Config { return config() },
+		"no accounts": func() admin.Config { return config() },
 	}
 	for name, configured := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := configured()
-				status, bound := factsOf(t, c), 0
+				status, bound := valuesOf(t, c), 0
 				for _, one := range elements(t, pageOf(c)) {
-					facts := status.of(one.account)
+					values := status.of(one.account)
 					if path, is := one.attr["data-text"]; is {
 						bound++
-						wantSame(t, facts, path, one.text)
+						wantSame(t, values, path, one.text)
 					}
 					for pair := range strings.FieldsSeq(one.attr["data-set"]) {
 						bound++
 						name, path, _ := strings.Cut(pair, "=")
-						wantSame(t, facts, path, one.attr[name])
+						wantSame(t, values, path, one.attr[name])
 					}
 					if path, is := one.attr["data-show"]; is {
 						bound++
 						_, hidden := one.attr["hidden"]
-						if value, _ := facts.look(path); hidden != (value == nil || value == "" || value == float64(0)) {
-							t.Errorf("%s %s: hidden is %v, and the fact %v", one.account, path, hidden, value)
+						if value, _ := values.get(path); hidden != (value == nil || value == "" || value == float64(0)) {
+							t.Errorf("%s %s: hidden is %v, and the value %v", one.account, path, hidden, value)
 						}
 					}
 				}
 				if bound < 30 {
-					t.Errorf("only %d things of the page follow /status.json", bound)
+					t.Errorf("only %d bindings to /status.json", bound)
 				}
 			})
 		})
 	}
 }
 
-// mayBeAbsent are the facts that need not be there.
+// mayBeAbsent lists values that are optional.
 var mayBeAbsent = []string{"detail", "last_error.reason", "last_error.advice", "unused_credentials.reason", "unused_credentials.advice"}
 
-func wantSame(t *testing.T, f facts, path, shown string) {
+func wantSame(t *testing.T, v values, path, shown string) {
 	t.Helper()
-	value, there := f.look(path)
+	value, there := v.get(path)
 	if !there && !slices.Contains(mayBeAbsent, path) {
 		t.Errorf("%s is not in /status.json", path)
 	}
 	if want := text(value); shown != want {
-		t.Errorf("%s: the page shows %q, and the script would %q", path, shown, want)
+		t.Errorf("%s: the page shows %q, the script would show %q", path, shown, want)
 	}
 }
 
-// TestScriptsNames holds that what page.js itself asks of the facts is there.
-func TestScriptsNames(t *testing.T) {
+// TestScriptUsesExistingNames: every value and element that page.js uses exists, and it never parses text as HTML.
+func TestScriptUsesExistingNames(t *testing.T) {
 	t.Parallel()
-	status := factsOf(t, config(valid("default")))
+	status := valuesOf(t, config(valid("default")))
 	script := ask(handler(false), "GET", "/page.js").Body.String()
-	for object, facts := range map[string]facts{"status": status, "account": status.of("default")} {
+	for object, values := range map[string]values{"status": status, "account": status.of("default")} {
 		script := strings.ReplaceAll(script, "status.json", "")
 		names := regexp.MustCompile(`\b`+object+`\.(\w+)`).FindAllStringSubmatch(script, -1)
 		if len(names) == 0 {
-			t.Errorf("no name of %s is found in page.js", object)
+			t.Errorf("page.js uses no name of %s", object)
 		}
 		for _, name := range names {
-			if _, there := facts[name[1]]; !there {
+			if _, there := values[name[1]]; !there {
 				t.Errorf("page.js: %s is not in /status.json", name[0])
 			}
 		}
@@ -203,15 +202,15 @@ func TestScriptsNames(t *testing.T) {
 			}
 		}
 	}
-	for _, way := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval", "new Function", "srcdoc"} {
-		if strings.Contains(script, way) {
-			t.Errorf("page.js: %s could make markup of a text", way)
+	for _, api := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval", "new Function", "srcdoc"} {
+		if strings.Contains(script, api) {
+			t.Errorf("page.js: %s could turn text into markup", api)
 		}
 	}
 }
 
-// TestNothingInline holds that the page needs nothing that its policy forbids, and nothing from elsewhere.
-func TestNothingInline(t *testing.T) {
+// TestPageObeysItsPolicy: the page has no inline scripts or styles, and loads nothing from other origins.
+func TestPageObeysItsPolicy(t *testing.T) {
 	t.Parallel()
 	h := admin.Handler(config(valid("default")))
 	for _, one := range elements(t, pageOf(config(valid("default"), failed("de", "it broke")))) {
@@ -242,8 +241,8 @@ func TestNothingInline(t *testing.T) {
 	}
 }
 
-// TestPageForAll holds what those need who do not see the page, or not all of it.
-func TestPageForAll(t *testing.T) {
+// TestPageIsAccessible covers what screen readers and browsers without scripts need.
+func TestPageIsAccessible(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := config(healthy("at"), failing("de", tokensource.OutcomeUnavailable))
@@ -268,12 +267,12 @@ func TestPageForAll(t *testing.T) {
 					t.Errorf("<th> %q has no scope", one.text)
 				}
 			case "progress":
-				if one.attr["aria-label"] != "Life left of the token of "+one.account || one.attr["aria-valuetext"] != "3 min 20 s left of 5 min" || one.attr["max"] != "300" || one.attr["value"] != "200" {
+				if one.attr["aria-label"] != "Remaining token lifetime of "+one.account || one.attr["aria-valuetext"] != "3 min 20 s left of 5 min" || one.attr["max"] != "300" || one.attr["value"] != "200" {
 					t.Errorf("the bar of %s: %v", one.account, one.attr)
 				}
 			case "svg":
 				if one.attr["aria-hidden"] != "true" && (one.attr["role"] != "img" || one.attr["aria-label"] == "") {
-					t.Errorf("a picture without words: %v", one.attr)
+					t.Errorf("a picture without a label: %v", one.attr)
 				}
 			}
 		}
@@ -281,21 +280,21 @@ func TestPageForAll(t *testing.T) {
 			t.Errorf("%d tables, %d captions", n, strings.Count(page, "<caption>"))
 		}
 		if !strings.Contains(page, `<noscript><meta http-equiv="refresh" content="10"></noscript>`) {
-			t.Error("without script the page stays as it is")
+			t.Error("without scripts the page is not reloaded")
 		}
-		// What ticks is not in a live region: it would be read aloud each time.
+		// A live region must not contain a countdown: it would be read aloud each time.
 		live := regexp.MustCompile(`(?s)<div role="status">.*?</div>`).FindString(page)
 		if live == "" || regexp.MustCompile(`\d s\b`).MatchString(live) {
 			t.Errorf("the live region: %s", live)
 		}
-		if troubled, fine := strings.Index(page, `data-account="de"`), strings.Index(page, `data-account="at"`); troubled < 0 || fine < troubled {
+		if attention, healthy := strings.Index(page, `data-account="de"`), strings.Index(page, `data-account="at"`); attention < 0 || healthy < attention {
 			t.Error("the account that needs attention does not come first")
 		}
 	})
 }
 
-// TestPageNamesWhatRuns holds the texts that stay as they are while the page is open: TestPageShowsTheFacts does not see them.
-func TestPageNamesWhatRuns(t *testing.T) {
+// TestPageShowsVersionAndSettings covers the texts without bindings, which TestPageMatchesStatusJSON does not see.
+func TestPageShowsVersionAndSettings(t *testing.T) {
 	t.Parallel()
 	c := config(valid("default"))
 	c.Settings = []admin.Setting{
@@ -327,8 +326,8 @@ func TestPageNamesWhatRuns(t *testing.T) {
 	}
 }
 
-// TestHostileTexts holds that no text can become markup, whoever wrote it.
-func TestHostileTexts(t *testing.T) {
+// TestEscapesAllTexts: no text becomes markup, wherever it comes from.
+func TestEscapesAllTexts(t *testing.T) {
 	t.Parallel()
 	const hostile = `</script><script>alert(1)</script>"'><img src=x onerror=alert(1)>{}{{.}}`
 	unused := valid("unused")
@@ -337,23 +336,23 @@ func TestHostileTexts(t *testing.T) {
 	c.Version, c.Revision = hostile, hostile
 	c.StoreProblem = func() string { return hostile }
 	c.Settings = []admin.Setting{{Name: hostile, Value: hostile, Source: hostile, Meaning: hostile}}
-	c.Traffic = func() tally.Snapshot {
-		return tally.Snapshot{Denied: map[string]uint64{hostile: 1}, Accounts: map[string]tally.Account{"unused": {Replays: map[string]uint64{hostile: 1}}}}
+	c.Traffic = func() stats.Snapshot {
+		return stats.Snapshot{Denied: map[string]uint64{hostile: 1}, Accounts: map[string]stats.Account{"unused": {Replays: map[string]uint64{hostile: 1}}}}
 	}
 	page := pageOf(c)
 	if strings.Contains(page, "<script>") || strings.Contains(page, "<img") || strings.Count(page, "<script") != 1 {
 		t.Errorf("a text became markup: %s", page)
 	}
-	// How often it stands there, escaped: in the title and the verdict 4 times, in the store's fact once, as the account's name 3
-	// times, in each account's error 2, in each table of counts 3, in the setting 4, in the brand once and in the footer 2.
+	// Escaped, it occurs 4 times in title and summary, once in the store's state, 3 times as the account's name, twice in each
+	// account's error, 3 times in each table of counts, 4 times in the setting, once in the brand, and twice in the footer.
 	const want = 4 + 1 + 3 + 2*2 + 2*3 + 4 + 1 + 2
-	if told := strings.Count(page, html.EscapeString(hostile)); told != want {
-		t.Errorf("the text is told %d times, want %d", told, want)
+	if got := strings.Count(page, html.EscapeString(hostile)); got != want {
+		t.Errorf("the escaped text occurs %d times, want %d", got, want)
 	}
 }
 
-// TestManyAccounts holds that hundreds of accounts are no burden: those in trouble are found first, and neither the page nor
-// /status.json grows out of hand.
+// TestManyAccounts: with hundreds of accounts, those that need attention come first, and the page and /status.json stay below
+// 3 MiB.
 func TestManyAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -365,10 +364,10 @@ func TestManyAccounts(t *testing.T) {
 			snapshots[i] = failing(snapshots[i].Account, tokensource.OutcomeUnavailable)
 		}
 		c := config(snapshots...)
-		c.Traffic = traffic(func(counted *tally.Tally) {
+		c.Traffic = traffic(func(recorder *stats.Recorder) {
 			for range 15 {
 				for _, snapshot := range snapshots {
-					counted.TokenRequest(tokensource.RefreshEvent{Account: snapshot.Account, Outcome: tokensource.OutcomeSuccess, Duration: time.Second})
+					recorder.ObserveRefresh(tokensource.RefreshEvent{Account: snapshot.Account, Outcome: tokensource.OutcomeSuccess, Duration: time.Second})
 				}
 				time.Sleep(4 * time.Minute)
 			}
@@ -380,7 +379,7 @@ func TestManyAccounts(t *testing.T) {
 		if len(page) > 3<<20 {
 			t.Errorf("the page has %d bytes", len(page))
 		}
-		if !strings.Contains(page, ">5 accounts that need attention<") || !strings.Contains(page, ">495 accounts in order<") {
+		if !strings.Contains(page, ">Needs attention (5)<") || !strings.Contains(page, ">Healthy (495)<") {
 			t.Error("the headings do not count the accounts")
 		}
 		var open []string
@@ -390,12 +389,12 @@ func TestManyAccounts(t *testing.T) {
 			}
 		}
 		if want := []string{"shop-005", "shop-105", "shop-205"}; !slices.Equal(open, want) {
-			t.Errorf("unfolded: %v, want %v", open, want)
+			t.Errorf("open: got %v, want %v", open, want)
 		}
 	})
 }
 
-// TestContrast holds that texts can be read in either colour scheme: 4.5 to 1, as WCAG 2.2 asks at level AA.
+// TestContrast: text has a contrast of at least 4.5 to 1 in both colour schemes (WCAG 2.2, level AA).
 func TestContrast(t *testing.T) {
 	t.Parallel()
 	css := ask(handler(false), "GET", "/page.css").Body.String()
@@ -420,7 +419,7 @@ func TestContrast(t *testing.T) {
 	}
 }
 
-// luminance is WCAG's of a colour of the stylesheet.
+// luminance returns the relative luminance (WCAG) of a colour of the stylesheet.
 func luminance(t *testing.T, css, name string) float64 {
 	t.Helper()
 	hex := regexp.MustCompile(`--` + name + `: #(\w+)`).FindStringSubmatch(css)

@@ -4,13 +4,13 @@ import (
 	"testing"
 	"time"
 
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
-// TestScopesAreTheConfigurations holds that a login server that refuses the configured scopes is not what is blamed, nor
-// said to be none.
-func TestScopesAreTheConfigurations(t *testing.T) {
+// TestCauseOfInvalidScopeIsConfiguration: if the login server refuses the configured scopes, the cause is the configuration,
+// whatever the source of the URL.
+func TestCauseOfInvalidScopeIsConfiguration(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{"default", "environment"} {
 		snapshot := tokensource.Snapshot{Account: "default", LastFailure: &tokensource.RefreshError{
@@ -19,11 +19,11 @@ func TestScopesAreTheConfigurations(t *testing.T) {
 		c := Config{
 			Started: time.Now(), Settings: []Setting{{Name: "ETRUSTED_TOKEN_URL", Source: source}},
 			Tokens:   func() []tokensource.Snapshot { return []tokensource.Snapshot{snapshot} },
-			Traffic:  func() tally.Snapshot { return tally.Snapshot{} },
+			Traffic:  func() stats.Snapshot { return stats.Snapshot{} },
 			InFlight: func() int64 { return 0 }, Draining: func() bool { return false },
 		}
-		if told := c.status(time.Now()).Verdict; told.AtFault != Configuration || told.Summary != "Requests fail: what answers at ETRUSTED_TOKEN_URL gives no token for this configuration." {
-			t.Errorf("%s: %+v", source, told)
+		if got := c.status(time.Now()).Diagnosis; got.Cause != CauseConfiguration || got.Summary != "Requests fail: the server at ETRUSTED_TOKEN_URL issues no token for this configuration." {
+			t.Errorf("%s: got %+v, want cause configuration", source, got)
 		}
 	}
 }

@@ -2,46 +2,46 @@ package admin
 
 import "etrusted-broker/tokensource"
 
-// notReady says why the broker is not ready; empty if it is. What counts is the default account, and where there is
-// none, any.
+// notReady returns why the broker is not ready; empty if it is. It is ready if the default account has a valid token, or,
+// without a default account, if any account has one.
 func (c Config) notReady() string {
-	return whyNotReady(c.Draining(), c.Tokens())
+	return notReadyReason(c.Draining(), c.Tokens())
 }
 
-func whyNotReady(draining bool, snapshots []tokensource.Snapshot) string {
+func notReadyReason(draining bool, snapshots []tokensource.Snapshot) string {
 	if draining {
 		return "the broker is shutting down"
 	}
 	for _, snapshot := range snapshots {
 		if snapshot.Account == tokensource.DefaultAccount {
-			return whyNoToken(snapshot)
+			return noTokenReason(snapshot)
 		}
 	}
-	reason := "there is no account"
+	reason := "no account is configured"
 	for _, snapshot := range snapshots {
-		if reason = whyNoToken(snapshot); reason == "" {
+		if reason = noTokenReason(snapshot); reason == "" {
 			break
 		}
 	}
 	return reason
 }
 
-// whyNoToken says why an account has no token; empty if it has one.
-func whyNoToken(snapshot tokensource.Snapshot) string {
+// noTokenReason returns why an account has no token; empty if it has one.
+func noTokenReason(snapshot tokensource.Snapshot) string {
 	switch {
 	case snapshot.Valid:
 		return ""
 	case snapshot.LastFailure != nil:
 		return snapshot.LastFailure.Error()
 	default:
-		return firstOrNext(snapshot)
+		return fetchStatus(snapshot)
 	}
 }
 
-// firstOrNext says what is being done for an account that has no token, and whose last attempt at one has not failed.
-func firstOrNext(snapshot tokensource.Snapshot) string {
+// fetchStatus describes an account that has no token, and whose last token request has not failed.
+func fetchStatus(snapshot tokensource.Snapshot) string {
 	if snapshot.LastSuccess.IsZero() {
 		return "the first token is being fetched"
 	}
-	return "the token has ended before its time, and another is being fetched"
+	return "the token is no longer valid, and a new one is being fetched"
 }

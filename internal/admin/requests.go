@@ -4,19 +4,19 @@ import (
 	"math"
 	"time"
 
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 )
 
-// Requests are how many requests of the app have ended.
+// Requests has the counts of completed requests.
 type Requests struct {
 	LastMinute      Window `json:"last_minute"`
 	LastFiveMinutes Window `json:"last_five_minutes"`
 	Total           Window `json:"total"` // since the start
 }
 
-// Window is how many requests ended within some time before now.
+// Window has the counts of a period that ends now.
 type Window struct {
-	// SpanSeconds is how long it really is: shorter after a start, or longer by some seconds.
+	// SpanSeconds is the exact length of the period: shorter after a start, or some seconds longer.
 	SpanSeconds float64 `json:"span_seconds"`
 	PerSecond   float64 `json:"per_second"`
 	// All is the sum of the five after it.
@@ -25,15 +25,15 @@ type Window struct {
 	Redirect    uint64 `json:"redirect"`
 	ClientError uint64 `json:"client_error"`
 	ServerError uint64 `json:"server_error"`
-	// Gone are those whose client went away before it was answered.
-	Gone uint64 `json:"gone"`
-	// ByBroker are those of All that the broker itself answered, rather than the API.
-	ByBroker uint64 `json:"by_broker"`
-	// APISeconds is how long the API took to answer, on average; 0 if it was not asked.
+	// ClientClosed counts requests whose client disconnected before the response.
+	ClientClosed uint64 `json:"client_closed"`
+	// Local counts those of All that the broker answered, not the API.
+	Local uint64 `json:"local"`
+	// APISeconds is the API's average response time; 0 if no request was sent to it.
 	APISeconds float64 `json:"api_seconds"`
 }
 
-func requestsOf(account tally.Account, uptime time.Duration) Requests {
+func requestsOf(account stats.Account, uptime time.Duration) Requests {
 	return Requests{
 		window(account.LastMinute.Counts, account.LastMinute.Span),
 		window(account.LastFiveMinutes.Counts, account.LastFiveMinutes.Span),
@@ -41,8 +41,8 @@ func requestsOf(account tally.Account, uptime time.Duration) Requests {
 	}
 }
 
-func requestsOfAll(traffic tally.Snapshot, uptime time.Duration) Requests {
-	var all tally.Account
+func requestsOfAll(traffic stats.Snapshot, uptime time.Duration) Requests {
+	var all stats.Account
 	for _, account := range traffic.Accounts {
 		all.Total = sum(all.Total, account.Total)
 		all.LastMinute = sumOfWindows(all.LastMinute, account.LastMinute)
@@ -51,26 +51,26 @@ func requestsOfAll(traffic tally.Snapshot, uptime time.Duration) Requests {
 	return requestsOf(all, uptime)
 }
 
-// sumOfWindows adds what happened at the same time: it took as long as the longer of both.
-func sumOfWindows(a, b tally.Window) tally.Window {
-	return tally.Window{Counts: sum(a.Counts, b.Counts), Span: max(a.Span, b.Span)}
+// sumOfWindows adds windows that end at the same time. The span is that of the longer one.
+func sumOfWindows(a, b stats.Window) stats.Window {
+	return stats.Window{Counts: sum(a.Counts, b.Counts), Span: max(a.Span, b.Span)}
 }
 
-func sum(a, b tally.Counts) tally.Counts {
-	return tally.Counts{
-		All:         a.All + b.All,
-		Success:     a.Success + b.Success,
-		Redirect:    a.Redirect + b.Redirect,
-		ClientError: a.ClientError + b.ClientError,
-		ServerError: a.ServerError + b.ServerError,
-		Gone:        a.Gone + b.Gone,
-		ByBroker:    a.ByBroker + b.ByBroker,
-		Asked:       a.Asked + b.Asked,
-		Upstream:    a.Upstream + b.Upstream,
+func sum(a, b stats.Counts) stats.Counts {
+	return stats.Counts{
+		All:              a.All + b.All,
+		Success:          a.Success + b.Success,
+		Redirect:         a.Redirect + b.Redirect,
+		ClientError:      a.ClientError + b.ClientError,
+		ServerError:      a.ServerError + b.ServerError,
+		ClientClosed:     a.ClientClosed + b.ClientClosed,
+		Local:            a.Local + b.Local,
+		UpstreamRequests: a.UpstreamRequests + b.UpstreamRequests,
+		UpstreamTime:     a.UpstreamTime + b.UpstreamTime,
 	}
 }
 
-func replaysOfAll(traffic tally.Snapshot) map[string]uint64 {
+func replaysOfAll(traffic stats.Snapshot) map[string]uint64 {
 	all := map[string]uint64{}
 	for _, account := range traffic.Accounts {
 		for outcome, count := range account.Replays {
@@ -80,18 +80,18 @@ func replaysOfAll(traffic tally.Snapshot) map[string]uint64 {
 	return all
 }
 
-func window(counts tally.Counts, span time.Duration) Window {
+func window(counts stats.Counts, span time.Duration) Window {
 	return Window{
-		SpanSeconds: rounded(span.Seconds(), 3),
-		PerSecond:   rounded(ratio(float64(counts.All), span.Seconds()), 3),
-		All:         counts.All,
-		Success:     counts.Success,
-		Redirect:    counts.Redirect,
-		ClientError: counts.ClientError,
-		ServerError: counts.ServerError,
-		Gone:        counts.Gone,
-		ByBroker:    counts.ByBroker,
-		APISeconds:  rounded(ratio(counts.Upstream.Seconds(), float64(counts.Asked)), 6),
+		SpanSeconds:  round(span.Seconds(), 3),
+		PerSecond:    round(ratio(float64(counts.All), span.Seconds()), 3),
+		All:          counts.All,
+		Success:      counts.Success,
+		Redirect:     counts.Redirect,
+		ClientError:  counts.ClientError,
+		ServerError:  counts.ServerError,
+		ClientClosed: counts.ClientClosed,
+		Local:        counts.Local,
+		APISeconds:   round(ratio(counts.UpstreamTime.Seconds(), float64(counts.UpstreamRequests)), 6),
 	}
 }
 
@@ -102,8 +102,8 @@ func ratio(of, to float64) float64 {
 	return of / to
 }
 
-// rounded leaves so many digits after the point: more would say more than is known.
-func rounded(number float64, digits int) float64 {
+// round rounds to so many decimal places, because more would be noise.
+func round(number float64, digits int) float64 {
 	unit := math.Pow10(digits)
 	return math.Round(number*unit) / unit
 }

@@ -2,89 +2,91 @@ package admin
 
 import "etrusted-broker/tokensource"
 
-// State is how an account's token fares: a closed set.
-type State string
+// AccountState is the state of an account's token: a closed set.
+type AccountState string
 
 // The states of an account.
 const (
-	Healthy    State = "healthy"           // the token is valid
-	Refreshing State = "refreshing"        // the token is valid, and its successor is being fetched
-	Starting   State = "starting"          // there is no token, and the attempt at one has not failed yet
-	Failing    State = "failing"           // the token is valid, but the last attempt at its successor failed
-	Stale      State = "stale_credentials" // the token is valid, but the credentials were changed and the new ones do not work
-	Outage     State = "outage"            // there is no token, since the login server gives none
-	Rejected   State = "rejected"          // the credentials are refused, or cannot be read; an older token may be valid yet
+	AccountHealthy    AccountState = "healthy"           // the token is valid
+	AccountRefreshing AccountState = "refreshing"        // the token is valid, and a new one is being fetched
+	AccountStarting   AccountState = "starting"          // no token, and the first attempt has not failed yet
+	AccountFailing    AccountState = "failing"           // the token is valid, but the last refresh failed
+	AccountStale      AccountState = "stale_credentials" // the token is valid, but the credentials changed and the new ones cannot be used
+	AccountOutage     AccountState = "outage"            // no token, because the login server issues none
+	AccountRejected   AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
 )
 
-// States lists all of them.
-var States = [...]State{Healthy, Refreshing, Starting, Failing, Stale, Outage, Rejected}
+// AccountStates lists all of them.
+var AccountStates = [...]AccountState{AccountHealthy, AccountRefreshing, AccountStarting, AccountFailing, AccountStale, AccountOutage, AccountRejected}
 
-func stateOf(snapshot tokensource.Snapshot) State {
+func stateOf(snapshot tokensource.Snapshot) AccountState {
 	failure := snapshot.LastFailure
 	switch {
 	case failure != nil && failure.Outcome == tokensource.OutcomeRejected:
-		return Rejected
+		return AccountRejected
 	case failure != nil && snapshot.Valid:
-		return Failing
+		return AccountFailing
 	case failure != nil:
-		return Outage
+		return AccountOutage
 	case !snapshot.Valid:
-		return Starting
+		return AccountStarting
 	case snapshot.PendingReload != nil:
-		return Stale
+		return AccountStale
 	case !snapshot.FetchingSince.IsZero():
-		return Refreshing
+		return AccountRefreshing
 	default:
-		return Healthy
+		return AccountHealthy
 	}
 }
 
-// troubled reports whether somebody should look at the account.
-func (s State) troubled() bool { return s == Failing || s == Stale || s == Outage || s == Rejected }
+// needsAttention reports whether there is a problem.
+func (s AccountState) needsAttention() bool {
+	return s == AccountFailing || s == AccountStale || s == AccountOutage || s == AccountRejected
+}
 
-// word is the state for people.
-func (s State) word() string {
-	return map[State]string{
-		Healthy:    "Healthy",
-		Refreshing: "Refreshing",
-		Starting:   "Starting",
-		Failing:    "Refresh failing",
-		Stale:      "New credentials not used",
-		Outage:     "No token",
-		Rejected:   "Credentials rejected",
+// label is the state as the page shows it.
+func (s AccountState) label() string {
+	return map[AccountState]string{
+		AccountHealthy:    "Healthy",
+		AccountRefreshing: "Refreshing",
+		AccountStarting:   "Starting",
+		AccountFailing:    "Refresh failing",
+		AccountStale:      "New credentials not used",
+		AccountOutage:     "No token",
+		AccountRejected:   "Credentials rejected",
 	}[s]
 }
 
-// symbol is the state's picture in page.html: each has a shape of its own, for those who do not see its colour.
-func (s State) symbol() string {
-	return map[State]string{
-		Healthy:    "#check",
-		Refreshing: "#arrows",
-		Starting:   "#dots",
-		Failing:    "#warning",
-		Stale:      "#warning",
-		Outage:     "#cross",
-		Rejected:   "#key",
+// symbol names the state's icon on the page. The icons differ in shape, for readers who cannot see the colours.
+func (s AccountState) symbol() string {
+	return map[AccountState]string{
+		AccountHealthy:    "#check",
+		AccountRefreshing: "#arrows",
+		AccountStarting:   "#dots",
+		AccountFailing:    "#warning",
+		AccountStale:      "#warning",
+		AccountOutage:     "#cross",
+		AccountRejected:   "#key",
 	}[s]
 }
 
-// summarize tells how the account fares, in whole sentences. Why a request failed is told as the last error.
-func summarize(snapshot tokensource.Snapshot, state State) string {
-	left := spell(snapshot.Remaining)
+// summarize describes the state in one or two sentences. The reason of a failure is in Account.LastError.
+func summarize(snapshot tokensource.Snapshot, state AccountState) string {
+	valid := "Token valid for " + humanize(snapshot.Remaining)
 	switch {
-	case state == Healthy:
-		return "The token is valid for " + left + " more."
-	case state == Refreshing:
-		return "The token is valid for " + left + " more, and its successor is being fetched."
-	case state == Starting:
-		return sentence(firstOrNext(snapshot)) + " Requests wait for it."
-	case state == Stale:
-		return "The token is valid for " + left + " more. It was fetched with the old credentials, since the new ones cannot be used."
+	case state == AccountHealthy:
+		return valid + "."
+	case state == AccountRefreshing:
+		return valid + "; refreshing."
+	case state == AccountStarting:
+		return sentence(fetchStatus(snapshot)) + " Requests wait for it."
+	case state == AccountStale:
+		return valid + ". The new credentials cannot be used; the old ones are still in use."
 	case !snapshot.Valid:
-		return "There is no token, and requests fail."
-	case state == Rejected:
-		return "The old token still works for " + left + ", but there will be no other."
+		return "No token. Requests fail."
+	case state == AccountRejected:
+		return valid + ". Requests fail after that."
 	default:
-		return "The token still works for " + left + ", but its refresh has failed" + times(snapshot.ConsecutiveFailures) + "."
+		return valid + "; refresh failed" + times(snapshot.ConsecutiveFailures) + "."
 	}
 }

@@ -6,38 +6,36 @@ import (
 	"time"
 )
 
-// Status is what /status.json tells, and what the status page shows. Times are RFC 3339 in UTC, durations are seconds,
-// rates are per second. The names are a contract, described in docs/status.md.
+// Status is the content of /status.json and of the status page. Times are RFC 3339 in UTC, durations are seconds, rates are
+// per second. The names are a contract: see docs/status.md.
 type Status struct {
-	// Verdict sums all of it up.
-	Verdict
+	Diagnosis
 	Version       string    `json:"version"`
 	Revision      string    `json:"revision"`
 	Started       time.Time `json:"started"`
 	UptimeSeconds float64   `json:"uptime_seconds"`
 	Ready         bool      `json:"ready"`
-	// NotReadyReason says why, and what to do; absent when ready.
+	// NotReadyReason says why not, and what to do; absent when ready.
 	NotReadyReason string `json:"not_ready_reason,omitempty"`
 	Draining       bool   `json:"draining"`
 	// TokenStore is absent if the token is not shared.
 	TokenStore *TokenStore `json:"token_store,omitempty"`
-	// Accounts are the default account first, then the others by name.
+	// Accounts lists the default account first, then the others by name.
 	Accounts []Account `json:"accounts"`
-	// Requests are those of all accounts and those that were turned away before they had one.
+	// Requests has those of all accounts, and those that were refused before an account was known.
 	Requests         Requests `json:"requests"`
 	RequestsInFlight int64    `json:"requests_in_flight"`
-	// Replays count the requests sent again after a 401 by outcome, over all accounts, and Denied those refused at the
-	// door by reason.
+	// Replays counts retries after a 401 by outcome, for all accounts. Denied counts refused requests by reason.
 	Replays       map[string]uint64 `json:"replays"`
 	Denied        map[string]uint64 `json:"denied"`
 	Configuration []Setting         `json:"configuration"`
 	Display       Display           `json:"display"`
 }
 
-// TokenStore is where the token is shared.
+// TokenStore is the state of the store that shares the token.
 type TokenStore struct {
 	Working bool `json:"working"`
-	// Problem is the end of a sentence that begins with "it"; absent while it works.
+	// Problem continues a sentence that starts with "it"; absent while the store works.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -49,10 +47,10 @@ func (c Config) tokenStore() *TokenStore {
 	return &TokenStore{Working: problem == "", Problem: problem}
 }
 
-// status gathers the facts. It looks at each of its sources once, so that they agree with each other.
+// status collects the data. It reads each source once, so that the result is consistent.
 func (c Config) status(now time.Time) Status {
 	snapshots, traffic, draining := c.Tokens(), c.Traffic(), c.Draining()
-	reason := whyNotReady(draining, snapshots)
+	reason := notReadyReason(draining, snapshots)
 	status := Status{
 		Version:          c.Version,
 		Revision:         c.Revision,
@@ -72,13 +70,13 @@ func (c Config) status(now time.Time) Status {
 	for _, snapshot := range snapshots {
 		status.Accounts = append(status.Accounts, c.account(snapshot, traffic.Accounts[snapshot.Account], now))
 	}
-	status.Verdict = verdict(status, apiHealth(traffic))
+	status.Diagnosis = diagnose(status, apiHealth(traffic))
 	status.Display = status.display()
 	return status
 }
 
-// moment returns nil for the zero time, which stands for never.
-func moment(t time.Time) *time.Time {
+// timeOrNil returns nil for the zero time, which means never.
+func timeOrNil(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
@@ -90,6 +88,6 @@ func writeStatus(w http.ResponseWriter, status Status) {
 	w.Header().Set("Content-Type", "application/json")
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false) // it is read by people, as JSON and not inside a page
-	_ = encoder.Encode(status)   // a client that is gone needs no answer
+	encoder.SetEscapeHTML(false) // it is not embedded in HTML
+	_ = encoder.Encode(status)   // the client may have disconnected
 }

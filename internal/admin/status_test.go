@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
@@ -18,30 +18,30 @@ var (
 	replays = []string{"success", "no_token"}
 )
 
-// eventful is a broker to which everything has happened that can. It is called in a bubble, where the time is known. Times
-// are in another zone than UTC, in which they must be told.
+// eventful returns a broker with a value in every field. It is called in a synctest bubble. Its times are not in UTC, so that
+// tests notice a missing conversion.
 func eventful() admin.Config {
-	counted := traffic(func(counted *tally.Tally) {
-		// Another number of each, and of their sums, so that none can stand in another's place.
-		counted.Request(tally.Request{Account: "default", Status: 200, Upstream: 100 * time.Millisecond, Replay: "success"})
+	recorder := traffic(func(recorder *stats.Recorder) {
+		// All counts and their sums differ, so that tests notice if two are confused.
+		recorder.Observe(stats.Request{Account: "default", Status: 200, UpstreamTime: 100 * time.Millisecond, Replay: "success"})
 		for _, ended := range []struct {
 			times   int
-			request tally.Request
+			request stats.Request
 		}{
-			{2, tally.Request{Account: "default", Status: 304, Upstream: 160 * time.Millisecond}},
-			{3, tally.Request{Account: "default", Status: 404, Upstream: 100 * time.Millisecond}},
-			{5, tally.Request{Account: "default", Status: 503, ByBroker: true}},
-			{6, tally.Request{Account: "default", Status: tally.Gone, ByBroker: true}},
+			{2, stats.Request{Account: "default", Status: 304, UpstreamTime: 160 * time.Millisecond}},
+			{3, stats.Request{Account: "default", Status: 404, UpstreamTime: 100 * time.Millisecond}},
+			{5, stats.Request{Account: "default", Status: 503, Local: true}},
+			{6, stats.Request{Account: "default", Status: stats.StatusClientClosedRequest, Local: true}},
 		} {
 			for range ended.times {
-				counted.Request(ended.request)
+				recorder.Observe(ended.request)
 			}
 		}
-		counted.Request(tally.Request{Account: "-", Status: 421, ByBroker: true, Denied: "host"})
+		recorder.Observe(stats.Request{Account: "-", Status: 421, Local: true, Denied: "host"})
 		for _, outcome := range tokensource.Outcomes {
-			counted.TokenRequest(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 120 * time.Millisecond})
+			recorder.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 120 * time.Millisecond})
 		}
-		time.Sleep(20 * time.Second) // so that there are rates
+		time.Sleep(20 * time.Second) // for the rates
 	})
 	now := time.Now().In(time.FixedZone("", 3600))
 	issued := now.Add(-200 * time.Second)
@@ -65,21 +65,21 @@ func eventful() admin.Config {
 		LastChange:          issued.Add(-time.Hour),
 	})
 	c.Started = now.Add(-26 * time.Hour)
-	c.Traffic = counted.Snapshot
+	c.Traffic = recorder.Snapshot
 	c.InFlight = func() int64 { return 3 }
 	c.Settings = []admin.Setting{{Name: "ETRUSTED_CLIENT_SECRET", Value: "(set, 36 bytes)", Source: "environment", Meaning: "the Client Secret"}}
 	return c
 }
 
-// traffic is a Tally to which something has happened.
-func traffic(happen func(*tally.Tally)) *tally.Tally {
-	counted := tally.New(denials, replays)
-	happen(counted)
-	return counted
+// traffic returns a Recorder after some events.
+func traffic(events func(*stats.Recorder)) *stats.Recorder {
+	recorder := stats.New(denials, replays)
+	events(recorder)
+	return recorder
 }
 
-// TestStatus holds the names and forms that scripts read.
-func TestStatus(t *testing.T) {
+// TestStatusJSON pins the names and formats that scripts read.
+func TestStatusJSON(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		want, err := os.ReadFile("testdata/status.json")
@@ -92,8 +92,8 @@ func TestStatus(t *testing.T) {
 	})
 }
 
-// TestNever holds that what never happened is absent: not the year 1, and no null.
-func TestNever(t *testing.T) {
+// TestOmitsWhatNeverHappened: it is absent, not the year 1 or null.
+func TestOmitsWhatNeverHappened(t *testing.T) {
 	t.Parallel()
 	c := config(tokensource.Snapshot{Account: "default"})
 	got := ask(admin.Handler(c), "GET", "/status.json").Body.String()
@@ -109,24 +109,24 @@ func TestNever(t *testing.T) {
 	}
 }
 
-// TestRequests holds what the sums and rates are of: all accounts, and those turned away before they had one.
-func TestRequests(t *testing.T) {
+// TestRequestsOfAllAccounts: sums and rates include all accounts, and requests refused before an account was known.
+func TestRequestsOfAllAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		counted := tally.New(denials, replays)
+		recorder := stats.New(denials, replays)
 		for range 30 {
-			counted.Request(tally.Request{Account: "de", Status: 200, Upstream: 100 * time.Millisecond, Replay: "success"})
-			counted.Request(tally.Request{Account: "at", Status: 500, Upstream: 300 * time.Millisecond, Replay: "no_token"})
-			counted.Request(tally.Request{Account: "-", Status: 403, ByBroker: true, Denied: "key"})
+			recorder.Observe(stats.Request{Account: "de", Status: 200, UpstreamTime: 100 * time.Millisecond, Replay: "success"})
+			recorder.Observe(stats.Request{Account: "at", Status: 500, UpstreamTime: 300 * time.Millisecond, Replay: "no_token"})
+			recorder.Observe(stats.Request{Account: "-", Status: 403, Local: true, Denied: "key"})
 		}
 		time.Sleep(45 * time.Second)
 		c := config(valid("at"), valid("de"))
-		c.Started, c.Traffic = time.Now().Add(-time.Hour), counted.Snapshot
+		c.Started, c.Traffic = time.Now().Add(-time.Hour), recorder.Snapshot
 		var status admin.Status
 		if err := json.Unmarshal(ask(admin.Handler(c), "GET", "/status.json").Body.Bytes(), &status); err != nil {
 			t.Fatal(err)
 		}
-		all := admin.Window{SpanSeconds: 45, PerSecond: 2, All: 90, Success: 30, ClientError: 30, ServerError: 30, ByBroker: 30, APISeconds: 0.2}
+		all := admin.Window{SpanSeconds: 45, PerSecond: 2, All: 90, Success: 30, ClientError: 30, ServerError: 30, Local: 30, APISeconds: 0.2}
 		total := all
 		total.SpanSeconds, total.PerSecond = 3600, 0.025
 		if want := (admin.Requests{LastMinute: all, LastFiveMinutes: all, Total: total}); status.Requests != want {
@@ -142,15 +142,15 @@ func TestRequests(t *testing.T) {
 	})
 }
 
-// TestHour holds what the picture of the last hour shows: bars that stand for what went well, and hang for what did not.
-func TestHour(t *testing.T) {
+// TestChartOfLastHour: bars above the line show successful token requests, bars below it failed ones.
+func TestChartOfLastHour(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		counted := tally.New(denials, replays)
+		recorder := stats.New(denials, replays)
 		fetched := func(outcome tokensource.Outcome) {
-			counted.TokenRequest(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 240 * time.Millisecond})
+			recorder.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 240 * time.Millisecond})
 		}
-		fetched(tokensource.OutcomeSuccess) // will be forgotten
+		fetched(tokensource.OutcomeSuccess) // more than an hour ago at the end
 		time.Sleep(time.Minute)
 		fetched(tokensource.OutcomeSuccess)
 		time.Sleep(time.Minute)
@@ -160,17 +160,17 @@ func TestHour(t *testing.T) {
 		fetched(tokensource.OutcomeSuccess)
 		fetched(tokensource.OutcomeInvalidResponse)
 		c := config(valid("default"))
-		c.Traffic = counted.Snapshot
+		c.Traffic = recorder.Snapshot
 		var status admin.Status
 		if err := json.Unmarshal(ask(admin.Handler(c), "GET", "/status.json").Body.Bytes(), &status); err != nil {
 			t.Fatal(err)
 		}
 		got := status.Accounts[0].Display
-		if want := "M0 19h3v-11h-3zM236 19h3v-11h-3z"; got.Stands != want {
-			t.Errorf("standing bars %s, want %s", got.Stands, want)
+		if want := "M0 19h3v-11h-3zM236 19h3v-11h-3z"; got.OKBars != want {
+			t.Errorf("successful: got %s, want %s", got.OKBars, want)
 		}
-		if want := "M4 21h3v18h-3zM236 21h3v11h-3z"; got.Hangs != want {
-			t.Errorf("hanging bars %s, want %s", got.Hangs, want)
+		if want := "M4 21h3v18h-3zM236 21h3v11h-3z"; got.FailedBars != want {
+			t.Errorf("failed: got %s, want %s", got.FailedBars, want)
 		}
 		if want := "5 token requests in the last hour, 3 failed; the slowest took 240 ms."; got.LastHour != want {
 			t.Errorf("%q, want %q", got.LastHour, want)
@@ -186,7 +186,7 @@ func TestHour(t *testing.T) {
 	})
 }
 
-// minute is one of a bubble's.
+// minute is a minute of the bubble's first hour.
 func minute(number int) time.Time {
 	return time.Date(2000, 1, 1, 0, number, 0, 0, time.UTC)
 }

@@ -8,7 +8,7 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// TestTokenStore holds what is told of a store: nothing where there is none.
+// TestTokenStore: without a store, the page and /status.json do not mention one.
 func TestTokenStore(t *testing.T) {
 	t.Parallel()
 	shared := valid("default")
@@ -17,18 +17,18 @@ func TestTokenStore(t *testing.T) {
 		snapshot tokensource.Snapshot
 		problem  func() string
 		store    *admin.TokenStore
-		shared   *admin.Shared
+		shared   *admin.SharedToken
 		page     string
 	}{
 		"none":     {valid("default"), nil, nil, nil, `<div data-show="display.store" hidden><dt>Token store</dt><dd data-text="display.store"></dd></div>`},
-		"works":    {shared, func() string { return "" }, &admin.TokenStore{Working: true}, &admin.Shared{Leads: true, Elsewhere: true, Hits: 3, Errors: 4}, `<div data-show="display.store"><dt>Token store</dt><dd data-text="display.store">is used</dd></div>`},
-		"not used": {shared, func() string { return "refused <the> connection" }, &admin.TokenStore{Problem: "refused <the> connection"}, &admin.Shared{Leads: true, Elsewhere: true, Hits: 3, Errors: 4}, `is not used, since it refused &lt;the&gt; connection</dd>`},
+		"works":    {shared, func() string { return "" }, &admin.TokenStore{Working: true}, &admin.SharedToken{HoldsLease: true, FromPeer: true, Hits: 3, Errors: 4}, `<div data-show="display.store"><dt>Token store</dt><dd data-text="display.store">in use</dd></div>`},
+		"not used": {shared, func() string { return "refused <the> connection" }, &admin.TokenStore{Problem: "refused <the> connection"}, &admin.SharedToken{HoldsLease: true, FromPeer: true, Hits: 3, Errors: 4}, `not in use: it refused &lt;the&gt; connection</dd>`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := config(test.snapshot)
 			c.StoreProblem = test.problem
-			got := told(t, c)
+			got := statusFor(t, c)
 			if (got.TokenStore == nil) != (test.store == nil) || test.store != nil && *got.TokenStore != *test.store {
 				t.Errorf("token_store is %+v, want %+v", got.TokenStore, test.store)
 			}
@@ -36,7 +36,7 @@ func TestTokenStore(t *testing.T) {
 				t.Errorf("shared is %+v, want %+v", part, test.shared)
 			}
 			if page := ask(admin.Handler(c), "GET", "/").Body.String(); !strings.Contains(page, test.page) {
-				t.Errorf("the page does not have %s", test.page)
+				t.Errorf("the page lacks %s", test.page)
 			}
 		})
 	}

@@ -16,7 +16,7 @@ import (
 
 	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/config"
-	"etrusted-broker/internal/tally"
+	"etrusted-broker/internal/stats"
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
@@ -38,7 +38,7 @@ type broker struct {
 	accounts    *tokensource.Accounts
 	proxy       *proxy.Proxy
 	metrics     *metrics.Metrics
-	tally       *tally.Tally
+	stats       *stats.Recorder
 	app         *http.Server
 	admin       *http.Server
 	reloader    *credentialReloader
@@ -67,7 +67,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin htt
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}
 	b.accounts = accounts
-	b.tally = tally.New(toStrings(access.Reasons[:]), toStrings(proxy.RetryOutcomes[:]))
+	b.stats = stats.New(toStrings(access.Reasons[:]), toStrings(proxy.RetryOutcomes[:]))
 	b.metrics = metrics.New(metrics.Config{
 		Version:       build.Version,
 		Revision:      build.Revision,
@@ -120,7 +120,7 @@ func (b *broker) adminHandler(c config.Config) http.Handler {
 		Revision: b.build.Revision,
 		Started:  time.Now(),
 		Tokens:   b.accounts.Snapshots,
-		Traffic:  b.tally.Snapshot,
+		Traffic:  b.stats.Snapshot,
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
 		Settings: adminSettings(c.Settings),
@@ -206,7 +206,7 @@ func (b *broker) newAccounts(c config.Config, toLogin http.RoundTripper) (*token
 			OnRefresh: func(event tokensource.RefreshEvent) {
 				logTokenEvent(b.log, event)
 				b.metrics.ObserveRefresh(event)
-				b.tally.TokenRequest(event)
+				b.stats.ObserveRefresh(event)
 			},
 			OnReload: func(reload tokensource.CredentialReload) { logReload(b.log, reload) },
 		},
@@ -255,8 +255,8 @@ func (b *broker) recordRequest(report proxy.RequestRecord) {
 	if report.Denied != "" {
 		b.metrics.ObserveDenied(string(report.Denied))
 	}
-	b.tally.Request(tally.Request{
-		Account: account, Status: report.Status, ByBroker: isLocalResponse(report), Upstream: report.Upstream,
+	b.stats.Observe(stats.Request{
+		Account: account, Status: report.Status, Local: isLocalResponse(report), UpstreamTime: report.Upstream,
 		Denied: string(report.Denied), Replay: string(report.Retry),
 	})
 	if _, known := b.accounts.Source(account); !known && account != noAccount {
@@ -273,13 +273,13 @@ func isLocalResponse(report proxy.RequestRecord) bool {
 // deleteAccount drops what was counted for an account that is gone.
 func (b *broker) deleteAccount(account string) {
 	b.metrics.DeleteAccount(account)
-	b.tally.Forget(account)
+	b.stats.Delete(account)
 }
 
 // connectionEvicted records that a connection of the app's was closed to make room.
 func (b *broker) connectionEvicted() {
 	b.metrics.ObserveDenied(string(access.ReasonConnections))
-	b.tally.Denied(string(access.ReasonConnections))
+	b.stats.ObserveDenied(string(access.ReasonConnections))
 }
 
 // toStrings makes plain strings of a closed set.
@@ -364,7 +364,7 @@ func (b *broker) serve(ctx context.Context, app, admin net.Listener) error {
 		loop.Go(func() { b.store.Run(sharing) })
 	}
 	loop.Go(func() { b.reloader.run(fetching) })
-	loop.Go(func() { b.tally.Run(fetching) })
+	loop.Go(func() { b.stats.Run(fetching) })
 	defer loop.Wait()
 	defer stopFetching()
 

@@ -1,0 +1,190 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Listener is an address that the broker listens on.
+type Listener struct {
+	Name     string // in the output: "app's listener"
+	Variable string // contains the address
+	Display  string // the address as configured, or Variable if the value may be a misplaced secret
+	// Network and Address are those to connect to. An empty Address stands for any free port.
+	Network, Address string
+	// TLS reports that the broker uses TLS there, and RequiresClientCert that clients need a certificate.
+	TLS, RequiresClientCert bool
+	// Probe checks whether the broker could listen there, and leaves no trace. mayBeTaken reports that a program may be
+	// listening, which is then identified. The error says why the broker could not, and contains no secret.
+	Probe func(context.Context) (mayBeTaken bool, err error)
+}
+
+// url is the address for apps; empty if it is not known: a system-chosen port, all interfaces, or TLS, which needs a name
+// from the certificate.
+func (l Listener) url() string {
+	switch {
+	case l.TLS || l.Address == "" || !strings.HasSuffix(l.Display, l.Address):
+		return ""
+	case l.Network == "unix":
+		return l.Display
+	default:
+		return "http://" + l.Display
+	}
+}
+
+// probePath names an account that cannot exist: account names have no capital letters. On an app's listener, the broker
+// forwards most requests to the API; it answers this one itself, without a token.
+const probePath = "/@BROKER-CHECK/"
+
+const (
+	// probeTimeout limits a request to a program on this machine.
+	probeTimeout = 3 * time.Second
+	// maxStatus bounds its response, in bytes. An account takes up to 15 kB, with a token request in each minute of the last
+	// hour, so this is enough for a thousand.
+	maxStatus = 16 << 20
+)
+
+// listeners runs the last steps.
+func (c *checker) listeners(ctx context.Context) {
+	c.listener(ctx, c.App, identifyBroker)
+	if c.Admin == nil {
+		c.skip(ctx, Step{Name: "admin listener"}, "turned off: BROKER_ADMIN_LISTEN is empty")
+		return
+	}
+	if c.Admin.Address != "" && c.Admin.Network == c.App.Network && c.Admin.Address == c.App.Address {
+		c.step(ctx, Step{Name: c.Admin.Name, Target: c.Admin.Display}, func(context.Context) finding {
+			return finding{
+				text:   c.App.Variable + " and " + c.Admin.Variable + " use the same port",
+				cause:  CauseConfiguration,
+				advice: "Set one of them to another port.",
+			}
+		})
+		return
+	}
+	c.listener(ctx, *c.Admin, c.identifyAdmin)
+}
+
+// identifyFunc describes the broker on a listener. It reports false if another program listens there.
+type identifyFunc func(context.Context, Listener) (description string, ok bool)
+
+// listener runs the step that checks whether an address is free, or in use by a broker.
+func (c *checker) listener(ctx context.Context, l Listener, identify identifyFunc) {
+	c.step(ctx, Step{Name: l.Name, Target: l.Display}, func(ctx context.Context) finding {
+		if l.Address == "" {
+			return passed("any free port")
+		}
+		ctx, cancel := context.WithTimeout(ctx, min(c.Timeout, probeTimeout))
+		defer cancel()
+		mayBeTaken, problem := l.Probe(ctx)
+		if mayBeTaken {
+			conn, err := new(net.Dialer).DialContext(ctx, l.Network, l.Address)
+			switch {
+			case err == nil:
+				_ = conn.Close() // identify opens its own connection
+				return identifyListener(ctx, l, identify)
+			case errors.Is(err, fs.ErrPermission):
+				return finding{text: "this user cannot connect to " + l.Display, cause: CauseMachine, advice: "Give this user write access to the socket and search permission for the directories above it, or run the check as the app's user."}
+			}
+		}
+		if problem != nil {
+			return finding{text: problem.Error(), cause: CauseMachine, advice: "Fix that, or set " + l.Variable + " to a free address of this machine."}
+		}
+		return passed(l.Display + " is free")
+	})
+}
+
+// identifyListener reports what listens on l.
+func identifyListener(ctx context.Context, l Listener, identify identifyFunc) finding {
+	if description, ok := identify(ctx, l); ok {
+		return passed(description)
+	}
+	return finding{
+		text:   l.Display + " is in use by another program, or by a broker with different settings",
+		cause:  CauseMachine,
+		advice: fmt.Sprintf("Stop that program ('ss -ltnp' and 'ss -lxp' show which one it is), or set %s to another address.", l.Variable),
+	}
+}
+
+// identifyAdmin identifies a broker by its /status.json.
+func (c *checker) identifyAdmin(ctx context.Context, l Listener) (description string, ok bool) {
+	response, err := get(ctx, l, "/status.json")
+	var status struct {
+		Version  string          `json:"version"`
+		Ready    *bool           `json:"ready"`
+		Reason   string          `json:"not_ready_reason"`
+		Accounts json.RawMessage `json:"accounts"`
+	}
+	if err != nil || response.status != http.StatusOK || json.Unmarshal(response.body, &status) != nil || status.Version == "" || status.Ready == nil || status.Accounts == nil {
+		return "", false
+	}
+	description = fmt.Sprintf("in use by a broker (version %s), ", c.redact.name(status.Version))
+	if *status.Ready {
+		return description + "ready", true
+	}
+	return description + "not ready: " + c.redact.sentence(status.Reason), true
+}
+
+// identifyBroker identifies a broker by its response to a request for an unknown account.
+func identifyBroker(ctx context.Context, l Listener) (description string, ok bool) {
+	response, err := get(ctx, l, probePath)
+	switch {
+	case err != nil && l.RequiresClientCert && isAlert(err):
+		return "in use by a program that requires a client certificate, probably a broker", true
+	case err != nil:
+		return "", false
+	}
+	name, _, _ := strings.Cut(response.header.Get("Proxy-Status"), ";") // RFC 9209 section 2
+	return "in use by a broker", name == "etrusted-broker"
+}
+
+// isAlert reports whether the peer aborted the TLS handshake with an alert.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
+
+// reply is the response of a program on this machine.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// get sends a request, without anything secret, to the program that listens on l.
+func get(ctx context.Context, l Listener, path string) (reply, error) {
+	transport := &http.Transport{ // without a proxy: the program runs on this machine
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, l.Network, l.Address)
+		},
+		//nolint:gosec // G402: the peer is unknown, and is sent nothing secret.
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}
+	scheme, host := "http", l.Address
+	if l.TLS {
+		scheme = "https"
+	}
+	if l.Network == "unix" {
+		host = "localhost"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+host+path, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return reply{}, err
+	}
+	defer func() { _ = response.Body.Close() }() // the connection is not reused
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxStatus))
+	return reply{response.StatusCode, response.Header, body}, err
+}

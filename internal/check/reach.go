@@ -1,0 +1,158 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"etrusted-broker/internal/neterr"
+)
+
+// reach tests the connection to a server, from DNS to the TLS handshake, and reports whether all steps passed. Each step
+// opens its own connection.
+func (c *checker) reach(ctx context.Context, s Server) bool {
+	step := func(name, target string) Step { return Step{Name: s.Name + ": " + name, Target: target} }
+	r, ok := c.route(s)
+	if !ok {
+		// The error quotes the variable, which may contain a password.
+		return c.step(ctx, step("proxy", ""), func(context.Context) finding {
+			return finding{text: "HTTPS_PROXY is not a URL", cause: CauseConfiguration, advice: "Set it as http://HOST:PORT, or unset it; in a password, / is written %2F, @ is %40 and : is %3A."}
+		})
+	}
+	first := r.firstHop()
+	steps := []struct {
+		name, target string
+		applies      bool
+		run          func(context.Context) finding
+	}{
+		{"DNS", first.Hostname(), true, func(ctx context.Context) finding { return c.resolve(ctx, r) }},
+		{"TCP", hostPort(first), true, func(ctx context.Context) finding { return c.dial(ctx, r) }},
+		{"proxy", hostPort(first), r.proxy != nil && !r.isSOCKS(), func(ctx context.Context) finding { return c.tunnel(ctx, r) }},
+		{"TLS", r.target, s.URL.Scheme == "https" && !r.isSOCKS(), func(ctx context.Context) finding { return c.handshake(ctx, r) }},
+	}
+	failed := ""
+	for _, next := range steps {
+		switch {
+		case !next.applies:
+		case failed != "":
+			c.skip(ctx, step(next.name, next.target), "skipped: "+failed+" failed")
+		case !c.step(ctx, step(next.name, next.target), next.run):
+			failed = next.name
+		}
+	}
+	return failed == ""
+}
+
+func (c *checker) resolve(ctx context.Context, r route) finding {
+	host := r.firstHop().Hostname()
+	if _, err := netip.ParseAddr(host); err == nil {
+		return passed(r.via() + host + " is an IP address")
+	}
+	resolver := c.Resolver
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	addresses, err := resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return r.connectFailure(err)
+	}
+	noun := "addresses"
+	if len(addresses) == 1 {
+		noun = "address"
+	}
+	return passed(fmt.Sprintf("%s%s has %d %s", r.via(), host, len(addresses), noun))
+}
+
+func (c *checker) dial(ctx context.Context, r route) finding {
+	conn, err := c.connect(ctx, r)
+	if err != nil {
+		return r.connectFailure(err)
+	}
+	defer func() { _ = conn.Close() }() // it was only a test
+	text := r.via() + "connected to " + conn.RemoteAddr().String()
+	if r.isSOCKS() {
+		text += "; the token step tests what is behind the SOCKS proxy"
+	}
+	return passed(text)
+}
+
+func (c *checker) connect(ctx context.Context, r route) (net.Conn, error) {
+	dial := c.Transport.DialContext
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	return dial(ctx, "tcp", hostPort(r.firstHop()))
+}
+
+func (c *checker) handshake(ctx context.Context, r route) finding {
+	if c.blockingCAFile != "" {
+		return finding{text: "not tested: SSL_CERT_FILE " + c.blockingCAFile + " is not a regular file", cause: CauseConfiguration, advice: "Set SSL_CERT_FILE to a regular file, or unset it."}
+	}
+	conn, err := c.connectServer(ctx, r)
+	if err != nil {
+		return r.tunnelFailure(ctx, err)
+	}
+	defer func() { _ = conn.Close() }() // it was only a test
+	secure := tls.Client(conn, c.tlsConfig(r.server.URL.Hostname()))
+	err = secure.HandshakeContext(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil: // the timeout
+		return finding{text: r.target + " did not finish the TLS handshake in time", cause: CauseNetwork, advice: "Check the URL's scheme and port, and whether a proxy or firewall blocks TLS."}
+	case err != nil:
+		return c.handshakeFailure(r, err)
+	}
+	state := secure.ConnectionState()
+	return passed(fmt.Sprintf("%s%s, certificate valid until %s", r.via(), tls.VersionName(state.Version), day(state.PeerCertificates[0].NotAfter)))
+}
+
+func (c *checker) tlsConfig(host string) *tls.Config {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.Transport.TLSClientConfig != nil {
+		config = c.Transport.TLSClientConfig.Clone()
+	}
+	config.ServerName = host
+	config.NextProtos = []string{"h2", "http/1.1"}
+	return config
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// connectFailure describes a failed connection to the first hop: the server, or the proxy.
+func (r route) connectFailure(err error) finding {
+	explained := neterr.Describe(err)
+	found := finding{text: hostPort(r.firstHop()) + " " + explained.Message, cause: CauseNetwork, advice: explained.Advice}
+	if r.proxy != nil {
+		found.text = "the proxy (HTTPS_PROXY) " + found.text
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		found.text = r.resolveFailure(dns)
+	}
+	switch {
+	case r.proxy != nil: // nothing is known about the server yet
+		found.advice = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is running. " + explained.Advice
+	case explained.Kind == neterr.ConnectionRefused:
+		found.cause = r.server.Cause
+		found.advice += " Nothing listens at the address in " + r.server.Variable + ", or a firewall rejects the connection."
+	}
+	return found
+}
+
+func (r route) resolveFailure(dns *net.DNSError) string {
+	host := r.firstHop().Hostname()
+	if r.proxy != nil {
+		host = "the proxy (HTTPS_PROXY) " + host
+	}
+	switch {
+	case dns.IsNotFound:
+		return "cannot resolve " + host + ": it has no address"
+	case dns.IsTimeout:
+		return "cannot resolve " + host + ": the DNS server did not answer in time"
+	default:
+		return "cannot resolve " + host + ": the DNS server failed, or there is none"
+	}
+}

@@ -1,0 +1,121 @@
+package check
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"etrusted-broker/internal/printable"
+)
+
+// redactor sanitizes and truncates text from peers, and withholds it if it contains a secret. A peer that knows the secrets,
+// as the login server does, could put them into a certificate's name or a token's claims, and so into a ticket.
+//
+// It is a second line of defence: it recognizes only the usual encodings of a secret.
+type redactor struct {
+	forms []string
+}
+
+// withheld replaces a text that contains a secret.
+const withheld = "(withheld: it contains a secret)"
+
+// addSecret registers a secret.
+func (r *redactor) addSecret(secret string) {
+	for _, form := range []string{
+		secret, url.QueryEscape(secret), hex.EncodeToString([]byte(secret)),
+		base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
+	} {
+		if form = alphanumeric(form); form != "" {
+			r.forms = append(r.forms, form)
+		}
+	}
+}
+
+// containsSecret reports whether text contains a registered secret.
+func (r *redactor) containsSecret(text string) bool {
+	text = alphanumeric(text)
+	for _, form := range r.forms {
+		if strings.Contains(text, form) {
+			return true
+		}
+	}
+	return false
+}
+
+// alphanumeric returns the letters and digits of a text in lower case: what remains of it after any sanitizing.
+func alphanumeric(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			return r - 'A' + 'a'
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		}
+		return -1
+	}, text)
+}
+
+const (
+	// maxWord bounds the length of one name, and maxWords how many are shown.
+	maxWord  = 80
+	maxWords = 8
+	// maxSentence bounds the reason that another broker reports.
+	maxSentence = 1000
+)
+
+// name sanitizes a name from a certificate: characters that are invalid in a host name become a dash.
+func (r *redactor) name(text string) string {
+	return r.word(text, ".*")
+}
+
+// claim sanitizes a word from a token: characters that are unusual in URLs, scopes and roles become a dash.
+func (r *redactor) claim(text string) string {
+	return r.word(text, ".*_:/@")
+}
+
+func (r *redactor) word(text, punctuation string) string {
+	if r.containsSecret(text) {
+		return withheld
+	}
+	var clean strings.Builder
+	for _, char := range text {
+		isWord := 'a' <= char && char <= 'z' || 'A' <= char && char <= 'Z' || '0' <= char && char <= '9' || strings.ContainsRune(punctuation, char)
+		switch {
+		case clean.Len() >= maxWord:
+			return clean.String() + "..."
+		case isWord:
+			clean.WriteRune(char)
+		case !strings.HasSuffix(clean.String(), "-"):
+			clean.WriteByte('-')
+		}
+	}
+	if strings.Trim(clean.String(), "-") == "" {
+		return "(no name)"
+	}
+	return clean.String()
+}
+
+// claims sanitizes a list of words. A secret may be split over several words, so the whole list is checked too.
+func (r *redactor) claims(words []string) []string {
+	clean := []string{}
+	if r.containsSecret(strings.Join(words, "")) {
+		return append(clean, withheld)
+	}
+	for i, word := range words {
+		if i == maxWords {
+			return append(clean, fmt.Sprintf("and %d more", len(words)-maxWords))
+		}
+		clean = append(clean, r.claim(word))
+	}
+	return clean
+}
+
+// sentence sanitizes the reason that another broker reports: one line.
+func (r *redactor) sentence(text string) string {
+	if r.containsSecret(text) {
+		return withheld
+	}
+	return printable.Escape(strings.TrimSpace(text), maxSentence)
+}

@@ -1,0 +1,83 @@
+package check
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// Report is the result of a check. Its JSON is a contract: see docs/check.md.
+type Report struct {
+	OK bool `json:"ok"` // no step failed, and the check was not interrupted
+	// Summary names the causes, in one or two sentences.
+	Summary string `json:"summary"`
+	// Causes are those of the failed steps, in the order of the steps, each of them once.
+	Causes      []Cause         `json:"causes"`
+	Interrupted bool            `json:"interrupted"`
+	Steps       []Step          `json:"steps"`
+	Accounts    []AccountReport `json:"accounts"`
+}
+
+// AccountReport is the result for one account. Audience, scopes and roles are sanitized claims of the token, whose signature
+// is not verified.
+type AccountReport struct {
+	Account         string   `json:"account"`
+	TokenOK         bool     `json:"token_ok"`
+	LifetimeSeconds float64  `json:"lifetime_seconds"`
+	Audience        []string `json:"audience"`
+	Scopes          []string `json:"scopes"`
+	Roles           []string `json:"roles"`
+	// Channels is the number of channels that the account can see; absent if unknown.
+	Channels *int `json:"channels,omitempty"`
+}
+
+var causeNames = map[Cause]string{
+	CauseConfiguration: "configuration",
+	CauseCredentials:   "credentials",
+	CauseMachine:       "this machine",
+	CauseNetwork:       "network",
+	CauseLoginServer:   "login server",
+	CauseAPI:           "API",
+	CauseRights:        "the client's rights",
+}
+
+// conclude completes the report with its summary.
+func (c *checker) conclude(ctx context.Context) Report {
+	r := c.report
+	r.Causes = []Cause{}
+	var problems []string
+	warnings := 0
+	for _, step := range r.Steps {
+		warnings += len(step.Warnings)
+		if step.Status == StatusFailed && !slices.Contains(r.Causes, step.Cause) {
+			r.Causes = append(r.Causes, step.Cause)
+			problems = append(problems, causeNames[step.Cause]+" ("+step.Title()+")")
+		}
+	}
+	r.Interrupted = ctx.Err() != nil
+	r.OK = len(problems) == 0 && !r.Interrupted
+	switch {
+	case len(problems) > 0:
+		r.Summary = "Problem: " + strings.Join(problems, "; ") + "."
+	case r.Interrupted:
+	case warnings > 0:
+		r.Summary = "All checks passed, with warnings (!)."
+	default:
+		r.Summary = "All checks passed."
+	}
+	if url := c.App.url(); r.OK && url != "" {
+		r.Summary += " Your app's address: " + url
+	}
+	if r.Interrupted {
+		r.Summary = strings.TrimSpace(r.Summary + " The check was interrupted before the end.")
+	}
+	return r
+}
+
+// Title is the step's name, followed by the account if it has a name.
+func (s Step) Title() string {
+	if s.Account == "" || s.Account == "default" {
+		return s.Name
+	}
+	return s.Name + " of " + s.Account
+}

@@ -1,0 +1,26 @@
+package check
+
+import "context"
+
+// Store is the token store that is shared with other brokers.
+type Store struct {
+	Address string
+	// SelfTest does with the store what the broker does. Its error continues a sentence that starts with "it", and contains
+	// nothing that the store sent.
+	SelfTest func(context.Context) error
+}
+
+// store runs the store's step. A failure is only a warning: without a store, each broker fetches its own token.
+func (c *checker) store(ctx context.Context) {
+	if c.Store == nil {
+		return
+	}
+	c.step(ctx, Step{Name: "token store", Target: c.Store.Address}, func(ctx context.Context) finding {
+		if err := c.Store.SelfTest(ctx); err != nil {
+			found := passed("not in use; the broker works without it")
+			found.warnings = []string{"the token is not shared: the store " + err.Error()}
+			return found
+		}
+		return passed("works")
+	})
+}
