@@ -95,7 +95,7 @@ func TestDrainOfWaitingRequests(t *testing.T) {
 	b := startBroker(t, nil, environFor(serveHTTP(t, eTrusted), "BROKER_TOKEN_WAIT=100ms", "BROKER_SHUTDOWN_GRACE="+patience.String()))
 	channels := getLater(b.url + "/channels")
 	eventually(t, "the request waits", func() bool {
-		return strings.Contains(get(t, b.admin+"/status.json").body, `"waits": 1`)
+		return strings.Contains(get(t, b.admin+"/status.json").body, `"requests_waited": 1`)
 	})
 	if code := b.stop(); code != exitOK {
 		t.Errorf("exit code %d", code)

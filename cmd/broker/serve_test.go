@@ -32,7 +32,7 @@ func TestListensBeforeTheFirstToken(t *testing.T) {
 	}
 	channels := getLater(b.url + "/channels")
 	eventually(t, "the request waits for the token", func() bool {
-		return strings.Contains(get(t, b.admin+"/status.json").body, `"waits": 1`)
+		return strings.Contains(get(t, b.admin+"/status.json").body, `"requests_waited": 1`)
 	})
 	if n := eTrusted.APIRequestCount(); n != 0 {
 		t.Errorf("%d requests went upstream without a token", n)
