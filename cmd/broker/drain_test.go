@@ -96,7 +96,7 @@ func TestDrainOfWaitingRequests(t *testing.T) {
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_TOKEN_WAIT=100ms", "BROKER_SHUTDOWN_GRACE="+brokertest.Timeout.String()))
 	channels := brokertest.GetLater(b.URL + "/channels")
 	brokertest.Eventually(t, "the request waits", func() bool {
-		return strings.Contains(brokertest.Get(t, b.Admin+"/status.json").Body, `"waits": 1`)
+		return strings.Contains(brokertest.Get(t, b.Admin+"/status.json").Body, `"requests_waited": 1`)
 	})
 	if code := b.Stop(); code != exitOK {
 		t.Errorf("exit code %d", code)

@@ -31,7 +31,7 @@ func TestListensBeforeTheFirstToken(t *testing.T) {
 	}
 	channels := brokertest.GetLater(b.URL + "/channels")
 	brokertest.Eventually(t, "the request waits for the token", func() bool {
-		return strings.Contains(brokertest.Get(t, b.Admin+"/status.json").Body, `"waits": 1`)
+		return strings.Contains(brokertest.Get(t, b.Admin+"/status.json").Body, `"requests_waited": 1`)
 	})
 	if n := eTrusted.APIRequestCount(); n != 0 {
 		t.Errorf("%d requests went upstream without a token", n)
