@@ -108,7 +108,7 @@ func silent(t *testing.T) string {
 	return rawServe(t, func(c net.Conn, _ *bufio.Reader) { _, _ = io.Copy(io.Discard, c) })
 }
 
-func errReader(err error) func(context.Context, string, string) (net.Conn, error) {
+func failingDial(err error) func(context.Context, string, string) (net.Conn, error) {
 	return func(_ context.Context, network, _ string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
@@ -119,11 +119,11 @@ func TestUpstreamFailures(t *testing.T) {
 	anywhere := func(*testing.T) string { return "http://api.example" }
 	for name, f := range map[string]failure{
 		"refused":            {upstream: closedPort, status: 502, kind: "connection_refused"},
-		"no such host":       {upstream: anywhere, dial: errReader(&net.DNSError{Err: "no such host", Name: "api.example", IsNotFound: true}), status: 502, kind: "dns_error"},
-		"name server slow":   {upstream: anywhere, dial: errReader(&net.DNSError{Err: "i/o timeout", Name: "api.example", IsTimeout: true}), status: 504, kind: "dns_timeout"},
-		"no route":           {upstream: anywhere, dial: errReader(syscall.EHOSTUNREACH), status: 502, kind: "destination_ip_unroutable"},
-		"too many files":     {upstream: anywhere, dial: errReader(syscall.EMFILE), status: 502, kind: "destination_unavailable"},
-		"dial slow":          {upstream: anywhere, dial: errReader(context.DeadlineExceeded), status: 504, kind: "connection_timeout"},
+		"no such host":       {upstream: anywhere, dial: failingDial(&net.DNSError{Err: "no such host", Name: "api.example", IsNotFound: true}), status: 502, kind: "dns_error"},
+		"name server slow":   {upstream: anywhere, dial: failingDial(&net.DNSError{Err: "i/o timeout", Name: "api.example", IsTimeout: true}), status: 504, kind: "dns_timeout"},
+		"no route":           {upstream: anywhere, dial: failingDial(syscall.EHOSTUNREACH), status: 502, kind: "destination_ip_unroutable"},
+		"too many files":     {upstream: anywhere, dial: failingDial(syscall.EMFILE), status: 502, kind: "destination_unavailable"},
+		"dial slow":          {upstream: anywhere, dial: failingDial(context.DeadlineExceeded), status: 504, kind: "connection_timeout"},
 		"closes at once":     {upstream: func(t *testing.T) string { return "http://" + rawServe(t, func(net.Conn, *bufio.Reader) {}) }, status: 502, kind: "connection_terminated"},
 		"closes unanswered":  {upstream: saying(""), status: 502, kind: "connection_terminated"},
 		"breaks in the line": {upstream: saying("HTTP/1.1 20"), status: 502, kind: "http_protocol_error"},
@@ -233,7 +233,7 @@ func TestIdleConnectionClosedByUpstream(t *testing.T) {
 func TestErrorAfterTheClientHasGone(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	b := start(t, "http://api.example", func(s *setup) {
-		s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 			leave()
 			<-r.Context().Done()
 			return nil, errors.New("something else")
@@ -249,6 +249,6 @@ func TestErrorAfterTheClientHasGone(t *testing.T) {
 	}
 }
 
-type roundTrip func(*http.Request) (*http.Response, error)
+type transportFunc func(*http.Request) (*http.Response, error)
 
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -44,6 +44,12 @@ type setup struct {
 	server *http.Server
 }
 
+// fakeTokens returns the tokens of the default account.
+func (s *setup) fakeTokens() *fakeTokens {
+	tokens, _ := s.Tokens("")
+	return tokens.(*fakeTokens)
+}
+
 // start puts a Proxy in front of an upstream, with a token, on a server like the program's.
 func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	t.Helper()
@@ -67,7 +73,10 @@ func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	for _, change := range changes {
 		change(&s)
 	}
-	b.Proxy = proxy.New(s.Config)
+	var err error
+	if b.Proxy, err = proxy.New(s.Config); err != nil {
+		t.Fatal(err)
+	}
 	b.server.Config.Handler = s.wrap(b.Proxy)
 	b.server.Start()
 	b.addr = b.server.Listener.Addr().String()
@@ -85,7 +94,7 @@ func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	return b
 }
 
-// configFor is a whole configuration for an upstream, but for its Transport.
+// configFor returns a configuration for an upstream, without Transport.
 func configFor(t testing.TB, upstream string) proxy.Config {
 	t.Helper()
 	at, err := url.Parse(upstream)
@@ -94,9 +103,9 @@ func configFor(t testing.TB, upstream string) proxy.Config {
 	}
 	return proxy.Config{
 		Upstream:  at,
-		Tokens:    granted(),
+		Tokens:    accounts{"": granted()}.tokens,
 		TokenWait: patience,
-		Policy:    access.New(access.Config{Hosts: access.NewHosts(), UpstreamHost: at.Host}),
+		Policy:    access.New(access.Config{UpstreamHost: at.Host}),
 	}
 }
 

@@ -3,8 +3,12 @@ package proxy_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync/atomic"
 	"time"
+
+	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy"
 )
 
 // authorization is what every request must bear upstream. Its token is a canary: odd enough that finding it in an
@@ -14,7 +18,7 @@ const (
 	authorization = "Bearer " + canary
 )
 
-// fakeTokens is the proxy.Tokens of these tests.
+// fakeTokens is the proxy.TokenSource of these tests.
 type fakeTokens struct {
 	current string                                    // empty: there is none, and requests wait
 	await   func(ctx context.Context) (string, error) // nil: until ctx is done
@@ -22,6 +26,14 @@ type fakeTokens struct {
 	asked   atomic.Int64                              // calls of Current
 	// invalidate answers Invalidate; nil: the token is kept.
 	invalidate func(authorization string) bool
+}
+
+// accounts are the tokens of all accounts; the default account's name is empty.
+type accounts map[string]proxy.TokenSource
+
+func (a accounts) tokens(name string) (proxy.TokenSource, bool) {
+	tokens, ok := a[name]
+	return tokens, ok
 }
 
 func granted() *fakeTokens { return &fakeTokens{current: authorization} }
@@ -58,14 +70,15 @@ func (f *fakeTokens) WaitNewer(ctx context.Context, old string) (string, error) 
 	return value, err
 }
 
-// tokenProblem is a proxy.NoToken.
-type tokenProblem struct {
-	text, advice string
-	retryAfter   time.Duration
-	rejected     bool
+func unavailable(detail, hint string, retryAfter time.Duration) *problem.Problem {
+	return &problem.Problem{
+		Code: "no-token", Status: http.StatusServiceUnavailable, Title: "No token", ProxyError: "destination_unavailable",
+		Detail: detail, Hint: hint, RetryAfter: retryAfter,
+	}
 }
 
-func (e tokenProblem) Error() string             { return e.text }
-func (e tokenProblem) Advice() string            { return e.advice }
-func (e tokenProblem) RetryAfter() time.Duration { return e.retryAfter }
-func (e tokenProblem) Rejected() bool            { return e.rejected }
+func rejected(detail, hint string, retryAfter time.Duration) *problem.Problem {
+	p := unavailable(detail, hint, retryAfter)
+	p.Code, p.ProxyError = "credentials-rejected", "proxy_configuration_error"
+	return p
+}

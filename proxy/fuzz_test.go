@@ -96,7 +96,7 @@ func FuzzRawRequest(f *testing.F) {
 	transport := newTransport()
 	transport.ExpectContinueTimeout = brief // this API tells nobody to go on
 	config := configFor(f, "http://"+host)
-	config.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+	config.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 		sent.Add(1)
 		from := r.Context().Value(incomingKey{}).(*incoming)
 		if n := from.sent.Add(1); n > 1 {
@@ -116,7 +116,10 @@ func FuzzRawRequest(f *testing.F) {
 		}
 		return transport.RoundTrip(r)
 	})
-	b := proxy.New(config)
+	b, err := proxy.New(config)
+	if err != nil {
+		f.Fatal(err)
+	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), incomingKey{}, &incoming{target: r.RequestURI})))
 	}))

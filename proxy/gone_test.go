@@ -38,7 +38,7 @@ func TestClientGoesBeforeTheAnswer(t *testing.T) {
 func TestClientGoesWhileItWaitsForAToken(t *testing.T) {
 	tokens := &fakeTokens{waiting: make(chan struct{})}
 	up := record(t, h1, nil)
-	b := start(t, up.url, func(s *setup) { s.Tokens = tokens })
+	b := start(t, up.url, func(s *setup) { s.Tokens = accounts{"": tokens}.tokens })
 	c := b.dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	recv(t, tokens.waiting, "the request to wait")

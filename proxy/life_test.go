@@ -126,7 +126,7 @@ func TestUpstreamBodyIsClosedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var body *counted
 			b := start(t, "http://"+rawServe(t, after(test.text)), func(s *setup) {
-				s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 					response, err := s.transport.RoundTrip(r)
 					if err == nil {
 						body = &counted{ReadCloser: response.Body}
@@ -161,7 +161,7 @@ func TestRequestBodyIsNotReadAfterTheEnd(t *testing.T) {
 						h.ServeHTTP(w, r)
 					})
 				}
-				s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 					outgoing = r.Body
 					if _, err := io.ReadFull(r.Body, make([]byte, 2)); err != nil {
 						return nil, err
@@ -196,7 +196,7 @@ func TestRequestBodyIsNotReadAfterTheEnd(t *testing.T) {
 func TestNoBodyIsNil(t *testing.T) {
 	bodies := make(chan io.ReadCloser, 3)
 	b := start(t, "http://api.example", func(s *setup) {
-		s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 			bodies <- r.Body
 			return &http.Response{StatusCode: 200, Body: http.NoBody, Header: http.Header{}}, nil
 		})

@@ -10,8 +10,8 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// connectionOptions has the broker name requests that have no name.
-func connectionOptions(s *setup) { s.RequestID = func() string { return "made-by-the-broker" } }
+// withRequestIDs has the broker name requests that have no name.
+func withRequestIDs(s *setup) { s.RequestID = func() string { return "made-by-the-broker" } }
 
 func TestRequestID(t *testing.T) {
 	t.Parallel()
@@ -25,11 +25,11 @@ func TestRequestID(t *testing.T) {
 	}{
 		{"none, and none is made", nil, nil, nil, ""},
 		{"kept, though none would be made", []string{"of-the-app"}, nil, []string{"of-the-app"}, "of-the-app"},
-		{"made", nil, []func(*setup){connectionOptions}, []string{"made-by-the-broker"}, "made-by-the-broker"},
-		{"made for an empty one", []string{""}, []func(*setup){connectionOptions}, []string{"made-by-the-broker"}, "made-by-the-broker"},
-		{"kept", []string{"of-the-app"}, []func(*setup){connectionOptions}, []string{"of-the-app"}, "of-the-app"},
-		{"two pass as they are", []string{"a", "b"}, []func(*setup){connectionOptions}, []string{"a", "b"}, "a"},
-		{"a long one passes whole", []string{long}, []func(*setup){connectionOptions}, []string{long}, long[:128]},
+		{"made", nil, []func(*setup){withRequestIDs}, []string{"made-by-the-broker"}, "made-by-the-broker"},
+		{"made for an empty one", []string{""}, []func(*setup){withRequestIDs}, []string{"made-by-the-broker"}, "made-by-the-broker"},
+		{"kept", []string{"of-the-app"}, []func(*setup){withRequestIDs}, []string{"of-the-app"}, "of-the-app"},
+		{"two pass as they are", []string{"a", "b"}, []func(*setup){withRequestIDs}, []string{"a", "b"}, "a"},
+		{"a long one passes whole", []string{long}, []func(*setup){withRequestIDs}, []string{long}, long[:128]},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -61,13 +61,13 @@ func TestRequestIDOfAReplay(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	})
-	b := start(t, url, connectionOptions, func(s *setup) {
+	b := start(t, url, withRequestIDs, func(s *setup) {
 		s.Retry = true
-		s.Tokens = &fakeTokens{
+		s.Tokens = accounts{"": &fakeTokens{
 			current:    "Bearer refused",
 			invalidate: func(string) bool { return true },
 			await:      func(context.Context) (string, error) { return authorization, nil },
-		}
+		}}.tokens
 	})
 	if got := b.get(t, "/x"); got.status != http.StatusOK {
 		t.Fatalf("%d", got.status)

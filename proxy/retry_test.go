@@ -30,11 +30,11 @@ func revoked(t *testing.T, kind string) (*recorder, func(*setup)) {
 	})
 	return up, func(s *setup) {
 		s.Retry, s.RetryBuffer = true, 1000
-		s.Tokens = &fakeTokens{
+		s.Tokens = accounts{"": &fakeTokens{
 			current:    authorization,
 			invalidate: func(value string) bool { return value == authorization },
 			await:      func(context.Context) (string, error) { return secondAuthorization, nil },
-		}
+		}}.tokens
 	}
 }
 
@@ -138,7 +138,7 @@ func TestNoReplay(t *testing.T) {
 				_, _ = io.WriteString(w, "refused")
 			})
 			_, revoke := revoked(t, h1)
-			b := start(t, up.url, revoke, func(s *setup) { test.change(s, s.Tokens.(*fakeTokens)) })
+			b := start(t, up.url, revoke, func(s *setup) { test.change(s, s.fakeTokens()) })
 			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))
 			wantNotOurs(t, a)
 			if a.status != 401 || a.body != "refused" || a.header.Get("WWW-Authenticate") != "Bearer" {
@@ -159,7 +159,7 @@ func TestReplayFails(t *testing.T) {
 	up := record(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
 	_, revoke := revoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
-		s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 			if calls++; calls == 2 {
 				return nil, io.ErrUnexpectedEOF
 			}
@@ -176,7 +176,7 @@ func TestBothBodiesAreClosed(t *testing.T) {
 	var bodies []*counted
 	up, revoke := revoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
-		s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 			response, err := s.transport.RoundTrip(r)
 			if err == nil {
 				bodies = append(bodies, &counted{ReadCloser: response.Body})
@@ -198,7 +198,7 @@ func TestClientGoesWhileItWaitsToReplay(t *testing.T) {
 	waiting := make(chan struct{}, 1)
 	up, revoke := revoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
-		s.Tokens.(*fakeTokens).await = func(ctx context.Context) (string, error) {
+		s.fakeTokens().await = func(ctx context.Context) (string, error) {
 			waiting <- struct{}{}
 			<-ctx.Done()
 			return "", ctx.Err()

@@ -15,8 +15,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"etrusted-broker/proxy"
 )
 
 // leading has the links of responses rewritten.
@@ -184,7 +182,7 @@ func TestLinksInHeaders(t *testing.T) {
 func TestLinksLeadWhereTheAppCameFrom(t *testing.T) {
 	up := answering(t, 200, page("BASE"), "Content-Type: application/json")
 	b := start(t, up, leading, func(s *setup) {
-		s.Account = func(name string) (proxy.TokenSource, bool) { return granted(), name == "shop-de" }
+		s.Tokens = accounts{"": granted(), "shop-de": granted()}.tokens
 	})
 	https := start(t, up, leading, func(s *setup) { s.ExternalScheme = "https" })
 	for _, test := range []struct {

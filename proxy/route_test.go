@@ -104,7 +104,7 @@ func TestTargetRefused(t *testing.T) {
 	}
 }
 
-// What two servers could read differently is refused before anything looks at the path: see access.CheckTarget.
+// Paths that two servers could read differently are denied before anything else looks at the path.
 func TestAmbiguousPathRefused(t *testing.T) {
 	up := record(t, h1, nil)
 	b := start(t, up.url)

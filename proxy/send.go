@@ -10,37 +10,20 @@ import (
 	"time"
 )
 
-// outboundRequest makes the request that goes upstream, in ctx. It may be called again, for a body that can be sent again.
-func (x *roundTrip) outboundRequest(ctx context.Context, authorization string) *http.Request {
-	out := &http.Request{
-		Method:        x.r.Method,
-		URL:           x.target,
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        outboundHeader(x.r.Header, authorization),
-		ContentLength: x.r.ContentLength,
-		Host:          x.target.Host,
+// send sends the request once, and forwards informational responses meanwhile (RFC 9110 section 15.2).
+func (t *roundTrip) send(authorization string) (*http.Response, error) {
+	ctx := t.r.Context()
+	forwarder := &informationalForwarder{w: t.w}
+	defer forwarder.end()
+	// HTTP/1.0 has no 1xx. If the app expects "100 Continue", the server may write its own on another goroutine at the same
+	// time.
+	if t.r.ProtoAtLeast(1, 1) && len(t.r.Header["Expect"]) == 0 {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: forwarder.forward})
 	}
-	x.links.prepareRequest(out.Header)
-	x.body.attachTo(out)
-	return out.WithContext(ctx)
-}
-
-// send makes one round trip, and passes informational responses on meanwhile (RFC 9110 section 15.2).
-func (x *roundTrip) send(authorization string) (*http.Response, error) {
-	ctx := x.r.Context()
-	informational := &informationalResponses{to: x.w}
-	defer informational.end()
-	// HTTP/1.0 knows no 1xx; and where the app expects "100 Continue", the server's own would be written on another
-	// goroutine at the same time.
-	if x.r.ProtoAtLeast(1, 1) && len(x.r.Header["Expect"]) == 0 {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: informational.forward})
-	}
-	out := x.outboundRequest(ctx, authorization)
+	out := t.outboundRequest(ctx, authorization)
 	began := time.Now()
-	response, err := x.proxy.config.Transport.RoundTrip(out)
-	x.record.Upstream += time.Since(began)
+	response, err := t.proxy.config.Transport.RoundTrip(out)
+	t.record.Upstream += time.Since(began)
 	if err == nil && response.StatusCode < 200 {
 		_ = response.Body.Close()
 		return nil, errNotFinal
@@ -48,41 +31,58 @@ func (x *roundTrip) send(authorization string) (*http.Response, error) {
 	return response, err
 }
 
-// errNotFinal is for an upstream that switches protocols although nobody asked it to, or whose status is none.
+// outboundRequest returns the request to the API.
+func (t *roundTrip) outboundRequest(ctx context.Context, authorization string) *http.Request {
+	out := &http.Request{
+		Method:        t.r.Method,
+		URL:           t.target,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        outboundHeader(t.r.Header, authorization),
+		ContentLength: t.r.ContentLength,
+		Host:          t.target.Host,
+	}
+	t.links.prepareRequest(out.Header)
+	t.body.attachTo(out)
+	return out.WithContext(ctx)
+}
+
+// errNotFinal is for an upstream that switches protocols without being asked, or sends an invalid status.
 var errNotFinal = errors.New("not a final status")
 
-// informationalResponses passes 1xx responses on to the app. The transport may still call it after RoundTrip has returned, when
+// informationalForwarder forwards 1xx responses to the app. The transport may call it after RoundTrip has returned, when
 // the header map belongs to the final response.
-type informationalResponses struct {
+type informationalForwarder struct {
 	mu    sync.Mutex
-	to    http.ResponseWriter
+	w     http.ResponseWriter
 	ended bool
 	count int
 }
 
-// maxInformational is far more than an API has use for. The transport leaves the counting to whoever listens to them, and
-// an upstream that sends them for ever would keep a request busy for ever.
+// maxInformational is far more than an API needs. The transport does not limit them for those who receive them, and an
+// upstream that sends them forever would keep a request busy forever.
 const maxInformational = 32
 
 var errInformational = errors.New("too many informational responses")
 
-func (i *informationalResponses) forward(code int, header textproto.MIMEHeader) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.count++; i.count > maxInformational {
+func (f *informationalForwarder) forward(code int, header textproto.MIMEHeader) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.count++; f.count > maxInformational {
 		return errInformational
 	}
-	if i.ended || code == http.StatusContinue { // the server sends that one itself
+	if f.ended || code == http.StatusContinue { // the server sends that one itself
 		return nil
 	}
-	copyResponseHeader(i.to.Header(), http.Header(header))
-	i.to.WriteHeader(code)
-	clear(i.to.Header())
+	copyResponseHeader(f.w.Header(), http.Header(header))
+	f.w.WriteHeader(code)
+	clear(f.w.Header())
 	return nil
 }
 
-func (i *informationalResponses) end() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.ended = true
+func (f *informationalForwarder) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
 }

@@ -31,9 +31,13 @@ func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func
 		})}
 		toUp := &http.Transport{DialContext: upNet.Dial}
 		config := configFor(t, "http://api.example")
-		config.Transport, config.Tokens, config.TokenWait = toUp, tokens, wait
+		config.Transport, config.Tokens, config.TokenWait = toUp, accounts{"": tokens}.tokens, wait
 		config.OnRequestEnd = func(r proxy.RequestRecord) { b.reports <- r }
-		app := &http.Server{Handler: proxy.New(config)}
+		handler, err := proxy.New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		app := &http.Server{Handler: handler}
 		toBroker := &http.Transport{DialContext: brokerNet.Dial}
 		b.client = &http.Client{Transport: toBroker}
 
@@ -90,7 +94,7 @@ func TestNoTokenInTime(t *testing.T) {
 	})
 }
 
-func TestTokenSourceTellsMore(t *testing.T) {
+func TestRespondsWithTheProblemOfTheTokenSource(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		err        error
@@ -98,11 +102,11 @@ func TestTokenSourceTellsMore(t *testing.T) {
 		retryAfter string
 		detail     string
 	}{
-		{"outage", tokenProblem{"the login server answers 503", "Wait: it is retried.", 1200 * time.Millisecond, false}, "destination_unavailable", "2", "The login server answers 503. Wait: it is retried."},
-		{"long outage", tokenProblem{"it is down", "Wait.", 5 * time.Minute, false}, "destination_unavailable", "300", "It is down. Wait."},
-		{"rejected", tokenProblem{"the credentials are rejected", "Open the Control Centre.", 5 * time.Minute, true}, "proxy_configuration_error", "300", "The credentials are rejected. Open the Control Centre."},
-		{"rejected for good", tokenProblem{"the credentials are rejected", "Open the Control Centre.", 0, true}, "proxy_configuration_error", "", "The credentials are rejected. Open the Control Centre."},
-		{"wrapped", errors.Join(tokenProblem{"it \"is\" dówn", "Wait.", time.Second, false}), "destination_unavailable", "1", "It \"is\" dówn. Wait."},
+		{"outage", unavailable("the login server answers 503", "Wait: it is retried.", 1200*time.Millisecond), "destination_unavailable", "2", "The login server answers 503. Wait: it is retried."},
+		{"long outage", unavailable("it is down", "Wait.", 5*time.Minute), "destination_unavailable", "300", "It is down. Wait."},
+		{"rejected", rejected("the credentials are rejected", "Open the Control Centre.", 5*time.Minute), "proxy_configuration_error", "300", "The credentials are rejected. Open the Control Centre."},
+		{"rejected for good", rejected("the credentials are rejected", "Open the Control Centre.", 0), "proxy_configuration_error", "", "The credentials are rejected. Open the Control Centre."},
+		{"wrapped", errors.Join(unavailable("it \"is\" dówn", "Wait.", time.Second)), "destination_unavailable", "1", "It \"is\" dówn. Wait."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			tokens := &fakeTokens{await: func(context.Context) (string, error) { return "", test.err }}
@@ -169,10 +173,10 @@ func TestTokenWaitDoesNotLimitTheAnswer(t *testing.T) {
 	})
 	b := start(t, up, func(s *setup) {
 		s.TokenWait = time.Hour
-		s.Tokens = &fakeTokens{await: func(ctx context.Context) (string, error) {
+		s.Tokens = accounts{"": &fakeTokens{await: func(ctx context.Context) (string, error) {
 			waited <- ctx
 			return authorization, nil
-		}}
+		}}}.tokens
 	})
 	response, err := b.client.Do(b.request(t, "GET", "/x", nil))
 	if err != nil {
@@ -188,7 +192,7 @@ func TestTokenWaitDoesNotLimitTheAnswer(t *testing.T) {
 // A request that may not come in costs no look at the token.
 func TestTokenIsAskedForLast(t *testing.T) {
 	tokens := &fakeTokens{}
-	b := start(t, "http://api.example", func(s *setup) { s.Tokens = tokens })
+	b := start(t, "http://api.example", func(s *setup) { s.Tokens = accounts{"": tokens}.tokens })
 	for _, request := range []string{
 		"GET /x HTTP/1.1\r\nHost: attacker.example\r\n\r\n",
 		"GET /x HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n",
@@ -220,7 +224,7 @@ func TestResponsesEqualThoseOfADirectConnection(t *testing.T) {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	bearer := "Bearer " + shop.Tokens()[0]
-	b := start(t, up, func(s *setup) { s.Tokens = &fakeTokens{current: bearer} })
+	b := start(t, up, func(s *setup) { s.Tokens = accounts{"": &fakeTokens{current: bearer}}.tokens })
 	for _, target := range []string{"/channels", "/reviews?count=3&rating=5", "/reviews/no-such-review", "/event-types"} {
 		request, err := http.NewRequestWithContext(t.Context(), "GET", up+target, nil)
 		if err != nil {

@@ -4,24 +4,22 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-// standingIn answers token requests, for an API whose login server is elsewhere.
-func standingIn(s *setup) {
-	accounts := map[string]proxy.TokenSource{"shop-de": granted()}
-	s.Account = func(name string) (proxy.TokenSource, bool) { tokens, ok := accounts[name]; return tokens, ok }
-	s.TokenEndpoint = &tokenendpoint.Endpoint{AccountExists: func(name string) bool { _, ok := accounts[name]; return ok }}
-	s.Policy = access.New(access.Config{Hosts: access.NewHosts(), UpstreamHost: s.Upstream.Host, LoginHost: "login.example"})
+// withTokenEndpoint answers token requests, for an API whose login server is elsewhere.
+func withTokenEndpoint(s *setup) {
+	s.Tokens = accounts{"": granted(), "shop-de": granted()}.tokens
+	s.TokenEndpoint = &tokenendpoint.Endpoint{AccountExists: func(name string) bool { return name == "shop-de" }}
+	s.Policy = access.New(access.Config{UpstreamHost: s.Upstream.Host, LoginHost: "login.example"})
 }
 
 const tokenRequest = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 46\r\n\r\ngrant_type=client_credentials&client_id=shop-d"
 
-func TestTokenRequests(t *testing.T) {
+func TestAnswersTokenRequests(t *testing.T) {
 	up := record(t, h1, nil)
-	b := start(t, up.url, standingIn)
+	b := start(t, up.url, withTokenEndpoint)
 	for _, test := range []struct {
 		line, header string
 		status       int
@@ -38,7 +36,7 @@ func TestTokenRequests(t *testing.T) {
 		{line: "POST http://login.example:80/auth/realms/business/protocol/openid-connect/token", status: 200, body: `"placeholder"`, account: "default"},
 		{line: "POST http://login.example/channels", status: 403, body: "login server", reason: access.ReasonTarget},
 		{line: "GET http://login.example/oauth/token", status: 403, body: "login server", reason: access.ReasonTarget},
-		{line: "POST http://login.example.evil/oauth/token", status: 403, body: "another host", reason: access.ReasonTarget},
+		{line: "POST http://login.example.evil/oauth/token", status: 403, body: "other than the API", reason: access.ReasonTarget},
 		{line: "POST /oauth/token", header: "Origin: null\r\n", status: 403, body: "web page", reason: access.ReasonBrowser},
 		{line: "GET /oauth/token", status: 200, account: "default", upstream: true},
 		{line: "GET /x", header: "Authorization: Bearer placeholder:shop-de\r\n", status: 200, account: "shop-de", upstream: true},

@@ -76,13 +76,13 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 	hosts := access.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
 	handler := b.guards.certificates.renewConnections(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
 	b.tunnels = newTunnels(authority, handler, b.limits.app, log)
-	b.proxy = proxy.New(proxy.Config{
+	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.upstream,
 		Transport:      toAPI,
-		Tokens:         b.defaultTokens(),
-		Account:        b.tokens,
+		Tokens:         b.tokens,
 		TokenWait:      c.TokenWait,
-		Policy:         b.newDoor(c, hosts, authority),
+		Policy:         b.newPolicy(c, hosts, authority),
+		ClientTrusted:  b.guards.certificates.clientTrusted,
 		TokenEndpoint:  b.newTokenEndpoint(c),
 		RewriteLinks:   c.RewriteLinks,
 		ExternalScheme: c.scheme(),
@@ -92,6 +92,9 @@ func newBroker(c config, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*br
 		RequestID:      c.requestIDs(),
 		OnRequestEnd:   b.requestEnded,
 	})
+	if err != nil {
+		return nil, err
+	}
 	b.app = newServer(handler, log)
 	b.app.ConnContext = withClientCertificate
 	b.admin = newServer(forOperators(hosts, b.operators(c)), log)
@@ -121,11 +124,8 @@ func (b *broker) operators(c config) http.Handler {
 	return pages
 }
 
-func (b *broker) newDoor(c config, hosts *access.Hosts, authority *localca.CA) *access.Policy {
+func (b *broker) newPolicy(c config, hosts *access.Hosts, authority *localca.CA) *access.Policy {
 	config := access.Config{Hosts: hosts, UpstreamHost: c.upstream.Host, LoginHost: c.loginHost(), Keys: b.guards.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: c.rules}
-	if b.guards.certificates.asksClients() {
-		config.ClientTrusted = func(ctx context.Context) bool { return b.guards.certificates.trustedClient(ctx) != nil }
-	}
 	if authority != nil {
 		config.TunnelAllowed = authority.AllowsHost
 	}
@@ -190,14 +190,6 @@ func (b *broker) newAccounts(c config, toLogin http.RoundTripper) (*tokensource.
 		},
 		OnSkipped: func(problem string) { b.log.Warn(problem) },
 	})
-}
-
-// defaultTokens are those of the account without a name; nil if there is none.
-func (b *broker) defaultTokens() proxy.TokenSource {
-	if source, ok := b.accounts.Source(""); ok {
-		return source
-	}
-	return nil
 }
 
 func (b *broker) tokens(account string) (proxy.TokenSource, bool) {
@@ -286,10 +278,10 @@ func forOperators(hosts *access.Hosts, next http.Handler) http.Handler {
 		switch {
 		case fault != nil:
 			http.Error(w, "The request was refused: "+fault.What+". "+fault.Advice, fault.Status)
-		case !hosts.Allowed(r):
-			http.Error(w, "This Host is not one that the broker goes by. Address it as localhost or by its address, or name the host in BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
-		case access.IsBrowserRequest(r.Header):
-			http.Error(w, "Web pages of another origin may not look in here.", http.StatusForbidden)
+		case !hosts.Allowed(r.Host, access.LocalAddr(r.Context())):
+			http.Error(w, "Host header not allowed. Use localhost or an IP address of the listener, or add the name to BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
+		case access.IsBrowserRequest(access.HTTPFields(r.Header)):
+			http.Error(w, "Web pages from another origin are not allowed.", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)
 		}

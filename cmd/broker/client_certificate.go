@@ -97,6 +97,12 @@ func (c *certificates) trustedClient(ctx context.Context) *clientCertificate {
 	return client
 }
 
+// clientTrusted reports whether the connection of a request has a trusted client certificate, or needs none. ctx is the
+// request's. c may be nil.
+func (c *certificates) clientTrusted(ctx context.Context) bool {
+	return !c.asksClients() || c.trustedClient(ctx) != nil
+}
+
 // renewConnections has connections closed before their client certificate expires: with the response, if the certificate
 // would expire while the connection waits for the next request. The client then opens a connection with its new certificate,
 // where it would have got a refusal on the old one.

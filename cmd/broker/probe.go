@@ -118,7 +118,7 @@ func probe(ctx context.Context, address, path string) error {
 			return context.Canceled
 		}
 		// The error's own text may quote what listens there, of any length.
-		return fmt.Errorf("the broker's admin listener on %s %s: is it running?", address, neterr.Describe(err).Message)
+		return fmt.Errorf("%w: is it running?", neterr.Describe("the broker's admin listener on "+address, err))
 	}
 	defer func() { _ = response.Body.Close() }() // one question, one answer
 	if response.StatusCode == http.StatusOK {

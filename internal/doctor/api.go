@@ -49,8 +49,8 @@ func (v *visit) ask(ctx context.Context, target, authorization string) (answer, 
 
 // silent puts into words that no answer came, or not a whole one.
 func (v *visit) silent(err error) finding {
-	explained := neterr.Describe(err)
-	return finding{text: "the API " + explained.Message, fault: v.API.Fault, advice: explained.Advice}
+	explained := neterr.Describe("the API", err)
+	return finding{text: explained.Detail, fault: v.API.Fault, advice: explained.Hint}
 }
 
 const (

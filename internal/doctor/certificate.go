@@ -25,8 +25,8 @@ func (e *examination) untrusted(r route, err error) finding {
 		invalid x509.CertificateInvalidError
 		roots   x509.SystemRootsError
 	)
-	explained := neterr.Describe(err)
-	found := finding{text: r.target + " " + explained.Message, advice: explained.Advice, fault: Network}
+	explained := neterr.Describe("", err)
+	found := finding{text: r.target + " " + explained.Detail, advice: explained.Hint, fault: Network}
 	switch {
 	case errors.As(err, &roots):
 		found.fault = Machine
@@ -38,10 +38,10 @@ func (e *examination) untrusted(r route, err error) finding {
 		found.advice, found.fault = fmt.Sprintf(otherNameAdvice, r.server.Variable), r.addressFault()
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
 		return r.outOfDate(invalid.Cert, time.Now())
-	case explained.Kind == neterr.ConnectionTerminated:
+	case explained.Code == neterr.CodeConnectionClosed:
 		found.text = r.target + " closed the connection in the middle of the TLS handshake"
-		found.advice = "A firewall or a proxy on the way may do that to hosts that it does not allow. " + explained.Advice
-	case explained.Kind == neterr.TLSProtocolError:
+		found.advice = "A firewall or a proxy on the way may do that to hosts that it does not allow. " + explained.Hint
+	case explained.Code == neterr.CodeNotTLS:
 		found.fault = r.addressFault()
 	}
 	return found

@@ -123,12 +123,12 @@ func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // unreached puts into words that what is connected to, the server or the proxy, is not there.
 func (r route) unreached(err error) finding {
-	explained := neterr.Describe(err)
+	explained := neterr.Describe("", err)
 	target := hostPort(r.first())
-	found := finding{text: target + " " + explained.Message, fault: Network, advice: explained.Advice}
+	found := finding{text: target + " " + explained.Detail, fault: Network, advice: explained.Hint}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		found.text = r.first().Hostname() + " " + explained.Message
+		found.text = r.first().Hostname() + " " + explained.Detail
 		if !dns.IsNotFound && !dns.IsTimeout {
 			found.text = r.first().Hostname() + " was not found: the name server could not tell, or there is none"
 		}
@@ -136,8 +136,8 @@ func (r route) unreached(err error) finding {
 	switch {
 	case r.proxy != nil: // nothing is known of the server yet
 		found.text = "the proxy (HTTPS_PROXY) " + found.text
-		found.advice = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy runs. " + explained.Advice
-	case explained.Kind == neterr.ConnectionRefused:
+		found.advice = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy runs. " + explained.Hint
+	case explained.Code == neterr.CodeConnectionRefused:
 		found.fault = r.server.Fault
 		found.advice += " Nothing listens at the address in " + r.server.Variable + ", or a firewall says so in its place."
 	}

@@ -36,11 +36,11 @@ func (r route) unopened(ctx context.Context, err error) finding {
 		return r.unreached(err)
 	case ctx.Err() != nil:
 		return finding{text: r.target + " was not reached: the HTTP proxy did not answer in time", fault: Network, advice: "Check HTTPS_PROXY and NO_PROXY, and whether the proxy itself is well."}
-	case !errors.As(err, &refused) && neterr.Describe(err).Kind != neterr.DestinationUnavail:
+	case !errors.As(err, &refused) && neterr.Describe("", err).ProxyError != "destination_unavailable":
 		return r.unreached(err)
 	}
-	explained := neterr.Describe(err)
-	found := finding{text: r.target + " " + explained.Message, fault: Network, advice: explained.Advice}
+	explained := neterr.Describe(r.target, err)
+	found := finding{text: explained.Detail, fault: Network, advice: explained.Hint}
 	switch {
 	case refused != nil && refused.Status == http.StatusProxyAuthRequired:
 		found.advice = "The proxy wants a user name and a password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. If it is not to be used for this host, name the host in NO_PROXY."
