@@ -65,5 +65,5 @@ func hijack(w http.ResponseWriter) (net.Conn, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	return wire.Tunnel(conn), nil
+	return wire.UnwrapHijacked(conn), nil
 }

@@ -63,14 +63,14 @@ var errTokenTimeout = &problem.Problem{
 }
 
 // malformed returns the problem of a request that package wire has refused.
-func malformed(fault *wire.Fault) *problem.Problem {
+func malformed(fault *wire.RequestError) *problem.Problem {
 	return &problem.Problem{
 		Code:         "malformed-" + fault.Code,
 		Status:       fault.Status,
 		Title:        "The request is malformed",
 		ProxyError:   "http_request_error",
-		Detail:       fault.What,
-		Hint:         fault.Advice,
+		Detail:       fault.Detail,
+		Hint:         fault.Hint,
 		DenialReason: string(access.ReasonMalformed),
 	}
 }

@@ -274,10 +274,10 @@ func listenHosts(c config) []string {
 func forOperators(hosts *access.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		fault := wire.FaultOf(r)
+		fault := wire.ErrorFrom(r)
 		switch {
 		case fault != nil:
-			http.Error(w, "The request was refused: "+fault.What+". "+fault.Advice, fault.Status)
+			http.Error(w, "The request was refused: "+fault.Detail+". "+fault.Hint, fault.Status)
 		case !hosts.Allowed(r.Host, access.LocalAddr(r.Context())):
 			http.Error(w, "Host header not allowed. Use localhost or an IP address of the listener, or add the name to BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
 		case access.IsBrowserRequest(access.HTTPFields(r.Header)):
