@@ -17,10 +17,10 @@ var long = func() string {
 	return b.String()
 }()
 
-func TestRequestBodies(t *testing.T) {
+func TestForwardsRequestBodies(t *testing.T) {
 	unknownLength := func(body string) io.Reader { return io.MultiReader(strings.NewReader(body)) }
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		for _, test := range []struct {
 			name, method string
@@ -43,7 +43,7 @@ func TestRequestBodies(t *testing.T) {
 				if a := b.do(t, b.request(t, test.method, "/x", test.body)); a.status != 200 {
 					t.Fatalf("%d %s", a.status, a.body)
 				}
-				got := up.one(t)
+				got := up.request(t)
 				if got.body != test.want || got.err != nil || got.method != test.method {
 					t.Errorf("upstream got %s and %d bytes, want %d; %v", got.method, len(got.body), len(test.want), got.err)
 				}
@@ -59,26 +59,26 @@ func TestRequestBodies(t *testing.T) {
 }
 
 // A server may refuse a POST without a length (411), so one that says it is empty must go on saying so.
-func TestEmptyPostSaysSo(t *testing.T) {
-	up := record(t, h1, nil)
+func TestEmptyPostHasContentLength(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	c := start(t, up.url).dial(t)
 	for _, method := range []string{"POST", "PUT", "PATCH"} {
 		c.send(method, " /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
-		c.answer(method)
-		if got := up.one(t); got.header.Get("Content-Length") != "0" || got.chunked {
+		c.result(method)
+		if got := up.request(t); got.header.Get("Content-Length") != "0" || got.chunked {
 			t.Errorf("%s: %+v", method, got)
 		}
 	}
 	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
-	c.answer("POST")
-	if got := up.one(t); got.body != "" || got.err != nil {
+	c.result("POST")
+	if got := up.request(t); got.body != "" || got.err != nil {
 		t.Errorf("chunked: %+v", got)
 	}
 }
 
-func TestResponseBodies(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, func(w http.ResponseWriter, r *http.Request) {
+func TestForwardsResponseBodies(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Etag", `"v1"`)
 			switch r.URL.Path {
 			case "/204":
@@ -131,11 +131,11 @@ func TestResponseBodies(t *testing.T) {
 				if a.status != test.status || a.body != test.body || a.length != test.length || a.header.Get("ETag") != `"v1"` {
 					t.Errorf("%d, %d bytes, length %d, %v", a.status, len(a.body), a.length, a.header)
 				}
-				wantNotOurs(t, a)
-				if got := up.one(t); got.header.Get("If-None-Match") != `"v1"` {
+				wantFromAPI(t, a)
+				if got := up.request(t); got.header.Get("If-None-Match") != `"v1"` {
 					t.Errorf("If-None-Match %q", got.header["If-None-Match"])
 				}
-				if got := b.report(t); got.Status != test.status || got.Broken || got.Problem != "" {
+				if got := b.record(t); got.Status != test.status || got.Broken || got.Problem != "" {
 					t.Errorf("report %+v", got)
 				}
 			})
@@ -145,8 +145,8 @@ func TestResponseBodies(t *testing.T) {
 
 // What follows on the connection must still be in step: a body of a HEAD, a 204 or a 304 would be taken for the next
 // answer.
-func TestConnectionStaysInStep(t *testing.T) {
-	up := record(t, h1, func(w http.ResponseWriter, r *http.Request) {
+func TestConnectionStaysInSyncAfterRefusals(t *testing.T) {
+	up := startRecorder(t, h1, func(w http.ResponseWriter, r *http.Request) {
 		if code, ok := map[string]int{"/204": 204, "/304": 304}[r.URL.Path]; ok {
 			w.WriteHeader(code)
 			return
@@ -161,7 +161,7 @@ func TestConnectionStaysInStep(t *testing.T) {
 		if method == "HEAD" || len(path) == 4 {
 			want = ""
 		}
-		if a := c.answer(method); a.body != want || a.err != nil {
+		if a := c.result(method); a.body != want || a.err != nil {
 			t.Errorf("%s: %d %q %v", request, a.status, a.body, a.err)
 		}
 	}
@@ -171,18 +171,18 @@ func TestConnectionStaysInStep(t *testing.T) {
 }
 
 // Several requests in one packet are served in turn, each on its own.
-func TestPipelinedRequests(t *testing.T) {
-	up := record(t, h1, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) })
+func TestAnswersPipelinedRequestsInOrder(t *testing.T) {
+	up := startRecorder(t, h1, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) })
 	c := start(t, up.url).dial(t)
 	c.send("POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
 		"POST /b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", chunked("def"),
 		"GET /c HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	for _, want := range []string{"/a", "/b", "/c"} {
-		if a := c.answer("GET"); a.body != want {
+		if a := c.result("GET"); a.body != want {
 			t.Errorf("%q, want %q", a.body, want)
 		}
 	}
-	got := up.take()
+	got := up.requests()
 	if len(got) != 3 || got[0].body != "abc" || got[1].body != "def" || got[2].body != "" {
 		t.Errorf("%+v", got)
 	}

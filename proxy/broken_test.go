@@ -18,7 +18,7 @@ import (
 )
 
 // Half an answer must never look whole to the app.
-func TestUpstreamBreaksOffInTheBody(t *testing.T) {
+func TestTruncatedResponseLooksTruncated(t *testing.T) {
 	for name, text := range map[string]string{
 		"length, short":      "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
 		"length, long":       "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 50000),
@@ -30,15 +30,15 @@ func TestUpstreamBreaksOffInTheBody(t *testing.T) {
 		"bad chunk":          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nnonsense\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, "http://"+rawServe(t, after(text)))
+			b := start(t, "http://"+startRawUpstream(t, afterRequest(text)))
 			c := b.dial(t)
 			c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-			a := c.answer("GET")
+			a := c.result("GET")
 			if a.err == nil || a.status != 200 {
 				t.Errorf("a clean end: %d, %d bytes", a.status, len(a.body))
 			}
-			wantNotOurs(t, a)
-			if got := b.report(t); got.Status != 200 || !got.Broken || got.Problem != "" {
+			wantFromAPI(t, a)
+			if got := b.record(t); got.Status != 200 || !got.Broken || got.Problem != "" {
 				t.Errorf("report %+v", got)
 			}
 		})
@@ -46,21 +46,21 @@ func TestUpstreamBreaksOffInTheBody(t *testing.T) {
 }
 
 // A short answer of which nothing came is a connection closed without a word, or at most a header.
-func TestUpstreamBreaksOffBeforeAShortBody(t *testing.T) {
-	b := start(t, "http://"+rawServe(t, after("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")))
+func TestTruncatedShortResponseLooksTruncated(t *testing.T) {
+	b := start(t, "http://"+startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")))
 	c := b.dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if response, err := http.ReadResponse(c.r, nil); err == nil {
-		if a := readAnswer(response); a.err == nil {
+		if a := readResult(response); a.err == nil {
 			t.Errorf("a clean end: %+v", a)
 		}
 	}
-	if got := b.report(t); !got.Broken {
+	if got := b.record(t); !got.Broken {
 		t.Errorf("report %+v", got)
 	}
 }
 
-func TestHTTP2UpstreamBreaksOffInTheBody(t *testing.T) {
+func TestTruncatedHTTP2ResponseLooksTruncated(t *testing.T) {
 	for _, length := range []string{"", "100"} {
 		b := start(t, serve(t, h2, func(w http.ResponseWriter, _ *http.Request) {
 			if length != "" {
@@ -72,10 +72,10 @@ func TestHTTP2UpstreamBreaksOffInTheBody(t *testing.T) {
 		}))
 		c := b.dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		if a := c.answer("GET"); a.err == nil || a.body != "half" {
+		if a := c.result("GET"); a.err == nil || a.body != "half" {
 			t.Errorf("Content-Length %q: a clean end: %+v", length, a)
 		}
-		if got := b.report(t); got.Status != 200 || !got.Broken {
+		if got := b.record(t); got.Status != 200 || !got.Broken {
 			t.Errorf("report %+v", got)
 		}
 	}
@@ -90,8 +90,8 @@ type failure struct {
 	kind     string
 }
 
-func saying(text string) func(*testing.T) string {
-	return func(t *testing.T) string { return "http://" + rawServe(t, after(text)) }
+func rawResponse(text string) func(*testing.T) string {
+	return func(t *testing.T) string { return "http://" + startRawUpstream(t, afterRequest(text)) }
 }
 
 func closedPort(t *testing.T) string {
@@ -103,9 +103,9 @@ func closedPort(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-// silent accepts connections and says nothing until the client hangs up.
-func silent(t *testing.T) string {
-	return rawServe(t, func(c net.Conn, _ *bufio.Reader) { _, _ = io.Copy(io.Discard, c) })
+// startSilentUpstream accepts connections and says nothing until the client hangs up.
+func startSilentUpstream(t *testing.T) string {
+	return startRawUpstream(t, func(c net.Conn, _ *bufio.Reader) { _, _ = io.Copy(io.Discard, c) })
 }
 
 func failingDial(err error) func(context.Context, string, string) (net.Conn, error) {
@@ -114,7 +114,7 @@ func failingDial(err error) func(context.Context, string, string) (net.Conn, err
 	}
 }
 
-func TestUpstreamFailures(t *testing.T) {
+func TestReportsUpstreamFailures(t *testing.T) {
 	const brief = 20 * time.Millisecond
 	anywhere := func(*testing.T) string { return "http://api.example" }
 	for name, f := range map[string]failure{
@@ -124,16 +124,16 @@ func TestUpstreamFailures(t *testing.T) {
 		"no route":           {upstream: anywhere, dial: failingDial(syscall.EHOSTUNREACH), status: 502, kind: "destination_ip_unroutable"},
 		"too many files":     {upstream: anywhere, dial: failingDial(syscall.EMFILE), status: 502, kind: "destination_unavailable"},
 		"dial slow":          {upstream: anywhere, dial: failingDial(context.DeadlineExceeded), status: 504, kind: "connection_timeout"},
-		"closes at once":     {upstream: func(t *testing.T) string { return "http://" + rawServe(t, func(net.Conn, *bufio.Reader) {}) }, status: 502, kind: "connection_terminated"},
-		"closes unanswered":  {upstream: saying(""), status: 502, kind: "connection_terminated"},
-		"breaks in the line": {upstream: saying("HTTP/1.1 20"), status: 502, kind: "http_protocol_error"},
-		"breaks in a header": {upstream: saying("HTTP/1.1 200 OK\r\nContent-"), status: 502, kind: "http_protocol_error"},
-		"no HTTP":            {upstream: saying("SSH-2.0-OpenSSH_9.9\r\n"), status: 502, kind: "http_protocol_error"},
-		"bad status":         {upstream: saying("HTTP/1.1 2x0 OK\r\n\r\n"), status: 502, kind: "http_protocol_error"},
-		"bad header":         {upstream: saying("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), status: 502, kind: "http_protocol_error"},
-		"bad length":         {upstream: saying("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n"), status: 502, kind: "http_protocol_error"},
-		"two lengths":        {upstream: saying("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), status: 502, kind: "http_protocol_error"},
-		"endless header": {upstream: saying("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 10000)), status: 502, kind: "http_protocol_error",
+		"closes at once":     {upstream: func(t *testing.T) string { return "http://" + startRawUpstream(t, func(net.Conn, *bufio.Reader) {}) }, status: 502, kind: "connection_terminated"},
+		"closes unanswered":  {upstream: rawResponse(""), status: 502, kind: "connection_terminated"},
+		"breaks in the line": {upstream: rawResponse("HTTP/1.1 20"), status: 502, kind: "http_protocol_error"},
+		"breaks in a header": {upstream: rawResponse("HTTP/1.1 200 OK\r\nContent-"), status: 502, kind: "http_protocol_error"},
+		"no HTTP":            {upstream: rawResponse("SSH-2.0-OpenSSH_9.9\r\n"), status: 502, kind: "http_protocol_error"},
+		"bad status":         {upstream: rawResponse("HTTP/1.1 2x0 OK\r\n\r\n"), status: 502, kind: "http_protocol_error"},
+		"bad header":         {upstream: rawResponse("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), status: 502, kind: "http_protocol_error"},
+		"bad length":         {upstream: rawResponse("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n"), status: 502, kind: "http_protocol_error"},
+		"two lengths":        {upstream: rawResponse("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), status: 502, kind: "http_protocol_error"},
+		"endless header": {upstream: rawResponse("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 10000)), status: 502, kind: "http_protocol_error",
 			prepare: func(s *setup) { s.transport.MaxResponseHeaderBytes = 1000 }},
 		"unknown authority": {upstream: func(t *testing.T) string { return serve(t, h2, nil) }, status: 502, kind: "tls_certificate_error",
 			prepare: func(s *setup) { s.transport.TLSClientConfig.RootCAs = x509.NewCertPool() }},
@@ -141,9 +141,9 @@ func TestUpstreamFailures(t *testing.T) {
 			prepare: func(s *setup) { s.transport.TLSClientConfig.ServerName = "api.etrusted.com" }},
 		"no TLS": {upstream: func(t *testing.T) string { return strings.Replace(serve(t, h1, nil), "http:", "https:", 1) },
 			status: 502, kind: "tls_protocol_error"},
-		"slow handshake": {upstream: func(t *testing.T) string { return "https://" + silent(t) }, status: 504, kind: "connection_timeout",
+		"slow handshake": {upstream: func(t *testing.T) string { return "https://" + startSilentUpstream(t) }, status: 504, kind: "connection_timeout",
 			prepare: func(s *setup) { s.transport.TLSHandshakeTimeout = brief }},
-		"slow": {upstream: func(t *testing.T) string { return "http://" + silent(t) }, status: 504, kind: "http_response_timeout",
+		"slow": {upstream: func(t *testing.T) string { return "http://" + startSilentUpstream(t) }, status: 504, kind: "http_response_timeout",
 			prepare: func(s *setup) { s.transport.ResponseHeaderTimeout = brief }},
 		"slow HTTP/2": {upstream: func(t *testing.T) string {
 			return serve(t, h2, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -165,7 +165,7 @@ func TestUpstreamFailures(t *testing.T) {
 				if strings.Contains(detail, "query") || !strings.Contains(detail, ". ") {
 					t.Errorf("detail %q", detail)
 				}
-				if got := b.report(t); got.Status != f.status || got.Problem != f.kind || got.Broken || got.Path != "/x" || got.Upstream <= 0 {
+				if got := b.record(t); got.Status != f.status || got.Problem != f.kind || got.Broken || got.Path != "/x" || got.Upstream <= 0 {
 					t.Errorf("report %+v", got)
 				}
 			}
@@ -174,7 +174,7 @@ func TestUpstreamFailures(t *testing.T) {
 }
 
 // What an upstream says back stays in the broker: it knows the token.
-func TestUpstreamEchoesTheToken(t *testing.T) {
+func TestNeverQuotesTheUpstream(t *testing.T) {
 	echo := func(format string) func(net.Conn, *bufio.Reader) {
 		return func(c net.Conn, r *bufio.Reader) {
 			if request, err := http.ReadRequest(r); err == nil {
@@ -194,7 +194,7 @@ func TestUpstreamEchoesTheToken(t *testing.T) {
 		"as trailer":            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length, %s\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, "http://"+rawServe(t, echo(format)))
+			b := start(t, "http://"+startRawUpstream(t, echo(format)))
 			c := b.dial(t)
 			c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 			whole, err := io.ReadAll(c.r)
@@ -205,7 +205,7 @@ func TestUpstreamEchoesTheToken(t *testing.T) {
 			if !strings.HasPrefix(string(whole), "HTTP/1.1 502 ") && name != "as header name" || strings.Contains(string(whole), canary) {
 				t.Errorf("the app got %s", whole)
 			}
-			if got := fmt.Sprintf("%+v", b.report(t)); strings.Contains(got, canary) {
+			if got := fmt.Sprintf("%+v", b.record(t)); strings.Contains(got, canary) {
 				t.Errorf("report %s", got)
 			}
 		})
@@ -213,10 +213,10 @@ func TestUpstreamEchoesTheToken(t *testing.T) {
 }
 
 // An idle connection that the upstream has closed must not cost an app its GET; see also the transport's time-outs.
-func TestIdleConnectionClosedByUpstream(t *testing.T) {
+func TestSurvivesIdleConnectionClosedByUpstream(t *testing.T) {
 	closed := make(chan struct{}, 10)
-	addr := rawServe(t, func(c net.Conn, r *bufio.Reader) {
-		after("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(c, r)
+	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
+		afterRequest("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(c, r)
 		_ = c.Close()
 		closed <- struct{}{}
 	})
@@ -225,12 +225,12 @@ func TestIdleConnectionClosedByUpstream(t *testing.T) {
 		if a := b.get(t, "/x"); a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
-		recv(t, closed, "the connection's end")
+		receive(t, closed, "the connection's end")
 	}
 }
 
 // Whatever fails is the upstream's fault only if the client was there until the end.
-func TestErrorAfterTheClientHasGone(t *testing.T) {
+func TestReportsClosedClientInsteadOfError(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	b := start(t, "http://api.example", func(s *setup) {
 		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
@@ -244,7 +244,7 @@ func TestErrorAfterTheClientHasGone(t *testing.T) {
 		_ = response.Body.Close()
 		t.Errorf("answered with %d", response.StatusCode)
 	}
-	if got := b.report(t); got.Status != proxy.StatusClientClosedRequest {
+	if got := b.record(t); got.Status != proxy.StatusClientClosedRequest {
 		t.Errorf("report %+v", got)
 	}
 }

@@ -21,8 +21,8 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// patience is how long a test waits for what must happen at once: only a test that fails waits at all.
-const patience = 10 * time.Second
+// testTimeout is how long a test waits for what must happen at once: only a test that fails waits at all.
+const testTimeout = 10 * time.Second
 
 // broker is a Proxy on a real listener.
 type broker struct {
@@ -30,7 +30,7 @@ type broker struct {
 	server  *httptest.Server
 	addr    string
 	client  *http.Client // does not decompress nor follow redirects
-	reports chan proxy.RequestRecord
+	records chan proxy.RequestRecord
 }
 
 // setup is what a test may change before the broker starts.
@@ -53,10 +53,10 @@ func (s *setup) fakeTokens() *fakeTokens {
 // start puts a Proxy in front of an upstream, with a token, on a server like the program's.
 func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	t.Helper()
-	b := &broker{reports: make(chan proxy.RequestRecord, 100)}
+	b := &broker{records: make(chan proxy.RequestRecord, 100)}
 	b.server = httptest.NewUnstartedServer(nil)
 	s := setup{
-		Config:    configFor(t, upstream),
+		Config:    newConfig(t, upstream),
 		transport: newTransport(),
 		wrap:      func(h http.Handler) http.Handler { return h },
 		server:    b.server.Config,
@@ -64,12 +64,12 @@ func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	s.Transport = s.transport
 	s.OnRequestEnd = func(r proxy.RequestRecord) {
 		select {
-		case b.reports <- r:
+		case b.records <- r:
 		default: // a benchmark, a fuzz test
 		}
 	}
-	configure(s.server)
-	s.server.ErrorLog = log.New(complaints{t}, "", 0)
+	configureServer(s.server)
+	s.server.ErrorLog = log.New(failOnLog{t}, "", 0)
 	for _, change := range changes {
 		change(&s)
 	}
@@ -80,11 +80,11 @@ func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	b.server.Config.Handler = s.wrap(b.Proxy)
 	b.server.Start()
 	b.addr = b.server.Listener.Addr().String()
-	toBroker := &http.Transport{DisableCompression: true, ExpectContinueTimeout: patience}
+	toBroker := &http.Transport{DisableCompression: true, ExpectContinueTimeout: testTimeout}
 	b.client = &http.Client{
 		Transport:     toBroker,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       patience,
+		Timeout:       testTimeout,
 	}
 	t.Cleanup(func() {
 		toBroker.CloseIdleConnections()
@@ -94,8 +94,8 @@ func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	return b
 }
 
-// configFor returns a configuration for an upstream, without Transport.
-func configFor(t testing.TB, upstream string) proxy.Config {
+// newConfig returns a configuration for an upstream, without Transport.
+func newConfig(t testing.TB, upstream string) proxy.Config {
 	t.Helper()
 	at, err := url.Parse(upstream)
 	if err != nil {
@@ -103,17 +103,17 @@ func configFor(t testing.TB, upstream string) proxy.Config {
 	}
 	return proxy.Config{
 		Upstream:  at,
-		Tokens:    accounts{"": granted()}.tokens,
-		TokenWait: patience,
+		Tokens:    accounts{"": validToken()}.tokens,
+		TokenWait: testTimeout,
 		Policy:    access.New(access.Config{UpstreamHost: at.Host}),
 	}
 }
 
-// configure makes a server what the program's is.
-func configure(s *http.Server) {
+// configureServer makes a server what the program's is.
+func configureServer(s *http.Server) {
 	s.DisableGeneralOptionsHandler = true
 	s.MaxHeaderBytes = 64 << 10
-	s.ReadHeaderTimeout = patience
+	s.ReadHeaderTimeout = testTimeout
 }
 
 // newTransport returns a transport like the program's, which trusts the servers of httptest.
@@ -121,7 +121,7 @@ func newTransport() *http.Transport {
 	return &http.Transport{
 		DisableCompression:    true,
 		ForceAttemptHTTP2:     true,
-		ExpectContinueTimeout: patience,
+		ExpectContinueTimeout: testTimeout,
 		TLSClientConfig:       &tls.Config{RootCAs: testRoots()},
 	}
 }
@@ -134,34 +134,34 @@ var testRoots = sync.OnceValue(func() *x509.CertPool {
 	return pool
 })
 
-// complaints fails the test for what net/http's server has to say: a panic, a superfluous WriteHeader.
-type complaints struct{ t testing.TB }
+// failOnLog fails the test for what net/http's server has to say: a panic, a superfluous WriteHeader.
+type failOnLog struct{ t testing.TB }
 
-func (c complaints) Write(p []byte) (int, error) {
+func (c failOnLog) Write(p []byte) (int, error) {
 	c.t.Errorf("the server logged: %s", p)
 	return len(p), nil
 }
 
-// report waits for the end of a request.
-func (b *broker) report(t testing.TB) proxy.RequestRecord {
+// record waits for the end of a request.
+func (b *broker) record(t testing.TB) proxy.RequestRecord {
 	t.Helper()
-	return recv(t, b.reports, "the end of the request")
+	return receive(t, b.records, "the end of the request")
 }
 
-// recv waits for a value, or for the channel's end.
-func recv[T any](t testing.TB, from <-chan T, what string) T {
+// receive waits for a value, or for the channel's end.
+func receive[T any](t testing.TB, from <-chan T, what string) T {
 	t.Helper()
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatalf("waited in vain for %s", what)
 		panic("not reached")
 	}
 }
 
-// answer is a response that was read to its end, or as far as it went.
-type answer struct {
+// result is a response that was read to its end, or as far as it went.
+type result struct {
 	status  int
 	header  http.Header
 	trailer http.Header
@@ -172,10 +172,10 @@ type answer struct {
 	closes  bool // the connection
 }
 
-func readAnswer(response *http.Response) answer {
+func readResult(response *http.Response) result {
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
-	return answer{
+	return result{
 		status: response.StatusCode, header: response.Header, trailer: response.Trailer,
 		body: string(body), err: err,
 		chunked: len(response.TransferEncoding) > 0, length: response.ContentLength, closes: response.Close,
@@ -193,20 +193,20 @@ func (b *broker) request(t testing.TB, method, target string, body io.Reader) *h
 }
 
 // do sends a request and reads the whole answer, which must be whole.
-func (b *broker) do(t testing.TB, r *http.Request) answer {
+func (b *broker) do(t testing.TB, r *http.Request) result {
 	t.Helper()
 	response, err := b.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := readAnswer(response)
+	a := readResult(response)
 	if a.err != nil {
 		t.Fatalf("the body broke off: %v", a.err)
 	}
 	return a
 }
 
-func (b *broker) get(t testing.TB, target string) answer {
+func (b *broker) get(t testing.TB, target string) result {
 	t.Helper()
 	return b.do(t, b.request(t, "GET", target, nil))
 }
@@ -224,7 +224,7 @@ func (b *broker) dial(t testing.TB) *rawConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
@@ -254,27 +254,27 @@ func (c *rawConn) head() string {
 	}
 }
 
-func (c *rawConn) answer(method string) answer {
+func (c *rawConn) result(method string) result {
 	c.t.Helper()
 	response, err := http.ReadResponse(c.r, &http.Request{Method: method})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return readAnswer(response)
+	return readResult(response)
 }
 
-// finalAnswer is the answer to a POST that expects to be told to go on: if it is, it sends the body.
-func (c *rawConn) finalAnswer(body string) (a answer, told bool) {
+// finalResult is the answer to a POST that expects to be told to go on: if it is, it sends the body.
+func (c *rawConn) finalResult(body string) (a result, told bool) {
 	c.t.Helper()
-	if a = c.answer("POST"); a.status != http.StatusContinue {
+	if a = c.result("POST"); a.status != http.StatusContinue {
 		return a, false
 	}
 	go func() { _, _ = io.WriteString(c.Conn, body) }() // may break off: nobody need read it all
-	return c.answer("POST"), true
+	return c.result("POST"), true
 }
 
 // wantProblem checks an answer that the broker itself must have made, and returns its detail.
-func wantProblem(t testing.TB, a answer, status int, errorType string) string {
+func wantProblem(t testing.TB, a result, status int, errorType string) string {
 	t.Helper()
 	if a.status != status || a.header.Get("Content-Type") != "application/problem+json" {
 		t.Fatalf("%d %s: %s; want a problem of status %d", a.status, a.header.Get("Content-Type"), a.body, status)
@@ -298,8 +298,8 @@ func wantProblem(t testing.TB, a answer, status int, errorType string) string {
 	return detail
 }
 
-// wantNotOurs checks that an answer does not look as if the broker had made it.
-func wantNotOurs(t testing.TB, a answer) {
+// wantFromAPI checks that an answer does not look as if the broker had made it.
+func wantFromAPI(t testing.TB, a result) {
 	t.Helper()
 	if a.header.Get("Content-Type") == "application/problem+json" || a.header["Proxy-Status"] != nil {
 		t.Errorf("the broker answered itself: %d %v %s", a.status, a.header, a.body)

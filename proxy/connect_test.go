@@ -17,7 +17,7 @@ func (fullTunnels) Serve(net.Conn, access.Tunnel) {}
 // Nothing is parsed after a CONNECT, so each denial closes the connection: a client that is asked for the key must not send
 // it there.
 func TestDeniedTunnelClosesConnection(t *testing.T) {
-	up := record(t, h1, nil)
+	up := startRecorder(t, h1, nil)
 	b := start(t, up.url, func(s *setup) {
 		s.Tunnels = fullTunnels{}
 		s.Policy = access.New(access.Config{Keys: access.NewKeys("key"), TunnelAllowed: func(target string) bool { return target == "api.example:443" }})
@@ -35,7 +35,7 @@ func TestDeniedTunnelClosesConnection(t *testing.T) {
 	} {
 		c := b.dial(t)
 		c.send("CONNECT ", test.target, " HTTP/1.1\r\nHost: ", test.target, "\r\n", test.header, "\r\n")
-		got := c.answer("CONNECT")
+		got := c.result("CONNECT")
 		wantProblem(t, got, test.status, test.error)
 		if !got.closes || (got.header.Get("Retry-After") != "") != (test.status == 503) {
 			t.Errorf("%s %q: got closes %v and header %v, want it closed, and Retry-After only with 503", test.target, test.header, got.closes, got.header)

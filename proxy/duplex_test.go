@@ -10,8 +10,8 @@ import (
 )
 
 // An upstream refuses an upload while the app is still sending, slowly: the app must see it at once.
-func TestEarlyAnswerToSlowUpload(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestForwardsEarlyResponseDuringSlowUpload(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		seen := make(chan struct{})
 		defer close(seen)
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
@@ -30,8 +30,8 @@ func TestEarlyAnswerToSlowUpload(t *testing.T) {
 }
 
 // 100 and 103 at once would be written by two goroutines to the app's connection; the app waits for the 100 alone.
-func TestContinueRace(t *testing.T) {
-	addr := rawServe(t, func(c net.Conn, r *bufio.Reader) {
+func TestContinueDoesNotRaceWithEarlyResponse(t *testing.T) {
+	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
 		for {
 			_, err := http.ReadRequest(r)
 			if err != nil {
@@ -50,15 +50,15 @@ func TestContinueRace(t *testing.T) {
 			t.Fatalf("%q", head)
 		}
 		c.send("body")
-		if a := c.answer("POST"); a.status != 200 {
+		if a := c.result("POST"); a.status != 200 {
 			t.Fatalf("%d", a.status)
 		}
 	}
 }
 
 // An upstream that begins its answer while it still reads must get every byte of the upload.
-func TestUploadIsWholeWhenTheAnswerBeginsEarly(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestUploadIsCompleteDespiteEarlyResponse(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		for range 20 {
 			answering := make(chan struct{})
 			sent := make(chan struct{})
@@ -87,9 +87,9 @@ func TestUploadIsWholeWhenTheAnswerBeginsEarly(t *testing.T) {
 				}
 				_, _ = io.WriteString(c.Conn, "0\r\n\r\n")
 			}()
-			a := c.answer("POST")
+			a := c.result("POST")
 			want := strings.Repeat("-more", 5000)
-			if up := recv(t, got, "the upload"); up != want || a.status != 200 {
+			if up := receive(t, got, "the upload"); up != want || a.status != 200 {
 				t.Errorf("upstream got %d bytes of %d, without an error", len(up), len(want))
 			}
 			<-sent

@@ -10,26 +10,26 @@ import (
 	"testing"
 )
 
-const expecting = "POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+const expectContinue = "POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
 
-func TestExpectContinueAccepted(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestForwardsContinue(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		for _, test := range []struct{ name, framing, body string }{
 			{"length", fmt.Sprintf("Content-Length: %d\r\n\r\n", len(long)), long},
 			{"chunked", "Transfer-Encoding: chunked\r\n\r\n", chunked(long)},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				up := record(t, kind, nil)
+				up := startRecorder(t, kind, nil)
 				c := start(t, up.url).dial(t)
-				c.send(expecting, test.framing)
+				c.send(expectContinue, test.framing)
 				if got := c.head(); got != "HTTP/1.1 100 Continue\r\n\r\n" {
 					t.Fatalf("%q", got)
 				}
 				c.send(test.body)
-				if a := c.answer("POST"); a.status != 200 {
+				if a := c.result("POST"); a.status != 200 {
 					t.Errorf("%d %s", a.status, a.body)
 				}
-				if got := up.one(t); got.body != long || kind == h1 && got.header.Get("Expect") != "100-continue" { // net/http takes it off HTTP/2 requests
+				if got := up.request(t); got.body != long || kind == h1 && got.header.Get("Expect") != "100-continue" { // net/http takes it off HTTP/2 requests
 					t.Errorf("%d bytes, Expect %q", len(got.body), got.header["Expect"])
 				}
 			})
@@ -42,8 +42,8 @@ func TestExpectContinueAccepted(t *testing.T) {
 //
 // The app may all the same be told to go on: net/http's transport goes on to read the body if the upstream keeps the
 // connection, and the first read says so, unless the refusal gets there before it.
-func TestExpectContinueRefused(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestForwardsRefusalInsteadOfContinue(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		for _, status := range []int{413, 417, 401} {
 			up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/next" {
@@ -57,12 +57,12 @@ func TestExpectContinueRefused(t *testing.T) {
 			b := start(t, up)
 			for _, length := range []int{1, 1000, 300000} {
 				c := b.dial(t)
-				c.send(expecting, fmt.Sprintf("Content-Length: %d\r\n\r\n", length))
-				a, told := c.finalAnswer(long[:length])
+				c.send(expectContinue, fmt.Sprintf("Content-Length: %d\r\n\r\n", length))
+				a, told := c.finalResult(long[:length])
 				if a.status != status || a.body != "refused" || a.err != nil {
 					t.Fatalf("%d %q, %v", a.status, a.body, a.err)
 				}
-				wantNotOurs(t, a)
+				wantFromAPI(t, a)
 				// No request can follow on this connection: its first bytes would pass for the body.
 				if !told && !a.closes {
 					t.Errorf("of %d bytes none were sent, and the connection is to be used again", length)
@@ -76,8 +76,8 @@ func TestExpectContinueRefused(t *testing.T) {
 }
 
 // Such an upstream may keep the connection open, and read and discard what comes: RFC 9110 section 10.1.1.
-func TestExpectContinueRefusedAndKeptAlive(t *testing.T) {
-	addr := rawServe(t, func(c net.Conn, r *bufio.Reader) {
+func TestRefusalInsteadOfContinueKeepsSync(t *testing.T) {
+	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
 		for {
 			request, err := http.ReadRequest(r)
 			if err != nil {
@@ -101,8 +101,8 @@ func TestExpectContinueRefusedAndKeptAlive(t *testing.T) {
 	b := start(t, "http://"+addr)
 	for range 5 {
 		c := b.dial(t)
-		c.send(expecting, "Content-Length: 300000\r\n\r\n")
-		if a, _ := c.finalAnswer(long); a.status != 413 || a.body != "refused" {
+		c.send(expectContinue, "Content-Length: 300000\r\n\r\n")
+		if a, _ := c.finalResult(long); a.status != 413 || a.body != "refused" {
 			t.Fatalf("%d %q", a.status, a.body)
 		}
 		if a := b.do(t, b.request(t, "POST", "/next", strings.NewReader("next"))); a.status != 200 || a.body != "next" {
@@ -112,26 +112,26 @@ func TestExpectContinueRefusedAndKeptAlive(t *testing.T) {
 }
 
 // net/http's server knows one expectation and refuses all others itself.
-func TestOtherExpectations(t *testing.T) {
-	up := record(t, h1, nil)
+func TestRefusesOtherExpectations(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	c := start(t, up.url).dial(t)
 	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: a-miracle\r\nContent-Length: 1\r\n\r\nx")
-	if a := c.answer("POST"); a.status != 417 || len(up.take()) != 0 {
+	if a := c.result("POST"); a.status != 417 || len(up.requests()) != 0 {
 		t.Errorf("%d", a.status)
 	}
 }
 
 // Nobody may have to send what nobody will read.
-func TestExpectContinueWithProblem(t *testing.T) {
-	up := record(t, h1, nil)
+func TestSendsProblemInsteadOfContinue(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	c := start(t, up.url).dial(t)
-	c.send(expecting, "Via: 1.1 etrusted-broker\r\nContent-Length: 300000\r\n\r\n")
-	wantProblem(t, c.answer("POST"), 508, "proxy_loop_detected")
+	c.send(expectContinue, "Via: 1.1 etrusted-broker\r\nContent-Length: 300000\r\n\r\n")
+	wantProblem(t, c.result("POST"), 508, "proxy_loop_detected")
 }
 
 // An upstream may answer before it has read the whole upload, and hang up.
-func TestEarlyAnswer(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestForwardsEarlyResponse(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/next" {
 				return
@@ -145,7 +145,7 @@ func TestEarlyAnswer(t *testing.T) {
 			c := b.dial(t)
 			c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n")
 			go func() { _, _ = io.WriteString(c.Conn, long) }() // may break off: nobody need read it all
-			a := c.answer("POST")
+			a := c.result("POST")
 			if a.status != http.StatusRequestEntityTooLarge || a.body != "early" {
 				t.Errorf("%d %q", a.status, a.body)
 			}

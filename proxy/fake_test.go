@@ -20,10 +20,10 @@ const (
 
 // fakeTokens is the proxy.TokenSource of these tests.
 type fakeTokens struct {
-	current string                                    // empty: there is none, and requests wait
-	await   func(ctx context.Context) (string, error) // nil: until ctx is done
-	waiting chan struct{}                             // if not nil, is sent to when a request begins to wait
-	asked   atomic.Int64                              // calls of Current
+	current      string                                    // empty: there is none, and requests wait
+	wait         func(ctx context.Context) (string, error) // nil: until ctx is done
+	waiting      chan struct{}                             // if not nil, is sent to when a request begins to wait
+	currentCalls atomic.Int64                              // calls of Current
 	// invalidate answers Invalidate; nil: the token is kept.
 	invalidate func(authorization string) bool
 }
@@ -36,10 +36,10 @@ func (a accounts) tokens(name string) (proxy.TokenSource, bool) {
 	return tokens, ok
 }
 
-func granted() *fakeTokens { return &fakeTokens{current: authorization} }
+func validToken() *fakeTokens { return &fakeTokens{current: authorization} }
 
 func (f *fakeTokens) Current() (string, bool) {
-	f.asked.Add(1)
+	f.currentCalls.Add(1)
 	return f.current, f.current != ""
 }
 
@@ -54,8 +54,8 @@ func (f *fakeTokens) Wait(ctx context.Context) (string, error) {
 		case <-ctx.Done():
 		}
 	}
-	if f.await != nil {
-		return f.await(ctx)
+	if f.wait != nil {
+		return f.wait(ctx)
 	}
 	<-ctx.Done()
 	return "", ctx.Err()

@@ -71,11 +71,11 @@ func FuzzRawRequest(f *testing.F) {
 		default: // the first is enough
 		}
 	}
-	host := rawServe(f, func(c net.Conn, r *bufio.Reader) {
+	host := startRawUpstream(f, func(c net.Conn, r *bufio.Reader) {
 		for {
-			request, err := readByTheLetter(r)
+			request, err := readStrict(r)
 			switch {
-			case errors.Is(err, errIllFormed):
+			case errors.Is(err, errNotStrict):
 				complain("the upstream got what is no request: %v", err)
 				return
 			case err != nil:
@@ -95,10 +95,10 @@ func FuzzRawRequest(f *testing.F) {
 	const brief = 20 * time.Millisecond // what waits for more bytes is cut off
 	transport := newTransport()
 	transport.ExpectContinueTimeout = brief // this API tells nobody to go on
-	config := configFor(f, "http://"+host)
+	config := newConfig(f, "http://"+host)
 	config.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 		sent.Add(1)
-		from := r.Context().Value(incomingKey{}).(*incoming)
+		from := r.Context().Value(clientRequestKey{}).(*clientRequest)
 		if n := from.sent.Add(1); n > 1 {
 			complain("sent %d times", n)
 		}
@@ -121,9 +121,9 @@ func FuzzRawRequest(f *testing.F) {
 		f.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), incomingKey{}, &incoming{target: r.RequestURI})))
+		b.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientRequestKey{}, &clientRequest{target: r.RequestURI})))
 	}))
-	configure(server.Config)
+	configureServer(server.Config)
 	server.Config.ReadHeaderTimeout, server.Config.ReadTimeout, server.Config.IdleTimeout = brief, brief, brief
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.Config.ConnState = wire.ConnState // httptest has one of its own call it
@@ -159,13 +159,13 @@ func FuzzRawRequest(f *testing.F) {
 	})
 }
 
-// incoming is a request as it came to the broker, and how often it was sent on.
-type incoming struct {
+// clientRequest is a request as it came to the broker, and how often it was sent on.
+type clientRequest struct {
 	target string
 	sent   atomic.Int64
 }
 
-type incomingKey struct{}
+type clientRequestKey struct{}
 
 // isToken is RFC 9110 section 5.6.2.
 func isToken(s string) bool {
@@ -178,14 +178,14 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// letter is a request as it came upstream.
-type letter struct {
+// strictRequest is a request as it came upstream.
+type strictRequest struct {
 	method, target  string
 	header, trailer http.Header
 }
 
 // fault says what of a request is not as the broker promises; empty if all is.
-func (l letter) fault(host string) string {
+func (l strictRequest) fault(host string) string {
 	via, coding, length := l.header["Via"], l.header["Transfer-Encoding"], l.header["Content-Length"]
 	switch {
 	case !slices.Equal(l.header["Authorization"], []string{authorization}):
@@ -214,18 +214,18 @@ func (l letter) fault(host string) string {
 	return ""
 }
 
-// errIllFormed is for what no request may be. Any other error is the connection's.
-var errIllFormed = errors.New("not RFC 9112")
+// errNotStrict is for what no request may be. Any other error is the connection's.
+var errNotStrict = errors.New("not RFC 9112")
 
-// readByTheLetter reads a request and forgives nothing.
-func readByTheLetter(r *bufio.Reader) (l letter, err error) {
+// readStrict reads a request and forgives nothing.
+func readStrict(r *bufio.Reader) (l strictRequest, err error) {
 	line, err := strictLine(r)
 	if err != nil {
 		return l, err
 	}
 	parts := strings.Split(line, " ")
 	if len(parts) != 3 || !isToken(parts[0]) || parts[1] == "" || parts[2] != "HTTP/1.1" {
-		return l, fmt.Errorf("%w: %q", errIllFormed, line)
+		return l, fmt.Errorf("%w: %q", errNotStrict, line)
 	}
 	l.method, l.target = parts[0], parts[1]
 	if l.header, err = strictFields(r); err != nil {
@@ -233,13 +233,13 @@ func readByTheLetter(r *bufio.Reader) (l letter, err error) {
 	}
 	switch coding, length := l.header["Transfer-Encoding"], l.header["Content-Length"]; {
 	case len(coding) > 0 && !slices.Equal(coding, []string{"chunked"}):
-		return l, fmt.Errorf("%w: Transfer-Encoding %q", errIllFormed, coding)
+		return l, fmt.Errorf("%w: Transfer-Encoding %q", errNotStrict, coding)
 	case len(coding) > 0:
 		l.trailer, err = strictChunks(r)
 	case len(length) > 0:
 		n, bad := strconv.ParseUint(length[0], 10, 62)
 		if bad != nil {
-			return l, fmt.Errorf("%w: Content-Length %q", errIllFormed, length)
+			return l, fmt.Errorf("%w: Content-Length %q", errNotStrict, length)
 		}
 		_, err = io.CopyN(io.Discard, r, int64(n))
 	}
@@ -254,7 +254,7 @@ func strictLine(r *bufio.Reader) (string, error) {
 	}
 	text, ended := strings.CutSuffix(line, "\r\n")
 	if !ended || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
-		return "", fmt.Errorf("%w: %q", errIllFormed, line)
+		return "", fmt.Errorf("%w: %q", errNotStrict, line)
 	}
 	return text, nil
 }
@@ -268,7 +268,7 @@ func strictFields(r *bufio.Reader) (http.Header, error) {
 		}
 		name, value, found := strings.Cut(line, ":")
 		if !found || !isToken(name) {
-			return nil, fmt.Errorf("%w: %q", errIllFormed, line)
+			return nil, fmt.Errorf("%w: %q", errNotStrict, line)
 		}
 		fields.Add(name, strings.Trim(value, " \t"))
 	}
@@ -283,7 +283,7 @@ func strictChunks(r *bufio.Reader) (trailer http.Header, err error) {
 		size, bad := strconv.ParseUint(line, 16, 62)
 		switch {
 		case bad != nil:
-			return nil, fmt.Errorf("%w: %q", errIllFormed, line)
+			return nil, fmt.Errorf("%w: %q", errNotStrict, line)
 		case size == 0:
 			return strictFields(r)
 		}
@@ -293,7 +293,7 @@ func strictChunks(r *bufio.Reader) (trailer http.Header, err error) {
 		if end, err := strictLine(r); err != nil {
 			return nil, err
 		} else if end != "" {
-			return nil, fmt.Errorf("%w: %q behind a chunk", errIllFormed, end)
+			return nil, fmt.Errorf("%w: %q behind a chunk", errNotStrict, end)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-func TestInFlight(t *testing.T) {
+func TestCountsRequestsInFlight(t *testing.T) {
 	came, leave := make(chan struct{}, 3), make(chan struct{})
 	b := start(t, serve(t, h1, func(http.ResponseWriter, *http.Request) {
 		came <- struct{}{}
@@ -26,7 +26,7 @@ func TestInFlight(t *testing.T) {
 		all.Go(func() { b.get(t, "/x") })
 	}
 	for range 3 {
-		recv(t, came, "a request")
+		receive(t, came, "a request")
 	}
 	if n := b.InFlight(); n != 3 {
 		t.Errorf("%d in flight, want 3", n)
@@ -40,27 +40,27 @@ func TestInFlight(t *testing.T) {
 }
 
 // What ends in a panic has ended, too.
-func TestInFlightAfterBrokenAnswer(t *testing.T) {
-	b := start(t, "http://"+rawServe(t, after("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf")))
+func TestCountsNoRequestAfterBrokenResponse(t *testing.T) {
+	b := start(t, "http://"+startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf")))
 	c := b.dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	c.answer("GET")
+	c.result("GET")
 	b.server.Close()
 	if n := b.InFlight(); n != 0 {
 		t.Errorf("%d after all", n)
 	}
 }
 
-func TestObserveIsOptional(t *testing.T) {
-	up := record(t, h1, nil)
+func TestOnRequestEndIsOptional(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	b := start(t, up.url, func(s *setup) { s.OnRequestEnd = nil })
 	if a := b.get(t, "/x"); a.status != 200 {
 		t.Errorf("%d", a.status)
 	}
 }
 
-func TestReportOfRefusal(t *testing.T) {
-	up := record(t, h1, nil)
+func TestRecordsReasonOfDenial(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	b := start(t, up.url)
 	for _, test := range []struct {
 		request string
@@ -78,38 +78,38 @@ func TestReportOfRefusal(t *testing.T) {
 	} {
 		c := b.dial(t)
 		c.send(test.request)
-		a := c.answer("GET")
+		a := c.result("GET")
 		wantProblem(t, a, test.status, "http_request_denied")
 		if test.status == 405 && !strings.Contains(a.header.Get("Allow"), "GET") {
 			t.Errorf("Allow %q", a.header["Allow"])
 		}
-		got := b.report(t)
+		got := b.record(t)
 		if got.Denied != test.reason || got.Status != test.status || got.Problem != "http_request_denied" || strings.Contains(got.Path, "q") {
 			t.Errorf("%q: report %+v", test.request, got)
 		}
 	}
-	if got := up.take(); len(got) != 0 {
+	if got := up.requests(); len(got) != 0 {
 		t.Errorf("went upstream: %+v", got)
 	}
 }
 
-// counted counts how a body is used.
-type counted struct {
+// countingBody counts how a body is used.
+type countingBody struct {
 	io.ReadCloser
 	reads, closes atomic.Int64
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *countingBody) Read(p []byte) (int, error) {
 	c.reads.Add(1)
 	return c.ReadCloser.Read(p)
 }
 
-func (c *counted) Close() error {
+func (c *countingBody) Close() error {
 	c.closes.Add(1)
 	return c.ReadCloser.Close()
 }
 
-func TestUpstreamBodyIsClosedOnce(t *testing.T) {
+func TestClosesUpstreamBodyOnce(t *testing.T) {
 	for name, test := range map[string]struct {
 		method, text string
 	}{
@@ -124,12 +124,12 @@ func TestUpstreamBodyIsClosedOnce(t *testing.T) {
 		"bad":      {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n?"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var body *counted
-			b := start(t, "http://"+rawServe(t, after(test.text)), func(s *setup) {
+			var body *countingBody
+			b := start(t, "http://"+startRawUpstream(t, afterRequest(test.text)), func(s *setup) {
 				s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 					response, err := s.transport.RoundTrip(r)
 					if err == nil {
-						body = &counted{ReadCloser: response.Body}
+						body = &countingBody{ReadCloser: response.Body}
 						response.Body = body
 					}
 					return response, err
@@ -137,8 +137,8 @@ func TestUpstreamBodyIsClosedOnce(t *testing.T) {
 			})
 			c := b.dial(t)
 			c.send(test.method, " /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
-			c.answer(test.method)
-			b.report(t)
+			c.result(test.method)
+			b.record(t)
 			b.server.Close()
 			if body == nil || body.closes.Load() != 1 {
 				t.Fatalf("closed %v times", body)
@@ -148,15 +148,15 @@ func TestUpstreamBodyIsClosedOnce(t *testing.T) {
 }
 
 // The server's body belongs to the handler: a transport that goes on reading must find nothing.
-func TestRequestBodyIsNotReadAfterTheEnd(t *testing.T) {
+func TestReadsNoRequestBodyAfterHandlerReturns(t *testing.T) {
 	for name, fails := range map[string]bool{"answered": false, "failed": true} {
 		t.Run(name, func(t *testing.T) {
-			var incoming *counted
+			var incoming *countingBody
 			var outgoing io.ReadCloser
 			b := start(t, "http://api.example", func(s *setup) {
 				s.wrap = func(h http.Handler) http.Handler {
 					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						incoming = &counted{ReadCloser: r.Body}
+						incoming = &countingBody{ReadCloser: r.Body}
 						r.Body = incoming
 						h.ServeHTTP(w, r)
 					})
@@ -176,7 +176,7 @@ func TestRequestBodyIsNotReadAfterTheEnd(t *testing.T) {
 			if fails != (a.status == 502) {
 				t.Errorf("%d %s", a.status, a.body)
 			}
-			b.report(t)
+			b.record(t)
 			b.server.Close()
 			before := incoming.reads.Load()
 			if n, err := outgoing.Read(make([]byte, 2)); n != 0 || err == nil || errors.Is(err, io.EOF) {
@@ -193,7 +193,7 @@ func TestRequestBodyIsNotReadAfterTheEnd(t *testing.T) {
 }
 
 // A closed body is no body: without one, the transport may send a request again on another connection.
-func TestNoBodyIsNil(t *testing.T) {
+func TestSendsNilBodyIfThereIsNone(t *testing.T) {
 	bodies := make(chan io.ReadCloser, 3)
 	b := start(t, "http://api.example", func(s *setup) {
 		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {

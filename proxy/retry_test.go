@@ -17,9 +17,9 @@ import (
 
 const secondAuthorization = "Bearer second." + canary
 
-// revoked is an upstream that refuses the first token; and a source of that and then another.
-func revoked(t *testing.T, kind string) (*recorder, func(*setup)) {
-	up := record(t, kind, func(w http.ResponseWriter, r *http.Request) {
+// startRevoked is an upstream that refuses the first token; and a source of that and then another.
+func startRevoked(t *testing.T, kind string) (*recorder, func(*setup)) {
+	up := startRecorder(t, kind, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == authorization {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			w.WriteHeader(http.StatusUnauthorized)
@@ -33,13 +33,13 @@ func revoked(t *testing.T, kind string) (*recorder, func(*setup)) {
 		s.Tokens = accounts{"": &fakeTokens{
 			current:    authorization,
 			invalidate: func(value string) bool { return value == authorization },
-			await:      func(context.Context) (string, error) { return secondAuthorization, nil },
+			wait:       func(context.Context) (string, error) { return secondAuthorization, nil },
 		}}.tokens
 	}
 }
 
-func TestReplay(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestRetriesOnceAfter401(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		for _, test := range []struct {
 			name, request, body string
 			replay              proxy.RetryOutcome
@@ -53,13 +53,13 @@ func TestReplay(t *testing.T) {
 			{"chunked, too long", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long[:1001]), long[:1001], proxy.RetryBodyNotKept},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				up, revoke := revoked(t, kind)
+				up, revoke := startRevoked(t, kind)
 				b := start(t, up.url, revoke)
 				c := b.dial(t)
 				c.send(test.request)
-				a := c.answer("POST")
-				wantNotOurs(t, a)
-				all, want := up.take(), 2
+				a := c.result("POST")
+				wantFromAPI(t, a)
+				all, want := up.requests(), 2
 				if test.replay == proxy.RetrySuccess {
 					if a.status != 200 || a.body != "accepted" || a.header["Www-Authenticate"] != nil {
 						t.Errorf("%d %v %s", a.status, a.header, a.body)
@@ -84,7 +84,7 @@ func TestReplay(t *testing.T) {
 						t.Errorf("request %d: Via %q", i, value)
 					}
 				}
-				if got := b.report(t); got.Status != a.status || got.Retry != test.replay || got.Problem != "" {
+				if got := b.record(t); got.Status != a.status || got.Retry != test.replay || got.Problem != "" {
 					t.Errorf("report %+v", got)
 				}
 			})
@@ -92,16 +92,16 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-func TestReplayKeepsTrailers(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up, revoke := revoked(t, kind)
+func TestRetryKeepsTrailers(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up, revoke := startRevoked(t, kind)
 		c := start(t, up.url, revoke).dial(t)
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Authorization\r\n\r\n",
 			chunked("body", "X-Sum: 1", "Authorization: Bearer app"))
-		if a := c.answer("POST"); a.status != 200 {
+		if a := c.result("POST"); a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
-		for i, got := range up.take() {
+		for i, got := range up.requests() {
 			if got.body != "body" || !reflect.DeepEqual(got.trailer, http.Header{"X-Sum": {"1"}}) {
 				t.Errorf("request %d: %q, trailers %v", i, got.body, got.trailer)
 			}
@@ -110,7 +110,7 @@ func TestReplayKeepsTrailers(t *testing.T) {
 }
 
 // One that is not to be replaced, or cannot be, leaves the API's own 401.
-func TestNoReplay(t *testing.T) {
+func TestForwards401WithoutRetry(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*setup, *fakeTokens)
@@ -120,44 +120,44 @@ func TestNoReplay(t *testing.T) {
 		{"off", func(s *setup, _ *fakeTokens) { s.Retry = false }, 1, ""},
 		{"token is kept", func(_ *setup, f *fakeTokens) { f.invalidate = nil }, 1, ""},
 		{"no other in time", func(_ *setup, f *fakeTokens) {
-			f.await = func(context.Context) (string, error) { return "", errors.New("none") }
+			f.wait = func(context.Context) (string, error) { return "", errors.New("none") }
 		}, 1, proxy.RetryNoToken},
 		{"the same again", func(_ *setup, f *fakeTokens) {
-			f.await = func(context.Context) (string, error) { return authorization, nil }
+			f.wait = func(context.Context) (string, error) { return authorization, nil }
 		}, 1, proxy.RetryNoToken},
 		{"refused again", func(_ *setup, f *fakeTokens) {
 			f.current = "Bearer zeroth"
 			f.invalidate = func(string) bool { return true }
-			f.await = func(context.Context) (string, error) { return authorization, nil }
+			f.wait = func(context.Context) (string, error) { return authorization, nil }
 		}, 2, proxy.RetryUnauthorized},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			up := record(t, h1, func(w http.ResponseWriter, _ *http.Request) {
+			up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 				w.WriteHeader(http.StatusUnauthorized)
 				_, _ = io.WriteString(w, "refused")
 			})
-			_, revoke := revoked(t, h1)
+			_, revoke := startRevoked(t, h1)
 			b := start(t, up.url, revoke, func(s *setup) { test.change(s, s.fakeTokens()) })
 			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))
-			wantNotOurs(t, a)
+			wantFromAPI(t, a)
 			if a.status != 401 || a.body != "refused" || a.header.Get("WWW-Authenticate") != "Bearer" {
 				t.Errorf("%d %v %s", a.status, a.header, a.body)
 			}
-			if all := up.take(); len(all) != test.sent {
+			if all := up.requests(); len(all) != test.sent {
 				t.Errorf("%d requests went upstream, want %d", len(all), test.sent)
 			}
-			if got := b.report(t); got.Retry != test.replay || got.Status != 401 {
+			if got := b.record(t); got.Retry != test.replay || got.Status != 401 {
 				t.Errorf("report %+v", got)
 			}
 		})
 	}
 }
 
-func TestReplayFails(t *testing.T) {
+func TestReportsFailedRetry(t *testing.T) {
 	calls := 0
-	up := record(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
-	_, revoke := revoked(t, h1)
+	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	_, revoke := startRevoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
 		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 			if calls++; calls == 2 {
@@ -167,26 +167,26 @@ func TestReplayFails(t *testing.T) {
 		})
 	})
 	wantProblem(t, b.get(t, "/x"), 502, "connection_terminated")
-	if got := b.report(t); got.Retry != proxy.RetryFailed || calls != 2 {
+	if got := b.record(t); got.Retry != proxy.RetryFailed || calls != 2 {
 		t.Errorf("report %+v after %d calls", got, calls)
 	}
 }
 
-func TestBothBodiesAreClosed(t *testing.T) {
-	var bodies []*counted
-	up, revoke := revoked(t, h1)
+func TestRetryClosesBothBodies(t *testing.T) {
+	var bodies []*countingBody
+	up, revoke := startRevoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
 		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 			response, err := s.transport.RoundTrip(r)
 			if err == nil {
-				bodies = append(bodies, &counted{ReadCloser: response.Body})
+				bodies = append(bodies, &countingBody{ReadCloser: response.Body})
 				response.Body = bodies[len(bodies)-1]
 			}
 			return response, err
 		})
 	})
 	b.get(t, "/x")
-	b.report(t)
+	b.record(t)
 	b.server.Close()
 	if len(bodies) != 2 || bodies[0].closes.Load() != 1 || bodies[1].closes.Load() != 1 {
 		t.Errorf("%d bodies, closed as they should not be", len(bodies))
@@ -194,11 +194,11 @@ func TestBothBodiesAreClosed(t *testing.T) {
 }
 
 // A client that goes away while the request waits for the second token is gone, and the API's 401 is nobody's.
-func TestClientGoesWhileItWaitsToReplay(t *testing.T) {
+func TestClientClosesWhileWaitingForRetry(t *testing.T) {
 	waiting := make(chan struct{}, 1)
-	up, revoke := revoked(t, h1)
+	up, revoke := startRevoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
-		s.fakeTokens().await = func(ctx context.Context) (string, error) {
+		s.fakeTokens().wait = func(ctx context.Context) (string, error) {
 			waiting <- struct{}{}
 			<-ctx.Done()
 			return "", ctx.Err()
@@ -206,10 +206,10 @@ func TestClientGoesWhileItWaitsToReplay(t *testing.T) {
 	})
 	c := b.dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	recv(t, waiting, "the request to wait")
+	receive(t, waiting, "the request to wait")
 	_ = c.Close()
-	got := b.report(t)
-	if len(up.take()) != 1 || got.Retry != proxy.RetryNoToken {
+	got := b.record(t)
+	if len(up.requests()) != 1 || got.Retry != proxy.RetryNoToken {
 		t.Errorf("report %+v", got)
 	}
 }

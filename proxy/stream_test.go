@@ -11,8 +11,8 @@ import (
 
 // A stream's upstream goes on only when the app has seen what came before: a broker that holds anything back stands
 // still.
-func TestAnswerStreams(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestStreamsResponse(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		for _, declared := range []string{"", "12", "100000"} {
 			t.Run("Content-Length "+declared, func(t *testing.T) {
 				parts := []string{"one ", "two ", "three"}
@@ -64,8 +64,8 @@ func TestAnswerStreams(t *testing.T) {
 }
 
 // Of an event stream the app must see the header before there is any event.
-func TestHeaderComesBeforeTheBody(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestForwardsHeaderBeforeBody(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		next := make(chan struct{})
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
@@ -82,14 +82,14 @@ func TestHeaderComesBeforeTheBody(t *testing.T) {
 			t.Fatal(err)
 		}
 		close(next)
-		if a := readAnswer(response); a.body != "data: 1\n\n" || a.err != nil || a.header.Get("Content-Type") != "text/event-stream" {
+		if a := readResult(response); a.body != "data: 1\n\n" || a.err != nil || a.header.Get("Content-Type") != "text/event-stream" {
 			t.Errorf("%+v", a)
 		}
 	})
 }
 
-func TestUploadStreams(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestStreamsUpload(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		came := make(chan string)
 		up := serve(t, kind, func(_ http.ResponseWriter, r *http.Request) {
 			buffer := make([]byte, 100)
@@ -105,25 +105,25 @@ func TestUploadStreams(t *testing.T) {
 		})
 		b := start(t, up)
 		body, write := io.Pipe()
-		done := make(chan answer, 1)
+		done := make(chan result, 1)
 		go func() { done <- b.do(t, b.request(t, "POST", "/x", body)) }()
 		for _, part := range []string{"one", "two", "three"} {
 			if _, err := io.WriteString(write, part); err != nil {
 				t.Fatal(err)
 			}
-			if got := recv(t, came, part); got != part {
+			if got := receive(t, came, part); got != part {
 				t.Errorf("%q, want %q", got, part)
 			}
 		}
 		_ = write.Close()
-		if a := recv(t, done, "the answer"); a.status != 200 {
+		if a := receive(t, done, "the answer"); a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 	})
 }
 
-func TestResponseTrailers(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestForwardsResponseTrailers(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 			h := w.Header()
 			h.Set("Trailer", "X-Announced, X-Never-Sent, Access-Control-Allow-Origin, Set-Cookie, Authorization")
@@ -156,9 +156,9 @@ func TestResponseTrailers(t *testing.T) {
 	})
 }
 
-func TestRequestTrailers(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+func TestForwardsRequestTrailers(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		r := b.request(t, "POST", "/x", io.MultiReader(strings.NewReader(long)))
 		// Their values are set before the body ends, as it would be with a checksum; the names are sent ahead.
@@ -172,15 +172,15 @@ func TestRequestTrailers(t *testing.T) {
 		if a := b.do(t, r); a.status != 200 {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
-		got := up.one(t)
+		got := up.request(t)
 		if want := (http.Header{"X-Sum": {"1", "2"}}); got.body != long || !reflect.DeepEqual(got.trailer, want) {
 			t.Errorf("%d bytes, trailers %v", len(got.body), got.trailer)
 		}
 	})
 }
 
-func TestInformationalResponses(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestForwardsInformationalResponses(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["Link"] = []string{"</a.css>; rel=preload"}
 			w.Header()["Access-Control-Allow-Origin"] = []string{"*"}
@@ -203,7 +203,7 @@ func TestInformationalResponses(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		}
-		a := c.answer("GET")
+		a := c.result("GET")
 		if a.status != 200 || a.body != "final" || a.header["Link"] != nil || a.header.Get("X-Final") != "1" {
 			t.Errorf("%d %v %q", a.status, a.header, a.body)
 		}
@@ -211,24 +211,24 @@ func TestInformationalResponses(t *testing.T) {
 }
 
 // The server says "go on" itself, when somebody reads the body. One that nobody asked for ends at the broker.
-func TestUnaskedContinue(t *testing.T) {
-	addr := rawServe(t, after("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+func TestDropsUnrequestedContinue(t *testing.T) {
+	addr := startRawUpstream(t, afterRequest("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	c := start(t, "http://"+addr).dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	if a := c.answer("GET"); a.status != 200 {
+	if a := c.result("GET"); a.status != 200 {
 		t.Errorf("%d", a.status)
 	}
 }
 
 // An informational response that comes on while the broker already answers itself must not mix with the answer.
-func TestInformationalBeforeFailure(t *testing.T) {
-	addr := rawServe(t, after("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Early: 1\r\n\r\n"))
+func TestReportsFailureAfterInformationalResponse(t *testing.T) {
+	addr := startRawUpstream(t, afterRequest("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Early: 1\r\n\r\n"))
 	c := start(t, "http://"+addr).dial(t)
 	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
 	if got := c.head(); !strings.HasPrefix(got, "HTTP/1.1 103 ") {
 		t.Fatalf("%q", got)
 	}
-	a := c.answer("POST")
+	a := c.result("POST")
 	wantProblem(t, a, 502, "connection_terminated")
 	if a.header["Link"] != nil || a.header["X-Early"] != nil {
 		t.Errorf("%v", a.header)
@@ -236,32 +236,32 @@ func TestInformationalBeforeFailure(t *testing.T) {
 }
 
 // A server of HTTP/1.0 days ends its body by closing the connection.
-func TestOldUpstream(t *testing.T) {
-	addr := rawServe(t, after("HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nall there is"))
+func TestAcceptsHTTP10Upstream(t *testing.T) {
+	addr := startRawUpstream(t, afterRequest("HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nall there is"))
 	a := start(t, "http://"+addr).get(t, "/x")
 	if a.body != "all there is" || !a.chunked || a.header.Get("X-A") != "1" || a.header["Content-Type"] != nil {
 		t.Errorf("%+v", a)
 	}
 }
 
-func TestOldClient(t *testing.T) {
-	up := record(t, h1, func(w http.ResponseWriter, _ *http.Request) {
+func TestServesHTTP10Client(t *testing.T) {
+	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		_, _ = io.WriteString(w, long)
 	})
 	c := start(t, up.url).dial(t)
 	c.send("GET /x HTTP/1.0\r\nHost: localhost\r\n\r\n")
-	a := c.answer("GET")
+	a := c.result("GET")
 	if a.body != long || a.chunked || a.err != nil {
 		t.Errorf("%d bytes, chunked %v, %v", len(a.body), a.chunked, a.err)
 	}
-	if got := up.one(t); got.proto != h1 {
+	if got := up.request(t); got.proto != h1 {
 		t.Errorf("%+v", got)
 	}
 }
 
-func TestManyAtOnce(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestServesConcurrentRequests(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			_, _ = fmt.Fprint(w, r.URL.RawQuery, len(body))
@@ -277,7 +277,7 @@ func TestManyAtOnce(t *testing.T) {
 			}()
 		}
 		for range n {
-			if p := recv(t, answers, "an answer"); p.got != p.want {
+			if p := receive(t, answers, "an answer"); p.got != p.want {
 				t.Errorf("%q, want %q", p.got, p.want)
 			}
 		}

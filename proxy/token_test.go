@@ -17,22 +17,22 @@ import (
 // bubble is a broker and its upstream in memory, where time is not real.
 type bubble struct {
 	client   *http.Client
-	reports  chan proxy.RequestRecord
+	records  chan proxy.RequestRecord
 	upstream chan string // the Authorization of each request that went there
 }
 
 func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func(t *testing.T, b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{reports: make(chan proxy.RequestRecord, 10), upstream: make(chan string, 10)}
+		b := &bubble{records: make(chan proxy.RequestRecord, 10), upstream: make(chan string, 10)}
 		upNet, brokerNet := fakeetrusted.NewListener(), fakeetrusted.NewListener()
 		up := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			b.upstream <- r.Header.Get("Authorization")
 		})}
 		toUp := &http.Transport{DialContext: upNet.Dial}
-		config := configFor(t, "http://api.example")
+		config := newConfig(t, "http://api.example")
 		config.Transport, config.Tokens, config.TokenWait = toUp, accounts{"": tokens}.tokens, wait
-		config.OnRequestEnd = func(r proxy.RequestRecord) { b.reports <- r }
+		config.OnRequestEnd = func(r proxy.RequestRecord) { b.records <- r }
 		handler, err := proxy.New(config)
 		if err != nil {
 			t.Fatal(err)
@@ -58,13 +58,13 @@ func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func
 	})
 }
 
-func (b *bubble) get(t *testing.T) answer {
+func (b *bubble) get(t *testing.T) result {
 	t.Helper()
 	response, err := b.client.Get("http://localhost/x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return readAnswer(response)
+	return readResult(response)
 }
 
 func (b *bubble) wantNothingUpstream(t *testing.T) {
@@ -76,7 +76,7 @@ func (b *bubble) wantNothingUpstream(t *testing.T) {
 	}
 }
 
-func TestNoTokenInTime(t *testing.T) {
+func TestRespondsAfterTokenWait(t *testing.T) {
 	inBubble(t, &fakeTokens{}, 10*time.Second, func(t *testing.T, b *bubble) {
 		began := time.Now()
 		a := b.get(t)
@@ -88,7 +88,7 @@ func TestNoTokenInTime(t *testing.T) {
 			t.Errorf("Retry-After %q", a.header["Retry-After"])
 		}
 		b.wantNothingUpstream(t)
-		if got := <-b.reports; got.Status != 503 || got.Problem != "destination_unavailable" || got.Duration != 10*time.Second || got.Upstream != 0 {
+		if got := <-b.records; got.Status != 503 || got.Problem != "destination_unavailable" || got.Duration != 10*time.Second || got.Upstream != 0 {
 			t.Errorf("report %+v", got)
 		}
 	})
@@ -109,7 +109,7 @@ func TestRespondsWithTheProblemOfTheTokenSource(t *testing.T) {
 		{"wrapped", errors.Join(unavailable("it \"is\" dówn", "Wait.", time.Second)), "destination_unavailable", "1", "It \"is\" dówn. Wait."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			tokens := &fakeTokens{await: func(context.Context) (string, error) { return "", test.err }}
+			tokens := &fakeTokens{wait: func(context.Context) (string, error) { return "", test.err }}
 			inBubble(t, tokens, 10*time.Second, func(t *testing.T, b *bubble) {
 				began := time.Now()
 				a := b.get(t)
@@ -129,16 +129,16 @@ func TestRespondsWithTheProblemOfTheTokenSource(t *testing.T) {
 }
 
 // An error of no known kind may hold anything, a token too.
-func TestUnknownTokenErrorIsNotQuoted(t *testing.T) {
-	tokens := &fakeTokens{await: func(context.Context) (string, error) { return "", errors.New("got " + canary) }}
+func TestNeverQuotesUnknownTokenError(t *testing.T) {
+	tokens := &fakeTokens{wait: func(context.Context) (string, error) { return "", errors.New("got " + canary) }}
 	inBubble(t, tokens, time.Second, func(t *testing.T, b *bubble) {
 		wantProblem(t, b.get(t), 503, "destination_unavailable")
 		b.wantNothingUpstream(t)
 	})
 }
 
-func TestTokenArrivesWhileWaiting(t *testing.T) {
-	tokens := &fakeTokens{await: func(ctx context.Context) (string, error) {
+func TestWaitsForToken(t *testing.T) {
+	tokens := &fakeTokens{wait: func(ctx context.Context) (string, error) {
 		select {
 		case <-time.After(3 * time.Second):
 			return authorization, nil
@@ -153,14 +153,14 @@ func TestTokenArrivesWhileWaiting(t *testing.T) {
 		if got := <-b.upstream; got != authorization {
 			t.Errorf("Authorization %q", got)
 		}
-		if got := <-b.reports; got.Status != 200 || got.Duration != 3*time.Second || got.Upstream != 0 {
+		if got := <-b.records; got.Status != 200 || got.Duration != 3*time.Second || got.Upstream != 0 {
 			t.Errorf("report %+v", got)
 		}
 	})
 }
 
 // The time-out is for the wait alone: an answer may stream for longer.
-func TestTokenWaitDoesNotLimitTheAnswer(t *testing.T) {
+func TestTokenWaitDoesNotLimitTheResponse(t *testing.T) {
 	next := make(chan struct{})
 	waited := make(chan context.Context, 1)
 	up := serve(t, h1, func(w http.ResponseWriter, r *http.Request) {
@@ -173,7 +173,7 @@ func TestTokenWaitDoesNotLimitTheAnswer(t *testing.T) {
 	})
 	b := start(t, up, func(s *setup) {
 		s.TokenWait = time.Hour
-		s.Tokens = accounts{"": &fakeTokens{await: func(ctx context.Context) (string, error) {
+		s.Tokens = accounts{"": &fakeTokens{wait: func(ctx context.Context) (string, error) {
 			waited <- ctx
 			return authorization, nil
 		}}}.tokens
@@ -182,15 +182,15 @@ func TestTokenWaitDoesNotLimitTheAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recv(t, recv(t, waited, "the wait").Done(), "the wait's context to end")
+	receive(t, receive(t, waited, "the wait").Done(), "the wait's context to end")
 	close(next)
-	if a := readAnswer(response); a.body != "late" || a.err != nil {
+	if a := readResult(response); a.body != "late" || a.err != nil {
 		t.Errorf("%q, %v", a.body, a.err)
 	}
 }
 
 // A request that may not come in costs no look at the token.
-func TestTokenIsAskedForLast(t *testing.T) {
+func TestReadsTokenAfterRequestBody(t *testing.T) {
 	tokens := &fakeTokens{}
 	b := start(t, "http://api.example", func(s *setup) { s.Tokens = accounts{"": tokens}.tokens })
 	for _, request := range []string{
@@ -201,9 +201,9 @@ func TestTokenIsAskedForLast(t *testing.T) {
 	} {
 		c := b.dial(t)
 		c.send(request)
-		c.answer("GET")
+		c.result("GET")
 	}
-	if n := tokens.asked.Load(); n != 0 {
+	if n := tokens.currentCalls.Load(); n != 0 {
 		t.Errorf("asked %d times", n)
 	}
 }
@@ -220,7 +220,7 @@ func TestResponsesEqualThoseOfADirectConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := readAnswer(response); a.status != 200 || len(shop.Tokens()) != 1 {
+	if a := readResult(response); a.status != 200 || len(shop.Tokens()) != 1 {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	bearer := "Bearer " + shop.Tokens()[0]
@@ -235,7 +235,7 @@ func TestResponsesEqualThoseOfADirectConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, got := readAnswer(response), b.get(t, target)
+		want, got := readResult(response), b.get(t, target)
 		if got.status != want.status || got.body != want.body || got.header.Get("Content-Type") != want.header.Get("Content-Type") {
 			t.Errorf("%s: %d %s\nwant %d %s", target, got.status, got.body, want.status, want.body)
 		}

@@ -10,7 +10,7 @@ import (
 
 // withTokenEndpoint answers token requests, for an API whose login server is elsewhere.
 func withTokenEndpoint(s *setup) {
-	s.Tokens = accounts{"": granted(), "shop-de": granted()}.tokens
+	s.Tokens = accounts{"": validToken(), "shop-de": validToken()}.tokens
 	s.TokenEndpoint = &tokenendpoint.Endpoint{AccountExists: func(name string) bool { return name == "shop-de" }}
 	s.Policy = access.New(access.Config{UpstreamHost: s.Upstream.Host, LoginHost: "login.example"})
 }
@@ -18,7 +18,7 @@ func withTokenEndpoint(s *setup) {
 const tokenRequest = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 46\r\n\r\ngrant_type=client_credentials&client_id=shop-d"
 
 func TestAnswersTokenRequests(t *testing.T) {
-	up := record(t, h1, nil)
+	up := startRecorder(t, h1, nil)
 	b := start(t, up.url, withTokenEndpoint)
 	for _, test := range []struct {
 		line, header string
@@ -53,14 +53,14 @@ func TestAnswersTokenRequests(t *testing.T) {
 		} else {
 			c.send("\r\n")
 		}
-		got := c.answer("GET")
+		got := c.result("GET")
 		if got.status != test.status || !strings.Contains(got.body, test.body) {
 			t.Errorf("%s %q: %d %s", test.line, test.header, got.status, got.body)
 		}
-		if (got.header.Get("Proxy-Status") == "") != test.upstream || (len(up.take()) == 1) != test.upstream {
+		if (got.header.Get("Proxy-Status") == "") != test.upstream || (len(up.requests()) == 1) != test.upstream {
 			t.Errorf("%s: sent upstream: %v", test.line, !test.upstream)
 		}
-		if report := b.report(t); report.Denied != test.reason || report.Account != test.account || report.Status != test.status {
+		if report := b.record(t); report.Denied != test.reason || report.Account != test.account || report.Status != test.status {
 			t.Errorf("%s: %+v", test.line, report)
 		}
 	}
