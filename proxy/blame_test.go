@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A request that is broken is the app's fault, not the API's.
+// A broken request body is the app's fault, not the API's.
 func TestBlamesTheClientForABrokenBody(t *testing.T) {
 	forBothProtocols(t, func(t *testing.T, kind string) {
 		b := start(t, startRecorder(t, kind, nil).url)
@@ -33,7 +33,7 @@ func TestBlamesTheClientForABrokenBody(t *testing.T) {
 	})
 }
 
-// The last bytes that Content-Length promises must not wait for the stream's end.
+// The last bytes of a Content-Length must not wait for the end of the stream.
 func TestForwardsLastBytesAtOnce(t *testing.T) {
 	forBothProtocols(t, func(t *testing.T, kind string) {
 		next := make(chan struct{})
@@ -52,7 +52,7 @@ func TestForwardsLastBytesAtOnce(t *testing.T) {
 	})
 }
 
-// An upstream that switches protocols unasked does not speak HTTP.
+// An upstream that switches protocols without being asked violates HTTP.
 func TestRefusesUnrequestedProtocolSwitch(t *testing.T) {
 	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
 		afterRequest("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")(c, r)

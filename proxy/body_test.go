@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// long is 300 kB in which no part looks like another, so that a lost or doubled piece shows.
+// long is 300 kB without repeated parts, so that a lost or duplicated part shows.
 var long = func() string {
 	var b bytes.Buffer
 	for i := uint32(1); b.Len() < 300_000; i = i*1664525 + 1013904223 {
@@ -26,7 +26,7 @@ func TestForwardsRequestBodies(t *testing.T) {
 			name, method string
 			body         io.Reader
 			want         string
-			length       int64 // at the upstream; -1 if it is not told
+			length       int64 // at the upstream; -1 if unknown
 		}{
 			{"long", "POST", strings.NewReader(long), long, int64(len(long))},
 			{"long, chunked", "POST", unknownLength(long), long, -1},
@@ -58,7 +58,7 @@ func TestForwardsRequestBodies(t *testing.T) {
 	})
 }
 
-// A server may refuse a POST without a length (411), so one that says it is empty must go on saying so.
+// A server may refuse a POST without Content-Length (411), so an empty one must keep it.
 func TestEmptyPostHasContentLength(t *testing.T) {
 	up := startRecorder(t, h1, nil)
 	c := start(t, up.url).dial(t)
@@ -108,7 +108,7 @@ func TestForwardsResponseBodies(t *testing.T) {
 			method, path string
 			status       int
 			body         string
-			length       int64 // -1 if it is not told
+			length       int64 // -1 if unknown
 		}{
 			{"GET", "/204", 204, "", 0},
 			{"DELETE", "/204", 204, "", 0},
@@ -143,8 +143,7 @@ func TestForwardsResponseBodies(t *testing.T) {
 	})
 }
 
-// What follows on the connection must still be in step: a body of a HEAD, a 204 or a 304 would be taken for the next
-// answer.
+// A body after HEAD, 204 or 304 would be taken for the next response.
 func TestConnectionStaysInSyncAfterRefusals(t *testing.T) {
 	up := startRecorder(t, h1, func(w http.ResponseWriter, r *http.Request) {
 		if code, ok := map[string]int{"/204": 204, "/304": 304}[r.URL.Path]; ok {
@@ -170,7 +169,7 @@ func TestConnectionStaysInSyncAfterRefusals(t *testing.T) {
 	}
 }
 
-// Several requests in one packet are served in turn, each on its own.
+// Several requests in one packet are served one after the other.
 func TestAnswersPipelinedRequestsInOrder(t *testing.T) {
 	up := startRecorder(t, h1, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) })
 	c := start(t, up.url).dial(t)

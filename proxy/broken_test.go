@@ -17,7 +17,7 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// Half an answer must never look whole to the app.
+// A truncated response must never look complete to the app.
 func TestTruncatedResponseLooksTruncated(t *testing.T) {
 	for name, text := range map[string]string{
 		"length, short":      "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
@@ -45,7 +45,7 @@ func TestTruncatedResponseLooksTruncated(t *testing.T) {
 	}
 }
 
-// A short answer of which nothing came is a connection closed without a word, or at most a header.
+// If none of a short body arrives, the app gets at most the header before the connection closes.
 func TestTruncatedShortResponseLooksTruncated(t *testing.T) {
 	b := start(t, "http://"+startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")))
 	c := b.dial(t)
@@ -81,10 +81,10 @@ func TestTruncatedHTTP2ResponseLooksTruncated(t *testing.T) {
 	}
 }
 
-// failure is one way in which the upstream does not answer, and what the app is told then.
+// failure is one way in which the upstream fails, and the response that the app must get.
 type failure struct {
 	upstream func(t *testing.T) string                                         // its URL
-	dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: as usual
+	dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the default
 	prepare  func(s *setup)
 	status   int
 	kind     string
@@ -103,7 +103,7 @@ func closedPort(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-// startSilentUpstream accepts connections and says nothing until the client hangs up.
+// startSilentUpstream accepts connections and sends nothing until the client closes them.
 func startSilentUpstream(t *testing.T) string {
 	return startRawUpstream(t, func(c net.Conn, _ *bufio.Reader) { _, _ = io.Copy(io.Discard, c) })
 }
@@ -173,7 +173,7 @@ func TestReportsUpstreamFailures(t *testing.T) {
 	}
 }
 
-// What an upstream says back stays in the broker: it knows the token.
+// The upstream knows the token, so its texts must not reach the app.
 func TestNeverQuotesTheUpstream(t *testing.T) {
 	echo := func(format string) func(net.Conn, *bufio.Reader) {
 		return func(c net.Conn, r *bufio.Reader) {
@@ -201,7 +201,7 @@ func TestNeverQuotesTheUpstream(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// net/http lets a name with a space in it pass, and its server leaves it out.
+			// net/http accepts a field name with a space, and its server drops it.
 			if !strings.HasPrefix(string(whole), "HTTP/1.1 502 ") && name != "as header name" || strings.Contains(string(whole), canary) {
 				t.Errorf("the app got %s", whole)
 			}
@@ -212,7 +212,7 @@ func TestNeverQuotesTheUpstream(t *testing.T) {
 	}
 }
 
-// An idle connection that the upstream has closed must not cost an app its GET; see also the transport's time-outs.
+// An app must not lose a GET because the upstream has closed an idle connection.
 func TestSurvivesIdleConnectionClosedByUpstream(t *testing.T) {
 	closed := make(chan struct{}, 10)
 	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
@@ -229,7 +229,7 @@ func TestSurvivesIdleConnectionClosedByUpstream(t *testing.T) {
 	}
 }
 
-// Whatever fails is the upstream's fault only if the client was there until the end.
+// A failure is the upstream's fault only if the client stayed until the end.
 func TestReportsClosedClientInsteadOfError(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	b := start(t, "http://api.example", func(s *setup) {

@@ -21,7 +21,7 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// testTimeout is how long a test waits for what must happen at once: only a test that fails waits at all.
+// testTimeout is how long a test waits for what must happen at once. Only failing tests wait.
 const testTimeout = 10 * time.Second
 
 // broker is a Proxy on a real listener.
@@ -29,18 +29,18 @@ type broker struct {
 	*proxy.Proxy
 	server  *httptest.Server
 	addr    string
-	client  *http.Client // does not decompress nor follow redirects
+	client  *http.Client // does not decompress or follow redirects
 	records chan proxy.RequestRecord
 }
 
-// setup is what a test may change before the broker starts.
+// setup is what a test can change before the broker starts.
 type setup struct {
 	proxy.Config
-	// transport is what Config.Transport is at first.
+	// transport is the initial Config.Transport.
 	transport *http.Transport
-	// wrap is put around the Proxy.
+	// wrap returns the server's handler, given the Proxy.
 	wrap func(http.Handler) http.Handler
-	// server's log must stay empty unless its ErrorLog is changed.
+	// server must log nothing, unless its ErrorLog is changed.
 	server *http.Server
 }
 
@@ -50,7 +50,7 @@ func (s *setup) fakeTokens() *fakeTokens {
 	return tokens.(*fakeTokens)
 }
 
-// start puts a Proxy in front of an upstream, with a token, on a server like the program's.
+// start starts a Proxy for an upstream, with a token, on a server like the program's.
 func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	t.Helper()
 	b := &broker{records: make(chan proxy.RequestRecord, 100)}
@@ -109,14 +109,14 @@ func newConfig(t testing.TB, upstream string) proxy.Config {
 	}
 }
 
-// configureServer makes a server what the program's is.
+// configureServer configures a server like the program's.
 func configureServer(s *http.Server) {
 	s.DisableGeneralOptionsHandler = true
 	s.MaxHeaderBytes = 64 << 10
 	s.ReadHeaderTimeout = testTimeout
 }
 
-// newTransport returns a transport like the program's, which trusts the servers of httptest.
+// newTransport returns a transport like the program's that trusts the servers of httptest.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		DisableCompression:    true,
@@ -134,7 +134,7 @@ var testRoots = sync.OnceValue(func() *x509.CertPool {
 	return pool
 })
 
-// failOnLog fails the test for what net/http's server has to say: a panic, a superfluous WriteHeader.
+// failOnLog fails the test if net/http's server logs something, such as a panic or a superfluous WriteHeader.
 type failOnLog struct{ t testing.TB }
 
 func (c failOnLog) Write(p []byte) (int, error) {
@@ -142,13 +142,13 @@ func (c failOnLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// record waits for the end of a request.
+// record waits for the end of a request and returns its record.
 func (b *broker) record(t testing.TB) proxy.RequestRecord {
 	t.Helper()
 	return receive(t, b.records, "the end of the request")
 }
 
-// receive waits for a value, or for the channel's end.
+// receive waits for a value, or for the channel to be closed.
 func receive[T any](t testing.TB, from <-chan T, what string) T {
 	t.Helper()
 	select {
@@ -160,16 +160,16 @@ func receive[T any](t testing.TB, from <-chan T, what string) T {
 	}
 }
 
-// result is a response that was read to its end, or as far as it went.
+// result is a response that was read to its end, or to the point where it broke off.
 type result struct {
 	status  int
 	header  http.Header
 	trailer http.Header
 	body    string
-	err     error // why the body ended early
+	err     error // of reading the body
 	chunked bool
 	length  int64
-	closes  bool // the connection
+	closes  bool // whether it closes the connection
 }
 
 func readResult(response *http.Response) result {
@@ -192,7 +192,7 @@ func (b *broker) request(t testing.TB, method, target string, body io.Reader) *h
 	return r
 }
 
-// do sends a request and reads the whole answer, which must be whole.
+// do sends a request and reads the response, which must be complete.
 func (b *broker) do(t testing.TB, r *http.Request) result {
 	t.Helper()
 	response, err := b.client.Do(r)
@@ -211,7 +211,7 @@ func (b *broker) get(t testing.TB, target string) result {
 	return b.do(t, b.request(t, "GET", target, nil))
 }
 
-// rawConn is a connection on which a test says just what it wants to.
+// rawConn is a connection on which a test sends arbitrary bytes.
 type rawConn struct {
 	net.Conn
 	t testing.TB
@@ -263,17 +263,17 @@ func (c *rawConn) result(method string) result {
 	return readResult(response)
 }
 
-// finalResult is the answer to a POST that expects to be told to go on: if it is, it sends the body.
-func (c *rawConn) finalResult(body string) (a result, told bool) {
+// finalResult returns the final response to a POST with Expect: 100-continue. It sends the body if it is asked to.
+func (c *rawConn) finalResult(body string) (a result, continued bool) {
 	c.t.Helper()
 	if a = c.result("POST"); a.status != http.StatusContinue {
 		return a, false
 	}
-	go func() { _, _ = io.WriteString(c.Conn, body) }() // may break off: nobody need read it all
+	go func() { _, _ = io.WriteString(c.Conn, body) }() // may fail: it does not have to be read
 	return c.result("POST"), true
 }
 
-// wantProblem checks an answer that the broker itself must have made, and returns its detail.
+// wantProblem checks that a response is a problem of the broker, and returns its detail.
 func wantProblem(t testing.TB, a result, status int, errorType string) string {
 	t.Helper()
 	if a.status != status || a.header.Get("Content-Type") != "application/problem+json" {
@@ -298,7 +298,7 @@ func wantProblem(t testing.TB, a result, status int, errorType string) string {
 	return detail
 }
 
-// wantFromAPI checks that an answer does not look as if the broker had made it.
+// wantFromAPI checks that a response does not look as if the broker had made it.
 func wantFromAPI(t testing.TB, a result) {
 	t.Helper()
 	if a.header.Get("Content-Type") == "application/problem+json" || a.header["Proxy-Status"] != nil {

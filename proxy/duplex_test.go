@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// An upstream refuses an upload while the app is still sending, slowly: the app must see it at once.
+// If the upstream refuses a slow upload, the app must see that at once.
 func TestForwardsEarlyResponseDuringSlowUpload(t *testing.T) {
 	forBothProtocols(t, func(t *testing.T, kind string) {
 		seen := make(chan struct{})
@@ -29,7 +29,7 @@ func TestForwardsEarlyResponseDuringSlowUpload(t *testing.T) {
 	})
 }
 
-// 100 and 103 at once would be written by two goroutines to the app's connection; the app waits for the 100 alone.
+// 100 and 103 at the same time would be written to the app's connection by two goroutines.
 func TestContinueDoesNotRaceWithEarlyResponse(t *testing.T) {
 	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
 		for {
@@ -56,7 +56,7 @@ func TestContinueDoesNotRaceWithEarlyResponse(t *testing.T) {
 	}
 }
 
-// An upstream that begins its answer while it still reads must get every byte of the upload.
+// An upstream that begins its response while it still reads must get every byte of the upload.
 func TestUploadIsCompleteDespiteEarlyResponse(t *testing.T) {
 	forBothProtocols(t, func(t *testing.T, kind string) {
 		for range 20 {

@@ -29,7 +29,7 @@ func TestForwardsContinue(t *testing.T) {
 				if a := c.result("POST"); a.status != 200 {
 					t.Errorf("%d %s", a.status, a.body)
 				}
-				if got := up.request(t); got.body != long || kind == h1 && got.header.Get("Expect") != "100-continue" { // net/http takes it off HTTP/2 requests
+				if got := up.request(t); got.body != long || kind == h1 && got.header.Get("Expect") != "100-continue" { // net/http removes it from HTTP/2 requests
 					t.Errorf("%d bytes, Expect %q", len(got.body), got.header["Expect"])
 				}
 			})
@@ -37,11 +37,11 @@ func TestForwardsContinue(t *testing.T) {
 	})
 }
 
-// An upstream that refuses by the header alone may spare the app the upload. What comes next, on whichever connection,
-// must not be taken for the body that never came.
+// An upstream that refuses a request after its header may save the app the upload. The next bytes, on any connection, must
+// not be taken for the body that was never sent.
 //
-// The app may all the same be told to go on: net/http's transport goes on to read the body if the upstream keeps the
-// connection, and the first read says so, unless the refusal gets there before it.
+// The app may still get a 100: if the upstream keeps the connection open, net/http's transport reads the body, and the first
+// read sends the 100, unless the refusal arrives first.
 func TestForwardsRefusalInsteadOfContinue(t *testing.T) {
 	forBothProtocols(t, func(t *testing.T, kind string) {
 		for _, status := range []int{413, 417, 401} {
@@ -63,7 +63,7 @@ func TestForwardsRefusalInsteadOfContinue(t *testing.T) {
 					t.Fatalf("%d %q, %v", a.status, a.body, a.err)
 				}
 				wantFromAPI(t, a)
-				// No request can follow on this connection: its first bytes would pass for the body.
+				// No request can follow on this connection: its first bytes would be taken for the body.
 				if !told && !a.closes {
 					t.Errorf("of %d bytes none were sent, and the connection is to be used again", length)
 				}
@@ -75,7 +75,7 @@ func TestForwardsRefusalInsteadOfContinue(t *testing.T) {
 	})
 }
 
-// Such an upstream may keep the connection open, and read and discard what comes: RFC 9110 section 10.1.1.
+// Such an upstream may keep the connection open, and discard the body: RFC 9110 section 10.1.1.
 func TestRefusalInsteadOfContinueKeepsSync(t *testing.T) {
 	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
 		for {
@@ -111,7 +111,7 @@ func TestRefusalInsteadOfContinueKeepsSync(t *testing.T) {
 	}
 }
 
-// net/http's server knows one expectation and refuses all others itself.
+// net/http's server supports one expectation and refuses all others itself.
 func TestRefusesOtherExpectations(t *testing.T) {
 	up := startRecorder(t, h1, nil)
 	c := start(t, up.url).dial(t)
@@ -121,7 +121,7 @@ func TestRefusesOtherExpectations(t *testing.T) {
 	}
 }
 
-// Nobody may have to send what nobody will read.
+// An app must not send a body that will not be read.
 func TestSendsProblemInsteadOfContinue(t *testing.T) {
 	up := startRecorder(t, h1, nil)
 	c := start(t, up.url).dial(t)
@@ -129,7 +129,7 @@ func TestSendsProblemInsteadOfContinue(t *testing.T) {
 	wantProblem(t, c.result("POST"), 508, "proxy_loop_detected")
 }
 
-// An upstream may answer before it has read the whole upload, and hang up.
+// An upstream may respond before it has read the whole upload, and close the connection.
 func TestForwardsEarlyResponse(t *testing.T) {
 	forBothProtocols(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
@@ -144,7 +144,7 @@ func TestForwardsEarlyResponse(t *testing.T) {
 		for range 3 {
 			c := b.dial(t)
 			c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n")
-			go func() { _, _ = io.WriteString(c.Conn, long) }() // may break off: nobody need read it all
+			go func() { _, _ = io.WriteString(c.Conn, long) }() // may fail: it does not have to be read
 			a := c.result("POST")
 			if a.status != http.StatusRequestEntityTooLarge || a.body != "early" {
 				t.Errorf("%d %q", a.status, a.body)

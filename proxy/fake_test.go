@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// authorization is what every request must bear upstream. Its token is a canary: odd enough that finding it in an
-// answer, a report or a log is no coincidence.
+// authorization must be in every request to the upstream. Its token is a canary: unusual enough that it is not in a response,
+// a record or a log by coincidence.
 const (
 	canary        = "canary.4c1f-not-a-real-token"
 	authorization = "Bearer " + canary
@@ -20,11 +20,11 @@ const (
 
 // fakeTokens is the proxy.TokenSource of these tests.
 type fakeTokens struct {
-	current      string                                    // empty: there is none, and requests wait
+	current      string                                    // empty: there is no token, and requests wait
 	wait         func(ctx context.Context) (string, error) // nil: until ctx is done
-	waiting      chan struct{}                             // if not nil, is sent to when a request begins to wait
+	waiting      chan struct{}                             // if not nil, gets a value when a request begins to wait
 	currentCalls atomic.Int64                              // calls of Current
-	// invalidate answers Invalidate; nil: the token is kept.
+	// invalidate implements Invalidate; nil: it returns false.
 	invalidate func(authorization string) bool
 }
 
@@ -61,7 +61,7 @@ func (f *fakeTokens) Wait(ctx context.Context) (string, error) {
 	return "", ctx.Err()
 }
 
-// WaitNewer is Wait, for a token other than the one that was refused.
+// WaitNewer calls Wait, and fails if that returns old.
 func (f *fakeTokens) WaitNewer(ctx context.Context, old string) (string, error) {
 	value, err := f.Wait(ctx)
 	if err == nil && value == old {

@@ -11,7 +11,7 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// A client that has only stopped to write still reads: it must not be told of a success that nobody has seen.
+// A client that has closed only its sending side still reads: it must not get a success that the API did not send.
 func TestHalfClosedClientGetsNoSuccess(t *testing.T) {
 	answer := make(chan struct{})
 	defer close(answer)
@@ -46,7 +46,7 @@ func TestRefusesInvalidStatus(t *testing.T) {
 	}
 }
 
-// HTTP/1.0 knows no 1xx: an old client would take it for the answer.
+// HTTP/1.0 has no 1xx: an old client would take it for the final response.
 func TestSendsNoInformationalResponseToHTTP10(t *testing.T) {
 	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
 		afterRequest("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")(c, r)

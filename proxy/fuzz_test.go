@@ -21,9 +21,9 @@ import (
 	"etrusted-broker/proxy/wire"
 )
 
-// FuzzRawRequest sends any bytes to the broker, as it is put together in the program. Whatever it makes of them, what goes
-// upstream must be well-formed requests by the letter of RFC 9112, each with the one token, for the one host, and no more of
-// them than were let in. The API reads a socket, since a server of net/http would mend some of what must never come.
+// FuzzRawRequest sends arbitrary bytes to the broker, assembled as in the program. Only requests that strictly follow RFC 9112
+// may reach the upstream, each with the one token, for the one host, and no more than were allowed. The upstream reads from a
+// socket, since net/http's server would repair some of what must never be sent.
 func FuzzRawRequest(f *testing.F) {
 	for _, seed := range []string{
 		"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -40,7 +40,7 @@ func FuzzRawRequest(f *testing.F) {
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"GET /\xc3\xa4 HTTP/1.1\nHost: localhost\nX: a\n b\n\n",
 		"M-SEARCH /..\\x HTTP/1.1\r\nHost: LOCALHOST.\r\nTE: trailers\r\nVia: 1.1 x\r\n\r\n",
-		// Smuggling: what two servers in a row could take for one request, or for two.
+		// Smuggling: what one server takes for one request, and the next for two.
 		"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 0\r\n\r\nbodyGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: +4\r\n\r\nbodyGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -63,12 +63,12 @@ func FuzzRawRequest(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 
-	var arrived, sent atomic.Int64 // at the upstream, and from the broker
+	var arrived, sent atomic.Int64 // counted at the upstream, and at the broker's transport
 	wrong := make(chan string, 1)
 	complain := func(format string, args ...any) {
 		select {
 		case wrong <- fmt.Sprintf(format, args...):
-		default: // the first is enough
+		default: // one is enough
 		}
 	}
 	host := startRawUpstream(f, func(c net.Conn, r *bufio.Reader) {
@@ -79,7 +79,7 @@ func FuzzRawRequest(f *testing.F) {
 				complain("the upstream got what is no request: %v", err)
 				return
 			case err != nil:
-				return // a request that was broken off on its way is none
+				return // a request that breaks off does not count
 			}
 			if n, m := arrived.Add(1), sent.Load(); n > m {
 				complain("the upstream found %d requests in %d", n, m)
@@ -92,9 +92,9 @@ func FuzzRawRequest(f *testing.F) {
 			}
 		}
 	})
-	const brief = 20 * time.Millisecond // what waits for more bytes is cut off
+	const brief = 20 * time.Millisecond // a connection that waits for more bytes is closed
 	transport := newTransport()
-	transport.ExpectContinueTimeout = brief // this API tells nobody to go on
+	transport.ExpectContinueTimeout = brief // this API never sends 100
 	config := newConfig(f, "http://"+host)
 	config.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 		sent.Add(1)
@@ -102,7 +102,7 @@ func FuzzRawRequest(f *testing.F) {
 		if n := from.sent.Add(1); n > 1 {
 			complain("sent %d times", n)
 		}
-		// In absolute-form the target goes on without scheme and host, and never without a path.
+		// An absolute-form target is forwarded without scheme and host, and always has a path.
 		target := r.URL.RequestURI()
 		same := target == from.target
 		if from.target[0] != '/' {
@@ -126,7 +126,7 @@ func FuzzRawRequest(f *testing.F) {
 	configureServer(server.Config)
 	server.Config.ReadHeaderTimeout, server.Config.ReadTimeout, server.Config.IdleTimeout = brief, brief, brief
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.Config.ConnState = wire.ConnState // httptest has one of its own call it
+	server.Config.ConnState = wire.ConnState // httptest's own hook calls it
 	server.Listener = wire.NewListener(server.Listener, 0, nil)
 	server.Start()
 	front := &broker{addr: server.Listener.Addr().String()}
@@ -137,8 +137,8 @@ func FuzzRawRequest(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := front.dial(t)
-		_, _ = c.Write(data) // may break off
-		// The first request is given the time to be answered: one whose client hangs up is not sent on.
+		_, _ = c.Write(data) // may fail
+		// Wait for the response to the first request: a request whose client closes is not forwarded.
 		for {
 			response, err := http.ReadResponse(c.r, nil)
 			if err == nil && response.StatusCode < 200 {
@@ -159,7 +159,7 @@ func FuzzRawRequest(f *testing.F) {
 	})
 }
 
-// clientRequest is a request as it came to the broker, and how often it was sent on.
+// clientRequest is a request to the broker, and how often it was forwarded.
 type clientRequest struct {
 	target string
 	sent   atomic.Int64
@@ -167,7 +167,7 @@ type clientRequest struct {
 
 type clientRequestKey struct{}
 
-// isToken is RFC 9110 section 5.6.2.
+// isToken implements RFC 9110 section 5.6.2.
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i] | 0x20
@@ -178,13 +178,13 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// strictRequest is a request as it came upstream.
+// strictRequest is a request that arrived at the upstream.
 type strictRequest struct {
 	method, target  string
 	header, trailer http.Header
 }
 
-// fault says what of a request is not as the broker promises; empty if all is.
+// fault returns what violates the broker's contract; empty if nothing does.
 func (l strictRequest) fault(host string) string {
 	via, coding, length := l.header["Via"], l.header["Transfer-Encoding"], l.header["Content-Length"]
 	switch {
@@ -214,10 +214,10 @@ func (l strictRequest) fault(host string) string {
 	return ""
 }
 
-// errNotStrict is for what no request may be. Any other error is the connection's.
+// errNotStrict is for a violation of RFC 9112. Any other error is the connection's.
 var errNotStrict = errors.New("not RFC 9112")
 
-// readStrict reads a request and forgives nothing.
+// readStrict reads a request and tolerates nothing.
 func readStrict(r *bufio.Reader) (l strictRequest, err error) {
 	line, err := strictLine(r)
 	if err != nil {
@@ -246,7 +246,7 @@ func readStrict(r *bufio.Reader) (l strictRequest, err error) {
 	return l, err
 }
 
-// strictLine reads one that ends with CR LF and has no other control character than tabs.
+// strictLine reads a line that ends with CR LF and has no control characters except tabs.
 func strictLine(r *bufio.Reader) (string, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {

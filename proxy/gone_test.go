@@ -10,7 +10,7 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// hangingHandler is an upstream's handler that tells when a request has come and when its client has gone.
+// hangingHandler is an upstream's handler that signals when a request has arrived and when its client has gone.
 func hangingHandler(came, gone chan<- struct{}) http.HandlerFunc {
 	return func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -51,7 +51,7 @@ func TestClientClosesWhileWaitingForToken(t *testing.T) {
 	}
 }
 
-// The upstream must not take half a body for a whole one.
+// The upstream must not take a partial body for a complete one.
 func TestClientClosesDuringUpload(t *testing.T) {
 	forBothProtocols(t, func(t *testing.T, kind string) {
 		for name, request := range map[string]string{
@@ -107,7 +107,7 @@ func TestClientClosesDuringResponse(t *testing.T) {
 	})
 }
 
-// One that does not read, too, must not hold the upstream for ever once it is gone: here it goes with its window full.
+// A client that does not read must not hold the upstream after it has gone: here its receive window is full.
 func TestStalledClientCloses(t *testing.T) {
 	gone := make(chan struct{})
 	b := start(t, serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {

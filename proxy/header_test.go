@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// chunked is a body with trailers, announced by the caller or not.
+// chunked returns a chunked body with trailers, which the caller may announce.
 func chunked(body string, trailers ...string) string {
 	return fmt.Sprintf("%x\r\n%s\r\n0\r\n%s\r\n", len(body), body, lines(trailers...))
 }
@@ -76,7 +76,7 @@ func TestForwardsRequestFields(t *testing.T) {
 			"Accept: application/json", "Accept: text/plain;q=0.5", "Accept-Encoding: br;q=1, gzip;q=0.1", "Cookie: a=b", "Cookie: c=d",
 			"If-None-Match: \"v1\"", "Range: bytes=0-1", "X-Empty:", "X-Latin: caf\xe9", "Content-Type: x/y", "Cache-Control: no-cache",
 			"Referer: http://localhost/", "Max-Forwards: 3", "Idempotency-Key: k", "User-Agent: Java-http-client/17",
-			// All from here on are for one connection only, or tell who asked.
+			// All fields from here on are for one connection only, or say who made the request.
 			"Connection: keep-alive, X-Mine, x-also,, Te", "X-Mine: 1", "X-Also: 1", "Connection: X-Third", "X-Third: 1",
 			"Proxy-Connection: keep-alive", "Keep-Alive: timeout=5", "Proxy-Authenticate: x", "Proxy-Authorization: Basic x",
 			"TE: gzip", "Trailer: X-A", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
@@ -170,21 +170,21 @@ func TestDetectsLoop(t *testing.T) {
 	}
 }
 
-// The broker as its own upstream is what the check is for.
+// The broker is its own upstream.
 func TestDetectsLoopThroughItself(t *testing.T) {
 	var b *broker
 	outer := serve(t, h1, func(w http.ResponseWriter, r *http.Request) {
-		r.Host = "localhost" // what a misconfigured ETRUSTED_API_URL would be
+		r.Host = "localhost" // as with a wrong ETRUSTED_API_URL
 		b.ServeHTTP(w, r)
 	})
 	b = start(t, outer)
-	// To the one in front, this is an answer of the API's: it bears no Proxy-Status that could pass for its own.
+	// To the first broker, this is a response of the API: it must not have a Proxy-Status that looks like its own.
 	if got := b.get(t, "/x"); got.status != 508 || !strings.Contains(got.body, "ETRUSTED_API_URL") || got.header["Proxy-Status"] != nil {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
 }
 
-// The API cannot pass its answers for the broker's.
+// The API cannot make its responses look like the broker's.
 func TestDropsForgedProxyStatus(t *testing.T) {
 	for _, value := range []string{"etrusted-broker; error=x", "Etrusted-Broker", "cdn; error=x, etrusted-broker; error=y", `"etrusted-broker"`} {
 		addr := startRawUpstream(t, afterRequest("HTTP/1.1 103 Early\r\nProxy-Status: "+value+"\r\n\r\nHTTP/1.1 403 x\r\nProxy-Status: cdn\r\nProxy-Status: "+value+
@@ -269,7 +269,7 @@ func TestNeverGuessesTypeOrDecodesBody(t *testing.T) {
 		}
 		up.requests()
 
-		// The app did not ask for gzip, and neither may the broker; but what comes so goes on so.
+		// The app did not request gzip, so the broker must not either. A coded response is still forwarded unchanged.
 		a = b.get(t, "/gzip")
 		if _, asked := up.request(t).header["Accept-Encoding"]; asked {
 			t.Error("the broker asked for an encoding")

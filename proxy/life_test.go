@@ -39,7 +39,7 @@ func TestCountsRequestsInFlight(t *testing.T) {
 	}
 }
 
-// What ends in a panic has ended, too.
+// A request that ends in a panic has ended, too.
 func TestCountsNoRequestAfterBrokenResponse(t *testing.T) {
 	b := start(t, "http://"+startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf")))
 	c := b.dial(t)
@@ -74,7 +74,7 @@ func TestRecordsReasonOfDenial(t *testing.T) {
 		{"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, access.ReasonMethod},
 		{"GET http://elsewhere.example/x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", 403, access.ReasonTarget},
 		{"GET /x HTTP/1.0\r\n\r\n", 421, access.ReasonHost},
-		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 421, access.ReasonHost}, // HTTP/2 with prior knowledge, which net/http lets in
+		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 421, access.ReasonHost}, // HTTP/2 with prior knowledge, which net/http accepts
 	} {
 		c := b.dial(t)
 		c.send(test.request)
@@ -93,7 +93,7 @@ func TestRecordsReasonOfDenial(t *testing.T) {
 	}
 }
 
-// countingBody counts how a body is used.
+// countingBody counts the calls of a body's methods.
 type countingBody struct {
 	io.ReadCloser
 	reads, closes atomic.Int64
@@ -147,7 +147,7 @@ func TestClosesUpstreamBodyOnce(t *testing.T) {
 	}
 }
 
-// The server's body belongs to the handler: a transport that goes on reading must find nothing.
+// The server's body belongs to the handler: a transport that reads later must get nothing.
 func TestReadsNoRequestBodyAfterHandlerReturns(t *testing.T) {
 	for name, fails := range map[string]bool{"answered": false, "failed": true} {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestReadsNoRequestBodyAfterHandlerReturns(t *testing.T) {
 	}
 }
 
-// A closed body is no body: without one, the transport may send a request again on another connection.
+// Only without a body can the transport send a request again on another connection.
 func TestSendsNilBodyIfThereIsNone(t *testing.T) {
 	bodies := make(chan io.ReadCloser, 3)
 	b := start(t, "http://api.example", func(s *setup) {

@@ -10,7 +10,7 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// withRequestIDs has the broker name requests that have no name.
+// withRequestIDs gives requests without an ID one.
 func withRequestIDs(s *setup) { s.RequestID = func() string { return "made-by-the-broker" } }
 
 func TestForwardsAndRecordsRequestID(t *testing.T) {
@@ -51,7 +51,7 @@ func TestForwardsAndRecordsRequestID(t *testing.T) {
 	}
 }
 
-// A request that is sent again is still the same request.
+// A request that is sent again keeps its ID.
 func TestRetryKeepsRequestID(t *testing.T) {
 	t.Parallel()
 	var ids []string
@@ -152,7 +152,7 @@ func TestCountsBytesSentToTheApp(t *testing.T) {
 	for _, test := range []struct {
 		method, target string
 		status         int
-		length         int64 // -1: of the body as it came
+		length         int64 // -1: the length of the body received
 	}{
 		{"GET", "/x", 200, size},
 		{"HEAD", "/x", 200, 0},

@@ -13,11 +13,11 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// What comes of dropping a token is tested with a real source, in cmd/broker. Here is what the proxy does with it.
+// Tests in cmd/broker replace tokens with a real source. These tests are about the proxy's part.
 
 const secondAuthorization = "Bearer second." + canary
 
-// startRevoked is an upstream that refuses the first token; and a source of that and then another.
+// startRevoked starts an upstream that rejects the first token. The setup has a source of that token and then another.
 func startRevoked(t *testing.T, kind string) (*recorder, func(*setup)) {
 	up := startRecorder(t, kind, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == authorization {
@@ -109,7 +109,7 @@ func TestRetryKeepsTrailers(t *testing.T) {
 	})
 }
 
-// One that is not to be replaced, or cannot be, leaves the API's own 401.
+// If the token cannot be replaced, or must not be, the app gets the API's 401.
 func TestForwards401WithoutRetry(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -193,7 +193,7 @@ func TestRetryClosesBothBodies(t *testing.T) {
 	}
 }
 
-// A client that goes away while the request waits for the second token is gone, and the API's 401 is nobody's.
+// If the client goes away while the request waits for the second token, the 401 is not recorded.
 func TestClientClosesWhileWaitingForRetry(t *testing.T) {
 	waiting := make(chan struct{}, 1)
 	up, revoke := startRevoked(t, h1)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// withLinkRewriting has the links of responses rewritten.
+// withLinkRewriting rewrites the links in responses.
 func withLinkRewriting(s *setup) { s.RewriteLinks, s.ExternalScheme = true, "http" }
 
 func gzipped(text string) string {
@@ -41,7 +41,7 @@ func gunzipped(t testing.TB, body string) string {
 	return string(text)
 }
 
-// randomBytes does not become short when it is zipped.
+// randomBytes returns text that gzip does not shorten.
 func randomBytes(length int) string {
 	random := rand.New(rand.NewPCG(1, 2))
 	var b strings.Builder
@@ -51,18 +51,18 @@ func randomBytes(length int) string {
 	return b.String()
 }
 
-// pageWithLinks is a response with a link to the upstream, and others that only look like one.
+// pageWithLinks returns JSON with a link to the upstream, and others that only look like one.
 func pageWithLinks(base string) string {
 	return `{"paging":{"links":{"next":"` + base + `/reviews?after=x"}},"` + base + `/":1,"items":[{"text":"see ` + base + `/"},{"url":"` + base + `.evil/"}]}`
 }
 
-// rewrittenPage is page as the app gets it.
+// rewrittenPage returns the same page as the app gets it.
 func rewrittenPage(base, back string) string {
 	return strings.Replace(pageWithLinks(base), `"next":"`+base, `"next":"`+back, 1)
 }
 
-// startUpstream is an upstream that answers with a body, of a length that is told if it is short, and with headers of
-// "Name: value".
+// startUpstream starts an upstream that responds with a body, and with fields of the form "Name: value". If the body is short,
+// it has a Content-Length.
 func startUpstream(t testing.TB, status int, body string, headers ...string) (url string) {
 	var at string
 	at = serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
@@ -91,7 +91,7 @@ func TestRewritesLinksInJSON(t *testing.T) {
 		body    string
 		headers []string
 		changed bool
-		known   bool // its length is told
+		known   bool // its length is known
 		etag    string
 	}{
 		{"short", pageWithLinks("BASE"), []string{"Content-Type: application/json", etag, digest}, true, true, `W/"v1"`},
@@ -178,7 +178,7 @@ func TestRewritesLinksInHeader(t *testing.T) {
 	}
 }
 
-// The links lead to the address that the app used, whichever that was.
+// Links lead to the URL that the app used.
 func TestRewritesLinksToTheURLOfTheClient(t *testing.T) {
 	up := startUpstream(t, 200, pageWithLinks("BASE"), "Content-Type: application/json")
 	b := start(t, up, withLinkRewriting, func(s *setup) {
@@ -214,13 +214,13 @@ func TestRewritesNoLinksIfDisabled(t *testing.T) {
 	}
 }
 
-// A response is rewritten as it comes: nothing waits for its end.
+// A response is rewritten while it arrives: nothing waits for its end.
 func TestRewritesStreamedLinks(t *testing.T) {
 	for _, coding := range []string{"identity", "gzip"} {
 		t.Run(coding, func(t *testing.T) {
 			more := make(chan string, 4)
 			end := sync.OnceFunc(func() { close(more) })
-			defer end() // or a test that fails would hang
+			defer end() // or a failing test would hang
 			up := serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				var to io.Writer = w
@@ -274,14 +274,14 @@ func TestRewritesStreamedLinks(t *testing.T) {
 	}
 }
 
-// What breaks off breaks off for the app too, and what there was of it arrives.
+// What arrived before a response broke off is forwarded.
 func TestTruncatedRewrittenBodyLooksTruncated(t *testing.T) {
 	for _, headers := range []string{"Content-Length: 1000\r\n", "Content-Length: 100000\r\n", "Transfer-Encoding: chunked\r\n"} {
 		at := "http://" + startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+headers+"\r\n"+"4\r\n[\"x\"\r\n"))
 		b := start(t, at, withLinkRewriting)
 		response, err := b.client.Do(b.request(t, "GET", "/x", nil))
 		if err != nil {
-			continue // nothing of it had come when it broke off
+			continue // nothing had arrived when it broke off
 		}
 		got := readResult(response)
 		if got.err == nil {
@@ -293,7 +293,7 @@ func TestTruncatedRewrittenBodyLooksTruncated(t *testing.T) {
 	}
 }
 
-// What is not gzip, whatever it says, is forwarded as what it is.
+// A body that is not gzip is forwarded unchanged, whatever its Content-Encoding.
 func TestForwardsInvalidGzip(t *testing.T) {
 	for _, body := range []string{`["BASE/x"]`, "", "\x1f", `["BASE/x","` + strings.Repeat("x", 100<<10) + `"]`} {
 		up := startRawUpstream(t, afterRequest(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body)))
@@ -328,7 +328,7 @@ func TestNegotiatesGzipOrIdentity(t *testing.T) {
 		"": "", "gzip": "gzip", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, GZIP;q=0.5": "gzip", "*": "gzip", "x-gzip": "gzip",
 		"gzip;q=0, *": "identity", "*, gzip;q=0": "identity", "br": "identity", "identity": "identity", "deflate, br": "identity", "gzip;q=0": "identity",
 		"gzip;q=0.1": "gzip", "notgzip": "identity", "gzip, identity, *;q=0": "gzip",
-		// Rewritten responses have no coding: an app that accepts none of those is left to the API.
+		// Rewritten responses have no coding. If the app does not accept that, Accept-Encoding is forwarded unchanged.
 		"gzip, identity;q=0": "gzip, identity;q=0", "br, gzip, *;q=0": "br, gzip, *;q=0", "gzip; q=0.000, *;q=0": "gzip; q=0.000, *;q=0",
 	} {
 		r := b.request(t, "GET", "/x", nil)
@@ -342,17 +342,16 @@ func TestNegotiatesGzipOrIdentity(t *testing.T) {
 	}
 }
 
-// BenchmarkLinks shows what rewriting costs: the same requests with and without it, one after the other, and how many
-// times as long those with it take.
+// BenchmarkLinks measures the same requests with and without rewriting, alternating, and reports the ratio of their times.
 func BenchmarkLinks(b *testing.B) {
 	for _, size := range []int{1 << 10, 1 << 20} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			item := `{"id":"rev-1","rating":5,"comment":"all \"good\"","url":"BASE/reviews/rev-1"},`
 			up := startUpstream(b, 200, "["+strings.Repeat(item, size/len(item))+"{}]", "Content-Type: application/json")
 			without, with := start(b, up), start(b, up, withLinkRewriting)
-			took := func(broker *broker) time.Duration {
+			took := func(through *broker) time.Duration {
 				began := time.Now()
-				response, err := broker.client.Get(broker.server.URL + "/reviews")
+				response, err := through.client.Get(through.server.URL + "/reviews")
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -371,7 +370,7 @@ func BenchmarkLinks(b *testing.B) {
 	}
 }
 
-// A tag that rewriting has made weak still serves to change what has it: RFC 9110 section 13.1.1.
+// A tag that rewriting has made weak still works in If-Match: RFC 9110 section 13.1.1.
 func TestIfMatchMatchesRewrittenResponse(t *testing.T) {
 	up := startRecorder(t, h1, nil)
 	b := start(t, up.url, withLinkRewriting)
@@ -386,7 +385,7 @@ func TestIfMatchMatchesRewrittenResponse(t *testing.T) {
 	}
 }
 
-// What follows a zipped body and is none of it is dropped, as most programs do; another member is part of it.
+// Bytes after a gzip body are dropped, as most programs do. Another gzip member is part of the body.
 func TestConnectionStaysInSyncAfterGzip(t *testing.T) {
 	for name, test := range map[string]struct{ after, want string }{
 		"padding":        {strings.Repeat("\x00", 100), ""},
@@ -410,8 +409,8 @@ func TestConnectionStaysInSyncAfterGzip(t *testing.T) {
 	}
 }
 
-// TestFlushesNoShortResponse holds that what is known as a whole goes out in one piece, with its header, when the handler
-// ends. A flush before that has the app send its next request into the end of this one, which costs more than the rewriting.
+// A buffered response is sent in one piece, with its header, when the handler ends. After an earlier flush, the app would
+// send its next request before this one has ended, which costs more than the rewriting.
 func TestFlushesNoShortResponse(t *testing.T) {
 	t.Parallel()
 	for name, headers := range map[string][]string{"plain": nil, "gzip": {"Content-Encoding: gzip"}} {

@@ -54,7 +54,7 @@ func TestAcceptsTargetFormsOfRFC9112(t *testing.T) {
 			{"GET https://localhost/", "/"},
 			{"GET http://" + at.Host + "/{x}", "/{x}"},
 		} {
-			// In absolute-form the Host header counts for nothing: RFC 9112 section 3.2.2.
+			// With an absolute-form target, the Host field is ignored: RFC 9112 section 3.2.2.
 			host := "localhost"
 			if strings.Contains(test.line, "://") {
 				host = "elsewhere.example"
@@ -72,13 +72,13 @@ func TestAcceptsTargetFormsOfRFC9112(t *testing.T) {
 	})
 }
 
-// What cannot be sent on unchanged is refused, and never repaired.
+// A target that cannot be forwarded unchanged is refused, and never repaired.
 func TestRefusesInvalidTarget(t *testing.T) {
 	up := startRecorder(t, h1, nil)
 	b := start(t, up.url)
 	for _, test := range []struct {
 		target string
-		ours   bool // else net/http refuses it before it comes to the proxy
+		ours   bool // otherwise net/http refuses it before the proxy
 	}{
 		{"/%zz", false}, {"/%", false}, {"/a%2", false}, {"/a b", false}, {"a", false}, {"?a", false}, {"", false},
 		{"/a\x00", false}, {"/a\x7f", false}, {"/a\tb", false}, {"*?a", false}, {"http://local host/", false},

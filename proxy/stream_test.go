@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// A stream's upstream goes on only when the app has seen what came before: a broker that holds anything back stands
-// still.
+// The upstream sends the next part only after the app has seen the last, so a broker that holds anything back hangs.
 func TestStreamsResponse(t *testing.T) {
 	forBothProtocols(t, func(t *testing.T, kind string) {
 		for _, declared := range []string{"", "12", "100000"} {
@@ -63,7 +62,7 @@ func TestStreamsResponse(t *testing.T) {
 	})
 }
 
-// Of an event stream the app must see the header before there is any event.
+// The app must see the header of an event stream before the first event.
 func TestForwardsHeaderBeforeBody(t *testing.T) {
 	forBothProtocols(t, func(t *testing.T, kind string) {
 		next := make(chan struct{})
@@ -143,7 +142,7 @@ func TestForwardsResponseTrailers(t *testing.T) {
 		want := http.Header{"X-Announced": {"1", "2"}, "X-Unannounced": {"3"}}
 		sent := http.Header{}
 		for name, values := range a.trailer {
-			if len(values) > 0 { // else announced alone
+			if len(values) > 0 { // otherwise only announced
 				sent[name] = values
 			}
 		}
@@ -161,7 +160,7 @@ func TestForwardsRequestTrailers(t *testing.T) {
 		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		r := b.request(t, "POST", "/x", io.MultiReader(strings.NewReader(long)))
-		// Their values are set before the body ends, as it would be with a checksum; the names are sent ahead.
+		// The names are sent ahead. The values are set before the body ends, as with a checksum.
 		r.Trailer = http.Header{
 			"X-Sum": {"1", "2"}, "X-Forwarded-For": {"192.0.2.1"}, "Via": {"1.1 etrusted-broker"}, "Forwarded": {"for=x"},
 			"Proxy-Authorization": {"Basic x"}, "Proxy_authorization": {"Basic x"}, "X_forwarded_for": {"x"}, "X-Real-Ip": {"x"}, "Client_ip": {"x"},
@@ -210,7 +209,7 @@ func TestForwardsInformationalResponses(t *testing.T) {
 	})
 }
 
-// The server says "go on" itself, when somebody reads the body. One that nobody asked for ends at the broker.
+// The server sends 100 itself, when the body is read. A 100 that was not requested is not forwarded.
 func TestDropsUnrequestedContinue(t *testing.T) {
 	addr := startRawUpstream(t, afterRequest("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	c := start(t, "http://"+addr).dial(t)
@@ -220,7 +219,7 @@ func TestDropsUnrequestedContinue(t *testing.T) {
 	}
 }
 
-// An informational response that comes on while the broker already answers itself must not mix with the answer.
+// An informational response that arrives while the broker already sends a problem must not get into that.
 func TestReportsFailureAfterInformationalResponse(t *testing.T) {
 	addr := startRawUpstream(t, afterRequest("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Early: 1\r\n\r\n"))
 	c := start(t, "http://"+addr).dial(t)
@@ -235,7 +234,7 @@ func TestReportsFailureAfterInformationalResponse(t *testing.T) {
 	}
 }
 
-// A server of HTTP/1.0 days ends its body by closing the connection.
+// An HTTP/1.0 server ends its body by closing the connection.
 func TestAcceptsHTTP10Upstream(t *testing.T) {
 	addr := startRawUpstream(t, afterRequest("HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nall there is"))
 	a := start(t, "http://"+addr).get(t, "/x")

@@ -14,11 +14,11 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// bubble is a broker and its upstream in memory, where time is not real.
+// bubble is a broker and its upstream in memory, with synctest's clock.
 type bubble struct {
 	client   *http.Client
 	records  chan proxy.RequestRecord
-	upstream chan string // the Authorization of each request that went there
+	upstream chan string // the Authorization of each request that arrived there
 }
 
 func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func(t *testing.T, b *bubble)) {
@@ -128,7 +128,7 @@ func TestRespondsWithTheProblemOfTheTokenSource(t *testing.T) {
 	}
 }
 
-// An error of no known kind may hold anything, a token too.
+// An unknown error may contain anything, even a token.
 func TestNeverQuotesUnknownTokenError(t *testing.T) {
 	tokens := &fakeTokens{wait: func(context.Context) (string, error) { return "", errors.New("got " + canary) }}
 	inBubble(t, tokens, time.Second, func(t *testing.T, b *bubble) {
@@ -159,7 +159,7 @@ func TestWaitsForToken(t *testing.T) {
 	})
 }
 
-// The time-out is for the wait alone: an answer may stream for longer.
+// The timeout is only for the wait: a response may stream for longer.
 func TestTokenWaitDoesNotLimitTheResponse(t *testing.T) {
 	next := make(chan struct{})
 	waited := make(chan context.Context, 1)
@@ -189,7 +189,7 @@ func TestTokenWaitDoesNotLimitTheResponse(t *testing.T) {
 	}
 }
 
-// A request that may not come in costs no look at the token.
+// A denied request does not read the token.
 func TestReadsTokenAfterRequestBody(t *testing.T) {
 	tokens := &fakeTokens{}
 	b := start(t, "http://api.example", func(s *setup) { s.Tokens = accounts{"": tokens}.tokens })

@@ -33,7 +33,7 @@ func serve(t testing.TB, kind string, handler http.HandlerFunc) string {
 	s := httptest.NewUnstartedServer(handler)
 	s.Config.DisableGeneralOptionsHandler = true
 	s.Config.MaxHeaderBytes = 1 << 20
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail because they should
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // some handshakes fail on purpose
 	if kind == h2 {
 		s.EnableHTTP2 = true
 		s.StartTLS()
@@ -44,7 +44,7 @@ func serve(t testing.TB, kind string, handler http.HandlerFunc) string {
 	return s.URL
 }
 
-// recordedRequest is a request as it came to the upstream.
+// recordedRequest is a request that arrived at the upstream.
 type recordedRequest struct {
 	method, proto, host, target string
 	header, trailer             http.Header
@@ -54,14 +54,14 @@ type recordedRequest struct {
 	err                         error // of reading the body
 }
 
-// recorder is an upstream that remembers requests.
+// recorder is an upstream that records requests.
 type recorder struct {
 	url string
 	mu  sync.Mutex
 	all []recordedRequest
 }
 
-// startRecorder starts a recorder. It reads requests to their end and then lets answer, if not nil, answer them.
+// startRecorder starts a recorder. It reads requests to their end and then calls answer, if that is not nil.
 func startRecorder(t testing.TB, kind string, answer http.HandlerFunc) *recorder {
 	t.Helper()
 	rec := &recorder{}
@@ -82,7 +82,7 @@ func startRecorder(t testing.TB, kind string, answer http.HandlerFunc) *recorder
 	return rec
 }
 
-// requests returns what has come since the last take.
+// requests returns the requests since its last call.
 func (rec *recorder) requests() []recordedRequest {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -91,7 +91,7 @@ func (rec *recorder) requests() []recordedRequest {
 	return all
 }
 
-// request returns the only request since the last take.
+// request returns the only request since the last call of requests.
 func (rec *recorder) request(t testing.TB) recordedRequest {
 	t.Helper()
 	all := rec.requests()
@@ -101,7 +101,7 @@ func (rec *recorder) request(t testing.TB) recordedRequest {
 	return all[0]
 }
 
-// startRawUpstream starts an upstream that does with each connection just what handle does, and then closes it.
+// startRawUpstream starts an upstream that calls handle with each connection and then closes it.
 func startRawUpstream(t testing.TB, handle func(c net.Conn, r *bufio.Reader)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -121,7 +121,7 @@ func startRawUpstream(t testing.TB, handle func(c net.Conn, r *bufio.Reader)) (a
 			}
 			all.Go(func() {
 				defer func() { _ = c.Close() }()
-				_ = c.SetDeadline(time.Now().Add(testTimeout)) // fails only if closed
+				_ = c.SetDeadline(time.Now().Add(testTimeout)) // fails only if it is closed
 				handle(c, bufio.NewReader(c))
 			})
 		}
@@ -133,7 +133,7 @@ func startRawUpstream(t testing.TB, handle func(c net.Conn, r *bufio.Reader)) (a
 	return l.Addr().String()
 }
 
-// afterRequest reads a request's header and then says what is given.
+// afterRequest returns a handler that reads a request's header and then sends text.
 func afterRequest(text string) func(net.Conn, *bufio.Reader) {
 	return func(c net.Conn, r *bufio.Reader) {
 		if request, err := http.ReadRequest(r); err == nil {
