@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,9 @@ func TestRespondsWithProblemDetailsAndProxyStatus(t *testing.T) {
 		if got := recorder.Header().Get(name); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
+	}
+	if !strings.Contains(recorder.Body.String(), "<is>") {
+		t.Errorf("got %s, want < and > unescaped: people read it", recorder.Body)
 	}
 	var got map[string]any
 	if err := json.Unmarshal(recorder.Body.Bytes(), &got); err != nil {

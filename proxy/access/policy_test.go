@@ -147,6 +147,55 @@ func TestDeniesForeignAndBrowserRequests(t *testing.T) {
 	}
 }
 
+// The order of the checks is part of the contract. A request that fails all of them fails the first; each step repairs that,
+// and so fails the next.
+func TestChecksInOrder(t *testing.T) {
+	rules, err := access.ParseRules([]string{"POST /events"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := access.New(access.Config{UpstreamHost: "api.example", LoginHost: "login.example", Keys: access.NewKeys("key"), Rules: rules})
+	fields := http.Header{
+		"Origin": {"null"}, "Upgrade": {"websocket"}, "Via": {"1.1 etrusted-broker"}, "X-Original-Url": {"/"},
+	}
+	r := &access.Request{Method: "TRACE", Host: "foreign.example", AbsoluteForm: true, Fields: access.HTTPFields(fields), ClientUntrusted: true}
+	for _, step := range []struct {
+		code   string
+		repair func()
+	}{
+		{"client-certificate-untrusted", func() { r.ClientUntrusted = false }},
+		{"method-not-allowed", func() { r.Method = "GET" }},
+		{"target-not-allowed", func() { r.AbsoluteForm = false }},
+		{"host-not-allowed", func() { r.AbsoluteForm, r.Host = true, "login.example" }},
+		{"browser-request", func() { delete(fields, "Origin") }},
+		{"upgrade-not-supported", func() { delete(fields, "Upgrade") }},
+		{"loop-detected", func() { delete(fields, "Via") }},
+		{"invalid-target", func() { r.Target, r.APITarget = "/x/..", "/x/.." }},
+		{"unsafe-path", func() { r.Target, r.APITarget = "/x", "/x" }},
+		{"access-key-missing", func() { fields.Set("Authorization", "Bearer key") }},
+		{"login-server-request", func() { r.Host = "api.example" }},
+		{"not-in-allow-list", func() { r.Method, r.Target, r.APITarget = "POST", "/@shop/events", "/events" }},
+		{"method-override", func() { delete(fields, "X-Original-Url") }},
+	} {
+		if denied := policy.Check(r).Denied; denied == nil || denied.Code != step.code {
+			t.Fatalf("got %+v, want the code %s", denied, step.code)
+		}
+		step.repair()
+	}
+	if denied := policy.Check(r).Denied; denied != nil {
+		t.Errorf("got %+v, want no denial", denied)
+	}
+}
+
+func TestTokenRequestNeedsNoKeyAndNoRule(t *testing.T) {
+	policy := access.New(access.Config{Keys: access.NewKeys("key"), Rules: new(access.Rules)})
+	r := accessRequest(parse(t, "POST /oauth/token HTTP/1.1\r\nHost: localhost"))
+	r.TokenRequest = true
+	if denied := policy.Check(r).Denied; denied != nil {
+		t.Errorf("got %+v, want no denial", denied)
+	}
+}
+
 func TestReasonsListsAllReasons(t *testing.T) {
 	known := map[access.Reason]bool{}
 	for _, reason := range access.Reasons {
