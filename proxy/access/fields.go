@@ -1,17 +1,13 @@
 package access
 
-import (
-	"iter"
-	"maps"
-	"net/http"
-)
+import "net/http"
 
 // Fields are the fields of a request's header. Names are in canonical form: see http.CanonicalHeaderKey.
 type Fields interface {
 	// Values returns the values of a field in their order; nil if there are none.
 	Values(name string) []string
-	// Names returns the names of all fields.
-	Names() iter.Seq[string]
+	// AnyName reports whether the name of any field matches.
+	AnyName(matches func(name string) bool) bool
 }
 
 // HTTPFields are the Fields of a http.Header.
@@ -20,8 +16,15 @@ type HTTPFields http.Header
 // Values implements Fields.
 func (f HTTPFields) Values(name string) []string { return f[name] }
 
-// Names implements Fields.
-func (f HTTPFields) Names() iter.Seq[string] { return maps.Keys(f) }
+// AnyName implements Fields.
+func (f HTTPFields) AnyName(matches func(name string) bool) bool {
+	for name := range f {
+		if matches(name) {
+			return true
+		}
+	}
+	return false
+}
 
 // first returns the first value of a field; empty if there is none.
 func first(fields Fields, name string) string {

@@ -150,7 +150,7 @@ func (p *Policy) checkUse(r *Request) *problem.Problem {
 		return nil
 	case !p.config.Rules.Allowed(r.Method, r.APITarget):
 		return notInAllowList(r.Method, r.APITarget)
-	case hasOverride(r.Fields):
+	case r.Fields.AnyName(IsOverride):
 		return errMethodOverride
 	default:
 		return nil

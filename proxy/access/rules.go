@@ -148,15 +148,6 @@ const maxShownPath = 200
 
 var plainRequest = regexp.MustCompile(`^[A-Z]{1,16} /[A-Za-z0-9/._~-]*$`)
 
-func hasOverride(fields Fields) bool {
-	for name := range fields.Names() {
-		if IsOverride(name) {
-			return true
-		}
-	}
-	return false
-}
-
 // IsOverride reports whether a field with this name asks for another method or path than the request line: some servers,
 // and some frameworks behind them, follow it. Where fields are passed on as CGI does, an underscore is a hyphen.
 func IsOverride(name string) bool {
