@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"etrusted-broker/internal/problem"
-	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/wire"
 )
 
@@ -57,9 +56,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		respond(w, malformed(fault), &record)
 		return
 	}
-	asked := p.parseRoute(r)
-	wanted := p.accessRequest(r, asked)
-	decision := p.config.Policy.Check(&wanted)
+	route := p.parseRoute(r)
+	request := p.accessRequest(r, route)
+	decision := p.config.Policy.Check(&request)
 	if decision.Denied != nil {
 		respond(w, decision.Denied, &record)
 		return
@@ -68,43 +67,37 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodConnect:
 		p.connect(w, r, &record)
 		return
-	case asked.isTokenRequest:
-		p.serveToken(w, r, asked, decision.HasProxyKey, &record)
+	case route.isTokenRequest:
+		p.serveToken(w, r, route, decision.HasProxyKey, &record)
 		return
 	}
 
 	// Whose token does it get?
-	tokens, unknown := p.tokenSource(asked)
+	tokens, unknown := p.tokenSource(route)
 	if unknown != nil {
 		respond(w, unknown, &record)
 		return
 	}
-	record.Account = cmp.Or(asked.account, DefaultAccount)
-	target, ok := p.upstreamURL(asked.apiTarget)
-	if !ok {
-		respond(w, access.ErrInvalidTarget, &record)
-		return
-	}
+	record.Account = cmp.Or(route.account, DefaultAccount)
 
 	// To the API and back.
-	trip := &roundTrip{proxy: p, w: w, r: r, target: target, tokens: tokens, links: p.newLinkRewriter(r, asked), body: &requestBody{from: r}, record: &record}
+	trip := &roundTrip{proxy: p, w: w, r: r, tokens: tokens, links: p.newLinkRewriter(r, route), body: &requestBody{from: r}, record: &record}
 	defer trip.body.finish()
-	response, failed := trip.do()
-	trip.body.closeIfUnread(w.Header())
+	response, failed := trip.do(route.apiTarget)
 	if failed != nil {
 		respond(w, failed, &record)
 		return
 	}
-	defer func() { _ = response.Body.Close() }() // it was read to its end, or is not wanted any more
+	defer func() { _ = response.Body.Close() }() // it was read to its end, or is not request any more
 	trip.links.rewriteResponse(r.Method, response)
 	relay(w, r, response, &record)
 }
 
 // tokenSource returns the tokens of the account that a request names, or else those of the default account.
-func (p *Proxy) tokenSource(asked route) (TokenSource, *problem.Problem) {
-	tokens, exists := p.config.Tokens(asked.account)
+func (p *Proxy) tokenSource(route parsedRoute) (TokenSource, *problem.Problem) {
+	tokens, exists := p.config.Tokens(route.account)
 	switch {
-	case asked.hasAccount && (asked.account == "" || !exists):
+	case route.hasAccount && (route.account == "" || !exists):
 		return nil, errUnknownAccount
 	case !exists:
 		return nil, errNoDefaultAccount

@@ -21,18 +21,18 @@ type linkRewriter struct {
 }
 
 // newLinkRewriter returns the linkRewriter for a request; nil if there is nothing to rewrite.
-func (p *Proxy) newLinkRewriter(r *http.Request, asked route) *linkRewriter {
+func (p *Proxy) newLinkRewriter(r *http.Request, route parsedRoute) *linkRewriter {
 	if !p.config.RewriteLinks {
 		return nil
 	}
 	scheme := p.config.ExternalScheme
 	switch {
-	case tunnelOf(r) != nil:
+	case route.tunnel != nil:
 		scheme = "https"
-	case isAbsoluteForm(r):
+	case route.absoluteForm:
 		scheme = strings.ToLower(r.URL.Scheme)
 	}
-	to := scheme + "://" + r.Host + asked.accountPrefix
+	to := scheme + "://" + r.Host + route.accountPrefix
 	if to == p.base {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy/access"
 )
 
 // roundTrip sends one request of the app to the API, with a token.
@@ -13,16 +14,21 @@ type roundTrip struct {
 	proxy  *Proxy
 	w      http.ResponseWriter
 	r      *http.Request
-	target *url.URL
+	url    *url.URL // of the API
 	tokens TokenSource
 	links  *linkRewriter // nil if links are not rewritten
 	body   *requestBody
 	record *RequestRecord
 }
 
-// do sends the request, and once more if the API rejects the token before its expiry. It returns the API's response, or
-// why there is none.
-func (t *roundTrip) do() (*http.Response, *problem.Problem) {
+// do sends the request for a target of the API, and once more if the API rejects the token before its expiry. It returns
+// the API's response, or why there is none.
+func (t *roundTrip) do(target string) (*http.Response, *problem.Problem) {
+	var ok bool
+	if t.url, ok = t.proxy.upstreamURL(target); !ok {
+		return nil, access.ErrInvalidTarget
+	}
+	defer t.body.closeIfUnread(t.w.Header())
 	if broken := t.body.buffer(t.proxy.config.RetryBuffer); broken != nil {
 		return nil, broken
 	}

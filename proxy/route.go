@@ -2,15 +2,14 @@ package proxy
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-// route is what a request asks for.
-type route struct {
+// parsedRoute is what a request asks for.
+type parsedRoute struct {
 	// target is the path and query as the app sent them, byte for byte, and for CONNECT the authority; empty if the target
 	// is invalid. apiTarget is target without accountPrefix.
 	target, apiTarget string
@@ -20,38 +19,41 @@ type route struct {
 	accountPrefix string // /@NAME, if the path has it
 	// isTokenRequest means that the broker answers the request as the token endpoint.
 	isTokenRequest bool
+	// absoluteForm means that the target was a URL, so that the app uses the broker as its proxy. tunnel is the tunnel that
+	// the request came through; nil if there is none.
+	absoluteForm bool
+	tunnel       *access.Tunnel
 }
 
 // parseRoute returns what a request asks for. Whether that is allowed has not been checked.
-func (p *Proxy) parseRoute(r *http.Request) route {
-	asked := route{target: requestTarget(r)}
+func (p *Proxy) parseRoute(r *http.Request) parsedRoute {
+	route := parsedRoute{target: r.RequestURI, tunnel: tunnelOf(r)}
 	if r.Method == http.MethodConnect {
-		return asked
+		return route
 	}
-	asked.account, asked.apiTarget, asked.hasAccount = splitAccount(asked.target)
-	if asked.hasAccount {
-		asked.accountPrefix = "/@" + asked.account
+	route.absoluteForm = r.URL.Host != ""
+	route.target = requestTarget(r)
+	route.account, route.apiTarget, route.hasAccount = splitAccount(route.target)
+	if route.hasAccount {
+		route.accountPrefix = "/@" + route.account
 	}
 	if p.config.TokenEndpoint == nil {
-		return asked
+		return route
 	}
-	path, _, _ := strings.Cut(asked.apiTarget, "?")
-	asked.isTokenRequest = tokenendpoint.Matches(r.Method, path)
-	if token, ok := placeholderToken(r.Header); ok && !asked.hasAccount && token.Account != "" {
-		asked.account, asked.hasAccount = token.Account, true
+	path, _, _ := strings.Cut(route.apiTarget, "?")
+	route.isTokenRequest = tokenendpoint.Matches(r.Method, path)
+	if token, ok := placeholderToken(r.Header); ok && !route.hasAccount && token.Account != "" {
+		route.account, route.hasAccount = token.Account, true
 	}
-	return asked
+	return route
 }
 
-// requestTarget returns the path and query of a request as the app sent them, and for CONNECT the authority; empty if they
-// cannot be forwarded. An absolute-form target (RFC 9112 section 3.2.2) must be an http or https URL without a user, which
-// is a way to make another host look like this one (RFC 9110 section 4.2.4).
+// requestTarget returns the path and query of a request as the app sent them; empty if they cannot be forwarded. An
+// absolute-form target (RFC 9112 section 3.2.2) must be an http or https URL without a user, which is a way to make another
+// host look like this one (RFC 9110 section 4.2.4).
 func requestTarget(r *http.Request) string {
 	raw := r.RequestURI
-	if r.Method == http.MethodConnect {
-		return raw
-	}
-	if isAbsoluteForm(r) {
+	if r.URL.Host != "" {
 		if r.URL.User != nil || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
 			return ""
 		}
@@ -63,8 +65,6 @@ func requestTarget(r *http.Request) string {
 	}
 	return ""
 }
-
-func isAbsoluteForm(r *http.Request) bool { return r.URL.Host != "" && r.Method != http.MethodConnect }
 
 // splitAccount splits the account off a target: /@NAME/… is sent to the API as /… with NAME's token.
 func splitAccount(target string) (account, rest string, hasAccount bool) {
@@ -88,42 +88,31 @@ func cutTarget(text string) (before, target string) {
 	}
 }
 
+// placeholderToken returns the placeholder token of a request, and false if it has none.
+func placeholderToken(header http.Header) (tokenendpoint.Token, bool) {
+	values := header["Authorization"]
+	if len(values) != 1 {
+		return tokenendpoint.Token{}, false
+	}
+	token, ok := access.BearerToken(values[0])
+	if !ok {
+		return tokenendpoint.Token{}, false
+	}
+	return tokenendpoint.Parse(token)
+}
+
 // accessRequest returns what the policy needs to know about a request.
-func (p *Proxy) accessRequest(r *http.Request, asked route) access.Request {
+func (p *Proxy) accessRequest(r *http.Request, route parsedRoute) access.Request {
 	return access.Request{
 		Method:          r.Method,
 		Host:            r.Host,
-		AbsoluteForm:    isAbsoluteForm(r),
-		Target:          asked.target,
-		APITarget:       asked.apiTarget,
-		TokenRequest:    asked.isTokenRequest,
+		AbsoluteForm:    route.absoluteForm,
+		Target:          route.target,
+		APITarget:       route.apiTarget,
+		TokenRequest:    route.isTokenRequest,
 		Fields:          access.HTTPFields(r.Header),
 		LocalAddr:       access.LocalAddr(r.Context()),
-		Tunnel:          tunnelOf(r),
+		Tunnel:          route.tunnel,
 		ClientUntrusted: p.config.ClientTrusted != nil && !p.config.ClientTrusted(r.Context()),
 	}
-}
-
-// upstreamURL returns the API's URL for a target, without changing a byte of it. It reports false if that is impossible.
-//
-// url.URL re-encodes a path with unusual bytes ({, |, UTF-8), unless it is in Opaque. But an Opaque that begins with two
-// slashes is taken for an authority, so such a path cannot be there.
-func (p *Proxy) upstreamURL(target string) (*url.URL, bool) {
-	path, query, hasQuery := strings.Cut(target, "?")
-	upstream := &url.URL{
-		Scheme:     p.config.Upstream.Scheme,
-		Host:       p.config.Upstream.Host,
-		RawQuery:   query,
-		ForceQuery: hasQuery && query == "",
-	}
-	if !strings.HasPrefix(path, "//") {
-		upstream.Opaque = path
-		return upstream, true
-	}
-	parsed, err := url.ParseRequestURI(path)
-	if err != nil {
-		return nil, false
-	}
-	upstream.Path, upstream.RawPath = parsed.Path, parsed.RawPath
-	return upstream, upstream.EscapedPath() == path
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -35,17 +37,41 @@ func (t *roundTrip) send(authorization string) (*http.Response, error) {
 func (t *roundTrip) outboundRequest(ctx context.Context, authorization string) *http.Request {
 	out := &http.Request{
 		Method:        t.r.Method,
-		URL:           t.target,
+		URL:           t.url,
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
 		Header:        outboundHeader(t.r.Header, authorization),
 		ContentLength: t.r.ContentLength,
-		Host:          t.target.Host,
+		Host:          t.url.Host,
 	}
 	t.links.prepareRequest(out.Header)
 	t.body.attachTo(out)
 	return out.WithContext(ctx)
+}
+
+// upstreamURL returns the API's URL for a target, without changing a byte of it. It reports false if that is impossible.
+//
+// url.URL re-encodes a path with unusual bytes ({, |, UTF-8), unless it is in Opaque. But an Opaque that begins with two
+// slashes is taken for an authority, so such a path cannot be there.
+func (p *Proxy) upstreamURL(target string) (*url.URL, bool) {
+	path, query, hasQuery := strings.Cut(target, "?")
+	upstream := &url.URL{
+		Scheme:     p.config.Upstream.Scheme,
+		Host:       p.config.Upstream.Host,
+		RawQuery:   query,
+		ForceQuery: hasQuery && query == "",
+	}
+	if !strings.HasPrefix(path, "//") {
+		upstream.Opaque = path
+		return upstream, true
+	}
+	parsed, err := url.ParseRequestURI(path)
+	if err != nil {
+		return nil, false
+	}
+	upstream.Path, upstream.RawPath = parsed.Path, parsed.RawPath
+	return upstream, upstream.EscapedPath() == path
 }
 
 // errNotFinal is for an upstream that switches protocols without being asked, or sends an invalid status.

@@ -7,26 +7,25 @@ import (
 
 	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/access"
-	"etrusted-broker/proxy/tokenendpoint"
 )
 
 // serveToken answers the app's own token request. It needs no token of the account.
-func (p *Proxy) serveToken(w http.ResponseWriter, r *http.Request, asked route, hasProxyKey bool, record *RequestRecord) {
+func (p *Proxy) serveToken(w http.ResponseWriter, r *http.Request, route parsedRoute, hasProxyKey bool, record *RequestRecord) {
 	endpoint := *p.config.TokenEndpoint
 	if hasProxyKey {
 		endpoint.ValidKey = nil // the app sends the key with each request, and may have any client secret
 	}
-	response := endpoint.Handle(r, asked.account)
+	response := endpoint.Handle(r, route.account)
 	// Without the key, nothing may depend on which accounts exist. If no key is configured, every client may use all accounts,
 	// and there is nothing to hide.
 	if !response.WrongKey {
-		if asked.hasAccount {
-			if _, unknown := p.tokenSource(asked); unknown != nil {
+		if route.hasAccount {
+			if _, unknown := p.tokenSource(route); unknown != nil {
 				respond(w, unknown, record)
 				return
 			}
 		}
-		record.Account = cmp.Or(asked.account, DefaultAccount)
+		record.Account = cmp.Or(route.account, DefaultAccount)
 	}
 	details := "a placeholder token, valid only at this broker"
 	if response.ErrorCode != "" {
@@ -44,17 +43,4 @@ func (p *Proxy) serveToken(w http.ResponseWriter, r *http.Request, asked route, 
 	record.Status = response.Status
 	w.WriteHeader(response.Status)
 	record.countBody(w.Write(response.Body))
-}
-
-// placeholderToken returns the placeholder token of a request, and false if it has none.
-func placeholderToken(header http.Header) (tokenendpoint.Token, bool) {
-	values := header["Authorization"]
-	if len(values) != 1 {
-		return tokenendpoint.Token{}, false
-	}
-	token, ok := access.BearerToken(values[0])
-	if !ok {
-		return tokenendpoint.Token{}, false
-	}
-	return tokenendpoint.Parse(token)
 }
