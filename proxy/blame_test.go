@@ -23,10 +23,10 @@ func TestBlamesTheClientForABrokenBody(t *testing.T) {
 				c.send("POST /x HTTP/1.1\r\nHost: localhost\r\n", request)
 				a := c.result("POST")
 				if a.status/100 == 5 {
-					t.Errorf("%d %s", a.status, a.body)
+					t.Errorf("got %d %s, want no 5xx", a.status, a.body)
 				}
 				if r := b.record(t); r.Problem != "" && r.Problem != "http_request_error" {
-					t.Errorf("%+v", r)
+					t.Errorf("got %+v, want the problem http_request_error or none", r)
 				}
 			})
 		}
@@ -47,7 +47,7 @@ func TestForwardsLastBytesAtOnce(t *testing.T) {
 		c := b.dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if a := c.result("GET"); a.body != "body" || a.err != nil {
-			t.Errorf("%+v", a)
+			t.Errorf("got %+v, want the whole body", a)
 		}
 	})
 }

@@ -41,7 +41,7 @@ func TestForwardsRequestBodies(t *testing.T) {
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				if a := b.do(t, b.request(t, test.method, "/x", test.body)); a.status != 200 {
-					t.Fatalf("%d %s", a.status, a.body)
+					t.Fatalf("got %d %s, want 200", a.status, a.body)
 				}
 				got := up.request(t)
 				if got.body != test.want || got.err != nil || got.method != test.method {
@@ -51,7 +51,7 @@ func TestForwardsRequestBodies(t *testing.T) {
 					t.Errorf("length %d, want %d", got.length, test.length)
 				}
 				if kind == h1 && got.chunked != (test.length < 0) {
-					t.Errorf("chunked: %v", got.chunked)
+					t.Errorf("got chunked %v, want the opposite", got.chunked)
 				}
 			})
 		}
@@ -66,13 +66,13 @@ func TestEmptyPostHasContentLength(t *testing.T) {
 		c.send(method, " /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
 		c.result(method)
 		if got := up.request(t); got.header.Get("Content-Length") != "0" || got.chunked {
-			t.Errorf("%s: %+v", method, got)
+			t.Errorf("%s: got %+v, want Content-Length: 0", method, got)
 		}
 	}
 	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
 	c.result("POST")
 	if got := up.request(t); got.body != "" || got.err != nil {
-		t.Errorf("chunked: %+v", got)
+		t.Errorf("got %+v, want an empty body", got)
 	}
 }
 
@@ -129,14 +129,14 @@ func TestForwardsResponseBodies(t *testing.T) {
 				r.Header.Set("If-None-Match", `"v1"`)
 				a := b.do(t, r)
 				if a.status != test.status || a.body != test.body || a.length != test.length || a.header.Get("ETag") != `"v1"` {
-					t.Errorf("%d, %d bytes, length %d, %v", a.status, len(a.body), a.length, a.header)
+					t.Errorf("got %d, %d bytes, length %d, %v, want the response of the API", a.status, len(a.body), a.length, a.header)
 				}
 				wantFromAPI(t, a)
 				if got := up.request(t); got.header.Get("If-None-Match") != `"v1"` {
-					t.Errorf("If-None-Match %q", got.header["If-None-Match"])
+					t.Errorf("got If-None-Match %q, want \"v1\"", got.header["If-None-Match"])
 				}
 				if got := b.record(t); got.Status != test.status || got.Broken || got.Problem != "" {
-					t.Errorf("report %+v", got)
+					t.Errorf("got %+v, want the status of the API and no problem", got)
 				}
 			})
 		}
@@ -161,11 +161,11 @@ func TestConnectionStaysInSyncAfterRefusals(t *testing.T) {
 			want = ""
 		}
 		if a := c.result(method); a.body != want || a.err != nil {
-			t.Errorf("%s: %d %q %v", request, a.status, a.body, a.err)
+			t.Errorf("%s: got %d %q %v, want the response to this request", request, a.status, a.body, a.err)
 		}
 	}
 	if n := c.r.Buffered(); n != 0 {
-		t.Errorf("%d bytes too many", n)
+		t.Errorf("got %d bytes after the last response, want none", n)
 	}
 }
 
@@ -183,6 +183,6 @@ func TestAnswersPipelinedRequestsInOrder(t *testing.T) {
 	}
 	got := up.requests()
 	if len(got) != 3 || got[0].body != "abc" || got[1].body != "def" || got[2].body != "" {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want three requests in order", got)
 	}
 }

@@ -35,11 +35,11 @@ func TestTruncatedResponseLooksTruncated(t *testing.T) {
 			c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			a := c.result("GET")
 			if a.err == nil || a.status != 200 {
-				t.Errorf("a clean end: %d, %d bytes", a.status, len(a.body))
+				t.Errorf("got a complete response (%d, %d bytes), want a truncated one", a.status, len(a.body))
 			}
 			wantFromAPI(t, a)
 			if got := b.record(t); got.Status != 200 || !got.Broken || got.Problem != "" {
-				t.Errorf("report %+v", got)
+				t.Errorf("got %+v, want status 200 and Broken", got)
 			}
 		})
 	}
@@ -52,11 +52,11 @@ func TestTruncatedShortResponseLooksTruncated(t *testing.T) {
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if response, err := http.ReadResponse(c.r, nil); err == nil {
 		if a := readResult(response); a.err == nil {
-			t.Errorf("a clean end: %+v", a)
+			t.Errorf("got the complete response %+v, want a truncated one", a)
 		}
 	}
 	if got := b.record(t); !got.Broken {
-		t.Errorf("report %+v", got)
+		t.Errorf("got %+v, want Broken", got)
 	}
 }
 
@@ -73,10 +73,10 @@ func TestTruncatedHTTP2ResponseLooksTruncated(t *testing.T) {
 		c := b.dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if a := c.result("GET"); a.err == nil || a.body != "half" {
-			t.Errorf("Content-Length %q: a clean end: %+v", length, a)
+			t.Errorf("Content-Length %q: got the complete response %+v, want a truncated one", length, a)
 		}
 		if got := b.record(t); got.Status != 200 || !got.Broken {
-			t.Errorf("report %+v", got)
+			t.Errorf("got %+v, want status 200 and Broken", got)
 		}
 	}
 }
@@ -163,10 +163,10 @@ func TestReportsUpstreamFailures(t *testing.T) {
 				a := b.do(t, b.request(t, method, "/x?secret=query", nil))
 				detail := wantProblem(t, a, f.status, f.kind)
 				if strings.Contains(detail, "query") || !strings.Contains(detail, ". ") {
-					t.Errorf("detail %q", detail)
+					t.Errorf("got detail %q, want a hint in it, and not the query", detail)
 				}
 				if got := b.record(t); got.Status != f.status || got.Problem != f.kind || got.Broken || got.Path != "/x" || got.Upstream <= 0 {
-					t.Errorf("report %+v", got)
+					t.Errorf("got %+v, want the failure, the path, and the time it took", got)
 				}
 			}
 		})
@@ -203,10 +203,10 @@ func TestNeverQuotesTheUpstream(t *testing.T) {
 			}
 			// net/http accepts a field name with a space, and its server drops it.
 			if !strings.HasPrefix(string(whole), "HTTP/1.1 502 ") && name != "as header name" || strings.Contains(string(whole), canary) {
-				t.Errorf("the app got %s", whole)
+				t.Errorf("got %s, want 502 without the token", whole)
 			}
 			if got := fmt.Sprintf("%+v", b.record(t)); strings.Contains(got, canary) {
-				t.Errorf("report %s", got)
+				t.Errorf("got %s, want no token in it", got)
 			}
 		})
 	}
@@ -223,7 +223,7 @@ func TestSurvivesIdleConnectionClosedByUpstream(t *testing.T) {
 	b := start(t, "http://"+addr)
 	for range 20 {
 		if a := b.get(t, "/x"); a.status != 200 {
-			t.Errorf("%d %s", a.status, a.body)
+			t.Errorf("got %d %s, want 200", a.status, a.body)
 		}
 		receive(t, closed, "the connection's end")
 	}
@@ -242,10 +242,10 @@ func TestReportsClosedClientInsteadOfError(t *testing.T) {
 	response, err := b.client.Do(b.request(t, "GET", "/x", nil).WithContext(ctx))
 	if err == nil {
 		_ = response.Body.Close()
-		t.Errorf("answered with %d", response.StatusCode)
+		t.Errorf("got status %d, want no response", response.StatusCode)
 	}
 	if got := b.record(t); got.Status != proxy.StatusClientClosedRequest {
-		t.Errorf("report %+v", got)
+		t.Errorf("got %+v, want StatusClientClosedRequest", got)
 	}
 }
 

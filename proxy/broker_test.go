@@ -155,7 +155,7 @@ func receive[T any](t testing.TB, from <-chan T, what string) T {
 	case v := <-from:
 		return v
 	case <-time.After(testTimeout):
-		t.Fatalf("waited in vain for %s", what)
+		t.Fatalf("got no %s in time", what)
 		panic("not reached")
 	}
 }

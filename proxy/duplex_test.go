@@ -24,7 +24,7 @@ func TestForwardsEarlyResponseDuringSlowUpload(t *testing.T) {
 		c := start(t, up).dial(t)
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n0123456789")
 		if head := c.head(); !strings.HasPrefix(head, "HTTP/1.1 413") {
-			t.Errorf("%q", head)
+			t.Errorf("got %q, want 413", head)
 		}
 	})
 }
@@ -47,11 +47,11 @@ func TestContinueDoesNotRaceWithEarlyResponse(t *testing.T) {
 		c := b.dial(t)
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
 		if head := c.head(); head != "HTTP/1.1 100 Continue\r\n\r\n" {
-			t.Fatalf("%q", head)
+			t.Fatalf("got %q, want 100", head)
 		}
 		c.send("body")
 		if a := c.result("POST"); a.status != 200 {
-			t.Fatalf("%d", a.status)
+			t.Fatalf("got %d, want 200", a.status)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestUploadIsCompleteDespiteEarlyResponse(t *testing.T) {
 				close(answering)
 				body, err := io.ReadAll(r.Body)
 				if err != nil {
-					t.Errorf("upstream: %v", err)
+					t.Errorf("got %v at the upstream, want the whole upload", err)
 				}
 				got <- string(body)
 			})

@@ -23,14 +23,14 @@ func TestForwardsContinue(t *testing.T) {
 				c := start(t, up.url).dial(t)
 				c.send(expectContinue, test.framing)
 				if got := c.head(); got != "HTTP/1.1 100 Continue\r\n\r\n" {
-					t.Fatalf("%q", got)
+					t.Fatalf("got %q, want 100", got)
 				}
 				c.send(test.body)
 				if a := c.result("POST"); a.status != 200 {
-					t.Errorf("%d %s", a.status, a.body)
+					t.Errorf("got %d %s, want 200", a.status, a.body)
 				}
 				if got := up.request(t); got.body != long || kind == h1 && got.header.Get("Expect") != "100-continue" { // net/http removes it from HTTP/2 requests
-					t.Errorf("%d bytes, Expect %q", len(got.body), got.header["Expect"])
+					t.Errorf("got %d bytes and Expect %q, want the whole body, and 100-continue over HTTP/1.1", len(got.body), got.header["Expect"])
 				}
 			})
 		}
@@ -58,17 +58,17 @@ func TestForwardsRefusalInsteadOfContinue(t *testing.T) {
 			for _, length := range []int{1, 1000, 300000} {
 				c := b.dial(t)
 				c.send(expectContinue, fmt.Sprintf("Content-Length: %d\r\n\r\n", length))
-				a, told := c.finalResult(long[:length])
+				a, continued := c.finalResult(long[:length])
 				if a.status != status || a.body != "refused" || a.err != nil {
-					t.Fatalf("%d %q, %v", a.status, a.body, a.err)
+					t.Fatalf("got %d %q, %v, want the refusal of the API", a.status, a.body, a.err)
 				}
 				wantFromAPI(t, a)
 				// No request can follow on this connection: its first bytes would be taken for the body.
-				if !told && !a.closes {
-					t.Errorf("of %d bytes none were sent, and the connection is to be used again", length)
+				if !continued && !a.closes {
+					t.Errorf("got an open connection after none of %d bytes, want it closed", length)
 				}
 				if a := b.do(t, b.request(t, "POST", "/next", strings.NewReader("next"))); a.status != 200 || a.body != "next" {
-					t.Errorf("then: %d %q", a.status, a.body)
+					t.Errorf("next request: got %d %q, want 200 and its own body", a.status, a.body)
 				}
 			}
 		}
@@ -103,10 +103,10 @@ func TestRefusalInsteadOfContinueKeepsSync(t *testing.T) {
 		c := b.dial(t)
 		c.send(expectContinue, "Content-Length: 300000\r\n\r\n")
 		if a, _ := c.finalResult(long); a.status != 413 || a.body != "refused" {
-			t.Fatalf("%d %q", a.status, a.body)
+			t.Fatalf("got %d %q, want the refusal of the API", a.status, a.body)
 		}
 		if a := b.do(t, b.request(t, "POST", "/next", strings.NewReader("next"))); a.status != 200 || a.body != "next" {
-			t.Fatalf("then: %d %q", a.status, a.body)
+			t.Fatalf("next request: got %d %q, want 200 and its own body", a.status, a.body)
 		}
 	}
 }
@@ -117,7 +117,7 @@ func TestRefusesOtherExpectations(t *testing.T) {
 	c := start(t, up.url).dial(t)
 	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: a-miracle\r\nContent-Length: 1\r\n\r\nx")
 	if a := c.result("POST"); a.status != 417 || len(up.requests()) != 0 {
-		t.Errorf("%d", a.status)
+		t.Errorf("got %d, want 417 and nothing upstream", a.status)
 	}
 }
 
@@ -147,10 +147,10 @@ func TestForwardsEarlyResponse(t *testing.T) {
 			go func() { _, _ = io.WriteString(c.Conn, long) }() // may fail: it does not have to be read
 			a := c.result("POST")
 			if a.status != http.StatusRequestEntityTooLarge || a.body != "early" {
-				t.Errorf("%d %q", a.status, a.body)
+				t.Errorf("got %d %q, want the early response", a.status, a.body)
 			}
 			if a := b.get(t, "/next"); a.status != 200 {
-				t.Errorf("then: %d %q", a.status, a.body)
+				t.Errorf("next request: got %d %q, want 200", a.status, a.body)
 			}
 		}
 	})

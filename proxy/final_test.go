@@ -30,10 +30,10 @@ func TestHalfClosedClientGetsNoSuccess(t *testing.T) {
 		}
 		whole, _ := io.ReadAll(c.r)
 		if len(whole) > 0 {
-			t.Errorf("told %q", whole)
+			t.Errorf("got %q, want a closed connection without a response", whole)
 		}
 		if r := b.record(t); r.Status != proxy.StatusClientClosedRequest {
-			t.Errorf("%+v", r)
+			t.Errorf("got %+v, want StatusClientClosedRequest", r)
 		}
 	}
 }
@@ -55,6 +55,6 @@ func TestSendsNoInformationalResponseToHTTP10(t *testing.T) {
 	c.send("GET /x HTTP/1.0\r\nHost: localhost\r\n\r\n")
 	whole, err := io.ReadAll(c.r)
 	if err != nil || !strings.HasPrefix(string(whole), "HTTP/1.0 200 OK") {
-		t.Errorf("%q %v", whole, err)
+		t.Errorf("got %q, %v, want only the final response", whole, err)
 	}
 }

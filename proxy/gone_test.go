@@ -28,9 +28,9 @@ func TestClientClosesBeforeResponse(t *testing.T) {
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody")
 		receive(t, came, "the request")
 		_ = c.Close()
-		receive(t, gone, "the upstream to be told")
+		receive(t, gone, "the upstream to notice")
 		if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Broken || got.Upstream <= 0 || got.Duration < got.Upstream {
-			t.Errorf("report %+v", got)
+			t.Errorf("got %+v, want StatusClientClosedRequest, and the time at the upstream", got)
 		}
 	})
 }
@@ -44,10 +44,10 @@ func TestClientClosesWhileWaitingForToken(t *testing.T) {
 	receive(t, tokens.waiting, "the request to wait")
 	_ = c.Close()
 	if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Upstream != 0 {
-		t.Errorf("report %+v", got)
+		t.Errorf("got %+v, want StatusClientClosedRequest, and nothing sent", got)
 	}
 	if got := up.requests(); len(got) != 0 {
-		t.Errorf("went upstream: %+v", got)
+		t.Errorf("got %+v upstream, want nothing", got)
 	}
 }
 
@@ -71,10 +71,10 @@ func TestClientClosesDuringUpload(t *testing.T) {
 				receive(t, began, "the upload")
 				_ = c.Close()
 				if err := receive(t, ended, "the upload's end"); err == nil {
-					t.Error("the upstream saw a clean end")
+					t.Error("got a complete upload, want an error")
 				}
 				if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" {
-					t.Errorf("report %+v", got)
+					t.Errorf("got %+v, want StatusClientClosedRequest", got)
 				}
 			})
 		}
@@ -100,9 +100,9 @@ func TestClientClosesDuringResponse(t *testing.T) {
 			t.Fatal(err)
 		}
 		leave()
-		receive(t, gone, "the upstream to be told")
+		receive(t, gone, "the upstream to notice")
 		if got := b.record(t); got.Status != 200 || !got.Broken || got.Problem != "" {
-			t.Errorf("report %+v", got)
+			t.Errorf("got %+v, want status 200 and Broken", got)
 		}
 	})
 }
@@ -124,8 +124,8 @@ func TestStalledClientCloses(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.Close()
-	receive(t, gone, "the upstream to be told")
+	receive(t, gone, "the upstream to notice")
 	if got := b.record(t); !got.Broken {
-		t.Errorf("report %+v", got)
+		t.Errorf("got %+v, want Broken", got)
 	}
 }

@@ -48,20 +48,20 @@ func TestSendsExactlyOneAuthorization(t *testing.T) {
 				c := b.dial(t)
 				c.send(request)
 				if a := c.result("POST"); a.status != 200 {
-					t.Fatalf("%d %s", a.status, a.body)
+					t.Fatalf("got %d %s, want 200", a.status, a.body)
 				}
 				got := up.request(t)
 				if value := got.header["Authorization"]; !slices.Equal(value, []string{authorization}) {
-					t.Errorf("Authorization %q", value)
+					t.Errorf("got Authorization %q, want only the broker's", value)
 				}
 				if value := got.header["Via"]; !slices.Equal(value, []string{"1.1 etrusted-broker"}) {
-					t.Errorf("Via %q", value)
+					t.Errorf("got Via %q, want only the broker's", value)
 				}
 				if whole := fmt.Sprint(got.header, got.trailer); strings.Contains(whole, "app") || strings.Contains(whole, "192.0.2.1") {
-					t.Errorf("the app's went upstream: %s", whole)
+					t.Errorf("got fields of the app upstream, want none: %s", whole)
 				}
 				if got.err != nil || strings.HasPrefix(request, "POST") && name != "empty" && got.body != "x" {
-					t.Errorf("body %q, %v", got.body, got.err)
+					t.Errorf("got body %q, %v, want x", got.body, got.err)
 				}
 			})
 		}
@@ -84,7 +84,7 @@ func TestForwardsRequestFields(t *testing.T) {
 			"X-Real-IP: 192.0.2.1", "Client-IP: 192.0.2.1", "True-Client-IP: 192.0.2.1", "X_Real_IP: 192.0.2.1", "true_client_ip: 192.0.2.1", "Connection: X-Fourth", "X_fourth: 1",
 		), "\r\n")
 		if a := c.result("GET"); a.status != 200 {
-			t.Fatalf("%d %s", a.status, a.body)
+			t.Fatalf("got %d %s, want 200", a.status, a.body)
 		}
 		want := http.Header{
 			"Accept": {"application/json", "text/plain;q=0.5"}, "Accept-Encoding": {"br;q=1, gzip;q=0.1"},
@@ -111,7 +111,7 @@ func TestAddsNoOtherFields(t *testing.T) {
 		c.result("GET")
 		want := http.Header{"Authorization": {authorization}, "Via": {"1.1 etrusted-broker"}}
 		if got := up.request(t); !reflect.DeepEqual(got.header, want) || got.length != 0 || got.chunked {
-			t.Errorf("upstream got %+v", got)
+			t.Errorf("got %+v upstream, want no other fields", got)
 		}
 	})
 }
@@ -123,7 +123,7 @@ func TestForwardsTETrailers(t *testing.T) {
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: TE\r\nTE: gzip, Trailers;q=0.5\r\n\r\n")
 		c.result("GET")
 		if got := up.request(t).header["Te"]; !slices.Equal(got, []string{"trailers"}) {
-			t.Errorf("TE %q", got)
+			t.Errorf("got TE %q, want trailers", got)
 		}
 	})
 }
@@ -136,7 +136,7 @@ func TestAppendsVia(t *testing.T) {
 		c.result("GET")
 		want := "1.0 fred, 1.1 p.example (etrusted-broker), 1.1 etrusted-broker"
 		if got := strings.Join(up.request(t).header["Via"], ", "); got != want {
-			t.Errorf("Via %q", got)
+			t.Errorf("got Via %q, want the broker's appended", got)
 		}
 	})
 }
@@ -158,13 +158,13 @@ func TestDetectsLoop(t *testing.T) {
 			a := c.result("GET")
 			if !loop {
 				if a.status != 200 || len(up.requests()) != 1 {
-					t.Errorf("%d %s", a.status, a.body)
+					t.Errorf("got %d %s, want 200 and one request upstream", a.status, a.body)
 				}
 				return
 			}
 			wantProblem(t, a, 508, "proxy_loop_detected")
 			if got := up.requests(); len(got) != 0 {
-				t.Errorf("went upstream: %+v", got)
+				t.Errorf("got %+v upstream, want nothing", got)
 			}
 		})
 	}
@@ -180,7 +180,7 @@ func TestDetectsLoopThroughItself(t *testing.T) {
 	b = start(t, outer)
 	// To the first broker, this is a response of the API: it must not have a Proxy-Status that looks like its own.
 	if got := b.get(t, "/x"); got.status != 508 || !strings.Contains(got.body, "ETRUSTED_API_URL") || got.header["Proxy-Status"] != nil {
-		t.Errorf("%d %v %s", got.status, got.header, got.body)
+		t.Errorf("got %d %v %s, want 508 with a hint, without Proxy-Status", got.status, got.header, got.body)
 	}
 }
 
@@ -193,12 +193,12 @@ func TestDropsForgedProxyStatus(t *testing.T) {
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\nConnection: close\r\n\r\n")
 		whole, err := io.ReadAll(c.r)
 		if err != nil || !strings.Contains(string(whole), "403") || strings.Contains(strings.ToLower(string(whole)), "etrusted-broker") {
-			t.Errorf("%s: %q %v", value, whole, err)
+			t.Errorf("%s: got %q, %v, want it without the broker's name", value, whole, err)
 		}
 	}
 	up := serve(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Proxy-Status", "cdn; hit") })
 	if got := start(t, up).get(t, "/x").header.Get("Proxy-Status"); got != "cdn; hit" {
-		t.Errorf("another gateway's: %q", got)
+		t.Errorf("got Proxy-Status %q, want that of the other gateway", got)
 	}
 }
 
@@ -264,15 +264,15 @@ func TestNeverGuessesTypeOrDecodesBody(t *testing.T) {
 		b := start(t, up.url)
 
 		a := b.get(t, "/html")
-		if value, told := a.header["Content-Type"]; told {
-			t.Errorf("Content-Type %q was guessed", value)
+		if value, found := a.header["Content-Type"]; found {
+			t.Errorf("got Content-Type %q, want none", value)
 		}
 		up.requests()
 
 		// The app did not request gzip, so the broker must not either. A coded response is still forwarded unchanged.
 		a = b.get(t, "/gzip")
-		if _, asked := up.request(t).header["Accept-Encoding"]; asked {
-			t.Error("the broker asked for an encoding")
+		if _, found := up.request(t).header["Accept-Encoding"]; found {
+			t.Error("got Accept-Encoding upstream, want none")
 		}
 		if a.body != zipped.String() || a.length != int64(zipped.Len()) || a.header.Get("Content-Encoding") != "gzip" {
 			t.Errorf("Content-Encoding %q, length %d, want %d", a.header.Get("Content-Encoding"), a.length, zipped.Len())
@@ -294,10 +294,10 @@ func TestForwardsUpstreamErrorsUnchanged(t *testing.T) {
 			a := b.get(t, "/x")
 			wantFromAPI(t, a)
 			if a.status != status || a.body != `{"message":"no"}` || a.header.Get("WWW-Authenticate") != `Bearer error="invalid_token"` || a.header.Get("Retry-After") != "7" {
-				t.Errorf("%d %v %s", a.status, a.header, a.body)
+				t.Errorf("got %d %v %s, want the response of the API", a.status, a.header, a.body)
 			}
 			if got := b.record(t); got.Status != status || got.Problem != "" {
-				t.Errorf("report %+v", got)
+				t.Errorf("got %+v, want the status of the API and no problem", got)
 			}
 		})
 	}
@@ -314,13 +314,13 @@ func TestForwardsRedirects(t *testing.T) {
 			b := start(t, up.url)
 			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))
 			if a.status != status || a.header.Get("Location") != elsewhere.url+"/there?a=b" {
-				t.Errorf("%d: got %d %v", status, a.status, a.header)
+				t.Errorf("%d: got %d %v, want the redirect of the API", status, a.status, a.header)
 			}
 			wantFromAPI(t, a)
 			up.request(t)
 		}
 		if got := elsewhere.requests(); len(got) != 0 {
-			t.Errorf("followed: %+v", got)
+			t.Errorf("got %+v at the target of the redirect, want nothing", got)
 		}
 	})
 }

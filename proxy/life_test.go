@@ -19,7 +19,7 @@ func TestCountsRequestsInFlight(t *testing.T) {
 		<-leave
 	}))
 	if n := b.InFlight(); n != 0 {
-		t.Errorf("%d before any", n)
+		t.Errorf("got %d before any request, want 0", n)
 	}
 	var all sync.WaitGroup
 	for range 3 {
@@ -35,7 +35,7 @@ func TestCountsRequestsInFlight(t *testing.T) {
 	all.Wait()
 	b.server.Close() // waits for the handlers
 	if n := b.InFlight(); n != 0 {
-		t.Errorf("%d after all", n)
+		t.Errorf("got %d after all requests, want 0", n)
 	}
 }
 
@@ -47,7 +47,7 @@ func TestCountsNoRequestAfterBrokenResponse(t *testing.T) {
 	c.result("GET")
 	b.server.Close()
 	if n := b.InFlight(); n != 0 {
-		t.Errorf("%d after all", n)
+		t.Errorf("got %d after the request, want 0", n)
 	}
 }
 
@@ -55,7 +55,7 @@ func TestOnRequestEndIsOptional(t *testing.T) {
 	up := startRecorder(t, h1, nil)
 	b := start(t, up.url, func(s *setup) { s.OnRequestEnd = nil })
 	if a := b.get(t, "/x"); a.status != 200 {
-		t.Errorf("%d", a.status)
+		t.Errorf("got %d, want 200", a.status)
 	}
 }
 
@@ -81,15 +81,15 @@ func TestRecordsReasonOfDenial(t *testing.T) {
 		a := c.result("GET")
 		wantProblem(t, a, test.status, "http_request_denied")
 		if test.status == 405 && !strings.Contains(a.header.Get("Allow"), "GET") {
-			t.Errorf("Allow %q", a.header["Allow"])
+			t.Errorf("got Allow %q, want the allowed methods", a.header["Allow"])
 		}
 		got := b.record(t)
 		if got.Denied != test.reason || got.Status != test.status || got.Problem != "http_request_denied" || strings.Contains(got.Path, "q") {
-			t.Errorf("%q: report %+v", test.request, got)
+			t.Errorf("%q: got %+v, want the reason and no query", test.request, got)
 		}
 	}
 	if got := up.requests(); len(got) != 0 {
-		t.Errorf("went upstream: %+v", got)
+		t.Errorf("got %+v upstream, want nothing", got)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestClosesUpstreamBodyOnce(t *testing.T) {
 			b.record(t)
 			b.server.Close()
 			if body == nil || body.closes.Load() != 1 {
-				t.Fatalf("closed %v times", body)
+				t.Fatalf("got %v closes, want 1", body)
 			}
 		})
 	}
@@ -174,19 +174,19 @@ func TestReadsNoRequestBodyAfterHandlerReturns(t *testing.T) {
 			})
 			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))
 			if fails != (a.status == 502) {
-				t.Errorf("%d %s", a.status, a.body)
+				t.Errorf("got %d %s, want 502 only if the upstream fails", a.status, a.body)
 			}
 			b.record(t)
 			b.server.Close()
 			before := incoming.reads.Load()
 			if n, err := outgoing.Read(make([]byte, 2)); n != 0 || err == nil || errors.Is(err, io.EOF) {
-				t.Errorf("read %d bytes, %v", n, err)
+				t.Errorf("got %d bytes, %v, want an error other than EOF", n, err)
 			}
 			if err := outgoing.Close(); err != nil {
 				t.Error(err)
 			}
 			if after := incoming.reads.Load(); after != before || incoming.closes.Load() != 0 {
-				t.Errorf("the server's body was read %d times after the end, and closed %d times", after-before, incoming.closes.Load())
+				t.Errorf("got %d reads after the end and %d closes of the server's body, want none", after-before, incoming.closes.Load())
 			}
 		})
 	}
@@ -204,7 +204,7 @@ func TestSendsNilBodyIfThereIsNone(t *testing.T) {
 	for _, method := range []string{"GET", "POST"} {
 		b.do(t, b.request(t, method, "/x", nil))
 		if body := <-bodies; body != nil {
-			t.Errorf("%s: %T", method, body)
+			t.Errorf("%s: got the body %T, want nil", method, body)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func TestForwardsAndRecordsRequestID(t *testing.T) {
 				t.Errorf("reported as %q, want %q", got, test.reportedAs)
 			}
 			if got := answer.header["X-Request-Id"]; got != nil {
-				t.Errorf("the app was told %q, which the API did not say", got)
+				t.Errorf("got X-Request-Id %q at the app, want none", got)
 			}
 		})
 	}
@@ -70,11 +70,11 @@ func TestRetryKeepsRequestID(t *testing.T) {
 		}}.tokens
 	})
 	if got := b.get(t, "/x"); got.status != http.StatusOK {
-		t.Fatalf("%d", got.status)
+		t.Fatalf("got %d, want 200", got.status)
 	}
-	report := b.record(t)
-	if !report.Retry.Sent() || !slices.Equal(ids, []string{"made-by-the-broker", "made-by-the-broker"}) {
-		t.Errorf("replay %q, known as %q", report.Retry, ids)
+	record := b.record(t)
+	if !record.Retry.Sent() || !slices.Equal(ids, []string{"made-by-the-broker", "made-by-the-broker"}) {
+		t.Errorf("got retry %q with IDs %q, want one retry with the same ID", record.Retry, ids)
 	}
 }
 
@@ -84,9 +84,9 @@ func TestRetryOutcomeSent(t *testing.T) {
 		"": false, proxy.RetrySuccess: true, proxy.RetryUnauthorized: true, proxy.RetryFailed: true,
 		proxy.RetryBodyNotKept: false, proxy.RetryNoToken: false,
 	}
-	for _, replay := range append(proxy.RetryOutcomes[:], "") {
-		if sent, known := want[replay]; !known || replay.Sent() != sent {
-			t.Errorf("%q: %v", replay, replay.Sent())
+	for _, outcome := range append(proxy.RetryOutcomes[:], "") {
+		if sent, known := want[outcome]; !known || outcome.Sent() != sent {
+			t.Errorf("%q: got %v, want the opposite", outcome, outcome.Sent())
 		}
 	}
 }
@@ -133,7 +133,7 @@ func TestRecordsOnlyValidTraceparent(t *testing.T) {
 			b.do(t, request)
 			got := up.request(t).header
 			if !slices.Equal(got["Traceparent"], test.sent) || !slices.Equal(got["Tracestate"], []string{"vendor=opaque"}) {
-				t.Errorf("did not pass untouched: %q %q", got["Traceparent"], got["Tracestate"])
+				t.Errorf("got %q %q, want both fields unchanged", got["Traceparent"], got["Tracestate"])
 			}
 			if got := b.record(t).TraceID; got != test.want {
 				t.Errorf("trace %q, want %q", got, test.want)
@@ -156,17 +156,17 @@ func TestCountsBytesSentToTheApp(t *testing.T) {
 	}{
 		{"GET", "/x", 200, size},
 		{"HEAD", "/x", 200, 0},
-		{"GET", "/@nobody/x", 404, -1},
-		{"HEAD", "/@nobody/x", 404, 0},
+		{"GET", "/@unknown/x", 404, -1},
+		{"HEAD", "/@unknown/x", 404, 0},
 	} {
 		answer := b.do(t, b.request(t, test.method, test.target, nil))
-		report := b.record(t)
+		record := b.record(t)
 		want := test.length
 		if want < 0 {
 			want = int64(len(answer.body))
 		}
-		if report.Status != test.status || report.Bytes != want {
-			t.Errorf("%s %s: %d with %d bytes, want %d with %d", test.method, test.target, report.Status, report.Bytes, test.status, want)
+		if record.Status != test.status || record.Bytes != want {
+			t.Errorf("%s %s: %d with %d bytes, want %d with %d", test.method, test.target, record.Status, record.Bytes, test.status, want)
 		}
 	}
 }

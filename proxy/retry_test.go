@@ -42,7 +42,7 @@ func TestRetriesOnceAfter401(t *testing.T) {
 	forBothProtocols(t, func(t *testing.T, kind string) {
 		for _, test := range []struct {
 			name, request, body string
-			replay              proxy.RetryOutcome
+			outcome             proxy.RetryOutcome
 		}{
 			{"no body", "GET /x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", "", proxy.RetrySuccess},
 			{"empty body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "", proxy.RetrySuccess},
@@ -60,32 +60,32 @@ func TestRetriesOnceAfter401(t *testing.T) {
 				a := c.result("POST")
 				wantFromAPI(t, a)
 				all, want := up.requests(), 2
-				if test.replay == proxy.RetrySuccess {
+				if test.outcome == proxy.RetrySuccess {
 					if a.status != 200 || a.body != "accepted" || a.header["Www-Authenticate"] != nil {
-						t.Errorf("%d %v %s", a.status, a.header, a.body)
+						t.Errorf("got %d %v %s, want 200 after the retry", a.status, a.header, a.body)
 					}
 				} else {
 					want = 1
 					if a.status != 401 || a.body != "refused" || a.header.Get("WWW-Authenticate") != "Bearer" {
-						t.Errorf("%d %v %s", a.status, a.header, a.body)
+						t.Errorf("got %d %v %s, want the 401 of the API", a.status, a.header, a.body)
 					}
 				}
 				if len(all) != want {
-					t.Fatalf("%d requests went upstream", len(all))
+					t.Fatalf("got %d requests upstream, want %d", len(all), want)
 				}
 				for i, got := range all {
 					if got.target != "/x?q" || got.body != test.body || got.err != nil {
-						t.Errorf("request %d: %s, %d bytes, %v", i, got.target, len(got.body), got.err)
+						t.Errorf("request %d: got %s, %d bytes, %v, want the same target and body", i, got.target, len(got.body), got.err)
 					}
 					if value := []string{authorization, secondAuthorization}[i]; !slices.Equal(got.header["Authorization"], []string{value}) {
-						t.Errorf("request %d: Authorization %q", i, got.header["Authorization"])
+						t.Errorf("request %d: got Authorization %q, want one token each", i, got.header["Authorization"])
 					}
 					if value := got.header["Via"]; !slices.Equal(value, []string{"1.1 etrusted-broker"}) {
-						t.Errorf("request %d: Via %q", i, value)
+						t.Errorf("request %d: got Via %q, want one entry", i, value)
 					}
 				}
-				if got := b.record(t); got.Status != a.status || got.Retry != test.replay || got.Problem != "" {
-					t.Errorf("report %+v", got)
+				if got := b.record(t); got.Status != a.status || got.Retry != test.outcome || got.Problem != "" {
+					t.Errorf("got %+v, want the outcome of the retry", got)
 				}
 			})
 		}
@@ -99,11 +99,11 @@ func TestRetryKeepsTrailers(t *testing.T) {
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Authorization\r\n\r\n",
 			chunked("body", "X-Sum: 1", "Authorization: Bearer app"))
 		if a := c.result("POST"); a.status != 200 {
-			t.Errorf("%d %s", a.status, a.body)
+			t.Errorf("got %d %s, want 200", a.status, a.body)
 		}
 		for i, got := range up.requests() {
 			if got.body != "body" || !reflect.DeepEqual(got.trailer, http.Header{"X-Sum": {"1"}}) {
-				t.Errorf("request %d: %q, trailers %v", i, got.body, got.trailer)
+				t.Errorf("request %d: got %q with trailers %v, want the same both times", i, got.body, got.trailer)
 			}
 		}
 	})
@@ -112,10 +112,10 @@ func TestRetryKeepsTrailers(t *testing.T) {
 // If the token cannot be replaced, or must not be, the app gets the API's 401.
 func TestForwards401WithoutRetry(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		change func(*setup, *fakeTokens)
-		sent   int
-		replay proxy.RetryOutcome
+		name    string
+		change  func(*setup, *fakeTokens)
+		sent    int
+		outcome proxy.RetryOutcome
 	}{
 		{"off", func(s *setup, _ *fakeTokens) { s.Retry = false }, 1, ""},
 		{"token is kept", func(_ *setup, f *fakeTokens) { f.invalidate = nil }, 1, ""},
@@ -142,13 +142,13 @@ func TestForwards401WithoutRetry(t *testing.T) {
 			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))
 			wantFromAPI(t, a)
 			if a.status != 401 || a.body != "refused" || a.header.Get("WWW-Authenticate") != "Bearer" {
-				t.Errorf("%d %v %s", a.status, a.header, a.body)
+				t.Errorf("got %d %v %s, want the 401 of the API", a.status, a.header, a.body)
 			}
 			if all := up.requests(); len(all) != test.sent {
 				t.Errorf("%d requests went upstream, want %d", len(all), test.sent)
 			}
-			if got := b.record(t); got.Retry != test.replay || got.Status != 401 {
-				t.Errorf("report %+v", got)
+			if got := b.record(t); got.Retry != test.outcome || got.Status != 401 {
+				t.Errorf("got %+v, want status 401 and the outcome of the retry", got)
 			}
 		})
 	}
@@ -168,7 +168,7 @@ func TestReportsFailedRetry(t *testing.T) {
 	})
 	wantProblem(t, b.get(t, "/x"), 502, "connection_terminated")
 	if got := b.record(t); got.Retry != proxy.RetryFailed || calls != 2 {
-		t.Errorf("report %+v after %d calls", got, calls)
+		t.Errorf("got %+v after %d calls, want RetryFailed after 2", got, calls)
 	}
 }
 
@@ -189,7 +189,7 @@ func TestRetryClosesBothBodies(t *testing.T) {
 	b.record(t)
 	b.server.Close()
 	if len(bodies) != 2 || bodies[0].closes.Load() != 1 || bodies[1].closes.Load() != 1 {
-		t.Errorf("%d bodies, closed as they should not be", len(bodies))
+		t.Errorf("got %d bodies, want 2, each closed once", len(bodies))
 	}
 }
 
@@ -210,6 +210,6 @@ func TestClientClosesWhileWaitingForRetry(t *testing.T) {
 	_ = c.Close()
 	got := b.record(t)
 	if len(up.requests()) != 1 || got.Retry != proxy.RetryNoToken {
-		t.Errorf("report %+v", got)
+		t.Errorf("got %+v, want RetryNoToken after one request", got)
 	}
 }

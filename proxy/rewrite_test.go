@@ -32,7 +32,7 @@ func gunzipped(t testing.TB, body string) string {
 	t.Helper()
 	r, err := gzip.NewReader(strings.NewReader(body))
 	if err != nil {
-		t.Fatalf("%v in %q", err, body)
+		t.Fatalf("got %v in %q, want gzip", err, body)
 	}
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -139,9 +139,9 @@ func TestRewritesLinksInJSON(t *testing.T) {
 				t.Errorf("ETag %s, want %s", got.header.Get("Etag"), test.etag)
 			}
 			if hasDigest := got.header.Get("Content-Digest") != ""; hasDigest && test.changed {
-				t.Error("the digest is of other bytes")
+				t.Error("got the digest of other bytes, want none")
 			} else if !hasDigest && !test.changed && strings.Contains(fmt.Sprint(test.headers), "Digest") {
-				t.Error("the digest is gone")
+				t.Error("got no digest, want that of the API")
 			}
 		})
 	}
@@ -156,10 +156,10 @@ func TestRewritesNoLinksWithoutBody(t *testing.T) {
 			"Content-Type: application/json", `Etag: "v1"`, "Content-Digest: x", "Content-Range: bytes 0-1/2")
 		got := start(t, up, withLinkRewriting).do(t, start(t, up, withLinkRewriting).request(t, test.method, "/x", nil))
 		if got.status != test.status || got.header.Get("Etag") != `"v1"` || got.header.Get("Content-Digest") != "x" {
-			t.Errorf("%s %d: %d %v", test.method, test.status, got.status, got.header)
+			t.Errorf("%s %d: got %d %v, want the response unchanged", test.method, test.status, got.status, got.header)
 		}
 		if test.status == 206 && !strings.Contains(got.body, `"next":"`+up+"/") {
-			t.Errorf("a part of a body was rewritten: %s", got.body)
+			t.Errorf("got a rewritten part of a body, want it unchanged: %s", got.body)
 		}
 	}
 }
@@ -201,7 +201,7 @@ func TestRewritesLinksToTheURLOfTheClient(t *testing.T) {
 		c := test.broker.dial(t)
 		c.send("GET ", test.target, " HTTP/1.1\r\nHost: ", test.host, "\r\n\r\n")
 		if got := c.result("GET"); got.body != rewrittenPage(up, test.back) {
-			t.Errorf("%s at %s: %s", test.target, test.host, got.body)
+			t.Errorf("%s at %s: got %s, want links to the URL of the client", test.target, test.host, got.body)
 		}
 	}
 }
@@ -210,7 +210,7 @@ func TestRewritesNoLinksIfDisabled(t *testing.T) {
 	up := startUpstream(t, 200, pageWithLinks("BASE"), "Content-Type: application/json", "Location: BASE/x", `Etag: "v1"`)
 	got := start(t, up).get(t, "/x")
 	if got.body != pageWithLinks(up) || got.header.Get("Location") != up+"/x" || got.header.Get("Etag") != `"v1"` {
-		t.Errorf("%v %s", got.header, got.body)
+		t.Errorf("got %v %s, want the response unchanged", got.header, got.body)
 	}
 }
 
@@ -268,7 +268,7 @@ func TestRewritesStreamedLinks(t *testing.T) {
 			end()
 			expect(`]`)
 			if _, err := body.Read(make([]byte, 1)); err != io.EOF {
-				t.Errorf("%v at the end", err)
+				t.Errorf("got %v at the end, want EOF", err)
 			}
 		})
 	}
@@ -285,10 +285,10 @@ func TestTruncatedRewrittenBodyLooksTruncated(t *testing.T) {
 		}
 		got := readResult(response)
 		if got.err == nil {
-			t.Errorf("%s: looks whole: %q", headers, got.body)
+			t.Errorf("%s: got a complete response, want a truncated one: %q", headers, got.body)
 		}
-		if report := b.record(t); !report.Broken {
-			t.Errorf("%+v", report)
+		if record := b.record(t); !record.Broken {
+			t.Errorf("got %+v, want Broken", record)
 		}
 	}
 }
@@ -299,7 +299,7 @@ func TestForwardsInvalidGzip(t *testing.T) {
 		up := startRawUpstream(t, afterRequest(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body)))
 		got := start(t, "http://"+up, withLinkRewriting).get(t, "/x")
 		if coding := got.header.Get("Content-Encoding"); got.body != body || body != "" && coding != "" {
-			t.Errorf("%.20q became %.20q with Content-Encoding %q", body, got.body, coding)
+			t.Errorf("%.20q: got %.20q with Content-Encoding %q, want it unchanged without one", body, got.body, coding)
 		}
 	}
 }
@@ -380,7 +380,7 @@ func TestIfMatchMatchesRewrittenResponse(t *testing.T) {
 		r.Header.Set("If-None-Match", sent)
 		b.do(t, r)
 		if got := up.request(t).header; got.Get("If-Match") != want || got.Get("If-None-Match") != sent {
-			t.Errorf("%s: %v", sent, got)
+			t.Errorf("%s: got %v, want strong tags", sent, got)
 		}
 	}
 }
@@ -403,7 +403,7 @@ func TestConnectionStaysInSyncAfterGzip(t *testing.T) {
 			b := start(t, "http://"+at, withLinkRewriting)
 			got := b.get(t, "/x")
 			if got.body != `["`+b.server.URL+`/x"]`+randomBytes(length)+test.want {
-				t.Errorf("%s: %.100s", name, got.body)
+				t.Errorf("%s: got %.100s, want the rewritten page", name, got.body)
 			}
 		}
 	}

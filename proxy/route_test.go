@@ -25,10 +25,10 @@ func TestForwardsTargetByteForByte(t *testing.T) {
 		for _, target := range targets {
 			c.send("GET ", target, " HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			if a := c.result("GET"); a.status != 200 {
-				t.Fatalf("%.80q: %d %s", target, a.status, a.body)
+				t.Fatalf("%.80q: got %d %s, want 200", target, a.status, a.body)
 			}
 			if got := up.request(t); got.target != target || got.proto != kind {
-				t.Errorf("sent %.80q, upstream got %.80q by %s", target, got.target, got.proto)
+				t.Errorf("sent %.80q: got %.80q by %s upstream, want the same bytes", target, got.target, got.proto)
 			}
 		}
 	})
@@ -62,7 +62,7 @@ func TestAcceptsTargetFormsOfRFC9112(t *testing.T) {
 			c.send(test.line, " HTTP/1.1\r\nHost: ", host, "\r\n\r\n")
 			method, _, _ := strings.Cut(test.line, " ")
 			if a := c.result(method); a.status != 200 {
-				t.Errorf("%s: %d %s", test.line, a.status, a.body)
+				t.Errorf("%s: got %d %s, want 200", test.line, a.status, a.body)
 				continue
 			}
 			if got := up.request(t); got.target != test.want || got.method != method || got.host != at.Host {
@@ -95,10 +95,10 @@ func TestRefusesInvalidTarget(t *testing.T) {
 			if test.ours {
 				wantProblem(t, a, 400, "http_request_error")
 			} else if a.status != 400 {
-				t.Errorf("status %d", a.status)
+				t.Errorf("got status %d, want 400", a.status)
 			}
 			if got := up.requests(); len(got) != 0 {
-				t.Errorf("went upstream: %+v", got)
+				t.Errorf("got %+v upstream, want nothing", got)
 			}
 		})
 	}
@@ -108,16 +108,16 @@ func TestRefusesInvalidTarget(t *testing.T) {
 func TestRefusesAmbiguousPath(t *testing.T) {
 	up := startRecorder(t, h1, nil)
 	b := start(t, up.url)
-	for _, target := range []string{"/..", "/%2e%2e/x?y", "http://localhost/a/../b", "/@nobody/%2E./x", "/a\\b", "/%00"} {
+	for _, target := range []string{"/..", "/%2e%2e/x?y", "http://localhost/a/../b", "/@unknown/%2E./x", "/a\\b", "/%00"} {
 		c := b.dial(t)
 		c.send("GET ", target, " HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		wantProblem(t, c.result("GET"), 400, "http_request_denied")
 		if got := b.record(t); got.Denied != access.ReasonPath {
-			t.Errorf("%s: %+v", target, got)
+			t.Errorf("%s: got %+v, want the reason path", target, got)
 		}
 	}
 	if got := up.requests(); len(got) != 0 {
-		t.Errorf("went upstream: %+v", got)
+		t.Errorf("got %+v upstream, want nothing", got)
 	}
 }
 
@@ -129,13 +129,13 @@ func TestForwardsMethodUnchanged(t *testing.T) {
 			c := b.dial(t)
 			c.send(method, " /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			if a := c.result(method); a.status != 200 {
-				t.Errorf("%s: %d %s", method, a.status, a.body)
+				t.Errorf("%s: got %d %s, want 200", method, a.status, a.body)
 			}
 			if got := up.request(t); got.method != method {
-				t.Errorf("sent %s, upstream got %s", method, got.method)
+				t.Errorf("sent %s: got %s upstream, want the same method", method, got.method)
 			}
 			if got := b.record(t); got.Method != method || got.Path != "/x" || got.Status != 200 || got.Problem != "" || got.Broken || got.Denied != "" {
-				t.Errorf("report %+v", got)
+				t.Errorf("got %+v, want the method and path of the request", got)
 			}
 		}
 	})

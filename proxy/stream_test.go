@@ -55,7 +55,7 @@ func TestStreamsResponse(t *testing.T) {
 					}
 				}
 				if rest, err := io.ReadAll(response.Body); len(rest) != 0 || err != nil {
-					t.Errorf("at the end: %q, %v", rest, err)
+					t.Errorf("got %q, %v after the last part, want the end", rest, err)
 				}
 			})
 		}
@@ -82,7 +82,7 @@ func TestForwardsHeaderBeforeBody(t *testing.T) {
 		}
 		close(next)
 		if a := readResult(response); a.body != "data: 1\n\n" || a.err != nil || a.header.Get("Content-Type") != "text/event-stream" {
-			t.Errorf("%+v", a)
+			t.Errorf("got %+v, want the whole event stream", a)
 		}
 	})
 }
@@ -116,7 +116,7 @@ func TestStreamsUpload(t *testing.T) {
 		}
 		_ = write.Close()
 		if a := receive(t, done, "the answer"); a.status != 200 {
-			t.Errorf("%d %s", a.status, a.body)
+			t.Errorf("got %d %s, want 200", a.status, a.body)
 		}
 	})
 }
@@ -150,7 +150,7 @@ func TestForwardsResponseTrailers(t *testing.T) {
 			t.Errorf("%q with trailers %v, want %v", a.body, sent, want)
 		}
 		if a.header["X-Announced"] != nil || a.header["X-Unannounced"] != nil {
-			t.Errorf("trailers among the headers: %v", a.header)
+			t.Errorf("got trailers among the fields of the header: %v, want none", a.header)
 		}
 	})
 }
@@ -169,11 +169,11 @@ func TestForwardsRequestTrailers(t *testing.T) {
 		}
 		r.Header["Connection"] = []string{"X-Mine, x-also-mine"}
 		if a := b.do(t, r); a.status != 200 {
-			t.Fatalf("%d %s", a.status, a.body)
+			t.Fatalf("got %d %s, want 200", a.status, a.body)
 		}
 		got := up.request(t)
 		if want := (http.Header{"X-Sum": {"1", "2"}}); got.body != long || !reflect.DeepEqual(got.trailer, want) {
-			t.Errorf("%d bytes, trailers %v", len(got.body), got.trailer)
+			t.Errorf("got %d bytes with trailers %v, want the body and its announced trailers", len(got.body), got.trailer)
 		}
 	})
 }
@@ -204,7 +204,7 @@ func TestForwardsInformationalResponses(t *testing.T) {
 		}
 		a := c.result("GET")
 		if a.status != 200 || a.body != "final" || a.header["Link"] != nil || a.header.Get("X-Final") != "1" {
-			t.Errorf("%d %v %q", a.status, a.header, a.body)
+			t.Errorf("got %d %v %q, want only the final response", a.status, a.header, a.body)
 		}
 	})
 }
@@ -215,7 +215,7 @@ func TestDropsUnrequestedContinue(t *testing.T) {
 	c := start(t, "http://"+addr).dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if a := c.result("GET"); a.status != 200 {
-		t.Errorf("%d", a.status)
+		t.Errorf("got %d, want 200", a.status)
 	}
 }
 
@@ -225,12 +225,12 @@ func TestReportsFailureAfterInformationalResponse(t *testing.T) {
 	c := start(t, "http://"+addr).dial(t)
 	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
 	if got := c.head(); !strings.HasPrefix(got, "HTTP/1.1 103 ") {
-		t.Fatalf("%q", got)
+		t.Fatalf("got %q, want 103", got)
 	}
 	a := c.result("POST")
 	wantProblem(t, a, 502, "connection_terminated")
 	if a.header["Link"] != nil || a.header["X-Early"] != nil {
-		t.Errorf("%v", a.header)
+		t.Errorf("got %v, want no fields of the informational response", a.header)
 	}
 }
 
@@ -239,7 +239,7 @@ func TestAcceptsHTTP10Upstream(t *testing.T) {
 	addr := startRawUpstream(t, afterRequest("HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nall there is"))
 	a := start(t, "http://"+addr).get(t, "/x")
 	if a.body != "all there is" || !a.chunked || a.header.Get("X-A") != "1" || a.header["Content-Type"] != nil {
-		t.Errorf("%+v", a)
+		t.Errorf("got %+v, want the whole body, chunked", a)
 	}
 }
 
@@ -252,10 +252,10 @@ func TestServesHTTP10Client(t *testing.T) {
 	c.send("GET /x HTTP/1.0\r\nHost: localhost\r\n\r\n")
 	a := c.result("GET")
 	if a.body != long || a.chunked || a.err != nil {
-		t.Errorf("%d bytes, chunked %v, %v", len(a.body), a.chunked, a.err)
+		t.Errorf("got %d bytes, chunked %v, %v, want the whole body, not chunked", len(a.body), a.chunked, a.err)
 	}
 	if got := up.request(t); got.proto != h1 {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want HTTP/1.1", got)
 	}
 }
 

@@ -71,7 +71,7 @@ func (b *bubble) wantNothingUpstream(t *testing.T) {
 	t.Helper()
 	select {
 	case got := <-b.upstream:
-		t.Errorf("went upstream with %q", got)
+		t.Errorf("got a request with %q upstream, want none", got)
 	default:
 	}
 }
@@ -81,15 +81,15 @@ func TestRespondsAfterTokenWait(t *testing.T) {
 		began := time.Now()
 		a := b.get(t)
 		if took := time.Since(began); took != 10*time.Second {
-			t.Errorf("waited %v", took)
+			t.Errorf("waited %v, want 10s", took)
 		}
 		wantProblem(t, a, 503, "destination_unavailable")
 		if a.header.Get("Retry-After") != "1" {
-			t.Errorf("Retry-After %q", a.header["Retry-After"])
+			t.Errorf("got Retry-After %q, want 1", a.header["Retry-After"])
 		}
 		b.wantNothingUpstream(t)
 		if got := <-b.records; got.Status != 503 || got.Problem != "destination_unavailable" || got.Duration != 10*time.Second || got.Upstream != 0 {
-			t.Errorf("report %+v", got)
+			t.Errorf("got %+v, want a problem after 10s, and nothing sent", got)
 		}
 	})
 }
@@ -114,13 +114,13 @@ func TestRespondsWithTheProblemOfTheTokenSource(t *testing.T) {
 				began := time.Now()
 				a := b.get(t)
 				if took := time.Since(began); took != 0 {
-					t.Errorf("waited %v", took)
+					t.Errorf("waited %v, want no wait", took)
 				}
 				if got := wantProblem(t, a, 503, test.errorType); got != test.detail {
-					t.Errorf("detail %q", got)
+					t.Errorf("got detail %q, want that of the token source", got)
 				}
 				if got := a.header.Get("Retry-After"); got != test.retryAfter {
-					t.Errorf("Retry-After %q", got)
+					t.Errorf("got Retry-After %q, want that of the token source", got)
 				}
 				b.wantNothingUpstream(t)
 			})
@@ -148,13 +148,13 @@ func TestWaitsForToken(t *testing.T) {
 	}}
 	inBubble(t, tokens, 10*time.Second, func(t *testing.T, b *bubble) {
 		if a := b.get(t); a.status != 200 {
-			t.Errorf("%d %s", a.status, a.body)
+			t.Errorf("got %d %s, want 200", a.status, a.body)
 		}
 		if got := <-b.upstream; got != authorization {
-			t.Errorf("Authorization %q", got)
+			t.Errorf("got Authorization %q, want the token", got)
 		}
 		if got := <-b.records; got.Status != 200 || got.Duration != 3*time.Second || got.Upstream != 0 {
-			t.Errorf("report %+v", got)
+			t.Errorf("got %+v, want status 200 after 3s", got)
 		}
 	})
 }
@@ -185,7 +185,7 @@ func TestTokenWaitDoesNotLimitTheResponse(t *testing.T) {
 	receive(t, receive(t, waited, "the wait").Done(), "the wait's context to end")
 	close(next)
 	if a := readResult(response); a.body != "late" || a.err != nil {
-		t.Errorf("%q, %v", a.body, a.err)
+		t.Errorf("got %q, %v, want the whole response", a.body, a.err)
 	}
 }
 
@@ -204,7 +204,7 @@ func TestReadsTokenAfterRequestBody(t *testing.T) {
 		c.result("GET")
 	}
 	if n := tokens.currentCalls.Load(); n != 0 {
-		t.Errorf("asked %d times", n)
+		t.Errorf("got %d calls of Current, want none", n)
 	}
 }
 
@@ -221,7 +221,7 @@ func TestResponsesEqualThoseOfADirectConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a := readResult(response); a.status != 200 || len(shop.Tokens()) != 1 {
-		t.Fatalf("%d %s", a.status, a.body)
+		t.Fatalf("got %d %s, want a token", a.status, a.body)
 	}
 	bearer := "Bearer " + shop.Tokens()[0]
 	b := start(t, up, func(s *setup) { s.Tokens = accounts{"": &fakeTokens{current: bearer}}.tokens })
@@ -242,6 +242,6 @@ func TestResponsesEqualThoseOfADirectConnection(t *testing.T) {
 	}
 	shop.Revoke()
 	if a := b.get(t, "/channels"); a.status != 401 {
-		t.Errorf("after the token's end: %d", a.status)
+		t.Errorf("got %d after the end of the token, want 401", a.status)
 	}
 }

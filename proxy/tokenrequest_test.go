@@ -31,7 +31,7 @@ func TestAnswersTokenRequests(t *testing.T) {
 		{line: "POST /oauth/token", status: 200, body: `"placeholder"`, account: "default"},
 		{line: "POST /oauth/token?x=y", status: 200, body: `"placeholder"`, account: "default"},
 		{line: "POST /@shop-de/oauth/token", status: 200, body: `"placeholder:shop-de"`, account: "shop-de"},
-		{line: "POST /@nobody/oauth/token", status: 404, body: "does not exist"},
+		{line: "POST /@unknown/oauth/token", status: 404, body: "does not exist"},
 		{line: "POST http://login.example/oauth/token", status: 200, body: `"placeholder"`, account: "default"},
 		{line: "POST http://login.example:80/auth/realms/business/protocol/openid-connect/token", status: 200, body: `"placeholder"`, account: "default"},
 		{line: "POST http://login.example/channels", status: 403, body: "login server", reason: access.ReasonTarget},
@@ -42,7 +42,7 @@ func TestAnswersTokenRequests(t *testing.T) {
 		{line: "GET /x", header: "Authorization: Bearer placeholder:shop-de\r\n", status: 200, account: "shop-de", upstream: true},
 		{line: "GET /x", header: "Authorization: bearer  placeholder\r\n", status: 200, account: "default", upstream: true},
 		{line: "GET /@default-is-none/x", header: "Authorization: Bearer placeholder:shop-de\r\n", status: 404, body: "does not exist"},
-		{line: "GET /x", header: "Authorization: Bearer placeholder:nobody\r\n", status: 404, body: "does not exist"},
+		{line: "GET /x", header: "Authorization: Bearer placeholder:unknown\r\n", status: 404, body: "does not exist"},
 		{line: "GET /x", header: "Authorization: Bearer placeholder:shop-de\r\nAuthorization: x\r\n", status: 200, account: "default", upstream: true},
 		{line: "GET /x", header: "Authorization: Basic placeholder:shop-de\r\n", status: 200, account: "default", upstream: true},
 	} {
@@ -55,13 +55,13 @@ func TestAnswersTokenRequests(t *testing.T) {
 		}
 		got := c.result("GET")
 		if got.status != test.status || !strings.Contains(got.body, test.body) {
-			t.Errorf("%s %q: %d %s", test.line, test.header, got.status, got.body)
+			t.Errorf("%s %q: got %d %s, want %d with %q", test.line, test.header, got.status, got.body, test.status, test.body)
 		}
 		if (got.header.Get("Proxy-Status") == "") != test.upstream || (len(up.requests()) == 1) != test.upstream {
-			t.Errorf("%s: sent upstream: %v", test.line, !test.upstream)
+			t.Errorf("%s: got sent upstream %v, want %v", test.line, !test.upstream, test.upstream)
 		}
-		if report := b.record(t); report.Denied != test.reason || report.Account != test.account || report.Status != test.status {
-			t.Errorf("%s: %+v", test.line, report)
+		if record := b.record(t); record.Denied != test.reason || record.Account != test.account || record.Status != test.status {
+			t.Errorf("%s: got %+v, want status %d, reason %q, account %q", test.line, record, test.status, test.reason, test.account)
 		}
 	}
 }
