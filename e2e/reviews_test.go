@@ -94,11 +94,11 @@ func (r *reviews) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	r.came = append(r.came, string(dump))
 	r.mu.Unlock()
 
-	door := httptest.NewRecorder()
+	recorder := httptest.NewRecorder()
 	request.Body = io.NopCloser(bytes.NewReader(body))
-	if r.api.ServeHTTP(door, request); access.Code != http.StatusOK {
-		maps.Copy(w.Header(), access.Header())
-		w.WriteHeader(access.Code)
+	if r.api.ServeHTTP(recorder, request); recorder.Code != http.StatusOK {
+		maps.Copy(w.Header(), recorder.Header())
+		w.WriteHeader(recorder.Code)
 		return
 	}
 	switch request.Method + " " + request.URL.Path {
