@@ -132,7 +132,7 @@ func (b *broker) newPolicy(c config, hosts *access.Hosts, authority *localca.CA)
 	return access.New(config)
 }
 
-// newTokenEndpoint returns what answers the app's token requests; nil if the API is to.
+// newTokenEndpoint returns the endpoint for the app's own token requests; nil if they go to the API.
 func (b *broker) newTokenEndpoint(c config) *tokenendpoint.Endpoint {
 	if !c.TokenEndpoint {
 		return nil
