@@ -115,15 +115,15 @@ func describeCertificate(err error) *problem.Problem {
 	)
 	switch {
 	case errors.As(err, &roots):
-		return untrusted("no-certificate-authorities", "was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or name a bundle in SSL_CERT_FILE.")
+		return untrusted("no-certificate-authorities", "was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or set SSL_CERT_FILE to a bundle.")
 	case errors.As(err, &unknown):
-		return untrusted("unknown-authority", "has a certificate of an unknown authority", "If a proxy inspects TLS on the way, add its authority to a bundle and name it in SSL_CERT_FILE; otherwise install ca-certificates.")
+		return untrusted("unknown-authority", "has a certificate of an unknown authority", "If a proxy inspects TLS, add its CA to a bundle and set SSL_CERT_FILE to that bundle; otherwise install the package ca-certificates.")
 	case errors.As(err, &name):
-		return untrusted("certificate-for-another-host", "has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal stands in the way.")
+		return untrusted("certificate-for-another-host", "has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal intercepts the connection.")
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return untrusted("certificate-expired", "has a certificate that is expired or not yet valid", "Check this machine's clock first.")
 	case errors.As(err, &invalid), errors.As(err, &verify):
-		return untrusted("certificate-invalid", "has a certificate that does not verify", "Check the URL, and whether a proxy stands in the way.")
+		return untrusted("certificate-invalid", "has a certificate that does not verify", "Check the URL, and whether a proxy intercepts the connection.")
 	}
 	return nil
 }
@@ -131,12 +131,12 @@ func describeCertificate(err error) *problem.Problem {
 func describeHandshake(err error) *problem.Problem {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
-		return unreachable(CodeNotTLS, "tls_protocol_error", "does not speak TLS", "Check the URL's scheme and port, and whether a proxy stands in the way.")
+		return unreachable(CodeNotTLS, "tls_protocol_error", "does not speak TLS", "Check the URL's scheme and port, and whether a proxy intercepts the connection.")
 	}
 	// The type of the server's alerts is not exported. Its texts are crypto/tls's own, selected by a number.
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "remote error" && strings.HasPrefix(op.Err.Error(), "tls: ") {
-		return unreachable("tls-alert", "tls_alert_received", "refused the TLS handshake ("+op.Err.Error()+")", "It may want another version of TLS or a client certificate; or a proxy or firewall stands in the way.")
+		return unreachable("tls-alert", "tls_alert_received", "refused the TLS handshake ("+op.Err.Error()+")", "It may require a different TLS version or a client certificate, or a proxy or firewall intercepts the connection.")
 	}
 	return nil
 }

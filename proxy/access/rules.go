@@ -51,7 +51,7 @@ func ParseRules(patterns []string) (*Rules, error) {
 		}
 		for _, before := range all[:i] {
 			if two := new(Rules); two.add(before) == nil && two.add(pattern) != nil {
-				return nil, fmt.Errorf("the patterns %q and %q conflict: both match the same requests, and neither is the more specific", before, pattern)
+				return nil, fmt.Errorf("the patterns %q and %q conflict: both match the same requests, and neither is more specific", before, pattern)
 			}
 		}
 		return nil, fmt.Errorf("the pattern %q conflicts with another", pattern)
@@ -70,7 +70,7 @@ func (r *Rules) add(pattern string) (err error) {
 	}
 	defer func() {
 		if recover() != nil {
-			err = errors.New("cannot be parsed: it must be as Go's http.ServeMux has them, such as GET /reviews/{id}")
+			err = errors.New("cannot be parsed: it must have the syntax of Go's http.ServeMux, such as GET /reviews/{id}")
 		}
 	}()
 	r.mux.Handle(pattern, allowed{})
