@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// BenchmarkRequest is one small request there and back, with both connections alive. The client and the upstream are
-// in the figure: BenchmarkRequestDirect is what they cost alone.
+// BenchmarkRequest measures one small request and its response over two open connections. This includes the client and the
+// upstream, which BenchmarkRequestDirect measures without the broker.
 func BenchmarkRequest(b *testing.B) {
 	benchmark(b, func(up string) string { return start(b, up).server.URL })
 }

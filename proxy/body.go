@@ -6,31 +6,33 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+
+	"etrusted-broker/internal/problem"
 )
 
-// requestBody is a request's body on its way upstream: none, kept whole before it is sent, or streamed.
+// requestBody is the body of a request to the API: none, buffered before it is sent, or streamed.
 //
-// One that is short enough to be sent again, and whose length is known, is read before the request is sent. It mostly
-// came with the header anyway, and then nobody has to care which goroutine reads it when. All others stream.
+// A body of known length that is short enough to be sent twice is buffered. It usually arrived with the header, and nothing
+// depends on which goroutine reads it when. All others are streamed.
 type requestBody struct {
 	from     *http.Request
-	buffered []byte // nil if it streams, or there is none
+	buffered []byte // nil if the body is streamed, or there is none
 
-	// limit is of what is copied of one that streams, and copied is what was read so far; 0 and nil once that is more.
-	// The transport's goroutine changes both, and they may be read once ended is true.
+	// copied is the prefix of a streamed body that is kept for a retry, and limit bounds it. Both are zeroed once the body
+	// exceeds the limit. The transport's goroutine changes them; others may read them once ended is true.
 	limit    int64
 	copied   []byte
 	ended    atomic.Bool // all of it was read
-	failed   atomic.Bool // it could not be read to its end: the client's fault
-	finished atomic.Bool // nobody may read from it any more
+	failed   atomic.Bool // it could not be read to its end, which is the client's fault
+	finished atomic.Bool // it must not be read any more
 }
 
 // streams reports whether the body is read while the request is sent.
 func (b *requestBody) streams() bool { return b.from.ContentLength != 0 && b.buffered == nil }
 
-// buffer reads the body if it is to be kept whole and its length is known. limit is how many bytes are kept at the most; 0
-// if none are.
-func (b *requestBody) buffer(limit int64) *problem {
+// buffer reads a body of known length that is not longer than limit. limit also bounds what is kept of a streamed body; 0
+// keeps nothing.
+func (b *requestBody) buffer(limit int64) *problem.Problem {
 	length := b.from.ContentLength
 	if length == 0 || length > limit {
 		return nil
@@ -39,36 +41,36 @@ func (b *requestBody) buffer(limit int64) *problem {
 		b.limit = limit
 		return nil
 	}
-	whole := make([]byte, length)
-	if _, err := io.ReadFull(b.from.Body, whole); err != nil {
+	buffered := make([]byte, length)
+	if _, err := io.ReadFull(b.from.Body, buffered); err != nil {
 		if b.from.Context().Err() != nil {
-			return clientGone
+			return errClientClosed
 		}
-		return brokenBody
+		return errBrokenBody
 	}
-	b.buffered = whole
+	b.buffered = buffered
 	return nil
 }
 
-// closeIfUnread has the app's connection closed after the answer if the answer comes before the body's end. For a connection
-// that it means to use again, the server would read and discard what is left of the body as soon as the response's header
-// is written, under the hands of the transport that still sends it: an upload would arrive cut short, and look whole.
+// closeIfUnread closes the app's connection after a response that comes before the end of the body. To use the connection
+// again, the server would read and discard the rest of the body as soon as the response's header is written, while the
+// transport still sends it: an upload would be truncated, and look complete.
 func (b *requestBody) closeIfUnread(header http.Header) {
 	if b.streams() && !b.ended.Load() {
 		header.Set("Connection", "close")
 	}
 }
 
-// attachTo puts the body onto a request that is to be sent.
+// attachTo sets the body of a request to the API.
 func (b *requestBody) attachTo(out *http.Request) {
 	switch {
 	case b.from.ContentLength == 0:
-		// A nil body lets the transport repeat a GET on a connection that died idle.
+		// With a nil body, the transport can repeat a GET on a connection that died idle.
 	case b.buffered != nil:
-		delete(out.Header, "Expect") // it is here: there is nothing to be asked before it is sent
+		delete(out.Header, "Expect") // the body is here, so there is nothing to wait for
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.buffered)), nil }
 		out.Body, _ = out.GetBody()
-	case b.replayable(): // it has streamed, and is being sent again
+	case b.replayable(): // it was streamed, and is sent again
 		out.Trailer = allowedTrailers(b.from)
 		out.Body = io.NopCloser(bytes.NewReader(b.copied))
 		b.copyTrailers(out)
@@ -83,11 +85,11 @@ func (b *requestBody) replayable() bool {
 	return !b.streams() || b.ended.Load() && b.limit > 0
 }
 
-// finish ends all use of the server's body: reading it after the handler has returned is not allowed, and the transport
-// would, when the upstream answers before it has read all.
+// finish ends all reading. After the handler has returned, the server's body must not be read; but if the API answers
+// before it has read everything, the transport would.
 func (b *requestBody) finish() { b.finished.Store(true) }
 
-// keep copies what was read, as long as that is not more than is to be kept.
+// keep copies what was read, up to the limit.
 func (b *requestBody) keep(read []byte) {
 	if b.limit == 0 {
 		return
@@ -99,18 +101,17 @@ func (b *requestBody) keep(read []byte) {
 	b.copied = append(b.copied, read...)
 }
 
-// copyTrailers gives a request its trailers, which the server knows only at the body's end. It may then know more than were
-// announced: those do not go on.
+// copyTrailers copies the values of the allowed trailers, which are known only at the end of the body.
 func (b *requestBody) copyTrailers(out *http.Request) {
 	for name := range out.Trailer {
 		out.Trailer[name] = b.from.Trailer[name]
 	}
 }
 
-// streamedBody reads a body as the transport sends it.
+// streamedBody reads the app's body while the transport sends it.
 //
-// The transport closes it on every path; but the server's body belongs to the handler, and closing it early would wait
-// for a client that is itself waiting for "100 Continue". So Close does not reach the server's body.
+// The transport closes it in every case. But the server's body belongs to the handler, and closing it early would wait for
+// a client that itself waits for "100 Continue". So Close does not close the server's body.
 type streamedBody struct {
 	*requestBody
 	to *http.Request
@@ -127,7 +128,7 @@ func (s *streamedBody) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF):
-		s.copyTrailers(s.to) // on the goroutine that sends them after this
+		s.copyTrailers(s.to) // on the goroutine that sends them next
 		s.ended.Store(true)
 	default:
 		s.failed.Store(true)
@@ -141,17 +142,17 @@ func (s *streamedBody) Close() error {
 	return nil
 }
 
-// allowedTrailers returns the trailers of a request that may go upstream, still without values.
-func allowedTrailers(request *http.Request) http.Header {
-	var out http.Header
-	drop := connectionOptions(request.Header["Connection"])
-	for name := range request.Trailer {
+// allowedTrailers returns the announced trailers of a request that may be sent to the API, still without values.
+func allowedTrailers(r *http.Request) http.Header {
+	var trailers http.Header
+	drop := connectionOptions(r.Header["Connection"])
+	for name := range r.Trailer {
 		if allowedInTrailer(name) && forwardedUpstream(name, drop) {
-			if out == nil {
-				out = make(http.Header)
+			if trailers == nil {
+				trailers = make(http.Header)
 			}
-			out[name] = nil
+			trailers[name] = nil
 		}
 	}
-	return out
+	return trailers
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// long is 300 kB in which no part looks like another, so that a lost or doubled piece shows.
+// long is 300 kB without repeated parts, so that a lost or duplicated part shows.
 var long = func() string {
 	var b bytes.Buffer
 	for i := uint32(1); b.Len() < 300_000; i = i*1664525 + 1013904223 {
@@ -17,16 +17,16 @@ var long = func() string {
 	return b.String()
 }()
 
-func TestRequestBodies(t *testing.T) {
+func TestForwardsRequestBodies(t *testing.T) {
 	unknownLength := func(body string) io.Reader { return io.MultiReader(strings.NewReader(body)) }
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		for _, test := range []struct {
 			name, method string
 			body         io.Reader
 			want         string
-			length       int64 // at the upstream; -1 if it is not told
+			length       int64 // at the upstream; -1 if unknown
 		}{
 			{"long", "POST", strings.NewReader(long), long, int64(len(long))},
 			{"long, chunked", "POST", unknownLength(long), long, -1},
@@ -41,9 +41,9 @@ func TestRequestBodies(t *testing.T) {
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				if a := b.do(t, b.request(t, test.method, "/x", test.body)); a.status != 200 {
-					t.Fatalf("%d %s", a.status, a.body)
+					t.Fatalf("got %d %s, want 200", a.status, a.body)
 				}
-				got := up.one(t)
+				got := up.request(t)
 				if got.body != test.want || got.err != nil || got.method != test.method {
 					t.Errorf("upstream got %s and %d bytes, want %d; %v", got.method, len(got.body), len(test.want), got.err)
 				}
@@ -51,34 +51,34 @@ func TestRequestBodies(t *testing.T) {
 					t.Errorf("length %d, want %d", got.length, test.length)
 				}
 				if kind == h1 && got.chunked != (test.length < 0) {
-					t.Errorf("chunked: %v", got.chunked)
+					t.Errorf("got chunked %v, want the opposite", got.chunked)
 				}
 			})
 		}
 	})
 }
 
-// A server may refuse a POST without a length (411), so one that says it is empty must go on saying so.
-func TestEmptyPostSaysSo(t *testing.T) {
-	up := record(t, h1, nil)
+// A server may refuse a POST without Content-Length (411), so an empty one must keep it.
+func TestEmptyPostHasContentLength(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	c := start(t, up.url).dial(t)
 	for _, method := range []string{"POST", "PUT", "PATCH"} {
 		c.send(method, " /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
-		c.answer(method)
-		if got := up.one(t); got.header.Get("Content-Length") != "0" || got.chunked {
-			t.Errorf("%s: %+v", method, got)
+		c.result(method)
+		if got := up.request(t); got.header.Get("Content-Length") != "0" || got.chunked {
+			t.Errorf("%s: got %+v, want Content-Length: 0", method, got)
 		}
 	}
 	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
-	c.answer("POST")
-	if got := up.one(t); got.body != "" || got.err != nil {
-		t.Errorf("chunked: %+v", got)
+	c.result("POST")
+	if got := up.request(t); got.body != "" || got.err != nil {
+		t.Errorf("got %+v, want an empty body", got)
 	}
 }
 
-func TestResponseBodies(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, func(w http.ResponseWriter, r *http.Request) {
+func TestForwardsResponseBodies(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Etag", `"v1"`)
 			switch r.URL.Path {
 			case "/204":
@@ -108,7 +108,7 @@ func TestResponseBodies(t *testing.T) {
 			method, path string
 			status       int
 			body         string
-			length       int64 // -1 if it is not told
+			length       int64 // -1 if unknown
 		}{
 			{"GET", "/204", 204, "", 0},
 			{"DELETE", "/204", 204, "", 0},
@@ -129,24 +129,23 @@ func TestResponseBodies(t *testing.T) {
 				r.Header.Set("If-None-Match", `"v1"`)
 				a := b.do(t, r)
 				if a.status != test.status || a.body != test.body || a.length != test.length || a.header.Get("ETag") != `"v1"` {
-					t.Errorf("%d, %d bytes, length %d, %v", a.status, len(a.body), a.length, a.header)
+					t.Errorf("got %d, %d bytes, length %d, %v, want the response of the API", a.status, len(a.body), a.length, a.header)
 				}
-				wantNotOurs(t, a)
-				if got := up.one(t); got.header.Get("If-None-Match") != `"v1"` {
-					t.Errorf("If-None-Match %q", got.header["If-None-Match"])
+				wantFromAPI(t, a)
+				if got := up.request(t); got.header.Get("If-None-Match") != `"v1"` {
+					t.Errorf("got If-None-Match %q, want \"v1\"", got.header["If-None-Match"])
 				}
-				if got := b.report(t); got.Status != test.status || got.Broken || got.Problem != "" {
-					t.Errorf("report %+v", got)
+				if got := b.record(t); got.Status != test.status || got.Broken || got.Problem != "" {
+					t.Errorf("got %+v, want the status of the API and no problem", got)
 				}
 			})
 		}
 	})
 }
 
-// What follows on the connection must still be in step: a body of a HEAD, a 204 or a 304 would be taken for the next
-// answer.
-func TestConnectionStaysInStep(t *testing.T) {
-	up := record(t, h1, func(w http.ResponseWriter, r *http.Request) {
+// A body after HEAD, 204 or 304 would be taken for the next response.
+func TestConnectionStaysInSyncAfterRefusals(t *testing.T) {
+	up := startRecorder(t, h1, func(w http.ResponseWriter, r *http.Request) {
 		if code, ok := map[string]int{"/204": 204, "/304": 304}[r.URL.Path]; ok {
 			w.WriteHeader(code)
 			return
@@ -161,29 +160,29 @@ func TestConnectionStaysInStep(t *testing.T) {
 		if method == "HEAD" || len(path) == 4 {
 			want = ""
 		}
-		if a := c.answer(method); a.body != want || a.err != nil {
-			t.Errorf("%s: %d %q %v", request, a.status, a.body, a.err)
+		if a := c.result(method); a.body != want || a.err != nil {
+			t.Errorf("%s: got %d %q %v, want the response to this request", request, a.status, a.body, a.err)
 		}
 	}
 	if n := c.r.Buffered(); n != 0 {
-		t.Errorf("%d bytes too many", n)
+		t.Errorf("got %d bytes after the last response, want none", n)
 	}
 }
 
-// Several requests in one packet are served in turn, each on its own.
-func TestPipelinedRequests(t *testing.T) {
-	up := record(t, h1, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) })
+// Several requests in one packet are served one after the other.
+func TestAnswersPipelinedRequestsInOrder(t *testing.T) {
+	up := startRecorder(t, h1, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) })
 	c := start(t, up.url).dial(t)
 	c.send("POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
 		"POST /b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", chunked("def"),
 		"GET /c HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	for _, want := range []string{"/a", "/b", "/c"} {
-		if a := c.answer("GET"); a.body != want {
+		if a := c.result("GET"); a.body != want {
 			t.Errorf("%q, want %q", a.body, want)
 		}
 	}
-	got := up.take()
+	got := up.requests()
 	if len(got) != 3 || got[0].body != "abc" || got[1].body != "def" || got[2].body != "" {
-		t.Errorf("%+v", got)
+		t.Errorf("got %+v, want three requests in order", got)
 	}
 }

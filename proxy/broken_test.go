@@ -17,8 +17,8 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// Half an answer must never look whole to the app.
-func TestUpstreamBreaksOffInTheBody(t *testing.T) {
+// A truncated response must never look complete to the app.
+func TestTruncatedResponseLooksTruncated(t *testing.T) {
 	for name, text := range map[string]string{
 		"length, short":      "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
 		"length, long":       "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 50000),
@@ -30,37 +30,37 @@ func TestUpstreamBreaksOffInTheBody(t *testing.T) {
 		"bad chunk":          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nnonsense\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, "http://"+rawServe(t, after(text)))
+			b := start(t, "http://"+startRawUpstream(t, afterRequest(text)))
 			c := b.dial(t)
 			c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-			a := c.answer("GET")
+			a := c.result("GET")
 			if a.err == nil || a.status != 200 {
-				t.Errorf("a clean end: %d, %d bytes", a.status, len(a.body))
+				t.Errorf("got a complete response (%d, %d bytes), want a truncated one", a.status, len(a.body))
 			}
-			wantNotOurs(t, a)
-			if got := b.report(t); got.Status != 200 || !got.Broken || got.Problem != "" {
-				t.Errorf("report %+v", got)
+			wantFromAPI(t, a)
+			if got := b.record(t); got.Status != 200 || !got.Broken || got.Problem != "" {
+				t.Errorf("got %+v, want status 200 and Broken", got)
 			}
 		})
 	}
 }
 
-// A short answer of which nothing came is a connection closed without a word, or at most a header.
-func TestUpstreamBreaksOffBeforeAShortBody(t *testing.T) {
-	b := start(t, "http://"+rawServe(t, after("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")))
+// If none of a short body arrives, the app gets at most the header before the connection closes.
+func TestTruncatedShortResponseLooksTruncated(t *testing.T) {
+	b := start(t, "http://"+startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")))
 	c := b.dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if response, err := http.ReadResponse(c.r, nil); err == nil {
-		if a := readAnswer(response); a.err == nil {
-			t.Errorf("a clean end: %+v", a)
+		if a := readResult(response); a.err == nil {
+			t.Errorf("got the complete response %+v, want a truncated one", a)
 		}
 	}
-	if got := b.report(t); !got.Broken {
-		t.Errorf("report %+v", got)
+	if got := b.record(t); !got.Broken {
+		t.Errorf("got %+v, want Broken", got)
 	}
 }
 
-func TestHTTP2UpstreamBreaksOffInTheBody(t *testing.T) {
+func TestTruncatedHTTP2ResponseLooksTruncated(t *testing.T) {
 	for _, length := range []string{"", "100"} {
 		b := start(t, serve(t, h2, func(w http.ResponseWriter, _ *http.Request) {
 			if length != "" {
@@ -72,26 +72,26 @@ func TestHTTP2UpstreamBreaksOffInTheBody(t *testing.T) {
 		}))
 		c := b.dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		if a := c.answer("GET"); a.err == nil || a.body != "half" {
-			t.Errorf("Content-Length %q: a clean end: %+v", length, a)
+		if a := c.result("GET"); a.err == nil || a.body != "half" {
+			t.Errorf("Content-Length %q: got the complete response %+v, want a truncated one", length, a)
 		}
-		if got := b.report(t); got.Status != 200 || !got.Broken {
-			t.Errorf("report %+v", got)
+		if got := b.record(t); got.Status != 200 || !got.Broken {
+			t.Errorf("got %+v, want status 200 and Broken", got)
 		}
 	}
 }
 
-// failure is one way in which the upstream does not answer, and what the app is told then.
+// failure is one way in which the upstream fails, and the response that the app must get.
 type failure struct {
 	upstream func(t *testing.T) string                                         // its URL
-	dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: as usual
+	dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the default
 	prepare  func(s *setup)
 	status   int
 	kind     string
 }
 
-func saying(text string) func(*testing.T) string {
-	return func(t *testing.T) string { return "http://" + rawServe(t, after(text)) }
+func rawResponse(text string) func(*testing.T) string {
+	return func(t *testing.T) string { return "http://" + startRawUpstream(t, afterRequest(text)) }
 }
 
 func closedPort(t *testing.T) string {
@@ -103,37 +103,37 @@ func closedPort(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-// silent accepts connections and says nothing until the client hangs up.
-func silent(t *testing.T) string {
-	return rawServe(t, func(c net.Conn, _ *bufio.Reader) { _, _ = io.Copy(io.Discard, c) })
+// startSilentUpstream accepts connections and sends nothing until the client closes them.
+func startSilentUpstream(t *testing.T) string {
+	return startRawUpstream(t, func(c net.Conn, _ *bufio.Reader) { _, _ = io.Copy(io.Discard, c) })
 }
 
-func errReader(err error) func(context.Context, string, string) (net.Conn, error) {
+func failingDial(err error) func(context.Context, string, string) (net.Conn, error) {
 	return func(_ context.Context, network, _ string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
 }
 
-func TestUpstreamFailures(t *testing.T) {
+func TestReportsUpstreamFailures(t *testing.T) {
 	const brief = 20 * time.Millisecond
 	anywhere := func(*testing.T) string { return "http://api.example" }
 	for name, f := range map[string]failure{
 		"refused":            {upstream: closedPort, status: 502, kind: "connection_refused"},
-		"no such host":       {upstream: anywhere, dial: errReader(&net.DNSError{Err: "no such host", Name: "api.example", IsNotFound: true}), status: 502, kind: "dns_error"},
-		"name server slow":   {upstream: anywhere, dial: errReader(&net.DNSError{Err: "i/o timeout", Name: "api.example", IsTimeout: true}), status: 504, kind: "dns_timeout"},
-		"no route":           {upstream: anywhere, dial: errReader(syscall.EHOSTUNREACH), status: 502, kind: "destination_ip_unroutable"},
-		"too many files":     {upstream: anywhere, dial: errReader(syscall.EMFILE), status: 502, kind: "destination_unavailable"},
-		"dial slow":          {upstream: anywhere, dial: errReader(context.DeadlineExceeded), status: 504, kind: "connection_timeout"},
-		"closes at once":     {upstream: func(t *testing.T) string { return "http://" + rawServe(t, func(net.Conn, *bufio.Reader) {}) }, status: 502, kind: "connection_terminated"},
-		"closes unanswered":  {upstream: saying(""), status: 502, kind: "connection_terminated"},
-		"breaks in the line": {upstream: saying("HTTP/1.1 20"), status: 502, kind: "http_protocol_error"},
-		"breaks in a header": {upstream: saying("HTTP/1.1 200 OK\r\nContent-"), status: 502, kind: "http_protocol_error"},
-		"no HTTP":            {upstream: saying("SSH-2.0-OpenSSH_9.9\r\n"), status: 502, kind: "http_protocol_error"},
-		"bad status":         {upstream: saying("HTTP/1.1 2x0 OK\r\n\r\n"), status: 502, kind: "http_protocol_error"},
-		"bad header":         {upstream: saying("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), status: 502, kind: "http_protocol_error"},
-		"bad length":         {upstream: saying("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n"), status: 502, kind: "http_protocol_error"},
-		"two lengths":        {upstream: saying("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), status: 502, kind: "http_protocol_error"},
-		"endless header": {upstream: saying("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 10000)), status: 502, kind: "http_protocol_error",
+		"no such host":       {upstream: anywhere, dial: failingDial(&net.DNSError{Err: "no such host", Name: "api.example", IsNotFound: true}), status: 502, kind: "dns_error"},
+		"name server slow":   {upstream: anywhere, dial: failingDial(&net.DNSError{Err: "i/o timeout", Name: "api.example", IsTimeout: true}), status: 504, kind: "dns_timeout"},
+		"no route":           {upstream: anywhere, dial: failingDial(syscall.EHOSTUNREACH), status: 502, kind: "destination_ip_unroutable"},
+		"too many files":     {upstream: anywhere, dial: failingDial(syscall.EMFILE), status: 502, kind: "destination_unavailable"},
+		"dial slow":          {upstream: anywhere, dial: failingDial(context.DeadlineExceeded), status: 504, kind: "connection_timeout"},
+		"closes at once":     {upstream: func(t *testing.T) string { return "http://" + startRawUpstream(t, func(net.Conn, *bufio.Reader) {}) }, status: 502, kind: "connection_terminated"},
+		"closes unanswered":  {upstream: rawResponse(""), status: 502, kind: "connection_terminated"},
+		"breaks in the line": {upstream: rawResponse("HTTP/1.1 20"), status: 502, kind: "http_protocol_error"},
+		"breaks in a header": {upstream: rawResponse("HTTP/1.1 200 OK\r\nContent-"), status: 502, kind: "http_protocol_error"},
+		"no HTTP":            {upstream: rawResponse("SSH-2.0-OpenSSH_9.9\r\n"), status: 502, kind: "http_protocol_error"},
+		"bad status":         {upstream: rawResponse("HTTP/1.1 2x0 OK\r\n\r\n"), status: 502, kind: "http_protocol_error"},
+		"bad header":         {upstream: rawResponse("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), status: 502, kind: "http_protocol_error"},
+		"bad length":         {upstream: rawResponse("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n"), status: 502, kind: "http_protocol_error"},
+		"two lengths":        {upstream: rawResponse("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), status: 502, kind: "http_protocol_error"},
+		"endless header": {upstream: rawResponse("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 10000)), status: 502, kind: "http_protocol_error",
 			prepare: func(s *setup) { s.transport.MaxResponseHeaderBytes = 1000 }},
 		"unknown authority": {upstream: func(t *testing.T) string { return serve(t, h2, nil) }, status: 502, kind: "tls_certificate_error",
 			prepare: func(s *setup) { s.transport.TLSClientConfig.RootCAs = x509.NewCertPool() }},
@@ -141,9 +141,9 @@ func TestUpstreamFailures(t *testing.T) {
 			prepare: func(s *setup) { s.transport.TLSClientConfig.ServerName = "api.etrusted.com" }},
 		"no TLS": {upstream: func(t *testing.T) string { return strings.Replace(serve(t, h1, nil), "http:", "https:", 1) },
 			status: 502, kind: "tls_protocol_error"},
-		"slow handshake": {upstream: func(t *testing.T) string { return "https://" + silent(t) }, status: 504, kind: "connection_timeout",
+		"slow handshake": {upstream: func(t *testing.T) string { return "https://" + startSilentUpstream(t) }, status: 504, kind: "connection_timeout",
 			prepare: func(s *setup) { s.transport.TLSHandshakeTimeout = brief }},
-		"slow": {upstream: func(t *testing.T) string { return "http://" + silent(t) }, status: 504, kind: "http_response_timeout",
+		"slow": {upstream: func(t *testing.T) string { return "http://" + startSilentUpstream(t) }, status: 504, kind: "http_response_timeout",
 			prepare: func(s *setup) { s.transport.ResponseHeaderTimeout = brief }},
 		"slow HTTP/2": {upstream: func(t *testing.T) string {
 			return serve(t, h2, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -163,18 +163,18 @@ func TestUpstreamFailures(t *testing.T) {
 				a := b.do(t, b.request(t, method, "/x?secret=query", nil))
 				detail := wantProblem(t, a, f.status, f.kind)
 				if strings.Contains(detail, "query") || !strings.Contains(detail, ". ") {
-					t.Errorf("detail %q", detail)
+					t.Errorf("got detail %q, want a hint in it, and not the query", detail)
 				}
-				if got := b.report(t); got.Status != f.status || got.Problem != f.kind || got.Broken || got.Path != "/x" || got.Upstream <= 0 {
-					t.Errorf("report %+v", got)
+				if got := b.record(t); got.Status != f.status || got.Problem != f.kind || got.Broken || got.Path != "/x" || got.Upstream <= 0 {
+					t.Errorf("got %+v, want the failure, the path, and the time it took", got)
 				}
 			}
 		})
 	}
 }
 
-// What an upstream says back stays in the broker: it knows the token.
-func TestUpstreamEchoesTheToken(t *testing.T) {
+// The upstream knows the token, so its texts must not reach the app.
+func TestNeverQuotesTheUpstream(t *testing.T) {
 	echo := func(format string) func(net.Conn, *bufio.Reader) {
 		return func(c net.Conn, r *bufio.Reader) {
 			if request, err := http.ReadRequest(r); err == nil {
@@ -194,46 +194,46 @@ func TestUpstreamEchoesTheToken(t *testing.T) {
 		"as trailer":            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length, %s\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, "http://"+rawServe(t, echo(format)))
+			b := start(t, "http://"+startRawUpstream(t, echo(format)))
 			c := b.dial(t)
 			c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 			whole, err := io.ReadAll(c.r)
 			if err != nil {
 				t.Fatal(err)
 			}
-			// net/http lets a name with a space in it pass, and its server leaves it out.
+			// net/http accepts a field name with a space, and its server drops it.
 			if !strings.HasPrefix(string(whole), "HTTP/1.1 502 ") && name != "as header name" || strings.Contains(string(whole), canary) {
-				t.Errorf("the app got %s", whole)
+				t.Errorf("got %s, want 502 without the token", whole)
 			}
-			if got := fmt.Sprintf("%+v", b.report(t)); strings.Contains(got, canary) {
-				t.Errorf("report %s", got)
+			if got := fmt.Sprintf("%+v", b.record(t)); strings.Contains(got, canary) {
+				t.Errorf("got %s, want no token in it", got)
 			}
 		})
 	}
 }
 
-// An idle connection that the upstream has closed must not cost an app its GET; see also the transport's time-outs.
-func TestIdleConnectionClosedByUpstream(t *testing.T) {
+// An app must not lose a GET because the upstream has closed an idle connection.
+func TestSurvivesIdleConnectionClosedByUpstream(t *testing.T) {
 	closed := make(chan struct{}, 10)
-	addr := rawServe(t, func(c net.Conn, r *bufio.Reader) {
-		after("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(c, r)
+	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
+		afterRequest("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(c, r)
 		_ = c.Close()
 		closed <- struct{}{}
 	})
 	b := start(t, "http://"+addr)
 	for range 20 {
 		if a := b.get(t, "/x"); a.status != 200 {
-			t.Errorf("%d %s", a.status, a.body)
+			t.Errorf("got %d %s, want 200", a.status, a.body)
 		}
-		recv(t, closed, "the connection's end")
+		receive(t, closed, "the connection's end")
 	}
 }
 
-// Whatever fails is the upstream's fault only if the client was there until the end.
-func TestErrorAfterTheClientHasGone(t *testing.T) {
+// A failure is the upstream's fault only if the client stayed until the end.
+func TestReportsClosedClientInsteadOfError(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	b := start(t, "http://api.example", func(s *setup) {
-		s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 			leave()
 			<-r.Context().Done()
 			return nil, errors.New("something else")
@@ -242,13 +242,13 @@ func TestErrorAfterTheClientHasGone(t *testing.T) {
 	response, err := b.client.Do(b.request(t, "GET", "/x", nil).WithContext(ctx))
 	if err == nil {
 		_ = response.Body.Close()
-		t.Errorf("answered with %d", response.StatusCode)
+		t.Errorf("got status %d, want no response", response.StatusCode)
 	}
-	if got := b.report(t); got.Status != proxy.StatusClientClosedRequest {
-		t.Errorf("report %+v", got)
+	if got := b.record(t); got.Status != proxy.StatusClientClosedRequest {
+		t.Errorf("got %+v, want StatusClientClosedRequest", got)
 	}
 }
 
-type roundTrip func(*http.Request) (*http.Response, error)
+type transportFunc func(*http.Request) (*http.Response, error)
 
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

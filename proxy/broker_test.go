@@ -21,36 +21,42 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// patience is how long a test waits for what must happen at once: only a test that fails waits at all.
-const patience = 10 * time.Second
+// testTimeout is how long a test waits for what must happen at once. Only failing tests wait.
+const testTimeout = 10 * time.Second
 
 // broker is a Proxy on a real listener.
 type broker struct {
 	*proxy.Proxy
 	server  *httptest.Server
 	addr    string
-	client  *http.Client // does not decompress nor follow redirects
-	reports chan proxy.RequestRecord
+	client  *http.Client // does not decompress or follow redirects
+	records chan proxy.RequestRecord
 }
 
-// setup is what a test may change before the broker starts.
+// setup is what a test can change before the broker starts.
 type setup struct {
 	proxy.Config
-	// transport is what Config.Transport is at first.
+	// transport is the initial Config.Transport.
 	transport *http.Transport
-	// wrap is put around the Proxy.
+	// wrap returns the server's handler, given the Proxy.
 	wrap func(http.Handler) http.Handler
-	// server's log must stay empty unless its ErrorLog is changed.
+	// server must log nothing, unless its ErrorLog is changed.
 	server *http.Server
 }
 
-// start puts a Proxy in front of an upstream, with a token, on a server like the program's.
+// fakeTokens returns the tokens of the default account.
+func (s *setup) fakeTokens() *fakeTokens {
+	tokens, _ := s.Tokens("")
+	return tokens.(*fakeTokens)
+}
+
+// start starts a Proxy for an upstream, with a token, on a server like the program's.
 func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	t.Helper()
-	b := &broker{reports: make(chan proxy.RequestRecord, 100)}
+	b := &broker{records: make(chan proxy.RequestRecord, 100)}
 	b.server = httptest.NewUnstartedServer(nil)
 	s := setup{
-		Config:    configFor(t, upstream),
+		Config:    newConfig(t, upstream),
 		transport: newTransport(),
 		wrap:      func(h http.Handler) http.Handler { return h },
 		server:    b.server.Config,
@@ -58,24 +64,27 @@ func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	s.Transport = s.transport
 	s.OnRequestEnd = func(r proxy.RequestRecord) {
 		select {
-		case b.reports <- r:
+		case b.records <- r:
 		default: // a benchmark, a fuzz test
 		}
 	}
-	configure(s.server)
-	s.server.ErrorLog = log.New(complaints{t}, "", 0)
+	configureServer(s.server)
+	s.server.ErrorLog = log.New(failOnLog{t}, "", 0)
 	for _, change := range changes {
 		change(&s)
 	}
-	b.Proxy = proxy.New(s.Config)
+	var err error
+	if b.Proxy, err = proxy.New(s.Config); err != nil {
+		t.Fatal(err)
+	}
 	b.server.Config.Handler = s.wrap(b.Proxy)
 	b.server.Start()
 	b.addr = b.server.Listener.Addr().String()
-	toBroker := &http.Transport{DisableCompression: true, ExpectContinueTimeout: patience}
+	toBroker := &http.Transport{DisableCompression: true, ExpectContinueTimeout: testTimeout}
 	b.client = &http.Client{
 		Transport:     toBroker,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       patience,
+		Timeout:       testTimeout,
 	}
 	t.Cleanup(func() {
 		toBroker.CloseIdleConnections()
@@ -85,8 +94,8 @@ func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	return b
 }
 
-// configFor is a whole configuration for an upstream, but for its Transport.
-func configFor(t testing.TB, upstream string) proxy.Config {
+// newConfig returns a configuration for an upstream, without Transport.
+func newConfig(t testing.TB, upstream string) proxy.Config {
 	t.Helper()
 	at, err := url.Parse(upstream)
 	if err != nil {
@@ -94,25 +103,25 @@ func configFor(t testing.TB, upstream string) proxy.Config {
 	}
 	return proxy.Config{
 		Upstream:  at,
-		Tokens:    granted(),
-		TokenWait: patience,
-		Policy:    access.New(access.Config{Hosts: access.NewHosts(), UpstreamHost: at.Host}),
+		Tokens:    accounts{"": validToken()}.tokens,
+		TokenWait: testTimeout,
+		Policy:    access.New(access.Config{UpstreamHost: at.Host}),
 	}
 }
 
-// configure makes a server what the program's is.
-func configure(s *http.Server) {
+// configureServer configures a server like the program's.
+func configureServer(s *http.Server) {
 	s.DisableGeneralOptionsHandler = true
 	s.MaxHeaderBytes = 64 << 10
-	s.ReadHeaderTimeout = patience
+	s.ReadHeaderTimeout = testTimeout
 }
 
-// newTransport returns a transport like the program's, which trusts the servers of httptest.
+// newTransport returns a transport like the program's that trusts the servers of httptest.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		DisableCompression:    true,
 		ForceAttemptHTTP2:     true,
-		ExpectContinueTimeout: patience,
+		ExpectContinueTimeout: testTimeout,
 		TLSClientConfig:       &tls.Config{RootCAs: testRoots()},
 	}
 }
@@ -125,48 +134,48 @@ var testRoots = sync.OnceValue(func() *x509.CertPool {
 	return pool
 })
 
-// complaints fails the test for what net/http's server has to say: a panic, a superfluous WriteHeader.
-type complaints struct{ t testing.TB }
+// failOnLog fails the test if net/http's server logs something, such as a panic or a superfluous WriteHeader.
+type failOnLog struct{ t testing.TB }
 
-func (c complaints) Write(p []byte) (int, error) {
+func (c failOnLog) Write(p []byte) (int, error) {
 	c.t.Errorf("the server logged: %s", p)
 	return len(p), nil
 }
 
-// report waits for the end of a request.
-func (b *broker) report(t testing.TB) proxy.RequestRecord {
+// record waits for the end of a request and returns its record.
+func (b *broker) record(t testing.TB) proxy.RequestRecord {
 	t.Helper()
-	return recv(t, b.reports, "the end of the request")
+	return receive(t, b.records, "the end of the request")
 }
 
-// recv waits for a value, or for the channel's end.
-func recv[T any](t testing.TB, from <-chan T, what string) T {
+// receive waits for a value, or for the channel to be closed.
+func receive[T any](t testing.TB, from <-chan T, what string) T {
 	t.Helper()
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(patience):
-		t.Fatalf("waited in vain for %s", what)
+	case <-time.After(testTimeout):
+		t.Fatalf("got no %s in time", what)
 		panic("not reached")
 	}
 }
 
-// answer is a response that was read to its end, or as far as it went.
-type answer struct {
+// result is a response that was read to its end, or to the point where it broke off.
+type result struct {
 	status  int
 	header  http.Header
 	trailer http.Header
 	body    string
-	err     error // why the body ended early
+	err     error // of reading the body
 	chunked bool
 	length  int64
-	closes  bool // the connection
+	closes  bool // whether it closes the connection
 }
 
-func readAnswer(response *http.Response) answer {
+func readResult(response *http.Response) result {
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
-	return answer{
+	return result{
 		status: response.StatusCode, header: response.Header, trailer: response.Trailer,
 		body: string(body), err: err,
 		chunked: len(response.TransferEncoding) > 0, length: response.ContentLength, closes: response.Close,
@@ -183,26 +192,26 @@ func (b *broker) request(t testing.TB, method, target string, body io.Reader) *h
 	return r
 }
 
-// do sends a request and reads the whole answer, which must be whole.
-func (b *broker) do(t testing.TB, r *http.Request) answer {
+// do sends a request and reads the response, which must be complete.
+func (b *broker) do(t testing.TB, r *http.Request) result {
 	t.Helper()
 	response, err := b.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := readAnswer(response)
+	a := readResult(response)
 	if a.err != nil {
 		t.Fatalf("the body broke off: %v", a.err)
 	}
 	return a
 }
 
-func (b *broker) get(t testing.TB, target string) answer {
+func (b *broker) get(t testing.TB, target string) result {
 	t.Helper()
 	return b.do(t, b.request(t, "GET", target, nil))
 }
 
-// rawConn is a connection on which a test says just what it wants to.
+// rawConn is a connection on which a test sends arbitrary bytes.
 type rawConn struct {
 	net.Conn
 	t testing.TB
@@ -215,7 +224,7 @@ func (b *broker) dial(t testing.TB) *rawConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
@@ -245,27 +254,27 @@ func (c *rawConn) head() string {
 	}
 }
 
-func (c *rawConn) answer(method string) answer {
+func (c *rawConn) result(method string) result {
 	c.t.Helper()
 	response, err := http.ReadResponse(c.r, &http.Request{Method: method})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return readAnswer(response)
+	return readResult(response)
 }
 
-// finalAnswer is the answer to a POST that expects to be told to go on: if it is, it sends the body.
-func (c *rawConn) finalAnswer(body string) (a answer, told bool) {
+// finalResult returns the final response to a POST with Expect: 100-continue. It sends the body if it is asked to.
+func (c *rawConn) finalResult(body string) (a result, continued bool) {
 	c.t.Helper()
-	if a = c.answer("POST"); a.status != http.StatusContinue {
+	if a = c.result("POST"); a.status != http.StatusContinue {
 		return a, false
 	}
-	go func() { _, _ = io.WriteString(c.Conn, body) }() // may break off: nobody need read it all
-	return c.answer("POST"), true
+	go func() { _, _ = io.WriteString(c.Conn, body) }() // may fail: it does not have to be read
+	return c.result("POST"), true
 }
 
-// wantProblem checks an answer that the broker itself must have made, and returns its detail.
-func wantProblem(t testing.TB, a answer, status int, errorType string) string {
+// wantProblem checks that a response is a problem of the broker, and returns its detail.
+func wantProblem(t testing.TB, a result, status int, errorType string) string {
 	t.Helper()
 	if a.status != status || a.header.Get("Content-Type") != "application/problem+json" {
 		t.Fatalf("%d %s: %s; want a problem of status %d", a.status, a.header.Get("Content-Type"), a.body, status)
@@ -289,8 +298,8 @@ func wantProblem(t testing.TB, a answer, status int, errorType string) string {
 	return detail
 }
 
-// wantNotOurs checks that an answer does not look as if the broker had made it.
-func wantNotOurs(t testing.TB, a answer) {
+// wantFromAPI checks that a response does not look as if the broker had made it.
+func wantFromAPI(t testing.TB, a result) {
 	t.Helper()
 	if a.header.Get("Content-Type") == "application/problem+json" || a.header["Proxy-Status"] != nil {
 		t.Errorf("the broker answered itself: %d %v %s", a.status, a.header, a.body)

@@ -11,56 +11,59 @@ import (
 	"etrusted-broker/proxy/wire"
 )
 
-// Tunnels are where CONNECT leads to (RFC 9110 section 9.3.6).
+// Tunnels serves the tunnels that CONNECT opens (RFC 9110 section 9.3.6). Its methods are safe for concurrent use, and do
+// not block.
 type Tunnels interface {
-	// Reserve makes room for one more tunnel, and reports false if there is none. It must not block. take is then called
-	// once: with the connection that leads to the app, the host that the app believes to talk to, and what marks the
-	// requests that come through it; or with a nil conn if nothing has come of it. It must not block either.
-	Reserve() (take func(conn net.Conn, host string, mark func(context.Context) context.Context), ok bool)
+	// Reserve claims a slot for a tunnel. It returns false if there is none left. After true, either Serve or Release must
+	// be called, once.
+	Reserve() bool
+	// Release frees a slot whose tunnel was not opened.
+	Release()
+	// Serve serves the requests that come through a tunnel, closes conn after the last, and frees the slot. The contexts
+	// of the requests must come from ContextWithTunnel.
+	Serve(conn net.Conn, tunnel access.Tunnel)
 }
 
-var tunnelsFull = &problem{
-	status:     http.StatusServiceUnavailable,
-	name:       "tunnels",
-	title:      "There are too many tunnels",
-	errorType:  "connection_limit_reached",
-	what:       "there are as many tunnels as there may be",
-	advice:     "Try again soon, and have the app keep fewer connections open.",
-	retryAfter: time.Second,
+type tunnelKey struct{}
+
+// ContextWithTunnel returns the context for requests that come through a tunnel.
+func ContextWithTunnel(ctx context.Context, tunnel access.Tunnel) context.Context {
+	return context.WithValue(ctx, tunnelKey{}, &tunnel)
 }
 
-// connect opens a tunnel, or says why not.
-func (p *Proxy) connect(w http.ResponseWriter, r *http.Request, report *RequestRecord) {
-	w.Header().Set("Connection", "close") // nothing after a CONNECT is read as a request: see package wire
-	if refusal := p.config.Policy.CheckConnect(r); refusal != nil {
-		refused(refusal).answer(w, report)
-		return
-	}
-	take, ok := p.config.Tunnels.Reserve()
-	if !ok {
-		tunnelsFull.answer(w, report)
-		return
-	}
-	conn := hijack(w)
-	if conn == nil {
-		take(nil, "", nil)
-		report.Status = StatusClientClosedRequest
-		return
-	}
-	report.Status = http.StatusOK
-	take(conn, r.RequestURI, func(ctx context.Context) context.Context { return access.WithTunnel(ctx, r) })
+// tunnelOf returns the tunnel that a request came through; nil if there is none.
+func tunnelOf(r *http.Request) *access.Tunnel {
+	tunnel, _ := r.Context().Value(tunnelKey{}).(*access.Tunnel)
+	return tunnel
 }
 
-// hijack tells the app that its tunnel is open, and returns its connection; nil if the app has gone.
-func hijack(w http.ResponseWriter) net.Conn {
+// connect opens a tunnel that the policy allows.
+func (p *Proxy) connect(w http.ResponseWriter, r *http.Request, record *RequestRecord) {
+	if !p.config.Tunnels.Reserve() {
+		respond(w, errTooManyTunnels, record)
+		return
+	}
+	conn, err := hijack(w)
+	if err != nil {
+		p.config.Tunnels.Release()
+		record.Status = StatusClientClosedRequest
+		return
+	}
+	record.Status = http.StatusOK
+	p.config.Tunnels.Serve(conn, access.Tunnel{Target: r.RequestURI, ProxyAuthorization: r.Header["Proxy-Authorization"]})
+}
+
+// hijack takes the connection over, and sends the response that opens the tunnel. It fails if the client has gone.
+func hijack(w http.ResponseWriter) (net.Conn, error) {
+	w.Header().Set("Connection", "close") // the server must not use the connection again if it cannot be taken over
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	_ = conn.SetDeadline(time.Time{}) // the header's was for the header
+	_ = conn.SetDeadline(time.Time{}) // the deadline was for the header
 	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		_ = conn.Close()
-		return nil
+		return nil, err
 	}
-	return wire.Tunnel(conn)
+	return wire.UnwrapHijacked(conn), nil
 }

@@ -1,27 +1,26 @@
 package proxy_test
 
 import (
-	"context"
 	"net"
 	"testing"
 
 	"etrusted-broker/proxy/access"
 )
 
-// fullTunnels have no room.
+// fullTunnels have no slot left.
 type fullTunnels struct{}
 
-func (fullTunnels) Reserve() (func(net.Conn, string, func(context.Context) context.Context), bool) {
-	return nil, false
-}
+func (fullTunnels) Reserve() bool                 { return false }
+func (fullTunnels) Release()                      {}
+func (fullTunnels) Serve(net.Conn, access.Tunnel) {}
 
-// Nothing is read after a CONNECT, so each refusal says that the connection ends: a client that is asked for the key must
-// not send it there.
-func TestRefusedTunnels(t *testing.T) {
-	up := record(t, h1, nil)
+// Nothing is parsed after a CONNECT, so each denial closes the connection: a client that is asked for the key must not send
+// it there.
+func TestDeniedTunnelClosesConnection(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	b := start(t, up.url, func(s *setup) {
 		s.Tunnels = fullTunnels{}
-		s.Policy = access.New(access.Config{Hosts: access.NewHosts(), Keys: access.NewKeys("key"), TunnelAllowed: func(target string) bool { return target == "api.example:443" }})
+		s.Policy = access.New(access.Config{Keys: access.NewKeys("key"), TunnelAllowed: func(target string) bool { return target == "api.example:443" }})
 	})
 	for _, test := range []struct {
 		target, header string
@@ -36,10 +35,10 @@ func TestRefusedTunnels(t *testing.T) {
 	} {
 		c := b.dial(t)
 		c.send("CONNECT ", test.target, " HTTP/1.1\r\nHost: ", test.target, "\r\n", test.header, "\r\n")
-		got := c.answer("CONNECT")
+		got := c.result("CONNECT")
 		wantProblem(t, got, test.status, test.error)
 		if !got.closes || (got.header.Get("Retry-After") != "") != (test.status == 503) {
-			t.Errorf("%s %q: closes %v, %v", test.target, test.header, got.closes, got.header)
+			t.Errorf("%s %q: got closes %v and header %v, want it closed, and Retry-After only with 503", test.target, test.header, got.closes, got.header)
 		}
 	}
 }

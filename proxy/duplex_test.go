@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// An upstream refuses an upload while the app is still sending, slowly: the app must see it at once.
-func TestEarlyAnswerToSlowUpload(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+// If the upstream refuses a slow upload, the app must see that at once.
+func TestForwardsEarlyResponseDuringSlowUpload(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		seen := make(chan struct{})
 		defer close(seen)
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
@@ -24,14 +24,14 @@ func TestEarlyAnswerToSlowUpload(t *testing.T) {
 		c := start(t, up).dial(t)
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n0123456789")
 		if head := c.head(); !strings.HasPrefix(head, "HTTP/1.1 413") {
-			t.Errorf("%q", head)
+			t.Errorf("got %q, want 413", head)
 		}
 	})
 }
 
-// 100 and 103 at once would be written by two goroutines to the app's connection; the app waits for the 100 alone.
-func TestContinueRace(t *testing.T) {
-	addr := rawServe(t, func(c net.Conn, r *bufio.Reader) {
+// 100 and 103 at the same time would be written to the app's connection by two goroutines.
+func TestContinueDoesNotRaceWithEarlyResponse(t *testing.T) {
+	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
 		for {
 			_, err := http.ReadRequest(r)
 			if err != nil {
@@ -47,18 +47,18 @@ func TestContinueRace(t *testing.T) {
 		c := b.dial(t)
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
 		if head := c.head(); head != "HTTP/1.1 100 Continue\r\n\r\n" {
-			t.Fatalf("%q", head)
+			t.Fatalf("got %q, want 100", head)
 		}
 		c.send("body")
-		if a := c.answer("POST"); a.status != 200 {
-			t.Fatalf("%d", a.status)
+		if a := c.result("POST"); a.status != 200 {
+			t.Fatalf("got %d, want 200", a.status)
 		}
 	}
 }
 
-// An upstream that begins its answer while it still reads must get every byte of the upload.
-func TestUploadIsWholeWhenTheAnswerBeginsEarly(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+// An upstream that begins its response while it still reads must get every byte of the upload.
+func TestUploadIsCompleteDespiteEarlyResponse(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		for range 20 {
 			answering := make(chan struct{})
 			sent := make(chan struct{})
@@ -73,7 +73,7 @@ func TestUploadIsWholeWhenTheAnswerBeginsEarly(t *testing.T) {
 				close(answering)
 				body, err := io.ReadAll(r.Body)
 				if err != nil {
-					t.Errorf("upstream: %v", err)
+					t.Errorf("got %v at the upstream, want the whole upload", err)
 				}
 				got <- string(body)
 			})
@@ -87,9 +87,9 @@ func TestUploadIsWholeWhenTheAnswerBeginsEarly(t *testing.T) {
 				}
 				_, _ = io.WriteString(c.Conn, "0\r\n\r\n")
 			}()
-			a := c.answer("POST")
+			a := c.result("POST")
 			want := strings.Repeat("-more", 5000)
-			if up := recv(t, got, "the upload"); up != want || a.status != 200 {
+			if up := receive(t, got, "the upload"); up != want || a.status != 200 {
 				t.Errorf("upstream got %d bytes of %d, without an error", len(up), len(want))
 			}
 			<-sent

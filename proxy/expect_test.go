@@ -10,40 +10,40 @@ import (
 	"testing"
 )
 
-const expecting = "POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+const expectContinue = "POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
 
-func TestExpectContinueAccepted(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestForwardsContinue(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		for _, test := range []struct{ name, framing, body string }{
 			{"length", fmt.Sprintf("Content-Length: %d\r\n\r\n", len(long)), long},
 			{"chunked", "Transfer-Encoding: chunked\r\n\r\n", chunked(long)},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				up := record(t, kind, nil)
+				up := startRecorder(t, kind, nil)
 				c := start(t, up.url).dial(t)
-				c.send(expecting, test.framing)
+				c.send(expectContinue, test.framing)
 				if got := c.head(); got != "HTTP/1.1 100 Continue\r\n\r\n" {
-					t.Fatalf("%q", got)
+					t.Fatalf("got %q, want 100", got)
 				}
 				c.send(test.body)
-				if a := c.answer("POST"); a.status != 200 {
-					t.Errorf("%d %s", a.status, a.body)
+				if a := c.result("POST"); a.status != 200 {
+					t.Errorf("got %d %s, want 200", a.status, a.body)
 				}
-				if got := up.one(t); got.body != long || kind == h1 && got.header.Get("Expect") != "100-continue" { // net/http takes it off HTTP/2 requests
-					t.Errorf("%d bytes, Expect %q", len(got.body), got.header["Expect"])
+				if got := up.request(t); got.body != long || kind == h1 && got.header.Get("Expect") != "100-continue" { // net/http removes it from HTTP/2 requests
+					t.Errorf("got %d bytes and Expect %q, want the whole body, and 100-continue over HTTP/1.1", len(got.body), got.header["Expect"])
 				}
 			})
 		}
 	})
 }
 
-// An upstream that refuses by the header alone may spare the app the upload. What comes next, on whichever connection,
-// must not be taken for the body that never came.
+// An upstream that refuses a request after its header may save the app the upload. The next bytes, on any connection, must
+// not be taken for the body that was never sent.
 //
-// The app may all the same be told to go on: net/http's transport goes on to read the body if the upstream keeps the
-// connection, and the first read says so, unless the refusal gets there before it.
-func TestExpectContinueRefused(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+// The app may still get a 100: if the upstream keeps the connection open, net/http's transport reads the body, and the first
+// read sends the 100, unless the refusal arrives first.
+func TestForwardsRefusalInsteadOfContinue(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		for _, status := range []int{413, 417, 401} {
 			up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/next" {
@@ -57,27 +57,27 @@ func TestExpectContinueRefused(t *testing.T) {
 			b := start(t, up)
 			for _, length := range []int{1, 1000, 300000} {
 				c := b.dial(t)
-				c.send(expecting, fmt.Sprintf("Content-Length: %d\r\n\r\n", length))
-				a, told := c.finalAnswer(long[:length])
+				c.send(expectContinue, fmt.Sprintf("Content-Length: %d\r\n\r\n", length))
+				a, continued := c.finalResult(long[:length])
 				if a.status != status || a.body != "refused" || a.err != nil {
-					t.Fatalf("%d %q, %v", a.status, a.body, a.err)
+					t.Fatalf("got %d %q, %v, want the refusal of the API", a.status, a.body, a.err)
 				}
-				wantNotOurs(t, a)
-				// No request can follow on this connection: its first bytes would pass for the body.
-				if !told && !a.closes {
-					t.Errorf("of %d bytes none were sent, and the connection is to be used again", length)
+				wantFromAPI(t, a)
+				// No request can follow on this connection: its first bytes would be taken for the body.
+				if !continued && !a.closes {
+					t.Errorf("got an open connection after none of %d bytes, want it closed", length)
 				}
 				if a := b.do(t, b.request(t, "POST", "/next", strings.NewReader("next"))); a.status != 200 || a.body != "next" {
-					t.Errorf("then: %d %q", a.status, a.body)
+					t.Errorf("next request: got %d %q, want 200 and its own body", a.status, a.body)
 				}
 			}
 		}
 	})
 }
 
-// Such an upstream may keep the connection open, and read and discard what comes: RFC 9110 section 10.1.1.
-func TestExpectContinueRefusedAndKeptAlive(t *testing.T) {
-	addr := rawServe(t, func(c net.Conn, r *bufio.Reader) {
+// Such an upstream may keep the connection open, and discard the body: RFC 9110 section 10.1.1.
+func TestRefusalInsteadOfContinueKeepsSync(t *testing.T) {
+	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
 		for {
 			request, err := http.ReadRequest(r)
 			if err != nil {
@@ -101,37 +101,37 @@ func TestExpectContinueRefusedAndKeptAlive(t *testing.T) {
 	b := start(t, "http://"+addr)
 	for range 5 {
 		c := b.dial(t)
-		c.send(expecting, "Content-Length: 300000\r\n\r\n")
-		if a, _ := c.finalAnswer(long); a.status != 413 || a.body != "refused" {
-			t.Fatalf("%d %q", a.status, a.body)
+		c.send(expectContinue, "Content-Length: 300000\r\n\r\n")
+		if a, _ := c.finalResult(long); a.status != 413 || a.body != "refused" {
+			t.Fatalf("got %d %q, want the refusal of the API", a.status, a.body)
 		}
 		if a := b.do(t, b.request(t, "POST", "/next", strings.NewReader("next"))); a.status != 200 || a.body != "next" {
-			t.Fatalf("then: %d %q", a.status, a.body)
+			t.Fatalf("next request: got %d %q, want 200 and its own body", a.status, a.body)
 		}
 	}
 }
 
-// net/http's server knows one expectation and refuses all others itself.
-func TestOtherExpectations(t *testing.T) {
-	up := record(t, h1, nil)
+// net/http's server supports one expectation and refuses all others itself.
+func TestRefusesOtherExpectations(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	c := start(t, up.url).dial(t)
 	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: a-miracle\r\nContent-Length: 1\r\n\r\nx")
-	if a := c.answer("POST"); a.status != 417 || len(up.take()) != 0 {
-		t.Errorf("%d", a.status)
+	if a := c.result("POST"); a.status != 417 || len(up.requests()) != 0 {
+		t.Errorf("got %d, want 417 and nothing upstream", a.status)
 	}
 }
 
-// Nobody may have to send what nobody will read.
-func TestExpectContinueWithProblem(t *testing.T) {
-	up := record(t, h1, nil)
+// An app must not send a body that will not be read.
+func TestSendsProblemInsteadOfContinue(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	c := start(t, up.url).dial(t)
-	c.send(expecting, "Via: 1.1 etrusted-broker\r\nContent-Length: 300000\r\n\r\n")
-	wantProblem(t, c.answer("POST"), 508, "proxy_loop_detected")
+	c.send(expectContinue, "Via: 1.1 etrusted-broker\r\nContent-Length: 300000\r\n\r\n")
+	wantProblem(t, c.result("POST"), 508, "proxy_loop_detected")
 }
 
-// An upstream may answer before it has read the whole upload, and hang up.
-func TestEarlyAnswer(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+// An upstream may respond before it has read the whole upload, and close the connection.
+func TestForwardsEarlyResponse(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/next" {
 				return
@@ -144,13 +144,13 @@ func TestEarlyAnswer(t *testing.T) {
 		for range 3 {
 			c := b.dial(t)
 			c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n")
-			go func() { _, _ = io.WriteString(c.Conn, long) }() // may break off: nobody need read it all
-			a := c.answer("POST")
+			go func() { _, _ = io.WriteString(c.Conn, long) }() // may fail: it does not have to be read
+			a := c.result("POST")
 			if a.status != http.StatusRequestEntityTooLarge || a.body != "early" {
-				t.Errorf("%d %q", a.status, a.body)
+				t.Errorf("got %d %q, want the early response", a.status, a.body)
 			}
 			if a := b.get(t, "/next"); a.status != 200 {
-				t.Errorf("then: %d %q", a.status, a.body)
+				t.Errorf("next request: got %d %q, want 200", a.status, a.body)
 			}
 		}
 	})

@@ -3,31 +3,43 @@ package proxy_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync/atomic"
 	"time"
+
+	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy"
 )
 
-// authorization is what every request must bear upstream. Its token is a canary: odd enough that finding it in an
-// answer, a report or a log is no coincidence.
+// authorization must be in every request to the upstream. Its token is a canary: unusual enough that it is not in a response,
+// a record or a log by coincidence.
 const (
 	canary        = "canary.4c1f-not-a-real-token"
 	authorization = "Bearer " + canary
 )
 
-// fakeTokens is the proxy.Tokens of these tests.
+// fakeTokens is the proxy.TokenSource of these tests.
 type fakeTokens struct {
-	current string                                    // empty: there is none, and requests wait
-	await   func(ctx context.Context) (string, error) // nil: until ctx is done
-	waiting chan struct{}                             // if not nil, is sent to when a request begins to wait
-	asked   atomic.Int64                              // calls of Current
-	// invalidate answers Invalidate; nil: the token is kept.
+	current      string                                    // empty: there is no token, and requests wait
+	wait         func(ctx context.Context) (string, error) // nil: until ctx is done
+	waiting      chan struct{}                             // if not nil, gets a value when a request begins to wait
+	currentCalls atomic.Int64                              // calls of Current
+	// invalidate implements Invalidate; nil: it returns false.
 	invalidate func(authorization string) bool
 }
 
-func granted() *fakeTokens { return &fakeTokens{current: authorization} }
+// accounts are the tokens of all accounts; the default account's name is empty.
+type accounts map[string]proxy.TokenSource
+
+func (a accounts) tokens(name string) (proxy.TokenSource, bool) {
+	tokens, ok := a[name]
+	return tokens, ok
+}
+
+func validToken() *fakeTokens { return &fakeTokens{current: authorization} }
 
 func (f *fakeTokens) Current() (string, bool) {
-	f.asked.Add(1)
+	f.currentCalls.Add(1)
 	return f.current, f.current != ""
 }
 
@@ -42,14 +54,14 @@ func (f *fakeTokens) Wait(ctx context.Context) (string, error) {
 		case <-ctx.Done():
 		}
 	}
-	if f.await != nil {
-		return f.await(ctx)
+	if f.wait != nil {
+		return f.wait(ctx)
 	}
 	<-ctx.Done()
 	return "", ctx.Err()
 }
 
-// WaitNewer is Wait, for a token other than the one that was refused.
+// WaitNewer calls Wait, and fails if that returns old.
 func (f *fakeTokens) WaitNewer(ctx context.Context, old string) (string, error) {
 	value, err := f.Wait(ctx)
 	if err == nil && value == old {
@@ -58,14 +70,15 @@ func (f *fakeTokens) WaitNewer(ctx context.Context, old string) (string, error) 
 	return value, err
 }
 
-// tokenProblem is a proxy.NoToken.
-type tokenProblem struct {
-	text, advice string
-	retryAfter   time.Duration
-	rejected     bool
+func unavailable(detail, hint string, retryAfter time.Duration) *problem.Problem {
+	return &problem.Problem{
+		Code: "no-token", Status: http.StatusServiceUnavailable, Title: "No token", ProxyError: "destination_unavailable",
+		Detail: detail, Hint: hint, RetryAfter: retryAfter,
+	}
 }
 
-func (e tokenProblem) Error() string             { return e.text }
-func (e tokenProblem) Advice() string            { return e.advice }
-func (e tokenProblem) RetryAfter() time.Duration { return e.retryAfter }
-func (e tokenProblem) Rejected() bool            { return e.rejected }
+func rejected(detail, hint string, retryAfter time.Duration) *problem.Problem {
+	p := unavailable(detail, hint, retryAfter)
+	p.Code, p.ProxyError = "credentials-rejected", "proxy_configuration_error"
+	return p
+}

@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// A client that has only stopped to write still reads: it must not be told of a success that nobody has seen.
-func TestHalfClosedClientIsToldNoSuccess(t *testing.T) {
+// A client that has closed only its sending side still reads: it must not get a success that the API did not send.
+func TestHalfClosedClientGetsNoSuccess(t *testing.T) {
 	answer := make(chan struct{})
 	defer close(answer)
 	b := start(t, serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
@@ -30,31 +30,31 @@ func TestHalfClosedClientIsToldNoSuccess(t *testing.T) {
 		}
 		whole, _ := io.ReadAll(c.r)
 		if len(whole) > 0 {
-			t.Errorf("told %q", whole)
+			t.Errorf("got %q, want a closed connection without a response", whole)
 		}
-		if r := b.report(t); r.Status != proxy.StatusClientClosedRequest {
-			t.Errorf("%+v", r)
+		if r := b.record(t); r.Status != proxy.StatusClientClosedRequest {
+			t.Errorf("got %+v, want StatusClientClosedRequest", r)
 		}
 	}
 }
 
-func TestAStatusThatIsNone(t *testing.T) {
+func TestRefusesInvalidStatus(t *testing.T) {
 	for _, status := range []string{"000", "001", "099"} {
-		c := start(t, "http://"+rawServe(t, after("HTTP/1.1 "+status+" X\r\nContent-Length: 0\r\n\r\n"))).dial(t)
+		c := start(t, "http://"+startRawUpstream(t, afterRequest("HTTP/1.1 "+status+" X\r\nContent-Length: 0\r\n\r\n"))).dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		wantProblem(t, c.answer("GET"), 502, "http_protocol_error")
+		wantProblem(t, c.result("GET"), 502, "http_protocol_error")
 	}
 }
 
-// HTTP/1.0 knows no 1xx: an old client would take it for the answer.
-func TestOldClientsGetNoInformationalResponse(t *testing.T) {
-	addr := rawServe(t, func(c net.Conn, r *bufio.Reader) {
-		after("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")(c, r)
+// HTTP/1.0 has no 1xx: an old client would take it for the final response.
+func TestSendsNoInformationalResponseToHTTP10(t *testing.T) {
+	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
+		afterRequest("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")(c, r)
 	})
 	c := start(t, "http://"+addr).dial(t)
 	c.send("GET /x HTTP/1.0\r\nHost: localhost\r\n\r\n")
 	whole, err := io.ReadAll(c.r)
 	if err != nil || !strings.HasPrefix(string(whole), "HTTP/1.0 200 OK") {
-		t.Errorf("%q %v", whole, err)
+		t.Errorf("got %q, %v, want only the final response", whole, err)
 	}
 }

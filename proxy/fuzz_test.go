@@ -21,9 +21,9 @@ import (
 	"etrusted-broker/proxy/wire"
 )
 
-// FuzzRawRequest sends any bytes to the broker, as it is put together in the program. Whatever it makes of them, what goes
-// upstream must be well-formed requests by the letter of RFC 9112, each with the one token, for the one host, and no more of
-// them than were let in. The API reads a socket, since a server of net/http would mend some of what must never come.
+// FuzzRawRequest sends arbitrary bytes to the broker, assembled as in the program. Only requests that strictly follow RFC 9112
+// may reach the upstream, each with the one token, for the one host, and no more than were allowed. The upstream reads from a
+// socket, since net/http's server would repair some of what must never be sent.
 func FuzzRawRequest(f *testing.F) {
 	for _, seed := range []string{
 		"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -40,7 +40,7 @@ func FuzzRawRequest(f *testing.F) {
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"GET /\xc3\xa4 HTTP/1.1\nHost: localhost\nX: a\n b\n\n",
 		"M-SEARCH /..\\x HTTP/1.1\r\nHost: LOCALHOST.\r\nTE: trailers\r\nVia: 1.1 x\r\n\r\n",
-		// Smuggling: what two servers in a row could take for one request, or for two.
+		// Smuggling: what one server takes for one request, and the next for two.
 		"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 0\r\n\r\nbodyGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: +4\r\n\r\nbodyGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -63,23 +63,23 @@ func FuzzRawRequest(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 
-	var arrived, sent atomic.Int64 // at the upstream, and from the broker
+	var arrived, sent atomic.Int64 // counted at the upstream, and at the broker's transport
 	wrong := make(chan string, 1)
 	complain := func(format string, args ...any) {
 		select {
 		case wrong <- fmt.Sprintf(format, args...):
-		default: // the first is enough
+		default: // one is enough
 		}
 	}
-	host := rawServe(f, func(c net.Conn, r *bufio.Reader) {
+	host := startRawUpstream(f, func(c net.Conn, r *bufio.Reader) {
 		for {
-			request, err := readByTheLetter(r)
+			request, err := readStrict(r)
 			switch {
-			case errors.Is(err, errIllFormed):
+			case errors.Is(err, errNotStrict):
 				complain("the upstream got what is no request: %v", err)
 				return
 			case err != nil:
-				return // a request that was broken off on its way is none
+				return // a request that breaks off does not count
 			}
 			if n, m := arrived.Add(1), sent.Load(); n > m {
 				complain("the upstream found %d requests in %d", n, m)
@@ -92,17 +92,17 @@ func FuzzRawRequest(f *testing.F) {
 			}
 		}
 	})
-	const brief = 20 * time.Millisecond // what waits for more bytes is cut off
+	const brief = 20 * time.Millisecond // a connection that waits for more bytes is closed
 	transport := newTransport()
-	transport.ExpectContinueTimeout = brief // this API tells nobody to go on
-	config := configFor(f, "http://"+host)
-	config.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+	transport.ExpectContinueTimeout = brief // this API never sends 100
+	config := newConfig(f, "http://"+host)
+	config.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 		sent.Add(1)
-		from := r.Context().Value(incomingKey{}).(*incoming)
+		from := r.Context().Value(clientRequestKey{}).(*clientRequest)
 		if n := from.sent.Add(1); n > 1 {
 			complain("sent %d times", n)
 		}
-		// In absolute-form the target goes on without scheme and host, and never without a path.
+		// An absolute-form target is forwarded without scheme and host, and always has a path.
 		target := r.URL.RequestURI()
 		same := target == from.target
 		if from.target[0] != '/' {
@@ -116,14 +116,17 @@ func FuzzRawRequest(f *testing.F) {
 		}
 		return transport.RoundTrip(r)
 	})
-	b := proxy.New(config)
+	b, err := proxy.New(config)
+	if err != nil {
+		f.Fatal(err)
+	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), incomingKey{}, &incoming{target: r.RequestURI})))
+		b.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientRequestKey{}, &clientRequest{target: r.RequestURI})))
 	}))
-	configure(server.Config)
+	configureServer(server.Config)
 	server.Config.ReadHeaderTimeout, server.Config.ReadTimeout, server.Config.IdleTimeout = brief, brief, brief
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.Config.ConnState = wire.ConnState // httptest has one of its own call it
+	server.Config.ConnState = wire.ConnState // httptest's own hook calls it
 	server.Listener = wire.NewListener(server.Listener, 0, nil)
 	server.Start()
 	front := &broker{addr: server.Listener.Addr().String()}
@@ -134,8 +137,8 @@ func FuzzRawRequest(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := front.dial(t)
-		_, _ = c.Write(data) // may break off
-		// The first request is given the time to be answered: one whose client hangs up is not sent on.
+		_, _ = c.Write(data) // may fail
+		// Wait for the response to the first request: a request whose client closes is not forwarded.
 		for {
 			response, err := http.ReadResponse(c.r, nil)
 			if err == nil && response.StatusCode < 200 {
@@ -156,15 +159,15 @@ func FuzzRawRequest(f *testing.F) {
 	})
 }
 
-// incoming is a request as it came to the broker, and how often it was sent on.
-type incoming struct {
+// clientRequest is a request to the broker, and how often it was forwarded.
+type clientRequest struct {
 	target string
 	sent   atomic.Int64
 }
 
-type incomingKey struct{}
+type clientRequestKey struct{}
 
-// isToken is RFC 9110 section 5.6.2.
+// isToken implements RFC 9110 section 5.6.2.
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i] | 0x20
@@ -175,14 +178,14 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// letter is a request as it came upstream.
-type letter struct {
+// strictRequest is a request that arrived at the upstream.
+type strictRequest struct {
 	method, target  string
 	header, trailer http.Header
 }
 
-// fault says what of a request is not as the broker promises; empty if all is.
-func (l letter) fault(host string) string {
+// fault returns what violates the broker's contract; empty if nothing does.
+func (l strictRequest) fault(host string) string {
 	via, coding, length := l.header["Via"], l.header["Transfer-Encoding"], l.header["Content-Length"]
 	switch {
 	case !slices.Equal(l.header["Authorization"], []string{authorization}):
@@ -211,18 +214,18 @@ func (l letter) fault(host string) string {
 	return ""
 }
 
-// errIllFormed is for what no request may be. Any other error is the connection's.
-var errIllFormed = errors.New("not RFC 9112")
+// errNotStrict is for a violation of RFC 9112. Any other error is the connection's.
+var errNotStrict = errors.New("not RFC 9112")
 
-// readByTheLetter reads a request and forgives nothing.
-func readByTheLetter(r *bufio.Reader) (l letter, err error) {
+// readStrict reads a request and tolerates nothing.
+func readStrict(r *bufio.Reader) (l strictRequest, err error) {
 	line, err := strictLine(r)
 	if err != nil {
 		return l, err
 	}
 	parts := strings.Split(line, " ")
 	if len(parts) != 3 || !isToken(parts[0]) || parts[1] == "" || parts[2] != "HTTP/1.1" {
-		return l, fmt.Errorf("%w: %q", errIllFormed, line)
+		return l, fmt.Errorf("%w: %q", errNotStrict, line)
 	}
 	l.method, l.target = parts[0], parts[1]
 	if l.header, err = strictFields(r); err != nil {
@@ -230,20 +233,20 @@ func readByTheLetter(r *bufio.Reader) (l letter, err error) {
 	}
 	switch coding, length := l.header["Transfer-Encoding"], l.header["Content-Length"]; {
 	case len(coding) > 0 && !slices.Equal(coding, []string{"chunked"}):
-		return l, fmt.Errorf("%w: Transfer-Encoding %q", errIllFormed, coding)
+		return l, fmt.Errorf("%w: Transfer-Encoding %q", errNotStrict, coding)
 	case len(coding) > 0:
 		l.trailer, err = strictChunks(r)
 	case len(length) > 0:
 		n, bad := strconv.ParseUint(length[0], 10, 62)
 		if bad != nil {
-			return l, fmt.Errorf("%w: Content-Length %q", errIllFormed, length)
+			return l, fmt.Errorf("%w: Content-Length %q", errNotStrict, length)
 		}
 		_, err = io.CopyN(io.Discard, r, int64(n))
 	}
 	return l, err
 }
 
-// strictLine reads one that ends with CR LF and has no other control character than tabs.
+// strictLine reads a line that ends with CR LF and has no control characters except tabs.
 func strictLine(r *bufio.Reader) (string, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -251,7 +254,7 @@ func strictLine(r *bufio.Reader) (string, error) {
 	}
 	text, ended := strings.CutSuffix(line, "\r\n")
 	if !ended || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
-		return "", fmt.Errorf("%w: %q", errIllFormed, line)
+		return "", fmt.Errorf("%w: %q", errNotStrict, line)
 	}
 	return text, nil
 }
@@ -265,7 +268,7 @@ func strictFields(r *bufio.Reader) (http.Header, error) {
 		}
 		name, value, found := strings.Cut(line, ":")
 		if !found || !isToken(name) {
-			return nil, fmt.Errorf("%w: %q", errIllFormed, line)
+			return nil, fmt.Errorf("%w: %q", errNotStrict, line)
 		}
 		fields.Add(name, strings.Trim(value, " \t"))
 	}
@@ -280,7 +283,7 @@ func strictChunks(r *bufio.Reader) (trailer http.Header, err error) {
 		size, bad := strconv.ParseUint(line, 16, 62)
 		switch {
 		case bad != nil:
-			return nil, fmt.Errorf("%w: %q", errIllFormed, line)
+			return nil, fmt.Errorf("%w: %q", errNotStrict, line)
 		case size == 0:
 			return strictFields(r)
 		}
@@ -290,7 +293,7 @@ func strictChunks(r *bufio.Reader) (trailer http.Header, err error) {
 		if end, err := strictLine(r); err != nil {
 			return nil, err
 		} else if end != "" {
-			return nil, fmt.Errorf("%w: %q behind a chunk", errIllFormed, end)
+			return nil, fmt.Errorf("%w: %q behind a chunk", errNotStrict, end)
 		}
 	}
 }

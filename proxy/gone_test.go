@@ -10,8 +10,8 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// hang is an upstream's handler that tells when a request has come and when its client has gone.
-func hang(came, gone chan<- struct{}) http.HandlerFunc {
+// hangingHandler is an upstream's handler that signals when a request has arrived and when its client has gone.
+func hangingHandler(came, gone chan<- struct{}) http.HandlerFunc {
 	return func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		came <- struct{}{}
@@ -20,40 +20,40 @@ func hang(came, gone chan<- struct{}) http.HandlerFunc {
 	}
 }
 
-func TestClientGoesBeforeTheAnswer(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestClientClosesBeforeResponse(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		came, gone := make(chan struct{}, 1), make(chan struct{})
-		b := start(t, serve(t, kind, hang(came, gone)))
+		b := start(t, serve(t, kind, hangingHandler(came, gone)))
 		c := b.dial(t)
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody")
-		recv(t, came, "the request")
+		receive(t, came, "the request")
 		_ = c.Close()
-		recv(t, gone, "the upstream to be told")
-		if got := b.report(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Broken || got.Upstream <= 0 || got.Duration < got.Upstream {
-			t.Errorf("report %+v", got)
+		receive(t, gone, "the upstream to notice")
+		if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Broken || got.Upstream <= 0 || got.Duration < got.Upstream {
+			t.Errorf("got %+v, want StatusClientClosedRequest, and the time at the upstream", got)
 		}
 	})
 }
 
-func TestClientGoesWhileItWaitsForAToken(t *testing.T) {
+func TestClientClosesWhileWaitingForToken(t *testing.T) {
 	tokens := &fakeTokens{waiting: make(chan struct{})}
-	up := record(t, h1, nil)
-	b := start(t, up.url, func(s *setup) { s.Tokens = tokens })
+	up := startRecorder(t, h1, nil)
+	b := start(t, up.url, func(s *setup) { s.Tokens = accounts{"": tokens}.tokens })
 	c := b.dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	recv(t, tokens.waiting, "the request to wait")
+	receive(t, tokens.waiting, "the request to wait")
 	_ = c.Close()
-	if got := b.report(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Upstream != 0 {
-		t.Errorf("report %+v", got)
+	if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Upstream != 0 {
+		t.Errorf("got %+v, want StatusClientClosedRequest, and nothing sent", got)
 	}
-	if got := up.take(); len(got) != 0 {
-		t.Errorf("went upstream: %+v", got)
+	if got := up.requests(); len(got) != 0 {
+		t.Errorf("got %+v upstream, want nothing", got)
 	}
 }
 
-// The upstream must not take half a body for a whole one.
-func TestClientGoesWhileItSends(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+// The upstream must not take a partial body for a complete one.
+func TestClientClosesDuringUpload(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		for name, request := range map[string]string{
 			"length":  "Content-Length: 1000\r\n\r\nhalf",
 			"chunked": "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
@@ -68,21 +68,21 @@ func TestClientGoesWhileItSends(t *testing.T) {
 				}))
 				c := b.dial(t)
 				c.send("POST /x HTTP/1.1\r\nHost: localhost\r\n", request)
-				recv(t, began, "the upload")
+				receive(t, began, "the upload")
 				_ = c.Close()
-				if err := recv(t, ended, "the upload's end"); err == nil {
-					t.Error("the upstream saw a clean end")
+				if err := receive(t, ended, "the upload's end"); err == nil {
+					t.Error("got a complete upload, want an error")
 				}
-				if got := b.report(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" {
-					t.Errorf("report %+v", got)
+				if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" {
+					t.Errorf("got %+v, want StatusClientClosedRequest", got)
 				}
 			})
 		}
 	})
 }
 
-func TestClientGoesWhileItReads(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestClientClosesDuringResponse(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		gone := make(chan struct{})
 		b := start(t, serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			defer close(gone)
@@ -100,15 +100,15 @@ func TestClientGoesWhileItReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		leave()
-		recv(t, gone, "the upstream to be told")
-		if got := b.report(t); got.Status != 200 || !got.Broken || got.Problem != "" {
-			t.Errorf("report %+v", got)
+		receive(t, gone, "the upstream to notice")
+		if got := b.record(t); got.Status != 200 || !got.Broken || got.Problem != "" {
+			t.Errorf("got %+v, want status 200 and Broken", got)
 		}
 	})
 }
 
-// One that does not read, too, must not hold the upstream for ever once it is gone: here it goes with its window full.
-func TestStalledClientGoes(t *testing.T) {
+// A client that does not read must not hold the upstream after it has gone: here its receive window is full.
+func TestStalledClientCloses(t *testing.T) {
 	gone := make(chan struct{})
 	b := start(t, serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 		defer close(gone)
@@ -124,8 +124,8 @@ func TestStalledClientGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.Close()
-	recv(t, gone, "the upstream to be told")
-	if got := b.report(t); !got.Broken {
-		t.Errorf("report %+v", got)
+	receive(t, gone, "the upstream to notice")
+	if got := b.record(t); !got.Broken {
+		t.Errorf("got %+v, want Broken", got)
 	}
 }

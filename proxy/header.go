@@ -5,30 +5,18 @@ import (
 	"net/textproto"
 	"strings"
 
+	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/access"
 )
 
-// via is what the broker adds to the requests that it sends on: RFC 9110 section 7.6.3.
-const via = "1.1 " + proxyName
+// via is the broker's entry in the Via field: RFC 9110 section 7.6.3.
+const via = "1.1 " + problem.ProxyName
 
-// viaValue is for the requests that came straight from an app, as nearly all do. It is never changed.
+// viaValue is shared by all requests without a Via field of their own. It is never changed.
 var viaValue = []string{via}
 
-// isLoop reports whether a request has passed through a broker before.
-func isLoop(header http.Header) bool {
-	for _, line := range header["Via"] {
-		for hop := range strings.SplitSeq(line, ",") {
-			// received-protocol RWS received-by [ RWS comment ]
-			if fields := strings.Fields(hop); len(fields) >= 2 && strings.EqualFold(fields[1], proxyName) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// isHopByHop reports whether a header is meant for one connection only, and so is not passed on: RFC 9110 section
-// 7.6.1, with the older ones that some still send. name is in canonical form.
+// isHopByHop reports whether a field is meant for one connection only, and so is not forwarded: RFC 9110 section 7.6.1,
+// and older fields that some still send. name is in canonical form.
 func isHopByHop(name string) bool {
 	switch name {
 	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
@@ -39,15 +27,15 @@ func isHopByHop(name string) bool {
 	}
 }
 
-// isForwarding reports whether a field says on whose behalf a request is made. A credential broker says nothing of that,
-// and lets no client claim it. name is in canonical form.
+// isForwarding reports whether a field says for whom a request is made. A credential broker does not disclose that, and lets
+// no client claim it. name is in canonical form.
 func isForwarding(name string) bool {
 	return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") ||
 		name == "X-Real-Ip" || name == "Cf-Connecting-Ip" || strings.HasSuffix(name, "Client-Ip")
 }
 
-// canonicalKey is how a header's name arrives where headers are handed on as CGI does (RFC 3875 section 4.1.18): there
-// X_Forwarded_For and X-Forwarded-For are the same.
+// canonicalKey returns the name that a field has after CGI (RFC 3875 section 4.1.18), which does not distinguish
+// X_Forwarded_For from X-Forwarded-For.
 func canonicalKey(name string) string {
 	if strings.IndexByte(name, '_') < 0 {
 		return name
@@ -55,20 +43,20 @@ func canonicalKey(name string) string {
 	return textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
 }
 
-// isCrossOrigin reports whether a header of a response would let a browser's page of another origin read it. What the
-// API allows to the origins that it knows is not meant for this machine's.
+// isCrossOrigin reports whether a field of a response can let a page of another origin read it. What the API allows to the
+// origins that it knows is not meant for this machine's.
 func isCrossOrigin(name string) bool {
 	return strings.HasPrefix(name, "Access-Control-")
 }
 
-// isForgedStatus reports whether a header of a response says that the broker made it, which it did not: its own are told from the
-// API's by Proxy-Status. One that names another gateway stands.
+// isForgedStatus reports whether a field of the API's response claims that the broker made the response: apps tell the two
+// apart by Proxy-Status. A field that names another gateway is forwarded.
 func isForgedStatus(name string, values []string) bool {
-	return name == "Proxy-Status" && strings.Contains(strings.ToLower(strings.Join(values, ",")), proxyName)
+	return name == "Proxy-Status" && strings.Contains(strings.ToLower(strings.Join(values, ",")), problem.ProxyName)
 }
 
-// connectionOptions returns the fields that a Connection header names, hyphenated: they too are meant for one connection only, in the
-// header as in the trailers (RFC 9110 section 7.6.1). The usual values name none and cost no memory.
+// connectionOptions returns the fields that a Connection field lists, as canonicalKey writes them. They are meant for one
+// connection only, in the header and as trailers (RFC 9110 section 7.6.1). The usual values list none and do not allocate.
 func connectionOptions(connection []string) map[string]bool {
 	var names map[string]bool
 	for _, line := range connection {
@@ -86,22 +74,22 @@ func connectionOptions(connection []string) map[string]bool {
 	return names
 }
 
-// forwardedUpstream reports whether a field of a request may be passed on, in the header or, where mayTrail agrees, as a trailer.
-// drop is what the Connection header has named.
+// forwardedUpstream reports whether a field of a request is forwarded, in the header or, if allowedInTrailer, as a trailer.
+// drop has the connectionOptions.
 func forwardedUpstream(name string, drop map[string]bool) bool {
 	name = canonicalKey(name)
 	return !drop[name] && !isHopByHop(name) && !isForwarding(name)
 }
 
-// forwardedDownstream is the same for a field of a response. Of a trailer that is only announced there are no values yet.
+// forwardedDownstream is the same for a field of a response. A trailer that is only announced has no values yet.
 func forwardedDownstream(name string, values []string, drop map[string]bool) bool {
 	name = canonicalKey(name)
 	return !drop[name] && !isHopByHop(name) && !isCrossOrigin(name) && !isForgedStatus(name, values)
 }
 
-// allowedInTrailer reports whether a field may be a trailer, in either direction. A recipient may merge trailers into the header,
-// so there must be none by which a message is framed, routed, authenticated or understood (RFC 9110 section 6.5.1), or that
-// asks for another request than was checked.
+// allowedInTrailer reports whether a field may be a trailer, in either direction. A recipient may merge trailers into the
+// header, so they must not contain fields by which a message is framed, routed, authenticated or interpreted (RFC 9110
+// section 6.5.1), or that ask for another request than was checked.
 func allowedInTrailer(name string) bool {
 	if !isToken(name) || access.IsOverride(name) {
 		return false
@@ -117,8 +105,8 @@ func allowedInTrailer(name string) bool {
 	}
 }
 
-// isToken reports whether a field name is one (RFC 9110 section 5.1). The server does not look at those in Trailer, and
-// the transport refuses the whole request for one that is none.
+// isToken reports whether a field name is a token (RFC 9110 section 5.1). The server does not check the names in Trailer, and
+// the transport refuses the whole request if one is invalid.
 func isToken(name string) bool {
 	for i := range len(name) {
 		switch c := name[i]; {
@@ -130,8 +118,8 @@ func isToken(name string) bool {
 	return name != ""
 }
 
-// outboundHeader returns the headers of a request as they go upstream: without what is for one connection only, without what
-// the app sent to prove who it is, and with ours. Values are shared with header, and not changed.
+// outboundHeader returns the header of a request as it is sent to the API: without fields for one connection only, without
+// the app's own credentials, and with the broker's. It shares values with header, and does not change them.
 func outboundHeader(header http.Header, authorization string) http.Header {
 	out := make(http.Header, len(header)+3)
 	drop := connectionOptions(header["Connection"])
@@ -142,13 +130,13 @@ func outboundHeader(header http.Header, authorization string) http.Header {
 	}
 	for _, line := range header["Te"] {
 		if strings.Contains(strings.ToLower(line), "trailers") {
-			out["Te"] = []string{"trailers"} // we do pass them on: RFC 9110 section 10.1.4
+			out["Te"] = []string{"trailers"} // they are forwarded: RFC 9110 section 10.1.4
 		}
 	}
-	if _, told := out["User-Agent"]; !told {
-		out["User-Agent"] = nil // or net/http would put in its own
+	if _, found := out["User-Agent"]; !found {
+		out["User-Agent"] = nil // or net/http would send its own
 	}
-	// What the request is marked with is set last, so that no Connection header can take it off.
+	// Set Via and Authorization last, so that the client cannot remove them by naming them in Connection.
 	out["Via"] = viaValue
 	if before := header["Via"]; len(before) > 0 && !drop["Via"] {
 		out["Via"] = append(before[:len(before):len(before)], via)
@@ -157,15 +145,15 @@ func outboundHeader(header http.Header, authorization string) http.Header {
 	return out
 }
 
-// copyResponseHeader copies the headers of a response to those that go to the app.
-func copyResponseHeader(to, from http.Header) {
-	drop := connectionOptions(from["Connection"])
-	for name, values := range from {
+// copyResponseHeader copies those fields of a response that are forwarded to the app.
+func copyResponseHeader(dst, src http.Header) {
+	drop := connectionOptions(src["Connection"])
+	for name, values := range src {
 		if forwardedDownstream(name, values, drop) {
-			to[name] = values
+			dst[name] = values
 		}
 	}
-	if _, told := to["Content-Type"]; !told {
-		to["Content-Type"] = nil // or net/http would guess one
+	if _, found := dst["Content-Type"]; !found {
+		dst["Content-Type"] = nil // or net/http would guess one
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// chunked is a body with trailers, announced by the caller or not.
+// chunked returns a chunked body with trailers, which the caller may announce.
 func chunked(body string, trailers ...string) string {
 	return fmt.Sprintf("%x\r\n%s\r\n0\r\n%s\r\n", len(body), body, lines(trailers...))
 }
@@ -24,7 +24,7 @@ func lines(lines ...string) string {
 	return strings.Join(lines, "\r\n") + "\r\n"
 }
 
-func TestOneAuthorizationWhateverTheAppSends(t *testing.T) {
+func TestSendsExactlyOneAuthorization(t *testing.T) {
 	const post = "POST /x HTTP/1.1\r\nHost: localhost\r\n"
 	requests := map[string]string{
 		"none":                    "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -40,51 +40,51 @@ func TestOneAuthorizationWhateverTheAppSends(t *testing.T) {
 		"unannounced beside one":  post + "Trailer: X-A\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked("x", "X-A: a", "Authorization: Bearer app", "X-Forwarded-For: 192.0.2.1"),
 		"in other headers":        post + "Proxy-Authorization: Bearer app\r\nX-Forwarded-Authorization: Bearer app\r\nContent-Length: 1\r\n\r\nx",
 	}
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		for name, request := range requests {
 			t.Run(name, func(t *testing.T) {
 				c := b.dial(t)
 				c.send(request)
-				if a := c.answer("POST"); a.status != 200 {
-					t.Fatalf("%d %s", a.status, a.body)
+				if a := c.result("POST"); a.status != 200 {
+					t.Fatalf("got %d %s, want 200", a.status, a.body)
 				}
-				got := up.one(t)
+				got := up.request(t)
 				if value := got.header["Authorization"]; !slices.Equal(value, []string{authorization}) {
-					t.Errorf("Authorization %q", value)
+					t.Errorf("got Authorization %q, want only the broker's", value)
 				}
 				if value := got.header["Via"]; !slices.Equal(value, []string{"1.1 etrusted-broker"}) {
-					t.Errorf("Via %q", value)
+					t.Errorf("got Via %q, want only the broker's", value)
 				}
 				if whole := fmt.Sprint(got.header, got.trailer); strings.Contains(whole, "app") || strings.Contains(whole, "192.0.2.1") {
-					t.Errorf("the app's went upstream: %s", whole)
+					t.Errorf("got fields of the app upstream, want none: %s", whole)
 				}
 				if got.err != nil || strings.HasPrefix(request, "POST") && name != "empty" && got.body != "x" {
-					t.Errorf("body %q, %v", got.body, got.err)
+					t.Errorf("got body %q, %v, want x", got.body, got.err)
 				}
 			})
 		}
 	})
 }
 
-func TestRequestHeaders(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+func TestForwardsRequestFields(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		c := start(t, up.url).dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n", lines(
 			"Accept: application/json", "Accept: text/plain;q=0.5", "Accept-Encoding: br;q=1, gzip;q=0.1", "Cookie: a=b", "Cookie: c=d",
 			"If-None-Match: \"v1\"", "Range: bytes=0-1", "X-Empty:", "X-Latin: caf\xe9", "Content-Type: x/y", "Cache-Control: no-cache",
 			"Referer: http://localhost/", "Max-Forwards: 3", "Idempotency-Key: k", "User-Agent: Java-http-client/17",
-			// All from here on are for one connection only, or tell who asked.
+			// All fields from here on are for one connection only, or say who made the request.
 			"Connection: keep-alive, X-Mine, x-also,, Te", "X-Mine: 1", "X-Also: 1", "Connection: X-Third", "X-Third: 1",
 			"Proxy-Connection: keep-alive", "Keep-Alive: timeout=5", "Proxy-Authenticate: x", "Proxy-Authorization: Basic x",
 			"TE: gzip", "Trailer: X-A", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
 			"Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1", "x-forwarded-host: evil", "X-Forwarded-Proto: https", "X-FORWARDED-ANYTHING: 1",
 			"X-Real-IP: 192.0.2.1", "Client-IP: 192.0.2.1", "True-Client-IP: 192.0.2.1", "X_Real_IP: 192.0.2.1", "true_client_ip: 192.0.2.1", "Connection: X-Fourth", "X_fourth: 1",
 		), "\r\n")
-		if a := c.answer("GET"); a.status != 200 {
-			t.Fatalf("%d %s", a.status, a.body)
+		if a := c.result("GET"); a.status != 200 {
+			t.Fatalf("got %d %s, want 200", a.status, a.body)
 		}
 		want := http.Header{
 			"Accept": {"application/json", "text/plain;q=0.5"}, "Accept-Encoding": {"br;q=1, gzip;q=0.1"},
@@ -93,7 +93,7 @@ func TestRequestHeaders(t *testing.T) {
 			"Idempotency-Key": {"k"}, "User-Agent": {"Java-http-client/17"},
 			"Authorization": {authorization}, "Via": {"1.1 etrusted-broker"},
 		}
-		got := up.one(t).header
+		got := up.request(t).header
 		if kind == h2 { // net/http's HTTP/2 server joins cookies: RFC 9113 section 8.2.3
 			want["Cookie"] = []string{"a=b; c=d"}
 		}
@@ -103,46 +103,46 @@ func TestRequestHeaders(t *testing.T) {
 	})
 }
 
-func TestBareRequestStaysBare(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+func TestAddsNoOtherFields(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		c := start(t, up.url).dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		c.answer("GET")
+		c.result("GET")
 		want := http.Header{"Authorization": {authorization}, "Via": {"1.1 etrusted-broker"}}
-		if got := up.one(t); !reflect.DeepEqual(got.header, want) || got.length != 0 || got.chunked {
-			t.Errorf("upstream got %+v", got)
+		if got := up.request(t); !reflect.DeepEqual(got.header, want) || got.length != 0 || got.chunked {
+			t.Errorf("got %+v upstream, want no other fields", got)
 		}
 	})
 }
 
-func TestTrailersOfferGoesOn(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+func TestForwardsTETrailers(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		c := start(t, up.url).dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: TE\r\nTE: gzip, Trailers;q=0.5\r\n\r\n")
-		c.answer("GET")
-		if got := up.one(t).header["Te"]; !slices.Equal(got, []string{"trailers"}) {
-			t.Errorf("TE %q", got)
+		c.result("GET")
+		if got := up.request(t).header["Te"]; !slices.Equal(got, []string{"trailers"}) {
+			t.Errorf("got TE %q, want trailers", got)
 		}
 	})
 }
 
-func TestViaIsAppended(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+func TestAppendsVia(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		c := start(t, up.url).dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nVia: 1.0 fred\r\nVia: 1.1 p.example (etrusted-broker)\r\n\r\n")
-		c.answer("GET")
+		c.result("GET")
 		want := "1.0 fred, 1.1 p.example (etrusted-broker), 1.1 etrusted-broker"
-		if got := strings.Join(up.one(t).header["Via"], ", "); got != want {
-			t.Errorf("Via %q", got)
+		if got := strings.Join(up.request(t).header["Via"], ", "); got != want {
+			t.Errorf("got Via %q, want the broker's appended", got)
 		}
 	})
 }
 
-func TestLoop(t *testing.T) {
-	up := record(t, h1, nil)
+func TestDetectsLoop(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	b := start(t, up.url)
 	for value, loop := range map[string]bool{
 		"1.1 etrusted-broker": true, "1.0 fred, 1.1 etrusted-broker": true, "1.1 etrusted-broker, 1.1 later": true,
@@ -155,55 +155,55 @@ func TestLoop(t *testing.T) {
 		t.Run(value, func(t *testing.T) {
 			c := b.dial(t)
 			c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nVia: ", value, "\r\n\r\n")
-			a := c.answer("GET")
+			a := c.result("GET")
 			if !loop {
-				if a.status != 200 || len(up.take()) != 1 {
-					t.Errorf("%d %s", a.status, a.body)
+				if a.status != 200 || len(up.requests()) != 1 {
+					t.Errorf("got %d %s, want 200 and one request upstream", a.status, a.body)
 				}
 				return
 			}
 			wantProblem(t, a, 508, "proxy_loop_detected")
-			if got := up.take(); len(got) != 0 {
-				t.Errorf("went upstream: %+v", got)
+			if got := up.requests(); len(got) != 0 {
+				t.Errorf("got %+v upstream, want nothing", got)
 			}
 		})
 	}
 }
 
-// The broker as its own upstream is what the check is for.
-func TestLoopThroughItself(t *testing.T) {
+// The broker is its own upstream.
+func TestDetectsLoopThroughItself(t *testing.T) {
 	var b *broker
 	outer := serve(t, h1, func(w http.ResponseWriter, r *http.Request) {
-		r.Host = "localhost" // what a misconfigured ETRUSTED_API_URL would be
+		r.Host = "localhost" // as with a wrong ETRUSTED_API_URL
 		b.ServeHTTP(w, r)
 	})
 	b = start(t, outer)
-	// To the one in front, this is an answer of the API's: it bears no Proxy-Status that could pass for its own.
+	// To the first broker, this is a response of the API: it must not have a Proxy-Status that looks like its own.
 	if got := b.get(t, "/x"); got.status != 508 || !strings.Contains(got.body, "ETRUSTED_API_URL") || got.header["Proxy-Status"] != nil {
-		t.Errorf("%d %v %s", got.status, got.header, got.body)
+		t.Errorf("got %d %v %s, want 508 with a hint, without Proxy-Status", got.status, got.header, got.body)
 	}
 }
 
-// The API cannot pass its answers for the broker's.
-func TestProxyStatusIsNotForged(t *testing.T) {
+// The API cannot make its responses look like the broker's.
+func TestDropsForgedProxyStatus(t *testing.T) {
 	for _, value := range []string{"etrusted-broker; error=x", "Etrusted-Broker", "cdn; error=x, etrusted-broker; error=y", `"etrusted-broker"`} {
-		addr := rawServe(t, after("HTTP/1.1 103 Early\r\nProxy-Status: "+value+"\r\n\r\nHTTP/1.1 403 x\r\nProxy-Status: cdn\r\nProxy-Status: "+value+
+		addr := startRawUpstream(t, afterRequest("HTTP/1.1 103 Early\r\nProxy-Status: "+value+"\r\n\r\nHTTP/1.1 403 x\r\nProxy-Status: cdn\r\nProxy-Status: "+value+
 			"\r\nTrailer: Proxy-Status\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nProxy-Status: "+value+"\r\n\r\n"))
 		c := start(t, "http://"+addr).dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\nConnection: close\r\n\r\n")
 		whole, err := io.ReadAll(c.r)
 		if err != nil || !strings.Contains(string(whole), "403") || strings.Contains(strings.ToLower(string(whole)), "etrusted-broker") {
-			t.Errorf("%s: %q %v", value, whole, err)
+			t.Errorf("%s: got %q, %v, want it without the broker's name", value, whole, err)
 		}
 	}
 	up := serve(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Proxy-Status", "cdn; hit") })
 	if got := start(t, up).get(t, "/x").header.Get("Proxy-Status"); got != "cdn; hit" {
-		t.Errorf("another gateway's: %q", got)
+		t.Errorf("got Proxy-Status %q, want that of the other gateway", got)
 	}
 }
 
-func TestResponseHeaders(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestForwardsResponseFields(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 			h := w.Header()
 			h["Set-Cookie"] = []string{"a=b; Path=/", "c=d; HttpOnly"}
@@ -246,13 +246,13 @@ func TestResponseHeaders(t *testing.T) {
 	})
 }
 
-func TestNothingIsGuessedOrDecoded(t *testing.T) {
+func TestNeverGuessesTypeOrDecodesBody(t *testing.T) {
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	_, _ = z.Write([]byte(strings.Repeat(`{"rating":5}`, 100)))
 	_ = z.Close()
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, func(w http.ResponseWriter, r *http.Request) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			w.Header()["Content-Type"] = nil
 			if r.URL.Path == "/html" {
 				_, _ = w.Write([]byte("<html>"))
@@ -264,15 +264,15 @@ func TestNothingIsGuessedOrDecoded(t *testing.T) {
 		b := start(t, up.url)
 
 		a := b.get(t, "/html")
-		if value, told := a.header["Content-Type"]; told {
-			t.Errorf("Content-Type %q was guessed", value)
+		if value, found := a.header["Content-Type"]; found {
+			t.Errorf("got Content-Type %q, want none", value)
 		}
-		up.take()
+		up.requests()
 
-		// The app did not ask for gzip, and neither may the broker; but what comes so goes on so.
+		// The app did not request gzip, so the broker must not either. A coded response is still forwarded unchanged.
 		a = b.get(t, "/gzip")
-		if _, asked := up.one(t).header["Accept-Encoding"]; asked {
-			t.Error("the broker asked for an encoding")
+		if _, found := up.request(t).header["Accept-Encoding"]; found {
+			t.Error("got Accept-Encoding upstream, want none")
 		}
 		if a.body != zipped.String() || a.length != int64(zipped.Len()) || a.header.Get("Content-Encoding") != "gzip" {
 			t.Errorf("Content-Encoding %q, length %d, want %d", a.header.Get("Content-Encoding"), a.length, zipped.Len())
@@ -280,7 +280,7 @@ func TestNothingIsGuessedOrDecoded(t *testing.T) {
 	})
 }
 
-func TestUpstreamErrorsPassAsTheyAre(t *testing.T) {
+func TestForwardsUpstreamErrorsUnchanged(t *testing.T) {
 	for _, status := range []int{400, 401, 403, 404, 409, 421, 429, 500, 502, 503, 504, 508, 599} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			up := serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
@@ -292,35 +292,35 @@ func TestUpstreamErrorsPassAsTheyAre(t *testing.T) {
 			})
 			b := start(t, up)
 			a := b.get(t, "/x")
-			wantNotOurs(t, a)
+			wantFromAPI(t, a)
 			if a.status != status || a.body != `{"message":"no"}` || a.header.Get("WWW-Authenticate") != `Bearer error="invalid_token"` || a.header.Get("Retry-After") != "7" {
-				t.Errorf("%d %v %s", a.status, a.header, a.body)
+				t.Errorf("got %d %v %s, want the response of the API", a.status, a.header, a.body)
 			}
-			if got := b.report(t); got.Status != status || got.Problem != "" {
-				t.Errorf("report %+v", got)
+			if got := b.record(t); got.Status != status || got.Problem != "" {
+				t.Errorf("got %+v, want the status of the API and no problem", got)
 			}
 		})
 	}
 }
 
-func TestRedirectsAreNotFollowed(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		elsewhere := record(t, h1, nil)
+func TestForwardsRedirects(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		elsewhere := startRecorder(t, h1, nil)
 		for _, status := range []int{300, 301, 302, 303, 307, 308} {
-			up := record(t, kind, func(w http.ResponseWriter, _ *http.Request) {
+			up := startRecorder(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Location", elsewhere.url+"/there?a=b")
 				w.WriteHeader(status)
 			})
 			b := start(t, up.url)
 			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))
 			if a.status != status || a.header.Get("Location") != elsewhere.url+"/there?a=b" {
-				t.Errorf("%d: got %d %v", status, a.status, a.header)
+				t.Errorf("%d: got %d %v, want the redirect of the API", status, a.status, a.header)
 			}
-			wantNotOurs(t, a)
-			up.one(t)
+			wantFromAPI(t, a)
+			up.request(t)
 		}
-		if got := elsewhere.take(); len(got) != 0 {
-			t.Errorf("followed: %+v", got)
+		if got := elsewhere.requests(); len(got) != 0 {
+			t.Errorf("got %+v at the target of the redirect, want nothing", got)
 		}
 	})
 }

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// requestIDHeader is where apps, gateways and APIs by custom look for the name of a request. There is no RFC for it.
+// requestIDHeader is the customary field for the ID of a request. There is no RFC for it.
 const requestIDHeader = "X-Request-Id"
 
-// maxRequestID bounds what of an app's own name for a request is told in reports. It is sent on as it came.
+// maxRequestID bounds an app's own ID in records. It is forwarded unchanged.
 const maxRequestID = 128
 
-// requestID returns by which name a request is told of: the app's, or one that is made for it and that it then bears on its
-// way to the API. Without Config.RequestID a request that has none stays so.
+// requestID returns the ID of a request for its record. If the request has none, and Config.RequestID is set, it gets one,
+// which is also sent to the API.
 func (p *Proxy) requestID(r *http.Request) string {
 	if id := r.Header.Get(requestIDHeader); id != "" {
 		return id[:min(len(id), maxRequestID)]
@@ -25,8 +25,8 @@ func (p *Proxy) requestID(r *http.Request) string {
 	return id
 }
 
-// traceID returns the trace to which a request says that it belongs, 32 lower-case hexadecimal digits; empty if it belongs
-// to none, or says so in a way that is not that of https://www.w3.org/TR/trace-context/#traceparent-header.
+// traceID returns the trace ID of a traceparent field, 32 lower-case hexadecimal digits; empty if there is none, or if it is
+// invalid: see https://www.w3.org/TR/trace-context/#traceparent-header.
 func traceID(header http.Header) string {
 	values := header["Traceparent"]
 	if len(values) != 1 {
@@ -43,14 +43,14 @@ func traceID(header http.Header) string {
 			return ""
 		}
 	}
-	// Later versions may say more at the end; 00 may not, and ff is none.
+	// Later versions may append more; 00 may not, and ff is invalid.
 	if version == "ff" || len(value) > length && (version == "00" || value[length] != '-') {
 		return ""
 	}
 	if allZero(trace) || allZero(parent) {
 		return ""
 	}
-	return strings.Clone(trace) // an exemplar may keep it for long, and need not keep the whole header
+	return strings.Clone(trace) // an exemplar may keep it for long, and should not keep the whole header
 }
 
 func allZero(digits string) bool { return strings.Trim(digits, "0") == "" }

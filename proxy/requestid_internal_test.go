@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzTraceparent compares with the grammar of the specification, written as a regular expression.
+// FuzzTraceparent compares traceID with the specification's grammar as a regular expression.
 func FuzzTraceparent(f *testing.F) {
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	for _, seed := range []string{

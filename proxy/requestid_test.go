@@ -10,10 +10,10 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// connectionOptions has the broker name requests that have no name.
-func connectionOptions(s *setup) { s.RequestID = func() string { return "made-by-the-broker" } }
+// withRequestIDs gives requests without an ID one.
+func withRequestIDs(s *setup) { s.RequestID = func() string { return "made-by-the-broker" } }
 
-func TestRequestID(t *testing.T) {
+func TestForwardsAndRecordsRequestID(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("0123456789abcdef", 64)
 	for _, test := range []struct {
@@ -25,34 +25,34 @@ func TestRequestID(t *testing.T) {
 	}{
 		{"none, and none is made", nil, nil, nil, ""},
 		{"kept, though none would be made", []string{"of-the-app"}, nil, []string{"of-the-app"}, "of-the-app"},
-		{"made", nil, []func(*setup){connectionOptions}, []string{"made-by-the-broker"}, "made-by-the-broker"},
-		{"made for an empty one", []string{""}, []func(*setup){connectionOptions}, []string{"made-by-the-broker"}, "made-by-the-broker"},
-		{"kept", []string{"of-the-app"}, []func(*setup){connectionOptions}, []string{"of-the-app"}, "of-the-app"},
-		{"two pass as they are", []string{"a", "b"}, []func(*setup){connectionOptions}, []string{"a", "b"}, "a"},
-		{"a long one passes whole", []string{long}, []func(*setup){connectionOptions}, []string{long}, long[:128]},
+		{"made", nil, []func(*setup){withRequestIDs}, []string{"made-by-the-broker"}, "made-by-the-broker"},
+		{"made for an empty one", []string{""}, []func(*setup){withRequestIDs}, []string{"made-by-the-broker"}, "made-by-the-broker"},
+		{"kept", []string{"of-the-app"}, []func(*setup){withRequestIDs}, []string{"of-the-app"}, "of-the-app"},
+		{"two pass as they are", []string{"a", "b"}, []func(*setup){withRequestIDs}, []string{"a", "b"}, "a"},
+		{"a long one passes whole", []string{long}, []func(*setup){withRequestIDs}, []string{long}, long[:128]},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			up := record(t, h1, nil)
+			up := startRecorder(t, h1, nil)
 			b := start(t, up.url, test.changes...)
 			request := b.request(t, "GET", "/x", nil)
 			request.Header["X-Request-Id"] = test.sent
 			answer := b.do(t, request)
-			if got := up.one(t).header["X-Request-Id"]; !slices.Equal(got, test.passed) {
+			if got := up.request(t).header["X-Request-Id"]; !slices.Equal(got, test.passed) {
 				t.Errorf("the API got %q, want %q", got, test.passed)
 			}
-			if got := b.report(t).RequestID; got != test.reportedAs {
+			if got := b.record(t).RequestID; got != test.reportedAs {
 				t.Errorf("reported as %q, want %q", got, test.reportedAs)
 			}
 			if got := answer.header["X-Request-Id"]; got != nil {
-				t.Errorf("the app was told %q, which the API did not say", got)
+				t.Errorf("got X-Request-Id %q at the app, want none", got)
 			}
 		})
 	}
 }
 
-// A request that is sent again is still the same request.
-func TestRequestIDOfAReplay(t *testing.T) {
+// A request that is sent again keeps its ID.
+func TestRetryKeepsRequestID(t *testing.T) {
 	t.Parallel()
 	var ids []string
 	url := serve(t, h1, func(w http.ResponseWriter, r *http.Request) {
@@ -61,42 +61,42 @@ func TestRequestIDOfAReplay(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	})
-	b := start(t, url, connectionOptions, func(s *setup) {
+	b := start(t, url, withRequestIDs, func(s *setup) {
 		s.Retry = true
-		s.Tokens = &fakeTokens{
+		s.Tokens = accounts{"": &fakeTokens{
 			current:    "Bearer refused",
 			invalidate: func(string) bool { return true },
-			await:      func(context.Context) (string, error) { return authorization, nil },
-		}
+			wait:       func(context.Context) (string, error) { return authorization, nil },
+		}}.tokens
 	})
 	if got := b.get(t, "/x"); got.status != http.StatusOK {
-		t.Fatalf("%d", got.status)
+		t.Fatalf("got %d, want 200", got.status)
 	}
-	report := b.report(t)
-	if !report.Retry.Sent() || !slices.Equal(ids, []string{"made-by-the-broker", "made-by-the-broker"}) {
-		t.Errorf("replay %q, known as %q", report.Retry, ids)
+	record := b.record(t)
+	if !record.Retry.Sent() || !slices.Equal(ids, []string{"made-by-the-broker", "made-by-the-broker"}) {
+		t.Errorf("got retry %q with IDs %q, want one retry with the same ID", record.Retry, ids)
 	}
 }
 
-func TestReplaySent(t *testing.T) {
+func TestRetryOutcomeSent(t *testing.T) {
 	t.Parallel()
 	want := map[proxy.RetryOutcome]bool{
 		"": false, proxy.RetrySuccess: true, proxy.RetryUnauthorized: true, proxy.RetryFailed: true,
 		proxy.RetryBodyNotKept: false, proxy.RetryNoToken: false,
 	}
-	for _, replay := range append(proxy.RetryOutcomes[:], "") {
-		if sent, known := want[replay]; !known || replay.Sent() != sent {
-			t.Errorf("%q: %v", replay, replay.Sent())
+	for _, outcome := range append(proxy.RetryOutcomes[:], "") {
+		if sent, known := want[outcome]; !known || outcome.Sent() != sent {
+			t.Errorf("%q: got %v, want the opposite", outcome, outcome.Sent())
 		}
 	}
 }
 
 const (
-	traceOfApp  = "0af7651916cd43dd8448eb211c80319c"
-	traceparent = "00-" + traceOfApp + "-b7ad6b7169203331-01"
+	appTraceID  = "0af7651916cd43dd8448eb211c80319c"
+	traceparent = "00-" + appTraceID + "-b7ad6b7169203331-01"
 )
 
-func TestTraceparent(t *testing.T) {
+func TestRecordsOnlyValidTraceparent(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
@@ -104,18 +104,18 @@ func TestTraceparent(t *testing.T) {
 		want string
 	}{
 		{"none", nil, ""},
-		{"sampled", []string{traceparent}, traceOfApp},
-		{"not sampled", []string{traceparent[:53] + "00"}, traceOfApp},
-		{"a later version", []string{"01" + traceparent[2:]}, traceOfApp},
-		{"a later version that says more", []string{"cc" + traceparent[2:] + "-what-the-future-will-be"}, traceOfApp},
+		{"sampled", []string{traceparent}, appTraceID},
+		{"not sampled", []string{traceparent[:53] + "00"}, appTraceID},
+		{"a later version", []string{"01" + traceparent[2:]}, appTraceID},
+		{"a later version that says more", []string{"cc" + traceparent[2:] + "-what-the-future-will-be"}, appTraceID},
 		{"a later version that runs on", []string{"cc" + traceparent[2:] + "what-the-future-will-be"}, ""},
 		{"this version says more", []string{traceparent + "-more"}, ""},
 		{"the version that is none", []string{"ff" + traceparent[2:]}, ""},
 		{"capitals", []string{strings.ToUpper(traceparent)}, ""},
 		{"no hexadecimal", []string{strings.Replace(traceparent, "0af", "0xf", 1)}, ""},
 		{"no trace", []string{"00-00000000000000000000000000000000-b7ad6b7169203331-01"}, ""},
-		{"no parent", []string{"00-" + traceOfApp + "-0000000000000000-01"}, ""},
-		{"fields of other lengths", []string{"00-" + traceOfApp + "b-7ad6b7169203331-01"}, ""},
+		{"no parent", []string{"00-" + appTraceID + "-0000000000000000-01"}, ""},
+		{"fields of other lengths", []string{"00-" + appTraceID + "b-7ad6b7169203331-01"}, ""},
 		{"no hyphen before the trace", []string{"000" + traceparent[3:]}, ""},
 		{"no hyphen after it", []string{traceparent[:35] + "0" + traceparent[36:]}, ""},
 		{"no hyphen before the flags", []string{traceparent[:52] + "0" + traceparent[53:]}, ""},
@@ -125,24 +125,24 @@ func TestTraceparent(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			up := record(t, h1, nil)
+			up := startRecorder(t, h1, nil)
 			b := start(t, up.url)
 			request := b.request(t, "GET", "/x", nil)
 			request.Header["Traceparent"] = test.sent
 			request.Header["Tracestate"] = []string{"vendor=opaque"}
 			b.do(t, request)
-			got := up.one(t).header
+			got := up.request(t).header
 			if !slices.Equal(got["Traceparent"], test.sent) || !slices.Equal(got["Tracestate"], []string{"vendor=opaque"}) {
-				t.Errorf("did not pass untouched: %q %q", got["Traceparent"], got["Tracestate"])
+				t.Errorf("got %q %q, want both fields unchanged", got["Traceparent"], got["Tracestate"])
 			}
-			if got := b.report(t).TraceID; got != test.want {
+			if got := b.record(t).TraceID; got != test.want {
 				t.Errorf("trace %q, want %q", got, test.want)
 			}
 		})
 	}
 }
 
-func TestBytesAreCounted(t *testing.T) {
+func TestCountsBytesSentToTheApp(t *testing.T) {
 	t.Parallel()
 	const size = 100_000 // more than one read
 	url := serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
@@ -152,21 +152,21 @@ func TestBytesAreCounted(t *testing.T) {
 	for _, test := range []struct {
 		method, target string
 		status         int
-		length         int64 // -1: of the body as it came
+		length         int64 // -1: the length of the body received
 	}{
 		{"GET", "/x", 200, size},
 		{"HEAD", "/x", 200, 0},
-		{"GET", "/@nobody/x", 404, -1},
-		{"HEAD", "/@nobody/x", 404, 0},
+		{"GET", "/@unknown/x", 404, -1},
+		{"HEAD", "/@unknown/x", 404, 0},
 	} {
 		answer := b.do(t, b.request(t, test.method, test.target, nil))
-		report := b.report(t)
+		record := b.record(t)
 		want := test.length
 		if want < 0 {
 			want = int64(len(answer.body))
 		}
-		if report.Status != test.status || report.Bytes != want {
-			t.Errorf("%s %s: %d with %d bytes, want %d with %d", test.method, test.target, report.Status, report.Bytes, test.status, want)
+		if record.Status != test.status || record.Bytes != want {
+			t.Errorf("%s %s: %d with %d bytes, want %d with %d", test.method, test.target, record.Status, record.Bytes, test.status, want)
 		}
 	}
 }

@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// bufferSize is how much of a response is copied at a time, and held while the app does not read. A TLS record of the
-// upstream fits: a longer buffer would not be filled.
+// bufferSize is how much of a response is copied at a time, and held while the app does not read. A TLS record fits; a longer
+// buffer would not be filled.
 const bufferSize = 16 << 10
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
-// relay passes a response on to the app as it arrives. A response that breaks off in the middle must look broken to the
-// app too: the connection is aborted, since a clean end would make half an answer look whole.
-func relay(w http.ResponseWriter, r *http.Request, response *http.Response, report *RequestRecord) {
+// relay forwards a response to the app as it arrives. If it breaks off, the app's connection is aborted, since a clean end
+// would make a partial response look complete.
+func relay(w http.ResponseWriter, r *http.Request, response *http.Response, record *RequestRecord) {
 	header := w.Header()
 	copyResponseHeader(header, response.Header)
 	_, rewritten := response.Body.(*rewrittenBody)
@@ -27,13 +27,13 @@ func relay(w http.ResponseWriter, r *http.Request, response *http.Response, repo
 	if len(announced) > 0 {
 		header["Trailer"] = announced
 	}
-	report.Status = response.StatusCode
+	record.Status = response.StatusCode
 	w.WriteHeader(response.StatusCode)
 	if r.Method == http.MethodHead || response.Body == http.NoBody {
 		return
 	}
-	if err := stream(w, response, report); err != nil {
-		report.Broken = true
+	if err := stream(w, response, record); err != nil {
+		record.Broken = true
 		panic(http.ErrAbortHandler)
 	}
 	if rewritten {
@@ -42,9 +42,9 @@ func relay(w http.ResponseWriter, r *http.Request, response *http.Response, repo
 	relayTrailers(header, response, announced)
 }
 
-// stream copies the body and flushes what has arrived, so that an answer that comes slowly is seen as it comes. The last
-// part needs no flush, since the handler's end is one: a short body whose length is known costs none at all.
-func stream(w http.ResponseWriter, response *http.Response, report *RequestRecord) error {
+// stream copies the body and flushes what has arrived, so that a slow response is not delayed. The last part needs no flush,
+// since the end of the handler flushes: a short body of known length costs none.
+func stream(w http.ResponseWriter, response *http.Response, record *RequestRecord) error {
 	flusher := http.NewResponseController(w)
 	if response.ContentLength < 0 || response.ContentLength > bufferSize {
 		if err := flusher.Flush(); err != nil {
@@ -57,7 +57,7 @@ func stream(w http.ResponseWriter, response *http.Response, report *RequestRecor
 		n, err := response.Body.Read(buffer[:])
 		if n > 0 {
 			written, err := w.Write(buffer[:n])
-			report.Bytes += int64(written)
+			record.Bytes += int64(written)
 			if err != nil {
 				return err
 			}
@@ -74,7 +74,7 @@ func stream(w http.ResponseWriter, response *http.Response, report *RequestRecor
 	}
 }
 
-// announcedTrailers returns the names of the trailers that a response has announced and that may be passed on.
+// announcedTrailers returns the names of the trailers that a response has announced and that are forwarded.
 func announcedTrailers(response *http.Response) []string {
 	var names []string
 	drop := connectionOptions(response.Header["Connection"])
@@ -86,8 +86,8 @@ func announcedTrailers(response *http.Response) []string {
 	return names
 }
 
-// relayTrailers passes on the trailers, which are known only after the body. Those that were not announced need the
-// prefix that net/http has for them.
+// relayTrailers forwards the trailers, which are known only after the body. Those that were not announced need net/http's
+// prefix.
 func relayTrailers(header http.Header, response *http.Response, announced []string) {
 	drop := connectionOptions(response.Header["Connection"])
 	for name, values := range response.Trailer {

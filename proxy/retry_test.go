@@ -13,13 +13,13 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// What comes of dropping a token is tested with a real source, in cmd/broker. Here is what the proxy does with it.
+// Tests in cmd/broker replace tokens with a real source. These tests are about the proxy's part.
 
 const secondAuthorization = "Bearer second." + canary
 
-// revoked is an upstream that refuses the first token; and a source of that and then another.
-func revoked(t *testing.T, kind string) (*recorder, func(*setup)) {
-	up := record(t, kind, func(w http.ResponseWriter, r *http.Request) {
+// startRevoked starts an upstream that rejects the first token. The setup has a source of that token and then another.
+func startRevoked(t *testing.T, kind string) (*recorder, func(*setup)) {
+	up := startRecorder(t, kind, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == authorization {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			w.WriteHeader(http.StatusUnauthorized)
@@ -30,19 +30,19 @@ func revoked(t *testing.T, kind string) (*recorder, func(*setup)) {
 	})
 	return up, func(s *setup) {
 		s.Retry, s.RetryBuffer = true, 1000
-		s.Tokens = &fakeTokens{
+		s.Tokens = accounts{"": &fakeTokens{
 			current:    authorization,
 			invalidate: func(value string) bool { return value == authorization },
-			await:      func(context.Context) (string, error) { return secondAuthorization, nil },
-		}
+			wait:       func(context.Context) (string, error) { return secondAuthorization, nil },
+		}}.tokens
 	}
 }
 
-func TestReplay(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestRetriesOnceAfter401(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		for _, test := range []struct {
 			name, request, body string
-			replay              proxy.RetryOutcome
+			outcome             proxy.RetryOutcome
 		}{
 			{"no body", "GET /x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", "", proxy.RetrySuccess},
 			{"empty body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "", proxy.RetrySuccess},
@@ -53,113 +53,113 @@ func TestReplay(t *testing.T) {
 			{"chunked, too long", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long[:1001]), long[:1001], proxy.RetryBodyNotKept},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				up, revoke := revoked(t, kind)
+				up, revoke := startRevoked(t, kind)
 				b := start(t, up.url, revoke)
 				c := b.dial(t)
 				c.send(test.request)
-				a := c.answer("POST")
-				wantNotOurs(t, a)
-				all, want := up.take(), 2
-				if test.replay == proxy.RetrySuccess {
+				a := c.result("POST")
+				wantFromAPI(t, a)
+				all, want := up.requests(), 2
+				if test.outcome == proxy.RetrySuccess {
 					if a.status != 200 || a.body != "accepted" || a.header["Www-Authenticate"] != nil {
-						t.Errorf("%d %v %s", a.status, a.header, a.body)
+						t.Errorf("got %d %v %s, want 200 after the retry", a.status, a.header, a.body)
 					}
 				} else {
 					want = 1
 					if a.status != 401 || a.body != "refused" || a.header.Get("WWW-Authenticate") != "Bearer" {
-						t.Errorf("%d %v %s", a.status, a.header, a.body)
+						t.Errorf("got %d %v %s, want the 401 of the API", a.status, a.header, a.body)
 					}
 				}
 				if len(all) != want {
-					t.Fatalf("%d requests went upstream", len(all))
+					t.Fatalf("got %d requests upstream, want %d", len(all), want)
 				}
 				for i, got := range all {
 					if got.target != "/x?q" || got.body != test.body || got.err != nil {
-						t.Errorf("request %d: %s, %d bytes, %v", i, got.target, len(got.body), got.err)
+						t.Errorf("request %d: got %s, %d bytes, %v, want the same target and body", i, got.target, len(got.body), got.err)
 					}
 					if value := []string{authorization, secondAuthorization}[i]; !slices.Equal(got.header["Authorization"], []string{value}) {
-						t.Errorf("request %d: Authorization %q", i, got.header["Authorization"])
+						t.Errorf("request %d: got Authorization %q, want one token each", i, got.header["Authorization"])
 					}
 					if value := got.header["Via"]; !slices.Equal(value, []string{"1.1 etrusted-broker"}) {
-						t.Errorf("request %d: Via %q", i, value)
+						t.Errorf("request %d: got Via %q, want one entry", i, value)
 					}
 				}
-				if got := b.report(t); got.Status != a.status || got.Retry != test.replay || got.Problem != "" {
-					t.Errorf("report %+v", got)
+				if got := b.record(t); got.Status != a.status || got.Retry != test.outcome || got.Problem != "" {
+					t.Errorf("got %+v, want the outcome of the retry", got)
 				}
 			})
 		}
 	})
 }
 
-func TestReplayKeepsTrailers(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up, revoke := revoked(t, kind)
+func TestRetryKeepsTrailers(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up, revoke := startRevoked(t, kind)
 		c := start(t, up.url, revoke).dial(t)
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Authorization\r\n\r\n",
 			chunked("body", "X-Sum: 1", "Authorization: Bearer app"))
-		if a := c.answer("POST"); a.status != 200 {
-			t.Errorf("%d %s", a.status, a.body)
+		if a := c.result("POST"); a.status != 200 {
+			t.Errorf("got %d %s, want 200", a.status, a.body)
 		}
-		for i, got := range up.take() {
+		for i, got := range up.requests() {
 			if got.body != "body" || !reflect.DeepEqual(got.trailer, http.Header{"X-Sum": {"1"}}) {
-				t.Errorf("request %d: %q, trailers %v", i, got.body, got.trailer)
+				t.Errorf("request %d: got %q with trailers %v, want the same both times", i, got.body, got.trailer)
 			}
 		}
 	})
 }
 
-// One that is not to be replaced, or cannot be, leaves the API's own 401.
-func TestNoReplay(t *testing.T) {
+// If the token cannot be replaced, or must not be, the app gets the API's 401.
+func TestForwards401WithoutRetry(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		change func(*setup, *fakeTokens)
-		sent   int
-		replay proxy.RetryOutcome
+		name    string
+		change  func(*setup, *fakeTokens)
+		sent    int
+		outcome proxy.RetryOutcome
 	}{
 		{"off", func(s *setup, _ *fakeTokens) { s.Retry = false }, 1, ""},
 		{"token is kept", func(_ *setup, f *fakeTokens) { f.invalidate = nil }, 1, ""},
 		{"no other in time", func(_ *setup, f *fakeTokens) {
-			f.await = func(context.Context) (string, error) { return "", errors.New("none") }
+			f.wait = func(context.Context) (string, error) { return "", errors.New("none") }
 		}, 1, proxy.RetryNoToken},
 		{"the same again", func(_ *setup, f *fakeTokens) {
-			f.await = func(context.Context) (string, error) { return authorization, nil }
+			f.wait = func(context.Context) (string, error) { return authorization, nil }
 		}, 1, proxy.RetryNoToken},
 		{"refused again", func(_ *setup, f *fakeTokens) {
 			f.current = "Bearer zeroth"
 			f.invalidate = func(string) bool { return true }
-			f.await = func(context.Context) (string, error) { return authorization, nil }
+			f.wait = func(context.Context) (string, error) { return authorization, nil }
 		}, 2, proxy.RetryUnauthorized},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			up := record(t, h1, func(w http.ResponseWriter, _ *http.Request) {
+			up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 				w.WriteHeader(http.StatusUnauthorized)
 				_, _ = io.WriteString(w, "refused")
 			})
-			_, revoke := revoked(t, h1)
-			b := start(t, up.url, revoke, func(s *setup) { test.change(s, s.Tokens.(*fakeTokens)) })
+			_, revoke := startRevoked(t, h1)
+			b := start(t, up.url, revoke, func(s *setup) { test.change(s, s.fakeTokens()) })
 			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))
-			wantNotOurs(t, a)
+			wantFromAPI(t, a)
 			if a.status != 401 || a.body != "refused" || a.header.Get("WWW-Authenticate") != "Bearer" {
-				t.Errorf("%d %v %s", a.status, a.header, a.body)
+				t.Errorf("got %d %v %s, want the 401 of the API", a.status, a.header, a.body)
 			}
-			if all := up.take(); len(all) != test.sent {
+			if all := up.requests(); len(all) != test.sent {
 				t.Errorf("%d requests went upstream, want %d", len(all), test.sent)
 			}
-			if got := b.report(t); got.Retry != test.replay || got.Status != 401 {
-				t.Errorf("report %+v", got)
+			if got := b.record(t); got.Retry != test.outcome || got.Status != 401 {
+				t.Errorf("got %+v, want status 401 and the outcome of the retry", got)
 			}
 		})
 	}
 }
 
-func TestReplayFails(t *testing.T) {
+func TestReportsFailedRetry(t *testing.T) {
 	calls := 0
-	up := record(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
-	_, revoke := revoked(t, h1)
+	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	_, revoke := startRevoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
-		s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 			if calls++; calls == 2 {
 				return nil, io.ErrUnexpectedEOF
 			}
@@ -167,38 +167,38 @@ func TestReplayFails(t *testing.T) {
 		})
 	})
 	wantProblem(t, b.get(t, "/x"), 502, "connection_terminated")
-	if got := b.report(t); got.Retry != proxy.RetryFailed || calls != 2 {
-		t.Errorf("report %+v after %d calls", got, calls)
+	if got := b.record(t); got.Retry != proxy.RetryFailed || calls != 2 {
+		t.Errorf("got %+v after %d calls, want RetryFailed after 2", got, calls)
 	}
 }
 
-func TestBothBodiesAreClosed(t *testing.T) {
-	var bodies []*counted
-	up, revoke := revoked(t, h1)
+func TestRetryClosesBothBodies(t *testing.T) {
+	var bodies []*countingBody
+	up, revoke := startRevoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
-		s.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
 			response, err := s.transport.RoundTrip(r)
 			if err == nil {
-				bodies = append(bodies, &counted{ReadCloser: response.Body})
+				bodies = append(bodies, &countingBody{ReadCloser: response.Body})
 				response.Body = bodies[len(bodies)-1]
 			}
 			return response, err
 		})
 	})
 	b.get(t, "/x")
-	b.report(t)
+	b.record(t)
 	b.server.Close()
 	if len(bodies) != 2 || bodies[0].closes.Load() != 1 || bodies[1].closes.Load() != 1 {
-		t.Errorf("%d bodies, closed as they should not be", len(bodies))
+		t.Errorf("got %d bodies, want 2, each closed once", len(bodies))
 	}
 }
 
-// A client that goes away while the request waits for the second token is gone, and the API's 401 is nobody's.
-func TestClientGoesWhileItWaitsToReplay(t *testing.T) {
+// If the client goes away while the request waits for the second token, the 401 is not recorded.
+func TestClientClosesWhileWaitingForRetry(t *testing.T) {
 	waiting := make(chan struct{}, 1)
-	up, revoke := revoked(t, h1)
+	up, revoke := startRevoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
-		s.Tokens.(*fakeTokens).await = func(ctx context.Context) (string, error) {
+		s.fakeTokens().wait = func(ctx context.Context) (string, error) {
 			waiting <- struct{}{}
 			<-ctx.Done()
 			return "", ctx.Err()
@@ -206,10 +206,10 @@ func TestClientGoesWhileItWaitsToReplay(t *testing.T) {
 	})
 	c := b.dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	recv(t, waiting, "the request to wait")
+	receive(t, waiting, "the request to wait")
 	_ = c.Close()
-	got := b.report(t)
-	if len(up.take()) != 1 || got.Retry != proxy.RetryNoToken {
-		t.Errorf("report %+v", got)
+	got := b.record(t)
+	if len(up.requests()) != 1 || got.Retry != proxy.RetryNoToken {
+		t.Errorf("got %+v, want RetryNoToken after one request", got)
 	}
 }

@@ -8,12 +8,11 @@ import (
 	"strconv"
 	"strings"
 
-	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// linkRewriter is from the upstream's address, as it stands in responses, to that by which the app has reached it. An app that
-// follows a link as it is comes back here.
+// linkRewriter replaces the API's base URL in responses with the URL that the client used, so that a client that follows
+// links comes back to the broker. A nil linkRewriter does nothing.
 type linkRewriter struct {
 	from, to string
 	// coded is set if the app refuses responses without a content coding. Coded bodies are then forwarded unchanged,
@@ -21,33 +20,33 @@ type linkRewriter struct {
 	coded bool
 }
 
-// newLinkRewriter returns the way for a request's response; nil if there is nothing to rewrite.
-func (p *Proxy) newLinkRewriter(r *http.Request, a route) *linkRewriter {
+// newLinkRewriter returns the linkRewriter for a request; nil if there is nothing to rewrite.
+func (p *Proxy) newLinkRewriter(r *http.Request, route parsedRoute) *linkRewriter {
 	if !p.config.RewriteLinks {
 		return nil
 	}
 	scheme := p.config.ExternalScheme
 	switch {
-	case access.Tunnelled(r):
+	case route.tunnel != nil:
 		scheme = "https"
-	case r.URL.Host != "": // the app takes the broker for its proxy
+	case route.absoluteForm:
 		scheme = strings.ToLower(r.URL.Scheme)
 	}
-	to := scheme + "://" + r.Host + a.accountPrefix
+	to := scheme + "://" + r.Host + route.accountPrefix
 	if to == p.base {
 		return nil
 	}
 	return &linkRewriter{from: p.base, to: to}
 }
 
-// maxBuffered is up to what length a body is read whole, so that one without a link can be left as it is. maxWholeGzip is the
-// same for gzip, of which JSON needs about an eighth.
+// maxBuffered is the longest body that is buffered, so that a body without links is forwarded unchanged. maxBufferedGzip is
+// the same for gzip, which shortens JSON to about an eighth.
 const (
 	maxBuffered     = 64 << 10
 	maxBufferedGzip = 16 << 10
 )
 
-// rewriteResponse rewrites what leads past the broker. The response's own header map is changed.
+// rewriteResponse rewrites the links in a response, in its own header map.
 func (w *linkRewriter) rewriteResponse(method string, response *http.Response) {
 	if w == nil {
 		return
@@ -70,7 +69,7 @@ func (w *linkRewriter) rewriteResponse(method string, response *http.Response) {
 	}
 }
 
-// rewriteHeader rewrites the URLs in headers: RFC 9110 sections 8.7 and 10.2.2, RFC 8288.
+// rewriteHeader rewrites the URLs in fields: RFC 9110 sections 8.7 and 10.2.2, RFC 8288.
 func (w *linkRewriter) rewriteHeader(header http.Header) {
 	for _, name := range []string{"Location", "Content-Location"} {
 		for i, value := range header[name] {
@@ -82,7 +81,7 @@ func (w *linkRewriter) rewriteHeader(header http.Header) {
 	}
 }
 
-// isRewritten reports whether a response has a body in which links are rewritten: JSON, and the whole of it.
+// isRewritten reports whether links are rewritten in the body of a response: JSON, and not a part of it.
 func isRewritten(method string, response *http.Response) bool {
 	switch response.StatusCode {
 	case http.StatusNoContent, http.StatusNotModified, http.StatusPartialContent:
@@ -94,8 +93,8 @@ func isRewritten(method string, response *http.Response) bool {
 	return isJSON(response.Header.Get("Content-Type"))
 }
 
-// isJSON looks at a media type without its parameters: RFC 9110 section 8.3.1, RFC 8259, RFC 6839 section 3.1. What holds a
-// space, a comma or a control character is none, but maybe two in one line, and its body goes on as it is.
+// isJSON reports whether a media type is JSON: RFC 9110 section 8.3.1, RFC 8259, RFC 6839 section 3.1. With a space, a comma
+// or a control character it is invalid, perhaps two types in one line, and the body is forwarded unchanged.
 func isJSON(contentType string) bool {
 	kind, _, _ := strings.Cut(contentType, ";")
 	kind = strings.ToLower(textproto.TrimString(kind))
@@ -107,7 +106,8 @@ func isJSON(contentType string) bool {
 
 func isGzip(coding string) bool { return coding == "gzip" || coding == "x-gzip" }
 
-// rewriteStream has body, which is the response's, rewritten as it comes: it is too long to be known, or its length is not told.
+// rewriteStream rewrites body, which is the response's, while it is forwarded: it is too long to be buffered, or its length
+// is unknown.
 func (w *linkRewriter) rewriteStream(response *http.Response, body io.Reader, zipped bool) {
 	if zipped {
 		body = newGunzipReader(body)
@@ -118,10 +118,10 @@ func (w *linkRewriter) rewriteStream(response *http.Response, body io.Reader, zi
 	dropValidators(response.Header)
 }
 
-// rewriteBuffered reads a body and rewrites it if there is a link in it. If it cannot be read to its end, it goes on as far as it
-// goes, and breaks off there.
+// rewriteBuffered reads a body and rewrites it if it contains a link. If it breaks off, what arrived is forwarded, and then
+// breaks off too.
 func (w *linkRewriter) rewriteBuffered(response *http.Response, zipped bool) {
-	// As much more as ReadFrom wants to see free, or it would make a larger one at the body's end.
+	// ReadFrom grows the buffer if less than MinRead is free, even at the end of the body.
 	read := bytes.NewBuffer(make([]byte, 0, response.ContentLength+bytes.MinRead))
 	_, err := read.ReadFrom(response.Body)
 	body := read.Bytes()
@@ -149,8 +149,8 @@ func (w *linkRewriter) rewriteBuffered(response *http.Response, zipped bool) {
 	dropValidators(response.Header)
 }
 
-// dropValidators removes from a header what is only true of the upstream's bytes: a strong ETag becomes a weak one (RFC 9110
-// section 8.8.1), digests go, and so does the coding, since rewritten bodies have none.
+// dropValidators removes from a header what is true only of the upstream's bytes: a strong ETag becomes weak (RFC 9110 section
+// 8.8.1), and digests and the content coding are removed, since rewritten bodies have none.
 func dropValidators(header http.Header) {
 	delete(header, "Content-Encoding")
 	if tag := header.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
@@ -164,7 +164,7 @@ func dropValidators(header http.Header) {
 	delete(header, "Accept-Ranges")
 }
 
-// isDigest reports whether a header vouches for a body's bytes: RFC 9530, and those before it.
+// isDigest reports whether a field is a digest of the body: RFC 9530 and its predecessors.
 func isDigest(name string) bool {
 	switch name {
 	case "Content-Md5", "Digest", "Content-Digest", "Repr-Digest":
@@ -174,9 +174,9 @@ func isDigest(name string) bool {
 	}
 }
 
-// eofReader reads from what is there as a whole. Its end comes with its last bytes, as it does from net/http, so that relay need
-// not flush them for fear that there may be more: an app that has them before its request has ended sends its next one into
-// the read that net/http has waiting in the background, which takes that apart.
+// eofReader reads from a buffer, and returns io.EOF together with the last bytes, as net/http does, so that relay does not flush
+// them. An app that received them before its request has ended would send its next one into net/http's background read, which
+// tears that request apart.
 type eofReader struct{ rest []byte }
 
 func (w *eofReader) Read(p []byte) (n int, err error) {
@@ -187,25 +187,25 @@ func (w *eofReader) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// readBody is a body that was read already, and still to be closed.
+// readBody is a body that was already read, but not closed.
 type readBody struct {
 	io.Reader
 	io.Closer
 }
 
-// rewrittenBody is one in which links may have been rewritten.
+// rewrittenBody is a body in which links may have been rewritten.
 type rewrittenBody struct {
 	io.Reader
 	io.Closer
 }
 
-// errReader is a reader that gives nothing but an error.
+// errReader is a reader that only returns an error.
 type errReader struct{ err error }
 
 func (f errReader) Read([]byte) (int, error) { return 0, f.err }
 
-// prepareRequest changes in a request's headers what would keep links from being found in its response, and what only the
-// rewritten response has.
+// prepareRequest changes the fields of a request that would hide links in the response, or that refer to a rewritten
+// response.
 func (w *linkRewriter) prepareRequest(header http.Header) {
 	if w == nil {
 		return
@@ -218,14 +218,14 @@ func (w *linkRewriter) prepareRequest(header http.Header) {
 		}
 	}
 	if tags := header["If-Match"]; len(tags) > 0 {
-		// A weak tag never matches here (RFC 9110 section 13.1.1), and it may be weaken that has made it one.
+		// A weak tag never matches here (RFC 9110 section 13.1.1), and it may be dropValidators that has weakened it.
 		header["If-Match"] = []string{strings.ReplaceAll(strings.Join(tags, ", "), `W/"`, `"`)}
 	}
 }
 
-// negotiateEncoding returns the content coding to ask the upstream for, so that links can be found in its response: gzip if the app
-// accepts that, or else identity. It returns false if the app excludes identity (RFC 9110 section 12.5.3), and with it
-// every response that was rewritten.
+// negotiateEncoding returns the content coding to request from the API, so that links can be found: gzip if the app accepts
+// it, else identity. It returns false if the app excludes identity (RFC 9110 section 12.5.3), and with it every rewritten
+// response.
 func negotiateEncoding(values []string) (coding string, ok bool) {
 	accepts := map[string]bool{}
 	for _, line := range values {
@@ -244,7 +244,7 @@ func negotiateEncoding(values []string) (coding string, ok bool) {
 	return "identity", true
 }
 
-// isZero reports whether a weight says "not at all".
+// isZero reports whether a weight excludes a coding.
 func isZero(weight string) bool {
 	q, ok := strings.CutPrefix(strings.ReplaceAll(strings.ToLower(weight), " ", ""), "q=")
 	return ok && strings.Trim(q, "0.") == ""

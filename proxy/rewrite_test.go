@@ -15,14 +15,12 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"etrusted-broker/proxy"
 )
 
-// leading has the links of responses rewritten.
-func leading(s *setup) { s.RewriteLinks, s.ExternalScheme = true, "http" }
+// withLinkRewriting rewrites the links in responses.
+func withLinkRewriting(s *setup) { s.RewriteLinks, s.ExternalScheme = true, "http" }
 
-func zipped(text string) string {
+func gzipped(text string) string {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	_, _ = io.WriteString(w, text)
@@ -30,11 +28,11 @@ func zipped(text string) string {
 	return b.String()
 }
 
-func unzipped(t testing.TB, body string) string {
+func gunzipped(t testing.TB, body string) string {
 	t.Helper()
 	r, err := gzip.NewReader(strings.NewReader(body))
 	if err != nil {
-		t.Fatalf("%v in %q", err, body)
+		t.Fatalf("got %v in %q, want gzip", err, body)
 	}
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -43,8 +41,8 @@ func unzipped(t testing.TB, body string) string {
 	return string(text)
 }
 
-// noise does not become short when it is zipped.
-func noise(length int) string {
+// randomBytes returns text that gzip does not shorten.
+func randomBytes(length int) string {
 	random := rand.New(rand.NewPCG(1, 2))
 	var b strings.Builder
 	for b.Len() < length {
@@ -53,19 +51,19 @@ func noise(length int) string {
 	return b.String()
 }
 
-// page is a response with a link to the upstream, and others that only look like one.
-func page(base string) string {
+// pageWithLinks returns JSON with a link to the upstream, and others that only look like one.
+func pageWithLinks(base string) string {
 	return `{"paging":{"links":{"next":"` + base + `/reviews?after=x"}},"` + base + `/":1,"items":[{"text":"see ` + base + `/"},{"url":"` + base + `.evil/"}]}`
 }
 
-// pageBack is page as the app gets it.
-func pageBack(base, back string) string {
-	return strings.Replace(page(base), `"next":"`+base, `"next":"`+back, 1)
+// rewrittenPage returns the same page as the app gets it.
+func rewrittenPage(base, back string) string {
+	return strings.Replace(pageWithLinks(base), `"next":"`+base, `"next":"`+back, 1)
 }
 
-// answering is an upstream that answers with a body, of a length that is told if it is short, and with headers of
-// "Name: value".
-func answering(t testing.TB, status int, body string, headers ...string) (url string) {
+// startUpstream starts an upstream that responds with a body, and with fields of the form "Name: value". If the body is short,
+// it has a Content-Length.
+func startUpstream(t testing.TB, status int, body string, headers ...string) (url string) {
 	var at string
 	at = serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 		for _, header := range headers {
@@ -74,7 +72,7 @@ func answering(t testing.TB, status int, body string, headers ...string) (url st
 		}
 		body := strings.ReplaceAll(body, "BASE", at)
 		if w.Header().Get("Content-Encoding") == "gzip" {
-			body = zipped(body)
+			body = gzipped(body)
 		}
 		if w.Header().Get("Content-Length") == "" && len(body) < 100<<10 && status != 204 && status != 304 {
 			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -85,7 +83,7 @@ func answering(t testing.TB, status int, body string, headers ...string) (url st
 	return at
 }
 
-func TestLinksLeadBack(t *testing.T) {
+func TestRewritesLinksInJSON(t *testing.T) {
 	const etag, digest = `Etag: "v1"`, "Content-Digest: sha-256=:x:"
 	long := strings.Repeat(" ", 200<<10)
 	for _, test := range []struct {
@@ -93,39 +91,39 @@ func TestLinksLeadBack(t *testing.T) {
 		body    string
 		headers []string
 		changed bool
-		known   bool // its length is told
+		known   bool // its length is known
 		etag    string
 	}{
-		{"short", page("BASE"), []string{"Content-Type: application/json", etag, digest}, true, true, `W/"v1"`},
-		{"short, +json and parameters", page("BASE"), []string{"Content-Type: Application/HAL+JSON; charset=utf-8; profile=x", etag}, true, true, `W/"v1"`},
-		{"weak", page("BASE"), []string{"Content-Type: application/json", `Etag: W/"v1"`}, true, true, `W/"v1"`},
-		{"long", page("BASE") + long, []string{"Content-Type: application/json", etag, digest}, true, false, `W/"v1"`},
-		{"short, gzip", page("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip", etag, digest}, true, true, `W/"v1"`},
-		{"long, gzip", page("BASE") + noise(400<<10), []string{"Content-Type: application/json", "Content-Encoding: gzip", etag}, true, false, `W/"v1"`},
-		{"zipped to little, as long as is held", page("BASE") + strings.Repeat(" ", 60<<10), []string{"Content-Type: application/json", "Content-Encoding: gzip"}, true, true, ""},
-		{"zipped to little, and longer", page("BASE") + strings.Repeat(" ", 64<<10), []string{"Content-Type: application/json", "Content-Encoding: gzip"}, true, false, ""},
-		{"zipped to little, and much longer", page("BASE") + strings.Repeat(" ", 2<<20), []string{"Content-Type: application/json", "Content-Encoding: gzip"}, true, false, ""},
+		{"short", pageWithLinks("BASE"), []string{"Content-Type: application/json", etag, digest}, true, true, `W/"v1"`},
+		{"short, +json and parameters", pageWithLinks("BASE"), []string{"Content-Type: Application/HAL+JSON; charset=utf-8; profile=x", etag}, true, true, `W/"v1"`},
+		{"weak", pageWithLinks("BASE"), []string{"Content-Type: application/json", `Etag: W/"v1"`}, true, true, `W/"v1"`},
+		{"long", pageWithLinks("BASE") + long, []string{"Content-Type: application/json", etag, digest}, true, false, `W/"v1"`},
+		{"short, gzip", pageWithLinks("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip", etag, digest}, true, true, `W/"v1"`},
+		{"long, gzip", pageWithLinks("BASE") + randomBytes(400<<10), []string{"Content-Type: application/json", "Content-Encoding: gzip", etag}, true, false, `W/"v1"`},
+		{"zipped to little, as long as is held", pageWithLinks("BASE") + strings.Repeat(" ", 60<<10), []string{"Content-Type: application/json", "Content-Encoding: gzip"}, true, true, ""},
+		{"zipped to little, and longer", pageWithLinks("BASE") + strings.Repeat(" ", 64<<10), []string{"Content-Type: application/json", "Content-Encoding: gzip"}, true, false, ""},
+		{"zipped to little, and much longer", pageWithLinks("BASE") + strings.Repeat(" ", 2<<20), []string{"Content-Type: application/json", "Content-Encoding: gzip"}, true, false, ""},
 
 		{"no link", `{"a":"https://elsewhere.example/"}`, []string{"Content-Type: application/json", etag, digest}, false, true, `"v1"`},
 		{"no link, gzip", `{"a":"https://elsewhere.example/"}`, []string{"Content-Type: application/json", "Content-Encoding: gzip", etag, digest}, false, true, `"v1"`},
 		{"empty", "", []string{"Content-Type: application/json", etag}, false, true, `"v1"`},
-		{"text", page("BASE"), []string{"Content-Type: text/plain", etag, digest}, false, true, `"v1"`},
-		{"HTML", page("BASE"), []string{"Content-Type: text/html", etag}, false, true, `"v1"`},
-		{"no type", page("BASE"), []string{etag}, false, true, `"v1"`},
-		{"another coding", page("BASE"), []string{"Content-Type: application/json", "Content-Encoding: br", etag}, false, true, `"v1"`},
-		{"two codings in two lines", page("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip", "Content-Encoding: br", etag}, false, true, `"v1"`},
-		{"two codings", page("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip, br", etag}, false, true, `"v1"`},
+		{"text", pageWithLinks("BASE"), []string{"Content-Type: text/plain", etag, digest}, false, true, `"v1"`},
+		{"HTML", pageWithLinks("BASE"), []string{"Content-Type: text/html", etag}, false, true, `"v1"`},
+		{"no type", pageWithLinks("BASE"), []string{etag}, false, true, `"v1"`},
+		{"another coding", pageWithLinks("BASE"), []string{"Content-Type: application/json", "Content-Encoding: br", etag}, false, true, `"v1"`},
+		{"two codings in two lines", pageWithLinks("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip", "Content-Encoding: br", etag}, false, true, `"v1"`},
+		{"two codings", pageWithLinks("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip, br", etag}, false, true, `"v1"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			up := answering(t, 200, test.body, test.headers...)
-			b := start(t, up, leading)
+			up := startUpstream(t, 200, test.body, test.headers...)
+			b := start(t, up, withLinkRewriting)
 			got := b.get(t, "/reviews")
 			body := got.body
 			if got.header.Get("Content-Encoding") == "gzip" {
 				if test.changed {
 					t.Error("a rewritten body is forwarded as gzip, want identity")
 				}
-				body = unzipped(t, got.body)
+				body = gunzipped(t, got.body)
 			}
 			want := strings.ReplaceAll(test.body, "BASE", up)
 			if test.changed {
@@ -141,34 +139,34 @@ func TestLinksLeadBack(t *testing.T) {
 				t.Errorf("ETag %s, want %s", got.header.Get("Etag"), test.etag)
 			}
 			if hasDigest := got.header.Get("Content-Digest") != ""; hasDigest && test.changed {
-				t.Error("the digest is of other bytes")
+				t.Error("got the digest of other bytes, want none")
 			} else if !hasDigest && !test.changed && strings.Contains(fmt.Sprint(test.headers), "Digest") {
-				t.Error("the digest is gone")
+				t.Error("got no digest, want that of the API")
 			}
 		})
 	}
 }
 
-func TestStatusesWithoutLinks(t *testing.T) {
+func TestRewritesNoLinksWithoutBody(t *testing.T) {
 	for _, test := range []struct {
 		method string
 		status int
 	}{{"HEAD", 200}, {"GET", 204}, {"GET", 304}, {"GET", 206}} {
-		up := answering(t, test.status, map[bool]string{true: page("BASE")}[test.status == 206 || test.method == "HEAD"],
+		up := startUpstream(t, test.status, map[bool]string{true: pageWithLinks("BASE")}[test.status == 206 || test.method == "HEAD"],
 			"Content-Type: application/json", `Etag: "v1"`, "Content-Digest: x", "Content-Range: bytes 0-1/2")
-		got := start(t, up, leading).do(t, start(t, up, leading).request(t, test.method, "/x", nil))
+		got := start(t, up, withLinkRewriting).do(t, start(t, up, withLinkRewriting).request(t, test.method, "/x", nil))
 		if got.status != test.status || got.header.Get("Etag") != `"v1"` || got.header.Get("Content-Digest") != "x" {
-			t.Errorf("%s %d: %d %v", test.method, test.status, got.status, got.header)
+			t.Errorf("%s %d: got %d %v, want the response unchanged", test.method, test.status, got.status, got.header)
 		}
 		if test.status == 206 && !strings.Contains(got.body, `"next":"`+up+"/") {
-			t.Errorf("a part of a body was rewritten: %s", got.body)
+			t.Errorf("got a rewritten part of a body, want it unchanged: %s", got.body)
 		}
 	}
 }
 
-func TestLinksInHeaders(t *testing.T) {
-	up := answering(t, 201, "", "Location: BASE/events/1", "Content-Location: BASE", "Link: <BASE/reviews?page=2>; rel=next, <https://elsewhere.example/>; rel=x", "X-Other: BASE/x")
-	b := start(t, up, leading)
+func TestRewritesLinksInHeader(t *testing.T) {
+	up := startUpstream(t, 201, "", "Location: BASE/events/1", "Content-Location: BASE", "Link: <BASE/reviews?page=2>; rel=next, <https://elsewhere.example/>; rel=x", "X-Other: BASE/x")
+	b := start(t, up, withLinkRewriting)
 	got := b.get(t, "/x").header
 	for name, want := range map[string]string{
 		"Location": b.server.URL + "/events/1", "Content-Location": b.server.URL,
@@ -180,13 +178,13 @@ func TestLinksInHeaders(t *testing.T) {
 	}
 }
 
-// The links lead to the address that the app used, whichever that was.
-func TestLinksLeadWhereTheAppCameFrom(t *testing.T) {
-	up := answering(t, 200, page("BASE"), "Content-Type: application/json")
-	b := start(t, up, leading, func(s *setup) {
-		s.Account = func(name string) (proxy.TokenSource, bool) { return granted(), name == "shop-de" }
+// Links lead to the URL that the app used.
+func TestRewritesLinksToTheURLOfTheClient(t *testing.T) {
+	up := startUpstream(t, 200, pageWithLinks("BASE"), "Content-Type: application/json")
+	b := start(t, up, withLinkRewriting, func(s *setup) {
+		s.Tokens = accounts{"": validToken(), "shop-de": validToken()}.tokens
 	})
-	https := start(t, up, leading, func(s *setup) { s.ExternalScheme = "https" })
+	https := start(t, up, withLinkRewriting, func(s *setup) { s.ExternalScheme = "https" })
 	for _, test := range []struct {
 		broker       *broker
 		target, host string
@@ -202,27 +200,27 @@ func TestLinksLeadWhereTheAppCameFrom(t *testing.T) {
 	} {
 		c := test.broker.dial(t)
 		c.send("GET ", test.target, " HTTP/1.1\r\nHost: ", test.host, "\r\n\r\n")
-		if got := c.answer("GET"); got.body != pageBack(up, test.back) {
-			t.Errorf("%s at %s: %s", test.target, test.host, got.body)
+		if got := c.result("GET"); got.body != rewrittenPage(up, test.back) {
+			t.Errorf("%s at %s: got %s, want links to the URL of the client", test.target, test.host, got.body)
 		}
 	}
 }
 
-func TestLinksStayWhereTheyAre(t *testing.T) {
-	up := answering(t, 200, page("BASE"), "Content-Type: application/json", "Location: BASE/x", `Etag: "v1"`)
+func TestRewritesNoLinksIfDisabled(t *testing.T) {
+	up := startUpstream(t, 200, pageWithLinks("BASE"), "Content-Type: application/json", "Location: BASE/x", `Etag: "v1"`)
 	got := start(t, up).get(t, "/x")
-	if got.body != page(up) || got.header.Get("Location") != up+"/x" || got.header.Get("Etag") != `"v1"` {
-		t.Errorf("%v %s", got.header, got.body)
+	if got.body != pageWithLinks(up) || got.header.Get("Location") != up+"/x" || got.header.Get("Etag") != `"v1"` {
+		t.Errorf("got %v %s, want the response unchanged", got.header, got.body)
 	}
 }
 
-// A response is rewritten as it comes: nothing waits for its end.
-func TestLinksStream(t *testing.T) {
+// A response is rewritten while it arrives: nothing waits for its end.
+func TestRewritesStreamedLinks(t *testing.T) {
 	for _, coding := range []string{"identity", "gzip"} {
 		t.Run(coding, func(t *testing.T) {
 			more := make(chan string, 4)
 			end := sync.OnceFunc(func() { close(more) })
-			defer end() // or a test that fails would hang
+			defer end() // or a failing test would hang
 			up := serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				var to io.Writer = w
@@ -242,7 +240,7 @@ func TestLinksStream(t *testing.T) {
 					_ = zip.Close()
 				}
 			})
-			b := start(t, up, leading)
+			b := start(t, up, withLinkRewriting)
 			more <- `["`
 			r := b.request(t, "GET", "/x", nil)
 			r.Header.Set("Accept-Encoding", coding)
@@ -270,49 +268,49 @@ func TestLinksStream(t *testing.T) {
 			end()
 			expect(`]`)
 			if _, err := body.Read(make([]byte, 1)); err != io.EOF {
-				t.Errorf("%v at the end", err)
+				t.Errorf("got %v at the end, want EOF", err)
 			}
 		})
 	}
 }
 
-// What breaks off breaks off for the app too, and what there was of it arrives.
-func TestBrokenBodyWithLinks(t *testing.T) {
+// What arrived before a response broke off is forwarded.
+func TestTruncatedRewrittenBodyLooksTruncated(t *testing.T) {
 	for _, headers := range []string{"Content-Length: 1000\r\n", "Content-Length: 100000\r\n", "Transfer-Encoding: chunked\r\n"} {
-		at := "http://" + rawServe(t, after("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+headers+"\r\n"+"4\r\n[\"x\"\r\n"))
-		b := start(t, at, leading)
+		at := "http://" + startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+headers+"\r\n"+"4\r\n[\"x\"\r\n"))
+		b := start(t, at, withLinkRewriting)
 		response, err := b.client.Do(b.request(t, "GET", "/x", nil))
 		if err != nil {
-			continue // nothing of it had come when it broke off
+			continue // nothing had arrived when it broke off
 		}
-		got := readAnswer(response)
+		got := readResult(response)
 		if got.err == nil {
-			t.Errorf("%s: looks whole: %q", headers, got.body)
+			t.Errorf("%s: got a complete response, want a truncated one: %q", headers, got.body)
 		}
-		if report := b.report(t); !report.Broken {
-			t.Errorf("%+v", report)
+		if record := b.record(t); !record.Broken {
+			t.Errorf("got %+v, want Broken", record)
 		}
 	}
 }
 
-// What is not gzip, whatever it says, is forwarded as what it is.
-func TestWrongGzip(t *testing.T) {
+// A body that is not gzip is forwarded unchanged, whatever its Content-Encoding.
+func TestForwardsInvalidGzip(t *testing.T) {
 	for _, body := range []string{`["BASE/x"]`, "", "\x1f", `["BASE/x","` + strings.Repeat("x", 100<<10) + `"]`} {
-		up := rawServe(t, after(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body)))
-		got := start(t, "http://"+up, leading).get(t, "/x")
+		up := startRawUpstream(t, afterRequest(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body)))
+		got := start(t, "http://"+up, withLinkRewriting).get(t, "/x")
 		if coding := got.header.Get("Content-Encoding"); got.body != body || body != "" && coding != "" {
-			t.Errorf("%.20q became %.20q with Content-Encoding %q", body, got.body, coding)
+			t.Errorf("%.20q: got %.20q with Content-Encoding %q, want it unchanged without one", body, got.body, coding)
 		}
 	}
 }
 
 // An app that excludes identity gets coded bodies unchanged, since rewritten ones have no coding.
-func TestCodedBodyForAnAppThatExcludesIdentity(t *testing.T) {
-	up := answering(t, 200, page("BASE"), "Content-Type: application/json", "Content-Encoding: gzip", `Etag: "v1"`)
-	b := start(t, up, leading)
+func TestForwardsCodedBodyIfIdentityIsExcluded(t *testing.T) {
+	up := startUpstream(t, 200, pageWithLinks("BASE"), "Content-Type: application/json", "Content-Encoding: gzip", `Etag: "v1"`)
+	b := start(t, up, withLinkRewriting)
 	for accepted, want := range map[string]string{
-		"gzip": pageBack(up, b.server.URL), "gzip, identity": pageBack(up, b.server.URL),
-		"gzip, identity;q=0": zipped(page(up)), "gzip, *;q=0": zipped(page(up)),
+		"gzip": rewrittenPage(up, b.server.URL), "gzip, identity": rewrittenPage(up, b.server.URL),
+		"gzip, identity;q=0": gzipped(pageWithLinks(up)), "gzip, *;q=0": gzipped(pageWithLinks(up)),
 	} {
 		r := b.request(t, "GET", "/x", nil)
 		r.Header.Set("Accept-Encoding", accepted)
@@ -323,14 +321,14 @@ func TestCodedBodyForAnAppThatExcludesIdentity(t *testing.T) {
 	}
 }
 
-func TestAcceptEncodingIsNarrowed(t *testing.T) {
-	up := record(t, h1, nil)
-	b := start(t, up.url, leading)
+func TestNegotiatesGzipOrIdentity(t *testing.T) {
+	up := startRecorder(t, h1, nil)
+	b := start(t, up.url, withLinkRewriting)
 	for accepted, want := range map[string]string{
 		"": "", "gzip": "gzip", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, GZIP;q=0.5": "gzip", "*": "gzip", "x-gzip": "gzip",
 		"gzip;q=0, *": "identity", "*, gzip;q=0": "identity", "br": "identity", "identity": "identity", "deflate, br": "identity", "gzip;q=0": "identity",
 		"gzip;q=0.1": "gzip", "notgzip": "identity", "gzip, identity, *;q=0": "gzip",
-		// Rewritten responses have no coding: an app that accepts none of those is left to the API.
+		// Rewritten responses have no coding. If the app does not accept that, Accept-Encoding is forwarded unchanged.
 		"gzip, identity;q=0": "gzip, identity;q=0", "br, gzip, *;q=0": "br, gzip, *;q=0", "gzip; q=0.000, *;q=0": "gzip; q=0.000, *;q=0",
 	} {
 		r := b.request(t, "GET", "/x", nil)
@@ -338,23 +336,22 @@ func TestAcceptEncodingIsNarrowed(t *testing.T) {
 			r.Header.Set("Accept-Encoding", accepted)
 		}
 		b.do(t, r)
-		if got := up.one(t).header.Get("Accept-Encoding"); got != want {
+		if got := up.request(t).header.Get("Accept-Encoding"); got != want {
 			t.Errorf("%q goes on as %q, want %q", accepted, got, want)
 		}
 	}
 }
 
-// BenchmarkLinks shows what rewriting costs: the same requests with and without it, one after the other, and how many
-// times as long those with it take.
+// BenchmarkLinks measures the same requests with and without rewriting, alternating, and reports the ratio of their times.
 func BenchmarkLinks(b *testing.B) {
 	for _, size := range []int{1 << 10, 1 << 20} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			item := `{"id":"rev-1","rating":5,"comment":"all \"good\"","url":"BASE/reviews/rev-1"},`
-			up := answering(b, 200, "["+strings.Repeat(item, size/len(item))+"{}]", "Content-Type: application/json")
-			without, with := start(b, up), start(b, up, leading)
-			took := func(broker *broker) time.Duration {
+			up := startUpstream(b, 200, "["+strings.Repeat(item, size/len(item))+"{}]", "Content-Type: application/json")
+			without, with := start(b, up), start(b, up, withLinkRewriting)
+			took := func(through *broker) time.Duration {
 				began := time.Now()
-				response, err := broker.client.Get(broker.server.URL + "/reviews")
+				response, err := through.client.Get(through.server.URL + "/reviews")
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -373,62 +370,62 @@ func BenchmarkLinks(b *testing.B) {
 	}
 }
 
-// A tag that rewriting has made weak still serves to change what has it: RFC 9110 section 13.1.1.
-func TestIfMatchOfARewrittenResponse(t *testing.T) {
-	up := record(t, h1, nil)
-	b := start(t, up.url, leading)
+// A tag that rewriting has made weak still works in If-Match: RFC 9110 section 13.1.1.
+func TestIfMatchMatchesRewrittenResponse(t *testing.T) {
+	up := startRecorder(t, h1, nil)
+	b := start(t, up.url, withLinkRewriting)
 	for sent, want := range map[string]string{`W/"v1"`: `"v1"`, `"a", W/"b"`: `"a", "b"`, "*": "*"} {
 		r := b.request(t, "PUT", "/x", nil)
 		r.Header.Set("If-Match", sent)
 		r.Header.Set("If-None-Match", sent)
 		b.do(t, r)
-		if got := up.one(t).header; got.Get("If-Match") != want || got.Get("If-None-Match") != sent {
-			t.Errorf("%s: %v", sent, got)
+		if got := up.request(t).header; got.Get("If-Match") != want || got.Get("If-None-Match") != sent {
+			t.Errorf("%s: got %v, want strong tags", sent, got)
 		}
 	}
 }
 
-// What follows a zipped body and is none of it is dropped, as most programs do; another member is part of it.
-func TestAfterAZippedBody(t *testing.T) {
+// Bytes after a gzip body are dropped, as most programs do. Another gzip member is part of the body.
+func TestConnectionStaysInSyncAfterGzip(t *testing.T) {
 	for name, test := range map[string]struct{ after, want string }{
 		"padding":        {strings.Repeat("\x00", 100), ""},
 		"noise":          {"noise", ""},
-		"another member": {zipped(`[2]`), "[2]"},
+		"another member": {gzipped(`[2]`), "[2]"},
 	} {
 		for _, length := range []int{0, 100 << 10} {
 			address := make(chan string, 1)
-			at := rawServe(t, func(c net.Conn, r *bufio.Reader) {
+			at := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
 				at := <-address
-				body := zipped(`["http://`+at+`/x"]`+noise(length)) + test.after
-				after(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body))(c, r)
+				body := gzipped(`["http://`+at+`/x"]`+randomBytes(length)) + test.after
+				afterRequest(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body))(c, r)
 			})
 			address <- at
-			b := start(t, "http://"+at, leading)
+			b := start(t, "http://"+at, withLinkRewriting)
 			got := b.get(t, "/x")
-			if got.body != `["`+b.server.URL+`/x"]`+noise(length)+test.want {
-				t.Errorf("%s: %.100s", name, got.body)
+			if got.body != `["`+b.server.URL+`/x"]`+randomBytes(length)+test.want {
+				t.Errorf("%s: got %.100s, want the rewritten page", name, got.body)
 			}
 		}
 	}
 }
 
-// TestShortAnswerNeedsNoFlush holds that what is known as a whole goes out in one piece, with its header, when the handler
-// ends. A flush before that has the app send its next request into the end of this one, which costs more than the rewriting.
-func TestShortAnswerNeedsNoFlush(t *testing.T) {
+// A buffered response is sent in one piece, with its header, when the handler ends. After an earlier flush, the app would
+// send its next request before this one has ended, which costs more than the rewriting.
+func TestFlushesNoShortResponse(t *testing.T) {
 	t.Parallel()
 	for name, headers := range map[string][]string{"plain": nil, "gzip": {"Content-Encoding: gzip"}} {
 		for _, test := range []struct {
 			name, body string
 			flushed    bool
 		}{
-			{"short", page("BASE"), false},
+			{"short", pageWithLinks("BASE"), false},
 			{"without a link", `{"a":1}`, false},
-			{"long", "[" + page("BASE") + `,"` + noise(300<<10) + `"]`, true},
+			{"long", "[" + pageWithLinks("BASE") + `,"` + randomBytes(300<<10) + `"]`, true},
 		} {
 			t.Run(name+", "+test.name, func(t *testing.T) {
 				t.Parallel()
-				up := answering(t, 200, test.body, append(headers, "Content-Type: application/json")...)
-				b := start(t, up, leading)
+				up := startUpstream(t, 200, test.body, append(headers, "Content-Type: application/json")...)
+				b := start(t, up, withLinkRewriting)
 				request := httptest.NewRequest("GET", "/reviews", nil)
 				request.Host = b.addr
 				request.Header.Set("Accept-Encoding", "gzip")

@@ -2,163 +2,116 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
-	"time"
+
+	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy/access"
 )
 
-// RetryOutcome is what came of an occasion to send a request again: a closed set, used as the label of a metric.
-type RetryOutcome string
-
-// The outcomes of a 401 to a token that may be replaced.
-const (
-	RetrySuccess      RetryOutcome = "success"      // sent again, and answered with anything but 401
-	RetryUnauthorized RetryOutcome = "unauthorized" // sent again, and answered with 401
-	RetryFailed       RetryOutcome = "failed"       // sent again, and not answered
-	RetryBodyNotKept  RetryOutcome = "body_not_kept"
-	RetryNoToken      RetryOutcome = "no_token" // there was no other token in time
-)
-
-// RetryOutcomes lists all of them.
-var RetryOutcomes = [...]RetryOutcome{RetrySuccess, RetryUnauthorized, RetryFailed, RetryBodyNotKept, RetryNoToken}
-
-// Sent reports whether the request was sent a second time.
-func (r RetryOutcome) Sent() bool {
-	switch r {
-	case RetrySuccess, RetryUnauthorized, RetryFailed:
-		return true
-	default:
-		return false
-	}
-}
-
-// roundTrip is a request that has come in, on its way to the API.
+// roundTrip sends one request of the app to the API, with a token.
 type roundTrip struct {
 	proxy  *Proxy
 	w      http.ResponseWriter
 	r      *http.Request
-	target *url.URL
+	url    *url.URL // of the API
 	tokens TokenSource
-	links  *linkRewriter // nil if no links are rewritten
+	links  *linkRewriter // nil if links are not rewritten
 	body   *requestBody
 	record *RequestRecord
 }
 
-// do attaches the token and sends the request, a second time if the first token turns out to be dead before its
-// time. It returns the API's response, or the problem that keeps it from there.
-func (x *roundTrip) do() (*http.Response, *problem) {
-	if problem := x.body.buffer(x.proxy.retryBuffer()); problem != nil {
-		return nil, problem
+// do sends the request for a target of the API, and once more if the API rejects the token before its expiry. It returns
+// the API's response, or why there is none.
+func (t *roundTrip) do(target string) (*http.Response, *problem.Problem) {
+	var ok bool
+	if t.url, ok = t.proxy.upstreamURL(target); !ok {
+		return nil, access.ErrInvalidTarget
 	}
-	authorization, problem := x.authorization() // last, so that it cannot expire while a client sends slowly
-	if problem != nil {
-		return nil, problem
+	defer t.body.closeIfUnread(t.w.Header())
+	if broken := t.body.buffer(t.proxy.config.RetryBuffer); broken != nil {
+		return nil, broken
 	}
-	response, err := x.send(authorization)
+	authorization, missing := t.authorization() // last, so that it cannot expire while a client sends slowly
+	if missing != nil {
+		return nil, missing
+	}
+	response, err := t.send(authorization)
 	if err != nil {
-		return nil, x.sendProblem(err)
+		return nil, t.sendProblem(err)
 	}
 	if response.StatusCode != http.StatusUnauthorized {
 		return response, nil
 	}
-	next, ok := x.newerToken(authorization)
+	next, ok := t.newerToken(authorization)
 	if !ok {
-		return response, nil // the 401 goes to the app as it came
+		return response, nil // the app gets the 401 unchanged
 	}
-	_ = response.Body.Close() // nobody reads it; a 401 of eTrusted has none
-	return x.retry(next)
+	_ = response.Body.Close() // a 401 of eTrusted has none
+	return t.retry(next)
 }
 
-// authorization returns the value of the one Authorization header that goes upstream. Where there is no token it
-// waits for one, as long as the configuration allows and the client stays.
-func (x *roundTrip) authorization() (string, *problem) {
-	if value, ok := x.tokens.Current(); ok {
+// authorization returns the value of the Authorization field. If there is no token, it waits for one, as long as the
+// configuration allows and the client stays.
+func (t *roundTrip) authorization() (string, *problem.Problem) {
+	if value, ok := t.tokens.Current(); ok {
 		return value, nil
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
+	ctx, cancel := context.WithTimeout(t.r.Context(), t.proxy.config.TokenWait)
 	defer cancel()
-	value, err := x.tokens.Wait(ctx)
+	value, err := t.tokens.Wait(ctx)
 	switch {
 	case err == nil:
 		return value, nil
-	case x.r.Context().Err() != nil:
-		return "", clientGone
+	case t.r.Context().Err() != nil:
+		return "", errClientClosed
 	default:
-		return "", tokenProblem(err)
+		return "", noToken(err)
 	}
 }
 
-// retryBuffer is how many bytes of a body are kept.
-func (p *Proxy) retryBuffer() int64 {
-	if !p.config.Retry {
-		return 0
-	}
-	return p.config.RetryBuffer
-}
-
-// newerToken returns the token that is to be sent in place of one that the API has refused. It reports false if there
-// is none, or if the request cannot be sent again.
-func (x *roundTrip) newerToken(refused string) (string, bool) {
-	// Even if nothing is ever sent again: the requests after this one need the next token.
-	if !x.tokens.Invalidate(refused) || !x.proxy.config.Retry {
+// newerToken returns the token that replaces one that the API has rejected. It reports false if there is none, or if the
+// request cannot be sent again.
+func (t *roundTrip) newerToken(rejected string) (string, bool) {
+	// Even without a retry: later requests need the next token.
+	if !t.tokens.Invalidate(rejected) || !t.proxy.config.Retry {
 		return "", false
 	}
-	if !x.body.replayable() {
-		x.record.Retry = RetryBodyNotKept
+	if !t.body.replayable() {
+		t.record.Retry = RetryBodyNotKept
 		return "", false
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
+	ctx, cancel := context.WithTimeout(t.r.Context(), t.proxy.config.TokenWait)
 	defer cancel()
-	next, err := x.tokens.WaitNewer(ctx, refused)
+	next, err := t.tokens.WaitNewer(ctx, rejected)
 	if err != nil {
-		x.record.Retry = RetryNoToken
+		t.record.Retry = RetryNoToken
 	}
 	return next, err == nil
 }
 
-// retry sends the request a second time. Never a third: whatever comes is the app's.
-func (x *roundTrip) retry(authorization string) (*http.Response, *problem) {
-	response, err := x.send(authorization)
+// retry sends the request a second time, and returns whatever the API answers.
+func (t *roundTrip) retry(authorization string) (*http.Response, *problem.Problem) {
+	response, err := t.send(authorization)
 	switch {
 	case err != nil:
-		x.record.Retry = RetryFailed
-		return nil, x.sendProblem(err)
+		t.record.Retry = RetryFailed
+		return nil, t.sendProblem(err)
 	case response.StatusCode == http.StatusUnauthorized:
-		x.record.Retry = RetryUnauthorized
+		t.record.Retry = RetryUnauthorized
 	default:
-		x.record.Retry = RetrySuccess
+		t.record.Retry = RetrySuccess
 	}
 	return response, nil
 }
 
-func (x *roundTrip) sendProblem(err error) *problem {
+func (t *roundTrip) sendProblem(err error) *problem.Problem {
 	switch {
-	case x.r.Context().Err() != nil:
-		return clientGone
-	case x.body.failed.Load():
-		return brokenBody
+	case t.r.Context().Err() != nil:
+		return errClientClosed
+	case t.body.failed.Load():
+		return errBrokenBody
+	default:
+		return upstreamProblem(t.proxy.config.Upstream.Host, err)
 	}
-	return upstreamFailed(x.proxy.config.Upstream.Host, err)
-}
-
-func tokenProblem(err error) *problem {
-	p := problem{
-		status:     http.StatusServiceUnavailable,
-		name:       "no-token",
-		title:      "There is no valid access token",
-		errorType:  "destination_unavailable",
-		what:       "there is no valid access token",
-		advice:     "Try again soon.",
-		retryAfter: time.Second,
-	}
-	var told TokenError
-	if !errors.As(err, &told) {
-		return &p
-	}
-	p.what, p.advice, p.retryAfter = told.Error(), told.Advice(), told.RetryAfter()
-	if told.Rejected() {
-		p.name, p.title, p.errorType = "credentials-rejected", "The credentials are rejected", "proxy_configuration_error"
-	}
-	return &p
 }

@@ -9,10 +9,9 @@ import (
 	"testing"
 )
 
-// A stream's upstream goes on only when the app has seen what came before: a broker that holds anything back stands
-// still.
-func TestAnswerStreams(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+// The upstream sends the next part only after the app has seen the last, so a broker that holds anything back hangs.
+func TestStreamsResponse(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		for _, declared := range []string{"", "12", "100000"} {
 			t.Run("Content-Length "+declared, func(t *testing.T) {
 				parts := []string{"one ", "two ", "three"}
@@ -56,16 +55,16 @@ func TestAnswerStreams(t *testing.T) {
 					}
 				}
 				if rest, err := io.ReadAll(response.Body); len(rest) != 0 || err != nil {
-					t.Errorf("at the end: %q, %v", rest, err)
+					t.Errorf("got %q, %v after the last part, want the end", rest, err)
 				}
 			})
 		}
 	})
 }
 
-// Of an event stream the app must see the header before there is any event.
-func TestHeaderComesBeforeTheBody(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+// The app must see the header of an event stream before the first event.
+func TestForwardsHeaderBeforeBody(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		next := make(chan struct{})
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
@@ -82,14 +81,14 @@ func TestHeaderComesBeforeTheBody(t *testing.T) {
 			t.Fatal(err)
 		}
 		close(next)
-		if a := readAnswer(response); a.body != "data: 1\n\n" || a.err != nil || a.header.Get("Content-Type") != "text/event-stream" {
-			t.Errorf("%+v", a)
+		if a := readResult(response); a.body != "data: 1\n\n" || a.err != nil || a.header.Get("Content-Type") != "text/event-stream" {
+			t.Errorf("got %+v, want the whole event stream", a)
 		}
 	})
 }
 
-func TestUploadStreams(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestStreamsUpload(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		came := make(chan string)
 		up := serve(t, kind, func(_ http.ResponseWriter, r *http.Request) {
 			buffer := make([]byte, 100)
@@ -105,25 +104,25 @@ func TestUploadStreams(t *testing.T) {
 		})
 		b := start(t, up)
 		body, write := io.Pipe()
-		done := make(chan answer, 1)
+		done := make(chan result, 1)
 		go func() { done <- b.do(t, b.request(t, "POST", "/x", body)) }()
 		for _, part := range []string{"one", "two", "three"} {
 			if _, err := io.WriteString(write, part); err != nil {
 				t.Fatal(err)
 			}
-			if got := recv(t, came, part); got != part {
+			if got := receive(t, came, part); got != part {
 				t.Errorf("%q, want %q", got, part)
 			}
 		}
 		_ = write.Close()
-		if a := recv(t, done, "the answer"); a.status != 200 {
-			t.Errorf("%d %s", a.status, a.body)
+		if a := receive(t, done, "the answer"); a.status != 200 {
+			t.Errorf("got %d %s, want 200", a.status, a.body)
 		}
 	})
 }
 
-func TestResponseTrailers(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestForwardsResponseTrailers(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 			h := w.Header()
 			h.Set("Trailer", "X-Announced, X-Never-Sent, Access-Control-Allow-Origin, Set-Cookie, Authorization")
@@ -143,7 +142,7 @@ func TestResponseTrailers(t *testing.T) {
 		want := http.Header{"X-Announced": {"1", "2"}, "X-Unannounced": {"3"}}
 		sent := http.Header{}
 		for name, values := range a.trailer {
-			if len(values) > 0 { // else announced alone
+			if len(values) > 0 { // otherwise only announced
 				sent[name] = values
 			}
 		}
@@ -151,17 +150,17 @@ func TestResponseTrailers(t *testing.T) {
 			t.Errorf("%q with trailers %v, want %v", a.body, sent, want)
 		}
 		if a.header["X-Announced"] != nil || a.header["X-Unannounced"] != nil {
-			t.Errorf("trailers among the headers: %v", a.header)
+			t.Errorf("got trailers among the fields of the header: %v, want none", a.header)
 		}
 	})
 }
 
-func TestRequestTrailers(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+func TestForwardsRequestTrailers(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		r := b.request(t, "POST", "/x", io.MultiReader(strings.NewReader(long)))
-		// Their values are set before the body ends, as it would be with a checksum; the names are sent ahead.
+		// The names are sent ahead. The values are set before the body ends, as with a checksum.
 		r.Trailer = http.Header{
 			"X-Sum": {"1", "2"}, "X-Forwarded-For": {"192.0.2.1"}, "Via": {"1.1 etrusted-broker"}, "Forwarded": {"for=x"},
 			"Proxy-Authorization": {"Basic x"}, "Proxy_authorization": {"Basic x"}, "X_forwarded_for": {"x"}, "X-Real-Ip": {"x"}, "Client_ip": {"x"},
@@ -170,17 +169,17 @@ func TestRequestTrailers(t *testing.T) {
 		}
 		r.Header["Connection"] = []string{"X-Mine, x-also-mine"}
 		if a := b.do(t, r); a.status != 200 {
-			t.Fatalf("%d %s", a.status, a.body)
+			t.Fatalf("got %d %s, want 200", a.status, a.body)
 		}
-		got := up.one(t)
+		got := up.request(t)
 		if want := (http.Header{"X-Sum": {"1", "2"}}); got.body != long || !reflect.DeepEqual(got.trailer, want) {
-			t.Errorf("%d bytes, trailers %v", len(got.body), got.trailer)
+			t.Errorf("got %d bytes with trailers %v, want the body and its announced trailers", len(got.body), got.trailer)
 		}
 	})
 }
 
-func TestInformationalResponses(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestForwardsInformationalResponses(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["Link"] = []string{"</a.css>; rel=preload"}
 			w.Header()["Access-Control-Allow-Origin"] = []string{"*"}
@@ -203,65 +202,65 @@ func TestInformationalResponses(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		}
-		a := c.answer("GET")
+		a := c.result("GET")
 		if a.status != 200 || a.body != "final" || a.header["Link"] != nil || a.header.Get("X-Final") != "1" {
-			t.Errorf("%d %v %q", a.status, a.header, a.body)
+			t.Errorf("got %d %v %q, want only the final response", a.status, a.header, a.body)
 		}
 	})
 }
 
-// The server says "go on" itself, when somebody reads the body. One that nobody asked for ends at the broker.
-func TestUnaskedContinue(t *testing.T) {
-	addr := rawServe(t, after("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+// The server sends 100 itself, when the body is read. A 100 that was not requested is not forwarded.
+func TestDropsUnrequestedContinue(t *testing.T) {
+	addr := startRawUpstream(t, afterRequest("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	c := start(t, "http://"+addr).dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	if a := c.answer("GET"); a.status != 200 {
-		t.Errorf("%d", a.status)
+	if a := c.result("GET"); a.status != 200 {
+		t.Errorf("got %d, want 200", a.status)
 	}
 }
 
-// An informational response that comes on while the broker already answers itself must not mix with the answer.
-func TestInformationalBeforeFailure(t *testing.T) {
-	addr := rawServe(t, after("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Early: 1\r\n\r\n"))
+// An informational response that arrives while the broker already sends a problem must not get into that.
+func TestReportsFailureAfterInformationalResponse(t *testing.T) {
+	addr := startRawUpstream(t, afterRequest("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Early: 1\r\n\r\n"))
 	c := start(t, "http://"+addr).dial(t)
 	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
 	if got := c.head(); !strings.HasPrefix(got, "HTTP/1.1 103 ") {
-		t.Fatalf("%q", got)
+		t.Fatalf("got %q, want 103", got)
 	}
-	a := c.answer("POST")
+	a := c.result("POST")
 	wantProblem(t, a, 502, "connection_terminated")
 	if a.header["Link"] != nil || a.header["X-Early"] != nil {
-		t.Errorf("%v", a.header)
+		t.Errorf("got %v, want no fields of the informational response", a.header)
 	}
 }
 
-// A server of HTTP/1.0 days ends its body by closing the connection.
-func TestOldUpstream(t *testing.T) {
-	addr := rawServe(t, after("HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nall there is"))
+// An HTTP/1.0 server ends its body by closing the connection.
+func TestAcceptsHTTP10Upstream(t *testing.T) {
+	addr := startRawUpstream(t, afterRequest("HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nall there is"))
 	a := start(t, "http://"+addr).get(t, "/x")
 	if a.body != "all there is" || !a.chunked || a.header.Get("X-A") != "1" || a.header["Content-Type"] != nil {
-		t.Errorf("%+v", a)
+		t.Errorf("got %+v, want the whole body, chunked", a)
 	}
 }
 
-func TestOldClient(t *testing.T) {
-	up := record(t, h1, func(w http.ResponseWriter, _ *http.Request) {
+func TestServesHTTP10Client(t *testing.T) {
+	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		_, _ = io.WriteString(w, long)
 	})
 	c := start(t, up.url).dial(t)
 	c.send("GET /x HTTP/1.0\r\nHost: localhost\r\n\r\n")
-	a := c.answer("GET")
+	a := c.result("GET")
 	if a.body != long || a.chunked || a.err != nil {
-		t.Errorf("%d bytes, chunked %v, %v", len(a.body), a.chunked, a.err)
+		t.Errorf("got %d bytes, chunked %v, %v, want the whole body, not chunked", len(a.body), a.chunked, a.err)
 	}
-	if got := up.one(t); got.proto != h1 {
-		t.Errorf("%+v", got)
+	if got := up.request(t); got.proto != h1 {
+		t.Errorf("got %+v, want HTTP/1.1", got)
 	}
 }
 
-func TestManyAtOnce(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
+func TestServesConcurrentRequests(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			_, _ = fmt.Fprint(w, r.URL.RawQuery, len(body))
@@ -277,7 +276,7 @@ func TestManyAtOnce(t *testing.T) {
 			}()
 		}
 		for range n {
-			if p := recv(t, answers, "an answer"); p.got != p.want {
+			if p := receive(t, answers, "an answer"); p.got != p.want {
 				t.Errorf("%q, want %q", p.got, p.want)
 			}
 		}

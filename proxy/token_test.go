@@ -14,26 +14,30 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// bubble is a broker and its upstream in memory, where time is not real.
+// bubble is a broker and its upstream in memory, with synctest's clock.
 type bubble struct {
 	client   *http.Client
-	reports  chan proxy.RequestRecord
-	upstream chan string // the Authorization of each request that went there
+	records  chan proxy.RequestRecord
+	upstream chan string // the Authorization of each request that arrived there
 }
 
 func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func(t *testing.T, b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{reports: make(chan proxy.RequestRecord, 10), upstream: make(chan string, 10)}
+		b := &bubble{records: make(chan proxy.RequestRecord, 10), upstream: make(chan string, 10)}
 		upNet, brokerNet := fakeetrusted.NewListener(), fakeetrusted.NewListener()
 		up := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			b.upstream <- r.Header.Get("Authorization")
 		})}
 		toUp := &http.Transport{DialContext: upNet.Dial}
-		config := configFor(t, "http://api.example")
-		config.Transport, config.Tokens, config.TokenWait = toUp, tokens, wait
-		config.OnRequestEnd = func(r proxy.RequestRecord) { b.reports <- r }
-		app := &http.Server{Handler: proxy.New(config)}
+		config := newConfig(t, "http://api.example")
+		config.Transport, config.Tokens, config.TokenWait = toUp, accounts{"": tokens}.tokens, wait
+		config.OnRequestEnd = func(r proxy.RequestRecord) { b.records <- r }
+		handler, err := proxy.New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		app := &http.Server{Handler: handler}
 		toBroker := &http.Transport{DialContext: brokerNet.Dial}
 		b.client = &http.Client{Transport: toBroker}
 
@@ -54,43 +58,43 @@ func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func
 	})
 }
 
-func (b *bubble) get(t *testing.T) answer {
+func (b *bubble) get(t *testing.T) result {
 	t.Helper()
 	response, err := b.client.Get("http://localhost/x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return readAnswer(response)
+	return readResult(response)
 }
 
 func (b *bubble) wantNothingUpstream(t *testing.T) {
 	t.Helper()
 	select {
 	case got := <-b.upstream:
-		t.Errorf("went upstream with %q", got)
+		t.Errorf("got a request with %q upstream, want none", got)
 	default:
 	}
 }
 
-func TestNoTokenInTime(t *testing.T) {
+func TestRespondsAfterTokenWait(t *testing.T) {
 	inBubble(t, &fakeTokens{}, 10*time.Second, func(t *testing.T, b *bubble) {
 		began := time.Now()
 		a := b.get(t)
 		if took := time.Since(began); took != 10*time.Second {
-			t.Errorf("waited %v", took)
+			t.Errorf("waited %v, want 10s", took)
 		}
 		wantProblem(t, a, 503, "destination_unavailable")
 		if a.header.Get("Retry-After") != "1" {
-			t.Errorf("Retry-After %q", a.header["Retry-After"])
+			t.Errorf("got Retry-After %q, want 1", a.header["Retry-After"])
 		}
 		b.wantNothingUpstream(t)
-		if got := <-b.reports; got.Status != 503 || got.Problem != "destination_unavailable" || got.Duration != 10*time.Second || got.Upstream != 0 {
-			t.Errorf("report %+v", got)
+		if got := <-b.records; got.Status != 503 || got.Problem != "destination_unavailable" || got.Duration != 10*time.Second || got.Upstream != 0 {
+			t.Errorf("got %+v, want a problem after 10s, and nothing sent", got)
 		}
 	})
 }
 
-func TestTokenSourceTellsMore(t *testing.T) {
+func TestRespondsWithTheProblemOfTheTokenSource(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		err        error
@@ -98,25 +102,25 @@ func TestTokenSourceTellsMore(t *testing.T) {
 		retryAfter string
 		detail     string
 	}{
-		{"outage", tokenProblem{"the login server answers 503", "Wait: it is retried.", 1200 * time.Millisecond, false}, "destination_unavailable", "2", "The login server answers 503. Wait: it is retried."},
-		{"long outage", tokenProblem{"it is down", "Wait.", 5 * time.Minute, false}, "destination_unavailable", "300", "It is down. Wait."},
-		{"rejected", tokenProblem{"the credentials are rejected", "Open the Control Centre.", 5 * time.Minute, true}, "proxy_configuration_error", "300", "The credentials are rejected. Open the Control Centre."},
-		{"rejected for good", tokenProblem{"the credentials are rejected", "Open the Control Centre.", 0, true}, "proxy_configuration_error", "", "The credentials are rejected. Open the Control Centre."},
-		{"wrapped", errors.Join(tokenProblem{"it \"is\" dówn", "Wait.", time.Second, false}), "destination_unavailable", "1", "It \"is\" dówn. Wait."},
+		{"outage", unavailable("the login server answers 503", "Wait: it is retried.", 1200*time.Millisecond), "destination_unavailable", "2", "The login server answers 503. Wait: it is retried."},
+		{"long outage", unavailable("it is down", "Wait.", 5*time.Minute), "destination_unavailable", "300", "It is down. Wait."},
+		{"rejected", rejected("the credentials are rejected", "Open the Control Centre.", 5*time.Minute), "proxy_configuration_error", "300", "The credentials are rejected. Open the Control Centre."},
+		{"rejected for good", rejected("the credentials are rejected", "Open the Control Centre.", 0), "proxy_configuration_error", "", "The credentials are rejected. Open the Control Centre."},
+		{"wrapped", errors.Join(unavailable("it \"is\" dówn", "Wait.", time.Second)), "destination_unavailable", "1", "It \"is\" dówn. Wait."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			tokens := &fakeTokens{await: func(context.Context) (string, error) { return "", test.err }}
+			tokens := &fakeTokens{wait: func(context.Context) (string, error) { return "", test.err }}
 			inBubble(t, tokens, 10*time.Second, func(t *testing.T, b *bubble) {
 				began := time.Now()
 				a := b.get(t)
 				if took := time.Since(began); took != 0 {
-					t.Errorf("waited %v", took)
+					t.Errorf("waited %v, want no wait", took)
 				}
 				if got := wantProblem(t, a, 503, test.errorType); got != test.detail {
-					t.Errorf("detail %q", got)
+					t.Errorf("got detail %q, want that of the token source", got)
 				}
 				if got := a.header.Get("Retry-After"); got != test.retryAfter {
-					t.Errorf("Retry-After %q", got)
+					t.Errorf("got Retry-After %q, want that of the token source", got)
 				}
 				b.wantNothingUpstream(t)
 			})
@@ -124,17 +128,17 @@ func TestTokenSourceTellsMore(t *testing.T) {
 	}
 }
 
-// An error of no known kind may hold anything, a token too.
-func TestUnknownTokenErrorIsNotQuoted(t *testing.T) {
-	tokens := &fakeTokens{await: func(context.Context) (string, error) { return "", errors.New("got " + canary) }}
+// An unknown error may contain anything, even a token.
+func TestNeverQuotesUnknownTokenError(t *testing.T) {
+	tokens := &fakeTokens{wait: func(context.Context) (string, error) { return "", errors.New("got " + canary) }}
 	inBubble(t, tokens, time.Second, func(t *testing.T, b *bubble) {
 		wantProblem(t, b.get(t), 503, "destination_unavailable")
 		b.wantNothingUpstream(t)
 	})
 }
 
-func TestTokenArrivesWhileWaiting(t *testing.T) {
-	tokens := &fakeTokens{await: func(ctx context.Context) (string, error) {
+func TestWaitsForToken(t *testing.T) {
+	tokens := &fakeTokens{wait: func(ctx context.Context) (string, error) {
 		select {
 		case <-time.After(3 * time.Second):
 			return authorization, nil
@@ -144,19 +148,19 @@ func TestTokenArrivesWhileWaiting(t *testing.T) {
 	}}
 	inBubble(t, tokens, 10*time.Second, func(t *testing.T, b *bubble) {
 		if a := b.get(t); a.status != 200 {
-			t.Errorf("%d %s", a.status, a.body)
+			t.Errorf("got %d %s, want 200", a.status, a.body)
 		}
 		if got := <-b.upstream; got != authorization {
-			t.Errorf("Authorization %q", got)
+			t.Errorf("got Authorization %q, want the token", got)
 		}
-		if got := <-b.reports; got.Status != 200 || got.Duration != 3*time.Second || got.Upstream != 0 {
-			t.Errorf("report %+v", got)
+		if got := <-b.records; got.Status != 200 || got.Duration != 3*time.Second || got.Upstream != 0 {
+			t.Errorf("got %+v, want status 200 after 3s", got)
 		}
 	})
 }
 
-// The time-out is for the wait alone: an answer may stream for longer.
-func TestTokenWaitDoesNotLimitTheAnswer(t *testing.T) {
+// The timeout is only for the wait: a response may stream for longer.
+func TestTokenWaitDoesNotLimitTheResponse(t *testing.T) {
 	next := make(chan struct{})
 	waited := make(chan context.Context, 1)
 	up := serve(t, h1, func(w http.ResponseWriter, r *http.Request) {
@@ -169,26 +173,26 @@ func TestTokenWaitDoesNotLimitTheAnswer(t *testing.T) {
 	})
 	b := start(t, up, func(s *setup) {
 		s.TokenWait = time.Hour
-		s.Tokens = &fakeTokens{await: func(ctx context.Context) (string, error) {
+		s.Tokens = accounts{"": &fakeTokens{wait: func(ctx context.Context) (string, error) {
 			waited <- ctx
 			return authorization, nil
-		}}
+		}}}.tokens
 	})
 	response, err := b.client.Do(b.request(t, "GET", "/x", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	recv(t, recv(t, waited, "the wait").Done(), "the wait's context to end")
+	receive(t, receive(t, waited, "the wait").Done(), "the wait's context to end")
 	close(next)
-	if a := readAnswer(response); a.body != "late" || a.err != nil {
-		t.Errorf("%q, %v", a.body, a.err)
+	if a := readResult(response); a.body != "late" || a.err != nil {
+		t.Errorf("got %q, %v, want the whole response", a.body, a.err)
 	}
 }
 
-// A request that may not come in costs no look at the token.
-func TestTokenIsAskedForLast(t *testing.T) {
+// A denied request does not read the token.
+func TestReadsTokenAfterRequestBody(t *testing.T) {
 	tokens := &fakeTokens{}
-	b := start(t, "http://api.example", func(s *setup) { s.Tokens = tokens })
+	b := start(t, "http://api.example", func(s *setup) { s.Tokens = accounts{"": tokens}.tokens })
 	for _, request := range []string{
 		"GET /x HTTP/1.1\r\nHost: attacker.example\r\n\r\n",
 		"GET /x HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n",
@@ -197,10 +201,10 @@ func TestTokenIsAskedForLast(t *testing.T) {
 	} {
 		c := b.dial(t)
 		c.send(request)
-		c.answer("GET")
+		c.result("GET")
 	}
-	if n := tokens.asked.Load(); n != 0 {
-		t.Errorf("asked %d times", n)
+	if n := tokens.currentCalls.Load(); n != 0 {
+		t.Errorf("got %d calls of Current, want none", n)
 	}
 }
 
@@ -216,11 +220,11 @@ func TestResponsesEqualThoseOfADirectConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := readAnswer(response); a.status != 200 || len(shop.Tokens()) != 1 {
-		t.Fatalf("%d %s", a.status, a.body)
+	if a := readResult(response); a.status != 200 || len(shop.Tokens()) != 1 {
+		t.Fatalf("got %d %s, want a token", a.status, a.body)
 	}
 	bearer := "Bearer " + shop.Tokens()[0]
-	b := start(t, up, func(s *setup) { s.Tokens = &fakeTokens{current: bearer} })
+	b := start(t, up, func(s *setup) { s.Tokens = accounts{"": &fakeTokens{current: bearer}}.tokens })
 	for _, target := range []string{"/channels", "/reviews?count=3&rating=5", "/reviews/no-such-review", "/event-types"} {
 		request, err := http.NewRequestWithContext(t.Context(), "GET", up+target, nil)
 		if err != nil {
@@ -231,13 +235,13 @@ func TestResponsesEqualThoseOfADirectConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, got := readAnswer(response), b.get(t, target)
+		want, got := readResult(response), b.get(t, target)
 		if got.status != want.status || got.body != want.body || got.header.Get("Content-Type") != want.header.Get("Content-Type") {
 			t.Errorf("%s: %d %s\nwant %d %s", target, got.status, got.body, want.status, want.body)
 		}
 	}
 	shop.Revoke()
 	if a := b.get(t, "/channels"); a.status != 401 {
-		t.Errorf("after the token's end: %d", a.status)
+		t.Errorf("got %d after the end of the token, want 401", a.status)
 	}
 }

@@ -4,24 +4,22 @@ import (
 	"strings"
 	"testing"
 
-	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-// standingIn answers token requests, for an API whose login server is elsewhere.
-func standingIn(s *setup) {
-	accounts := map[string]proxy.TokenSource{"shop-de": granted()}
-	s.Account = func(name string) (proxy.TokenSource, bool) { tokens, ok := accounts[name]; return tokens, ok }
-	s.TokenEndpoint = &tokenendpoint.Endpoint{AccountExists: func(name string) bool { _, ok := accounts[name]; return ok }}
-	s.Policy = access.New(access.Config{Hosts: access.NewHosts(), UpstreamHost: s.Upstream.Host, LoginHost: "login.example"})
+// withTokenEndpoint answers token requests, for an API whose login server is elsewhere.
+func withTokenEndpoint(s *setup) {
+	s.Tokens = accounts{"": validToken(), "shop-de": validToken()}.tokens
+	s.TokenEndpoint = &tokenendpoint.Endpoint{AccountExists: func(name string) bool { return name == "shop-de" }}
+	s.Policy = access.New(access.Config{UpstreamHost: s.Upstream.Host, LoginHost: "login.example"})
 }
 
 const tokenRequest = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 46\r\n\r\ngrant_type=client_credentials&client_id=shop-d"
 
-func TestTokenRequests(t *testing.T) {
-	up := record(t, h1, nil)
-	b := start(t, up.url, standingIn)
+func TestAnswersTokenRequests(t *testing.T) {
+	up := startRecorder(t, h1, nil)
+	b := start(t, up.url, withTokenEndpoint)
 	for _, test := range []struct {
 		line, header string
 		status       int
@@ -33,18 +31,18 @@ func TestTokenRequests(t *testing.T) {
 		{line: "POST /oauth/token", status: 200, body: `"placeholder"`, account: "default"},
 		{line: "POST /oauth/token?x=y", status: 200, body: `"placeholder"`, account: "default"},
 		{line: "POST /@shop-de/oauth/token", status: 200, body: `"placeholder:shop-de"`, account: "shop-de"},
-		{line: "POST /@nobody/oauth/token", status: 404, body: "does not exist"},
+		{line: "POST /@unknown/oauth/token", status: 404, body: "does not exist"},
 		{line: "POST http://login.example/oauth/token", status: 200, body: `"placeholder"`, account: "default"},
 		{line: "POST http://login.example:80/auth/realms/business/protocol/openid-connect/token", status: 200, body: `"placeholder"`, account: "default"},
 		{line: "POST http://login.example/channels", status: 403, body: "login server", reason: access.ReasonTarget},
 		{line: "GET http://login.example/oauth/token", status: 403, body: "login server", reason: access.ReasonTarget},
-		{line: "POST http://login.example.evil/oauth/token", status: 403, body: "another host", reason: access.ReasonTarget},
+		{line: "POST http://login.example.evil/oauth/token", status: 403, body: "other than the API", reason: access.ReasonTarget},
 		{line: "POST /oauth/token", header: "Origin: null\r\n", status: 403, body: "web page", reason: access.ReasonBrowser},
 		{line: "GET /oauth/token", status: 200, account: "default", upstream: true},
 		{line: "GET /x", header: "Authorization: Bearer placeholder:shop-de\r\n", status: 200, account: "shop-de", upstream: true},
 		{line: "GET /x", header: "Authorization: bearer  placeholder\r\n", status: 200, account: "default", upstream: true},
 		{line: "GET /@default-is-none/x", header: "Authorization: Bearer placeholder:shop-de\r\n", status: 404, body: "does not exist"},
-		{line: "GET /x", header: "Authorization: Bearer placeholder:nobody\r\n", status: 404, body: "does not exist"},
+		{line: "GET /x", header: "Authorization: Bearer placeholder:unknown\r\n", status: 404, body: "does not exist"},
 		{line: "GET /x", header: "Authorization: Bearer placeholder:shop-de\r\nAuthorization: x\r\n", status: 200, account: "default", upstream: true},
 		{line: "GET /x", header: "Authorization: Basic placeholder:shop-de\r\n", status: 200, account: "default", upstream: true},
 	} {
@@ -55,15 +53,15 @@ func TestTokenRequests(t *testing.T) {
 		} else {
 			c.send("\r\n")
 		}
-		got := c.answer("GET")
+		got := c.result("GET")
 		if got.status != test.status || !strings.Contains(got.body, test.body) {
-			t.Errorf("%s %q: %d %s", test.line, test.header, got.status, got.body)
+			t.Errorf("%s %q: got %d %s, want %d with %q", test.line, test.header, got.status, got.body, test.status, test.body)
 		}
-		if (got.header.Get("Proxy-Status") == "") != test.upstream || (len(up.take()) == 1) != test.upstream {
-			t.Errorf("%s: sent upstream: %v", test.line, !test.upstream)
+		if (got.header.Get("Proxy-Status") == "") != test.upstream || (len(up.requests()) == 1) != test.upstream {
+			t.Errorf("%s: got sent upstream %v, want %v", test.line, !test.upstream, test.upstream)
 		}
-		if report := b.report(t); report.Denied != test.reason || report.Account != test.account || report.Status != test.status {
-			t.Errorf("%s: %+v", test.line, report)
+		if record := b.record(t); record.Denied != test.reason || record.Account != test.account || record.Status != test.status {
+			t.Errorf("%s: got %+v, want status %d, reason %q, account %q", test.line, record, test.status, test.reason, test.account)
 		}
 	}
 }

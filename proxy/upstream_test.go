@@ -20,8 +20,8 @@ const (
 	h2 = "HTTP/2.0" // over TLS
 )
 
-// overBoth runs a test with an upstream of each kind.
-func overBoth(t *testing.T, f func(t *testing.T, kind string)) {
+// forBothProtocols runs a test with an upstream of each kind.
+func forBothProtocols(t *testing.T, f func(t *testing.T, kind string)) {
 	for _, kind := range []string{h1, h2} {
 		t.Run(kind, func(t *testing.T) { f(t, kind) })
 	}
@@ -33,7 +33,7 @@ func serve(t testing.TB, kind string, handler http.HandlerFunc) string {
 	s := httptest.NewUnstartedServer(handler)
 	s.Config.DisableGeneralOptionsHandler = true
 	s.Config.MaxHeaderBytes = 1 << 20
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail because they should
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // some handshakes fail on purpose
 	if kind == h2 {
 		s.EnableHTTP2 = true
 		s.StartTLS()
@@ -44,8 +44,8 @@ func serve(t testing.TB, kind string, handler http.HandlerFunc) string {
 	return s.URL
 }
 
-// seen is a request as it came to the upstream.
-type seen struct {
+// recordedRequest is a request that arrived at the upstream.
+type recordedRequest struct {
 	method, proto, host, target string
 	header, trailer             http.Header
 	length                      int64
@@ -54,21 +54,21 @@ type seen struct {
 	err                         error // of reading the body
 }
 
-// recorder is an upstream that remembers requests.
+// recorder is an upstream that records requests.
 type recorder struct {
 	url string
 	mu  sync.Mutex
-	all []seen
+	all []recordedRequest
 }
 
-// record starts a recorder. It reads requests to their end and then lets answer, if not nil, answer them.
-func record(t testing.TB, kind string, answer http.HandlerFunc) *recorder {
+// startRecorder starts a recorder. It reads requests to their end and then calls answer, if that is not nil.
+func startRecorder(t testing.TB, kind string, answer http.HandlerFunc) *recorder {
 	t.Helper()
 	rec := &recorder{}
 	rec.url = serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		rec.mu.Lock()
-		rec.all = append(rec.all, seen{
+		rec.all = append(rec.all, recordedRequest{
 			method: r.Method, proto: r.Proto, host: r.Host, target: r.RequestURI,
 			header: r.Header.Clone(), trailer: r.Trailer.Clone(),
 			length: r.ContentLength, chunked: slices.Equal(r.TransferEncoding, []string{"chunked"}),
@@ -82,8 +82,8 @@ func record(t testing.TB, kind string, answer http.HandlerFunc) *recorder {
 	return rec
 }
 
-// take returns what has come since the last take.
-func (rec *recorder) take() []seen {
+// requests returns the requests since its last call.
+func (rec *recorder) requests() []recordedRequest {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	all := rec.all
@@ -91,18 +91,18 @@ func (rec *recorder) take() []seen {
 	return all
 }
 
-// one returns the only request since the last take.
-func (rec *recorder) one(t testing.TB) seen {
+// request returns the only request since the last call of requests.
+func (rec *recorder) request(t testing.TB) recordedRequest {
 	t.Helper()
-	all := rec.take()
+	all := rec.requests()
 	if len(all) != 1 {
 		t.Fatalf("%d requests went upstream, want 1: %+v", len(all), all)
 	}
 	return all[0]
 }
 
-// rawServe starts an upstream that does with each connection just what handle does, and then closes it.
-func rawServe(t testing.TB, handle func(c net.Conn, r *bufio.Reader)) (addr string) {
+// startRawUpstream starts an upstream that calls handle with each connection and then closes it.
+func startRawUpstream(t testing.TB, handle func(c net.Conn, r *bufio.Reader)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -121,7 +121,7 @@ func rawServe(t testing.TB, handle func(c net.Conn, r *bufio.Reader)) (addr stri
 			}
 			all.Go(func() {
 				defer func() { _ = c.Close() }()
-				_ = c.SetDeadline(time.Now().Add(patience)) // fails only if closed
+				_ = c.SetDeadline(time.Now().Add(testTimeout)) // fails only if it is closed
 				handle(c, bufio.NewReader(c))
 			})
 		}
@@ -133,8 +133,8 @@ func rawServe(t testing.TB, handle func(c net.Conn, r *bufio.Reader)) (addr stri
 	return l.Addr().String()
 }
 
-// after reads a request's header and then says what is given.
-func after(text string) func(net.Conn, *bufio.Reader) {
+// afterRequest returns a handler that reads a request's header and then sends text.
+func afterRequest(text string) func(net.Conn, *bufio.Reader) {
 	return func(c net.Conn, r *bufio.Reader) {
 		if request, err := http.ReadRequest(r); err == nil {
 			_, _ = io.Copy(io.Discard, request.Body)

@@ -71,11 +71,11 @@ func networkError(err error) *RefreshError {
 	if errors.Is(err, errResponseTooLarge) {
 		return invalidResponseError(errResponseTooLarge.Error())
 	}
-	fault := neterr.Describe(err)
+	described := neterr.Describe("the login server", err)
 	return &RefreshError{
 		Outcome: OutcomeUnavailable,
-		Reason:  "the login server " + fault.Message,
-		Advice:  fault.Advice + " The broker retries automatically.",
+		Reason:  described.Detail,
+		Advice:  described.Hint + " The broker retries automatically.",
 	}
 }
 

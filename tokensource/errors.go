@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"etrusted-broker/internal/problem"
 )
 
 // Outcome is the result of a token request. The set is closed; metrics use it as a label.
@@ -42,30 +44,38 @@ func (e *RefreshError) Error() string {
 	return e.Reason + ". " + e.Advice
 }
 
-// NoTokenError is the error of Source.Wait and Source.WaitNewer. Its texts contain no secret.
-type NoTokenError struct {
-	reason     string
-	advice     string
-	retryAfter time.Duration
-	rejected   bool
-	causes     []error
-}
-
-// Error says why there is no token.
-func (e *NoTokenError) Error() string { return e.reason }
-
-// Unwrap returns the *RefreshError of the last token request, if it failed, and the context's error, if that ended the
-// wait.
-func (e *NoTokenError) Unwrap() []error { return e.causes }
-
-// Advice says what to do about it, in whole sentences.
-func (e *NoTokenError) Advice() string { return e.advice }
-
-// RetryAfter is how long to wait before the next request; always positive.
-func (e *NoTokenError) RetryAfter() time.Duration { return e.retryAfter }
-
-// Rejected reports whether the credentials are the cause, rather than the login server or the network.
-func (e *NoTokenError) Rejected() bool { return e.rejected }
+// The problems of Source.Wait and Source.WaitNewer. The errors that these return have the code of one of them, a Detail and
+// a Hint of their own, and always a RetryAfter. They wrap the *RefreshError of the last token request, if it failed, and the
+// context's error, if that ended the wait.
+var (
+	// ErrNoToken means that the login server or the network is the cause.
+	ErrNoToken = &problem.Problem{
+		Code:       "no-token",
+		Status:     http.StatusServiceUnavailable,
+		Title:      "There is no valid access token",
+		ProxyError: "destination_unavailable",
+		Detail:     "the login server has not answered yet",
+		Hint:       outageAdvice,
+	}
+	// ErrCredentialsRejected means that the credentials are the cause.
+	ErrCredentialsRejected = &problem.Problem{
+		Code:       "credentials-rejected",
+		Status:     http.StatusServiceUnavailable,
+		Title:      "The credentials are rejected",
+		ProxyError: "proxy_configuration_error",
+		Detail:     "the login server rejected the credentials",
+		Hint:       rejectedAdvice,
+	}
+	// ErrStopped means that no token will be fetched any more.
+	ErrStopped = &problem.Problem{
+		Code:       "token-source-stopped",
+		Status:     http.StatusServiceUnavailable,
+		Title:      "There is no valid access token",
+		ProxyError: "destination_unavailable",
+		Detail:     "the broker is shutting down, or the account was removed",
+		Hint:       "Retry after the restart, or check that the account's directory exists.",
+	}
+)
 
 const rejectedAdvice = `Client ID or Client Secret is wrong. ` +
 	`Check in the eTrusted Control Centre (Settings > "SSO Client Management", administrators only): ` +

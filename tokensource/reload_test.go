@@ -270,7 +270,7 @@ func TestRejectionAdviceHasHints(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRigWith(t, fakeetrusted.Options{}, fixed(tc.id, tc.secret))
 				_, err := r.wait(time.Second)
-				advice := noToken(t, err).Advice()
+				advice := noToken(t, err).Hint
 				want := append(tc.want, "Client ID = prefix + Identifier", `"Client enabled" is green`, `Copy the secret again with "Show"`, "same client", "administrators")
 				for _, part := range want {
 					if !strings.Contains(advice, part) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/fakeetrusted"
+	"etrusted-broker/internal/problem"
 	"etrusted-broker/tokensource"
 )
 
@@ -153,14 +154,17 @@ func (r *rig) waitNewer(t *testing.T, old string) (value string, took time.Durat
 	return value, time.Since(began)
 }
 
-func noToken(t *testing.T, err error) *tokensource.NoTokenError {
+// noToken checks the error of Wait or WaitNewer.
+func noToken(t *testing.T, err error) *problem.Problem {
 	t.Helper()
-	var none *tokensource.NoTokenError
-	if !errors.As(err, &none) {
-		t.Fatalf("err = %v, want a *NoTokenError", err)
+	var p *problem.Problem
+	if !errors.As(err, &p) {
+		t.Fatalf("err = %v, want a *problem.Problem", err)
 	}
-	if none.Error() == "" || none.Advice() == "" || none.RetryAfter() <= 0 {
-		t.Fatalf("NoTokenError %+v, want reason, advice and RetryAfter", none)
+	if p.Code == "" || p.Detail == "" || p.Hint == "" || p.RetryAfter <= 0 {
+		t.Fatalf("got %+v, want a code, a detail, a hint and RetryAfter", p)
 	}
-	return none
+	return p
 }
+
+func isRejected(err error) bool { return errors.Is(err, tokensource.ErrCredentialsRejected) }

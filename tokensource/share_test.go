@@ -320,7 +320,7 @@ func TestRejectedCredentialsOfAFleet(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			began := time.Now()
 			_, err := b.Wait(ctx)
-			if none := noToken(t, err); !none.Rejected() || time.Since(began) != 0 || !strings.Contains(none.Advice(), "SSO Client Management") || none.RetryAfter() > 32*time.Second && b.way.tries() == 0 {
+			if none := noToken(t, err); !isRejected(none) || time.Since(began) != 0 || !strings.Contains(none.Hint, "SSO Client Management") || none.RetryAfter > 32*time.Second && b.way.tries() == 0 {
 				t.Errorf("broker %d: %v", i, none)
 			}
 			cancel()

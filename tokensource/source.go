@@ -107,9 +107,9 @@ func (s *Source) Current() (authorization string, ok bool) {
 	return "", false
 }
 
-// Wait returns what Current returns, as soon as there is a valid token. Its error is a *NoTokenError. It fails at once if
-// waiting is useless (the credentials are rejected, or Run has ended), and when ctx is done; the error then wraps
-// ctx.Err().
+// Wait returns what Current returns, as soon as there is a valid token. Its error is a *problem.Problem: see ErrNoToken. It
+// fails at once if waiting is useless (the credentials are rejected, or Run has ended), and when ctx is done; the error
+// then wraps ctx.Err().
 func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
 	for waited := false; ; waited = true {
 		current := s.state.Load()
@@ -117,7 +117,7 @@ func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
 		case current.token.valid(time.Now()):
 			return current.token.authorization, nil
 		case current.stopped, current.failure != nil && current.failure.Outcome == OutcomeRejected:
-			return "", current.noTokenError(ctx)
+			return "", current.noToken(ctx)
 		case !waited:
 			s.requestsWaited.Add(1)
 		}
@@ -128,14 +128,14 @@ func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
 			if value, ok := s.Current(); ok { // select picks randomly if both are ready
 				return value, nil
 			}
-			return "", s.state.Load().noTokenError(ctx)
+			return "", s.state.Load().noToken(ctx)
 		}
 	}
 }
 
 // WaitNewer returns the value of a token other than old, which the API refused, as soon as there is one. Its error is a
-// *NoTokenError. It fails as soon as an attempt to fetch a token fails, and when ctx is done; the error then wraps
-// ctx.Err(). Call it after Invalidate has returned true.
+// *problem.Problem: see ErrNoToken. It fails as soon as an attempt to fetch a token fails, and when ctx is done; the error
+// then wraps ctx.Err(). Call it after Invalidate has returned true.
 func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, err error) {
 	for {
 		current := s.state.Load()
@@ -143,7 +143,7 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 		case current.token.valid(time.Now()) && current.token.authorization != old:
 			return current.token.authorization, nil
 		case current.stopped, current.failure != nil:
-			return "", current.noTokenError(ctx)
+			return "", current.noToken(ctx)
 		}
 		select {
 		case <-current.replaced:
@@ -151,7 +151,7 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 			if value, ok := s.Current(); ok && value != old {
 				return value, nil
 			}
-			return "", s.state.Load().noTokenError(ctx)
+			return "", s.state.Load().noToken(ctx)
 		}
 	}
 }

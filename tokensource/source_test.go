@@ -137,7 +137,7 @@ func TestRecoversWithinOneBackoff(t *testing.T) {
 		r.at(time.Minute)
 		took, err := r.wait(10 * time.Second)
 		none := noToken(t, err)
-		if took != 10*time.Second || none.Rejected() || !strings.Contains(none.Error(), "503") {
+		if took != 10*time.Second || isRejected(none) || !strings.Contains(none.Error(), "503") {
 			t.Errorf("Wait failed after %v with %q, want 10s and the status 503", took, none)
 		}
 		r.server.SetTokenFault(nil)
@@ -198,10 +198,10 @@ func TestRejectionFailsAtOnceAndRetriesAfterFiveMinutes(t *testing.T) {
 		r.at(time.Second)
 		took, err := r.wait(time.Minute)
 		none := noToken(t, err)
-		if took != 0 || !none.Rejected() || !strings.Contains(none.Advice(), "SSO Client Management") {
-			t.Errorf("Wait failed after %v with %q, %q, want a rejection at once", took, none, none.Advice())
+		if took != 0 || !isRejected(none) || !strings.Contains(none.Hint, "SSO Client Management") {
+			t.Errorf("Wait failed after %v with %q, %q, want a rejection at once", took, none, none.Hint)
 		}
-		if got := none.RetryAfter(); got != 299*time.Second {
+		if got := none.RetryAfter; got != 299*time.Second {
 			t.Errorf("RetryAfter = %v, want the rest of 5 min", got)
 		}
 		r.at(299 * time.Second)
@@ -223,7 +223,7 @@ func TestRejectionEndsWait(t *testing.T) {
 		r.server.SetTokenDelay(2 * time.Second)
 		r.server.SetTokenFault(fakeetrusted.Status(401, nil))
 		took, err := r.wait(time.Minute)
-		if none := noToken(t, err); took != 2*time.Second || !none.Rejected() {
+		if none := noToken(t, err); took != 2*time.Second || !isRejected(none) {
 			t.Errorf("waited %v, want until the rejection", took)
 		}
 	})
@@ -356,7 +356,7 @@ func TestOnlyRunFetches(t *testing.T) {
 			})
 		}
 		// A request that is cancelled does not cancel the others.
-		if took, err := r.wait(time.Second); took != time.Second || noToken(t, err).Rejected() {
+		if took, err := r.wait(time.Second); took != time.Second || isRejected(noToken(t, err)) {
 			t.Errorf("waited %v: %v", took, err)
 		}
 		waiters.Wait()

@@ -2,6 +2,7 @@ package tokensource
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -96,22 +97,22 @@ func (s *state) event(account string, at time.Time) RefreshEvent {
 	return event
 }
 
-// noTokenError says why there is no token. ctx is that of the waiting request.
-func (s *state) noTokenError(ctx context.Context) *NoTokenError {
-	e := &NoTokenError{retryAfter: max(time.Second, time.Until(s.nextAttempt))}
+// noToken says why there is no token. ctx is that of the waiting request.
+func (s *state) noToken(ctx context.Context) error {
+	p := *ErrNoToken
 	switch {
 	case s.stopped:
-		e.reason = "the broker is shutting down, or the account was removed"
-		e.advice = "Retry after the restart, or check that the account's directory exists."
+		p = *ErrStopped
 	case s.failure != nil:
-		e.reason, e.advice = s.failure.Reason, s.failure.Advice
-		e.rejected = s.failure.Outcome == OutcomeRejected
-		e.causes = append(e.causes, s.failure)
-	default:
-		e.reason, e.advice = "the login server has not answered yet", outageAdvice
+		if s.failure.Outcome == OutcomeRejected {
+			p = *ErrCredentialsRejected
+		}
+		p.Detail, p.Hint = s.failure.Reason, s.failure.Advice
 	}
-	if err := ctx.Err(); err != nil {
-		e.causes = append(e.causes, err)
+	p.RetryAfter = max(time.Second, time.Until(s.nextAttempt))
+	cause := ctx.Err()
+	if s.failure != nil && !s.stopped {
+		cause = errors.Join(s.failure, cause)
 	}
-	return e
+	return p.WithCause(cause)
 }

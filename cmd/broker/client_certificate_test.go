@@ -116,7 +116,7 @@ func (k *keptAlive) isRefused(t *testing.T, host string) {
 	if got.StatusCode != http.StatusForbidden || !got.Close || got.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("status %d, Connection: close is %t, %v, want 403, true, a problem", got.StatusCode, got.Close, got.Header)
 	}
-	if !strings.Contains(body, "urn:etrusted-broker:problem:refused-certificate") || !strings.Contains(body, "BROKER_TLS_CLIENT_CA_FILE") {
+	if !strings.Contains(body, "urn:etrusted-broker:problem:client-certificate-untrusted") || !strings.Contains(body, "BROKER_TLS_CLIENT_CA_FILE") {
 		t.Errorf("the problem does not say what to do: %s", body)
 	}
 	if _, err := k.reader.ReadByte(); err == nil {

@@ -19,7 +19,7 @@ import (
 var speaking = []string{
 	"cmd/broker", "internal/config", "internal/server",
 	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
-	"proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/wire",
+	"internal/problem", "proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/wire",
 	"tokensource", "tokensource/redisstore",
 }
 
@@ -44,7 +44,7 @@ var otherTexts = []string{
 	"net/http: TLS ", "http: server ", "http2: ", // of net/http: package neterr compares them
 	"etrusted-broker token store 1", // of which keys are derived
 	"give up after this long",       // the help of 'broker wait'
-	"tokensource: ",                 // mistakes in the program, not in its use
+	"tokensource: ", "proxy: ",      // mistakes in the program, not in its use
 }
 
 // TestTroubleshooting holds that whoever searches docs/troubleshooting.md for a message finds it.

@@ -119,7 +119,7 @@ func probe(ctx context.Context, address, path string) error {
 			return context.Canceled
 		}
 		// The error's text may quote data from whatever listens there.
-		return fmt.Errorf("the broker's admin listener on %s %s: is it running?", address, neterr.Describe(err).Message)
+		return fmt.Errorf("%w: is it running?", neterr.Describe("the broker's admin listener on "+address, err))
 	}
 	defer func() { _ = response.Body.Close() }() // a connection for one request
 	if response.StatusCode == http.StatusOK {

@@ -49,8 +49,8 @@ func (c *accountChecks) getChannels(ctx context.Context, target, authorization s
 
 // noResponse describes a missing or incomplete response.
 func (c *accountChecks) noResponse(err error) finding {
-	explained := neterr.Describe(err)
-	return finding{text: "the API " + explained.Message, cause: c.API.Cause, advice: explained.Advice}
+	explained := neterr.Describe("the API", err)
+	return finding{text: explained.Detail, cause: c.API.Cause, advice: explained.Hint}
 }
 
 const (

@@ -25,8 +25,8 @@ func (c *checker) handshakeFailure(r route, err error) finding {
 		invalid x509.CertificateInvalidError
 		roots   x509.SystemRootsError
 	)
-	explained := neterr.Describe(err)
-	found := finding{text: r.target + " " + explained.Message, advice: explained.Advice, cause: CauseNetwork}
+	explained := neterr.Describe("", err)
+	found := finding{text: r.target + " " + explained.Detail, advice: explained.Hint, cause: CauseNetwork}
 	switch {
 	case errors.As(err, &roots):
 		found.cause = CauseMachine
@@ -38,10 +38,10 @@ func (c *checker) handshakeFailure(r route, err error) finding {
 		found.advice, found.cause = fmt.Sprintf(otherNameAdvice, r.server.Variable), r.wrongServerCause()
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
 		return r.outsideValidity(invalid.Cert, time.Now())
-	case explained.Kind == neterr.ConnectionTerminated:
+	case explained.Code == neterr.CodeConnectionClosed:
 		found.text = r.target + " closed the connection during the TLS handshake"
-		found.advice = "A firewall or proxy may do this for hosts that it does not allow. " + explained.Advice
-	case explained.Kind == neterr.TLSProtocolError:
+		found.advice = "A firewall or proxy may do this for hosts that it does not allow. " + explained.Hint
+	case explained.Code == neterr.CodeNotTLS:
 		found.cause = r.wrongServerCause()
 	}
 	return found

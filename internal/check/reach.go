@@ -123,8 +123,8 @@ func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // connectFailure describes a failed connection to the first hop: the server, or the proxy.
 func (r route) connectFailure(err error) finding {
-	explained := neterr.Describe(err)
-	found := finding{text: hostPort(r.firstHop()) + " " + explained.Message, cause: CauseNetwork, advice: explained.Advice}
+	explained := neterr.Describe("", err)
+	found := finding{text: hostPort(r.firstHop()) + " " + explained.Detail, cause: CauseNetwork, advice: explained.Hint}
 	if r.proxy != nil {
 		found.text = "the proxy (HTTPS_PROXY) " + found.text
 	}
@@ -134,8 +134,8 @@ func (r route) connectFailure(err error) finding {
 	}
 	switch {
 	case r.proxy != nil: // nothing is known about the server yet
-		found.advice = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is running. " + explained.Advice
-	case explained.Kind == neterr.ConnectionRefused:
+		found.advice = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is running. " + explained.Hint
+	case explained.Code == neterr.CodeConnectionRefused:
 		found.cause = r.server.Cause
 		found.advice += " Nothing listens at the address in " + r.server.Variable + ", or a firewall rejects the connection."
 	}

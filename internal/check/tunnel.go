@@ -36,11 +36,11 @@ func (r route) tunnelFailure(ctx context.Context, err error) finding {
 		return r.connectFailure(err)
 	case ctx.Err() != nil:
 		return finding{text: r.target + " was not reached: the HTTP proxy did not answer in time", cause: CauseNetwork, advice: "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is working."}
-	case !errors.As(err, &refused) && neterr.Describe(err).Kind != neterr.DestinationUnavail:
+	case !errors.As(err, &refused) && neterr.Describe("", err).ProxyError != "destination_unavailable":
 		return r.connectFailure(err)
 	}
-	explained := neterr.Describe(err)
-	found := finding{text: r.target + " " + explained.Message, cause: CauseNetwork, advice: explained.Advice}
+	explained := neterr.Describe("", err)
+	found := finding{text: r.target + " " + explained.Detail, cause: CauseNetwork, advice: explained.Hint}
 	switch {
 	case refused != nil && refused.Status == http.StatusProxyAuthRequired:
 		found.advice = "The proxy requires a user name and password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. To bypass the proxy for this host, add the host to NO_PROXY."

@@ -18,45 +18,17 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"etrusted-broker/internal/problem"
 )
 
-// Kind is a proxy error type as registered by RFC 9209 section 2.3.
-type Kind string
-
-// The kinds that Describe returns.
+// The codes of the problems that callers distinguish.
 const (
-	DNSTimeout            Kind = "dns_timeout"
-	DNSError              Kind = "dns_error"
-	DestinationUnroutable Kind = "destination_ip_unroutable"
-	DestinationUnavail    Kind = "destination_unavailable"
-	ConnectionRefused     Kind = "connection_refused"
-	ConnectionTerminated  Kind = "connection_terminated"
-	ConnectionTimeout     Kind = "connection_timeout"
-	TLSProtocolError      Kind = "tls_protocol_error"
-	TLSCertificateError   Kind = "tls_certificate_error"
-	TLSAlertReceived      Kind = "tls_alert_received"
-	HTTPResponseTimeout   Kind = "http_response_timeout"
-	HTTPProtocolError     Kind = "http_protocol_error"
+	CodeConnectionRefused = "connection-refused"
+	CodeConnectionClosed  = "connection-closed"
+	CodeNotTLS            = "not-tls"
+	CodeInvalidHTTP       = "invalid-http"
 )
-
-// Timeout reports whether the peer was too slow.
-func (k Kind) Timeout() bool {
-	switch k {
-	case DNSTimeout, ConnectionTimeout, HTTPResponseTimeout:
-		return true
-	default:
-		return false
-	}
-}
-
-// Description describes a network error. Its fields are ASCII and contain nothing that the peer sent.
-type Description struct {
-	Kind Kind
-	// Message is what happened, as the end of a sentence that begins with the server's name: "refused the connection".
-	Message string
-	// Advice is what to do, as a full sentence.
-	Advice string
-}
 
 // ProxyRefusedError means that the HTTP proxy (HTTPS_PROXY) refused to open a tunnel.
 type ProxyRefusedError struct {
@@ -77,46 +49,62 @@ func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res 
 	return nil
 }
 
-// Describe describes an error of http.RoundTripper or of reading a response body. err must not be nil. No field of the
-// result is empty.
-func Describe(err error) Description {
-	for _, describe := range []func(error) (Description, bool){describeProxy, describeDNS, describeCertificate, describeHandshake, describeDial, describeTimeout, describeClosed} {
-		if d, ok := describe(err); ok {
-			return d
+// Describe describes an error of http.RoundTripper or of reading a response body. err must not be nil. server begins the
+// problem's Detail, as in "the API refused the connection"; if it is empty, Detail is only the rest: "refused the
+// connection". The texts are ASCII, if server is. The problem has no Title, and does not wrap err, which may quote the peer.
+func Describe(server string, err error) *problem.Problem {
+	p := unreachable(CodeInvalidHTTP, "http_protocol_error", "sent something that is not valid HTTP", "Check that the configured URL leads to the right server.")
+	for _, describe := range []func(error) *problem.Problem{describeProxy, describeDNS, describeCertificate, describeHandshake, describeDial, describeTimeout, describeClosed} {
+		if known := describe(err); known != nil {
+			p = known
+			break
 		}
 	}
-	return Description{HTTPProtocolError, "sent something that is not valid HTTP", "Check that the configured URL leads to the right server."}
+	if server != "" {
+		p.Detail = server + " " + p.Detail
+	}
+	return p
 }
 
-const proxyAdvice = "Check HTTPS_PROXY and NO_PROXY."
+// unreachable is the problem of a server that cannot be used. proxyError is its type in RFC 9209 section 2.3.
+func unreachable(code, proxyError, detail, hint string) *problem.Problem {
+	return &problem.Problem{Code: code, Status: http.StatusBadGateway, ProxyError: proxyError, Detail: detail, Hint: hint}
+}
 
-func describeProxy(err error) (Description, bool) {
+// tooSlow is the problem of a server that does not react in time.
+func tooSlow(code, proxyError, detail, hint string) *problem.Problem {
+	return &problem.Problem{Code: code, Status: http.StatusGatewayTimeout, ProxyError: proxyError, Detail: detail, Hint: hint}
+}
+
+const proxyHint = "Check HTTPS_PROXY and NO_PROXY."
+
+func describeProxy(err error) *problem.Problem {
 	var refused *ProxyRefusedError
 	if errors.As(err, &refused) {
-		return Description{DestinationUnavail, fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyAdvice}, true
+		return unreachable("forward-proxy-refused", "destination_unavailable", fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyHint)
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "proxyconnect" {
-		return Description{DestinationUnavail, "was not reached: the HTTP proxy does not answer as one", proxyAdvice}, true
+		return unreachable("forward-proxy-invalid", "destination_unavailable", "was not reached: the HTTP proxy does not answer as one", proxyHint)
 	}
-	return Description{}, false
+	return nil
 }
 
-func describeDNS(err error) (Description, bool) {
+func describeDNS(err error) *problem.Problem {
 	var dns *net.DNSError
 	if !errors.As(err, &dns) {
-		return Description{}, false
+		return nil
 	}
-	const advice = "Check the host name in the URL, and this machine's DNS (in a container: its network and resolver)."
+	const hint = "Check the host name in the URL, and this machine's DNS (in a container: its network and resolver)."
 	if dns.IsTimeout {
-		return Description{DNSTimeout, "was not found: the name server did not answer in time", advice}, true
+		return tooSlow("dns-timeout", "dns_timeout", "was not found: the name server did not answer in time", hint)
 	}
-	return Description{DNSError, "was not found: its host name has no address", advice}, true
+	return unreachable("dns-error", "dns_error", "was not found: its host name has no address", hint)
 }
 
-func describeCertificate(err error) (Description, bool) {
-	description := func(text, advice string) (Description, bool) {
-		return Description{TLSCertificateError, text, advice}, true
+func describeCertificate(err error) *problem.Problem {
+	untrusted := func(code, detail, hint string) *problem.Problem {
+		return unreachable(code, "tls_certificate_error", detail, hint)
 	}
 	var (
 		unknown x509.UnknownAuthorityError
@@ -127,48 +115,48 @@ func describeCertificate(err error) (Description, bool) {
 	)
 	switch {
 	case errors.As(err, &roots):
-		return description("was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or name a bundle in SSL_CERT_FILE.")
+		return untrusted("no-certificate-authorities", "was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or set SSL_CERT_FILE to a bundle.")
 	case errors.As(err, &unknown):
-		return description("has a certificate of an unknown authority", "If a proxy inspects TLS on the way, add its authority to a bundle and name it in SSL_CERT_FILE; otherwise install ca-certificates.")
+		return untrusted("unknown-authority", "has a certificate of an unknown authority", "If a proxy inspects TLS, add its CA to a bundle and set SSL_CERT_FILE to that bundle; otherwise install the package ca-certificates.")
 	case errors.As(err, &name):
-		return description("has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal stands in the way.")
+		return untrusted("certificate-for-another-host", "has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal intercepts the connection.")
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return description("has a certificate that is expired or not yet valid", "Check this machine's clock first.")
+		return untrusted("certificate-expired", "has a certificate that is expired or not yet valid", "Check this machine's clock first.")
 	case errors.As(err, &invalid), errors.As(err, &verify):
-		return description("has a certificate that does not verify", "Check the URL, and whether a proxy stands in the way.")
+		return untrusted("certificate-invalid", "has a certificate that does not verify", "Check the URL, and whether a proxy intercepts the connection.")
 	}
-	return Description{}, false
+	return nil
 }
 
-func describeHandshake(err error) (Description, bool) {
+func describeHandshake(err error) *problem.Problem {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
-		return Description{TLSProtocolError, "does not speak TLS", "Check the URL's scheme and port, and whether a proxy stands in the way."}, true
+		return unreachable(CodeNotTLS, "tls_protocol_error", "does not speak TLS", "Check the URL's scheme and port, and whether a proxy intercepts the connection.")
 	}
 	// The type of the server's alerts is not exported. Its texts are crypto/tls's own, selected by a number.
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "remote error" && strings.HasPrefix(op.Err.Error(), "tls: ") {
-		return Description{TLSAlertReceived, "refused the TLS handshake (" + op.Err.Error() + ")", "It may want another version of TLS or a client certificate; or a proxy or firewall stands in the way."}, true
+		return unreachable("tls-alert", "tls_alert_received", "refused the TLS handshake ("+op.Err.Error()+")", "It may require a different TLS version or a client certificate, or a proxy or firewall intercepts the connection.")
 	}
-	return Description{}, false
+	return nil
 }
 
-const unreachableAdvice = "Check the URL, the firewall and this machine's network."
+const unreachableHint = "Check the URL, the firewall and this machine's network."
 
-func describeDial(err error) (Description, bool) {
+func describeDial(err error) *problem.Problem {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return Description{ConnectionRefused, "refused the connection", unreachableAdvice}, true
+		return unreachable(CodeConnectionRefused, "connection_refused", "refused the connection", unreachableHint)
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
-		return Description{DestinationUnroutable, "cannot be reached: there is no route to it", unreachableAdvice}, true
+		return unreachable("no-route", "destination_ip_unroutable", "cannot be reached: there is no route to it", unreachableHint)
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return Description{DestinationUnavail, "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE)."}, true
+		return unreachable("too-many-open-files", "destination_unavailable", "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE).")
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" && op.Timeout() {
-		return Description{ConnectionTimeout, "did not accept the connection in time", unreachableAdvice}, true
+		return tooSlow("connection-timeout", "connection_timeout", "did not accept the connection in time", unreachableHint)
 	}
-	return Description{}, false
+	return nil
 }
 
 // These are the texts, or prefixes of texts, of errors of http.Transport that have no exported type.
@@ -180,24 +168,24 @@ const (
 	http2GoAway         = "http2: server sent GOAWAY"
 )
 
-func describeTimeout(err error) (Description, bool) {
+func describeTimeout(err error) *problem.Problem {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, os.ErrDeadlineExceeded) {
 		if strings.HasSuffix(err.Error(), tlsHandshakeTimeout) {
-			return Description{ConnectionTimeout, "did not finish the TLS handshake in time", unreachableAdvice}, true
+			return tooSlow("tls-handshake-timeout", "connection_timeout", "did not finish the TLS handshake in time", unreachableHint)
 		}
-		return Description{HTTPResponseTimeout, "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted."}, true
+		return tooSlow("response-timeout", "http_response_timeout", "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted.")
 	}
-	return Description{}, false
+	return nil
 }
 
-func describeClosed(err error) (Description, bool) {
+func describeClosed(err error) *problem.Problem {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
 		strings.HasSuffix(err.Error(), closedIdle),
 		strings.HasPrefix(err.Error(), http2Reset), strings.HasPrefix(err.Error(), http2Lost), strings.HasPrefix(err.Error(), http2GoAway):
-		return Description{ConnectionTerminated, "closed the connection before the answer was complete", "It may be restarting; try again."}, true
+		return unreachable(CodeConnectionClosed, "connection_terminated", "closed the connection before the answer was complete", "It may be restarting; try again.")
 	}
-	return Description{}, false
+	return nil
 }

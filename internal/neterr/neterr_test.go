@@ -15,45 +15,42 @@ import (
 	"testing"
 
 	"etrusted-broker/internal/neterr"
+	"etrusted-broker/internal/problem"
 )
 
 // canary stands for a secret that a peer sends back.
 const canary = "canary-7d20"
 
-var kinds = map[neterr.Kind]bool{ // the value is Kind.Timeout
-	neterr.DNSTimeout: true, neterr.DNSError: false, neterr.DestinationUnroutable: false, neterr.DestinationUnavail: false,
-	neterr.ConnectionRefused: false, neterr.ConnectionTerminated: false, neterr.ConnectionTimeout: true,
-	neterr.TLSProtocolError: false, neterr.TLSCertificateError: false, neterr.TLSAlertReceived: false,
-	neterr.HTTPResponseTimeout: true, neterr.HTTPProtocolError: false,
-}
-
-func TestKindTimeout(t *testing.T) {
-	for kind, want := range kinds {
-		if kind.Timeout() != want {
-			t.Errorf("%s.Timeout() = %v, want %v", kind, !want, want)
-		}
-	}
+// statuses are the status codes of the proxy error types that Describe uses.
+var statuses = map[string]int{
+	"dns_timeout": 504, "dns_error": 502, "destination_ip_unroutable": 502, "destination_unavailable": 502,
+	"connection_refused": 502, "connection_terminated": 502, "connection_timeout": 504,
+	"tls_protocol_error": 502, "tls_certificate_error": 502, "tls_alert_received": 502,
+	"http_response_timeout": 504, "http_protocol_error": 502,
 }
 
 // checkDescribe returns the description of err, and checks what must hold for each one.
-func checkDescribe(t *testing.T, err error) neterr.Description {
+func checkDescribe(t *testing.T, err error) *problem.Problem {
 	t.Helper()
 	if err == nil {
 		t.Fatal("got no error")
 	}
-	got := neterr.Describe(err)
-	if _, known := kinds[got.Kind]; !known {
-		t.Errorf("%v: got unknown kind %q", err, got.Kind)
+	got := neterr.Describe("", err)
+	if want := statuses[got.ProxyError]; got.Status != want {
+		t.Errorf("%v: got status %d and proxy error type %q, want status %d", err, got.Status, got.ProxyError, want)
 	}
-	if got.Message == "" || strings.HasSuffix(got.Message, ".") || !strings.HasSuffix(got.Advice, ".") {
-		t.Errorf("%v: got %+v, want a message without and an advice with a final period", err, got)
+	if got.Code == "" || errors.Is(got, err) {
+		t.Errorf("%v: got %+v, want a code, and no cause", err, got)
 	}
-	for _, c := range got.Message + got.Advice {
+	if got.Detail == "" || strings.HasSuffix(got.Detail, ".") || !strings.HasSuffix(got.Hint, ".") {
+		t.Errorf("%v: got %+v, want a detail without and a hint with a final period", err, got)
+	}
+	for _, c := range got.Detail + got.Hint {
 		if c < ' ' || c > '~' {
 			t.Errorf("got %q in %+v, want printable ASCII", c, got)
 		}
 	}
-	if strings.Contains(got.Message+got.Advice, canary) {
+	if strings.Contains(got.Detail+got.Hint, canary) {
 		t.Errorf("got the peer's words in %+v", got)
 	}
 	return got
@@ -68,50 +65,73 @@ func wrap(err error) error {
 // TestDescribe has the errors that cannot be provoked on every machine. TestDescribeProvoked has the others.
 func TestDescribe(t *testing.T) {
 	for _, test := range []struct {
-		err  error
-		kind neterr.Kind
-		text string // part of the message
+		err        error
+		proxyError string
+		text       string // part of the detail
 	}{
-		{&net.DNSError{Err: canary, Name: canary, Server: canary, IsNotFound: true}, neterr.DNSError, "no address"},
-		{&net.DNSError{Err: canary, IsTemporary: true}, neterr.DNSError, ""},
-		{dialError(&net.DNSError{Err: canary, IsTimeout: true}), neterr.DNSTimeout, "name server"},
-		{dialError(syscall.ENETUNREACH), neterr.DestinationUnroutable, "no route"},
-		{dialError(syscall.EHOSTUNREACH), neterr.DestinationUnroutable, "no route"},
-		{dialError(syscall.EADDRNOTAVAIL), neterr.DestinationUnroutable, ""},
-		{dialError(os.NewSyscallError("connect", syscall.ECONNREFUSED)), neterr.ConnectionRefused, "refused"},
-		{dialError(os.NewSyscallError("connect", syscall.ETIMEDOUT)), neterr.ConnectionTimeout, "in time"},
-		{dialError(os.NewSyscallError("socket", syscall.EMFILE)), neterr.DestinationUnavail, "open files"},
-		{dialError(syscall.ENFILE), neterr.DestinationUnavail, "open files"},
-		{dialError(context.DeadlineExceeded), neterr.ConnectionTimeout, "accept the connection"},
-		{&net.OpError{Op: "proxyconnect", Err: dialError(syscall.ECONNREFUSED)}, neterr.DestinationUnavail, "HTTP proxy"},
-		{&neterr.ProxyRefusedError{Status: 407}, neterr.DestinationUnavail, "answered 407"},
-		{&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, neterr.ConnectionTerminated, "closed"},
-		{&net.OpError{Op: "write", Err: syscall.EPIPE}, neterr.ConnectionTerminated, "closed"},
-		{&net.OpError{Op: "read", Err: net.ErrClosed}, neterr.ConnectionTerminated, "closed"},
-		{io.EOF, neterr.ConnectionTerminated, "closed"},
-		{io.ErrUnexpectedEOF, neterr.ConnectionTerminated, "closed"},
-		{errors.New("http: server closed idle connection"), neterr.ConnectionTerminated, "closed"},
-		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, neterr.HTTPResponseTimeout, "in time"},
-		{context.DeadlineExceeded, neterr.HTTPResponseTimeout, "in time"},
-		{x509.UnknownAuthorityError{}, neterr.TLSCertificateError, "unknown authority"},
-		{x509.SystemRootsError{Err: errors.New(canary)}, neterr.TLSCertificateError, "no certificate authorities"},
-		{x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{canary}}, Host: canary}, neterr.TLSCertificateError, "another host name"},
-		{x509.CertificateInvalidError{Reason: x509.Expired, Detail: canary}, neterr.TLSCertificateError, "expired"},
-		{x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign, Detail: canary}, neterr.TLSCertificateError, "does not verify"},
-		{&tls.CertificateVerificationError{Err: errors.New(canary)}, neterr.TLSCertificateError, "does not verify"},
-		{tls.RecordHeaderError{Msg: canary}, neterr.TLSProtocolError, "does not speak TLS"},
-		{errors.New(canary), neterr.HTTPProtocolError, "not valid HTTP"},
+		{&net.DNSError{Err: canary, Name: canary, Server: canary, IsNotFound: true}, "dns_error", "no address"},
+		{&net.DNSError{Err: canary, IsTemporary: true}, "dns_error", ""},
+		{dialError(&net.DNSError{Err: canary, IsTimeout: true}), "dns_timeout", "name server"},
+		{dialError(syscall.ENETUNREACH), "destination_ip_unroutable", "no route"},
+		{dialError(syscall.EHOSTUNREACH), "destination_ip_unroutable", "no route"},
+		{dialError(syscall.EADDRNOTAVAIL), "destination_ip_unroutable", ""},
+		{dialError(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "connection_refused", "refused"},
+		{dialError(os.NewSyscallError("connect", syscall.ETIMEDOUT)), "connection_timeout", "in time"},
+		{dialError(os.NewSyscallError("socket", syscall.EMFILE)), "destination_unavailable", "open files"},
+		{dialError(syscall.ENFILE), "destination_unavailable", "open files"},
+		{dialError(context.DeadlineExceeded), "connection_timeout", "accept the connection"},
+		{&net.OpError{Op: "proxyconnect", Err: dialError(syscall.ECONNREFUSED)}, "destination_unavailable", "HTTP proxy"},
+		{&neterr.ProxyRefusedError{Status: 407}, "destination_unavailable", "answered 407"},
+		{&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "connection_terminated", "closed"},
+		{&net.OpError{Op: "write", Err: syscall.EPIPE}, "connection_terminated", "closed"},
+		{&net.OpError{Op: "read", Err: net.ErrClosed}, "connection_terminated", "closed"},
+		{io.EOF, "connection_terminated", "closed"},
+		{io.ErrUnexpectedEOF, "connection_terminated", "closed"},
+		{errors.New("http: server closed idle connection"), "connection_terminated", "closed"},
+		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, "http_response_timeout", "in time"},
+		{context.DeadlineExceeded, "http_response_timeout", "in time"},
+		{x509.UnknownAuthorityError{}, "tls_certificate_error", "unknown authority"},
+		{x509.SystemRootsError{Err: errors.New(canary)}, "tls_certificate_error", "no certificate authorities"},
+		{x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{canary}}, Host: canary}, "tls_certificate_error", "another host name"},
+		{x509.CertificateInvalidError{Reason: x509.Expired, Detail: canary}, "tls_certificate_error", "expired"},
+		{x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign, Detail: canary}, "tls_certificate_error", "does not verify"},
+		{&tls.CertificateVerificationError{Err: errors.New(canary)}, "tls_certificate_error", "does not verify"},
+		{tls.RecordHeaderError{Msg: canary}, "tls_protocol_error", "does not speak TLS"},
+		{errors.New(canary), "http_protocol_error", "not valid HTTP"},
 	} {
 		for _, err := range []error{test.err, wrap(test.err)} {
-			if got := checkDescribe(t, err); got.Kind != test.kind || !strings.Contains(got.Message, test.text) {
-				t.Errorf("%v: got %+v, want %s, %q", err, got, test.kind, test.text)
+			if got := checkDescribe(t, err); got.ProxyError != test.proxyError || !strings.Contains(got.Detail, test.text) {
+				t.Errorf("%v: got %+v, want %s, %q", err, got, test.proxyError, test.text)
 			}
 		}
 	}
 }
 
-// TestAdviceNamesTheRemedy: wrong advice is worse than none.
-func TestAdviceNamesTheRemedy(t *testing.T) {
+// A code stands for one text: the documentation links to it.
+func TestCodesAreUnique(t *testing.T) {
+	details := map[string]string{}
+	for _, err := range []error{
+		&net.DNSError{IsTimeout: true}, &net.DNSError{}, dialError(syscall.ENETUNREACH), dialError(syscall.ECONNREFUSED), dialError(syscall.EMFILE),
+		dialError(context.DeadlineExceeded), &net.OpError{Op: "proxyconnect", Err: io.EOF}, &neterr.ProxyRefusedError{Status: 407}, io.EOF,
+		errors.New("net/http: TLS handshake timeout"), context.DeadlineExceeded, errors.New("anything else"), tls.RecordHeaderError{},
+		x509.UnknownAuthorityError{}, x509.SystemRootsError{}, x509.HostnameError{Certificate: &x509.Certificate{}}, x509.CertificateInvalidError{Reason: x509.Expired}, &tls.CertificateVerificationError{Err: io.EOF},
+	} {
+		got := neterr.Describe("", err)
+		if before, found := details[got.Code]; found && before != got.Detail {
+			t.Errorf("got code %s for %q and for %q, want one code each", got.Code, before, got.Detail)
+		}
+		details[got.Code] = got.Detail
+	}
+}
+
+func TestDetailBeginsWithTheServer(t *testing.T) {
+	if got, want := neterr.Describe("the API", io.EOF).Error(), "the API closed the connection before the answer was complete"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestHintNamesTheRemedy: a wrong hint is worse than none.
+func TestHintNamesTheRemedy(t *testing.T) {
 	for remedy, err := range map[string]error{
 		"ulimit":          dialError(syscall.EMFILE),
 		"HTTPS_PROXY":     &neterr.ProxyRefusedError{Status: 403},
@@ -121,8 +141,8 @@ func TestAdviceNamesTheRemedy(t *testing.T) {
 		"DNS":             &net.DNSError{},
 		"firewall":        dialError(syscall.ECONNREFUSED),
 	} {
-		if got := checkDescribe(t, err); !strings.Contains(got.Advice, remedy) {
-			t.Errorf("%v: got advice %q, want %s in it", err, got.Advice, remedy)
+		if got := checkDescribe(t, err); !strings.Contains(got.Hint, remedy) {
+			t.Errorf("%v: got hint %q, want %s in it", err, got.Hint, remedy)
 		}
 	}
 }
@@ -132,10 +152,10 @@ func FuzzDescribe(f *testing.F) {
 	for _, seed := range []string{"", "x", "http: server closed idle connection", "net/http: TLS handshake timeout", "malformed HTTP response"} {
 		f.Add(seed)
 	}
-	unknown := neterr.Describe(errors.New("anything else"))
+	unknown := neterr.Describe("", errors.New("anything else"))
 	f.Fuzz(func(t *testing.T, text string) {
 		got := checkDescribe(t, errors.New(text))
-		if !strings.HasSuffix(text, "http: server closed idle connection") && got != unknown {
+		if !strings.HasSuffix(text, "http: server closed idle connection") && got.Error() != unknown.Error() {
 			t.Errorf("%q: got %+v, want %+v", text, got, unknown)
 		}
 	})

@@ -168,94 +168,94 @@ func TestDescribeProvoked(t *testing.T) {
 		return l.Addr().String()
 	}
 	for name, test := range map[string]struct {
-		make func(t *testing.T) attempt
-		kind neterr.Kind
-		text string
+		make       func(t *testing.T) attempt
+		proxyError string
+		text       string
 	}{
-		"refused": {func(t *testing.T) attempt { return plain(closedPort(t)) }, neterr.ConnectionRefused, "refused the connection"},
+		"refused": {func(t *testing.T) attempt { return plain(closedPort(t)) }, "connection_refused", "refused the connection"},
 		"no such name": {func(t *testing.T) attempt {
 			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, 3)}).DialContext}}
-		}, neterr.DNSError, "no address"},
+		}, "dns_error", "no address"},
 		"name server fails": {func(t *testing.T) attempt {
 			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, 2)}).DialContext}}
-		}, neterr.DNSError, ""},
+		}, "dns_error", ""},
 		"name server is silent": {func(t *testing.T) attempt {
 			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, 0), Timeout: shortTimeout}).DialContext}}
-		}, neterr.DNSTimeout, "name server"},
+		}, "dns_timeout", "name server"},
 		"slow to accept": {func(*testing.T) attempt {
 			return attempt{url: "http://127.0.0.1:9", transport: &http.Transport{DialContext: (&net.Dialer{Timeout: time.Nanosecond}).DialContext}}
-		}, neterr.ConnectionTimeout, "accept the connection"},
+		}, "connection_timeout", "accept the connection"},
 
 		"proxy says no": {func(t *testing.T) attempt {
 			return proxied(startPeer(t, respond("HTTP/1.1 407 "+canary+"\r\nX: "+canary+"\r\nContent-Length: 0\r\n\r\n")))
-		}, neterr.DestinationUnavail, "answered 407"},
-		"proxy is away":    {func(t *testing.T) attempt { return proxied(closedPort(t)) }, neterr.DestinationUnavail, "HTTP proxy"},
-		"proxy is no HTTP": {func(t *testing.T) attempt { return proxied(startPeer(t, respond(canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, ""},
+		}, "destination_unavailable", "answered 407"},
+		"proxy is away":    {func(t *testing.T) attempt { return proxied(closedPort(t)) }, "destination_unavailable", "HTTP proxy"},
+		"proxy is no HTTP": {func(t *testing.T) attempt { return proxied(startPeer(t, respond(canary+"\r\n\r\n"))) }, "http_protocol_error", ""},
 
 		"unknown authority": {func(t *testing.T) attempt {
 			s := startTLSServer(t, func(*httptest.Server) {}, nil)
 			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}}
-		}, neterr.TLSCertificateError, "unknown authority"},
+		}, "tls_certificate_error", "unknown authority"},
 		"another host": {func(t *testing.T) attempt {
 			s := startTLSServer(t, func(*httptest.Server) {}, nil)
 			transport := transportTrusting(s)
 			transport.TLSClientConfig.ServerName = "api.etrusted.com"
 			return attempt{url: s.URL, transport: transport}
-		}, neterr.TLSCertificateError, "another host name"},
+		}, "tls_certificate_error", "another host name"},
 		"expired": {func(t *testing.T) attempt {
 			cert, pool := describeCertificate(t, x509.Certificate{NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0)})
 			s := startTLSServer(t, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{cert} }, nil)
 			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-		}, neterr.TLSCertificateError, "expired"},
+		}, "tls_certificate_error", "expired"},
 		"not yet valid": {func(t *testing.T) attempt {
 			cert, pool := describeCertificate(t, x509.Certificate{NotBefore: time.Now().Add(time.Hour), NotAfter: time.Now().Add(2 * time.Hour)})
 			s := startTLSServer(t, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{cert} }, nil)
 			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-		}, neterr.TLSCertificateError, "not yet valid"},
+		}, "tls_certificate_error", "not yet valid"},
 		"no TLS, but HTTP": {func(t *testing.T) attempt {
 			return attempt{url: "https://" + startPeer(t, respond("HTTP/1.1 400 "+canary+"\r\n\r\n")), transport: &http.Transport{}}
-		}, neterr.TLSProtocolError, "does not speak TLS"},
+		}, "tls_protocol_error", "does not speak TLS"},
 		"handshake is slow": {func(t *testing.T) attempt {
 			return attempt{url: "https://" + startPeer(t, readOnly), transport: &http.Transport{TLSHandshakeTimeout: shortTimeout}}
-		}, neterr.ConnectionTimeout, "TLS handshake in time"},
+		}, "connection_timeout", "TLS handshake in time"},
 		"handshake breaks off": {func(t *testing.T) attempt {
 			return attempt{url: "https://" + startPeer(t, respond("")), transport: &http.Transport{}}
-		}, neterr.ConnectionTerminated, "closed"},
+		}, "connection_terminated", "closed"},
 
-		"closes":     {func(t *testing.T) attempt { return plain(startPeer(t, respond(""))) }, neterr.ConnectionTerminated, "closed the connection"},
-		"resets":     {func(t *testing.T) attempt { return plain(startPeer(t, reset)) }, neterr.ConnectionTerminated, "closed the connection"},
-		"not HTTP":   {func(t *testing.T) attempt { return plain(startPeer(t, respond(canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, "not valid HTTP"},
-		"bad status": {func(t *testing.T) attempt { return plain(startPeer(t, respond("HTTP/1.1 "+canary+"\r\n\r\n"))) }, neterr.HTTPProtocolError, ""},
+		"closes":     {func(t *testing.T) attempt { return plain(startPeer(t, respond(""))) }, "connection_terminated", "closed the connection"},
+		"resets":     {func(t *testing.T) attempt { return plain(startPeer(t, reset)) }, "connection_terminated", "closed the connection"},
+		"not HTTP":   {func(t *testing.T) attempt { return plain(startPeer(t, respond(canary+"\r\n\r\n"))) }, "http_protocol_error", "not valid HTTP"},
+		"bad status": {func(t *testing.T) attempt { return plain(startPeer(t, respond("HTTP/1.1 "+canary+"\r\n\r\n"))) }, "http_protocol_error", ""},
 		"bad header": {func(t *testing.T) attempt {
 			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\n"+canary+"\r\n\r\n")))
-		}, neterr.HTTPProtocolError, ""},
+		}, "http_protocol_error", ""},
 		"bad encoding": {func(t *testing.T) attempt {
 			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: "+canary+"\r\n\r\n")))
-		}, neterr.HTTPProtocolError, ""},
+		}, "http_protocol_error", ""},
 		"slow answer": {func(t *testing.T) attempt {
 			return attempt{url: "http://" + startPeer(t, readOnly), transport: &http.Transport{ResponseHeaderTimeout: shortTimeout}}
-		}, neterr.HTTPResponseTimeout, "did not answer in time"},
+		}, "http_response_timeout", "did not answer in time"},
 		"slow answer over HTTP/2": {func(t *testing.T) attempt {
 			s := startTLSServer(t, func(s *httptest.Server) { s.EnableHTTP2 = true }, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 			transport := transportTrusting(s)
 			transport.ResponseHeaderTimeout = shortTimeout
 			return attempt{url: s.URL, transport: transport}
-		}, neterr.HTTPResponseTimeout, "did not answer in time"},
+		}, "http_response_timeout", "did not answer in time"},
 		"deadline of the request": {func(t *testing.T) attempt {
 			ctx, cancel := context.WithTimeout(t.Context(), shortTimeout)
 			t.Cleanup(cancel)
 			return attempt{url: "http://" + startPeer(t, readOnly), transport: &http.Transport{}, ctx: ctx}
-		}, neterr.HTTPResponseTimeout, "did not answer in time"},
+		}, "http_response_timeout", "did not answer in time"},
 
 		"body breaks off": {func(t *testing.T) attempt {
 			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"+canary[:5])))
-		}, neterr.ConnectionTerminated, "before the answer was complete"},
+		}, "connection_terminated", "before the answer was complete"},
 		"chunked body breaks off": {func(t *testing.T) attempt {
 			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n"+canary[:5])))
-		}, neterr.ConnectionTerminated, "before the answer was complete"},
+		}, "connection_terminated", "before the answer was complete"},
 		"chunked body is nonsense": {func(t *testing.T) attempt {
 			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+canary+"\r\n")))
-		}, neterr.HTTPProtocolError, ""},
+		}, "http_protocol_error", ""},
 		"body is slow": {func(t *testing.T) attempt {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*shortTimeout)
 			t.Cleanup(cancel)
@@ -263,7 +263,7 @@ func TestDescribeProvoked(t *testing.T) {
 				respond("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")(c)
 				readOnly(c)
 			}), transport: &http.Transport{}, ctx: ctx}
-		}, neterr.HTTPResponseTimeout, ""},
+		}, "http_response_timeout", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -283,8 +283,8 @@ func TestDescribeProvoked(t *testing.T) {
 				_, err = io.Copy(io.Discard, bufio.NewReader(response.Body))
 				_ = response.Body.Close()
 			}
-			if got := checkDescribe(t, err); got.Kind != test.kind || !strings.Contains(got.Message, test.text) {
-				t.Errorf("%v: got %+v, want %s, %q", err, got, test.kind, test.text)
+			if got := checkDescribe(t, err); got.ProxyError != test.proxyError || !strings.Contains(got.Detail, test.text) {
+				t.Errorf("%v: got %+v, want %s, %q", err, got, test.proxyError, test.text)
 			}
 		})
 	}
@@ -310,8 +310,8 @@ func TestDescribeInvalidHTTP2(t *testing.T) {
 	if err == nil {
 		_ = response.Body.Close()
 	}
-	if got := checkDescribe(t, err); got.Kind != neterr.HTTPProtocolError && got.Kind != neterr.ConnectionTerminated {
-		t.Errorf("%v: got %+v, want %s or %s", err, got, neterr.HTTPProtocolError, neterr.ConnectionTerminated)
+	if got := checkDescribe(t, err); got.ProxyError != "http_protocol_error" && got.ProxyError != "connection_terminated" {
+		t.Errorf("%v: got %+v, want %s or %s", err, got, "http_protocol_error", "connection_terminated")
 	}
 }
 

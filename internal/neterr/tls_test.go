@@ -7,23 +7,21 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-
-	"etrusted-broker/internal/neterr"
 )
 
 func TestDescribeTLSAlerts(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(*httptest.Server)
-		client func(*tls.Config)
-		kind   neterr.Kind
+		change     func(*httptest.Server)
+		client     func(*tls.Config)
+		proxyError string
 	}{
-		"client certificate wanted (TLS 1.3)": {func(s *httptest.Server) { s.TLS.ClientAuth = tls.RequireAnyClientCert }, func(*tls.Config) {}, neterr.TLSAlertReceived},
+		"client certificate wanted (TLS 1.3)": {func(s *httptest.Server) { s.TLS.ClientAuth = tls.RequireAnyClientCert }, func(*tls.Config) {}, "tls_alert_received"},
 		"client certificate wanted (TLS 1.2)": {func(s *httptest.Server) {
 			s.TLS.ClientAuth = tls.RequireAnyClientCert
 			s.TLS.MaxVersion = tls.VersionTLS12
-		}, func(*tls.Config) {}, neterr.TLSAlertReceived},
-		"server is too old": {func(s *httptest.Server) { s.TLS.MinVersion = tls.VersionTLS10; s.TLS.MaxVersion = tls.VersionTLS11 }, func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }, neterr.TLSAlertReceived},
-		"server is too new": {func(s *httptest.Server) { s.TLS.MinVersion = tls.VersionTLS13 }, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, neterr.TLSAlertReceived},
+		}, func(*tls.Config) {}, "tls_alert_received"},
+		"server is too old": {func(s *httptest.Server) { s.TLS.MinVersion = tls.VersionTLS10; s.TLS.MaxVersion = tls.VersionTLS11 }, func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }, "tls_alert_received"},
+		"server is too new": {func(s *httptest.Server) { s.TLS.MinVersion = tls.VersionTLS13 }, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, "tls_alert_received"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startTLSServer(t, test.change, nil)
@@ -35,7 +33,7 @@ func TestDescribeTLSAlerts(t *testing.T) {
 			defer transport.CloseIdleConnections()
 			r, _ := http.NewRequest("GET", s.URL, nil)
 			_, err := transport.RoundTrip(r)
-			if got := checkDescribe(t, err); got.Kind != test.kind {
+			if got := checkDescribe(t, err); got.ProxyError != test.proxyError {
 				t.Errorf("%v (%T): got %+v", err, err, got)
 			}
 		})
@@ -59,7 +57,7 @@ func TestDescribeHTTP2Reset(t *testing.T) {
 		if err == nil {
 			_, err = io.Copy(io.Discard, res.Body)
 		}
-		if got := checkDescribe(t, err); got.Kind != neterr.ConnectionTerminated {
+		if got := checkDescribe(t, err); got.ProxyError != "connection_terminated" {
 			t.Errorf("%v (%T): got %+v", err, err, got)
 		}
 	}

@@ -91,13 +91,13 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin htt
 	if err != nil {
 		return nil, err
 	}
-	b.proxy = proxy.New(proxy.Config{
+	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,
 		Transport:      toAPI,
-		Tokens:         b.defaultTokens(),
-		Account:        b.tokens,
+		Tokens:         b.tokens,
 		TokenWait:      c.TokenWait,
 		Policy:         policy,
+		ClientTrusted:  b.reloader.certificates.clientTrusted,
 		TokenEndpoint:  b.newTokenEndpoint(c),
 		RewriteLinks:   c.RewriteLinks,
 		ExternalScheme: scheme(c),
@@ -107,6 +107,9 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin htt
 		RequestID:      requestIDs(c),
 		OnRequestEnd:   b.recordRequest,
 	})
+	if err != nil {
+		return nil, err
+	}
 	b.app = newServer(handler, log)
 	b.app.ConnContext = withClientCertificate
 	b.admin = newServer(protectAdmin(hosts, b.adminHandler(c)), log)
@@ -154,16 +157,13 @@ func (b *broker) newPolicy(c config.Config, hosts *access.Hosts, ca *localca.CA)
 		}
 	}
 	policy := access.Config{Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.LoginHost(), Keys: b.reloader.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: rules}
-	if b.reloader.certificates.requiresClientCert() {
-		policy.ClientTrusted = func(ctx context.Context) bool { return b.reloader.certificates.trustedClient(ctx) != nil }
-	}
 	if ca != nil {
 		policy.TunnelAllowed = ca.AllowsHost
 	}
 	return access.New(policy), nil
 }
 
-// newTokenEndpoint returns what answers the app's token requests; nil if the API is to.
+// newTokenEndpoint returns the endpoint for the app's own token requests; nil if they go to the API.
 func (b *broker) newTokenEndpoint(c config.Config) *tokenendpoint.Endpoint {
 	if !c.TokenEndpoint {
 		return nil
@@ -221,14 +221,6 @@ func (b *broker) newAccounts(c config.Config, toLogin http.RoundTripper) (*token
 		},
 		OnSkipped: func(problem string) { b.log.Warn(problem) },
 	})
-}
-
-// defaultTokens are those of the account without a name; nil if there is none.
-func (b *broker) defaultTokens() proxy.TokenSource {
-	if source, ok := b.accounts.Source(""); ok {
-		return source
-	}
-	return nil
 }
 
 func (b *broker) tokens(account string) (proxy.TokenSource, bool) {
@@ -313,14 +305,14 @@ func listenHosts(c config.Config) []string {
 func protectAdmin(hosts *access.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		fault := wire.FaultOf(r)
+		fault := wire.ErrorFrom(r)
 		switch {
 		case fault != nil:
-			http.Error(w, "The request was refused: "+fault.What+". "+fault.Advice, fault.Status)
-		case !hosts.Allowed(r):
-			http.Error(w, "Host header not allowed. Use localhost or the address of this machine, or add the name to BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
-		case access.IsBrowserRequest(r.Header):
-			http.Error(w, "Requests from web pages of other origins are refused.", http.StatusForbidden)
+			http.Error(w, "The request was refused: "+fault.Detail+". "+fault.Hint, fault.Status)
+		case !hosts.Allowed(r.Host, access.LocalAddr(r.Context())):
+			http.Error(w, "Host header not allowed. Use localhost or an IP address of the listener, or add the name to BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
+		case access.IsBrowserRequest(access.HTTPFields(r.Header)):
+			http.Error(w, "Web pages from another origin are not allowed.", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)
 		}

@@ -97,6 +97,12 @@ func (c *certificates) trustedClient(ctx context.Context) *clientCertificate {
 	return client
 }
 
+// clientTrusted reports whether the connection of a request has a trusted client certificate, or needs none. ctx is the
+// request's. c may be nil.
+func (c *certificates) clientTrusted(ctx context.Context) bool {
+	return !c.requiresClientCert() || c.trustedClient(ctx) != nil
+}
+
 // closeBeforeExpiry closes connections before their client certificate expires: after a response, if the certificate would
 // expire while the connection is idle. The client then opens a connection with its new certificate, instead of being refused
 // on the old one.

@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"etrusted-broker/proxy"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/localca"
 	"etrusted-broker/proxy/wire"
 )
@@ -33,38 +35,39 @@ func newTunnels(authority *localca.CA, handler http.Handler, app int, log *zap.L
 	room := max(1, app/2)
 	t := &tunnels{authority, newServer(handler, log), newConnListener(), room, make(chan struct{}, room+app/8)}
 	t.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return withClientCertificate(tunnelOf(c).mark(ctx), c)
+		return withClientCertificate(proxy.ContextWithTunnel(ctx, tunnelOf(c).opened), c)
 	}
 	return t
 }
 
 // Reserve implements proxy.Tunnels.
-func (t *tunnels) Reserve() (take func(net.Conn, string, func(context.Context) context.Context), ok bool) {
+func (t *tunnels) Reserve() bool {
 	select {
 	case t.slots <- struct{}{}:
+		return true
 	default:
-		return nil, false
+		return false
 	}
-	free := sync.OnceFunc(func() { <-t.slots })
-	return func(conn net.Conn, host string, mark func(context.Context) context.Context) {
-		if conn == nil {
-			free()
-			return
-		}
-		go t.listener.deliver(tls.Server(&tunnel{conn, mark, free}, t.ca.TLSConfig(host)))
-	}, true
+}
+
+// Release implements proxy.Tunnels.
+func (t *tunnels) Release() { <-t.slots }
+
+// Serve implements proxy.Tunnels.
+func (t *tunnels) Serve(conn net.Conn, opened access.Tunnel) {
+	go t.listener.deliver(tls.Server(&tunnel{conn, opened, sync.OnceFunc(t.Release)}, t.ca.TLSConfig(opened.Target)))
 }
 
 // tunnel is a connection that was opened by CONNECT.
 type tunnel struct {
 	net.Conn
-	mark func(context.Context) context.Context
-	free func()
+	opened  access.Tunnel
+	release func()
 }
 
 // Close closes the tunnel and releases its slot.
 func (t *tunnel) Close() error {
-	t.free()
+	t.release()
 	return t.Conn.Close()
 }
 

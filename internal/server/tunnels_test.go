@@ -2,20 +2,19 @@ package server
 
 import "testing"
 
-func TestTunnelsAreLimited(t *testing.T) {
+func TestReservesNoMoreTunnelsThanSlots(t *testing.T) {
 	t.Parallel()
 	if newTunnels(nil, nil, 16, nil) != nil {
-		t.Fatal("tunnels without an authority")
+		t.Fatal("got tunnels without a CA, want none")
 	}
 	tunnels := &tunnels{slots: make(chan struct{}, 2), listener: newConnListener(), maxActive: 2}
-	first, ok1 := tunnels.Reserve()
-	_, ok2 := tunnels.Reserve()
-	_, ok3 := tunnels.Reserve()
-	if !ok1 || !ok2 || ok3 {
-		t.Fatalf("%v %v %v", ok1, ok2, ok3)
+	for i, want := range []bool{true, true, false} {
+		if got := tunnels.Reserve(); got != want {
+			t.Fatalf("call %d of Reserve: got %v, want %v", i+1, got, want)
+		}
 	}
-	first(nil, "", nil)
-	if _, ok := tunnels.Reserve(); !ok {
-		t.Error("what has come to nothing keeps its place")
+	tunnels.Release()
+	if !tunnels.Reserve() {
+		t.Error("got no slot after Release, want the released one")
 	}
 }

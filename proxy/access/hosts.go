@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -9,18 +10,18 @@ import (
 	"etrusted-broker/internal/hostport"
 )
 
-// Hosts are the names by which a listener may be addressed. With DNS rebinding a page's own host name leads to this
-// machine, and its browser then sends neither Origin nor Sec-Fetch-Site: the Host header alone gives it away.
+// Hosts are the names of a listener. With DNS rebinding, a page's own host name leads to this machine, and its browser
+// then sends neither Origin nor Sec-Fetch-Site: only the Host field reveals it.
 type Hosts struct {
 	names map[string]bool
 }
 
-// NewHosts returns Hosts that know the given names beyond those that are always allowed. Case and a final dot do not
-// matter, and neither do ports.
+// NewHosts returns Hosts that allow the given names besides those that are always allowed. Case, a final dot and ports do
+// not matter.
 func NewHosts(names ...string) *Hosts {
 	h := &Hosts{names: map[string]bool{"localhost": true}}
 	for _, name := range names {
-		name = strings.TrimSpace(name) // a list may have blanks; a Host may not
+		name = strings.TrimSpace(name) // a list may contain spaces; a Host may not
 		if host, _, ok := hostport.Split(name); ok {
 			name = host
 		}
@@ -31,33 +32,33 @@ func NewHosts(names ...string) *Hosts {
 	return h
 }
 
-// Allowed reports whether the request's Host is localhost, a loopback address, the address of this machine at which the
-// request came in, or one of the names. 0.0.0.0 is none of these, whatever the listener is bound to, and neither is
-// ::ffff:127.0.0.1: to a browser both are this machine, but none for which it sends Sec-Fetch-Site.
-func (h *Hosts) Allowed(r *http.Request) bool {
-	host, _, ok := hostport.Split(r.Host)
+// Allowed reports whether host, the value of a Host field, is localhost, a loopback address, localAddr or one of the names.
+// localAddr is the address at which the request arrived; see LocalAddr. 0.0.0.0 is not allowed, whatever the listener is
+// bound to, and neither is ::ffff:127.0.0.1: browsers take both for this machine, but send them no Sec-Fetch-Site.
+func (h *Hosts) Allowed(host string, localAddr netip.Addr) bool {
+	name, _, ok := hostport.Split(host)
 	if !ok {
 		return false
 	}
-	host = canonicalName(host)
-	if h.names[host] {
+	name = canonicalName(name)
+	if h.names[name] {
 		return true
 	}
-	addr, err := netip.ParseAddr(host)
-	// A zone means something on one machine alone, and is never sent: RFC 6874 section 1.
+	addr, err := netip.ParseAddr(name)
+	// A zone is meaningful only on one machine, and is never sent: RFC 6874 section 1.
 	if err != nil || addr.Zone() != "" || addr.Is4In6() {
 		return false
 	}
-	return addr.IsLoopback() || addr == localAddr(r)
+	return addr.IsLoopback() || addr == localAddr
 }
 
-// localAddr is the address at which the request came in; invalid if it is not known or not IP.
-func localAddr(r *http.Request) netip.Addr {
-	if addr, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+// LocalAddr returns the address at which a request arrived, given its context from net/http; invalid if that is not IP.
+func LocalAddr(ctx context.Context) netip.Addr {
+	if addr, ok := ctx.Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
 		return addr.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}
 }
 
-// canonicalName is a name in lower case and without a final dot.
+// canonicalName returns a name in lower case and without a final dot.
 func canonicalName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }

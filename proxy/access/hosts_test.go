@@ -14,7 +14,7 @@ import (
 
 func tcp(addr string) *net.TCPAddr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr)) }
 
-func TestHosts(t *testing.T) {
+func TestAllowsOnlyOwnHosts(t *testing.T) {
 	hosts := access.NewHosts("Broker.Internal", "with-port.example:8080", "dotted.example.", "2001:db8::7", "[2001:db8::8]", " spaced.example ", "", ".")
 	for host, want := range map[string]bool{
 		"localhost": true, "localhost:8080": true, "LOCALHOST": true, "LocalHost:1": true, "localhost.": true, "localhost.:8080": true,
@@ -37,14 +37,14 @@ func TestHosts(t *testing.T) {
 		"[::ffff:127.0.0.1]:8080": false, "::ffff:127.0.0.1": false, "[::ffff:7f00:1]": false, // a browser sends no Sec-Fetch-Site there
 		"[2001:db8::9]": false, "[fe80::1]": false, "[::2]": false, "lоcalhost": false, // a Cyrillic o
 	} {
-		if got := hosts.Allowed(&http.Request{Host: host}); got != want {
-			t.Errorf("%q: %v, want %v", host, got, want)
+		if got := hosts.Allowed(host, netip.Addr{}); got != want {
+			t.Errorf("%q: got %v, want %v", host, got, want)
 		}
 	}
 }
 
-// Where a listener is bound to an address of this machine, or to all of them, the address used is a name of ours.
-func TestOwnAddress(t *testing.T) {
+// The address at which a request arrived is allowed, whether the listener is bound to it or to all addresses.
+func TestAllowsOwnAddress(t *testing.T) {
 	hosts := access.NewHosts()
 	for _, test := range []struct {
 		at   net.Addr
@@ -66,15 +66,15 @@ func TestOwnAddress(t *testing.T) {
 		{&net.UnixAddr{Name: "/run/broker.sock", Net: "unix"}, "localhost", true},
 		{&net.TCPAddr{}, "", false},
 	} {
-		r := &http.Request{Host: test.host}
-		if got := hosts.Allowed(cameInAt(r, test.at)); got != test.want {
-			t.Errorf("%q at %v: %v, want %v", test.host, test.at, got, test.want)
+		at := access.LocalAddr(arrivedAt(&http.Request{}, test.at).Context())
+		if got := hosts.Allowed(test.host, at); got != test.want {
+			t.Errorf("%q at %v: got %v, want %v", test.host, test.at, got, test.want)
 		}
 	}
 }
 
-// On a real listener it is net/http that tells the address.
-func TestOwnAddressOnAListener(t *testing.T) {
+// On a real listener, net/http provides the address.
+func TestAllowsOwnAddressOnAListener(t *testing.T) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,9 @@ func TestOwnAddressOnAListener(t *testing.T) {
 			continue
 		}
 		allowed := make(chan bool, 1)
-		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { allowed <- hosts.Allowed(r) })}
+		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			allowed <- hosts.Allowed(r.Host, access.LocalAddr(r.Context()))
+		})}
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(l) }()
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -101,7 +103,7 @@ func TestOwnAddressOnAListener(t *testing.T) {
 		}
 		_ = response.Body.Close()
 		if !<-allowed {
-			t.Errorf("%v is not allowed at itself", ip)
+			t.Errorf("%v: got a denial at this address, want it allowed", ip)
 		}
 		_ = server.Close()
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
@@ -110,17 +112,17 @@ func TestOwnAddressOnAListener(t *testing.T) {
 	}
 }
 
-// No Host may pass that is not one of ours, however it is written. What counts is what a client could have looked up:
-// the part before the port, without brackets and a final dot.
+// FuzzHosts: a foreign Host is never allowed, however it is written. What counts is the name that a client could have
+// resolved: the part before the port, without brackets and a final dot.
 func FuzzHosts(f *testing.F) {
 	for _, seed := range []string{"localhost", "LOCALHOST.:80", "[::1]:8080", "127.0.0.1.", "shop.example:", "[localhost", "shop.example:80:80", "::ffff:127.0.0.1", "[::1%25lo]", "192.0.2.5", "\tlocalhost", "ſhop.example", "0.0.0.0"} {
 		f.Add(seed)
 	}
 	hosts := access.NewHosts("shop.example")
-	at := tcp("192.0.2.5:8080")
+	at := netip.MustParseAddr("192.0.2.5")
 	shape := regexp.MustCompile(`^\s*\[?([^\[\]\s]*?)\.?\]?(:[^:\[\]]*)?\s*$`)
 	f.Fuzz(func(t *testing.T, host string) {
-		if !hosts.Allowed(cameInAt(&http.Request{Host: host}, at)) {
+		if !hosts.Allowed(host, at) {
 			return
 		}
 		for _, name := range []string{host, strings.TrimSpace(shape.ReplaceAllString(host, "$1"))} {
@@ -128,10 +130,10 @@ func FuzzHosts(f *testing.F) {
 			if name == "localhost" || name == "shop.example" {
 				return
 			}
-			if addr, err := netip.ParseAddr(name); err == nil && (addr.IsLoopback() || addr == netip.MustParseAddr("192.0.2.5")) && !addr.Is4In6() {
+			if addr, err := netip.ParseAddr(name); err == nil && (addr.IsLoopback() || addr == at) && !addr.Is4In6() {
 				return
 			}
 		}
-		t.Errorf("%q is allowed", host)
+		t.Errorf("%q: got it allowed, want a denial", host)
 	})
 }

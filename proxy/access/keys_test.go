@@ -16,8 +16,8 @@ func basic(userAndPassword string) http.Header {
 	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(userAndPassword))}}
 }
 
-func TestKeys(t *testing.T) {
-	d := access.New(access.Config{Hosts: access.NewHosts(), Keys: access.NewKeys("the:key ä")})
+func TestRequiresAccessKey(t *testing.T) {
+	policy := access.New(access.Config{Keys: access.NewKeys("the:key ä")})
 	for _, test := range []struct {
 		name   string
 		header http.Header
@@ -47,19 +47,19 @@ func TestKeys(t *testing.T) {
 		{"two, one right", http.Header{"Authorization": {"Bearer x", "Bearer the:key ä"}}, false},
 		{"list", http.Header{"Authorization": {"Bearer x, Bearer the:key ä"}}, false},
 	} {
-		r := request(t, "GET / HTTP/1.1\r\nHost: localhost")
+		r := parse(t, "GET / HTTP/1.1\r\nHost: localhost")
 		r.Header = test.header
-		refusal := d.CheckKey(r)
-		if (refusal == nil) != test.valid {
-			t.Errorf("%s: %+v, want valid %v", test.name, refusal, test.valid)
+		denied := check(policy, r)
+		if (denied == nil) != test.valid {
+			t.Errorf("%s: got %+v, want valid %v", test.name, denied, test.valid)
 		}
-		if refusal != nil && (refusal.Status != http.StatusUnauthorized || refusal.Reason != access.ReasonKey || len(refusal.Header["Www-Authenticate"]) != 2) {
-			t.Errorf("%s: %+v", test.name, refusal)
+		if denied != nil && (denied.Status != http.StatusUnauthorized || denied.DenialReason != string(access.ReasonKey) || len(denied.Header["Www-Authenticate"]) != 2) {
+			t.Errorf("%s: got %+v, want 401 for the reason key with two WWW-Authenticate values", test.name, denied)
 		}
 	}
 }
 
-func TestAKeyThatChanges(t *testing.T) {
+func TestOldKeyIsValidForAnotherMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := access.NewKeys("one")
 		want := func(valid ...string) {
@@ -70,14 +70,14 @@ func TestAKeyThatChanges(t *testing.T) {
 					expected = expected || v == key
 				}
 				if got := keys.Valid(key); got != expected {
-					t.Errorf("%s valid: %v, want %v", key, got, expected)
+					t.Errorf("%s: got valid %v, want %v", key, got, expected)
 				}
 			}
 		}
-		change := func(key string, another bool) {
+		change := func(key string, changed bool) {
 			t.Helper()
-			if keys.Rotate(key) != another {
-				t.Errorf("Change(%q) reported %v", key, !another)
+			if got := keys.Rotate(key); got != changed {
+				t.Errorf("Rotate(%q): got %v, want %v", key, got, changed)
 			}
 		}
 		want("one")
@@ -86,17 +86,17 @@ func TestAKeyThatChanges(t *testing.T) {
 		want("one", "two")
 		time.Sleep(59 * time.Second)
 		want("one", "two")
-		change("two", false) // looked at again, it does not start anew
+		change("two", false) // reading the same key again does not extend the minute
 		time.Sleep(time.Second)
 		want("two")
 
 		change("three", true)
 		time.Sleep(30 * time.Second)
-		change("one", true) // both before it have their minute
+		change("one", true) // both old keys have their minute
 		want("one", "two", "three")
 		time.Sleep(30 * time.Second)
 		want("one", "three")
-		change("three", true) // back again: no end to it any more
+		change("three", true) // current again, so without an end
 		time.Sleep(61 * time.Second)
 		want("three")
 	})

@@ -1,26 +1,22 @@
 package access
 
-import (
-	"net/http"
-	"strings"
-)
+import "strings"
 
-// decodings is how often a path is decoded to see what becomes of it: once is what RFC 3986 section 2.4 asks for, and
-// servers that sit behind one another have been seen to do it once more each.
+// decodings is how often a path is decoded for the checks. RFC 3986 section 2.4 asks for once, but each server in a chain
+// has been seen to do it once more.
 const decodings = 3
 
-// CheckTarget returns why a target, as the app sent it, may not go on, or nil if it may: a path that two programs would
-// read differently, which is how a request gets past what a policy allows. What may go on is not changed. It does not
-// look at the query, in which all of this is data.
+// isUnsafe reports whether two programs could read the path of a target differently, which is how a request gets past a
+// policy. It ignores the query, where all of this is data.
 //
-// Refused are dot segments (RFC 3986 section 3.3), plain, percent-encoded, with a parameter (..;), or before spaces (..%20)
-// or what was an encoded ? or # (..%3f), backslashes, which some servers take for slashes, NUL and other control characters.
-// An encoded slash is none of these.
-func CheckTarget(target string) *Refusal {
+// Unsafe are dot segments (RFC 3986 section 3.3), plain, percent-encoded, with a parameter (..;), or before spaces (..%20) or
+// an encoded ? or # (..%3f); backslashes, which some servers take for slashes; NUL and other control characters. An encoded slash is
+// safe.
+func isUnsafe(target string) bool {
 	path, _, _ := strings.Cut(target, "?")
 	for range decodings + 1 {
 		if strings.IndexByte(path, '\\') >= 0 || strings.ContainsFunc(path, isControl) || hasDotSegment(path) {
-			return pathRefused
+			return true
 		}
 		decoded := decode(path)
 		if decoded == path {
@@ -28,7 +24,7 @@ func CheckTarget(target string) *Refusal {
 		}
 		path = decoded
 	}
-	return nil
+	return false
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
@@ -38,8 +34,8 @@ func hasDotSegment(path string) bool {
 		return false
 	}
 	for segment := range strings.SplitSeq(path, "/") {
-		// What follows a semicolon is a parameter of the segment, and some servers take it off before they look. Behind a ? or
-		// # that was encoded, a server that is sent the decoded path sees a query or a fragment.
+		// Some servers remove a segment's parameters, which follow a semicolon. After a decoded ? or #, the next server sees a
+		// query or a fragment.
 		if end := strings.IndexAny(segment, ";?#"); end >= 0 {
 			segment = segment[:end]
 		}
@@ -51,8 +47,8 @@ func hasDotSegment(path string) bool {
 	return false
 }
 
-// decode replaces what is percent-encoded. It leaves what is not well formed as it is, where url.PathUnescape would
-// give up and leave the rest unseen.
+// decode replaces percent-encoded bytes. Unlike url.PathUnescape, which fails, it keeps invalid sequences unchanged, so that
+// the rest is checked too.
 func decode(text string) string {
 	if strings.IndexByte(text, '%') < 0 {
 		return text
@@ -61,8 +57,8 @@ func decode(text string) string {
 	b.Grow(len(text))
 	for i := 0; i < len(text); i++ {
 		if text[i] == '%' && i+2 < len(text) {
-			high, ok1 := hexDigit(text[i+1])
-			low, ok2 := hexDigit(text[i+2])
+			high, ok1 := hexValue(text[i+1])
+			low, ok2 := hexValue(text[i+2])
 			if ok1 && ok2 {
 				b.WriteByte(high<<4 | low)
 				i += 2
@@ -74,7 +70,7 @@ func decode(text string) string {
 	return b.String()
 }
 
-func hexDigit(c byte) (byte, bool) {
+func hexValue(c byte) (byte, bool) {
 	switch {
 	case '0' <= c && c <= '9':
 		return c - '0', true
@@ -83,11 +79,4 @@ func hexDigit(c byte) (byte, bool) {
 	default:
 		return 0, false
 	}
-}
-
-var pathRefused = &Refusal{
-	Reason: ReasonPath,
-	Status: http.StatusBadRequest,
-	What:   "the path has a dot segment, a backslash or a control character",
-	Advice: "Send the path that you mean: without . and .. segments, \\ and control characters, percent-encoded or not. In a query they may stand.",
 }

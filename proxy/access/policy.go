@@ -1,171 +1,179 @@
-// Package access decides whether a request may come in: only the app next door gets in, and no web page in a browser on
-// the same machine, with nothing to configure.
+// Package access decides which requests are allowed. Without any configuration, these are the requests of programs on
+// this machine, but not those of web pages in a browser on it.
 package access
 
 import (
-	"context"
 	"net/http"
+	"net/netip"
 	"strings"
+
+	"etrusted-broker/internal/problem"
 )
 
-// Reason is why a request was refused: a closed set, used as the label of a metric.
-type Reason string
-
-// The reasons for a refusal.
-const (
-	ReasonHost        Reason = "host"        // the Host is not one of ours: DNS rebinding, or a name to be allowed
-	ReasonBrowser     Reason = "browser"     // a web page sent it
-	ReasonMethod      Reason = "method"      // CONNECT, TRACE
-	ReasonUpgrade     Reason = "upgrade"     // another protocol is asked for
-	ReasonTarget      Reason = "target"      // absolute-form to a host that is not ours
-	ReasonPath        Reason = "path"        // dot segments, backslashes, control characters
-	ReasonKey         Reason = "key"         // the access key is missing or wrong
-	ReasonCertificate Reason = "certificate" // the client certificate has expired, or its authority was removed
-	ReasonRule        Reason = "rule"        // the rules do not allow this method and path
-	ReasonMalformed   Reason = "malformed"   // it is not HTTP as RFC 9112 has it: see package wire
-	ReasonConnections Reason = "connections" // a connection was closed to make room for another: see package wire
-)
-
-// Reasons lists all of them.
-var Reasons = [...]Reason{ReasonHost, ReasonBrowser, ReasonMethod, ReasonUpgrade, ReasonTarget, ReasonPath, ReasonKey, ReasonCertificate, ReasonRule, ReasonMalformed, ReasonConnections}
-
-// Refusal is what the sender of a refused request is told. It holds nothing that the request brought.
-type Refusal struct {
-	Reason Reason
-	Status int
-	What   string // what happened, lower case, without a full stop
-	Advice string // what to do about it, in whole sentences
-	Header http.Header
-}
-
-// Config tells what a Door lets in.
+// Config configures a Policy.
 type Config struct {
-	// Hosts are the names by which the broker may be addressed.
+	// Hosts are the names of the broker. The default is NewHosts().
 	Hosts *Hosts
-	// UpstreamHost and Login are the hosts of the API and of the login server, each with its port if it has one, which an
-	// absolute-form target may name.
+	// UpstreamHost and LoginHost are the hosts of the API and of the login server, each with its port if it has one. An
+	// absolute-form target may name them.
 	UpstreamHost, LoginHost string
-	// TunnelAllowed reports whether CONNECT may open a tunnel to a target; nil if it may to none.
+	// TunnelAllowed reports whether CONNECT may open a tunnel to a target; nil if it may open none.
 	TunnelAllowed func(target string) bool
-	// ClientTrusted reports whether the client certificate of a request's connection is trusted now, given the request's
-	// context; nil if clients need none.
-	ClientTrusted func(context.Context) bool
-	// Keys has the access keys of which a request must show one; nil if it need not.
+	// Keys are the access keys. A request must have one of them; nil if it needs none.
 	Keys *Keys
-	// KeyFromToken takes the key out of a bearer token; nil if the token is the key.
+	// KeyFromToken returns the access key in a bearer token; nil if the token is the key.
 	KeyFromToken func(token string) string
-	// Rules has the methods and paths that may be used; nil for all.
+	// Rules are the methods and paths that are allowed; nil if all are.
 	Rules *Rules
 }
 
-// Policy checks requests. Create it with New. All methods may be called from any goroutine.
+// Policy decides which requests are allowed. Create it with New. Its methods are safe for concurrent use.
 type Policy struct {
 	config Config
 }
 
-// New returns a Door.
+// New returns a Policy.
 func New(config Config) *Policy {
+	if config.Hosts == nil {
+		config.Hosts = NewHosts()
+	}
 	if config.KeyFromToken == nil {
 		config.KeyFromToken = func(token string) string { return token }
 	}
 	return &Policy{config}
 }
 
-// Check returns why a request may not come in, whatever it asks for, or nil if it may. CONNECT is for CheckConnect. What it
-// asks for is looked at by CheckTarget, whether it may by CheckKey and CheckRules, in this order.
-func (d *Policy) Check(r *http.Request) *Refusal {
-	tunnel, tunnelled := tunnelOf(r)
+// AllowsTunnels reports whether CONNECT may open tunnels.
+func (p *Policy) AllowsTunnels() bool { return p.config.TunnelAllowed != nil }
+
+// Request is what a Policy needs to know about a request. Check reads it and keeps nothing of it.
+type Request struct {
+	Method string
+	// Host is the authority of an absolute-form target, or else the value of the Host field.
+	Host string
+	// AbsoluteForm means that the target is a URL (RFC 9112 section 3.2.2): the client uses the broker as its proxy.
+	AbsoluteForm bool
+	// Target is the path and query as the client sent them, and for CONNECT the authority. It is empty if the target is
+	// invalid.
+	Target string
+	// APITarget is Target without the account: what is sent to the API.
+	APITarget string
+	// TokenRequest means that the broker answers the request itself, as the token endpoint. That has its own way to send
+	// the access key.
+	TokenRequest bool
+	// Fields are the fields of the header.
+	Fields Fields
+	// LocalAddr is the address at which the connection arrived; invalid if it is unknown or not IP.
+	LocalAddr netip.Addr
+	// Tunnel is the tunnel that the request came through; nil if there is none.
+	Tunnel *Tunnel
+	// ClientUntrusted means that the connection's client certificate is not trusted any more.
+	ClientUntrusted bool
+}
+
+// Decision is the result of Policy.Check.
+type Decision struct {
+	// Denied is why the request is not allowed; nil if it is.
+	Denied *problem.Problem
+	// HasProxyKey means that the client uses the broker as its proxy, and has sent the access key as that proxy's.
+	HasProxyKey bool
+}
+
+// Check decides whether a request is allowed. Several checks may fail; their order is part of the contract. In particular,
+// a client without the access key learns nothing about accounts and rules.
+func (p *Policy) Check(r *Request) Decision {
 	switch {
-	case d.distrustsClient(r):
-		return certificateRefused
-	case isRefused(r.Method):
-		return methodRefused
-	case tunnelled && !sameHost(r.Host, tunnel.host):
-		return hostRefused
-	case !tunnelled && r.URL.Host != "" && !d.targetAllowed(r):
-		return targetRefused
-	case !tunnelled && r.URL.Host == "" && !d.config.Hosts.Allowed(r):
-		return hostRefused
-	case IsBrowserRequest(r.Header), forDocument(r.Header):
-		return browserRefused
-	case asksForUpgrade(r.Header):
-		return upgradeRefused
+	case r.ClientUntrusted:
+		return Decision{Denied: errClientUntrusted}
+	case r.Method == http.MethodConnect:
+		return Decision{Denied: p.checkConnect(r)}
+	}
+	if denied := p.checkSender(r); denied != nil {
+		return Decision{Denied: denied}
+	}
+	if denied := checkTarget(r); denied != nil {
+		return Decision{Denied: denied}
+	}
+	hasProxyKey := p.hasProxyKey(r)
+	if r.TokenRequest {
+		return Decision{HasProxyKey: hasProxyKey}
+	}
+	if !hasProxyKey {
+		if denied := p.checkKey(r); denied != nil {
+			return Decision{Denied: denied}
+		}
+	}
+	return Decision{Denied: p.checkUse(r), HasProxyKey: hasProxyKey}
+}
+
+// checkSender denies requests that no app on this machine sends, whatever they ask for.
+func (p *Policy) checkSender(r *Request) *problem.Problem {
+	switch {
+	case isDeniedMethod(r.Method):
+		return errMethodNotAllowed
+	case r.Tunnel != nil && !sameHost(r.Host, r.Tunnel.Target):
+		return errHostNotAllowed
+	case r.Tunnel == nil && r.AbsoluteForm && !p.allowsAbsoluteForm(r):
+		return errTargetNotAllowed
+	case r.Tunnel == nil && !r.AbsoluteForm && !p.config.Hosts.Allowed(r.Host, r.LocalAddr):
+		return errHostNotAllowed
+	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
+		return errBrowserRequest
+	case asksForUpgrade(r.Fields):
+		return errUpgradeNotSupported
 	default:
 		return nil
 	}
 }
 
-// CheckRules returns a refusal for a request whose method and target the rules do not allow, or nil. The target is as the
-// app sent it, without the account, and has passed CheckTarget.
-func (d *Policy) CheckRules(r *http.Request, target string) *Refusal {
+// checkTarget denies what cannot be forwarded.
+func checkTarget(r *Request) *problem.Problem {
 	switch {
-	case d.config.Rules == nil:
-		return nil
-	case !d.config.Rules.Allowed(r.Method, target):
-		return ruleRefused
-	case overrides(r.Header):
-		return overrideRefused
+	case isLoop(r.Fields):
+		return errLoop
+	case r.Target == "":
+		return ErrInvalidTarget
+	case isUnsafe(r.Target):
+		return errUnsafePath
 	default:
 		return nil
 	}
 }
 
-// isRefused reports whether a method is CONNECT or TRACE, or what some servers take for TRACE. Methods are case-sensitive
-// (RFC 9110 section 9.1), but a server that does not know it would send the token back all the same.
-func isRefused(method string) bool {
+// checkUse denies requests for the login server, which the broker only replaces as the token endpoint, and requests that
+// are not in the allow list.
+func (p *Policy) checkUse(r *Request) *problem.Problem {
+	switch {
+	case p.targetsLoginServer(r):
+		return errLoginServer
+	case p.config.Rules == nil:
+		return nil
+	case !p.config.Rules.Allowed(r.Method, r.APITarget):
+		return notInAllowList(r.Method, r.APITarget)
+	case r.Fields.AnyName(IsOverride):
+		return errMethodOverride
+	default:
+		return nil
+	}
+}
+
+// isDeniedMethod reports whether a method is CONNECT or TRACE, or one that some servers treat as TRACE. Methods are
+// case-sensitive (RFC 9110 section 9.1), but a server that does not know that would send the token back.
+func isDeniedMethod(method string) bool {
 	return strings.EqualFold(method, http.MethodConnect) || strings.EqualFold(method, http.MethodTrace) || strings.EqualFold(method, "TRACK")
 }
 
-// targetAllowed reports whether an absolute-form target (RFC 9112 section 3.2.2) names the upstream or this broker.
-// net/http has put the target's host into r.Host.
-func (d *Policy) targetAllowed(r *http.Request) bool {
-	return sameHost(r.Host, d.config.UpstreamHost) || sameHost(r.Host, d.config.LoginHost) || d.config.Hosts.Allowed(r)
+// allowsAbsoluteForm reports whether an absolute-form target names the API, the login server or this broker.
+func (p *Policy) allowsAbsoluteForm(r *Request) bool {
+	return sameHost(r.Host, p.config.UpstreamHost) || sameHost(r.Host, p.config.LoginHost) || p.config.Hosts.Allowed(r.Host, r.LocalAddr)
 }
 
-// IsBrowserRequest reports whether the headers are those of a request that a web page can have caused. A browser sends Origin
-// with every request that may change something, and Sec-Fetch-Site with every request to a loopback address. Its value is
-// "none" if the user caused the request, but also if the browser acted by itself on what a page or its server said:
-//
-//   - It fetches a page before the user opens it (speculation rules, links). Such a request says that it is a prefetch.
-//   - It fetches the issuer of an untrusted certificate, from the URL in that certificate. Such a request is not a
-//     navigation. Windows and macOS may fetch the issuer themselves, without any Sec-Fetch header.
-//
-// Other clients do not send these headers, with one exception: Node's fetch sends Sec-Fetch-Mode without Sec-Fetch-Site.
-func IsBrowserRequest(header http.Header) bool {
-	if len(header["Origin"]) > 0 || isPrefetch(header) || fetchesCertificate(header) {
-		return true
-	}
-	for _, site := range header["Sec-Fetch-Site"] {
-		if site != "same-origin" && (site != "none" || !navigates(header)) {
-			return true
-		}
-	}
-	return false
-}
-
-// navigates reports whether a request opens a document. Browsers have sent Sec-Fetch-Mode as long as Sec-Fetch-Site, but
-// a program that imitates one may leave it out.
-func navigates(header http.Header) bool {
-	for _, mode := range header["Sec-Fetch-Mode"] {
-		if mode != "navigate" {
-			return false
-		}
-	}
-	return true
-}
-
-// isPrefetch reports whether a browser sends a request before the user asks for it. The Fetch
-// standard knows no other use of Sec-Purpose. Purpose and X-Moz are its predecessors, and may have other values.
-func isPrefetch(header http.Header) bool {
-	return len(header["Sec-Purpose"]) > 0 || listsPrefetch(header["Purpose"]) || listsPrefetch(header["X-Moz"])
-}
-
-// listsPrefetch reports whether lines of a header list the token prefetch, with or without parameters.
-func listsPrefetch(lines []string) bool {
-	for _, line := range lines {
-		for item := range strings.SplitSeq(line, ",") {
-			token, _, _ := strings.Cut(item, ";")
-			if strings.EqualFold(strings.TrimSpace(token), "prefetch") {
+// isLoop reports whether a request has passed through a broker before.
+func isLoop(fields Fields) bool {
+	for _, line := range fields.Values("Via") {
+		for hop := range strings.SplitSeq(line, ",") {
+			// received-protocol RWS received-by [ RWS comment ]: RFC 9110 section 7.6.3
+			if words := strings.Fields(hop); len(words) >= 2 && strings.EqualFold(words[1], problem.ProxyName) {
 				return true
 			}
 		}
@@ -173,73 +181,23 @@ func listsPrefetch(lines []string) bool {
 	return false
 }
 
-// fetchesCertificate reports whether a request comes from the part of Windows or macOS that fetches the issuer of a
-// certificate. A server that a page names chooses the URL, and these send no header of a browser.
-func fetchesCertificate(header http.Header) bool {
-	agent := header.Get("User-Agent")
-	return strings.HasPrefix(agent, "Microsoft-CryptoAPI/") || strings.HasPrefix(agent, "com.apple.trustd/")
-}
-
-// forDocument reports whether a browser wants something to go with a document that it got from this origin. The API has no
-// documents; but when a foreign page opens a window on the broker's address, the browser shows the refusal as one, and asks
-// for its icon, as same-origin. That would be a request that a foreign page has caused.
-func forDocument(header http.Header) bool {
-	return header.Get("Sec-Fetch-Site") == "same-origin" && header.Get("Sec-Fetch-Mode") == "no-cors"
-}
-
-// asksForUpgrade reports whether a request asks for another protocol (RFC 9110 section 7.8). Upgrade never goes upstream,
-// so this only tells whoever asks, early and clearly.
+// asksForUpgrade reports whether a request asks for another protocol (RFC 9110 section 7.8). Upgrade is never forwarded, so
+// this only tells the client early and clearly.
 //
 // Java's HttpClient offers h2c with every first request to an http: address, and a server may ignore the offer, as this
-// one then does: refused, most Java programs would not get in at all.
-func asksForUpgrade(header http.Header) bool {
-	lines := header["Upgrade"]
+// one does: if it were denied, most Java programs could not use the broker.
+func asksForUpgrade(fields Fields) bool {
+	lines := fields.Values("Upgrade")
 	if len(lines) == 0 {
 		return false
 	}
-	java := strings.HasPrefix(header.Get("User-Agent"), "Java-http-client/")
+	isJava := strings.HasPrefix(first(fields, "User-Agent"), "Java-http-client/")
 	for _, line := range lines {
 		for protocol := range strings.SplitSeq(line, ",") {
-			if !java || !strings.EqualFold(strings.TrimSpace(protocol), "h2c") {
+			if !isJava || !strings.EqualFold(strings.TrimSpace(protocol), "h2c") {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-var methodRefused = &Refusal{
-	Reason: ReasonMethod,
-	Status: http.StatusMethodNotAllowed,
-	What:   "the methods CONNECT and TRACE are not served",
-	Advice: "Use the broker as the API's base URL. TRACE would send the token back to its sender.",
-	Header: http.Header{"Allow": {"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
-}
-
-var targetRefused = &Refusal{
-	Reason: ReasonTarget,
-	Status: http.StatusForbidden,
-	What:   "the request is for another host than the API's",
-	Advice: "The broker is no general proxy: ask it for the API's host, or for a path alone.",
-}
-
-var hostRefused = &Refusal{
-	Reason: ReasonHost,
-	Status: http.StatusMisdirectedRequest,
-	What:   "the request's Host is not one that the broker goes by",
-	Advice: "Address the broker as localhost, or name the host in BROKER_ALLOWED_HOSTS.",
-}
-
-var browserRefused = &Refusal{
-	Reason: ReasonBrowser,
-	Status: http.StatusForbidden,
-	What:   "the request comes from a web page in a browser",
-	Advice: "Only programs may use the broker: call it from the server's side, without an Origin header.",
-}
-
-var upgradeRefused = &Refusal{
-	Reason: ReasonUpgrade,
-	Status: http.StatusForbidden,
-	What:   "the request asks for another protocol",
-	Advice: "Send it without the Upgrade header. A Java HttpClient with a User-Agent of its own does after .version(HttpClient.Version.HTTP_1_1).",
 }

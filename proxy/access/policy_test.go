@@ -8,11 +8,29 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/access"
 )
 
-// request is what net/http makes of the bytes.
-func request(t testing.TB, raw string) *http.Request {
+// check returns why a policy denies a request; nil if it does not.
+func check(p *access.Policy, r *http.Request) *problem.Problem {
+	return p.Check(accessRequest(r)).Denied
+}
+
+// accessRequest returns what a Policy needs to know about a request.
+func accessRequest(r *http.Request) *access.Request {
+	target, absoluteForm := r.RequestURI, false
+	if r.URL.Host != "" && r.Method != http.MethodConnect {
+		target, absoluteForm = r.URL.RequestURI(), true
+	}
+	return &access.Request{
+		Method: r.Method, Host: r.Host, AbsoluteForm: absoluteForm, Target: target, APITarget: target,
+		Fields: access.HTTPFields(r.Header), LocalAddr: access.LocalAddr(r.Context()),
+	}
+}
+
+// parse parses a request as net/http does.
+func parse(t testing.TB, raw string) *http.Request {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw + "\r\n\r\n")))
 	if err != nil {
@@ -21,17 +39,17 @@ func request(t testing.TB, raw string) *http.Request {
 	return r
 }
 
-func cameInAt(r *http.Request, addr net.Addr) *http.Request {
+func arrivedAt(r *http.Request, addr net.Addr) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, addr))
 }
 
-func TestCheck(t *testing.T) {
-	d := access.New(access.Config{Hosts: access.NewHosts("broker.internal"), UpstreamHost: "API.example:8443"})
+func TestDeniesForeignAndBrowserRequests(t *testing.T) {
+	policy := access.New(access.Config{Hosts: access.NewHosts("broker.internal"), UpstreamHost: "API.example:8443"})
 	const get = "GET /x HTTP/1.1\r\nHost: localhost"
 	const java = "\r\nUser-Agent: Java-http-client/17.0.12"
 	for _, test := range []struct {
 		raw    string
-		reason access.Reason // empty: may come in
+		reason access.Reason // empty: allowed
 		status int
 	}{
 		{get, "", 0},
@@ -118,18 +136,67 @@ func TestCheck(t *testing.T) {
 		{"GET /x HTTP/1.1\r\nHost: attacker.example\r\nOrigin: null", access.ReasonHost, 421},
 		{"GET /x HTTP/1.0", access.ReasonHost, 421},
 	} {
-		got := d.Check(request(t, test.raw))
+		got := check(policy, parse(t, test.raw))
 		switch {
 		case got == nil && test.reason == "":
-		case got == nil || got.Reason != test.reason || got.Status != test.status:
+		case got == nil || got.DenialReason != string(test.reason) || got.Status != test.status:
 			t.Errorf("%q: %+v, want %q %d", test.raw, got, test.reason, test.status)
-		case got.What == "" || strings.HasSuffix(got.What, ".") || !strings.HasSuffix(got.Advice, "."):
-			t.Errorf("%q: %+v", test.raw, got)
+		case got.Detail == "" || strings.HasSuffix(got.Detail, ".") || !strings.HasSuffix(got.Hint, "."):
+			t.Errorf("%q: got %+v, want a detail without and a hint with a final period", test.raw, got)
 		}
 	}
 }
 
-func TestReasonsAreAll(t *testing.T) {
+// The order of the checks is part of the contract. A request that fails all of them fails the first; each step repairs that,
+// and so fails the next.
+func TestChecksInOrder(t *testing.T) {
+	rules, err := access.ParseRules([]string{"POST /events"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := access.New(access.Config{UpstreamHost: "api.example", LoginHost: "login.example", Keys: access.NewKeys("key"), Rules: rules})
+	fields := http.Header{
+		"Origin": {"null"}, "Upgrade": {"websocket"}, "Via": {"1.1 etrusted-broker"}, "X-Original-Url": {"/"},
+	}
+	r := &access.Request{Method: "TRACE", Host: "foreign.example", AbsoluteForm: true, Fields: access.HTTPFields(fields), ClientUntrusted: true}
+	for _, step := range []struct {
+		code   string
+		repair func()
+	}{
+		{"client-certificate-untrusted", func() { r.ClientUntrusted = false }},
+		{"method-not-allowed", func() { r.Method = "GET" }},
+		{"target-not-allowed", func() { r.AbsoluteForm = false }},
+		{"host-not-allowed", func() { r.AbsoluteForm, r.Host = true, "login.example" }},
+		{"browser-request", func() { delete(fields, "Origin") }},
+		{"upgrade-not-supported", func() { delete(fields, "Upgrade") }},
+		{"loop-detected", func() { delete(fields, "Via") }},
+		{"invalid-target", func() { r.Target, r.APITarget = "/x/..", "/x/.." }},
+		{"unsafe-path", func() { r.Target, r.APITarget = "/x", "/x" }},
+		{"access-key-missing", func() { fields.Set("Authorization", "Bearer key") }},
+		{"login-server-request", func() { r.Host = "api.example" }},
+		{"not-in-allow-list", func() { r.Method, r.Target, r.APITarget = "POST", "/@shop/events", "/events" }},
+		{"method-override", func() { delete(fields, "X-Original-Url") }},
+	} {
+		if denied := policy.Check(r).Denied; denied == nil || denied.Code != step.code {
+			t.Fatalf("got %+v, want the code %s", denied, step.code)
+		}
+		step.repair()
+	}
+	if denied := policy.Check(r).Denied; denied != nil {
+		t.Errorf("got %+v, want no denial", denied)
+	}
+}
+
+func TestTokenRequestNeedsNoKeyAndNoRule(t *testing.T) {
+	policy := access.New(access.Config{Keys: access.NewKeys("key"), Rules: new(access.Rules)})
+	r := accessRequest(parse(t, "POST /oauth/token HTTP/1.1\r\nHost: localhost"))
+	r.TokenRequest = true
+	if denied := policy.Check(r).Denied; denied != nil {
+		t.Errorf("got %+v, want no denial", denied)
+	}
+}
+
+func TestReasonsListsAllReasons(t *testing.T) {
 	known := map[access.Reason]bool{}
 	for _, reason := range access.Reasons {
 		if reason == "" || known[reason] {
@@ -148,12 +215,12 @@ func TestReasonsAreAll(t *testing.T) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	d := access.New(access.Config{Hosts: access.NewHosts(), UpstreamHost: "api.example"})
-	r := cameInAt(request(b, "GET /reviews?count=10 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: application/json\r\nUser-Agent: app/1"), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080})
+	policy := access.New(access.Config{UpstreamHost: "api.example"})
+	r := arrivedAt(parse(b, "GET /reviews?count=10 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: application/json\r\nUser-Agent: app/1"), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080})
 	b.ReportAllocs()
 	for b.Loop() {
-		if d.Check(r) != nil {
-			b.Fatal("refused")
+		if check(policy, r) != nil {
+			b.Fatal("got a denial, want none")
 		}
 	}
 }

@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// maxReadings is far more than the readings of any path that a program makes. Each costs a look at the rules.
+// maxReadings is far more than the paths of real programs have. Each reading is matched against the rules.
 const maxReadings = 32
 
-// readings returns the paths for which servers in a row may take a path. Each of them may decode it once more, up to
-// decodings times in all, and cut it where a delimiter appears that was data before. All have been decoded at least once. It
-// reports false if there are more than maxReadings, or if the path could be decoded further.
+// readings returns the paths that a chain of servers may read in a path. Each server may decode it once more, up to decodings
+// times in total, and cut it at a delimiter that was data before. All readings have been decoded at least once. It reports
+// false if there are more than maxReadings, or if the path could be decoded further.
 func readings(path string) (all []string, ok bool) {
 	layer := cuts(path)
 	for range decodings {
 		var next []string
 		for _, text := range layer {
 			next = union(next, cuts(decode(text)))
-			// Some split a path at its slashes before they decode the segments: to them an encoded slash is data.
+			// Some servers split a path at its slashes before they decode the segments: to them an encoded slash is data.
 			all = union(all, cuts(decode(encodedSlashes.Replace(text))))
 			if len(all)+len(next) > 2*maxReadings {
 				return nil, false
@@ -33,14 +33,14 @@ func readings(path string) (all []string, ok bool) {
 	return all, len(all) <= maxReadings && !slices.ContainsFunc(layer, isEncoded)
 }
 
-// encodedSlashes encodes an encoded slash once more, so that decode leaves it encoded.
+// encodedSlashes encodes encoded slashes once more, so that decode keeps them encoded.
 var encodedSlashes = strings.NewReplacer("%2f", "%252f", "%2F", "%252F")
 
-// cutMarks are the bytes without which cuts finds nothing to cut.
+// cutMarks are the bytes that cuts looks for.
 const cutMarks = "?#; ."
 
-// cuts returns a path, the part of it before the first of each delimiter (of the query, the fragment, and the parameters of
-// RFC 1808 section 2.1), and each of these with its segments trimmed where that changes it.
+// cuts returns a path, the parts of it before the first delimiter of each kind (of the query, the fragment, and the
+// parameters of RFC 1808 section 2.1), and all of these with their segments trimmed.
 func cuts(path string) []string {
 	all := []string{path}
 	if !strings.ContainsAny(path, cutMarks) {
@@ -57,8 +57,8 @@ func cuts(path string) []string {
 	return all
 }
 
-// trimSegments takes the parameters off each segment of a path, as Java's servers do, and dots and spaces off its end, as
-// Windows does. A segment that was nothing else is then empty.
+// trimSegments removes the parameters of each segment of a path, as Java's servers do, and the dots and spaces at its end,
+// as Windows does. The result may be an empty segment.
 func trimSegments(path string) string {
 	segments := strings.Split(path, "/")
 	for i, segment := range segments {
@@ -68,7 +68,7 @@ func trimSegments(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// union appends to a set what it does not have yet.
+// union appends to a set those elements of more that it lacks.
 func union(set, more []string) []string {
 	for _, one := range more {
 		if !slices.Contains(set, one) {

@@ -5,30 +5,32 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"etrusted-broker/internal/problem"
 )
 
-// ReadOnly stands for the patterns "GET /" and "HEAD /". It goes together with any other.
+// ReadOnly stands for the patterns "GET /" and "HEAD /". It can be combined with others.
 const ReadOnly = "READ-ONLY"
 
-// Rules are the methods and paths that may be used. The zero value allows nothing. All methods may be called from any goroutine.
+// Rules are an allow list of methods and paths. The zero value allows nothing. Rules are safe for concurrent use.
 type Rules struct {
 	readOnly bool
 	mux      http.ServeMux // all patterns
-	trees    http.ServeMux // those of them that match all below a path
+	trees    http.ServeMux // the patterns that match everything below a path
 }
 
-// allowed is the handler of what a pattern matches. The mux has handlers of its own for what it would redirect, and
-// those allow nothing.
+// allowed is the handler of every pattern. For requests that it would redirect, the mux returns handlers of its own, which
+// allow nothing.
 type allowed struct{}
 
 func (allowed) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// ParseRules returns Rules that allow what one of the patterns matches. They are in the syntax of http.ServeMux, without
-// a host, or ReadOnly. An error names the pattern that is at fault by its text, unless that could be a secret that was
-// put into the wrong place.
+// ParseRules returns Rules that allow what at least one of the patterns matches. A pattern is ReadOnly or has the syntax of
+// http.ServeMux, without a host. An error quotes the invalid pattern, unless that may be a misplaced secret.
 func ParseRules(patterns []string) (*Rules, error) {
 	rules := new(Rules)
 	var all []string
@@ -49,7 +51,7 @@ func ParseRules(patterns []string) (*Rules, error) {
 		}
 		for _, before := range all[:i] {
 			if two := new(Rules); two.add(before) == nil && two.add(pattern) != nil {
-				return nil, fmt.Errorf("the patterns %q and %q conflict: both match the same requests, and neither is the more specific", before, pattern)
+				return nil, fmt.Errorf("the patterns %q and %q conflict: both match the same requests, and neither is more specific", before, pattern)
 			}
 		}
 		return nil, fmt.Errorf("the pattern %q conflicts with another", pattern)
@@ -57,18 +59,18 @@ func ParseRules(patterns []string) (*Rules, error) {
 	return rules, nil
 }
 
-// add lets a pattern in. The mux tells of what it cannot take by a panic, with the line of code that is to blame for it.
+// add adds a pattern. The mux panics if it is invalid or conflicts with another.
 func (r *Rules) add(pattern string) (err error) {
 	path := pattern
 	if end := strings.IndexAny(pattern, " \t"); end >= 0 {
 		path = strings.TrimLeft(pattern[end:], " \t")
 	}
-	if !strings.HasPrefix(path, "/") { // a host: to the mux it is one, but here it is a slash that is missing
+	if !strings.HasPrefix(path, "/") { // the mux would take it for a host, but here a slash is missing
 		return errors.New("has no path that begins with a slash: write METHOD /path, such as GET /reviews/, or " + ReadOnly)
 	}
 	defer func() {
 		if recover() != nil {
-			err = errors.New("cannot be parsed: it must be as Go's http.ServeMux has them, such as GET /reviews/{id}")
+			err = errors.New("cannot be parsed: it must have the syntax of Go's http.ServeMux, such as GET /reviews/{id}")
 		}
 	}()
 	r.mux.Handle(pattern, allowed{})
@@ -78,8 +80,8 @@ func (r *Rules) add(pattern string) (err error) {
 	return nil
 }
 
-// nameOf is how an error names the i-th of n patterns. What is not a method and a path may be a secret: one in base64 can
-// begin with a slash, a passphrase has blanks, and a private key in PEM has both.
+// nameOf returns how an error refers to the i-th of n patterns. Anything but a method and a path may be a secret: base64 can
+// begin with a slash, a passphrase contains spaces, and a private key in PEM both.
 func nameOf(pattern string, i, n int) string {
 	const longestMethod = len("OPTIONS")
 	words := strings.Fields(pattern)
@@ -89,28 +91,28 @@ func nameOf(pattern string, i, n int) string {
 	return fmt.Sprintf("%d of %d", i+1, n)
 }
 
-// Allowed reports whether a request with this method and target, as the app sent it, is allowed. It is the decoded path that
-// counts, and whatever else a server on the way may take it for must be allowed too: see readings. A path that is not
-// UTF-8 is not allowed, since some read an overlong slash (%c0%af) as a slash. ReadOnly is about the method only. The target
-// must have passed CheckTarget.
+// Allowed reports whether a request with this method and target, as the client sent it, is allowed. The decoded path must be
+// allowed, and so must everything else that a server may read in it: see readings. A path that is not UTF-8 is not allowed,
+// since some servers read an overlong slash (%c0%af) as a slash. ReadOnly depends only on the method. The target must have
+// no dot segments, backslashes or control characters.
 func (r *Rules) Allowed(method, target string) bool {
 	if r.readOnly && (method == http.MethodGet || method == http.MethodHead) {
 		return true
 	}
-	// A number sign is no part of a target (RFC 9112 section 3.2), and some servers would cut the path there.
+	// A target contains no number sign (RFC 9112 section 3.2), and some servers would cut the path there.
 	if strings.Contains(target, "#") {
 		return false
 	}
 	path, _, _ := strings.Cut(target, "?")
-	if !strings.ContainsAny(path, "%"+cutMarks) { // most paths, which have one reading
+	if !strings.ContainsAny(path, "%"+cutMarks) { // most paths have one reading
 		return r.matches(method, path)
 	}
 	all, ok := readings(path)
 	return ok && !slices.ContainsFunc(all, func(reading string) bool { return !r.matches(method, reading) })
 }
 
-// matches reports whether a pattern matches a path. Some servers merge slashes, all or some, and some do not: where there
-// are several in a row, all below the first of them must be allowed, and then it does not matter.
+// matches reports whether a pattern matches a path. Some servers merge repeated slashes and some do not. So everything below
+// the first repeated slash must be allowed; then it makes no difference.
 func (r *Rules) matches(method, path string) bool {
 	if !utf8.ValidString(path) {
 		return false
@@ -124,24 +126,30 @@ func (r *Rules) matches(method, path string) bool {
 	return ok
 }
 
-var ruleRefused = &Refusal{
-	Reason: ReasonRule,
-	Status: http.StatusForbidden,
-	What:   "BROKER_ALLOW does not allow this method and path",
-	Advice: "If the app is to use it, add a pattern for it to BROKER_ALLOW: GET /reviews is that path alone, GET /reviews/ is all below it.",
-}
-
-func overrides(header http.Header) bool {
-	for name := range header {
-		if IsOverride(name) {
-			return true
-		}
+// notInAllowList returns the problem of a request that the rules do not allow. It names the missing pattern, unless the
+// path is unusual: it may not be valid in a pattern, or be text aimed at the person who reads the message.
+func notInAllowList(method, target string) *problem.Problem {
+	pattern := "a pattern for it, such as GET /reviews or, with everything below it, GET /reviews/"
+	what := "this method and path"
+	if path, _, _ := strings.Cut(target, "?"); len(path) <= maxShownPath && plainRequest.MatchString(method+" "+path) {
+		what = method + " " + path
+		pattern = `"` + what + `"`
 	}
-	return false
+	return denial(ReasonRule, problem.Problem{
+		Code:   "not-in-allow-list",
+		Status: http.StatusForbidden,
+		Detail: "BROKER_ALLOW does not include " + what,
+		Hint:   "If the app needs it, add " + pattern + ".",
+	})
 }
 
-// IsOverride reports whether a field of that name asks for another method or path than the request line: some servers, and
-// some frameworks behind them, follow it. Where fields are passed on as CGI does, an underscore is a hyphen.
+// maxShownPath is longer than the API's paths.
+const maxShownPath = 200
+
+var plainRequest = regexp.MustCompile(`^[A-Z]{1,16} /[A-Za-z0-9/._~-]*$`)
+
+// IsOverride reports whether a field with this name asks for another method or path than the request line: some servers,
+// and some frameworks behind them, follow it. Where fields are passed on as CGI does, an underscore is a hyphen.
 func IsOverride(name string) bool {
 	switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
 	case "x-http-method-override", "x-http-method", "x-method-override", "x-original-method",
@@ -150,11 +158,4 @@ func IsOverride(name string) bool {
 	default:
 		return false
 	}
-}
-
-var overrideRefused = &Refusal{
-	Reason: ReasonRule,
-	Status: http.StatusForbidden,
-	What:   "a header asks for another method or path than the one that BROKER_ALLOW allows",
-	Advice: "Send the method and path that you mean in the request line, without X-HTTP-Method-Override, X-Original-URL and their like.",
 }

@@ -9,61 +9,60 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// A tunnel is no way to keep a key that is no longer valid.
-func TestATunnelIsNoBetterThanItsKey(t *testing.T) {
+// A tunnel must not keep a key alive that is no longer valid.
+func TestTunnelEndsWithItsKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := access.NewKeys("one")
-		d := access.New(access.Config{Hosts: access.NewHosts(), Keys: keys, TunnelAllowed: func(string) bool { return true }})
-		connect := request(t, "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\nProxy-Authorization: Basic eDpvbmU=") // x:one
-		if refusal := d.CheckConnect(connect); refusal != nil {
-			t.Fatalf("%+v", refusal)
+		policy := access.New(access.Config{Keys: keys, TunnelAllowed: func(string) bool { return true }})
+		connect := parse(t, "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\nProxy-Authorization: Basic eDpvbmU=") // x:one
+		if denied := check(policy, connect); denied != nil {
+			t.Fatalf("CONNECT: got %+v, want no denial", denied)
 		}
-		r := request(t, "GET /x HTTP/1.1\r\nHost: api.example")
-		r = r.WithContext(access.WithTunnel(r.Context(), connect))
-		if refusal := d.CheckKey(r); refusal != nil {
-			t.Errorf("%+v", refusal)
+		r := accessRequest(parse(t, "GET /x HTTP/1.1\r\nHost: api.example"))
+		r.Tunnel = &access.Tunnel{Target: connect.RequestURI, ProxyAuthorization: connect.Header["Proxy-Authorization"]}
+		want := access.Decision{HasProxyKey: true}
+		if got := policy.Check(r); got != want {
+			t.Errorf("at first: got %+v, want %+v", got, want)
 		}
 		keys.Rotate("two")
 		time.Sleep(59 * time.Second)
-		if refusal := d.CheckKey(r); refusal != nil || !d.HasProxyKey(r) {
-			t.Errorf("within the minute: %+v", refusal)
+		if got := policy.Check(r); got != want {
+			t.Errorf("within the minute: got %+v, want %+v", got, want)
 		}
 		time.Sleep(2 * time.Second)
-		refusal := d.CheckKey(r)
-		if refusal == nil || refusal.Status != http.StatusUnauthorized || refusal.Header.Get("Connection") != "close" || d.HasProxyKey(r) {
-			t.Errorf("after it: %+v", refusal)
+		got := policy.Check(r)
+		if got.HasProxyKey || got.Denied == nil || got.Denied.Status != http.StatusUnauthorized || got.Denied.Header.Get("Connection") != "close" {
+			t.Errorf("after it: got %+v, want a denial with 401 that closes the connection", got)
 		}
 	})
 }
 
-func TestTunnelsAreForOneHost(t *testing.T) {
-	d := access.New(access.Config{Hosts: access.NewHosts(), UpstreamHost: "api.example", LoginHost: "login.example"})
+func TestTunnelIsForOneHost(t *testing.T) {
+	policy := access.New(access.Config{UpstreamHost: "api.example", LoginHost: "login.example"})
 	for _, test := range []struct {
 		target, host string
-		reason       access.Reason
-		login        bool
+		code         string // of the denial
 	}{
-		{"api.example:443", "api.example", "", false},
-		{"api.example:443", "API.example:443", "", false},
-		{"api.example:443", "api.example.", "", false},
-		{"api.example.:443", "api.example", "", false},
-		{"login.example:443", "login.example", "", true},
-		{"login.example.:443", "login.example.", "", true},
-		{"login.example.:443", "login.example.:443", "", true},
-		{"login.example:443", "api.example", access.ReasonHost, false},
-		{"api.example:443", "localhost", access.ReasonHost, false},
-		{"api.example:443", "api.example:8443", access.ReasonHost, false},
-		{"api.example:443", "", access.ReasonHost, false},
+		{"api.example:443", "api.example", ""},
+		{"api.example:443", "API.example:443", ""},
+		{"api.example:443", "api.example.", ""},
+		{"api.example.:443", "api.example", ""},
+		{"login.example:443", "login.example", "login-server-request"},
+		{"login.example.:443", "login.example.", "login-server-request"},
+		{"login.example.:443", "login.example.:443", "login-server-request"},
+		{"login.example:443", "api.example", "host-not-allowed"},
+		{"api.example:443", "localhost", "host-not-allowed"},
+		{"api.example:443", "api.example:8443", "host-not-allowed"},
+		{"api.example:443", "", "host-not-allowed"},
 	} {
-		connect := request(t, "CONNECT "+test.target+" HTTP/1.1\r\nHost: x")
-		r := request(t, "GET /x HTTP/1.1\r\nHost: "+test.host)
-		r = r.WithContext(access.WithTunnel(r.Context(), connect))
-		refusal := d.Check(r)
-		if (refusal == nil) != (test.reason == "") || refusal != nil && refusal.Reason != test.reason {
-			t.Errorf("%q in a tunnel to %s: %+v", test.host, test.target, refusal)
+		r := accessRequest(parse(t, "GET /x HTTP/1.1\r\nHost: "+test.host))
+		r.Tunnel = &access.Tunnel{Target: test.target}
+		code := ""
+		if denied := policy.Check(r).Denied; denied != nil {
+			code = denied.Code
 		}
-		if refusal == nil && d.TargetsLoginServer(r) != test.login {
-			t.Errorf("%q in a tunnel to %s: for the login server %v", test.host, test.target, !test.login)
+		if code != test.code {
+			t.Errorf("%q in a tunnel to %s: got code %q, want %q", test.host, test.target, code, test.code)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package tokenendpoint answers the token requests of apps that insist on making them. What they get is worth nothing outside
-// this broker, which puts the real token in its place.
+// Package tokenendpoint answers the token requests of apps that make their own. They get a placeholder token, which is
+// useless elsewhere: the broker replaces it with the real one.
 package tokenendpoint
 
 import (
@@ -10,65 +10,65 @@ import (
 	"strings"
 )
 
-// Endpoint is a token endpoint as in RFC 6749 section 3.2, for the client credentials grant. Its fields must not change
-// while it is used; its methods may be called from any goroutine.
+// Endpoint is a token endpoint (RFC 6749 section 3.2) for the client credentials grant. It is safe for concurrent use, as long
+// as its fields do not change.
 type Endpoint struct {
-	// AccountExists reports whether there is an account of a name; nil if there is none with a name.
+	// AccountExists reports whether an account exists; nil if there is only the default account.
 	AccountExists func(name string) bool
-	// ValidKey reports whether a client secret is the broker's access key; nil if none is asked for.
+	// ValidKey reports whether a client secret is the broker's access key; nil if no key is required.
 	ValidKey func(secret string) bool
 }
 
 const (
-	// tokenLifetime is what an app is told in seconds. The token has no end; it is for the app's own bookkeeping.
+	// tokenLifetime is the expires_in of a token, in seconds. The broker itself lets no placeholder token expire.
 	tokenLifetime = 3600
-	// keyedTokenLifetime is for tokens that carry the access key: for so long an old key is still taken after a change, so an
-	// app that fetches a new one by then never shows a key that is not.
+	// keyedTokenLifetime is for tokens that contain the access key. After a change, the old key is valid for as long, so an
+	// app that fetches a new token by then never sends an invalid key.
 	keyedTokenLifetime = 60
 	// maxForm is more than any credentials need.
 	maxForm = 64 << 10
 )
 
-// Matches reports whether a request is for the Endpoint, and not for the API: a POST to the path of eTrusted's token
-// endpoint, or to that of its older one. path is as the app sent it.
+// Matches reports whether a request is a token request: a POST to the path of eTrusted's token endpoint, the current or the
+// older one. path is as the app sent it.
 func Matches(method, path string) bool {
 	return method == http.MethodPost && (path == "/oauth/token" || path == "/auth/realms/business/protocol/openid-connect/token")
 }
 
-// Response is what an Endpoint makes of a request.
+// Response is the response to a token request.
 type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	// ErrorCode is the error code of RFC 6749 section 5.2; empty for a token. WrongKey reports that the client secret is not
-	// the access key.
+	// ErrorCode is an error code of RFC 6749 section 5.2; empty for a token. WrongKey means that the client secret is not the
+	// access key.
 	ErrorCode string
 	WrongKey  bool
 }
 
-// Handle answers a token request. account is that which the request's path names, empty if it names none. It holds
-// nothing of what the request brought but the access key, if that was right, and an account's name.
+// Handle answers a token request. account is the account in the request's path; empty if there is none. The response contains
+// nothing of the request, except the access key, if it is correct, and the name of an account.
 //
-// The key comes first: without it, every request gets the same answer, whatever else is wrong with it.
+// The key is checked first: without it, every request gets the same response, whatever else is wrong.
 func (e *Endpoint) Handle(r *http.Request, account string) Response {
-	form, problem := readForm(r)
+	form, invalid := readForm(r)
 	id, secret, inHeader := e.clientCredentials(r, form)
 	if e.ValidKey != nil && !e.ValidKey(secret) {
-		a := errorResponse(http.StatusUnauthorized, "invalid_client", "client_secret must be the broker's access key, in a form body or in Basic authentication")
-		if a.WrongKey = true; inHeader {
-			a.Header.Set("WWW-Authenticate", `Basic realm="etrusted-broker", charset="UTF-8"`)
+		response := errorResponse(http.StatusUnauthorized, "invalid_client", "client_secret must be the broker's access key, in a form body or in Basic authentication")
+		if response.WrongKey = true; inHeader {
+			response.Header.Set("WWW-Authenticate", `Basic realm="etrusted-broker", charset="UTF-8"`)
 		}
-		return a
+		return response
 	}
-	if problem != nil {
-		return *problem
+	if invalid != nil {
+		return *invalid
 	}
 	switch grant := form.Get("grant_type"); grant {
 	case "client_credentials":
 	case "":
 		return errorResponse(http.StatusBadRequest, "invalid_request", "grant_type is missing: send grant_type=client_credentials in a form body")
 	default:
-		return errorResponse(http.StatusBadRequest, "unsupported_grant_type", "the broker answers grant_type=client_credentials alone")
+		return errorResponse(http.StatusBadRequest, "unsupported_grant_type", "the broker supports only grant_type=client_credentials")
 	}
 	if account == "" && e.AccountExists != nil && e.AccountExists(id) {
 		account = id
@@ -85,22 +85,22 @@ func (e *Endpoint) Handle(r *http.Request, account string) Response {
 	}{token.String(), "Bearer", seconds})
 }
 
-// readForm reads the body, which RFC 6749 section 4.4.2 wants to be a form.
+// readForm reads the body, which must be a form: RFC 6749 section 4.4.2.
 func readForm(r *http.Request) (url.Values, *Response) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
-		a := errorResponse(http.StatusBadRequest, "invalid_request", "the body must be a form: Content-Type: application/x-www-form-urlencoded")
-		return nil, &a
+		response := errorResponse(http.StatusBadRequest, "invalid_request", "the body must be a form: Content-Type: application/x-www-form-urlencoded")
+		return nil, &response
 	}
 	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		a := errorResponse(http.StatusBadRequest, "invalid_request", "the form cannot be read, or is too long")
-		return nil, &a
+		response := errorResponse(http.StatusBadRequest, "invalid_request", "the form cannot be read, or is too long")
+		return nil, &response
 	}
 	return r.PostForm, nil
 }
 
-// clientCredentials are in a Basic header, where each half should be encoded as in a form, or in the form: RFC 6749 section
-// 2.3.1. Many clients do not encode them, so an access key is looked for in either.
+// clientCredentials returns the client ID and secret from a Basic header or from the form: RFC 6749 section 2.3.1. In the
+// header, both should be encoded as in a form. Many clients do not do that, so the access key may be in either form.
 func (e *Endpoint) clientCredentials(r *http.Request, form url.Values) (id, secret string, inHeader bool) {
 	user, password, ok := r.BasicAuth()
 	if !ok {
@@ -120,18 +120,18 @@ func unescape(text string) string {
 }
 
 func errorResponse(status int, code, description string) Response {
-	a := jsonResponse(status, struct {
+	response := jsonResponse(status, struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}{code, description})
-	a.ErrorCode = code
-	return a
+	response.ErrorCode = code
+	return response
 }
 
 func jsonResponse(status int, body any) Response {
 	text, err := json.Marshal(body)
 	if err != nil {
-		panic(err) // of strings and a number
+		panic(err) // impossible for strings and a number
 	}
 	return Response{Status: status, Body: text, Header: http.Header{
 		"Content-Type":  {"application/json"},
@@ -140,10 +140,10 @@ func jsonResponse(status int, body any) Response {
 	}}
 }
 
-// Token is what the Endpoint gives out.
+// Token is a placeholder token.
 type Token struct {
 	Account string // empty for the default account
-	Key     string // the access key; empty if none is asked for
+	Key     string // the access key; empty if none is required
 }
 
 const tokenPrefix = "placeholder"
@@ -160,7 +160,7 @@ func (t Token) String() string {
 	}
 }
 
-// Parse is the reverse of String. It reports false for what is no placeholder.
+// Parse parses the result of String. It reports false for anything else.
 func Parse(token string) (Token, bool) {
 	rest, ok := strings.CutPrefix(token, tokenPrefix)
 	if !ok || rest != "" && rest[0] != ':' {
@@ -170,7 +170,7 @@ func Parse(token string) (Token, bool) {
 	return Token{account, key}, true
 }
 
-// AccessKey returns the key that a token carries; the token itself if it is no placeholder, or carries none.
+// AccessKey returns the access key in a placeholder token. Any other token is itself the key.
 func AccessKey(token string) string {
 	if t, ok := Parse(token); ok && t.Key != "" {
 		return t.Key

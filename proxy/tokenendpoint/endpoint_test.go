@@ -10,7 +10,7 @@ import (
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-func TestServes(t *testing.T) {
+func TestMatchesBothTokenPaths(t *testing.T) {
 	for _, test := range []struct {
 		method, path string
 		want         bool
@@ -22,14 +22,14 @@ func TestServes(t *testing.T) {
 		{"POST", "/auth/realms/other/protocol/openid-connect/token", false}, {"POST", "/", false}, {"POST", "", false},
 	} {
 		if got := tokenendpoint.Matches(test.method, test.path); got != test.want {
-			t.Errorf("%s %s: %v", test.method, test.path, got)
+			t.Errorf("%s %s: got %v, want %v", test.method, test.path, got, test.want)
 		}
 	}
 }
 
 const form = "application/x-www-form-urlencoded"
 
-func TestAnswer(t *testing.T) {
+func TestAnswersTokenRequests(t *testing.T) {
 	accounts := func(name string) bool { return name == "shop-de" }
 	key := func(secret string) bool { return secret == "s3cr&t+key:x" }
 	for _, test := range []struct {
@@ -87,10 +87,10 @@ func TestAnswer(t *testing.T) {
 			}
 			got := test.endpoint.Handle(r, test.account)
 			if got.Status != test.status || got.ErrorCode != test.error || got.WrongKey != test.wrongKey {
-				t.Errorf("%+v, body %s", got, got.Body)
+				t.Errorf("got %+v with body %s, want status %d, error %q, wrong key %v", got, got.Body, test.status, test.error, test.wrongKey)
 			}
 			if got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("Content-Type") != "application/json" || (got.Header.Get("WWW-Authenticate") != "") != test.challenging {
-				t.Errorf("header %v", got.Header)
+				t.Errorf("got header %v, want JSON that is not stored, with a challenge: %v", got.Header, test.challenging)
 			}
 			var members map[string]any
 			if err := json.Unmarshal(got.Body, &members); err != nil {
@@ -98,33 +98,33 @@ func TestAnswer(t *testing.T) {
 			}
 			if test.status != 200 {
 				if members["error"] != test.error || members["error_description"] == "" || strings.Contains(string(got.Body), "CANARY") {
-					t.Errorf("%s", got.Body)
+					t.Errorf("got %s, want the error %s with a description", got.Body, test.error)
 				}
 				return
 			}
 			if members["access_token"] != test.token || members["token_type"] != "Bearer" || members["expires_in"] != test.expires || len(members) != 3 {
-				t.Errorf("%s", got.Body)
+				t.Errorf("got %s, want the token %s for %v s", got.Body, test.token, test.expires)
 			}
 			token, ok := tokenendpoint.Parse(test.token)
 			if !ok || token.String() != test.token {
-				t.Errorf("%s is parsed as %+v, %v", test.token, token, ok)
+				t.Errorf("Parse(%q): got %+v, %v, want the same token", test.token, token, ok)
 			}
 		})
 	}
 }
 
-func TestParse(t *testing.T) {
+func TestParsesOnlyPlaceholderTokens(t *testing.T) {
 	for text, want := range map[string]tokenendpoint.Token{
 		"placeholder": {}, "placeholder:": {}, "placeholder:shop-de": {Account: "shop-de"}, "placeholder::key": {Key: "key"},
 		"placeholder:shop-de:a:b": {Account: "shop-de", Key: "a:b"}, "placeholder:shop-de:": {Account: "shop-de"},
 	} {
 		if got, ok := tokenendpoint.Parse(text); !ok || got != want {
-			t.Errorf("%s: %+v, %v", text, got, ok)
+			t.Errorf("%s: got %+v, %v, want %+v", text, got, ok, want)
 		}
 	}
 	for _, text := range []string{"", "placeholde", "placeholderx", "Placeholder", " placeholder", "eyJ.a.b", http.MethodGet} {
 		if got, ok := tokenendpoint.Parse(text); ok {
-			t.Errorf("%q: %+v", text, got)
+			t.Errorf("%q: got %+v, want no token", text, got)
 		}
 	}
 }
@@ -139,7 +139,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if again, ok := tokenendpoint.Parse(token.String()); !ok || again != token {
-			t.Errorf("%q is %+v, and that is %+v", text, token, again)
+			t.Errorf("%q: got %+v, and from its String %+v, want the same", text, token, again)
 		}
 	})
 }

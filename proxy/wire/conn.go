@@ -38,7 +38,7 @@ const (
 // looked at before net/http asks for it, and the answer to what is at fault there comes in its turn.
 //
 // A Read that a deadline breaks off has lost nothing: net/http does that to the read that it has waiting in the background
-// of every request. Only where a deadline passes in the middle of a header that net/http waits for is it a Fault.
+// of every request. Only where a deadline passes in the middle of a header that net/http waits for is it a RequestError.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil

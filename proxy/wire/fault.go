@@ -2,26 +2,25 @@ package wire
 
 import "net/http"
 
-// Fault is why a request was refused before net/http saw it. It holds nothing that the request brought. The faults are
+// RequestError is why a request was refused before net/http saw it. It contains nothing of the request. RequestErrors are
 // shared by all requests and must not be changed.
-type Fault struct {
+type RequestError struct {
+	Code   string // short, unique and stable: the value of the marker
 	Status int
-	What   string // what happened, lower case, without a full stop
-	Advice string // what to do about it, in whole sentences
-
-	Code string // the value of the marker
+	Detail string // what happened, in lower case, without a period
+	Hint   string // what to do about it, in whole sentences
 }
 
-// marker is the header that takes a Fault past net/http to the handler. A client that sends it itself is refused, and
+// marker is the header that takes a RequestError past net/http to the handler. A client that sends it itself is refused, and
 // harms nobody else.
 const marker = "Etrusted-Broker-Malformed"
 
-// FaultOf returns why the request is to be refused, or nil if it is well formed. Any goroutine may call it.
+// ErrorFrom returns why the request is to be refused, or nil if it is well formed. Any goroutine may call it.
 //
 // Of a refused request nothing but the first letters of its method is left: its path and headers are the Listener's own.
 // Nothing can be read from its connection any more, so its context ends early. A handler that answers it must look at
 // neither.
-func FaultOf(r *http.Request) *Fault {
+func ErrorFrom(r *http.Request) *RequestError {
 	codes, found := r.Header[marker]
 	if !found {
 		return nil
@@ -36,106 +35,107 @@ func FaultOf(r *http.Request) *Fault {
 	return faultUnknown
 }
 
-var faults = [...]*Fault{
+var faults = [...]*RequestError{
 	faultLineEnd, faultControl, faultFolding, faultEmptyLines, faultRequestLine, faultVersion, faultTarget, faultField,
 	faultLength, faultCoding, faultHost, faultTooLong,
 	faultSlow,
 }
 
 // faultUnknown is for a marker that is not the Listener's.
-var faultUnknown = &Fault{
+var faultUnknown = &RequestError{
+	Code:   "request",
 	Status: http.StatusBadRequest,
-	What:   "the request is not well formed",
-	Advice: "Send it as RFC 9112 asks, and without the header " + marker + ".",
+	Detail: "the request is not well formed",
+	Hint:   "Send it as RFC 9112 asks, and without the header " + marker + ".",
 }
 
-var faultLineEnd = &Fault{
+var faultLineEnd = &RequestError{
 	Code:   "line-end",
 	Status: http.StatusBadRequest,
-	What:   "a line of the request's header does not end with CR and LF",
-	Advice: "End each line with both, and send neither within a line: a value with a line break in it may be somebody's attempt to add headers.",
+	Detail: "a line of the request's header does not end with CR and LF",
+	Hint:   "End each line with both, and send neither within a line: a value with a line break in it may be somebody's attempt to add headers.",
 }
 
-var faultControl = &Fault{
+var faultControl = &RequestError{
 	Code:   "control",
 	Status: http.StatusBadRequest,
-	What:   "there is a control character in the request's header",
-	Advice: "Percent-encode it in the path, and leave it out of header values. An app that was given an https URL for a port without TLS sends them too.",
+	Detail: "there is a control character in the request's header",
+	Hint:   "Percent-encode it in the path, and leave it out of header values. An app that was given an https URL for a port without TLS sends them too.",
 }
 
-var faultFolding = &Fault{
+var faultFolding = &RequestError{
 	Code:   "folding",
 	Status: http.StatusBadRequest,
-	What:   "a line of the request's header begins with a blank",
-	Advice: "Send each header in one line: RFC 9112 section 5.2 no longer allows values that go over several.",
+	Detail: "a line of the request's header begins with a blank",
+	Hint:   "Send each header in one line: RFC 9112 section 5.2 no longer allows values that go over several.",
 }
 
-var faultEmptyLines = &Fault{
+var faultEmptyLines = &RequestError{
 	Code:   "empty-lines",
 	Status: http.StatusBadRequest,
-	What:   "there are empty lines before the request",
-	Advice: "Begin with the request line. After a body, send nothing that Content-Length does not count.",
+	Detail: "there are empty lines before the request",
+	Hint:   "Begin with the request line. After a body, send nothing that Content-Length does not count.",
 }
 
-var faultRequestLine = &Fault{
+var faultRequestLine = &RequestError{
 	Code:   "request-line",
 	Status: http.StatusBadRequest,
-	What:   "the request does not begin with a method, a target and a version, each one blank apart",
-	Advice: "Percent-encode blanks in the path and the query as %20. After a body, send nothing that Content-Length does not count.",
+	Detail: "the request does not begin with a method, a target and a version, each one blank apart",
+	Hint:   "Percent-encode blanks in the path and the query as %20. After a body, send nothing that Content-Length does not count.",
 }
 
-var faultVersion = &Fault{
+var faultVersion = &RequestError{
 	Code:   "version",
 	Status: http.StatusHTTPVersionNotSupported,
-	What:   "the request is of another version of HTTP than 1.0 and 1.1",
-	Advice: "Have the client speak HTTP/1.1, without prior knowledge of HTTP/2.",
+	Detail: "the request is of another version of HTTP than 1.0 and 1.1",
+	Hint:   "Have the client speak HTTP/1.1, without prior knowledge of HTTP/2.",
 }
 
-var faultTarget = &Fault{
+var faultTarget = &RequestError{
 	Code:   "target",
 	Status: http.StatusBadRequest,
-	What:   "the request's target is not a valid path or URL",
-	Advice: "Send a path that begins with a slash, and percent-encode what RFC 3986 asks for: a percent sign itself is %25.",
+	Detail: "the request's target is not a valid path or URL",
+	Hint:   "Send a path that begins with a slash, and percent-encode what RFC 3986 asks for: a percent sign itself is %25.",
 }
 
-var faultField = &Fault{
+var faultField = &RequestError{
 	Code:   "field",
 	Status: http.StatusBadRequest,
-	What:   "a line of the request's header is not a name, a colon and a value",
-	Advice: "Put the colon right after the name, and no other characters into the name than RFC 9110 section 5.1 allows.",
+	Detail: "a line of the request's header is not a name, a colon and a value",
+	Hint:   "Put the colon right after the name, and no other characters into the name than RFC 9110 section 5.1 allows.",
 }
 
-var faultLength = &Fault{
+var faultLength = &RequestError{
 	Code:   "content-length",
 	Status: http.StatusBadRequest,
-	What:   "the request's Content-Length is not one number",
-	Advice: "Send it once, as the body's length in bytes in decimal digits. If the app sets it, let its HTTP library do so instead.",
+	Detail: "the request's Content-Length is not one number",
+	Hint:   "Send it once, as the body's length in bytes in decimal digits. If the app sets it, let its HTTP library do so instead.",
 }
 
-var faultCoding = &Fault{
+var faultCoding = &RequestError{
 	Code:   "transfer-encoding",
 	Status: http.StatusBadRequest,
-	What:   "the request's Transfer-Encoding is not chunked alone, or stands beside a Content-Length or in HTTP/1.0",
-	Advice: "Send either Content-Length or Transfer-Encoding: chunked, never both. If the app sets one of them, let its HTTP library do so instead.",
+	Detail: "the request's Transfer-Encoding is not chunked alone, or stands beside a Content-Length or in HTTP/1.0",
+	Hint:   "Send either Content-Length or Transfer-Encoding: chunked, never both. If the app sets one of them, let its HTTP library do so instead.",
 }
 
-var faultHost = &Fault{
+var faultHost = &RequestError{
 	Code:   "host",
 	Status: http.StatusBadRequest,
-	What:   "the request has no Host, several, or one that is not valid",
-	Advice: "Send one Host header, with the name and port from the broker's URL.",
+	Detail: "the request has no Host, several, or one that is not valid",
+	Hint:   "Send one Host header, with the name and port from the broker's URL.",
 }
 
-var faultTooLong = &Fault{
+var faultTooLong = &RequestError{
 	Code:   "too-long",
 	Status: http.StatusRequestHeaderFieldsTooLarge,
-	What:   "the request's header is longer than 64 KiB",
-	Advice: "Send less in the query, cookies and other headers, or move it into the body.",
+	Detail: "the request's header is longer than 64 KiB",
+	Hint:   "Send less in the query, cookies and other headers, or move it into the body.",
 }
 
-var faultSlow = &Fault{
+var faultSlow = &RequestError{
 	Code:   "slow",
 	Status: http.StatusRequestTimeout,
-	What:   "the request's header did not arrive in time",
-	Advice: "Send the whole header at once, and end it with an empty line.",
+	Detail: "the request's header did not arrive in time",
+	Hint:   "Send the whole header at once, and end it with an empty line.",
 }

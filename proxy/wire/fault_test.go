@@ -17,12 +17,12 @@ func TestMarkerOfTheClients(t *testing.T) {
 		"none":    {marker: {}},
 		"two":     {marker: {"host", "host"}},
 	} {
-		fault := wire.FaultOf(&http.Request{Header: header})
-		if fault == nil || fault.Status != http.StatusBadRequest || fault.What == "" || fault.Advice == "" {
+		fault := wire.ErrorFrom(&http.Request{Header: header})
+		if fault == nil || fault.Status != http.StatusBadRequest || fault.Detail == "" || fault.Hint == "" {
 			t.Errorf("%s: %+v", name, fault)
 		}
 	}
-	if fault := wire.FaultOf(&http.Request{Header: http.Header{"Host": {"host"}}}); fault != nil {
+	if fault := wire.ErrorFrom(&http.Request{Header: http.Header{"Host": {"host"}}}); fault != nil {
 		t.Errorf("%+v", fault)
 	}
 	stage := newStage(t, true)

@@ -26,7 +26,7 @@ const (
 )
 
 // next takes the next byte.
-func (f *fields) next(b byte) (fieldEvent, *Fault) {
+func (f *fields) next(b byte) (fieldEvent, *RequestError) {
 	switch *f {
 	case lineStart:
 		return nothing, f.begin(b)
@@ -57,7 +57,7 @@ func (f *fields) next(b byte) (fieldEvent, *Fault) {
 	return nothing, nil
 }
 
-func (f *fields) begin(b byte) *Fault {
+func (f *fields) begin(b byte) *RequestError {
 	switch {
 	case b == '\r':
 		*f = sectionEnd
@@ -72,7 +72,7 @@ func (f *fields) begin(b byte) *Fault {
 }
 
 // wrong says what is at fault with a byte that must not be where it is.
-func wrong(b byte, otherwise *Fault) *Fault {
+func wrong(b byte, otherwise *RequestError) *RequestError {
 	switch {
 	case b == '\n':
 		return faultLineEnd // its CR is missing

@@ -13,7 +13,7 @@ type framing struct {
 }
 
 // field takes a field line.
-func (f *framing) field(name, value []byte) *Fault {
+func (f *framing) field(name, value []byte) *RequestError {
 	switch {
 	case same(name, "content-length"):
 		length, ok := decimal(value)
@@ -36,7 +36,7 @@ func (f *framing) field(name, value []byte) *Fault {
 }
 
 // check takes the header's end.
-func (f *framing) check(old bool) *Fault {
+func (f *framing) check(old bool) *RequestError {
 	switch {
 	case f.chunked && (f.lengths || old):
 		return faultCoding

@@ -30,7 +30,7 @@ const (
 
 // scan goes on through a header, of which it is given all that there is. It stops after the header's last byte, or before
 // the byte that is at fault.
-func (h *head) scan(header []byte) *Fault {
+func (h *head) scan(header []byte) *RequestError {
 	header = header[:min(len(header), maxHead)]
 	for h.seen < len(header) && h.part != headEnd {
 		if n := h.value(header[h.seen:]); n > 0 {
@@ -62,7 +62,7 @@ func (h *head) value(header []byte) int {
 	return len(header)
 }
 
-func (h *head) next(header []byte, b byte) *Fault {
+func (h *head) next(header []byte, b byte) *RequestError {
 	switch h.part {
 	case inMethod:
 		return h.method(b)
@@ -84,7 +84,7 @@ func (h *head) next(header []byte, b byte) *Fault {
 // begin begins a part after the current byte.
 func (h *head) begin(part requestPart) { h.part, h.mark = part, h.seen+1 }
 
-func (h *head) method(b byte) *Fault {
+func (h *head) method(b byte) *RequestError {
 	switch {
 	case is(b, token):
 		return nil
@@ -97,7 +97,7 @@ func (h *head) method(b byte) *Fault {
 	}
 }
 
-func (h *head) target(header []byte, b byte) *Fault {
+func (h *head) target(header []byte, b byte) *RequestError {
 	switch {
 	case is(b, printed):
 		return nil
@@ -115,7 +115,7 @@ func (h *head) target(header []byte, b byte) *Fault {
 // versionForm is that of RFC 9112 section 2.3, with 0 for a digit.
 const versionForm = "HTTP/0.0"
 
-func (h *head) version(header []byte, b byte) *Fault {
+func (h *head) version(header []byte, b byte) *RequestError {
 	at := h.seen - h.mark
 	switch {
 	case at == len(versionForm) && b == '\r':
@@ -133,7 +133,7 @@ func (h *head) version(header []byte, b byte) *Fault {
 	}
 }
 
-func (h *head) field(header []byte, b byte) *Fault {
+func (h *head) field(header []byte, b byte) *RequestError {
 	event, fault := h.fields.next(b)
 	switch event {
 	case name:

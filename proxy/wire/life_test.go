@@ -126,7 +126,7 @@ func asTimeout(err error, timeout *net.Error) bool {
 const simple = "GET /simple HTTP/1.1\r\nHost: a\r\n\r\n"
 
 func ok(w http.ResponseWriter, r *http.Request) {
-	if fault := wire.FaultOf(r); fault != nil {
+	if fault := wire.ErrorFrom(r); fault != nil {
 		w.WriteHeader(fault.Status)
 		return
 	}
@@ -175,7 +175,7 @@ func TestIdle(t *testing.T) {
 }
 
 // What is certain to be at fault is answered without waiting for the rest.
-func TestFaultAtOnce(t *testing.T) {
+func TestRefusesMalformedRequestAtOnce(t *testing.T) {
 	for _, text := range []string{
 		"\x16\x03\x01", "\n", "\r\n\r\n", "GET / HTTP/1.1\r\nX\n", "GET / HTTP/1.1\r\nX: \x00", "GET /%zz ", "GET / HTTP/2.0\r",
 		"GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n ",
@@ -210,7 +210,7 @@ func TestNextHeaderWhileARequestRuns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			slow := func(w http.ResponseWriter, r *http.Request) {
-				if wire.FaultOf(r) == nil && r.URL.Path == "/slow" {
+				if wire.ErrorFrom(r) == nil && r.URL.Path == "/slow" {
 					select {
 					case <-r.Context().Done():
 						t.Error("it was ended")

@@ -3,7 +3,7 @@
 //
 // It is strict about where a request ends. net/http forgives much that RFC 9112 lets a server forgive (sections 2.2, 5, 6
 // and 7): a Content-Length beside Transfer-Encoding, line ends without a CR, folded lines. Each of them is a way to have
-// two servers in a row see two different requests, which is request smuggling (section 11.2). Here each is a Fault.
+// two servers in a row see two different requests, which is request smuggling (section 11.2). Here each is a RequestError.
 //
 // And it has an upper bound for open connections that slow clients cannot use up: when there are too many, the one that
 // has kept the broker waiting longest makes room.
@@ -19,7 +19,7 @@ import (
 // may be of any kind, TLS and Unix sockets included. Create it with NewListener. All methods may be called from any
 // goroutine.
 //
-// On its connections, a request that is not well formed arrives as one that has a Fault, and is the last. After a CONNECT
+// On its connections, a request that is not well formed arrives as one that has a RequestError, and is the last. After a CONNECT
 // nothing more is read but by Tunnel. Where a body in chunks is broken, reading it fails, and nothing more is read either.
 type Listener struct {
 	inner   net.Listener

@@ -8,7 +8,7 @@ import (
 // refuse puts a request of the Listener's own in place of the one that is at fault, so that it is net/http that calls the
 // handler, after the requests before it have been answered. The request begins with what net/http may have seen already;
 // it is given those bytes also if it has not, so that the same request has the same end however it was cut on its way.
-func (c *conn) refuse(fault *Fault) {
+func (c *conn) refuse(fault *RequestError) {
 	var seen []byte
 	if c.part == inHead {
 		seen = c.buffer.kept()[:min(foretaste, c.head.seen)]

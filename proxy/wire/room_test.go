@@ -21,7 +21,7 @@ const patience = 250 * time.Millisecond
 // hold is a handler that answers /simple at once, with /much as much as the client reads, and anything else never.
 func hold(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case wire.FaultOf(r) != nil, r.URL.Path == "/simple":
+	case wire.ErrorFrom(r) != nil, r.URL.Path == "/simple":
 		ok(w, r)
 	case r.URL.Path == "/much":
 		for {

@@ -163,10 +163,10 @@ func (s *stage) serve(w http.ResponseWriter, r *http.Request) {
 	played := found.(*script)
 	played.log.mu.Lock()
 	defer played.log.mu.Unlock()
-	if fault := wire.FaultOf(r); fault != nil {
-		played.log.requests = append(played.log.requests, request{method: r.Method, fault: fault.What})
+	if fault := wire.ErrorFrom(r); fault != nil {
+		played.log.requests = append(played.log.requests, request{method: r.Method, fault: fault.Detail})
 		w.WriteHeader(fault.Status)
-		_, _ = io.WriteString(w, fault.What)
+		_, _ = io.WriteString(w, fault.Detail)
 		return
 	}
 	body, err := io.ReadAll(r.Body)

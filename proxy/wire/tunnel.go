@@ -2,10 +2,10 @@ package wire
 
 import "net"
 
-// Tunnel returns what there is on a connection after a CONNECT that was granted, which is not HTTP (RFC 9110 section 9.3.6)
+// UnwrapHijacked returns what there is on a connection after a CONNECT that was granted, which is not HTTP (RFC 9110 section 9.3.6)
 // and is not looked at. connection is a Listener's, hijacked by the handler of that CONNECT; any other is returned as it
 // is. It counts as open until it is closed, and is not asked to make room for another.
-func Tunnel(connection net.Conn) net.Conn {
+func UnwrapHijacked(connection net.Conn) net.Conn {
 	c, ours := connection.(*conn)
 	if !ours {
 		return connection

@@ -47,9 +47,9 @@ func explain(err error) string {
 		}
 		return "refuses what is asked of it"
 	}
-	fault := neterr.Describe(err)
-	if fault.Kind == neterr.HTTPProtocolError {
+	described := neterr.Describe("", err)
+	if described.Code == neterr.CodeInvalidHTTP {
 		return explain(errNonsense)
 	}
-	return fault.Message
+	return described.Detail
 }

@@ -9,7 +9,7 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-func TestTargetGoesByteForByte(t *testing.T) {
+func TestForwardsTargetByteForByte(t *testing.T) {
 	targets := []string{
 		"/", "/channels", "/a?", "/a??b", "/a?b?c", "/?", "/?q",
 		"/a;b;c?d;e", "/a?x=%zz", "/a?%", "/a?x=%2", "/a%2fb", "/a%2Fb%2f", "/%41%7e~", "/a%20b?c+d%20e", "/a+b",
@@ -19,24 +19,24 @@ func TestTargetGoesByteForByte(t *testing.T) {
 		"/...", "/.a/..b/c..", "/%2e%2ea", "/a?/../x", "/a?%2e%2e/%5c%00", "/a?%0d%0a", "/%80%c3%a4", "/%25", "/a%2f%2fb",
 		"/a?" + strings.TrimSuffix(strings.Repeat("p=1&", 10000), "&"),
 	}
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		c := start(t, up.url).dial(t)
 		for _, target := range targets {
 			c.send("GET ", target, " HTTP/1.1\r\nHost: localhost\r\n\r\n")
-			if a := c.answer("GET"); a.status != 200 {
-				t.Fatalf("%.80q: %d %s", target, a.status, a.body)
+			if a := c.result("GET"); a.status != 200 {
+				t.Fatalf("%.80q: got %d %s, want 200", target, a.status, a.body)
 			}
-			if got := up.one(t); got.target != target || got.proto != kind {
-				t.Errorf("sent %.80q, upstream got %.80q by %s", target, got.target, got.proto)
+			if got := up.request(t); got.target != target || got.proto != kind {
+				t.Errorf("sent %.80q: got %.80q by %s upstream, want the same bytes", target, got.target, got.proto)
 			}
 		}
 	})
 }
 
-func TestTargetFormsOfRFC9112(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+func TestAcceptsTargetFormsOfRFC9112(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		at, err := url.Parse(up.url)
 		if err != nil {
 			t.Fatal(err)
@@ -54,31 +54,31 @@ func TestTargetFormsOfRFC9112(t *testing.T) {
 			{"GET https://localhost/", "/"},
 			{"GET http://" + at.Host + "/{x}", "/{x}"},
 		} {
-			// In absolute-form the Host header counts for nothing: RFC 9112 section 3.2.2.
+			// With an absolute-form target, the Host field is ignored: RFC 9112 section 3.2.2.
 			host := "localhost"
 			if strings.Contains(test.line, "://") {
 				host = "elsewhere.example"
 			}
 			c.send(test.line, " HTTP/1.1\r\nHost: ", host, "\r\n\r\n")
 			method, _, _ := strings.Cut(test.line, " ")
-			if a := c.answer(method); a.status != 200 {
-				t.Errorf("%s: %d %s", test.line, a.status, a.body)
+			if a := c.result(method); a.status != 200 {
+				t.Errorf("%s: got %d %s, want 200", test.line, a.status, a.body)
 				continue
 			}
-			if got := up.one(t); got.target != test.want || got.method != method || got.host != at.Host {
+			if got := up.request(t); got.target != test.want || got.method != method || got.host != at.Host {
 				t.Errorf("%s: upstream got %s %s for %s, want %s", test.line, got.method, got.target, got.host, test.want)
 			}
 		}
 	})
 }
 
-// What cannot be sent on unchanged is refused, and never repaired.
-func TestTargetRefused(t *testing.T) {
-	up := record(t, h1, nil)
+// A target that cannot be forwarded unchanged is refused, and never repaired.
+func TestRefusesInvalidTarget(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	b := start(t, up.url)
 	for _, test := range []struct {
 		target string
-		ours   bool // else net/http refuses it before it comes to the proxy
+		ours   bool // otherwise net/http refuses it before the proxy
 	}{
 		{"/%zz", false}, {"/%", false}, {"/a%2", false}, {"/a b", false}, {"a", false}, {"?a", false}, {"", false},
 		{"/a\x00", false}, {"/a\x7f", false}, {"/a\tb", false}, {"*?a", false}, {"http://local host/", false},
@@ -91,51 +91,51 @@ func TestTargetRefused(t *testing.T) {
 		t.Run(fmt.Sprintf("%q", test.target), func(t *testing.T) {
 			c := b.dial(t)
 			c.send("GET ", test.target, " HTTP/1.1\r\nHost: localhost\r\n\r\n")
-			a := c.answer("GET")
+			a := c.result("GET")
 			if test.ours {
 				wantProblem(t, a, 400, "http_request_error")
 			} else if a.status != 400 {
-				t.Errorf("status %d", a.status)
+				t.Errorf("got status %d, want 400", a.status)
 			}
-			if got := up.take(); len(got) != 0 {
-				t.Errorf("went upstream: %+v", got)
+			if got := up.requests(); len(got) != 0 {
+				t.Errorf("got %+v upstream, want nothing", got)
 			}
 		})
 	}
 }
 
-// What two servers could read differently is refused before anything looks at the path: see access.CheckTarget.
-func TestAmbiguousPathRefused(t *testing.T) {
-	up := record(t, h1, nil)
+// Paths that two servers could read differently are denied before anything else looks at the path.
+func TestRefusesAmbiguousPath(t *testing.T) {
+	up := startRecorder(t, h1, nil)
 	b := start(t, up.url)
-	for _, target := range []string{"/..", "/%2e%2e/x?y", "http://localhost/a/../b", "/@nobody/%2E./x", "/a\\b", "/%00"} {
+	for _, target := range []string{"/..", "/%2e%2e/x?y", "http://localhost/a/../b", "/@unknown/%2E./x", "/a\\b", "/%00"} {
 		c := b.dial(t)
 		c.send("GET ", target, " HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		wantProblem(t, c.answer("GET"), 400, "http_request_denied")
-		if got := b.report(t); got.Denied != access.ReasonPath {
-			t.Errorf("%s: %+v", target, got)
+		wantProblem(t, c.result("GET"), 400, "http_request_denied")
+		if got := b.record(t); got.Denied != access.ReasonPath {
+			t.Errorf("%s: got %+v, want the reason path", target, got)
 		}
 	}
-	if got := up.take(); len(got) != 0 {
-		t.Errorf("went upstream: %+v", got)
+	if got := up.requests(); len(got) != 0 {
+		t.Errorf("got %+v upstream, want nothing", got)
 	}
 }
 
-func TestMethodGoesAsItIs(t *testing.T) {
-	overBoth(t, func(t *testing.T, kind string) {
-		up := record(t, kind, nil)
+func TestForwardsMethodUnchanged(t *testing.T) {
+	forBothProtocols(t, func(t *testing.T, kind string) {
+		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "M-SEARCH", "get", "!#$%&'*+-.^_`|~9"} {
 			c := b.dial(t)
 			c.send(method, " /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-			if a := c.answer(method); a.status != 200 {
-				t.Errorf("%s: %d %s", method, a.status, a.body)
+			if a := c.result(method); a.status != 200 {
+				t.Errorf("%s: got %d %s, want 200", method, a.status, a.body)
 			}
-			if got := up.one(t); got.method != method {
-				t.Errorf("sent %s, upstream got %s", method, got.method)
+			if got := up.request(t); got.method != method {
+				t.Errorf("sent %s: got %s upstream, want the same method", method, got.method)
 			}
-			if got := b.report(t); got.Method != method || got.Path != "/x" || got.Status != 200 || got.Problem != "" || got.Broken || got.Denied != "" {
-				t.Errorf("report %+v", got)
+			if got := b.record(t); got.Method != method || got.Path != "/x" || got.Status != 200 || got.Problem != "" || got.Broken || got.Denied != "" {
+				t.Errorf("got %+v, want the method and path of the request", got)
 			}
 		}
 	})

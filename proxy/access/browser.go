@@ -1,0 +1,68 @@
+package access
+
+import "strings"
+
+// IsBrowserRequest reports whether a web page can have caused a request with these fields. A browser sends Origin with
+// every request that may change something, and Sec-Fetch-Site with every request to a loopback address. Its value is
+// "none" if the user caused the request, but also if the browser itself acted on what a page or its server said:
+//
+//   - It fetches a page before the user opens it (speculation rules, links). Such a request says that it is a prefetch.
+//   - It fetches the issuer of an untrusted certificate, from the URL in that certificate. Such a request is not a
+//     navigation. Windows and macOS may fetch the issuer themselves, without any Sec-Fetch field.
+//
+// Other clients do not send these fields, with one exception: Node's fetch sends Sec-Fetch-Mode without Sec-Fetch-Site.
+func IsBrowserRequest(fields Fields) bool {
+	if len(fields.Values("Origin")) > 0 || isPrefetch(fields) || fetchesIssuer(fields) {
+		return true
+	}
+	for _, site := range fields.Values("Sec-Fetch-Site") {
+		if site != "same-origin" && (site != "none" || !isNavigation(fields)) {
+			return true
+		}
+	}
+	return false
+}
+
+// isNavigation reports whether a request opens a document. Browsers have sent Sec-Fetch-Mode for as long as
+// Sec-Fetch-Site, but a program that imitates one may omit it.
+func isNavigation(fields Fields) bool {
+	for _, mode := range fields.Values("Sec-Fetch-Mode") {
+		if mode != "navigate" {
+			return false
+		}
+	}
+	return true
+}
+
+// isPrefetch reports whether a browser sends a request before the user asks for it. The Fetch standard knows no other use
+// of Sec-Purpose. Purpose and X-Moz are its predecessors, and may have other values.
+func isPrefetch(fields Fields) bool {
+	return len(fields.Values("Sec-Purpose")) > 0 || listsPrefetch(fields.Values("Purpose")) || listsPrefetch(fields.Values("X-Moz"))
+}
+
+// listsPrefetch reports whether lines of a field list the token prefetch, with or without parameters.
+func listsPrefetch(lines []string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			token, _, _ := strings.Cut(item, ";")
+			if strings.EqualFold(strings.TrimSpace(token), "prefetch") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// fetchesIssuer reports whether a request comes from the part of Windows or macOS that fetches the issuer of a
+// certificate. A server that a page names chooses the URL, and these send none of a browser's fields.
+func fetchesIssuer(fields Fields) bool {
+	agent := first(fields, "User-Agent")
+	return strings.HasPrefix(agent, "Microsoft-CryptoAPI/") || strings.HasPrefix(agent, "com.apple.trustd/")
+}
+
+// isSubresource reports whether a browser wants something that belongs to a document from this origin. The API has no
+// documents; but when a foreign page opens a window on the broker's address, the browser shows the denial as one, and
+// requests its icon, as same-origin. That would be a request that a foreign page has caused.
+func isSubresource(fields Fields) bool {
+	return first(fields, "Sec-Fetch-Site") == "same-origin" && first(fields, "Sec-Fetch-Mode") == "no-cors"
+}

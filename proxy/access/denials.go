@@ -1,0 +1,160 @@
+package access
+
+import (
+	"net/http"
+
+	"etrusted-broker/internal/problem"
+)
+
+// Reason is why a request was denied: a closed set, used as the label of a metric.
+type Reason string
+
+// The reasons for a denial.
+const (
+	ReasonHost        Reason = "host"        // the host is not allowed: DNS rebinding, or a name missing from the configuration
+	ReasonBrowser     Reason = "browser"     // a web page sent it
+	ReasonMethod      Reason = "method"      // CONNECT, TRACE
+	ReasonUpgrade     Reason = "upgrade"     // it asks for another protocol
+	ReasonTarget      Reason = "target"      // it is for another server
+	ReasonPath        Reason = "path"        // dot segments, backslashes, control characters
+	ReasonKey         Reason = "key"         // the access key is missing or wrong
+	ReasonCertificate Reason = "certificate" // the client certificate has expired, or its CA was removed
+	ReasonRule        Reason = "rule"        // the allow list does not include this method and path
+	ReasonMalformed   Reason = "malformed"   // it violates RFC 9112: see package wire
+	ReasonConnections Reason = "connections" // a connection was closed to make room for another: see package wire
+)
+
+// Reasons lists all reasons.
+var Reasons = [...]Reason{
+	ReasonHost, ReasonBrowser, ReasonMethod, ReasonUpgrade, ReasonTarget, ReasonPath,
+	ReasonKey, ReasonCertificate, ReasonRule, ReasonMalformed, ReasonConnections,
+}
+
+// denial completes a problem with what all denials have in common.
+func denial(reason Reason, p problem.Problem) *problem.Problem {
+	p.Title = "The broker refused the request"
+	p.ProxyError = "http_request_denied"
+	p.DenialReason = string(reason)
+	return &p
+}
+
+// errClientUntrusted closes the connection: a client can present another certificate only on another connection.
+var errClientUntrusted = denial(ReasonCertificate, problem.Problem{
+	Code:   "client-certificate-untrusted",
+	Status: http.StatusForbidden,
+	Detail: "the client certificate of this connection has expired, or its CA is no longer trusted",
+	Hint:   "Open a new connection with a valid certificate from a CA in BROKER_TLS_CLIENT_CA_FILE.",
+	Header: http.Header{"Connection": {"close"}},
+})
+
+var errMethodNotAllowed = denial(ReasonMethod, problem.Problem{
+	Code:   "method-not-allowed",
+	Status: http.StatusMethodNotAllowed,
+	Detail: "CONNECT and TRACE are not supported",
+	Hint:   "Use the broker as the API's base URL. TRACE would send the token back to its sender.",
+	Header: http.Header{"Allow": {"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
+})
+
+var errTargetNotAllowed = denial(ReasonTarget, problem.Problem{
+	Code:   "target-not-allowed",
+	Status: http.StatusForbidden,
+	Detail: "the request is for a host other than the API",
+	Hint:   "The broker is not a general proxy: send it requests for the API's host, or only a path.",
+})
+
+var errHostNotAllowed = denial(ReasonHost, problem.Problem{
+	Code:   "host-not-allowed",
+	Status: http.StatusMisdirectedRequest,
+	Detail: "the Host header is not an allowed host name",
+	Hint:   "Call the broker as http://localhost:8080, or add the name to BROKER_ALLOWED_HOSTS.",
+})
+
+var errBrowserRequest = denial(ReasonBrowser, problem.Problem{
+	Code:   "browser-request",
+	Status: http.StatusForbidden,
+	Detail: "the request comes from a web page in a browser",
+	Hint:   "Only programs may use the broker: call it from your server, without an Origin header.",
+})
+
+var errUpgradeNotSupported = denial(ReasonUpgrade, problem.Problem{
+	Code:   "upgrade-not-supported",
+	Status: http.StatusForbidden,
+	Detail: "the Upgrade header is not supported",
+	Hint:   "Send the request without it. Java: HttpClient.newBuilder().version(HTTP_1_1); curl: --http1.1.",
+})
+
+var errLoop = &problem.Problem{
+	Code:       "loop-detected",
+	Status:     http.StatusLoopDetected,
+	Title:      "Loop detected",
+	ProxyError: "proxy_loop_detected",
+	Detail:     "the request has already passed through a broker",
+	Hint:       "Check that ETRUSTED_API_URL leads to the API, not to this broker or another one.",
+}
+
+// ErrInvalidTarget is for a request target that cannot be forwarded.
+var ErrInvalidTarget = &problem.Problem{
+	Code:       "invalid-target",
+	Status:     http.StatusBadRequest,
+	Title:      "The request target is invalid",
+	ProxyError: "http_request_error",
+	Detail:     "the request target cannot be forwarded unchanged",
+	Hint:       "Send a path that begins with one slash, percent-encoded as RFC 3986 requires, or an http or https URL without a user name.",
+}
+
+var errUnsafePath = denial(ReasonPath, problem.Problem{
+	Code:   "unsafe-path",
+	Status: http.StatusBadRequest,
+	Detail: "the path contains a dot segment, a backslash or a control character",
+	Hint:   "Send the path without . and .. segments, \\ and control characters, whether percent-encoded or not. These characters are allowed in the query.",
+})
+
+var errAccessKeyMissing = denial(ReasonKey, problem.Problem{
+	Code:   "access-key-missing",
+	Status: http.StatusUnauthorized,
+	Detail: "the broker's access key is missing or wrong",
+	Hint:   "Send it as \"Authorization: Bearer KEY\", or as the password of Basic authentication with any user name. It is the value of BROKER_ACCESS_KEY, or the content of BROKER_ACCESS_KEY_FILE.",
+	Header: http.Header{"Www-Authenticate": authenticate},
+})
+
+var authenticate = []string{`Bearer realm="etrusted-broker"`, basicAuthenticate}
+
+const basicAuthenticate = `Basic realm="etrusted-broker", charset="UTF-8"`
+
+var errTunnelNotAllowed = denial(ReasonTarget, problem.Problem{
+	Code:   "tunnel-not-allowed",
+	Status: http.StatusForbidden,
+	Detail: "tunnels are allowed only to the API and its login server",
+	Hint:   "The broker is not a general proxy: list other hosts in the app's NO_PROXY, or use the broker as the proxy for these two only.",
+})
+
+var errProxyKeyMissing = denial(ReasonKey, problem.Problem{
+	Code:   "proxy-key-missing",
+	Status: http.StatusProxyAuthRequired,
+	Detail: "the request for a tunnel has no access key, or a wrong one",
+	Hint:   "Put the key into the proxy's URL as the password: HTTPS_PROXY=http://app:KEY@localhost:8080.",
+	Header: http.Header{"Proxy-Authenticate": {basicAuthenticate}},
+})
+
+// errTunnelKeyExpired closes the connection: the client must open another tunnel, with the key that is valid now.
+var errTunnelKeyExpired = denial(ReasonKey, problem.Problem{
+	Code:   "tunnel-key-expired",
+	Status: http.StatusUnauthorized,
+	Detail: "the access key that opened this tunnel is no longer valid",
+	Hint:   "Open a new tunnel, with the new key in the proxy's URL.",
+	Header: http.Header{"Connection": {"close"}, "Www-Authenticate": authenticate},
+})
+
+var errLoginServer = denial(ReasonTarget, problem.Problem{
+	Code:   "login-server-request",
+	Status: http.StatusForbidden,
+	Detail: "the request is for the login server",
+	Hint:   "In its place, the broker answers only token requests: POST, with BROKER_TOKEN_ENDPOINT=true.",
+})
+
+var errMethodOverride = denial(ReasonRule, problem.Problem{
+	Code:   "method-override",
+	Status: http.StatusForbidden,
+	Detail: "a header asks for a different method or path than the request line",
+	Hint:   "BROKER_ALLOW is set, so send the method and path in the request line, without X-HTTP-Method-Override, X-Original-URL and similar headers.",
+})

@@ -1,0 +1,83 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/tokenendpoint"
+)
+
+// TokenSource provides the access token of one account. Its methods are safe for concurrent use.
+type TokenSource interface {
+	// Current returns the value of the Authorization field, and true; or false if there is no valid token. It must not
+	// block: it is called for every request.
+	Current() (authorization string, ok bool)
+	// Wait returns what Current returns, as soon as there is a token. It fails when ctx is done, or earlier. If its error
+	// is a *problem.Problem, that is the response to the app.
+	Wait(ctx context.Context) (authorization string, err error)
+	// Invalidate marks the token with this value for replacement, because the API refused it before its expiry. It
+	// reports whether WaitNewer can return another.
+	Invalidate(authorization string) bool
+	// WaitNewer returns a value other than old, as soon as there is one. It fails if there will be none soon, and when
+	// ctx is done.
+	WaitNewer(ctx context.Context, old string) (authorization string, err error)
+}
+
+// Config configures a Proxy. Fields are required unless their comment says otherwise.
+type Config struct {
+	// Upstream is the API's base URL: scheme and host, without a path.
+	Upstream *url.URL
+	// Transport sends the requests to the API. It must not decompress responses.
+	Transport http.RoundTripper
+	// Tokens returns the tokens of an account, and false if it does not exist. The default account is the empty name.
+	Tokens func(account string) (TokenSource, bool)
+	// TokenWait is how long a request waits if there is no token.
+	TokenWait time.Duration
+	// Policy decides which requests are allowed.
+	Policy *access.Policy
+	// ClientTrusted, if not nil, reports whether the client certificate of a request's connection is still trusted. ctx is
+	// the request's.
+	ClientTrusted func(ctx context.Context) bool
+	// TokenEndpoint, if not nil, answers the app's own token requests; otherwise they are forwarded like all others.
+	TokenEndpoint *tokenendpoint.Endpoint
+	// RewriteLinks replaces the API's base URL in responses with the URL that the client used. ExternalScheme is the
+	// scheme of that URL, http or https, if the request does not have it.
+	RewriteLinks   bool
+	ExternalScheme string
+	// Tunnels serves the tunnels that CONNECT opens. It is required if Policy allows tunnels.
+	Tunnels Tunnels
+	// Retry means that a request is sent once more if the API answers 401 and a newer token is available. RetryBuffer is
+	// the largest body, in bytes, that is kept for that.
+	Retry       bool
+	RetryBuffer int64
+	// RequestID, if not nil, returns an ID for a request without X-Request-Id. It is sent to the API and recorded.
+	RequestID func() string
+	// OnRequestEnd, if not nil, is called after each request, on its goroutine.
+	OnRequestEnd func(RequestRecord)
+}
+
+// validate returns what would make requests panic, or be sent to the wrong place.
+func (c *Config) validate() error {
+	switch {
+	case c.Upstream == nil || c.Upstream.Host == "" || c.Upstream.Scheme != "http" && c.Upstream.Scheme != "https":
+		return errors.New("proxy: Upstream must be an http or https URL with a host")
+	case c.Transport == nil:
+		return errors.New("proxy: Transport is missing")
+	case c.Tokens == nil:
+		return errors.New("proxy: Tokens is missing")
+	case c.Policy == nil:
+		return errors.New("proxy: Policy is missing")
+	case c.Policy.AllowsTunnels() && c.Tunnels == nil:
+		return errors.New("proxy: Policy allows tunnels, but Tunnels is missing")
+	case c.RewriteLinks && c.ExternalScheme != "http" && c.ExternalScheme != "https":
+		return errors.New("proxy: ExternalScheme must be http or https")
+	case c.RetryBuffer < 0:
+		return errors.New("proxy: RetryBuffer is negative")
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,53 @@
+package proxy
+
+import (
+	"net/http"
+	"time"
+
+	"etrusted-broker/proxy/access"
+)
+
+// DefaultAccount is the name of the unnamed account in records.
+const DefaultAccount = "default"
+
+// StatusClientClosedRequest is the status in records of requests whose client went away before it had a response. No
+// response has it.
+const StatusClientClosedRequest = 499
+
+// RequestRecord describes a request that has ended.
+type RequestRecord struct {
+	// Account is DefaultAccount or the name of an existing account; empty if the request was refused before its account
+	// was known.
+	Account string
+	Method  string // as the app sent it: any token
+	// Path is percent-encoded, and so is plain ASCII. It has no query, which may contain personal data.
+	Path string
+	// RequestID is the first 128 bytes of X-Request-Id, from the app or from Config.RequestID; empty if there is none.
+	RequestID string
+	// TraceID is that of the app's traceparent field (W3C Trace Context): 32 lower-case hexadecimal digits; empty if there
+	// is no valid one.
+	TraceID string
+	// Status is that of the response, or StatusClientClosedRequest.
+	Status int
+	// Denied is why the request was not allowed; empty if it was.
+	Denied access.Reason
+	// Problem is the proxy error type (RFC 9209) of a response that the broker made itself; empty for the API's responses.
+	Problem string
+	// Retry is the outcome of the retry after a 401; empty if there was no reason for one.
+	Retry RetryOutcome
+	// Bytes counts the bytes of the response body that were sent to the app.
+	Bytes int64
+	// Broken means that a response was begun but not completed.
+	Broken bool
+	// Duration is the time from the end of the request's header to the end of the response. Upstream is the part from
+	// sending the request to receiving the response's header; 0 if it was not sent.
+	Duration, Upstream time.Duration
+}
+
+// countBody counts a body that was written at once. The error is of no use: the client is gone. The response to HEAD has no
+// body (RFC 9110 section 9.3.2), although net/http reports one as written.
+func (r *RequestRecord) countBody(n int, _ error) {
+	if r.Method != http.MethodHead {
+		r.Bytes += int64(n)
+	}
+}
