@@ -94,8 +94,9 @@ func TestFleet(t *testing.T) {
 	if got := simulate(t, replicas, together); got.perLifetime > 1.5 || got.perSecond[0] != 1 || got.most(time.Second) > 1 || got.operations > 8 {
 		t.Errorf("with a store: %+v", got)
 	}
-	// From 82 to 95 % of the lifetime, that is within 39 s: five a second, if they were even.
-	if got := simulate(t, replicas, bereft); got.perLifetime > 1.5*replicas || got.most(time.Second) > replicas/8 {
+	// From 82 to 95 % of the lifetime, within 39 s: four a second on average. The busiest second is random: 20 occur once in 40
+	// runs.
+	if got := simulate(t, replicas, bereft); got.perLifetime > 1.5*replicas || got.most(time.Second) > replicas/5 {
 		t.Errorf("without the store that there was: %+v", got)
 	}
 }
