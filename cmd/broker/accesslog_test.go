@@ -13,7 +13,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-const traceOfApp = "0af7651916cd43dd8448eb211c80319c"
+const appTraceID = "0af7651916cd43dd8448eb211c80319c"
 
 // accessLine sends a request and returns the line that the log has for it.
 func accessLine(b *brokertest.Broker, method, target string, header http.Header) map[string]any {
@@ -33,7 +33,7 @@ func accessLine(b *brokertest.Broker, method, target string, header http.Header)
 	return b.Logs.Lines("request")[before]
 }
 
-func TestAccessLog(t *testing.T) {
+func TestAccessLogDescribesEachRequest(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_LOG=true", "BROKER_ALLOW=GET /"))
@@ -45,8 +45,8 @@ func TestAccessLog(t *testing.T) {
 		absent               []string
 	}{
 		{
-			"served", "GET", "/channels?email=CANARY", http.Header{"X-Request-Id": {"of-the-app"}, "Traceparent": {"00-" + traceOfApp + "-b7ad6b7169203331-01"}},
-			map[string]any{"level": "info", "account": "default", "method": "GET", "path": "/channels", "status": 200.0, "replayed": false, "request_id": "of-the-app", "trace_id": traceOfApp},
+			"served", "GET", "/channels?email=CANARY", http.Header{"X-Request-Id": {"of-the-app"}, "Traceparent": {"00-" + appTraceID + "-b7ad6b7169203331-01"}},
+			map[string]any{"level": "info", "account": "default", "method": "GET", "path": "/channels", "status": 200.0, "replayed": false, "request_id": "of-the-app", "trace_id": appTraceID},
 			[]string{"denied", "problem", "replay", "broken"},
 		},
 		{
@@ -103,7 +103,7 @@ func TestAccessLog(t *testing.T) {
 }
 
 // Without BROKER_ACCESS_LOG there is no line for a request, and no header is added to it.
-func TestNoAccessLog(t *testing.T) {
+func TestLogsNoRequestsByDefault(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
@@ -120,8 +120,8 @@ func TestNoAccessLog(t *testing.T) {
 	}
 }
 
-// TestExemplarsFromApps holds the way of a trace from the app's header to a bucket, and on to the API as it came.
-func TestExemplarsFromApps(t *testing.T) {
+// TestExemplarsNameTheAppsTrace holds the way of a trace from the app's header to a bucket, and on to the API as it came.
+func TestExemplarsNameTheAppsTrace(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
@@ -130,7 +130,7 @@ func TestExemplarsFromApps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const traceparent = "00-" + traceOfApp + "-b7ad6b7169203331-01"
+	const traceparent = "00-" + appTraceID + "-b7ad6b7169203331-01"
 	request.Header.Set("Traceparent", traceparent)
 	if got := brokertest.Do(request, nil); got.Status != http.StatusOK {
 		t.Fatalf("%d %v", got.Status, got.Err)
@@ -145,12 +145,12 @@ func TestExemplarsFromApps(t *testing.T) {
 		}
 		scrape.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
 		text := brokertest.Do(scrape, nil).Body
-		return strings.Count(text, `# {trace_id="`+traceOfApp+`"}`) == 2
+		return strings.Count(text, `# {trace_id="`+appTraceID+`"}`) == 2
 	})
 }
 
 // Where the lines would not be written, nobody is told that they are, and no request is given a name.
-func TestAccessLogThatIsNotWritten(t *testing.T) {
+func TestWarnsIfLogLevelHidesAccessLog(t *testing.T) {
 	t.Parallel()
 	for level, want := range map[zapcore.Level]bool{zapcore.DebugLevel: true, zapcore.InfoLevel: true, zapcore.WarnLevel: false} {
 		_, _, stderr := invoke(nil, brokertest.EnvironWithoutServers("BROKER_ACCESS_LOG=true", "BROKER_LOG_LEVEL="+level.String())...)

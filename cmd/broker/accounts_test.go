@@ -32,8 +32,8 @@ func addAccount(t *testing.T, dir, name, id, secret string) {
 	}
 }
 
-// TestSeriesBeginAtZero holds that the first replay of an account is a rise: nothing need have been asked for before.
-func TestSeriesBeginAtZero(t *testing.T) {
+// TestAccountMetricsStartAtZero holds that the first replay of an account is a rise: nothing need have been asked for before.
+func TestAccountMetricsStartAtZero(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
@@ -50,7 +50,7 @@ func TestSeriesBeginAtZero(t *testing.T) {
 }
 
 // Each account has its own token, its own series and its own health, and takes them along when it goes.
-func TestAccounts(t *testing.T) {
+func TestAccountsAreIndependent(t *testing.T) {
 	t.Parallel()
 	standIn := fakeetrusted.New(fakeetrusted.Options{})
 	standIn.SetClient("id-de", "secret-de")
@@ -121,7 +121,7 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-func TestAccountsAlone(t *testing.T) {
+func TestRunsWithoutDefaultAccount(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(fakeetrusted.New(fakeetrusted.Options{}))
 	t.Cleanup(server.Close)
@@ -138,7 +138,7 @@ func TestAccountsAlone(t *testing.T) {
 }
 
 // However the folder is written, the broker is idle while nothing happens, and ends when it is told to.
-func TestAccountsFolderWithAFinalSlash(t *testing.T) {
+func TestAccountsDirectoryMayEndWithSlash(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(fakeetrusted.New(fakeetrusted.Options{}))
 	t.Cleanup(server.Close)
@@ -156,7 +156,7 @@ func TestAccountsFolderWithAFinalSlash(t *testing.T) {
 }
 
 // With 500 accounts the whole process stays under 60 MB.
-func TestManyAccountsInLittleMemory(t *testing.T) {
+func TestMemoryOf500AccountsIsBounded(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
 	}

@@ -24,9 +24,9 @@ func problemsIn(stderr string) []string {
 	return names
 }
 
-// TestProblems holds that what is wrong is said of the right variable, with what to do, and without the value. Each
+// TestReportsInvalidVariableWithoutItsValue holds that what is wrong is said of the right variable, with what to do, and without the value. Each
 // value that must not be seen holds the word CANARY.
-func TestProblems(t *testing.T) {
+func TestReportsInvalidVariableWithoutItsValue(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
@@ -164,7 +164,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-func TestProblemsAllAtOnce(t *testing.T) {
+func TestReportsAllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	// A canary for each variable, in a form that it refuses where it refuses anything. The two are not a file's name.
 	environ := []string{
@@ -208,7 +208,7 @@ func TestProblemsAllAtOnce(t *testing.T) {
 	}
 }
 
-func TestConfigurationIsAccepted(t *testing.T) {
+func TestAcceptsValidConfigurations(t *testing.T) {
 	t.Parallel()
 	tests := [][]string{
 		nil,
@@ -245,7 +245,7 @@ func TestConfigurationIsAccepted(t *testing.T) {
 	}
 }
 
-func TestConfigurationInEffect(t *testing.T) {
+func TestLoadsConfiguredValues(t *testing.T) {
 	t.Parallel()
 	c, problems := config.Load(brokertest.EnvironWithoutServers("ETRUSTED_SCOPES= a  b ", "BROKER_TOKEN_WAIT=1m30s", "BROKER_ADMIN_LISTEN=",
 		"ETRUSTED_API_URL=https://api.example/"))
@@ -263,7 +263,7 @@ func TestConfigurationInEffect(t *testing.T) {
 	}
 }
 
-func TestSecretFiles(t *testing.T) {
+func TestReadsSecretFiles(t *testing.T) {
 	t.Parallel()
 	const secret = "CANARY-3f9d0a"
 	tests := []struct {
@@ -306,7 +306,7 @@ func TestSecretFiles(t *testing.T) {
 					}
 					return
 				}
-				assertFileProblem(t, environ, variable, path, test.problem)
+				checkFileProblem(t, environ, variable, path, test.problem)
 			})
 		}
 	}
@@ -314,17 +314,17 @@ func TestSecretFiles(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "file")
 		environ := brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+path)
-		assertFileProblem(t, environ, "ETRUSTED_CLIENT_SECRET", "", "there is no such file") // which, is not repeated
+		checkFileProblem(t, environ, "ETRUSTED_CLIENT_SECRET", "", "there is no such file") // which, is not repeated
 	})
 	t.Run("folder", func(t *testing.T) {
 		t.Parallel()
 		path := t.TempDir()
 		environ := brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+path)
-		assertFileProblem(t, environ, "ETRUSTED_CLIENT_ID", path, "use the path of a file in it")
+		checkFileProblem(t, environ, "ETRUSTED_CLIENT_ID", path, "use the path of a file in it")
 	})
 }
 
-func assertFileProblem(t *testing.T, environ []string, variable, path, problem string) {
+func checkFileProblem(t *testing.T, environ []string, variable, path, problem string) {
 	t.Helper()
 	code, stdout, stderr := invoke(nil, environ...)
 	if names := problemsIn(stderr); code != exitConfig || !slices.Equal(names, []string{variable + "_FILE"}) {

@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// TestDemo does what the demo asks its user to do.
-func TestDemo(t *testing.T) {
+// TestDemoCommandsWork does what the demo asks its user to do.
+func TestDemoCommandsWork(t *testing.T) {
 	t.Parallel()
 	var leaked atomic.Int64
 	real := brokertest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked.Add(1) }))
@@ -59,7 +59,7 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-func TestDemoWithoutAdmin(t *testing.T) {
+func TestDemoRunsWithoutAdminListener(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, []string{"demo"}, []string{"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN="})
 	brokertest.Eventually(t, "the demo is introduced", func() bool { return strings.Contains(b.Stdout.String(), "Ctrl-C ends it.") })
@@ -68,7 +68,7 @@ func TestDemoWithoutAdmin(t *testing.T) {
 	}
 }
 
-func TestDemoConfiguration(t *testing.T) {
+func TestDemoRefusesUnsafeListen(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := invoke([]string{"demo"}, "BROKER_LISTEN=0.0.0.0:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0")
 	if code != exitConfig || stdout != "" || !slices.Equal(problemsIn(stderr), []string{"BROKER_LISTEN"}) {
@@ -76,7 +76,7 @@ func TestDemoConfiguration(t *testing.T) {
 	}
 }
 
-func TestDemoEnvironment(t *testing.T) {
+func TestDemoIgnoresCredentials(t *testing.T) {
 	t.Parallel()
 	got := config.Environment(demoEnvironment([]string{
 		"PATH=/bin", "BROKER_LOG_LEVEL=debug", "ETRUSTED_CLIENT_ID=CANARY", "ETRUSTED_CLIENT_SECRET_FILE=CANARY", "ETRUSTED_SCOPES=CANARY",

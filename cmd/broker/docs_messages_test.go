@@ -13,18 +13,18 @@ import (
 	"testing"
 )
 
-// speaking are the packages whose texts reach an operator or an app: by the log, an answer's title and detail, /readyz, the
+// messagePackages are the packages whose texts reach an operator or an app: by the log, an answer's title and detail, /readyz, the
 // verdict of the status page, or a command's complaint. The doctor is not among them: each of its lines says itself what to
 // do, and docs/check.md tells of its steps.
-var speaking = []string{
+var messagePackages = []string{
 	"cmd/broker", "internal/config", "internal/server",
 	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
 	"proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/wire",
 	"tokensource", "tokensource/redisstore",
 }
 
-// otherWords are files, and functions in files, whose texts are no messages, and why.
-var otherWords = map[string]string{
+// excludedSources are files, and functions in files, whose texts are no messages, and why.
+var excludedSources = map[string]string{
 	"cmd/broker/help.go":               "the help",
 	"cmd/broker/run.go:commands":       "the help",
 	"cmd/broker/check.go:checkOptions": "the help",
@@ -38,8 +38,8 @@ var otherWords = map[string]string{
 	"proxy/localca/trust.go":           "what 'broker ca' prints",
 }
 
-// otherTexts begin what is no message either.
-var otherTexts = []string{
+// excludedPrefixes begin what is no message either.
+var excludedPrefixes = []string{
 	"HTTP/1.1 200 ", "GET, HEAD, POST, ", "Basic realm=", "default-src 'none'", // of HTTP
 	"net/http: TLS ", "http: server ", "http2: ", // of net/http: package neterr compares them
 	"etrusted-broker token store 1", // of which keys are derived
@@ -47,12 +47,12 @@ var otherTexts = []string{
 	"tokensource: ",                 // mistakes in the program, not in its use
 }
 
-// TestTroubleshooting holds that whoever searches docs/troubleshooting.md for a message finds it.
+// TestTroubleshootingHasEveryMessage holds that whoever searches docs/troubleshooting.md for a message finds it.
 //
 // A message is what its source says: each string of three words or more in the packages that speak, and each that is given
 // to the log itself, however short. What is only known at run time (the verbs of a format) is cut out, and what remains is
 // looked for sentence by sentence, each within one line of the page.
-func TestTroubleshooting(t *testing.T) {
+func TestTroubleshootingHasEveryMessage(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/troubleshooting.md")
 	if err != nil {
@@ -77,7 +77,7 @@ func TestTroubleshooting(t *testing.T) {
 type message struct {
 	where string
 	text  string
-	toLog bool
+	logged bool
 }
 
 // messages are all of them. An exception that no longer is one is an error: it could hide what comes after it.
@@ -87,9 +87,9 @@ func messages(t *testing.T) []message {
 	excepted := map[string]bool{}
 	except := func(name string) bool {
 		excepted[name] = true
-		return otherWords[name] != ""
+		return excludedSources[name] != ""
 	}
-	for _, folder := range speaking {
+	for _, folder := range messagePackages {
 		files, err := filepath.Glob(filepath.Join("../..", folder, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v", folder, err)
@@ -101,12 +101,12 @@ func messages(t *testing.T) []message {
 			}
 		}
 	}
-	for name := range otherWords {
+	for name := range excludedSources {
 		if !excepted[name] {
 			t.Errorf("there is no %s", name)
 		}
 	}
-	return withoutOthers(t, all)
+	return withoutExcluded(t, all)
 }
 
 func messagesIn(t *testing.T, file, name string, except func(string) bool) []message {
@@ -116,7 +116,7 @@ func messagesIn(t *testing.T, file, name string, except func(string) bool) []mes
 	if err != nil {
 		t.Fatal(err)
 	}
-	gathered := &gatherer{where: func(at token.Pos) string { return name + ":" + strconv.Itoa(set.Position(at).Line) }}
+	gathered := &collector{where: func(at token.Pos) string { return name + ":" + strconv.Itoa(set.Position(at).Line) }}
 	for _, declared := range parsed.Decls {
 		if function, ok := declared.(*ast.FuncDecl); ok && except(name+":"+function.Name.Name) {
 			continue
@@ -126,9 +126,9 @@ func messagesIn(t *testing.T, file, name string, except func(string) bool) []mes
 	return gathered.all
 }
 
-func withoutOthers(t *testing.T, all []message) []message {
+func withoutExcluded(t *testing.T, all []message) []message {
 	t.Helper()
-	for _, other := range otherTexts {
+	for _, other := range excludedPrefixes {
 		before := len(all)
 		all = slices.DeleteFunc(all, func(m message) bool { return strings.HasPrefix(m.text, other) })
 		if len(all) == before {
@@ -138,91 +138,91 @@ func withoutOthers(t *testing.T, all []message) []message {
 	return all
 }
 
-// gatherer gathers the messages of a part of a source.
-type gatherer struct {
+// collector gathers the messages of a part of a source.
+type collector struct {
 	where func(token.Pos) string
-	toLog bool // it is what is given to the log
+	logged bool // it is what is given to the log
 	all   []message
 }
 
 // Visit implements ast.Visitor.
-func (g *gatherer) Visit(node ast.Node) ast.Visitor {
+func (g *collector) Visit(node ast.Node) ast.Visitor {
 	switch node := node.(type) {
 	case *ast.ImportSpec, *ast.Field: // paths, and tags
 		return nil
 	case *ast.CallExpr:
 		return g.visitCall(node)
 	case ast.Expr:
-		if text, ok := constant(node); ok {
-			g.all = append(g.all, message{g.where(node.Pos()), text, g.toLog})
+		if text, ok := constantString(node); ok {
+			g.all = append(g.all, message{g.where(node.Pos()), text, g.logged})
 			return nil
 		}
 	}
 	return g
 }
 
-// logging are the methods of the logger.
-var logging = []string{"Info", "Warn", "Error", "Log", "Check"}
+// logMethods are the methods of the logger.
+var logMethods = []string{"Info", "Warn", "Error", "Log", "Check"}
 
-func (g *gatherer) visitCall(call *ast.CallExpr) ast.Visitor {
-	from, called := nameOf(call.Fun)
+func (g *collector) visitCall(call *ast.CallExpr) ast.Visitor {
+	from, called := calleeName(call.Fun)
 	switch {
 	case called == "panic": // a mistake in the program, and not in its use
 		return nil
 	case from == "strings" || from == "regexp": // a text that is compared, and not said
 		return nil
-	case !slices.Contains(logging, called):
+	case !slices.Contains(logMethods, called):
 		return g
 	}
 	for _, argument := range call.Args {
 		if field, ok := argument.(*ast.CallExpr); ok {
-			if from, _ := nameOf(field.Fun); from == "zap" {
+			if from, _ := calleeName(field.Fun); from == "zap" {
 				ast.Walk(g, field)
 				continue
 			}
 		}
-		said := &gatherer{where: g.where, toLog: true}
+		said := &collector{where: g.where, logged: true}
 		ast.Walk(said, argument)
 		g.all = append(g.all, said.all...)
 	}
 	return nil
 }
 
-// nameOf is what is called, and of which package or variable it is, if that has a name.
-func nameOf(function ast.Expr) (from, name string) {
+// calleeName is what is called, and of which package or variable it is, if that has a name.
+func calleeName(function ast.Expr) (from, name string) {
 	switch function := function.(type) {
 	case *ast.Ident:
 		return "", function.Name
 	case *ast.SelectorExpr:
-		_, from = nameOf(function.X)
+		_, from = calleeName(function.X)
 		return from, function.Sel.Name
 	}
 	return "", ""
 }
 
-// constant is a text that the source spells out, in several parts perhaps.
-func constant(of ast.Expr) (text string, ok bool) {
+// constantString is a text that the source spells out, in several parts perhaps.
+func constantString(of ast.Expr) (text string, ok bool) {
 	switch of := of.(type) {
 	case *ast.BasicLit:
 		text, err := strconv.Unquote(of.Value)
 		return text, of.Kind == token.STRING && err == nil
 	case *ast.BinaryExpr:
-		left, okLeft := constant(of.X)
-		right, okRight := constant(of.Y)
+		left, okLeft := constantString(of.X)
+		right, okRight := constantString(of.Y)
 		return left + right, of.Op == token.ADD && okLeft && okRight
 	}
 	return "", false
 }
 
 var (
-	verb   = regexp.MustCompile(`%[-+# 0]*[0-9.]*(?:\[[0-9]+\])?[a-zA-Z]`)
+	formatVerb   = regexp.MustCompile(`%[-+# 0]*[0-9.]*(?:\[[0-9]+\])?[a-zA-Z]`)
 	letter = regexp.MustCompile(`[a-zA-Z]`)
 )
 
 // sentences are the fixed parts of a message.
 func sentences(said message) []string {
 	var all []string
-	for part := range strings.SplitSeq(verb.ReplaceAllString(said.text, "\n"), "\n") {
+	for part := range strings.SplitSeq(formatVerb.ReplaceAllString(said.text, "\n"), "\n") {
 		for sentence := range strings.SplitAfterSeq(part, ". ") {
 			sentence = strings.Trim(sentence, " ():;,\"")
 			words := 0
@@ -231,7 +231,7 @@ func sentences(said message) []string {
 					words++
 				}
 			}
-			if words >= 3 || said.toLog && words > 0 {
+			if words >= 3 || said.logged && words > 0 {
 				all = append(all, sentence)
 			}
 		}

@@ -13,13 +13,13 @@ import (
 	"testing"
 )
 
-// elsewhere are pages that are read from another folder than their own, and which.
-var elsewhere = map[string]string{
+// installedIn are pages that are read from another folder than their own, and which.
+var installedIn = map[string]string{
 	"packaging/README.md": "examples/systemd", // a package puts both into one folder
 }
 
-// pages are all of the project's texts, by their path.
-func pages(t *testing.T) map[string]string {
+// markdownFiles are all of the project's texts, by their path.
+func markdownFiles(t *testing.T) map[string]string {
 	t.Helper()
 	const root = "../.."
 	all := map[string]string{}
@@ -50,25 +50,25 @@ func pages(t *testing.T) map[string]string {
 }
 
 var (
-	fenced = regexp.MustCompile("(?ms)^ *```.*?^ *```")
-	inCode = regexp.MustCompile("`[^`\n]*`")
-	// link is [text](target), ![text](target) or src="target".
-	link    = regexp.MustCompile(`\]\(([^)\s]+)[^)]*\)|src="([^"]+)"`)
-	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
-	notSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	fencedCode = regexp.MustCompile("(?ms)^ *```.*?^ *```")
+	inlineCode = regexp.MustCompile("`[^`\n]*`")
+	// linkPattern is [text](target), ![text](target) or src="target".
+	linkPattern    = regexp.MustCompile(`\]\(([^)\s]+)[^)]*\)|src="([^"]+)"`)
+	headingPattern = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	notInAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestLinks holds that each link within the project leads somewhere: to a file, and to a heading in it.
-func TestLinks(t *testing.T) {
+// TestDocLinksResolve holds that each link within the project leads somewhere: to a file, and to a heading in it.
+func TestDocLinksResolve(t *testing.T) {
 	t.Parallel()
-	all := pages(t)
+	all := markdownFiles(t)
 	checked := 0
 	for page, text := range all {
 		folder := path.Dir(page)
-		if other, ok := elsewhere[page]; ok {
+		if other, ok := installedIn[page]; ok {
 			folder = other
 		}
-		for _, target := range linksIn(text) {
+		for _, target := range linkTargets(text) {
 			parsed, err := url.Parse(target)
 			switch {
 			case err != nil:
@@ -90,7 +90,7 @@ func TestLinks(t *testing.T) {
 			case info.IsDir(): // as it is shown: with the README below the list of files
 				to = path.Join(to, "README.md")
 			}
-			if parsed.Fragment != "" && !slices.Contains(anchors(all[to]), parsed.Fragment) {
+			if parsed.Fragment != "" && !slices.Contains(headingAnchors(all[to]), parsed.Fragment) {
 				t.Errorf("%s: there is no heading for %s", page, target)
 			}
 		}
@@ -100,21 +100,21 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// linksIn returns the targets of all links in a page.
-func linksIn(text string) []string {
+// linkTargets returns the targets of all links in a page.
+func linkTargets(text string) []string {
 	var targets []string
-	for _, found := range link.FindAllStringSubmatch(inCode.ReplaceAllString(fenced.ReplaceAllString(text, ""), "`…`"), -1) {
+	for _, found := range linkPattern.FindAllStringSubmatch(inlineCode.ReplaceAllString(fencedCode.ReplaceAllString(text, ""), "`…`"), -1) {
 		targets = append(targets, found[1]+found[2])
 	}
 	return targets
 }
 
-// anchors are what the headings of a page go by, as GitHub and others make them.
-func anchors(text string) []string {
+// headingAnchors are what the headings of a page go by, as GitHub and others make them.
+func headingAnchors(text string) []string {
 	var all []string
 	seen := map[string]int{}
-	for _, found := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
-		slug := strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-")
+	for _, found := range headingPattern.FindAllStringSubmatch(fencedCode.ReplaceAllString(text, ""), -1) {
+		slug := strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-")
 		if seen[slug]++; seen[slug] > 1 {
 			slug += "-" + strconv.Itoa(seen[slug]-1)
 		}
@@ -123,11 +123,11 @@ func anchors(text string) []string {
 	return all
 }
 
-// TestDocsIndex holds that docs/README.md leads to each page beside it.
-func TestDocsIndex(t *testing.T) {
+// TestDocsIndexListsEveryPage holds that docs/README.md leads to each page beside it.
+func TestDocsIndexListsEveryPage(t *testing.T) {
 	t.Parallel()
-	all := pages(t)
-	listed := linksIn(all["docs/README.md"])
+	all := markdownFiles(t)
+	listed := linkTargets(all["docs/README.md"])
 	for page := range all {
 		if name, ok := strings.CutPrefix(page, "docs/"); ok && name != "README.md" && !slices.Contains(listed, name) {
 			t.Errorf("docs/README.md does not lead to %s", name)
@@ -135,8 +135,8 @@ func TestDocsIndex(t *testing.T) {
 	}
 }
 
-// TestStoreRules holds that the access rules in docs/store.md are those that package redisstore is tested with.
-func TestStoreRules(t *testing.T) {
+// TestStoreDocsShowTestedACLRules holds that the access rules in docs/store.md are those that package redisstore is tested with.
+func TestStoreDocsShowTestedACLRules(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/store.md")
 	if err != nil {

@@ -37,8 +37,8 @@ var variableGroups = []variableGroup{
 		"The log goes to standard error. What each line means: [troubleshooting.md](troubleshooting.md)."},
 }
 
-// TestVariablesPage holds that docs/variables.md is as the variables are declared.
-func TestVariablesPage(t *testing.T) {
+// TestVariablesPageIsCurrent holds that docs/variables.md is as the variables are declared.
+func TestVariablesPageIsCurrent(t *testing.T) {
 	t.Parallel()
 	want := renderVariables(t)
 	if os.Getenv("VARIABLES_PAGE") != "" {
@@ -97,8 +97,8 @@ may be a misplaced secret: long words, text with unusual characters, paths that 
 	return page.String()
 }
 
-// TestREADMEVariables holds that the README's table has each variable once, with its default.
-func TestREADMEVariables(t *testing.T) {
+// TestREADMEListsEveryVariable holds that the README's table has each variable once, with its default.
+func TestREADMEListsEveryVariable(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {

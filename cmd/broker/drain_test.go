@@ -13,17 +13,17 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestDrain holds what happens between SIGTERM and the end, in its order.
-func TestDrain(t *testing.T) {
+// TestDrainWaitsForRequestsInFlight holds what happens between SIGTERM and the end, in its order.
+func TestDrainWaitsForRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{Lifetime: time.Second})
 	eTrusted.SetAPIFault(fakeetrusted.Answer(http.StatusOK, "application/json", "[]")) // the token is dead by then
 	gate := make(chan struct{})
 	arrived := make(chan struct{}, 1)
-	url := brokertest.Serve(t, brokertest.Gate(eTrusted, "/channels", gate, arrived))
+	url := brokertest.Serve(t, brokertest.HoldRequests(eTrusted, "/channels", gate, arrived))
 	b := startBroker(t, nil, brokertest.Environ(url, "BROKER_SHUTDOWN_GRACE="+brokertest.Timeout.String()))
 	b.WaitReady()
-	channels := brokertest.GetLater(b.URL + "/channels")
+	channels := brokertest.GetAsync(b.URL + "/channels")
 	brokertest.Receive(t, "the request upstream", arrived)
 
 	b.Terminate()
@@ -64,7 +64,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-func TestGraceIsOver(t *testing.T) {
+func TestDrainEndsWithGracePeriod(t *testing.T) {
 	t.Parallel()
 	for _, grace := range []string{"0s", "50ms"} {
 		t.Run(grace, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestGraceIsOver(t *testing.T) {
 			eTrusted.SetAPIFault(fakeetrusted.Hang())
 			b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_SHUTDOWN_GRACE="+grace))
 			b.WaitReady()
-			channels := brokertest.GetLater(b.URL + "/channels")
+			channels := brokertest.GetAsync(b.URL + "/channels")
 			brokertest.Eventually(t, "the request is upstream", func() bool { return eTrusted.APIRequestCount() == 1 })
 			if code := b.Stop(); code != exitOK {
 				t.Errorf("exit code %d", code)
@@ -88,13 +88,13 @@ func TestGraceIsOver(t *testing.T) {
 	}
 }
 
-// TestDrainOfWaitingRequests holds that requests that wait for the first token do not outlast their wait.
-func TestDrainOfWaitingRequests(t *testing.T) {
+// TestDrainAnswersRequestsWaitingForToken holds that requests that wait for the first token do not outlast their wait.
+func TestDrainAnswersRequestsWaitingForToken(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetTokenFault(fakeetrusted.Hang())
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_TOKEN_WAIT=100ms", "BROKER_SHUTDOWN_GRACE="+brokertest.Timeout.String()))
-	channels := brokertest.GetLater(b.URL + "/channels")
+	channels := brokertest.GetAsync(b.URL + "/channels")
 	brokertest.Eventually(t, "the request waits", func() bool {
 		return strings.Contains(brokertest.Get(t, b.Admin+"/status.json").Body, `"waits": 1`)
 	})

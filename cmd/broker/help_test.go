@@ -13,8 +13,8 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// contract is what DESIGN.md promises to users: the variables that exist so far, with their defaults.
-var contract = []struct{ name, fallback string }{
+// stableVariables is what DESIGN.md promises to users: the variables that exist so far, with their defaults.
+var stableVariables = []struct{ name, fallback string }{
 	{"ETRUSTED_CLIENT_ID", ""},
 	{"ETRUSTED_CLIENT_ID_FILE", ""},
 	{"ETRUSTED_CLIENT_SECRET", ""},
@@ -36,13 +36,13 @@ var contract = []struct{ name, fallback string }{
 	{"BROKER_PPROF", "false"},
 }
 
-func TestUsage(t *testing.T) {
+func TestHelpListsCommandsAndVariables(t *testing.T) {
 	t.Parallel()
 	var want []string
 	for _, name := range []string{"serve", "demo", "wait", "health", "config", "version"} {
 		want = append(want, "\n  "+name+" ")
 	}
-	for _, v := range contract {
+	for _, v := range stableVariables {
 		line := "\n  " + v.name
 		if v.fallback != "" {
 			line += "  (default " + v.fallback + ")"
@@ -73,7 +73,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func TestWaitUsage(t *testing.T) {
+func TestWaitHelpShowsTimeout(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := invoke([]string{"wait", "-h"})
 	if code != exitOK || !strings.Contains(stdout+stderr, "-timeout") || !strings.Contains(stdout+stderr, "30s") {
@@ -81,7 +81,7 @@ func TestWaitUsage(t *testing.T) {
 	}
 }
 
-func TestCommandLineNotUnderstood(t *testing.T) {
+func TestRefusesUnknownArguments(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		args []string
@@ -107,7 +107,7 @@ func TestCommandLineNotUnderstood(t *testing.T) {
 	}
 }
 
-func TestVersionCommand(t *testing.T) {
+func TestVersionPrintsBuild(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := invoke([]string{"version"})
 	want := "etrusted-broker " + version + " (revision " + revision + ", " + runtime.Version() + ")\n"
@@ -140,7 +140,7 @@ func configRows(t *testing.T, stdout string) map[string]row {
 	return rows
 }
 
-func TestConfigCommand(t *testing.T) {
+func TestConfigShowsValuesAndSources(t *testing.T) {
 	t.Parallel()
 	const secret = "CANARY-0123456789-0123456789-0123456" // 36 bytes
 	file := filepath.Join(t.TempDir(), "secret")

@@ -16,8 +16,8 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// overSocket makes a GET over a Unix socket.
-func overSocket(path, url string) brokertest.Response {
+// getOverSocket makes a GET over a Unix socket.
+func getOverSocket(path, url string) brokertest.Response {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}}
@@ -33,7 +33,7 @@ func overSocket(path, url string) brokertest.Response {
 	return brokertest.Response{Status: response.StatusCode}
 }
 
-func TestUnixSocket(t *testing.T) {
+func TestServesOnUnixSocket(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("sockets have no mode there")
@@ -56,7 +56,7 @@ func TestUnixSocket(t *testing.T) {
 	}
 	b.WaitReady()
 	for url, want := range map[string]int{"http://localhost/channels": 200, "http://evil.example/channels": 421} {
-		if got := overSocket(path, url); got.Status != want {
+		if got := getOverSocket(path, url); got.Status != want {
 			t.Errorf("%s: %d %v, want %d", url, got.Status, got.Err, want)
 		}
 	}
@@ -66,7 +66,7 @@ func TestUnixSocket(t *testing.T) {
 	if code != exitFailure || !strings.Contains(stderr.String(), "BROKER_LISTEN unix://"+path+" is in use by another program") {
 		t.Errorf("a second broker: exit code %d, %s", code, &stderr)
 	}
-	if got := overSocket(path, "http://localhost/channels"); got.Status != http.StatusOK {
+	if got := getOverSocket(path, "http://localhost/channels"); got.Status != http.StatusOK {
 		t.Errorf("after a second one: %d %v", got.Status, got.Err)
 	}
 	if code := b.Stop(); code != exitOK {
@@ -77,8 +77,8 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
-// TestGuardedListeners holds that a listener beyond this machine is refused, or told of, as it deserves.
-func TestGuardedListeners(t *testing.T) {
+// TestWarnsOfUnsafeListeners holds that a listener beyond this machine is refused, or told of, as it deserves.
+func TestWarnsOfUnsafeListeners(t *testing.T) {
 	t.Parallel()
 	const unsafe, clear = "BROKER_UNSAFE_LISTEN is set: whoever reaches the app's listener can use the credentials",
 		"the access key crosses the network in clear: set BROKER_TLS_CERT_FILE and BROKER_TLS_KEY_FILE"
@@ -118,7 +118,7 @@ func TestGuardedListeners(t *testing.T) {
 func withInheritedSockets(t *testing.T, names string, listeners []net.Listener, environ ...string) *exec.Cmd {
 	t.Helper()
 	// The process ID is known only once the shell runs, and exec keeps it.
-	command := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0"`, binary(t))
+	command := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0"`, buildBroker(t))
 	command.Env = append(environ, "PATH="+os.Getenv("PATH"), "LISTEN_FDNAMES="+names, "LISTEN_FDS="+string(rune('0'+len(listeners))))
 	for _, l := range listeners {
 		file := socketFile(t, l)
@@ -128,7 +128,7 @@ func withInheritedSockets(t *testing.T, names string, listeners []net.Listener, 
 	return command
 }
 
-func TestSocketActivation(t *testing.T) {
+func TestServesInheritedSockets(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "broker.sock")
 	app, admin := brokertest.Listen(t, "unix", socket), brokertest.Listen(t, "tcp", "127.0.0.1:0")
@@ -138,7 +138,7 @@ func TestSocketActivation(t *testing.T) {
 	brokertest.Eventually(t, "it is ready", func() bool {
 		return brokertest.Get(t, "http://"+admin.Addr().String()+"/readyz").Status == http.StatusOK
 	})
-	if got := overSocket(socket, "http://localhost/channels"); got.Status != http.StatusOK {
+	if got := getOverSocket(socket, "http://localhost/channels"); got.Status != http.StatusOK {
 		t.Errorf("%d %v", got.Status, got.Err)
 	}
 	c.signal(os.Interrupt)
@@ -150,13 +150,13 @@ func TestSocketActivation(t *testing.T) {
 	}
 }
 
-// unusable is a descriptor that is passed although it is not a listener.
-type unusable struct {
+// nonListener is a descriptor that is passed although it is not a listener.
+type nonListener struct {
 	net.Listener
 	file *os.File
 }
 
-func (u unusable) File() (*os.File, error) { return u.file, nil }
+func (u nonListener) File() (*os.File, error) { return u.file, nil }
 
 func socketFile(t *testing.T, conn any) *os.File {
 	t.Helper()
@@ -196,9 +196,9 @@ func TestRefusesUnusableSockets(t *testing.T) {
 		{"two for the app", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "x:y", "LISTEN_FDS: more than one socket for the app"},
 		{"two without names", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "", "LISTEN_FDS: more than one socket for the app"},
 		{"two for the admin", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "admin:admin", "LISTEN_FDS: more than one socket for the app, or for the admin listener"},
-		{"file", []net.Listener{unusable{file: file}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket: in the .socket unit, use only ListenStream=`},
-		{"datagram", []net.Listener{unusable{file: socketFile(t, udp)}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
-		{"connection", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), unusable{file: socketFile(t, conn)}}, "x:admin", `LISTEN_FDS: the socket \"admin\" is not a listening stream socket`},
+		{"file", []net.Listener{nonListener{file: file}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket: in the .socket unit, use only ListenStream=`},
+		{"datagram", []net.Listener{nonListener{file: socketFile(t, udp)}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
+		{"connection", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), nonListener{file: socketFile(t, conn)}}, "x:admin", `LISTEN_FDS: the socket \"admin\" is not a listening stream socket`},
 		{"fewer than announced", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "x", `LISTEN_FDS: the socket \"LISTEN_FD_4\" is not a listening stream socket`},
 		{"sequential packets", []net.Listener{brokertest.Listen(t, "unixpacket", filepath.Join(t.TempDir(), "s"))}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
 	} {

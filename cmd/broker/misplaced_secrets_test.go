@@ -8,9 +8,9 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// misplaced are the ways in which secrets get into the wrong variable: copied with what stood beside them, or as another
+// misplacedForms are the ways in which secrets get into the wrong variable: copied with what stood beside them, or as another
 // variable would have them.
-var misplaced = map[string]func(secret string) string{
+var misplacedForms = map[string]func(secret string) string{
 	"as it is":            func(s string) string { return s },
 	"with a line end":     func(s string) string { return s + "\r\n" },
 	"quoted":              func(s string) string { return `"` + s + `"` },
@@ -61,14 +61,14 @@ func TestMisplacedSecretsAreNotShown(t *testing.T) {
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for how, form := range misplaced {
+			for how, form := range misplacedForms {
 				for _, secret := range misplacedSecrets {
-					mustNotShow(t, how, secret, []string{name + "=" + form(secret)}, "config") // another variable is at fault
+					checkNotShown(t, how, secret, []string{name + "=" + form(secret)}, "config") // another variable is at fault
 				}
 				for _, secret := range misplacedSecrets[:2] { // the alphabets that a URL or a pattern can be misread in
-					mustNotShow(t, how, secret, brokertest.EnvironWithoutServers(name+"="+form(secret)), "config", "serve")
+					checkNotShown(t, how, secret, brokertest.EnvironWithoutServers(name+"="+form(secret)), "config", "serve")
 				}
-				mustNotShow(t, how, canarySecret, brokertest.EnvironWithoutServers(name+"="+form(canarySecret)), "check")
+				checkNotShown(t, how, canarySecret, brokertest.EnvironWithoutServers(name+"="+form(canarySecret)), "check")
 			}
 		})
 	}
@@ -78,17 +78,17 @@ func TestMisplacedSecretsAreNotShown(t *testing.T) {
 func TestSecretsInBothVariablesAreNotShown(t *testing.T) {
 	t.Parallel()
 	for _, name := range config.SecretVariables() {
-		for how, form := range misplaced {
+		for how, form := range misplacedForms {
 			for _, secret := range misplacedSecrets {
 				value := form(secret)
-				mustNotShow(t, how, secret, brokertest.EnvironWithoutServers(name+"="+value, name+"_FILE="+value), "config", "serve")
+				checkNotShown(t, how, secret, brokertest.EnvironWithoutServers(name+"="+value, name+"_FILE="+value), "config", "serve")
 			}
 		}
 	}
 }
 
-// TestCheckDoesNotShowASecretAsAHost is about the steps that a check takes with a configuration that is valid.
-func TestCheckDoesNotShowASecretAsAHost(t *testing.T) {
+// TestCheckHidesSecretGivenAsHost is about the steps that a check takes with a configuration that is valid.
+func TestCheckHidesSecretGivenAsHost(t *testing.T) {
 	t.Parallel()
 	for _, command := range [][]string{{"check"}, {"check", "-json"}} {
 		_, stdout, stderr := ask(command, brokertest.EnvironWithoutServers("BROKER_ADMIN_LISTEN="+canarySecret+":8080")...)
@@ -98,7 +98,7 @@ func TestCheckDoesNotShowASecretAsAHost(t *testing.T) {
 	}
 }
 
-func mustNotShow(t *testing.T, how, secret string, environ []string, commands ...string) {
+func checkNotShown(t *testing.T, how, secret string, environ []string, commands ...string) {
 	t.Helper()
 	for _, command := range commands {
 		code, stdout, stderr := invoke(strings.Fields(command), environ...)
@@ -106,13 +106,13 @@ func mustNotShow(t *testing.T, how, secret string, environ []string, commands ..
 			t.Errorf("%s: got exit code %d and %q, want all variables", how, code, stdout)
 		}
 		if text := stdout + stderr; strings.Contains(strings.ToLower(text), strings.ToLower(secret)) {
-			t.Errorf("broker %s: %q is shown (%s):\n%s", command, secret, how, linesWith(text, secret))
+			t.Errorf("broker %s: %q is shown (%s):\n%s", command, secret, how, linesContaining(text, secret))
 		}
 	}
 }
 
-// linesWith are the lines of a text that hold a word.
-func linesWith(text, word string) string {
+// linesContaining are the lines of a text that hold a word.
+func linesContaining(text, word string) string {
 	var found strings.Builder
 	for line := range strings.Lines(text) {
 		if strings.Contains(strings.ToLower(line), strings.ToLower(word)) {

@@ -15,14 +15,14 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestNotifyReportsWholeLife covers the messages in order: not ready and why, ready, not ready again, watchdog,
+// TestNotifyReportsEachStateChange covers the messages in order: not ready and why, ready, not ready again, watchdog,
 // stopping.
-func TestNotifyReportsWholeLife(t *testing.T) {
+func TestNotifyReportsEachStateChange(t *testing.T) {
 	t.Parallel()
 	manager := brokertest.NewSystemd(t).Start()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{Lifetime: 2 * time.Second})
 	eTrusted.SetTokenFault(fakeetrusted.Status(http.StatusServiceUnavailable, nil))
-	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Environ(), "WATCHDOG_USEC=200000", "BROKER_SHUTDOWN_GRACE=7s"))
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Variable(), "WATCHDOG_USEC=200000", "BROKER_SHUTDOWN_GRACE=7s"))
 	brokertest.Eventually(t, "the status says why it is not ready", func() bool {
 		return strings.HasPrefix(manager.Status(), "not ready: the login server answered 503")
 	})
@@ -63,7 +63,7 @@ func TestNotifyReportsWholeLife(t *testing.T) {
 	if n := manager.Count("READY="); n != 1 {
 		t.Errorf("got READY=1 %d times, want once", n)
 	}
-	manager.MustNotHave(t, append(eTrusted.Tokens(), fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)...)
+	manager.CheckNoSecret(t, append(eTrusted.Tokens(), fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)...)
 	if p.logs.Lines("sd_notify failed; systemd may restart the broker") != nil {
 		t.Errorf("log:\n%s", p.logs)
 	}
@@ -74,7 +74,7 @@ func TestNotifyStaysUpWithRejectedCredentials(t *testing.T) {
 	t.Parallel()
 	manager := brokertest.NewSystemd(t).Start()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{ClientSecret: "another"})
-	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Environ(), "WATCHDOG_USEC=100000"))
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Variable(), "WATCHDOG_USEC=100000"))
 	brokertest.Eventually(t, "the status names the cause", func() bool {
 		return strings.Contains(manager.Status(), "rejected the credentials") && strings.Contains(manager.Status(), "SSO Client Management")
 	})
@@ -85,7 +85,7 @@ func TestNotifyStaysUpWithRejectedCredentials(t *testing.T) {
 	if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "SSO Client Management") {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
-	manager.MustNotHave(t, fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)
+	manager.CheckNoSecret(t, fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)
 }
 
 // TestNotifyFailureOnlyWarns: the broker serves, whatever is wrong with systemd's variables.
@@ -165,7 +165,7 @@ func TestAbortDumpHasNoSecret(t *testing.T) {
 		t.Errorf("want a dump of the goroutines, got:\n%s", dump)
 	}
 	for _, secret := range append(eTrusted.Tokens(), key, fakeetrusted.DefaultClientSecret) {
-		for _, part := range []string{secret, hexWord(secret)} {
+		for _, part := range []string{secret, registerHex(secret)} {
 			if strings.Contains(dump, part) {
 				t.Errorf("the dump contains %q", part)
 			}
@@ -173,8 +173,8 @@ func TestAbortDumpHasNoSecret(t *testing.T) {
 	}
 }
 
-// hexWord returns how a dump would show the first bytes of text if they were in a register.
-func hexWord(text string) string {
+// registerHex returns how a dump would show the first bytes of text if they were in a register.
+func registerHex(text string) string {
 	const digits = "0123456789abcdef"
 	var word strings.Builder
 	for i := 7; i >= 0; i-- { // the lowest byte comes first in memory
@@ -218,7 +218,7 @@ func TestRestartRefusesNoConnection(t *testing.T) {
 		})
 	}
 	for range 3 {
-		serveSome(t, &mu, answered, &restarts)
+		waitForResponses(t, &mu, answered, &restarts)
 		p.signal(syscall.SIGTERM)
 		if code := p.wait(); code != exitOK {
 			t.Errorf("exit code %d\n%s", code, p.logs)
@@ -228,13 +228,13 @@ func TestRestartRefusesNoConnection(t *testing.T) {
 		mu.Unlock()
 		p = startCommand(t, withInheritedSockets(t, "app", []net.Listener{app}, environ...))
 	}
-	serveSome(t, &mu, answered, &restarts)
+	waitForResponses(t, &mu, answered, &restarts)
 	close(enough)
 	clients.Wait()
 }
 
-// serveSome returns once the clients have had some responses since the last restart.
-func serveSome(t *testing.T, mu *sync.Mutex, answered map[int]int, restarts *int) {
+// waitForResponses returns once the clients have had some responses since the last restart.
+func waitForResponses(t *testing.T, mu *sync.Mutex, answered map[int]int, restarts *int) {
 	t.Helper()
 	brokertest.Eventually(t, "the clients are served", func() bool {
 		mu.Lock()

@@ -9,7 +9,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-func TestProfiles(t *testing.T) {
+func TestServesProfilesOnlyIfEnabled(t *testing.T) {
 	t.Parallel()
 	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	for _, test := range []struct {

@@ -57,8 +57,8 @@ func (e *everything) response(response *http.Response) {
 	_, _ = fmt.Fprintf(e, "%s %v %v %s\n", response.Status, response.Header, response.Trailer, body)
 }
 
-// nasty answers every request, token requests and others, with a line of HTTP that is made of what it was sent.
-func nasty(t *testing.T, answer func(sent string) string) string {
+// startReflectingServer answers every request, token requests and others, with a line of HTTP that is made of what it was sent.
+func startReflectingServer(t *testing.T, answer func(sent string) string) string {
 	t.Helper()
 	return "http://" + rawServer(t, func(conn net.Conn) {
 		request, err := http.ReadRequest(bufio.NewReader(conn))
@@ -126,15 +126,15 @@ func TestNothingLeaks(t *testing.T) {
 			server.SetTokenFault(fault)
 			eTrusted := httptest.NewServer(server)
 			t.Cleanup(eTrusted.Close)
-			out := exercise(t, eTrusted.URL, eTrusted.URL)
-			mustNotHold(t, out, server.Tokens()...)
+			out := exerciseBroker(t, eTrusted.URL, eTrusted.URL)
+			checkNoSecret(t, out, server.Tokens()...)
 		})
 	}
 	for name, answer := range malformed {
 		t.Run("login server: "+name, func(t *testing.T) {
 			t.Parallel()
-			away := nasty(t, answer)
-			mustNotHold(t, exercise(t, away, away))
+			away := startReflectingServer(t, answer)
+			checkNoSecret(t, exerciseBroker(t, away, away))
 		})
 		if name == "reason phrase" || name == "location" || name == "retry-after" || strings.Contains(answer("x"), "application/json") {
 			continue // well-formed answers of the API are the app's own
@@ -144,8 +144,8 @@ func TestNothingLeaks(t *testing.T) {
 			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
 			login := httptest.NewServer(server)
 			t.Cleanup(login.Close)
-			out := exercise(t, nasty(t, answer), login.URL)
-			mustNotHold(t, out, server.Tokens()...)
+			out := exerciseBroker(t, startReflectingServer(t, answer), login.URL)
+			checkNoSecret(t, out, server.Tokens()...)
 		})
 	}
 }
@@ -158,8 +158,8 @@ func jsonAnswer(fields map[string]any) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// exercise runs the broker, makes all kinds of requests, looks at every page, and returns all that came out.
-func exercise(t *testing.T, api, login string) *everything {
+// exerciseBroker runs the broker, makes all kinds of requests, looks at every page, and returns all that came out.
+func exerciseBroker(t *testing.T, api, login string) *everything {
 	t.Helper()
 	out := &everything{}
 	secretFile := filepath.Join(t.TempDir(), "client_secret")
@@ -244,7 +244,7 @@ func addresses(t *testing.T, out *everything) (app, admin string) {
 	return "", ""
 }
 
-func mustNotHold(t *testing.T, out *everything, tokens ...string) {
+func checkNoSecret(t *testing.T, out *everything, tokens ...string) {
 	t.Helper()
 	text := out.String()
 	for _, want := range []string{"(set, 19 bytes)", `"msg":"request"`, "token_refreshes_total", `"accounts"`, "goroutine ", "heap profile: ", `<h1 data-text="summary">`} {

@@ -20,7 +20,7 @@ func TestListensBeforeTheFirstToken(t *testing.T) {
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	gate := make(chan struct{})
 	asked := make(chan struct{}, 1)
-	b := startBroker(t, []string{"serve"}, brokertest.Environ(brokertest.Serve(t, brokertest.Gate(eTrusted, "/oauth/token", gate, asked))))
+	b := startBroker(t, []string{"serve"}, brokertest.Environ(brokertest.Serve(t, brokertest.HoldRequests(eTrusted, "/oauth/token", gate, asked))))
 	brokertest.Receive(t, "the token request", asked)
 
 	if got := brokertest.Get(t, b.Admin+"/healthz"); got.Status != http.StatusOK {
@@ -29,7 +29,7 @@ func TestListensBeforeTheFirstToken(t *testing.T) {
 	if got := brokertest.Get(t, b.Admin+"/readyz"); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "the first token is being fetched") {
 		t.Errorf("/readyz: %d %q", got.Status, got.Body)
 	}
-	channels := brokertest.GetLater(b.URL + "/channels")
+	channels := brokertest.GetAsync(b.URL + "/channels")
 	brokertest.Eventually(t, "the request waits for the token", func() bool {
 		return strings.Contains(brokertest.Get(t, b.Admin+"/status.json").Body, `"waits": 1`)
 	})
@@ -52,7 +52,7 @@ func TestListensBeforeTheFirstToken(t *testing.T) {
 	}
 }
 
-func TestRejectedCredentials(t *testing.T) {
+func TestReportsRejectedCredentials(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_CLIENT_SECRET=wrong"))
@@ -71,7 +71,7 @@ func TestRejectedCredentials(t *testing.T) {
 	}
 }
 
-func TestCredentialsFromFiles(t *testing.T) {
+func TestReadsCredentialsFromFiles(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	write := func(name, content string) string {
@@ -89,7 +89,7 @@ func TestCredentialsFromFiles(t *testing.T) {
 	}
 }
 
-func TestTokenRequestParameters(t *testing.T) {
+func TestSendsConfiguredAudienceAndScopes(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{Audience: "https://other.example"})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_AUDIENCE=https://other.example", "ETRUSTED_SCOPES=a  b"))
@@ -103,7 +103,7 @@ func TestTokenRequestParameters(t *testing.T) {
 	}
 }
 
-func TestPortTaken(t *testing.T) {
+func TestReportsUnusableListenAddress(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -130,7 +130,7 @@ func TestPortTaken(t *testing.T) {
 	}
 }
 
-func TestServerLimits(t *testing.T) {
+func TestRefusesLargeHeaders(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	server := httptest.NewUnstartedServer(eTrusted)
@@ -160,7 +160,7 @@ func TestServerLimits(t *testing.T) {
 	}
 }
 
-func TestAdminOff(t *testing.T) {
+func TestRunsWithoutAdminListener(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ADMIN_LISTEN="))
 	if line := b.Logs.Lines("listening")[0]; line["admin"] != "off" || b.Admin != "" {
@@ -174,7 +174,7 @@ func TestAdminOff(t *testing.T) {
 	}
 }
 
-func TestUnsafeListenIsWarnedOf(t *testing.T) {
+func TestServesOnUnsafeListenerWithWarning(t *testing.T) {
 	t.Parallel()
 	eTrusted := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	b := startBroker(t, nil, brokertest.Environ(eTrusted, "BROKER_LISTEN=0.0.0.0:0", "BROKER_UNSAFE_LISTEN=true"))
@@ -187,8 +187,8 @@ func TestUnsafeListenIsWarnedOf(t *testing.T) {
 	}
 }
 
-// TestLogOfALife holds what operators rely on: each line is JSON, one tells the addresses, one the token.
-func TestLogOfALife(t *testing.T) {
+// TestLogsStartTokenAndShutdown holds what operators rely on: each line is JSON, one tells the addresses, one the token.
+func TestLogsStartTokenAndShutdown(t *testing.T) {
 	t.Parallel()
 	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	b := startBroker(t, nil, brokertest.Environ(url, "BROKER_LOG_LEVEL=debug"))
@@ -219,7 +219,7 @@ func TestLogOfALife(t *testing.T) {
 	}
 }
 
-func TestLogLevelAndFormat(t *testing.T) {
+func TestHonoursLogLevelAndFormat(t *testing.T) {
 	t.Parallel()
 	// Whether its token request fails before it is shut down is left open; that would be an error.
 	_, _, stderr := invoke(nil, brokertest.EnvironWithoutServers("BROKER_LOG_LEVEL=error")...)

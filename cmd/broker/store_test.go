@@ -14,9 +14,9 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// redisServer starts a store and returns its URL. Without a redis-server the test is skipped, or fails where it is
+// startRedis starts a store and returns its URL. Without a redis-server the test is skipped, or fails where it is
 // required.
-func redisServer(t *testing.T) (url string) {
+func startRedis(t *testing.T) (url string) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		if os.Getenv("E2E_REDIS") == "required" {
@@ -50,10 +50,10 @@ func redisServer(t *testing.T) (url string) {
 	}
 }
 
-// TestTwoBrokersShareAToken holds that the second has no need of the login server, and that all say so.
-func TestTwoBrokersShareAToken(t *testing.T) {
+// TestBrokersShareTokenThroughStore holds that the second has no need of the login server, and that all say so.
+func TestBrokersShareTokenThroughStore(t *testing.T) {
 	t.Parallel()
-	store := redisServer(t)
+	store := startRedis(t)
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	url := brokertest.Serve(t, eTrusted)
 	first := startBroker(t, nil, brokertest.Environ(url, "BROKER_TOKEN_STORE="+store))
@@ -85,11 +85,11 @@ func TestTwoBrokersShareAToken(t *testing.T) {
 	}
 }
 
-// TestLeaseIsGivenBack holds that who is stopped in the middle of a token request does not keep the others from it for as
+// TestShutdownReleasesLease holds that who is stopped in the middle of a token request does not keep the others from it for as
 // long as its lease would last: fifteen seconds.
-func TestLeaseIsGivenBack(t *testing.T) {
+func TestShutdownReleasesLease(t *testing.T) {
 	t.Parallel()
-	environ := "BROKER_TOKEN_STORE=" + redisServer(t)
+	environ := "BROKER_TOKEN_STORE=" + startRedis(t)
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetTokenFault(fakeetrusted.Hang())
 	url := brokertest.Serve(t, eTrusted)
@@ -104,8 +104,8 @@ func TestLeaseIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestStoreThatIsAway holds that the broker does without it, and says what is wrong once.
-func TestStoreThatIsAway(t *testing.T) {
+// TestServesIfStoreIsDown holds that the broker does without it, and says what is wrong once.
+func TestServesIfStoreIsDown(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	file := filepath.Join(t.TempDir(), "store")
@@ -129,12 +129,12 @@ func TestStoreThatIsAway(t *testing.T) {
 	}
 }
 
-// TestCheckLooksAtTheStore holds that a store which does not work is told of, and yet nothing has failed.
-func TestCheckLooksAtTheStore(t *testing.T) {
+// TestCheckReportsBrokenStoreAsWarning holds that a store which does not work is told of, and yet nothing has failed.
+func TestCheckReportsBrokenStoreAsWarning(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	for _, test := range []struct{ store, says string }{
-		{redisServer(t), "the token can be shared in it"},
+		{startRedis(t), "the token can be shared in it"},
 		{"redis://:CANARY@127.0.0.1:1", "! the token is not shared, since the store refused the connection"},
 		{"redis://:CANARY@" + silentServer(t), "! the token is not shared, since the store "},
 	} {
@@ -148,8 +148,8 @@ func TestCheckLooksAtTheStore(t *testing.T) {
 	}
 }
 
-// TestWeakStore holds that a password which crosses a network in clear is told of.
-func TestWeakStore(t *testing.T) {
+// TestWarnsOfUnencryptedStore holds that a password which crosses a network in clear is told of.
+func TestWarnsOfUnencryptedStore(t *testing.T) {
 	t.Parallel()
 	for store, warned := range map[string]bool{
 		"redis://127.0.0.1:1": false, "unix:///nowhere": false, "rediss://store.example:1": false, "redis://store.example:1": true,

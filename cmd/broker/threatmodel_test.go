@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestThreatModelIsHonest holds that the tests which docs/threat-model.md names as proof exist.
-func TestThreatModelIsHonest(t *testing.T) {
+// TestThreatModelNamesExistingTests holds that the tests which docs/threat-model.md names as proof exist.
+func TestThreatModelNamesExistingTests(t *testing.T) {
 	t.Parallel()
 	const root = "../.."
 	text, err := os.ReadFile(filepath.Join(root, "docs/threat-model.md"))

@@ -15,24 +15,24 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// certificateFiles are those that a broker is configured with.
-type certificateFiles struct{ cert, key, clientCA string }
+// tlsFiles are those that a broker is configured with.
+type tlsFiles struct{ cert, key, clientCA string }
 
-func newTLSFiles(t *testing.T) certificateFiles {
+func newTLSFiles(t *testing.T) tlsFiles {
 	dir := t.TempDir()
-	return certificateFiles{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), filepath.Join(dir, "ca.crt")}
+	return tlsFiles{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), filepath.Join(dir, "ca.crt")}
 }
 
-// show puts a new certificate of an authority in place.
-func (f certificateFiles) show(t *testing.T, a *brokertest.CA, name string, lifetime time.Duration) {
+// writePair puts a new certificate of an authority in place.
+func (f tlsFiles) writePair(t *testing.T, a *brokertest.CA, name string, lifetime time.Duration) {
 	t.Helper()
 	cert, key := a.Issue(name, lifetime)
-	brokertest.WriteFile(t, f.key, key)
-	brokertest.WriteFile(t, f.cert, cert)
+	brokertest.ReplaceFile(t, f.key, key)
+	brokertest.ReplaceFile(t, f.cert, cert)
 }
 
-// shown makes a request over a connection of its own, and returns the name in the certificate that the broker showed.
-func shown(t *testing.T, b *brokertest.Broker, config *tls.Config) (name string, err error) {
+// servedCertificate makes a request over a connection of its own, and returns the name in the certificate that the broker showed.
+func servedCertificate(t *testing.T, b *brokertest.Broker, config *tls.Config) (name string, err error) {
 	t.Helper()
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(b.URL, "http://"), config)
 	if err != nil {
@@ -55,44 +55,44 @@ func shown(t *testing.T, b *brokertest.Broker, config *tls.Config) (name string,
 	return conn.ConnectionState().PeerCertificates[0].Subject.CommonName, nil
 }
 
-func TestTLSIsFollowed(t *testing.T) {
+func TestReloadsTLSFiles(t *testing.T) {
 	t.Parallel()
 	a := brokertest.NewCA(t, "servers")
 	files := newTLSFiles(t)
-	files.show(t, a, "first", time.Hour)
+	files.writePair(t, a, "first", time.Hour)
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})),
 		"BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key))
 	b.WaitReady()
 	trusting := &tls.Config{RootCAs: brokertest.CertPool(a), NextProtos: []string{"h2", "http/1.1"}}
-	if name, err := shown(t, b, trusting); name != "first" || err != nil {
+	if name, err := servedCertificate(t, b, trusting); name != "first" || err != nil {
 		t.Fatalf("%q, %v", name, err)
 	}
 	if len(b.Logs.Lines("the TLS certificate expires soon, or has expired: renew it")) != 1 {
 		t.Error("an hour before its end, nobody is told")
 	}
 
-	files.show(t, a, "second", time.Hour)
-	brokertest.Eventually(t, "the new certificate is shown", func() bool { name, err := shown(t, b, trusting); return err == nil && name == "second" })
+	files.writePair(t, a, "second", time.Hour)
+	brokertest.Eventually(t, "the new certificate is shown", func() bool { name, err := servedCertificate(t, b, trusting); return err == nil && name == "second" })
 
 	// What is broken leaves what there was, and is told once.
 	other, _ := a.Issue("third", time.Hour)
 	for _, broken := range [][]byte{[]byte("no certificate"), nil, other} {
-		brokertest.WriteFile(t, files.cert, broken)
+		brokertest.ReplaceFile(t, files.cert, broken)
 	}
 	brokertest.Eventually(t, "the trouble is told", func() bool { return strings.Contains(b.Logs.String(), "those that there were stay in use") })
-	if name, err := shown(t, b, trusting); name != "second" || err != nil {
+	if name, err := servedCertificate(t, b, trusting); name != "second" || err != nil {
 		t.Errorf("%q, %v", name, err)
 	}
-	files.show(t, a, "fourth", 30*24*time.Hour)
-	brokertest.Eventually(t, "it is mended", func() bool { name, err := shown(t, b, trusting); return err == nil && name == "fourth" })
+	files.writePair(t, a, "fourth", 30*24*time.Hour)
+	brokertest.Eventually(t, "it is mended", func() bool { name, err := servedCertificate(t, b, trusting); return err == nil && name == "fourth" })
 }
 
 // HTTP/2 is not offered, so nothing of it can be abused; and nothing but TLS 1.2 and newer is spoken.
-func TestTLSIsNarrow(t *testing.T) {
+func TestSpeaksOnlyHTTP1OverTLS12OrNewer(t *testing.T) {
 	t.Parallel()
 	a := brokertest.NewCA(t, "servers")
 	files := newTLSFiles(t)
-	files.show(t, a, "broker", time.Hour)
+	files.writePair(t, a, "broker", time.Hour)
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key))
 	addr := strings.TrimPrefix(b.URL, "http://")
@@ -121,18 +121,18 @@ func TestTLSIsNarrow(t *testing.T) {
 	}
 }
 
-func TestClientCertificates(t *testing.T) {
+func TestRequiresClientCertificate(t *testing.T) {
 	t.Parallel()
 	servers, apps, others := brokertest.NewCA(t, "servers"), brokertest.NewCA(t, "apps"), brokertest.NewCA(t, "others")
 	files := newTLSFiles(t)
-	files.show(t, servers, "broker", time.Hour)
-	brokertest.WriteFile(t, files.clientCA, apps.CertificatePEM())
+	files.writePair(t, servers, "broker", time.Hour)
+	brokertest.ReplaceFile(t, files.clientCA, apps.CertificatePEM())
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_LISTEN=0.0.0.0:0",
 		"BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key, "BROKER_TLS_CLIENT_CA_FILE="+files.clientCA))
 	b.WaitReady()
 	with := func(certificates []tls.Certificate) error {
-		_, err := shown(t, b, &tls.Config{RootCAs: brokertest.CertPool(servers), Certificates: certificates})
+		_, err := servedCertificate(t, b, &tls.Config{RootCAs: brokertest.CertPool(servers), Certificates: certificates})
 		return err
 	}
 	if err := with(apps.ClientCertificate("app")); err != nil {
@@ -151,12 +151,12 @@ func TestClientCertificates(t *testing.T) {
 		t.Error("client certificates count as unsafe")
 	}
 
-	brokertest.WriteFile(t, files.clientCA, others.CertificatePEM())
+	brokertest.ReplaceFile(t, files.clientCA, others.CertificatePEM())
 	brokertest.Eventually(t, "the other authority is believed", func() bool { return with(others.ClientCertificate("app")) == nil })
 	if with(apps.ClientCertificate("app")) == nil {
 		t.Error("the authority that was taken away is still believed")
 	}
-	brokertest.WriteFile(t, files.clientCA, []byte("nothing"))
+	brokertest.ReplaceFile(t, files.clientCA, []byte("nothing"))
 	brokertest.Eventually(t, "the trouble is told", func() bool {
 		return strings.Contains(b.Logs.String(), "BROKER_TLS_CLIENT_CA_FILE: has no PEM certificate")
 	})
@@ -166,10 +166,10 @@ func TestClientCertificates(t *testing.T) {
 }
 
 // A certificate tells an app who the broker is, and the broker nothing of the app.
-func TestACertificateAloneGuardsNothing(t *testing.T) {
+func TestServerCertificateDoesNotSecureListener(t *testing.T) {
 	t.Parallel()
 	files := newTLSFiles(t)
-	files.show(t, brokertest.NewCA(t, "servers"), "broker", time.Hour)
+	files.writePair(t, brokertest.NewCA(t, "servers"), "broker", time.Hour)
 	_, problems := config.Load(brokertest.EnvironWithoutServers("BROKER_LISTEN=0.0.0.0:8080", "BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key))
 	if len(problems) != 1 || problems[0].Variable != "BROKER_LISTEN" {
 		t.Errorf("%v", problems)

@@ -13,9 +13,9 @@ import (
 )
 
 // A flood of tunnels of which nothing comes keeps neither apps out that need none nor, for long, those that do.
-func TestTunnelFlood(t *testing.T) {
+func TestUnusedTunnelsBlockNoApp(t *testing.T) {
 	t.Parallel()
-	i := startIntercepting(t)
+	i := startInterceptingBroker(t)
 	target := strings.TrimPrefix(i.api, "https://")
 	limit, _ := i.Logs.Lines("listening")[0]["max_connections"].(float64)
 	for range int(limit) * 3 / 4 {
@@ -24,7 +24,7 @@ func TestTunnelFlood(t *testing.T) {
 	if got := brokertest.Get(t, i.URL+"/channels"); got.Status != http.StatusOK {
 		t.Errorf("an app without a tunnel: %d", got.Status)
 	}
-	app := throughProxy(t, i.URL, &http.Transport{TLSClientConfig: i.trusted})
+	app := throughProxy(t, i.URL, &http.Transport{TLSClientConfig: i.tlsConfig})
 	brokertest.Eventually(t, "an app with a tunnel is served", func() bool {
 		response, err := app.Get(i.api + "/channels")
 		if err != nil {
@@ -36,12 +36,12 @@ func TestTunnelFlood(t *testing.T) {
 }
 
 // The login server is answered for, and never confused with the API, however its name is written.
-func TestTunnelToTheLoginServer(t *testing.T) {
+func TestTunnelToLoginServerNeverReachesAPI(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	api, login := brokertest.Serve(t, eTrusted), brokertest.Serve(t, eTrusted)
-	i := &intercepting{eTrusted: eTrusted, dir: t.TempDir()}
-	i.Broker = startBroker(t, nil, brokertest.Environ(api, "ETRUSTED_TOKEN_URL="+login+"/oauth/token", "BROKER_INTERCEPT_CA_DIR="+i.dir))
+	i := &interceptingBroker{eTrusted: eTrusted, caDir: t.TempDir()}
+	i.Broker = startBroker(t, nil, brokertest.Environ(api, "ETRUSTED_TOKEN_URL="+login+"/oauth/token", "BROKER_INTERCEPT_CA_DIR="+i.caDir))
 	i.WaitReady()
 	target := strings.TrimPrefix(login, "http://")
 	conn, response := i.connect(t, target, "")

@@ -20,23 +20,23 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// intercepting is a broker that answers CONNECT, and what an app needs that trusts it.
-type intercepting struct {
+// interceptingBroker is a broker that answers CONNECT, and what an app needs that trusts it.
+type interceptingBroker struct {
 	*brokertest.Broker
 	eTrusted *fakeetrusted.Server
 	api      string // as the app has it hard-coded: https:
-	dir      string
-	trusted  *tls.Config
+	caDir      string
+	tlsConfig  *tls.Config
 }
 
-func startIntercepting(t *testing.T, environ ...string) *intercepting {
+func startInterceptingBroker(t *testing.T, environ ...string) *interceptingBroker {
 	t.Helper()
-	i := &intercepting{eTrusted: fakeetrusted.New(fakeetrusted.Options{}), dir: t.TempDir()}
+	i := &interceptingBroker{eTrusted: fakeetrusted.New(fakeetrusted.Options{}), caDir: t.TempDir()}
 	upstream := brokertest.Serve(t, i.eTrusted)
 	i.api = strings.Replace(upstream, "http:", "https:", 1)
-	i.Broker = startBroker(t, nil, brokertest.Environ(upstream, append(environ, "BROKER_INTERCEPT_CA_DIR="+i.dir)...))
+	i.Broker = startBroker(t, nil, brokertest.Environ(upstream, append(environ, "BROKER_INTERCEPT_CA_DIR="+i.caDir)...))
 	i.WaitReady()
-	text, err := os.ReadFile(filepath.Join(i.dir, "ca.crt"))
+	text, err := os.ReadFile(filepath.Join(i.caDir, "ca.crt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,12 +44,12 @@ func startIntercepting(t *testing.T, environ ...string) *intercepting {
 	if !pool.AppendCertsFromPEM(text) {
 		t.Fatal("no certificate")
 	}
-	i.trusted = &tls.Config{RootCAs: pool}
+	i.tlsConfig = &tls.Config{RootCAs: pool}
 	return i
 }
 
 // connect asks for a tunnel, and returns the answer's status.
-func (i *intercepting) connect(t *testing.T, target, headers string) (net.Conn, *http.Response) {
+func (i *interceptingBroker) connect(t *testing.T, target, headers string) (net.Conn, *http.Response) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(i.URL, "http://"))
 	if err != nil {
@@ -68,10 +68,10 @@ func (i *intercepting) connect(t *testing.T, target, headers string) (net.Conn, 
 }
 
 // An app with everything hard-coded needs the proxy and the authority, and nothing else.
-func TestInterceptedApp(t *testing.T) {
+func TestUnmodifiedAppWorksThroughTunnel(t *testing.T) {
 	t.Parallel()
-	i := startIntercepting(t)
-	app := throughProxy(t, i.URL, &http.Transport{TLSClientConfig: i.trusted})
+	i := startInterceptingBroker(t)
+	app := throughProxy(t, i.URL, &http.Transport{TLSClientConfig: i.tlsConfig})
 	asked := i.eTrusted.TokenRequestCount()
 
 	response, err := app.PostForm(i.api+"/oauth/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"x"}, "client_secret": {"y"}})
@@ -100,9 +100,9 @@ func TestInterceptedApp(t *testing.T) {
 	}
 }
 
-func TestTunnelsLeadNowhereElse(t *testing.T) {
+func TestRefusesTunnelsToOtherHosts(t *testing.T) {
 	t.Parallel()
-	i := startIntercepting(t)
+	i := startInterceptingBroker(t)
 	target := strings.TrimPrefix(i.api, "https://")
 	host, _, _ := net.SplitHostPort(target)
 	for _, test := range []struct {
@@ -118,16 +118,16 @@ func TestTunnelsLeadNowhereElse(t *testing.T) {
 		}
 	}
 	plain := startBroker(t, nil, brokertest.EnvironWithoutServers())
-	_, response := (&intercepting{Broker: plain}).connect(t, "127.0.0.1:1", "")
+	_, response := (&interceptingBroker{Broker: plain}).connect(t, "127.0.0.1:1", "")
 	if response.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("without the folder: %d", response.StatusCode)
 	}
 }
 
 // What comes through a tunnel is no less suspect than what comes without.
-func TestTheDoorInATunnel(t *testing.T) {
+func TestChecksRequestsInTunnel(t *testing.T) {
 	t.Parallel()
-	i := startIntercepting(t, "BROKER_ALLOW=GET /channels")
+	i := startInterceptingBroker(t, "BROKER_ALLOW=GET /channels")
 	target := strings.TrimPrefix(i.api, "https://")
 	for name, test := range map[string]struct {
 		request string
@@ -146,7 +146,7 @@ func TestTheDoorInATunnel(t *testing.T) {
 		if response.StatusCode != http.StatusOK {
 			t.Fatal(response.Status)
 		}
-		config := i.trusted.Clone()
+		config := i.tlsConfig.Clone()
 		config.ServerName = "127.0.0.1"
 		secure := tls.Client(conn, config)
 		if _, err := io.WriteString(secure, test.request); err != nil {
@@ -159,14 +159,14 @@ func TestTheDoorInATunnel(t *testing.T) {
 	}
 }
 
-func TestTunnelNeedsTheKey(t *testing.T) {
+func TestTunnelRequiresAccessKey(t *testing.T) {
 	t.Parallel()
-	i := startIntercepting(t, "BROKER_ACCESS_KEY=the-key-0815-4711")
+	i := startInterceptingBroker(t, "BROKER_ACCESS_KEY=the-key-0815-4711")
 	target := strings.TrimPrefix(i.api, "https://")
 	if _, response := i.connect(t, target, ""); response.StatusCode != http.StatusProxyAuthRequired || response.Header.Get("Proxy-Authenticate") == "" {
 		t.Errorf("without the key: %d %v", response.StatusCode, response.Header)
 	}
-	app := throughProxy(t, strings.Replace(i.URL, "http://", "http://app:the-key-0815-4711@", 1), &http.Transport{TLSClientConfig: i.trusted})
+	app := throughProxy(t, strings.Replace(i.URL, "http://", "http://app:the-key-0815-4711@", 1), &http.Transport{TLSClientConfig: i.tlsConfig})
 	response, err := app.Get(i.api + "/channels")
 	if err != nil {
 		t.Fatal(err)
@@ -178,17 +178,17 @@ func TestTunnelNeedsTheKey(t *testing.T) {
 }
 
 // A client may send its part of the handshake without waiting to be told that there is a tunnel.
-func TestHastyTunnel(t *testing.T) {
+func TestAcceptsHandshakeSentWithCONNECT(t *testing.T) {
 	t.Parallel()
-	i := startIntercepting(t)
+	i := startInterceptingBroker(t)
 	target := strings.TrimPrefix(i.api, "https://")
 	conn, err := net.Dial("tcp", strings.TrimPrefix(i.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	hasty := &hastyConn{Conn: conn, first: "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\n"}
-	config := i.trusted.Clone()
+	hasty := &earlyHandshakeConn{Conn: conn, connectRequest: "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\n"}
+	config := i.tlsConfig.Clone()
 	config.ServerName = "127.0.0.1"
 	ctx, cancel := context.WithTimeout(t.Context(), brokertest.Timeout)
 	defer cancel()
@@ -197,34 +197,34 @@ func TestHastyTunnel(t *testing.T) {
 	}
 }
 
-// hastyConn sends first together with what is written first, and passes over the answer to it.
-type hastyConn struct {
+// earlyHandshakeConn sends first together with what is written first, and passes over the answer to it.
+type earlyHandshakeConn struct {
 	net.Conn
-	first string
-	read  *bufio.Reader
+	connectRequest string
+	reader  *bufio.Reader
 }
 
-func (h *hastyConn) Write(p []byte) (int, error) {
-	first := h.first
-	h.first = ""
+func (h *earlyHandshakeConn) Write(p []byte) (int, error) {
+	first := h.connectRequest
+	h.connectRequest = ""
 	n, err := h.Conn.Write(append([]byte(first), p...))
 	return n - len(first), err
 }
 
-func (h *hastyConn) Read(p []byte) (int, error) {
-	if h.read == nil {
-		h.read = bufio.NewReader(h.Conn)
+func (h *earlyHandshakeConn) Read(p []byte) (int, error) {
+	if h.reader == nil {
+		h.reader = bufio.NewReader(h.Conn)
 		for line := ""; line != "\r\n"; {
 			var err error
-			if line, err = h.read.ReadString('\n'); err != nil {
+			if line, err = h.reader.ReadString('\n'); err != nil {
 				return 0, err
 			}
 		}
 	}
-	return h.read.Read(p)
+	return h.reader.Read(p)
 }
 
-func TestCACommand(t *testing.T) {
+func TestCAPrintsCertificateAndInstructions(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	code, stdout, stderr := invoke([]string{"ca"}, "BROKER_INTERCEPT_CA_DIR="+dir)

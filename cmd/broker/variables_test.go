@@ -8,7 +8,7 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-func TestUnknownVariables(t *testing.T) {
+func TestFindsUnknownVariables(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -52,7 +52,7 @@ func TestUnknownVariables(t *testing.T) {
 	}
 }
 
-func TestUnknownVariablesAreWarnedOf(t *testing.T) {
+func TestWarnsOfUnknownVariables(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		environ []string

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestDistance(t *testing.T) {
+func TestDistanceCountsEdits(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		a, b string
@@ -32,7 +32,7 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
+func TestNearestSuggestsClosestName(t *testing.T) {
 	t.Parallel()
 	candidates := []string{"BROKER_LISTEN", "BROKER_LOG_LEVEL", "BROKER_LOG_FORMAT"}
 	for name, want := range map[string]string{

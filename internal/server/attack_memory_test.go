@@ -22,7 +22,7 @@ import (
 // Clients that ask for a long response each and do not read them cost what their buffers hold, not what they asked for. The
 // bounds are an eighth above what they cost today. The API's and the attackers' share is in them. It runs by itself, so
 // that the heap is this test's own.
-func TestStalledReadersInLittleMemory(t *testing.T) {
+func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 	if brokertest.RaceDetector {
 		t.Skip("the race detector allocates")
 	}
@@ -37,19 +37,19 @@ func TestStalledReadersInLittleMemory(t *testing.T) {
 	} {
 		t.Run(test.path[1:], func(t *testing.T) {
 			var sent atomic.Int64
-			api := httptest.NewUnstartedServer(longOfAllKinds(t, &sent))
-			api.Listener = narrow{api.Listener}
+			api := httptest.NewUnstartedServer(longContentAPI(t, &sent))
+			api.Listener = smallBufferListener{api.Listener}
 			api.Start()
 			t.Cleanup(api.Close)
 			toAPI := newAPITransport(time.Minute)
-			address, inFlight := stallable(t, api.URL, toAPI, limits{app: 2 * readers, admin: 4})
+			address, inFlight := serveWithSmallBuffers(t, api.URL, toAPI, limits{app: 2 * readers, admin: 4})
 
 			before := heapInUse()
 			for range readers {
-				stalledReader(t, address, test.path)
+				startStalledReader(t, address, test.path)
 			}
 			brokertest.Eventually(t, "all are served", func() bool { return inFlight() == readers })
-			settle(&sent)
+			waitUntilSilent(&sent)
 			grown := (heapInUse() - before) / readers
 			t.Logf("a reader takes %d kB", grown>>10)
 			if grown > test.most {
@@ -63,7 +63,7 @@ func TestStalledReadersInLittleMemory(t *testing.T) {
 }
 
 // What an HTTP/2 API has sent of a response that the app does not read is bounded for each of them.
-func TestStalledReaderOfHTTP2InLittleMemory(t *testing.T) {
+func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
 	const most = 512 << 10
 	var sent atomic.Int64
 	api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -83,9 +83,9 @@ func TestStalledReaderOfHTTP2InLittleMemory(t *testing.T) {
 	t.Cleanup(api.Close)
 	toAPI := newAPITransport(time.Minute)
 	toAPI.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	address, _ := stallable(t, api.URL, toAPI, limits{app: 4, admin: 4})
-	stalledReader(t, address, "/long")
-	settle(&sent)
+	address, _ := serveWithSmallBuffers(t, api.URL, toAPI, limits{app: 4, admin: 4})
+	startStalledReader(t, address, "/long")
+	waitUntilSilent(&sent)
 	if got := sent.Load(); got > most {
 		t.Errorf("the API has sent %d bytes, want at most %d", got, most)
 	}
@@ -94,15 +94,15 @@ func TestStalledReaderOfHTTP2InLittleMemory(t *testing.T) {
 	}
 }
 
-// settle returns once an API sends nothing more, since all readers have stalled.
-func settle(sent *atomic.Int64) {
+// waitUntilSilent returns once an API sends nothing more, since all readers have stalled.
+func waitUntilSilent(sent *atomic.Int64) {
 	for before := int64(-1); sent.Load() != before; time.Sleep(300 * time.Millisecond) {
 		before = sent.Load()
 	}
 }
 
-// longOfAllKinds is an API with much to send: text, JSON, and JSON in gzip. It counts the bytes that it has sent.
-func longOfAllKinds(t *testing.T, sent *atomic.Int64) http.Handler {
+// longContentAPI is an API with much to send: text, JSON, and JSON in gzip. It counts the bytes that it has sent.
+func longContentAPI(t *testing.T, sent *atomic.Int64) http.Handler {
 	array := bytes.Repeat([]byte(`{"id":1},`), 10_000)
 	var zipped bytes.Buffer
 	zip := gzip.NewWriter(&zipped)
@@ -139,11 +139,11 @@ func longOfAllKinds(t *testing.T, sent *atomic.Int64) http.Handler {
 	})
 }
 
-// stallable runs a broker whose clients can stall after few bytes. It has its token.
-func stallable(t *testing.T, api string, toAPI *http.Transport, limits limits) (address string, inFlight func() int64) {
+// serveWithSmallBuffers runs a broker whose clients can stall after few bytes. It has its token.
+func serveWithSmallBuffers(t *testing.T, api string, toAPI *http.Transport, limits limits) (address string, inFlight func() int64) {
 	t.Helper()
 	toLogin := NewLoginTransport()
-	b := bare(t, api, brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), toAPI, toLogin)
+	b := newUnstartedBroker(t, api, brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), toAPI, toLogin)
 	b.limits = limits
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -151,7 +151,7 @@ func stallable(t *testing.T, api string, toAPI *http.Transport, limits limits) (
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- b.serve(ctx, narrow{listener}, nil) }()
+	go func() { ended <- b.serve(ctx, smallBufferListener{listener}, nil) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -164,8 +164,8 @@ func stallable(t *testing.T, api string, toAPI *http.Transport, limits limits) (
 	return listener.Addr().String(), b.proxy.InFlight
 }
 
-// stalledReader asks for a path, and reads the beginning of the response and nothing more.
-func stalledReader(t *testing.T, address, path string) {
+// startStalledReader asks for a path, and reads the beginning of the response and nothing more.
+func startStalledReader(t *testing.T, address, path string) {
 	t.Helper()
 	c := brokertest.DialRaw(t, address)
 	c.Send(brokertest.PlainRequest("GET " + path))
@@ -174,10 +174,10 @@ func stalledReader(t *testing.T, address, path string) {
 	}
 }
 
-// narrow keeps the system from taking megabytes off our hands for each connection.
-type narrow struct{ net.Listener }
+// smallBufferListener keeps the system from taking megabytes off our hands for each connection.
+type smallBufferListener struct{ net.Listener }
 
-func (n narrow) Accept() (net.Conn, error) {
+func (n smallBufferListener) Accept() (net.Conn, error) {
 	conn, err := n.Listener.Accept()
 	if err == nil {
 		err = conn.(*net.TCPConn).SetWriteBuffer(32 << 10)

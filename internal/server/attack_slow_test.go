@@ -21,34 +21,34 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// besieged is the whole broker in a synctest bubble, as wired is, with few connections to give away.
-type besieged struct {
+// attackBubble is the whole broker in a synctest bubble, as wired is, with few connections to give away.
+type attackBubble struct {
 	t          *testing.T
-	server     *fakeetrusted.Server
+	eTrusted     *fakeetrusted.Server
 	app, admin *fakeetrusted.Listener
 	attackers  sync.WaitGroup
 	mu         sync.Mutex
-	holding    []net.Conn // by the attackers
-	over       bool       // the test is
+	conns    []net.Conn // by the attackers
+	ended       bool       // the test is
 }
 
-// besiege starts one. served answers the API's requests; nil has the stand-in do that.
-func besiege(t *testing.T, limits limits, served http.Handler) *besieged {
+// newAttackBubble starts one. served answers the API's requests; nil has the stand-in do that.
+func newAttackBubble(t *testing.T, limits limits, served http.Handler) *attackBubble {
 	t.Helper()
-	b := &besieged{t: t, server: fakeetrusted.New(fakeetrusted.Options{}), app: fakeetrusted.NewListener(), admin: fakeetrusted.NewListener()}
+	b := &attackBubble{t: t, eTrusted: fakeetrusted.New(fakeetrusted.Options{}), app: fakeetrusted.NewListener(), admin: fakeetrusted.NewListener()}
 	eTrusted := fakeetrusted.NewListener()
 	standIn := &http.Server{ReadHeaderTimeout: time.Hour, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if served != nil && r.URL.Path != "/oauth/token" {
 			served.ServeHTTP(w, r)
 			return
 		}
-		b.server.ServeHTTP(w, r)
+		b.eTrusted.ServeHTTP(w, r)
 	})}
 	go func() { _ = standIn.Serve(eTrusted) }()
 	toAPI, toLogin := newAPITransport(time.Hour), NewLoginTransport()
 	toAPI.Proxy, toLogin.Proxy = nil, nil
 	toAPI.DialContext, toLogin.DialContext = eTrusted.Dial, eTrusted.Dial
-	broker := bare(t, "http://api.example", "http://login.example", toAPI, toLogin)
+	broker := newUnstartedBroker(t, "http://api.example", "http://login.example", toAPI, toLogin)
 	broker.limits = limits
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -59,8 +59,8 @@ func besiege(t *testing.T, limits limits, served http.Handler) *besieged {
 			t.Errorf("serve: %v", err)
 		}
 		b.mu.Lock()
-		b.over = true
-		for _, conn := range b.holding {
+		b.ended = true
+		for _, conn := range b.conns {
 			_ = conn.Close()
 		}
 		b.mu.Unlock()
@@ -70,14 +70,14 @@ func besiege(t *testing.T, limits limits, served http.Handler) *besieged {
 		_ = standIn.Close()
 		time.Sleep(time.Minute) // net/http takes its time to leave a connection
 	})
-	if _, status := b.ask(b.app, "/channels"); status != http.StatusOK { // waits for the token
+	if _, status := b.get(b.app, "/channels"); status != http.StatusOK { // waits for the token
 		t.Fatalf("status %d", status)
 	}
 	return b
 }
 
-// bare is a broker that is wired and does not serve yet.
-func bare(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *broker {
+// newUnstartedBroker is a broker that is wired and does not serve yet.
+func newUnstartedBroker(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *broker {
 	t.Helper()
 	upstream, err := url.Parse(api)
 	if err != nil {
@@ -98,9 +98,9 @@ func bare(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *br
 	return broker
 }
 
-// ask makes one request over a connection of its own, and returns how long that took and the status; 0 if there is no
+// get makes one request over a connection of its own, and returns how long that took and the status; 0 if there is no
 // answer within two minutes.
-func (b *besieged) ask(at *fakeetrusted.Listener, path string) (took time.Duration, status int) {
+func (b *attackBubble) get(at *fakeetrusted.Listener, path string) (took time.Duration, status int) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -123,8 +123,8 @@ func (b *besieged) ask(at *fakeetrusted.Listener, path string) (took time.Durati
 	return time.Since(began), response.StatusCode
 }
 
-// hold has n attackers connect and stall. It returns at once.
-func (b *besieged) hold(at *fakeetrusted.Listener, n int, stall func(net.Conn)) {
+// attack has n attackers connect and stall. It returns at once.
+func (b *attackBubble) attack(at *fakeetrusted.Listener, n int, stall func(net.Conn)) {
 	for range n {
 		b.attackers.Go(func() {
 			conn, err := at.Dial(context.Background(), "tcp", "")
@@ -132,8 +132,8 @@ func (b *besieged) hold(at *fakeetrusted.Listener, n int, stall func(net.Conn)) 
 				return
 			}
 			b.mu.Lock()
-			b.holding = append(b.holding, conn)
-			if b.over { // just now
+			b.conns = append(b.conns, conn)
+			if b.ended { // just now
 				_ = conn.Close()
 			}
 			b.mu.Unlock()
@@ -142,20 +142,20 @@ func (b *besieged) hold(at *fakeetrusted.Listener, n int, stall func(net.Conn)) 
 	}
 }
 
-// untilClosed waits for the broker to close a connection, whatever it sends before.
-func untilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+// readUntilClosed waits for the broker to close a connection, whatever it sends before.
+func readUntilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
 // The ways to keep a connection without doing anything for it. None reads more than it must.
-var waysToStall = map[string]func(net.Conn){
-	"silence":     untilClosed,
-	"half a line": func(c net.Conn) { _, _ = io.WriteString(c, "GET /x HT"); untilClosed(c) },
+var stallingClients = map[string]func(net.Conn){
+	"silence":     readUntilClosed,
+	"half a line": func(c net.Conn) { _, _ = io.WriteString(c, "GET /x HT"); readUntilClosed(c) },
 	"half a header": func(c net.Conn) {
 		_, _ = io.WriteString(c, "GET /x HTTP/1.1\r\nHost: localhost\r\nX: ")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
 	"a header by drips": func(c net.Conn) {
 		_, _ = io.WriteString(c, "GET /x HTTP/1.1\r\nHost: localhost\r\n")
-		go untilClosed(c)
+		go readUntilClosed(c)
 		for {
 			if _, err := io.WriteString(c, "X: a\r\n"); err != nil {
 				return
@@ -165,19 +165,19 @@ var waysToStall = map[string]func(net.Conn){
 	},
 	"half a body": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbody")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
 	"half a long body": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nbody")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
 	"half a chunk": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nbody")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
 	"a body by drips": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
-		go untilClosed(c)
+		go readUntilClosed(c)
 		for {
 			if _, err := io.WriteString(c, "1\r\na\r\n"); err != nil {
 				return
@@ -187,7 +187,7 @@ var waysToStall = map[string]func(net.Conn){
 	},
 	"an extension by drips": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;")
-		go untilClosed(c)
+		go readUntilClosed(c)
 		for {
 			if _, err := io.WriteString(c, "a"); err != nil {
 				return
@@ -197,7 +197,7 @@ var waysToStall = map[string]func(net.Conn){
 	},
 	"a body of a request that was refused": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /../x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
 	"an answer that is not read": func(c net.Conn) { _, _ = io.WriteString(c, brokertest.PlainRequest("GET /long")) },
 	"an answer that is read by drips": func(c net.Conn) {
@@ -218,18 +218,18 @@ var waysToStall = map[string]func(net.Conn){
 	},
 	"after a request": func(c net.Conn) {
 		_, _ = io.WriteString(c, brokertest.PlainRequest("GET /channels"))
-		untilClosed(c)
+		readUntilClosed(c)
 	},
 	"half a second request": func(c net.Conn) {
 		_, _ = io.WriteString(c, brokertest.PlainRequest("GET /channels")+"GET")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
 	"an answer to what is malformed": func(c net.Conn) { _, _ = io.WriteString(c, "GET /x HTTP/3.0\r\n") },
-	"an answer to CONNECT":           func(c net.Conn) { _, _ = io.WriteString(c, brokertest.PlainRequest("CONNECT /x")); untilClosed(c) },
+	"an answer to CONNECT":           func(c net.Conn) { _, _ = io.WriteString(c, brokertest.PlainRequest("CONNECT /x")); readUntilClosed(c) },
 }
 
-// long is an API that has ten megabytes to tell, and reads what it is sent.
-var long = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// longAPI is an API that has ten megabytes to tell, and reads what it is sent.
+var longAPI = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	if r.URL.Path == "/long" {
 		for range 1000 {
@@ -244,19 +244,19 @@ var tenKilobytes = make([]byte, 10_000)
 
 // 300 clients that never finish their header are gone after the header time-out, and while there is room nobody notices
 // them.
-func TestHalfHeadersAreClosed(t *testing.T) {
+func TestClosesConnectionsWithIncompleteHeader(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"silence", "half a line", "half a header", "a header by drips"} {
 		t.Run(way, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := besiege(t, limits{app: 1000, admin: 10}, nil)
+				b := newAttackBubble(t, limits{app: 1000, admin: 10}, nil)
 				began := time.Now()
-				b.hold(b.app, 300, waysToStall[way])
+				b.attack(b.app, 300, stallingClients[way])
 				synctest.Wait()
 				gone := make(chan struct{})
 				go func() { b.attackers.Wait(); close(gone) }()
 				for open := true; open && time.Since(began) <= 40*time.Second; {
-					if took, status := b.ask(b.app, "/channels"); status != http.StatusOK || took != 0 {
+					if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took != 0 {
 						t.Fatalf("%d after %v", status, took)
 					}
 					select {
@@ -275,21 +275,21 @@ func TestHalfHeadersAreClosed(t *testing.T) {
 
 // Whatever attackers do to keep their connections, and be there ten times as many as there may be: the app gets in, and so
 // does whoever looks at the metrics.
-func TestStalledClientsKeepNobodyOut(t *testing.T) {
+func TestStalledClientsBlockNoOther(t *testing.T) {
 	t.Parallel()
-	for way, stall := range waysToStall {
+	for way, stall := range stallingClients {
 		t.Run(way, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const limit = 16
-				b := besiege(t, limits{app: limit, admin: 4}, long)
-				b.hold(b.app, 10*limit, stall)
+				b := newAttackBubble(t, limits{app: limit, admin: 4}, longAPI)
+				b.attack(b.app, 10*limit, stall)
 				for range 20 {
 					// Each client may keep the broker waiting for a quarter of a second before he has to go, and those
 					// before the app in the queue come first.
-					if took, status := b.ask(b.app, "/channels"); status != http.StatusOK || took > 5*time.Second {
+					if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took > 5*time.Second {
 						t.Fatalf("the app: %d after %v", status, took)
 					}
-					if took, status := b.ask(b.admin, "/metrics"); status != http.StatusOK || took != 0 {
+					if took, status := b.get(b.admin, "/metrics"); status != http.StatusOK || took != 0 {
 						t.Fatalf("the admin listener: %d after %v", status, took)
 					}
 					time.Sleep(100 * time.Millisecond)
@@ -299,19 +299,19 @@ func TestStalledClientsKeepNobodyOut(t *testing.T) {
 	}
 }
 
-func TestTwoThousandSlowClients(t *testing.T) {
+func TestServesDespite2000SlowClients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := besiege(t, limits{app: 100, admin: 4}, long)
+		b := newAttackBubble(t, limits{app: 100, admin: 4}, longAPI)
 		for _, way := range []string{"silence", "half a header", "half a long body", "an answer that is not read"} {
-			b.hold(b.app, 500, waysToStall[way])
+			b.attack(b.app, 500, stallingClients[way])
 		}
 		began := time.Now()
 		for i := range 100 {
-			if took, status := b.ask(b.app, "/channels"); status != http.StatusOK || took > 10*time.Second {
+			if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took > 10*time.Second {
 				t.Fatalf("request %d: %d after %v", i, status, took)
 			}
-			if took, status := b.ask(b.admin, "/metrics"); status != http.StatusOK || took != 0 {
+			if took, status := b.get(b.admin, "/metrics"); status != http.StatusOK || took != 0 {
 				t.Fatalf("the admin listener: %d after %v", status, took)
 			}
 		}
@@ -322,16 +322,16 @@ func TestTwoThousandSlowClients(t *testing.T) {
 }
 
 // Slow clients of the operator's listener neither keep operators out, nor the app.
-func TestSlowClientsOfTheAdmin(t *testing.T) {
+func TestSlowAdminClientsBlockNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := besiege(t, limits{app: 16, admin: 4}, nil)
-		b.hold(b.admin, 100, waysToStall["half a header"])
+		b := newAttackBubble(t, limits{app: 16, admin: 4}, nil)
+		b.attack(b.admin, 100, stallingClients["half a header"])
 		for range 20 {
-			if took, status := b.ask(b.admin, "/metrics"); status != http.StatusOK || took > 10*time.Second {
+			if took, status := b.get(b.admin, "/metrics"); status != http.StatusOK || took > 10*time.Second {
 				t.Fatalf("the admin listener: %d after %v", status, took)
 			}
-			if took, status := b.ask(b.app, "/channels"); status != http.StatusOK || took != 0 {
+			if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took != 0 {
 				t.Fatalf("the app: %d after %v", status, took)
 			}
 		}
@@ -340,11 +340,11 @@ func TestSlowClientsOfTheAdmin(t *testing.T) {
 
 // A request that waits for the API is never the one that has to go: neither one whose answer is late, nor an upload that the
 // API is slow to take.
-func TestWaitingForTheAPIIsNoStalling(t *testing.T) {
+func TestDoesNotEvictRequestsWaitingForAPI(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit, waiting = 16, 6
-		b := besiege(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b := newAttackBubble(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/late":
 				time.Sleep(time.Minute)
@@ -358,16 +358,16 @@ func TestWaitingForTheAPIIsNoStalling(t *testing.T) {
 		for _, path := range []string{"/late", "/slow"} {
 			for range waiting {
 				apps.Go(func() {
-					if took, status := b.ask(b.app, path); status != http.StatusOK || took < time.Minute {
+					if took, status := b.get(b.app, path); status != http.StatusOK || took < time.Minute {
 						t.Errorf("%s: %d after %v", path, status, took)
 					}
 				})
 			}
 		}
 		synctest.Wait()
-		b.hold(b.app, 10*limit, waysToStall["half a header"])
+		b.attack(b.app, 10*limit, stallingClients["half a header"])
 		for range 20 {
-			if took, status := b.ask(b.app, "/channels"); status != http.StatusOK {
+			if took, status := b.get(b.app, "/channels"); status != http.StatusOK {
 				t.Errorf("%d after %v", status, took)
 			}
 			time.Sleep(time.Second)
@@ -377,11 +377,11 @@ func TestWaitingForTheAPIIsNoStalling(t *testing.T) {
 }
 
 // It is the API that is slow to take an upload, and the client who is waited for in between is always there at once.
-func TestASlowUploadIsNoStalling(t *testing.T) {
+func TestDoesNotEvictUploadsThatAPIReadsSlowly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit, size = 16, 1_000_000
-		b := besiege(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b := newAttackBubble(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			part := make([]byte, 20_000)
 			for taken := 0; ; taken += len(part) {
 				if _, err := io.ReadFull(r.Body, part); err != nil {
@@ -412,7 +412,7 @@ func TestASlowUploadIsNoStalling(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		b.hold(b.app, 10*limit, waysToStall["half a header"])
+		b.attack(b.app, 10*limit, stallingClients["half a header"])
 		apps.Wait()
 	})
 }

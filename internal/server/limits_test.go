@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestLimits(t *testing.T) {
+func TestLimitsFitDescriptors(t *testing.T) {
 	t.Parallel()
 	for descriptors, want := range map[int]limits{
 		0: {4, 4, 4}, 64: {4, 4, 4}, 256: {68, 16, 64}, 1024: {332, 64, 256}, 4096: {1868, 64, 256},

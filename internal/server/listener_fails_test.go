@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// TestListenerFails holds that a broker that can no longer be reached, or no longer be watched, ends and says so.
-func TestListenerFails(t *testing.T) {
+// TestEndsWhenListenerFails holds that a broker that can no longer be reached, or no longer be watched, ends and says so.
+func TestEndsWhenListenerFails(t *testing.T) {
 	t.Parallel()
 	c, problems := config.Load(brokertest.EnvironWithoutServers())
 	if len(problems) > 0 {

@@ -1,9 +1,9 @@
 package server
 
 import (
-	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +15,7 @@ import (
 )
 
 // do sends a request and returns the response with its body read.
-func (w *wired) do(t *testing.T, method, path string, body io.Reader) (*http.Response, string) {
+func (w *bubble) do(t *testing.T, method, path string, body io.Reader) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequest(method, "http://localhost:8080"+path, body)
 	if err != nil {
@@ -34,16 +34,16 @@ func (w *wired) do(t *testing.T, method, path string, body io.Reader) (*http.Res
 	return response, string(text)
 }
 
-// event is a request body of the given size that the stand-in takes.
-func event(size int) string {
+// eventBody is a request body of the given size that the stand-in takes.
+func eventBody(size int) string {
 	const frame = `{"type":"checkout","note":""}`
 	return strings.Replace(frame, `""`, `"`+strings.Repeat("x", size-len(frame))+`"`, 1)
 }
 
-// unsized hides the length of a reader, so that the client sends it in chunks.
-func unsized(text string) io.Reader { return io.MultiReader(strings.NewReader(text)) }
+// withoutLength hides the length of a reader, so that the client sends it in chunks.
+func withoutLength(text string) io.Reader { return io.MultiReader(strings.NewReader(text)) }
 
-func (w *wired) replays(t *testing.T) string {
+func (w *bubble) replayMetrics(t *testing.T) string {
 	t.Helper()
 	var lines []string
 	for line := range strings.Lines(w.scrape()) {
@@ -54,52 +54,43 @@ func (w *wired) replays(t *testing.T) string {
 	return strings.Join(lines, " ")
 }
 
-// scrape returns the metrics.
-func (w *wired) scrape() string {
-	recorder := &recorder{header: http.Header{}}
-	w.broker.metrics.Handler().ServeHTTP(recorder, &http.Request{Method: http.MethodGet, Header: http.Header{}})
-	return recorder.body.String()
+// scrape returns the metrics in the Prometheus text format.
+func (w *bubble) scrape() string {
+	recorder := httptest.NewRecorder()
+	w.broker.metrics.Handler().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return recorder.Body.String()
 }
 
-type recorder struct {
-	header http.Header
-	body   bytes.Buffer
-}
-
-func (r *recorder) Header() http.Header         { return r.header }
-func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
-func (r *recorder) WriteHeader(int)             {}
-
-func TestARevokedTokenCostsTheAppNothing(t *testing.T) {
+func TestReplaysRequestAfterTokenIsRevoked(t *testing.T) {
 	for name, tc := range map[string]struct {
 		method, path string
 		body         func() io.Reader
 		want         string // the body that the API sees, twice
 	}{
 		"GET":          {"GET", "/channels", func() io.Reader { return nil }, ""},
-		"POST, 2 kB":   {"POST", "/events", func() io.Reader { return strings.NewReader(event(2048)) }, event(2048)},
-		"POST, chunks": {"POST", "/events", func() io.Reader { return unsized(event(2048)) }, event(2048)},
-		"the largest":  {"POST", "/events", func() io.Reader { return strings.NewReader(event(64 << 10)) }, event(64 << 10)},
-		"in chunks":    {"POST", "/events", func() io.Reader { return unsized(event(64 << 10)) }, event(64 << 10)},
+		"POST, 2 kB":   {"POST", "/events", func() io.Reader { return strings.NewReader(eventBody(2048)) }, eventBody(2048)},
+		"POST, chunks": {"POST", "/events", func() io.Reader { return withoutLength(eventBody(2048)) }, eventBody(2048)},
+		"the largest":  {"POST", "/events", func() io.Reader { return strings.NewReader(eventBody(64 << 10)) }, eventBody(64 << 10)},
+		"in chunks":    {"POST", "/events", func() io.Reader { return withoutLength(eventBody(64 << 10)) }, eventBody(64 << 10)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := assemble(t, fakeetrusted.Options{})
+				w := newBubble(t, fakeetrusted.Options{})
 				w.get(t)
 				time.Sleep(11 * time.Second)
-				w.server.Revoke()
+				w.eTrusted.Revoke()
 				response, text := w.do(t, tc.method, tc.path, tc.body())
 				if response.StatusCode >= 300 {
 					t.Errorf("%d %s", response.StatusCode, text)
 				}
-				requests := w.server.APIRequests()[1:]
+				requests := w.eTrusted.APIRequests()[1:]
 				if len(requests) != 2 || requests[0].Status != 401 || string(requests[0].Body) != tc.want || string(requests[1].Body) != tc.want {
 					t.Errorf("the API saw %d requests: %+v", len(requests), requests)
 				}
-				if n := w.server.TokenRequestCount(); n != 2 {
+				if n := w.eTrusted.TokenRequestCount(); n != 2 {
 					t.Errorf("%d token requests", n)
 				}
-				if got, want := w.replays(t), `{account="default",outcome="success"} 1`; got != want {
+				if got, want := w.replayMetrics(t), `{account="default",outcome="success"} 1`; got != want {
 					t.Errorf("replays %s", got)
 				}
 			})
@@ -108,30 +99,30 @@ func TestARevokedTokenCostsTheAppNothing(t *testing.T) {
 }
 
 // Beyond the buffer, an upload streams through; it gets the 401 as it came, and the next request works.
-func TestALargeUploadIsNotReplayed(t *testing.T) {
+func TestDoesNotReplayLargeUpload(t *testing.T) {
 	for name, body := range map[string]func() io.Reader{
-		"5 MB":                   func() io.Reader { return strings.NewReader(event(5 << 20)) },
-		"5 MB in chunks":         func() io.Reader { return unsized(event(5 << 20)) },
-		"one byte more":          func() io.Reader { return strings.NewReader(event(64<<10 + 1)) },
-		"one byte more in chunk": func() io.Reader { return unsized(event(64<<10 + 1)) },
+		"5 MB":                   func() io.Reader { return strings.NewReader(eventBody(5 << 20)) },
+		"5 MB in chunks":         func() io.Reader { return withoutLength(eventBody(5 << 20)) },
+		"one byte more":          func() io.Reader { return strings.NewReader(eventBody(64<<10 + 1)) },
+		"one byte more in chunk": func() io.Reader { return withoutLength(eventBody(64<<10 + 1)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := assemble(t, fakeetrusted.Options{})
+				w := newBubble(t, fakeetrusted.Options{})
 				w.get(t)
 				time.Sleep(11 * time.Second)
-				w.server.Revoke()
+				w.eTrusted.Revoke()
 				response, text := w.do(t, "POST", "/events", body())
 				if response.StatusCode != 401 || text != "" || response.Header.Get("WWW-Authenticate") != "Bearer" || response.Header.Get("Proxy-Status") != "" {
 					t.Errorf("%d %v %s", response.StatusCode, response.Header, text)
 				}
-				if n := w.server.APIRequestCount(); n != 2 {
+				if n := w.eTrusted.APIRequestCount(); n != 2 {
 					t.Errorf("%d requests reached the API", n)
 				}
-				if got, want := w.replays(t), `{account="default",outcome="body_not_kept"} 1`; got != want {
+				if got, want := w.replayMetrics(t), `{account="default",outcome="body_not_kept"} 1`; got != want {
 					t.Errorf("replays %s", got)
 				}
-				if response, _ := w.do(t, "POST", "/events", strings.NewReader(event(100))); response.StatusCode != 201 {
+				if response, _ := w.do(t, "POST", "/events", strings.NewReader(eventBody(100))); response.StatusCode != 201 {
 					t.Errorf("the next request: %d", response.StatusCode)
 				}
 			})
@@ -139,20 +130,20 @@ func TestALargeUploadIsNotReplayed(t *testing.T) {
 	}
 }
 
-func TestPermanent401(t *testing.T) {
+func TestPassesOnPermanent401(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, fakeetrusted.Options{})
+		w := newBubble(t, fakeetrusted.Options{})
 		w.get(t)
 		time.Sleep(time.Minute)
 		const refusal = `{"message":"no"}`
-		w.server.SetAPIFault(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		w.eTrusted.SetAPIFault(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 			rw.Header().Set("X-Request-Id", "4711")
 			rw.WriteHeader(http.StatusUnauthorized)
 			_, _ = io.WriteString(rw, refusal)
 		}))
-		w.server.SetAPIDelay(250 * time.Millisecond)
-		before, began := w.server.TokenRequestCount(), time.Now()
+		w.eTrusted.SetAPIDelay(250 * time.Millisecond)
+		before, began := w.eTrusted.TokenRequestCount(), time.Now()
 		var clients sync.WaitGroup
 		for range 50 {
 			clients.Go(func() {
@@ -167,7 +158,7 @@ func TestPermanent401(t *testing.T) {
 			})
 		}
 		clients.Wait()
-		if n := w.server.TokenRequestCount() - before; n != 2 {
+		if n := w.eTrusted.TokenRequestCount() - before; n != 2 {
 			t.Errorf("%d token requests in 12 s, want 2", n)
 		}
 	})
@@ -175,13 +166,13 @@ func TestPermanent401(t *testing.T) {
 
 // An app that asks for something to which it has no right does not make its other requests wait, whatever the login
 // server does.
-func TestARefusedRequestStallsNoOther(t *testing.T) {
+func TestUnauthorizedRequestDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, fakeetrusted.Options{Lifetime: time.Hour})
+		w := newBubble(t, fakeetrusted.Options{Lifetime: time.Hour})
 		w.get(t)
 		time.Sleep(time.Minute)
-		w.server.SetTokenFault(fakeetrusted.Hang())
-		w.server.SetAPIFault(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.eTrusted.SetTokenFault(fakeetrusted.Hang())
+		w.eTrusted.SetAPIFault(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/forbidden" {
 				rw.WriteHeader(http.StatusUnauthorized)
 			}
@@ -204,38 +195,38 @@ func TestARefusedRequestStallsNoOther(t *testing.T) {
 }
 
 // While there is no other token to be had, the 401 is the app's, and so is the old token.
-func TestA401InAnOutage(t *testing.T) {
+func TestPassesOn401WithoutNewToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, fakeetrusted.Options{})
+		w := newBubble(t, fakeetrusted.Options{})
 		w.get(t)
 		time.Sleep(time.Minute)
-		w.server.SetTokenFault(fakeetrusted.Status(503, nil))
-		w.server.SetAPIFault(fakeetrusted.Status(401, nil))
+		w.eTrusted.SetTokenFault(fakeetrusted.Status(503, nil))
+		w.eTrusted.SetAPIFault(fakeetrusted.Status(401, nil))
 		if response, _ := w.do(t, "GET", "/channels", nil); response.StatusCode != 401 {
 			t.Errorf("status %d", response.StatusCode)
 		}
-		w.server.SetAPIFault(nil)
+		w.eTrusted.SetAPIFault(nil)
 		if response, took := w.get(t); response.StatusCode != 200 || took != 0 {
 			t.Errorf("%d after %v: the token was lost", response.StatusCode, took)
 		}
 	})
 }
 
-func TestReplayCanBeTurnedOff(t *testing.T) {
+func TestReplayCanBeDisabled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assembleWith(t, fakeetrusted.Options{}, func(c *config.Config) { c.Replay401 = false })
+		w := newBubbleWith(t, fakeetrusted.Options{}, func(c *config.Config) { c.Replay401 = false })
 		w.get(t)
 		time.Sleep(time.Minute)
-		w.server.Revoke()
+		w.eTrusted.Revoke()
 		post := func() int {
-			response, _ := w.do(t, "POST", "/events", strings.NewReader(event(100)))
+			response, _ := w.do(t, "POST", "/events", strings.NewReader(eventBody(100)))
 			synctest.Wait()
 			return response.StatusCode
 		}
 		if status := post(); status != 401 {
 			t.Errorf("status %d", status)
 		}
-		if n := w.server.APIRequestCount(); n != 2 {
+		if n := w.eTrusted.APIRequestCount(); n != 2 {
 			t.Errorf("%d requests reached the API", n)
 		}
 		if status := post(); status != 201 {
@@ -245,21 +236,21 @@ func TestReplayCanBeTurnedOff(t *testing.T) {
 }
 
 // A request that may have been acted upon is not sent again: the connection breaks after the API has read it.
-func TestABrokenConnectionIsNoReasonToSendAgain(t *testing.T) {
+func TestDoesNotReplayAfterBrokenConnection(t *testing.T) {
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH"} {
 		t.Run(method, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := assemble(t, fakeetrusted.Options{})
+				w := newBubble(t, fakeetrusted.Options{})
 				for range 3 {
 					w.get(t) // there is a connection to be used again
 				}
-				before := w.server.APIRequestCount()
-				w.server.SetAPIFault(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
-				response, _ := w.do(t, method, "/events", strings.NewReader(event(100)))
+				before := w.eTrusted.APIRequestCount()
+				w.eTrusted.SetAPIFault(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+				response, _ := w.do(t, method, "/events", strings.NewReader(eventBody(100)))
 				if response.StatusCode != http.StatusBadGateway {
 					t.Errorf("status %d", response.StatusCode)
 				}
-				if n := w.server.APIRequestCount() - before; n != 1 {
+				if n := w.eTrusted.APIRequestCount() - before; n != 1 {
 					t.Errorf("the API saw it %d times", n)
 				}
 			})

@@ -10,13 +10,13 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-func TestAccessLogOfAReplay(t *testing.T) {
+func TestAccessLogHasOneLineForReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assembleWith(t, fakeetrusted.Options{}, func(c *config.Config) { c.AccessLog = true })
-		w.server.SetAPIDelay(250 * time.Millisecond)
+		w := newBubbleWith(t, fakeetrusted.Options{}, func(c *config.Config) { c.AccessLog = true })
+		w.eTrusted.SetAPIDelay(250 * time.Millisecond)
 		w.get(t)
 		time.Sleep(11 * time.Second)
-		w.server.Revoke()
+		w.eTrusted.Revoke()
 		w.get(t)
 		synctest.Wait()
 		lines := w.logs.Lines("request")
@@ -33,7 +33,7 @@ func TestAccessLogOfAReplay(t *testing.T) {
 				}
 			}
 		}
-		requests := w.server.APIRequests()
+		requests := w.eTrusted.APIRequests()
 		if first, again := requests[1].Header["X-Request-Id"], requests[2].Header["X-Request-Id"]; len(first) != 1 || !slices.Equal(first, again) || first[0] != lines[1]["request_id"] {
 			t.Errorf("known to the API as %q and %q, to the log as %v", first, again, lines[1]["request_id"])
 		}

@@ -20,7 +20,7 @@ import (
 func TestNotifySendsStoppingBeforeListenerCloses(t *testing.T) {
 	manager := brokertest.NewSystemd(t)
 	t.Setenv("NOTIFY_SOCKET", manager.Path) // so it is not parallel
-	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
+	b := newIdleBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
 	announced := make(chan bool, 1)
 	once := sync.OnceFunc(func() {
 		_ = manager.Conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // only what was sent already
@@ -50,7 +50,7 @@ func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
 	manager := brokertest.NewSystemd(t).Start()
 	t.Setenv("NOTIFY_SOCKET", manager.Path) // so it is not parallel
 	t.Setenv("WATCHDOG_USEC", "40000")
-	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
+	b := newIdleBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
 	var stuck sync.Mutex
 	pages := b.admin.Handler
 	b.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -80,8 +80,8 @@ func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
 	stuck.Unlock()
 }
 
-// wiredBroker returns a broker that does not serve yet.
-func wiredBroker(t *testing.T, eTrusted http.Handler) *broker {
+// newIdleBroker returns a broker that does not serve yet.
+func newIdleBroker(t *testing.T, eTrusted http.Handler) *broker {
 	t.Helper()
 	c, problems := config.Load(brokertest.Environ(brokertest.Serve(t, eTrusted)))
 	if problems != nil {

@@ -16,8 +16,8 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-// overTLS serves handler over TLS until the test's end, and returns a transport to the API that trusts it.
-func overTLS(t *testing.T, handler http.Handler, change func(*httptest.Server)) (*http.Transport, *httptest.Server) {
+// newTLSServer serves handler over TLS until the test's end, and returns a transport to the API that trusts it.
+func newTLSServer(t *testing.T, handler http.Handler, change func(*httptest.Server)) (*http.Transport, *httptest.Server) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are to fail
@@ -51,15 +51,15 @@ func roundTrip(transport http.RoundTripper, url string) (proto string, err error
 	return response.Proto, err
 }
 
-// TestBurstsDoNotHandshakeAgain holds that the connections of one burst serve the next. Each request is held back until
+// TestBurstsReuseConnections holds that the connections of one burst serve the next. Each request is held back until
 // the whole burst is there, so each burst takes 64 connections.
-func TestBurstsDoNotHandshakeAgain(t *testing.T) {
+func TestBurstsReuseConnections(t *testing.T) {
 	t.Parallel()
 	const burst = 64
 	var handshakes atomic.Int64
 	var mu sync.Mutex
 	arrived, all := 0, make(chan struct{})
-	transport, server := overTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	transport, server := newTLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		ready := all
 		if arrived++; arrived == burst {
@@ -96,7 +96,7 @@ func TestBurstsDoNotHandshakeAgain(t *testing.T) {
 
 func TestTransportSpeaksHTTP2(t *testing.T) {
 	t.Parallel()
-	transport, server := overTLS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	transport, server := newTLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok")
 	}), func(server *httptest.Server) { server.EnableHTTP2 = true })
 	if proto, err := roundTrip(transport, server.URL); err != nil || proto != "HTTP/2.0" {
@@ -110,7 +110,7 @@ func TestTransportRefusesOldTLS(t *testing.T) {
 		version uint16
 		refused bool
 	}{{tls.VersionTLS11, true}, {tls.VersionTLS12, false}, {tls.VersionTLS13, false}} {
-		transport, server := overTLS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		transport, server := newTLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "ok")
 		}), func(server *httptest.Server) {
 			server.TLS.MinVersion, server.TLS.MaxVersion = tls.VersionTLS10, test.version
@@ -128,17 +128,17 @@ func TestTransportRefusesOldTLS(t *testing.T) {
 
 func TestTransportChecksCertificates(t *testing.T) {
 	t.Parallel()
-	transport, server := overTLS(t, http.NotFoundHandler(), func(*httptest.Server) {})
+	transport, server := newTLSServer(t, http.NotFoundHandler(), func(*httptest.Server) {})
 	transport.TLSClientConfig.RootCAs = nil
 	if _, err := roundTrip(transport, server.URL); err == nil {
 		t.Error("a certificate of an unknown authority is accepted")
 	}
 }
 
-func TestTransportDoesNotAskForCompression(t *testing.T) {
+func TestTransportRequestsNoCompression(t *testing.T) {
 	t.Parallel()
 	asked := make(chan []string, 1)
-	transport, server := overTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	transport, server := newTLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked <- r.Header["Accept-Encoding"]
 		_, _ = io.WriteString(w, "ok")
 	}), func(*httptest.Server) {})
@@ -152,7 +152,7 @@ func TestTransportDoesNotAskForCompression(t *testing.T) {
 
 func TestTransportTimesOut(t *testing.T) {
 	t.Parallel()
-	_, server := overTLS(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	_, server := newTLSServer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	}), func(*httptest.Server) {})
 	transport := newAPITransport(50 * time.Millisecond)

@@ -2,7 +2,7 @@ package server
 
 import "testing"
 
-func TestTunnelsAreLimited(t *testing.T) {
+func TestLimitsTunnels(t *testing.T) {
 	t.Parallel()
 	if newTunnels(nil, nil, 16, nil) != nil {
 		t.Fatal("tunnels without an authority")

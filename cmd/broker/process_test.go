@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func binary(t *testing.T) string {
+func buildBroker(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("builds the program")
@@ -63,8 +63,8 @@ func binary(t *testing.T) string {
 	return built.path
 }
 
-// child is a broker in a process of its own.
-type child struct {
+// process is a broker in a process of its own.
+type process struct {
 	t          *testing.T
 	command    *exec.Cmd
 	url, admin string
@@ -72,17 +72,17 @@ type child struct {
 	ended      chan struct{}
 }
 
-func startProcess(t *testing.T, environ []string) *child {
+func startProcess(t *testing.T, environ []string) *process {
 	t.Helper()
-	command := exec.Command(binary(t))
+	command := exec.Command(buildBroker(t))
 	command.Env = environ
 	return startCommand(t, command)
 }
 
 // startCommand starts one that runs the broker, and returns when it listens.
-func startCommand(t *testing.T, command *exec.Cmd) *child {
+func startCommand(t *testing.T, command *exec.Cmd) *process {
 	t.Helper()
-	p := &child{t: t, command: command, logs: &brokertest.LogBuffer{}, ended: make(chan struct{})}
+	p := &process{t: t, command: command, logs: &brokertest.LogBuffer{}, ended: make(chan struct{})}
 	p.command.Stderr = p.logs
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func startCommand(t *testing.T, command *exec.Cmd) *child {
 			t.Fatalf("%v:\n%s", p.command.ProcessState, p.logs)
 		default:
 		}
-		p.url, p.admin, ok = p.logs.Addresses()
+		p.url, p.admin, ok = p.logs.URLs()
 		return ok
 	})
 	return p
@@ -115,7 +115,7 @@ func TestMemoryLimitDecidesConnectionLimit(t *testing.T) {
 	}
 }
 
-func (p *child) signal(signal os.Signal) {
+func (p *process) signal(signal os.Signal) {
 	p.t.Helper()
 	if err := p.command.Process.Signal(signal); err != nil {
 		p.t.Fatal(err)
@@ -123,7 +123,7 @@ func (p *child) signal(signal os.Signal) {
 }
 
 // wait returns the exit code, or -1 if a signal ended the process.
-func (p *child) wait() int {
+func (p *process) wait() int {
 	p.t.Helper()
 	select {
 	case <-p.ended:
@@ -133,7 +133,7 @@ func (p *child) wait() int {
 	return p.command.ProcessState.ExitCode()
 }
 
-func TestSignals(t *testing.T) {
+func TestSignalsShutDownGracefully(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		t.Run(signal.String(), func(t *testing.T) {
@@ -153,12 +153,12 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-func TestSecondSignalEndsAtOnce(t *testing.T) {
+func TestSecondSignalStopsAtOnce(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetAPIFault(fakeetrusted.Hang())
 	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_SHUTDOWN_GRACE=1h"))
-	channels := brokertest.GetLater(p.url + "/channels")
+	channels := brokertest.GetAsync(p.url + "/channels")
 	brokertest.Eventually(t, "the request is upstream", func() bool { return eTrusted.APIRequestCount() == 1 })
 	p.signal(syscall.SIGTERM)
 	brokertest.Eventually(t, "the first signal has arrived", func() bool {
@@ -173,18 +173,18 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-func TestLinkedVersion(t *testing.T) {
+func TestPrintsLinkedVersion(t *testing.T) {
 	t.Parallel()
-	output, err := exec.Command(binary(t), "version").Output()
+	output, err := exec.Command(buildBroker(t), "version").Output()
 	if want := "etrusted-broker 1.2.3-test (revision abcdef, " + runtime.Version() + ")\n"; err != nil || string(output) != want {
 		t.Errorf("%q, %v, want %q", output, err, want)
 	}
 }
 
-func TestExitCodesOfTheProcess(t *testing.T) {
+func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[int][]string{exitOK: {"-h"}, exitFailure: {"health"}, exitConfig: nil} {
-		command := exec.Command(binary(t), args...)
+		command := exec.Command(buildBroker(t), args...)
 		command.Env = []string{"BROKER_ADMIN_LISTEN=127.0.0.1:1"}
 		if _ = command.Run(); command.ProcessState.ExitCode() != want {
 			t.Errorf("%v: %v, want %d", args, command.ProcessState, want)
@@ -194,16 +194,16 @@ func TestExitCodesOfTheProcess(t *testing.T) {
 
 // connectProxy opens tunnels, all to one address, and keeps where they were asked to lead.
 type connectProxy struct {
-	to     string
+	upstream     string
 	mu     sync.Mutex
-	target []string
+	requested []string
 }
 
 func (c *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
-	c.target = append(c.target, r.Method+" "+r.RequestURI)
+	c.requested = append(c.requested, r.Method+" "+r.RequestURI)
 	c.mu.Unlock()
-	upstream, err := net.Dial("tcp", c.to)
+	upstream, err := net.Dial("tcp", c.upstream)
 	if err != nil {
 		http.Error(w, "no tunnel", http.StatusBadGateway)
 		return
@@ -225,12 +225,12 @@ func (c *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *connectProxy) targets() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.target)
+	return slices.Clone(c.requested)
 }
 
-// TestProxyAndCertificateVariables holds that HTTPS_PROXY and SSL_CERT_FILE work. The names exist for the proxy
+// TestUsesProxyAndCertificateVariables holds that HTTPS_PROXY and SSL_CERT_FILE work. The names exist for the proxy
 // alone, so nothing gets through without it.
-func TestProxyAndCertificateVariables(t *testing.T) {
+func TestUsesProxyAndCertificateVariables(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	server := httptest.NewUnstartedServer(eTrusted)
@@ -244,7 +244,7 @@ func TestProxyAndCertificateVariables(t *testing.T) {
 	if err := os.WriteFile(bundle, certificate, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	through := &connectProxy{to: server.Listener.Addr().String()}
+	through := &connectProxy{upstream: server.Listener.Addr().String()}
 	proxyURL := brokertest.Serve(t, through)
 	environ := brokertest.Environ("https://api.example.com", "ETRUSTED_TOKEN_URL=https://login.example.com/oauth/token", "HTTPS_PROXY="+proxyURL)
 

@@ -12,7 +12,7 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-func TestAChainExpiresWithItsFirstCertificate(t *testing.T) {
+func TestChainExpiresWithItsFirstCertificate(t *testing.T) {
 	t.Parallel()
 	epoch := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	chain := func(days ...int) (all []*x509.Certificate) {

@@ -12,8 +12,8 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// showing is a GET that shows a key as a bearer token; none if it is empty.
-func showing(t *testing.T, url, key string) brokertest.Response {
+// getWithKey is a GET that shows a key as a bearer token; none if it is empty.
+func getWithKey(t *testing.T, url, key string) brokertest.Response {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodGet, url, nil)
 	if err == nil && key != "" {
@@ -26,12 +26,12 @@ func showing(t *testing.T, url, key string) brokertest.Response {
 	return got
 }
 
-func TestAccessKey(t *testing.T) {
+func TestRequiresAccessKey(t *testing.T) {
 	t.Parallel()
 	const first, second, wrong = "CANARY-first-key-4711", "CANARY-second-key-0815", "CANARY-wrong-key-2342"
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	file := filepath.Join(t.TempDir(), "key")
-	brokertest.WriteFile(t, file, []byte(first+"\r\n"))
+	brokertest.ReplaceFile(t, file, []byte(first+"\r\n"))
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file, "BROKER_LOG_LEVEL=debug"))
 	b.WaitReady()
 
@@ -39,13 +39,13 @@ func TestAccessKey(t *testing.T) {
 	if none.Status != http.StatusUnauthorized || len(none.Header["Www-Authenticate"]) != 2 || none.Header.Get("Proxy-Status") == "" {
 		t.Errorf("without a key: %d %v", none.Status, none.Header)
 	}
-	if got := showing(t, b.URL+"/channels", wrong); got.Status != http.StatusUnauthorized {
+	if got := getWithKey(t, b.URL+"/channels", wrong); got.Status != http.StatusUnauthorized {
 		t.Errorf("with a wrong key: %d", got.Status)
 	}
 	if n := eTrusted.APIRequestCount(); n != 0 {
 		t.Errorf("%d requests went upstream", n)
 	}
-	if got := showing(t, b.URL+"/channels", first); got.Status != http.StatusOK {
+	if got := getWithKey(t, b.URL+"/channels", first); got.Status != http.StatusOK {
 		t.Errorf("with the key: %d %s", got.Status, got.Body)
 	}
 	request, err := http.NewRequest(http.MethodGet, b.URL+"/channels", nil)
@@ -56,19 +56,19 @@ func TestAccessKey(t *testing.T) {
 		t.Errorf("with the key as a password: %d %s", got.Status, got.Body)
 	}
 
-	brokertest.WriteFile(t, file, []byte(second))
-	brokertest.Eventually(t, "the new key is taken", func() bool { return showing(t, b.URL+"/channels", second).Status == http.StatusOK })
-	if got := showing(t, b.URL+"/channels", first); got.Status != http.StatusOK {
+	brokertest.ReplaceFile(t, file, []byte(second))
+	brokertest.Eventually(t, "the new key is taken", func() bool { return getWithKey(t, b.URL+"/channels", second).Status == http.StatusOK })
+	if got := getWithKey(t, b.URL+"/channels", first); got.Status != http.StatusOK {
 		t.Errorf("just after the change, the old key: %d", got.Status)
 	}
-	brokertest.WriteFile(t, file, []byte("\n"))
+	brokertest.ReplaceFile(t, file, []byte("\n"))
 	brokertest.Eventually(t, "the trouble is told", func() bool {
 		return len(b.Logs.Lines("the access key cannot be read: the one that there was stays in use")) == 1
 	})
-	if got := showing(t, b.URL+"/channels", second); got.Status != http.StatusOK {
+	if got := getWithKey(t, b.URL+"/channels", second); got.Status != http.StatusOK {
 		t.Errorf("with an empty file, the key that there was: %d", got.Status)
 	}
-	if got := showing(t, b.URL+"/channels", ""); got.Status != http.StatusUnauthorized {
+	if got := getWithKey(t, b.URL+"/channels", ""); got.Status != http.StatusUnauthorized {
 		t.Errorf("with an empty file, no key: %d", got.Status)
 	}
 
@@ -85,7 +85,7 @@ func TestAccessKey(t *testing.T) {
 	}
 }
 
-func TestRulesAreKept(t *testing.T) {
+func TestEnforcesAllowRules(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	dir := t.TempDir()
@@ -124,14 +124,14 @@ func TestRulesAreKept(t *testing.T) {
 	}
 }
 
-func TestOpenSecretFilesAreTold(t *testing.T) {
+func TestWarnsOfWorldReadableSecretFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	addAccount(t, dir, "open", "id", "secret")
 	files := map[string]os.FileMode{"id": 0o600, "secret": 0o644, "key": 0o604, "open/client_secret": 0o640, "open/client_id": 0o444}
 	for name, mode := range files {
 		path := filepath.Join(dir, name)
-		brokertest.WriteFile(t, path, []byte("some-text-that-is-no-secret"))
+		brokertest.ReplaceFile(t, path, []byte("some-text-that-is-no-secret"))
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}

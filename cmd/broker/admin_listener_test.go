@@ -10,7 +10,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-var operatorTests = []struct {
+var adminRequests = []struct {
 	name, host string
 	header     http.Header
 	status     int
@@ -34,12 +34,12 @@ var operatorTests = []struct {
 	{"rebound page", "evil.example", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 421},
 }
 
-// TestAdminDoor holds that forOperators is in front of every page.
-func TestAdminDoor(t *testing.T) {
+// TestAdminListenerRefusesForeignRequests holds that forOperators is in front of every page.
+func TestAdminListenerRefusesForeignRequests(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ALLOWED_HOSTS=broker.example"))
 	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/status.json", "/", "/debug/pprof/"} {
-		for _, test := range operatorTests {
+		for _, test := range adminRequests {
 			if test.host == "" {
 				continue // Go's client fills it in
 			}
@@ -62,8 +62,8 @@ func TestAdminDoor(t *testing.T) {
 	}
 }
 
-// TestAdminIsNotTheApp holds that neither listener serves what is the other's.
-func TestAdminIsNotTheApp(t *testing.T) {
+// TestListenersServeOnlyTheirOwnPaths holds that neither listener serves what is the other's.
+func TestListenersServeOnlyTheirOwnPaths(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))

@@ -19,27 +19,27 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// wired is the whole broker in a synctest bubble, between a client and a stand-in, all over networks in memory: time is
+// bubble is the whole broker in a synctest bubble, between a client and a stand-in, all over networks in memory: time is
 // fake, so a request that waits for nothing takes none.
-type wired struct {
+type bubble struct {
 	broker *broker
-	server *fakeetrusted.Server
+	eTrusted *fakeetrusted.Server
 	client *http.Client
 	logs   *brokertest.LogBuffer
 	stop   func() error
 }
 
-func assemble(t *testing.T, options fakeetrusted.Options) *wired {
+func newBubble(t *testing.T, options fakeetrusted.Options) *bubble {
 	t.Helper()
-	return assembleWith(t, options, func(*config.Config) {})
+	return newBubbleWith(t, options, func(*config.Config) {})
 }
 
-// assembleWith is assemble with a configuration that is changed before the start.
-func assembleWith(t *testing.T, options fakeetrusted.Options, change func(*config.Config)) *wired {
+// newBubbleWith is assemble with a configuration that is changed before the start.
+func newBubbleWith(t *testing.T, options fakeetrusted.Options, change func(*config.Config)) *bubble {
 	t.Helper()
-	w := &wired{server: fakeetrusted.New(options), logs: &brokertest.LogBuffer{}}
+	w := &bubble{eTrusted: fakeetrusted.New(options), logs: &brokertest.LogBuffer{}}
 	eTrusted := fakeetrusted.NewListener()
-	standIn := &http.Server{Handler: w.server, ReadHeaderTimeout: time.Hour}
+	standIn := &http.Server{Handler: w.eTrusted, ReadHeaderTimeout: time.Hour}
 	go func() { _ = standIn.Serve(eTrusted) }()
 	toAPI, toLogin := newAPITransport(time.Minute), NewLoginTransport()
 	toAPI.Proxy, toLogin.Proxy = nil, nil
@@ -89,7 +89,7 @@ func assembleWith(t *testing.T, options fakeetrusted.Options, change func(*confi
 }
 
 // get makes one request and returns its status and how long it took.
-func (w *wired) get(t *testing.T) (response *http.Response, took time.Duration) {
+func (w *bubble) get(t *testing.T) (response *http.Response, took time.Duration) {
 	t.Helper()
 	began := time.Now()
 	response, err := w.client.Get("http://localhost:8080/channels")
@@ -105,14 +105,14 @@ func (w *wired) get(t *testing.T) (response *http.Response, took time.Duration) 
 
 // With 6-second tokens and a token endpoint that takes 1 s, four clients see no error and no request slower than the API
 // itself, and each lifetime costs one token request.
-func TestNobodyWaitsForARefresh(t *testing.T) {
+func TestRefreshDelaysNoRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, fakeetrusted.Options{Lifetime: 6 * time.Second})
-		w.server.SetTokenDelay(time.Second)
+		w := newBubble(t, fakeetrusted.Options{Lifetime: 6 * time.Second})
+		w.eTrusted.SetTokenDelay(time.Second)
 		const apiTakes = 20 * time.Millisecond
-		w.server.SetAPIDelay(apiTakes)
+		w.eTrusted.SetAPIDelay(apiTakes)
 		w.get(t) // waits for the first token
-		began, requests := time.Now(), w.server.TokenRequestCount()
+		began, requests := time.Now(), w.eTrusted.TokenRequestCount()
 		var clients sync.WaitGroup
 		for range 4 {
 			clients.Go(func() {
@@ -126,22 +126,22 @@ func TestNobodyWaitsForARefresh(t *testing.T) {
 		}
 		clients.Wait()
 		// Refreshes are due 4.2 to 4.8 s after the request before, of which the first was 1.02 s ago.
-		if n := w.server.TokenRequestCount() - requests; n != 4 && n != 5 {
+		if n := w.eTrusted.TokenRequestCount() - requests; n != 4 && n != 5 {
 			t.Errorf("%d token requests in 20 s, want one each refresh interval", n)
 		}
-		if n := w.server.APIRequestCount(); n != 1+4*1000 {
+		if n := w.eTrusted.APIRequestCount(); n != 1+4*1000 {
 			t.Errorf("%d requests reached the API, want 4001", n)
 		}
 	})
 }
 
-func TestAnOutageOfTheLoginServer(t *testing.T) {
+func TestServesThroughLoginServerOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const lifetime = 60 * time.Second
-		w := assemble(t, fakeetrusted.Options{Lifetime: lifetime})
+		w := newBubble(t, fakeetrusted.Options{Lifetime: lifetime})
 		w.get(t)
 		began := time.Now()
-		w.server.SetTokenFault(fakeetrusted.Status(http.StatusServiceUnavailable, nil))
+		w.eTrusted.SetTokenFault(fakeetrusted.Status(http.StatusServiceUnavailable, nil))
 
 		// For most of a lifetime no request fails.
 		for time.Since(began) < lifetime-time.Second {
@@ -153,19 +153,19 @@ func TestAnOutageOfTheLoginServer(t *testing.T) {
 
 		// Past the expiry each gets a 503, and none goes upstream bare.
 		time.Sleep(2 * time.Second)
-		reached := w.server.APIRequestCount()
+		reached := w.eTrusted.APIRequestCount()
 		response, took := w.get(t)
 		status := response.Header.Get("Proxy-Status")
 		if response.StatusCode != http.StatusServiceUnavailable || took != 10*time.Second ||
 			response.Header.Get("Retry-After") == "" || !strings.HasPrefix(status, "etrusted-broker; error=") {
 			t.Errorf("%d after %v, header %v", response.StatusCode, took, response.Header)
 		}
-		if n := w.server.APIRequestCount(); n != reached {
+		if n := w.eTrusted.APIRequestCount(); n != reached {
 			t.Error("a request went upstream without a valid token")
 		}
 
 		// When it heals, so does the broker.
-		w.server.SetTokenFault(nil)
+		w.eTrusted.SetTokenFault(nil)
 		healing := time.Now()
 		for response.StatusCode != http.StatusOK {
 			response, _ = w.get(t)
@@ -176,9 +176,9 @@ func TestAnOutageOfTheLoginServer(t *testing.T) {
 	})
 }
 
-func TestRejectedCredentialsAreToldAtOnce(t *testing.T) {
+func TestRejectedCredentialsFailWithoutDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, fakeetrusted.Options{ClientSecret: "another"})
+		w := newBubble(t, fakeetrusted.Options{ClientSecret: "another"})
 		response, _ := w.get(t)
 		if response.StatusCode != http.StatusServiceUnavailable {
 			t.Fatalf("status %d", response.StatusCode)
@@ -186,18 +186,18 @@ func TestRejectedCredentialsAreToldAtOnce(t *testing.T) {
 		if response, took := w.get(t); response.StatusCode != http.StatusServiceUnavailable || took != 0 {
 			t.Errorf("%d after %v", response.StatusCode, took)
 		}
-		if w.server.APIRequestCount() != 0 {
+		if w.eTrusted.APIRequestCount() != 0 {
 			t.Error("a request went upstream without a token")
 		}
 	})
 }
 
 // A drain that outlasts the token's life: the loop goes on until the last request has gone.
-func TestTheTokenIsRefreshedWhileDraining(t *testing.T) {
+func TestRefreshesTokenWhileDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, fakeetrusted.Options{Lifetime: 5 * time.Second})
+		w := newBubble(t, fakeetrusted.Options{Lifetime: 5 * time.Second})
 		w.get(t)
-		w.server.SetAPIFault(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Second) }))
+		w.eTrusted.SetAPIFault(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Second) }))
 		status := make(chan int)
 		go func() {
 			response, _ := w.get(t)
@@ -205,7 +205,7 @@ func TestTheTokenIsRefreshedWhileDraining(t *testing.T) {
 		}()
 		synctest.Wait()
 		stopped := make(chan error)
-		before := w.server.TokenRequestCount()
+		before := w.eTrusted.TokenRequestCount()
 		go func() { stopped <- w.stop() }()
 		if got := <-status; got != http.StatusOK {
 			t.Errorf("status %d", got)
@@ -213,7 +213,7 @@ func TestTheTokenIsRefreshedWhileDraining(t *testing.T) {
 		if err := <-stopped; err != nil {
 			t.Error(err)
 		}
-		if n := w.server.TokenRequestCount() - before; n < 4 {
+		if n := w.eTrusted.TokenRequestCount() - before; n < 4 {
 			t.Errorf("%d refreshes in a drain of four lifetimes", n)
 		}
 	})

@@ -16,11 +16,11 @@ import (
 // Raced is whether the race detector is on. Pools then drop at random what is put into them.
 var Raced bool
 
-// TestAllocations holds what a request may cost in allocations, over what it costs without the broker: client and API are in
+// TestAllocationsStayWithinBudget holds what a request may cost in allocations, over what it costs without the broker: client and API are in
 // the same process, and so in both figures. Most of it is net/http's, whose server and client a request passes once more, and
 // with another toolchain that part may be another. Otherwise, whoever exceeds a budget has made a mistake, or has decided to
 // pay that price and writes it here.
-func TestAllocations(t *testing.T) { // not parallel: it counts what other tests allocate, too
+func TestAllocationsStayWithinBudget(t *testing.T) { // not parallel: it counts what other tests allocate, too
 	if Raced {
 		t.Skip("the race detector allocates")
 	}
@@ -32,7 +32,7 @@ func TestAllocations(t *testing.T) { // not parallel: it counts what other tests
 	}))
 	t.Cleanup(api.Close)
 	page = []byte(`{"paging":{"links":{"next":"` + api.URL + `/reviews?after=x"}},"items":["` + strings.Repeat("x", 1000) + `"]}`)
-	direct := slices.Max(allocations(t, api.URL))
+	direct := slices.Max(allocationsPerRequest(t, api.URL))
 	for _, test := range []struct {
 		name    string
 		budget  float64
@@ -45,18 +45,18 @@ func TestAllocations(t *testing.T) { // not parallel: it counts what other tests
 		environ := brokertest.Environ(eTrusted, append(test.environ, "ETRUSTED_API_URL="+api.URL, "ETRUSTED_TOKEN_URL="+eTrusted+"/oauth/token")...)
 		b := startBroker(t, nil, environ)
 		b.WaitReady()
-		if got := math.Round(slices.Min(allocations(t, b.URL)) - direct); got > test.budget {
+		if got := math.Round(slices.Min(allocationsPerRequest(t, b.URL)) - direct); got > test.budget {
 			t.Errorf("%s: %v allocations a request, the budget is %v", test.name, got, test.budget)
 		}
 		b.Stop()
 	}
 }
 
-// allocations is how many a request takes, over a connection that is kept: measured several times, since what else runs in
+// allocationsPerRequest is how many a request takes, over a connection that is kept: measured several times, since what else runs in
 // the process (the collector, which empties the pools, a timer, the end of what came before) adds a few to the sum or hides
 // one of them. On a busy machine it does so often. So the least of the broker's figures is taken, and the most of the others',
 // with their fractions, which are the noise: without them, 58.997 would be 58, and a whole allocation too few.
-func allocations(t *testing.T, url string) []float64 {
+func allocationsPerRequest(t *testing.T, url string) []float64 {
 	t.Helper()
 	transport := &http.Transport{DisableCompression: true}
 	defer transport.CloseIdleConnections()

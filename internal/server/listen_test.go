@@ -7,7 +7,7 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-func TestListenHosts(t *testing.T) {
+func TestListenHostsAreSpecific(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		app, admin string

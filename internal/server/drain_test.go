@@ -12,7 +12,7 @@ import (
 // TestDrainWaitsBrieflyForSilentConnection: a new connection without a request delays the shutdown for silence only.
 func TestDrainWaitsBrieflyForSilentConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := assemble(t, fakeetrusted.Options{})
+		w := newBubble(t, fakeetrusted.Options{})
 		w.get(t)
 		conn, err := w.client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", "localhost:8080")
 		if err != nil {

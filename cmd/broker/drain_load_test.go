@@ -16,28 +16,28 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// half is what a response has sent of its body when the drain begins, and again what comes after. It is more than any
+// halfBody is what a response has sent of its body when the drain begins, and again what comes after. It is more than any
 // buffer on its way.
-var half = strings.Repeat("0123456789abcdef", 16<<10)
+var halfBody = strings.Repeat("0123456789abcdef", 16<<10)
 
-// halfWay is an API with 20 requests in flight: those to /header wait before they answer, those to /body in the middle
+// pausingAPI is an API with 20 requests in flight: those to /header wait before they answer, those to /body in the middle
 // of what they answer, those to /upload in the middle of what they read. All go on when gate is closed.
-func halfWay(arrived chan<- string, gate <-chan struct{}, tokens http.Handler) http.Handler {
+func pausingAPI(arrived chan<- string, gate <-chan struct{}, tokens http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/header":
 			arrived <- r.URL.Path
 			<-gate
-			_, _ = io.WriteString(w, half+half)
+			_, _ = io.WriteString(w, halfBody+halfBody)
 		case "/body":
 			w.Header().Set("Content-Type", "application/octet-stream")
-			_, _ = io.WriteString(w, half)
+			_, _ = io.WriteString(w, halfBody)
 			_ = http.NewResponseController(w).Flush()
 			arrived <- r.URL.Path
 			<-gate
-			_, _ = io.WriteString(w, half)
+			_, _ = io.WriteString(w, halfBody)
 		case "/upload":
-			first := make([]byte, len(half))
+			first := make([]byte, len(halfBody))
 			_, _ = io.ReadFull(r.Body, first)
 			arrived <- r.URL.Path
 			rest, _ := io.ReadAll(r.Body)
@@ -48,26 +48,26 @@ func halfWay(arrived chan<- string, gate <-chan struct{}, tokens http.Handler) h
 	})
 }
 
-// upload is a body whose second half is sent once gate is closed.
-func upload(gate <-chan struct{}) io.Reader {
+// pausingUpload is a body whose second half is sent once gate is closed.
+func pausingUpload(gate <-chan struct{}) io.Reader {
 	reader, writer := io.Pipe()
 	go func() {
-		_, _ = io.WriteString(writer, half)
+		_, _ = io.WriteString(writer, halfBody)
 		<-gate
-		_, _ = io.WriteString(writer, half)
+		_, _ = io.WriteString(writer, halfBody)
 		_ = writer.Close()
 	}()
 	return reader
 }
 
-// TestDrainUnderLoad holds that a SIGTERM costs none of 20 requests in flight, wherever each of them is, while other
+// TestDrainLosesNoRequestUnderLoad holds that a SIGTERM costs none of 20 requests in flight, wherever each of them is, while other
 // clients keep coming; that the broker is not ready meanwhile; and that its exit code is 0.
-func TestDrainUnderLoad(t *testing.T) {
+func TestDrainLosesNoRequestUnderLoad(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	gate, arrived := make(chan struct{}), make(chan string, 20)
 	manager := brokertest.NewSystemd(t).Start()
-	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, halfWay(arrived, gate, eTrusted)), manager.Environ(), "BROKER_SHUTDOWN_GRACE="+brokertest.Timeout.String()))
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, pausingAPI(arrived, gate, eTrusted)), manager.Variable(), "BROKER_SHUTDOWN_GRACE="+brokertest.Timeout.String()))
 	release := sync.OnceFunc(func() { close(gate) })
 	t.Cleanup(release) // or the API would not end either
 	brokertest.Eventually(t, "it is ready", func() bool { return manager.Count("READY=1") == 1 })
@@ -77,9 +77,9 @@ func TestDrainUnderLoad(t *testing.T) {
 		go func() {
 			switch i % 4 {
 			case 0:
-				answers <- brokertest.Do(http.NewRequest(http.MethodPost, p.url+"/upload", upload(gate)))
+				answers <- brokertest.Do(http.NewRequest(http.MethodPost, p.url+"/upload", pausingUpload(gate)))
 			case 1:
-				answers <- brokertest.Do(http.NewRequest(http.MethodPost, p.url+"/header", bytes.NewReader([]byte(half))))
+				answers <- brokertest.Do(http.NewRequest(http.MethodPost, p.url+"/header", bytes.NewReader([]byte(halfBody))))
 			case 2:
 				answers <- brokertest.Do(http.NewRequest(http.MethodGet, p.url+"/header", nil))
 			default:
@@ -134,7 +134,7 @@ func TestDrainUnderLoad(t *testing.T) {
 
 	release()
 	for range 20 {
-		if got := brokertest.Receive(t, "an answer", answers); got.Status != http.StatusOK || got.Err != nil || got.Body != half+half {
+		if got := brokertest.Receive(t, "an answer", answers); got.Status != http.StatusOK || got.Err != nil || got.Body != halfBody+halfBody {
 			t.Errorf("a request in flight was lost: %d, %d bytes, %v", got.Status, len(got.Body), got.Err)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestTrafficIsTold holds the way from a request to what the status page says of it: who answered, and of whom it was.
-func TestTrafficIsTold(t *testing.T) {
+// TestStatusCountsRequests holds the way from a request to what the status page says of it: who answered, and of whom it was.
+func TestStatusCountsRequests(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
