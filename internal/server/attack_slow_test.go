@@ -24,12 +24,12 @@ import (
 // attackBubble is the whole broker in a synctest bubble, as wired is, with few connections to give away.
 type attackBubble struct {
 	t          *testing.T
-	eTrusted     *fakeetrusted.Server
+	eTrusted   *fakeetrusted.Server
 	app, admin *fakeetrusted.Listener
 	attackers  sync.WaitGroup
 	mu         sync.Mutex
-	conns    []net.Conn // by the attackers
-	ended       bool       // the test is
+	conns      []net.Conn // by the attackers
+	ended      bool       // the test is
 }
 
 // newAttackBubble starts one. served answers the API's requests; nil has the stand-in do that.
