@@ -19,9 +19,9 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// Clients that ask for a long response each and do not read them cost what their buffers hold, not what they asked for. The
-// bounds are an eighth above what they cost today. The API's and the attackers' share is in them. It runs by itself, so
-// that the heap is this test's own.
+// Clients that request a long response and do not read it cost what their buffers hold, not what they requested. The bounds
+// are an eighth above today's cost, which includes the share of the API and the attackers. The test is not parallel, so that
+// the heap is its own.
 func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 	if brokertest.RaceDetector {
 		t.Skip("the race detector allocates")
@@ -29,7 +29,7 @@ func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 	const readers = 200
 	for _, test := range []struct {
 		path string
-		most int64 // bytes for each reader
+		max  int64 // bytes per reader
 	}{
 		{"/long", 68 << 10},
 		{"/json", 88 << 10},
@@ -48,27 +48,27 @@ func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 			for range readers {
 				startStalledReader(t, address, test.path)
 			}
-			brokertest.Eventually(t, "all are served", func() bool { return inFlight() == readers })
+			brokertest.Eventually(t, "all readers are served", func() bool { return inFlight() == readers })
 			waitUntilSilent(&sent)
-			grown := (heapInUse() - before) / readers
-			t.Logf("a reader takes %d kB", grown>>10)
-			if grown > test.most {
-				t.Errorf("a reader takes %d bytes, want at most %d", grown, test.most)
+			perReader := (heapInUse() - before) / readers
+			t.Logf("%d KiB per reader", perReader>>10)
+			if perReader > test.max {
+				t.Errorf("got %d bytes per reader, want at most %d", perReader, test.max)
 			}
 			if got := brokertest.Get(t, "http://"+address+"/x"); got.Status != http.StatusOK {
-				t.Errorf("the app meanwhile: %d, want 200", got.Status)
+				t.Errorf("the app: got status %d, want 200", got.Status)
 			}
 		})
 	}
 }
 
-// What an HTTP/2 API has sent of a response that the app does not read is bounded for each of them.
+// For each response that an app does not read, an HTTP/2 API can send only a bounded part.
 func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
-	const most = 512 << 10
+	const maxSent = 512 << 10
 	var sent atomic.Int64
 	api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 2 {
-			t.Errorf("the API was asked in %s, want HTTP/2", r.Proto)
+			t.Errorf("got a request in %s, want HTTP/2", r.Proto)
 		}
 		for r.URL.Path == "/long" {
 			n, err := w.Write(tenKilobytes)
@@ -86,33 +86,33 @@ func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
 	address, _ := serveWithSmallBuffers(t, api.URL, toAPI, limits{app: 4, admin: 4})
 	startStalledReader(t, address, "/long")
 	waitUntilSilent(&sent)
-	if got := sent.Load(); got > most {
-		t.Errorf("the API has sent %d bytes, want at most %d", got, most)
+	if got := sent.Load(); got > maxSent {
+		t.Errorf("the API sent %d bytes, want at most %d", got, maxSent)
 	}
 	if got := brokertest.Get(t, "http://"+address+"/x"); got.Status != http.StatusOK {
-		t.Errorf("the app meanwhile: %d, want 200", got.Status)
+		t.Errorf("the app: got status %d, want 200", got.Status)
 	}
 }
 
-// waitUntilSilent returns once an API sends nothing more, since all readers have stalled.
+// waitUntilSilent returns once the API sends nothing more, because all readers have stalled.
 func waitUntilSilent(sent *atomic.Int64) {
 	for before := int64(-1); sent.Load() != before; time.Sleep(300 * time.Millisecond) {
 		before = sent.Load()
 	}
 }
 
-// longContentAPI is an API with much to send: text, JSON, and JSON in gzip. It counts the bytes that it has sent.
+// longContentAPI is an API with long responses: text, JSON, and JSON in gzip. It counts the bytes that it sends.
 func longContentAPI(t *testing.T, sent *atomic.Int64) http.Handler {
 	array := bytes.Repeat([]byte(`{"id":1},`), 10_000)
-	var zipped bytes.Buffer
-	zip := gzip.NewWriter(&zipped)
+	var compressed bytes.Buffer
+	compressor := gzip.NewWriter(&compressed)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {
-		if _, err := fmt.Fprintf(zip, `{"id":%d},`, random.Uint64()); err != nil {
+		if _, err := fmt.Fprintf(compressor, `{"id":%d},`, random.Uint64()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := zip.Close(); err != nil {
+	if err := compressor.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -123,7 +123,7 @@ func longContentAPI(t *testing.T, sent *atomic.Int64) http.Handler {
 		case "/json":
 			part, kind = array, "application/json"
 		case "/gzip":
-			part, kind, coding = zipped.Bytes(), "application/json", "gzip" // of which any number may follow each other
+			part, kind, coding = compressed.Bytes(), "application/json", "gzip" // members can be concatenated
 		}
 		w.Header().Set("Content-Type", kind)
 		if coding != "" {
@@ -139,12 +139,12 @@ func longContentAPI(t *testing.T, sent *atomic.Int64) http.Handler {
 	})
 }
 
-// serveWithSmallBuffers runs a broker whose clients can stall after few bytes. It has its token.
-func serveWithSmallBuffers(t *testing.T, api string, toAPI *http.Transport, limits limits) (address string, inFlight func() int64) {
+// serveWithSmallBuffers runs a broker, with a token, whose clients can stall after few bytes.
+func serveWithSmallBuffers(t *testing.T, api string, toAPI *http.Transport, maxConns limits) (address string, inFlight func() int64) {
 	t.Helper()
 	toLogin := NewLoginTransport()
 	b := newUnstartedBroker(t, api, brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), toAPI, toLogin)
-	b.limits = limits
+	b.limits = maxConns
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func serveWithSmallBuffers(t *testing.T, api string, toAPI *http.Transport, limi
 	return listener.Addr().String(), b.proxy.InFlight
 }
 
-// startStalledReader asks for a path, and reads the beginning of the response and nothing more.
+// startStalledReader requests a path, and reads only the beginning of the response.
 func startStalledReader(t *testing.T, address, path string) {
 	t.Helper()
 	c := brokertest.DialRaw(t, address)
@@ -174,20 +174,21 @@ func startStalledReader(t *testing.T, address, path string) {
 	}
 }
 
-// smallBufferListener keeps the system from taking megabytes off our hands for each connection.
+// smallBufferListener limits the send buffers of connections. By default, the system takes megabytes for each.
 type smallBufferListener struct{ net.Listener }
 
-func (n smallBufferListener) Accept() (net.Conn, error) {
-	conn, err := n.Listener.Accept()
+func (l smallBufferListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
 	if err == nil {
 		err = conn.(*net.TCPConn).SetWriteBuffer(32 << 10)
 	}
 	return conn, err
 }
 
+// heapInUse returns the size of the live heap.
 func heapInUse() int64 {
 	runtime.GC()
-	runtime.GC() // pools keep what was in them for one round
+	runtime.GC() // pools keep their content for one cycle
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)

@@ -21,41 +21,42 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// attackBubble is the whole broker in a synctest bubble, as wired is, with few connections to give away.
+// attackBubble is a broker in a synctest bubble, as bubble is, whose listeners accept few connections, with attackers that
+// hold them.
 type attackBubble struct {
 	t          *testing.T
 	eTrusted   *fakeetrusted.Server
 	app, admin *fakeetrusted.Listener
 	attackers  sync.WaitGroup
 	mu         sync.Mutex
-	conns      []net.Conn // by the attackers
-	ended      bool       // the test is
+	conns      []net.Conn // that attackers hold
+	ended      bool       // the test has ended
 }
 
-// newAttackBubble starts one. served answers the API's requests; nil has the stand-in do that.
-func newAttackBubble(t *testing.T, limits limits, served http.Handler) *attackBubble {
+// newAttackBubble starts a broker with these limits. api serves the API; nil stands for the fake eTrusted's.
+func newAttackBubble(t *testing.T, maxConns limits, api http.Handler) *attackBubble {
 	t.Helper()
 	b := &attackBubble{t: t, eTrusted: fakeetrusted.New(fakeetrusted.Options{}), app: fakeetrusted.NewListener(), admin: fakeetrusted.NewListener()}
-	eTrusted := fakeetrusted.NewListener()
-	standIn := &http.Server{ReadHeaderTimeout: time.Hour, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if served != nil && r.URL.Path != "/oauth/token" {
-			served.ServeHTTP(w, r)
+	upstreams := fakeetrusted.NewListener()
+	server := &http.Server{ReadHeaderTimeout: time.Hour, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if api != nil && r.URL.Path != "/oauth/token" {
+			api.ServeHTTP(w, r)
 			return
 		}
 		b.eTrusted.ServeHTTP(w, r)
 	})}
-	go func() { _ = standIn.Serve(eTrusted) }()
+	go func() { _ = server.Serve(upstreams) }()
 	toAPI, toLogin := newAPITransport(time.Hour), NewLoginTransport()
 	toAPI.Proxy, toLogin.Proxy = nil, nil
-	toAPI.DialContext, toLogin.DialContext = eTrusted.Dial, eTrusted.Dial
-	broker := newUnstartedBroker(t, "http://api.example", "http://login.example", toAPI, toLogin)
-	broker.limits = limits
+	toAPI.DialContext, toLogin.DialContext = upstreams.Dial, upstreams.Dial
+	unstarted := newUnstartedBroker(t, "http://api.example", "http://login.example", toAPI, toLogin)
+	unstarted.limits = maxConns
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- broker.serve(ctx, b.app, b.admin) }()
+	result := make(chan error, 1)
+	go func() { result <- unstarted.serve(ctx, b.app, b.admin) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := <-result; err != nil {
 			t.Errorf("serve: %v", err)
 		}
 		b.mu.Lock()
@@ -67,23 +68,23 @@ func newAttackBubble(t *testing.T, limits limits, served http.Handler) *attackBu
 		b.attackers.Wait()
 		toAPI.CloseIdleConnections()
 		toLogin.CloseIdleConnections()
-		_ = standIn.Close()
-		time.Sleep(time.Minute) // net/http takes its time to leave a connection
+		_ = server.Close()
+		time.Sleep(time.Minute) // net/http closes connections after a delay
 	})
 	if _, status := b.get(b.app, "/channels"); status != http.StatusOK { // waits for the token
-		t.Fatalf("status %d", status)
+		t.Fatalf("got status %d, want 200", status)
 	}
 	return b
 }
 
-// newUnstartedBroker is a broker that is wired and does not serve yet.
+// newUnstartedBroker returns a broker that does not serve yet.
 func newUnstartedBroker(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *broker {
 	t.Helper()
 	upstream, err := url.Parse(api)
 	if err != nil {
 		t.Fatal(err)
 	}
-	broker, err := newBroker(config.Config{
+	b, err := newBroker(config.Config{
 		ClientID:     tokensource.NewSecret(fakeetrusted.DefaultClientID),
 		ClientSecret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret),
 		TokenURL:     login + "/oauth/token",
@@ -95,16 +96,16 @@ func newUnstartedBroker(t *testing.T, api, login string, toAPI, toLogin http.Rou
 	if err != nil {
 		t.Fatal(err)
 	}
-	return broker
+	return b
 }
 
-// get makes one request over a connection of its own, and returns how long that took and the status; 0 if there is no
-// answer within two minutes.
-func (b *attackBubble) get(at *fakeetrusted.Listener, path string) (took time.Duration, status int) {
+// get sends a GET request over a new connection, and returns how long it took and the status; 0 if no response arrives within
+// two minutes.
+func (b *attackBubble) get(listener *fakeetrusted.Listener, path string) (took time.Duration, status int) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	conn, err := at.Dial(ctx, "tcp", "")
+	conn, err := listener.Dial(ctx, "tcp", "")
 	if err != nil {
 		return time.Since(began), 0
 	}
@@ -123,17 +124,17 @@ func (b *attackBubble) get(at *fakeetrusted.Listener, path string) (took time.Du
 	return time.Since(began), response.StatusCode
 }
 
-// attack has n attackers connect and stall. It returns at once.
-func (b *attackBubble) attack(at *fakeetrusted.Listener, n int, stall func(net.Conn)) {
+// attack lets n attackers connect and stall. It does not wait for them.
+func (b *attackBubble) attack(listener *fakeetrusted.Listener, n int, stall func(net.Conn)) {
 	for range n {
 		b.attackers.Go(func() {
-			conn, err := at.Dial(context.Background(), "tcp", "")
+			conn, err := listener.Dial(context.Background(), "tcp", "")
 			if err != nil {
 				return
 			}
 			b.mu.Lock()
 			b.conns = append(b.conns, conn)
-			if b.ended { // just now
+			if b.ended { // meanwhile
 				_ = conn.Close()
 			}
 			b.mu.Unlock()
@@ -142,18 +143,18 @@ func (b *attackBubble) attack(at *fakeetrusted.Listener, n int, stall func(net.C
 	}
 }
 
-// readUntilClosed waits for the broker to close a connection, whatever it sends before.
+// readUntilClosed reads whatever the broker sends until it closes the connection.
 func readUntilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-// The ways to keep a connection without doing anything for it. None reads more than it must.
+// stallingClients are the ways to keep a connection busy without progress. No client reads more than it must.
 var stallingClients = map[string]func(net.Conn){
-	"silence":     readUntilClosed,
-	"half a line": func(c net.Conn) { _, _ = io.WriteString(c, "GET /x HT"); readUntilClosed(c) },
+	"no request":          readUntilClosed,
+	"half a request line": func(c net.Conn) { _, _ = io.WriteString(c, "GET /x HT"); readUntilClosed(c) },
 	"half a header": func(c net.Conn) {
 		_, _ = io.WriteString(c, "GET /x HTTP/1.1\r\nHost: localhost\r\nX: ")
 		readUntilClosed(c)
 	},
-	"a header by drips": func(c net.Conn) {
+	"slow header": func(c net.Conn) {
 		_, _ = io.WriteString(c, "GET /x HTTP/1.1\r\nHost: localhost\r\n")
 		go readUntilClosed(c)
 		for {
@@ -175,7 +176,7 @@ var stallingClients = map[string]func(net.Conn){
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nbody")
 		readUntilClosed(c)
 	},
-	"a body by drips": func(c net.Conn) {
+	"slow body": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
 		go readUntilClosed(c)
 		for {
@@ -185,7 +186,7 @@ var stallingClients = map[string]func(net.Conn){
 			time.Sleep(200 * time.Millisecond)
 		}
 	},
-	"an extension by drips": func(c net.Conn) {
+	"slow chunk extension": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;")
 		go readUntilClosed(c)
 		for {
@@ -195,12 +196,12 @@ var stallingClients = map[string]func(net.Conn){
 			time.Sleep(200 * time.Millisecond)
 		}
 	},
-	"a body of a request that was refused": func(c net.Conn) {
+	"body of a refused request": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /../x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
 		readUntilClosed(c)
 	},
-	"an answer that is not read": func(c net.Conn) { _, _ = io.WriteString(c, brokertest.PlainRequest("GET /long")) },
-	"an answer that is read by drips": func(c net.Conn) {
+	"unread response": func(c net.Conn) { _, _ = io.WriteString(c, brokertest.PlainRequest("GET /long")) },
+	"slowly read response": func(c net.Conn) {
 		_, _ = io.WriteString(c, brokertest.PlainRequest("GET /long"))
 		for {
 			if _, err := c.Read(make([]byte, 1)); err != nil {
@@ -209,14 +210,14 @@ var stallingClients = map[string]func(net.Conn){
 			time.Sleep(200 * time.Millisecond)
 		}
 	},
-	"refusals that are not read": func(c net.Conn) {
+	"unread refusals": func(c net.Conn) {
 		for {
 			if _, err := io.WriteString(c, brokertest.PlainRequest("GET /../x")); err != nil {
 				return
 			}
 		}
 	},
-	"after a request": func(c net.Conn) {
+	"idle after a request": func(c net.Conn) {
 		_, _ = io.WriteString(c, brokertest.PlainRequest("GET /channels"))
 		readUntilClosed(c)
 	},
@@ -224,11 +225,11 @@ var stallingClients = map[string]func(net.Conn){
 		_, _ = io.WriteString(c, brokertest.PlainRequest("GET /channels")+"GET")
 		readUntilClosed(c)
 	},
-	"an answer to what is malformed": func(c net.Conn) { _, _ = io.WriteString(c, "GET /x HTTP/3.0\r\n") },
-	"an answer to CONNECT":           func(c net.Conn) { _, _ = io.WriteString(c, brokertest.PlainRequest("CONNECT /x")); readUntilClosed(c) },
+	"unread response to a malformed request": func(c net.Conn) { _, _ = io.WriteString(c, "GET /x HTTP/3.0\r\n") },
+	"CONNECT":                                func(c net.Conn) { _, _ = io.WriteString(c, brokertest.PlainRequest("CONNECT /x")); readUntilClosed(c) },
 }
 
-// longAPI is an API that has ten megabytes to tell, and reads what it is sent.
+// longAPI is an API that reads each request, and whose /long has ten megabytes.
 var longAPI = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	if r.URL.Path == "/long" {
@@ -242,39 +243,38 @@ var longAPI = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 
 var tenKilobytes = make([]byte, 10_000)
 
-// 300 clients that never finish their header are gone after the header time-out, and while there is room nobody notices
-// them.
+// 300 clients never finish their header. They are disconnected after the header timeout, and delay no other request before,
+// since there are enough connections.
 func TestClosesConnectionsWithIncompleteHeader(t *testing.T) {
 	t.Parallel()
-	for _, way := range []string{"silence", "half a line", "half a header", "a header by drips"} {
+	for _, way := range []string{"no request", "half a request line", "half a header", "slow header"} {
 		t.Run(way, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newAttackBubble(t, limits{app: 1000, admin: 10}, nil)
 				began := time.Now()
 				b.attack(b.app, 300, stallingClients[way])
 				synctest.Wait()
-				gone := make(chan struct{})
-				go func() { b.attackers.Wait(); close(gone) }()
+				closed := make(chan struct{})
+				go func() { b.attackers.Wait(); close(closed) }()
 				for open := true; open && time.Since(began) <= 40*time.Second; {
 					if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took != 0 {
-						t.Fatalf("%d after %v", status, took)
+						t.Fatalf("got status %d after %v, want 200 after 0s", status, took)
 					}
 					select {
-					case <-gone:
+					case <-closed:
 						open = false
 					case <-time.After(time.Second):
 					}
 				}
 				if took := time.Since(began); took > 40*time.Second {
-					t.Errorf("not all closed after %v", took)
+					t.Errorf("connections are open after %v, want all closed within 40s", took)
 				}
 			})
 		})
 	}
 }
 
-// Whatever attackers do to keep their connections, and be there ten times as many as there may be: the app gets in, and so
-// does whoever looks at the metrics.
+// Attackers hold connections in every way, ten times as many as the limit allows. Apps and operators are still served.
 func TestStalledClientsBlockNoOther(t *testing.T) {
 	t.Parallel()
 	for way, stall := range stallingClients {
@@ -284,13 +284,13 @@ func TestStalledClientsBlockNoOther(t *testing.T) {
 				b := newAttackBubble(t, limits{app: limit, admin: 4}, longAPI)
 				b.attack(b.app, 10*limit, stall)
 				for range 20 {
-					// Each client may keep the broker waiting for a quarter of a second before he has to go, and those
-					// before the app in the queue come first.
+					// The broker waits a quarter of a second for each client before it disconnects the client, and the app queues
+					// behind other clients.
 					if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took > 5*time.Second {
-						t.Fatalf("the app: %d after %v", status, took)
+						t.Fatalf("the app: got status %d after %v, want 200 within 5s", status, took)
 					}
 					if took, status := b.get(b.admin, "/metrics"); status != http.StatusOK || took != 0 {
-						t.Fatalf("the admin listener: %d after %v", status, took)
+						t.Fatalf("the admin listener: got status %d after %v, want 200 after 0s", status, took)
 					}
 					time.Sleep(100 * time.Millisecond)
 				}
@@ -303,25 +303,25 @@ func TestServesDespite2000SlowClients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newAttackBubble(t, limits{app: 100, admin: 4}, longAPI)
-		for _, way := range []string{"silence", "half a header", "half a long body", "an answer that is not read"} {
+		for _, way := range []string{"no request", "half a header", "half a long body", "unread response"} {
 			b.attack(b.app, 500, stallingClients[way])
 		}
 		began := time.Now()
 		for i := range 100 {
 			if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took > 10*time.Second {
-				t.Fatalf("request %d: %d after %v", i, status, took)
+				t.Fatalf("request %d: got status %d after %v, want 200 within 10s", i, status, took)
 			}
 			if took, status := b.get(b.admin, "/metrics"); status != http.StatusOK || took != 0 {
-				t.Fatalf("the admin listener: %d after %v", status, took)
+				t.Fatalf("the admin listener: got status %d after %v, want 200 after 0s", status, took)
 			}
 		}
 		if took := time.Since(began); took > 40*time.Second {
-			t.Errorf("a hundred requests took %v", took)
+			t.Errorf("100 requests took %v, want at most 40s", took)
 		}
 	})
 }
 
-// Slow clients of the operator's listener neither keep operators out, nor the app.
+// Slow clients of the admin listener delay neither operators nor apps for long.
 func TestSlowAdminClientsBlockNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -329,17 +329,16 @@ func TestSlowAdminClientsBlockNoOther(t *testing.T) {
 		b.attack(b.admin, 100, stallingClients["half a header"])
 		for range 20 {
 			if took, status := b.get(b.admin, "/metrics"); status != http.StatusOK || took > 10*time.Second {
-				t.Fatalf("the admin listener: %d after %v", status, took)
+				t.Fatalf("the admin listener: got status %d after %v, want 200 within 10s", status, took)
 			}
 			if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took != 0 {
-				t.Fatalf("the app: %d after %v", status, took)
+				t.Fatalf("the app: got status %d after %v, want 200 after 0s", status, took)
 			}
 		}
 	})
 }
 
-// A request that waits for the API is never the one that has to go: neither one whose answer is late, nor an upload that the
-// API is slow to take.
+// The broker never disconnects a client that waits for the API, whether the response has not begun or has paused.
 func TestDoesNotEvictRequestsWaitingForAPI(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -359,7 +358,7 @@ func TestDoesNotEvictRequestsWaitingForAPI(t *testing.T) {
 			for range waiting {
 				apps.Go(func() {
 					if took, status := b.get(b.app, path); status != http.StatusOK || took < time.Minute {
-						t.Errorf("%s: %d after %v", path, status, took)
+						t.Errorf("%s: got status %d after %v, want 200 after at least 1m", path, status, took)
 					}
 				})
 			}
@@ -368,7 +367,7 @@ func TestDoesNotEvictRequestsWaitingForAPI(t *testing.T) {
 		b.attack(b.app, 10*limit, stallingClients["half a header"])
 		for range 20 {
 			if took, status := b.get(b.app, "/channels"); status != http.StatusOK {
-				t.Errorf("%d after %v", status, took)
+				t.Errorf("got status %d after %v, want 200", status, took)
 			}
 			time.Sleep(time.Second)
 		}
@@ -376,17 +375,17 @@ func TestDoesNotEvictRequestsWaitingForAPI(t *testing.T) {
 	})
 }
 
-// It is the API that is slow to take an upload, and the client who is waited for in between is always there at once.
+// The API reads an upload slowly. The broker waits for the client in between, but never for long.
 func TestDoesNotEvictUploadsThatAPIReadsSlowly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit, size = 16, 1_000_000
 		b := newAttackBubble(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			part := make([]byte, 20_000)
-			for taken := 0; ; taken += len(part) {
+			for received := 0; ; received += len(part) {
 				if _, err := io.ReadFull(r.Body, part); err != nil {
-					if r.URL.Path == "/upload" && taken != size {
-						t.Errorf("%d bytes of an upload reached the API: %v", taken, err)
+					if r.URL.Path == "/upload" && received != size {
+						t.Errorf("got %d bytes of an upload at the API, want %d: %v", received, size, err)
 					}
 					return
 				}
@@ -407,7 +406,7 @@ func TestDoesNotEvictUploadsThatAPIReadsSlowly(t *testing.T) {
 				}()
 				response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				if err != nil || response.StatusCode != http.StatusOK {
-					t.Errorf("%v %v", response, err)
+					t.Errorf("got %v, %v, want 200", response, err)
 				}
 			})
 		}

@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-// As many uploads as there may be connections, of 20 kB a second each, do not keep the app out, though each
-// makes just enough progress never to have kept the broker waiting for long.
+// Uploads of 20 kB per second each take all connections. They do not block the app, although each makes just enough progress
+// that the broker never waits long for it.
 func TestSteadyUploadsBlockNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -30,12 +30,12 @@ func TestSteadyUploadsBlockNoOther(t *testing.T) {
 		})
 		synctest.Wait()
 		if took, status := b.get(b.app, "/channels"); status != http.StatusOK {
-			t.Errorf("%d after %v", status, took)
+			t.Errorf("got status %d after %v, want 200", status, took)
 		}
 	})
 }
 
-// Nor do as many downloads that are read at some 160 kB a second each.
+// Downloads that are read at some 160 kB per second each take all connections. They do not block the app either.
 func TestSteadyDownloadsBlockNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestSteadyDownloadsBlockNoOther(t *testing.T) {
 		})
 		synctest.Wait()
 		if took, status := b.get(b.app, "/channels"); status != http.StatusOK {
-			t.Errorf("%d after %v", status, took)
+			t.Errorf("got status %d after %v, want 200", status, took)
 		}
 	})
 }
