@@ -13,9 +13,10 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
+// appTraceID is the trace that the app sends in traceparent.
 const appTraceID = "0af7651916cd43dd8448eb211c80319c"
 
-// accessLine sends a request and returns the line that the log has for it.
+// accessLine sends a request and returns its line in the access log.
 func accessLine(b *brokertest.Broker, method, target string, header http.Header) map[string]any {
 	b.T.Helper()
 	before := len(b.Logs.Lines("request"))
@@ -50,7 +51,7 @@ func TestAccessLogDescribesEachRequest(t *testing.T) {
 			[]string{"denied", "problem", "replay", "broken"},
 		},
 		{
-			"refused at the door", "POST", "/events?email=CANARY", nil,
+			"refused by a rule", "POST", "/events?email=CANARY", nil,
 			map[string]any{"level": "info", "account": "", "method": "POST", "path": "/events", "status": 403.0, "denied": "rule", "upstream_took": 0.0},
 			[]string{"trace_id"},
 		},
@@ -60,12 +61,12 @@ func TestAccessLogDescribesEachRequest(t *testing.T) {
 			nil,
 		},
 		{
-			"forging a line", "GET", "/a%0A%22%7D%0Ab", http.Header{"X-Request-Id": {`"},{"msg":"request`}},
+			"forged log line", "GET", "/a%0A%22%7D%0Ab", http.Header{"X-Request-Id": {`"},{"msg":"request`}},
 			map[string]any{"path": "/a%0A%22%7D%0Ab", "request_id": `"},{"msg":"request`},
 			nil,
 		},
 		{
-			"writing to the terminal", "GET", "/a%C2%9B31m%E2%80%AEb%7F", http.Header{"X-Request-Id": {"a\u009bb"}},
+			"terminal control characters", "GET", "/a%C2%9B31m%E2%80%AEb%7F", http.Header{"X-Request-Id": {"a\u009bb"}},
 			map[string]any{"path": "/a%C2%9B31m%E2%80%AEb%7F", "request_id": "a%C2%9Bb"},
 			nil,
 		},
@@ -73,22 +74,22 @@ func TestAccessLogDescribesEachRequest(t *testing.T) {
 		line := accessLine(b, test.method, test.target, test.header)
 		for name, want := range test.want {
 			if line[name] != want {
-				t.Errorf("%s: %s is %v, want %v", test.name, name, line[name], want)
+				t.Errorf("%s: got %s %v, want %v", test.name, name, line[name], want)
 			}
 		}
 		for _, name := range append(test.absent, "query", "authorization") {
-			if value, there := line[name]; there {
-				t.Errorf("%s: has %s: %v", test.name, name, value)
+			if value, ok := line[name]; ok {
+				t.Errorf("%s: got %s %v, want no such field", test.name, name, value)
 			}
 		}
 		id, _ := line["request_id"].(string)
 		if id == "" || test.name == "served" && (line["bytes"].(float64) < 100 || line["took"].(float64) < line["upstream_took"].(float64) || line["upstream_took"] == 0.0) {
-			t.Errorf("%s: %v", test.name, line)
+			t.Errorf("%s: got %v, want a request ID and plausible bytes and times", test.name, line)
 		}
 		if test.want["status"] == 200.0 {
 			requests := eTrusted.APIRequests()
 			if got := requests[len(requests)-1].Header["X-Request-Id"]; !slices.Equal(got, []string{id}) {
-				t.Errorf("%s: the API was told %q, the log %q", test.name, got, id)
+				t.Errorf("%s: got X-Request-Id %q at the API, want %q as in the log", test.name, got, id)
 			}
 		}
 	}
@@ -102,25 +103,25 @@ func TestAccessLogDescribesEachRequest(t *testing.T) {
 	}
 }
 
-// Without BROKER_ACCESS_LOG there is no line for a request, and no header is added to it.
+// Without BROKER_ACCESS_LOG, the broker logs no request and adds no X-Request-Id.
 func TestLogsNoRequestsByDefault(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
 	b.WaitReady()
 	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
-		t.Fatalf("%d", got.Status)
+		t.Fatalf("got status %d, want 200", got.Status)
 	}
-	b.Stop() // the line would be there by now
+	b.Stop() // all lines are written by now
 	if lines := b.Logs.Lines("request"); len(lines) != 0 {
-		t.Errorf("logged: %v", lines)
+		t.Errorf("got %d request lines, want 0: %v", len(lines), lines)
 	}
 	if got := eTrusted.APIRequests()[0].Header["X-Request-Id"]; got != nil {
-		t.Errorf("the API was sent X-Request-Id %q", got)
+		t.Errorf("got X-Request-Id %q at the API, want none", got)
 	}
 }
 
-// TestExemplarsNameTheAppsTrace holds the way of a trace from the app's header to a bucket, and on to the API as it came.
+// The app's trace becomes an exemplar of both histograms, and its header reaches the API unchanged.
 func TestExemplarsNameTheAppsTrace(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
@@ -133,10 +134,10 @@ func TestExemplarsNameTheAppsTrace(t *testing.T) {
 	const traceparent = "00-" + appTraceID + "-b7ad6b7169203331-01"
 	request.Header.Set("Traceparent", traceparent)
 	if got := brokertest.Do(request, nil); got.Status != http.StatusOK {
-		t.Fatalf("%d %v", got.Status, got.Err)
+		t.Fatalf("got status %d, %v, want 200", got.Status, got.Err)
 	}
 	if got := eTrusted.APIRequests()[0].Header["Traceparent"]; !slices.Equal(got, []string{traceparent}) {
-		t.Errorf("the API was told %q", got)
+		t.Errorf("got traceparent %q at the API, want %q", got, traceparent)
 	}
 	brokertest.Eventually(t, "both histograms name the trace", func() bool {
 		scrape, err := http.NewRequest(http.MethodGet, b.Admin+"/metrics", nil)
@@ -149,13 +150,13 @@ func TestExemplarsNameTheAppsTrace(t *testing.T) {
 	})
 }
 
-// Where the lines would not be written, nobody is told that they are, and no request is given a name.
+// The access log is at level info. At level warn it has no effect, and the broker says so.
 func TestWarnsIfLogLevelHidesAccessLog(t *testing.T) {
 	t.Parallel()
-	for level, want := range map[zapcore.Level]bool{zapcore.DebugLevel: true, zapcore.InfoLevel: true, zapcore.WarnLevel: false} {
+	for level, logged := range map[zapcore.Level]bool{zapcore.DebugLevel: true, zapcore.InfoLevel: true, zapcore.WarnLevel: false} {
 		_, _, stderr := invoke(nil, brokertest.EnvironWithoutServers("BROKER_ACCESS_LOG=true", "BROKER_LOG_LEVEL="+level.String())...)
-		if told := strings.Contains(stderr, "BROKER_ACCESS_LOG has no effect"); told == want {
-			t.Errorf("at level %v:\n%s", level, stderr)
+		if warned := strings.Contains(stderr, "BROKER_ACCESS_LOG has no effect"); warned == logged {
+			t.Errorf("at level %v: got warned %t, want %t:\n%s", level, warned, !logged, stderr)
 		}
 	}
 }

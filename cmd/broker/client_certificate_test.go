@@ -17,7 +17,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// mtlsBroker is a broker that asks its clients for a certificate.
+// mtlsBroker is a broker that requires client certificates of the CA apps.
 type mtlsBroker struct {
 	*brokertest.Broker
 	eTrusted      *fakeetrusted.Server
@@ -39,33 +39,34 @@ func startMTLSBroker(t *testing.T, environ ...string) *mtlsBroker {
 	return m
 }
 
-// clientConfig is how a client of the authority "apps" connects.
+// clientConfig returns the configuration of a client with these certificates.
 func (m *mtlsBroker) clientConfig(certificates []tls.Certificate) *tls.Config {
 	return &tls.Config{RootCAs: brokertest.CertPool(m.servers), Certificates: certificates}
 }
 
-// replaceClientCA puts other authorities in place, and waits until the broker uses them. Each time it rotates the broker's
-// own certificate too, which shows that both are in use.
-func (m *mtlsBroker) replaceClientCA(t *testing.T, name string, authorities ...*brokertest.CA) {
+// replaceClientCA replaces the client CAs, and waits until the broker uses them: it replaces the broker's certificate too,
+// whose new name shows that.
+func (m *mtlsBroker) replaceClientCA(t *testing.T, name string, cas ...*brokertest.CA) {
 	t.Helper()
 	var bundle []byte
-	for _, a := range authorities {
-		bundle = append(bundle, a.CertificatePEM()...)
+	for _, ca := range cas {
+		bundle = append(bundle, ca.CertificatePEM()...)
 	}
 	brokertest.ReplaceFile(t, m.files.clientCA, bundle)
 	m.files.writePair(t, m.servers, name, time.Hour)
 	brokertest.Eventually(t, "the broker uses the new files", func() bool {
-		got, err := servedCertificate(t, m.Broker, m.clientConfig(authorities[0].ClientCertificate("probe")))
+		got, err := servedCertificate(t, m.Broker, m.clientConfig(cas[0].ClientCertificate("probe")))
 		return err == nil && got == name
 	})
 }
 
-// clientConn is one connection of a client.
+// clientConn is a persistent connection of a client.
 type clientConn struct {
 	net.Conn
 	reader *bufio.Reader
 }
 
+// dial opens a connection to the broker.
 func (m *mtlsBroker) dial(t *testing.T, config *tls.Config) *clientConn {
 	t.Helper()
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(m.URL, "http://"), config)
@@ -75,6 +76,7 @@ func (m *mtlsBroker) dial(t *testing.T, config *tls.Config) *clientConn {
 	return newClientConn(t, conn)
 }
 
+// newClientConn takes over conn, which ends with the test.
 func newClientConn(t *testing.T, conn net.Conn) *clientConn {
 	t.Helper()
 	t.Cleanup(func() { _ = conn.Close() })
@@ -84,13 +86,13 @@ func newClientConn(t *testing.T, conn net.Conn) *clientConn {
 	return &clientConn{conn, bufio.NewReader(conn)}
 }
 
-// get sends a request, and returns the whole response.
-func (k *clientConn) get(t *testing.T, host string) (response *http.Response, body string) {
+// get sends a GET request, and returns the response and its body.
+func (c *clientConn) get(t *testing.T, host string) (response *http.Response, body string) {
 	t.Helper()
-	if _, err := io.WriteString(k, "GET /channels HTTP/1.1\r\nHost: "+host+"\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "GET /channels HTTP/1.1\r\nHost: "+host+"\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.ReadResponse(k.reader, nil)
+	response, err := http.ReadResponse(c.reader, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,26 +103,26 @@ func (k *clientConn) get(t *testing.T, host string) (response *http.Response, bo
 	return response, string(text)
 }
 
-// checkServed holds that a request over the connection reaches the API.
-func (k *clientConn) checkServed(t *testing.T, host, when string) {
+// checkServed reports a request that is not served, or after which the broker closes the connection.
+func (c *clientConn) checkServed(t *testing.T, host, when string) {
 	t.Helper()
-	if got, body := k.get(t, host); got.StatusCode != http.StatusOK || got.Close {
-		t.Fatalf("%s: status %d (Connection: close is %t), want 200 (false): %s", when, got.StatusCode, got.Close, body)
+	if got, body := c.get(t, host); got.StatusCode != http.StatusOK || got.Close {
+		t.Fatalf("%s: got status %d with close %t, want 200 with false: %s", when, got.StatusCode, got.Close, body)
 	}
 }
 
-// checkRefused holds that a request over the connection is refused, and the connection closed.
-func (k *clientConn) checkRefused(t *testing.T, host string) {
+// checkRefused reports a request that is not refused for its certificate, or after which the connection stays open.
+func (c *clientConn) checkRefused(t *testing.T, host string) {
 	t.Helper()
-	got, body := k.get(t, host)
+	got, body := c.get(t, host)
 	if got.StatusCode != http.StatusForbidden || !got.Close || got.Header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("status %d, Connection: close is %t, %v, want 403, true, a problem", got.StatusCode, got.Close, got.Header)
+		t.Errorf("got status %d with close %t and the header %v, want 403 with true and a problem", got.StatusCode, got.Close, got.Header)
 	}
 	if !strings.Contains(body, "urn:etrusted-broker:problem:refused-certificate") || !strings.Contains(body, "BROKER_TLS_CLIENT_CA_FILE") {
-		t.Errorf("the problem does not say what to do: %s", body)
+		t.Errorf("got the problem %s, want refused-certificate and the variable to check", body)
 	}
-	if _, err := k.reader.ReadByte(); err == nil {
-		t.Error("the connection is still open")
+	if _, err := c.reader.ReadByte(); err == nil {
+		t.Error("got an open connection, want it closed")
 	}
 }
 
@@ -129,31 +131,31 @@ func TestRefusesOpenConnectionsOfARemovedClientCA(t *testing.T) {
 	m := startMTLSBroker(t)
 	others := brokertest.NewCA(t, "others")
 	app := m.dial(t, m.clientConfig(m.apps.ClientCertificate("app")))
-	app.checkServed(t, "localhost", "at first")
+	app.checkServed(t, "localhost", "with the first CA")
 
 	m.replaceClientCA(t, "both", others, m.apps)
-	app.checkServed(t, "localhost", "after another authority was added")
+	app.checkServed(t, "localhost", "after a CA was added")
 	other := m.dial(t, m.clientConfig(others.ClientCertificate("other")))
-	other.checkServed(t, "localhost", "of the added authority")
+	other.checkServed(t, "localhost", "of the added CA")
 
 	brokertest.ReplaceFile(t, m.files.clientCA, []byte("nothing"))
-	brokertest.Eventually(t, "the broker warns of the broken file", func() bool {
+	brokertest.Eventually(t, "the broker warns of the invalid file", func() bool {
 		return strings.Contains(m.Logs.String(), "BROKER_TLS_CLIENT_CA_FILE: has no PEM certificate")
 	})
-	app.checkServed(t, "localhost", "while the file is broken")
+	app.checkServed(t, "localhost", "while the file is invalid")
 
 	m.replaceClientCA(t, "others only", others)
 	sent := m.eTrusted.APIRequestCount()
 	app.checkRefused(t, "localhost")
 	if n := m.eTrusted.APIRequestCount() - sent; n != 0 {
-		t.Errorf("%d requests of the removed authority reached the API, want 0", n)
+		t.Errorf("got %d requests of the removed CA at the API, want 0", n)
 	}
-	other.checkServed(t, "localhost", "of the authority that stays")
+	other.checkServed(t, "localhost", "of the remaining CA")
 	if metrics := brokertest.Get(t, m.Admin+"/metrics").Body; !strings.Contains(metrics, `requests_denied_total{reason="certificate"} 1`+"\n") {
-		t.Error("the refusal is not counted once by the reason certificate")
+		t.Error("got another count of refusals for the reason certificate, want 1")
 	}
 	if !strings.Contains(m.Logs.String(), `"denied":"certificate"`) {
-		t.Error("the access log does not show the refusal")
+		t.Error("got no refusal in the access log, want one")
 	}
 }
 
@@ -162,55 +164,56 @@ func TestRefusesTunnelsOfARemovedClientCA(t *testing.T) {
 	dir := t.TempDir()
 	m := startMTLSBroker(t, "BROKER_INTERCEPT_CA_DIR="+dir)
 	target := m.apiHost(t)
-	authority, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
+	caPEM, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	trusted := x509.NewCertPool()
-	if !trusted.AppendCertsFromPEM(authority) {
-		t.Fatal("no certificate")
+	if !trusted.AppendCertsFromPEM(caPEM) {
+		t.Fatal("ca.crt has no certificate")
 	}
 	tunnel := func() *clientConn {
 		outer := m.dial(t, m.clientConfig(m.apps.ClientCertificate("app")))
 		if status := outer.connect(t, target); status != http.StatusOK {
-			t.Fatalf("CONNECT: status %d, want 200", status)
+			t.Fatalf("CONNECT: got status %d, want 200", status)
 		}
 		host, _, _ := net.SplitHostPort(target)
 		return newClientConn(t, tls.Client(outer.Conn, &tls.Config{RootCAs: trusted, ServerName: host}))
 	}
 	used, unused := tunnel(), tunnel()
-	used.checkServed(t, target, "at first")
+	used.checkServed(t, target, "with the first CA")
 	waiting := m.dial(t, m.clientConfig(m.apps.ClientCertificate("app")))
-	waiting.checkServed(t, "localhost", "at first")
+	waiting.checkServed(t, "localhost", "with the first CA")
 
 	m.replaceClientCA(t, "others", brokertest.NewCA(t, "others"))
 	sent := m.eTrusted.APIRequestCount()
 	used.checkRefused(t, target)
 	unused.checkRefused(t, target)
 	if status := waiting.connect(t, target); status != http.StatusForbidden {
-		t.Errorf("CONNECT over an open connection: status %d, want 403", status)
+		t.Errorf("CONNECT over an open connection: got status %d, want 403", status)
 	}
 	if n := m.eTrusted.APIRequestCount() - sent; n != 0 {
-		t.Errorf("%d requests of the removed authority reached the API, want 0", n)
+		t.Errorf("got %d requests of the removed CA at the API, want 0", n)
 	}
 }
 
-// apiHost is the host of the API as the broker is configured.
+// apiHost returns HOST:PORT of the configured API.
 func (m *mtlsBroker) apiHost(t *testing.T) string {
 	t.Helper()
 	lines := m.Logs.Lines("listening")
 	if len(lines) != 1 {
-		t.Fatalf("%d lines say where the broker listens, want 1", len(lines))
+		t.Fatalf("got %d listening lines, want 1", len(lines))
 	}
 	return strings.TrimPrefix(lines[0]["api"].(string), "http://")
 }
 
-func (k *clientConn) connect(t *testing.T, target string) (status int) {
+// connect sends CONNECT, and returns the status.
+func (c *clientConn) connect(t *testing.T, target string) (status int) {
 	t.Helper()
-	if _, err := io.WriteString(k, "CONNECT "+target+" HTTP/1.1\r\nHost: "+target+"\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "CONNECT "+target+" HTTP/1.1\r\nHost: "+target+"\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.ReadResponse(k.reader, &http.Request{Method: http.MethodConnect})
+	response, err := http.ReadResponse(c.reader, &http.Request{Method: http.MethodConnect})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,24 +232,25 @@ func TestResumesNoSessionOfARemovedClientCA(t *testing.T) {
 			conn := m.dial(t, config)
 			conn.checkServed(t, "localhost", name)
 			if conn.Conn.(*tls.Conn).ConnectionState().DidResume {
-				t.Errorf("%s: the session is resumed", name)
+				t.Errorf("%s: got a resumed session, want a new one", name)
 			}
 		}
 		m.replaceClientCA(t, "after "+name, brokertest.NewCA(t, "others"))
 		sent := m.eTrusted.APIRequestCount()
 		if _, err := servedCertificate(t, m.Broker, config); err == nil {
-			t.Errorf("%s: a client of the removed authority is served", name)
+			t.Errorf("%s: got no error with a certificate of the removed CA, want one", name)
 		}
 		if n := m.eTrusted.APIRequestCount() - sent; n != 0 {
-			t.Errorf("%s: %d requests reached the API, want 0", name, n)
+			t.Errorf("%s: got %d requests at the API, want 0", name, n)
 		}
 	}
 }
 
-// A client that renews its certificate in time never gets a refusal: the broker closes the connection in good time.
-// idleTimeoutOfApps is how long the broker keeps an idle connection of an app, as documented.
+// appIdleTimeout is how long the broker keeps an idle connection of an app, as documented.
 const appIdleTimeout = 2 * time.Minute
 
+// The broker closes a connection before its certificate can expire, so a client that renews its certificate in time is never
+// refused.
 func TestClosesConnectionsBeforeTheClientCertificateExpires(t *testing.T) {
 	t.Parallel()
 	m := startMTLSBroker(t)
@@ -265,7 +269,7 @@ func TestClosesConnectionsBeforeTheClientCertificateExpires(t *testing.T) {
 		}
 		got, body := m.dial(t, m.clientConfig([]tls.Certificate{pair})).get(t, "localhost")
 		if got.StatusCode != http.StatusOK || got.Close != test.closes {
-			t.Errorf("%s: status %d, Connection: close is %t, want 200, %t: %s", test.name, got.StatusCode, got.Close, test.closes, body)
+			t.Errorf("%s: got status %d with close %t, want 200 with %t: %s", test.name, got.StatusCode, got.Close, test.closes, body)
 		}
 	}
 }

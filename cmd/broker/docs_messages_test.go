@@ -75,8 +75,8 @@ func TestTroubleshootingHasEveryMessage(t *testing.T) {
 
 // message is a text in the sources.
 type message struct {
-	where string
-	text  string
+	where  string
+	text   string
 	logged bool
 }
 
@@ -140,9 +140,9 @@ func withoutExcluded(t *testing.T, all []message) []message {
 
 // collector gathers the messages of a part of a source.
 type collector struct {
-	where func(token.Pos) string
+	where  func(token.Pos) string
 	logged bool // it is what is given to the log
-	all   []message
+	all    []message
 }
 
 // Visit implements ast.Visitor.
@@ -215,8 +215,8 @@ func constantString(of ast.Expr) (text string, ok bool) {
 }
 
 var (
-	formatVerb   = regexp.MustCompile(`%[-+# 0]*[0-9.]*(?:\[[0-9]+\])?[a-zA-Z]`)
-	letter = regexp.MustCompile(`[a-zA-Z]`)
+	formatVerb = regexp.MustCompile(`%[-+# 0]*[0-9.]*(?:\[[0-9]+\])?[a-zA-Z]`)
+	letter     = regexp.MustCompile(`[a-zA-Z]`)
 )
 
 // sentences are the fixed parts of a message.

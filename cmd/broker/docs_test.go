@@ -55,7 +55,7 @@ var (
 	// linkPattern is [text](target), ![text](target) or src="target".
 	linkPattern    = regexp.MustCompile(`\]\(([^)\s]+)[^)]*\)|src="([^"]+)"`)
 	headingPattern = regexp.MustCompile(`(?m)^#+ (.*)$`)
-	notInAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	notInAnchor    = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
 // TestDocLinksResolve holds that each link within the project leads somewhere: to a file, and to a heading in it.

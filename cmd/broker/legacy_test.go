@@ -156,7 +156,9 @@ func TestPlaceholderTokenCarriesAccessKey(t *testing.T) {
 		}
 	}
 	brokertest.ReplaceFile(t, file, []byte("second-key-0815-4711"))
-	brokertest.Eventually(t, "the new key is taken", func() bool { return getWithKey(t, b.URL+"/channels", "placeholder::second-key-0815-4711").Status == 200 })
+	brokertest.Eventually(t, "the new key is taken", func() bool {
+		return getWithKey(t, b.URL+"/channels", "placeholder::second-key-0815-4711").Status == 200
+	})
 	if got := getWithKey(t, b.URL+"/channels", token); got.Status != http.StatusOK {
 		t.Errorf("just after the change, the token with the old key: %d", got.Status)
 	}

@@ -1,17 +1,11 @@
 package main
 
 import (
-	"encoding/pem"
-	"io"
-	"log"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,35 +16,36 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// built is the program as it is shipped: what main does with signals and the linker's variables, and what the standard
-// library takes from the environment once in a process's life, shows in no other way.
+// built is the program as it is shipped. Only a process shows what main does with signals and the linker's variables, and what
+// the standard library reads from the environment once per process.
 var built struct {
-	once         sync.Once
-	folder, path string
-	err          error
+	once      sync.Once
+	dir, path string
+	err       error // with the output of go build in path
 }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built.folder != "" {
-		_ = os.RemoveAll(built.folder)
+	if built.dir != "" {
+		_ = os.RemoveAll(built.dir)
 	}
 	os.Exit(code)
 }
 
+// buildBroker builds the program, once for all tests, and returns its path.
 func buildBroker(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("builds the program")
 	}
 	if runtime.GOOS == "windows" {
-		t.Skip("there are no signals to send")
+		t.Skip("no signals on Windows")
 	}
 	built.once.Do(func() {
-		if built.folder, built.err = os.MkdirTemp("", "broker-test-"); built.err != nil {
+		if built.dir, built.err = os.MkdirTemp("", "broker-test-"); built.err != nil {
 			return
 		}
-		built.path = filepath.Join(built.folder, "broker")
+		built.path = filepath.Join(built.dir, "broker")
 		output, err := exec.Command("go", "build", "-buildvcs=false",
 			"-ldflags", "-X main.version=1.2.3-test -X main.revision=abcdef", "-o", built.path, ".").CombinedOutput()
 		if built.err = err; err != nil {
@@ -63,7 +58,7 @@ func buildBroker(t *testing.T) string {
 	return built.path
 }
 
-// process is a broker in a process of its own.
+// process is a broker in its own process.
 type process struct {
 	t          *testing.T
 	command    *exec.Cmd
@@ -72,6 +67,7 @@ type process struct {
 	ended      chan struct{}
 }
 
+// startProcess starts the program, and returns once it listens. The end of the test kills it.
 func startProcess(t *testing.T, environ []string) *process {
 	t.Helper()
 	command := exec.Command(buildBroker(t))
@@ -79,7 +75,7 @@ func startProcess(t *testing.T, environ []string) *process {
 	return startCommand(t, command)
 }
 
-// startCommand starts one that runs the broker, and returns when it listens.
+// startCommand is startProcess for a command that runs the program.
 func startCommand(t *testing.T, command *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, command: command, logs: &brokertest.LogBuffer{}, ended: make(chan struct{})}
@@ -88,7 +84,7 @@ func startCommand(t *testing.T, command *exec.Cmd) *process {
 		t.Fatal(err)
 	}
 	go func() {
-		_ = p.command.Wait() // ProcessState tells
+		_ = p.command.Wait() // ProcessState has the result
 		close(p.ended)
 	}()
 	t.Cleanup(func() {
@@ -107,14 +103,7 @@ func startCommand(t *testing.T, command *exec.Cmd) *process {
 	return p
 }
 
-func TestMemoryLimitDecidesConnectionLimit(t *testing.T) {
-	t.Parallel()
-	b := startProcess(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "GOMEMLIMIT=56MiB"))
-	if got := b.logs.Lines("listening")[0]["max_connections"]; got != 64.0 {
-		t.Errorf("max_connections: got %v, want 64", got)
-	}
-}
-
+// signal sends a signal to the process.
 func (p *process) signal(signal os.Signal) {
 	p.t.Helper()
 	if err := p.command.Process.Signal(signal); err != nil {
@@ -122,15 +111,23 @@ func (p *process) signal(signal os.Signal) {
 	}
 }
 
-// wait returns the exit code, or -1 if a signal ended the process.
+// wait waits until the process has ended, and returns its exit code, or -1 if a signal ended it.
 func (p *process) wait() int {
 	p.t.Helper()
 	select {
 	case <-p.ended:
 	case <-time.After(brokertest.Timeout):
-		p.t.Fatalf("the broker does not end:\n%s", p.logs)
+		p.t.Fatalf("the broker has not ended after %v:\n%s", brokertest.Timeout, p.logs)
 	}
 	return p.command.ProcessState.ExitCode()
+}
+
+func TestMemoryLimitDecidesConnectionLimit(t *testing.T) {
+	t.Parallel()
+	b := startProcess(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "GOMEMLIMIT=56MiB"))
+	if got := b.logs.Lines("listening")[0]["max_connections"]; got != 64.0 {
+		t.Errorf("got max_connections %v, want 64", got)
+	}
 }
 
 func TestSignalsShutDownGracefully(t *testing.T) {
@@ -140,14 +137,14 @@ func TestSignalsShutDownGracefully(t *testing.T) {
 			t.Parallel()
 			p := startProcess(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
 			if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusOK {
-				t.Errorf("/channels: %d", got.Status)
+				t.Errorf("/channels: got status %d, want 200", got.Status)
 			}
 			p.signal(signal)
 			if code := p.wait(); code != exitOK {
-				t.Errorf("exit code %d:\n%s", code, p.logs)
+				t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.logs)
 			}
-			if len(p.logs.Lines("all requests have ended")) != 1 {
-				t.Errorf("log:\n%s", p.logs)
+			if n := len(p.logs.Lines("all requests have ended")); n != 1 {
+				t.Errorf("got %d lines about the end of all requests, want 1:\n%s", n, p.logs)
 			}
 		})
 	}
@@ -166,10 +163,10 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	})
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code == exitOK {
-		t.Error("exit code 0, though a request was cut off")
+		t.Error("got exit code 0, want another: a request was cut off")
 	}
-	if got := brokertest.Receive(t, "the cut", channels); got.Err == nil {
-		t.Errorf("the request was answered with %d", got.Status)
+	if got := brokertest.Receive(t, "the end of the request", channels); got.Err == nil {
+		t.Errorf("the request: got status %d, want an error", got.Status)
 	}
 }
 
@@ -177,7 +174,7 @@ func TestPrintsLinkedVersion(t *testing.T) {
 	t.Parallel()
 	output, err := exec.Command(buildBroker(t), "version").Output()
 	if want := "etrusted-broker 1.2.3-test (revision abcdef, " + runtime.Version() + ")\n"; err != nil || string(output) != want {
-		t.Errorf("%q, %v, want %q", output, err, want)
+		t.Errorf("got %q, %v, want %q", output, err, want)
 	}
 }
 
@@ -187,103 +184,7 @@ func TestExitCodes(t *testing.T) {
 		command := exec.Command(buildBroker(t), args...)
 		command.Env = []string{"BROKER_ADMIN_LISTEN=127.0.0.1:1"}
 		if _ = command.Run(); command.ProcessState.ExitCode() != want {
-			t.Errorf("%v: %v, want %d", args, command.ProcessState, want)
+			t.Errorf("%v: got %v, want exit code %d", args, command.ProcessState, want)
 		}
 	}
-}
-
-// connectProxy opens tunnels, all to one address, and keeps where they were asked to lead.
-type connectProxy struct {
-	upstream     string
-	mu     sync.Mutex
-	requested []string
-}
-
-func (c *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c.mu.Lock()
-	c.requested = append(c.requested, r.Method+" "+r.RequestURI)
-	c.mu.Unlock()
-	upstream, err := net.Dial("tcp", c.upstream)
-	if err != nil {
-		http.Error(w, "no tunnel", http.StatusBadGateway)
-		return
-	}
-	client, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		_ = upstream.Close()
-		return
-	}
-	_, _ = io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n")
-	go func() {
-		_, _ = io.Copy(upstream, buffered)
-		_ = upstream.Close()
-	}()
-	_, _ = io.Copy(client, upstream)
-	_ = client.Close()
-}
-
-func (c *connectProxy) targets() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.requested)
-}
-
-// TestUsesProxyAndCertificateVariables holds that HTTPS_PROXY and SSL_CERT_FILE work. The names exist for the proxy
-// alone, so nothing gets through without it.
-func TestUsesProxyAndCertificateVariables(t *testing.T) {
-	t.Parallel()
-	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-	server := httptest.NewUnstartedServer(eTrusted)
-	server.EnableHTTP2 = true
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are to fail
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	bundle := filepath.Join(t.TempDir(), "ca.pem")
-	// The certificate is for example.com and the names below it.
-	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	if err := os.WriteFile(bundle, certificate, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	through := &connectProxy{upstream: server.Listener.Addr().String()}
-	proxyURL := brokertest.Serve(t, through)
-	environ := brokertest.Environ("https://api.example.com", "ETRUSTED_TOKEN_URL=https://login.example.com/oauth/token", "HTTPS_PROXY="+proxyURL)
-
-	t.Run("through the proxy", func(t *testing.T) {
-		p := startProcess(t, append(environ, "SSL_CERT_FILE="+bundle))
-		if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusOK || !strings.Contains(got.Body, "chl-") {
-			t.Fatalf("/channels: %d %s\n%s", got.Status, got.Body, p.logs)
-		}
-		if got, want := through.targets(), []string{"CONNECT login.example.com:443", "CONNECT api.example.com:443"}; !slices.Equal(got, want) {
-			t.Errorf("tunnels %q, want %q", got, want)
-		}
-		if requests := eTrusted.APIRequests(); len(requests) != 1 || requests[0].Proto != "HTTP/2.0" || requests[0].Host != "api.example.com" {
-			t.Errorf("requests %+v", requests)
-		}
-	})
-	t.Run("unknown authority", func(t *testing.T) {
-		asked := eTrusted.TokenRequestCount()
-		p := startProcess(t, append(environ, "SSL_CERT_FILE="+os.DevNull, "SSL_CERT_DIR="+t.TempDir()))
-		brokertest.Eventually(t, "the token request fails", func() bool { return len(p.logs.Lines("token request failed")) > 0 })
-		line := p.logs.Lines("token request failed")[0]
-		if reason, _ := line["reason"].(string); !strings.Contains(reason, "certificate") || !strings.Contains(line["what_to_do"].(string), "SSL_CERT_FILE") {
-			t.Errorf("log: %v", line)
-		}
-		if eTrusted.TokenRequestCount() != asked {
-			t.Error("the credentials were sent to a server that nobody vouches for")
-		}
-	})
-	t.Run("the proxy refuses", func(t *testing.T) {
-		refusing := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "CANARY", http.StatusProxyAuthRequired)
-		}))
-		p := startProcess(t, append(environ, "SSL_CERT_FILE="+bundle, "HTTPS_PROXY="+refusing))
-		brokertest.Eventually(t, "the token request fails", func() bool { return len(p.logs.Lines("token request failed")) > 0 })
-		line := p.logs.Lines("token request failed")[0]
-		if reason, _ := line["reason"].(string); !strings.Contains(reason, "407") || !strings.Contains(line["what_to_do"].(string), "HTTPS_PROXY") {
-			t.Errorf("log: %v", line)
-		}
-		if strings.Contains(p.logs.String(), "CANARY") {
-			t.Errorf("the proxy's own words are logged:\n%s", p.logs)
-		}
-	})
 }

@@ -23,10 +23,10 @@ import (
 // interceptingBroker is a broker that answers CONNECT, and what an app needs that trusts it.
 type interceptingBroker struct {
 	*brokertest.Broker
-	eTrusted *fakeetrusted.Server
-	api      string // as the app has it hard-coded: https:
-	caDir      string
-	tlsConfig  *tls.Config
+	eTrusted  *fakeetrusted.Server
+	api       string // as the app has it hard-coded: https:
+	caDir     string
+	tlsConfig *tls.Config
 }
 
 func startInterceptingBroker(t *testing.T, environ ...string) *interceptingBroker {
@@ -201,7 +201,7 @@ func TestAcceptsHandshakeSentWithCONNECT(t *testing.T) {
 type earlyHandshakeConn struct {
 	net.Conn
 	connectRequest string
-	reader  *bufio.Reader
+	reader         *bufio.Reader
 }
 
 func (h *earlyHandshakeConn) Write(p []byte) (int, error) {
