@@ -25,6 +25,7 @@ type mtlsBroker struct {
 	servers, apps *brokertest.CA
 }
 
+// startMTLSBroker starts a broker that logs requests, and waits until it is ready.
 func startMTLSBroker(t *testing.T, environ ...string) *mtlsBroker {
 	t.Helper()
 	m := &mtlsBroker{

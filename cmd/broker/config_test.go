@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -294,83 +292,5 @@ func TestLoadsConfiguredValues(t *testing.T) {
 	}
 	if c.API.Host != "api.example" || c.Audience != "https://api.etrusted.com" {
 		t.Errorf("got API %v and audience %q, want api.example and the default", c.API, c.Audience)
-	}
-}
-
-func TestReadsSecretFiles(t *testing.T) {
-	t.Parallel()
-	const secret = "CANARY-3f9d0a"
-	tests := []struct {
-		name, content string
-		problem       string // empty: the file is valid
-	}{
-		{"plain", secret, ""},
-		{"LF", secret + "\n", ""},
-		{"CRLF", secret + "\r\n", ""},
-		{"BOM", "\xef\xbb\xbf" + secret, ""},
-		{"BOM and CRLF", "\xef\xbb\xbf" + secret + "\r\n\r\n", ""},
-		{"empty", "", "is empty"},
-		{"spaces", " \r\n", "is empty"},
-		{"only a BOM", "\xef\xbb\xbf\n", "is empty"},
-		{"two lines", secret + "\n" + secret, "more than one line"},
-		{"UTF-16", "\xff\xfe" + strings.Join(strings.Split(secret, ""), "\x00") + "\x00", "not UTF-8"},
-		{"too large", strings.Repeat(secret, 4096/len(secret)+1), "larger than 4096 bytes"},
-		{"binary", secret + "\x01", "control characters"},
-	}
-	for _, test := range tests {
-		for _, variable := range []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"} {
-			t.Run(test.name+"/"+variable, func(t *testing.T) {
-				t.Parallel()
-				path := filepath.Join(t.TempDir(), "file")
-				if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				environ := brokertest.EnvironWithoutServers(variable+"=", variable+"_FILE="+path)
-				if test.problem == "" {
-					c, problems := config.Load(environ)
-					if len(problems) > 0 {
-						t.Fatal(problems)
-					}
-					got := c.ClientID
-					if variable == "ETRUSTED_CLIENT_SECRET" {
-						got = c.ClientSecret
-					}
-					if got.Reveal() != secret {
-						t.Errorf("got %q, want %q", got.Reveal(), secret)
-					}
-					return
-				}
-				checkFileProblem(t, environ, variable, path, test.problem)
-			})
-		}
-	}
-	t.Run("missing", func(t *testing.T) {
-		t.Parallel()
-		path := filepath.Join(t.TempDir(), "file")
-		environ := brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+path)
-		checkFileProblem(t, environ, "ETRUSTED_CLIENT_SECRET", "", "there is no such file") // its name could be a secret
-	})
-	t.Run("directory", func(t *testing.T) {
-		t.Parallel()
-		path := t.TempDir()
-		environ := brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+path)
-		checkFileProblem(t, environ, "ETRUSTED_CLIENT_ID", path, "use the path of a file in it")
-	})
-}
-
-// checkFileProblem reports output that does not name the _FILE variable, the path and the problem, or that shows the content.
-func checkFileProblem(t *testing.T, environ []string, variable, path, problem string) {
-	t.Helper()
-	code, stdout, stderr := invoke(nil, environ...)
-	if names := problemsIn(stderr); code != exitConfig || !slices.Equal(names, []string{variable + "_FILE"}) {
-		t.Errorf("got exit code %d and problems with %v, want %d and only %s_FILE", code, names, exitConfig, variable)
-	}
-	for _, part := range []string{variable + "_FILE", path, problem} {
-		if !strings.Contains(stderr, part) {
-			t.Errorf("got\n%s\nwant %q in it", stderr, part)
-		}
-	}
-	if strings.Contains(stdout+stderr, "CANARY") {
-		t.Errorf("the content is shown:\n%s", stderr)
 	}
 }

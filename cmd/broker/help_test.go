@@ -13,7 +13,7 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// stableVariables is what DESIGN.md promises to users: the variables that exist so far, with their defaults.
+// stableVariables are variables that users rely on, with their defaults.
 var stableVariables = []struct{ name, fallback string }{
 	{"ETRUSTED_CLIENT_ID", ""},
 	{"ETRUSTED_CLIENT_ID_FILE", ""},
@@ -51,7 +51,7 @@ func TestHelpListsCommandsAndVariables(t *testing.T) {
 	}
 	for _, v := range config.Variables() {
 		if v.Help == "" || strings.Contains(v.Help, "\n") {
-			t.Errorf("%s: the help must be one line: %q", v.Name, v.Help)
+			t.Errorf("%s: got the help %q, want one line", v.Name, v.Help)
 		}
 		want = append(want, "\n  "+v.Name, "        "+v.Help+"\n")
 	}
@@ -60,15 +60,15 @@ func TestHelpListsCommandsAndVariables(t *testing.T) {
 	for _, args := range [][]string{{"-h"}, {"-help"}, {"--help"}, {"help"}, {"serve", "-h"}, {"demo", "--help"}, {"health", "-h"}, {"config", "-h"}, {"version", "-h"}} {
 		code, stdout, stderr := invoke(args, "ETRUSTED_CLIENT_SECRET=CANARY")
 		if code != exitOK || stderr != "" {
-			t.Errorf("%v: exit code %d, stderr %q", args, code, stderr)
+			t.Errorf("%v: got exit code %d and stderr %q, want %d and no error", args, code, stderr, exitOK)
 		}
 		for _, part := range want {
 			if !strings.Contains(stdout, part) {
-				t.Errorf("%v: lacks %q", args, part)
+				t.Errorf("%v: got no %q in the help, want it", args, part)
 			}
 		}
 		if strings.Contains(stdout, "CANARY") {
-			t.Errorf("%v: shows the environment", args)
+			t.Errorf("%v: got a value of the environment, want none", args)
 		}
 	}
 }
@@ -77,7 +77,7 @@ func TestWaitHelpShowsTimeout(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := invoke([]string{"wait", "-h"})
 	if code != exitOK || !strings.Contains(stdout+stderr, "-timeout") || !strings.Contains(stdout+stderr, "30s") {
-		t.Errorf("exit code %d and\n%s%s", code, stdout, stderr)
+		t.Errorf("got exit code %d, want %d and -timeout with its default:\n%s%s", code, exitOK, stdout, stderr)
 	}
 }
 
@@ -102,7 +102,7 @@ func TestRefusesUnknownArguments(t *testing.T) {
 	for _, test := range tests {
 		code, stdout, stderr := invoke(test.args, brokertest.EnvironWithoutServers()...)
 		if code != exitConfig || stdout != "" || !strings.Contains(stderr, test.says) {
-			t.Errorf("%q: exit code %d, stdout %q, stderr %q", test.args, code, stdout, stderr)
+			t.Errorf("%q: got exit code %d, stdout %q and stderr %q, want %d and %q", test.args, code, stdout, stderr, exitConfig, test.says)
 		}
 	}
 }
@@ -112,30 +112,31 @@ func TestVersionPrintsBuild(t *testing.T) {
 	code, stdout, stderr := invoke([]string{"version"})
 	want := "etrusted-broker " + version + " (revision " + revision + ", " + runtime.Version() + ")\n"
 	if code != exitOK || stdout != want || stderr != "" {
-		t.Errorf("exit code %d, %q, want %q; stderr %q", code, stdout, want, stderr)
+		t.Errorf("got exit code %d, %q and stderr %q, want %d and %q", code, stdout, stderr, exitOK, want)
 	}
 	if version == "" || revision == "" {
-		t.Errorf("version %q, revision %q", version, revision)
+		t.Errorf("got version %q and revision %q, want both", version, revision)
 	}
 }
 
-// row is a line of 'broker config'.
+// row is a line of the output of config, without the variable's name.
 type row struct{ value, source, meaning string }
 
 var columns = regexp.MustCompile(` {2,}`)
 
+// configRows returns the rows of the output of config by variable.
 func configRows(t *testing.T, stdout string) map[string]row {
 	t.Helper()
 	rows := map[string]row{}
 	for line := range strings.Lines(stdout) {
 		cells := columns.Split(strings.TrimSpace(line), -1)
 		if len(cells) != 4 {
-			t.Fatalf("not four columns: %q", line)
+			t.Fatalf("got %d columns, want 4: %q", len(cells), line)
 		}
 		rows[cells[0]] = row{cells[1], cells[2], cells[3]}
 	}
 	if rows["VARIABLE"] != (row{"VALUE", "SOURCE", "MEANING"}) {
-		t.Errorf("no heading:\n%s", stdout)
+		t.Errorf("got no heading, want one:\n%s", stdout)
 	}
 	return rows
 }
@@ -152,7 +153,7 @@ func TestConfigShowsValuesAndSources(t *testing.T) {
 		name    string
 		environ []string
 		code    int
-		blamed  []string
+		invalid []string
 		want    map[string]row // without meanings
 	}{
 		{"defaults", credentials, exitOK, nil, map[string]row{
@@ -179,22 +180,22 @@ func TestConfigShowsValuesAndSources(t *testing.T) {
 			"BROKER_ALLOWED_HOSTS": {"a,b", "environment", ""},
 			"BROKER_ADMIN_LISTEN":  {"-", "environment", ""},
 			"BROKER_LOG_LEVEL":     {"debug", "environment", ""},
-			"BROKER_LISTEN":        {"127.0.0.1:8080", "default", ""}, // for all but the admin's, empty is unset
+			"BROKER_LISTEN":        {"127.0.0.1:8080", "default", ""}, // empty is unset, except for BROKER_ADMIN_LISTEN
 		}},
 		{"from files", []string{"ETRUSTED_CLIENT_ID=CANARY-id", "ETRUSTED_CLIENT_SECRET_FILE=" + file}, exitOK, nil, map[string]row{
 			"ETRUSTED_CLIENT_SECRET":      {"(set, 36 bytes)", "ETRUSTED_CLIENT_SECRET_FILE", ""},
 			"ETRUSTED_CLIENT_SECRET_FILE": {file, "environment", ""},
 		}},
-		{"nothing", nil, exitConfig, []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"}, map[string]row{
+		{"without credentials", nil, exitConfig, []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"}, map[string]row{
 			"ETRUSTED_CLIENT_ID":     {"(not set)", "-", ""},
 			"ETRUSTED_CLIENT_SECRET": {"(not set)", "-", ""},
 		}},
-		{"passwords where none belong", append([]string{
+		{"passwords in URLs", append([]string{
 			"ETRUSTED_API_URL=https://user:CANARY@host", "ETRUSTED_TOKEN_URL=https://user:CANARY@host/oauth/token",
 		}, credentials...), exitConfig, []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"}, map[string]row{
 			"ETRUSTED_API_URL": {"(not valid)", "environment", ""},
 		}},
-		{"both", append([]string{"ETRUSTED_CLIENT_SECRET_FILE=" + file}, credentials...), exitConfig, []string{"ETRUSTED_CLIENT_SECRET"}, map[string]row{
+		{"secret and secret file", append([]string{"ETRUSTED_CLIENT_SECRET_FILE=" + file}, credentials...), exitConfig, []string{"ETRUSTED_CLIENT_SECRET"}, map[string]row{
 			"ETRUSTED_CLIENT_ID": {"(set, 9 bytes)", "environment", ""},
 		}},
 	}
@@ -202,22 +203,22 @@ func TestConfigShowsValuesAndSources(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			code, stdout, stderr := invoke([]string{"config"}, test.environ...)
-			if code != test.code || !slices.Equal(problemsIn(stderr), test.blamed) {
-				t.Errorf("exit code %d, want %d; stderr %s", code, test.code, stderr)
+			if code != test.code || !slices.Equal(problemsIn(stderr), test.invalid) {
+				t.Errorf("got exit code %d, want %d and problems with %v: %s", code, test.code, test.invalid, stderr)
 			}
 			rows := configRows(t, stdout)
 			for _, v := range config.Variables() {
 				if rows[v.Name].meaning != v.Help {
-					t.Errorf("%s: meaning %q, want %q", v.Name, rows[v.Name].meaning, v.Help)
+					t.Errorf("%s: got the meaning %q, want %q", v.Name, rows[v.Name].meaning, v.Help)
 				}
 			}
 			for name, want := range test.want {
 				if got := rows[name]; got.value != want.value || got.source != want.source {
-					t.Errorf("%s: %q from %q, want %q from %q", name, got.value, got.source, want.value, want.source)
+					t.Errorf("%s: got %q from %q, want %q from %q", name, got.value, got.source, want.value, want.source)
 				}
 			}
 			if strings.Contains(stdout+stderr, "CANARY") {
-				t.Errorf("shows a secret:\n%s%s", stdout, stderr)
+				t.Errorf("a secret is shown:\n%s%s", stdout, stderr)
 			}
 		})
 	}
