@@ -181,9 +181,9 @@ func TestRefusesURLWithoutHost(t *testing.T) {
 }
 
 func TestHealthAndWaitRequirePort(t *testing.T) {
-	for _, command := range []string{"health", "wait"} {
-		if code, _, stderr := ask([]string{command}, "BROKER_ADMIN_LISTEN=127.0.0.1:"); code != exitConfig {
-			t.Errorf("%s: got exit code %d, want %d: %s", command, code, exitConfig, stderr)
+	for _, name := range []string{"health", "wait"} {
+		if code, _, stderr := ask([]string{name}, "BROKER_ADMIN_LISTEN=127.0.0.1:"); code != exitConfig {
+			t.Errorf("%s: got exit code %d, want %d: %s", name, code, exitConfig, stderr)
 		}
 	}
 }

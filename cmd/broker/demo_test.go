@@ -33,13 +33,13 @@ func TestDemoCommandsWork(t *testing.T) {
 	if len(curls) != 5 {
 		t.Fatalf("got %d curl commands, want 3 for the broker and 2 more:\n%s", len(curls), b.Stdout)
 	}
-	for i, command := range curls {
-		request := curl(t, command)
+	for i, words := range curls {
+		request := curl(t, words)
 		if i < 3 && !strings.HasPrefix(request.URL.String(), b.URL+"/") {
-			t.Errorf("%q: got another server, want the broker at %s", command, b.URL)
+			t.Errorf("%q: got another server, want the broker at %s", words, b.URL)
 		}
 		if got := brokertest.Do(request, nil); got.Err != nil || got.Status/100 != 2 {
-			t.Errorf("%q: got status %d, %v, want success: %s", command, got.Status, got.Err, got.Body)
+			t.Errorf("%q: got status %d, %v, want success: %s", words, got.Status, got.Err, got.Body)
 		}
 	}
 	if got := brokertest.Get(t, fakeURL+"/channels"); got.Status != http.StatusUnauthorized {

@@ -109,8 +109,8 @@ func TestREADMEListsEveryVariable(t *testing.T) {
 	table, _, _ = strings.Cut(table, "\n## ")
 	rows := map[string][]string{} // the defaults in each row
 	name := regexp.MustCompile("`([A-Z][A-Z0-9_]+)`")
-	for row := range strings.SplitSeq(table, "\n") {
-		cells := strings.Split(row, "|")
+	for line := range strings.SplitSeq(table, "\n") {
+		cells := strings.Split(line, "|")
 		if len(cells) < 4 {
 			continue
 		}

@@ -119,23 +119,23 @@ func TestVersionPrintsBuild(t *testing.T) {
 	}
 }
 
-// row is a line of the output of config, without the variable's name.
-type row struct{ value, source, meaning string }
+// configRow is a line of the output of config, without the variable's name.
+type configRow struct{ value, source, meaning string }
 
 var columns = regexp.MustCompile(` {2,}`)
 
 // configRows returns the rows of the output of config by variable.
-func configRows(t *testing.T, stdout string) map[string]row {
+func configRows(t *testing.T, stdout string) map[string]configRow {
 	t.Helper()
-	rows := map[string]row{}
+	rows := map[string]configRow{}
 	for line := range strings.Lines(stdout) {
 		cells := columns.Split(strings.TrimSpace(line), -1)
 		if len(cells) != 4 {
 			t.Fatalf("got %d columns, want 4: %q", len(cells), line)
 		}
-		rows[cells[0]] = row{cells[1], cells[2], cells[3]}
+		rows[cells[0]] = configRow{cells[1], cells[2], cells[3]}
 	}
-	if rows["VARIABLE"] != (row{"VALUE", "SOURCE", "MEANING"}) {
+	if rows["VARIABLE"] != (configRow{"VALUE", "SOURCE", "MEANING"}) {
 		t.Errorf("got no heading, want one:\n%s", stdout)
 	}
 	return rows
@@ -154,9 +154,9 @@ func TestConfigShowsValuesAndSources(t *testing.T) {
 		environ []string
 		code    int
 		invalid []string
-		want    map[string]row // without meanings
+		want    map[string]configRow // without meanings
 	}{
-		{"defaults", credentials, exitOK, nil, map[string]row{
+		{"defaults", credentials, exitOK, nil, map[string]configRow{
 			"ETRUSTED_CLIENT_ID":          {"(set, 9 bytes)", "environment", ""},
 			"ETRUSTED_CLIENT_ID_FILE":     {"-", "-", ""},
 			"ETRUSTED_CLIENT_SECRET":      {"(set, 36 bytes)", "environment", ""},
@@ -173,7 +173,7 @@ func TestConfigShowsValuesAndSources(t *testing.T) {
 		{"from the environment", append([]string{
 			"ETRUSTED_API_URL=http://localhost:1", "ETRUSTED_SCOPES=a  b", "BROKER_TOKEN_WAIT=90s", "BROKER_ALLOWED_HOSTS=a,b",
 			"BROKER_ADMIN_LISTEN=", "BROKER_LOG_LEVEL=debug", "BROKER_LISTEN=",
-		}, credentials...), exitOK, nil, map[string]row{
+		}, credentials...), exitOK, nil, map[string]configRow{
 			"ETRUSTED_API_URL":     {"http://localhost:1", "environment", ""},
 			"ETRUSTED_SCOPES":      {"(set, 3 bytes)", "environment", ""},
 			"BROKER_TOKEN_WAIT":    {"1m30s", "environment", ""},
@@ -182,20 +182,20 @@ func TestConfigShowsValuesAndSources(t *testing.T) {
 			"BROKER_LOG_LEVEL":     {"debug", "environment", ""},
 			"BROKER_LISTEN":        {"127.0.0.1:8080", "default", ""}, // empty is unset, except for BROKER_ADMIN_LISTEN
 		}},
-		{"from files", []string{"ETRUSTED_CLIENT_ID=CANARY-id", "ETRUSTED_CLIENT_SECRET_FILE=" + file}, exitOK, nil, map[string]row{
+		{"from files", []string{"ETRUSTED_CLIENT_ID=CANARY-id", "ETRUSTED_CLIENT_SECRET_FILE=" + file}, exitOK, nil, map[string]configRow{
 			"ETRUSTED_CLIENT_SECRET":      {"(set, 36 bytes)", "ETRUSTED_CLIENT_SECRET_FILE", ""},
 			"ETRUSTED_CLIENT_SECRET_FILE": {file, "environment", ""},
 		}},
-		{"without credentials", nil, exitConfig, []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"}, map[string]row{
+		{"without credentials", nil, exitConfig, []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"}, map[string]configRow{
 			"ETRUSTED_CLIENT_ID":     {"(not set)", "-", ""},
 			"ETRUSTED_CLIENT_SECRET": {"(not set)", "-", ""},
 		}},
 		{"passwords in URLs", append([]string{
 			"ETRUSTED_API_URL=https://user:CANARY@host", "ETRUSTED_TOKEN_URL=https://user:CANARY@host/oauth/token",
-		}, credentials...), exitConfig, []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"}, map[string]row{
+		}, credentials...), exitConfig, []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"}, map[string]configRow{
 			"ETRUSTED_API_URL": {"(not valid)", "environment", ""},
 		}},
-		{"secret and secret file", append([]string{"ETRUSTED_CLIENT_SECRET_FILE=" + file}, credentials...), exitConfig, []string{"ETRUSTED_CLIENT_SECRET"}, map[string]row{
+		{"secret and secret file", append([]string{"ETRUSTED_CLIENT_SECRET_FILE=" + file}, credentials...), exitConfig, []string{"ETRUSTED_CLIENT_SECRET"}, map[string]configRow{
 			"ETRUSTED_CLIENT_ID": {"(set, 9 bytes)", "environment", ""},
 		}},
 	}

@@ -18,14 +18,14 @@ import (
 func withInheritedSockets(t *testing.T, names string, listeners []net.Listener, environ ...string) *exec.Cmd {
 	t.Helper()
 	// Only the shell knows its process ID, which exec keeps.
-	command := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0"`, buildBroker(t))
-	command.Env = append(environ, "PATH="+os.Getenv("PATH"), "LISTEN_FDNAMES="+names, "LISTEN_FDS="+string(rune('0'+len(listeners))))
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0"`, buildBroker(t))
+	cmd.Env = append(environ, "PATH="+os.Getenv("PATH"), "LISTEN_FDNAMES="+names, "LISTEN_FDS="+string(rune('0'+len(listeners))))
 	for _, l := range listeners {
 		file := socketFile(t, l)
 		t.Cleanup(func() { _ = file.Close() })
-		command.ExtraFiles = append(command.ExtraFiles, file)
+		cmd.ExtraFiles = append(cmd.ExtraFiles, file)
 	}
-	return command
+	return cmd
 }
 
 func TestServesInheritedSockets(t *testing.T) {
@@ -104,12 +104,12 @@ func TestRefusesUnusableSockets(t *testing.T) {
 		{"sequential packets", []net.Listener{brokertest.Listen(t, "unixpacket", filepath.Join(t.TempDir(), "s"))}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			command := withInheritedSockets(t, test.names, test.listeners, brokertest.EnvironWithoutServers()...)
+			cmd := withInheritedSockets(t, test.names, test.listeners, brokertest.EnvironWithoutServers()...)
 			if test.name == "fewer than announced" {
-				command.Env = append(command.Env, "LISTEN_FDS=9")
+				cmd.Env = append(cmd.Env, "LISTEN_FDS=9")
 			}
-			output, _ := command.CombinedOutput()
-			if code := command.ProcessState.ExitCode(); code != exitConfig || !strings.Contains(string(output), test.says) {
+			output, _ := cmd.CombinedOutput()
+			if code := cmd.ProcessState.ExitCode(); code != exitConfig || !strings.Contains(string(output), test.says) {
 				t.Errorf("got exit code %d, want %d and %q: %s", code, exitConfig, test.says, output)
 			}
 		})

@@ -98,9 +98,9 @@ func TestWarnsOfUnsafeListeners(t *testing.T) {
 			t.Parallel()
 			b := startBroker(t, nil, brokertest.EnvironWithoutServers(test.environ...))
 			var warnings []string
-			for _, message := range []string{unsafe, cleartext, "the access key is short, and could be found by trying: make one with 'openssl rand -hex 32'"} {
-				for range b.Logs.Lines(message) {
-					warnings = append(warnings, message)
+			for _, warning := range []string{unsafe, cleartext, "the access key is short, and could be found by trying: make one with 'openssl rand -hex 32'"} {
+				for range b.Logs.Lines(warning) {
+					warnings = append(warnings, warning)
 				}
 			}
 			if strings.Join(warnings, "\n") != strings.Join(test.warnings, "\n") {

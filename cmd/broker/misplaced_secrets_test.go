@@ -90,10 +90,10 @@ func TestSecretsInBothVariablesAreNotShown(t *testing.T) {
 // The configuration is valid, so check takes its steps and names them.
 func TestCheckHidesSecretGivenAsHost(t *testing.T) {
 	t.Parallel()
-	for _, command := range [][]string{{"check"}, {"check", "-json"}} {
-		_, stdout, stderr := ask(command, brokertest.EnvironWithoutServers("BROKER_ADMIN_LISTEN="+canarySecret+":8080")...)
+	for _, args := range [][]string{{"check"}, {"check", "-json"}} {
+		_, stdout, stderr := ask(args, brokertest.EnvironWithoutServers("BROKER_ADMIN_LISTEN="+canarySecret+":8080")...)
 		if text := stdout + stderr; strings.Contains(text, canarySecret) || !strings.Contains(text, "admin listener") {
-			t.Errorf("%v: got\n%s\nwant the admin listener without its host", command, text)
+			t.Errorf("%v: got\n%s\nwant the admin listener without its host", args, text)
 		}
 	}
 }
@@ -111,10 +111,10 @@ func TestConfigMasksInvalidURLs(t *testing.T) {
 func TestHidesSecretGivenAsFileName(t *testing.T) {
 	for _, variable := range []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"} {
 		for _, secret := range []string{"CANARY-4f0c", "CANARY/Zm9v==", "/CANARY+/Zm9v", "x/../CANARY"} {
-			for _, command := range []string{"serve", "config"} {
-				_, stdout, stderr := invoke([]string{command}, brokertest.EnvironWithoutServers(variable+"=", variable+"_FILE="+secret)...)
+			for _, name := range []string{"serve", "config"} {
+				_, stdout, stderr := invoke([]string{name}, brokertest.EnvironWithoutServers(variable+"=", variable+"_FILE="+secret)...)
 				if strings.Contains(stdout+stderr, "CANARY") {
-					t.Errorf("%s: %s_FILE is shown:\n%s%s", command, variable, stdout, stderr)
+					t.Errorf("%s: %s_FILE is shown:\n%s%s", name, variable, stdout, stderr)
 				}
 			}
 		}
@@ -122,15 +122,15 @@ func TestHidesSecretGivenAsFileName(t *testing.T) {
 }
 
 // checkNotShown reports a command whose output contains the secret, in any case. form describes how the environment has it.
-func checkNotShown(t *testing.T, form, secret string, environ []string, commands ...string) {
+func checkNotShown(t *testing.T, form, secret string, environ []string, commandLines ...string) {
 	t.Helper()
-	for _, command := range commands {
-		code, stdout, stderr := invoke(strings.Fields(command), environ...)
-		if command == "config" && !strings.Contains(stdout, "BROKER_PPROF") {
+	for _, commandLine := range commandLines {
+		code, stdout, stderr := invoke(strings.Fields(commandLine), environ...)
+		if commandLine == "config" && !strings.Contains(stdout, "BROKER_PPROF") {
 			t.Errorf("%s: got exit code %d and %q, want all variables", form, code, stdout)
 		}
 		if text := stdout + stderr; strings.Contains(strings.ToLower(text), strings.ToLower(secret)) {
-			t.Errorf("broker %s: %q is shown (%s):\n%s", command, secret, form, linesContaining(text, secret))
+			t.Errorf("broker %s: %q is shown (%s):\n%s", commandLine, secret, form, linesContaining(text, secret))
 		}
 	}
 }

@@ -70,15 +70,15 @@ type process struct {
 // startProcess starts the program, and returns once it listens. The end of the test kills it.
 func startProcess(t *testing.T, environ []string) *process {
 	t.Helper()
-	command := exec.Command(buildBroker(t))
-	command.Env = environ
-	return startCommand(t, command)
+	cmd := exec.Command(buildBroker(t))
+	cmd.Env = environ
+	return startCommand(t, cmd)
 }
 
 // startCommand is startProcess for a command that runs the program.
-func startCommand(t *testing.T, command *exec.Cmd) *process {
+func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, command: command, logs: &brokertest.LogBuffer{}, ended: make(chan struct{})}
+	p := &process{t: t, command: cmd, logs: &brokertest.LogBuffer{}, ended: make(chan struct{})}
 	p.command.Stderr = p.logs
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
@@ -181,10 +181,10 @@ func TestPrintsLinkedVersion(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[int][]string{exitOK: {"-h"}, exitFailure: {"health"}, exitConfig: nil} {
-		command := exec.Command(buildBroker(t), args...)
-		command.Env = []string{"BROKER_ADMIN_LISTEN=127.0.0.1:1"}
-		if _ = command.Run(); command.ProcessState.ExitCode() != want {
-			t.Errorf("%v: got %v, want exit code %d", args, command.ProcessState, want)
+		cmd := exec.Command(buildBroker(t), args...)
+		cmd.Env = []string{"BROKER_ADMIN_LISTEN=127.0.0.1:1"}
+		if _ = cmd.Run(); cmd.ProcessState.ExitCode() != want {
+			t.Errorf("%v: got %v, want exit code %d", args, cmd.ProcessState, want)
 		}
 	}
 }

@@ -197,9 +197,9 @@ func exerciseBroker(t *testing.T, api, login string) *brokertest.LogBuffer {
 			_, _ = fmt.Fprintf(out, "%s %v %v %s\n", response.Status, response.Header, response.Trailer, body)
 		}
 	}
-	for _, command := range []string{"wait", "health"} {
-		args := []string{command}
-		if command == "wait" {
+	for _, name := range []string{"wait", "health"} {
+		args := []string{name}
+		if name == "wait" {
 			args = append(args, "-timeout=50ms")
 		}
 		run(t.Context(), args, []string{"BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(admin, "http://")}, out, out)
