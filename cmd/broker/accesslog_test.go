@@ -13,9 +13,10 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-const traceOfApp = "0af7651916cd43dd8448eb211c80319c"
+// appTraceID is the trace that the app sends in traceparent.
+const appTraceID = "0af7651916cd43dd8448eb211c80319c"
 
-// accessLine sends a request and returns the line that the log has for it.
+// accessLine sends a request and returns its line in the access log.
 func accessLine(b *brokertest.Broker, method, target string, header http.Header) map[string]any {
 	b.T.Helper()
 	before := len(b.Logs.Lines("request"))
@@ -33,7 +34,7 @@ func accessLine(b *brokertest.Broker, method, target string, header http.Header)
 	return b.Logs.Lines("request")[before]
 }
 
-func TestAccessLog(t *testing.T) {
+func TestAccessLogDescribesEachRequest(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_LOG=true", "BROKER_ALLOW=GET /"))
@@ -45,12 +46,12 @@ func TestAccessLog(t *testing.T) {
 		absent               []string
 	}{
 		{
-			"served", "GET", "/channels?email=CANARY", http.Header{"X-Request-Id": {"of-the-app"}, "Traceparent": {"00-" + traceOfApp + "-b7ad6b7169203331-01"}},
-			map[string]any{"level": "info", "account": "default", "method": "GET", "path": "/channels", "status": 200.0, "retried": false, "request_id": "of-the-app", "trace_id": traceOfApp},
+			"served", "GET", "/channels?email=CANARY", http.Header{"X-Request-Id": {"of-the-app"}, "Traceparent": {"00-" + appTraceID + "-b7ad6b7169203331-01"}},
+			map[string]any{"level": "info", "account": "default", "method": "GET", "path": "/channels", "status": 200.0, "retried": false, "request_id": "of-the-app", "trace_id": appTraceID},
 			[]string{"denied", "problem", "retry", "broken"},
 		},
 		{
-			"refused at the door", "POST", "/events?email=CANARY", nil,
+			"refused by a rule", "POST", "/events?email=CANARY", nil,
 			map[string]any{"level": "info", "account": "", "method": "POST", "path": "/events", "status": 403.0, "denied": "rule", "upstream_duration": 0.0},
 			[]string{"trace_id"},
 		},
@@ -60,12 +61,12 @@ func TestAccessLog(t *testing.T) {
 			nil,
 		},
 		{
-			"forging a line", "GET", "/a%0A%22%7D%0Ab", http.Header{"X-Request-Id": {`"},{"msg":"request`}},
+			"forged log line", "GET", "/a%0A%22%7D%0Ab", http.Header{"X-Request-Id": {`"},{"msg":"request`}},
 			map[string]any{"path": "/a%0A%22%7D%0Ab", "request_id": `"},{"msg":"request`},
 			nil,
 		},
 		{
-			"writing to the terminal", "GET", "/a%C2%9B31m%E2%80%AEb%7F", http.Header{"X-Request-Id": {"a\u009bb"}},
+			"terminal control characters", "GET", "/a%C2%9B31m%E2%80%AEb%7F", http.Header{"X-Request-Id": {"a\u009bb"}},
 			map[string]any{"path": "/a%C2%9B31m%E2%80%AEb%7F", "request_id": "a%C2%9Bb"},
 			nil,
 		},
@@ -73,22 +74,22 @@ func TestAccessLog(t *testing.T) {
 		line := accessLine(b, test.method, test.target, test.header)
 		for name, want := range test.want {
 			if line[name] != want {
-				t.Errorf("%s: %s is %v, want %v", test.name, name, line[name], want)
+				t.Errorf("%s: got %s %v, want %v", test.name, name, line[name], want)
 			}
 		}
 		for _, name := range append(test.absent, "query", "authorization") {
-			if value, there := line[name]; there {
-				t.Errorf("%s: has %s: %v", test.name, name, value)
+			if value, ok := line[name]; ok {
+				t.Errorf("%s: got %s %v, want no such field", test.name, name, value)
 			}
 		}
 		id, _ := line["request_id"].(string)
 		if id == "" || test.name == "served" && (line["bytes"].(float64) < 100 || line["duration"].(float64) < line["upstream_duration"].(float64) || line["upstream_duration"] == 0.0) {
-			t.Errorf("%s: %v", test.name, line)
+			t.Errorf("%s: got %v, want a request ID and plausible bytes and times", test.name, line)
 		}
 		if test.want["status"] == 200.0 {
 			requests := eTrusted.APIRequests()
 			if got := requests[len(requests)-1].Header["X-Request-Id"]; !slices.Equal(got, []string{id}) {
-				t.Errorf("%s: the API was told %q, the log %q", test.name, got, id)
+				t.Errorf("%s: got X-Request-Id %q at the API, want %q as in the log", test.name, got, id)
 			}
 		}
 	}
@@ -102,26 +103,26 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-// Without BROKER_ACCESS_LOG there is no line for a request, and no header is added to it.
-func TestNoAccessLog(t *testing.T) {
+// Without BROKER_ACCESS_LOG, the broker logs no request and adds no X-Request-Id.
+func TestLogsNoRequestsByDefault(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
 	b.WaitReady()
 	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
-		t.Fatalf("%d", got.Status)
+		t.Fatalf("got status %d, want 200", got.Status)
 	}
-	b.Stop() // the line would be there by now
+	b.Stop() // all lines are written by now
 	if lines := b.Logs.Lines("request"); len(lines) != 0 {
-		t.Errorf("logged: %v", lines)
+		t.Errorf("got %d request lines, want 0: %v", len(lines), lines)
 	}
 	if got := eTrusted.APIRequests()[0].Header["X-Request-Id"]; got != nil {
-		t.Errorf("the API was sent X-Request-Id %q", got)
+		t.Errorf("got X-Request-Id %q at the API, want none", got)
 	}
 }
 
-// TestExemplarsFromApps holds the way of a trace from the app's header to a bucket, and on to the API as it came.
-func TestExemplarsFromApps(t *testing.T) {
+// The app's trace becomes an exemplar of both histograms, and its header reaches the API unchanged.
+func TestExemplarsNameTheAppsTrace(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
@@ -130,13 +131,13 @@ func TestExemplarsFromApps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const traceparent = "00-" + traceOfApp + "-b7ad6b7169203331-01"
+	const traceparent = "00-" + appTraceID + "-b7ad6b7169203331-01"
 	request.Header.Set("Traceparent", traceparent)
 	if got := brokertest.Do(request, nil); got.Status != http.StatusOK {
-		t.Fatalf("%d %v", got.Status, got.Err)
+		t.Fatalf("got status %d, %v, want 200", got.Status, got.Err)
 	}
 	if got := eTrusted.APIRequests()[0].Header["Traceparent"]; !slices.Equal(got, []string{traceparent}) {
-		t.Errorf("the API was told %q", got)
+		t.Errorf("got traceparent %q at the API, want %q", got, traceparent)
 	}
 	brokertest.Eventually(t, "both histograms name the trace", func() bool {
 		scrape, err := http.NewRequest(http.MethodGet, b.Admin+"/metrics", nil)
@@ -145,17 +146,17 @@ func TestExemplarsFromApps(t *testing.T) {
 		}
 		scrape.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
 		text := brokertest.Do(scrape, nil).Body
-		return strings.Count(text, `# {trace_id="`+traceOfApp+`"}`) == 2
+		return strings.Count(text, `# {trace_id="`+appTraceID+`"}`) == 2
 	})
 }
 
-// Where the lines would not be written, nobody is told that they are, and no request is given a name.
-func TestAccessLogThatIsNotWritten(t *testing.T) {
+// The access log is at level info. At level warn it has no effect, and the broker says so.
+func TestWarnsIfLogLevelHidesAccessLog(t *testing.T) {
 	t.Parallel()
-	for level, want := range map[zapcore.Level]bool{zapcore.DebugLevel: true, zapcore.InfoLevel: true, zapcore.WarnLevel: false} {
+	for level, logged := range map[zapcore.Level]bool{zapcore.DebugLevel: true, zapcore.InfoLevel: true, zapcore.WarnLevel: false} {
 		_, _, stderr := invoke(nil, brokertest.EnvironWithoutServers("BROKER_ACCESS_LOG=true", "BROKER_LOG_LEVEL="+level.String())...)
-		if told := strings.Contains(stderr, "BROKER_ACCESS_LOG has no effect"); told == want {
-			t.Errorf("at level %v:\n%s", level, stderr)
+		if warned := strings.Contains(stderr, "BROKER_ACCESS_LOG has no effect"); warned == logged {
+			t.Errorf("at level %v: got warned %t, want %t:\n%s", level, warned, !logged, stderr)
 		}
 	}
 }

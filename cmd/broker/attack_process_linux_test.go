@@ -22,13 +22,13 @@ func TestProcessHidesSecrets(t *testing.T) {
 	for _, name := range []string{"same user", "nobody"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			command := exec.Command(binary(t))
+			command := exec.Command(buildBroker(t))
 			var user *syscall.SysProcAttr
 			if name == "nobody" {
 				if os.Getuid() != 0 {
 					t.Skip("only root can start a process as another user")
 				}
-				command = exec.Command(copied(t, binary(t)))
+				command = exec.Command(copied(t, buildBroker(t)))
 				user = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 			}
 			command.SysProcAttr = user
@@ -56,7 +56,7 @@ func TestProcessHidesSecrets(t *testing.T) {
 				}
 			}
 			// It still has the key and the credentials, which it removed from its environment.
-			if got := showing(t, p.url+"/channels", attackedKey); got.Status != http.StatusOK {
+			if got := getWithKey(t, p.url+"/channels", attackedKey); got.Status != http.StatusOK {
 				t.Errorf("got %d %s, want 200", got.Status, got.Body)
 			}
 		})

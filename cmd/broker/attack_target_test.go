@@ -129,7 +129,7 @@ var targetAttacks = []attack{
 	{"percent sign alone", brokertest.PlainRequest("GET /a%"), malformed(400)},
 	{"not hexadecimal", brokertest.PlainRequest("GET /a%zz"), malformed(400)},
 	{"overlong in the manner of IIS", brokertest.PlainRequest("GET /a/%u002e%u002e/b"), malformed(400)},
-	{"blank", "GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n", malformed(400)},
+	{"space", "GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n", malformed(400)},
 
 	// Whatever is none of these arrives byte for byte.
 	{"semicolon", brokertest.PlainRequest("GET /a;b=c/d?e;f"), served("GET /a;b=c/d?e;f")},

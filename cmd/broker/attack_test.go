@@ -66,7 +66,7 @@ type campaign struct {
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	files := newTLSFiles(t)
-	files.show(t, brokertest.NewCA(t, "servers"), "broker", time.Hour)
+	files.writePair(t, brokertest.NewCA(t, "servers"), "broker", time.Hour)
 	for _, campaign := range []campaign{
 		{"browsers", nil, browserAttacks},
 		{"targets", nil, targetAttacks},

@@ -156,8 +156,8 @@ func TestCheckOfAListenerWithTLS(t *testing.T) {
 	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	a := brokertest.NewCA(t, "servers")
 	files := newTLSFiles(t)
-	files.show(t, a, "first", time.Hour)
-	brokertest.WriteFile(t, files.clientCA, a.CertificatePEM())
+	files.writePair(t, a, "first", time.Hour)
+	brokertest.ReplaceFile(t, files.clientCA, a.CertificatePEM())
 	for _, test := range []struct {
 		more []string
 		says string

@@ -17,7 +17,7 @@ import (
 func checkProcess(t *testing.T, environ []string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err brokertest.LogBuffer
-	command := exec.Command(binary(t), "check")
+	command := exec.Command(buildBroker(t), "check")
 	command.Env, command.Stdout, command.Stderr = environ, &out, &err
 	_ = command.Run() // the caller checks the exit code
 	return command.ProcessState.ExitCode(), out.String(), err.String()
@@ -29,7 +29,7 @@ func TestCheckBehindAProxy(t *testing.T) {
 	a := brokertest.NewCA(t, "authority")
 	secure := strings.TrimPrefix(tlsServer(t, eTrusted, a, forLoopback("login.test")), "https://")
 	bundle := filepath.Join(t.TempDir(), "bundle.pem")
-	brokertest.WriteFile(t, bundle, a.CertificatePEM())
+	brokertest.ReplaceFile(t, bundle, a.CertificatePEM())
 	answers := func(text string) string {
 		return rawServer(t, func(conn net.Conn) {
 			_, _ = conn.Read(make([]byte, 4<<10))

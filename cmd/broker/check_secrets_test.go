@@ -95,7 +95,7 @@ func TestCheckLeaksNothing(t *testing.T) {
 		t.Run("both: "+name, func(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
-			away := nasty(t, answer)
+			away := startReflectingServer(t, answer)
 			mustKeep(t, checked(brokertest.Environ(away)...), "✗ token")
 			mustKeep(t, checked(brokertest.Environ(away, "ETRUSTED_TOKEN_URL="+brokertest.Serve(t, server)+"/oauth/token")...), "✓ token", server.Tokens()...)
 		})

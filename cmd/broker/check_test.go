@@ -76,7 +76,7 @@ func rawServer(t *testing.T, handle func(net.Conn)) (address string) {
 	return listener.Addr().String()
 }
 
-// tlsServer serves the stand-in with a certificate.
+// tlsServer serves the placeholder with a certificate.
 func tlsServer(t *testing.T, handler http.Handler, a *brokertest.CA, template x509.Certificate) (url string) {
 	t.Helper()
 	key, cert := a.Sign(&template)

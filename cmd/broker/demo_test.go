@@ -11,87 +11,87 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// TestDemo does what the demo asks its user to do.
-func TestDemo(t *testing.T) {
+// This runs the commands that the demo prints. Each one works, and the real environment is not used.
+func TestDemoCommandsWork(t *testing.T) {
 	t.Parallel()
-	var leaked atomic.Int64
-	real := brokertest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked.Add(1) }))
-	// The real credentials would be refused by the stand-in, and the files are not there: the demo looks at neither.
-	b := startBroker(t, []string{"demo"}, brokertest.Environ(real,
+	var requests atomic.Int64
+	realUpstream := brokertest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
+	// The fake eTrusted would refuse the real credentials, and the files do not exist: the demo uses neither.
+	b := startBroker(t, []string{"demo"}, brokertest.Environ(realUpstream,
 		"ETRUSTED_CLIENT_ID=CANARY-id", "ETRUSTED_CLIENT_SECRET=CANARY-secret",
 		"ETRUSTED_CLIENT_ID_FILE=/CANARY/id", "ETRUSTED_CLIENT_SECRET_FILE=/CANARY/secret",
 		"ETRUSTED_AUDIENCE=CANARY-audience", "ETRUSTED_SCOPES=CANARY-scope"))
-	brokertest.Eventually(t, "the demo is introduced", func() bool { return strings.Contains(b.Stdout.String(), "Ctrl-C ends it.") })
+	brokertest.Eventually(t, "the demo prints its introduction", func() bool { return strings.Contains(b.Stdout.String(), "Ctrl-C ends it.") })
 
-	standIn, _ := b.Logs.Lines("listening")[0]["api"].(string)
-	for _, address := range []string{b.URL, b.Admin, standIn} {
+	fakeURL, _ := b.Logs.Lines("listening")[0]["api"].(string)
+	for _, address := range []string{b.URL, b.Admin, fakeURL} {
 		if address == "" || !strings.Contains(b.Stdout.String(), address) {
-			t.Errorf("the address %q is not told:\n%s", address, b.Stdout)
+			t.Errorf("got no address %q in the introduction, want it:\n%s", address, b.Stdout)
 		}
 	}
 	curls := curlLines(b.Stdout.String())
 	if len(curls) != 5 {
-		t.Fatalf("%d curl lines, want 3 and 2 more:\n%s", len(curls), b.Stdout)
+		t.Fatalf("got %d curl commands, want 3 for the broker and 2 more:\n%s", len(curls), b.Stdout)
 	}
 	for i, words := range curls {
 		request := curl(t, words)
 		if i < 3 && !strings.HasPrefix(request.URL.String(), b.URL+"/") {
-			t.Errorf("%q does not go to the broker at %s", words, b.URL)
+			t.Errorf("%q: got another server, want the broker at %s", words, b.URL)
 		}
 		if got := brokertest.Do(request, nil); got.Err != nil || got.Status/100 != 2 {
-			t.Errorf("%q: %d %s %v", words, got.Status, got.Body, got.Err)
+			t.Errorf("%q: got status %d, %v, want success: %s", words, got.Status, got.Err, got.Body)
 		}
 	}
-	if got := brokertest.Get(t, standIn+"/channels"); got.Status != http.StatusUnauthorized {
-		t.Errorf("the stand-in answers %d without a token", got.Status)
+	if got := brokertest.Get(t, fakeURL+"/channels"); got.Status != http.StatusUnauthorized {
+		t.Errorf("the fake eTrusted without a token: got status %d, want 401", got.Status)
 	}
 	if !strings.Contains(brokertest.Get(t, b.Admin+"/status.json").Body, `"success": 1`) {
-		t.Error("the token was fetched more than once, or not at all")
+		t.Error("got another number of token requests, want 1")
 	}
 	if code := b.Stop(); code != exitOK {
-		t.Errorf("exit code %d", code)
+		t.Errorf("got exit code %d, want %d", code, exitOK)
 	}
-	if leaked.Load() != 0 || strings.Contains(b.Stdout.String()+b.Logs.String(), "CANARY") {
-		t.Errorf("the real environment was used, %d requests:\n%s%s", leaked.Load(), b.Stdout, b.Logs)
+	if requests.Load() != 0 || strings.Contains(b.Stdout.String()+b.Logs.String(), "CANARY") {
+		t.Errorf("got %d requests at the real upstream, or its credentials in the output, want neither:\n%s%s", requests.Load(), b.Stdout, b.Logs)
 	}
-	if answer := brokertest.Do(http.NewRequest(http.MethodGet, standIn+"/channels", nil)); answer.Err == nil {
-		t.Error("the stand-in outlives the demo")
+	if got := brokertest.Do(http.NewRequest(http.MethodGet, fakeURL+"/channels", nil)); got.Err == nil {
+		t.Error("got a response of the fake eTrusted after the demo, want an error")
 	}
 }
 
-func TestDemoWithoutAdmin(t *testing.T) {
+func TestDemoRunsWithoutAdminListener(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, []string{"demo"}, []string{"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN="})
-	brokertest.Eventually(t, "the demo is introduced", func() bool { return strings.Contains(b.Stdout.String(), "Ctrl-C ends it.") })
+	brokertest.Eventually(t, "the demo prints its introduction", func() bool { return strings.Contains(b.Stdout.String(), "Ctrl-C ends it.") })
 	if curls := curlLines(b.Stdout.String()); len(curls) != 3 {
-		t.Errorf("%d curl lines:\n%s", len(curls), b.Stdout)
+		t.Errorf("got %d curl commands, want 3:\n%s", len(curls), b.Stdout)
 	}
 }
 
-func TestDemoConfiguration(t *testing.T) {
+func TestDemoRefusesUnsafeListen(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := invoke([]string{"demo"}, "BROKER_LISTEN=0.0.0.0:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0")
 	if code != exitConfig || stdout != "" || !slices.Equal(problemsIn(stderr), []string{"BROKER_LISTEN"}) {
-		t.Errorf("exit code %d, stdout %q, stderr %s", code, stdout, stderr)
+		t.Errorf("got exit code %d, stdout %q and stderr %s, want %d and a problem with BROKER_LISTEN", code, stdout, stderr, exitConfig)
 	}
 }
 
-func TestDemoEnvironment(t *testing.T) {
+func TestDemoIgnoresCredentials(t *testing.T) {
 	t.Parallel()
 	got := config.Environment(demoEnvironment([]string{
 		"PATH=/bin", "BROKER_LOG_LEVEL=debug", "ETRUSTED_CLIENT_ID=CANARY", "ETRUSTED_CLIENT_SECRET_FILE=CANARY", "ETRUSTED_SCOPES=CANARY",
 	}, "http://127.0.0.1:1"))
 	if got["PATH"] != "/bin" || got["BROKER_LOG_LEVEL"] != "debug" || got["ETRUSTED_TOKEN_URL"] != "http://127.0.0.1:1/oauth/token" {
-		t.Errorf("%v", got)
+		t.Errorf("got %v, want the token URL of the demo and the other variables unchanged", got)
 	}
 	for name, value := range got {
 		if strings.Contains(value, "CANARY") {
-			t.Errorf("%s=%s", name, value)
+			t.Errorf("got %s=%s, want it replaced or left out", name, value)
 		}
 	}
 }
 
-// curlLines returns the words of each curl command in a text, as a shell would take them.
+// curlLines returns the words of each curl command in a text, as a shell splits them.
 func curlLines(text string) [][]string {
 	var all [][]string
 	for line := range strings.Lines(text) {
@@ -102,8 +102,7 @@ func curlLines(text string) [][]string {
 	return all
 }
 
-// shellWords splits a command at blanks outside single quotes. The characters that a shell would take for more stop the
-// test: they would have to stand in quotes.
+// shellWords splits a command at spaces outside single quotes. It panics on unquoted characters that are special to a shell.
 func shellWords(line string) []string {
 	var words []string
 	word, quoted := "", false
@@ -115,7 +114,7 @@ func shellWords(line string) []string {
 			words = append(words, word)
 			word = ""
 		case !quoted && strings.ContainsRune(`&?*;|<>()$"\{}[]#~!`+"`", r):
-			panic("a shell would not take this literally: " + line)
+			panic("special characters must be quoted: " + line)
 		default:
 			word += string(r)
 		}
@@ -123,7 +122,7 @@ func shellWords(line string) []string {
 	return append(words, word)
 }
 
-// curl makes the request that curl would make.
+// curl returns the request that a curl command would send.
 func curl(t *testing.T, words []string) *http.Request {
 	t.Helper()
 	method, url, body := http.MethodGet, "", ""

@@ -13,18 +13,18 @@ import (
 	"testing"
 )
 
-// speaking are the packages whose texts reach an operator or an app: by the log, an answer's title and detail, /readyz, the
-// summary of the status page, or a command's errors. internal/check is not among them: each of its lines says what to do,
-// and docs/check.md describes its steps.
-var speaking = []string{
+// messagePackages are the packages whose messages reach an operator or an app: in the log, a problem's title and detail,
+// /readyz, the status page, or the output of a command. The steps of 'check' are not among them: each says itself what to do,
+// and docs/check.md describes them.
+var messagePackages = []string{
 	"cmd/broker", "internal/config", "internal/server",
 	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
 	"internal/problem", "proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/wire",
 	"tokensource", "tokensource/redisstore",
 }
 
-// otherWords are files, and functions in files, whose texts are no messages, and why.
-var otherWords = map[string]string{
+// excludedSources are files, or functions in files, whose texts are not messages. The value is the reason.
+var excludedSources = map[string]string{
 	"cmd/broker/help.go":               "the help",
 	"cmd/broker/run.go:commands":       "the help",
 	"cmd/broker/check.go:checkOptions": "the help",
@@ -34,195 +34,197 @@ var otherWords = map[string]string{
 	"internal/admin/document.go":       "the status page's markup",
 	"internal/admin/lasthour.go":       "the status page's figures, in words",
 	"internal/admin/page.go":           "the status page's tables",
-	"proxy/localca/certificate.go":     "what stands in a certificate, and failures of crypto/rand",
+	"proxy/localca/certificate.go":     "the content of a certificate, and errors of crypto/rand",
 	"proxy/localca/trust.go":           "what 'broker ca' prints",
 }
 
-// otherTexts begin what is no message either.
-var otherTexts = []string{
-	"HTTP/1.1 200 ", "GET, HEAD, POST, ", "Basic realm=", "default-src 'none'", // of HTTP
-	"net/http: TLS ", "http: server ", "http2: ", // of net/http: package neterr compares them
-	"etrusted-broker token store 1", // of which keys are derived
+// excludedPrefixes are the beginnings of other texts that are not messages.
+var excludedPrefixes = []string{
+	"HTTP/1.1 200 ", "GET, HEAD, POST, ", "Basic realm=", "default-src 'none'", // HTTP
+	"net/http: TLS ", "http: server ", "http2: ", // texts of net/http, with which package neterr compares
+	"etrusted-broker token store 1", // input of a key derivation
 	"give up after this long",       // the help of 'broker wait'
-	"tokensource: ", "proxy: ",      // mistakes in the program, not in its use
+	"tokensource: ", "proxy: ",      // bugs, not wrong use
 }
 
-// TestTroubleshooting holds that whoever searches docs/troubleshooting.md for a message finds it.
+// A reader who searches docs/troubleshooting.md for a message must find it.
 //
-// A message is what its source says: each string of three words or more in the packages that speak, and each that is given
-// to the log itself, however short. What is only known at run time (the verbs of a format) is cut out, and what remains is
-// looked for sentence by sentence, each within one line of the page.
-func TestTroubleshooting(t *testing.T) {
+// Messages are string constants in the sources of messagePackages: those of three words or more, and those of any length that
+// are arguments of a log method. The test cuts out format verbs, and searches for each remaining sentence within one line of
+// the page.
+func TestTroubleshootingHasEveryMessage(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/troubleshooting.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	told, found := map[string]bool{}, 0
-	for _, said := range messages(t) {
-		for _, sentence := range sentences(said) {
+	reported, found := map[string]bool{}, 0
+	for _, m := range messages(t) {
+		for _, sentence := range sentences(m) {
 			found++
-			if !strings.Contains(string(page), sentence) && !told[sentence] {
-				told[sentence] = true
-				t.Errorf("%s says this, and docs/troubleshooting.md does not tell what to do then:\n%s", said.where, sentence)
+			if !strings.Contains(string(page), sentence) && !reported[sentence] {
+				reported[sentence] = true
+				t.Errorf("%s has a message that docs/troubleshooting.md does not explain:\n%s", m.where, sentence)
 			}
 		}
 	}
 	if found < 400 {
-		t.Errorf("only %d sentences were found in the sources", found)
+		t.Errorf("got %d sentences in the sources, want at least 400", found)
 	}
 }
 
-// message is a text in the sources.
+// message is a string constant in the sources.
 type message struct {
-	where string
-	text  string
-	toLog bool
+	where  string
+	text   string
+	logged bool
 }
 
-// messages are all of them. An exception that no longer is one is an error: it could hide what comes after it.
+// messages returns all messages. It reports an exclusion that matches nothing, since it could hide a later message.
 func messages(t *testing.T) []message {
 	t.Helper()
 	var all []message
-	excepted := map[string]bool{}
-	except := func(name string) bool {
-		excepted[name] = true
-		return otherWords[name] != ""
+	excluded := map[string]bool{}
+	exclude := func(name string) bool {
+		excluded[name] = true
+		return excludedSources[name] != ""
 	}
-	for _, folder := range speaking {
-		files, err := filepath.Glob(filepath.Join("../..", folder, "*.go"))
+	for _, dir := range messagePackages {
+		files, err := filepath.Glob(filepath.Join("../..", dir, "*.go"))
 		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %v", folder, err)
+			t.Fatalf("%s: got %d files, %v", dir, len(files), err)
 		}
 		for _, file := range files {
-			name := folder + "/" + filepath.Base(file)
-			if !strings.HasSuffix(file, "_test.go") && !except(name) {
-				all = append(all, messagesIn(t, file, name, except)...)
+			name := dir + "/" + filepath.Base(file)
+			if !strings.HasSuffix(file, "_test.go") && !exclude(name) {
+				all = append(all, messagesIn(t, file, name, exclude)...)
 			}
 		}
 	}
-	for name := range otherWords {
-		if !excepted[name] {
-			t.Errorf("there is no %s", name)
+	for name := range excludedSources {
+		if !excluded[name] {
+			t.Errorf("excludedSources has %s, which does not exist", name)
 		}
 	}
-	return withoutOthers(t, all)
+	return withoutExcluded(t, all)
 }
 
-func messagesIn(t *testing.T, file, name string, except func(string) bool) []message {
+// messagesIn returns the messages in a file, without excluded functions.
+func messagesIn(t *testing.T, file, name string, exclude func(string) bool) []message {
 	t.Helper()
 	set := token.NewFileSet()
 	parsed, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
-	gathered := &gatherer{where: func(at token.Pos) string { return name + ":" + strconv.Itoa(set.Position(at).Line) }}
+	visitor := &collector{where: func(at token.Pos) string { return name + ":" + strconv.Itoa(set.Position(at).Line) }}
 	for _, declared := range parsed.Decls {
-		if function, ok := declared.(*ast.FuncDecl); ok && except(name+":"+function.Name.Name) {
+		if function, ok := declared.(*ast.FuncDecl); ok && exclude(name+":"+function.Name.Name) {
 			continue
 		}
-		ast.Walk(gathered, declared)
+		ast.Walk(visitor, declared)
 	}
-	return gathered.all
+	return visitor.all
 }
 
-func withoutOthers(t *testing.T, all []message) []message {
+// withoutExcluded returns the messages without those of an excluded prefix.
+func withoutExcluded(t *testing.T, all []message) []message {
 	t.Helper()
-	for _, other := range otherTexts {
+	for _, prefix := range excludedPrefixes {
 		before := len(all)
-		all = slices.DeleteFunc(all, func(m message) bool { return strings.HasPrefix(m.text, other) })
+		all = slices.DeleteFunc(all, func(m message) bool { return strings.HasPrefix(m.text, prefix) })
 		if len(all) == before {
-			t.Errorf("nothing begins with %q any more", other)
+			t.Errorf("excludedPrefixes has %q, with which no message begins", prefix)
 		}
 	}
 	return all
 }
 
-// gatherer gathers the messages of a part of a source.
-type gatherer struct {
-	where func(token.Pos) string
-	toLog bool // it is what is given to the log
-	all   []message
+// collector collects the messages in a syntax tree.
+type collector struct {
+	where  func(token.Pos) string
+	logged bool // the tree is an argument of a log method
+	all    []message
 }
 
 // Visit implements ast.Visitor.
-func (g *gatherer) Visit(node ast.Node) ast.Visitor {
+func (g *collector) Visit(node ast.Node) ast.Visitor {
 	switch node := node.(type) {
 	case *ast.ImportSpec, *ast.Field: // paths, and tags
 		return nil
 	case *ast.CallExpr:
 		return g.visitCall(node)
 	case ast.Expr:
-		if text, ok := constant(node); ok {
-			g.all = append(g.all, message{g.where(node.Pos()), text, g.toLog})
+		if text, ok := constantString(node); ok {
+			g.all = append(g.all, message{g.where(node.Pos()), text, g.logged})
 			return nil
 		}
 	}
 	return g
 }
 
-// logging are the methods of the logger.
-var logging = []string{"Info", "Warn", "Error", "Log", "Check"}
+// logMethods are the methods of the logger that take a message.
+var logMethods = []string{"Info", "Warn", "Error", "Log", "Check"}
 
-func (g *gatherer) visitCall(call *ast.CallExpr) ast.Visitor {
-	from, called := nameOf(call.Fun)
+func (g *collector) visitCall(call *ast.CallExpr) ast.Visitor {
+	receiver, called := calleeName(call.Fun)
 	switch {
-	case called == "panic": // a mistake in the program, and not in its use
+	case called == "panic": // a bug, not wrong use
 		return nil
-	case from == "strings" || from == "regexp": // a text that is compared, and not said
+	case receiver == "strings" || receiver == "regexp": // the text is compared, not printed
 		return nil
-	case !slices.Contains(logging, called):
+	case !slices.Contains(logMethods, called):
 		return g
 	}
 	for _, argument := range call.Args {
 		if field, ok := argument.(*ast.CallExpr); ok {
-			if from, _ := nameOf(field.Fun); from == "zap" {
+			if receiver, _ := calleeName(field.Fun); receiver == "zap" {
 				ast.Walk(g, field)
 				continue
 			}
 		}
-		said := &gatherer{where: g.where, toLog: true}
-		ast.Walk(said, argument)
-		g.all = append(g.all, said.all...)
+		visitor := &collector{where: g.where, logged: true}
+		ast.Walk(visitor, argument)
+		g.all = append(g.all, visitor.all...)
 	}
 	return nil
 }
 
-// nameOf is what is called, and of which package or variable it is, if that has a name.
-func nameOf(function ast.Expr) (from, name string) {
+// calleeName returns the name of the called function, and of its package or receiver, if there is one.
+func calleeName(function ast.Expr) (receiver, name string) {
 	switch function := function.(type) {
 	case *ast.Ident:
 		return "", function.Name
 	case *ast.SelectorExpr:
-		_, from = nameOf(function.X)
-		return from, function.Sel.Name
+		_, receiver = calleeName(function.X)
+		return receiver, function.Sel.Name
 	}
 	return "", ""
 }
 
-// constant is a text that the source spells out, in several parts perhaps.
-func constant(of ast.Expr) (text string, ok bool) {
-	switch of := of.(type) {
+// constantString returns the value of a string literal, or of a sum of them.
+func constantString(expr ast.Expr) (text string, ok bool) {
+	switch expr := expr.(type) {
 	case *ast.BasicLit:
-		text, err := strconv.Unquote(of.Value)
-		return text, of.Kind == token.STRING && err == nil
+		text, err := strconv.Unquote(expr.Value)
+		return text, expr.Kind == token.STRING && err == nil
 	case *ast.BinaryExpr:
-		left, okLeft := constant(of.X)
-		right, okRight := constant(of.Y)
-		return left + right, of.Op == token.ADD && okLeft && okRight
+		left, okLeft := constantString(expr.X)
+		right, okRight := constantString(expr.Y)
+		return left + right, expr.Op == token.ADD && okLeft && okRight
 	}
 	return "", false
 }
 
 var (
-	verb   = regexp.MustCompile(`%[-+# 0]*[0-9.]*(?:\[[0-9]+\])?[a-zA-Z]`)
-	letter = regexp.MustCompile(`[a-zA-Z]`)
+	formatVerb = regexp.MustCompile(`%[-+# 0]*[0-9.]*(?:\[[0-9]+\])?[a-zA-Z]`)
+	letter     = regexp.MustCompile(`[a-zA-Z]`)
 )
 
-// sentences are the fixed parts of a message.
-func sentences(said message) []string {
+// sentences returns the sentences of a message, without its variable parts.
+func sentences(m message) []string {
 	var all []string
-	for part := range strings.SplitSeq(verb.ReplaceAllString(said.text, "\n"), "\n") {
+	for part := range strings.SplitSeq(formatVerb.ReplaceAllString(m.text, "\n"), "\n") {
 		for sentence := range strings.SplitAfterSeq(part, ". ") {
 			sentence = strings.Trim(sentence, " ():;,\"")
 			words := 0
@@ -231,7 +233,7 @@ func sentences(said message) []string {
 					words++
 				}
 			}
-			if words >= 3 || said.toLog && words > 0 {
+			if words >= 3 || m.logged && words > 0 {
 				all = append(all, sentence)
 			}
 		}

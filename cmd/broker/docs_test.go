@@ -13,13 +13,13 @@ import (
 	"testing"
 )
 
-// elsewhere are pages that are read from another folder than their own, and which.
-var elsewhere = map[string]string{
-	"packaging/README.md": "examples/systemd", // a package puts both into one folder
+// installedIn names, for pages that are installed in another directory than their own, that directory.
+var installedIn = map[string]string{
+	"packaging/README.md": "examples/systemd", // packages put both into one directory
 }
 
-// pages are all of the project's texts, by their path.
-func pages(t *testing.T) map[string]string {
+// markdownFiles returns the text of each Markdown file of the repository by its path.
+func markdownFiles(t *testing.T) map[string]string {
 	t.Helper()
 	const root = "../.."
 	all := map[string]string{}
@@ -32,7 +32,7 @@ func pages(t *testing.T) map[string]string {
 		case err != nil:
 			return err
 		case entry.IsDir() && slices.Contains([]string{".git", "testdata", "rendered", "dist"}, entry.Name()):
-			return filepath.SkipDir // made by programs, and read by none but programs
+			return filepath.SkipDir // generated, and read by programs only
 		case entry.IsDir() || filepath.Ext(name) != ".md":
 			return nil
 		}
@@ -44,35 +44,35 @@ func pages(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	if len(all) < 20 {
-		t.Fatalf("only %d pages were found", len(all))
+		t.Fatalf("got %d pages, want at least 20", len(all))
 	}
 	return all
 }
 
 var (
-	fenced = regexp.MustCompile("(?ms)^ *```.*?^ *```")
-	inCode = regexp.MustCompile("`[^`\n]*`")
-	// link is [text](target), ![text](target) or src="target".
-	link    = regexp.MustCompile(`\]\(([^)\s]+)[^)]*\)|src="([^"]+)"`)
-	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
-	notSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	fencedCode = regexp.MustCompile("(?ms)^ *```.*?^ *```")
+	inlineCode = regexp.MustCompile("`[^`\n]*`")
+	// linkPattern matches [text](target), ![text](target) or src="target".
+	linkPattern    = regexp.MustCompile(`\]\(([^)\s]+)[^)]*\)|src="([^"]+)"`)
+	headingPattern = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	notInAnchor    = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestLinks holds that each link within the project leads somewhere: to a file, and to a heading in it.
-func TestLinks(t *testing.T) {
+// Each link within the repository leads to an existing file, and to a heading in it.
+func TestDocLinksResolve(t *testing.T) {
 	t.Parallel()
-	all := pages(t)
+	all := markdownFiles(t)
 	checked := 0
 	for page, text := range all {
-		folder := path.Dir(page)
-		if other, ok := elsewhere[page]; ok {
-			folder = other
+		dir := path.Dir(page)
+		if other, ok := installedIn[page]; ok {
+			dir = other
 		}
-		for _, target := range linksIn(text) {
+		for _, target := range linkTargets(text) {
 			parsed, err := url.Parse(target)
 			switch {
 			case err != nil:
-				t.Errorf("%s: %s is no link", page, target)
+				t.Errorf("%s: the link %s is not a valid URL", page, target)
 				continue
 			case parsed.Scheme != "":
 				continue
@@ -80,41 +80,41 @@ func TestLinks(t *testing.T) {
 			checked++
 			to := page
 			if parsed.Path != "" {
-				to = path.Join(folder, parsed.Path)
+				to = path.Join(dir, parsed.Path)
 			}
 			info, err := os.Stat(filepath.Join("../..", to))
 			switch {
 			case err != nil:
-				t.Errorf("%s: there is no %s", page, target)
+				t.Errorf("%s: the link %s leads to no file", page, target)
 				continue
-			case info.IsDir(): // as it is shown: with the README below the list of files
+			case info.IsDir(): // GitHub shows its README
 				to = path.Join(to, "README.md")
 			}
-			if parsed.Fragment != "" && !slices.Contains(anchors(all[to]), parsed.Fragment) {
-				t.Errorf("%s: there is no heading for %s", page, target)
+			if parsed.Fragment != "" && !slices.Contains(headingAnchors(all[to]), parsed.Fragment) {
+				t.Errorf("%s: the link %s leads to no heading", page, target)
 			}
 		}
 	}
 	if checked < 100 {
-		t.Errorf("only %d links were found", checked)
+		t.Errorf("got %d links, want at least 100", checked)
 	}
 }
 
-// linksIn returns the targets of all links in a page.
-func linksIn(text string) []string {
+// linkTargets returns the targets of all links in a page, except those in code.
+func linkTargets(text string) []string {
 	var targets []string
-	for _, found := range link.FindAllStringSubmatch(inCode.ReplaceAllString(fenced.ReplaceAllString(text, ""), "`…`"), -1) {
+	for _, found := range linkPattern.FindAllStringSubmatch(inlineCode.ReplaceAllString(fencedCode.ReplaceAllString(text, ""), "`…`"), -1) {
 		targets = append(targets, found[1]+found[2])
 	}
 	return targets
 }
 
-// anchors are what the headings of a page go by, as GitHub and others make them.
-func anchors(text string) []string {
+// headingAnchors returns the fragments that GitHub gives the headings of a page.
+func headingAnchors(text string) []string {
 	var all []string
 	seen := map[string]int{}
-	for _, found := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
-		slug := strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-")
+	for _, found := range headingPattern.FindAllStringSubmatch(fencedCode.ReplaceAllString(text, ""), -1) {
+		slug := strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-")
 		if seen[slug]++; seen[slug] > 1 {
 			slug += "-" + strconv.Itoa(seen[slug]-1)
 		}
@@ -123,20 +123,20 @@ func anchors(text string) []string {
 	return all
 }
 
-// TestDocsIndex holds that docs/README.md leads to each page beside it.
-func TestDocsIndex(t *testing.T) {
+// docs/README.md links to every page of its directory.
+func TestDocsIndexListsEveryPage(t *testing.T) {
 	t.Parallel()
-	all := pages(t)
-	listed := linksIn(all["docs/README.md"])
+	all := markdownFiles(t)
+	listed := linkTargets(all["docs/README.md"])
 	for page := range all {
 		if name, ok := strings.CutPrefix(page, "docs/"); ok && name != "README.md" && !slices.Contains(listed, name) {
-			t.Errorf("docs/README.md does not lead to %s", name)
+			t.Errorf("docs/README.md has no link to %s, want one", name)
 		}
 	}
 }
 
-// TestStoreRules holds that the access rules in docs/store.md are those that package redisstore is tested with.
-func TestStoreRules(t *testing.T) {
+// docs/store.md shows the ACL rules with which package redisstore is tested.
+func TestStoreDocsShowTestedACLRules(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/store.md")
 	if err != nil {
@@ -149,10 +149,10 @@ func TestStoreRules(t *testing.T) {
 		}
 		found := regexp.MustCompile(`(?m)^const ` + name + ` = "(.*)"$`).FindSubmatch(source)
 		if found == nil {
-			t.Fatalf("%s has no const %s", file, name)
+			t.Fatalf("%s has no constant %s", file, name)
 		}
 		if rules := strings.TrimSpace(string(found[1])); !regexp.MustCompile(regexp.QuoteMeta(rules) + "(\n|`)").Match(page) {
-			t.Errorf("docs/store.md does not have the rules %s", rules)
+			t.Errorf("docs/store.md does not have the rules of %s, want %s", file, rules)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 const variablesPage = "../../docs/variables.md"
 
-// variableGroup is a part of docs/variables.md, and of the declaration: it goes from a variable to the next group's.
+// variableGroup is a section of docs/variables.md. It begins with the variable first, and ends before the next group.
 type variableGroup struct{ first, title, about string }
 
 var variableGroups = []variableGroup{
@@ -37,8 +37,8 @@ var variableGroups = []variableGroup{
 		"The log goes to standard error. What each line means: [troubleshooting.md](troubleshooting.md)."},
 }
 
-// TestVariablesPage holds that docs/variables.md is as the variables are declared.
-func TestVariablesPage(t *testing.T) {
+// docs/variables.md is generated from the declared variables.
+func TestVariablesPageIsCurrent(t *testing.T) {
 	t.Parallel()
 	want := renderVariables(t)
 	if os.Getenv("VARIABLES_PAGE") != "" {
@@ -52,14 +52,15 @@ func TestVariablesPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Error("docs/variables.md does not match config.go. To regenerate it: VARIABLES_PAGE=1 go test ./cmd/broker -run TestVariablesPage")
+		t.Error("docs/variables.md does not match the variables in internal/config. To regenerate it: VARIABLES_PAGE=1 go test ./cmd/broker -run TestVariablesPage")
 	}
 }
 
+// renderVariables returns the content of docs/variables.md.
 func renderVariables(t *testing.T) string {
 	t.Helper()
 	var page strings.Builder
-	fmt.Fprint(&page, `<!-- Generated from cmd/broker/config.go by VARIABLES_PAGE=1 go test ./cmd/broker -run TestVariablesPage -->
+	fmt.Fprint(&page, `<!-- Generated from internal/config by VARIABLES_PAGE=1 go test ./cmd/broker -run TestVariablesPage -->
 # Variables
 
 `+"`etrusted-broker -h`"+` prints this list, and `+"`etrusted-broker config`"+` the current values. An empty variable counts as unset, except
@@ -97,8 +98,8 @@ may be a misplaced secret: long words, text with unusual characters, paths that 
 	return page.String()
 }
 
-// TestREADMEVariables holds that the README's table has each variable once, with its default.
-func TestREADMEVariables(t *testing.T) {
+// The README's table has each variable once, with its default.
+func TestREADMEListsEveryVariable(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -106,10 +107,10 @@ func TestREADMEVariables(t *testing.T) {
 	}
 	_, table, _ := strings.Cut(string(readme), "\n## Variables\n")
 	table, _, _ = strings.Cut(table, "\n## ")
-	rows := map[string][]string{} // the defaults that are told of each
+	rows := map[string][]string{} // the defaults in each row
 	name := regexp.MustCompile("`([A-Z][A-Z0-9_]+)`")
-	for row := range strings.SplitSeq(table, "\n") {
-		cells := strings.Split(row, "|")
+	for line := range strings.SplitSeq(table, "\n") {
+		cells := strings.Split(line, "|")
 		if len(cells) < 4 {
 			continue
 		}
@@ -118,21 +119,21 @@ func TestREADMEVariables(t *testing.T) {
 			rows[match[1]] = append(rows[match[1]], fallbacks[min(i, len(fallbacks)-1)])
 		}
 	}
-	outside := []string{"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "GOMEMLIMIT", "GOMAXPROCS"}
+	ofGo := []string{"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "GOMEMLIMIT", "GOMAXPROCS"}
 	for _, v := range config.Variables() {
 		got := rows[v.Name]
 		delete(rows, v.Name)
 		if len(got) != 1 {
-			t.Errorf("README.md has %s %d times", v.Name, len(got))
+			t.Errorf("got %s %d times in README.md, want once", v.Name, len(got))
 			continue
 		}
 		if v.Fallback != "" && !strings.Contains(got[0], "`"+v.Fallback+"`") {
-			t.Errorf("README.md says that the default of %s is %s, and it is %s", v.Name, got[0], v.Fallback)
+			t.Errorf("the default of %s in README.md: got %s, want %s", v.Name, got[0], v.Fallback)
 		}
 	}
 	for name := range rows {
-		if !slices.Contains(outside, name) {
-			t.Errorf("README.md has %s, which is no variable of the broker", name)
+		if !slices.Contains(ofGo, name) {
+			t.Errorf("README.md has %s, which is not a variable of the broker", name)
 		}
 	}
 }

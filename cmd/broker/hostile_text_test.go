@@ -11,7 +11,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestAccessLogLineIsBounded sends requests of nearly 64 kB whose text comes from the client, each in another place.
+// Requests of nearly 64 kB have their text in different places. Each one logs one short, printable line.
 func TestAccessLogLineIsBounded(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
@@ -37,56 +37,56 @@ func TestAccessLogLineIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = conn.SetDeadline(time.Now().Add(brokertest.Timeout))
-		go func() { _, _ = io.WriteString(conn, request) }() // it may be answered before it is read
+		go func() { _, _ = io.WriteString(conn, request) }() // the broker may respond and close before it has read all
 		if _, err := conn.Read(make([]byte, 1)); err != nil {
-			t.Errorf("%s: got no answer: %v", name, err)
+			t.Errorf("%s: got no response but %v", name, err)
 		}
 		_ = conn.Close()
 		brokertest.Eventually(t, name+" is logged", func() bool { return strings.HasSuffix(b.Logs.String(), "\n") && len(b.Logs.String()) > len(before) })
-		brokertest.CheckHarmless(t, name, b.Logs.String()[len(before):], 1, 2<<10)
+		brokertest.CheckPrintable(t, name, b.Logs.String()[len(before):], 1, 2<<10)
 	}
 	for _, line := range b.Logs.Lines("request") {
 		if account, _ := line["account"].(string); account != "" && account != "default" {
-			t.Errorf("got account %q, want none that does not exist", account)
+			t.Errorf("got account %q in the log, want none or an existing one", account)
 		}
 	}
 }
 
-// TestHealthAndWaitEscapeForeignText is about another program on the admin listener's port.
+// Another program listens on the admin listener's port.
 func TestHealthAndWaitEscapeForeignText(t *testing.T) {
 	t.Parallel()
-	for name, answer := range map[string]string{
-		"body":         "HTTP/1.1 503 x\r\n\r\n" + strings.Repeat(brokertest.HostileText, 2000),
-		"reason":       "HTTP/1.1 503 " + brokertest.HostileText + "\r\nContent-Length: 0\r\n\r\n",
-		"status":       "HTTP/1.1 " + strings.ReplaceAll(brokertest.HostileText, "\r\n", "") + strings.Repeat("x", 20_000) + "\r\n\r\n",
-		"no HTTP":      strings.Repeat(brokertest.HostileText, 2000),
-		"header":       "HTTP/1.1 200 OK\r\n" + strings.Repeat("\x1b[2J\u202e", 2000) + "\r\n\r\n",
-		"length":       "HTTP/1.1 503 x\r\nContent-Length: " + strings.Repeat("\u202e\u009b", 2000) + "\r\n\r\n",
-		"nothing":      "",
-		"empty answer": "HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n",
+	for name, response := range map[string]string{
+		"body":       "HTTP/1.1 503 x\r\n\r\n" + strings.Repeat(brokertest.HostileText, 2000),
+		"reason":     "HTTP/1.1 503 " + brokertest.HostileText + "\r\nContent-Length: 0\r\n\r\n",
+		"status":     "HTTP/1.1 " + strings.ReplaceAll(brokertest.HostileText, "\r\n", "") + strings.Repeat("x", 20_000) + "\r\n\r\n",
+		"no HTTP":    strings.Repeat(brokertest.HostileText, 2000),
+		"header":     "HTTP/1.1 200 OK\r\n" + strings.Repeat("\x1b[2J\u202e", 2000) + "\r\n\r\n",
+		"length":     "HTTP/1.1 503 x\r\nContent-Length: " + strings.Repeat("\u202e\u009b", 2000) + "\r\n\r\n",
+		"nothing":    "",
+		"empty body": "HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address := rawServer(t, func(conn net.Conn) {
 				_, _ = conn.Read(make([]byte, 4<<10))
-				_, _ = io.WriteString(conn, answer)
+				_, _ = io.WriteString(conn, response)
 			})
 			for _, args := range [][]string{{"health"}, {"wait", "-timeout=1ms"}, {"wait", "-timeout=300ms"}} {
 				code, stdout, stderr := ask(args, "BROKER_ADMIN_LISTEN="+address)
 				if code != exitFailure || stdout != "" {
 					t.Errorf("%v: got exit code %d and %q, want %d", args, code, stdout, exitFailure)
 				}
-				brokertest.CheckHarmless(t, args[0], stderr, 1, 1200)
+				brokertest.CheckPrintable(t, args[0], stderr, 1, 1200)
 			}
 		})
 	}
 }
 
-// TestCheckEscapesForeignText is about another program on the ports of both listeners, for people and for machines.
+// Another program listens on the port of either listener. Both output formats of check escape its text.
 func TestCheckEscapesForeignText(t *testing.T) {
 	t.Parallel()
 	eTrusted := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
-	for name, answer := range map[string]string{
+	for name, response := range map[string]string{
 		"status page": jsonAnswer(map[string]any{"version": brokertest.HostileText, "ready": false, "accounts": []any{}, "not_ready_reason": strings.Repeat(brokertest.HostileText, 2000)}),
 		"header":      "HTTP/1.1 404 " + brokertest.HostileText + "\r\nProxy-Status: etrusted-broker; " + brokertest.HostileText + "\r\n\r\n",
 		"no HTTP":     strings.Repeat(brokertest.HostileText, 2000),
@@ -95,15 +95,15 @@ func TestCheckEscapesForeignText(t *testing.T) {
 			t.Parallel()
 			address := rawServer(t, func(conn net.Conn) {
 				_, _ = conn.Read(make([]byte, 4<<10))
-				_, _ = io.WriteString(conn, answer)
+				_, _ = io.WriteString(conn, response)
 			})
 			for _, variable := range []string{"BROKER_LISTEN", "BROKER_ADMIN_LISTEN"} {
 				for _, args := range [][]string{{"check"}, {"check", "-json"}} {
 					_, stdout, stderr := ask(args, brokertest.Environ(eTrusted, variable+"="+address)...)
 					text := stdout + stderr
-					brokertest.CheckHarmless(t, variable, text, strings.Count(text, "\n"), 1500)
+					brokertest.CheckPrintable(t, variable, text, strings.Count(text, "\n"), 1500)
 					if !strings.Contains(text, "in use by a") {
-						t.Errorf("%v: got %s, want what listens there", args, text)
+						t.Errorf("%v: got %s, want what listens on the port", args, text)
 					}
 				}
 			}

@@ -40,7 +40,7 @@ func fetchToken(t *testing.T, url string, form url.Values) (token string, status
 func followReviews(t *testing.T, first, token string) (reviews, pages int) {
 	t.Helper()
 	for next := first; next != ""; pages++ {
-		got := showing(t, next, token)
+		got := getWithKey(t, next, token)
 		var page struct {
 			Paging struct {
 				Links struct{ Next string }
@@ -94,7 +94,7 @@ func TestUnchangedApp(t *testing.T) {
 	if reviews, _ := followReviews(t, b.URL+"/@shop-de/reviews?count=50", ""); reviews == 0 {
 		t.Error("no reviews by the account's path")
 	}
-	if got := showing(t, b.URL+"/channels", "placeholder:nobody"); got.Status != http.StatusNotFound {
+	if got := getWithKey(t, b.URL+"/channels", "placeholder:nobody"); got.Status != http.StatusNotFound {
 		t.Errorf("the placeholder token of an account that is gone: %d", got.Status)
 	}
 	if n := eTrusted.TokenRequestCount(); n != asked {
@@ -127,7 +127,7 @@ func TestTokenEndpointAndLinksCanBeOff(t *testing.T) {
 	if got := brokertest.Do(request, err); got.Header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == asked {
 		t.Errorf("answered by the broker: %d %s", got.Status, got.Body)
 	}
-	if got := showing(t, b.URL+"/channels", "placeholder:nobody"); got.Status != http.StatusOK {
+	if got := getWithKey(t, b.URL+"/channels", "placeholder:nobody"); got.Status != http.StatusOK {
 		t.Errorf("a placeholder token selects an account: %d", got.Status)
 	}
 }
@@ -137,7 +137,7 @@ func TestPlaceholderTokenCarriesAccessKey(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	file := filepath.Join(t.TempDir(), "key")
-	brokertest.WriteFile(t, file, []byte("first-key-0815-4711"))
+	brokertest.ReplaceFile(t, file, []byte("first-key-0815-4711"))
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file))
 	b.WaitReady()
 	if token, status := fetchToken(t, b.URL+"/oauth/token", url.Values{"client_secret": {"wrong"}}); token != "" || status != http.StatusUnauthorized {
@@ -151,13 +151,15 @@ func TestPlaceholderTokenCarriesAccessKey(t *testing.T) {
 		t.Fatalf("%q %d", token, status)
 	}
 	for shown, want := range map[string]int{token: 200, "placeholder": 401, "placeholder:default": 401, "placeholder:default:": 401, "placeholder::wrong": 401, "": 401} {
-		if got := showing(t, b.URL+"/channels", shown); got.Status != want {
+		if got := getWithKey(t, b.URL+"/channels", shown); got.Status != want {
 			t.Errorf("%q: %d, want %d", shown, got.Status, want)
 		}
 	}
-	brokertest.WriteFile(t, file, []byte("second-key-0815-4711"))
-	brokertest.Eventually(t, "the new key is taken", func() bool { return showing(t, b.URL+"/channels", "placeholder::second-key-0815-4711").Status == 200 })
-	if got := showing(t, b.URL+"/channels", token); got.Status != http.StatusOK {
+	brokertest.ReplaceFile(t, file, []byte("second-key-0815-4711"))
+	brokertest.Eventually(t, "the new key is taken", func() bool {
+		return getWithKey(t, b.URL+"/channels", "placeholder::second-key-0815-4711").Status == 200
+	})
+	if got := getWithKey(t, b.URL+"/channels", token); got.Status != http.StatusOK {
 		t.Errorf("just after the change, the token with the old key: %d", got.Status)
 	}
 	if strings.Contains(b.Logs.String()+brokertest.Get(t, b.Admin+"/metrics").Body, "key-0815") {

@@ -15,31 +15,30 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestNotifyReportsWholeLife covers the messages in order: not ready and why, ready, not ready again, watchdog,
-// stopping.
-func TestNotifyReportsWholeLife(t *testing.T) {
+// The broker reports, in order: not ready and why, ready, not ready again, the watchdog, stopping.
+func TestNotifyReportsEachStateChange(t *testing.T) {
 	t.Parallel()
 	manager := brokertest.NewSystemd(t).Start()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{Lifetime: 2 * time.Second})
 	eTrusted.SetTokenFault(fakeetrusted.Status(http.StatusServiceUnavailable, nil))
-	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Environ(), "WATCHDOG_USEC=200000", "BROKER_SHUTDOWN_GRACE=7s"))
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Variable(), "WATCHDOG_USEC=200000", "BROKER_SHUTDOWN_GRACE=7s"))
 	brokertest.Eventually(t, "the status says why it is not ready", func() bool {
 		return strings.HasPrefix(manager.Status(), "not ready: the login server answered 503")
 	})
 	before := manager.Count("WATCHDOG=1")
-	brokertest.Eventually(t, "the watchdog is reset without a token", func() bool { return manager.Count("WATCHDOG=1") >= before+5 })
+	brokertest.Eventually(t, "the broker resets the watchdog without a token", func() bool { return manager.Count("WATCHDOG=1") >= before+5 })
 	if n := manager.Count("READY="); n != 0 {
-		t.Errorf("got READY=1 before the first token: %q", manager.Messages())
+		t.Errorf("got READY=1 before the first token, want it after: %q", manager.Messages())
 	}
 
 	eTrusted.SetTokenFault(nil)
-	brokertest.Eventually(t, "it is ready", func() bool { return manager.Count("READY=1") == 1 })
+	brokertest.Eventually(t, "the broker is ready", func() bool { return manager.Count("READY=1") == 1 })
 	if got := manager.Status(); got != "ok: there is a valid token" {
-		t.Errorf("status %q", got)
+		t.Errorf("got the status %q, want ok", got)
 	}
 
 	eTrusted.SetTokenFault(fakeetrusted.EchoSecret(http.StatusUnauthorized))
-	brokertest.Eventually(t, "the status says that the token has expired", func() bool {
+	brokertest.Eventually(t, "the status says why there is no token", func() bool {
 		return strings.Contains(manager.Status(), "rejected the credentials")
 	})
 	sent := manager.Count("STATUS=")
@@ -50,45 +49,45 @@ func TestNotifyReportsWholeLife(t *testing.T) {
 	}
 
 	if n := manager.Count("STOPPING="); n != 0 {
-		t.Errorf("got STOPPING=1 before the signal: %q", manager.Messages())
+		t.Errorf("got STOPPING=1 before the signal, want it after: %q", manager.Messages())
 	}
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code != exitOK {
-		t.Errorf("exit code %d:\n%s", code, p.logs)
+		t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.logs)
 	}
 	brokertest.Eventually(t, "STOPPING=1 is sent", func() bool { return manager.Count("STOPPING=1") == 1 })
 	if manager.Count("EXTEND_TIMEOUT_USEC=12000000") != 1 || manager.Status() != "shutting down: requests in flight have 7s to end" {
-		t.Errorf("%q", manager.Messages())
+		t.Errorf("got %q, want an extended timeout and the status of the shutdown", manager.Messages())
 	}
 	if n := manager.Count("READY="); n != 1 {
 		t.Errorf("got READY=1 %d times, want once", n)
 	}
-	manager.MustNotHave(t, append(eTrusted.Tokens(), fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)...)
+	manager.CheckNoSecret(t, append(eTrusted.Tokens(), fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)...)
 	if p.logs.Lines("sd_notify failed; systemd may restart the broker") != nil {
-		t.Errorf("log:\n%s", p.logs)
+		t.Errorf("got a failure of sd_notify in the log, want none:\n%s", p.logs)
 	}
 }
 
-// TestNotifyStaysUpWithRejectedCredentials: the watchdog is reset, and both systemd and the app learn the cause.
+// With rejected credentials, the broker resets the watchdog, and both systemd and the app learn the cause.
 func TestNotifyStaysUpWithRejectedCredentials(t *testing.T) {
 	t.Parallel()
 	manager := brokertest.NewSystemd(t).Start()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{ClientSecret: "another"})
-	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Environ(), "WATCHDOG_USEC=100000"))
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Variable(), "WATCHDOG_USEC=100000"))
 	brokertest.Eventually(t, "the status names the cause", func() bool {
 		return strings.Contains(manager.Status(), "rejected the credentials") && strings.Contains(manager.Status(), "SSO Client Management")
 	})
-	brokertest.Eventually(t, "the watchdog is reset", func() bool { return manager.Count("WATCHDOG=1") >= 20 })
+	brokertest.Eventually(t, "the broker resets the watchdog", func() bool { return manager.Count("WATCHDOG=1") >= 20 })
 	if n := manager.Count("READY="); n != 0 {
-		t.Errorf("got READY=1: %q", manager.Messages())
+		t.Errorf("got READY=1, want none: %q", manager.Messages())
 	}
 	if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "SSO Client Management") {
-		t.Errorf("%d %s", got.Status, got.Body)
+		t.Errorf("got status %d, want 503 with the cause: %s", got.Status, got.Body)
 	}
-	manager.MustNotHave(t, fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)
+	manager.CheckNoSecret(t, fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)
 }
 
-// TestNotifyFailureOnlyWarns: the broker serves, whatever is wrong with systemd's variables.
+// The broker serves, whatever is wrong with systemd's variables.
 func TestNotifyFailureOnlyWarns(t *testing.T) {
 	const failed = "sd_notify failed; systemd may restart the broker"
 	for name, test := range map[string]struct{ socket, watchdog, warning string }{
@@ -104,42 +103,44 @@ func TestNotifyFailureOnlyWarns(t *testing.T) {
 			b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
 			b.WaitReady()
 			if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
-				t.Errorf("%d", got.Status)
+				t.Errorf("got status %d, want 200", got.Status)
 			}
 			if code := b.Stop(); code != exitOK {
-				t.Errorf("exit code %d", code)
+				t.Errorf("got exit code %d, want %d", code, exitOK)
 			}
 			if test.warning != "" && len(b.Logs.Lines(test.warning)) != 1 {
-				t.Errorf("want one warning %q, got:\n%s", test.warning, b.Logs)
+				t.Errorf("got the log\n%s\nwant one warning %q", b.Logs, test.warning)
 			}
 			if test.warning == "" && strings.Contains(b.Logs.String(), `"level":"warn"`) {
-				t.Errorf("log:\n%s", b.Logs)
+				t.Errorf("got a warning, want none:\n%s", b.Logs)
 			}
 		})
 	}
 }
 
-// TestNotifyResendsReadyAfterFailure: a lost message does not leave the unit "activating" for ever.
+// A lost message must not leave the unit "activating" forever.
 func TestNotifyResendsReadyAfterFailure(t *testing.T) {
-	away := brokertest.NewSystemd(t)
-	t.Setenv("NOTIFY_SOCKET", away.Path) // so it is not parallel
-	_ = away.Conn.Close()
-	_ = os.Remove(away.Path)
+	lost := brokertest.NewSystemd(t)
+	t.Setenv("NOTIFY_SOCKET", lost.Path) // so the test is not parallel
+	_ = lost.Conn.Close()
+	_ = os.Remove(lost.Path)
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
 	b.WaitReady()
 	brokertest.Eventually(t, "a message is lost", func() bool { return strings.Contains(b.Logs.String(), "sd_notify failed") })
-	time.Sleep(500 * time.Millisecond) // so that it is READY=1 that was lost, and more than once
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: away.Path, Net: "unixgram"})
+	time.Sleep(500 * time.Millisecond) // so that READY=1 is lost too, more than once
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: lost.Path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	back := (&brokertest.Systemd{Conn: conn, Path: away.Path}).Start()
-	brokertest.Eventually(t, "READY=1 is sent", func() bool { return back.Count("READY=1") == 1 && back.Status() == "ok: there is a valid token" })
+	restored := (&brokertest.Systemd{Conn: conn, Path: lost.Path}).Start()
+	brokertest.Eventually(t, "READY=1 is sent", func() bool {
+		return restored.Count("READY=1") == 1 && restored.Status() == "ok: there is a valid token"
+	})
 }
 
-// TestAbortDumpHasNoSecret: the watchdog's SIGABRT writes the stacks of all goroutines to the journal, without values.
-// The exit is not a configuration error, after which systemd would not restart the broker.
+// After the watchdog's SIGABRT, the stacks of all goroutines are in the journal. They must contain no secret, and the exit code
+// must not be that of a configuration error, after which systemd would not restart the broker.
 func TestAbortDumpHasNoSecret(t *testing.T) {
 	t.Parallel()
 	const key = "CANARY-access-key-4711"
@@ -158,23 +159,23 @@ func TestAbortDumpHasNoSecret(t *testing.T) {
 	brokertest.Eventually(t, "the requests are upstream", func() bool { return eTrusted.APIRequestCount() == 3 })
 	p.signal(syscall.SIGABRT)
 	if code := p.wait(); code != -1 {
-		t.Errorf("exit code %d, want the end by a signal", code)
+		t.Errorf("got exit code %d, want the end by a signal", code)
 	}
 	dump := p.logs.String()
 	if !strings.Contains(dump, "SIGABRT") || !strings.Contains(dump, "(*Proxy).ServeHTTP") {
-		t.Errorf("want a dump of the goroutines, got:\n%s", dump)
+		t.Errorf("got\n%s\nwant a dump of the goroutines", dump)
 	}
 	for _, secret := range append(eTrusted.Tokens(), key, fakeetrusted.DefaultClientSecret) {
-		for _, part := range []string{secret, hexWord(secret)} {
+		for _, part := range []string{secret, registerHex(secret)} {
 			if strings.Contains(dump, part) {
-				t.Errorf("the dump contains %q", part)
+				t.Errorf("got %q in the dump, want no secret", part)
 			}
 		}
 	}
 }
 
-// hexWord returns how a dump would show the first bytes of text if they were in a register.
-func hexWord(text string) string {
+// registerHex returns the first eight bytes of text as a dump would show them in a register.
+func registerHex(text string) string {
 	const digits = "0123456789abcdef"
 	var word strings.Builder
 	for i := 7; i >= 0; i-- { // the lowest byte comes first in memory
@@ -184,8 +185,7 @@ func hexWord(text string) string {
 	return word.String()
 }
 
-// TestRestartRefusesNoConnection: with socket activation, systemd keeps the socket open during a restart, and
-// connections made meanwhile are served.
+// With socket activation, systemd keeps the socket open during a restart, and connections made meanwhile are served.
 func TestRestartRefusesNoConnection(t *testing.T) {
 	t.Parallel()
 	app := brokertest.Listen(t, "tcp", "127.0.0.1:0")
@@ -194,51 +194,51 @@ func TestRestartRefusesNoConnection(t *testing.T) {
 	p := startCommand(t, withInheritedSockets(t, "app", []net.Listener{app}, environ...))
 
 	var clients sync.WaitGroup
-	enough := make(chan struct{})
+	stop := make(chan struct{})
 	var mu sync.Mutex
-	answered := map[int]int{} // number of responses by number of restarts before
+	responses := map[int]int{} // responses, by how many restarts came before
 	restarts := 0
 	for range 4 {
 		clients.Go(func() {
 			for {
 				select {
-				case <-enough:
+				case <-stop:
 					return
 				default:
 				}
 				got := brokertest.Do(http.NewRequest(http.MethodGet, "http://"+app.Addr().String()+"/channels", nil))
 				if got.Err != nil || got.Status != http.StatusOK || !strings.Contains(got.Body, "chl-") {
-					t.Errorf("%d %s, %v; refused: %v", got.Status, got.Body, got.Err, errors.Is(got.Err, syscall.ECONNREFUSED))
+					t.Errorf("got status %d, %v (refused %t), want 200 with channels: %s", got.Status, got.Err, errors.Is(got.Err, syscall.ECONNREFUSED), got.Body)
 					return
 				}
 				mu.Lock()
-				answered[restarts]++
+				responses[restarts]++
 				mu.Unlock()
 			}
 		})
 	}
 	for range 3 {
-		serveSome(t, &mu, answered, &restarts)
+		waitForResponses(t, &mu, responses, &restarts)
 		p.signal(syscall.SIGTERM)
 		if code := p.wait(); code != exitOK {
-			t.Errorf("exit code %d\n%s", code, p.logs)
+			t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.logs)
 		}
 		mu.Lock()
 		restarts++
 		mu.Unlock()
 		p = startCommand(t, withInheritedSockets(t, "app", []net.Listener{app}, environ...))
 	}
-	serveSome(t, &mu, answered, &restarts)
-	close(enough)
+	waitForResponses(t, &mu, responses, &restarts)
+	close(stop)
 	clients.Wait()
 }
 
-// serveSome returns once the clients have had some responses since the last restart.
-func serveSome(t *testing.T, mu *sync.Mutex, answered map[int]int, restarts *int) {
+// waitForResponses waits until the clients have received some responses since the last restart.
+func waitForResponses(t *testing.T, mu *sync.Mutex, responses map[int]int, restarts *int) {
 	t.Helper()
 	brokertest.Eventually(t, "the clients are served", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return answered[*restarts] >= 50 || t.Failed()
+		return responses[*restarts] >= 50 || t.Failed()
 	})
 }

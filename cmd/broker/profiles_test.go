@@ -9,7 +9,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-func TestProfiles(t *testing.T) {
+func TestServesProfilesOnlyIfEnabled(t *testing.T) {
 	t.Parallel()
 	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	for _, test := range []struct {
@@ -21,7 +21,7 @@ func TestProfiles(t *testing.T) {
 		{"on", []string{"BROKER_PPROF=true"}, map[string]int{
 			"/debug/pprof/": 200, "/debug/pprof/heap?debug=1": 200, "/debug/pprof/profile?seconds=1": 200, "/debug/pprof/symbol": 200,
 			"/healthz": 200, "/status.json": 200, "/nowhere": 404,
-			// Neither is needed, and each tells more than where time goes.
+			// Neither is needed, and each shows more than where time goes.
 			"/debug/pprof/cmdline": 404, "/debug/pprof/trace?seconds=1": 404,
 		}},
 	} {
@@ -30,12 +30,12 @@ func TestProfiles(t *testing.T) {
 			b := startBroker(t, nil, brokertest.Environ(url, test.environ...))
 			for path, want := range test.want {
 				if got := brokertest.Get(t, b.Admin+path); got.Status != want {
-					t.Errorf("%s: %d, want %d", path, got.Status, want)
+					t.Errorf("%s: got status %d, want %d", path, got.Status, want)
 				}
 			}
-			// Never where the app is: there it is a path of the API.
+			// On the app's listener, it is a path of the API.
 			if got := brokertest.Get(t, b.URL+"/debug/pprof/heap"); got.Status != http.StatusNotFound || strings.Contains(got.Body, "heap") {
-				t.Errorf("the app's listener: %d %s", got.Status, got.Body)
+				t.Errorf("the app's listener: got status %d, want the API's 404: %s", got.Status, got.Body)
 			}
 			request, err := http.NewRequest(http.MethodGet, b.Admin+"/debug/pprof/heap", nil)
 			if err != nil {
@@ -43,7 +43,7 @@ func TestProfiles(t *testing.T) {
 			}
 			request.Header.Set("Sec-Fetch-Site", "cross-site")
 			if got := brokertest.Do(request, nil); got.Status != http.StatusForbidden {
-				t.Errorf("a web page: %d", got.Status)
+				t.Errorf("a web page of another site: got status %d, want 403", got.Status)
 			}
 		})
 	}

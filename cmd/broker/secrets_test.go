@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -17,14 +16,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// The canaries are odd enough that finding one is no coincidence.
+// The canaries are odd enough that no match is a coincidence.
 const (
 	canaryID       = "c4n4ryc1d000__canary-client"
 	canarySecret   = "CANARY-secret-0815!"
@@ -32,33 +30,9 @@ const (
 	canaryQuery    = "CANARY-query-2342"
 )
 
-// everything collects all that the broker puts out, wherever it puts it.
-type everything struct {
-	mu   sync.Mutex
-	seen bytes.Buffer
-}
-
-func (e *everything) Write(p []byte) (int, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.seen.Write(p)
-}
-
-func (e *everything) String() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.seen.String()
-}
-
-// response adds one with all its headers, trailers and body.
-func (e *everything) response(response *http.Response) {
-	body, _ := io.ReadAll(response.Body)
-	_ = response.Body.Close()
-	_, _ = fmt.Fprintf(e, "%s %v %v %s\n", response.Status, response.Header, response.Trailer, body)
-}
-
-// nasty answers every request, token requests and others, with a line of HTTP that is made of what it was sent.
-func nasty(t *testing.T, answer func(sent string) string) string {
+// startReflectingServer starts a server that answers every request with what response makes of the secrets in it, and returns
+// its URL.
+func startReflectingServer(t *testing.T, response func(sent string) string) string {
 	t.Helper()
 	return "http://" + rawServer(t, func(conn net.Conn) {
 		request, err := http.ReadRequest(bufio.NewReader(conn))
@@ -68,33 +42,33 @@ func nasty(t *testing.T, answer func(sent string) string) string {
 		body, _ := io.ReadAll(request.Body)
 		form, _ := url.ParseQuery(string(body))
 		sent := strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ") + form.Get("client_id") + form.Get("client_secret")
-		_, _ = io.WriteString(conn, answer(sent))
+		_, _ = io.WriteString(conn, response(sent))
 	})
 }
 
-// No secret and no token, ours or the app's, is in any log, page, metric or response, through every failure, at debug
-// level.
+// No secret and no token, the broker's or the app's, is in any log line, page, metric or response, whatever fails, at level
+// debug.
 func TestNothingLeaks(t *testing.T) {
-	// What the standard library logs by itself goes to a writer of the whole process: run must have turned it off.
-	standardLog := &everything{}
+	// The standard library logs to a writer of the whole process, which run must have silenced.
+	standardLog := &brokertest.LogBuffer{}
 	stdlog.SetOutput(standardLog)
 	t.Cleanup(func() {
 		if text := standardLog.String(); text != "" {
-			t.Errorf("the standard library has logged: %s", text)
+			t.Errorf("got %q in the log of the standard library, want nothing", text)
 		}
 		stdlog.SetOutput(os.Stderr)
 	})
 	malformed := map[string]func(sent string) string{
-		"status line":   func(sent string) string { return sent + "\r\n\r\n" },
-		"status code":   func(sent string) string { return "HTTP/1.1 " + sent + " OK\r\n\r\n" },
-		"header":        func(sent string) string { return "HTTP/1.1 200 OK\r\n" + sent + "\r\n\r\n" },
-		"length":        func(sent string) string { return "HTTP/1.1 200 OK\r\nContent-Length: " + sent + "\r\n\r\n" },
-		"encoding":      func(sent string) string { return "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + sent + "\r\n\r\n" },
-		"chunk":         func(sent string) string { return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + sent },
-		"extra answer":  func(sent string) string { return "HTTP/1.1 204 No Content\r\n\r\n" + sent + "\r\n\r\n" },
-		"early hints":   func(sent string) string { return "HTTP/1.1 103 " + sent + "\r\n\r\n" + sent },
-		"long header":   func(sent string) string { return "HTTP/1.1 200 OK\r\nX: " + strings.Repeat(sent, 20_000) + "\r\n\r\n" },
-		"reason phrase": func(sent string) string { return "HTTP/1.1 503 " + sent + "\r\nContent-Length: 0\r\n\r\n" },
+		"status line":    func(sent string) string { return sent + "\r\n\r\n" },
+		"status code":    func(sent string) string { return "HTTP/1.1 " + sent + " OK\r\n\r\n" },
+		"header":         func(sent string) string { return "HTTP/1.1 200 OK\r\n" + sent + "\r\n\r\n" },
+		"length":         func(sent string) string { return "HTTP/1.1 200 OK\r\nContent-Length: " + sent + "\r\n\r\n" },
+		"encoding":       func(sent string) string { return "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + sent + "\r\n\r\n" },
+		"chunk":          func(sent string) string { return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + sent },
+		"extra response": func(sent string) string { return "HTTP/1.1 204 No Content\r\n\r\n" + sent + "\r\n\r\n" },
+		"early hints":    func(sent string) string { return "HTTP/1.1 103 " + sent + "\r\n\r\n" + sent },
+		"long header":    func(sent string) string { return "HTTP/1.1 200 OK\r\nX: " + strings.Repeat(sent, 20_000) + "\r\n\r\n" },
+		"reason phrase":  func(sent string) string { return "HTTP/1.1 503 " + sent + "\r\nContent-Length: 0\r\n\r\n" },
 		"location": func(sent string) string {
 			return "HTTP/1.1 307 x\r\nLocation: http://" + sent + ".example/\r\nContent-Length: 0\r\n\r\n"
 		},
@@ -111,13 +85,13 @@ func TestNothingLeaks(t *testing.T) {
 		"error":        func(sent string) string { return jsonAnswer(map[string]any{"error": sent, "error_description": sent}) },
 	}
 	faults := map[string]http.Handler{
-		"none":       nil,
-		"echo 400":   fakeetrusted.EchoSecret(400),
-		"echo 401":   fakeetrusted.EchoSecret(401),
-		"echo 503":   fakeetrusted.EchoSecret(503),
-		"echo 200":   fakeetrusted.EchoSecret(200),
-		"rejected":   fakeetrusted.OAuthError(401, "invalid_client"),
-		"breaks off": fakeetrusted.Truncate(100),
+		"none":      nil,
+		"echo 400":  fakeetrusted.EchoSecret(400),
+		"echo 401":  fakeetrusted.EchoSecret(401),
+		"echo 503":  fakeetrusted.EchoSecret(503),
+		"echo 200":  fakeetrusted.EchoSecret(200),
+		"rejected":  fakeetrusted.OAuthError(401, "invalid_client"),
+		"truncated": fakeetrusted.Truncate(100),
 	}
 	for name, fault := range faults {
 		t.Run("login server: "+name, func(t *testing.T) {
@@ -126,26 +100,26 @@ func TestNothingLeaks(t *testing.T) {
 			server.SetTokenFault(fault)
 			eTrusted := httptest.NewServer(server)
 			t.Cleanup(eTrusted.Close)
-			out := exercise(t, eTrusted.URL, eTrusted.URL)
-			mustNotHold(t, out, server.Tokens()...)
+			out := exerciseBroker(t, eTrusted.URL, eTrusted.URL)
+			checkNoSecret(t, out, server.Tokens()...)
 		})
 	}
-	for name, answer := range malformed {
+	for name, response := range malformed {
 		t.Run("login server: "+name, func(t *testing.T) {
 			t.Parallel()
-			away := nasty(t, answer)
-			mustNotHold(t, exercise(t, away, away))
+			login := startReflectingServer(t, response)
+			checkNoSecret(t, exerciseBroker(t, login, login))
 		})
-		if name == "reason phrase" || name == "location" || name == "retry-after" || strings.Contains(answer("x"), "application/json") {
-			continue // well-formed answers of the API are the app's own
+		if name == "reason phrase" || name == "location" || name == "retry-after" || strings.Contains(response("x"), "application/json") {
+			continue // a well-formed response of the API belongs to the app
 		}
 		t.Run("API: "+name, func(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
 			login := httptest.NewServer(server)
 			t.Cleanup(login.Close)
-			out := exercise(t, nasty(t, answer), login.URL)
-			mustNotHold(t, out, server.Tokens()...)
+			out := exerciseBroker(t, startReflectingServer(t, response), login.URL)
+			checkNoSecret(t, out, server.Tokens()...)
 		})
 	}
 }
@@ -158,10 +132,10 @@ func jsonAnswer(fields map[string]any) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// exercise runs the broker, makes all kinds of requests, looks at every page, and returns all that came out.
-func exercise(t *testing.T, api, login string) *everything {
+// exerciseBroker runs the broker and each command, sends all kinds of requests, and returns all output and responses.
+func exerciseBroker(t *testing.T, api, login string) *brokertest.LogBuffer {
 	t.Helper()
-	out := &everything{}
+	out := &brokertest.LogBuffer{}
 	secretFile := filepath.Join(t.TempDir(), "client_secret")
 	if err := os.WriteFile(secretFile, []byte(canarySecret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -169,7 +143,7 @@ func exercise(t *testing.T, api, login string) *everything {
 	environ := []string{
 		"ETRUSTED_CLIENT_ID=" + canaryID, "ETRUSTED_CLIENT_SECRET_FILE=" + secretFile,
 		"ETRUSTED_API_URL=" + api, "ETRUSTED_TOKEN_URL=" + login + "/oauth/token",
-		"ETRUSTED_SECRET=" + canarySecret, // a typing error in the name
+		"ETRUSTED_SECRET=" + canarySecret, // a misspelt name
 		"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_TOKEN_WAIT=20ms",
 		"BROKER_LOG_LEVEL=debug", "BROKER_SHUTDOWN_GRACE=1s",
 		"BROKER_ACCESS_LOG=true", "BROKER_PPROF=true",
@@ -181,7 +155,11 @@ func exercise(t *testing.T, api, login string) *everything {
 	ctx, cancel := context.WithCancel(t.Context())
 	exit := make(chan int, 1)
 	go func() { exit <- run(ctx, []string{"serve"}, environ, out, out) }()
-	app, admin := addresses(t, out)
+	var app, admin string
+	brokertest.Eventually(t, "the broker listens", func() (ok bool) {
+		app, admin, ok = out.URLs()
+		return ok
+	})
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 
@@ -212,14 +190,16 @@ func exercise(t *testing.T, api, login string) *everything {
 			r.Header.Set("Cookie", "session="+canaryAppToken)
 			response, err := transport.RoundTrip(r)
 			if err != nil {
-				continue // a response that broke off: what matters is what the broker says of it
+				continue // a truncated response: its failure is in the log
 			}
-			out.response(response)
+			body, _ := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			_, _ = fmt.Fprintf(out, "%s %v %v %s\n", response.Status, response.Header, response.Trailer, body)
 		}
 	}
-	for _, command := range []string{"wait", "health"} {
-		args := []string{command}
-		if command == "wait" {
+	for _, name := range []string{"wait", "health"} {
+		args := []string{name}
+		if name == "wait" {
 			args = append(args, "-timeout=50ms")
 		}
 		run(t.Context(), args, []string{"BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(admin, "http://")}, out, out)
@@ -229,27 +209,13 @@ func exercise(t *testing.T, api, login string) *everything {
 	return out
 }
 
-// addresses waits until the broker listens, and reads off its log where.
-func addresses(t *testing.T, out *everything) (app, admin string) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		for line := range strings.Lines(out.String()) {
-			var entry struct{ Msg, App, Admin string }
-			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
-				return "http://" + entry.App, "http://" + entry.Admin
-			}
-		}
-	}
-	t.Fatalf("the broker does not listen: %s", out)
-	return "", ""
-}
-
-func mustNotHold(t *testing.T, out *everything, tokens ...string) {
+// checkNoSecret reports a canary or a token in out, in any encoding, and output that is missing from it.
+func checkNoSecret(t *testing.T, out *brokertest.LogBuffer, tokens ...string) {
 	t.Helper()
 	text := out.String()
 	for _, want := range []string{"(set, 19 bytes)", `"msg":"request"`, "token_refreshes_total", `"accounts"`, "goroutine ", "heap profile: ", `<h1 data-text="summary">`} {
 		if !strings.Contains(text, want) {
-			t.Errorf("the test has not seen all it should: %q is missing", want)
+			t.Errorf("got no %q in the output, want it: the test must see all output", want)
 		}
 	}
 	canaries := map[string]string{"client id": canaryID, "client secret": canarySecret, "app's token": canaryAppToken, "query": canaryQuery}
@@ -258,15 +224,15 @@ func mustNotHold(t *testing.T, out *everything, tokens ...string) {
 		canaries[fmt.Sprintf("signature of token %d", i)] = token[strings.LastIndex(token, ".")+1:]
 	}
 	for name, canary := range canaries {
-		for how, form := range map[string]string{
-			"as it is": canary,
-			"in hex":   hex.EncodeToString([]byte(canary)),
-			"base64":   base64.StdEncoding.EncodeToString([]byte(canary)),
-			"escaped":  url.QueryEscape(canary),
-			"quoted":   strings.Trim(fmt.Sprintf("%q", canary), `"`),
+		for encoding, form := range map[string]string{
+			"plain":   canary,
+			"in hex":  hex.EncodeToString([]byte(canary)),
+			"base64":  base64.StdEncoding.EncodeToString([]byte(canary)),
+			"escaped": url.QueryEscape(canary),
+			"quoted":  strings.Trim(fmt.Sprintf("%q", canary), `"`),
 		} {
 			if at := strings.Index(text, form); at >= 0 {
-				t.Errorf("the %s is seen (%s): … %s …", name, how, text[max(0, at-200):min(len(text), at+len(form)+100)])
+				t.Errorf("got the %s (%s), want it nowhere: … %s …", name, encoding, text[max(0, at-200):min(len(text), at+len(form)+100)])
 			}
 		}
 	}

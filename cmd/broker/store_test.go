@@ -14,9 +14,9 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// redisServer starts a store and returns its URL. Without a redis-server the test is skipped, or fails where it is
-// required.
-func redisServer(t *testing.T) (url string) {
+// startRedis starts a redis-server and returns its URL. Without that program, it skips the test, or fails it if E2E_REDIS is
+// "required".
+func startRedis(t *testing.T) (url string) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		if os.Getenv("E2E_REDIS") == "required" {
@@ -24,7 +24,7 @@ func redisServer(t *testing.T) (url string) {
 		}
 		t.Skip("there is no redis-server")
 	}
-	dir, err := os.MkdirTemp("", "redis") // a socket's path must not be long
+	dir, err := os.MkdirTemp("", "redis") // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,9 +39,9 @@ func redisServer(t *testing.T) (url string) {
 		_ = os.RemoveAll(dir)
 	})
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		connection, err := net.Dial("unix", socket)
+		conn, err := net.Dial("unix", socket)
 		if err == nil {
-			_ = connection.Close()
+			_ = conn.Close()
 			return "unix://" + socket
 		}
 		if time.Now().After(deadline) {
@@ -50,10 +50,10 @@ func redisServer(t *testing.T) (url string) {
 	}
 }
 
-// TestTwoBrokersShareAToken holds that the second has no need of the login server, and that all say so.
-func TestTwoBrokersShareAToken(t *testing.T) {
+// The second broker takes its token from the store. Logs, metrics and status of both show that.
+func TestBrokersShareTokenThroughStore(t *testing.T) {
 	t.Parallel()
-	store := redisServer(t)
+	store := startRedis(t)
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	url := brokertest.Serve(t, eTrusted)
 	first := startBroker(t, nil, brokertest.Environ(url, "BROKER_TOKEN_STORE="+store))
@@ -68,44 +68,44 @@ func TestTwoBrokersShareAToken(t *testing.T) {
 		{second, "token received from the store", `token_store_hits_total{account="default"} 1`, `"from_peer": true`},
 	} {
 		if got := brokertest.Get(t, test.broker.URL+"/channels"); got.Status != http.StatusOK {
-			t.Errorf("%d, want 200", got.Status)
+			t.Errorf("got status %d, want 200", got.Status)
 		}
-		for where, text := range map[string]string{
+		for part, text := range map[string]string{
 			test.log:    test.broker.Logs.String(),
 			test.metric: brokertest.Get(t, test.broker.Admin+"/metrics").Body,
 			test.status: brokertest.Get(t, test.broker.Admin+"/status.json").Body,
 		} {
-			if !strings.Contains(text, where) {
-				t.Errorf("nothing says %q:\n%s", where, text)
+			if !strings.Contains(text, part) {
+				t.Errorf("got\n%s\nwant %q in it", text, part)
 			}
 		}
 	}
 	if n := eTrusted.TokenRequestCount(); n != 1 {
-		t.Errorf("%d token requests of two brokers, want 1", n)
+		t.Errorf("got %d token requests of two brokers, want 1", n)
 	}
 }
 
-// TestLeaseIsGivenBack holds that who is stopped in the middle of a token request does not keep the others from it for as
-// long as its lease would last: fifteen seconds.
-func TestLeaseIsGivenBack(t *testing.T) {
+// A broker that is stopped during a token request releases its lease. Otherwise the next broker would wait until the lease
+// expires: 15 s.
+func TestShutdownReleasesLease(t *testing.T) {
 	t.Parallel()
-	environ := "BROKER_TOKEN_STORE=" + redisServer(t)
+	environ := "BROKER_TOKEN_STORE=" + startRedis(t)
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetTokenFault(fakeetrusted.Hang())
 	url := brokertest.Serve(t, eTrusted)
 	first := startBroker(t, nil, brokertest.Environ(url, environ))
-	brokertest.Eventually(t, "a token is asked for", func() bool { return eTrusted.TokenRequestCount() == 1 })
+	brokertest.Eventually(t, "the first broker requests a token", func() bool { return eTrusted.TokenRequestCount() == 1 })
 	first.Stop()
 	eTrusted.SetTokenFault(nil)
 	stopped := time.Now()
 	startBroker(t, nil, brokertest.Environ(url, environ)).WaitReady()
 	if took := time.Since(stopped); took > 10*time.Second {
-		t.Errorf("the next broker has waited %v", took)
+		t.Errorf("the next broker was ready after %v, want at most 10s", took)
 	}
 }
 
-// TestStoreThatIsAway holds that the broker does without it, and says what is wrong once.
-func TestStoreThatIsAway(t *testing.T) {
+// The broker works without the store, and logs the cause once.
+func TestServesIfStoreIsDown(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	file := filepath.Join(t.TempDir(), "store")
@@ -115,41 +115,41 @@ func TestStoreThatIsAway(t *testing.T) {
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_TOKEN_STORE_FILE="+file))
 	b.WaitReady()
 	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
-		t.Errorf("%d, want 200", got.Status)
+		t.Errorf("got status %d, want 200", got.Status)
 	}
 	if n := strings.Count(b.Logs.String(), `"reason":"it refused the connection"`); n != 1 {
-		t.Errorf("told %d times that the store is away, want once:\n%s", n, b.Logs)
+		t.Errorf("got %d log lines with the cause, want 1:\n%s", n, b.Logs)
 	}
 	status := brokertest.Get(t, b.Admin+"/status.json").Body
 	if !strings.Contains(status, `"problem": "refused the connection"`) {
-		t.Errorf("the status does not say it: %s", status)
+		t.Errorf("got the status %s, want the cause in it", status)
 	}
 	if strings.Contains(status+b.Logs.String(), "CANARY") {
-		t.Error("the store's password is shown")
+		t.Error("got the store's password in the status or the log, want it hidden")
 	}
 }
 
-// TestCheckLooksAtTheStore holds that a store which does not work is told of, and yet nothing has failed.
-func TestCheckLooksAtTheStore(t *testing.T) {
+// The broker works without the store, so check warns of a broken store and does not fail.
+func TestCheckReportsBrokenStoreAsWarning(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	for _, test := range []struct{ store, says string }{
-		{redisServer(t), "✓ token store "},
+		{startRedis(t), "✓ token store "},
 		{"redis://:CANARY@127.0.0.1:1", "! the token is not shared: the store refused the connection"},
 		{"redis://:CANARY@" + silentServer(t), "! the token is not shared: the store "},
 	} {
 		code, stdout, stderr := ask([]string{"check"}, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_TOKEN_STORE="+test.store)...)
 		if code != exitOK || stderr != "" || failedSteps(stdout) != nil || !strings.Contains(stdout, "✓ token store") || !strings.Contains(stdout, test.says) {
-			t.Errorf("%s: exit code %d, want 0 and %q:\n%s%s", test.store, code, test.says, stdout, stderr)
+			t.Errorf("%s: got exit code %d, want 0 and %q:\n%s%s", test.store, code, test.says, stdout, stderr)
 		}
 		if strings.Contains(stdout, "CANARY") {
-			t.Errorf("shows the store's password:\n%s", stdout)
+			t.Errorf("the store's password is shown:\n%s", stdout)
 		}
 	}
 }
 
-// TestWeakStore holds that a password which crosses a network in clear is told of.
-func TestWeakStore(t *testing.T) {
+// The broker warns if the store's password would cross a network in clear.
+func TestWarnsOfUnencryptedStore(t *testing.T) {
 	t.Parallel()
 	for store, warned := range map[string]bool{
 		"redis://127.0.0.1:1": false, "unix:///nowhere": false, "rediss://store.example:1": false, "redis://store.example:1": true,
@@ -157,7 +157,7 @@ func TestWeakStore(t *testing.T) {
 	} {
 		code, stdout, stderr := invoke(nil, brokertest.EnvironWithoutServers("BROKER_TOKEN_STORE="+store)...)
 		if got := strings.Contains(stderr, "the connection to the token store is not encrypted"); code != exitOK || got != warned {
-			t.Errorf("%s: exit code %d; warned: %v, want %v:\n%s%s", store, code, got, warned, stdout, stderr)
+			t.Errorf("%s: got exit code %d and warned %t, want %d and %t:\n%s%s", store, code, got, exitOK, warned, stdout, stderr)
 		}
 	}
 }

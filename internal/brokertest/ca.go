@@ -10,101 +10,92 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 )
 
-// CA signs certificates.
+// CA is a certificate authority that a test creates.
 type CA struct {
 	t    *testing.T
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
 }
 
+// NewCA creates a certificate authority whose certificate is valid for an hour.
 func NewCA(t *testing.T, name string) *CA {
 	t.Helper()
-	a := &CA{t: t}
-	a.key, a.cert = a.Sign(&x509.Certificate{
+	ca := &CA{t: t}
+	ca.key, ca.cert = ca.Sign(&x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 		NotAfter: time.Now().Add(time.Hour),
 	})
-	return a
+	return ca
 }
 
-// Sign makes a key and its certificate; the authority's own if it has none yet.
-func (a *CA) Sign(template *x509.Certificate) (*ecdsa.PrivateKey, *x509.Certificate) {
-	a.t.Helper()
+// Sign creates a key and signs a certificate for it, with a new serial number and valid since an hour ago. The caller sets
+// the rest of the template. The first certificate is the CA's own, which NewCA creates.
+func (ca *CA) Sign(template *x509.Certificate) (*ecdsa.PrivateKey, *x509.Certificate) {
+	ca.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		a.t.Fatal(err)
+		ca.t.Fatal(err)
 	}
 	template.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {
-		a.t.Fatal(err)
+		ca.t.Fatal(err)
 	}
 	template.NotBefore = time.Now().Add(-time.Hour)
-	parent, signer := a.cert, a.key
+	parent, signer := ca.cert, ca.key
 	if parent == nil {
 		parent, signer = template, key
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {
-		a.t.Fatal(err)
+		ca.t.Fatal(err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		a.t.Fatal(err)
+		ca.t.Fatal(err)
 	}
 	return key, cert
 }
 
-// Issue is a certificate for localhost, for either side.
-func (a *CA) Issue(name string, lifetime time.Duration) (certPEM, keyPEM []byte) {
-	a.t.Helper()
-	key, cert := a.Sign(&x509.Certificate{
+// Issue returns a new certificate for localhost and 127.0.0.1, for servers and clients, the private key of that certificate, PEM. It expires
+// after lifetime.
+func (ca *CA) Issue(name string, lifetime time.Duration) (certPEM, keyPEM []byte) {
+	ca.t.Helper()
+	key, cert := ca.Sign(&x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, NotAfter: time.Now().Add(lifetime),
 	})
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		a.t.Fatal(err)
+		ca.t.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// ClientCertificate is a certificate for a client to show.
-func (a *CA) ClientCertificate(name string) []tls.Certificate {
-	a.t.Helper()
-	cert, key := a.Issue(name, time.Hour)
+// ClientCertificate returns a certificate as Issue does, for the Certificates field of a tls.Config.
+func (ca *CA) ClientCertificate(name string) []tls.Certificate {
+	ca.t.Helper()
+	cert, key := ca.Issue(name, time.Hour)
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		a.t.Fatal(err)
+		ca.t.Fatal(err)
 	}
 	return []tls.Certificate{pair}
 }
 
-func (a *CA) CertificatePEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
+// CertificatePEM returns the CA's own certificate.
+func (ca *CA) CertificatePEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})
 }
 
-// WriteFile replaces a file's content as a careful program does: by another file in its place.
-func WriteFile(t *testing.T, path string, content []byte) {
-	t.Helper()
-	next := filepath.Join(filepath.Dir(path), ".next")
-	if err := os.WriteFile(next, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(next, path); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func CertPool(authorities ...*CA) *x509.CertPool {
+// CertPool returns a pool that trusts the given CAs.
+func CertPool(cas ...*CA) *x509.CertPool {
 	pool := x509.NewCertPool()
-	for _, a := range authorities {
-		pool.AddCert(a.cert)
+	for _, ca := range cas {
+		pool.AddCert(ca.cert)
 	}
 	return pool
 }

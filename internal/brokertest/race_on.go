@@ -2,5 +2,6 @@
 
 package brokertest
 
-// RaceDetector reports whether the race detector is on. It allocates, and pools then drop values at random.
+// RaceDetector reports whether the race detector is on. It allocates, and makes pools drop values at random, so tests that
+// measure memory are meaningless with it.
 const RaceDetector = true

@@ -13,13 +13,15 @@ import (
 	"time"
 )
 
-// RawConn is a connection on which anything can be sent.
+// RawConn is a connection on which a test can send anything. It ends with the test, and no operation takes longer than
+// Timeout.
 type RawConn struct {
 	net.Conn
-	Reader *bufio.Reader
-	Seen   bytes.Buffer // all that came back
+	Reader *bufio.Reader // reads from Conn
+	Seen   bytes.Buffer  // everything that Reader has received
 }
 
+// DialRaw opens a connection to HOST:PORT.
 func DialRaw(t *testing.T, addr string) *RawConn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -35,9 +37,10 @@ func DialRaw(t *testing.T, addr string) *RawConn {
 	return c
 }
 
-func (c *RawConn) Send(text string) { _, _ = io.WriteString(c, text) } // may break off: nobody need read what is refused
+// Send writes a text. It ignores errors: the broker may close the connection before it has read a request that it refuses.
+func (c *RawConn) Send(text string) { _, _ = io.WriteString(c, text) }
 
-// Next returns the next final answer.
+// Next returns the next final response, to a request with that method. It skips informational responses (1xx).
 func (c *RawConn) Next(method string) Response {
 	for {
 		response, err := http.ReadResponse(c.Reader, &http.Request{Method: method})
@@ -52,7 +55,8 @@ func (c *RawConn) Next(method string) Response {
 	}
 }
 
-// Rest returns the status of all that is answered until the broker closes the connection.
+// Rest returns the status of each further response until the broker closes the connection. It reports a connection that
+// stays open, and bytes that are not a response, as errors.
 func (c *RawConn) Rest(t *testing.T) (statuses []int) {
 	t.Helper()
 	for {
@@ -64,23 +68,24 @@ func (c *RawConn) Rest(t *testing.T) (statuses []int) {
 		}
 		got := c.Next("GET")
 		if got.Err != nil {
-			t.Errorf("after the first answer: %v in %q", got.Err, c.Seen.String())
+			t.Errorf("got no response but %v in %q", got.Err, c.Seen.String())
 			return statuses
 		}
 		statuses = append(statuses, got.Status)
 	}
 }
 
-// HeaderLines are those of a header, as they are sent.
+// HeaderLines returns header fields as they are sent, each with its CRLF.
 func HeaderLines(fields ...string) string {
 	var text strings.Builder
-	for _, one := range fields {
-		text.WriteString(one + "\r\n")
+	for _, field := range fields {
+		text.WriteString(field + "\r\n")
 	}
 	return text.String()
 }
 
-// PlainRequest is a request without a body: "GET /path", and header fields.
+// PlainRequest returns a request for localhost without a body. line is the method and the target, such as "GET /path"; more
+// header fields follow.
 func PlainRequest(line string, more ...string) string {
 	return line + " HTTP/1.1\r\nHost: localhost\r\n" + HeaderLines(more...) + "\r\n"
 }

@@ -9,16 +9,17 @@ import (
 	"testing"
 )
 
-// Systemd is systemd's end of the notify socket.
+// Systemd is systemd's end of the notify socket. Its methods may be called by several goroutines.
 type Systemd struct {
 	Conn *net.UnixConn
-	Path string
+	Path string // of the socket
 
 	mu       sync.Mutex
 	messages []string
 }
 
-// NewSystemd opens a notify socket. Call start or read to receive messages.
+// NewSystemd opens a notify socket and closes it when the test ends. Call Start or Read to receive messages. It skips the
+// test on Windows.
 func NewSystemd(t *testing.T) *Systemd {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -33,7 +34,7 @@ func NewSystemd(t *testing.T) *Systemd {
 	return &Systemd{Conn: conn, Path: path}
 }
 
-// Start receives messages until the end of the test.
+// Start receives messages in the background until the socket is closed. It returns s.
 func (s *Systemd) Start() *Systemd {
 	go func() {
 		for s.Read() {
@@ -43,6 +44,7 @@ func (s *Systemd) Start() *Systemd {
 	return s
 }
 
+// Read receives one message. It returns false if the socket is closed or its deadline has passed.
 func (s *Systemd) Read() bool {
 	message := make([]byte, 8192)
 	n, err := s.Conn.Read(message)
@@ -55,16 +57,17 @@ func (s *Systemd) Read() bool {
 	return true
 }
 
-func (s *Systemd) Environ() string { return "NOTIFY_SOCKET=" + s.Path }
+// Variable returns NOTIFY_SOCKET with its value, for the broker's environment.
+func (s *Systemd) Variable() string { return "NOTIFY_SOCKET=" + s.Path }
 
-// Messages returns all messages so far.
+// Messages returns the messages received so far.
 func (s *Systemd) Messages() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.messages...)
 }
 
-// Count returns the number of lines so far with that prefix.
+// Count returns how many lines received so far have that prefix.
 func (s *Systemd) Count(prefix string) (n int) {
 	for _, message := range s.Messages() {
 		for line := range strings.SplitSeq(message, "\n") {
@@ -76,7 +79,7 @@ func (s *Systemd) Count(prefix string) (n int) {
 	return n
 }
 
-// Status returns the text that `systemctl status` would show now.
+// Status returns the last status text, which is what `systemctl status` would show.
 func (s *Systemd) Status() (text string) {
 	for _, message := range s.Messages() {
 		for line := range strings.SplitSeq(message, "\n") {
@@ -88,12 +91,13 @@ func (s *Systemd) Status() (text string) {
 	return text
 }
 
-func (s *Systemd) MustNotHave(t *testing.T, canaries ...string) {
+// CheckNoSecret reports secrets that the messages received so far contain.
+func (s *Systemd) CheckNoSecret(t *testing.T, secrets ...string) {
 	t.Helper()
-	said := strings.Join(s.Messages(), "\n")
-	for _, canary := range canaries {
-		if strings.Contains(said, canary) {
-			t.Errorf("the messages contain %q: %s", canary, said)
+	messages := strings.Join(s.Messages(), "\n")
+	for _, secret := range secrets {
+		if strings.Contains(messages, secret) {
+			t.Errorf("the messages contain %q: %s", secret, messages)
 		}
 	}
 }

@@ -19,17 +19,17 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// Clients that ask for a long response each and do not read them cost what their buffers hold, not what they asked for. The
-// bounds are an eighth above what they cost today. The API's and the attackers' share is in them. It runs by itself, so
-// that the heap is this test's own.
-func TestStalledReadersInLittleMemory(t *testing.T) {
+// Clients that request a long response and do not read it cost what their buffers hold, not what they requested. The bounds
+// are an eighth above today's cost, which includes the share of the API and the attackers. The test is not parallel, so that
+// the heap is its own.
+func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 	if brokertest.RaceDetector {
 		t.Skip("the race detector allocates")
 	}
 	const readers = 200
 	for _, test := range []struct {
 		path string
-		most int64 // bytes for each reader
+		max  int64 // bytes per reader
 	}{
 		{"/long", 68 << 10},
 		{"/json", 88 << 10},
@@ -37,38 +37,38 @@ func TestStalledReadersInLittleMemory(t *testing.T) {
 	} {
 		t.Run(test.path[1:], func(t *testing.T) {
 			var sent atomic.Int64
-			api := httptest.NewUnstartedServer(longOfAllKinds(t, &sent))
-			api.Listener = narrow{api.Listener}
+			api := httptest.NewUnstartedServer(longContentAPI(t, &sent))
+			api.Listener = smallBufferListener{api.Listener}
 			api.Start()
 			t.Cleanup(api.Close)
 			toAPI := newAPITransport(time.Minute)
-			address, inFlight := stallable(t, api.URL, toAPI, limits{app: 2 * readers, admin: 4})
+			address, inFlight := serveWithSmallBuffers(t, api.URL, toAPI, limits{app: 2 * readers, admin: 4})
 
 			before := heapInUse()
 			for range readers {
-				stalledReader(t, address, test.path)
+				startStalledReader(t, address, test.path)
 			}
-			brokertest.Eventually(t, "all are served", func() bool { return inFlight() == readers })
-			settle(&sent)
-			grown := (heapInUse() - before) / readers
-			t.Logf("a reader takes %d kB", grown>>10)
-			if grown > test.most {
-				t.Errorf("a reader takes %d bytes, want at most %d", grown, test.most)
+			brokertest.Eventually(t, "all readers are served", func() bool { return inFlight() == readers })
+			waitUntilSilent(&sent)
+			perReader := (heapInUse() - before) / readers
+			t.Logf("%d KiB per reader", perReader>>10)
+			if perReader > test.max {
+				t.Errorf("got %d bytes per reader, want at most %d", perReader, test.max)
 			}
 			if got := brokertest.Get(t, "http://"+address+"/x"); got.Status != http.StatusOK {
-				t.Errorf("the app meanwhile: %d, want 200", got.Status)
+				t.Errorf("the app: got status %d, want 200", got.Status)
 			}
 		})
 	}
 }
 
-// What an HTTP/2 API has sent of a response that the app does not read is bounded for each of them.
-func TestStalledReaderOfHTTP2InLittleMemory(t *testing.T) {
-	const most = 512 << 10
+// For each response that an app does not read, an HTTP/2 API can send only a bounded part.
+func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
+	const maxSent = 512 << 10
 	var sent atomic.Int64
 	api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 2 {
-			t.Errorf("the API was asked in %s, want HTTP/2", r.Proto)
+			t.Errorf("got a request in %s, want HTTP/2", r.Proto)
 		}
 		for r.URL.Path == "/long" {
 			n, err := w.Write(tenKilobytes)
@@ -83,36 +83,36 @@ func TestStalledReaderOfHTTP2InLittleMemory(t *testing.T) {
 	t.Cleanup(api.Close)
 	toAPI := newAPITransport(time.Minute)
 	toAPI.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	address, _ := stallable(t, api.URL, toAPI, limits{app: 4, admin: 4})
-	stalledReader(t, address, "/long")
-	settle(&sent)
-	if got := sent.Load(); got > most {
-		t.Errorf("the API has sent %d bytes, want at most %d", got, most)
+	address, _ := serveWithSmallBuffers(t, api.URL, toAPI, limits{app: 4, admin: 4})
+	startStalledReader(t, address, "/long")
+	waitUntilSilent(&sent)
+	if got := sent.Load(); got > maxSent {
+		t.Errorf("the API sent %d bytes, want at most %d", got, maxSent)
 	}
 	if got := brokertest.Get(t, "http://"+address+"/x"); got.Status != http.StatusOK {
-		t.Errorf("the app meanwhile: %d, want 200", got.Status)
+		t.Errorf("the app: got status %d, want 200", got.Status)
 	}
 }
 
-// settle returns once an API sends nothing more, since all readers have stalled.
-func settle(sent *atomic.Int64) {
+// waitUntilSilent returns once the API sends nothing more, because all readers have stalled.
+func waitUntilSilent(sent *atomic.Int64) {
 	for before := int64(-1); sent.Load() != before; time.Sleep(300 * time.Millisecond) {
 		before = sent.Load()
 	}
 }
 
-// longOfAllKinds is an API with much to send: text, JSON, and JSON in gzip. It counts the bytes that it has sent.
-func longOfAllKinds(t *testing.T, sent *atomic.Int64) http.Handler {
+// longContentAPI is an API with long responses: text, JSON, and JSON in gzip. It counts the bytes that it sends.
+func longContentAPI(t *testing.T, sent *atomic.Int64) http.Handler {
 	array := bytes.Repeat([]byte(`{"id":1},`), 10_000)
-	var zipped bytes.Buffer
-	zip := gzip.NewWriter(&zipped)
+	var compressed bytes.Buffer
+	compressor := gzip.NewWriter(&compressed)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {
-		if _, err := fmt.Fprintf(zip, `{"id":%d},`, random.Uint64()); err != nil {
+		if _, err := fmt.Fprintf(compressor, `{"id":%d},`, random.Uint64()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := zip.Close(); err != nil {
+	if err := compressor.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -123,7 +123,7 @@ func longOfAllKinds(t *testing.T, sent *atomic.Int64) http.Handler {
 		case "/json":
 			part, kind = array, "application/json"
 		case "/gzip":
-			part, kind, coding = zipped.Bytes(), "application/json", "gzip" // of which any number may follow each other
+			part, kind, coding = compressed.Bytes(), "application/json", "gzip" // members can be concatenated
 		}
 		w.Header().Set("Content-Type", kind)
 		if coding != "" {
@@ -139,19 +139,19 @@ func longOfAllKinds(t *testing.T, sent *atomic.Int64) http.Handler {
 	})
 }
 
-// stallable runs a broker whose clients can stall after few bytes. It has its token.
-func stallable(t *testing.T, api string, toAPI *http.Transport, limits limits) (address string, inFlight func() int64) {
+// serveWithSmallBuffers runs a broker, with a token, whose clients can stall after few bytes.
+func serveWithSmallBuffers(t *testing.T, api string, toAPI *http.Transport, maxConns limits) (address string, inFlight func() int64) {
 	t.Helper()
 	toLogin := NewLoginTransport()
-	b := bare(t, api, brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), toAPI, toLogin)
-	b.limits = limits
+	b := newUnstartedBroker(t, api, brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), toAPI, toLogin)
+	b.limits = maxConns
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- b.serve(ctx, narrow{listener}, nil) }()
+	go func() { ended <- b.serve(ctx, smallBufferListener{listener}, nil) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -164,8 +164,8 @@ func stallable(t *testing.T, api string, toAPI *http.Transport, limits limits) (
 	return listener.Addr().String(), b.proxy.InFlight
 }
 
-// stalledReader asks for a path, and reads the beginning of the response and nothing more.
-func stalledReader(t *testing.T, address, path string) {
+// startStalledReader requests a path, and reads only the beginning of the response.
+func startStalledReader(t *testing.T, address, path string) {
 	t.Helper()
 	c := brokertest.DialRaw(t, address)
 	c.Send(brokertest.PlainRequest("GET " + path))
@@ -174,20 +174,21 @@ func stalledReader(t *testing.T, address, path string) {
 	}
 }
 
-// narrow keeps the system from taking megabytes off our hands for each connection.
-type narrow struct{ net.Listener }
+// smallBufferListener limits the send buffers of connections. By default, the system takes megabytes for each.
+type smallBufferListener struct{ net.Listener }
 
-func (n narrow) Accept() (net.Conn, error) {
-	conn, err := n.Listener.Accept()
+func (l smallBufferListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
 	if err == nil {
 		err = conn.(*net.TCPConn).SetWriteBuffer(32 << 10)
 	}
 	return conn, err
 }
 
+// heapInUse returns the size of the live heap.
 func heapInUse() int64 {
 	runtime.GC()
-	runtime.GC() // pools keep what was in them for one round
+	runtime.GC() // pools keep their content for one cycle
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)

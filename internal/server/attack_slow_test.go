@@ -21,69 +21,70 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// besieged is the whole broker in a synctest bubble, as wired is, with few connections to give away.
-type besieged struct {
+// attackBubble is a broker in a synctest bubble, as bubble is, whose listeners accept few connections, with attackers that
+// hold them.
+type attackBubble struct {
 	t          *testing.T
-	server     *fakeetrusted.Server
+	eTrusted   *fakeetrusted.Server
 	app, admin *fakeetrusted.Listener
 	attackers  sync.WaitGroup
 	mu         sync.Mutex
-	holding    []net.Conn // by the attackers
-	over       bool       // the test is
+	conns      []net.Conn // that attackers hold
+	ended      bool       // the test has ended
 }
 
-// besiege starts one. served answers the API's requests; nil has the stand-in do that.
-func besiege(t *testing.T, limits limits, served http.Handler) *besieged {
+// newAttackBubble starts a broker with these limits. api serves the API; nil stands for the fake eTrusted's.
+func newAttackBubble(t *testing.T, maxConns limits, api http.Handler) *attackBubble {
 	t.Helper()
-	b := &besieged{t: t, server: fakeetrusted.New(fakeetrusted.Options{}), app: fakeetrusted.NewListener(), admin: fakeetrusted.NewListener()}
-	eTrusted := fakeetrusted.NewListener()
-	standIn := &http.Server{ReadHeaderTimeout: time.Hour, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if served != nil && r.URL.Path != "/oauth/token" {
-			served.ServeHTTP(w, r)
+	b := &attackBubble{t: t, eTrusted: fakeetrusted.New(fakeetrusted.Options{}), app: fakeetrusted.NewListener(), admin: fakeetrusted.NewListener()}
+	upstreams := fakeetrusted.NewListener()
+	server := &http.Server{ReadHeaderTimeout: time.Hour, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if api != nil && r.URL.Path != "/oauth/token" {
+			api.ServeHTTP(w, r)
 			return
 		}
-		b.server.ServeHTTP(w, r)
+		b.eTrusted.ServeHTTP(w, r)
 	})}
-	go func() { _ = standIn.Serve(eTrusted) }()
+	go func() { _ = server.Serve(upstreams) }()
 	toAPI, toLogin := newAPITransport(time.Hour), NewLoginTransport()
 	toAPI.Proxy, toLogin.Proxy = nil, nil
-	toAPI.DialContext, toLogin.DialContext = eTrusted.Dial, eTrusted.Dial
-	broker := bare(t, "http://api.example", "http://login.example", toAPI, toLogin)
-	broker.limits = limits
+	toAPI.DialContext, toLogin.DialContext = upstreams.Dial, upstreams.Dial
+	unstarted := newUnstartedBroker(t, "http://api.example", "http://login.example", toAPI, toLogin)
+	unstarted.limits = maxConns
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- broker.serve(ctx, b.app, b.admin) }()
+	result := make(chan error, 1)
+	go func() { result <- unstarted.serve(ctx, b.app, b.admin) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := <-result; err != nil {
 			t.Errorf("serve: %v", err)
 		}
 		b.mu.Lock()
-		b.over = true
-		for _, conn := range b.holding {
+		b.ended = true
+		for _, conn := range b.conns {
 			_ = conn.Close()
 		}
 		b.mu.Unlock()
 		b.attackers.Wait()
 		toAPI.CloseIdleConnections()
 		toLogin.CloseIdleConnections()
-		_ = standIn.Close()
-		time.Sleep(time.Minute) // net/http takes its time to leave a connection
+		_ = server.Close()
+		time.Sleep(time.Minute) // net/http closes connections after a delay
 	})
-	if _, status := b.ask(b.app, "/channels"); status != http.StatusOK { // waits for the token
-		t.Fatalf("status %d", status)
+	if _, status := b.get(b.app, "/channels"); status != http.StatusOK { // waits for the token
+		t.Fatalf("got status %d, want 200", status)
 	}
 	return b
 }
 
-// bare is a broker that is wired and does not serve yet.
-func bare(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *broker {
+// newUnstartedBroker returns a broker that does not serve yet.
+func newUnstartedBroker(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *broker {
 	t.Helper()
 	upstream, err := url.Parse(api)
 	if err != nil {
 		t.Fatal(err)
 	}
-	broker, err := newBroker(config.Config{
+	b, err := newBroker(config.Config{
 		ClientID:     tokensource.NewSecret(fakeetrusted.DefaultClientID),
 		ClientSecret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret),
 		TokenURL:     login + "/oauth/token",
@@ -95,16 +96,16 @@ func bare(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *br
 	if err != nil {
 		t.Fatal(err)
 	}
-	return broker
+	return b
 }
 
-// ask makes one request over a connection of its own, and returns how long that took and the status; 0 if there is no
-// answer within two minutes.
-func (b *besieged) ask(at *fakeetrusted.Listener, path string) (took time.Duration, status int) {
+// get sends a GET request over a new connection, and returns how long it took and the status; 0 if no response arrives within
+// two minutes.
+func (b *attackBubble) get(listener *fakeetrusted.Listener, path string) (took time.Duration, status int) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	conn, err := at.Dial(ctx, "tcp", "")
+	conn, err := listener.Dial(ctx, "tcp", "")
 	if err != nil {
 		return time.Since(began), 0
 	}
@@ -123,17 +124,17 @@ func (b *besieged) ask(at *fakeetrusted.Listener, path string) (took time.Durati
 	return time.Since(began), response.StatusCode
 }
 
-// hold has n attackers connect and stall. It returns at once.
-func (b *besieged) hold(at *fakeetrusted.Listener, n int, stall func(net.Conn)) {
+// attack lets n attackers connect and stall. It does not wait for them.
+func (b *attackBubble) attack(listener *fakeetrusted.Listener, n int, stall func(net.Conn)) {
 	for range n {
 		b.attackers.Go(func() {
-			conn, err := at.Dial(context.Background(), "tcp", "")
+			conn, err := listener.Dial(context.Background(), "tcp", "")
 			if err != nil {
 				return
 			}
 			b.mu.Lock()
-			b.holding = append(b.holding, conn)
-			if b.over { // just now
+			b.conns = append(b.conns, conn)
+			if b.ended { // meanwhile
 				_ = conn.Close()
 			}
 			b.mu.Unlock()
@@ -142,20 +143,20 @@ func (b *besieged) hold(at *fakeetrusted.Listener, n int, stall func(net.Conn)) 
 	}
 }
 
-// untilClosed waits for the broker to close a connection, whatever it sends before.
-func untilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+// readUntilClosed reads whatever the broker sends until it closes the connection.
+func readUntilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-// The ways to keep a connection without doing anything for it. None reads more than it must.
-var waysToStall = map[string]func(net.Conn){
-	"silence":     untilClosed,
-	"half a line": func(c net.Conn) { _, _ = io.WriteString(c, "GET /x HT"); untilClosed(c) },
+// stallingClients are the ways to keep a connection busy without progress. No client reads more than it must.
+var stallingClients = map[string]func(net.Conn){
+	"no request":          readUntilClosed,
+	"half a request line": func(c net.Conn) { _, _ = io.WriteString(c, "GET /x HT"); readUntilClosed(c) },
 	"half a header": func(c net.Conn) {
 		_, _ = io.WriteString(c, "GET /x HTTP/1.1\r\nHost: localhost\r\nX: ")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
-	"a header by drips": func(c net.Conn) {
+	"slow header": func(c net.Conn) {
 		_, _ = io.WriteString(c, "GET /x HTTP/1.1\r\nHost: localhost\r\n")
-		go untilClosed(c)
+		go readUntilClosed(c)
 		for {
 			if _, err := io.WriteString(c, "X: a\r\n"); err != nil {
 				return
@@ -165,19 +166,19 @@ var waysToStall = map[string]func(net.Conn){
 	},
 	"half a body": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbody")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
 	"half a long body": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nbody")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
 	"half a chunk": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nbody")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
-	"a body by drips": func(c net.Conn) {
+	"slow body": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
-		go untilClosed(c)
+		go readUntilClosed(c)
 		for {
 			if _, err := io.WriteString(c, "1\r\na\r\n"); err != nil {
 				return
@@ -185,9 +186,9 @@ var waysToStall = map[string]func(net.Conn){
 			time.Sleep(200 * time.Millisecond)
 		}
 	},
-	"an extension by drips": func(c net.Conn) {
+	"slow chunk extension": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;")
-		go untilClosed(c)
+		go readUntilClosed(c)
 		for {
 			if _, err := io.WriteString(c, "a"); err != nil {
 				return
@@ -195,12 +196,12 @@ var waysToStall = map[string]func(net.Conn){
 			time.Sleep(200 * time.Millisecond)
 		}
 	},
-	"a body of a request that was refused": func(c net.Conn) {
+	"body of a refused request": func(c net.Conn) {
 		_, _ = io.WriteString(c, "POST /../x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
-	"an answer that is not read": func(c net.Conn) { _, _ = io.WriteString(c, brokertest.PlainRequest("GET /long")) },
-	"an answer that is read by drips": func(c net.Conn) {
+	"unread response": func(c net.Conn) { _, _ = io.WriteString(c, brokertest.PlainRequest("GET /long")) },
+	"slowly read response": func(c net.Conn) {
 		_, _ = io.WriteString(c, brokertest.PlainRequest("GET /long"))
 		for {
 			if _, err := c.Read(make([]byte, 1)); err != nil {
@@ -209,27 +210,27 @@ var waysToStall = map[string]func(net.Conn){
 			time.Sleep(200 * time.Millisecond)
 		}
 	},
-	"refusals that are not read": func(c net.Conn) {
+	"unread refusals": func(c net.Conn) {
 		for {
 			if _, err := io.WriteString(c, brokertest.PlainRequest("GET /../x")); err != nil {
 				return
 			}
 		}
 	},
-	"after a request": func(c net.Conn) {
+	"idle after a request": func(c net.Conn) {
 		_, _ = io.WriteString(c, brokertest.PlainRequest("GET /channels"))
-		untilClosed(c)
+		readUntilClosed(c)
 	},
 	"half a second request": func(c net.Conn) {
 		_, _ = io.WriteString(c, brokertest.PlainRequest("GET /channels")+"GET")
-		untilClosed(c)
+		readUntilClosed(c)
 	},
-	"an answer to what is malformed": func(c net.Conn) { _, _ = io.WriteString(c, "GET /x HTTP/3.0\r\n") },
-	"an answer to CONNECT":           func(c net.Conn) { _, _ = io.WriteString(c, brokertest.PlainRequest("CONNECT /x")); untilClosed(c) },
+	"unread response to a malformed request": func(c net.Conn) { _, _ = io.WriteString(c, "GET /x HTTP/3.0\r\n") },
+	"CONNECT":                                func(c net.Conn) { _, _ = io.WriteString(c, brokertest.PlainRequest("CONNECT /x")); readUntilClosed(c) },
 }
 
-// long is an API that has ten megabytes to tell, and reads what it is sent.
-var long = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// longAPI is an API that reads each request, and whose /long has ten megabytes.
+var longAPI = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	if r.URL.Path == "/long" {
 		for range 1000 {
@@ -242,55 +243,54 @@ var long = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 
 var tenKilobytes = make([]byte, 10_000)
 
-// 300 clients that never finish their header are gone after the header time-out, and while there is room nobody notices
-// them.
-func TestHalfHeadersAreClosed(t *testing.T) {
+// 300 clients never finish their header. They are disconnected after the header timeout, and delay no other request before,
+// since there are enough connections.
+func TestClosesConnectionsWithIncompleteHeader(t *testing.T) {
 	t.Parallel()
-	for _, way := range []string{"silence", "half a line", "half a header", "a header by drips"} {
+	for _, way := range []string{"no request", "half a request line", "half a header", "slow header"} {
 		t.Run(way, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := besiege(t, limits{app: 1000, admin: 10}, nil)
+				b := newAttackBubble(t, limits{app: 1000, admin: 10}, nil)
 				began := time.Now()
-				b.hold(b.app, 300, waysToStall[way])
+				b.attack(b.app, 300, stallingClients[way])
 				synctest.Wait()
-				gone := make(chan struct{})
-				go func() { b.attackers.Wait(); close(gone) }()
+				closed := make(chan struct{})
+				go func() { b.attackers.Wait(); close(closed) }()
 				for open := true; open && time.Since(began) <= 40*time.Second; {
-					if took, status := b.ask(b.app, "/channels"); status != http.StatusOK || took != 0 {
-						t.Fatalf("%d after %v", status, took)
+					if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took != 0 {
+						t.Fatalf("got status %d after %v, want 200 after 0s", status, took)
 					}
 					select {
-					case <-gone:
+					case <-closed:
 						open = false
 					case <-time.After(time.Second):
 					}
 				}
 				if took := time.Since(began); took > 40*time.Second {
-					t.Errorf("not all closed after %v", took)
+					t.Errorf("connections are open after %v, want all closed within 40s", took)
 				}
 			})
 		})
 	}
 }
 
-// Whatever attackers do to keep their connections, and be there ten times as many as there may be: the app gets in, and so
-// does whoever looks at the metrics.
-func TestStalledClientsKeepNobodyOut(t *testing.T) {
+// Attackers hold connections in every way, ten times as many as the limit allows. Apps and operators are still served.
+func TestStalledClientsBlockNoOther(t *testing.T) {
 	t.Parallel()
-	for way, stall := range waysToStall {
+	for way, stall := range stallingClients {
 		t.Run(way, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const limit = 16
-				b := besiege(t, limits{app: limit, admin: 4}, long)
-				b.hold(b.app, 10*limit, stall)
+				b := newAttackBubble(t, limits{app: limit, admin: 4}, longAPI)
+				b.attack(b.app, 10*limit, stall)
 				for range 20 {
-					// Each client may keep the broker waiting for a quarter of a second before he has to go, and those
-					// before the app in the queue come first.
-					if took, status := b.ask(b.app, "/channels"); status != http.StatusOK || took > 5*time.Second {
-						t.Fatalf("the app: %d after %v", status, took)
+					// The broker waits a quarter of a second for each client before it disconnects the client, and the app queues
+					// behind other clients.
+					if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took > 5*time.Second {
+						t.Fatalf("the app: got status %d after %v, want 200 within 5s", status, took)
 					}
-					if took, status := b.ask(b.admin, "/metrics"); status != http.StatusOK || took != 0 {
-						t.Fatalf("the admin listener: %d after %v", status, took)
+					if took, status := b.get(b.admin, "/metrics"); status != http.StatusOK || took != 0 {
+						t.Fatalf("the admin listener: got status %d after %v, want 200 after 0s", status, took)
 					}
 					time.Sleep(100 * time.Millisecond)
 				}
@@ -299,52 +299,51 @@ func TestStalledClientsKeepNobodyOut(t *testing.T) {
 	}
 }
 
-func TestTwoThousandSlowClients(t *testing.T) {
+func TestServesDespite2000SlowClients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := besiege(t, limits{app: 100, admin: 4}, long)
-		for _, way := range []string{"silence", "half a header", "half a long body", "an answer that is not read"} {
-			b.hold(b.app, 500, waysToStall[way])
+		b := newAttackBubble(t, limits{app: 100, admin: 4}, longAPI)
+		for _, way := range []string{"no request", "half a header", "half a long body", "unread response"} {
+			b.attack(b.app, 500, stallingClients[way])
 		}
 		began := time.Now()
 		for i := range 100 {
-			if took, status := b.ask(b.app, "/channels"); status != http.StatusOK || took > 10*time.Second {
-				t.Fatalf("request %d: %d after %v", i, status, took)
+			if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took > 10*time.Second {
+				t.Fatalf("request %d: got status %d after %v, want 200 within 10s", i, status, took)
 			}
-			if took, status := b.ask(b.admin, "/metrics"); status != http.StatusOK || took != 0 {
-				t.Fatalf("the admin listener: %d after %v", status, took)
+			if took, status := b.get(b.admin, "/metrics"); status != http.StatusOK || took != 0 {
+				t.Fatalf("the admin listener: got status %d after %v, want 200 after 0s", status, took)
 			}
 		}
 		if took := time.Since(began); took > 40*time.Second {
-			t.Errorf("a hundred requests took %v", took)
+			t.Errorf("100 requests took %v, want at most 40s", took)
 		}
 	})
 }
 
-// Slow clients of the operator's listener neither keep operators out, nor the app.
-func TestSlowClientsOfTheAdmin(t *testing.T) {
+// Slow clients of the admin listener delay neither operators nor apps for long.
+func TestSlowAdminClientsBlockNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := besiege(t, limits{app: 16, admin: 4}, nil)
-		b.hold(b.admin, 100, waysToStall["half a header"])
+		b := newAttackBubble(t, limits{app: 16, admin: 4}, nil)
+		b.attack(b.admin, 100, stallingClients["half a header"])
 		for range 20 {
-			if took, status := b.ask(b.admin, "/metrics"); status != http.StatusOK || took > 10*time.Second {
-				t.Fatalf("the admin listener: %d after %v", status, took)
+			if took, status := b.get(b.admin, "/metrics"); status != http.StatusOK || took > 10*time.Second {
+				t.Fatalf("the admin listener: got status %d after %v, want 200 within 10s", status, took)
 			}
-			if took, status := b.ask(b.app, "/channels"); status != http.StatusOK || took != 0 {
-				t.Fatalf("the app: %d after %v", status, took)
+			if took, status := b.get(b.app, "/channels"); status != http.StatusOK || took != 0 {
+				t.Fatalf("the app: got status %d after %v, want 200 after 0s", status, took)
 			}
 		}
 	})
 }
 
-// A request that waits for the API is never the one that has to go: neither one whose answer is late, nor an upload that the
-// API is slow to take.
-func TestWaitingForTheAPIIsNoStalling(t *testing.T) {
+// The broker never disconnects a client that waits for the API, whether the response has not begun or has paused.
+func TestDoesNotEvictRequestsWaitingForAPI(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit, waiting = 16, 6
-		b := besiege(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b := newAttackBubble(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/late":
 				time.Sleep(time.Minute)
@@ -358,17 +357,17 @@ func TestWaitingForTheAPIIsNoStalling(t *testing.T) {
 		for _, path := range []string{"/late", "/slow"} {
 			for range waiting {
 				apps.Go(func() {
-					if took, status := b.ask(b.app, path); status != http.StatusOK || took < time.Minute {
-						t.Errorf("%s: %d after %v", path, status, took)
+					if took, status := b.get(b.app, path); status != http.StatusOK || took < time.Minute {
+						t.Errorf("%s: got status %d after %v, want 200 after at least 1m", path, status, took)
 					}
 				})
 			}
 		}
 		synctest.Wait()
-		b.hold(b.app, 10*limit, waysToStall["half a header"])
+		b.attack(b.app, 10*limit, stallingClients["half a header"])
 		for range 20 {
-			if took, status := b.ask(b.app, "/channels"); status != http.StatusOK {
-				t.Errorf("%d after %v", status, took)
+			if took, status := b.get(b.app, "/channels"); status != http.StatusOK {
+				t.Errorf("got status %d after %v, want 200", status, took)
 			}
 			time.Sleep(time.Second)
 		}
@@ -376,17 +375,17 @@ func TestWaitingForTheAPIIsNoStalling(t *testing.T) {
 	})
 }
 
-// It is the API that is slow to take an upload, and the client who is waited for in between is always there at once.
-func TestASlowUploadIsNoStalling(t *testing.T) {
+// The API reads an upload slowly. The broker waits for the client in between, but never for long.
+func TestDoesNotEvictUploadsThatAPIReadsSlowly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit, size = 16, 1_000_000
-		b := besiege(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b := newAttackBubble(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			part := make([]byte, 20_000)
-			for taken := 0; ; taken += len(part) {
+			for received := 0; ; received += len(part) {
 				if _, err := io.ReadFull(r.Body, part); err != nil {
-					if r.URL.Path == "/upload" && taken != size {
-						t.Errorf("%d bytes of an upload reached the API: %v", taken, err)
+					if r.URL.Path == "/upload" && received != size {
+						t.Errorf("got %d bytes of an upload at the API, want %d: %v", received, size, err)
 					}
 					return
 				}
@@ -407,12 +406,12 @@ func TestASlowUploadIsNoStalling(t *testing.T) {
 				}()
 				response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				if err != nil || response.StatusCode != http.StatusOK {
-					t.Errorf("%v %v", response, err)
+					t.Errorf("got %v, %v, want 200", response, err)
 				}
 			})
 		}
 		synctest.Wait()
-		b.hold(b.app, 10*limit, waysToStall["half a header"])
+		b.attack(b.app, 10*limit, stallingClients["half a header"])
 		apps.Wait()
 	})
 }

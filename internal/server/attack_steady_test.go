@@ -11,16 +11,16 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-// As many uploads as there may be connections, of 20 kB a second each, do not keep the app out, though each
-// makes just enough progress never to have kept the broker waiting for long.
-func TestAttackBySteadyUploads(t *testing.T) {
+// Uploads of 20 kB per second each take all connections. They do not block the app, although each makes just enough progress
+// that the broker never waits long for it.
+func TestSteadyUploadsBlockNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 16
-		b := besiege(t, limits{app: limit, admin: 4}, long)
-		b.hold(b.app, limit, func(c net.Conn) {
+		b := newAttackBubble(t, limits{app: limit, admin: 4}, longAPI)
+		b.attack(b.app, limit, func(c net.Conn) {
 			_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
-			go untilClosed(c)
+			go readUntilClosed(c)
 			for {
 				if _, err := c.Write(tenKilobytes[:4<<10]); err != nil {
 					return
@@ -29,25 +29,25 @@ func TestAttackBySteadyUploads(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		if took, status := b.ask(b.app, "/channels"); status != http.StatusOK {
-			t.Errorf("%d after %v", status, took)
+		if took, status := b.get(b.app, "/channels"); status != http.StatusOK {
+			t.Errorf("got status %d after %v, want 200", status, took)
 		}
 	})
 }
 
-// Nor do as many downloads that are read at some 160 kB a second each.
-func TestAttackBySteadyDownloads(t *testing.T) {
+// Downloads that are read at some 160 kB per second each take all connections. They do not block the app either.
+func TestSteadyDownloadsBlockNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 16
-		b := besiege(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b := newAttackBubble(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			for r.URL.Path == "/long" {
 				if _, err := w.Write(tenKilobytes); err != nil {
 					return
 				}
 			}
 		}))
-		b.hold(b.app, limit, func(c net.Conn) {
+		b.attack(b.app, limit, func(c net.Conn) {
 			_, _ = io.WriteString(c, brokertest.PlainRequest("GET /long"))
 			for part := make([]byte, 32<<10); ; time.Sleep(200 * time.Millisecond) {
 				if _, err := io.ReadFull(c, part); err != nil {
@@ -56,8 +56,8 @@ func TestAttackBySteadyDownloads(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		if took, status := b.ask(b.app, "/channels"); status != http.StatusOK {
-			t.Errorf("%d after %v", status, took)
+		if took, status := b.get(b.app, "/channels"); status != http.StatusOK {
+			t.Errorf("got status %d after %v, want 200", status, took)
 		}
 	})
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestLimits(t *testing.T) {
+func TestLimitsFitDescriptors(t *testing.T) {
 	t.Parallel()
 	for descriptors, want := range map[int]limits{
 		0: {4, 4, 4}, 64: {4, 4, 4}, 256: {68, 16, 64}, 1024: {332, 64, 256}, 4096: {1868, 64, 256},
@@ -13,10 +13,10 @@ func TestLimits(t *testing.T) {
 	} {
 		got := limitsFor(descriptors, math.MaxInt64)
 		if got != want {
-			t.Errorf("%d descriptors: %+v, want %+v", descriptors, got, want)
+			t.Errorf("%d descriptors: got %+v, want %+v", descriptors, got, want)
 		}
 		if used := 2*got.app + got.admin + got.idle + reservedDescriptors; descriptors >= 128 && used > descriptors {
-			t.Errorf("%d descriptors: up to %d are used", descriptors, used)
+			t.Errorf("%d descriptors: the limits allow %d, want at most as many as there are", descriptors, used)
 		}
 	}
 }

@@ -16,11 +16,11 @@ import (
 	"etrusted-broker/internal/sdnotify"
 )
 
-// TestNotifySendsStoppingBeforeListenerCloses: once connections are refused, `systemctl status` shows why.
+// Once the broker refuses connections, `systemctl status` must show why.
 func TestNotifySendsStoppingBeforeListenerCloses(t *testing.T) {
 	manager := brokertest.NewSystemd(t)
-	t.Setenv("NOTIFY_SOCKET", manager.Path) // so it is not parallel
-	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
+	t.Setenv("NOTIFY_SOCKET", manager.Path) // so the test is not parallel
+	b := newIdleBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
 	announced := make(chan bool, 1)
 	once := sync.OnceFunc(func() {
 		_ = manager.Conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // only what was sent already
@@ -33,30 +33,30 @@ func TestNotifySendsStoppingBeforeListenerCloses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.serveWithSystemd(ctx, Listeners{App: app}, newNotifier(t)) }()
-	brokertest.Eventually(t, "it serves", func() bool {
+	brokertest.Eventually(t, "the broker serves", func() bool {
 		return brokertest.Do(http.NewRequest(http.MethodGet, "http://"+app.Addr().String()+"/channels", nil)).Status == http.StatusOK
 	})
 	cancel()
-	if !brokertest.Receive(t, "the listener's end", announced) {
-		t.Errorf("the listener closed before STOPPING=1: %q", manager.Messages())
+	if !brokertest.Receive(t, "the closing of the listener", announced) {
+		t.Errorf("got %q before the listener closed, want STOPPING=1", manager.Messages())
 	}
-	if err := brokertest.Receive(t, "the broker's end", ended); err != nil {
+	if err := brokertest.Receive(t, "the result of serve", ended); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestWatchdogStopsOnceBrokerHangs: WATCHDOG=1 is no longer sent once a lock that requests need is never released.
+// The broker no longer sends WATCHDOG=1 once a lock that requests need is never released.
 func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
 	manager := brokertest.NewSystemd(t).Start()
-	t.Setenv("NOTIFY_SOCKET", manager.Path) // so it is not parallel
+	t.Setenv("NOTIFY_SOCKET", manager.Path) // so the test is not parallel
 	t.Setenv("WATCHDOG_USEC", "40000")
-	b := wiredBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
-	var stuck sync.Mutex
+	b := newIdleBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
+	var lock sync.Mutex
 	pages := b.admin.Handler
 	b.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/status.json" {
-			stuck.Lock()
-			defer stuck.Unlock()
+			lock.Lock()
+			defer lock.Unlock()
 		}
 		pages.ServeHTTP(w, r)
 	})
@@ -66,22 +66,22 @@ func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
 	go func() {
 		ended <- b.serveWithSystemd(ctx, Listeners{App: brokertest.Listen(t, "tcp", "127.0.0.1:0")}, n)
 	}()
-	brokertest.Eventually(t, "the watchdog is reset", func() bool { return manager.Count("WATCHDOG=1") >= 3 })
-	stuck.Lock()
-	brokertest.Eventually(t, "the watchdog is not reset", func() bool {
+	brokertest.Eventually(t, "the broker resets the watchdog", func() bool { return manager.Count("WATCHDOG=1") >= 3 })
+	lock.Lock()
+	brokertest.Eventually(t, "the broker no longer resets the watchdog", func() bool {
 		before := manager.Count("WATCHDOG=1")
 		time.Sleep(10 * 20 * time.Millisecond) // ten times the interval
 		return manager.Count("WATCHDOG=1") == before
 	})
 	cancel()
-	if err := brokertest.Receive(t, "the end, which waits for nothing that hangs", ended); err != nil {
+	if err := brokertest.Receive(t, "the result of serve, which must not wait for the lock", ended); err != nil {
 		t.Error(err)
 	}
-	stuck.Unlock()
+	lock.Unlock()
 }
 
-// wiredBroker returns a broker that does not serve yet.
-func wiredBroker(t *testing.T, eTrusted http.Handler) *broker {
+// newIdleBroker returns a broker in front of eTrusted that does not serve yet.
+func newIdleBroker(t *testing.T, eTrusted http.Handler) *broker {
 	t.Helper()
 	c, problems := config.Load(brokertest.Environ(brokertest.Serve(t, eTrusted)))
 	if problems != nil {
@@ -94,6 +94,7 @@ func wiredBroker(t *testing.T, eTrusted http.Handler) *broker {
 	return b
 }
 
+// newNotifier returns a notifier that the environment configures.
 func newNotifier(t *testing.T) *sdnotify.Notifier {
 	t.Helper()
 	n, err := sdnotify.New()
@@ -109,7 +110,7 @@ type closeHook struct {
 	onClose func()
 }
 
-func (a closeHook) Close() error {
-	a.onClose()
-	return a.Listener.Close()
+func (h closeHook) Close() error {
+	h.onClose()
+	return h.Listener.Close()
 }

@@ -16,22 +16,24 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-// overTLS serves handler over TLS until the test's end, and returns a transport to the API that trusts it.
-func overTLS(t *testing.T, handler http.Handler, change func(*httptest.Server)) (*http.Transport, *httptest.Server) {
+// newTLSServer serves handler over TLS until the test ends, and returns a transport that trusts it. change sets up the server
+// before it starts.
+func newTLSServer(t *testing.T, handler http.Handler, change func(*httptest.Server)) (*http.Transport, *httptest.Server) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are to fail
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes are expected
 	server.TLS = &tls.Config{}
 	change(server)
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	transport := newAPITransport(brokertest.Timeout)
-	transport.Proxy = nil // the environment's is none of this test's business
+	transport.Proxy = nil // ignores the proxy of the machine that runs the test
 	transport.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
 	return transport, server
 }
 
+// roundTrip sends a GET request. It returns an error unless the response is 200 with the body "ok".
 func roundTrip(transport http.RoundTripper, url string) (proto string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), brokertest.Timeout)
 	defer cancel()
@@ -51,15 +53,15 @@ func roundTrip(transport http.RoundTripper, url string) (proto string, err error
 	return response.Proto, err
 }
 
-// TestBurstsDoNotHandshakeAgain holds that the connections of one burst serve the next. Each request is held back until
-// the whole burst is there, so each burst takes 64 connections.
-func TestBurstsDoNotHandshakeAgain(t *testing.T) {
+// The connections of one burst serve the next. The server holds each request until the whole burst has arrived, so each burst
+// needs 64 connections.
+func TestBurstsReuseConnections(t *testing.T) {
 	t.Parallel()
 	const burst = 64
 	var handshakes atomic.Int64
 	var mu sync.Mutex
 	arrived, all := 0, make(chan struct{})
-	transport, server := overTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	transport, server := newTLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		ready := all
 		if arrived++; arrived == burst {
@@ -83,24 +85,24 @@ func TestBurstsDoNotHandshakeAgain(t *testing.T) {
 		for range burst {
 			requests.Go(func() {
 				if proto, err := roundTrip(transport, server.URL); err != nil || proto != "HTTP/1.1" {
-					t.Errorf("%s, %v", proto, err)
+					t.Errorf("got %s, %v, want HTTP/1.1", proto, err)
 				}
 			})
 		}
 		requests.Wait()
 		if n := handshakes.Load(); n > burst {
-			t.Fatalf("%d handshakes after burst %d, want at most %d", n, i+1, burst)
+			t.Fatalf("got %d handshakes after burst %d, want at most %d", n, i+1, burst)
 		}
 	}
 }
 
 func TestTransportSpeaksHTTP2(t *testing.T) {
 	t.Parallel()
-	transport, server := overTLS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	transport, server := newTLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok")
 	}), func(server *httptest.Server) { server.EnableHTTP2 = true })
 	if proto, err := roundTrip(transport, server.URL); err != nil || proto != "HTTP/2.0" {
-		t.Errorf("%s, %v", proto, err)
+		t.Errorf("got %s, %v, want HTTP/2.0", proto, err)
 	}
 }
 
@@ -110,49 +112,49 @@ func TestTransportRefusesOldTLS(t *testing.T) {
 		version uint16
 		refused bool
 	}{{tls.VersionTLS11, true}, {tls.VersionTLS12, false}, {tls.VersionTLS13, false}} {
-		transport, server := overTLS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		transport, server := newTLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "ok")
 		}), func(server *httptest.Server) {
 			server.TLS.MinVersion, server.TLS.MaxVersion = tls.VersionTLS10, test.version
 		})
 		if _, err := roundTrip(transport, server.URL); (err != nil) != test.refused {
-			t.Errorf("%s: %v", tls.VersionName(test.version), err)
+			t.Errorf("%s: got error %v, want refused %t", tls.VersionName(test.version), err, test.refused)
 		}
-		// That the server does speak it is what makes the refusal the transport's own.
+		// The server does speak that version: it was the transport that refused.
 		transport.TLSClientConfig.MinVersion = tls.VersionTLS10
 		if _, err := roundTrip(transport, server.URL); err != nil {
-			t.Errorf("%s: the server does not speak it: %v", tls.VersionName(test.version), err)
+			t.Errorf("%s with an old minimum: got error %v, want none", tls.VersionName(test.version), err)
 		}
 	}
 }
 
 func TestTransportChecksCertificates(t *testing.T) {
 	t.Parallel()
-	transport, server := overTLS(t, http.NotFoundHandler(), func(*httptest.Server) {})
+	transport, server := newTLSServer(t, http.NotFoundHandler(), func(*httptest.Server) {})
 	transport.TLSClientConfig.RootCAs = nil
 	if _, err := roundTrip(transport, server.URL); err == nil {
-		t.Error("a certificate of an unknown authority is accepted")
+		t.Error("got no error with a certificate of an unknown CA, want one")
 	}
 }
 
-func TestTransportDoesNotAskForCompression(t *testing.T) {
+func TestTransportRequestsNoCompression(t *testing.T) {
 	t.Parallel()
-	asked := make(chan []string, 1)
-	transport, server := overTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked <- r.Header["Accept-Encoding"]
+	acceptEncoding := make(chan []string, 1)
+	transport, server := newTLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		acceptEncoding <- r.Header["Accept-Encoding"]
 		_, _ = io.WriteString(w, "ok")
 	}), func(*httptest.Server) {})
 	if _, err := roundTrip(transport, server.URL); err != nil {
 		t.Fatal(err)
 	}
-	if got := brokertest.Receive(t, "a request", asked); got != nil {
-		t.Errorf("Accept-Encoding %q", got)
+	if got := brokertest.Receive(t, "a request", acceptEncoding); got != nil {
+		t.Errorf("got Accept-Encoding %q, want none", got)
 	}
 }
 
 func TestTransportTimesOut(t *testing.T) {
 	t.Parallel()
-	_, server := overTLS(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	_, server := newTLSServer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	}), func(*httptest.Server) {})
 	transport := newAPITransport(50 * time.Millisecond)
@@ -160,13 +162,13 @@ func TestTransportTimesOut(t *testing.T) {
 	transport.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	began := time.Now()
 	if _, err := roundTrip(transport, server.URL); err == nil || time.Since(began) > brokertest.Timeout/2 {
-		t.Errorf("no time-out of the transport's own: %v after %v", err, time.Since(began))
+		t.Errorf("got error %v after %v, want a timeout after 50ms", err, time.Since(began))
 	}
-	// Longer than the server of an idle connection grants would mean requests lost in the closing of it.
+	// If the transport kept idle connections for longer than the server does, requests would be lost when the server closes them.
 	if transport.IdleConnTimeout <= 0 || transport.IdleConnTimeout >= time.Minute {
-		t.Errorf("idle time-out %v", transport.IdleConnTimeout)
+		t.Errorf("got idle timeout %v, want more than 0 and less than a minute", transport.IdleConnTimeout)
 	}
 	if NewLoginTransport().Proxy == nil || newAPITransport(0).Proxy == nil {
-		t.Error("HTTPS_PROXY is not asked")
+		t.Error("got a transport without Proxy, want HTTPS_PROXY to be used")
 	}
 }

@@ -7,14 +7,14 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-// startBroker runs the program in this process and returns once it listens. It is stopped when the test ends, at the latest.
-// environ is as environFor returns it.
+// startBroker runs the program in this process, and returns once it listens. The end of the test stops it, if the test has not
+// done so. brokertest.Environ makes a suitable environment.
 func startBroker(t *testing.T, args, environ []string) *brokertest.Broker {
 	t.Helper()
 	return brokertest.Start(t, run, args, environ)
 }
 
-// invoke runs a command that ends by itself. Should it run a broker, that is shut down at once.
+// invoke runs a command and returns its exit code and output. A command that runs a broker shuts it down at once.
 func invoke(args []string, environ ...string) (code int, stdout, stderr string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestTrafficIsTold holds the way from a request to what the status page says of it: who answered, and of whom it was.
-func TestTrafficIsTold(t *testing.T) {
+// The status counts each request by its result, by who answered it, and by account.
+func TestStatusCountsRequests(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
@@ -31,30 +31,30 @@ func TestTrafficIsTold(t *testing.T) {
 	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	send("GET", "/channels", http.Header{})
 	send("GET", "/nowhere", http.Header{})                                // the API's 404
-	send("GET", "/@nobody/channels", http.Header{})                       // the broker's, of no account
+	send("GET", "/@unknown/channels", http.Header{})                      // answered by the broker, for no account
 	send("GET", "/channels", http.Header{"Origin": {"https://evil.org"}}) // the same
-	send("POST", "/oauth/token", form)                                    // the broker's, and no problem
+	send("POST", "/oauth/token", form)                                    // answered by the broker, with success
 	eTrusted.SetAPIFault(fakeetrusted.Status(503, nil))
 	send("GET", "/channels", http.Header{})
 
 	var status admin.Status
-	told := func() bool {
+	counted := func() bool {
 		if err := json.Unmarshal([]byte(brokertest.Get(t, b.Admin+"/status.json").Body), &status); err != nil {
 			t.Fatal(err)
 		}
 		return status.Requests.Total.All == 6
 	}
-	brokertest.Eventually(t, "all are counted", told)
+	brokertest.Eventually(t, "all requests are counted", counted)
 	if got := status.Requests.Total; got.Success+got.ClientError+got.ServerError+got.Redirect+got.ClientClosed != 6 || got.Local != 3 || got.ClientError != 3 {
-		t.Errorf("all: %+v", got)
+		t.Errorf("got the totals %+v, want 6 requests, 3 of them by the broker and 3 client errors", got)
 	}
 	if got := status.Accounts[0].Requests.Total; got.All != 4 || got.Local != 1 || got.ClientError != 1 {
-		t.Errorf("the default account: %+v", got)
+		t.Errorf("got the totals of the default account %+v, want 4 requests, 1 of them by the broker and 1 client error", got)
 	}
 	if status.Denied["browser"] != 1 || status.Denied["host"] != 0 {
-		t.Errorf("denied: %v", status.Denied)
+		t.Errorf("got the refusals %v, want 1 of a browser and 0 of a host", status.Denied)
 	}
 	if status.Cause != admin.CauseAPI || status.State != admin.BrokerDegraded {
-		t.Errorf("one of three requests failed at the API: got %+v, want cause api", status.Diagnosis)
+		t.Errorf("one of three requests failed at the API: got %+v, want degraded because of the API", status.Diagnosis)
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-var operatorTests = []struct {
+// adminRequests are requests to the admin listener, and their status if it is not the page's own.
+var adminRequests = []struct {
 	name, host string
 	header     http.Header
 	status     int
@@ -19,29 +20,29 @@ var operatorTests = []struct {
 	{"loopback", "127.0.0.1:9464", nil, 200},
 	{"loopback, IPv6", "[::1]:9464", nil, 200},
 	{"allowed", "Broker.Example.:9464", nil, 200},
-	{"rebound", "evil.example", nil, 421},
+	{"rebound name", "evil.example", nil, 421},
 	{"look-alike", "localhost.evil.example", nil, 421},
-	{"everywhere", "0.0.0.0:9464", nil, 421},
-	{"empty", "", nil, 421},
+	{"unspecified address", "0.0.0.0:9464", nil, 421},
+	{"empty host", "", nil, 421},
 	{"page of another site", "localhost", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
 	{"page of the same site", "localhost", http.Header{"Sec-Fetch-Site": {"same-site"}}, 403},
 	{"typed into the address bar", "localhost", http.Header{"Sec-Fetch-Site": {"none"}}, 200},
 	{"the status page itself", "localhost", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 200},
-	{"two of them", "localhost", http.Header{"Sec-Fetch-Site": {"none", "cross-site"}}, 403},
+	{"two Sec-Fetch-Site", "localhost", http.Header{"Sec-Fetch-Site": {"none", "cross-site"}}, 403},
 	{"origin", "localhost", http.Header{"Origin": {"null"}}, 403},
 	{"prefetched", "localhost", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Purpose": {"prefetch"}}, 403},
-	{"issuer of a certificate", "localhost", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"no-cors"}}, 403},
+	{"issuer's certificate", "localhost", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"no-cors"}}, 403},
 	{"rebound page", "evil.example", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 421},
 }
 
-// TestAdminDoor holds that forOperators is in front of every page.
-func TestAdminDoor(t *testing.T) {
+// Every page of the admin listener refuses other hosts, and web pages of other sites.
+func TestAdminListenerRefusesForeignRequests(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ALLOWED_HOSTS=broker.example"))
 	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/status.json", "/", "/debug/pprof/"} {
-		for _, test := range operatorTests {
+		for _, test := range adminRequests {
 			if test.host == "" {
-				continue // Go's client fills it in
+				continue // Go's client would send another
 			}
 			request, err := http.NewRequest(http.MethodGet, b.Admin+path, nil)
 			if err != nil {
@@ -54,16 +55,16 @@ func TestAdminDoor(t *testing.T) {
 			case got.Err != nil:
 				t.Errorf("%s, %s: %v", path, test.name, got.Err)
 			case test.status != 200 && got.Status != test.status:
-				t.Errorf("%s, %s: status %d, want %d", path, test.name, got.Status, test.status)
+				t.Errorf("%s, %s: got status %d, want %d", path, test.name, got.Status, test.status)
 			case test.status == 200 && (got.Status == 421 || got.Status == 403):
-				t.Errorf("%s, %s: refused with %d", path, test.name, got.Status)
+				t.Errorf("%s, %s: got status %d, want the page's own", path, test.name, got.Status)
 			}
 		}
 	}
 }
 
-// TestAdminIsNotTheApp holds that neither listener serves what is the other's.
-func TestAdminIsNotTheApp(t *testing.T) {
+// Neither listener serves the paths of the other.
+func TestListenersServeOnlyTheirOwnPaths(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
@@ -71,14 +72,28 @@ func TestAdminIsNotTheApp(t *testing.T) {
 	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/status.json"} {
 		before := eTrusted.APIRequestCount()
 		if got := brokertest.Get(t, b.URL+path); got.Status != http.StatusNotFound || eTrusted.APIRequestCount() != before+1 {
-			t.Errorf("app's %s: status %d; it is the API's to answer", path, got.Status)
+			t.Errorf("the app's %s: got status %d, want the API's 404", path, got.Status)
 		}
 	}
 	before := eTrusted.APIRequestCount()
 	if got := brokertest.Get(t, b.Admin+"/channels"); got.Status != http.StatusNotFound || eTrusted.APIRequestCount() != before {
-		t.Errorf("admin's /channels: status %d", got.Status)
+		t.Errorf("the admin's /channels: got status %d, want its own 404", got.Status)
 	}
 	if _, port, err := net.SplitHostPort(strings.TrimPrefix(b.Admin, "http://")); err != nil || b.URL == b.Admin || port == "0" {
-		t.Errorf("listeners %s and %s", b.URL, b.Admin)
+		t.Errorf("got the listeners %s and %s, want two with ports", b.URL, b.Admin)
+	}
+}
+
+func TestRunsWithoutAdminListener(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ADMIN_LISTEN="))
+	if line := b.Logs.Lines("listening")[0]; line["admin"] != "off" || b.Admin != "" {
+		t.Errorf("got the listening line %v and the URL %q, want off and none", line, b.Admin)
+	}
+	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
+		t.Errorf("/channels: got status %d, want 200", got.Status)
+	}
+	if code := b.Stop(); code != exitOK {
+		t.Errorf("got exit code %d, want %d", code, exitOK)
 	}
 }

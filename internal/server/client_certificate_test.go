@@ -12,7 +12,7 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-func TestAChainExpiresWithItsFirstCertificate(t *testing.T) {
+func TestChainExpiresWithItsFirstCertificate(t *testing.T) {
 	t.Parallel()
 	epoch := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	chain := func(days ...int) (all []*x509.Certificate) {
@@ -26,13 +26,13 @@ func TestAChainExpiresWithItsFirstCertificate(t *testing.T) {
 		chains [][]*x509.Certificate
 		want   int
 	}{
-		{"the client's", [][]*x509.Certificate{chain(1, 2, 3)}, 1},
-		{"an intermediate", [][]*x509.Certificate{chain(3, 1, 2)}, 1},
-		{"the authority", [][]*x509.Certificate{chain(3, 2, 1)}, 1},
-		{"the last of two chains", [][]*x509.Certificate{chain(4, 1, 3), chain(4, 2, 3), chain(4, 1, 1)}, 2},
+		{"client", [][]*x509.Certificate{chain(1, 2, 3)}, 1},
+		{"intermediate", [][]*x509.Certificate{chain(3, 1, 2)}, 1},
+		{"CA", [][]*x509.Certificate{chain(3, 2, 1)}, 1},
+		{"later of two chains", [][]*x509.Certificate{chain(4, 1, 3), chain(4, 2, 3), chain(4, 1, 1)}, 2},
 	} {
 		if got, want := lastExpiry(test.chains), epoch.AddDate(0, 0, test.want); !got.Equal(want) {
-			t.Errorf("%s: %v, want %v", test.name, got, want)
+			t.Errorf("%s: got %v, want %v", test.name, got, want)
 		}
 	}
 }
@@ -41,20 +41,20 @@ func TestVerifiesTheClientCertificateUntilItExpires(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		servers, apps := brokertest.NewCA(t, "servers"), brokertest.NewCA(t, "apps")
-		near, far := net.Pipe()
-		server := tls.Server(far, &tls.Config{Certificates: servers.ClientCertificate("broker"), ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: brokertest.CertPool(apps)})
-		client := tls.Client(near, &tls.Config{RootCAs: brokertest.CertPool(servers), Certificates: apps.ClientCertificate("app"), ServerName: "localhost"})
+		clientEnd, serverEnd := net.Pipe()
+		server := tls.Server(serverEnd, &tls.Config{Certificates: servers.ClientCertificate("broker"), ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: brokertest.CertPool(apps)})
+		client := tls.Client(clientEnd, &tls.Config{RootCAs: brokertest.CertPool(servers), Certificates: apps.ClientCertificate("app"), ServerName: "localhost"})
 		go func() { _ = client.Handshake() }()
 		if err := server.Handshake(); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _, _ = near.Close(), far.Close() }()
+		defer func() { _, _ = clientEnd.Close(), serverEnd.Close() }()
 		presented, _ := withClientCertificate(context.Background(), server).Value(clientCertificateKey{}).(*clientCertificate)
 		pool := brokertest.CertPool(apps)
 		for _, test := range []struct {
-			after       time.Duration
-			authorities *x509.CertPool
-			want        bool
+			after   time.Duration // the previous case
+			trusted *x509.CertPool
+			want    bool
 		}{
 			{0, pool, true},
 			{30 * time.Minute, pool, true},
@@ -64,8 +64,8 @@ func TestVerifiesTheClientCertificateUntilItExpires(t *testing.T) {
 			{2 * time.Minute, pool, false},
 		} {
 			time.Sleep(test.after)
-			if got := presented.verify(test.authorities); got != test.want {
-				t.Errorf("%v after the handshake: trusted is %t, want %t", time.Since(presented.conn.ConnectionState().PeerCertificates[0].NotBefore)-time.Hour, got, test.want)
+			if got := presented.verify(test.trusted); got != test.want {
+				t.Errorf("%v after the handshake: got trusted %t, want %t", time.Since(presented.conn.ConnectionState().PeerCertificates[0].NotBefore)-time.Hour, got, test.want)
 			}
 		}
 	})

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/fakeetrusted"
+)
+
+func TestReadsSecretFiles(t *testing.T) {
+	t.Parallel()
+	const secret = "CANARY-3f9d0a"
+	tests := []struct {
+		name, content string
+		problem       string // empty: the file is valid
+	}{
+		{"plain", secret, ""},
+		{"LF", secret + "\n", ""},
+		{"CRLF", secret + "\r\n", ""},
+		{"BOM", "\xef\xbb\xbf" + secret, ""},
+		{"BOM and CRLF", "\xef\xbb\xbf" + secret + "\r\n\r\n", ""},
+		{"empty", "", "is empty"},
+		{"spaces", " \r\n", "is empty"},
+		{"only a BOM", "\xef\xbb\xbf\n", "is empty"},
+		{"two lines", secret + "\n" + secret, "more than one line"},
+		{"UTF-16", "\xff\xfe" + strings.Join(strings.Split(secret, ""), "\x00") + "\x00", "not UTF-8"},
+		{"too large", strings.Repeat(secret, 4096/len(secret)+1), "larger than 4096 bytes"},
+		{"binary", secret + "\x01", "control characters"},
+	}
+	for _, test := range tests {
+		for _, variable := range []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"} {
+			t.Run(test.name+"/"+variable, func(t *testing.T) {
+				t.Parallel()
+				path := filepath.Join(t.TempDir(), "file")
+				if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				environ := brokertest.EnvironWithoutServers(variable+"=", variable+"_FILE="+path)
+				if test.problem == "" {
+					c, problems := config.Load(environ)
+					if len(problems) > 0 {
+						t.Fatal(problems)
+					}
+					got := c.ClientID
+					if variable == "ETRUSTED_CLIENT_SECRET" {
+						got = c.ClientSecret
+					}
+					if got.Reveal() != secret {
+						t.Errorf("got %q, want %q", got.Reveal(), secret)
+					}
+					return
+				}
+				checkFileProblem(t, environ, variable, path, test.problem)
+			})
+		}
+	}
+	t.Run("missing", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "file")
+		environ := brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+path)
+		checkFileProblem(t, environ, "ETRUSTED_CLIENT_SECRET", "", "file not found") // its name could be a secret
+	})
+	t.Run("directory", func(t *testing.T) {
+		t.Parallel()
+		path := t.TempDir()
+		environ := brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+path)
+		checkFileProblem(t, environ, "ETRUSTED_CLIENT_ID", path, "use the path of a file in it")
+	})
+}
+
+// checkFileProblem reports output that does not name the _FILE variable, the path and the problem, or that shows the content.
+func checkFileProblem(t *testing.T, environ []string, variable, path, problem string) {
+	t.Helper()
+	code, stdout, stderr := invoke(nil, environ...)
+	if names := problemsIn(stderr); code != exitConfig || !slices.Equal(names, []string{variable + "_FILE"}) {
+		t.Errorf("got exit code %d and problems with %v, want %d and only %s_FILE", code, names, exitConfig, variable)
+	}
+	for _, part := range []string{variable + "_FILE", path, problem} {
+		if !strings.Contains(stderr, part) {
+			t.Errorf("got\n%s\nwant %q in it", stderr, part)
+		}
+	}
+	if strings.Contains(stdout+stderr, "CANARY") {
+		t.Errorf("the content is shown:\n%s", stderr)
+	}
+}
+
+func TestReadsCredentialsFromFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})),
+		"ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+write("id", "\xef\xbb\xbf"+fakeetrusted.DefaultClientID+"\r\n"),
+		"ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+write("secret", fakeetrusted.DefaultClientSecret+"\n")))
+	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
+		t.Errorf("/channels: got status %d, want 200: %q", got.Status, got.Body)
+	}
+}
+
+func TestWarnsOfWorldReadableSecretFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	addAccount(t, dir, "open", "id", "secret")
+	files := map[string]os.FileMode{"id": 0o600, "secret": 0o644, "key": 0o604, "open/client_secret": 0o640, "open/client_id": 0o444}
+	for name, mode := range files {
+		path := filepath.Join(dir, name)
+		brokertest.ReplaceFile(t, path, []byte("some-text-that-is-no-secret"))
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := startBroker(t, nil, brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir,
+		"ETRUSTED_CLIENT_ID_FILE="+dir+"/id", "ETRUSTED_CLIENT_SECRET_FILE="+dir+"/secret", "BROKER_ACCESS_KEY_FILE="+dir+"/key"))
+	warnings := func() map[string]any {
+		modes := map[string]any{}
+		for _, line := range b.Logs.Lines("a secret file is readable by every user of this machine: chmod o-r") {
+			name, _ := filepath.Rel(dir, line["file"].(string))
+			modes[name] = line["mode"]
+		}
+		return modes
+	}
+	if got, want := fmt.Sprint(warnings()), "map[key:0604 open/client_id:0444 secret:0644]"; got != want {
+		t.Errorf("got warnings of %s, want %s", got, want)
+	}
+	elsewhere := t.TempDir() // the broker checks a file once, so the file must arrive with its mode
+	addAccount(t, elsewhere, "later", "id", "secret")
+	if err := os.Chmod(filepath.Join(elsewhere, "later/client_secret"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(elsewhere, "later"), filepath.Join(dir, "later")); err != nil {
+		t.Fatal(err)
+	}
+	brokertest.Eventually(t, "the broker warns of the added account's file", func() bool { return warnings()["later/client_secret"] == "0666" })
+}

@@ -1,0 +1,14 @@
+// Package brokertest is the test kit of the broker. It offers
+//
+//   - a whole broker in this process, on free ports: [Start], [Broker]
+//   - environments that such a broker accepts: [Environ], [EnvironWithoutServers]
+//   - upstream servers, usually around a fake eTrusted of package fakeetrusted: [Serve], [HoldRequests]
+//   - a client that keeps no connection: [Get], [GetAsync], [Do]
+//   - a connection for requests that no client would send: [DialRaw], [PlainRequest]
+//   - a certificate authority: [NewCA]
+//   - systemd's end of the notify socket: [NewSystemd]
+//   - the log that the broker writes: [LogBuffer]
+//   - waiting with a time limit, instead of sleeping: [Eventually], [Receive]
+//
+// A helper that takes a testing.T fails the test if it cannot do its work, and cleans up when the test ends.
+package brokertest
