@@ -24,7 +24,7 @@ func TestNewRefusesIncompleteConfig(t *testing.T) {
 		"RetryBuffer":    func(c *proxy.Config) { c.RetryBuffer = -1 },
 	} {
 		config := newConfig(t, "http://api.example")
-		config.Transport = http.DefaultTransport
+		config.Transport = new(http.Transport)
 		breakIt(&config)
 		if p, err := proxy.New(config); p != nil || err == nil || !strings.Contains(err.Error(), missing) {
 			t.Errorf("%s: got %v, %v, want an error that names it", missing, p, err)

@@ -45,16 +45,16 @@ func startFake(ctx context.Context) (fake, error) {
 	if err != nil {
 		return fake{}, fmt.Errorf("cannot start the fake eTrusted: %w", err)
 	}
-	server := &http.Server{
+	eTrusted := &http.Server{
 		Handler:           fakeetrusted.New(fakeetrusted.Options{Lifetime: demoLifetime}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			panic(err) // a listener of our own on loopback
+		if err := eTrusted.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			panic(err) // a loopback listener of this process
 		}
 	}()
-	return fake{server, "http://" + listener.Addr().String()}, nil
+	return fake{eTrusted, "http://" + listener.Addr().String()}, nil
 }
 
 // demoEnvironment points the broker at the fake eTrusted. Real credentials in the environment are dropped.

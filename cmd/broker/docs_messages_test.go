@@ -26,7 +26,7 @@ var messagePackages = []string{
 // excludedSources are files, or functions in files, whose texts are not messages. The value is the reason.
 var excludedSources = map[string]string{
 	"cmd/broker/help.go":               "the help",
-	"cmd/broker/run.go:commands":       "the help",
+	"cmd/broker/cli.go:commands":       "the help",
 	"cmd/broker/check.go:checkOptions": "the help",
 	"cmd/broker/demo.go:introduce":     "what the demo prints",
 	"cmd/broker/demo.go:curlFor":       "what the demo prints",

@@ -24,7 +24,7 @@ var Causes = [...]Cause{CauseNone, CauseCredentials, CauseLoginServer, CauseAPI,
 
 // label is the cause as the page shows it; empty for CauseNone.
 func (c Cause) label() string {
-	return map[Cause]string{
+	return map[Cause]string{ //nolint:gosec // G101: labels, not credentials.
 		CauseCredentials:   "Client ID or Client Secret",
 		CauseLoginServer:   "the login server, or the connection to it (not the broker or your app)",
 		CauseAPI:           "the API, or the connection to it (not the broker or the token)",

@@ -72,7 +72,7 @@ func writePage(w http.ResponseWriter, status Status) {
 // reasonLabel describes a reason or outcome from the closed sets of package proxy, which this package does not import. It
 // returns an unknown word unchanged.
 func reasonLabel(word string) string {
-	label, known := map[string]string{
+	label, known := map[string]string{ //nolint:gosec // G101: labels, not credentials.
 		"host":        "Host not allowed (see BROKER_ALLOWED_HOSTS)",
 		"browser":     "sent by a web page",
 		"method":      "method not supported",

@@ -29,7 +29,7 @@ func (p *Problem) Respond(w http.ResponseWriter) (int, error) {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
 	}
 	w.WriteHeader(p.Status)
-	return w.Write(body) //nolint:gosec // G705: it is JSON, of this program's texts.
+	return w.Write(body)
 }
 
 // json returns the problem details of RFC 9457 section 3.

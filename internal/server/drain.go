@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"etrusted-broker/proxy/wire"
 )
 
@@ -101,4 +103,31 @@ func (l *drainListener) closeSilent() {
 		}
 		return true
 	})
+}
+
+// drain shuts the broker down: it is not ready any more, accepts no connections, and gives requests in flight the grace period
+// to finish.
+func (b *broker) drain(appListener *drainListener) {
+	b.draining.Store(true)
+	b.log.Info("shutting down", zap.Int64("requests_in_flight", b.proxy.InFlight()), zap.Duration("grace", b.grace))
+	ctx, cancel := context.WithTimeout(context.Background(), b.grace)
+	defer cancel()
+	var all sync.WaitGroup
+	var cut atomic.Bool
+	for _, server := range b.servers() { // concurrently: none may accept requests while another drains
+		all.Go(func() {
+			server.SetKeepAlivesEnabled(false) // each response is the last on its connection, and says so
+			if server == b.app {
+				appListener.drainConns(ctx)
+			}
+			if server.Shutdown(ctx) != nil {
+				b.log.Warn("grace period over; closing the requests in flight", zap.Int64("requests_in_flight", b.proxy.InFlight()))
+				_ = server.Close()
+				cut.Store(true)
+			}
+		})
+	}
+	if all.Wait(); !cut.Load() {
+		b.log.Info("all requests have finished")
+	}
 }

@@ -61,8 +61,8 @@ func listen(t *testing.T, network, address string) net.Listener {
 }
 
 // serveOn serves on a real network.
-func serveOn(t *testing.T, n network, max int, evicted func(), handler http.HandlerFunc) (address string) {
-	l := wire.NewListener(n.listen(t), max, evicted)
+func serveOn(t *testing.T, n network, limit int, evicted func(), handler http.HandlerFunc) (address string) {
+	l := wire.NewListener(n.listen(t), limit, evicted)
 	server := &http.Server{Handler: handler, ConnState: wire.ConnState, ErrorLog: log.New(io.Discard, "", 0)}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()

@@ -36,12 +36,12 @@ type bubble struct {
 	served   chan error
 }
 
-// inBubble runs test with a server that may have max connections.
-func inBubble(t *testing.T, max int, handler http.HandlerFunc, test func(t *testing.T, b *bubble)) {
+// inBubble runs test with a server that may have limit connections.
+func inBubble(t *testing.T, limit int, handler http.HandlerFunc, test func(t *testing.T, b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, listener: fakeetrusted.NewListener(), evicted: make(chan struct{}, 100), served: make(chan error, 1)}
-		b.wire = wire.NewListener(b.listener, max, func() { b.evicted <- struct{}{} })
+		b.wire = wire.NewListener(b.listener, limit, func() { b.evicted <- struct{}{} })
 		b.server = &http.Server{
 			Handler:           handler,
 			ConnState:         wire.ConnState,

@@ -37,15 +37,15 @@ type Listener struct {
 	open map[*conn]struct{}
 }
 
-// NewListener returns a Listener for the connections of inner, of which no more than max are open at a time; there is no
-// bound if max is not positive. evicted is told of each connection that was closed to make room, on the goroutine of
-// Accept; it may be nil.
-func NewListener(inner net.Listener, max int, evicted func()) *Listener {
+// NewListener returns a Listener for the connections of inner, of which at most limit are open at a time; there is no limit if
+// it is not positive. evicted is called for each connection that is closed to make room, on the goroutine of Accept; it may
+// be nil.
+func NewListener(inner net.Listener, limit int, evicted func()) *Listener {
 	if evicted == nil {
 		evicted = func() {}
 	}
 	return &Listener{
-		inner: inner, max: max, evicted: evicted, epoch: time.Now(),
+		inner: inner, max: limit, evicted: evicted, epoch: time.Now(),
 		closed: make(chan struct{}), freed: make(chan struct{}, 1),
 		open: make(map[*conn]struct{}),
 	}

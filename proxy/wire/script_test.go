@@ -210,7 +210,7 @@ func (s *script) answers(t testing.TB) (answers []answer) {
 	return parseAnswers(t, s.output.Bytes(), &s.log)
 }
 
-func parseAnswers(t testing.TB, output []byte, log *record) (answers []answer) {
+func parseAnswers(t testing.TB, output []byte, seen *record) (answers []answer) {
 	t.Helper()
 	reader := bufio.NewReader(bytes.NewReader(output))
 	for {
@@ -218,8 +218,8 @@ func parseAnswers(t testing.TB, output []byte, log *record) (answers []answer) {
 			return answers
 		}
 		method := "GET"
-		if log != nil && len(answers) < len(log.requests) {
-			method = log.requests[len(answers)].method
+		if seen != nil && len(answers) < len(seen.requests) {
+			method = seen.requests[len(answers)].method
 		}
 		response, err := http.ReadResponse(reader, &http.Request{Method: method})
 		if err != nil {

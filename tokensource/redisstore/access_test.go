@@ -34,9 +34,9 @@ func (s *server) allow(rules string) {
 }
 
 // everything does all that a broker does.
-func everything(t *testing.T, url string) error {
+func everything(t *testing.T, address string) error {
 	t.Helper()
-	b := newBroker(t, url)
+	b := newBroker(t, address)
 	defer b.end()
 	var told atomic.Int32
 	place := b.Entry(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })

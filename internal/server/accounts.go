@@ -1,0 +1,53 @@
+package server
+
+import (
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"etrusted-broker/internal/config"
+	"etrusted-broker/proxy"
+	"etrusted-broker/tokensource"
+)
+
+func (b *broker) newAccounts(c config.Config, toLogin http.RoundTripper) (*tokensource.Accounts, error) {
+	var store tokensource.Store // a nil *redisstore.Store would not be a nil Store
+	if b.store != nil {
+		store = b.store
+	}
+	return tokensource.NewAccounts(tokensource.AccountsConfig{
+		Default: c.DefaultCredentials(),
+		Dir:     c.AccountsDir,
+		Source: tokensource.Config{
+			Endpoint: tokensource.TokenEndpoint{
+				URL:       c.TokenURL,
+				Audience:  c.Audience,
+				Scopes:    c.Scopes,
+				Transport: toLogin,
+				UserAgent: "etrusted-broker/" + b.build.Version,
+			},
+			Store: store,
+			OnRefresh: func(event tokensource.RefreshEvent) {
+				logTokenEvent(b.log, event)
+				b.metrics.ObserveRefresh(event)
+				b.stats.ObserveRefresh(event)
+			},
+			OnReload: func(reload tokensource.CredentialReload) { logReload(b.log, reload) },
+		},
+		OnAdded: func(account string) {
+			b.log.Info("account added", zap.String("account", account))
+			b.metrics.ForAccount(account)
+			b.warnReadableAccountFiles(c.AccountsDir, account)
+		},
+		OnRemoved: func(account string) {
+			b.log.Info("account removed", zap.String("account", account))
+			b.deleteAccount(account)
+		},
+		OnSkipped: func(problem string) { b.log.Warn(problem) },
+	})
+}
+
+func (b *broker) tokens(account string) (proxy.TokenSource, bool) {
+	source, ok := b.accounts.Source(account)
+	return source, ok
+}

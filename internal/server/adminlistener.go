@@ -1,0 +1,62 @@
+package server
+
+import (
+	"net/http"
+	"time"
+
+	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/config"
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/wire"
+)
+
+// adminHandler returns the handler of the admin listener.
+func (b *broker) adminHandler(c config.Config) http.Handler {
+	adminConfig := admin.Config{
+		Version:  b.build.Version,
+		Revision: b.build.Revision,
+		Started:  time.Now(),
+		Tokens:   b.accounts.Snapshots,
+		Traffic:  b.stats.Snapshot,
+		InFlight: b.proxy.InFlight,
+		Draining: b.draining.Load,
+		Settings: adminSettings(c.Settings),
+		Metrics:  b.metrics.Handler(),
+	}
+	if b.store != nil {
+		adminConfig.StoreProblem = b.store.Problem
+	}
+	pages := admin.Handler(adminConfig)
+	if c.PProf {
+		return withProfiles(pages)
+	}
+	return pages
+}
+
+// adminSettings converts the settings for the status page.
+func adminSettings(settings []config.Setting) []admin.Setting {
+	all := make([]admin.Setting, len(settings))
+	for i, one := range settings {
+		all[i] = admin.Setting(one)
+	}
+	return all
+}
+
+// protectAdmin refuses requests of web pages and for foreign hosts. The admin listener shows no secrets, but its contents are
+// for operators only.
+func protectAdmin(hosts *access.Hosts, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		fault := wire.ErrorFrom(r)
+		switch {
+		case fault != nil:
+			http.Error(w, "The request was refused: "+fault.Detail+". "+fault.Hint, fault.Status)
+		case !hosts.Allowed(r.Host, access.LocalAddr(r.Context())):
+			http.Error(w, "Host header not allowed. Use localhost or an IP address of the listener, or add the name to BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
+		case access.IsBrowserRequest(access.HTTPFields(r.Header)):
+			http.Error(w, "Web pages from another origin are not allowed.", http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}

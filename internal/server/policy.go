@@ -1,0 +1,64 @@
+package server
+
+import (
+	"net"
+
+	"etrusted-broker/internal/config"
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/localca"
+	"etrusted-broker/proxy/tokenendpoint"
+)
+
+func (b *broker) newPolicy(c config.Config, hosts *access.Hosts, ca *localca.CA) (*access.Policy, error) {
+	var rules *access.Rules // nil allows everything
+	if len(c.Allow) > 0 {
+		var err error
+		if rules, err = access.ParseRules(c.Allow); err != nil {
+			return nil, config.Error{Variable: "BROKER_ALLOW", Message: err.Error()}
+		}
+	}
+	policy := access.Config{Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.LoginHost(), Keys: b.reloader.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: rules}
+	if ca != nil {
+		policy.TunnelAllowed = ca.AllowsHost
+	}
+	return access.New(policy), nil
+}
+
+// newTokenEndpoint returns the endpoint for the app's own token requests; nil if they go to the API.
+func (b *broker) newTokenEndpoint(c config.Config) *tokenendpoint.Endpoint {
+	if !c.TokenEndpoint {
+		return nil
+	}
+	endpoint := &tokenendpoint.Endpoint{AccountExists: func(name string) bool {
+		_, known := b.accounts.Source(name)
+		return known && name != ""
+	}}
+	if b.reloader.keys != nil {
+		endpoint.ValidKey = b.reloader.keys.Valid
+	}
+	return endpoint
+}
+
+// scheme returns the URL scheme of the app's listener.
+func scheme(c config.Config) string {
+	if c.TLSCertFile != "" {
+		return "https"
+	}
+	return "http"
+}
+
+// listenHosts returns the hosts of the configured listeners, except unspecified addresses: see access.Hosts.
+func listenHosts(c config.Config) []string {
+	var hosts []string
+	for _, address := range []string{c.Listen, c.AdminListen} {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil || host == "" {
+			continue
+		}
+		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+			continue
+		}
+		hosts = append(hosts, host)
+	}
+	return hosts
+}

@@ -1,0 +1,62 @@
+package server
+
+import (
+	"etrusted-broker/internal/stats"
+	"etrusted-broker/proxy"
+	"etrusted-broker/proxy/access"
+)
+
+// noAccount is the account label of requests that were refused before their account was known, or whose account was removed.
+// It is not a valid account name.
+const noAccount = "-"
+
+// recordRequest logs and counts a finished request.
+func (b *broker) recordRequest(report proxy.RequestRecord) {
+	b.logRequest(report)
+	account := noAccount
+	if _, known := b.accounts.Source(report.Account); known && report.Account != "" { // it may have been removed in the meantime
+		account = report.Account
+	}
+	requests := b.metrics.ForAccount(account)
+	requests.Observe(report.Method, report.Status, report.Duration, report.Upstream, report.TraceID)
+	if report.Retry != "" {
+		requests.ObserveRetry(string(report.Retry))
+	}
+	if report.Denied != "" {
+		b.metrics.ObserveDenied(string(report.Denied))
+	}
+	b.stats.Observe(stats.Request{
+		Account: account, Status: report.Status, Local: isLocalResponse(report), UpstreamTime: report.Upstream,
+		Denied: string(report.Denied), Replay: string(report.Retry),
+	})
+	if _, known := b.accounts.Source(account); !known && account != noAccount {
+		b.deleteAccount(account) // it was removed just now, and the counters were created again
+	}
+}
+
+// isLocalResponse reports whether the app was answered by the broker itself, rather than by the API or not at all: with a
+// problem, or with something that the API was not asked about, such as a placeholder token.
+func isLocalResponse(report proxy.RequestRecord) bool {
+	return report.Status != proxy.StatusClientClosedRequest && (report.Problem != "" || report.Upstream == 0)
+}
+
+// deleteAccount deletes the counters of a removed account.
+func (b *broker) deleteAccount(account string) {
+	b.metrics.DeleteAccount(account)
+	b.stats.Delete(account)
+}
+
+// connectionEvicted counts a connection of an app that was closed to make room for another.
+func (b *broker) connectionEvicted() {
+	b.metrics.ObserveDenied(string(access.ReasonConnections))
+	b.stats.ObserveDenied(string(access.ReasonConnections))
+}
+
+// toStrings converts a closed set to strings.
+func toStrings[T ~string](set []T) []string {
+	all := make([]string, len(set))
+	for i, one := range set {
+		all[i] = string(one)
+	}
+	return all
+}
