@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ func checkCommand(ctx context.Context, i cli) int {
 }
 
 func (i cli) checkOptions() (options checkOptions, err error) {
-	flags := flag.NewFlagSet("broker check", flag.ContinueOnError)
+	flags := flag.NewFlagSet(i.program+" check", flag.ContinueOnError)
 	flags.SetOutput(i.stderr)
 	flags.BoolVar(&options.json, "json", false, "print one JSON object, for machines: see docs/check.md")
 	flags.DurationVar(&options.timeout, "timeout", 10*time.Second, "give up a step after this long")
@@ -61,13 +62,13 @@ func (i cli) checkOptions() (options checkOptions, err error) {
 	}
 	switch {
 	case flags.NArg() > 0:
-		err = errors.New("takes no arguments but -json and -timeout; it is configured by environment variables, see 'broker -h'")
+		err = fmt.Errorf("takes no arguments but -json and -timeout; it is configured by environment variables, see '%s -h'", i.program)
 	case options.timeout <= 0:
 		err = errors.New("-timeout must be greater than zero, such as 10s")
 	default:
 		return options, nil
 	}
-	printf(i.stderr, "broker check: %v", err)
+	printf(i.stderr, "%s check: %v", i.program, err)
 	return options, err
 }
 

@@ -53,7 +53,7 @@ func TestCheckOfListeners(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, nil, brokertest.Environ(url, "BROKER_LISTEN=unix://"+served), io.Discard, overUnix)
+		ended <- run(ctx, "broker", nil, brokertest.Environ(url, "BROKER_LISTEN=unix://"+served), io.Discard, overUnix)
 	}()
 	t.Cleanup(func() { cancel(); <-ended })
 	brokertest.Eventually(t, "the broker listens", func() bool { return len(overUnix.Lines("listening")) == 1 })

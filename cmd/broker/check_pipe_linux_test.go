@@ -33,7 +33,7 @@ func TestCheckOfPipes(t *testing.T) {
 			ended := make(chan int, 1)
 			var stdout, stderr brokertest.LogBuffer
 			go func() {
-				ended <- run(t.Context(), []string{"check"}, brokertest.Environ(url, test.environ...), &stdout, &stderr)
+				ended <- run(t.Context(), "broker", []string{"check"}, brokertest.Environ(url, test.environ...), &stdout, &stderr)
 			}()
 			if code := brokertest.Receive(t, "the end", ended); code != test.code || !strings.Contains(stdout.String()+stderr.String(), "no") {
 				t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)

@@ -426,7 +426,7 @@ func TestCheckIsInterrupted(t *testing.T) {
 			defer interrupt()
 			var stdout, stderr brokertest.LogBuffer
 			ended := make(chan int, 1)
-			go func() { ended <- run(ctx, []string{"check", "-timeout", "1h"}, environ, &stdout, &stderr) }()
+			go func() { ended <- run(ctx, "broker", []string{"check", "-timeout", "1h"}, environ, &stdout, &stderr) }()
 			waitingFor := map[string]string{"token": "✓ API: TCP", "API": "✓ token", "TLS": "✓ API: TCP"}[name]
 			brokertest.Eventually(t, "the check has come so far", func() bool { return strings.Contains(stdout.String(), waitingFor) })
 			interrupt()

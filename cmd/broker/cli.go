@@ -17,6 +17,7 @@ const (
 
 // cli has the arguments, environment and output of a command.
 type cli struct {
+	program        string   // the name by which the program was called, for messages
 	args           []string // after the command's name
 	environ        []string // as os.Environ returns it
 	stdout, stderr io.Writer
@@ -47,22 +48,22 @@ func commands() []command {
 	return all
 }
 
-// run is the program without the process: it returns the exit code. When ctx is done, it ends after the requests in flight.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+// run is the program without the process: it returns the exit code. program is the name by which it was called. When ctx is done, it ends after the requests in flight.
+func run(ctx context.Context, program string, args, environ []string, stdout, stderr io.Writer) int {
 	name := "serve"
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
 	if isHelp(name) || name == "help" {
-		usage(stdout)
+		usage(stdout, program)
 		return exitOK
 	}
 	for _, command := range commands() {
 		if command.name == name {
-			return command.run(ctx, cli{args, environ, stdout, stderr})
+			return command.run(ctx, cli{program, args, environ, stdout, stderr})
 		}
 	}
-	printf(stderr, "broker: there is no command %q; 'broker -h' lists them", name)
+	printf(stderr, "%[1]s: there is no command %[2]q; '%[1]s -h' lists them", program, name)
 	return exitConfig
 }
 
@@ -73,10 +74,10 @@ func withoutArguments(name string, command func(context.Context, cli) int) func(
 		case len(i.args) == 0:
 			return command(ctx, i)
 		case isHelp(i.args[0]):
-			usage(i.stdout)
+			usage(i.stdout, i.program)
 			return exitOK
 		default:
-			printf(i.stderr, "broker %s: takes no arguments; it is configured by environment variables, see 'broker -h'", name)
+			printf(i.stderr, "%[1]s %[2]s: takes no arguments; it is configured by environment variables, see '%[1]s -h'", i.program, name)
 			return exitConfig
 		}
 	}
@@ -92,7 +93,7 @@ func (i cli) configured() (config.Config, bool) {
 	c, problems := config.Load(i.environ)
 	if len(problems) > 0 {
 		for _, warning := range config.UnknownVariables(i.environ) { // perhaps what is missing has been set by another name
-			printf(i.stderr, "broker: warning: %s", warning)
+			printf(i.stderr, "%s: warning: %s", i.program, warning)
 		}
 	}
 	i.printErrors(problems)
@@ -103,9 +104,9 @@ func (i cli) printErrors(problems []config.Error) {
 	if len(problems) == 0 {
 		return
 	}
-	printf(i.stderr, "broker: invalid configuration:")
+	printf(i.stderr, "%s: invalid configuration:", i.program)
 	for _, problem := range problems {
 		printf(i.stderr, "  %v", problem)
 	}
-	printf(i.stderr, "'broker -h' explains each variable, 'broker config' shows the current values.")
+	printf(i.stderr, "'%[1]s -h' explains each variable, '%[1]s config' shows the current values.", i.program)
 }

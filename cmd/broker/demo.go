@@ -21,7 +21,7 @@ const demoLifetime = 30 * time.Second
 func demoCommand(ctx context.Context, i cli) int {
 	eTrusted, err := startFake(ctx)
 	if err != nil {
-		printf(i.stderr, "broker demo: %v", err)
+		printf(i.stderr, "%s demo: %v", i.program, err)
 		return exitFailure
 	}
 	defer func() { _ = eTrusted.server.Close() }() // the demo ends with it

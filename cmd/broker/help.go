@@ -16,12 +16,12 @@ func isHelp(arg string) bool {
 }
 
 // usage prints the commands and the variables.
-func usage(w io.Writer) {
+func usage(w io.Writer, program string) {
 	printf(w, `etrusted-broker: local gateway to the eTrusted API. Apps call it instead of https://api.etrusted.com; it adds the access token.
 
-Usage: broker [COMMAND]
+Usage: %s [COMMAND]
 
-Commands:`)
+Commands:`, program)
 	for _, command := range commands() {
 		printf(w, "  %-8s %s", command.name, command.summary)
 	}

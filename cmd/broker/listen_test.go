@@ -61,7 +61,7 @@ func TestServesOnUnixSocket(t *testing.T) {
 	}
 
 	var stderr brokertest.LogBuffer
-	code := run(t.Context(), nil, environ, io.Discard, &stderr)
+	code := run(t.Context(), "broker", nil, environ, io.Discard, &stderr)
 	if code != exitFailure || !strings.Contains(stderr.String(), "BROKER_LISTEN unix://"+path+" is in use by another program") {
 		t.Errorf("a second broker: got exit code %d, want %d and the cause: %s", code, exitFailure, &stderr)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"etrusted-broker/internal/config"
@@ -25,5 +26,5 @@ func main() {
 	// It does as much as the system permits. An error is no reason to stop.
 	_ = harden.Process(config.SecretVariables())
 	harden.LimitMemory()
-	os.Exit(run(ctx, os.Args[1:], environ, os.Stdout, os.Stderr))
+	os.Exit(run(ctx, filepath.Base(os.Args[0]), os.Args[1:], environ, os.Stdout, os.Stderr))
 }

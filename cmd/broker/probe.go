@@ -29,7 +29,7 @@ func healthCommand(ctx context.Context, i cli) int {
 		return exitConfig
 	}
 	if err := probe(ctx, address, "/healthz"); err != nil {
-		printf(i.stderr, "broker health: %v", err)
+		printf(i.stderr, "%s health: %v", i.program, err)
 		return exitFailure
 	}
 	return exitOK
@@ -39,7 +39,7 @@ func healthCommand(ctx context.Context, i cli) int {
 const waitPause = 100 * time.Millisecond
 
 func waitCommand(ctx context.Context, i cli) int {
-	flags := flag.NewFlagSet("broker wait", flag.ContinueOnError)
+	flags := flag.NewFlagSet(i.program+" wait", flag.ContinueOnError)
 	flags.SetOutput(i.stderr)
 	timeout := flags.Duration("timeout", 30*time.Second, "give up after this long")
 	if err := flags.Parse(i.args); errors.Is(err, flag.ErrHelp) {
@@ -48,7 +48,7 @@ func waitCommand(ctx context.Context, i cli) int {
 		return exitConfig
 	}
 	if flags.NArg() > 0 {
-		printf(i.stderr, "broker wait: takes no arguments but -timeout")
+		printf(i.stderr, "%s wait: takes no arguments but -timeout", i.program)
 		return exitConfig
 	}
 	address, ok := i.adminAddress("wait")
@@ -56,7 +56,7 @@ func waitCommand(ctx context.Context, i cli) int {
 		return exitConfig
 	}
 	if err := waitReady(ctx, address, *timeout); err != nil {
-		printf(i.stderr, "broker wait: %v", err)
+		printf(i.stderr, "%s wait: %v", i.program, err)
 		return exitFailure
 	}
 	return exitOK
@@ -88,12 +88,12 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 func (i cli) adminAddress(command string) (string, bool) {
 	c, _ := config.Parse(config.Environment(i.environ)) // a string variable cannot be invalid here
 	if c.AdminListen == "" {
-		printf(i.stderr, "broker %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", command)
+		printf(i.stderr, "%s %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", i.program, command)
 		return "", false
 	}
 	host, err := config.SplitListen(c.AdminListen)
 	if err != nil {
-		printf(i.stderr, "broker %s: BROKER_ADMIN_LISTEN: %v", command, err)
+		printf(i.stderr, "%s %s: BROKER_ADMIN_LISTEN: %v", i.program, command, err)
 		return "", false
 	}
 	_, port, _ := net.SplitHostPort(c.AdminListen) // it is known to be one

@@ -20,7 +20,7 @@ func ask(args []string, environ ...string) (code int, stdout, stderr string) {
 	var out, err brokertest.LogBuffer
 	ctx, cancel := context.WithTimeout(context.Background(), brokertest.Timeout)
 	defer cancel()
-	code = run(ctx, args, environ, &out, &err)
+	code = run(ctx, "broker", args, environ, &out, &err)
 	return code, out.String(), err.String()
 }
 

@@ -148,13 +148,13 @@ func exerciseBroker(t *testing.T, api, login string) *brokertest.LogBuffer {
 		"BROKER_LOG_LEVEL=debug", "BROKER_SHUTDOWN_GRACE=1s",
 		"BROKER_ACCESS_LOG=true", "BROKER_PPROF=true",
 	}
-	run(t.Context(), []string{"config"}, environ, out, out)
-	run(t.Context(), []string{"-h"}, environ, out, out)
-	run(t.Context(), []string{"version"}, environ, out, out)
+	run(t.Context(), "broker", []string{"config"}, environ, out, out)
+	run(t.Context(), "broker", []string{"-h"}, environ, out, out)
+	run(t.Context(), "broker", []string{"version"}, environ, out, out)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	exit := make(chan int, 1)
-	go func() { exit <- run(ctx, []string{"serve"}, environ, out, out) }()
+	go func() { exit <- run(ctx, "broker", []string{"serve"}, environ, out, out) }()
 	var app, admin string
 	brokertest.Eventually(t, "the broker listens", func() (ok bool) {
 		app, admin, ok = out.URLs()
@@ -202,7 +202,7 @@ func exerciseBroker(t *testing.T, api, login string) *brokertest.LogBuffer {
 		if name == "wait" {
 			args = append(args, "-timeout=50ms")
 		}
-		run(t.Context(), args, []string{"BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(admin, "http://")}, out, out)
+		run(t.Context(), "broker", args, []string{"BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(admin, "http://")}, out, out)
 	}
 	cancel()
 	<-exit

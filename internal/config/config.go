@@ -59,7 +59,7 @@ type Config struct {
 
 	RewriteLinks   bool   `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite API URLs in responses to the URL that the app used"`
 	TokenEndpoint  bool   `env:"BROKER_TOKEN_ENDPOINT" envDefault:"true" help:"answer the app's own token requests with a placeholder token"`
-	InterceptCADir string `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a directory for the broker's own CA: enables CONNECT to the API and the login server; see 'broker ca'"`
+	InterceptCADir string `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a directory for the broker's own CA: enables CONNECT to the API and the login server; see the command ca"`
 
 	AccessLog bool          `env:"BROKER_ACCESS_LOG" envDefault:"false" help:"one log line per request, with a request ID that the API receives too; never with a query or other headers"`
 	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
@@ -241,7 +241,7 @@ func secretFromEnvOrFile(plain tokensource.Secret, variable, file string) (secre
 	case isSet:
 		return plain, variable, nil
 	case file == "":
-		return secret, variable, fmt.Errorf("is not set: set it, or %s, or ETRUSTED_ACCOUNTS_DIR ('broker demo' needs none of them)", inFile)
+		return secret, variable, fmt.Errorf("is not set: set it, or %s, or ETRUSTED_ACCOUNTS_DIR (the command demo needs none of them)", inFile)
 	}
 	secret, err = readSecretFile(file)
 	return secret, inFile, err

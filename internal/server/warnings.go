@@ -39,7 +39,7 @@ func (b *broker) warnInsecureConfig(c config.Config) {
 		b.log.Warn("the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", b.reloader.certificates.notAfter()))
 	}
 	if b.tunnels != nil && time.Until(b.tunnels.ca.NotAfter()) < caExpiresSoon {
-		b.log.Warn("the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see 'broker ca')",
+		b.log.Warn("the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
 			zap.Time("expires", b.tunnels.ca.NotAfter()))
 	}
 	if c.AccessLog && c.LogLevel > zapcore.InfoLevel {
