@@ -62,8 +62,8 @@ var errTokenTimeout = &problem.Problem{
 	RetryAfter: time.Second,
 }
 
-// malformed returns the problem of a request that package wire has refused.
-func malformed(fault *wire.RequestError) *problem.Problem {
+// malformedRequest returns the problem of a request that package wire has refused.
+func malformedRequest(fault *wire.RequestError) *problem.Problem {
 	return &problem.Problem{
 		Code:         "malformed-" + fault.Code,
 		Status:       fault.Status,

@@ -53,7 +53,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	// What does the request ask for, and is that allowed?
 	if fault := wire.ErrorFrom(r); fault != nil {
-		respond(w, malformed(fault), &record)
+		respond(w, malformedRequest(fault), &record)
 		return
 	}
 	route := p.parseRoute(r)

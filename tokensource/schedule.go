@@ -41,17 +41,17 @@ func refreshDue(issued time.Time, lifetime time.Duration, jitter float64) time.T
 	return issued.Add(time.Duration((0.8 - 0.1*jitter) * float64(lifetime)))
 }
 
-// leadDue is when the broker that has fetched a shared token fetches the next one: at 80 % of its lifetime, less a
+// leaderRefreshAt is when the broker that has fetched a shared token fetches the next one: at 80 % of its lifetime, less a
 // random part of up to 3 %. It is mostly the only one; but a store that forgets makes many of them at once, who are to
 // drift apart. random is in [0, 1).
-func leadDue(issued time.Time, lifetime time.Duration, random float64) time.Time {
+func leaderRefreshAt(issued time.Time, lifetime time.Duration, random float64) time.Time {
 	return issued.Add(time.Duration((0.8 - 0.03*random) * float64(lifetime)))
 }
 
-// followDue is when a broker that has taken a token from the store looks for the next one: a little after leadDue, when
+// followerRefreshAt is when a broker that has taken a token from the store looks for the next one: a little after leaderRefreshAt, when
 // it is mostly there. Where it is not, because the broker that should have fetched it is gone, one of those who look
 // first gets the lease. random is in [0, 1).
-func followDue(issued time.Time, lifetime time.Duration, random float64) time.Time {
+func followerRefreshAt(issued time.Time, lifetime time.Duration, random float64) time.Time {
 	return issued.Add(time.Duration((0.82 + 0.05*random) * float64(lifetime)))
 }
 

@@ -158,7 +158,7 @@ func (l *loop) adopt(s *share, shared *SharedToken) attempt {
 	return attempt{ended: now, fromPeer: true, token: &token{
 		authorization: "Bearer " + shared.AccessToken.Reveal(),
 		issued:        issued, received: issued, lifetime: shared.Lifetime,
-		fence: shared.FencingToken, due: followDue,
+		fence: shared.FencingToken, due: followerRefreshAt,
 	}}
 }
 
@@ -183,7 +183,7 @@ func (l *loop) lead(ctx context.Context, s *share, had *token, fence uint64) (at
 	default:
 		s.succeeded()
 		got.token.fence, got.token.leads = fence, true
-		got.token.due = leadDue
+		got.token.due = leaderRefreshAt
 		err = s.place.Put(brief, got.token.shared())
 	}
 	if err != nil {

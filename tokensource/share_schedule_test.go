@@ -17,16 +17,16 @@ func TestSharedDue(t *testing.T) {
 		random   float64
 		want     time.Duration
 	}{
-		{"the leader", leadDue, 300 * time.Second, 0, 240 * time.Second},
-		{"the leader, early", leadDue, 300 * time.Second, almostOne, 231009 * time.Millisecond},
-		{"the leader, one second", leadDue, time.Second, 0, 800 * time.Millisecond},
-		{"the leader, one second, early", leadDue, time.Second, almostOne, 770030 * time.Microsecond},
-		{"the leader, the longest", leadDue, maxLifetime, 0, 19*time.Hour + 12*time.Minute},
-		{"a follower", followDue, 300 * time.Second, 0, 246 * time.Second},
-		{"a follower, late", followDue, 300 * time.Second, almostOne, 260985 * time.Millisecond},
-		{"a follower, one second", followDue, time.Second, 0, 820 * time.Millisecond},
-		{"a follower, one second, late", followDue, time.Second, almostOne, 869950 * time.Microsecond},
-		{"none", followDue, 0, almostOne, 0},
+		{"the leader", leaderRefreshAt, 300 * time.Second, 0, 240 * time.Second},
+		{"the leader, early", leaderRefreshAt, 300 * time.Second, almostOne, 231009 * time.Millisecond},
+		{"the leader, one second", leaderRefreshAt, time.Second, 0, 800 * time.Millisecond},
+		{"the leader, one second, early", leaderRefreshAt, time.Second, almostOne, 770030 * time.Microsecond},
+		{"the leader, the longest", leaderRefreshAt, maxLifetime, 0, 19*time.Hour + 12*time.Minute},
+		{"a follower", followerRefreshAt, 300 * time.Second, 0, 246 * time.Second},
+		{"a follower, late", followerRefreshAt, 300 * time.Second, almostOne, 260985 * time.Millisecond},
+		{"a follower, one second", followerRefreshAt, time.Second, 0, 820 * time.Millisecond},
+		{"a follower, one second, late", followerRefreshAt, time.Second, almostOne, 869950 * time.Microsecond},
+		{"none", followerRefreshAt, 0, almostOne, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := tc.due(issued, tc.lifetime, tc.random).Sub(issued)

@@ -21,12 +21,12 @@ func caCommand(_ context.Context, i cli) int {
 		i.printErrors(problems)
 		return exitConfig
 	}
-	authority, err := server.OpenCA(c)
+	ca, err := server.OpenCA(c)
 	if err != nil {
 		i.printErrors([]config.Error{{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}})
 		return exitConfig
 	}
-	printf(i.stdout, "%s\n%s", strings.TrimSpace(string(authority.CertificatePEM()))+"\n", localca.TrustInstructions(authority.CertificatePath()))
+	printf(i.stdout, "%s\n%s", strings.TrimSpace(string(ca.CertificatePEM()))+"\n", localca.TrustInstructions(ca.CertificatePath()))
 	return exitOK
 }
 

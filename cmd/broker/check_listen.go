@@ -16,7 +16,7 @@ import (
 	"etrusted-broker/internal/unixsocket"
 )
 
-func appListener(c config.Config) check.Listener {
+func appListener(c config.Config) check.ListenAddress {
 	l := listenerFor("BROKER_LISTEN", c.Listen)
 	l.Name = "app's listener"
 	l.TLS, l.RequiresClientCert = c.TLSCertFile != "", c.TLSClientCAFile != ""
@@ -24,7 +24,7 @@ func appListener(c config.Config) check.Listener {
 }
 
 // adminListener returns nil if it is off.
-func adminListener(c config.Config) *check.Listener {
+func adminListener(c config.Config) *check.ListenAddress {
 	if c.AdminListen == "" {
 		return nil
 	}
@@ -34,8 +34,8 @@ func adminListener(c config.Config) *check.Listener {
 }
 
 // listenerFor returns how to connect to a listener. address must be valid.
-func listenerFor(variable, address string) check.Listener {
-	l := check.Listener{Variable: variable, Display: address}
+func listenerFor(variable, address string) check.ListenAddress {
+	l := check.ListenAddress{Variable: variable, Display: address}
 	if !config.IsPlainAddress(address) {
 		l.Display = variable // the host may be a secret in the wrong place
 	}

@@ -41,7 +41,7 @@ func (s Status) display() Display {
 	}
 }
 
-func (s *TokenStore) label() string {
+func (s *TokenStoreStatus) label() string {
 	switch {
 	case s == nil:
 		return ""

@@ -19,7 +19,7 @@ var documented = map[string]reflect.Type{
 	"accounts":   reflect.TypeFor[admin.Account](),
 	"last_hour":  reflect.TypeFor[admin.Minute](),
 
-	"token_store": reflect.TypeFor[admin.TokenStore](),
+	"token_store": reflect.TypeFor[admin.TokenStoreStatus](),
 	"shared":      reflect.TypeFor[admin.SharedToken](),
 
 	"last_error": reflect.TypeFor[admin.Error](),

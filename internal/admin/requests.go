@@ -41,7 +41,7 @@ func requestsOf(account stats.Account, uptime time.Duration) Requests {
 	}
 }
 
-func requestsOfAll(traffic stats.Snapshot, uptime time.Duration) Requests {
+func totalRequests(traffic stats.Snapshot, uptime time.Duration) Requests {
 	var all stats.Account
 	for _, account := range traffic.Accounts {
 		all.Total = sum(all.Total, account.Total)

@@ -19,7 +19,7 @@ type Status struct {
 	NotReadyReason string `json:"not_ready_reason,omitempty"`
 	Draining       bool   `json:"draining"`
 	// TokenStore is absent if the token is not shared.
-	TokenStore *TokenStore `json:"token_store,omitempty"`
+	TokenStore *TokenStoreStatus `json:"token_store,omitempty"`
 	// Accounts lists the default account first, then the others by name.
 	Accounts []Account `json:"accounts"`
 	// Requests has those of all accounts, and those that were refused before an account was known.
@@ -32,19 +32,19 @@ type Status struct {
 	Display       Display           `json:"display"`
 }
 
-// TokenStore is the state of the store that shares the token.
-type TokenStore struct {
+// TokenStoreStatus is the state of the store that shares the token.
+type TokenStoreStatus struct {
 	Working bool `json:"working"`
 	// Problem continues a sentence that starts with "it"; absent while the store works.
 	Problem string `json:"problem,omitempty"`
 }
 
-func (c Config) tokenStore() *TokenStore {
+func (c Config) tokenStore() *TokenStoreStatus {
 	if c.StoreProblem == nil {
 		return nil
 	}
 	problem := c.StoreProblem()
-	return &TokenStore{Working: problem == "", Problem: problem}
+	return &TokenStoreStatus{Working: problem == "", Problem: problem}
 }
 
 // status collects the data. It reads each source once, so that the result is consistent.
@@ -61,7 +61,7 @@ func (c Config) status(now time.Time) Status {
 		Draining:         draining,
 		TokenStore:       c.tokenStore(),
 		Accounts:         []Account{},
-		Requests:         requestsOfAll(traffic, now.Sub(c.Started)),
+		Requests:         totalRequests(traffic, now.Sub(c.Started)),
 		RequestsInFlight: c.InFlight(),
 		Replays:          replaysOfAll(traffic),
 		Denied:           orEmpty(traffic.Denied),

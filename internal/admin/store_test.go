@@ -16,13 +16,13 @@ func TestTokenStore(t *testing.T) {
 	for name, test := range map[string]struct {
 		snapshot tokensource.Snapshot
 		problem  func() string
-		store    *admin.TokenStore
+		store    *admin.TokenStoreStatus
 		shared   *admin.SharedToken
 		page     string
 	}{
 		"none":     {valid("default"), nil, nil, nil, `<div data-show="display.store" hidden><dt>Token store</dt><dd data-text="display.store"></dd></div>`},
-		"works":    {shared, func() string { return "" }, &admin.TokenStore{Working: true}, &admin.SharedToken{HoldsLease: true, FromPeer: true, Hits: 3, Errors: 4}, `<div data-show="display.store"><dt>Token store</dt><dd data-text="display.store">in use</dd></div>`},
-		"not used": {shared, func() string { return "refused <the> connection" }, &admin.TokenStore{Problem: "refused <the> connection"}, &admin.SharedToken{HoldsLease: true, FromPeer: true, Hits: 3, Errors: 4}, `not in use: it refused &lt;the&gt; connection</dd>`},
+		"works":    {shared, func() string { return "" }, &admin.TokenStoreStatus{Working: true}, &admin.SharedToken{HoldsLease: true, FromPeer: true, Hits: 3, Errors: 4}, `<div data-show="display.store"><dt>Token store</dt><dd data-text="display.store">in use</dd></div>`},
+		"not used": {shared, func() string { return "refused <the> connection" }, &admin.TokenStoreStatus{Problem: "refused <the> connection"}, &admin.SharedToken{HoldsLease: true, FromPeer: true, Hits: 3, Errors: 4}, `not in use: it refused &lt;the&gt; connection</dd>`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

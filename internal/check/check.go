@@ -34,8 +34,8 @@ type Config struct {
 	// WorldReadable reports whether every user of this machine can read a file, and its mode.
 	WorldReadable func(path string) (fs.FileMode, bool)
 	// App and Admin are the broker's listeners; Admin is nil if it is turned off.
-	App   Listener
-	Admin *Listener
+	App   ListenAddress
+	Admin *ListenAddress
 	// Transport has the broker's own proxy, dialer and CA certificates.
 	Transport *http.Transport
 	// Resolver resolves host names; nil means the system's.

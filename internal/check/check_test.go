@@ -253,13 +253,13 @@ func TestMeasuresClockSkew(t *testing.T) {
 		{date(-61 * time.Second), 0, -60500 * time.Millisecond, true},
 		{date(65 * time.Second), 30 * time.Second, 50500 * time.Millisecond, false}, // half of the 30 s
 	} {
-		got := skewOf(test.date, sent, sent.Add(test.took))
+		got := measureClockSkew(test.date, sent, sent.Add(test.took))
 		if got == nil || got.ahead != test.ahead || got.tooLarge() != test.wrong {
 			t.Errorf("%s after %v: %+v, want %v, %v", test.date, test.took, got, test.ahead, test.wrong)
 		}
 	}
 	for _, none := range []string{"", "yesterday", "CANARY\r\n"} {
-		if got := skewOf(none, sent, sent); got != nil {
+		if got := measureClockSkew(none, sent, sent); got != nil {
 			t.Errorf("%q: %+v", none, got)
 		}
 	}

@@ -38,7 +38,7 @@ func (d *dateRecorder) RoundTrip(request *http.Request) (*http.Response, error) 
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.last = skewOf(response.Header.Get("Date"), sent, time.Now())
+	d.last = measureClockSkew(response.Header.Get("Date"), sent, time.Now())
 	return response, nil
 }
 
@@ -56,9 +56,9 @@ func (d *dateRecorder) skew() *clockSkew {
 	return d.last
 }
 
-// skewOf compares a Date with the middle between request and response. A Date has no fraction of a second (RFC 9110
+// measureClockSkew compares a Date with the middle between request and response. A Date has no fraction of a second (RFC 9110
 // section 5.6.7), so on average it is half a second late.
-func skewOf(date string, sent, received time.Time) *clockSkew {
+func measureClockSkew(date string, sent, received time.Time) *clockSkew {
 	remote, err := http.ParseTime(date)
 	if err != nil {
 		return nil

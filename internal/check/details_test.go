@@ -112,7 +112,7 @@ func TestAsksWrongServerOnce(t *testing.T) {
 func TestProbeTimeout(t *testing.T) {
 	t.Parallel()
 	config := healthyConfig(t)
-	config.App = Listener{Name: "app's listener", Display: "x", Network: "tcp", Address: tcpServer(t, readForever), Probe: func(context.Context) (bool, error) { return true, errors.New("taken") }}
+	config.App = ListenAddress{Name: "app's listener", Display: "x", Network: "tcp", Address: tcpServer(t, readForever), Probe: func(context.Context) (bool, error) { return true, errors.New("taken") }}
 	began := time.Now()
 	mustFail(t, config, "app's listener", "x is in use by another program", CauseMachine)
 	if took := time.Since(began); took > testTimeout/2 {
@@ -131,7 +131,7 @@ func TestBoundsProbeResponse(t *testing.T) {
 			}
 		}
 	})
-	response, err := get(t.Context(), Listener{Network: "tcp", Address: address}, "/")
+	response, err := get(t.Context(), ListenAddress{Network: "tcp", Address: address}, "/")
 	if err != nil || len(response.body) != maxStatus {
 		t.Errorf("got %d bytes, %v, want %d", len(response.body), err, maxStatus)
 	}
@@ -150,7 +150,7 @@ func TestIdentifiesMutualTLSByAlert(t *testing.T) {
 		wants   bool
 		ok      bool
 	}{{refuses, true, true}, {refuses, false, false}, {plain, true, false}} {
-		if _, ok := identifyBroker(t.Context(), Listener{Network: "tcp", Address: test.address, TLS: true, RequiresClientCert: test.wants}); ok != test.ok {
+		if _, ok := identifyBroker(t.Context(), ListenAddress{Network: "tcp", Address: test.address, TLS: true, RequiresClientCert: test.wants}); ok != test.ok {
 			t.Errorf("%+v: %v", test, ok)
 		}
 	}
@@ -234,15 +234,15 @@ func TestSummaryNamesAppAddress(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
-		listener Listener
+		listener ListenAddress
 		want     string
 	}{
-		{"loopback", Listener{Display: "127.0.0.1:8080", Network: "tcp", Address: "127.0.0.1:8080"}, "All checks passed. Your app's address: http://127.0.0.1:8080"},
-		{"Unix socket", Listener{Display: "unix:///run/broker.sock", Network: "unix", Address: "/run/broker.sock"}, "All checks passed. Your app's address: unix:///run/broker.sock"},
-		{"system-chosen port", Listener{Display: "127.0.0.1:0"}, "All checks passed."},
-		{"all interfaces", Listener{Display: "0.0.0.0:8080", Network: "tcp", Address: "127.0.0.1:8080"}, "All checks passed."},
-		{"TLS", Listener{Display: "127.0.0.1:8080", Network: "tcp", Address: "127.0.0.1:8080", TLS: true}, "All checks passed."},
-		{"hidden value", Listener{Display: "BROKER_LISTEN", Network: "tcp", Address: "127.0.0.1:8080"}, "All checks passed."},
+		{"loopback", ListenAddress{Display: "127.0.0.1:8080", Network: "tcp", Address: "127.0.0.1:8080"}, "All checks passed. Your app's address: http://127.0.0.1:8080"},
+		{"Unix socket", ListenAddress{Display: "unix:///run/broker.sock", Network: "unix", Address: "/run/broker.sock"}, "All checks passed. Your app's address: unix:///run/broker.sock"},
+		{"system-chosen port", ListenAddress{Display: "127.0.0.1:0"}, "All checks passed."},
+		{"all interfaces", ListenAddress{Display: "0.0.0.0:8080", Network: "tcp", Address: "127.0.0.1:8080"}, "All checks passed."},
+		{"TLS", ListenAddress{Display: "127.0.0.1:8080", Network: "tcp", Address: "127.0.0.1:8080", TLS: true}, "All checks passed."},
+		{"hidden value", ListenAddress{Display: "BROKER_LISTEN", Network: "tcp", Address: "127.0.0.1:8080"}, "All checks passed."},
 	} {
 		c := &checker{Config: Config{App: test.listener}}
 		if got := c.conclude(t.Context()).Summary; got != test.want {

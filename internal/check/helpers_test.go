@@ -42,7 +42,7 @@ func healthyConfig(t *testing.T) Config {
 			Secret: tokensource.CredentialField{Name: "SECRET", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
 		}}},
 		WorldReadable: func(string) (fs.FileMode, bool) { return 0, false },
-		App:           Listener{Name: "app's listener"},
+		App:           ListenAddress{Name: "app's listener"},
 		Transport:     &http.Transport{DialContext: inMemory(t, server).Dial},
 		Resolver:      nameServer(t, resolves("login.example.", "api.example.", "proxy.example.")),
 		Timeout:       testTimeout,

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Listener is an address that the broker listens on.
-type Listener struct {
+// ListenAddress is an address that the broker listens on.
+type ListenAddress struct {
 	Name     string // in the output: "app's listener"
 	Variable string // contains the address
 	Display  string // the address as configured, or Variable if the value may be a misplaced secret
@@ -30,7 +30,7 @@ type Listener struct {
 
 // url is the address for apps; empty if it is not known: a system-chosen port, all interfaces, or TLS, which needs a name
 // from the certificate.
-func (l Listener) url() string {
+func (l ListenAddress) url() string {
 	switch {
 	case l.TLS || l.Address == "" || !strings.HasSuffix(l.Display, l.Address):
 		return ""
@@ -74,10 +74,10 @@ func (c *checker) listeners(ctx context.Context) {
 }
 
 // identifyFunc describes the broker on a listener. It reports false if another program listens there.
-type identifyFunc func(context.Context, Listener) (description string, ok bool)
+type identifyFunc func(context.Context, ListenAddress) (description string, ok bool)
 
 // listener runs the step that checks whether an address is free, or in use by a broker.
-func (c *checker) listener(ctx context.Context, l Listener, identify identifyFunc) {
+func (c *checker) listener(ctx context.Context, l ListenAddress, identify identifyFunc) {
 	c.step(ctx, Step{Name: l.Name, Target: l.Display}, func(ctx context.Context) finding {
 		if l.Address == "" {
 			return passed("any free port")
@@ -103,7 +103,7 @@ func (c *checker) listener(ctx context.Context, l Listener, identify identifyFun
 }
 
 // identifyListener reports what listens on l.
-func identifyListener(ctx context.Context, l Listener, identify identifyFunc) finding {
+func identifyListener(ctx context.Context, l ListenAddress, identify identifyFunc) finding {
 	if description, ok := identify(ctx, l); ok {
 		return passed(description)
 	}
@@ -115,7 +115,7 @@ func identifyListener(ctx context.Context, l Listener, identify identifyFunc) fi
 }
 
 // identifyAdmin identifies a broker by its /status.json.
-func (c *checker) identifyAdmin(ctx context.Context, l Listener) (description string, ok bool) {
+func (c *checker) identifyAdmin(ctx context.Context, l ListenAddress) (description string, ok bool) {
 	response, err := get(ctx, l, "/status.json")
 	var status struct {
 		Version  string          `json:"version"`
@@ -134,7 +134,7 @@ func (c *checker) identifyAdmin(ctx context.Context, l Listener) (description st
 }
 
 // identifyBroker identifies a broker by its response to a request for an unknown account.
-func identifyBroker(ctx context.Context, l Listener) (description string, ok bool) {
+func identifyBroker(ctx context.Context, l ListenAddress) (description string, ok bool) {
 	response, err := get(ctx, l, probePath)
 	switch {
 	case err != nil && l.RequiresClientCert && isAlert(err):
@@ -160,7 +160,7 @@ type reply struct {
 }
 
 // get sends a request, without anything secret, to the program that listens on l.
-func get(ctx context.Context, l Listener, path string) (reply, error) {
+func get(ctx context.Context, l ListenAddress, path string) (reply, error) {
 	transport := &http.Transport{ // without a proxy: the program runs on this machine
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -22,7 +22,7 @@ func TestIdentifiesBrokerWithManyAccounts(t *testing.T) {
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 	c := &checker{}
-	if description, ok := c.identifyAdmin(t.Context(), Listener{Network: "tcp", Address: listener.Addr().String()}); !ok || description != "in use by a broker (version 1.2.3), ready" {
+	if description, ok := c.identifyAdmin(t.Context(), ListenAddress{Network: "tcp", Address: listener.Addr().String()}); !ok || description != "in use by a broker (version 1.2.3), ready" {
 		t.Errorf("got %q, %v, want a broker that is ready", description, ok)
 	}
 }

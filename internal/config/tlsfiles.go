@@ -22,8 +22,8 @@ func (c Config) TLSFiles() TLSFiles {
 	return TLSFiles{Cert: c.TLSCertFile, Key: c.TLSKeyFile, ClientCA: c.TLSClientCAFile}
 }
 
-// TLSDigest identifies the contents of tlsFiles, without another copy of the key.
-type TLSDigest [sha256.Size]byte
+// TLSFilesDigest identifies the contents of tlsFiles, without another copy of the key.
+type TLSFilesDigest [sha256.Size]byte
 
 // checkTLS returns nil if TLS is not configured, or if its files can be used, and otherwise a configError.
 func (c Config) checkTLS() error {
@@ -42,27 +42,27 @@ func (c Config) checkTLS() error {
 
 // Load reads the files and returns the configuration of a TLS server that uses them, with the digest of their contents. Its
 // errors are configErrors.
-func (f TLSFiles) Load() (*tls.Config, TLSDigest, error) {
+func (f TLSFiles) Load() (*tls.Config, TLSFilesDigest, error) {
 	cert, err := readPEM(f.Cert)
 	if err != nil {
-		return nil, TLSDigest{}, Error{"BROKER_TLS_CERT_FILE", err.Error()}
+		return nil, TLSFilesDigest{}, Error{"BROKER_TLS_CERT_FILE", err.Error()}
 	}
 	key, err := readPEM(f.Key)
 	if err != nil {
-		return nil, TLSDigest{}, Error{"BROKER_TLS_KEY_FILE", err.Error()}
+		return nil, TLSFilesDigest{}, Error{"BROKER_TLS_KEY_FILE", err.Error()}
 	}
 	defer clear(key)
 	var clientCA []byte
 	if f.ClientCA != "" {
 		if clientCA, err = readPEM(f.ClientCA); err != nil {
-			return nil, TLSDigest{}, Error{"BROKER_TLS_CLIENT_CA_FILE", err.Error()}
+			return nil, TLSFilesDigest{}, Error{"BROKER_TLS_CLIENT_CA_FILE", err.Error()}
 		}
 	}
 	tlsConfig, wrong := newTLSConfig(cert, key, clientCA)
 	return tlsConfig, digestOf(cert, key, clientCA), wrong
 }
 
-func digestOf(files ...[]byte) (digest TLSDigest) {
+func digestOf(files ...[]byte) (digest TLSFilesDigest) {
 	hash := sha256.New()
 	for _, file := range files {
 		_, _ = fmt.Fprintf(hash, "%d\n", len(file)) // a hash takes all it is given

@@ -46,11 +46,11 @@ type Build struct {
 // newBroker builds the parts of the broker. toAPI and toLogin carry all traffic that leaves this machine. Its errors are
 // config.Errors, except for bugs.
 func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*broker, error) {
-	guards, err := newCredentialReloader(c, log)
+	reloader, err := newCredentialReloader(c, log)
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, log: log, accessLevel: accessLogLevel(c), grace: c.ShutdownGrace, reloader: guards, limits: currentLimits()}
+	b := &broker{build: build, log: log, accessLevel: accessLogLevel(c), grace: c.ShutdownGrace, reloader: reloader, limits: currentLimits()}
 	b.store = newStore(c, log)
 	accounts, err := b.newAccounts(c, toLogin)
 	if err != nil {
@@ -70,14 +70,14 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin htt
 	if c.HasDefaultAccount() {
 		b.metrics.ForAccount(proxy.DefaultAccount)
 	}
-	authority, err := OpenCA(c)
+	ca, err := OpenCA(c)
 	if err != nil {
 		return nil, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}
 	}
 	hosts := access.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
 	handler := b.reloader.certificates.closeBeforeExpiry(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
-	b.tunnels = newTunnels(authority, handler, b.limits.app, log)
-	policy, err := b.newPolicy(c, hosts, authority)
+	b.tunnels = newTunnels(ca, handler, b.limits.app, log)
+	policy, err := b.newPolicy(c, hosts, ca)
 	if err != nil {
 		return nil, err
 	}

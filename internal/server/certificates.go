@@ -14,7 +14,7 @@ import (
 type certificates struct {
 	files   config.TLSFiles
 	current atomic.Pointer[tls.Config]
-	digest  config.TLSDigest // of the files that current was made from
+	digest  config.TLSFilesDigest // of the files that current was made from
 }
 
 // newCertificates loads the files. It returns nil without an error if TLS is not configured.

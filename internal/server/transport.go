@@ -18,8 +18,8 @@ const (
 	idleTimeout = 45 * time.Second
 
 	// Without pings, a dead HTTP/2 connection (a NAT that has forgotten it) fails every request until a restart.
-	pingAfter   = 15 * time.Second
-	pingTimeout = 10 * time.Second
+	http2PingInterval = 15 * time.Second
+	http2PingTimeout  = 10 * time.Second
 
 	// streamWindow limits the part of an HTTP/2 response that is buffered while the app does not read: see connectionMemory.
 	// net/http's default is 4 MiB. It limits one response to 6 MB/s if the API is 20 ms away.
@@ -55,7 +55,7 @@ func newTransport() *http.Transport {
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    handshakeTimeout,
 		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, MaxReceiveBufferPerStream: streamWindow},
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: streamWindow},
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		DisableCompression:     true, // the app negotiates compression itself

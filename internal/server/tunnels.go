@@ -26,14 +26,14 @@ type tunnels struct {
 }
 
 // newTunnels returns nil if ca is nil. app is the limit of the app's connections.
-func newTunnels(authority *localca.CA, handler http.Handler, app int, log *zap.Logger) *tunnels {
-	if authority == nil {
+func newTunnels(ca *localca.CA, handler http.Handler, app int, log *zap.Logger) *tunnels {
+	if ca == nil {
 		return nil
 	}
 	// Each tunnel is also one of the app's connections. At most half of them are tunnels, so that apps without one are
 	// served; a few more wait until a stalled tunnel is evicted.
 	room := max(1, app/2)
-	t := &tunnels{authority, newServer(handler, log), newConnListener(), room, make(chan struct{}, room+app/8)}
+	t := &tunnels{ca, newServer(handler, log), newConnListener(), room, make(chan struct{}, room+app/8)}
 	t.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return withClientCertificate(proxy.ContextWithTunnel(ctx, tunnelOf(c).opened), c)
 	}

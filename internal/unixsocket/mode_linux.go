@@ -6,7 +6,7 @@ import "syscall"
 // the umask instead would affect every file that other goroutines create at the same time.
 func setSocketMode(_, _ string, conn syscall.RawConn) error {
 	var err error
-	if controlErr := conn.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), mode) }); controlErr != nil {
+	if controlErr := conn.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), socketMode) }); controlErr != nil {
 		return controlErr
 	}
 	return err

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// mode is that of the socket. Write permission is needed to connect: the owner and the group have it.
-const mode = 0o660
+// socketMode is that of the socket. Write permission is needed to connect: the owner and the group have it.
+const socketMode = 0o660
 
 // Listen listens on a Unix socket at path, which must be absolute. The directory must exist and be writable.
 //
@@ -49,14 +49,14 @@ func setFileMode(path string) error {
 	if dir, err := os.OpenRoot(filepath.Dir(path)); err == nil {
 		// Not os.Chmod: an app that may write to the directory could put a symbolic link here, and os.Chmod would make
 		// the file with the secret readable for the group.
-		_ = dir.Chmod(filepath.Base(path), mode) // verified below
+		_ = dir.Chmod(filepath.Base(path), socketMode) // verified below
 		_ = dir.Close()
 	}
 	file, err := os.Lstat(path)
 	switch {
 	case err != nil || file.Mode().Type() != fs.ModeSocket:
 		return pathError(path, "was removed or replaced by another program: set a path in a directory where no other user can write")
-	case file.Mode().Perm() != mode:
+	case file.Mode().Perm() != socketMode:
 		return pathError(path, "has mode %#o, and its file system does not permit 0660: set a path on a local file system", file.Mode().Perm())
 	}
 	return nil

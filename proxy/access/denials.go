@@ -145,7 +145,7 @@ var errTunnelKeyExpired = denial(ReasonKey, problem.Problem{
 	Header: http.Header{"Connection": {"close"}, "Www-Authenticate": authenticate},
 })
 
-var errLoginServer = denial(ReasonTarget, problem.Problem{
+var errLoginServerRequest = denial(ReasonTarget, problem.Problem{
 	Code:   "login-server-request",
 	Status: http.StatusForbidden,
 	Detail: "the request is for the login server",

@@ -2,9 +2,9 @@ package access
 
 import "strings"
 
-// decodings is how often a path is decoded for the checks. RFC 3986 section 2.4 asks for once, but each server in a chain
+// maxDecodings is how often a path is decoded for the checks. RFC 3986 section 2.4 asks for once, but each server in a chain
 // has been seen to do it once more.
-const decodings = 3
+const maxDecodings = 3
 
 // isUnsafe reports whether two programs could read the path of a target differently, which is how a request gets past a
 // policy. It ignores the query, where all of this is data.
@@ -14,7 +14,7 @@ const decodings = 3
 // safe.
 func isUnsafe(target string) bool {
 	path, _, _ := strings.Cut(target, "?")
-	for range decodings + 1 {
+	for range maxDecodings + 1 {
 		if strings.IndexByte(path, '\\') >= 0 || strings.ContainsFunc(path, isControl) || hasDotSegment(path) {
 			return true
 		}

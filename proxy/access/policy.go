@@ -145,7 +145,7 @@ func checkTarget(r *Request) *problem.Problem {
 func (p *Policy) checkUse(r *Request) *problem.Problem {
 	switch {
 	case p.targetsLoginServer(r):
-		return errLoginServer
+		return errLoginServerRequest
 	case p.config.Rules == nil:
 		return nil
 	case !p.config.Rules.Allowed(r.Method, r.APITarget):

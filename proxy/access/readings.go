@@ -13,7 +13,7 @@ const maxReadings = 32
 // false if there are more than maxReadings, or if the path could be decoded further.
 func readings(path string) (all []string, ok bool) {
 	layer := cuts(path)
-	for range decodings {
+	for range maxDecodings {
 		var next []string
 		for _, text := range layer {
 			next = union(next, cuts(decode(text)))

@@ -19,7 +19,7 @@ func matchBase(text []byte, from string) (length int, slashed bool, result match
 		return 0, false, noMatch
 	}
 	for i := range len(from) {
-		n := matchChar(text[length:], from[i])
+		n := matchedCharLen(text[length:], from[i])
 		if n <= 0 {
 			return 0, false, resultOf(n)
 		}
@@ -37,7 +37,7 @@ func matchEnd(text []byte) matchResult {
 	}
 	result := noMatch
 	for i := range len(urlDelimiters) {
-		switch resultOf(matchChar(text, urlDelimiters[i])) {
+		switch resultOf(matchedCharLen(text, urlDelimiters[i])) {
 		case matched:
 			return matched
 		case needMore:
@@ -48,12 +48,12 @@ func matchEnd(text []byte) matchResult {
 	return result
 }
 
-// matchChar returns the number of bytes at the start of text that represent the character c in a JSON string: 1 for c
+// matchedCharLen returns the number of bytes at the start of text that represent the character c in a JSON string: 1 for c
 // itself, 2 for \/, 6 for escapes such as \u002f. It returns 0 if they represent another one, and -1 if text ends too
 // early to decide.
 //
 // c is a byte. Bytes of non-ASCII characters match literally only, never as escapes.
-func matchChar(text []byte, c byte) int {
+func matchedCharLen(text []byte, c byte) int {
 	if len(text) == 0 {
 		return -1
 	}

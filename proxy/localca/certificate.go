@@ -76,7 +76,7 @@ func newCertificate(now time.Time, name string, pathLen int, hosts []string, par
 		KeyUsage:              x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	constrain(template, hosts)
+	addNameConstraints(template, hosts)
 	if parent == nil {
 		parent, parentKey = template, key
 	}

@@ -11,8 +11,8 @@ import (
 // is permitted: without a constraint, all names of a kind are permitted.
 const noDomain = "nobody.invalid"
 
-// constrain limits a CA to the hosts. A permitted name also permits its subdomains; X.509 has no narrower form.
-func constrain(template *x509.Certificate, hosts []string) {
+// addNameConstraints limits a CA to the hosts. A permitted name also permits its subdomains; X.509 has no narrower form.
+func addNameConstraints(template *x509.Certificate, hosts []string) {
 	names, addresses := splitNamesAndIPs(hosts)
 	template.PermittedDNSDomainsCritical = true // verifiers without support for name constraints must reject the certificate
 	template.PermittedDNSDomains = orNoDomain(names)
@@ -44,7 +44,7 @@ func orNoDomain(names []string) []string {
 // isConstrained reports whether a certificate has exactly the constraints that constrain sets.
 func isConstrained(cert *x509.Certificate, hosts []string) bool {
 	var want x509.Certificate
-	constrain(&want, hosts)
+	addNameConstraints(&want, hosts)
 	return slices.Equal(listConstraints(cert), listConstraints(&want))
 }
 
@@ -62,8 +62,8 @@ func listConstraints(c *x509.Certificate) []string {
 	add("-email", c.ExcludedEmailAddresses)
 	add("+URI", c.PermittedURIDomains)
 	add("-URI", c.ExcludedURIDomains)
-	add("+IP", cidrs(c.PermittedIPRanges))
-	add("-IP", cidrs(c.ExcludedIPRanges))
+	add("+IP", cidrStrings(c.PermittedIPRanges))
+	add("-IP", cidrStrings(c.ExcludedIPRanges))
 	if c.PermittedDNSDomainsCritical {
 		list = append(list, "critical")
 	}
@@ -79,7 +79,7 @@ func permittedHosts(c *x509.Certificate) string {
 			hosts = append(hosts, name)
 		}
 	}
-	hosts = append(hosts, cidrs(c.PermittedIPRanges)...)
+	hosts = append(hosts, cidrStrings(c.PermittedIPRanges)...)
 	if len(hosts) == 0 {
 		return "any host"
 	}
@@ -87,7 +87,7 @@ func permittedHosts(c *x509.Certificate) string {
 	return strings.Join(hosts, ", ")
 }
 
-func cidrs(nets []*net.IPNet) []string {
+func cidrStrings(nets []*net.IPNet) []string {
 	list := make([]string, 0, len(nets))
 	for _, n := range nets {
 		list = append(list, n.String())
