@@ -88,7 +88,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		respond(w, failed, &record)
 		return
 	}
-	defer func() { _ = response.Body.Close() }() // it was read to its end, or is not request any more
+	defer func() { _ = response.Body.Close() }() // it was read to its end, or is no longer needed
 	trip.links.rewriteResponse(r.Method, response)
 	relay(w, r, response, &record)
 }
