@@ -231,11 +231,16 @@ func (b *broker) get(url string) response {
 	return got
 }
 
-// metric returns the sum of a metric's series that have all these labels, each written as name="value".
+// metric returns the sum of a metric's series that have all these labels, each written as name="value". A name that the
+// broker does not have fails the test: otherwise a test that wants 0 would pass after the metric has been renamed.
 func (b *broker) metric(name string, labels ...string) float64 {
 	b.t.Helper()
+	text := b.get(b.adminURL + "/metrics").body
+	if !strings.Contains(text, "# TYPE etrusted_broker_"+name+" ") {
+		b.t.Fatalf("/metrics has no metric etrusted_broker_%s", name)
+	}
 	sum := 0.0
-	for line := range strings.Lines(b.get(b.adminURL + "/metrics").body) {
+	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if family, _, _ := strings.Cut(key, "{"); family != "etrusted_broker_"+name || !containsAll(key, labels) {
 			continue
