@@ -17,7 +17,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-func TestCheckOfListeners(t *testing.T) {
+func TestCheckReportsUseOfListenAddresses(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	url := brokertest.Serve(t, eTrusted)
@@ -68,12 +68,12 @@ func TestCheckOfListeners(t *testing.T) {
 		says             []string
 	}{
 		{"free", freeAddress(t), freeAddress(t), nil, []string{" is free\n"}},
-		{"everywhere", "0.0.0.0:" + port(t, freeAddress(t)), "", nil, []string{" is free\n", "– admin listener", "turned off: BROKER_ADMIN_LISTEN is empty"}},
+		{"everywhere", "0.0.0.0:" + portOf(t, freeAddress(t)), "", nil, []string{" is free\n", "– admin listener", "turned off: BROKER_ADMIN_LISTEN is empty"}},
 		{"a broker that is ready", address(ready.URL), address(ready.Admin), nil,
 			[]string{"in use by a broker\n", "in use by a broker (version dev), ready\n"}},
 		{"a broker that is not ready", address(notReady.URL), address(notReady.Admin), nil,
 			[]string{"in use by a broker (version dev), not ready: the login server rejected the credentials (401"}},
-		{"a broker, everywhere", "0.0.0.0:" + port(t, address(ready.URL)), ":" + port(t, address(ready.Admin)), nil,
+		{"a broker, everywhere", "0.0.0.0:" + portOf(t, address(ready.URL)), ":" + portOf(t, address(ready.Admin)), nil,
 			[]string{"in use by a broker\n", ", ready\n"}},
 		{"another program for the app", other, "", []string{"app's listener"}, []string{other + " is in use by another program", "set BROKER_LISTEN to another address", "Problem: this machine (app's listener)."}},
 		{"another program for the admin", freeAddress(t), other, []string{"admin listener"}, []string{other + " is in use by another program", "set BROKER_ADMIN_LISTEN to another address"}},
@@ -140,7 +140,7 @@ func freeAddress(t *testing.T) string {
 	return ""
 }
 
-func port(t *testing.T, address string) string {
+func portOf(t *testing.T, address string) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -149,9 +149,9 @@ func port(t *testing.T, address string) string {
 	return port
 }
 
-// TestCheckOfAListenerWithTLS holds that a broker is known by its answer, and one that wants a client certificate by its
+// TestCheckRecognisesBrokerWithTLS holds that a broker is known by its answer, and one that wants a client certificate by its
 // wanting one.
-func TestCheckOfAListenerWithTLS(t *testing.T) {
+func TestCheckRecognisesBrokerWithTLS(t *testing.T) {
 	t.Parallel()
 	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	a := brokertest.NewCA(t, "servers")

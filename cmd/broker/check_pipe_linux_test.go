@@ -10,8 +10,8 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestCheckOfPipes holds that a pipe where a file should be does not have the check wait for ever, which no signal would end.
-func TestCheckOfPipes(t *testing.T) {
+// TestCheckDoesNotBlockOnPipes holds that a pipe where a file should be does not have the check wait for ever, which no signal would end.
+func TestCheckDoesNotBlockOnPipes(t *testing.T) {
 	t.Parallel()
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {

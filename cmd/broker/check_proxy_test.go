@@ -23,7 +23,7 @@ func checkProcess(t *testing.T, environ []string) (code int, stdout, stderr stri
 	return command.ProcessState.ExitCode(), out.String(), err.String()
 }
 
-func TestCheckBehindAProxy(t *testing.T) {
+func TestCheckDiagnosesOutboundProxy(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	a := brokertest.NewCA(t, "authority")

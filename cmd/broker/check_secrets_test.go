@@ -18,16 +18,16 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// checked is all that both forms of a check put out.
-func checked(environ ...string) string {
+// checkOutput is all that both forms of a check put out.
+func checkOutput(environ ...string) string {
 	environ = append(environ, "ETRUSTED_CLIENT_ID="+canaryID, "ETRUSTED_CLIENT_SECRET="+canarySecret)
 	_, text, errors := ask([]string{"check"}, environ...)
 	_, asJSON, moreErrors := ask([]string{"check", "-json"}, environ...)
 	return text + errors + asJSON + moreErrors
 }
 
-// mustKeep holds that no secret is in the text, and that the check has come as far as it should.
-func mustKeep(t *testing.T, text, sign string, tokens ...string) {
+// requireNoSecret holds that no secret is in the text, and that the check has come as far as it should.
+func requireNoSecret(t *testing.T, text, sign string, tokens ...string) {
 	t.Helper()
 	if !strings.Contains(text, sign) {
 		t.Errorf("the test has not seen all it should: %q is missing in %s", sign, text)
@@ -56,7 +56,7 @@ func mustKeep(t *testing.T, text, sign string, tokens ...string) {
 	}
 }
 
-func TestCheckLeaksNothing(t *testing.T) {
+func TestCheckShowsNoSecret(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		fault http.Handler
@@ -67,15 +67,15 @@ func TestCheckLeaksNothing(t *testing.T) {
 		"echo 401":               {fakeetrusted.EchoSecret(401), "rejected the credentials"},
 		"echo 503":               {fakeetrusted.EchoSecret(503), "503 Service Unavailable"},
 		"echo 200":               {fakeetrusted.EchoSecret(200), "did not return a token response"},
-		"echo in HTML":           {echoPage(200), "it is HTML or XML"},
-		"echo in HTML, refusing": {echoPage(404), "its status is 404"},
+		"echo in HTML":           {echoHTML(200), "it is HTML or XML"},
+		"echo in HTML, refusing": {echoHTML(404), "its status is 404"},
 		"breaks off":             {fakeetrusted.Truncate(100), "closed the connection"},
 	} {
 		t.Run("login server: "+name, func(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
 			server.SetTokenFault(test.fault)
-			mustKeep(t, checked(brokertest.Environ(brokertest.Serve(t, server))...), test.sign, server.Tokens()...)
+			requireNoSecret(t, checkOutput(brokertest.Environ(brokertest.Serve(t, server))...), test.sign, server.Tokens()...)
 		})
 	}
 	for name, answer := range map[string]func(sent string) string{
@@ -96,14 +96,14 @@ func TestCheckLeaksNothing(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
 			away := startReflectingServer(t, answer)
-			mustKeep(t, checked(brokertest.Environ(away)...), "✗ token")
-			mustKeep(t, checked(brokertest.Environ(away, "ETRUSTED_TOKEN_URL="+brokertest.Serve(t, server)+"/oauth/token")...), "✓ token", server.Tokens()...)
+			requireNoSecret(t, checkOutput(brokertest.Environ(away)...), "✗ token")
+			requireNoSecret(t, checkOutput(brokertest.Environ(away, "ETRUSTED_TOKEN_URL="+brokertest.Serve(t, server)+"/oauth/token")...), "✓ token", server.Tokens()...)
 		})
 	}
 }
 
-// echoPage is a page of HTML that holds what it was sent.
-func echoPage(status int) http.Handler {
+// echoHTML is a page of HTML that holds what it was sent.
+func echoHTML(status int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(status)
@@ -111,8 +111,8 @@ func echoPage(status int) http.Handler {
 	})
 }
 
-// grants is a login server that gives a token of such claims.
-func grants(claims map[string]any) http.Handler {
+// tokenWithClaims is a login server that gives a token of such claims.
+func tokenWithClaims(claims map[string]any) http.Handler {
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		panic(err)
@@ -124,8 +124,8 @@ func grants(claims map[string]any) http.Handler {
 	return fakeetrusted.Answer(200, "application/json", string(body))
 }
 
-// TestCheckOfHostileTokens holds that a token's claims are shown cleaned, bounded, and not if a secret is in them.
-func TestCheckOfHostileTokens(t *testing.T) {
+// TestCheckSanitizesTokenClaims holds that a token's claims are shown cleaned, bounded, and not if a secret is in them.
+func TestCheckSanitizesTokenClaims(t *testing.T) {
 	t.Parallel()
 	const hostile = "\x1b[31m\n✓ token\r\a\u202e\x00"
 	for name, test := range map[string]struct {
@@ -149,10 +149,10 @@ func TestCheckOfHostileTokens(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{})
-			server.SetTokenFault(grants(test.claims))
+			server.SetTokenFault(tokenWithClaims(test.claims))
 			server.SetAPIFault(fakeetrusted.Answer(200, "application/json", "[1]"))
-			text := checked(brokertest.Environ(brokertest.Serve(t, server))...)
-			mustKeep(t, text, test.sign)
+			text := checkOutput(brokertest.Environ(brokertest.Serve(t, server))...)
+			requireNoSecret(t, text, test.sign)
 			for line := range strings.Lines(text) {
 				if len(line) > 1500 {
 					t.Errorf("a line of %d bytes", len(line))
@@ -165,8 +165,8 @@ func TestCheckOfHostileTokens(t *testing.T) {
 	}
 }
 
-// TestCheckOfHostileCertificates is about names that a peer has put into its certificate.
-func TestCheckOfHostileCertificates(t *testing.T) {
+// TestCheckSanitizesCertificateNames is about names that a peer has put into its certificate.
+func TestCheckSanitizesCertificateNames(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		issuer string
@@ -183,14 +183,14 @@ func TestCheckOfHostileCertificates(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{})
 			url := brokertest.Serve(t, server)
-			text := checked(brokertest.Environ(url, "ETRUSTED_API_URL="+tlsServer(t, server, brokertest.NewCA(t, test.issuer), test.leaf))...)
-			mustKeep(t, text, test.sign)
+			text := checkOutput(brokertest.Environ(url, "ETRUSTED_API_URL="+tlsServer(t, server, brokertest.NewCA(t, test.issuer), test.leaf))...)
+			requireNoSecret(t, text, test.sign)
 		})
 	}
 }
 
-// TestCheckOfAHostileNeighbour is about what a program says that listens in the admin listener's place.
-func TestCheckOfAHostileNeighbour(t *testing.T) {
+// TestCheckEscapesTextOfOtherListener is about what a program says that listens in the admin listener's place.
+func TestCheckEscapesTextOfOtherListener(t *testing.T) {
 	t.Parallel()
 	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	neighbour := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -199,7 +199,7 @@ func TestCheckOfAHostileNeighbour(t *testing.T) {
 			"not_ready_reason": "be\x1b[31mcause\n✓ all is well " + canarySecret[:5] + strings.Repeat("x", 10_000),
 		})
 	}))
-	mustKeep(t, checked(brokertest.Environ(url, adminOf(neighbour))...), "not ready: be%1B[31mcause%0A✓ all is well CANAR")
+	requireNoSecret(t, checkOutput(brokertest.Environ(url, adminEnv(neighbour))...), "not ready: be%1B[31mcause%0A✓ all is well CANAR")
 	endless := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
 			if _, err := io.WriteString(w, strings.Repeat(" ", 1<<16)); err != nil {
@@ -207,5 +207,5 @@ func TestCheckOfAHostileNeighbour(t *testing.T) {
 			}
 		}
 	}))
-	mustKeep(t, checked(brokertest.Environ(url, adminOf(endless))...), " is in use by another program")
+	requireNoSecret(t, checkOutput(brokertest.Environ(url, adminEnv(endless))...), " is in use by another program")
 }

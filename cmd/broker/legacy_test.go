@@ -60,7 +60,7 @@ func followReviews(t *testing.T, first, token string) (reviews, pages int) {
 }
 
 // An app that keeps its OAuth code, and follows the API's links, is served without any other change than the base URL.
-func TestUnchangedApp(t *testing.T) {
+func TestServesAppWithItsOwnOAuthCode(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetClient("id-de", "secret-de")
@@ -110,7 +110,7 @@ func TestUnchangedApp(t *testing.T) {
 	}
 }
 
-func TestTokenEndpointAndLinksCanBeOff(t *testing.T) {
+func TestTokenEndpointAndLinkRewritingCanBeDisabled(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	upstream := brokertest.Serve(t, eTrusted)
@@ -181,7 +181,7 @@ func throughProxy(t *testing.T, proxy string, transport *http.Transport) *http.C
 }
 
 // An app that can set nothing but HTTP_PROXY, and speaks http:, is served as well.
-func TestForwardProxy(t *testing.T) {
+func TestServesAsForwardProxy(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	upstream := brokertest.Serve(t, eTrusted)

@@ -13,7 +13,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-func adminOf(url string) string { return "BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(url, "http://") }
+func adminEnv(url string) string { return "BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(url, "http://") }
 
 // ask runs a command that asks a broker, with nothing in the environment but where it is.
 func ask(args []string, environ ...string) (code int, stdout, stderr string) {
@@ -24,8 +24,8 @@ func ask(args []string, environ ...string) (code int, stdout, stderr string) {
 	return code, out.String(), err.String()
 }
 
-// in returns where the admin listener of a broker is that is in such a state.
-func in(t *testing.T, state string) (address string) {
+// adminAddressInState returns where the admin listener of a broker is that is in such a state.
+func adminAddressInState(t *testing.T, state string) (address string) {
 	t.Helper()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	environ := brokertest.Environ(brokertest.Serve(t, eTrusted))
@@ -46,7 +46,7 @@ func in(t *testing.T, state string) (address string) {
 	return strings.TrimPrefix(b.Admin, "http://")
 }
 
-func TestHealthAndWait(t *testing.T) {
+func TestHealthAndWaitReportBrokerState(t *testing.T) {
 	t.Parallel()
 	const nobody = "127.0.0.1:1"
 	tests := []struct {
@@ -77,7 +77,7 @@ func TestHealthAndWait(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			// What else is wrong in the environment is not these commands' business.
-			code, stdout, stderr := ask(test.args, "BROKER_ADMIN_LISTEN="+in(t, test.admin), "BROKER_TOKEN_WAIT=soon", "ETRUSTED_API_URL=nonsense")
+			code, stdout, stderr := ask(test.args, "BROKER_ADMIN_LISTEN="+adminAddressInState(t, test.admin), "BROKER_TOKEN_WAIT=soon", "ETRUSTED_API_URL=nonsense")
 			if code != test.code || stdout != "" {
 				t.Errorf("exit code %d, want %d; stdout %q", code, test.code, stdout)
 			}
@@ -96,8 +96,8 @@ func TestHealthAndWait(t *testing.T) {
 	}
 }
 
-// TestProbeOfABrokerThatListensEverywhere holds that the addresses that are none to connect to are asked on loopback.
-func TestProbeOfABrokerThatListensEverywhere(t *testing.T) {
+// TestProbesUseLoopbackForWildcardAddress holds that the addresses that are none to connect to are asked on loopback.
+func TestProbesUseLoopbackForWildcardAddress(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ADMIN_LISTEN=0.0.0.0:0"))
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(b.Admin, "http://"))
@@ -134,8 +134,8 @@ func TestAdminAddress(t *testing.T) {
 	}
 }
 
-// TestWaitWaits holds that wait goes on asking until the answer is yes.
-func TestWaitWaits(t *testing.T) {
+// TestWaitPollsUntilReady holds that wait goes on asking until the answer is yes.
+func TestWaitPollsUntilReady(t *testing.T) {
 	t.Parallel()
 	var questions atomic.Int64
 	url := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -143,13 +143,13 @@ func TestWaitWaits(t *testing.T) {
 			http.Error(w, "not yet", http.StatusServiceUnavailable)
 		}
 	}))
-	if code, _, stderr := ask([]string{"wait", "-timeout", brokertest.Timeout.String()}, adminOf(url)); code != exitOK || questions.Load() != 3 {
+	if code, _, stderr := ask([]string{"wait", "-timeout", brokertest.Timeout.String()}, adminEnv(url)); code != exitOK || questions.Load() != 3 {
 		t.Errorf("exit code %d after %d questions: %s", code, questions.Load(), stderr)
 	}
 }
 
-// TestWaitTellsTheLastAnswer holds that the reason is not lost when the time-out breaks a question off.
-func TestWaitTellsTheLastAnswer(t *testing.T) {
+// TestWaitReportsLastResponse holds that the reason is not lost when the time-out breaks a question off.
+func TestWaitReportsLastResponse(t *testing.T) {
 	t.Parallel()
 	var questions atomic.Int64
 	url := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -158,15 +158,15 @@ func TestWaitTellsTheLastAnswer(t *testing.T) {
 		}
 		http.Error(w, "not ready: the reason", http.StatusServiceUnavailable)
 	}))
-	code, _, stderr := ask([]string{"wait", "-timeout", "2s"}, adminOf(url))
+	code, _, stderr := ask([]string{"wait", "-timeout", "2s"}, adminEnv(url))
 	if code != exitFailure || stderr != "broker wait: gave up after 2s: not ready: the reason\n" {
 		t.Errorf("exit code %d after %d questions: %s", code, questions.Load(), stderr)
 	}
 }
 
-// TestProbeIsBounded holds that a start script is not held up by something that listens and says nothing, nor by what
+// TestProbesBoundTimeAndOutput holds that a start script is not held up by something that listens and says nothing, nor by what
 // answers without end.
-func TestProbeIsBounded(t *testing.T) {
+func TestProbesBoundTimeAndOutput(t *testing.T) {
 	t.Parallel()
 	gone := make(chan struct{}, 100)
 	url := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -183,11 +183,11 @@ func TestProbeIsBounded(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	began := time.Now()
-	code, _, stderr := ask([]string{"wait", "-timeout", "200ms"}, adminOf(url))
+	code, _, stderr := ask([]string{"wait", "-timeout", "200ms"}, adminEnv(url))
 	if code != exitFailure || !strings.Contains(stderr, "gave up after 200ms") || time.Since(began) > brokertest.Timeout/2 {
 		t.Errorf("exit code %d after %v: %s", code, time.Since(began), stderr)
 	}
-	if code, _, stderr := ask([]string{"health"}, adminOf(url)); code != exitFailure || len(stderr) > 5<<10 {
+	if code, _, stderr := ask([]string{"health"}, adminEnv(url)); code != exitFailure || len(stderr) > 5<<10 {
 		t.Errorf("exit code %d and %d bytes", code, len(stderr))
 	}
 	brokertest.Receive(t, "the question ends", gone)

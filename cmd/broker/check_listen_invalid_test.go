@@ -10,7 +10,7 @@ import (
 )
 
 // TestCheckOfListenersThatCannotBe: check reports addresses with which 'broker serve' does not start.
-func TestCheckOfListenersThatCannotBe(t *testing.T) {
+func TestCheckReportsUnusableListenAddresses(t *testing.T) {
 	t.Parallel()
 	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	for _, test := range []struct {
