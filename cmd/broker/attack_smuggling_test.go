@@ -198,7 +198,10 @@ var smugglingAttacks = []attack{
 
 // thenForwards returns the outcome with the connection reused for requests that reach the API: for the one malformed request
 // whose end is unambiguous.
-func (o outcome) thenForwards(requests ...string) outcome { o.reusable, o.upstream = true, requests; return o }
+func (o outcome) thenForwards(requests ...string) outcome {
+	o.reusable, o.upstream = true, requests
+	return o
+}
 
 func manyFields(n int) string {
 	var text strings.Builder

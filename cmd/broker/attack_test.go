@@ -36,7 +36,9 @@ type outcome struct {
 func (o outcome) thenCloses() outcome { o.reusable = false; return o }
 
 // forwarded is the outcome of requests that reach the API, which responds 200.
-func forwarded(requests ...string) outcome { return outcome{status: 200, upstream: requests, reusable: true} }
+func forwarded(requests ...string) outcome {
+	return outcome{status: 200, upstream: requests, reusable: true}
+}
 
 // denied is the outcome of a request that the access policy denies.
 func denied(status int, reason string) outcome {
