@@ -86,7 +86,7 @@ const rejectedAdvice = `Client ID or Client Secret is wrong. ` +
 	`The broker picks up changed credential files automatically; after a change of environment variables, restart it.`
 
 const (
-	outageAdvice   = "The broker retries automatically. If this lasts, check the eTrusted status page and this machine's connection to the login server."
+	outageAdvice        = "The broker retries automatically. If this lasts, check the eTrusted status page and this machine's connection to the login server."
 	wrongEndpointAdvice = "Check that ETRUSTED_TOKEN_URL is the token endpoint, and that no proxy in between responds in its place. The broker retries automatically."
 )
 
