@@ -45,7 +45,7 @@ var alwaysExported = []tokenMetric{
 		"Tokens discarded because the API rejected them before their expiry. A rise means that tokens are revoked, or that the client lacks a right.",
 		prometheus.CounterValue, func(s tokensource.Snapshot) float64 { return float64(s.Invalidations) }),
 	newTokenMetric("credential_last_change_timestamp_seconds",
-		"Since when the current credentials are in use, as Unix time; 0 if there are none. If it does not change after a rotation, the new credentials do not work: see credential_reloads_total.",
+		"Since when the current credentials are in use, as Unix time; 0 without credentials. If it does not change after a rotation, the new credentials do not work: see credential_reloads_total.",
 		prometheus.GaugeValue, func(s tokensource.Snapshot) float64 { return timestamp(s.LastChange) }),
 }
 

@@ -16,7 +16,7 @@ import (
 // depends on which goroutine reads it when. All others are streamed.
 type requestBody struct {
 	from     *http.Request
-	buffered []byte // nil if the body is streamed, or there is none
+	buffered []byte // nil if the body is streamed or empty
 
 	// copied is the prefix of a streamed body that is kept for a retry, and limit bounds it. Both are zeroed once the body
 	// exceeds the limit. The transport's goroutine changes them; others may read them once ended is true.

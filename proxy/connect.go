@@ -14,7 +14,7 @@ import (
 // Tunnels serves the tunnels that CONNECT opens (RFC 9110 section 9.3.6). Its methods are safe for concurrent use, and do
 // not block.
 type Tunnels interface {
-	// Reserve claims a slot for a tunnel. It returns false if there is none left. After true, either Serve or Release must
+	// Reserve claims a slot for a tunnel. It returns false if no slot is free. After true, either Serve or Release must
 	// be called, once.
 	Reserve() bool
 	// Release frees a slot whose tunnel was not opened.
@@ -31,7 +31,7 @@ func ContextWithTunnel(ctx context.Context, tunnel access.Tunnel) context.Contex
 	return context.WithValue(ctx, tunnelKey{}, &tunnel)
 }
 
-// tunnelOf returns the tunnel that a request came through; nil if there is none.
+// tunnelOf returns the tunnel that a request came through, or nil.
 func tunnelOf(r *http.Request) *access.Tunnel {
 	tunnel, _ := r.Context().Value(tunnelKey{}).(*access.Tunnel)
 	return tunnel

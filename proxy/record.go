@@ -22,7 +22,7 @@ type RequestRecord struct {
 	Method  string // as the app sent it: any token
 	// Path is percent-encoded, and so is plain ASCII. It has no query, which may contain personal data.
 	Path string
-	// RequestID is the first 128 bytes of X-Request-Id, from the app or from Config.RequestID; empty if there is none.
+	// RequestID is the first 128 bytes of X-Request-Id, from the app or from Config.RequestID; empty without an ID.
 	RequestID string
 	// TraceID is that of the app's traceparent field (W3C Trace Context): 32 lower-case hexadecimal digits; empty if there
 	// is no valid one.

@@ -25,7 +25,7 @@ func (p *Proxy) requestID(r *http.Request) string {
 	return id
 }
 
-// traceID returns the trace ID of a traceparent field, 32 lower-case hexadecimal digits; empty if there is none, or if it is
+// traceID returns the trace ID of a traceparent field, 32 lower-case hexadecimal digits; empty if the field is missing or
 // invalid: see https://www.w3.org/TR/trace-context/#traceparent-header.
 func traceID(header http.Header) string {
 	values := header["Traceparent"]

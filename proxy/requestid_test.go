@@ -110,7 +110,7 @@ func TestRecordsOnlyValidTraceparent(t *testing.T) {
 		{"a later version that says more", []string{"cc" + traceparent[2:] + "-what-the-future-will-be"}, appTraceID},
 		{"a later version that runs on", []string{"cc" + traceparent[2:] + "what-the-future-will-be"}, ""},
 		{"this version says more", []string{traceparent + "-more"}, ""},
-		{"the version that is none", []string{"ff" + traceparent[2:]}, ""},
+		{"the invalid version", []string{"ff" + traceparent[2:]}, ""},
 		{"capitals", []string{strings.ToUpper(traceparent)}, ""},
 		{"no hexadecimal", []string{strings.Replace(traceparent, "0af", "0xf", 1)}, ""},
 		{"no trace", []string{"00-00000000000000000000000000000000-b7ad6b7169203331-01"}, ""},

@@ -22,7 +22,7 @@ type roundTrip struct {
 }
 
 // do sends the request for a target of the API, and once more if the API rejects the token before its expiry. It returns
-// the API's response, or why there is none.
+// the API's response, or why it has no response.
 func (t *roundTrip) do(target string) (*http.Response, *problem.Problem) {
 	var ok bool
 	if t.url, ok = t.proxy.upstreamURL(target); !ok {
@@ -70,8 +70,8 @@ func (t *roundTrip) authorization() (string, *problem.Problem) {
 	}
 }
 
-// newerToken returns the token that replaces one that the API has rejected. It reports false if there is none, or if the
-// request cannot be sent again.
+// newerToken returns the token that replaces one that the API has rejected. It reports false without a newer token, or if
+// the request cannot be sent again.
 func (t *roundTrip) newerToken(rejected string) (string, bool) {
 	// Even without a retry: later requests need the next token.
 	if !t.tokens.Invalidate(rejected) || !t.proxy.config.Retry {

@@ -20,7 +20,7 @@ type parsedRoute struct {
 	// isTokenRequest means that the broker answers the request as the token endpoint.
 	isTokenRequest bool
 	// absoluteForm means that the target was a URL, so that the app uses the broker as its proxy. tunnel is the tunnel that
-	// the request came through; nil if there is none.
+	// the request came through; nil without a tunnel.
 	absoluteForm bool
 	tunnel       *access.Tunnel
 }

@@ -198,15 +198,15 @@ type broker struct {
 	mu                   sync.Mutex
 	successes, elsewhere int // of the events
 	failures             int
-	expires              time.Time     // of the token, as the events tell
-	gap                  time.Duration // for how long there was none, before the last one came
+	expires              time.Time     // of the token, according to the events
+	gap                  time.Duration // time without a token before the last one arrived
 }
 
 // fleet is many brokers with the same credentials, in a bubble.
 type fleet struct {
 	t       *testing.T
 	login   *login
-	store   *memoryStore // nil: there is none
+	store   *memoryStore // nil: no store
 	brokers []*broker
 	began   time.Time
 	step    time.Duration // between two looks
@@ -308,7 +308,7 @@ func (f *fleet) start() {
 	synctest.Wait()
 }
 
-// at lets time pass until so long after the beginning, and looks all the time whether somebody is without a token.
+// at lets time pass until since after the start, and checks at each step that every broker has a token.
 func (f *fleet) at(since time.Duration) {
 	f.t.Helper()
 	f.start()
@@ -324,10 +324,10 @@ func (f *fleet) at(since time.Duration) {
 	if f.store == nil {
 		return
 	}
-	// Nobody is in a hurry, whatever happens: ten operations a second, of a broker.
+	// At most ten store operations a second and broker, whatever happens.
 	most := int(10*time.Since(began).Seconds()+20) * len(f.brokers)
 	if n := f.store.operations() - operations; n > most {
-		f.t.Fatalf("%d operations of the store in %v", n, time.Since(began))
+		f.t.Fatalf("got %d store operations in %v, want at most %d", n, time.Since(began), most)
 	}
 }
 
@@ -337,7 +337,7 @@ func (f *fleet) pass(d time.Duration) {
 	f.at(time.Since(f.began) + d)
 }
 
-// check holds that nobody has lost a token, or sends a dead one.
+// check checks that no broker has lost its token, or sends an expired one.
 func (f *fleet) check() {
 	f.t.Helper()
 	for i, b := range f.brokers {
@@ -419,13 +419,13 @@ func (f *fleet) checkCounters() {
 			counted += int(n)
 		}
 		b.mu.Lock()
-		told, elsewhere := b.successes+b.failures, b.elsewhere
+		reported, elsewhere := b.successes+b.failures, b.elsewhere
 		b.mu.Unlock()
-		if counted != b.way.tries() || counted != told {
-			f.t.Errorf("broker %d counts %d token requests and tells of %d, but made %d", i, counted, told, b.way.tries())
+		if counted != b.way.tries() || counted != reported {
+			f.t.Errorf("broker %d: got %d token requests in the counters and %d in the events, want %d", i, counted, reported, b.way.tries())
 		}
 		if int(snapshot.StoreHits) > elsewhere {
-			f.t.Errorf("broker %d has %d tokens of the store, and tells of %d", i, snapshot.StoreHits, elsewhere)
+			f.t.Errorf("broker %d: got %d tokens from the store in the counter, want at most the %d in the events", i, snapshot.StoreHits, elsewhere)
 		}
 		own += counted
 		reached += int(snapshot.Refreshes[0])

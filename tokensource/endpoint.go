@@ -22,7 +22,7 @@ import (
 type TokenEndpoint struct {
 	URL      string
 	Audience string   // the audience parameter, which eTrusted requires; not sent if empty
-	Scopes   []string // RFC 6749 section 3.3; the parameter is not sent if there are none
+	Scopes   []string // RFC 6749 section 3.3; the parameter is not sent without scopes
 	// Transport sends the requests. It is required.
 	Transport http.RoundTripper
 	// Timeout limits one whole attempt, including reading the response. The default is ten seconds: half of what

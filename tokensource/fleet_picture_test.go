@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// fleetHead has one set of colours, and a ground of its own: lines in three colours are not to be told apart on any ground.
+// fleetHead sets the line colours and a background: the three colours cannot be distinguished on every background.
 const fleetHead = `<svg xmlns="http://www.w3.org/2000/svg" width="760" height="640" viewBox="0 0 760 640" role="img" aria-label="Token requests of a fleet of brokers, with and without a shared store">
 <style>
 text { font: 13px system-ui, sans-serif; fill: #24292f }

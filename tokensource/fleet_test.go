@@ -29,7 +29,7 @@ var (
 	bereft   = scenario{name: "the store dies after 150 s", class: "dies", store: true, dies: fleetLifetime / 2}
 )
 
-// figures are what came of it.
+// figures are the results of a simulation.
 type figures struct {
 	scenario
 	replicas    int

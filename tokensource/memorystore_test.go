@@ -16,7 +16,7 @@ type memoryStore struct {
 	entries        map[string]*entry // by pair
 	fault          storeFault
 	lag            time.Duration // of each operation
-	deaf           bool          // nobody is told
+	deaf           bool          // no broker gets notifications
 	careful        bool          // after a failure it fails at once for half a minute, as redisstore does
 	failedAt       time.Time
 	opened, closed int
@@ -73,23 +73,23 @@ type memoryView struct {
 type memoryEntry struct {
 	*memoryStore
 	*entry
-	ahead  time.Duration
-	told   func()
-	isOpen bool
+	ahead    time.Duration
+	onChange func()
+	isOpen   bool
 }
 
-func (s *memoryStore) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, told func()) tokensource.Entry {
-	return memoryView{memoryStore: s}.Entry(pair, endpoint, told)
+func (s *memoryStore) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, onChange func()) tokensource.Entry {
+	return memoryView{memoryStore: s}.Entry(pair, endpoint, onChange)
 }
 
-func (v memoryView) Entry(pair tokensource.Credentials, _ tokensource.TokenEndpoint, told func()) tokensource.Entry {
+func (v memoryView) Entry(pair tokensource.Credentials, _ tokensource.TokenEndpoint, onChange func()) tokensource.Entry {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	name := pair.ID.Reveal() + "/" + pair.Secret.Reveal()
 	if v.entries[name] == nil {
 		v.entries[name] = &entry{}
 	}
-	place := &memoryEntry{v.memoryStore, v.entries[name], v.ahead, told, true}
+	place := &memoryEntry{v.memoryStore, v.entries[name], v.ahead, onChange, true}
 	place.places = append(place.places, place)
 	v.opened++
 	return place
@@ -266,7 +266,7 @@ func (p *memoryEntry) Put(ctx context.Context, token tokensource.SharedToken) er
 	}
 	p.mu.Unlock()
 	for _, other := range others {
-		other.told()
+		other.onChange()
 	}
 	return nil
 }
@@ -318,7 +318,7 @@ func (s *memoryStore) lose() {
 
 func tokenless(places []*memoryEntry) entry { return entry{places: places} }
 
-// tellAll tells all without a reason.
+// tellAll notifies all entries, without a change.
 func (s *memoryStore) tellAll() {
 	s.mu.Lock()
 	var all []*memoryEntry
@@ -327,7 +327,7 @@ func (s *memoryStore) tellAll() {
 	}
 	s.mu.Unlock()
 	for _, place := range all {
-		place.told()
+		place.onChange()
 	}
 }
 
@@ -350,7 +350,7 @@ func (s *memoryStore) unclosed() int {
 	return s.opened - s.closed
 }
 
-// leased reports whether somebody has a lease, of any pair.
+// leased reports whether a broker has a lease of any entry.
 func (s *memoryStore) leased() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

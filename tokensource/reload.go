@@ -171,7 +171,7 @@ func (l *loop) publishPendingReload(reload CredentialReload, also func(next *sta
 	l.config.OnReload(reload)
 }
 
-// credentialsUnreadable keeps the current pair. If there is none yet, waiting requests fail at once.
+// credentialsUnreadable keeps the current pair. Before the first pair, waiting requests fail at once.
 func (l *loop) credentialsUnreadable(err error) {
 	l.readAt = time.Now().Add(rereadPause)
 	if l.lastReadError.text == err.Error() && time.Since(l.lastReadError.at) < rereadPause {

@@ -62,7 +62,7 @@ func describeBody(body []byte) string {
 	}
 }
 
-// errorCode returns the OAuth error code of an error response, or the empty string if there is none.
+// errorCode returns the OAuth error code of an error response, or the empty string without one.
 func errorCode(body []byte) string {
 	var response struct {
 		Error string `json:"error"`

@@ -144,7 +144,7 @@ func (r *rig) wait(timeout time.Duration) (took time.Duration, err error) {
 	return time.Since(began), err
 }
 
-// waitNewer waits for another token like a refused request. It returns an empty value if there is none.
+// waitNewer waits for a newer token, as a rejected request does. It returns an empty value if no newer token arrives.
 func (r *rig) waitNewer(t *testing.T, old string) (value string, took time.Duration) {
 	t.Helper()
 	began := time.Now()

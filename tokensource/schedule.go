@@ -86,10 +86,10 @@ func spreadAlone(had *token, now time.Time, random float64) time.Time {
 	return now.Add(time.Duration(random * float64(window)))
 }
 
-// turnPause is how long nobody of those who share a token asks for one after the failures-th failure in a row: as
-// retryDelay, but never longer than 30 seconds, nor than an eighth of what is left of the token had, so that several of
-// them have tried before its end. A rejection begins with as short a pause: what looks like one may be that broker's own
-// way out. random is in [0, 1).
+// turnPause returns how long the brokers that share a token pause after the failures-th failure in a row. It is retryDelay,
+// but at most 30 seconds and an eighth of the remaining lifetime of the token had, so that several brokers can try before it
+// expires. A rejection begins with an equally short pause: its cause may be that broker's own network path. random is in
+// [0, 1).
 func turnPause(failure *RefreshError, failures int, had *token, now time.Time, random float64) time.Duration {
 	outage := RefreshError{Outcome: OutcomeUnavailable}
 	if failure.Outcome == OutcomeRejected {

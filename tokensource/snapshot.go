@@ -18,7 +18,7 @@ type Snapshot struct {
 	LastSuccess         time.Time
 	// LastDuration is how long the last token request took, successful or not.
 	LastDuration time.Duration
-	// FetchingSince is when the token request in flight was sent; zero if there is none.
+	// FetchingSince is when the token request in flight was sent; zero if none is in flight.
 	FetchingSince time.Time
 	// LastFailure is that of the last token request; nil if it succeeded or there was none.
 	LastFailure   *RefreshError

@@ -55,7 +55,7 @@ type Source struct {
 	state          atomic.Pointer[state]
 	requestsWaited atomic.Uint64
 	invalidations  atomic.Uint64
-	fetching       atomic.Pointer[time.Time] // when the token request in flight was sent; nil: there is none
+	fetching       atomic.Pointer[time.Time] // when the token request in flight was sent; nil: none in flight
 	storeHits      atomic.Uint64
 	storeErrors    atomic.Uint64
 	// wake signals the loop that the token has ended early, credentialsChanged that the credentials may have changed, and

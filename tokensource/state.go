@@ -79,7 +79,7 @@ type RefreshEvent struct {
 	// ConsecutiveFailures counts this failure and those before it since the last success; 0 on success.
 	ConsecutiveFailures int
 	// Remaining is how long the current token is still valid: the new one, or the one that a failure left in place. It is
-	// 0 if there is none.
+	// 0 without a token.
 	Remaining time.Duration
 }
 

@@ -8,7 +8,7 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-// accountAttacks ask for what an account has, with NAME in place of its name and without the access key.
+// accountAttacks are requests for the account NAME without the access key.
 var accountAttacks = []string{
 	brokertest.PlainRequest("GET /@NAME/x"),
 	brokertest.PlainRequest("GET /@NAME/x", "Authorization: Bearer wrong"),
@@ -22,27 +22,27 @@ var accountAttacks = []string{
 	tokenRequest("client_id=x"),
 	tokenRequest("%zz"),
 	tokenRequest(strings.Repeat("a", 65<<10)),
-	tokenRequest("grant_type=client_credentials", "Authorization: "+basic("x", "wrong")),
+	tokenRequest("grant_type=client_credentials", "Authorization: "+basicAuth("x", "wrong")),
 	tokenRequest("grant_type=password", "Authorization: Bearer placeholder:shop:wrong"),
 	strings.Replace(tokenRequest(`{"grant_type":"client_credentials"}`), "x-www-form-urlencoded", "json", 1),
 	strings.Replace(tokenRequest("grant_type=client_credentials&client_id=NAME"), "/@NAME", "", 1),
 }
 
-// tokenRequest is one for the account NAME.
+// tokenRequest returns a token request for the account NAME.
 func tokenRequest(form string, more ...string) string {
 	return fmt.Sprintf("POST /@NAME/oauth/token HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
 		brokertest.HeaderLines(more...), len(form), form)
 }
 
-// TestRefusesToListAccounts holds that without the access key an account that exists (shop) looks as one that does not (nope):
-// in the answer, and in what an operator's log and metrics then say of it.
+// TestRefusesToListAccounts: without the access key, an account that exists (shop) cannot be distinguished from one that does
+// not (nope), neither in the response nor in the log and the metrics.
 func TestRefusesToListAccounts(t *testing.T) {
 	t.Parallel()
-	a := startAttacked(t, "BROKER_ACCESS_KEY="+attackedKey, "BROKER_TOKEN_ENDPOINT=true", "BROKER_ACCESS_LOG=true")
+	a := startAttackTarget(t, "BROKER_ACCESS_KEY="+canaryKey, "BROKER_TOKEN_ENDPOINT=true", "BROKER_ACCESS_LOG=true")
 	for _, attack := range accountAttacks {
 		answers := map[string]string{}
 		for _, name := range []string{"shop", "nope"} { // each as long as NAME
-			c := a.attacker(t)
+			c := a.dial(t)
 			c.Send(strings.ReplaceAll(attack, "NAME", name))
 			method, _, _ := strings.Cut(attack, " ")
 			got := c.Next(method)
@@ -56,8 +56,8 @@ func TestRefusesToListAccounts(t *testing.T) {
 			t.Errorf("%.80q: got\n%s for an account, and\n%s for none", attack, answers["shop"], answers["nope"])
 		}
 	}
-	if hits := a.tape.take(); len(hits) > 0 {
-		t.Errorf("got %d requests upstream, want none", len(hits))
+	if requests := a.api.takeRequests(); len(requests) > 0 {
+		t.Errorf("got %d requests upstream, want none", len(requests))
 	}
 	if got := brokertest.Get(t, a.Admin+"/metrics").Body; strings.Contains(got, `requests_total{account="shop"`) {
 		t.Error("got series of an account, want none before the key was sent")

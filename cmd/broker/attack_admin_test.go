@@ -9,18 +9,18 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-// TestAttacksOnAdmin holds that the operator's listener is not for web pages, has no way to the API, and nothing in it that
-// was left open.
-func TestAttacksOnAdmin(t *testing.T) {
+// TestAdminListenerWithstandsAttacks: the admin listener refuses web pages, does not forward to the API, and serves no debug
+// pages.
+func TestAdminListenerWithstandsAttacks(t *testing.T) {
 	t.Parallel()
-	a := startAttacked(t)
+	a := startAttackTarget(t)
 	for _, test := range []struct {
-		name, in string
-		status   int
+		name, request string
+		status        int
 	}{
 		{"metrics", brokertest.PlainRequest("GET /metrics"), 200},
 		{"status", brokertest.PlainRequest("GET /status.json"), 200},
-		{"address bar", brokertest.PlainRequest("GET /", navigation), 200},
+		{"address bar", brokertest.PlainRequest("GET /", navigationHeaders), 200},
 		{"site none without a mode", brokertest.PlainRequest("GET /status.json", "Sec-Fetch-Site: none"), 200},
 		{"the status page's own fetch", brokertest.PlainRequest("GET /status.json", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"), 200},
 		{"the status page's own stylesheet", brokertest.PlainRequest("GET /page.css", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: style"), 200},
@@ -38,8 +38,8 @@ func TestAttacksOnAdmin(t *testing.T) {
 		{"Origin null", brokertest.PlainRequest("GET /status.json", "Origin: null"), 403},
 		{"cross-site", brokertest.PlainRequest("GET /status.json", "Sec-Fetch-Site: cross-site"), 403},
 		{"same-site", brokertest.PlainRequest("GET /status.json", "Sec-Fetch-Site: same-site"), 403},
-		{"prefetch by speculation rules", brokertest.PlainRequest("GET /status.json", navigation, "Sec-Purpose: prefetch"), 403},
-		{"prerendering by speculation rules", brokertest.PlainRequest("GET /", navigation, "Sec-Purpose: prefetch;prerender"), 403},
+		{"prefetch by speculation rules", brokertest.PlainRequest("GET /status.json", navigationHeaders, "Sec-Purpose: prefetch"), 403},
+		{"prerendering by speculation rules", brokertest.PlainRequest("GET /", navigationHeaders, "Sec-Purpose: prefetch;prerender"), 403},
 		{"Purpose", brokertest.PlainRequest("GET /metrics", "Purpose: Prefetch"), 403},
 		{"X-Moz", brokertest.PlainRequest("GET /metrics", "X-Moz: prefetch"), 403},
 		{"issuer of a certificate", brokertest.PlainRequest("GET /metrics", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: no-cors"), 403},
@@ -56,61 +56,61 @@ func TestAttacksOnAdmin(t *testing.T) {
 		{"TRACE", brokertest.PlainRequest("TRACE /metrics"), 405},
 		{"CONNECT", "CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 421},
 		{"HTTP/2 with prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
-		{"CL, TE", framed("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
+		{"CL, TE", postThenSmuggled("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
 		{"bare LF", "GET /metrics HTTP/1.1\nHost: localhost\n\n", 400},
 		{"two Hosts", "GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", 400},
 		{"long header", brokertest.PlainRequest("GET /metrics", "X: "+strings.Repeat("a", 70_000)), 431},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := brokertest.DialRaw(t, strings.TrimPrefix(a.Admin, "http://"))
-			c.Send(test.in)
+			c.Send(test.request)
 			got := c.Next("GET")
 			if got.Status != test.status {
-				t.Errorf("%d %q %v, want %d", got.Status, got.Body, got.Err, test.status)
+				t.Errorf("got %d %q, %v, want %d", got.Status, got.Body, got.Err, test.status)
 			}
 			for name := range got.Header {
 				if strings.HasPrefix(name, "Access-Control-") {
-					t.Errorf("%s", name)
+					t.Errorf("got header %s, want no CORS headers", name)
 				}
 			}
 			if test.status != 200 && strings.Contains(got.Body, "etrusted_broker_") {
-				t.Error("it tells all the same")
+				t.Error("got metrics in a refusal, want none")
 			}
 			for _, secret := range append(a.login.Tokens(), "secret-shop") {
 				if strings.Contains(c.Seen.String(), secret) {
-					t.Errorf("a secret is in %q", c.Seen.String())
+					t.Errorf("got a secret in the response, want none: %q", c.Seen.String())
 				}
 			}
 		})
 	}
-	if hits := a.tape.take(); len(hits) > 0 {
-		t.Errorf("the API got %+v", hits)
+	if requests := a.api.takeRequests(); len(requests) > 0 {
+		t.Errorf("got requests to the API, want none: %+v", requests)
 	}
 }
 
-// TestAttackOnTheMetrics holds that nobody can make series without end: each costs memory for good, here and at whoever
-// collects them.
-func TestAttackOnTheMetrics(t *testing.T) {
+// TestRequestsCannotCreateSeriesWithoutLimit: each series costs memory until a restart, in the broker and in the system that
+// collects it.
+func TestRequestsCannotCreateSeriesWithoutLimit(t *testing.T) {
 	t.Parallel()
-	a := startAttacked(t)
+	a := startAttackTarget(t)
 	series := func() int {
 		return len(regexp.MustCompile(`(?m)^etrusted_broker_requests_total{`).FindAllString(brokertest.Get(t, a.Admin+"/metrics").Body, -1))
 	}
-	a.tape.answering(func(h hit) string {
+	a.api.setResponse(func(h rawRequest) string {
 		return fmt.Sprintf("HTTP/1.1 %s x\r\nContent-Length: 0\r\n\r\n", strings.TrimPrefix(h.target, "/"))
 	})
-	c := a.attacker(t)
+	c := a.dial(t)
 	for i := range 300 {
 		c.Send(brokertest.PlainRequest(fmt.Sprintf("X%d /%d", i, 600+i)))
 		if got := c.Next("GET"); got.Status != 600+i {
-			t.Fatalf("%d %v", got.Status, got.Err)
+			t.Fatalf("got status %d, %v, want %d", got.Status, got.Err, 600+i)
 		}
-		c.Send(brokertest.PlainRequest(fmt.Sprintf("GET /@nobody-%d/x", i)))
+		c.Send(brokertest.PlainRequest(fmt.Sprintf("GET /@unknown-%d/x", i)))
 		if got := c.Next("GET"); got.Status != 404 {
-			t.Fatalf("%d %v", got.Status, got.Err)
+			t.Fatalf("got status %d, %v, want 404", got.Status, got.Err)
 		}
 	}
 	if n := series(); n > 10 {
-		t.Errorf("%d series", n)
+		t.Errorf("got %d series, want at most 10", n)
 	}
 }

@@ -19,21 +19,21 @@ import (
 // read what its metrics need.
 func TestProcessHidesSecrets(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"same user", "nobody"} {
+	for _, name := range []string{"same user", "another user"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			command := exec.Command(buildBroker(t))
 			var user *syscall.SysProcAttr
-			if name == "nobody" {
+			if name == "another user" {
 				if os.Getuid() != 0 {
 					t.Skip("only root can start a process as another user")
 				}
-				command = exec.Command(copied(t, buildBroker(t)))
+				command = exec.Command(copyProgram(t, buildBroker(t)))
 				user = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 			}
 			command.SysProcAttr = user
 			command.Dir = "/" // every user may enter it
-			command.Env = brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ACCESS_KEY="+attackedKey)
+			command.Env = brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ACCESS_KEY="+canaryKey)
 			p := startCommand(t, command)
 			brokertest.Eventually(t, "the broker is ready", func() bool { return brokertest.Get(t, p.admin+"/readyz").Status == http.StatusOK })
 
@@ -56,15 +56,15 @@ func TestProcessHidesSecrets(t *testing.T) {
 				}
 			}
 			// It still has the key and the credentials, which it removed from its environment.
-			if got := getWithKey(t, p.url+"/channels", attackedKey); got.Status != http.StatusOK {
+			if got := getWithKey(t, p.url+"/channels", canaryKey); got.Status != http.StatusOK {
 				t.Errorf("got %d %s, want 200", got.Status, got.Body)
 			}
 		})
 	}
 }
 
-// copied copies the program to where every user may execute it.
-func copied(t *testing.T, program string) string {
+// copyProgram copies the program to where every user may execute it.
+func copyProgram(t *testing.T, program string) string {
 	t.Helper()
 	folder, err := os.MkdirTemp("/tmp", "broker-attack-") // only its owner may enter t.TempDir
 	if err != nil {

@@ -16,48 +16,51 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// attack is what somebody sends over one connection, and what must come of it.
+// attack is the bytes sent over one connection, and the required outcome.
 type attack struct {
-	name, in string
-	want     outcome
+	name, request string
+	want          outcome
 }
 
-// outcome is what comes of an attack. Whatever it is, what reaches the API is well formed, has the one token, and is for
-// the API's host: see tape.
+// outcome is the expected result of an attack. recordingAPI checks in every case that what reaches the API is well formed, has
+// exactly the broker's token, and names the API's host.
 type outcome struct {
-	status int      // of the first answer
-	hits   []string // what reaches the API: methods and targets, in order
-	open   bool     // the connection can be used again, and both sides agree on where the next request begins
-	reason string   // by which the refusal is counted; empty for none
-	bare   bool     // it is net/http that refuses, and does not say whose answer it is
+	status    int      // of the first response
+	upstream  []string // methods and targets that reach the API, in order
+	reusable  bool     // the connection can be reused: both sides agree on where the next request begins
+	reason    string   // label of the requests_denied_total counter; empty if it does not change
+	byNetHTTP bool     // net/http responds, without Proxy-Status
 }
 
-func (o outcome) closing() outcome { o.open = false; return o }
+// thenCloses returns the outcome with the connection closed after the first response.
+func (o outcome) thenCloses() outcome { o.reusable = false; return o }
 
-// served is for what reaches the API, which answers with 200.
-func served(hits ...string) outcome { return outcome{status: 200, hits: hits, open: true} }
-
-// refused is for what the door turns away.
-func refused(status int, reason string) outcome {
-	return outcome{status: status, reason: reason, open: true}
+// forwarded is the outcome of requests that reach the API, which responds 200.
+func forwarded(requests ...string) outcome {
+	return outcome{status: 200, upstream: requests, reusable: true}
 }
 
-// malformed is for what is no request.
+// denied is the outcome of a request that the access policy denies.
+func denied(status int, reason string) outcome {
+	return outcome{status: status, reason: reason, reusable: true}
+}
+
+// malformed is the outcome of a malformed request.
 func malformed(status int) outcome { return outcome{status: status, reason: "malformed"} }
 
-// brokenOff is for a request whose body turns out to be none.
-var brokenOff = outcome{status: 400}
+// malformedBody is the outcome of a well-formed header with a malformed body.
+var malformedBody = outcome{status: 400}
 
-// unsaid is for the little that net/http finds before the broker does.
-func unsaid(status int) outcome { return outcome{status: status, bare: true} }
+// refusedByNetHTTP is the outcome of the few faults that net/http rejects before the broker sees the request.
+func refusedByNetHTTP(status int) outcome { return outcome{status: status, byNetHTTP: true} }
 
-// to is a GET for a host.
-func to(host string, more ...string) string {
+// getWithHost returns a GET request with a Host header.
+func getWithHost(host string, more ...string) string {
 	return "GET /x HTTP/1.1\r\nHost: " + host + "\r\n" + brokertest.HeaderLines(more...) + "\r\n"
 }
 
-// campaign is a broker and what is tried on it.
-type campaign struct {
+// attackSuite is the attacks on a broker with some configuration.
+type attackSuite struct {
 	name    string
 	environ []string
 	attacks []attack
@@ -67,112 +70,115 @@ func TestAttacks(t *testing.T) {
 	t.Parallel()
 	files := newTLSFiles(t)
 	files.writePair(t, brokertest.NewCA(t, "servers"), "broker", time.Hour)
-	for _, campaign := range []campaign{
+	for _, suite := range []attackSuite{
 		{"browsers", nil, browserAttacks},
 		{"targets", nil, targetAttacks},
 		{"rules", []string{"BROKER_ALLOW=GET /channels, GET /reviews/{id}, POST /events, GET /open/, GET /after, DELETE /reviews/{id}/veto"}, ruleAttacks},
 		{"read-only", []string{"BROKER_ALLOW=READ-ONLY"}, readOnlyAttacks},
-		{"key", []string{"BROKER_ACCESS_KEY=" + attackedKey}, keyAttacks},
+		{"key", []string{"BROKER_ACCESS_KEY=" + canaryKey}, keyAttacks},
 		{"smuggling", nil, smugglingAttacks},
 		{"smuggling over TLS", []string{"BROKER_TLS_CERT_FILE=" + files.cert, "BROKER_TLS_KEY_FILE=" + files.key}, smugglingAttacks},
 		{"chunks", nil, chunkAttacks},
 		{"headers", nil, headerAttacks},
 	} {
-		t.Run(campaign.name, func(t *testing.T) {
+		t.Run(suite.name, func(t *testing.T) {
 			t.Parallel()
-			a := startAttacked(t, campaign.environ...)
-			a.tls = strings.HasPrefix(strings.Join(campaign.environ, ""), "BROKER_TLS")
+			a := startAttackTarget(t, suite.environ...)
+			a.tls = strings.HasPrefix(strings.Join(suite.environ, ""), "BROKER_TLS")
 			names := map[string]bool{}
-			for _, attack := range campaign.attacks {
+			for _, attack := range suite.attacks {
 				if names[attack.name] {
-					t.Errorf("two rows are called %q", attack.name)
+					t.Errorf("duplicate attack name %q", attack.name)
 				}
 				names[attack.name] = true
-				t.Run(attack.name, func(t *testing.T) { a.suffer(t, attack) })
+				t.Run(attack.name, func(t *testing.T) { a.run(t, attack) })
 			}
 		})
 	}
 }
 
-// attacked is a broker between whoever attacks and a tape.
-type attacked struct {
+// attackTarget is a broker between the attacker and a recordingAPI.
+type attackTarget struct {
 	*brokertest.Broker
-	tape    *tape
+	api     *recordingAPI
 	login   *fakeetrusted.Server
 	tls     bool
-	refusal map[string]string // what the metric was at last, by reason
+	denials map[string]string // the denial counters at the last reading, by reason
 }
 
-// attackedKey is an access key that must not be seen upstream.
-const attackedKey = "CANARY-access-key-0123456789"
+// canaryKey is an access key that must not reach the API.
+const canaryKey = "CANARY-access-key-0123456789"
 
-// startAttacked has two accounts: the default one, and shop.
-func startAttacked(t *testing.T, environ ...string) *attacked {
+// startAttackTarget starts a broker with two accounts: the default one, and shop.
+func startAttackTarget(t *testing.T, environ ...string) *attackTarget {
 	t.Helper()
-	a := &attacked{login: fakeetrusted.New(fakeetrusted.Options{})}
+	a := &attackTarget{login: fakeetrusted.New(fakeetrusted.Options{})}
 	a.login.SetClient("id-shop", "secret-shop")
 	dir := filepath.Join(t.TempDir(), "accounts")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	addAccount(t, dir, "shop", "id-shop", "secret-shop")
-	a.tape = startTape(t, a.login.Tokens)
-	a.Broker = startBroker(t, nil, append(brokertest.Environ(brokertest.Serve(t, a.login), "ETRUSTED_API_URL="+a.tape.url(), "ETRUSTED_ACCOUNTS_DIR="+dir), environ...))
+	a.api = startRecordingAPI(t, a.login.Tokens)
+	a.Broker = startBroker(t, nil, append(brokertest.Environ(brokertest.Serve(t, a.login), "ETRUSTED_API_URL="+a.api.url(), "ETRUSTED_ACCOUNTS_DIR="+dir), environ...))
 	a.WaitReady()
 	brokertest.Eventually(t, "both accounts have a token", func() bool { return len(a.login.Tokens()) == 2 })
-	a.refusal = a.refusals(t)
+	a.denials = a.readDenials(t)
 	return a
 }
 
-var refusalSeries = regexp.MustCompile(`(?m)^etrusted_broker_requests_denied_total{reason="(\w+)"} (\d+)$`)
+var denialSeries = regexp.MustCompile(`(?m)^etrusted_broker_requests_denied_total{reason="(\w+)"} (\d+)$`)
 
-func (a *attacked) refusals(t *testing.T) map[string]string {
+// readDenials returns the denial counters by reason.
+func (a *attackTarget) readDenials(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for _, match := range refusalSeries.FindAllStringSubmatch(brokertest.Get(t, a.Admin+"/metrics").Body, -1) {
+	for _, match := range denialSeries.FindAllStringSubmatch(brokertest.Get(t, a.Admin+"/metrics").Body, -1) {
 		found[match[1]] = match[2]
 	}
 	return found
 }
 
-// refusedBy returns the reasons of which there have been more since the last call.
-func (a *attacked) refusedBy(t *testing.T) (reasons []string) {
+// newDenials returns the reasons whose counters have changed since the last call.
+func (a *attackTarget) newDenials(t *testing.T) (reasons []string) {
 	t.Helper()
-	now := a.refusals(t)
-	for reason, count := range now {
-		if a.refusal[reason] != count {
+	current := a.readDenials(t)
+	for reason, count := range current {
+		if a.denials[reason] != count {
 			reasons = append(reasons, reason)
 		}
 	}
-	a.refusal = now
+	a.denials = current
 	return reasons
 }
 
-func (a *attacked) attacker(t *testing.T) *brokertest.RawConn {
+// dial connects to the broker, over TLS if it requires that.
+func (a *attackTarget) dial(t *testing.T) *brokertest.RawConn {
 	t.Helper()
 	c := brokertest.DialRaw(t, strings.TrimPrefix(a.URL, "http://"))
 	if a.tls {
-		over := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}) // what it shows is not the point
-		c.Conn, c.Reader = over, bufio.NewReader(io.TeeReader(over, &c.Seen))
+		conn := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}) // the certificate is not under test
+		c.Conn, c.Reader = conn, bufio.NewReader(io.TeeReader(conn, &c.Seen))
 	}
 	return c
 }
 
-// after is a request that shows whether both sides agree on where the one before it has ended.
-const after = "GET /after HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + attackedKey + "\r\n\r\n"
+// followUpRequest shows whether both sides agree on where the previous request ended.
+const followUpRequest = "GET /after HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + canaryKey + "\r\n\r\n"
 
-func (a *attacked) suffer(t *testing.T, attack attack) {
+// run sends an attack and checks its outcome: the response, what reaches the API, and the denial counters.
+func (a *attackTarget) run(t *testing.T, attack attack) {
 	t.Helper()
 	want := attack.want
-	c := a.attacker(t)
-	method, _, _ := strings.Cut(attack.in, " ")
-	c.Send(attack.in)
+	c := a.dial(t)
+	method, _, _ := strings.Cut(attack.request, " ")
+	c.Send(attack.request)
 	first := c.Next(method)
 	if first.Err != nil || first.Status != want.status {
-		t.Errorf("%d %v, want %d; %q", first.Status, first.Err, want.status, c.Seen.String())
+		t.Errorf("got status %d, %v, want %d: %q", first.Status, first.Err, want.status, c.Seen.String())
 	}
-	if want.open {
-		a.goesOn(t, c)
+	if want.reusable {
+		a.checkReusable(t, c)
 	} else {
 		if err := c.SetReadDeadline(time.Now().Add(brokertest.Timeout / 10)); err != nil { // well before the header time-out
 			t.Fatal(err)
@@ -180,40 +186,40 @@ func (a *attacked) suffer(t *testing.T, attack attack) {
 		c.Rest(t)
 	}
 
-	hits := a.tape.take()
-	for _, fault := range a.tape.found() {
-		t.Error(fault)
+	requests := a.api.takeRequests()
+	for _, problem := range a.api.takeProblems() {
+		t.Error(problem)
 	}
-	var came []string
-	for _, hit := range hits {
-		if hit.target != "/after" {
-			came = append(came, hit.method+" "+hit.target)
+	var upstream []string
+	for _, request := range requests {
+		if request.target != "/after" {
+			upstream = append(upstream, request.method+" "+request.target)
 		}
-		if strings.Contains(hit.raw, "CANARY") {
-			t.Errorf("the app's own went upstream: %q", hit.raw)
+		if strings.Contains(request.raw, "CANARY") {
+			t.Errorf("got a canary in a request to the API, want none: %q", request.raw)
 		}
 	}
-	if !slices.Equal(came, want.hits) {
-		t.Errorf("the API got %q, want %q", came, want.hits)
+	if !slices.Equal(upstream, want.upstream) {
+		t.Errorf("got requests to the API %q, want %q", upstream, want.upstream)
 	}
 	var reasons []string
 	if want.reason != "" {
 		reasons = []string{want.reason}
 	}
-	if got := a.refusedBy(t); !slices.Equal(got, reasons) {
-		t.Errorf("counted as %q, want %q", got, reasons)
+	if got := a.newDenials(t); !slices.Equal(got, reasons) {
+		t.Errorf("got denial reasons %q, want %q", got, reasons)
 	}
-	a.wellSaid(t, want, first, c.Seen.String())
+	a.checkResponse(t, want, first, c.Seen.String())
 }
 
-// goesOn fails the test unless the connection can be used for another request, after as many as have come together.
-func (a *attacked) goesOn(t *testing.T, c *brokertest.RawConn) {
+// checkReusable checks that the connection serves another request, after the responses to any pipelined ones.
+func (a *attackTarget) checkReusable(t *testing.T, c *brokertest.RawConn) {
 	t.Helper()
-	c.Send(after)
+	c.Send(followUpRequest)
 	for {
 		got := c.Next("GET")
 		if got.Err != nil {
-			t.Errorf("the connection cannot be used again: %v; %q", got.Err, c.Seen.String())
+			t.Errorf("the next request on the connection: got %v, want a response: %q", got.Err, c.Seen.String())
 			return
 		}
 		if got.Body == "GET /after" {
@@ -222,20 +228,20 @@ func (a *attacked) goesOn(t *testing.T, c *brokertest.RawConn) {
 	}
 }
 
-// wellSaid fails the test unless the answer tells whose it is, and tells no more than it may.
-func (a *attacked) wellSaid(t *testing.T, want outcome, first brokertest.Response, seen string) {
+// checkResponse checks that the response says whether it is the broker's own, and contains nothing that it must not.
+func (a *attackTarget) checkResponse(t *testing.T, want outcome, first brokertest.Response, seen string) {
 	t.Helper()
-	if ours := first.Header["Proxy-Status"] != nil; first.Header["From-Tape"] == nil && ours == want.bare {
-		t.Errorf("says that it is the broker's: %v, in %q", ours, seen)
+	if ours := first.Header["Proxy-Status"] != nil; first.Header["From-Api"] == nil && ours == want.byNetHTTP {
+		t.Errorf("got Proxy-Status %t, want %t: %q", ours, !want.byNetHTTP, seen)
 	}
 	for name := range first.Header {
 		if strings.HasPrefix(name, "Access-Control-") {
-			t.Errorf("what the API allows to web pages is passed on: %s", name)
+			t.Errorf("got response header %s, want no CORS headers", name)
 		}
 	}
 	for _, secret := range append(a.login.Tokens(), "CANARY") {
 		if strings.Contains(seen, secret) {
-			t.Errorf("a secret is in the answer %q", seen)
+			t.Errorf("got a secret in the response, want none: %q", seen)
 		}
 	}
 }

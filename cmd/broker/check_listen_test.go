@@ -17,7 +17,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-func TestCheckOfListeners(t *testing.T) {
+func TestCheckReportsUseOfListenAddresses(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	url := brokertest.Serve(t, eTrusted)
@@ -26,8 +26,8 @@ func TestCheckOfListeners(t *testing.T) {
 	notReady := startBroker(t, nil, brokertest.Environ(url, "ETRUSTED_CLIENT_SECRET=wrong"))
 	brokertest.Eventually(t, "the rejection is known", func() bool { return len(notReady.Logs.Lines("token request failed")) == 1 })
 	before := eTrusted.APIRequestCount()
-	address := func(url string) string { return strings.TrimPrefix(url, "http://") }
-	other := address(brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	addressOf := func(url string) string { return strings.TrimPrefix(url, "http://") }
+	otherProgram := addressOf(brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Proxy-Status", `another; details="etrusted-broker"`)
 		_, _ = io.WriteString(w, `{"version":"1"}`)
 	})))
@@ -39,24 +39,24 @@ func TestCheckOfListeners(t *testing.T) {
 		}
 		return listener
 	}
-	stranger := filepath.Join(folder, "stranger.sock")
-	t.Cleanup(func() { _ = listenUnix(stranger).Close() })
+	otherSocket := filepath.Join(folder, "other.sock")
+	t.Cleanup(func() { _ = listenUnix(otherSocket).Close() })
 	stale := filepath.Join(folder, "stale.sock")
-	left := listenUnix(stale).(*net.UnixListener)
-	left.SetUnlinkOnClose(false)
-	_ = left.Close()
-	served := filepath.Join(folder, "broker", "broker.sock")
-	if err := os.Mkdir(filepath.Dir(served), 0o700); err != nil {
+	leftover := listenUnix(stale).(*net.UnixListener)
+	leftover.SetUnlinkOnClose(false)
+	_ = leftover.Close()
+	brokerSocket := filepath.Join(folder, "broker", "broker.sock")
+	if err := os.Mkdir(filepath.Dir(brokerSocket), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	overUnix := &brokertest.LogBuffer{}
+	socketLogs := &brokertest.LogBuffer{}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, "broker", nil, brokertest.Environ(url, "BROKER_LISTEN=unix://"+served), io.Discard, overUnix)
+		ended <- run(ctx, "broker", nil, brokertest.Environ(url, "BROKER_LISTEN=unix://"+brokerSocket), io.Discard, socketLogs)
 	}()
 	t.Cleanup(func() { cancel(); <-ended })
-	brokertest.Eventually(t, "the broker listens", func() bool { return len(overUnix.Lines("listening")) == 1 })
+	brokertest.Eventually(t, "the broker listens", func() bool { return len(socketLogs.Lines("listening")) == 1 })
 	file := filepath.Join(folder, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -65,39 +65,39 @@ func TestCheckOfListeners(t *testing.T) {
 	tests := []struct {
 		name, app, admin string
 		failed           []string
-		says             []string
+		output           []string
 	}{
 		{"free", freeAddress(t), freeAddress(t), nil, []string{" is free\n"}},
-		{"everywhere", "0.0.0.0:" + port(t, freeAddress(t)), "", nil, []string{" is free\n", "– admin listener", "turned off: BROKER_ADMIN_LISTEN is empty"}},
-		{"a broker that is ready", address(ready.URL), address(ready.Admin), nil,
+		{"everywhere", "0.0.0.0:" + portOf(t, freeAddress(t)), "", nil, []string{" is free\n", "– admin listener", "turned off: BROKER_ADMIN_LISTEN is empty"}},
+		{"a broker that is ready", addressOf(ready.URL), addressOf(ready.Admin), nil,
 			[]string{"in use by a broker\n", "in use by a broker (version dev), ready\n"}},
-		{"a broker that is not ready", address(notReady.URL), address(notReady.Admin), nil,
+		{"a broker that is not ready", addressOf(notReady.URL), addressOf(notReady.Admin), nil,
 			[]string{"in use by a broker (version dev), not ready: the login server rejected the credentials (401"}},
-		{"a broker, everywhere", "0.0.0.0:" + port(t, address(ready.URL)), ":" + port(t, address(ready.Admin)), nil,
+		{"a broker, everywhere", "0.0.0.0:" + portOf(t, addressOf(ready.URL)), ":" + portOf(t, addressOf(ready.Admin)), nil,
 			[]string{"in use by a broker\n", ", ready\n"}},
-		{"another program for the app", other, "", []string{"app's listener"}, []string{other + " is in use by another program", "set BROKER_LISTEN to another address", "Problem: this machine (app's listener)."}},
-		{"another program for the admin", freeAddress(t), other, []string{"admin listener"}, []string{other + " is in use by another program", "set BROKER_ADMIN_LISTEN to another address"}},
-		{"a program that says nothing", silentServer(t), "", []string{"app's listener"}, []string{" is in use by another program"}},
-		{"the admin's address for the app", address(ready.Admin), "", []string{"app's listener"}, []string{" is in use by another program"}},
+		{"another program for the app", otherProgram, "", []string{"app's listener"}, []string{otherProgram + " is in use by another program", "set BROKER_LISTEN to another address", "Problem: this machine (app's listener)."}},
+		{"another program for the admin", freeAddress(t), otherProgram, []string{"admin listener"}, []string{otherProgram + " is in use by another program", "set BROKER_ADMIN_LISTEN to another address"}},
+		{"a program that does not respond", silentServer(t), "", []string{"app's listener"}, []string{" is in use by another program"}},
+		{"the admin's address for the app", addressOf(ready.Admin), "", []string{"app's listener"}, []string{" is in use by another program"}},
 		{"not of this machine", freeAddress(t), "192.0.2.1:9464", []string{"admin listener"}, []string{"BROKER_ADMIN_LISTEN 192.0.2.1:9464 is not an address of this machine"}},
 		{"unix, free", "unix://" + filepath.Join(folder, "free.sock"), "", nil, []string{"free.sock is free"}},
-		{"unix, left over", "unix://" + stale, "", nil, []string{"stale.sock is free"}},
-		{"unix, a broker", "unix://" + served, "", nil, []string{"in use by a broker"}},
-		{"unix, another program", "unix://" + stranger, "", []string{"app's listener"}, []string{"unix://" + stranger + " is in use by another program"}},
+		{"unix, stale", "unix://" + stale, "", nil, []string{"stale.sock is free"}},
+		{"unix, a broker", "unix://" + brokerSocket, "", nil, []string{"in use by a broker"}},
+		{"unix, another program", "unix://" + otherSocket, "", []string{"app's listener"}, []string{"unix://" + otherSocket + " is in use by another program"}},
 		{"unix, a file", "unix://" + file, "", []string{"app's listener"}, []string{"is there already, and is no socket"}},
 		{"unix, no folder", "unix:///nosuch/broker.sock", "", []string{"app's listener"}, []string{"cannot be created: directory not found"}},
 	}
-	foreign := listenUnix(stranger)
+	listener := listenUnix(otherSocket)
 	go func() {
 		for {
-			conn, err := foreign.Accept()
+			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
 			_ = conn.Close()
 		}
 	}()
-	t.Cleanup(func() { _ = foreign.Close() })
+	t.Cleanup(func() { _ = listener.Close() })
 	checks := 0
 	for _, test := range tests {
 		environ := brokertest.Environ(url, "BROKER_LISTEN="+test.app, "BROKER_ADMIN_LISTEN="+test.admin, "BROKER_UNSAFE_LISTEN=true")
@@ -105,24 +105,24 @@ func TestCheckOfListeners(t *testing.T) {
 		checks++
 		t.Run(test.name, func(t *testing.T) {
 			if test.failed != nil {
-				mustDiagnose(t, code, stdout, stderr, test.failed, test.says...)
+				mustDiagnose(t, code, stdout, stderr, test.failed, test.output...)
 				return
 			}
 			if code != exitOK || stderr != "" {
-				t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+				t.Errorf("got exit code %d, want %d and no errors:\n%s%s", code, exitOK, stdout, stderr)
 			}
-			for _, part := range test.says {
+			for _, part := range test.output {
 				if !strings.Contains(stdout, part) {
-					t.Errorf("does not say %q:\n%s", part, stdout)
+					t.Errorf("got no %q in:\n%s", part, stdout)
 				}
 			}
 		})
 	}
 	if n := eTrusted.APIRequestCount() - before; n != checks {
-		t.Errorf("%d requests to the API in %d checks: a question to a broker went on to it", n, checks)
+		t.Errorf("got %d requests to the API in %d checks, want one each: a broker has forwarded a probe", n, checks)
 	}
 	if _, err := os.Lstat(stale); err != nil {
-		t.Errorf("the check has left a trace: %v", err)
+		t.Errorf("the stale socket after the check: got %v, want it to stay", err)
 	}
 }
 
@@ -140,7 +140,7 @@ func freeAddress(t *testing.T) string {
 	return ""
 }
 
-func port(t *testing.T, address string) string {
+func portOf(t *testing.T, address string) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -149,9 +149,8 @@ func port(t *testing.T, address string) string {
 	return port
 }
 
-// TestCheckOfAListenerWithTLS holds that a broker is known by its answer, and one that wants a client certificate by its
-// wanting one.
-func TestCheckOfAListenerWithTLS(t *testing.T) {
+// TestCheckRecognisesBrokerWithTLS: check recognises a broker by its response, and says if a client certificate is required.
+func TestCheckRecognisesBrokerWithTLS(t *testing.T) {
 	t.Parallel()
 	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	a := brokertest.NewCA(t, "servers")
@@ -159,8 +158,8 @@ func TestCheckOfAListenerWithTLS(t *testing.T) {
 	files.writePair(t, a, "first", time.Hour)
 	brokertest.ReplaceFile(t, files.clientCA, a.CertificatePEM())
 	for _, test := range []struct {
-		more []string
-		says string
+		more   []string
+		output string
 	}{
 		{nil, "in use by a broker"},
 		{[]string{"BROKER_TLS_CLIENT_CA_FILE=" + files.clientCA}, "in use by a program that requires a client certificate"},
@@ -169,8 +168,8 @@ func TestCheckOfAListenerWithTLS(t *testing.T) {
 		b := startBroker(t, nil, environ)
 		b.WaitReady()
 		code, stdout, stderr := ask([]string{"check"}, append(environ, "BROKER_LISTEN="+strings.TrimPrefix(b.URL, "http://"), "BROKER_ADMIN_LISTEN=")...)
-		if code != exitOK || !strings.Contains(stdout, test.says) || !strings.Contains(stdout, files.key+" (0600)") {
-			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+		if code != exitOK || !strings.Contains(stdout, test.output) || !strings.Contains(stdout, files.key+" (0600)") {
+			t.Errorf("got exit code %d, want %d and %q:\n%s%s", code, exitOK, test.output, stdout, stderr)
 		}
 	}
 }

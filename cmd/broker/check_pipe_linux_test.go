@@ -10,8 +10,8 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestCheckOfPipes holds that a pipe where a file should be does not have the check wait for ever, which no signal would end.
-func TestCheckOfPipes(t *testing.T) {
+// TestCheckDoesNotBlockOnPipes: a pipe in place of a file does not block the check, which no signal could then end.
+func TestCheckDoesNotBlockOnPipes(t *testing.T) {
 	t.Parallel()
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
@@ -35,8 +35,8 @@ func TestCheckOfPipes(t *testing.T) {
 			go func() {
 				ended <- run(t.Context(), "broker", []string{"check"}, brokertest.Environ(url, test.environ...), &stdout, &stderr)
 			}()
-			if code := brokertest.Receive(t, "the end", ended); code != test.code || !strings.Contains(stdout.String()+stderr.String(), "no") {
-				t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
+			if code := brokertest.Receive(t, "the check ends", ended); code != test.code || !strings.Contains(stdout.String()+stderr.String(), "no") {
+				t.Errorf("got exit code %d, want %d and a message:\n%s%s", code, test.code, &stdout, &stderr)
 			}
 		})
 	}

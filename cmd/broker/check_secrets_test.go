@@ -18,67 +18,68 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// checked is all that both forms of a check put out.
-func checked(environ ...string) string {
+// checkOutput returns the complete output of check and check -json.
+func checkOutput(environ ...string) string {
 	environ = append(environ, "ETRUSTED_CLIENT_ID="+canaryID, "ETRUSTED_CLIENT_SECRET="+canarySecret)
 	_, text, errors := ask([]string{"check"}, environ...)
 	_, asJSON, moreErrors := ask([]string{"check", "-json"}, environ...)
 	return text + errors + asJSON + moreErrors
 }
 
-// mustKeep holds that no secret is in the text, and that the check has come as far as it should.
-func mustKeep(t *testing.T, text, sign string, tokens ...string) {
+// requireNoSecret checks that the text contains no secret in any form. marker is text that must be in it, so that the test
+// fails if the check stops early.
+func requireNoSecret(t *testing.T, text, marker string, tokens ...string) {
 	t.Helper()
-	if !strings.Contains(text, sign) {
-		t.Errorf("the test has not seen all it should: %q is missing in %s", sign, text)
+	if !strings.Contains(text, marker) {
+		t.Errorf("got no %q, want it in:\n%s", marker, text)
 	}
 	canaries := append([]string{canaryID, canarySecret}, tokens...)
 	for _, token := range tokens {
 		canaries = append(canaries, strings.Split(token, ".")...)
 	}
 	for _, canary := range canaries {
-		for how, form := range map[string]string{
-			"as it is": canary,
-			"in hex":   hex.EncodeToString([]byte(canary)),
-			"base64":   base64.StdEncoding.EncodeToString([]byte(canary)),
-			"escaped":  url.QueryEscape(canary),
-			"cleaned":  strings.NewReplacer("_", "-", "!", "-").Replace(strings.ReplaceAll(canary, "__", "-")),
+		for encoding, form := range map[string]string{
+			"plain":   canary,
+			"in hex":  hex.EncodeToString([]byte(canary)),
+			"base64":  base64.StdEncoding.EncodeToString([]byte(canary)),
+			"escaped": url.QueryEscape(canary),
+			"cleaned": strings.NewReplacer("_", "-", "!", "-").Replace(strings.ReplaceAll(canary, "__", "-")),
 		} {
 			if strings.Contains(strings.ToLower(text), strings.ToLower(form)) {
-				t.Errorf("%q is seen (%s):\n%s", canary, how, text)
+				t.Errorf("got %q (%s), want no secret:\n%s", canary, encoding, text)
 			}
 		}
 	}
 	for _, r := range text {
 		if r < ' ' && r != '\n' || r == 0x7f || r >= 0x80 && !strings.ContainsRune("✓✗–", r) {
-			t.Fatalf("%q is in %q", r, text)
+			t.Fatalf("got the character %q, want only printable ones: %q", r, text)
 		}
 	}
 }
 
-func TestCheckLeaksNothing(t *testing.T) {
+func TestCheckShowsNoSecret(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		fault http.Handler
-		sign  string
+		fault  http.Handler
+		marker string
 	}{
 		"none":                   {nil, "channels: 3"},
 		"echo 400":               {fakeetrusted.EchoSecret(400), "an unknown error"},
 		"echo 401":               {fakeetrusted.EchoSecret(401), "rejected the credentials"},
 		"echo 503":               {fakeetrusted.EchoSecret(503), "503 Service Unavailable"},
 		"echo 200":               {fakeetrusted.EchoSecret(200), "did not return a token response"},
-		"echo in HTML":           {echoPage(200), "it is HTML or XML"},
-		"echo in HTML, refusing": {echoPage(404), "its status is 404"},
-		"breaks off":             {fakeetrusted.Truncate(100), "closed the connection"},
+		"echo in HTML":           {echoHTML(200), "it is HTML or XML"},
+		"echo in HTML, refusing": {echoHTML(404), "its status is 404"},
+		"closes early":           {fakeetrusted.Truncate(100), "closed the connection"},
 	} {
 		t.Run("login server: "+name, func(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
 			server.SetTokenFault(test.fault)
-			mustKeep(t, checked(brokertest.Environ(brokertest.Serve(t, server))...), test.sign, server.Tokens()...)
+			requireNoSecret(t, checkOutput(brokertest.Environ(brokertest.Serve(t, server))...), test.marker, server.Tokens()...)
 		})
 	}
-	for name, answer := range map[string]func(sent string) string{
+	for name, response := range map[string]func(sent string) string{
 		"status line": func(sent string) string { return sent + "\r\n\r\n" },
 		"reason":      func(sent string) string { return "HTTP/1.1 503 " + sent + "\r\nContent-Length: 0\r\n\r\n" },
 		"date":        func(sent string) string { return "HTTP/1.1 403 x\r\nDate: " + sent + "\r\nContent-Length: 0\r\n\r\n" },
@@ -95,15 +96,15 @@ func TestCheckLeaksNothing(t *testing.T) {
 		t.Run("both: "+name, func(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{ClientID: canaryID, ClientSecret: canarySecret})
-			away := startReflectingServer(t, answer)
-			mustKeep(t, checked(brokertest.Environ(away)...), "✗ token")
-			mustKeep(t, checked(brokertest.Environ(away, "ETRUSTED_TOKEN_URL="+brokertest.Serve(t, server)+"/oauth/token")...), "✓ token", server.Tokens()...)
+			reflecting := startReflectingServer(t, response)
+			requireNoSecret(t, checkOutput(brokertest.Environ(reflecting)...), "✗ token")
+			requireNoSecret(t, checkOutput(brokertest.Environ(reflecting, "ETRUSTED_TOKEN_URL="+brokertest.Serve(t, server)+"/oauth/token")...), "✓ token", server.Tokens()...)
 		})
 	}
 }
 
-// echoPage is a page of HTML that holds what it was sent.
-func echoPage(status int) http.Handler {
+// echoHTML responds with an HTML page that contains the credentials of the request.
+func echoHTML(status int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(status)
@@ -111,8 +112,8 @@ func echoPage(status int) http.Handler {
 	})
 }
 
-// grants is a login server that gives a token of such claims.
-func grants(claims map[string]any) http.Handler {
+// tokenWithClaims is a login server that issues a token with the claims.
+func tokenWithClaims(claims map[string]any) http.Handler {
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		panic(err)
@@ -124,54 +125,54 @@ func grants(claims map[string]any) http.Handler {
 	return fakeetrusted.Answer(200, "application/json", string(body))
 }
 
-// TestCheckOfHostileTokens holds that a token's claims are shown cleaned, bounded, and not if a secret is in them.
-func TestCheckOfHostileTokens(t *testing.T) {
+// TestCheckSanitizesTokenClaims: claims are shown without control characters, bounded, and withheld if they contain a secret.
+func TestCheckSanitizesTokenClaims(t *testing.T) {
 	t.Parallel()
 	const hostile = "\x1b[31m\n✓ token\r\a\u202e\x00"
 	for name, test := range map[string]struct {
 		claims map[string]any
-		sign   string
+		marker string
 	}{
 		"escapes": {map[string]any{"aud": hostile, "scope": hostile, "realm_access": map[string]any{"roles": []string{hostile, ""}}},
 			"audience -31m-token-; scopes -31m, (no name), token, (no name); roles -31m-token-, (no name)"},
-		"secrets":            {map[string]any{"aud": []string{canarySecret, canaryID}, "scope": canarySecret, "azp": canaryID}, "audience (withheld"},
-		"secret in pieces":   {map[string]any{"aud": []string{canarySecret[:9], canarySecret[9:]}}, "audience (withheld"},
-		"secret in hex":      {map[string]any{"aud": "x-" + hex.EncodeToString([]byte(canarySecret)) + "-x"}, "audience (withheld"},
-		"secret in base64":   {map[string]any{"aud": base64.StdEncoding.EncodeToString([]byte(canarySecret))}, "audience (withheld"},
-		"client as resource": {map[string]any{"resource_access": map[string]any{canaryID: map[string]any{"roles": []string{"reader"}}}}, "; roles reader"},
-		"another client":     {map[string]any{"azp": "another"}, "! the token was issued to a different client"},
-		"huge":               {map[string]any{"aud": strings.Repeat("a", 20_000), "scope": strings.Repeat("b ", 5_000)}, "and 4992 more"},
-		"another audience":   {map[string]any{"aud": []string{"account"}}, "! the token is not for the audience in ETRUSTED_AUDIENCE"},
-		"a short life":       {map[string]any{"iat": 1000, "exp": 1060}, "! the token expires earlier than the login server said, after 60 s"},
-		"an endless life":    {map[string]any{"iat": 1, "exp": 1e300}, "valid for 300 s"},
-		"wrong types":        {map[string]any{"iat": "x", "exp": []int{1}, "aud": 7, "scope": map[string]any{}, "azp": false, "realm_access": 1, "resource_access": []any{nil}}, "valid for 300 s\n"},
+		"secrets":             {map[string]any{"aud": []string{canarySecret, canaryID}, "scope": canarySecret, "azp": canaryID}, "audience (withheld"},
+		"secret in pieces":    {map[string]any{"aud": []string{canarySecret[:9], canarySecret[9:]}}, "audience (withheld"},
+		"secret in hex":       {map[string]any{"aud": "x-" + hex.EncodeToString([]byte(canarySecret)) + "-x"}, "audience (withheld"},
+		"secret in base64":    {map[string]any{"aud": base64.StdEncoding.EncodeToString([]byte(canarySecret))}, "audience (withheld"},
+		"client as resource":  {map[string]any{"resource_access": map[string]any{canaryID: map[string]any{"roles": []string{"reader"}}}}, "; roles reader"},
+		"another client":      {map[string]any{"azp": "another"}, "! the token was issued to a different client"},
+		"huge":                {map[string]any{"aud": strings.Repeat("a", 20_000), "scope": strings.Repeat("b ", 5_000)}, "and 4992 more"},
+		"another audience":    {map[string]any{"aud": []string{"account"}}, "! the token is not for the audience in ETRUSTED_AUDIENCE"},
+		"a short lifetime":    {map[string]any{"iat": 1000, "exp": 1060}, "! the token expires earlier than the login server said, after 60 s"},
+		"an endless lifetime": {map[string]any{"iat": 1, "exp": 1e300}, "valid for 300 s"},
+		"wrong types":         {map[string]any{"iat": "x", "exp": []int{1}, "aud": 7, "scope": map[string]any{}, "azp": false, "realm_access": 1, "resource_access": []any{nil}}, "valid for 300 s\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{})
-			server.SetTokenFault(grants(test.claims))
+			server.SetTokenFault(tokenWithClaims(test.claims))
 			server.SetAPIFault(fakeetrusted.Answer(200, "application/json", "[1]"))
-			text := checked(brokertest.Environ(brokertest.Serve(t, server))...)
-			mustKeep(t, text, test.sign)
+			text := checkOutput(brokertest.Environ(brokertest.Serve(t, server))...)
+			requireNoSecret(t, text, test.marker)
 			for line := range strings.Lines(text) {
 				if len(line) > 1500 {
-					t.Errorf("a line of %d bytes", len(line))
+					t.Errorf("got a line of %d bytes, want at most 1500", len(line))
 				}
 			}
 			if strings.Count(text, "\n✓ token") != 1 {
-				t.Errorf("not one line of a token:\n%s", text)
+				t.Errorf("want exactly one line ✓ token:\n%s", text)
 			}
 		})
 	}
 }
 
-// TestCheckOfHostileCertificates is about names that a peer has put into its certificate.
-func TestCheckOfHostileCertificates(t *testing.T) {
+// TestCheckSanitizesCertificateNames covers the names in a server's certificate.
+func TestCheckSanitizesCertificateNames(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		issuer string
 		leaf   x509.Certificate
-		sign   string
+		marker string
 	}{
 		"issuer": {canarySecret, forLoopback(), "issued by (withheld"},
 		"escapes": {"\x1b[2J" + strings.Repeat("x", 60) + "\n✗", forLoopback(),
@@ -183,23 +184,23 @@ func TestCheckOfHostileCertificates(t *testing.T) {
 			t.Parallel()
 			server := fakeetrusted.New(fakeetrusted.Options{})
 			url := brokertest.Serve(t, server)
-			text := checked(brokertest.Environ(url, "ETRUSTED_API_URL="+tlsServer(t, server, brokertest.NewCA(t, test.issuer), test.leaf))...)
-			mustKeep(t, text, test.sign)
+			text := checkOutput(brokertest.Environ(url, "ETRUSTED_API_URL="+tlsServer(t, server, brokertest.NewCA(t, test.issuer), test.leaf))...)
+			requireNoSecret(t, text, test.marker)
 		})
 	}
 }
 
-// TestCheckOfAHostileNeighbour is about what a program says that listens in the admin listener's place.
-func TestCheckOfAHostileNeighbour(t *testing.T) {
+// TestCheckEscapesTextOfOtherListener covers the responses of another program on the admin listener's address.
+func TestCheckEscapesTextOfOtherListener(t *testing.T) {
 	t.Parallel()
 	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
-	neighbour := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	otherListener := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{
 			"version": "1\x1b[31m" + strings.Repeat("2", 10_000), "ready": false, "accounts": []any{},
 			"not_ready_reason": "be\x1b[31mcause\n✓ all is well " + canarySecret[:5] + strings.Repeat("x", 10_000),
 		})
 	}))
-	mustKeep(t, checked(brokertest.Environ(url, adminOf(neighbour))...), "not ready: be%1B[31mcause%0A✓ all is well CANAR")
+	requireNoSecret(t, checkOutput(brokertest.Environ(url, adminEnv(otherListener))...), "not ready: be%1B[31mcause%0A✓ all is well CANAR")
 	endless := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
 			if _, err := io.WriteString(w, strings.Repeat(" ", 1<<16)); err != nil {
@@ -207,5 +208,5 @@ func TestCheckOfAHostileNeighbour(t *testing.T) {
 			}
 		}
 	}))
-	mustKeep(t, checked(brokertest.Environ(url, adminOf(endless))...), " is in use by another program")
+	requireNoSecret(t, checkOutput(brokertest.Environ(url, adminEnv(endless))...), " is in use by another program")
 }

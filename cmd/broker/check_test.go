@@ -93,7 +93,7 @@ func forLoopback(names ...string) x509.Certificate {
 	return x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour)}
 }
 
-// TestCheckFindsTheCause covers all failures except those of a proxy, which need a process: see TestCheckBehindAProxy.
+// TestCheckFindsTheCause covers all failures except those of a proxy, which need a process: see TestCheckDiagnosesOutboundProxy.
 func TestCheckFindsTheCause(t *testing.T) {
 	t.Parallel()
 	const page = "<!doctype html><title>Welcome to the hotel</title>"

@@ -12,7 +12,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// fetchToken does what shops' code does before anything else.
+// fetchToken requests a token as an app's own OAuth code does.
 func fetchToken(t *testing.T, url string, form url.Values) (token string, status int) {
 	t.Helper()
 	form.Set("grant_type", "client_credentials")
@@ -24,19 +24,19 @@ func fetchToken(t *testing.T, url string, form url.Values) (token string, status
 	if got.Err != nil {
 		t.Fatal(got.Err)
 	}
-	var answer struct {
+	var response struct {
 		AccessToken string `json:"access_token"`
 	}
-	if err := json.Unmarshal([]byte(got.Body), &answer); err != nil {
+	if err := json.Unmarshal([]byte(got.Body), &response); err != nil {
 		t.Fatalf("%v: %s", err, got.Body)
 	}
 	if got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("Proxy-Status") == "" {
-		t.Errorf("header %v", got.Header)
+		t.Errorf("got header %v, want Cache-Control: no-store and Proxy-Status", got.Header)
 	}
-	return answer.AccessToken, got.Status
+	return response.AccessToken, got.Status
 }
 
-// followReviews pages through all reviews by their links, and returns how many there were.
+// followReviews follows the links through all pages of reviews, and returns the numbers of both.
 func followReviews(t *testing.T, first, token string) (reviews, pages int) {
 	t.Helper()
 	for next := first; next != ""; pages++ {
@@ -52,15 +52,16 @@ func followReviews(t *testing.T, first, token string) (reviews, pages int) {
 			t.Fatalf("%s: %d %v %s", next, got.Status, err, got.Body)
 		}
 		if next = page.Paging.Links.Next; pages > 1000 {
-			t.Fatal("there is no end")
+			t.Fatal("got more than 1000 pages, want an end")
 		}
 		reviews += len(page.Items)
 	}
 	return reviews, pages
 }
 
-// An app that keeps its OAuth code, and follows the API's links, is served without any other change than the base URL.
-func TestUnchangedApp(t *testing.T) {
+// TestServesAppWithItsOwnOAuthCode: an app that fetches its own tokens and follows the API's links needs no other change than the
+// base URL.
+func TestServesAppWithItsOwnOAuthCode(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetClient("id-de", "secret-de")
@@ -69,70 +70,70 @@ func TestUnchangedApp(t *testing.T) {
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "ETRUSTED_ACCOUNTS_DIR="+dir))
 	b.WaitReady()
 	brokertest.Eventually(t, "the other account has a token", func() bool { return brokertest.Get(t, b.URL+"/@shop-de/channels").Status == http.StatusOK })
-	asked := eTrusted.TokenRequestCount()
-	for _, test := range []struct{ at, client, token string }{
+	before := eTrusted.TokenRequestCount()
+	for _, test := range []struct{ path, client, token string }{
 		{"/oauth/token", "dummy", "placeholder"},
 		{"/auth/realms/business/protocol/openid-connect/token", "dummy", "placeholder"},
 		{"/oauth/token", "shop-de", "placeholder:shop-de"},
 		{"/@shop-de/oauth/token", "dummy", "placeholder:shop-de"},
 	} {
-		token, status := fetchToken(t, b.URL+test.at, url.Values{"client_id": {test.client}, "client_secret": {"x"}})
+		token, status := fetchToken(t, b.URL+test.path, url.Values{"client_id": {test.client}, "client_secret": {"x"}})
 		if token != test.token || status != http.StatusOK {
-			t.Fatalf("%+v: %q %d", test, token, status)
+			t.Fatalf("%+v: got token %q, status %d, want %q, 200", test, token, status, test.token)
 		}
 		if reviews, pages := followReviews(t, b.URL+"/reviews?count=7", token); reviews == 0 || pages < 3 {
-			t.Errorf("%d reviews on %d pages", reviews, pages)
+			t.Errorf("got %d reviews on %d pages, want some on at least 3", reviews, pages)
 		}
 		requests := eTrusted.APIRequests()
-		real := requests[len(requests)-1].Header.Get("Authorization")
+		authorization := requests[len(requests)-1].Header.Get("Authorization")
 		plain := brokertest.Get(t, b.URL+"/@default/channels")
 		requests = eTrusted.APIRequests()
-		if isDefault := requests[len(requests)-1].Header.Get("Authorization") == real; isDefault == strings.HasSuffix(token, ":shop-de") || plain.Status != 200 {
-			t.Errorf("%s: goes with the token of the default account: %v", token, isDefault)
+		if isDefault := requests[len(requests)-1].Header.Get("Authorization") == authorization; isDefault == strings.HasSuffix(token, ":shop-de") || plain.Status != 200 {
+			t.Errorf("%s: got the token of the default account: %t, want %t", token, isDefault, !isDefault)
 		}
 	}
 	if reviews, _ := followReviews(t, b.URL+"/@shop-de/reviews?count=50", ""); reviews == 0 {
-		t.Error("no reviews by the account's path")
+		t.Error("got no reviews by the account's path, want some")
 	}
-	if got := getWithKey(t, b.URL+"/channels", "placeholder:nobody"); got.Status != http.StatusNotFound {
-		t.Errorf("the placeholder token of an account that is gone: %d", got.Status)
+	if got := getWithKey(t, b.URL+"/channels", "placeholder:unknown"); got.Status != http.StatusNotFound {
+		t.Errorf("the placeholder token of an unknown account: got status %d, want 404", got.Status)
 	}
-	if n := eTrusted.TokenRequestCount(); n != asked {
-		t.Errorf("%d token requests went to the login server", n-asked)
+	if n := eTrusted.TokenRequestCount(); n != before {
+		t.Errorf("got %d token requests to the login server, want none", n-before)
 	}
-	if got := brokertest.Get(t, b.URL+"/oauth/token"); got.Header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == asked {
-		t.Errorf("a GET does not go upstream: %d %v", got.Status, got.Header)
+	if got := brokertest.Get(t, b.URL+"/oauth/token"); got.Header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == before {
+		t.Errorf("a GET of the token endpoint: got %d %v, want the API's response", got.Status, got.Header)
 	}
 	for _, r := range eTrusted.APIRequests() {
 		if strings.Contains(r.Header.Get("Authorization"), "placeholder") {
-			t.Error("a placeholder token went to the API")
+			t.Error("got a placeholder token in a request to the API, want none")
 		}
 	}
 }
 
-func TestTokenEndpointAndLinksCanBeOff(t *testing.T) {
+func TestTokenEndpointAndLinkRewritingCanBeDisabled(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	upstream := brokertest.Serve(t, eTrusted)
 	b := startBroker(t, nil, brokertest.Environ(upstream, "BROKER_TOKEN_ENDPOINT=false", "BROKER_REWRITE_LINKS=false"))
 	b.WaitReady()
 	if got := brokertest.Get(t, b.URL+"/reviews?count=1"); !strings.Contains(got.Body, upstream+"/reviews?") || strings.Contains(got.Body, b.URL) {
-		t.Errorf("rewritten: %s", got.Body)
+		t.Errorf("got %s, want the API's links", got.Body)
 	}
-	asked := eTrusted.TokenRequestCount()
+	before := eTrusted.TokenRequestCount()
 	request, err := http.NewRequest(http.MethodPost, b.URL+"/oauth/token", strings.NewReader("grant_type=client_credentials"))
 	if err == nil {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	if got := brokertest.Do(request, err); got.Header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == asked {
-		t.Errorf("answered by the broker: %d %s", got.Status, got.Body)
+	if got := brokertest.Do(request, err); got.Header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == before {
+		t.Errorf("a token request: got %d %s, want the API's response", got.Status, got.Body)
 	}
-	if got := getWithKey(t, b.URL+"/channels", "placeholder:nobody"); got.Status != http.StatusOK {
-		t.Errorf("a placeholder token selects an account: %d", got.Status)
+	if got := getWithKey(t, b.URL+"/channels", "placeholder:unknown"); got.Status != http.StatusOK {
+		t.Errorf("with a placeholder token: got status %d, want 200 for the default account", got.Status)
 	}
 }
 
-// With an access key, a placeholder token is only for clients that know it, and carries it.
+// TestPlaceholderTokenCarriesAccessKey: with an access key, only clients that know it get a placeholder token, which contains it.
 func TestPlaceholderTokenCarriesAccessKey(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
@@ -141,47 +142,47 @@ func TestPlaceholderTokenCarriesAccessKey(t *testing.T) {
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file))
 	b.WaitReady()
 	if token, status := fetchToken(t, b.URL+"/oauth/token", url.Values{"client_secret": {"wrong"}}); token != "" || status != http.StatusUnauthorized {
-		t.Errorf("with a wrong key: %q %d", token, status)
+		t.Errorf("with a wrong key: got token %q, status %d, want none, 401", token, status)
 	}
-	if _, status := fetchToken(t, b.URL+"/@nobody/oauth/token", url.Values{"client_secret": {"wrong"}}); status != http.StatusUnauthorized {
-		t.Errorf("without the key it is told which accounts there are: %d", status)
+	if _, status := fetchToken(t, b.URL+"/@unknown/oauth/token", url.Values{"client_secret": {"wrong"}}); status != http.StatusUnauthorized {
+		t.Errorf("an unknown account with a wrong key: got status %d, want 401", status)
 	}
 	token, status := fetchToken(t, b.URL+"/oauth/token", url.Values{"client_id": {"default"}, "client_secret": {"first-key-0815-4711"}})
 	if status != http.StatusOK {
-		t.Fatalf("%q %d", token, status)
+		t.Fatalf("with the key: got token %q, status %d, want 200", token, status)
 	}
-	for shown, want := range map[string]int{token: 200, "placeholder": 401, "placeholder:default": 401, "placeholder:default:": 401, "placeholder::wrong": 401, "": 401} {
-		if got := getWithKey(t, b.URL+"/channels", shown); got.Status != want {
-			t.Errorf("%q: %d, want %d", shown, got.Status, want)
+	for bearer, want := range map[string]int{token: 200, "placeholder": 401, "placeholder:default": 401, "placeholder:default:": 401, "placeholder::wrong": 401, "": 401} {
+		if got := getWithKey(t, b.URL+"/channels", bearer); got.Status != want {
+			t.Errorf("%q: got status %d, want %d", bearer, got.Status, want)
 		}
 	}
 	brokertest.ReplaceFile(t, file, []byte("second-key-0815-4711"))
-	brokertest.Eventually(t, "the new key is taken", func() bool {
+	brokertest.Eventually(t, "the new key is valid", func() bool {
 		return getWithKey(t, b.URL+"/channels", "placeholder::second-key-0815-4711").Status == 200
 	})
 	if got := getWithKey(t, b.URL+"/channels", token); got.Status != http.StatusOK {
-		t.Errorf("just after the change, the token with the old key: %d", got.Status)
+		t.Errorf("just after the change, the token with the old key: got status %d, want 200", got.Status)
 	}
 	if strings.Contains(b.Logs.String()+brokertest.Get(t, b.Admin+"/metrics").Body, "key-0815") {
-		t.Error("a key has got out")
+		t.Error("got an access key in the log or the metrics, want none")
 	}
 }
 
-// throughProxy is a client that takes the broker for its HTTP proxy.
+// throughProxy returns a client that uses the broker as its HTTP proxy.
 func throughProxy(t *testing.T, proxy string, transport *http.Transport) *http.Client {
 	t.Helper()
-	at, err := url.Parse(proxy)
+	proxyURL, err := url.Parse(proxy)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport.Proxy = http.ProxyURL(at)
+	transport.Proxy = http.ProxyURL(proxyURL)
 	transport.DisableKeepAlives = true
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: brokertest.Timeout}
 }
 
-// An app that can set nothing but HTTP_PROXY, and speaks http:, is served as well.
-func TestForwardProxy(t *testing.T) {
+// TestServesAsForwardProxy: apps that use plain HTTP can set HTTP_PROXY to the broker.
+func TestServesAsForwardProxy(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	upstream := brokertest.Serve(t, eTrusted)
@@ -202,12 +203,12 @@ func TestForwardProxy(t *testing.T) {
 		}
 		_ = response.Body.Close()
 		if response.StatusCode != test.want {
-			t.Errorf("%s through %s: %d, want %d", test.url, test.proxy, response.StatusCode, test.want)
+			t.Errorf("%s through %s: got status %d, want %d", test.url, test.proxy, response.StatusCode, test.want)
 		}
 	}
 	for _, r := range eTrusted.APIRequests() {
 		if r.Header.Get("Proxy-Authorization") != "" {
-			t.Error("the key went to the API")
+			t.Error("got the access key in a request to the API, want none")
 		}
 	}
 }

@@ -13,9 +13,10 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-func adminOf(url string) string { return "BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(url, "http://") }
+// adminEnv returns the variable with the admin listener's address.
+func adminEnv(url string) string { return "BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(url, "http://") }
 
-// ask runs a command that asks a broker, with nothing in the environment but where it is.
+// ask runs a command with only these environment variables, for at most brokertest.Timeout.
 func ask(args []string, environ ...string) (code int, stdout, stderr string) {
 	var out, err brokertest.LogBuffer
 	ctx, cancel := context.WithTimeout(context.Background(), brokertest.Timeout)
@@ -24,8 +25,8 @@ func ask(args []string, environ ...string) (code int, stdout, stderr string) {
 	return code, out.String(), err.String()
 }
 
-// in returns where the admin listener of a broker is that is in such a state.
-func in(t *testing.T, state string) (address string) {
+// adminAddressInState returns the admin address of a broker in the state. If state is an address, it returns that.
+func adminAddressInState(t *testing.T, state string) (address string) {
 	t.Helper()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	environ := brokertest.Environ(brokertest.Serve(t, eTrusted))
@@ -46,28 +47,28 @@ func in(t *testing.T, state string) (address string) {
 	return strings.TrimPrefix(b.Admin, "http://")
 }
 
-func TestHealthAndWait(t *testing.T) {
+func TestHealthAndWaitReportBrokerState(t *testing.T) {
 	t.Parallel()
-	const nobody = "127.0.0.1:1"
+	const unused = "127.0.0.1:1"
 	tests := []struct {
-		name  string
-		args  []string
-		admin string // a state, or what BROKER_ADMIN_LISTEN is
-		code  int
-		says  []string // on stderr; none: nothing is said
+		name   string
+		args   []string
+		admin  string // a state, or the value of BROKER_ADMIN_LISTEN
+		code   int
+		stderr []string // parts of it; empty if nil
 	}{
 		{"health", []string{"health"}, "ready", exitOK, nil},
 		{"health while starting", []string{"health"}, "starting", exitOK, nil},
 		{"health while rejected", []string{"health"}, "rejected", exitOK, nil},
-		{"health of nobody", []string{"health"}, nobody, exitFailure,
-			[]string{"broker health: ", "the broker's admin listener on " + nobody + " refused the connection: is it running?"}},
+		{"health without a broker", []string{"health"}, unused, exitFailure,
+			[]string{"broker health: ", "the broker's admin listener on " + unused + " refused the connection: is it running?"}},
 		{"wait", []string{"wait"}, "ready", exitOK, nil},
 		{"wait while starting", []string{"wait", "-timeout", "2s"}, "starting", exitFailure,
 			[]string{"broker wait: gave up after 2s: not ready: the first token is being fetched"}},
 		{"wait while rejected", []string{"wait", "-timeout=2s"}, "rejected", exitFailure,
 			[]string{"gave up after 2s: not ready: ", "rejected the credentials", "SSO Client Management"}},
-		{"wait for nobody", []string{"wait", "-timeout", "2s"}, nobody, exitFailure,
-			[]string{"gave up after 2s: ", "the broker's admin listener on " + nobody + " refused the connection: is it running?"}},
+		{"wait without a broker", []string{"wait", "-timeout", "2s"}, unused, exitFailure,
+			[]string{"gave up after 2s: ", "the broker's admin listener on " + unused + " refused the connection: is it running?"}},
 		{"health, admin off", []string{"health"}, "", exitConfig, []string{"broker health: BROKER_ADMIN_LISTEN is empty"}},
 		{"wait, admin off", []string{"wait"}, "", exitConfig, []string{"broker wait: BROKER_ADMIN_LISTEN is empty"}},
 		{"health, no address", []string{"health"}, "9464", exitConfig, []string{"broker health: BROKER_ADMIN_LISTEN: must be HOST:PORT"}},
@@ -76,28 +77,28 @@ func TestHealthAndWait(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			// What else is wrong in the environment is not these commands' business.
-			code, stdout, stderr := ask(test.args, "BROKER_ADMIN_LISTEN="+in(t, test.admin), "BROKER_TOKEN_WAIT=soon", "ETRUSTED_API_URL=nonsense")
+			// These commands ignore invalid variables that they do not use.
+			code, stdout, stderr := ask(test.args, "BROKER_ADMIN_LISTEN="+adminAddressInState(t, test.admin), "BROKER_TOKEN_WAIT=soon", "ETRUSTED_API_URL=nonsense")
 			if code != test.code || stdout != "" {
-				t.Errorf("exit code %d, want %d; stdout %q", code, test.code, stdout)
+				t.Errorf("got exit code %d, stdout %q, want %d and none", code, stdout, test.code)
 			}
-			if test.says == nil && stderr != "" {
-				t.Errorf("says %q", stderr)
+			if test.stderr == nil && stderr != "" {
+				t.Errorf("got stderr %q, want none", stderr)
 			}
-			for _, part := range test.says {
+			for _, part := range test.stderr {
 				if !strings.Contains(stderr, part) {
-					t.Errorf("does not say %q: %q", part, stderr)
+					t.Errorf("got no %q in stderr %q", part, stderr)
 				}
 			}
 			if strings.Count(stderr, "\n") > 1 {
-				t.Errorf("more than one line: %q", stderr)
+				t.Errorf("got more than one line: %q", stderr)
 			}
 		})
 	}
 }
 
-// TestProbeOfABrokerThatListensEverywhere holds that the addresses that are none to connect to are asked on loopback.
-func TestProbeOfABrokerThatListensEverywhere(t *testing.T) {
+// TestProbesUseLoopbackForWildcardAddress: not every system lets a client connect to 0.0.0.0 or [::].
+func TestProbesUseLoopbackForWildcardAddress(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ADMIN_LISTEN=0.0.0.0:0"))
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(b.Admin, "http://"))
@@ -107,7 +108,7 @@ func TestProbeOfABrokerThatListensEverywhere(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:", ":", "[::]:", "127.0.0.1:", "localhost:"} {
 		for _, command := range []string{"health", "wait"} {
 			if code, _, stderr := ask([]string{command}, "BROKER_ADMIN_LISTEN="+address+port); code != exitOK {
-				t.Errorf("%s %s: exit code %d: %s", command, address, code, stderr)
+				t.Errorf("%s %s: got exit code %d, want %d: %s", command, address, code, exitOK, stderr)
 			}
 		}
 	}
@@ -115,7 +116,7 @@ func TestProbeOfABrokerThatListensEverywhere(t *testing.T) {
 
 func TestAdminAddress(t *testing.T) {
 	t.Parallel()
-	for set, want := range map[string]string{
+	for value, want := range map[string]string{
 		"0.0.0.0:9":      "127.0.0.1:9",
 		":9":             "127.0.0.1:9",
 		"[::]:9":         "127.0.0.1:9",
@@ -123,52 +124,51 @@ func TestAdminAddress(t *testing.T) {
 		"10.0.0.1:9":     "10.0.0.1:9",
 		"broker.local:9": "broker.local:9",
 	} {
-		i := cli{environ: []string{"BROKER_ADMIN_LISTEN=" + set}, stderr: &brokertest.LogBuffer{}}
+		i := cli{environ: []string{"BROKER_ADMIN_LISTEN=" + value}, stderr: &brokertest.LogBuffer{}}
 		if got, ok := i.adminAddress("health"); !ok || got != want {
-			t.Errorf("%s: %s, %v, want %s", set, got, ok, want)
+			t.Errorf("%s: got %s, %t, want %s", value, got, ok, want)
 		}
 	}
 	i := cli{stderr: &brokertest.LogBuffer{}}
 	if got, ok := i.adminAddress("health"); !ok || got != "127.0.0.1:9464" {
-		t.Errorf("unset: %s, %v", got, ok)
+		t.Errorf("unset: got %s, %t, want 127.0.0.1:9464", got, ok)
 	}
 }
 
-// TestWaitWaits holds that wait goes on asking until the answer is yes.
-func TestWaitWaits(t *testing.T) {
+// TestWaitPollsUntilReady: wait repeats the request until the broker is ready.
+func TestWaitPollsUntilReady(t *testing.T) {
 	t.Parallel()
-	var questions atomic.Int64
+	var requests atomic.Int64
 	url := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/readyz" || questions.Add(1) < 3 {
+		if r.URL.Path != "/readyz" || requests.Add(1) < 3 {
 			http.Error(w, "not yet", http.StatusServiceUnavailable)
 		}
 	}))
-	if code, _, stderr := ask([]string{"wait", "-timeout", brokertest.Timeout.String()}, adminOf(url)); code != exitOK || questions.Load() != 3 {
-		t.Errorf("exit code %d after %d questions: %s", code, questions.Load(), stderr)
+	if code, _, stderr := ask([]string{"wait", "-timeout", brokertest.Timeout.String()}, adminEnv(url)); code != exitOK || requests.Load() != 3 {
+		t.Errorf("got exit code %d after %d requests, want %d after 3: %s", code, requests.Load(), exitOK, stderr)
 	}
 }
 
-// TestWaitTellsTheLastAnswer holds that the reason is not lost when the time-out breaks a question off.
-func TestWaitTellsTheLastAnswer(t *testing.T) {
+// TestWaitReportsLastResponse: wait still reports the last reason if the timeout interrupts a later request.
+func TestWaitReportsLastResponse(t *testing.T) {
 	t.Parallel()
-	var questions atomic.Int64
+	var requests atomic.Int64
 	url := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if questions.Add(1) > 1 {
+		if requests.Add(1) > 1 {
 			<-r.Context().Done()
 		}
 		http.Error(w, "not ready: the reason", http.StatusServiceUnavailable)
 	}))
-	code, _, stderr := ask([]string{"wait", "-timeout", "2s"}, adminOf(url))
+	code, _, stderr := ask([]string{"wait", "-timeout", "2s"}, adminEnv(url))
 	if code != exitFailure || stderr != "broker wait: gave up after 2s: not ready: the reason\n" {
-		t.Errorf("exit code %d after %d questions: %s", code, questions.Load(), stderr)
+		t.Errorf("got exit code %d after %d requests, want %d and the reason: %s", code, requests.Load(), exitFailure, stderr)
 	}
 }
 
-// TestProbeIsBounded holds that a start script is not held up by something that listens and says nothing, nor by what
-// answers without end.
-func TestProbeIsBounded(t *testing.T) {
+// TestProbesBoundTimeAndOutput: a server that never responds, or responds without end, does not block a start script.
+func TestProbesBoundTimeAndOutput(t *testing.T) {
 	t.Parallel()
-	gone := make(chan struct{}, 100)
+	closed := make(chan struct{}, 100)
 	url := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/healthz" {
 			w.WriteHeader(http.StatusInternalServerError)
@@ -177,18 +177,18 @@ func TestProbeIsBounded(t *testing.T) {
 					break
 				}
 			}
-			gone <- struct{}{}
+			closed <- struct{}{}
 			return
 		}
 		<-r.Context().Done()
 	}))
-	began := time.Now()
-	code, _, stderr := ask([]string{"wait", "-timeout", "200ms"}, adminOf(url))
-	if code != exitFailure || !strings.Contains(stderr, "gave up after 200ms") || time.Since(began) > brokertest.Timeout/2 {
-		t.Errorf("exit code %d after %v: %s", code, time.Since(began), stderr)
+	start := time.Now()
+	code, _, stderr := ask([]string{"wait", "-timeout", "200ms"}, adminEnv(url))
+	if code != exitFailure || !strings.Contains(stderr, "gave up after 200ms") || time.Since(start) > brokertest.Timeout/2 {
+		t.Errorf("got exit code %d after %v, want %d soon after 200ms: %s", code, time.Since(start), exitFailure, stderr)
 	}
-	if code, _, stderr := ask([]string{"health"}, adminOf(url)); code != exitFailure || len(stderr) > 5<<10 {
-		t.Errorf("exit code %d and %d bytes", code, len(stderr))
+	if code, _, stderr := ask([]string{"health"}, adminEnv(url)); code != exitFailure || len(stderr) > 5<<10 {
+		t.Errorf("got exit code %d and %d bytes, want %d and at most 5 KiB", code, len(stderr), exitFailure)
 	}
-	brokertest.Receive(t, "the question ends", gone)
+	brokertest.Receive(t, "the request ends", closed)
 }

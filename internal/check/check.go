@@ -27,7 +27,7 @@ type Config struct {
 	Scopes   []string
 	// Accounts are tested with one token request each.
 	Accounts []Account
-	// Store is the shared token store; nil if there is none.
+	// Store is the shared token store; nil without one.
 	Store *Store
 	// Files are those that the broker reads.
 	Files []File

@@ -48,7 +48,7 @@ func TestReportsDNSFailures(t *testing.T) {
 				return servFail
 			}
 			return noError
-		}, "cannot resolve login.example: the DNS server failed, or there is none"},
+		}, "cannot resolve login.example: the DNS server failed, or none is configured"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

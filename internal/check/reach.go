@@ -153,6 +153,6 @@ func (r route) resolveFailure(dns *net.DNSError) string {
 	case dns.IsTimeout:
 		return "cannot resolve " + host + ": the DNS server did not answer in time"
 	default:
-		return "cannot resolve " + host + ": the DNS server failed, or there is none"
+		return "cannot resolve " + host + ": the DNS server failed, or none is configured"
 	}
 }

@@ -117,7 +117,7 @@ func TestTokenRefused(t *testing.T) {
 		{"repeated parameter", "POST", tokenPath, with("client_id", DefaultClientID, DefaultClientID).Encode(), form, 400, "invalid_request"},
 		{"other grant", "POST", tokenPath, with("grant_type", "password").Encode(), form, 400, "unsupported_grant_type"},
 		{"no grant", "POST", tokenPath, with("grant_type").Encode(), form, 400, "unsupported_grant_type"},
-		{"unknown id", "POST", tokenPath, with("client_id", "nobody").Encode(), form, 401, "invalid_client"},
+		{"unknown id", "POST", tokenPath, with("client_id", "unknown").Encode(), form, 401, "invalid_client"},
 		{"no id", "POST", tokenPath, with("client_id").Encode(), form, 401, "invalid_client"},
 		{"wrong secret", "POST", tokenPath, with("client_secret", "wrong").Encode(), form, 401, "invalid_client"},
 		{"no secret", "POST", tokenPath, with("client_secret").Encode(), form, 401, "invalid_client"},

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-const nobody = 65534
+const unprivilegedUID = 65534
 
 // startObserver starts an observer and its victim as that user. Both live until the end of the test.
 func startObserver(t *testing.T, uid int) (o observation) {
@@ -53,7 +53,7 @@ func ordinaryUser() int {
 	if uid := os.Getuid(); uid != 0 {
 		return uid
 	}
-	return nobody
+	return unprivilegedUID
 }
 
 func TestProcessAsRoot(t *testing.T) {

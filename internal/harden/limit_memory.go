@@ -22,10 +22,10 @@ func LimitMemory() {
 	}
 }
 
-// MemoryLimit returns Go's memory limit in bytes: GOMEMLIMIT, or what LimitMemory has made of it. It returns false if there
-// is none.
+// MemoryLimit returns Go's memory limit in bytes: GOMEMLIMIT, or the limit that LimitMemory has set. It returns false without a
+// limit.
 func MemoryLimit() (bytes int64, ok bool) {
-	limit := debug.SetMemoryLimit(-1) // returns it, and changes nothing
+	limit := debug.SetMemoryLimit(-1) // reads the limit and does not change it
 	return limit, limit != math.MaxInt64
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // Split splits the value of a Host header (RFC 9110 section 7.2), or the authority of a target, into a name and a port.
-// The port is empty if there is none. An IPv6 address is returned without its brackets.
+// The port is empty if the value has no port. An IPv6 address is returned without its brackets.
 //
 // It reports false for whatever two programs could read differently: after the name, or the brackets around an IPv6 address
 // without a zone, comes either nothing or a colon and a port from 1 to 65535 in its usual form. The name has the characters

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		syscall.Umask(int(umask))
 	}
-	if os.Getenv("NOBODY") != "" && os.Geteuid() == 0 { // permissions do not apply to root
+	if os.Getenv("UNPRIVILEGED") != "" && os.Geteuid() == 0 { // permissions do not apply to root
 		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
 			fmt.Println("error:", err)
 			os.Exit(1)

@@ -58,7 +58,7 @@ func checkStale(ctx context.Context, path string) error {
 	case errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, fs.ErrPermission):
-		return pathError(path, "is a socket that this user cannot connect to: stop the program that listens on it, remove it if there is none, or set another path")
+		return pathError(path, "is a socket that this user cannot connect to: stop the program that listens on it, remove the socket if no program does, or set another path")
 	default:
 		return inUse(path)
 	}

@@ -255,7 +255,7 @@ func TestRefusesWithoutPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	listen(t, at("others")) // mode 0660: other users cannot connect
-	p := child(t, "listen", "NOBODY=1")
+	p := child(t, "listen", "UNPRIVILEGED=1")
 	for name, text := range map[string]string{
 		"closed":   "cannot be created by this user: let it read and write the directory",
 		"readable": "cannot be created by this user: let it read and write the directory",

@@ -79,7 +79,7 @@ func FuzzUnsafePaths(f *testing.F) {
 	})
 }
 
-// cutAt is where the first of a character is; the text's length if there is none.
+// cutAt returns the index of the first such character, or the length of the text.
 func cutAt(text, character string) int {
 	before, _, _ := strings.Cut(text, character)
 	return len(before)

@@ -65,7 +65,7 @@ type Request struct {
 	Fields Fields
 	// LocalAddr is the address at which the connection arrived; invalid if it is unknown or not IP.
 	LocalAddr netip.Addr
-	// Tunnel is the tunnel that the request came through; nil if there is none.
+	// Tunnel is the tunnel that the request came through; nil without a tunnel.
 	Tunnel *Tunnel
 	// ClientUntrusted means that the connection's client certificate is not trusted any more.
 	ClientUntrusted bool
@@ -181,8 +181,8 @@ func isLoop(fields Fields) bool {
 	return false
 }
 
-// asksForUpgrade reports whether a request asks for another protocol (RFC 9110 section 7.8). Upgrade is never forwarded, so
-// this only tells the client early and clearly.
+// asksForUpgrade reports whether a request asks for another protocol (RFC 9110 section 7.8). Upgrade is never forwarded;
+// the check only gives the client an early, clear error.
 //
 // Java's HttpClient offers h2c with every first request to an http: address, and a server may ignore the offer, as this
 // one does: if it were denied, most Java programs could not use the broker.

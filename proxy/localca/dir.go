@@ -60,7 +60,7 @@ func (d *caDir) close() { _ = d.root.Close() } // nothing is buffered
 
 func (d *caDir) filePath(name string) string { return filepath.Join(d.path, name) }
 
-// readOrCreate reads the files, and creates them if there are none. It always returns what is stored, which is another
+// readOrCreate reads the files, and creates them if they are missing. It always returns what is stored, which is another
 // broker's CA if that was created first.
 func (d *caDir) readOrCreate(generate func() (filePair, error)) (filePair, error) {
 	for start := time.Now(); ; {

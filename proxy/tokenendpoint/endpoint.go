@@ -46,7 +46,7 @@ type Response struct {
 	WrongKey  bool
 }
 
-// Handle answers a token request. account is the account in the request's path; empty if there is none. The response contains
+// Handle answers a token request. account is the account in the request's path; empty without one. The response contains
 // nothing of the request, except the access key, if it is correct, and the name of an account.
 //
 // The key is checked first: without it, every request gets the same response, whatever else is wrong.

@@ -9,13 +9,13 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// TestCheckOfListenersThatCannotBe: check reports addresses with which 'broker serve' does not start.
-func TestCheckOfListenersThatCannotBe(t *testing.T) {
+// TestCheckReportsUnusableListenAddresses: check reports addresses with which 'broker serve' does not start.
+func TestCheckReportsUnusableListenAddresses(t *testing.T) {
 	t.Parallel()
 	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	for _, test := range []struct {
-		name, step, says string
-		environ          []string
+		name, step, output string
+		environ            []string
 	}{
 		{"one port", "admin listener", "BROKER_LISTEN and BROKER_ADMIN_LISTEN use the same port", []string{"BROKER_LISTEN=127.0.0.1:1", "BROKER_ADMIN_LISTEN=127.0.0.1:1"}},
 		{"too long", "app's listener", "is too long", []string{"BROKER_LISTEN=unix://" + filepath.Join(t.TempDir(), strings.Repeat("x", 120))}},
@@ -24,8 +24,8 @@ func TestCheckOfListenersThatCannotBe(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			code, stdout, stderr := ask([]string{"check"}, brokertest.Environ(url, test.environ...)...)
-			if code != exitFailure || !strings.Contains(stdout, "✗ "+test.step) || !strings.Contains(stdout, test.says) {
-				t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+			if code != exitFailure || !strings.Contains(stdout, "✗ "+test.step) || !strings.Contains(stdout, test.output) {
+				t.Errorf("got exit code %d, want %d, ✗ %s and %q:\n%s%s", code, exitFailure, test.step, test.output, stdout, stderr)
 			}
 		})
 	}
