@@ -193,14 +193,14 @@ func TestCheckSanitizesCertificateNames(t *testing.T) {
 // TestCheckEscapesTextOfOtherListener covers the responses of another program on the admin listener's address.
 func TestCheckEscapesTextOfOtherListener(t *testing.T) {
 	t.Parallel()
-	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
+	eTrustedURL := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	otherListener := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{
 			"version": "1\x1b[31m" + strings.Repeat("2", 10_000), "ready": false, "accounts": []any{},
 			"not_ready_reason": "be\x1b[31mcause\n✓ all is well " + canarySecret[:5] + strings.Repeat("x", 10_000),
 		})
 	}))
-	requireNoSecret(t, checkOutput(brokertest.Environ(url, adminEnv(otherListener))...), "not ready: be%1B[31mcause%0A✓ all is well CANAR")
+	requireNoSecret(t, checkOutput(brokertest.Environ(eTrustedURL, adminEnv(otherListener))...), "not ready: be%1B[31mcause%0A✓ all is well CANAR")
 	endless := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
 			if _, err := io.WriteString(w, strings.Repeat(" ", 1<<16)); err != nil {
@@ -208,5 +208,5 @@ func TestCheckEscapesTextOfOtherListener(t *testing.T) {
 			}
 		}
 	}))
-	requireNoSecret(t, checkOutput(brokertest.Environ(url, adminEnv(endless))...), " is in use by another program")
+	requireNoSecret(t, checkOutput(brokertest.Environ(eTrustedURL, adminEnv(endless))...), " is in use by another program")
 }

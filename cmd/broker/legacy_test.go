@@ -13,10 +13,10 @@ import (
 )
 
 // fetchToken requests a token as an app's own OAuth code does.
-func fetchToken(t *testing.T, url string, form url.Values) (token string, status int) {
+func fetchToken(t *testing.T, tokenURL string, form url.Values) (token string, status int) {
 	t.Helper()
 	form.Set("grant_type", "client_credentials")
-	request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(form.Encode()))
+	request, err := http.NewRequest(http.MethodPost, tokenURL, strings.NewReader(form.Encode()))
 	if err == nil {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
