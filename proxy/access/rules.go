@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -131,7 +130,7 @@ func (r *Rules) matches(method, path string) bool {
 func notInAllowList(method, target string) *problem.Problem {
 	pattern := "a pattern for it, such as GET /reviews or, with everything below it, GET /reviews/"
 	what := "this method and path"
-	if path, _, _ := strings.Cut(target, "?"); len(path) <= maxShownPath && plainRequest.MatchString(method+" "+path) {
+	if path, _, _ := strings.Cut(target, "?"); isPlain(method, path) {
 		what = method + " " + path
 		pattern = `"` + what + `"`
 	}
@@ -143,10 +142,13 @@ func notInAllowList(method, target string) *problem.Problem {
 	})
 }
 
-// maxShownPath is longer than the API's paths.
-const maxShownPath = 200
-
-var plainRequest = regexp.MustCompile(`^[A-Z]{1,16} /[A-Za-z0-9/._~-]*$`)
+// isPlain reports whether a request looks like those of the API: its methods are short, and its paths are shorter than 200
+// bytes and have no encoded characters.
+func isPlain(method, path string) bool {
+	const upper, lower, digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz", "0123456789"
+	return len(method) <= 16 && strings.Trim(method, upper) == "" && len(path) < 200 && strings.HasPrefix(path, "/") &&
+		strings.Trim(path, upper+lower+digits+"/._~-") == ""
+}
 
 // IsOverride reports whether a field with this name asks for another method or path than the request line: some servers,
 // and some frameworks behind them, follow it. Where fields are passed on as CGI does, an underscore is a hyphen.
