@@ -3,4 +3,4 @@
 package linkrewrite_test
 
 // The race detector makes scanning thirty times slower, and large bodies have no races that small ones do not.
-func init() { fewer = 20 }
+func init() { sizeDivisor = 20 }
