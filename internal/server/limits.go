@@ -27,10 +27,10 @@ const (
 	// baseMemory is for everything except the app's connections. An idle broker uses 19 MB.
 	baseMemory = 32 << 20
 	// connectionMemory is the worst case of one of the app's connections: twice what a stalled reader of a long gzip response
-	// holds, because the garbage collector lets the heap grow to twice what is in use. That is 180 KiB: 64 of received TLS
-	// records, 45 for the decompressor, 40 of decompressed data, 20 of stacks, 10 of net/http's buffers. An idle connection
-	// takes 25 KiB.
-	connectionMemory = 384 << 10
+	// holds over HTTP/2, because the garbage collector lets the heap grow to twice what is in use. That is 128 KiB of the
+	// response (streamWindow), 45 for the decompressor, 40 of decompressed data, 30 of stacks and net/http's buffers. An idle
+	// connection takes 25 KiB.
+	connectionMemory = 512 << 10
 	// usualDescriptors is assumed if the limit is unknown.
 	usualDescriptors = 1024
 )

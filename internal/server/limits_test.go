@@ -26,8 +26,8 @@ func TestConnectionLimitFollowsMemory(t *testing.T) {
 	for _, test := range []struct {
 		descriptors, megabytes, want int
 	}{
-		{20000, 0, 64}, {20000, 32, 64}, {20000, 56, 64}, {20000, 112, 213}, {20000, 224, 512},
-		{20000, 799, 2045}, {20000, 800, 2048}, {20000, 1 << 20, 2048}, {256, 112, 68}, {64, 112, 4},
+		{20000, 0, 64}, {20000, 32, 64}, {20000, 56, 64}, {20000, 112, 160}, {20000, 224, 384},
+		{20000, 1055, 2046}, {20000, 1056, 2048}, {20000, 1 << 20, 2048}, {256, 112, 68}, {64, 112, 4},
 	} {
 		if got := limitsFor(test.descriptors, int64(test.megabytes)<<20).app; got != test.want {
 			t.Errorf("%d descriptors and %d MiB: got %d connections, want %d", test.descriptors, test.megabytes, got, test.want)
