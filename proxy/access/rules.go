@@ -143,10 +143,10 @@ func notInAllowList(method, target string) *problem.Problem {
 }
 
 // isPlain reports whether a request looks like those of the API: its methods are short, and its paths are shorter than 200
-// bytes and have no encoded characters.
+// bytes and have neither encoded characters nor doubled slashes, for which a pattern would not help.
 func isPlain(method, path string) bool {
 	const upper, lower, digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz", "0123456789"
-	return len(method) <= 16 && strings.Trim(method, upper) == "" && len(path) < 200 && strings.HasPrefix(path, "/") &&
+	return len(method) <= 16 && strings.Trim(method, upper) == "" && len(path) < 200 && strings.HasPrefix(path, "/") && !strings.Contains(path, "//") &&
 		strings.Trim(path, upper+lower+digits+"/._~-") == ""
 }
 
