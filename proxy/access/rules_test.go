@@ -101,7 +101,7 @@ func TestDenialNamesTheMissingPattern(t *testing.T) {
 		"GET /{id}":                         `BROKER_ALLOW does not include this method and path|such as GET /reviews`,
 		"GET /" + strings.Repeat("a", 1000): `BROKER_ALLOW does not include this method and path|such as GET /reviews`,
 		"get /channels":                     `BROKER_ALLOW does not include this method and path|such as GET /reviews`,
-		"GET //channels":                     `BROKER_ALLOW does not include this method and path|such as GET /reviews`, // it would not help
+		"GET //channels":                    `BROKER_ALLOW does not include this method and path|such as GET /reviews`, // it would not help
 	} {
 		denied := check(policy, parse(t, target+" HTTP/1.1\r\nHost: localhost"))
 		if denied == nil || denied.Code != "not-in-allow-list" {
