@@ -11,7 +11,7 @@ import (
 // maxGunzipped bounds the decompressed size of a body that is held whole: a short body can become very long.
 const maxGunzipped = 64 << 10
 
-// gunzip decompresses a whole body. It returns false if that is not gzip, not complete, or longer than maxUnzipped.
+// gunzip decompresses a whole body. It returns false if that is not gzip, not complete, or longer than maxGunzipped.
 func gunzip(body []byte) (plain []byte, ok bool) {
 	if !hasGzipMagic(body) {
 		return nil, false

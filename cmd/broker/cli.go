@@ -48,7 +48,8 @@ func commands() []command {
 	return all
 }
 
-// run is the program without the process: it returns the exit code. program is the name by which it was called. When ctx is done, it ends after the requests in flight.
+// run is the program without the process: it returns the exit code. program is the name by which it was called. When ctx is
+// done, run ends after the requests in flight.
 func run(ctx context.Context, program string, args, environ []string, stdout, stderr io.Writer) int {
 	name := "serve"
 	if len(args) > 0 {
@@ -92,7 +93,7 @@ func printf(w io.Writer, format string, args ...any) {
 func (i cli) configured() (config.Config, bool) {
 	c, problems := config.Load(i.environ)
 	if len(problems) > 0 {
-		for _, warning := range config.UnknownVariables(i.environ) { // perhaps what is missing has been set by another name
+		for _, warning := range config.UnknownVariables(i.environ) { // a misspelt name may explain what is missing
 			printf(i.stderr, "%s: warning: %s", i.program, warning)
 		}
 	}
@@ -100,6 +101,7 @@ func (i cli) configured() (config.Config, bool) {
 	return c, len(problems) == 0
 }
 
+// printErrors prints the problems of the configuration, if there are any.
 func (i cli) printErrors(problems []config.Error) {
 	if len(problems) == 0 {
 		return

@@ -22,10 +22,10 @@ func (c Config) TLSFiles() TLSFiles {
 	return TLSFiles{Cert: c.TLSCertFile, Key: c.TLSKeyFile, ClientCA: c.TLSClientCAFile}
 }
 
-// TLSFilesDigest identifies the contents of tlsFiles, without another copy of the key.
+// TLSFilesDigest identifies the contents of TLSFiles, without another copy of the key. The zero value is that of no contents.
 type TLSFilesDigest [sha256.Size]byte
 
-// checkTLS returns nil if TLS is not configured, or if its files can be used, and otherwise a configError.
+// checkTLS returns nil if TLS is not configured, or if its files can be used, and otherwise an Error.
 func (c Config) checkTLS() error {
 	switch files := c.TLSFiles(); {
 	case files == TLSFiles{}:
@@ -35,14 +35,14 @@ func (c Config) checkTLS() error {
 	case files.Key == "":
 		return Error{"BROKER_TLS_KEY_FILE", "is not set, but BROKER_TLS_CERT_FILE is: set it to the certificate's private key"}
 	default:
-		_, _, err := files.Load()
+		_, _, err := files.Load(TLSFilesDigest{})
 		return err
 	}
 }
 
-// Load reads the files and returns the configuration of a TLS server that uses them, with the digest of their contents. Its
-// errors are configErrors.
-func (f TLSFiles) Load() (*tls.Config, TLSFilesDigest, error) {
+// Load reads the files and returns the configuration of a TLS server that uses them, with the digest of their contents. The
+// configuration is nil if the digest is still current, so that unchanged files are not parsed again. Its errors are Errors.
+func (f TLSFiles) Load(current TLSFilesDigest) (*tls.Config, TLSFilesDigest, error) {
 	cert, err := readPEM(f.Cert)
 	if err != nil {
 		return nil, TLSFilesDigest{}, Error{"BROKER_TLS_CERT_FILE", err.Error()}
@@ -58,8 +58,12 @@ func (f TLSFiles) Load() (*tls.Config, TLSFilesDigest, error) {
 			return nil, TLSFilesDigest{}, Error{"BROKER_TLS_CLIENT_CA_FILE", err.Error()}
 		}
 	}
-	tlsConfig, wrong := newTLSConfig(cert, key, clientCA)
-	return tlsConfig, digestOf(cert, key, clientCA), wrong
+	digest := digestOf(cert, key, clientCA)
+	if digest == current {
+		return nil, digest, nil
+	}
+	tlsConfig, err := newTLSConfig(cert, key, clientCA)
+	return tlsConfig, digest, err
 }
 
 func digestOf(files ...[]byte) (digest TLSFilesDigest) {
@@ -81,10 +85,9 @@ func newTLSConfig(cert, key, clientCA []byte) (*tls.Config, error) {
 	config := &tls.Config{
 		Certificates: []tls.Certificate{pair},
 		MinVersion:   tls.VersionTLS12,
-		// HTTP/2 would open ways in that HTTP/1.1 does not have (streams that are reset by the thousand), and an app next
-		// door has no use for it.
+		// HTTP/2 allows attacks that HTTP/1.1 does not (rapid reset of streams), and local apps do not need it.
 		NextProtos: []string{"http/1.1"},
-		// A resumed session would not be held against authorities that have changed since.
+		// A resumed session would not be verified against CAs that have changed since.
 		SessionTicketsDisabled: true,
 	}
 	if clientCA != nil {
@@ -97,7 +100,7 @@ func newTLSConfig(cert, key, clientCA []byte) (*tls.Config, error) {
 	return config, nil
 }
 
-// maxPEM is more than a chain or a bundle of all public authorities has.
+// maxPEM is larger than a chain, and than a bundle of all public CAs.
 const maxPEM = 1 << 20
 
 // readPEM reads a whole file. Its errors do not say which: a secret may have been put in place of the path.

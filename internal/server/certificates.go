@@ -32,12 +32,9 @@ func newCertificates(files config.TLSFiles) (*certificates, error) {
 // reload reads the files and reports whether their contents have changed. After an error everything is as before. It must
 // not be called from two goroutines at a time.
 func (c *certificates) reload() (changed bool, _ error) {
-	next, digest, err := c.files.Load()
-	if err != nil {
+	next, digest, err := c.files.Load(c.digest)
+	if err != nil || next == nil {
 		return false, err
-	}
-	if digest == c.digest {
-		return false, nil
 	}
 	c.current.Store(next)
 	c.digest = digest
