@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -48,10 +47,7 @@ func listenerFor(variable, address string) check.ListenAddress {
 	if number, _ := net.LookupPort("tcp", port); number == 0 {
 		return l // the system chooses the port
 	}
-	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
-		host = "127.0.0.1" // a listener on all addresses is reachable there
-	}
-	l.Network, l.Address = "tcp", net.JoinHostPort(host, port)
+	l.Network, l.Address = "tcp", net.JoinHostPort(reachableHost(host), port)
 	l.Probe = func(ctx context.Context) (bool, error) { return tryPort(ctx, variable, address) }
 	return l
 }

@@ -97,10 +97,15 @@ func (i cli) adminAddress(command string) (string, bool) {
 		return "", false
 	}
 	_, port, _ := net.SplitHostPort(c.AdminListen) // it is known to be one
+	return net.JoinHostPort(reachableHost(host), port), true
+}
+
+// reachableHost returns the host at which to reach a listener: for one on all addresses, 127.0.0.1.
+func reachableHost(host string) string {
 	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
-		host = "127.0.0.1" // a listener on all addresses is reachable there
+		return "127.0.0.1"
 	}
-	return net.JoinHostPort(host, port), true
+	return host
 }
 
 // probe sends one request to the admin listener and returns nil if the response is 200.

@@ -21,70 +21,71 @@ type credentialReloader struct {
 }
 
 func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloader, error) {
-	certificates, err := newCertificates(c.TLSFiles())
+	loaded, err := newCertificates(c.TLSFiles())
 	if err != nil {
 		return nil, err
 	}
-	g := &credentialReloader{log: log, keyFile: c.AccessKeyFile, certificates: certificates, lastErrors: map[string]string{}}
+	r := &credentialReloader{log: log, keyFile: c.AccessKeyFile, certificates: loaded, lastErrors: map[string]string{}}
 	if text := c.AccessKey.Reveal(); text != "" {
-		g.keys = access.NewKeys(text)
+		r.keys = access.NewKeys(text)
 	}
-	return g, nil
+	return r, nil
 }
 
 // run reloads the files whenever they change, until ctx is done.
-func (g *credentialReloader) run(ctx context.Context) {
-	folders := g.watchedDirs()
-	filewatch.WatchDirs(ctx, func() []string { return folders }, func() {
-		g.reloadKey()
-		g.reloadCertificates()
+func (r *credentialReloader) run(ctx context.Context) {
+	dirs := r.watchedDirs()
+	filewatch.WatchDirs(ctx, func() []string { return dirs }, func() {
+		r.reloadKey()
+		r.reloadCertificates()
 	})
 }
 
-func (g *credentialReloader) watchedDirs() []string {
-	var folders []string
-	if g.keyFile != "" {
-		folders = append(folders, filepath.Dir(g.keyFile))
+func (r *credentialReloader) watchedDirs() []string {
+	var dirs []string
+	if r.keyFile != "" {
+		dirs = append(dirs, filepath.Dir(r.keyFile))
 	}
-	if g.certificates != nil {
-		folders = append(folders, g.certificates.watchedDirs()...)
+	if r.certificates != nil {
+		dirs = append(dirs, r.certificates.watchedDirs()...)
 	}
-	return folders
+	return dirs
 }
 
-func (g *credentialReloader) reloadKey() {
-	if g.keyFile == "" {
+func (r *credentialReloader) reloadKey() {
+	if r.keyFile == "" {
 		return
 	}
-	key, err := config.ReadAccessKey(g.keyFile)
+	key, err := config.ReadAccessKey(r.keyFile)
 	if err != nil {
-		g.warnOnce("BROKER_ACCESS_KEY_FILE", err.Error(), "cannot read the access key; keeping the old one")
+		r.warnOnce("BROKER_ACCESS_KEY_FILE", err.Error(), "cannot read the access key; keeping the old one")
 		return
 	}
-	delete(g.lastErrors, "BROKER_ACCESS_KEY_FILE")
-	if g.keys.Rotate(key.Reveal()) {
-		g.log.Info("access key changed; the old one stays valid for one more minute")
+	delete(r.lastErrors, "BROKER_ACCESS_KEY_FILE")
+	if r.keys.Rotate(key.Reveal()) {
+		r.log.Info("access key changed; the old one stays valid for one more minute")
 	}
 }
 
-func (g *credentialReloader) reloadCertificates() {
-	if g.certificates == nil {
+func (r *credentialReloader) reloadCertificates() {
+	if r.certificates == nil {
 		return
 	}
-	changed, err := g.certificates.reload()
+	changed, err := r.certificates.reload()
 	if err != nil {
-		g.warnOnce("BROKER_TLS_CERT_FILE", err.Error(), "cannot use the new TLS certificates; keeping the old ones")
+		r.warnOnce("BROKER_TLS_CERT_FILE", err.Error(), "cannot use the new TLS certificates; keeping the old ones")
 		return
 	}
-	delete(g.lastErrors, "BROKER_TLS_CERT_FILE")
+	delete(r.lastErrors, "BROKER_TLS_CERT_FILE")
 	if changed {
-		g.log.Info("TLS certificates reloaded", zap.Time("expires", g.certificates.notAfter()))
+		r.log.Info("TLS certificates reloaded", zap.Time("expires", r.certificates.notAfter()))
 	}
 }
 
-func (g *credentialReloader) warnOnce(file, reason, message string) {
-	if g.lastErrors[file] != reason {
-		g.lastErrors[file] = reason
-		g.log.Warn(message, zap.String("reason", reason))
+// warnOnce logs an error about a variable's file, unless it is the last one.
+func (r *credentialReloader) warnOnce(variable, reason, message string) {
+	if r.lastErrors[variable] != reason {
+		r.lastErrors[variable] = reason
+		r.log.Warn(message, zap.String("reason", reason))
 	}
 }
