@@ -1,0 +1,225 @@
+package http1
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+)
+
+// Limits for those parts of a chunked body that are not its data.
+const (
+	maxChunkLine = 4 << 10
+	maxTrailer   = 4 << 10
+)
+
+// body reads the body of a message: RFC 9112 section 6.3. It never reads beyond its end, except into the buffer.
+type body struct {
+	from   io.Reader
+	buffer *buffer
+	framing
+	remaining int64 // of the body, or of the current chunk
+	section   chunkSection
+	trailer   Fields
+	err       error // of the next Read, once there is nothing more to read; io.EOF at the end
+}
+
+// framing is how the end of a body is found.
+type framing uint8
+
+const (
+	byLength framing = iota
+	byChunks
+	byLenientChunks // as byChunks, with whitespace after a chunk's size
+	byClose
+)
+
+// chunkSection is which part of a chunked body comes next: RFC 9112 section 7.1.
+type chunkSection uint8
+
+const (
+	chunkSize chunkSection = iota
+	chunkData
+	chunkEnd
+	trailerSection
+)
+
+// ErrChunk is returned by a body whose chunks or trailer section are malformed.
+var ErrChunk = errors.New("a chunk of the body is malformed")
+
+// reset begins a body. length is for byLength.
+func (b *body) reset(how framing, length int64) {
+	b.framing, b.remaining, b.section, b.trailer, b.err = how, length, chunkSize, nil, nil
+	if how == byLength && length == 0 {
+		b.err = io.EOF
+	}
+}
+
+// Read implements io.Reader. With the last bytes it returns io.EOF, if it knows already that they are the last ones. An
+// early end of the connection is io.ErrUnexpectedEOF.
+func (b *body) Read(p []byte) (n int, err error) {
+	for {
+		b.parse()
+		switch {
+		case b.err != nil:
+			return 0, b.err
+		case len(p) == 0:
+			return 0, nil
+		case b.inData() && len(b.buffer.unread()) > 0:
+			n = b.buffer.take(p[:b.available(len(p))])
+		case b.inData() && (b.framing == byLength || b.framing == byClose || b.remaining >= smallBuffer):
+			n, err = b.from.Read(p[:b.available(len(p))]) // past the buffer
+		default:
+			err = b.buffer.fill(b.from) // the next chunk's size comes along
+		}
+		b.count(n)
+		b.fail(err)
+		if n > 0 {
+			b.parse()
+			if errors.Is(b.err, io.EOF) {
+				return n, io.EOF
+			}
+			return n, nil // another error is returned next time
+		}
+	}
+}
+
+// Ready reports whether Read returns without waiting for the peer.
+func (b *body) Ready() bool {
+	b.parse()
+	return b.err != nil || b.inData() && len(b.buffer.unread()) > 0
+}
+
+// Trailer returns the trailer section, after io.EOF.
+func (b *body) Trailer() Fields { return b.trailer }
+
+// complete reports whether the body was read to its end.
+func (b *body) complete() bool {
+	b.parse()
+	return errors.Is(b.err, io.EOF)
+}
+
+// inData reports whether the next byte belongs to the content.
+func (b *body) inData() bool {
+	return b.framing == byLength || b.framing == byClose || b.section == chunkData
+}
+
+// available returns how many of n bytes may be read at once.
+func (b *body) available(n int) int {
+	if b.framing == byClose {
+		return n
+	}
+	return int(min(int64(n), b.remaining))
+}
+
+// count subtracts bytes of the content.
+func (b *body) count(n int) {
+	if n == 0 || b.framing == byClose {
+		return
+	}
+	if b.remaining -= int64(n); b.remaining > 0 {
+		return
+	}
+	if b.section = chunkEnd; b.framing == byLength {
+		b.err = io.EOF
+	}
+}
+
+// fail takes an error of the connection.
+func (b *body) fail(err error) {
+	switch {
+	case err == nil || b.err != nil:
+	case errors.Is(err, io.EOF) && b.framing != byClose:
+		b.err = io.ErrUnexpectedEOF
+	default:
+		b.err = err
+	}
+}
+
+// parse consumes from the buffer what is not content, as far as it has arrived.
+func (b *body) parse() {
+	if b.framing == byLength || b.framing == byClose {
+		return
+	}
+	for b.err == nil && b.section != chunkData {
+		line, ok := b.line()
+		if !ok {
+			return
+		}
+		b.parseLine(string(line))
+		b.buffer.consume(len(line) + len("\r\n"))
+	}
+}
+
+// line returns the next line, without its CR LF. It reports false if it is not complete. A line that is too long or that
+// contains a CR or LF is an error.
+func (b *body) line() (line []byte, ok bool) {
+	unread := b.buffer.unread()
+	limit := maxChunkLine
+	switch b.section {
+	case chunkEnd:
+		limit = 0
+	case trailerSection:
+		limit = int(b.remaining)
+	}
+	unread = unread[:min(len(unread), limit+len("\r\n"))]
+	end := bytes.IndexAny(unread, "\r\n")
+	switch {
+	case end < 0 && len(unread) < limit+len("\r\n"), end >= 0 && end == len(unread)-1 && unread[end] == '\r' && end <= limit:
+		return nil, false
+	case end < 0 || !bytes.HasPrefix(unread[end:], []byte("\r\n")):
+		b.err = ErrChunk
+		return nil, false
+	}
+	return unread[:end], true
+}
+
+func (b *body) parseLine(line string) {
+	switch b.section {
+	case chunkSize:
+		size, ok := parseChunkSize(line, b.framing == byLenientChunks)
+		switch {
+		case !ok:
+			b.err = ErrChunk
+		case size == 0:
+			b.section, b.remaining = trailerSection, maxTrailer
+		default:
+			b.section, b.remaining = chunkData, size
+		}
+	case chunkEnd:
+		b.section = chunkSize
+	case trailerSection:
+		if line == "" {
+			b.err = io.EOF
+			return
+		}
+		b.remaining -= int64(len(line) + len("\r\n"))
+		if b.remaining < 0 || !consistsOf(line, textByte) || checkFieldLine([]byte(line)) != nil {
+			b.err = ErrChunk
+			return
+		}
+		name, value, _ := strings.Cut(line, ":")
+		b.trailer.Add(name, trim(value))
+	}
+}
+
+// parseChunkSize parses the line before a chunk: its size in hexadecimal digits, and extensions, which are ignored (RFC 9112
+// section 7.1.1).
+func parseChunkSize(line string, lenient bool) (size int64, ok bool) {
+	digits := 0
+	for ; digits < len(line); digits++ {
+		digit, isHex := hexDigit(line[digits])
+		if !isHex {
+			break
+		}
+		if size >= 1<<58 { // one digit more would not fit
+			return 0, false
+		}
+		size = size<<4 | digit
+	}
+	rest := line[digits:]
+	if lenient {
+		rest = trim(rest)
+	}
+	return size, digits > 0 && (rest == "" || rest[0] == ';' && consistsOf(rest, textByte))
+}

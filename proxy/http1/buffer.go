@@ -1,0 +1,89 @@
+package http1
+
+import (
+	"io"
+	"sync"
+)
+
+// buffer holds what was read from a connection and not yet consumed. The zero value is empty. An empty buffer has no memory:
+// most connections are idle most of the time, and there may be thousands.
+type buffer struct {
+	bytes      []byte
+	start, end int
+}
+
+// smallBuffer is the size of a buffer as long as that is enough: most headers fit.
+const smallBuffer = 4 << 10
+
+var smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+
+// unread returns what was read and not yet consumed. It is valid until the next call of another method.
+func (b *buffer) unread() []byte { return b.bytes[b.start:b.end] }
+
+// consume removes n bytes from the beginning. An empty buffer gives its memory back.
+func (b *buffer) consume(n int) {
+	if b.start += n; b.start == b.end {
+		b.release()
+	}
+}
+
+// release empties the buffer.
+func (b *buffer) release() {
+	if len(b.bytes) == smallBuffer {
+		smallBuffers.Put((*[smallBuffer]byte)(b.bytes))
+	}
+	*b = buffer{}
+}
+
+// take copies from the beginning to p, and consumes it.
+func (b *buffer) take(p []byte) int {
+	n := copy(p, b.unread())
+	b.consume(n)
+	return n
+}
+
+// fill reads once, and makes room before: it moves what is unread to the front, and only if that is not enough it doubles the
+// buffer. It returns nil if it has read something.
+func (b *buffer) fill(r io.Reader) error {
+	b.makeRoom()
+	n, err := r.Read(b.bytes[b.end:])
+	b.end += n
+	switch {
+	case n > 0:
+		return nil // a connection returns its error again
+	case b.start == b.end:
+		b.release()
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+func (b *buffer) makeRoom() {
+	switch size := len(b.bytes); {
+	case size == 0:
+		b.bytes = smallBuffers.Get().(*[smallBuffer]byte)[:]
+	case b.end < size:
+	case b.start > 0:
+		b.start, b.end = 0, copy(b.bytes, b.unread())
+	default:
+		larger := buffer{bytes: make([]byte, 2*size)}
+		larger.end = copy(larger.bytes, b.unread())
+		b.release()
+		*b = larger
+	}
+}
+
+// prepend puts bytes before what is unread.
+func (b *buffer) prepend(p []byte) {
+	rest := append([]byte(nil), b.unread()...)
+	b.release()
+	for _, part := range [][]byte{p, rest} {
+		for len(part) > 0 {
+			b.makeRoom()
+			n := copy(b.bytes[b.end:], part)
+			b.end, part = b.end+n, part[n:]
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package http1
+
+import (
+	"iter"
+	"strings"
+)
+
+// Field is a field line: RFC 9110 section 5.
+type Field struct {
+	Name  string // in the case in which it arrived
+	Value string // without whitespace around it
+}
+
+// Fields are the field lines of a header or trailer section, in the order in which they arrived. Names are compared in any
+// case. The zero value has no fields.
+type Fields []Field
+
+// Has reports whether there is a field.
+func (f Fields) Has(name string) bool {
+	for range f.Lines(name) {
+		return true
+	}
+	return false
+}
+
+// Get returns the value of the first line of a field; empty if the field is missing.
+func (f Fields) Get(name string) string {
+	for value := range f.Lines(name) {
+		return value
+	}
+	return ""
+}
+
+// Lines returns the values of the lines of a field.
+func (f Fields) Lines(name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range f {
+			if equalFold(f[i].Name, name) && !yield(f[i].Value) {
+				return
+			}
+		}
+	}
+}
+
+// Values returns the values of the lines of a field; nil if the field is missing.
+func (f Fields) Values(name string) (values []string) {
+	for value := range f.Lines(name) {
+		values = append(values, value)
+	}
+	return values
+}
+
+// Elements returns the elements of a list-based field (RFC 9110 section 5.6.1) in all its lines, without empty ones. Commas in
+// quoted strings are not recognised.
+func (f Fields) Elements(name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range f.Lines(name) {
+			for element := range strings.SplitSeq(line, ",") {
+				if element = trim(element); element != "" && !yield(element) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Add appends a field line.
+func (f *Fields) Add(name, value string) { *f = append(*f, Field{name, value}) }
+
+// Set replaces the first line of a field in its place, or else appends it, and removes the field's other lines.
+func (f *Fields) Set(name, value string) {
+	kept := (*f)[:0]
+	found := false
+	for _, field := range *f {
+		if equalFold(field.Name, name) {
+			if found {
+				continue
+			}
+			found, field.Value = true, value
+		}
+		kept = append(kept, field)
+	}
+	if *f = kept; !found {
+		f.Add(name, value)
+	}
+}
+
+// Delete removes all lines of a field.
+func (f *Fields) Delete(name string) {
+	f.DeleteFunc(func(field Field) bool { return equalFold(field.Name, name) })
+}
+
+// DeleteFunc removes all lines for which del returns true.
+func (f *Fields) DeleteFunc(del func(Field) bool) {
+	kept := (*f)[:0]
+	for _, field := range *f {
+		if !del(field) {
+			kept = append(kept, field)
+		}
+	}
+	*f = kept
+}
+
+// close reports whether the connection ends with a message of HTTP/1.minorVersion: RFC 9112 section 9.3.
+func (f Fields) close(minorVersion int) bool {
+	keepAlive := minorVersion > 0
+	for option := range f.Elements("Connection") {
+		switch {
+		case equalFold(option, "close"):
+			return true
+		case equalFold(option, "keep-alive"):
+			keepAlive = true
+		}
+	}
+	return !keepAlive
+}
+
+// equalFold compares field names. These are tokens, and so are ASCII: no character of another script folds to one of theirs.
+func equalFold(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
+
+// trim removes optional whitespace (RFC 9110 section 5.6.3) from both ends.
+func trim(text string) string { return strings.Trim(text, " \t") }

@@ -1,0 +1,160 @@
+package http1
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Limits of a response's header.
+const (
+	maxResponseHeader = 256 << 10
+	maxResponseLines  = 16 << 10
+)
+
+// ResponseError reports that an upstream's response is not valid HTTP. It contains nothing of the response.
+type ResponseError struct{ detail string }
+
+// Error says what is wrong.
+func (e *ResponseError) Error() string { return e.detail }
+
+var (
+	errStatusLine       = &ResponseError{"the status line is malformed"}
+	errResponseField    = &ResponseError{"a field of the header is malformed"}
+	errResponseLength   = &ResponseError{"Content-Length is not one number"}
+	errResponseCoding   = &ResponseError{"Transfer-Encoding is not chunked, or in HTTP/1.0"}
+	errResponseTooLong  = &ResponseError{"the header is too long"}
+	errUnexpectedSwitch = &ResponseError{"the protocol was switched without a request to do so"}
+)
+
+// responseHead is the header of a response: status line and field lines.
+type responseHead struct {
+	status        int
+	reason        string
+	minorVersion  int // of HTTP/1: 0 or 1
+	fields        Fields
+	contentLength int64 // -1 without one
+	chunked       bool
+	close         bool
+}
+
+// responseScanner looks for the end of a response's header. The zero value is at the beginning.
+type responseScanner struct{ line int } // where the current line begins
+
+// scan continues with a header of which head is all that has arrived. It returns the length of the header, with its empty
+// line, once it is complete, and 0 before.
+func (s *responseScanner) scan(head []byte) (length int, _ error) {
+	head = head[:min(len(head), maxResponseHeader)]
+	for {
+		end := bytes.IndexByte(head[s.line:], '\n') // without a CR too: RFC 9112 section 2.2
+		if end < 0 {
+			break
+		}
+		line := head[s.line : s.line+end]
+		first := s.line == 0
+		s.line += end + 1
+		switch {
+		case len(line) > 0 && line[0] != '\r':
+		case first:
+			return 0, errStatusLine
+		default:
+			return s.line, nil // parse checks the line
+		}
+	}
+	if len(head) == maxResponseHeader {
+		return 0, errResponseTooLong
+	}
+	return 0, nil
+}
+
+// parse parses a complete header. fields is an empty slice to append to.
+func (h *responseHead) parse(head string, fields Fields) error {
+	*h = responseHead{fields: fields, contentLength: -1}
+	line, rest := cutLine(head)
+	if err := h.statusLine(line); err != nil {
+		return err
+	}
+	for {
+		line, rest = cutLine(rest)
+		switch {
+		case line == "" && rest == "":
+			return h.frame()
+		case len(h.fields) >= maxResponseLines:
+			return errResponseTooLong
+		}
+		if err := h.fieldLine(line); err != nil {
+			return err
+		}
+	}
+}
+
+// cutLine cuts a line off a header.
+func cutLine(head string) (line, rest string) {
+	line, rest, _ = strings.Cut(head, "\n")
+	return strings.TrimSuffix(line, "\r"), rest
+}
+
+// statusLine parses a status line: RFC 9112 section 4. The reason may be missing, and so may the space before it.
+func (h *responseHead) statusLine(line string) error {
+	version, rest, _ := strings.Cut(line, " ")
+	if len(version) != len("HTTP/1.1") || version[:5] != "HTTP/" || !isDigit(version[5]) || version[6] != '.' || !isDigit(version[7]) {
+		return errStatusLine
+	}
+	if version >= "HTTP/1.1" {
+		h.minorVersion = 1
+	}
+	status, reason, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
+	n, ok := parseDecimal(status)
+	if len(status) != 3 || !ok || n < 100 || reason != "" && !consistsOf(reason, textByte) {
+		return errStatusLine
+	}
+	h.status, h.reason = int(n), trim(reason)
+	return nil
+}
+
+// fieldLine parses a field line: RFC 9112 section 5. Whitespace before the colon is removed (section 5.1), and a folded line
+// continues the value after one space (section 5.2).
+func (h *responseHead) fieldLine(line string) error {
+	if !consistsOf(line, textByte) {
+		return errResponseField
+	}
+	if line[0] == ' ' || line[0] == '\t' {
+		if len(h.fields) == 0 {
+			return errResponseField
+		}
+		last := &h.fields[len(h.fields)-1]
+		last.Value = trim(last.Value + " " + trim(line))
+		return nil
+	}
+	name, value, found := strings.Cut(line, ":")
+	name = strings.TrimRight(name, " \t")
+	if !found || !consistsOf(name, tokenByte) {
+		return errResponseField
+	}
+	h.fields = append(h.fields, Field{name, trim(value)})
+	return nil
+}
+
+// frame finds out where the response ends: RFC 9112 section 6.3.
+func (h *responseHead) frame() error {
+	found := false
+	for _, field := range h.fields {
+		switch name := field.Name; {
+		case equalFold(name, "Content-Length"):
+			n, ok := parseDecimal(field.Value)
+			if !ok || found && n != h.contentLength { // equal ones are accepted
+				return errResponseLength
+			}
+			found, h.contentLength = true, n
+		case equalFold(name, "Transfer-Encoding"):
+			if h.chunked || h.minorVersion == 0 || !equalFold(field.Value, "chunked") {
+				return errResponseCoding
+			}
+			h.chunked = true
+		}
+	}
+	if h.chunked {
+		h.contentLength = -1
+	}
+	h.close = h.fields.close(h.minorVersion)
+	return nil
+}
