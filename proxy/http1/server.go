@@ -2,8 +2,10 @@ package http1
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,106 +29,198 @@ type Server struct {
 	OnEvict func()
 	// OnHandshakeError, if not nil, is called for each failed TLS handshake, with the error of crypto/tls.
 	OnHandshakeError func(error)
+	// OnPanic, if not nil, is called on the goroutine of a handler that panicked. Its connection is closed.
+	OnPanic func(reason any)
+
+	mu        sync.Mutex // never held while something blocks
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	accepting int           // calls of Serve that have not returned
+	changed   chan struct{} // a connection was removed, or Serve has returned; one value is enough
+	closed    chan struct{} // closed by Shutdown and Close
+	draining  atomic.Bool
+
+	besieged atomic.Int64 // when the room was last scarce for a long time: see patience
+	date     atomic.Pointer[date]
 }
+
+// epoch is the zero of the times in clientWait.
+var epoch = time.Now()
+
+// sinceEpoch returns the time as nanoseconds, never 0.
+func sinceEpoch() int64 { return int64(time.Since(epoch)) + 1 }
 
 // Serve accepts connections on l, until l fails, or Shutdown or Close is called; its error is then net.ErrClosed. Connections
 // of l may be of any kind, such as *tls.Conn. Several calls may run at the same time.
-func (s *Server) Serve(l net.Listener) error { panic("not written yet") }
+func (s *Server) Serve(l net.Listener) error {
+	if !s.addListener(l) {
+		_ = l.Close() // the server was closed before
+		return net.ErrClosed
+	}
+	defer s.removeListener(l)
+	for {
+		accepted, err := s.accept(l)
+		if err != nil {
+			return err
+		}
+		c := newConn(s, accepted)
+		for came := time.Now(); !s.admit(c); {
+			if !s.waitForRoom(s.makeRoom(s.patience(came))) {
+				_ = accepted.Close() // it was never served
+				return net.ErrClosed
+			}
+		}
+		go c.serve()
+	}
+}
 
-// Shutdown closes the listeners and the idle connections, lets requests in flight finish, and returns when no connection is left. A
-// new connection gets a second to begin a request. If ctx is done before, it returns its error, and connections stay open.
-func (s *Server) Shutdown(ctx context.Context) error { panic("not written yet") }
+// acceptPause is the pause after an error that goes away, such as too many open files.
+const acceptPause = 100 * time.Millisecond
+
+func (s *Server) accept(l net.Listener) (net.Conn, error) {
+	for {
+		accepted, err := l.Accept()
+		if err == nil || s.isClosed() {
+			return accepted, err
+		}
+		var temporary interface{ Temporary() bool }
+		if !errors.As(err, &temporary) || !temporary.Temporary() {
+			return nil, err
+		}
+		select {
+		case <-time.After(acceptPause):
+		case <-s.closed:
+		}
+	}
+}
+
+func (s *Server) isClosed() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Server) addListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.init(); s.isClosed() {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	s.accepting++
+	return true
+}
+
+func (s *Server) removeListener(l net.Listener) {
+	s.mu.Lock()
+	delete(s.listeners, l)
+	s.accepting--
+	s.mu.Unlock()
+	s.signal()
+}
+
+// init makes the zero value usable. mu is held.
+func (s *Server) init() {
+	if s.conns == nil {
+		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*conn]struct{}{}
+		s.changed, s.closed = make(chan struct{}, 1), make(chan struct{})
+	}
+}
+
+// admit adds a connection if there is room.
+func (s *Server) admit(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.MaxConns > 0 && len(s.conns) >= s.MaxConns {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+// remove removes a connection. It may have been removed already.
+func (s *Server) remove(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *Server) signal() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// waitForRoom waits until a connection was removed, or some time has passed. It reports false if the server was closed.
+func (s *Server) waitForRoom(atMost time.Duration) bool {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-s.closed:
+		return false
+	case <-s.changed:
+	case <-timer.C:
+	}
+	return true
+}
+
+// firstRequestTimeout is how long a new connection may take to begin its first request once Shutdown has been called. Local
+// clients need microseconds; a connection that was opened in advance must not delay the shutdown.
+const firstRequestTimeout = time.Second
+
+// Shutdown closes the listeners and the idle connections, lets requests in flight finish, and returns when no connection is
+// left. A new connection gets a second to begin a request. If ctx is done before, Shutdown returns its error, and connections
+// stay open.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.closeListeners()
+	late := time.NewTimer(firstRequestTimeout)
+	defer late.Stop()
+	for s.closeConns((*conn).closeIfIdle) {
+		select {
+		case <-s.changed:
+		case <-late.C:
+			s.closeConns((*conn).closeIfSilent)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
 
 // Close closes the listeners and all connections.
-func (s *Server) Close() { panic("not written yet") }
-
-// Request is a request of a client. It implements Caller.
-type Request struct {
-	// Method, Target, Host (of the Host field) and Fields are as the client sent them. All are valid after the request too.
-	Method, Target, Host string
-	MinorVersion         int // of HTTP/1: 0 or 1
-	Fields               Fields
-	// ContentLength is the length of the body in bytes; 0 without one, -1 for chunked.
-	ContentLength int64
-	// ExpectContinue means that the client waits for "100 Continue" before it sends the body (RFC 9110 section 10.1.1). The
-	// first Read of the body sends it.
-	ExpectContinue bool
-	// Body is never nil. It implements Stream.
-	Body *RequestBody
-	// Malformed is not nil if the request is malformed: then only Method is set, perhaps, the handler must answer with an error
-	// and the connection is closed afterwards.
-	Malformed *RequestError
-	// Conn is the connection, for its addresses. It may be a *tls.Conn. Nothing must be read from it or written to it.
-	Conn net.Conn
-	// Tunnel is what OpenTunnel was given, for a request that comes through a tunnel.
-	Tunnel any
+func (s *Server) Close() {
+	s.closeListeners()
+	s.closeConns((*conn).evict)
 }
 
-// Context is done when the client has gone. Its first call costs a few allocations.
-func (r *Request) Context() context.Context { panic("not written yet") }
-
-// CancelWhenGone implements Caller.
-func (r *Request) CancelWhenGone(c Canceler) { panic("not written yet") }
-
-// Gone reports whether the client has gone away: it closed or half-closed the connection, or the connection failed. It is
-// noticed while a request waits, within some milliseconds.
-func (r *Request) Gone() bool { panic("not written yet") }
-
-// RequestBody is the body of a request. Its errors are ErrChunk, or those of the connection.
-type RequestBody struct{}
-
-// Read implements io.Reader. The first call sends "100 Continue" if the client waits for it.
-func (b *RequestBody) Read(p []byte) (int, error) { panic("not written yet") }
-
-// Trailer returns the trailer section, after io.EOF.
-func (b *RequestBody) Trailer() Fields { panic("not written yet") }
-
-// Interrupt makes a blocked Read, and all later ones, fail. The connection is closed after the response.
-func (b *RequestBody) Interrupt() { panic("not written yet") }
-
-// Complete reports whether the body was read to its end, or there is none.
-func (b *RequestBody) Complete() bool { panic("not written yet") }
-
-// ResponseWriter sends the response to a request.
-type ResponseWriter struct {
-	// Fields are the fields of the response, in their order. They must not be changed after WriteHeader. The slice is reused
-	// for the next request.
-	Fields Fields
-	// Close means that the response is the last on its connection, and says so.
-	Close bool
+func (s *Server) closeListeners() {
+	s.draining.Store(true)
+	s.mu.Lock()
+	if s.init(); !s.isClosed() {
+		close(s.closed)
+	}
+	for l := range s.listeners {
+		_ = l.Close() // if it has failed before, it accepts nothing either
+	}
+	s.mu.Unlock()
 }
 
-// WriteInformational sends an informational response (RFC 9110 section 15.2) at once, unless the client's version of HTTP has
-// none. Its fields are not those of the final response.
-func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fields) error {
-	panic("not written yet")
+// closeConns calls a function for each connection, and reports whether there is one, or one may still be accepted.
+func (s *Server) closeConns(closeConn func(*conn)) bool {
+	s.mu.Lock()
+	open := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		open = append(open, c)
+	}
+	accepting := s.accepting > 0
+	s.mu.Unlock()
+	for _, c := range open {
+		closeConn(c)
+	}
+	return accepting || len(open) > 0
 }
-
-// WriteHeader begins the final response. length is the length of the body in bytes, or -1: then it is chunked, or ends with the
-// connection of an HTTP/1.0 client. A response to HEAD, 204 and 304 has no body, whatever length says; for HEAD and 304 it is the
-// Content-Length, and -1 means none. Fields of the header that frame a message (Content-Length,
-// Transfer-Encoding) are replaced in their place; Date is added if it is missing, and the reason if it is empty.
-func (w *ResponseWriter) WriteHeader(status int, reason string, length int64) {
-	panic("not written yet")
-}
-
-// Write sends a part of the body. It may buffer it. For responses without a body it does nothing.
-func (w *ResponseWriter) Write(p []byte) (int, error) { panic("not written yet") }
-
-// ReadFrom sends the rest of the body, and flushes whenever body.Read would wait. n is what was sent. err is that of the body,
-// or that of the client's connection (see Request.Gone).
-func (w *ResponseWriter) ReadFrom(body ResponseBody) (n int64, err error) { panic("not written yet") }
-
-// Flush sends what is buffered.
-func (w *ResponseWriter) Flush() error { panic("not written yet") }
-
-// Trailer sets the trailer section of a chunked response. It must be called before the handler returns.
-func (w *ResponseWriter) Trailer(fields Fields) { panic("not written yet") }
-
-// Abort cuts the response off, so that the client cannot take it for complete: the connection is closed, and if only its end
-// would end the response, it is reset.
-func (w *ResponseWriter) Abort() { panic("not written yet") }
-
-// OpenTunnel answers a CONNECT with 200, and continues on the same connection with TLS inside the tunnel: the requests that
-// come through it have tunnel in their field Tunnel.
-func (w *ResponseWriter) OpenTunnel(config *tls.Config, tunnel any) { panic("not written yet") }

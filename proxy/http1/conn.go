@@ -1,0 +1,358 @@
+package http1
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// conn is a connection of a client. Its goroutine runs serve.
+type conn struct {
+	server *Server
+	outer  net.Conn // as it was accepted
+	stream net.Conn // the same, or the TLS connection within the tunnel that the client has opened
+	tunnel any
+	wait   clientWait
+	phase  atomic.Uint32 // a phase
+
+	buffer buffer // what was read from stream and not consumed
+	idle   idleReader
+	// deadline is the read deadline of stream; zero without one.
+	deadline time.Time
+
+	head    requestHead
+	body    body
+	request Request
+	content RequestBody
+	writer  ResponseWriter
+	watch   watch
+}
+
+// phase is what a connection does.
+type phase uint32
+
+const (
+	silent  phase = iota // it has not begun a request yet
+	serving              // it has begun a request, and the response is not complete
+	idle                 // it is between two requests
+)
+
+func newConn(s *Server, accepted net.Conn) *conn {
+	c := &conn{server: s, outer: accepted, stream: accepted}
+	c.body.buffer = &c.buffer
+	c.body.from = bodySource{c}
+	c.content.conn, c.writer.conn, c.watch.conn = c, c, c
+	return c
+}
+
+// serve serves the requests on the connection, and closes it.
+func (c *conn) serve() {
+	defer c.close()
+	if !c.handshake() {
+		return
+	}
+	for c.next() {
+		c.handle()
+		if !c.endRequest() {
+			return
+		}
+	}
+}
+
+// handle calls the handler. A panic ends only this connection.
+func (c *conn) handle() {
+	defer func() {
+		if reason := recover(); reason != nil {
+			c.writer.Abort()
+			if c.server.OnPanic != nil {
+				c.server.OnPanic(reason)
+			}
+		}
+	}()
+	c.server.Handler.ServeHTTP1(&c.writer, &c.request)
+}
+
+// handshake performs the TLS handshake, if the connection uses TLS.
+func (c *conn) handshake() bool {
+	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
+	secure, isTLS := c.stream.(*tls.Conn)
+	if !isTLS {
+		return true
+	}
+	_ = secure.SetWriteDeadline(c.deadline) // if it fails, so does the handshake
+	_, err := c.wait.block(func() (int, error) { return 0, secure.Handshake() })
+	if err == nil {
+		return secure.SetWriteDeadline(time.Time{}) == nil
+	}
+	if c.server.OnHandshakeError != nil {
+		c.server.OnHandshakeError(err)
+	}
+	var plain tls.RecordHeaderError
+	if errors.As(err, &plain) && plain.Conn != nil && consistsOf(plain.RecordHeader[:4], targetByte|textByte) {
+		c.stream = plain.Conn // "GET /": a client that was given an http URL understands only this answer
+		_ = c.stream.SetWriteDeadline(c.deadline)
+		c.begin(errPlainHTTP)
+		c.handle()
+		c.endRequest()
+	}
+	return false
+}
+
+// next waits for the next request. It reports false if there is none.
+func (c *conn) next() bool {
+	var scanner requestScanner
+	if phase(c.phase.Load()) == serving {
+		c.phase.Store(uint32(idle))
+		if c.server.draining.Load() {
+			return false // Shutdown may have looked before the phase changed
+		}
+		c.wait.restart()
+		c.awaitIdle()
+	}
+	for {
+		length, malformed := scanner.scan(c.buffer.unread())
+		switch {
+		case malformed != nil:
+			c.begin(malformed)
+			return true
+		case length > 0:
+			c.beginRequest(length, scanner.begin)
+			return true
+		}
+		started := len(c.buffer.unread()) > 0
+		if started {
+			c.headerStarted()
+		}
+		if err := c.fill(); err != nil {
+			if started && errors.Is(err, os.ErrDeadlineExceeded) {
+				c.begin(errSlow)
+				return true
+			}
+			return false
+		}
+	}
+}
+
+// headerStarted takes note that a header has arrived in part.
+func (c *conn) headerStarted() {
+	if phase(c.phase.Swap(uint32(serving))) == idle {
+		c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
+	}
+}
+
+// fill reads a part of a header.
+func (c *conn) fill() error {
+	_, err := c.wait.block(func() (int, error) {
+		if c.buffer.bytes == nil {
+			return 0, c.idle.fill(c.stream, &c.buffer)
+		}
+		return 0, c.buffer.fill(c.stream)
+	})
+	return err
+}
+
+// deadlineSlack is how much earlier than IdleTimeout an idle connection may be closed: setting the deadline for each request
+// would cost more than reading the time.
+const deadlineSlack = time.Second
+
+func (c *conn) awaitIdle() {
+	if now := time.Now(); c.deadline.Sub(now) < c.server.IdleTimeout-deadlineSlack || c.deadline.Sub(now) > c.server.IdleTimeout {
+		c.setDeadline(now.Add(c.server.IdleTimeout))
+	}
+}
+
+// setDeadline sets the read deadline; zero means none.
+func (c *conn) setDeadline(at time.Time) {
+	c.deadline = at
+	_ = c.stream.SetReadDeadline(at) // fails only if the next read fails too
+}
+
+// beginRequest parses a complete header, and prepares the body.
+func (c *conn) beginRequest(length, begin int) {
+	text := string(c.buffer.unread()[begin:length])
+	c.buffer.consume(length)
+	c.wait.known.Store(true)
+	c.wait.restart()
+	malformed := c.head.parse(text, c.head.fields[:0])
+	c.begin(malformed)
+	if malformed != nil {
+		return
+	}
+	h := &c.head
+	c.request.Host, c.request.Target, c.request.Fields, c.request.MinorVersion = h.host, h.target, h.fields, h.minorVersion
+	c.request.ContentLength, c.request.ExpectContinue = h.contentLength, h.expectContinue
+	switch {
+	case h.method == http.MethodConnect: // what follows is not HTTP
+		c.request.ContentLength = 0
+		c.writer.Close = true
+	case h.contentLength < 0:
+		c.body.reset(byChunks, 0)
+	default:
+		c.body.reset(byLength, h.contentLength)
+	}
+	c.writer.Close = c.writer.Close || h.close
+	if c.body.complete() {
+		c.watch.arm()
+		return
+	}
+	c.content.complete.Store(false)
+	c.content.expecting = h.expectContinue
+}
+
+// begin begins a request with an error, or nil.
+func (c *conn) begin(malformed *RequestError) {
+	c.phase.Store(uint32(serving))
+	c.request = Request{conn: c, Malformed: malformed, Method: c.head.method, Body: &c.content, Conn: c.outer, Tunnel: c.tunnel, MinorVersion: 1}
+	if malformed != nil {
+		c.request.Method = methodOf(c.buffer.unread())
+	}
+	c.body.reset(byLength, 0)
+	c.content.begin()
+	c.content.complete.Store(true)
+	c.writer.begin()
+	c.writer.Close = malformed != nil
+}
+
+// methodOf returns the method of a malformed request: a response to HEAD has no body, whatever else is wrong.
+func methodOf(head []byte) string {
+	const longest = 32
+	method, _, found := bytes.Cut(bytes.TrimPrefix(head, []byte("\r\n")), []byte{' '})
+	if !found || len(method) > longest || !consistsOf(method, tokenByte) {
+		return ""
+	}
+	return string(method)
+}
+
+// endRequest completes the response. It reports whether the connection can be used for the next request.
+func (c *conn) endRequest() bool {
+	complete := c.writer.end()
+	c.watch.disarm()
+	switch {
+	case !complete:
+		return false
+	case c.writer.tunnel != nil:
+		return c.enterTunnel()
+	case c.writer.closing:
+		c.linger()
+		return false
+	default:
+		return c.discardBody()
+	}
+}
+
+// maxDiscard is how much of an unread body, or of what follows a refused request, is read and discarded, so that the client
+// can read the response: closing a connection with unread data resets it.
+const (
+	maxDiscard    = 256 << 10
+	lingerTimeout = 500 * time.Millisecond // for a connection that is to be closed
+)
+
+// discardBody reads the rest of the body, so that what follows it is the next request.
+func (c *conn) discardBody() bool {
+	if c.body.complete() {
+		return true
+	}
+	c.content.begin() // the handler may have interrupted it
+	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
+	scratch := smallBuffers.Get().(*[smallBuffer]byte)
+	defer smallBuffers.Put(scratch)
+	for left := maxDiscard; left > 0; {
+		n, err := c.body.Read(scratch[:])
+		if err != nil {
+			return errors.Is(err, io.EOF)
+		}
+		left -= n
+	}
+	c.linger()
+	return false
+}
+
+// linger lets the client read the response before the connection is closed, if it may still be sending.
+func (c *conn) linger() {
+	c.wait.closing.Store(true)
+	half, ok := c.stream.(interface{ CloseWrite() error })
+	if !ok || !c.maySend() || half.CloseWrite() != nil {
+		return
+	}
+	c.setDeadline(time.Now().Add(lingerTimeout))
+	_, _ = io.CopyN(io.Discard, c.stream, maxDiscard) // however it ends, the connection is closed
+}
+
+// maySend reports whether the client may be sending what is not read any more.
+func (c *conn) maySend() bool {
+	return c.request.Malformed != nil || c.request.Method == http.MethodConnect || !c.body.complete() || len(c.buffer.unread()) > 0
+}
+
+// enterTunnel continues with TLS inside the tunnel that a CONNECT has opened.
+func (c *conn) enterTunnel() bool {
+	// A client may send the first bytes of the tunnel before it has the response.
+	inner := &earlyConn{Conn: c.stream, early: append([]byte(nil), c.buffer.unread()...)}
+	c.buffer.release()
+	c.stream, c.tunnel = tls.Server(inner, c.writer.tunnelTLS), c.writer.tunnel
+	c.phase.Store(uint32(silent))
+	c.wait.restart()
+	return c.handshake()
+}
+
+// earlyConn is a connection from which some bytes have been read already.
+type earlyConn struct {
+	net.Conn
+	early []byte
+}
+
+// Read implements net.Conn.
+func (c *earlyConn) Read(p []byte) (int, error) {
+	if len(c.early) > 0 {
+		n := copy(p, c.early)
+		c.early = c.early[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// NetConn returns the connection that carries the tunnel.
+func (c *earlyConn) NetConn() net.Conn { return c.Conn }
+
+func (c *conn) close() {
+	c.watch.stop()
+	if c.writer.reset {
+		c.evict()
+		return
+	}
+	c.buffer.release()
+	_ = c.stream.Close()
+	c.server.remove(c)
+}
+
+// evict closes the connection at once. To end TLS as it should be would mean to wait for a client that makes the server wait.
+func (c *conn) evict() {
+	innermost := c.outer
+	if wrapped, ok := innermost.(interface{ NetConn() net.Conn }); ok {
+		innermost = wrapped.NetConn()
+	}
+	if tcp, ok := innermost.(*net.TCPConn); ok && c.writer.reset {
+		_ = tcp.SetLinger(0)
+	}
+	_ = innermost.Close()
+	c.server.remove(c)
+}
+
+// closeIfIdle closes the connection if it is between two requests.
+func (c *conn) closeIfIdle() { c.closeIf(idle) }
+
+// closeIfSilent closes the connection if it has not begun a request.
+func (c *conn) closeIfSilent() { c.closeIf(silent) }
+
+func (c *conn) closeIf(in phase) {
+	since := c.wait.reading.Load()
+	if phase(c.phase.Load()) == in && since > 0 && c.wait.reading.CompareAndSwap(since, evicted) {
+		_ = c.stream.Close()
+		c.server.remove(c)
+	}
+}

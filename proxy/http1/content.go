@@ -1,0 +1,130 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// RequestBody is the body of a request. Its errors are ErrChunk, or those of the connection. Interrupt and Complete may be
+// called from any goroutine.
+type RequestBody struct {
+	conn     *conn
+	complete atomic.Bool
+
+	mu          sync.Mutex
+	expecting   bool // the client waits for "100 Continue"
+	interrupted bool
+	direct      bool // the read deadline of headers does not apply any more
+}
+
+var errInterrupted = errors.New("the request body was interrupted")
+
+func (b *RequestBody) begin() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.expecting, b.interrupted, b.direct = false, false, false
+}
+
+// Read implements io.Reader. The first call sends "100 Continue" if the client waits for it.
+func (b *RequestBody) Read(p []byte) (int, error) {
+	if err := b.sendContinue(); err != nil {
+		return 0, err
+	}
+	n, err := b.conn.body.Read(p)
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		if !b.complete.Swap(true) {
+			b.conn.watch.arm()
+		}
+	case !errors.Is(err, ErrChunk) && !b.isInterrupted():
+		b.conn.watch.clientGone()
+	}
+	return n, err
+}
+
+// sendContinue sends "100 Continue" (RFC 9110 section 15.2.1), unless the final response has begun.
+func (b *RequestBody) sendContinue() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.expecting {
+		return nil
+	}
+	b.expecting = false
+	_, err := b.conn.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	return err
+}
+
+// cancelContinue prevents a later "100 Continue", and reports whether the client still waits for one.
+func (b *RequestBody) cancelContinue() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	expecting := b.expecting
+	b.expecting = false
+	return expecting
+}
+
+// Trailer returns the trailer section, after io.EOF.
+func (b *RequestBody) Trailer() Fields { return b.conn.body.Trailer() }
+
+// Complete reports whether the body was read to its end, or there is none.
+func (b *RequestBody) Complete() bool { return b.complete.Load() }
+
+// Interrupt makes a blocked Read, and all later ones, fail.
+func (b *RequestBody) Interrupt() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.interrupted = true
+	_ = b.conn.stream.SetReadDeadline(past) // fails only if reads fail too
+}
+
+// past is a deadline that ends blocked reads.
+var past = time.Unix(1, 0)
+
+func (b *RequestBody) isInterrupted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.interrupted
+}
+
+// beforeRead lifts the deadline that was for the header: a body may take as long as it likes.
+func (b *RequestBody) beforeRead() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.interrupted:
+		return errInterrupted
+	case !b.direct:
+		b.direct = true
+		b.conn.setDeadline(time.Time{})
+	}
+	return nil
+}
+
+// bodySource reads the bytes of a body from the connection.
+type bodySource struct{ conn *conn }
+
+// Read implements io.Reader.
+func (s bodySource) Read(p []byte) (int, error) {
+	c := s.conn
+	if err := c.content.beforeRead(); err != nil {
+		return 0, err
+	}
+	n, err := c.wait.block(func() (int, error) { return c.stream.Read(p) })
+	if c.wait.got >= progress {
+		c.wait.restart()
+	}
+	return n, err
+}
+
+// write writes to the client. Its errors mean that the client has gone.
+func (c *conn) write(p []byte) (int, error) {
+	n, err := c.wait.write(c.stream, p)
+	if err != nil {
+		c.watch.clientGone()
+	}
+	return n, err
+}

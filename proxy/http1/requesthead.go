@@ -1,0 +1,268 @@
+package http1
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"etrusted-broker/internal/hostport"
+)
+
+// Limits of a request's header. More lines than apps send would take more memory than their bytes.
+const (
+	maxRequestHeader = 64 << 10
+	maxRequestLines  = 4096
+)
+
+// requestHead is the header of a request: request line and field lines.
+type requestHead struct {
+	method, target string
+	minorVersion   int // of HTTP/1
+	host           string
+	fields         Fields
+	contentLength  int64 // -1: chunked
+	expectContinue bool
+	close          bool // the connection ends with this request
+}
+
+// requestScanner checks the lines of a request's header while they arrive, so that a malformed one is refused at once. The
+// zero value is at the beginning.
+type requestScanner struct {
+	checked int // bytes
+	line    int // where the current line begins
+	lines   int // complete lines; the request line is the first
+	begin   int // where the request line begins
+}
+
+// scan continues with a header of which head is all that has arrived. It returns the length of the header, with its empty
+// line, once it is complete, and 0 before.
+func (s *requestScanner) scan(head []byte) (length int, _ *RequestError) {
+	head = head[:min(len(head), maxRequestHeader)]
+	for s.checked < len(head) {
+		switch b := head[s.checked]; {
+		case classes[b]&textByte != 0:
+			s.checked++
+		case b == '\r' && s.checked+1 == len(head):
+			return 0, tooLong(head)
+		case b == '\r' && s.checked+1 < len(head) && head[s.checked+1] == '\n':
+			line := head[s.line:s.checked]
+			s.checked += 2
+			s.line = s.checked
+			if len(line) == 0 && s.lines > 0 {
+				return s.checked, nil
+			}
+			if err := s.checkLine(line); err != nil {
+				return 0, err
+			}
+		case b == '\r', b == '\n':
+			return 0, errLineEnd // RFC 9112 section 2.2 lets a recipient accept these; a server behind it may not
+		default:
+			return 0, errControl
+		}
+	}
+	return 0, tooLong(head)
+}
+
+func tooLong(incomplete []byte) *RequestError {
+	if len(incomplete) == maxRequestHeader {
+		return errTooLong
+	}
+	return nil
+}
+
+// checkLine checks a complete line, without its CR LF.
+func (s *requestScanner) checkLine(line []byte) *RequestError {
+	switch {
+	case s.lines > 0:
+		if s.lines++; s.lines > maxRequestLines {
+			return errTooLong
+		}
+		return checkFieldLine(line)
+	case len(line) > 0:
+		s.lines = 1
+		return checkRequestLine(line)
+	case s.begin > 0:
+		return errEmptyLines
+	default:
+		s.begin = s.checked // one empty line is allowed: RFC 9112 section 2.2
+		return nil
+	}
+}
+
+// checkRequestLine checks a request line: RFC 9112 section 3.
+func checkRequestLine(line []byte) *RequestError {
+	method, rest, _ := bytes.Cut(line, []byte{' '})
+	target, version, _ := bytes.Cut(rest, []byte{' '})
+	if !consistsOf(method, tokenByte) || !consistsOf(target, targetByte) {
+		return errRequestLine
+	}
+	const form = "HTTP/1.1" // RFC 9112 section 2.3
+	if len(version) != len(form) || !bytes.HasPrefix(version, []byte(form[:5])) || !isDigit(version[5]) || version[6] != '.' || !isDigit(version[7]) {
+		return errRequestLine
+	}
+	if version[5] != '1' || version[7] > '1' {
+		return errVersion
+	}
+	return nil
+}
+
+func isDigit(b byte) bool { return '0' <= b && b <= '9' }
+
+// checkFieldLine checks a field line: RFC 9112 section 5. Its bytes are text, which is all that a value needs.
+func checkFieldLine(line []byte) *RequestError {
+	if line[0] == ' ' || line[0] == '\t' {
+		return errFolding // section 5.2
+	}
+	for i, b := range line {
+		if classes[b]&tokenByte == 0 {
+			if b == ':' && i > 0 { // no whitespace before it: section 5.1
+				return nil
+			}
+			break
+		}
+	}
+	return errField
+}
+
+// parse parses a complete header that scan has checked. fields is an empty slice to append to.
+func (h *requestHead) parse(head string, fields Fields) *RequestError {
+	line, rest, _ := strings.Cut(head, "\r\n")
+	method, line, _ := strings.Cut(line, " ")
+	target, version, _ := strings.Cut(line, " ")
+	*h = requestHead{method: method, target: target, minorVersion: int(version[len(version)-1] - '0'), fields: fields}
+	for rest != "\r\n" {
+		line, rest, _ = strings.Cut(rest, "\r\n")
+		name, value, _ := strings.Cut(line, ":")
+		h.fields = append(h.fields, Field{name, trim(value)})
+	}
+	if err := h.checkTarget(); err != nil {
+		return err
+	}
+	return h.frame()
+}
+
+// checkTarget checks the request target: RFC 9112 section 3.2.
+func (h *requestHead) checkTarget() *RequestError {
+	switch {
+	case h.target[0] == '/' && wellEscaped(h.target):
+		return nil
+	case h.target[0] == '/':
+		return errTarget
+	case h.method == http.MethodConnect: // the authority-form of section 3.2.3
+		if _, err := url.ParseRequestURI("http://" + h.target); err != nil || !isHost(h.target) {
+			return errTarget
+		}
+		return nil
+	}
+	u, err := url.ParseRequestURI(h.target)
+	if err != nil || u.Host != "" && !isHost(u.Host) {
+		return errTarget
+	}
+	return nil
+}
+
+func isHost(text string) bool {
+	_, _, ok := hostport.Split(text)
+	return ok
+}
+
+// wellEscaped reports whether each percent sign in the path is followed by two hexadecimal digits: RFC 3986 section 2.1.
+func wellEscaped(target string) bool {
+	path, _, _ := strings.Cut(target, "?")
+	for {
+		_, escape, found := strings.Cut(path, "%")
+		if !found {
+			return true
+		}
+		if len(escape) < 2 {
+			return false
+		}
+		_, high := hexDigit(escape[0])
+		_, low := hexDigit(escape[1])
+		if !high || !low {
+			return false
+		}
+		path = escape[2:]
+	}
+}
+
+// frame finds out where the request ends, and for which host it is: RFC 9112 sections 3.2 and 6. Two servers that understand
+// these fields differently are what request smuggling is made of (section 11.2), so whatever can be understood in two ways is
+// an error.
+func (h *requestHead) frame() *RequestError {
+	var hosts, lengths, codings int
+	for _, field := range h.fields {
+		switch name := field.Name; len(name) { // most names need no comparison
+		case len("Host"):
+			if equalFold(name, "Host") {
+				h.host = field.Value
+				hosts++
+			}
+		case len("Expect"):
+			if equalFold(name, "Expect") && h.minorVersion > 0 && !h.expect(field.Value) {
+				return errExpectation
+			}
+		case len("Trailer"):
+			if equalFold(name, "Trailer") && !validTrailer(field.Value) {
+				return errTrailer
+			}
+		case len("Content-Length"):
+			if equalFold(name, "Content-Length") {
+				length, ok := parseDecimal(field.Value)
+				if !ok {
+					return errContentLength
+				}
+				h.contentLength = length
+				lengths++
+			}
+		case len("Transfer-Encoding"):
+			if equalFold(name, "Transfer-Encoding") {
+				if !equalFold(field.Value, "chunked") {
+					return errTransferEncoding
+				}
+				codings++
+			}
+		}
+	}
+	h.close = h.fields.close(h.minorVersion)
+	return h.checkFraming(hosts, lengths, codings)
+}
+
+// checkFraming checks the numbers of lines of the fields that frame a request.
+func (h *requestHead) checkFraming(hosts, lengths, codings int) *RequestError {
+	switch {
+	case lengths > 1:
+		return errContentLength
+	case codings > 1, codings == 1 && (lengths > 0 || h.minorVersion == 0):
+		return errTransferEncoding
+	case hosts > 1, hosts == 0 && h.minorVersion > 0, h.host != "" && !isHost(h.host): // it may be empty: RFC 9110 section 7.2
+		return errHost
+	case codings == 1:
+		h.contentLength = -1
+	}
+	return nil
+}
+
+// expect takes a line of the Expect field: RFC 9110 section 10.1.1.
+func (h *requestHead) expect(value string) bool {
+	for element := range strings.SplitSeq(value, ",") {
+		switch element = trim(element); {
+		case equalFold(element, "100-continue"):
+			h.expectContinue = true
+		case element != "":
+			return false
+		}
+	}
+	return true
+}
+
+// validTrailer reports whether the Trailer field names no field by which a message is framed: RFC 9110 section 6.5.1.
+func validTrailer(value string) bool {
+	for name := range strings.SplitSeq(value, ",") {
+		if name = trim(name); equalFold(name, "Content-Length") || equalFold(name, "Transfer-Encoding") || equalFold(name, "Trailer") {
+			return false
+		}
+	}
+	return true
+}

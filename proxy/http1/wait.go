@@ -1,0 +1,64 @@
+package http1
+
+import (
+	"net"
+	"sync/atomic"
+)
+
+// clientWait measures how long the server has been blocked on the client of a connection: while a read waits for a header or
+// for the rest of a body, or a write for the client to read. It does not count while a request is being served.
+//
+// The methods are for the goroutines of the connection; the server reads the atomics to choose whom to evict.
+type clientWait struct {
+	// reading and writing are when the current wait began, in nanoseconds since epoch; 0 without one, and evicted once the
+	// server has decided to close the connection. They are changed by compare-and-swap, so that a client whose bytes have
+	// arrived and a server that wants to close can never both win.
+	reading, writing atomic.Int64
+
+	known   atomic.Bool // a complete header has arrived on the connection
+	closing atomic.Bool // the last response was sent
+
+	// waited is how long, in nanoseconds, reads have been blocked with less than progress to show for it, which is got
+	// bytes. That the upstream is slow to take a body does not count.
+	waited int64
+	got    int
+}
+
+const evicted = -1
+
+// progress is how many bytes of a body must arrive for waited to begin again. If one byte were enough, one byte now and then
+// would keep a connection forever.
+const progress = 4 << 10
+
+// errEvicted is returned for a connection that was closed to make room.
+var errEvicted = &net.OpError{Op: "read", Err: net.ErrClosed}
+
+// restart begins a new wait.
+func (w *clientWait) restart() { w.waited, w.got = 0, 0 }
+
+// block runs a function that is blocked on the client until it returns, and adds up the time.
+func (w *clientWait) block(read func() (int, error)) (int, error) {
+	began := sinceEpoch()
+	since := began - w.waited
+	if !w.reading.CompareAndSwap(0, since) {
+		return 0, errEvicted
+	}
+	n, err := read()
+	if !w.reading.CompareAndSwap(since, 0) {
+		return 0, errEvicted
+	}
+	w.waited += sinceEpoch() - began
+	w.got += n
+	return n, err
+}
+
+// write writes to the client.
+func (w *clientWait) write(to net.Conn, p []byte) (int, error) {
+	since := sinceEpoch()
+	timed := w.writing.CompareAndSwap(0, since) // otherwise another write waits for the same client
+	n, err := to.Write(p)
+	if timed {
+		w.writing.CompareAndSwap(since, 0)
+	}
+	return n, err
+}

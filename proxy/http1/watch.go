@@ -1,0 +1,162 @@
+package http1
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// watchDelay is how long a request is served before the server begins to watch whether the client is still there. Most
+// requests are faster, and need no second goroutine.
+const watchDelay = 10 * time.Millisecond
+
+// watch notices that the client of a request goes away while the request is served, after its body was read.
+type watch struct {
+	conn *conn
+
+	mu       sync.Mutex
+	timer    *time.Timer
+	armed    bool
+	reading  chan struct{} // closed when the goroutine that reads has ended; nil without one
+	early    []byte        // what it has read: the beginning of the next request
+	gone     bool
+	canceler Canceler
+	context  context.Context
+	cancel   context.CancelFunc
+}
+
+// arm begins to watch soon. Nothing must read from the connection until disarm.
+func (w *watch) arm() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// With the next request in the buffer, the end of the connection could not be seen.
+	if w.armed || w.gone || len(w.conn.buffer.unread()) > 0 {
+		return
+	}
+	w.armed = true
+	if w.timer == nil {
+		w.timer = time.AfterFunc(watchDelay, w.run)
+	} else {
+		w.timer.Reset(watchDelay)
+	}
+}
+
+// run waits for bytes of the client. It runs on the goroutine of the timer.
+func (w *watch) run() {
+	w.mu.Lock()
+	if !w.armed || w.reading != nil {
+		w.mu.Unlock()
+		return
+	}
+	ended := make(chan struct{})
+	w.reading = ended
+	w.conn.setDeadline(time.Time{})
+	w.mu.Unlock()
+	defer close(ended)
+	var one [1]byte
+	for {
+		n, err := w.conn.stream.Read(one[:])
+		w.mu.Lock()
+		w.early = append(w.early, one[:n]...)
+		// Some clients send a line end after a body; it says nothing about a next request.
+		done := !w.armed || string(w.early) != "\r\n"[:min(len(w.early), 2)]
+		w.mu.Unlock()
+		switch {
+		case err != nil && !w.isArmed(): // disarm has interrupted the Read
+			return
+		case err != nil:
+			w.clientGone()
+			return
+		case done:
+			return
+		}
+	}
+}
+
+func (w *watch) isArmed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.armed
+}
+
+// disarm ends the watch, and whatever belongs to the request.
+func (w *watch) disarm() {
+	w.mu.Lock()
+	armed, reading, cancel := w.armed, w.reading, w.cancel
+	w.armed, w.reading, w.canceler, w.context, w.cancel = false, nil, nil, nil, nil
+	if reading != nil {
+		w.conn.setDeadline(past)
+	}
+	w.mu.Unlock()
+	if armed && reading == nil {
+		w.timer.Stop()
+	}
+	if cancel != nil {
+		cancel()
+	}
+	if reading == nil {
+		return
+	}
+	<-reading
+	if len(w.early) > 0 {
+		w.conn.buffer.prepend(w.early)
+		w.early = w.early[:0]
+	}
+}
+
+// stop ends the timer of a connection that is closed.
+func (w *watch) stop() {
+	w.disarm()
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// clientGone ends what the request waits for.
+func (w *watch) clientGone() {
+	w.mu.Lock()
+	w.gone = true
+	canceler, cancel := w.canceler, w.cancel
+	w.mu.Unlock()
+	if canceler != nil {
+		canceler.Cancel()
+	}
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// CancelWhenGone implements Caller.
+func (r *Request) CancelWhenGone(c Canceler) {
+	w := &r.conn.watch
+	w.mu.Lock()
+	w.canceler = c
+	gone := w.gone
+	w.mu.Unlock()
+	if gone && c != nil {
+		c.Cancel()
+	}
+}
+
+// Context is done when the client has gone, and when the request has ended.
+func (r *Request) Context() context.Context {
+	w := &r.conn.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.context == nil {
+		w.context, w.cancel = context.WithCancel(context.Background())
+		if w.gone {
+			w.cancel()
+		}
+	}
+	return w.context
+}
+
+// Gone reports whether the client has gone away: it closed or half-closed the connection, or the connection failed. It is
+// noticed within some milliseconds while a request waits.
+func (r *Request) Gone() bool {
+	w := &r.conn.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.gone
+}
