@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -80,14 +81,10 @@ func (x *exchange) respond(p *problem.Problem) {
 
 // send sends a response that the broker has made itself.
 func (x *exchange) send(status int, body []byte) {
-	x.w.WriteHeader(status, "", int64(len(body)))
-	x.countWritten(x.w.Write(body))
-}
-
-// countWritten counts a part of the body, and reports whether it was sent.
-func (x *exchange) countWritten(n int, err error) bool {
-	x.record.Bytes += int64(n)
-	return err == nil
+	x.w.WriteHead(status, http.StatusText(status), int64(len(body)))
+	if n, _ := x.w.Write(body); x.r.Method != http.MethodHead { // if it fails, the client has gone
+		x.record.Bytes += int64(n)
+	}
 }
 
 // recordedPath returns the path of a request target, percent-encoded where that was omitted.

@@ -31,7 +31,7 @@ func (x *exchange) relay(response *http1.ClientResponse) {
 		x.relayRewritten(response, how, down)
 		return
 	}
-	x.w.WriteHeader(response.Status, response.Reason, response.ContentLength)
+	x.w.WriteHead(response.Status, response.Reason, response.ContentLength)
 	n, err := x.w.ReadFrom(response.Body)
 	x.finish(n, err, response.Body, down)
 }

@@ -24,7 +24,7 @@ func (x *exchange) relayRewritten(response *http1.ClientResponse, how rewriting,
 	switch {
 	case how == withoutBody:
 		dropValidators(&x.w.Fields)
-		x.w.WriteHeader(response.Status, response.Reason, -1)
+		x.w.WriteHead(response.Status, response.Reason, -1)
 	case response.ContentLength >= 0 && response.ContentLength <= limit:
 		x.rewriteWhole(response, how, down)
 	default:
@@ -51,7 +51,7 @@ func (x *exchange) rewriteWhole(response *http1.ClientResponse, how rewriting, d
 		body = rewritten
 		dropValidators(&x.w.Fields)
 	}
-	x.w.WriteHeader(response.Status, response.Reason, int64(len(body)))
+	x.w.WriteHead(response.Status, response.Reason, int64(len(body)))
 	n, err := x.w.Write(body)
 	x.finish(int64(n), err, response.Body, down)
 }
@@ -59,7 +59,7 @@ func (x *exchange) rewriteWhole(response *http1.ClientResponse, how rewriting, d
 // rewriteStream rewrites body, which is the response's, while it is forwarded.
 func (x *exchange) rewriteStream(response *http1.ClientResponse, body io.Reader, how rewriting, down downstream) {
 	dropValidators(&x.w.Fields)
-	x.w.WriteHeader(response.Status, response.Reason, -1)
+	x.w.WriteHead(response.Status, response.Reason, -1)
 	if how == zipped {
 		unzipped := linkrewrite.NewGunzipReader(body)
 		defer func() { _ = unzipped.Close() }()

@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// writeBuffers holds buffers for requests. A connection has one only while it writes.
-var writeBuffers = sync.Pool{New: func() any { return &writeBuffer{make([]byte, 0, smallBuffer)} }}
+// requestBuffers holds buffers for requests. A connection has one only while it writes.
+var requestBuffers = sync.Pool{New: func() any { return &requestBuffer{make([]byte, 0, smallBuffer)} }}
 
-type writeBuffer struct{ bytes []byte }
+type requestBuffer struct{ bytes []byte }
 
 // maxDirectBody is the length of the longest known body that is sent in one write with the header, by the goroutine that then
 // reads the response. It fits into the buffers of a connection, so that writing it does not wait for an upstream that answers
@@ -17,10 +17,10 @@ type writeBuffer struct{ bytes []byte }
 const maxDirectBody = 64 << 10
 
 // release gives the buffer back. A larger one would be kept for ever for the sake of one request.
-func (w *writeBuffer) release() {
+func (w *requestBuffer) release() {
 	if cap(w.bytes) <= 2*maxDirectBody {
 		w.bytes = w.bytes[:0]
-		writeBuffers.Put(w)
+		requestBuffers.Put(w)
 	}
 }
 

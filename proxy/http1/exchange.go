@@ -112,7 +112,7 @@ func (e *exchange) send(r *ClientRequest) error {
 	case length == 0:
 		stream = nil
 	}
-	w := writeBuffers.Get().(*writeBuffer)
+	w := requestBuffers.Get().(*requestBuffer)
 	defer w.release()
 	w.bytes = appendRequest(w.bytes, r)
 	if stream == nil {
