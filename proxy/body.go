@@ -4,155 +4,157 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net/http"
 	"sync/atomic"
 
 	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy/http1"
 )
 
-// requestBody is the body of a request to the API: none, buffered before it is sent, or streamed.
+// requestBody is the body of a request to the API: none, read whole before it is sent, or streamed. It implements http1.Stream
+// for the latter.
 //
-// A body of known length that is short enough to be sent twice is buffered. It usually arrived with the header, and nothing
-// depends on which goroutine reads it when. All others are streamed.
+// A body of known length that is short enough to be kept is read before it is sent. It usually arrived with the header, and
+// then the API never waits for the app. All others are streamed.
 type requestBody struct {
-	from     *http.Request
-	buffered []byte // nil if the body is streamed or empty
+	from  *http1.Request
+	drop  connectionOptions
+	limit int64 // of kept, in bytes
+	// kept is the whole body, or what has been read of a chunked one; nil if nothing is kept. The goroutine that sends a
+	// stream changes it; others may use it once ended is true.
+	kept *bytes.Buffer
 
-	// copied is the prefix of a streamed body that is kept for a retry, and limit bounds it. Both are zeroed once the body
-	// exceeds the limit. The transport's goroutine changes them; others may read them once ended is true.
-	limit    int64
-	copied   []byte
-	ended    atomic.Bool // all of it was read
-	failed   atomic.Bool // it could not be read to its end, which is the client's fault
-	finished atomic.Bool // it must not be read any more
+	begun       bool        // it was streamed to the API, at least in part
+	ended       atomic.Bool // all of it was read
+	failed      atomic.Bool // it could not be read to its end, which is the client's fault
+	interrupted atomic.Bool // reading it fails, which is not
+}
+
+// reset begins a request. A body longer than limit is not kept.
+func (b *requestBody) reset(r *http1.Request, drop connectionOptions, limit int64) {
+	b.from, b.drop, b.limit = r, drop, limit
 }
 
 // streams reports whether the body is read while the request is sent.
-func (b *requestBody) streams() bool { return b.from.ContentLength != 0 && b.buffered == nil }
-
-// buffer reads a body of known length that is not longer than limit. limit also bounds what is kept of a streamed body; 0
-// keeps nothing.
-func (b *requestBody) buffer(limit int64) *problem.Problem {
-	length := b.from.ContentLength
-	if length == 0 || length > limit {
-		return nil
-	}
-	if length < 0 {
-		b.limit = limit
-		return nil
-	}
-	buffered := make([]byte, length)
-	if _, err := io.ReadFull(b.from.Body, buffered); err != nil {
-		if b.from.Context().Err() != nil {
-			return errClientClosed
-		}
-		return errBrokenBody
-	}
-	b.buffered = buffered
-	return nil
+func (b *requestBody) streams() bool {
+	return b.from.ContentLength < 0 || b.from.ContentLength > b.limit
 }
 
-// closeIfUnread closes the app's connection after a response that comes before the end of the body. To use the connection
-// again, the server would read and discard the rest of the body as soon as the response's header is written, while the
-// transport still sends it: an upload would be truncated, and look complete.
-func (b *requestBody) closeIfUnread(header http.Header) {
-	if b.streams() && !b.ended.Load() {
-		header.Set("Connection", "close")
-	}
-}
-
-// attachTo sets the body of a request to the API.
-func (b *requestBody) attachTo(out *http.Request) {
-	switch {
-	case b.from.ContentLength == 0:
-		// With a nil body, the transport can repeat a GET on a connection that died idle.
-	case b.buffered != nil:
-		delete(out.Header, "Expect") // the body is here, so there is nothing to wait for
-		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.buffered)), nil }
-		out.Body, _ = out.GetBody()
-	case b.replayable(): // it was streamed, and is sent again
-		out.Trailer = allowedTrailers(b.from)
-		out.Body = io.NopCloser(bytes.NewReader(b.copied))
-		b.copyTrailers(out)
-	default:
-		out.Trailer = allowedTrailers(b.from)
-		out.Body = &streamedBody{requestBody: b, to: out}
-	}
-}
+// unfinished reports whether the API has received a part of the body, but not all of it. The app's connection must then be
+// closed after the response.
+func (b *requestBody) unfinished() bool { return b.begun && !b.ended.Load() }
 
 // replayable reports whether the body can be sent again.
 func (b *requestBody) replayable() bool {
-	return !b.streams() || b.ended.Load() && b.limit > 0
+	return b.from.ContentLength == 0 || b.kept != nil && (!b.streams() || b.ended.Load())
 }
 
-// finish ends all reading. After the handler has returned, the server's body must not be read; but if the API answers
-// before it has read everything, the transport would.
-func (b *requestBody) finish() { b.finished.Store(true) }
-
-// keep copies what was read, up to the limit.
-func (b *requestBody) keep(read []byte) {
-	if b.limit == 0 {
-		return
+// read reads the body, unless it is streamed. It is called once a token is there: a request that waits for one holds no body.
+func (b *requestBody) read() *problem.Problem {
+	if b.from.ContentLength == 0 || b.from.ContentLength > b.limit {
+		return nil
 	}
-	if int64(len(b.copied)+len(read)) > b.limit {
-		b.limit, b.copied = 0, nil
-		return
+	b.kept = getBuffer()
+	if b.streams() {
+		return nil
 	}
-	b.copied = append(b.copied, read...)
+	if _, err := b.kept.ReadFrom(b.from.Body); err != nil {
+		return b.brokenOff()
+	}
+	return nil
 }
 
-// copyTrailers copies the values of the allowed trailers, which are known only at the end of the body.
-func (b *requestBody) copyTrailers(out *http.Request) {
-	for name := range out.Trailer {
-		out.Trailer[name] = b.from.Trailer[name]
+// brokenOff returns why the body could not be read to its end.
+func (b *requestBody) brokenOff() *problem.Problem {
+	if b.from.Gone() {
+		return errClientClosed
+	}
+	return errBrokenBody
+}
+
+// attachTo sets the body of a request to the API.
+func (b *requestBody) attachTo(request *http1.ClientRequest) {
+	request.ContentLength = b.from.ContentLength
+	request.Body, request.Stream, request.ExpectContinue = nil, nil, false
+	switch {
+	case b.from.ContentLength == 0:
+	case !b.streams():
+		request.Body = b.kept.Bytes()
+	case b.ended.Load(): // it is sent again
+		request.Stream = keptStream{bytes.NewReader(b.kept.Bytes()), b.Trailer()}
+	default:
+		b.begun = true
+		request.Stream, request.ExpectContinue = b, b.from.ExpectContinue
 	}
 }
 
-// streamedBody reads the app's body while the transport sends it.
-//
-// The transport closes it in every case. But the server's body belongs to the handler, and closing it early would wait for
-// a client that itself waits for "100 Continue". So Close does not close the server's body.
-type streamedBody struct {
-	*requestBody
-	to *http.Request
-}
-
-var errFinished = errors.New("the request has ended")
-
-func (s *streamedBody) Read(p []byte) (int, error) {
-	if s.finished.Load() {
-		return 0, errFinished
-	}
-	n, err := s.from.Body.Read(p)
-	s.keep(p[:n])
+// Read implements http1.Stream.
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.from.Body.Read(p)
+	b.keep(p[:n])
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF):
-		s.copyTrailers(s.to) // on the goroutine that sends them next
-		s.ended.Store(true)
-	default:
-		s.failed.Store(true)
+		b.ended.Store(true)
+	case !b.interrupted.Load():
+		b.failed.Store(true)
 	}
 	return n, err
 }
 
-// Close ends the transport's use of the body.
-func (s *streamedBody) Close() error {
-	s.finish()
-	return nil
+// keep keeps what was read, up to the limit.
+func (b *requestBody) keep(read []byte) {
+	if b.kept == nil {
+		return
+	}
+	if int64(b.kept.Len()+len(read)) > b.limit {
+		b.release()
+		return
+	}
+	_, _ = b.kept.Write(read) // never fails
 }
 
-// allowedTrailers returns the announced trailers of a request that may be sent to the API, still without values.
-func allowedTrailers(r *http.Request) http.Header {
-	var trailers http.Header
-	drop := connectionOptions(r.Header["Connection"])
-	for name := range r.Trailer {
-		if allowedInTrailer(name) && forwardedUpstream(name, drop) {
-			if trailers == nil {
-				trailers = make(http.Header)
+// release gives back the memory.
+func (b *requestBody) release() {
+	putBuffer(b.kept)
+	b.kept = nil
+}
+
+// Interrupt implements http1.Stream.
+func (b *requestBody) Interrupt() {
+	b.interrupted.Store(true)
+	b.from.Body.Interrupt()
+}
+
+// Trailer implements http1.Stream: it returns the announced trailers that may be sent to the API.
+func (b *requestBody) Trailer() (allowed http1.Fields) {
+	for _, field := range b.from.Body.Trailer() {
+		for name := range b.from.Fields.Elements("Trailer") {
+			if equalFold(name, field.Name) && b.allows(name) {
+				allowed = append(allowed, field)
+				break
 			}
-			trailers[name] = nil
 		}
 	}
-	return trailers
+	return allowed
 }
+
+// announced returns the value of a Trailer field for the API; empty if there is nothing to announce.
+func (b *requestBody) announced(value string) string {
+	if b.from.ContentLength >= 0 {
+		return ""
+	}
+	return announcement(value, b.allows)
+}
+
+func (b *requestBody) allows(trailer string) bool {
+	return allowedInTrailer(trailer) && forwardedUpstream(trailer, b.drop)
+}
+
+// keptStream is a streamed body that is sent again.
+type keptStream struct {
+	*bytes.Reader
+	trailer http1.Fields
+}
+
+func (k keptStream) Trailer() http1.Fields { return k.trailer }
+func (k keptStream) Interrupt()            {}

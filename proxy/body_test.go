@@ -82,9 +82,9 @@ func TestForwardsResponseBodies(t *testing.T) {
 			w.Header().Set("Etag", `"v1"`)
 			switch r.URL.Path {
 			case "/204":
-				w.WriteHeader(http.StatusNoContent)
+				w.WriteHead(http.StatusNoContent)
 			case "/304":
-				w.WriteHeader(http.StatusNotModified)
+				w.WriteHead(http.StatusNotModified)
 			case "/empty":
 			case "/short":
 				_, _ = io.WriteString(w, "short")
@@ -147,7 +147,7 @@ func TestForwardsResponseBodies(t *testing.T) {
 func TestConnectionStaysInSyncAfterRefusals(t *testing.T) {
 	up := startRecorder(t, h1, func(w http.ResponseWriter, r *http.Request) {
 		if code, ok := map[string]int{"/204": 204, "/304": 304}[r.URL.Path]; ok {
-			w.WriteHeader(code)
+			w.WriteHead(code)
 			return
 		}
 		_, _ = io.WriteString(w, r.URL.Path)

@@ -2,12 +2,13 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
-	"net/http"
 	"net/url"
 	"time"
 
 	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/http1"
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
@@ -27,29 +28,34 @@ type TokenSource interface {
 	WaitNewer(ctx context.Context, old string) (authorization string, err error)
 }
 
+// RoundTripper sends requests to the API, such as a *http1.Client. It is safe for concurrent use.
+type RoundTripper interface {
+	// RoundTrip sends a request, and returns the final response, whose body must be closed.
+	RoundTrip(*http1.ClientRequest) (*http1.ClientResponse, error)
+}
+
 // Config configures a Proxy. Fields are required unless their comment says otherwise.
 type Config struct {
 	// Upstream is the API's base URL: scheme and host, without a path.
 	Upstream *url.URL
-	// Transport sends the requests to the API. It must not decompress responses.
-	Transport http.RoundTripper
+	// UpstreamClient sends the requests to the API.
+	UpstreamClient RoundTripper
 	// Tokens returns the tokens of an account, and false if it does not exist. The default account is the empty name.
 	Tokens func(account string) (TokenSource, bool)
 	// TokenWait is how long a request waits if there is no token.
 	TokenWait time.Duration
 	// Policy decides which requests are allowed.
 	Policy *access.Policy
-	// ClientTrusted, if not nil, reports whether the client certificate of a request's connection is still trusted. ctx is
-	// the request's.
-	ClientTrusted func(ctx context.Context) bool
+	// ClientTrusted, if not nil, reports whether the client certificate of a request's connection is still trusted.
+	ClientTrusted func(*http1.Request) bool
 	// TokenEndpoint, if not nil, answers the app's own token requests; otherwise they are forwarded like all others.
 	TokenEndpoint *tokenendpoint.Endpoint
 	// RewriteLinks replaces the API's base URL in responses with the URL that the client used. ExternalScheme is the
 	// scheme of that URL, http or https, if the request does not have it.
 	RewriteLinks   bool
 	ExternalScheme string
-	// Tunnels serves the tunnels that CONNECT opens. It is required if Policy allows tunnels.
-	Tunnels Tunnels
+	// TunnelTLS returns the TLS configuration for the end of a tunnel to a target. It is required if Policy allows tunnels.
+	TunnelTLS func(target string) *tls.Config
 	// Retry means that a request is sent once more if the API answers 401 and a newer token is available. RetryBuffer is
 	// the largest body, in bytes, that is kept for that.
 	Retry       bool
@@ -65,14 +71,14 @@ func (c *Config) validate() error {
 	switch {
 	case c.Upstream == nil || c.Upstream.Host == "" || c.Upstream.Scheme != "http" && c.Upstream.Scheme != "https":
 		return errors.New("proxy: Upstream must be an http or https URL with a host")
-	case c.Transport == nil:
-		return errors.New("proxy: Transport is missing")
+	case c.UpstreamClient == nil:
+		return errors.New("proxy: UpstreamClient is missing")
 	case c.Tokens == nil:
 		return errors.New("proxy: Tokens is missing")
 	case c.Policy == nil:
 		return errors.New("proxy: Policy is missing")
-	case c.Policy.AllowsTunnels() && c.Tunnels == nil:
-		return errors.New("proxy: Policy allows tunnels, but Tunnels is missing")
+	case c.Policy.AllowsTunnels() && c.TunnelTLS == nil:
+		return errors.New("proxy: Policy allows tunnels, but TunnelTLS is missing")
 	case c.RewriteLinks && c.ExternalScheme != "http" && c.ExternalScheme != "https":
 		return errors.New("proxy: ExternalScheme must be http or https")
 	case c.RetryBuffer < 0:

@@ -16,7 +16,7 @@ func TestForwardsEarlyResponseDuringSlowUpload(t *testing.T) {
 		defer close(seen)
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.ReadFull(r.Body, make([]byte, 10))
-			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			w.WriteHead(http.StatusRequestEntityTooLarge)
 			_, _ = io.WriteString(w, "early")
 			_ = http.NewResponseController(w).Flush()
 			<-seen

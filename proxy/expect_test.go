@@ -51,7 +51,7 @@ func TestForwardsRefusalInsteadOfContinue(t *testing.T) {
 					_, _ = w.Write(body)
 					return
 				}
-				w.WriteHeader(status)
+				w.WriteHead(status)
 				_, _ = io.WriteString(w, "refused")
 			})
 			b := start(t, up)
@@ -137,7 +137,7 @@ func TestForwardsEarlyResponse(t *testing.T) {
 				return
 			}
 			_, _ = io.ReadFull(r.Body, make([]byte, 10))
-			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			w.WriteHead(http.StatusRequestEntityTooLarge)
 			_, _ = io.WriteString(w, "early")
 		})
 		b := start(t, up)

@@ -287,7 +287,7 @@ func TestForwardsUpstreamErrorsUnchanged(t *testing.T) {
 				w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 				w.Header().Set("Retry-After", "7")
 				w.Header().Set("Content-Type", "application/json")
-				w.WriteHeader(status)
+				w.WriteHead(status)
 				_, _ = w.Write([]byte(`{"message":"no"}`))
 			})
 			b := start(t, up)
@@ -309,7 +309,7 @@ func TestForwardsRedirects(t *testing.T) {
 		for _, status := range []int{300, 301, 302, 303, 307, 308} {
 			up := startRecorder(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Location", elsewhere.url+"/there?a=b")
-				w.WriteHeader(status)
+				w.WriteHead(status)
 			})
 			b := start(t, up.url)
 			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))

@@ -8,7 +8,7 @@ import (
 	"etrusted-broker/internal/neterr"
 	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/access"
-	"etrusted-broker/proxy/wire"
+	"etrusted-broker/proxy/http1"
 )
 
 // errClientClosed is for a client that went away before it had a response.
@@ -21,6 +21,7 @@ var errBrokenBody = &problem.Problem{
 	ProxyError: "http_request_error",
 	Detail:     "the request body is malformed or incomplete",
 	Hint:       "Send as many bytes as Content-Length says, or chunks as in RFC 9112 section 7.1.",
+	Close:      true,
 }
 
 var errUnknownAccount = &problem.Problem{
@@ -41,16 +42,6 @@ var errNoDefaultAccount = &problem.Problem{
 	Hint:       "Name an account with /@NAME/ before the path, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET.",
 }
 
-var errTooManyTunnels = &problem.Problem{
-	Code:       "too-many-tunnels",
-	Status:     http.StatusServiceUnavailable,
-	Title:      "Too many tunnels",
-	ProxyError: "connection_limit_reached",
-	Detail:     "the limit of open tunnels is reached",
-	Hint:       "Try again soon, and let the app keep fewer connections open.",
-	RetryAfter: time.Second,
-}
-
 // errTokenTimeout is for errors of a TokenSource that say nothing for the app.
 var errTokenTimeout = &problem.Problem{
 	Code:       "token-timeout",
@@ -62,16 +53,17 @@ var errTokenTimeout = &problem.Problem{
 	RetryAfter: time.Second,
 }
 
-// malformedRequest returns the problem of a request that package wire has refused.
-func malformedRequest(fault *wire.RequestError) *problem.Problem {
+// malformedRequest returns the problem of a request that package http1 has refused.
+func malformedRequest(err *http1.RequestError) *problem.Problem {
 	return &problem.Problem{
-		Code:         "malformed-" + fault.Code,
-		Status:       fault.Status,
+		Code:         "malformed-" + err.Code,
+		Status:       err.Status,
 		Title:        "The request is malformed",
 		ProxyError:   "http_request_error",
-		Detail:       fault.Detail,
-		Hint:         fault.Hint,
+		Detail:       err.Detail,
+		Hint:         err.Hint,
 		DenialReason: string(access.ReasonMalformed),
+		Close:        true,
 	}
 }
 
@@ -84,7 +76,7 @@ func noToken(err error) *problem.Problem {
 	return errTokenTimeout
 }
 
-// upstreamProblem returns the problem for an error of Config.Transport.
+// upstreamProblem returns the problem for an error of Config.UpstreamClient.
 func upstreamProblem(host string, err error) *problem.Problem {
 	p := neterr.Describe("the API at "+host, err)
 	p.Title = "The API could not be reached"
@@ -92,16 +84,4 @@ func upstreamProblem(host string, err error) *problem.Problem {
 		p.Title = "The API did not answer in time"
 	}
 	return p
-}
-
-// respond sends a problem, and records it.
-func respond(w http.ResponseWriter, p *problem.Problem, record *RequestRecord) {
-	record.Status, record.Problem, record.Denied = p.Status, p.ProxyError, access.Reason(p.DenialReason)
-	if p == errClientClosed {
-		panic(http.ErrAbortHandler) // returning would send 200, which a client that has only stopped to write would believe
-	}
-	if record.Method == http.MethodConnect {
-		w.Header().Set("Connection", "close") // nothing after a CONNECT is parsed as a request: see package wire
-	}
-	record.countBody(p.Respond(w))
 }

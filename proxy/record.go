@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/http"
 	"time"
 
 	"etrusted-broker/proxy/access"
@@ -20,7 +19,7 @@ type RequestRecord struct {
 	// was known.
 	Account string
 	Method  string // as the app sent it: any token
-	// Path is percent-encoded, and so is plain ASCII. It has no query, which may contain personal data.
+	// Path is percent-encoded, and so is plain ASCII; empty for CONNECT and for malformed requests. It has no query, which may contain personal data.
 	Path string
 	// RequestID is the first 128 bytes of X-Request-Id, from the app or from Config.RequestID; empty without an ID.
 	RequestID string
@@ -42,12 +41,4 @@ type RequestRecord struct {
 	// Duration is the time from the end of the request's header to the end of the response. Upstream is the part from
 	// sending the request to receiving the response's header; 0 if it was not sent.
 	Duration, Upstream time.Duration
-}
-
-// countBody counts a body that was written at once. The error is of no use: the client is gone. The response to HEAD has no
-// body (RFC 9110 section 9.3.2), although net/http reports one as written.
-func (r *RequestRecord) countBody(n int, _ error) {
-	if r.Method != http.MethodHead {
-		r.Bytes += int64(n)
-	}
 }

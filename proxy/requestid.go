@@ -1,8 +1,9 @@
 package proxy
 
 import (
-	"net/http"
 	"strings"
+
+	"etrusted-broker/proxy/http1"
 )
 
 // requestIDHeader is the customary field for the ID of a request. There is no RFC for it.
@@ -13,28 +14,27 @@ const maxRequestID = 128
 
 // requestID returns the ID of a request for its record. If the request has none, and Config.RequestID is set, it gets one,
 // which is also sent to the API.
-func (p *Proxy) requestID(r *http.Request) string {
-	if id := r.Header.Get(requestIDHeader); id != "" {
-		return id[:min(len(id), maxRequestID)]
+func (p *Proxy) requestID(fields http1.Fields) (recorded, generated string) {
+	if id := fields.Get(requestIDHeader); id != "" {
+		return id[:min(len(id), maxRequestID)], ""
 	}
 	if p.config.RequestID == nil {
-		return ""
+		return "", ""
 	}
 	id := p.config.RequestID()
-	r.Header[requestIDHeader] = []string{id}
-	return id
+	return id, id
 }
 
 // traceID returns the trace ID of a traceparent field, 32 lower-case hexadecimal digits; empty if the field is missing or
 // invalid: see https://www.w3.org/TR/trace-context/#traceparent-header.
-func traceID(header http.Header) string {
-	values := header["Traceparent"]
-	if len(values) != 1 {
-		return ""
+func traceID(fields http1.Fields) string {
+	value, lines := "", 0
+	for line := range fields.Lines("Traceparent") {
+		value = line
+		lines++
 	}
 	const length = len("vv-tttttttttttttttttttttttttttttttt-pppppppppppppppp-ff")
-	value := values[0]
-	if len(value) < length || value[2] != '-' || value[35] != '-' || value[52] != '-' {
+	if lines != 1 || len(value) < length || value[2] != '-' || value[35] != '-' || value[52] != '-' {
 		return ""
 	}
 	version, trace, parent, flags := value[:2], value[3:35], value[36:52], value[53:55]

@@ -1,110 +1,68 @@
 package proxy
 
 import (
-	"errors"
-	"io"
-	"net/http"
-	"slices"
-	"sync"
+	"etrusted-broker/proxy/http1"
+	"etrusted-broker/proxy/linkrewrite"
 )
 
-// bufferSize is how much of a response is copied at a time, and held while the app does not read. A TLS record fits; a longer
-// buffer would not be filled.
-const bufferSize = 16 << 10
-
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
-
-// relay forwards a response to the app as it arrives. If it breaks off, the app's connection is aborted, since a clean end
-// would make a partial response look complete.
-func relay(w http.ResponseWriter, r *http.Request, response *http.Response, record *RequestRecord) {
-	header := w.Header()
-	copyResponseHeader(header, response.Header)
-	_, rewritten := response.Body.(*rewrittenBody)
-	if rewritten {
-		dropDigests(response.Trailer)
+// relay forwards a response of the API to the app as it arrives.
+func (x *exchange) relay(response *http1.ClientResponse) {
+	if x.body.unfinished() {
+		x.w.Close = true // what the app still sends is not a request
 	}
-	announced := announcedTrailers(response)
-	if len(announced) > 0 {
-		header["Trailer"] = announced
+	x.record.Status = response.Status
+	how := x.links.rewritingOf(x.r.Method, response)
+	down := downstream{parseConnection(response.Fields), how != unchanged}
+	x.w.Fields = x.w.Fields[:0]
+	for _, field := range response.Fields {
+		if equalFold(field.Name, "Trailer") && response.ContentLength < 0 && x.r.MinorVersion > 0 {
+			field.Value = announcement(field.Value, down.allowsTrailer)
+			if field.Value != "" {
+				x.w.Fields = append(x.w.Fields, field)
+			}
+		} else if forwardedDownstream(field.Name, field.Value, down.drop) {
+			x.w.Fields = append(x.w.Fields, field)
+		}
 	}
-	record.Status = response.StatusCode
-	w.WriteHeader(response.StatusCode)
-	if r.Method == http.MethodHead || response.Body == http.NoBody {
+	if x.links.active {
+		x.links.rewriteFields(x.w.Fields)
+	}
+	if how != unchanged {
+		x.relayRewritten(response, how, down)
 		return
 	}
-	if err := stream(w, response, record); err != nil {
-		record.Broken = true
-		panic(http.ErrAbortHandler)
-	}
-	if rewritten {
-		dropDigests(response.Trailer) // now that they are known
-	}
-	relayTrailers(header, response, announced)
+	x.w.WriteHead(response.Status, response.Reason, response.ContentLength)
+	n, err := x.w.ReadFrom(response.Body)
+	x.finish(n, err, response.Body, down)
 }
 
-// stream copies the body and flushes what has arrived, so that a slow response is not delayed. The last part needs no flush,
-// since the end of the handler flushes: a short body of known length costs none.
-func stream(w http.ResponseWriter, response *http.Response, record *RequestRecord) error {
-	flusher := http.NewResponseController(w)
-	if response.ContentLength < 0 || response.ContentLength > bufferSize {
-		if err := flusher.Flush(); err != nil {
-			return err
+// finish ends a response. If the body broke off, the app's connection is aborted, since a clean end would make a partial
+// response look complete.
+func (x *exchange) finish(n int64, err error, body http1.ResponseBody, down downstream) {
+	x.record.Bytes += n
+	if err != nil {
+		x.record.Broken = true
+		_ = x.w.Flush() // what arrived before the fault
+		x.w.Abort()
+		return
+	}
+	var trailer http1.Fields
+	for _, field := range body.Trailer() {
+		if down.allowsTrailer(field.Name) && forwardedDownstream(field.Name, field.Value, down.drop) {
+			trailer = append(trailer, field)
 		}
 	}
-	buffer := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buffer)
-	for {
-		n, err := response.Body.Read(buffer[:])
-		if n > 0 {
-			written, err := w.Write(buffer[:n])
-			record.Bytes += int64(written)
-			if err != nil {
-				return err
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		}
-		if err := flusher.Flush(); err != nil {
-			return err
-		}
+	if trailer != nil {
+		x.w.Trailer(trailer)
 	}
 }
 
-// announcedTrailers returns the names of the trailers that a response has announced and that are forwarded.
-func announcedTrailers(response *http.Response) []string {
-	var names []string
-	drop := connectionOptions(response.Header["Connection"])
-	for name := range response.Trailer {
-		if allowedInTrailer(name) && forwardedDownstream(name, nil, drop) {
-			names = append(names, name)
-		}
-	}
-	return names
+// downstream decides which fields of a response are forwarded.
+type downstream struct {
+	drop      connectionOptions
+	rewritten bool // digests are not true any more
 }
 
-// relayTrailers forwards the trailers, which are known only after the body. Those that were not announced need net/http's
-// prefix.
-func relayTrailers(header http.Header, response *http.Response, announced []string) {
-	drop := connectionOptions(response.Header["Connection"])
-	for name, values := range response.Trailer {
-		if !allowedInTrailer(name) || !forwardedDownstream(name, values, drop) {
-			continue
-		}
-		if !slices.Contains(announced, name) {
-			name = http.TrailerPrefix + name
-		}
-		header[name] = values
-	}
-}
-
-func dropDigests(trailer http.Header) {
-	for name := range trailer {
-		if isDigest(name) {
-			delete(trailer, name)
-		}
-	}
+func (d downstream) allowsTrailer(name string) bool {
+	return allowedInTrailer(name) && forwardedDownstream(name, "", d.drop) && !(d.rewritten && linkrewrite.IsDigest(name))
 }

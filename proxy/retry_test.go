@@ -22,7 +22,7 @@ func startRevoked(t *testing.T, kind string) (*recorder, func(*setup)) {
 	up := startRecorder(t, kind, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == authorization {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			w.WriteHeader(http.StatusUnauthorized)
+			w.WriteHead(http.StatusUnauthorized)
 			_, _ = io.WriteString(w, "refused")
 			return
 		}
@@ -134,7 +134,7 @@ func TestForwards401WithoutRetry(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("WWW-Authenticate", "Bearer")
-				w.WriteHeader(http.StatusUnauthorized)
+				w.WriteHead(http.StatusUnauthorized)
 				_, _ = io.WriteString(w, "refused")
 			})
 			_, revoke := startRevoked(t, h1)
@@ -156,7 +156,7 @@ func TestForwards401WithoutRetry(t *testing.T) {
 
 func TestReportsFailedRetry(t *testing.T) {
 	calls := 0
-	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHead(http.StatusUnauthorized) })
 	_, revoke := startRevoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
 		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {

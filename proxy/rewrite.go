@@ -3,249 +3,86 @@ package proxy
 import (
 	"bytes"
 	"io"
-	"net/http"
-	"net/textproto"
-	"strconv"
-	"strings"
 
+	"etrusted-broker/proxy/http1"
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// linkRewriter replaces the API's base URL in responses with the URL that the client used, so that a client that follows
-// links comes back to the broker. A nil linkRewriter does nothing.
-type linkRewriter struct {
-	from, to string
-	// coded is set if the app refuses responses without a content coding. Coded bodies are then forwarded unchanged,
-	// since rewritten ones have none.
-	coded bool
-}
+// A body up to maxBuffered is rewritten whole, so that one without links is forwarded unchanged. maxBufferedGzip is the same for
+// gzip, which shortens JSON to about an eighth.
+const maxBufferedGzip = 16 << 10
 
-// newLinkRewriter returns the linkRewriter for a request; nil if there is nothing to rewrite.
-func (p *Proxy) newLinkRewriter(r *http.Request, route parsedRoute) *linkRewriter {
-	if !p.config.RewriteLinks {
-		return nil
-	}
-	scheme := p.config.ExternalScheme
-	switch {
-	case route.tunnel != nil:
-		scheme = "https"
-	case route.absoluteForm:
-		scheme = strings.ToLower(r.URL.Scheme)
-	}
-	to := scheme + "://" + r.Host + route.accountPrefix
-	if to == p.base {
-		return nil
-	}
-	return &linkRewriter{from: p.base, to: to}
-}
+// bufferSize is how much of a longer one is rewritten at a time.
+const bufferSize = 16 << 10
 
-// maxBuffered is the longest body that is buffered, so that a body without links is forwarded unchanged. maxBufferedGzip is
-// the same for gzip, which shortens JSON to about an eighth.
-const (
-	maxBuffered     = 64 << 10
-	maxBufferedGzip = 16 << 10
-)
-
-// rewriteResponse rewrites the links in a response, in its own header map.
-func (w *linkRewriter) rewriteResponse(method string, response *http.Response) {
-	if w == nil {
-		return
-	}
-	w.rewriteHeader(response.Header)
-	if !isRewritten(method, response) {
-		return
-	}
-	coding := strings.ToLower(strings.Join(response.Header["Content-Encoding"], ", "))
-	zipped, limit := isGzip(coding), int64(maxBuffered)
-	if zipped {
+// relayRewritten forwards a response with rewritten links.
+func (x *exchange) relayRewritten(response *http1.ClientResponse, how rewriting, down downstream) {
+	limit := int64(maxBuffered)
+	if how == zipped {
 		limit = maxBufferedGzip
 	}
 	switch {
-	case coding != "" && (!zipped || w.coded):
+	case how == withoutBody:
+		dropValidators(&x.w.Fields)
+		x.w.WriteHead(response.Status, response.Reason, -1)
 	case response.ContentLength >= 0 && response.ContentLength <= limit:
-		w.rewriteBuffered(response, zipped)
+		x.rewriteWhole(response, how, down)
 	default:
-		w.rewriteStream(response, response.Body, zipped)
+		x.rewriteStream(response, flushingReader{x.w, response.Body}, how, down)
 	}
 }
 
-// rewriteHeader rewrites the URLs in fields: RFC 9110 sections 8.7 and 10.2.2, RFC 8288.
-func (w *linkRewriter) rewriteHeader(header http.Header) {
-	for _, name := range []string{"Location", "Content-Location"} {
-		for i, value := range header[name] {
-			header[name][i], _ = linkrewrite.ReplaceBase(value, w.from, w.to)
-		}
-	}
-	for i, value := range header["Link"] {
-		header["Link"][i], _ = linkrewrite.ReplaceInLinkHeader(value, w.from, w.to)
-	}
-}
-
-// isRewritten reports whether links are rewritten in the body of a response: JSON, and not a part of it.
-func isRewritten(method string, response *http.Response) bool {
-	switch response.StatusCode {
-	case http.StatusNoContent, http.StatusNotModified, http.StatusPartialContent:
-		return false
-	}
-	if method == http.MethodHead || response.Body == http.NoBody {
-		return false
-	}
-	return isJSON(response.Header.Get("Content-Type"))
-}
-
-// isJSON reports whether a media type is JSON: RFC 9110 section 8.3.1, RFC 8259, RFC 6839 section 3.1. With a space, a comma
-// or a control character it is invalid, perhaps two types in one line, and the body is forwarded unchanged.
-func isJSON(contentType string) bool {
-	kind, _, _ := strings.Cut(contentType, ";")
-	kind = strings.ToLower(textproto.TrimString(kind))
-	if strings.ContainsFunc(kind, func(c rune) bool { return c <= ' ' || c == ',' || c == 0x7f }) {
-		return false
-	}
-	return kind == "application/json" || strings.HasSuffix(kind, "+json")
-}
-
-func isGzip(coding string) bool { return coding == "gzip" || coding == "x-gzip" }
-
-// rewriteStream rewrites body, which is the response's, while it is forwarded: it is too long to be buffered, or its length
-// is unknown.
-func (w *linkRewriter) rewriteStream(response *http.Response, body io.Reader, zipped bool) {
-	if zipped {
-		body = newGunzipReader(body)
-	}
-	response.Body = &rewrittenBody{linkrewrite.NewReader(body, w.from, w.to), response.Body}
-	response.ContentLength = -1
-	delete(response.Header, "Content-Length")
-	dropValidators(response.Header)
-}
-
-// rewriteBuffered reads a body and rewrites it if it contains a link. If it breaks off, what arrived is forwarded, and then
-// breaks off too.
-func (w *linkRewriter) rewriteBuffered(response *http.Response, zipped bool) {
-	// ReadFrom grows the buffer if less than MinRead is free, even at the end of the body.
-	read := bytes.NewBuffer(make([]byte, 0, response.ContentLength+bytes.MinRead))
-	_, err := read.ReadFrom(response.Body)
-	body := read.Bytes()
-	if err != nil {
-		w.rewriteStream(response, io.MultiReader(read, errReader{err}), zipped)
+// rewriteWhole reads a body, and rewrites it if it contains a link. If it breaks off, the app gets a problem.
+func (x *exchange) rewriteWhole(response *http1.ClientResponse, how rewriting, down downstream) {
+	buffer := getBuffer()
+	defer putBuffer(buffer)
+	if _, err := buffer.ReadFrom(response.Body); err != nil {
+		x.respond(x.sendProblem(err))
 		return
 	}
-	text := body
-	if zipped {
-		plain, ok := gunzip(body)
-		if !ok { // longer than it looks, or not gzip
-			w.rewriteStream(response, bytes.NewReader(body), zipped)
+	body, text, ok := buffer.Bytes(), buffer.Bytes(), true
+	if how == zipped {
+		if text, ok = linkrewrite.Gunzip(body); !ok { // longer than it looks, or not gzip
+			x.rewriteStream(response, bytes.NewReader(body), how, down)
 			return
 		}
-		text = plain
 	}
-	rewritten, changed := linkrewrite.JSON(text, w.from, w.to)
-	if !changed {
-		response.Body = &readBody{&eofReader{body}, response.Body}
-		return
+	if rewritten, changed := x.links.rewriter.JSON(text); changed {
+		body = rewritten
+		dropValidators(&x.w.Fields)
 	}
-	response.Body = &rewrittenBody{&eofReader{rewritten}, response.Body}
-	response.ContentLength = int64(len(rewritten))
-	response.Header["Content-Length"] = []string{strconv.Itoa(len(rewritten))}
-	dropValidators(response.Header)
+	x.w.WriteHead(response.Status, response.Reason, int64(len(body)))
+	n, err := x.w.Write(body)
+	x.finish(int64(n), err, response.Body, down)
 }
 
-// dropValidators removes from a header what is true only of the upstream's bytes: a strong ETag becomes weak (RFC 9110 section
-// 8.8.1), and digests and the content coding are removed, since rewritten bodies have none.
-func dropValidators(header http.Header) {
-	delete(header, "Content-Encoding")
-	if tag := header.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
-		header.Set("Etag", "W/"+tag)
+// rewriteStream rewrites body, which is the response's, while it is forwarded.
+func (x *exchange) rewriteStream(response *http1.ClientResponse, body io.Reader, how rewriting, down downstream) {
+	dropValidators(&x.w.Fields)
+	x.w.WriteHead(response.Status, response.Reason, -1)
+	if how == zipped {
+		unzipped := linkrewrite.NewGunzipReader(body)
+		defer func() { _ = unzipped.Close() }()
+		body = unzipped
 	}
-	for name := range header {
-		if isDigest(name) {
-			delete(header, name)
+	buffer := getBuffer()
+	defer putBuffer(buffer)
+	buffer.Grow(bufferSize)
+	n, err := io.CopyBuffer(x.w, x.links.rewriter.NewReader(body), buffer.AvailableBuffer()[:bufferSize])
+	x.finish(n, err, response.Body, down)
+}
+
+// flushingReader flushes what was sent to the app before it waits for the API.
+type flushingReader struct {
+	w    *http1.ResponseWriter
+	body http1.ResponseBody
+}
+
+func (f flushingReader) Read(p []byte) (int, error) {
+	if !f.body.Ready() {
+		if err := f.w.Flush(); err != nil {
+			return 0, err
 		}
 	}
-	delete(header, "Accept-Ranges")
-}
-
-// isDigest reports whether a field is a digest of the body: RFC 9530 and its predecessors.
-func isDigest(name string) bool {
-	switch name {
-	case "Content-Md5", "Digest", "Content-Digest", "Repr-Digest":
-		return true
-	default:
-		return false
-	}
-}
-
-// eofReader reads from a buffer, and returns io.EOF together with the last bytes, as net/http does, so that relay does not flush
-// them. An app that received them before its request has ended would send its next one into net/http's background read, which
-// tears that request apart.
-type eofReader struct{ rest []byte }
-
-func (w *eofReader) Read(p []byte) (n int, err error) {
-	n = copy(p, w.rest)
-	if w.rest = w.rest[n:]; len(w.rest) == 0 {
-		err = io.EOF
-	}
-	return n, err
-}
-
-// readBody is a body that was already read, but not closed.
-type readBody struct {
-	io.Reader
-	io.Closer
-}
-
-// rewrittenBody is a body in which links may have been rewritten.
-type rewrittenBody struct {
-	io.Reader
-	io.Closer
-}
-
-// errReader is a reader that only returns an error.
-type errReader struct{ err error }
-
-func (f errReader) Read([]byte) (int, error) { return 0, f.err }
-
-// prepareRequest changes the fields of a request that would hide links in the response, or that refer to a rewritten
-// response.
-func (w *linkRewriter) prepareRequest(header http.Header) {
-	if w == nil {
-		return
-	}
-	if accepted := header["Accept-Encoding"]; len(accepted) > 0 {
-		if narrow, ok := negotiateEncoding(accepted); ok {
-			header["Accept-Encoding"] = []string{narrow}
-		} else {
-			w.coded = true
-		}
-	}
-	if tags := header["If-Match"]; len(tags) > 0 {
-		// A weak tag never matches here (RFC 9110 section 13.1.1), and it may be dropValidators that has weakened it.
-		header["If-Match"] = []string{strings.ReplaceAll(strings.Join(tags, ", "), `W/"`, `"`)}
-	}
-}
-
-// negotiateEncoding returns the content coding to request from the API, so that links can be found: gzip if the app accepts
-// it, else identity. It returns false if the app excludes identity (RFC 9110 section 12.5.3), and with it every rewritten
-// response.
-func negotiateEncoding(values []string) (coding string, ok bool) {
-	accepts := map[string]bool{}
-	for _, line := range values {
-		for element := range strings.SplitSeq(line, ",") {
-			name, weight, _ := strings.Cut(element, ";")
-			accepts[strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "x-")] = !isZero(weight)
-		}
-	}
-	rest, listed := accepts["*"]
-	if identity, named := accepts["identity"]; named && !identity || !named && listed && !rest {
-		return "", false
-	}
-	if gzip, named := accepts["gzip"]; gzip || !named && rest {
-		return "gzip", true
-	}
-	return "identity", true
-}
-
-// isZero reports whether a weight excludes a coding.
-func isZero(weight string) bool {
-	q, ok := strings.CutPrefix(strings.ReplaceAll(strings.ToLower(weight), " ", ""), "q=")
-	return ok && strings.Trim(q, "0.") == ""
+	return f.body.Read(p)
 }

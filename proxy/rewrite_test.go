@@ -77,7 +77,7 @@ func startUpstream(t testing.TB, status int, body string, headers ...string) (ur
 		if w.Header().Get("Content-Length") == "" && len(body) < 100<<10 && status != 204 && status != 304 {
 			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		}
-		w.WriteHeader(status)
+		w.WriteHead(status)
 		_, _ = io.WriteString(w, body)
 	})
 	return at

@@ -3,67 +3,53 @@ package proxy
 import (
 	"context"
 	"net/http"
-	"net/url"
+	"time"
 
 	"etrusted-broker/internal/problem"
-	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/http1"
 )
 
-// roundTrip sends one request of the app to the API, with a token.
-type roundTrip struct {
-	proxy  *Proxy
-	w      http.ResponseWriter
-	r      *http.Request
-	url    *url.URL // of the API
-	tokens TokenSource
-	links  *linkRewriter // nil if links are not rewritten
-	body   *requestBody
-	record *RequestRecord
-}
-
-// do sends the request for a target of the API, and once more if the API rejects the token before its expiry. It returns
-// the API's response, or why it has no response.
-func (t *roundTrip) do(target string) (*http.Response, *problem.Problem) {
-	var ok bool
-	if t.url, ok = t.proxy.upstreamURL(target); !ok {
-		return nil, access.ErrInvalidTarget
+// roundTrip sends the request to the API, and once more if the API rejects the token before its expiry. It returns the API's
+// response, or why it has no response.
+func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
+	authorization, missing := x.authorization()
+	if missing == nil && x.r.ContentLength != 0 {
+		if broken := x.body.read(); broken != nil {
+			return nil, broken
+		}
+		authorization, missing = x.authorization() // the token may have expired while a client sent slowly
 	}
-	defer t.body.closeIfUnread(t.w.Header())
-	if broken := t.body.buffer(t.proxy.config.RetryBuffer); broken != nil {
-		return nil, broken
-	}
-	authorization, missing := t.authorization() // last, so that it cannot expire while a client sends slowly
 	if missing != nil {
 		return nil, missing
 	}
-	response, err := t.send(authorization)
+	response, err := x.sendUpstream(authorization)
 	if err != nil {
-		return nil, t.sendProblem(err)
+		return nil, x.sendProblem(err)
 	}
-	if response.StatusCode != http.StatusUnauthorized {
+	if response.Status != http.StatusUnauthorized {
 		return response, nil
 	}
-	next, ok := t.newerToken(authorization)
+	next, ok := x.newerToken(authorization)
 	if !ok {
 		return response, nil // the app gets the 401 unchanged
 	}
 	_ = response.Body.Close() // a 401 of eTrusted has none
-	return t.retry(next)
+	return x.retry(next)
 }
 
 // authorization returns the value of the Authorization field. If there is no token, it waits for one, as long as the
 // configuration allows and the client stays.
-func (t *roundTrip) authorization() (string, *problem.Problem) {
-	if value, ok := t.tokens.Current(); ok {
+func (x *exchange) authorization() (string, *problem.Problem) {
+	if value, ok := x.tokens.Current(); ok {
 		return value, nil
 	}
-	ctx, cancel := context.WithTimeout(t.r.Context(), t.proxy.config.TokenWait)
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
 	defer cancel()
-	value, err := t.tokens.Wait(ctx)
+	value, err := x.tokens.Wait(ctx)
 	switch {
 	case err == nil:
 		return value, nil
-	case t.r.Context().Err() != nil:
+	case x.r.Gone():
 		return "", errClientClosed
 	default:
 		return "", noToken(err)
@@ -72,46 +58,87 @@ func (t *roundTrip) authorization() (string, *problem.Problem) {
 
 // newerToken returns the token that replaces one that the API has rejected. It reports false without a newer token, or if
 // the request cannot be sent again.
-func (t *roundTrip) newerToken(rejected string) (string, bool) {
+func (x *exchange) newerToken(rejected string) (string, bool) {
 	// Even without a retry: later requests need the next token.
-	if !t.tokens.Invalidate(rejected) || !t.proxy.config.Retry {
+	if !x.tokens.Invalidate(rejected) || !x.proxy.config.Retry {
 		return "", false
 	}
-	if !t.body.replayable() {
-		t.record.Retry = RetryBodyNotKept
+	if !x.body.replayable() {
+		x.record.Retry = RetryBodyNotKept
 		return "", false
 	}
-	ctx, cancel := context.WithTimeout(t.r.Context(), t.proxy.config.TokenWait)
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
 	defer cancel()
-	next, err := t.tokens.WaitNewer(ctx, rejected)
+	next, err := x.tokens.WaitNewer(ctx, rejected)
 	if err != nil {
-		t.record.Retry = RetryNoToken
+		x.record.Retry = RetryNoToken
 	}
 	return next, err == nil
 }
 
 // retry sends the request a second time, and returns whatever the API answers.
-func (t *roundTrip) retry(authorization string) (*http.Response, *problem.Problem) {
-	response, err := t.send(authorization)
+func (x *exchange) retry(authorization string) (*http1.ClientResponse, *problem.Problem) {
+	response, err := x.sendUpstream(authorization)
 	switch {
 	case err != nil:
-		t.record.Retry = RetryFailed
-		return nil, t.sendProblem(err)
-	case response.StatusCode == http.StatusUnauthorized:
-		t.record.Retry = RetryUnauthorized
+		x.record.Retry = RetryFailed
+		return nil, x.sendProblem(err)
+	case response.Status == http.StatusUnauthorized:
+		x.record.Retry = RetryUnauthorized
 	default:
-		t.record.Retry = RetrySuccess
+		x.record.Retry = RetrySuccess
 	}
 	return response, nil
 }
 
-func (t *roundTrip) sendProblem(err error) *problem.Problem {
-	switch {
-	case t.r.Context().Err() != nil:
-		return errClientClosed
-	case t.body.failed.Load():
-		return errBrokenBody
+// sendUpstream sends the request once.
+func (x *exchange) sendUpstream(authorization string) (*http1.ClientResponse, error) {
+	request := &x.request
+	request.Method, request.Target, request.Caller = x.r.Method, x.route.apiTarget, x.r
+	x.body.attachTo(request)
+	request.Fields = x.outboundFields(authorization)
+	request.Repeatable = request.Stream == nil && isRepeatable(x.r.Method, x.r.Fields)
+	request.OnInformational = x
+	if request.ExpectContinue {
+		request.OnInformational = nil // the body's reader may write "100 Continue" at the same time
+	}
+	began := time.Now()
+	response, err := x.proxy.config.UpstreamClient.RoundTrip(request)
+	x.record.Upstream += time.Since(began)
+	return response, err
+}
+
+// isRepeatable reports whether a request without a streamed body may be sent again if its connection fails: RFC 9110 section
+// 9.2.2. PUT and DELETE are idempotent, but a program that sends them may not know that.
+func isRepeatable(method string, fields http1.Fields) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
 	default:
-		return upstreamProblem(t.proxy.config.Upstream.Host, err)
+		return fields.Has("Idempotency-Key") || fields.Has("X-Idempotency-Key")
+	}
+}
+
+// Informational implements http1.InformationalHandler: it forwards an informational response (RFC 9110 section 15.2).
+func (x *exchange) Informational(status int, reason string, fields http1.Fields) error {
+	drop := parseConnection(fields)
+	var forwarded http1.Fields
+	for _, field := range fields {
+		if forwardedDownstream(field.Name, field.Value, drop) && !equalFold(field.Name, "Content-Length") {
+			forwarded = append(forwarded, field)
+		}
+	}
+	return x.w.WriteInformational(status, reason, forwarded)
+}
+
+// sendProblem returns the problem for an error of sendUpstream.
+func (x *exchange) sendProblem(err error) *problem.Problem {
+	switch {
+	case x.body.failed.Load():
+		return x.body.brokenOff()
+	case x.r.Gone():
+		return errClientClosed
+	default:
+		return upstreamProblem(x.proxy.config.Upstream.Host, err)
 	}
 }

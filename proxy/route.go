@@ -1,15 +1,19 @@
 package proxy
 
 import (
+	"net"
 	"net/http"
 	"strings"
 
 	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/http1"
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
 // parsedRoute is what a request asks for.
 type parsedRoute struct {
+	// host is the authority of an absolute-form target, or else the Host field.
+	host string
 	// target is the path and query as the app sent them, byte for byte, and for CONNECT the authority; empty if the target
 	// is invalid. apiTarget is target without accountPrefix.
 	target, apiTarget string
@@ -19,51 +23,51 @@ type parsedRoute struct {
 	accountPrefix string // /@NAME, if the path has it
 	// isTokenRequest means that the broker answers the request as the token endpoint.
 	isTokenRequest bool
-	// absoluteForm means that the target was a URL, so that the app uses the broker as its proxy. tunnel is the tunnel that
-	// the request came through; nil without a tunnel.
-	absoluteForm bool
-	tunnel       *access.Tunnel
+	// absoluteScheme is the scheme of an absolute-form target, in lower case: the app uses the broker as its proxy. It is
+	// empty for other targets. tunnel is the tunnel that the request came through; nil without a tunnel.
+	absoluteScheme string
+	tunnel         *access.Tunnel
 }
 
 // parseRoute returns what a request asks for. Whether that is allowed has not been checked.
-func (p *Proxy) parseRoute(r *http.Request) parsedRoute {
-	route := parsedRoute{target: r.RequestURI, tunnel: tunnelOf(r)}
+func (p *Proxy) parseRoute(r *http1.Request) parsedRoute {
+	route := parsedRoute{host: r.Host, target: r.Target}
+	route.tunnel, _ = r.Tunnel.(*access.Tunnel)
 	if r.Method == http.MethodConnect {
 		return route
 	}
-	route.absoluteForm = r.URL.Host != ""
-	route.target = requestTarget(r)
+	if r.Target[0] != '/' && (r.Target != "*" || r.Method != http.MethodOptions) {
+		route.parseAbsolute(r.Target)
+	}
 	route.account, route.apiTarget, route.hasAccount = splitAccount(route.target)
 	if route.hasAccount {
-		route.accountPrefix = "/@" + route.account
+		route.accountPrefix = route.target[:len("/@")+len(route.account)]
 	}
 	if p.config.TokenEndpoint == nil {
 		return route
 	}
 	path, _, _ := strings.Cut(route.apiTarget, "?")
 	route.isTokenRequest = tokenendpoint.Matches(r.Method, path)
-	if token, ok := placeholderToken(r.Header); ok && !route.hasAccount && token.Account != "" {
+	if token, ok := placeholderToken(r.Fields); ok && !route.hasAccount && token.Account != "" {
 		route.account, route.hasAccount = token.Account, true
 	}
 	return route
 }
 
-// requestTarget returns the path and query of a request as the app sent them; empty if they cannot be forwarded. An
-// absolute-form target (RFC 9112 section 3.2.2) must be an http or https URL without a user, which is a way to make another
-// host look like this one (RFC 9110 section 4.2.4).
-func requestTarget(r *http.Request) string {
-	raw := r.RequestURI
-	if r.URL.Host != "" {
-		if r.URL.User != nil || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
-			return ""
-		}
-		_, rest, _ := strings.Cut(raw, "://")
-		_, raw = cutTarget(rest)
+// parseAbsolute parses a target in absolute-form (RFC 9112 section 3.2.2). It must be an http or https URL without a user, which
+// is a way to make another host look like this one (RFC 9110 section 4.2.4).
+func (route *parsedRoute) parseAbsolute(target string) {
+	route.target = ""
+	scheme, rest, isURL := strings.Cut(target, "://")
+	authority, target := cutTarget(rest)
+	if !isURL || authority == "" {
+		return
 	}
-	if raw[0] == '/' || raw == "*" && r.Method == http.MethodOptions {
-		return raw
+	user := strings.LastIndexByte(authority, '@')
+	route.absoluteScheme, route.host = strings.ToLower(scheme), authority[user+1:]
+	if user < 0 && (route.absoluteScheme == "http" || route.absoluteScheme == "https") {
+		route.target = target
 	}
-	return ""
 }
 
 // splitAccount splits the account off a target: /@NAME/… is sent to the API as /… with NAME's token.
@@ -89,30 +93,32 @@ func cutTarget(text string) (before, target string) {
 }
 
 // placeholderToken returns the placeholder token of a request, and false if it has none.
-func placeholderToken(header http.Header) (tokenendpoint.Token, bool) {
-	values := header["Authorization"]
-	if len(values) != 1 {
-		return tokenendpoint.Token{}, false
+func placeholderToken(fields http1.Fields) (placeholder tokenendpoint.Token, ok bool) {
+	lines := 0
+	for value := range fields.Lines("Authorization") {
+		lines++
+		if token, isBearer := access.BearerToken(value); isBearer {
+			placeholder, ok = tokenendpoint.Parse(token)
+		}
 	}
-	token, ok := access.BearerToken(values[0])
-	if !ok {
-		return tokenendpoint.Token{}, false
-	}
-	return tokenendpoint.Parse(token)
+	return placeholder, ok && lines == 1
 }
 
 // accessRequest returns what the policy needs to know about a request.
-func (p *Proxy) accessRequest(r *http.Request, route parsedRoute) access.Request {
+func (x *exchange) accessRequest() access.Request {
+	local := x.r.Conn.LocalAddr()
+	_, isUnix := local.(*net.UnixAddr)
 	return access.Request{
-		Method:          r.Method,
-		Host:            r.Host,
-		AbsoluteForm:    route.absoluteForm,
-		Target:          route.target,
-		APITarget:       route.apiTarget,
-		TokenRequest:    route.isTokenRequest,
-		Fields:          access.HTTPFields(r.Header),
-		LocalAddr:       access.LocalAddr(r.Context()),
-		Tunnel:          route.tunnel,
-		ClientUntrusted: p.config.ClientTrusted != nil && !p.config.ClientTrusted(r.Context()),
+		Method:          x.r.Method,
+		Host:            x.route.host,
+		AbsoluteForm:    x.route.absoluteScheme != "",
+		Target:          x.route.target,
+		APITarget:       x.route.apiTarget,
+		TokenRequest:    x.route.isTokenRequest,
+		Fields:          x.r.Fields,
+		LocalAddr:       access.LocalAddr(local),
+		UnixSocket:      isUnix,
+		Tunnel:          x.route.tunnel,
+		ClientUntrusted: x.proxy.config.ClientTrusted != nil && !x.proxy.config.ClientTrusted(x.r),
 	}
 }

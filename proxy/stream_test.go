@@ -183,10 +183,10 @@ func TestForwardsInformationalResponses(t *testing.T) {
 		up := serve(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["Link"] = []string{"</a.css>; rel=preload"}
 			w.Header()["Access-Control-Allow-Origin"] = []string{"*"}
-			w.WriteHeader(http.StatusEarlyHints)
+			w.WriteHead(http.StatusEarlyHints)
 			w.Header()["Link"] = []string{"</b.css>; rel=preload"}
-			w.WriteHeader(http.StatusEarlyHints)
-			w.WriteHeader(http.StatusProcessing)
+			w.WriteHead(http.StatusEarlyHints)
+			w.WriteHead(http.StatusProcessing)
 			w.Header().Del("Link")
 			w.Header().Set("X-Final", "1")
 			_, _ = io.WriteString(w, "final")

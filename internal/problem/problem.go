@@ -2,10 +2,7 @@
 // an operator as a message, and to the code as an error.
 package problem
 
-import (
-	"net/http"
-	"time"
-)
+import "time"
 
 // Problem is an error that says what happened and what to do. All its texts are written in this program: they contain no
 // secret, no token, and nothing that a client or a server sent, so they may be logged and sent. A Problem must not be
@@ -28,11 +25,15 @@ type Problem struct {
 	RetryAfter time.Duration
 	// DenialReason is why a request was denied access, a label of the metric requests_denied_total; empty if it was not.
 	DenialReason string
-	// Header has further fields of the response.
-	Header http.Header
+	// Fields are further fields of the response. Close means that the connection is closed after it.
+	Fields []Field
+	Close  bool
 
 	cause error
 }
+
+// Field is a field line of a response.
+type Field struct{ Name, Value string }
 
 // Error returns Detail.
 func (p *Problem) Error() string { return p.Detail }

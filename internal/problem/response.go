@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 )
@@ -12,24 +11,19 @@ import (
 // ProxyName is the broker's name in Proxy-Status and Via.
 const ProxyName = "etrusted-broker"
 
-// Respond sends the problem as problem details (RFC 9457) with a Proxy-Status field (RFC 9209), which distinguishes it
-// from a response of the API. It returns what writing the body returned.
-func (p *Problem) Respond(w http.ResponseWriter) (int, error) {
-	body := p.json()
-	header := w.Header()
-	for name, values := range p.Header {
-		header[name] = values
-	}
-	header.Set("Content-Type", "application/problem+json")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Proxy-Status", ProxyStatus(p.ProxyError, p.Detail))
+// Response returns the fields and the body of the response: problem details (RFC 9457), and a Proxy-Status field (RFC 9209),
+// which distinguishes it from a response of the API. The fields say nothing about the body's length or the connection.
+func (p *Problem) Response() (fields []Field, body []byte) {
+	fields = append([]Field{
+		{"Content-Type", "application/problem+json"},
+		{"Cache-Control", "no-store"},
+		{"X-Content-Type-Options", "nosniff"},
+		{"Proxy-Status", ProxyStatus(p.ProxyError, p.Detail)},
+	}, p.Fields...)
 	if p.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
+		fields = append(fields, Field{"Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds())))})
 	}
-	w.WriteHeader(p.Status)
-	return w.Write(body)
+	return fields, p.json()
 }
 
 // json returns the problem details of RFC 9457 section 3.

@@ -1,6 +1,10 @@
 package access
 
-import "strings"
+import (
+	"strings"
+
+	"etrusted-broker/proxy/http1"
+)
 
 // IsBrowserRequest reports whether a web page can have caused a request with these fields. A browser sends Origin with
 // every request that may change something, and Sec-Fetch-Site with every request to a loopback address. Its value is
@@ -11,11 +15,11 @@ import "strings"
 //     navigation. Windows and macOS may fetch the issuer themselves, without any Sec-Fetch field.
 //
 // Other clients do not send these fields, with one exception: Node's fetch sends Sec-Fetch-Mode without Sec-Fetch-Site.
-func IsBrowserRequest(fields Fields) bool {
-	if len(fields.Values("Origin")) > 0 || isPrefetch(fields) || fetchesIssuer(fields) {
+func IsBrowserRequest(fields http1.Fields) bool {
+	if fields.Has("Origin") || isPrefetch(fields) || fetchesIssuer(fields) {
 		return true
 	}
-	for _, site := range fields.Values("Sec-Fetch-Site") {
+	for site := range fields.Lines("Sec-Fetch-Site") {
 		if site != "same-origin" && (site != "none" || !isNavigation(fields)) {
 			return true
 		}
@@ -25,8 +29,8 @@ func IsBrowserRequest(fields Fields) bool {
 
 // isNavigation reports whether a request opens a document. Browsers have sent Sec-Fetch-Mode for as long as
 // Sec-Fetch-Site, but a program that imitates one may omit it.
-func isNavigation(fields Fields) bool {
-	for _, mode := range fields.Values("Sec-Fetch-Mode") {
+func isNavigation(fields http1.Fields) bool {
+	for mode := range fields.Lines("Sec-Fetch-Mode") {
 		if mode != "navigate" {
 			return false
 		}
@@ -36,18 +40,16 @@ func isNavigation(fields Fields) bool {
 
 // isPrefetch reports whether a browser sends a request before the user asks for it. The Fetch standard knows no other use
 // of Sec-Purpose. Purpose and X-Moz are its predecessors, and may have other values.
-func isPrefetch(fields Fields) bool {
-	return len(fields.Values("Sec-Purpose")) > 0 || listsPrefetch(fields.Values("Purpose")) || listsPrefetch(fields.Values("X-Moz"))
+func isPrefetch(fields http1.Fields) bool {
+	return fields.Has("Sec-Purpose") || listsPrefetch(fields, "Purpose") || listsPrefetch(fields, "X-Moz")
 }
 
-// listsPrefetch reports whether lines of a field list the token prefetch, with or without parameters.
-func listsPrefetch(lines []string) bool {
-	for _, line := range lines {
-		for item := range strings.SplitSeq(line, ",") {
-			token, _, _ := strings.Cut(item, ";")
-			if strings.EqualFold(strings.TrimSpace(token), "prefetch") {
-				return true
-			}
+// listsPrefetch reports whether a field lists the token prefetch, with or without parameters.
+func listsPrefetch(fields http1.Fields, name string) bool {
+	for item := range fields.Elements(name) {
+		token, _, _ := strings.Cut(item, ";")
+		if strings.EqualFold(strings.TrimSpace(token), "prefetch") {
+			return true
 		}
 	}
 	return false
@@ -55,14 +57,14 @@ func listsPrefetch(lines []string) bool {
 
 // fetchesIssuer reports whether a request comes from the part of Windows or macOS that fetches the issuer of a
 // certificate. A server that a page names chooses the URL, and these send none of a browser's fields.
-func fetchesIssuer(fields Fields) bool {
-	agent := first(fields, "User-Agent")
+func fetchesIssuer(fields http1.Fields) bool {
+	agent := fields.Get("User-Agent")
 	return strings.HasPrefix(agent, "Microsoft-CryptoAPI/") || strings.HasPrefix(agent, "com.apple.trustd/")
 }
 
 // isSubresource reports whether a browser wants something that belongs to a document from this origin. The API has no
 // documents; but when a foreign page opens a window on the broker's address, the browser shows the denial as one, and
 // requests its icon, as same-origin. That would be a request that a foreign page has caused.
-func isSubresource(fields Fields) bool {
-	return first(fields, "Sec-Fetch-Site") == "same-origin" && first(fields, "Sec-Fetch-Mode") == "no-cors"
+func isSubresource(fields http1.Fields) bool {
+	return fields.Get("Sec-Fetch-Site") == "same-origin" && fields.Get("Sec-Fetch-Mode") == "no-cors"
 }

@@ -20,8 +20,8 @@ const (
 	ReasonKey         Reason = "key"         // the access key is missing or wrong
 	ReasonCertificate Reason = "certificate" // the client certificate has expired, or its CA was removed
 	ReasonRule        Reason = "rule"        // the allow list does not include this method and path
-	ReasonMalformed   Reason = "malformed"   // it violates RFC 9112: see package wire
-	ReasonConnections Reason = "connections" // a connection was closed to make room for another: see package wire
+	ReasonMalformed   Reason = "malformed"   // it violates RFC 9112: see package http1
+	ReasonConnections Reason = "connections" // a connection was closed to make room for another: see package http1
 )
 
 // Reasons lists all reasons.
@@ -44,7 +44,7 @@ var errClientUntrusted = denial(ReasonCertificate, problem.Problem{
 	Status: http.StatusForbidden,
 	Detail: "the client certificate of this connection has expired, or its CA is no longer trusted",
 	Hint:   "Open a new connection with a valid certificate from a CA in BROKER_TLS_CLIENT_CA_FILE.",
-	Header: http.Header{"Connection": {"close"}},
+	Close:  true,
 })
 
 var errMethodNotAllowed = denial(ReasonMethod, problem.Problem{
@@ -52,7 +52,7 @@ var errMethodNotAllowed = denial(ReasonMethod, problem.Problem{
 	Status: http.StatusMethodNotAllowed,
 	Detail: "CONNECT and TRACE are not supported",
 	Hint:   "Use the broker as the API's base URL. TRACE would send the token back to its sender.",
-	Header: http.Header{"Allow": {"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
+	Fields: []problem.Field{{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
 })
 
 var errTargetNotAllowed = denial(ReasonTarget, problem.Problem{
@@ -80,7 +80,7 @@ var errUpgradeNotSupported = denial(ReasonUpgrade, problem.Problem{
 	Code:   "upgrade-not-supported",
 	Status: http.StatusForbidden,
 	Detail: "the Upgrade header is not supported",
-	Hint:   "Send the request without it. Java: HttpClient.newBuilder().version(HTTP_1_1); curl: --http1.1.",
+	Hint:   "Send the request without it. Only h2c is allowed, and ignored.",
 })
 
 var errLoop = &problem.Problem{
@@ -114,10 +114,13 @@ var errAccessKeyMissing = denial(ReasonKey, problem.Problem{
 	Status: http.StatusUnauthorized,
 	Detail: "the broker's access key is missing or wrong",
 	Hint:   "Send it as \"Authorization: Bearer KEY\", or as the password of Basic authentication with any user name. It is the value of BROKER_ACCESS_KEY, or the content of BROKER_ACCESS_KEY_FILE.",
-	Header: http.Header{"Www-Authenticate": authenticate},
+	Fields: authenticate,
 })
 
-var authenticate = []string{`Bearer realm="etrusted-broker"`, basicAuthenticate}
+var authenticate = []problem.Field{
+	{Name: "WWW-Authenticate", Value: `Bearer realm="etrusted-broker"`},
+	{Name: "WWW-Authenticate", Value: basicAuthenticate},
+}
 
 const basicAuthenticate = `Basic realm="etrusted-broker", charset="UTF-8"`
 
@@ -133,7 +136,7 @@ var errProxyKeyMissing = denial(ReasonKey, problem.Problem{
 	Status: http.StatusProxyAuthRequired,
 	Detail: "the request for a tunnel has no access key, or a wrong one",
 	Hint:   "Put the key into the proxy's URL as the password: HTTPS_PROXY=http://app:KEY@localhost:8080.",
-	Header: http.Header{"Proxy-Authenticate": {basicAuthenticate}},
+	Fields: []problem.Field{{Name: "Proxy-Authenticate", Value: basicAuthenticate}},
 })
 
 // errTunnelKeyExpired closes the connection: the client must open another tunnel, with the key that is valid now.
@@ -142,7 +145,8 @@ var errTunnelKeyExpired = denial(ReasonKey, problem.Problem{
 	Status: http.StatusUnauthorized,
 	Detail: "the access key that opened this tunnel is no longer valid",
 	Hint:   "Open a new tunnel, with the new key in the proxy's URL.",
-	Header: http.Header{"Connection": {"close"}, "Www-Authenticate": authenticate},
+	Fields: authenticate,
+	Close:  true,
 })
 
 var errLoginServerRequest = denial(ReasonTarget, problem.Problem{

@@ -1,9 +1,7 @@
 package access
 
 import (
-	"context"
 	"net"
-	"net/http"
 	"net/netip"
 	"strings"
 
@@ -52,9 +50,9 @@ func (h *Hosts) Allowed(host string, localAddr netip.Addr) bool {
 	return addr.IsLoopback() || addr == localAddr
 }
 
-// LocalAddr returns the address at which a request arrived, given its context from net/http; invalid if that is not IP.
-func LocalAddr(ctx context.Context) netip.Addr {
-	if addr, ok := ctx.Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+// LocalAddr returns the IP address of a listener or of a connection's own end; invalid if it is not TCP.
+func LocalAddr(local net.Addr) netip.Addr {
+	if addr, ok := local.(*net.TCPAddr); ok {
 		return addr.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}

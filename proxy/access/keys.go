@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy/http1"
 )
 
 // keyOverlap is how long a key stays valid after another has replaced it: app and broker cannot learn of the new one
@@ -70,7 +71,7 @@ func (k *Keys) Valid(text string) bool {
 // proxy's password instead: see hasProxyKey.
 func (p *Policy) checkKey(r *Request) *problem.Problem {
 	switch {
-	case p.config.Keys == nil, p.hasValidKey(r.Fields.Values("Authorization")):
+	case p.config.Keys == nil, p.hasValidKey(only(r.Fields, "Authorization")):
 		return nil
 	case r.Tunnel != nil:
 		return errTunnelKeyExpired
@@ -87,19 +88,28 @@ func (p *Policy) hasProxyKey(r *Request) bool {
 	case r.Tunnel != nil:
 		return p.hasValidKey(r.Tunnel.ProxyAuthorization)
 	default:
-		return r.AbsoluteForm && p.hasValidKey(r.Fields.Values("Proxy-Authorization"))
+		return r.AbsoluteForm && p.hasValidKey(only(r.Fields, "Proxy-Authorization"))
 	}
 }
 
-// hasValidKey reports whether the values of a field, of which there must be one, contain a valid key.
-func (p *Policy) hasValidKey(values []string) bool {
-	if len(values) != 1 {
-		return false
+// only returns the value of a field that has one line; empty if it is missing or has several.
+func only(fields http1.Fields, name string) string {
+	value, found := "", false
+	for line := range fields.Lines(name) {
+		if found {
+			return ""
+		}
+		value, found = line, true
 	}
-	if token, ok := BearerToken(values[0]); ok {
+	return value
+}
+
+// hasValidKey reports whether the value of a field for credentials contains a valid key.
+func (p *Policy) hasValidKey(credentials string) bool {
+	if token, ok := BearerToken(credentials); ok {
 		return p.config.Keys.Valid(p.config.KeyFromToken(token))
 	}
-	_, password, ok := (&http.Request{Header: http.Header{"Authorization": values}}).BasicAuth()
+	_, password, ok := (&http.Request{Header: http.Header{"Authorization": {credentials}}}).BasicAuth()
 	return ok && p.config.Keys.Valid(password)
 }
 

@@ -8,52 +8,60 @@ import (
 	"time"
 
 	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/http1"
 )
 
-func bearer(key string) http.Header { return http.Header{"Authorization": {"Bearer " + key}} }
+func authorization(lines ...string) (fields http1.Fields) {
+	for _, line := range lines {
+		fields.Add("authorization", line)
+	}
+	return fields
+}
 
-func basic(userAndPassword string) http.Header {
-	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(userAndPassword))}}
+func bearer(key string) http1.Fields { return authorization("Bearer " + key) }
+
+func basic(userAndPassword string) http1.Fields {
+	return authorization("Basic " + base64.StdEncoding.EncodeToString([]byte(userAndPassword)))
 }
 
 func TestRequiresAccessKey(t *testing.T) {
 	policy := access.New(access.Config{Keys: access.NewKeys("the:key ä")})
 	for _, test := range []struct {
 		name   string
-		header http.Header
+		fields http1.Fields
 		valid  bool
 	}{
 		{"bearer", bearer("the:key ä"), true},
-		{"scheme in another case", http.Header{"Authorization": {"bEARER the:key ä"}}, true},
-		{"blanks around", http.Header{"Authorization": {"Bearer   the:key ä "}}, true},
+		{"scheme in another case", authorization("bEARER the:key ä"), true},
+		{"blanks around", authorization("Bearer   the:key ä "), true},
 		{"basic", basic("anyone:the:key ä"), true},
 		{"basic without user", basic(":the:key ä"), true},
 
-		{"nothing", http.Header{}, false},
-		{"empty", http.Header{"Authorization": {""}}, false},
-		{"no scheme", http.Header{"Authorization": {"the:key ä"}}, false},
+		{"nothing", nil, false},
+		{"empty", authorization(""), false},
+		{"no scheme", authorization("the:key ä"), false},
 		{"bearer of nothing", bearer(""), false},
 		{"beginning", bearer("the:key"), false},
 		{"more", bearer("the:key äx"), false},
 		{"another", bearer("the:key b"), false},
 		{"another case", bearer("THE:KEY Ä"), false},
-		{"tab", http.Header{"Authorization": {"Bearer\tthe:key ä"}}, false},
+		{"tab", authorization("Bearer\tthe:key ä"), false},
 		{"basic, as the user", basic("the:key ä:"), false},
 		{"basic, another", basic("the:key ä:x"), false},
-		{"basic, not base64", http.Header{"Authorization": {"Basic the:key ä"}}, false},
-		{"another scheme", http.Header{"Authorization": {"Digest the:key ä"}}, false},
-		{"proxy", http.Header{"Proxy-Authorization": {"Bearer the:key ä"}}, false},
-		{"two", http.Header{"Authorization": {"Bearer the:key ä", "Bearer the:key ä"}}, false},
-		{"two, one right", http.Header{"Authorization": {"Bearer x", "Bearer the:key ä"}}, false},
-		{"list", http.Header{"Authorization": {"Bearer x, Bearer the:key ä"}}, false},
+		{"basic, not base64", authorization("Basic the:key ä"), false},
+		{"another scheme", authorization("Digest the:key ä"), false},
+		{"proxy", http1.Fields{{Name: "Proxy-Authorization", Value: "Bearer the:key ä"}}, false},
+		{"two", authorization("Bearer the:key ä", "Bearer the:key ä"), false},
+		{"two, one right", authorization("Bearer x", "Bearer the:key ä"), false},
+		{"list", authorization("Bearer x, Bearer the:key ä"), false},
 	} {
 		r := parse(t, "GET / HTTP/1.1\r\nHost: localhost")
-		r.Header = test.header
+		r.Fields = test.fields
 		denied := check(policy, r)
 		if (denied == nil) != test.valid {
 			t.Errorf("%s: got %+v, want valid %v", test.name, denied, test.valid)
 		}
-		if denied != nil && (denied.Status != http.StatusUnauthorized || denied.DenialReason != string(access.ReasonKey) || len(denied.Header["Www-Authenticate"]) != 2) {
+		if denied != nil && (denied.Status != http.StatusUnauthorized || denied.DenialReason != string(access.ReasonKey) || len(denied.Fields) != 2) {
 			t.Errorf("%s: got %+v, want 401 for the reason key with two WWW-Authenticate values", test.name, denied)
 		}
 	}

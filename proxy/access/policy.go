@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy/http1"
 )
 
 // Config configures a Policy.
@@ -62,9 +63,11 @@ type Request struct {
 	// the access key.
 	TokenRequest bool
 	// Fields are the fields of the header.
-	Fields Fields
-	// LocalAddr is the address at which the connection arrived; invalid if it is unknown or not IP.
+	Fields http1.Fields
+	// LocalAddr is the address at which the connection arrived; see LocalAddr.
 	LocalAddr netip.Addr
+	// UnixSocket means that it arrived at a Unix socket. No browser can use one, so any Host is allowed.
+	UnixSocket bool
 	// Tunnel is the tunnel that the request came through; nil without a tunnel.
 	Tunnel *Tunnel
 	// ClientUntrusted means that the connection's client certificate is not trusted any more.
@@ -115,7 +118,7 @@ func (p *Policy) checkSender(r *Request) *problem.Problem {
 		return errHostNotAllowed
 	case r.Tunnel == nil && r.AbsoluteForm && !p.allowsAbsoluteForm(r):
 		return errTargetNotAllowed
-	case r.Tunnel == nil && !r.AbsoluteForm && !p.config.Hosts.Allowed(r.Host, r.LocalAddr):
+	case r.Tunnel == nil && !r.AbsoluteForm && !r.UnixSocket && !p.config.Hosts.Allowed(r.Host, r.LocalAddr):
 		return errHostNotAllowed
 	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
 		return errBrowserRequest
@@ -150,7 +153,7 @@ func (p *Policy) checkUse(r *Request) *problem.Problem {
 		return nil
 	case !p.config.Rules.Allowed(r.Method, r.APITarget):
 		return notInAllowList(r.Method, r.APITarget)
-	case r.Fields.AnyName(IsOverride):
+	case hasOverride(r.Fields):
 		return errMethodOverride
 	default:
 		return nil
@@ -169,32 +172,25 @@ func (p *Policy) allowsAbsoluteForm(r *Request) bool {
 }
 
 // isLoop reports whether a request has passed through a broker before.
-func isLoop(fields Fields) bool {
-	for _, line := range fields.Values("Via") {
-		for hop := range strings.SplitSeq(line, ",") {
-			// received-protocol RWS received-by [ RWS comment ]: RFC 9110 section 7.6.3
-			if words := strings.Fields(hop); len(words) >= 2 && strings.EqualFold(words[1], problem.ProxyName) {
-				return true
-			}
+func isLoop(fields http1.Fields) bool {
+	for hop := range fields.Elements("Via") {
+		// received-protocol RWS received-by [ RWS comment ]: RFC 9110 section 7.6.3
+		if words := strings.Fields(hop); len(words) >= 2 && strings.EqualFold(words[1], problem.ProxyName) {
+			return true
 		}
 	}
 	return false
 }
 
-// asksForUpgrade reports whether a request asks for another protocol (RFC 9110 section 7.8). Upgrade is never forwarded;
-// the check only gives the client an early, clear error.
+// asksForUpgrade reports whether a request asks for another protocol than h2c (RFC 9110 section 7.8). Upgrade is never
+// forwarded; the check only gives the client an early, clear error.
 //
-// Java's HttpClient offers h2c with every first request to an http: address, and a server may ignore the offer, as this
-// one does: if it were denied, most Java programs could not use the broker.
-func asksForUpgrade(fields Fields) bool {
-	lines := fields.Values("Upgrade")
-	if len(lines) == 0 {
-		return false
-	}
-	isJava := strings.HasPrefix(first(fields, "User-Agent"), "Java-http-client/")
-	for _, line := range lines {
+// Java, curl and PHP offer h2c with requests to an http: address, and a server may ignore the offer, as this one does: if it
+// were denied, many programs could not use the broker.
+func asksForUpgrade(fields http1.Fields) bool {
+	for line := range fields.Lines("Upgrade") {
 		for protocol := range strings.SplitSeq(line, ",") {
-			if !isJava || !strings.EqualFold(strings.TrimSpace(protocol), "h2c") {
+			if !strings.EqualFold(strings.TrimSpace(protocol), "h2c") {
 				return true
 			}
 		}

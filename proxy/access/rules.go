@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy/http1"
 )
 
 // ReadOnly stands for the patterns "GET /" and "HEAD /". It can be combined with others.
@@ -148,6 +149,10 @@ func isPlain(method, path string) bool {
 	const upper, lower, digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz", "0123456789"
 	return len(method) <= 16 && strings.Trim(method, upper) == "" && len(path) < 200 && strings.HasPrefix(path, "/") && !strings.Contains(path, "//") &&
 		strings.Trim(path, upper+lower+digits+"/._~-") == ""
+}
+
+func hasOverride(fields http1.Fields) bool {
+	return slices.ContainsFunc(fields, func(field http1.Field) bool { return IsOverride(field.Name) })
 }
 
 // IsOverride reports whether a field with this name asks for another method or path than the request line: some servers,

@@ -52,7 +52,7 @@ func TestRulesAllowByMethodAndDecodedPath(t *testing.T) {
 		for want, requests := range map[bool][]string{true: test.allowed, false: test.refused} {
 			for _, request := range requests {
 				method, target, _ := strings.Cut(request, " ")
-				denied := policy.Check(&access.Request{Method: method, Host: "localhost", Target: target, APITarget: target, Fields: access.HTTPFields(nil)}).Denied
+				denied := policy.Check(&access.Request{Method: method, Host: "localhost", Target: target, APITarget: target}).Denied
 				if (denied == nil) != want {
 					t.Errorf("%s: %s: got allowed %v, want %v", test.patterns, request, denied == nil, want)
 				}

@@ -6,13 +6,19 @@ import (
 
 	"etrusted-broker/internal/hostport"
 	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy/http1"
 )
 
 // Tunnel is the CONNECT request that opened a tunnel. Requests that come through the tunnel must be for its target. They
 // need no access key of their own, as long as the one that opened it is valid.
 type Tunnel struct {
-	Target             string   // the authority that the client asked for
-	ProxyAuthorization []string // the values of that field
+	Target             string // the authority that the client asked for
+	ProxyAuthorization string // the value of that field; empty if it is missing or has several lines
+}
+
+// NewTunnel returns the Tunnel that a CONNECT request opens.
+func NewTunnel(target string, fields http1.Fields) *Tunnel {
+	return &Tunnel{target, only(fields, "Proxy-Authorization")}
 }
 
 // checkConnect decides whether a tunnel may be opened (RFC 9110 section 9.3.6).
@@ -24,7 +30,7 @@ func (p *Policy) checkConnect(r *Request) *problem.Problem {
 		return errBrowserRequest
 	case !p.config.TunnelAllowed(r.Target):
 		return errTunnelNotAllowed
-	case p.config.Keys != nil && !p.hasValidKey(r.Fields.Values("Proxy-Authorization")):
+	case p.config.Keys != nil && !p.hasValidKey(only(r.Fields, "Proxy-Authorization")):
 		return errProxyKeyMissing
 	default:
 		return nil

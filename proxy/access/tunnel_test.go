@@ -18,8 +18,8 @@ func TestTunnelEndsWithItsKey(t *testing.T) {
 		if denied := check(policy, connect); denied != nil {
 			t.Fatalf("CONNECT: got %+v, want no denial", denied)
 		}
-		r := accessRequest(parse(t, "GET /x HTTP/1.1\r\nHost: api.example"))
-		r.Tunnel = &access.Tunnel{Target: connect.RequestURI, ProxyAuthorization: connect.Header["Proxy-Authorization"]}
+		r := parse(t, "GET /x HTTP/1.1\r\nHost: api.example")
+		r.Tunnel = access.NewTunnel(connect.Target, connect.Fields)
 		want := access.Decision{HasProxyKey: true}
 		if got := policy.Check(r); got != want {
 			t.Errorf("at first: got %+v, want %+v", got, want)
@@ -31,7 +31,7 @@ func TestTunnelEndsWithItsKey(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		got := policy.Check(r)
-		if got.HasProxyKey || got.Denied == nil || got.Denied.Status != http.StatusUnauthorized || got.Denied.Header.Get("Connection") != "close" {
+		if got.HasProxyKey || got.Denied == nil || got.Denied.Status != http.StatusUnauthorized || !got.Denied.Close {
 			t.Errorf("after it: got %+v, want a denial with 401 that closes the connection", got)
 		}
 	})
@@ -55,7 +55,7 @@ func TestTunnelIsForOneHost(t *testing.T) {
 		{"api.example:443", "api.example:8443", "host-not-allowed"},
 		{"api.example:443", "", "host-not-allowed"},
 	} {
-		r := accessRequest(parse(t, "GET /x HTTP/1.1\r\nHost: "+test.host))
+		r := parse(t, "GET /x HTTP/1.1\r\nHost: "+test.host)
 		r.Tunnel = &access.Tunnel{Target: test.target}
 		code := ""
 		if denied := policy.Check(r).Denied; denied != nil {

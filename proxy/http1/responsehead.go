@@ -24,6 +24,7 @@ var (
 	errResponseCoding   = &ResponseError{"Transfer-Encoding is not chunked, or in HTTP/1.0"}
 	errResponseTooLong  = &ResponseError{"the header is too long"}
 	errUnexpectedSwitch = &ResponseError{"the protocol was switched without a request to do so"}
+	errInformational    = &ResponseError{"there are too many informational responses"}
 )
 
 // responseHead is the header of a response: status line and field lines.
@@ -37,13 +38,19 @@ type responseHead struct {
 	close         bool
 }
 
+// protocol is the beginning of a response.
+const protocol = "HTTP/"
+
 // responseScanner looks for the end of a response's header. The zero value is at the beginning.
 type responseScanner struct{ line int } // where the current line begins
 
 // scan continues with a header of which head is all that has arrived. It returns the length of the header, with its empty
-// line, once it is complete, and 0 before.
+// line, once it is complete, and 0 before. What cannot be a response is an error at once: more may never arrive.
 func (s *responseScanner) scan(head []byte) (length int, _ error) {
 	head = head[:min(len(head), maxResponseHeader)]
+	if n := min(len(head), len(protocol)); string(head[:n]) != protocol[:n] {
+		return 0, errStatusLine
+	}
 	for {
 		end := bytes.IndexByte(head[s.line:], '\n') // without a CR too: RFC 9112 section 2.2
 		if end < 0 {
@@ -52,12 +59,14 @@ func (s *responseScanner) scan(head []byte) (length int, _ error) {
 		line := head[s.line : s.line+end]
 		first := s.line == 0
 		s.line += end + 1
-		switch {
-		case len(line) > 0 && line[0] != '\r':
-		case first:
-			return 0, errStatusLine
-		default:
+		if len(line) == 0 || line[0] == '\r' {
 			return s.line, nil // parse checks the line
+		}
+		if first && s.line == len(head) {
+			var h responseHead
+			if text, _ := cutLine(string(line)); h.statusLine(text) != nil {
+				return 0, errStatusLine
+			}
 		}
 	}
 	if len(head) == maxResponseHeader {
@@ -96,7 +105,7 @@ func cutLine(head string) (line, rest string) {
 // statusLine parses a status line: RFC 9112 section 4. The reason may be missing, and so may the space before it.
 func (h *responseHead) statusLine(line string) error {
 	version, rest, _ := strings.Cut(line, " ")
-	if len(version) != len("HTTP/1.1") || version[:5] != "HTTP/" || !isDigit(version[5]) || version[6] != '.' || !isDigit(version[7]) {
+	if len(version) != len("HTTP/1.1") || version[:5] != protocol || !isDigit(version[5]) || version[6] != '.' || !isDigit(version[7]) {
 		return errStatusLine
 	}
 	if version >= "HTTP/1.1" {

@@ -4,6 +4,7 @@ package tokenendpoint
 
 import (
 	"encoding/json"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -35,28 +36,38 @@ func Matches(method, path string) bool {
 	return method == http.MethodPost && (path == "/oauth/token" || path == "/auth/realms/business/protocol/openid-connect/token")
 }
 
+// Request is a token request.
+type Request struct {
+	Account       string // in the path; empty without one
+	ContentType   string
+	Authorization string // the value of that field; empty without it
+	Body          io.Reader
+}
+
 // Response is the response to a token request.
 type Response struct {
 	Status int
-	Header http.Header
-	Body   []byte
+	// Challenge is for WWW-Authenticate; empty if that field is missing. The content is JSON and must not be stored (RFC 6749
+	// section 5.1).
+	Challenge string
+	Body      []byte
 	// ErrorCode is an error code of RFC 6749 section 5.2; empty for a token. WrongKey means that the client secret is not the
 	// access key.
 	ErrorCode string
 	WrongKey  bool
 }
 
-// Handle answers a token request. account is the account in the request's path; empty without one. The response contains
-// nothing of the request, except the access key, if it is correct, and the name of an account.
+// Handle answers a token request. The response contains nothing of the request, except the access key, if it is correct, and
+// the name of an account.
 //
 // The key is checked first: without it, every request gets the same response, whatever else is wrong.
-func (e *Endpoint) Handle(r *http.Request, account string) Response {
+func (e *Endpoint) Handle(r Request) Response {
 	form, invalid := readForm(r)
-	id, secret, inHeader := e.clientCredentials(r, form)
+	id, secret, inHeader := e.clientCredentials(r.Authorization, form)
 	if e.ValidKey != nil && !e.ValidKey(secret) {
 		response := errorResponse(http.StatusUnauthorized, "invalid_client", "client_secret must be the broker's access key, in a form body or in Basic authentication")
 		if response.WrongKey = true; inHeader {
-			response.Header.Set("WWW-Authenticate", `Basic realm="etrusted-broker", charset="UTF-8"`)
+			response.Challenge = `Basic realm="etrusted-broker", charset="UTF-8"`
 		}
 		return response
 	}
@@ -70,6 +81,7 @@ func (e *Endpoint) Handle(r *http.Request, account string) Response {
 	default:
 		return errorResponse(http.StatusBadRequest, "unsupported_grant_type", "the broker supports only grant_type=client_credentials")
 	}
+	account := r.Account
 	if account == "" && e.AccountExists != nil && e.AccountExists(id) {
 		account = id
 	}
@@ -86,23 +98,24 @@ func (e *Endpoint) Handle(r *http.Request, account string) Response {
 }
 
 // readForm reads the body, which must be a form: RFC 6749 section 4.4.2.
-func readForm(r *http.Request) (url.Values, *Response) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+func readForm(r Request) (url.Values, *Response) {
+	if kind, _, err := mime.ParseMediaType(r.ContentType); err != nil || kind != "application/x-www-form-urlencoded" {
 		response := errorResponse(http.StatusBadRequest, "invalid_request", "the body must be a form: Content-Type: application/x-www-form-urlencoded")
 		return nil, &response
 	}
-	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	form, malformed := url.ParseQuery(string(body))
+	if err != nil || malformed != nil || len(body) > maxForm {
 		response := errorResponse(http.StatusBadRequest, "invalid_request", "the form cannot be read, or is too long")
 		return nil, &response
 	}
-	return r.PostForm, nil
+	return form, nil
 }
 
 // clientCredentials returns the client ID and secret from a Basic header or from the form: RFC 6749 section 2.3.1. In the
 // header, both should be encoded as in a form. Many clients do not do that, so the access key may be in either form.
-func (e *Endpoint) clientCredentials(r *http.Request, form url.Values) (id, secret string, inHeader bool) {
-	user, password, ok := r.BasicAuth()
+func (e *Endpoint) clientCredentials(authorization string, form url.Values) (id, secret string, inHeader bool) {
+	user, password, ok := (&http.Request{Header: http.Header{"Authorization": {authorization}}}).BasicAuth()
 	if !ok {
 		return form.Get("client_id"), form.Get("client_secret"), false
 	}
@@ -133,11 +146,7 @@ func jsonResponse(status int, body any) Response {
 	if err != nil {
 		panic(err) // impossible for strings and a number
 	}
-	return Response{Status: status, Body: text, Header: http.Header{
-		"Content-Type":  {"application/json"},
-		"Cache-Control": {"no-store"},
-		"Pragma":        {"no-cache"}, // RFC 6749 section 5.1
-	}}
+	return Response{Status: status, Body: text}
 }
 
 // Token is a placeholder token.

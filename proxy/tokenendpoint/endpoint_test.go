@@ -1,11 +1,13 @@
 package tokenendpoint_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
-	"net/http"
-	"net/http/httptest"
+	"errors"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"etrusted-broker/proxy/tokenendpoint"
 )
@@ -57,7 +59,6 @@ func TestAnswersTokenRequests(t *testing.T) {
 		{name: "another grant", kind: form, body: "grant_type=password&username=a&password=b", status: 400, error: "unsupported_grant_type"},
 		{name: "no grant", kind: form, body: "client_id=x", status: 400, error: "invalid_request"},
 		{name: "no body", kind: form, status: 400, error: "invalid_request"},
-		{name: "grant in the query alone", kind: form, body: "", status: 400, error: "invalid_request"},
 		{name: "JSON", kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 400, error: "invalid_request"},
 		{name: "no kind", body: "grant_type=client_credentials", status: 400, error: "invalid_request"},
 		{name: "broken form", kind: form, body: "grant_type=client_credentials&x=%zz", status: 400, error: "invalid_request"},
@@ -78,19 +79,16 @@ func TestAnswersTokenRequests(t *testing.T) {
 		{name: "no key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client", wrongKey: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := httptest.NewRequest("POST", "/oauth/token?grant_type=client_credentials", strings.NewReader(test.body))
-			if test.kind != "" {
-				r.Header.Set("Content-Type", test.kind)
+			r := tokenendpoint.Request{Account: test.account, ContentType: test.kind, Body: strings.NewReader(test.body)}
+			if test.user != "" {
+				r.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(test.user))
 			}
-			if user, password, ok := strings.Cut(test.user, ":"); ok {
-				r.SetBasicAuth(user, password)
-			}
-			got := test.endpoint.Handle(r, test.account)
+			got := test.endpoint.Handle(r)
 			if got.Status != test.status || got.ErrorCode != test.error || got.WrongKey != test.wrongKey {
 				t.Errorf("got %+v with body %s, want status %d, error %q, wrong key %v", got, got.Body, test.status, test.error, test.wrongKey)
 			}
-			if got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("Content-Type") != "application/json" || (got.Header.Get("WWW-Authenticate") != "") != test.challenging {
-				t.Errorf("got header %v, want JSON that is not stored, with a challenge: %v", got.Header, test.challenging)
+			if (got.Challenge != "") != test.challenging {
+				t.Errorf("got challenge %q, want one: %v", got.Challenge, test.challenging)
 			}
 			var members map[string]any
 			if err := json.Unmarshal(got.Body, &members); err != nil {
@@ -113,6 +111,16 @@ func TestAnswersTokenRequests(t *testing.T) {
 	}
 }
 
+// The beginning of a form must not pass for the whole.
+func TestRefusesFormThatBreaksOff(t *testing.T) {
+	got := new(tokenendpoint.Endpoint).Handle(tokenendpoint.Request{
+		ContentType: form, Body: io.MultiReader(strings.NewReader("grant_type=client_credentials"), iotest.ErrReader(errors.New("gone"))),
+	})
+	if got.Status != 400 || got.ErrorCode != "invalid_request" {
+		t.Errorf("got %+v with body %s, want status 400 and invalid_request", got, got.Body)
+	}
+}
+
 func TestParsesOnlyPlaceholderTokens(t *testing.T) {
 	for text, want := range map[string]tokenendpoint.Token{
 		"placeholder": {}, "placeholder:": {}, "placeholder:shop-de": {Account: "shop-de"}, "placeholder::key": {Key: "key"},
@@ -122,7 +130,7 @@ func TestParsesOnlyPlaceholderTokens(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want %+v", text, got, ok, want)
 		}
 	}
-	for _, text := range []string{"", "placeholde", "placeholderx", "Placeholder", " placeholder", "eyJ.a.b", http.MethodGet} {
+	for _, text := range []string{"", "placeholde", "placeholderx", "Placeholder", " placeholder", "eyJ.a.b", "GET"} {
 		if got, ok := tokenendpoint.Parse(text); ok {
 			t.Errorf("%q: got %+v, want no token", text, got)
 		}

@@ -1,0 +1,122 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/http1"
+)
+
+// exchange is a request of the app and its response. It is used by the goroutine of the request, and reused for other
+// requests.
+type exchange struct {
+	proxy  *Proxy
+	w      *http1.ResponseWriter
+	r      *http1.Request
+	began  time.Time
+	record RequestRecord
+
+	route  parsedRoute
+	tokens TokenSource
+	links  links
+	body   requestBody
+
+	request     http1.ClientRequest // to the API
+	fields      http1.Fields        // of request; reused
+	generatedID string              // for X-Request-Id; empty if the app has sent one
+	drop        connectionOptions   // of the app's request
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// maxReusedFields bounds the memory that a reused exchange keeps.
+const maxReusedFields = 64
+
+// newExchange begins an exchange. It must be ended.
+func (p *Proxy) newExchange(w *http1.ResponseWriter, r *http1.Request) *exchange {
+	x := exchanges.Get().(*exchange)
+	x.proxy, x.w, x.r, x.began = p, w, r, time.Now()
+	x.record = RequestRecord{Method: r.Method, Path: recordedPath(r.Target), TraceID: traceID(r.Fields)}
+	x.record.RequestID, x.generatedID = p.requestID(r.Fields)
+	x.drop = parseConnection(r.Fields)
+	x.body.reset(r, x.drop, p.config.RetryBuffer)
+	return x
+}
+
+// end reports the record, also if the handler panics.
+func (x *exchange) end() {
+	x.record.Duration = time.Since(x.began)
+	x.proxy.config.OnRequestEnd(x.record)
+	x.body.release()
+	fields := x.fields
+	if cap(fields) > maxReusedFields {
+		fields = nil
+	}
+	clear(fields[:cap(fields)])
+	*x = exchange{fields: fields}
+	exchanges.Put(x)
+}
+
+// respond sends a problem, and records it.
+func (x *exchange) respond(p *problem.Problem) {
+	x.record.Status, x.record.Problem, x.record.Denied = p.Status, p.ProxyError, access.Reason(p.DenialReason)
+	if p == errClientClosed {
+		x.w.Abort() // a client that has only stopped to write must not believe that it was answered
+		return
+	}
+	if p.Close || x.body.unfinished() {
+		x.w.Close = true
+	}
+	fields, body := p.Response()
+	x.w.Fields = x.w.Fields[:0]
+	for _, field := range fields {
+		x.w.Fields.Add(field.Name, field.Value)
+	}
+	x.send(p.Status, body)
+}
+
+// send sends a response that the broker has made itself.
+func (x *exchange) send(status int, body []byte) {
+	x.w.WriteHead(status, http.StatusText(status), int64(len(body)))
+	if n, _ := x.w.Write(body); x.r.Method != http.MethodHead { // if it fails, the client has gone
+		x.record.Bytes += int64(n)
+	}
+}
+
+// recordedPath returns the path of a request target, percent-encoded where that was omitted.
+func recordedPath(target string) string {
+	if _, rest, absolute := strings.Cut(target, "://"); absolute && target[0] != '/' {
+		_, target = cutTarget(rest)
+	}
+	path, _, _ := strings.Cut(target, "?")
+	if path == "" || path[0] != '/' && path != "*" {
+		return "" // the target of a CONNECT, or an invalid one
+	}
+	return escape(path)
+}
+
+// escape percent-encodes what is not plain ASCII, and what could end a quoted string or a path.
+func escape(path string) string {
+	isPlain := func(c byte) bool { return c > ' ' && c < 0x7f && strings.IndexByte("\"#<>\\^`{|}", c) < 0 }
+	at := 0
+	for at < len(path) && isPlain(path[at]) {
+		at++
+	}
+	if at == len(path) {
+		return path
+	}
+	const hex = "0123456789ABCDEF"
+	escaped := []byte(path[:at])
+	for _, c := range []byte(path[at:]) {
+		if isPlain(c) {
+			escaped = append(escaped, c)
+		} else {
+			escaped = append(escaped, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return string(escaped)
+}

@@ -1,0 +1,64 @@
+package http1
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http/httptrace"
+	"time"
+)
+
+// Client sends requests to one upstream, over connections that it keeps for the next requests. Its methods are safe for
+// concurrent use; its fields must not be changed after the first request.
+type Client struct {
+	// Dial opens a connection to the upstream. With TLS it must come from TLSClient, or what the upstream sends while a
+	// connection is idle is not noticed before the next request.
+	Dial func(ctx context.Context) (net.Conn, error)
+	// ResponseTimeout is the maximum wait for the header of the final response, once the request is sent, and while it is
+	// sent the longest time in which the upstream accepts nothing. Waiting for a Stream does not count. 0 means no limit.
+	ResponseTimeout time.Duration
+	// MaxIdle is the maximum number of idle connections. 0 means 256.
+	MaxIdle int
+	// Trace, if not nil, is called for each request. Only GotConn, WroteRequest and GotFirstResponseByte are used.
+	Trace *httptrace.ClientTrace
+
+	pool pool
+}
+
+// RoundTrip sends a request and returns its final response, whose body must be closed. A response that has arrived wins over an
+// error in sending the request: then the body is sent as far as the upstream takes it.
+//
+// The error is that of Dial, an error of the connection (a timeout is os.ErrDeadlineExceeded, an early end is
+// io.ErrUnexpectedEOF), a *ResponseError, the error of OnInformational, ErrRequestBody, or context.Canceled if the caller has
+// canceled the request.
+func (c *Client) RoundTrip(r *ClientRequest) (*ClientResponse, error) {
+	if e := c.pool.get(); e != nil {
+		response, err := e.roundTrip(r)
+		if err == nil || !r.Repeatable || r.Stream != nil || !e.diedUnused(err) {
+			return response, err
+		}
+	}
+	// The one retry uses a fresh connection: an upstream that has restarted has closed all others too.
+	conn, err := c.Dial(r.Caller.Context())
+	if err != nil {
+		return nil, err
+	}
+	return newExchange(c, conn).roundTrip(r)
+}
+
+// CloseIdle closes the idle connections.
+func (c *Client) CloseIdle() { c.pool.closeAll() }
+
+// deadline is that of something which the upstream must do within ResponseTimeout from now.
+func (c *Client) deadline() time.Time {
+	if c.ResponseTimeout == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(c.ResponseTimeout)
+}
+
+// TLSClient returns the client side of TLS over conn, like tls.Client. A Client can check without waiting whether such a
+// connection has something to read: session tickets and key updates, which come at any time, do not count.
+func TLSClient(conn net.Conn, config *tls.Config) *tls.Conn {
+	return tls.Client(&switchableConn{Conn: conn, poller: newPoller(conn)}, config)
+}

@@ -1,0 +1,191 @@
+package http1_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"etrusted-broker/proxy/http1"
+)
+
+// caller is a Caller whose goneness is a context's.
+type caller struct {
+	mu       sync.Mutex
+	ctx      context.Context
+	cancel   context.CancelFunc
+	canceler http1.Canceler
+}
+
+func newCaller(t *testing.T) *caller {
+	c := &caller{}
+	c.ctx, c.cancel = context.WithCancel(t.Context())
+	return c
+}
+
+func (c *caller) Context() context.Context { return c.ctx }
+
+func (c *caller) CancelWhenGone(canceler http1.Canceler) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.canceler = canceler; canceler != nil && c.ctx.Err() != nil {
+		canceler.Cancel()
+	}
+}
+
+// goAway is what happens when the caller no longer needs a response.
+func (c *caller) goAway() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cancel()
+	if c.canceler != nil {
+		c.canceler.Cancel()
+	}
+}
+
+// upstream is a server that does with each connection what its test wants.
+type upstream struct {
+	client   *http1.Client
+	conns    atomic.Int32
+	requests atomic.Int32
+}
+
+// upstreamConn is a connection on the upstream's side.
+type upstreamConn struct {
+	net.Conn
+	*bufio.Reader
+	upstream *upstream
+	number   int32 // from 1
+}
+
+func (c *upstreamConn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
+
+// request reads a request with its body. It returns nil at the end of the connection.
+func (c *upstreamConn) request() *http.Request {
+	r, err := http.ReadRequest(c.Reader)
+	if err != nil {
+		return nil
+	}
+	c.upstream.requests.Add(1)
+	return r
+}
+
+// drain reads the rest of a request's body.
+func (c *upstreamConn) drain(r *http.Request) (body string, err error) {
+	read, err := io.ReadAll(r.Body)
+	return string(read), err
+}
+
+func (c *upstreamConn) send(text string) { _, _ = io.WriteString(c.Conn, text) }
+
+// reset makes the next Close a reset.
+func (c *upstreamConn) reset() { _ = c.Conn.(*net.TCPConn).SetLinger(0) }
+
+// each answers each request.
+func each(answer func(c *upstreamConn, r *http.Request)) func(*upstreamConn) {
+	return func(c *upstreamConn) {
+		for r := c.request(); r != nil; r = c.request() {
+			if _, err := c.drain(r); err != nil {
+				return
+			}
+			answer(c, r)
+		}
+	}
+}
+
+const okResponse = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+// startUpstream starts a server on the loopback interface. Connections are closed when handle returns.
+func startUpstream(t *testing.T, handle func(*upstreamConn)) *upstream {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &upstream{}
+	u.client = &http1.Client{ResponseTimeout: 5 * time.Second, Dial: func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+	}}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			number := u.conns.Add(1)
+			all.Go(func() {
+				defer func() { _ = conn.Close() }()
+				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+				handle(&upstreamConn{conn, bufio.NewReader(conn), u, number})
+			})
+		}
+	})
+	t.Cleanup(func() {
+		u.client.CloseIdle()
+		_ = l.Close()
+		all.Wait()
+	})
+	return u
+}
+
+func newRequest(t *testing.T, method string) *http1.ClientRequest {
+	return &http1.ClientRequest{
+		Method:     method,
+		Target:     "/reviews?count=1",
+		Fields:     http1.Fields{{Name: "Host", Value: "api.example"}},
+		Repeatable: method == http.MethodGet || method == http.MethodHead,
+		Caller:     newCaller(t),
+	}
+}
+
+// roundTrip sends a request, and returns the response with its body. err is that of RoundTrip.
+func (u *upstream) roundTrip(r *http1.ClientRequest) (response http1.ClientResponse, body string, bodyErr, err error) {
+	received, err := u.client.RoundTrip(r)
+	if err != nil {
+		return response, "", nil, err
+	}
+	response = *received
+	response.Fields = append(http1.Fields(nil), received.Fields...)
+	read, bodyErr := io.ReadAll(received.Body)
+	_ = received.Body.Close()
+	return response, string(read), bodyErr, nil
+}
+
+// mustSucceed sends a request, and fails the test unless the response is a whole 200.
+func (u *upstream) mustSucceed(t *testing.T, r *http1.ClientRequest) (body string) {
+	t.Helper()
+	response, body, bodyErr, err := u.roundTrip(r)
+	if err != nil || bodyErr != nil || response.Status != http.StatusOK {
+		t.Fatalf("got %d, body error %v, error %v, want 200", response.Status, bodyErr, err)
+	}
+	return body
+}
+
+// wantCounts checks how many connections and requests have reached the upstream.
+func (u *upstream) wantCounts(t *testing.T, conns, requests int32) {
+	t.Helper()
+	if u.conns.Load() != conns || u.requests.Load() != requests {
+		t.Errorf("got %d connections and %d requests, want %d and %d", u.conns.Load(), u.requests.Load(), conns, requests)
+	}
+}
+
+// stream is a Stream whose bytes come from a pipe.
+type stream struct {
+	*io.PipeReader
+	trailer http1.Fields
+}
+
+// newStream returns a Stream and what writes it.
+func newStream(trailer ...http1.Field) (stream, *io.PipeWriter) {
+	r, w := io.Pipe()
+	return stream{r, trailer}, w
+}
+
+func (s stream) Trailer() http1.Fields { return s.trailer }
+func (s stream) Interrupt()            { _ = s.CloseWithError(io.ErrClosedPipe) }

@@ -1,0 +1,311 @@
+package http1
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	// maxInformational is the maximum number of informational responses before a final one: an upstream that sends them for
+	// ever would keep a request busy for ever.
+	maxInformational = 32
+
+	// lastRead is how long the upstream's response is awaited after the request could not be sent. An upstream that refuses a
+	// request may close the connection while the request is being sent, and what it has answered is in the receive buffer.
+	lastRead = 100 * time.Millisecond
+
+	// maxKeptFields is how many fields of a response an idle connection keeps memory for.
+	maxKeptFields = 64
+)
+
+// exchange is a request and its response on a connection, one after the other. It implements Canceler and ResponseBody.
+type exchange struct {
+	client *Client
+	conn   net.Conn
+	socket net.Conn // the lowest layer of conn: closing it never blocks
+	poller poller
+	closes time.Time // the end of the connection's maximum age
+	buffer buffer
+
+	// These are of the current exchange, or the last.
+	idleSince time.Time // zero for the first exchange
+	caller    Caller
+	answered  bool // a byte of the response has arrived
+	unsent    bool // the request was not sent completely, at least by the goroutine that reads
+	head      responseHead
+	body      body
+	response  ClientResponse
+	pump      *pump // nil if no body is streamed
+
+	mu       sync.Mutex
+	active   bool // Cancel may close the connection
+	canceled bool
+	final    bool // the header of the final response has arrived: the pump must not set a deadline for it
+}
+
+func newExchange(c *Client, conn net.Conn) *exchange {
+	e := &exchange{client: c, conn: conn, socket: conn, poller: newPoller(conn), closes: time.Now().Add(randomAge())}
+	for layer, ok := conn.(*tls.Conn); ok; layer, ok = e.socket.(*tls.Conn) {
+		e.socket = layer.NetConn()
+		if below, ok := e.socket.(*switchableConn); ok {
+			e.socket = below.Conn
+		}
+	}
+	e.body.from, e.body.buffer = conn, &e.buffer
+	_ = conn.SetDeadline(c.deadline())
+	return e
+}
+
+// revive prepares an idle connection for a request. It reports false if that cannot be sent on it. A request that was not sent
+// can be sent elsewhere, so what is noticed here costs nothing.
+func (e *exchange) revive() bool {
+	// The deadline is also for what TLS may write in answer to a key update.
+	return !e.expired(time.Now()) && e.conn.SetDeadline(e.client.deadline()) == nil && quiet(e.poller)
+}
+
+func (e *exchange) expired(now time.Time) bool {
+	return now.Sub(e.idleSince) >= idleTimeout || !now.Before(e.closes)
+}
+
+// roundTrip sends a request, and returns once the header of its final response has arrived. The connection's deadline is set.
+func (e *exchange) roundTrip(r *ClientRequest) (*ClientResponse, error) {
+	e.begin(r.Caller)
+	unsent := e.send(r)
+	if err := e.receive(r); err != nil {
+		return nil, e.fail(unsent, err)
+	}
+	e.respond(r)
+	return &e.response, nil
+}
+
+func (e *exchange) begin(caller Caller) {
+	e.answered, e.unsent, e.pump = false, false, nil
+	e.mu.Lock()
+	e.active, e.final = true, false
+	e.mu.Unlock()
+	e.caller = caller
+	caller.CancelWhenGone(e)
+	if trace := e.client.Trace; trace != nil && trace.GotConn != nil {
+		info := httptrace.GotConnInfo{Conn: e.conn, Reused: e.reused(), WasIdle: e.reused()}
+		if e.reused() {
+			info.IdleTime = time.Since(e.idleSince)
+		}
+		trace.GotConn(info)
+	}
+}
+
+// send sends the header, and the body too unless that needs a pump, which it starts.
+func (e *exchange) send(r *ClientRequest) error {
+	stream, length := r.Stream, r.ContentLength
+	switch {
+	case stream == nil && len(r.Body) > maxDirectBody:
+		stream, length = newBytesStream(r.Body), int64(len(r.Body))
+	case length == 0:
+		stream = nil
+	}
+	w := requestBuffers.Get().(*requestBuffer)
+	defer w.release()
+	w.bytes = appendRequest(w.bytes, r)
+	if stream == nil {
+		w.bytes = append(w.bytes, r.Body...)
+	}
+	_, err := e.conn.Write(w.bytes)
+	switch {
+	case err != nil:
+		e.unsent = true
+		_ = e.conn.SetReadDeadline(time.Now().Add(lastRead))
+		err = fmt.Errorf("sending the request: %w", err)
+	case stream != nil:
+		_ = e.conn.SetReadDeadline(time.Time{})
+		e.pump = startPump(e, stream, length, r.ExpectContinue)
+		return nil
+	case len(w.bytes) > smallBuffer: // it may have taken a while
+		_ = e.conn.SetReadDeadline(e.client.deadline())
+	}
+	e.wroteRequest(err)
+	return err
+}
+
+func (e *exchange) wroteRequest(err error) {
+	if trace := e.client.Trace; trace != nil && trace.WroteRequest != nil {
+		trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+	}
+}
+
+// receive reads up to the end of the final response's header.
+func (e *exchange) receive(r *ClientRequest) error {
+	for range maxInformational + 1 {
+		if err := e.readHead(); err != nil {
+			return fmt.Errorf("reading the response: %w", err)
+		}
+		switch status := e.head.status; {
+		case status >= http.StatusOK:
+			return nil
+		case status == http.StatusSwitchingProtocols:
+			return errUnexpectedSwitch
+		case status == http.StatusContinue:
+			if e.pump != nil {
+				e.pump.proceed()
+			}
+		case r.OnInformational != nil:
+			if err := r.OnInformational.Informational(status, e.head.reason, e.head.fields); err != nil {
+				return fmt.Errorf("an informational response: %w", err)
+			}
+		}
+	}
+	return errInformational
+}
+
+// readHead reads the header of a response.
+func (e *exchange) readHead() error {
+	for scanner := (responseScanner{}); ; {
+		length, err := scanner.scan(e.buffer.unread())
+		if err != nil {
+			return err
+		}
+		if length > 0 {
+			head := string(e.buffer.unread()[:length])
+			e.buffer.consume(length)
+			return e.head.parse(head, e.head.fields[:0])
+		}
+		switch err := e.buffer.fill(e.conn); {
+		case errors.Is(err, io.EOF):
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		case !e.answered:
+			e.answered = true
+			if trace := e.client.Trace; trace != nil && trace.GotFirstResponseByte != nil {
+				trace.GotFirstResponseByte()
+			}
+		}
+	}
+}
+
+// respond prepares the response whose header has arrived.
+func (e *exchange) respond(r *ClientRequest) {
+	h := &e.head
+	switch {
+	case r.Method == http.MethodHead:
+		e.body.reset(byLength, 0)
+	case h.status == http.StatusNoContent:
+		// An upstream that announces a body may send it.
+		h.close = h.close || h.contentLength > 0 || h.chunked
+		h.contentLength = 0
+		e.body.reset(byLength, 0)
+	case h.status == http.StatusNotModified:
+		h.close = h.close || h.chunked
+		e.body.reset(byLength, 0)
+	case h.chunked:
+		e.body.reset(byLenientChunks, 0)
+	case h.contentLength >= 0:
+		e.body.reset(byLength, h.contentLength)
+	default:
+		h.close = true
+		e.body.reset(byClose, 0)
+	}
+	e.response = ClientResponse{Status: h.status, Reason: h.reason, Fields: h.fields, ContentLength: h.contentLength, Body: e}
+	e.mu.Lock()
+	e.final = true
+	e.mu.Unlock()
+	if e.pump != nil {
+		e.pump.refuse()
+	}
+	if e.body.framing != byLength || e.body.remaining > int64(len(e.buffer.unread())) {
+		_ = e.conn.SetReadDeadline(time.Time{}) // a body may take as long as it needs
+	}
+}
+
+// Read implements ResponseBody.
+func (e *exchange) Read(p []byte) (int, error) { return e.body.Read(p) }
+
+// Ready implements ResponseBody.
+func (e *exchange) Ready() bool { return e.body.Ready() }
+
+// Trailer implements ResponseBody.
+func (e *exchange) Trailer() Fields { return e.body.Trailer() }
+
+// Close implements ResponseBody.
+func (e *exchange) Close() error {
+	sent := !e.unsent && (e.pump == nil || e.pump.end())
+	canceled := e.end()
+	if sent && !canceled && !e.head.close && e.body.complete() && len(e.buffer.unread()) == 0 {
+		e.forget()
+		if e.idleSince = time.Now(); e.client.pool.put(e) {
+			return nil
+		}
+	}
+	e.discard()
+	return nil
+}
+
+// fail ends an exchange without a response. unsent is why the request was not sent, or nil; received is why there is no response.
+func (e *exchange) fail(unsent, received error) error {
+	if e.pump != nil {
+		unsent = e.pump.failure()
+	}
+	_ = e.socket.Close() // first: it ends a blocked write
+	if e.pump != nil {
+		e.pump.end()
+	}
+	canceled := e.end()
+	e.discard()
+	switch {
+	case canceled:
+		return fmt.Errorf("the caller has gone: %w", context.Canceled)
+	case errors.Is(unsent, ErrRequestBody), unsent != nil && errors.Is(received, os.ErrDeadlineExceeded):
+		return unsent
+	default:
+		return received
+	}
+}
+
+// end reports whether the exchange was canceled. It cannot be canceled afterwards.
+func (e *exchange) end() (canceled bool) {
+	e.caller.CancelWhenGone(nil)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.active = false
+	return e.canceled
+}
+
+// Cancel implements Canceler: it closes the connection.
+func (e *exchange) Cancel() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.active {
+		e.canceled = true
+		_ = e.socket.Close()
+	}
+}
+
+func (e *exchange) discard() {
+	_ = e.socket.Close()
+	e.buffer.release()
+}
+
+// forget releases what an idle connection does not need.
+func (e *exchange) forget() {
+	fields := e.head.fields
+	if clear(fields); cap(fields) > maxKeptFields {
+		fields = nil
+	}
+	e.caller, e.pump, e.response, e.head, e.body.trailer = nil, nil, ClientResponse{}, responseHead{fields: fields}, nil
+}
+
+func (e *exchange) reused() bool { return !e.idleSince.IsZero() }
+
+// diedUnused reports whether the connection ended while it was idle, as far as the client can see: before the response began. It
+// is called after roundTrip has returned err.
+func (e *exchange) diedUnused(err error) bool {
+	return e.reused() && !e.answered && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.Canceled)
+}

@@ -1,0 +1,195 @@
+package http1
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// ErrRequestBody is returned by RoundTrip if the request's Stream failed or ended early. It wraps the error of the stream.
+var ErrRequestBody = errors.New("the request body broke off")
+
+// errRefused means that the final response came before the body was to be sent.
+var errRefused = errors.New("the upstream answered before the request body was sent")
+
+// continueTimeout is how long "100 Continue" is awaited: RFC 9110 section 10.1.1 requires that it is not awaited for ever.
+const continueTimeout = time.Second
+
+// pump sends a body that arrives while it is sent, or that the upstream may be slow to read, on a goroutine of its own.
+type pump struct {
+	exchange *exchange
+	stream   Stream
+	length   int64         // -1 for chunked
+	wanted   chan struct{} // receives once the upstream asks for the body; nil if it is not awaited
+	refused  chan struct{} // closed once the upstream's final response has arrived, or the exchange has failed
+	done     chan struct{} // closed at the end
+
+	// These are guarded by the exchange's mutex.
+	lastWrite bool // the whole body has been read, and the rest of it is being written
+	err       error
+}
+
+// startPump starts to send a body after the header was sent. length is -1 for chunked, and not 0.
+func startPump(e *exchange, stream Stream, length int64, expectContinue bool) *pump {
+	p := &pump{exchange: e, stream: stream, length: length, refused: make(chan struct{}), done: make(chan struct{})}
+	if expectContinue {
+		p.wanted = make(chan struct{}, 1)
+	}
+	go func() {
+		defer close(p.done)
+		p.finish(p.run())
+	}()
+	return p
+}
+
+// proceed is called for "100 Continue".
+func (p *pump) proceed() {
+	select {
+	case p.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// refuse is called once the final response has arrived: a body that was not begun is not sent.
+func (p *pump) refuse() { close(p.refused) }
+
+// failure returns why the body was not sent, or nil.
+func (p *pump) failure() error {
+	p.exchange.mu.Lock()
+	defer p.exchange.mu.Unlock()
+	return p.err
+}
+
+// end waits for the end, and brings it about unless the last bytes are being written: an upstream that has read the whole body
+// may answer before the write returns. It reports whether the whole body was sent.
+func (p *pump) end() bool {
+	p.exchange.mu.Lock()
+	ending := p.lastWrite || p.err != nil
+	if ending {
+		_ = p.exchange.conn.SetWriteDeadline(time.Now().Add(lastRead))
+	}
+	p.exchange.mu.Unlock()
+	if !ending {
+		_ = p.exchange.socket.Close()
+		p.stream.Interrupt()
+	}
+	<-p.done
+	return p.failure() == nil
+}
+
+// finish records the result, and hastens the end of RoundTrip if that is still waiting.
+func (p *pump) finish(err error) {
+	e := p.exchange
+	e.wroteRequest(err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch p.err = err; {
+	case errors.Is(err, ErrRequestBody):
+		_ = e.socket.Close() // the upstream must not take what it has for the whole, nor wait for more
+	case e.final:
+	case err != nil:
+		_ = e.conn.SetReadDeadline(time.Now().Add(lastRead))
+	default:
+		_ = e.conn.SetReadDeadline(e.client.deadline())
+	}
+}
+
+func (p *pump) run() error {
+	if p.wanted != nil {
+		timer := time.NewTimer(continueTimeout)
+		defer timer.Stop()
+		select {
+		case <-p.refused:
+			return errRefused
+		case <-p.wanted:
+		case <-timer.C:
+		}
+	}
+	return p.send()
+}
+
+// chunkBuffer has room for a chunk with its size before it, and the CR LF and the last chunk behind.
+const (
+	chunkBuffer = 32 << 10
+	chunkPrefix = len("7fff\r\n")
+	chunkSuffix = len("\r\n0\r\n\r\n")
+)
+
+var chunkBuffers = sync.Pool{New: func() any { return new([chunkBuffer]byte) }}
+
+// send sends the body.
+func (p *pump) send() error {
+	b := chunkBuffers.Get().(*[chunkBuffer]byte)
+	defer chunkBuffers.Put(b)
+	for remaining := p.length; ; {
+		room := b[chunkPrefix : chunkBuffer-chunkSuffix]
+		if p.length > 0 {
+			room = room[:min(int64(len(room)), remaining)]
+		}
+		n, err := p.stream.Read(room)
+		remaining -= int64(n)
+		ended := errors.Is(err, io.EOF)
+		if p.length > 0 && ended && remaining > 0 {
+			ended, err = false, io.ErrUnexpectedEOF
+		}
+		ended = ended || p.length > 0 && remaining == 0
+		if err != nil && !ended {
+			return fmt.Errorf("%w: %w", ErrRequestBody, err)
+		}
+		if err := p.write(p.frame(b, n, ended), ended); err != nil || ended {
+			return err
+		}
+	}
+}
+
+// frame returns what is sent for n bytes of the body.
+func (p *pump) frame(b *[chunkBuffer]byte, n int, last bool) []byte {
+	data := b[chunkPrefix : chunkPrefix+n]
+	if p.length > 0 {
+		return data
+	}
+	if n > 0 {
+		var size [chunkPrefix]byte
+		line := append(strconv.AppendInt(size[:0], int64(n), 16), "\r\n"...)
+		start := chunkPrefix - len(line)
+		copy(b[start:], line)
+		data = append(b[start:chunkPrefix+n], "\r\n"...)
+	}
+	if last {
+		data = append(data, "0\r\n"...)
+		for _, field := range p.stream.Trailer() {
+			data = appendField(data, field.Name, field.Value)
+		}
+		data = append(data, "\r\n"...)
+	}
+	return data
+}
+
+func (p *pump) write(data []byte, last bool) error {
+	if len(data) == 0 {
+		return nil
+	}
+	p.exchange.mu.Lock()
+	p.lastWrite = last
+	_ = p.exchange.conn.SetWriteDeadline(p.exchange.client.deadline())
+	p.exchange.mu.Unlock()
+	if _, err := p.exchange.conn.Write(data); err != nil {
+		return fmt.Errorf("sending the request body: %w", err)
+	}
+	return nil
+}
+
+// bytesStream is a Stream of bytes that are known.
+type bytesStream struct{ *bytes.Reader }
+
+func newBytesStream(b []byte) Stream { return bytesStream{bytes.NewReader(b)} }
+
+// Trailer implements Stream.
+func (bytesStream) Trailer() Fields { return nil }
+
+// Interrupt implements Stream. Read never blocks.
+func (bytesStream) Interrupt() {}

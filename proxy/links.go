@@ -1,0 +1,150 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+
+	"etrusted-broker/proxy/http1"
+	"etrusted-broker/proxy/linkrewrite"
+)
+
+// links replaces the API's base URL in a response with the URL that the client used, so that a client that follows links comes
+// back to the broker. The zero value does nothing.
+type links struct {
+	active   bool
+	rewriter linkrewrite.Rewriter
+	// encoding is what the API is asked for, so that links can be found. It is empty if the app refuses responses without a
+	// content coding: coded bodies are then forwarded unchanged, since rewritten ones have none.
+	encoding string
+	asked    bool // encoding is in the request
+}
+
+// newLinks returns the links for a request.
+func (p *Proxy) newLinks(r *http1.Request, route *parsedRoute) links {
+	if p.links == nil {
+		return links{}
+	}
+	scheme := p.config.ExternalScheme
+	switch {
+	case route.tunnel != nil:
+		scheme = "https"
+	case route.absoluteScheme != "":
+		scheme = route.absoluteScheme
+	}
+	to := scheme + "://" + route.host + route.accountPrefix
+	if to == p.base {
+		return links{}
+	}
+	accepted := ""
+	for line := range r.Fields.Lines("Accept-Encoding") {
+		if accepted != "" {
+			line = accepted + ", " + line
+		}
+		accepted = line
+	}
+	encoding, _ := linkrewrite.NegotiateEncoding(accepted)
+	return links{active: true, rewriter: p.links.To(to), encoding: encoding}
+}
+
+// prepare changes a field of a request that would hide links in the response, or that refers to a rewritten response. It reports
+// false if the field is dropped.
+func (l *links) prepare(field *http1.Field) bool {
+	switch name := field.Name; {
+	case equalFold(name, "Accept-Encoding") && l.encoding != "":
+		field.Value = l.encoding
+		first := !l.asked
+		l.asked = true
+		return first
+	case equalFold(name, "Range"), equalFold(name, "If-Range"):
+		return false // the API's bytes are not the app's
+	case equalFold(name, "If-Match"):
+		// A weak tag never matches here (RFC 9110 section 13.1.1), and it may be dropValidators that has weakened it.
+		field.Value = strings.ReplaceAll(field.Value, `W/"`, `"`)
+	}
+	return true
+}
+
+// rewriting is how the links in the body of a response are rewritten.
+type rewriting int
+
+const (
+	unchanged rewriting = iota
+	withoutBody
+	plain
+	zipped
+)
+
+// rewritingOf returns how a response is rewritten: JSON, and not a part of it.
+func (l *links) rewritingOf(method string, response *http1.ClientResponse) rewriting {
+	fields := response.Fields
+	notModified := response.Status == http.StatusNotModified
+	isJSON := linkrewrite.IsJSON(fields.Get("Content-Type")) || notModified && !fields.Has("Content-Type")
+	if !l.active || !isJSON || response.Status == http.StatusNoContent || response.Status == http.StatusPartialContent || isNoTransform(fields) {
+		return unchanged
+	}
+	coding := codingOf(fields)
+	switch {
+	case coding != "" && (coding != "gzip" || l.encoding == ""):
+		return unchanged
+	case method == http.MethodHead || notModified:
+		return withoutBody
+	case coding != "":
+		return zipped
+	default:
+		return plain
+	}
+}
+
+// isNoTransform reports whether a response must not be changed: RFC 9111 section 5.2.2.6.
+func isNoTransform(fields http1.Fields) bool {
+	for directive := range fields.Elements("Cache-Control") {
+		if strings.EqualFold(directive, "no-transform") {
+			return true
+		}
+	}
+	return false
+}
+
+// codings are the content codings that IANA has registered, except identity.
+var codings = []string{"gzip", "x-gzip", "br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip"}
+
+// codingOf returns the content coding of a response: gzip, another value, or empty without one. Names that are not registered, such
+// as charsets, are no codings.
+func codingOf(fields http1.Fields) (coding string) {
+	for element := range fields.Elements("Content-Encoding") {
+		switch {
+		case !isOneOf(element, codings):
+		case coding == "" && (equalFold(element, "gzip") || equalFold(element, "x-gzip")):
+			coding = "gzip"
+		default:
+			coding = "other"
+		}
+	}
+	return coding
+}
+
+// rewriteFields rewrites the URLs in fields: RFC 9110 sections 8.7 and 10.2.2, RFC 8288.
+func (l *links) rewriteFields(fields http1.Fields) {
+	for i := range fields {
+		switch field := &fields[i]; {
+		case equalFold(field.Name, "Location"), equalFold(field.Name, "Content-Location"):
+			field.Value, _ = l.rewriter.URL(field.Value)
+		case equalFold(field.Name, "Link"):
+			field.Value, _ = l.rewriter.LinkField(field.Value)
+		}
+	}
+}
+
+// dropValidators removes from a header what is true only of the API's bytes: a strong ETag becomes weak (RFC 9110 section 8.8.1), and
+// digests and the content coding are removed, since rewritten bodies have none.
+func dropValidators(fields *http1.Fields) {
+	fields.DeleteFunc(func(field http1.Field) bool {
+		return equalFold(field.Name, "Content-Encoding") || equalFold(field.Name, "Accept-Ranges") || linkrewrite.IsDigest(field.Name)
+	})
+	for i := range *fields {
+		field := &(*fields)[i]
+		if equalFold(field.Name, "ETag") && field.Value != "" && !strings.HasPrefix(field.Value, "W/") {
+			field.Value = "W/" + field.Value
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package proxy
+
+import (
+	"strings"
+
+	"etrusted-broker/proxy/http1"
+)
+
+// outboundFields returns the fields of the request to the API, in the order and case of the app's: without those for one
+// connection only, without the app's own credentials, and with the broker's. Connection cannot remove what is set here.
+func (x *exchange) outboundFields(authorization string) http1.Fields {
+	out := x.fields[:0]
+	host, expects := x.proxy.config.Upstream.Host, x.request.ExpectContinue
+	hasHost, hasAuthorization, hasTE := false, false, false
+	links := x.links // the request may be sent twice
+	for _, field := range x.r.Fields {
+		switch name := field.Name; {
+		case equalFold(name, "Host"):
+			hasHost, field.Value = true, host
+		case equalFold(name, "Authorization"):
+			if hasAuthorization {
+				continue
+			}
+			hasAuthorization, field.Value = true, authorization
+		case equalFold(name, "TE"):
+			if hasTE || !strings.Contains(strings.ToLower(field.Value), "trailers") {
+				continue
+			}
+			hasTE, field.Value = true, "trailers" // they are forwarded: RFC 9110 section 10.1.4
+		case equalFold(name, "Trailer"):
+			if field.Value = x.body.announced(field.Value); field.Value == "" {
+				continue
+			}
+		case equalFold(name, "Expect"):
+			if !expects {
+				continue
+			}
+			expects, field.Value = false, "100-continue"
+		case !forwardedUpstream(name, x.drop), links.active && !links.prepare(&field):
+			continue
+		}
+		out = append(out, field)
+	}
+	if !hasHost {
+		out.Add("Host", host)
+	}
+	if !hasAuthorization {
+		out.Add("Authorization", authorization)
+	}
+	if x.generatedID != "" && !x.drop.has(requestIDHeader) {
+		out.Set(requestIDHeader, x.generatedID)
+	}
+	out.Add("Via", via)
+	x.fields = out
+	return out
+}
