@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+
+	"etrusted-broker/proxy/linkrewrite"
 )
 
 // bufferSize is how much of a response is copied at a time, and held while the app does not read. A TLS record fits; a longer
@@ -103,7 +105,7 @@ func relayTrailers(header http.Header, response *http.Response, announced []stri
 
 func dropDigests(trailer http.Header) {
 	for name := range trailer {
-		if isDigest(name) {
+		if linkrewrite.IsDigest(name) {
 			delete(trailer, name)
 		}
 	}

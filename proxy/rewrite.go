@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"net/textproto"
 	"strconv"
 	"strings"
 
@@ -14,7 +13,7 @@ import (
 // linkRewriter replaces the API's base URL in responses with the URL that the client used, so that a client that follows
 // links comes back to the broker. A nil linkRewriter does nothing.
 type linkRewriter struct {
-	from, to string
+	linkrewrite.Rewriter
 	// coded is set if the app refuses responses without a content coding. Coded bodies are then forwarded unchanged,
 	// since rewritten ones have none.
 	coded bool
@@ -36,7 +35,7 @@ func (p *Proxy) newLinkRewriter(r *http.Request, route parsedRoute) *linkRewrite
 	if to == p.base {
 		return nil
 	}
-	return &linkRewriter{from: p.base, to: to}
+	return &linkRewriter{Rewriter: linkrewrite.NewBase(p.base).To(to)}
 }
 
 // maxBuffered is the longest body that is buffered, so that a body without links is forwarded unchanged. maxBufferedGzip is
@@ -73,11 +72,11 @@ func (w *linkRewriter) rewriteResponse(method string, response *http.Response) {
 func (w *linkRewriter) rewriteHeader(header http.Header) {
 	for _, name := range []string{"Location", "Content-Location"} {
 		for i, value := range header[name] {
-			header[name][i], _ = linkrewrite.ReplaceBase(value, w.from, w.to)
+			header[name][i], _ = w.URL(value)
 		}
 	}
 	for i, value := range header["Link"] {
-		header["Link"][i], _ = linkrewrite.ReplaceInLinkHeader(value, w.from, w.to)
+		header["Link"][i], _ = w.LinkField(value)
 	}
 }
 
@@ -90,18 +89,7 @@ func isRewritten(method string, response *http.Response) bool {
 	if method == http.MethodHead || response.Body == http.NoBody {
 		return false
 	}
-	return isJSON(response.Header.Get("Content-Type"))
-}
-
-// isJSON reports whether a media type is JSON: RFC 9110 section 8.3.1, RFC 8259, RFC 6839 section 3.1. With a space, a comma
-// or a control character it is invalid, perhaps two types in one line, and the body is forwarded unchanged.
-func isJSON(contentType string) bool {
-	kind, _, _ := strings.Cut(contentType, ";")
-	kind = strings.ToLower(textproto.TrimString(kind))
-	if strings.ContainsFunc(kind, func(c rune) bool { return c <= ' ' || c == ',' || c == 0x7f }) {
-		return false
-	}
-	return kind == "application/json" || strings.HasSuffix(kind, "+json")
+	return linkrewrite.IsJSON(response.Header.Get("Content-Type"))
 }
 
 func isGzip(coding string) bool { return coding == "gzip" || coding == "x-gzip" }
@@ -110,9 +98,9 @@ func isGzip(coding string) bool { return coding == "gzip" || coding == "x-gzip" 
 // is unknown.
 func (w *linkRewriter) rewriteStream(response *http.Response, body io.Reader, zipped bool) {
 	if zipped {
-		body = newGunzipReader(body)
+		body = linkrewrite.NewGunzipReader(body)
 	}
-	response.Body = &rewrittenBody{linkrewrite.NewReader(body, w.from, w.to), response.Body}
+	response.Body = &rewrittenBody{w.NewReader(body), response.Body}
 	response.ContentLength = -1
 	delete(response.Header, "Content-Length")
 	dropValidators(response.Header)
@@ -131,14 +119,14 @@ func (w *linkRewriter) rewriteBuffered(response *http.Response, zipped bool) {
 	}
 	text := body
 	if zipped {
-		plain, ok := gunzip(body)
+		plain, ok := linkrewrite.Gunzip(body)
 		if !ok { // longer than it looks, or not gzip
 			w.rewriteStream(response, bytes.NewReader(body), zipped)
 			return
 		}
 		text = plain
 	}
-	rewritten, changed := linkrewrite.JSON(text, w.from, w.to)
+	rewritten, changed := w.JSON(text)
 	if !changed {
 		response.Body = &readBody{&eofReader{body}, response.Body}
 		return
@@ -157,21 +145,11 @@ func dropValidators(header http.Header) {
 		header.Set("Etag", "W/"+tag)
 	}
 	for name := range header {
-		if isDigest(name) {
+		if linkrewrite.IsDigest(name) {
 			delete(header, name)
 		}
 	}
 	delete(header, "Accept-Ranges")
-}
-
-// isDigest reports whether a field is a digest of the body: RFC 9530 and its predecessors.
-func isDigest(name string) bool {
-	switch name {
-	case "Content-Md5", "Digest", "Content-Digest", "Repr-Digest":
-		return true
-	default:
-		return false
-	}
 }
 
 // eofReader reads from a buffer, and returns io.EOF together with the last bytes, as net/http does, so that relay does not flush
@@ -211,7 +189,7 @@ func (w *linkRewriter) prepareRequest(header http.Header) {
 		return
 	}
 	if accepted := header["Accept-Encoding"]; len(accepted) > 0 {
-		if narrow, ok := negotiateEncoding(accepted); ok {
+		if narrow, ok := linkrewrite.NegotiateEncoding(strings.Join(accepted, ", ")); ok {
 			header["Accept-Encoding"] = []string{narrow}
 		} else {
 			w.coded = true
@@ -221,31 +199,4 @@ func (w *linkRewriter) prepareRequest(header http.Header) {
 		// A weak tag never matches here (RFC 9110 section 13.1.1), and it may be dropValidators that has weakened it.
 		header["If-Match"] = []string{strings.ReplaceAll(strings.Join(tags, ", "), `W/"`, `"`)}
 	}
-}
-
-// negotiateEncoding returns the content coding to request from the API, so that links can be found: gzip if the app accepts
-// it, else identity. It returns false if the app excludes identity (RFC 9110 section 12.5.3), and with it every rewritten
-// response.
-func negotiateEncoding(values []string) (coding string, ok bool) {
-	accepts := map[string]bool{}
-	for _, line := range values {
-		for element := range strings.SplitSeq(line, ",") {
-			name, weight, _ := strings.Cut(element, ";")
-			accepts[strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "x-")] = !isZero(weight)
-		}
-	}
-	rest, listed := accepts["*"]
-	if identity, named := accepts["identity"]; named && !identity || !named && listed && !rest {
-		return "", false
-	}
-	if gzip, named := accepts["gzip"]; gzip || !named && rest {
-		return "gzip", true
-	}
-	return "identity", true
-}
-
-// isZero reports whether a weight excludes a coding.
-func isZero(weight string) bool {
-	q, ok := strings.CutPrefix(strings.ReplaceAll(strings.ToLower(weight), " ", ""), "q=")
-	return ok && strings.Trim(q, "0.") == ""
 }
