@@ -97,7 +97,7 @@ func (c *conn) handshake() bool {
 	if errors.As(err, &plain) && plain.Conn != nil && consistsOf(plain.RecordHeader[:4], targetByte|textByte) {
 		c.stream = plain.Conn // "GET /": a client that was given an http URL understands only this answer
 		_ = c.stream.SetWriteDeadline(c.deadline)
-		c.begin(errPlainHTTP)
+		c.begin("", errPlainHTTP)
 		c.handle()
 		c.endRequest()
 	}
@@ -119,7 +119,7 @@ func (c *conn) next() bool {
 		length, malformed := scanner.scan(c.buffer.unread())
 		switch {
 		case malformed != nil:
-			c.begin(malformed)
+			c.begin(methodOf(c.buffer.unread()), malformed)
 			return true
 		case length > 0:
 			c.beginRequest(length, scanner.begin)
@@ -131,7 +131,7 @@ func (c *conn) next() bool {
 		}
 		if err := c.fill(); err != nil {
 			if started && errors.Is(err, os.ErrDeadlineExceeded) {
-				c.begin(errSlow)
+				c.begin(methodOf(c.buffer.unread()), errSlow)
 				return true
 			}
 			return false
@@ -180,7 +180,7 @@ func (c *conn) beginRequest(length, begin int) {
 	c.wait.known.Store(true)
 	c.wait.restart()
 	malformed := c.head.parse(text, c.head.fields[:0])
-	c.begin(malformed)
+	c.begin(c.head.method, malformed)
 	if malformed != nil {
 		return
 	}
@@ -205,13 +205,10 @@ func (c *conn) beginRequest(length, begin int) {
 	c.content.expecting = h.expectContinue
 }
 
-// begin begins a request with an error, or nil.
-func (c *conn) begin(malformed *RequestError) {
+// begin begins a request. malformed is nil if it is well-formed.
+func (c *conn) begin(method string, malformed *RequestError) {
 	c.phase.Store(uint32(serving))
-	c.request = Request{conn: c, Malformed: malformed, Method: c.head.method, Body: &c.content, Conn: c.outer, Tunnel: c.tunnel, MinorVersion: 1}
-	if malformed != nil {
-		c.request.Method = methodOf(c.buffer.unread())
-	}
+	c.request = Request{conn: c, Malformed: malformed, Method: method, Body: &c.content, Conn: c.outer, Tunnel: c.tunnel, MinorVersion: 1}
 	c.body.reset(byLength, 0)
 	c.content.begin()
 	c.content.complete.Store(true)
@@ -219,7 +216,7 @@ func (c *conn) begin(malformed *RequestError) {
 	c.writer.Close = malformed != nil
 }
 
-// methodOf returns the method of a malformed request: a response to HEAD has no body, whatever else is wrong.
+// methodOf returns the method in an incomplete header, or "": a response to HEAD has no body, whatever else is wrong.
 func methodOf(head []byte) string {
 	const longest = 32
 	method, _, found := bytes.Cut(bytes.TrimPrefix(head, []byte("\r\n")), []byte{' '})

@@ -17,6 +17,7 @@ type RequestBody struct {
 	mu          sync.Mutex
 	expecting   bool // the client waits for "100 Continue"
 	interrupted bool
+	broken      bool // a Read has failed: the end of the body cannot be found any more
 	direct      bool // the read deadline of headers does not apply any more
 }
 
@@ -25,7 +26,7 @@ var errInterrupted = errors.New("the request body was interrupted")
 func (b *RequestBody) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.expecting, b.interrupted, b.direct = false, false, false
+	b.expecting, b.interrupted, b.broken, b.direct = false, false, false, false
 }
 
 // Read implements io.Reader. The first call sends "100 Continue" if the client waits for it.
@@ -34,16 +35,27 @@ func (b *RequestBody) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.conn.body.Read(p)
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF):
+	if err != nil {
+		b.ended(err)
+	}
+	return n, err
+}
+
+// ended takes the error of a Read.
+func (b *RequestBody) ended(err error) {
+	if errors.Is(err, io.EOF) {
 		if !b.complete.Swap(true) {
 			b.conn.watch.arm()
 		}
-	case !errors.Is(err, ErrChunk) && !b.isInterrupted():
+		return
+	}
+	b.mu.Lock()
+	b.broken = true
+	interrupted := b.interrupted
+	b.mu.Unlock()
+	if !interrupted && !errors.Is(err, ErrChunk) {
 		b.conn.watch.clientGone()
 	}
-	return n, err
 }
 
 // sendContinue sends "100 Continue" (RFC 9110 section 15.2.1), unless the final response has begun.
@@ -58,13 +70,15 @@ func (b *RequestBody) sendContinue() error {
 	return err
 }
 
-// cancelContinue prevents a later "100 Continue", and reports whether the client still waits for one.
-func (b *RequestBody) cancelContinue() bool {
+// responseBegins prevents a later "100 Continue". It reports whether the connection must end with the response, because the
+// server cannot find the end of the body: either the client still waits for "100 Continue", and may or may not send the body
+// now, or the body is broken.
+func (b *RequestBody) responseBegins() (isLast bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	expecting := b.expecting
+	isLast = b.expecting || b.broken
 	b.expecting = false
-	return expecting
+	return isLast
 }
 
 // Trailer returns the trailer section, after io.EOF.
@@ -83,12 +97,6 @@ func (b *RequestBody) Interrupt() {
 
 // past is a deadline that ends blocked reads.
 var past = time.Unix(1, 0)
-
-func (b *RequestBody) isInterrupted() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.interrupted
-}
 
 // beforeRead lifts the deadline that was for the header: a body may take as long as it likes.
 func (b *RequestBody) beforeRead() error {
