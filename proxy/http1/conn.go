@@ -125,7 +125,7 @@ func (c *conn) next() bool {
 			c.beginRequest(length, scanner.begin)
 			return true
 		}
-		started := len(c.buffer.unread()) > 0
+		started := len(c.buffer.unread()) > scanner.begin
 		if started {
 			c.headerStarted()
 		}
@@ -139,10 +139,11 @@ func (c *conn) next() bool {
 	}
 }
 
-// headerStarted takes note that a header has arrived in part.
+// headerStarted takes note that a header has arrived in part. It may be called more than once for each.
 func (c *conn) headerStarted() {
 	if phase(c.phase.Swap(uint32(serving))) == idle {
 		c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
+		c.wait.restart()
 	}
 }
 
@@ -255,14 +256,17 @@ func (c *conn) discardBody() bool {
 	if c.body.complete() {
 		return true
 	}
-	c.content.begin() // the handler may have interrupted it
+	c.content.discard()
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
 	scratch := smallBuffers.Get().(*[smallBuffer]byte)
 	defer smallBuffers.Put(scratch)
 	for left := maxDiscard; left > 0; {
 		n, err := c.body.Read(scratch[:])
+		if errors.Is(err, io.EOF) {
+			return true
+		}
 		if err != nil {
-			return errors.Is(err, io.EOF)
+			break
 		}
 		left -= n
 	}

@@ -18,7 +18,7 @@ type RequestBody struct {
 	expecting   bool // the client waits for "100 Continue"
 	interrupted bool
 	broken      bool // a Read has failed: the end of the body cannot be found any more
-	direct      bool // the read deadline of headers does not apply any more
+	started     bool // the read deadline is not that of the header any more
 }
 
 var errInterrupted = errors.New("the request body was interrupted")
@@ -26,7 +26,13 @@ var errInterrupted = errors.New("the request body was interrupted")
 func (b *RequestBody) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.expecting, b.interrupted, b.broken, b.direct = false, false, false, false
+	b.expecting, b.interrupted, b.broken, b.started = false, false, false, false
+}
+
+// discard prepares for reading what the handler has left over, with a deadline.
+func (b *RequestBody) discard() {
+	b.begin()
+	b.started = true
 }
 
 // Read implements io.Reader. The first call sends "100 Continue" if the client waits for it.
@@ -105,8 +111,8 @@ func (b *RequestBody) beforeRead() error {
 	switch {
 	case b.interrupted:
 		return errInterrupted
-	case !b.direct:
-		b.direct = true
+	case !b.started:
+		b.started = true
 		b.conn.setDeadline(time.Time{})
 	}
 	return nil

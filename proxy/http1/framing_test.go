@@ -143,7 +143,6 @@ var malformed = []struct{ name, request, code string }{
 	{"Host with a query", "GET / HTTP/1.1\r\nHost: a?b\r\n\r\n", "host"},
 	{"Host with a fragment", "GET / HTTP/1.1\r\nHost: a#b\r\n\r\n", "host"},
 	{"absolute-form with a fragment for a path", "GET http://a#f HTTP/1.1\r\nHost: a\r\n\r\n", "target"},
-	{"authority-form without CONNECT", "GET a:443 HTTP/1.1\r\nHost: a\r\n\r\n", "target"},
 
 	{"ESC in a value", "GET / HTTP/1.1\r\nHost: a\r\nX: \x1b[31m\r\n\r\n", "control"},
 	{"an SSH hello", "SSH-2.0-OpenSSH_9.9\r\n", "request-line"},
