@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -139,3 +140,6 @@ func path(r *http1.Request) string {
 	text, _, _ := strings.Cut(r.Target, "?")
 	return text
 }
+
+func decimal(n int) string     { return strconv.Itoa(n) }
+func hexadecimal(n int) string { return strconv.FormatInt(int64(n), 16) }

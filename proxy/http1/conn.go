@@ -191,13 +191,13 @@ func (c *conn) beginRequest(length, begin int) {
 	switch {
 	case h.method == http.MethodConnect: // what follows is not HTTP
 		c.request.ContentLength = 0
-		c.writer.Close = true
+		c.writer.closing = true
 	case h.contentLength < 0:
 		c.body.reset(byChunks, 0)
 	default:
 		c.body.reset(byLength, h.contentLength)
 	}
-	c.writer.Close = c.writer.Close || h.close
+	c.writer.closing = c.writer.closing || h.close
 	if c.body.complete() {
 		c.watch.arm()
 		return
@@ -214,7 +214,7 @@ func (c *conn) begin(method string, malformed *RequestError) {
 	c.content.begin()
 	c.content.complete.Store(true)
 	c.writer.begin()
-	c.writer.Close = malformed != nil
+	c.writer.closing = malformed != nil
 }
 
 // methodOf returns the method in an incomplete header, or "": a response to HEAD has no body, whatever else is wrong.
