@@ -323,6 +323,9 @@ func (c *earlyConn) NetConn() net.Conn { return c.Conn }
 func (c *conn) close() {
 	c.watch.stop()
 	if c.writer.reset {
+		if tcp, ok := c.socket().(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
 		c.evict()
 		return
 	}
@@ -332,16 +335,18 @@ func (c *conn) close() {
 }
 
 // evict closes the connection at once. To end TLS as it should be would mean to wait for a client that makes the server wait.
+// It may be called from any goroutine.
 func (c *conn) evict() {
-	innermost := c.outer
-	if wrapped, ok := innermost.(interface{ NetConn() net.Conn }); ok {
-		innermost = wrapped.NetConn()
-	}
-	if tcp, ok := innermost.(*net.TCPConn); ok && c.writer.reset {
-		_ = tcp.SetLinger(0)
-	}
-	_ = innermost.Close()
+	_ = c.socket().Close()
 	c.server.remove(c)
+}
+
+// socket returns the connection below TLS.
+func (c *conn) socket() net.Conn {
+	if secure, ok := c.outer.(interface{ NetConn() net.Conn }); ok {
+		return secure.NetConn()
+	}
+	return c.outer
 }
 
 // closeIfIdle closes the connection if it is between two requests.

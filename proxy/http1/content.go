@@ -49,17 +49,18 @@ func (b *RequestBody) Read(p []byte) (int, error) {
 
 // ended takes the error of a Read.
 func (b *RequestBody) ended(err error) {
-	if errors.Is(err, io.EOF) {
-		if !b.complete.Swap(true) {
-			b.conn.watch.arm()
-		}
-		return
-	}
 	b.mu.Lock()
-	b.broken = true
+	first := !b.broken && !b.complete.Load()
+	isEnd := errors.Is(err, io.EOF)
+	b.complete.Store(isEnd) // under the lock: see Interrupt
+	b.broken = !isEnd
 	interrupted := b.interrupted
 	b.mu.Unlock()
-	if !interrupted && !errors.Is(err, ErrChunk) {
+	switch {
+	case !first:
+	case isEnd:
+		b.conn.watch.arm()
+	case !interrupted && !errors.Is(err, ErrChunk):
 		b.conn.watch.clientGone()
 	}
 }
@@ -93,10 +94,14 @@ func (b *RequestBody) Trailer() Fields { return b.conn.body.Trailer() }
 // Complete reports whether the body was read to its end, or there is none.
 func (b *RequestBody) Complete() bool { return b.complete.Load() }
 
-// Interrupt makes a blocked Read, and all later ones, fail.
+// Interrupt makes a blocked Read, and all later ones, fail. It does nothing to a complete body: a deadline would then end the
+// watch for a client that goes away.
 func (b *RequestBody) Interrupt() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.complete.Load() {
+		return
+	}
 	b.interrupted = true
 	_ = b.conn.stream.SetReadDeadline(past) // fails only if reads fail too
 }
