@@ -194,6 +194,8 @@ func (e *exchange) readHead() error {
 // respond prepares the response whose header has arrived.
 func (e *exchange) respond(r *ClientRequest) {
 	h := &e.head
+	// An upstream that refuses a body may close the connection without a word: RFC 9110 section 15.5.14.
+	h.close = h.close || h.status == http.StatusRequestEntityTooLarge
 	switch {
 	case r.Method == http.MethodHead:
 		e.body.reset(byLength, 0)
