@@ -33,6 +33,7 @@ type exchange struct {
 	conn   net.Conn
 	socket net.Conn // the lowest layer of conn: closing it never blocks
 	poller poller
+	polled [1]byte
 	closes time.Time // the end of the connection's maximum age
 	buffer buffer
 
@@ -69,7 +70,7 @@ func newExchange(c *Client, conn net.Conn) *exchange {
 // can be sent elsewhere, so what is noticed here costs nothing.
 func (e *exchange) revive() bool {
 	// The deadline is also for what TLS may write in answer to a key update.
-	return !e.expired(time.Now()) && e.conn.SetDeadline(e.client.deadline()) == nil && quiet(e.poller)
+	return !e.expired(time.Now()) && e.conn.SetDeadline(e.client.deadline()) == nil && quiet(e.poller, e.polled[:])
 }
 
 func (e *exchange) expired(now time.Time) bool {
