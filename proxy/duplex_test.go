@@ -11,12 +11,12 @@ import (
 
 // If the upstream refuses a slow upload, the app must see that at once.
 func TestForwardsEarlyResponseDuringSlowUpload(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		seen := make(chan struct{})
 		defer close(seen)
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.ReadFull(r.Body, make([]byte, 10))
-			w.WriteHead(http.StatusRequestEntityTooLarge)
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
 			_, _ = io.WriteString(w, "early")
 			_ = http.NewResponseController(w).Flush()
 			<-seen
@@ -58,16 +58,14 @@ func TestContinueDoesNotRaceWithEarlyResponse(t *testing.T) {
 
 // An upstream that begins its response while it still reads must get every byte of the upload.
 func TestUploadIsCompleteDespiteEarlyResponse(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		for range 20 {
 			answering := make(chan struct{})
 			sent := make(chan struct{})
 			got := make(chan string, 1)
 			up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 				rc := http.NewResponseController(w)
-				if kind == h1 {
-					_ = rc.EnableFullDuplex()
-				}
+				_ = rc.EnableFullDuplex()
 				_, _ = io.ReadFull(r.Body, make([]byte, 5))
 				_ = rc.Flush()
 				close(answering)
