@@ -1,37 +1,41 @@
 package linkrewrite_test
 
-import (
-	"testing"
+import "testing"
 
-	"etrusted-broker/proxy/linkrewrite"
-)
-
-func TestReplaceBase(t *testing.T) {
+func TestRewritesURL(t *testing.T) {
 	for text, want := range map[string]string{
-		from:                     to,
-		from + "/":               to + "/",
-		from + "/a?b=" + from:    to + "/a?b=" + from,
-		from + "?a":              to + "?a",
-		from + "#a":              to + "#a",
-		"":                       "",
-		"/a":                     "/a",
-		from + ".evil/":          from + ".evil/",
-		from + ":443/":           from + ":443/",
-		from + "@evil.example/":  from + "@evil.example/",
-		from + `\/`:              from + `\/`,
-		" " + from:               " " + from,
-		from[:len(from)-1] + "/": from[:len(from)-1] + "/",
+		from:                             to,
+		from + "/":                       to + "/",
+		from + "/a?b=" + from:            to + "/a?b=" + from,
+		from + "?a":                      to + "?a",
+		from + "#a":                      to + "#a",
+		"":                               "",
+		"/a":                             "/a",
+		from + ".evil/":                  from + ".evil/",
+		from + ":443/":                   to + "/",
+		from + ":443":                    to,
+		from + ":8443/":                  from + ":8443/",
+		from + ":443.evil/":              from + ":443.evil/",
+		from + ":443\"":                  from + ":443\"",
+		"//api.etrusted.com/a":           to + "/a",
+		"http://api.etrusted.com":        to,
+		"http://api.etrusted.com:80/":    to + "/",
+		"http://api.etrusted.com:443/":   "http://api.etrusted.com:443/",
+		"HTTPS://Api.eTrusted.COM/A":     to + "/A",
+		"http\u017f://api.etrusted.com/": "http\u017f://api.etrusted.com/",
+		"ftp://api.etrusted.com/":        "ftp://api.etrusted.com/",
+		from + "@evil.example/":          from + "@evil.example/",
+		from + `\/`:                      from + `\/`,
+		" " + from:                       " " + from,
+		from[:len(from)-1] + "/":         from[:len(from)-1] + "/",
 	} {
-		if got, changed := linkrewrite.ReplaceBase(text, from, to); got != want || changed != (want != text) {
+		if got, changed := rewriter.URL(text); got != want || changed != (want != text) {
 			t.Errorf("%q: got %q, %v, want %q", text, got, changed, want)
 		}
 	}
-	if got, changed := linkrewrite.ReplaceBase("/a", "", to); got != "/a" || changed {
-		t.Errorf("empty base: got %q, %v, want no change", got, changed)
-	}
 }
 
-func TestReplaceInLinkHeader(t *testing.T) {
+func TestRewritesLinkField(t *testing.T) {
 	const a, b = "<" + from + "/a>", "<" + to + "/a>"
 	for value, want := range map[string]string{
 		a:                            b,
@@ -39,6 +43,7 @@ func TestReplaceInLinkHeader(t *testing.T) {
 		a + `; rel=next, ` + a + "":  b + `; rel=next, ` + b,
 		"<" + from + ">," + a:        "<" + to + ">," + b,
 		"<" + from + "?a>, </b>":     "<" + to + "?a>, </b>",
+		"<//API.etrusted.com:443/>":  "<" + to + "/>",
 		`</x>; rel="p", ` + a + " ;": `</x>; rel="p", ` + b + " ;",
 
 		// Quoted parameters are text.
@@ -62,7 +67,7 @@ func TestReplaceInLinkHeader(t *testing.T) {
 		`</x>; title="` + a + `\`: `</x>; title="` + a + `\`,
 		a + `; title="`:           b + `; title="`,
 	} {
-		if got, changed := linkrewrite.ReplaceInLinkHeader(value, from, to); got != want || changed != (want != value) {
+		if got, changed := rewriter.LinkField(value); got != want || changed != (want != value) {
 			t.Errorf("%s: %v\n got %s\nwant %s", value, changed, got, want)
 		}
 	}

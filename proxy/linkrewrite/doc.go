@@ -6,7 +6,11 @@
 // mentions the URL.
 //
 // The base is compared with the string's value, not with its representation: PHP writes https:\/\/, and \u002f is a
-// slash too. The comparison is case-sensitive, because an API writes its own address in one way.
+// slash too. Scheme and host match in any case (RFC 3986 section 6.2.2.1), with or without the default port (6.2.3).
+// The scheme may be https, http or missing: behind a load balancer, an API often does not know its own.
+//
+// JSON is not parsed. The search looks for two bytes of the host, and then at the bytes around them, which suffices:
+// in JSON, an unescaped quote that a URL follows opens a string, and a key is behind "{", or behind "," and before ":".
 //
 // Input that is not JSON is passed on. It is unspecified which of its strings are rewritten, but nothing else changes,
 // and the result does not depend on how the input is split into reads.

@@ -10,53 +10,64 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
+// The base is short, so that the fuzzer finds it. Inputs with the new base are skipped.
+const fuzzFrom, fuzzTo = "https://a.b", "new:/base"
+
+// spelling returns a regular expression for the ways to write a URL in JSON.
+func spelling(url string) string {
+	var out strings.Builder
+	for _, c := range []byte(url) {
+		var ways []string
+		for _, c := range []string{strings.ToLower(string(c)), strings.ToUpper(string(c))} {
+			ways = append(ways, regexp.QuoteMeta(c), regexp.QuoteMeta(unicodeEscape(c[0])), regexp.QuoteMeta(upperUnicodeEscape(c[0])))
+		}
+		if c == '/' {
+			ways = append(ways, `\\/`)
+		}
+		out.WriteString("(?:" + strings.Join(ways, "|") + ")")
+	}
+	return "(?:" + out.String() + ")"
+}
+
 // FuzzReader reads any bytes, split anywhere. The result must not depend on the splits, must equal that of the
 // reference if the input is JSON, and must differ from the input in replaced bases only.
-//
-// The base is short, so that the fuzzer finds it. Inputs with the new base are skipped.
 func FuzzReader(f *testing.F) {
-	const from, to = "h://a.b", "new:/base"
-	shorten := strings.NewReplacer(
-		`https:\u002f\u002f`, `h:\u002f/`, "https:", "h:", "api.etrusted.com", "a.b", slashedFrom, `h:\/\/a.b`, escapedFrom, afterBackslash(from, unicodeEscape),
-	)
+	shorten := strings.NewReplacer("api.etrusted.com", "a.b", escapedFrom, formatBytes(fuzzFrom, unicodeEscape))
 	for i, test := range testBodies {
 		f.Add([]byte(shorten.Replace(test.body)), uint64(i), uint16(i))
 	}
 	for _, body := range []string{
-		`["h://a.b`, `{"a" "h://a.b/"]}"h:\/\/a.b"`, `["h:\u002f\u002`, `["h://a.b\`, `]}[{,:,"h://a.b"`, `"h://a.b\u002fx\"h://a.b"`,
+		`["https://a.b`, `{"a" "https://a.b/"]}"https:\/\/a.b"`, `["https:\u002f\u002`, `["https://a.b\`, `]}[{,:,"//a.b"`,
+		`"https://a.b\u002fx\"http://a.b"`,
 	} {
 		f.Add([]byte(body), uint64(1), uint16(3))
 	}
 
-	var spelled strings.Builder
-	for _, c := range []byte(from) {
-		spelled.WriteString("(?:" + regexp.QuoteMeta(string(c)) + "|" + regexp.QuoteMeta(unicodeEscape(c)) + "|" + regexp.QuoteMeta(upperUnicodeEscape(c)))
-		if c == '/' {
-			spelled.WriteString(`|\\/`)
-		}
-		spelled.WriteString(")")
+	var bases []string
+	for _, base := range []string{fuzzFrom + ":443", fuzzFrom, "http://a.b:80", "http://a.b", "//a.b:443", "//a.b"} {
+		bases = append(bases, spelling(base))
 	}
-	base := regexp.MustCompile(`^` + spelled.String())
-	link := regexp.MustCompile(`^"` + spelled.String() + `(?:["/?#]|\\/|\\u002[fF3]|\\u003[fF])`)
+	base := regexp.MustCompile(`^(` + strings.Join(bases, "|") + `)(?:["/?#]|\\/|\\u002[fF3]|\\u003[fF])`)
 	replaced := regexp.MustCompile(`new:(\\?)/base`)
+	rewriter := linkrewrite.NewBase(fuzzFrom).To(fuzzTo)
 
 	f.Fuzz(func(t *testing.T, body []byte, cuts uint64, size uint16) {
 		if replaced.Match(body) {
 			t.Skip()
 		}
 		given := bytes.Clone(body)
-		got, changed := linkrewrite.JSON(body, from, to)
+		got, changed := rewriter.JSON(body)
 		if !bytes.Equal(body, given) {
 			t.Fatalf("JSON modified its input to %q", body)
 		}
-		if want, ok := reference(body, from, to); ok && string(got) != want {
+		if want, ok := reference(body, fuzzFrom, fuzzTo); ok && string(got) != want {
 			t.Errorf("of %q\n got %q\nwant %q", body, got, want)
 		}
 
 		random := rand.New(rand.NewPCG(cuts, 0))
-		r := linkrewrite.NewReader(&chunkReader{chunks: splitRandomly(string(body), random), withLast: cuts%2 == 0}, from, to)
-		if read, err := readAll(r, 1+int(size%600)); read != string(got) || err != nil || r.Changed() != changed {
-			t.Errorf("of %q\nread %v %q, %v\n got %v %q", body, r.Changed(), read, err, changed, got)
+		r := rewriter.NewReader(&chunkReader{chunks: splitRandomly(string(body), random), withLast: cuts%2 == 0})
+		if read, err := readAll(r, 1+int(size%600)); read != string(got) || err != nil {
+			t.Errorf("of %q\nread %q, %v\n got %q", body, read, err, got)
 		}
 
 		rest, out := string(body), string(got)
@@ -64,38 +75,41 @@ func FuzzReader(f *testing.F) {
 		for _, at := range replaced.FindAllStringSubmatchIndex(out, -1) {
 			kept, slashed := out[:at[0]-(len(got)-len(out))], at[2] != at[3]
 			after, ok := strings.CutPrefix(rest, kept)
-			was := base.FindString(after)
-			if !ok || slashed != strings.Contains(was, `\/`) || !strings.HasSuffix(kept, `"`) || !link.MatchString(`"`+after) {
+			was := base.FindStringSubmatch(after)
+			if !ok || was == nil || slashed != strings.Contains(was[1], `\/`) || !strings.HasSuffix(kept, `"`) {
 				t.Fatalf("of %q\n got %q: wrong behind %q", body, got, kept)
 			}
-			rest, out = after[len(was):], string(got[at[1]:])
+			rest, out = after[len(was[1]):], string(got[at[1]:])
 			n++
 		}
 		if rest != out || changed != (n > 0) {
 			t.Errorf("of %q\n got %q: wrong at the end, with %d links; %v", body, got, n, changed)
 		}
-		if again, changed := linkrewrite.JSON(got, from, to); changed {
+		if again, changed := rewriter.JSON(got); changed {
 			t.Errorf("of %q\n got %q\nand then %q", body, got, again)
 		}
 	})
 }
 
-// FuzzHeaders: a second pass replaces nothing more, and everything but the base is kept.
-func FuzzHeaders(f *testing.F) {
-	for _, seed := range []string{"<h://a>", `<h://a/x>; rel="next", <h://a?x>; title="<h://a>\"", <h://a.b>`, `<`, `"<h://a>`, `h://a#`} {
+// FuzzFields: a second pass replaces nothing more, and everything but the base is kept.
+func FuzzFields(f *testing.F) {
+	for _, seed := range []string{
+		"<https://a.b>", `<https://a.b/x>; rel="next", <https://a.b:443?x>; title="<https://a.b>\"", <https://a.b.c>`, `<`, `"<//a.b>`, `HTTPS://a.b#`,
+	} {
 		f.Add(seed)
 	}
+	base := regexp.MustCompile(`(?:[hH][tT][tT][pP][sS]:)?//[aA]\.[bB](?::443)?|[hH][tT][tT][pP]://[aA]\.[bB](?::80)?`)
 	f.Fuzz(func(t *testing.T, value string) {
-		const from, to = "h://a", "new"
-		for name, rewrite := range map[string]func(_, _, _ string) (string, bool){"URL": linkrewrite.ReplaceBase, "LinkHeader": linkrewrite.ReplaceInLinkHeader} {
-			got, changed := rewrite(value, from, to)
+		rewriter := linkrewrite.NewBase(fuzzFrom).To(fuzzTo)
+		for name, rewrite := range map[string]func(string) (string, bool){"URL": rewriter.URL, "LinkField": rewriter.LinkField} {
+			got, changed := rewrite(value)
 			if changed != (got != value) {
 				t.Errorf("%s of %q: %q, %v", name, value, got, changed)
 			}
-			if again, changed := rewrite(got, from, to); changed {
+			if again, changed := rewrite(got); changed {
 				t.Errorf("%s of %q: %q, and then %q", name, value, got, again)
 			}
-			if !strings.Contains(value, to) && strings.ReplaceAll(got, to, from) != value {
+			if want := base.ReplaceAllString(value, fuzzTo); !strings.Contains(value, fuzzTo) && base.ReplaceAllString(got, fuzzTo) != want {
 				t.Errorf("%s of %q: %q", name, value, got)
 			}
 		}

@@ -7,8 +7,8 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// escaped returns text with format applied to each byte.
-func afterBackslash(text string, format func(byte) string) string {
+// formatBytes returns text with format applied to each byte.
+func formatBytes(text string, format func(byte) string) string {
 	var out strings.Builder
 	for i := range len(text) {
 		out.WriteString(format(text[i]))
@@ -27,7 +27,8 @@ func upperUnicodeEscape(c byte) string {
 var (
 	slashedFrom = strings.ReplaceAll(from, "/", `\/`)
 	slashedTo   = strings.ReplaceAll(to, "/", `\/`)
-	escapedFrom = afterBackslash(from, unicodeEscape)
+	escapedFrom = formatBytes(from, unicodeEscape)
+	wide        = strings.Repeat(" \n", 50)
 )
 
 // testBodies are JSON and the wanted result. An empty want means that nothing changes.
@@ -44,7 +45,7 @@ var testBodies = []struct{ name, body, want string }{
 	{"one slash", `["https:/\/api.etrusted.com/a"]`, `["` + slashedTo + `/a"]`},
 	{"slash behind the base", `["` + from + `\/a"]`, `["` + to + `\/a"]`},
 	{"escapes", `["` + escapedFrom + `"]`, `["` + to + `"]`},
-	{"escapes in upper case", `["` + afterBackslash(from, upperUnicodeEscape) + `\u002Fa"]`, `["` + to + `\u002Fa"]`},
+	{"escapes in upper case", `["` + formatBytes(from, upperUnicodeEscape) + `\u002Fa"]`, `["` + to + `\u002Fa"]`},
 	{"escapes and a slash", `["` + strings.Replace(escapedFrom, `\u002f`, `\/`, 1) + `\u003f"]`, `["` + slashedTo + `\u003f"]`},
 	{"escaped path", `["` + from + `\u002f"]`, `["` + to + `\u002f"]`},
 	{"escaped query", `["` + from + `\u003F"]`, `["` + to + `\u003F"]`},
@@ -61,15 +62,27 @@ var testBodies = []struct{ name, body, want string }{
 	{"wide characters with the same low byte, higher", `["` + strings.ReplaceAll(escapedFrom, `\u00`, `\u10`) + `"]`, ``},
 
 	{"other host", `["` + from + `.evil/"]`, ``},
-	{"port", `["` + from + `:443/"]`, ``},
+	{"default port", `["` + from + `:443/","` + from + `:443"]`, `["` + to + `/","` + to + `"]`},
+	{"default port, escaped", `["` + from + `\u003a443","` + from + `:4\u00343\/"]`, `["` + to + `","` + to + `\/"]`},
+	{"other port", `["` + from + `:8443/","` + from + `:4433/","` + from + `:44","` + from + `:","` + from + `:80"]`, ``},
+	{"default port, other host", `["` + from + `:443.evil/","` + from + `:443@evil.example/"]`, ``},
 	{"user", `["` + from + `@evil.example/"]`, ``},
 	{"longer", `["` + from + `x","` + from + `\u0078"]`, ``},
 	{"before", `["x` + from + `/"," ` + from + `/"]`, ``},
 	{"mention", `["see ` + from + `/reviews"]`, ``},
 	{"quoted mention", `["\"` + from + `/","\\\"` + from + `/\"","\\` + from + `"]`, ``},
 	{"shorter", `["` + from[:len(from)-1] + `","` + from[:len(from)-1] + `/","h"]`, ``},
-	{"upper case", `["HTTPS://api.etrusted.com/"]`, ``},
-	{"not secure", `["http://api.etrusted.com/"]`, ``},
+	{"upper case", `["HTTPS://API.ETRUSTED.COM/A","\u0048TTP:\/\/api.eTrusted.com","https://api.etrusted.co\u004d"]`, `["` + to + `/A","` + slashedTo + `","` + to + `"]`},
+	{"letters that only Unicode folds", `["http\u017f://api.etrusted.com/","httpſ://api.etrusted.com/","https://api.etruſted.com"]`, ``},
+	{"http", `["http://api.etrusted.com/","http://api.etrusted.com:80","http:\/\/api.etrusted.com"]`, `["` + to + `/","` + to + `","` + slashedTo + `"]`},
+	{"http, other port", `["http://api.etrusted.com:443/"]`, ``},
+	{"no scheme", `["//api.etrusted.com/a","\/\/api.etrusted.com:443","\u002f/api.etrusted.com?"]`, `["` + to + `/a","` + slashedTo + `","` + to + `?"]`},
+	{"no scheme, other port", `["//api.etrusted.com:80/"]`, ``},
+	{"no slashes", `["api.etrusted.com/","/api.etrusted.com/",":/api.etrusted.com/","https:/api.etrusted.com/","///api.etrusted.com/"]`, ``},
+	{"other scheme", `["ftp://api.etrusted.com/","ttps://api.etrusted.com/","://api.etrusted.com/","xhttp://api.etrusted.com/"]`, ``},
+	{"half a host", `["https://a","https://api.etrusted","//api/api.etrusted.com/"]`, ``},
+	{"only the host is escaped", `["https://` + formatBytes("api.etrusted.com", unicodeEscape) + `/"]`, `["` + to + `/"]`},
+	{"other escapes", `["\u00fc\u00e4","\u0026\u0027","` + from + `/?a\u0026b\u003dc\u00df","\u0061"]`, `["\u00fc\u00e4","\u0026\u0027","` + to + `/?a\u0026b\u003dc\u00df","\u0061"]`},
 	{"encoded", `["https:%2F%2Fapi.etrusted.com/"]`, ``},
 
 	{"key", `{"` + from + `":"` + from + `"}`, `{"` + from + `":"` + to + `"}`},
@@ -82,6 +95,11 @@ var testBodies = []struct{ name, body, want string }{
 		"array behind an object behind an array", `[[],"` + from + `",{},"` + from + `",{"a":[1,"` + from + `"],"` + from + `":1},"` + from + `"]`,
 		`[[],"` + to + `",{},"` + to + `",{"a":[1,"` + to + `"],"` + from + `":1},"` + to + `"]`,
 	},
+	{
+		"much white space", `[{"a":0,` + wide + `"` + from + `/a"` + wide + `:` + wide + `"` + from + `"},` + wide + `"` + from + `"` + wide + `,"` + from + `"` + wide + `]`,
+		`[{"a":0,` + wide + `"` + from + `/a"` + wide + `:` + wide + `"` + to + `"},` + wide + `"` + to + `"` + wide + `,"` + to + `"` + wide + `]`,
+	},
+	{"escaped quotes in keys and values", `{"a":0,"` + from + `/\"\\":["` + from + `/\":","` + from + `/\\"]}`, `{"a":0,"` + from + `/\"\\":["` + to + `/\":","` + to + `/\\"]}`},
 	{"brackets in strings", `{"a":"]","` + from + `":"}[{,:","` + from + `":["{","` + from + `"]}`, `{"a":"]","` + from + `":"}[{,:","` + from + `":["{","` + to + `"]}`},
 	{"ends with a backslash", `["\\","` + from + `","\\\"","` + from + `"]`, `["\\","` + to + `","\\\"","` + to + `"]`},
 	{"long strings", `["12345678\"` + from + `","` + strings.Repeat("1234567\\\\", 9) + `","` + from + `"]`, `["12345678\"` + from + `","` + strings.Repeat("1234567\\\\", 9) + `","` + to + `"]`},
@@ -104,7 +122,7 @@ func TestRewritesJSON(t *testing.T) {
 			if want == "" {
 				want = test.body
 			}
-			got, changed := linkrewrite.JSON([]byte(test.body), from, to)
+			got, changed := rewriter.JSON([]byte(test.body))
 			if string(got) != want || changed != (test.want != "") {
 				t.Errorf("%v\n got %s\nwant %s", changed, got, want)
 			}
@@ -115,31 +133,34 @@ func TestRewritesJSON(t *testing.T) {
 	}
 }
 
-// TestRewritesAnyBase has unusual bases: the result must be JSON with the right values.
 func TestRewritesAnyBase(t *testing.T) {
+	long := strings.Repeat("a.", 126) + "b" // the longest host in DNS
 	for _, test := range []struct{ name, body, from, to, want string }{
-		{"path", `["https://a/v1/x","https://a/v2/x","https://a"]`, "https://a/v1", "http://b/c", `["http://b/c/x","https://a/v2/x","https://a"]`},
-		{"shorter", `["https://aaaa/x"]`, "https://aaaa", "/b", `["/b/x"]`},
-		{"empty to", `["https://a/x"]`, "https://a", "", `["/x"]`},
-		{"empty from", `["","/x","?","` + from + `"]`, "", "http://b", `["","/x","?","` + from + `"]`},
+		{"port", `["https://a:8443/x","//A:8443","http://a:8443","https://a/","https://a:443"]`, "https://a:8443", to, `["` + to + `/x","` + to + `","` + to + `","https://a/","https://a:443"]`},
+		{"named default port", `["https://a:443/x","//a","http://a:80","https://a:8443/"]`, "https://a:443", to, `["` + to + `/x","` + to + `","` + to + `","https://a:8443/"]`},
+		{"http", `["http://a","https://a:443","//a:80","//a:443"]`, "http://a", to, `["` + to + `","` + to + `","` + to + `","//a:443"]`},
+		{"upper case", `["https://API.example/"]`, "HTTPS://Api.Example", to, `["` + to + `/"]`},
+		{"IPv4", `["http://127.0.0.1:9000/x","http://127.0.0.1:900","http://127.0.0.1"]`, "http://127.0.0.1:9000", to, `["` + to + `/x","http://127.0.0.1:900","http://127.0.0.1"]`},
+		{"IPv6", `["https://[::1]/x","https:\/\/[::1]:443","https://[::1]:8443"]`, "https://[::1]", to, `["` + to + `/x","` + slashedTo + `","https://[::1]:8443"]`},
+		{"IPv6 and port", `["https://[::1]/x","https://[::1]:8443"]`, "https://[::1]:8443", to, `["https://[::1]/x","` + to + `"]`},
+		{"long", `["` + formatBytes("https://"+long+":443", unicodeEscape) + `\u002f"]`, "https://" + long, to, `["` + to + `\u002f"]`},
+		{"to nothing", `["https://a/x"]`, "https://a", "", `["/x"]`},
 		{"to itself", `["https:\u002f/a"]`, "https://a", "https://a", `["https://a"]`},
-		{"to what needs escapes", `["https://a","https:\/\/a"]`, "https://a", "b\"\\\x01\n\x1fä/", `["b\"\\\u0001\u000a\u001fä/","b\"\\\u0001\u000a\u001fä\/"]`},
-		{"beyond ASCII", `["https://ä/","https://\u00e4/","https://\u00c3\u00a4/"]`, "https://ä", "http://b", `["http://b/","https://\u00e4/","https://\u00c3\u00a4/"]`},
-		{"one character", `["a","\u0061/","b","","a\u005c/"]`, "a", "b", `["b","b/","b","","a\u005c/"]`},
-		{"control characters are no digits", "[\"\\u002\x10\"]", " 0", "b", "[\"\\u002\x10\"]"},
-		{"lower case digits", `["\u006b","\u004b","\u006B/"]`, "k", "z", `["z","\u004b","z/"]`},
+		{"to what needs escapes", `["https://a","https:\/\/a"]`, "https://a", "b\"\\\x01\n\x1fä/", `["b\"\\\u0001\n\u001fä/","b\"\\\u0001\n\u001fä\/"]`},
+		{"control characters are no digits", "[\"\\u002\x10/a\"]", "https://a", to, "[\"\\u002\x10/a\"]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, changed := linkrewrite.JSON([]byte(test.body), test.from, test.to)
+			r := linkrewrite.NewBase(test.from).To(test.to)
+			got, changed := r.JSON([]byte(test.body))
 			if string(got) != test.want || changed != (test.body != test.want) {
 				t.Errorf("%v\n got %s\nwant %s", changed, got, test.want)
 			}
-			checkAllSplits(t, test.body, test.from, test.to, test.want)
+			checkAllSplits(t, r, test.body, test.want)
 		})
 	}
 }
 
-// TestInvalidJSONIsPreserved: of invalid JSON, only strings in the position of a value change.
+// TestInvalidJSONIsPreserved: of invalid JSON, only the base at the start of a string changes.
 func TestInvalidJSONIsPreserved(t *testing.T) {
 	for _, test := range []struct{ name, body, want string }{
 		{"text", from + "/", from + "/"},
@@ -157,16 +178,17 @@ func TestInvalidJSONIsPreserved(t *testing.T) {
 		{"brackets that close nothing", `]}]"` + from + `"}["` + from + `"]`, `]}]"` + to + `"}["` + to + `"]`},
 		{"a guard before it", `)]}',` + "\n" + `{"` + from + `":"` + from + `"}`, `)]}',` + "\n" + `{"` + from + `":"` + to + `"}`},
 		{"a guard before a string", `)]}',"` + from + `"`, `)]}',"` + to + `"`},
-		{"two strings", `["a" "` + from + `"]{"a" "` + from + `"}`, `["a" "` + from + `"]{"a" "` + from + `"}`},
-		{"a string behind a bracket", `[[]"` + from + `",{}"` + from + `"]`, `[[]"` + from + `",{}"` + from + `"]`},
-		{"the wrong bracket", `[{]"` + from + `"}`, `[{]"` + from + `"}`},
+		{"two strings", `["a" "` + from + `"]{"a" "` + from + `"}`, `["a" "` + to + `"]{"a" "` + to + `"}`},
+		{"a string behind a bracket", `[[]"` + from + `",{}"` + from + `"]`, `[[]"` + to + `",{}"` + to + `"]`},
+		{"the wrong bracket", `[{]"` + from + `"}`, `[{]"` + to + `"}`},
+		{"a key without a colon", `{"` + from + `"}`, `{"` + from + `"}`},
 		{"invalid escapes", `["https:\x2f","\U0068` + from[1:] + `","\u0068\ttps://"]`, `["https:\x2f","\U0068` + from[1:] + `","\u0068\ttps://"]`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got, _ := linkrewrite.JSON([]byte(test.body), from, to); string(got) != test.want {
+			if got, _ := rewriter.JSON([]byte(test.body)); string(got) != test.want {
 				t.Errorf("\n got %q\nwant %q", got, test.want)
 			}
-			checkAllSplits(t, test.body, from, to, test.want)
+			checkAllSplits(t, rewriter, test.body, test.want)
 		})
 	}
 }
@@ -175,7 +197,7 @@ func TestInvalidJSONIsPreserved(t *testing.T) {
 func TestJSONDoesNotModifyInput(t *testing.T) {
 	for _, body := range []string{`["a","b"]`, `["` + from + `","` + from + `"]`} {
 		text := []byte(body)
-		got, changed := linkrewrite.JSON(text, from, to)
+		got, changed := rewriter.JSON(text)
 		if string(text) != body {
 			t.Errorf("input modified to %s", text)
 		}
@@ -183,11 +205,11 @@ func TestJSONDoesNotModifyInput(t *testing.T) {
 			t.Error("got a copy, want the input itself")
 		}
 	}
-	if got, changed := linkrewrite.JSON(nil, from, to); got != nil || changed {
+	if got, changed := rewriter.JSON(nil); got != nil || changed {
 		t.Errorf("nil input: got %v, %v, want nil, false", got, changed)
 	}
-	text := []byte(reviewPage(100_000, "without links"))
-	if n := testing.AllocsPerRun(10, func() { linkrewrite.JSON(text, from, to) }); n != 0 {
+	text := apiResponse(100_000, 0)
+	if n := testing.AllocsPerRun(10, func() { rewriter.JSON(text) }); n != 0 {
 		t.Errorf("got %v allocations, want 0", n)
 	}
 }

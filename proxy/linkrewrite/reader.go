@@ -1,110 +1,92 @@
 package linkrewrite
 
-import "io"
-
-// Reader rewrites the links in a stream of JSON, in constant memory.
-//
-// It returns bytes as soon as they are decided. It holds back at most the start of a string that may be a link (with
-// escapes, up to six times the length of the base and some bytes), until the bytes that decide it arrive.
-type Reader struct {
-	inner   io.Reader
-	err     error // of inner, returned after all bytes
-	scanner scanner
-
-	to      string
-	base    replacement // made from to when first needed
-	changed bool
-
-	buffer       []byte
-	bufferFilled bool   // by the last Read of inner
-	text         []byte // the unread part of buffer
-
-	// What Read returns next, in this order.
-	pass      int    // the first bytes of text
-	length    int    // if not 0, the bytes after them are the base of a link
-	slashed   bool   // they contain a slash written as \/
-	insert    string // the replacement of such a base
-	needInput bool   // nothing until more text was read
-}
-
-// Most bodies are short, so the buffer starts small. It doubles while inner fills it, up to the size of a TLS record.
-const (
-	minBufferSize = 4 << 10
-	maxBufferSize = 16 << 10
+import (
+	"io"
+	"sync"
 )
 
-// NewReader returns a Reader that replaces the base URL from by to in the links read from r. Neither may end with a
-// slash. from must be ASCII without quotes and backslashes, as URLs are; if it is empty, nothing is rewritten. If a
-// link contains a slash written as \/ in its base, so does the replacement. Characters in to that JSON requires to be
-// escaped are.
-//
-// An error of r, including io.EOF, is returned after all bytes that were read before it, and by every later Read.
-func NewReader(r io.Reader, from, to string) *Reader {
-	return &Reader{
-		inner:     r,
-		scanner:   scanner{from: from},
-		to:        to,
-		buffer:    make([]byte, minBufferSize+maxMatchLen(from)),
-		needInput: true,
-	}
+// bufferSize is the size of a TLS record: more does not arrive at once. It must exceed maxBefore and maxAhead.
+const bufferSize = 16 << 10
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// reader rewrites the links in a stream of JSON, in constant memory.
+type reader struct {
+	body    io.Reader
+	err     error // of body, returned after all bytes
+	scanner scanner
+	to      replacement
+
+	buffer    []byte // nil before the first Read and after the last
+	start     int    // buffer[start:] is to be returned; the bytes before it are context
+	begin     int    // buffer[start:begin] is unchanged
+	insert    string // replaces buffer[begin:end]
+	end       int    // buffer[end:] is not known yet
+	needInput bool   // it is not known without more text
 }
 
-// Changed reports whether a link was rewritten in the bytes returned so far.
-func (r *Reader) Changed() bool { return r.changed }
+// NewReader returns a Reader of body with its links rewritten, as JSON does.
+//
+// It returns bytes as soon as they are decided. It holds back only the start of a string that may be a link, until the
+// bytes that decide it arrive: its base, or its end if it may be a key; at most 4 KiB. An error of body, including
+// io.EOF, is returned after all bytes that were read before it, and by every later Read.
+func (r Rewriter) NewReader(body io.Reader) io.Reader {
+	return &reader{body: body, scanner: scanner{base: r.base}, to: replacement{url: r.to}, needInput: true}
+}
 
-// Read implements io.Reader. It reads from the inner reader only if it has nothing to return.
-func (r *Reader) Read(p []byte) (int, error) {
-	n := 0
+// Read implements io.Reader. It reads from the body only if it has nothing to return.
+func (r *reader) Read(p []byte) (n int, err error) {
 	for n < len(p) {
-		switch {
-		case r.pass > 0:
-			c := copy(p[n:], r.text[:r.pass])
-			r.text, r.pass, n = r.text[c:], r.pass-c, n+c
-		case r.length > 0:
-			r.replace()
-		case r.insert != "":
-			c := copy(p[n:], r.insert)
+		c := copy(p[n:], r.buffer[r.start:r.begin])
+		r.start, n = r.start+c, n+c
+		if r.start == r.begin {
+			c = copy(p[n:], r.insert)
 			r.insert, n = r.insert[c:], n+c
-		case !r.needInput:
-			r.scan()
-		case n > 0:
-			return n, nil
-		case r.err != nil:
-			return 0, r.err
-		default:
-			if !r.fill() {
-				return 0, r.err
-			}
 		}
+		switch {
+		case n == len(p) || r.needInput && n > 0:
+			return n, nil
+		case r.needInput && r.err != nil:
+			r.release()
+			return 0, r.err
+		case r.needInput && !r.fill():
+			return 0, nil
+		}
+		r.scan()
 	}
 	return n, nil
 }
 
 // scan determines what Read returns next.
-func (r *Reader) scan() {
-	r.pass, r.length, r.slashed = r.scanner.next(r.text, r.err != nil)
-	r.needInput = r.pass == 0 && r.length == 0
-}
-
-// replace replaces the base at the start of text.
-func (r *Reader) replace() {
-	if !r.changed {
-		r.changed = true
-		r.base = newReplacement(r.to)
+func (r *reader) scan() {
+	var slashed bool
+	r.start = r.end
+	r.begin, r.end, slashed = r.scanner.next(r.buffer, r.start, r.err != nil)
+	r.needInput = r.begin == r.end
+	if !r.needInput {
+		r.insert = r.to.text(slashed)
 	}
-	r.insert = r.base.text(r.slashed)
-	r.text, r.length = r.text[r.length:], 0
 }
 
 // fill reads more text and reports whether it got any, or an error.
-func (r *Reader) fill() bool {
-	if r.bufferFilled && len(r.buffer) < maxBufferSize {
-		r.buffer = make([]byte, 2*len(r.buffer))
+func (r *reader) fill() bool {
+	if r.buffer == nil {
+		array, _ := buffers.Get().(*[bufferSize]byte)
+		r.buffer = array[:0]
 	}
-	kept := copy(r.buffer, r.text)
-	n, err := r.inner.Read(r.buffer[kept:])
-	r.text, r.err = r.buffer[:kept+n], err
-	r.bufferFilled = kept+n == len(r.buffer)
-	r.needInput = n == 0 && err == nil
-	return !r.needInput
+	context := max(0, r.end-maxBefore)
+	kept := copy(r.buffer[:bufferSize], r.buffer[context:])
+	n, err := r.body.Read(r.buffer[kept:bufferSize])
+	r.buffer, r.err = r.buffer[:kept+n], err
+	r.start, r.begin, r.end = r.end-context, r.end-context, r.end-context
+	r.scanner.escape = 0
+	return n > 0 || err != nil
+}
+
+// release gives the buffer back.
+func (r *reader) release() {
+	if r.buffer != nil {
+		buffers.Put((*[bufferSize]byte)(r.buffer[:bufferSize]))
+		r.buffer, r.start, r.begin, r.end = nil, 0, 0, 0
+	}
 }

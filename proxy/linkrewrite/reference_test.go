@@ -5,13 +5,41 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"regexp"
 	"strings"
+
+	"etrusted-broker/proxy/linkrewrite"
 )
 
 const (
 	from = "https://api.etrusted.com"
 	to   = "http://localhost:8080/@shop-de"
 )
+
+// rewriter replaces from by to.
+var rewriter = linkrewrite.NewBase(from).To(to)
+
+// linkPattern returns a regular expression for the links with a base, in lower case. Its first group is the base.
+func linkPattern(base string) *regexp.Regexp {
+	ports := map[string]string{"https": "443", "http": "80"}
+	scheme, host, _ := strings.Cut(base, "://")
+	host = regexp.QuoteMeta(strings.TrimSuffix(host, ":"+ports[scheme]))
+	port := func(scheme string) string { return "(?::" + ports[scheme] + ")?" }
+	if regexp.MustCompile(`:\d+$`).MatchString(host) {
+		port = func(string) string { return "" }
+	}
+	return regexp.MustCompile("(?s)^(https://" + host + port("https") + "|http://" + host + port("http") + "|//" + host + port(scheme) + ")(?:[/?#]|$)")
+}
+
+// lowerASCII is strings.ToLower for ASCII only: the length stays the same.
+func lowerASCII(text string) string {
+	return strings.Map(func(c rune) rune {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		return c
+	}, text)
+}
 
 // reference is a simple implementation: it parses the whole body and checks each string value. ok is false if the body
 // is not a sequence of JSON values.
@@ -91,20 +119,20 @@ func referenceValue(value []byte, from, to string) string {
 	}
 }
 
-// referenceString rewrites the raw text after a string's opening quote. says is the string's value.
-func referenceString(raw, says, from, to string) string {
-	if from == "" || says != from && !strings.HasPrefix(says, from+"/") && !strings.HasPrefix(says, from+"?") &&
-		!strings.HasPrefix(says, from+"#") {
+// referenceString rewrites the raw text after a string's opening quote.
+func referenceString(raw, value, from, to string) string {
+	link := linkPattern(from).FindStringSubmatch(lowerASCII(value))
+	if link == nil {
 		return raw
 	}
 	for n := range raw {
-		var begins string
-		if json.Unmarshal([]byte(`"`+raw[:n]+`"`), &begins) == nil && begins == from {
+		var start string
+		if json.Unmarshal([]byte(`"`+raw[:n]+`"`), &start) == nil && start == value[:len(link[1])] {
 			if strings.Contains(raw[:n], `\/`) {
 				to = strings.ReplaceAll(to, "/", `\/`)
 			}
 			return to + raw[n:]
 		}
 	}
-	panic("no part of " + raw + " says the base")
+	panic("no prefix of " + raw + " is the base")
 }

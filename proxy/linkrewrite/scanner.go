@@ -1,109 +1,113 @@
 package linkrewrite
 
-// scanner finds the links in JSON text that arrives in chunks. Its size is fixed.
-type scanner struct {
-	from     string
-	state    state
-	previous byte // the last of {}[],:" outside of strings; 0 at the start
-	nesting
-}
-
-// state is the context of the next byte.
-type state int
+import "bytes"
 
 const (
-	outsideString  state = iota
-	atValueStart         // after the opening quote of a string value
-	insideString         // in a string that is not a link, or after its base
-	afterBackslash       // in such a string, after a backslash
+	// maxBefore is how many bytes before a string are examined. Behind more white space, its end decides.
+	maxBefore = 64
+	// maxAhead is how many bytes of a string, and of what follows it, are examined. A longer string is not a key.
+	maxAhead = 4 << 10
 )
 
-// next scans text. Its first pass bytes are unchanged. If length is not 0, the next length bytes are the base of a
-// link, and slashed reports whether they contain a slash written as \/. The next call continues after them.
-//
-// If length is 0 and pass is less than len(text), the remaining bytes are undecided. The next call must pass them
-// again, with more text or with last.
-func (s *scanner) next(text []byte, last bool) (pass, length int, slashed bool) {
-	i := 0
-	for i < len(text) {
-		switch s.state {
-		case outsideString:
-			i += s.scanStructure(text[i:])
-		case atValueStart:
-			n, slashed, result := matchBase(text[i:], s.from)
-			if result == needMore && !last {
-				return i, 0, false
-			}
-			s.state = insideString
-			if result == matched {
-				return i, n, slashed
-			}
-		case insideString:
-			i += s.scanString(text[i:])
-		case afterBackslash:
-			i++
-			s.state = insideString
-		}
-	}
-	return len(text), 0, false
+// scanner finds the links in a text. The zero escape is right for each new text.
+type scanner struct {
+	base   *Base
+	escape int // index of the first \u00 behind the last position, if it is not before that
 }
 
-// scanStructure scans to the next string and returns the number of bytes, with its opening quote.
-func (s *scanner) scanStructure(text []byte) int {
-	for i, c := range text {
-		if !structural[c] {
-			continue
-		}
-		switch c {
-		case '"':
-			s.state = insideString
-			if s.isValue() {
-				s.state = atValueStart
+// next finds the first link in text[start:]: its base is text[begin:end], and slashed reports whether that contains a
+// slash written as \/. If it finds none, end is begin, and text[begin:], which may be empty, is undecided: it must be
+// scanned again, with more text or with last. Up to maxBefore bytes before start are examined too.
+func (s *scanner) next(text []byte, start int, last bool) (begin, end int, slashed bool) {
+	for i := start; ; {
+		i = s.candidate(text, i+1)
+		first := max(0, start-1, i-s.base.maxLen)
+		if quote := bytes.LastIndexByte(text[first:i], '"'); quote >= 0 {
+			begin := first + quote + 1
+			switch length, slashed, result := s.matchLink(text, begin, last); result {
+			case matched:
+				return begin, begin + length, slashed
+			case needMore:
+				return begin, begin, false
+			case noMatch:
 			}
-			s.previous = c
-			return i + 1
-		case '{', '[':
-			s.open(c == '{')
-		case '}', ']':
-			s.close()
 		}
-		s.previous = c
+		if i == len(text) {
+			return i, i, false
+		}
+	}
+}
+
+// candidate returns the index of the first byte in text[i:] that may be the slash before the host or a byte of the host:
+// that slash, if all is written as usual, else an escape of a character between space and DEL. It returns len(text) if
+// there is none.
+func (s *scanner) candidate(text []byte, i int) int {
+	host := s.base.host
+	for ; i < len(text); i++ {
+		if s.escape < i {
+			s.escape = len(text)
+			if found := bytes.Index(text[i:], []byte(`\u00`)); found >= 0 {
+				s.escape = i + found
+			}
+		}
+		if found := bytes.IndexByte(text[i:s.escape], '/'); found >= 0 {
+			i += found
+			if n := len(host); i+n <= len(text) && text[i+1]|0x20 == host[1]|0x20 && bytes.EqualFold(text[i:i+n], host) {
+				return i
+			}
+		} else if i = s.escape; i+4 < len(text) && '2' <= text[i+4] && text[i+4] <= '7' {
+			return i
+		}
 	}
 	return len(text)
 }
 
-var structural = [256]bool{'{': true, '}': true, '[': true, ']': true, ',': true, ':': true, '"': true}
-
-// isValue reports whether a string that starts here is a value. After a comma, that depends on whether this is an
-// array. At the top level, values may follow each other directly.
-func (s *scanner) isValue() bool {
-	switch {
-	case s.depth == 0:
-		return true
-	case !s.tracked():
-		return false
-	case s.previous == ',':
-		return !s.inObject()
-	default:
-		return s.previous == ':' || s.previous == '['
+// matchLink reports whether the string whose content begins at begin is a link, and where its base ends.
+func (s *scanner) matchLink(text []byte, begin int, last bool) (length int, slashed bool, result matchResult) {
+	before := lastVisible(text[max(0, begin-maxBefore) : begin-1])
+	if before == '{' || before == '\\' {
+		return 0, false, noMatch // a key; an escaped quote
 	}
-}
-
-// scanString scans the rest of a string and returns the number of bytes, with its closing quote.
-func (s *scanner) scanString(text []byte) int {
-	for i := 0; ; {
-		i += indexSpecial(text[i:])
-		switch {
-		case i == len(text):
-			return i
-		case text[i] == '"':
-			s.state = outsideString
-			return i + 1
-		case i+1 == len(text):
-			s.state = afterBackslash
-			return i + 1
-		default:
-			i += 2
+	if len(text) >= begin+maxAhead {
+		text, last = text[:begin+maxAhead], true
+	}
+	length, slashed, result = s.base.matchBase(text[begin:])
+	if result == needMore && last {
+		return 0, false, noMatch
+	}
+	if result == matched && before != ':' && before != '[' {
+		switch behind := visibleBehindString(text[begin+length:]); {
+		case behind == ':':
+			return 0, false, noMatch
+		case behind == 0 && !last:
+			return 0, false, needMore
 		}
 	}
+	return length, slashed, result
+}
+
+// lastVisible returns the last byte that is not white space, or 0.
+func lastVisible(text []byte) byte {
+	for i := len(text) - 1; i >= 0; i-- {
+		if text[i] > ' ' {
+			return text[i]
+		}
+	}
+	return 0
+}
+
+// visibleBehindString returns the first byte behind a string that is not white space, or 0. The text begins in the string.
+func visibleBehindString(text []byte) byte {
+	inside := true
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inside && c == '\\':
+			i++
+		case inside:
+			inside = c != '"'
+		case c > ' ':
+			return c
+		}
+	}
+	return 0
 }

@@ -1,0 +1,101 @@
+package linkrewrite
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"io/fs"
+	"sync"
+)
+
+// maxGunzipped bounds the decompressed size of a body that is held whole: a short body can become very long.
+const maxGunzipped = 64 << 10
+
+// Gunzip decompresses a whole body. It returns false if that is not gzip, not complete, or longer than 64 KiB.
+func Gunzip(body []byte) (plain []byte, ok bool) {
+	if !hasGzipMagic(body) {
+		return nil, false
+	}
+	r := NewGunzipReader(bytes.NewReader(body))
+	defer func() { _ = r.Close() }()
+	out := bytes.NewBuffer(make([]byte, 0, min(8*len(body), maxGunzipped)+bytes.MinRead)) // gzip shortens JSON to about an eighth
+	n, err := out.ReadFrom(io.LimitReader(r, maxGunzipped+1))
+	return out.Bytes(), err == nil && n <= maxGunzipped
+}
+
+// hasGzipMagic reports whether a body begins as gzip does: RFC 1952 section 2.3.1.
+func hasGzipMagic(beginning []byte) bool { return bytes.HasPrefix(beginning, []byte{0x1f, 0x8b}) }
+
+// gunzipState is what a gunzipReader needs while it reads: 45 KiB.
+type gunzipState struct {
+	body   *bufio.Reader
+	member gzip.Reader
+}
+
+var gunzipStates = sync.Pool{New: func() any { return &gunzipState{body: bufio.NewReader(nil)} }}
+
+type gunzipReader struct {
+	*gunzipState           // nil after Close
+	plain        io.Reader // nil before the first Read; then member, or body if that is not gzip
+}
+
+// NewGunzipReader returns a reader that decompresses a body as it arrives. It reads all gzip members, and ignores what
+// follows the last, padding or noise, as most programs do. A body that is not gzip, whatever its Content-Encoding says, is
+// returned unchanged. Close makes its memory available to other readers, and does not close the body.
+func NewGunzipReader(body io.Reader) io.ReadCloser {
+	state, _ := gunzipStates.Get().(*gunzipState)
+	state.body.Reset(body)
+	return &gunzipReader{gunzipState: state}
+}
+
+// Read implements io.Reader. It returns what is known as soon as it is known.
+func (g *gunzipReader) Read(p []byte) (int, error) {
+	if g.gunzipState == nil {
+		return 0, fs.ErrClosed
+	}
+	if g.plain == nil {
+		g.plain = g.body
+		if beginning, _ := g.body.Peek(2); hasGzipMagic(beginning) {
+			g.plain = &g.member
+			if err := g.nextMember(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	for {
+		n, err := g.plain.Read(p)
+		switch {
+		case g.plain == g.body || !errors.Is(err, io.EOF):
+			return n, err
+		case n > 0:
+			return n, nil // the next Read finds the member's end again
+		}
+		if next, _ := g.body.Peek(2); !hasGzipMagic(next) {
+			return 0, io.EOF
+		}
+		if err := g.nextMember(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// nextMember reads the header of a gzip member.
+func (g *gunzipReader) nextMember() error {
+	if err := g.member.Reset(g.body); err != nil {
+		return err
+	}
+	g.member.Multistream(false)
+	return nil
+}
+
+// Close implements io.Closer. It always returns nil.
+func (g *gunzipReader) Close() error {
+	if g.gunzipState != nil {
+		g.body.Reset(nil) // free the body
+		gunzipStates.Put(g.gunzipState)
+		g.gunzipState, g.plain = nil, nil
+	}
+	return nil
+}
