@@ -46,18 +46,32 @@ func TestTruncatedResponseLooksTruncated(t *testing.T) {
 	}
 }
 
-// If none of a short body arrives, the app gets at most the header before the connection closes.
-func TestTruncatedShortResponseLooksTruncated(t *testing.T) {
-	b := start(t, "http://"+startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")))
+// The header goes on as soon as it has arrived, and so before it is known that none of the body does: an app that got no byte
+// at all could send its request again.
+func TestForwardsHeaderOfResponseWithoutItsBody(t *testing.T) {
+	b := start(t, "http://"+startRawUpstream(t, afterRequest("HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n")))
 	c := b.dial(t)
-	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	if response, err := http.ReadResponse(c.r, nil); err == nil {
-		if a := readResult(response); a.err == nil {
-			t.Errorf("got the complete response %+v, want a truncated one", a)
-		}
+	c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+	if got := c.result("POST"); got.status != 201 || got.err == nil {
+		t.Errorf("got %d with %v, want 201 and then a cut", got.status, got.err)
 	}
-	if got := b.record(t); !got.Broken {
-		t.Errorf("got %+v, want Broken", got)
+	if got := b.record(t); !got.Broken || got.Status != 201 {
+		t.Errorf("got %+v, want status 201 and Broken", got)
+	}
+}
+
+// To an HTTP/1.0 client, the end of the connection is the end of the response, so a truncated one must end otherwise.
+func TestResetsTruncatedResponseToHTTP10(t *testing.T) {
+	for name, text := range map[string]string{
+		"chunked":   "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+		"rewritten": "Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n[1,",
+	} {
+		b := start(t, "http://"+startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\n"+text)), withLinkRewriting)
+		c := b.dial(t)
+		c.send("GET /x HTTP/1.0\r\nHost: localhost\r\n\r\n")
+		if got := c.result("GET"); got.status != 200 || !errors.Is(got.err, syscall.ECONNRESET) {
+			t.Errorf("%s: got %d %q, then %v, want 200, then a reset", name, got.status, got.body, got.err)
+		}
 	}
 }
 

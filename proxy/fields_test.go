@@ -152,7 +152,7 @@ func TestServesAnyHostOnUnixSocket(t *testing.T) {
 	}
 }
 
-// A request that waits for a token does not hold its body: the app is asked for it only then.
+// A request that waits for a token holds no long body: the app is asked for it only then.
 func TestReadsBodyOnceTokenIsThere(t *testing.T) {
 	tokens := &fakeTokens{waiting: make(chan struct{})}
 	arrive := make(chan struct{})
@@ -162,10 +162,10 @@ func TestReadsBodyOnceTokenIsThere(t *testing.T) {
 	}
 	up := startRecorder(t, h1, nil)
 	b := start(t, up.url, func(s *setup) {
-		s.Tokens, s.Retry, s.RetryBuffer = accounts{"": tokens}.tokens, true, 100
+		s.Tokens, s.Retry, s.RetryBuffer = accounts{"": tokens}.tokens, true, 300_000
 	})
 	c := b.dial(t)
-	c.send(expectContinue, "Content-Length: 4\r\n\r\n")
+	c.send(expectContinue, "Content-Length: 300000\r\n\r\n")
 	receive(t, tokens.waiting, "the request to wait")
 	if err := c.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
@@ -181,11 +181,11 @@ func TestReadsBodyOnceTokenIsThere(t *testing.T) {
 	if got := c.head(); got != "HTTP/1.1 100 Continue\r\n\r\n" {
 		t.Fatalf("got %q, want 100", got)
 	}
-	c.send("body")
+	c.send(long)
 	if got := c.result("POST"); got.status != 200 {
 		t.Errorf("got %d, want 200", got.status)
 	}
-	if got := up.request(t); got.body != "body" || got.header["Expect"] != nil {
+	if got := up.request(t); got.body != long || got.header["Expect"] != nil {
 		t.Errorf("got %+v, want the body without Expect", got)
 	}
 }

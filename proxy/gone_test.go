@@ -38,13 +38,20 @@ func TestClientClosesBeforeResponse(t *testing.T) {
 func TestClientClosesWhileWaitingForToken(t *testing.T) {
 	tokens := &fakeTokens{waiting: make(chan struct{})}
 	up := startRecorder(t, h1, nil)
-	b := start(t, up.url, func(s *setup) { s.Tokens = accounts{"": tokens}.tokens })
-	c := b.dial(t)
-	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	receive(t, tokens.waiting, "the request to wait")
-	_ = c.Close()
-	if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Upstream != 0 {
-		t.Errorf("got %+v, want StatusClientClosedRequest, and nothing sent", got)
+	b := start(t, up.url, func(s *setup) {
+		s.Tokens, s.Retry, s.RetryBuffer = accounts{"": tokens}.tokens, true, 64<<10
+	})
+	for _, request := range []string{
+		"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2048\r\n\r\n" + long[:2048],
+	} {
+		c := b.dial(t)
+		c.send(request)
+		receive(t, tokens.waiting, "the request to wait")
+		_ = c.Close()
+		if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Upstream != 0 {
+			t.Errorf("got %+v, want StatusClientClosedRequest, and nothing sent", got)
+		}
 	}
 	if got := up.requests(); len(got) != 0 {
 		t.Errorf("got %+v upstream, want nothing", got)
