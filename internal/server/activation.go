@@ -27,15 +27,16 @@ func inherited() (l Listeners, err error) {
 		if !listening || err != nil || listener.Addr().Network() == "unixpacket" {
 			return l, config.Error{Variable: "LISTEN_FDS", Message: fmt.Sprintf("the socket %q is not a listening stream socket: in the .socket unit, use only ListenStream= and Accept=no, and start the broker directly, not from a wrapper", file.Name())}
 		}
-		target := &l.App
-		if file.Name() == adminSocket {
-			target = &l.Admin
-		}
-		if *target != nil {
+		isAdmin := file.Name() == adminSocket
+		if isAdmin && l.Admin != nil || !isAdmin && l.App != nil {
 			_ = listener.Close() // no connection was accepted yet
 			return l, config.Error{Variable: "LISTEN_FDS", Message: "more than one socket for the app, or for the admin listener: pass one of each, the admin listener's with FileDescriptorName=" + adminSocket}
 		}
-		*target = listener
+		if isAdmin {
+			l.Admin = listener
+		} else {
+			l.App = []net.Listener{listener}
+		}
 	}
 	return l, nil
 }

@@ -1,13 +1,14 @@
 package server
 
 import (
+	"net"
 	"net/http"
 	"time"
 
 	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/config"
 	"etrusted-broker/proxy/access"
-	"etrusted-broker/proxy/wire"
+	"etrusted-broker/proxy/http1"
 )
 
 // adminHandler returns the handler of the admin listener.
@@ -47,16 +48,24 @@ func adminSettings(settings []config.Setting) []admin.Setting {
 func protectAdmin(hosts *access.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		fault := wire.ErrorFrom(r)
+		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		switch {
-		case fault != nil:
-			http.Error(w, "The request was refused: "+fault.Detail+". "+fault.Hint, fault.Status)
-		case !hosts.Allowed(r.Host, access.LocalAddr(r.Context())):
+		case !hosts.Allowed(r.Host, access.LocalAddr(local)):
 			http.Error(w, "Host header not allowed. Use localhost or an IP address of the listener, or add the name to BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
-		case access.IsBrowserRequest(access.HTTPFields(r.Header)):
+		case access.IsBrowserRequest(fieldsOf(r.Header)):
 			http.Error(w, "Web pages from another origin are not allowed.", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// fieldsOf converts a header for package access.
+func fieldsOf(header http.Header) (fields http1.Fields) {
+	for name, values := range header {
+		for _, value := range values {
+			fields.Add(name, value)
+		}
+	}
+	return fields
 }

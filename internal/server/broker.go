@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/http1"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
 )
@@ -29,13 +31,14 @@ type broker struct {
 	proxy       *proxy.Proxy
 	metrics     *metrics.Metrics
 	stats       *stats.Recorder
-	app         *http.Server
+	app         *http1.Server
 	admin       *http.Server
 	reloader    *credentialReloader
-	tunnels     *tunnels // nil if CONNECT is not answered
 	limits      limits
 	draining    atomic.Bool
 	unsafe      atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
+	// lastHandshakeLog is when a failed TLS handshake was logged last; nil before the first.
+	lastHandshakeLog atomic.Pointer[time.Time]
 }
 
 // Build identifies the program.
@@ -45,7 +48,7 @@ type Build struct {
 
 // newBroker builds the parts of the broker. toAPI and toLogin carry all traffic that leaves this machine. Its errors are
 // config.Errors, except for bugs.
-func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin http.RoundTripper) (*broker, error) {
+func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundTripper, toLogin http.RoundTripper) (*broker, error) {
 	reloader, err := newCredentialReloader(c, log)
 	if err != nil {
 		return nil, err
@@ -75,23 +78,25 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin htt
 		return nil, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}
 	}
 	hosts := access.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
-	handler := b.reloader.certificates.closeBeforeExpiry(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }))
-	b.tunnels = newTunnels(ca, handler, b.limits.app, log)
 	policy, err := b.newPolicy(c, hosts, ca)
 	if err != nil {
 		return nil, err
 	}
+	var tunnelTLS func(target string) *tls.Config
+	if ca != nil {
+		tunnelTLS = ca.TLSConfig
+	}
 	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,
-		Transport:      toAPI,
+		UpstreamClient: toAPI,
 		Tokens:         b.tokens,
 		TokenWait:      c.TokenWait,
 		Policy:         policy,
-		ClientTrusted:  b.reloader.certificates.clientTrusted,
+		ClientTrusted:  func(r *http1.Request) bool { return b.reloader.certificates.clientTrusted(r.Conn) },
 		TokenEndpoint:  b.newTokenEndpoint(c),
 		RewriteLinks:   c.RewriteLinks,
 		ExternalScheme: scheme(c),
-		Tunnels:        b.tunnels,
+		TunnelTLS:      tunnelTLS,
 		Retry:          c.Replay401,
 		RetryBuffer:    c.ReplayBuffer,
 		RequestID:      requestIDs(c),
@@ -100,8 +105,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI, toLogin htt
 	if err != nil {
 		return nil, err
 	}
-	b.app = newServer(handler, log)
-	b.app.ConnContext = withClientCertificate
-	b.admin = newServer(protectAdmin(hosts, b.adminHandler(c)), log)
+	b.app = b.newAppServer(b.reloader.certificates.closeBeforeExpiry(b.proxy))
+	b.admin = newAdminServer(protectAdmin(hosts, b.adminHandler(c)), log)
 	return b, nil
 }

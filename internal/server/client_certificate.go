@@ -1,53 +1,53 @@
 package server
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
-	"net/http"
 	"time"
+
+	"etrusted-broker/proxy/http1"
 )
 
-// clientCertificate is the certificate that a client presented in the TLS handshake of its connection. The handshake verifies
-// it once; a connection can outlive both the certificate and its CA, so requests verify it again.
-//
-// It needs no lock: a connection carries one HTTP/1.1 request at a time, and after a CONNECT only its tunnel.
-type clientCertificate struct {
-	conn       *tls.Conn
+// clientConn is a TLS connection of a client. The handshake verifies the client's certificate once; a connection can outlive
+// both the certificate and its CA, so requests verify it again. Its certificate needs no lock: a connection carries one request
+// at a time.
+type clientConn struct {
+	*tls.Conn
 	roots      *x509.CertPool // the CAs that verified it last; nil before the first request
 	validUntil time.Time      // when it, or a certificate in its chain, expires
 }
 
-type clientCertificateKey struct{}
+// tlsListener accepts connections that begin with a TLS handshake.
+type tlsListener struct {
+	net.Listener
+	config *tls.Config
+}
 
-// withClientCertificate is an http.Server's ConnContext. In a tunnel, the certificate is that of the connection which carries
-// the tunnel.
-func withClientCertificate(ctx context.Context, conn net.Conn) context.Context {
-	var outermost *tls.Conn
-	for conn != nil {
-		if secure, isTLS := conn.(*tls.Conn); isTLS {
-			outermost = secure
-		}
-		wrapper, isWrapper := conn.(interface{ NetConn() net.Conn })
-		if !isWrapper {
-			break
-		}
-		conn = wrapper.NetConn()
+// Accept implements net.Listener.
+func (l tlsListener) Accept() (net.Conn, error) {
+	accepted, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
 	}
-	if outermost == nil {
-		return ctx
+	return &clientConn{Conn: tls.Server(accepted, l.config)}, nil
+}
+
+// listener returns a listener for the connections of l, with TLS if it is configured. c may be nil.
+func (c *certificates) listener(l net.Listener) net.Listener {
+	if c == nil {
+		return l
 	}
-	return context.WithValue(ctx, clientCertificateKey{}, &clientCertificate{conn: outermost})
+	return tlsListener{l, c.serverConfig()}
 }
 
 // verify reports whether the CAs trust the certificate now. It verifies signatures only if the CAs differ from those of the
 // last call, or if the certificate has expired.
-func (c *clientCertificate) verify(roots *x509.CertPool) bool {
+func (c *clientConn) verify(roots *x509.CertPool) bool {
 	if c.roots == roots && time.Now().Before(c.validUntil) {
 		return true
 	}
-	presented := c.conn.ConnectionState().PeerCertificates
+	presented := c.ConnectionState().PeerCertificates
 	if len(presented) == 0 {
 		return false
 	}
@@ -87,33 +87,35 @@ func lastExpiry(chains [][]*x509.Certificate) (last time.Time) {
 // requiresClientCert reports whether clients must present a certificate. c may be nil.
 func (c *certificates) requiresClientCert() bool { return c != nil && c.files.ClientCA != "" }
 
-// trustedClient returns the client certificate of a request's connection, or nil if the CAs in use now do not trust it. ctx
-// is the request's.
-func (c *certificates) trustedClient(ctx context.Context) *clientCertificate {
-	client, ok := ctx.Value(clientCertificateKey{}).(*clientCertificate)
-	if !ok || !client.verify(c.current.Load().ClientCAs) {
-		return nil
+// clientTrusted reports whether a connection has a client certificate that the CAs in use now trust, or needs none. c may be
+// nil.
+func (c *certificates) clientTrusted(conn net.Conn) bool {
+	if !c.requiresClientCert() {
+		return true
 	}
-	return client
-}
-
-// clientTrusted reports whether the connection of a request has a trusted client certificate, or needs none. ctx is the
-// request's. c may be nil.
-func (c *certificates) clientTrusted(ctx context.Context) bool {
-	return !c.requiresClientCert() || c.trustedClient(ctx) != nil
+	client, ok := conn.(*clientConn)
+	return ok && client.verify(c.current.Load().ClientCAs)
 }
 
 // closeBeforeExpiry closes connections before their client certificate expires: after a response, if the certificate would
 // expire while the connection is idle. The client then opens a connection with its new certificate, instead of being refused
 // on the old one.
-func (c *certificates) closeBeforeExpiry(next http.Handler) http.Handler {
+func (c *certificates) closeBeforeExpiry(next http1.Handler) http1.Handler {
 	if !c.requiresClientCert() {
 		return next
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if client := c.trustedClient(r.Context()); client != nil && time.Until(client.validUntil) < clientIdleTimeout {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, r)
-	})
+	return expiryHandler{c, next}
+}
+
+type expiryHandler struct {
+	certificates *certificates
+	next         http1.Handler
+}
+
+// ServeHTTP1 implements http1.Handler.
+func (h expiryHandler) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
+	if h.certificates.clientTrusted(r.Conn) && time.Until(r.Conn.(*clientConn).validUntil) < clientIdleTimeout {
+		w.Close = true
+	}
+	h.next.ServeHTTP1(w, r)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"syscall"
 
 	"etrusted-broker/internal/config"
@@ -13,7 +14,8 @@ import (
 
 // Listeners are the broker's listeners.
 type Listeners struct {
-	App, Admin net.Listener // Admin is nil if it is off
+	App   []net.Listener // two for localhost, which has an IPv4 and an IPv6 address; otherwise one
+	Admin net.Listener   // nil if it is off
 }
 
 // addressOf returns the address of a listener in the form of BROKER_LISTEN, or "off" for nil.
@@ -28,7 +30,7 @@ func addressOf(l net.Listener) string {
 }
 
 func (l Listeners) close() {
-	for _, listener := range []net.Listener{l.App, l.Admin} {
+	for _, listener := range append(l.App, l.Admin) {
 		if listener != nil {
 			_ = listener.Close() // no connection was accepted yet
 		}
@@ -53,7 +55,7 @@ func listen(ctx context.Context, c config.Config) (Listeners, error) {
 // address, and that of a .socket unit has not been validated.
 func (l *Listeners) open(ctx context.Context, c config.Config) (err error) {
 	if l.App == nil {
-		if l.App, err = Listen(ctx, "BROKER_LISTEN", c.Listen); err != nil {
+		if l.App, err = listenApp(ctx, c.Listen); err != nil {
 			return err
 		}
 	}
@@ -68,8 +70,44 @@ func (l *Listeners) open(ctx context.Context, c config.Config) (err error) {
 
 // isExposed reports whether other machines can reach the app's listener.
 func (l *Listeners) isExposed() bool {
-	addr, isTCP := l.App.Addr().(*net.TCPAddr)
-	return isTCP && !addr.IP.IsLoopback()
+	for _, app := range l.App {
+		if addr, isTCP := app.Addr().(*net.TCPAddr); isTCP && !addr.IP.IsLoopback() {
+			return true
+		}
+	}
+	return false
+}
+
+// listenApp opens the app's listeners. Some clients connect to localhost only at 127.0.0.1 and others only at ::1, so the broker
+// listens at both, unless this machine does not have one of them.
+func listenApp(ctx context.Context, address string) ([]net.Listener, error) {
+	const variable = "BROKER_LISTEN"
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !strings.EqualFold(host, "localhost") {
+		listener, err := Listen(ctx, variable, address)
+		if err != nil {
+			return nil, err
+		}
+		return []net.Listener{listener}, nil
+	}
+	var all []net.Listener
+	var missing error
+	for _, ip := range []string{"127.0.0.1", "::1"} {
+		listener, err := listenTCP(ctx, net.JoinHostPort(ip, port))
+		switch {
+		case err == nil:
+			all = append(all, listener)
+			_, port, _ = net.SplitHostPort(listener.Addr().String()) // the same one if it was 0
+		case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):
+			missing = listenError(variable, address, err)
+		default:
+			return all, listenError(variable, address, err)
+		}
+	}
+	if len(all) == 0 {
+		return nil, missing
+	}
+	return all, nil
 }
 
 // Listen listens on address, the value of variable: HOST:PORT or unix:///path. Its errors name the variable and say what to
@@ -82,19 +120,29 @@ func Listen(ctx context.Context, variable, address string) (net.Listener, error)
 		}
 		return listener, nil
 	}
-	var listenConfig net.ListenConfig
-	listener, err := listenConfig.Listen(ctx, "tcp", address)
+	listener, err := listenTCP(ctx, address)
+	if err != nil {
+		return nil, listenError(variable, address, err)
+	}
+	return listener, nil
+}
+
+func listenTCP(ctx context.Context, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	return config.Listen(ctx, "tcp", address)
+}
+
+// listenError says what to do about an error of listenTCP.
+func listenError(variable, address string, err error) error {
 	switch {
-	case err == nil:
-		return listener, nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s %s is in use by another program, perhaps another broker: stop it, or set %s to another port", variable, address, variable)
+		return fmt.Errorf("%s %s is in use by another program, perhaps another broker: stop it, or set %s to another port", variable, address, variable)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s %s is not permitted for this user: set it to a port above 1023", variable, address)
+		return fmt.Errorf("%s %s is not permitted for this user: set it to a port above 1023", variable, address)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("%s %s is not an address of this machine: use one that is, such as 127.0.0.1:8080", variable, address)
+		return fmt.Errorf("%s %s is not an address of this machine: use one that is, such as 127.0.0.1:8080", variable, address)
 	default:
 		// The error would repeat a host that cannot be resolved, and it may be a misplaced secret.
-		return nil, fmt.Errorf("cannot listen on %s: its host is not an address of this machine, or cannot be resolved", variable)
+		return fmt.Errorf("cannot listen on %s: its host is not an address of this machine, or cannot be resolved", variable)
 	}
 }

@@ -46,10 +46,10 @@ func (b *broker) deleteAccount(account string) {
 	b.stats.Delete(account)
 }
 
-// connectionEvicted counts a connection of an app that was closed to make room for another.
-func (b *broker) connectionEvicted() {
-	b.metrics.ObserveDenied(string(access.ReasonConnections))
-	b.stats.ObserveDenied(string(access.ReasonConnections))
+// connectionDenied counts a connection of an app that ended without a request.
+func (b *broker) connectionDenied(reason access.Reason) {
+	b.metrics.ObserveDenied(string(reason))
+	b.stats.ObserveDenied(string(reason))
 }
 
 // toStrings converts a closed set to strings.

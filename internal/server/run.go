@@ -2,19 +2,16 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"sync"
-
-	"etrusted-broker/proxy/wire"
 )
 
-// serve runs the broker on its listeners until ctx is done, drains it, and closes the listeners. adminListener may be nil. It
-// returns an error if a listener fails, and nil after a shutdown.
-func (b *broker) serve(ctx context.Context, app, adminListener net.Listener) error {
+// serve runs the broker on its listeners until ctx is done, drains it, and closes the listeners. It returns an error if a
+// listener fails, and nil after a shutdown.
+func (b *broker) serve(ctx context.Context, l Listeners) error {
 	// The token is refreshed until the last request has finished, so the refresh loop does not end with ctx.
 	fetching, stopFetching := context.WithCancel(context.WithoutCancel(ctx))
 	var loop sync.WaitGroup
@@ -31,42 +28,27 @@ func (b *broker) serve(ctx context.Context, app, adminListener net.Listener) err
 	defer loop.Wait()
 	defer stopFetching()
 
-	failed := make(chan error, 3)
-	if b.reloader.certificates != nil {
-		app = tls.NewListener(app, b.reloader.certificates.serverConfig())
+	b.app.MaxConns = b.limits.app
+	failed := make(chan error, len(l.App)+1)
+	for _, app := range l.App {
+		go serveOn("app", failed, func() error { return b.app.Serve(b.reloader.certificates.listener(app)) })
 	}
-	appListener := newDrainListener(wire.NewListener(app, b.limits.app, b.connectionEvicted))
-	b.app.ConnState = appListener.connState
-	go serveOn(b.app, appListener, "app", failed)
-	if b.tunnels != nil {
-		go b.tunnels.serve(b.connectionEvicted, failed)
-	}
-	if adminListener != nil {
-		go serveOn(b.admin, wire.NewListener(adminListener, b.limits.admin, func() {}), "admin", failed)
+	if l.Admin != nil {
+		go serveOn("admin", failed, func() error { return b.admin.Serve(newBoundedListener(l.Admin, b.limits.admin)) })
 	}
 	defer func() { _ = b.admin.Close() }() // last, so that it reports on the drain
 	select {
 	case err := <-failed:
-		for _, server := range b.servers() {
-			_ = server.Close()
-		}
+		b.app.Close()
 		return err
 	case <-ctx.Done():
-		b.drain(appListener)
+		b.drain()
 		return nil
 	}
 }
 
-func serveOn(server *http.Server, listener net.Listener, name string, failed chan<- error) {
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+func serveOn(name string, failed chan<- error, serve func() error) {
+	if err := serve(); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		failed <- fmt.Errorf("the %s listener failed: %w", name, err)
 	}
-}
-
-// servers returns the servers that receive the apps' requests.
-func (b *broker) servers() []*http.Server {
-	if b.tunnels == nil {
-		return []*http.Server{b.app}
-	}
-	return []*http.Server{b.app, b.tunnels.server}
 }

@@ -40,7 +40,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	b.warnExposed(l.isExposed(), c)
 	b.warnInsecureConfig(c)
 	log.Info("listening",
-		zap.String("app", addressOf(l.App)), zap.String("admin", addressOf(l.Admin)),
+		zap.String("app", addressOf(l.App[0])), zap.String("admin", addressOf(l.Admin)),
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),
 		zap.Int("max_connections", b.limits.app))
 	options.OnListening(l)

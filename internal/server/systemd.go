@@ -35,7 +35,7 @@ type systemdNotifier struct {
 // broker responds, and STOPPING=1 before the first listener closes. A nil notifier reports nothing.
 func (b *broker) serveWithSystemd(ctx context.Context, l Listeners, notifier *sdnotify.Notifier) error {
 	if notifier == nil {
-		return b.serve(ctx, l.App, l.Admin)
+		return b.serve(ctx, l)
 	}
 	n := &systemdNotifier{broker: b, notifier: notifier}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -54,7 +54,7 @@ func (b *broker) serveWithSystemd(ctx context.Context, l Listeners, notifier *sd
 			sdnotify.RunWatchdog(running, watchdog, b.selfCheck, func() { n.send(sdnotify.Watchdog) })
 		})
 	}
-	err := b.serve(serving, l.App, l.Admin)
+	err := b.serve(serving, l)
 	stop()
 	reporters.Wait()
 	return err

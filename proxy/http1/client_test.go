@@ -134,6 +134,16 @@ func startUpstream(t *testing.T, handle func(*upstreamConn)) *upstream {
 	return u
 }
 
+// newPipeConn is for a connection that startUpstream has not accepted.
+func newPipeConn(conn net.Conn) *upstreamConn {
+	return &upstreamConn{conn, bufio.NewReader(conn), &upstream{}, 0}
+}
+
+func readAll(body http1.ResponseBody) (string, error) {
+	read, err := io.ReadAll(body)
+	return string(read), err
+}
+
 func newRequest(t *testing.T, method string) *http1.ClientRequest {
 	return &http1.ClientRequest{
 		Method:     method,
@@ -152,9 +162,9 @@ func (u *upstream) roundTrip(r *http1.ClientRequest) (response http1.ClientRespo
 	}
 	response = *received
 	response.Fields = append(http1.Fields(nil), received.Fields...)
-	read, bodyErr := io.ReadAll(received.Body)
+	body, bodyErr = readAll(received.Body)
 	_ = received.Body.Close()
-	return response, string(read), bodyErr, nil
+	return response, body, bodyErr, nil
 }
 
 // mustSucceed sends a request, and fails the test unless the response is a whole 200.

@@ -1,0 +1,45 @@
+package server
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/http1"
+)
+
+const (
+	// headerTimeout is for a TLS handshake, and for a request's header.
+	headerTimeout = 10 * time.Second
+	// clientIdleTimeout is longer than that of most clients, so that the client closes an idle connection first.
+	clientIdleTimeout = 2 * time.Minute
+	// handshakeLogInterval is the pause between two log lines about failed TLS handshakes: a port scan causes hundreds.
+	handshakeLogInterval = time.Minute
+)
+
+// newAppServer returns the server of the app's listeners. Whole requests and responses have no timeout: they may stream for as
+// long as both sides want.
+func (b *broker) newAppServer(handler http1.Handler) *http1.Server {
+	return &http1.Server{
+		Handler:          handler,
+		HeaderTimeout:    headerTimeout,
+		IdleTimeout:      clientIdleTimeout,
+		OnEvict:          func() { b.connectionDenied(access.ReasonConnections) },
+		OnHandshakeError: b.handshakeFailed,
+		OnPanic: func(reason any) {
+			b.log.Error("a request failed because of a bug in the broker; please report it", zap.Any("reason", reason), zap.Stack("stack"))
+		},
+	}
+}
+
+// handshakeFailed counts a failed TLS handshake, and logs it at most once a minute.
+func (b *broker) handshakeFailed(err error) {
+	b.connectionDenied(access.ReasonHandshake)
+	now := time.Now()
+	last := b.lastHandshakeLog.Load()
+	if last != nil && now.Sub(*last) < handshakeLogInterval || !b.lastHandshakeLog.CompareAndSwap(last, &now) {
+		return
+	}
+	b.log.Warn("TLS handshake with an app failed: check that it trusts the broker's certificate and, if BROKER_TLS_CLIENT_CA_FILE is set, sends its own", zap.String("reason", err.Error()))
+}

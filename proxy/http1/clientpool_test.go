@@ -1,0 +1,372 @@
+package http1_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/proxy/http1"
+)
+
+// eventually waits until something is true.
+func eventually(t *testing.T, what string, isTrue func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); !isTrue(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after 5 s it is not true that %s", what)
+		}
+	}
+}
+
+// What arrives on an idle connection, or ends it, is noticed before a request is sent on it.
+func TestDoesNotReuseReadableConnection(t *testing.T) {
+	for name, after := range map[string]func(c *upstreamConn){
+		"closed":           func(*upstreamConn) {},
+		"reset":            func(c *upstreamConn) { c.reset() },
+		"another response": func(c *upstreamConn) { c.send(okResponse); c.request() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			done := make(chan struct{}, 9)
+			u := startUpstream(t, func(c *upstreamConn) {
+				if c.request() == nil {
+					return
+				}
+				c.send(okResponse)
+				<-done
+				after(c)
+			})
+			for range 5 {
+				r := newRequest(t, "POST")
+				if body := u.mustSucceed(t, r); body != "ok" {
+					t.Errorf("got %q", body)
+				}
+				done <- struct{}{}
+				time.Sleep(20 * time.Millisecond) // loopback is fast, but not instant
+			}
+			u.wantCounts(t, 5, 5)
+		})
+	}
+}
+
+// A request is sent twice only if that is safe, the connection was reused, and nothing of a response has arrived.
+func TestRetriesOnceOnFreshConnection(t *testing.T) {
+	second := func(atSecond func(c *upstreamConn)) func(*upstreamConn) {
+		return func(c *upstreamConn) {
+			if c.request() == nil {
+				return
+			}
+			c.send(okResponse)
+			if c.request() == nil {
+				return
+			}
+			atSecond(c)
+		}
+	}
+	hangUp := func(*upstreamConn) {}
+	reset := func(c *upstreamConn) { c.reset() }
+	for name, test := range map[string]struct {
+		method         string
+		second         func(c *upstreamConn)
+		conns, request int32
+		succeeds       bool
+	}{
+		"GET, closed":     {"GET", hangUp, 2, 3, true},
+		"GET, reset":      {"GET", reset, 2, 3, true},
+		"POST, closed":    {"POST", hangUp, 1, 2, false},
+		"GET, one byte":   {"GET", func(c *upstreamConn) { c.send("H") }, 1, 2, false},
+		"GET, nonsense":   {"GET", func(c *upstreamConn) { c.send("no\r\n\r\n") }, 1, 2, false},
+		"GET, a 1xx only": {"GET", func(c *upstreamConn) { c.send("HTTP/1.1 103 X\r\n\r\n") }, 1, 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := startUpstream(t, second(test.second))
+			u.mustSucceed(t, newRequest(t, "GET"))
+			if _, _, _, err := u.roundTrip(newRequest(t, test.method)); (err == nil) != test.succeeds {
+				t.Errorf("got %v", err)
+			}
+			u.wantCounts(t, test.conns, test.request)
+		})
+	}
+	t.Run("fresh connection", func(t *testing.T) {
+		u := startUpstream(t, func(c *upstreamConn) { c.request() })
+		if _, _, _, err := u.roundTrip(newRequest(t, "GET")); err == nil {
+			t.Error("got no error")
+		}
+		u.wantCounts(t, 1, 1)
+	})
+	t.Run("many idle connections", func(t *testing.T) {
+		// All of them die on the request that they receive, as long as the first one is one of them.
+		arrived, proceed := make(chan struct{}, 30), make(chan struct{})
+		u := startUpstream(t, func(c *upstreamConn) {
+			if c.request() == nil {
+				return
+			}
+			arrived <- struct{}{}
+			<-proceed
+			c.send(okResponse)
+			c.request()
+		})
+		results := make(chan error, 30)
+		for range 30 {
+			go func() {
+				_, _, _, err := u.roundTrip(newRequest(t, "GET"))
+				results <- err
+			}()
+		}
+		for range 30 {
+			<-arrived
+		}
+		close(proceed)
+		for range 30 {
+			if err := <-results; err != nil {
+				t.Fatal(err)
+			}
+		}
+		u.mustSucceed(t, newRequest(t, "GET"))
+		u.wantCounts(t, 31, 32)
+	})
+}
+
+func TestUsesLastConnectionFirst(t *testing.T) {
+	release := make(chan struct{})
+	var last atomic.Int32
+	u := startUpstream(t, each(func(c *upstreamConn, r *http.Request) {
+		last.Store(c.number)
+		if r.Method == "PUT" {
+			<-release
+		}
+		c.send(okResponse)
+	}))
+	first := make(chan error)
+	go func() {
+		_, _, _, err := u.roundTrip(newRequest(t, "PUT"))
+		first <- err
+	}()
+	eventually(t, "the first request has arrived", func() bool { return last.Load() == 1 })
+	u.mustSucceed(t, newRequest(t, "GET"))
+	close(release)
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if u.mustSucceed(t, newRequest(t, "GET")); last.Load() != 1 {
+			t.Fatalf("got connection %d, want 1, which was used last", last.Load())
+		}
+	}
+	u.wantCounts(t, 2, 5)
+}
+
+// pipe is an upstream in memory, for tests of time.
+type pipe struct {
+	client http1.Client
+	dials  atomic.Int32
+	closed atomic.Int32 // connections that the client has closed
+}
+
+func newPipe(timeout time.Duration, serve func(c *upstreamConn)) *pipe {
+	p := &pipe{}
+	p.client.ResponseTimeout = timeout
+	p.client.Dial = func(context.Context) (net.Conn, error) {
+		p.dials.Add(1)
+		near, far := net.Pipe()
+		go func() {
+			c := newPipeConn(far)
+			serve(c)
+			for c.request() != nil {
+			}
+			p.closed.Add(1)
+			_ = far.Close()
+		}()
+		return near, nil
+	}
+	return p
+}
+
+func (p *pipe) roundTrip(r *http1.ClientRequest) error {
+	response, err := p.client.RoundTrip(r)
+	if err == nil {
+		_, err = readAll(response.Body)
+		_ = response.Body.Close()
+	}
+	return err
+}
+
+func TestClosesIdleConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(time.Second, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
+		for i, test := range []struct {
+			pause         time.Duration
+			dials, closed int32
+		}{{0, 1, 0}, {44 * time.Second, 1, 0}, {44 * time.Second, 1, 0}, {46 * time.Second, 2, 1}} {
+			time.Sleep(test.pause)
+			synctest.Wait()
+			if got := p.closed.Load(); got != test.closed {
+				t.Errorf("%d: got %d closed connections, want %d", i, got, test.closed)
+			}
+			if err := p.roundTrip(newRequest(t, "GET")); err != nil || p.dials.Load() != test.dials {
+				t.Errorf("%d: got %v after %d dials, want %d", i, err, p.dials.Load(), test.dials)
+			}
+		}
+		p.client.CloseIdle()
+		synctest.Wait()
+		if p.closed.Load() != 2 {
+			t.Errorf("got %d closed connections after CloseIdle, want 2", p.closed.Load())
+		}
+	})
+}
+
+// A connection under steady traffic is replaced, so that a change in the DNS is followed.
+func TestReplacesOldConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(time.Second, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
+		start := time.Now()
+		for time.Since(start) < 5*time.Minute {
+			if err := p.roundTrip(newRequest(t, "GET")); err != nil {
+				t.Fatal(err)
+			}
+			if time.Since(start) < 270*time.Second && p.dials.Load() != 1 {
+				t.Fatalf("got %d dials after %s, want 1", p.dials.Load(), time.Since(start))
+			}
+			time.Sleep(time.Second)
+		}
+		if err := p.roundTrip(newRequest(t, "GET")); err != nil || p.dials.Load() != 2 {
+			t.Errorf("got %v and %d dials after 5 min, want 2", err, p.dials.Load())
+		}
+		p.client.CloseIdle()
+	})
+}
+
+func TestKeepsMaxIdleConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(0, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
+		p.client.MaxIdle = 2
+		var bodies []http1.ResponseBody
+		for range 5 {
+			response, err := p.client.RoundTrip(newRequest(t, "GET"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			bodies = append(bodies, response.Body)
+		}
+		for _, body := range bodies {
+			if _, err := readAll(body); err != nil {
+				t.Fatal(err)
+			}
+			_ = body.Close()
+		}
+		synctest.Wait()
+		if p.closed.Load() != 3 {
+			t.Errorf("got %d closed connections, want 3 of 5", p.closed.Load())
+		}
+		p.client.CloseIdle()
+	})
+}
+
+// startTLSUpstream starts a TLS server that may change the connection's state after each response.
+func startTLSUpstream(t *testing.T, config *tls.Config, after func(c *tls.Conn)) (*upstream, *tls.Config) {
+	t.Helper()
+	certified := httptest.NewTLSServer(nil)
+	t.Cleanup(certified.Close)
+	config.Certificates = certified.TLS.Certificates
+	pool := x509.NewCertPool()
+	pool.AddCert(certified.Certificate())
+	clientConfig := &tls.Config{RootCAs: pool, ServerName: "example.com", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	u := startUpstream(t, func(c *upstreamConn) {
+		secure := tls.Server(c.Conn, config)
+		wrapped := newPipeConn(secure)
+		wrapped.upstream = c.upstream
+		each(func(c *upstreamConn, _ *http.Request) {
+			c.send(okResponse)
+			after(secure)
+		})(wrapped)
+		_ = secure.Close()
+	})
+	plain := u.client.Dial
+	u.client.Dial = func(ctx context.Context) (net.Conn, error) {
+		conn, err := plain(ctx)
+		if err != nil {
+			return nil, err
+		}
+		secure := http1.TLSClient(conn, clientConfig)
+		return secure, secure.HandshakeContext(ctx)
+	}
+	return u, clientConfig
+}
+
+// The session tickets of TLS 1.3 arrive behind the handshake, and after a response they are still unread.
+func TestReusesConnectionWithSessionTickets(t *testing.T) {
+	u, config := startTLSUpstream(t, &tls.Config{}, func(*tls.Conn) {})
+	for range 3 {
+		u.mustSucceed(t, newRequest(t, "POST"))
+	}
+	u.wantCounts(t, 1, 3)
+	if _, ok := config.ClientSessionCache.Get("example.com"); !ok {
+		t.Error("got no session ticket, want one")
+	}
+}
+
+func TestDoesNotReuseReadableTLSConnection(t *testing.T) {
+	for name, after := range map[string]func(c *tls.Conn){
+		"data":         func(c *tls.Conn) { _, _ = c.Write([]byte(okResponse)) },
+		"close_notify": func(c *tls.Conn) { _ = c.CloseWrite() },
+		"closed":       func(c *tls.Conn) { _ = c.NetConn().Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, _ := startTLSUpstream(t, &tls.Config{}, after)
+			for range 3 {
+				u.mustSucceed(t, newRequest(t, "POST"))
+				time.Sleep(20 * time.Millisecond)
+			}
+			if u.conns.Load() != 3 {
+				t.Errorf("got %d connections, want 3", u.conns.Load())
+			}
+		})
+	}
+}
+
+func TestCallsTrace(t *testing.T) {
+	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
+	var got strings.Builder
+	u.client.Trace = &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			if info.Reused {
+				got.WriteString("reused ")
+			}
+			if info.Conn == nil {
+				t.Error("got no connection")
+			}
+			got.WriteString("conn ")
+		},
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			if info.Err != nil {
+				t.Error(info.Err)
+			}
+			got.WriteString("wrote ")
+		},
+		GotFirstResponseByte: func() { got.WriteString("byte ") },
+	}
+	u.mustSucceed(t, newRequest(t, "GET"))
+	u.mustSucceed(t, newRequest(t, "GET"))
+	if want := "conn wrote byte reused conn wrote byte "; got.String() != want {
+		t.Errorf("got %q, want %q", got.String(), want)
+	}
+}
+
+func TestReturnsErrorOfDial(t *testing.T) {
+	want := errors.New("no route")
+	client := http1.Client{Dial: func(context.Context) (net.Conn, error) { return nil, want }}
+	if _, err := client.RoundTrip(newRequest(t, "GET")); !errors.Is(err, want) {
+		t.Errorf("got %v, want %v", err, want)
+	}
+}
