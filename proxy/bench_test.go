@@ -1,42 +1,71 @@
 package proxy_test
 
 import (
-	"io"
-	"net/http"
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
 	"strings"
 	"testing"
 )
 
-// BenchmarkRequest measures one small request and its response over two open connections. This includes the client and the
-// upstream, which BenchmarkRequestDirect measures without the broker.
+// BenchmarkRequest measures one small request and its response over two open connections, between a client and an upstream
+// that do next to nothing, without and with link rewriting.
 func BenchmarkRequest(b *testing.B) {
-	benchmark(b, func(up string) string { return start(b, up).server.URL })
+	for name, changes := range map[string][]func(*setup){"links off": nil, "links on": {withLinkRewriting}} {
+		b.Run(name, func(b *testing.B) {
+			var response []byte
+			addr := startRawUpstream(b, func(c net.Conn, r *bufio.Reader) {
+				for skipHeader(r) == nil {
+					if _, err := c.Write(response); err != nil {
+						return
+					}
+				}
+			})
+			item := `{"id":"rev-1","rating":5,"comment":"` + strings.Repeat("good ", 80) + `","url":"http://` + addr + `/reviews/rev-1"}`
+			body := `{"items":[` + item + `,` + item + `]}`
+			response = fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: application/json\r\nETag: \"v1\"\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			c := start(b, "http://"+addr, changes...).dial(b)
+			request := []byte("GET /reviews?count=10 HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: app/1\r\nAccept: application/json\r\nConnection: keep-alive\r\nAuthorization: Bearer placeholder\r\n\r\n")
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Write(request); err != nil {
+					b.Fatal(err)
+				}
+				if err := skipResponse(c.r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
-func BenchmarkRequestDirect(b *testing.B) { benchmark(b, func(up string) string { return up }) }
-
-func benchmark(b *testing.B, through func(upstream string) string) {
-	body := `{"items":[` + strings.Repeat(`{"rating":5},`, 100) + `{}]}`
-	url := through(serve(b, h1, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, body)
-	}))
-	transport := &http.Transport{DisableCompression: true}
-	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(b.Context(), "GET", url+"/reviews?count=10", nil)
-	if err != nil {
-		b.Fatal(err)
+// skipHeader reads up to the empty line.
+func skipHeader(r *bufio.Reader) error {
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil || len(line) == len("\r\n") {
+			return err
+		}
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		response, err := transport.RoundTrip(request)
-		if err != nil {
-			b.Fatal(err)
+}
+
+// skipResponse reads a response with a Content-Length.
+func skipResponse(r *bufio.Reader) error {
+	length := 0
+	for {
+		line, err := r.ReadSlice('\n')
+		switch {
+		case err != nil:
+			return err
+		case len(line) == len("\r\n"):
+			_, err := r.Discard(length)
+			return err
 		}
-		n, err := io.Copy(io.Discard, response.Body)
-		if err != nil || n != int64(len(body)) || response.StatusCode != 200 {
-			b.Fatal(response.StatusCode, n, err)
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			for _, digit := range bytes.TrimSpace(value) {
+				length = length*10 + int(digit-'0')
+			}
 		}
-		_ = response.Body.Close()
 	}
 }

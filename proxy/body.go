@@ -48,7 +48,7 @@ func (b *requestBody) replayable() bool {
 	return b.from.ContentLength == 0 || b.kept != nil && (!b.streams() || b.ended.Load())
 }
 
-// read reads the body, unless it is streamed. It is called once a token is there: a request that waits for one holds no body.
+// read reads the body, unless it is streamed.
 func (b *requestBody) read() *problem.Problem {
 	if b.from.ContentLength == 0 || b.from.ContentLength > b.limit {
 		return nil

@@ -19,7 +19,7 @@ var long = func() string {
 
 func TestForwardsRequestBodies(t *testing.T) {
 	unknownLength := func(body string) io.Reader { return io.MultiReader(strings.NewReader(body)) }
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		for _, test := range []struct {
@@ -50,7 +50,7 @@ func TestForwardsRequestBodies(t *testing.T) {
 				if got.length != test.length {
 					t.Errorf("length %d, want %d", got.length, test.length)
 				}
-				if kind == h1 && got.chunked != (test.length < 0) {
+				if got.chunked != (test.length < 0) {
 					t.Errorf("got chunked %v, want the opposite", got.chunked)
 				}
 			})
@@ -77,14 +77,14 @@ func TestEmptyPostHasContentLength(t *testing.T) {
 }
 
 func TestForwardsResponseBodies(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Etag", `"v1"`)
 			switch r.URL.Path {
 			case "/204":
-				w.WriteHead(http.StatusNoContent)
+				w.WriteHeader(http.StatusNoContent)
 			case "/304":
-				w.WriteHead(http.StatusNotModified)
+				w.WriteHeader(http.StatusNotModified)
 			case "/empty":
 			case "/short":
 				_, _ = io.WriteString(w, "short")
@@ -147,7 +147,7 @@ func TestForwardsResponseBodies(t *testing.T) {
 func TestConnectionStaysInSyncAfterRefusals(t *testing.T) {
 	up := startRecorder(t, h1, func(w http.ResponseWriter, r *http.Request) {
 		if code, ok := map[string]int{"/204": 204, "/304": 304}[r.URL.Path]; ok {
-			w.WriteHead(code)
+			w.WriteHeader(code)
 			return
 		}
 		_, _ = io.WriteString(w, r.URL.Path)

@@ -2,16 +2,17 @@ package proxy_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/http1"
 )
 
 // testTimeout is how long a test waits for what must happen at once. Only failing tests wait.
@@ -27,21 +29,26 @@ const testTimeout = 10 * time.Second
 // broker is a Proxy on a real listener.
 type broker struct {
 	*proxy.Proxy
-	server  *httptest.Server
+	server  *server
 	addr    string
 	client  *http.Client // does not decompress or follow redirects
 	records chan proxy.RequestRecord
 }
 
+// server serves a Proxy.
+type server struct {
+	*http1.Server
+	URL    string
+	served chan error
+}
+
 // setup is what a test can change before the broker starts.
 type setup struct {
 	proxy.Config
-	// transport is the initial Config.Transport.
-	transport *http.Transport
-	// wrap returns the server's handler, given the Proxy.
-	wrap func(http.Handler) http.Handler
-	// server must log nothing, unless its ErrorLog is changed.
-	server *http.Server
+	// client is the initial Config.UpstreamClient.
+	client *http1.Client
+	// listener is the app's listener.
+	listener net.Listener
 }
 
 // fakeTokens returns the tokens of the default account.
@@ -53,33 +60,27 @@ func (s *setup) fakeTokens() *fakeTokens {
 // start starts a Proxy for an upstream, with a token, on a server like the program's.
 func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	t.Helper()
-	b := &broker{records: make(chan proxy.RequestRecord, 100)}
-	b.server = httptest.NewUnstartedServer(nil)
-	s := setup{
-		Config:    newConfig(t, upstream),
-		transport: newTransport(),
-		wrap:      func(h http.Handler) http.Handler { return h },
-		server:    b.server.Config,
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	s.Transport = s.transport
+	b := &broker{records: make(chan proxy.RequestRecord, 100), addr: l.Addr().String()}
+	s := setup{Config: newConfig(t, upstream), listener: l}
+	s.client = newClient(s.Upstream)
+	s.UpstreamClient = s.client
 	s.OnRequestEnd = func(r proxy.RequestRecord) {
 		select {
 		case b.records <- r:
 		default: // a benchmark, a fuzz test
 		}
 	}
-	configureServer(s.server)
-	s.server.ErrorLog = log.New(failOnLog{t}, "", 0)
 	for _, change := range changes {
 		change(&s)
 	}
-	var err error
 	if b.Proxy, err = proxy.New(s.Config); err != nil {
 		t.Fatal(err)
 	}
-	b.server.Config.Handler = s.wrap(b.Proxy)
-	b.server.Start()
-	b.addr = b.server.Listener.Addr().String()
+	b.server = startServer(t, b.Proxy, s.listener, testTimeout)
 	toBroker := &http.Transport{DisableCompression: true, ExpectContinueTimeout: testTimeout}
 	b.client = &http.Client{
 		Transport:     toBroker,
@@ -89,12 +90,33 @@ func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	t.Cleanup(func() {
 		toBroker.CloseIdleConnections()
 		b.server.Close()
-		s.transport.CloseIdleConnections()
+		s.client.CloseIdle()
 	})
 	return b
 }
 
-// newConfig returns a configuration for an upstream, without Transport.
+func startServer(t testing.TB, handler http1.Handler, l net.Listener, timeout time.Duration) *server {
+	s := &server{
+		Server: &http1.Server{
+			Handler: handler, HeaderTimeout: timeout, IdleTimeout: timeout,
+			OnPanic: func(reason any) { t.Errorf("the handler panicked: %v\n%s", reason, debug.Stack()) },
+		},
+		URL:    "http://" + l.Addr().String(),
+		served: make(chan error, 1),
+	}
+	go func() { s.served <- s.Serve(l) }()
+	return s
+}
+
+// Close waits for the handlers, and closes the connections.
+func (s *server) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	_ = s.Shutdown(ctx)
+	s.Server.Close()
+}
+
+// newConfig returns a configuration for an upstream, without UpstreamClient.
 func newConfig(t testing.TB, upstream string) proxy.Config {
 	t.Helper()
 	at, err := url.Parse(upstream)
@@ -109,21 +131,16 @@ func newConfig(t testing.TB, upstream string) proxy.Config {
 	}
 }
 
-// configureServer configures a server like the program's.
-func configureServer(s *http.Server) {
-	s.DisableGeneralOptionsHandler = true
-	s.MaxHeaderBytes = 64 << 10
-	s.ReadHeaderTimeout = testTimeout
-}
-
-// newTransport returns a transport like the program's that trusts the servers of httptest.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		DisableCompression:    true,
-		ForceAttemptHTTP2:     true,
-		ExpectContinueTimeout: testTimeout,
-		TLSClientConfig:       &tls.Config{RootCAs: testRoots()},
-	}
+// newClient returns a client like the program's that trusts the servers of httptest.
+func newClient(upstream *url.URL) *http1.Client {
+	return &http1.Client{ResponseTimeout: testTimeout, Dial: func(ctx context.Context) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", upstream.Host)
+		if err != nil || upstream.Scheme == "http" {
+			return conn, err
+		}
+		secure := http1.TLSClient(conn, &tls.Config{RootCAs: testRoots(), ServerName: upstream.Hostname()})
+		return secure, secure.HandshakeContext(ctx)
+	}}
 }
 
 var testRoots = sync.OnceValue(func() *x509.CertPool {
@@ -133,14 +150,6 @@ var testRoots = sync.OnceValue(func() *x509.CertPool {
 	pool.AddCert(server.Certificate())
 	return pool
 })
-
-// failOnLog fails the test if net/http's server logs something, such as a panic or a superfluous WriteHeader.
-type failOnLog struct{ t testing.TB }
-
-func (c failOnLog) Write(p []byte) (int, error) {
-	c.t.Errorf("the server logged: %s", p)
-	return len(p), nil
-}
 
 // record waits for the end of a request and returns its record.
 func (b *broker) record(t testing.TB) proxy.RequestRecord {
@@ -261,16 +270,6 @@ func (c *rawConn) result(method string) result {
 		c.t.Fatal(err)
 	}
 	return readResult(response)
-}
-
-// finalResult returns the final response to a POST with Expect: 100-continue. It sends the body if it is asked to.
-func (c *rawConn) finalResult(body string) (a result, continued bool) {
-	c.t.Helper()
-	if a = c.result("POST"); a.status != http.StatusContinue {
-		return a, false
-	}
-	go func() { _, _ = io.WriteString(c.Conn, body) }() // may fail: it does not have to be read
-	return c.result("POST"), true
 }
 
 // wantProblem checks that a response is a problem of the broker, and returns its detail.

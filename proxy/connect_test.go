@@ -1,25 +1,21 @@
 package proxy_test
 
 import (
-	"net"
+	"bufio"
+	"crypto/tls"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"etrusted-broker/proxy/access"
 )
-
-// fullTunnels have no slot left.
-type fullTunnels struct{}
-
-func (fullTunnels) Reserve() bool                 { return false }
-func (fullTunnels) Release()                      {}
-func (fullTunnels) Serve(net.Conn, access.Tunnel) {}
 
 // Nothing is parsed after a CONNECT, so each denial closes the connection: a client that is asked for the key must not send
 // it there.
 func TestDeniedTunnelClosesConnection(t *testing.T) {
 	up := startRecorder(t, h1, nil)
 	b := start(t, up.url, func(s *setup) {
-		s.Tunnels = fullTunnels{}
+		s.TunnelTLS = func(string) *tls.Config { return nil }
 		s.Policy = access.New(access.Config{Keys: access.NewKeys("key"), TunnelAllowed: func(target string) bool { return target == "api.example:443" }})
 	})
 	for _, test := range []struct {
@@ -30,15 +26,51 @@ func TestDeniedTunnelClosesConnection(t *testing.T) {
 		{"elsewhere.example:443", "", 403, "http_request_denied"},
 		{"api.example:443", "", 407, "http_request_denied"},
 		{"api.example:443", "Proxy-Authorization: Basic eDp5\r\n", 407, "http_request_denied"},
-		{"api.example:443", "Proxy-Authorization: Bearer key\r\n", 503, "connection_limit_reached"},
-		{"api.example:443", "Proxy-Authorization: Basic eDprZXk=\r\n", 503, "connection_limit_reached"},
 	} {
 		c := b.dial(t)
 		c.send("CONNECT ", test.target, " HTTP/1.1\r\nHost: ", test.target, "\r\n", test.header, "\r\n")
 		got := c.result("CONNECT")
 		wantProblem(t, got, test.status, test.error)
-		if !got.closes || (got.header.Get("Retry-After") != "") != (test.status == 503) {
-			t.Errorf("%s %q: got closes %v and header %v, want it closed, and Retry-After only with 503", test.target, test.header, got.closes, got.header)
+		if !got.closes {
+			t.Errorf("%s %q: got an open connection, want it closed", test.target, test.header)
 		}
+	}
+}
+
+// The requests that come through a tunnel are served like all others. They need no key of their own, and are for its target.
+func TestServesRequestsThroughTunnel(t *testing.T) {
+	up := startRecorder(t, h1, nil)
+	certificate := httptest.NewTLSServer(nil)
+	certificate.Close()
+	b := start(t, up.url, withLinkRewriting, func(s *setup) {
+		s.TunnelTLS = func(target string) *tls.Config {
+			if target != "api.example:443" {
+				t.Errorf("got target %s, want api.example:443", target)
+			}
+			return &tls.Config{Certificates: certificate.TLS.Certificates}
+		}
+		s.Policy = access.New(access.Config{UpstreamHost: "api.example", Keys: access.NewKeys("key"), TunnelAllowed: func(string) bool { return true }})
+	})
+	c := b.dial(t)
+	c.send("CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\nProxy-Authorization: Basic eDprZXk=\r\n\r\n")
+	if head := c.head(); !strings.HasPrefix(head, "HTTP/1.1 200 ") {
+		t.Fatalf("got %q, want 200", head)
+	}
+	if got := b.record(t); got.Status != 200 || got.Method != "CONNECT" || got.Path != "" || got.Account != "" {
+		t.Errorf("got %+v, want CONNECT with 200, without path and account", got)
+	}
+	secure := tls.Client(c.Conn, &tls.Config{RootCAs: testRoots(), ServerName: "example.com"})
+	inner := &rawConn{Conn: secure, t: t, r: bufio.NewReader(secure)}
+	for host, status := range map[string]int{"api.example": 200, "elsewhere.example": 421} {
+		inner.send("GET /x HTTP/1.1\r\nHost: ", host, "\r\n\r\n")
+		if got := inner.result("GET"); got.status != status {
+			t.Errorf("%s: got %d %s, want %d", host, got.status, got.body, status)
+		}
+		if got := b.record(t); got.Path != "/x" || got.Status != status {
+			t.Errorf("got %+v, want path /x and status %d", got, status)
+		}
+	}
+	if got := up.request(t); got.header.Get("Authorization") != authorization || got.header["Proxy-Authorization"] != nil {
+		t.Errorf("got %v upstream, want only the broker's credentials", got.header)
 	}
 }

@@ -11,12 +11,12 @@ import (
 
 // If the upstream refuses a slow upload, the app must see that at once.
 func TestForwardsEarlyResponseDuringSlowUpload(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		seen := make(chan struct{})
 		defer close(seen)
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.ReadFull(r.Body, make([]byte, 10))
-			w.WriteHead(http.StatusRequestEntityTooLarge)
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
 			_, _ = io.WriteString(w, "early")
 			_ = http.NewResponseController(w).Flush()
 			<-seen
@@ -58,16 +58,14 @@ func TestContinueDoesNotRaceWithEarlyResponse(t *testing.T) {
 
 // An upstream that begins its response while it still reads must get every byte of the upload.
 func TestUploadIsCompleteDespiteEarlyResponse(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		for range 20 {
 			answering := make(chan struct{})
 			sent := make(chan struct{})
 			got := make(chan string, 1)
 			up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 				rc := http.NewResponseController(w)
-				if kind == h1 {
-					_ = rc.EnableFullDuplex()
-				}
+				_ = rc.EnableFullDuplex()
 				_, _ = io.ReadFull(r.Body, make([]byte, 5))
 				_ = rc.Flush()
 				close(answering)
@@ -95,4 +93,41 @@ func TestUploadIsCompleteDespiteEarlyResponse(t *testing.T) {
 			<-sent
 		}
 	})
+}
+
+// An upstream that refuses an upload may close the connection while it arrives, which resets it. Its response still counts.
+func TestForwardsRefusalBeforeReset(t *testing.T) {
+	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
+		if _, err := http.ReadRequest(r); err == nil {
+			_, _ = io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno!")
+		}
+	})
+	b := start(t, "http://"+addr)
+	for range 20 {
+		c := b.dial(t)
+		go func() {
+			_, _ = io.WriteString(c.Conn, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n"+long)
+		}()
+		if got := c.result("POST"); got.status != 413 || got.body != "no!" || !got.closes {
+			t.Fatalf("got %d %q, closes %v, want the refusal of the API, and the connection closed", got.status, got.body, got.closes)
+		}
+	}
+}
+
+// An app whose upload pauses must learn at once that the API has gone.
+func TestReportsUpstreamThatClosesDuringPause(t *testing.T) {
+	for name, text := range map[string]string{"closes": "", "no HTTP": "nonsense\r\n"} {
+		addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
+			if request, err := http.ReadRequest(r); err == nil {
+				_, _ = io.ReadFull(request.Body, make([]byte, 4))
+				_, _ = io.WriteString(c, text)
+			}
+		})
+		b := start(t, "http://"+addr)
+		c := b.dial(t)
+		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+		if got := c.result("POST"); got.status != 502 || !got.closes {
+			t.Errorf("%s: got %d %s, want 502 and the connection closed", name, got.status, got.body)
+		}
+	}
 }

@@ -17,7 +17,7 @@ func TestHalfClosedClientGetsNoSuccess(t *testing.T) {
 	defer close(answer)
 	b := start(t, serve(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 		<-answer
-		w.WriteHead(http.StatusCreated)
+		w.WriteHeader(http.StatusCreated)
 	}))
 	for _, request := range []string{
 		"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n",

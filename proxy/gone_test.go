@@ -21,7 +21,7 @@ func hangingHandler(came, gone chan<- struct{}) http.HandlerFunc {
 }
 
 func TestClientClosesBeforeResponse(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		came, gone := make(chan struct{}, 1), make(chan struct{})
 		b := start(t, serve(t, kind, hangingHandler(came, gone)))
 		c := b.dial(t)
@@ -38,13 +38,20 @@ func TestClientClosesBeforeResponse(t *testing.T) {
 func TestClientClosesWhileWaitingForToken(t *testing.T) {
 	tokens := &fakeTokens{waiting: make(chan struct{})}
 	up := startRecorder(t, h1, nil)
-	b := start(t, up.url, func(s *setup) { s.Tokens = accounts{"": tokens}.tokens })
-	c := b.dial(t)
-	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	receive(t, tokens.waiting, "the request to wait")
-	_ = c.Close()
-	if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Upstream != 0 {
-		t.Errorf("got %+v, want StatusClientClosedRequest, and nothing sent", got)
+	b := start(t, up.url, func(s *setup) {
+		s.Tokens, s.Retry, s.RetryBuffer = accounts{"": tokens}.tokens, true, 64<<10
+	})
+	for _, request := range []string{
+		"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2048\r\n\r\n" + long[:2048],
+	} {
+		c := b.dial(t)
+		c.send(request)
+		receive(t, tokens.waiting, "the request to wait")
+		_ = c.Close()
+		if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Upstream != 0 {
+			t.Errorf("got %+v, want StatusClientClosedRequest, and nothing sent", got)
+		}
 	}
 	if got := up.requests(); len(got) != 0 {
 		t.Errorf("got %+v upstream, want nothing", got)
@@ -53,7 +60,7 @@ func TestClientClosesWhileWaitingForToken(t *testing.T) {
 
 // The upstream must not take a partial body for a complete one.
 func TestClientClosesDuringUpload(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		for name, request := range map[string]string{
 			"length":  "Content-Length: 1000\r\n\r\nhalf",
 			"chunked": "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
@@ -82,7 +89,7 @@ func TestClientClosesDuringUpload(t *testing.T) {
 }
 
 func TestClientClosesDuringResponse(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		gone := make(chan struct{})
 		b := start(t, serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			defer close(gone)

@@ -40,7 +40,7 @@ func TestSendsExactlyOneAuthorization(t *testing.T) {
 		"unannounced beside one":  post + "Trailer: X-A\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked("x", "X-A: a", "Authorization: Bearer app", "X-Forwarded-For: 192.0.2.1"),
 		"in other headers":        post + "Proxy-Authorization: Bearer app\r\nX-Forwarded-Authorization: Bearer app\r\nContent-Length: 1\r\n\r\nx",
 	}
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		for name, request := range requests {
@@ -69,7 +69,7 @@ func TestSendsExactlyOneAuthorization(t *testing.T) {
 }
 
 func TestForwardsRequestFields(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		c := start(t, up.url).dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n", lines(
@@ -94,9 +94,6 @@ func TestForwardsRequestFields(t *testing.T) {
 			"Authorization": {authorization}, "Via": {"1.1 etrusted-broker"},
 		}
 		got := up.request(t).header
-		if kind == h2 { // net/http's HTTP/2 server joins cookies: RFC 9113 section 8.2.3
-			want["Cookie"] = []string{"a=b; c=d"}
-		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("upstream got %v\nwant %v", got, want)
 		}
@@ -104,7 +101,7 @@ func TestForwardsRequestFields(t *testing.T) {
 }
 
 func TestAddsNoOtherFields(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		c := start(t, up.url).dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -117,7 +114,7 @@ func TestAddsNoOtherFields(t *testing.T) {
 }
 
 func TestForwardsTETrailers(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		c := start(t, up.url).dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: TE\r\nTE: gzip, Trailers;q=0.5\r\n\r\n")
@@ -129,7 +126,7 @@ func TestForwardsTETrailers(t *testing.T) {
 }
 
 func TestAppendsVia(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		c := start(t, up.url).dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nVia: 1.0 fred\r\nVia: 1.1 p.example (etrusted-broker)\r\n\r\n")
@@ -170,14 +167,10 @@ func TestDetectsLoop(t *testing.T) {
 	}
 }
 
-// The broker is its own upstream.
+// The broker is the upstream of another one.
 func TestDetectsLoopThroughItself(t *testing.T) {
-	var b *broker
-	outer := serve(t, h1, func(w http.ResponseWriter, r *http.Request) {
-		r.Host = "localhost" // as with a wrong ETRUSTED_API_URL
-		b.ServeHTTP(w, r)
-	})
-	b = start(t, outer)
+	inner := start(t, "http://api.example")
+	b := start(t, inner.server.URL) // as with a wrong ETRUSTED_API_URL
 	// To the first broker, this is a response of the API: it must not have a Proxy-Status that looks like its own.
 	if got := b.get(t, "/x"); got.status != 508 || !strings.Contains(got.body, "ETRUSTED_API_URL") || got.header["Proxy-Status"] != nil {
 		t.Errorf("got %d %v %s, want 508 with a hint, without Proxy-Status", got.status, got.header, got.body)
@@ -203,7 +196,7 @@ func TestDropsForgedProxyStatus(t *testing.T) {
 }
 
 func TestForwardsResponseFields(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 			h := w.Header()
 			h["Set-Cookie"] = []string{"a=b; Path=/", "c=d; HttpOnly"}
@@ -222,14 +215,14 @@ func TestForwardsResponseFields(t *testing.T) {
 			for _, name := range []string{"Allow-Origin", "Allow-Credentials", "Allow-Headers", "Allow-Methods", "Expose-Headers", "Max-Age", "Allow-Private-Network"} {
 				h["Access-Control-"+name] = []string{"*"}
 			}
-			if kind == h1 { // HTTP/2 has none of these
-				h["Connection"] = []string{"keep-alive, X-Mine"}
-				h["X-Mine"] = []string{"1"}
-				h["Proxy-Connection"] = []string{"keep-alive"}
-				h["Keep-Alive"] = []string{"timeout=5"}
-				h["Proxy-Authenticate"] = []string{"Basic"}
-				h["Upgrade"] = []string{"h2c"}
-			}
+			h["Strict-Transport-Security"] = []string{"max-age=31536000"}
+			h["Alt-Svc"] = []string{`h3=":443"`}
+			h["Connection"] = []string{"keep-alive, X-Mine"}
+			h["X-Mine"] = []string{"1"}
+			h["Proxy-Connection"] = []string{"keep-alive"}
+			h["Keep-Alive"] = []string{"timeout=5"}
+			h["Proxy-Authenticate"] = []string{"Basic"}
+			h["Upgrade"] = []string{"h2c"}
 			_, _ = w.Write([]byte("{}"))
 		})
 		a := start(t, up).get(t, "/x")
@@ -251,7 +244,7 @@ func TestNeverGuessesTypeOrDecodesBody(t *testing.T) {
 	z := gzip.NewWriter(&zipped)
 	_, _ = z.Write([]byte(strings.Repeat(`{"rating":5}`, 100)))
 	_ = z.Close()
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			w.Header()["Content-Type"] = nil
 			if r.URL.Path == "/html" {
@@ -287,7 +280,7 @@ func TestForwardsUpstreamErrorsUnchanged(t *testing.T) {
 				w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 				w.Header().Set("Retry-After", "7")
 				w.Header().Set("Content-Type", "application/json")
-				w.WriteHead(status)
+				w.WriteHeader(status)
 				_, _ = w.Write([]byte(`{"message":"no"}`))
 			})
 			b := start(t, up)
@@ -304,12 +297,12 @@ func TestForwardsUpstreamErrorsUnchanged(t *testing.T) {
 }
 
 func TestForwardsRedirects(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		elsewhere := startRecorder(t, h1, nil)
 		for _, status := range []int{300, 301, 302, 303, 307, 308} {
 			up := startRecorder(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Location", elsewhere.url+"/there?a=b")
-				w.WriteHead(status)
+				w.WriteHeader(status)
 			})
 			b := start(t, up.url)
 			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))

@@ -1,8 +1,6 @@
 package proxy_test
 
 import (
-	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -10,6 +8,7 @@ import (
 	"testing"
 
 	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/http1"
 )
 
 func TestCountsRequestsInFlight(t *testing.T) {
@@ -39,7 +38,6 @@ func TestCountsRequestsInFlight(t *testing.T) {
 	}
 }
 
-// A request that ends in a panic has ended, too.
 func TestCountsNoRequestAfterBrokenResponse(t *testing.T) {
 	b := start(t, "http://"+startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf")))
 	c := b.dial(t)
@@ -74,7 +72,6 @@ func TestRecordsReasonOfDenial(t *testing.T) {
 		{"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, access.ReasonMethod},
 		{"GET http://elsewhere.example/x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", 403, access.ReasonTarget},
 		{"GET /x HTTP/1.0\r\n\r\n", 421, access.ReasonHost},
-		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 421, access.ReasonHost}, // HTTP/2 with prior knowledge, which net/http accepts
 	} {
 		c := b.dial(t)
 		c.send(test.request)
@@ -93,20 +90,15 @@ func TestRecordsReasonOfDenial(t *testing.T) {
 	}
 }
 
-// countingBody counts the calls of a body's methods.
+// countingBody counts how often a body is closed.
 type countingBody struct {
-	io.ReadCloser
-	reads, closes atomic.Int64
-}
-
-func (c *countingBody) Read(p []byte) (int, error) {
-	c.reads.Add(1)
-	return c.ReadCloser.Read(p)
+	http1.ResponseBody
+	closes atomic.Int64
 }
 
 func (c *countingBody) Close() error {
 	c.closes.Add(1)
-	return c.ReadCloser.Close()
+	return c.ResponseBody.Close()
 }
 
 func TestClosesUpstreamBodyOnce(t *testing.T) {
@@ -126,10 +118,10 @@ func TestClosesUpstreamBodyOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var body *countingBody
 			b := start(t, "http://"+startRawUpstream(t, afterRequest(test.text)), func(s *setup) {
-				s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
-					response, err := s.transport.RoundTrip(r)
+				s.UpstreamClient = roundTripperFunc(func(r *http1.ClientRequest) (*http1.ClientResponse, error) {
+					response, err := s.client.RoundTrip(r)
 					if err == nil {
-						body = &countingBody{ReadCloser: response.Body}
+						body = &countingBody{ResponseBody: response.Body}
 						response.Body = body
 					}
 					return response, err
@@ -147,64 +139,39 @@ func TestClosesUpstreamBodyOnce(t *testing.T) {
 	}
 }
 
-// The server's body belongs to the handler: a transport that reads later must get nothing.
-func TestReadsNoRequestBodyAfterHandlerReturns(t *testing.T) {
-	for name, fails := range map[string]bool{"answered": false, "failed": true} {
-		t.Run(name, func(t *testing.T) {
-			var incoming *countingBody
-			var outgoing io.ReadCloser
-			b := start(t, "http://api.example", func(s *setup) {
-				s.wrap = func(h http.Handler) http.Handler {
-					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						incoming = &countingBody{ReadCloser: r.Body}
-						r.Body = incoming
-						h.ServeHTTP(w, r)
-					})
-				}
-				s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
-					outgoing = r.Body
-					if _, err := io.ReadFull(r.Body, make([]byte, 2)); err != nil {
-						return nil, err
-					}
-					if fails {
-						return nil, errors.New("no")
-					}
-					return &http.Response{StatusCode: 200, Body: http.NoBody, Header: http.Header{}}, nil
-				})
-			})
-			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))
-			if fails != (a.status == 502) {
-				t.Errorf("got %d %s, want 502 only if the upstream fails", a.status, a.body)
-			}
-			b.record(t)
-			b.server.Close()
-			before := incoming.reads.Load()
-			if n, err := outgoing.Read(make([]byte, 2)); n != 0 || err == nil || errors.Is(err, io.EOF) {
-				t.Errorf("got %d bytes, %v, want an error other than EOF", n, err)
-			}
-			if err := outgoing.Close(); err != nil {
-				t.Error(err)
-			}
-			if after := incoming.reads.Load(); after != before || incoming.closes.Load() != 0 {
-				t.Errorf("got %d reads after the end and %d closes of the server's body, want none", after-before, incoming.closes.Load())
-			}
-		})
-	}
-}
-
-// Only without a body can the transport send a request again on another connection.
-func TestSendsNilBodyIfThereIsNone(t *testing.T) {
-	bodies := make(chan io.ReadCloser, 3)
-	b := start(t, "http://api.example", func(s *setup) {
-		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
-			bodies <- r.Body
-			return &http.Response{StatusCode: 200, Body: http.NoBody, Header: http.Header{}}, nil
+// Only what is known before it is sent can be sent again on another connection, and only what may be.
+func TestRepeatsOnlySafeRequests(t *testing.T) {
+	sent := make(chan http1.ClientRequest, 1)
+	b := start(t, startRecorder(t, h1, nil).url, func(s *setup) {
+		s.Retry, s.RetryBuffer = true, 4
+		s.UpstreamClient = roundTripperFunc(func(r *http1.ClientRequest) (*http1.ClientResponse, error) {
+			sent <- *r
+			return s.client.RoundTrip(r)
 		})
 	})
-	for _, method := range []string{"GET", "POST"} {
-		b.do(t, b.request(t, method, "/x", nil))
-		if body := <-bodies; body != nil {
-			t.Errorf("%s: got the body %T, want nil", method, body)
+	for _, test := range []struct {
+		request              string
+		streamed, repeatable bool
+	}{
+		{"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", false, true},
+		{"HEAD /x HTTP/1.1\r\nHost: localhost\r\n\r\n", false, true},
+		{"OPTIONS /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody", false, true},
+		{"GET /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nbody!", true, false},
+		{"GET /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked("body"), true, false},
+		{"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody", false, false},
+		{"PUT /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", false, false},
+		{"DELETE /x HTTP/1.1\r\nHost: localhost\r\n\r\n", false, false},
+		{"POST /x HTTP/1.1\r\nHost: localhost\r\nidempotency-key: k\r\nContent-Length: 4\r\n\r\nbody", false, true},
+		{"POST /x HTTP/1.1\r\nHost: localhost\r\nX-Idempotency-Key: k\r\n\r\n", false, true},
+		{"POST /x HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k\r\nContent-Length: 5\r\n\r\nbody!", true, false},
+	} {
+		c := b.dial(t)
+		c.send(test.request)
+		method, _, _ := strings.Cut(test.request, " ")
+		c.result(method)
+		got := receive(t, sent, "the request")
+		if got.Repeatable != test.repeatable || (got.Stream != nil) != test.streamed || test.streamed && got.Body != nil {
+			t.Errorf("%q: got repeatable %v, streamed %v, want %v, %v", test.request, got.Repeatable, got.Stream != nil, test.repeatable, test.streamed)
 		}
 	}
 }

@@ -1,10 +1,11 @@
 package proxy
 
 import (
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+
+	"etrusted-broker/proxy/http1"
 )
 
 // FuzzTraceparent compares traceID with the specification's grammar as a regular expression.
@@ -23,7 +24,7 @@ func FuzzTraceparent(f *testing.F) {
 			m[2] != strings.Repeat("0", 32) && m[3] != strings.Repeat("0", 16) {
 			want = m[2]
 		}
-		if got := traceID(http.Header{"Traceparent": {value}}); got != want {
+		if got := traceID(http1.Fields{{Name: "traceparent", Value: value}}); got != want {
 			t.Errorf("%q: %q, want %q", value, got, want)
 		}
 	})

@@ -58,7 +58,7 @@ func TestRetryKeepsRequestID(t *testing.T) {
 	url := serve(t, h1, func(w http.ResponseWriter, r *http.Request) {
 		ids = append(ids, r.Header.Get("X-Request-Id")) // one after the other
 		if r.Header.Get("Authorization") == "Bearer refused" {
-			w.WriteHead(http.StatusUnauthorized)
+			w.WriteHeader(http.StatusUnauthorized)
 		}
 	})
 	b := start(t, url, withRequestIDs, func(s *setup) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"etrusted-broker/proxy"
+	"etrusted-broker/proxy/http1"
 )
 
 // Tests in cmd/broker replace tokens with a real source. These tests are about the proxy's part.
@@ -22,7 +23,7 @@ func startRevoked(t *testing.T, kind string) (*recorder, func(*setup)) {
 	up := startRecorder(t, kind, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == authorization {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			w.WriteHead(http.StatusUnauthorized)
+			w.WriteHeader(http.StatusUnauthorized)
 			_, _ = io.WriteString(w, "refused")
 			return
 		}
@@ -39,7 +40,7 @@ func startRevoked(t *testing.T, kind string) (*recorder, func(*setup)) {
 }
 
 func TestRetriesOnceAfter401(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		for _, test := range []struct {
 			name, request, body string
 			outcome             proxy.RetryOutcome
@@ -93,7 +94,7 @@ func TestRetriesOnceAfter401(t *testing.T) {
 }
 
 func TestRetryKeepsTrailers(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up, revoke := startRevoked(t, kind)
 		c := start(t, up.url, revoke).dial(t)
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Authorization\r\n\r\n",
@@ -134,7 +135,7 @@ func TestForwards401WithoutRetry(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("WWW-Authenticate", "Bearer")
-				w.WriteHead(http.StatusUnauthorized)
+				w.WriteHeader(http.StatusUnauthorized)
 				_, _ = io.WriteString(w, "refused")
 			})
 			_, revoke := startRevoked(t, h1)
@@ -156,14 +157,14 @@ func TestForwards401WithoutRetry(t *testing.T) {
 
 func TestReportsFailedRetry(t *testing.T) {
 	calls := 0
-	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHead(http.StatusUnauthorized) })
+	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
 	_, revoke := startRevoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
-		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
+		s.UpstreamClient = roundTripperFunc(func(r *http1.ClientRequest) (*http1.ClientResponse, error) {
 			if calls++; calls == 2 {
 				return nil, io.ErrUnexpectedEOF
 			}
-			return s.transport.RoundTrip(r)
+			return s.client.RoundTrip(r)
 		})
 	})
 	wantProblem(t, b.get(t, "/x"), 502, "connection_terminated")
@@ -176,10 +177,10 @@ func TestRetryClosesBothBodies(t *testing.T) {
 	var bodies []*countingBody
 	up, revoke := startRevoked(t, h1)
 	b := start(t, up.url, revoke, func(s *setup) {
-		s.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
-			response, err := s.transport.RoundTrip(r)
+		s.UpstreamClient = roundTripperFunc(func(r *http1.ClientRequest) (*http1.ClientResponse, error) {
+			response, err := s.client.RoundTrip(r)
 			if err == nil {
-				bodies = append(bodies, &countingBody{ReadCloser: response.Body})
+				bodies = append(bodies, &countingBody{ResponseBody: response.Body})
 				response.Body = bodies[len(bodies)-1]
 			}
 			return response, err

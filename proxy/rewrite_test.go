@@ -9,10 +9,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -77,7 +78,7 @@ func startUpstream(t testing.TB, status int, body string, headers ...string) (ur
 		if w.Header().Get("Content-Length") == "" && len(body) < 100<<10 && status != 204 && status != 304 {
 			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		}
-		w.WriteHead(status)
+		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
 	})
 	return at
@@ -110,6 +111,9 @@ func TestRewritesLinksInJSON(t *testing.T) {
 		{"text", pageWithLinks("BASE"), []string{"Content-Type: text/plain", etag, digest}, false, true, `"v1"`},
 		{"HTML", pageWithLinks("BASE"), []string{"Content-Type: text/html", etag}, false, true, `"v1"`},
 		{"no type", pageWithLinks("BASE"), []string{etag}, false, true, `"v1"`},
+		{"not to be changed", pageWithLinks("BASE"), []string{"Content-Type: application/json", "Cache-Control: no-store, No-Transform", etag, digest}, false, true, `"v1"`},
+		{"identity", pageWithLinks("BASE"), []string{"Content-Type: application/json", "Content-Encoding: Identity", etag}, true, true, `W/"v1"`},
+		{"no coding", pageWithLinks("BASE"), []string{"Content-Type: application/json", "Content-Encoding: utf-8, none", etag}, true, true, `W/"v1"`},
 		{"another coding", pageWithLinks("BASE"), []string{"Content-Type: application/json", "Content-Encoding: br", etag}, false, true, `"v1"`},
 		{"two codings in two lines", pageWithLinks("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip", "Content-Encoding: br", etag}, false, true, `"v1"`},
 		{"two codings", pageWithLinks("BASE"), []string{"Content-Type: application/json", "Content-Encoding: gzip, br", etag}, false, true, `"v1"`},
@@ -147,19 +151,39 @@ func TestRewritesLinksInJSON(t *testing.T) {
 	}
 }
 
-func TestRewritesNoLinksWithoutBody(t *testing.T) {
+// What would be rewritten has a weak tag and no length, with or without its body; everything else is unchanged.
+func TestWeakensValidatorsWithoutBody(t *testing.T) {
+	const asJSON = "Content-Type: application/json"
 	for _, test := range []struct {
-		method string
-		status int
-	}{{"HEAD", 200}, {"GET", 204}, {"GET", 304}, {"GET", 206}} {
-		up := startUpstream(t, test.status, map[bool]string{true: pageWithLinks("BASE")}[test.status == 206 || test.method == "HEAD"],
-			"Content-Type: application/json", `Etag: "v1"`, "Content-Digest: x", "Content-Range: bytes 0-1/2")
-		got := start(t, up, withLinkRewriting).do(t, start(t, up, withLinkRewriting).request(t, test.method, "/x", nil))
-		if got.status != test.status || got.header.Get("Etag") != `"v1"` || got.header.Get("Content-Digest") != "x" {
-			t.Errorf("%s %d: got %d %v, want the response unchanged", test.method, test.status, got.status, got.header)
+		name, method string
+		status       int
+		header       string
+		weak         bool
+	}{
+		{"HEAD", "HEAD", 200, asJSON, true},
+		{"HEAD of another type", "HEAD", 200, "Content-Type: text/html", false},
+		{"HEAD, not to be changed", "HEAD", 200, asJSON + "\r\nCache-Control: private, No-Transform", false},
+		{"HEAD of another coding", "HEAD", 200, asJSON + "\r\nContent-Encoding: br", false},
+		{"304", "GET", 304, asJSON, true},
+		{"304 without type", "GET", 304, "X-A: 1", true}, // RFC 9110 section 15.4.5 advises against sending it
+		{"304 of another type", "GET", 304, "Content-Type: text/html", false},
+		{"204", "GET", 204, asJSON, false},
+		{"206", "GET", 206, asJSON, false},
+	} {
+		at := startRawUpstream(t, afterRequest(fmt.Sprintf("HTTP/1.1 %d X\r\n%s\r\nETag: \"v1\"\r\nContent-Digest: x\r\nContent-Length: 2\r\n\r\n",
+			test.status, test.header)+map[int]string{206: "[]"}[test.status]))
+		b := start(t, "http://"+at, withLinkRewriting)
+		got := b.do(t, b.request(t, test.method, "/x", nil))
+		tag, digest, length := `"v1"`, "x", "2"
+		if test.weak {
+			tag, digest, length = `W/"v1"`, "", ""
 		}
-		if test.status == 206 && !strings.Contains(got.body, `"next":"`+up+"/") {
-			t.Errorf("got a rewritten part of a body, want it unchanged: %s", got.body)
+		if test.status == 204 {
+			length = ""
+		}
+		h := got.header
+		if got.status != test.status || h.Get("ETag") != tag || h.Get("Content-Digest") != digest || h.Get("Content-Length") != length {
+			t.Errorf("%s: got %d %v, want ETag %s, digest %q, length %q", test.name, got.status, h, tag, digest, length)
 		}
 	}
 }
@@ -274,21 +298,47 @@ func TestRewritesStreamedLinks(t *testing.T) {
 	}
 }
 
-// What arrived before a response broke off is forwarded.
+// What arrived before a response broke off is forwarded, unless nothing has been sent yet.
 func TestTruncatedRewrittenBodyLooksTruncated(t *testing.T) {
-	for _, headers := range []string{"Content-Length: 1000\r\n", "Content-Length: 100000\r\n", "Transfer-Encoding: chunked\r\n"} {
-		at := "http://" + startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+headers+"\r\n"+"4\r\n[\"x\"\r\n"))
+	for _, headers := range []string{"Content-Length: 100000\r\n\r\n[\"x\"", "Transfer-Encoding: chunked\r\n\r\n4\r\n[\"x\"\r\n"} {
+		at := "http://" + startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+headers))
 		b := start(t, at, withLinkRewriting)
-		response, err := b.client.Do(b.request(t, "GET", "/x", nil))
-		if err != nil {
-			continue // nothing had arrived when it broke off
-		}
-		got := readResult(response)
-		if got.err == nil {
-			t.Errorf("%s: got a complete response, want a truncated one: %q", headers, got.body)
+		c := b.dial(t)
+		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if got := c.result("GET"); got.err == nil || got.status != 200 || got.body != `["x"` {
+			t.Errorf("%q: got %d %q, %v, want 200 and what has arrived, truncated", headers, got.status, got.body, got.err)
 		}
 		if record := b.record(t); !record.Broken {
 			t.Errorf("got %+v, want Broken", record)
+		}
+	}
+}
+
+func TestReportsBufferedBodyThatBreaksOff(t *testing.T) {
+	at := "http://" + startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: x\r\nContent-Length: 1000\r\n\r\n[\"x\""))
+	b := start(t, at, withLinkRewriting)
+	got := b.get(t, "/x")
+	wantProblem(t, got, 502, "connection_terminated")
+	if got.header["Etag"] != nil {
+		t.Errorf("got %v, want no field of the API", got.header)
+	}
+	if record := b.record(t); record.Status != 502 || record.Broken {
+		t.Errorf("got %+v, want status 502, not broken", record)
+	}
+}
+
+// A part of a rewritten body could not be found in the API's.
+func TestRequestsNoPartsWhileLinksAreRewritten(t *testing.T) {
+	up := startRecorder(t, h1, nil)
+	for rewriting, want := range map[bool]http.Header{true: {}, false: {"Range": {"bytes=0-1"}, "If-Range": {`"v1"`}}} {
+		b := start(t, up.url, func(s *setup) { s.RewriteLinks, s.ExternalScheme = rewriting, "http" })
+		r := b.request(t, "GET", "/x", nil)
+		r.Header.Set("Range", "bytes=0-1")
+		r.Header.Set("If-Range", `"v1"`)
+		b.do(t, r)
+		got := up.request(t).header
+		if !slices.Equal(got["Range"], want["Range"]) || !slices.Equal(got["If-Range"], want["If-Range"]) {
+			t.Errorf("rewriting %v: got Range %q and If-Range %q, want %q", rewriting, got["Range"], got["If-Range"], want)
 		}
 	}
 }
@@ -409,32 +459,54 @@ func TestConnectionStaysInSyncAfterGzip(t *testing.T) {
 	}
 }
 
-// A buffered response is sent in one piece, with its header, when the handler ends. After an earlier flush, the app would
-// send its next request before this one has ended, which costs more than the rewriting.
-func TestFlushesNoShortResponse(t *testing.T) {
+// A buffered response is sent in one piece with its header: each write costs both sides a system call.
+func TestSendsShortResponseInOneWrite(t *testing.T) {
 	t.Parallel()
 	for name, headers := range map[string][]string{"plain": nil, "gzip": {"Content-Encoding: gzip"}} {
 		for _, test := range []struct {
 			name, body string
-			flushed    bool
+			one        bool
 		}{
-			{"short", pageWithLinks("BASE"), false},
-			{"without a link", `{"a":1}`, false},
-			{"long", "[" + pageWithLinks("BASE") + `,"` + randomBytes(300<<10) + `"]`, true},
+			{"short", pageWithLinks("BASE"), true},
+			{"without a link", `{"a":1}`, true},
+			{"long", "[" + pageWithLinks("BASE") + `,"` + randomBytes(300<<10) + `"]`, false},
 		} {
 			t.Run(name+", "+test.name, func(t *testing.T) {
 				t.Parallel()
 				up := startUpstream(t, 200, test.body, append(headers, "Content-Type: application/json")...)
-				b := start(t, up, withLinkRewriting)
-				request := httptest.NewRequest("GET", "/reviews", nil)
-				request.Host = b.addr
-				request.Header.Set("Accept-Encoding", "gzip")
-				w := httptest.NewRecorder()
-				b.ServeHTTP(w, request)
-				if w.Code != 200 || w.Flushed != test.flushed {
-					t.Errorf("%d, flushed: %v, want %v", w.Code, w.Flushed, test.flushed)
+				var writes atomic.Int64
+				b := start(t, up, withLinkRewriting, func(s *setup) { s.listener = countingListener{s.listener, &writes} })
+				r := b.request(t, "GET", "/reviews", nil)
+				r.Header.Set("Accept-Encoding", "gzip")
+				b.do(t, r)
+				if n := writes.Load(); (n == 1) != test.one {
+					t.Errorf("got %d writes, want one: %v", n, test.one)
 				}
 			})
 		}
 	}
+}
+
+// countingListener counts the writes of its connections.
+type countingListener struct {
+	net.Listener
+	writes *atomic.Int64
+}
+
+func (l countingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return countingConn{conn, l.writes}, nil
+}
+
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
 }

@@ -12,15 +12,9 @@ import (
 // roundTrip sends the request to the API, and once more if the API rejects the token before its expiry. It returns the API's
 // response, or why it has no response.
 func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
-	authorization, missing := x.authorization()
-	if missing == nil && x.r.ContentLength != 0 {
-		if broken := x.body.read(); broken != nil {
-			return nil, broken
-		}
-		authorization, missing = x.authorization() // the token may have expired while a client sent slowly
-	}
-	if missing != nil {
-		return nil, missing
+	authorization, failed := x.prepare()
+	if failed != nil {
+		return nil, failed
 	}
 	response, err := x.sendUpstream(authorization)
 	if err != nil {
@@ -35,6 +29,24 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 	}
 	_ = response.Body.Close() // a 401 of eTrusted has none
 	return x.retry(next)
+}
+
+// maxEarlyBody is the longest body that is read before there is a token. It has usually arrived with the header, in a buffer
+// that is not smaller; and only once the body is read is it noticed that the client goes away.
+const maxEarlyBody = 2 << 10
+
+// prepare reads the body, unless it is streamed, and returns the value of the Authorization field. While a request waits for a
+// token, it holds no long body: there may be thousands of them.
+func (x *exchange) prepare() (string, *problem.Problem) {
+	if x.r.ContentLength < 0 || x.r.ContentLength > maxEarlyBody {
+		if _, missing := x.authorization(); missing != nil {
+			return "", missing
+		}
+	}
+	if broken := x.body.read(); broken != nil {
+		return "", broken
+	}
+	return x.authorization() // last, so that it cannot expire while a client sends slowly
 }
 
 // authorization returns the value of the Authorization field. If there is no token, it waits for one, as long as the

@@ -15,11 +15,11 @@ func TestForwardsTargetByteForByte(t *testing.T) {
 		"/a;b;c?d;e", "/a?x=%zz", "/a?%", "/a?x=%2", "/a%2fb", "/a%2Fb%2f", "/%41%7e~", "/a%20b?c+d%20e", "/a+b",
 		"/{id}", "/a|b", "/[x]", "/a^b`c", "/a\"b'c<d>", "/a?{\"b\":[1|2]}'", "/a?\\", "/ä€😀?ö=ü", "/\xff\xfe?\x80",
 		"/a#b", "/a?b#c", "/a:b", "/:", "/x/@y", "/a,b=c&d$e!f*(g)", "/http://elsewhere.example/", "/a//b", "/a/", "/a///",
-		"//x", "///x", "//x?y", "//", "//a%2fb?%2f", "//elsewhere.example/x", "//user@elsewhere.example:80/x",
+		"//x", "///x", "//x?y", "//", "//a%2fb?%2f", "//{}", "//ä", "//a|b\"", "//elsewhere.example/x", "//user@elsewhere.example:80/x",
 		"/...", "/.a/..b/c..", "/%2e%2ea", "/a?/../x", "/a?%2e%2e/%5c%00", "/a?%0d%0a", "/%80%c3%a4", "/%25", "/a%2f%2fb",
 		"/a?" + strings.TrimSuffix(strings.Repeat("p=1&", 10000), "&"),
 	}
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		c := start(t, up.url).dial(t)
 		for _, target := range targets {
@@ -27,7 +27,7 @@ func TestForwardsTargetByteForByte(t *testing.T) {
 			if a := c.result("GET"); a.status != 200 {
 				t.Fatalf("%.80q: got %d %s, want 200", target, a.status, a.body)
 			}
-			if got := up.request(t); got.target != target || got.proto != kind {
+			if got := up.request(t); got.target != target || got.proto != h1 {
 				t.Errorf("sent %.80q: got %.80q by %s upstream, want the same bytes", target, got.target, got.proto)
 			}
 		}
@@ -35,7 +35,7 @@ func TestForwardsTargetByteForByte(t *testing.T) {
 }
 
 func TestAcceptsTargetFormsOfRFC9112(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		at, err := url.Parse(up.url)
 		if err != nil {
@@ -78,7 +78,7 @@ func TestRefusesInvalidTarget(t *testing.T) {
 	b := start(t, up.url)
 	for _, test := range []struct {
 		target string
-		ours   bool // otherwise net/http refuses it before the proxy
+		ours   bool // otherwise the parser refuses it
 	}{
 		{"/%zz", false}, {"/%", false}, {"/a%2", false}, {"/a b", false}, {"a", false}, {"?a", false}, {"", false},
 		{"/a\x00", false}, {"/a\x7f", false}, {"/a\tb", false}, {"*?a", false}, {"http://local host/", false},
@@ -86,7 +86,6 @@ func TestRefusesInvalidTarget(t *testing.T) {
 		{"ftp://localhost/a", true}, {"http://someone:secret@localhost/a", true}, {"https://@localhost/a", true}, {"http://localhost:80@localhost/", true},
 		{"/?\x01", false},
 		{"*", true}, {"http:a", true}, {"http:///a", true}, {"localhost:8080", true}, {"mailto:a@b", true},
-		{"//{}", true}, {"//ä", true}, {"//a|b", true}, {"//a\"", true},
 	} {
 		t.Run(fmt.Sprintf("%q", test.target), func(t *testing.T) {
 			c := b.dial(t)
@@ -122,7 +121,7 @@ func TestRefusesAmbiguousPath(t *testing.T) {
 }
 
 func TestForwardsMethodUnchanged(t *testing.T) {
-	forBothProtocols(t, func(t *testing.T, kind string) {
+	forBothKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "M-SEARCH", "get", "!#$%&'*+-.^_`|~9"} {

@@ -2,8 +2,10 @@ package proxy_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy"
+	"etrusted-broker/proxy/http1"
 )
 
 // bubble is a broker and its upstream in memory, with synctest's clock.
@@ -29,15 +32,15 @@ func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func
 		up := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			b.upstream <- r.Header.Get("Authorization")
 		})}
-		toUp := &http.Transport{DialContext: upNet.Dial}
 		config := newConfig(t, "http://api.example")
-		config.Transport, config.Tokens, config.TokenWait = toUp, accounts{"": tokens}.tokens, wait
+		toUp := &http1.Client{Dial: func(ctx context.Context) (net.Conn, error) { return upNet.Dial(ctx, "tcp", "") }}
+		config.UpstreamClient, config.Tokens, config.TokenWait = toUp, accounts{"": tokens}.tokens, wait
 		config.OnRequestEnd = func(r proxy.RequestRecord) { b.records <- r }
 		handler, err := proxy.New(config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		app := &http.Server{Handler: handler}
+		app := &http1.Server{Handler: handler, HeaderTimeout: time.Minute, IdleTimeout: time.Minute}
 		toBroker := &http.Transport{DialContext: brokerNet.Dial}
 		b.client = &http.Client{Transport: toBroker}
 
@@ -46,12 +49,13 @@ func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func
 		go func() { served <- app.Serve(brokerNet) }()
 		f(t, b)
 		toBroker.CloseIdleConnections()
-		toUp.CloseIdleConnections()
-		for _, s := range []*http.Server{app, up} {
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-			if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		toUp.CloseIdle()
+		app.Close()
+		if err := up.Close(); err != nil {
+			t.Error(err)
+		}
+		for range cap(served) {
+			if err := <-served; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				t.Error(err)
 			}
 		}
@@ -211,8 +215,8 @@ func TestReadsTokenAfterRequestBody(t *testing.T) {
 // The fake eTrusted answers through the broker as it does directly.
 func TestResponsesEqualThoseOfADirectConnection(t *testing.T) {
 	shop := fakeetrusted.New(fakeetrusted.Options{})
-	up := serve(t, h2, shop.ServeHTTP)
-	transport := newTransport()
+	up := serve(t, secure, shop.ServeHTTP)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots()}}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	form := "grant_type=client_credentials&client_id=" + fakeetrusted.DefaultClientID + "&client_secret=" + fakeetrusted.DefaultClientSecret + "&audience=https://api.etrusted.com"

@@ -16,13 +16,13 @@ import (
 
 // The kinds of upstream.
 const (
-	h1 = "HTTP/1.1"
-	h2 = "HTTP/2.0" // over TLS
+	h1     = "HTTP/1.1"
+	secure = "HTTP/1.1 over TLS"
 )
 
-// forBothProtocols runs a test with an upstream of each kind.
-func forBothProtocols(t *testing.T, f func(t *testing.T, kind string)) {
-	for _, kind := range []string{h1, h2} {
+// forBothKinds runs a test with an upstream of each kind.
+func forBothKinds(t *testing.T, f func(t *testing.T, kind string)) {
+	for _, kind := range []string{h1, secure} {
 		t.Run(kind, func(t *testing.T) { f(t, kind) })
 	}
 }
@@ -34,8 +34,7 @@ func serve(t testing.TB, kind string, handler http.HandlerFunc) string {
 	s.Config.DisableGeneralOptionsHandler = true
 	s.Config.MaxHeaderBytes = 1 << 20
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // some handshakes fail on purpose
-	if kind == h2 {
-		s.EnableHTTP2 = true
+	if kind == secure {
 		s.StartTLS()
 	} else {
 		s.Start()
