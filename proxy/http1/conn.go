@@ -45,6 +45,7 @@ const (
 
 func newConn(s *Server, accepted net.Conn) *conn {
 	c := &conn{server: s, outer: accepted, stream: accepted}
+	c.wait.epoch = s.epoch
 	c.body.buffer = &c.buffer
 	c.body.from = bodySource{c}
 	c.content.conn, c.writer.conn, c.watch.conn = c, c, c
@@ -81,14 +82,14 @@ func (c *conn) handle() {
 // handshake performs the TLS handshake, if the connection uses TLS.
 func (c *conn) handshake() bool {
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
-	secure, isTLS := c.stream.(*tls.Conn)
+	secure, isTLS := c.stream.(interface{ Handshake() error })
 	if !isTLS {
 		return true
 	}
-	_ = secure.SetWriteDeadline(c.deadline) // if it fails, so does the handshake
+	_ = c.stream.SetWriteDeadline(c.deadline) // if it fails, so does the handshake
 	_, err := c.wait.block(func() (int, error) { return 0, secure.Handshake() })
 	if err == nil {
-		return secure.SetWriteDeadline(time.Time{}) == nil
+		return c.stream.SetWriteDeadline(time.Time{}) == nil
 	}
 	if c.server.OnHandshakeError != nil {
 		c.server.OnHandshakeError(err)
