@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -122,7 +123,7 @@ func (c *conn) next() bool {
 			c.begin(methodOf(c.buffer.unread()), malformed)
 			return true
 		case length > 0:
-			c.beginRequest(length, scanner.begin)
+			c.beginRequest(length, scanner)
 			return true
 		}
 		started := len(c.buffer.unread()) > scanner.begin
@@ -175,12 +176,12 @@ func (c *conn) setDeadline(at time.Time) {
 }
 
 // beginRequest parses a complete header, and prepares the body.
-func (c *conn) beginRequest(length, begin int) {
-	text := string(c.buffer.unread()[begin:length])
+func (c *conn) beginRequest(length int, scanned requestScanner) {
+	text := string(c.buffer.unread()[scanned.begin:length])
 	c.buffer.consume(length)
 	c.wait.known.Store(true)
 	c.wait.restart()
-	malformed := c.head.parse(text, c.head.fields[:0])
+	malformed := c.head.parse(text, slices.Grow(c.head.fields[:0], scanned.lines)) // to grow while parsing would take more memory
 	c.begin(c.head.method, malformed)
 	if malformed != nil {
 		return
