@@ -19,7 +19,7 @@ import (
 var messagePackages = []string{
 	"cmd/broker", "internal/config", "internal/server",
 	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
-	"internal/problem", "proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/wire",
+	"internal/problem", "proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/http1", "proxy/http2", "internal/dialer",
 	"tokensource", "tokensource/redisstore",
 }
 
@@ -40,7 +40,7 @@ var excludedSources = map[string]string{
 
 // excludedPrefixes are the beginnings of other texts that are not messages.
 var excludedPrefixes = []string{
-	"HTTP/1.1 200 ", "GET, HEAD, POST, ", "Basic realm=", "default-src 'none'", // HTTP
+	"GET, HEAD, POST, ", "Basic realm=", "default-src 'none'", // HTTP
 	"net/http: TLS ", "http: server ", "http2: ", // texts of net/http, with which package neterr compares
 	"etrusted-broker token store 1", // input of a key derivation
 	"give up after this long",       // the help of 'broker wait'
