@@ -74,7 +74,7 @@ func demoEnvironment(environ []string, url string) []string {
 
 // introduce prints what to try.
 func (i cli) introduce(c config.Config, fake string, l server.Listeners) {
-	curl, url := curlFor(c, l.App)
+	curl, url := curlFor(c, l.App[0])
 	printf(i.stdout, `
 The broker is running in front of a fake eTrusted with sample data.
 

@@ -30,6 +30,9 @@ const (
 	CodeInvalidHTTP       = "invalid-http"
 )
 
+// OpHandshake is the Op of a *net.OpError for a TLS handshake that was too slow. The error of crypto/tls does not say so.
+const OpHandshake = "tls handshake"
+
 // ProxyRefusedError means that the HTTP proxy (HTTPS_PROXY) refused to open a tunnel.
 type ProxyRefusedError struct {
 	Status int // of the proxy's response to CONNECT
@@ -49,7 +52,7 @@ func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res 
 	return nil
 }
 
-// Describe describes an error of http.RoundTripper or of reading a response body. err must not be nil. server begins the
+// Describe describes an error of http.RoundTripper or http1.Client, or of reading a response body. err must not be nil. server begins the
 // problem's Detail, as in "the API refused the connection"; if it is empty, Detail is only the rest: "refused the
 // connection". The texts are ASCII, if server is. The problem has no Title, and does not wrap err, which may quote the peer.
 func Describe(server string, err error) *problem.Problem {
@@ -171,8 +174,12 @@ const (
 func describeTimeout(err error) *problem.Problem {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, os.ErrDeadlineExceeded) {
-		if strings.HasSuffix(err.Error(), tlsHandshakeTimeout) {
+		var op *net.OpError
+		switch known := errors.As(err, &op); {
+		case known && op.Op == OpHandshake, strings.HasSuffix(err.Error(), tlsHandshakeTimeout):
 			return tooSlow("tls-handshake-timeout", "connection_timeout", "did not finish the TLS handshake in time", unreachableHint)
+		case known && op.Op == "write":
+			return tooSlow("write-timeout", "connection_write_timeout", "did not read the request in time", "It may be overloaded, or the line too slow for the upload.")
 		}
 		return tooSlow("response-timeout", "http_response_timeout", "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted.")
 	}

@@ -26,7 +26,7 @@ var statuses = map[string]int{
 	"dns_timeout": 504, "dns_error": 502, "destination_ip_unroutable": 502, "destination_unavailable": 502,
 	"connection_refused": 502, "connection_terminated": 502, "connection_timeout": 504,
 	"tls_protocol_error": 502, "tls_certificate_error": 502, "tls_alert_received": 502,
-	"http_response_timeout": 504, "http_protocol_error": 502,
+	"http_response_timeout": 504, "connection_write_timeout": 504, "http_protocol_error": 502,
 }
 
 // checkDescribe returns the description of err, and checks what must hold for each one.
@@ -89,6 +89,8 @@ func TestDescribe(t *testing.T) {
 		{io.ErrUnexpectedEOF, "connection_terminated", "closed"},
 		{errors.New("http: server closed idle connection"), "connection_terminated", "closed"},
 		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, "http_response_timeout", "in time"},
+		{&net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}, "connection_write_timeout", "did not read the request"},
+		{&net.OpError{Op: neterr.OpHandshake, Err: context.DeadlineExceeded}, "connection_timeout", "TLS handshake"},
 		{context.DeadlineExceeded, "http_response_timeout", "in time"},
 		{x509.UnknownAuthorityError{}, "tls_certificate_error", "unknown authority"},
 		{x509.SystemRootsError{Err: errors.New(canary)}, "tls_certificate_error", "no certificate authorities"},
@@ -113,7 +115,8 @@ func TestCodesAreUnique(t *testing.T) {
 	for _, err := range []error{
 		&net.DNSError{IsTimeout: true}, &net.DNSError{}, dialError(syscall.ENETUNREACH), dialError(syscall.ECONNREFUSED), dialError(syscall.EMFILE),
 		dialError(context.DeadlineExceeded), &net.OpError{Op: "proxyconnect", Err: io.EOF}, &neterr.ProxyRefusedError{Status: 407}, io.EOF,
-		errors.New("net/http: TLS handshake timeout"), context.DeadlineExceeded, errors.New("anything else"), tls.RecordHeaderError{},
+		errors.New("net/http: TLS handshake timeout"), &net.OpError{Op: neterr.OpHandshake, Err: context.DeadlineExceeded},
+		&net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}, context.DeadlineExceeded, errors.New("anything else"), tls.RecordHeaderError{},
 		x509.UnknownAuthorityError{}, x509.SystemRootsError{}, x509.HostnameError{Certificate: &x509.Certificate{}}, x509.CertificateInvalidError{Reason: x509.Expired}, &tls.CertificateVerificationError{Err: io.EOF},
 	} {
 		got := neterr.Describe("", err)

@@ -15,6 +15,7 @@ import (
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/http1"
+	"etrusted-broker/proxy/localca"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
 )
@@ -34,6 +35,7 @@ type broker struct {
 	app         *http1.Server
 	admin       *http.Server
 	reloader    *credentialReloader
+	ca          *localca.CA // nil if CONNECT is not allowed
 	limits      limits
 	draining    atomic.Bool
 	unsafe      atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
@@ -73,18 +75,17 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if c.HasDefaultAccount() {
 		b.metrics.ForAccount(proxy.DefaultAccount)
 	}
-	ca, err := OpenCA(c)
-	if err != nil {
+	if b.ca, err = OpenCA(c); err != nil {
 		return nil, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}
 	}
 	hosts := access.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
-	policy, err := b.newPolicy(c, hosts, ca)
+	policy, err := b.newPolicy(c, hosts)
 	if err != nil {
 		return nil, err
 	}
 	var tunnelTLS func(target string) *tls.Config
-	if ca != nil {
-		tunnelTLS = ca.TLSConfig
+	if b.ca != nil {
+		tunnelTLS = b.ca.TLSConfig
 	}
 	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,

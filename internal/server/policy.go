@@ -5,11 +5,10 @@ import (
 
 	"etrusted-broker/internal/config"
 	"etrusted-broker/proxy/access"
-	"etrusted-broker/proxy/localca"
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-func (b *broker) newPolicy(c config.Config, hosts *access.Hosts, ca *localca.CA) (*access.Policy, error) {
+func (b *broker) newPolicy(c config.Config, hosts *access.Hosts) (*access.Policy, error) {
 	var rules *access.Rules // nil allows everything
 	if len(c.Allow) > 0 {
 		var err error
@@ -18,8 +17,8 @@ func (b *broker) newPolicy(c config.Config, hosts *access.Hosts, ca *localca.CA)
 		}
 	}
 	policy := access.Config{Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.LoginHost(), Keys: b.reloader.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: rules}
-	if ca != nil {
-		policy.TunnelAllowed = ca.AllowsHost
+	if b.ca != nil {
+		policy.TunnelAllowed = b.ca.AllowsHost
 	}
 	return access.New(policy), nil
 }

@@ -27,7 +27,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	for _, warning := range config.UnknownVariables(options.Environ) {
 		log.Warn(warning)
 	}
-	b, err := newBroker(c, options.Build, log, newAPITransport(c.UpstreamTimeout), NewLoginTransport())
+	b, err := newBroker(c, options.Build, log, newAPIClient(c), NewLoginTransport())
 	if err != nil {
 		log.Error("cannot start: " + err.Error())
 		return err

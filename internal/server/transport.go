@@ -1,12 +1,15 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
 	"time"
 
+	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/neterr"
+	"etrusted-broker/proxy/http1"
 )
 
 const (
@@ -29,14 +32,33 @@ const (
 	maxResponseHeader = 256 << 10
 )
 
-// newAPITransport returns the transport to the API. responseTimeout is the maximum wait for its response headers.
-func newAPITransport(responseTimeout time.Duration) *http.Transport {
-	t := newTransport()
-	t.ResponseHeaderTimeout = responseTimeout
-	idle := currentLimits().idle
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = idle, idle
-	t.ExpectContinueTimeout = time.Second
-	return t
+// newAPIClient returns the client for the API.
+func newAPIClient(c config.Config) *http1.Client {
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.API.Hostname(), NextProtos: []string{"http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(8)}
+	port := c.API.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[c.API.Scheme]
+	}
+	address := net.JoinHostPort(c.API.Hostname(), port)
+	return &http1.Client{
+		ResponseTimeout: c.UpstreamTimeout,
+		MaxIdle:         currentLimits().idle,
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, "tcp", address)
+			if err != nil || c.API.Scheme == "http" {
+				return conn, err
+			}
+			secure := http1.TLSClient(conn, tlsConfig)
+			ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+			defer cancel()
+			if err := secure.HandshakeContext(ctx); err != nil {
+				_ = conn.Close()
+				return nil, err
+			}
+			return secure, nil
+		},
+	}
 }
 
 // NewLoginTransport returns the transport to the login server. It does not share connections with the

@@ -38,9 +38,9 @@ func (b *broker) warnInsecureConfig(c config.Config) {
 	if b.reloader.certificates != nil && time.Until(b.reloader.certificates.notAfter()) < expiresSoon {
 		b.log.Warn("the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", b.reloader.certificates.notAfter()))
 	}
-	if b.tunnels != nil && time.Until(b.tunnels.ca.NotAfter()) < caExpiresSoon {
+	if b.ca != nil && time.Until(b.ca.NotAfter()) < caExpiresSoon {
 		b.log.Warn("the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
-			zap.Time("expires", b.tunnels.ca.NotAfter()))
+			zap.Time("expires", b.ca.NotAfter()))
 	}
 	if c.AccessLog && c.LogLevel > zapcore.InfoLevel {
 		b.log.Warn("BROKER_ACCESS_LOG has no effect: its lines have the level info, so set BROKER_LOG_LEVEL=info")

@@ -75,15 +75,11 @@ func (b *buffer) makeRoom() {
 	}
 }
 
-// prepend puts bytes before what is unread.
-func (b *buffer) prepend(p []byte) {
-	rest := append([]byte(nil), b.unread()...)
-	b.release()
-	for _, part := range [][]byte{p, rest} {
-		for len(part) > 0 {
-			b.makeRoom()
-			n := copy(b.bytes[b.end:], part)
-			b.end, part = b.end+n, part[n:]
-		}
+// add appends bytes to what is unread.
+func (b *buffer) add(p []byte) {
+	for len(p) > 0 {
+		b.makeRoom()
+		n := copy(b.bytes[b.end:], p)
+		b.end, p = b.end+n, p[n:]
 	}
 }

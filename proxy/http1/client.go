@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"time"
 )
@@ -61,4 +62,22 @@ func (c *Client) deadline() time.Time {
 // connection has something to read: session tickets and key updates, which come at any time, do not count.
 func TLSClient(conn net.Conn, config *tls.Config) *tls.Conn {
 	return tls.Client(&switchableConn{Conn: conn, poller: newPoller(conn)}, config)
+}
+
+// Connect asks a forward proxy for a tunnel to a host and port (RFC 9110 section 9.3.6), and returns the status of its response.
+// After 200, conn is the tunnel. The time limit is the deadline of conn.
+func Connect(conn net.Conn, target string, fields Fields) (status int, err error) {
+	request := appendRequest(nil, &ClientRequest{Method: http.MethodConnect, Target: target, Fields: fields})
+	if _, err := conn.Write(request); err != nil {
+		return 0, err
+	}
+	e := exchange{client: &Client{}, conn: conn}
+	defer e.buffer.release()
+	if err := e.receive(&ClientRequest{}); err != nil {
+		return 0, err
+	}
+	if e.head.status == http.StatusOK && len(e.buffer.unread()) > 0 {
+		return 0, errEarlyTunnelData // a TLS server never sends first
+	}
+	return e.head.status, nil
 }

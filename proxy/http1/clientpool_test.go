@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -172,6 +173,7 @@ type pipe struct {
 	client http1.Client
 	dials  atomic.Int32
 	closed atomic.Int32 // connections that the client has closed
+	all    sync.WaitGroup
 }
 
 func newPipe(timeout time.Duration, serve func(c *upstreamConn)) *pipe {
@@ -180,17 +182,23 @@ func newPipe(timeout time.Duration, serve func(c *upstreamConn)) *pipe {
 	p.client.Dial = func(context.Context) (net.Conn, error) {
 		p.dials.Add(1)
 		near, far := net.Pipe()
-		go func() {
+		p.all.Go(func() {
 			c := newPipeConn(far)
 			serve(c)
 			for c.request() != nil {
 			}
 			p.closed.Add(1)
 			_ = far.Close()
-		}()
+		})
 		return near, nil
 	}
 	return p
+}
+
+// close waits until the client has closed all connections.
+func (p *pipe) close() {
+	p.client.CloseIdle()
+	p.all.Wait()
 }
 
 func (p *pipe) roundTrip(r *http1.ClientRequest) error {
@@ -218,8 +226,7 @@ func TestClosesIdleConnections(t *testing.T) {
 				t.Errorf("%d: got %v after %d dials, want %d", i, err, p.dials.Load(), test.dials)
 			}
 		}
-		p.client.CloseIdle()
-		synctest.Wait()
+		p.close()
 		if p.closed.Load() != 2 {
 			t.Errorf("got %d closed connections after CloseIdle, want 2", p.closed.Load())
 		}
@@ -243,7 +250,7 @@ func TestReplacesOldConnections(t *testing.T) {
 		if err := p.roundTrip(newRequest(t, "GET")); err != nil || p.dials.Load() != 2 {
 			t.Errorf("got %v and %d dials after 5 min, want 2", err, p.dials.Load())
 		}
-		p.client.CloseIdle()
+		p.close()
 	})
 }
 
@@ -269,7 +276,7 @@ func TestKeepsMaxIdleConnections(t *testing.T) {
 		if p.closed.Load() != 3 {
 			t.Errorf("got %d closed connections, want 3 of 5", p.closed.Load())
 		}
-		p.client.CloseIdle()
+		p.close()
 	})
 }
 

@@ -97,7 +97,7 @@ func (c *conn) handshake() bool {
 	if errors.As(err, &plain) && plain.Conn != nil && consistsOf(plain.RecordHeader[:4], targetByte|textByte) {
 		c.stream = plain.Conn // "GET /": a client that was given an http URL understands only this answer
 		_ = c.stream.SetWriteDeadline(c.deadline)
-		c.begin(errPlainHTTP)
+		c.begin("", errPlainHTTP)
 		c.handle()
 		c.endRequest()
 	}
@@ -119,19 +119,19 @@ func (c *conn) next() bool {
 		length, malformed := scanner.scan(c.buffer.unread())
 		switch {
 		case malformed != nil:
-			c.begin(malformed)
+			c.begin(methodOf(c.buffer.unread()), malformed)
 			return true
 		case length > 0:
 			c.beginRequest(length, scanner.begin)
 			return true
 		}
-		started := len(c.buffer.unread()) > 0
+		started := len(c.buffer.unread()) > scanner.begin
 		if started {
 			c.headerStarted()
 		}
 		if err := c.fill(); err != nil {
 			if started && errors.Is(err, os.ErrDeadlineExceeded) {
-				c.begin(errSlow)
+				c.begin(methodOf(c.buffer.unread()), errSlow)
 				return true
 			}
 			return false
@@ -139,10 +139,11 @@ func (c *conn) next() bool {
 	}
 }
 
-// headerStarted takes note that a header has arrived in part.
+// headerStarted takes note that a header has arrived in part. It may be called more than once for each.
 func (c *conn) headerStarted() {
 	if phase(c.phase.Swap(uint32(serving))) == idle {
 		c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
+		c.wait.restart()
 	}
 }
 
@@ -180,7 +181,7 @@ func (c *conn) beginRequest(length, begin int) {
 	c.wait.known.Store(true)
 	c.wait.restart()
 	malformed := c.head.parse(text, c.head.fields[:0])
-	c.begin(malformed)
+	c.begin(c.head.method, malformed)
 	if malformed != nil {
 		return
 	}
@@ -190,13 +191,13 @@ func (c *conn) beginRequest(length, begin int) {
 	switch {
 	case h.method == http.MethodConnect: // what follows is not HTTP
 		c.request.ContentLength = 0
-		c.writer.Close = true
+		c.writer.closing = true
 	case h.contentLength < 0:
 		c.body.reset(byChunks, 0)
 	default:
 		c.body.reset(byLength, h.contentLength)
 	}
-	c.writer.Close = c.writer.Close || h.close
+	c.writer.closing = c.writer.closing || h.close
 	if c.body.complete() {
 		c.watch.arm()
 		return
@@ -205,21 +206,18 @@ func (c *conn) beginRequest(length, begin int) {
 	c.content.expecting = h.expectContinue
 }
 
-// begin begins a request with an error, or nil.
-func (c *conn) begin(malformed *RequestError) {
+// begin begins a request. malformed is nil if it is well-formed.
+func (c *conn) begin(method string, malformed *RequestError) {
 	c.phase.Store(uint32(serving))
-	c.request = Request{conn: c, Malformed: malformed, Method: c.head.method, Body: &c.content, Conn: c.outer, Tunnel: c.tunnel, MinorVersion: 1}
-	if malformed != nil {
-		c.request.Method = methodOf(c.buffer.unread())
-	}
+	c.request = Request{conn: c, Malformed: malformed, Method: method, Body: &c.content, Conn: c.outer, Tunnel: c.tunnel, MinorVersion: 1}
 	c.body.reset(byLength, 0)
 	c.content.begin()
 	c.content.complete.Store(true)
 	c.writer.begin()
-	c.writer.Close = malformed != nil
+	c.writer.closing = malformed != nil
 }
 
-// methodOf returns the method of a malformed request: a response to HEAD has no body, whatever else is wrong.
+// methodOf returns the method in an incomplete header, or "": a response to HEAD has no body, whatever else is wrong.
 func methodOf(head []byte) string {
 	const longest = 32
 	method, _, found := bytes.Cut(bytes.TrimPrefix(head, []byte("\r\n")), []byte{' '})
@@ -258,14 +256,17 @@ func (c *conn) discardBody() bool {
 	if c.body.complete() {
 		return true
 	}
-	c.content.begin() // the handler may have interrupted it
+	c.content.discard()
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
 	scratch := smallBuffers.Get().(*[smallBuffer]byte)
 	defer smallBuffers.Put(scratch)
 	for left := maxDiscard; left > 0; {
 		n, err := c.body.Read(scratch[:])
+		if errors.Is(err, io.EOF) {
+			return true
+		}
 		if err != nil {
-			return errors.Is(err, io.EOF)
+			break
 		}
 		left -= n
 	}
@@ -323,6 +324,9 @@ func (c *earlyConn) NetConn() net.Conn { return c.Conn }
 func (c *conn) close() {
 	c.watch.stop()
 	if c.writer.reset {
+		if tcp, ok := c.socket().(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
 		c.evict()
 		return
 	}
@@ -332,16 +336,18 @@ func (c *conn) close() {
 }
 
 // evict closes the connection at once. To end TLS as it should be would mean to wait for a client that makes the server wait.
+// It may be called from any goroutine.
 func (c *conn) evict() {
-	innermost := c.outer
-	if wrapped, ok := innermost.(interface{ NetConn() net.Conn }); ok {
-		innermost = wrapped.NetConn()
-	}
-	if tcp, ok := innermost.(*net.TCPConn); ok && c.writer.reset {
-		_ = tcp.SetLinger(0)
-	}
-	_ = innermost.Close()
+	_ = c.socket().Close()
 	c.server.remove(c)
+}
+
+// socket returns the connection below TLS.
+func (c *conn) socket() net.Conn {
+	if secure, ok := c.outer.(interface{ NetConn() net.Conn }); ok {
+		return secure.NetConn()
+	}
+	return c.outer
 }
 
 // closeIfIdle closes the connection if it is between two requests.

@@ -17,7 +17,8 @@ type RequestBody struct {
 	mu          sync.Mutex
 	expecting   bool // the client waits for "100 Continue"
 	interrupted bool
-	direct      bool // the read deadline of headers does not apply any more
+	broken      bool // a Read has failed: the end of the body cannot be found any more
+	started     bool // the read deadline is not that of the header any more
 }
 
 var errInterrupted = errors.New("the request body was interrupted")
@@ -25,7 +26,13 @@ var errInterrupted = errors.New("the request body was interrupted")
 func (b *RequestBody) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.expecting, b.interrupted, b.direct = false, false, false
+	b.expecting, b.interrupted, b.broken, b.started = false, false, false, false
+}
+
+// discard prepares for reading what the handler has left over, with a deadline.
+func (b *RequestBody) discard() {
+	b.begin()
+	b.started = true
 }
 
 // Read implements io.Reader. The first call sends "100 Continue" if the client waits for it.
@@ -34,16 +41,28 @@ func (b *RequestBody) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.conn.body.Read(p)
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF):
-		if !b.complete.Swap(true) {
-			b.conn.watch.arm()
-		}
-	case !errors.Is(err, ErrChunk) && !b.isInterrupted():
-		b.conn.watch.clientGone()
+	if err != nil {
+		b.ended(err)
 	}
 	return n, err
+}
+
+// ended takes the error of a Read.
+func (b *RequestBody) ended(err error) {
+	b.mu.Lock()
+	first := !b.broken && !b.complete.Load()
+	isEnd := errors.Is(err, io.EOF)
+	b.complete.Store(isEnd) // under the lock: see Interrupt
+	b.broken = !isEnd
+	interrupted := b.interrupted
+	b.mu.Unlock()
+	switch {
+	case !first:
+	case isEnd:
+		b.conn.watch.arm()
+	case !interrupted && !errors.Is(err, ErrChunk):
+		b.conn.watch.clientGone()
+	}
 }
 
 // sendContinue sends "100 Continue" (RFC 9110 section 15.2.1), unless the final response has begun.
@@ -58,13 +77,15 @@ func (b *RequestBody) sendContinue() error {
 	return err
 }
 
-// cancelContinue prevents a later "100 Continue", and reports whether the client still waits for one.
-func (b *RequestBody) cancelContinue() bool {
+// responseBegins prevents a later "100 Continue". It reports whether the connection must end with the response, because the
+// server cannot find the end of the body: either the client still waits for "100 Continue", and may or may not send the body
+// now, or the body is broken.
+func (b *RequestBody) responseBegins() (isLast bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	expecting := b.expecting
+	isLast = b.expecting || b.broken
 	b.expecting = false
-	return expecting
+	return isLast
 }
 
 // Trailer returns the trailer section, after io.EOF.
@@ -73,22 +94,20 @@ func (b *RequestBody) Trailer() Fields { return b.conn.body.Trailer() }
 // Complete reports whether the body was read to its end, or there is none.
 func (b *RequestBody) Complete() bool { return b.complete.Load() }
 
-// Interrupt makes a blocked Read, and all later ones, fail.
+// Interrupt makes a blocked Read, and all later ones, fail. It does nothing to a complete body: a deadline would then end the
+// watch for a client that goes away.
 func (b *RequestBody) Interrupt() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.complete.Load() {
+		return
+	}
 	b.interrupted = true
 	_ = b.conn.stream.SetReadDeadline(past) // fails only if reads fail too
 }
 
 // past is a deadline that ends blocked reads.
 var past = time.Unix(1, 0)
-
-func (b *RequestBody) isInterrupted() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.interrupted
-}
 
 // beforeRead lifts the deadline that was for the header: a body may take as long as it likes.
 func (b *RequestBody) beforeRead() error {
@@ -97,8 +116,8 @@ func (b *RequestBody) beforeRead() error {
 	switch {
 	case b.interrupted:
 		return errInterrupted
-	case !b.direct:
-		b.direct = true
+	case !b.started:
+		b.started = true
 		b.conn.setDeadline(time.Time{})
 	}
 	return nil

@@ -33,6 +33,7 @@ type exchange struct {
 	conn   net.Conn
 	socket net.Conn // the lowest layer of conn: closing it never blocks
 	poller poller
+	polled [1]byte
 	closes time.Time // the end of the connection's maximum age
 	buffer buffer
 
@@ -69,7 +70,7 @@ func newExchange(c *Client, conn net.Conn) *exchange {
 // can be sent elsewhere, so what is noticed here costs nothing.
 func (e *exchange) revive() bool {
 	// The deadline is also for what TLS may write in answer to a key update.
-	return !e.expired(time.Now()) && e.conn.SetDeadline(e.client.deadline()) == nil && quiet(e.poller)
+	return !e.expired(time.Now()) && e.conn.SetDeadline(e.client.deadline()) == nil && quiet(e.poller, e.polled[:])
 }
 
 func (e *exchange) expired(now time.Time) bool {
@@ -194,6 +195,8 @@ func (e *exchange) readHead() error {
 // respond prepares the response whose header has arrived.
 func (e *exchange) respond(r *ClientRequest) {
 	h := &e.head
+	// An upstream that refuses a body may close the connection without a word: RFC 9110 section 15.5.14.
+	h.close = h.close || h.status == http.StatusRequestEntityTooLarge
 	switch {
 	case r.Method == http.MethodHead:
 		e.body.reset(byLength, 0)

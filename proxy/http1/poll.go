@@ -24,13 +24,13 @@ func newPoller(conn net.Conn) poller {
 	return nil
 }
 
-// quiet reports whether there is nothing to read. Without a poller it is unknown, and true.
-func quiet(p poller) bool {
+// quiet reports whether there is nothing to read. Without a poller it is unknown, and true. b is for what is read: memory of the
+// function would be allocated.
+func quiet(p poller, b []byte) bool {
 	if p == nil {
 		return true
 	}
-	var b [1]byte
-	_, err := p.Read(b[:])
+	_, err := p.Read(b)
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 

@@ -25,6 +25,7 @@ var (
 	errResponseTooLong  = &ResponseError{"the header is too long"}
 	errUnexpectedSwitch = &ResponseError{"the protocol was switched without a request to do so"}
 	errInformational    = &ResponseError{"there are too many informational responses"}
+	errEarlyTunnelData  = &ResponseError{"the tunnel has data before it was used"}
 )
 
 // responseHead is the header of a response: status line and field lines.

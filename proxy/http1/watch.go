@@ -2,6 +2,7 @@ package http1
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,7 +31,7 @@ func (w *watch) arm() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// With the next request in the buffer, the end of the connection could not be seen.
-	if w.armed || w.gone || len(w.conn.buffer.unread()) > 0 {
+	if w.armed || w.gone || !mayPrecedeRequest(w.conn.buffer.unread()) {
 		return
 	}
 	w.armed = true
@@ -58,8 +59,7 @@ func (w *watch) run() {
 		n, err := w.conn.stream.Read(one[:])
 		w.mu.Lock()
 		w.early = append(w.early, one[:n]...)
-		// Some clients send a line end after a body; it says nothing about a next request.
-		done := !w.armed || string(w.early) != "\r\n"[:min(len(w.early), 2)]
+		done := !w.armed || !mayPrecedeRequest(w.early)
 		w.mu.Unlock()
 		switch {
 		case err != nil && !w.isArmed(): // disarm has interrupted the Read
@@ -72,6 +72,9 @@ func (w *watch) run() {
 		}
 	}
 }
+
+// mayPrecedeRequest reports whether text is empty, or the line end, complete or not, that some clients send after a body.
+func mayPrecedeRequest(text []byte) bool { return strings.HasPrefix("\r\n", string(text)) }
 
 func (w *watch) isArmed() bool {
 	w.mu.Lock()
@@ -98,10 +101,8 @@ func (w *watch) disarm() {
 		return
 	}
 	<-reading
-	if len(w.early) > 0 {
-		w.conn.buffer.prepend(w.early)
-		w.early = w.early[:0]
-	}
+	w.conn.buffer.add(w.early)
+	w.early = w.early[:0]
 }
 
 // stop ends the timer of a connection that is closed.

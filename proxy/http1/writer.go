@@ -15,7 +15,7 @@ type ResponseWriter struct {
 	// Fields are the fields of the response, in their order. They must not be changed after WriteHead. The slice is reused
 	// for the next request.
 	Fields Fields
-	// Close means that the response is the last on its connection, and says so.
+	// Close means that the response is the last on its connection, and says so. If it is false, the server decides.
 	Close bool
 
 	conn      *conn
@@ -66,9 +66,9 @@ func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fi
 // their place, and Date is added if it is missing.
 func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 	w.begun = true
-	waitsForContinue := w.conn.content.cancelContinue() // and so may or may not send the body
 	r := &w.conn.request
-	w.closing = w.Close || waitsForContinue || w.conn.server.draining.Load() || r.ContentLength > maxDiscard && !r.Body.Complete()
+	isLast := w.conn.content.responseBegins()
+	w.closing = w.closing || w.Close || isLast || w.conn.server.draining.Load() || r.ContentLength > maxDiscard && !r.Body.Complete()
 	w.bodyless = r.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 	switch {
 	case w.bodyless, length >= 0:

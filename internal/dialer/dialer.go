@@ -1,0 +1,182 @@
+// Package dialer opens connections to a server for package http1: directly, or through the proxy that the environment names,
+// and with TLS if the server's URL is https.
+package dialer
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/net/proxy"
+
+	"etrusted-broker/internal/neterr"
+	"etrusted-broker/proxy/http1"
+)
+
+// timeout is the time limit of each step: connecting, a TLS handshake, and opening a tunnel.
+const timeout = 10 * time.Second
+
+// sendBuffer limits what the system holds of an upload. With its automatic size, which may reach 4 MiB, a slow line would
+// accept nothing for longer than the time limit, between two moments in which a third of that has become free.
+const sendBuffer = 256 << 10
+
+// Dialer opens connections to one server. Its fields must not be changed after the first call of Dial.
+type Dialer struct {
+	// Server is the URL of the server, of which only scheme, host and port count.
+	Server *url.URL
+	// Proxy returns the proxy for a request, or nil: http.ProxyFromEnvironment. The schemes http, https, socks5 and socks5h are
+	// supported. A nil Proxy means no proxy. A tunnel is used for http URLs too: these are allowed for loopback addresses only,
+	// for which the environment names no proxy.
+	Proxy func(*http.Request) (*url.URL, error)
+	// TLS is the configuration for TLS, to which Dial adds the name of the server, HTTP/1.1 and TLS 1.2 as the least. nil means
+	// the defaults. It should have a ClientSessionCache.
+	TLS *tls.Config
+}
+
+// Dial opens a connection. It is safe for concurrent use. neterr.Describe describes its errors.
+func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
+	conn, err := d.connect(ctx)
+	if err != nil || d.Server.Scheme != "https" {
+		return conn, err
+	}
+	return d.handshake(ctx, conn, d.Server.Hostname())
+}
+
+// connect opens a connection to the server, or a tunnel to it.
+func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
+	address := addressOf(d.Server)
+	if d.Proxy == nil {
+		return dial(ctx, address)
+	}
+	through, err := d.Proxy(&http.Request{URL: d.Server})
+	if err != nil || through == nil {
+		if err != nil {
+			return nil, proxyError(fmt.Errorf("the URL in the environment: %w", err))
+		}
+		return dial(ctx, address)
+	}
+	switch through.Scheme {
+	case "http", "https":
+		return d.tunnel(ctx, through, address)
+	case "socks5", "socks5h":
+		return dialSOCKS(ctx, through, address)
+	}
+	return nil, proxyError(net.UnknownNetworkError("scheme of the URL in the environment"))
+}
+
+// dial connects to an address.
+func dial(ctx context.Context, address string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if socket, ok := conn.(*net.TCPConn); ok {
+		_ = socket.SetWriteBuffer(sendBuffer)
+	}
+	return conn, err
+}
+
+// tunnel connects to a proxy, and lets it connect to the server: RFC 9110 section 9.3.6.
+func (d *Dialer) tunnel(ctx context.Context, through *url.URL, target string) (net.Conn, error) {
+	conn, err := dial(ctx, addressOf(through))
+	if err != nil {
+		return nil, proxyError(err)
+	}
+	if through.Scheme == "https" {
+		if conn, err = d.handshake(ctx, conn, through.Hostname()); err != nil {
+			return nil, proxyError(err)
+		}
+	}
+	if err := requestTunnel(ctx, conn, through, target); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func requestTunnel(ctx context.Context, conn net.Conn, through *url.URL, target string) error {
+	_ = conn.SetDeadline(time.Now().Add(timeout))
+	// A deadline in the past ends a blocked read or write.
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	fields := http1.Fields{{Name: "Host", Value: target}}
+	if user := through.User; user != nil {
+		password, _ := user.Password()
+		fields.Add("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password)))
+	}
+	status, err := http1.Connect(conn, target, fields)
+	switch {
+	case !stop():
+		return ctx.Err()
+	case err != nil:
+		return proxyError(err)
+	case status != http.StatusOK:
+		return &neterr.ProxyRefusedError{Status: status}
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// dialSOCKS connects through a SOCKS5 proxy: RFC 1928. The proxy resolves the host name.
+func dialSOCKS(ctx context.Context, through *url.URL, address string) (net.Conn, error) {
+	var auth *proxy.Auth
+	if user := through.User; user != nil {
+		password, _ := user.Password()
+		auth = &proxy.Auth{User: user.Username(), Password: password}
+	}
+	socks, err := proxy.SOCKS5("tcp", addressOf(through), auth, forward{})
+	if err != nil {
+		return nil, proxyError(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	conn, err := socks.(proxy.ContextDialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, proxyError(err)
+	}
+	return conn, nil
+}
+
+// forward connects to a SOCKS proxy.
+type forward struct{}
+
+// Dial implements proxy.Dialer. It is not used.
+func (forward) Dial(_, address string) (net.Conn, error) { return dial(context.Background(), address) }
+
+// DialContext implements proxy.ContextDialer.
+func (forward) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
+	return dial(ctx, address)
+}
+
+// handshake starts TLS on a connection. It closes the connection if that fails.
+func (d *Dialer) handshake(ctx context.Context, conn net.Conn, host string) (net.Conn, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if d.TLS != nil {
+		config = d.TLS.Clone()
+		config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	}
+	config.ServerName, config.NextProtos = host, []string{"http/1.1"}
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	secure := http1.TLSClient(conn, config)
+	err := secure.HandshakeContext(limited)
+	if err == nil {
+		return secure, nil
+	}
+	_ = conn.Close()
+	if limited.Err() != nil && ctx.Err() == nil {
+		err = &net.OpError{Op: neterr.OpHandshake, Net: "tcp", Err: limited.Err()}
+	}
+	return nil, err
+}
+
+// proxyError says that an error is about the proxy, as net/http does.
+func proxyError(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
+
+// addressOf returns the host and the port of a URL, with the port of its scheme if it has none.
+func addressOf(u *url.URL) string {
+	ports := map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), ports[u.Scheme], "80"))
+}

@@ -1,0 +1,226 @@
+package http1_test
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"etrusted-broker/proxy/http1"
+)
+
+// cancelCounter counts calls of Cancel, and signals the first.
+type cancelCounter struct {
+	count atomic.Int32
+	first chan struct{}
+}
+
+func newCancelCounter() *cancelCounter { return &cancelCounter{first: make(chan struct{})} }
+
+func (c *cancelCounter) Cancel() {
+	if c.count.Add(1) == 1 {
+		close(c.first)
+	}
+}
+
+// goneReport is how a handler learned that its client has gone.
+type goneReport struct {
+	canceled, done, gone bool
+	after                time.Duration
+}
+
+// leaving is how clients go away.
+var leaving = map[string]func(c *netClient){
+	"close":      func(c *netClient) { _ = c.Close() },
+	"reset":      (*netClient).reset,
+	"half-close": func(c *netClient) { _ = c.Conn.(interface{ CloseWrite() error }).CloseWrite() },
+}
+
+// Rows E3 to E5, E8 and F9, and line 15 of the contract: a client that goes away while the handler waits is noticed, by FIN,
+// RST, half-close or close_notify, after each kind of request.
+func TestNoticesThatTheClientHasGone(t *testing.T) {
+	began := make(chan time.Time, 1)
+	reports := make(chan goneReport, 1)
+	handler := func(w *http1.ResponseWriter, r *http1.Request) {
+		if path(r) == "/simple" {
+			ok(w, r)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		if path(r) == "/stream" {
+			w.WriteHead(200, "OK", -1)
+			_, _ = io.WriteString(w, "part")
+			_ = w.Flush()
+		}
+		canceler := newCancelCounter()
+		r.CancelWhenGone(canceler)
+		var report goneReport
+		select {
+		case <-canceler.first:
+			report.canceled = true
+		case <-time.After(5 * time.Second):
+		}
+		report.after = time.Since(<-began)
+		select {
+		case <-r.Context().Done():
+			report.done = true
+		case <-time.After(time.Second):
+		}
+		report.gone = r.Gone()
+		reports <- report
+	}
+	for name, network := range networks {
+		s := serveOn(t, network, handler, nil)
+		for how, leave := range leaving {
+			if name == "unix" && how == "reset" {
+				continue
+			}
+			for what, request := range map[string]string{
+				"GET":            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+				"second":         simple + "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+				"HTTP/1.0":       "GET / HTTP/1.0\r\n\r\n",
+				"length":         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
+				"CR LF behind":   "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody\r\n",
+				"chunks":         chunkedRequest + "4\r\nbody\r\n0\r\n\r\n",
+				"half a body":    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo",
+				"half a chunk":   chunkedRequest + "4\r\nbo",
+				"large":          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100000),
+				"during a reply": "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n",
+			} {
+				t.Run(name+" "+how+" "+what, func(t *testing.T) {
+					c := s.dial(t)
+					c.send(request)
+					time.Sleep(30 * time.Millisecond) // the server begins to watch after 10 ms
+					began <- time.Now()
+					leave(c)
+					report := <-reports
+					if !report.canceled || !report.done || !report.gone {
+						t.Errorf("got %+v, want all of them", report)
+					}
+					t.Logf("noticed after %s", report.after)
+				})
+			}
+		}
+	}
+}
+
+// A client that has gone before the handler asks is reported at once.
+func TestClientHasGoneBefore(t *testing.T) {
+	result := make(chan bool, 1)
+	s := serveOn(t, networks["tcp"], func(_ *http1.ResponseWriter, r *http1.Request) {
+		<-r.Context().Done()
+		canceler := newCancelCounter()
+		r.CancelWhenGone(canceler)
+		result <- canceler.count.Load() == 1
+	}, nil)
+	c := s.dial(t)
+	c.send(simple)
+	_ = c.Close()
+	if !<-result {
+		t.Error("Cancel was not called")
+	}
+}
+
+// CancelWhenGone(nil) ends what was set before, and the end of a request does not cancel.
+func TestCancelsOnlyWhatIsSet(t *testing.T) {
+	first, second := newCancelCounter(), newCancelCounter()
+	kept := make(chan context.Context, 1)
+	s := serveOn(t, networks["tcp"], func(w *http1.ResponseWriter, r *http1.Request) {
+		switch path(r) {
+		case "/nil":
+			r.CancelWhenGone(first)
+			r.CancelWhenGone(nil)
+			<-r.Context().Done()
+			close(second.first)
+		default:
+			kept <- r.Context()
+			r.CancelWhenGone(first)
+			time.Sleep(30 * time.Millisecond)
+			ok(w, r)
+		}
+	}, nil)
+	c := s.dial(t)
+	c.send(simple)
+	c.expectStatus(200)
+	c.send("GET /nil HTTP/1.1\r\nHost: a\r\n\r\n")
+	select {
+	case <-(<-kept).Done():
+	case <-time.After(5 * time.Second):
+		t.Error("the context of a request that has ended is not done")
+	}
+	_ = c.Close()
+	<-second.first
+	if n := first.count.Load(); n != 0 {
+		t.Errorf("Cancel was called %d times, want 0", n)
+	}
+}
+
+// Interrupt ends a Read of the body, and is not taken for a client that has gone, neither during the body nor after it.
+func TestInterruptIsNotGone(t *testing.T) {
+	for name, network := range networks {
+		for what, request := range map[string]string{
+			"during": "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo",
+			"after":  "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
+		} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				s := serveOn(t, network, func(w *http1.ResponseWriter, r *http1.Request) {
+					read := make(chan error, 1)
+					go func() {
+						_, err := io.Copy(io.Discard, r.Body)
+						read <- err
+					}()
+					time.Sleep(30 * time.Millisecond)
+					r.Body.Interrupt()
+					err := <-read
+					time.Sleep(30 * time.Millisecond)
+					if r.Gone() || r.Context().Err() != nil {
+						t.Error("the client is said to have gone")
+					}
+					if (err == nil) != (what == "after") || r.Body.Complete() != (what == "after") {
+						t.Errorf("got %v, complete=%t", err, r.Body.Complete())
+					}
+					respond(w, 413, "enough")
+				}, nil)
+				c := s.dial(t)
+				c.send(request)
+				response, body := c.response("GET")
+				if response.StatusCode != 413 || body != "enough" || response.Close != (what == "during") {
+					t.Errorf("got %d, %q, close=%t", response.StatusCode, body, response.Close)
+				}
+				if what == "after" {
+					c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody")
+					c.expectStatus(413)
+				}
+			})
+		}
+	}
+}
+
+// A response that the client does not read ends when it goes away.
+func TestNoticesThatTheReaderHasGone(t *testing.T) {
+	ended := make(chan error, 1)
+	s := serveOn(t, networks["tls"], func(w *http1.ResponseWriter, _ *http1.Request) {
+		w.WriteHead(200, "OK", -1)
+		for {
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}, nil)
+	c := s.dial(t)
+	c.send(simple)
+	_, _ = c.reader.Peek(1)
+	time.Sleep(30 * time.Millisecond)
+	if _, ok := c.Conn.(*tls.Conn); ok {
+		c.reset()
+	}
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		t.Error("the handler still writes after 5 s")
+	}
+}
