@@ -11,7 +11,7 @@ import (
 
 // If the upstream refuses a slow upload, the app must see that at once.
 func TestForwardsEarlyResponseDuringSlowUpload(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		seen := make(chan struct{})
 		defer close(seen)
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
@@ -58,14 +58,14 @@ func TestContinueDoesNotRaceWithEarlyResponse(t *testing.T) {
 
 // An upstream that begins its response while it still reads must get every byte of the upload.
 func TestUploadIsCompleteDespiteEarlyResponse(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		for range 20 {
 			answering := make(chan struct{})
 			sent := make(chan struct{})
 			got := make(chan string, 1)
 			up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 				rc := http.NewResponseController(w)
-				_ = rc.EnableFullDuplex()
+				_ = rc.EnableFullDuplex() // an error over HTTP/2, which always is
 				_, _ = io.ReadFull(r.Body, make([]byte, 5))
 				_ = rc.Flush()
 				close(answering)

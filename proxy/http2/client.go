@@ -1,0 +1,152 @@
+// Package http2 sends requests over HTTP/2 with net/http, through the interface of package http1. It falls back to HTTP/1.1 if
+// the server has no HTTP/2.
+//
+// Unlike package http1 it keeps neither the order and the case of fields nor the reason phrase, because net/http does not.
+package http2
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"etrusted-broker/proxy/http1"
+)
+
+// maxWindow limits what is buffered of a response that is not read, in bytes. The default of net/http is 4 MiB.
+const maxWindow = 256 << 10
+
+var (
+	errTarget        = errors.New("a path that begins with two slashes has other bytes that HTTP/2 requests do not keep")
+	errStatus        = errors.New("the status of the response is not a final one")
+	errContentLength = errors.New("the Content-Length of the response is not one number")
+	errInformational = errors.New("there are too many informational responses, or one switches the protocol")
+)
+
+// Client sends requests to one server. It is safe for concurrent use.
+type Client struct {
+	server    *url.URL
+	transport *http.Transport
+	timeout   time.Duration
+}
+
+// New returns a client for the scheme, host and port of a URL. It sets the options of a transport that it needs; the transport
+// must not have been used. timeout is like that of http1.Client, and includes connecting and the retries of net/http.
+func New(server *url.URL, transport *http.Transport, timeout time.Duration) *Client {
+	transport.ForceAttemptHTTP2, transport.DisableCompression, transport.ExpectContinueTimeout = true, true, time.Second
+	if transport.HTTP2 == nil {
+		transport.HTTP2 = &http.HTTP2Config{}
+	}
+	if window := &transport.HTTP2.MaxReceiveBufferPerStream; *window <= 0 || *window > maxWindow {
+		*window = maxWindow
+	}
+	return &Client{server, transport, timeout}
+}
+
+// CloseIdle closes the idle connections.
+func (c *Client) CloseIdle() { c.transport.CloseIdleConnections() }
+
+// RoundTrip is like that of http1.Client.
+func (c *Client) RoundTrip(r *http1.ClientRequest) (*http1.ClientResponse, error) {
+	u, err := c.url(r.Target)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(r.Caller.Context())
+	e := newExchange(r, c.timeout, cancel)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: e.inform})
+	received, err := c.transport.RoundTrip(e.outgoing(u).WithContext(ctx))
+	if err = e.answer(err); err == nil {
+		var response *http1.ClientResponse
+		if response, err = e.convert(received); err == nil {
+			return response, nil
+		}
+	}
+	if received != nil {
+		_ = received.Body.Close()
+	}
+	e.end()
+	return nil, e.explain(err)
+}
+
+// url returns the URL for a target, without changing a byte of it.
+//
+// url.URL re-encodes a path with unusual bytes ({, |, UTF-8), unless it is in Opaque. But an Opaque that begins with two slashes
+// is taken for an authority, so such a path cannot be there.
+func (c *Client) url(target string) (*url.URL, error) {
+	path, query, hasQuery := strings.Cut(target, "?")
+	u := &url.URL{Scheme: c.server.Scheme, Host: c.server.Host, RawQuery: query, ForceQuery: hasQuery && query == ""}
+	if !strings.HasPrefix(path, "//") {
+		u.Opaque = path
+		return u, nil
+	}
+	parsed, err := url.ParseRequestURI(path)
+	if err != nil {
+		return nil, errTarget
+	}
+	if u.Path, u.RawPath = parsed.Path, parsed.RawPath; u.EscapedPath() != path {
+		return nil, errTarget
+	}
+	return u, nil
+}
+
+// convert checks the final response: net/http accepts more, and has an error in the body if a length is announced for none.
+func (e *exchange) convert(received *http.Response) (*http1.ClientResponse, error) {
+	status, length := received.StatusCode, received.ContentLength
+	lengths := received.Header["Content-Length"]
+	if len(lengths) > 0 {
+		n, err := strconv.ParseUint(lengths[0], 10, 63)
+		if err != nil || len(lengths) > 1 {
+			return nil, errContentLength
+		}
+		length = int64(n)
+	}
+	body := &responseBody{received.Body, received, e}
+	switch {
+	case status < 200, status > 999:
+		return nil, errStatus
+	case status == http.StatusNoContent:
+		length, body.Reader = 0, http.NoBody
+	case status == http.StatusNotModified, e.request.Method == http.MethodHead:
+		if body.Reader = http.NoBody; len(lengths) == 0 {
+			length = -1
+		}
+	}
+	return &http1.ClientResponse{Status: status, Fields: fieldsOf(received.Header), ContentLength: length, Body: body}, nil
+}
+
+// responseBody implements http1.ResponseBody.
+type responseBody struct {
+	io.Reader
+	received *http.Response
+	exchange *exchange
+}
+
+// Ready implements http1.ResponseBody. It is not known before Read.
+func (*responseBody) Ready() bool { return false }
+
+// Trailer implements http1.ResponseBody.
+func (b *responseBody) Trailer() http1.Fields { return fieldsOf(b.received.Trailer) }
+
+// Close implements http1.ResponseBody.
+func (b *responseBody) Close() error {
+	defer b.exchange.end()
+	return b.received.Body.Close()
+}
+
+// fieldsOf returns the fields of a header, sorted by name.
+func fieldsOf(header http.Header) (fields http1.Fields) {
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			fields.Add(name, value)
+		}
+	}
+	return fields
+}

@@ -1,0 +1,200 @@
+package http2
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"etrusted-broker/proxy/http1"
+)
+
+// maxInformational is as in package http1.
+const maxInformational = 32
+
+// exchange is a request and its response. If the request's body is streamed, it is that body for net/http, which reads it on
+// another goroutine, until end.
+type exchange struct {
+	request *http1.ClientRequest
+	cancel  context.CancelFunc
+	trailer http.Header // of the request: the values are set at the end of the body
+	reading sync.Mutex  // held by Read
+
+	mu        sync.Mutex
+	timer     *time.Timer // runs while the server has something to do; nil without a timeout
+	timeout   time.Duration
+	expired   bool  // the timeout has passed
+	answered  bool  // there is a response, or an error
+	refused   error // of an informational response
+	count     int   // of informational responses
+	remaining int64 // of the stream; negative for chunked
+	sent      bool  // nothing is left of the body
+	ended     bool  // nothing more is read from the stream
+	failure   error // of the stream
+}
+
+func newExchange(r *http1.ClientRequest, timeout time.Duration, cancel context.CancelFunc) *exchange {
+	e := &exchange{request: r, cancel: cancel, timeout: timeout, remaining: r.ContentLength, trailer: http.Header{}}
+	e.sent = r.Stream == nil || r.ContentLength == 0
+	if timeout > 0 {
+		e.timer = time.AfterFunc(timeout, e.expire)
+	}
+	return e
+}
+
+// outgoing returns the request for net/http.
+func (e *exchange) outgoing(u *url.URL) *http.Request {
+	r := e.request
+	out := &http.Request{Method: r.Method, URL: u, Host: r.Fields.Get("Host"), Header: http.Header{"User-Agent": nil}} // or net/http would send its own
+	for _, field := range r.Fields {
+		switch name := http.CanonicalHeaderKey(field.Name); name {
+		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+		default:
+			out.Header[name] = append(out.Header[name], field.Value)
+		}
+	}
+	switch {
+	case !e.sent:
+		for name := range r.Fields.Elements("Trailer") {
+			e.trailer[http.CanonicalHeaderKey(name)] = nil
+		}
+		out.Body, out.ContentLength, out.Trailer = e, r.ContentLength, e.trailer
+	case len(r.Body) > 0:
+		out.ContentLength = int64(len(r.Body))
+		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil }
+		out.Body, _ = out.GetBody()
+	}
+	return out
+}
+
+func (e *exchange) expire() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.answered {
+		e.expired = true
+		e.cancel()
+	}
+}
+
+// await starts or stops the timer. While the body waits for the app, the server has nothing to do.
+func (e *exchange) await(server bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.timer == nil, e.answered:
+	case server:
+		e.timer.Reset(e.timeout)
+	default:
+		e.timer.Stop()
+	}
+}
+
+// Read implements io.Reader.
+func (e *exchange) Read(p []byte) (int, error) {
+	e.reading.Lock()
+	defer e.reading.Unlock()
+	if !e.open() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	e.await(false)
+	n, err := e.request.Stream.Read(p)
+	e.await(true)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	chunked := e.remaining < 0
+	if !chunked {
+		e.remaining -= int64(n)
+	}
+	switch end := errors.Is(err, io.EOF); {
+	case end && chunked, e.remaining == 0:
+		e.sent, err = true, io.EOF
+		for _, field := range e.request.Stream.Trailer() {
+			e.trailer.Add(field.Name, field.Value)
+		}
+	case end:
+		err = io.ErrUnexpectedEOF
+		fallthrough
+	case err != nil && !e.ended:
+		e.failure = err
+	}
+	return n, err
+}
+
+// Close implements io.Closer. net/http calls it when it needs no more of the body. A Read that waits for the app must end then:
+// net/http waits for it, and the server may be gone.
+func (e *exchange) Close() error {
+	if e.open() {
+		e.mu.Lock()
+		e.ended = true
+		e.mu.Unlock()
+		e.request.Stream.Interrupt()
+	}
+	return nil
+}
+
+// open reports whether there may be more of the stream to read.
+func (e *exchange) open() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.sent && !e.ended && e.failure == nil
+}
+
+// end ends the exchange, and waits until the stream is no longer read.
+func (e *exchange) end() {
+	e.cancel()
+	_ = e.Close()
+	e.reading.Lock()
+	defer e.reading.Unlock()
+}
+
+// inform forwards an informational response, on a goroutine of net/http, which may call it too late.
+func (e *exchange) inform(status int, header textproto.MIMEHeader) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch e.count++; {
+	case e.answered, e.refused != nil:
+	case e.count > maxInformational, status == http.StatusSwitchingProtocols:
+		e.refused = errInformational
+	case status != http.StatusContinue && e.request.OnInformational != nil:
+		e.refused = e.request.OnInformational.Informational(status, "", fieldsOf(http.Header(header)))
+	}
+	return e.refused
+}
+
+// answer is called once there is a response, or an error, which it returns, unless there is a better one.
+func (e *exchange) answer(err error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.answered = true; e.timer != nil {
+		e.timer.Stop()
+	}
+	if e.refused != nil {
+		return e.refused
+	}
+	return err
+}
+
+// explain returns the error of an exchange that has ended without a response: the cause, if net/http reports what followed.
+func (e *exchange) explain(err error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.request.Caller.Context().Err() != nil:
+		return fmt.Errorf("the caller has gone: %w", context.Canceled)
+	case e.failure != nil:
+		return fmt.Errorf("%w: %w", http1.ErrRequestBody, e.failure)
+	case e.expired && !e.sent:
+		return &net.OpError{Op: "write", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	case e.expired:
+		return fmt.Errorf("waiting for the response: %w", os.ErrDeadlineExceeded)
+	}
+	return err
+}
