@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"cmp"
+	"net/http"
+
 	"etrusted-broker/proxy/http1"
 	"etrusted-broker/proxy/linkrewrite"
 )
@@ -11,6 +14,7 @@ func (x *exchange) relay(response *http1.ClientResponse) {
 		x.w.Close = true // what the app still sends is not a request
 	}
 	x.record.Status = response.Status
+	response.Reason = cmp.Or(response.Reason, http.StatusText(response.Status)) // HTTP/2 has none
 	how := x.links.rewritingOf(x.r.Method, response)
 	x.response = downstream{response, parseConnection(response.Fields), how != unchanged}
 	x.forwardFields()

@@ -43,6 +43,7 @@ func serve(t testing.TB, kind string, handler http.HandlerFunc) string {
 		s.StartTLS()
 		if kind == h2 {
 			http2Upstreams.Store(s.URL, true)
+			t.Cleanup(func() { http2Upstreams.Delete(s.URL) })
 		}
 	} else {
 		s.Start()
