@@ -52,6 +52,7 @@ type Config struct {
 
 	TokenWait       time.Duration `env:"BROKER_TOKEN_WAIT" envDefault:"10s" help:"maximum wait of a request while there is no token"`
 	UpstreamTimeout time.Duration `env:"BROKER_UPSTREAM_TIMEOUT" envDefault:"60s" help:"maximum wait for the API's response headers"`
+	UpstreamHTTP2   bool          `env:"BROKER_UPSTREAM_HTTP2" envDefault:"false" help:"use HTTP/2 to the API instead of HTTP/1.1; it costs more CPU"`
 	ShutdownGrace   time.Duration `env:"BROKER_SHUTDOWN_GRACE" envDefault:"25s" help:"time that requests in flight have to finish after SIGTERM"`
 
 	Replay401    bool  `env:"BROKER_REPLAY_401" envDefault:"true" help:"retry once if the API answers 401 and a newer token is available"`

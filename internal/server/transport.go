@@ -1,15 +1,17 @@
 package server
 
 import (
-	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
 	"time"
 
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/neterr"
+	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/http1"
+	"etrusted-broker/proxy/http2"
 )
 
 const (
@@ -24,8 +26,8 @@ const (
 	http2PingInterval = 15 * time.Second
 	http2PingTimeout  = 10 * time.Second
 
-	// streamWindow limits the part of an HTTP/2 response that is buffered while the app does not read: see connectionMemory.
-	// net/http's default is 4 MiB. It limits one response to 6 MB/s if the API is 20 ms away.
+	// streamWindow limits the part of an HTTP/2 response that is buffered while the app does not read. It limits one response
+	// to 6 MB/s if the API is 20 ms away.
 	streamWindow = 128 << 10
 
 	// maxResponseHeader is far more than an API sends.
@@ -33,36 +35,24 @@ const (
 )
 
 // newAPIClient returns the client for the API.
-func newAPIClient(c config.Config) *http1.Client {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.API.Hostname(), NextProtos: []string{"http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(8)}
-	port := c.API.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[c.API.Scheme]
+func newAPIClient(c config.Config) proxy.RoundTripper {
+	idle := currentLimits().idle
+	if c.UpstreamHTTP2 {
+		transport := newTransport()
+		transport.HTTP2.MaxReceiveBufferPerStream = streamWindow
+		transport.MaxIdleConns, transport.MaxIdleConnsPerHost = idle, idle
+		return http2.New(c.API, transport, c.UpstreamTimeout)
 	}
-	address := net.JoinHostPort(c.API.Hostname(), port)
-	return &http1.Client{
-		ResponseTimeout: c.UpstreamTimeout,
-		MaxIdle:         currentLimits().idle,
-		Dial: func(ctx context.Context) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, "tcp", address)
-			if err != nil || c.API.Scheme == "http" {
-				return conn, err
-			}
-			secure := http1.TLSClient(conn, tlsConfig)
-			ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
-			defer cancel()
-			if err := secure.HandshakeContext(ctx); err != nil {
-				_ = conn.Close()
-				return nil, err
-			}
-			return secure, nil
-		},
+	toAPI := &dialer.Dialer{
+		Server: c.API,
+		Proxy:  http.ProxyFromEnvironment,
+		TLS:    &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(0)},
 	}
+	return &http1.Client{Dial: toAPI.Dial, ResponseTimeout: c.UpstreamTimeout, MaxIdle: idle}
 }
 
-// NewLoginTransport returns the transport to the login server. It does not share connections with the
-// API's transport, so that neither can starve the other.
+// NewLoginTransport returns the transport to the login server. It does not share connections with the API's client, so that
+// neither can starve the other.
 func NewLoginTransport() *http.Transport {
 	t := newTransport()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 8, 8 // the number of concurrent token requests
@@ -77,7 +67,7 @@ func newTransport() *http.Transport {
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    handshakeTimeout,
 		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: streamWindow},
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout},
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		DisableCompression:     true, // the app negotiates compression itself

@@ -295,6 +295,7 @@ func (c *conn) enterTunnel() bool {
 	// A client may send the first bytes of the tunnel before it has the response.
 	inner := &earlyConn{Conn: c.stream, early: append([]byte(nil), c.buffer.unread()...)}
 	c.buffer.release()
+	c.idle = idleReader{} // it reads from the socket
 	c.stream, c.tunnel = tls.Server(inner, c.writer.tunnelTLS), c.writer.tunnel
 	c.idle = idleReader{} // it reads from the connection below
 	c.phase.Store(uint32(silent))
