@@ -10,7 +10,7 @@ import (
 
 // A broken request body is the app's fault, not the API's.
 func TestBlamesTheClientForABrokenBody(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		b := start(t, startRecorder(t, kind, nil).url)
 		for name, request := range map[string]string{
 			"bad chunk":              "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
@@ -35,7 +35,7 @@ func TestBlamesTheClientForABrokenBody(t *testing.T) {
 
 // The last bytes of a Content-Length must not wait for the end of the stream.
 func TestForwardsLastBytesAtOnce(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		next := make(chan struct{})
 		defer close(next)
 		b := start(t, serve(t, kind, func(w http.ResponseWriter, _ *http.Request) {

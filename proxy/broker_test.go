@@ -21,6 +21,7 @@ import (
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/http1"
+	"etrusted-broker/proxy/http2"
 )
 
 // testTimeout is how long a test waits for what must happen at once. Only failing tests wait.
@@ -68,6 +69,11 @@ func start(t testing.TB, upstream string, changes ...func(*setup)) *broker {
 	s := setup{Config: newConfig(t, upstream), listener: l}
 	s.client = newClient(s.Upstream)
 	s.UpstreamClient = s.client
+	if _, ok := http2Upstreams.Load(upstream); ok {
+		client := http2.New(s.Upstream, &http.Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots()}}, testTimeout)
+		t.Cleanup(client.CloseIdle)
+		s.UpstreamClient = client
+	}
 	s.OnRequestEnd = func(r proxy.RequestRecord) {
 		select {
 		case b.records <- r:

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type exchange struct {
 	links  links
 	body   requestBody
 
+	response    downstream
 	request     http1.ClientRequest // to the API
 	fields      http1.Fields        // of request; reused
 	generatedID string              // for X-Request-Id; empty if the app has sent one
@@ -89,34 +91,21 @@ func (x *exchange) send(status int, body []byte) {
 
 // recordedPath returns the path of a request target, percent-encoded where that was omitted.
 func recordedPath(target string) string {
-	if _, rest, absolute := strings.Cut(target, "://"); absolute && target[0] != '/' {
+	if scheme, rest, isURL := strings.Cut(target, "://"); isURL && !strings.Contains(scheme, "/") {
 		_, target = cutTarget(rest)
 	}
 	path, _, _ := strings.Cut(target, "?")
-	if path == "" || path[0] != '/' && path != "*" {
-		return "" // the target of a CONNECT, or an invalid one
+	if !strings.HasPrefix(path, "/") && path != "*" {
+		return "" // the target of a CONNECT, or none
 	}
-	return escape(path)
-}
-
-// escape percent-encodes what is not plain ASCII, and what could end a quoted string or a path.
-func escape(path string) string {
-	isPlain := func(c byte) bool { return c > ' ' && c < 0x7f && strings.IndexByte("\"#<>\\^`{|}", c) < 0 }
-	at := 0
-	for at < len(path) && isPlain(path[at]) {
-		at++
-	}
-	if at == len(path) {
+	if !strings.ContainsFunc(path, isUnusual) {
 		return path
 	}
-	const hex = "0123456789ABCDEF"
-	escaped := []byte(path[:at])
-	for _, c := range []byte(path[at:]) {
-		if isPlain(c) {
-			escaped = append(escaped, c)
-		} else {
-			escaped = append(escaped, '%', hex[c>>4], hex[c&15])
-		}
-	}
-	return string(escaped)
+	decoded, _ := url.PathUnescape(path) // http1 has checked it
+	return (&url.URL{Path: decoded, RawPath: path}).EscapedPath()
+}
+
+// isUnusual reports whether a character should be percent-encoded in a path: RFC 3986 section 3.3.
+func isUnusual(c rune) bool {
+	return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"#<>[\\]^`{|}", c)
 }

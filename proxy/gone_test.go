@@ -21,7 +21,7 @@ func hangingHandler(came, gone chan<- struct{}) http.HandlerFunc {
 }
 
 func TestClientClosesBeforeResponse(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		came, gone := make(chan struct{}, 1), make(chan struct{})
 		b := start(t, serve(t, kind, hangingHandler(came, gone)))
 		c := b.dial(t)
@@ -60,7 +60,7 @@ func TestClientClosesWhileWaitingForToken(t *testing.T) {
 
 // The upstream must not take a partial body for a complete one.
 func TestClientClosesDuringUpload(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		for name, request := range map[string]string{
 			"length":  "Content-Length: 1000\r\n\r\nhalf",
 			"chunked": "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
@@ -89,7 +89,7 @@ func TestClientClosesDuringUpload(t *testing.T) {
 }
 
 func TestClientClosesDuringResponse(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		gone := make(chan struct{})
 		b := start(t, serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			defer close(gone)

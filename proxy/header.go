@@ -103,23 +103,12 @@ func allowedInTrailer(name string) bool {
 
 // announcement returns the value of a Trailer field without the names that are not forwarded.
 func announcement(value string, forwarded func(name string) bool) string {
+	const allowed = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" // RFC 9110 section 5.6.2
 	var names []string
 	for name := range strings.SplitSeq(value, ",") {
-		if name = strings.Trim(name, " \t"); isToken(name) && forwarded(name) {
+		if name = strings.Trim(name, " \t"); name != "" && strings.Trim(name, allowed) == "" && forwarded(name) {
 			names = append(names, name)
 		}
 	}
 	return strings.Join(names, ", ")
-}
-
-// isToken reports whether a name is a token (RFC 9110 section 5.6.2).
-func isToken(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return name != ""
 }

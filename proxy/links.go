@@ -123,15 +123,14 @@ func codingOf(fields http1.Fields) (coding string) {
 	return coding
 }
 
-// rewriteFields rewrites the URLs in fields: RFC 9110 sections 8.7 and 10.2.2, RFC 8288.
-func (l *links) rewriteFields(fields http1.Fields) {
-	for i := range fields {
-		switch field := &fields[i]; {
-		case equalFold(field.Name, "Location"), equalFold(field.Name, "Content-Location"):
-			field.Value, _ = l.rewriter.URL(field.Value)
-		case equalFold(field.Name, "Link"):
-			field.Value, _ = l.rewriter.LinkField(field.Value)
-		}
+// rewriteField rewrites the URLs in a field: RFC 9110 sections 8.7 and 10.2.2, RFC 8288.
+func (l *links) rewriteField(field *http1.Field) {
+	switch name := field.Name; {
+	case !l.active:
+	case equalFold(name, "Location"), equalFold(name, "Content-Location"):
+		field.Value, _ = l.rewriter.URL(field.Value)
+	case equalFold(name, "Link"):
+		field.Value, _ = l.rewriter.LinkField(field.Value)
 	}
 }
 

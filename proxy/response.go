@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"cmp"
+	"net/http"
+
 	"etrusted-broker/proxy/http1"
 	"etrusted-broker/proxy/linkrewrite"
 )
@@ -11,34 +14,45 @@ func (x *exchange) relay(response *http1.ClientResponse) {
 		x.w.Close = true // what the app still sends is not a request
 	}
 	x.record.Status = response.Status
+	response.Reason = cmp.Or(response.Reason, http.StatusText(response.Status)) // HTTP/2 has none
 	how := x.links.rewritingOf(x.r.Method, response)
-	down := downstream{parseConnection(response.Fields), how != unchanged}
-	x.w.Fields = x.w.Fields[:0]
-	for _, field := range response.Fields {
-		if equalFold(field.Name, "Trailer") && response.ContentLength < 0 && x.r.MinorVersion > 0 {
-			field.Value = announcement(field.Value, down.allowsTrailer)
-			if field.Value != "" {
-				x.w.Fields = append(x.w.Fields, field)
-			}
-		} else if forwardedDownstream(field.Name, field.Value, down.drop) {
-			x.w.Fields = append(x.w.Fields, field)
-		}
-	}
-	if x.links.active {
-		x.links.rewriteFields(x.w.Fields)
-	}
+	x.response = downstream{response, parseConnection(response.Fields), how != unchanged}
+	x.forwardFields()
 	if how != unchanged {
-		x.relayRewritten(response, how, down)
+		x.relayRewritten(how)
 		return
 	}
 	x.w.WriteHead(response.Status, response.Reason, response.ContentLength)
-	n, err := x.w.ReadFrom(response.Body)
-	x.finish(n, err, response.Body, down)
+	x.finish(x.w.ReadFrom(response.Body))
 }
 
-// finish ends a response. If the body broke off, the app's connection is aborted, since a clean end would make a partial
-// response look complete.
-func (x *exchange) finish(n int64, err error, body http1.ResponseBody, down downstream) {
+// downstream is a response that is forwarded.
+type downstream struct {
+	*http1.ClientResponse
+	drop      connectionOptions
+	rewritten bool
+}
+
+// forwardFields forwards the fields of the header.
+func (x *exchange) forwardFields() {
+	x.w.Fields = x.w.Fields[:0]
+	for _, field := range x.response.Fields {
+		if equalFold(field.Name, "Trailer") && x.response.ContentLength < 0 && x.r.MinorVersion > 0 {
+			field.Value = announcement(field.Value, func(name string) bool { return x.response.allowsTrailer(name, "") })
+			if field.Value == "" {
+				continue
+			}
+		} else if !forwardedDownstream(field.Name, field.Value, x.response.drop) {
+			continue
+		}
+		x.links.rewriteField(&field)
+		x.w.Fields = append(x.w.Fields, field)
+	}
+}
+
+// finish ends a response whose body was forwarded. If it broke off, the app's connection is aborted, since a clean end would make
+// a partial response look complete.
+func (x *exchange) finish(n int64, err error) {
 	x.record.Bytes += n
 	if err != nil {
 		x.record.Broken = true
@@ -47,22 +61,15 @@ func (x *exchange) finish(n int64, err error, body http1.ResponseBody, down down
 		return
 	}
 	var trailer http1.Fields
-	for _, field := range body.Trailer() {
-		if down.allowsTrailer(field.Name) && forwardedDownstream(field.Name, field.Value, down.drop) {
+	for _, field := range x.response.Body.Trailer() {
+		if x.response.allowsTrailer(field.Name, field.Value) {
 			trailer = append(trailer, field)
 		}
 	}
-	if trailer != nil {
-		x.w.Trailer(trailer)
-	}
+	x.w.Trailer(trailer)
 }
 
-// downstream decides which fields of a response are forwarded.
-type downstream struct {
-	drop      connectionOptions
-	rewritten bool // digests are not true any more
-}
-
-func (d downstream) allowsTrailer(name string) bool {
-	return allowedInTrailer(name) && forwardedDownstream(name, "", d.drop) && !(d.rewritten && linkrewrite.IsDigest(name))
+// allowsTrailer reports whether a trailer is forwarded. The digests of a rewritten body are not true any more.
+func (d downstream) allowsTrailer(name, value string) bool {
+	return allowedInTrailer(name) && forwardedDownstream(name, value, d.drop) && (!d.rewritten || !linkrewrite.IsDigest(name))
 }

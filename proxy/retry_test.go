@@ -40,7 +40,7 @@ func startRevoked(t *testing.T, kind string) (*recorder, func(*setup)) {
 }
 
 func TestRetriesOnceAfter401(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		for _, test := range []struct {
 			name, request, body string
 			outcome             proxy.RetryOutcome
@@ -94,7 +94,7 @@ func TestRetriesOnceAfter401(t *testing.T) {
 }
 
 func TestRetryKeepsTrailers(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		up, revoke := startRevoked(t, kind)
 		c := start(t, up.url, revoke).dial(t)
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Authorization\r\n\r\n",

@@ -8,58 +8,62 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// A body up to maxBuffered is rewritten whole, so that one without links is forwarded unchanged. maxBufferedGzip is the same for
-// gzip, which shortens JSON to about an eighth.
-const maxBufferedGzip = 16 << 10
-
-// bufferSize is how much of a longer one is rewritten at a time.
-const bufferSize = 16 << 10
+const (
+	// A body up to maxBuffered is rewritten whole, so that one without links is forwarded unchanged. maxBufferedGzip is the
+	// same for gzip, which shortens JSON to about an eighth.
+	maxBufferedGzip = 16 << 10
+	// bufferSize is how much of a longer body is rewritten at a time.
+	bufferSize = 16 << 10
+)
 
 // relayRewritten forwards a response with rewritten links.
-func (x *exchange) relayRewritten(response *http1.ClientResponse, how rewriting, down downstream) {
+func (x *exchange) relayRewritten(how rewriting) {
 	limit := int64(maxBuffered)
 	if how == zipped {
 		limit = maxBufferedGzip
 	}
-	switch {
+	switch length := x.response.ContentLength; {
 	case how == withoutBody:
 		dropValidators(&x.w.Fields)
-		x.w.WriteHead(response.Status, response.Reason, -1)
-	case response.ContentLength >= 0 && response.ContentLength <= limit:
-		x.rewriteWhole(response, how, down)
+		x.w.WriteHead(x.response.Status, x.response.Reason, -1)
+	case length >= 0 && length <= limit:
+		x.rewriteWhole(how)
 	default:
-		x.rewriteStream(response, flushingReader{x.w, response.Body}, how, down)
+		x.rewriteStream(flushingReader{x.w, x.response.Body}, how)
 	}
 }
 
 // rewriteWhole reads a body, and rewrites it if it contains a link. If it breaks off, the app gets a problem.
-func (x *exchange) rewriteWhole(response *http1.ClientResponse, how rewriting, down downstream) {
+func (x *exchange) rewriteWhole(how rewriting) {
 	buffer := getBuffer()
 	defer putBuffer(buffer)
-	if _, err := buffer.ReadFrom(response.Body); err != nil {
+	if _, err := buffer.ReadFrom(x.response.Body); err != nil {
 		x.respond(x.sendProblem(err))
 		return
 	}
-	body, text, ok := buffer.Bytes(), buffer.Bytes(), true
+	body := buffer.Bytes()
+	text := body
 	if how == zipped {
-		if text, ok = linkrewrite.Gunzip(body); !ok { // longer than it looks, or not gzip
-			x.rewriteStream(response, bytes.NewReader(body), how, down)
+		unzipped, ok := linkrewrite.Gunzip(body)
+		if !ok { // longer than it looks, or not gzip
+			x.rewriteStream(bytes.NewReader(body), how)
 			return
 		}
+		text = unzipped
 	}
 	if rewritten, changed := x.links.rewriter.JSON(text); changed {
 		body = rewritten
 		dropValidators(&x.w.Fields)
 	}
-	x.w.WriteHead(response.Status, response.Reason, int64(len(body)))
+	x.w.WriteHead(x.response.Status, x.response.Reason, int64(len(body)))
 	n, err := x.w.Write(body)
-	x.finish(int64(n), err, response.Body, down)
+	x.finish(int64(n), err)
 }
 
 // rewriteStream rewrites body, which is the response's, while it is forwarded.
-func (x *exchange) rewriteStream(response *http1.ClientResponse, body io.Reader, how rewriting, down downstream) {
+func (x *exchange) rewriteStream(body io.Reader, how rewriting) {
 	dropValidators(&x.w.Fields)
-	x.w.WriteHead(response.Status, response.Reason, -1)
+	x.w.WriteHead(x.response.Status, x.response.Reason, -1)
 	if how == zipped {
 		unzipped := linkrewrite.NewGunzipReader(body)
 		defer func() { _ = unzipped.Close() }()
@@ -68,8 +72,7 @@ func (x *exchange) rewriteStream(response *http1.ClientResponse, body io.Reader,
 	buffer := getBuffer()
 	defer putBuffer(buffer)
 	buffer.Grow(bufferSize)
-	n, err := io.CopyBuffer(x.w, x.links.rewriter.NewReader(body), buffer.AvailableBuffer()[:bufferSize])
-	x.finish(n, err, response.Body, down)
+	x.finish(io.CopyBuffer(x.w, x.links.rewriter.NewReader(body), buffer.AvailableBuffer()[:bufferSize]))
 }
 
 // flushingReader flushes what was sent to the app before it waits for the API.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -140,7 +141,7 @@ func (x *exchange) Informational(status int, reason string, fields http1.Fields)
 			forwarded = append(forwarded, field)
 		}
 	}
-	return x.w.WriteInformational(status, reason, forwarded)
+	return x.w.WriteInformational(status, cmp.Or(reason, http.StatusText(status)), forwarded)
 }
 
 // sendProblem returns the problem for an error of sendUpstream.

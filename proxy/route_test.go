@@ -19,15 +19,18 @@ func TestForwardsTargetByteForByte(t *testing.T) {
 		"/...", "/.a/..b/c..", "/%2e%2ea", "/a?/../x", "/a?%2e%2e/%5c%00", "/a?%0d%0a", "/%80%c3%a4", "/%25", "/a%2f%2fb",
 		"/a?" + strings.TrimSuffix(strings.Repeat("p=1&", 10000), "&"),
 	}
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		c := start(t, up.url).dial(t)
 		for _, target := range targets {
+			if kind == h2 && strings.ContainsAny(target, "{|ä") && strings.HasPrefix(target, "//") {
+				continue // net/http cannot send these
+			}
 			c.send("GET ", target, " HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			if a := c.result("GET"); a.status != 200 {
 				t.Fatalf("%.80q: got %d %s, want 200", target, a.status, a.body)
 			}
-			if got := up.request(t); got.target != target || got.proto != h1 {
+			if got := up.request(t); got.target != target || (got.proto == h2) != (kind == h2) {
 				t.Errorf("sent %.80q: got %.80q by %s upstream, want the same bytes", target, got.target, got.proto)
 			}
 		}
@@ -35,7 +38,7 @@ func TestForwardsTargetByteForByte(t *testing.T) {
 }
 
 func TestAcceptsTargetFormsOfRFC9112(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		at, err := url.Parse(up.url)
 		if err != nil {
@@ -121,7 +124,7 @@ func TestRefusesAmbiguousPath(t *testing.T) {
 }
 
 func TestForwardsMethodUnchanged(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "M-SEARCH", "get", "!#$%&'*+-.^_`|~9"} {

@@ -11,7 +11,7 @@ import (
 
 // The upstream sends the next part only after the app has seen the last, so a broker that holds anything back hangs.
 func TestStreamsResponse(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		for _, declared := range []string{"", "12", "100000"} {
 			t.Run("Content-Length "+declared, func(t *testing.T) {
 				parts := []string{"one ", "two ", "three"}
@@ -64,7 +64,7 @@ func TestStreamsResponse(t *testing.T) {
 
 // The app must see the header of an event stream before the first event.
 func TestForwardsHeaderBeforeBody(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		next := make(chan struct{})
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
@@ -88,7 +88,7 @@ func TestForwardsHeaderBeforeBody(t *testing.T) {
 }
 
 func TestStreamsUpload(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		came := make(chan string)
 		up := serve(t, kind, func(_ http.ResponseWriter, r *http.Request) {
 			buffer := make([]byte, 100)
@@ -122,7 +122,7 @@ func TestStreamsUpload(t *testing.T) {
 }
 
 func TestForwardsResponseTrailers(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 			h := w.Header()
 			h.Set("Trailer", "X-Announced, X-Never-Sent, Access-Control-Allow-Origin, Set-Cookie, Authorization")
@@ -156,7 +156,7 @@ func TestForwardsResponseTrailers(t *testing.T) {
 }
 
 func TestForwardsRequestTrailers(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		up := startRecorder(t, kind, nil)
 		b := start(t, up.url)
 		r := b.request(t, "POST", "/x", io.MultiReader(strings.NewReader(long)))
@@ -179,7 +179,7 @@ func TestForwardsRequestTrailers(t *testing.T) {
 }
 
 func TestForwardsInformationalResponses(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["Link"] = []string{"</a.css>; rel=preload"}
 			w.Header()["Access-Control-Allow-Origin"] = []string{"*"}
@@ -260,7 +260,7 @@ func TestServesHTTP10Client(t *testing.T) {
 }
 
 func TestServesConcurrentRequests(t *testing.T) {
-	forBothKinds(t, func(t *testing.T, kind string) {
+	forAllKinds(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			_, _ = fmt.Fprint(w, r.URL.RawQuery, len(body))

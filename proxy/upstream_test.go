@@ -18,11 +18,15 @@ import (
 const (
 	h1     = "HTTP/1.1"
 	secure = "HTTP/1.1 over TLS"
+	h2     = "HTTP/2.0"
 )
 
-// forBothKinds runs a test with an upstream of each kind.
-func forBothKinds(t *testing.T, f func(t *testing.T, kind string)) {
-	for _, kind := range []string{h1, secure} {
+// http2Upstreams has the URLs of upstreams that are used over HTTP/2.
+var http2Upstreams sync.Map
+
+// forAllKinds runs a test with an upstream of each kind.
+func forAllKinds(t *testing.T, f func(t *testing.T, kind string)) {
+	for _, kind := range []string{h1, secure, h2} {
 		t.Run(kind, func(t *testing.T) { f(t, kind) })
 	}
 }
@@ -34,8 +38,13 @@ func serve(t testing.TB, kind string, handler http.HandlerFunc) string {
 	s.Config.DisableGeneralOptionsHandler = true
 	s.Config.MaxHeaderBytes = 1 << 20
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // some handshakes fail on purpose
-	if kind == secure {
+	if kind != h1 {
+		s.EnableHTTP2 = kind == h2
 		s.StartTLS()
+		if kind == h2 {
+			http2Upstreams.Store(s.URL, true)
+			t.Cleanup(func() { http2Upstreams.Delete(s.URL) })
+		}
 	} else {
 		s.Start()
 	}

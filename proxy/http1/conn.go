@@ -305,7 +305,7 @@ func (c *conn) enterTunnel() bool {
 	inner := &earlyConn{Conn: c.stream, early: append([]byte(nil), c.buffer.unread()...)}
 	c.stream, c.tunnel = tls.Server(inner, c.writer.tunnelTLS), c.writer.tunnel
 	c.buffer.release()
-	c.idle = idleReader{}
+	c.idle = idleReader{} // it reads from the connection below
 	c.forget()
 	c.phase.Store(uint32(silent))
 	c.wait.restart()

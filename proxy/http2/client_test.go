@@ -123,6 +123,24 @@ func TestSendsRequest(t *testing.T) {
 	}
 }
 
+// Over HTTP/1.1, net/http reads the body once more after the last byte of its length.
+func TestStreamsToServerWithoutHTTP2(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		_, _ = fmt.Fprint(w, r.Proto, " ", string(body), " ", err)
+	}))
+	t.Cleanup(s.Close)
+	client := newClient(t, s.URL, time.Minute, s.Client().Transport.(*http.Transport))
+	for range 20 {
+		r := newRequest(t, "POST")
+		w := withStream(r, 2)
+		go func() { _, _ = io.WriteString(w, "ok") }()
+		if _, body, err := roundTrip(client, r); err != nil || body != "HTTP/1.1 ok <nil>" {
+			t.Fatalf("got %q, %v, want the whole body over HTTP/1.1", body, err)
+		}
+	}
+}
+
 func TestRefusesTargetThatItWouldChange(t *testing.T) {
 	client := startServer(t, time.Minute, func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
 	r := newRequest(t, "GET")

@@ -101,7 +101,11 @@ func (e *exchange) await(server bool) {
 func (e *exchange) Read(p []byte) (int, error) {
 	e.reading.Lock()
 	defer e.reading.Unlock()
-	if !e.open() {
+	switch {
+	case e.open():
+	case e.complete(): // over HTTP/1.1, net/http reads beyond the Content-Length
+		return 0, io.EOF
+	default:
 		return 0, http.ErrBodyReadAfterClose
 	}
 	e.await(false)
@@ -145,6 +149,13 @@ func (e *exchange) open() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return !e.sent && !e.ended && e.failure == nil
+}
+
+// complete reports whether the whole stream was read.
+func (e *exchange) complete() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sent
 }
 
 // end ends the exchange, and waits until the stream is no longer read.
