@@ -99,7 +99,7 @@ func TestReadsResponse(t *testing.T) {
 			u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
 				c.send(test.response)
 				if test.status != 0 && !strings.Contains(strings.ToLower(test.response), "content-length") && !strings.Contains(strings.ToLower(test.response), "chunked") && test.status == 200 {
-					_ = c.Conn.Close()
+					_ = c.Close()
 				}
 			}))
 			response, body, bodyErr, err := u.roundTrip(newRequest(t, test.method))
