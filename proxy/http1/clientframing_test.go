@@ -203,6 +203,12 @@ func TestForwardsInformationalResponses(t *testing.T) {
 	if body := u.mustSucceed(t, r); body != "ok" || len(handler.got) != 31 || handler.got[0] != "103 Early Hints [{Link a}]" {
 		t.Errorf("got %q and %q, want ok, one 103 and 30 others", body, handler.got)
 	}
+	many := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send(strings.Repeat("HTTP/1.1 102 Wait\r\n\r\n", 33)) }))
+	handler.got = nil
+	_, _, _, err := many.roundTrip(r)
+	if malformed := (*http1.ResponseError)(nil); !errors.As(err, &malformed) || len(handler.got) != 32 {
+		t.Errorf("got %v and %d informational responses, want an error after 32", err, len(handler.got))
+	}
 	refusing := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send("HTTP/1.1 199 X\r\n\r\n" + okResponse) }))
 	if _, _, _, err := refusing.roundTrip(r); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("got %v, want the handler's error", err)
