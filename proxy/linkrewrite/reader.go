@@ -56,8 +56,7 @@ func (r *reader) Read(p []byte) (n int, err error) {
 		}
 		r.start = r.end
 		r.begin, r.end = r.scanner.next(r.buffer, r.start, r.err != nil)
-		r.needInput = r.begin == r.end
-		if !r.needInput {
+		if r.needInput = r.begin == r.end; !r.needInput {
 			r.insert = r.scanner.replacement(r.buffer[r.begin:r.end])
 		}
 	}

@@ -60,6 +60,8 @@ func TestReaderReturnsEarly(t *testing.T) {
 			{`x"`, `HTTPx"`},
 			{`,"\u00`, `,"`},
 			{`fc`, `\u00fc`},
+			{`","j":` + "\n\t" + `"` + from + `/`, `","j":` + "\n\t" + `"` + to + `/`},
+			{`","k":["` + from + `/`, `","k":["` + to + `/`},
 			{`","\`, `","`},
 			{`n","https:`, `\n","`},
 		} {

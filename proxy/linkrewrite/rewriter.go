@@ -42,8 +42,7 @@ func (r Rewriter) URL(value string) (string, bool) {
 // parameters. It reports whether it rewrote any.
 func (r Rewriter) LinkField(value string) (string, bool) {
 	var out strings.Builder
-	copied := 0 // value[:copied] is in out
-	quoted := false
+	copied, quoted := 0, false // value[:copied] is in out
 	for i := 0; i < len(value); i++ {
 		switch c := value[i]; {
 		case quoted && c == '\\':

@@ -54,7 +54,8 @@ func (s *scanner) candidate(text []byte, i int) int {
 		}
 		if found := bytes.IndexByte(text[i:s.escape], '/'); found >= 0 {
 			i += found
-			if n := len(host); i+n <= len(text) && text[i+1]|0x20 == host[1]|0x20 && bytes.EqualFold(text[i:i+n], host) {
+			rest := text[i:min(len(text), i+len(host))]
+			if len(rest) > 1 && rest[1]|0x20 == host[1]|0x20 && (bytes.Equal(rest, host) || bytes.EqualFold(rest, host)) {
 				return i
 			}
 		} else if i = s.escape; i+4 < len(text) && '2' <= text[i+4] && text[i+4] <= '7' {
@@ -117,10 +118,12 @@ func (s *scanner) replacement(base []byte) string {
 			quoted, _ := json.Marshal(s.to) // of a string, it cannot fail
 			s.plain = string(quoted[1 : len(quoted)-1])
 		}
+	}
+	if bytes.Equal(base, s.base.usual[0]) || !bytes.Contains(base, []byte(`\/`)) {
+		return s.plain
+	}
+	if s.slashed == "" {
 		s.slashed = strings.ReplaceAll(s.plain, "/", `\/`)
 	}
-	if bytes.Contains(base, []byte(`\/`)) {
-		return s.slashed
-	}
-	return s.plain
+	return s.slashed
 }
