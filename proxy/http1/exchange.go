@@ -259,6 +259,7 @@ func (e *exchange) fail(unsent, received error) error {
 	}
 	_ = e.socket.Close() // first: it ends a blocked write
 	if e.pump != nil {
+		e.pump.refuse()
 		e.pump.end()
 	}
 	canceled := e.end()
