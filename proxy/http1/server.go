@@ -38,17 +38,13 @@ type Server struct {
 	accepting int           // calls of Serve that have not returned
 	changed   chan struct{} // a connection was removed, or Serve has returned; one value is enough
 	closed    chan struct{} // closed by Shutdown and Close
+	clock     clock
 	draining  atomic.Bool
+	killed    bool // Close was called
 
 	besieged atomic.Int64 // when the room was last scarce for a long time: see patience
 	date     atomic.Pointer[date]
 }
-
-// epoch is the zero of the times in clientWait.
-var epoch = time.Now()
-
-// sinceEpoch returns the time as nanoseconds, never 0.
-func sinceEpoch() int64 { return int64(time.Since(epoch)) + 1 }
 
 // Serve accepts connections on l, until l fails, or Shutdown or Close is called; its error is then net.ErrClosed. Connections
 // of l may be of any kind, such as *tls.Conn. Several calls may run at the same time.
@@ -127,6 +123,7 @@ func (s *Server) init() {
 	if s.conns == nil {
 		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*conn]struct{}{}
 		s.changed, s.closed = make(chan struct{}, 1), make(chan struct{})
+		s.clock = clock{time.Now()}
 	}
 }
 
@@ -134,8 +131,8 @@ func (s *Server) init() {
 func (s *Server) admit(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.MaxConns > 0 && len(s.conns) >= s.MaxConns {
-		return false
+	if s.killed || s.MaxConns > 0 && len(s.conns) >= s.MaxConns {
+		return false // Serve notices that the server was closed when it waits for room
 	}
 	s.conns[c] = struct{}{}
 	return true
@@ -189,12 +186,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	s.signal() // another call may be waiting
 	return nil
 }
 
 // Close closes the listeners and all connections.
 func (s *Server) Close() {
 	s.closeListeners()
+	s.mu.Lock()
+	s.killed = true
+	s.mu.Unlock()
 	s.closeConns((*conn).evict)
 }
 
