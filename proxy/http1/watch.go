@@ -116,14 +116,13 @@ func (w *watch) stop() {
 // clientGone ends what the request waits for.
 func (w *watch) clientGone() {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.gone = true
-	canceler, cancel := w.canceler, w.cancel
-	w.mu.Unlock()
-	if canceler != nil {
-		canceler.Cancel()
+	if w.canceler != nil {
+		w.canceler.Cancel() // not after CancelWhenGone has replaced it
 	}
-	if cancel != nil {
-		cancel()
+	if w.cancel != nil {
+		w.cancel()
 	}
 }
 
@@ -131,10 +130,9 @@ func (w *watch) clientGone() {
 func (r *Request) CancelWhenGone(c Canceler) {
 	w := &r.conn.watch
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.canceler = c
-	gone := w.gone
-	w.mu.Unlock()
-	if gone && c != nil {
+	if w.gone && c != nil {
 		c.Cancel()
 	}
 }

@@ -1,0 +1,74 @@
+package http1_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"etrusted-broker/proxy/http1"
+)
+
+const expecting = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+
+// Rows E13 to E19, as far as they concern the server: "100 Continue" is sent when the handler reads the body, and not after its
+// response has begun.
+func TestExpect(t *testing.T) {
+	const proceed = "HTTP/1.1 100 Continue\r\n\r\n"
+	for name, test := range map[string]struct {
+		request string
+		handler handlerFunc
+		want    string
+	}{
+		"read": {expecting + "body" + get, ok,
+			proceed + "HTTP/1.1 200 Status\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 Status\r\nContent-Length: 2\r\n\r\nok"},
+		"chunked": {strings.Replace(chunkedRequest, "Host", "Expect: 100-continue\r\nHost", 1) + "1\r\nx\r\n0\r\n\r\n", ok,
+			proceed + "HTTP/1.1 200 Status\r\nContent-Length: 2\r\n\r\nok"},
+		"body complete already": {strings.Replace(chunkedRequest, "Host", "Expect: 100-continue\r\nHost", 1) + "0\r\n\r\n", ok,
+			"HTTP/1.1 200 Status\r\nContent-Length: 2\r\n\r\nok"},
+		"refused": {expecting + "body" + get, func(w *http1.ResponseWriter, _ *http1.Request) { respond(w, 413, "no") },
+			"HTTP/1.1 413 Status\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"},
+		"read after the response": {expecting + "body" + get, func(w *http1.ResponseWriter, r *http1.Request) {
+			respond(w, 413, "no")
+			_, _ = io.ReadAll(r.Body)
+		}, "HTTP/1.1 413 Status\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"},
+		"informational before": {expecting + "body", func(w *http1.ResponseWriter, r *http1.Request) {
+			_ = w.WriteInformational(103, "Early", nil)
+			ok(w, r)
+		}, "HTTP/1.1 103 Early\r\n\r\n" + proceed + "HTTP/1.1 200 Status\r\nContent-Length: 2\r\n\r\nok"},
+		"without a body": {"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", ok,
+			"HTTP/1.1 200 Status\r\nContent-Length: 2\r\n\r\nok"},
+		"HTTP/1.0": {"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody", ok,
+			"HTTP/1.0 200 Status\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			output := playOn(t, newScript([]byte(test.request)), test.handler)
+			for _, line := range strings.SplitAfter(output, "\r\n") {
+				if strings.HasPrefix(line, "Date: ") {
+					output = strings.Replace(output, line, "", 1)
+				}
+			}
+			if output != test.want {
+				t.Errorf("got\n%q, want\n%q", output, test.want)
+			}
+		})
+	}
+}
+
+// The client really waits: the 100 comes before the body.
+func TestContinueComesBeforeTheBody(t *testing.T) {
+	for name, network := range networks {
+		s := serveOn(t, network, func(w *http1.ResponseWriter, r *http1.Request) {
+			if !r.ExpectContinue {
+				t.Errorf("%s: ExpectContinue is false", name)
+			}
+			ok(w, r)
+		}, nil)
+		c := s.dial(t)
+		for range 2 {
+			c.send(expecting)
+			c.expectStatus(100)
+			c.send("body")
+			c.expectStatus(200)
+		}
+	}
+}

@@ -1,0 +1,395 @@
+package http1_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/proxy/http1"
+)
+
+// evictionTimeout is how long the server waits for a client before its connection can be closed to make room.
+const evictionTimeout = 250 * time.Millisecond
+
+// hold is a handler that answers /simple at once, /much with as much as the client reads, and anything else never.
+func hold(w *http1.ResponseWriter, r *http1.Request) {
+	switch {
+	case r.Malformed != nil, path(r) == "/simple":
+		ok(w, r)
+	case path(r) == "/much":
+		w.WriteHead(200, "OK", -1)
+		for {
+			if _, err := io.WriteString(w, strings.Repeat("x", 8<<10)); err != nil {
+				return
+			}
+		}
+	case path(r) == "/part":
+		w.WriteHead(200, "OK", -1)
+		_, _ = io.WriteString(w, "part")
+		_ = w.Flush()
+		time.Sleep(time.Minute)
+	case path(r) == "/drain":
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHead(200, "OK", 0)
+	default:
+		_, _ = io.Copy(io.Discard, r.Body)
+		select {
+		case <-r.Context().Done():
+		case <-time.After(forever): // with a part of the next request there, a client that goes away is not noticed
+		}
+	}
+}
+
+// slow brings a connection into a state in which the server waits for its client.
+var slow = map[string]func(c *bubbleClient){
+	"nothing":         func(*bubbleClient) {},
+	"half a header":   func(c *bubbleClient) { c.send(simple[:20]) },
+	"idle":            func(c *bubbleClient) { c.send(simple); _ = c.status() },
+	"half the second": func(c *bubbleClient) { c.send(simple); _ = c.status(); c.send(simple[:20]) },
+	"half a body": func(c *bubbleClient) {
+		c.send("POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+	},
+	"half a chunk": func(c *bubbleClient) {
+		c.send("POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nhalf")
+	},
+	"no chunk": func(c *bubbleClient) { c.send("POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n") },
+	"half a size": func(c *bubbleClient) {
+		c.send("POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n8")
+	},
+	"reads not":     func(c *bubbleClient) { c.send("GET /much HTTP/1.1\r\nHost: a\r\n\r\n") },
+	"reads a bit":   func(c *bubbleClient) { c.send("GET /much HTTP/1.1\r\nHost: a\r\n\r\n"); _, _ = c.reader.Peek(1) },
+	"next idle":     func(c *bubbleClient) { c.send(simple); _ = c.status(); c.send(simple); _ = c.status() },
+	"an empty line": func(c *bubbleClient) { c.send("\r\n") },
+}
+
+// atWork brings a connection into a state in which the client waits for the server.
+var atWork = map[string]string{
+	"GET":            "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n",
+	"a body":         "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
+	"chunks":         "POST /hold HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+	"one and a half": "GET /hold HTTP/1.1\r\nHost: a\r\n\r\nGET /",
+}
+
+// A client for which the server waits makes room. One that waits for the server does not, however long it takes.
+func TestEvictsSlowClients(t *testing.T) {
+	for name, slowly := range slow {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, len(atWork)+1, hold, func(t *testing.T, b *bubble) {
+				var working []*bubbleClient
+				for _, request := range atWork {
+					c := b.dial()
+					c.send(request)
+					working = append(working, c)
+				}
+				time.Sleep(time.Hour)
+				victim := b.dial()
+				slowly(victim)
+				time.Sleep(time.Second)
+
+				c := b.dial()
+				c.send(simple)
+				if status := c.status(); status != 200 {
+					t.Errorf("%d", status)
+				}
+				if len(b.evicted) != 1 || victim.isOpen() && name != "reads a bit" {
+					t.Errorf("%d connections were evicted, want 1, the victim", len(b.evicted))
+				}
+				for _, c := range working {
+					if !c.isOpen() {
+						t.Error("a connection at work was closed")
+					}
+				}
+			})
+		})
+	}
+}
+
+// Connections without a first header are evicted before all others, and of each kind the one that has kept the server waiting longest.
+func TestEvictionOrder(t *testing.T) {
+	inBubble(t, 4, hold, func(t *testing.T, b *bubble) {
+		var order []*bubbleClient
+		for _, state := range []string{"idle", "half a body", "half a header", "nothing"} {
+			c := b.dial()
+			slow[state](c)
+			order = append(order, c)
+			time.Sleep(time.Second)
+		}
+		order = append(order[2:], order[:2]...)
+		for i := range order {
+			c := b.dial()
+			c.send(atWork["GET"])
+			if len(b.evicted) != i+1 || order[i].isOpen() {
+				t.Fatalf("%d was not closed, of %d", i, len(b.evicted))
+			}
+			for _, later := range order[i+1:] {
+				if !later.isOpen() {
+					t.Fatalf("after %d, a later one was closed too", i)
+				}
+			}
+		}
+	})
+}
+
+// A byte now and then does not keep a connection, neither in a header nor in a body. A client that sends enough is not slow.
+func TestDrippingDoesNotPreventEviction(t *testing.T) {
+	for name, test := range map[string]struct {
+		begin, drip string
+		kept        bool
+	}{
+		"header":      {simple[:len(simple)-4], "x", false},
+		"long header": {simple[:len(simple)-4], strings.Repeat("x", 4<<10), false},
+		"body":        {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", "x", false},
+		"chunks":      {"POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", false},
+		"a real body": {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", strings.Repeat("x", 4<<10), true},
+		"real chunks": {"POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1000\r\n" + strings.Repeat("x", 4<<10) + "\r\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 1, hold, func(t *testing.T, b *bubble) {
+				c := b.dial()
+				c.send(test.begin)
+				for range 10 {
+					time.Sleep(evictionTimeout / 5)
+					c.send(test.drip)
+				}
+				second := b.dial()
+				go func() { _, _ = io.WriteString(second, simple) }()
+				for range 2 {
+					time.Sleep(evictionTimeout / 5)
+					if _, err := io.WriteString(c, test.drip); (err == nil) != test.kept {
+						t.Fatalf("%v", err)
+					}
+				}
+				if closed := len(b.evicted) == 1; closed == test.kept {
+					t.Errorf("closed: %t", closed)
+				}
+			})
+		})
+	}
+}
+
+// The time in which the upstream does not take a body is not the client's.
+func TestSlowUpstreamIsNotTheClientsFault(t *testing.T) {
+	next := make(chan struct{})
+	handler := func(_ *http1.ResponseWriter, r *http1.Request) {
+		some := make([]byte, 4)
+		for {
+			select {
+			case <-next:
+			case <-r.Context().Done():
+				return
+			}
+			if _, err := io.ReadFull(r.Body, some); err != nil {
+				return
+			}
+		}
+	}
+	inBubble(t, 1, handler, func(t *testing.T, b *bubble) {
+		next = make(chan struct{})
+		c := b.dial()
+		c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+		time.Sleep(time.Hour)
+		next <- struct{}{}
+		synctest.Wait()
+		second := b.dial()
+		time.Sleep(evictionTimeout - 1)
+		if !c.isOpen() || len(b.evicted) > 0 {
+			t.Error("closed before it was waited for long enough")
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		if c.isOpen() || len(b.evicted) != 1 {
+			t.Error("not closed")
+		}
+		_ = second
+	})
+}
+
+// While all connections are at work, the next one waits until one of them ends.
+func TestNewConnectionWaitsForRoom(t *testing.T) {
+	for name, release := range map[string]func(b *bubble, first *bubbleClient){
+		"one ends": func(_ *bubble, first *bubbleClient) { _ = first.Close() },
+		"one answered": func(_ *bubble, first *bubbleClient) {
+			time.Sleep(time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			handler := func(w *http1.ResponseWriter, r *http1.Request) {
+				if path(r) == "/hold" {
+					select {
+					case <-r.Context().Done():
+					case <-time.After(24*time.Hour + time.Second/2):
+					}
+				}
+				ok(w, r)
+			}
+			inBubble(t, 1, handler, func(t *testing.T, b *bubble) {
+				first := b.dial()
+				first.send(atWork["GET"])
+				time.Sleep(24 * time.Hour)
+				second := b.dial()
+				answered := make(chan int, 1)
+				go func() {
+					_, _ = io.WriteString(second, simple)
+					answered <- second.status()
+				}()
+				go func() { _, _ = io.Copy(io.Discard, first.reader) }()
+				synctest.Wait()
+				if len(answered) > 0 || len(b.evicted) > 0 {
+					t.Fatal("it did not wait")
+				}
+				began := time.Now()
+				release(b, first)
+				if status := <-answered; status != 200 {
+					t.Errorf("%d", status)
+				}
+				if took := time.Since(began); name == "one ends" && took != 0 {
+					t.Errorf("it waited for another %s", took)
+				}
+				if name == "one ends" && len(b.evicted) > 0 {
+					t.Error("it was closed to make room")
+				}
+			})
+		})
+	}
+}
+
+// Each wait for a client has its own time: what was before does not count.
+func TestEachWaitHasItsOwnTime(t *testing.T) {
+	for name, bring := range map[string]func(c *bubbleClient){
+		"idle after a slow body": func(c *bubbleClient) {
+			slow["half a body"](c)
+			time.Sleep(time.Hour)
+			c.send("a body")
+			_ = c.status()
+		},
+		"header after idling": func(c *bubbleClient) {
+			slow["idle"](c)
+			time.Sleep(time.Minute)
+			c.send(simple[:20])
+		},
+		"idle after a slow answer": func(c *bubbleClient) {
+			c.send("GET /part HTTP/1.1\r\nHost: a\r\n\r\n")
+			_ = c.status()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 1, hold, func(t *testing.T, b *bubble) {
+				c := b.dial()
+				bring(c)
+				_ = b.dial()
+				time.Sleep(evictionTimeout - 1)
+				if len(b.evicted) > 0 || !c.isOpen() {
+					t.Error("closed too early")
+				}
+				time.Sleep(time.Nanosecond)
+				synctest.Wait()
+				if len(b.evicted) != 1 || c.isOpen() {
+					t.Error("not closed")
+				}
+			})
+		})
+	}
+}
+
+// A client that has read all that there is of a response waits for the server.
+func TestDoesNotEvictDuringAResponse(t *testing.T) {
+	inBubble(t, 1, hold, func(t *testing.T, b *bubble) {
+		c := b.dial()
+		c.send("GET /part HTTP/1.1\r\nHost: a\r\n\r\n")
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		synctest.Wait()
+		_ = b.dial()
+		time.Sleep(time.Minute / 2)
+		if len(b.evicted) > 0 {
+			t.Error("it was closed")
+		}
+	})
+}
+
+// lateBytes is a connection whose bytes come at the moment at which it is closed.
+type lateBytes struct{ *script }
+
+func (l lateBytes) Read(p []byte) (int, error) {
+	<-l.closed
+	return copy(p, simple), nil
+}
+
+// connsListener is a listener of the given connections.
+type connsListener chan net.Conn
+
+func (l connsListener) Accept() (net.Conn, error) {
+	if c, open := <-l; open {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (connsListener) Close() error   { return nil }
+func (connsListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+// A request that arrives while its connection is evicted is not served: the client cannot get a response.
+func TestRequestOfEvictedConnectionIsNotServed(t *testing.T) {
+	l := make(connsListener, 2)
+	s := &http1.Server{MaxConns: 1, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, Handler: handlerFunc(func(_ *http1.ResponseWriter, r *http1.Request) {
+		t.Errorf("%s was served", r.Target)
+	})}
+	first, second := newScript(), newScript()
+	l <- lateBytes{first}
+	l <- second
+	close(l)
+	if err := s.Serve(l); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve: got %v, want %v", err, net.ErrClosed)
+	}
+	<-first.closed
+	<-second.closed
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A connection that waits for room is closed with the server.
+func TestCloseEndsConnectionThatWaitsForRoom(t *testing.T) {
+	inBubble(t, 1, hold, func(t *testing.T, b *bubble) {
+		first := b.dial()
+		first.send(atWork["GET"])
+		second := b.dial()
+		time.Sleep(time.Hour)
+		b.server.Close()
+		for _, c := range []*bubbleClient{first, second} {
+			if text, after := c.untilClosed(); text != "" || after != 0 {
+				t.Errorf("got %q, closed after %s, want nothing and at once", text, after)
+			}
+		}
+	})
+}
+
+// An app that opens more connections at once than there may be gets all its responses.
+func TestServesBurstOfConnections(t *testing.T) {
+	inBubble(t, 3, hold, func(t *testing.T, b *bubble) {
+		responses := make(chan string, 100)
+		for range cap(responses) {
+			go func() {
+				c, err := b.listener.Dial(context.Background(), "pipe", "")
+				if err != nil {
+					t.Error(err)
+					responses <- ""
+					return
+				}
+				defer func() { _ = c.Close() }()
+				go func() { _, _ = io.WriteString(c, simple) }()
+				text, _ := io.ReadAll(io.LimitReader(c, int64(len("HTTP/1.1 200"))))
+				responses <- string(text)
+			}()
+		}
+		for range cap(responses) {
+			if got := <-responses; got != "HTTP/1.1 200" {
+				t.Errorf("got %q, want HTTP/1.1 200", got)
+			}
+		}
+	})
+}

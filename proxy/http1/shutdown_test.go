@@ -1,0 +1,182 @@
+package http1_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/proxy/http1"
+)
+
+// shutdownHandler answers /slow after a minute, streams for a minute, or answers at once.
+func shutdownHandler(w *http1.ResponseWriter, r *http1.Request) {
+	switch {
+	case r.Malformed == nil && path(r) == "/slow":
+		time.Sleep(time.Minute)
+	case r.Malformed == nil && path(r) == "/stream":
+		w.WriteHead(200, "OK", -1)
+		for range 60 {
+			_, _ = io.WriteString(w, "x")
+			_ = w.Flush()
+			time.Sleep(time.Second)
+		}
+		return
+	}
+	ok(w, r)
+}
+
+// Row E30 and line 24 of the contract: what is in flight ends well, with Connection: close; idle connections are closed at
+// once, silent ones after a second.
+func TestShutdown(t *testing.T) {
+	for name, test := range map[string]struct {
+		first, then string
+		after       time.Duration // until then is sent
+		ends        time.Duration // the end of the connection
+		status      int
+		close       bool
+	}{
+		"in flight":        {"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n", "", 0, time.Minute, 200, true},
+		"streaming":        {"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n", "", 0, time.Minute, 200, false}, // its header has been sent before
+		"half a header":    {simple[:20], simple[20:], 5 * time.Second, 5 * time.Second, 200, true},
+		"half an upload":   {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo", "dy", time.Hour, time.Hour, 200, true},
+		"a slow header":    {simple[:20], "", 0, headerTimeout, 408, true},
+		"idle":             {simple, "", 0, 0, 0, false},
+		"idle, CR LF":      {simple + "\r\n", "", 0, 0, 0, false},
+		"silent":           {"", "", 0, time.Second, 0, false},
+		"silent, CR LF":    {"\r\n", "", 0, time.Second, 0, false},
+		"silent, then not": {"", simple, time.Second / 2, time.Second / 2, 200, true},
+		"pipelined":        {"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n" + simple, "", 0, time.Minute, 200, true}, // the second is dropped
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 0, shutdownHandler, func(t *testing.T, b *bubble) {
+				c := b.dial()
+				if test.first != "" {
+					c.send(test.first)
+				}
+				if strings.HasPrefix(name, "idle") {
+					_ = c.status()
+				}
+				began := time.Now()
+				done := make(chan error, 1)
+				go func() { done <- b.server.Shutdown(t.Context()) }()
+				synctest.Wait()
+				if _, err := b.listener.Dial(t.Context(), "", ""); err == nil {
+					t.Error("a new connection was accepted")
+				}
+				if test.then != "" {
+					time.Sleep(test.after)
+					c.send(test.then)
+				}
+				if test.status > 0 {
+					if response, _ := c.response(); response.StatusCode != test.status || response.Close != test.close {
+						t.Errorf("got %d, close=%t, want %d, close=%t", response.StatusCode, response.Close, test.status, test.close)
+					}
+				}
+				if rest, _ := c.untilClosed(); rest != "" {
+					t.Errorf("got %q at the end, want nothing", rest)
+				}
+				if after := time.Since(began); after != test.ends {
+					t.Errorf("closed after %s, want %s", after, test.ends)
+				}
+				if err := <-done; err != nil || time.Since(began) != test.ends {
+					t.Errorf("Shutdown: got %v after %s, want nil after %s", err, time.Since(began), test.ends)
+				}
+			})
+		})
+	}
+}
+
+func TestShutdownEndsWithItsContext(t *testing.T) {
+	inBubble(t, 0, shutdownHandler, func(t *testing.T, b *bubble) {
+		c := b.dial()
+		c.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := b.server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+		}
+		if !c.isOpen() {
+			t.Error("the connection was closed")
+		}
+		done := make(chan error, 2) // several calls may wait for the same connections
+		for range cap(done) {
+			go func() { done <- b.server.Shutdown(t.Context()) }()
+		}
+		_ = c.status()
+		for range cap(done) {
+			if err := <-done; err != nil {
+				t.Errorf("Shutdown: got %v, want nil", err)
+			}
+		}
+	})
+}
+
+// Close ends all connections at once, whatever happens on them, and cancels their requests.
+func TestCloseEndsEverything(t *testing.T) {
+	canceled := 0
+	handler := func(_ *http1.ResponseWriter, r *http1.Request) {
+		<-r.Context().Done()
+		canceled++
+	}
+	inBubble(t, 0, handler, func(t *testing.T, b *bubble) {
+		silent, half, waiting := b.dial(), b.dial(), b.dial()
+		half.send(simple[:20])
+		waiting.send(simple)
+		time.Sleep(headerTimeout / 2)
+		b.server.Close()
+		for _, c := range []*bubbleClient{silent, half, waiting} {
+			if text, after := c.untilClosed(); text != "" || after != 0 {
+				t.Errorf("got %q, closed after %s, want nothing and at once", text, after)
+			}
+		}
+		synctest.Wait()
+		if canceled != 1 {
+			t.Errorf("%d requests were canceled, want 1", canceled)
+		}
+		if err := b.server.Serve(b.listener); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Serve after Close: got %v, want %v", err, net.ErrClosed)
+		}
+	})
+}
+
+// lateListener accepts a connection at the moment at which it is closed.
+type lateListener struct {
+	connListener
+	closed chan struct{}
+}
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	<-l.closed
+	time.Sleep(time.Millisecond)
+	return l.connListener.Accept()
+}
+
+func (l *lateListener) Close() error {
+	close(l.closed)
+	return nil
+}
+
+// A connection that is accepted while Close runs is closed too.
+func TestCloseEndsLateConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, accepted := net.Pipe()
+		l := &lateListener{connListener{conn: accepted}, make(chan struct{})}
+		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		synctest.Wait()
+		began := time.Now()
+		s.Close()
+		if _, err := client.Read(make([]byte, 1)); err == nil || time.Since(began) > time.Second {
+			t.Errorf("got %v after %s, want the end at once", err, time.Since(began))
+		}
+		if err := <-served; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Serve: got %v, want %v", err, net.ErrClosed)
+		}
+	})
+}
