@@ -297,7 +297,6 @@ func (c *conn) enterTunnel() bool {
 	c.buffer.release()
 	c.idle = idleReader{} // it reads from the socket
 	c.stream, c.tunnel = tls.Server(inner, c.writer.tunnelTLS), c.writer.tunnel
-	c.idle = idleReader{} // it reads from the connection below
 	c.phase.Store(uint32(silent))
 	c.wait.restart()
 	return c.handshake()
