@@ -13,13 +13,13 @@ import (
 	"testing"
 )
 
-// messagePackages are the packages whose messages reach an operator or an app: in the log, a problem's title and detail,
+// messagePackages are the packages, and files of packages, whose messages reach an operator or an app: in the log, a problem's title and detail,
 // /readyz, the status page, or the output of a command. The steps of 'check' are not among them: each says itself what to do,
 // and docs/check.md describes them.
 var messagePackages = []string{
 	"cmd/broker", "internal/config", "internal/server",
 	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
-	"internal/problem", "proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/wire",
+	"internal/problem", "proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/http1/errors.go",
 	"tokensource", "tokensource/redisstore",
 }
 
@@ -40,7 +40,7 @@ var excludedSources = map[string]string{
 
 // excludedPrefixes are the beginnings of other texts that are not messages.
 var excludedPrefixes = []string{
-	"HTTP/1.1 200 ", "GET, HEAD, POST, ", "Basic realm=", "default-src 'none'", // HTTP
+	"GET, HEAD, POST, ", "Basic realm=", "default-src 'none'", // HTTP
 	"net/http: TLS ", "http: server ", "http2: ", // texts of net/http, with which package neterr compares
 	"etrusted-broker token store 1", // input of a key derivation
 	"give up after this long",       // the help of 'broker wait'
@@ -90,7 +90,13 @@ func messages(t *testing.T) []message {
 		return excludedSources[name] != ""
 	}
 	for _, dir := range messagePackages {
-		files, err := filepath.Glob(filepath.Join("../..", dir, "*.go"))
+		pattern := filepath.Join("../..", dir)
+		if strings.HasSuffix(dir, ".go") {
+			dir = filepath.Dir(dir)
+		} else {
+			pattern = filepath.Join(pattern, "*.go")
+		}
+		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: got %d files, %v", dir, len(files), err)
 		}

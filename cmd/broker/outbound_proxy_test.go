@@ -82,8 +82,8 @@ func TestUsesProxyAndCertificateVariables(t *testing.T) {
 		if got, want := proxy.targets(), []string{"CONNECT login.example.com:443", "CONNECT api.example.com:443"}; !slices.Equal(got, want) {
 			t.Errorf("got tunnels %q, want %q", got, want)
 		}
-		if requests := eTrusted.APIRequests(); len(requests) != 1 || requests[0].Proto != "HTTP/2.0" || requests[0].Host != "api.example.com" {
-			t.Errorf("got requests %+v, want one to api.example.com over HTTP/2", requests)
+		if requests := eTrusted.APIRequests(); len(requests) != 1 || requests[0].Proto != "HTTP/1.1" || requests[0].Host != "api.example.com" {
+			t.Errorf("got requests %+v, want one to api.example.com over HTTP/1.1", requests)
 		}
 	})
 	t.Run("unknown CA", func(t *testing.T) {

@@ -86,7 +86,7 @@ func startServer(t *testing.T) (s *httptest.Server, config *tls.Config) {
 // get sends a request on a fresh connection, and returns the response's body.
 func get(t *testing.T, d *dialer.Dialer) (string, error) {
 	t.Helper()
-	client := http1.Client{Dial: d.Dial, ResponseTimeout: 100 * time.Millisecond}
+	client := http1.Client{Dial: d.Dial, ResponseTimeout: time.Second}
 	defer client.CloseIdle()
 	response, err := client.RoundTrip(&http1.ClientRequest{Method: "POST", Target: "/", Fields: http1.Fields{{Name: "Host", Value: "api"}}, Caller: caller{t.Context()}})
 	if err != nil {

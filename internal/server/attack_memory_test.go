@@ -10,13 +10,17 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/fakeetrusted"
+	"etrusted-broker/proxy"
+	"etrusted-broker/proxy/http2"
 )
 
 // Clients that request a long response and do not read it cost what their buffers hold, not what they requested. The bounds
@@ -41,8 +45,7 @@ func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 			api.Listener = smallBufferListener{api.Listener}
 			api.Start()
 			t.Cleanup(api.Close)
-			toAPI := newAPITransport(time.Minute)
-			address, inFlight := serveWithSmallBuffers(t, api.URL, toAPI, limits{app: 2 * readers, admin: 4})
+			address, inFlight := serveWithSmallBuffers(t, api.URL, newAPIClient(configFor(t, api.URL)), limits{app: 2 * readers, admin: 4})
 
 			before := heapInUse()
 			for range readers {
@@ -81,9 +84,11 @@ func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
 	api.EnableHTTP2 = true
 	api.StartTLS()
 	t.Cleanup(api.Close)
-	toAPI := newAPITransport(time.Minute)
-	toAPI.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	address, _ := serveWithSmallBuffers(t, api.URL, toAPI, limits{app: 4, admin: 4})
+	transport := newTransport()
+	transport.HTTP2.MaxReceiveBufferPerStream = streamWindow
+	transport.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	t.Cleanup(transport.CloseIdleConnections)
+	address, _ := serveWithSmallBuffers(t, api.URL, http2.New(configFor(t, api.URL).API, transport, time.Minute), limits{app: 4, admin: 4})
 	startStalledReader(t, address, "/long")
 	waitUntilSilent(&sent)
 	if got := sent.Load(); got > maxSent {
@@ -140,7 +145,7 @@ func longContentAPI(t *testing.T, sent *atomic.Int64) http.Handler {
 }
 
 // serveWithSmallBuffers runs a broker, with a token, whose clients can stall after few bytes.
-func serveWithSmallBuffers(t *testing.T, api string, toAPI *http.Transport, maxConns limits) (address string, inFlight func() int64) {
+func serveWithSmallBuffers(t *testing.T, api string, toAPI proxy.RoundTripper, maxConns limits) (address string, inFlight func() int64) {
 	t.Helper()
 	toLogin := NewLoginTransport()
 	b := newUnstartedBroker(t, api, brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), toAPI, toLogin)
@@ -151,17 +156,26 @@ func serveWithSmallBuffers(t *testing.T, api string, toAPI *http.Transport, maxC
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- b.serve(ctx, smallBufferListener{listener}, nil) }()
+	go func() { ended <- b.serve(ctx, Listeners{App: []net.Listener{smallBufferListener{listener}}}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		toAPI.CloseIdleConnections()
 		toLogin.CloseIdleConnections()
 	})
 	brokertest.Get(t, "http://"+listener.Addr().String()+"/x") // waits for the token
 	return listener.Addr().String(), b.proxy.InFlight
+}
+
+// configFor returns the configuration of a client for an API.
+func configFor(t *testing.T, api string) config.Config {
+	t.Helper()
+	parsed, err := url.Parse(api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config.Config{API: parsed, UpstreamTimeout: time.Minute}
 }
 
 // startStalledReader requests a path, and reads only the beginning of the response.

@@ -18,6 +18,7 @@ import (
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/fakeetrusted"
+	"etrusted-broker/proxy"
 	"etrusted-broker/tokensource"
 )
 
@@ -46,14 +47,14 @@ func newAttackBubble(t *testing.T, maxConns limits, api http.Handler) *attackBub
 		b.eTrusted.ServeHTTP(w, r)
 	})}
 	go func() { _ = server.Serve(upstreams) }()
-	toAPI, toLogin := newAPITransport(time.Hour), NewLoginTransport()
-	toAPI.Proxy, toLogin.Proxy = nil, nil
-	toAPI.DialContext, toLogin.DialContext = upstreams.Dial, upstreams.Dial
+	toAPI, toLogin := newClientInMemory(upstreams), NewLoginTransport()
+	toAPI.ResponseTimeout = time.Hour
+	toLogin.Proxy, toLogin.DialContext = nil, upstreams.Dial
 	unstarted := newUnstartedBroker(t, "http://api.example", "http://login.example", toAPI, toLogin)
 	unstarted.limits = maxConns
 	ctx, cancel := context.WithCancel(context.Background())
 	result := make(chan error, 1)
-	go func() { result <- unstarted.serve(ctx, b.app, b.admin) }()
+	go func() { result <- unstarted.serve(ctx, Listeners{App: []net.Listener{b.app}, Admin: b.admin}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-result; err != nil {
@@ -66,7 +67,7 @@ func newAttackBubble(t *testing.T, maxConns limits, api http.Handler) *attackBub
 		}
 		b.mu.Unlock()
 		b.attackers.Wait()
-		toAPI.CloseIdleConnections()
+		toAPI.CloseIdle()
 		toLogin.CloseIdleConnections()
 		_ = server.Close()
 		time.Sleep(time.Minute) // net/http closes connections after a delay
@@ -78,7 +79,7 @@ func newAttackBubble(t *testing.T, maxConns limits, api http.Handler) *attackBub
 }
 
 // newUnstartedBroker returns a broker that does not serve yet.
-func newUnstartedBroker(t *testing.T, api, login string, toAPI, toLogin http.RoundTripper) *broker {
+func newUnstartedBroker(t *testing.T, api, login string, toAPI proxy.RoundTripper, toLogin http.RoundTripper) *broker {
 	t.Helper()
 	upstream, err := url.Parse(api)
 	if err != nil {

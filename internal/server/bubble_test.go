@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/fakeetrusted"
+	"etrusted-broker/proxy/http1"
 	"etrusted-broker/tokensource"
 )
 
@@ -40,9 +42,8 @@ func newBubbleWith(t *testing.T, options fakeetrusted.Options, change func(*conf
 	upstreams := fakeetrusted.NewListener()
 	server := &http.Server{Handler: b.eTrusted, ReadHeaderTimeout: time.Hour}
 	go func() { _ = server.Serve(upstreams) }()
-	toAPI, toLogin := newAPITransport(time.Minute), NewLoginTransport()
-	toAPI.Proxy, toLogin.Proxy = nil, nil
-	toAPI.DialContext, toLogin.DialContext = upstreams.Dial, upstreams.Dial
+	toAPI, toLogin := newClientInMemory(upstreams), NewLoginTransport()
+	toLogin.Proxy, toLogin.DialContext = nil, upstreams.Dial
 
 	api, err := url.Parse("http://api.example")
 	if err != nil {
@@ -70,7 +71,7 @@ func newBubbleWith(t *testing.T, options fakeetrusted.Options, change func(*conf
 
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- b.broker.serve(ctx, app, nil) }()
+	go func() { ended <- b.broker.serve(ctx, Listeners{App: []net.Listener{app}}) }()
 	b.stop = sync.OnceValue(func() error {
 		cancel()
 		return <-ended
@@ -80,11 +81,19 @@ func newBubbleWith(t *testing.T, options fakeetrusted.Options, change func(*conf
 		if err := b.stop(); err != nil {
 			t.Errorf("serve: %v", err)
 		}
-		toAPI.CloseIdleConnections()
+		toAPI.CloseIdle()
 		toLogin.CloseIdleConnections()
 		_ = server.Close()
 	})
 	return b
+}
+
+// newClientInMemory returns a client for an API that serves on a listener in memory.
+func newClientInMemory(api *fakeetrusted.Listener) *http1.Client {
+	return &http1.Client{
+		Dial:            func(ctx context.Context) (net.Conn, error) { return api.Dial(ctx, "tcp", "") },
+		ResponseTimeout: time.Minute,
+	}
 }
 
 // get sends a GET request and returns the response, whose body it has read, and how long it took.

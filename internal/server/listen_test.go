@@ -48,12 +48,14 @@ func TestEndsWhenListenerFails(t *testing.T) {
 			}
 		}
 		_ = listeners[closed].Close()
-		b, err := newBroker(c, Build{}, zap.NewNop(), newAPITransport(brokertest.Timeout), NewLoginTransport())
+		b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c), NewLoginTransport())
 		if err != nil {
 			t.Fatal(err)
 		}
 		ended := make(chan error, 1)
-		go func() { ended <- b.serve(t.Context(), listeners["app"], listeners["admin"]) }()
+		go func() {
+			ended <- b.serve(t.Context(), Listeners{App: []net.Listener{listeners["app"]}, Admin: listeners["admin"]})
+		}()
 		if err := brokertest.Receive(t, "the result of serve", ended); err == nil || !strings.Contains(err.Error(), "the "+closed+" listener failed") {
 			t.Errorf("got %v, want an error about the %s listener", err, closed)
 		}

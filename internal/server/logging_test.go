@@ -21,7 +21,7 @@ func TestLogEscapesAndBoundsText(t *testing.T) {
 		log.Warn(long)
 		log.Warn("a field", zap.String("reason", long))
 		log.With(zap.String("reason", long)).Warn("a field of every line")
-		newServer(http.NotFoundHandler(), log).ErrorLog.Printf("http: TLS handshake error from 127.0.0.1:1: %s", long)
+		newAdminServer(http.NotFoundHandler(), log).ErrorLog.Printf("http: TLS handshake error from 127.0.0.1:1: %s", long)
 		log.Debug(long)
 		brokertest.CheckPrintable(t, format, logs.String(), 4, 2400)
 	}

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"sync"
+
+	"etrusted-broker/proxy/http1"
 )
 
 // serve runs the broker on its listeners until ctx is done, drains it, and closes the listeners. It returns an error if a
@@ -48,7 +49,7 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 }
 
 func serveOn(name string, failed chan<- error, serve func() error) {
-	if err := serve(); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+	if err := serve(); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, http1.ErrServerClosed) {
 		failed <- fmt.Errorf("the %s listener failed: %w", name, err)
 	}
 }

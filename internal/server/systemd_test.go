@@ -32,7 +32,7 @@ func TestNotifySendsStoppingBeforeListenerCloses(t *testing.T) {
 	app := closeHook{brokertest.Listen(t, "tcp", "127.0.0.1:0"), once}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- b.serveWithSystemd(ctx, Listeners{App: app}, newNotifier(t)) }()
+	go func() { ended <- b.serveWithSystemd(ctx, Listeners{App: []net.Listener{app}}, newNotifier(t)) }()
 	brokertest.Eventually(t, "the broker serves", func() bool {
 		return brokertest.Do(http.NewRequest(http.MethodGet, "http://"+app.Addr().String()+"/channels", nil)).Status == http.StatusOK
 	})
@@ -64,7 +64,7 @@ func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
 	ended := make(chan error, 1)
 	n := newNotifier(t)
 	go func() {
-		ended <- b.serveWithSystemd(ctx, Listeners{App: brokertest.Listen(t, "tcp", "127.0.0.1:0")}, n)
+		ended <- b.serveWithSystemd(ctx, Listeners{App: []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0")}}, n)
 	}()
 	brokertest.Eventually(t, "the broker resets the watchdog", func() bool { return manager.Count("WATCHDOG=1") >= 3 })
 	lock.Lock()
@@ -87,7 +87,7 @@ func newIdleBroker(t *testing.T, eTrusted http.Handler) *broker {
 	if problems != nil {
 		t.Fatal(problems)
 	}
-	b, err := newBroker(c, Build{}, zap.NewNop(), newAPITransport(c.UpstreamTimeout), NewLoginTransport())
+	b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c), NewLoginTransport())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,6 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,7 +24,7 @@ func newTLSServer(t *testing.T, handler http.Handler, change func(*httptest.Serv
 	change(server)
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	transport := newAPITransport(brokertest.Timeout)
+	transport := NewLoginTransport()
 	transport.Proxy = nil // ignores the proxy of the machine that runs the test
 	transport.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
@@ -51,49 +49,6 @@ func roundTrip(transport http.RoundTripper, url string) (proto string, err error
 		err = fmt.Errorf("status %d, body %q", response.StatusCode, body)
 	}
 	return response.Proto, err
-}
-
-// The connections of one burst serve the next. The server holds each request until the whole burst has arrived, so each burst
-// needs 64 connections.
-func TestBurstsReuseConnections(t *testing.T) {
-	t.Parallel()
-	const burst = 64
-	var handshakes atomic.Int64
-	var mu sync.Mutex
-	arrived, all := 0, make(chan struct{})
-	transport, server := newTLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		ready := all
-		if arrived++; arrived == burst {
-			close(all)
-			arrived, all = 0, make(chan struct{})
-		}
-		mu.Unlock()
-		select {
-		case <-ready:
-		case <-r.Context().Done():
-		}
-		_, _ = io.WriteString(w, "ok")
-	}), func(server *httptest.Server) {
-		server.TLS.VerifyConnection = func(tls.ConnectionState) error {
-			handshakes.Add(1)
-			return nil
-		}
-	})
-	for i := range 3 {
-		var requests sync.WaitGroup
-		for range burst {
-			requests.Go(func() {
-				if proto, err := roundTrip(transport, server.URL); err != nil || proto != "HTTP/1.1" {
-					t.Errorf("got %s, %v, want HTTP/1.1", proto, err)
-				}
-			})
-		}
-		requests.Wait()
-		if n := handshakes.Load(); n > burst {
-			t.Fatalf("got %d handshakes after burst %d, want at most %d", n, i+1, burst)
-		}
-	}
 }
 
 func TestTransportSpeaksHTTP2(t *testing.T) {
@@ -152,23 +107,14 @@ func TestTransportRequestsNoCompression(t *testing.T) {
 	}
 }
 
-func TestTransportTimesOut(t *testing.T) {
+func TestTransportKeepsConnectionsForLessThanAMinute(t *testing.T) {
 	t.Parallel()
-	_, server := newTLSServer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		<-r.Context().Done()
-	}), func(*httptest.Server) {})
-	transport := newAPITransport(50 * time.Millisecond)
-	transport.Proxy = nil
-	transport.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	began := time.Now()
-	if _, err := roundTrip(transport, server.URL); err == nil || time.Since(began) > brokertest.Timeout/2 {
-		t.Errorf("got error %v after %v, want a timeout after 50ms", err, time.Since(began))
-	}
+	transport := NewLoginTransport()
 	// If the transport kept idle connections for longer than the server does, requests would be lost when the server closes them.
 	if transport.IdleConnTimeout <= 0 || transport.IdleConnTimeout >= time.Minute {
 		t.Errorf("got idle timeout %v, want more than 0 and less than a minute", transport.IdleConnTimeout)
 	}
-	if NewLoginTransport().Proxy == nil || newAPITransport(0).Proxy == nil {
+	if transport.Proxy == nil {
 		t.Error("got a transport without Proxy, want HTTPS_PROXY to be used")
 	}
 }

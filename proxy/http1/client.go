@@ -48,7 +48,7 @@ func (c *Client) RoundTrip(r *ClientRequest) (*ClientResponse, error) {
 }
 
 // CloseIdle closes the idle connections.
-func (c *Client) CloseIdle() { c.pool.closeAll() }
+func (c *Client) CloseIdle() { c.pool.closeIf(func(*exchange) bool { return true }) }
 
 // deadline is that of something which the upstream must do within ResponseTimeout from now.
 func (c *Client) deadline() time.Time {

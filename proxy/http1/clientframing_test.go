@@ -99,7 +99,7 @@ func TestReadsResponse(t *testing.T) {
 			u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
 				c.send(test.response)
 				if test.status != 0 && !strings.Contains(strings.ToLower(test.response), "content-length") && !strings.Contains(strings.ToLower(test.response), "chunked") && test.status == 200 {
-					_ = c.Conn.Close()
+					_ = c.Close()
 				}
 			}))
 			response, body, bodyErr, err := u.roundTrip(newRequest(t, test.method))
@@ -202,6 +202,12 @@ func TestForwardsInformationalResponses(t *testing.T) {
 	r.OnInformational = handler
 	if body := u.mustSucceed(t, r); body != "ok" || len(handler.got) != 31 || handler.got[0] != "103 Early Hints [{Link a}]" {
 		t.Errorf("got %q and %q, want ok, one 103 and 30 others", body, handler.got)
+	}
+	many := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send(strings.Repeat("HTTP/1.1 102 Wait\r\n\r\n", 33)) }))
+	handler.got = nil
+	_, _, _, err := many.roundTrip(r)
+	if malformed := (*http1.ResponseError)(nil); !errors.As(err, &malformed) || len(handler.got) != 32 {
+		t.Errorf("got %v and %d informational responses, want an error after 32", err, len(handler.got))
 	}
 	refusing := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send("HTTP/1.1 199 X\r\n\r\n" + okResponse) }))
 	if _, _, _, err := refusing.roundTrip(r); !errors.Is(err, io.ErrClosedPipe) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -45,9 +46,11 @@ const (
 
 func newConn(s *Server, accepted net.Conn) *conn {
 	c := &conn{server: s, outer: accepted, stream: accepted}
+	c.wait.epoch = s.epoch
 	c.body.buffer = &c.buffer
 	c.body.from = bodySource{c}
 	c.content.conn, c.writer.conn, c.watch.conn = c, c, c
+	c.forget()
 	return c
 }
 
@@ -62,7 +65,16 @@ func (c *conn) serve() {
 		if !c.endRequest() {
 			return
 		}
+		c.forget()
 	}
+}
+
+// forget releases what belonged to a request: most connections are idle most of the time.
+func (c *conn) forget() {
+	c.head = requestHead{fields: c.head.fields.reuse()}
+	c.request = Request{}
+	c.body.reset(byLength, 0)
+	c.writer = ResponseWriter{Fields: c.writer.Fields.reuse(), conn: c}
 }
 
 // handle calls the handler. A panic ends only this connection.
@@ -81,14 +93,14 @@ func (c *conn) handle() {
 // handshake performs the TLS handshake, if the connection uses TLS.
 func (c *conn) handshake() bool {
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
-	secure, isTLS := c.stream.(*tls.Conn)
+	secure, isTLS := c.stream.(interface{ Handshake() error })
 	if !isTLS {
 		return true
 	}
-	_ = secure.SetWriteDeadline(c.deadline) // if it fails, so does the handshake
+	_ = c.stream.SetWriteDeadline(c.deadline) // if it fails, so does the handshake
 	_, err := c.wait.block(func() (int, error) { return 0, secure.Handshake() })
 	if err == nil {
-		return secure.SetWriteDeadline(time.Time{}) == nil
+		return c.stream.SetWriteDeadline(time.Time{}) == nil
 	}
 	if c.server.OnHandshakeError != nil {
 		c.server.OnHandshakeError(err)
@@ -122,7 +134,7 @@ func (c *conn) next() bool {
 			c.begin(methodOf(c.buffer.unread()), malformed)
 			return true
 		case length > 0:
-			c.beginRequest(length, scanner.begin)
+			c.beginRequest(length, scanner)
 			return true
 		}
 		started := len(c.buffer.unread()) > scanner.begin
@@ -175,12 +187,12 @@ func (c *conn) setDeadline(at time.Time) {
 }
 
 // beginRequest parses a complete header, and prepares the body.
-func (c *conn) beginRequest(length, begin int) {
-	text := string(c.buffer.unread()[begin:length])
+func (c *conn) beginRequest(length int, scanned requestScanner) {
+	text := string(c.buffer.unread()[scanned.begin:length])
 	c.buffer.consume(length)
 	c.wait.known.Store(true)
 	c.wait.restart()
-	malformed := c.head.parse(text, c.head.fields[:0])
+	malformed := c.head.parse(text, slices.Grow(c.head.fields, scanned.lines)) // to grow while parsing would take more memory
 	c.begin(c.head.method, malformed)
 	if malformed != nil {
 		return
@@ -210,10 +222,8 @@ func (c *conn) beginRequest(length, begin int) {
 func (c *conn) begin(method string, malformed *RequestError) {
 	c.phase.Store(uint32(serving))
 	c.request = Request{conn: c, Malformed: malformed, Method: method, Body: &c.content, Conn: c.outer, Tunnel: c.tunnel, MinorVersion: 1}
-	c.body.reset(byLength, 0)
 	c.content.begin()
 	c.content.complete.Store(true)
-	c.writer.begin()
 	c.writer.closing = malformed != nil
 }
 
@@ -277,8 +287,7 @@ func (c *conn) discardBody() bool {
 // linger lets the client read the response before the connection is closed, if it may still be sending.
 func (c *conn) linger() {
 	c.wait.closing.Store(true)
-	half, ok := c.stream.(interface{ CloseWrite() error })
-	if !ok || !c.maySend() || half.CloseWrite() != nil {
+	if !c.maySend() || closeWrite(c.stream) != nil {
 		return
 	}
 	c.setDeadline(time.Now().Add(lingerTimeout))
@@ -294,9 +303,10 @@ func (c *conn) maySend() bool {
 func (c *conn) enterTunnel() bool {
 	// A client may send the first bytes of the tunnel before it has the response.
 	inner := &earlyConn{Conn: c.stream, early: append([]byte(nil), c.buffer.unread()...)}
-	c.buffer.release()
-	c.idle = idleReader{} // it reads from the socket
 	c.stream, c.tunnel = tls.Server(inner, c.writer.tunnelTLS), c.writer.tunnel
+	c.buffer.release()
+	c.idle = idleReader{} // it reads from the connection below
+	c.forget()
 	c.phase.Store(uint32(silent))
 	c.wait.restart()
 	return c.handshake()
@@ -318,8 +328,15 @@ func (c *earlyConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// NetConn returns the connection that carries the tunnel.
-func (c *earlyConn) NetConn() net.Conn { return c.Conn }
+// CloseWrite is for linger.
+func (c *earlyConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
 
 func (c *conn) close() {
 	c.watch.stop()

@@ -144,7 +144,7 @@ func (e *exchange) wroteRequest(err error) {
 
 // receive reads up to the end of the final response's header.
 func (e *exchange) receive(r *ClientRequest) error {
-	for range maxInformational + 1 {
+	for informational := 0; ; informational++ {
 		if err := e.readHead(); err != nil {
 			return fmt.Errorf("reading the response: %w", err)
 		}
@@ -153,6 +153,8 @@ func (e *exchange) receive(r *ClientRequest) error {
 			return nil
 		case status == http.StatusSwitchingProtocols:
 			return errUnexpectedSwitch
+		case informational == maxInformational:
+			return errInformational
 		case status == http.StatusContinue:
 			if e.pump != nil {
 				e.pump.proceed()
@@ -163,7 +165,6 @@ func (e *exchange) receive(r *ClientRequest) error {
 			}
 		}
 	}
-	return errInformational
 }
 
 // readHead reads the header of a response.

@@ -101,6 +101,16 @@ func (f *Fields) DeleteFunc(del func(Field) bool) {
 	*f = kept
 }
 
+// reuse returns an empty slice with the memory of f, unless that is large. It keeps no strings.
+func (f Fields) reuse() Fields {
+	const maxKept = 64
+	if cap(f) > maxKept {
+		return nil
+	}
+	clear(f[:cap(f)])
+	return f[:0]
+}
+
 // close reports whether the connection ends with a message of HTTP/1.minorVersion: RFC 9112 section 9.3.
 func (f Fields) close(minorVersion int) bool {
 	keepAlive := minorVersion > 0

@@ -224,3 +224,25 @@ func TestNoticesThatTheReaderHasGone(t *testing.T) {
 		t.Error("the handler still writes after 5 s")
 	}
 }
+
+// Line 15 of the contract: within 50 ms, whenever the client goes away.
+func TestNoticesWithin50Milliseconds(t *testing.T) {
+	var noticed chan time.Time // of each bubble
+	wait := func(_ *http1.ResponseWriter, r *http1.Request) {
+		<-r.Context().Done()
+		noticed <- time.Now()
+	}
+	for _, after := range []time.Duration{0, time.Millisecond, 10 * time.Millisecond, time.Minute} {
+		inBubble(t, 0, wait, func(t *testing.T, b *bubble) {
+			noticed = make(chan time.Time, 1)
+			c := b.dial()
+			c.send(simple)
+			time.Sleep(after)
+			left := time.Now()
+			_ = c.Close()
+			if took := (<-noticed).Sub(left); took > 50*time.Millisecond {
+				t.Errorf("after %s: noticed within %s, want 50 ms", after, took)
+			}
+		})
+	}
+}

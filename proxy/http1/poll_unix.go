@@ -47,9 +47,6 @@ func (p *socketPoller) Read(b []byte) (int, error) {
 // readNow relies on the sockets of package net being non-blocking.
 func (p *socketPoller) readNow(fd uintptr) {
 	n, err := syscall.Read(int(fd), p.buffer)
-	for errors.Is(err, syscall.EINTR) {
-		n, err = syscall.Read(int(fd), p.buffer)
-	}
 	switch {
 	case errors.Is(err, syscall.EAGAIN):
 		err = os.ErrDeadlineExceeded

@@ -32,25 +32,21 @@ type pool struct {
 // none on which a request may be sent.
 func (p *pool) get() *exchange {
 	for {
-		e := p.pop()
-		if e == nil || e.revive() {
+		p.mu.Lock()
+		last := len(p.idle) - 1
+		if last < 0 {
+			p.mu.Unlock()
+			return nil
+		}
+		e := p.idle[last]
+		p.idle[last] = nil
+		p.idle = p.idle[:last]
+		p.mu.Unlock()
+		if e.revive() {
 			return e
 		}
 		_ = e.conn.Close()
 	}
-}
-
-func (p *pool) pop() *exchange {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	last := len(p.idle) - 1
-	if last < 0 {
-		return nil
-	}
-	e := p.idle[last]
-	p.idle[last] = nil
-	p.idle = p.idle[:last]
-	return e
 }
 
 // put adds a connection. It reports false if there are enough.
@@ -69,38 +65,30 @@ func (p *pool) put(e *exchange) bool {
 
 // closeExpired closes the connections that were idle for too long, and those that are too old.
 func (p *pool) closeExpired() {
-	p.mu.Lock()
 	now := time.Now()
-	var expired []*exchange
-	p.idle = slices.DeleteFunc(p.idle, func(e *exchange) bool {
-		if !e.expired(now) {
-			return false
-		}
-		expired = append(expired, e)
-		return true
-	})
-	if p.janitor = nil; len(p.idle) > 0 {
-		p.janitor = time.AfterFunc(p.idle[0].idleSince.Add(idleTimeout).Sub(now), p.closeExpired)
-	}
-	p.mu.Unlock()
-	closeConns(expired)
+	p.closeIf(func(e *exchange) bool { return e.expired(now) })
 }
 
-func (p *pool) closeAll() {
+// closeIf closes idle connections, and sets the janitor for the others.
+func (p *pool) closeIf(condition func(*exchange) bool) {
 	p.mu.Lock()
-	all := p.idle
-	p.idle = nil
+	var removed []*exchange
+	p.idle = slices.DeleteFunc(p.idle, func(e *exchange) bool {
+		if !condition(e) {
+			return false
+		}
+		removed = append(removed, e)
+		return true
+	})
 	if p.janitor != nil {
 		p.janitor.Stop()
 		p.janitor = nil
 	}
+	if len(p.idle) > 0 {
+		p.janitor = time.AfterFunc(time.Until(p.idle[0].idleSince.Add(idleTimeout)), p.closeExpired)
+	}
 	p.mu.Unlock()
-	closeConns(all)
-}
-
-// closeConns is not for use under the mutex: with TLS, closing writes.
-func closeConns(exchanges []*exchange) {
-	for _, e := range exchanges {
-		_ = e.conn.Close()
+	for _, e := range removed {
+		_ = e.conn.Close() // not under the mutex: with TLS it writes
 	}
 }

@@ -51,7 +51,7 @@ func parseOurs(method, text string) (p parsedResponse, ok bool) {
 	if err != nil {
 		return p, false
 	}
-	return parsedResponse{e.head.status, comparable(e.head.fields), string(body), conn.left(e.buffer.unread()), comparable(e.Trailer())}, true
+	return parsedResponse{e.head.status, headerOf(e.head.fields), string(body), conn.left(e.buffer.unread()), headerOf(e.Trailer())}, true
 }
 
 func parseTheirs(method, text string) (p parsedResponse, err error) {
@@ -73,7 +73,7 @@ func parseTheirs(method, text string) (p parsedResponse, err error) {
 	}
 }
 
-func comparable(fields Fields) http.Header {
+func headerOf(fields Fields) http.Header {
 	h := http.Header{}
 	for _, field := range fields {
 		h.Add(field.Name, field.Value)

@@ -3,6 +3,7 @@ package http1
 import (
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 // clientWait measures how long the server has been blocked on the client of a connection: while a read waits for a header or
@@ -10,7 +11,9 @@ import (
 //
 // The methods are for the goroutines of the connection; the server reads the atomics to choose whom to evict.
 type clientWait struct {
-	// reading and writing are when the current wait began, in nanoseconds since epoch; 0 without one, and evicted once the
+	epoch time.Time // of the server
+
+	// reading and writing are when the current wait began, in nanoseconds after epoch; 0 without one, and evicted once the
 	// server has decided to close the connection. They are changed by compare-and-swap, so that a client whose bytes have
 	// arrived and a server that wants to close can never both win.
 	reading, writing atomic.Int64
@@ -38,27 +41,27 @@ func (w *clientWait) restart() { w.waited, w.got = 0, 0 }
 
 // block runs a function that is blocked on the client until it returns, and adds up the time.
 func (w *clientWait) block(read func() (int, error)) (int, error) {
-	began := sinceEpoch()
-	since := began - w.waited
-	if !w.reading.CompareAndSwap(0, since) {
+	began := since(w.epoch)
+	start := began - w.waited
+	if !w.reading.CompareAndSwap(0, start) {
 		return 0, errEvicted
 	}
 	n, err := read()
-	if !w.reading.CompareAndSwap(since, 0) {
+	if !w.reading.CompareAndSwap(start, 0) {
 		return 0, errEvicted
 	}
-	w.waited += sinceEpoch() - began
+	w.waited += since(w.epoch) - began
 	w.got += n
 	return n, err
 }
 
 // write writes to the client.
 func (w *clientWait) write(to net.Conn, p []byte) (int, error) {
-	since := sinceEpoch()
-	timed := w.writing.CompareAndSwap(0, since) // otherwise another write waits for the same client
+	start := since(w.epoch)
+	timed := w.writing.CompareAndSwap(0, start) // otherwise another write waits for the same client
 	n, err := to.Write(p)
 	if timed {
-		w.writing.CompareAndSwap(since, 0)
+		w.writing.CompareAndSwap(start, 0)
 	}
 	return n, err
 }

@@ -1,8 +1,8 @@
 package http1
 
 import (
+	"bytes"
 	"context"
-	"strings"
 	"sync"
 	"time"
 )
@@ -74,7 +74,7 @@ func (w *watch) run() {
 }
 
 // mayPrecedeRequest reports whether text is empty, or the line end, complete or not, that some clients send after a body.
-func mayPrecedeRequest(text []byte) bool { return strings.HasPrefix("\r\n", string(text)) }
+func mayPrecedeRequest(text []byte) bool { return bytes.HasPrefix([]byte("\r\n"), text) }
 
 func (w *watch) isArmed() bool {
 	w.mu.Lock()

@@ -41,11 +41,6 @@ var writeBuffers = sync.Pool{New: func() any { return new([writeBuffer]byte) }}
 // errIncomplete is for a handler that sends another body than it has announced.
 var errIncomplete = errors.New("the response's body does not have the length that was announced")
 
-// begin prepares the writer for a request.
-func (w *ResponseWriter) begin() {
-	*w = ResponseWriter{Fields: w.Fields[:0], conn: w.conn}
-}
-
 // WriteInformational sends an informational response (RFC 9110 section 15.2) at once, unless the client's version of HTTP has
 // none. Its fields are not those of the final response.
 func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fields) error {

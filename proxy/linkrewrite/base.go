@@ -1,11 +1,15 @@
 package linkrewrite
 
-import "strings"
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
 
 // Base is the API's base URL, prepared for the search. It is safe for concurrent use.
 type Base struct {
 	variants []string // the URLs with this meaning, in lower case
-	usual    []string // the JSON of the first one: plain, and with each slash as \/
+	usual    [][]byte // the JSON of the first one: plain, and with each slash as \/
 	host     []byte   // in lower case, with a slash before it
 	maxLen   int      // how many bytes a variant and the next character have at most, each as a six-byte escape
 }
@@ -22,7 +26,7 @@ func NewBase(url string) *Base {
 	}
 	return &Base{
 		variants: variants,
-		usual:    []string{variants[0], strings.ReplaceAll(variants[0], "/", `\/`)},
+		usual:    [][]byte{[]byte(variants[0]), []byte(strings.ReplaceAll(variants[0], "/", `\/`))},
 		host:     []byte("/" + host),
 		maxLen:   6 * (len("https://:443") + len(host) + 1),
 	}
@@ -32,104 +36,69 @@ func NewBase(url string) *Base {
 // URL must not end with a slash.
 func (b *Base) To(url string) Rewriter { return Rewriter{base: b, to: url} }
 
-// matchResult is whether text begins with something.
-type matchResult int
-
-const (
-	noMatch matchResult = iota
-	matched
-	needMore // the text ends too early to decide
-)
-
-// matchBase reports whether text, the content of a JSON string and what follows it, is a URL with a variant of the base.
-// length is the number of bytes of the base, and slashed reports whether they contain a slash written as \/.
-func (b *Base) matchBase(text []byte) (length int, slashed bool, result matchResult) {
-	for i, usual := range b.usual {
-		if len(text) > len(usual) && string(text[:len(usual)]) == usual && endsAt(text[len(usual):]) == matched {
-			return len(usual), i > 0, matched
+// match returns how many bytes of text, which begins with the content of a JSON string, are the base: 0 if it is no link, -1
+// if text ends too early to decide.
+func (b *Base) match(text []byte) (length int) {
+	for _, usual := range b.usual {
+		if bytes.HasPrefix(text, usual) {
+			if c, _ := firstChar(text[len(usual):]); isEnd(c) {
+				return len(usual)
+			}
 		}
 	}
 	for _, variant := range b.variants {
-		length, slashed, match := matchVariant(text, variant)
-		if match == matched {
-			return length, slashed, matched
+		n := matchVariant(text, variant)
+		if n > 0 {
+			return n
 		}
-		result = max(result, match)
+		length = min(length, n)
 	}
-	return 0, false, result
+	return length
 }
 
-func matchVariant(text []byte, variant string) (length int, slashed bool, result matchResult) {
-	for i := range len(variant) {
+func matchVariant(text []byte, variant string) (length int) {
+	for i := 0; ; i++ {
 		c, n := firstChar(text[length:])
 		switch {
 		case n == 0:
-			return 0, false, needMore
-		case c != variant[i]:
-			return 0, false, noMatch
+			return -1
+		case i == len(variant) && isEnd(c):
+			return length
+		case i == len(variant) || c != variant[i]:
+			return 0
 		}
-		slashed = slashed || n == len(`\/`)
 		length += n
 	}
-	return length, slashed, endsAt(text[length:])
 }
 
-// endsAt reports whether text may follow the base.
-func endsAt(text []byte) matchResult {
-	switch c, n := firstChar(text); {
-	case n == 0:
-		return needMore
-	case c == '"' || isDelimiter(c):
-		return matched
-	default:
-		return noMatch
-	}
-}
-
-// isDelimiter reports whether c may follow the base in a longer URL. Any other character changes the host:
+// isEnd reports whether c may follow the base: a closing quote, or a delimiter. Any other character changes the host:
 // api.example.com.evil.example, api.example.com:8443, api.example.com@evil.example.
-func isDelimiter(c byte) bool { return c == '/' || c == '?' || c == '#' }
+func isEnd(c byte) bool { return c == '"' || c == '/' || c == '?' || c == '#' }
 
 // firstChar returns the first character of a JSON string's content in lower case, and the number of its bytes: 1 for the
-// character itself, 2 for \/, 6 for escapes such as \u002f; 0 if text ends too early. An escape that is not needed in a
-// URL counts as NUL: \u0022 is no closing quote.
+// character itself, 2 for \/, 6 for escapes such as \u002f; 0 if text ends too early. An escape that a URL cannot contain
+// counts as NUL: \u0022 is no closing quote.
 func firstChar(text []byte) (c byte, n int) {
-	if len(text) == 0 {
-		return 0, 0
-	}
-	if text[0] != '\\' {
-		return lower(text[0]), 1
-	}
-	const prefix = `\u00`
 	switch {
+	case len(text) == 0:
+		return 0, 0
+	case text[0] != '\\':
+		c, n = text[0], 1
 	case len(text) > 1 && text[1] == '/':
 		return '/', 2
-	case string(text[:min(len(text), len(prefix))]) != prefix[:min(len(text), len(prefix))]:
+	case !strings.HasPrefix(`\u00`, string(text[:min(4, len(text))])):
 		return 0, 1
-	case len(text) < len(`\u002f`):
+	case len(text) < 6:
 		return 0, 0
+	default:
+		code, err := strconv.ParseUint(string(text[2:6]), 16, 7)
+		if err != nil || code == '"' {
+			return 0, 1
+		}
+		c, n = byte(code), 6
 	}
-	if c = hexDigit(text[4])<<4 | hexDigit(text[5]); c == '"' || c >= 0x80 {
-		c = 0
-	}
-	return lower(c), len(`\u002f`)
-}
-
-func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		c += 'a' - 'A'
 	}
-	return c
-}
-
-// hexDigit returns the value of a digit, or 0xff, which yields no ASCII character.
-func hexDigit(c byte) byte {
-	switch c = lower(c); {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	default:
-		return 0xff
-	}
+	return c, n
 }

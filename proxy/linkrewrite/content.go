@@ -1,6 +1,9 @@
 package linkrewrite
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // IsJSON reports whether a media type is JSON: RFC 9110 section 8.3.1, RFC 8259, RFC 6839 section 3.1. With a space, a comma
 // or a control character it is invalid, perhaps two types in one line.
@@ -10,20 +13,14 @@ func IsJSON(contentType string) bool {
 	if strings.ContainsFunc(kind, func(c rune) bool { return c <= ' ' || c == ',' || c == 0x7f }) {
 		return false
 	}
-	const suffix = "+json"
-	return strings.EqualFold(kind, "application/json") ||
-		len(kind) >= len(suffix) && strings.EqualFold(kind[len(kind)-len(suffix):], suffix)
+	return strings.EqualFold(kind, "application/json") || strings.EqualFold(kind[max(0, len(kind)-len("+json")):], "+json")
 }
 
 // IsDigest reports whether a field is a digest of the body, which is wrong once links are rewritten: RFC 9530 and its
 // predecessors. The name may be in any case.
 func IsDigest(name string) bool {
-	for _, digest := range [...]string{"content-digest", "repr-digest", "digest", "content-md5"} {
-		if strings.EqualFold(name, digest) {
-			return true
-		}
-	}
-	return false
+	digests := [...]string{"Content-Digest", "Repr-Digest", "Digest", "Content-MD5"}
+	return slices.ContainsFunc(digests[:], func(digest string) bool { return strings.EqualFold(name, digest) })
 }
 
 // NegotiateEncoding returns the content coding to request from the API, so that links can be found: gzip if the app accepts
@@ -35,7 +32,8 @@ func NegotiateEncoding(acceptEncoding string) (coding string, ok bool) {
 	for element := range strings.SplitSeq(acceptEncoding, ",") {
 		name, weight, _ := strings.Cut(element, ";")
 		listed := accepted
-		if isZero(weight) {
+		q, ok := strings.CutPrefix(strings.ReplaceAll(strings.ToLower(weight), " ", ""), "q=")
+		if ok && strings.Trim(q, "0.") == "" {
 			listed = excluded
 		}
 		switch strings.ToLower(strings.TrimSpace(name)) {
@@ -54,10 +52,4 @@ func NegotiateEncoding(acceptEncoding string) (coding string, ok bool) {
 		return "gzip", true
 	}
 	return "identity", true
-}
-
-// isZero reports whether a weight excludes a coding.
-func isZero(weight string) bool {
-	q, ok := strings.CutPrefix(strings.ReplaceAll(strings.ToLower(weight), " ", ""), "q=")
-	return ok && strings.Trim(q, "0.") == ""
 }

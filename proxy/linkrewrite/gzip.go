@@ -3,6 +3,7 @@ package linkrewrite
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -38,7 +39,8 @@ var gunzipStates = sync.Pool{New: func() any { return &gunzipState{body: bufio.N
 
 type gunzipReader struct {
 	*gunzipState           // nil after Close
-	plain        io.Reader // nil before the first Read; then member, or body if that is not gzip
+	plain        io.Reader // the current member, or the body if that is not gzip; nil before it is known
+	unzipped     bool      // a whole member
 }
 
 // NewGunzipReader returns a reader that decompresses a body as it arrives. It reads all gzip members, and ignores what
@@ -55,16 +57,17 @@ func (g *gunzipReader) Read(p []byte) (int, error) {
 	if g.gunzipState == nil {
 		return 0, fs.ErrClosed
 	}
-	if g.plain == nil {
-		g.plain = g.body
-		if beginning, _ := g.body.Peek(2); hasGzipMagic(beginning) {
-			g.plain = &g.member
-			if err := g.nextMember(); err != nil {
-				return 0, err
+	for {
+		if g.plain == nil {
+			g.plain = g.body
+			if next, err := g.body.Peek(2); hasGzipMagic(next) {
+				_ = g.member.Reset(g.body) // Read returns its error
+				g.member.Multistream(false)
+				g.plain = &g.member
+			} else if g.unzipped {
+				return 0, cmp.Or(err, io.EOF)
 			}
 		}
-	}
-	for {
 		n, err := g.plain.Read(p)
 		switch {
 		case g.plain == g.body || !errors.Is(err, io.EOF):
@@ -72,22 +75,8 @@ func (g *gunzipReader) Read(p []byte) (int, error) {
 		case n > 0:
 			return n, nil // the next Read finds the member's end again
 		}
-		if next, _ := g.body.Peek(2); !hasGzipMagic(next) {
-			return 0, io.EOF
-		}
-		if err := g.nextMember(); err != nil {
-			return 0, err
-		}
+		g.plain, g.unzipped = nil, true
 	}
-}
-
-// nextMember reads the header of a gzip member.
-func (g *gunzipReader) nextMember() error {
-	if err := g.member.Reset(g.body); err != nil {
-		return err
-	}
-	g.member.Multistream(false)
-	return nil
 }
 
 // Close implements io.Closer. It always returns nil.

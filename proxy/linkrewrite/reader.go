@@ -15,7 +15,6 @@ type reader struct {
 	body    io.Reader
 	err     error // of body, returned after all bytes
 	scanner scanner
-	to      replacement
 
 	buffer    []byte // nil before the first Read and after the last
 	start     int    // buffer[start:] is to be returned; the bytes before it are context
@@ -31,12 +30,12 @@ type reader struct {
 // bytes that decide it arrive: its base, or its end if it may be a key; at most 4 KiB. An error of body, including
 // io.EOF, is returned after all bytes that were read before it, and by every later Read.
 func (r Rewriter) NewReader(body io.Reader) io.Reader {
-	return &reader{body: body, scanner: scanner{base: r.base}, to: replacement{url: r.to}, needInput: true}
+	return &reader{body: body, scanner: scanner{Rewriter: r}, needInput: true}
 }
 
 // Read implements io.Reader. It reads from the body only if it has nothing to return.
 func (r *reader) Read(p []byte) (n int, err error) {
-	for n < len(p) {
+	for {
 		c := copy(p[n:], r.buffer[r.start:r.begin])
 		r.start, n = r.start+c, n+c
 		if r.start == r.begin {
@@ -47,24 +46,19 @@ func (r *reader) Read(p []byte) (n int, err error) {
 		case n == len(p) || r.needInput && n > 0:
 			return n, nil
 		case r.needInput && r.err != nil:
-			r.release()
+			if r.buffer != nil {
+				buffers.Put((*[bufferSize]byte)(r.buffer[:bufferSize]))
+				r.buffer, r.start, r.begin, r.end = nil, 0, 0, 0
+			}
 			return 0, r.err
 		case r.needInput && !r.fill():
 			return 0, nil
 		}
-		r.scan()
-	}
-	return n, nil
-}
-
-// scan determines what Read returns next.
-func (r *reader) scan() {
-	var slashed bool
-	r.start = r.end
-	r.begin, r.end, slashed = r.scanner.next(r.buffer, r.start, r.err != nil)
-	r.needInput = r.begin == r.end
-	if !r.needInput {
-		r.insert = r.to.text(slashed)
+		r.start = r.end
+		r.begin, r.end = r.scanner.next(r.buffer, r.start, r.err != nil)
+		if r.needInput = r.begin == r.end; !r.needInput {
+			r.insert = r.scanner.replacement(r.buffer[r.begin:r.end])
+		}
 	}
 }
 
@@ -81,12 +75,4 @@ func (r *reader) fill() bool {
 	r.start, r.begin, r.end = r.end-context, r.end-context, r.end-context
 	r.scanner.escape = 0
 	return n > 0 || err != nil
-}
-
-// release gives the buffer back.
-func (r *reader) release() {
-	if r.buffer != nil {
-		buffers.Put((*[bufferSize]byte)(r.buffer[:bufferSize]))
-		r.buffer, r.start, r.begin, r.end = nil, 0, 0, 0
-	}
 }

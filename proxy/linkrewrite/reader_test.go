@@ -60,6 +60,8 @@ func TestReaderReturnsEarly(t *testing.T) {
 			{`x"`, `HTTPx"`},
 			{`,"\u00`, `,"`},
 			{`fc`, `\u00fc`},
+			{`","j":` + "\n\t" + `"` + from + `/`, `","j":` + "\n\t" + `"` + to + `/`},
+			{`","k":["` + from + `/`, `","k":["` + to + `/`},
 			{`","\`, `","`},
 			{`n","https:`, `\n","`},
 		} {
@@ -87,18 +89,19 @@ func (r *stallingReader) Read(p []byte) (int, error) {
 // continuations returns texts that may follow the start of a link: the rest of each base, from each byte, if necessary
 // after the rest of an escape; and then the end of a key, or of a value.
 func continuations() []string {
-	var out []string
-	for _, base := range []string{from + ":443", "http://api.etrusted.com", "http://api.etrusted.com:80", "//api.etrusted.com"} {
+	plain := []string{`":`, `"]`, `/":`, `/"]`, `\"":`}
+	var escaped []string
+	for _, base := range []string{from, from + ":443", "http://api.etrusted.com:80", "//api.etrusted.com"} {
 		for i := range len(base) + 1 {
-			out = append(out, base[i:]+`":`, base[i:]+`"]`)
-			for _, c := range []byte((base + `/?#`)[i:min(len(base)+3, i+3)]) {
+			plain = append(plain, base[i:]+`"]`)
+			for _, c := range []byte((base + "/")[i:min(len(base)+1, i+1)]) {
 				for n := 1; n < 6; n++ {
-					out = append(out, unicodeEscape(c)[n:]+strings.TrimPrefix(base[i:], string(c))+`"]`)
+					escaped = append(escaped, unicodeEscape(c)[n:]+strings.TrimPrefix(base[i:], string(c))+`"]`, upperUnicodeEscape(c)[n:]+strings.TrimPrefix(base[i:], string(c))+`"]`)
 				}
 			}
 		}
 	}
-	return append(out, `/"]`, `//api.etrusted.com"]`, `:`, `]`, `\"":`)
+	return append(plain, escaped...)
 }
 
 // TestReaderHoldsBackUndecidedOnly: wherever the input pauses, all bytes are returned that do not depend on what follows.

@@ -1,46 +1,48 @@
 package linkrewrite
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
 
 const (
-	// maxBefore is how many bytes before a string are examined. Behind more white space, its end decides.
+	// maxBefore is how many bytes before a string are examined. Behind more white space, the bytes after it decide.
 	maxBefore = 64
 	// maxAhead is how many bytes of a string, and of what follows it, are examined. A longer string is not a key.
 	maxAhead = 4 << 10
 )
 
-// scanner finds the links in a text. The zero escape is right for each new text.
+// scanner finds the links in a text, and their replacements.
 type scanner struct {
-	base   *Base
-	escape int // index of the first \u00 behind the last position, if it is not before that
+	Rewriter
+	escape         int    // index of the first \u00 after the last position, if greater than that; 0 for a new text
+	plain, slashed string // the replacement of a base in JSON, and with each slash as \/; made when first needed
 }
 
-// next finds the first link in text[start:]: its base is text[begin:end], and slashed reports whether that contains a
-// slash written as \/. If it finds none, end is begin, and text[begin:], which may be empty, is undecided: it must be
-// scanned again, with more text or with last. Up to maxBefore bytes before start are examined too.
-func (s *scanner) next(text []byte, start int, last bool) (begin, end int, slashed bool) {
-	for i := start; ; {
+// next finds the first link in text[start:]: its base is text[begin:end]. If it finds none, end is begin, and text[begin:],
+// which may be empty, is undecided: it must be scanned again, with more text or with last. Up to maxBefore bytes before start
+// are examined too.
+func (s *scanner) next(text []byte, start int, last bool) (begin, end int) {
+	first := max(0, start-1) // no quote before it begins a link
+	for i := start; ; first = i {
 		i = s.candidate(text, i+1)
-		first := max(0, start-1, i-s.base.maxLen)
+		first = max(first, i-s.base.maxLen)
 		if quote := bytes.LastIndexByte(text[first:i], '"'); quote >= 0 {
 			begin := first + quote + 1
-			switch length, slashed, result := s.matchLink(text, begin, last); result {
-			case matched:
-				return begin, begin + length, slashed
-			case needMore:
-				return begin, begin, false
-			case noMatch:
+			if n := s.matchLink(text, begin, last); n != 0 {
+				return begin, begin + max(0, n)
 			}
 		}
 		if i == len(text) {
-			return i, i, false
+			return i, i
 		}
 	}
 }
 
-// candidate returns the index of the first byte in text[i:] that may be the slash before the host or a byte of the host:
-// that slash, if all is written as usual, else an escape of a character between space and DEL. It returns len(text) if
-// there is none.
+// candidate returns the index of the first byte in text[i:] that may be in a link, from the slash before the host to the
+// host's end: that slash, if host and slash are written without escapes, else an escape of an ASCII character. It returns
+// len(text) if there is none.
 func (s *scanner) candidate(text []byte, i int) int {
 	host := s.base.host
 	for ; i < len(text); i++ {
@@ -52,7 +54,8 @@ func (s *scanner) candidate(text []byte, i int) int {
 		}
 		if found := bytes.IndexByte(text[i:s.escape], '/'); found >= 0 {
 			i += found
-			if n := len(host); i+n <= len(text) && text[i+1]|0x20 == host[1]|0x20 && bytes.EqualFold(text[i:i+n], host) {
+			rest := text[i:min(len(text), i+len(host))]
+			if len(rest) > 1 && rest[1]|0x20 == host[1]|0x20 && (bytes.Equal(rest, host) || bytes.EqualFold(rest, host)) {
 				return i
 			}
 		} else if i = s.escape; i+4 < len(text) && '2' <= text[i+4] && text[i+4] <= '7' {
@@ -62,42 +65,36 @@ func (s *scanner) candidate(text []byte, i int) int {
 	return len(text)
 }
 
-// matchLink reports whether the string whose content begins at begin is a link, and where its base ends.
-func (s *scanner) matchLink(text []byte, begin int, last bool) (length int, slashed bool, result matchResult) {
-	before := lastVisible(text[max(0, begin-maxBefore) : begin-1])
+// matchLink returns the length of the base if the string whose content begins at begin is a link: 0 if it is not, -1 if text
+// ends too early to decide.
+func (s *scanner) matchLink(text []byte, begin int, last bool) (length int) {
+	var before byte
+	for i := begin - 2; i >= max(0, begin-maxBefore) && before <= ' '; i-- {
+		before = text[i]
+	}
 	if before == '{' || before == '\\' {
-		return 0, false, noMatch // a key; an escaped quote
+		return 0 // a key; an escaped quote
 	}
 	if len(text) >= begin+maxAhead {
 		text, last = text[:begin+maxAhead], true
 	}
-	length, slashed, result = s.base.matchBase(text[begin:])
-	if result == needMore && last {
-		return 0, false, noMatch
+	switch length = s.base.match(text[begin:]); {
+	case length < 0 && last:
+		return 0
+	case length <= 0 || before == ':' || before == '[':
+		return length
 	}
-	if result == matched && before != ':' && before != '[' {
-		switch behind := visibleBehindString(text[begin+length:]); {
-		case behind == ':':
-			return 0, false, noMatch
-		case behind == 0 && !last:
-			return 0, false, needMore
-		}
+	switch after := visibleAfterString(text[begin+length:]); {
+	case after == ':':
+		return 0
+	case after == 0 && !last:
+		return -1
 	}
-	return length, slashed, result
+	return length
 }
 
-// lastVisible returns the last byte that is not white space, or 0.
-func lastVisible(text []byte) byte {
-	for i := len(text) - 1; i >= 0; i-- {
-		if text[i] > ' ' {
-			return text[i]
-		}
-	}
-	return 0
-}
-
-// visibleBehindString returns the first byte behind a string that is not white space, or 0. The text begins in the string.
-func visibleBehindString(text []byte) byte {
+// visibleAfterString returns the first byte after a string that is not white space, or 0. The text begins in the string.
+func visibleAfterString(text []byte) byte {
 	inside := true
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -110,4 +107,23 @@ func visibleBehindString(text []byte) byte {
 		}
 	}
 	return 0
+}
+
+// replacement returns what replaces a base. A URL needs no escapes in JSON, but it may contain the Host header that the client
+// sent: a quote in it must not end the string.
+func (s *scanner) replacement(base []byte) string {
+	if s.plain == "" {
+		s.plain = s.to
+		if strings.ContainsFunc(s.to, func(c rune) bool { return c < ' ' || c == '"' || c == '\\' }) {
+			quoted, _ := json.Marshal(s.to) // of a string, it cannot fail
+			s.plain = string(quoted[1 : len(quoted)-1])
+		}
+	}
+	if bytes.Equal(base, s.base.usual[0]) || !bytes.Contains(base, []byte(`\/`)) {
+		return s.plain
+	}
+	if s.slashed == "" {
+		s.slashed = strings.ReplaceAll(s.plain, "/", `\/`)
+	}
+	return s.slashed
 }

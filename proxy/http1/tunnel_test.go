@@ -1,0 +1,260 @@
+package http1_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/proxy/http1"
+)
+
+// tunnelHandler opens a tunnel for CONNECT, and answers other requests with what it knows about them.
+func tunnelHandler(w *http1.ResponseWriter, r *http1.Request) {
+	switch {
+	case r.Malformed != nil:
+		respond(w, r.Malformed.Status, r.Malformed.Code)
+	case r.Method == http.MethodConnect && r.Target == "refused:443":
+		respond(w, 403, "refused")
+	case r.Method == http.MethodConnect && r.Tunnel == nil:
+		if path(r) == "slow:443" {
+			time.Sleep(50 * time.Millisecond) // long enough for the watch
+		}
+		w.OpenTunnel(&tls.Config{Certificates: []tls.Certificate{certificate}}, r.Target)
+	default:
+		if path(r) == "/slow" {
+			<-r.Context().Done()
+			return
+		}
+		tunnel, _ := r.Tunnel.(string)
+		body, _ := io.ReadAll(r.Body)
+		respond(w, 200, r.Method+" "+r.Target+" "+tunnel+" "+string(body))
+	}
+}
+
+const connect = "CONNECT api:443 HTTP/1.1\r\nHost: api:443\r\n\r\n"
+
+// enter opens a tunnel and performs the TLS handshake in it.
+func (c *netClient) enter(request string) *netClient {
+	c.t.Helper()
+	c.send(request)
+	c.expectTunnel()
+	inner := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true})
+	if err := inner.Handshake(); err != nil {
+		c.t.Fatalf("the handshake in the tunnel: %v", err)
+	}
+	return &netClient{inner, c.t, bufio.NewReader(inner)}
+}
+
+// expectTunnel reads the response to a CONNECT. It has no body, and no field that frames one: RFC 9110 section 9.3.6.
+func (c *netClient) expectTunnel() {
+	c.t.Helper()
+	response, err := http.ReadResponse(c.reader, &http.Request{Method: http.MethodConnect})
+	if err != nil || response.StatusCode != 200 || response.ContentLength > 0 || len(response.TransferEncoding) > 0 {
+		c.t.Fatalf("got %+v, %v, want 200 without a body", response, err)
+	}
+}
+
+// A CONNECT that is accepted continues with TLS inside, and its requests carry the tunnel.
+func TestServesRequestsInTunnels(t *testing.T) {
+	for name, network := range networks {
+		for _, target := range []string{"api:443", "slow:443"} {
+			t.Run(name+" "+target, func(t *testing.T) {
+				s := serveOn(t, network, tunnelHandler, nil)
+				c := s.dial(t)
+				c.send(get) // the connection has been used before
+				c.expectStatus(200)
+				inner := c.enter("CONNECT " + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+				for range 3 {
+					inner.send("POST /x HTTP/1.1\r\nHost: api\r\nContent-Length: 4\r\n\r\nbody" + simple)
+					if _, body := inner.response("POST"); body != "POST /x "+target+" body" {
+						t.Errorf("got %q", body)
+					}
+					if _, body := inner.response("GET"); body != "GET /simple "+target+" " {
+						t.Errorf("got %q", body)
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+				inner.send("GET / HTTP/1.1\nHost: a\r\n\r\n")
+				inner.expectStatus(400)
+				inner.expectEnd()
+			})
+		}
+	}
+}
+
+// A client may send the first bytes of TLS before it has the response.
+func TestTunnelTakesEarlyBytes(t *testing.T) {
+	for _, target := range []string{"api:443", "slow:443"} {
+		for _, pause := range []time.Duration{0, 20 * time.Millisecond} {
+			s := serveOn(t, networks["tcp"], tunnelHandler, nil)
+			c := s.dial(t)
+			early := &earlyConn{Conn: c.Conn, prefix: "CONNECT " + target + " HTTP/1.1\r\nHost: a\r\n\r\n", pause: pause}
+			inner := tls.Client(early, &tls.Config{InsecureSkipVerify: true})
+			if err := inner.Handshake(); err != nil {
+				t.Fatalf("%s, %s: %v", target, pause, err)
+			}
+			tunneled := &netClient{inner, t, bufio.NewReader(inner)}
+			tunneled.send(simple)
+			tunneled.expectStatus(200)
+		}
+	}
+}
+
+// earlyConn sends a request before the first Write, and skips its response before the first Read.
+type earlyConn struct {
+	net.Conn
+	prefix  string
+	pause   time.Duration
+	skipped bool
+}
+
+func (c *earlyConn) Write(p []byte) (int, error) {
+	if c.prefix == "" {
+		return c.Conn.Write(p)
+	}
+	first := c.prefix
+	c.prefix = ""
+	if c.pause == 0 {
+		_, err := c.Conn.Write([]byte(first + string(p)))
+		return len(p), err
+	}
+	if _, err := io.WriteString(c.Conn, first); err != nil {
+		return 0, err
+	}
+	time.Sleep(c.pause)
+	return c.Conn.Write(p)
+}
+
+func (c *earlyConn) Read(p []byte) (int, error) {
+	for line := ""; !c.skipped; {
+		var one [1]byte
+		if _, err := io.ReadFull(c.Conn, one[:]); err != nil {
+			return 0, err
+		}
+		line += string(one[:])
+		c.skipped = strings.HasSuffix(line, "\r\n\r\n")
+	}
+	return c.Conn.Read(p)
+}
+
+// Row B14: after a CONNECT that is refused, nothing is read as a request, whatever it looks like.
+func TestNothingIsServedAfterRefusedConnect(t *testing.T) {
+	for name, network := range networks {
+		for what, early := range map[string]string{"request": simple, "NUL": "\x00\x00", "TLS": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "much": strings.Repeat(simple, 1000)} {
+			for _, framing := range []string{"", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"} {
+				s := serveOn(t, network, tunnelHandler, nil)
+				c := s.dial(t)
+				c.send("CONNECT refused:443 HTTP/1.1\r\nHost: a\r\n" + framing + "\r\n" + early)
+				response, body := c.response("GET")
+				if response.StatusCode != 403 || body != "refused" || !response.Close {
+					t.Errorf("%s, %s: got %d, %q, close=%t", name, what, response.StatusCode, body, response.Close)
+				}
+				c.expectEnd()
+			}
+		}
+	}
+}
+
+// What looks like a request before the TLS handshake in a tunnel is not served.
+func TestPlainHTTPInTunnelIsRefused(t *testing.T) {
+	s := serveOn(t, networks["tcp"], tunnelHandler, nil)
+	for _, together := range []bool{true, false} {
+		c := s.dial(t)
+		if together {
+			c.send(connect + simple)
+		} else {
+			c.send(connect)
+		}
+		c.expectTunnel()
+		if !together {
+			c.send(simple)
+		}
+		response, body := c.response("GET")
+		if response.StatusCode != 400 || body != "plain-http" || !response.Close {
+			t.Errorf("got %d, %q, close=%t, want 400", response.StatusCode, body, response.Close)
+		}
+		c.expectEnd()
+	}
+}
+
+// Shutdown closes idle tunnels, and those without a request after a second.
+func TestShutdownClosesTunnels(t *testing.T) {
+	s := serveOn(t, networks["tcp"], tunnelHandler, nil)
+	idle, silent, half := s.dial(t).enter(connect), s.dial(t).enter(connect), s.dial(t)
+	idle.send(simple)
+	idle.expectStatus(200)
+	half.send(connect)
+	half.expectTunnel()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: got %v, want nil", err)
+	}
+	for _, c := range []*netClient{idle, silent, half} {
+		c.expectEnd()
+	}
+}
+
+// Row F10: plain HTTP on a TLS listener gets an answer that the client understands.
+func TestPlainHTTPOnTLSListenerGets400(t *testing.T) {
+	errs := make(chan error, 10)
+	s := serveOn(t, networks["tls"], ok, func(s *http1.Server) { s.OnHandshakeError = func(err error) { errs <- err } })
+	s.network = networks["tcp"]
+	for _, request := range []string{simple, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100000)} {
+		c := s.dial(t)
+		go func() { _, _ = io.WriteString(c, request) }() // its end may not be read
+		response, body := c.response("GET")
+		if response.StatusCode != 400 || body != "plain-http" || !response.Close {
+			t.Errorf("got %d, %q, close=%t, want 400 and plain-http", response.StatusCode, body, response.Close)
+		}
+		var record tls.RecordHeaderError
+		if err := <-errs; !errors.As(err, &record) {
+			t.Errorf("OnHandshakeError: got %v, want a RecordHeaderError", err)
+		}
+		c.expectEnd()
+	}
+	for _, text := range []string{"\x00\x00\x00\x00\x00", "GET", "\x16\x03\x01\x00\x05hello"} {
+		c := s.dial(t)
+		c.send(text)
+		_ = c.Conn.(*net.TCPConn).CloseWrite()
+		if got, _ := io.ReadAll(c.reader); strings.Contains(string(got), "HTTP") {
+			t.Errorf("%q: got %q, want no HTTP", text, got)
+		}
+		<-errs
+	}
+	// A certificate that the client does not trust.
+	plain := s.dial(t)
+	if err := tls.Client(plain.Conn, &tls.Config{ServerName: "example.com"}).Handshake(); err == nil {
+		t.Error("the handshake succeeded")
+	}
+	if err := <-errs; err == nil {
+		t.Error("OnHandshakeError: got nil")
+	}
+}
+
+// Line 21 of the contract: a TLS handshake has HeaderTimeout, and so has the header after it.
+func TestHandshakeTimeout(t *testing.T) {
+	for _, sent := range []string{"", "\x16\x03\x01\x02\x00\x01"} {
+		errs := make(chan error, 1)
+		s := serveOn(t, networks["tls"], ok, func(s *http1.Server) {
+			s.HeaderTimeout, s.OnHandshakeError = 50*time.Millisecond, func(err error) { errs <- err }
+		})
+		s.network = networks["tcp"]
+		c := s.dial(t)
+		c.send(sent)
+		var timeout net.Error
+		if err := <-errs; !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Errorf("OnHandshakeError: got %v, want a timeout", err)
+		}
+		if text, _ := io.ReadAll(c.reader); strings.Contains(string(text), "HTTP") {
+			t.Errorf("got %q", text)
+		}
+	}
+}
