@@ -354,6 +354,20 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
+// The upstream hangs up while "100 Continue" is awaited.
+func TestExpectContinueEndsWithConnection(t *testing.T) {
+	took, err := timeIn(t, func(c *upstreamConn) {
+		c.request()
+		_ = c.Close()
+	}, func(r *http1.ClientRequest) {
+		r.Stream, _ = newStream()
+		r.ExpectContinue, r.ContentLength = true, 2
+	})
+	if !errors.Is(err, io.ErrUnexpectedEOF) || took != 0 {
+		t.Errorf("got %v after %s, want %v at once", err, took, io.ErrUnexpectedEOF)
+	}
+}
+
 // readOK reads a body of two bytes.
 func readOK(c *upstreamConn) { _, _ = io.ReadFull(c.Reader, make([]byte, 2)) }
 

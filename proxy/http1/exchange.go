@@ -259,6 +259,7 @@ func (e *exchange) fail(unsent, received error) error {
 	}
 	_ = e.socket.Close() // first: it ends a blocked write
 	if e.pump != nil {
+		e.pump.refuse()
 		e.pump.end()
 	}
 	canceled := e.end()
@@ -308,8 +309,8 @@ func (e *exchange) forget() {
 
 func (e *exchange) reused() bool { return !e.idleSince.IsZero() }
 
-// diedUnused reports whether the connection ended while it was idle, as far as the client can see: before the response began. It
-// is called after roundTrip has returned err.
+// diedUnused reports whether a reused connection ended while it was idle, as far as the client can see: before the response began.
+// It is called after roundTrip has returned err.
 func (e *exchange) diedUnused(err error) bool {
-	return e.reused() && !e.answered && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.Canceled)
+	return !e.answered && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.Canceled)
 }

@@ -19,7 +19,8 @@ type Caller interface {
 	// Context is done when the caller no longer needs a response.
 	Context() context.Context
 	// CancelWhenGone sets what is canceled when the caller no longer needs a response, at once if that is the case
-	// already. It replaces what was set before; nil cancels nothing.
+	// already. It replaces what was set before, which is not canceled once CancelWhenGone has returned: it may serve another
+	// caller then. nil cancels nothing.
 	CancelWhenGone(c Canceler)
 }
 
@@ -41,7 +42,7 @@ type ClientRequest struct {
 	// Repeatable means that the request may be sent a second time if a reused connection fails before the first byte of
 	// its response: RFC 9110 section 9.2.2.
 	Repeatable bool
-	// OnInformational, if not nil, receives the informational responses, on the goroutine of RoundTrip.
+	// OnInformational, if not nil, receives the informational responses, one after the other, before RoundTrip returns.
 	OnInformational InformationalHandler
 	// Caller is never nil.
 	Caller Caller
@@ -80,6 +81,6 @@ type ResponseBody interface {
 	Ready() bool
 	// Trailer returns the trailer section, after io.EOF.
 	Trailer() Fields
-	// Close ends the exchange. The connection is reused only if the body has been read to its end.
+	// Close ends the exchange. It must be called once. The connection is reused only if the body has been read to its end.
 	Close() error
 }
