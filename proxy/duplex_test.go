@@ -29,6 +29,34 @@ func TestForwardsEarlyResponseDuringSlowUpload(t *testing.T) {
 	})
 }
 
+// After an early response, the rest of the upload must not be taken for a request, so the connection is closed, and says so. A
+// complete upload keeps it open.
+func TestClosesConnectionAfterEarlyResponse(t *testing.T) {
+	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
+		request, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if request.URL.Path == "/whole" {
+			_, _ = io.Copy(io.Discard, request.Body)
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 409 Conflict\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		_, _ = io.Copy(io.Discard, r)
+	})
+	b := start(t, "http://"+addr)
+	for request, closes := range map[string]bool{
+		"POST /whole HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked("all"): false,
+		"POST /part HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n":      true,
+		"POST /part HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\npart":                        true,
+	} {
+		c := b.dial(t)
+		c.send(request)
+		if got := c.result("POST"); got.status != 409 || got.closes != closes {
+			t.Errorf("%q: got %d, closes %v, want 409, closes %v", request, got.status, got.closes, closes)
+		}
+	}
+}
+
 // 100 and 103 at the same time would be written to the app's connection by two goroutines.
 func TestContinueDoesNotRaceWithEarlyResponse(t *testing.T) {
 	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {

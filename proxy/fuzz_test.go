@@ -123,7 +123,9 @@ func FuzzRawRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := front.dial(t)
 		_, _ = c.Write(data) // may fail
-		// Wait for the response to the first request: a request whose client closes is not forwarded.
+		// Wait for the response to the first request: a request whose client closes is not forwarded. There is none if the
+		// body is not complete.
+		_ = c.SetReadDeadline(time.Now().Add(5 * brief))
 		for {
 			response, err := http.ReadResponse(c.r, nil)
 			if err == nil && response.StatusCode < 200 {
@@ -135,6 +137,7 @@ func FuzzRawRequest(f *testing.F) {
 			break
 		}
 		_ = c.Conn.(*net.TCPConn).CloseWrite()
+		_ = c.SetReadDeadline(time.Now().Add(testTimeout))
 		_, _ = io.Copy(io.Discard, c.r)
 		select {
 		case what := <-wrong:

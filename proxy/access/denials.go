@@ -93,8 +93,8 @@ var errLoop = &problem.Problem{
 	Hint:       "Check that ETRUSTED_API_URL leads to the API, not to this broker or another one.",
 }
 
-// ErrInvalidTarget is for a request target that cannot be forwarded.
-var ErrInvalidTarget = &problem.Problem{
+// errInvalidTarget is for a request target that cannot be forwarded.
+var errInvalidTarget = &problem.Problem{
 	Code:       "invalid-target",
 	Status:     http.StatusBadRequest,
 	Title:      "The request target is invalid",

@@ -135,7 +135,7 @@ func checkTarget(r *Request) *problem.Problem {
 	case isLoop(r.Fields):
 		return errLoop
 	case r.Target == "":
-		return ErrInvalidTarget
+		return errInvalidTarget
 	case isUnsafe(r.Target):
 		return errUnsafePath
 	default:
