@@ -93,6 +93,23 @@ func TestRetriesOnceAfter401(t *testing.T) {
 	})
 }
 
+func TestRetryKeepsNegotiatedEncoding(t *testing.T) {
+	up, revoke := startRevoked(t, h1)
+	b := start(t, up.url, revoke, withLinkRewriting)
+	r := b.request(t, "GET", "/x", nil)
+	r.Header.Set("Accept-Encoding", "br, gzip")
+	b.do(t, r)
+	all := up.requests()
+	if len(all) != 2 {
+		t.Fatalf("got %d requests upstream, want 2", len(all))
+	}
+	for i, got := range all {
+		if value := got.header["Accept-Encoding"]; !slices.Equal(value, []string{"gzip"}) {
+			t.Errorf("request %d: got Accept-Encoding %q, want gzip", i, value)
+		}
+	}
+}
+
 func TestRetryKeepsTrailers(t *testing.T) {
 	forAllKinds(t, func(t *testing.T, kind string) {
 		up, revoke := startRevoked(t, kind)

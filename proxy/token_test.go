@@ -55,7 +55,7 @@ func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func
 			t.Error(err)
 		}
 		for range cap(served) {
-			if err := <-served; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			if err := <-served; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, http1.ErrServerClosed) {
 				t.Error(err)
 			}
 		}
