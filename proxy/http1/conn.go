@@ -46,7 +46,7 @@ const (
 
 func newConn(s *Server, accepted net.Conn) *conn {
 	c := &conn{server: s, outer: accepted, stream: accepted}
-	c.wait.clock = s.clock
+	c.wait.epoch = s.epoch
 	c.body.buffer = &c.buffer
 	c.body.from = bodySource{c}
 	c.content.conn, c.writer.conn, c.watch.conn = c, c, c
@@ -93,14 +93,14 @@ func (c *conn) handle() {
 // handshake performs the TLS handshake, if the connection uses TLS.
 func (c *conn) handshake() bool {
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
-	secure, isTLS := c.stream.(*tls.Conn)
+	secure, isTLS := c.stream.(interface{ Handshake() error })
 	if !isTLS {
 		return true
 	}
-	_ = secure.SetWriteDeadline(c.deadline) // if it fails, so does the handshake
+	_ = c.stream.SetWriteDeadline(c.deadline) // if it fails, so does the handshake
 	_, err := c.wait.block(func() (int, error) { return 0, secure.Handshake() })
 	if err == nil {
-		return secure.SetWriteDeadline(time.Time{}) == nil
+		return c.stream.SetWriteDeadline(time.Time{}) == nil
 	}
 	if c.server.OnHandshakeError != nil {
 		c.server.OnHandshakeError(err)
@@ -153,7 +153,7 @@ func (c *conn) next() bool {
 
 // headerStarted takes note that a header has arrived in part. It may be called more than once for each.
 func (c *conn) headerStarted() {
-	if phase(c.phase.Swap(uint32(serving))) == idle {
+	if phase(c.phase.Swap(uint32(serving))) != serving {
 		c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
 		c.wait.restart()
 	}
@@ -305,7 +305,7 @@ func (c *conn) enterTunnel() bool {
 	inner := &earlyConn{Conn: c.stream, early: append([]byte(nil), c.buffer.unread()...)}
 	c.stream, c.tunnel = tls.Server(inner, c.writer.tunnelTLS), c.writer.tunnel
 	c.buffer.release()
-	c.idle = idleReader{}
+	c.idle = idleReader{} // it reads from the connection below
 	c.forget()
 	c.phase.Store(uint32(silent))
 	c.wait.restart()

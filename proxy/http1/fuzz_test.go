@@ -91,11 +91,11 @@ func expectSameInNetHTTP(t *testing.T, input []byte, requests []seenRequest) {
 			t.Fatalf("%q:\n%+v was accepted, net/http says: %v", input, got, err)
 		}
 		want := got
-		want.method, want.target, want.minorVersion, want.fields = r.Method, r.RequestURI, r.ProtoMinor, comparable(r.Header)
+		want.method, want.target, want.minorVersion, want.fields = r.Method, r.RequestURI, r.ProtoMinor, sortedFields(r.Header)
 		if r.URL.Host == "" {
 			want.host = r.Host
 		}
-		got.fields = comparable(headerOf(t, got.fields))
+		got.fields = sortedFields(parseFields(t, got.fields))
 		if want.method == http.MethodConnect {
 			if got != want {
 				t.Fatalf("%q:\ngot  %+v\nwant %+v", input, got, want)
@@ -113,7 +113,7 @@ func expectSameInNetHTTP(t *testing.T, input []byte, requests []seenRequest) {
 			return
 		default:
 			want.body, want.broken = string(body), err != nil
-			got.trailer, want.trailer = comparable(headerOf(t, got.trailer)), comparable(r.Trailer)
+			got.trailer, want.trailer = sortedFields(parseFields(t, got.trailer)), sortedFields(r.Trailer)
 		}
 		if got != want {
 			t.Fatalf("%q:\ngot  %+v\nwant %+v", input, got, want)
@@ -124,8 +124,8 @@ func expectSameInNetHTTP(t *testing.T, input []byte, requests []seenRequest) {
 	}
 }
 
-// headerOf parses fields as seenRequest has them.
-func headerOf(t *testing.T, fields string) http.Header {
+// parseFields parses fields as seenRequest has them.
+func parseFields(t *testing.T, fields string) http.Header {
 	t.Helper()
 	header := http.Header{}
 	for fields = strings.TrimSuffix(strings.TrimPrefix(fields, "["), "]"); fields != ""; fields = strings.TrimPrefix(fields, " ") {
@@ -139,8 +139,8 @@ func headerOf(t *testing.T, fields string) http.Header {
 	return header
 }
 
-// comparable returns a header without the fields that http.ReadRequest moves elsewhere or adds.
-func comparable(header http.Header) string {
+// sortedFields returns a header without the fields that http.ReadRequest moves elsewhere or adds.
+func sortedFields(header http.Header) string {
 	for _, name := range []string{"Host", "Transfer-Encoding", "Trailer", "Content-Length", "Cache-Control"} {
 		delete(header, name)
 	}

@@ -32,28 +32,34 @@ type Server struct {
 	// OnPanic, if not nil, is called on the goroutine of a handler that panicked. Its connection is closed.
 	OnPanic func(reason any)
 
-	mu        sync.Mutex // never held while something blocks
-	listeners map[net.Listener]struct{}
+	mu        sync.Mutex                 // never held while something blocks
+	listeners map[*net.Listener]struct{} // pointers, because a listener need not be comparable
 	conns     map[*conn]struct{}
 	accepting int           // calls of Serve that have not returned
 	changed   chan struct{} // a connection was removed, or Serve has returned; one value is enough
 	closed    chan struct{} // closed by Shutdown and Close
-	clock     clock
 	draining  atomic.Bool
-	killed    bool // Close was called
+	killed    bool      // Close was called
+	epoch     time.Time // the zero of the times in clientWait
 
 	besieged atomic.Int64 // when the room was last scarce for a long time: see patience
 	date     atomic.Pointer[date]
 }
 
-// Serve accepts connections on l, until l fails, or Shutdown or Close is called; its error is then net.ErrClosed. Connections
+// since returns the time as nanoseconds after an epoch, never 0.
+func since(epoch time.Time) int64 { return int64(time.Since(epoch)) + 1 }
+
+// ErrServerClosed is returned by Serve after Shutdown or Close.
+var ErrServerClosed = errors.New("http1: the server is closed")
+
+// Serve accepts connections on l, until l fails, or Shutdown or Close is called; its error is then ErrServerClosed. Connections
 // of l may be of any kind, such as *tls.Conn. Several calls may run at the same time.
 func (s *Server) Serve(l net.Listener) error {
-	if !s.addListener(l) {
+	if !s.addListener(&l) {
 		_ = l.Close() // the server was closed before
-		return net.ErrClosed
+		return ErrServerClosed
 	}
-	defer s.removeListener(l)
+	defer s.removeListener(&l)
 	for {
 		accepted, err := s.accept(l)
 		if err != nil {
@@ -63,7 +69,7 @@ func (s *Server) Serve(l net.Listener) error {
 		for came := time.Now(); !s.admit(c); {
 			if !s.waitForRoom(s.makeRoom(s.patience(came))) {
 				_ = accepted.Close() // it was never served
-				return net.ErrClosed
+				return ErrServerClosed
 			}
 		}
 		go c.serve()
@@ -76,8 +82,11 @@ const acceptPause = 100 * time.Millisecond
 func (s *Server) accept(l net.Listener) (net.Conn, error) {
 	for {
 		accepted, err := l.Accept()
-		if err == nil || s.isClosed() {
-			return accepted, err
+		switch {
+		case err == nil:
+			return accepted, nil
+		case s.isClosed():
+			return nil, ErrServerClosed
 		}
 		var temporary interface{ Temporary() bool }
 		if !errors.As(err, &temporary) || !temporary.Temporary() {
@@ -99,7 +108,7 @@ func (s *Server) isClosed() bool {
 	}
 }
 
-func (s *Server) addListener(l net.Listener) bool {
+func (s *Server) addListener(l *net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.init(); s.isClosed() {
@@ -110,7 +119,7 @@ func (s *Server) addListener(l net.Listener) bool {
 	return true
 }
 
-func (s *Server) removeListener(l net.Listener) {
+func (s *Server) removeListener(l *net.Listener) {
 	s.mu.Lock()
 	delete(s.listeners, l)
 	s.accepting--
@@ -121,9 +130,8 @@ func (s *Server) removeListener(l net.Listener) {
 // init makes the zero value usable. mu is held.
 func (s *Server) init() {
 	if s.conns == nil {
-		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*conn]struct{}{}
+		s.listeners, s.conns, s.epoch = map[*net.Listener]struct{}{}, map[*conn]struct{}{}, time.Now()
 		s.changed, s.closed = make(chan struct{}, 1), make(chan struct{})
-		s.clock = clock{time.Now()}
 	}
 }
 
@@ -206,7 +214,7 @@ func (s *Server) closeListeners() {
 		close(s.closed)
 	}
 	for l := range s.listeners {
-		_ = l.Close() // if it has failed before, it accepts nothing either
+		_ = (*l).Close() // if it has failed before, it accepts nothing either
 	}
 	s.mu.Unlock()
 }
