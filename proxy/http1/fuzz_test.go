@@ -150,6 +150,9 @@ func sortedFields(header http.Header) string {
 
 // No input makes the server allocate more than 8 times its length, apart from buffers of a fixed size.
 func TestAllocatesInProportionToInput(t *testing.T) { // not parallel: it counts what the whole program allocates
+	if poolsForget {
+		t.Skip("with the race detector, a sync.Pool drops a part of what it gets")
+	}
 	const fixed = 256 << 10
 	for name, input := range map[string]string{
 		"many fields":   "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("A:\r\n", 4090) + "\r\n",
