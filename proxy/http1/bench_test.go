@@ -6,15 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/http1"
 )
 
 const usual = "GET /reviews?channels=chl-0123456789&count=20 HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: GuzzleHttp/7\r\n" +
 	"Accept: application/json\r\nAccept-Encoding: gzip, deflate, br\r\nAccept-Language: de-DE,de;q=0.9,en;q=0.8\r\n" +
 	"Connection: keep-alive\r\nX-Request-Id: 5f9c3f1e-6d0a-4f0e-9a39-0c9a5be0f3c4\r\n\r\n"
-
-// poolsForget means that the race detector is on.
-var poolsForget bool
 
 // drainer is a handler for one connection that reads the body and answers with five bytes, without an allocation.
 type drainer struct{ scratch [4 << 10]byte }
@@ -87,7 +85,7 @@ func BenchmarkBody(b *testing.B) {
 
 // A request on a kept connection costs one allocation: the text of its header.
 func TestRequestCostsOneAllocation(t *testing.T) { // not parallel: it counts what the whole program allocates
-	if poolsForget {
+	if brokertest.RaceDetector {
 		t.Skip("with the race detector, a sync.Pool drops a part of what it gets")
 	}
 	for name, request := range map[string]string{

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/http1"
 )
 
@@ -150,7 +151,7 @@ func sortedFields(header http.Header) string {
 
 // No input makes the server allocate more than 8 times its length, apart from buffers of a fixed size.
 func TestAllocatesInProportionToInput(t *testing.T) { // not parallel: it counts what the whole program allocates
-	if poolsForget {
+	if brokertest.RaceDetector {
 		t.Skip("with the race detector, a sync.Pool drops a part of what it gets")
 	}
 	const fixed = 256 << 10
