@@ -39,12 +39,11 @@ type Server struct {
 	changed   chan struct{} // a connection was removed, or Serve has returned; one value is enough
 	closed    chan struct{} // closed by Shutdown and Close
 	draining  atomic.Bool
+	killed    bool      // Close was called
 	epoch     time.Time // the zero of the times in clientWait
 
 	besieged atomic.Int64 // when the room was last scarce for a long time: see patience
 	date     atomic.Pointer[date]
-
-	killed bool // Close was called
 }
 
 // since returns the time as nanoseconds after an epoch, never 0.
