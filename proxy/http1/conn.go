@@ -46,7 +46,7 @@ const (
 
 func newConn(s *Server, accepted net.Conn) *conn {
 	c := &conn{server: s, outer: accepted, stream: accepted}
-	c.wait.epoch = s.epoch
+	c.wait.clock = s.clock
 	c.body.buffer = &c.buffer
 	c.body.from = bodySource{c}
 	c.content.conn, c.writer.conn, c.watch.conn = c, c, c

@@ -21,7 +21,7 @@ const (
 
 // patience returns the eviction timeout in favour of a connection that was accepted at a time.
 func (s *Server) patience(accepted time.Time) time.Duration {
-	now := since(s.epoch)
+	now := s.clock.now()
 	if time.Since(accepted) >= longWait {
 		s.besieged.Store(now)
 	}
@@ -34,7 +34,7 @@ func (s *Server) patience(accepted time.Time) time.Duration {
 // makeRoom closes the connection on which the server has waited longest for its client, and at least for the timeout. It
 // returns when it is worth looking again.
 func (s *Server) makeRoom(timeout time.Duration) time.Duration {
-	now := since(s.epoch)
+	now := s.clock.now()
 	for {
 		worst := s.worst()
 		if worst.conn == nil {

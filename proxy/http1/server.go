@@ -3,6 +3,7 @@ package http1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -38,19 +39,16 @@ type Server struct {
 	accepting int           // calls of Serve that have not returned
 	changed   chan struct{} // a connection was removed, or Serve has returned; one value is enough
 	closed    chan struct{} // closed by Shutdown and Close
+	clock     clock
 	draining  atomic.Bool
-	killed    bool      // Close was called
-	epoch     time.Time // the zero of the times in clientWait
+	killed    bool // Close was called
 
 	besieged atomic.Int64 // when the room was last scarce for a long time: see patience
 	date     atomic.Pointer[date]
 }
 
-// since returns the time as nanoseconds after an epoch, never 0.
-func since(epoch time.Time) int64 { return int64(time.Since(epoch)) + 1 }
-
-// ErrServerClosed is returned by Serve after Shutdown or Close.
-var ErrServerClosed = errors.New("http1: the server is closed")
+// ErrServerClosed is returned by Serve after Shutdown or Close. It wraps net.ErrClosed.
+var ErrServerClosed = fmt.Errorf("http1: the server is closed: %w", net.ErrClosed)
 
 // Serve accepts connections on l, until l fails, or Shutdown or Close is called; its error is then ErrServerClosed. Connections
 // of l may be of any kind, such as *tls.Conn. Several calls may run at the same time.
@@ -130,8 +128,9 @@ func (s *Server) removeListener(l *net.Listener) {
 // init makes the zero value usable. mu is held.
 func (s *Server) init() {
 	if s.conns == nil {
-		s.listeners, s.conns, s.epoch = map[*net.Listener]struct{}{}, map[*conn]struct{}{}, time.Now()
+		s.listeners, s.conns = map[*net.Listener]struct{}{}, map[*conn]struct{}{}
 		s.changed, s.closed = make(chan struct{}, 1), make(chan struct{})
+		s.clock = clock{time.Now()}
 	}
 }
 

@@ -6,14 +6,20 @@ import (
 	"time"
 )
 
+// clock measures time since a server was started, so that a moment fits an atomic integer.
+type clock struct{ started time.Time }
+
+// now returns the time in nanoseconds, never 0.
+func (c clock) now() int64 { return int64(time.Since(c.started)) + 1 }
+
 // clientWait measures how long the server has been blocked on the client of a connection: while a read waits for a header or
 // for the rest of a body, or a write for the client to read. It does not count while a request is being served.
 //
 // The methods are for the goroutines of the connection; the server reads the atomics to choose whom to evict.
 type clientWait struct {
-	epoch time.Time // of the server
+	clock clock
 
-	// reading and writing are when the current wait began, in nanoseconds after epoch; 0 without one, and evicted once the
+	// reading and writing are when the current wait began, by the clock; 0 without one, and evicted once the
 	// server has decided to close the connection. They are changed by compare-and-swap, so that a client whose bytes have
 	// arrived and a server that wants to close can never both win.
 	reading, writing atomic.Int64
@@ -41,27 +47,27 @@ func (w *clientWait) restart() { w.waited, w.got = 0, 0 }
 
 // block runs a function that is blocked on the client until it returns, and adds up the time.
 func (w *clientWait) block(read func() (int, error)) (int, error) {
-	began := since(w.epoch)
-	start := began - w.waited
-	if !w.reading.CompareAndSwap(0, start) {
+	began := w.clock.now()
+	since := began - w.waited
+	if !w.reading.CompareAndSwap(0, since) {
 		return 0, errEvicted
 	}
 	n, err := read()
-	if !w.reading.CompareAndSwap(start, 0) {
+	if !w.reading.CompareAndSwap(since, 0) {
 		return 0, errEvicted
 	}
-	w.waited += since(w.epoch) - began
+	w.waited += w.clock.now() - began
 	w.got += n
 	return n, err
 }
 
 // write writes to the client.
 func (w *clientWait) write(to net.Conn, p []byte) (int, error) {
-	start := since(w.epoch)
-	timed := w.writing.CompareAndSwap(0, start) // otherwise another write waits for the same client
+	since := w.clock.now()
+	timed := w.writing.CompareAndSwap(0, since) // otherwise another write waits for the same client
 	n, err := to.Write(p)
 	if timed {
-		w.writing.CompareAndSwap(start, 0)
+		w.writing.CompareAndSwap(since, 0)
 	}
 	return n, err
 }
