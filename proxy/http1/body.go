@@ -146,7 +146,7 @@ func (b *body) parse() {
 		if !ok {
 			return
 		}
-		b.parseLine(string(line))
+		b.parseLine(line)
 		b.buffer.consume(len(line) + len("\r\n"))
 	}
 }
@@ -174,7 +174,7 @@ func (b *body) line() (line []byte, ok bool) {
 	return unread[:end], true
 }
 
-func (b *body) parseLine(line string) {
+func (b *body) parseLine(line []byte) {
 	switch b.section {
 	case chunkSize:
 		size, ok := parseChunkSize(line, b.framing == byLenientChunks)
@@ -189,23 +189,23 @@ func (b *body) parseLine(line string) {
 	case chunkEnd:
 		b.section = chunkSize
 	case trailerSection:
-		if line == "" {
+		if len(line) == 0 {
 			b.err = io.EOF
 			return
 		}
 		b.remaining -= int64(len(line) + len("\r\n"))
-		if b.remaining < 0 || !consistsOf(line, textByte) || checkFieldLine([]byte(line)) != nil {
+		if b.remaining < 0 || !consistsOf(line, textByte) || checkFieldLine(line) != nil {
 			b.err = ErrChunk
 			return
 		}
-		name, value, _ := strings.Cut(line, ":")
+		name, value, _ := strings.Cut(string(line), ":")
 		b.trailer.Add(name, trim(value))
 	}
 }
 
 // parseChunkSize parses the line before a chunk: its size in hexadecimal digits, and extensions, which are ignored (RFC 9112
 // section 7.1.1).
-func parseChunkSize(line string, lenient bool) (size int64, ok bool) {
+func parseChunkSize(line []byte, lenient bool) (size int64, ok bool) {
 	digits := 0
 	for ; digits < len(line); digits++ {
 		digit, isHex := hexDigit(line[digits])
@@ -219,7 +219,7 @@ func parseChunkSize(line string, lenient bool) (size int64, ok bool) {
 	}
 	rest := line[digits:]
 	if lenient {
-		rest = trim(rest)
+		rest = bytes.Trim(rest, " \t")
 	}
-	return size, digits > 0 && (rest == "" || rest[0] == ';' && consistsOf(rest, textByte))
+	return size, digits > 0 && (len(rest) == 0 || rest[0] == ';' && consistsOf(rest, textByte))
 }

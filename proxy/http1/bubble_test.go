@@ -45,8 +45,8 @@ func inBubble(t *testing.T, maxConns int, handler handlerFunc, test func(t *test
 		go func() { served <- b.server.Serve(b.listener) }()
 		test(t, b)
 		b.server.Close()
-		if err := <-served; !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Serve: got %v, want %v", err, net.ErrClosed)
+		if err := <-served; !errors.Is(err, http1.ErrServerClosed) {
+			t.Errorf("Serve: got %v, want %v", err, http1.ErrServerClosed)
 		}
 		time.Sleep(forever) // for handlers that nothing else ends
 	})

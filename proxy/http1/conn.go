@@ -153,7 +153,7 @@ func (c *conn) next() bool {
 
 // headerStarted takes note that a header has arrived in part. It may be called more than once for each.
 func (c *conn) headerStarted() {
-	if phase(c.phase.Swap(uint32(serving))) == idle {
+	if phase(c.phase.Swap(uint32(serving))) != serving {
 		c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
 		c.wait.restart()
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/http1"
 )
 
@@ -91,11 +92,11 @@ func expectSameInNetHTTP(t *testing.T, input []byte, requests []seenRequest) {
 			t.Fatalf("%q:\n%+v was accepted, net/http says: %v", input, got, err)
 		}
 		want := got
-		want.method, want.target, want.minorVersion, want.fields = r.Method, r.RequestURI, r.ProtoMinor, comparable(r.Header)
+		want.method, want.target, want.minorVersion, want.fields = r.Method, r.RequestURI, r.ProtoMinor, sortedFields(r.Header)
 		if r.URL.Host == "" {
 			want.host = r.Host
 		}
-		got.fields = comparable(headerOf(t, got.fields))
+		got.fields = sortedFields(parseFields(t, got.fields))
 		if want.method == http.MethodConnect {
 			if got != want {
 				t.Fatalf("%q:\ngot  %+v\nwant %+v", input, got, want)
@@ -113,7 +114,7 @@ func expectSameInNetHTTP(t *testing.T, input []byte, requests []seenRequest) {
 			return
 		default:
 			want.body, want.broken = string(body), err != nil
-			got.trailer, want.trailer = comparable(headerOf(t, got.trailer)), comparable(r.Trailer)
+			got.trailer, want.trailer = sortedFields(parseFields(t, got.trailer)), sortedFields(r.Trailer)
 		}
 		if got != want {
 			t.Fatalf("%q:\ngot  %+v\nwant %+v", input, got, want)
@@ -124,8 +125,8 @@ func expectSameInNetHTTP(t *testing.T, input []byte, requests []seenRequest) {
 	}
 }
 
-// headerOf parses fields as seenRequest has them.
-func headerOf(t *testing.T, fields string) http.Header {
+// parseFields parses fields as seenRequest has them.
+func parseFields(t *testing.T, fields string) http.Header {
 	t.Helper()
 	header := http.Header{}
 	for fields = strings.TrimSuffix(strings.TrimPrefix(fields, "["), "]"); fields != ""; fields = strings.TrimPrefix(fields, " ") {
@@ -139,8 +140,8 @@ func headerOf(t *testing.T, fields string) http.Header {
 	return header
 }
 
-// comparable returns a header without the fields that http.ReadRequest moves elsewhere or adds.
-func comparable(header http.Header) string {
+// sortedFields returns a header without the fields that http.ReadRequest moves elsewhere or adds.
+func sortedFields(header http.Header) string {
 	for _, name := range []string{"Host", "Transfer-Encoding", "Trailer", "Content-Length", "Cache-Control"} {
 		delete(header, name)
 	}
@@ -150,6 +151,9 @@ func comparable(header http.Header) string {
 
 // No input makes the server allocate more than 8 times its length, apart from buffers of a fixed size.
 func TestAllocatesInProportionToInput(t *testing.T) { // not parallel: it counts what the whole program allocates
+	if brokertest.RaceDetector {
+		t.Skip("with the race detector, a sync.Pool drops a part of what it gets")
+	}
 	const fixed = 256 << 10
 	for name, input := range map[string]string{
 		"many fields":   "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("A:\r\n", 4090) + "\r\n",

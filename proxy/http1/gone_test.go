@@ -2,7 +2,6 @@ package http1_test
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -215,9 +214,7 @@ func TestNoticesThatTheReaderHasGone(t *testing.T) {
 	c.send(simple)
 	_, _ = c.reader.Peek(1)
 	time.Sleep(30 * time.Millisecond)
-	if _, ok := c.Conn.(*tls.Conn); ok {
-		c.reset()
-	}
+	c.reset()
 	select {
 	case <-ended:
 	case <-time.After(5 * time.Second):

@@ -61,6 +61,20 @@ func TestDrippingHeaderGets408(t *testing.T) {
 	})
 }
 
+// The time for a header begins with its first byte, on a new connection too.
+func TestHeaderTimeBeginsWithFirstByte(t *testing.T) {
+	inBubble(t, 0, ok, func(t *testing.T, b *bubble) {
+		c := b.dial()
+		for _, part := range []string{simple[:10], simple[10:]} {
+			time.Sleep(headerTimeout - time.Second)
+			c.send(part)
+		}
+		if status := c.status(); status != 200 {
+			t.Errorf("got %d, want 200", status)
+		}
+	})
+}
+
 // Row E22: without a byte of a request the connection ends silently: a 408 could be taken for the response to a request that is
 // just being sent.
 func TestSilentConnectionIsClosedSilently(t *testing.T) {

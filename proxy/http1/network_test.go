@@ -76,8 +76,8 @@ func serveOn(t testing.TB, n network, handler handlerFunc, configure func(*http1
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
 		s.Close()
-		if err := <-served; !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Serve: got %v, want %v", err, net.ErrClosed)
+		if err := <-served; !errors.Is(err, http1.ErrServerClosed) {
+			t.Errorf("Serve: got %v, want %v", err, http1.ErrServerClosed)
 		}
 	})
 	return s

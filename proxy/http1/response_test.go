@@ -165,7 +165,7 @@ func TestIncompleteResponseHasNoCleanEnd(t *testing.T) {
 		}, ""},
 		"broken body": {func(w *http1.ResponseWriter, _ *http1.Request) {
 			w.WriteHead(200, "OK", -1)
-			if _, err := w.ReadFrom(&upstreamBody{Reader: io.MultiReader(strings.NewReader("text"), iotest.ErrReader(io.ErrUnexpectedEOF))}); !errors.Is(err, io.ErrUnexpectedEOF) {
+			if _, err := w.ReadFrom(&upstreamBody{Reader: io.MultiReader(strings.NewReader("text"), iotest.ErrReader(io.ErrUnexpectedEOF)), ready: true}); !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("ReadFrom: got %v, want that of the body", err)
 			}
 			w.Abort()

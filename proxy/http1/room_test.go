@@ -334,22 +334,19 @@ func (connsListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // A request that arrives while its connection is evicted is not served: the client cannot get a response.
 func TestRequestOfEvictedConnectionIsNotServed(t *testing.T) {
-	l := make(connsListener, 2)
-	s := &http1.Server{MaxConns: 1, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, Handler: handlerFunc(func(_ *http1.ResponseWriter, r *http1.Request) {
-		t.Errorf("%s was served", r.Target)
-	})}
-	first, second := newScript(), newScript()
-	l <- lateBytes{first}
-	l <- second
-	close(l)
-	if err := s.Serve(l); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Serve: got %v, want %v", err, net.ErrClosed)
-	}
-	<-first.closed
-	<-second.closed
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		l := make(connsListener, 2)
+		s := &http1.Server{MaxConns: 1, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, Handler: handlerFunc(func(_ *http1.ResponseWriter, r *http1.Request) {
+			t.Errorf("%s was served", r.Target)
+		})}
+		l <- lateBytes{newScript()}
+		l <- newScript()
+		close(l)
+		if err := s.Serve(l); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Serve: got %v, want that of the listener", err)
+		}
+		synctest.Wait()
+	})
 }
 
 // A connection that waits for room is closed with the server.

@@ -1,13 +1,14 @@
 package http1_test
 
 import (
-	"bufio"
-	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"etrusted-broker/proxy/http1"
@@ -17,104 +18,62 @@ type handlerFunc func(*http1.ResponseWriter, *http1.Request)
 
 func (f handlerFunc) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) { f(w, r) }
 
-func start(t testing.TB, handler handlerFunc) (server *http1.Server, addr string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server = &http1.Server{Handler: handler, HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	t.Cleanup(func() {
-		server.Close()
-		<-ended
-	})
-	return server, l.Addr().String()
-}
-
-func hello(w *http1.ResponseWriter, r *http1.Request) {
-	if r.Malformed != nil {
-		w.WriteHead(r.Malformed.Status, "Bad", 0)
-		return
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		w.Abort()
-		return
-	}
-	w.Fields.Add("X-Echo", r.Method+" "+r.Target)
-	w.WriteHead(200, "Fine", int64(5+len(body)))
-	_, _ = io.WriteString(w, "hello"+string(body))
-}
-
-func TestServesRequests(t *testing.T) {
-	_, addr := start(t, hello)
-	for range 3 {
-		response, err := http.Post("http://"+addr+"/x", "text/plain", strings.NewReader("body"))
+// TestServesHTTPClient serves net/http's client, which is an independent implementation.
+func TestServesHTTPClient(t *testing.T) {
+	s := serveOn(t, networks["tcp"], func(w *http1.ResponseWriter, r *http1.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Fields.Add("X-Echo", r.Method+" "+r.Target)
+		w.WriteHead(200, "Fine", -1)
+		_, _ = w.Write(body)
+		w.Trailer(http1.Fields{{Name: "X-Length", Value: decimal(len(body))}})
+	}, nil)
+	client := &http.Client{Timeout: 10 * time.Second}
+	for _, body := range []io.Reader{strings.NewReader("body"), io.MultiReader(strings.NewReader("bo"), strings.NewReader("dy"))} {
+		response, err := client.Post("http://"+s.address+"/x", "text/plain", body)
 		if err != nil {
 			t.Fatal(err)
 		}
 		text, err := io.ReadAll(response.Body)
-		if err != nil || string(text) != "hellobody" || response.Status != "200 Fine" {
-			t.Errorf("got %q, %v, %s", text, err, response.Status)
-		}
 		_ = response.Body.Close()
+		if err != nil || string(text) != "body" || response.Status != "200 Fine" || response.Header.Get("X-Echo") != "POST /x" || response.Trailer.Get("X-Length") != "4" {
+			t.Errorf("got %q, %v, %s, %v, %v", text, err, response.Status, response.Header, response.Trailer)
+		}
 	}
+	client.CloseIdleConnections()
 }
 
-func TestShutdownWaitsForRequests(t *testing.T) {
-	entered, release := make(chan struct{}), make(chan struct{})
-	server, addr := start(t, func(w *http1.ResponseWriter, r *http1.Request) {
-		close(entered)
-		<-release
-		hello(w, r)
-	})
-	got := make(chan *http.Response, 1)
-	go func() {
-		response, _ := http.Get("http://" + addr)
-		got <- response
-	}()
-	<-entered
-	done := make(chan error, 1)
-	go func() { done <- server.Shutdown(context.Background()) }()
-	time.Sleep(20 * time.Millisecond)
-	close(release)
-	if response := <-got; response == nil || !response.Close {
-		t.Errorf("got %+v", response)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+// brokenListener fails with the given errors, one after the other.
+type brokenListener struct {
+	connListener
+	errs []error
 }
 
-func BenchmarkServer(b *testing.B) {
-	_, addr := start(b, func(w *http1.ResponseWriter, r *http1.Request) {
-		w.WriteHead(200, "OK", 5)
-		_, _ = w.Write([]byte("hello"))
+func (l *brokenListener) Accept() (net.Conn, error) {
+	if len(l.errs) == 0 {
+		return l.connListener.Accept()
+	}
+	err := l.errs[0]
+	l.errs = l.errs[1:]
+	return nil, err
+}
+
+// Too many open files is an error that goes away; others end Serve.
+func TestServeSurvivesTemporaryErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, accepted := net.Pipe()
+		fatal := errors.New("fatal")
+		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+		began := time.Now()
+		l := &brokenListener{connListener{conn: accepted}, []error{&net.OpError{Op: "accept", Err: syscall.EMFILE}, syscall.ENFILE}}
+		if err := s.Serve(l); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %v, want the error of the listener", err)
+		}
+		if paused := time.Since(began); paused < 100*time.Millisecond || paused > time.Second {
+			t.Errorf("two errors paused Serve for %s, want some 100 ms", paused)
+		}
+		if err := s.Serve(&brokenListener{errs: []error{fatal}}); !errors.Is(err, fatal) {
+			t.Errorf("got %v, want %v", err, fatal)
+		}
+		_ = client.Close()
 	})
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	r := bufio.NewReader(c)
-	request := []byte("GET /reviews?count=1 HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: bench/1.0\r\nAccept: application/json\r\nAccept-Encoding: gzip\r\n\r\n")
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.Write(request); err != nil {
-			b.Fatal(err)
-		}
-		for {
-			line, err := r.ReadSlice('\n')
-			if err != nil {
-				b.Fatal(err)
-			}
-			if len(line) == 2 {
-				break
-			}
-		}
-		if _, err := r.Discard(5); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

@@ -138,8 +138,8 @@ func TestCloseEndsEverything(t *testing.T) {
 		if canceled != 1 {
 			t.Errorf("%d requests were canceled, want 1", canceled)
 		}
-		if err := b.server.Serve(b.listener); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Serve after Close: got %v, want %v", err, net.ErrClosed)
+		if err := b.server.Serve(b.listener); !errors.Is(err, http1.ErrServerClosed) {
+			t.Errorf("Serve after Close: got %v, want %v", err, http1.ErrServerClosed)
 		}
 	})
 }
@@ -175,8 +175,8 @@ func TestCloseEndsLateConnections(t *testing.T) {
 		if _, err := client.Read(make([]byte, 1)); err == nil || time.Since(began) > time.Second {
 			t.Errorf("got %v after %s, want the end at once", err, time.Since(began))
 		}
-		if err := <-served; !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Serve: got %v, want %v", err, net.ErrClosed)
+		if err := <-served; !errors.Is(err, http1.ErrServerClosed) {
+			t.Errorf("Serve: got %v, want %v", err, http1.ErrServerClosed)
 		}
 	})
 }

@@ -227,7 +227,9 @@ func TestPlainHTTPOnTLSListenerGets400(t *testing.T) {
 		if got, _ := io.ReadAll(c.reader); strings.Contains(string(got), "HTTP") {
 			t.Errorf("%q: got %q, want no HTTP", text, got)
 		}
-		<-errs
+		if err := <-errs; err == nil {
+			t.Errorf("%q: OnHandshakeError: got nil", text)
+		}
 	}
 	// A certificate that the client does not trust.
 	plain := s.dial(t)

@@ -79,8 +79,11 @@ func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 }
 
 func (w *ResponseWriter) statusLine(status int, reason string) {
-	w.appendString("HTTP/1.")
-	w.out = append(w.out, '0'+byte(w.conn.request.MinorVersion), ' ')
+	version := "HTTP/1.1 "
+	if w.conn.request.MinorVersion == 0 {
+		version = "HTTP/1.0 "
+	}
+	w.appendString(version)
 	w.out = strconv.AppendInt(w.out, int64(status), 10)
 	w.appendString(" ")
 	w.appendString(reason)
