@@ -11,6 +11,10 @@ import (
 const (
 	maxChunkLine = 4 << 10
 	maxTrailer   = 4 << 10
+	// maxOverhead limits how much longer than the data the lines with the sizes may be in all. Otherwise a sender could keep
+	// the recipient busy with extensions, and send no data.
+	maxOverhead = 16 << 10
+	freeLine    = 16 // a size, with a short extension, is no overhead
 )
 
 // body reads the body of a message: RFC 9112 section 6.3. It never reads beyond its end, except into the buffer.
@@ -20,6 +24,7 @@ type body struct {
 	framing
 	remaining int64 // of the body, or of the current chunk
 	section   chunkSection
+	overhead  int64 // of the chunks so far
 	trailer   Fields
 	err       error // of the next Read, once there is nothing more to read; io.EOF at the end
 }
@@ -49,7 +54,7 @@ var ErrChunk = errors.New("a chunk of the body is malformed")
 
 // reset begins a body. length is for byLength.
 func (b *body) reset(how framing, length int64) {
-	b.framing, b.remaining, b.section, b.trailer, b.err = how, length, chunkSize, nil, nil
+	b.framing, b.remaining, b.section, b.overhead, b.trailer, b.err = how, length, chunkSize, 0, nil, nil
 	if how == byLength && length == 0 {
 		b.err = io.EOF
 	}
@@ -178,8 +183,9 @@ func (b *body) parseLine(line []byte) {
 	switch b.section {
 	case chunkSize:
 		size, ok := parseChunkSize(line, b.framing == byLenientChunks)
+		b.overhead = max(0, b.overhead+int64(len(line))-freeLine-2*size)
 		switch {
-		case !ok:
+		case !ok || b.overhead > maxOverhead:
 			b.err = ErrChunk
 		case size == 0:
 			b.section, b.remaining = trailerSection, maxTrailer
