@@ -87,7 +87,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.quick, "quick", false, "a smoke test, without meaningful figures")
 	flags.StringVar(&o.outDir, "out", "", "directory for RESULTS.md and results.svg (default: this one; none with -only or -quick)")
 	flags.StringVar(&o.brokerDir, "broker-dir", "..", "directory of the broker's module")
-	flags.StringVar(&o.baselineDir, "against", "", "directory of another checkout of that module, to measure too as \""+proxies.BaselineName+"\"")
+	flags.StringVar(&o.baselineDir, "against", "", "directory of another checkout of that module, to measure too as \""+proxies.BaselineName+"\", also over HTTP/2")
 	flags.StringVar(&o.profileFile, "profile", "", "no comparison: write a CPU profile of the broker under load to this file")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -117,10 +117,12 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 
 // selected reports whether to measure a proxy, or direct.
 func (o options) selected(name string) bool {
-	if name == proxies.BaselineName && o.baselineDir == "" {
-		return false
-	}
-	return len(o.only) == 0 || slices.Contains(o.only, name)
+	return !o.lacksBaseline(name) && (len(o.only) == 0 || slices.Contains(o.only, name))
+}
+
+// lacksBaseline reports whether a proxy needs -against, which was not given.
+func (o options) lacksBaseline(name string) bool {
+	return o.baselineDir == "" && (name == proxies.BaselineName || name == proxies.BaselineHTTP2Name)
 }
 
 // allNames returns the names that -only accepts. They contain no commas, which separate them there.
