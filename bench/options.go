@@ -56,7 +56,7 @@ const (
 
 // fullSizes make CPU times so long that their resolution of 10 ms is an error of at most 2 %.
 var fullSizes = sizes{
-	WarmUp: 3000, KeepAlive: 30_000, NewConnections: 6000, Downloads: 400, Uploads: 3000,
+	WarmUp: 3000, KeepAlive: 30_000, NewConnections: 12_000, Downloads: 800, Uploads: 3000,
 	Idle: 1000, Rate: 2000, Latency: 4 * time.Second, IdleDelay: 500 * time.Millisecond,
 	Refresh: refreshSizes{
 		Rate: 1000, ShortLifetime: 6 * time.Second, LongLifetime: 16 * time.Second, LoginDelay: 500 * time.Millisecond,
