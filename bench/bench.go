@@ -77,7 +77,7 @@ func (b *bench) prepare(ctx context.Context) error {
 		b.results.Rows = append(b.results.Rows, tableRow{Name: directName, Note: "no proxy: the load generator speaks TLS itself"})
 	}
 	for _, proxy := range proxies.All() {
-		if proxy.Name == proxies.BaselineName && b.baselineDir == "" {
+		if b.lacksBaseline(proxy.Name) {
 			continue
 		}
 		if !b.selected(proxy.Name) {

@@ -23,7 +23,7 @@ func (r *results) markdown() string {
 		line("**%s**\n", warning)
 	}
 	line("Each cell contains the median of the rounds, the minimum and maximum in parentheses, and the ratio to the broker (the median of the")
-	line("ratios in each round). 1 MB is a million bytes.\n")
+	line("ratios in each round). 1 MB is a million bytes. Times without a unit are in µs.\n")
 	for _, s := range r.Skipped {
 		line("**SKIPPED: %s: %s**\n", s.Name, strings.ReplaceAll(s.Reason, "\n", "; "))
 	}

@@ -36,6 +36,9 @@ func (b *bench) measure(ctx context.Context, sub subject) error {
 	if err := b.measureClosedLoop(ctx, sub.Name, i, page, keepAliveMetrics); err != nil {
 		return err
 	}
+	if sub.KeepAliveOnly {
+		return nil
+	}
 	newConnections := page
 	newConnections.NewConnections, newConnections.WarmUp, newConnections.Requests = true, s.WarmUp/10, count(s.NewConnections)
 	if err := b.measureClosedLoop(ctx, sub.Name, i, newConnections, newConnectionMetrics); err != nil {

@@ -56,7 +56,7 @@ const (
 
 // fullSizes make CPU times so long that their resolution of 10 ms is an error of at most 2 %.
 var fullSizes = sizes{
-	WarmUp: 3000, KeepAlive: 30_000, NewConnections: 6000, Downloads: 400, Uploads: 3000,
+	WarmUp: 3000, KeepAlive: 30_000, NewConnections: 12_000, Downloads: 800, Uploads: 3000,
 	Idle: 1000, Rate: 2000, Latency: 4 * time.Second, IdleDelay: 500 * time.Millisecond,
 	Refresh: refreshSizes{
 		Rate: 1000, ShortLifetime: 6 * time.Second, LongLifetime: 16 * time.Second, LoginDelay: 500 * time.Millisecond,
@@ -87,7 +87,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.quick, "quick", false, "a smoke test, without meaningful figures")
 	flags.StringVar(&o.outDir, "out", "", "directory for RESULTS.md and results.svg (default: this one; none with -only or -quick)")
 	flags.StringVar(&o.brokerDir, "broker-dir", "..", "directory of the broker's module")
-	flags.StringVar(&o.baselineDir, "against", "", "directory of another checkout of that module, to measure too as \""+proxies.BaselineName+"\"")
+	flags.StringVar(&o.baselineDir, "against", "", "directory of another checkout of that module, to measure too as \""+proxies.BaselineName+"\", also over HTTP/2")
 	flags.StringVar(&o.profileFile, "profile", "", "no comparison: write a CPU profile of the broker under load to this file")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -117,10 +117,12 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 
 // selected reports whether to measure a proxy, or direct.
 func (o options) selected(name string) bool {
-	if name == proxies.BaselineName && o.baselineDir == "" {
-		return false
-	}
-	return len(o.only) == 0 || slices.Contains(o.only, name)
+	return !o.lacksBaseline(name) && (len(o.only) == 0 || slices.Contains(o.only, name))
+}
+
+// lacksBaseline reports whether a proxy needs -against, which was not given.
+func (o options) lacksBaseline(name string) bool {
+	return o.baselineDir == "" && (name == proxies.BaselineName || name == proxies.BaselineHTTP2Name)
 }
 
 // allNames returns the names that -only accepts. They contain no commas, which separate them there.

@@ -40,8 +40,15 @@ func TestOnlySelectsByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	against, err := parseOptions([]string{"-against", "x"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range allNames() {
-		if got, want := all.selected(name), name != "broker before"; got != want { // which needs -against
+		if !against.selected(name) {
+			t.Errorf("-against: got %s not selected, want all", name)
+		}
+		if got, want := all.selected(name), name != "broker before" && name != "broker before over HTTP/2"; got != want { // which need -against
 			t.Errorf("default: got %s selected: %v, want %v", name, got, want)
 		}
 		if got, want := part.selected(name), name == "nginx with Lua" || name == "broker"; got != want {

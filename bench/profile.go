@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"time"
@@ -34,24 +35,18 @@ func (b *bench) profileSubject(ctx context.Context, sub subject) error {
 	}
 	defer i.stop()
 	runner, err := load.StartClosedLoop(ctx, load.ClosedLoop{
-		Target: i.target(), Path: upstream.PagePath, Connections: keepAliveConnections, WarmUp: b.sizes.WarmUp, Requests: 100 * b.sizes.KeepAlive,
+		Target: i.target(), Path: upstream.PagePath, Connections: keepAliveConnections, WarmUp: b.sizes.WarmUp, Requests: math.MaxInt,
 	})
 	if err != nil {
 		return err
 	}
 	defer runner.Close()
-	loadCtx, stop := context.WithCancel(ctx)
 	loadDone := make(chan struct{})
 	go func() {
 		defer close(loadDone)
-		for loadCtx.Err() == nil {
-			if _, err := runner.Run(); err != nil {
-				return
-			}
-		}
+		_, _ = runner.Run() // fails when the runner is closed
 	}()
 	err = fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", i.admin, profileDuration.Seconds()), b.profileFile)
-	stop()
 	runner.Close()
 	<-loadDone
 	return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -20,6 +21,7 @@ type scenario struct {
 	duration       time.Duration // of the load
 	outageStart    time.Duration // from then on the token endpoint answers 503, unless outageDuration is 0
 	outageDuration time.Duration
+	brokerRuns     int // each with a new broker
 }
 
 // The keys of the scenarios.
@@ -31,10 +33,10 @@ const (
 
 func (s refreshSizes) scenarios() []scenario {
 	return []scenario{
-		{slowLogin, fmt.Sprintf("tokens of %v, the login server takes %v", s.ShortLifetime, s.LoginDelay), s.ShortLifetime, s.LoginDelay, s.SlowLogin, 0, 0},
-		{ordinary, fmt.Sprintf("tokens of %v, the login server takes %v", s.LongLifetime, s.LoginDelay), s.LongLifetime, s.LoginDelay, s.Ordinary, 0, 0},
+		{slowLogin, fmt.Sprintf("tokens of %v, the login server takes %v", s.ShortLifetime, s.LoginDelay), s.ShortLifetime, s.LoginDelay, s.SlowLogin, 0, 0, 1},
+		{ordinary, fmt.Sprintf("tokens of %v, the login server takes %v", s.LongLifetime, s.LoginDelay), s.LongLifetime, s.LoginDelay, s.Ordinary, 0, 0, 1},
 		{outage, fmt.Sprintf("tokens of %v, the login server answers 503 from second %g to %g", s.LongLifetime,
-			s.OutageStart.Seconds(), (s.OutageStart + s.OutageDuration).Seconds()), s.LongLifetime, 0, s.Outage, s.OutageStart, s.OutageDuration},
+			s.OutageStart.Seconds(), (s.OutageStart + s.OutageDuration).Seconds()), s.LongLifetime, 0, s.Outage, s.OutageStart, s.OutageDuration, 3},
 	}
 }
 
@@ -44,8 +46,8 @@ type refreshResult struct {
 	Requests, Failed      int
 	P50, P99, P999, Max   float64
 	TokenRequests         int
-	Refreshes             int       // token requests that ended after the start of the load
-	During, Outside       latencies // of the requests that overlap a token request, and of the others
+	Refreshes             int       // fetches that ended after the start of the load
+	During, Outside       latencies // of the requests that overlap a fetch, and of the others
 }
 
 // latencies summarizes the latencies of a group of requests, in milliseconds.
@@ -66,15 +68,15 @@ func summarizeLatencies(durations []float64) latencies {
 func (b *bench) measureRefreshes(ctx context.Context) error {
 	for _, s := range b.sizes.Refresh.scenarios() {
 		for _, sub := range b.subjects {
-			if sub.Name != proxies.NaiveName && sub.Name != proxies.BrokerName {
-				continue
+			runs := map[string]int{proxies.NaiveName: 1, proxies.BrokerName: s.brokerRuns}[sub.Name]
+			for run := range runs {
+				b.logf("bench: %s: %s, run %d of %d", s.title, sub.Name, run+1, runs)
+				result, err := b.measureRefresh(ctx, s, sub)
+				if err != nil {
+					return fmt.Errorf("%s: %s: %w", s.title, sub.Name, err)
+				}
+				b.results.Refreshes = append(b.results.Refreshes, result)
 			}
-			b.logf("bench: %s: %s", s.title, sub.Name)
-			result, err := b.measureRefresh(ctx, s, sub)
-			if err != nil {
-				return fmt.Errorf("%s: %s: %w", s.title, sub.Name, err)
-			}
-			b.results.Refreshes = append(b.results.Refreshes, result)
 		}
 	}
 	return b.api.Configure(upstream.Settings{})
@@ -143,12 +145,7 @@ func (b *bench) simulateOutage(s scenario, healthy upstream.Settings, done <-cha
 func summarize(requests []load.Request, tokens []upstream.TokenRequest) refreshResult {
 	r := refreshResult{Requests: len(requests), TokenRequests: len(tokens)}
 	first := firstStart(requests)
-	var refreshes []upstream.TokenRequest
-	for _, token := range tokens {
-		if token.End.After(first) {
-			refreshes = append(refreshes, token)
-		}
-	}
+	refreshes := slices.DeleteFunc(tokenFetches(tokens), func(f tokenFetch) bool { return !f.end.After(first) })
 	r.Refreshes = len(refreshes)
 	var during, outside []float64
 	for _, request := range requests {
@@ -167,13 +164,30 @@ func summarize(requests []load.Request, tokens []upstream.TokenRequest) refreshR
 	return r
 }
 
-// overlaps reports whether a token request was in progress at any time during the request.
-func overlaps(request load.Request, tokens []upstream.TokenRequest) bool {
-	end := request.Start.Add(request.Latency)
-	for _, token := range tokens {
-		if request.Start.Before(token.End) && end.After(token.Start) {
-			return true
+// tokenFetch is the time in which a proxy fetched one token.
+type tokenFetch struct{ start, end time.Time }
+
+// tokenFetches returns the fetch of each token, from the start of its first attempt to the end of the successful one. So an outage
+// counts from the first attempt that fails. A fetch that never succeeds has no end.
+func tokenFetches(attempts []upstream.TokenRequest) []tokenFetch {
+	var all []tokenFetch
+	succeeded := true
+	for _, attempt := range attempts {
+		if succeeded {
+			all = append(all, tokenFetch{start: attempt.Start, end: endless})
+		}
+		if succeeded = attempt.Status == http.StatusOK; succeeded {
+			all[len(all)-1].end = attempt.End
 		}
 	}
-	return false
+	return all
+}
+
+// endless is later than any request of a run.
+var endless = time.Unix(1<<40, 0)
+
+// overlaps reports whether a token was being fetched at any time during the request.
+func overlaps(request load.Request, fetches []tokenFetch) bool {
+	end := request.Start.Add(request.Latency)
+	return slices.ContainsFunc(fetches, func(f tokenFetch) bool { return request.Start.Before(f.end) && end.After(f.start) })
 }

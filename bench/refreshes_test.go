@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -20,8 +21,8 @@ func TestSummarizeSplitsRequestsByOverlap(t *testing.T) {
 		request(301, 7, false),  // starts after it
 		request(90, 300, false), // starts before it and ends after it; the first request
 	}, []upstream.TokenRequest{
-		{Start: at(0), End: at(50)}, // before the load
-		{Start: at(200), End: at(300)},
+		{Start: at(0), End: at(50), Status: 200}, // before the load
+		{Start: at(200), End: at(300), Status: 200},
 	})
 	want := refreshResult{
 		Requests: 5, Failed: 1, P50: 9, P99: 300, P999: 300, Max: 300,
@@ -29,6 +30,21 @@ func TestSummarizeSplitsRequestsByOverlap(t *testing.T) {
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestAFetchIncludesItsFailedAttempts(t *testing.T) {
+	at := func(second int) time.Time { return time.Unix(int64(second), 0) }
+	attempt := func(start, status int) upstream.TokenRequest {
+		return upstream.TokenRequest{Start: at(start), End: at(start + 1), Status: status}
+	}
+	got := tokenFetches([]upstream.TokenRequest{attempt(0, 200), attempt(10, 503), attempt(12, 503), attempt(15, 200), attempt(20, 200), attempt(30, 503), attempt(31, 503)})
+	want := []tokenFetch{{at(0), at(1)}, {at(10), at(16)}, {at(20), at(21)}, {at(30), endless}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	if got := tokenFetches(nil); got != nil {
+		t.Errorf("no attempts: got %v, want none", got)
 	}
 }
 

@@ -29,7 +29,7 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 	defer cancel()
 	out := t.TempDir()
 	var stdout, stderr bytes.Buffer
-	only := strings.Join([]string{directName, proxies.NaiveName, proxies.BrokerName, proxies.SystemCAsName}, ",")
+	only := strings.Join([]string{directName, proxies.NaiveName, proxies.BrokerName, proxies.HTTP2Name, proxies.SystemCAsName}, ",")
 	if code := run(ctx, []string{"-quick", "-only", only, "-out", out}, &stdout, &stderr); code != 0 {
 		t.Fatalf("got exit code %d, want 0; stderr:\n%s", code, stderr.String())
 	}
@@ -45,11 +45,11 @@ func TestQuickRunMeasuresEverything(t *testing.T) {
 	}
 	text := stdout.String()
 	// Each table has a row for naive and broker. Most of the metrics do not apply to direct.
-	skippedProxies, systemRows := len(proxies.All())-4, 1 // all but naive, two brokers, and the baseline, which needs -against
+	skippedProxies, systemRows := len(proxies.All())-6, 1 // all but naive, three brokers, and the two of -against
 	if strings.Contains(text, "SKIPPED: "+proxies.SystemCAsName+": no CAs") {
 		skippedProxies, systemRows = skippedProxies+1, 0
 	}
-	for name, want := range map[string]int{"\n| naive |": 5, "\n| broker |": 5, "\n| direct |": 1, "\n| " + proxies.SystemCAsName + " |": systemRows} {
+	for name, want := range map[string]int{"\n| naive |": 5, "\n| broker |": 5, "\n| direct |": 1, "\n| " + proxies.HTTP2Name + " |": 2, "\n| " + proxies.SystemCAsName + " |": systemRows} {
 		if got := strings.Count(text, name); got != want {
 			t.Errorf("got %d rows that start with %q, want %d", got, name, want)
 		}

@@ -71,7 +71,7 @@ func (r *results) drawChart(b *strings.Builder, y int, title string, m metric) i
 		switch row.Name {
 		case proxies.BrokerName:
 			class = "bar ours"
-		case proxies.LinksName:
+		case proxies.LinksName, proxies.HTTP2Name:
 			class = "bar ours"
 			fallthrough
 		default:

@@ -10,17 +10,15 @@ import (
 	"etrusted-broker/bench/proc"
 )
 
-// BrokerName is the name of Broker. All other rows are compared with it.
-const BrokerName = "broker"
-
-// LinksName is the name of BrokerWithLinks.
-const LinksName = "broker with links"
-
-// SystemCAsName is the name of BrokerWithSystemCAs.
-const SystemCAsName = "broker with the system's CAs"
-
-// BaselineName is the name of Baseline.
-const BaselineName = "broker before"
+// The names of the brokers. All rows are compared with BrokerName.
+const (
+	BrokerName        = "broker"
+	LinksName         = "broker with links"
+	SystemCAsName     = "broker with the system's CAs"
+	HTTP2Name         = "broker over HTTP/2"
+	BaselineName      = "broker before"
+	BaselineHTTP2Name = "broker before over HTTP/2"
+)
 
 // Broker has everything enabled (access checks, metrics, the retry after a 401, the admin listener) except link rewriting,
 // which no other proxy does.
@@ -28,7 +26,7 @@ var Broker = Proxy{
 	Name: BrokerName,
 	Note: "the default configuration without link rewriting",
 	Prepare: func(ctx context.Context, dirs Dirs) (Program, error) {
-		return buildBroker(ctx, dirs.Broker, filepath.Join(dirs.Temp, "broker"), "BROKER_REWRITE_LINKS=false")
+		return buildBroker(ctx, dirs.Broker, filepath.Join(dirs.Temp, "broker"), withoutLinks)
 	},
 }
 
@@ -37,7 +35,7 @@ var BrokerWithLinks = Proxy{
 	Name: LinksName,
 	Note: "the default configuration",
 	Prepare: func(ctx context.Context, dirs Dirs) (Program, error) {
-		return buildBroker(ctx, dirs.Broker, filepath.Join(dirs.Temp, "broker"))
+		return buildBroker(ctx, dirs.Broker, filepath.Join(dirs.Temp, "broker"), withLinks)
 	},
 }
 
@@ -51,19 +49,46 @@ var BrokerWithSystemCAs = Proxy{
 		if found, err := filepath.Glob(systemCertDir + "/*.pem"); err != nil || len(found) == 0 {
 			return Program{}, errors.New("no CAs in " + systemCertDir + ": apt-get install ca-certificates")
 		}
-		program, err := buildBroker(ctx, dirs.Broker, filepath.Join(dirs.Temp, "broker"))
-		plain := program.command
-		program.command = func(c RunConfig) (proc.Command, error) {
-			command, err := plain(c)
-			if err != nil {
-				return command, err
-			}
-			trust, err := c.systemTrustEnvironment()
-			command.Env = append(command.Env, trust...) // overrides the earlier variables of the same names
-			return command, err
-		}
-		return program, err
+		return buildBroker(ctx, dirs.Broker, filepath.Join(dirs.Temp, "broker"), RunConfig.systemTrustEnvironment)
 	},
+}
+
+// BrokerOverHTTP2 is Broker with HTTP/2 to the API.
+var BrokerOverHTTP2 = Proxy{
+	Name:          HTTP2Name,
+	Note:          "the same as broker, with HTTP/2 to the API",
+	KeepAliveOnly: true,
+	Prepare: func(ctx context.Context, dirs Dirs) (Program, error) {
+		return buildBroker(ctx, dirs.Broker, filepath.Join(dirs.Temp, "broker"), overHTTP2)
+	},
+}
+
+// Baseline is Broker, built from another checkout, to judge a change.
+var Baseline = Proxy{
+	Name: BaselineName,
+	Note: "the same as broker, from the directory given with -against",
+	Prepare: func(ctx context.Context, dirs Dirs) (Program, error) {
+		return buildBroker(ctx, dirs.Baseline, filepath.Join(dirs.Temp, "baseline"), withoutLinks)
+	},
+}
+
+// BaselineOverHTTP2 is BrokerOverHTTP2, built from that checkout.
+var BaselineOverHTTP2 = Proxy{
+	Name:          BaselineHTTP2Name,
+	Note:          "the same as broker over HTTP/2, from that directory",
+	KeepAliveOnly: true,
+	Prepare: func(ctx context.Context, dirs Dirs) (Program, error) {
+		return buildBroker(ctx, dirs.Baseline, filepath.Join(dirs.Temp, "baseline"), overHTTP2)
+	},
+}
+
+func withLinks(RunConfig) ([]string, error) { return nil, nil }
+
+func withoutLinks(RunConfig) ([]string, error) { return []string{"BROKER_REWRITE_LINKS=false"}, nil }
+
+// overHTTP2 also works for revisions without BROKER_UPSTREAM_HTTP2, which choose HTTP/2 if the API offers it.
+func overHTTP2(c RunConfig) ([]string, error) {
+	return []string{"BROKER_REWRITE_LINKS=false", "BROKER_UPSTREAM_HTTP2=true", "ETRUSTED_API_URL=" + c.API.HTTP2URL}, nil
 }
 
 // systemCertDir is Debian's directory of CA certificates. Go also finds the bundle of all CAs there.
@@ -85,17 +110,9 @@ func (c RunConfig) systemTrustEnvironment() (environment []string, err error) {
 		os.WriteFile(filepath.Join(dir, "api.pem"), certificate, 0o644)
 }
 
-// Baseline is Broker, built from another checkout, to judge a change.
-var Baseline = Proxy{
-	Name: BaselineName,
-	Note: "the same as broker, from the directory given with -against",
-	Prepare: func(ctx context.Context, dirs Dirs) (Program, error) {
-		return buildBroker(ctx, dirs.Baseline, filepath.Join(dirs.Temp, "baseline"), "BROKER_REWRITE_LINKS=false")
-	},
-}
-
-// buildBroker builds the broker from the module in dir.
-func buildBroker(ctx context.Context, dir, path string, settings ...string) (Program, error) {
+// buildBroker builds the broker from the module in dir. settings returns variables that
+// replace those of the same names.
+func buildBroker(ctx context.Context, dir, path string, settings func(RunConfig) ([]string, error)) (Program, error) {
 	if err := goBuild(ctx, dir, path, "./cmd/broker", staticBuild); err != nil {
 		return Program{}, err
 	}
@@ -103,11 +120,9 @@ func buildBroker(ctx context.Context, dir, path string, settings ...string) (Pro
 		Version: revision(ctx, dir),
 		Files:   []string{path},
 		command: func(c RunConfig) (proc.Command, error) {
-			return proc.Command{
-				Args: []string{"serve"},
-				Env: append(append(c.environment(),
-					"BROKER_LISTEN="+c.Listen, "BROKER_ADMIN_LISTEN="+c.AdminListen, "BROKER_PPROF=true"), settings...),
-			}, nil
+			env := append(c.environment(), "BROKER_LISTEN="+c.Listen, "BROKER_ADMIN_LISTEN="+c.AdminListen, "BROKER_PPROF=true")
+			own, err := settings(c)
+			return proc.Command{Args: []string{"serve"}, Env: append(env, own...)}, err
 		},
 	}, nil
 }

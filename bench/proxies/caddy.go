@@ -8,12 +8,9 @@ import (
 
 const caddyVersion = "v2.11.9"
 
-// CaddyName is the name of Caddy, the most common proxy written in Go.
-const CaddyName = "Caddy"
-
-// Caddy adds a token that never expires.
+// Caddy is the most common proxy written in Go. It adds a token that never expires.
 var Caddy = Proxy{
-	Name: CaddyName,
+	Name: "Caddy",
 	Note: "a fixed token",
 	Prepare: func(ctx context.Context, dirs Dirs) (Program, error) {
 		path, err := buildModule(ctx, dirs, "github.com/caddyserver/caddy/v2", caddyVersion, "github.com/caddyserver/caddy/v2/cmd/caddy")

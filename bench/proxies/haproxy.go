@@ -7,7 +7,7 @@ import (
 	"etrusted-broker/bench/proc"
 )
 
-// HAProxyName is the name of HAProxy. The goal for the latency refers to it.
+// HAProxyName is the name of HAProxy. The goals for latency and uploads refer to it.
 const HAProxyName = "HAProxy"
 
 // HAProxy cannot fetch a token. It adds one that never expires, so like Caddy and Skipper it does less than the others.

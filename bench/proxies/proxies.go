@@ -23,6 +23,8 @@ type Proxy struct {
 	Slow bool
 	// MemoryOnly limits the measurements to memory and start-up time: in everything else the proxy equals another one.
 	MemoryOnly bool
+	// KeepAliveOnly limits the measurements under load to that over keep-alive connections.
+	KeepAliveOnly bool
 	// Prepare builds the program or finds the installed one. Its error says what to install.
 	Prepare func(context.Context, Dirs) (Program, error)
 }
@@ -77,7 +79,7 @@ func (p Program) Size() (int64, error) {
 
 // All returns the proxies in the order of the tables.
 func All() []Proxy {
-	return []Proxy{Naive, Nginx, HAProxy, Caddy, Skipper, Baseline, Broker, BrokerWithLinks, BrokerWithSystemCAs}
+	return []Proxy{Naive, Nginx, HAProxy, Caddy, Skipper, Baseline, BaselineOverHTTP2, Broker, BrokerOverHTTP2, BrokerWithLinks, BrokerWithSystemCAs}
 }
 
 // environment returns the variables for a program that fetches tokens itself: the API, the token endpoint and the credentials.

@@ -12,7 +12,7 @@ import (
 )
 
 var testEndpoint = upstream.Endpoint{
-	URL: "https://127.0.0.1:4711", Host: "127.0.0.1:4711", TokenURL: "https://127.0.0.1:4711/oauth/token", CAFile: "/ca.pem", Token: "t0ken",
+	URL: "https://127.0.0.1:4711", Host: "127.0.0.1:4711", TokenURL: "https://127.0.0.1:4711/oauth/token", HTTP2URL: "https://127.0.0.1:4712", CAFile: "/ca.pem", Token: "t0ken",
 }
 
 // With a placeholder left in its configuration, a proxy would do a different job, and maybe a smaller one.
@@ -56,6 +56,14 @@ func TestSystemTrustEnvironmentAddsTheAPIsCA(t *testing.T) {
 	}
 	if text, err := os.ReadFile(files[0]); string(text) != "the API's" {
 		t.Errorf("got %q, %v; want the API's CA", text, err)
+	}
+}
+
+// At the other address it would be measured over HTTP/1.1.
+func TestOverHTTP2UsesTheHTTP2Address(t *testing.T) {
+	got, err := overHTTP2(RunConfig{API: testEndpoint})
+	if want := "ETRUSTED_API_URL=" + testEndpoint.HTTP2URL; err != nil || !slices.Contains(got, want) {
+		t.Errorf("got %q, %v; want %q among them", got, err, want)
 	}
 }
 

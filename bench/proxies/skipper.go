@@ -9,12 +9,9 @@ import (
 
 const skipperVersion = "v0.27.44"
 
-// SkipperName is the name of Skipper, a Go proxy that is often used as a sidecar.
-const SkipperName = "Skipper"
-
-// Skipper adds a token that never expires.
+// Skipper is a Go proxy that is often used as a sidecar. It adds a token that never expires.
 var Skipper = Proxy{
-	Name: SkipperName,
+	Name: "Skipper",
 	Note: "a fixed token",
 	Prepare: func(ctx context.Context, dirs Dirs) (Program, error) {
 		path, err := buildModule(ctx, dirs, "github.com/zalando/skipper", skipperVersion, "github.com/zalando/skipper/cmd/skipper")

@@ -39,7 +39,8 @@ const (
 
 // Endpoint is what a client needs to use the upstream.
 type Endpoint struct {
-	URL, Host, TokenURL string
+	URL, Host, TokenURL string // over HTTP/1.1 only: some of the proxies support nothing else
+	HTTP2URL            string // the API over HTTP/2 only, so that no proxy can fall back to HTTP/1.1
 	CAFile              string
 	// Token does not expire during a run. It is for proxies that cannot fetch one.
 	Token string
@@ -118,24 +119,28 @@ func (s *server) listen(dir string) (Endpoint, error) {
 	if err != nil {
 		return Endpoint{}, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return Endpoint{}, err
+	var http1, http2 http.Protocols
+	http1.SetHTTP1(true)
+	http2.SetHTTP2(true)
+	var hosts [2]string
+	for i, protocols := range []*http.Protocols{&http1, &http2} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return Endpoint{}, err
+		}
+		hosts[i] = listener.Addr().String()
+		httpServer := &http.Server{
+			Handler:     s,
+			Protocols:   protocols,
+			IdleTimeout: 10 * time.Minute, // the upstream never closes a connection during a run
+			TLSConfig:   &tls.Config{Certificates: []tls.Certificate{certificate}},
+			ErrorLog:    log.New(io.Discard, "", 0), // stopped proxies abort TLS handshakes
+		}
+		go func() { panic(httpServer.ServeTLS(listener, "", "")) }() // accepting on loopback does not fail
 	}
-	host := listener.Addr().String()
-	url := "https://" + host
+	url := "https://" + hosts[0]
 	s.page, s.export = pageBody(url), exportBody(url)
-	var protocols http.Protocols
-	protocols.SetHTTP1(true) // what the proxies speak to an upstream; two of them support nothing else
-	httpServer := &http.Server{
-		Handler:     s,
-		Protocols:   &protocols,
-		IdleTimeout: 10 * time.Minute, // the upstream never closes a connection during a run
-		TLSConfig:   &tls.Config{Certificates: []tls.Certificate{certificate}},
-		ErrorLog:    log.New(io.Discard, "", 0), // stopped proxies abort TLS handshakes
-	}
-	go func() { panic(httpServer.ServeTLS(listener, "", "")) }() // accepting on loopback does not fail
 	return Endpoint{
-		URL: url, Host: host, TokenURL: url + tokenPath, CAFile: caFile, Token: s.tokens.issue(0),
+		URL: url, Host: hosts[0], TokenURL: url + tokenPath, HTTP2URL: "https://" + hosts[1], CAFile: caFile, Token: s.tokens.issue(0),
 	}, nil
 }

@@ -111,6 +111,28 @@ func TestAPIRequiresAValidToken(t *testing.T) {
 	}
 }
 
+// A proxy that falls back to the other version would be measured with that.
+func TestEachAddressNegotiatesOneVersion(t *testing.T) {
+	_, endpoint, client := startServer(t)
+	transport := client.Transport.(*http.Transport)
+	both := &http.Client{Transport: &http.Transport{TLSClientConfig: transport.TLSClientConfig.Clone(), ForceAttemptHTTP2: true}}
+	defer both.CloseIdleConnections()
+	for address, want := range map[string]string{endpoint.URL: "HTTP/1.1", endpoint.HTTP2URL: "HTTP/2.0"} {
+		response, err := both.Get(address + PagePath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.Proto != want || response.StatusCode != 401 {
+			t.Errorf("%s: got %s, status %d; want %s, 401 without a token", address, response.Proto, response.StatusCode, want)
+		}
+	}
+	if response, err := client.Get(endpoint.HTTP2URL + PagePath); err == nil {
+		_ = response.Body.Close()
+		t.Errorf("HTTP/1.1 client at the HTTP/2 address: got %s, want an error", response.Status)
+	}
+}
+
 func TestTokenRequestsAreRecorded(t *testing.T) {
 	s, endpoint, client := startServer(t)
 	s.tokens.configure(Settings{Delay: 20 * time.Millisecond, Failing: true})
