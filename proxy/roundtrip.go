@@ -100,6 +100,7 @@ func (x *exchange) retry(authorization string) (*http1.ClientResponse, *problem.
 		x.record.Retry = RetryUnauthorized
 	default:
 		x.record.Retry = RetrySuccess
+		x.tokens.Accepted(authorization)
 	}
 	return response, nil
 }

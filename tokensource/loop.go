@@ -9,9 +9,17 @@ import (
 // loop is a running source's fetcher. Only Run's goroutine uses it.
 type loop struct {
 	*Source
-	share         share     // of the pair in use; zero until there is one
-	candidate     share     // of a changed pair that has not yielded a token yet
-	readAt        time.Time // when to read the credentials again; zero: when a change is signalled
+	share      share      // of the pair in use; zero until there is one
+	candidate  share      // of a changed pair that has not yielded a token yet
+	started    time.Time  // when the pair in use was first read; before that, when the loop began
+	proven     bool       // whether the pair in use has yielded a token
+	rejections rejections // of the pair in use
+	// random is the jitter of the pause after the last failed attempt, and notBefore the end of the least pause.
+	random    float64
+	notBefore time.Time
+
+	readAt        time.Time    // when to read the credentials again; zero: when a change is signalled
+	modified      [2]time.Time // of their files, when they were last read
 	lastCandidate candidateResult
 	lastReadError readFailure
 	// lookAt is when to check the store for a token after its notification; zero: there was none. lookedAt is the time of
@@ -24,7 +32,7 @@ type loop struct {
 // Snapshot. Run must be called at most once.
 func (s *Source) Run(ctx context.Context) {
 	defer s.publish(func(next *state) { next.stopped = true })
-	l := &loop{Source: s, readAt: time.Now()}
+	l := &loop{Source: s, started: time.Now(), readAt: time.Now()}
 	defer func() {
 		l.share.close()
 		l.candidate.close()
@@ -50,6 +58,7 @@ func (l *loop) sleep(ctx context.Context) bool {
 		select {
 		case <-timer.C:
 		case <-l.wake:
+			l.shortenPause()
 		case <-l.credentialsChanged:
 			l.readAt = time.Now()
 		case <-l.notified:
@@ -80,7 +89,7 @@ func (l *loop) nextRefresh() time.Time {
 	current := l.state.Load()
 	if current.failure == nil && current.token != nil && !current.waiting && !current.token.serves(time.Now()) {
 		// The token ended before its refresh was due: it was revoked, the machine was suspended, or its clock was set.
-		// After a failure this does not apply: the backoff stands, and so does the pause while another broker fetches.
+		// After a failure this does not apply: the pause stands, and so does that while another broker fetches.
 		return time.Now()
 	}
 	return current.nextAttempt
@@ -100,7 +109,7 @@ func (l *loop) refresh(ctx context.Context) {
 		})
 		return
 	}
-	if result.failure != nil && result.failure.Outcome == OutcomeRejected && l.reloadCredentials(ctx) {
+	if isRejection(result.failure) && l.tryWaiting(ctx) {
 		// The credentials had been changed and the new ones work: there is no need to report the rejection.
 		if !result.fromPeer {
 			l.publish(func(next *state) { next.refreshes[OutcomeRejected.index()]++ })
@@ -126,31 +135,32 @@ type attempt struct {
 
 func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }
 
-// fetch makes one token request. It reports false if ctx is done before the request ends; that counts as no failure.
+// fetch gets a token from the login server. It reports false if ctx is done before; that counts as no failure.
 func (l *loop) fetch(ctx context.Context, pair Credentials) (attempt, bool) {
 	started := time.Now()
 	l.fetching.Store(&started)
 	defer l.fetching.Store(nil)
-	issued, failure := l.config.Endpoint.requestToken(ctx, pair)
-	ended := time.Now()
-	fresh := &token{authorization: "Bearer " + issued.accessToken, issued: started, received: ended, lifetime: issued.lifetime, due: refreshDue}
-	switch {
-	case ctx.Err() != nil:
+	l.unserved.Store(false)
+	got := l.request(ctx, pair)
+	if ctx.Err() != nil {
 		return attempt{}, false
-	case failure == nil && !fresh.valid(ended):
-		failure = &RefreshError{
-			Outcome: OutcomeUnavailable,
-			Reason:  "the login server took longer to answer than its token is valid",
-			Advice:  outageAdvice,
-		}
-	case failure != nil && failure.Outcome == OutcomeRejected:
-		for _, hint := range l.config.Credentials.hints(pair) {
-			failure.Advice += " " + hint
-		}
 	}
-	result := attempt{failure: failure, duration: ended.Sub(started), ended: ended}
-	if failure == nil {
-		result.token = fresh
+	result := attempt{failure: got.failure, ended: time.Now()}
+	result.duration = result.ended.Sub(started)
+	switch {
+	case got.failure == nil:
+		fresh := &token{authorization: "Bearer " + got.issued.accessToken, issued: got.sent, received: result.ended, lifetime: got.issued.lifetime, due: refreshDue}
+		fresh.heldBack.Store(int64(got.issued.delay))
+		l.state.Load().limitKnown(fresh)
+		if fresh.valid(result.ended) {
+			result.token = fresh
+			break
+		}
+		result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice}
+	case isRejection(got.failure):
+		for _, hint := range l.config.Credentials.hints(pair) {
+			got.failure.Advice += " " + hint
+		}
 	}
 	return result, true
 }
@@ -160,8 +170,9 @@ func (l *loop) record(result attempt, also func(next *state)) {
 	published := l.publish(func(next *state) {
 		next.waiting, next.fromPeer = false, result.fromPeer
 		if result.failure != nil {
-			next.recordFailure(result)
+			l.recordFailure(next, result)
 		} else {
+			l.proven, l.rejections = true, rejections{}
 			next.recordSuccess(result.token, result.ended)
 		}
 		if !result.fromPeer {

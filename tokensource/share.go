@@ -283,11 +283,6 @@ func (t *token) had() Known {
 	return Known{FencingToken: t.fence, Remaining: t.remaining(now)}
 }
 
-// serves reports whether there is no need to replace the token at once.
-func (t *token) serves(now time.Time) bool {
-	return t.valid(now) && !t.refused.Load()
-}
-
 // yieldsTo reports whether a token from the store may take its place. The store has been told what was had, but it has
 // another clock, or is not to be trusted.
 func (t *token) yieldsTo(shared *SharedToken) bool {

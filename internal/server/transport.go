@@ -55,6 +55,9 @@ func newAPIClient(c config.Config) proxy.RoundTripper {
 // neither can starve the other.
 func NewLoginTransport() *http.Transport {
 	t := newTransport()
+	// Requests that share an HTTP/2 connection hang together, but one that hangs must not delay the next.
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 8, 8 // the number of concurrent token requests
 	return t
 }

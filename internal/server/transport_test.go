@@ -51,13 +51,14 @@ func roundTrip(transport http.RoundTripper, url string) (proto string, err error
 	return response.Proto, err
 }
 
-func TestTransportSpeaksHTTP2(t *testing.T) {
+// Requests that share an HTTP/2 connection with one that hangs would hang too.
+func TestLoginTransportUsesOneConnectionPerRequest(t *testing.T) {
 	t.Parallel()
 	transport, server := newTLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok")
 	}), func(server *httptest.Server) { server.EnableHTTP2 = true })
-	if proto, err := roundTrip(transport, server.URL); err != nil || proto != "HTTP/2.0" {
-		t.Errorf("got %s, %v, want HTTP/2.0", proto, err)
+	if proto, err := roundTrip(transport, server.URL); proto != "HTTP/1.1" || err != nil {
+		t.Errorf("got %s, %v, want HTTP/1.1", proto, err)
 	}
 }
 
