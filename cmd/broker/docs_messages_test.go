@@ -31,7 +31,6 @@ var excludedSources = map[string]string{
 	"cmd/broker/demo.go:introduce":     "what the demo prints",
 	"cmd/broker/demo.go:curlFor":       "what the demo prints",
 	"internal/admin/display.go":        "the status page's figures, in words",
-	"internal/admin/document.go":       "the status page's markup",
 	"internal/admin/lasthour.go":       "the status page's figures, in words",
 	"internal/admin/page.go":           "the status page's tables",
 	"proxy/localca/certificate.go":     "the content of a certificate, and errors of crypto/rand",

@@ -19,17 +19,13 @@ const (
 	CauseConfiguration Cause = "configuration" // a variable of the broker
 )
 
-// Causes lists all of them.
-var Causes = [...]Cause{CauseNone, CauseCredentials, CauseLoginServer, CauseAPI, CauseConfiguration}
-
-// label is the cause as the page shows it; empty for CauseNone.
-func (c Cause) label() string {
-	return map[Cause]string{ //nolint:gosec // G101: labels, not credentials.
-		CauseCredentials:   "Client ID or Client Secret",
-		CauseLoginServer:   "the login server, or the connection to it (not the broker or your app)",
-		CauseAPI:           "the API, or the connection to it (not the broker or the token)",
-		CauseConfiguration: "the broker's configuration",
-	}[c]
+// causeLabels has each cause as the page shows it.
+var causeLabels = map[Cause]string{ //nolint:gosec // G101: labels, not credentials.
+	CauseNone:          "",
+	CauseCredentials:   "Client ID or Client Secret",
+	CauseLoginServer:   "the login server, or the connection to it (not the broker or your app)",
+	CauseAPI:           "the API, or the connection to it (not the broker or the token)",
+	CauseConfiguration: "the broker's configuration",
 }
 
 // causeOf returns why an account does not get a new token.
@@ -78,8 +74,8 @@ func apiHealth(traffic stats.Snapshot) health {
 }
 
 func (h *health) add(counts stats.Counts) {
-	h.requests += counts.UpstreamRequests
-	h.failed += counts.UpstreamErrors
+	h.requests += counts[stats.UpstreamRequests]
+	h.failed += counts[stats.UpstreamErrors]
 }
 
 // failing reports whether an operator should know: at least one request in ten failed.

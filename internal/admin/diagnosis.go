@@ -28,17 +28,13 @@ const (
 	BrokerDraining BrokerState = "draining" // shutting down
 )
 
-// BrokerStates lists all of them.
-var BrokerStates = [...]BrokerState{BrokerWorking, BrokerStarting, BrokerDegraded, BrokerDown, BrokerDraining}
-
-func (s BrokerState) symbol() string {
-	return map[BrokerState]string{
-		BrokerWorking:  "#check",
-		BrokerStarting: "#dots",
-		BrokerDegraded: "#warning",
-		BrokerDown:     "#cross",
-		BrokerDraining: "#power",
-	}[s]
+// brokerSymbols has the icon of each state.
+var brokerSymbols = map[BrokerState]string{
+	BrokerWorking:  "#check",
+	BrokerStarting: "#dots",
+	BrokerDegraded: "#warning",
+	BrokerDown:     "#cross",
+	BrokerDraining: "#power",
 }
 
 func diagnose(status Status, api health) Diagnosis {

@@ -44,30 +44,11 @@ func requestsOf(account stats.Account, uptime time.Duration) Requests {
 func totalRequests(traffic stats.Snapshot, uptime time.Duration) Requests {
 	var all stats.Account
 	for _, account := range traffic.Accounts {
-		all.Total = sum(all.Total, account.Total)
-		all.LastMinute = sumOfWindows(all.LastMinute, account.LastMinute)
-		all.LastFiveMinutes = sumOfWindows(all.LastFiveMinutes, account.LastFiveMinutes)
+		all.Total = all.Total.Plus(account.Total)
+		all.LastMinute = all.LastMinute.Plus(account.LastMinute)
+		all.LastFiveMinutes = all.LastFiveMinutes.Plus(account.LastFiveMinutes)
 	}
 	return requestsOf(all, uptime)
-}
-
-// sumOfWindows adds windows that end at the same time. The span is that of the longer one.
-func sumOfWindows(a, b stats.Window) stats.Window {
-	return stats.Window{Counts: sum(a.Counts, b.Counts), Span: max(a.Span, b.Span)}
-}
-
-func sum(a, b stats.Counts) stats.Counts {
-	return stats.Counts{
-		All:              a.All + b.All,
-		Success:          a.Success + b.Success,
-		Redirect:         a.Redirect + b.Redirect,
-		ClientError:      a.ClientError + b.ClientError,
-		ServerError:      a.ServerError + b.ServerError,
-		ClientClosed:     a.ClientClosed + b.ClientClosed,
-		Local:            a.Local + b.Local,
-		UpstreamRequests: a.UpstreamRequests + b.UpstreamRequests,
-		UpstreamTime:     a.UpstreamTime + b.UpstreamTime,
-	}
 }
 
 func replaysOfAll(traffic stats.Snapshot) map[string]uint64 {
@@ -81,17 +62,18 @@ func replaysOfAll(traffic stats.Snapshot) map[string]uint64 {
 }
 
 func window(counts stats.Counts, span time.Duration) Window {
+	upstreamSeconds := float64(counts[stats.UpstreamNanoseconds]) / 1e9
 	return Window{
 		SpanSeconds:  round(span.Seconds(), 3),
-		PerSecond:    round(ratio(float64(counts.All), span.Seconds()), 3),
-		All:          counts.All,
-		Success:      counts.Success,
-		Redirect:     counts.Redirect,
-		ClientError:  counts.ClientError,
-		ServerError:  counts.ServerError,
-		ClientClosed: counts.ClientClosed,
-		Local:        counts.Local,
-		APISeconds:   round(ratio(counts.UpstreamTime.Seconds(), float64(counts.UpstreamRequests)), 6),
+		PerSecond:    round(ratio(float64(counts.All()), span.Seconds()), 3),
+		All:          counts.All(),
+		Success:      counts[stats.Success],
+		Redirect:     counts[stats.Redirect],
+		ClientError:  counts[stats.ClientError],
+		ServerError:  counts[stats.ServerError],
+		ClientClosed: counts[stats.ClientClosed],
+		Local:        counts[stats.Local],
+		APISeconds:   round(ratio(upstreamSeconds, float64(counts[stats.UpstreamRequests])), 6),
 	}
 }
 

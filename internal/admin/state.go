@@ -16,8 +16,17 @@ const (
 	AccountRejected   AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
 )
 
-// AccountStates lists all of them.
-var AccountStates = [...]AccountState{AccountHealthy, AccountRefreshing, AccountStarting, AccountFailing, AccountStale, AccountOutage, AccountRejected}
+// accountLooks has each state as the page shows it, with its icon. The icons differ in shape, for readers who cannot see the
+// colours.
+var accountLooks = map[AccountState]struct{ label, symbol string }{
+	AccountHealthy:    {"Healthy", "#check"},
+	AccountRefreshing: {"Refreshing", "#arrows"},
+	AccountStarting:   {"Starting", "#dots"},
+	AccountFailing:    {"Refresh failing", "#warning"},
+	AccountStale:      {"New credentials not used", "#warning"},
+	AccountOutage:     {"No token", "#cross"},
+	AccountRejected:   {"Credentials rejected", "#key"},
+}
 
 func stateOf(snapshot tokensource.Snapshot) AccountState {
 	failure := snapshot.LastFailure
@@ -42,32 +51,6 @@ func stateOf(snapshot tokensource.Snapshot) AccountState {
 // needsAttention reports whether there is a problem.
 func (s AccountState) needsAttention() bool {
 	return s == AccountFailing || s == AccountStale || s == AccountOutage || s == AccountRejected
-}
-
-// label is the state as the page shows it.
-func (s AccountState) label() string {
-	return map[AccountState]string{
-		AccountHealthy:    "Healthy",
-		AccountRefreshing: "Refreshing",
-		AccountStarting:   "Starting",
-		AccountFailing:    "Refresh failing",
-		AccountStale:      "New credentials not used",
-		AccountOutage:     "No token",
-		AccountRejected:   "Credentials rejected",
-	}[s]
-}
-
-// symbol names the state's icon on the page. The icons differ in shape, for readers who cannot see the colours.
-func (s AccountState) symbol() string {
-	return map[AccountState]string{
-		AccountHealthy:    "#check",
-		AccountRefreshing: "#arrows",
-		AccountStarting:   "#dots",
-		AccountFailing:    "#warning",
-		AccountStale:      "#warning",
-		AccountOutage:     "#cross",
-		AccountRejected:   "#key",
-	}[s]
 }
 
 // summarize describes the state in one or two sentences. The reason of a failure is in Account.LastError.

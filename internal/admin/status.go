@@ -71,17 +71,8 @@ func (c Config) status(now time.Time) Status {
 		status.Accounts = append(status.Accounts, c.account(snapshot, traffic.Accounts[snapshot.Account], now))
 	}
 	status.Diagnosis = diagnose(status, apiHealth(traffic))
-	status.Display = status.display()
+	status.addDisplay()
 	return status
-}
-
-// timeOrNil returns nil for the zero time, which means never.
-func timeOrNil(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }
 
 func writeStatus(w http.ResponseWriter, status Status) {
