@@ -15,7 +15,7 @@ func caCommand(_ context.Context, i cli) int {
 	c, problems := config.Load(i.environ)
 	problems = only(problems, "BROKER_INTERCEPT_CA_DIR", "ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL") // the command needs no others
 	if c.InterceptCADir == "" {
-		problems = append(problems, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: "is not set: set it to an empty folder that the broker's user may write to"})
+		problems = append(problems, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: "is not set: set it to an empty directory that the broker's user may write to"})
 	}
 	if len(problems) > 0 {
 		i.printErrors(problems)

@@ -88,7 +88,6 @@ func (l *leaf) issue() (*tls.Certificate, error) {
 	}
 	names, addresses := splitNamesAndIPs([]string{l.host})
 	template := &x509.Certificate{
-		SerialNumber: newSerial(),
 		// The host is not in the subject: verifiers that look there take an IP address for a name, which is not
 		// permitted.
 		Subject:               pkix.Name{Organization: []string{organization}},
