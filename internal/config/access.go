@@ -17,33 +17,18 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// accessKey returns the access key from its variable or file, or the zero Secret if none is configured.
-func (c Config) accessKey() (tokensource.Secret, error) {
-	isSet := !c.AccessKey.Equal(tokensource.Secret{})
-	switch {
-	case isSet && c.AccessKeyFile != "":
-		return c.AccessKey, errors.New("both BROKER_ACCESS_KEY and BROKER_ACCESS_KEY_FILE are set: unset one of them")
-	case isSet:
-		return checkKey(tokensource.ParseSecret([]byte(c.AccessKey.Reveal())))
-	case c.AccessKeyFile != "":
-		return ReadAccessKey(c.AccessKeyFile)
-	default:
-		return c.AccessKey, nil
-	}
-}
-
-func (c Config) accessKeyVariable() string {
-	if c.AccessKeyFile != "" && c.AccessKey.Equal(tokensource.Secret{}) {
-		return "BROKER_ACCESS_KEY_FILE"
-	}
-	return "BROKER_ACCESS_KEY"
-}
-
 // ReadAccessKey reads the access key from a file.
-func ReadAccessKey(file string) (tokensource.Secret, error) { return checkKey(readSecretFile(file)) }
+func ReadAccessKey(file string) (tokensource.Secret, error) {
+	key, err := readSecretFile(file)
+	if err != nil {
+		return key, err
+	}
+	return parseKey(key)
+}
 
-// checkKey rejects a key that no request could send: a field value has no spaces at its ends.
-func checkKey(key tokensource.Secret, err error) (tokensource.Secret, error) {
+// parseKey rejects a key that no request could send: a field value is one line and has no spaces at its ends.
+func parseKey(key tokensource.Secret) (tokensource.Secret, error) {
+	key, err := tokensource.ParseSecret([]byte(key.Reveal()))
 	if err == nil && strings.TrimSpace(key.Reveal()) != key.Reveal() {
 		err = errors.New("must not begin or end with a space")
 	}
@@ -52,7 +37,7 @@ func checkKey(key tokensource.Secret, err error) (tokensource.Secret, error) {
 
 // Guarded reports whether apps must authenticate.
 func (c Config) Guarded() bool {
-	return !c.AccessKey.Equal(tokensource.Secret{}) || c.AccessKeyFile != "" || c.TLSClientCAFile != ""
+	return isSet(c.AccessKey) || c.AccessKeyFile != "" || c.TLSClientCAFile != ""
 }
 
 // checkListen rejects an address through which other machines could use the credentials.

@@ -69,8 +69,9 @@ type Config struct {
 
 	// Derived by Load.
 	API      *url.URL
-	Store    *redisstore.Options
-	Settings []Setting // all variables, with displayable values
+	Login    *url.URL            // the token endpoint
+	Store    *redisstore.Options // nil without a token store
+	Settings []Setting           // all variables, with displayable values
 }
 
 // Error is a problem with one variable. Its text never contains the variable's value, because it may be a misplaced secret.
@@ -93,23 +94,35 @@ func Load(environ []string) (Config, []Error) {
 			problems = append(problems, Error{variable, err.Error()})
 		}
 	}
-	var err error
+	secret := func(variable string, value tokensource.Secret, file string) (tokensource.Secret, string) {
+		value, source, err := secretOrFile(variable, value, file)
+		check(source, err)
+		return value, source
+	}
 	if c.HasDefaultAccount() || c.AccountsDir == "" {
-		var blame string
-		c.ClientID, blame, err = secretFromEnvOrFile(c.ClientID, "ETRUSTED_CLIENT_ID", c.ClientIDFile)
-		check(blame, err)
-		c.ClientSecret, blame, err = secretFromEnvOrFile(c.ClientSecret, "ETRUSTED_CLIENT_SECRET", c.ClientSecretFile)
-		check(blame, err)
+		required := func(variable string, value tokensource.Secret, file string) tokensource.Secret {
+			value, source := secret(variable, value, file)
+			if source == "" {
+				check(variable, fmt.Errorf("is not set: set it, or %s, or ETRUSTED_ACCOUNTS_DIR (the command demo needs none of them)", variable+"_FILE"))
+			}
+			return value
+		}
+		c.ClientID = required("ETRUSTED_CLIENT_ID", c.ClientID, c.ClientIDFile)
+		c.ClientSecret = required("ETRUSTED_CLIENT_SECRET", c.ClientSecret, c.ClientSecretFile)
 	}
 	if c.AccountsDir != "" {
 		check("ETRUSTED_ACCOUNTS_DIR", CheckDir(c.AccountsDir))
 	}
+	var err error
 	c.API, err = parseAPIURL(c.APIURL)
 	check("ETRUSTED_API_URL", err)
-	_, err = parseServerURL(c.TokenURL)
+	c.Login, err = parseServerURL(c.TokenURL)
 	check("ETRUSTED_TOKEN_URL", err)
-	c.AccessKey, err = c.accessKey()
-	check(c.accessKeyVariable(), err)
+	var source string
+	if c.AccessKey, source = secret("BROKER_ACCESS_KEY", c.AccessKey, c.AccessKeyFile); isSet(c.AccessKey) {
+		c.AccessKey, err = parseKey(c.AccessKey)
+		check(source, err)
+	}
 	check("BROKER_LISTEN", c.checkListen())
 	if c.AdminListen != "" {
 		_, err = SplitListen(c.AdminListen)
@@ -120,13 +133,15 @@ func Load(environ []string) (Config, []Error) {
 		_, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)
 	}
-	var blame string
 	var invalid Error
 	if errors.As(c.checkTLS(), &invalid) {
 		problems = append(problems, invalid)
 	}
-	c.Store, blame, err = c.tokenStore()
-	check(blame, err)
+	if store, source := secret("BROKER_TOKEN_STORE", c.TokenStore, c.TokenStoreFile); isSet(store) {
+		options, err := redisstore.ParseURL(store.Reveal())
+		c.Store = &options
+		check(source, err)
+	}
 	check("HTTPS_PROXY", c.checkProxy(variables))
 	if c.InterceptCADir != "" {
 		check("BROKER_INTERCEPT_CA_DIR", CheckDir(c.InterceptCADir))
@@ -152,7 +167,7 @@ const maxReplayBuffer = 64 << 20
 
 // HasDefaultAccount reports whether credentials for the unnamed account are configured.
 func (c Config) HasDefaultAccount() bool {
-	return c.ClientIDFile != "" || c.ClientSecretFile != "" || !c.ClientID.Equal(tokensource.Secret{}) || !c.ClientSecret.Equal(tokensource.Secret{})
+	return c.ClientIDFile != "" || c.ClientSecretFile != "" || isSet(c.ClientID) || isSet(c.ClientSecret)
 }
 
 // DefaultCredentials returns the source of the default account's credentials, or nil without a default account.
@@ -231,21 +246,23 @@ func mustBe(t reflect.Type) string {
 	}
 }
 
-// secretFromEnvOrFile returns a secret from its variable or its file, whichever is set. blame names the variable that an
-// error is about.
-func secretFromEnvOrFile(plain tokensource.Secret, variable, file string) (secret tokensource.Secret, blame string, err error) {
-	inFile := variable + "_FILE"
-	switch isSet := !plain.Equal(tokensource.Secret{}); {
-	case isSet && file != "":
-		return secret, variable, fmt.Errorf("both %s and %s are set: unset one of them", variable, inFile)
-	case isSet:
-		return plain, variable, nil
-	case file == "":
-		return secret, variable, fmt.Errorf("is not set: set it, or %s, or ETRUSTED_ACCOUNTS_DIR (the command demo needs none of them)", inFile)
+// secretOrFile returns the secret that is in the variable or in the file that NAME_FILE names, and the name of the one that
+// is set: neither gives the zero Secret and "".
+func secretOrFile(variable string, value tokensource.Secret, file string) (secret tokensource.Secret, source string, err error) {
+	switch {
+	case isSet(value) && file != "":
+		return secret, variable, fmt.Errorf("both %s and %s are set: unset one of them", variable, variable+"_FILE")
+	case file != "":
+		secret, err = readSecretFile(file)
+		return secret, variable + "_FILE", err
+	case isSet(value):
+		return value, variable, nil
+	default:
+		return secret, "", nil
 	}
-	secret, err = readSecretFile(file)
-	return secret, inFile, err
 }
+
+func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Secret{}) }
 
 // readSecretFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the
 // secret itself, even if it begins with a slash.

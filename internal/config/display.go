@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
+	"sync"
 
 	"etrusted-broker/internal/hostport"
 	"etrusted-broker/tokensource"
@@ -19,10 +21,35 @@ var displayable = map[string]func(text string) bool{
 	"url":      isPlainURL,
 	"address":  IsPlainAddress,
 	"hosts":    isPlainHostPort,
-	"patterns": isPlainPattern,
-	"scopes":   isPlainScopes,
-	"word":     isPlainWord,
+	"patterns": matches(pathShape + `(?: +` + pathShape + `)?`),
+	// Scopes, such as reviews:read, are checked nowhere, so even a short word may be a secret, unless it is of lower-case
+	// letters only.
+	"scopes": matches(`[a-z_.:/ -]*`),
+	"word":   matches(wordShape),
 }
+
+// The shapes of texts that cannot be a secret: they are shorter than ShortKey, or have no capital letters and digits. The
+// characters are those of host names, API paths and their wildcards, such as {externalReferenceId}.
+const (
+	wordShape    = `(?:[a-z_-]*|[\w.~{}$-]{0,15})`
+	segmentShape = `(?:` + wordShape + `|\{[A-Za-z_]*(?:\.\.\.)?\})`
+	pathShape    = segmentShape + `(?:/` + segmentShape + `)*`
+	labelShape   = `[\w~{}$-]{0,15}`
+	hostShape    = labelShape + `(?:\.` + labelShape + `)*`
+	fileShape    = wordShape + `(?:\.` + wordShape + `)*`
+)
+
+// matches returns a function that reports whether a whole text has a shape.
+func matches(shape string) func(text string) bool {
+	compiled := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:` + shape + `)$`) }) // few commands need any
+	return func(text string) bool { return compiled().MatchString(text) }
+}
+
+var (
+	isPlainPath     = matches(pathShape)
+	isPlainHostName = matches(hostShape)
+	isPlainFileName = matches(fileShape)
+)
 
 // shown returns a variable's effective value in displayable form.
 func (c Config) shown(v Variable) string {
@@ -82,31 +109,8 @@ func IsPlainAddress(text string) bool {
 
 // isPlainSocket reports whether a path is that of a socket, which need not exist yet.
 func isPlainSocket(path string) bool {
-	folder := filepath.Dir(path)
-	return everyPart(filepath.Base(path), ".", isPlainWord) && (fileExists(folder) || isPlainPath(folder))
-}
-
-// isPlainScopes reports whether a text has only what scopes are made of, such as reviews:read. They are checked nowhere, so
-// even a short word may be a secret, unless it is of lower-case letters only.
-func isPlainScopes(text string) bool {
-	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-_.:/ ") == ""
-}
-
-// isPlainPattern reports whether a text is one of BROKER_ALLOW.
-func isPlainPattern(text string) bool {
-	words := strings.Fields(text)
-	return len(words) <= 2 && everyPart(text, " ", isPlainPath)
-}
-
-func isPlainPath(text string) bool {
-	return everyPart(text, "/", func(segment string) bool { return isPlainWord(segment) || isPlainWildcard(segment) })
-}
-
-// isPlainWildcard reports whether a segment of a pattern is a wildcard with a name of letters, such as {externalReferenceId}.
-func isPlainWildcard(segment string) bool {
-	name, opened := strings.CutPrefix(segment, "{")
-	name, closed := strings.CutSuffix(name, "}")
-	return opened && closed && strings.Trim(strings.TrimSuffix(name, "..."), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_") == ""
+	dir := filepath.Dir(path)
+	return isPlainFileName(filepath.Base(path)) && (fileExists(dir) || isPlainPath(dir))
 }
 
 // isPlainHostPort reports whether a text is a host, with or without a port.
@@ -122,24 +126,5 @@ func isPlainHost(text string) bool {
 	if _, err := netip.ParseAddr(text); err == nil {
 		return true
 	}
-	return text != "" && everyPart(text, ".", func(label string) bool { return len(label) < ShortKey && isPlainWord(label) })
-}
-
-// isPlainWord reports whether a word is too short for a secret, or of lower-case letters, hyphens and underscores only, such
-// as questionnaire-links. The characters are those of host names, API paths and their wildcards.
-func isPlainWord(text string) bool {
-	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-_") == "" {
-		return true
-	}
-	return len(text) < ShortKey && strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~{}$") == ""
-}
-
-// everyPart reports whether all parts of a text are of a kind.
-func everyPart(text, separator string, is func(string) bool) bool {
-	for part := range strings.SplitSeq(text, separator) {
-		if !is(strings.TrimSpace(part)) {
-			return false
-		}
-	}
-	return true
+	return text != "" && isPlainHostName(text)
 }

@@ -43,21 +43,24 @@ func (c Config) checkTLS() error {
 // Load reads the files and returns the configuration of a TLS server that uses them, with the digest of their contents. The
 // configuration is nil if the digest is still current, so that unchanged files are not parsed again. Its errors are Errors.
 func (f TLSFiles) Load(current TLSFilesDigest) (*tls.Config, TLSFilesDigest, error) {
-	cert, err := readPEM(f.Cert)
-	if err != nil {
-		return nil, TLSFilesDigest{}, Error{"BROKER_TLS_CERT_FILE", err.Error()}
-	}
-	key, err := readPEM(f.Key)
-	if err != nil {
-		return nil, TLSFilesDigest{}, Error{"BROKER_TLS_KEY_FILE", err.Error()}
-	}
-	defer clear(key)
-	var clientCA []byte
-	if f.ClientCA != "" {
-		if clientCA, err = readPEM(f.ClientCA); err != nil {
-			return nil, TLSFilesDigest{}, Error{"BROKER_TLS_CLIENT_CA_FILE", err.Error()}
+	var cert, key, clientCA []byte
+	for _, file := range []struct {
+		variable, path string
+		content        *[]byte
+	}{
+		{"BROKER_TLS_CERT_FILE", f.Cert, &cert},
+		{"BROKER_TLS_KEY_FILE", f.Key, &key},
+		{"BROKER_TLS_CLIENT_CA_FILE", f.ClientCA, &clientCA},
+	} {
+		if file.path == "" {
+			continue
+		}
+		var err error
+		if *file.content, err = readPEM(file.path); err != nil {
+			return nil, TLSFilesDigest{}, Error{file.variable, err.Error()}
 		}
 	}
+	defer clear(key)
 	digest := digestOf(cert, key, clientCA)
 	if digest == current {
 		return nil, digest, nil
