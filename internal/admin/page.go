@@ -2,14 +2,11 @@ package admin
 
 import (
 	"bytes"
-	"cmp"
 	_ "embed" // for the page
 	"encoding/json"
 	"fmt"
 	"html"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -59,8 +56,6 @@ func writePage(w http.ResponseWriter, status Status) {
 		"attention": attention.String(),
 		"healthy":   healthy.String(),
 		"requests":  page.fill(requestsHTML, nil),
-		"denied":    countRows("denied", status.Denied),
-		"replays":   countRows("replays", status.Replays),
 		"settings":  settingRows(status.Configuration),
 	})))
 }
@@ -86,21 +81,6 @@ func (v values) account(index int) string {
 	return account.fill(accountHTML, map[string]string{"requests": account.fill(requestsHTML, nil)})
 }
 
-// countRows returns the rows of a table of counts. Those that are 0 are hidden. name is the name of the counts in /status.json.
-func countRows(name string, counts map[string]uint64) string {
-	var rows strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(counts)) {
-		hidden := ""
-		if counts[key] == 0 {
-			hidden = " hidden"
-		}
-		path := name + "." + html.EscapeString(key)
-		_, _ = fmt.Fprintf(&rows, `<tr data-show="%s"%s><th scope="row">%s</th><td data-text="%s">%d</td></tr>`+"\n",
-			path, hidden, html.EscapeString(reasonLabel(key)), path, counts[key])
-	}
-	return rows.String()
-}
-
 func settingRows(settings []Setting) string {
 	var rows strings.Builder
 	for _, s := range settings {
@@ -108,28 +88,4 @@ func settingRows(settings []Setting) string {
 			html.EscapeString(s.Name), html.EscapeString(s.Value), html.EscapeString(s.Source), html.EscapeString(s.Meaning))
 	}
 	return rows.String()
-}
-
-// reasonLabel describes a reason or outcome from the closed sets of package proxy, which this package does not import. It
-// returns an unknown word unchanged.
-func reasonLabel(word string) string {
-	return cmp.Or(map[string]string{ //nolint:gosec // G101: labels, not credentials.
-		"host":        "Host not allowed (see BROKER_ALLOWED_HOSTS)",
-		"browser":     "sent by a web page",
-		"method":      "method not supported",
-		"upgrade":     "Upgrade header",
-		"target":      "for a host other than the API",
-		"path":        "ambiguous path",
-		"key":         "access key missing or wrong",
-		"certificate": "client certificate expired, or its CA removed",
-		"rule":        "not in BROKER_ALLOW",
-		"malformed":   "malformed HTTP",
-		"connections": "connection closed to make room for another",
-
-		"success":       "retried with a new token, answered",
-		"unauthorized":  "retried with a new token, 401 again",
-		"failed":        "retried with a new token, no response",
-		"body_not_kept": "not retried: body too large (see BROKER_REPLAY_BUFFER)",
-		"no_token":      "not retried: no new token in time",
-	}[word], word)
 }
