@@ -18,7 +18,7 @@ const (
 )
 
 // handshakeFailure describes a failed TLS handshake. Of the certificate it shows only dates and redacted names.
-func (c *checker) handshakeFailure(r route, err error) finding {
+func (c *checker) handshakeFailure(r route, err error) Step {
 	var (
 		unknown x509.UnknownAuthorityError
 		name    x509.HostnameError
@@ -26,50 +26,44 @@ func (c *checker) handshakeFailure(r route, err error) finding {
 		roots   x509.SystemRootsError
 	)
 	explained := neterr.Describe("", err)
-	found := finding{text: r.target + " " + explained.Detail, advice: explained.Hint, cause: CauseNetwork}
+	result := failed(CauseNetwork, r.target+" "+explained.Detail, explained.Hint)
 	switch {
 	case errors.As(err, &roots):
-		found.cause = CauseMachine
+		result.Cause = CauseMachine
 	case errors.As(err, &unknown):
-		found.text += ", " + c.issuer(err)
-		found.advice, found.cause = unknownCAAdvice, CauseMachine
+		result.Text += ", " + c.issuer(err)
+		result.Advice, result.Cause = unknownCAAdvice, CauseMachine
 	case errors.As(err, &name):
-		found.text = fmt.Sprintf("%s has a certificate for %s, not for %s", r.target, c.names(name.Certificate), r.server.URL.Hostname())
-		found.advice, found.cause = fmt.Sprintf(otherNameAdvice, r.server.Variable), r.wrongServerCause()
+		result.Text = fmt.Sprintf("%s has a certificate for %s, not for %s", r.target, c.names(name.Certificate), r.server.URL.Hostname())
+		result.Advice, result.Cause = fmt.Sprintf(otherNameAdvice, r.server.Variable), r.server.wrongServerCause()
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
 		return r.outsideValidity(invalid.Cert, time.Now())
 	case explained.Code == neterr.CodeConnectionClosed:
-		found.text = r.target + " closed the connection during the TLS handshake"
-		found.advice = "A firewall or proxy may do this for hosts that it does not allow. " + explained.Hint
+		result.Text = r.target + " closed the connection during the TLS handshake"
+		result.Advice = "A firewall or proxy may do this for hosts that it does not allow. " + explained.Hint
 	case explained.Code == neterr.CodeNotTLS:
-		found.cause = r.wrongServerCause()
+		result.Cause = r.server.wrongServerCause()
 	}
-	return found
+	return result
 }
 
 // wrongServerCause is the cause if another server responds: the configured URL, or the network if the URL is the default.
-func (r route) wrongServerCause() Cause {
-	if r.server.Standard {
+func (s Server) wrongServerCause() Cause {
+	if s.Standard {
 		return CauseNetwork
 	}
 	return CauseConfiguration
 }
 
 // outsideValidity describes a certificate that has expired or is not valid yet, and shows this machine's time.
-func (r route) outsideValidity(cert *x509.Certificate, now time.Time) finding {
+func (r route) outsideValidity(cert *x509.Certificate, now time.Time) Step {
 	clock := fmt.Sprintf("Check this machine's clock first: it says %s UTC. ", now.UTC().Format(time.DateTime))
 	if now.Before(cert.NotBefore) {
-		return finding{
-			text:   fmt.Sprintf("%s has a certificate that is not valid before %s", r.target, day(cert.NotBefore)),
-			cause:  CauseMachine,
-			advice: clock + "It is probably behind: synchronise it (timedatectl set-ntp true).",
-		}
+		return failed(CauseMachine, fmt.Sprintf("%s has a certificate that is not valid before %s", r.target, day(cert.NotBefore)),
+			clock+"It is probably behind: synchronise it (timedatectl set-ntp true).")
 	}
-	return finding{
-		text:   fmt.Sprintf("%s has a certificate that expired on %s", r.target, day(cert.NotAfter)),
-		cause:  r.server.Cause,
-		advice: clock + "If it is right, the operator of the server, or of a proxy in front of it, must renew the certificate.",
-	}
+	return failed(r.server.Cause, fmt.Sprintf("%s has a certificate that expired on %s", r.target, day(cert.NotAfter)),
+		clock+"If it is right, the operator of the server, or of a proxy in front of it, must renew the certificate.")
 }
 
 // issuer describes who signed the server's certificate.

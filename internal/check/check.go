@@ -81,6 +81,10 @@ type checker struct {
 	report     Report
 	// blockingCAFile is the CA bundle if it is a pipe: crypto/tls would open it and block for ever.
 	blockingCAFile string
+	login, api     *dateRecorder
+	clockChecked   bool
+	// skipToken and skipChannels say why no more requests are sent to that server; empty if they are.
+	skipToken, skipChannels string
 }
 
 // Run runs all steps and returns the report. Once ctx is done it returns soon, and the report says that it was interrupted.

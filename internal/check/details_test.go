@@ -36,7 +36,7 @@ func TestDescribesUntrustedCertificates(t *testing.T) {
 		"many names":   {x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"a", "b", "c", "d"}}, Host: "api.example"}, "has a certificate for a, b, c, and more, not for api.example", CauseConfiguration},
 		"three names":  {x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"a", "b", "c"}}, Host: "api.example"}, "has a certificate for a, b, c, not for api.example", CauseConfiguration},
 	} {
-		if got := c.handshakeFailure(r, test.err); !strings.HasSuffix(got.text, test.ends) || got.cause != test.cause {
+		if got := c.handshakeFailure(r, test.err); !strings.HasSuffix(got.Text, test.ends) || got.Cause != test.cause {
 			t.Errorf("%s: got %+v, want %q", name, got, test.ends)
 		}
 	}

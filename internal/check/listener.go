@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -61,12 +62,8 @@ func (c *checker) listeners(ctx context.Context) {
 		return
 	}
 	if c.Admin.Address != "" && c.Admin.Network == c.App.Network && c.Admin.Address == c.App.Address {
-		c.step(ctx, Step{Name: c.Admin.Name, Target: c.Admin.Display}, func(context.Context) finding {
-			return finding{
-				text:   c.App.Variable + " and " + c.Admin.Variable + " use the same port",
-				cause:  CauseConfiguration,
-				advice: "Set one of them to another port.",
-			}
+		c.step(ctx, Step{Name: c.Admin.Name, Target: c.Admin.Display}, func(context.Context) Step {
+			return failed(CauseConfiguration, c.App.Variable+" and "+c.Admin.Variable+" use the same port", "Set one of them to another port.")
 		})
 		return
 	}
@@ -78,7 +75,7 @@ type identifyFunc func(context.Context, ListenAddress) (description string, ok b
 
 // listener runs the step that checks whether an address is free, or in use by a broker.
 func (c *checker) listener(ctx context.Context, l ListenAddress, identify identifyFunc) {
-	c.step(ctx, Step{Name: l.Name, Target: l.Display}, func(ctx context.Context) finding {
+	c.step(ctx, Step{Name: l.Name, Target: l.Display}, func(ctx context.Context) Step {
 		if l.Address == "" {
 			return passed("any free port")
 		}
@@ -92,26 +89,23 @@ func (c *checker) listener(ctx context.Context, l ListenAddress, identify identi
 				_ = conn.Close() // identify opens its own connection
 				return identifyListener(ctx, l, identify)
 			case errors.Is(err, fs.ErrPermission):
-				return finding{text: "this user cannot connect to " + l.Display, cause: CauseMachine, advice: "Give this user write access to the socket and search permission for the directories above it, or run the check as the app's user."}
+				return failed(CauseMachine, "this user cannot connect to "+l.Display, "Give this user write access to the socket and search permission for the directories above it, or run the check as the app's user.")
 			}
 		}
 		if problem != nil {
-			return finding{text: problem.Error(), cause: CauseMachine, advice: "Fix that, or set " + l.Variable + " to a free address of this machine."}
+			return failed(CauseMachine, problem.Error(), "Fix that, or set "+l.Variable+" to a free address of this machine.")
 		}
 		return passed(l.Display + " is free")
 	})
 }
 
 // identifyListener reports what listens on l.
-func identifyListener(ctx context.Context, l ListenAddress, identify identifyFunc) finding {
+func identifyListener(ctx context.Context, l ListenAddress, identify identifyFunc) Step {
 	if description, ok := identify(ctx, l); ok {
 		return passed(description)
 	}
-	return finding{
-		text:   l.Display + " is in use by another program, or by a broker with different settings",
-		cause:  CauseMachine,
-		advice: fmt.Sprintf("Stop that program ('ss -ltnp' and 'ss -lxp' show which one it is), or set %s to another address.", l.Variable),
-	}
+	return failed(CauseMachine, l.Display+" is in use by another program, or by a broker with different settings",
+		fmt.Sprintf("Stop that program ('ss -ltnp' and 'ss -lxp' show which one it is), or set %s to another address.", l.Variable))
 }
 
 // identifyAdmin identifies a broker by its /status.json.
@@ -169,18 +163,15 @@ func get(ctx context.Context, l ListenAddress, path string) (reply, error) {
 		//nolint:gosec // G402: the peer is unknown, and is sent nothing secret.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
-	scheme, host := "http", l.Address
+	target := &url.URL{Scheme: "http", Host: l.Address, Path: path}
 	if l.TLS {
-		scheme = "https"
+		target.Scheme = "https"
 	}
 	if l.Network == "unix" {
-		host = "localhost"
+		target.Host = "localhost"
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+host+path, nil)
-	if err != nil {
-		return reply{}, err
-	}
-	response, err := transport.RoundTrip(request)
+	request := &http.Request{Method: http.MethodGet, URL: target, Header: http.Header{}}
+	response, err := transport.RoundTrip(request.WithContext(ctx))
 	if err != nil {
 		return reply{}, err
 	}

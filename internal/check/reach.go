@@ -19,20 +19,20 @@ func (c *checker) reach(ctx context.Context, s Server) bool {
 	r, ok := c.route(s)
 	if !ok {
 		// The error quotes the variable, which may contain a password.
-		return c.step(ctx, step("proxy", ""), func(context.Context) finding {
-			return finding{text: "HTTPS_PROXY is not a URL", cause: CauseConfiguration, advice: "Set it as http://HOST:PORT, or unset it; in a password, / is written %2F, @ is %40 and : is %3A."}
+		return c.step(ctx, step("proxy", ""), func(context.Context) Step {
+			return failed(CauseConfiguration, "HTTPS_PROXY is not a URL", "Set it as http://HOST:PORT, or unset it; in a password, / is written %2F, @ is %40 and : is %3A.")
 		})
 	}
 	first := r.firstHop()
 	steps := []struct {
 		name, target string
 		applies      bool
-		run          func(context.Context) finding
+		run          func(context.Context) Step
 	}{
-		{"DNS", first.Hostname(), true, func(ctx context.Context) finding { return c.resolve(ctx, r) }},
-		{"TCP", hostPort(first), true, func(ctx context.Context) finding { return c.dial(ctx, r) }},
-		{"proxy", hostPort(first), r.proxy != nil && !r.isSOCKS(), func(ctx context.Context) finding { return c.tunnel(ctx, r) }},
-		{"TLS", r.target, s.URL.Scheme == "https" && !r.isSOCKS(), func(ctx context.Context) finding { return c.handshake(ctx, r) }},
+		{"DNS", first.Hostname(), true, func(ctx context.Context) Step { return c.resolve(ctx, r) }},
+		{"TCP", hostPort(first), true, func(ctx context.Context) Step { return c.dial(ctx, r) }},
+		{"proxy", hostPort(first), r.proxy != nil && !r.isSOCKS(), func(ctx context.Context) Step { return c.tunnel(ctx, r) }},
+		{"TLS", r.target, s.URL.Scheme == "https" && !r.isSOCKS(), func(ctx context.Context) Step { return c.handshake(ctx, r) }},
 	}
 	failed := ""
 	for _, next := range steps {
@@ -47,7 +47,7 @@ func (c *checker) reach(ctx context.Context, s Server) bool {
 	return failed == ""
 }
 
-func (c *checker) resolve(ctx context.Context, r route) finding {
+func (c *checker) resolve(ctx context.Context, r route) Step {
 	host := r.firstHop().Hostname()
 	if _, err := netip.ParseAddr(host); err == nil {
 		return passed(r.via() + host + " is an IP address")
@@ -67,7 +67,7 @@ func (c *checker) resolve(ctx context.Context, r route) finding {
 	return passed(fmt.Sprintf("%s%s has %d %s", r.via(), host, len(addresses), noun))
 }
 
-func (c *checker) dial(ctx context.Context, r route) finding {
+func (c *checker) dial(ctx context.Context, r route) Step {
 	conn, err := c.connect(ctx, r)
 	if err != nil {
 		return r.connectFailure(err)
@@ -88,9 +88,9 @@ func (c *checker) connect(ctx context.Context, r route) (net.Conn, error) {
 	return dial(ctx, "tcp", hostPort(r.firstHop()))
 }
 
-func (c *checker) handshake(ctx context.Context, r route) finding {
+func (c *checker) handshake(ctx context.Context, r route) Step {
 	if c.blockingCAFile != "" {
-		return finding{text: "not tested: SSL_CERT_FILE " + c.blockingCAFile + " is not a regular file", cause: CauseConfiguration, advice: "Set SSL_CERT_FILE to a regular file, or unset it."}
+		return failed(CauseConfiguration, "not tested: SSL_CERT_FILE "+c.blockingCAFile+" is not a regular file", "Set SSL_CERT_FILE to a regular file, or unset it.")
 	}
 	conn, err := c.connectServer(ctx, r)
 	if err != nil {
@@ -101,7 +101,7 @@ func (c *checker) handshake(ctx context.Context, r route) finding {
 	err = secure.HandshakeContext(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil: // the timeout
-		return finding{text: r.target + " did not finish the TLS handshake in time", cause: CauseNetwork, advice: "Check the URL's scheme and port, and whether a proxy or firewall blocks TLS."}
+		return failed(CauseNetwork, r.target+" did not finish the TLS handshake in time", "Check the URL's scheme and port, and whether a proxy or firewall blocks TLS.")
 	case err != nil:
 		return c.handshakeFailure(r, err)
 	}
@@ -122,24 +122,24 @@ func (c *checker) tlsConfig(host string) *tls.Config {
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // connectFailure describes a failed connection to the first hop: the server, or the proxy.
-func (r route) connectFailure(err error) finding {
+func (r route) connectFailure(err error) Step {
 	explained := neterr.Describe("", err)
-	found := finding{text: hostPort(r.firstHop()) + " " + explained.Detail, cause: CauseNetwork, advice: explained.Hint}
+	result := failed(CauseNetwork, hostPort(r.firstHop())+" "+explained.Detail, explained.Hint)
 	if r.proxy != nil {
-		found.text = "the proxy (HTTPS_PROXY) " + found.text
+		result.Text = "the proxy (HTTPS_PROXY) " + result.Text
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		found.text = r.resolveFailure(dns)
+		result.Text = r.resolveFailure(dns)
 	}
 	switch {
 	case r.proxy != nil: // nothing is known about the server yet
-		found.advice = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is running. " + explained.Hint
+		result.Advice = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is running. " + explained.Hint
 	case explained.Code == neterr.CodeConnectionRefused:
-		found.cause = r.server.Cause
-		found.advice += " Nothing listens at the address in " + r.server.Variable + ", or a firewall rejects the connection."
+		result.Cause = r.server.Cause
+		result.Advice += " Nothing listens at the address in " + r.server.Variable + ", or a firewall rejects the connection."
 	}
-	return found
+	return result
 }
 
 func (r route) resolveFailure(dns *net.DNSError) string {

@@ -19,7 +19,7 @@ import (
 const maxConnectResponse = 64 << 10
 
 // tunnel runs the step that opens a tunnel through the proxy.
-func (c *checker) tunnel(ctx context.Context, r route) finding {
+func (c *checker) tunnel(ctx context.Context, r route) Step {
 	conn, err := c.connectServer(ctx, r)
 	if err != nil {
 		return r.tunnelFailure(ctx, err)
@@ -29,25 +29,25 @@ func (c *checker) tunnel(ctx context.Context, r route) finding {
 }
 
 // tunnelFailure describes why there is no connection to the server: the first hop, or the proxy, failed.
-func (r route) tunnelFailure(ctx context.Context, err error) finding {
+func (r route) tunnelFailure(ctx context.Context, err error) Step {
 	var refused *neterr.ProxyRefusedError
 	switch {
 	case r.proxy == nil:
 		return r.connectFailure(err)
 	case ctx.Err() != nil:
-		return finding{text: r.target + " was not reached: the HTTP proxy did not answer in time", cause: CauseNetwork, advice: "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is working."}
+		return failed(CauseNetwork, r.target+" was not reached: the HTTP proxy did not answer in time", "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is working.")
 	case !errors.As(err, &refused) && neterr.Describe("", err).ProxyError != "destination_unavailable":
 		return r.connectFailure(err)
 	}
 	explained := neterr.Describe("", err)
-	found := finding{text: r.target + " " + explained.Detail, cause: CauseNetwork, advice: explained.Hint}
+	result := failed(CauseNetwork, r.target+" "+explained.Detail, explained.Hint)
 	switch {
 	case refused != nil && refused.Status == http.StatusProxyAuthRequired:
-		found.advice = "The proxy requires a user name and password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. To bypass the proxy for this host, add the host to NO_PROXY."
+		result.Advice = "The proxy requires a user name and password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. To bypass the proxy for this host, add the host to NO_PROXY."
 	case refused != nil:
-		found.advice += " Ask the proxy's administrator to allow connections to this host."
+		result.Advice += " Ask the proxy's administrator to allow connections to this host."
 	}
-	return found
+	return result
 }
 
 // connectServer opens a connection to the server, directly or through the proxy, on which TLS can start.
