@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"etrusted-broker/internal/config"
@@ -13,7 +14,9 @@ import (
 // that an app can be prepared before the broker runs.
 func caCommand(_ context.Context, i cli) int {
 	c, problems := config.Load(i.environ)
-	problems = only(problems, "BROKER_INTERCEPT_CA_DIR", "ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL") // the command needs no others
+	problems = slices.DeleteFunc(problems, func(problem config.Error) bool {
+		return !slices.Contains([]string{"BROKER_INTERCEPT_CA_DIR", "ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"}, problem.Variable) // the command needs no others
+	})
 	if c.InterceptCADir == "" {
 		problems = append(problems, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: "is not set: set it to an empty directory that the broker's user may write to"})
 	}
@@ -28,16 +31,4 @@ func caCommand(_ context.Context, i cli) int {
 	}
 	printf(i.stdout, "%s\n%s", strings.TrimSpace(string(ca.CertificatePEM()))+"\n", localca.TrustInstructions(ca.CertificatePath()))
 	return exitOK
-}
-
-func only(problems []config.Error, variables ...string) []config.Error {
-	var some []config.Error
-	for _, problem := range problems {
-		for _, variable := range variables {
-			if problem.Variable == variable {
-				some = append(some, problem)
-			}
-		}
-	}
-	return some
 }

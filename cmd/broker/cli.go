@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"strings"
 
 	"etrusted-broker/internal/config"
 )
@@ -82,6 +85,29 @@ func withoutArguments(name string, command func(context.Context, cli) int) func(
 			return exitConfig
 		}
 	}
+}
+
+// flags returns an empty set of flags for a command.
+func (i cli) flags(command string) *flag.FlagSet {
+	flags := flag.NewFlagSet(i.program+" "+command, flag.ContinueOnError)
+	flags.SetOutput(i.stderr)
+	return flags
+}
+
+// parse parses the arguments. It returns false with the exit code if the command must not run.
+func (i cli) parse(flags *flag.FlagSet) (code int, ok bool) {
+	switch err := flags.Parse(i.args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK, false
+	case err != nil:
+		return exitConfig, false
+	case flags.NArg() > 0:
+		var names []string
+		flags.VisitAll(func(f *flag.Flag) { names = append(names, "-"+f.Name) })
+		printf(i.stderr, "%s: takes no arguments but %s; it is configured by environment variables, see '%s -h'", flags.Name(), strings.Join(names, " and "), i.program)
+		return exitConfig, false
+	}
+	return exitOK, true
 }
 
 // printf prints a line. An error is ignored: there is no other place to report it.

@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,31 +19,10 @@ import (
 const demoLifetime = 30 * time.Second
 
 func demoCommand(ctx context.Context, i cli) int {
-	eTrusted, err := startFake(ctx)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		printf(i.stderr, "%s demo: %v", i.program, err)
+		printf(i.stderr, "%s: cannot start the fake eTrusted: %v", i.program+" demo", err)
 		return exitFailure
-	}
-	defer func() { _ = eTrusted.server.Close() }() // the demo ends with it
-	i.environ = demoEnvironment(i.environ, eTrusted.url)
-	c, ok := i.configured()
-	if !ok {
-		return exitConfig
-	}
-	return i.serve(ctx, c, func(l server.Listeners) { i.introduce(c, eTrusted.url, l) })
-}
-
-type fake struct {
-	server *http.Server
-	url    string
-}
-
-// startFake serves the fake eTrusted on a free loopback port.
-func startFake(ctx context.Context) (fake, error) {
-	var listenConfig net.ListenConfig
-	listener, err := listenConfig.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return fake{}, fmt.Errorf("cannot start the fake eTrusted: %w", err)
 	}
 	eTrusted := &http.Server{
 		Handler:           fakeetrusted.New(fakeetrusted.Options{Lifetime: demoLifetime}),
@@ -54,17 +33,19 @@ func startFake(ctx context.Context) (fake, error) {
 			panic(err) // a loopback listener of this process
 		}
 	}()
-	return fake{eTrusted, "http://" + listener.Addr().String()}, nil
+	defer func() { _ = eTrusted.Close() }() // the demo ends with it
+	url := "http://" + listener.Addr().String()
+	i.environ = demoEnvironment(i.environ, url)
+	c, ok := i.configured()
+	if !ok {
+		return exitConfig
+	}
+	return i.serve(ctx, c, func(l server.Listeners) { i.introduce(c, url, l) })
 }
 
 // demoEnvironment points the broker at the fake eTrusted. Real credentials in the environment are dropped.
 func demoEnvironment(environ []string, url string) []string {
-	var demo []string
-	for _, pair := range environ {
-		if !strings.HasPrefix(pair, "ETRUSTED_") {
-			demo = append(demo, pair)
-		}
-	}
+	demo := slices.DeleteFunc(slices.Clone(environ), func(pair string) bool { return strings.HasPrefix(pair, "ETRUSTED_") })
 	return append(demo,
 		"ETRUSTED_API_URL="+url,
 		"ETRUSTED_TOKEN_URL="+url+"/oauth/token",

@@ -27,7 +27,7 @@ var messagePackages = []string{
 var excludedSources = map[string]string{
 	"cmd/broker/help.go":               "the help",
 	"cmd/broker/cli.go:commands":       "the help",
-	"cmd/broker/check.go:checkOptions": "the help",
+	"cmd/broker/check.go:checkCommand": "the help",
 	"cmd/broker/demo.go:introduce":     "what the demo prints",
 	"cmd/broker/demo.go:curlFor":       "what the demo prints",
 	"internal/admin/display.go":        "the status page's figures, in words",

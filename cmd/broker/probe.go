@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -39,17 +38,10 @@ func healthCommand(ctx context.Context, i cli) int {
 const waitPause = 100 * time.Millisecond
 
 func waitCommand(ctx context.Context, i cli) int {
-	flags := flag.NewFlagSet(i.program+" wait", flag.ContinueOnError)
-	flags.SetOutput(i.stderr)
+	flags := i.flags("wait")
 	timeout := flags.Duration("timeout", 30*time.Second, "give up after this long")
-	if err := flags.Parse(i.args); errors.Is(err, flag.ErrHelp) {
-		return exitOK
-	} else if err != nil {
-		return exitConfig
-	}
-	if flags.NArg() > 0 {
-		printf(i.stderr, "%s wait: takes no arguments but -timeout", i.program)
-		return exitConfig
+	if code, ok := i.parse(flags); !ok {
+		return code
 	}
 	address, ok := i.adminAddress("wait")
 	if !ok {
