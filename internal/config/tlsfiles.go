@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 )
@@ -106,12 +105,19 @@ func newTLSConfig(cert, key, clientCA []byte) (*tls.Config, error) {
 // maxPEM is larger than a chain, and than a bundle of all public CAs.
 const maxPEM = 1 << 20
 
-// readPEM reads a whole file. Its errors do not say which: a secret may have been put in place of the path.
+// readPEM reads a whole file, which must be a regular one: opening a pipe would block. Its errors do not say which file it is: a
+// secret may have been put in place of the path.
 func readPEM(path string) ([]byte, error) {
 	if !isPath(path) {
 		return nil, errNoPath
 	}
-	file, err := os.Open(path) //nolint:gosec // G304: the operator's own configuration names the path.
+	info, err := os.Stat(path)
+	var content []byte
+	if err == nil && info.Mode().IsRegular() && info.Size() <= maxPEM {
+		if content, err = os.ReadFile(path); err == nil { //nolint:gosec // G304: the operator's own configuration names the path.
+			return content, nil
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, errNoFile
@@ -119,14 +125,9 @@ func readPEM(path string) ([]byte, error) {
 		return nil, errors.New("is not readable for the broker's user: change its owner or its mode")
 	case err != nil:
 		return nil, errors.New("cannot be opened")
-	}
-	defer func() { _ = file.Close() }() // only read from: nothing can be lost
-	content, err := io.ReadAll(io.LimitReader(file, maxPEM+1))
-	switch {
-	case err != nil:
+	case !info.Mode().IsRegular():
 		return nil, errors.New("cannot be read: it must be a file")
-	case len(content) > maxPEM:
+	default:
 		return nil, errors.New("is too large to be a PEM file")
 	}
-	return content, nil
 }
