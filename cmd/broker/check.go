@@ -67,16 +67,17 @@ func (i cli) checkConfig(timeout time.Duration) (check.Config, []config.Error) {
 		}
 		warnings = append(warnings, ignored...)
 	}
-	checkConfig.Configuration = check.Step{
-		Name:     "configuration",
-		Status:   check.StatusOK,
-		Text:     "settings are valid",
-		Warnings: warnings,
-	}
+	step := check.Step{Name: "configuration", Status: check.StatusOK, Text: "settings are valid", Warnings: warnings}
 	if len(problems) > 0 {
-		checkConfig.Configuration = refusal(problems, warnings)
+		var names, texts []string
+		for _, problem := range problems {
+			names, texts = append(names, problem.Variable), append(texts, problem.Error())
+		}
+		step.Status, step.Cause = check.StatusFailed, check.CauseConfiguration
+		step.Text, step.Advice = "invalid: "+strings.Join(names, ", "), strings.Join(texts, "; ")+"."
 	}
-	checkConfig.Configuration.Seconds = time.Since(began).Seconds()
+	step.Seconds = time.Since(began).Seconds()
+	checkConfig.Configuration = step
 	return checkConfig, problems
 }
 
@@ -91,21 +92,4 @@ func unreadableProxy(variables map[string]string) []string {
 		}
 	}
 	return nil
-}
-
-// refusal returns the step for an invalid configuration.
-func refusal(problems []config.Error, warnings []string) check.Step {
-	var names, texts []string
-	for _, problem := range problems {
-		names = append(names, problem.Variable)
-		texts = append(texts, problem.Error())
-	}
-	return check.Step{
-		Name:     "configuration",
-		Status:   check.StatusFailed,
-		Text:     "invalid: " + strings.Join(names, ", "),
-		Advice:   strings.Join(texts, "; ") + ".",
-		Cause:    check.CauseConfiguration,
-		Warnings: warnings,
-	}
 }

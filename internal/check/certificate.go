@@ -80,7 +80,7 @@ func (c *checker) issuer(err error) string {
 	if len(leaf.Issuer.Organization) > 0 {
 		name = cmp.Or(name, leaf.Issuer.Organization[0])
 	}
-	return "issued by " + c.redact.name(name)
+	return "issued by " + c.redact.sanitize(name, hostPunctuation)
 }
 
 // names lists the first names that a certificate is for.
@@ -91,7 +91,7 @@ func (c *checker) names(cert *x509.Certificate) string {
 	}
 	var names []string
 	for _, name := range cert.DNSNames[:min(maxNames, len(cert.DNSNames))] {
-		names = append(names, c.redact.name(name))
+		names = append(names, c.redact.sanitize(name, hostPunctuation))
 	}
 	if len(cert.DNSNames) > maxNames {
 		names = append(names, "and more")

@@ -54,7 +54,7 @@ func TestWithholdsTokens(t *testing.T) {
 	t.Parallel()
 	c := &checker{}
 	c.describeToken(Account{}, tokenResult{authorization: "Bearer CANARYtoken", lifetime: time.Minute}, &AccountReport{})
-	if got := c.redact.claim("x-canary-TOKEN"); got != withheld {
+	if got := c.redact.sanitize("x-canary-TOKEN", claimPunctuation); got != withheld {
 		t.Errorf("%q", got)
 	}
 }

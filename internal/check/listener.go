@@ -120,7 +120,7 @@ func (c *checker) identifyAdmin(ctx context.Context, l ListenAddress) (descripti
 	if err != nil || response.status != http.StatusOK || json.Unmarshal(response.body, &status) != nil || status.Version == "" || status.Ready == nil || status.Accounts == nil {
 		return "", false
 	}
-	description = fmt.Sprintf("in use by a broker (version %s), ", c.redact.name(status.Version))
+	description = fmt.Sprintf("in use by a broker (version %s), ", c.redact.sanitize(status.Version, hostPunctuation))
 	if *status.Ready {
 		return description + "ready", true
 	}

@@ -65,17 +65,14 @@ const (
 	maxSentence = 1000
 )
 
-// name sanitizes a name from a certificate: characters that are invalid in a host name become a dash.
-func (r *redactor) name(text string) string {
-	return r.word(text, ".*")
-}
+// The punctuation that sanitize keeps: what is usual in host names, and in URLs, scopes and roles.
+const (
+	hostPunctuation  = ".*"
+	claimPunctuation = ".*_:/@"
+)
 
-// claim sanitizes a word from a token: characters that are unusual in URLs, scopes and roles become a dash.
-func (r *redactor) claim(text string) string {
-	return r.word(text, ".*_:/@")
-}
-
-func (r *redactor) word(text, punctuation string) string {
+// sanitize sanitizes one word from a peer: characters other than letters, digits and punctuation become a dash.
+func (r *redactor) sanitize(text, punctuation string) string {
 	if r.containsSecret(text) {
 		return withheld
 	}
@@ -107,7 +104,7 @@ func (r *redactor) claims(words []string) []string {
 		if i == maxWords {
 			return append(clean, fmt.Sprintf("and %d more", len(words)-maxWords))
 		}
-		clean = append(clean, r.claim(word))
+		clean = append(clean, r.sanitize(word, claimPunctuation))
 	}
 	return clean
 }
