@@ -175,13 +175,15 @@ func TestClosesConnectionToRefusingProxy(t *testing.T) {
 		readForever(conn)
 	})
 	dialed := &closeRecorder{}
-	c := &checker{Config: Config{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-		dialed.Conn, err = new(net.Dialer).DialContext(ctx, network, address)
-		return dialed, err
-	}}}}
-	_, err := c.connectServer(t.Context(), route{server: Server{URL: parse(t, "https://api.example")}, target: "api.example:443", proxy: parse(t, "http://"+address)})
-	if err == nil || !dialed.closed {
-		t.Errorf("%v, closed: %v", err, dialed.closed)
+	c := &checker{Config: Config{Timeout: testTimeout, OnStep: func(Step) {}, Transport: &http.Transport{
+		Proxy: http.ProxyURL(parse(t, "http://"+address)),
+		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			dialed.Conn, err = new(net.Dialer).DialContext(ctx, network, address)
+			return dialed, err
+		},
+	}}}
+	if c.reach(t.Context(), Server{URL: parse(t, "https://api.example")}) || !dialed.closed {
+		t.Errorf("got closed: %v and %+v, want a failure and a closed connection", dialed.closed, c.report.Steps)
 	}
 }
 
@@ -219,11 +221,17 @@ func TestVerifiesNameOfHTTPSProxy(t *testing.T) {
 			return nil, errors.New("enough")
 		}}).HandshakeContext(t.Context())
 	})
-	c := &checker{Config: Config{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", address)
-	}}}}
-	if _, err := c.connectServer(t.Context(), route{server: Server{URL: parse(t, "https://api.example")}, target: "api.example:443", proxy: parse(t, "https://proxy.example")}); err == nil {
-		t.Error("got a connection, want an error")
+	c := &checker{Config: Config{
+		Timeout: testTimeout, OnStep: func(Step) {}, Resolver: nameServer(t, resolves("proxy.example.")),
+		Transport: &http.Transport{
+			Proxy: http.ProxyURL(parse(t, "https://proxy.example")),
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", address)
+			},
+		},
+	}}
+	if c.reach(t.Context(), Server{URL: parse(t, "https://api.example")}) {
+		t.Error("got a connection, want a failure")
 	}
 	if name := <-names; name != "proxy.example" {
 		t.Errorf("got %q, want proxy.example", name)
