@@ -64,12 +64,6 @@ func (a *AccountMetrics) count(method, code string) {
 	}
 }
 
-func (a *AccountMetrics) markDeleted() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.deleted = true
-}
-
 // observeDuration attaches an exemplar if there is a trace, which leads from a slow bucket to a slow request. The trace
 // is not a label: it costs memory once per bucket, however many traces clients send.
 func observeDuration(histogram prometheus.Observer, duration time.Duration, traceID string) {

@@ -120,7 +120,10 @@ func (m *Metrics) Handler() http.Handler {
 // DeleteAccount removes an account's series. Later observations through its AccountMetrics are discarded.
 func (m *Metrics) DeleteAccount(account string) {
 	if known, ok := m.accounts.LoadAndDelete(account); ok {
-		known.(*AccountMetrics).markDeleted()
+		a := known.(*AccountMetrics)
+		a.mu.Lock()
+		a.deleted = true
+		a.mu.Unlock()
 	}
 	labels := prometheus.Labels{"account": account}
 	m.requests.DeletePartialMatch(labels)

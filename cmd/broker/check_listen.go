@@ -15,8 +15,7 @@ import (
 )
 
 func appListener(c config.Config) check.ListenAddress {
-	l := listenerFor("BROKER_LISTEN", c.Listen)
-	l.Name = "app's listener"
+	l := listenerFor("app's listener", "BROKER_LISTEN", c.Listen)
 	l.TLS, l.RequiresClientCert = c.TLSCertFile != "", c.TLSClientCAFile != ""
 	return l
 }
@@ -26,14 +25,13 @@ func adminListener(c config.Config) *check.ListenAddress {
 	if c.AdminListen == "" {
 		return nil
 	}
-	l := listenerFor("BROKER_ADMIN_LISTEN", c.AdminListen)
-	l.Name = "admin listener"
+	l := listenerFor("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
 	return &l
 }
 
 // listenerFor returns how to connect to a listener. address must be valid.
-func listenerFor(variable, address string) check.ListenAddress {
-	l := check.ListenAddress{Variable: variable, Display: address}
+func listenerFor(name, variable, address string) check.ListenAddress {
+	l := check.ListenAddress{Name: name, Variable: variable, Display: address}
 	if !config.IsPlainAddress(address) {
 		l.Display = variable // the host may be a secret in the wrong place
 	}

@@ -56,26 +56,20 @@ func (c Config) isSet(name string) bool {
 	})
 }
 
-// health has the results of recent requests to the API.
+// health has the results of the last five minutes' requests to the API.
 type health struct {
 	requests, failed uint64
 	recovered        bool // in the last minute there were requests, and no failures
 }
 
-// apiHealth sums up all accounts. Requests without a token do not count, because they were not sent to the API.
-func apiHealth(traffic stats.Snapshot) health {
-	var minute, fiveMinutes health
-	for _, account := range traffic.Accounts {
-		minute.add(account.LastMinute.Counts)
-		fiveMinutes.add(account.LastFiveMinutes.Counts)
+// apiHealth takes the sums of all accounts. Requests without a token do not count, because they were not sent to the API.
+func apiHealth(all stats.Account) health {
+	minute, fiveMinutes := all.LastMinute.Counts, all.LastFiveMinutes.Counts
+	return health{
+		requests:  fiveMinutes[stats.UpstreamRequests],
+		failed:    fiveMinutes[stats.UpstreamErrors],
+		recovered: minute[stats.UpstreamRequests] > 0 && minute[stats.UpstreamErrors] == 0,
 	}
-	fiveMinutes.recovered = minute.requests > 0 && minute.failed == 0
-	return fiveMinutes
-}
-
-func (h *health) add(counts stats.Counts) {
-	h.requests += counts[stats.UpstreamRequests]
-	h.failed += counts[stats.UpstreamErrors]
 }
 
 // failing reports whether an operator should know: at least one request in ten failed.

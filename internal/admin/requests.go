@@ -41,31 +41,24 @@ func requestsOf(account stats.Account, uptime time.Duration) Requests {
 	}
 }
 
-func totalRequests(traffic stats.Snapshot, uptime time.Duration) Requests {
-	var all stats.Account
+// sumOf returns the sums of all accounts, without their token requests.
+func sumOf(traffic stats.Snapshot) stats.Account {
+	all := stats.Account{Replays: map[string]uint64{}}
 	for _, account := range traffic.Accounts {
 		all.Total = all.Total.Plus(account.Total)
 		all.LastMinute = all.LastMinute.Plus(account.LastMinute)
 		all.LastFiveMinutes = all.LastFiveMinutes.Plus(account.LastFiveMinutes)
-	}
-	return requestsOf(all, uptime)
-}
-
-func replaysOfAll(traffic stats.Snapshot) map[string]uint64 {
-	all := map[string]uint64{}
-	for _, account := range traffic.Accounts {
 		for outcome, count := range account.Replays {
-			all[outcome] += count
+			all.Replays[outcome] += count
 		}
 	}
 	return all
 }
 
 func window(counts stats.Counts, span time.Duration) Window {
-	upstreamSeconds := float64(counts[stats.UpstreamNanoseconds]) / 1e9
 	return Window{
-		SpanSeconds:  round(span.Seconds(), 3),
-		PerSecond:    round(ratio(float64(counts.All()), span.Seconds()), 3),
+		SpanSeconds:  ratio(span.Seconds(), 1, 3),
+		PerSecond:    ratio(float64(counts.All()), span.Seconds(), 3),
 		All:          counts.All(),
 		Success:      counts[stats.Success],
 		Redirect:     counts[stats.Redirect],
@@ -73,19 +66,15 @@ func window(counts stats.Counts, span time.Duration) Window {
 		ServerError:  counts[stats.ServerError],
 		ClientClosed: counts[stats.ClientClosed],
 		Local:        counts[stats.Local],
-		APISeconds:   round(ratio(upstreamSeconds, float64(counts[stats.UpstreamRequests])), 6),
+		APISeconds:   ratio(float64(counts[stats.UpstreamNanoseconds])/1e9, float64(counts[stats.UpstreamRequests]), 6),
 	}
 }
 
-func ratio(of, to float64) float64 {
+// ratio returns the ratio with so many decimal places, because more would be noise; 0 if to is 0.
+func ratio(of, to float64, digits int) float64 {
 	if to <= 0 {
 		return 0
 	}
-	return of / to
-}
-
-// round rounds to so many decimal places, because more would be noise.
-func round(number float64, digits int) float64 {
 	unit := math.Pow10(digits)
-	return math.Round(number*unit) / unit
+	return math.Round(of/to*unit) / unit
 }

@@ -87,7 +87,11 @@ func (c *checker) listener(ctx context.Context, l ListenAddress, identify identi
 			switch {
 			case err == nil:
 				_ = conn.Close() // identify opens its own connection
-				return identifyListener(ctx, l, identify)
+				if description, ok := identify(ctx, l); ok {
+					return passed(description)
+				}
+				return failed(CauseMachine, l.Display+" is in use by another program, or by a broker with different settings",
+					fmt.Sprintf("Stop that program ('ss -ltnp' and 'ss -lxp' show which one it is), or set %s to another address.", l.Variable))
 			case errors.Is(err, fs.ErrPermission):
 				return failed(CauseMachine, "this user cannot connect to "+l.Display, "Give this user write access to the socket and search permission for the directories above it, or run the check as the app's user.")
 			}
@@ -97,15 +101,6 @@ func (c *checker) listener(ctx context.Context, l ListenAddress, identify identi
 		}
 		return passed(l.Display + " is free")
 	})
-}
-
-// identifyListener reports what listens on l.
-func identifyListener(ctx context.Context, l ListenAddress, identify identifyFunc) Step {
-	if description, ok := identify(ctx, l); ok {
-		return passed(description)
-	}
-	return failed(CauseMachine, l.Display+" is in use by another program, or by a broker with different settings",
-		fmt.Sprintf("Stop that program ('ss -ltnp' and 'ss -lxp' show which one it is), or set %s to another address.", l.Variable))
 }
 
 // identifyAdmin identifies a broker by its /status.json.

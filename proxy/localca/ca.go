@@ -14,6 +14,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
+	"maps"
 	"slices"
 	"time"
 )
@@ -52,12 +53,15 @@ func Open(dir string, hosts []string) (*CA, error) {
 	}
 	defer func() { _ = d.root.Close() }() // nothing is buffered
 
-	names := hostNames(targets)
+	a := &CA{path: d.filePath(certName), targets: targets, leaves: map[string]*leaf{}}
+	for _, t := range targets {
+		a.leaves[t.host] = &leaf{host: t.host, ca: a}
+	}
+	names := slices.Sorted(maps.Keys(a.leaves)) // so that the order of the configuration does not matter
 	file, err := d.readOrCreateKey(func() ([]byte, error) { return newCA(names) })
 	if err != nil {
 		return nil, err
 	}
-	a := &CA{path: d.filePath(certName), targets: targets, leaves: make(map[string]*leaf, len(names))}
 	if a.root, a.signer, a.key, err = parseKey(file); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
@@ -67,9 +71,6 @@ func Open(dir string, hosts []string) (*CA, error) {
 	a.pem = encodeCertificate(a.root)
 	if err := d.checkOrCreateCertificate(a.pem); err != nil {
 		return nil, err
-	}
-	for _, name := range names {
-		a.leaves[name] = &leaf{host: name, ca: a}
 	}
 	return a, nil
 }

@@ -34,16 +34,6 @@ func parseTargets(hosts []string) ([]target, error) {
 	return targets, nil
 }
 
-// hostNames returns each host once, sorted, so that the order of the configuration does not matter.
-func hostNames(targets []target) []string {
-	hosts := make([]string, 0, len(targets))
-	for _, t := range targets {
-		hosts = append(hosts, t.host)
-	}
-	slices.Sort(hosts)
-	return slices.Compact(hosts)
-}
-
 // parseTarget parses HOST or HOST:PORT; without a port, the port is empty. It is strict: it rejects whatever another
 // parser might read as a different host.
 func parseTarget(s string) (target, bool) {
