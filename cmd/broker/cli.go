@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"etrusted-broker/internal/config"
@@ -29,26 +30,21 @@ type cli struct {
 // command is a command of the program.
 type command struct {
 	name, summary string
+	hasFlags      bool
 	run           func(context.Context, cli) int
 }
 
 func commands() []command {
-	all := []command{
-		{"serve", "run the broker, configured by the environment (also without a command)", serveCommand},
-		{"demo", "run the broker in front of an embedded fake eTrusted: no credentials, no network", demoCommand},
-		{"check", "test every step from the configuration to a first request; -json, -timeout 10s", checkCommand},
-		{"wait", "wait until the broker is ready, for start scripts; -timeout 30s", waitCommand},
-		{"health", "exit with 0 if the broker runs: a health check that needs no shell", healthCommand},
-		{"ca", "print the broker's CA certificate and how to make an app trust it: see BROKER_INTERCEPT_CA_DIR", caCommand},
-		{"config", "print every variable with its effective value, its source and its meaning", configCommand},
-		{"version", "print version, revision and Go version", versionCommand},
+	return []command{
+		{"serve", "run the broker, configured by the environment (also without a command)", false, serveCommand},
+		{"demo", "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
+		{"check", "test every step from the configuration to a first request; -json, -timeout 10s", true, checkCommand},
+		{"wait", "wait until the broker is ready, for start scripts; -timeout 30s", true, waitCommand},
+		{"health", "exit with 0 if the broker runs: a health check that needs no shell", false, healthCommand},
+		{"ca", "print the broker's CA certificate and how to make an app trust it: see BROKER_INTERCEPT_CA_DIR", false, caCommand},
+		{"config", "print every variable with its effective value, its source and its meaning", false, configCommand},
+		{"version", "print version, revision and Go version", false, versionCommand},
 	}
-	for i, command := range all {
-		if command.name != "wait" && command.name != "check" {
-			all[i].run = withoutArguments(command.name, command.run)
-		}
-	}
-	return all
 }
 
 // run is the program without the process: it returns the exit code. program is the name by which it was called. When ctx is
@@ -58,32 +54,23 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
-	if isHelp(name) || name == "help" {
+	all := commands()
+	known := slices.IndexFunc(all, func(c command) bool { return c.name == name })
+	switch {
+	case isHelp(name), name == "help":
 		usage(stdout, program)
 		return exitOK
-	}
-	for _, command := range commands() {
-		if command.name == name {
-			return command.run(ctx, cli{program, args, environ, stdout, stderr})
-		}
-	}
-	printf(stderr, "%[1]s: there is no command %[2]q; '%[1]s -h' lists them", program, name)
-	return exitConfig
-}
-
-// withoutArguments wraps a command that takes no arguments.
-func withoutArguments(name string, command func(context.Context, cli) int) func(context.Context, cli) int {
-	return func(ctx context.Context, i cli) int {
-		switch {
-		case len(i.args) == 0:
-			return command(ctx, i)
-		case isHelp(i.args[0]):
-			usage(i.stdout, i.program)
-			return exitOK
-		default:
-			printf(i.stderr, "%[1]s %[2]s: takes no arguments; it is configured by environment variables, see '%[1]s -h'", i.program, name)
-			return exitConfig
-		}
+	case known < 0:
+		printf(stderr, "%[1]s: there is no command %[2]q; '%[1]s -h' lists them", program, name)
+		return exitConfig
+	case all[known].hasFlags, len(args) == 0:
+		return all[known].run(ctx, cli{program, args, environ, stdout, stderr})
+	case isHelp(args[0]):
+		usage(stdout, program)
+		return exitOK
+	default:
+		printf(stderr, "%[1]s %[2]s: takes no arguments; it is configured by environment variables, see '%[1]s -h'", program, name)
+		return exitConfig
 	}
 }
 

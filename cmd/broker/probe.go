@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -104,13 +105,10 @@ func reachableHost(host string) string {
 func probe(ctx context.Context, address, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
-	if err != nil {
-		return err
-	}
+	request := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: address, Path: path}, Header: http.Header{}}
 	// No proxy: the listener is on this machine.
 	transport := &http.Transport{DisableKeepAlives: true}
-	response, err := transport.RoundTrip(request)
+	response, err := transport.RoundTrip(request.WithContext(ctx))
 	if err != nil {
 		if errors.Is(err, context.Canceled) {
 			return context.Canceled

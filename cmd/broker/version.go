@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"runtime/debug"
@@ -13,11 +14,7 @@ var (
 	revision = "" // a call here would overwrite the linker's value
 )
 
-func init() {
-	if revision == "" {
-		revision = vcsRevision()
-	}
-}
+func init() { revision = cmp.Or(revision, vcsRevision()) }
 
 func vcsRevision() string {
 	if info, ok := debug.ReadBuildInfo(); ok {

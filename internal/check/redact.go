@@ -5,7 +5,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"etrusted-broker/internal/printable"
 )
@@ -36,25 +39,21 @@ func (r *redactor) addSecret(secret string) {
 // containsSecret reports whether text contains a registered secret.
 func (r *redactor) containsSecret(text string) bool {
 	text = alphanumeric(text)
-	for _, form := range r.forms {
-		if strings.Contains(text, form) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.forms, func(form string) bool { return strings.Contains(text, form) })
 }
 
 // alphanumeric returns the letters and digits of a text in lower case: what remains of it after any sanitizing.
 func alphanumeric(text string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case 'A' <= r && r <= 'Z':
-			return r - 'A' + 'a'
-		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
-			return r
+		if !isAlphanumeric(r) {
+			return -1
 		}
-		return -1
+		return unicode.ToLower(r)
 	}, text)
+}
+
+func isAlphanumeric(r rune) bool {
+	return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r))
 }
 
 const (
@@ -78,11 +77,10 @@ func (r *redactor) sanitize(text, punctuation string) string {
 	}
 	var clean strings.Builder
 	for _, char := range text {
-		isWord := 'a' <= char && char <= 'z' || 'A' <= char && char <= 'Z' || '0' <= char && char <= '9' || strings.ContainsRune(punctuation, char)
 		switch {
 		case clean.Len() >= maxWord:
 			return clean.String() + "..."
-		case isWord:
+		case isAlphanumeric(char) || strings.ContainsRune(punctuation, char):
 			clean.WriteRune(char)
 		case !strings.HasSuffix(clean.String(), "-"):
 			clean.WriteByte('-')
