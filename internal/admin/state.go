@@ -16,16 +16,19 @@ const (
 	AccountRejected   AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
 )
 
-// accountLooks has each state as the page shows it, with its icon. The icons differ in shape, for readers who cannot see the
-// colours.
-var accountLooks = map[AccountState]struct{ label, symbol string }{
-	AccountHealthy:    {"Healthy", "#check"},
-	AccountRefreshing: {"Refreshing", "#arrows"},
-	AccountStarting:   {"Starting", "#dots"},
-	AccountFailing:    {"Refresh failing", "#warning"},
-	AccountStale:      {"New credentials not used", "#warning"},
-	AccountOutage:     {"No token", "#cross"},
-	AccountRejected:   {"Credentials rejected", "#key"},
+// accountLooks has each state as the page shows it, with its icon, and says whether there is a problem. The icons differ in
+// shape, for readers who cannot see the colours.
+var accountLooks = map[AccountState]struct {
+	label, symbol  string
+	needsAttention bool
+}{
+	AccountHealthy:    {"Healthy", "#check", false},
+	AccountRefreshing: {"Refreshing", "#arrows", false},
+	AccountStarting:   {"Starting", "#dots", false},
+	AccountFailing:    {"Refresh failing", "#warning", true},
+	AccountStale:      {"New credentials not used", "#warning", true},
+	AccountOutage:     {"No token", "#cross", true},
+	AccountRejected:   {"Credentials rejected", "#key", true},
 }
 
 func stateOf(snapshot tokensource.Snapshot) AccountState {
@@ -46,11 +49,6 @@ func stateOf(snapshot tokensource.Snapshot) AccountState {
 	default:
 		return AccountHealthy
 	}
-}
-
-// needsAttention reports whether there is a problem.
-func (s AccountState) needsAttention() bool {
-	return s == AccountFailing || s == AccountStale || s == AccountOutage || s == AccountRejected
 }
 
 // summarize describes the state in one or two sentences. The reason of a failure is in Account.LastError.

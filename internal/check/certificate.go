@@ -12,10 +12,7 @@ import (
 	"etrusted-broker/internal/neterr"
 )
 
-const (
-	unknownCAAdvice = "If a proxy inspects TLS, ask its administrator for the CA certificate, add it to a copy of this system's CA bundle (such as /etc/ssl/certs/ca-certificates.crt), and set SSL_CERT_FILE to that copy. Otherwise install the package ca-certificates. Send nothing to this server until you know whose certificate it is."
-	otherNameAdvice = "Check the host name in %s, and whether a proxy or a captive portal responds in the server's place."
-)
+const unknownCAAdvice = "If a proxy inspects TLS, ask its administrator for the CA certificate, add it to a copy of this system's CA bundle (such as /etc/ssl/certs/ca-certificates.crt), and set SSL_CERT_FILE to that copy. Otherwise install the package ca-certificates. Send nothing to this server until you know whose certificate it is."
 
 // handshakeFailure describes a failed TLS handshake. Of the certificate it shows only dates and redacted names.
 func (c *checker) handshakeFailure(r route, err error) Step {
@@ -35,7 +32,8 @@ func (c *checker) handshakeFailure(r route, err error) Step {
 		result.Advice, result.Cause = unknownCAAdvice, CauseMachine
 	case errors.As(err, &name):
 		result.Text = fmt.Sprintf("%s has a certificate for %s, not for %s", r.target, c.names(name.Certificate), r.server.URL.Hostname())
-		result.Advice, result.Cause = fmt.Sprintf(otherNameAdvice, r.server.Variable), r.server.wrongServerCause()
+		result.Advice = fmt.Sprintf("Check the host name in %s, and whether a proxy or a captive portal responds in the server's place.", r.server.Variable)
+		result.Cause = r.server.wrongServerCause()
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
 		return r.outsideValidity(invalid.Cert, time.Now())
 	case explained.Code == neterr.CodeConnectionClosed:

@@ -131,9 +131,9 @@ func TestBoundsProbeResponse(t *testing.T) {
 			}
 		}
 	})
-	response, err := get(t.Context(), ListenAddress{Network: "tcp", Address: address}, "/")
-	if err != nil || len(response.body) != maxStatus {
-		t.Errorf("got %d bytes, %v, want %d", len(response.body), err, maxStatus)
+	_, body, err := get(t.Context(), ListenAddress{Network: "tcp", Address: address}, "/")
+	if err != nil || len(body) != maxStatus {
+		t.Errorf("got %d bytes, %v, want %d", len(body), err, maxStatus)
 	}
 }
 

@@ -147,8 +147,10 @@ func Load(environ []string) (Config, []Error) {
 		check("BROKER_INTERCEPT_CA_DIR", CheckDir(c.InterceptCADir))
 	}
 	check("BROKER_TOKEN_WAIT", notNegative(c.TokenWait))
-	check("BROKER_UPSTREAM_TIMEOUT", positive(c.UpstreamTimeout))
 	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))
+	if c.UpstreamTimeout <= 0 {
+		check("BROKER_UPSTREAM_TIMEOUT", errors.New("must be greater than zero, such as 60s"))
+	}
 	if c.ReplayBuffer < 0 || c.ReplayBuffer > maxReplayBuffer {
 		check("BROKER_REPLAY_BUFFER", fmt.Errorf("must be from 0 to %d bytes: each request in flight may use that much memory", maxReplayBuffer))
 	}
@@ -318,13 +320,6 @@ func parseAPIURL(text string) (*url.URL, error) {
 func notNegative(d time.Duration) error {
 	if d < 0 {
 		return errors.New("must not be negative")
-	}
-	return nil
-}
-
-func positive(d time.Duration) error {
-	if d <= 0 {
-		return errors.New("must be greater than zero, such as 60s")
 	}
 	return nil
 }

@@ -68,6 +68,6 @@ func checkStale(ctx context.Context, path string) error {
 	case errors.Is(err, fs.ErrPermission):
 		return pathError(path, "is a socket that this user cannot connect to: stop the program that listens on it, remove the socket if no program does, or set another path")
 	default:
-		return inUse(path)
+		return describe(path, syscall.EADDRINUSE)
 	}
 }

@@ -152,20 +152,16 @@ func (d *caDir) readFile(name string) ([]byte, error) {
 func (d *caDir) dirError(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return d.dirErrorf("does not exist: create it for the broker's user, with mode 0755 if apps read ca.crt there")
+		return fmt.Errorf("the directory %s does not exist: create it for the broker's user, with mode 0755 if apps read ca.crt there", d.path)
 	case errors.Is(err, syscall.ENOTDIR):
-		return d.dirErrorf("is not a directory: use the path of a directory")
+		return fmt.Errorf("the directory %s is not a directory: use the path of a directory", d.path)
 	case errors.Is(err, fs.ErrPermission):
-		return d.dirErrorf("is not accessible for this user: grant read and write access, or use another directory")
+		return fmt.Errorf("the directory %s is not accessible for this user: grant read and write access, or use another directory", d.path)
 	case errors.Is(err, syscall.EROFS):
-		return d.dirErrorf("is read-only and contains no ca.crt and ca.key: add them, or use a writable directory (systemd: StateDirectory=)")
+		return fmt.Errorf("the directory %s is read-only and contains no ca.crt and ca.key: add them, or use a writable directory (systemd: StateDirectory=)", d.path)
 	default:
-		return d.dirErrorf("cannot be used: %w", err)
+		return fmt.Errorf("the directory %s cannot be used: %w", d.path, err)
 	}
-}
-
-func (d *caDir) dirErrorf(format string, args ...any) error {
-	return fmt.Errorf("the directory %s "+format, append([]any{d.path}, args...)...)
 }
 
 func (d *caDir) fileErrorf(name, format string, args ...any) error {
