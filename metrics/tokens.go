@@ -24,13 +24,13 @@ type tokenMetric struct {
 var tokenMetrics = []tokenMetric{
 	{newTokenDesc("token_expiry_timestamp_seconds",
 		"Expiry of the current token, as Unix time; 0 before the first token. If it comes close, refreshes fail; once it has passed, requests are answered with 503."),
-		prometheus.GaugeValue, false, func(s tokensource.Snapshot) float64 { return timestamp(s.Expires) }},
+		prometheus.GaugeValue, false, func(s tokensource.Snapshot) float64 { return unixSeconds(s.Expires) }},
 	{newTokenDesc("token_issued_timestamp_seconds",
 		"When the current token was requested, as Unix time; 0 before the first token. It rises with each refresh; if it stays the same while the expiry comes close, refreshes fail."),
-		prometheus.GaugeValue, false, func(s tokensource.Snapshot) float64 { return timestamp(s.Issued) }},
+		prometheus.GaugeValue, false, func(s tokensource.Snapshot) float64 { return unixSeconds(s.Issued) }},
 	{newTokenDesc("token_last_success_timestamp_seconds",
 		"When a token was last fetched, as Unix time; 0 if never. It rises with each refresh; if it is older than a token's lifetime, there is no valid token."),
-		prometheus.GaugeValue, false, func(s tokensource.Snapshot) float64 { return timestamp(s.LastSuccess) }},
+		prometheus.GaugeValue, false, func(s tokensource.Snapshot) float64 { return unixSeconds(s.LastSuccess) }},
 	{newTokenDesc("token_consecutive_failures",
 		"Failed token requests since the last successful one. If it rises and does not return to 0, the token expires."),
 		prometheus.GaugeValue, false, func(s tokensource.Snapshot) float64 { return float64(s.ConsecutiveFailures) }},
@@ -42,7 +42,7 @@ var tokenMetrics = []tokenMetric{
 		prometheus.CounterValue, false, func(s tokensource.Snapshot) float64 { return float64(s.Invalidations) }},
 	{newTokenDesc("credential_last_change_timestamp_seconds",
 		"Since when the current credentials are in use, as Unix time; 0 without credentials. If it does not change after a rotation, the new credentials do not work: see credential_reloads_total."),
-		prometheus.GaugeValue, false, func(s tokensource.Snapshot) float64 { return timestamp(s.LastChange) }},
+		prometheus.GaugeValue, false, func(s tokensource.Snapshot) float64 { return unixSeconds(s.LastChange) }},
 	{newTokenDesc("token_store_hits_total",
 		"Tokens taken from the token store, fetched by another broker."),
 		prometheus.CounterValue, true, func(s tokensource.Snapshot) float64 { return float64(s.StoreHits) }},
@@ -99,8 +99,8 @@ func boolToFloat(b bool) float64 {
 	return 0
 }
 
-// timestamp returns Unix time in seconds, with fraction; 0 for the zero time.
-func timestamp(t time.Time) float64 {
+// unixSeconds returns Unix time in seconds, with fraction; 0 for the zero time.
+func unixSeconds(t time.Time) float64 {
 	if t.IsZero() {
 		return 0
 	}

@@ -12,7 +12,7 @@ import (
 
 // caCommand prints the certificate of the broker's CA and how to make an app trust it. It creates the CA if there is none, so
 // that an app can be prepared before the broker runs.
-func caCommand(_ context.Context, i cli) int {
+func caCommand(_ context.Context, i invocation) int {
 	c, problems := config.Load(i.environ)
 	problems = slices.DeleteFunc(problems, func(problem config.Error) bool {
 		return !slices.Contains([]string{"BROKER_INTERCEPT_CA_DIR", "ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"}, problem.Variable) // the command needs no others
@@ -29,6 +29,6 @@ func caCommand(_ context.Context, i cli) int {
 		i.printErrors([]config.Error{{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}})
 		return exitConfig
 	}
-	printf(i.stdout, "%s\n%s", strings.TrimSpace(string(ca.CertificatePEM()))+"\n", localca.TrustInstructions(ca.CertificatePath()))
+	printLine(i.stdout, "%s\n%s", strings.TrimSpace(string(ca.CertificatePEM()))+"\n", localca.TrustInstructions(ca.CertificatePath()))
 	return exitOK
 }

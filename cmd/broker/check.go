@@ -13,7 +13,7 @@ import (
 )
 
 // checkCommand tests every step from the configuration to a first request, and says what to do about the first that fails.
-func checkCommand(ctx context.Context, i cli) int {
+func checkCommand(ctx context.Context, i invocation) int {
 	flags := i.flags("check")
 	asJSON := flags.Bool("json", false, "print one JSON object, for machines: see docs/check.md")
 	timeout := flags.Duration("timeout", 10*time.Second, "give up a step after this long")
@@ -21,7 +21,7 @@ func checkCommand(ctx context.Context, i cli) int {
 		return code
 	}
 	if *timeout <= 0 {
-		printf(i.stderr, "%s: -timeout must be greater than zero, such as 10s", flags.Name())
+		printLine(i.stderr, "%s: -timeout must be greater than zero, such as 10s", flags.Name())
 		return exitConfig
 	}
 	server.SilenceStandardLog()
@@ -47,7 +47,7 @@ func checkCommand(ctx context.Context, i cli) int {
 }
 
 // printJSON prints the report for machines.
-func (i cli) printJSON(report check.Report) {
+func (i invocation) printJSON(report check.Report) {
 	encoder := json.NewEncoder(i.stdout)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false) // it is not embedded in HTML
@@ -55,7 +55,7 @@ func (i cli) printJSON(report check.Report) {
 }
 
 // checkConfig returns what to check. With an invalid configuration, that is the only step.
-func (i cli) checkConfig(timeout time.Duration) (check.Config, []config.Error) {
+func (i invocation) checkConfig(timeout time.Duration) (check.Config, []config.Error) {
 	began := time.Now()
 	c, problems := config.Load(i.environ)
 	checkConfig := check.Config{Timeout: timeout}

@@ -13,7 +13,7 @@ import (
 )
 
 // fillCheckConfig sets what is to be checked. It returns warnings, and an error about ETRUSTED_ACCOUNTS_DIR.
-func (i cli) fillCheckConfig(checkConfig *check.Config, c config.Config) (warnings []string, err error) {
+func (i invocation) fillCheckConfig(checkConfig *check.Config, c config.Config) (warnings []string, err error) {
 	checkConfig.Login = check.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", URL: c.Login, Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Cause: check.CauseLoginServer}
 	checkConfig.API = check.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Cause: check.CauseAPI}
 	checkConfig.Audience, checkConfig.Scopes = c.Audience, c.Scopes

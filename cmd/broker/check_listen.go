@@ -15,7 +15,7 @@ import (
 )
 
 func appListener(c config.Config) check.ListenAddress {
-	l := listenerFor("app's listener", "BROKER_LISTEN", c.Listen)
+	l := listenAddress("app's listener", "BROKER_LISTEN", c.Listen)
 	l.TLS, l.RequiresClientCert = c.TLSCertFile != "", c.TLSClientCAFile != ""
 	return l
 }
@@ -25,14 +25,14 @@ func adminListener(c config.Config) *check.ListenAddress {
 	if c.AdminListen == "" {
 		return nil
 	}
-	l := listenerFor("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
+	l := listenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
 	return &l
 }
 
-// listenerFor returns how to connect to a listener. address must be valid.
-func listenerFor(name, variable, address string) check.ListenAddress {
+// listenAddress returns how to connect to a listener. address must be valid.
+func listenAddress(name, variable, address string) check.ListenAddress {
 	l := check.ListenAddress{Name: name, Variable: variable, Display: address}
-	if !config.IsPlainAddress(address) {
+	if !config.IsDisplayableAddress(address) {
 		l.Display = variable // the host may be a secret in the wrong place
 	}
 	if path, isUnix := config.UnixPath(address); isUnix {

@@ -19,8 +19,8 @@ const (
 	exitConfig  = 2 // a configuration error, or a command line that is not understood
 )
 
-// cli has the arguments, environment and output of a command.
-type cli struct {
+// invocation has the arguments, environment and output of a command.
+type invocation struct {
 	program        string   // the name by which the program was called, for messages
 	args           []string // after the command's name
 	environ        []string // as os.Environ returns it
@@ -31,7 +31,7 @@ type cli struct {
 type command struct {
 	name, summary string
 	hasFlags      bool
-	run           func(context.Context, cli) int
+	run           func(context.Context, invocation) int
 }
 
 func commands() []command {
@@ -61,28 +61,28 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 		usage(stdout, program)
 		return exitOK
 	case known < 0:
-		printf(stderr, "%[1]s: there is no command %[2]q; '%[1]s -h' lists them", program, name)
+		printLine(stderr, "%[1]s: there is no command %[2]q; '%[1]s -h' lists them", program, name)
 		return exitConfig
 	case all[known].hasFlags, len(args) == 0:
-		return all[known].run(ctx, cli{program, args, environ, stdout, stderr})
+		return all[known].run(ctx, invocation{program, args, environ, stdout, stderr})
 	case isHelp(args[0]):
 		usage(stdout, program)
 		return exitOK
 	default:
-		printf(stderr, "%[1]s %[2]s: takes no arguments; it is configured by environment variables, see '%[1]s -h'", program, name)
+		printLine(stderr, "%[1]s %[2]s: takes no arguments; it is configured by environment variables, see '%[1]s -h'", program, name)
 		return exitConfig
 	}
 }
 
 // flags returns an empty set of flags for a command.
-func (i cli) flags(command string) *flag.FlagSet {
+func (i invocation) flags(command string) *flag.FlagSet {
 	flags := flag.NewFlagSet(i.program+" "+command, flag.ContinueOnError)
 	flags.SetOutput(i.stderr)
 	return flags
 }
 
 // parse parses the arguments. It returns false with the exit code if the command must not run.
-func (i cli) parse(flags *flag.FlagSet) (code int, ok bool) {
+func (i invocation) parse(flags *flag.FlagSet) (code int, ok bool) {
 	switch err := flags.Parse(i.args); {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK, false
@@ -91,23 +91,23 @@ func (i cli) parse(flags *flag.FlagSet) (code int, ok bool) {
 	case flags.NArg() > 0:
 		var names []string
 		flags.VisitAll(func(f *flag.Flag) { names = append(names, "-"+f.Name) })
-		printf(i.stderr, "%s: takes no arguments but %s; it is configured by environment variables, see '%s -h'", flags.Name(), strings.Join(names, " and "), i.program)
+		printLine(i.stderr, "%s: takes no arguments but %s; it is configured by environment variables, see '%s -h'", flags.Name(), strings.Join(names, " and "), i.program)
 		return exitConfig, false
 	}
 	return exitOK, true
 }
 
-// printf prints a line. An error is ignored: there is no other place to report it.
-func printf(w io.Writer, format string, args ...any) {
+// printLine prints a line. An error is ignored: there is no other place to report it.
+func printLine(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format+"\n", args...)
 }
 
 // configured loads the configuration for a command that runs the broker, and prints its problems.
-func (i cli) configured() (config.Config, bool) {
+func (i invocation) configured() (config.Config, bool) {
 	c, problems := config.Load(i.environ)
 	if len(problems) > 0 {
 		for _, warning := range config.UnknownVariables(i.environ) { // a misspelt name may explain what is missing
-			printf(i.stderr, "%s: warning: %s", i.program, warning)
+			printLine(i.stderr, "%s: warning: %s", i.program, warning)
 		}
 	}
 	i.printErrors(problems)
@@ -115,13 +115,13 @@ func (i cli) configured() (config.Config, bool) {
 }
 
 // printErrors prints the problems of the configuration, if there are any.
-func (i cli) printErrors(problems []config.Error) {
+func (i invocation) printErrors(problems []config.Error) {
 	if len(problems) == 0 {
 		return
 	}
-	printf(i.stderr, "%s: invalid configuration:", i.program)
+	printLine(i.stderr, "%s: invalid configuration:", i.program)
 	for _, problem := range problems {
-		printf(i.stderr, "  %v", problem)
+		printLine(i.stderr, "  %v", problem)
 	}
-	printf(i.stderr, "'%[1]s -h' explains each variable, '%[1]s config' shows the current values.", i.program)
+	printLine(i.stderr, "'%[1]s -h' explains each variable, '%[1]s config' shows the current values.", i.program)
 }

@@ -18,10 +18,10 @@ import (
 // demoLifetime is the lifetime of the demo's tokens: short, so that refreshes can be watched.
 const demoLifetime = 30 * time.Second
 
-func demoCommand(ctx context.Context, i cli) int {
+func demoCommand(ctx context.Context, i invocation) int {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		printf(i.stderr, "%s: cannot start the fake eTrusted: %v", i.program+" demo", err)
+		printLine(i.stderr, "%s: cannot start the fake eTrusted: %v", i.program+" demo", err)
 		return exitFailure
 	}
 	eTrusted := &http.Server{
@@ -40,7 +40,7 @@ func demoCommand(ctx context.Context, i cli) int {
 	if !ok {
 		return exitConfig
 	}
-	return i.serve(ctx, c, func(l server.Listeners) { i.introduce(c, url, l) })
+	return i.serve(ctx, c, func(l server.Listeners) { i.printIntroduction(c, url, l) })
 }
 
 // demoEnvironment points the broker at the fake eTrusted. Real credentials in the environment are dropped.
@@ -53,10 +53,10 @@ func demoEnvironment(environ []string, url string) []string {
 		"ETRUSTED_CLIENT_SECRET="+fakeetrusted.DefaultClientSecret)
 }
 
-// introduce prints what to try.
-func (i cli) introduce(c config.Config, fake string, l server.Listeners) {
+// printIntroduction prints what to try.
+func (i invocation) printIntroduction(c config.Config, fake string, l server.Listeners) {
 	curl, url := curlFor(c, l.App)
-	printf(i.stdout, `
+	printLine(i.stdout, `
 The broker is running in front of a fake eTrusted with sample data.
 
   the app's address   %[2]s   (instead of https://api.etrusted.com)
@@ -68,7 +68,7 @@ Try, in another terminal:
   %[1]s '%[2]s/reviews?count=2&rating=5'
   %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, curl, url, fake)
 	if l.Admin != nil {
-		printf(i.stdout, `
+		printLine(i.stdout, `
 Tokens live %[2]v here. To watch one being refreshed, open the status page in a browser:
 
   http://%[1]s/
@@ -78,7 +78,7 @@ or ask for the same facts:
   curl http://%[1]s/status.json
   curl http://%[1]s/metrics`, l.Admin.Addr(), demoLifetime)
 	}
-	printf(i.stdout, "\nCtrl-C ends it.\n")
+	printLine(i.stdout, "\nCtrl-C ends it.\n")
 }
 
 // curlFor returns how to call the app's listener: the command and the base URL.

@@ -27,7 +27,7 @@ func vcsRevision() string {
 	return "unknown"
 }
 
-func versionCommand(_ context.Context, i cli) int {
-	printf(i.stdout, "etrusted-broker %s (revision %s, %s)", version, revision, runtime.Version())
+func versionCommand(_ context.Context, i invocation) int {
+	printLine(i.stdout, "etrusted-broker %s (revision %s, %s)", version, revision, runtime.Version())
 	return exitOK
 }

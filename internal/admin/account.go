@@ -74,7 +74,7 @@ func (c Config) account(snapshot tokensource.Snapshot, traffic stats.Account, no
 		Account:               snapshot.Account,
 		State:                 state,
 		Cause:                 c.causeOf(snapshot),
-		NeedsAttention:        accountLooks[state].needsAttention,
+		NeedsAttention:        accountStateDisplay[state].needsAttention,
 		Summary:               summarize(snapshot, state),
 		TokenValid:            snapshot.Valid,
 		TokenIssued:           snapshot.Issued.UTC(),

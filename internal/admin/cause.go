@@ -56,16 +56,16 @@ func (c Config) isSet(name string) bool {
 	})
 }
 
-// health has the results of the last five minutes' requests to the API.
-type health struct {
+// apiHealth has the results of the last five minutes' requests to the API.
+type apiHealth struct {
 	requests, failed uint64
 	recovered        bool // in the last minute there were requests, and no failures
 }
 
-// apiHealth takes the sums of all accounts. Requests without a token do not count, because they were not sent to the API.
-func apiHealth(all stats.Account) health {
+// apiHealthOf takes the sums of all accounts. Requests without a token do not count, because they were not sent to the API.
+func apiHealthOf(all stats.Account) apiHealth {
 	minute, fiveMinutes := all.LastMinute.Counts, all.LastFiveMinutes.Counts
-	return health{
+	return apiHealth{
 		requests:  fiveMinutes[stats.UpstreamRequests],
 		failed:    fiveMinutes[stats.UpstreamErrors],
 		recovered: minute[stats.UpstreamRequests] > 0 && minute[stats.UpstreamErrors] == 0,
@@ -73,4 +73,4 @@ func apiHealth(all stats.Account) health {
 }
 
 // failing reports whether an operator should know: at least one request in ten failed.
-func (h health) failing() bool { return h.failed > 0 && h.failed*10 >= h.requests && !h.recovered }
+func (h apiHealth) failing() bool { return h.failed > 0 && h.failed*10 >= h.requests && !h.recovered }

@@ -28,8 +28,8 @@ type Display struct {
 
 // How much is shown without a click: everything for a few accounts; for hundreds, only what helps to find the problems.
 const (
-	fewAccounts  = 3  // shown with all details; the others with one line each
-	manyAccounts = 20 // more healthy accounts than this are listed only on request
+	maxExpandedAccounts = 3  // shown with all details; the others with one line each
+	maxListedAccounts   = 20 // more healthy accounts than this are listed only on request
 )
 
 // addDisplay sets the Display of the status and of its accounts.
@@ -37,7 +37,7 @@ func (s *Status) addDisplay() {
 	needAttention := 0
 	for i := range s.Accounts {
 		account := &s.Accounts[i]
-		account.Display.Open = len(s.Accounts) <= fewAccounts || account.NeedsAttention && needAttention < fewAccounts
+		account.Display.Open = len(s.Accounts) <= maxExpandedAccounts || account.NeedsAttention && needAttention < maxExpandedAccounts
 		if account.NeedsAttention {
 			needAttention++
 		}
@@ -54,7 +54,7 @@ func (s *Status) addDisplay() {
 		Accounts:       len(s.Accounts),
 		NeedsAttention: heading("Needs attention", needAttention),
 		Healthy:        heading("Healthy", healthy),
-		HealthyOpen:    healthy <= manyAccounts,
+		HealthyOpen:    healthy <= maxListedAccounts,
 	}
 }
 
@@ -107,14 +107,14 @@ type AccountDisplay struct {
 
 func displayOf(snapshot tokensource.Snapshot, state AccountState, minutes []stats.Minute, now time.Time) AccountDisplay {
 	display := AccountDisplay{
-		State:       accountLooks[state].label,
-		Symbol:      accountLooks[state].symbol,
+		State:       accountStateDisplay[state].label,
+		Symbol:      accountStateDisplay[state].symbol,
 		Token:       tokenLabel(snapshot),
 		Bar:         "Remaining token lifetime of " + snapshot.Account,
 		LastRefresh: lastRefresh(snapshot, now),
 		NextRefresh: nextRefresh(snapshot, now),
 		Credentials: "not loaded yet",
-		LastHour:    hourSummary(minutes),
+		LastHour:    lastHourSummary(minutes),
 	}
 	if snapshot.LastFailure != nil {
 		display.LastErrorAt = snapshot.LastFailureAt.UTC().Format("15:04:05 UTC") + ", " + ago(snapshot.LastFailureAt, now)
@@ -122,7 +122,7 @@ func displayOf(snapshot tokensource.Snapshot, state AccountState, minutes []stat
 	if !snapshot.LastChange.IsZero() {
 		display.Credentials = "loaded " + ago(snapshot.LastChange, now)
 	}
-	display.OKBars, display.FailedBars = hourBars(minutes, now)
+	display.OKBars, display.FailedBars = lastHourBars(minutes, now)
 	return display
 }
 

@@ -19,8 +19,8 @@ const (
 	barExtra    = 7  // added for more than one
 )
 
-// hourBars returns the bars above and below the line, as the d attributes of two SVG paths.
-func hourBars(minutes []stats.Minute, now time.Time) (okBars, failedBars string) {
+// lastHourBars returns the bars above and below the line, as the d attributes of two SVG paths.
+func lastHourBars(minutes []stats.Minute, now time.Time) (okBars, failedBars string) {
 	var up, down strings.Builder
 	for _, minute := range minutes {
 		age := int(now.Round(0).Truncate(time.Minute).Sub(minute.Start) / time.Minute)
@@ -28,13 +28,13 @@ func hourBars(minutes []stats.Minute, now time.Time) (okBars, failedBars string)
 			continue
 		}
 		x := (59 - age) * minuteWidth
-		bar(&up, x, minute.Success, -1)
-		bar(&down, x, minute.Failed(), 1)
+		writeBar(&up, x, minute.Success, -1)
+		writeBar(&down, x, minute.Failed(), 1)
 	}
 	return up.String(), down.String()
 }
 
-func bar(path *strings.Builder, x int, count uint64, direction int) {
+func writeBar(path *strings.Builder, x int, count uint64, direction int) {
 	if count == 0 {
 		return
 	}
@@ -45,8 +45,8 @@ func bar(path *strings.Builder, x int, count uint64, direction int) {
 	_, _ = fmt.Fprintf(path, "M%d %dh%dv%dh-%dz", x, lineAt+direction, barWidth, direction*height, barWidth)
 }
 
-// hourSummary describes the chart.
-func hourSummary(minutes []stats.Minute) string {
+// lastHourSummary describes the chart.
+func lastHourSummary(minutes []stats.Minute) string {
 	var all, failed uint64
 	slowest := 0.0
 	for _, minute := range minutes {

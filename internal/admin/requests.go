@@ -35,9 +35,9 @@ type Window struct {
 
 func requestsOf(account stats.Account, uptime time.Duration) Requests {
 	return Requests{
-		window(account.LastMinute.Counts, account.LastMinute.Span),
-		window(account.LastFiveMinutes.Counts, account.LastFiveMinutes.Span),
-		window(account.Total, uptime),
+		windowOf(account.LastMinute.Counts, account.LastMinute.Span),
+		windowOf(account.LastFiveMinutes.Counts, account.LastFiveMinutes.Span),
+		windowOf(account.Total, uptime),
 	}
 }
 
@@ -55,7 +55,7 @@ func sumOf(traffic stats.Snapshot) stats.Account {
 	return all
 }
 
-func window(counts stats.Counts, span time.Duration) Window {
+func windowOf(counts stats.Counts, span time.Duration) Window {
 	return Window{
 		SpanSeconds:  ratio(span.Seconds(), 1, 3),
 		PerSecond:    ratio(float64(counts.All()), span.Seconds(), 3),

@@ -16,9 +16,9 @@ const (
 	AccountRejected   AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
 )
 
-// accountLooks has each state as the page shows it, with its icon, and says whether there is a problem. The icons differ in
+// accountStateDisplay has each state as the page shows it, with its icon, and says whether there is a problem. The icons differ in
 // shape, for readers who cannot see the colours.
-var accountLooks = map[AccountState]struct {
+var accountStateDisplay = map[AccountState]struct {
 	label, symbol  string
 	needsAttention bool
 }{
@@ -68,6 +68,6 @@ func summarize(snapshot tokensource.Snapshot, state AccountState) string {
 	case state == AccountRejected:
 		return valid + ". Requests fail after that."
 	default:
-		return valid + "; refresh failed" + times(snapshot.ConsecutiveFailures) + "."
+		return valid + "; refresh failed" + timesInARow(snapshot.ConsecutiveFailures) + "."
 	}
 }

@@ -71,7 +71,7 @@ func (c Config) status(now time.Time) Status {
 	for _, snapshot := range snapshots {
 		status.Accounts = append(status.Accounts, c.account(snapshot, traffic.Accounts[snapshot.Account], now))
 	}
-	status.Diagnosis = diagnose(status, apiHealth(all))
+	status.Diagnosis = diagnose(status, apiHealthOf(all))
 	status.addDisplay()
 	return status
 }

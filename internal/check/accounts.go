@@ -7,8 +7,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// accounts requests a token for each account, and the channels that the account can see, one account after the other.
-func (c *checker) accounts(ctx context.Context, loginOpen, apiOpen bool) {
+// checkAccounts requests a token for each account, and the channels that the account can see, one account after the other.
+func (c *checker) checkAccounts(ctx context.Context, loginOpen, apiOpen bool) {
 	c.login, c.api = &dateRecorder{next: c.Transport}, &dateRecorder{next: c.Transport}
 	if !loginOpen {
 		c.skipToken = "skipped: login server unreachable"
@@ -22,7 +22,7 @@ func (c *checker) accounts(ctx context.Context, loginOpen, apiOpen bool) {
 		c.checkChannels(ctx, account, authorization, &report)
 		c.report.Accounts = append(c.report.Accounts, report)
 	}
-	c.clock(ctx) // if no account had readable files
+	c.checkClock(ctx) // if no account had readable files
 	c.Transport.CloseIdleConnections()
 }
 
@@ -31,12 +31,12 @@ func (c *checker) accounts(ctx context.Context, loginOpen, apiOpen bool) {
 func (c *checker) checkToken(ctx context.Context, account Account, report *AccountReport) (authorization string) {
 	step := Step{Name: "token", Account: account.Name, Target: c.Login.URL.String()}
 	if c.skipToken != "" {
-		c.clock(ctx)
-		c.skip(ctx, step, c.skipToken)
+		c.checkClock(ctx)
+		c.skipStep(ctx, step, c.skipToken)
 		return ""
 	}
 	if !c.isReadable(account) {
-		c.skip(ctx, step, "skipped: credential files are not readable")
+		c.skipStep(ctx, step, "skipped: credential files are not readable")
 		return ""
 	}
 	began := time.Now()
@@ -57,9 +57,9 @@ func (c *checker) checkToken(ctx context.Context, account Account, report *Accou
 		return ""
 	}
 	if c.login.used {
-		c.clock(ctx) // before the token step, because a wrong clock may be why that one fails
+		c.checkClock(ctx) // before the token step, because a wrong clock may be why that one fails
 	}
-	passed := c.finish(ctx, step, duration, c.describeToken(account, result, report))
+	passed := c.finishStep(ctx, step, duration, c.describeToken(account, result, report))
 	if !passed && result.failure != nil && result.failure.Outcome == tokensource.OutcomeUnavailable {
 		c.skipToken = "skipped: login server unavailable"
 	}
@@ -70,14 +70,14 @@ func (c *checker) checkChannels(ctx context.Context, account Account, authorizat
 	step := Step{Name: "GET /channels", Account: account.Name, Target: c.channelsURL().String()}
 	switch {
 	case c.skipChannels != "":
-		c.skip(ctx, step, c.skipChannels)
+		c.skipStep(ctx, step, c.skipChannels)
 		return
 	case authorization == "":
-		c.skip(ctx, step, "skipped: no token")
+		c.skipStep(ctx, step, "skipped: no token")
 		return
 	}
 	var cause Cause
-	c.step(ctx, step, func(ctx context.Context) Step {
+	c.runStep(ctx, step, func(ctx context.Context) Step {
 		result := c.getChannels(ctx, authorization, report)
 		cause = result.Cause
 		return result

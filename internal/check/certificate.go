@@ -57,10 +57,10 @@ func (s Server) wrongServerCause() Cause {
 func (r route) outsideValidity(cert *x509.Certificate, now time.Time) Step {
 	clock := fmt.Sprintf("Check this machine's clock first: it says %s UTC. ", now.UTC().Format(time.DateTime))
 	if now.Before(cert.NotBefore) {
-		return failed(CauseMachine, fmt.Sprintf("%s has a certificate that is not valid before %s", r.target, day(cert.NotBefore)),
+		return failed(CauseMachine, fmt.Sprintf("%s has a certificate that is not valid before %s", r.target, formatDate(cert.NotBefore)),
 			clock+"It is probably behind: synchronise it (timedatectl set-ntp true).")
 	}
-	return failed(r.server.Cause, fmt.Sprintf("%s has a certificate that expired on %s", r.target, day(cert.NotAfter)),
+	return failed(r.server.Cause, fmt.Sprintf("%s has a certificate that expired on %s", r.target, formatDate(cert.NotAfter)),
 		clock+"If it is right, the operator of the server, or of a proxy in front of it, must renew the certificate.")
 }
 

@@ -93,17 +93,17 @@ func Run(ctx context.Context, config Config) Report {
 	if c.OnStep == nil {
 		c.OnStep = func(Step) {}
 	}
-	c.record(config.Configuration)
+	c.recordStep(config.Configuration)
 	if config.Configuration.Status == StatusFailed {
-		return c.conclude(ctx)
+		return c.finishReport(ctx)
 	}
-	c.files(ctx)
+	c.checkFiles(ctx)
 	c.collectSecrets()
-	loginOpen, apiOpen := c.reach(ctx, config.Login), c.reach(ctx, config.API)
-	c.accounts(ctx, loginOpen, apiOpen)
-	c.store(ctx)
-	c.listeners(ctx)
-	return c.conclude(ctx)
+	loginOpen, apiOpen := c.checkConnection(ctx, config.Login), c.checkConnection(ctx, config.API)
+	c.checkAccounts(ctx, loginOpen, apiOpen)
+	c.checkStore(ctx)
+	c.checkListeners(ctx)
+	return c.finishReport(ctx)
 }
 
 // collectSecrets registers the credentials with the redactor.

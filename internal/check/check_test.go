@@ -269,7 +269,7 @@ func TestReportsClockThatIsBehind(t *testing.T) {
 	t.Parallel()
 	skew := 90 * time.Second
 	c := &checker{Config: Config{Login: Server{URL: parse(t, "https://login.example")}, Timeout: testTimeout, OnStep: func(Step) {}}, login: &dateRecorder{skew: &skew}}
-	c.clock(t.Context())
+	c.checkClock(t.Context())
 	if step := c.report.Steps[0]; step.Status != StatusFailed || step.Text != "this machine's clock is 1m30s behind the login server's" || step.Cause != CauseMachine {
 		t.Errorf("%+v", step)
 	}

@@ -72,7 +72,7 @@ func FuzzReadClaims(f *testing.F) {
 // mustBeClean fails if a text from a peer is not fit for a terminal or a ticket.
 func mustBeClean(t *testing.T, text string) {
 	t.Helper()
-	if len(text) > (maxWords+1)*(maxWord+10) || !utf8.ValidString(text) || strings.Contains(alphanumeric(text), "canarysecret") {
+	if len(text) > (maxWords+1)*(maxWordLength+10) || !utf8.ValidString(text) || strings.Contains(alphanumeric(text), "canarysecret") {
 		t.Errorf("%q", text)
 	}
 	for _, r := range text {
@@ -103,7 +103,7 @@ func TestRedactor(t *testing.T) {
 		"a\x1b[31m\nb":           "a-31m-b",
 		"--- ---":                "(no name)",
 		"":                       "(no name)",
-		strings.Repeat("x", 200): strings.Repeat("x", maxWord) + "...",
+		strings.Repeat("x", 200): strings.Repeat("x", maxWordLength) + "...",
 		"https://a:b@c_d":        "https-a-b-c-d",
 	} {
 		if got := r.sanitize(text, hostPunctuation); got != want {

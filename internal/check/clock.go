@@ -45,18 +45,18 @@ func measureClockSkew(date string, sent, received time.Time) *time.Duration {
 
 func isTooLarge(skew time.Duration) bool { return skew.Abs() > maxClockError }
 
-// clock runs the step that compares this machine's clock with the login server's, once.
-func (c *checker) clock(ctx context.Context) {
+// checkClock runs the step that compares this machine's clock with the login server's, once.
+func (c *checker) checkClock(ctx context.Context) {
 	if c.clockChecked {
 		return
 	}
 	c.clockChecked = true
 	step := Step{Name: "clock", Target: hostPort(c.Login.URL)}
 	if c.login.skew == nil {
-		c.skip(ctx, step, "skipped: the login server sent no Date")
+		c.skipStep(ctx, step, "skipped: the login server sent no Date")
 		return
 	}
-	c.step(ctx, step, func(context.Context) Step {
+	c.runStep(ctx, step, func(context.Context) Step {
 		skew := *c.login.skew
 		if !isTooLarge(skew) {
 			return passed("in sync (within a minute)")

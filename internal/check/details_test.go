@@ -131,9 +131,9 @@ func TestBoundsProbeResponse(t *testing.T) {
 			}
 		}
 	})
-	_, body, err := get(t.Context(), ListenAddress{Network: "tcp", Address: address}, "/")
-	if err != nil || len(body) != maxStatus {
-		t.Errorf("got %d bytes, %v, want %d", len(body), err, maxStatus)
+	_, body, err := getFrom(t.Context(), ListenAddress{Network: "tcp", Address: address}, "/")
+	if err != nil || len(body) != maxProbeBody {
+		t.Errorf("got %d bytes, %v, want %d", len(body), err, maxProbeBody)
 	}
 }
 
@@ -182,7 +182,7 @@ func TestClosesConnectionToRefusingProxy(t *testing.T) {
 			return dialed, err
 		},
 	}}}
-	if c.reach(t.Context(), Server{URL: parse(t, "https://api.example")}) || !dialed.closed {
+	if c.checkConnection(t.Context(), Server{URL: parse(t, "https://api.example")}) || !dialed.closed {
 		t.Errorf("got closed: %v and %+v, want a failure and a closed connection", dialed.closed, c.report.Steps)
 	}
 }
@@ -230,7 +230,7 @@ func TestVerifiesNameOfHTTPSProxy(t *testing.T) {
 			},
 		},
 	}}
-	if c.reach(t.Context(), Server{URL: parse(t, "https://api.example")}) {
+	if c.checkConnection(t.Context(), Server{URL: parse(t, "https://api.example")}) {
 		t.Error("got a connection, want a failure")
 	}
 	if name := <-names; name != "proxy.example" {
@@ -253,7 +253,7 @@ func TestSummaryNamesAppAddress(t *testing.T) {
 		{"hidden value", ListenAddress{Display: "BROKER_LISTEN", Network: "tcp", Address: "127.0.0.1:8080"}, "All checks passed."},
 	} {
 		c := &checker{Config: Config{App: test.listener}}
-		if got := c.conclude(t.Context()).Summary; got != test.want {
+		if got := c.finishReport(t.Context()).Summary; got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
 	}

@@ -12,9 +12,9 @@ import (
 // maxFiles bounds how many files one line lists; there may be hundreds of accounts.
 const maxFiles = 4
 
-// files checks that the broker can read its files, and that other users cannot read the secret ones.
-func (c *checker) files(ctx context.Context) {
-	c.step(ctx, Step{Name: "files"}, func(context.Context) Step {
+// checkFiles checks that the broker can read its files, and that other users cannot read the secret ones.
+func (c *checker) checkFiles(ctx context.Context) {
+	c.runStep(ctx, Step{Name: "files"}, func(context.Context) Step {
 		if len(c.Accounts) == 0 {
 			return failed(CauseConfiguration, "there is no account in ETRUSTED_ACCOUNTS_DIR", "Create a directory for each account in it, with the files client_id and client_secret.")
 		}

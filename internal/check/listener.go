@@ -49,33 +49,33 @@ const probePath = "/@BROKER-CHECK/"
 const (
 	// probeTimeout limits a request to a program on this machine.
 	probeTimeout = 3 * time.Second
-	// maxStatus bounds its response, in bytes. An account takes up to 15 kB, with a token request in each minute of the last
+	// maxProbeBody bounds its response, in bytes. An account takes up to 15 kB, with a token request in each minute of the last
 	// hour, so this is enough for a thousand.
-	maxStatus = 16 << 20
+	maxProbeBody = 16 << 20
 )
 
-// listeners runs the last steps.
-func (c *checker) listeners(ctx context.Context) {
-	c.listener(ctx, c.App, identifyBroker)
+// checkListeners runs the last steps.
+func (c *checker) checkListeners(ctx context.Context) {
+	c.checkListener(ctx, c.App, identifyBroker)
 	if c.Admin == nil {
-		c.skip(ctx, Step{Name: "admin listener"}, "turned off: BROKER_ADMIN_LISTEN is empty")
+		c.skipStep(ctx, Step{Name: "admin listener"}, "turned off: BROKER_ADMIN_LISTEN is empty")
 		return
 	}
 	if c.Admin.Address != "" && c.Admin.Network == c.App.Network && c.Admin.Address == c.App.Address {
-		c.step(ctx, Step{Name: c.Admin.Name, Target: c.Admin.Display}, func(context.Context) Step {
+		c.runStep(ctx, Step{Name: c.Admin.Name, Target: c.Admin.Display}, func(context.Context) Step {
 			return failed(CauseConfiguration, c.App.Variable+" and "+c.Admin.Variable+" use the same port", "Set one of them to another port.")
 		})
 		return
 	}
-	c.listener(ctx, *c.Admin, c.identifyAdmin)
+	c.checkListener(ctx, *c.Admin, c.identifyAdmin)
 }
 
 // identifyFunc describes the broker on a listener. It reports false if another program listens there.
 type identifyFunc func(context.Context, ListenAddress) (description string, ok bool)
 
-// listener runs the step that checks whether an address is free, or in use by a broker.
-func (c *checker) listener(ctx context.Context, l ListenAddress, identify identifyFunc) {
-	c.step(ctx, Step{Name: l.Name, Target: l.Display}, func(ctx context.Context) Step {
+// checkListener runs the step that checks whether an address is free, or in use by a broker.
+func (c *checker) checkListener(ctx context.Context, l ListenAddress, identify identifyFunc) {
+	c.runStep(ctx, Step{Name: l.Name, Target: l.Display}, func(ctx context.Context) Step {
 		if l.Address == "" {
 			return passed("any free port")
 		}
@@ -105,7 +105,7 @@ func (c *checker) listener(ctx context.Context, l ListenAddress, identify identi
 
 // identifyAdmin identifies a broker by its /status.json.
 func (c *checker) identifyAdmin(ctx context.Context, l ListenAddress) (description string, ok bool) {
-	response, body, err := get(ctx, l, "/status.json")
+	response, body, err := getFrom(ctx, l, "/status.json")
 	var status struct {
 		Version  string          `json:"version"`
 		Ready    *bool           `json:"ready"`
@@ -124,7 +124,7 @@ func (c *checker) identifyAdmin(ctx context.Context, l ListenAddress) (descripti
 
 // identifyBroker identifies a broker by its response to a request for an unknown account.
 func identifyBroker(ctx context.Context, l ListenAddress) (description string, ok bool) {
-	response, _, err := get(ctx, l, probePath)
+	response, _, err := getFrom(ctx, l, probePath)
 	switch {
 	case err != nil && l.RequiresClientCert && isAlert(err):
 		return "in use by a program that requires a client certificate, probably a broker", true
@@ -141,8 +141,8 @@ func isAlert(err error) bool {
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
-// get sends a request, without anything secret, to the program that listens on l. It returns the response with its body.
-func get(ctx context.Context, l ListenAddress, path string) (*http.Response, []byte, error) {
+// getFrom sends a request, without anything secret, to the program that listens on l. It returns the response with its body.
+func getFrom(ctx context.Context, l ListenAddress, path string) (*http.Response, []byte, error) {
 	transport := &http.Transport{ // without a proxy: the program runs on this machine
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -164,6 +164,6 @@ func get(ctx context.Context, l ListenAddress, path string) (*http.Response, []b
 		return nil, nil, err
 	}
 	defer func() { _ = response.Body.Close() }() // the connection is not reused
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxStatus))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxProbeBody))
 	return response, body, err
 }

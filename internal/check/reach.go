@@ -20,13 +20,13 @@ type connection struct {
 	conn net.Conn // nil before the TCP step
 }
 
-// reach tests the connection to a server, from DNS to the TLS handshake, and reports whether all steps passed.
-func (c *checker) reach(ctx context.Context, s Server) bool {
+// checkConnection tests the connection to a server, from DNS to the TLS handshake, and reports whether all steps passed.
+func (c *checker) checkConnection(ctx context.Context, s Server) bool {
 	step := func(name, target string) Step { return Step{Name: s.Name + ": " + name, Target: target} }
 	r, ok := c.route(s)
 	if !ok {
 		// The error quotes the variable, which may contain a password.
-		return c.step(ctx, step("proxy", ""), func(context.Context) Step {
+		return c.runStep(ctx, step("proxy", ""), func(context.Context) Step {
 			return failed(CauseConfiguration, "HTTPS_PROXY is not a URL", "Set it as http://HOST:PORT, or unset it; in a password, / is written %2F, @ is %40 and : is %3A.")
 		})
 	}
@@ -47,8 +47,8 @@ func (c *checker) reach(ctx context.Context, s Server) bool {
 		switch {
 		case !next.applies:
 		case failed != "":
-			c.skip(ctx, step(next.name, next.target), "skipped: "+failed+" failed")
-		case !c.step(ctx, step(next.name, next.target), next.run):
+			c.skipStep(ctx, step(next.name, next.target), "skipped: "+failed+" failed")
+		case !c.runStep(ctx, step(next.name, next.target), next.run):
 			failed = next.name
 		}
 	}
@@ -64,7 +64,7 @@ func (c *connection) close() {
 func (c *connection) resolve(ctx context.Context) Step {
 	host := c.firstHop().Hostname()
 	if _, err := netip.ParseAddr(host); err == nil {
-		return passed(c.via() + host + " is an IP address")
+		return passed(c.proxyPrefix() + host + " is an IP address")
 	}
 	addresses, err := cmp.Or(c.Resolver, net.DefaultResolver).LookupNetIP(ctx, "ip", host)
 	if err != nil {
@@ -74,7 +74,7 @@ func (c *connection) resolve(ctx context.Context) Step {
 	if len(addresses) == 1 {
 		noun = "address"
 	}
-	return passed(fmt.Sprintf("%s%s has %d %s", c.via(), host, len(addresses), noun))
+	return passed(fmt.Sprintf("%s%s has %d %s", c.proxyPrefix(), host, len(addresses), noun))
 }
 
 func (c *connection) dial(ctx context.Context) Step {
@@ -87,7 +87,7 @@ func (c *connection) dial(ctx context.Context) Step {
 		return c.connectFailure(err)
 	}
 	c.conn = conn
-	text := c.via() + "connected to " + conn.RemoteAddr().String()
+	text := c.proxyPrefix() + "connected to " + conn.RemoteAddr().String()
 	if c.isSOCKS() {
 		text += "; the token step tests what is behind the SOCKS proxy"
 	}
@@ -107,7 +107,7 @@ func (c *connection) handshake(ctx context.Context) Step {
 		return c.handshakeFailure(c.route, err)
 	}
 	state := secure.ConnectionState()
-	return passed(fmt.Sprintf("%s%s, certificate valid until %s", c.via(), tls.VersionName(state.Version), day(state.PeerCertificates[0].NotAfter)))
+	return passed(fmt.Sprintf("%s%s, certificate valid until %s", c.proxyPrefix(), tls.VersionName(state.Version), formatDate(state.PeerCertificates[0].NotAfter)))
 }
 
 func (c *checker) tlsConfig(host string) *tls.Config {
@@ -120,7 +120,7 @@ func (c *checker) tlsConfig(host string) *tls.Config {
 	return config
 }
 
-func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+func formatDate(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // connectFailure describes a failed connection to the first hop: the server, or the proxy.
 func (r route) connectFailure(err error) Step {

@@ -57,9 +57,9 @@ func isAlphanumeric(r rune) bool {
 }
 
 const (
-	// maxWord bounds the length of one name, and maxWords how many are shown.
-	maxWord  = 80
-	maxWords = 8
+	// maxWordLength bounds the length of one name, and maxWords how many are shown.
+	maxWordLength = 80
+	maxWords      = 8
 	// maxSentence bounds the reason that another broker reports.
 	maxSentence = 1000
 )
@@ -78,7 +78,7 @@ func (r *redactor) sanitize(text, punctuation string) string {
 	var clean strings.Builder
 	for _, char := range text {
 		switch {
-		case clean.Len() >= maxWord:
+		case clean.Len() >= maxWordLength:
 			return clean.String() + "..."
 		case isAlphanumeric(char) || strings.ContainsRune(punctuation, char):
 			clean.WriteRune(char)

@@ -51,9 +51,9 @@ func failed(cause Cause, text, advice string) Step {
 	return Step{Cause: cause, Text: text, Advice: advice}
 }
 
-// step runs a step with the timeout, and reports whether it passed. step says which one it is, and run returns the result. Once
+// runStep runs a step with the timeout, and reports whether it passed. step says which one it is, and run returns the result. Once
 // ctx is done it does nothing.
-func (c *checker) step(ctx context.Context, step Step, run func(context.Context) Step) bool {
+func (c *checker) runStep(ctx context.Context, step Step, run func(context.Context) Step) bool {
 	if ctx.Err() != nil {
 		return false
 	}
@@ -61,11 +61,11 @@ func (c *checker) step(ctx context.Context, step Step, run func(context.Context)
 	defer cancel()
 	began := time.Now()
 	result := run(limited)
-	return c.finish(ctx, step, time.Since(began), result)
+	return c.finishStep(ctx, step, time.Since(began), result)
 }
 
-// finish records a step that has run, unless it was interrupted, and reports whether it passed.
-func (c *checker) finish(ctx context.Context, step Step, duration time.Duration, result Step) bool {
+// finishStep records a step that has run, unless it was interrupted, and reports whether it passed.
+func (c *checker) finishStep(ctx context.Context, step Step, duration time.Duration, result Step) bool {
 	if ctx.Err() != nil {
 		return false
 	}
@@ -74,19 +74,19 @@ func (c *checker) finish(ctx context.Context, step Step, duration time.Duration,
 	if result.Cause != "" {
 		result.Status = StatusFailed
 	}
-	c.record(result)
+	c.recordStep(result)
 	return result.Status == StatusOK
 }
 
-// skip records a step that is not run.
-func (c *checker) skip(ctx context.Context, step Step, reason string) {
+// skipStep records a step that is not run.
+func (c *checker) skipStep(ctx context.Context, step Step, reason string) {
 	if ctx.Err() == nil {
 		step.Status, step.Text = StatusSkipped, reason
-		c.record(step)
+		c.recordStep(step)
 	}
 }
 
-func (c *checker) record(step Step) {
+func (c *checker) recordStep(step Step) {
 	c.report.Steps = append(c.report.Steps, step)
 	c.OnStep(step)
 }

@@ -23,11 +23,11 @@ func ReadAccessKey(file string) (tokensource.Secret, error) {
 	if err != nil {
 		return key, err
 	}
-	return parseKey(key)
+	return parseAccessKey(key)
 }
 
-// parseKey rejects a key that no request could send: a field value is one line and has no spaces at its ends.
-func parseKey(key tokensource.Secret) (tokensource.Secret, error) {
+// parseAccessKey rejects a key that no request could send: a field value is one line and has no spaces at its ends.
+func parseAccessKey(key tokensource.Secret) (tokensource.Secret, error) {
 	key, err := tokensource.ParseSecret([]byte(key.Reveal()))
 	if err == nil && strings.TrimSpace(key.Reveal()) != key.Reveal() {
 		err = errors.New("must not begin or end with a space")

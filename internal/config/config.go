@@ -120,7 +120,7 @@ func Load(environ []string) (Config, []Error) {
 	check("ETRUSTED_TOKEN_URL", err)
 	var source string
 	if c.AccessKey, source = secret("BROKER_ACCESS_KEY", c.AccessKey, c.AccessKeyFile); isSet(c.AccessKey) {
-		c.AccessKey, err = parseKey(c.AccessKey)
+		c.AccessKey, err = parseAccessKey(c.AccessKey)
 		check(source, err)
 	}
 	check("BROKER_LISTEN", c.checkListen())
@@ -155,12 +155,12 @@ func Load(environ []string) (Config, []Error) {
 		check("BROKER_REPLAY_BUFFER", fmt.Errorf("must be from 0 to %d bytes: each request in flight may use that much memory", maxReplayBuffer))
 	}
 	if c.LogLevel < zapcore.DebugLevel || c.LogLevel > zapcore.ErrorLevel { // above, errors would go unseen
-		check("BROKER_LOG_LEVEL", errors.New(mustBe(reflect.TypeFor[zapcore.Level]())))
+		check("BROKER_LOG_LEVEL", errors.New(requirementFor(reflect.TypeFor[zapcore.Level]())))
 	}
 	if c.LogFormat != "" && c.LogFormat != "json" && c.LogFormat != "console" {
 		check("BROKER_LOG_FORMAT", errors.New("must be json or console"))
 	}
-	c.Settings = c.effective(variables, problems)
+	c.Settings = c.settings(variables, problems)
 	return c, problems
 }
 
@@ -230,12 +230,12 @@ func Parse(variables map[string]string) (Config, []Error) {
 			panic("config is declared wrongly: " + err.Error()) // an invalid tag, which every test would reveal
 		}
 		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
-		problems = append(problems, Error{field.Tag.Get("env"), mustBe(field.Type)})
+		problems = append(problems, Error{field.Tag.Get("env"), requirementFor(field.Type)})
 	}
 	return c, problems
 }
 
-func mustBe(t reflect.Type) string {
+func requirementFor(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[bool]():
 		return "must be true or false"
@@ -269,7 +269,7 @@ func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Se
 // readSecretFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the
 // secret itself, even if it begins with a slash.
 func readSecretFile(file string) (tokensource.Secret, error) {
-	if !isPath(file) {
+	if !looksLikePath(file) {
 		return tokensource.Secret{}, errNoPath
 	}
 	secret, err := tokensource.ReadSecretFile(file)
@@ -284,8 +284,8 @@ var (
 	errNoFile = errors.New("file not found")
 )
 
-// isPath reports whether text is meant to be a path, rather than a secret that happens to contain a slash.
-func isPath(text string) bool {
+// looksLikePath reports whether text is meant to be a path, rather than a secret that happens to contain a slash.
+func looksLikePath(text string) bool {
 	return filepath.IsAbs(text) || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../")
 }
 

@@ -23,21 +23,21 @@ type Setting struct {
 	Meaning string
 }
 
-// effective returns all variables with their effective values, in displayable form.
-func (c Config) effective(set map[string]string, problems []Error) []Setting {
+// settings returns all variables with their effective values, in displayable form.
+func (c Config) settings(set map[string]string, problems []Error) []Setting {
 	var all []Setting
 	for _, v := range Variables() {
-		value := c.shown(v)
+		value := c.displayValue(v)
 		if set[v.Name] != "" && slices.ContainsFunc(problems, func(p Error) bool { return p.Variable == v.Name }) {
 			value = "(not valid)" // it may be a misplaced secret
 		}
-		all = append(all, Setting{Name: v.Name, Value: value, Source: source(v, set), Meaning: v.Help})
+		all = append(all, Setting{Name: v.Name, Value: value, Source: sourceOf(v, set), Meaning: v.Help})
 	}
 	return all
 }
 
-// source returns where a variable's effective value comes from.
-func source(v Variable, set map[string]string) string {
+// sourceOf returns where a variable's effective value comes from.
+func sourceOf(v Variable, set map[string]string) string {
 	switch value, isSet := set[v.Name]; {
 	case value != "", isSet && v.Name == "BROKER_ADMIN_LISTEN":
 		return "environment"
@@ -54,9 +54,9 @@ func source(v Variable, set map[string]string) string {
 // value. Any other text may be a misplaced secret, and only its length is shown.
 var displayable = map[string]func(text string) bool{
 	"path":     fileExists,
-	"url":      isPlainURL,
-	"address":  IsPlainAddress,
-	"hosts":    isPlainHostPort,
+	"url":      isDisplayableURL,
+	"address":  IsDisplayableAddress,
+	"hosts":    isDisplayableHostPort,
 	"patterns": matches(pathShape + `(?: +` + pathShape + `)?`),
 	// Scopes, such as reviews:read, are checked nowhere, so even a short word may be a secret, unless it is of lower-case
 	// letters only.
@@ -82,13 +82,13 @@ func matches(shape string) func(text string) bool {
 }
 
 var (
-	isPlainPath     = matches(pathShape)
-	isPlainHostName = matches(hostShape)
-	isPlainFileName = matches(fileShape)
+	isDisplayablePath     = matches(pathShape)
+	isDisplayableHostName = matches(hostShape)
+	isDisplayableFileName = matches(fileShape)
 )
 
-// shown returns a variable's effective value in displayable form.
-func (c Config) shown(v Variable) string {
+// displayValue returns a variable's effective value in displayable form.
+func (c Config) displayValue(v Variable) string {
 	value := reflect.ValueOf(c).Field(v.index).Interface()
 	text := fmt.Sprint(value)
 	switch value := value.(type) {
@@ -108,15 +108,15 @@ func (c Config) shown(v Variable) string {
 	case v.separator == ",": // each part is valid by itself, so one that may be a secret says nothing about the others
 		parts := strings.Split(text, v.separator)
 		for i, part := range parts {
-			parts[i] = v.shownText(strings.TrimSpace(part))
+			parts[i] = v.displayText(strings.TrimSpace(part))
 		}
 		return strings.Join(parts, v.separator)
 	}
-	return v.shownText(text)
+	return v.displayText(text)
 }
 
-// shownText returns a text if it has the variable's shape, and its length otherwise.
-func (v Variable) shownText(text string) string {
+// displayText returns a text if it has the variable's shape, and its length otherwise.
+func (v Variable) displayText(text string) string {
 	if hasShape := displayable[v.shape]; hasShape != nil && hasShape(text) {
 		return text
 	}
@@ -129,38 +129,38 @@ func fileExists(path string) bool {
 	return err == nil
 }
 
-func isPlainURL(text string) bool {
+func isDisplayableURL(text string) bool {
 	u, err := parseServerURL(text)
-	return err == nil && isPlainHost(u.Hostname()) && isPlainPath(u.Path)
+	return err == nil && isDisplayableHost(u.Hostname()) && isDisplayablePath(u.Path)
 }
 
-// IsPlainAddress reports whether an address of a listener contains no part that may be a misplaced secret.
-func IsPlainAddress(text string) bool {
+// IsDisplayableAddress reports whether an address of a listener contains no part that may be a misplaced secret.
+func IsDisplayableAddress(text string) bool {
 	if path, isUnix := UnixPath(text); isUnix {
-		return fileExists(path) || isPlainSocket(path)
+		return fileExists(path) || isDisplayableSocket(path)
 	}
 	host, err := SplitListen(text)
-	return err == nil && (host == "" || isPlainHost(host))
+	return err == nil && (host == "" || isDisplayableHost(host))
 }
 
-// isPlainSocket reports whether a path is that of a socket, which need not exist yet.
-func isPlainSocket(path string) bool {
+// isDisplayableSocket reports whether a path is that of a socket, which need not exist yet.
+func isDisplayableSocket(path string) bool {
 	dir := filepath.Dir(path)
-	return isPlainFileName(filepath.Base(path)) && (fileExists(dir) || isPlainPath(dir))
+	return isDisplayableFileName(filepath.Base(path)) && (fileExists(dir) || isDisplayablePath(dir))
 }
 
-// isPlainHostPort reports whether a text is a host, with or without a port.
-func isPlainHostPort(text string) bool {
+// isDisplayableHostPort reports whether a text is a host, with or without a port.
+func isDisplayableHostPort(text string) bool {
 	if name, _, ok := hostport.Split(text); ok {
 		text = name
 	}
-	return isPlainHost(text)
+	return isDisplayableHost(text)
 }
 
-// isPlainHost reports whether a text is an address or a name without a label that is long enough to be a secret.
-func isPlainHost(text string) bool {
+// isDisplayableHost reports whether a text is an address or a name without a label that is long enough to be a secret.
+func isDisplayableHost(text string) bool {
 	if _, err := netip.ParseAddr(text); err == nil {
 		return true
 	}
-	return text != "" && isPlainHostName(text)
+	return text != "" && isDisplayableHostName(text)
 }

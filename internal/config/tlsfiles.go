@@ -108,7 +108,7 @@ const maxPEM = 1 << 20
 // readPEM reads a whole file, which must be a regular one: opening a pipe would block. Its errors do not say which file it is: a
 // secret may have been put in place of the path.
 func readPEM(path string) ([]byte, error) {
-	if !isPath(path) {
+	if !looksLikePath(path) {
 		return nil, errNoPath
 	}
 	info, err := os.Stat(path)

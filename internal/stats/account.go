@@ -21,7 +21,7 @@ const (
 // account has the counts of one account. Requests only add to the atomic counters; everything else is rare and takes the
 // lock.
 type account struct {
-	counts  counts
+	counts  atomicCounts
 	replays map[string]*atomic.Uint64
 
 	mu      sync.Mutex
@@ -39,11 +39,11 @@ func newAccount(replayOutcomes []string) *account {
 	return &account{replays: newCounters(replayOutcomes), samples: []sample{{at: time.Now()}}}
 }
 
-// counts are Counts that are safe for concurrent use.
-type counts [numCounters]atomic.Uint64
+// atomicCounts are Counts that are safe for concurrent use.
+type atomicCounts [numCounters]atomic.Uint64
 
-func (c *counts) add(request Request) {
-	c[resultOf(request.Status)].Add(1)
+func (c *atomicCounts) add(request Request) {
+	c[resultClass(request.Status)].Add(1)
 	if request.Local {
 		c[Local].Add(1)
 	}
@@ -56,7 +56,7 @@ func (c *counts) add(request Request) {
 	}
 }
 
-func resultOf(status int) Counter {
+func resultClass(status int) Counter {
 	switch {
 	case status == StatusClientClosedRequest:
 		return ClientClosed
@@ -73,7 +73,7 @@ func resultOf(status int) Counter {
 
 // load returns the current counts. It loads UpstreamErrors before UpstreamRequests, which is incremented first, so that
 // there are never more errors than requests.
-func (c *counts) load() Counts {
+func (c *atomicCounts) load() Counts {
 	var now Counts
 	for i := range c {
 		now[i] = c[i].Load()

@@ -65,7 +65,7 @@ func Open(dir string, hosts []string) (*CA, error) {
 	if a.root, a.signer, a.key, err = parseKey(file); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
-	if err := verify(a.root, a.signer, names); err != nil {
+	if err := verifyCA(a.root, a.signer, names); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
 	a.pem = encodeCertificate(a.root)

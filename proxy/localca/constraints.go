@@ -36,8 +36,8 @@ func addNameConstraints(template *x509.Certificate, hosts []string) {
 	}
 }
 
-// isConstrained reports whether a certificate has exactly the constraints that addNameConstraints sets.
-func isConstrained(cert *x509.Certificate, hosts []string) bool {
+// hasConstraintsFor reports whether a certificate has exactly the constraints that addNameConstraints sets.
+func hasConstraintsFor(cert *x509.Certificate, hosts []string) bool {
 	var want x509.Certificate
 	addNameConstraints(&want, hosts)
 	return constraintsOf(cert) == constraintsOf(&want)

@@ -76,18 +76,18 @@ func TestConstraintsRejectForgedAddresses(t *testing.T) {
 				valid = valid || strings.Trim(host, "[]") == address
 			}
 			forged, _ := steal(t, dir).forge(t, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.ParseIP(address)} })
-			if err := verify(t, a.CertificatePEM(), steal(t, dir), forged); (err == nil) != valid {
+			if err := verifyCA(t, a.CertificatePEM(), steal(t, dir), forged); (err == nil) != valid {
 				t.Errorf("%s: %s: %v, want valid: %v", name, address, err, valid)
 			}
 		}
 		forged, _ := steal(t, dir).forge(t, func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} })
-		if verify(t, a.CertificatePEM(), steal(t, dir), forged) == nil {
+		if verifyCA(t, a.CertificatePEM(), steal(t, dir), forged) == nil {
 			t.Errorf("%s: a name is accepted", name)
 		}
 	}
 }
 
-func verify(t *testing.T, root []byte, thief stolen, cert *x509.Certificate) error {
+func verifyCA(t *testing.T, root []byte, thief stolen, cert *x509.Certificate) error {
 	_, err := cert.Verify(x509.VerifyOptions{Roots: pool(t, root), Intermediates: pool(t, pemOf(thief.signer))})
 	return err
 }

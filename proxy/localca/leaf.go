@@ -31,7 +31,7 @@ func (a *CA) certificateFor(connectTarget, serverName string) (*tls.Certificate,
 			return nil, fmt.Errorf("the app requested %q in a connection to %s", serverName, t.host)
 		}
 	}
-	return l.current()
+	return l.currentCertificate()
 }
 
 // leaf is the certificate of one host. Its key exists only in memory.
@@ -43,9 +43,9 @@ type leaf struct {
 	certificate *tls.Certificate // nil before the first handshake
 }
 
-// current returns the certificate, and renews it when due. Only then do handshakes wait for each other, for a fraction
+// currentCertificate returns the certificate, and renews it when due. Only then do handshakes wait for each other, for a fraction
 // of a millisecond.
-func (l *leaf) current() (*tls.Certificate, error) {
+func (l *leaf) currentCertificate() (*tls.Certificate, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.isFresh(l.certificate) {

@@ -40,8 +40,8 @@ func parseKey(file []byte) (root, signer *x509.Certificate, key *ecdsa.PrivateKe
 
 func hasType(block *pem.Block, want string) bool { return block != nil && block.Type == want }
 
-// verify rejects a CA that would not work for the apps, or that could sign more than it needs to.
-func verify(root, signer *x509.Certificate, hosts []string) error {
+// verifyCA rejects a CA that would not work for the apps, or that could sign more than it needs to.
+func verifyCA(root, signer *x509.Certificate, hosts []string) error {
 	now := time.Now()
 	switch {
 	case !isCACertificate(root, rootPathLen) || root.CheckSignatureFrom(root) != nil,
@@ -51,7 +51,7 @@ func verify(root, signer *x509.Certificate, hosts []string) error {
 		return fmt.Errorf("expired on %s: "+replaceAdvice, formatDate(root.NotAfter))
 	case now.Before(root.NotBefore):
 		return fmt.Errorf("is not valid before %s: correct this machine's clock, or if it is right, "+replaceAdvice, formatDate(root.NotBefore))
-	case !isConstrained(root, hosts) || !isConstrained(signer, hosts):
+	case !hasConstraintsFor(root, hosts) || !hasConstraintsFor(signer, hosts):
 		return fmt.Errorf("is for %s, but the configured hosts are %s: configure the old hosts again, or "+replaceAdvice,
 			permittedHosts(root), strings.Join(hosts, ", "))
 	}
