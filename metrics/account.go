@@ -41,10 +41,14 @@ func (m *Metrics) ForAccount(account string) *AccountMetrics {
 
 // Observe records a request that has ended. upstream is 0 if it was not forwarded; traceID is empty if it has no trace.
 func (a *AccountMetrics) Observe(method string, code int, duration, upstream time.Duration, traceID string) {
-	a.count(methodLabel(method), codeLabel(code))
 	observeDuration(a.duration, duration, traceID)
 	if upstream > 0 {
 		observeDuration(a.upstreamDuration, upstream, traceID)
+	}
+	a.mu.RLock() // so that a request that ends late cannot recreate a series after DeleteAccount has removed it
+	defer a.mu.RUnlock()
+	if !a.deleted {
+		a.requests.WithLabelValues(methodLabel(method), codeLabel(code)).Inc()
 	}
 }
 
@@ -53,21 +57,6 @@ func (a *AccountMetrics) ObserveRetry(outcome string) {
 	if counter, known := a.retries[outcome]; known {
 		counter.Inc()
 	}
-}
-
-// count holds the lock so that a request that ends late cannot recreate a series after DeleteAccount has removed it.
-func (a *AccountMetrics) count(method, code string) {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	if !a.deleted {
-		a.requests.WithLabelValues(method, code).Inc()
-	}
-}
-
-func (a *AccountMetrics) markDeleted() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.deleted = true
 }
 
 // observeDuration attaches an exemplar if there is a trace, which leads from a slow bucket to a slow request. The trace

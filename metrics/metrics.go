@@ -50,60 +50,49 @@ func New(config Config) *Metrics {
 		registry: prometheus.NewRegistry(),
 		refreshDuration: newHistogram("token_refresh_duration_seconds",
 			"Duration of token requests, successful or not. A rise means that the login server or the connection to it is slow; apps do not notice while it stays well below a fifth of the token's lifetime."),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace,
-			Name:      "requests_total",
-			Help:      "Requests by the status sent to the client, from the API or the broker; code 499 means that the client disconnected, account - that the request was refused before its account was known. A rise of 401 or 403 concerns the token or its rights, of 502 and 504 the API, of 503 the token.",
-		}, []string{"account", "method", "code"}),
+		requests: newCounter("requests_total",
+			"Requests by the status sent to the client, from the API or the broker; code 499 means that the client disconnected, account - that the request was refused before its account was known. A rise of 401 or 403 concerns the token or its rights, of 502 and 504 the API, of 503 the token.",
+			"account", "method", "code"),
 		requestDuration: newHistogram("request_duration_seconds",
 			"Duration of requests as the app sees it. If upstream_duration_seconds does not rise too, the cause is the broker or an app that reads slowly."),
 		upstreamDuration: newHistogram("upstream_duration_seconds",
 			"Time from sending a request to the API until its response header arrives. A rise means that the API is slow."),
-		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace,
-			Name:      "replays_total",
-			Help:      "Requests that the API answered with 401 although the token had not expired, by the outcome of the retry. A rise of success means that tokens are revoked; of unauthorized, that new tokens are refused too: check the client's rights; of body_not_kept, that BROKER_REPLAY_BUFFER is too small.",
-		}, []string{"account", "outcome"}),
+		retries: newCounter("replays_total",
+			"Requests that the API answered with 401 although the token had not expired, by the outcome of the retry. A rise of success means that tokens are revoked; of unauthorized, that new tokens are refused too: check the client's rights; of body_not_kept, that BROKER_REPLAY_BUFFER is too small.",
+			"account", "outcome"),
 		retryOutcomes: config.RetryOutcomes,
 		denied:        map[string]prometheus.Counter{},
 	}
-	m.registerDenied(config.DenialReasons)
+	denied := newCounter("requests_denied_total",
+		"Requests that the broker refused, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app uses a host name missing from BROKER_ALLOWED_HOSTS; of key, that an app has a wrong access key; of rule, that an app needs more than BROKER_ALLOW permits; of malformed or path, that an app sends invalid HTTP or that an attacker probes the broker; of connections, that slow clients occupy all connections.",
+		"reason")
+	for _, reason := range config.DenialReasons { // so that all start at 0 and rates include the first denial
+		m.denied[reason] = denied.WithLabelValues(reason)
+	}
 	m.registry.MustRegister(
-		m.refreshDuration, m.requests, m.requestDuration, m.upstreamDuration, m.retries,
+		m.refreshDuration, m.requests, m.requestDuration, m.upstreamDuration, m.retries, denied,
 		tokenCollector{config.Tokens},
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: namespace,
-			Name:      "requests_in_flight",
-			Help:      "Requests being served. A rise at a steady request rate means that the API or the app has become slow.",
-		}, func() float64 { return float64(config.InFlight()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: namespace,
-			Name:      "unsafe_listen",
-			Help:      "1 if other machines can use the credentials without an access key or a client certificate (BROKER_UNSAFE_LISTEN), else 0. 1 is acceptable only if something else restricts access, such as a firewall.",
-		}, func() float64 { return boolToFloat(config.UnsafeListen()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace:   namespace,
-			Name:        "build_info",
-			Help:        "Always 1; the labels name the running build.",
-			ConstLabels: prometheus.Labels{"version": config.Version, "revision": config.Revision, "goversion": runtime.Version()},
-		}, func() float64 { return 1 }),
+		newGauge("requests_in_flight",
+			"Requests being served. A rise at a steady request rate means that the API or the app has become slow.",
+			nil, func() float64 { return float64(config.InFlight()) }),
+		newGauge("unsafe_listen",
+			"1 if other machines can use the credentials without an access key or a client certificate (BROKER_UNSAFE_LISTEN), else 0. 1 is acceptable only if something else restricts access, such as a firewall.",
+			nil, func() float64 { return boolToFloat(config.UnsafeListen()) }),
+		newGauge("build_info",
+			"Always 1; the labels name the running build.",
+			prometheus.Labels{"version": config.Version, "revision": config.Revision, "goversion": runtime.Version()}, func() float64 { return 1 }),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
 }
 
-// registerDenied creates a counter for each reason, so that all start at 0 and rates include the first denial.
-func (m *Metrics) registerDenied(reasons []string) {
-	denied := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: namespace,
-		Name:      "requests_denied_total",
-		Help:      "Requests that the broker refused, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app uses a host name missing from BROKER_ALLOWED_HOSTS; of key, that an app has a wrong access key; of rule, that an app needs more than BROKER_ALLOW permits; of malformed or path, that an app sends invalid HTTP or that an attacker probes the broker; of connections, that slow clients occupy all connections.",
-	}, []string{"reason"})
-	m.registry.MustRegister(denied)
-	for _, reason := range reasons {
-		m.denied[reason] = denied.WithLabelValues(reason)
-	}
+func newCounter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func newGauge(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}, value)
 }
 
 // buckets range from the response time of a local API to the longest timeout, in seconds.
@@ -125,16 +114,16 @@ func newHistogram(name, help string) *prometheus.HistogramVec {
 
 // Handler serves the metrics in the format that the client accepts: text or OpenMetrics.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		EnableOpenMetrics: true,
-		Registry:          nil, // no metrics about the handler itself
-	})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
 // DeleteAccount removes an account's series. Later observations through its AccountMetrics are discarded.
 func (m *Metrics) DeleteAccount(account string) {
 	if known, ok := m.accounts.LoadAndDelete(account); ok {
-		known.(*AccountMetrics).markDeleted()
+		a := known.(*AccountMetrics)
+		a.mu.Lock()
+		a.deleted = true
+		a.mu.Unlock()
 	}
 	labels := prometheus.Labels{"account": account}
 	m.requests.DeletePartialMatch(labels)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"etrusted-broker/internal/config"
@@ -11,11 +12,13 @@ import (
 
 // caCommand prints the certificate of the broker's CA and how to make an app trust it. It creates the CA if there is none, so
 // that an app can be prepared before the broker runs.
-func caCommand(_ context.Context, i cli) int {
+func caCommand(_ context.Context, i invocation) int {
 	c, problems := config.Load(i.environ)
-	problems = only(problems, "BROKER_INTERCEPT_CA_DIR", "ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL") // the command needs no others
+	problems = slices.DeleteFunc(problems, func(problem config.Error) bool {
+		return !slices.Contains([]string{"BROKER_INTERCEPT_CA_DIR", "ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"}, problem.Variable) // the command needs no others
+	})
 	if c.InterceptCADir == "" {
-		problems = append(problems, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: "is not set: set it to an empty folder that the broker's user may write to"})
+		problems = append(problems, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: "is not set: set it to an empty directory that the broker's user may write to"})
 	}
 	if len(problems) > 0 {
 		i.printErrors(problems)
@@ -26,18 +29,6 @@ func caCommand(_ context.Context, i cli) int {
 		i.printErrors([]config.Error{{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}})
 		return exitConfig
 	}
-	printf(i.stdout, "%s\n%s", strings.TrimSpace(string(ca.CertificatePEM()))+"\n", localca.TrustInstructions(ca.CertificatePath()))
+	printLine(i.stdout, "%s\n%s", strings.TrimSpace(string(ca.CertificatePEM()))+"\n", localca.TrustInstructions(ca.CertificatePath()))
 	return exitOK
-}
-
-func only(problems []config.Error, variables ...string) []config.Error {
-	var some []config.Error
-	for _, problem := range problems {
-		for _, variable := range variables {
-			if problem.Variable == variable {
-				some = append(some, problem)
-			}
-		}
-	}
-	return some
 }

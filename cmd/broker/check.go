@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"flag"
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -15,30 +12,27 @@ import (
 	"etrusted-broker/internal/server"
 )
 
-// checkOptions are the options of 'broker check'.
-type checkOptions struct {
-	json    bool
-	timeout time.Duration
-}
-
 // checkCommand tests every step from the configuration to a first request, and says what to do about the first that fails.
-func checkCommand(ctx context.Context, i cli) int {
-	options, err := i.checkOptions()
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
+func checkCommand(ctx context.Context, i invocation) int {
+	flags := i.flags("check")
+	asJSON := flags.Bool("json", false, "print one JSON object, for machines: see docs/check.md")
+	timeout := flags.Duration("timeout", 10*time.Second, "give up a step after this long")
+	if code, ok := i.parse(flags); !ok {
+		return code
+	}
+	if *timeout <= 0 {
+		printLine(i.stderr, "%s: -timeout must be greater than zero, such as 10s", flags.Name())
 		return exitConfig
 	}
 	server.SilenceStandardLog()
-	checkConfig, problems := i.checkConfig(options)
+	checkConfig, problems := i.checkConfig(*timeout)
 	printer := check.NewPrinter(i.stdout)
-	if !options.json {
+	if !*asJSON {
 		checkConfig.OnStep = printer.Step
 	}
 	report := check.Run(ctx, checkConfig)
 	i.printErrors(problems)
-	if options.json {
+	if *asJSON {
 		i.printJSON(report)
 	} else {
 		printer.Summary(report)
@@ -52,28 +46,8 @@ func checkCommand(ctx context.Context, i cli) int {
 	return exitOK
 }
 
-func (i cli) checkOptions() (options checkOptions, err error) {
-	flags := flag.NewFlagSet(i.program+" check", flag.ContinueOnError)
-	flags.SetOutput(i.stderr)
-	flags.BoolVar(&options.json, "json", false, "print one JSON object, for machines: see docs/check.md")
-	flags.DurationVar(&options.timeout, "timeout", 10*time.Second, "give up a step after this long")
-	if err = flags.Parse(i.args); err != nil {
-		return options, err
-	}
-	switch {
-	case flags.NArg() > 0:
-		err = fmt.Errorf("takes no arguments but -json and -timeout; it is configured by environment variables, see '%s -h'", i.program)
-	case options.timeout <= 0:
-		err = errors.New("-timeout must be greater than zero, such as 10s")
-	default:
-		return options, nil
-	}
-	printf(i.stderr, "%s check: %v", i.program, err)
-	return options, err
-}
-
 // printJSON prints the report for machines.
-func (i cli) printJSON(report check.Report) {
+func (i invocation) printJSON(report check.Report) {
 	encoder := json.NewEncoder(i.stdout)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false) // it is not embedded in HTML
@@ -81,11 +55,11 @@ func (i cli) printJSON(report check.Report) {
 }
 
 // checkConfig returns what to check. With an invalid configuration, that is the only step.
-func (i cli) checkConfig(options checkOptions) (check.Config, []config.Error) {
+func (i invocation) checkConfig(timeout time.Duration) (check.Config, []config.Error) {
 	began := time.Now()
 	c, problems := config.Load(i.environ)
 	problems = append(problems, c.LateFiles...)
-	checkConfig := check.Config{Timeout: options.timeout}
+	checkConfig := check.Config{Timeout: timeout}
 	warnings := append(config.UnknownVariables(i.environ), unreadableProxy(config.Environment(i.environ))...)
 	if len(problems) == 0 {
 		ignored, err := i.fillCheckConfig(&checkConfig, c)
@@ -94,16 +68,17 @@ func (i cli) checkConfig(options checkOptions) (check.Config, []config.Error) {
 		}
 		warnings = append(warnings, ignored...)
 	}
-	checkConfig.Configuration = check.Step{
-		Name:     "configuration",
-		Status:   check.StatusOK,
-		Text:     "settings are valid",
-		Warnings: warnings,
-	}
+	step := check.Step{Name: "configuration", Status: check.StatusOK, Text: "settings are valid", Warnings: warnings}
 	if len(problems) > 0 {
-		checkConfig.Configuration = refusal(problems, warnings)
+		var names, texts []string
+		for _, problem := range problems {
+			names, texts = append(names, problem.Variable), append(texts, problem.Error())
+		}
+		step.Status, step.Cause = check.StatusFailed, check.CauseConfiguration
+		step.Text, step.Advice = "invalid: "+strings.Join(names, ", "), strings.Join(texts, "; ")+"."
 	}
-	checkConfig.Configuration.Seconds = time.Since(began).Seconds()
+	step.Seconds = time.Since(began).Seconds()
+	checkConfig.Configuration = step
 	return checkConfig, problems
 }
 
@@ -118,21 +93,4 @@ func unreadableProxy(variables map[string]string) []string {
 		}
 	}
 	return nil
-}
-
-// refusal returns the step for an invalid configuration.
-func refusal(problems []config.Error, warnings []string) check.Step {
-	var names, texts []string
-	for _, problem := range problems {
-		names = append(names, problem.Variable)
-		texts = append(texts, problem.Error())
-	}
-	return check.Step{
-		Name:     "configuration",
-		Status:   check.StatusFailed,
-		Text:     "invalid: " + strings.Join(names, ", "),
-		Advice:   strings.Join(texts, "; ") + ".",
-		Cause:    check.CauseConfiguration,
-		Warnings: warnings,
-	}
 }

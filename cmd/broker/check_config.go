@@ -2,7 +2,7 @@ package main
 
 import (
 	"net/http"
-	"net/url"
+	"slices"
 
 	"etrusted-broker/internal/check"
 	"etrusted-broker/internal/config"
@@ -13,19 +13,20 @@ import (
 )
 
 // fillCheckConfig sets what is to be checked. It returns warnings, and an error about ETRUSTED_ACCOUNTS_DIR.
-func (i cli) fillCheckConfig(checkConfig *check.Config, c config.Config) (warnings []string, err error) {
-	checkConfig.Login = check.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Cause: check.CauseLoginServer}
-	checkConfig.Login.URL, err = url.Parse(c.TokenURL)
-	if err != nil { // Load has parsed it
-		return nil, err
-	}
+func (i invocation) fillCheckConfig(checkConfig *check.Config, c config.Config) (warnings []string, err error) {
+	checkConfig.Login = check.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", URL: c.Login, Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Cause: check.CauseLoginServer}
 	checkConfig.API = check.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Cause: check.CauseAPI}
 	checkConfig.Audience, checkConfig.Scopes = c.Audience, c.Scopes
 	checkConfig.Accounts, warnings, err = allOrigins(c)
-	checkConfig.Files = append(namedFiles(c), accountFiles(checkConfig.Accounts)...)
-	if file := config.Environment(i.environ)["SSL_CERT_FILE"]; file != "" {
-		checkConfig.Files = append(checkConfig.Files, check.File{Path: file, CABundle: true})
+	files := []check.File{
+		{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true},
+		{Path: c.TLSCertFile}, {Path: c.TLSClientCAFile},
 	}
+	for _, account := range checkConfig.Accounts {
+		files = append(files, check.File{Path: account.Credentials.ID.File, Secret: true}, check.File{Path: account.Credentials.Secret.File, Secret: true})
+	}
+	files = append(files, check.File{Path: config.Environment(i.environ)["SSL_CERT_FILE"], CABundle: true})
+	checkConfig.Files = slices.DeleteFunc(files, func(file check.File) bool { return file.Path == "" })
 	checkConfig.WorldReadable = harden.WorldReadable
 	checkConfig.Transport = server.NewLoginTransport()
 	checkConfig.UserAgent = "etrusted-broker/" + version
@@ -63,28 +64,4 @@ func allOrigins(c config.Config) (all []check.Account, ignored []string, err err
 		all = append(all, check.Account{Name: snapshot.Account, Credentials: source.CredentialSource()})
 	}
 	return all, ignored, nil
-}
-
-// accountFiles returns the files that credentials are read from.
-func accountFiles(accounts []check.Account) []check.File {
-	var files []check.File
-	for _, account := range accounts {
-		for _, part := range []tokensource.CredentialField{account.Credentials.ID, account.Credentials.Secret} {
-			if part.File != "" {
-				files = append(files, check.File{Path: part.File, Secret: true})
-			}
-		}
-	}
-	return files
-}
-
-// namedFiles returns the files that variables name, except those for credentials.
-func namedFiles(c config.Config) []check.File {
-	var files []check.File
-	for _, file := range []check.File{{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true}, {Path: c.TLSCertFile}, {Path: c.TLSClientCAFile}} {
-		if file.Path != "" {
-			files = append(files, file)
-		}
-	}
-	return files
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"etrusted-broker/internal/check"
@@ -16,8 +15,7 @@ import (
 )
 
 func appListener(c config.Config) check.ListenAddress {
-	l := listenerFor("BROKER_LISTEN", c.Listen)
-	l.Name = "app's listener"
+	l := listenAddress("app's listener", "BROKER_LISTEN", c.Listen)
 	l.TLS, l.RequiresClientCert = c.TLSCertFile != "", c.TLSClientCAFile != ""
 	return l
 }
@@ -27,15 +25,14 @@ func adminListener(c config.Config) *check.ListenAddress {
 	if c.AdminListen == "" {
 		return nil
 	}
-	l := listenerFor("BROKER_ADMIN_LISTEN", c.AdminListen)
-	l.Name = "admin listener"
+	l := listenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
 	return &l
 }
 
-// listenerFor returns how to connect to a listener. address must be valid.
-func listenerFor(variable, address string) check.ListenAddress {
-	l := check.ListenAddress{Variable: variable, Display: address}
-	if !config.IsPlainAddress(address) {
+// listenAddress returns how to connect to a listener. address must be valid.
+func listenAddress(name, variable, address string) check.ListenAddress {
+	l := check.ListenAddress{Name: name, Variable: variable, Display: address}
+	if !config.IsDisplayableAddress(address) {
 		l.Display = variable // the host may be a secret in the wrong place
 	}
 	if path, isUnix := config.UnixPath(address); isUnix {
@@ -52,42 +49,26 @@ func listenerFor(variable, address string) check.ListenAddress {
 	return l
 }
 
-// tryPort listens on a port for a moment, to see whether the broker could.
+// tryPort listens on a port for a moment, to see whether the broker could. Its error is that of 'broker serve'.
 func tryPort(ctx context.Context, variable, address string) (mayBeTaken bool, err error) {
-	var listenConfig net.ListenConfig
-	listener, err := listenConfig.Listen(ctx, "tcp", address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		mayBeTaken = errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES)
+		listener, err = server.Listen(ctx, variable, address)
+	}
 	if err == nil {
 		_ = listener.Close() // no connection was accepted yet
 		return false, nil
 	}
-	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES), wordsFor(ctx, variable, address)
+	return mayBeTaken, err
 }
 
-// wordsFor returns the error that 'broker serve' would report.
-func wordsFor(ctx context.Context, variable, address string) error {
-	listener, err := server.Listen(ctx, variable, address)
-	if err == nil {
-		_ = listener.Close() // it has just become free
-	}
-	return err
-}
-
-// trySocket examines the path of a Unix socket. Listening there for a moment could leave a file behind.
+// trySocket examines the path of a Unix socket. Listening there for a moment could leave a file behind. If the broker could not
+// listen, the listener may still be a socket that systemd created, or a broker of another user.
 func trySocket(path string) (mayBeTaken bool, err error) {
-	if err := config.CheckDir(filepath.Dir(path)); err != nil {
-		return false, fmt.Errorf("BROKER_LISTEN unix://%s cannot be created: %w", path, err)
-	}
+	info, statErr := os.Lstat(path)
 	if err := unixsocket.Check(path); err != nil {
-		// The listener may still be a socket that systemd created, or a broker of another user.
-		info, lookErr := os.Lstat(path)
-		return lookErr == nil && info.Mode()&os.ModeSocket != 0, fmt.Errorf("BROKER_LISTEN %w", err)
+		return statErr == nil && info.Mode()&os.ModeSocket != 0, fmt.Errorf("BROKER_LISTEN %w", err)
 	}
-	info, err := os.Lstat(path)
-	switch {
-	case err != nil: // free
-		return false, nil
-	case info.Mode()&os.ModeSocket == 0:
-		return false, fmt.Errorf("BROKER_LISTEN unix://%s is there already, and is no socket", path)
-	}
-	return true, nil
+	return statErr == nil, nil
 }

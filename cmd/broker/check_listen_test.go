@@ -31,7 +31,7 @@ func TestCheckReportsUseOfListenAddresses(t *testing.T) {
 		w.Header().Set("Proxy-Status", `another; details="etrusted-broker"`)
 		_, _ = io.WriteString(w, `{"version":"1"}`)
 	})))
-	folder := t.TempDir()
+	dir := t.TempDir()
 	listenUnix := func(path string) net.Listener {
 		listener, err := net.Listen("unix", path)
 		if err != nil {
@@ -39,13 +39,13 @@ func TestCheckReportsUseOfListenAddresses(t *testing.T) {
 		}
 		return listener
 	}
-	otherSocket := filepath.Join(folder, "other.sock")
+	otherSocket := filepath.Join(dir, "other.sock")
 	t.Cleanup(func() { _ = listenUnix(otherSocket).Close() })
-	stale := filepath.Join(folder, "stale.sock")
+	stale := filepath.Join(dir, "stale.sock")
 	leftover := listenUnix(stale).(*net.UnixListener)
 	leftover.SetUnlinkOnClose(false)
 	_ = leftover.Close()
-	brokerSocket := filepath.Join(folder, "broker", "broker.sock")
+	brokerSocket := filepath.Join(dir, "broker", "broker.sock")
 	if err := os.Mkdir(filepath.Dir(brokerSocket), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestCheckReportsUseOfListenAddresses(t *testing.T) {
 	}()
 	t.Cleanup(func() { cancel(); <-ended })
 	brokertest.Eventually(t, "the broker listens", func() bool { return len(socketLogs.Lines("listening")) == 1 })
-	file := filepath.Join(folder, "file")
+	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -80,12 +80,12 @@ func TestCheckReportsUseOfListenAddresses(t *testing.T) {
 		{"a program that does not respond", silentServer(t), "", []string{"app's listener"}, []string{" is in use by another program"}},
 		{"the admin's address for the app", addressOf(ready.Admin), "", []string{"app's listener"}, []string{" is in use by another program"}},
 		{"not of this machine", freeAddress(t), "192.0.2.1:9464", []string{"admin listener"}, []string{"BROKER_ADMIN_LISTEN 192.0.2.1:9464 is not an address of this machine"}},
-		{"unix, free", "unix://" + filepath.Join(folder, "free.sock"), "", nil, []string{"free.sock is free"}},
+		{"unix, free", "unix://" + filepath.Join(dir, "free.sock"), "", nil, []string{"free.sock is free"}},
 		{"unix, stale", "unix://" + stale, "", nil, []string{"stale.sock is free"}},
 		{"unix, a broker", "unix://" + brokerSocket, "", nil, []string{"in use by a broker"}},
 		{"unix, another program", "unix://" + otherSocket, "", []string{"app's listener"}, []string{"unix://" + otherSocket + " is in use by another program"}},
-		{"unix, a file", "unix://" + file, "", []string{"app's listener"}, []string{"is there already, and is no socket"}},
-		{"unix, no folder", "unix:///nosuch/broker.sock", "", []string{"app's listener"}, []string{"cannot be created: directory not found"}},
+		{"unix, a file", "unix://" + file, "", []string{"app's listener"}, []string{"is a file, not a socket"}},
+		{"unix, no directory", "unix:///nosuch/broker.sock", "", []string{"app's listener"}, []string{"is in a directory that does not exist: create it"}},
 	}
 	listener := listenUnix(otherSocket)
 	go func() {

@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"etrusted-broker/internal/config"
 )
@@ -15,8 +19,8 @@ const (
 	exitConfig  = 2 // a configuration error, or a command line that is not understood
 )
 
-// cli has the arguments, environment and output of a command.
-type cli struct {
+// invocation has the arguments, environment and output of a command.
+type invocation struct {
 	program        string   // the name by which the program was called, for messages
 	args           []string // after the command's name
 	environ        []string // as os.Environ returns it
@@ -26,26 +30,21 @@ type cli struct {
 // command is a command of the program.
 type command struct {
 	name, summary string
-	run           func(context.Context, cli) int
+	hasFlags      bool
+	run           func(context.Context, invocation) int
 }
 
 func commands() []command {
-	all := []command{
-		{"serve", "run the broker, configured by the environment (also without a command)", serveCommand},
-		{"demo", "run the broker in front of an embedded fake eTrusted: no credentials, no network", demoCommand},
-		{"check", "test every step from the configuration to a first request; -json, -timeout 10s", checkCommand},
-		{"wait", "wait until the broker is ready, for start scripts; -timeout 30s", waitCommand},
-		{"health", "exit with 0 if the broker runs: a health check that needs no shell", healthCommand},
-		{"ca", "print the broker's CA certificate and how to make an app trust it: see BROKER_INTERCEPT_CA_DIR", caCommand},
-		{"config", "print every variable with its effective value, its source and its meaning", configCommand},
-		{"version", "print version, revision and Go version", versionCommand},
+	return []command{
+		{"serve", "run the broker, configured by the environment (also without a command)", false, serveCommand},
+		{"demo", "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
+		{"check", "test every step from the configuration to a first request; -json, -timeout 10s", true, checkCommand},
+		{"wait", "wait until the broker is ready, for start scripts; -timeout 30s", true, waitCommand},
+		{"health", "exit with 0 if the broker runs: a health check that needs no shell", false, healthCommand},
+		{"ca", "print the broker's CA certificate and how to make an app trust it: see BROKER_INTERCEPT_CA_DIR", false, caCommand},
+		{"config", "print every variable with its effective value, its source and its meaning", false, configCommand},
+		{"version", "print version, revision and Go version", false, versionCommand},
 	}
-	for i, command := range all {
-		if command.name != "wait" && command.name != "check" {
-			all[i].run = withoutArguments(command.name, command.run)
-		}
-	}
-	return all
 }
 
 // run is the program without the process: it returns the exit code. program is the name by which it was called. When ctx is
@@ -55,46 +54,60 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
-	if isHelp(name) || name == "help" {
+	all := commands()
+	known := slices.IndexFunc(all, func(c command) bool { return c.name == name })
+	switch {
+	case isHelp(name), name == "help":
 		usage(stdout, program)
 		return exitOK
-	}
-	for _, command := range commands() {
-		if command.name == name {
-			return command.run(ctx, cli{program, args, environ, stdout, stderr})
-		}
-	}
-	printf(stderr, "%[1]s: there is no command %[2]q; '%[1]s -h' lists them", program, name)
-	return exitConfig
-}
-
-// withoutArguments wraps a command that takes no arguments.
-func withoutArguments(name string, command func(context.Context, cli) int) func(context.Context, cli) int {
-	return func(ctx context.Context, i cli) int {
-		switch {
-		case len(i.args) == 0:
-			return command(ctx, i)
-		case isHelp(i.args[0]):
-			usage(i.stdout, i.program)
-			return exitOK
-		default:
-			printf(i.stderr, "%[1]s %[2]s: takes no arguments; it is configured by environment variables, see '%[1]s -h'", i.program, name)
-			return exitConfig
-		}
+	case known < 0:
+		printLine(stderr, "%[1]s: there is no command %[2]q; '%[1]s -h' lists them", program, name)
+		return exitConfig
+	case all[known].hasFlags, len(args) == 0:
+		return all[known].run(ctx, invocation{program, args, environ, stdout, stderr})
+	case isHelp(args[0]):
+		usage(stdout, program)
+		return exitOK
+	default:
+		printLine(stderr, "%[1]s %[2]s: takes no arguments; it is configured by environment variables, see '%[1]s -h'", program, name)
+		return exitConfig
 	}
 }
 
-// printf prints a line. An error is ignored: there is no other place to report it.
-func printf(w io.Writer, format string, args ...any) {
+// flags returns an empty set of flags for a command.
+func (i invocation) flags(command string) *flag.FlagSet {
+	flags := flag.NewFlagSet(i.program+" "+command, flag.ContinueOnError)
+	flags.SetOutput(i.stderr)
+	return flags
+}
+
+// parse parses the arguments. It returns false with the exit code if the command must not run.
+func (i invocation) parse(flags *flag.FlagSet) (code int, ok bool) {
+	switch err := flags.Parse(i.args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK, false
+	case err != nil:
+		return exitConfig, false
+	case flags.NArg() > 0:
+		var names []string
+		flags.VisitAll(func(f *flag.Flag) { names = append(names, "-"+f.Name) })
+		printLine(i.stderr, "%s: takes no arguments but %s; it is configured by environment variables, see '%s -h'", flags.Name(), strings.Join(names, " and "), i.program)
+		return exitConfig, false
+	}
+	return exitOK, true
+}
+
+// printLine prints a line. An error is ignored: there is no other place to report it.
+func printLine(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format+"\n", args...)
 }
 
 // configured loads the configuration for a command that runs the broker, and prints the problems that prevent that.
-func (i cli) configured() (config.Config, bool) {
+func (i invocation) configured() (config.Config, bool) {
 	c, problems := config.Load(i.environ)
 	if len(problems) > 0 {
 		for _, warning := range config.UnknownVariables(i.environ) { // a misspelt name may explain what is missing
-			printf(i.stderr, "%s: warning: %s", i.program, warning)
+			printLine(i.stderr, "%s: warning: %s", i.program, warning)
 		}
 	}
 	i.printErrors(problems)
@@ -102,13 +115,13 @@ func (i cli) configured() (config.Config, bool) {
 }
 
 // printErrors prints the problems of the configuration, if there are any.
-func (i cli) printErrors(problems []config.Error) {
+func (i invocation) printErrors(problems []config.Error) {
 	if len(problems) == 0 {
 		return
 	}
-	printf(i.stderr, "%s: invalid configuration:", i.program)
+	printLine(i.stderr, "%s: invalid configuration:", i.program)
 	for _, problem := range problems {
-		printf(i.stderr, "  %v", problem)
+		printLine(i.stderr, "  %v", problem)
 	}
-	printf(i.stderr, "'%[1]s -h' explains each variable, '%[1]s config' shows the current values.", i.program)
+	printLine(i.stderr, "'%[1]s -h' explains each variable, '%[1]s config' shows the current values.", i.program)
 }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +28,10 @@ func problemsIn(stderr string) []string {
 // Each problem names the right variable and what to do, and hides the value. Values that must be hidden contain CANARY.
 func TestReportsInvalidVariableWithoutItsValue(t *testing.T) {
 	t.Parallel()
+	empty, large := filepath.Join(t.TempDir(), "empty"), filepath.Join(t.TempDir(), "large")
+	if err := errors.Join(os.WriteFile(empty, nil, 0o600), os.WriteFile(large, make([]byte, 1<<20+1), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name     string
 		environ  []string
@@ -91,10 +98,11 @@ func TestReportsInvalidVariableWithoutItsValue(t *testing.T) {
 		{"TLS certificate without key", []string{"BROKER_TLS_CERT_FILE=/CANARY"}, "BROKER_TLS_KEY_FILE", "is not set"},
 		{"missing TLS certificate", []string{"BROKER_TLS_CERT_FILE=/CANARY", "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "file not found"},
 		{"TLS certificate is a directory", []string{"BROKER_TLS_CERT_FILE=/", "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "must be a file"},
-		{"TLS certificate is too large", []string{"BROKER_TLS_CERT_FILE=/dev/zero", "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "too large"},
-		{"missing TLS key", []string{"BROKER_TLS_CERT_FILE=/dev/null", "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_KEY_FILE", "file not found"},
-		{"missing client CAs", []string{"BROKER_TLS_CERT_FILE=/dev/null", "BROKER_TLS_KEY_FILE=/dev/null", "BROKER_TLS_CLIENT_CA_FILE=/CANARY"}, "BROKER_TLS_CLIENT_CA_FILE", "file not found"},
-		{"TLS certificate is empty", []string{"BROKER_TLS_CERT_FILE=/dev/null", "BROKER_TLS_KEY_FILE=/dev/null"}, "BROKER_TLS_CERT_FILE", "not a PEM certificate"},
+		{"TLS certificate is too large", []string{"BROKER_TLS_CERT_FILE=" + large, "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "too large"},
+		{"TLS certificate is a device", []string{"BROKER_TLS_CERT_FILE=/dev/zero", "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "must be a file"},
+		{"missing TLS key", []string{"BROKER_TLS_CERT_FILE=" + empty, "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_KEY_FILE", "file not found"},
+		{"missing client CAs", []string{"BROKER_TLS_CERT_FILE=" + empty, "BROKER_TLS_KEY_FILE=" + empty, "BROKER_TLS_CLIENT_CA_FILE=/CANARY"}, "BROKER_TLS_CLIENT_CA_FILE", "file not found"},
+		{"TLS certificate is empty", []string{"BROKER_TLS_CERT_FILE=" + empty, "BROKER_TLS_KEY_FILE=" + empty}, "BROKER_TLS_CERT_FILE", "not a PEM certificate"},
 
 		{"links is no boolean", []string{"BROKER_REWRITE_LINKS=CANARY"}, "BROKER_REWRITE_LINKS", "true or false"},
 		{"token endpoint is no boolean", []string{"BROKER_TOKEN_ENDPOINT=CANARY"}, "BROKER_TOKEN_ENDPOINT", "true or false"},

@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,32 +18,11 @@ import (
 // demoLifetime is the lifetime of the demo's tokens: short, so that refreshes can be watched.
 const demoLifetime = 30 * time.Second
 
-func demoCommand(ctx context.Context, i cli) int {
-	eTrusted, err := startFake(ctx)
+func demoCommand(ctx context.Context, i invocation) int {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		printf(i.stderr, "%s demo: %v", i.program, err)
+		printLine(i.stderr, "%s: cannot start the fake eTrusted: %v", i.program+" demo", err)
 		return exitFailure
-	}
-	defer func() { _ = eTrusted.server.Close() }() // the demo ends with it
-	i.environ = demoEnvironment(i.environ, eTrusted.url)
-	c, ok := i.configured()
-	if !ok {
-		return exitConfig
-	}
-	return i.serve(ctx, c, func(l server.Listeners) { i.introduce(c, eTrusted.url, l) })
-}
-
-type fake struct {
-	server *http.Server
-	url    string
-}
-
-// startFake serves the fake eTrusted on a free loopback port.
-func startFake(ctx context.Context) (fake, error) {
-	var listenConfig net.ListenConfig
-	listener, err := listenConfig.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return fake{}, fmt.Errorf("cannot start the fake eTrusted: %w", err)
 	}
 	eTrusted := &http.Server{
 		Handler:           fakeetrusted.New(fakeetrusted.Options{Lifetime: demoLifetime}),
@@ -54,17 +33,19 @@ func startFake(ctx context.Context) (fake, error) {
 			panic(err) // a loopback listener of this process
 		}
 	}()
-	return fake{eTrusted, "http://" + listener.Addr().String()}, nil
+	defer func() { _ = eTrusted.Close() }() // the demo ends with it
+	url := "http://" + listener.Addr().String()
+	i.environ = demoEnvironment(i.environ, url)
+	c, ok := i.configured()
+	if !ok {
+		return exitConfig
+	}
+	return i.serve(ctx, c, func(l server.Listeners) { i.printIntroduction(c, url, l) })
 }
 
 // demoEnvironment points the broker at the fake eTrusted. Real credentials in the environment are dropped.
 func demoEnvironment(environ []string, url string) []string {
-	var demo []string
-	for _, pair := range environ {
-		if !strings.HasPrefix(pair, "ETRUSTED_") {
-			demo = append(demo, pair)
-		}
-	}
+	demo := slices.DeleteFunc(slices.Clone(environ), func(pair string) bool { return strings.HasPrefix(pair, "ETRUSTED_") })
 	return append(demo,
 		"ETRUSTED_API_URL="+url,
 		"ETRUSTED_TOKEN_URL="+url+"/oauth/token",
@@ -72,10 +53,10 @@ func demoEnvironment(environ []string, url string) []string {
 		"ETRUSTED_CLIENT_SECRET="+fakeetrusted.DefaultClientSecret)
 }
 
-// introduce prints what to try.
-func (i cli) introduce(c config.Config, fake string, l server.Listeners) {
+// printIntroduction prints what to try.
+func (i invocation) printIntroduction(c config.Config, fake string, l server.Listeners) {
 	curl, url := curlFor(c, l.App[0])
-	printf(i.stdout, `
+	printLine(i.stdout, `
 The broker is running in front of a fake eTrusted with sample data.
 
   the app's address   %[2]s   (instead of https://api.etrusted.com)
@@ -87,7 +68,7 @@ Try, in another terminal:
   %[1]s '%[2]s/reviews?count=2&rating=5'
   %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, curl, url, fake)
 	if l.Admin != nil {
-		printf(i.stdout, `
+		printLine(i.stdout, `
 Tokens live %[2]v here. To watch one being refreshed, open the status page in a browser:
 
   http://%[1]s/
@@ -97,7 +78,7 @@ or ask for the same facts:
   curl http://%[1]s/status.json
   curl http://%[1]s/metrics`, l.Admin.Addr(), demoLifetime)
 	}
-	printf(i.stdout, "\nCtrl-C ends it.\n")
+	printLine(i.stdout, "\nCtrl-C ends it.\n")
 }
 
 // curlFor returns how to call the app's listener: the command and the base URL.

@@ -25,17 +25,16 @@ var messagePackages = []string{
 
 // excludedSources are files, or functions in files, whose texts are not messages. The value is the reason.
 var excludedSources = map[string]string{
-	"cmd/broker/help.go":               "the help",
-	"cmd/broker/cli.go:commands":       "the help",
-	"cmd/broker/check.go:checkOptions": "the help",
-	"cmd/broker/demo.go:introduce":     "what the demo prints",
-	"cmd/broker/demo.go:curlFor":       "what the demo prints",
-	"internal/admin/display.go":        "the status page's figures, in words",
-	"internal/admin/document.go":       "the status page's markup",
-	"internal/admin/lasthour.go":       "the status page's figures, in words",
-	"internal/admin/page.go":           "the status page's tables",
-	"proxy/localca/certificate.go":     "the content of a certificate, and errors of crypto/rand",
-	"proxy/localca/trust.go":           "what 'broker ca' prints",
+	"cmd/broker/help.go":                   "the help",
+	"cmd/broker/cli.go:commands":           "the help",
+	"cmd/broker/check.go:checkCommand":     "the help",
+	"cmd/broker/demo.go:printIntroduction": "what the demo prints",
+	"cmd/broker/demo.go:curlFor":           "what the demo prints",
+	"internal/admin/display.go":            "the status page's figures, in words",
+	"internal/admin/lasthour.go":           "the status page's figures, in words",
+	"internal/admin/page.go":               "the status page's tables",
+	"proxy/localca/certificate.go":         "the content of a certificate, and errors of crypto/rand",
+	"proxy/localca/trust.go":               "what 'broker ca' prints",
 }
 
 // excludedPrefixes are the beginnings of other texts that are not messages.

@@ -17,23 +17,23 @@ func isHelp(arg string) bool {
 
 // usage prints the commands and the variables.
 func usage(w io.Writer, program string) {
-	printf(w, `etrusted-broker: local gateway to the eTrusted API. Apps call it instead of https://api.etrusted.com; it adds the access token.
+	printLine(w, `etrusted-broker: local gateway to the eTrusted API. Apps call it instead of https://api.etrusted.com; it adds the access token.
 
 Usage: %s [COMMAND]
 
 Commands:`, program)
 	for _, command := range commands() {
-		printf(w, "  %-8s %s", command.name, command.summary)
+		printLine(w, "  %-8s %s", command.name, command.summary)
 	}
-	printf(w, "\nEnvironment:")
+	printLine(w, "\nEnvironment:")
 	for _, v := range config.Variables() {
 		line := "  " + v.Name
 		if v.Fallback != "" {
 			line += "  (default " + v.Fallback + ")"
 		}
-		printf(w, "%s\n        %s", line, v.Help)
+		printLine(w, "%s\n        %s", line, v.Help)
 	}
-	printf(w, `  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE
+	printLine(w, `  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE
         as usual
   GOMEMLIMIT, GOMAXPROCS
         as for every Go program: memory limit (112MiB of 128), number of cores
@@ -42,7 +42,7 @@ Exit codes: 0 success, 1 failure while running, 2 configuration error.`)
 }
 
 // configCommand prints every variable with its effective value, its source and its meaning.
-func configCommand(_ context.Context, i cli) int {
+func configCommand(_ context.Context, i invocation) int {
 	c, problems := config.Load(i.environ)
 	problems = append(problems, c.LateFiles...)
 	table := tabwriter.NewWriter(i.stdout, 0, 0, 2, ' ', 0)

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -23,13 +23,13 @@ const probeTimeout = 3 * time.Second
 // maxReason is more than a broker says of why it is not ready.
 const maxReason = 1 << 10
 
-func healthCommand(ctx context.Context, i cli) int {
+func healthCommand(ctx context.Context, i invocation) int {
 	address, ok := i.adminAddress("health")
 	if !ok {
 		return exitConfig
 	}
 	if err := probe(ctx, address, "/healthz"); err != nil {
-		printf(i.stderr, "%s health: %v", i.program, err)
+		printLine(i.stderr, "%s health: %v", i.program, err)
 		return exitFailure
 	}
 	return exitOK
@@ -38,25 +38,18 @@ func healthCommand(ctx context.Context, i cli) int {
 // waitPause is the interval of the wait command, short enough for a start script not to notice.
 const waitPause = 100 * time.Millisecond
 
-func waitCommand(ctx context.Context, i cli) int {
-	flags := flag.NewFlagSet(i.program+" wait", flag.ContinueOnError)
-	flags.SetOutput(i.stderr)
+func waitCommand(ctx context.Context, i invocation) int {
+	flags := i.flags("wait")
 	timeout := flags.Duration("timeout", 30*time.Second, "give up after this long")
-	if err := flags.Parse(i.args); errors.Is(err, flag.ErrHelp) {
-		return exitOK
-	} else if err != nil {
-		return exitConfig
-	}
-	if flags.NArg() > 0 {
-		printf(i.stderr, "%s wait: takes no arguments but -timeout", i.program)
-		return exitConfig
+	if code, ok := i.parse(flags); !ok {
+		return code
 	}
 	address, ok := i.adminAddress("wait")
 	if !ok {
 		return exitConfig
 	}
 	if err := waitReady(ctx, address, *timeout); err != nil {
-		printf(i.stderr, "%s wait: %v", i.program, err)
+		printLine(i.stderr, "%s wait: %v", i.program, err)
 		return exitFailure
 	}
 	return exitOK
@@ -85,15 +78,15 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 
 // adminAddress returns the address of the admin listener. health and wait need no other variable: they may run where the
 // credentials are not available.
-func (i cli) adminAddress(command string) (string, bool) {
+func (i invocation) adminAddress(command string) (string, bool) {
 	c, _ := config.Parse(config.Environment(i.environ)) // a string variable cannot be invalid here
 	if c.AdminListen == "" {
-		printf(i.stderr, "%s %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", i.program, command)
+		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", i.program, command)
 		return "", false
 	}
 	host, err := config.SplitListen(c.AdminListen)
 	if err != nil {
-		printf(i.stderr, "%s %s: BROKER_ADMIN_LISTEN: %v", i.program, command, err)
+		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN: %v", i.program, command, err)
 		return "", false
 	}
 	_, port, _ := net.SplitHostPort(c.AdminListen) // it is known to be one
@@ -112,13 +105,10 @@ func reachableHost(host string) string {
 func probe(ctx context.Context, address, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
-	if err != nil {
-		return err
-	}
+	request := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: address, Path: path}, Header: http.Header{}}
 	// No proxy: the listener is on this machine.
 	transport := &http.Transport{DisableKeepAlives: true}
-	response, err := transport.RoundTrip(request)
+	response, err := transport.RoundTrip(request.WithContext(ctx))
 	if err != nil {
 		if errors.Is(err, context.Canceled) {
 			return context.Canceled

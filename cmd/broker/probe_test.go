@@ -124,12 +124,12 @@ func TestAdminAddress(t *testing.T) {
 		"10.0.0.1:9":     "10.0.0.1:9",
 		"broker.local:9": "broker.local:9",
 	} {
-		i := cli{environ: []string{"BROKER_ADMIN_LISTEN=" + value}, stderr: &brokertest.LogBuffer{}}
+		i := invocation{environ: []string{"BROKER_ADMIN_LISTEN=" + value}, stderr: &brokertest.LogBuffer{}}
 		if got, ok := i.adminAddress("health"); !ok || got != want {
 			t.Errorf("%s: got %s, %t, want %s", value, got, ok, want)
 		}
 	}
-	i := cli{stderr: &brokertest.LogBuffer{}}
+	i := invocation{stderr: &brokertest.LogBuffer{}}
 	if got, ok := i.adminAddress("health"); !ok || got != "127.0.0.1:9464" {
 		t.Errorf("unset: got %s, %t, want 127.0.0.1:9464", got, ok)
 	}

@@ -8,7 +8,7 @@ import (
 	"etrusted-broker/internal/server"
 )
 
-func serveCommand(ctx context.Context, i cli) int {
+func serveCommand(ctx context.Context, i invocation) int {
 	c, ok := i.configured()
 	if !ok {
 		return exitConfig
@@ -17,7 +17,7 @@ func serveCommand(ctx context.Context, i cli) int {
 }
 
 // serve runs the broker until ctx is done. It calls onListening once connections are accepted.
-func (i cli) serve(ctx context.Context, c config.Config, onListening func(server.Listeners)) int {
+func (i invocation) serve(ctx context.Context, c config.Config, onListening func(server.Listeners)) int {
 	err := server.Run(ctx, c, server.Options{
 		Build:       server.Build{Version: version, Revision: revision},
 		Log:         i.stderr,

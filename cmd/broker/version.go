@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"runtime/debug"
@@ -13,11 +14,7 @@ var (
 	revision = "" // a call here would overwrite the linker's value
 )
 
-func init() {
-	if revision == "" {
-		revision = vcsRevision()
-	}
-}
+func init() { revision = cmp.Or(revision, vcsRevision()) }
 
 func vcsRevision() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -30,7 +27,7 @@ func vcsRevision() string {
 	return "unknown"
 }
 
-func versionCommand(_ context.Context, i cli) int {
-	printf(i.stdout, "etrusted-broker %s (revision %s, %s)", version, revision, runtime.Version())
+func versionCommand(_ context.Context, i invocation) int {
+	printLine(i.stdout, "etrusted-broker %s (revision %s, %s)", version, revision, runtime.Version())
 	return exitOK
 }

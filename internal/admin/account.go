@@ -19,21 +19,21 @@ type Account struct {
 	Advice     string `json:"advice,omitempty"`
 	TokenValid bool   `json:"token_valid"`
 	// TokenIssued and TokenExpires are those of the last token, valid or not; absent if there never was one.
-	TokenIssued           *time.Time `json:"token_issued,omitempty"`
-	TokenExpires          *time.Time `json:"token_expires,omitempty"`
-	TokenLifetimeSeconds  float64    `json:"token_lifetime_seconds"`
-	TokenRemainingSeconds float64    `json:"token_remaining_seconds"`
-	LastSuccess           *time.Time `json:"last_success,omitempty"`
-	LastDurationSeconds   float64    `json:"last_duration_seconds"`
+	TokenIssued           time.Time `json:"token_issued,omitzero"`
+	TokenExpires          time.Time `json:"token_expires,omitzero"`
+	TokenLifetimeSeconds  float64   `json:"token_lifetime_seconds"`
+	TokenRemainingSeconds float64   `json:"token_remaining_seconds"`
+	LastSuccess           time.Time `json:"last_success,omitzero"`
+	LastDurationSeconds   float64   `json:"last_duration_seconds"`
 	// FetchingSince is when the token request in progress was sent; otherwise absent.
-	FetchingSince       *time.Time `json:"fetching_since,omitempty"`
-	NextAttempt         *time.Time `json:"next_attempt,omitempty"`
-	ConsecutiveFailures int        `json:"consecutive_failures"`
+	FetchingSince       time.Time `json:"fetching_since,omitzero"`
+	NextAttempt         time.Time `json:"next_attempt,omitzero"`
+	ConsecutiveFailures int       `json:"consecutive_failures"`
 	// Refreshes counts token requests by outcome.
 	Refreshes map[tokensource.Outcome]uint64 `json:"refreshes"`
 	// LastHour lists the minutes of the last hour in which a token request ended, oldest first.
-	LastHour       []Minute `json:"last_hour"`
-	RequestsWaited uint64   `json:"requests_waited"`
+	LastHour       []stats.Minute `json:"last_hour"`
+	RequestsWaited uint64         `json:"requests_waited"`
 	// Shared is absent if the token is not shared with other brokers.
 	Shared *SharedToken `json:"shared,omitempty"`
 	// Invalidations counts tokens that were replaced after a 401 from the API.
@@ -43,11 +43,11 @@ type Account struct {
 	// CredentialReloads counts changes of the credentials by outcome. CredentialsChanged is when the current credentials came
 	// into use.
 	CredentialReloads  map[tokensource.ReloadOutcome]uint64 `json:"credential_reloads"`
-	CredentialsChanged *time.Time                           `json:"credentials_changed,omitempty"`
+	CredentialsChanged time.Time                            `json:"credentials_changed,omitzero"`
 	// LastError is why the last token request failed; absent if it succeeded.
-	LastError *Error `json:"last_error,omitempty"`
+	LastError *Problem `json:"last_error,omitempty"`
 	// UnusedCredentials says why changed credentials are not used; present only in the state AccountStale.
-	UnusedCredentials *PendingReload `json:"unused_credentials,omitempty"`
+	UnusedCredentials *Problem       `json:"unused_credentials,omitempty"`
 	Requests          Requests       `json:"requests"`
 	Display           AccountDisplay `json:"display"`
 }
@@ -60,20 +60,12 @@ type SharedToken struct {
 	Errors     uint64 `json:"errors"`      // failed requests to the store
 }
 
-// Error says why a token request failed.
-type Error struct {
-	Outcome tokensource.Outcome `json:"outcome"`
-	Reason  string              `json:"reason"`
-	Advice  string              `json:"advice"`
-	At      time.Time           `json:"at"`
-}
-
-// PendingReload says why changed credentials are not used.
-type PendingReload struct {
-	Outcome tokensource.ReloadOutcome `json:"outcome"`
-	Reason  string                    `json:"reason"`
-	Advice  string                    `json:"advice"`
-	At      time.Time                 `json:"at"`
+// Problem says why a token request failed, or why changed credentials are not used.
+type Problem struct {
+	Outcome string    `json:"outcome"` // a tokensource.Outcome or a tokensource.ReloadOutcome
+	Reason  string    `json:"reason"`
+	Advice  string    `json:"advice"`
+	At      time.Time `json:"at"`
 }
 
 func (c Config) account(snapshot tokensource.Snapshot, traffic stats.Account, now time.Time) Account {
@@ -82,25 +74,25 @@ func (c Config) account(snapshot tokensource.Snapshot, traffic stats.Account, no
 		Account:               snapshot.Account,
 		State:                 state,
 		Cause:                 c.causeOf(snapshot),
-		NeedsAttention:        state.needsAttention(),
+		NeedsAttention:        accountStateDisplay[state].needsAttention,
 		Summary:               summarize(snapshot, state),
 		TokenValid:            snapshot.Valid,
-		TokenIssued:           timeOrNil(snapshot.Issued),
-		TokenExpires:          timeOrNil(snapshot.Expires),
+		TokenIssued:           snapshot.Issued.UTC(),
+		TokenExpires:          snapshot.Expires.UTC(),
 		TokenLifetimeSeconds:  snapshot.Expires.Sub(snapshot.Issued).Seconds(),
 		TokenRemainingSeconds: snapshot.Remaining.Seconds(),
-		LastSuccess:           timeOrNil(snapshot.LastSuccess),
+		LastSuccess:           snapshot.LastSuccess.UTC(),
 		LastDurationSeconds:   snapshot.LastDuration.Seconds(),
-		FetchingSince:         timeOrNil(snapshot.FetchingSince),
-		NextAttempt:           timeOrNil(snapshot.NextAttempt),
+		FetchingSince:         snapshot.FetchingSince.UTC(),
+		NextAttempt:           snapshot.NextAttempt.UTC(),
 		ConsecutiveFailures:   snapshot.ConsecutiveFailures,
 		Refreshes:             map[tokensource.Outcome]uint64{},
-		LastHour:              lastHour(traffic.Refreshes),
+		LastHour:              append([]stats.Minute{}, traffic.Refreshes...),
 		RequestsWaited:        snapshot.RequestsWaited,
 		Invalidations:         snapshot.Invalidations,
 		Replays:               orEmpty(traffic.Replays),
 		CredentialReloads:     map[tokensource.ReloadOutcome]uint64{},
-		CredentialsChanged:    timeOrNil(snapshot.LastChange),
+		CredentialsChanged:    snapshot.LastChange.UTC(),
 		Requests:              requestsOf(traffic, now.Sub(c.Started)),
 		Display:               displayOf(snapshot, state, traffic.Refreshes, now),
 	}
@@ -112,14 +104,14 @@ func (c Config) account(snapshot tokensource.Snapshot, traffic stats.Account, no
 	}
 	if failure := snapshot.LastFailure; failure != nil {
 		account.Advice = failure.Advice
-		account.LastError = &Error{failure.Outcome, failure.Reason, failure.Advice, snapshot.LastFailureAt.UTC()}
+		account.LastError = &Problem{string(failure.Outcome), failure.Reason, failure.Advice, snapshot.LastFailureAt.UTC()}
 	}
 	if snapshot.Shared {
 		account.Shared = &SharedToken{snapshot.HoldsLease, snapshot.FromPeer, snapshot.StoreHits, snapshot.StoreErrors}
 	}
 	if unused := snapshot.PendingReload; state == AccountStale {
 		account.Advice = unused.Advice
-		account.UnusedCredentials = &PendingReload{unused.Outcome, unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
+		account.UnusedCredentials = &Problem{string(unused.Outcome), unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
 	}
 	return account
 }

@@ -54,7 +54,7 @@ func Handler(config Config) http.Handler {
 		writeText(w, http.StatusOK, "ok: the broker is running")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if reason := config.notReady(); reason != "" {
+		if reason := notReadyReason(config.Draining(), config.Tokens()); reason != "" {
 			writeText(w, http.StatusServiceUnavailable, "not ready: "+reason)
 			return
 		}

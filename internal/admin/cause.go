@@ -19,17 +19,13 @@ const (
 	CauseConfiguration Cause = "configuration" // a variable of the broker
 )
 
-// Causes lists all of them.
-var Causes = [...]Cause{CauseNone, CauseCredentials, CauseLoginServer, CauseAPI, CauseConfiguration}
-
-// label is the cause as the page shows it; empty for CauseNone.
-func (c Cause) label() string {
-	return map[Cause]string{ //nolint:gosec // G101: labels, not credentials.
-		CauseCredentials:   "Client ID or Client Secret",
-		CauseLoginServer:   "the login server, or the connection to it (not the broker or your app)",
-		CauseAPI:           "the API, or the connection to it (not the broker or the token)",
-		CauseConfiguration: "the broker's configuration",
-	}[c]
+// causeLabels has each cause as the page shows it.
+var causeLabels = map[Cause]string{ //nolint:gosec // G101: labels, not credentials.
+	CauseNone:          "",
+	CauseCredentials:   "Client ID or Client Secret",
+	CauseLoginServer:   "the login server, or the connection to it (not the broker or your app)",
+	CauseAPI:           "the API, or the connection to it (not the broker or the token)",
+	CauseConfiguration: "the broker's configuration",
 }
 
 // causeOf returns why an account does not get a new token.
@@ -60,27 +56,21 @@ func (c Config) isSet(name string) bool {
 	})
 }
 
-// health has the results of recent requests to the API.
-type health struct {
+// apiHealth has the results of the last five minutes' requests to the API.
+type apiHealth struct {
 	requests, failed uint64
 	recovered        bool // in the last minute there were requests, and no failures
 }
 
-// apiHealth sums up all accounts. Requests without a token do not count, because they were not sent to the API.
-func apiHealth(traffic stats.Snapshot) health {
-	var minute, fiveMinutes health
-	for _, account := range traffic.Accounts {
-		minute.add(account.LastMinute.Counts)
-		fiveMinutes.add(account.LastFiveMinutes.Counts)
+// apiHealthOf takes the sums of all accounts. Requests without a token do not count, because they were not sent to the API.
+func apiHealthOf(all stats.Account) apiHealth {
+	minute, fiveMinutes := all.LastMinute.Counts, all.LastFiveMinutes.Counts
+	return apiHealth{
+		requests:  fiveMinutes[stats.UpstreamRequests],
+		failed:    fiveMinutes[stats.UpstreamErrors],
+		recovered: minute[stats.UpstreamRequests] > 0 && minute[stats.UpstreamErrors] == 0,
 	}
-	fiveMinutes.recovered = minute.requests > 0 && minute.failed == 0
-	return fiveMinutes
-}
-
-func (h *health) add(counts stats.Counts) {
-	h.requests += counts.UpstreamRequests
-	h.failed += counts.UpstreamErrors
 }
 
 // failing reports whether an operator should know: at least one request in ten failed.
-func (h health) failing() bool { return h.failed > 0 && h.failed*10 >= h.requests && !h.recovered }
+func (h apiHealth) failing() bool { return h.failed > 0 && h.failed*10 >= h.requests && !h.recovered }

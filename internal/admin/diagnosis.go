@@ -28,20 +28,16 @@ const (
 	BrokerDraining BrokerState = "draining" // shutting down
 )
 
-// BrokerStates lists all of them.
-var BrokerStates = [...]BrokerState{BrokerWorking, BrokerStarting, BrokerDegraded, BrokerDown, BrokerDraining}
-
-func (s BrokerState) symbol() string {
-	return map[BrokerState]string{
-		BrokerWorking:  "#check",
-		BrokerStarting: "#dots",
-		BrokerDegraded: "#warning",
-		BrokerDown:     "#cross",
-		BrokerDraining: "#power",
-	}[s]
+// brokerSymbols has the icon of each state.
+var brokerSymbols = map[BrokerState]string{
+	BrokerWorking:  "#check",
+	BrokerStarting: "#dots",
+	BrokerDegraded: "#warning",
+	BrokerDown:     "#cross",
+	BrokerDraining: "#power",
 }
 
-func diagnose(status Status, api health) Diagnosis {
+func diagnose(status Status, api apiHealth) Diagnosis {
 	worst := mostSevere(status)
 	switch {
 	case status.Draining:
@@ -54,7 +50,7 @@ func diagnose(status Status, api health) Diagnosis {
 	case worst != nil:
 		return diagnoseTokens(status, *worst, api)
 	case !status.Ready:
-		return Diagnosis{BrokerStarting, CauseNone, "The broker is fetching a token.", "Requests wait for it.", "Wait some seconds."}.withOthers(0, api)
+		return Diagnosis{BrokerStarting, CauseNone, "The broker is fetching a token.", "Requests wait for it.", "Wait some seconds."}.withOtherProblems(0, api)
 	case api.failing():
 		return diagnoseAPI(api)
 	default:
@@ -94,7 +90,7 @@ func (a Account) severity() int {
 	return severity
 }
 
-func diagnoseTokens(status Status, worst Account, api health) Diagnosis {
+func diagnoseTokens(status Status, worst Account, api apiHealth) Diagnosis {
 	sameProblem, needAttention := 0, 0
 	for _, account := range status.Accounts {
 		if !account.NeedsAttention {
@@ -105,12 +101,12 @@ func diagnoseTokens(status Status, worst Account, api health) Diagnosis {
 			sameProblem++
 		}
 	}
-	diagnosis := Diagnosis{BrokerDegraded, worst.Cause, affected(len(status.Accounts), sameProblem, worst), sentence(worst.reason()), worst.Advice}
+	diagnosis := Diagnosis{BrokerDegraded, worst.Cause, affectedAccounts(len(status.Accounts), sameProblem, worst), sentence(worst.reason()), worst.Advice}
 	others := needAttention - sameProblem
 	switch {
 	case worst.State == AccountStale && worst.Cause == CauseCredentials:
 		diagnosis.Summary += " work with the old credentials: the new ones cannot be used."
-		return diagnosis.withOthers(others, api)
+		return diagnosis.withOtherProblems(others, api)
 	case worst.TokenValid:
 		diagnosis.Summary += " work only until the token expires: "
 	case status.Ready:
@@ -120,11 +116,11 @@ func diagnoseTokens(status Status, worst Account, api health) Diagnosis {
 		diagnosis.Summary += " fail: "
 	}
 	diagnosis.Summary += causeTexts[worst.Cause] + "."
-	return diagnosis.withOthers(others, api)
+	return diagnosis.withOtherProblems(others, api)
 }
 
-// withOthers adds the less severe problems to the detail.
-func (d Diagnosis) withOthers(accounts int, api health) Diagnosis {
+// withOtherProblems adds the less severe problems to the detail.
+func (d Diagnosis) withOtherProblems(accounts int, api apiHealth) Diagnosis {
 	if accounts > 0 {
 		d.Detail += " " + othersNeedAttention(accounts)
 	}
@@ -134,8 +130,8 @@ func (d Diagnosis) withOthers(accounts int, api health) Diagnosis {
 	return d
 }
 
-// affected is the subject of the summary: it names the accounts if not all are affected.
-func affected(accounts, sameProblem int, worst Account) string {
+// affectedAccounts is the subject of the summary: it names the accounts if not all are affected.
+func affectedAccounts(accounts, sameProblem int, worst Account) string {
 	switch {
 	case accounts == 1:
 		return "Requests"
@@ -161,7 +157,7 @@ func othersNeedAttention(accounts int) string {
 	return fmt.Sprintf("%d other accounts need attention.", accounts)
 }
 
-func diagnoseAPI(api health) Diagnosis {
+func diagnoseAPI(api apiHealth) Diagnosis {
 	diagnosis := Diagnosis{
 		BrokerDegraded, CauseAPI, "The API returns errors. The token is fine.", api.String(),
 		"The API's own responses pass through unchanged. If it cannot be reached, the broker's response says why, in detail. " +
@@ -173,6 +169,6 @@ func diagnoseAPI(api health) Diagnosis {
 	return diagnosis
 }
 
-func (h health) String() string {
+func (h apiHealth) String() string {
 	return fmt.Sprintf("%d of %s to the API failed in the last 5 minutes.", h.failed, plural(h.requests, "request"))
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -16,29 +17,53 @@ type Display struct {
 	Symbol         string `json:"symbol"`
 	Cause          string `json:"cause"`
 	Uptime         string `json:"uptime"`
-	APITime        string `json:"api_time"`        // of the last minute
-	Store          string `json:"store"`           // empty without a store
-	NeedsAttention string `json:"needs_attention"` // headings of the two groups of accounts
+	APITime        string `json:"api_time"` // of the last minute
+	Store          string `json:"store"`    // empty without a store
+	Started        string `json:"started"`
+	Accounts       int    `json:"accounts"`        // with one, its requests and advice are only in the summary
+	NeedsAttention string `json:"needs_attention"` // headings of the two groups of accounts; empty if there is none
 	Healthy        string `json:"healthy"`
+	HealthyOpen    bool   `json:"healthy_open"` // the healthy accounts are listed
 }
 
-func (s Status) display() Display {
+// How much is shown without a click: everything for a few accounts; for hundreds, only what helps to find the problems.
+const (
+	maxExpandedAccounts = 3  // shown with all details; the others with one line each
+	maxListedAccounts   = 20 // more healthy accounts than this are listed only on request
+)
+
+// addDisplay sets the Display of the status and of its accounts.
+func (s *Status) addDisplay() {
 	needAttention := 0
-	for _, account := range s.Accounts {
+	for i := range s.Accounts {
+		account := &s.Accounts[i]
+		account.Display.Open = len(s.Accounts) <= maxExpandedAccounts || account.NeedsAttention && needAttention < maxExpandedAccounts
 		if account.NeedsAttention {
 			needAttention++
 		}
 	}
-	return Display{
+	healthy := len(s.Accounts) - needAttention
+	s.Display = Display{
 		Title:          strings.TrimSuffix(s.Summary, ".") + " – etrusted-broker",
-		Symbol:         s.State.symbol(),
-		Cause:          s.Cause.label(),
+		Symbol:         brokerSymbols[s.State],
+		Cause:          causeLabels[s.Cause],
 		Uptime:         humanize(seconds(s.UptimeSeconds)),
 		APITime:        apiTime(s.Requests.LastMinute),
 		Store:          s.TokenStore.label(),
-		NeedsAttention: fmt.Sprintf("Needs attention (%d)", needAttention),
-		Healthy:        fmt.Sprintf("Healthy (%d)", len(s.Accounts)-needAttention),
+		Started:        s.Started.Format(time.DateTime),
+		Accounts:       len(s.Accounts),
+		NeedsAttention: heading("Needs attention", needAttention),
+		Healthy:        heading("Healthy", healthy),
+		HealthyOpen:    healthy <= maxListedAccounts,
 	}
+}
+
+// heading is the heading of a group of accounts; empty without any.
+func heading(group string, accounts int) string {
+	if accounts == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s (%d)", group, accounts)
 }
 
 func (s *TokenStoreStatus) label() string {
@@ -60,14 +85,16 @@ func apiTime(window Window) string {
 }
 
 func seconds(number float64) time.Duration {
-	return time.Duration(number * float64(time.Second))
+	return time.Duration(math.Round(number * float64(time.Second)))
 }
 
 // AccountDisplay is the same for an Account.
 type AccountDisplay struct {
 	State       string `json:"state"`
 	Symbol      string `json:"symbol"`
+	Open        bool   `json:"open"` // all details are shown
 	Token       string `json:"token"`
+	Bar         string `json:"bar"` // what the bar of the token's lifetime shows
 	LastRefresh string `json:"last_refresh"`
 	NextRefresh string `json:"next_refresh"`
 	LastErrorAt string `json:"last_error_at"`
@@ -80,13 +107,14 @@ type AccountDisplay struct {
 
 func displayOf(snapshot tokensource.Snapshot, state AccountState, minutes []stats.Minute, now time.Time) AccountDisplay {
 	display := AccountDisplay{
-		State:       state.label(),
-		Symbol:      state.symbol(),
+		State:       accountStateDisplay[state].label,
+		Symbol:      accountStateDisplay[state].symbol,
 		Token:       tokenLabel(snapshot),
+		Bar:         "Remaining token lifetime of " + snapshot.Account,
 		LastRefresh: lastRefresh(snapshot, now),
 		NextRefresh: nextRefresh(snapshot, now),
 		Credentials: "not loaded yet",
-		LastHour:    hourSummary(minutes),
+		LastHour:    lastHourSummary(minutes),
 	}
 	if snapshot.LastFailure != nil {
 		display.LastErrorAt = snapshot.LastFailureAt.UTC().Format("15:04:05 UTC") + ", " + ago(snapshot.LastFailureAt, now)
@@ -94,7 +122,7 @@ func displayOf(snapshot tokensource.Snapshot, state AccountState, minutes []stat
 	if !snapshot.LastChange.IsZero() {
 		display.Credentials = "loaded " + ago(snapshot.LastChange, now)
 	}
-	display.OKBars, display.FailedBars = hourBars(minutes, now)
+	display.OKBars, display.FailedBars = lastHourBars(minutes, now)
 	return display
 }
 

@@ -11,20 +11,21 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/stats"
 )
 
 // documented maps each heading of docs/status.md to the type that it describes.
 var documented = map[string]reflect.Type{
 	"The broker": reflect.TypeFor[admin.Status](),
 	"accounts":   reflect.TypeFor[admin.Account](),
-	"last_hour":  reflect.TypeFor[admin.Minute](),
+	"last_hour":  reflect.TypeFor[stats.Minute](),
 
 	"token_store": reflect.TypeFor[admin.TokenStoreStatus](),
 	"shared":      reflect.TypeFor[admin.SharedToken](),
 
-	"last_error": reflect.TypeFor[admin.Error](),
+	"last_error": reflect.TypeFor[admin.Problem](),
 
-	"unused_credentials": reflect.TypeFor[admin.PendingReload](),
+	"unused_credentials": reflect.TypeFor[admin.Problem](),
 
 	"requests":      reflect.TypeFor[admin.Window](),
 	"configuration": reflect.TypeFor[admin.Setting](),
@@ -52,9 +53,9 @@ func TestDocsNameEveryField(t *testing.T) {
 			t.Errorf("requests: %s is not documented", name)
 		}
 	}
-	wantWords(t, parts["The broker"].text, admin.BrokerStates[:])
-	wantWords(t, parts["The broker"].text, admin.Causes[:])
-	wantWords(t, parts["accounts"].text, admin.AccountStates[:])
+	wantWords(t, parts["The broker"].text, admin.BrokerStates)
+	wantWords(t, parts["The broker"].text, admin.Causes)
+	wantWords(t, parts["accounts"].text, admin.AccountStates)
 }
 
 // TestDocumentedHasEveryType: TestDocsNameEveryField checks every type in /status.json.

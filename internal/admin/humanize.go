@@ -38,8 +38,8 @@ func plural(count uint64, thing string) string {
 	return fmt.Sprintf("%d %ss", count, thing)
 }
 
-// times returns " N times in a row"; empty for 1.
-func times(count int) string {
+// timesInARow returns " N times in a row"; empty for 1.
+func timesInARow(count int) string {
 	if count <= 1 {
 		return ""
 	}

@@ -1,11 +1,23 @@
 package admin
 
 import (
+	"bytes"
 	_ "embed" // for the page
+	"encoding/json"
+	"fmt"
+	"html"
 	"net/http"
+	"strings"
 )
 
 var (
+	//go:embed page.html
+	pageHTML string
+	//go:embed account.html
+	accountHTML string
+	//go:embed requests.html
+	requestsHTML string
+
 	//go:embed page.css
 	pageCSS []byte
 	//go:embed page.js
@@ -28,71 +40,52 @@ func staticFile(contentType string, content []byte) http.Handler {
 	})
 }
 
-// How much is shown without a click: everything for a few accounts; for hundreds, only what helps to find the problems.
-const (
-	fewAccounts  = 3  // shown with all details; the others with one line each
-	manyAccounts = 20 // more healthy accounts than this are listed only on request
-)
-
-// groups has the accounts in the order of the page: first those that need attention.
-type groups struct {
-	NeedsAttention, Healthy []accountEntry
-	HealthyOpen             bool // the healthy accounts are listed
-}
-
-// accountEntry is an account on the page.
-type accountEntry struct {
-	Account
-	Open bool // all details are shown
-	Only bool // there is no other account: its requests and the advice are elsewhere on the page
-}
-
-func groupsOf(accounts []Account) groups {
-	var sorted groups
-	for _, account := range accounts {
-		one := accountEntry{account, len(accounts) <= fewAccounts, len(accounts) == 1}
-		if account.NeedsAttention {
-			one.Open = one.Open || len(sorted.NeedsAttention) < fewAccounts
-			sorted.NeedsAttention = append(sorted.NeedsAttention, one)
-		} else {
-			sorted.Healthy = append(sorted.Healthy, one)
-		}
-	}
-	sorted.HealthyOpen = len(sorted.Healthy) <= manyAccounts
-	return sorted
-}
-
+// writePage writes the complete page, so that it needs no script.
 func writePage(w http.ResponseWriter, status Status) {
-	var page document
-	page.writePage(status)
+	page := valuesOf(status)
+	var attention, healthy strings.Builder
+	for i, account := range status.Accounts {
+		group := &healthy
+		if account.NeedsAttention {
+			group = &attention
+		}
+		group.WriteString(page.account(i))
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(page.Bytes()) // the client may have disconnected
+	_, _ = w.Write([]byte(page.fill(pageHTML, map[string]string{ // the client may have disconnected
+		"attention": attention.String(),
+		"healthy":   healthy.String(),
+		"requests":  page.fill(requestsHTML, nil),
+		"settings":  settingRows(status.Configuration),
+	})))
 }
 
-// reasonLabel describes a reason or outcome from the closed sets of package proxy, which this package does not import. It
-// returns an unknown word unchanged.
-func reasonLabel(word string) string {
-	label, known := map[string]string{ //nolint:gosec // G101: labels, not credentials.
-		"host":        "Host not allowed (see BROKER_ALLOWED_HOSTS)",
-		"browser":     "sent by a web page",
-		"method":      "method not supported",
-		"upgrade":     "Upgrade header",
-		"target":      "for a host other than the API",
-		"path":        "ambiguous path",
-		"key":         "access key missing or wrong",
-		"certificate": "client certificate expired, or its CA removed",
-		"rule":        "not in BROKER_ALLOW",
-		"malformed":   "malformed HTTP",
-		"connections": "connection closed to make room for another",
-
-		"success":       "retried with a new token, answered",
-		"unauthorized":  "retried with a new token, 401 again",
-		"failed":        "retried with a new token, no response",
-		"body_not_kept": "not retried: body too large (see BROKER_REPLAY_BUFFER)",
-		"no_token":      "not retried: no new token in time",
-	}[word]
-	if !known {
-		return word
+// valuesOf returns the values of /status.json.
+func valuesOf(status Status) values {
+	encoded, err := json.Marshal(status)
+	if err != nil {
+		panic(err) // impossible: it has neither channels nor infinite numbers
 	}
-	return label
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
+	decoder.UseNumber() // which the script shows as they are, too
+	var all values
+	if err := decoder.Decode(&all); err != nil {
+		panic(err) // encoded by this function
+	}
+	return all
+}
+
+// account returns the HTML of an account.
+func (v values) account(index int) string {
+	account := values(v["accounts"].([]any)[index].(map[string]any))
+	return account.fill(accountHTML, map[string]string{"requests": account.fill(requestsHTML, nil)})
+}
+
+func settingRows(settings []Setting) string {
+	var rows strings.Builder
+	for _, s := range settings {
+		_, _ = fmt.Fprintf(&rows, `<div><dt>%s</dt><dd><code>%s</code> <span class="source">%s</span></dd><dd class="meaning">%s</dd></div>`+"\n",
+			html.EscapeString(s.Name), html.EscapeString(s.Value), html.EscapeString(s.Source), html.EscapeString(s.Meaning))
+	}
+	return rows.String()
 }

@@ -48,7 +48,6 @@ function update(status) {
     const group = document.getElementById(account.needs_attention ? 'attention' : 'healthy');
     if (article.parentElement !== group) group.append(article);
   }
-  for (const group of document.querySelectorAll('.accounts')) group.hidden = !group.querySelector('[data-account]');
 }
 
 async function poll() {

@@ -19,6 +19,8 @@ import (
 
 	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/stats"
+	"etrusted-broker/proxy"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/tokensource"
 )
 
@@ -170,11 +172,35 @@ var mayBeAbsent = []string{"detail", "last_error.reason", "last_error.advice", "
 func wantSame(t *testing.T, v values, path, shown string) {
 	t.Helper()
 	value, there := v.get(path)
-	if !there && !slices.Contains(mayBeAbsent, path) {
+	isCount := strings.HasPrefix(path, "denied.") || strings.HasPrefix(path, "replays.") // of all reasons and outcomes
+	if !there && !isCount && !slices.Contains(mayBeAbsent, path) {
 		t.Errorf("%s is not in /status.json", path)
 	}
 	if want := text(value); shown != want {
 		t.Errorf("%s: the page shows %q, the script would show %q", path, shown, want)
+	}
+}
+
+// TestPageHasEveryReasonAndOutcome: the tables have a row for each reason of a refusal and each outcome of a retry.
+func TestPageHasEveryReasonAndOutcome(t *testing.T) {
+	t.Parallel()
+	var want []string
+	for _, reason := range access.Reasons {
+		want = append(want, "denied."+string(reason))
+	}
+	for _, outcome := range proxy.RetryOutcomes {
+		want = append(want, "replays."+string(outcome))
+	}
+	var got []string
+	for _, row := range byName(elements(t, pageOf(config())), "tr") {
+		if path := row.attr["data-show"]; path != "" {
+			got = append(got, path)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got rows for %q\nwant %q", got, want)
 	}
 }
 
@@ -336,16 +362,13 @@ func TestEscapesAllTexts(t *testing.T) {
 	c.Version, c.Revision = hostile, hostile
 	c.StoreProblem = func() string { return hostile }
 	c.Settings = []admin.Setting{{Name: hostile, Value: hostile, Source: hostile, Meaning: hostile}}
-	c.Traffic = func() stats.Snapshot {
-		return stats.Snapshot{Denied: map[string]uint64{hostile: 1}, Accounts: map[string]stats.Account{"unused": {Replays: map[string]uint64{hostile: 1}}}}
-	}
 	page := pageOf(c)
 	if strings.Contains(page, "<script>") || strings.Contains(page, "<img") || strings.Count(page, "<script") != 1 {
 		t.Errorf("a text became markup: %s", page)
 	}
 	// Escaped, it occurs 4 times in title and summary, once in the store's state, 3 times as the account's name, twice in each
-	// account's error, 3 times in each table of counts, 4 times in the setting, once in the brand, and twice in the footer.
-	const want = 4 + 1 + 3 + 2*2 + 2*3 + 4 + 1 + 2
+	// account's error, 4 times in the setting, once in the brand, and twice in the footer.
+	const want = 4 + 1 + 3 + 2*2 + 4 + 1 + 2
 	if got := strings.Count(page, html.EscapeString(hostile)); got != want {
 		t.Errorf("the escaped text occurs %d times, want %d", got, want)
 	}

@@ -1,21 +1,20 @@
 package admin
 
-import "etrusted-broker/tokensource"
+import (
+	"slices"
 
-// notReady returns why the broker is not ready; empty if it is. It is ready if the default account has a valid token, or,
+	"etrusted-broker/tokensource"
+)
+
+// notReadyReason returns why the broker is not ready; empty if it is. It is ready if the default account has a valid token, or,
 // without a default account, if any account has one.
-func (c Config) notReady() string {
-	return notReadyReason(c.Draining(), c.Tokens())
-}
-
 func notReadyReason(draining bool, snapshots []tokensource.Snapshot) string {
 	if draining {
 		return "the broker is shutting down"
 	}
-	for _, snapshot := range snapshots {
-		if snapshot.Account == tokensource.DefaultAccount {
-			return noTokenReason(snapshot)
-		}
+	isDefault := func(snapshot tokensource.Snapshot) bool { return snapshot.Account == tokensource.DefaultAccount }
+	if i := slices.IndexFunc(snapshots, isDefault); i >= 0 {
+		return noTokenReason(snapshots[i])
 	}
 	reason := "no account is configured"
 	for _, snapshot := range snapshots {

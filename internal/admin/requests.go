@@ -35,75 +35,46 @@ type Window struct {
 
 func requestsOf(account stats.Account, uptime time.Duration) Requests {
 	return Requests{
-		window(account.LastMinute.Counts, account.LastMinute.Span),
-		window(account.LastFiveMinutes.Counts, account.LastFiveMinutes.Span),
-		window(account.Total, uptime),
+		windowOf(account.LastMinute.Counts, account.LastMinute.Span),
+		windowOf(account.LastFiveMinutes.Counts, account.LastFiveMinutes.Span),
+		windowOf(account.Total, uptime),
 	}
 }
 
-func totalRequests(traffic stats.Snapshot, uptime time.Duration) Requests {
-	var all stats.Account
+// sumOf returns the sums of all accounts, without their token requests.
+func sumOf(traffic stats.Snapshot) stats.Account {
+	all := stats.Account{Replays: map[string]uint64{}}
 	for _, account := range traffic.Accounts {
-		all.Total = sum(all.Total, account.Total)
-		all.LastMinute = sumOfWindows(all.LastMinute, account.LastMinute)
-		all.LastFiveMinutes = sumOfWindows(all.LastFiveMinutes, account.LastFiveMinutes)
-	}
-	return requestsOf(all, uptime)
-}
-
-// sumOfWindows adds windows that end at the same time. The span is that of the longer one.
-func sumOfWindows(a, b stats.Window) stats.Window {
-	return stats.Window{Counts: sum(a.Counts, b.Counts), Span: max(a.Span, b.Span)}
-}
-
-func sum(a, b stats.Counts) stats.Counts {
-	return stats.Counts{
-		All:              a.All + b.All,
-		Success:          a.Success + b.Success,
-		Redirect:         a.Redirect + b.Redirect,
-		ClientError:      a.ClientError + b.ClientError,
-		ServerError:      a.ServerError + b.ServerError,
-		ClientClosed:     a.ClientClosed + b.ClientClosed,
-		Local:            a.Local + b.Local,
-		UpstreamRequests: a.UpstreamRequests + b.UpstreamRequests,
-		UpstreamTime:     a.UpstreamTime + b.UpstreamTime,
-	}
-}
-
-func replaysOfAll(traffic stats.Snapshot) map[string]uint64 {
-	all := map[string]uint64{}
-	for _, account := range traffic.Accounts {
+		all.Total = all.Total.Plus(account.Total)
+		all.LastMinute = all.LastMinute.Plus(account.LastMinute)
+		all.LastFiveMinutes = all.LastFiveMinutes.Plus(account.LastFiveMinutes)
 		for outcome, count := range account.Replays {
-			all[outcome] += count
+			all.Replays[outcome] += count
 		}
 	}
 	return all
 }
 
-func window(counts stats.Counts, span time.Duration) Window {
+func windowOf(counts stats.Counts, span time.Duration) Window {
 	return Window{
-		SpanSeconds:  round(span.Seconds(), 3),
-		PerSecond:    round(ratio(float64(counts.All), span.Seconds()), 3),
-		All:          counts.All,
-		Success:      counts.Success,
-		Redirect:     counts.Redirect,
-		ClientError:  counts.ClientError,
-		ServerError:  counts.ServerError,
-		ClientClosed: counts.ClientClosed,
-		Local:        counts.Local,
-		APISeconds:   round(ratio(counts.UpstreamTime.Seconds(), float64(counts.UpstreamRequests)), 6),
+		SpanSeconds:  ratio(span.Seconds(), 1, 3),
+		PerSecond:    ratio(float64(counts.All()), span.Seconds(), 3),
+		All:          counts.All(),
+		Success:      counts[stats.Success],
+		Redirect:     counts[stats.Redirect],
+		ClientError:  counts[stats.ClientError],
+		ServerError:  counts[stats.ServerError],
+		ClientClosed: counts[stats.ClientClosed],
+		Local:        counts[stats.Local],
+		APISeconds:   ratio(float64(counts[stats.UpstreamNanoseconds])/1e9, float64(counts[stats.UpstreamRequests]), 6),
 	}
 }
 
-func ratio(of, to float64) float64 {
+// ratio returns the ratio with so many decimal places, because more would be noise; 0 if to is 0.
+func ratio(of, to float64, digits int) float64 {
 	if to <= 0 {
 		return 0
 	}
-	return of / to
-}
-
-// round rounds to so many decimal places, because more would be noise.
-func round(number float64, digits int) float64 {
 	unit := math.Pow10(digits)
-	return math.Round(number*unit) / unit
+	return math.Round(of/to*unit) / unit
 }

@@ -16,8 +16,20 @@ const (
 	AccountRejected   AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
 )
 
-// AccountStates lists all of them.
-var AccountStates = [...]AccountState{AccountHealthy, AccountRefreshing, AccountStarting, AccountFailing, AccountStale, AccountOutage, AccountRejected}
+// accountStateDisplay has each state as the page shows it, with its icon, and says whether there is a problem. The icons differ in
+// shape, for readers who cannot see the colours.
+var accountStateDisplay = map[AccountState]struct {
+	label, symbol  string
+	needsAttention bool
+}{
+	AccountHealthy:    {"Healthy", "#check", false},
+	AccountRefreshing: {"Refreshing", "#arrows", false},
+	AccountStarting:   {"Starting", "#dots", false},
+	AccountFailing:    {"Refresh failing", "#warning", true},
+	AccountStale:      {"New credentials not used", "#warning", true},
+	AccountOutage:     {"No token", "#cross", true},
+	AccountRejected:   {"Credentials rejected", "#key", true},
+}
 
 func stateOf(snapshot tokensource.Snapshot) AccountState {
 	failure := snapshot.LastFailure
@@ -39,37 +51,6 @@ func stateOf(snapshot tokensource.Snapshot) AccountState {
 	}
 }
 
-// needsAttention reports whether there is a problem.
-func (s AccountState) needsAttention() bool {
-	return s == AccountFailing || s == AccountStale || s == AccountOutage || s == AccountRejected
-}
-
-// label is the state as the page shows it.
-func (s AccountState) label() string {
-	return map[AccountState]string{
-		AccountHealthy:    "Healthy",
-		AccountRefreshing: "Refreshing",
-		AccountStarting:   "Starting",
-		AccountFailing:    "Refresh failing",
-		AccountStale:      "New credentials not used",
-		AccountOutage:     "No token",
-		AccountRejected:   "Credentials rejected",
-	}[s]
-}
-
-// symbol names the state's icon on the page. The icons differ in shape, for readers who cannot see the colours.
-func (s AccountState) symbol() string {
-	return map[AccountState]string{
-		AccountHealthy:    "#check",
-		AccountRefreshing: "#arrows",
-		AccountStarting:   "#dots",
-		AccountFailing:    "#warning",
-		AccountStale:      "#warning",
-		AccountOutage:     "#cross",
-		AccountRejected:   "#key",
-	}[s]
-}
-
 // summarize describes the state in one or two sentences. The reason of a failure is in Account.LastError.
 func summarize(snapshot tokensource.Snapshot, state AccountState) string {
 	valid := "Token valid for " + humanize(snapshot.Remaining)
@@ -87,6 +68,6 @@ func summarize(snapshot tokensource.Snapshot, state AccountState) string {
 	case state == AccountRejected:
 		return valid + ". Requests fail after that."
 	default:
-		return valid + "; refresh failed" + times(snapshot.ConsecutiveFailures) + "."
+		return valid + "; refresh failed" + timesInARow(snapshot.ConsecutiveFailures) + "."
 	}
 }

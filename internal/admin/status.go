@@ -50,38 +50,30 @@ func (c Config) tokenStore() *TokenStoreStatus {
 // status collects the data. It reads each source once, so that the result is consistent.
 func (c Config) status(now time.Time) Status {
 	snapshots, traffic, draining := c.Tokens(), c.Traffic(), c.Draining()
+	all, uptime := sumOf(traffic), now.Sub(c.Started)
 	reason := notReadyReason(draining, snapshots)
 	status := Status{
 		Version:          c.Version,
 		Revision:         c.Revision,
 		Started:          c.Started.UTC(),
-		UptimeSeconds:    now.Sub(c.Started).Seconds(),
+		UptimeSeconds:    uptime.Seconds(),
 		Ready:            reason == "",
 		NotReadyReason:   reason,
 		Draining:         draining,
 		TokenStore:       c.tokenStore(),
 		Accounts:         []Account{},
-		Requests:         totalRequests(traffic, now.Sub(c.Started)),
+		Requests:         requestsOf(all, uptime),
 		RequestsInFlight: c.InFlight(),
-		Replays:          replaysOfAll(traffic),
+		Replays:          all.Replays,
 		Denied:           orEmpty(traffic.Denied),
 		Configuration:    append([]Setting{}, c.Settings...),
 	}
 	for _, snapshot := range snapshots {
 		status.Accounts = append(status.Accounts, c.account(snapshot, traffic.Accounts[snapshot.Account], now))
 	}
-	status.Diagnosis = diagnose(status, apiHealth(traffic))
-	status.Display = status.display()
+	status.Diagnosis = diagnose(status, apiHealthOf(all))
+	status.addDisplay()
 	return status
-}
-
-// timeOrNil returns nil for the zero time, which means never.
-func timeOrNil(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }
 
 func writeStatus(w http.ResponseWriter, status Status) {

@@ -175,7 +175,7 @@ func TestChartOfLastHour(t *testing.T) {
 		if want := "5 token requests in the last hour, 3 failed; the slowest took 240 ms."; got.LastHour != want {
 			t.Errorf("%q, want %q", got.LastHour, want)
 		}
-		want := []admin.Minute{
+		want := []stats.Minute{
 			{Start: minute(1), Success: 1, SlowestSeconds: 0.24},
 			{Start: minute(2), Rejected: 1, Unavailable: 1, SlowestSeconds: 0.24},
 			{Start: minute(60), Success: 1, InvalidResponse: 1, SlowestSeconds: 0.24},

@@ -15,7 +15,7 @@ func TestStartingHasNoCause(t *testing.T) {
 		Account: "default", LastSuccess: time.Now().Add(-time.Hour),
 		PendingReload: &tokensource.CredentialReload{Outcome: tokensource.ReloadRejected, Reason: "why", Advice: "Do it."},
 	}
-	failing := stats.Account{LastFiveMinutes: stats.Window{Counts: stats.Counts{UpstreamRequests: 7, UpstreamErrors: 2}}}
+	failing := stats.Account{LastFiveMinutes: stats.Window{Counts: stats.Counts{stats.UpstreamRequests: 7, stats.UpstreamErrors: 2}}}
 	c := Config{
 		Started: time.Now(), Tokens: func() []tokensource.Snapshot { return []tokensource.Snapshot{snapshot} },
 		Traffic:  func() stats.Snapshot { return stats.Snapshot{Accounts: map[string]stats.Account{"default": failing}} },

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"time"
 
 	"etrusted-broker/internal/neterr"
@@ -16,41 +17,32 @@ import (
 // maxChannelsBody bounds the list of channels, in bytes. A channel takes some hundred.
 const maxChannelsBody = 4 << 20
 
-// apiResponse is a response of the API. Only its status is ever shown.
-type apiResponse struct {
-	status int
-	isHTML bool
-	body   []byte
-	clock  *clockSkew
-}
-
-// getChannels sends the one harmless request. It does not follow a redirect, which would send the token to another host.
-func (c *accountChecks) getChannels(ctx context.Context, target, authorization string) (apiResponse, finding) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil { // of a URL that has been parsed before
-		return apiResponse{}, finding{text: "the request could not be created", cause: CauseConfiguration, advice: "Check ETRUSTED_API_URL."}
+// getChannels sends the one harmless request, and describes the response. It does not follow a redirect, which would send the
+// token to another host. Of the response, only the status is ever shown.
+func (c *checker) getChannels(ctx context.Context, authorization string, report *AccountReport) Step {
+	request := &http.Request{Method: http.MethodGet, URL: c.channelsURL(), Header: http.Header{
+		"Authorization": {authorization},
+		"Accept":        {"application/json"},
+		"User-Agent":    {c.UserAgent},
+	}}
+	response, err := c.api.RoundTrip(request.WithContext(ctx))
+	var body []byte
+	if err == nil {
+		defer func() { _ = response.Body.Close() }() // the connection is not reused
+		body, err = io.ReadAll(io.LimitReader(response.Body, maxChannelsBody))
 	}
-	request.Header.Set("Authorization", authorization)
-	request.Header.Set("Accept", "application/json")
-	request.Header.Set("User-Agent", c.UserAgent)
-	response, err := c.api.RoundTrip(request)
 	if err != nil {
-		return apiResponse{}, c.noResponse(err)
-	}
-	defer func() { _ = response.Body.Close() }() // the connection is not reused
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxChannelsBody))
-	if err != nil {
-		return apiResponse{}, c.noResponse(err)
+		explained := neterr.Describe("the API", err)
+		return failed(c.API.Cause, explained.Detail, explained.Hint)
 	}
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	isHTML := kind == "text/html" || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
-	return apiResponse{response.StatusCode, isHTML, body, c.api.skew()}, finding{}
+	return c.describeChannels(response.StatusCode, isHTML, body, report)
 }
 
-// noResponse describes a missing or incomplete response.
-func (c *accountChecks) noResponse(err error) finding {
-	explained := neterr.Describe("the API", err)
-	return finding{text: explained.Detail, cause: c.API.Cause, advice: explained.Hint}
+// channelsURL returns the URL of the list of channels. The API's own URL has no path.
+func (c *checker) channelsURL() *url.URL {
+	return &url.URL{Scheme: c.API.URL.Scheme, Host: c.API.URL.Host, Path: "/channels"}
 }
 
 const (
@@ -62,47 +54,47 @@ const (
 
 // describeChannels interprets a response. It looks for HTML before the status: eTrusted's 401 and 403 have no body, so an
 // HTML page with one of them comes from a firewall.
-func (c *accountChecks) describeChannels(response apiResponse, report *AccountReport) finding {
-	status := fmt.Sprintf("%d %s", response.status, http.StatusText(response.status))
-	wrongServer := route{server: c.API}.wrongServerCause()
+func (c *checker) describeChannels(code int, isHTML bool, body []byte, report *AccountReport) Step {
+	status := fmt.Sprintf("%d %s", code, http.StatusText(code))
+	wrongServer := c.API.wrongServerCause()
 	switch {
-	case response.status >= 500:
-		return finding{text: "the API returned " + status, cause: c.API.Cause, advice: downAdvice}
-	case response.isHTML:
-		return finding{text: "another server answered in the API's place (" + status + "): the response is HTML", cause: wrongServer, advice: wrongURLAdvice}
-	case response.status == http.StatusUnauthorized:
-		return finding{text: "the API rejected the token (" + status + ")", cause: CauseConfiguration, advice: rejectedAdvice}
-	case response.status == http.StatusForbidden:
-		return finding{text: "the client lacks the rights: the API returned " + status, cause: CauseRights, advice: rightsAdvice}
-	case response.status == http.StatusTooManyRequests:
-		return finding{text: "too many requests: the API returned " + status, cause: c.API.Cause, advice: "Wait, and find the app that sends so many: eTrusted reviews accounts with an abnormal volume."}
-	case response.status == http.StatusNotFound:
-		return finding{text: "wrong URL: the server has no /channels (" + status + ")", cause: wrongServer, advice: wrongURLAdvice}
-	case response.status >= 300 && response.status < 400:
-		return finding{text: "wrong URL: the response is a redirect (" + status + "), which is never followed, because it would send the token to another address", cause: wrongServer, advice: wrongURLAdvice}
-	case response.status != http.StatusOK:
-		return finding{text: "unexpected response from the API: " + status, cause: c.API.Cause, advice: "The API is not known to respond like this. " + wrongURLAdvice}
+	case code >= 500:
+		return failed(c.API.Cause, "the API returned "+status, downAdvice)
+	case isHTML:
+		return failed(wrongServer, "another server answered in the API's place ("+status+"): the response is HTML", wrongURLAdvice)
+	case code == http.StatusUnauthorized:
+		return failed(CauseConfiguration, "the API rejected the token ("+status+")", rejectedAdvice)
+	case code == http.StatusForbidden:
+		return failed(CauseRights, "the client lacks the rights: the API returned "+status, rightsAdvice)
+	case code == http.StatusTooManyRequests:
+		return failed(c.API.Cause, "too many requests: the API returned "+status, "Wait, and find the app that sends so many: eTrusted reviews accounts with an abnormal volume.")
+	case code == http.StatusNotFound:
+		return failed(wrongServer, "wrong URL: the server has no /channels ("+status+")", wrongURLAdvice)
+	case code >= 300 && code < 400:
+		return failed(wrongServer, "wrong URL: the response is a redirect ("+status+"), which is never followed, because it would send the token to another address", wrongURLAdvice)
+	case code != http.StatusOK:
+		return failed(c.API.Cause, "unexpected response from the API: "+status, "The API is not known to respond like this. "+wrongURLAdvice)
 	}
-	count, ok := countChannels(response.body)
+	count, ok := countChannels(body)
 	switch {
 	case ok:
 		report.Channels = &count
-		return finding{text: fmt.Sprintf("200 OK, channels: %d", count), warnings: c.channelWarnings(response, count)}
-	case len(response.body) == maxChannelsBody:
-		return finding{text: "200 OK, too many channels to count", warnings: c.channelWarnings(response, maxChannelsBody)}
+		return passed(fmt.Sprintf("200 OK, channels: %d", count), c.channelWarnings(count)...)
+	case len(body) == maxChannelsBody:
+		return passed("200 OK, too many channels to count", c.channelWarnings(maxChannelsBody)...)
 	default:
-		return finding{text: "another server answered in the API's place (200 OK): the response is not a list of channels", cause: wrongServer, advice: wrongURLAdvice}
+		return failed(wrongServer, "another server answered in the API's place (200 OK): the response is not a list of channels", wrongURLAdvice)
 	}
 }
 
 // channelWarnings lists what is unusual about a successful response.
-func (c *accountChecks) channelWarnings(response apiResponse, channels int) []string {
+func (c *checker) channelWarnings(channels int) []string {
 	var warnings []string
 	if channels == 0 {
 		warnings = append(warnings, "the client sees no channels: ask your company's eTrusted administrator to grant it some")
 	}
-	if response.clock != nil && response.clock.tooLarge() {
-		warnings = append(warnings, fmt.Sprintf("the API's clock and this machine's differ by %v", response.clock.ahead.Abs().Round(time.Second)))
+	if skew := c.api.skew; skew != nil && isTooLarge(*skew) {
+		warnings = append(warnings, fmt.Sprintf("the API's clock and this machine's differ by %v", skew.Abs().Round(time.Second)))
 	}
 	return warnings
 }

@@ -12,13 +12,10 @@ import (
 	"etrusted-broker/internal/neterr"
 )
 
-const (
-	unknownCAAdvice = "If a proxy inspects TLS, ask its administrator for the CA certificate, add it to a copy of this system's CA bundle (such as /etc/ssl/certs/ca-certificates.crt), and set SSL_CERT_FILE to that copy. Otherwise install the package ca-certificates. Send nothing to this server until you know whose certificate it is."
-	otherNameAdvice = "Check the host name in %s, and whether a proxy or a captive portal responds in the server's place."
-)
+const unknownCAAdvice = "If a proxy inspects TLS, ask its administrator for the CA certificate, add it to a copy of this system's CA bundle (such as /etc/ssl/certs/ca-certificates.crt), and set SSL_CERT_FILE to that copy. Otherwise install the package ca-certificates. Send nothing to this server until you know whose certificate it is."
 
 // handshakeFailure describes a failed TLS handshake. Of the certificate it shows only dates and redacted names.
-func (c *checker) handshakeFailure(r route, err error) finding {
+func (c *checker) handshakeFailure(r route, err error) Step {
 	var (
 		unknown x509.UnknownAuthorityError
 		name    x509.HostnameError
@@ -26,50 +23,45 @@ func (c *checker) handshakeFailure(r route, err error) finding {
 		roots   x509.SystemRootsError
 	)
 	explained := neterr.Describe("", err)
-	found := finding{text: r.target + " " + explained.Detail, advice: explained.Hint, cause: CauseNetwork}
+	result := failed(CauseNetwork, r.target+" "+explained.Detail, explained.Hint)
 	switch {
 	case errors.As(err, &roots):
-		found.cause = CauseMachine
+		result.Cause = CauseMachine
 	case errors.As(err, &unknown):
-		found.text += ", " + c.issuer(err)
-		found.advice, found.cause = unknownCAAdvice, CauseMachine
+		result.Text += ", " + c.issuer(err)
+		result.Advice, result.Cause = unknownCAAdvice, CauseMachine
 	case errors.As(err, &name):
-		found.text = fmt.Sprintf("%s has a certificate for %s, not for %s", r.target, c.names(name.Certificate), r.server.URL.Hostname())
-		found.advice, found.cause = fmt.Sprintf(otherNameAdvice, r.server.Variable), r.wrongServerCause()
+		result.Text = fmt.Sprintf("%s has a certificate for %s, not for %s", r.target, c.names(name.Certificate), r.server.URL.Hostname())
+		result.Advice = fmt.Sprintf("Check the host name in %s, and whether a proxy or a captive portal responds in the server's place.", r.server.Variable)
+		result.Cause = r.server.wrongServerCause()
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
 		return r.outsideValidity(invalid.Cert, time.Now())
 	case explained.Code == neterr.CodeConnectionClosed:
-		found.text = r.target + " closed the connection during the TLS handshake"
-		found.advice = "A firewall or proxy may do this for hosts that it does not allow. " + explained.Hint
+		result.Text = r.target + " closed the connection during the TLS handshake"
+		result.Advice = "A firewall or proxy may do this for hosts that it does not allow. " + explained.Hint
 	case explained.Code == neterr.CodeNotTLS:
-		found.cause = r.wrongServerCause()
+		result.Cause = r.server.wrongServerCause()
 	}
-	return found
+	return result
 }
 
 // wrongServerCause is the cause if another server responds: the configured URL, or the network if the URL is the default.
-func (r route) wrongServerCause() Cause {
-	if r.server.Standard {
+func (s Server) wrongServerCause() Cause {
+	if s.Standard {
 		return CauseNetwork
 	}
 	return CauseConfiguration
 }
 
 // outsideValidity describes a certificate that has expired or is not valid yet, and shows this machine's time.
-func (r route) outsideValidity(cert *x509.Certificate, now time.Time) finding {
+func (r route) outsideValidity(cert *x509.Certificate, now time.Time) Step {
 	clock := fmt.Sprintf("Check this machine's clock first: it says %s UTC. ", now.UTC().Format(time.DateTime))
 	if now.Before(cert.NotBefore) {
-		return finding{
-			text:   fmt.Sprintf("%s has a certificate that is not valid before %s", r.target, day(cert.NotBefore)),
-			cause:  CauseMachine,
-			advice: clock + "It is probably behind: synchronise it (timedatectl set-ntp true).",
-		}
+		return failed(CauseMachine, fmt.Sprintf("%s has a certificate that is not valid before %s", r.target, formatDate(cert.NotBefore)),
+			clock+"It is probably behind: synchronise it (timedatectl set-ntp true).")
 	}
-	return finding{
-		text:   fmt.Sprintf("%s has a certificate that expired on %s", r.target, day(cert.NotAfter)),
-		cause:  r.server.Cause,
-		advice: clock + "If it is right, the operator of the server, or of a proxy in front of it, must renew the certificate.",
-	}
+	return failed(r.server.Cause, fmt.Sprintf("%s has a certificate that expired on %s", r.target, formatDate(cert.NotAfter)),
+		clock+"If it is right, the operator of the server, or of a proxy in front of it, must renew the certificate.")
 }
 
 // issuer describes who signed the server's certificate.
@@ -86,7 +78,7 @@ func (c *checker) issuer(err error) string {
 	if len(leaf.Issuer.Organization) > 0 {
 		name = cmp.Or(name, leaf.Issuer.Organization[0])
 	}
-	return "issued by " + c.redact.name(name)
+	return "issued by " + c.redact.sanitize(name, hostPunctuation)
 }
 
 // names lists the first names that a certificate is for.
@@ -97,7 +89,7 @@ func (c *checker) names(cert *x509.Certificate) string {
 	}
 	var names []string
 	for _, name := range cert.DNSNames[:min(maxNames, len(cert.DNSNames))] {
-		names = append(names, c.redact.name(name))
+		names = append(names, c.redact.sanitize(name, hostPunctuation))
 	}
 	if len(cert.DNSNames) > maxNames {
 		names = append(names, "and more")

@@ -81,6 +81,10 @@ type checker struct {
 	report     Report
 	// blockingCAFile is the CA bundle if it is a pipe: crypto/tls would open it and block for ever.
 	blockingCAFile string
+	login, api     *dateRecorder
+	clockChecked   bool
+	// skipToken and skipChannels say why no more requests are sent to that server; empty if they are.
+	skipToken, skipChannels string
 }
 
 // Run runs all steps and returns the report. Once ctx is done it returns soon, and the report says that it was interrupted.
@@ -89,17 +93,17 @@ func Run(ctx context.Context, config Config) Report {
 	if c.OnStep == nil {
 		c.OnStep = func(Step) {}
 	}
-	c.record(config.Configuration)
+	c.recordStep(config.Configuration)
 	if config.Configuration.Status == StatusFailed {
-		return c.conclude(ctx)
+		return c.finishReport(ctx)
 	}
-	c.files(ctx)
+	c.checkFiles(ctx)
 	c.collectSecrets()
-	loginOpen, apiOpen := c.reach(ctx, config.Login), c.reach(ctx, config.API)
-	c.accounts(ctx, loginOpen, apiOpen)
-	c.store(ctx)
-	c.listeners(ctx)
-	return c.conclude(ctx)
+	loginOpen, apiOpen := c.checkConnection(ctx, config.Login), c.checkConnection(ctx, config.API)
+	c.checkAccounts(ctx, loginOpen, apiOpen)
+	c.checkStore(ctx)
+	c.checkListeners(ctx)
+	return c.finishReport(ctx)
 }
 
 // collectSecrets registers the credentials with the redactor.

@@ -254,7 +254,7 @@ func TestMeasuresClockSkew(t *testing.T) {
 		{date(65 * time.Second), 30 * time.Second, 50500 * time.Millisecond, false}, // half of the 30 s
 	} {
 		got := measureClockSkew(test.date, sent, sent.Add(test.took))
-		if got == nil || got.ahead != test.ahead || got.tooLarge() != test.wrong {
+		if got == nil || *got != test.ahead || isTooLarge(*got) != test.wrong {
 			t.Errorf("%s after %v: %+v, want %v, %v", test.date, test.took, got, test.ahead, test.wrong)
 		}
 	}
@@ -267,8 +267,9 @@ func TestMeasuresClockSkew(t *testing.T) {
 
 func TestReportsClockThatIsBehind(t *testing.T) {
 	t.Parallel()
-	c := &checker{Config: Config{Login: Server{URL: parse(t, "https://login.example")}, Timeout: testTimeout, OnStep: func(Step) {}}}
-	c.clock(t.Context(), &clockSkew{ahead: 90 * time.Second})
+	skew := 90 * time.Second
+	c := &checker{Config: Config{Login: Server{URL: parse(t, "https://login.example")}, Timeout: testTimeout, OnStep: func(Step) {}}, login: &dateRecorder{skew: &skew}}
+	c.checkClock(t.Context())
 	if step := c.report.Steps[0]; step.Status != StatusFailed || step.Text != "this machine's clock is 1m30s behind the login server's" || step.Cause != CauseMachine {
 		t.Errorf("%+v", step)
 	}
@@ -287,7 +288,7 @@ func TestReportsCertificateOutsideValidity(t *testing.T) {
 		{24 * time.Hour, 48 * time.Hour, "login.example:443 has a certificate that is not valid before 2026-01-03", CauseMachine},
 	} {
 		got := r.outsideValidity(&x509.Certificate{NotBefore: now.Add(test.from), NotAfter: now.Add(test.until)}, now)
-		if got.text != test.says || got.cause != test.cause || !strings.Contains(got.advice, "it says 2026-01-02 03:04:05 UTC") {
+		if got.Text != test.says || got.Cause != test.cause || !strings.Contains(got.Advice, "it says 2026-01-02 03:04:05 UTC") {
 			t.Errorf("%+v, want %q", got, test.says)
 		}
 	}

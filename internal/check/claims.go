@@ -38,16 +38,16 @@ func readClaims(token string) (claims, bool) {
 		return claims{}, false
 	}
 	return claims{
-		lifetime: lifetime(as[float64](all["iat"]), as[float64](all["exp"])),
-		client:   as[string](all["azp"]),
-		audience: oneOrMore(all["aud"]),
-		scopes:   strings.Fields(as[string](all["scope"])),
+		lifetime: lifetime(decodeAs[float64](all["iat"]), decodeAs[float64](all["exp"])),
+		client:   decodeAs[string](all["azp"]),
+		audience: stringOrList(all["aud"]),
+		scopes:   strings.Fields(decodeAs[string](all["scope"])),
 		roles:    roles(all),
 	}, true
 }
 
-// as decodes a value of type T. It returns the zero value for JSON of another type.
-func as[T any](raw json.RawMessage) T {
+// decodeAs decodes a value of type T. It returns the zero value for JSON of another type.
+func decodeAs[T any](raw json.RawMessage) T {
 	var value, zero T
 	if json.Unmarshal(raw, &value) != nil {
 		return zero
@@ -64,12 +64,12 @@ func lifetime(issued, expires float64) time.Duration {
 	return time.Duration(min(seconds, day)) * time.Second
 }
 
-// oneOrMore decodes aud, which may be one string or a list of strings: RFC 7519 section 4.1.3.
-func oneOrMore(raw json.RawMessage) []string {
-	if one := as[string](raw); one != "" {
+// stringOrList decodes aud, which may be one string or a list of strings: RFC 7519 section 4.1.3.
+func stringOrList(raw json.RawMessage) []string {
+	if one := decodeAs[string](raw); one != "" {
 		return []string{one}
 	}
-	return as[[]string](raw)
+	return decodeAs[[]string](raw)
 }
 
 // roles returns those of the realm and of each resource, without the resource's name, which may be the Client ID.
@@ -77,10 +77,10 @@ func roles(all map[string]json.RawMessage) []string {
 	type granted struct {
 		Roles []string `json:"roles"`
 	}
-	roles := as[granted](all["realm_access"]).Roles
-	resources := as[map[string]json.RawMessage](all["resource_access"])
+	roles := decodeAs[granted](all["realm_access"]).Roles
+	resources := decodeAs[map[string]json.RawMessage](all["resource_access"])
 	for _, name := range slices.Sorted(maps.Keys(resources)) {
-		roles = append(roles, as[granted](resources[name]).Roles...)
+		roles = append(roles, decodeAs[granted](resources[name]).Roles...)
 	}
 	return roles
 }

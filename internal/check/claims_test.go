@@ -62,7 +62,7 @@ func FuzzReadClaims(f *testing.F) {
 		for _, words := range [][]string{got.audience, got.scopes, got.roles} {
 			mustBeClean(t, strings.Join(r.claims(words), ", "))
 		}
-		mustBeClean(t, r.name(string(payload)))
+		mustBeClean(t, r.sanitize(string(payload), hostPunctuation))
 		if text := r.sentence(string(payload)); strings.Contains(alphanumeric(text), alphanumeric(secret)) || len(text) > maxSentence+len("...") {
 			t.Errorf("%q", text)
 		}
@@ -72,7 +72,7 @@ func FuzzReadClaims(f *testing.F) {
 // mustBeClean fails if a text from a peer is not fit for a terminal or a ticket.
 func mustBeClean(t *testing.T, text string) {
 	t.Helper()
-	if len(text) > (maxWords+1)*(maxWord+10) || !utf8.ValidString(text) || strings.Contains(alphanumeric(text), "canarysecret") {
+	if len(text) > (maxWords+1)*(maxWordLength+10) || !utf8.ValidString(text) || strings.Contains(alphanumeric(text), "canarysecret") {
 		t.Errorf("%q", text)
 	}
 	for _, r := range text {
@@ -90,7 +90,7 @@ func TestRedactor(t *testing.T) {
 	for _, text := range []string{
 		"S3cret!/ä", "s3CRET", "x S-3-c-r-e-t x", "533363726574212fc3a4", base64.StdEncoding.EncodeToString([]byte("S3cret!/ä")), "S3cret%21%2F%C3%A4",
 	} {
-		if got := r.name(text); got != withheld {
+		if got := r.sanitize(text, hostPunctuation); got != withheld {
 			t.Errorf("%s: got %s, want %s", text, got, withheld)
 		}
 		if got := r.sentence(text); got != withheld {
@@ -103,14 +103,14 @@ func TestRedactor(t *testing.T) {
 		"a\x1b[31m\nb":           "a-31m-b",
 		"--- ---":                "(no name)",
 		"":                       "(no name)",
-		strings.Repeat("x", 200): strings.Repeat("x", maxWord) + "...",
+		strings.Repeat("x", 200): strings.Repeat("x", maxWordLength) + "...",
 		"https://a:b@c_d":        "https-a-b-c-d",
 	} {
-		if got := r.name(text); got != want {
+		if got := r.sanitize(text, hostPunctuation); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
-	if got := r.claim("https://a:b@c_d e"); got != "https://a:b@c_d-e" {
+	if got := r.sanitize("https://a:b@c_d e", claimPunctuation); got != "https://a:b@c_d-e" {
 		t.Errorf("%q", got)
 	}
 }

@@ -36,7 +36,7 @@ func TestDescribesUntrustedCertificates(t *testing.T) {
 		"many names":   {x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"a", "b", "c", "d"}}, Host: "api.example"}, "has a certificate for a, b, c, and more, not for api.example", CauseConfiguration},
 		"three names":  {x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"a", "b", "c"}}, Host: "api.example"}, "has a certificate for a, b, c, not for api.example", CauseConfiguration},
 	} {
-		if got := c.handshakeFailure(r, test.err); !strings.HasSuffix(got.text, test.ends) || got.cause != test.cause {
+		if got := c.handshakeFailure(r, test.err); !strings.HasSuffix(got.Text, test.ends) || got.Cause != test.cause {
 			t.Errorf("%s: got %+v, want %q", name, got, test.ends)
 		}
 	}
@@ -54,7 +54,7 @@ func TestWithholdsTokens(t *testing.T) {
 	t.Parallel()
 	c := &checker{}
 	c.describeToken(Account{}, tokenResult{authorization: "Bearer CANARYtoken", lifetime: time.Minute}, &AccountReport{})
-	if got := c.redact.claim("x-canary-TOKEN"); got != withheld {
+	if got := c.redact.sanitize("x-canary-TOKEN", claimPunctuation); got != withheld {
 		t.Errorf("%q", got)
 	}
 }
@@ -131,9 +131,9 @@ func TestBoundsProbeResponse(t *testing.T) {
 			}
 		}
 	})
-	response, err := get(t.Context(), ListenAddress{Network: "tcp", Address: address}, "/")
-	if err != nil || len(response.body) != maxStatus {
-		t.Errorf("got %d bytes, %v, want %d", len(response.body), err, maxStatus)
+	_, body, err := getFrom(t.Context(), ListenAddress{Network: "tcp", Address: address}, "/")
+	if err != nil || len(body) != maxProbeBody {
+		t.Errorf("got %d bytes, %v, want %d", len(body), err, maxProbeBody)
 	}
 }
 
@@ -175,13 +175,15 @@ func TestClosesConnectionToRefusingProxy(t *testing.T) {
 		readForever(conn)
 	})
 	dialed := &closeRecorder{}
-	c := &checker{Config: Config{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-		dialed.Conn, err = new(net.Dialer).DialContext(ctx, network, address)
-		return dialed, err
-	}}}}
-	_, err := c.connectServer(t.Context(), route{server: Server{URL: parse(t, "https://api.example")}, target: "api.example:443", proxy: parse(t, "http://"+address)})
-	if err == nil || !dialed.closed {
-		t.Errorf("%v, closed: %v", err, dialed.closed)
+	c := &checker{Config: Config{Timeout: testTimeout, OnStep: func(Step) {}, Transport: &http.Transport{
+		Proxy: http.ProxyURL(parse(t, "http://"+address)),
+		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			dialed.Conn, err = new(net.Dialer).DialContext(ctx, network, address)
+			return dialed, err
+		},
+	}}}
+	if c.checkConnection(t.Context(), Server{URL: parse(t, "https://api.example")}) || !dialed.closed {
+		t.Errorf("got closed: %v and %+v, want a failure and a closed connection", dialed.closed, c.report.Steps)
 	}
 }
 
@@ -219,11 +221,17 @@ func TestVerifiesNameOfHTTPSProxy(t *testing.T) {
 			return nil, errors.New("enough")
 		}}).HandshakeContext(t.Context())
 	})
-	c := &checker{Config: Config{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", address)
-	}}}}
-	if _, err := c.connectServer(t.Context(), route{server: Server{URL: parse(t, "https://api.example")}, target: "api.example:443", proxy: parse(t, "https://proxy.example")}); err == nil {
-		t.Error("got a connection, want an error")
+	c := &checker{Config: Config{
+		Timeout: testTimeout, OnStep: func(Step) {}, Resolver: nameServer(t, resolves("proxy.example.")),
+		Transport: &http.Transport{
+			Proxy: http.ProxyURL(parse(t, "https://proxy.example")),
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", address)
+			},
+		},
+	}}
+	if c.checkConnection(t.Context(), Server{URL: parse(t, "https://api.example")}) {
+		t.Error("got a connection, want a failure")
 	}
 	if name := <-names; name != "proxy.example" {
 		t.Errorf("got %q, want proxy.example", name)
@@ -245,7 +253,7 @@ func TestSummaryNamesAppAddress(t *testing.T) {
 		{"hidden value", ListenAddress{Display: "BROKER_LISTEN", Network: "tcp", Address: "127.0.0.1:8080"}, "All checks passed."},
 	} {
 		c := &checker{Config: Config{App: test.listener}}
-		if got := c.conclude(t.Context()).Summary; got != test.want {
+		if got := c.finishReport(t.Context()).Summary; got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
 	}

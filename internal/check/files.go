@@ -12,15 +12,11 @@ import (
 // maxFiles bounds how many files one line lists; there may be hundreds of accounts.
 const maxFiles = 4
 
-// files checks that the broker can read its files, and that other users cannot read the secret ones.
-func (c *checker) files(ctx context.Context) {
-	c.step(ctx, Step{Name: "files"}, func(context.Context) finding {
+// checkFiles checks that the broker can read its files, and that other users cannot read the secret ones.
+func (c *checker) checkFiles(ctx context.Context) {
+	c.runStep(ctx, Step{Name: "files"}, func(context.Context) Step {
 		if len(c.Accounts) == 0 {
-			return finding{
-				text:   "there is no account in ETRUSTED_ACCOUNTS_DIR",
-				cause:  CauseConfiguration,
-				advice: "Create a directory for each account in it, with the files client_id and client_secret.",
-			}
+			return failed(CauseConfiguration, "there is no account in ETRUSTED_ACCOUNTS_DIR", "Create a directory for each account in it, with the files client_id and client_secret.")
 		}
 		var readable, unreadable, warnings []string
 		for _, file := range c.Files {
@@ -39,17 +35,14 @@ func (c *checker) files(ctx context.Context) {
 			}
 		}
 		if len(unreadable) > 0 {
-			return finding{
-				text:     joinFirst(unreadable),
-				cause:    CauseConfiguration,
-				advice:   "Make them readable for the user that runs the broker. Check the mount, and owner and mode of the file and of the directories above it.",
-				warnings: warnings,
-			}
+			result := failed(CauseConfiguration, joinFirst(unreadable), "Make them readable for the user that runs the broker. Check the mount, and owner and mode of the file and of the directories above it.")
+			result.Warnings = warnings
+			return result
 		}
 		if len(readable) == 0 {
 			return passed("none: the credentials are in the environment")
 		}
-		return finding{text: joinFirst(readable), warnings: warnings}
+		return passed(joinFirst(readable), warnings...)
 	})
 }
 

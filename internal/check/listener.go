@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -48,37 +49,33 @@ const probePath = "/@BROKER-CHECK/"
 const (
 	// probeTimeout limits a request to a program on this machine.
 	probeTimeout = 3 * time.Second
-	// maxStatus bounds its response, in bytes. An account takes up to 15 kB, with a token request in each minute of the last
+	// maxProbeBody bounds its response, in bytes. An account takes up to 15 kB, with a token request in each minute of the last
 	// hour, so this is enough for a thousand.
-	maxStatus = 16 << 20
+	maxProbeBody = 16 << 20
 )
 
-// listeners runs the last steps.
-func (c *checker) listeners(ctx context.Context) {
-	c.listener(ctx, c.App, identifyBroker)
+// checkListeners runs the last steps.
+func (c *checker) checkListeners(ctx context.Context) {
+	c.checkListener(ctx, c.App, identifyBroker)
 	if c.Admin == nil {
-		c.skip(ctx, Step{Name: "admin listener"}, "turned off: BROKER_ADMIN_LISTEN is empty")
+		c.skipStep(ctx, Step{Name: "admin listener"}, "turned off: BROKER_ADMIN_LISTEN is empty")
 		return
 	}
 	if c.Admin.Address != "" && c.Admin.Network == c.App.Network && c.Admin.Address == c.App.Address {
-		c.step(ctx, Step{Name: c.Admin.Name, Target: c.Admin.Display}, func(context.Context) finding {
-			return finding{
-				text:   c.App.Variable + " and " + c.Admin.Variable + " use the same port",
-				cause:  CauseConfiguration,
-				advice: "Set one of them to another port.",
-			}
+		c.runStep(ctx, Step{Name: c.Admin.Name, Target: c.Admin.Display}, func(context.Context) Step {
+			return failed(CauseConfiguration, c.App.Variable+" and "+c.Admin.Variable+" use the same port", "Set one of them to another port.")
 		})
 		return
 	}
-	c.listener(ctx, *c.Admin, c.identifyAdmin)
+	c.checkListener(ctx, *c.Admin, c.identifyAdmin)
 }
 
 // identifyFunc describes the broker on a listener. It reports false if another program listens there.
 type identifyFunc func(context.Context, ListenAddress) (description string, ok bool)
 
-// listener runs the step that checks whether an address is free, or in use by a broker.
-func (c *checker) listener(ctx context.Context, l ListenAddress, identify identifyFunc) {
-	c.step(ctx, Step{Name: l.Name, Target: l.Display}, func(ctx context.Context) finding {
+// checkListener runs the step that checks whether an address is free, or in use by a broker.
+func (c *checker) checkListener(ctx context.Context, l ListenAddress, identify identifyFunc) {
+	c.runStep(ctx, Step{Name: l.Name, Target: l.Display}, func(ctx context.Context) Step {
 		if l.Address == "" {
 			return passed("any free port")
 		}
@@ -90,43 +87,35 @@ func (c *checker) listener(ctx context.Context, l ListenAddress, identify identi
 			switch {
 			case err == nil:
 				_ = conn.Close() // identify opens its own connection
-				return identifyListener(ctx, l, identify)
+				if description, ok := identify(ctx, l); ok {
+					return passed(description)
+				}
+				return failed(CauseMachine, l.Display+" is in use by another program, or by a broker with different settings",
+					fmt.Sprintf("Stop that program ('ss -ltnp' and 'ss -lxp' show which one it is), or set %s to another address.", l.Variable))
 			case errors.Is(err, fs.ErrPermission):
-				return finding{text: "this user cannot connect to " + l.Display, cause: CauseMachine, advice: "Give this user write access to the socket and search permission for the directories above it, or run the check as the app's user."}
+				return failed(CauseMachine, "this user cannot connect to "+l.Display, "Give this user write access to the socket and search permission for the directories above it, or run the check as the app's user.")
 			}
 		}
 		if problem != nil {
-			return finding{text: problem.Error(), cause: CauseMachine, advice: "Fix that, or set " + l.Variable + " to a free address of this machine."}
+			return failed(CauseMachine, problem.Error(), "Fix that, or set "+l.Variable+" to a free address of this machine.")
 		}
 		return passed(l.Display + " is free")
 	})
 }
 
-// identifyListener reports what listens on l.
-func identifyListener(ctx context.Context, l ListenAddress, identify identifyFunc) finding {
-	if description, ok := identify(ctx, l); ok {
-		return passed(description)
-	}
-	return finding{
-		text:   l.Display + " is in use by another program, or by a broker with different settings",
-		cause:  CauseMachine,
-		advice: fmt.Sprintf("Stop that program ('ss -ltnp' and 'ss -lxp' show which one it is), or set %s to another address.", l.Variable),
-	}
-}
-
 // identifyAdmin identifies a broker by its /status.json.
 func (c *checker) identifyAdmin(ctx context.Context, l ListenAddress) (description string, ok bool) {
-	response, err := get(ctx, l, "/status.json")
+	response, body, err := getFrom(ctx, l, "/status.json")
 	var status struct {
 		Version  string          `json:"version"`
 		Ready    *bool           `json:"ready"`
 		Reason   string          `json:"not_ready_reason"`
 		Accounts json.RawMessage `json:"accounts"`
 	}
-	if err != nil || response.status != http.StatusOK || json.Unmarshal(response.body, &status) != nil || status.Version == "" || status.Ready == nil || status.Accounts == nil {
+	if err != nil || response.StatusCode != http.StatusOK || json.Unmarshal(body, &status) != nil || status.Version == "" || status.Ready == nil || status.Accounts == nil {
 		return "", false
 	}
-	description = fmt.Sprintf("in use by a broker (version %s), ", c.redact.name(status.Version))
+	description = fmt.Sprintf("in use by a broker (version %s), ", c.redact.sanitize(status.Version, hostPunctuation))
 	if *status.Ready {
 		return description + "ready", true
 	}
@@ -135,14 +124,14 @@ func (c *checker) identifyAdmin(ctx context.Context, l ListenAddress) (descripti
 
 // identifyBroker identifies a broker by its response to a request for an unknown account.
 func identifyBroker(ctx context.Context, l ListenAddress) (description string, ok bool) {
-	response, err := get(ctx, l, probePath)
+	response, _, err := getFrom(ctx, l, probePath)
 	switch {
 	case err != nil && l.RequiresClientCert && isAlert(err):
 		return "in use by a program that requires a client certificate, probably a broker", true
 	case err != nil:
 		return "", false
 	}
-	name, _, _ := strings.Cut(response.header.Get("Proxy-Status"), ";") // RFC 9209 section 2
+	name, _, _ := strings.Cut(response.Header.Get("Proxy-Status"), ";") // RFC 9209 section 2
 	return "in use by a broker", name == "etrusted-broker"
 }
 
@@ -152,15 +141,8 @@ func isAlert(err error) bool {
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
-// reply is the response of a program on this machine.
-type reply struct {
-	status int
-	header http.Header
-	body   []byte
-}
-
-// get sends a request, without anything secret, to the program that listens on l.
-func get(ctx context.Context, l ListenAddress, path string) (reply, error) {
+// getFrom sends a request, without anything secret, to the program that listens on l. It returns the response with its body.
+func getFrom(ctx context.Context, l ListenAddress, path string) (*http.Response, []byte, error) {
 	transport := &http.Transport{ // without a proxy: the program runs on this machine
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -169,22 +151,19 @@ func get(ctx context.Context, l ListenAddress, path string) (reply, error) {
 		//nolint:gosec // G402: the peer is unknown, and is sent nothing secret.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
-	scheme, host := "http", l.Address
+	target := &url.URL{Scheme: "http", Host: l.Address, Path: path}
 	if l.TLS {
-		scheme = "https"
+		target.Scheme = "https"
 	}
 	if l.Network == "unix" {
-		host = "localhost"
+		target.Host = "localhost"
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+host+path, nil)
+	request := &http.Request{Method: http.MethodGet, URL: target, Header: http.Header{}}
+	response, err := transport.RoundTrip(request.WithContext(ctx))
 	if err != nil {
-		return reply{}, err
-	}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return reply{}, err
+		return nil, nil, err
 	}
 	defer func() { _ = response.Body.Close() }() // the connection is not reused
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxStatus))
-	return reply{response.StatusCode, response.Header, body}, err
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxProbeBody))
+	return response, body, err
 }

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,101 +13,101 @@ import (
 	"etrusted-broker/internal/neterr"
 )
 
-// reach tests the connection to a server, from DNS to the TLS handshake, and reports whether all steps passed. Each step
-// opens its own connection.
-func (c *checker) reach(ctx context.Context, s Server) bool {
+// connection is the connection to a server, which each step continues.
+type connection struct {
+	*checker
+	route
+	conn net.Conn // nil before the TCP step
+}
+
+// checkConnection tests the connection to a server, from DNS to the TLS handshake, and reports whether all steps passed.
+func (c *checker) checkConnection(ctx context.Context, s Server) bool {
 	step := func(name, target string) Step { return Step{Name: s.Name + ": " + name, Target: target} }
 	r, ok := c.route(s)
 	if !ok {
 		// The error quotes the variable, which may contain a password.
-		return c.step(ctx, step("proxy", ""), func(context.Context) finding {
-			return finding{text: "HTTPS_PROXY is not a URL", cause: CauseConfiguration, advice: "Set it as http://HOST:PORT, or unset it; in a password, / is written %2F, @ is %40 and : is %3A."}
+		return c.runStep(ctx, step("proxy", ""), func(context.Context) Step {
+			return failed(CauseConfiguration, "HTTPS_PROXY is not a URL", "Set it as http://HOST:PORT, or unset it; in a password, / is written %2F, @ is %40 and : is %3A.")
 		})
 	}
-	first := r.firstHop()
+	first, conn := r.firstHop(), &connection{checker: c, route: r}
+	defer conn.close()
 	steps := []struct {
 		name, target string
 		applies      bool
-		run          func(context.Context) finding
+		run          func(context.Context) Step
 	}{
-		{"DNS", first.Hostname(), true, func(ctx context.Context) finding { return c.resolve(ctx, r) }},
-		{"TCP", hostPort(first), true, func(ctx context.Context) finding { return c.dial(ctx, r) }},
-		{"proxy", hostPort(first), r.proxy != nil && !r.isSOCKS(), func(ctx context.Context) finding { return c.tunnel(ctx, r) }},
-		{"TLS", r.target, s.URL.Scheme == "https" && !r.isSOCKS(), func(ctx context.Context) finding { return c.handshake(ctx, r) }},
+		{"DNS", first.Hostname(), true, conn.resolve},
+		{"TCP", hostPort(first), true, conn.dial},
+		{"proxy", hostPort(first), r.proxy != nil && !r.isSOCKS(), conn.openTunnel},
+		{"TLS", r.target, s.URL.Scheme == "https" && !r.isSOCKS(), conn.handshake},
 	}
 	failed := ""
 	for _, next := range steps {
 		switch {
 		case !next.applies:
 		case failed != "":
-			c.skip(ctx, step(next.name, next.target), "skipped: "+failed+" failed")
-		case !c.step(ctx, step(next.name, next.target), next.run):
+			c.skipStep(ctx, step(next.name, next.target), "skipped: "+failed+" failed")
+		case !c.runStep(ctx, step(next.name, next.target), next.run):
 			failed = next.name
 		}
 	}
 	return failed == ""
 }
 
-func (c *checker) resolve(ctx context.Context, r route) finding {
-	host := r.firstHop().Hostname()
+func (c *connection) close() {
+	if c.conn != nil {
+		_ = c.conn.Close() // it was only a test
+	}
+}
+
+func (c *connection) resolve(ctx context.Context) Step {
+	host := c.firstHop().Hostname()
 	if _, err := netip.ParseAddr(host); err == nil {
-		return passed(r.via() + host + " is an IP address")
+		return passed(c.proxyPrefix() + host + " is an IP address")
 	}
-	resolver := c.Resolver
-	if resolver == nil {
-		resolver = net.DefaultResolver
-	}
-	addresses, err := resolver.LookupNetIP(ctx, "ip", host)
+	addresses, err := cmp.Or(c.Resolver, net.DefaultResolver).LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return r.connectFailure(err)
+		return c.connectFailure(err)
 	}
 	noun := "addresses"
 	if len(addresses) == 1 {
 		noun = "address"
 	}
-	return passed(fmt.Sprintf("%s%s has %d %s", r.via(), host, len(addresses), noun))
+	return passed(fmt.Sprintf("%s%s has %d %s", c.proxyPrefix(), host, len(addresses), noun))
 }
 
-func (c *checker) dial(ctx context.Context, r route) finding {
-	conn, err := c.connect(ctx, r)
-	if err != nil {
-		return r.connectFailure(err)
+func (c *connection) dial(ctx context.Context) Step {
+	dial := c.Transport.DialContext
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
 	}
-	defer func() { _ = conn.Close() }() // it was only a test
-	text := r.via() + "connected to " + conn.RemoteAddr().String()
-	if r.isSOCKS() {
+	conn, err := dial(ctx, "tcp", hostPort(c.firstHop()))
+	if err != nil {
+		return c.connectFailure(err)
+	}
+	c.conn = conn
+	text := c.proxyPrefix() + "connected to " + conn.RemoteAddr().String()
+	if c.isSOCKS() {
 		text += "; the token step tests what is behind the SOCKS proxy"
 	}
 	return passed(text)
 }
 
-func (c *checker) connect(ctx context.Context, r route) (net.Conn, error) {
-	dial := c.Transport.DialContext
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	return dial(ctx, "tcp", hostPort(r.firstHop()))
-}
-
-func (c *checker) handshake(ctx context.Context, r route) finding {
+func (c *connection) handshake(ctx context.Context) Step {
 	if c.blockingCAFile != "" {
-		return finding{text: "not tested: SSL_CERT_FILE " + c.blockingCAFile + " is not a regular file", cause: CauseConfiguration, advice: "Set SSL_CERT_FILE to a regular file, or unset it."}
+		return failed(CauseConfiguration, "not tested: SSL_CERT_FILE "+c.blockingCAFile+" is not a regular file", "Set SSL_CERT_FILE to a regular file, or unset it.")
 	}
-	conn, err := c.connectServer(ctx, r)
-	if err != nil {
-		return r.tunnelFailure(ctx, err)
-	}
-	defer func() { _ = conn.Close() }() // it was only a test
-	secure := tls.Client(conn, c.tlsConfig(r.server.URL.Hostname()))
-	err = secure.HandshakeContext(ctx)
+	secure := tls.Client(c.conn, c.tlsConfig(c.server.URL.Hostname()))
+	err := secure.HandshakeContext(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil: // the timeout
-		return finding{text: r.target + " did not finish the TLS handshake in time", cause: CauseNetwork, advice: "Check the URL's scheme and port, and whether a proxy or firewall blocks TLS."}
+		return failed(CauseNetwork, c.target+" did not finish the TLS handshake in time", "Check the URL's scheme and port, and whether a proxy or firewall blocks TLS.")
 	case err != nil:
-		return c.handshakeFailure(r, err)
+		return c.handshakeFailure(c.route, err)
 	}
 	state := secure.ConnectionState()
-	return passed(fmt.Sprintf("%s%s, certificate valid until %s", r.via(), tls.VersionName(state.Version), day(state.PeerCertificates[0].NotAfter)))
+	return passed(fmt.Sprintf("%s%s, certificate valid until %s", c.proxyPrefix(), tls.VersionName(state.Version), formatDate(state.PeerCertificates[0].NotAfter)))
 }
 
 func (c *checker) tlsConfig(host string) *tls.Config {
@@ -119,27 +120,27 @@ func (c *checker) tlsConfig(host string) *tls.Config {
 	return config
 }
 
-func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+func formatDate(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // connectFailure describes a failed connection to the first hop: the server, or the proxy.
-func (r route) connectFailure(err error) finding {
+func (r route) connectFailure(err error) Step {
 	explained := neterr.Describe("", err)
-	found := finding{text: hostPort(r.firstHop()) + " " + explained.Detail, cause: CauseNetwork, advice: explained.Hint}
+	result := failed(CauseNetwork, hostPort(r.firstHop())+" "+explained.Detail, explained.Hint)
 	if r.proxy != nil {
-		found.text = "the proxy (HTTPS_PROXY) " + found.text
+		result.Text = "the proxy (HTTPS_PROXY) " + result.Text
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		found.text = r.resolveFailure(dns)
+		result.Text = r.resolveFailure(dns)
 	}
 	switch {
 	case r.proxy != nil: // nothing is known about the server yet
-		found.advice = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is running. " + explained.Hint
+		result.Advice = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is running. " + explained.Hint
 	case explained.Code == neterr.CodeConnectionRefused:
-		found.cause = r.server.Cause
-		found.advice += " Nothing listens at the address in " + r.server.Variable + ", or a firewall rejects the connection."
+		result.Cause = r.server.Cause
+		result.Advice += " Nothing listens at the address in " + r.server.Variable + ", or a firewall rejects the connection."
 	}
-	return found
+	return result
 }
 
 func (r route) resolveFailure(dns *net.DNSError) string {

@@ -5,7 +5,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"etrusted-broker/internal/printable"
 )
@@ -36,56 +39,48 @@ func (r *redactor) addSecret(secret string) {
 // containsSecret reports whether text contains a registered secret.
 func (r *redactor) containsSecret(text string) bool {
 	text = alphanumeric(text)
-	for _, form := range r.forms {
-		if strings.Contains(text, form) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.forms, func(form string) bool { return strings.Contains(text, form) })
 }
 
 // alphanumeric returns the letters and digits of a text in lower case: what remains of it after any sanitizing.
 func alphanumeric(text string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case 'A' <= r && r <= 'Z':
-			return r - 'A' + 'a'
-		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
-			return r
+		if !isAlphanumeric(r) {
+			return -1
 		}
-		return -1
+		return unicode.ToLower(r)
 	}, text)
 }
 
+func isAlphanumeric(r rune) bool {
+	return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r))
+}
+
 const (
-	// maxWord bounds the length of one name, and maxWords how many are shown.
-	maxWord  = 80
-	maxWords = 8
+	// maxWordLength bounds the length of one name, and maxWords how many are shown.
+	maxWordLength = 80
+	maxWords      = 8
 	// maxSentence bounds the reason that another broker reports.
 	maxSentence = 1000
 )
 
-// name sanitizes a name from a certificate: characters that are invalid in a host name become a dash.
-func (r *redactor) name(text string) string {
-	return r.word(text, ".*")
-}
+// The punctuation that sanitize keeps: what is usual in host names, and in URLs, scopes and roles.
+const (
+	hostPunctuation  = ".*"
+	claimPunctuation = ".*_:/@"
+)
 
-// claim sanitizes a word from a token: characters that are unusual in URLs, scopes and roles become a dash.
-func (r *redactor) claim(text string) string {
-	return r.word(text, ".*_:/@")
-}
-
-func (r *redactor) word(text, punctuation string) string {
+// sanitize sanitizes one word from a peer: characters other than letters, digits and punctuation become a dash.
+func (r *redactor) sanitize(text, punctuation string) string {
 	if r.containsSecret(text) {
 		return withheld
 	}
 	var clean strings.Builder
 	for _, char := range text {
-		isWord := 'a' <= char && char <= 'z' || 'A' <= char && char <= 'Z' || '0' <= char && char <= '9' || strings.ContainsRune(punctuation, char)
 		switch {
-		case clean.Len() >= maxWord:
+		case clean.Len() >= maxWordLength:
 			return clean.String() + "..."
-		case isWord:
+		case isAlphanumeric(char) || strings.ContainsRune(punctuation, char):
 			clean.WriteRune(char)
 		case !strings.HasSuffix(clean.String(), "-"):
 			clean.WriteByte('-')
@@ -107,7 +102,7 @@ func (r *redactor) claims(words []string) []string {
 		if i == maxWords {
 			return append(clean, fmt.Sprintf("and %d more", len(words)-maxWords))
 		}
-		clean = append(clean, r.claim(word))
+		clean = append(clean, r.sanitize(word, claimPunctuation))
 	}
 	return clean
 }

@@ -41,8 +41,8 @@ var causeNames = map[Cause]string{
 	CauseRights:        "the client's rights",
 }
 
-// conclude completes the report with its summary.
-func (c *checker) conclude(ctx context.Context) Report {
+// finishReport completes the report with its summary.
+func (c *checker) finishReport(ctx context.Context) Report {
 	r := c.report
 	r.Causes = []Cause{}
 	var problems []string

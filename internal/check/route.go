@@ -35,8 +35,8 @@ func (r route) firstHop() *url.URL {
 	return r.server.URL
 }
 
-// via is the prefix of texts about the proxy; empty for a direct connection.
-func (r route) via() string {
+// proxyPrefix is the prefix of texts about the proxy; empty for a direct connection.
+func (r route) proxyPrefix() string {
 	if r.proxy == nil {
 		return ""
 	}

@@ -43,51 +43,50 @@ type Step struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// finding is the outcome of a step.
-type finding struct {
-	text     string
-	cause    Cause // empty if the step passed
-	advice   string
-	warnings []string
+// passed returns the result of a step that has passed, possibly with warnings.
+func passed(text string, warnings ...string) Step { return Step{Text: text, Warnings: warnings} }
+
+// failed returns the result of a step that has failed.
+func failed(cause Cause, text, advice string) Step {
+	return Step{Cause: cause, Text: text, Advice: advice}
 }
 
-func passed(text string) finding { return finding{text: text} }
-
-// step runs a step with the timeout, and reports whether it passed. Once ctx is done it does nothing.
-func (c *checker) step(ctx context.Context, step Step, run func(context.Context) finding) bool {
+// runStep runs a step with the timeout, and reports whether it passed. step says which one it is, and run returns the result. Once
+// ctx is done it does nothing.
+func (c *checker) runStep(ctx context.Context, step Step, run func(context.Context) Step) bool {
 	if ctx.Err() != nil {
 		return false
 	}
 	limited, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	began := time.Now()
-	found := run(limited)
-	return c.finish(ctx, step, time.Since(began), found)
+	result := run(limited)
+	return c.finishStep(ctx, step, time.Since(began), result)
 }
 
-// finish records a step that has run, unless it was interrupted, and reports whether it passed.
-func (c *checker) finish(ctx context.Context, step Step, duration time.Duration, found finding) bool {
+// finishStep records a step that has run, unless it was interrupted, and reports whether it passed.
+func (c *checker) finishStep(ctx context.Context, step Step, duration time.Duration, result Step) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	step.Seconds = duration.Seconds()
-	step.Status, step.Text, step.Warnings = StatusOK, found.text, found.warnings
-	if found.cause != "" {
-		step.Status, step.Advice, step.Cause = StatusFailed, found.advice, found.cause
+	result.Name, result.Account, result.Target, result.Seconds = step.Name, step.Account, step.Target, duration.Seconds()
+	result.Status = StatusOK
+	if result.Cause != "" {
+		result.Status = StatusFailed
 	}
-	c.record(step)
-	return step.Status == StatusOK
+	c.recordStep(result)
+	return result.Status == StatusOK
 }
 
-// skip records a step that is not run.
-func (c *checker) skip(ctx context.Context, step Step, reason string) {
+// skipStep records a step that is not run.
+func (c *checker) skipStep(ctx context.Context, step Step, reason string) {
 	if ctx.Err() == nil {
 		step.Status, step.Text = StatusSkipped, reason
-		c.record(step)
+		c.recordStep(step)
 	}
 }
 
-func (c *checker) record(step Step) {
+func (c *checker) recordStep(step Step) {
 	c.report.Steps = append(c.report.Steps, step)
 	c.OnStep(step)
 }

@@ -10,16 +10,14 @@ type Store struct {
 	SelfTest func(context.Context) error
 }
 
-// store runs the store's step. A failure is only a warning: without a store, each broker fetches its own token.
-func (c *checker) store(ctx context.Context) {
+// checkStore runs the store's step. A failure is only a warning: without a store, each broker fetches its own token.
+func (c *checker) checkStore(ctx context.Context) {
 	if c.Store == nil {
 		return
 	}
-	c.step(ctx, Step{Name: "token store", Target: c.Store.Address}, func(ctx context.Context) finding {
+	c.runStep(ctx, Step{Name: "token store", Target: c.Store.Address}, func(ctx context.Context) Step {
 		if err := c.Store.SelfTest(ctx); err != nil {
-			found := passed("not in use; the broker works without it")
-			found.warnings = []string{"the token is not shared: the store " + err.Error()}
-			return found
+			return passed("not in use; the broker works without it", "the token is not shared: the store "+err.Error())
 		}
 		return passed("works")
 	})

@@ -19,47 +19,34 @@ type tokenResult struct {
 
 // fetchToken makes one token request, exactly as the broker makes it. It reports false if ctx was done first.
 func fetchToken(ctx context.Context, config tokensource.Config) (tokenResult, bool) {
-	ended := make(chan *tokensource.RefreshError, 1)
-	end := func(failure *tokensource.RefreshError) {
-		select {
-		case ended <- failure:
-		default: // the source runs until it is stopped, but only the first request counts
-		}
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	var failure *tokensource.RefreshError
+	ended := false
+	config.OnRefresh = func(event tokensource.RefreshEvent) {
+		failure, ended = event.Err, true
+		stop()
 	}
-	config.OnRefresh = func(event tokensource.RefreshEvent) { end(event.Err) }
 	config.OnReload = func(reload tokensource.CredentialReload) {
 		if reload.Outcome == tokensource.ReloadUnreadable {
-			end(&tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: reload.Reason, Advice: reload.Advice})
+			failure, ended = &tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: reload.Reason, Advice: reload.Advice}, true
+			stop()
 		}
 	}
 	source, err := tokensource.New(config)
 	if err != nil {
 		return tokenResult{failure: &tokensource.RefreshError{Outcome: tokensource.OutcomeInvalidResponse, Reason: err.Error()}}, true
 	}
-	running, stop := context.WithCancel(ctx)
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		source.Run(running)
-	}()
-	defer func() {
-		stop()
-		<-stopped
-	}()
-	select {
-	case failure := <-ended:
-		authorization, _ := source.Current()
-		snapshot := source.Snapshot()
-		return tokenResult{authorization, snapshot.Expires.Sub(snapshot.Issued), failure}, true
-	case <-ctx.Done():
-		return tokenResult{}, false
-	}
+	source.Run(running) // which calls both functions
+	authorization, _ := source.Current()
+	snapshot := source.Snapshot()
+	return tokenResult{authorization, snapshot.Expires.Sub(snapshot.Issued), failure}, ended
 }
 
 // describeToken describes a token request, and adds the token's claims to the account's report.
-func (c *checker) describeToken(account Account, result tokenResult, report *AccountReport) finding {
+func (c *checker) describeToken(account Account, result tokenResult, report *AccountReport) Step {
 	if result.failure != nil {
-		return finding{text: result.failure.Reason, advice: result.failure.Advice, cause: c.tokenCause(result.failure)}
+		return failed(c.tokenCause(result.failure), result.failure.Reason, result.failure.Advice)
 	}
 	token := strings.TrimPrefix(result.authorization, "Bearer ")
 	c.redact.addSecret(token)
@@ -78,7 +65,7 @@ func (c *checker) describeToken(account Account, result tokenResult, report *Acc
 			text += "; " + list.name + " " + strings.Join(list.words, ", ")
 		}
 	}
-	return finding{text: text, warnings: c.tokenWarnings(account, result, contents)}
+	return passed(text, c.tokenWarnings(account, result, contents)...)
 }
 
 // tokenWarnings lists what is unusual about a token.
@@ -105,6 +92,6 @@ func (c *checker) tokenCause(failure *tokensource.RefreshError) Cause {
 	case failure.Outcome == tokensource.OutcomeRejected:
 		return CauseCredentials
 	default:
-		return route{server: c.Login}.wrongServerCause()
+		return c.Login.wrongServerCause()
 	}
 }

@@ -18,62 +18,44 @@ import (
 // maxConnectResponse bounds a proxy's response to CONNECT, in bytes.
 const maxConnectResponse = 64 << 10
 
-// tunnel runs the step that opens a tunnel through the proxy.
-func (c *checker) tunnel(ctx context.Context, r route) finding {
-	conn, err := c.connectServer(ctx, r)
-	if err != nil {
-		return r.tunnelFailure(ctx, err)
-	}
-	_ = conn.Close() // it was only a test
-	return passed(hostPort(r.proxy) + " opened a tunnel to " + r.target)
-}
-
-// tunnelFailure describes why there is no connection to the server: the first hop, or the proxy, failed.
-func (r route) tunnelFailure(ctx context.Context, err error) finding {
-	var refused *neterr.ProxyRefusedError
-	switch {
-	case r.proxy == nil:
-		return r.connectFailure(err)
-	case ctx.Err() != nil:
-		return finding{text: r.target + " was not reached: the HTTP proxy did not answer in time", cause: CauseNetwork, advice: "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is working."}
-	case !errors.As(err, &refused) && neterr.Describe("", err).ProxyError != "destination_unavailable":
-		return r.connectFailure(err)
-	}
-	explained := neterr.Describe("", err)
-	found := finding{text: r.target + " " + explained.Detail, cause: CauseNetwork, advice: explained.Hint}
-	switch {
-	case refused != nil && refused.Status == http.StatusProxyAuthRequired:
-		found.advice = "The proxy requires a user name and password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. To bypass the proxy for this host, add the host to NO_PROXY."
-	case refused != nil:
-		found.advice += " Ask the proxy's administrator to allow connections to this host."
-	}
-	return found
-}
-
-// connectServer opens a connection to the server, directly or through the proxy, on which TLS can start.
-func (c *checker) connectServer(ctx context.Context, r route) (net.Conn, error) {
-	conn, err := c.connect(ctx, r)
-	if err != nil || r.proxy == nil {
-		return conn, err
-	}
+// openTunnel opens a tunnel through the HTTP proxy.
+func (c *connection) openTunnel(ctx context.Context) Step {
+	conn := c.conn
 	// A deadline in the past ends a blocked read or write.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	through := conn
-	if r.proxy.Scheme == "https" {
-		secure := tls.Client(conn, c.tlsConfig(r.proxy.Hostname()))
-		err, through = secure.HandshakeContext(ctx), secure
+	var err error
+	if c.proxy.Scheme == "https" {
+		secure := tls.Client(conn, c.tlsConfig(c.proxy.Hostname()))
+		err, c.conn = secure.HandshakeContext(ctx), secure
 	}
 	if err == nil {
-		err = connectThrough(through, r)
+		err = connectThrough(c.conn, c.route)
 	}
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		_ = conn.Close() // it cannot be used
-		return nil, err
+		return c.tunnelFailure(ctx, err)
 	}
-	return through, nil
+	return passed(hostPort(c.proxy) + " opened a tunnel to " + c.target)
+}
+
+// tunnelFailure describes why there is no tunnel: the connection to the proxy, or the proxy, failed.
+func (r route) tunnelFailure(ctx context.Context, err error) Step {
+	explained := neterr.Describe("", err)
+	result := failed(CauseNetwork, r.target+" "+explained.Detail, explained.Hint)
+	var refused *neterr.ProxyRefusedError
+	switch {
+	case ctx.Err() != nil:
+		return failed(CauseNetwork, r.target+" was not reached: the HTTP proxy did not answer in time", "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is working.")
+	case errors.As(err, &refused) && refused.Status == http.StatusProxyAuthRequired:
+		result.Advice = "The proxy requires a user name and password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. To bypass the proxy for this host, add the host to NO_PROXY."
+	case errors.As(err, &refused):
+		result.Advice += " Ask the proxy's administrator to allow connections to this host."
+	case explained.ProxyError != "destination_unavailable":
+		return r.connectFailure(err)
+	}
+	return result
 }
 
 // connectThrough requests a tunnel with CONNECT: RFC 9110 section 9.3.6.

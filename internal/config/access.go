@@ -17,27 +17,19 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// accessKeys returns the access keys from their variable or file; none if neither is set.
-func (c Config) accessKeys() ([]tokensource.Secret, error) {
-	isSet := !c.AccessKey.Equal(tokensource.Secret{})
-	switch {
-	case isSet && c.AccessKeyFile != "":
-		return nil, errors.New("both BROKER_ACCESS_KEY and BROKER_ACCESS_KEY_FILE are set: unset one of them")
-	case isSet:
-		key, err := tokensource.ParseSecret([]byte(c.AccessKey.Reveal()))
-		return checkKeys([]tokensource.Secret{key}, err)
-	case c.AccessKeyFile != "":
-		return ReadAccessKeys(c.AccessKeyFile)
-	default:
-		return nil, nil
+// accessKeys returns the access keys from their variable or file, and the name of the one that is set; none if neither is.
+func (c Config) accessKeys() (keys []tokensource.Secret, source string, err error) {
+	if c.AccessKeyFile != "" && !isSet(c.AccessKey) {
+		keys, err = ReadAccessKeys(c.AccessKeyFile)
+		return keys, "BROKER_ACCESS_KEY_FILE", err
 	}
-}
-
-func (c Config) accessKeyVariable() string {
-	if c.AccessKeyFile != "" && c.AccessKey.Equal(tokensource.Secret{}) {
-		return "BROKER_ACCESS_KEY_FILE"
+	key, source, err := secretOrFile("BROKER_ACCESS_KEY", c.AccessKey, c.AccessKeyFile)
+	if err != nil || source == "" {
+		return nil, source, err
 	}
-	return "BROKER_ACCESS_KEY"
+	key, err = tokensource.ParseSecret([]byte(key.Reveal()))
+	keys, err = checkKeys([]tokensource.Secret{key}, err)
+	return keys, source, err
 }
 
 // ReadAccessKeys reads the access keys from a file, one a line.
@@ -60,7 +52,7 @@ func checkKeys(keys []tokensource.Secret, err error) ([]tokensource.Secret, erro
 
 // Guarded reports whether apps must authenticate.
 func (c Config) Guarded() bool {
-	return !c.AccessKey.Equal(tokensource.Secret{}) || c.AccessKeyFile != "" || c.TLSClientCAFile != ""
+	return isSet(c.AccessKey) || c.AccessKeyFile != "" || c.TLSClientCAFile != ""
 }
 
 // checkListen rejects an address through which other machines could use the credentials.

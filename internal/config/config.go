@@ -70,7 +70,8 @@ type Config struct {
 
 	// Derived by Load.
 	API   *url.URL
-	Store *redisstore.Options
+	Login *url.URL            // the token endpoint
+	Store *redisstore.Options // nil without a token store
 	// AccessKeys are all valid access keys; AccessKey is the first.
 	AccessKeys []tokensource.Secret
 	Settings   []Setting // all variables, with displayable values
@@ -105,23 +106,29 @@ func Load(environ []string) (Config, []Error) {
 		}
 		check(variable, err)
 	}
-	var err error
 	if c.HasDefaultAccount() || c.AccountsDir == "" {
-		var blame string
-		c.ClientID, blame, err = secretFromEnvOrFile(c.ClientID, "ETRUSTED_CLIENT_ID", c.ClientIDFile)
-		checkCredential(blame, err)
-		c.ClientSecret, blame, err = secretFromEnvOrFile(c.ClientSecret, "ETRUSTED_CLIENT_SECRET", c.ClientSecretFile)
-		checkCredential(blame, err)
+		required := func(variable string, value tokensource.Secret, file string) tokensource.Secret {
+			value, source, err := secretOrFile(variable, value, file)
+			if source == "" {
+				source, err = variable, fmt.Errorf("is not set: set it, or %s, or ETRUSTED_ACCOUNTS_DIR (the command demo needs none of them)", variable+"_FILE")
+			}
+			checkCredential(source, err)
+			return value
+		}
+		c.ClientID = required("ETRUSTED_CLIENT_ID", c.ClientID, c.ClientIDFile)
+		c.ClientSecret = required("ETRUSTED_CLIENT_SECRET", c.ClientSecret, c.ClientSecretFile)
 	}
 	if c.AccountsDir != "" {
 		check("ETRUSTED_ACCOUNTS_DIR", CheckDir(c.AccountsDir))
 	}
+	var err error
 	c.API, err = parseAPIURL(c.APIURL)
 	check("ETRUSTED_API_URL", err)
-	_, err = parseServerURL(c.TokenURL)
+	c.Login, err = parseServerURL(c.TokenURL)
 	check("ETRUSTED_TOKEN_URL", err)
-	c.AccessKeys, err = c.accessKeys()
-	check(c.accessKeyVariable(), err)
+	var source string
+	c.AccessKeys, source, err = c.accessKeys()
+	check(source, err)
 	if len(c.AccessKeys) > 0 {
 		c.AccessKey = c.AccessKeys[0]
 	}
@@ -135,30 +142,36 @@ func Load(environ []string) (Config, []Error) {
 		_, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)
 	}
-	var blame string
 	var invalid Error
 	if errors.As(c.checkTLS(), &invalid) {
 		problems = append(problems, invalid)
 	}
-	c.Store, blame, err = c.tokenStore()
-	check(blame, err)
+	store, source, err := secretOrFile("BROKER_TOKEN_STORE", c.TokenStore, c.TokenStoreFile)
+	check(source, err)
+	if isSet(store) {
+		options, err := redisstore.ParseURL(store.Reveal())
+		c.Store = &options
+		check(source, err)
+	}
 	check("HTTPS_PROXY", c.checkProxy(variables))
 	if c.InterceptCADir != "" {
 		check("BROKER_INTERCEPT_CA_DIR", CheckDir(c.InterceptCADir))
 	}
 	check("BROKER_TOKEN_WAIT", notNegative(c.TokenWait))
-	check("BROKER_UPSTREAM_TIMEOUT", positive(c.UpstreamTimeout))
 	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))
+	if c.UpstreamTimeout <= 0 {
+		check("BROKER_UPSTREAM_TIMEOUT", errors.New("must be greater than zero, such as 60s"))
+	}
 	if c.ReplayBuffer < 0 || c.ReplayBuffer > maxReplayBuffer {
 		check("BROKER_REPLAY_BUFFER", fmt.Errorf("must be from 0 to %d bytes: each request in flight may use that much memory", maxReplayBuffer))
 	}
 	if c.LogLevel < zapcore.DebugLevel || c.LogLevel > zapcore.ErrorLevel { // above, errors would go unseen
-		check("BROKER_LOG_LEVEL", errors.New(mustBe(reflect.TypeFor[zapcore.Level]())))
+		check("BROKER_LOG_LEVEL", errors.New(requirementFor(reflect.TypeFor[zapcore.Level]())))
 	}
 	if c.LogFormat != "" && c.LogFormat != "json" && c.LogFormat != "console" {
 		check("BROKER_LOG_FORMAT", errors.New("must be json or console"))
 	}
-	c.Settings = c.effective(variables, problems)
+	c.Settings = c.settings(variables, problems)
 	return c, problems
 }
 
@@ -167,7 +180,7 @@ const maxReplayBuffer = 64 << 20
 
 // HasDefaultAccount reports whether credentials for the unnamed account are configured.
 func (c Config) HasDefaultAccount() bool {
-	return c.ClientIDFile != "" || c.ClientSecretFile != "" || !c.ClientID.Equal(tokensource.Secret{}) || !c.ClientSecret.Equal(tokensource.Secret{})
+	return c.ClientIDFile != "" || c.ClientSecretFile != "" || isSet(c.ClientID) || isSet(c.ClientSecret)
 }
 
 // DefaultCredentials returns the source of the default account's credentials, or nil without a default account.
@@ -228,12 +241,12 @@ func Parse(variables map[string]string) (Config, []Error) {
 			panic("config is declared wrongly: " + err.Error()) // an invalid tag, which every test would reveal
 		}
 		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
-		problems = append(problems, Error{field.Tag.Get("env"), mustBe(field.Type)})
+		problems = append(problems, Error{field.Tag.Get("env"), requirementFor(field.Type)})
 	}
 	return c, problems
 }
 
-func mustBe(t reflect.Type) string {
+func requirementFor(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[bool]():
 		return "must be true or false"
@@ -246,21 +259,23 @@ func mustBe(t reflect.Type) string {
 	}
 }
 
-// secretFromEnvOrFile returns a secret from its variable or its file, whichever is set. blame names the variable that an
-// error is about.
-func secretFromEnvOrFile(plain tokensource.Secret, variable, file string) (secret tokensource.Secret, blame string, err error) {
-	inFile := variable + "_FILE"
-	switch isSet := !plain.Equal(tokensource.Secret{}); {
-	case isSet && file != "":
-		return secret, variable, fmt.Errorf("both %s and %s are set: unset one of them", variable, inFile)
-	case isSet:
-		return plain, variable, nil
-	case file == "":
-		return secret, variable, fmt.Errorf("is not set: set it, or %s, or ETRUSTED_ACCOUNTS_DIR (the command demo needs none of them)", inFile)
+// secretOrFile returns the secret that is in the variable or in the file that NAME_FILE names, and the name of the one that
+// is set: neither gives the zero Secret and "".
+func secretOrFile(variable string, value tokensource.Secret, file string) (secret tokensource.Secret, source string, err error) {
+	switch {
+	case isSet(value) && file != "":
+		return secret, variable, fmt.Errorf("both %s and %s are set: unset one of them", variable, variable+"_FILE")
+	case file != "":
+		secret, err = readSecretFile(file)
+		return secret, variable + "_FILE", err
+	case isSet(value):
+		return value, variable, nil
+	default:
+		return secret, "", nil
 	}
-	secret, err = readSecretFile(file)
-	return secret, inFile, err
 }
+
+func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Secret{}) }
 
 // readSecretFile reads the secret in the file that a variable names.
 func readSecretFile(file string) (tokensource.Secret, error) {
@@ -270,7 +285,7 @@ func readSecretFile(file string) (tokensource.Secret, error) {
 // readFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the secret
 // itself, even if it begins with a slash.
 func readFile[T any](file string, read func(path string) (T, error)) (content T, err error) {
-	if !isPath(file) {
+	if !looksLikePath(file) {
 		return content, errNoPath
 	}
 	content, err = read(file)
@@ -285,8 +300,8 @@ var (
 	errNoFile = errors.New("file not found")
 )
 
-// isPath reports whether text is meant to be a path, rather than a secret that happens to contain a slash.
-func isPath(text string) bool {
+// looksLikePath reports whether text is meant to be a path, rather than a secret that happens to contain a slash.
+func looksLikePath(text string) bool {
 	return filepath.IsAbs(text) || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../")
 }
 
@@ -321,13 +336,6 @@ func parseAPIURL(text string) (*url.URL, error) {
 func notNegative(d time.Duration) error {
 	if d < 0 {
 		return errors.New("must not be negative")
-	}
-	return nil
-}
-
-func positive(d time.Duration) error {
-	if d <= 0 {
-		return errors.New("must be greater than zero, such as 60s")
 	}
 	return nil
 }

@@ -6,26 +6,89 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 
 	"etrusted-broker/internal/hostport"
 	"etrusted-broker/tokensource"
 )
 
+// Setting is a variable with its effective value, in displayable form.
+type Setting struct {
+	Name    string
+	Value   string // a secret is shown by its length only
+	Source  string // environment, default, a _FILE variable, or - if it is not set
+	Meaning string
+}
+
+// settings returns all variables with their effective values, in displayable form.
+func (c Config) settings(set map[string]string, problems []Error) []Setting {
+	var all []Setting
+	for _, v := range Variables() {
+		value := c.displayValue(v)
+		if set[v.Name] != "" && slices.ContainsFunc(problems, func(p Error) bool { return p.Variable == v.Name }) {
+			value = "(not valid)" // it may be a misplaced secret
+		}
+		all = append(all, Setting{Name: v.Name, Value: value, Source: sourceOf(v, set), Meaning: v.Help})
+	}
+	return all
+}
+
+// sourceOf returns where a variable's effective value comes from.
+func sourceOf(v Variable, set map[string]string) string {
+	switch value, isSet := set[v.Name]; {
+	case value != "", isSet && v.Name == "BROKER_ADMIN_LISTEN":
+		return "environment"
+	case set[v.Name+"_FILE"] != "":
+		return v.Name + "_FILE"
+	case v.Fallback != "":
+		return "default"
+	default:
+		return "-"
+	}
+}
+
 // displayable has, for each shape tag, the condition under which 'broker config', the status page and 'broker check' show a
 // value. Any other text may be a misplaced secret, and only its length is shown.
 var displayable = map[string]func(text string) bool{
 	"path":     fileExists,
-	"url":      isPlainURL,
-	"address":  IsPlainAddress,
-	"hosts":    isPlainHostPort,
-	"patterns": isPlainPattern,
-	"scopes":   isPlainScopes,
-	"word":     isPlainWord,
+	"url":      isDisplayableURL,
+	"address":  IsDisplayableAddress,
+	"hosts":    isDisplayableHostPort,
+	"patterns": matches(pathShape + `(?: +` + pathShape + `)?`),
+	// Scopes, such as reviews:read, are checked nowhere, so even a short word may be a secret, unless it is of lower-case
+	// letters only.
+	"scopes": matches(`[a-z_.:/ -]*`),
+	"word":   matches(wordShape),
 }
 
-// shown returns a variable's effective value in displayable form.
-func (c Config) shown(v Variable) string {
+// The shapes of texts that cannot be a secret: they are shorter than ShortKey, or have no capital letters and digits. The
+// characters are those of host names, API paths and their wildcards, such as {externalReferenceId}.
+const (
+	wordShape    = `(?:[a-z_-]*|[\w.~{}$-]{0,15})`
+	segmentShape = `(?:` + wordShape + `|\{[A-Za-z_]*(?:\.\.\.)?\})`
+	pathShape    = segmentShape + `(?:/` + segmentShape + `)*`
+	labelShape   = `[\w~{}$-]{0,15}`
+	hostShape    = labelShape + `(?:\.` + labelShape + `)*`
+	fileShape    = wordShape + `(?:\.` + wordShape + `)*`
+)
+
+// matches returns a function that reports whether a whole text has a shape.
+func matches(shape string) func(text string) bool {
+	compiled := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:` + shape + `)$`) }) // few commands need any
+	return func(text string) bool { return compiled().MatchString(text) }
+}
+
+var (
+	isDisplayablePath     = matches(pathShape)
+	isDisplayableHostName = matches(hostShape)
+	isDisplayableFileName = matches(fileShape)
+)
+
+// displayValue returns a variable's effective value in displayable form.
+func (c Config) displayValue(v Variable) string {
 	value := reflect.ValueOf(c).Field(v.index).Interface()
 	text := fmt.Sprint(value)
 	switch value := value.(type) {
@@ -45,15 +108,15 @@ func (c Config) shown(v Variable) string {
 	case v.separator == ",": // each part is valid by itself, so one that may be a secret says nothing about the others
 		parts := strings.Split(text, v.separator)
 		for i, part := range parts {
-			parts[i] = v.shownText(strings.TrimSpace(part))
+			parts[i] = v.displayText(strings.TrimSpace(part))
 		}
 		return strings.Join(parts, v.separator)
 	}
-	return v.shownText(text)
+	return v.displayText(text)
 }
 
-// shownText returns a text if it has the variable's shape, and its length otherwise.
-func (v Variable) shownText(text string) string {
+// displayText returns a text if it has the variable's shape, and its length otherwise.
+func (v Variable) displayText(text string) string {
 	if hasShape := displayable[v.shape]; hasShape != nil && hasShape(text) {
 		return text
 	}
@@ -66,80 +129,38 @@ func fileExists(path string) bool {
 	return err == nil
 }
 
-func isPlainURL(text string) bool {
+func isDisplayableURL(text string) bool {
 	u, err := parseServerURL(text)
-	return err == nil && isPlainHost(u.Hostname()) && isPlainPath(u.Path)
+	return err == nil && isDisplayableHost(u.Hostname()) && isDisplayablePath(u.Path)
 }
 
-// IsPlainAddress reports whether an address of a listener contains no part that may be a misplaced secret.
-func IsPlainAddress(text string) bool {
+// IsDisplayableAddress reports whether an address of a listener contains no part that may be a misplaced secret.
+func IsDisplayableAddress(text string) bool {
 	if path, isUnix := UnixPath(text); isUnix {
-		return fileExists(path) || isPlainSocket(path)
+		return fileExists(path) || isDisplayableSocket(path)
 	}
 	host, err := SplitListen(text)
-	return err == nil && (host == "" || isPlainHost(host))
+	return err == nil && (host == "" || isDisplayableHost(host))
 }
 
-// isPlainSocket reports whether a path is that of a socket, which need not exist yet.
-func isPlainSocket(path string) bool {
-	folder := filepath.Dir(path)
-	return everyPart(filepath.Base(path), ".", isPlainWord) && (fileExists(folder) || isPlainPath(folder))
+// isDisplayableSocket reports whether a path is that of a socket, which need not exist yet.
+func isDisplayableSocket(path string) bool {
+	dir := filepath.Dir(path)
+	return isDisplayableFileName(filepath.Base(path)) && (fileExists(dir) || isDisplayablePath(dir))
 }
 
-// isPlainScopes reports whether a text has only what scopes are made of, such as reviews:read. They are checked nowhere, so
-// even a short word may be a secret, unless it is of lower-case letters only.
-func isPlainScopes(text string) bool {
-	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-_.:/ ") == ""
-}
-
-// isPlainPattern reports whether a text is one of BROKER_ALLOW.
-func isPlainPattern(text string) bool {
-	words := strings.Fields(text)
-	return len(words) <= 2 && everyPart(text, " ", isPlainPath)
-}
-
-func isPlainPath(text string) bool {
-	return everyPart(text, "/", func(segment string) bool { return isPlainWord(segment) || isPlainWildcard(segment) })
-}
-
-// isPlainWildcard reports whether a segment of a pattern is a wildcard with a name of letters, such as {externalReferenceId}.
-func isPlainWildcard(segment string) bool {
-	name, opened := strings.CutPrefix(segment, "{")
-	name, closed := strings.CutSuffix(name, "}")
-	return opened && closed && strings.Trim(strings.TrimSuffix(name, "..."), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_") == ""
-}
-
-// isPlainHostPort reports whether a text is a host, with or without a port.
-func isPlainHostPort(text string) bool {
+// isDisplayableHostPort reports whether a text is a host, with or without a port.
+func isDisplayableHostPort(text string) bool {
 	if name, _, ok := hostport.Split(text); ok {
 		text = name
 	}
-	return isPlainHost(text)
+	return isDisplayableHost(text)
 }
 
-// isPlainHost reports whether a text is an address or a name without a label that is long enough to be a secret.
-func isPlainHost(text string) bool {
+// isDisplayableHost reports whether a text is an address or a name without a label that is long enough to be a secret.
+func isDisplayableHost(text string) bool {
 	if _, err := netip.ParseAddr(text); err == nil {
 		return true
 	}
-	return text != "" && everyPart(text, ".", func(label string) bool { return len(label) < ShortKey && isPlainWord(label) })
-}
-
-// isPlainWord reports whether a word is too short for a secret, or of lower-case letters, hyphens and underscores only, such
-// as questionnaire-links. The characters are those of host names, API paths and their wildcards.
-func isPlainWord(text string) bool {
-	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz-_") == "" {
-		return true
-	}
-	return len(text) < ShortKey && strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~{}$") == ""
-}
-
-// everyPart reports whether all parts of a text are of a kind.
-func everyPart(text, separator string, is func(string) bool) bool {
-	for part := range strings.SplitSeq(text, separator) {
-		if !is(strings.TrimSpace(part)) {
-			return false
-		}
-	}
-	return true
+	return text != "" && isDisplayableHostName(text)
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 )
@@ -43,21 +42,24 @@ func (c Config) checkTLS() error {
 // Load reads the files and returns the configuration of a TLS server that uses them, with the digest of their contents. The
 // configuration is nil if the digest is still current, so that unchanged files are not parsed again. Its errors are Errors.
 func (f TLSFiles) Load(current TLSFilesDigest) (*tls.Config, TLSFilesDigest, error) {
-	cert, err := readPEM(f.Cert)
-	if err != nil {
-		return nil, TLSFilesDigest{}, Error{"BROKER_TLS_CERT_FILE", err.Error()}
-	}
-	key, err := readPEM(f.Key)
-	if err != nil {
-		return nil, TLSFilesDigest{}, Error{"BROKER_TLS_KEY_FILE", err.Error()}
-	}
-	defer clear(key)
-	var clientCA []byte
-	if f.ClientCA != "" {
-		if clientCA, err = readPEM(f.ClientCA); err != nil {
-			return nil, TLSFilesDigest{}, Error{"BROKER_TLS_CLIENT_CA_FILE", err.Error()}
+	var cert, key, clientCA []byte
+	for _, file := range []struct {
+		variable, path string
+		content        *[]byte
+	}{
+		{"BROKER_TLS_CERT_FILE", f.Cert, &cert},
+		{"BROKER_TLS_KEY_FILE", f.Key, &key},
+		{"BROKER_TLS_CLIENT_CA_FILE", f.ClientCA, &clientCA},
+	} {
+		if file.path == "" {
+			continue
+		}
+		var err error
+		if *file.content, err = readPEM(file.path); err != nil {
+			return nil, TLSFilesDigest{}, Error{file.variable, err.Error()}
 		}
 	}
+	defer clear(key)
 	digest := digestOf(cert, key, clientCA)
 	if digest == current {
 		return nil, digest, nil
@@ -103,12 +105,19 @@ func newTLSConfig(cert, key, clientCA []byte) (*tls.Config, error) {
 // maxPEM is larger than a chain, and than a bundle of all public CAs.
 const maxPEM = 1 << 20
 
-// readPEM reads a whole file. Its errors do not say which: a secret may have been put in place of the path.
+// readPEM reads a whole file, which must be a regular one: opening a pipe would block. Its errors do not say which file it is: a
+// secret may have been put in place of the path.
 func readPEM(path string) ([]byte, error) {
-	if !isPath(path) {
+	if !looksLikePath(path) {
 		return nil, errNoPath
 	}
-	file, err := os.Open(path) //nolint:gosec // G304: the operator's own configuration names the path.
+	info, err := os.Stat(path)
+	var content []byte
+	if err == nil && info.Mode().IsRegular() && info.Size() <= maxPEM {
+		if content, err = os.ReadFile(path); err == nil { //nolint:gosec // G304: the operator's own configuration names the path.
+			return content, nil
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, errNoFile
@@ -116,14 +125,9 @@ func readPEM(path string) ([]byte, error) {
 		return nil, errors.New("is not readable for the broker's user: change its owner or its mode")
 	case err != nil:
 		return nil, errors.New("cannot be opened")
-	}
-	defer func() { _ = file.Close() }() // only read from: nothing can be lost
-	content, err := io.ReadAll(io.LimitReader(file, maxPEM+1))
-	switch {
-	case err != nil:
+	case !info.Mode().IsRegular():
 		return nil, errors.New("cannot be read: it must be a file")
-	case len(content) > maxPEM:
+	default:
 		return nil, errors.New("is too large to be a PEM file")
 	}
-	return content, nil
 }

@@ -69,21 +69,21 @@ func UnknownVariables(environ []string) []string {
 		if !ours || slices.Contains(known, name) || kubernetesService().MatchString(name) {
 			continue
 		}
-		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, nearest(name, known)))
+		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, closestName(name, known)))
 	}
 	slices.Sort(warnings)
 	return warnings
 }
 
-// nearest returns the candidate with the smallest edit distance from name.
-func nearest(name string, candidates []string) string {
+// closestName returns the candidate with the smallest edit distance from name.
+func closestName(name string, candidates []string) string {
 	return slices.MinFunc(candidates, func(a, b string) int {
-		return distance(name, a) - distance(name, b)
+		return editDistance(name, a) - editDistance(name, b)
 	})
 }
 
-// distance is the Levenshtein distance of two strings of ASCII.
-func distance(a, b string) int {
+// editDistance is the Levenshtein distance of two strings of ASCII.
+func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

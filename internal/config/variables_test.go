@@ -68,10 +68,10 @@ func TestDistanceCountsEdits(t *testing.T) {
 		{"intention", "execution", 5},
 	}
 	for _, test := range tests {
-		if got := distance(test.a, test.b); got != test.want {
+		if got := editDistance(test.a, test.b); got != test.want {
 			t.Errorf("distance(%q, %q): got %d, want %d", test.a, test.b, got, test.want)
 		}
-		if got := distance(test.b, test.a); got != test.want {
+		if got := editDistance(test.b, test.a); got != test.want {
 			t.Errorf("distance(%q, %q): got %d, want %d", test.b, test.a, got, test.want)
 		}
 	}
@@ -86,11 +86,11 @@ func TestNearestSuggestsClosestName(t *testing.T) {
 		"BROKER_LOGFORMAT": "BROKER_LOG_FORMAT",
 		"BROKER_LISTEN":    "BROKER_LISTEN",
 	} {
-		if got := nearest(name, candidates); got != want {
+		if got := closestName(name, candidates); got != want {
 			t.Errorf("nearest(%s): got %s, want %s", name, got, want)
 		}
 	}
-	if got := nearest("x", []string{"b", "a"}); got != "b" {
+	if got := closestName("x", []string{"b", "a"}); got != "b" {
 		t.Errorf("two candidates at the same distance: got %s, want the first, b", got)
 	}
 	if !slices.Equal(candidates, []string{"BROKER_LISTEN", "BROKER_LOG_LEVEL", "BROKER_LOG_FORMAT"}) {

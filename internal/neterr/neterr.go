@@ -56,13 +56,7 @@ func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res 
 // problem's Detail, as in "the API refused the connection"; if it is empty, Detail is only the rest: "refused the
 // connection". The texts are ASCII, if server is. The problem has no Title, and does not wrap err, which may quote the peer.
 func Describe(server string, err error) *problem.Problem {
-	p := unreachable(CodeInvalidHTTP, "http_protocol_error", "sent something that is not valid HTTP", "Check that the configured URL leads to the right server.")
-	for _, describe := range []func(error) *problem.Problem{describeProxy, describeDNS, describeCertificate, describeHandshake, describeDial, describeTimeout, describeClosed} {
-		if known := describe(err); known != nil {
-			p = known
-			break
-		}
-	}
+	p := describe(err)
 	if server != "" {
 		p.Detail = server + " " + p.Detail
 	}
@@ -79,88 +73,11 @@ func tooSlow(code, proxyError, detail, hint string) *problem.Problem {
 	return &problem.Problem{Code: code, Status: http.StatusGatewayTimeout, ProxyError: proxyError, Detail: detail, Hint: hint}
 }
 
-const proxyHint = "Check HTTPS_PROXY and NO_PROXY."
-
-func describeProxy(err error) *problem.Problem {
-	var refused *ProxyRefusedError
-	if errors.As(err, &refused) {
-		return unreachable("forward-proxy-refused", "destination_unavailable", fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyHint)
-	}
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "proxyconnect" {
-		return unreachable("forward-proxy-invalid", "destination_unavailable", "was not reached: the HTTP proxy does not answer as one", proxyHint)
-	}
-	return nil
-}
-
-func describeDNS(err error) *problem.Problem {
-	var dns *net.DNSError
-	if !errors.As(err, &dns) {
-		return nil
-	}
-	const hint = "Check the host name in the URL, and this machine's DNS (in a container: its network and resolver)."
-	if dns.IsTimeout {
-		return tooSlow("dns-timeout", "dns_timeout", "was not found: the name server did not answer in time", hint)
-	}
-	return unreachable("dns-error", "dns_error", "was not found: its host name has no address", hint)
-}
-
-func describeCertificate(err error) *problem.Problem {
-	untrusted := func(code, detail, hint string) *problem.Problem {
-		return unreachable(code, "tls_certificate_error", detail, hint)
-	}
-	var (
-		unknown x509.UnknownAuthorityError
-		name    x509.HostnameError
-		invalid x509.CertificateInvalidError
-		roots   x509.SystemRootsError
-		verify  *tls.CertificateVerificationError
-	)
-	switch {
-	case errors.As(err, &roots):
-		return untrusted("no-certificate-authorities", "was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or set SSL_CERT_FILE to a bundle.")
-	case errors.As(err, &unknown):
-		return untrusted("unknown-authority", "has a certificate of an unknown authority", "If a proxy inspects TLS, add its CA to a bundle and set SSL_CERT_FILE to that bundle; otherwise install the package ca-certificates.")
-	case errors.As(err, &name):
-		return untrusted("certificate-for-another-host", "has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal intercepts the connection.")
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return untrusted("certificate-expired", "has a certificate that is expired or not yet valid", "Check this machine's clock first.")
-	case errors.As(err, &invalid), errors.As(err, &verify):
-		return untrusted("certificate-invalid", "has a certificate that does not verify", "Check the URL, and whether a proxy intercepts the connection.")
-	}
-	return nil
-}
-
-func describeHandshake(err error) *problem.Problem {
-	var record tls.RecordHeaderError
-	if errors.As(err, &record) {
-		return unreachable(CodeNotTLS, "tls_protocol_error", "does not speak TLS", "Check the URL's scheme and port, and whether a proxy intercepts the connection.")
-	}
-	// The type of the server's alerts is not exported. Its texts are crypto/tls's own, selected by a number.
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "remote error" && strings.HasPrefix(op.Err.Error(), "tls: ") {
-		return unreachable("tls-alert", "tls_alert_received", "refused the TLS handshake ("+op.Err.Error()+")", "It may require a different TLS version or a client certificate, or a proxy or firewall intercepts the connection.")
-	}
-	return nil
-}
-
-const unreachableHint = "Check the URL, the firewall and this machine's network."
-
-func describeDial(err error) *problem.Problem {
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return unreachable(CodeConnectionRefused, "connection_refused", "refused the connection", unreachableHint)
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
-		return unreachable("no-route", "destination_ip_unroutable", "cannot be reached: there is no route to it", unreachableHint)
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return unreachable("too-many-open-files", "destination_unavailable", "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE).")
-	}
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" && op.Timeout() {
-		return tooSlow("connection-timeout", "connection_timeout", "did not accept the connection in time", unreachableHint)
-	}
-	return nil
-}
+const (
+	proxyHint       = "Check HTTPS_PROXY and NO_PROXY."
+	dnsHint         = "Check the host name in the URL, and this machine's DNS (in a container: its network and resolver)."
+	unreachableHint = "Check the URL, the firewall and this machine's network."
+)
 
 // These are the texts, or prefixes of texts, of errors of http.Transport that have no exported type.
 const (
@@ -171,28 +88,75 @@ const (
 	http2GoAway         = "http2: server sent GOAWAY"
 )
 
-func describeTimeout(err error) *problem.Problem {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, os.ErrDeadlineExceeded) {
-		var op *net.OpError
-		switch known := errors.As(err, &op); {
-		case known && op.Op == OpHandshake, strings.HasSuffix(err.Error(), tlsHandshakeTimeout):
-			return tooSlow("tls-handshake-timeout", "connection_timeout", "did not finish the TLS handshake in time", unreachableHint)
-		case known && op.Op == "write":
-			return tooSlow("write-timeout", "connection_write_timeout", "did not read the request in time", "It may be overloaded, or the line too slow for the upload.")
-		}
-		return tooSlow("response-timeout", "http_response_timeout", "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted.")
+// describe returns a new problem. The order of the cases matters: an error may match several, such as a DNS error that is a
+// timeout, and the first is the most specific.
+func describe(err error) *problem.Problem {
+	untrusted := func(code, detail, hint string) *problem.Problem {
+		return unreachable(code, "tls_certificate_error", detail, hint)
 	}
-	return nil
-}
-
-func describeClosed(err error) *problem.Problem {
+	var (
+		refused *ProxyRefusedError
+		op      *net.OpError
+		dns     *net.DNSError
+		unknown x509.UnknownAuthorityError
+		name    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		roots   x509.SystemRootsError
+		verify  *tls.CertificateVerificationError
+		record  tls.RecordHeaderError
+		timeout net.Error
+	)
+	isOp := func(name string) bool { return errors.As(err, &op) && op.Op == name }
 	switch {
+	case errors.As(err, &refused):
+		return unreachable("forward-proxy-refused", "destination_unavailable", fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyHint)
+	case isOp("proxyconnect"):
+		return unreachable("forward-proxy-invalid", "destination_unavailable", "was not reached: the HTTP proxy does not answer as one", proxyHint)
+
+	case errors.As(err, &dns) && dns.IsTimeout:
+		return tooSlow("dns-timeout", "dns_timeout", "was not found: the name server did not answer in time", dnsHint)
+	case errors.As(err, &dns):
+		return unreachable("dns-error", "dns_error", "was not found: its host name has no address", dnsHint)
+
+	case errors.As(err, &roots):
+		return untrusted("no-certificate-authorities", "was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or set SSL_CERT_FILE to a bundle.")
+	case errors.As(err, &unknown):
+		return untrusted("unknown-authority", "has a certificate of an unknown authority", "If a proxy inspects TLS, add its CA to a bundle and set SSL_CERT_FILE to that bundle; otherwise install the package ca-certificates.")
+	case errors.As(err, &name):
+		return untrusted("certificate-for-another-host", "has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal intercepts the connection.")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return untrusted("certificate-expired", "has a certificate that is expired or not yet valid", "Check this machine's clock first.")
+	case errors.As(err, &invalid), errors.As(err, &verify):
+		return untrusted("certificate-invalid", "has a certificate that does not verify", "Check the URL, and whether a proxy intercepts the connection.")
+
+	case errors.As(err, &record):
+		return unreachable(CodeNotTLS, "tls_protocol_error", "does not speak TLS", "Check the URL's scheme and port, and whether a proxy intercepts the connection.")
+	case isOp("remote error") && strings.HasPrefix(op.Err.Error(), "tls: "):
+		// The type of the server's alerts is not exported. Its texts are crypto/tls's own, selected by a number.
+		return unreachable("tls-alert", "tls_alert_received", "refused the TLS handshake ("+op.Err.Error()+")", "It may require a different TLS version or a client certificate, or a proxy or firewall intercepts the connection.")
+
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return unreachable(CodeConnectionRefused, "connection_refused", "refused the connection", unreachableHint)
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+		return unreachable("no-route", "destination_ip_unroutable", "cannot be reached: there is no route to it", unreachableHint)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return unreachable("too-many-open-files", "destination_unavailable", "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE).")
+
+	case isOp("dial") && op.Timeout():
+		return tooSlow("connection-timeout", "connection_timeout", "did not accept the connection in time", unreachableHint)
+	case isOp(OpHandshake), errors.As(err, &timeout) && timeout.Timeout() && strings.HasSuffix(err.Error(), tlsHandshakeTimeout):
+		return tooSlow("tls-handshake-timeout", "connection_timeout", "did not finish the TLS handshake in time", unreachableHint)
+	case isOp("write") && op.Timeout():
+		return tooSlow("write-timeout", "connection_write_timeout", "did not read the request in time", "It may be overloaded, or the line too slow for the upload.")
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
+		return tooSlow("response-timeout", "http_response_timeout", "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted.")
+
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
 		strings.HasSuffix(err.Error(), closedIdle),
 		strings.HasPrefix(err.Error(), http2Reset), strings.HasPrefix(err.Error(), http2Lost), strings.HasPrefix(err.Error(), http2GoAway):
 		return unreachable(CodeConnectionClosed, "connection_terminated", "closed the connection before the answer was complete", "It may be restarting; try again.")
+	default:
+		return unreachable(CodeInvalidHTTP, "http_protocol_error", "sent something that is not valid HTTP", "Check that the configured URL leads to the right server.")
 	}
-	return nil
 }

@@ -21,7 +21,7 @@ const (
 // account has the counts of one account. Requests only add to the atomic counters; everything else is rare and takes the
 // lock.
 type account struct {
-	counts  counts
+	counts  atomicCounts
 	replays map[string]*atomic.Uint64
 
 	mu      sync.Mutex
@@ -39,73 +39,56 @@ func newAccount(replayOutcomes []string) *account {
 	return &account{replays: newCounters(replayOutcomes), samples: []sample{{at: time.Now()}}}
 }
 
-// counts are Counts that are safe for concurrent use.
-type counts struct {
-	success, redirect, clientError, serverError, clientClosed, local, upstreamRequests, upstreamErrors atomic.Uint64
+// atomicCounts are Counts that are safe for concurrent use.
+type atomicCounts [numCounters]atomic.Uint64
 
-	upstreamTime atomic.Int64 // nanoseconds
-}
-
-func (c *counts) add(request Request) {
-	c.class(request.Status).Add(1)
+func (c *atomicCounts) add(request Request) {
+	c[resultClass(request.Status)].Add(1)
 	if request.Local {
-		c.local.Add(1)
+		c[Local].Add(1)
 	}
 	if request.UpstreamTime > 0 {
-		c.upstreamRequests.Add(1)
+		c[UpstreamRequests].Add(1)
 		if request.Status >= 500 {
-			c.upstreamErrors.Add(1)
+			c[UpstreamErrors].Add(1)
 		}
-		c.upstreamTime.Add(int64(request.UpstreamTime))
+		c[UpstreamNanoseconds].Add(uint64(request.UpstreamTime))
 	}
 }
 
-func (c *counts) class(status int) *atomic.Uint64 {
+func resultClass(status int) Counter {
 	switch {
 	case status == StatusClientClosedRequest:
-		return &c.clientClosed
+		return ClientClosed
 	case status >= 500:
-		return &c.serverError
+		return ServerError
 	case status >= 400:
-		return &c.clientError
+		return ClientError
 	case status >= 300:
-		return &c.redirect
+		return Redirect
 	default:
-		return &c.success
+		return Success
 	}
 }
 
-func (c *counts) load() Counts {
-	failed := c.upstreamErrors.Load() // loaded first because it is incremented last, so that it is never greater than UpstreamRequests
-	now := Counts{
-		Success:          c.success.Load(),
-		Redirect:         c.redirect.Load(),
-		ClientError:      c.clientError.Load(),
-		ServerError:      c.serverError.Load(),
-		ClientClosed:     c.clientClosed.Load(),
-		Local:            c.local.Load(),
-		UpstreamRequests: c.upstreamRequests.Load(),
-		UpstreamErrors:   failed,
-		UpstreamTime:     time.Duration(c.upstreamTime.Load()),
+// load returns the current counts. It loads UpstreamErrors before UpstreamRequests, which is incremented first, so that
+// there are never more errors than requests.
+func (c *atomicCounts) load() Counts {
+	var now Counts
+	for i := range c {
+		now[i] = c[i].Load()
 	}
-	now.All = now.Success + now.Redirect + now.ClientError + now.ServerError + now.ClientClosed // so that they add up
 	return now
 }
 
-// minus returns the counts since before.
-func (c Counts) minus(before Counts) Counts {
-	return Counts{
-		All:              c.All - before.All,
-		Success:          c.Success - before.Success,
-		Redirect:         c.Redirect - before.Redirect,
-		ClientError:      c.ClientError - before.ClientError,
-		ServerError:      c.ServerError - before.ServerError,
-		ClientClosed:     c.ClientClosed - before.ClientClosed,
-		Local:            c.Local - before.Local,
-		UpstreamRequests: c.UpstreamRequests - before.UpstreamRequests,
-		UpstreamErrors:   min(c.UpstreamErrors-before.UpstreamErrors, c.UpstreamRequests-before.UpstreamRequests), // the sample may have caught a request between the two increments
-		UpstreamTime:     c.UpstreamTime - before.UpstreamTime,
+// since returns the counts without those of an earlier sample, which may have caught a request between the increments of
+// UpstreamRequests and UpstreamErrors.
+func (c Counts) since(before Counts) Counts {
+	for i := range c {
+		c[i] -= before[i]
 	}
+	c[UpstreamErrors] = min(c[UpstreamErrors], c[UpstreamRequests])
+	return c
 }
 
 // sample records the current counts.
@@ -126,21 +109,21 @@ func (a *account) window(length time.Duration, now time.Time, total Counts) Wind
 			from = sample
 		}
 	}
-	return Window{total.minus(from.Counts), now.Sub(from.at)}
+	return Window{total.since(from.Counts), now.Sub(from.at)}
 }
 
 // recordRefresh counts a token request in the minute in which it ended.
 func (a *account) recordRefresh(event tokensource.RefreshEvent, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	start := now.Round(0).Truncate(time.Minute)
+	start := now.UTC().Round(0).Truncate(time.Minute)
 	if n := len(a.minutes); n == 0 || !a.minutes[n-1].Start.Equal(start) {
 		a.dropOldMinutes(now)
 		a.minutes = append(a.minutes, Minute{Start: start})
 	}
 	minute := &a.minutes[len(a.minutes)-1]
-	minute.Outcomes[slices.Index(tokensource.Outcomes[:], event.Outcome)]++
-	minute.Slowest = max(minute.Slowest, event.Duration)
+	*minute.count(event.Outcome)++
+	minute.SlowestSeconds = max(minute.SlowestSeconds, event.Duration.Seconds())
 }
 
 // dropOldMinutes drops minutes older than an hour. It also drops those in the future: after the clock was set back, they would

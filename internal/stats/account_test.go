@@ -29,7 +29,7 @@ func TestDropsMinutesInFuture(t *testing.T) {
 	a.recordRefresh(tokensource.RefreshEvent{Outcome: tokensource.OutcomeRejected}, ahead)
 	a.recordRefresh(tokensource.RefreshEvent{Outcome: tokensource.OutcomeSuccess}, now)
 	minutes := a.snapshot(now).Refreshes
-	if len(minutes) != 1 || minutes[0].Outcomes != [4]uint64{1, 0, 0, 0} {
+	if len(minutes) != 1 || minutes[0].Success != 1 || minutes[0].Failed() != 0 {
 		t.Errorf("got %+v, want one minute with one success", minutes)
 	}
 }
@@ -40,7 +40,7 @@ func TestSnapshotIsNotChangedLater(t *testing.T) {
 	a.recordRefresh(tokensource.RefreshEvent{Outcome: tokensource.OutcomeSuccess}, now)
 	before := a.snapshot(now)
 	a.recordRefresh(tokensource.RefreshEvent{Outcome: tokensource.OutcomeSuccess}, now)
-	if got := before.Refreshes[0].Outcomes[0]; got != 1 {
+	if got := before.Refreshes[0].Success; got != 1 {
 		t.Errorf("got %d, want 1", got)
 	}
 }

@@ -29,20 +29,38 @@ type Request struct {
 // StatusClientClosedRequest stands for a client that disconnected before the response.
 const StatusClientClosedRequest = 499
 
-// Counts are counts of requests. All is the sum of the five after it.
-type Counts struct {
-	All          uint64
-	Success      uint64 // 1xx and 2xx
-	Redirect     uint64 // 3xx
-	ClientError  uint64 // 4xx, without StatusClientClosedRequest
-	ServerError  uint64 // 5xx
-	ClientClosed uint64
-	// Local counts those of All that the broker answered.
-	Local uint64
-	// UpstreamRequests counts the requests sent to the API, and UpstreamErrors those of them that ended with a status of 500 or
-	// more, the broker's own included. UpstreamTime is the sum of their UpstreamTime.
-	UpstreamRequests, UpstreamErrors uint64
-	UpstreamTime                     time.Duration
+// Counter is a count of requests.
+type Counter int
+
+// The counters. Each request is counted by one of the first five.
+const (
+	Success      Counter = iota // 1xx and 2xx
+	Redirect                    // 3xx
+	ClientError                 // 4xx, without StatusClientClosedRequest
+	ServerError                 // 5xx
+	ClientClosed                // StatusClientClosedRequest
+	Local                       // answered by the broker
+	// UpstreamErrors counts those of UpstreamRequests that ended with a status of 500 or more, the broker's own included.
+	UpstreamErrors
+	UpstreamRequests    // sent to the API
+	UpstreamNanoseconds // the sum of their UpstreamTime
+	numCounters
+)
+
+// Counts has the value of each Counter.
+type Counts [numCounters]uint64
+
+// All returns the number of requests.
+func (c Counts) All() uint64 {
+	return c[Success] + c[Redirect] + c[ClientError] + c[ServerError] + c[ClientClosed]
+}
+
+// Plus returns the sums of both.
+func (c Counts) Plus(other Counts) Counts {
+	for i := range c {
+		c[i] += other[i]
+	}
+	return c
 }
 
 // Window has the counts of a recent period.
@@ -52,11 +70,36 @@ type Window struct {
 	Span time.Duration
 }
 
-// Minute has the token requests that ended in one minute. A minute without any is absent.
+// Plus adds a window that ends at the same time. The span is that of the longer one.
+func (w Window) Plus(other Window) Window {
+	return Window{w.Counts.Plus(other.Counts), max(w.Span, other.Span)}
+}
+
+// Minute has the token requests that ended in one minute. A minute without any is absent. Its JSON is part of /status.json,
+// where counts of 0 are absent, because most are 0.
 type Minute struct {
-	Start    time.Time                         // by the wall clock, a whole minute
-	Outcomes [len(tokensource.Outcomes)]uint64 // in the order of tokensource.Outcomes
-	Slowest  time.Duration
+	Start           time.Time `json:"start"` // a whole minute, in UTC
+	Success         uint64    `json:"success,omitempty"`
+	Rejected        uint64    `json:"rejected,omitempty"`
+	Unavailable     uint64    `json:"unavailable,omitempty"`
+	InvalidResponse uint64    `json:"invalid_response,omitempty"`
+	SlowestSeconds  float64   `json:"slowest_seconds"`
+}
+
+// Failed returns the number of token requests that failed.
+func (m Minute) Failed() uint64 { return m.Rejected + m.Unavailable + m.InvalidResponse }
+
+func (m *Minute) count(outcome tokensource.Outcome) *uint64 {
+	switch outcome {
+	case tokensource.OutcomeSuccess:
+		return &m.Success
+	case tokensource.OutcomeRejected:
+		return &m.Rejected
+	case tokensource.OutcomeUnavailable:
+		return &m.Unavailable
+	default:
+		return &m.InvalidResponse
+	}
 }
 
 // Account has the counts of one account.

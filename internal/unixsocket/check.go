@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// Check returns an error if it is certain that Listen would fail, without changing anything. It ignores what is at
-// path.
+// Check returns an error if it is certain that Listen would fail, without changing anything. It does not find out whether a
+// program listens on a socket at path.
 func Check(path string) error {
 	if err := checkPath(path); err != nil {
 		return err
@@ -15,7 +15,8 @@ func Check(path string) error {
 	if err := checkWritable(filepath.Dir(path)); err != nil {
 		return describe(path, err)
 	}
-	return nil
+	_, err := socketExists(path)
+	return err
 }
 
 // checkPath returns an error if path cannot be the path of a socket.

@@ -10,8 +10,8 @@ import (
 // describe returns an error that says what to do about a system error.
 func describe(path string, err error) error {
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE): // another program was faster
-		return inUse(path)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return pathError(path, "is in use by another program, perhaps another broker: stop it, or set another path")
 	case errors.Is(err, fs.ErrNotExist):
 		return pathError(path, "is in a directory that does not exist: create it for the user that runs the broker, or set another path")
 	case errors.Is(err, syscall.ENOTDIR):
@@ -23,10 +23,6 @@ func describe(path string, err error) error {
 	default:
 		return pathError(path, "cannot be listened on: %w", err)
 	}
-}
-
-func inUse(path string) error {
-	return pathError(path, "is in use by another program, perhaps another broker: stop it, or set another path")
 }
 
 func pathError(path, format string, args ...any) error {

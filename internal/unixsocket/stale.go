@@ -16,24 +16,13 @@ const dialTimeout = time.Second
 
 // removeStale removes the socket at path if no program listens on it. It returns an error for anything else at path.
 func removeStale(ctx context.Context, path string) error {
-	file, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return describe(path, err)
-	case file.Mode()&fs.ModeSymlink != 0:
-		// Its target may change at any time, and may belong to another user.
-		return pathError(path, "is a symbolic link: set the path of its target, or remove it")
-	case file.IsDir():
-		return pathError(path, "is a directory: set the path of a file in it, such as unix://%s", filepath.Join(path, "broker.sock"))
-	case file.Mode()&fs.ModeSocket == 0:
-		return pathError(path, "is a file, not a socket: set another path, or remove it if it is not needed")
+	if exists, err := socketExists(path); err != nil || !exists {
+		return err
 	}
 	if err := checkStale(ctx, path); err != nil {
 		return err
 	}
-	err = os.Remove(path)
+	err := os.Remove(path)
 	switch {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -42,6 +31,25 @@ func removeStale(ctx context.Context, path string) error {
 	default:
 		return describe(path, err)
 	}
+}
+
+// socketExists reports whether there is a socket at path. It returns an error for anything else there.
+func socketExists(path string) (bool, error) {
+	file, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, describe(path, err)
+	case file.Mode()&fs.ModeSymlink != 0:
+		// Its target may change at any time, and may belong to another user.
+		return false, pathError(path, "is a symbolic link: set the path of its target, or remove it")
+	case file.IsDir():
+		return false, pathError(path, "is a directory: set the path of a file in it, such as unix://%s", filepath.Join(path, "broker.sock"))
+	case file.Mode()&fs.ModeSocket == 0:
+		return false, pathError(path, "is a file, not a socket: set another path, or remove it if it is not needed")
+	}
+	return true, nil
 }
 
 // checkStale returns nil only if certainly no program listens. One that is stopped, or whose backlog is full, still
@@ -60,6 +68,6 @@ func checkStale(ctx context.Context, path string) error {
 	case errors.Is(err, fs.ErrPermission):
 		return pathError(path, "is a socket that this user cannot connect to: stop the program that listens on it, remove the socket if no program does, or set another path")
 	default:
-		return inUse(path)
+		return describe(path, syscall.EADDRINUSE)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
+	"maps"
 	"slices"
 	"time"
 )
@@ -31,14 +32,14 @@ type CA struct {
 }
 
 // Open returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an
-// IP address and PORT defaults to 443. ca.crt is the certificate that apps must trust; ca.key is the signer's
-// certificate and key.
+// IP address (IPv6 in brackets) and PORT defaults to 443. ca.key is the whole CA: the signer's key and both certificates.
+// ca.crt is a copy of the one that apps must trust.
 //
 // If neither file exists, Open creates both: the key with mode 0600, never wider, and the certificate with mode 0644,
 // whatever the umask. The directory must exist. Concurrent calls, in this or other processes, all return the same CA.
 //
-// Open never replaces existing files, because apps trust them. It fails if they are broken, incomplete, expired or for
-// other hosts, or if the key is accessible to other users than its owner (not checked on Windows).
+// Open never replaces existing files, because apps trust them. It fails if ca.key is missing, broken, expired or for other
+// hosts, if it is accessible to other users than its owner (not checked on Windows), or if ca.crt is not its certificate.
 //
 // The errors say what to do and contain nothing of the key.
 func Open(dir string, hosts []string) (*CA, error) {
@@ -50,25 +51,26 @@ func Open(dir string, hosts []string) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.close()
+	defer func() { _ = d.root.Close() }() // nothing is buffered
 
-	names := hostNames(targets)
-	files, err := d.readOrCreate(func() (filePair, error) { return newCA(names) })
+	a := &CA{path: d.filePath(certName), targets: targets, leaves: map[string]*leaf{}}
+	for _, t := range targets {
+		a.leaves[t.host] = &leaf{host: t.host, ca: a}
+	}
+	names := slices.Sorted(maps.Keys(a.leaves)) // so that the order of the configuration does not matter
+	file, err := d.readOrCreateKey(func() ([]byte, error) { return newCA(names) })
 	if err != nil {
 		return nil, err
 	}
-	a := &CA{path: d.filePath(certName), targets: targets, leaves: make(map[string]*leaf, len(names))}
-	if a.root, a.pem, err = parseCertificate(files.cert); err != nil {
-		return nil, d.fileErrorf(certName, "%w", err)
-	}
-	if a.signer, a.key, err = parseKey(files.key); err != nil {
+	if a.root, a.signer, a.key, err = parseKey(file); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
-	if err := verify(a.root, a.signer, names); err != nil {
-		return nil, d.fileErrorf(certName, "%w", err)
+	if err := verifyCA(a.root, a.signer, names); err != nil {
+		return nil, d.fileErrorf(keyName, "%w", err)
 	}
-	for _, name := range names {
-		a.leaves[name] = &leaf{host: name, ca: a}
+	a.pem = encodeCertificate(a.root)
+	if err := d.checkOrCreateCertificate(a.pem); err != nil {
+		return nil, err
 	}
 	return a, nil
 }

@@ -123,8 +123,8 @@ func TestRootCertificate(t *testing.T) {
 	if left := time.Until(a.NotAfter()); left < 3652*24*time.Hour || left > 3653*24*time.Hour || !a.NotAfter().Equal(root.NotAfter) {
 		t.Errorf("expires in %v, want 10 years", left)
 	}
-	if n := root.SerialNumber.BitLen(); n < 96 || n > 128 {
-		t.Errorf("serial number has %d bits, want 96 to 128", n)
+	if n := root.SerialNumber.BitLen(); n < 96 || n > 159 {
+		t.Errorf("serial number has %d bits, want 96 to 159", n)
 	}
 	if root.KeyUsage != x509.KeyUsageCertSign || len(root.ExtKeyUsage) != 1 || root.ExtKeyUsage[0] != x509.ExtKeyUsageServerAuth {
 		t.Errorf("key usage %v, %v, want only certificate signing for servers", root.KeyUsage, root.ExtKeyUsage)

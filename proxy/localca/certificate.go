@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"slices"
 	"time"
 )
@@ -32,30 +31,36 @@ const (
 )
 
 // keyComment begins ca.key, for readers who compare it with ca.crt.
-const keyComment = "Keep this secret. It is the key of the certificate below, which ca.crt has signed. The key of ca.crt was not kept.\n"
+const keyComment = "Keep this secret. It has a certificate that ca.crt has signed, ca.crt itself, and the key of the first. The key of ca.crt was not kept.\n"
 
-// newCA creates the root and the signer of a CA for only these hosts. The root's key is discarded.
-func newCA(hosts []string) (filePair, error) {
-	now, name := time.Now(), newCommonName()
+// newCA creates the root and the signer of a CA for only these hosts, and returns the content of ca.key. The root's key is
+// discarded.
+func newCA(hosts []string) ([]byte, error) {
+	// The name is shown in lists of CAs. It names no machine, because the certificate is copied into apps and images. The
+	// random part distinguishes the CAs of two brokers, for people and for programs that look up issuers by subject.
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	now, name := time.Now(), "etrusted-broker local CA "+hex.EncodeToString(random[:])
 	root, rootKey, err := newCertificate(now, name, rootPathLen, hosts, nil, nil)
 	if err != nil {
-		return filePair{}, err
+		return nil, err
 	}
 	// With the root's name, the signer would be a self-issued certificate, which some verifiers exempt from name
 	// constraints (RFC 5280 section 6.1.4).
 	signer, key, err := newCertificate(now, name+" signer", signerPathLen, hosts, root, rootKey)
 	if err != nil {
-		return filePair{}, err
+		return nil, err
 	}
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return filePair{}, fmt.Errorf("cannot encode a key: %w", err)
+		return nil, fmt.Errorf("cannot encode a key: %w", err)
 	}
-	return filePair{
-		cert: pem.EncodeToMemory(&pem.Block{Type: certBlock, Bytes: root.Raw}),
-		key: slices.Concat([]byte(keyComment), pem.EncodeToMemory(&pem.Block{Type: certBlock, Bytes: signer.Raw}),
-			pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: pkcs8})),
-	}, nil
+	return slices.Concat([]byte(keyComment), encodeCertificate(signer), encodeCertificate(root),
+		pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: pkcs8})), nil
+}
+
+func encodeCertificate(cert *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: certBlock, Bytes: cert.Raw})
 }
 
 // newCertificate creates a key and its CA certificate, signed by parent, or self-signed if parent is nil.
@@ -65,7 +70,6 @@ func newCertificate(now time.Time, name string, pathLen int, hosts []string, par
 		return nil, nil, fmt.Errorf("cannot create a key: %w", err)
 	}
 	template := &x509.Certificate{
-		SerialNumber:          newSerial(),
 		Subject:               pkix.Name{Organization: []string{organization}, CommonName: name},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.AddDate(caYears, 0, 0),
@@ -94,17 +98,4 @@ func sign(template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) 
 		return nil, fmt.Errorf("cannot parse the new certificate: %w", err)
 	}
 	return cert, nil
-}
-
-// newCommonName returns the name shown in lists of CAs. It names no machine, because the certificate is copied into
-// apps and images. The random part distinguishes the CAs of two brokers, for people and for programs that look up
-// issuers by subject.
-func newCommonName() string { return "etrusted-broker local CA " + hex.EncodeToString(randomBytes(4)) }
-
-func newSerial() *big.Int { return new(big.Int).SetBytes(randomBytes(16)) }
-
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails
-	return b
 }

@@ -2,6 +2,7 @@ package localca
 
 import (
 	"crypto/x509"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -15,60 +16,39 @@ const noDomain = "nobody.invalid"
 func addNameConstraints(template *x509.Certificate, hosts []string) {
 	names, addresses := splitNamesAndIPs(hosts)
 	template.PermittedDNSDomainsCritical = true // verifiers without support for name constraints must reject the certificate
-	template.PermittedDNSDomains = orNoDomain(names)
+	template.PermittedDNSDomains = names
+	if len(names) == 0 {
+		template.PermittedDNSDomains = []string{noDomain}
+	}
 	template.PermittedEmailAddresses = []string{noDomain}
 	template.PermittedURIDomains = []string{noDomain}
 
-	// Address families are excluded one by one: excluding a family would also exclude its permitted addresses, and
-	// a permitted address of one family does not reliably exclude the other family.
-	unused := map[int]bool{8 * net.IPv4len: true, 8 * net.IPv6len: true}
 	for _, ip := range addresses {
 		bits := 8 * len(ip)
 		template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: ip, Mask: net.CIDRMask(bits, bits)})
-		unused[bits] = false
 	}
-	for bits, excluded := range unused {
-		if excluded {
-			template.ExcludedIPRanges = append(template.ExcludedIPRanges, &net.IPNet{IP: make(net.IP, bits/8), Mask: net.CIDRMask(0, bits)})
+	// Address families are excluded one by one: excluding a family would also exclude its permitted addresses, and
+	// a permitted address of one family does not reliably exclude the other family.
+	for _, length := range []int{net.IPv4len, net.IPv6len} {
+		if !slices.ContainsFunc(addresses, func(ip net.IP) bool { return len(ip) == length }) {
+			template.ExcludedIPRanges = append(template.ExcludedIPRanges, &net.IPNet{IP: make(net.IP, length), Mask: make(net.IPMask, length)})
 		}
 	}
 }
 
-func orNoDomain(names []string) []string {
-	if len(names) == 0 {
-		return []string{noDomain}
-	}
-	return names
-}
-
-// isConstrained reports whether a certificate has exactly the constraints that constrain sets.
-func isConstrained(cert *x509.Certificate, hosts []string) bool {
+// hasConstraintsFor reports whether a certificate has exactly the constraints that addNameConstraints sets.
+func hasConstraintsFor(cert *x509.Certificate, hosts []string) bool {
 	var want x509.Certificate
 	addNameConstraints(&want, hosts)
-	return slices.Equal(listConstraints(cert), listConstraints(&want))
+	return constraintsOf(cert) == constraintsOf(&want)
 }
 
-// listConstraints returns a certificate's constraints in a canonical form and order.
-func listConstraints(c *x509.Certificate) []string {
-	var list []string
-	add := func(kind string, values []string) {
-		for _, value := range values {
-			list = append(list, kind+" "+strings.ToLower(value))
-		}
-	}
-	add("+DNS", c.PermittedDNSDomains)
-	add("-DNS", c.ExcludedDNSDomains)
-	add("+email", c.PermittedEmailAddresses)
-	add("-email", c.ExcludedEmailAddresses)
-	add("+URI", c.PermittedURIDomains)
-	add("-URI", c.ExcludedURIDomains)
-	add("+IP", cidrStrings(c.PermittedIPRanges))
-	add("-IP", cidrStrings(c.ExcludedIPRanges))
-	if c.PermittedDNSDomainsCritical {
-		list = append(list, "critical")
-	}
-	slices.Sort(list)
-	return slices.Compact(list)
+// constraintsOf returns all name constraints of a certificate, in a form that can be compared.
+func constraintsOf(c *x509.Certificate) string {
+	return fmt.Sprintf("%t %q", c.PermittedDNSDomainsCritical, []any{
+		c.PermittedDNSDomains, c.ExcludedDNSDomains, c.PermittedEmailAddresses, c.ExcludedEmailAddresses,
+		c.PermittedURIDomains, c.ExcludedURIDomains, c.PermittedIPRanges, c.ExcludedIPRanges,
+	})
 }
 
 // permittedHosts returns the hosts that the certificate permits, for an error message.
@@ -79,18 +59,12 @@ func permittedHosts(c *x509.Certificate) string {
 			hosts = append(hosts, name)
 		}
 	}
-	hosts = append(hosts, cidrStrings(c.PermittedIPRanges)...)
+	for _, addresses := range c.PermittedIPRanges {
+		hosts = append(hosts, addresses.String())
+	}
 	if len(hosts) == 0 {
 		return "any host"
 	}
 	slices.Sort(hosts)
 	return strings.Join(hosts, ", ")
-}
-
-func cidrStrings(nets []*net.IPNet) []string {
-	list := make([]string, 0, len(nets))
-	for _, n := range nets {
-		list = append(list, n.String())
-	}
-	return list
 }

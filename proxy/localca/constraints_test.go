@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -66,27 +67,27 @@ func TestConstraintsRejectForgedCertificates(t *testing.T) {
 
 func TestConstraintsRejectForgedAddresses(t *testing.T) {
 	t.Parallel()
-	for name, hosts := range map[string][]string{"v4": {"127.0.0.1"}, "v6": {"::1"}, "both": {"127.0.0.1", "::1"}} {
+	for name, hosts := range map[string][]string{"v4": {"127.0.0.1"}, "v6": {"[::1]"}, "both": {"127.0.0.1", "[::1]"}} {
 		dir := inMemory(t)
 		a := open(t, dir, hosts...)
 		for _, address := range []string{"127.0.0.1", "127.0.0.2", "::1", "::2", "::7f00:1"} {
 			valid := false
 			for _, host := range hosts {
-				valid = valid || host == address
+				valid = valid || strings.Trim(host, "[]") == address
 			}
 			forged, _ := steal(t, dir).forge(t, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.ParseIP(address)} })
-			if err := verify(t, a.CertificatePEM(), steal(t, dir), forged); (err == nil) != valid {
+			if err := verifyCA(t, a.CertificatePEM(), steal(t, dir), forged); (err == nil) != valid {
 				t.Errorf("%s: %s: %v, want valid: %v", name, address, err, valid)
 			}
 		}
 		forged, _ := steal(t, dir).forge(t, func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} })
-		if verify(t, a.CertificatePEM(), steal(t, dir), forged) == nil {
+		if verifyCA(t, a.CertificatePEM(), steal(t, dir), forged) == nil {
 			t.Errorf("%s: a name is accepted", name)
 		}
 	}
 }
 
-func verify(t *testing.T, root []byte, thief stolen, cert *x509.Certificate) error {
+func verifyCA(t *testing.T, root []byte, thief stolen, cert *x509.Certificate) error {
 	_, err := cert.Verify(x509.VerifyOptions{Roots: pool(t, root), Intermediates: pool(t, pemOf(thief.signer))})
 	return err
 }

@@ -1,6 +1,8 @@
 package localca
 
 import (
+	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
-	"time"
 )
 
 const (
@@ -19,20 +20,7 @@ const (
 	certMode = 0o644 // apps run as other users
 	keyMode  = 0o600
 
-	// maxPeerWait is how long to wait for another broker that has created the key but not yet the certificate. It takes
-	// microseconds, unless the machine is busy.
-	maxPeerWait = 2 * time.Second
-
 	maxFileSize = 64 << 10 // the broker's files have less than 2 KiB
-)
-
-// filePair is the content of both files.
-type filePair struct{ cert, key []byte }
-
-// errNoFiles and errKeyOnly may be temporary, because another broker may be creating the files.
-var (
-	errNoFiles = errors.New("neither ca.crt nor ca.key exists")
-	errKeyOnly = errors.New("ca.key exists without ca.crt")
 )
 
 // caDir is the directory of the files. All operations use the opened directory, even if it is replaced meanwhile.
@@ -56,64 +44,80 @@ func openDir(dir string) (*caDir, error) {
 	return d, nil
 }
 
-func (d *caDir) close() { _ = d.root.Close() } // nothing is buffered
-
 func (d *caDir) filePath(name string) string { return filepath.Join(d.path, name) }
 
-// readOrCreate reads the files, and creates them if they are missing. It always returns what is stored, which is another
+// readOrCreateKey returns the content of ca.key, and creates it if it is missing. It returns what is stored, which is another
 // broker's CA if that was created first.
-func (d *caDir) readOrCreate(generate func() (filePair, error)) (filePair, error) {
-	for start := time.Now(); ; {
-		files, err := d.read()
-		hasTime := time.Since(start) < maxPeerWait
-		switch {
-		case errors.Is(err, errNoFiles) && hasTime:
-			if err := d.create(generate); err != nil {
-				return filePair{}, err
-			}
-		case errors.Is(err, errKeyOnly) && hasTime:
-			<-time.After(5 * time.Millisecond)
-		case errors.Is(err, errKeyOnly):
-			return filePair{}, d.fileErrorf(keyName, "exists without ca.crt: restore ca.crt, or remove ca.key, restart the broker, and make the apps trust the new ca.crt")
-		case errors.Is(err, errNoFiles):
-			return filePair{}, d.fileErrorf(certName, "is removed by another program as soon as it is created: stop that program, or use another directory")
-		default:
-			return files, err
+func (d *caDir) readOrCreateKey(generate func() ([]byte, error)) ([]byte, error) {
+	hasCert := d.exists(certName) // checked first, because ca.key is created first
+	if !d.exists(keyName) {
+		if hasCert {
+			return nil, d.fileErrorf(certName, "exists without ca.key: restore ca.key, or "+replaceAdvice)
+		}
+		key, err := generate()
+		if err != nil {
+			return nil, err
+		}
+		if err := d.create(keyName, key, keyMode); err != nil {
+			return nil, err
 		}
 	}
+	return d.readFile(keyName)
 }
 
-// read checks for the certificate first, because create links it last: if it exists, so does the key.
-func (d *caDir) read() (filePair, error) {
-	hasCert, certErr := d.exists(certName)
-	hasKey, keyErr := d.exists(keyName)
-	switch {
-	case certErr != nil:
-		return filePair{}, d.dirError(certErr)
-	case keyErr != nil:
-		return filePair{}, d.dirError(keyErr)
-	case hasCert && !hasKey:
-		return filePair{}, d.fileErrorf(certName, "exists without ca.key: restore ca.key, or "+replaceAdvice)
-	case hasKey && !hasCert:
-		return filePair{}, errKeyOnly
-	case !hasCert:
-		return filePair{}, errNoFiles
+// checkOrCreateCertificate creates ca.crt if it is missing, and otherwise checks that it is the certificate and nothing else:
+// apps would trust anything else in it. Line breaks may have become CRLF in a copy.
+func (d *caDir) checkOrCreateCertificate(want []byte) error {
+	if !d.exists(certName) {
+		if err := d.create(certName, want, certMode); err != nil {
+			return err
+		}
 	}
-	cert, err := d.readFile(certName)
+	got, err := d.readFile(certName)
 	if err != nil {
-		return filePair{}, err
+		return err
 	}
-	key, err := d.readFile(keyName)
-	return filePair{cert, key}, err
+	if !bytes.Equal(bytes.TrimSpace(bytes.ReplaceAll(got, []byte("\r\n"), []byte("\n"))), bytes.TrimSpace(want)) {
+		return d.fileErrorf(certName, "is not the certificate in ca.key: remove ca.crt, and the broker creates it again")
+	}
+	return nil
 }
 
 // exists reports whether the name is taken, even by a dangling symbolic link, which would prevent creating the file.
-func (d *caDir) exists(name string) (bool, error) {
+func (d *caDir) exists(name string) bool {
 	_, err := d.root.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// create creates a file, unless another broker does so first.
+//
+// It is written to a temporary file, so that readers never see a partial file, and then hard-linked to its name. Unlike a
+// rename, a link fails if the name exists. A lock would be no better: it needs a fallback where locks are missing (Windows,
+// some network file systems), and any reader of the directory could hold it.
+func (d *caDir) create(name string, content []byte, mode fs.FileMode) error {
+	temp := "." + name + "-" + rand.Text()
+	file, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyMode)
+	if err != nil {
+		return d.dirError(err)
 	}
-	return err == nil, err
+	defer func() { _ = d.root.Remove(temp) }() // a leftover temporary file is harmless
+	_, err = file.Write(content)
+	// The key keeps its initial mode. The certificate's mode is set explicitly, because the umask at its creation could
+	// have removed the permissions that apps need to read it.
+	if mode != keyMode {
+		err = errors.Join(err, file.Chmod(mode))
+	}
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return d.fileErrorf(name, "cannot be written: %w", err)
+	}
+	if err := d.root.Link(temp, name); err != nil && !errors.Is(err, fs.ErrExist) {
+		return d.fileErrorf(name, "cannot be linked: use a directory on a file system with hard links, or fix the cause: %w", err)
+	}
+	if dir, err := d.root.Open("."); err == nil {
+		_ = dir.Sync() // so that it survives a power failure; not supported everywhere
+		_ = dir.Close()
+	}
+	return nil
 }
 
 func (d *caDir) readFile(name string) ([]byte, error) {
@@ -148,20 +152,16 @@ func (d *caDir) readFile(name string) ([]byte, error) {
 func (d *caDir) dirError(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return d.dirErrorf("does not exist: create it for the broker's user, with mode 0755 if apps read ca.crt there")
+		return fmt.Errorf("the directory %s does not exist: create it for the broker's user, with mode 0755 if apps read ca.crt there", d.path)
 	case errors.Is(err, syscall.ENOTDIR):
-		return d.dirErrorf("is not a directory: use the path of a directory")
+		return fmt.Errorf("the directory %s is not a directory: use the path of a directory", d.path)
 	case errors.Is(err, fs.ErrPermission):
-		return d.dirErrorf("is not accessible for this user: grant read and write access, or use another directory")
+		return fmt.Errorf("the directory %s is not accessible for this user: grant read and write access, or use another directory", d.path)
 	case errors.Is(err, syscall.EROFS):
-		return d.dirErrorf("is read-only and contains no ca.crt and ca.key: add them, or use a writable directory (systemd: StateDirectory=)")
+		return fmt.Errorf("the directory %s is read-only and contains no ca.crt and ca.key: add them, or use a writable directory (systemd: StateDirectory=)", d.path)
 	default:
-		return d.dirErrorf("cannot be used: %w", err)
+		return fmt.Errorf("the directory %s cannot be used: %w", d.path, err)
 	}
-}
-
-func (d *caDir) dirErrorf(format string, args ...any) error {
-	return fmt.Errorf("the directory %s "+format, append([]any{d.path}, args...)...)
 }
 
 func (d *caDir) fileErrorf(name, format string, args ...any) error {

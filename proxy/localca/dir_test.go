@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,49 +24,62 @@ import (
 // Each case breaks the valid CA in dir; other contains a second one.
 func TestRejectsBrokenFiles(t *testing.T) {
 	t.Parallel()
-	const replace = "remove ca.crt and ca.key, restart the broker, and make the apps trust the new ca.crt"
+	const (
+		replace = "remove ca.crt and ca.key, restart the broker, and make the apps trust the new ca.crt"
+		another = "is not the certificate in ca.key: remove ca.crt, and the broker creates it again"
+		broken  = "is not a PEM file with two certificates and a private key: restore the original file, or " + replace
+	)
 	for name, test := range map[string]struct {
 		change func(t *testing.T, dir, other string)
 		file   string
 		want   string
 	}{
-		"only the key":         {without("ca.crt"), "ca.key", "exists without ca.crt: restore ca.crt, or remove ca.key, restart the broker"},
 		"only the certificate": {without("ca.key"), "ca.crt", "exists without ca.key: restore ca.key, or " + replace},
-		"empty certificate":    {with("ca.crt", ""), "ca.crt", "does not contain exactly one PEM certificate"},
-		"empty key":            {with("ca.key", ""), "ca.key", "is not a PEM certificate with its private key"},
-		"no certificate":       {with("ca.crt", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), "ca.crt", "contains a broken certificate"},
+		"empty certificate":    {with("ca.crt", ""), "ca.crt", another},
+		"empty key":            {with("ca.key", ""), "ca.key", broken},
+		"no certificate":       {with("ca.crt", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), "ca.crt", another},
 		"half a certificate": {func(t *testing.T, dir, _ string) {
 			write(t, dir, "ca.crt", read(t, dir, "ca.crt")[:400])
-		}, "ca.crt", "does not contain exactly one PEM certificate"},
+		}, "ca.crt", another},
 		"half a key": {func(t *testing.T, dir, _ string) {
 			key := read(t, dir, "ca.key")
 			write(t, dir, "ca.key", key[:len(key)-100])
-		}, "ca.key", "is not a PEM certificate with its private key"},
+		}, "ca.key", broken},
 		"the key where the certificate should be": {func(t *testing.T, dir, _ string) {
 			write(t, dir, "ca.crt", read(t, dir, "ca.key"))
-		}, "ca.crt", "does not contain exactly one PEM certificate"},
+		}, "ca.crt", another},
 		"the certificate where the key should be": {func(t *testing.T, dir, _ string) {
 			write(t, dir, "ca.key", read(t, dir, "ca.crt"))
-		}, "ca.key", "is not a PEM certificate with its private key"},
+		}, "ca.key", broken},
 		"a second certificate that apps would trust": {func(t *testing.T, dir, other string) {
 			write(t, dir, "ca.crt", append(read(t, dir, "ca.crt"), read(t, other, "ca.crt")...))
-		}, "ca.crt", "does not contain exactly one PEM certificate"},
+		}, "ca.crt", another},
 		"one before it that apps might trust": {func(t *testing.T, dir, _ string) {
 			write(t, dir, "ca.crt", append([]byte("-----BEGIN X509 CERTIFICATE-----\n???\n"), read(t, dir, "ca.crt")...))
-		}, "ca.crt", "does not contain exactly one PEM certificate"},
+		}, "ca.crt", another},
 		"a changed certificate": {func(t *testing.T, dir, _ string) {
 			block, _ := pem.Decode(read(t, dir, "ca.crt"))
 			block.Bytes[len(block.Bytes)-1] ^= 1 // of the signature
 			write(t, dir, "ca.crt", pem.EncodeToMemory(block))
-		}, "ca.crt", "is not a CA certificate that the broker created"},
+		}, "ca.crt", another},
 		"certificate of another CA": {func(t *testing.T, dir, other string) {
 			write(t, dir, "ca.crt", read(t, other, "ca.crt"))
-		}, "ca.crt", "does not belong to ca.key"},
+		}, "ca.crt", another},
+		"a changed certificate in the key": {func(t *testing.T, dir, _ string) {
+			signer, rest := pem.Decode(read(t, dir, "ca.key"))
+			root, key := pem.Decode(rest)
+			root.Bytes[len(root.Bytes)-1] ^= 1 // of the signature
+			write(t, dir, "ca.key", slices.Concat(pem.EncodeToMemory(signer), pem.EncodeToMemory(root), key))
+		}, "ca.key", "is not a CA that the broker created"},
+		"the key without its CA": {func(t *testing.T, dir, _ string) {
+			signer, rest := pem.Decode(read(t, dir, "ca.key"))
+			_, key := pem.Decode(rest)
+			write(t, dir, "ca.key", append(pem.EncodeToMemory(signer), key...))
+		}, "ca.key", broken},
 		"key of another CA": {func(t *testing.T, dir, other string) {
-			_, mine := pem.Decode(read(t, dir, "ca.key"))
-			_, theirs := pem.Decode(read(t, other, "ca.key"))
+			mine, theirs := keyIn(t, dir), keyIn(t, other)
 			write(t, dir, "ca.key", bytes.ReplaceAll(read(t, dir, "ca.key"), mine, theirs))
-		}, "ca.key", "is not a PEM certificate with its private key"},
+		}, "ca.key", broken},
 		"a key that is too large": {func(t *testing.T, dir, _ string) {
 			write(t, dir, "ca.key", append(read(t, dir, "ca.key"), make([]byte, 1<<20)...))
 		}, "ca.key", "is too large"},
@@ -106,7 +120,7 @@ func TestRejectsCAForOtherHosts(t *testing.T) {
 		dir := inMemory(t)
 		open(t, dir, both...)
 		t.Run(name, func(t *testing.T) {
-			checkRejected(t, dir, hosts, filepath.Join(dir, "ca.crt")+" ", "is for api.etrusted.com, login.etrusted.com, but the configured hosts are ",
+			checkRejected(t, dir, hosts, filepath.Join(dir, "ca.key")+" ", "is for api.etrusted.com, login.etrusted.com, but the configured hosts are ",
 				"configure the old hosts again, or remove ca.crt and ca.key, restart the broker, and make the apps trust the new ca.crt")
 		})
 	}
@@ -176,28 +190,29 @@ func TestRejectsExpiredAndFutureCA(t *testing.T) {
 	open(t, today, both...)
 	synctest.Test(t, func(t *testing.T) {
 		open(t, old, both...)
-		checkRejected(t, today, both, filepath.Join(today, "ca.crt")+" ", "is not valid before 20", "correct this machine's clock")
+		checkRejected(t, today, both, filepath.Join(today, "ca.key")+" ", "is not valid before 20", "correct this machine's clock")
 	})
-	checkRejected(t, old, both, filepath.Join(old, "ca.crt")+" ", "expired on 2010-01-01: remove ca.crt and ca.key, restart the broker")
+	checkRejected(t, old, both, filepath.Join(old, "ca.key")+" ", "expired on 2010-01-01: remove ca.crt and ca.key, restart the broker")
 }
 
-// Another broker has created the key, but not yet the certificate.
-func TestWaitsForPeerToFinish(t *testing.T) {
+// A power failure, or another broker that has created only the key so far.
+func TestCreatesMissingCertificate(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
-	synctest.Test(t, func(t *testing.T) {
-		first := open(t, dir, both...)
-		cert := read(t, dir, "ca.crt")
-		without("ca.crt")(t, dir, "")
-		go func() {
-			time.Sleep(time.Second)
-			write(t, dir, "temp", cert) // renamed, so that Open never sees a partial file
-			_ = os.Rename(filepath.Join(dir, "temp"), filepath.Join(dir, "ca.crt"))
-		}()
-		if !bytes.Equal(open(t, dir, both...).CertificatePEM(), first.CertificatePEM()) {
-			t.Error("Open returned a different CA than the peer's")
-		}
-	})
+	first := open(t, dir, both...)
+	cert := read(t, dir, "ca.crt")
+	without("ca.crt")(t, dir, "")
+	if !bytes.Equal(open(t, dir, both...).CertificatePEM(), first.CertificatePEM()) || !bytes.Equal(read(t, dir, "ca.crt"), cert) {
+		t.Error("ca.crt is not the certificate that was lost")
+	}
+}
+
+// keyIn returns the PEM block of the key in ca.key.
+func keyIn(t *testing.T, dir string) []byte {
+	t.Helper()
+	_, rest := pem.Decode(read(t, dir, "ca.key"))
+	_, key := pem.Decode(rest)
+	return key
 }
 
 // checkRejected checks that Open fails with these texts, reveals nothing of the files, and changes nothing.
@@ -279,7 +294,7 @@ func writeForeignCA(t *testing.T, dir string, changeRoot, changeSigner func(*x50
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	must(t, err)
 	write(t, dir, "ca.crt", pemOf(root))
-	write(t, dir, "ca.key", append(pemOf(signer), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...))
+	write(t, dir, "ca.key", slices.Concat(pemOf(signer), pemOf(root), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})))
 }
 
 // The certificates permit more than those that the broker creates, or less.
@@ -290,7 +305,7 @@ func TestRejectsForeignCA(t *testing.T) {
 	writeForeignCA(t, dir, unchanged, unchanged)
 	open(t, dir, both...) // otherwise the cases below would be rejected for another reason
 
-	const hosts, kind, other = "but the configured hosts are", "is not a CA certificate that the broker created", "does not belong to ca.key"
+	const hosts, kind = "but the configured hosts are", "is not a CA that the broker created"
 	for name, test := range map[string]struct {
 		change           func(*x509.Certificate)
 		inRoot, inSigner string
@@ -305,19 +320,19 @@ func TestRejectsForeignCA(t *testing.T) {
 		"no URIs":        {func(c *x509.Certificate) { c.ExcludedURIDomains = []string{"example.com"} }, hosts, hosts},
 		"an address":     {func(c *x509.Certificate) { c.PermittedIPRanges = []*net.IPNet{network("10.0.0.0/8")} }, "10.0.0.0/8, ", hosts},
 		"addresses":      {func(c *x509.Certificate) { c.ExcludedIPRanges = c.ExcludedIPRanges[:1] }, hosts, hosts},
-		"clients":        {func(c *x509.Certificate) { c.ExtKeyUsage = append(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) }, kind, other},
-		"oddities":       {func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{1, 2, 3}} }, kind, other},
-		"revocation":     {func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCRLSign }, kind, other},
-		"long paths":     {func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 2, false }, kind, other},
-		"any paths":      {func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = -1, false }, kind, other},
+		"clients":        {func(c *x509.Certificate) { c.ExtKeyUsage = append(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) }, kind, kind},
+		"oddities":       {func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{1, 2, 3}} }, kind, kind},
+		"revocation":     {func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCRLSign }, kind, kind},
+		"long paths":     {func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 2, false }, kind, kind},
+		"any paths":      {func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = -1, false }, kind, kind},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inRoot, inSigner := inMemory(t), inMemory(t)
 			writeForeignCA(t, inRoot, test.change, unchanged)
-			checkRejected(t, inRoot, both, filepath.Join(inRoot, "ca.crt")+" ", test.inRoot)
+			checkRejected(t, inRoot, both, filepath.Join(inRoot, "ca.key")+" ", test.inRoot)
 			writeForeignCA(t, inSigner, unchanged, test.change)
-			checkRejected(t, inSigner, both, filepath.Join(inSigner, "ca.crt")+" ", test.inSigner)
+			checkRejected(t, inSigner, both, filepath.Join(inSigner, "ca.key")+" ", test.inSigner)
 		})
 	}
 }

@@ -85,7 +85,7 @@ func shake(server, client *tls.Config) handshake {
 // leafOf returns the certificate that a verifying client receives.
 func leafOf(t testing.TB, a *localca.CA, host string) *x509.Certificate {
 	t.Helper()
-	s := shake(a.TLSConfig(host), trusting(t, a, host))
+	s := shake(a.TLSConfig(net.JoinHostPort(host, "443")), trusting(t, a, host))
 	if s.err() != nil {
 		t.Fatal(s.err())
 	}

@@ -6,8 +6,9 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
+
+	"etrusted-broker/internal/hostport"
 )
 
 const defaultPort = "443"
@@ -33,44 +34,15 @@ func parseTargets(hosts []string) ([]target, error) {
 	return targets, nil
 }
 
-// hostNames returns each host once, sorted, so that the order of the configuration does not matter.
-func hostNames(targets []target) []string {
-	hosts := make([]string, 0, len(targets))
-	for _, t := range targets {
-		hosts = append(hosts, t.host)
-	}
-	slices.Sort(hosts)
-	return slices.Compact(hosts)
-}
-
 // parseTarget parses HOST or HOST:PORT; without a port, the port is empty. It is strict: it rejects whatever another
 // parser might read as a different host.
 func parseTarget(s string) (target, bool) {
-	name, port, ok := splitHostPort(s)
-	if !ok || (port != "" && !validPort(port)) {
+	name, port, ok := hostport.Split(s)
+	if !ok {
 		return target{}, false
 	}
 	host, ok := canonicalHost(name)
 	return target{host, port}, ok
-}
-
-func splitHostPort(s string) (host, port string, ok bool) {
-	if inner, isBracketed := strings.CutPrefix(s, "["); isBracketed {
-		host, rest, closed := strings.Cut(inner, "]")
-		port, hasPort := strings.CutPrefix(rest, ":")
-		return host, port, closed && strings.Contains(host, ":") && hasPort == (port != "")
-	}
-	if strings.Count(s, ":") > 1 { // an IPv6 address without brackets and without a port
-		return s, "", true
-	}
-	host, port, hasPort := strings.Cut(s, ":")
-	return host, port, hasPort == (port != "")
-}
-
-// validPort rejects unusual forms such as 0443, because ports are compared as text.
-func validPort(port string) bool {
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0 && strconv.FormatUint(n, 10) == port
 }
 
 // canonicalHost returns the form in which hosts are compared, and false if host is invalid.
@@ -80,14 +52,9 @@ func canonicalHost(host string) (string, bool) {
 		return addr.String(), addr.Zone() == "" && !addr.Is4In6()
 	}
 	host = strings.TrimSuffix(host, ".")
-	if len(host) > 253 {
-		return "", false
-	}
 	labels := strings.Split(host, ".")
-	for _, label := range labels {
-		if !validLabel(label) {
-			return "", false
-		}
+	if len(host) > 253 || slices.ContainsFunc(labels, isInvalidLabel) {
+		return "", false
 	}
 	// Some parsers read a name with a numeric last label as an IPv4 address (127.1, 0x7f000001, 127.0.0.1 with a final
 	// dot).
@@ -98,18 +65,9 @@ func canonicalHost(host string) (string, bool) {
 	return strings.ToLower(host), true
 }
 
-func validLabel(label string) bool {
-	if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-		return false
-	}
-	for _, c := range []byte(label) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
+func isInvalidLabel(label string) bool {
+	const valid = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	return label == "" || len(label) > 63 || strings.Trim(label, "-") != label || strings.Trim(label, valid) != ""
 }
 
 // splitNamesAndIPs separates names and IP addresses.

@@ -9,7 +9,7 @@ import (
 
 func TestAllowsHost(t *testing.T) {
 	t.Parallel()
-	a := open(t, inMemory(t), api, "Kiosk.example.:8443", "127.0.0.1:9000", "[::1]", "2001:DB8::1")
+	a := open(t, inMemory(t), api, "Kiosk.example.:8443", "127.0.0.1:9000", "[::1]", "[2001:DB8::1]")
 	for _, target := range []string{
 		"api.etrusted.com:443", "API.Etrusted.COM:443", "api.etrusted.com.:443",
 		"kiosk.example:8443", "KIOSK.EXAMPLE.:8443",
@@ -41,7 +41,7 @@ func TestRejectsInvalidHosts(t *testing.T) {
 	t.Parallel()
 	for _, hosts := range [][]string{
 		nil, {""}, {api, ""}, {"*.etrusted.com"}, {"https://api.etrusted.com"}, {"api.etrusted.com:"}, {"api.etrusted.com:0"}, {"api.etrusted.com:0443"}, {"api.etrusted.com:65536"},
-		{"api.etrusted.com/"}, {"-a.example"}, {"a-.example"}, {"a..example"}, {"."}, {"b\u00fccher.example"}, {"127.1"}, {"fe80::1%eth0"}, {"::ffff:127.0.0.1"},
+		{"api.etrusted.com/"}, {"-a.example"}, {"a-.example"}, {"a..example"}, {"."}, {"b\u00fccher.example"}, {"127.1"}, {"::1"}, {"[fe80::1%eth0]"}, {"[::ffff:127.0.0.1]"},
 		{strings.Repeat("a", 64) + ".example"}, {strings.Repeat("a.", 127) + "aa"},
 	} {
 		dir := inMemory(t)

@@ -9,7 +9,6 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -32,7 +31,7 @@ func (a *CA) certificateFor(connectTarget, serverName string) (*tls.Certificate,
 			return nil, fmt.Errorf("the app requested %q in a connection to %s", serverName, t.host)
 		}
 	}
-	return l.current()
+	return l.currentCertificate()
 }
 
 // leaf is the certificate of one host. Its key exists only in memory.
@@ -40,27 +39,24 @@ type leaf struct {
 	host string
 	ca   *CA
 
-	cached atomic.Pointer[tls.Certificate]
-	mu     sync.Mutex
+	mu          sync.Mutex
+	certificate *tls.Certificate // nil before the first handshake
 }
 
-// current returns the certificate, and renews it when due. Only then do handshakes wait for each other, for a fraction
+// currentCertificate returns the certificate, and renews it when due. Only then do handshakes wait for each other, for a fraction
 // of a millisecond.
-func (l *leaf) current() (*tls.Certificate, error) {
-	if c := l.cached.Load(); l.isFresh(c) {
-		return c, nil
-	}
+func (l *leaf) currentCertificate() (*tls.Certificate, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c := l.cached.Load(); l.isFresh(c) {
-		return c, nil // renewed by another handshake
+	if l.isFresh(l.certificate) {
+		return l.certificate, nil
 	}
-	c, err := l.issue()
+	renewed, err := l.issue()
 	if err != nil {
 		return nil, err
 	}
-	l.cached.Store(c)
-	return c, nil
+	l.certificate = renewed
+	return renewed, nil
 }
 
 // isFresh compares wall clock times, because a certificate has no other. A timer, or a time from time.Now, would stop
@@ -78,22 +74,24 @@ func (l *leaf) isFresh(c *tls.Certificate) bool {
 
 func (l *leaf) issue() (*tls.Certificate, error) {
 	ca := l.ca
-	now := time.Now()
-	if now.After(ca.root.NotAfter) {
-		return nil, fmt.Errorf("%s expired on %s: "+replaceAdvice, ca.path, formatDate(ca.root.NotAfter))
+	now, notAfter := time.Now(), ca.root.NotAfter
+	if now.After(notAfter) {
+		return nil, fmt.Errorf("%s expired on %s: "+replaceAdvice, ca.path, formatDate(notAfter))
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("cannot create a key for %s: %w", l.host, err)
 	}
+	if end := now.Add(leafLifetime - backdate); end.Before(notAfter) {
+		notAfter = end
+	}
 	names, addresses := splitNamesAndIPs([]string{l.host})
 	template := &x509.Certificate{
-		SerialNumber: newSerial(),
 		// The host is not in the subject: verifiers that look there take an IP address for a name, which is not
 		// permitted.
 		Subject:               pkix.Name{Organization: []string{organization}},
 		NotBefore:             now.Add(-backdate),
-		NotAfter:              earlier(now.Add(leafLifetime-backdate), ca.root.NotAfter),
+		NotAfter:              notAfter,
 		DNSNames:              names,
 		IPAddresses:           addresses,
 		BasicConstraintsValid: true,
@@ -111,11 +109,4 @@ func (l *leaf) issue() (*tls.Certificate, error) {
 		PrivateKey:  key,
 		Leaf:        cert,
 	}, nil
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
