@@ -35,9 +35,9 @@ func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 		path string
 		max  int64 // bytes per reader
 	}{
-		{"/long", 68 << 10},
-		{"/json", 88 << 10},
-		{"/gzip", 138 << 10},
+		{"/long", 44 << 10},
+		{"/json", 76 << 10},
+		{"/gzip", 126 << 10},
 	} {
 		t.Run(test.path[1:], func(t *testing.T) {
 			var sent atomic.Int64

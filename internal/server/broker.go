@@ -55,7 +55,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, log: log, accessLevel: accessLogLevel(c), grace: c.ShutdownGrace, reloader: reloader, limits: currentLimits()}
+	b := &broker{build: build, log: log, accessLevel: accessLogLevel(c), grace: c.ShutdownGrace, reloader: reloader, limits: currentLimits(c)}
 	b.store = newStore(c, log)
 	accounts, err := b.newAccounts(c, toLogin)
 	if err != nil {

@@ -3,6 +3,7 @@ package server
 import (
 	"math"
 
+	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/harden"
 )
 
@@ -27,27 +28,29 @@ const (
 	// baseMemory is for everything except the app's connections. An idle broker uses 19 MB.
 	baseMemory = 32 << 20
 	// connectionMemory is the worst case of one of the app's connections: twice what a stalled reader of a long gzip response
-	// holds over HTTP/2, because the garbage collector lets the heap grow to twice what is in use. That is 128 KiB of the
-	// response (streamWindow), 45 for the decompressor, 40 of decompressed data, 30 of stacks and net/http's buffers. An idle
-	// connection takes 25 KiB.
-	connectionMemory = 512 << 10
+	// holds, because the garbage collector lets the heap grow to twice what is in use. That is some 110 KiB: decompressor,
+	// decompressed data, buffers and stack. An idle connection takes 3 KiB and its stack.
+	connectionMemory = 256 << 10
+	// http2ConnectionMemory is the same over HTTP/2 to the API, which also holds a part of the response: see streamWindow.
+	http2ConnectionMemory = 512 << 10
 	// usualDescriptors is assumed if the limit is unknown.
 	usualDescriptors = 1024
 )
 
-// limitsFor divides the descriptors and the bytes of memory. Each of the app's connections may need one to the API as well.
-func limitsFor(descriptors int, memory int64) limits {
+// limitsFor divides the descriptors and the bytes of memory, of which each of the app's connections may need perConnection.
+// Each may also need a connection to the API.
+func limitsFor(descriptors int, memory, perConnection int64) limits {
 	l := limits{
 		admin: max(4, min(maxAdminConnections, descriptors/16)),
 		idle:  max(4, min(maxIdle, descriptors/4)),
 	}
-	affordable := int(max(minAppConnections, min(maxAppConnections, (memory-baseMemory)/connectionMemory)))
+	affordable := int(max(minAppConnections, min(maxAppConnections, (memory-baseMemory)/perConnection)))
 	l.app = max(4, min(affordable, (descriptors-reservedDescriptors-l.admin-l.idle)/2))
 	l.idle = min(l.idle, l.app)
 	return l
 }
 
-func currentLimits() limits {
+func currentLimits(c config.Config) limits {
 	descriptors, ok := harden.DescriptorLimit()
 	if !ok {
 		descriptors = usualDescriptors
@@ -56,5 +59,8 @@ func currentLimits() limits {
 	if !ok {
 		memory = math.MaxInt64
 	}
-	return limitsFor(descriptors, memory)
+	if c.UpstreamHTTP2 {
+		return limitsFor(descriptors, memory, http2ConnectionMemory)
+	}
+	return limitsFor(descriptors, memory, connectionMemory)
 }

@@ -36,7 +36,7 @@ const (
 
 // newAPIClient returns the client for the API.
 func newAPIClient(c config.Config) proxy.RoundTripper {
-	idle := currentLimits().idle
+	idle := currentLimits(c).idle
 	if c.UpstreamHTTP2 {
 		transport := newTransport()
 		transport.HTTP2.MaxReceiveBufferPerStream = streamWindow
