@@ -26,7 +26,7 @@ func TestConnectionLimitFollowsMemory(t *testing.T) {
 	for _, test := range []struct {
 		descriptors, megabytes, want int
 	}{
-		{20000, 0, 64}, {20000, 32, 64}, {20000, 56, 64}, {20000, 112, 320}, {20000, 224, 768},
+		{20000, 0, 64}, {20000, 32, 64}, {20000, 56, 96}, {20000, 112, 320}, {20000, 224, 768},
 		{20000, 543, 2044}, {20000, 544, 2048}, {20000, 1 << 20, 2048}, {256, 112, 68}, {64, 112, 4},
 	} {
 		if got := limitsFor(test.descriptors, int64(test.megabytes)<<20, connectionMemory).app; got != test.want {
