@@ -368,13 +368,14 @@ func TestContract20RequestsAreRetriedOnce(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*apiConn){"FIN": (*apiConn).finish, "RST": (*apiConn).reset} {
 		t.Run("idle connections die by "+name, func(t *testing.T) {
-			c := startContract(t, answer)
-			c.api.set(okResponse, end)
+			c, died := startContract(t, answer), make(chan struct{})
+			c.api.set(okResponse, func(api *apiConn) { end(api); died <- struct{}{} })
 			for range 10 {
 				for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "POST", "PATCH"} {
 					if _, got := c.send(t, brokertest.PlainRequest(method+" /x", "Content-Length: 2")+"ab"); got.Status != 200 {
 						t.Errorf("%s: got %+v, want 200", method, got)
 					}
+					brokertest.Receive(t, "the end of the connection", died)
 				}
 			}
 			if got := len(c.api.take()); got != 60 {
