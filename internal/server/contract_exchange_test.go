@@ -115,6 +115,38 @@ func TestContract15ExchangeEndsWithin50Milliseconds(t *testing.T) {
 			ends(t, c, c.dial(t), brokertest.PlainRequest("GET /x"), func() { <-ended })
 		})
 	})
+	t.Run("while the app pauses", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newTimedContract(t, nil, nil)
+			c.waitForToken(t)
+			ends(t, c, c.dial(t), brokertest.PlainRequest("POST /x", "Transfer-Encoding: chunked")+"1\r\na\r\n", func() {
+				api := <-c.api.conns
+				api.head()
+				api.rest()
+			})
+		})
+	})
+	t.Run("while it streams", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newTimedContract(t, nil, nil)
+			c.waitForToken(t)
+			app := c.dial(t)
+			app.Send(brokertest.PlainRequest("GET /x"))
+			api := <-c.api.conns
+			api.head()
+			api.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+			readHead(t, app)
+			_, _ = app.Reader.ReadString('k')
+			_, _ = app.Reader.ReadString('\n')
+			time.Sleep(time.Second)
+			began := time.Now()
+			_ = app.Close()
+			api.rest()
+			if took := time.Since(began); took > bar {
+				t.Errorf("the exchange ended after %v, want at most %v", took, bar)
+			}
+		})
+	})
 	t.Run("while it waits for a token", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := newTimedContract(t, nil, nil)
