@@ -86,7 +86,7 @@ func ExampleClient() {
 		return
 	}
 	text, err := io.ReadAll(response.Body)
-	_ = response.Body.Close()
 	fmt.Println(response.Status, response.Reason, string(text), err)
+	_ = response.Body.Close() // response must not be used any more
 	// Output: 200 Fine hello from /reviews?count=1 <nil>
 }

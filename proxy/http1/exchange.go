@@ -256,6 +256,7 @@ func (e *exchange) Close() error {
 func (e *exchange) fail(unsent, received error) error {
 	if e.pump != nil {
 		unsent = e.pump.failure()
+		e.pump.refuse()
 	}
 	_ = e.socket.Close() // first: it ends a blocked write
 	if e.pump != nil {

@@ -54,7 +54,7 @@ func (p *pump) proceed() {
 	}
 }
 
-// refuse is called once, when the final response has arrived, or there will be none: a body that was not begun is not sent.
+// refuse is called once the final response has arrived, or the exchange has failed: a body that was not begun is not sent.
 func (p *pump) refuse() { close(p.refused) }
 
 // failure returns why the body was not sent, or nil.

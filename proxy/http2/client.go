@@ -129,6 +129,16 @@ type responseBody struct {
 	exchange *exchange
 }
 
+// Read implements io.Reader. If the server sends more than it has announced, net/http returns the end of the announced part
+// together with the error. The last byte is then left out, so that the response does not look complete.
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if n > 0 && err != nil && !errors.Is(err, io.EOF) {
+		n--
+	}
+	return n, err
+}
+
 // Ready implements http1.ResponseBody. It is not known before Read.
 func (*responseBody) Ready() bool { return false }
 
