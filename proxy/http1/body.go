@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -212,20 +213,10 @@ func (b *body) parseLine(line []byte) {
 // parseChunkSize parses the line before a chunk: its size in hexadecimal digits, and extensions, which are ignored (RFC 9112
 // section 7.1.1).
 func parseChunkSize(line []byte, lenient bool) (size int64, ok bool) {
-	digits := 0
-	for ; digits < len(line); digits++ {
-		digit, isHex := hexDigit(line[digits])
-		if !isHex {
-			break
-		}
-		if size >= 1<<58 { // one digit more would not fit
-			return 0, false
-		}
-		size = size<<4 | digit
-	}
-	rest := line[digits:]
+	rest := bytes.TrimLeft(line, "0123456789abcdefABCDEF")
+	value, err := strconv.ParseUint(string(line[:len(line)-len(rest)]), 16, 62)
 	if lenient {
 		rest = bytes.Trim(rest, " \t")
 	}
-	return size, digits > 0 && (len(rest) == 0 || rest[0] == ';' && consistsOf(rest, textByte))
+	return int64(value), err == nil && (len(rest) == 0 || rest[0] == ';' && consistsOf(rest, textByte))
 }

@@ -97,14 +97,18 @@ func checkRequestLine(line []byte) *RequestError {
 	if !consistsOf(method, tokenByte) || !consistsOf(target, targetByte) {
 		return errRequestLine
 	}
-	const form = "HTTP/1.1" // RFC 9112 section 2.3
-	if len(version) != len(form) || !bytes.HasPrefix(version, []byte(form[:5])) || !isDigit(version[5]) || version[6] != '.' || !isDigit(version[7]) {
+	switch {
+	case !isVersion(string(version)):
 		return errRequestLine
-	}
-	if version[5] != '1' || version[7] > '1' {
+	case version[5] != '1' || version[7] > '1':
 		return errVersion
 	}
 	return nil
+}
+
+// isVersion reports whether text is an HTTP-version: RFC 9112 section 2.3.
+func isVersion(text string) bool {
+	return len(text) == len("HTTP/1.1") && text[:5] == protocol && isDigit(text[5]) && text[6] == '.' && isDigit(text[7])
 }
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
@@ -170,21 +174,8 @@ func isHost(text string) bool {
 // wellEscaped reports whether each percent sign in the path is followed by two hexadecimal digits: RFC 3986 section 2.1.
 func wellEscaped(target string) bool {
 	path, _, _ := strings.Cut(target, "?")
-	for {
-		_, escape, found := strings.Cut(path, "%")
-		if !found {
-			return true
-		}
-		if len(escape) < 2 {
-			return false
-		}
-		_, high := hexDigit(escape[0])
-		_, low := hexDigit(escape[1])
-		if !high || !low {
-			return false
-		}
-		path = escape[2:]
-	}
+	_, err := url.PathUnescape(path)
+	return err == nil
 }
 
 // frame finds out where the request ends, and for which host it is: RFC 9112 sections 3.2 and 6. Two servers that understand

@@ -106,7 +106,7 @@ func cutLine(head string) (line, rest string) {
 // statusLine parses a status line: RFC 9112 section 4. The reason may be missing, and so may the space before it.
 func (h *responseHead) statusLine(line string) error {
 	version, rest, _ := strings.Cut(line, " ")
-	if len(version) != len("HTTP/1.1") || version[:5] != protocol || !isDigit(version[5]) || version[6] != '.' || !isDigit(version[7]) {
+	if !isVersion(version) {
 		return errStatusLine
 	}
 	if version >= "HTTP/1.1" {
