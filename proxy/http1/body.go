@@ -39,6 +39,7 @@ const (
 	byChunks
 	byLenientChunks // as byChunks, with whitespace after a chunk's size
 	byClose
+	noBody // of a response, whatever its header says
 )
 
 // chunkSection is which part of a chunked body comes next: RFC 9112 section 7.1.

@@ -340,7 +340,7 @@ func closeWrite(c net.Conn) error {
 
 func (c *conn) close() {
 	c.watch.stop()
-	if c.writer.reset {
+	if c.writer.mustReset() {
 		if tcp, ok := c.socket().(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
 		}

@@ -27,6 +27,24 @@ const (
 	maxKeptFields = 64
 )
 
+// requestBuffers holds buffers for requests. A connection has one only while it writes.
+var requestBuffers = sync.Pool{New: func() any { return &requestBuffer{make([]byte, 0, smallBuffer)} }}
+
+type requestBuffer struct{ bytes []byte }
+
+// maxDirectBody is the length of the longest known body that is sent in one write with the header, by the goroutine that then
+// reads the response. It fits into the buffers of a connection, so that writing it does not wait for an upstream that answers
+// without reading.
+const maxDirectBody = 64 << 10
+
+// release gives the buffer back. A larger one would be kept for ever for the sake of one request.
+func (w *requestBuffer) release() {
+	if cap(w.bytes) <= 2*maxDirectBody {
+		w.bytes = w.bytes[:0]
+		requestBuffers.Put(w)
+	}
+}
+
 // exchange is a request and its response on a connection, one after the other. It implements Canceler and ResponseBody.
 type exchange struct {
 	client *Client
