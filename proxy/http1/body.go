@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
+	"strconv"
 	"strings"
 )
 
@@ -22,7 +24,7 @@ type body struct {
 	from   io.Reader
 	buffer *buffer
 	framing
-	remaining int64 // of the body, or of the current chunk
+	remaining int64 // of the body, or of the current chunk or the trailer section; without a length it never ends
 	section   chunkSection
 	overhead  int64 // of the chunks so far
 	trailer   Fields
@@ -37,6 +39,7 @@ const (
 	byChunks
 	byLenientChunks // as byChunks, with whitespace after a chunk's size
 	byClose
+	noBody // of a response, whatever its header says
 )
 
 // chunkSection is which part of a chunked body comes next: RFC 9112 section 7.1.
@@ -54,8 +57,13 @@ var ErrChunk = errors.New("a chunk of the body is malformed")
 
 // reset begins a body. length is for byLength.
 func (b *body) reset(how framing, length int64) {
-	b.framing, b.remaining, b.section, b.overhead, b.trailer, b.err = how, length, chunkSize, 0, nil, nil
-	if how == byLength && length == 0 {
+	b.framing, b.remaining, b.section, b.overhead, b.trailer, b.err = how, length, chunkData, 0, nil, nil
+	switch {
+	case how == byClose:
+		b.remaining = math.MaxInt64
+	case how != byLength:
+		b.section = chunkSize
+	case length == 0:
 		b.err = io.EOF
 	}
 }
@@ -70,15 +78,24 @@ func (b *body) Read(p []byte) (n int, err error) {
 			return 0, b.err
 		case len(p) == 0:
 			return 0, nil
-		case b.inData() && len(b.buffer.unread()) > 0:
-			n = b.buffer.take(p[:b.available(len(p))])
-		case b.inData() && (b.framing == byLength || b.framing == byClose || b.remaining >= smallBuffer):
-			n, err = b.from.Read(p[:b.available(len(p))]) // past the buffer
+		case b.section == chunkData && len(b.buffer.unread()) > 0:
+			n = b.buffer.take(p[:min(int64(len(p)), b.remaining)])
+		case b.section == chunkData && (b.framing == byLength || b.remaining >= smallBuffer):
+			n, err = b.from.Read(p[:min(int64(len(p)), b.remaining)]) // past the buffer
 		default:
 			err = b.buffer.fill(b.from) // the next chunk's size comes along
 		}
-		b.count(n)
-		b.fail(err)
+		switch b.remaining -= int64(n); {
+		case errors.Is(err, io.EOF) && b.framing != byClose:
+			b.err = io.ErrUnexpectedEOF
+		case err != nil:
+			b.err = err
+		}
+		if b.section == chunkData && b.remaining == 0 {
+			if b.section = chunkEnd; b.framing == byLength {
+				b.err = io.EOF
+			}
+		}
 		if n > 0 {
 			b.parse()
 			if errors.Is(b.err, io.EOF) {
@@ -92,7 +109,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 // Ready reports whether Read returns without waiting for the peer.
 func (b *body) Ready() bool {
 	b.parse()
-	return b.err != nil || b.inData() && len(b.buffer.unread()) > 0
+	return b.err != nil || b.section == chunkData && len(b.buffer.unread()) > 0
 }
 
 // Trailer returns the trailer section, after io.EOF.
@@ -104,48 +121,8 @@ func (b *body) complete() bool {
 	return errors.Is(b.err, io.EOF)
 }
 
-// inData reports whether the next byte belongs to the content.
-func (b *body) inData() bool {
-	return b.framing == byLength || b.framing == byClose || b.section == chunkData
-}
-
-// available returns how many of n bytes may be read at once.
-func (b *body) available(n int) int {
-	if b.framing == byClose {
-		return n
-	}
-	return int(min(int64(n), b.remaining))
-}
-
-// count subtracts bytes of the content.
-func (b *body) count(n int) {
-	if n == 0 || b.framing == byClose {
-		return
-	}
-	if b.remaining -= int64(n); b.remaining > 0 {
-		return
-	}
-	if b.section = chunkEnd; b.framing == byLength {
-		b.err = io.EOF
-	}
-}
-
-// fail takes an error of the connection.
-func (b *body) fail(err error) {
-	switch {
-	case err == nil || b.err != nil:
-	case errors.Is(err, io.EOF) && b.framing != byClose:
-		b.err = io.ErrUnexpectedEOF
-	default:
-		b.err = err
-	}
-}
-
 // parse consumes from the buffer what is not content, as far as it has arrived.
 func (b *body) parse() {
-	if b.framing == byLength || b.framing == byClose {
-		return
-	}
 	for b.err == nil && b.section != chunkData {
 		line, ok := b.line()
 		if !ok {
@@ -212,20 +189,10 @@ func (b *body) parseLine(line []byte) {
 // parseChunkSize parses the line before a chunk: its size in hexadecimal digits, and extensions, which are ignored (RFC 9112
 // section 7.1.1).
 func parseChunkSize(line []byte, lenient bool) (size int64, ok bool) {
-	digits := 0
-	for ; digits < len(line); digits++ {
-		digit, isHex := hexDigit(line[digits])
-		if !isHex {
-			break
-		}
-		if size >= 1<<58 { // one digit more would not fit
-			return 0, false
-		}
-		size = size<<4 | digit
-	}
-	rest := line[digits:]
+	rest := bytes.TrimLeft(line, "0123456789abcdefABCDEF")
+	value, err := strconv.ParseUint(string(line[:len(line)-len(rest)]), 16, 62)
 	if lenient {
 		rest = bytes.Trim(rest, " \t")
 	}
-	return size, digits > 0 && (len(rest) == 0 || rest[0] == ';' && consistsOf(rest, textByte))
+	return int64(value), err == nil && (len(rest) == 0 || rest[0] == ';' && consistsOf(rest, textByte))
 }

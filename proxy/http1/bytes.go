@@ -1,6 +1,6 @@
 package http1
 
-import "math"
+import "strconv"
 
 // class says what a byte may be part of. One table lookup classifies a byte.
 type class uint8
@@ -39,26 +39,6 @@ func consistsOf[T string | []byte](text T, want class) bool {
 
 // parseDecimal parses 1*DIGIT.
 func parseDecimal(digits string) (n int64, ok bool) {
-	for i := range len(digits) {
-		digit := int64(digits[i]) - '0'
-		if digit < 0 || digit > 9 || n > (math.MaxInt64-digit)/10 {
-			return 0, false
-		}
-		n = n*10 + digit
-	}
-	return n, digits != ""
-}
-
-// hexDigit returns the value of a hexadecimal digit.
-func hexDigit(b byte) (value int64, ok bool) {
-	switch {
-	case '0' <= b && b <= '9':
-		return int64(b - '0'), true
-	case 'a' <= b && b <= 'f':
-		return int64(b-'a') + 10, true
-	case 'A' <= b && b <= 'F':
-		return int64(b-'A') + 10, true
-	default:
-		return 0, false
-	}
+	value, err := strconv.ParseUint(digits, 10, 63) // no sign, and with a base no underscores
+	return int64(value), err == nil
 }

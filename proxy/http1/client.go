@@ -76,8 +76,8 @@ func Connect(conn net.Conn, target string, fields Fields) (status int, err error
 	if err := e.receive(&ClientRequest{}); err != nil {
 		return 0, err
 	}
-	if e.head.status == http.StatusOK && len(e.buffer.unread()) > 0 {
+	if e.head.Status == http.StatusOK && len(e.buffer.unread()) > 0 {
 		return 0, errEarlyTunnelData // a TLS server never sends first
 	}
-	return e.head.status, nil
+	return e.head.Status, nil
 }

@@ -27,7 +27,6 @@ type conn struct {
 	// deadline is the read deadline of stream; zero without one.
 	deadline time.Time
 
-	head    requestHead
 	body    body
 	request Request
 	content RequestBody
@@ -71,8 +70,7 @@ func (c *conn) serve() {
 
 // forget releases what belonged to a request: most connections are idle most of the time.
 func (c *conn) forget() {
-	c.head = requestHead{fields: c.head.fields.reuse()}
-	c.request = Request{}
+	c.request = Request{Fields: c.request.Fields.reuse()}
 	c.body.reset(byLength, 0)
 	c.writer = ResponseWriter{Fields: c.writer.Fields.reuse(), conn: c}
 }
@@ -192,36 +190,35 @@ func (c *conn) beginRequest(length int, scanned requestScanner) {
 	c.buffer.consume(length)
 	c.wait.known.Store(true)
 	c.wait.restart()
-	malformed := c.head.parse(text, slices.Grow(c.head.fields, scanned.lines)) // to grow while parsing would take more memory
-	c.begin(c.head.method, malformed)
-	if malformed != nil {
+	c.begin("", nil)
+	r := &c.request
+	r.Fields = slices.Grow(r.Fields, scanned.lines) // to grow while parsing would take more memory
+	if malformed := r.parse(text); malformed != nil {
+		c.begin(r.Method, malformed)
 		return
 	}
-	h := &c.head
-	c.request.Host, c.request.Target, c.request.Fields, c.request.MinorVersion = h.host, h.target, h.fields, h.minorVersion
-	c.request.ContentLength, c.request.ExpectContinue = h.contentLength, h.expectContinue
+	c.writer.closing = r.Method == http.MethodConnect || r.Fields.close(r.MinorVersion)
 	switch {
-	case h.method == http.MethodConnect: // what follows is not HTTP
-		c.request.ContentLength = 0
-		c.writer.closing = true
-	case h.contentLength < 0:
+	case r.Method == http.MethodConnect: // what follows is not HTTP
+		r.ContentLength = 0
+	case r.ContentLength < 0:
 		c.body.reset(byChunks, 0)
 	default:
-		c.body.reset(byLength, h.contentLength)
+		c.body.reset(byLength, r.ContentLength)
 	}
-	c.writer.closing = c.writer.closing || h.close
 	if c.body.complete() {
 		c.watch.arm()
 		return
 	}
 	c.content.complete.Store(false)
-	c.content.expecting = h.expectContinue
+	c.content.expecting = r.ExpectContinue
 }
 
 // begin begins a request. malformed is nil if it is well-formed.
 func (c *conn) begin(method string, malformed *RequestError) {
 	c.phase.Store(uint32(serving))
-	c.request = Request{conn: c, Malformed: malformed, Method: method, Body: &c.content, Conn: c.outer, Tunnel: c.tunnel, MinorVersion: 1}
+	c.request = Request{Method: method, MinorVersion: 1, Fields: c.request.Fields[:0], Body: &c.content, Malformed: malformed,
+		Conn: c.outer, Tunnel: c.tunnel, conn: c}
 	c.content.begin()
 	c.content.complete.Store(true)
 	c.writer.closing = malformed != nil
@@ -340,7 +337,7 @@ func closeWrite(c net.Conn) error {
 
 func (c *conn) close() {
 	c.watch.stop()
-	if c.writer.reset {
+	if c.writer.mustReset() {
 		if tcp, ok := c.socket().(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
 		}

@@ -22,10 +22,25 @@ const (
 	// lastRead is how long the upstream's response is awaited after the request could not be sent. An upstream that refuses a
 	// request may close the connection while the request is being sent, and what it has answered is in the receive buffer.
 	lastRead = 100 * time.Millisecond
-
-	// maxKeptFields is how many fields of a response an idle connection keeps memory for.
-	maxKeptFields = 64
 )
+
+// requestBuffers holds buffers for requests. A connection has one only while it writes.
+var requestBuffers = sync.Pool{New: func() any { return &requestBuffer{make([]byte, 0, smallBuffer)} }}
+
+type requestBuffer struct{ bytes []byte }
+
+// maxDirectBody is the length of the longest known body that is sent in one write with the header, by the goroutine that then
+// reads the response. It fits into the buffers of a connection, so that writing it does not wait for an upstream that answers
+// without reading.
+const maxDirectBody = 64 << 10
+
+// release gives the buffer back. A larger one would be kept for ever for the sake of one request.
+func (w *requestBuffer) release() {
+	if cap(w.bytes) <= 2*maxDirectBody {
+		w.bytes = w.bytes[:0]
+		requestBuffers.Put(w)
+	}
+}
 
 // exchange is a request and its response on a connection, one after the other. It implements Canceler and ResponseBody.
 type exchange struct {
@@ -44,7 +59,6 @@ type exchange struct {
 	unsent    bool // the request was not sent completely, at least by the goroutine that reads
 	head      responseHead
 	body      body
-	response  ClientResponse
 	pump      *pump // nil if no body is streamed
 
 	mu       sync.Mutex
@@ -85,7 +99,7 @@ func (e *exchange) roundTrip(r *ClientRequest) (*ClientResponse, error) {
 		return nil, e.fail(unsent, err)
 	}
 	e.respond(r)
-	return &e.response, nil
+	return &e.head.ClientResponse, nil
 }
 
 func (e *exchange) begin(caller Caller) {
@@ -148,7 +162,7 @@ func (e *exchange) receive(r *ClientRequest) error {
 		if err := e.readHead(); err != nil {
 			return fmt.Errorf("reading the response: %w", err)
 		}
-		switch status := e.head.status; {
+		switch status := e.head.Status; {
 		case status >= http.StatusOK:
 			return nil
 		case status == http.StatusSwitchingProtocols:
@@ -160,7 +174,7 @@ func (e *exchange) receive(r *ClientRequest) error {
 				e.pump.proceed()
 			}
 		case r.OnInformational != nil:
-			if err := r.OnInformational.Informational(status, e.head.reason, e.head.fields); err != nil {
+			if err := r.OnInformational.Informational(status, e.head.Reason, e.head.Fields); err != nil {
 				return fmt.Errorf("an informational response: %w", err)
 			}
 		}
@@ -177,7 +191,7 @@ func (e *exchange) readHead() error {
 		if length > 0 {
 			head := string(e.buffer.unread()[:length])
 			e.buffer.consume(length)
-			return e.head.parse(head, e.head.fields[:0])
+			return e.head.parse(head, e.head.Fields[:0])
 		}
 		switch err := e.buffer.fill(e.conn); {
 		case errors.Is(err, io.EOF):
@@ -197,27 +211,27 @@ func (e *exchange) readHead() error {
 func (e *exchange) respond(r *ClientRequest) {
 	h := &e.head
 	// An upstream that refuses a body may close the connection without a word: RFC 9110 section 15.5.14.
-	h.close = h.close || h.status == http.StatusRequestEntityTooLarge
+	h.close = h.close || h.Status == http.StatusRequestEntityTooLarge
 	switch {
 	case r.Method == http.MethodHead:
 		e.body.reset(byLength, 0)
-	case h.status == http.StatusNoContent:
+	case h.Status == http.StatusNoContent:
 		// An upstream that announces a body may send it.
-		h.close = h.close || h.contentLength > 0 || h.chunked
-		h.contentLength = 0
+		h.close = h.close || h.ContentLength > 0 || h.chunked
+		h.ContentLength = 0
 		e.body.reset(byLength, 0)
-	case h.status == http.StatusNotModified:
+	case h.Status == http.StatusNotModified:
 		h.close = h.close || h.chunked
 		e.body.reset(byLength, 0)
 	case h.chunked:
 		e.body.reset(byLenientChunks, 0)
-	case h.contentLength >= 0:
-		e.body.reset(byLength, h.contentLength)
+	case h.ContentLength >= 0:
+		e.body.reset(byLength, h.ContentLength)
 	default:
 		h.close = true
 		e.body.reset(byClose, 0)
 	}
-	e.response = ClientResponse{Status: h.status, Reason: h.reason, Fields: h.fields, ContentLength: h.contentLength, Body: e}
+	h.Body = e
 	e.mu.Lock()
 	e.final = true
 	e.mu.Unlock()
@@ -301,11 +315,8 @@ func (e *exchange) discard() {
 
 // forget releases what an idle connection does not need.
 func (e *exchange) forget() {
-	fields := e.head.fields
-	if clear(fields); cap(fields) > maxKeptFields {
-		fields = nil
-	}
-	e.caller, e.pump, e.response, e.head, e.body.trailer = nil, nil, ClientResponse{}, responseHead{fields: fields}, nil
+	e.caller, e.pump, e.body.trailer = nil, nil, nil
+	e.head = responseHead{ClientResponse: ClientResponse{Fields: e.head.Fields.reuse()}}
 }
 
 func (e *exchange) reused() bool { return !e.idleSince.IsZero() }

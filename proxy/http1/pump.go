@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -112,12 +111,7 @@ func (p *pump) run() error {
 	return p.send()
 }
 
-// chunkBuffer has room for a chunk with its size before it, and the CR LF and the last chunk behind.
-const (
-	chunkBuffer = 32 << 10
-	chunkPrefix = len("7fff\r\n")
-	chunkSuffix = len("\r\n0\r\n\r\n")
-)
+const chunkBuffer = 32 << 10
 
 var chunkBuffers = sync.Pool{New: func() any { return new([chunkBuffer]byte) }}
 
@@ -125,48 +119,34 @@ var chunkBuffers = sync.Pool{New: func() any { return new([chunkBuffer]byte) }}
 func (p *pump) send() error {
 	b := chunkBuffers.Get().(*[chunkBuffer]byte)
 	defer chunkBuffers.Put(b)
+	chunked := p.length < 0
 	for remaining := p.length; ; {
-		room := b[chunkPrefix : chunkBuffer-chunkSuffix]
-		if p.length > 0 {
-			room = room[:min(int64(len(room)), remaining)]
+		out := b[:0]
+		room := chunkRoom(out)
+		if !chunked {
+			room = b[:min(chunkBuffer, remaining)]
 		}
 		n, err := p.stream.Read(room)
 		remaining -= int64(n)
-		ended := errors.Is(err, io.EOF)
-		if p.length > 0 && ended && remaining > 0 {
-			ended, err = false, io.ErrUnexpectedEOF
-		}
-		ended = ended || p.length > 0 && remaining == 0
-		if err != nil && !ended {
+		last := remaining == 0 || chunked && errors.Is(err, io.EOF)
+		if err != nil && !last {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
 			return fmt.Errorf("%w: %w", ErrRequestBody, err)
 		}
-		if err := p.write(p.frame(b, n, ended), ended); err != nil || ended {
+		switch {
+		case !chunked:
+			out = b[:n]
+		case last:
+			out = appendLastChunk(appendChunk(out, n), p.stream.Trailer())
+		default:
+			out = appendChunk(out, n)
+		}
+		if err := p.write(out, last); err != nil || last {
 			return err
 		}
 	}
-}
-
-// frame returns what is sent for n bytes of the body.
-func (p *pump) frame(b *[chunkBuffer]byte, n int, last bool) []byte {
-	data := b[chunkPrefix : chunkPrefix+n]
-	if p.length > 0 {
-		return data
-	}
-	if n > 0 {
-		var size [chunkPrefix]byte
-		line := append(strconv.AppendInt(size[:0], int64(n), 16), "\r\n"...)
-		start := chunkPrefix - len(line)
-		copy(b[start:], line)
-		data = append(b[start:chunkPrefix+n], "\r\n"...)
-	}
-	if last {
-		data = append(data, "0\r\n"...)
-		for _, field := range p.stream.Trailer() {
-			data = appendField(data, field.Name, field.Value)
-		}
-		data = append(data, "\r\n"...)
-	}
-	return data
 }
 
 func (p *pump) write(data []byte, last bool) error {

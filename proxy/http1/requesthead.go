@@ -15,17 +15,6 @@ const (
 	maxRequestLines  = 4096
 )
 
-// requestHead is the header of a request: request line and field lines.
-type requestHead struct {
-	method, target string
-	minorVersion   int // of HTTP/1
-	host           string
-	fields         Fields
-	contentLength  int64 // -1: chunked
-	expectContinue bool
-	close          bool // the connection ends with this request
-}
-
 // requestScanner checks the lines of a request's header while they arrive, so that a malformed one is refused at once. The
 // zero value is at the beginning.
 type requestScanner struct {
@@ -97,14 +86,18 @@ func checkRequestLine(line []byte) *RequestError {
 	if !consistsOf(method, tokenByte) || !consistsOf(target, targetByte) {
 		return errRequestLine
 	}
-	const form = "HTTP/1.1" // RFC 9112 section 2.3
-	if len(version) != len(form) || !bytes.HasPrefix(version, []byte(form[:5])) || !isDigit(version[5]) || version[6] != '.' || !isDigit(version[7]) {
+	switch {
+	case !isVersion(string(version)):
 		return errRequestLine
-	}
-	if version[5] != '1' || version[7] > '1' {
+	case version[5] != '1' || version[7] > '1':
 		return errVersion
 	}
 	return nil
+}
+
+// isVersion reports whether text is an HTTP-version: RFC 9112 section 2.3.
+func isVersion(text string) bool {
+	return len(text) == len("HTTP/1.1") && text[:5] == protocol && isDigit(text[5]) && text[6] == '.' && isDigit(text[7])
 }
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
@@ -125,37 +118,37 @@ func checkFieldLine(line []byte) *RequestError {
 	return errField
 }
 
-// parse parses a complete header that scan has checked. fields is an empty slice to append to.
-func (h *requestHead) parse(head string, fields Fields) *RequestError {
+// parse parses a complete header that scan has checked.
+func (r *Request) parse(head string) *RequestError {
 	line, rest, _ := strings.Cut(head, "\r\n")
-	method, line, _ := strings.Cut(line, " ")
-	target, version, _ := strings.Cut(line, " ")
-	*h = requestHead{method: method, target: target, minorVersion: int(version[len(version)-1] - '0'), fields: fields}
+	r.Method, line, _ = strings.Cut(line, " ")
+	r.Target, line, _ = strings.Cut(line, " ")
+	r.MinorVersion = int(line[len(line)-1] - '0')
 	for rest != "\r\n" {
 		line, rest, _ = strings.Cut(rest, "\r\n")
 		name, value, _ := strings.Cut(line, ":")
-		h.fields = append(h.fields, Field{name, trim(value)})
+		r.Fields = append(r.Fields, Field{name, trim(value)})
 	}
-	if err := h.checkTarget(); err != nil {
+	if err := r.checkTarget(); err != nil {
 		return err
 	}
-	return h.frame()
+	return r.frame()
 }
 
 // checkTarget checks the request target: RFC 9112 section 3.2.
-func (h *requestHead) checkTarget() *RequestError {
+func (r *Request) checkTarget() *RequestError {
 	switch {
-	case h.target[0] == '/' && wellEscaped(h.target):
+	case r.Target[0] == '/' && wellEscaped(r.Target):
 		return nil
-	case h.target[0] == '/':
+	case r.Target[0] == '/':
 		return errTarget
-	case h.method == http.MethodConnect: // the authority-form of section 3.2.3
-		if _, err := url.ParseRequestURI("http://" + h.target); err != nil || !isHost(h.target) {
+	case r.Method == http.MethodConnect: // the authority-form of section 3.2.3
+		if _, err := url.ParseRequestURI("http://" + r.Target); err != nil || !isHost(r.Target) {
 			return errTarget
 		}
 		return nil
 	}
-	u, err := url.ParseRequestURI(h.target)
+	u, err := url.ParseRequestURI(r.Target)
 	if err != nil || u.Host != "" && !isHost(u.Host) {
 		return errTarget
 	}
@@ -170,37 +163,24 @@ func isHost(text string) bool {
 // wellEscaped reports whether each percent sign in the path is followed by two hexadecimal digits: RFC 3986 section 2.1.
 func wellEscaped(target string) bool {
 	path, _, _ := strings.Cut(target, "?")
-	for {
-		_, escape, found := strings.Cut(path, "%")
-		if !found {
-			return true
-		}
-		if len(escape) < 2 {
-			return false
-		}
-		_, high := hexDigit(escape[0])
-		_, low := hexDigit(escape[1])
-		if !high || !low {
-			return false
-		}
-		path = escape[2:]
-	}
+	_, err := url.PathUnescape(path)
+	return err == nil
 }
 
 // frame finds out where the request ends, and for which host it is: RFC 9112 sections 3.2 and 6. Two servers that understand
 // these fields differently are what request smuggling is made of (section 11.2), so whatever can be understood in two ways is
 // an error.
-func (h *requestHead) frame() *RequestError {
+func (r *Request) frame() *RequestError {
 	var hosts, lengths, codings int
-	for _, field := range h.fields {
+	for _, field := range r.Fields {
 		switch name := field.Name; len(name) { // most names need no comparison
 		case len("Host"):
 			if equalFold(name, "Host") {
-				h.host = field.Value
+				r.Host = field.Value
 				hosts++
 			}
 		case len("Expect"):
-			if equalFold(name, "Expect") && h.minorVersion > 0 && !h.expect(field.Value) {
+			if equalFold(name, "Expect") && r.MinorVersion > 0 && !r.expect(field.Value) {
 				return errExpectation
 			}
 		case len("Trailer"):
@@ -213,7 +193,7 @@ func (h *requestHead) frame() *RequestError {
 				if !ok {
 					return errContentLength
 				}
-				h.contentLength = length
+				r.ContentLength = length
 				lengths++
 			}
 		case len("Transfer-Encoding"):
@@ -225,31 +205,30 @@ func (h *requestHead) frame() *RequestError {
 			}
 		}
 	}
-	h.close = h.fields.close(h.minorVersion)
-	return h.checkFraming(hosts, lengths, codings)
+	return r.checkFraming(hosts, lengths, codings)
 }
 
 // checkFraming checks the numbers of lines of the fields that frame a request.
-func (h *requestHead) checkFraming(hosts, lengths, codings int) *RequestError {
+func (r *Request) checkFraming(hosts, lengths, codings int) *RequestError {
 	switch {
 	case lengths > 1:
 		return errContentLength
-	case codings > 1, codings == 1 && (lengths > 0 || h.minorVersion == 0):
+	case codings > 1, codings == 1 && (lengths > 0 || r.MinorVersion == 0):
 		return errTransferEncoding
-	case hosts > 1, hosts == 0 && h.minorVersion > 0, h.host != "" && !isHost(h.host): // it may be empty: RFC 9110 section 7.2
+	case hosts > 1, hosts == 0 && r.MinorVersion > 0, r.Host != "" && !isHost(r.Host): // it may be empty: RFC 9110 section 7.2
 		return errHost
 	case codings == 1:
-		h.contentLength = -1
+		r.ContentLength = -1
 	}
 	return nil
 }
 
 // expect takes a line of the Expect field: RFC 9110 section 10.1.1.
-func (h *requestHead) expect(value string) bool {
+func (r *Request) expect(value string) bool {
 	for element := range strings.SplitSeq(value, ",") {
 		switch element = trim(element); {
 		case equalFold(element, "100-continue"):
-			h.expectContinue = true
+			r.ExpectContinue = true
 		case element != "":
 			return false
 		}

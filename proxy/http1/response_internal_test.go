@@ -51,7 +51,7 @@ func parseOurs(method, text string) (p parsedResponse, ok bool) {
 	if err != nil {
 		return p, false
 	}
-	return parsedResponse{e.head.status, headerOf(e.head.fields), string(body), conn.left(e.buffer.unread()), headerOf(e.Trailer())}, true
+	return parsedResponse{e.head.Status, headerOf(e.head.Fields), string(body), conn.left(e.buffer.unread()), headerOf(e.Trailer())}, true
 }
 
 func parseTheirs(method, text string) (p parsedResponse, err error) {

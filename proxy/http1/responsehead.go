@@ -30,13 +30,10 @@ var (
 
 // responseHead is the header of a response: status line and field lines.
 type responseHead struct {
-	status        int
-	reason        string
-	minorVersion  int // of HTTP/1: 0 or 1
-	fields        Fields
-	contentLength int64 // -1 without one
-	chunked       bool
-	close         bool
+	ClientResponse
+	minorVersion int // of HTTP/1: 0 or 1
+	chunked      bool
+	close        bool // the connection ends with this response
 }
 
 // protocol is the beginning of a response.
@@ -78,7 +75,7 @@ func (s *responseScanner) scan(head []byte) (length int, _ error) {
 
 // parse parses a complete header. fields is an empty slice to append to.
 func (h *responseHead) parse(head string, fields Fields) error {
-	*h = responseHead{fields: fields, contentLength: -1}
+	*h = responseHead{ClientResponse: ClientResponse{Fields: fields, ContentLength: -1}}
 	line, rest := cutLine(head)
 	if err := h.statusLine(line); err != nil {
 		return err
@@ -88,7 +85,7 @@ func (h *responseHead) parse(head string, fields Fields) error {
 		switch {
 		case line == "" && rest == "":
 			return h.frame()
-		case len(h.fields) >= maxResponseLines:
+		case len(h.Fields) >= maxResponseLines:
 			return errResponseTooLong
 		}
 		if err := h.fieldLine(line); err != nil {
@@ -106,7 +103,7 @@ func cutLine(head string) (line, rest string) {
 // statusLine parses a status line: RFC 9112 section 4. The reason may be missing, and so may the space before it.
 func (h *responseHead) statusLine(line string) error {
 	version, rest, _ := strings.Cut(line, " ")
-	if len(version) != len("HTTP/1.1") || version[:5] != protocol || !isDigit(version[5]) || version[6] != '.' || !isDigit(version[7]) {
+	if !isVersion(version) {
 		return errStatusLine
 	}
 	if version >= "HTTP/1.1" {
@@ -117,7 +114,7 @@ func (h *responseHead) statusLine(line string) error {
 	if len(status) != 3 || !ok || n < 100 || reason != "" && !consistsOf(reason, textByte) {
 		return errStatusLine
 	}
-	h.status, h.reason = int(n), trim(reason)
+	h.Status, h.Reason = int(n), trim(reason)
 	return nil
 }
 
@@ -128,10 +125,10 @@ func (h *responseHead) fieldLine(line string) error {
 		return errResponseField
 	}
 	if line[0] == ' ' || line[0] == '\t' {
-		if len(h.fields) == 0 {
+		if len(h.Fields) == 0 {
 			return errResponseField
 		}
-		last := &h.fields[len(h.fields)-1]
+		last := &h.Fields[len(h.Fields)-1]
 		last.Value = trim(last.Value + " " + trim(line))
 		return nil
 	}
@@ -140,21 +137,21 @@ func (h *responseHead) fieldLine(line string) error {
 	if !found || !consistsOf(name, tokenByte) {
 		return errResponseField
 	}
-	h.fields = append(h.fields, Field{name, trim(value)})
+	h.Fields = append(h.Fields, Field{name, trim(value)})
 	return nil
 }
 
 // frame finds out where the response ends: RFC 9112 section 6.3.
 func (h *responseHead) frame() error {
 	found := false
-	for _, field := range h.fields {
+	for _, field := range h.Fields {
 		switch name := field.Name; {
 		case equalFold(name, "Content-Length"):
 			n, ok := parseDecimal(field.Value)
-			if !ok || found && n != h.contentLength { // equal ones are accepted
+			if !ok || found && n != h.ContentLength { // equal ones are accepted
 				return errResponseLength
 			}
-			found, h.contentLength = true, n
+			found, h.ContentLength = true, n
 		case equalFold(name, "Transfer-Encoding"):
 			if h.chunked || h.minorVersion == 0 || !equalFold(field.Value, "chunked") {
 				return errResponseCoding
@@ -163,8 +160,8 @@ func (h *responseHead) frame() error {
 		}
 	}
 	if h.chunked {
-		h.contentLength = -1
+		h.ContentLength = -1
 	}
-	h.close = h.fields.close(h.minorVersion)
+	h.close = h.Fields.close(h.minorVersion)
 	return nil
 }

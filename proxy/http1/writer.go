@@ -24,10 +24,8 @@ type ResponseWriter struct {
 	closing   bool   // the connection ends with the response
 	framing   framing
 	remaining int64 // of a body of known length
-	bodyless  bool
 	trailer   Fields
 	aborted   bool
-	reset     bool  // the connection is closed so that the client notices
 	err       error // of the connection
 	tunnel    any
 	tunnelTLS *tls.Config
@@ -48,10 +46,7 @@ func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fi
 		return nil
 	}
 	w.statusLine(status, reason)
-	for _, field := range fields {
-		w.field(field.Name, field.Value)
-	}
-	w.appendString("\r\n")
+	w.out = append(appendFields(w.out, fields, unframed), "\r\n"...)
 	return w.Flush()
 }
 
@@ -64,87 +59,44 @@ func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 	r := &w.conn.request
 	isLast := w.conn.content.responseBegins()
 	w.closing = w.closing || w.Close || isLast || w.conn.server.draining.Load() || r.ContentLength > maxDiscard && !r.Body.Complete()
-	w.bodyless = r.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
+	framed := length
 	switch {
-	case w.bodyless, length >= 0:
+	case status == http.StatusNoContent: // RFC 9110 section 8.6
+		w.framing, framed = noBody, unframed
+	case r.Method == http.MethodHead, status == http.StatusNotModified:
+		if w.framing = noBody; length < 0 {
+			framed = unframed
+		}
+	case length >= 0:
 		w.framing, w.remaining = byLength, length
 	case r.MinorVersion == 0:
-		w.framing, w.closing = byClose, true
+		w.framing, w.closing, framed = byClose, true, unframed
 	default:
 		w.framing = byChunks
 	}
+	w.Fields.Delete("Connection") // it is about this connection
+	if !w.Fields.Has("Date") {
+		w.Fields.Add("Date", w.conn.server.now())
+	}
 	w.statusLine(status, reason)
-	w.header(status != http.StatusNoContent)
-	w.appendString("\r\n")
+	w.out = appendFields(w.out, w.Fields, framed)
+	switch {
+	case w.closing:
+		w.out = appendField(w.out, "Connection", "close")
+	case r.MinorVersion == 0:
+		w.out = appendField(w.out, "Connection", "keep-alive")
+	}
+	w.out = append(w.out, "\r\n"...)
 }
 
 func (w *ResponseWriter) statusLine(status int, reason string) {
+	w.ensureBuffer()
 	version := "HTTP/1.1 "
 	if w.conn.request.MinorVersion == 0 {
 		version = "HTTP/1.0 "
 	}
-	w.appendString(version)
-	w.out = strconv.AppendInt(w.out, int64(status), 10)
-	w.appendString(" ")
-	w.appendString(reason)
-	w.appendString("\r\n")
-}
-
-// header writes the fields, and those that are missing. framed is false for a response that must not have a Content-Length: RFC
-// 9110 section 8.6.
-func (w *ResponseWriter) header(framed bool) {
-	framed = framed && (w.framing == byLength && w.remaining >= 0 || w.framing == byChunks)
-	dated := false
-	for _, field := range w.Fields {
-		switch {
-		case equalFold(field.Name, "Content-Length"), equalFold(field.Name, "Transfer-Encoding"):
-			if framed {
-				w.frame()
-				framed = false
-			}
-			continue
-		case equalFold(field.Name, "Connection"):
-			continue // it is about this connection
-		case equalFold(field.Name, "Date"):
-			dated = true
-		}
-		w.field(field.Name, field.Value)
-	}
-	if !dated {
-		w.field("Date", w.conn.server.now())
-	}
-	if framed {
-		w.frame()
-	}
-	switch {
-	case w.closing:
-		w.field("Connection", "close")
-	case w.conn.request.MinorVersion == 0:
-		w.field("Connection", "keep-alive")
-	}
-}
-
-// frame writes the field by which the client finds the end of the body.
-func (w *ResponseWriter) frame() {
-	if w.framing == byChunks {
-		w.field("Transfer-Encoding", "chunked")
-		return
-	}
-	w.appendString("Content-Length: ")
-	w.out = strconv.AppendInt(w.out, w.remaining, 10)
-	w.appendString("\r\n")
-}
-
-func (w *ResponseWriter) field(name, value string) {
-	w.appendString(name)
-	w.appendString(": ")
-	w.appendString(value)
-	w.appendString("\r\n")
-}
-
-func (w *ResponseWriter) appendString(text string) {
-	w.ensureBuffer()
-	w.out = append(w.out, text...)
+	w.out = strconv.AppendInt(append(w.out, version...), int64(status), 10)
+	w.out = append(append(append(w.out, ' '), reason...), "\r\n"...)
 }
 
 func (w *ResponseWriter) ensureBuffer() {
@@ -170,17 +122,12 @@ func (s *Server) now() string {
 	return current.text
 }
 
-// Around the data of a chunk: the size in up to four digits and the line ends.
-const (
-	chunkHead = len("4000\r\n")
-	chunkTail = len("\r\n")
-	// minRead is less room than which is not worth a read.
-	minRead = 2 << 10
-)
+// minRead is less room than which is not worth a read.
+const minRead = 2 << 10
 
 // Write sends a part of the body. It may buffer it. For responses without a body it does nothing.
 func (w *ResponseWriter) Write(p []byte) (int, error) {
-	if w.bodyless {
+	if w.framing == noBody {
 		return len(p), nil
 	}
 	for written := 0; ; {
@@ -198,7 +145,7 @@ func (w *ResponseWriter) Write(p []byte) (int, error) {
 // ReadFrom sends the rest of the body, and flushes whenever body.Read would wait. n is what was sent. err is that of the body,
 // or that of the client's connection (see Request.Gone).
 func (w *ResponseWriter) ReadFrom(body ResponseBody) (n int64, err error) {
-	if w.bodyless {
+	if w.framing == noBody {
 		return 0, nil
 	}
 	for {
@@ -226,32 +173,21 @@ func (w *ResponseWriter) ReadFrom(body ResponseBody) (n int64, err error) {
 // room returns where the next part of the body can be put before commit.
 func (w *ResponseWriter) room() []byte {
 	w.ensureBuffer()
-	free := w.out[len(w.out):cap(w.out)]
-	if w.framing != byChunks {
-		return free
+	if w.framing == byChunks {
+		return chunkRoom(w.out)
 	}
-	if len(free) <= chunkHead+chunkTail {
-		return nil
-	}
-	return free[chunkHead : len(free)-chunkTail]
+	return w.out[len(w.out):cap(w.out)]
 }
 
 // commit adds n bytes that were put into room.
 func (w *ResponseWriter) commit(n int) {
-	switch {
-	case n == 0:
-	case w.framing == byChunks:
-		end := len(w.out)
-		data := w.out[end+chunkHead : end+chunkHead+n]
-		w.out = append(strconv.AppendInt(w.out, int64(n), 16), "\r\n"...)
-		w.out = append(append(w.out, data...), "\r\n"...) // data moves to the left, if at all
-	default:
-		w.out = w.out[:len(w.out)+n]
-		if w.framing == byLength {
-			if w.remaining -= int64(n); w.remaining < 0 {
-				w.err = errIncomplete
-			}
-		}
+	if w.framing == byChunks {
+		w.out = appendChunk(w.out, n)
+		return
+	}
+	w.out = w.out[:len(w.out)+n]
+	if w.remaining -= int64(n); w.remaining < 0 && w.framing == byLength {
+		w.err = errIncomplete
 	}
 }
 
@@ -284,27 +220,27 @@ func (w *ResponseWriter) Abort() { w.aborted = true }
 // OpenTunnel answers a CONNECT with 200, and continues on the same connection with TLS inside the tunnel: the requests that
 // come through it have tunnel in their field Tunnel.
 func (w *ResponseWriter) OpenTunnel(config *tls.Config, tunnel any) {
-	w.begun, w.closing, w.bodyless = true, false, true
+	w.ensureBuffer()
+	w.begun, w.closing, w.framing = true, false, noBody
 	w.tunnel, w.tunnelTLS = tunnel, config
-	w.appendString("HTTP/1.1 200 Connection established\r\n\r\n")
+	w.out = append(w.out, "HTTP/1.1 200 Connection established\r\n\r\n"...)
 }
 
 // end completes the response after the handler has returned. It reports false if the client cannot have received it completely.
 func (w *ResponseWriter) end() bool {
-	if !w.begun || w.framing == byLength && !w.bodyless && w.remaining != 0 {
+	if !w.begun || w.framing == byLength && w.remaining != 0 {
 		w.aborted = true
 	}
 	if w.aborted {
-		w.reset = w.begun && w.framing == byClose
 		w.releaseBuffer()
 		return false
 	}
 	if w.framing == byChunks {
-		w.appendString("0\r\n")
-		for _, field := range w.trailer {
-			w.field(field.Name, field.Value)
-		}
-		w.appendString("\r\n")
+		w.ensureBuffer()
+		w.out = appendLastChunk(w.out, w.trailer)
 	}
 	return w.Flush() == nil
 }
+
+// mustReset reports whether the connection must be reset, because its end would make the response look complete.
+func (w *ResponseWriter) mustReset() bool { return w.aborted && w.begun && w.framing == byClose }

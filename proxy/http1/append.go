@@ -1,0 +1,91 @@
+package http1
+
+import (
+	"net/http"
+	"strconv"
+)
+
+// unframed is the length of a message without a field that frames it.
+const unframed = -2
+
+// appendRequest appends the header of a request: RFC 9112 sections 2.1 and 3.
+func appendRequest(b []byte, r *ClientRequest) []byte {
+	b = append(b, r.Method...)
+	b = append(b, ' ')
+	b = append(b, r.Target...)
+	b = append(b, " HTTP/1.1\r\n"...)
+	length := r.ContentLength
+	if r.Stream == nil {
+		length = int64(len(r.Body))
+	}
+	if length == 0 && r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch &&
+		!r.Fields.Has("Content-Length") && !r.Fields.Has("Transfer-Encoding") {
+		length = unframed // a length of 0 is not expected
+	}
+	return append(appendFields(b, r.Fields, length), "\r\n"...)
+}
+
+// appendFields appends field lines. Those that frame the body (RFC 9112 section 6) are replaced by one for its length, or for -1
+// by that for chunks, in the place of the first of them, or last.
+func appendFields(b []byte, fields Fields, length int64) []byte {
+	framed := length == unframed
+	for i := range fields {
+		switch field := &fields[i]; {
+		case !equalFold(field.Name, "Content-Length") && !equalFold(field.Name, "Transfer-Encoding"):
+			b = appendField(b, field.Name, field.Value)
+		case !framed:
+			b, framed = appendFraming(b, length), true
+		}
+	}
+	if framed {
+		return b
+	}
+	return appendFraming(b, length)
+}
+
+func appendFraming(b []byte, length int64) []byte {
+	if length < 0 {
+		return appendField(b, "Transfer-Encoding", "chunked")
+	}
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, length, 10)
+	return append(b, "\r\n"...)
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	b = append(b, ": "...)
+	b = append(b, value...)
+	return append(b, "\r\n"...)
+}
+
+// Around the data of a chunk: the size in up to four digits and the line ends.
+const (
+	chunkHead = len("4000\r\n")
+	chunkTail = len("\r\n")
+)
+
+// chunkRoom returns where in the free capacity of b the data of a chunk can be put before appendChunk.
+func chunkRoom(b []byte) []byte {
+	free := b[len(b):cap(b)]
+	if len(free) <= chunkHead+chunkTail {
+		return nil
+	}
+	return free[chunkHead : len(free)-chunkTail]
+}
+
+// appendChunk appends a chunk of the n bytes that were put into chunkRoom: RFC 9112 section 7.1.
+func appendChunk(b []byte, n int) []byte {
+	if n == 0 {
+		return b // it would be the last one
+	}
+	data := b[len(b)+chunkHead : len(b)+chunkHead+n]
+	b = append(strconv.AppendInt(b, int64(n), 16), "\r\n"...)
+	return append(append(b, data...), "\r\n"...) // data moves to the left, if at all
+}
+
+// appendLastChunk appends the last chunk, and the trailer section.
+func appendLastChunk(b []byte, trailer Fields) []byte {
+	b = append(b, "0\r\n"...)
+	return append(appendFields(b, trailer, unframed), "\r\n"...)
+}
