@@ -195,13 +195,6 @@ var smugglingAttacks = []attack{
 	{"more headers than the limit", brokertest.PlainRequest("GET /x", manyFields(10_000)) + smuggled, malformed(431)},
 }
 
-// thenForwards returns the outcome with the connection reused for requests that reach the API: for the one malformed request
-// whose end is unambiguous.
-func (o outcome) thenForwards(requests ...string) outcome {
-	o.reusable, o.upstream = true, requests
-	return o
-}
-
 func manyFields(n int) string {
 	var text strings.Builder
 	for i := range n {

@@ -45,7 +45,7 @@ func TestContract23TheLongestStalledMakesRoom(t *testing.T) {
 			t.Error("no connection was closed, want the oldest")
 		}
 	})
-	if got := limitsFor(1_000_000, 1<<62).app; got != 2048 {
+	if got := limitsFor(1_000_000, 1<<62, connectionMemory).app; got != 2048 {
 		t.Errorf("got %d connections at most, want 2,048", got)
 	}
 }
@@ -286,8 +286,8 @@ func TestContractOfLinkRewriting(t *testing.T) {
 	t.Parallel()
 	c := startContract(t, answer)
 	link := `{"next":"http://` + c.api.host + `/reviews"}`
-	const json = dateField + "Content-Type: application/json\r\nETag: \"1\"\r\nAccept-Ranges: bytes\r\n"
-	ok := fmt.Sprintf("HTTP/1.1 200 OK\r\n"+json+"Content-Length: %d\r\n\r\n", len(link))
+	const jsonHeader = dateField + "Content-Type: application/json\r\nETag: \"1\"\r\nAccept-Ranges: bytes\r\n"
+	ok := fmt.Sprintf("HTTP/1.1 200 OK\r\n"+jsonHeader+"Content-Length: %d\r\n\r\n", len(link))
 	head := strings.Replace(ok, "ETag: ", "ETag: W/", 1)
 	head = strings.Replace(head, "Accept-Ranges: bytes\r\n", "", 1)
 	head = head[:strings.Index(head, "Content-Length")]

@@ -128,8 +128,8 @@ func Listen(ctx context.Context, variable, address string) (net.Listener, error)
 }
 
 func listenTCP(ctx context.Context, address string) (net.Listener, error) {
-	var config net.ListenConfig
-	return config.Listen(ctx, "tcp", address)
+	var listenConfig net.ListenConfig
+	return listenConfig.Listen(ctx, "tcp", address)
 }
 
 // listenError says what to do about an error of listenTCP.

@@ -216,7 +216,10 @@ func TestNoticesThatTheReaderHasGone(t *testing.T) {
 	time.Sleep(30 * time.Millisecond)
 	c.reset()
 	select {
-	case <-ended:
+	case err := <-ended:
+		if err == nil {
+			t.Error("Write: got no error, want one")
+		}
 	case <-time.After(5 * time.Second):
 		t.Error("the handler still writes after 5 s")
 	}
