@@ -20,8 +20,8 @@ func TestAddsTokenToRequests(t *testing.T) {
 		t.Fatalf("the app got %d %s, want 200 {\"ok\":true}", got.status, got.body)
 	}
 	// The API has verified the token; otherwise its status would not be 200.
-	if calls := servers.api.requests(); len(calls) != 1 || calls[0].path != "/channels?x=1" || calls[0].proto != "HTTP/2.0" {
-		t.Errorf("the API received %+v, want one HTTP/2 request for /channels?x=1", calls)
+	if calls := servers.api.requests(); len(calls) != 1 || calls[0].path != "/channels?x=1" || calls[0].proto != "HTTP/1.1" {
+		t.Errorf("the API received %+v, want one HTTP/1.1 request for /channels?x=1", calls)
 	}
 	servers.api.onlyToken(t)
 
