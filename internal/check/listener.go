@@ -70,11 +70,9 @@ func (c *checker) checkListeners(ctx context.Context) {
 	c.checkListener(ctx, *c.Admin, c.identifyAdmin)
 }
 
-// identifyFunc describes the broker on a listener. It reports false if another program listens there.
-type identifyFunc func(context.Context, ListenAddress) (description string, ok bool)
-
-// checkListener runs the step that checks whether an address is free, or in use by a broker.
-func (c *checker) checkListener(ctx context.Context, l ListenAddress, identify identifyFunc) {
+// checkListener runs the step that checks whether an address is free, or in use by a broker. identify describes the broker; it
+// returns false if another program listens there.
+func (c *checker) checkListener(ctx context.Context, l ListenAddress, identify func(context.Context, ListenAddress) (string, bool)) {
 	c.runStep(ctx, Step{Name: l.Name, Target: l.Display}, func(ctx context.Context) Step {
 		if l.Address == "" {
 			return passed("any free port")
