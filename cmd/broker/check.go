@@ -33,7 +33,10 @@ func checkCommand(ctx context.Context, i invocation) int {
 	report := check.Run(ctx, checkConfig)
 	i.printErrors(problems)
 	if *asJSON {
-		i.printJSON(report)
+		encoder := json.NewEncoder(i.stdout)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false) // it is not embedded in HTML
+		_ = encoder.Encode(report)   // there is no other place to report an error
 	} else {
 		printer.Summary(report)
 	}
@@ -44,14 +47,6 @@ func checkCommand(ctx context.Context, i invocation) int {
 		return exitFailure
 	}
 	return exitOK
-}
-
-// printJSON prints the report for machines.
-func (i invocation) printJSON(report check.Report) {
-	encoder := json.NewEncoder(i.stdout)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false) // it is not embedded in HTML
-	_ = encoder.Encode(report)   // there is no other place to report an error
 }
 
 // checkConfig returns what to check. With an invalid configuration, that is the only step.

@@ -74,9 +74,9 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 	}
 }
 
-// flags returns an empty set of flags for a command.
-func (i invocation) flags(command string) *flag.FlagSet {
-	flags := flag.NewFlagSet(i.program+" "+command, flag.ContinueOnError)
+// flags returns an empty set of flags for the command with that name.
+func (i invocation) flags(name string) *flag.FlagSet {
+	flags := flag.NewFlagSet(i.program+" "+name, flag.ContinueOnError)
 	flags.SetOutput(i.stderr)
 	return flags
 }

@@ -82,22 +82,22 @@ or ask for the same facts:
 }
 
 // curlFor returns how to call the app's listener: the command and the base URL.
-func curlFor(c config.Config, app net.Listener) (command, url string) {
-	command, url = "curl", "http://"+app.Addr().String()
+func curlFor(c config.Config, app net.Listener) (curl, url string) {
+	curl, url = "curl", "http://"+app.Addr().String()
 	if app.Addr().Network() == "unix" {
-		command, url = "curl --unix-socket "+app.Addr().String(), "http://localhost"
+		curl, url = "curl --unix-socket "+app.Addr().String(), "http://localhost"
 	}
 	if c.TLSCertFile != "" {
-		command, url = command+" --cacert "+c.TLSCertFile, strings.Replace(url, "http:", "https:", 1)
+		curl, url = curl+" --cacert "+c.TLSCertFile, strings.Replace(url, "http:", "https:", 1)
 	}
 	if c.TLSClientCAFile != "" {
-		command += " --cert CERTIFICATE --key KEY"
+		curl += " --cert CERTIFICATE --key KEY"
 	}
 	switch {
 	case c.AccessKeyFile != "":
-		command += ` -H "Authorization: Bearer $(head -n 1 ` + c.AccessKeyFile + `)"`
+		curl += ` -H "Authorization: Bearer $(head -n 1 ` + c.AccessKeyFile + `)"`
 	case !c.AccessKey.Equal(tokensource.Secret{}):
-		command += ` -H "Authorization: Bearer $BROKER_ACCESS_KEY"`
+		curl += ` -H "Authorization: Bearer $BROKER_ACCESS_KEY"`
 	}
-	return command, url
+	return curl, url
 }

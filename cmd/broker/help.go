@@ -22,8 +22,8 @@ func usage(w io.Writer, program string) {
 Usage: %s [COMMAND]
 
 Commands:`, program)
-	for _, command := range commands() {
-		printLine(w, "  %-8s %s", command.name, command.summary)
+	for _, c := range commands() {
+		printLine(w, "  %-8s %s", c.name, c.summary)
 	}
 	printLine(w, "\nEnvironment:")
 	for _, v := range config.Variables() {

@@ -78,15 +78,15 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 
 // adminAddress returns the address of the admin listener. health and wait need no other variable: they may run where the
 // credentials are not available.
-func (i invocation) adminAddress(command string) (string, bool) {
+func (i invocation) adminAddress(name string) (string, bool) {
 	c, _ := config.Parse(config.Environment(i.environ)) // a string variable cannot be invalid here
 	if c.AdminListen == "" {
-		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", i.program, command)
+		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", i.program, name)
 		return "", false
 	}
 	host, err := config.SplitListen(c.AdminListen)
 	if err != nil {
-		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN: %v", i.program, command, err)
+		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN: %v", i.program, name, err)
 		return "", false
 	}
 	_, port, _ := net.SplitHostPort(c.AdminListen) // it is known to be one

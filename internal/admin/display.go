@@ -21,7 +21,7 @@ type Display struct {
 	Store          string `json:"store"`    // empty without a store
 	Started        string `json:"started"`
 	Accounts       int    `json:"accounts"`        // with one, its requests and advice are only in the summary
-	NeedsAttention string `json:"needs_attention"` // headings of the two groups of accounts; empty if there is none
+	NeedsAttention string `json:"needs_attention"` // headings of the two groups of accounts; empty without accounts
 	Healthy        string `json:"healthy"`
 	HealthyOpen    bool   `json:"healthy_open"` // the healthy accounts are listed
 }

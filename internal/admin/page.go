@@ -49,7 +49,8 @@ func writePage(w http.ResponseWriter, status Status) {
 		if account.NeedsAttention {
 			group = &attention
 		}
-		group.WriteString(page.account(i))
+		one := values(page["accounts"].([]any)[i].(map[string]any))
+		group.WriteString(one.fill(accountHTML, map[string]string{"requests": one.fill(requestsHTML, nil)}))
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write([]byte(page.fill(pageHTML, map[string]string{ // the client may have disconnected
@@ -73,12 +74,6 @@ func valuesOf(status Status) values {
 		panic(err) // encoded by this function
 	}
 	return all
-}
-
-// account returns the HTML of an account.
-func (v values) account(index int) string {
-	account := values(v["accounts"].([]any)[index].(map[string]any))
-	return account.fill(accountHTML, map[string]string{"requests": account.fill(requestsHTML, nil)})
 }
 
 func settingRows(settings []Setting) string {

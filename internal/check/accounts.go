@@ -59,8 +59,8 @@ func (c *checker) checkToken(ctx context.Context, account Account, report *Accou
 	if c.login.used {
 		c.checkClock(ctx) // before the token step, because a wrong clock may be why that one fails
 	}
-	passed := c.finishStep(ctx, step, duration, c.describeToken(account, result, report))
-	if !passed && result.failure != nil && result.failure.Outcome == tokensource.OutcomeUnavailable {
+	stepPassed := c.finishStep(ctx, step, duration, c.describeToken(account, result, report))
+	if !stepPassed && result.failure != nil && result.failure.Outcome == tokensource.OutcomeUnavailable {
 		c.skipToken = "skipped: login server unavailable"
 	}
 	return result.authorization

@@ -42,7 +42,7 @@ func readClaims(token string) (claims, bool) {
 		client:   decodeAs[string](all["azp"]),
 		audience: stringOrList(all["aud"]),
 		scopes:   strings.Fields(decodeAs[string](all["scope"])),
-		roles:    roles(all),
+		roles:    rolesIn(all),
 	}, true
 }
 
@@ -72,8 +72,8 @@ func stringOrList(raw json.RawMessage) []string {
 	return decodeAs[[]string](raw)
 }
 
-// roles returns those of the realm and of each resource, without the resource's name, which may be the Client ID.
-func roles(all map[string]json.RawMessage) []string {
+// rolesIn returns those of the realm and of each resource, without the resource's name, which may be the Client ID.
+func rolesIn(all map[string]json.RawMessage) []string {
 	type granted struct {
 		Roles []string `json:"roles"`
 	}

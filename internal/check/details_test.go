@@ -131,7 +131,7 @@ func TestBoundsProbeResponse(t *testing.T) {
 			}
 		}
 	})
-	_, body, err := getFrom(t.Context(), ListenAddress{Network: "tcp", Address: address}, "/")
+	_, _, body, err := getFrom(t.Context(), ListenAddress{Network: "tcp", Address: address}, "/")
 	if err != nil || len(body) != maxProbeBody {
 		t.Errorf("got %d bytes, %v, want %d", len(body), err, maxProbeBody)
 	}

@@ -70,11 +70,9 @@ func (c *checker) checkListeners(ctx context.Context) {
 	c.checkListener(ctx, *c.Admin, c.identifyAdmin)
 }
 
-// identifyFunc describes the broker on a listener. It reports false if another program listens there.
-type identifyFunc func(context.Context, ListenAddress) (description string, ok bool)
-
-// checkListener runs the step that checks whether an address is free, or in use by a broker.
-func (c *checker) checkListener(ctx context.Context, l ListenAddress, identify identifyFunc) {
+// checkListener runs the step that checks whether an address is free, or in use by a broker. identify describes the broker; it
+// returns false if another program listens there.
+func (c *checker) checkListener(ctx context.Context, l ListenAddress, identify func(context.Context, ListenAddress) (string, bool)) {
 	c.runStep(ctx, Step{Name: l.Name, Target: l.Display}, func(ctx context.Context) Step {
 		if l.Address == "" {
 			return passed("any free port")
@@ -105,14 +103,14 @@ func (c *checker) checkListener(ctx context.Context, l ListenAddress, identify i
 
 // identifyAdmin identifies a broker by its /status.json.
 func (c *checker) identifyAdmin(ctx context.Context, l ListenAddress) (description string, ok bool) {
-	response, body, err := getFrom(ctx, l, "/status.json")
+	code, _, body, err := getFrom(ctx, l, "/status.json")
 	var status struct {
 		Version  string          `json:"version"`
 		Ready    *bool           `json:"ready"`
 		Reason   string          `json:"not_ready_reason"`
 		Accounts json.RawMessage `json:"accounts"`
 	}
-	if err != nil || response.StatusCode != http.StatusOK || json.Unmarshal(body, &status) != nil || status.Version == "" || status.Ready == nil || status.Accounts == nil {
+	if err != nil || code != http.StatusOK || json.Unmarshal(body, &status) != nil || status.Version == "" || status.Ready == nil || status.Accounts == nil {
 		return "", false
 	}
 	description = fmt.Sprintf("in use by a broker (version %s), ", c.redact.sanitize(status.Version, hostPunctuation))
@@ -124,14 +122,14 @@ func (c *checker) identifyAdmin(ctx context.Context, l ListenAddress) (descripti
 
 // identifyBroker identifies a broker by its response to a request for an unknown account.
 func identifyBroker(ctx context.Context, l ListenAddress) (description string, ok bool) {
-	response, _, err := getFrom(ctx, l, probePath)
+	_, header, _, err := getFrom(ctx, l, probePath)
 	switch {
 	case err != nil && l.RequiresClientCert && isAlert(err):
 		return "in use by a program that requires a client certificate, probably a broker", true
 	case err != nil:
 		return "", false
 	}
-	name, _, _ := strings.Cut(response.Header.Get("Proxy-Status"), ";") // RFC 9209 section 2
+	name, _, _ := strings.Cut(header.Get("Proxy-Status"), ";") // RFC 9209 section 2
 	return "in use by a broker", name == "etrusted-broker"
 }
 
@@ -141,8 +139,8 @@ func isAlert(err error) bool {
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
-// getFrom sends a request, without anything secret, to the program that listens on l. It returns the response with its body.
-func getFrom(ctx context.Context, l ListenAddress, path string) (*http.Response, []byte, error) {
+// getFrom sends a request, without anything secret, to the program that listens on l.
+func getFrom(ctx context.Context, l ListenAddress, path string) (code int, header http.Header, body []byte, err error) {
 	transport := &http.Transport{ // without a proxy: the program runs on this machine
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -161,9 +159,9 @@ func getFrom(ctx context.Context, l ListenAddress, path string) (*http.Response,
 	request := &http.Request{Method: http.MethodGet, URL: target, Header: http.Header{}}
 	response, err := transport.RoundTrip(request.WithContext(ctx))
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, nil, err
 	}
 	defer func() { _ = response.Body.Close() }() // the connection is not reused
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxProbeBody))
-	return response, body, err
+	body, err = io.ReadAll(io.LimitReader(response.Body, maxProbeBody))
+	return response.StatusCode, response.Header, body, err
 }

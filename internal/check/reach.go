@@ -42,17 +42,17 @@ func (c *checker) checkConnection(ctx context.Context, s Server) bool {
 		{"proxy", hostPort(first), r.proxy != nil && !r.isSOCKS(), conn.openTunnel},
 		{"TLS", r.target, s.URL.Scheme == "https" && !r.isSOCKS(), conn.handshake},
 	}
-	failed := ""
+	failedStep := ""
 	for _, next := range steps {
 		switch {
 		case !next.applies:
-		case failed != "":
-			c.skipStep(ctx, step(next.name, next.target), "skipped: "+failed+" failed")
+		case failedStep != "":
+			c.skipStep(ctx, step(next.name, next.target), "skipped: "+failedStep+" failed")
 		case !c.runStep(ctx, step(next.name, next.target), next.run):
-			failed = next.name
+			failedStep = next.name
 		}
 	}
-	return failed == ""
+	return failedStep == ""
 }
 
 func (c *connection) close() {

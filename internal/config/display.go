@@ -38,8 +38,8 @@ func (c Config) settings(set map[string]string, problems []Error) []Setting {
 
 // sourceOf returns where a variable's effective value comes from.
 func sourceOf(v Variable, set map[string]string) string {
-	switch value, isSet := set[v.Name]; {
-	case value != "", isSet && v.Name == "BROKER_ADMIN_LISTEN":
+	switch value, isInEnvironment := set[v.Name]; {
+	case value != "", isInEnvironment && v.Name == "BROKER_ADMIN_LISTEN":
 		return "environment"
 	case set[v.Name+"_FILE"] != "":
 		return v.Name + "_FILE"

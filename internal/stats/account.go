@@ -104,9 +104,9 @@ func (a *account) sample(now time.Time) {
 // window returns the counts since the latest sample that is at least length old, or since the first sample.
 func (a *account) window(length time.Duration, now time.Time, total Counts) Window {
 	from := a.samples[0]
-	for _, sample := range a.samples {
-		if now.Sub(sample.at) >= length {
-			from = sample
+	for _, one := range a.samples {
+		if now.Sub(one.at) >= length {
+			from = one
 		}
 	}
 	return Window{total.since(from.Counts), now.Sub(from.at)}
