@@ -57,6 +57,7 @@ func TestContract15ExchangeEndsWithTheApp(t *testing.T) {
 			})
 		}
 		t.Run(how+" during the response", func(t *testing.T) {
+			before := len(c.Logs.Lines("request"))
 			app := c.dial(t)
 			app.Send(brokertest.PlainRequest("GET /x"))
 			api := c.api.accept(t)
@@ -66,6 +67,10 @@ func TestContract15ExchangeEndsWithTheApp(t *testing.T) {
 			leave(app)
 			if got := api.rest(); got != "" {
 				t.Errorf("got %q at the API, want the end", got)
+			}
+			brokertest.Eventually(t, "the log has the request", func() bool { return len(c.Logs.Lines("request")) > before })
+			if line := c.Logs.Lines("request")[before]; line["broken"] != true {
+				t.Errorf("got the log line %v, want broken", line)
 			}
 		})
 	}

@@ -286,8 +286,8 @@ func TestContractOfLinkRewriting(t *testing.T) {
 	t.Parallel()
 	c := startContract(t, answer)
 	link := `{"next":"http://` + c.api.host + `/reviews"}`
-	const jsonHeader = dateField + "Content-Type: application/json\r\nETag: \"1\"\r\nAccept-Ranges: bytes\r\n"
-	ok := fmt.Sprintf("HTTP/1.1 200 OK\r\n"+jsonHeader+"Content-Length: %d\r\n\r\n", len(link))
+	const fields = dateField + "Content-Type: application/json\r\nETag: \"1\"\r\nAccept-Ranges: bytes\r\n"
+	ok := fmt.Sprintf("HTTP/1.1 200 OK\r\n"+fields+"Content-Length: %d\r\n\r\n", len(link))
 	head := strings.Replace(ok, "ETag: ", "ETag: W/", 1)
 	head = strings.Replace(head, "Accept-Ranges: bytes\r\n", "", 1)
 	head = head[:strings.Index(head, "Content-Length")]

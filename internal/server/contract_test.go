@@ -130,7 +130,6 @@ func checkBytes(t *testing.T, got, want string) {
 
 // rawAPI is an API that parses no more of a request than where it ends.
 type rawAPI struct {
-	t     *testing.T
 	host  string
 	conns chan *apiConn // those that the test serves
 
@@ -147,7 +146,7 @@ type reply struct {
 }
 
 func startRawAPI(t *testing.T, l net.Listener, serve func(*apiConn)) *rawAPI {
-	a := &rawAPI{t: t, host: l.Addr().String(), conns: make(chan *apiConn, 100)}
+	a := &rawAPI{host: l.Addr().String(), conns: make(chan *apiConn, 100)}
 	var serving sync.WaitGroup
 	var mu sync.Mutex
 	var open []net.Conn
