@@ -22,8 +22,8 @@ type conn struct {
 	wait   clientWait
 	phase  atomic.Uint32 // a phase
 
-	buffer buffer // what was read from stream and not consumed
-	idle   idleReader
+	buffer buffer       // what was read from stream and not consumed
+	poller socketPoller // of stream; nil without one
 	// deadline is the read deadline of stream; zero without one.
 	deadline time.Time
 
@@ -44,7 +44,7 @@ const (
 )
 
 func newConn(s *Server, accepted net.Conn) *conn {
-	c := &conn{server: s, outer: accepted, stream: accepted}
+	c := &conn{server: s, outer: accepted, stream: accepted, poller: newSocketPoller(accepted)}
 	c.wait.clock = s.clock
 	c.body.buffer = &c.buffer
 	c.body.from = bodySource{c}
@@ -160,8 +160,8 @@ func (c *conn) headerStarted() {
 // fill reads a part of a header.
 func (c *conn) fill() error {
 	_, err := c.wait.block(func() (int, error) {
-		if c.buffer.bytes == nil {
-			return 0, c.idle.fill(c.stream, &c.buffer)
+		if c.buffer.bytes == nil && c.poller != nil {
+			return 0, c.poller.await(&c.buffer)
 		}
 		return 0, c.buffer.fill(c.stream)
 	})
@@ -302,7 +302,7 @@ func (c *conn) enterTunnel() bool {
 	inner := &earlyConn{Conn: c.stream, early: append([]byte(nil), c.buffer.unread()...)}
 	c.stream, c.tunnel = tls.Server(inner, c.writer.tunnelTLS), c.writer.tunnel
 	c.buffer.release()
-	c.idle = idleReader{} // it reads from the connection below
+	c.poller = nil // it reads from the connection below
 	c.forget()
 	c.phase.Store(uint32(silent))
 	c.wait.restart()

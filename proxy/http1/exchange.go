@@ -47,7 +47,7 @@ type exchange struct {
 	client *Client
 	conn   net.Conn
 	socket net.Conn // the lowest layer of conn: closing it never blocks
-	poller poller
+	poll   poller
 	polled [1]byte
 	closes time.Time // the end of the connection's maximum age
 	buffer buffer
@@ -68,7 +68,7 @@ type exchange struct {
 }
 
 func newExchange(c *Client, conn net.Conn) *exchange {
-	e := &exchange{client: c, conn: conn, socket: conn, poller: newPoller(conn), closes: time.Now().Add(randomAge())}
+	e := &exchange{client: c, conn: conn, socket: conn, poll: newPoller(conn), closes: time.Now().Add(randomAge())}
 	for layer, ok := conn.(*tls.Conn); ok; layer, ok = e.socket.(*tls.Conn) {
 		e.socket = layer.NetConn()
 		if below, ok := e.socket.(*switchableConn); ok {
@@ -84,7 +84,7 @@ func newExchange(c *Client, conn net.Conn) *exchange {
 // can be sent elsewhere, so what is noticed here costs nothing.
 func (e *exchange) revive() bool {
 	// The deadline is also for what TLS may write in answer to a key update.
-	return !e.expired(time.Now()) && e.conn.SetDeadline(e.client.deadline()) == nil && quiet(e.poller, e.polled[:])
+	return !e.expired(time.Now()) && e.conn.SetDeadline(e.client.deadline()) == nil && e.poll.quiet(e.polled[:])
 }
 
 func (e *exchange) expired(now time.Time) bool {
