@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"time"
 )
 
@@ -20,8 +19,6 @@ type Client struct {
 	ResponseTimeout time.Duration
 	// MaxIdle is the maximum number of idle connections. 0 means 256.
 	MaxIdle int
-	// Trace, if not nil, is called for each request. Only GotConn, WroteRequest and GotFirstResponseByte are used.
-	Trace *httptrace.ClientTrace
 
 	pool pool
 }

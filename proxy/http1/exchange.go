@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"os"
 	"sync"
 	"time"
@@ -109,13 +108,6 @@ func (e *exchange) begin(caller Caller) {
 	e.mu.Unlock()
 	e.caller = caller
 	caller.CancelWhenGone(e)
-	if trace := e.client.Trace; trace != nil && trace.GotConn != nil {
-		info := httptrace.GotConnInfo{Conn: e.conn, Reused: e.reused(), WasIdle: e.reused()}
-		if e.reused() {
-			info.IdleTime = time.Since(e.idleSince)
-		}
-		trace.GotConn(info)
-	}
 }
 
 // send sends the header, and the body too unless that needs a pump, which it starts.
@@ -146,14 +138,7 @@ func (e *exchange) send(r *ClientRequest) error {
 	case len(w.bytes) > smallBuffer: // it may have taken a while
 		_ = e.conn.SetReadDeadline(e.client.deadline())
 	}
-	e.wroteRequest(err)
 	return err
-}
-
-func (e *exchange) wroteRequest(err error) {
-	if trace := e.client.Trace; trace != nil && trace.WroteRequest != nil {
-		trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
-	}
 }
 
 // receive reads up to the end of the final response's header.
@@ -198,11 +183,8 @@ func (e *exchange) readHead() error {
 			return io.ErrUnexpectedEOF
 		case err != nil:
 			return err
-		case !e.answered:
+		default:
 			e.answered = true
-			if trace := e.client.Trace; trace != nil && trace.GotFirstResponseByte != nil {
-				trace.GotFirstResponseByte()
-			}
 		}
 	}
 }
@@ -317,8 +299,6 @@ func (e *exchange) forget() {
 	e.caller, e.pump, e.body.trailer = nil, nil, nil
 	e.head = responseHead{ClientResponse: ClientResponse{Fields: e.head.Fields.reuse()}}
 }
-
-func (e *exchange) reused() bool { return !e.idleSince.IsZero() }
 
 // diedUnused reports whether a reused connection ended while it was idle, as far as the client can see: before the response began.
 // It is called after roundTrip has returned err.

@@ -83,7 +83,6 @@ func (p *pump) end() bool {
 // finish records the result, and hastens the end of RoundTrip if that is still waiting.
 func (p *pump) finish(err error) {
 	e := p.exchange
-	e.wroteRequest(err)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch p.err = err; {
