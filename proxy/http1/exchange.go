@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -54,8 +55,8 @@ type exchange struct {
 	// These are of the current exchange, or the last.
 	idleSince time.Time // zero for the first exchange
 	caller    Caller
-	answered  bool // a byte of the response has arrived
-	unsent    bool // the request was not sent completely, at least by the goroutine that reads
+	answered  bool  // a byte of the response has arrived
+	unsent    error // why the request was not sent completely, without a pump
 	head      responseHead
 	body      body
 	pump      *pump // nil if no body is streamed
@@ -63,7 +64,6 @@ type exchange struct {
 	mu       sync.Mutex
 	active   bool // Cancel may close the connection
 	canceled bool
-	final    bool // the header of the final response has arrived: the pump must not set a deadline for it
 }
 
 func newExchange(c *Client, conn net.Conn) *exchange {
@@ -92,30 +92,25 @@ func (e *exchange) expired(now time.Time) bool {
 
 // roundTrip sends a request, and returns once the header of its final response has arrived. The connection's deadline is set.
 func (e *exchange) roundTrip(r *ClientRequest) (*ClientResponse, error) {
-	e.begin(r.Caller)
-	unsent := e.send(r)
+	e.answered, e.unsent, e.pump, e.caller = false, nil, nil, r.Caller
+	e.mu.Lock()
+	e.active = true
+	e.mu.Unlock()
+	r.Caller.CancelWhenGone(e)
+	e.send(r)
 	if err := e.receive(r); err != nil {
-		return nil, e.fail(unsent, err)
+		return nil, e.fail(err)
 	}
 	e.respond(r)
 	return &e.head.ClientResponse, nil
 }
 
-func (e *exchange) begin(caller Caller) {
-	e.answered, e.unsent, e.pump = false, false, nil
-	e.mu.Lock()
-	e.active, e.final = true, false
-	e.mu.Unlock()
-	e.caller = caller
-	caller.CancelWhenGone(e)
-}
-
 // send sends the header, and the body too unless that needs a pump, which it starts.
-func (e *exchange) send(r *ClientRequest) error {
+func (e *exchange) send(r *ClientRequest) {
 	stream, length := r.Stream, r.ContentLength
 	switch {
 	case stream == nil && len(r.Body) > maxDirectBody:
-		stream, length = newBytesStream(r.Body), int64(len(r.Body))
+		stream, length = bytesStream{bytes.NewReader(r.Body)}, int64(len(r.Body))
 	case length == 0:
 		stream = nil
 	}
@@ -125,20 +120,16 @@ func (e *exchange) send(r *ClientRequest) error {
 	if stream == nil {
 		w.bytes = append(w.bytes, r.Body...)
 	}
-	_, err := e.conn.Write(w.bytes)
-	switch {
+	switch _, err := e.conn.Write(w.bytes); {
 	case err != nil:
-		e.unsent = true
+		e.unsent = fmt.Errorf("sending the request: %w", err)
 		_ = e.conn.SetReadDeadline(time.Now().Add(lastRead))
-		err = fmt.Errorf("sending the request: %w", err)
 	case stream != nil:
 		_ = e.conn.SetReadDeadline(time.Time{})
 		e.pump = startPump(e, stream, length, r.ExpectContinue)
-		return nil
 	case len(w.bytes) > smallBuffer: // it may have taken a while
 		_ = e.conn.SetReadDeadline(e.client.deadline())
 	}
-	return err
 }
 
 // receive reads up to the end of the final response's header.
@@ -214,9 +205,6 @@ func (e *exchange) respond(r *ClientRequest) {
 		e.body.reset(byClose, 0)
 	}
 	h.Body = e
-	e.mu.Lock()
-	e.final = true
-	e.mu.Unlock()
 	if e.pump != nil {
 		e.pump.refuse()
 	}
@@ -236,10 +224,12 @@ func (e *exchange) Trailer() Fields { return e.body.Trailer() }
 
 // Close implements ResponseBody.
 func (e *exchange) Close() error {
-	sent := !e.unsent && (e.pump == nil || e.pump.end())
+	sent := e.unsent == nil && (e.pump == nil || e.pump.end())
 	canceled := e.end()
 	if sent && !canceled && !e.head.close && e.body.complete() && len(e.buffer.unread()) == 0 {
-		e.forget()
+		// An idle connection keeps only what it needs.
+		e.caller, e.pump, e.body.trailer = nil, nil, nil
+		e.head = responseHead{ClientResponse: ClientResponse{Fields: e.head.Fields.reuse()}}
 		if e.idleSince = time.Now(); e.client.pool.put(e) {
 			return nil
 		}
@@ -248,8 +238,9 @@ func (e *exchange) Close() error {
 	return nil
 }
 
-// fail ends an exchange without a response. unsent is why the request was not sent, or nil; received is why there is no response.
-func (e *exchange) fail(unsent, received error) error {
+// fail ends an exchange without a response. received is why there is none.
+func (e *exchange) fail(received error) error {
+	unsent := e.unsent
 	if e.pump != nil {
 		unsent = e.pump.failure()
 	}
@@ -292,12 +283,6 @@ func (e *exchange) Cancel() {
 func (e *exchange) discard() {
 	_ = e.socket.Close()
 	e.buffer.release()
-}
-
-// forget releases what an idle connection does not need.
-func (e *exchange) forget() {
-	e.caller, e.pump, e.body.trailer = nil, nil, nil
-	e.head = responseHead{ClientResponse: ClientResponse{Fields: e.head.Fields.reuse()}}
 }
 
 // diedUnused reports whether a reused connection ended while it was idle, as far as the client can see: before the response began.

@@ -24,10 +24,11 @@ type pump struct {
 	stream   Stream
 	length   int64         // -1 for chunked
 	wanted   chan struct{} // receives once the upstream asks for the body; nil if it is not awaited
-	refused  chan struct{} // closed once the upstream's final response has arrived, or the exchange has failed
+	refused  chan struct{} // closed by refuse
 	done     chan struct{} // closed at the end
 
 	// These are guarded by the exchange's mutex.
+	final     bool // refuse was called: RoundTrip needs no deadline any more
 	lastWrite bool // the whole body has been read, and the rest of it is being written
 	err       error
 }
@@ -54,7 +55,12 @@ func (p *pump) proceed() {
 }
 
 // refuse is called once, when the final response has arrived, or there will be none: a body that was not begun is not sent.
-func (p *pump) refuse() { close(p.refused) }
+func (p *pump) refuse() {
+	p.exchange.mu.Lock()
+	defer p.exchange.mu.Unlock()
+	p.final = true
+	close(p.refused)
+}
 
 // failure returns why the body was not sent, or nil.
 func (p *pump) failure() error {
@@ -88,7 +94,7 @@ func (p *pump) finish(err error) {
 	switch p.err = err; {
 	case errors.Is(err, ErrRequestBody):
 		_ = e.socket.Close() // the upstream must not take what it has for the whole, nor wait for more
-	case e.final:
+	case p.final:
 	case err != nil:
 		_ = e.conn.SetReadDeadline(time.Now().Add(lastRead))
 	default:
@@ -164,8 +170,6 @@ func (p *pump) write(data []byte, last bool) error {
 
 // bytesStream is a Stream of bytes that are known.
 type bytesStream struct{ *bytes.Reader }
-
-func newBytesStream(b []byte) Stream { return bytesStream{bytes.NewReader(b)} }
 
 // Trailer implements Stream.
 func (bytesStream) Trailer() Fields { return nil }
