@@ -136,8 +136,9 @@ func (c *conn) next() bool {
 			return true
 		}
 		started := len(c.buffer.unread()) > scanner.begin
-		if started {
-			c.headerStarted()
+		if started && phase(c.phase.Swap(uint32(serving))) != serving {
+			c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
+			c.wait.restart()
 		}
 		if err := c.fill(); err != nil {
 			if started && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -146,14 +147,6 @@ func (c *conn) next() bool {
 			}
 			return false
 		}
-	}
-}
-
-// headerStarted takes note that a header has arrived in part. It may be called more than once for each.
-func (c *conn) headerStarted() {
-	if phase(c.phase.Swap(uint32(serving))) != serving {
-		c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
-		c.wait.restart()
 	}
 }
 
@@ -188,7 +181,7 @@ func (c *conn) setDeadline(at time.Time) {
 func (c *conn) beginRequest(length int, scanned requestScanner) {
 	text := string(c.buffer.unread()[scanned.begin:length])
 	c.buffer.consume(length)
-	c.wait.known.Store(true)
+	c.wait.rank.Store(int32(known))
 	c.wait.restart()
 	c.begin("", nil)
 	r := &c.request
@@ -283,7 +276,7 @@ func (c *conn) discardBody() bool {
 
 // linger lets the client read the response before the connection is closed, if it may still be sending.
 func (c *conn) linger() {
-	c.wait.closing.Store(true)
+	c.wait.rank.Store(int32(closing))
 	if !c.maySend() || closeWrite(c.stream) != nil {
 		return
 	}
@@ -299,7 +292,7 @@ func (c *conn) maySend() bool {
 // enterTunnel continues with TLS inside the tunnel that a CONNECT has opened.
 func (c *conn) enterTunnel() bool {
 	// A client may send the first bytes of the tunnel before it has the response.
-	inner := &earlyConn{Conn: c.stream, early: append([]byte(nil), c.buffer.unread()...)}
+	inner := &earlyConn{c.stream, io.MultiReader(bytes.NewReader(bytes.Clone(c.buffer.unread())), c.stream)}
 	c.stream, c.tunnel = tls.Server(inner, c.writer.tunnelTLS), c.writer.tunnel
 	c.buffer.release()
 	c.poller = nil // it reads from the connection below
@@ -312,18 +305,11 @@ func (c *conn) enterTunnel() bool {
 // earlyConn is a connection from which some bytes have been read already.
 type earlyConn struct {
 	net.Conn
-	early []byte
+	reader io.Reader
 }
 
 // Read implements net.Conn.
-func (c *earlyConn) Read(p []byte) (int, error) {
-	if len(c.early) > 0 {
-		n := copy(p, c.early)
-		c.early = c.early[n:]
-		return n, nil
-	}
-	return c.Conn.Read(p)
-}
+func (c *earlyConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
 
 // CloseWrite is for linger.
 func (c *earlyConn) CloseWrite() error { return closeWrite(c.Conn) }
@@ -336,7 +322,7 @@ func closeWrite(c net.Conn) error {
 }
 
 func (c *conn) close() {
-	c.watch.stop()
+	c.watch.disarm()
 	if c.writer.mustReset() {
 		if tcp, ok := c.socket().(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
@@ -364,12 +350,7 @@ func (c *conn) socket() net.Conn {
 	return c.outer
 }
 
-// closeIfIdle closes the connection if it is between two requests.
-func (c *conn) closeIfIdle() { c.closeIf(idle) }
-
-// closeIfSilent closes the connection if it has not begun a request.
-func (c *conn) closeIfSilent() { c.closeIf(silent) }
-
+// closeIf closes the connection if it waits for the client in a phase. It may be called from any goroutine.
 func (c *conn) closeIf(in phase) {
 	since := c.wait.reading.Load()
 	if phase(c.phase.Load()) == in && since > 0 && c.wait.reading.CompareAndSwap(since, evicted) {
