@@ -34,9 +34,8 @@ type Server struct {
 	OnPanic func(reason any)
 
 	mu        sync.Mutex                 // never held while something blocks
-	listeners map[*net.Listener]struct{} // pointers, because a listener need not be comparable
+	listeners map[*net.Listener]struct{} // of calls of Serve that have not returned; a listener need not be comparable
 	conns     map[*conn]struct{}
-	accepting int           // calls of Serve that have not returned
 	changed   chan struct{} // a connection was removed, or Serve has returned; one value is enough
 	closed    chan struct{} // closed by Shutdown and Close
 	clock     clock
@@ -104,14 +103,12 @@ func (s *Server) addListener(l *net.Listener) bool {
 		return false
 	}
 	s.listeners[l] = struct{}{}
-	s.accepting++
 	return true
 }
 
 func (s *Server) removeListener(l *net.Listener) {
 	s.mu.Lock()
 	delete(s.listeners, l)
-	s.accepting--
 	s.mu.Unlock()
 	s.signal()
 }
@@ -215,7 +212,7 @@ func (s *Server) closeConns(closeConn func(*conn)) bool {
 	for c := range s.conns {
 		open = append(open, c)
 	}
-	accepting := s.accepting > 0
+	accepting := len(s.listeners) > 0
 	s.mu.Unlock()
 	for _, c := range open {
 		closeConn(c)
