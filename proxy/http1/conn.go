@@ -166,7 +166,8 @@ func (c *conn) fill() error {
 const deadlineSlack = time.Second
 
 func (c *conn) awaitIdle() {
-	if now := time.Now(); c.deadline.Sub(now) < c.server.IdleTimeout-deadlineSlack || c.deadline.Sub(now) > c.server.IdleTimeout {
+	now := time.Now()
+	if left := c.deadline.Sub(now); left < c.server.IdleTimeout-deadlineSlack || left > c.server.IdleTimeout {
 		c.setDeadline(now.Add(c.server.IdleTimeout))
 	}
 }
@@ -212,7 +213,7 @@ func (c *conn) begin(method string, malformed *RequestError) {
 	c.phase.Store(uint32(serving))
 	c.request = Request{Method: method, MinorVersion: 1, Fields: c.request.Fields[:0], Body: &c.content, Malformed: malformed,
 		Conn: c.outer, Tunnel: c.tunnel, conn: c}
-	c.content.begin()
+	c.content.begin(false)
 	c.content.complete.Store(true)
 	c.writer.closing = malformed != nil
 }
@@ -256,19 +257,11 @@ func (c *conn) discardBody() bool {
 	if c.body.complete() {
 		return true
 	}
-	c.content.discard()
+	c.content.begin(true)
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
-	scratch := smallBuffers.Get().(*[smallBuffer]byte)
-	defer smallBuffers.Put(scratch)
-	for left := maxDiscard; left > 0; {
-		n, err := c.body.Read(scratch[:])
-		if errors.Is(err, io.EOF) {
-			return true
-		}
-		if err != nil {
-			break
-		}
-		left -= n
+	_, _ = io.CopyN(io.Discard, &c.body, maxDiscard) // however it ends, the end counts
+	if c.body.complete() {
+		return true
 	}
 	c.linger()
 	return false
@@ -277,16 +270,13 @@ func (c *conn) discardBody() bool {
 // linger lets the client read the response before the connection is closed, if it may still be sending.
 func (c *conn) linger() {
 	c.wait.rank.Store(int32(closing))
-	if !c.maySend() || closeWrite(c.stream) != nil {
+	// What the client may be sending is not read any more.
+	maySend := c.request.Malformed != nil || c.request.Method == http.MethodConnect || !c.body.complete() || len(c.buffer.unread()) > 0
+	if !maySend || closeWrite(c.stream) != nil {
 		return
 	}
 	c.setDeadline(time.Now().Add(lingerTimeout))
 	_, _ = io.CopyN(io.Discard, c.stream, maxDiscard) // however it ends, the connection is closed
-}
-
-// maySend reports whether the client may be sending what is not read any more.
-func (c *conn) maySend() bool {
-	return c.request.Malformed != nil || c.request.Method == http.MethodConnect || !c.body.complete() || len(c.buffer.unread()) > 0
 }
 
 // enterTunnel continues with TLS inside the tunnel that a CONNECT has opened.
@@ -324,7 +314,7 @@ func closeWrite(c net.Conn) error {
 func (c *conn) close() {
 	c.watch.disarm()
 	if c.writer.mustReset() {
-		if tcp, ok := c.socket().(*net.TCPConn); ok {
+		if tcp, ok := socketOf(c.outer).(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
 		}
 		c.evict()
@@ -338,16 +328,19 @@ func (c *conn) close() {
 // evict closes the connection at once. To end TLS as it should be would mean to wait for a client that makes the server wait.
 // It may be called from any goroutine.
 func (c *conn) evict() {
-	_ = c.socket().Close()
+	_ = socketOf(c.outer).Close()
 	c.server.remove(c)
 }
 
-// socket returns the connection below TLS.
-func (c *conn) socket() net.Conn {
-	if secure, ok := c.outer.(interface{ NetConn() net.Conn }); ok {
-		return secure.NetConn()
+// socketOf returns the lowest layer of a connection: closing it never blocks.
+func socketOf(conn net.Conn) net.Conn {
+	for {
+		layer, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			return conn
+		}
+		conn = layer.NetConn()
 	}
-	return c.outer
 }
 
 // closeIf closes the connection if it waits for the client in a phase. It may be called from any goroutine.

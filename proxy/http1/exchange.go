@@ -3,7 +3,6 @@ package http1
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +45,7 @@ func (w *requestBuffer) release() {
 type exchange struct {
 	client *Client
 	conn   net.Conn
-	socket net.Conn // the lowest layer of conn: closing it never blocks
+	socket net.Conn // the lowest layer of conn
 	poll   poller
 	polled [1]byte
 	closes time.Time // the end of the connection's maximum age
@@ -67,13 +66,7 @@ type exchange struct {
 }
 
 func newExchange(c *Client, conn net.Conn) *exchange {
-	e := &exchange{client: c, conn: conn, socket: conn, poll: newPoller(conn), closes: time.Now().Add(randomAge())}
-	for layer, ok := conn.(*tls.Conn); ok; layer, ok = e.socket.(*tls.Conn) {
-		e.socket = layer.NetConn()
-		if below, ok := e.socket.(*switchableConn); ok {
-			e.socket = below.Conn
-		}
-	}
+	e := &exchange{client: c, conn: conn, socket: socketOf(conn), poll: newPoller(conn), closes: time.Now().Add(randomAge())}
 	e.body.from, e.body.buffer = conn, &e.buffer
 	_ = conn.SetDeadline(c.deadline())
 	return e

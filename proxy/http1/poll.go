@@ -56,6 +56,9 @@ type switchableConn struct {
 	polling bool
 }
 
+// NetConn returns the connection below.
+func (c *switchableConn) NetConn() net.Conn { return c.Conn }
+
 // Read implements net.Conn.
 func (c *switchableConn) Read(p []byte) (int, error) {
 	if c.polling {
