@@ -136,7 +136,12 @@ func (s bodySource) Read(p []byte) (int, error) {
 
 // write writes to the client. Its errors mean that the client has gone.
 func (c *conn) write(p []byte) (int, error) {
-	n, err := c.wait.write(c.stream, p)
+	since := c.wait.clock.now()
+	timed := c.wait.writing.CompareAndSwap(0, since) // otherwise another write waits for the same client
+	n, err := c.stream.Write(p)
+	if timed {
+		c.wait.writing.CompareAndSwap(since, 0)
+	}
 	if err != nil {
 		c.watch.clientGone()
 	}

@@ -140,7 +140,7 @@ func (e *exchange) receive(r *ClientRequest) error {
 			return errInformational
 		case status == http.StatusContinue:
 			if e.pump != nil {
-				e.pump.proceed()
+				e.pump.decide(true)
 			}
 		case r.OnInformational != nil:
 			if err := r.OnInformational.Informational(status, e.head.Reason, e.head.Fields); err != nil {

@@ -23,8 +23,7 @@ type pump struct {
 	exchange *exchange
 	stream   Stream
 	length   int64         // -1 for chunked
-	wanted   chan struct{} // receives once the upstream asks for the body; nil if it is not awaited
-	refused  chan struct{} // closed by refuse
+	wanted   chan bool     // whether the upstream asks for the body, once that is known; nil if it is not awaited
 	done     chan struct{} // closed at the end
 
 	// These are guarded by the exchange's mutex.
@@ -35,9 +34,9 @@ type pump struct {
 
 // startPump starts to send a body after the header was sent. length is -1 for chunked, and not 0.
 func startPump(e *exchange, stream Stream, length int64, expectContinue bool) *pump {
-	p := &pump{exchange: e, stream: stream, length: length, refused: make(chan struct{}), done: make(chan struct{})}
+	p := &pump{exchange: e, stream: stream, length: length, done: make(chan struct{})}
 	if expectContinue {
-		p.wanted = make(chan struct{}, 1)
+		p.wanted = make(chan bool, 1)
 	}
 	go func() {
 		defer close(p.done)
@@ -46,10 +45,10 @@ func startPump(e *exchange, stream Stream, length int64, expectContinue bool) *p
 	return p
 }
 
-// proceed is called for "100 Continue".
-func (p *pump) proceed() {
+// decide is called for "100 Continue", and by refuse. If both happen before the pump looks, the first counts.
+func (p *pump) decide(wanted bool) {
 	select {
-	case p.wanted <- struct{}{}:
+	case p.wanted <- wanted:
 	default:
 	}
 }
@@ -59,7 +58,7 @@ func (p *pump) refuse() {
 	p.exchange.mu.Lock()
 	defer p.exchange.mu.Unlock()
 	p.final = true
-	close(p.refused)
+	p.decide(false)
 }
 
 // failure returns why the body was not sent, or nil.
@@ -107,9 +106,10 @@ func (p *pump) run() error {
 		timer := time.NewTimer(continueTimeout)
 		defer timer.Stop()
 		select {
-		case <-p.refused:
-			return errRefused
-		case <-p.wanted:
+		case wanted := <-p.wanted:
+			if !wanted {
+				return errRefused
+			}
 		case <-timer.C:
 		}
 	}

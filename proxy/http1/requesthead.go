@@ -28,36 +28,31 @@ type requestScanner struct {
 // line, once it is complete, and 0 before.
 func (s *requestScanner) scan(head []byte) (length int, _ *RequestError) {
 	head = head[:min(len(head), maxRequestHeader)]
-	for s.checked < len(head) {
-		switch b := head[s.checked]; {
-		case classes[b]&textByte != 0:
+	for {
+		for s.checked < len(head) && classes[head[s.checked]]&textByte != 0 {
 			s.checked++
-		case b == '\r' && s.checked+1 == len(head):
-			return 0, tooLong(head)
-		case b == '\r' && s.checked+1 < len(head) && head[s.checked+1] == '\n':
-			line := head[s.line:s.checked]
-			s.checked += 2
-			s.line = s.checked
-			if len(line) == 0 && s.lines > 0 {
-				return s.checked, nil
+		}
+		switch rest := head[s.checked:]; {
+		case len(rest) == 0 || len(rest) == 1 && rest[0] == '\r':
+			if len(head) == maxRequestHeader {
+				return 0, errTooLong
 			}
-			if err := s.checkLine(line); err != nil {
-				return 0, err
-			}
-		case b == '\r', b == '\n':
-			return 0, errLineEnd // RFC 9112 section 2.2 lets a recipient accept these; a server behind it may not
-		default:
+			return 0, nil
+		case rest[0] != '\r' && rest[0] != '\n':
 			return 0, errControl
+		case rest[0] == '\n' || rest[1] != '\n':
+			return 0, errLineEnd // RFC 9112 section 2.2 lets a recipient accept these; a server behind it may not
+		}
+		line := head[s.line:s.checked]
+		s.checked += len("\r\n")
+		s.line = s.checked
+		if len(line) == 0 && s.lines > 0 {
+			return s.checked, nil
+		}
+		if err := s.checkLine(line); err != nil {
+			return 0, err
 		}
 	}
-	return 0, tooLong(head)
-}
-
-func tooLong(incomplete []byte) *RequestError {
-	if len(incomplete) == maxRequestHeader {
-		return errTooLong
-	}
-	return nil
 }
 
 // checkLine checks a complete line, without its CR LF.

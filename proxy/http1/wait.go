@@ -59,14 +59,3 @@ func (w *clientWait) block(read func() (int, error)) (int, error) {
 	w.got += n
 	return n, err
 }
-
-// write writes to the client.
-func (w *clientWait) write(to net.Conn, p []byte) (int, error) {
-	since := w.clock.now()
-	timed := w.writing.CompareAndSwap(0, since) // otherwise another write waits for the same client
-	n, err := to.Write(p)
-	if timed {
-		w.writing.CompareAndSwap(since, 0)
-	}
-	return n, err
-}
