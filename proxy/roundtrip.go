@@ -18,18 +18,19 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 		return nil, failed
 	}
 	response, err := x.sendUpstream(authorization)
+	if err == nil && response.Status == http.StatusUnauthorized {
+		if next, ok := x.newerToken(authorization); ok { // or else the app gets the 401 unchanged
+			_ = response.Body.Close() // a 401 of eTrusted has none
+			response, err = x.sendUpstream(next)
+			if x.record.Retry = retryOutcome(response, err); x.record.Retry == RetrySuccess {
+				x.tokens.Accepted(next)
+			}
+		}
+	}
 	if err != nil {
 		return nil, x.sendProblem(err)
 	}
-	if response.Status != http.StatusUnauthorized {
-		return response, nil
-	}
-	next, ok := x.newerToken(authorization)
-	if !ok {
-		return response, nil // the app gets the 401 unchanged
-	}
-	_ = response.Body.Close() // a 401 of eTrusted has none
-	return x.retry(next)
+	return response, nil
 }
 
 // maxEarlyBody is the longest body that is read before there is a token. It has usually arrived with the header, in a buffer
@@ -87,22 +88,6 @@ func (x *exchange) newerToken(rejected string) (string, bool) {
 		x.record.Retry = RetryNoToken
 	}
 	return next, err == nil
-}
-
-// retry sends the request a second time, and returns whatever the API answers.
-func (x *exchange) retry(authorization string) (*http1.ClientResponse, *problem.Problem) {
-	response, err := x.sendUpstream(authorization)
-	switch {
-	case err != nil:
-		x.record.Retry = RetryFailed
-		return nil, x.sendProblem(err)
-	case response.Status == http.StatusUnauthorized:
-		x.record.Retry = RetryUnauthorized
-	default:
-		x.record.Retry = RetrySuccess
-		x.tokens.Accepted(authorization)
-	}
-	return response, nil
 }
 
 // sendUpstream sends the request once.

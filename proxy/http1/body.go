@@ -79,7 +79,8 @@ func (b *body) Read(p []byte) (n int, err error) {
 		case len(p) == 0:
 			return 0, nil
 		case b.section == chunkData && len(b.buffer.unread()) > 0:
-			n = b.buffer.take(p[:min(int64(len(p)), b.remaining)])
+			n = copy(p[:min(int64(len(p)), b.remaining)], b.buffer.unread())
+			b.buffer.consume(n)
 		case b.section == chunkData && (b.framing == byLength || b.remaining >= smallBuffer):
 			n, err = b.from.Read(p[:min(int64(len(p)), b.remaining)]) // past the buffer
 		default:

@@ -35,13 +35,6 @@ func (b *buffer) release() {
 	*b = buffer{}
 }
 
-// take copies from the beginning to p, and consumes it.
-func (b *buffer) take(p []byte) int {
-	n := copy(p, b.unread())
-	b.consume(n)
-	return n
-}
-
 // fill reads once, and makes room before: it moves what is unread to the front, and only if that is not enough it doubles the
 // buffer. It returns nil if it has read something.
 func (b *buffer) fill(r io.Reader) error {

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"time"
 )
 
@@ -20,8 +19,6 @@ type Client struct {
 	ResponseTimeout time.Duration
 	// MaxIdle is the maximum number of idle connections. 0 means 256.
 	MaxIdle int
-	// Trace, if not nil, is called for each request. Only GotConn, WroteRequest and GotFirstResponseByte are used.
-	Trace *httptrace.ClientTrace
 
 	pool pool
 }
@@ -61,7 +58,7 @@ func (c *Client) deadline() time.Time {
 // TLSClient returns the client side of TLS over conn, like tls.Client. A Client can check without waiting whether such a
 // connection has something to read: session tickets and key updates, which come at any time, do not count.
 func TLSClient(conn net.Conn, config *tls.Config) *tls.Conn {
-	return tls.Client(&switchableConn{Conn: conn, poller: newPoller(conn)}, config)
+	return tls.Client(&switchableConn{Conn: conn, poll: newPoller(conn)}, config)
 }
 
 // Connect asks a forward proxy for a tunnel to a host and port (RFC 9110 section 9.3.6), and returns the status of its response.

@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -339,34 +337,6 @@ func TestDoesNotReuseReadableTLSConnection(t *testing.T) {
 				t.Errorf("got %d connections, want 3", u.conns.Load())
 			}
 		})
-	}
-}
-
-func TestCallsTrace(t *testing.T) {
-	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
-	var got strings.Builder
-	u.client.Trace = &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) {
-			if info.Reused {
-				got.WriteString("reused ")
-			}
-			if info.Conn == nil {
-				t.Error("got no connection")
-			}
-			got.WriteString("conn ")
-		},
-		WroteRequest: func(info httptrace.WroteRequestInfo) {
-			if info.Err != nil {
-				t.Error(info.Err)
-			}
-			got.WriteString("wrote ")
-		},
-		GotFirstResponseByte: func() { got.WriteString("byte ") },
-	}
-	u.mustSucceed(t, newRequest(t, "GET"))
-	u.mustSucceed(t, newRequest(t, "GET"))
-	if want := "conn wrote byte reused conn wrote byte "; got.String() != want {
-		t.Errorf("got %q, want %q", got.String(), want)
 	}
 }
 

@@ -22,8 +22,8 @@ type conn struct {
 	wait   clientWait
 	phase  atomic.Uint32 // a phase
 
-	buffer buffer // what was read from stream and not consumed
-	idle   idleReader
+	buffer buffer       // what was read from stream and not consumed
+	poller socketPoller // of stream; nil without one
 	// deadline is the read deadline of stream; zero without one.
 	deadline time.Time
 
@@ -44,7 +44,7 @@ const (
 )
 
 func newConn(s *Server, accepted net.Conn) *conn {
-	c := &conn{server: s, outer: accepted, stream: accepted}
+	c := &conn{server: s, outer: accepted, stream: accepted, poller: newSocketPoller(accepted)}
 	c.wait.clock = s.clock
 	c.body.buffer = &c.buffer
 	c.body.from = bodySource{c}
@@ -136,8 +136,9 @@ func (c *conn) next() bool {
 			return true
 		}
 		started := len(c.buffer.unread()) > scanner.begin
-		if started {
-			c.headerStarted()
+		if started && phase(c.phase.Swap(uint32(serving))) != serving {
+			c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
+			c.wait.restart()
 		}
 		if err := c.fill(); err != nil {
 			if started && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -149,19 +150,11 @@ func (c *conn) next() bool {
 	}
 }
 
-// headerStarted takes note that a header has arrived in part. It may be called more than once for each.
-func (c *conn) headerStarted() {
-	if phase(c.phase.Swap(uint32(serving))) != serving {
-		c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
-		c.wait.restart()
-	}
-}
-
 // fill reads a part of a header.
 func (c *conn) fill() error {
 	_, err := c.wait.block(func() (int, error) {
-		if c.buffer.bytes == nil {
-			return 0, c.idle.fill(c.stream, &c.buffer)
+		if c.buffer.bytes == nil && c.poller != nil {
+			return 0, c.poller.await(&c.buffer)
 		}
 		return 0, c.buffer.fill(c.stream)
 	})
@@ -173,7 +166,8 @@ func (c *conn) fill() error {
 const deadlineSlack = time.Second
 
 func (c *conn) awaitIdle() {
-	if now := time.Now(); c.deadline.Sub(now) < c.server.IdleTimeout-deadlineSlack || c.deadline.Sub(now) > c.server.IdleTimeout {
+	now := time.Now()
+	if left := c.deadline.Sub(now); left < c.server.IdleTimeout-deadlineSlack || left > c.server.IdleTimeout {
 		c.setDeadline(now.Add(c.server.IdleTimeout))
 	}
 }
@@ -188,7 +182,7 @@ func (c *conn) setDeadline(at time.Time) {
 func (c *conn) beginRequest(length int, scanned requestScanner) {
 	text := string(c.buffer.unread()[scanned.begin:length])
 	c.buffer.consume(length)
-	c.wait.known.Store(true)
+	c.wait.rank.Store(int32(known))
 	c.wait.restart()
 	c.begin("", nil)
 	r := &c.request
@@ -219,7 +213,7 @@ func (c *conn) begin(method string, malformed *RequestError) {
 	c.phase.Store(uint32(serving))
 	c.request = Request{Method: method, MinorVersion: 1, Fields: c.request.Fields[:0], Body: &c.content, Malformed: malformed,
 		Conn: c.outer, Tunnel: c.tunnel, conn: c}
-	c.content.begin()
+	c.content.begin(false)
 	c.content.complete.Store(true)
 	c.writer.closing = malformed != nil
 }
@@ -263,19 +257,11 @@ func (c *conn) discardBody() bool {
 	if c.body.complete() {
 		return true
 	}
-	c.content.discard()
+	c.content.begin(true)
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
-	scratch := smallBuffers.Get().(*[smallBuffer]byte)
-	defer smallBuffers.Put(scratch)
-	for left := maxDiscard; left > 0; {
-		n, err := c.body.Read(scratch[:])
-		if errors.Is(err, io.EOF) {
-			return true
-		}
-		if err != nil {
-			break
-		}
-		left -= n
+	_, _ = io.CopyN(io.Discard, &c.body, maxDiscard) // however it ends, the end counts
+	if c.body.complete() {
+		return true
 	}
 	c.linger()
 	return false
@@ -283,26 +269,23 @@ func (c *conn) discardBody() bool {
 
 // linger lets the client read the response before the connection is closed, if it may still be sending.
 func (c *conn) linger() {
-	c.wait.closing.Store(true)
-	if !c.maySend() || closeWrite(c.stream) != nil {
+	c.wait.rank.Store(int32(closing))
+	// What the client may be sending is not read any more.
+	maySend := c.request.Malformed != nil || c.request.Method == http.MethodConnect || !c.body.complete() || len(c.buffer.unread()) > 0
+	if !maySend || closeWrite(c.stream) != nil {
 		return
 	}
 	c.setDeadline(time.Now().Add(lingerTimeout))
 	_, _ = io.CopyN(io.Discard, c.stream, maxDiscard) // however it ends, the connection is closed
 }
 
-// maySend reports whether the client may be sending what is not read any more.
-func (c *conn) maySend() bool {
-	return c.request.Malformed != nil || c.request.Method == http.MethodConnect || !c.body.complete() || len(c.buffer.unread()) > 0
-}
-
 // enterTunnel continues with TLS inside the tunnel that a CONNECT has opened.
 func (c *conn) enterTunnel() bool {
 	// A client may send the first bytes of the tunnel before it has the response.
-	inner := &earlyConn{Conn: c.stream, early: append([]byte(nil), c.buffer.unread()...)}
+	inner := &earlyConn{c.stream, io.MultiReader(bytes.NewReader(bytes.Clone(c.buffer.unread())), c.stream)}
 	c.stream, c.tunnel = tls.Server(inner, c.writer.tunnelTLS), c.writer.tunnel
 	c.buffer.release()
-	c.idle = idleReader{} // it reads from the connection below
+	c.poller = nil // it reads from the connection below
 	c.forget()
 	c.phase.Store(uint32(silent))
 	c.wait.restart()
@@ -312,18 +295,11 @@ func (c *conn) enterTunnel() bool {
 // earlyConn is a connection from which some bytes have been read already.
 type earlyConn struct {
 	net.Conn
-	early []byte
+	reader io.Reader
 }
 
 // Read implements net.Conn.
-func (c *earlyConn) Read(p []byte) (int, error) {
-	if len(c.early) > 0 {
-		n := copy(p, c.early)
-		c.early = c.early[n:]
-		return n, nil
-	}
-	return c.Conn.Read(p)
-}
+func (c *earlyConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
 
 // CloseWrite is for linger.
 func (c *earlyConn) CloseWrite() error { return closeWrite(c.Conn) }
@@ -336,9 +312,9 @@ func closeWrite(c net.Conn) error {
 }
 
 func (c *conn) close() {
-	c.watch.stop()
+	c.watch.disarm()
 	if c.writer.mustReset() {
-		if tcp, ok := c.socket().(*net.TCPConn); ok {
+		if tcp, ok := socketOf(c.outer).(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
 		}
 		c.evict()
@@ -352,24 +328,22 @@ func (c *conn) close() {
 // evict closes the connection at once. To end TLS as it should be would mean to wait for a client that makes the server wait.
 // It may be called from any goroutine.
 func (c *conn) evict() {
-	_ = c.socket().Close()
+	_ = socketOf(c.outer).Close()
 	c.server.remove(c)
 }
 
-// socket returns the connection below TLS.
-func (c *conn) socket() net.Conn {
-	if secure, ok := c.outer.(interface{ NetConn() net.Conn }); ok {
-		return secure.NetConn()
+// socketOf returns the lowest layer of a connection: closing it never blocks.
+func socketOf(conn net.Conn) net.Conn {
+	for {
+		layer, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			return conn
+		}
+		conn = layer.NetConn()
 	}
-	return c.outer
 }
 
-// closeIfIdle closes the connection if it is between two requests.
-func (c *conn) closeIfIdle() { c.closeIf(idle) }
-
-// closeIfSilent closes the connection if it has not begun a request.
-func (c *conn) closeIfSilent() { c.closeIf(silent) }
-
+// closeIf closes the connection if it waits for the client in a phase. It may be called from any goroutine.
 func (c *conn) closeIf(in phase) {
 	since := c.wait.reading.Load()
 	if phase(c.phase.Load()) == in && since > 0 && c.wait.reading.CompareAndSwap(since, evicted) {

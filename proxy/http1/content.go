@@ -23,16 +23,11 @@ type RequestBody struct {
 
 var errInterrupted = errors.New("the request body was interrupted")
 
-func (b *RequestBody) begin() {
+// begin prepares for reading. keepDeadline is for what the handler has left over.
+func (b *RequestBody) begin(keepDeadline bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.expecting, b.interrupted, b.broken, b.started = false, false, false, false
-}
-
-// discard prepares for reading what the handler has left over, with a deadline.
-func (b *RequestBody) discard() {
-	b.begin()
-	b.started = true
+	b.expecting, b.interrupted, b.broken, b.started = false, false, false, keepDeadline
 }
 
 // Read implements io.Reader. The first call sends "100 Continue" if the client waits for it.
@@ -109,8 +104,8 @@ func (b *RequestBody) Interrupt() {
 // past is a deadline that ends blocked reads.
 var past = time.Unix(1, 0)
 
-// beforeRead lifts the deadline that was for the header: a body may take as long as it likes.
-func (b *RequestBody) beforeRead() error {
+// liftDeadline lifts the deadline that was for the header: a body may take as long as it likes.
+func (b *RequestBody) liftDeadline() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -129,7 +124,7 @@ type bodySource struct{ conn *conn }
 // Read implements io.Reader.
 func (s bodySource) Read(p []byte) (int, error) {
 	c := s.conn
-	if err := c.content.beforeRead(); err != nil {
+	if err := c.content.liftDeadline(); err != nil {
 		return 0, err
 	}
 	n, err := c.wait.block(func() (int, error) { return c.stream.Read(p) })
@@ -141,7 +136,12 @@ func (s bodySource) Read(p []byte) (int, error) {
 
 // write writes to the client. Its errors mean that the client has gone.
 func (c *conn) write(p []byte) (int, error) {
-	n, err := c.wait.write(c.stream, p)
+	since := c.wait.clock.now()
+	timed := c.wait.writing.CompareAndSwap(0, since) // otherwise another write waits for the same client
+	n, err := c.stream.Write(p)
+	if timed {
+		c.wait.writing.CompareAndSwap(since, 0)
+	}
 	if err != nil {
 		c.watch.clientGone()
 	}

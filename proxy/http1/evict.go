@@ -74,28 +74,25 @@ type candidate struct {
 }
 
 // rank is the order in which connections are closed.
-type rank uint8
+type rank int32
 
 const (
-	closing rank = iota // the last response was sent
-	unknown             // it never sent a complete header
+	closing rank = iota - 1 // the last response was sent
+	unknown                 // it never sent a complete header
 	known
 )
 
 func (c *conn) candidate() (candidate, bool) {
 	w := &c.wait
-	if w.closing.Load() {
-		return candidate{conn: c, rank: closing}, true
+	order, reading, writing := rank(w.rank.Load()), w.reading.Load(), w.writing.Load()
+	switch {
+	case order == closing:
+		return candidate{conn: c, rank: order}, true
+	case writing > 0 && (reading <= 0 || writing < reading):
+		return candidate{conn: c, rank: order, clock: &w.writing, since: writing}, true
+	default:
+		return candidate{conn: c, rank: order, clock: &w.reading, since: reading}, reading > 0
 	}
-	rank := unknown
-	if w.known.Load() {
-		rank = known
-	}
-	reading, writing := w.reading.Load(), w.writing.Load()
-	if writing > 0 && (reading <= 0 || writing < reading) {
-		return candidate{conn: c, rank: rank, clock: &w.writing, since: writing}, true
-	}
-	return candidate{conn: c, rank: rank, clock: &w.reading, since: reading}, reading > 0
 }
 
 func (a candidate) before(b candidate) bool {

@@ -1,14 +1,13 @@
 package http1
 
 import (
+	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"os"
 	"sync"
 	"time"
@@ -46,8 +45,8 @@ func (w *requestBuffer) release() {
 type exchange struct {
 	client *Client
 	conn   net.Conn
-	socket net.Conn // the lowest layer of conn: closing it never blocks
-	poller poller
+	socket net.Conn // the lowest layer of conn
+	poll   poller
 	polled [1]byte
 	closes time.Time // the end of the connection's maximum age
 	buffer buffer
@@ -55,8 +54,8 @@ type exchange struct {
 	// These are of the current exchange, or the last.
 	idleSince time.Time // zero for the first exchange
 	caller    Caller
-	answered  bool // a byte of the response has arrived
-	unsent    bool // the request was not sent completely, at least by the goroutine that reads
+	answered  bool  // a byte of the response has arrived
+	unsent    error // why the request was not sent completely, without a pump
 	head      responseHead
 	body      body
 	pump      *pump // nil if no body is streamed
@@ -64,17 +63,10 @@ type exchange struct {
 	mu       sync.Mutex
 	active   bool // Cancel may close the connection
 	canceled bool
-	final    bool // the header of the final response has arrived: the pump must not set a deadline for it
 }
 
 func newExchange(c *Client, conn net.Conn) *exchange {
-	e := &exchange{client: c, conn: conn, socket: conn, poller: newPoller(conn), closes: time.Now().Add(randomAge())}
-	for layer, ok := conn.(*tls.Conn); ok; layer, ok = e.socket.(*tls.Conn) {
-		e.socket = layer.NetConn()
-		if below, ok := e.socket.(*switchableConn); ok {
-			e.socket = below.Conn
-		}
-	}
+	e := &exchange{client: c, conn: conn, socket: socketOf(conn), poll: newPoller(conn), closes: time.Now().Add(randomAge())}
 	e.body.from, e.body.buffer = conn, &e.buffer
 	_ = conn.SetDeadline(c.deadline())
 	return e
@@ -84,7 +76,7 @@ func newExchange(c *Client, conn net.Conn) *exchange {
 // can be sent elsewhere, so what is noticed here costs nothing.
 func (e *exchange) revive() bool {
 	// The deadline is also for what TLS may write in answer to a key update.
-	return !e.expired(time.Now()) && e.conn.SetDeadline(e.client.deadline()) == nil && quiet(e.poller, e.polled[:])
+	return !e.expired(time.Now()) && e.conn.SetDeadline(e.client.deadline()) == nil && e.poll.quiet(e.polled[:])
 }
 
 func (e *exchange) expired(now time.Time) bool {
@@ -93,37 +85,25 @@ func (e *exchange) expired(now time.Time) bool {
 
 // roundTrip sends a request, and returns once the header of its final response has arrived. The connection's deadline is set.
 func (e *exchange) roundTrip(r *ClientRequest) (*ClientResponse, error) {
-	e.begin(r.Caller)
-	unsent := e.send(r)
+	e.answered, e.unsent, e.pump, e.caller = false, nil, nil, r.Caller
+	e.mu.Lock()
+	e.active = true
+	e.mu.Unlock()
+	r.Caller.CancelWhenGone(e)
+	e.send(r)
 	if err := e.receive(r); err != nil {
-		return nil, e.fail(unsent, err)
+		return nil, e.fail(err)
 	}
 	e.respond(r)
 	return &e.head.ClientResponse, nil
 }
 
-func (e *exchange) begin(caller Caller) {
-	e.answered, e.unsent, e.pump = false, false, nil
-	e.mu.Lock()
-	e.active, e.final = true, false
-	e.mu.Unlock()
-	e.caller = caller
-	caller.CancelWhenGone(e)
-	if trace := e.client.Trace; trace != nil && trace.GotConn != nil {
-		info := httptrace.GotConnInfo{Conn: e.conn, Reused: e.reused(), WasIdle: e.reused()}
-		if e.reused() {
-			info.IdleTime = time.Since(e.idleSince)
-		}
-		trace.GotConn(info)
-	}
-}
-
 // send sends the header, and the body too unless that needs a pump, which it starts.
-func (e *exchange) send(r *ClientRequest) error {
+func (e *exchange) send(r *ClientRequest) {
 	stream, length := r.Stream, r.ContentLength
 	switch {
 	case stream == nil && len(r.Body) > maxDirectBody:
-		stream, length = newBytesStream(r.Body), int64(len(r.Body))
+		stream, length = bytesStream{bytes.NewReader(r.Body)}, int64(len(r.Body))
 	case length == 0:
 		stream = nil
 	}
@@ -133,26 +113,15 @@ func (e *exchange) send(r *ClientRequest) error {
 	if stream == nil {
 		w.bytes = append(w.bytes, r.Body...)
 	}
-	_, err := e.conn.Write(w.bytes)
-	switch {
+	switch _, err := e.conn.Write(w.bytes); {
 	case err != nil:
-		e.unsent = true
+		e.unsent = fmt.Errorf("sending the request: %w", err)
 		_ = e.conn.SetReadDeadline(time.Now().Add(lastRead))
-		err = fmt.Errorf("sending the request: %w", err)
 	case stream != nil:
 		_ = e.conn.SetReadDeadline(time.Time{})
 		e.pump = startPump(e, stream, length, r.ExpectContinue)
-		return nil
 	case len(w.bytes) > smallBuffer: // it may have taken a while
 		_ = e.conn.SetReadDeadline(e.client.deadline())
-	}
-	e.wroteRequest(err)
-	return err
-}
-
-func (e *exchange) wroteRequest(err error) {
-	if trace := e.client.Trace; trace != nil && trace.WroteRequest != nil {
-		trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
 	}
 }
 
@@ -171,7 +140,7 @@ func (e *exchange) receive(r *ClientRequest) error {
 			return errInformational
 		case status == http.StatusContinue:
 			if e.pump != nil {
-				e.pump.proceed()
+				e.pump.decide(true)
 			}
 		case r.OnInformational != nil:
 			if err := r.OnInformational.Informational(status, e.head.Reason, e.head.Fields); err != nil {
@@ -198,11 +167,8 @@ func (e *exchange) readHead() error {
 			return io.ErrUnexpectedEOF
 		case err != nil:
 			return err
-		case !e.answered:
+		default:
 			e.answered = true
-			if trace := e.client.Trace; trace != nil && trace.GotFirstResponseByte != nil {
-				trace.GotFirstResponseByte()
-			}
 		}
 	}
 }
@@ -232,9 +198,6 @@ func (e *exchange) respond(r *ClientRequest) {
 		e.body.reset(byClose, 0)
 	}
 	h.Body = e
-	e.mu.Lock()
-	e.final = true
-	e.mu.Unlock()
 	if e.pump != nil {
 		e.pump.refuse()
 	}
@@ -254,10 +217,12 @@ func (e *exchange) Trailer() Fields { return e.body.Trailer() }
 
 // Close implements ResponseBody.
 func (e *exchange) Close() error {
-	sent := !e.unsent && (e.pump == nil || e.pump.end())
+	sent := e.unsent == nil && (e.pump == nil || e.pump.end())
 	canceled := e.end()
 	if sent && !canceled && !e.head.close && e.body.complete() && len(e.buffer.unread()) == 0 {
-		e.forget()
+		// An idle connection keeps only what it needs.
+		e.caller, e.pump, e.body.trailer = nil, nil, nil
+		e.head = responseHead{ClientResponse: ClientResponse{Fields: e.head.Fields.reuse()}}
 		if e.idleSince = time.Now(); e.client.pool.put(e) {
 			return nil
 		}
@@ -266,15 +231,15 @@ func (e *exchange) Close() error {
 	return nil
 }
 
-// fail ends an exchange without a response. unsent is why the request was not sent, or nil; received is why there is no response.
-func (e *exchange) fail(unsent, received error) error {
+// fail ends an exchange without a response. received is why there is none.
+func (e *exchange) fail(received error) error {
+	unsent := e.unsent
 	if e.pump != nil {
 		unsent = e.pump.failure()
 		e.pump.refuse()
 	}
 	_ = e.socket.Close() // first: it ends a blocked write
 	if e.pump != nil {
-		e.pump.refuse()
 		e.pump.end()
 	}
 	canceled := e.end()
@@ -312,14 +277,6 @@ func (e *exchange) discard() {
 	_ = e.socket.Close()
 	e.buffer.release()
 }
-
-// forget releases what an idle connection does not need.
-func (e *exchange) forget() {
-	e.caller, e.pump, e.body.trailer = nil, nil, nil
-	e.head = responseHead{ClientResponse: ClientResponse{Fields: e.head.Fields.reuse()}}
-}
-
-func (e *exchange) reused() bool { return !e.idleSince.IsZero() }
 
 // diedUnused reports whether a reused connection ended while it was idle, as far as the client can see: before the response began.
 // It is called after roundTrip has returned err.

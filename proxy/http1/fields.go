@@ -2,6 +2,7 @@ package http1
 
 import (
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -42,14 +43,6 @@ func (f Fields) Lines(name string) iter.Seq[string] {
 	}
 }
 
-// Values returns the values of the lines of a field; nil if the field is missing.
-func (f Fields) Values(name string) (values []string) {
-	for value := range f.Lines(name) {
-		values = append(values, value)
-	}
-	return values
-}
-
 // Elements returns the elements of a list-based field (RFC 9110 section 5.6.1) in all its lines, without empty ones. Commas in
 // quoted strings are not recognised.
 func (f Fields) Elements(name string) iter.Seq[string] {
@@ -69,20 +62,15 @@ func (f *Fields) Add(name, value string) { *f = append(*f, Field{name, value}) }
 
 // Set replaces the first line of a field in its place, or else appends it, and removes the field's other lines.
 func (f *Fields) Set(name, value string) {
-	kept := (*f)[:0]
-	found := false
-	for _, field := range *f {
-		if equalFold(field.Name, name) {
-			if found {
-				continue
-			}
-			found, field.Value = true, value
-		}
-		kept = append(kept, field)
-	}
-	if *f = kept; !found {
+	first := slices.IndexFunc(*f, func(field Field) bool { return equalFold(field.Name, name) })
+	if first < 0 {
 		f.Add(name, value)
+		return
 	}
+	(*f)[first].Value = value
+	others := (*f)[first+1:]
+	others.Delete(name)
+	*f = (*f)[:first+1+len(others)]
 }
 
 // Delete removes all lines of a field.
@@ -92,13 +80,7 @@ func (f *Fields) Delete(name string) {
 
 // DeleteFunc removes all lines for which del returns true.
 func (f *Fields) DeleteFunc(del func(Field) bool) {
-	kept := (*f)[:0]
-	for _, field := range *f {
-		if !del(field) {
-			kept = append(kept, field)
-		}
-	}
-	*f = kept
+	*f = slices.DeleteFunc(*f, del)
 }
 
 // reuse returns an empty slice with the memory of f, unless that is large. It keeps no strings.

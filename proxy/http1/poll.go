@@ -3,60 +3,66 @@ package http1
 import (
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"os"
 )
 
-// poller reads from a connection without waiting: Read returns os.ErrDeadlineExceeded if nothing has arrived. crypto/tls
-// continues after that error.
-type poller = io.Reader
+// socketPoller reads from a socket past package net.
+type socketPoller interface {
+	// Read does not wait: it returns os.ErrDeadlineExceeded if nothing has arrived.
+	Read(p []byte) (int, error)
+	// await fills an empty buffer once something has arrived. Until then the buffer has no memory. It obeys the deadline.
+	await(b *buffer) error
+}
+
+// poller reads from a connection without waiting: it returns os.ErrDeadlineExceeded if nothing has arrived. crypto/tls
+// continues after that error. No other Read may run at the same time.
+type poller func(p []byte) (int, error)
 
 // newPoller returns the poller of a connection, or nil if it cannot have one.
 func newPoller(conn net.Conn) poller {
 	secure, ok := conn.(*tls.Conn)
 	if !ok {
-		return newSocketPoller(conn)
+		if socket := newSocketPoller(conn); socket != nil {
+			return socket.Read
+		}
+		return nil
 	}
-	if below, ok := secure.NetConn().(*switchableConn); ok && below.poller != nil {
-		return &tlsPoller{secure, below}
+	below, ok := secure.NetConn().(*switchableConn)
+	if !ok || below.poll == nil {
+		return nil
 	}
-	return nil
+	return func(p []byte) (int, error) {
+		below.polling = true
+		defer func() { below.polling = false }()
+		return secure.Read(p)
+	}
 }
 
 // quiet reports whether there is nothing to read. Without a poller it is unknown, and true. b is for what is read: memory of the
 // function would be allocated.
-func quiet(p poller, b []byte) bool {
-	if p == nil {
+func (poll poller) quiet(b []byte) bool {
+	if poll == nil {
 		return true
 	}
-	_, err := p.Read(b)
+	_, err := poll(b)
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // switchableConn is a connection below TLS that can be switched to reading without waiting.
 type switchableConn struct {
 	net.Conn
-	poller  poller
+	poll    poller
 	polling bool
 }
+
+// NetConn returns the connection below.
+func (c *switchableConn) NetConn() net.Conn { return c.Conn }
 
 // Read implements net.Conn.
 func (c *switchableConn) Read(p []byte) (int, error) {
 	if c.polling {
-		return c.poller.Read(p)
+		return c.poll(p)
 	}
 	return c.Conn.Read(p)
-}
-
-type tlsPoller struct {
-	conn  *tls.Conn
-	below *switchableConn
-}
-
-// Read implements poller. No other Read may run at the same time.
-func (p *tlsPoller) Read(b []byte) (int, error) {
-	p.below.polling = true
-	defer func() { p.below.polling = false }()
-	return p.conn.Read(b)
 }

@@ -23,20 +23,20 @@ type pump struct {
 	exchange *exchange
 	stream   Stream
 	length   int64         // -1 for chunked
-	wanted   chan struct{} // receives once the upstream asks for the body; nil if it is not awaited
-	refused  chan struct{} // closed once the upstream's final response has arrived, or the exchange has failed
+	wanted   chan bool     // whether the upstream asks for the body, once that is known; nil if it is not awaited
 	done     chan struct{} // closed at the end
 
 	// These are guarded by the exchange's mutex.
+	final     bool // refuse was called: RoundTrip needs no deadline any more
 	lastWrite bool // the whole body has been read, and the rest of it is being written
 	err       error
 }
 
 // startPump starts to send a body after the header was sent. length is -1 for chunked, and not 0.
 func startPump(e *exchange, stream Stream, length int64, expectContinue bool) *pump {
-	p := &pump{exchange: e, stream: stream, length: length, refused: make(chan struct{}), done: make(chan struct{})}
+	p := &pump{exchange: e, stream: stream, length: length, done: make(chan struct{})}
 	if expectContinue {
-		p.wanted = make(chan struct{}, 1)
+		p.wanted = make(chan bool, 1)
 	}
 	go func() {
 		defer close(p.done)
@@ -45,16 +45,21 @@ func startPump(e *exchange, stream Stream, length int64, expectContinue bool) *p
 	return p
 }
 
-// proceed is called for "100 Continue".
-func (p *pump) proceed() {
+// decide is called for "100 Continue", and by refuse. If both happen before the pump looks, the first counts.
+func (p *pump) decide(wanted bool) {
 	select {
-	case p.wanted <- struct{}{}:
+	case p.wanted <- wanted:
 	default:
 	}
 }
 
-// refuse is called once the final response has arrived, or the exchange has failed: a body that was not begun is not sent.
-func (p *pump) refuse() { close(p.refused) }
+// refuse is called once, when the final response has arrived, or there will be none: a body that was not begun is not sent.
+func (p *pump) refuse() {
+	p.exchange.mu.Lock()
+	defer p.exchange.mu.Unlock()
+	p.final = true
+	p.decide(false)
+}
 
 // failure returns why the body was not sent, or nil.
 func (p *pump) failure() error {
@@ -83,13 +88,12 @@ func (p *pump) end() bool {
 // finish records the result, and hastens the end of RoundTrip if that is still waiting.
 func (p *pump) finish(err error) {
 	e := p.exchange
-	e.wroteRequest(err)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch p.err = err; {
 	case errors.Is(err, ErrRequestBody):
 		_ = e.socket.Close() // the upstream must not take what it has for the whole, nor wait for more
-	case e.final:
+	case p.final:
 	case err != nil:
 		_ = e.conn.SetReadDeadline(time.Now().Add(lastRead))
 	default:
@@ -102,9 +106,10 @@ func (p *pump) run() error {
 		timer := time.NewTimer(continueTimeout)
 		defer timer.Stop()
 		select {
-		case <-p.refused:
-			return errRefused
-		case <-p.wanted:
+		case wanted := <-p.wanted:
+			if !wanted {
+				return errRefused
+			}
 		case <-timer.C:
 		}
 	}
@@ -165,8 +170,6 @@ func (p *pump) write(data []byte, last bool) error {
 
 // bytesStream is a Stream of bytes that are known.
 type bytesStream struct{ *bytes.Reader }
-
-func newBytesStream(b []byte) Stream { return bytesStream{bytes.NewReader(b)} }
 
 // Trailer implements Stream.
 func (bytesStream) Trailer() Fields { return nil }

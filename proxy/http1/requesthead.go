@@ -28,36 +28,31 @@ type requestScanner struct {
 // line, once it is complete, and 0 before.
 func (s *requestScanner) scan(head []byte) (length int, _ *RequestError) {
 	head = head[:min(len(head), maxRequestHeader)]
-	for s.checked < len(head) {
-		switch b := head[s.checked]; {
-		case classes[b]&textByte != 0:
+	for {
+		for s.checked < len(head) && classes[head[s.checked]]&textByte != 0 {
 			s.checked++
-		case b == '\r' && s.checked+1 == len(head):
-			return 0, tooLong(head)
-		case b == '\r' && s.checked+1 < len(head) && head[s.checked+1] == '\n':
-			line := head[s.line:s.checked]
-			s.checked += 2
-			s.line = s.checked
-			if len(line) == 0 && s.lines > 0 {
-				return s.checked, nil
+		}
+		switch rest := head[s.checked:]; {
+		case len(rest) == 0 || len(rest) == 1 && rest[0] == '\r':
+			if len(head) == maxRequestHeader {
+				return 0, errTooLong
 			}
-			if err := s.checkLine(line); err != nil {
-				return 0, err
-			}
-		case b == '\r', b == '\n':
-			return 0, errLineEnd // RFC 9112 section 2.2 lets a recipient accept these; a server behind it may not
-		default:
+			return 0, nil
+		case rest[0] != '\r' && rest[0] != '\n':
 			return 0, errControl
+		case rest[0] == '\n' || rest[1] != '\n':
+			return 0, errLineEnd // RFC 9112 section 2.2 lets a recipient accept these; a server behind it may not
+		}
+		line := head[s.line:s.checked]
+		s.checked += len("\r\n")
+		s.line = s.checked
+		if len(line) == 0 && s.lines > 0 {
+			return s.checked, nil
+		}
+		if err := s.checkLine(line); err != nil {
+			return 0, err
 		}
 	}
-	return 0, tooLong(head)
-}
-
-func tooLong(incomplete []byte) *RequestError {
-	if len(incomplete) == maxRequestHeader {
-		return errTooLong
-	}
-	return nil
 }
 
 // checkLine checks a complete line, without its CR LF.
@@ -137,19 +132,19 @@ func (r *Request) parse(head string) *RequestError {
 
 // checkTarget checks the request target: RFC 9112 section 3.2.
 func (r *Request) checkTarget() *RequestError {
-	switch {
-	case r.Target[0] == '/' && wellEscaped(r.Target):
-		return nil
-	case r.Target[0] == '/':
-		return errTarget
-	case r.Method == http.MethodConnect: // the authority-form of section 3.2.3
-		if _, err := url.ParseRequestURI("http://" + r.Target); err != nil || !isHost(r.Target) {
-			return errTarget
+	if r.Target[0] == '/' {
+		path, _, _ := strings.Cut(r.Target, "?")
+		if _, err := url.PathUnescape(path); err != nil {
+			return errTarget // RFC 3986 section 2.1: a percent sign is followed by two hexadecimal digits
 		}
 		return nil
 	}
-	u, err := url.ParseRequestURI(r.Target)
-	if err != nil || u.Host != "" && !isHost(u.Host) {
+	isConnect, target := r.Method == http.MethodConnect, r.Target
+	if isConnect {
+		target = "http://" + target // the authority-form of section 3.2.3
+	}
+	u, err := url.ParseRequestURI(target)
+	if err != nil || isConnect && !isHost(r.Target) || u.Host != "" && !isHost(u.Host) {
 		return errTarget
 	}
 	return nil
@@ -160,64 +155,39 @@ func isHost(text string) bool {
 	return ok
 }
 
-// wellEscaped reports whether each percent sign in the path is followed by two hexadecimal digits: RFC 3986 section 2.1.
-func wellEscaped(target string) bool {
-	path, _, _ := strings.Cut(target, "?")
-	_, err := url.PathUnescape(path)
-	return err == nil
-}
-
 // frame finds out where the request ends, and for which host it is: RFC 9112 sections 3.2 and 6. Two servers that understand
 // these fields differently are what request smuggling is made of (section 11.2), so whatever can be understood in two ways is
 // an error.
 func (r *Request) frame() *RequestError {
 	var hosts, lengths, codings int
 	for _, field := range r.Fields {
-		switch name := field.Name; len(name) { // most names need no comparison
-		case len("Host"):
-			if equalFold(name, "Host") {
-				r.Host = field.Value
-				hosts++
+		switch name := field.Name; {
+		case equalFold(name, "Host"):
+			r.Host = field.Value
+			hosts++
+		case equalFold(name, "Expect") && r.MinorVersion > 0 && !r.expect(field.Value):
+			return errExpectation
+		case equalFold(name, "Trailer") && !validTrailer(field.Value):
+			return errTrailer
+		case equalFold(name, "Content-Length"):
+			var ok bool
+			if r.ContentLength, ok = parseDecimal(field.Value); !ok || lengths > 0 {
+				return errContentLength
 			}
-		case len("Expect"):
-			if equalFold(name, "Expect") && r.MinorVersion > 0 && !r.expect(field.Value) {
-				return errExpectation
+			lengths++
+		case equalFold(name, "Transfer-Encoding"):
+			if codings > 0 || !equalFold(field.Value, "chunked") {
+				return errTransferEncoding
 			}
-		case len("Trailer"):
-			if equalFold(name, "Trailer") && !validTrailer(field.Value) {
-				return errTrailer
-			}
-		case len("Content-Length"):
-			if equalFold(name, "Content-Length") {
-				length, ok := parseDecimal(field.Value)
-				if !ok {
-					return errContentLength
-				}
-				r.ContentLength = length
-				lengths++
-			}
-		case len("Transfer-Encoding"):
-			if equalFold(name, "Transfer-Encoding") {
-				if !equalFold(field.Value, "chunked") {
-					return errTransferEncoding
-				}
-				codings++
-			}
+			codings++
 		}
 	}
-	return r.checkFraming(hosts, lengths, codings)
-}
-
-// checkFraming checks the numbers of lines of the fields that frame a request.
-func (r *Request) checkFraming(hosts, lengths, codings int) *RequestError {
 	switch {
-	case lengths > 1:
-		return errContentLength
-	case codings > 1, codings == 1 && (lengths > 0 || r.MinorVersion == 0):
+	case codings > 0 && (lengths > 0 || r.MinorVersion == 0):
 		return errTransferEncoding
 	case hosts > 1, hosts == 0 && r.MinorVersion > 0, r.Host != "" && !isHost(r.Host): // it may be empty: RFC 9110 section 7.2
 		return errHost
-	case codings == 1:
+	case codings > 0:
 		r.ContentLength = -1
 	}
 	return nil

@@ -34,14 +34,13 @@ type Server struct {
 	OnPanic func(reason any)
 
 	mu        sync.Mutex                 // never held while something blocks
-	listeners map[*net.Listener]struct{} // pointers, because a listener need not be comparable
+	listeners map[*net.Listener]struct{} // of calls of Serve that have not returned; a listener need not be comparable
 	conns     map[*conn]struct{}
-	accepting int           // calls of Serve that have not returned
 	changed   chan struct{} // a connection was removed, or Serve has returned; one value is enough
 	closed    chan struct{} // closed by Shutdown and Close
 	clock     clock
-	draining  atomic.Bool
-	killed    bool // Close was called
+	draining  atomic.Bool // Shutdown or Close was called
+	killed    bool        // Close was called
 
 	besieged atomic.Int64 // when the room was last scarce for a long time: see patience
 	date     atomic.Pointer[date]
@@ -83,7 +82,7 @@ func (s *Server) accept(l net.Listener) (net.Conn, error) {
 		switch {
 		case err == nil:
 			return accepted, nil
-		case s.isClosed():
+		case s.draining.Load():
 			return nil, ErrServerClosed
 		}
 		var temporary interface{ Temporary() bool }
@@ -97,30 +96,19 @@ func (s *Server) accept(l net.Listener) (net.Conn, error) {
 	}
 }
 
-func (s *Server) isClosed() bool {
-	select {
-	case <-s.closed:
-		return true
-	default:
-		return false
-	}
-}
-
 func (s *Server) addListener(l *net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.init(); s.isClosed() {
+	if s.init(); s.draining.Load() {
 		return false
 	}
 	s.listeners[l] = struct{}{}
-	s.accepting++
 	return true
 }
 
 func (s *Server) removeListener(l *net.Listener) {
 	s.mu.Lock()
 	delete(s.listeners, l)
-	s.accepting--
 	s.mu.Unlock()
 	s.signal()
 }
@@ -184,11 +172,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.closeListeners()
 	late := time.NewTimer(firstRequestTimeout)
 	defer late.Stop()
-	for s.closeConns((*conn).closeIfIdle) {
+	for s.closeConns(func(c *conn) { c.closeIf(idle) }) {
 		select {
 		case <-s.changed:
 		case <-late.C:
-			s.closeConns((*conn).closeIfSilent)
+			s.closeConns(func(c *conn) { c.closeIf(silent) })
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -207,15 +195,14 @@ func (s *Server) Close() {
 }
 
 func (s *Server) closeListeners() {
-	s.draining.Store(true)
 	s.mu.Lock()
-	if s.init(); !s.isClosed() {
+	defer s.mu.Unlock()
+	if s.init(); !s.draining.Swap(true) {
 		close(s.closed)
 	}
 	for l := range s.listeners {
 		_ = (*l).Close() // if it has failed before, it accepts nothing either
 	}
-	s.mu.Unlock()
 }
 
 // closeConns calls a function for each connection, and reports whether there is one, or one may still be accepted.
@@ -225,7 +212,7 @@ func (s *Server) closeConns(closeConn func(*conn)) bool {
 	for c := range s.conns {
 		open = append(open, c)
 	}
-	accepting := s.accepting > 0
+	accepting := len(s.listeners) > 0
 	s.mu.Unlock()
 	for _, c := range open {
 		closeConn(c)

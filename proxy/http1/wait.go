@@ -24,8 +24,7 @@ type clientWait struct {
 	// arrived and a server that wants to close can never both win.
 	reading, writing atomic.Int64
 
-	known   atomic.Bool // a complete header has arrived on the connection
-	closing atomic.Bool // the last response was sent
+	rank atomic.Int32 // a rank
 
 	// waited is how long, in nanoseconds, reads have been blocked with less than progress to show for it, which is got
 	// bytes. That the upstream is slow to take a body does not count.
@@ -58,16 +57,5 @@ func (w *clientWait) block(read func() (int, error)) (int, error) {
 	}
 	w.waited += w.clock.now() - began
 	w.got += n
-	return n, err
-}
-
-// write writes to the client.
-func (w *clientWait) write(to net.Conn, p []byte) (int, error) {
-	since := w.clock.now()
-	timed := w.writing.CompareAndSwap(0, since) // otherwise another write waits for the same client
-	n, err := to.Write(p)
-	if timed {
-		w.writing.CompareAndSwap(since, 0)
-	}
 	return n, err
 }

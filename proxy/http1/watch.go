@@ -59,15 +59,15 @@ func (w *watch) run() {
 		n, err := w.conn.stream.Read(one[:])
 		w.mu.Lock()
 		w.early = append(w.early, one[:n]...)
-		done := !w.armed || !mayPrecedeRequest(w.early)
+		armed := w.armed
 		w.mu.Unlock()
 		switch {
-		case err != nil && !w.isArmed(): // disarm has interrupted the Read
+		case !armed: // disarm has interrupted the Read
 			return
 		case err != nil:
 			w.clientGone()
 			return
-		case done:
+		case !mayPrecedeRequest(w.early):
 			return
 		}
 	}
@@ -75,12 +75,6 @@ func (w *watch) run() {
 
 // mayPrecedeRequest reports whether text is empty, or the line end, complete or not, that some clients send after a body.
 func mayPrecedeRequest(text []byte) bool { return bytes.HasPrefix([]byte("\r\n"), text) }
-
-func (w *watch) isArmed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.armed
-}
 
 // disarm ends the watch, and whatever belongs to the request.
 func (w *watch) disarm() {
@@ -103,14 +97,6 @@ func (w *watch) disarm() {
 	<-reading
 	w.conn.buffer.add(w.early)
 	w.early = w.early[:0]
-}
-
-// stop ends the timer of a connection that is closed.
-func (w *watch) stop() {
-	w.disarm()
-	if w.timer != nil {
-		w.timer.Stop()
-	}
 }
 
 // clientGone ends what the request waits for.

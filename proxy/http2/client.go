@@ -63,11 +63,12 @@ func (c *Client) RoundTrip(r *http1.ClientRequest) (*http1.ClientResponse, error
 	e := newExchange(r, c.timeout, cancel)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: e.inform})
 	received, err := c.transport.RoundTrip(e.outgoing(u).WithContext(ctx))
+	var response *http1.ClientResponse
 	if err = e.answer(err); err == nil {
-		var response *http1.ClientResponse
-		if response, err = e.convert(received); err == nil {
-			return response, nil
-		}
+		response, err = e.convert(received)
+	}
+	if err == nil {
+		return response, nil
 	}
 	if received != nil {
 		_ = received.Body.Close()

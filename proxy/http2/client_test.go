@@ -140,6 +140,24 @@ func TestStreamsToServerWithoutHTTP2(t *testing.T) {
 	}
 }
 
+// The read after the last byte must not stop the clock.
+func TestTimeoutAfterStreamToServerWithoutHTTP2(t *testing.T) {
+	release := make(chan struct{})
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	t.Cleanup(s.Close)
+	defer close(release)
+	client := newClient(t, s.URL, 300*time.Millisecond, s.Client().Transport.(*http.Transport))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r := newRequest(t, "POST")
+	r.Caller = caller{ctx}
+	w := withStream(r, 2)
+	go func() { _, _ = io.WriteString(w, "ok") }()
+	if _, _, err := roundTrip(client, r); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v, want a timeout", err)
+	}
+}
+
 func TestRefusesTargetThatItWouldChange(t *testing.T) {
 	client := startServer(t, time.Minute, func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
 	r := newRequest(t, "GET")

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,14 +37,14 @@ type exchange struct {
 	refused   error // of an informational response
 	count     int   // of informational responses
 	remaining int64 // of the stream; negative for chunked
-	sent      bool  // nothing is left of the body
-	ended     bool  // nothing more is read from the stream
-	failure   error // of the stream
+	stream    error // why nothing more is read of the stream: io.EOF at its end, http.ErrBodyReadAfterClose after Close
 }
 
 func newExchange(r *http1.ClientRequest, timeout time.Duration, cancel context.CancelFunc) *exchange {
 	e := &exchange{request: r, cancel: cancel, timeout: timeout, remaining: r.ContentLength, trailer: http.Header{}}
-	e.sent = r.Stream == nil || r.ContentLength == 0
+	if r.Stream == nil || r.ContentLength == 0 {
+		e.stream = io.EOF
+	}
 	if timeout > 0 {
 		e.timer = time.AfterFunc(timeout, e.expire)
 	}
@@ -62,7 +63,7 @@ func (e *exchange) outgoing(u *url.URL) *http.Request {
 		}
 	}
 	switch {
-	case !e.sent:
+	case e.stream == nil:
 		for name := range r.Fields.Elements("Trailer") {
 			e.trailer[http.CanonicalHeaderKey(name)] = nil
 		}
@@ -84,78 +85,59 @@ func (e *exchange) expire() {
 	}
 }
 
-// await starts or stops the timer. While the body waits for the app, the server has nothing to do.
-func (e *exchange) await(server bool) {
+// await starts or stops the timer. While the body waits for the app, the server has nothing to do. It returns why nothing more
+// is read of the stream, if so.
+func (e *exchange) await(server bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case e.timer == nil, e.answered:
+	case e.timer == nil, e.answered, e.stream != nil && !server: // over HTTP/1.1, net/http reads beyond the Content-Length
 	case server:
 		e.timer.Reset(e.timeout)
 	default:
 		e.timer.Stop()
 	}
+	return e.stream
 }
 
 // Read implements io.Reader.
 func (e *exchange) Read(p []byte) (int, error) {
 	e.reading.Lock()
 	defer e.reading.Unlock()
-	switch {
-	case e.open():
-	case e.complete(): // over HTTP/1.1, net/http reads beyond the Content-Length
-		return 0, io.EOF
-	default:
-		return 0, http.ErrBodyReadAfterClose
+	if err := e.await(false); err != nil {
+		return 0, err
 	}
-	e.await(false)
 	n, err := e.request.Stream.Read(p)
-	e.await(true)
+	_ = e.await(true)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	chunked := e.remaining < 0
-	if !chunked {
-		e.remaining -= int64(n)
+	if e.remaining >= 0 {
+		if e.remaining -= int64(n); e.remaining == 0 {
+			err = io.EOF
+		} else if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 	}
-	switch end := errors.Is(err, io.EOF); {
-	case end && chunked, e.remaining == 0:
-		e.sent, err = true, io.EOF
+	if errors.Is(err, io.EOF) {
 		for _, field := range e.request.Stream.Trailer() {
 			e.trailer.Add(field.Name, field.Value)
 		}
-	case end:
-		err = io.ErrUnexpectedEOF
-		fallthrough
-	case err != nil && !e.ended:
-		e.failure = err
 	}
+	e.stream = cmp.Or(e.stream, err)
 	return n, err
 }
 
 // Close implements io.Closer. net/http calls it when it needs no more of the body. A Read that waits for the app must end then:
 // net/http waits for it, and the server may be gone.
 func (e *exchange) Close() error {
-	if e.open() {
-		e.mu.Lock()
-		e.ended = true
-		e.mu.Unlock()
+	e.mu.Lock()
+	open := e.stream == nil
+	e.stream = cmp.Or(e.stream, http.ErrBodyReadAfterClose)
+	e.mu.Unlock()
+	if open {
 		e.request.Stream.Interrupt()
 	}
 	return nil
-}
-
-// open reports whether there may be more of the stream to read.
-func (e *exchange) open() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return !e.sent && !e.ended && e.failure == nil
-}
-
-// complete reports whether the whole stream was read.
-func (e *exchange) complete() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.sent
 }
 
 // end ends the exchange, and waits until the stream is no longer read.
@@ -197,12 +179,13 @@ func (e *exchange) answer(err error) error {
 func (e *exchange) explain(err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	sent, closed := errors.Is(e.stream, io.EOF), errors.Is(e.stream, http.ErrBodyReadAfterClose)
 	switch {
 	case e.request.Caller.Context().Err() != nil:
 		return fmt.Errorf("the caller has gone: %w", context.Canceled)
-	case e.failure != nil:
-		return fmt.Errorf("%w: %w", http1.ErrRequestBody, e.failure)
-	case e.expired && !e.sent:
+	case e.stream != nil && !sent && !closed:
+		return fmt.Errorf("%w: %w", http1.ErrRequestBody, e.stream)
+	case e.expired && !sent:
 		return &net.OpError{Op: "write", Net: "tcp", Err: os.ErrDeadlineExceeded}
 	case e.expired:
 		return fmt.Errorf("waiting for the response: %w", os.ErrDeadlineExceeded)
