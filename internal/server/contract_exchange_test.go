@@ -331,16 +331,17 @@ func TestContract19EarlyResponses(t *testing.T) {
 		return app, api
 	}
 	const length = "Content-Length: 10000000"
-	t.Run("the upload pauses", func(t *testing.T) {
-		app, api := begin(t, length)
-		api.send(okResponse)
-		got := app.Next("POST")
-		checkFrom(t, got, 200, "ok")
-		if !strings.Contains(app.Seen.String(), "Connection: close\r\n") {
-			t.Errorf("got %q, want Connection: close", app.Seen.String())
-		}
-		api.finish()
-	})
+	for _, framing := range []string{length, "Transfer-Encoding: chunked"} {
+		t.Run("the upload pauses, "+framing, func(t *testing.T) {
+			app, api := begin(t, framing)
+			api.send(okResponse)
+			checkFrom(t, app.Next("POST"), 200, "ok")
+			if !strings.Contains(app.Seen.String(), "Connection: close\r\n") {
+				t.Errorf("got %q, want Connection: close", app.Seen.String())
+			}
+			api.finish()
+		})
+	}
 	t.Run("the upload goes on", func(t *testing.T) {
 		app, api := begin(t, "Transfer-Encoding: chunked")
 		api.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
