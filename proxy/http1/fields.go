@@ -80,7 +80,13 @@ func (f *Fields) Delete(name string) {
 
 // DeleteFunc removes all lines for which del returns true.
 func (f *Fields) DeleteFunc(del func(Field) bool) {
-	*f = slices.DeleteFunc(*f, del)
+	kept := (*f)[:0]
+	for _, field := range *f { // with slices.DeleteFunc, del would be allocated
+		if !del(field) {
+			kept = append(kept, field)
+		}
+	}
+	*f = kept
 }
 
 // reuse returns an empty slice with the memory of f, unless that is large. It keeps no strings.
