@@ -24,7 +24,10 @@ const (
 )
 
 // requestBuffers holds buffers for requests. A connection has one only while it writes.
-var requestBuffers = sync.Pool{New: func() any { return new([]byte) }}
+var requestBuffers = sync.Pool{New: func() any {
+	buffer := make([]byte, 0, smallBuffer)
+	return &buffer
+}}
 
 // maxDirectBody is the length of the longest known body that is sent in one write with the header, by the goroutine that then
 // reads the response. It fits into the buffers of a connection, so that writing it does not wait for an upstream that answers
@@ -215,7 +218,7 @@ func (e *exchange) Close() error {
 	if sent && !canceled && !e.head.close && e.body.complete() && len(e.buffer.unread()) == 0 {
 		// An idle connection keeps only what it needs.
 		e.caller, e.pump, e.body.trailer = nil, nil, nil
-		e.head = responseHead{ClientResponse: ClientResponse{Fields: e.head.Fields.reuse()}}
+		e.head = responseHead{ClientResponse: ClientResponse{Fields: e.head.Fields.Reuse()}}
 		if e.idleSince = time.Now(); e.client.pool.put(e) {
 			return nil
 		}

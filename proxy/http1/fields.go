@@ -89,8 +89,8 @@ func (f *Fields) DeleteFunc(del func(Field) bool) {
 	*f = kept
 }
 
-// reuse returns an empty slice with the memory of f, unless that is large. It keeps no strings.
-func (f Fields) reuse() Fields {
+// Reuse returns an empty slice with the memory of f, unless that is large. It keeps no strings.
+func (f Fields) Reuse() Fields {
 	const maxKept = 64
 	if cap(f) > maxKept {
 		return nil
