@@ -35,9 +35,6 @@ type exchange struct {
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
-// maxReusedFields bounds the memory that a reused exchange keeps.
-const maxReusedFields = 64
-
 // newExchange begins an exchange. It must be ended.
 func (p *Proxy) newExchange(w *http1.ResponseWriter, r *http1.Request) *exchange {
 	x := exchanges.Get().(*exchange)
@@ -54,12 +51,7 @@ func (x *exchange) end() {
 	x.record.Duration = time.Since(x.began)
 	x.proxy.config.OnRequestEnd(x.record)
 	x.body.release()
-	fields := x.fields
-	if cap(fields) > maxReusedFields {
-		fields = nil
-	}
-	clear(fields[:cap(fields)])
-	*x = exchange{fields: fields}
+	*x = exchange{fields: x.fields.Reuse()}
 	exchanges.Put(x)
 }
 

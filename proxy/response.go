@@ -60,12 +60,8 @@ func (x *exchange) finish(n int64, err error) {
 		x.w.Abort()
 		return
 	}
-	var trailer http1.Fields
-	for _, field := range x.response.Body.Trailer() {
-		if x.response.allowsTrailer(field.Name, field.Value) {
-			trailer = append(trailer, field)
-		}
-	}
+	trailer := x.response.Body.Trailer()
+	trailer.DeleteFunc(func(field http1.Field) bool { return !x.response.allowsTrailer(field.Name, field.Value) })
 	x.w.Trailer(trailer)
 }
 

@@ -121,13 +121,8 @@ func isRepeatable(method string, fields http1.Fields) bool {
 // Informational implements http1.InformationalHandler: it forwards an informational response (RFC 9110 section 15.2).
 func (x *exchange) Informational(status int, reason string, fields http1.Fields) error {
 	drop := parseConnection(fields)
-	var forwarded http1.Fields
-	for _, field := range fields {
-		if forwardedDownstream(field.Name, field.Value, drop) && !equalFold(field.Name, "Content-Length") {
-			forwarded = append(forwarded, field)
-		}
-	}
-	return x.w.WriteInformational(status, cmp.Or(reason, http.StatusText(status)), forwarded)
+	fields.DeleteFunc(func(field http1.Field) bool { return !forwardedDownstream(field.Name, field.Value, drop) })
+	return x.w.WriteInformational(status, cmp.Or(reason, http.StatusText(status)), fields)
 }
 
 // sendProblem returns the problem for an error of sendUpstream.

@@ -70,9 +70,9 @@ func (c *conn) serve() {
 
 // forget releases what belonged to a request: most connections are idle most of the time.
 func (c *conn) forget() {
-	c.request = Request{Fields: c.request.Fields.reuse()}
+	c.request = Request{Fields: c.request.Fields.Reuse()}
 	c.body.reset(byLength, 0)
-	c.writer = ResponseWriter{Fields: c.writer.Fields.reuse(), conn: c}
+	c.writer = ResponseWriter{Fields: c.writer.Fields.Reuse(), conn: c}
 }
 
 // handle calls the handler. A panic ends only this connection.

@@ -24,22 +24,15 @@ const (
 )
 
 // requestBuffers holds buffers for requests. A connection has one only while it writes.
-var requestBuffers = sync.Pool{New: func() any { return &requestBuffer{make([]byte, 0, smallBuffer)} }}
-
-type requestBuffer struct{ bytes []byte }
+var requestBuffers = sync.Pool{New: func() any {
+	buffer := make([]byte, 0, smallBuffer)
+	return &buffer
+}}
 
 // maxDirectBody is the length of the longest known body that is sent in one write with the header, by the goroutine that then
 // reads the response. It fits into the buffers of a connection, so that writing it does not wait for an upstream that answers
 // without reading.
 const maxDirectBody = 64 << 10
-
-// release gives the buffer back. A larger one would be kept for ever for the sake of one request.
-func (w *requestBuffer) release() {
-	if cap(w.bytes) <= 2*maxDirectBody {
-		w.bytes = w.bytes[:0]
-		requestBuffers.Put(w)
-	}
-}
 
 // exchange is a request and its response on a connection, one after the other. It implements Canceler and ResponseBody.
 type exchange struct {
@@ -107,20 +100,23 @@ func (e *exchange) send(r *ClientRequest) {
 	case length == 0:
 		stream = nil
 	}
-	w := requestBuffers.Get().(*requestBuffer)
-	defer w.release()
-	w.bytes = appendRequest(w.bytes, r)
+	buffer := requestBuffers.Get().(*[]byte)
+	*buffer = appendRequest((*buffer)[:0], r)
 	if stream == nil {
-		w.bytes = append(w.bytes, r.Body...)
+		*buffer = append(*buffer, r.Body...)
 	}
-	switch _, err := e.conn.Write(w.bytes); {
+	sent, err := e.conn.Write(*buffer)
+	if cap(*buffer) <= 2*maxDirectBody { // a larger one would be kept for ever for the sake of one request
+		requestBuffers.Put(buffer)
+	}
+	switch {
 	case err != nil:
 		e.unsent = fmt.Errorf("sending the request: %w", err)
 		_ = e.conn.SetReadDeadline(time.Now().Add(lastRead))
 	case stream != nil:
 		_ = e.conn.SetReadDeadline(time.Time{})
 		e.pump = startPump(e, stream, length, r.ExpectContinue)
-	case len(w.bytes) > smallBuffer: // it may have taken a while
+	case sent > smallBuffer: // it may have taken a while
 		_ = e.conn.SetReadDeadline(e.client.deadline())
 	}
 }
@@ -222,7 +218,7 @@ func (e *exchange) Close() error {
 	if sent && !canceled && !e.head.close && e.body.complete() && len(e.buffer.unread()) == 0 {
 		// An idle connection keeps only what it needs.
 		e.caller, e.pump, e.body.trailer = nil, nil, nil
-		e.head = responseHead{ClientResponse: ClientResponse{Fields: e.head.Fields.reuse()}}
+		e.head = responseHead{ClientResponse: ClientResponse{Fields: e.head.Fields.Reuse()}}
 		if e.idleSince = time.Now(); e.client.pool.put(e) {
 			return nil
 		}

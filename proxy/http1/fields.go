@@ -80,11 +80,17 @@ func (f *Fields) Delete(name string) {
 
 // DeleteFunc removes all lines for which del returns true.
 func (f *Fields) DeleteFunc(del func(Field) bool) {
-	*f = slices.DeleteFunc(*f, del)
+	kept := (*f)[:0]
+	for _, field := range *f { // with slices.DeleteFunc, del would be allocated
+		if !del(field) {
+			kept = append(kept, field)
+		}
+	}
+	*f = kept
 }
 
-// reuse returns an empty slice with the memory of f, unless that is large. It keeps no strings.
-func (f Fields) reuse() Fields {
+// Reuse returns an empty slice with the memory of f, unless that is large. It keeps no strings.
+func (f Fields) Reuse() Fields {
 	const maxKept = 64
 	if cap(f) > maxKept {
 		return nil

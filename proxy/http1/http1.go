@@ -58,7 +58,7 @@ type Stream interface {
 	Interrupt()
 }
 
-// InformationalHandler receives informational responses: RFC 9110 section 15.2. An error ends the exchange.
+// InformationalHandler receives informational responses: RFC 9110 section 15.2. It may change fields. An error ends the exchange.
 type InformationalHandler interface {
 	Informational(status int, reason string, fields Fields) error
 }

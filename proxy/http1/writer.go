@@ -40,7 +40,7 @@ var writeBuffers = sync.Pool{New: func() any { return new([writeBuffer]byte) }}
 var errIncomplete = errors.New("the response's body does not have the length that was announced")
 
 // WriteInformational sends an informational response (RFC 9110 section 15.2) at once, unless the client's version of HTTP has
-// none. Its fields are not those of the final response.
+// none. Its fields are not those of the final response. Those that frame a message are left out.
 func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fields) error {
 	if w.begun || w.conn.request.MinorVersion == 0 {
 		return nil
