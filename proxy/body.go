@@ -45,7 +45,7 @@ func (b *requestBody) unfinished() bool { return b.begun && !b.ended.Load() }
 
 // replayable reports whether the body can be sent again.
 func (b *requestBody) replayable() bool {
-	return b.from.ContentLength == 0 || b.kept != nil && (!b.streams() || b.ended.Load())
+	return b.from.ContentLength == 0 || (!b.streams() || b.ended.Load()) && b.kept != nil
 }
 
 // read reads the body, unless it is streamed.

@@ -126,28 +126,31 @@ func dialSOCKS(ctx context.Context, through *url.URL, address string) (net.Conn,
 		password, _ := user.Password()
 		auth = &proxy.Auth{User: user.Username(), Password: password}
 	}
-	socks, err := proxy.SOCKS5("tcp", addressOf(through), auth, forward{})
+	var via forward
+	socks, err := proxy.SOCKS5("tcp", addressOf(through), auth, &via)
 	if err != nil {
 		return nil, proxyError(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := socks.(proxy.ContextDialer).DialContext(ctx, "tcp", address)
-	if err != nil {
+	if _, err := socks.(proxy.ContextDialer).DialContext(ctx, "tcp", address); err != nil {
 		return nil, proxyError(err)
 	}
-	return conn, nil
+	return via.conn, nil // package http1 can poll it, and not the connection around it
 }
 
-// forward connects to a SOCKS proxy.
-type forward struct{}
+// forward connects to a SOCKS proxy, and keeps the connection.
+type forward struct{ conn net.Conn }
 
 // Dial implements proxy.Dialer. It is not used.
-func (forward) Dial(_, address string) (net.Conn, error) { return dial(context.Background(), address) }
+func (f *forward) Dial(network, address string) (net.Conn, error) {
+	return f.DialContext(context.Background(), network, address)
+}
 
 // DialContext implements proxy.ContextDialer.
-func (forward) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
-	return dial(ctx, address)
+func (f *forward) DialContext(ctx context.Context, _, address string) (conn net.Conn, err error) {
+	f.conn, err = dial(ctx, address)
+	return f.conn, err
 }
 
 // handshake starts TLS on a connection. It closes the connection if that fails.

@@ -68,6 +68,7 @@ const (
 // chunkRoom returns where in the free capacity of b the data of a chunk can be put before appendChunk.
 func chunkRoom(b []byte) []byte {
 	free := b[len(b):cap(b)]
+	free = free[:min(len(free), writeBuffer)] // a large header has a larger buffer, and chunkHead would be too short
 	if len(free) <= chunkHead+chunkTail {
 		return nil
 	}

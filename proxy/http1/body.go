@@ -17,6 +17,8 @@ const (
 	// the recipient busy with extensions, and send no data.
 	maxOverhead = 16 << 10
 	freeLine    = 16 // a size, with a short extension, is no overhead
+	// maxChunkDigits suffices for every size. Zeros in front of it are valid, but nobody needs many.
+	maxChunkDigits = 16
 )
 
 // body reads the body of a message: RFC 9112 section 6.3. It never reads beyond its end, except into the buffer.
@@ -191,9 +193,10 @@ func (b *body) parseLine(line []byte) {
 // section 7.1.1).
 func parseChunkSize(line []byte, lenient bool) (size int64, ok bool) {
 	rest := bytes.TrimLeft(line, "0123456789abcdefABCDEF")
-	value, err := strconv.ParseUint(string(line[:len(line)-len(rest)]), 16, 62)
+	digits := line[:len(line)-len(rest)]
+	value, err := strconv.ParseUint(string(digits), 16, 62)
 	if lenient {
 		rest = bytes.Trim(rest, " \t")
 	}
-	return int64(value), err == nil && (len(rest) == 0 || rest[0] == ';' && consistsOf(rest, textByte))
+	return int64(value), err == nil && len(digits) <= maxChunkDigits && (len(rest) == 0 || rest[0] == ';' && consistsOf(rest, textByte))
 }

@@ -347,7 +347,9 @@ func socketOf(conn net.Conn) net.Conn {
 func (c *conn) closeIf(in phase) {
 	since := c.wait.reading.Load()
 	if phase(c.phase.Load()) == in && since > 0 && c.wait.reading.CompareAndSwap(since, evicted) {
-		_ = c.stream.Close()
-		c.server.remove(c)
+		go func() { // the end of TLS waits for a client that does not read
+			_ = c.stream.Close()
+			c.server.remove(c)
+		}()
 	}
 }

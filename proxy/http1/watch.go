@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -11,6 +10,9 @@ import (
 // requests are faster, and need no second goroutine.
 const watchDelay = 10 * time.Millisecond
 
+// maxEarly is how much of later requests is read while one is served. Behind more, the end of the connection is not seen.
+const maxEarly = 4 << 10
+
 // watch notices that the client of a request goes away while the request is served, after its body was read.
 type watch struct {
 	conn *conn
@@ -19,7 +21,7 @@ type watch struct {
 	timer    *time.Timer
 	armed    bool
 	reading  chan struct{} // closed when the goroutine that reads has ended; nil without one
-	early    []byte        // what it has read: the beginning of the next request
+	early    []byte        // what it has read: the beginning of later requests
 	gone     bool
 	canceler Canceler
 	context  context.Context
@@ -30,8 +32,7 @@ type watch struct {
 func (w *watch) arm() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// With the next request in the buffer, the end of the connection could not be seen.
-	if w.armed || w.gone || !mayPrecedeRequest(w.conn.buffer.unread()) {
+	if w.armed || w.gone {
 		return
 	}
 	w.armed = true
@@ -54,11 +55,11 @@ func (w *watch) run() {
 	w.conn.setDeadline(time.Time{})
 	w.mu.Unlock()
 	defer close(ended)
-	var one [1]byte
-	for {
-		n, err := w.conn.stream.Read(one[:])
+	var part [64]byte
+	for len(w.early) < maxEarly {
+		n, err := w.conn.stream.Read(part[:])
 		w.mu.Lock()
-		w.early = append(w.early, one[:n]...)
+		w.early = append(w.early, part[:n]...)
 		armed := w.armed
 		w.mu.Unlock()
 		switch {
@@ -67,14 +68,9 @@ func (w *watch) run() {
 		case err != nil:
 			w.clientGone()
 			return
-		case !mayPrecedeRequest(w.early):
-			return
 		}
 	}
 }
-
-// mayPrecedeRequest reports whether text is empty, or the line end, complete or not, that some clients send after a body.
-func mayPrecedeRequest(text []byte) bool { return bytes.HasPrefix([]byte("\r\n"), text) }
 
 // disarm ends the watch, and whatever belongs to the request.
 func (w *watch) disarm() {
