@@ -9,9 +9,9 @@ import (
 // loop is a running source's fetcher. Only Run's goroutine uses it.
 type loop struct {
 	*Source
-	share         share     // of the pair in use; zero until there is one
-	candidate     share     // of a changed pair that has not yielded a token yet
-	readAt        time.Time // when to read the credentials again; zero: when a change is signalled
+	share         pairFetcher // with the pair in use; zero until there is one
+	candidate     pairFetcher // with a changed pair that has not yielded a token yet
+	readAt        time.Time   // when to read the credentials again; zero: when a change is signalled
 	lastCandidate candidateResult
 	lastReadError readFailure
 	// lookAt is when to check the store for a token after its notification; zero: there was none. lookedAt is the time of
@@ -78,7 +78,7 @@ func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 
 func (l *loop) nextRefresh() time.Time {
 	current := l.state.Load()
-	if current.failure == nil && current.token != nil && !current.waiting && !current.token.serves(time.Now()) {
+	if current.failure == nil && current.token != nil && !current.waiting && !current.token.usable(time.Now()) {
 		// The token ended before its refresh was due: it was revoked, the machine was suspended, or its clock was set.
 		// After a failure this does not apply: the backoff stands, and so does the pause while another broker fetches.
 		return time.Now()
@@ -89,14 +89,14 @@ func (l *loop) nextRefresh() time.Time {
 // refresh makes one attempt and publishes its result. A failure changes only the counters and the time of the next
 // attempt: the current token stays until it expires.
 func (l *loop) refresh(ctx context.Context) {
-	result, ok := l.obtain(ctx, &l.share, l.state.Load().token)
+	result, ok := l.obtain(ctx, l.share, l.state.Load().token)
 	switch {
 	case !ok:
 		return
 	case result.isPending():
 		l.publish(func(next *state) {
 			next.nextAttempt = result.next
-			next.waiting = !next.token.serves(result.ended)
+			next.waiting = !next.token.usable(result.ended)
 		})
 		return
 	}
@@ -110,49 +110,26 @@ func (l *loop) refresh(ctx context.Context) {
 	l.record(result, func(*state) {})
 }
 
-// attempt is the result of one attempt to get a token. If it has neither a token nor a failure, it is pending: another
-// broker is fetching the token.
-type attempt struct {
-	token    *token
-	failure  *RefreshError
-	duration time.Duration
-	ended    time.Time
-	// fromPeer means that another broker made the token request. failures then counts its consecutive failures.
-	fromPeer bool
-	failures int
-	// next is when to try again: exactly then if fromPeer, otherwise no earlier.
-	next time.Time
+// look takes a token that another broker has stored, after a notification.
+func (l *loop) look(ctx context.Context) {
+	l.lookAt, l.lookedAt = time.Time{}, time.Now()
+	if result, ok := l.share.stored(ctx, l.state.Load().token); ok {
+		l.record(result, func(*state) {})
+	}
 }
 
-func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }
-
-// fetch makes one token request. It reports false if ctx is done before the request ends; that counts as no failure.
-func (l *loop) fetch(ctx context.Context, pair Credentials) (attempt, bool) {
-	started := time.Now()
-	l.fetching.Store(&started)
-	defer l.fetching.Store(nil)
-	issued, failure := l.config.Endpoint.requestToken(ctx, pair)
-	ended := time.Now()
-	fresh := &token{authorization: "Bearer " + issued.accessToken, issued: started, received: ended, lifetime: issued.lifetime, due: refreshDue}
-	switch {
-	case ctx.Err() != nil:
-		return attempt{}, false
-	case failure == nil && !fresh.valid(ended):
-		failure = &RefreshError{
-			Outcome: OutcomeUnavailable,
-			Reason:  "the login server took longer to answer than its token is valid",
-			Advice:  outageAdvice,
-		}
-	case failure != nil && failure.Outcome == OutcomeRejected:
-		for _, hint := range l.config.Credentials.hints(pair) {
-			failure.Advice += " " + hint
-		}
+// onNotify schedules a look. All brokers are notified at once, so one that has a token waits for a random time. Anyone who
+// can write to the store can notify without end, so there is a pause between two looks.
+func (l *loop) onNotify() {
+	now := time.Now()
+	lookAt := later(now, l.lookedAt.Add(minRefresh))
+	if current := l.state.Load().token; current.usable(now) {
+		jitter := min(maxJitter, current.lifetime/50)
+		lookAt = later(now, l.lookedAt.Add(jitter)).Add(time.Duration(random() * float64(jitter)))
 	}
-	result := attempt{failure: failure, duration: ended.Sub(started), ended: ended}
-	if failure == nil {
-		result.token = fresh
+	if l.lookAt.IsZero() || lookAt.Before(l.lookAt) {
+		l.lookAt = lookAt
 	}
-	return result, true
 }
 
 // record publishes the result of an attempt, together with another change, and reports it to OnRefresh.

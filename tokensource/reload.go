@@ -92,7 +92,7 @@ func (l *loop) reloadCredentials(ctx context.Context) bool {
 		// The time stays, so that alternating between two pairs does not flood the login server either.
 		l.lastCandidate, l.lastReadError = candidateResult{at: l.lastCandidate.at}, readFailure{}
 		l.candidate.close()
-		l.candidate = share{}
+		l.candidate = pairFetcher{}
 		return false
 	}
 	if retryAt := l.lastCandidate.retryAt(pair); time.Until(retryAt) > 0 {
@@ -114,7 +114,7 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 		l.candidate.close()
 		l.candidate = l.open(pair)
 	}
-	result, ok := l.obtain(ctx, &l.candidate, nil)
+	result, ok := l.obtain(ctx, l.candidate, nil)
 	switch {
 	case !ok:
 		return false
@@ -126,7 +126,7 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 		return false
 	}
 	l.share.close()
-	l.share, l.candidate = l.candidate, share{}
+	l.share, l.candidate = l.candidate, pairFetcher{}
 	l.lastCandidate, l.lastReadError = candidateResult{at: result.ended}, readFailure{}
 	l.record(result, func(next *state) {
 		next.lastChange = result.ended
@@ -144,7 +144,7 @@ func (l *loop) candidateFailed(pair Credentials, result attempt) {
 		failures += l.lastCandidate.failures
 	}
 	pause := retryDelay(result.failure, failures, random())
-	if result.fromPeer {
+	if !result.next.IsZero() {
 		pause = result.next.Sub(result.ended)
 	}
 	outcome := ReloadPostponed

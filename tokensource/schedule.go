@@ -1,9 +1,6 @@
 package tokensource
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // The timing of token requests.
 const (
@@ -39,67 +36,6 @@ const (
 // started together drift apart. jitter is in [0, 1).
 func refreshDue(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
 	return issued.Add(time.Duration((0.8 - 0.1*jitter) * float64(lifetime)))
-}
-
-// leaderRefreshAt is when the broker that has fetched a shared token fetches the next one: at 80 % of its lifetime, less a
-// random part of up to 3 %. It is mostly the only one; but a store that forgets makes many of them at once, who are to
-// drift apart. random is in [0, 1).
-func leaderRefreshAt(issued time.Time, lifetime time.Duration, random float64) time.Time {
-	return issued.Add(time.Duration((0.8 - 0.03*random) * float64(lifetime)))
-}
-
-// followerRefreshAt is when a broker that has taken a token from the store looks for the next one: a little after leaderRefreshAt, when
-// it is mostly there. Where it is not, because the broker that should have fetched it is gone, one of those who look
-// first gets the lease. random is in [0, 1).
-func followerRefreshAt(issued time.Time, lifetime time.Duration, random float64) time.Time {
-	return issued.Add(time.Duration((0.82 + 0.05*random) * float64(lifetime)))
-}
-
-// standAlone is when a broker fetches by itself although the store says that another is at it: from 90 to 95 % of the
-// lifetime of the token that it has, so that it is not lost; later, the other one gets a moment yet, since it may have
-// begun just now.
-//
-// A broker that has none waits for maxLeaseWait, less a part of crowd. The square root makes the early moments rare: if the
-// holder of the lease has died, a few brokers of a large fleet fetch before the others learn of the token. If the store
-// claims a lease for ever, all of them fetch, but not at once. failures counts the failed attempts in a row.
-func standAlone(had *token, now time.Time, failures int, random float64) time.Time {
-	if had.serves(now) {
-		due := had.issued.Add(time.Duration((0.9 + 0.05*random) * float64(had.lifetime)))
-		return later(due, now.Add(min(crowd, had.remaining(now)/4)))
-	}
-	if failures > 0 {
-		return now.Add(maxLeaseWaitInOutage + time.Duration(random*float64(maxLeaseWaitInOutage)/4))
-	}
-	return now.Add(maxLeaseWait - crowd + time.Duration(math.Sqrt(random)*float64(crowd)))
-}
-
-// spreadAlone is when a broker fetches by itself because the store is away: all that share it find that out at about
-// the same time, so they spread over what is left until a tenth of the lifetime, and a second at the least, since the
-// login server then has much to do. Less would look like a refresh that has failed, and there is an alert for that. One
-// that has no token must not wait long.
-func spreadAlone(had *token, now time.Time, random float64) time.Time {
-	window := crowd
-	if had.serves(now) {
-		spare := max(time.Second, had.lifetime/10)
-		window = max(0, had.issued.Add(had.lifetime-spare).Sub(now))
-	}
-	return now.Add(time.Duration(random * float64(window)))
-}
-
-// turnPause returns how long the brokers that share a token pause after the failures-th failure in a row. It is retryDelay,
-// but at most 30 seconds and an eighth of the remaining lifetime of the token had, so that several brokers can try before it
-// expires. A rejection begins with an equally short pause: its cause may be that broker's own network path. random is in
-// [0, 1).
-func turnPause(failure *RefreshError, failures int, had *token, now time.Time, random float64) time.Duration {
-	outage := RefreshError{Outcome: OutcomeUnavailable}
-	if failure.Outcome == OutcomeRejected {
-		random = 1 // it does not heal by itself
-	}
-	pause := retryDelay(&outage, failures, random)
-	if had.serves(now) {
-		pause = min(pause, max(minBackoff, had.remaining(now)/8))
-	}
-	return min(max(pause, failure.RetryAfter), maxBackoff)
 }
 
 // retryDelay returns the pause after a failed attempt. failures counts the consecutive failures, from 1. The pause is

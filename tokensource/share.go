@@ -5,155 +5,115 @@ import (
 	"time"
 )
 
-// The times of a token that is shared. A broker asks the store at the times of schedule.go; these bound how long it does
-// as the store says.
+// The times of a shared token.
 const (
-	// leaseSpare is what a lease lasts beyond an attempt, to bring what came of it to the store.
-	leaseSpare = 5 * time.Second
+	// maxLease is how long a lease lasts, and so how long the other brokers wait for one that died while it was fetching. A
+	// login server mostly answers within a second. An attempt that takes longer goes on without the lease.
+	maxLease = 15 * time.Second
 
-	// maxLeaseWait is how long a broker without a token waits at most for another's fetch, before it asks the store a last
-	// time and fetches by itself. A login server mostly answers within a second, and the store has a second for that last
-	// answer: so a store that claims a lease for ever costs a starting broker 5 s. A login server that takes longer gets a
-	// request from each broker that has no token.
-	maxLeaseWait = 4 * time.Second
+	// maxJitter is over how long brokers spread that would otherwise act at once.
+	maxJitter = time.Second
 
-	// maxLeaseWaitInOutage replaces maxLeaseWait once an attempt has failed, this broker's or another's. It is longer than
-	// any lease lasts, so that a fleet that starts in an outage tries once each at most, and then takes turns.
-	maxLeaseWaitInOutage = 20 * time.Second
+	// raceWait is how long a broker that lost a race for the lease waits at least before it fetches without it: by then it
+	// has seen the lease of the winner, unless the store is not to be trusted.
+	raceWait = 2 * time.Second
 
-	// pollPause is how long a broker waits, more or less, before it asks the store again whether another's attempt has
-	// ended. The store tells at once, mostly; this is for the message that is lost.
-	pollPause = time.Second
+	// maxUnresolved is how many leases in a row a broker waits for that end with neither a token nor a failure. Brokers
+	// that died can explain a few, and a store that drops what is put into it explains many.
+	maxUnresolved = 4
 
-	// crowd is over how long brokers spread that would all act at once: those without a token when the store is away,
-	// those that take up the lease when a pause is over, and those that look at a token they were told of.
-	crowd = time.Second
-
-	// aloneAgain is the least pause between two attempts that are made while the store says that it is another's turn.
-	aloneAgain = time.Minute
-
-	// releaseTime is how long a broker that is stopped waits for the store to take its lease back, or its last token.
-	releaseTime = time.Second
-
-	// enough failures in a row, of as many brokers mostly, are not the fault of one's way to the login server.
-	enough = 4
-
-	// minWorth is how long a token must live to be taken from the store: one that dies at once would have the store asked
-	// in a loop without a pause.
-	minWorth = minRefresh
+	// releaseTimeout is how long a broker that is stopped waits for the store to take its lease back, or its last token.
+	releaseTimeout = time.Second
 )
 
-// share is a pair, and the part that a loop has in its token where that is shared.
-type share struct {
-	pair  Credentials
-	place Entry // nil: there is no store
-	// alone is when this broker fetches by itself, whatever the store says; zero: that is not foreseen yet.
-	alone time.Time
-	// random is in [0, 1) and stays the same until there is a token, so that asking more often does not bring alone
-	// nearer.
-	random float64
-	// rest is until when it does not do so again, since it has just done so for nothing. It does not count while the store
-	// is away.
-	rest time.Time
-	// failures counts those in a row, whoever it was that tried.
-	failures int
-	// turn is when the pause after the last of them is over.
-	turn time.Time
+// sharedFetcher is a fetcher that shares tokens with other brokers through a store. The broker that acquires the lease is
+// the leader: it fetches the token for all and stores it. The others are its followers. After a failed attempt the lease is
+// also the backoff: the leader lets it expire after its pause, and until then no broker sends a token request.
+type sharedFetcher struct {
+	source *Source // for its counters
+	login  fetcher
+	entry  Entry
+
+	// seen is the newest lease that was seen, and seenUntil when it expires. A lease is waited for once: if it is still
+	// there afterwards, an attacker has put it back.
+	seen       Lease
+	seenUntil  time.Time
+	unresolved int // leases in a row that ended with neither a token nor a failure
+	// fallbackAt is when this broker fetches without the lease; zero if it need not. random spreads that time over the
+	// brokers. It stays the same until there is a token, so that asking again does not bring that time nearer.
+	fallbackAt time.Time
+	random     float64
+	failures   int // consecutive, of all brokers
 }
 
-func (l *loop) open(pair Credentials) share {
-	s := share{pair: pair, random: random()}
-	if l.config.Store != nil {
-		s.place = l.config.Store.Entry(pair, l.config.Endpoint, func() { signal(l.notified) })
-	}
-	return s
+func (f *sharedFetcher) close() { f.entry.Close() }
+
+// succeeded forgets what led to the token that there is now.
+func (f *sharedFetcher) succeeded() {
+	f.unresolved, f.failures, f.fallbackAt, f.random = 0, 0, time.Time{}, random()
 }
 
-func (s *share) close() {
-	if s.place != nil {
-		s.place.Close()
+// stored returns a token that another broker has stored. It reports false if there is no better one than the known one.
+func (f *sharedFetcher) stored(ctx context.Context, known *token) (attempt, bool) {
+	shared, err := f.get(ctx, known)
+	if err != nil || !known.isSupersededBy(shared.Token) {
+		return attempt{}, false
 	}
+	return f.adopt(shared.Token), true
 }
 
-// expect foresees that this broker fetches alone at a moment, or earlier if that was foreseen.
-func (s *share) expect(moment time.Time) {
-	if s.alone.IsZero() || moment.Before(s.alone) {
-		s.alone = moment
-	}
-}
-
-// obtain gets a token: one that another broker has left in the store, or else from the login server. It reports false if
-// ctx was done before.
-func (l *loop) obtain(ctx context.Context, s *share, had *token) (attempt, bool) {
-	if l.config.FetchSemaphore != nil {
-		select {
-		case l.config.FetchSemaphore <- struct{}{}:
-			defer func() { <-l.config.FetchSemaphore }()
-		case <-ctx.Done():
-			return attempt{}, false
-		}
-	}
-	if s.place == nil {
-		return l.fetch(ctx, s.pair)
-	}
-	asked := time.Now()
-	taken, err := l.take(ctx, s, had)
-	if err == nil && taken.Token != nil && !had.yieldsTo(taken.Token) {
-		err = errUnusable
-	}
+// fetch returns a token from the store, or fetches one for all brokers, or waits for the broker that does. Without a store
+// it fetches for itself.
+func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool) {
+	shared, err := f.get(ctx, known)
 	now := time.Now()
 	switch {
 	case ctx.Err() != nil:
-		return attempt{}, false // a lease that was got in this moment ends by itself
-	case err == nil && taken.Token != nil:
-		return l.adopt(s, taken.Token), true
-	case err == nil && taken.Leased:
-		return l.lead(ctx, s, had, taken.FencingToken)
+		return attempt{}, false
 	case err != nil:
-		l.storeErrors.Add(1)
-		s.expect(spreadAlone(had, now, s.random))
-	case taken.Failure != nil && s.takesTurns(taken, had, now):
-		s.alone = time.Time{}
-	default:
-		s.expect(later(standAlone(had, asked, s.failures, s.random), s.rest))
+		return f.fallBack(ctx, known, 0)
+	case known.isSupersededBy(shared.Token):
+		return f.adopt(shared.Token), true
+	case f.mustWait(shared.Lease, now):
+		return f.wait(known, now), true
 	}
-	if !s.alone.IsZero() && !now.Before(s.alone) {
-		return l.bypass(ctx, s, taken.FencingToken)
+	ttl := maxLease
+	if known.usable(now) {
+		ttl = min(ttl, known.remaining(now)/4) // if this broker dies, there is time for others
 	}
-	return l.wait(taken, s, now), true
+	acquired, err := f.entry.Acquire(ctx, ttl)
+	switch {
+	case ctx.Err() != nil:
+		return attempt{}, false // the lease expires
+	case err != nil:
+		f.source.storeErrors.Add(1)
+		return f.fallBack(ctx, known, 0)
+	case !acquired:
+		return f.fallBack(ctx, known, raceWait)
+	}
+	f.seen, f.seenUntil = Lease{FencingToken: shared.FencingToken}, now.Add(ttl)
+	return f.lead(ctx, known)
 }
 
-// take asks the store for no more than a quarter of the time that is left, since what it does not give is yet to be
-// fetched.
-func (l *loop) take(ctx context.Context, s *share, had *token) (AcquireResult, error) {
-	if now := time.Now(); had.serves(now) {
+// get asks the store, for a quarter of the remaining lifetime at most, because what it does not have must still be fetched.
+func (f *sharedFetcher) get(ctx context.Context, known *token) (Shared, error) {
+	if now := time.Now(); known.usable(now) {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, had.remaining(now)/4)
+		ctx, cancel = context.WithTimeout(ctx, known.remaining(now)/4)
 		defer cancel()
 	}
-	return s.place.Acquire(ctx, had.had(), l.config.Endpoint.Timeout+leaseSpare)
-}
-
-// takesTurns reports whether those who share the credentials take turns after a failure, whoever can reach the login
-// server, rather than try each by itself. They do so if there is another turn in time for the token, or if so many have
-// tried that it is not their way. A failure that is there after its pause, with nobody having tried since, is not believed:
-// it is a replay. (Or another one has counted as much, so who has no token to lose waits for one pause more.)
-func (s *share) takesTurns(taken AcquireResult, had *token, now time.Time) bool {
-	if taken.Failure.Failures != s.failures || s.turn.IsZero() {
-		s.turn = now.Add(min(taken.Wait, maxBackoff))
+	shared, err := f.entry.Get(ctx)
+	if err != nil {
+		f.source.storeErrors.Add(1)
 	}
-	if !had.serves(now) {
-		return !now.After(s.turn.Add(maxBackoff))
-	}
-	inTime := s.turn.Add(crowd).Before(had.issued.Add(had.lifetime * 95 / 100))
-	return !now.After(s.turn) && (inTime || taken.Failure.Failures >= enough)
+	return shared, err
 }
 
 // adopt takes a token that another broker has fetched.
-func (l *loop) adopt(s *share, shared *SharedToken) attempt {
+func (f *sharedFetcher) adopt(shared *SharedToken) attempt {
+	f.succeeded()
+	f.source.storeHits.Add(1)
 	now := time.Now()
-	s.succeeded()
-	l.storeHits.Add(1)
 	issued := now.Add(shared.Remaining - shared.Lifetime)
 	return attempt{ended: now, fromPeer: true, token: &token{
 		authorization: "Bearer " + shared.AccessToken.Reveal(),
@@ -162,137 +122,146 @@ func (l *loop) adopt(s *share, shared *SharedToken) attempt {
 	}}
 }
 
-// lead fetches for all.
-func (l *loop) lead(ctx context.Context, s *share, had *token, fence uint64) (attempt, bool) {
-	got, ok := l.fetch(ctx, s.pair)
-	// Should it be stopped, then another is not to wait for the end of the lease: a rolling update stops one after the
-	// other.
-	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+// mustWait reports whether another broker has the lease. It believes only leases that it has not waited for before.
+func (f *sharedFetcher) mustWait(lease *Lease, now time.Time) bool {
+	if lease == nil {
+		return false
+	}
+	failed := lease.Failure != nil
+	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && failed && f.seen.Failure == nil {
+		f.seen, f.seenUntil = *lease, now.Add(min(lease.Remaining, maxBackoff))
+		f.unresolved++
+		if failed {
+			f.unresolved, f.failures = 0, lease.Failures
+		}
+		if f.unresolved <= maxUnresolved {
+			f.fallbackAt = time.Time{}
+		}
+	}
+	return lease.FencingToken == f.seen.FencingToken && now.Before(f.seenUntil) && f.unresolved <= maxUnresolved
+}
+
+// wait is the result of an attempt that is left to the broker with the lease. If it has failed, all pause until its lease
+// expires. Otherwise its token may come at any time, and the notification may be lost.
+func (f *sharedFetcher) wait(known *token, now time.Time) attempt {
+	jitter := spread(known, now)
+	result := attempt{ended: now, fromPeer: true, next: f.seenUntil.Add(time.Duration(random() * float64(jitter)))}
+	if f.seen.Failure != nil {
+		result.failure, result.failures = f.seen.Failure, f.failures
+	} else {
+		result.next = earlier(result.next, now.Add(jitter/2+time.Duration(random()*float64(jitter))))
+	}
+	return result
+}
+
+// lead fetches with the lease.
+func (f *sharedFetcher) lead(ctx context.Context, known *token) (attempt, bool) {
+	result, ok := f.login.fetch(ctx, known)
+	// A broker that is stopped returns its lease, because a rolling update stops one after the other.
+	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	var err error
 	switch {
 	case !ok:
-		_ = s.place.Release(brief, fence, nil, 0) // then the lease ends by itself
-		return got, false
-	case got.failure != nil:
-		s.failures++
-		pause := turnPause(got.failure, s.failures, had, got.ended, random())
-		s.turn = got.ended.Add(pause)
-		got.next = s.turn.Add(crowd + time.Duration(random()*float64(crowd))) // the others go first
-		err = s.place.Release(brief, fence, &SharedFailure{RefreshError: *got.failure, Failures: s.failures}, pause)
+		_ = f.entry.Release(brief, Lease{}) // if it fails, the lease expires
+		return result, false
+	case result.failure != nil:
+		f.failures++
+		pause := sharedPause(result.failure, f.failures, known, result.ended, random())
+		f.seen.Failure, f.unresolved = result.failure, 0
+		f.seenUntil = result.ended.Add(pause)
+		result.failures = f.failures
+		result.next = f.seenUntil.Add(maxJitter + time.Duration(random()*float64(maxJitter))) // the others try first
+		err = f.entry.Release(brief, Lease{FencingToken: f.seen.FencingToken, Failure: result.failure, Failures: f.failures, Remaining: pause})
 	default:
-		s.succeeded()
-		got.token.fence, got.token.leads = fence, true
-		got.token.due = leaderRefreshAt
-		err = s.place.Put(brief, got.token.shared())
+		f.succeeded()
+		result.token.fence, result.token.leads, result.token.due = f.seen.FencingToken, true, leaderRefreshAt
+		err = f.entry.Put(brief, result.token.shared())
 	}
 	if err != nil {
-		l.storeErrors.Add(1)
+		f.source.storeErrors.Add(1)
 	}
-	return got, true
+	return result, true
 }
 
-// bypass fetches although it is another's turn, or the store is away: then there is no fence. A token goes into the store
-// all the same: others may fare worse.
-func (l *loop) bypass(ctx context.Context, s *share, fence uint64) (attempt, bool) {
-	got, ok := l.fetch(ctx, s.pair)
-	switch {
-	case !ok:
-		return got, false
-	case got.failure != nil:
-		s.failures++
-		s.alone = time.Time{}
-		if fence != 0 {
-			s.rest = got.ended.Add(aloneAgain + time.Duration(s.random*float64(aloneAgain)))
-		}
-		return got, true
-	}
-	s.succeeded()
-	if fence != 0 {
-		got.token.fence = fence
-		if s.place.Put(ctx, got.token.shared()) != nil {
-			l.storeErrors.Add(1)
-		}
-	}
-	return got, true
-}
-
-// succeeded begins anew.
-func (s *share) succeeded() {
-	*s = share{pair: s.pair, place: s.place, random: random()}
-}
-
-// wait is an attempt that was not made.
-func (l *loop) wait(taken AcquireResult, s *share, now time.Time) attempt {
-	pause := pollPause/2 + time.Duration(random()*float64(pollPause))
-	got := attempt{ended: now, fromPeer: true}
-	switch {
-	case taken.FencingToken == 0: // the store is away, and would only be in the way
-		pause = s.alone.Sub(now)
-	case taken.Failure != nil:
-		pause = min(taken.Wait, maxBackoff) + time.Duration(random()*float64(crowd))
-		failure := taken.Failure.RefreshError
-		got.failure, got.failures = &failure, taken.Failure.Failures
-		s.failures = taken.Failure.Failures
-	}
-	got.next = now.Add(pause)
-	if !s.alone.IsZero() {
-		got.next = earlier(got.next, later(s.alone, now.Add(minRefresh)))
-	}
-	return got
-}
-
-// look takes a token of which the store has told.
-func (l *loop) look(ctx context.Context) {
-	l.lookAt = time.Time{}
-	l.lookedAt = time.Now()
-	had := l.state.Load().token
-	shared, err := l.share.place.Get(ctx, had.had())
-	switch {
-	case ctx.Err() != nil:
-	case err != nil, shared != nil && !had.yieldsTo(shared):
-		l.storeErrors.Add(1)
-	case shared != nil:
-		l.record(l.adopt(&l.share, shared), func(*state) {})
-	}
-}
-
-// toldOf has the loop look. A broker that has a token takes its time: all are told at once. And whoever can write to the
-// store can tell without end, so there is a pause between two looks.
-func (l *loop) onNotify() {
+// fallBack fetches without the lease, because the store is of no use. The brokers that share it find that out at about the
+// same time, so each waits for a random time first. It is at least wait, unless the token ends before.
+func (f *sharedFetcher) fallBack(ctx context.Context, known *token, wait time.Duration) (attempt, bool) {
 	now := time.Now()
-	lookAt := later(now, l.lookedAt.Add(minRefresh))
-	if token := l.state.Load().token; token.serves(now) {
-		spread := min(crowd, token.lifetime/50)
-		lookAt = later(now, l.lookedAt.Add(spread)).Add(time.Duration(random() * float64(spread)))
+	if at := fallbackTime(known, now, wait, f.random); f.fallbackAt.IsZero() || at.Before(f.fallbackAt) {
+		f.fallbackAt = at
 	}
-	if l.lookAt.IsZero() || lookAt.Before(l.lookAt) {
-		l.lookAt = lookAt
+	if now.Before(f.fallbackAt) {
+		next := f.fallbackAt
+		if jitter := spread(known, now); wait > 0 {
+			next = earlier(next, now.Add(jitter/2+time.Duration(random()*float64(jitter))))
+		}
+		return attempt{ended: now, fromPeer: true, next: next}, true
 	}
+	result, ok := f.login.fetch(ctx, known)
+	if ok && result.failure == nil {
+		f.succeeded()
+	}
+	return result, ok
 }
 
-// had is what a token is to the store.
-func (t *token) had() Known {
-	now := time.Now()
-	switch {
-	case t == nil:
-		return Known{}
-	case !t.serves(now):
-		return Known{FencingToken: t.fence}
-	}
-	return Known{FencingToken: t.fence, Remaining: t.remaining(now)}
+// leaderRefreshAt returns when the leader fetches the next token: at 80 % of the lifetime, less up to 3 % jitter. It is
+// mostly the only leader; but a store that loses its data makes many of them, which must drift apart. jitter is in [0, 1).
+func leaderRefreshAt(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
+	return issued.Add(time.Duration((0.8 - 0.03*jitter) * float64(lifetime)))
 }
 
-// serves reports whether there is no need to replace the token at once.
-func (t *token) serves(now time.Time) bool {
+// followerRefreshAt returns when a follower looks for the next token: a little after leaderRefreshAt, when it is mostly
+// there. If it is not, because the leader is gone, the first follower that looks acquires the lease. jitter is in [0, 1).
+func followerRefreshAt(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
+	return issued.Add(time.Duration((0.82 + 0.05*jitter) * float64(lifetime)))
+}
+
+// sharedPause returns how long all brokers pause after the failures-th failure in a row.
+func sharedPause(failure *RefreshError, failures int, known *token, now time.Time, random float64) time.Duration {
+	pause := retryDelay(failure, failures, random)
+	if known.usable(now) {
+		pause = min(pause, max(minBackoff, known.remaining(now)/8))
+	}
+	return min(pause, maxBackoff)
+}
+
+// fallbackTime returns when a broker fetches without the lease. If its token is usable, that is before 90 % of the lifetime:
+// later would look like a failed refresh, for which there is an alert. random is in [0, 1).
+func fallbackTime(known *token, now time.Time, wait time.Duration, random float64) time.Time {
+	window := maxJitter
+	if known.usable(now) {
+		wait = min(wait, known.remaining(now)/4)
+		latest := known.issued.Add(known.lifetime - max(time.Second, known.lifetime/10))
+		window = max(0, latest.Sub(now)-wait)
+	}
+	return now.Add(wait + time.Duration(random*float64(window)))
+}
+
+// spread returns over how long brokers spread: less than maxJitter if the token ends soon.
+func spread(known *token, now time.Time) time.Duration {
+	if known.usable(now) {
+		return min(maxJitter, known.remaining(now)/8)
+	}
+	return maxJitter
+}
+
+// usable reports whether there is no need to replace the token at once.
+func (t *token) usable(now time.Time) bool {
 	return t.valid(now) && !t.refused.Load()
 }
 
-// yieldsTo reports whether a token from the store may take its place. The store has been told what was had, but it has
-// another clock, or is not to be trusted.
-func (t *token) yieldsTo(shared *SharedToken) bool {
-	had := t.had()
-	return shared.isUsable() && shared.Remaining > max(had.Remaining, minWorth) && shared.FencingToken > had.FencingToken &&
+// isSupersededBy reports whether a token from the store may take its place: a newer one that lives longer.
+func (t *token) isSupersededBy(shared *SharedToken) bool {
+	var fence uint64
+	remaining := minRefresh // a token that ends at once would have the store asked in a loop without a pause
+	if t != nil {
+		fence = t.fence
+		if now := time.Now(); t.usable(now) {
+			remaining = max(remaining, t.remaining(now))
+		}
+	}
+	return shared != nil && shared.isUsable() && shared.Remaining > remaining && shared.FencingToken > fence &&
 		(t == nil || t.authorization != "Bearer "+shared.AccessToken.Reveal())
 }
 

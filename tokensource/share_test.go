@@ -190,19 +190,22 @@ func (f *fleet) leaderByWay() int {
 
 // A leader that was killed, or has lost its network, keeps the lease until its end.
 func TestTheLeaderVanishes(t *testing.T) {
-	vanish := func(f *fleet) {
+	vanish := func(f *fleet, lease time.Duration) {
 		pair := tokensource.Credentials{ID: tokensource.NewSecret(fakeetrusted.DefaultClientID), Secret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)}
 		ghost := f.store.Entry(pair, tokensource.TokenEndpoint{}, func() {})
 		defer ghost.Close()
-		if taken, err := ghost.Acquire(context.Background(), tokensource.Known{FencingToken: 1 << 62}, 15*time.Second); err != nil || !taken.Leased {
-			t.Fatal("the ghost has no lease")
+		if _, err := ghost.Get(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := ghost.Acquire(context.Background(), lease); err != nil || !ok {
+			t.Fatalf("the ghost has no lease: %v", err)
 		}
 	}
 	for _, lifetime := range []time.Duration{300 * time.Second, 60 * time.Second, 5 * time.Second} {
 		t.Run(lifetime.String(), func(t *testing.T) {
 			inBubble(t, lifetime, func(f *fleet) {
 				f.at(lifetime * 70 / 100)
-				vanish(f)
+				vanish(f, min(15*time.Second, lifetime*3/40))
 				n := f.asked(func() { f.pass(lifetime) })
 				if n > 40 {
 					t.Errorf("%d requests", n)
@@ -221,8 +224,8 @@ func TestTheLeaderVanishes(t *testing.T) {
 	}
 	t.Run("at the start", func(t *testing.T) {
 		inBubble(t, 300*time.Second, func(f *fleet) {
-			vanish(f)
-			f.at(5 * time.Second)
+			vanish(f, 15*time.Second)
+			f.at(16200 * time.Millisecond)
 			if n := f.without(); n != 0 || f.login.count() > 10 {
 				t.Errorf("%d have no token after %d requests", n, f.login.count())
 			}
@@ -428,9 +431,9 @@ func TestWhoHasFailedLetsOthersGoFirst(t *testing.T) {
 // TestTheStoreIsNeverANeed breaks the store in every way: nobody is without a token after the first, the requests are
 // spread, and afterwards all is as before.
 func TestTheStoreIsNeverANeed(t *testing.T) {
-	for _, fault := range append([]storeFault{away, slow}, nonsense...) {
+	for _, fault := range append([]storeFault{away, slow}, invalidReplies...) {
 		for _, lifetime := range []time.Duration{300 * time.Second, 5 * time.Second} {
-			if fault == replayedMany && lifetime < time.Minute {
+			if fault == oldFailure && lifetime < time.Minute {
 				continue // its pause is half a minute
 			}
 			for _, when := range []string{"at the start", "in the middle"} {
@@ -457,7 +460,7 @@ func (f *fleet) breakStore(fault storeFault, atStart bool, lifetime time.Duratio
 	if atStart {
 		f.pass(5 * time.Second)
 		// A store that says that another one has failed is believed for as long as a pause.
-		if waits := []storeFault{replayed, replayedMany, atOnce}; f.without() > 0 && !slices.Contains(waits, fault) {
+		if waits := []storeFault{oldLease, oldFailure, manyLeases}; f.without() > 0 && !slices.Contains(waits, fault) {
 			f.t.Errorf("%d have no token", f.without())
 		}
 		f.pass(100 * time.Second)
@@ -543,7 +546,7 @@ func TestTheStoreLosesAll(t *testing.T) {
 
 // The store comes and goes all the time.
 func TestTheStoreFlaps(t *testing.T) {
-	for _, fault := range []storeFault{away, slow, heldForEver, swallowsPuts, atOnce, dyingToken} {
+	for _, fault := range []storeFault{away, slow, heldForEver, swallowsPuts, expiredFailure, expiringToken} {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
 			inBubbleOf(t, 20, 30*time.Second, func(f *fleet) {
@@ -842,12 +845,12 @@ func TestToldWithoutEnd(t *testing.T) {
 			inBubble(t, 300*time.Second, func(f *fleet) {
 				f.login.set(tc.fault)
 				f.at(20 * time.Second)
-				before := f.store.lookCount()
+				before := f.store.getCount()
 				for range 1000 {
-					f.store.tellAll()
+					f.store.notifyAll()
 					time.Sleep(time.Millisecond)
 				}
-				n := f.store.lookCount() - before
+				n := f.store.getCount() - before
 				t.Logf("%d looks in a second", n)
 				if n > 50*tc.most+50 || n < 30 {
 					t.Errorf("%d looks in a second", n)

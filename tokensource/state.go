@@ -50,12 +50,12 @@ func (s *state) recordSuccess(fresh *token, now time.Time) {
 
 func (s *state) recordFailure(result attempt) {
 	s.failure, s.failedAt = result.failure, result.ended
-	if result.fromPeer {
+	if !result.next.IsZero() {
 		s.failures, s.nextAttempt = result.failures, result.next
 		return
 	}
 	s.failures++
-	s.nextAttempt = later(result.next, result.ended.Add(retryDelay(result.failure, s.failures, random())))
+	s.nextAttempt = result.ended.Add(retryDelay(result.failure, s.failures, random()))
 }
 
 // outcome returns the outcome of the last attempt.

@@ -14,7 +14,7 @@ func newStore(c config.Config, log *zap.Logger) *redisstore.Store {
 	}
 	return redisstore.New(redisstore.Config{
 		Options: *c.Store,
-		Changed: func(problem string) {
+		OnStateChange: func(problem string) {
 			if problem == "" {
 				log.Info("the token store works again; the token is shared")
 				return

@@ -8,69 +8,63 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
+	"encoding/json"
+	"time"
 
 	"etrusted-broker/tokensource"
 )
 
-// seal keeps what is in the store from whoever can read the store. Its keys are made from the client secret (HKDF, RFC
-// 5869), which all who share a token have, and the store has not. It may be used from any goroutine.
-type seal struct {
-	// name is the pair's in the store: an HMAC, which tells nothing of the client id, and by which another secret has
-	// another place.
-	name string
+// format is an input of every key: another format of the records has other names and keys.
+const format = "etrusted-broker token store 2"
+
+// record is a token or a lease as it is sealed. It contains the fencing token because an attacker who can write to the store
+// could otherwise present an old token, which was refused since, as the newest.
+type record struct {
+	FencingToken uint64
+	Issued       time.Time
+	AccessToken  string                    `json:",omitempty"`
+	Lifetime     time.Duration             `json:",omitempty"`
+	Failure      *tokensource.RefreshError `json:",omitempty"`
+	Failures     int                       `json:",omitempty"`
+}
+
+// sealer encrypts records so that the store cannot read them. Its keys are derived from the client secret (HKDF, RFC 5869),
+// which all brokers that share a token have. It is safe for concurrent use.
+type sealer struct {
+	name string // of the pair in the store: an HMAC, which reveals nothing of the client ID
 	aead cipher.AEAD
 }
 
-// format is part of every key: who writes another one has another name, and so other places.
-const format = "etrusted-broker token store 1"
-
-// newSeal returns the seal of a pair at an endpoint. Tokens for other audiences or scopes are others, with places of their
-// own.
-func newSeal(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint) seal {
-	secret := []byte(pair.Secret.Reveal())
-	mac := hmac.New(sha256.New, derive(secret, "name"))
+// newSealer returns the sealer of a pair at an endpoint. Tokens for other audiences or scopes have other names.
+func newSealer(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint) sealer {
+	derive := func(purpose string) []byte {
+		return must(hkdf.Key(sha256.New, []byte(pair.Secret.Reveal()), nil, format+" "+purpose, 32))
+	}
+	mac := hmac.New(sha256.New, derive("name"))
 	for _, part := range append([]string{pair.ID.Reveal(), endpoint.URL, endpoint.Audience}, endpoint.Scopes...) {
-		// With its length before it: "a" and "bc" are not "ab" and "c".
-		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part)))) // so that "a" and "bc" differ from "ab" and "c"
 		mac.Write([]byte(part))
 	}
-	block, err := aes.NewCipher(derive(secret, "seal"))
-	if err != nil {
-		panic(err) // of a key of another length alone
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		panic(err) // of another block size alone
-	}
-	return seal{name: hex.EncodeToString(mac.Sum(nil)[:16]), aead: aead}
+	aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(derive("seal"))))) // at a token every four minutes, no nonce comes twice
+	return sealer{name: hex.EncodeToString(mac.Sum(nil)[:16]), aead: aead}
 }
 
-func derive(secret []byte, purpose string) []byte {
-	key, err := hkdf.Key(sha256.New, secret, nil, format+" "+purpose, 32)
+// must panics if a key has the wrong length, or a record a field without a JSON form.
+func must[T any](value T, err error) T {
 	if err != nil {
-		panic(err) // of more than 255 blocks alone
+		panic(err)
 	}
-	return key
+	return value
 }
 
-// close encrypts a record of some kind. The nonce is random: at a token every four minutes, two are never the same.
-func (s seal) close(kind string, plain []byte) []byte {
-	return s.aead.Seal(nil, nil, plain, s.context(kind)) //nolint:gosec // G407: this kind takes none, and makes a random one.
+// seal encrypts a record for a key of the store.
+func (s sealer) seal(key string, r record) string {
+	return string(s.aead.Seal(nil, nil, must(json.Marshal(r)), []byte(key))) //nolint:gosec // G407: this AEAD takes no nonce, and makes a random one.
 }
 
-var errSealed = errors.New("what is in the store was not left there by a broker with these credentials")
-
-// open decrypts a record of that kind, of that pair. It fails for everything else.
-func (s seal) open(kind string, sealed []byte) ([]byte, error) {
-	plain, err := s.aead.Open(nil, nil, sealed, s.context(kind))
-	if err != nil {
-		return nil, errSealed
-	}
-	return plain, nil
-}
-
-// context keeps whoever can write to the store from putting a record into another's place.
-func (s seal) context(kind string) []byte {
-	return []byte(format + "\x00" + s.name + "\x00" + kind)
+// open decrypts a record. It reports false unless the record was sealed for this key, so that an attacker who can write to the
+// store cannot move it.
+func (s sealer) open(key, sealed string) (r record, ok bool) {
+	plain, err := s.aead.Open(nil, nil, []byte(sealed), []byte(key))
+	return r, err == nil && json.Unmarshal(plain, &r) == nil
 }

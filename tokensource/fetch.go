@@ -1,0 +1,107 @@
+package tokensource
+
+import (
+	"context"
+	"time"
+)
+
+// fetcher obtains tokens with one pair of credentials.
+type fetcher interface {
+	// fetch makes an attempt to replace the known token, which may be nil. It reports false if ctx is done before the
+	// attempt ends; that counts as no failure.
+	fetch(ctx context.Context, known *token) (attempt, bool)
+	// stored returns a token that replaces the known one, if another broker has stored one. It sends no token request.
+	stored(ctx context.Context, known *token) (attempt, bool)
+	close()
+}
+
+// attempt is the result of one attempt to get a token. If it has neither a token nor a failure, it is pending: another
+// broker is fetching the token, or this one waits for its time to.
+type attempt struct {
+	token    *token
+	failure  *RefreshError
+	duration time.Duration
+	ended    time.Time
+	// fromPeer means that another broker made the token request, if there was one.
+	fromPeer bool
+	// next is when to try again, and failures counts the consecutive failures of all brokers. Both are zero if the token is
+	// not shared.
+	next     time.Time
+	failures int
+}
+
+func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }
+
+// pairFetcher is a fetcher and its pair. The zero value has no pair.
+type pairFetcher struct {
+	fetcher
+	pair Credentials
+}
+
+func (p pairFetcher) close() {
+	if p.fetcher != nil {
+		p.fetcher.close()
+	}
+}
+
+// open returns a fetcher for a pair, which shares its tokens if there is a store.
+func (s *Source) open(pair Credentials) pairFetcher {
+	login := loginFetcher{s, pair}
+	if s.config.Store == nil {
+		return pairFetcher{login, pair}
+	}
+	entry := s.config.Store.Entry(pair, s.config.Endpoint, func() { signal(s.notified) })
+	return pairFetcher{&sharedFetcher{source: s, login: login, entry: entry, random: random()}, pair}
+}
+
+// obtain makes an attempt once FetchSemaphore allows it.
+func (s *Source) obtain(ctx context.Context, from fetcher, known *token) (attempt, bool) {
+	if s.config.FetchSemaphore != nil {
+		select {
+		case s.config.FetchSemaphore <- struct{}{}:
+			defer func() { <-s.config.FetchSemaphore }()
+		case <-ctx.Done():
+			return attempt{}, false
+		}
+	}
+	return from.fetch(ctx, known)
+}
+
+// loginFetcher is a fetcher that sends token requests.
+type loginFetcher struct {
+	source *Source
+	pair   Credentials
+}
+
+func (loginFetcher) stored(context.Context, *token) (attempt, bool) { return attempt{}, false }
+
+func (loginFetcher) close() {}
+
+// fetch makes one token request.
+func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
+	started := time.Now()
+	f.source.fetching.Store(&started)
+	defer f.source.fetching.Store(nil)
+	issued, failure := f.source.config.Endpoint.requestToken(ctx, f.pair)
+	ended := time.Now()
+	fresh := &token{authorization: "Bearer " + issued.accessToken, issued: started, received: ended, lifetime: issued.lifetime, due: refreshDue}
+	switch {
+	case ctx.Err() != nil:
+		return attempt{}, false
+	case failure == nil && !fresh.valid(ended):
+		failure = &RefreshError{
+			Outcome: OutcomeUnavailable,
+			Reason:  "the login server took longer to answer than its token is valid",
+			Advice:  outageAdvice,
+		}
+	case failure != nil && failure.Outcome == OutcomeRejected:
+		for _, hint := range f.source.config.Credentials.hints(f.pair) {
+			failure.Advice += " " + hint
+		}
+	}
+	result := attempt{failure: failure, duration: ended.Sub(started), ended: ended}
+	if failure == nil {
+		result.token = fresh
+	}
+	return result, true
+}
