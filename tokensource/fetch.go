@@ -51,7 +51,7 @@ func (s *Source) open(pair Credentials) pairFetcher {
 		return pairFetcher{login, pair}
 	}
 	entry := s.config.Store.Entry(pair, s.config.Endpoint, func() { signal(s.notified) })
-	return pairFetcher{&sharedFetcher{source: s, login: login, entry: entry, random: random()}, pair}
+	return pairFetcher{&sharedFetcher{source: s, login: login, entry: entry, began: time.Now(), random: random()}, pair}
 }
 
 // obtain makes an attempt once FetchSemaphore allows it.

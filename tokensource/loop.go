@@ -78,7 +78,7 @@ func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 
 func (l *loop) nextRefresh() time.Time {
 	current := l.state.Load()
-	if current.failure == nil && current.token != nil && !current.waiting && !current.token.usable(time.Now()) {
+	if current.failure == nil && current.token != nil && !current.waiting && !current.token.serves(time.Now()) {
 		// The token ended before its refresh was due: it was revoked, the machine was suspended, or its clock was set.
 		// After a failure this does not apply: the backoff stands, and so does the pause while another broker fetches.
 		return time.Now()
@@ -96,7 +96,7 @@ func (l *loop) refresh(ctx context.Context) {
 	case result.isPending():
 		l.publish(func(next *state) {
 			next.nextAttempt = result.next
-			next.waiting = !next.token.usable(result.ended)
+			next.waiting = !next.token.serves(result.ended)
 		})
 		return
 	}
@@ -123,9 +123,9 @@ func (l *loop) look(ctx context.Context) {
 func (l *loop) onNotify() {
 	now := time.Now()
 	lookAt := later(now, l.lookedAt.Add(minRefresh))
-	if current := l.state.Load().token; current.usable(now) {
-		jitter := min(maxJitter, current.lifetime/50)
-		lookAt = later(now, l.lookedAt.Add(jitter)).Add(time.Duration(random() * float64(jitter)))
+	if current := l.state.Load().token; current.serves(now) {
+		spread := min(maxJitter, current.lifetime/50)
+		lookAt = later(now, l.lookedAt.Add(spread)).Add(jitter(spread))
 	}
 	if l.lookAt.IsZero() || lookAt.Before(l.lookAt) {
 		l.lookAt = lookAt
@@ -156,6 +156,9 @@ func (l *loop) record(result attempt, also func(next *state)) {
 func random() float64 {
 	return rand.Float64() //nolint:gosec // G404: jitter only.
 }
+
+// jitter returns a random duration less than a maximum.
+func jitter(limit time.Duration) time.Duration { return time.Duration(random() * float64(limit)) }
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {

@@ -78,9 +78,9 @@ type memoryEntry struct {
 	ahead    time.Duration
 	onChange func()
 	isOpen   bool
-	seen     int    // the version of the lease at the last Get
-	fence    uint64 // for Acquire
-	held     int    // the version of this broker's lease
+	seen     int   // the version of the lease at the last Get
+	fence    int64 // for Acquire
+	held     int   // the version of this broker's lease
 }
 
 func (s *memoryStore) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, onChange func()) tokensource.Entry {
@@ -139,14 +139,14 @@ func (e *memoryEntry) begin(ctx context.Context, count *int) (storeFault, error)
 	}
 	if lag > 0 {
 		select {
-		case <-time.After(lag):
+		case <-time.After(min(lag, time.Second)):
 		case <-ctx.Done():
 		}
 	}
 	switch {
 	case ctx.Err() != nil:
 		return fault, ctx.Err()
-	case fault == away, fault == slow:
+	case fault == away, fault == slow, lag > time.Second:
 		return fault, errStore
 	}
 	return fault, nil
@@ -160,7 +160,7 @@ func (e *memoryEntry) Get(ctx context.Context) (tokensource.Shared, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
-	e.fence = max(uint64(now.UnixMicro()), e.token.FencingToken+1)
+	e.fence = max(now.UnixMicro(), e.token.FencingToken+1)
 	e.expireLease(now)
 	e.seen = e.version
 	shared := tokensource.Shared{FencingToken: e.fence}
@@ -184,7 +184,7 @@ func (e *memoryEntry) falsify(fault storeFault, shared *tokensource.Shared) {
 		AccessToken: tokensource.NewSecret("forged"), FencingToken: e.fence, Issued: time.Now(), Lifetime: 300 * time.Second, Remaining: 300 * time.Second,
 	}
 	failed := tokensource.Lease{
-		FencingToken: 1, Failures: 2, Remaining: time.Hour,
+		FencingToken: 1, Remaining: time.Hour,
 		Failure: &tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: "replayed", Advice: "replayed"},
 	}
 	switch fault {
@@ -265,7 +265,7 @@ func (e *memoryEntry) Put(ctx context.Context, token tokensource.SharedToken) er
 		return nil
 	}
 	e.token = token
-	e.expires = time.UnixMicro(int64(token.FencingToken)).Add(token.Lifetime)
+	e.expires = time.UnixMicro(token.FencingToken).Add(token.Lifetime)
 	var others []*memoryEntry
 	if !e.deaf {
 		others = append(others, e.entries...)

@@ -30,12 +30,71 @@ const (
 	// rejectedRetry is the pause after rejected credentials. Retrying sooner rarely helps, and repeated failures can lock
 	// an account; but the client may be enabled in the Control Centre at any time.
 	rejectedRetry = 5 * time.Minute
+
+	// maxLease is how long a lease lasts, and so how long the other brokers wait for one that died while it was fetching. A
+	// login server mostly answers within a second.
+	maxLease = 15 * time.Second
+
+	// maxJitter is over how long brokers that share a token spread if they would otherwise act at once.
+	maxJitter = time.Second
+
+	// raceWait is how long a broker that lost a race for the lease waits at least before it fetches without it: by then it
+	// has seen the lease of the winner, unless the store is not to be trusted.
+	raceWait = 2 * time.Second
+
+	// maxUnresolved is how many leases in a row a broker waits for that end with neither a token nor a failure. Brokers
+	// that died can explain a few, and a store that drops what is put into it explains many.
+	maxUnresolved = 4
 )
 
 // refreshDue returns when to refresh a token: at 80 % of its lifetime, less up to 10 % jitter, so that replicas that
 // started together drift apart. jitter is in [0, 1).
 func refreshDue(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
 	return issued.Add(time.Duration((0.8 - 0.1*jitter) * float64(lifetime)))
+}
+
+// leaderRefreshAt returns when the leader fetches the next shared token: at 80 % of the lifetime, less up to 3 % jitter. It is
+// mostly the only leader; but a store that loses its data makes many of them, which must drift apart. jitter is in [0, 1).
+func leaderRefreshAt(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
+	return issued.Add(time.Duration((0.8 - 0.03*jitter) * float64(lifetime)))
+}
+
+// followerRefreshAt returns when the other brokers look for the next shared token: a little after leaderRefreshAt, when it is
+// mostly there. If it is not, because the leader is gone, the first that looks acquires the lease. jitter is in [0, 1).
+func followerRefreshAt(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
+	return issued.Add(time.Duration((0.82 + 0.05*jitter) * float64(lifetime)))
+}
+
+// fallbackTime returns when a broker fetches without the lease. If its token serves, that is before 90 % of the lifetime: later
+// would look like a failed refresh, for which there is an alert. random is in [0, 1).
+func fallbackTime(known *token, now time.Time, wait time.Duration, random float64) time.Time {
+	window := maxJitter
+	if known.serves(now) {
+		wait = min(wait, known.remaining(now)/4)
+		latest := known.issued.Add(known.lifetime - max(time.Second, known.lifetime/10))
+		window = max(0, latest.Sub(now)-wait)
+	}
+	return now.Add(wait + time.Duration(random*float64(window)))
+}
+
+// pollPause returns the pause before a broker asks the store again whether another's attempt has ended.
+func pollPause() time.Duration { return maxJitter/2 + jitter(maxJitter) }
+
+// sharedPause returns how long all brokers that share a token pause after the failures-th failure in a row. Its parameters are
+// those of nextPause. It is at most 30 s, because another broker may fare better.
+func sharedPause(failure *RefreshError, failures int, remaining time.Duration, random float64) time.Duration {
+	pause := retryDelay(failure, failures, random)
+	switch {
+	case failure.Outcome == OutcomeRejected:
+		pause = minBackoff << min(failures-1, 5)
+	case remaining > 0:
+		pause = min(pause, max(minBackoff, remaining/8))
+	case -remaining < 30*time.Second:
+		pause = min(pause, 2*time.Second)
+	default:
+		pause = min(pause, 5*time.Second)
+	}
+	return min(pause, maxBackoff)
 }
 
 // retryDelay returns the pause after a failed attempt. failures counts the consecutive failures, from 1. The pause is

@@ -18,7 +18,7 @@ type token struct {
 	// refused means that the API refused it before its expiry, so that another is fetched at once; see Source.Invalidate.
 	refused atomic.Bool
 	// fence is the fencing token of a shared token (see SharedToken); 0: it is not shared.
-	fence uint64
+	fence int64
 	// leads means that this broker fetched it with the lease.
 	leads bool
 	// due returns when the next token is requested, which depends on which broker fetched this one.
@@ -32,6 +32,11 @@ const minTokenAge = 10 * time.Second
 // valid reports whether the token has not expired. A nil token is not valid.
 func (t *token) valid(now time.Time) bool {
 	return t != nil && t.remaining(now) > 0
+}
+
+// serves reports whether there is no need to replace the token at once.
+func (t *token) serves(now time.Time) bool {
+	return t.valid(now) && !t.refused.Load()
 }
 
 // remaining returns how long the token is still valid: zero or negative once it has expired.
@@ -55,4 +60,26 @@ func elapsed(then, now time.Time) (monotonic, wall time.Duration) {
 // not send an expired token, and a clock that jumps back does not extend one.
 func remaining(lifetime, monotonic, wall time.Duration) time.Duration {
 	return lifetime - max(monotonic, wall)
+}
+
+// isSupersededBy reports whether a token from the store may take its place: a newer one that lives longer. It must be well-formed,
+// because it goes into requests unchanged.
+func (t *token) isSupersededBy(shared *SharedToken) bool {
+	fence := int64(0)
+	remaining := minRefresh // a token that ends at once would have the store asked in a loop without a pause
+	if t != nil {
+		fence = t.fence
+		if now := time.Now(); t.serves(now) {
+			remaining = max(remaining, t.remaining(now))
+		}
+	}
+	return shared != nil && shared.FencingToken > fence && isB64Token(shared.AccessToken.Reveal()) &&
+		shared.Remaining > remaining && shared.Remaining <= shared.Lifetime && shared.Lifetime <= maxLifetime &&
+		(t == nil || t.authorization != "Bearer "+shared.AccessToken.Reveal())
+}
+
+// shared returns the token as it is stored.
+func (t *token) shared() SharedToken {
+	accessToken := NewSecret(t.authorization[len("Bearer "):])
+	return SharedToken{AccessToken: accessToken, FencingToken: t.fence, Issued: t.issued.Round(0), Lifetime: t.lifetime}
 }

@@ -30,7 +30,7 @@ func (i cli) fillCheckConfig(checkConfig *check.Config, c config.Config) (warnin
 	checkConfig.Transport = server.NewLoginTransport()
 	checkConfig.UserAgent = "etrusted-broker/" + version
 	if c.Store != nil {
-		checkConfig.Store = &check.Store{Address: c.Store.Address(), SelfTest: redisstore.New(redisstore.Config{Options: *c.Store}).SelfTest}
+		checkConfig.Store = &check.Store{Address: c.Store.Address(), SelfTest: redisstore.New(*c.Store, nil).SelfTest}
 	}
 	checkConfig.App = appListener(c)
 	checkConfig.Admin = adminListener(c)

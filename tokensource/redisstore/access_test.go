@@ -150,11 +150,11 @@ func TestRefusals(t *testing.T) {
 		do   []any
 		want string
 	}{
-		"full":    {args: []string{"--maxmemory", "1", "--maxmemory-policy", "noeviction"}, want: "has no memory left"},
+		"full":    {args: []string{"--maxmemory", "1", "--maxmemory-policy", "noeviction"}, want: "refuses the request with the error OOM"},
 		"replica": {args: []string{"--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "yes"}, want: "is a read-only replica: use the address of the primary, or Sentinel (master_name)"},
-		"stale":   {args: []string{"--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no"}, want: "is a replica whose primary is down"},
+		"stale":   {args: []string{"--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no"}, want: "refuses the request with the error MASTERDOWN"},
 		"renamed": {args: []string{"--rename-command", "EVALSHA", ""}, want: "refuses the request: it must be Redis 6.2 or newer, or Valkey, and allow scripts"},
-		"cluster": {args: []string{"--cluster-enabled", "yes"}, want: "is an incomplete Cluster"},
+		"cluster": {args: []string{"--cluster-enabled", "yes"}, want: "refuses the request with the error CLUSTERDOWN"},
 		"lonely":  {args: []string{"--min-replicas-to-write", "1"}, want: "refuses the request"},
 	} {
 		t.Run(name, func(t *testing.T) {

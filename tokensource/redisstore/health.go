@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,10 +18,9 @@ const retryPause = 5 * time.Second
 // health remembers whether the store works, so that not every account waits for a store that is down.
 type health struct {
 	onStateChange func(problem string)
-
-	mu      sync.Mutex
-	problem string // empty: it works
-	retryAt time.Time
+	mu            sync.Mutex
+	problem       string // empty: it works
+	retryAt       time.Time
 }
 
 // Problem returns why the store is not used, as the end of a sentence that begins with "it"; empty while it works.
@@ -53,7 +53,7 @@ func (h *health) record(err error) error {
 	defer h.mu.Unlock()
 	changed := (h.problem == "") != (problem == "")
 	h.problem, h.retryAt = problem, time.Now().Add(retryPause)
-	if changed {
+	if changed && h.onStateChange != nil {
 		h.onStateChange(problem)
 	}
 	return err
@@ -63,18 +63,12 @@ var errInvalidReply = errors.New("invalid reply")
 
 // refusals explain error codes, as ends of a sentence that begins with "it".
 var refusals = map[string]string{ //nolint:gosec // G101: no credentials.
-	"WRONGPASS":   "does not accept the password: check user and password in the URL",
-	"NOAUTH":      "requires a password: write redis://USER:PASSWORD@HOST:PORT",
-	"NOPERM":      "does not give this user the necessary rights: see the access rules in docs/store.md",
-	"ERR":         "refuses the request: it must be Redis 6.2 or newer, or Valkey, and allow scripts",
-	"READONLY":    "is a read-only replica: use the address of the primary, or Sentinel (master_name)",
-	"MASTERDOWN":  "is a replica whose primary is down",
-	"MOVED":       "is a node of a Cluster: name another one too, as addr=HOST:PORT",
-	"CLUSTERDOWN": "is an incomplete Cluster",
-	"OOM":         "has no memory left",
-	"MISCONF":     "accepts no writes because it cannot save to its disk",
-	"LOADING":     "is starting and loads its data",
-	"WRONGTYPE":   "has keys of another program that begin with etrusted-broker: too",
+	"WRONGPASS": "does not accept the password: check user and password in the URL",
+	"NOAUTH":    "requires a password: write redis://USER:PASSWORD@HOST:PORT",
+	"NOPERM":    "does not give this user the necessary rights: see the access rules in docs/store.md",
+	"ERR":       "refuses the request: it must be Redis 6.2 or newer, or Valkey, and allow scripts",
+	"READONLY":  "is a read-only replica: use the address of the primary, or Sentinel (master_name)",
+	"MOVED":     "is a node of a Cluster: name another one too, as addr=HOST:PORT",
 }
 
 // explain says why the store did not do what it was asked for. It does not repeat the words of a server, which may echo what it
@@ -88,12 +82,13 @@ func explain(err error) string {
 		if strings.HasPrefix(rest, "The user executing the script ") || strings.HasPrefix(rest, "ACL failure in script") {
 			code = "NOPERM" // of Redis before 7.2, and since
 		}
-		if text := refusals[code]; text != "" {
-			return text
+		switch {
+		case refusals[code] != "":
+			return refusals[code]
+		case slices.Contains([]string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "OOM", "WRONGTYPE"}, code):
+			return "refuses the request with the error " + code
 		}
 		return "refuses the request"
-	case errors.Is(err, redis.ErrPoolTimeout):
-		return "did not answer in time"
 	case errors.Is(err, errInvalidReply), described.Code == neterr.CodeInvalidHTTP:
 		return "sends invalid replies: check that it is a Redis or Valkey server"
 	}

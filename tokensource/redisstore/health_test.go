@@ -1,17 +1,16 @@
 package redisstore
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
-var errDown = redis.ErrPoolTimeout
+var errDown = context.DeadlineExceeded
 
 // A store that failed is left alone for a while. A state is reported when it changes.
 func TestHealth(t *testing.T) {

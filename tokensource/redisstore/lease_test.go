@@ -102,7 +102,7 @@ func TestOldFencingTokenChangesNothing(t *testing.T) {
 	s := start(t)
 	one, other := twoEntries(t, s)
 	slept := lead(t, one, 50*time.Millisecond)
-	var next uint64
+	var next int64
 	eventually(t, "the lease expires", func() bool {
 		if get(t, other).Lease != nil {
 			return false
@@ -156,7 +156,6 @@ func TestFailureKeepsLeaseForPause(t *testing.T) {
 			Outcome: tokensource.OutcomeRejected, Reason: "the login server rejected the credentials (401 Unauthorized)",
 			Advice: `Look under "Show" > ….`, Parameters: true,
 		},
-		Failures:  7,
 		Remaining: 300 * time.Millisecond,
 	}
 	if err := one.Release(context.Background(), want); err != nil {

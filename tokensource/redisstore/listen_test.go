@@ -152,7 +152,7 @@ func TestEntriesComeAndGo(t *testing.T) {
 		all.Go(func() {
 			for range 50 {
 				e := b.Entry(credentials(string(rune('a'+i%2)), clientSecret), endpoint, func() { notified.Add(1) })
-				_ = e.Put(context.Background(), newToken(uint64(time.Now().UnixMicro())))
+				_ = e.Put(context.Background(), newToken(time.Now().UnixMicro()))
 				e.Close()
 			}
 		})

@@ -154,7 +154,7 @@ func TestKeysOfAnotherProgram(t *testing.T) {
 			s.do("DEL", key)
 			s.do("RPUSH", key, "x")
 			_, err := e.Get(context.Background())
-			if err == nil || !strings.Contains(err.Error(), "keys of another program") {
+			if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
 				t.Errorf("got %v, want the cause", err)
 			}
 			if problems := b.problems.all(); len(problems) != 1 || problems[0] != err.Error() {

@@ -189,7 +189,7 @@ func connect(t *testing.T, url string) *broker {
 		t.Fatal(err)
 	}
 	b := &broker{t: t, problems: &list{}}
-	b.Store = redisstore.New(redisstore.Config{Options: options, OnStateChange: b.problems.add})
+	b.Store = redisstore.New(options, b.problems.add)
 	return b
 }
 
@@ -235,7 +235,7 @@ func get(t *testing.T, e tokensource.Entry) tokensource.Shared {
 }
 
 // tryLead gets, and tries to acquire the lease.
-func tryLead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence uint64, acquired bool) {
+func tryLead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence int64, acquired bool) {
 	t.Helper()
 	fence = get(t, e).FencingToken
 	acquired, err := e.Acquire(context.Background(), ttl)
@@ -246,7 +246,7 @@ func tryLead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence uint64
 }
 
 // lead acquires the lease, which must be free.
-func lead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence uint64) {
+func lead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence int64) {
 	t.Helper()
 	if lease := get(t, e).Lease; lease != nil {
 		t.Fatalf("got %+v, want no lease", lease)
@@ -259,9 +259,9 @@ func lead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence uint64) {
 }
 
 // newToken is one that is fetched now.
-func newToken(fence uint64) tokensource.SharedToken {
+func newToken(fence int64) tokensource.SharedToken {
 	return tokensource.SharedToken{
-		AccessToken:  tokensource.NewSecret(accessToken + "." + strconv.FormatUint(fence, 10)),
+		AccessToken:  tokensource.NewSecret(accessToken + "." + strconv.FormatInt(fence, 10)),
 		FencingToken: fence, Issued: time.Now(), Lifetime: 5 * time.Minute,
 	}
 }

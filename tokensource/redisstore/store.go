@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,48 +22,30 @@ const (
 	channel = prefix + "tokens"  // announces new tokens: a message is the name of an entry
 )
 
-// Config configures a Store.
-type Config struct {
-	Options Options
-	// OnStateChange, if not nil, is called with the problem when the store stops working, and with an empty one when it works
-	// again. The text contains nothing that the store said.
-	OnStateChange func(problem string)
-}
-
 // Store is a connection to a store. All methods are safe for concurrent use, except Run, which must be called at most once.
 type Store struct {
 	client redis.UniversalClient
 	health
-
-	entriesMu sync.Mutex
-	entries   []*entry
+	entries sync.Map // the open *entry values
 }
 
-// New returns a store. It does not connect.
-func New(config Config) *Store {
+// New returns a store. It does not connect. onStateChange, if not nil, is called with the problem when the store stops working,
+// and with an empty one when it works again. The text contains nothing that the store said.
+func New(options Options, onStateChange func(problem string)) *Store {
 	logging.Disable() // go-redis would write to standard error, and repeat what servers say
-	if config.OnStateChange == nil {
-		config.OnStateChange = func(string) {}
-	}
-	return &Store{client: redis.NewUniversalClient(&config.Options.universal), health: health{onStateChange: config.OnStateChange}}
+	return &Store{client: redis.NewUniversalClient(&options.universal), health: health{onStateChange: onStateChange}}
 }
 
 // Entry implements tokensource.Store.
 func (s *Store) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, onChange func()) tokensource.Entry {
 	e := &entry{Store: s, sealer: newSealer(pair, endpoint), onChange: onChange}
 	e.tokenKey, e.leaseKey = prefix+"{"+e.name+"}:token", prefix+"{"+e.name+"}:lease"
-	s.entriesMu.Lock()
-	defer s.entriesMu.Unlock()
-	s.entries = append(s.entries, e)
+	s.entries.Store(e, nil)
 	return e
 }
 
 // Close implements tokensource.Entry.
-func (e *entry) Close() {
-	e.entriesMu.Lock()
-	defer e.entriesMu.Unlock()
-	e.entries = slices.DeleteFunc(e.entries, func(other *entry) bool { return other == e })
-}
+func (e *entry) Close() { e.entries.Delete(e) }
 
 // Run listens for notifications of other brokers until ctx is done, and then closes the connections. Without it, or while the
 // store is down, brokers look for new tokens when they are due.
@@ -98,25 +79,21 @@ func (s *Store) listen(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		name := "" // subscribed: this broker has missed earlier notifications for any entry
-		if message, ok := message.(*redis.Message); ok {
-			name = message.Payload
+		announced, ok := message.(*redis.Message)
+		if !ok {
+			_ = s.record(nil)
 		}
-		s.entriesMu.Lock()
-		entries := slices.Clone(s.entries)
-		s.entriesMu.Unlock()
-		for _, e := range entries {
-			if name == "" || name == e.name {
+		for key := range s.entries.Range {
+			// After subscribing, all entries may have changed: this broker has missed earlier messages.
+			if e := key.(*entry); !ok || announced.Payload == e.name {
 				e.onChange()
 			}
 		}
 	}
 }
 
-var errStopping = errors.New("is no longer used: the broker is stopping")
-
-// run runs a script that returns a list of strings of that length.
-func (s *Store) run(ctx context.Context, script *redis.Script, length int, keys []string, args ...any) (list []string, err error) {
+// run runs a script that returns a list of strings.
+func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, args ...any) (list []string, err error) {
 	if err := s.ready(); err != nil {
 		return nil, err
 	}
@@ -127,13 +104,9 @@ func (s *Store) run(ctx context.Context, script *redis.Script, length int, keys 
 			err = s.record(errInvalidReply)
 		}
 	}()
-	command := script.Run(brief, s.client, keys, args...)
-	list, err = command.StringSlice()
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled), errors.Is(err, redis.ErrClosed):
-		return nil, errStopping // not the store's fault
-	case command.Err() == nil && len(list) != length:
-		err = errInvalidReply
+	list, err = script.Run(brief, s.client, keys, args...).StringSlice()
+	if errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, redis.ErrClosed) {
+		return nil, context.Canceled // the broker is stopping, which is not the store's fault
 	}
 	return list, s.record(err)
 }
@@ -144,12 +117,12 @@ func (s *Store) SelfTest(ctx context.Context) error {
 	defer func() { _ = s.client.Close() }()
 	test := tokensource.NewSecret("test")
 	e := s.Entry(tokensource.Credentials{ID: test, Secret: test}, tokensource.TokenEndpoint{}, func() {})
-	shared, err := e.Get(ctx)
+	_, err := e.Get(ctx)
 	if err == nil {
 		_, err = e.Acquire(ctx, time.Second)
 	}
 	if err == nil {
-		err = e.Put(ctx, tokensource.SharedToken{AccessToken: test, FencingToken: shared.FencingToken, Issued: time.Now(), Lifetime: time.Second})
+		err = e.Put(ctx, tokensource.SharedToken{AccessToken: test, FencingToken: 1, Lifetime: time.Second})
 	}
 	return err
 }
