@@ -105,8 +105,6 @@ func parseNumber(text string) int64 {
 	}
 	return n
 }
-	return time.Duration(parseNumber(text)) * time.Millisecond
-}
 
 // format is an input of every key: another format of the records has other names and keys.
 const format = "etrusted-broker token store 2"
