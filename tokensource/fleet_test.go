@@ -24,9 +24,9 @@ type scenario struct {
 }
 
 var (
-	alone    = scenario{name: "without a store", class: "alone"}
-	together = scenario{name: "with a store", class: "store", store: true}
-	bereft   = scenario{name: "the store dies after 150 s", class: "dies", store: true, dies: fleetLifetime / 2}
+	separate = scenario{name: "without a store", class: "separate"}
+	shared   = scenario{name: "with a store", class: "store", store: true}
+	killed   = scenario{name: "the store dies after 150 s", class: "dies", store: true, dies: fleetLifetime / 2}
 )
 
 // figures are the results of a simulation.
@@ -61,7 +61,7 @@ func simulate(t *testing.T, replicas int, s scenario) figures {
 			store.set(away)
 		}
 		f.at(fleetRecorded)
-		if n := f.without(); n != 0 {
+		if n := f.withoutToken(); n != 0 {
 			t.Errorf("%d replicas have no token", n)
 		}
 		for _, at := range f.login.requests {
@@ -74,7 +74,7 @@ func simulate(t *testing.T, replicas int, s scenario) figures {
 		if s.store {
 			operations = store.operations()
 		}
-		result.perLifetime = float64(f.asked(func() { f.pass(more * fleetLifetime) })) / more
+		result.perLifetime = float64(f.requestsDuring(func() { f.pass(more * fleetLifetime) })) / more
 		if s.store {
 			result.operations = float64(store.operations()-operations) / more / float64(replicas)
 		}
@@ -88,15 +88,15 @@ func simulate(t *testing.T, replicas int, s scenario) figures {
 // dies.
 func TestFleet(t *testing.T) {
 	const replicas = 150
-	if got := simulate(t, replicas, alone); got.perLifetime < replicas || got.perLifetime > 1.5*replicas {
+	if got := simulate(t, replicas, separate); got.perLifetime < replicas || got.perLifetime > 1.5*replicas {
 		t.Errorf("without a store: %+v", got)
 	}
-	if got := simulate(t, replicas, together); got.perLifetime > 1.5 || got.perSecond[0] != 1 || got.most(time.Second) > 1 || got.operations > 8 {
+	if got := simulate(t, replicas, shared); got.perLifetime > 1.5 || got.perSecond[0] != 1 || got.most(time.Second) > 1 || got.operations > 8 {
 		t.Errorf("with a store: %+v", got)
 	}
 	// From 82 to 95 % of the lifetime, within 39 s: four a second on average. The busiest second is random: 20 occur once in 40
 	// runs.
-	if got := simulate(t, replicas, bereft); got.perLifetime > 1.5*replicas || got.most(time.Second) > replicas/5 {
+	if got := simulate(t, replicas, killed); got.perLifetime > 1.5*replicas || got.most(time.Second) > replicas/5 {
 		t.Errorf("without the store that there was: %+v", got)
 	}
 }
@@ -109,7 +109,7 @@ func TestFleetPicture(t *testing.T) {
 	}
 	var all []figures
 	for _, replicas := range []int{100, 1000, 10_000} {
-		for _, s := range []scenario{alone, together, bereft} {
+		for _, s := range []scenario{separate, shared, killed} {
 			t.Run(fmt.Sprintf("%d %s", replicas, s.name), func(t *testing.T) { all = append(all, simulate(t, replicas, s)) })
 		}
 	}
