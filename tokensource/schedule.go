@@ -59,22 +59,22 @@ func leaderRefreshAt(issued time.Time, lifetime time.Duration, jitter float64) t
 	return issued.Add(time.Duration((0.8 - 0.03*jitter) * float64(lifetime)))
 }
 
-// followerRefreshAt returns when the other brokers look for the next shared token: a little after leaderRefreshAt, when it is
-// mostly there. If it is not, because the leader is gone, the first that looks acquires the lease. jitter is in [0, 1).
+// followerRefreshAt returns when the other brokers look for the next shared token: after leaderRefreshAt, when it is mostly there.
+// If it is not, because the leader is gone, the first that looks acquires the lease. jitter is in [0, 1).
 func followerRefreshAt(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
-	return issued.Add(time.Duration((0.82 + 0.05*jitter) * float64(lifetime)))
+	return issued.Add(time.Duration((0.8 + 0.05*jitter) * float64(lifetime)))
 }
 
-// fallbackTime returns when a broker fetches without the lease. If its token serves, that is before 90 % of the lifetime: later
-// would look like a failed refresh, for which there is an alert. random is in [0, 1).
+// fallbackTime returns when a broker fetches without the lease: at least wait from now, unless its token ends before. While a
+// token serves, that is from 80 to 90 % of its lifetime: later would look like a failed refresh, for which there is an alert. random
+// is in [0, 1), and the jitter of followerRefreshAt, so that brokers that lose the store spread evenly.
 func fallbackTime(known *token, now time.Time, wait time.Duration, random float64) time.Time {
-	window := maxJitter
-	if known.serves(now) {
-		wait = min(wait, known.remaining(now)/4)
-		latest := known.issued.Add(known.lifetime - max(time.Second, known.lifetime/10))
-		window = max(0, latest.Sub(now)-wait)
+	if !known.serves(now) {
+		return now.Add(wait + time.Duration(random*float64(maxJitter)))
 	}
-	return now.Add(wait + time.Duration(random*float64(window)))
+	at := time.Duration((0.8 + 0.1*random) * float64(known.lifetime))
+	at = min(at, known.lifetime-max(time.Second, known.lifetime/10))
+	return later(known.issued.Add(at), now.Add(min(wait, known.remaining(now)/4)))
 }
 
 // pollPause returns the pause before a broker asks the store again whether another's attempt has ended.

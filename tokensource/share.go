@@ -20,8 +20,8 @@ type sharedFetcher struct {
 	seenUntil  time.Time
 	unresolved int
 	failures   int // in a row, of all brokers, as far as this one has seen them
-	// fallbackAt is when this broker fetches without the lease; zero if it need not. random spreads that time over the brokers.
-	// It stays the same until there is a token, so that asking again does not bring that time nearer.
+	// fallbackAt is when this broker fetches without the lease; zero if it need not. random spreads that time over the brokers,
+	// and stays the same until there is a token.
 	fallbackAt time.Time
 	random     float64
 }
@@ -81,10 +81,12 @@ func (f *sharedFetcher) adopt(shared *SharedToken) attempt {
 	f.succeeded()
 	f.source.storeHits.Add(1)
 	now := time.Now()
-	issued := now.Add(shared.Remaining - shared.Lifetime)
+	issued, jitter := now.Add(shared.Remaining-shared.Lifetime), f.random
 	return attempt{ended: now, fromPeer: true, token: &token{
 		authorization: "Bearer " + shared.AccessToken.Reveal(), issued: issued, received: issued, lifetime: shared.Lifetime,
-		fence: shared.FencingToken, due: followerRefreshAt,
+		fence: shared.FencingToken, due: func(issued time.Time, lifetime time.Duration, _ float64) time.Time {
+			return followerRefreshAt(issued, lifetime, jitter)
+		},
 	}}
 }
 
@@ -164,7 +166,11 @@ func (f *sharedFetcher) fallBack(ctx context.Context, known *token, wait time.Du
 		f.fallbackAt = at
 	}
 	if now.Before(f.fallbackAt) {
-		return attempt{ended: now, fromPeer: true, next: earlier(f.fallbackAt, now.Add(pollPause()))}, true
+		next := f.fallbackAt
+		if wait > 0 {
+			next = earlier(next, now.Add(pollPause()))
+		}
+		return attempt{ended: now, fromPeer: true, next: next}, true
 	}
 	result, ok := f.login.fetch(ctx, known)
 	if ok && result.failure == nil {

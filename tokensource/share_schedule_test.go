@@ -22,10 +22,10 @@ func TestSharedRefreshTimes(t *testing.T) {
 		{"the leader, one second", leaderRefreshAt, time.Second, 0, 800 * time.Millisecond},
 		{"the leader, one second, early", leaderRefreshAt, time.Second, almostOne, 770030 * time.Microsecond},
 		{"the leader, the longest", leaderRefreshAt, maxLifetime, 0, 19*time.Hour + 12*time.Minute},
-		{"a follower", followerRefreshAt, 300 * time.Second, 0, 246 * time.Second},
-		{"a follower, late", followerRefreshAt, 300 * time.Second, almostOne, 260985 * time.Millisecond},
-		{"a follower, one second", followerRefreshAt, time.Second, 0, 820 * time.Millisecond},
-		{"a follower, one second, late", followerRefreshAt, time.Second, almostOne, 869950 * time.Microsecond},
+		{"a follower", followerRefreshAt, 300 * time.Second, 0, 240 * time.Second},
+		{"a follower, late", followerRefreshAt, 300 * time.Second, almostOne, 254985 * time.Millisecond},
+		{"a follower, one second", followerRefreshAt, time.Second, 0, 800 * time.Millisecond},
+		{"a follower, one second, late", followerRefreshAt, time.Second, almostOne, 849950 * time.Microsecond},
 		{"no lifetime", followerRefreshAt, 0, almostOne, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -56,11 +56,12 @@ func TestFallbackTime(t *testing.T) {
 		{"refused", refused, 60 * time.Second, 0, 0, 2 * time.Second},
 		{"expired, late", fresh(300 * time.Second), 301 * time.Second, almostOne, 999 * time.Millisecond, 2999 * time.Millisecond},
 		{"due", fresh(300 * time.Second), 240 * time.Second, 0, 0, 2 * time.Second},
-		{"due, late", fresh(300 * time.Second), 240 * time.Second, almostOne, 29970 * time.Millisecond, 29972 * time.Millisecond},
+		{"due, late", fresh(300 * time.Second), 240 * time.Second, almostOne, 29970 * time.Millisecond, 29970 * time.Millisecond},
+		{"before it is due", fresh(300 * time.Second), 200 * time.Second, 0.5, 55 * time.Second, 55 * time.Second},
 		{"at 90 %", fresh(300 * time.Second), 270 * time.Second, almostOne, 0, 2 * time.Second},
 		{"in its last second", fresh(300 * time.Second), 299 * time.Second, 0, 0, 250 * time.Millisecond},
 		{"one second", fresh(time.Second), 820 * time.Millisecond, almostOne, 0, 45 * time.Millisecond},
-		{"five seconds, late", fresh(5 * time.Second), 3500 * time.Millisecond, almostOne, 499500 * time.Microsecond, 499875 * time.Microsecond},
+		{"five seconds, late", fresh(5 * time.Second), 3500 * time.Millisecond, almostOne, 500 * time.Millisecond, 500 * time.Millisecond},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			now := issued.Add(tc.age)
