@@ -25,6 +25,8 @@ type TokenSource interface {
 	// WaitNewer returns a value other than old, as soon as there is one. It fails if there will be none soon, and when
 	// ctx is done.
 	WaitNewer(ctx context.Context, old string) (authorization string, err error)
+	// Accepted is called if the API has accepted the value that WaitNewer returned.
+	Accepted(authorization string)
 }
 
 // Config configures a Proxy. Fields are required unless their comment says otherwise.

@@ -24,6 +24,7 @@ type fakeTokens struct {
 	wait         func(ctx context.Context) (string, error) // nil: until ctx is done
 	waiting      chan struct{}                             // if not nil, gets a value when a request begins to wait
 	currentCalls atomic.Int64                              // calls of Current
+	accepted     atomic.Pointer[string]                    // what Accepted was called with last
 	// invalidate implements Invalidate; nil: it returns false.
 	invalidate func(authorization string) bool
 }
@@ -60,6 +61,8 @@ func (f *fakeTokens) Wait(ctx context.Context) (string, error) {
 	<-ctx.Done()
 	return "", ctx.Err()
 }
+
+func (f *fakeTokens) Accepted(authorization string) { f.accepted.Store(&authorization) }
 
 // WaitNewer calls Wait, and fails if that returns old.
 func (f *fakeTokens) WaitNewer(ctx context.Context, old string) (string, error) {

@@ -138,7 +138,11 @@ func TestForwards401WithoutRetry(t *testing.T) {
 				_, _ = io.WriteString(w, "refused")
 			})
 			_, revoke := startRevoked(t, h1)
-			b := start(t, up.url, revoke, func(s *setup) { test.change(s, s.fakeTokens()) })
+			var tokens *fakeTokens
+			b := start(t, up.url, revoke, func(s *setup) {
+				tokens = s.fakeTokens()
+				test.change(s, tokens)
+			})
 			a := b.do(t, b.request(t, "POST", "/x", strings.NewReader("body")))
 			wantFromAPI(t, a)
 			if a.status != 401 || a.body != "refused" || a.header.Get("WWW-Authenticate") != "Bearer" {
@@ -147,10 +151,26 @@ func TestForwards401WithoutRetry(t *testing.T) {
 			if all := up.requests(); len(all) != test.sent {
 				t.Errorf("%d requests went upstream, want %d", len(all), test.sent)
 			}
+			if got := tokens.accepted.Load(); got != nil {
+				t.Errorf("got %s accepted, want none", *got)
+			}
 			if got := b.record(t); got.Retry != test.outcome || got.Status != 401 {
 				t.Errorf("got %+v, want status 401 and the outcome of the retry", got)
 			}
 		})
+	}
+}
+
+// The token source learns that the API accepts the token of a retry.
+func TestReportsAcceptedToken(t *testing.T) {
+	up, revoke := startRevoked(t, h1)
+	var tokens *fakeTokens
+	b := start(t, up.url, revoke, func(s *setup) { tokens = s.fakeTokens() })
+	if a := b.do(t, b.request(t, "GET", "/x", nil)); a.status != 200 {
+		t.Fatalf("got %d, want 200", a.status)
+	}
+	if got := tokens.accepted.Load(); got == nil || *got != secondAuthorization {
+		t.Errorf("got %v accepted, want the second token", got)
 	}
 }
 

@@ -101,6 +101,7 @@ func (t *roundTrip) retry(authorization string) (*http.Response, *problem.Proble
 		t.record.Retry = RetryUnauthorized
 	default:
 		t.record.Retry = RetrySuccess
+		t.tokens.Accepted(authorization)
 	}
 	return response, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -44,6 +45,27 @@ func ReadSecretFile(path string) (Secret, error) {
 	return secret, nil
 }
 
+// ReadSecretLines reads secrets from a file, one a line, as ReadSecretFile reads one. Empty lines are ignored, but the file
+// must contain a secret.
+func ReadSecretLines(path string) ([]Secret, error) {
+	content, err := readAtMost(path, maxSecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	lines := bytes.Split(content, []byte("\n"))
+	lines = slices.DeleteFunc(lines, func(line []byte) bool { return len(bytes.TrimSpace(line)) == 0 })
+	if len(lines) == 0 || len(content) > maxSecretFile {
+		lines = [][]byte{content} // which is invalid as a whole
+	}
+	secrets := make([]Secret, len(lines))
+	for i, line := range lines {
+		if secrets[i], err = ParseSecret(line); err != nil {
+			return nil, fmt.Errorf("%s %w", path, err)
+		}
+	}
+	return secrets, nil
+}
+
 // readAtMost returns the content of the file, but never more than limit+1 bytes. Its errors do not repeat the path.
 func readAtMost(path string, limit int64) ([]byte, error) {
 	switch info, err := os.Stat(path); {
@@ -75,6 +97,9 @@ func withoutPath(err error) error {
 	return err
 }
 
+// ErrEmptySecret is the error of an empty file.
+var ErrEmptySecret = errors.New("is empty: write the value into it")
+
 // ParseSecret returns the secret in a file's content: one line of UTF-8 text. A byte order mark and trailing line breaks
 // (LF, CRLF) are removed, because editors and echo add them unnoticed. Spaces and quotes stay: they may be part of the
 // secret. The error says what is wrong without quoting the content.
@@ -86,7 +111,7 @@ func ParseSecret(content []byte) (Secret, error) {
 	content = bytes.TrimRight(content, "\r\n")
 	switch {
 	case len(bytes.TrimSpace(content)) == 0:
-		return Secret{}, errors.New("is empty: write the value into it")
+		return Secret{}, ErrEmptySecret
 	case bytes.IndexByte(content, 0) >= 0 || !utf8.Valid(content):
 		return Secret{}, errors.New("is not UTF-8 text: save it as UTF-8, without formatting")
 	case bytes.ContainsAny(content, "\r\n"):

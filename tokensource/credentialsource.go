@@ -3,9 +3,12 @@ package tokensource
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // CredentialSource says where a pair of credentials is read from.
@@ -55,7 +58,22 @@ func (f CredentialField) read() (Secret, error) {
 	if f.File == "" {
 		return f.Value, nil
 	}
-	return ReadSecretFile(f.File)
+	secret, err := ReadSecretFile(f.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		// The path is not repeated: it may be the secret itself, written into the wrong variable.
+		err = fmt.Errorf("%s: file not found", f.Name)
+	}
+	return secret, err
+}
+
+// modified returns when the ID's and the secret's file were last written; zero for a value or a missing file.
+func (s CredentialSource) modified() (at [2]time.Time) {
+	for i, field := range []CredentialField{s.ID, s.Secret} {
+		if info, err := os.Stat(field.File); err == nil {
+			at[i] = info.ModTime()
+		}
+	}
+	return at
 }
 
 // isStatic reports whether the pair can never change.

@@ -1,7 +1,10 @@
 package tokensource
 
 import (
+	"bufio"
 	"bytes"
+	"compress/flate"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +28,8 @@ type TokenEndpoint struct {
 	Scopes   []string // RFC 6749 section 3.3; the parameter is not sent without scopes
 	// Transport sends the requests. It is required.
 	Transport http.RoundTripper
-	// Timeout limits one whole attempt, including reading the response. The default is ten seconds: half of what
-	// remains of eTrusted's 300 seconds when the refresh is due leaves room for three attempts.
+	// Timeout limits one token request, including reading the response. The default is 30 s: a slow login server is better
+	// than none, and a second request looks for one that has recovered; see hedgeAfter.
 	Timeout time.Duration
 	// UserAgent is the User-Agent header; the transport's default if empty.
 	UserAgent string
@@ -68,8 +71,8 @@ func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credential
 }
 
 func networkError(err error) *RefreshError {
-	if errors.Is(err, errResponseTooLarge) {
-		return invalidResponseError(errResponseTooLarge.Error())
+	if errors.Is(err, errResponseTooLarge) || errors.Is(err, errNotGzip) {
+		return invalidResponseError(err.Error())
 	}
 	described := neterr.Describe("the login server", err)
 	return &RefreshError{
@@ -79,7 +82,10 @@ func networkError(err error) *RefreshError {
 	}
 }
 
-var errResponseTooLarge = fmt.Errorf("it is larger than %d bytes", maxResponseSize)
+var (
+	errResponseTooLarge = fmt.Errorf("it is larger than %d bytes", maxResponseSize)
+	errNotGzip          = errors.New("it is not valid gzip")
+)
 
 // responseRecorder is an http.RoundTripper that keeps the response to a token request as it was received.
 type responseRecorder struct {
@@ -95,6 +101,7 @@ type responseRecorder struct {
 func (r *responseRecorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context()) // a RoundTripper must not modify its request
 	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Encoding", "identity")
 	if r.userAgent != "" {
 		req.Header.Set("User-Agent", r.userAgent)
 	}
@@ -103,11 +110,8 @@ func (r *responseRecorder) RoundTrip(req *http.Request) (*http.Response, error) 
 		r.err = err
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponseSize+1))
+	body, err := readBody(response.Body)
 	_ = response.Body.Close() // only read from
-	if err == nil && len(body) > maxResponseSize {
-		err = errResponseTooLarge
-	}
 	if err != nil {
 		r.err = err
 		return nil, err
@@ -118,56 +122,85 @@ func (r *responseRecorder) RoundTrip(req *http.Request) (*http.Response, error) 
 	return &copied, nil
 }
 
+// readBody returns the text of a response. Some servers compress it although Accept-Encoding forbids that, and some put a
+// byte order mark in front.
+func readBody(r io.Reader) ([]byte, error) {
+	buffered := bufio.NewReader(r)
+	r = buffered
+	if magic, _ := buffered.Peek(2); string(magic) == "\x1f\x8b" {
+		unzipped, err := gzip.NewReader(buffered)
+		if err != nil {
+			return nil, errNotGzip
+		}
+		r = unzipped
+	}
+	body, err := io.ReadAll(io.LimitReader(r, maxResponseSize+1))
+	switch {
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.As(err, new(flate.CorruptInputError)):
+		return nil, errNotGzip
+	case err != nil:
+		return nil, err
+	case len(body) > maxResponseSize:
+		return nil, errResponseTooLarge
+	}
+	return bytes.TrimPrefix(body, []byte("\ufeff")), nil
+}
+
 // interpretResponse maps a response of the token endpoint (RFC 6749 sections 5.1 and 5.2) to a token or an error.
 func interpretResponse(response *http.Response, body []byte, now time.Time) (issuedToken, *RefreshError) {
-	status := response.StatusCode
-	if status == http.StatusOK {
-		return interpretOK(body)
-	}
-	code := errorCode(body)
-	switch {
-	case isCredentialError(code), status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return issuedToken{}, rejectedError(status, code)
-	case status >= 300 && status < 400:
-		return issuedToken{}, invalidResponseError(fmt.Sprintf("it is a redirect (%d), which is never followed, because it would send the secret to another address", status))
-	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500, code == "temporarily_unavailable":
-		return issuedToken{}, &RefreshError{
-			Outcome:    OutcomeUnavailable,
-			Reason:     "the login server answered " + statusText(status, ""),
-			Advice:     outageAdvice,
-			RetryAfter: retryAfter(response.Header.Get("Retry-After"), now),
+	if response.StatusCode == http.StatusOK {
+		issued, code, err := parseTokenResponse(body)
+		switch {
+		case err != nil:
+			return issuedToken{}, invalidResponseError(err.Error())
+		case code != "":
+			return issuedToken{}, invalidResponseError("it is the error " + code)
 		}
-	case code == "invalid_scope":
-		refreshErr := invalidResponseError(statusText(status, code))
-		refreshErr.Parameters = true
-		refreshErr.Advice = "Check ETRUSTED_SCOPES: the client does not have one of these scopes. The broker retries automatically."
-		return issuedToken{}, refreshErr
-	case code != "":
-		refreshErr := invalidResponseError(statusText(status, code))
-		refreshErr.Parameters = code == "invalid_request" || code == "invalid_target" || code == "access_denied"
-		refreshErr.Advice = "Check ETRUSTED_AUDIENCE, ETRUSTED_SCOPES and ETRUSTED_TOKEN_URL. The broker retries automatically."
-		return issuedToken{}, refreshErr
-	default:
-		return issuedToken{}, invalidResponseError(fmt.Sprintf("its status is %d", status))
+		if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+			issued.delay = delay(issued.notBefore, date)
+		}
+		return issued, nil
 	}
+	refreshErr := interpretError(response.StatusCode, body)
+	refreshErr.Status = response.StatusCode
+	refreshErr.RetryAfter = retryAfter(response.Header.Get("Retry-After"), now)
+	return issuedToken{}, refreshErr
 }
 
-func interpretOK(body []byte) (issuedToken, *RefreshError) {
-	issued, code, err := parseTokenResponse(body)
+func interpretError(status int, body []byte) *RefreshError {
+	code := errorCode(body)
+	refused := status == http.StatusUnauthorized || status == http.StatusForbidden
 	switch {
-	case err != nil:
-		return issuedToken{}, invalidResponseError(err.Error())
-	case isCredentialError(code): // some servers report errors with status 200
-		return issuedToken{}, rejectedError(http.StatusOK, code)
+	case isClientError(code) && (refused || status == http.StatusBadRequest):
+		return rejectedError(status, code)
+	case status >= 300 && status < 400:
+		return invalidResponseError(fmt.Sprintf("it is a redirect (%d), which is never followed, because it would send the secret to another address", status))
+	case isTemporary(status), code == "temporarily_unavailable":
+		refreshErr := &RefreshError{Outcome: OutcomeUnavailable, Reason: "the login server answered " + statusText(status, ""), Advice: outageAdvice}
+		if status == http.StatusTooManyRequests {
+			refreshErr.Advice = rateLimitAdvice
+		}
+		return refreshErr
+	case refused && (code == "" || code == unknownErrorCode):
+		return blockedError(status, body)
 	case code != "":
-		return issuedToken{}, invalidResponseError("it is the error " + code)
+		refreshErr := invalidResponseError(statusText(status, code))
+		refreshErr.Parameters = code == "invalid_request" || code == "invalid_target"
+		refreshErr.Advice = "Check ETRUSTED_AUDIENCE, ETRUSTED_SCOPES and ETRUSTED_TOKEN_URL. The broker retries automatically."
+		return refreshErr
+	default:
+		return invalidResponseError(fmt.Sprintf("its status is %d", status))
 	}
-	return issued, nil
 }
 
-// isCredentialError reports whether an error code of RFC 6749 section 5.2 means that the credentials are wrong.
-func isCredentialError(code string) bool {
-	return code == "invalid_client" || code == "unauthorized_client"
+// isClientError reports whether an error code means that the client must be corrected: those of RFC 6749 section 5.2
+// except invalid_request, and access_denied, with which eTrusted answers a wrong audience.
+func isClientError(code string) bool {
+	switch code {
+	case "invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type", "invalid_scope", "access_denied":
+		return true
+	}
+	return false
 }
 
 // retryAfter parses a Retry-After header (RFC 9110 section 10.2.3): seconds, or a date. It returns zero if the header

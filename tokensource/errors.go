@@ -35,6 +35,8 @@ type RefreshError struct {
 	Advice  string // what to do about it, in whole sentences
 	// Parameters means that the login server understood the request but refuses the configured audience or scope.
 	Parameters bool
+	// Status is the HTTP status code of the response; zero without one.
+	Status int
 	// RetryAfter is the pause that the server asked for; zero if it did not.
 	RetryAfter time.Duration
 }
@@ -42,6 +44,20 @@ type RefreshError struct {
 // Error returns the reason and the advice.
 func (e *RefreshError) Error() string {
 	return e.Reason + ". " + e.Advice
+}
+
+// isRefusal reports whether the response was a 4xx that does not mean a temporary overload: it rarely heals by itself.
+func (e *RefreshError) isRefusal() bool {
+	return e.Status >= 400 && e.Status < 500 && !isTemporary(e.Status)
+}
+
+// isTemporary reports whether a status means that the same request may succeed later.
+func isTemporary(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= 500
 }
 
 // The problems of Source.Wait and Source.WaitNewer. The errors that these return have the code of one of them, a Detail and
@@ -87,20 +103,35 @@ const rejectedAdvice = `Client ID or Client Secret is wrong. ` +
 
 const (
 	outageAdvice        = "The broker retries automatically. If this lasts, check the eTrusted status page and this machine's connection to the login server."
+	rateLimitAdvice     = "There are too many token requests: look for other copies of the broker or the app that use this credential. The broker retries automatically."
 	wrongEndpointAdvice = "Check that ETRUSTED_TOKEN_URL is the token endpoint, and that no proxy in between responds in its place. The broker retries automatically."
 )
 
-// rejectedError is the error for credentials that the server rejects. code is from RFC 6749 section 5.2, or empty.
+// rejectedError is the error for credentials that the server rejects. code is from RFC 6749 section 5.2, or access_denied.
 func rejectedError(status int, code string) *RefreshError {
 	refreshErr := &RefreshError{
 		Outcome: OutcomeRejected,
 		Reason:  "the login server rejected the credentials (" + statusText(status, code) + ")",
 		Advice:  rejectedAdvice,
 	}
-	if code == "access_denied" { // the response to a wrong audience
+	switch code {
+	case "access_denied": // the response to a wrong audience
 		refreshErr.Advice += " If ETRUSTED_AUDIENCE is set, check it too."
+	case "invalid_scope":
+		refreshErr.Parameters = true
+		refreshErr.Advice = "Check ETRUSTED_SCOPES: the client does not have one of these scopes."
 	}
 	return refreshErr
+}
+
+// blockedError is the error for a response that refuses the request but is not an OAuth error: a firewall's block page,
+// for example. It says nothing about the credentials.
+func blockedError(status int, body []byte) *RefreshError {
+	return &RefreshError{
+		Outcome: OutcomeUnavailable,
+		Reason:  fmt.Sprintf("something between the broker and the login server refused the request (%d, %s)", status, bodyKind(body)),
+		Advice:  "Often it is a firewall or a proxy that filters requests: let it pass POST requests from this machine to the URL in ETRUSTED_TOKEN_URL. The broker retries automatically.",
+	}
 }
 
 func invalidResponseError(detail string) *RefreshError {

@@ -20,7 +20,7 @@ func TestWaitErrorWrapsItsCauses(t *testing.T) {
 	}{
 		"no response yet": {fakeetrusted.Hang(), "", true},
 		"outage":          {fakeetrusted.Status(503, nil), tokensource.OutcomeUnavailable, true},
-		"rejection":       {fakeetrusted.Status(401, nil), tokensource.OutcomeRejected, false},
+		"rejection":       {fakeetrusted.OAuthError(401, "invalid_client"), tokensource.OutcomeRejected, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -9,9 +9,18 @@ import (
 // loop is a running source's fetcher. Only Run's goroutine uses it.
 type loop struct {
 	*Source
-	share         pairFetcher // with the pair in use; zero until there is one
-	candidate     pairFetcher // with a changed pair that has not yielded a token yet
-	readAt        time.Time   // when to read the credentials again; zero: when a change is signalled
+	share      pairFetcher // of the pair in use; zero until there is one
+	candidate  pairFetcher // of a changed pair that has not yielded a token yet
+	started    time.Time   // when the pair in use was first read; before that, when the loop began
+	proven     bool        // whether the pair in use has yielded a token
+	rejections rejections  // of the pair in use
+	// random is the jitter of the pause after the last failed attempt. pauseIsShared means that all brokers that share the
+	// token pause as long.
+	random        float64
+	pauseIsShared bool
+
+	readAt        time.Time    // when to read the credentials again; zero: when a change is signalled
+	modified      [2]time.Time // of their files, when they were last read
 	lastCandidate candidateResult
 	lastReadError readFailure
 	// lookAt is when to check the store for a token after its notification; zero: there was none. lookedAt is the time of
@@ -24,7 +33,7 @@ type loop struct {
 // Snapshot. Run must be called at most once.
 func (s *Source) Run(ctx context.Context) {
 	defer s.publish(func(next *state) { next.stopped = true })
-	l := &loop{Source: s, readAt: time.Now()}
+	l := &loop{Source: s, started: time.Now(), readAt: time.Now()}
 	defer func() {
 		l.share.close()
 		l.candidate.close()
@@ -50,6 +59,7 @@ func (l *loop) sleep(ctx context.Context) bool {
 		select {
 		case <-timer.C:
 		case <-l.wake:
+			l.shortenPause()
 		case <-l.credentialsChanged:
 			l.readAt = time.Now()
 		case <-l.notified:
@@ -80,7 +90,7 @@ func (l *loop) nextRefresh() time.Time {
 	current := l.state.Load()
 	if current.failure == nil && current.token != nil && !current.waiting && !current.token.serves(time.Now()) {
 		// The token ended before its refresh was due: it was revoked, the machine was suspended, or its clock was set.
-		// After a failure this does not apply: the backoff stands, and so does the pause while another broker fetches.
+		// After a failure this does not apply: the pause stands, and so does that while another broker fetches.
 		return time.Now()
 	}
 	return current.nextAttempt
@@ -100,7 +110,7 @@ func (l *loop) refresh(ctx context.Context) {
 		})
 		return
 	}
-	if result.failure != nil && result.failure.Outcome == OutcomeRejected && l.reloadCredentials(ctx) {
+	if isRejection(result.failure) && l.tryWaiting(ctx) {
 		// The credentials had been changed and the new ones work: there is no need to report the rejection.
 		if !result.fromPeer {
 			l.publish(func(next *state) { next.refreshes[OutcomeRejected.index()]++ })
@@ -137,8 +147,9 @@ func (l *loop) record(result attempt, also func(next *state)) {
 	published := l.publish(func(next *state) {
 		next.waiting, next.fromPeer = false, result.fromPeer
 		if result.failure != nil {
-			next.recordFailure(result)
+			l.recordFailure(next, result)
 		} else {
+			l.proven, l.rejections = true, rejections{}
 			next.recordSuccess(result.token, result.ended)
 		}
 		if !result.fromPeer {

@@ -27,6 +27,7 @@ func (o ReloadOutcome) index() int { return slices.Index(ReloadOutcomes[:], o) }
 type CredentialReload struct {
 	Account string
 	Outcome ReloadOutcome
+	First   bool // there have been no credentials yet
 	// Reason and Advice say what went wrong and what to do; empty on success.
 	Reason, Advice string
 	Next           time.Duration // until the next attempt, if the files do not change before; 0 on success
@@ -42,11 +43,11 @@ const (
 
 // candidateResult is the last attempt with a changed pair that yielded no token.
 type candidateResult struct {
-	pair     Credentials
-	at       time.Time
-	pause    time.Duration // before the same pair is tried again
-	failures int           // consecutive, of the same pair
-	reload   CredentialReload
+	pair       Credentials
+	at         time.Time
+	pause      time.Duration // before the same pair is tried again
+	failures   int           // consecutive, of the same pair
+	rejections rejections
 }
 
 // retryAt returns when a pair may be tried.
@@ -61,7 +62,8 @@ func (r candidateResult) retryAt(pair Credentials) time.Time {
 	}
 }
 
-// readFailure is the last reported failure to read the credentials. The same failure is not reported at every read.
+// readFailure is the last reported failure to read the credentials, if no read has succeeded since. The same failure is
+// not reported at every read.
 type readFailure struct {
 	text string
 	at   time.Time
@@ -71,6 +73,9 @@ type readFailure struct {
 // that yields a token replaces the old one, together with its token. It reports whether that has happened.
 func (l *loop) reloadCredentials(ctx context.Context) bool {
 	l.readAt = time.Time{}
+	modified := l.config.Credentials.modified() // before reading, so that no later change is missed
+	written := modified != l.modified
+	l.modified = modified
 	pair, err := l.config.Credentials.Read()
 	switch {
 	case err != nil:
@@ -79,33 +84,53 @@ func (l *loop) reloadCredentials(ctx context.Context) bool {
 	case l.share.pair.isZero():
 		// The first pair replaces nothing, so it need not be tried first.
 		l.share, l.lastReadError = l.open(pair), readFailure{}
+		l.started = time.Now()
 		l.publish(func(next *state) {
 			next.lastChange = time.Now()
-			next.failure, next.nextAttempt = nil, time.Time{}
+			next.failure, next.rejected, next.nextAttempt = nil, false, time.Time{}
 			next.pendingReload = nil
 		})
 		return false
 	case pair.Equal(l.share.pair):
-		if l.state.Load().pendingReload != nil { // the files were restored
-			l.publish(func(next *state) { next.pendingReload = nil })
-		}
-		// The time stays, so that alternating between two pairs does not flood the login server either.
-		l.lastCandidate, l.lastReadError = candidateResult{at: l.lastCandidate.at}, readFailure{}
-		l.candidate.close()
-		l.candidate = pairFetcher{}
+		l.unchanged(written)
 		return false
 	}
+	if pair.Equal(l.lastCandidate.pair) && (written || l.lastReadError.text != "") {
+		l.lastCandidate = candidateResult{at: l.lastCandidate.at} // perhaps the login server knows it now
+	}
+	l.lastReadError = readFailure{}
 	if retryAt := l.lastCandidate.retryAt(pair); time.Until(retryAt) > 0 {
 		l.readAt = retryAt
-		if pending := l.state.Load().pendingReload; pair.Equal(l.lastCandidate.pair) && pending != nil && pending.Outcome == ReloadUnreadable {
-			// The pair is readable again, and its result is known.
-			reload := l.lastCandidate.reload
-			l.lastReadError = readFailure{}
-			l.publish(func(next *state) { next.pendingReload, next.pendingReloadAt = &reload, l.lastCandidate.at })
-		}
 		return false
 	}
 	return l.tryCandidate(ctx, pair)
+}
+
+// unchanged gives up a changed pair, because the files contain the pair in use again. If that is rejected and they were
+// written, it is tried again soon: perhaps the login server knows it now.
+func (l *loop) unchanged(written bool) {
+	current := l.state.Load()
+	retry := written && current.rejected
+	if current.pendingReload != nil || retry {
+		l.publish(func(next *state) {
+			next.pendingReload = nil
+			if retry {
+				l.rejections = rejections{}
+				next.nextAttempt = earlier(next.nextAttempt, next.failedAt.Add(minBackoff))
+			}
+		})
+	}
+	// The time stays, so that alternating between two pairs does not flood the login server either.
+	l.lastCandidate, l.lastReadError = candidateResult{at: l.lastCandidate.at}, readFailure{}
+	l.candidate.close()
+	l.candidate = pairFetcher{}
+}
+
+// tryWaiting reads the credentials because the login server has rejected those in use. A changed pair that waits to be tried
+// again is tried at once. It reports whether that pair is now in use.
+func (l *loop) tryWaiting(ctx context.Context) bool {
+	l.lastCandidate.pause = min(l.lastCandidate.pause, candidatePause)
+	return l.reloadCredentials(ctx)
 }
 
 // tryCandidate requests a token with a pair other than the one in use. It reports whether the pair is now in use.
@@ -127,7 +152,7 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 	}
 	l.share.close()
 	l.share, l.candidate = l.candidate, pairFetcher{}
-	l.lastCandidate, l.lastReadError = candidateResult{at: result.ended}, readFailure{}
+	l.lastCandidate = candidateResult{at: result.ended}
 	l.record(result, func(next *state) {
 		next.lastChange = result.ended
 		next.reloads[ReloadSuccess.index()]++
@@ -139,22 +164,27 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 
 // candidateFailed keeps the old pair and schedules the next attempt with the new one.
 func (l *loop) candidateFailed(pair Credentials, result attempt) {
-	failures := 1
+	last := candidateResult{pair: pair, at: result.ended, failures: 1}
 	if pair.Equal(l.lastCandidate.pair) {
-		failures += l.lastCandidate.failures
+		last.failures, last.rejections = 1+l.lastCandidate.failures, l.lastCandidate.rejections
 	}
-	pause := retryDelay(result.failure, failures, random())
-	if !result.next.IsZero() {
-		pause = result.next.Sub(result.ended)
-	}
+	last.rejections.add(result.failure, result.ended)
 	outcome := ReloadPostponed
-	if result.failure.Outcome == OutcomeRejected {
+	switch {
+	case isRejection(result.failure):
 		outcome = ReloadRejected
+		last.pause = rejectedPause(last.rejections.count, result.ended.Sub(last.rejections.since), true)
+	case l.state.Load().rejected: // only the new pair can yield a token
+		last.pause = nextPause(result.failure, last.failures, l.remaining(l.state.Load(), result.ended), l.needed(), random())
+	default:
+		last.pause = nextPause(result.failure, last.failures, maxLifetime, false, random())
 	}
-	reload := CredentialReload{Account: l.config.Account, Outcome: outcome, Reason: result.failure.Reason, Advice: result.failure.Advice, Next: pause}
-	l.lastCandidate = candidateResult{pair: pair, at: result.ended, pause: pause, failures: failures, reload: reload}
-	l.readAt = l.lastCandidate.retryAt(pair)
-	l.publishPendingReload(reload, func(*state) {})
+	if !result.next.IsZero() {
+		last.pause = result.next.Sub(result.ended)
+	}
+	l.lastCandidate = last
+	l.readAt = last.retryAt(pair)
+	l.publishPendingReload(CredentialReload{Outcome: outcome, Reason: result.failure.Reason, Advice: result.failure.Advice, Next: last.pause}, func(*state) {})
 }
 
 // publishPendingReload publishes that the credentials that were last read are not in use, together with another change,
@@ -183,9 +213,10 @@ func (l *loop) credentialsUnreadable(err error) {
 		Reason:  "cannot read the credentials: " + oneLine(err),
 		Advice:  "Fix the files; the broker picks them up automatically.",
 	}
-	l.publishPendingReload(CredentialReload{Outcome: ReloadUnreadable, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause}, func(next *state) {
-		if l.share.pair.isZero() {
-			next.failure, next.failedAt, next.nextAttempt = failure, time.Now(), l.readAt
+	first := l.share.pair.isZero()
+	l.publishPendingReload(CredentialReload{Outcome: ReloadUnreadable, First: first, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause}, func(next *state) {
+		if first {
+			next.failure, next.rejected, next.failedAt, next.nextAttempt = failure, true, time.Now(), l.readAt
 		}
 	})
 }

@@ -72,14 +72,14 @@ func TestReloadMakesBeforeBreak(t *testing.T) {
 		}{
 			{"the same again", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret + "\n", false, [3]uint64{}},
 			{"a wrong pair", "new-id", "wrong", false, [3]uint64{0, 1, 0}},
-			{"the wrong pair again", "new-id", "wrong\r\n", false, [3]uint64{0, 1, 0}},
 			{"an empty file", "new-id", "", false, [3]uint64{0, 1, 1}},
 			{"half of the new pair", "new-id", fakeetrusted.DefaultClientSecret, false, [3]uint64{0, 2, 1}},
 			{"the new pair", "new-id", "new-secret", true, [3]uint64{1, 2, 1}},
 		}
 		for _, step := range steps {
-			time.Sleep(2 * time.Second)
+			time.Sleep(600 * time.Millisecond)
 			f.change(t, step.id, step.secret)
+			time.Sleep(300 * time.Millisecond) // the next step comes before a rejected pair is tried again
 			now, ok := f.Current()
 			if !ok || (now != before) != step.change {
 				t.Errorf("%s: changed = %v, want %v", step.name, now != before, step.change)
@@ -162,24 +162,102 @@ func TestSnapshotReportsUnreadableFirstPair(t *testing.T) {
 	})
 }
 
-func TestRetriesRejectedPairAfterFiveMinutes(t *testing.T) {
+// The files may be written before the login server knows the new pair.
+func TestRetriesRejectedChangeLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.at(time.Second)
 		f.change(t, "new-id", "new-secret")
-		for range 20 { // as polling does
+		for range 150 { // as polling does
 			time.Sleep(10 * time.Second)
 			f.ReloadCredentials()
 		}
-		if n := f.server.TokenRequestCount(); n != 2 {
-			t.Fatalf("%d token requests, want the first and one with the new pair", n)
+		var got []time.Duration
+		for _, request := range f.server.TokenRequests()[1:] {
+			got = append(got, request.At.Sub(f.began).Round(time.Second)/time.Second-1)
+		}
+		if want := []time.Duration{0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363, 423, 483, 543, 603, 903, 1203}; !slices.Equal(got, want) {
+			t.Errorf("the new pair was tried after %d s, want %d s", got, want)
 		}
 		f.server.SetClient("new-id", "new-secret") // an administrator enables the client
-		f.at(6 * time.Minute)
-		if got := f.Snapshot().Reloads; got != [3]uint64{1, 1, 0} {
-			t.Errorf("reloads %v", got)
+		f.at(1510 * time.Second)
+		if got := f.Snapshot().Reloads; got[0] != 1 {
+			t.Errorf("reloads %v, want the new pair in use", got)
 		}
 	})
+}
+
+// Where the new pair is written before the login server knows it, and the old one ends at that moment, requests must not
+// wait for the end of a long pause.
+func TestChangeOfFilesBeforeLoginServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, fakeetrusted.Options{Lifetime: 10 * time.Second})
+		f.at(6 * time.Second)
+		f.change(t, "new-id", "new-secret")
+		f.at(11 * time.Second)
+		f.server.RemoveClient(fakeetrusted.DefaultClientID)
+		f.at(40 * time.Second) // both are rejected
+		f.server.SetClient("new-id", "new-secret")
+		for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+			if _, ok := f.Current(); ok {
+				break
+			}
+			if time.Since(began) > time.Minute {
+				t.Fatalf("no token a minute after the login server knows the new pair: %+v", f.Snapshot())
+			}
+		}
+	})
+}
+
+// When the pair in use is rejected, the pair that waits is tried at once and not after its pause.
+func TestRejectionTriesWaitingPair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, fakeetrusted.Options{Lifetime: 200 * time.Second})
+		f.at(time.Second)
+		f.change(t, "new-id", "new-secret")
+		f.at(130 * time.Second) // the next attempt with the new pair comes after 183 s
+		f.server.RemoveClient(fakeetrusted.DefaultClientID)
+		f.server.SetClient("new-id", "new-secret")
+		before := f.server.TokenRequestCount()
+		f.at(161 * time.Second) // the refresh was due
+		if got := f.Snapshot().Reloads[0]; got != 1 || f.server.TokenRequestCount() != before+2 {
+			t.Errorf("%d reloads, %d token requests; want the new pair in use after one rejection", got, f.server.TokenRequestCount()-before)
+		}
+	})
+}
+
+func TestWritingFilesAgainRetriesAtOnce(t *testing.T) {
+	for name, id := range map[string]string{"changed pair": "new-id", "pair in use": fakeetrusted.DefaultClientID} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFiles(t, fakeetrusted.Options{Lifetime: 10 * time.Hour})
+				if id == "new-id" {
+					f.at(time.Second)
+				} else {
+					f.server.RemoveClient(id)
+				}
+				f.start()
+				f.change(t, id, fakeetrusted.DefaultClientSecret)
+				f.at(70 * time.Second) // it was rejected for the seventh time after 63 s
+				before := f.server.TokenRequestCount()
+				f.ReloadCredentials() // without a change
+				time.Sleep(10 * time.Second)
+				if n := f.server.TokenRequestCount() - before; n != 0 {
+					t.Errorf("%d token requests without a change, want 0", n)
+				}
+				f.server.SetClient(id, fakeetrusted.DefaultClientSecret)
+				time.Sleep(time.Second)
+				if err := os.Chtimes(f.secret, time.Now(), time.Now()); err != nil { // the bubble's time
+					t.Fatal(err)
+				}
+				f.ReloadCredentials()
+				time.Sleep(10 * time.Millisecond)
+				if snapshot := f.Snapshot(); !snapshot.Valid || snapshot.LastFailure != nil || snapshot.PendingReload != nil {
+					t.Errorf("snapshot %+v, want a token of the pair", snapshot)
+				}
+			})
+		})
+	}
 }
 
 func TestOutagePostponesReload(t *testing.T) {

@@ -1,6 +1,7 @@
 package tokensource
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -12,7 +13,9 @@ import (
 // issuedToken is an access token that the login server issued.
 type issuedToken struct {
 	accessToken string
-	lifetime    time.Duration
+	lifetime    time.Duration // zero: it has expired already
+	notBefore   float64       // its nbf claim (RFC 7519 section 4.1.5); 0: none
+	delay       time.Duration // how long after the response the token is not valid yet
 }
 
 // responseBody has the fields of RFC 6749 sections 5.1 and 5.2 that are used here. expires_in is decoded separately,
@@ -43,10 +46,27 @@ func parseTokenResponse(body []byte) (issued issuedToken, code string, err error
 	if response.TokenType != nil && !strings.EqualFold(*response.TokenType, "Bearer") {
 		return issuedToken{}, "", errors.New("its token_type is not Bearer")
 	}
+	claims := parseClaims(response.AccessToken)
 	return issuedToken{
 		accessToken: response.AccessToken,
-		lifetime:    tokenLifetime(response.ExpiresIn, response.AccessToken),
+		lifetime:    tokenLifetime(response.ExpiresIn, claims),
+		notBefore:   claims.NotBefore,
 	}, "", nil
+}
+
+// bodyKind says what kind of text the body of an error response is, without quoting it.
+func bodyKind(body []byte) string {
+	text := bytes.TrimSpace(body)
+	switch {
+	case len(text) == 0:
+		return "empty"
+	case text[0] == '<':
+		return "HTML"
+	case json.Valid(text):
+		return "JSON without an OAuth error"
+	default:
+		return "text"
+	}
 }
 
 // describeBody says what a body that is not a JSON object appears to be.
@@ -81,9 +101,11 @@ func knownErrorCode(code string) string {
 		"access_denied", "invalid_target", "server_error", "temporarily_unavailable":
 		return code
 	default:
-		return "an unknown error"
+		return unknownErrorCode
 	}
 }
+
+const unknownErrorCode = "an unknown error"
 
 // isB64Token reports whether s is a b64token of RFC 6750 section 2.1: 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+"
 // / "/" ) *"=". Anything else, above all a line break, could change the request that the token is put into.
@@ -103,49 +125,51 @@ func isB64Token(s string) bool {
 }
 
 // tokenLifetime returns how long a token is valid according to its response: expires_in as a number or a numeric
-// string; if that is missing or not positive, the token's own exp − iat (a difference, so the server's clock does not
-// matter); otherwise five minutes. It never returns more than a day.
-func tokenLifetime(expiresIn json.RawMessage, accessToken string) time.Duration {
-	seconds := parseNumber(expiresIn)
-	if seconds < 1 {
-		seconds = jwtLifetime(accessToken)
+// string, zero or less meaning that it has expired; if it is missing or not a number, the token's own exp − iat (a
+// difference, so the server's clock does not matter); otherwise five minutes. It never returns more than a day.
+func tokenLifetime(expiresIn json.RawMessage, claims claims) time.Duration {
+	var text json.Number
+	seconds, known := 0.0, false
+	if json.Unmarshal(expiresIn, &text) == nil && text != "" {
+		seconds, _ = text.Float64() // 1e999 is out of range: Float64 returns an error and +Inf, which is capped below
+		known = true
 	}
-	if seconds < 1 {
+	if !known && claims.IssuedAt > 0 {
+		seconds = claims.Expires - claims.IssuedAt
+		known = seconds >= 1
+	}
+	switch {
+	case !known:
 		return defaultLifetime
-	}
-	if seconds >= maxLifetime.Seconds() {
+	case seconds >= maxLifetime.Seconds():
 		return maxLifetime
 	}
-	return time.Duration(math.Floor(seconds)) * time.Second
+	return time.Duration(math.Floor(max(0, seconds))) * time.Second
 }
 
-// parseNumber reads a JSON number, or a JSON string that contains one. It returns 0 for anything else.
-func parseNumber(raw json.RawMessage) float64 {
-	var text json.Number
-	if json.Unmarshal(raw, &text) != nil {
-		return 0
-	}
-	value, _ := text.Float64() // 1e999 is out of range: Float64 returns an error and +Inf, which tokenLifetime caps
-	return value
+// claims are those of a JWT (RFC 7519 section 4.1) that matter here, in seconds.
+type claims struct {
+	Expires   float64 `json:"exp"`
+	IssuedAt  float64 `json:"iat"`
+	NotBefore float64 `json:"nbf"`
 }
 
-// jwtLifetime returns exp − iat of a JWT (RFC 7519 section 4.1) in seconds. It does not verify the signature: the token
-// came over TLS from the server that issued it. It returns 0 if the token is not a JWT or lacks a claim.
-func jwtLifetime(accessToken string) float64 {
+// parseClaims returns the claims of a JWT. It does not verify the signature: the token came over TLS from the server that
+// issued it. It returns zero claims if the token is not a JWT.
+func parseClaims(accessToken string) (parsed claims) {
 	segments := strings.Split(accessToken, ".")
 	if len(segments) != 3 {
-		return 0
+		return claims{}
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(segments[1])
-	if err != nil {
-		return 0
+	if err != nil || json.Unmarshal(payload, &parsed) != nil {
+		return claims{}
 	}
-	var claims struct {
-		Expires  float64 `json:"exp"`
-		IssuedAt float64 `json:"iat"`
-	}
-	if json.Unmarshal(payload, &claims) != nil || claims.IssuedAt <= 0 {
-		return 0
-	}
-	return claims.Expires - claims.IssuedAt
+	return parsed
+}
+
+// delay returns how long after date a token with an nbf claim becomes valid.
+func delay(notBefore float64, date time.Time) time.Duration {
+	seconds := notBefore - float64(date.Unix())
+	return time.Duration(max(0, min(seconds, maxLifetime.Seconds())) * float64(time.Second))
 }

@@ -26,18 +26,19 @@ func TestTokenLifetime(t *testing.T) {
 		{"exponent", `3e2`, "abc", 300 * time.Second},
 		{"missing", ``, "abc", 5 * time.Minute},
 		{"null", `null`, "abc", 5 * time.Minute},
-		{"zero", `0`, "abc", 5 * time.Minute},
-		{"less than a second", `0.5`, "abc", 5 * time.Minute},
-		{"negative", `-1`, "abc", 5 * time.Minute},
+		{"zero", `0`, "abc", 0},
+		{"less than a second", `0.5`, "abc", 0},
+		{"negative", `-1`, "abc", 0},
 		{"huge", `99999999999999999999`, "abc", maxLifetime},
 		{"beyond floating point", `1e999`, "abc", maxLifetime},
-		{"negative beyond floating point", `-1e999`, "abc", 5 * time.Minute},
+		{"negative beyond floating point", `-1e999`, "abc", 0},
 		{"word", `"soon"`, "abc", 5 * time.Minute},
 		{"infinity", `"inf"`, "abc", 5 * time.Minute},
 		{"object", `{}`, "abc", 5 * time.Minute},
 		{"missing, with a JWT", ``, dayOff, 2 * time.Minute},
-		{"zero, with a JWT", `0`, dayOff, 2 * time.Minute},
-		{"negative, with a JWT", `"-5"`, dayOff, 2 * time.Minute},
+		{"zero, with a JWT", `0`, dayOff, 0},
+		{"negative, with a JWT", `"-5"`, dayOff, 0},
+		{"empty string, with a JWT", `""`, dayOff, 2 * time.Minute},
 		{"number, with a JWT", `60`, dayOff, time.Minute},
 		{"JWT without iat", ``, jwt(`{"exp":1700086520}`), 5 * time.Minute},
 		{"JWT that expired before it was issued", ``, jwt(`{"iat":2,"exp":1}`), 5 * time.Minute},
@@ -85,21 +86,31 @@ func TestInterpretResponse(t *testing.T) {
 		{"= in the middle", 200, nil, `{"access_token":"a=b"}`, OutcomeInvalidResponse, "characters"},
 		{"= at the end", 200, nil, `{"access_token":"ab=="}`, OutcomeSuccess, ""},
 		{"only =", 200, nil, `{"access_token":"="}`, OutcomeInvalidResponse, "characters"},
-		{"200 with a credential error", 200, nil, `{"error":"invalid_client"}`, OutcomeRejected, "invalid_client"},
+		{"200 with a credential error", 200, nil, `{"error":"invalid_client"}`, OutcomeInvalidResponse, "invalid_client"},
 		{"200 with another error", 200, nil, `{"error":"server_error"}`, OutcomeInvalidResponse, "server_error"},
 		{"201", 201, nil, good, OutcomeInvalidResponse, "201"},
 		{"204", 204, nil, "", OutcomeInvalidResponse, "204"},
 		{"400 invalid_client", 400, nil, `{"error":"invalid_client"}`, OutcomeRejected, "invalid_client"},
 		{"400 unauthorized_client", 400, nil, `{"error":"unauthorized_client"}`, OutcomeRejected, "unauthorized_client"},
-		{"401 without a body", 401, nil, "", OutcomeRejected, "401 Unauthorized"},
-		{"403 with HTML", 403, nil, "<html>", OutcomeRejected, "403 Forbidden"},
+		{"400 invalid_grant", 400, nil, `{"error":"invalid_grant"}`, OutcomeRejected, "invalid_grant"},
+		{"400 unsupported_grant_type", 400, nil, `{"error":"unsupported_grant_type"}`, OutcomeRejected, "unsupported_grant_type"},
+		{"400 invalid_scope", 400, nil, `{"error":"invalid_scope"}`, OutcomeRejected, "invalid_scope"},
+		{"401 invalid_client", 401, nil, `{"error":"invalid_client"}`, OutcomeRejected, "401 Unauthorized, invalid_client"},
 		{"403 access_denied", 403, nil, `{"error":"access_denied"}`, OutcomeRejected, "access_denied"},
-		{"400 invalid_scope", 400, nil, `{"error":"invalid_scope"}`, OutcomeInvalidResponse, "invalid_scope"},
+		{"404 invalid_client", 404, nil, `{"error":"invalid_client"}`, OutcomeInvalidResponse, "404"},
+		{"500 invalid_client", 500, nil, `{"error":"invalid_client"}`, OutcomeUnavailable, "500"},
+		{"401 without a body", 401, nil, "", OutcomeUnavailable, "something between the broker and the login server refused the request (401, empty)"},
+		{"403 with HTML", 403, nil, " <html>", OutcomeUnavailable, "(403, HTML)"},
+		{"403 of a gateway", 403, nil, `{"message":"Forbidden"}`, OutcomeUnavailable, "(403, JSON without an OAuth error)"},
+		{"403 with its own error", 403, nil, `{"error":"Forbidden"}`, OutcomeUnavailable, "(403, JSON without an OAuth error)"},
+		{"403 with text", 403, nil, "blocked", OutcomeUnavailable, "(403, text)"},
 		{"400 invalid_request", 400, nil, `{"error":"invalid_request"}`, OutcomeInvalidResponse, "invalid_request"},
 		{"400 without a body", 400, nil, "", OutcomeInvalidResponse, "400"},
 		{"400 temporarily_unavailable", 400, nil, `{"error":"temporarily_unavailable"}`, OutcomeUnavailable, "400"},
 		{"404", 404, nil, "<html>", OutcomeInvalidResponse, "404"},
 		{"307", 307, http.Header{"Location": {"https://elsewhere.example/"}}, "", OutcomeInvalidResponse, "redirect"},
+		{"408", 408, nil, "", OutcomeUnavailable, "408"},
+		{"425", 425, nil, "", OutcomeUnavailable, "425"},
 		{"429", 429, nil, "", OutcomeUnavailable, "429"},
 		{"500", 500, nil, "", OutcomeUnavailable, "500"},
 		{"503", 503, nil, good, OutcomeUnavailable, "503 Service Unavailable"},
@@ -109,8 +120,8 @@ func TestInterpretResponse(t *testing.T) {
 			outcome, reason := OutcomeSuccess, ""
 			if failure != nil {
 				outcome, reason = failure.Outcome, failure.Reason
-				if failure.Advice == "" || got.accessToken != "" {
-					t.Errorf("failure %+v with token %+v, want advice and no token", failure, got)
+				if failure.Advice == "" || got.accessToken != "" || tc.status != 200 && failure.Status != tc.status {
+					t.Errorf("failure %+v with token %+v, want advice, the status and no token", failure, got)
 				}
 				if strings.Contains(reason, "elsewhere") {
 					t.Errorf("reason %q quotes the server", reason)
@@ -120,6 +131,29 @@ func TestInterpretResponse(t *testing.T) {
 				t.Errorf("outcome %s (%s), want %s (… %s …)", outcome, reason, tc.want, tc.reason)
 			}
 		})
+	}
+}
+
+// The response's Date, and not the broker's clock, says how far off a token's nbf is.
+func TestNotBeforeIsRelativeToDate(t *testing.T) {
+	const date = "Tue, 14 Nov 2023 22:13:20 GMT" // 1700000000
+	for _, tc := range []struct {
+		name, claims, date string
+		want               time.Duration
+	}{
+		{"later", `{"nbf":1700000003}`, date, 3 * time.Second},
+		{"fraction", `{"nbf":1700000000.5}`, date, 500 * time.Millisecond},
+		{"now", `{"nbf":1700000000}`, date, 0},
+		{"earlier", `{"nbf":1699999999}`, date, 0},
+		{"none", `{}`, date, 0},
+		{"never", `{"nbf":1e300}`, date, maxLifetime},
+		{"no Date", `{"nbf":1700000003}`, "", 0},
+		{"not a JWT", ``, date, 0},
+	} {
+		got, failure := interpretResponse(&http.Response{StatusCode: 200, Header: http.Header{"Date": {tc.date}}}, []byte(`{"access_token":"`+jwt(tc.claims)+`"}`), time.Now())
+		if failure != nil || got.delay != tc.want {
+			t.Errorf("%s: delay %v, %v, want %v", tc.name, got.delay, failure, tc.want)
+		}
 	}
 }
 
@@ -165,8 +199,8 @@ func FuzzParseTokenResponse(f *testing.F) {
 			if !isB64Token(got.accessToken) {
 				t.Fatalf("access token %q, want a b64token", got.accessToken)
 			}
-			if got.lifetime < time.Second || got.lifetime > maxLifetime {
-				t.Fatalf("lifetime %v, want from 1s to %v", got.lifetime, maxLifetime)
+			if got.lifetime < 0 || got.lifetime > maxLifetime {
+				t.Fatalf("lifetime %v, want from 0 to %v", got.lifetime, maxLifetime)
 			}
 		}
 	})

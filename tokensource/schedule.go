@@ -1,6 +1,9 @@
 package tokensource
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // The timing of token requests.
 const (
@@ -23,13 +26,27 @@ const (
 	minBackoff = time.Second
 	maxBackoff = 30 * time.Second
 
+	// maxNeededPause limits the backoff once the token has expired and requests need one; maxLongNeededPause replaces it
+	// after longOutage. So requests wait no longer than that once the login server has healed.
+	maxNeededPause     = 2 * time.Second
+	maxLongNeededPause = 5 * time.Second
+	longOutage         = 30 * time.Second
+
 	// maxRetryAfter limits Retry-After: a login server that still says "in an hour" after its outage has ended must not
 	// keep every shop down.
 	maxRetryAfter = 5 * time.Minute
 
+	// lastAttempt is how long before the token's end there is an attempt, whatever Retry-After says.
+	lastAttempt = 5 * time.Second
+
 	// rejectedRetry is the pause after rejected credentials. Retrying sooner rarely helps, and repeated failures can lock
 	// an account; but the client may be enabled in the Control Centre at any time.
 	rejectedRetry = 5 * time.Minute
+
+	// For changedRetryTime, a changed pair that is rejected is retried after at most maxChangedPause: its files may have
+	// been written before the login server knew it.
+	changedRetryTime = 10 * time.Minute
+	maxChangedPause  = time.Minute
 
 	// maxLease is how long a lease lasts, and so how long the other brokers wait for one that died while it was fetching. A
 	// login server mostly answers within a second.
@@ -80,34 +97,55 @@ func fallbackTime(known *token, now time.Time, wait time.Duration, random float6
 // pollPause returns the pause before a broker asks the store again whether another's attempt has ended.
 func pollPause() time.Duration { return maxJitter/2 + jitter(maxJitter) }
 
-// sharedPause returns how long all brokers that share a token pause after the failures-th failure in a row. Its parameters are
-// those of nextPause. It is at most 30 s, because another broker may fare better.
+// sharedPause returns how long all brokers that share a token pause after the failures-th failure in a row, as if requests needed
+// one. Its parameters are those of nextPause. It is at most 30 s, because another broker may fare better.
 func sharedPause(failure *RefreshError, failures int, remaining time.Duration, random float64) time.Duration {
-	pause := retryDelay(failure, failures, random)
-	switch {
-	case failure.Outcome == OutcomeRejected:
-		pause = minBackoff << min(failures-1, 5)
-	case remaining > 0:
-		pause = min(pause, max(minBackoff, remaining/8))
-	case -remaining < 30*time.Second:
-		pause = min(pause, 2*time.Second)
-	default:
-		pause = min(pause, 5*time.Second)
+	if isRejection(failure) {
+		return min(rejectedPause(failures, 0, true), maxBackoff)
 	}
-	return min(pause, maxBackoff)
+	return min(nextPause(failure, failures, remaining, true, random), maxBackoff)
 }
 
-// retryDelay returns the pause after a failed attempt. failures counts the consecutive failures, from 1. The pause is
-// exponential with full jitter between 1 s and 30 s, at least Retry-After (up to five minutes), and five minutes after a
-// rejection. jitter is in [0, 1).
-func retryDelay(failure *RefreshError, failures int, jitter float64) time.Duration {
-	if failure.Outcome == OutcomeRejected {
-		return rejectedRetry
-	}
+// nextPause returns the pause from the end of a failed attempt to the next one, if the credentials do not count as
+// rejected. It is at least a second, and exponential with full jitter up to 30 s, except that a token must not expire, and
+// requests must not wait, because of it. Retry-After is a lower bound, except that there is always an attempt shortly
+// before the token's end; after that only a 429's counts.
+//
+// failures counts the consecutive failures, from 1. remaining is what was left of the token when the attempt ended; it is
+// negative once requests have been without a token for that long. needed means that requests wait for a token, or have
+// failed for lack of one since the attempt began. random is in [0, 1).
+func nextPause(failure *RefreshError, failures int, remaining time.Duration, needed bool, random float64) time.Duration {
 	ceiling := maxBackoff
 	if failures < 5 { // 2^5 s exceeds the ceiling
 		ceiling = minBackoff << failures
 	}
-	backoff := minBackoff + time.Duration(jitter*float64(ceiling-minBackoff))
-	return max(backoff, min(failure.RetryAfter, maxRetryAfter))
+	pause := minBackoff + time.Duration(random*float64(ceiling-minBackoff))
+	atLeast := min(failure.RetryAfter, maxRetryAfter)
+	limited := failure.Status == http.StatusTooManyRequests
+	switch {
+	case remaining > lastAttempt:
+		atLeast = min(atLeast, remaining-lastAttempt)
+	case remaining > 0 && !limited:
+		atLeast = min(atLeast, remaining)
+	case !limited:
+		atLeast = 0
+	}
+	switch {
+	case remaining > 0:
+		pause = min(pause, remaining/8)
+	case needed && -remaining < longOutage:
+		pause = min(pause, maxNeededPause)
+	case needed && !failure.isRefusal():
+		pause = min(pause, maxLongNeededPause)
+	}
+	return max(minBackoff, pause, atLeast)
+}
+
+// rejectedPause returns the pause after the rejections-th rejection of a pair in a row, since being the time since the
+// first. A changed pair has not yielded a token yet.
+func rejectedPause(rejections int, since time.Duration, changed bool) time.Duration {
+	if !changed || since >= changedRetryTime {
+		return rejectedRetry
+	}
+	return min(minBackoff<<min(rejections-1, 6), maxChangedPause) // 2^6 s exceeds the limit
 }

@@ -1,6 +1,7 @@
 package tokensource
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -30,60 +31,88 @@ func TestRefreshDue(t *testing.T) {
 	}
 }
 
-func TestRetryDelay(t *testing.T) {
-	unavailable := func(retryAfter time.Duration) *RefreshError {
-		return &RefreshError{Outcome: OutcomeUnavailable, RetryAfter: retryAfter}
+func TestNextPause(t *testing.T) {
+	status := func(status int, retryAfter time.Duration) *RefreshError {
+		return &RefreshError{Outcome: OutcomeUnavailable, Status: status, RetryAfter: retryAfter}
 	}
-	const almostOne = 1 - 1e-9
+	outage := status(503, 0)
+	const (
+		almostOne = 1 - 1e-9
+		second    = time.Second
+		never     = -time.Hour // how long there has been no token
+	)
 	for _, tc := range []struct {
-		name     string
-		failure  *RefreshError
-		failures int
-		jitter   float64
-		want     time.Duration
+		name      string
+		failure   *RefreshError
+		failures  int
+		remaining time.Duration
+		needed    bool
+		random    float64
+		want      time.Duration
 	}{
-		{"never below a second", unavailable(0), 1, 0, time.Second},
-		{"first: up to 2 s", unavailable(0), 1, almostOne, 2 * time.Second},
-		{"second: up to 4 s", unavailable(0), 2, almostOne, 4 * time.Second},
-		{"fourth: up to 16 s", unavailable(0), 4, almostOne, 16 * time.Second},
-		{"fifth: up to 30 s", unavailable(0), 5, almostOne, 30 * time.Second},
-		{"the millionth does not overflow", unavailable(0), 1_000_000, almostOne, 30 * time.Second},
-		{"full jitter: the lower end stays", unavailable(0), 9, 0, time.Second},
-		{"Retry-After is a floor", unavailable(20 * time.Second), 1, 0, 20 * time.Second},
-		{"Retry-After is not a ceiling", unavailable(2 * time.Second), 9, almostOne, 30 * time.Second},
-		{"Retry-After is capped at 5 min", unavailable(time.Hour), 1, 0, 5 * time.Minute},
-		{"an invalid response is retried like an outage", &RefreshError{Outcome: OutcomeInvalidResponse}, 1, 0, time.Second},
-		{"a rejection waits 5 min", &RefreshError{Outcome: OutcomeRejected}, 1, 0, 5 * time.Minute},
-		{"Retry-After does not shorten it", &RefreshError{Outcome: OutcomeRejected, RetryAfter: time.Second}, 1, 0, 5 * time.Minute},
+		{"never below a second", outage, 1, never, false, 0, second},
+		{"first: up to 2 s", outage, 1, never, false, almostOne, 2 * second},
+		{"second: up to 4 s", outage, 2, never, false, almostOne, 4 * second},
+		{"fourth: up to 16 s", outage, 4, never, false, almostOne, 16 * second},
+		{"fifth: up to 30 s", outage, 5, never, false, almostOne, 30 * second},
+		{"the millionth does not overflow", outage, 1_000_000, never, false, almostOne, 30 * second},
+		{"full jitter: the lower end stays", outage, 9, never, false, 0, second},
+		{"an invalid response is retried like an outage", &RefreshError{Outcome: OutcomeInvalidResponse}, 1, never, false, 0, second},
+
+		{"an eighth of what remains", outage, 9, 40 * second, false, almostOne, 5 * second},
+		{"an eighth, but less by chance", outage, 9, 40 * second, false, 0.1, 3900 * time.Millisecond},
+		{"an eighth, but at least a second", outage, 9, 2 * second, true, almostOne, second},
+		{"much remains", outage, 2, 240 * second, true, almostOne, 4 * second},
+		{"nothing remains, requests need a token", outage, 9, 0, true, almostOne, 2 * second},
+		{"nor for 29 s", outage, 9, -29 * second, true, almostOne, 2 * second},
+		{"nor for 30 s", outage, 9, -30 * second, true, almostOne, 5 * second},
+		{"a shorter pause stays", outage, 1, -30 * second, true, 0.5, 1500 * time.Millisecond},
+		{"a 403 for 29 s", status(403, 0), 9, -29 * second, true, almostOne, 2 * second},
+		{"a 403 for 30 s", status(403, 0), 9, -30 * second, true, almostOne, 30 * second},
+		{"a 404 for 30 s", status(404, 0), 9, -30 * second, true, almostOne, 30 * second},
+		{"a 408 for 30 s", status(408, 0), 9, -30 * second, true, almostOne, 5 * second},
+		{"a 425 for 30 s", status(425, 0), 9, -30 * second, true, almostOne, 5 * second},
+		{"a 429 for 30 s", status(429, 0), 9, -30 * second, true, almostOne, 5 * second},
+
+		{"Retry-After is a lower bound", status(503, 20*second), 1, 200 * second, false, 0, 20 * second},
+		{"Retry-After is no upper bound", status(503, 2*second), 9, 240 * second, false, almostOne, 30 * second},
+		{"Retry-After counts up to 5 min", status(503, time.Hour), 1, time.Hour, true, 0, 5 * time.Minute},
+		{"but there is an attempt 5 s before the end", status(503, time.Hour), 1, 60 * second, false, 0, 55 * second},
+		{"also after a 429", status(429, time.Hour), 1, 60 * second, false, 0, 55 * second},
+		{"which is never sooner than in a second", status(503, time.Hour), 1, 5500 * time.Millisecond, false, 0, second},
+		{"and one at the end", status(503, time.Hour), 1, 5 * second, false, 0, 5 * second},
+		{"but not after a 429", status(429, time.Hour), 1, 5 * second, true, 0, 5 * time.Minute},
+		{"after the end it does not count", status(503, time.Hour), 9, -second, true, almostOne, 2 * second},
+		{"except that of a 429", status(429, 90*second), 9, -second, true, almostOne, 90 * second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := retryDelay(tc.failure, tc.failures, tc.jitter)
+			got := nextPause(tc.failure, tc.failures, tc.remaining, tc.needed, tc.random)
 			if diff := (got - tc.want).Abs(); diff > time.Microsecond {
-				t.Errorf("retryDelay = %v, want %v", got, tc.want)
+				t.Errorf("nextPause = %v, want %v", got, tc.want)
 			}
 		})
 	}
 }
 
-// The clocks diverge when a machine is suspended (the monotonic clock stops) or the wall clock is set.
-func TestRemainingUsesFasterClock(t *testing.T) {
-	const lifetime = 5 * time.Minute
-	for _, tc := range []struct {
-		name            string
-		monotonic, wall time.Duration
-		want            time.Duration
-	}{
-		{"both agree", time.Minute, time.Minute, 4 * time.Minute},
-		{"suspended for an hour", time.Minute, 61 * time.Minute, -56 * time.Minute},
-		{"set back an hour", time.Minute, -59 * time.Minute, 4 * time.Minute},
-		{"set forward an hour", 0, time.Hour, -55 * time.Minute},
-		{"to the end", lifetime, lifetime, 0},
+func TestRejectedPause(t *testing.T) {
+	var got []time.Duration
+	for n := 1; n <= 9; n++ {
+		got = append(got, rejectedPause(n, 0, true)/time.Second)
+	}
+	if want := []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60}; !slices.Equal(got, want) {
+		t.Errorf("rejectedPause of a changed pair = %d s, want %d s", got, want)
+	}
+	for name, got := range map[string]time.Duration{
+		"after ten minutes":           rejectedPause(20, 10*time.Minute, true),
+		"of a pair that has worked":   rejectedPause(2, time.Second, false),
+		"many rejections in a minute": rejectedPause(1_000_000, 10*time.Minute, true),
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			if got := remaining(lifetime, tc.monotonic, tc.wall); got != tc.want {
-				t.Errorf("remaining = %v, want %v", got, tc.want)
-			}
-		})
+		if got != 5*time.Minute {
+			t.Errorf("rejectedPause %s = %v, want 5m", name, got)
+		}
+	}
+	if got := rejectedPause(1_000_000, time.Minute, true); got != time.Minute {
+		t.Errorf("rejectedPause after a million rejections = %v, want 1m", got)
 	}
 }
 
@@ -99,8 +128,6 @@ func TestTokenIsValidUntilExpiry(t *testing.T) {
 		{"just before", issued.Add(time.Minute - 1), true},
 		{"at the end", issued.Add(time.Minute), false},
 		{"after", issued.Add(time.Hour), false},
-		{"on a wall clock that was set forward", issued.Round(0).Add(2 * time.Minute), false},
-		{"on a wall clock without a monotonic reading", issued.Round(0).Add(time.Second), true},
 	} {
 		if got := tok.valid(tc.at); got != tc.want {
 			t.Errorf("%s: valid = %v, want %v", tc.name, got, tc.want)

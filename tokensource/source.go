@@ -54,12 +54,15 @@ type Source struct {
 	config         Config
 	state          atomic.Pointer[state]
 	requestsWaited atomic.Uint64
+	waiting        atomic.Int64 // requests that wait for a token
+	unserved       atomic.Bool  // a request has failed for lack of a token since the last attempt began
 	invalidations  atomic.Uint64
 	fetching       atomic.Pointer[time.Time] // when the token request in flight was sent; nil: none in flight
 	storeHits      atomic.Uint64
 	storeErrors    atomic.Uint64
-	// wake signals the loop that the token has ended early, credentialsChanged that the credentials may have changed, and
-	// notified that the store may have a new token. A buffer of one is enough: signals are coalesced.
+	// wake signals the loop that the token has ended early or that a request waits, credentialsChanged that the
+	// credentials may have changed, and notified that the store may have a new token. A buffer of one is enough: signals
+	// are coalesced.
 	wake, credentialsChanged, notified chan struct{}
 }
 
@@ -77,7 +80,7 @@ func newSource(config Config) *Source {
 		config.Account = DefaultAccount
 	}
 	if config.Endpoint.Timeout == 0 {
-		config.Endpoint.Timeout = 10 * time.Second
+		config.Endpoint.Timeout = requestTimeout
 	}
 	if config.OnRefresh == nil {
 		config.OnRefresh = func(RefreshEvent) {}
@@ -101,8 +104,8 @@ func (s *Source) CredentialSource() CredentialSource { return s.config.Credentia
 // Current returns the value of the Authorization header, and true; or false if there is no valid token. It never blocks
 // and does not allocate.
 func (s *Source) Current() (authorization string, ok bool) {
-	if current := s.state.Load().token; current.valid(time.Now()) {
-		return current.authorization, true
+	if usable := s.state.Load().usable(time.Now()); usable != nil {
+		return usable.authorization, true
 	}
 	return "", false
 }
@@ -113,36 +116,43 @@ func (s *Source) Current() (authorization string, ok bool) {
 func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
 	for waited := false; ; waited = true {
 		current := s.state.Load()
+		if usable := current.usable(time.Now()); usable != nil {
+			return usable.authorization, nil
+		}
 		switch {
-		case current.token.valid(time.Now()):
-			return current.token.authorization, nil
-		case current.stopped, current.failure != nil && current.failure.Outcome == OutcomeRejected:
+		case current.stopped, current.rejected:
 			return "", current.noToken(ctx)
 		case !waited:
 			s.requestsWaited.Add(1)
+			s.waiting.Add(1)
+			defer s.waiting.Add(-1)
+			signal(s.wake)
 		}
-		signal(s.wake)
 		select {
 		case <-current.replaced:
 		case <-ctx.Done():
 			if value, ok := s.Current(); ok { // select picks randomly if both are ready
 				return value, nil
 			}
+			s.unserved.Store(true)
 			return "", s.state.Load().noToken(ctx)
 		}
 	}
 }
 
 // WaitNewer returns the value of a token other than old, which the API refused, as soon as there is one. Its error is a
-// *problem.Problem: see ErrNoToken. It fails as soon as an attempt to fetch a token fails, and when ctx is done; the error
-// then wraps ctx.Err(). Call it after Invalidate has returned true.
+// *problem.Problem: see ErrNoToken. It fails as soon as an attempt to fetch a token fails or returns old again, and when ctx
+// is done; the error then wraps ctx.Err(). Call it after Invalidate has returned true, and Accepted once the API has
+// accepted the value.
 func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, err error) {
 	for {
-		current := s.state.Load()
+		current, now := s.state.Load(), time.Now()
 		switch {
-		case current.token.valid(time.Now()) && current.token.authorization != old:
+		case current.token.valid(now) && !current.token.has(old):
 			return current.token.authorization, nil
-		case current.stopped, current.failure != nil:
+		case current.token.has(old) && current.token.isNew(now) && current.previousUsable(now):
+			return current.previous.authorization, nil
+		case current.stopped, current.failure != nil, current.token.has(old) && !current.token.refused.Load():
 			return "", current.noToken(ctx)
 		}
 		select {
@@ -162,21 +172,36 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 // Until the new token arrives, Current keeps returning the refused one: an app that requests something it has no
 // permission for must not block its other requests, and during a login server outage, a token that the API may still
 // accept elsewhere is better than none. A token that was just fetched is not replaced: another would be no better, and
-// the login server would get a request for every 401.
+// the login server would get a request for every 401. But the previous one may be, because an API with several servers
+// learns of a token, or of its signing key, later than the broker.
 func (s *Source) Invalidate(authorization string) bool {
-	current := s.state.Load()
+	current, now := s.state.Load(), time.Now()
 	switch {
 	case current.token == nil:
 		return false
-	case current.token.authorization != authorization:
-		return true // it has been replaced since it was sent
-	case current.failure != nil, current.stopped, time.Since(current.token.received) < minTokenAge:
+	case !current.token.has(authorization): // it has been replaced since it was sent
+		if current.previous.has(authorization) {
+			current.previous.refused.Store(true)
+		}
+		return true
+	case current.token.isNew(now) && current.previousUsable(now):
+		return true
+	case current.failure != nil, current.stopped, current.token.isNew(now):
 		return false
 	case current.token.refused.CompareAndSwap(false, true):
 		s.invalidations.Add(1)
 		signal(s.wake)
 	}
 	return true
+}
+
+// Accepted records that the API has accepted the token with this header value, which WaitNewer returned. If it is the
+// previous token, all requests use it until the newer one is ten seconds old.
+func (s *Source) Accepted(authorization string) {
+	current := s.state.Load()
+	if current.previous.has(authorization) && current.token.isNew(time.Now()) {
+		current.token.heldBack.Store(int64(minTokenAge))
+	}
 }
 
 // ReloadCredentials makes the loop read the credentials again, because they may have changed. It does not wait.

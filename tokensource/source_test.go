@@ -191,29 +191,80 @@ func TestHonoursRetryAfter(t *testing.T) {
 	}
 }
 
-func TestRejectionFailsAtOnceAndRetriesAfterFiveMinutes(t *testing.T) {
+// A pair that has not worked yet may have been written before the login server knew it.
+func TestRejectionFailsAtOnceAndIsRetriedLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(fakeetrusted.OAuthError(400, "invalid_client"))
-		r.at(time.Second)
+		r.at(4 * time.Second)
 		took, err := r.wait(time.Minute)
 		none := noToken(t, err)
 		if took != 0 || !isRejected(none) || !strings.Contains(none.Hint, "SSO Client Management") {
 			t.Errorf("Wait failed after %v with %q, %q, want a rejection at once", took, none, none.Hint)
 		}
-		if got := none.RetryAfter; got != 299*time.Second {
-			t.Errorf("RetryAfter = %v, want the rest of 5 min", got)
+		if got := none.RetryAfter; got != 3*time.Second {
+			t.Errorf("RetryAfter = %v, want 3s", got)
 		}
-		r.at(299 * time.Second)
-		if n := r.server.TokenRequestCount(); n != 1 {
-			t.Errorf("%d requests in 5 min, want 1", n)
+		r.at(20 * time.Minute)
+		want := []time.Duration{0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363, 423, 483, 543, 603, 903}
+		var got []time.Duration
+		for _, request := range r.server.TokenRequests() {
+			got = append(got, request.At.Sub(r.began)/time.Second)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("token requests after %d s, want %d s", got, want)
 		}
 		r.server.SetTokenFault(nil)
-		r.at(301 * time.Second)
+		r.at(1204 * time.Second)
 		if _, ok := r.Current(); !ok {
 			t.Error("no token after the retry")
 		}
 	})
+}
+
+// One rejection may be that of a server that does not know the pair yet, or no longer knows it during a change.
+func TestWorkingPairIsRejectedAfterTwoRejections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, fakeetrusted.Options{Lifetime: 10 * time.Second})
+		r.at(time.Second)
+		r.server.SetTokenFault(fakeetrusted.OAuthError(401, "invalid_client"))
+		for r.server.TokenRequestCount() < 2 {
+			r.at(time.Since(r.began) + 10*time.Millisecond)
+		}
+		if next := time.Until(r.Snapshot().NextAttempt); next < 900*time.Millisecond || next > 2*time.Second {
+			t.Errorf("the next attempt comes %v after the first rejection, want 1 s to 2 s", next)
+		}
+		r.at(10*time.Second + time.Millisecond)
+		took, err := r.wait(time.Minute)
+		if none := noToken(t, err); took != 0 || !isRejected(none) || none.RetryAfter < 290*time.Second {
+			t.Errorf("Wait failed after %v with %q, want a rejection at once", took, none)
+		}
+		if n := r.server.TokenRequestCount(); n != 3 {
+			t.Errorf("%d token requests, want 3: the first and two rejected ones", n)
+		}
+	})
+}
+
+func TestBlockPageIsAnOutage(t *testing.T) {
+	for name, fault := range map[string]http.Handler{
+		"HTML": fakeetrusted.Answer(403, "text/html", "<html>"), "empty": fakeetrusted.Status(401, nil), "429": fakeetrusted.Status(429, nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, fakeetrusted.Options{Lifetime: 20 * time.Second})
+				r.at(time.Second)
+				r.server.SetTokenFault(fault)
+				r.at(25 * time.Second)
+				go func() {
+					time.Sleep(3 * time.Second)
+					r.server.SetTokenFault(nil)
+				}()
+				if took, err := r.wait(time.Minute); err != nil || took > 5500*time.Millisecond {
+					t.Errorf("Wait took %v: %v, want a token within 2.5 s of the fault's end", took, err)
+				}
+			})
+		})
+	}
 }
 
 // Requests that are already waiting fail as well.
@@ -221,7 +272,7 @@ func TestRejectionEndsWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(2 * time.Second)
-		r.server.SetTokenFault(fakeetrusted.Status(401, nil))
+		r.server.SetTokenFault(fakeetrusted.OAuthError(401, "invalid_client"))
 		took, err := r.wait(time.Minute)
 		if none := noToken(t, err); took != 2*time.Second || !isRejected(none) {
 			t.Errorf("waited %v, want until the rejection", took)
@@ -252,8 +303,8 @@ func TestRetriesAfterInvalidResponse(t *testing.T) {
 	}{
 		"2 MB":               {fakeetrusted.Answer(200, "application/json", strings.Repeat("x", 2<<20)), tokensource.OutcomeInvalidResponse, 0},
 		"valid but padded":   {fakeetrusted.Answer(200, "application/json", padded), tokensource.OutcomeInvalidResponse, 0},
-		"hangs":              {fakeetrusted.Hang(), tokensource.OutcomeUnavailable, 10 * time.Second},
-		"drips":              {fakeetrusted.SlowBody(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.OutcomeUnavailable, 10 * time.Second},
+		"hangs":              {fakeetrusted.Hang(), tokensource.OutcomeUnavailable, 30 * time.Second},
+		"drips":              {fakeetrusted.SlowBody(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.OutcomeUnavailable, 30 * time.Second},
 		"breaks off":         {fakeetrusted.Truncate(5), tokensource.OutcomeUnavailable, 0},
 		"JSON as plain text": {fakeetrusted.Answer(200, "text/plain", `{"access_token":"abc","expires_in":300}`), tokensource.OutcomeSuccess, 0},
 		"echoes the secret":  {fakeetrusted.EchoSecret(400), tokensource.OutcomeInvalidResponse, 0},

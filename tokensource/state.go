@@ -10,7 +10,9 @@ import (
 // place, and that the token can be marked as refused.
 type state struct {
 	token        *token // nil: there has never been one
+	previous     *token // the one before; nil: there was none
 	failure      *RefreshError
+	rejected     bool // the credentials cannot be used, so waiting for a token is useless
 	failedAt     time.Time
 	failures     int
 	nextAttempt  time.Time
@@ -41,21 +43,46 @@ func (s *Source) publish(change func(next *state)) *state {
 	return &next
 }
 
-func (s *state) recordSuccess(fresh *token, now time.Time) {
-	s.token = fresh
-	s.failure, s.failures = nil, 0
-	s.lastSuccess = now
-	s.nextAttempt = later(fresh.due(fresh.issued, fresh.lifetime, random()), now.Add(minRefresh))
+// usable returns the token to send; nil if there is no valid one.
+func (s *state) usable(now time.Time) *token {
+	switch {
+	case s.token == nil:
+		return nil
+	case s.token.isHeldBack(now) && s.previousUsable(now):
+		return s.previous
+	case s.token.valid(now):
+		return s.token
+	}
+	return nil
 }
 
-func (s *state) recordFailure(result attempt) {
-	s.failure, s.failedAt = result.failure, result.ended
-	if !result.next.IsZero() {
-		s.failures, s.nextAttempt = result.failures, result.next
-		return
+// previousUsable reports whether the previous token can be used in place of the current one.
+func (s *state) previousUsable(now time.Time) bool {
+	return s.previous.valid(now) && !s.previous.refused.Load()
+}
+
+// limitKnown shortens the lifetime of a token that the login server has sent before, from a cache: it ends when it was
+// known to end.
+func (s *state) limitKnown(fresh *token) {
+	for _, known := range []*token{s.token, s.previous} {
+		if known.has(fresh.authorization) {
+			fresh.lifetime = min(fresh.lifetime, known.remaining(fresh.issued))
+		}
 	}
-	s.failures++
-	s.nextAttempt = result.ended.Add(retryDelay(result.failure, s.failures, random()))
+}
+
+func (s *state) recordSuccess(fresh *token, now time.Time) {
+	s.failure, s.failures, s.rejected = nil, 0, false
+	s.lastSuccess = now
+	s.nextAttempt = later(fresh.due(fresh.issued, fresh.lifetime, random()), now.Add(minRefresh))
+	fresh.wallExpiry = now.Round(0).Add(fresh.remaining(now))
+	switch {
+	case s.previous.has(fresh.authorization) && s.token.serves(now) && s.token.remaining(now) > fresh.remaining(now):
+		return // from a cache; the current token is better
+	case !s.token.has(fresh.authorization):
+		s.previous = s.token
+	}
+	s.token = fresh
 }
 
 // outcome returns the outcome of the last attempt.
@@ -104,7 +131,7 @@ func (s *state) noToken(ctx context.Context) error {
 	case s.stopped:
 		p = *ErrStopped
 	case s.failure != nil:
-		if s.failure.Outcome == OutcomeRejected {
+		if s.rejected {
 			p = *ErrCredentialsRejected
 		}
 		p.Detail, p.Hint = s.failure.Reason, s.failure.Advice

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,50 +18,88 @@ func (body responder) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body()))}, nil
 }
 
-// The clocks of a bubble cannot diverge, so the test sets the state of a machine after a suspend by hand: a token that
-// has expired by the wall clock, while its refresh is far off by the monotonic clock.
-func TestRefreshesAfterSuspend(t *testing.T) {
-	for name, tc := range map[string]struct {
-		wait bool
-		want time.Duration
-	}{
-		"no request: within one clock check": {false, clockCheckInterval},
-		"a waiting request: at once":         {true, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				fetches := 0
-				source, err := New(Config{Credentials: CredentialSource{ID: CredentialField{Value: NewSecret("id")}}, Endpoint: TokenEndpoint{URL: "http://login.example/", Transport: responder(func() string {
-					fetches++
-					return `{"access_token":"abc","expires_in":3600}`
-				})}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				go source.Run(ctx)
-				synctest.Wait()
-				source.publish(func(next *state) {
-					next.token = &token{issued: next.token.issued.Round(0).Add(-2 * time.Hour), lifetime: time.Hour}
-				})
-				woken := time.Now()
-				if tc.wait {
-					if _, err := source.Wait(ctx); err != nil {
-						t.Fatal(err)
-					}
-				}
-				for !source.state.Load().token.valid(time.Now()) {
-					time.Sleep(time.Millisecond)
-				}
-				if took := time.Since(woken); took > tc.want+time.Millisecond {
-					t.Errorf("new token after %v, want %v", took, tc.want)
-				}
-				time.Sleep(time.Hour / 2)
-				if fetches != 2 {
-					t.Errorf("%d token requests, want 2: at the start and after the suspend", fetches)
-				}
-			})
-		})
+// jumped starts a source in a bubble and makes its token one that has expired by the wall clock, but not by the monotonic
+// clock, because these clocks cannot diverge in a bubble. respond is the login server
+// from then on.
+func jumped(t *testing.T, respond func() string) (source *Source, fetches *atomic.Int64, sent string) {
+	t.Helper()
+	fetches = new(atomic.Int64)
+	source, err := New(Config{Credentials: CredentialSource{ID: CredentialField{Value: NewSecret("id")}}, Endpoint: TokenEndpoint{URL: "http://login.example/", Transport: responder(func() string {
+		if fetches.Add(1) == 1 {
+			return `{"access_token":"old","expires_in":3600}`
+		}
+		return respond()
+	})}})
+	if err != nil {
+		t.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		source.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	time.Sleep(time.Second) // less than minTokenAge
+	source.publish(func(next *state) {
+		old := next.token
+		next.token = &token{authorization: old.authorization, issued: old.issued, received: old.received, lifetime: old.lifetime, wallExpiry: time.Now().Round(0), due: old.due}
+	})
+	return source, fetches, "Bearer old"
+}
+
+// A machine that was suspended, or whose clock was set, gets a new token without any request.
+func TestRefreshesAfterWallClockJump(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, fetches, _ := jumped(t, func() string { return `{"access_token":"new","expires_in":3600}` })
+		for jump := time.Now(); ; time.Sleep(time.Millisecond) {
+			if value, ok := source.Current(); !ok {
+				t.Fatal("no token after the jump, want the old one")
+			} else if value == "Bearer new" {
+				break
+			}
+			if time.Since(jump) > clockCheckInterval {
+				t.Fatalf("no new token within %v", clockCheckInterval)
+			}
+		}
+		time.Sleep(time.Hour / 2)
+		if fetches.Load() != 2 {
+			t.Errorf("%d token requests, want 2: at the start and after the jump", fetches.Load())
+		}
+	})
+}
+
+// A token that is expired only by the wall clock is better than none.
+func TestKeepsTokenAfterWallClockJumpInOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, fetches, sent := jumped(t, func() string { return "<html>" })
+		time.Sleep(50 * time.Minute)
+		if value, ok := source.Current(); !ok || value != sent {
+			t.Errorf("Current = %q, %v in an outage, want %q", value, ok, sent)
+		}
+		if n := fetches.Load(); n < 3 || n > 400 {
+			t.Errorf("%d token requests in 50 minutes, want 3 to 400", n)
+		}
+		time.Sleep(10 * time.Minute)
+		if _, ok := source.Current(); ok {
+			t.Error("Current returns a token that has expired by the monotonic clock")
+		}
+	})
+}
+
+// After a suspend the API refuses the token, and the first request that it refuses replaces it.
+func TestFirst401AfterSuspendReplacesToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, _, sent := jumped(t, func() string { return `{"access_token":"new","expires_in":3600}` })
+		if !source.Invalidate(sent) {
+			t.Fatal("Invalidate = false, want true")
+		}
+		began := time.Now()
+		if value, err := source.WaitNewer(t.Context(), sent); value != "Bearer new" || time.Since(began) != 0 {
+			t.Errorf("WaitNewer = %q, %v after %v, want the new token at once", value, err, time.Since(began))
+		}
+	})
 }

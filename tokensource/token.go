@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// token is an access token (RFC 6749 section 1.4) and its lifetime. Once published, it is immutable except for refused.
+// token is an access token (RFC 6749 section 1.4) and its lifetime. Once published, it is immutable except for heldBack and
+// refused.
 type token struct {
 	// authorization is the complete value of the Authorization header (RFC 6750 section 2.1), built once and not for each
 	// request.
@@ -15,6 +16,12 @@ type token struct {
 	issued   time.Time
 	received time.Time
 	lifetime time.Duration
+	// wallExpiry is when it expires by the wall clock; zero: unknown. The monotonic clock counts, but it stops while a
+	// machine is suspended: see serves.
+	wallExpiry time.Time
+	// heldBack is how long after received, as a time.Duration, the previous token is used instead, because the API does
+	// not accept this one yet: its nbf claim says so, or the API does not know it everywhere.
+	heldBack atomic.Int64
 	// refused means that the API refused it before its expiry, so that another is fetched at once; see Source.Invalidate.
 	refused atomic.Bool
 	// fence is the fencing token of a shared token (see SharedToken); 0: it is not shared.
@@ -29,37 +36,43 @@ type token struct {
 // would cause a token request for each API request.
 const minTokenAge = 10 * time.Second
 
-// valid reports whether the token has not expired. A nil token is not valid.
+// valid reports whether the token has not expired by the monotonic clock. A nil token is not valid.
 func (t *token) valid(now time.Time) bool {
 	return t != nil && t.remaining(now) > 0
 }
 
-// serves reports whether there is no need to replace the token at once.
+// serves reports whether there is no need to replace the token at once. A token that has expired only by the wall clock
+// does not serve, but is valid: either the clock has been set, and the token is as good as before; or the machine was
+// suspended, and the first 401 replaces it.
 func (t *token) serves(now time.Time) bool {
-	return t.valid(now) && !t.refused.Load()
+	return t.valid(now) && !t.refused.Load() && !t.expiredByWallClock(now)
+}
+
+func (t *token) expiredByWallClock(now time.Time) bool {
+	return !t.wallExpiry.IsZero() && !now.Round(0).Before(t.wallExpiry)
+}
+
+// has reports whether the token has this header value. A nil token has none.
+func (t *token) has(authorization string) bool { return t != nil && t.authorization == authorization }
+
+// isHeldBack reports whether the previous token is better.
+func (t *token) isHeldBack(now time.Time) bool {
+	return now.Sub(t.received) < time.Duration(t.heldBack.Load())
+}
+
+// isNew reports whether the token is younger than minTokenAge. One that was received just before a suspend is not.
+func (t *token) isNew(now time.Time) bool {
+	return now.Sub(t.received) < minTokenAge && !t.expiredByWallClock(now)
 }
 
 // remaining returns how long the token is still valid: zero or negative once it has expired.
 func (t *token) remaining(now time.Time) time.Duration {
-	monotonic, wall := elapsed(t.issued, now)
-	return remaining(t.lifetime, monotonic, wall)
+	return t.lifetime - now.Sub(t.issued)
 }
 
 // expires returns the wall clock time of expiry.
 func (t *token) expires() time.Time {
 	return t.issued.Round(0).Add(t.lifetime)
-}
-
-// elapsed returns the time between two moments on both clocks. Round(0) strips the monotonic reading.
-func elapsed(then, now time.Time) (monotonic, wall time.Duration) {
-	return now.Sub(then), now.Round(0).Sub(then.Round(0))
-}
-
-// remaining returns what is left of a lifetime after the time that elapsed on two clocks. The faster clock counts: the
-// monotonic clock stops while a machine is suspended, and the wall clock can be set back. So a laptop that wakes up does
-// not send an expired token, and a clock that jumps back does not extend one.
-func remaining(lifetime, monotonic, wall time.Duration) time.Duration {
-	return lifetime - max(monotonic, wall)
 }
 
 // isSupersededBy reports whether a token from the store may take its place: a newer one that lives longer. It must be well-formed,

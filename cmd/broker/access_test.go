@@ -62,7 +62,7 @@ func TestRequiresAccessKey(t *testing.T) {
 	}
 	brokertest.ReplaceFile(t, file, []byte("\n"))
 	brokertest.Eventually(t, "the broker warns of the empty file", func() bool {
-		return len(b.Logs.Lines("cannot read the access key; keeping the old one")) == 1
+		return len(b.Logs.Lines("cannot read the access keys; keeping the old ones")) == 1
 	})
 	if got := getWithKey(t, b.URL+"/channels", second); got.Status != http.StatusOK {
 		t.Errorf("with the last key, while the file is empty: got status %d, want 200", got.Status)

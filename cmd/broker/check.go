@@ -84,6 +84,7 @@ func (i cli) printJSON(report check.Report) {
 func (i cli) checkConfig(options checkOptions) (check.Config, []config.Error) {
 	began := time.Now()
 	c, problems := config.Load(i.environ)
+	problems = append(problems, c.LateFiles...)
 	checkConfig := check.Config{Timeout: options.timeout}
 	warnings := append(config.UnknownVariables(i.environ), unreadableProxy(config.Environment(i.environ))...)
 	if len(problems) == 0 {

@@ -65,7 +65,7 @@ func TestCheckShowsNoSecret(t *testing.T) {
 	}{
 		"none":                   {nil, "channels: 3"},
 		"echo 400":               {fakeetrusted.EchoSecret(400), "an unknown error"},
-		"echo 401":               {fakeetrusted.EchoSecret(401), "rejected the credentials"},
+		"echo 401":               {fakeetrusted.EchoSecret(401), "refused the request (401, JSON without an OAuth error)"},
 		"echo 503":               {fakeetrusted.EchoSecret(503), "503 Service Unavailable"},
 		"echo 200":               {fakeetrusted.EchoSecret(200), "did not return a token response"},
 		"echo in HTML":           {echoHTML(200), "it is HTML or XML"},

@@ -89,7 +89,7 @@ func printf(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format+"\n", args...)
 }
 
-// configured loads the configuration for a command that runs the broker, and prints its problems.
+// configured loads the configuration for a command that runs the broker, and prints the problems that prevent that.
 func (i cli) configured() (config.Config, bool) {
 	c, problems := config.Load(i.environ)
 	if len(problems) > 0 {

@@ -114,7 +114,7 @@ func curlFor(c config.Config, app net.Listener) (command, url string) {
 	}
 	switch {
 	case c.AccessKeyFile != "":
-		command += ` -H "Authorization: Bearer $(cat ` + c.AccessKeyFile + `)"`
+		command += ` -H "Authorization: Bearer $(head -n 1 ` + c.AccessKeyFile + `)"`
 	case !c.AccessKey.Equal(tokensource.Secret{}):
 		command += ` -H "Authorization: Bearer $BROKER_ACCESS_KEY"`
 	}

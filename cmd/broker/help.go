@@ -44,6 +44,7 @@ Exit codes: 0 success, 1 failure while running, 2 configuration error.`)
 // configCommand prints every variable with its effective value, its source and its meaning.
 func configCommand(_ context.Context, i cli) int {
 	c, problems := config.Load(i.environ)
+	problems = append(problems, c.LateFiles...)
 	table := tabwriter.NewWriter(i.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "VARIABLE\tVALUE\tSOURCE\tMEANING")
 	for _, s := range c.Settings {

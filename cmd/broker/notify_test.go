@@ -37,7 +37,7 @@ func TestNotifyReportsEachStateChange(t *testing.T) {
 		t.Errorf("got the status %q, want ok", got)
 	}
 
-	eTrusted.SetTokenFault(fakeetrusted.EchoSecret(http.StatusUnauthorized))
+	eTrusted.SetTokenFault(fakeetrusted.OAuthError(http.StatusUnauthorized, "invalid_client"))
 	brokertest.Eventually(t, "the status says why there is no token", func() bool {
 		return strings.Contains(manager.Status(), "rejected the credentials")
 	})

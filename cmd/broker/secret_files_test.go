@@ -78,7 +78,7 @@ func TestReadsSecretFiles(t *testing.T) {
 // checkFileProblem reports output that does not name the _FILE variable, the path and the problem, or that shows the content.
 func checkFileProblem(t *testing.T, environ []string, variable, path, problem string) {
 	t.Helper()
-	code, stdout, stderr := invoke(nil, environ...)
+	code, stdout, stderr := invoke([]string{"config"}, environ...)
 	if names := problemsIn(stderr); code != exitConfig || !slices.Equal(names, []string{variable + "_FILE"}) {
 		t.Errorf("got exit code %d and problems with %v, want %d and only %s_FILE", code, names, exitConfig, variable)
 	}
@@ -108,6 +108,46 @@ func TestReadsCredentialsFromFiles(t *testing.T) {
 	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
 		t.Errorf("/channels: got status %d, want 200: %q", got.Status, got.Body)
 	}
+}
+
+// A secret may be mounted after the broker has started. Any other mistake ends the start.
+func TestWaitsForLateCredentialFiles(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "CANARY-mounted-later")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	id, secret := filepath.Join(dir, "id"), filepath.Join(dir, "secret")
+	environ := brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_TOKEN_WAIT=10ms",
+		"ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+id, "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+secret)
+	for _, command := range []string{"config", "check"} {
+		if code, _, stderr := invoke([]string{command}, environ...); code != exitConfig || !strings.Contains(stderr, "ETRUSTED_CLIENT_ID_FILE: file not found") {
+			t.Errorf("%s: got exit code %d and\n%s\nwant %d and the missing file", command, code, stderr, exitConfig)
+		}
+	}
+	b := startBroker(t, nil, environ)
+	notReady := func(want string) {
+		t.Helper()
+		brokertest.Eventually(t, want, func() bool {
+			got := brokertest.Get(t, b.Admin+"/readyz")
+			return got.Status == http.StatusServiceUnavailable && strings.Contains(got.Body, want)
+		})
+	}
+	notReady("cannot read the credentials: ETRUSTED_CLIENT_ID_FILE: file not found; ETRUSTED_CLIENT_SECRET_FILE: file not found. Fix the files")
+	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusServiceUnavailable || strings.Contains(got.Body, "CANARY") {
+		t.Errorf("without credentials: got status %d, want 503 without the path: %s", got.Status, got.Body)
+	}
+	if n := len(b.Logs.Lines("there are no credentials yet; waiting for the files")); n != 1 {
+		t.Errorf("got %d log lines about the files, want 1", n)
+	}
+	if strings.Contains(fmt.Sprint(b.Logs, b.Stdout), "CANARY") {
+		t.Error("a path that does not exist is shown; it may be a secret")
+	}
+	brokertest.ReplaceFile(t, id, []byte(fakeetrusted.DefaultClientID))
+	brokertest.ReplaceFile(t, secret, []byte("\n"))
+	notReady("secret is empty")
+	brokertest.ReplaceFile(t, secret, []byte(fakeetrusted.DefaultClientSecret))
+	b.WaitReady()
 }
 
 func TestWarnsOfWorldReadableSecretFiles(t *testing.T) {

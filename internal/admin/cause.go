@@ -42,10 +42,10 @@ func (c Config) causeOf(snapshot tokensource.Snapshot) Cause {
 		return CauseLoginServer // it could not be asked about the new credentials
 	case failure == nil:
 		return CauseCredentials
-	case failure.Outcome == tokensource.OutcomeRejected:
-		return CauseCredentials
 	case failure.Parameters:
 		return CauseConfiguration
+	case failure.Outcome == tokensource.OutcomeRejected:
+		return CauseCredentials
 	case failure.Outcome == tokensource.OutcomeInvalidResponse && c.isSet("ETRUSTED_TOKEN_URL"):
 		return CauseConfiguration // a wrong URL is more likely than a broken login server
 	default:

@@ -100,10 +100,10 @@ func (c *checker) tokenCause(failure *tokensource.RefreshError) Cause {
 	switch {
 	case failure.Outcome == tokensource.OutcomeUnavailable:
 		return CauseLoginServer
-	case failure.Outcome == tokensource.OutcomeRejected:
-		return CauseCredentials
 	case failure.Parameters:
 		return CauseConfiguration
+	case failure.Outcome == tokensource.OutcomeRejected:
+		return CauseCredentials
 	default:
 		return route{server: c.Login}.wrongServerCause()
 	}

@@ -17,18 +17,19 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// accessKey returns the access key from its variable or file, or the zero Secret if none is configured.
-func (c Config) accessKey() (tokensource.Secret, error) {
+// accessKeys returns the access keys from their variable or file; none if neither is set.
+func (c Config) accessKeys() ([]tokensource.Secret, error) {
 	isSet := !c.AccessKey.Equal(tokensource.Secret{})
 	switch {
 	case isSet && c.AccessKeyFile != "":
-		return c.AccessKey, errors.New("both BROKER_ACCESS_KEY and BROKER_ACCESS_KEY_FILE are set: unset one of them")
+		return nil, errors.New("both BROKER_ACCESS_KEY and BROKER_ACCESS_KEY_FILE are set: unset one of them")
 	case isSet:
-		return checkKey(tokensource.ParseSecret([]byte(c.AccessKey.Reveal())))
+		key, err := tokensource.ParseSecret([]byte(c.AccessKey.Reveal()))
+		return checkKeys([]tokensource.Secret{key}, err)
 	case c.AccessKeyFile != "":
-		return ReadAccessKey(c.AccessKeyFile)
+		return ReadAccessKeys(c.AccessKeyFile)
 	default:
-		return c.AccessKey, nil
+		return nil, nil
 	}
 }
 
@@ -39,15 +40,22 @@ func (c Config) accessKeyVariable() string {
 	return "BROKER_ACCESS_KEY"
 }
 
-// ReadAccessKey reads the access key from a file.
-func ReadAccessKey(file string) (tokensource.Secret, error) { return checkKey(readSecretFile(file)) }
+// ReadAccessKeys reads the access keys from a file, one a line.
+func ReadAccessKeys(file string) ([]tokensource.Secret, error) {
+	return checkKeys(readFile(file, tokensource.ReadSecretLines))
+}
 
-// checkKey rejects a key that no request could send: a field value has no spaces at its ends.
-func checkKey(key tokensource.Secret, err error) (tokensource.Secret, error) {
-	if err == nil && strings.TrimSpace(key.Reveal()) != key.Reveal() {
-		err = errors.New("must not begin or end with a space")
+// checkKeys rejects a key that no request could send: a field value has no spaces at its ends.
+func checkKeys(keys []tokensource.Secret, err error) ([]tokensource.Secret, error) {
+	if err != nil {
+		return nil, err
 	}
-	return key, err
+	for _, key := range keys {
+		if strings.TrimSpace(key.Reveal()) != key.Reveal() {
+			return nil, errors.New("must not begin or end with a space")
+		}
+	}
+	return keys, nil
 }
 
 // Guarded reports whether apps must authenticate.

@@ -41,7 +41,7 @@ type Config struct {
 	Allow        []string `env:"BROKER_ALLOW" shape:"patterns" envSeparator:"," help:"allowed requests, comma-separated, e.g. GET /reviews/; READ-ONLY allows GET and HEAD; default: all"`
 
 	AccessKey     tokensource.Secret `env:"BROKER_ACCESS_KEY" help:"if set, every request must send it: Authorization: Bearer KEY, or Basic with the key as the password"`
-	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" shape:"path" help:"a file that contains the access key; after a change the old key stays valid for one more minute"`
+	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" shape:"path" help:"a file that contains the access key, or several, one a line; a removed key stays valid for one more minute"`
 
 	TLSCertFile     string `env:"BROKER_TLS_CERT_FILE" shape:"path" help:"TLS on the app's listener: the certificate with its chain, PEM"`
 	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" shape:"path" help:"the private key of that certificate, PEM"`
@@ -68,9 +68,13 @@ type Config struct {
 	PProf bool `env:"BROKER_PPROF" envDefault:"false" help:"serve Go's profiles at /debug/pprof/ of the admin listener"`
 
 	// Derived by Load.
-	API      *url.URL
-	Store    *redisstore.Options
-	Settings []Setting // all variables, with displayable values
+	API   *url.URL
+	Store *redisstore.Options
+	// AccessKeys are all valid access keys; AccessKey is the first.
+	AccessKeys []tokensource.Secret
+	Settings   []Setting // all variables, with displayable values
+	// LateFiles are the problems with files of credentials that are missing or empty. The broker waits for them.
+	LateFiles []Error
 }
 
 // Error is a problem with one variable. Its text never contains the variable's value, because it may be a misplaced secret.
@@ -81,9 +85,9 @@ type Error struct {
 // Error returns the variable and what to do about it.
 func (e Error) Error() string { return e.Variable + ": " + e.Message }
 
-// Load reads the configuration from environ, as os.Environ returns it, and validates it. It returns all problems at once. It
-// reads the files that variables name and opens no socket. ClientID, ClientSecret and AccessKey then have the effective
-// values, whether they come from a variable or a file.
+// Load reads the configuration from environ, as os.Environ returns it, and validates it. It returns all problems at once,
+// except those in LateFiles. It reads the files that variables name and opens no socket. ClientID, ClientSecret and AccessKey
+// then have the effective values, whether they come from a variable or a file.
 func Load(environ []string) (Config, []Error) {
 	variables := Environment(environ)
 	c, problems := Parse(variables)
@@ -93,13 +97,20 @@ func Load(environ []string) (Config, []Error) {
 			problems = append(problems, Error{variable, err.Error()})
 		}
 	}
+	checkCredential := func(variable string, err error) {
+		if errors.Is(err, errNoFile) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, tokensource.ErrEmptySecret) {
+			c.LateFiles = append(c.LateFiles, Error{variable, err.Error()})
+			return
+		}
+		check(variable, err)
+	}
 	var err error
 	if c.HasDefaultAccount() || c.AccountsDir == "" {
 		var blame string
 		c.ClientID, blame, err = secretFromEnvOrFile(c.ClientID, "ETRUSTED_CLIENT_ID", c.ClientIDFile)
-		check(blame, err)
+		checkCredential(blame, err)
 		c.ClientSecret, blame, err = secretFromEnvOrFile(c.ClientSecret, "ETRUSTED_CLIENT_SECRET", c.ClientSecretFile)
-		check(blame, err)
+		checkCredential(blame, err)
 	}
 	if c.AccountsDir != "" {
 		check("ETRUSTED_ACCOUNTS_DIR", CheckDir(c.AccountsDir))
@@ -108,8 +119,11 @@ func Load(environ []string) (Config, []Error) {
 	check("ETRUSTED_API_URL", err)
 	_, err = parseServerURL(c.TokenURL)
 	check("ETRUSTED_TOKEN_URL", err)
-	c.AccessKey, err = c.accessKey()
+	c.AccessKeys, err = c.accessKeys()
 	check(c.accessKeyVariable(), err)
+	if len(c.AccessKeys) > 0 {
+		c.AccessKey = c.AccessKeys[0]
+	}
 	check("BROKER_LISTEN", c.checkListen())
 	if c.AdminListen != "" {
 		_, err = SplitListen(c.AdminListen)
@@ -162,7 +176,7 @@ func (c Config) DefaultCredentials() *tokensource.CredentialSource {
 	}
 	part := func(name, file string, value tokensource.Secret) tokensource.CredentialField {
 		if file != "" {
-			return tokensource.CredentialField{Name: file, File: file}
+			return tokensource.CredentialField{Name: name + "_FILE", File: file}
 		}
 		return tokensource.CredentialField{Name: name, Value: value}
 	}
@@ -247,17 +261,22 @@ func secretFromEnvOrFile(plain tokensource.Secret, variable, file string) (secre
 	return secret, inFile, err
 }
 
-// readSecretFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the
-// secret itself, even if it begins with a slash.
+// readSecretFile reads the secret in the file that a variable names.
 func readSecretFile(file string) (tokensource.Secret, error) {
+	return readFile(file, tokensource.ReadSecretFile)
+}
+
+// readFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the secret
+// itself, even if it begins with a slash.
+func readFile[T any](file string, read func(path string) (T, error)) (content T, err error) {
 	if !isPath(file) {
-		return tokensource.Secret{}, errNoPath
+		return content, errNoPath
 	}
-	secret, err := tokensource.ReadSecretFile(file)
+	content, err = read(file)
 	if err != nil && !fileExists(file) { // its text contains the path
 		err = errNoFile
 	}
-	return secret, err
+	return content, err
 }
 
 var (

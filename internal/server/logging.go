@@ -139,7 +139,11 @@ func logReload(log *zap.Logger, reload tokensource.CredentialReload) {
 		log.Info("new credentials are in use", account)
 		return
 	}
-	log.Warn("new credentials do not work; keeping the old ones", account,
+	message := "new credentials do not work; keeping the old ones"
+	if reload.First {
+		message = "there are no credentials yet; waiting for the files"
+	}
+	log.Warn(message, account,
 		zap.String("outcome", string(reload.Outcome)),
 		zap.String("reason", reload.Reason),
 		zap.String("hint", reload.Advice),

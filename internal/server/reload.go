@@ -9,13 +9,14 @@ import (
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/filewatch"
 	"etrusted-broker/proxy/access"
+	"etrusted-broker/tokensource"
 )
 
-// credentialReloader reloads the access key and the TLS certificates of the app's listener when their files change.
+// credentialReloader reloads the access keys and the TLS certificates of the app's listener when their files change.
 type credentialReloader struct {
 	log          *zap.Logger
 	keys         *access.Keys // nil without an access key
-	keyFile      string       // empty if the key cannot change
+	keyFile      string       // empty if the keys cannot change
 	certificates *certificates
 	lastErrors   map[string]string // by variable: the same error is logged once
 }
@@ -26,8 +27,8 @@ func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloade
 		return nil, err
 	}
 	r := &credentialReloader{log: log, keyFile: c.AccessKeyFile, certificates: loaded, lastErrors: map[string]string{}}
-	if text := c.AccessKey.Reveal(); text != "" {
-		r.keys = access.NewKeys(text)
+	if len(c.AccessKeys) > 0 {
+		r.keys = access.NewKeys(revealed(c.AccessKeys)...)
 	}
 	return r, nil
 }
@@ -36,7 +37,7 @@ func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloade
 func (r *credentialReloader) run(ctx context.Context) {
 	dirs := r.watchedDirs()
 	filewatch.WatchDirs(ctx, func() []string { return dirs }, func() {
-		r.reloadKey()
+		r.reloadKeys()
 		r.reloadCertificates()
 	})
 }
@@ -52,19 +53,26 @@ func (r *credentialReloader) watchedDirs() []string {
 	return dirs
 }
 
-func (r *credentialReloader) reloadKey() {
+func (r *credentialReloader) reloadKeys() {
 	if r.keyFile == "" {
 		return
 	}
-	key, err := config.ReadAccessKey(r.keyFile)
+	keys, err := config.ReadAccessKeys(r.keyFile)
 	if err != nil {
-		r.warnOnce("BROKER_ACCESS_KEY_FILE", err.Error(), "cannot read the access key; keeping the old one")
+		r.warnOnce("BROKER_ACCESS_KEY_FILE", err.Error(), "cannot read the access keys; keeping the old ones")
 		return
 	}
 	delete(r.lastErrors, "BROKER_ACCESS_KEY_FILE")
-	if r.keys.Rotate(key.Reveal()) {
-		r.log.Info("access key changed; the old one stays valid for one more minute")
+	if r.keys.Replace(revealed(keys)...) {
+		r.log.Info("access keys changed; a removed one stays valid for one more minute")
 	}
+}
+
+func revealed(secrets []tokensource.Secret) (texts []string) {
+	for _, secret := range secrets {
+		texts = append(texts, secret.Reveal())
+	}
+	return texts
 }
 
 func (r *credentialReloader) reloadCertificates() {

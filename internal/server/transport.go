@@ -43,6 +43,9 @@ func newAPITransport(responseTimeout time.Duration) *http.Transport {
 // API's transport, so that neither can starve the other.
 func NewLoginTransport() *http.Transport {
 	t := newTransport()
+	// Requests that share an HTTP/2 connection hang together, but one that hangs must not delay the next.
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 8, 8 // the number of concurrent token requests
 	return t
 }

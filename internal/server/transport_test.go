@@ -53,6 +53,21 @@ func roundTrip(transport http.RoundTripper, url string) (proto string, err error
 	return response.Proto, err
 }
 
+// Requests that share an HTTP/2 connection with one that hangs would hang too.
+func TestLoginTransportUsesOneConnectionPerRequest(t *testing.T) {
+	t.Parallel()
+	apiTransport, server := newTLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ok")
+	}), func(server *httptest.Server) { server.EnableHTTP2 = true })
+	loginTransport := NewLoginTransport()
+	loginTransport.Proxy = nil
+	loginTransport.TLSClientConfig.RootCAs = apiTransport.TLSClientConfig.RootCAs
+	t.Cleanup(loginTransport.CloseIdleConnections)
+	if proto, err := roundTrip(loginTransport, server.URL); proto != "HTTP/1.1" || err != nil {
+		t.Errorf("got %s, %v, want HTTP/1.1", proto, err)
+	}
+}
+
 // The connections of one burst serve the next. The server holds each request until the whole burst has arrived, so each burst
 // needs 64 connections.
 func TestBurstsReuseConnections(t *testing.T) {

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -32,7 +33,8 @@ func (b *broker) warnExposed(exposed bool, c config.Config) {
 
 // warnInsecureConfig logs settings that work but weaken security.
 func (b *broker) warnInsecureConfig(c config.Config) {
-	if n := len(c.AccessKey.Reveal()); n > 0 && n < config.ShortKey {
+	isShort := func(key tokensource.Secret) bool { return len(key.Reveal()) < config.ShortKey }
+	if slices.ContainsFunc(c.AccessKeys, isShort) {
 		b.log.Warn("the access key is short and could be guessed: create one with 'openssl rand -hex 32'")
 	}
 	if b.reloader.certificates != nil && time.Until(b.reloader.certificates.notAfter()) < expiresSoon {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -11,45 +12,53 @@ import (
 	"etrusted-broker/internal/problem"
 )
 
-// keyOverlap is how long a key stays valid after another has replaced it: app and broker cannot learn of the new one
-// at the same moment.
+// keyOverlap is how long a key stays valid after its removal: app and broker cannot learn of a new one at the same moment.
 const keyOverlap = time.Minute
 
-// Keys are the access keys that are valid: the current one, and for a minute those that it has replaced. Only digests are
-// kept. Valid is safe for concurrent use, Rotate must be called from one goroutine at a time.
+// Keys are the access keys that are valid: the current ones, and those that were removed within the last minute. Only
+// digests are kept. Valid is safe for concurrent use, Replace must be called from one goroutine at a time.
 type Keys struct {
 	valid atomic.Pointer[[]key]
 }
 
 type key struct {
 	digest [sha256.Size]byte
-	until  time.Time // zero for the current key
+	until  time.Time // zero for a current key
 }
 
-// NewKeys returns Keys with one valid key, which must not be empty.
-func NewKeys(text string) *Keys {
+// NewKeys returns Keys with these valid keys, which must not be empty.
+func NewKeys(texts ...string) *Keys {
 	k := new(Keys)
-	k.valid.Store(&[]key{{digest: sha256.Sum256([]byte(text))}})
+	k.valid.Store(&[]key{})
+	k.Replace(texts...)
 	return k
 }
 
-// Rotate makes a key the current one. The old one stays valid for another minute. It reports whether the key has changed.
-func (k *Keys) Rotate(text string) bool {
+// Replace makes these keys the current ones. It reports whether they have changed.
+func (k *Keys) Replace(texts ...string) (changed bool) {
 	now := time.Now()
-	next := []key{{digest: sha256.Sum256([]byte(text))}}
-	for _, old := range *k.valid.Load() {
+	valid := *k.valid.Load()
+	next := make([]key, 0, len(texts)+len(valid))
+	for _, text := range texts {
+		added := key{digest: sha256.Sum256([]byte(text))}
+		next = append(next, added)
+		changed = changed || !slices.Contains(valid, added)
+	}
+	for _, old := range valid {
 		switch {
-		case old.until.IsZero() && old.digest == next[0].digest:
-			return false
+		case slices.Contains(next, key{digest: old.digest}):
+			continue
 		case old.until.IsZero():
-			old.until = now.Add(keyOverlap)
+			old.until, changed = now.Add(keyOverlap), true
 		case now.After(old.until):
 			continue
 		}
 		next = append(next, old)
 	}
-	k.valid.Store(&next)
-	return true
+	if changed {
+		k.valid.Store(&next)
+	}
+	return changed
 }
 
 // Valid reports whether text is a valid key, in a time that does not depend on the keys.

@@ -3,6 +3,7 @@ package access_test
 import (
 	"encoding/base64"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,8 +77,8 @@ func TestOldKeyIsValidForAnotherMinute(t *testing.T) {
 		}
 		change := func(key string, changed bool) {
 			t.Helper()
-			if got := keys.Rotate(key); got != changed {
-				t.Errorf("Rotate(%q): got %v, want %v", key, got, changed)
+			if got := keys.Replace(key); got != changed {
+				t.Errorf("Replace(%q): got %v, want %v", key, got, changed)
 			}
 		}
 		want("one")
@@ -99,6 +100,39 @@ func TestOldKeyIsValidForAnotherMinute(t *testing.T) {
 		change("three", true) // current again, so without an end
 		time.Sleep(61 * time.Second)
 		want("three")
+	})
+}
+
+func TestSeveralKeysAreValid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := access.NewKeys("one", "two")
+		for _, step := range []struct {
+			keys    []string
+			changed bool
+			valid   string // at once
+			later   string // a minute later
+		}{
+			{[]string{"two", "one"}, false, "one two", "one two"},
+			{[]string{"two", "three"}, true, "one two three", "two three"},
+			{[]string{"three"}, true, "two three", "three"},
+			{[]string{"one", "three", "one"}, true, "one three", "one three"},
+		} {
+			if got := keys.Replace(step.keys...); got != step.changed {
+				t.Errorf("Replace(%q): got %v, want %v", step.keys, got, step.changed)
+			}
+			for _, want := range []string{step.valid, step.later} {
+				var valid []string
+				for _, key := range []string{"one", "two", "three"} {
+					if keys.Valid(key) {
+						valid = append(valid, key)
+					}
+				}
+				if got := strings.Join(valid, " "); got != want {
+					t.Errorf("after Replace(%q): got valid keys %s, want %s", step.keys, got, want)
+				}
+				time.Sleep(time.Minute)
+			}
+		}
 	})
 }
 

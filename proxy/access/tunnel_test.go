@@ -24,7 +24,7 @@ func TestTunnelEndsWithItsKey(t *testing.T) {
 		if got := policy.Check(r); got != want {
 			t.Errorf("at first: got %+v, want %+v", got, want)
 		}
-		keys.Rotate("two")
+		keys.Replace("two")
 		time.Sleep(59 * time.Second)
 		if got := policy.Check(r); got != want {
 			t.Errorf("within the minute: got %+v, want %+v", got, want)

@@ -1,0 +1,80 @@
+package tokensource
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// requestTimeout limits a token request. It is long, because a login server that always takes 12 s must yield tokens.
+	requestTimeout = 30 * time.Second
+
+	// hedgeAfter is how long a token request runs before a second one looks whether new connections are answered, and how
+	// long that one runs before another replaces it.
+	hedgeAfter = 5 * time.Second
+
+	// hedgeRemaining is how long a token must be valid to make a second request unnecessary.
+	hedgeRemaining = 30 * time.Second
+)
+
+// reply is the result of one token request.
+type reply struct {
+	issued  issuedToken
+	failure *RefreshError
+	sent    time.Time
+}
+
+// request asks the login server for a token. A login server that has accepted a request may never answer it, although it
+// answers new ones; so while a token is needed soon, a second request runs beside the first one. The first token counts.
+// Without one, the first request decides.
+func (f loginFetcher) request(ctx context.Context) reply {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	start := func() (replies chan reply, stop func()) {
+		ctx, stop := context.WithCancel(ctx)
+		replies = make(chan reply, 1)
+		running.Go(func() {
+			sent := time.Now()
+			issued, failure := f.source.config.Endpoint.requestToken(ctx, f.pair)
+			replies <- reply{issued, failure, sent}
+		})
+		return replies, stop
+	}
+	began := time.Now()
+	first, _ := start()
+	var (
+		second     chan reply // nil: there is none
+		stopSecond func()
+	)
+	ticker := time.NewTicker(hedgeAfter)
+	defer ticker.Stop()
+	for {
+		select {
+		case got := <-first:
+			return got
+		case got := <-second:
+			if got.failure == nil {
+				return got
+			}
+			second = nil
+		case now := <-ticker.C:
+			current := f.source.state.Load().token
+			if current != nil && current.remaining(now) >= hedgeRemaining || now.Sub(began) >= f.hedgeFor {
+				continue
+			}
+			if second != nil {
+				stopSecond()
+				if got := <-second; got.failure == nil {
+					return got
+				}
+			}
+			// Only a new connection can lead to another server, or past a device that has forgotten the old one.
+			(&http.Client{Transport: f.source.config.Endpoint.Transport}).CloseIdleConnections()
+			second, stopSecond = start()
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package tokensource_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/internal/fakeetrusted"
+	"etrusted-broker/tokensource"
+)
+
+// refreshed returns a rig that has just refreshed its token, and both tokens.
+func refreshed(t *testing.T) (r *rig, previous, fresh string) {
+	t.Helper()
+	r = newRig(t, fakeetrusted.Options{Lifetime: 300 * time.Second})
+	r.at(time.Second)
+	previous, _ = r.Current()
+	for fresh = previous; fresh == previous; fresh, _ = r.Current() {
+		r.at(time.Since(r.began) + 100*time.Millisecond)
+	}
+	return r, previous, fresh
+}
+
+// An API with several servers learns of a token, or of its signing key, later than the broker.
+func TestUsesPreviousTokenUntilNewOneIsAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, previous, fresh := refreshed(t)
+		if !r.Invalidate(fresh) {
+			t.Fatal("Invalidate = false for a new token, want true: the previous one is valid")
+		}
+		if got, took := r.waitNewer(t, fresh); got != previous || took != 0 {
+			t.Fatalf("WaitNewer = %q after %v, want %q at once", got, took, previous)
+		}
+		if got, _ := r.Current(); got != fresh {
+			t.Errorf("Current = %q before the previous token is accepted, want %q", got, fresh)
+		}
+		r.Accepted(previous)
+		r.at(time.Since(r.began) + 9*time.Second)
+		if got, _ := r.Current(); got != previous {
+			t.Errorf("Current = %q, want the accepted one, %q", got, previous)
+		}
+		r.at(time.Since(r.began) + 1200*time.Millisecond)
+		if got, _ := r.Current(); got != fresh {
+			t.Errorf("Current = %q ten seconds after the refresh, want %q", got, fresh)
+		}
+		if n := r.server.TokenRequestCount(); n != 2 {
+			t.Errorf("%d token requests, want 2", n)
+		}
+	})
+}
+
+func TestRefusedPreviousTokenIsNotUsed(t *testing.T) {
+	for name, refuse := range map[string]func(r *rig, previous, fresh string){
+		"before the refresh, which it caused": nil,
+		"by a slower request":                 func(r *rig, previous, _ string) { r.Invalidate(previous) },
+		"after it had been accepted": func(r *rig, previous, _ string) {
+			r.Accepted(previous)
+			r.Invalidate(previous)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var r *rig
+				var previous, fresh string
+				if refuse != nil {
+					r, previous, fresh = refreshed(t)
+					refuse(r, previous, fresh)
+				} else {
+					r = newRig(t, fakeetrusted.Options{})
+					r.at(time.Minute)
+					previous, _ = r.Current()
+					r.Invalidate(previous)
+					fresh, _ = r.waitNewer(t, previous)
+				}
+				if got, _ := r.Current(); got != fresh {
+					t.Errorf("Current = %q, want %q", got, fresh)
+				}
+				if r.Invalidate(fresh) {
+					t.Error("Invalidate = true for a new token, want false: the previous one was refused")
+				}
+			})
+		})
+	}
+}
+
+// jwts is a login server whose tokens are not valid before some seconds have passed.
+type jwts struct {
+	lifetime, notBefore int
+	issued              atomic.Int64
+}
+
+func (j *jwts) RoundTrip(r *http.Request) (*http.Response, error) {
+	issued := j.issued.Add(1)
+	now := time.Now().Truncate(time.Second)
+	claims := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"nbf":%d,"n":%d}`, now.Unix()+int64(j.notBefore), issued))
+	response, err := always(fmt.Sprintf(`{"access_token":"e30.%s.c2ln","expires_in":%d}`, claims, j.lifetime)).RoundTrip(r)
+	response.Header.Set("Date", now.UTC().Format(http.TimeFormat))
+	return response, err
+}
+
+func TestTokenIsUsedFromItsNotBefore(t *testing.T) {
+	for name, tc := range map[string]struct {
+		notBefore, lifetime int
+		want                time.Duration // from the refresh to the switch
+	}{
+		"three seconds later":                    {3, 300, 3 * time.Second},
+		"at once":                                {0, 300, 0},
+		"not past the end of the previous token": {3600, 100, 20 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				login := &jwts{lifetime: tc.lifetime, notBefore: tc.notBefore}
+				source, err := tokensource.New(tokensource.Config{Credentials: fixed("id", "secret"), Endpoint: tokensource.TokenEndpoint{URL: "http://login.example/", Transport: login}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				go source.Run(ctx)
+				synctest.Wait()
+				first, ok := source.Current()
+				if !ok {
+					t.Fatal("the first token is not used before its nbf, although there is no other")
+				}
+				var refreshed time.Time
+				for refreshed.IsZero() || time.Since(refreshed) < time.Minute {
+					if refreshed.IsZero() && login.issued.Load() == 2 {
+						refreshed = time.Now()
+					}
+					if now, _ := source.Current(); now != first {
+						break
+					}
+					time.Sleep(time.Millisecond)
+					synctest.Wait()
+				}
+				// The refresh is due at 70 % to 80 % of the lifetime.
+				if got := time.Since(refreshed); got < tc.want || got > tc.want*3/2+10*time.Millisecond {
+					t.Errorf("the new token was used %v after its refresh, want %v", got, tc.want)
+				}
+			})
+		})
+	}
+}
