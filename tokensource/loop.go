@@ -9,7 +9,7 @@ import (
 // loop is a running source's fetcher. Only Run's goroutine uses it.
 type loop struct {
 	*Source
-	share      pairFetcher // of the pair in use; zero until there is one
+	inUse      pairFetcher // of the pair in use; zero until there is one
 	candidate  pairFetcher // of a changed pair that has not yielded a token yet
 	started    time.Time   // when the pair in use was first read; before that, when the loop began
 	proven     bool        // whether the pair in use has yielded a token
@@ -35,7 +35,7 @@ func (s *Source) Run(ctx context.Context) {
 	defer s.publish(func(next *state) { next.stopped = true })
 	l := &loop{Source: s, started: time.Now(), readAt: time.Now()}
 	defer func() {
-		l.share.close()
+		l.inUse.close()
 		l.candidate.close()
 	}()
 	for l.sleep(ctx) {
@@ -73,7 +73,7 @@ func (l *loop) sleep(ctx context.Context) bool {
 // nextAction returns what to do next, and when: read the credentials, check the store, or refresh the token.
 func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 	read := func(ctx context.Context) { l.reloadCredentials(ctx) }
-	if l.share.pair.isZero() {
+	if l.inUse.pair.isZero() {
 		return l.readAt, read // without credentials there is nothing to refresh
 	}
 	at, do = l.nextRefresh(), l.refresh
@@ -99,7 +99,7 @@ func (l *loop) nextRefresh() time.Time {
 // refresh makes one attempt and publishes its result. A failure changes only the counters and the time of the next
 // attempt: the current token stays until it expires.
 func (l *loop) refresh(ctx context.Context) {
-	result, ok := l.obtain(ctx, l.share, l.state.Load().token)
+	result, ok := l.obtain(ctx, l.inUse, l.state.Load().token)
 	switch {
 	case !ok:
 		return
@@ -123,7 +123,7 @@ func (l *loop) refresh(ctx context.Context) {
 // look takes a token that another broker has stored, after a notification.
 func (l *loop) look(ctx context.Context) {
 	l.lookAt, l.lookedAt = time.Time{}, time.Now()
-	if result, ok := l.share.stored(ctx, l.state.Load().token); ok {
+	if result, ok := l.inUse.stored(ctx, l.state.Load().token); ok {
 		l.record(result, func(*state) {})
 	}
 }
