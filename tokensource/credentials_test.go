@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -64,6 +65,34 @@ func TestReadSecretFileErrors(t *testing.T) {
 		_, err := ReadSecretFile(tc.path)
 		if err == nil || err.Error() != tc.wantErr {
 			t.Errorf("ReadSecretFile(%s): %v, want %s", tc.path, err, tc.wantErr)
+		}
+	}
+}
+
+func TestReadSecretLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	for _, tc := range []struct {
+		name, content string
+		want          []string
+		wantErr       string
+	}{
+		{"one", "a", []string{"a"}, ""},
+		{"several", "\ufeffa\r\n\n \t\nb c\nd", []string{"a", "b c", "d"}, ""},
+		{"none", "\n\n", nil, "is empty"},
+		{"a bad line", "a\nb\x01\n", nil, "control characters"},
+		{"a lone CR", "a\rb\n", nil, "more than one line"},
+		{"too large", strings.Repeat("a\n", maxSecretFile), nil, "larger than"},
+	} {
+		if err := os.WriteFile(path, []byte(tc.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		secrets, err := ReadSecretLines(path)
+		var got []string
+		for _, secret := range secrets {
+			got = append(got, secret.Reveal())
+		}
+		if !slices.Equal(got, tc.want) || (err == nil) != (tc.wantErr == "") || err != nil && !strings.Contains(err.Error(), tc.wantErr) {
+			t.Errorf("%s: ReadSecretLines = %q, %v, want %q, %q", tc.name, got, err, tc.want, tc.wantErr)
 		}
 	}
 }

@@ -147,7 +147,7 @@ func (o *outage) String() string {
 
 // TestNoRequestWaitsLongAfterAnOutage checks random outages. A failure shows all that matters.
 func TestNoRequestWaitsLongAfterAnOutage(t *testing.T) {
-	runs := 400
+	runs := 200
 	if testing.Short() {
 		runs = 50
 	}

@@ -187,26 +187,34 @@ func TestRetriesRejectedChangeLessAndLess(t *testing.T) {
 	})
 }
 
-// Where the new pair is written before the login server knows it, and the old one ends at that moment, requests must not
-// wait for the end of a long pause.
+// The new pair is written before the login server knows it, and the old one ends when it does. Requests must not wait for the
+// end of a long pause.
 func TestChangeOfFilesBeforeLoginServer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{Lifetime: 10 * time.Second})
-		f.at(6 * time.Second)
-		f.change(t, "new-id", "new-secret")
-		f.at(11 * time.Second)
-		f.server.RemoveClient(fakeetrusted.DefaultClientID)
-		f.at(40 * time.Second) // both are rejected
-		f.server.SetClient("new-id", "new-secret")
-		for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-			if _, ok := f.Current(); ok {
-				break
-			}
-			if time.Since(began) > time.Minute {
-				t.Fatalf("no token a minute after the login server knows the new pair: %+v", f.Snapshot())
-			}
-		}
-	})
+	for name, tc := range map[string]struct {
+		ends, known, limit time.Duration // when the old pair ends and the new one is known; how long requests may lack a token then
+	}{
+		"two seconds before":    {8 * time.Second, 8 * time.Second, 0},
+		"half a minute before":  {11 * time.Second, 40 * time.Second, time.Minute},
+		"with a gap of seconds": {8 * time.Second, 14 * time.Second, 8 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFiles(t, fakeetrusted.Options{Lifetime: 10 * time.Second})
+				f.at(6 * time.Second)
+				f.change(t, "new-id", "new-secret")
+				f.at(tc.ends)
+				f.server.RemoveClient(fakeetrusted.DefaultClientID)
+				f.at(tc.known)
+				f.server.SetClient("new-id", "new-secret")
+				for f.Snapshot().Reloads[0] == 0 {
+					f.at(time.Since(f.began) + 10*time.Millisecond)
+					if _, ok := f.Current(); !ok && time.Since(f.began) > tc.known+tc.limit {
+						t.Fatalf("no token %v after the login server knows the new pair: %+v", time.Since(f.began)-tc.known, f.Snapshot())
+					}
+				}
+			})
+		})
+	}
 }
 
 // When the pair in use is rejected, the pair that waits is tried at once and not after its pause.

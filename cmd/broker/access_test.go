@@ -60,6 +60,9 @@ func TestRequiresAccessKey(t *testing.T) {
 	if got := getWithKey(t, b.URL+"/channels", first); got.Status != http.StatusOK {
 		t.Errorf("with the old key, just after the change: got status %d, want 200", got.Status)
 	}
+	const third = "CANARY-third-key-1234"
+	brokertest.ReplaceFile(t, file, []byte(third+"\r\n\r\n"+second+"\n"))
+	brokertest.Eventually(t, "the broker accepts the added key", func() bool { return getWithKey(t, b.URL+"/channels", third).Status == http.StatusOK })
 	brokertest.ReplaceFile(t, file, []byte("\n"))
 	brokertest.Eventually(t, "the broker warns of the empty file", func() bool {
 		return len(b.Logs.Lines("cannot read the access keys; keeping the old ones")) == 1
