@@ -93,9 +93,10 @@ func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
 	result.duration = result.ended.Sub(started)
 	switch {
 	case got.failure == nil:
-		fresh := &token{authorization: "Bearer " + got.issued.accessToken, issued: got.sent, received: result.ended, lifetime: got.issued.lifetime, due: refreshDue}
+		fresh := &token{authorization: "Bearer " + got.issued.accessToken, issued: got.sent, received: result.ended, lifetime: got.issued.lifetime}
 		fresh.heldBack.Store(int64(got.issued.delay))
 		f.source.state.Load().limitKnown(fresh)
+		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, random())
 		if fresh.valid(result.ended) {
 			result.token = fresh
 			break

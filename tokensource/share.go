@@ -13,7 +13,6 @@ type sharedFetcher struct {
 	login  fetcher
 	entry  Entry
 	began  time.Time
-
 	// seen is the newest lease, and seenUntil when it expires. A lease is waited for once: if it is still there afterwards, an
 	// attacker has put it back. unresolved counts the leases in a row that ended with neither a token nor a failure.
 	seen       Lease
@@ -81,12 +80,10 @@ func (f *sharedFetcher) adopt(shared *SharedToken) attempt {
 	f.succeeded()
 	f.source.storeHits.Add(1)
 	now := time.Now()
-	issued, jitter := now.Add(shared.Remaining-shared.Lifetime), f.random
+	issued := now.Add(shared.Remaining - shared.Lifetime)
 	return attempt{ended: now, fromPeer: true, token: &token{
 		authorization: "Bearer " + shared.AccessToken.Reveal(), issued: issued, received: issued, lifetime: shared.Lifetime,
-		fence: shared.FencingToken, due: func(issued time.Time, lifetime time.Duration, _ float64) time.Time {
-			return followerRefreshAt(issued, lifetime, jitter)
-		},
+		fence: shared.FencingToken, refreshAt: followerRefreshAt(issued, shared.Lifetime, f.random),
 	}}
 }
 
@@ -127,6 +124,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token, ttl time.Duratio
 	select {
 	case <-ended:
 	case <-time.After(ttl * 9 / 10):
+		noAnswer := &RefreshError{Outcome: OutcomeUnavailable, Reason: "the login server did not answer in time", Advice: outageAdvice}
 		f.pause(release, known, attempt{ended: time.Now(), failure: noAnswer})
 		<-ended
 	}
@@ -138,13 +136,12 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token, ttl time.Duratio
 		result.failures, result.next = f.failures, f.seenUntil.Add(maxJitter+jitter(maxJitter)) // the others try first
 	default:
 		f.succeeded()
-		result.token.fence, result.token.leads, result.token.due = f.seen.FencingToken, true, leaderRefreshAt
+		result.token.fence, result.token.leads = f.seen.FencingToken, true
+		result.token.refreshAt = leaderRefreshAt(result.token.issued, result.token.lifetime, random())
 		f.failed(f.entry.Put(release, result.token.shared()))
 	}
 	return result, ok
 }
-
-var noAnswer = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the login server did not answer in time", Advice: outageAdvice}
 
 // pause lets the lease expire after the pause that a failure causes.
 func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt) {
@@ -154,8 +151,9 @@ func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt)
 		remaining = known.remaining(result.ended)
 	}
 	pause := sharedPause(result.failure, f.failures, remaining, random())
-	f.seen.Failure, f.seenUntil, f.unresolved = result.failure, result.ended.Add(pause), 0
-	f.failed(f.entry.Release(ctx, Lease{FencingToken: f.seen.FencingToken, Failure: result.failure, Remaining: pause}))
+	f.seen = Lease{FencingToken: f.seen.FencingToken, Failure: result.failure, Remaining: pause}
+	f.seenUntil, f.unresolved = result.ended.Add(pause), 0
+	f.failed(f.entry.Release(ctx, f.seen))
 }
 
 // fallBack fetches without the lease, because the store is of no use. The brokers that share it find that out at about the same

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// Store shares tokens between brokers that have the same credentials, so that one of them fetches for all. The store is
-// optional at run time: if it is unreachable, slow, or returns nonsense, each Source fetches its own token. Its methods are
-// safe for concurrent use.
+// Store shares tokens between brokers with the same credentials, so that one of them fetches for all. If it is down, slow, or
+// returns nonsense, each Source fetches its own token. It is safe for concurrent use.
 type Store interface {
 	// Entry returns the entry of a pair's token from an endpoint. onChange is called, from any goroutine, when another
 	// broker may have stored a new token; calls may be missed. Entry does not wait for the store.

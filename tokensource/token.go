@@ -27,9 +27,8 @@ type token struct {
 	// fence is the fencing token of a shared token (see SharedToken); 0: it is not shared.
 	fence int64
 	// leads means that this broker fetched it with the lease.
-	leads bool
-	// due returns when the next token is requested, which depends on which broker fetched this one.
-	due func(issued time.Time, lifetime time.Duration, random float64) time.Time
+	leads     bool
+	refreshAt time.Time // when the next token is requested
 }
 
 // minTokenAge is how old a token must be before a 401 of the API replaces it. Otherwise an API that refuses every token

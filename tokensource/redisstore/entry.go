@@ -31,8 +31,7 @@ func loadScript(name string) *redis.Script {
 
 var getScript, swapScript, putScript = loadScript("get.lua"), loadScript("swap.lua"), loadScript("put.lua")
 
-// maxLeaseAge is how old a lease may be: more than the longest pause, and the difference of two clocks. An attacker who can
-// write to the store may have kept it.
+// maxLeaseAge is more than the longest pause and the difference of two clocks. An older lease was put back by an attacker.
 const maxLeaseAge = time.Minute
 
 // entry implements tokensource.Entry.

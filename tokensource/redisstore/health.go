@@ -12,8 +12,7 @@ import (
 	"etrusted-broker/internal/neterr"
 )
 
-// retryPause is how long a store that failed is left alone. Then one account tries it, while the others go on without.
-const retryPause = 5 * time.Second
+const retryPause = 5 * time.Second // after that, one account tries a store that failed, while the others go on without
 
 // health remembers whether the store works, so that not every account waits for a store that is down.
 type health struct {
@@ -71,8 +70,7 @@ var refusals = map[string]string{ //nolint:gosec // G101: no credentials.
 	"MOVED":     "is a node of a Cluster: name another one too, as addr=HOST:PORT",
 }
 
-// explain says why the store did not do what it was asked for. It does not repeat the words of a server, which may echo what it
-// was sent.
+// explain does not repeat the words of a server, which may echo what it was sent.
 func explain(err error) string {
 	described := neterr.Describe("", err)
 	var refusal redis.Error

@@ -63,11 +63,10 @@ func (s *Store) Run(ctx context.Context) {
 	}
 }
 
-// listen calls onChange for each notification of one connection, until that breaks. It turns a panic into an error: go-redis
-// panics on malformed messages.
+// listen calls onChange for the notifications of one connection, until that breaks.
 func (s *Store) listen(ctx context.Context) (err error) {
 	defer func() {
-		if recover() != nil {
+		if recover() != nil { // some messages make go-redis panic
 			err = errInvalidReply
 		}
 	}()
