@@ -61,7 +61,7 @@ func (h *health) record(err error) error {
 var errInvalidReply = errors.New("invalid reply")
 
 // refusals explain error codes, as ends of a sentence that begins with "it".
-var refusals = map[string]string{ //nolint:gosec // G101: no credentials.
+var refusals = map[string]string{
 	"WRONGPASS": "does not accept the password: check user and password in the URL",
 	"NOAUTH":    "requires a password: write redis://USER:PASSWORD@HOST:PORT",
 	"NOPERM":    "does not give this user the necessary rights: see the access rules in docs/store.md",

@@ -2,6 +2,8 @@ package redisstore
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -63,6 +65,35 @@ func FuzzReply(f *testing.F) {
 			t.Errorf("%x was opened as %+v", text, r)
 		}
 	})
+}
+
+// cannedClient answers each script with the same reply.
+type cannedClient struct {
+	redis.UniversalClient
+	reply []any
+}
+
+func (c cannedClient) EvalSha(context.Context, string, []string, ...any) *redis.Cmd {
+	return redis.NewCmdResult(c.reply, nil)
+}
+
+// An attacker who can write to the store may have kept an old lease, and put it back.
+func TestIgnoresOldLease(t *testing.T) {
+	s := New(Options{}, nil)
+	_ = s.client.Close()
+	e, ok := s.Entry(tokensource.Credentials{}, tokensource.TokenEndpoint{}, func() {}).(*entry)
+	if !ok {
+		t.Fatal("Entry does not return an *entry")
+	}
+	for age, want := range map[time.Duration]bool{
+		0: true, 59 * time.Second: true, -59 * time.Second: true, 61 * time.Second: false, -61 * time.Second: false, 24 * time.Hour: false,
+	} {
+		lease := e.seal(e.leaseKey, record{FencingToken: 5, Issued: time.Now().Add(-age)})
+		s.client = cannedClient{reply: []any{"100", "0", "", "-2", lease, "10000"}}
+		if shared, err := e.Get(t.Context()); err != nil || (shared.Lease != nil) != want {
+			t.Errorf("after %v: got %+v and %v, want a lease: %t", age, shared.Lease, err, want)
+		}
+	}
 }
 
 // stream is a connection that has a reader.
@@ -139,7 +170,7 @@ func TestRecoversFromPanics(t *testing.T) {
 	if _, err := e.Get(t.Context()); err == nil || err.Error() != explain(errInvalidReply) {
 		t.Errorf("got %v, want %s", err, explain(errInvalidReply))
 	}
-	if err := s.listen(t.Context()); err != errInvalidReply {
+	if err := s.listen(t.Context()); !errors.Is(err, errInvalidReply) {
 		t.Errorf("got %v, want %v", err, errInvalidReply)
 	}
 }
