@@ -9,8 +9,8 @@ import (
 // loop is a running source's fetcher. Only Run's goroutine uses it.
 type loop struct {
 	*Source
-	inUse      pairFetcher // of the pair in use; zero until there is one
-	candidate  pairFetcher // of a changed pair that has not yielded a token yet
+	inUse      pairFetcher // with the pair in use; zero until there is one
+	candidate  pairFetcher // with a changed pair that has not yielded a token yet
 	started    time.Time   // when the pair in use was first read; before that, when the loop began
 	proven     bool        // whether the pair in use has yielded a token
 	rejections rejections  // of the pair in use
