@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -182,6 +183,47 @@ func TestFleetReplacesRevokedTokenOnce(t *testing.T) {
 	if n := len(servers.api.tokens()); n != 2 {
 		t.Errorf("the API received %d different tokens, want 2: the revoked one and its replacement", n)
 	}
+}
+
+// TestFleetSurvivesKilledLeader: the broker that fetches the token for all is killed while it does. Another one takes over before
+// the token expires, and no app notices.
+func TestFleetSurvivesKilledLeader(t *testing.T) {
+	t.Parallel()
+	s := newRedisServer(t)
+	if _, err := exec.LookPath("redis-cli"); err != nil {
+		t.Skip("redis-cli is not installed")
+	}
+	s.start()
+	servers := startTestServers(t, 30*time.Second)
+	gate := newLoginGate(t, servers)
+	fleet := make([]*broker, 5)
+	for i := range fleet {
+		fleet[i] = servers.startBroker(t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "BROKER_TOKEN_STORE="+s.url())
+	}
+	for _, b := range fleet {
+		b.waitForToken()
+	}
+	leader := slices.IndexFunc(fleet, func(b *broker) bool { return b.metric("token_store_lease_held") == 1 })
+	if leader < 0 {
+		t.Fatal("no broker has fetched the token for all, want one")
+	}
+	others := slices.Delete(slices.Clone(fleet), leader, leader+1)
+	loads := startLoads(t, others)
+	release := gate.hold()
+	defer release()
+	eventually(t, 30*time.Second, "the leader fetches the next token", func() bool { return s.cli(t, "KEYS", "*:lease") != "\n" })
+	fleet[leader].kill()
+	killed := time.Now()
+	release()
+	eventually(t, 15*time.Second, "a successor has fetched a token", func() bool {
+		return slices.ContainsFunc(others, func(b *broker) bool { return b.metric("token_store_lease_held") == 1 })
+	})
+	t.Logf("a successor has fetched a token %v after the leader was killed", time.Since(killed))
+	time.Sleep(8 * time.Second) // until the old token has expired
+	for _, load := range loads {
+		load.stopAndCheck(t, 20)
+	}
+	servers.api.wantNoneRejected(t)
 }
 
 // TestStoreHoldsNoSecret: the content of the store reveals neither tokens nor credentials.

@@ -16,25 +16,25 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// login is the login server of a fleet: a RoundTripper, so that ten thousand can ask it.
+// login is the login server of a fleet: a RoundTripper, so that ten thousand brokers can use it.
 type login struct {
 	mu       sync.Mutex
 	lifetime time.Duration
 	delay    time.Duration
-	fault    string // of loginFaults; empty: it is well
+	fault    string // one of the constants below; empty: none
 	pairs    map[string]bool
-	requests []time.Time // that have reached it
-	clients  []string    // of whom
+	requests []time.Time // when it got them
+	clients  []string    // and from which
 	ends     map[string]time.Time
 }
 
-// What a login server, or something on the way to it, may do.
+// What a login server, or the network path to it, may do.
 const (
-	isDown  = "503"
-	rejects = "401"
-	forbids = "403"
-	hangs   = "no answer"
-	isCut   = "no connection" // of a way alone
+	isDown       = "503"
+	rejects      = "401"
+	forbids      = "403"
+	hangs        = "no answer"
+	disconnected = "no connection" // only of a path
 )
 
 func newLogin(lifetime time.Duration) *login {
@@ -46,7 +46,7 @@ func newLogin(lifetime time.Duration) *login {
 
 func (l *login) RoundTrip(r *http.Request) (*http.Response, error) { return l.serve(r, "") }
 
-// serve answers a request; fault, if not empty, is what is in its way.
+// serve answers a request; fault, if not empty, is that of the network path.
 func (l *login) serve(r *http.Request, fault string) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -64,7 +64,7 @@ func (l *login) serve(r *http.Request, fault string) (*http.Response, error) {
 	}
 	delay := l.delay
 	l.mu.Unlock()
-	if fault == isCut {
+	if fault == disconnected {
 		return nil, fmt.Errorf("%s", fault)
 	}
 	if fault == hangs {
@@ -123,7 +123,7 @@ func (l *login) count() int {
 	return len(l.requests)
 }
 
-// countOf is how many requests of a client came.
+// countOf returns the number of requests with a client ID.
 func (l *login) countOf(client string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,7 +135,7 @@ func (l *login) countOf(client string) (n int) {
 	return n
 }
 
-// busiest is the greatest number of requests that came within such a time, of those from the first-th on.
+// busiest returns the greatest number of requests within a window, from the first-th request on.
 func (l *login) busiest(window time.Duration, first int) (most int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,67 +149,67 @@ func (l *login) busiest(window time.Duration, first int) (most int) {
 	return most
 }
 
-// alive reports whether the API would take it.
+// alive reports whether the API would accept a token.
 func (l *login) alive(authorization string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return time.Now().Before(l.ends[authorization])
 }
 
-// way is a broker's own way to the login server.
-type way struct {
+// path is a broker's own network path to the login server.
+type path struct {
 	*login
-	mu    sync.Mutex
-	fault string
-	tried int // all requests, those that did not reach it too
+	mu        sync.Mutex
+	fault     string
+	attempted int // all requests, including those that did not reach it
 }
 
-func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w *path) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
-	w.tried++
+	w.attempted++
 	fault := w.fault
 	w.mu.Unlock()
 	return w.serve(r, fault)
 }
 
-func (w *way) set(fault string) {
+func (w *path) set(fault string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fault = fault
 }
 
-func (w *way) tries() int {
+func (w *path) attempts() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.tried
+	return w.attempted
 }
 
-// broker is one of a fleet.
+// broker is one broker of a fleet.
 type broker struct {
 	*tokensource.Source
-	way     *way
-	start   func()
-	stop    func()
-	stopped bool
-	served  bool // it has had a token
-	mayLack bool // and may lose it
-	began   time.Time
+	path         *path
+	start        func()
+	stop         func()
+	stopped      bool
+	served       bool // it has had a token
+	mayLoseToken bool
+	began        time.Time
 
-	mu                   sync.Mutex
-	successes, elsewhere int // of the events
-	failures             int
-	expires              time.Time     // of the token, according to the events
-	gap                  time.Duration // time without a token before the last one arrived
+	mu                  sync.Mutex
+	successes, fromPeer int // of the events
+	failures            int
+	expires             time.Time     // of the token, according to the events
+	gap                 time.Duration // time without a token before the last one arrived
 }
 
-// fleet is many brokers with the same credentials, in a bubble.
+// fleet is a number of brokers with the same credentials, in fake time.
 type fleet struct {
 	t       *testing.T
 	login   *login
 	store   *memoryStore // nil: no store
 	brokers []*broker
 	began   time.Time
-	step    time.Duration // between two looks
+	step    time.Duration // between two checks
 	lost    int
 }
 
@@ -230,10 +230,10 @@ func newFleetWith(t *testing.T, n int, lifetime time.Duration, store *memoryStor
 }
 
 func (f *fleet) add(change func(config *tokensource.Config)) *broker {
-	b := &broker{way: &way{login: f.login}}
+	b := &broker{path: &path{login: f.login}}
 	config := tokensource.Config{
 		Credentials: fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret),
-		Endpoint:    tokensource.TokenEndpoint{URL: "http://login.example/", Transport: b.way},
+		Endpoint:    tokensource.TokenEndpoint{URL: "http://login.example/", Transport: b.path},
 		OnRefresh:   b.observe,
 	}
 	if f.store != nil {
@@ -274,9 +274,9 @@ func (b *broker) observe(event tokensource.RefreshEvent) {
 	}
 	switch {
 	case event.FromPeer:
-		b.elsewhere++
+		b.fromPeer++
 		if event.Duration != 0 {
-			panic("an event from elsewhere has a duration")
+			panic("an event of a peer has a duration")
 		}
 	case event.Outcome == tokensource.OutcomeSuccess:
 		b.successes++
@@ -285,7 +285,7 @@ func (b *broker) observe(event tokensource.RefreshEvent) {
 	}
 }
 
-// stop ends all, at once, and holds that nothing is left open.
+// stop ends all brokers at once, and checks that no entry is left open.
 func (f *fleet) stop() {
 	began := time.Now()
 	var all sync.WaitGroup
@@ -297,7 +297,7 @@ func (f *fleet) stop() {
 		f.t.Errorf("the fleet took %v to stop", took)
 	}
 	if f.store != nil && f.store.unclosed() != 0 {
-		f.t.Errorf("%d places were left open", f.store.unclosed())
+		f.t.Errorf("%d entries were left open", f.store.unclosed())
 	}
 }
 
@@ -331,7 +331,7 @@ func (f *fleet) at(since time.Duration) {
 	}
 }
 
-// pass lets so much time pass.
+// pass lets time pass.
 func (f *fleet) pass(d time.Duration) {
 	f.t.Helper()
 	f.at(time.Since(f.began) + d)
@@ -346,17 +346,17 @@ func (f *fleet) check() {
 		}
 		value, ok := b.Current()
 		b.mu.Lock()
-		if b.gap > 0 && !b.mayLack {
+		if b.gap > 0 && !b.mayLoseToken {
 			f.t.Errorf("at %v: broker %d had no token for %v", time.Since(f.began), i, b.gap)
 		}
 		b.gap = 0
 		b.mu.Unlock()
 		switch {
 		case ok && !f.login.alive(value):
-			f.t.Fatalf("at %v: broker %d sends %s, which is dead or was never issued", time.Since(f.began), i, value)
+			f.t.Fatalf("at %v: broker %d sends %s, which has expired or was never issued", time.Since(f.began), i, value)
 		case ok:
 			b.served = true
-		case b.served && !b.mayLack:
+		case b.served && !b.mayLoseToken:
 			f.lost++
 			if f.lost < 4 {
 				s := b.Snapshot()
@@ -367,8 +367,8 @@ func (f *fleet) check() {
 	}
 }
 
-// without counts those that have no token.
-func (f *fleet) without() (n int) {
+// withoutToken counts the brokers that have no token.
+func (f *fleet) withoutToken() (n int) {
 	for _, b := range f.brokers {
 		if _, ok := b.Current(); !ok && !b.stopped {
 			n++
@@ -377,7 +377,7 @@ func (f *fleet) without() (n int) {
 	return n
 }
 
-// leaders are those that lead.
+// leaders returns the brokers that hold the lease.
 func (f *fleet) leaders() (all []*broker) {
 	for _, b := range f.brokers {
 		if !b.stopped && b.Snapshot().HoldsLease {
@@ -387,7 +387,7 @@ func (f *fleet) leaders() (all []*broker) {
 	return all
 }
 
-// fetching are those that have a token request under way.
+// fetching returns the brokers with a token request in flight.
 func (f *fleet) fetching() (all []*broker) {
 	for _, b := range f.brokers {
 		if !b.Snapshot().FetchingSince.IsZero() {
@@ -397,15 +397,15 @@ func (f *fleet) fetching() (all []*broker) {
 	return all
 }
 
-// asked counts the requests during something.
-func (f *fleet) asked(during func()) int {
+// requestsDuring counts the token requests during an action.
+func (f *fleet) requestsDuring(during func()) int {
 	f.t.Helper()
 	before := f.login.count()
 	during()
 	return f.login.count() - before
 }
 
-// checkCounters holds that each broker counts its own requests, and those alone.
+// checkCounters checks that each broker counts its own requests, and only those.
 func (f *fleet) checkCounters() {
 	f.t.Helper()
 	for len(f.fetching()) > 0 {
@@ -419,13 +419,13 @@ func (f *fleet) checkCounters() {
 			counted += int(n)
 		}
 		b.mu.Lock()
-		reported, elsewhere := b.successes+b.failures, b.elsewhere
+		reported, fromPeer := b.successes+b.failures, b.fromPeer
 		b.mu.Unlock()
-		if counted != b.way.tries() || counted != reported {
-			f.t.Errorf("broker %d: got %d token requests in the counters and %d in the events, want %d", i, counted, reported, b.way.tries())
+		if counted != b.path.attempts() || counted != reported {
+			f.t.Errorf("broker %d: got %d token requests in the counters and %d in the events, want %d", i, counted, reported, b.path.attempts())
 		}
-		if int(snapshot.StoreHits) > elsewhere {
-			f.t.Errorf("broker %d: got %d tokens from the store in the counter, want at most the %d in the events", i, snapshot.StoreHits, elsewhere)
+		if int(snapshot.StoreHits) > fromPeer {
+			f.t.Errorf("broker %d: got %d tokens from the store in the counter, want at most the %d in the events", i, snapshot.StoreHits, fromPeer)
 		}
 		own += counted
 		reached += int(snapshot.Refreshes[0])

@@ -16,11 +16,11 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 .small { font-size: 12px; fill: #57606a }
 .grid { stroke: #d8dee4; stroke-width: 1 }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round }
-.alone { stroke: #8c959f }
+.separate { stroke: #8c959f }
 .store { stroke: #0969da }
 .dies { stroke: #bc4c00 }
 .dot { stroke-width: 7; stroke-linecap: round }
-text.alone { fill: #57606a; stroke: none }
+text.separate { fill: #57606a; stroke: none }
 text.store { fill: #0969da; stroke: none }
 text.dies { fill: #bc4c00; stroke: none }
 </style>
@@ -76,7 +76,7 @@ func drawSizes(b *strings.Builder, all []figures) {
 	x := func(replicas int) float64 {
 		return p.left + 40 + (math.Log10(float64(replicas))-2)/2*(p.right-p.left-80)
 	}
-	for _, s := range []scenario{alone, together} {
+	for _, s := range []scenario{separate, shared} {
 		var points []string
 		var last figures
 		for _, f := range all {

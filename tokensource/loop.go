@@ -9,14 +9,15 @@ import (
 // loop is a running source's fetcher. Only Run's goroutine uses it.
 type loop struct {
 	*Source
-	share      share      // of the pair in use; zero until there is one
-	candidate  share      // of a changed pair that has not yielded a token yet
-	started    time.Time  // when the pair in use was first read; before that, when the loop began
-	proven     bool       // whether the pair in use has yielded a token
-	rejections rejections // of the pair in use
-	// random is the jitter of the pause after the last failed attempt, and notBefore the end of the least pause.
-	random    float64
-	notBefore time.Time
+	inUse      pairFetcher // with the pair in use; zero until there is one
+	candidate  pairFetcher // with a changed pair that has not yielded a token yet
+	started    time.Time   // when the pair in use was first read; before that, when the loop began
+	proven     bool        // whether the pair in use has yielded a token
+	rejections rejections  // of the pair in use
+	// random is the jitter of the pause after the last failed attempt. pauseIsShared means that all brokers that share the
+	// token pause as long.
+	random        float64
+	pauseIsShared bool
 
 	readAt        time.Time    // when to read the credentials again; zero: when a change is signalled
 	modified      [2]time.Time // of their files, when they were last read
@@ -34,7 +35,7 @@ func (s *Source) Run(ctx context.Context) {
 	defer s.publish(func(next *state) { next.stopped = true })
 	l := &loop{Source: s, started: time.Now(), readAt: time.Now()}
 	defer func() {
-		l.share.close()
+		l.inUse.close()
 		l.candidate.close()
 	}()
 	for l.sleep(ctx) {
@@ -72,7 +73,7 @@ func (l *loop) sleep(ctx context.Context) bool {
 // nextAction returns what to do next, and when: read the credentials, check the store, or refresh the token.
 func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 	read := func(ctx context.Context) { l.reloadCredentials(ctx) }
-	if l.share.pair.isZero() {
+	if l.inUse.pair.isZero() {
 		return l.readAt, read // without credentials there is nothing to refresh
 	}
 	at, do = l.nextRefresh(), l.refresh
@@ -98,7 +99,7 @@ func (l *loop) nextRefresh() time.Time {
 // refresh makes one attempt and publishes its result. A failure changes only the counters and the time of the next
 // attempt: the current token stays until it expires.
 func (l *loop) refresh(ctx context.Context) {
-	result, ok := l.obtain(ctx, &l.share, l.state.Load().token)
+	result, ok := l.obtain(ctx, l.inUse, l.state.Load().token)
 	switch {
 	case !ok:
 		return
@@ -119,50 +120,26 @@ func (l *loop) refresh(ctx context.Context) {
 	l.record(result, func(*state) {})
 }
 
-// attempt is the result of one attempt to get a token. If it has neither a token nor a failure, it is pending: another
-// broker is fetching the token.
-type attempt struct {
-	token    *token
-	failure  *RefreshError
-	duration time.Duration
-	ended    time.Time
-	// fromPeer means that another broker made the token request. failures then counts its consecutive failures.
-	fromPeer bool
-	failures int
-	// next is when to try again: exactly then if fromPeer, otherwise no earlier.
-	next time.Time
+// look takes a token that another broker has stored, after a notification.
+func (l *loop) look(ctx context.Context) {
+	l.lookAt, l.lookedAt = time.Time{}, time.Now()
+	if result, ok := l.inUse.stored(ctx, l.state.Load().token); ok {
+		l.record(result, func(*state) {})
+	}
 }
 
-func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }
-
-// fetch gets a token from the login server. It reports false if ctx is done before; that counts as no failure.
-func (l *loop) fetch(ctx context.Context, pair Credentials) (attempt, bool) {
-	started := time.Now()
-	l.fetching.Store(&started)
-	defer l.fetching.Store(nil)
-	l.unserved.Store(false)
-	got := l.request(ctx, pair)
-	if ctx.Err() != nil {
-		return attempt{}, false
+// onNotify schedules a look. All brokers are notified at once, so one that has a token waits for a random time. Anyone who
+// can write to the store can notify without end, so there is a pause between two looks.
+func (l *loop) onNotify() {
+	now := time.Now()
+	lookAt := later(now, l.lookedAt.Add(minRefresh))
+	if current := l.state.Load().token; current.serves(now) {
+		spread := min(maxJitter, current.lifetime/50)
+		lookAt = later(now, l.lookedAt.Add(spread)).Add(jitter(spread))
 	}
-	result := attempt{failure: got.failure, ended: time.Now()}
-	result.duration = result.ended.Sub(started)
-	switch {
-	case got.failure == nil:
-		fresh := &token{authorization: "Bearer " + got.issued.accessToken, issued: got.sent, received: result.ended, lifetime: got.issued.lifetime, due: refreshDue}
-		fresh.heldBack.Store(int64(got.issued.delay))
-		l.state.Load().limitKnown(fresh)
-		if fresh.valid(result.ended) {
-			result.token = fresh
-			break
-		}
-		result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice}
-	case isRejection(got.failure):
-		for _, hint := range l.config.Credentials.hints(pair) {
-			got.failure.Advice += " " + hint
-		}
+	if l.lookAt.IsZero() || lookAt.Before(l.lookAt) {
+		l.lookAt = lookAt
 	}
-	return result, true
 }
 
 // record publishes the result of an attempt, together with another change, and reports it to OnRefresh.
@@ -190,6 +167,9 @@ func (l *loop) record(result attempt, also func(next *state)) {
 func random() float64 {
 	return rand.Float64() //nolint:gosec // G404: jitter only.
 }
+
+// jitter returns a random duration less than a maximum.
+func jitter(limit time.Duration) time.Duration { return time.Duration(random() * float64(limit)) }
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {

@@ -9,31 +9,29 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// memoryStore is a tokensource.Store that does in memory what the scripts of package redisstore do, and that can be made to
+// memoryStore is a tokensource.Store in memory that does what the scripts of package redisstore do, and that can be made to
 // misbehave.
 type memoryStore struct {
 	mu             sync.Mutex
-	entries        map[string]*entry // by pair
+	contents       map[string]*content // by pair
 	fault          storeFault
 	lag            time.Duration // of each operation
 	deaf           bool          // no broker gets notifications
 	careful        bool          // after a failure it fails at once for half a minute, as redisstore does
 	failedAt       time.Time
 	opened, closed int
-	looks, takes   int
-	puts, releases int
+	gets, writes   int
 	longestPause   time.Duration
 }
 
-// entry is what the store has of one pair.
-type entry struct {
-	token  tokensource.SharedToken
-	ends   time.Time
-	places []*memoryEntry
-
-	holder     uint64 // the fence of who has the lease; 0 during a pause
-	failure    *tokensource.SharedFailure
-	leaseUntil time.Time
+// content is what the store has of one pair.
+type content struct {
+	token    tokensource.SharedToken
+	expires  time.Time
+	lease    tokensource.Lease // zero: none
+	leaseEnd time.Time
+	version  int // of the lease: it grows with each change
+	entries  []*memoryEntry
 }
 
 // storeFault is what a store does instead of what it should.
@@ -44,27 +42,31 @@ const (
 	away    storeFault = "away" // fails at once
 	slow    storeFault = "slow" // fails after a second
 
-	// These make no sense.
-	oddToken     storeFault = "a token with a line end"
-	longToken    storeFault = "a token that lives longer than it does"
-	noFence      storeFault = "a token without a fence"
-	deadToken    storeFault = "a token that is dead"
-	dyingToken   storeFault = "a token that dies in a moment"
-	oldToken     storeFault = "the token had, as if it were a new one"
-	heldForEver  storeFault = "another one has the lease, for ever"
-	replayed     storeFault = "a rejection that was never"
-	replayedMany storeFault = "many rejections that were never"
-	atOnce       storeFault = "a failure, and no time to wait"
-	forgetful    storeFault = "it gives the lease to all"
-	swallowsPuts storeFault = "what is put is not there"
+	// These are invalid replies.
+	oddToken       storeFault = "a token with a line end"
+	longToken      storeFault = "a token that lives longer than it does"
+	noFence        storeFault = "a token without a fencing token"
+	expiredToken   storeFault = "an expired token"
+	expiringToken  storeFault = "a token that expires in a moment"
+	oldToken       storeFault = "the known token, as if it were a new one"
+	heldForEver    storeFault = "a lease of no broker, for ever"
+	oldLease       storeFault = "an old lease, for ever"
+	oldFailure     storeFault = "an old rejection, for ever"
+	expiredFailure storeFault = "an old rejection that has expired"
+	manyLeases     storeFault = "a new lease each time"
+	forgetful      storeFault = "it gives the lease to all"
+	swallowsPuts   storeFault = "what is put is not there"
 )
 
-// nonsense are the faults of a store that answers in time.
-var nonsense = []storeFault{oddToken, longToken, noFence, deadToken, dyingToken, oldToken, heldForEver, replayed, replayedMany, atOnce, forgetful, swallowsPuts}
+// invalidReplies are the faults of a store that answers in time.
+var invalidReplies = []storeFault{
+	oddToken, longToken, noFence, expiredToken, expiringToken, oldToken, heldForEver, oldLease, oldFailure, expiredFailure, manyLeases,
+	forgetful, swallowsPuts,
+}
 
-func newMemoryStore() *memoryStore { return &memoryStore{entries: map[string]*entry{}} }
+func newMemoryStore() *memoryStore { return &memoryStore{contents: map[string]*content{}} }
 
-// memoryView is the store as a broker sees it whose clock is ahead by so much.
+// memoryView is the store as a broker sees it whose clock is ahead by a duration.
 type memoryView struct {
 	*memoryStore
 	ahead time.Duration
@@ -72,10 +74,13 @@ type memoryView struct {
 
 type memoryEntry struct {
 	*memoryStore
-	*entry
+	*content
 	ahead    time.Duration
 	onChange func()
 	isOpen   bool
+	seen     int   // the version of the lease at the last Get
+	fence    int64 // for Acquire
+	held     int   // the version of this broker's lease
 }
 
 func (s *memoryStore) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, onChange func()) tokensource.Entry {
@@ -86,26 +91,26 @@ func (v memoryView) Entry(pair tokensource.Credentials, _ tokensource.TokenEndpo
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	name := pair.ID.Reveal() + "/" + pair.Secret.Reveal()
-	if v.entries[name] == nil {
-		v.entries[name] = &entry{}
+	if v.contents[name] == nil {
+		v.contents[name] = &content{}
 	}
-	place := &memoryEntry{v.memoryStore, v.entries[name], v.ahead, onChange, true}
-	place.places = append(place.places, place)
+	entry := &memoryEntry{memoryStore: v.memoryStore, content: v.contents[name], ahead: v.ahead, onChange: onChange, isOpen: true}
+	entry.entries = append(entry.entries, entry)
 	v.opened++
-	return place
+	return entry
 }
 
-func (p *memoryEntry) Close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.isOpen {
-		panic("a place is closed twice")
+func (e *memoryEntry) Close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.isOpen {
+		panic("an entry is closed twice")
 	}
-	p.isOpen = false
-	p.closed++
-	for i, other := range p.places {
-		if other == p {
-			p.places = append(p.places[:i:i], p.places[i+1:]...)
+	e.isOpen = false
+	e.closed++
+	for i, other := range e.entries {
+		if other == e {
+			e.entries = append(e.entries[:i:i], e.entries[i+1:]...)
 			return
 		}
 	}
@@ -113,177 +118,175 @@ func (p *memoryEntry) Close() {
 
 var errStore = errors.New("the store does not work")
 
-// begin counts an operation, and is how long it takes.
-func (p *memoryEntry) begin(ctx context.Context, count *int) (storeFault, error) {
-	p.mu.Lock()
+// begin counts an operation, and takes as long as it takes.
+func (e *memoryEntry) begin(ctx context.Context, count *int) (storeFault, error) {
+	e.mu.Lock()
 	*count++
-	fault, lag := p.fault, p.lag
-	if !p.isOpen {
-		panic("a place is used that was closed")
+	fault, lag := e.fault, e.lag
+	if !e.isOpen {
+		panic("a closed entry is used")
 	}
-	if p.careful && fault == slow {
-		if time.Since(p.failedAt) < 30*time.Second {
+	if e.careful && fault == slow {
+		if time.Since(e.failedAt) < 30*time.Second {
 			fault = away
 		} else {
-			p.failedAt = time.Now()
+			e.failedAt = time.Now()
 		}
 	}
-	p.mu.Unlock()
+	e.mu.Unlock()
 	if fault == slow {
 		lag = time.Second
 	}
 	if lag > 0 {
 		select {
-		case <-time.After(lag):
+		case <-time.After(min(lag, time.Second)):
 		case <-ctx.Done():
 		}
 	}
 	switch {
 	case ctx.Err() != nil:
 		return fault, ctx.Err()
-	case fault == away, fault == slow:
+	case fault == away, fault == slow, lag > time.Second:
 		return fault, errStore
 	}
 	return fault, nil
 }
 
-func (p *memoryEntry) Get(ctx context.Context, had tokensource.Known) (*tokensource.SharedToken, error) {
-	fault, err := p.begin(ctx, &p.looks)
+func (e *memoryEntry) Get(ctx context.Context) (tokensource.Shared, error) {
+	fault, err := e.begin(ctx, &e.gets)
 	if err != nil {
-		return nil, err
+		return tokensource.Shared{}, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if taken, ok := p.senseless(fault, had); ok {
-		return taken.Token, nil
-	}
-	return p.better(had), nil
-}
-
-func (p *memoryEntry) Acquire(ctx context.Context, had tokensource.Known, lease time.Duration) (tokensource.AcquireResult, error) {
-	fault, err := p.begin(ctx, &p.takes)
-	if err != nil {
-		return tokensource.AcquireResult{}, err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if taken, ok := p.senseless(fault, had); ok {
-		return taken, nil
-	}
-	if token := p.better(had); token != nil {
-		return tokensource.AcquireResult{Token: token}, nil
-	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	now := time.Now()
-	taken := tokensource.AcquireResult{FencingToken: p.nextFence(now)}
-	if left := p.leaseUntil.Sub(now); left > 0 && fault != forgetful {
-		taken.Wait, taken.Failure = left, p.failure
-		return taken, nil
+	e.fence = max(now.UnixMicro(), e.token.FencingToken+1)
+	e.expireLease(now)
+	e.seen = e.version
+	shared := tokensource.Shared{FencingToken: e.fence}
+	if left := e.expires.Sub(now); left > 0 {
+		stored := e.token
+		stored.Remaining = min(stored.Lifetime, stored.Issued.Add(stored.Lifetime).Sub(now.Add(e.ahead)), left)
+		shared.Token = &stored
 	}
-	taken.Leased = true
-	p.holder, p.failure, p.leaseUntil = taken.FencingToken, nil, now.Add(lease)
-	return taken, nil
-}
-
-func (p *memoryEntry) nextFence(now time.Time) uint64 {
-	return max(uint64(now.UnixMicro()), p.token.FencingToken+1)
-}
-
-// better is the token that is there, if it is better than the one had. As with the scripts, what it remains by the clock of
-// the reader is not compared.
-func (p *memoryEntry) better(had tokensource.Known) *tokensource.SharedToken {
-	now := time.Now()
-	left := p.ends.Sub(now)
-	if p.token.FencingToken == 0 || p.token.FencingToken <= had.FencingToken || left <= had.Remaining {
-		return nil
+	if e.lease != (tokensource.Lease{}) {
+		lease := e.lease
+		lease.Remaining = e.leaseEnd.Sub(now)
+		shared.Lease = &lease
 	}
-	token := p.token
-	token.Remaining = min(token.Lifetime, token.Issued.Add(token.Lifetime).Sub(now.Add(p.ahead)), left)
-	return &token
+	e.falsify(fault, &shared)
+	return shared, nil
 }
 
-func (p *memoryEntry) senseless(fault storeFault, had tokensource.Known) (tokensource.AcquireResult, bool) {
-	now := time.Now()
-	token := &tokensource.SharedToken{
-		AccessToken: tokensource.NewSecret("forged"), FencingToken: had.FencingToken + 1, Issued: now, Lifetime: 300 * time.Second, Remaining: 300 * time.Second,
+// falsify makes a reply invalid.
+func (e *memoryEntry) falsify(fault storeFault, shared *tokensource.Shared) {
+	forged := tokensource.SharedToken{
+		AccessToken: tokensource.NewSecret("forged"), FencingToken: e.fence, Issued: time.Now(), Lifetime: 300 * time.Second, Remaining: 300 * time.Second,
+	}
+	failed := tokensource.Lease{
+		FencingToken: 1, Remaining: time.Hour,
+		Failure: &tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: "replayed", Advice: "replayed"},
 	}
 	switch fault {
 	case oddToken:
-		token.AccessToken = tokensource.NewSecret("a\r\nb")
+		forged.AccessToken = tokensource.NewSecret("a\r\nb")
+		shared.Token = &forged
 	case longToken:
-		token.Remaining += time.Second
+		forged.Remaining += time.Second
+		shared.Token = &forged
 	case noFence:
-		token.FencingToken = 0
-	case deadToken:
-		token.Remaining = 0
-	case dyingToken:
-		if p.token.FencingToken == 0 {
-			return tokensource.AcquireResult{}, false
-		}
-		token.AccessToken, token.Remaining = p.token.AccessToken, time.Nanosecond
+		forged.FencingToken = 0
+		shared.Token = &forged
+	case expiredToken:
+		forged.Remaining = 0
+		shared.Token = &forged
+	case expiringToken:
+		forged.Remaining = time.Nanosecond
+		shared.Token = &forged
 	case oldToken:
-		left := p.ends.Sub(now)
-		if p.token.FencingToken == 0 || left <= 0 {
-			return tokensource.AcquireResult{}, false
+		if shared.Token != nil {
+			shared.Token.FencingToken = e.fence
 		}
-		token.AccessToken, token.Lifetime, token.Remaining = p.token.AccessToken, p.token.Lifetime, left
 	case heldForEver:
-		return tokensource.AcquireResult{FencingToken: p.nextFence(now), Wait: time.Hour}, true
-	case replayed, replayedMany, atOnce:
-		taken := tokensource.AcquireResult{FencingToken: p.nextFence(now), Wait: time.Hour, Failure: &tokensource.SharedFailure{
-			RefreshError: tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: "replayed", Advice: "replayed"}, Failures: 2,
-		}}
-		if fault == replayedMany {
-			taken.Failure.Failures = 7
-		}
-		if fault == atOnce {
-			taken.Wait, taken.Failure.Outcome = 0, tokensource.OutcomeUnavailable
-		}
-		return taken, true
-	default:
-		return tokensource.AcquireResult{}, false
+		shared.Lease = nil
+	case oldLease:
+		shared.Lease = &tokensource.Lease{FencingToken: 1, Remaining: time.Hour}
+	case oldFailure:
+		shared.Lease = &failed
+	case expiredFailure:
+		failed.Remaining = 0
+		shared.Lease = &failed
+	case manyLeases:
+		shared.Lease = &tokensource.Lease{FencingToken: e.fence, Remaining: time.Hour}
 	}
-	return tokensource.AcquireResult{Token: token}, true
 }
 
-func (p *memoryEntry) Put(ctx context.Context, token tokensource.SharedToken) error {
-	fault, err := p.begin(ctx, &p.puts)
-	if err != nil || fault == swallowsPuts {
+// cannotAcquire are the faults of a store that gives the lease to no broker.
+var cannotAcquire = map[storeFault]bool{heldForEver: true, oldLease: true, oldFailure: true, expiredFailure: true, manyLeases: true}
+
+func (e *memoryEntry) expireLease(now time.Time) {
+	if e.lease != (tokensource.Lease{}) && !now.Before(e.leaseEnd) {
+		e.setLease(tokensource.Lease{}, now)
+	}
+}
+
+func (e *memoryEntry) setLease(lease tokensource.Lease, end time.Time) {
+	e.version++
+	e.lease, e.leaseEnd = lease, end
+}
+
+func (e *memoryEntry) Acquire(ctx context.Context, ttl time.Duration) (bool, error) {
+	fault, err := e.begin(ctx, &e.writes)
+	if err != nil {
+		return false, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.expireLease(time.Now())
+	if cannotAcquire[fault] || e.version != e.seen && fault != forgetful {
+		return false, nil
+	}
+	e.setLease(tokensource.Lease{FencingToken: e.fence}, time.Now().Add(ttl))
+	e.held = e.version
+	return true, nil
+}
+
+func (e *memoryEntry) Put(ctx context.Context, token tokensource.SharedToken) error {
+	fault, err := e.begin(ctx, &e.writes)
+	if err != nil {
 		return err
 	}
-	p.mu.Lock()
-	if p.token.FencingToken > token.FencingToken {
-		p.mu.Unlock()
+	e.mu.Lock()
+	if e.held == e.version {
+		e.setLease(tokensource.Lease{}, time.Time{})
+	}
+	if fault == swallowsPuts || e.token.FencingToken > token.FencingToken {
+		e.mu.Unlock()
 		return nil
 	}
-	p.token = token
-	p.ends = time.UnixMicro(int64(token.FencingToken)).Add(token.Lifetime)
-	if p.holder == token.FencingToken {
-		p.holder, p.leaseUntil = 0, time.Time{}
-	}
+	e.token = token
+	e.expires = time.UnixMicro(token.FencingToken).Add(token.Lifetime)
 	var others []*memoryEntry
-	if !p.deaf {
-		others = append(others, p.places...)
+	if !e.deaf {
+		others = append(others, e.entries...)
 	}
-	p.mu.Unlock()
+	e.mu.Unlock()
 	for _, other := range others {
 		other.onChange()
 	}
 	return nil
 }
 
-func (p *memoryEntry) Release(ctx context.Context, fence uint64, failure *tokensource.SharedFailure, pause time.Duration) error {
-	if _, err := p.begin(ctx, &p.releases); err != nil {
+func (e *memoryEntry) Release(ctx context.Context, outcome tokensource.Lease) error {
+	if _, err := e.begin(ctx, &e.writes); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.holder != fence || fence == 0 || !p.leaseUntil.After(time.Now()) {
-		return nil
-	}
-	p.holder, p.leaseUntil, p.failure = 0, time.Time{}, nil
-	if failure != nil {
-		p.leaseUntil, p.failure = time.Now().Add(pause), failure
-		p.longestPause = max(p.longestPause, pause)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.expireLease(time.Now())
+	if e.held == e.version {
+		e.setLease(outcome, time.Now().Add(outcome.Remaining))
+		e.longestPause = max(e.longestPause, outcome.Remaining)
 	}
 	return nil
 }
@@ -311,39 +314,37 @@ func (s *memoryStore) setDeaf(deaf bool) {
 func (s *memoryStore) lose() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, entry := range s.entries {
-		*entry = tokenless(entry.places)
+	for _, c := range s.contents {
+		*c = content{entries: c.entries, version: c.version + 1}
 	}
 }
 
-func tokenless(places []*memoryEntry) entry { return entry{places: places} }
-
-// tellAll notifies all entries, without a change.
-func (s *memoryStore) tellAll() {
+// notifyAll notifies all entries, without a change.
+func (s *memoryStore) notifyAll() {
 	s.mu.Lock()
 	var all []*memoryEntry
-	for _, entry := range s.entries {
-		all = append(all, entry.places...)
+	for _, c := range s.contents {
+		all = append(all, c.entries...)
 	}
 	s.mu.Unlock()
-	for _, place := range all {
-		place.onChange()
+	for _, entry := range all {
+		entry.onChange()
 	}
 }
 
 func (s *memoryStore) operations() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.looks + s.takes + s.puts + s.releases
+	return s.gets + s.writes
 }
 
-func (s *memoryStore) lookCount() int {
+func (s *memoryStore) getCount() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.looks
+	return s.gets
 }
 
-// unclosed is how many places are open.
+// unclosed is how many entries are open.
 func (s *memoryStore) unclosed() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -354,8 +355,8 @@ func (s *memoryStore) unclosed() int {
 func (s *memoryStore) leased() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, entry := range s.entries {
-		if entry.holder != 0 && entry.leaseUntil.After(time.Now()) {
+	for _, c := range s.contents {
+		if c.lease.FencingToken != 0 && c.lease.Failure == nil && c.leaseEnd.After(time.Now()) {
 			return true
 		}
 	}

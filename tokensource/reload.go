@@ -81,9 +81,9 @@ func (l *loop) reloadCredentials(ctx context.Context) bool {
 	case err != nil:
 		l.credentialsUnreadable(err)
 		return false
-	case l.share.pair.isZero():
+	case l.inUse.pair.isZero():
 		// The first pair replaces nothing, so it need not be tried first.
-		l.share, l.lastReadError = l.open(pair), readFailure{}
+		l.inUse, l.lastReadError = l.open(pair), readFailure{}
 		l.started = time.Now()
 		l.publish(func(next *state) {
 			next.lastChange = time.Now()
@@ -91,7 +91,7 @@ func (l *loop) reloadCredentials(ctx context.Context) bool {
 			next.pendingReload = nil
 		})
 		return false
-	case pair.Equal(l.share.pair):
+	case pair.Equal(l.inUse.pair):
 		l.unchanged(written)
 		return false
 	}
@@ -123,7 +123,7 @@ func (l *loop) unchanged(written bool) {
 	// The time stays, so that alternating between two pairs does not flood the login server either.
 	l.lastCandidate, l.lastReadError = candidateResult{at: l.lastCandidate.at}, readFailure{}
 	l.candidate.close()
-	l.candidate = share{}
+	l.candidate = pairFetcher{}
 }
 
 // tryWaiting reads the credentials because the login server has rejected those in use. A changed pair that waits to be tried
@@ -139,7 +139,7 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 		l.candidate.close()
 		l.candidate = l.open(pair)
 	}
-	result, ok := l.obtain(ctx, &l.candidate, nil)
+	result, ok := l.obtain(ctx, l.candidate, nil)
 	switch {
 	case !ok:
 		return false
@@ -150,8 +150,8 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 		l.candidateFailed(pair, result)
 		return false
 	}
-	l.share.close()
-	l.share, l.candidate = l.candidate, share{}
+	l.inUse.close()
+	l.inUse, l.candidate = l.candidate, pairFetcher{}
 	l.lastCandidate = candidateResult{at: result.ended}
 	l.record(result, func(next *state) {
 		next.lastChange = result.ended
@@ -179,7 +179,7 @@ func (l *loop) candidateFailed(pair Credentials, result attempt) {
 	default:
 		last.pause = nextPause(result.failure, last.failures, maxLifetime, false, random())
 	}
-	if result.fromPeer {
+	if !result.next.IsZero() {
 		last.pause = result.next.Sub(result.ended)
 	}
 	l.lastCandidate = last
@@ -213,7 +213,7 @@ func (l *loop) credentialsUnreadable(err error) {
 		Reason:  "cannot read the credentials: " + oneLine(err),
 		Advice:  "Fix the files; the broker picks them up automatically.",
 	}
-	first := l.share.pair.isZero()
+	first := l.inUse.pair.isZero()
 	l.publishPendingReload(CredentialReload{Outcome: ReloadUnreadable, First: first, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause}, func(next *state) {
 		if first {
 			next.failure, next.rejected, next.failedAt, next.nextAttempt = failure, true, time.Now(), l.readAt

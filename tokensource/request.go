@@ -29,7 +29,7 @@ type reply struct {
 // request asks the login server for a token. A login server that has accepted a request may never answer it, although it
 // answers new ones; so while a token is needed soon, a second request runs beside the first one. The first token counts.
 // Without one, the first request decides.
-func (l *loop) request(ctx context.Context, pair Credentials) reply {
+func (f loginFetcher) request(ctx context.Context) reply {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -39,7 +39,7 @@ func (l *loop) request(ctx context.Context, pair Credentials) reply {
 		replies = make(chan reply, 1)
 		running.Go(func() {
 			sent := time.Now()
-			issued, failure := l.config.Endpoint.requestToken(ctx, pair)
+			issued, failure := f.source.config.Endpoint.requestToken(ctx, f.pair)
 			replies <- reply{issued, failure, sent}
 		})
 		return replies, stop
@@ -62,7 +62,8 @@ func (l *loop) request(ctx context.Context, pair Credentials) reply {
 			}
 			second = nil
 		case now := <-ticker.C:
-			if l.remaining(l.state.Load(), now) >= hedgeRemaining || now.Sub(began) >= l.config.Endpoint.Timeout {
+			current := f.source.state.Load().token
+			if current != nil && current.remaining(now) >= hedgeRemaining || now.Sub(began) >= f.hedgeFor {
 				continue
 			}
 			if second != nil {
@@ -72,7 +73,7 @@ func (l *loop) request(ctx context.Context, pair Credentials) reply {
 				}
 			}
 			// Only a new connection can lead to another server, or past a device that has forgotten the old one.
-			(&http.Client{Transport: l.config.Endpoint.Transport}).CloseIdleConnections()
+			(&http.Client{Transport: f.source.config.Endpoint.Transport}).CloseIdleConnections()
 			second, stopSecond = start()
 		}
 	}

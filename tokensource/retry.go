@@ -7,13 +7,14 @@ func (l *loop) recordFailure(next *state, result attempt) {
 	next.failure, next.failedAt = result.failure, result.ended
 	l.rejections.add(result.failure, result.ended)
 	// One rejection of a pair that has worked may be that of a server that does not know it yet.
-	next.rejected = isRejection(result.failure) && (result.fromPeer || !l.proven || l.rejections.count > 1)
-	if result.fromPeer {
+	next.rejected = isRejection(result.failure) && (!l.proven || l.rejections.count > 1)
+	l.pauseIsShared = !result.next.IsZero()
+	if l.pauseIsShared {
 		next.failures, next.nextAttempt = result.failures, result.next
 		return
 	}
 	next.failures++
-	l.random, l.notBefore = random(), result.next
+	l.random = random()
 	next.nextAttempt = l.retryAt(next)
 }
 
@@ -23,7 +24,7 @@ func (l *loop) retryAt(s *state) time.Time {
 	if s.rejected {
 		pause = rejectedPause(l.rejections.count, s.failedAt.Sub(l.rejections.since), !l.proven)
 	}
-	return later(l.notBefore, s.failedAt.Add(pause))
+	return s.failedAt.Add(pause)
 }
 
 // needed reports whether requests need a token.
@@ -40,7 +41,7 @@ func (l *loop) remaining(s *state, now time.Time) time.Duration {
 // shortenPause shortens the pause after a failed attempt, because a request has begun to wait.
 func (l *loop) shortenPause() {
 	current := l.state.Load()
-	if current.failure == nil || current.fromPeer || current.rejected {
+	if current.failure == nil || l.pauseIsShared || current.rejected {
 		return
 	}
 	if at := l.retryAt(current); at.Before(current.nextAttempt) {

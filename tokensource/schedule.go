@@ -1,7 +1,6 @@
 package tokensource
 
 import (
-	"math"
 	"net/http"
 	"time"
 )
@@ -48,6 +47,21 @@ const (
 	// been written before the login server knew it.
 	changedRetryTime = 10 * time.Minute
 	maxChangedPause  = time.Minute
+
+	// maxLease is how long a lease lasts, and so how long the other brokers wait for one that died while it was fetching. A
+	// login server mostly answers within a second.
+	maxLease = 15 * time.Second
+
+	// maxJitter is over how long brokers that share a token spread if they would otherwise act at once.
+	maxJitter = time.Second
+
+	// raceWait is how long a broker that lost a race for the lease waits at least before it fetches without it: by then it
+	// has seen the lease of the winner, unless the store is not to be trusted.
+	raceWait = 2 * time.Second
+
+	// maxUnresolved is how many leases in a row a broker waits for that end with neither a token nor a failure. Brokers
+	// that died can explain a few, and a store that drops what is put into it explains many.
+	maxUnresolved = 4
 )
 
 // refreshDue returns when to refresh a token: at 80 % of its lifetime, less up to 10 % jitter, so that replicas that
@@ -56,64 +70,40 @@ func refreshDue(issued time.Time, lifetime time.Duration, jitter float64) time.T
 	return issued.Add(time.Duration((0.8 - 0.1*jitter) * float64(lifetime)))
 }
 
-// leaderRefreshAt is when the broker that has fetched a shared token fetches the next one: at 80 % of its lifetime, less a
-// random part of up to 3 %. It is mostly the only one; but a store that forgets makes many of them at once, who are to
-// drift apart. random is in [0, 1).
-func leaderRefreshAt(issued time.Time, lifetime time.Duration, random float64) time.Time {
-	return issued.Add(time.Duration((0.8 - 0.03*random) * float64(lifetime)))
+// leaderRefreshAt returns when the leader fetches the next shared token: at 80 % of the lifetime, less up to 3 % jitter. It is
+// mostly the only leader; but a store that loses its data makes many of them, which must drift apart. jitter is in [0, 1).
+func leaderRefreshAt(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
+	return issued.Add(time.Duration((0.8 - 0.03*jitter) * float64(lifetime)))
 }
 
-// followerRefreshAt is when a broker that has taken a token from the store looks for the next one: a little after leaderRefreshAt, when
-// it is mostly there. Where it is not, because the broker that should have fetched it is gone, one of those who look
-// first gets the lease. random is in [0, 1).
-func followerRefreshAt(issued time.Time, lifetime time.Duration, random float64) time.Time {
-	return issued.Add(time.Duration((0.82 + 0.05*random) * float64(lifetime)))
+// followerRefreshAt returns when the other brokers look for the next shared token: after leaderRefreshAt, when it is mostly there.
+// If it is not, because the leader is gone, the first that looks acquires the lease. jitter is in [0, 1).
+func followerRefreshAt(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
+	return issued.Add(time.Duration((0.8 + 0.05*jitter) * float64(lifetime)))
 }
 
-// standAlone is when a broker fetches by itself although the store says that another is at it: from 90 to 95 % of the
-// lifetime of the token that it has, so that it is not lost; later, the other one gets a moment yet, since it may have
-// begun just now.
-//
-// A broker that has none waits for maxLeaseWait, less a part of crowd. The square root makes the early moments rare: if the
-// holder of the lease has died, a few brokers of a large fleet fetch before the others learn of the token. If the store
-// claims a lease for ever, all of them fetch, but not at once. failures counts the failed attempts in a row.
-func standAlone(had *token, now time.Time, failures int, random float64) time.Time {
-	if had.serves(now) {
-		due := had.issued.Add(time.Duration((0.9 + 0.05*random) * float64(had.lifetime)))
-		return later(due, now.Add(min(crowd, had.remaining(now)/4)))
+// fallbackTime returns when a broker fetches without the lease: at least wait from now, unless its token ends before. While a
+// token serves, that is from 80 to 90 % of its lifetime: later would look like a failed refresh, for which there is an alert. random
+// is in [0, 1), and the jitter of followerRefreshAt, so that brokers that lose the store spread evenly.
+func fallbackTime(known *token, now time.Time, wait time.Duration, random float64) time.Time {
+	if !known.serves(now) {
+		return now.Add(wait + time.Duration(random*float64(maxJitter)))
 	}
-	if failures > 0 {
-		return now.Add(maxLeaseWaitInOutage + time.Duration(random*float64(maxLeaseWaitInOutage)/4))
-	}
-	return now.Add(maxLeaseWait - crowd + time.Duration(math.Sqrt(random)*float64(crowd)))
+	at := time.Duration((0.8 + 0.1*random) * float64(known.lifetime))
+	at = min(at, known.lifetime-max(time.Second, known.lifetime/10))
+	return later(known.issued.Add(at), now.Add(min(wait, known.remaining(now)/4)))
 }
 
-// spreadAlone is when a broker fetches by itself because the store is away: all that share it find that out at about
-// the same time, so they spread over what is left until a tenth of the lifetime, and a second at the least, since the
-// login server then has much to do. Less would look like a refresh that has failed, and there is an alert for that. One
-// that has no token must not wait long.
-func spreadAlone(had *token, now time.Time, random float64) time.Time {
-	window := crowd
-	if had.serves(now) {
-		spare := max(time.Second, had.lifetime/10)
-		window = max(0, had.issued.Add(had.lifetime-spare).Sub(now))
-	}
-	return now.Add(time.Duration(random * float64(window)))
-}
+// pollPause returns the pause before a broker asks the store again whether another's attempt has ended.
+func pollPause() time.Duration { return maxJitter/2 + jitter(maxJitter) }
 
-// turnPause returns how long the brokers that share a token pause after the failures-th failure in a row. It is nextPause,
-// but at most 30 seconds and an eighth of the remaining lifetime of the token had, so that several brokers can try before it
-// expires. A rejection begins with an equally short pause: its cause may be that broker's own network path. random is in
-// [0, 1).
-func turnPause(failure *RefreshError, failures int, had *token, now time.Time, random float64) time.Duration {
-	if failure.Outcome == OutcomeRejected {
-		random = 1 // it does not heal by itself
+// sharedPause returns how long all brokers that share a token pause after the failures-th failure in a row, as if requests needed
+// one. Its parameters are those of nextPause. It is at most 30 s, because another broker may fare better.
+func sharedPause(failure *RefreshError, failures int, remaining time.Duration, random float64) time.Duration {
+	if isRejection(failure) {
+		return min(rejectedPause(failures, 0, true), maxBackoff)
 	}
-	remaining := time.Duration(0)
-	if had.serves(now) {
-		remaining = had.remaining(now)
-	}
-	return min(max(nextPause(failure, failures, remaining, false, random), failure.RetryAfter), maxBackoff)
+	return min(nextPause(failure, failures, remaining, true, random), maxBackoff)
 }
 
 // nextPause returns the pause from the end of a failed attempt to the next one, if the credentials do not count as

@@ -5,298 +5,174 @@ import (
 	"time"
 )
 
-// The times of a token that is shared. A broker asks the store at the times of schedule.go; these bound how long it does
-// as the store says.
-const (
-	// leaseSpare is what a lease lasts beyond an attempt, to bring what came of it to the store.
-	leaseSpare = 5 * time.Second
-
-	// maxLeaseWait is how long a broker without a token waits at most for another's fetch, before it asks the store a last
-	// time and fetches by itself. A login server mostly answers within a second, and the store has a second for that last
-	// answer: so a store that claims a lease for ever costs a starting broker 5 s. A login server that takes longer gets a
-	// request from each broker that has no token.
-	maxLeaseWait = 4 * time.Second
-
-	// maxLeaseWaitInOutage replaces maxLeaseWait once an attempt has failed, this broker's or another's. It is longer than
-	// any lease lasts, so that a fleet that starts in an outage tries once each at most, and then takes turns.
-	maxLeaseWaitInOutage = 20 * time.Second
-
-	// pollPause is how long a broker waits, more or less, before it asks the store again whether another's attempt has
-	// ended. The store tells at once, mostly; this is for the message that is lost.
-	pollPause = time.Second
-
-	// crowd is over how long brokers spread that would all act at once: those without a token when the store is away,
-	// those that take up the lease when a pause is over, and those that look at a token they were told of.
-	crowd = time.Second
-
-	// aloneAgain is the least pause between two attempts that are made while the store says that it is another's turn.
-	aloneAgain = time.Minute
-
-	// releaseTime is how long a broker that is stopped waits for the store to take its lease back, or its last token.
-	releaseTime = time.Second
-
-	// enough failures in a row, of as many brokers mostly, are not the fault of one's way to the login server.
-	enough = 4
-
-	// minWorth is how long a token must live to be taken from the store: one that dies at once would have the store asked
-	// in a loop without a pause.
-	minWorth = minRefresh
-)
-
-// share is a pair, and the part that a loop has in its token where that is shared.
-type share struct {
-	pair  Credentials
-	place Entry // nil: there is no store
-	// alone is when this broker fetches by itself, whatever the store says; zero: that is not foreseen yet.
-	alone time.Time
-	// random is in [0, 1) and stays the same until there is a token, so that asking more often does not bring alone
-	// nearer.
-	random float64
-	// rest is until when it does not do so again, since it has just done so for nothing. It does not count while the store
-	// is away.
-	rest time.Time
-	// failures counts those in a row, whoever it was that tried.
-	failures int
-	// turn is when the pause after the last of them is over.
-	turn time.Time
+// sharedFetcher is a fetcher that shares tokens with other brokers through a store. The broker that acquires the lease is the
+// leader: it fetches the token for all and stores it. The others follow. After a failed attempt the lease is also the backoff: it
+// expires after the leader's pause, and until then no broker sends a token request.
+type sharedFetcher struct {
+	source *Source // for its counters
+	login  fetcher
+	entry  Entry
+	began  time.Time
+	// seen is the newest lease, and seenUntil when it expires. A lease is waited for once: if it is still there afterwards, an
+	// attacker has put it back. unresolved counts the leases in a row that ended with neither a token nor a failure.
+	seen       Lease
+	seenUntil  time.Time
+	unresolved int
+	failures   int // in a row, of all brokers, as far as this one has seen them
+	// fallbackAt is when this broker fetches without the lease; zero if it need not. random spreads that time over the brokers,
+	// and stays the same until there is a token.
+	fallbackAt time.Time
+	random     float64
 }
 
-func (l *loop) open(pair Credentials) share {
-	s := share{pair: pair, random: random()}
-	if l.config.Store != nil {
-		s.place = l.config.Store.Entry(pair, l.config.Endpoint, func() { signal(l.notified) })
-	}
-	return s
+func (f *sharedFetcher) close() { f.entry.Close() }
+
+// succeeded forgets what led to the token that there is now.
+func (f *sharedFetcher) succeeded() {
+	f.unresolved, f.failures, f.fallbackAt, f.random = 0, 0, time.Time{}, random()
 }
 
-func (s *share) close() {
-	if s.place != nil {
-		s.place.Close()
+// stored implements fetcher.
+func (f *sharedFetcher) stored(ctx context.Context, known *token) (attempt, bool) {
+	shared, err := f.entry.Get(ctx)
+	if f.failed(err) || !known.isSupersededBy(shared.Token) {
+		return attempt{}, false
 	}
+	return f.adopt(shared.Token), true
 }
 
-// expect foresees that this broker fetches alone at a moment, or earlier if that was foreseen.
-func (s *share) expect(moment time.Time) {
-	if s.alone.IsZero() || moment.Before(s.alone) {
-		s.alone = moment
+// failed counts an error of the store.
+func (f *sharedFetcher) failed(err error) bool {
+	if err != nil {
+		f.source.storeErrors.Add(1)
 	}
+	return err != nil
 }
 
-// obtain gets a token: one that another broker has left in the store, or else from the login server. It reports false if
-// ctx was done before.
-func (l *loop) obtain(ctx context.Context, s *share, had *token) (attempt, bool) {
-	if l.config.FetchSemaphore != nil {
-		select {
-		case l.config.FetchSemaphore <- struct{}{}:
-			defer func() { <-l.config.FetchSemaphore }()
-		case <-ctx.Done():
-			return attempt{}, false
-		}
-	}
-	if s.place == nil {
-		return l.fetch(ctx, s.pair)
-	}
-	asked := time.Now()
-	taken, err := l.take(ctx, s, had)
-	if err == nil && taken.Token != nil && !had.yieldsTo(taken.Token) {
-		err = errUnusable
-	}
+// fetch returns a token from the store, or fetches one for all brokers, or waits for the broker that does. Without a store it
+// fetches for itself.
+func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool) {
+	shared, err := f.entry.Get(ctx)
 	now := time.Now()
 	switch {
 	case ctx.Err() != nil:
-		return attempt{}, false // a lease that was got in this moment ends by itself
-	case err == nil && taken.Token != nil:
-		return l.adopt(s, taken.Token), true
-	case err == nil && taken.Leased:
-		return l.lead(ctx, s, had, taken.FencingToken)
-	case err != nil:
-		l.storeErrors.Add(1)
-		s.expect(spreadAlone(had, now, s.random))
-	case taken.Failure != nil && s.takesTurns(taken, had, now):
-		s.alone = time.Time{}
-	default:
-		s.expect(later(standAlone(had, asked, s.failures, s.random), s.rest))
+		return attempt{}, false
+	case f.failed(err):
+		return f.fallBack(ctx, known, 0)
+	case known.isSupersededBy(shared.Token):
+		return f.adopt(shared.Token), true
+	case shared.Lease != nil && f.mustWait(*shared.Lease, now):
+		return f.wait(now), true
 	}
-	if !s.alone.IsZero() && !now.Before(s.alone) {
-		return l.bypass(ctx, s, taken.FencingToken)
+	ttl := maxLease
+	if known.serves(now) {
+		ttl = min(ttl, known.remaining(now)/4) // if this broker dies, there is time for others
 	}
-	return l.wait(taken, s, now), true
-}
-
-// take asks the store for no more than a quarter of the time that is left, since what it does not give is yet to be
-// fetched.
-func (l *loop) take(ctx context.Context, s *share, had *token) (AcquireResult, error) {
-	if now := time.Now(); had.serves(now) {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, had.remaining(now)/4)
-		defer cancel()
+	if acquired, err := f.entry.Acquire(ctx, ttl); f.failed(err) || !acquired {
+		return f.fallBack(ctx, known, raceWait)
 	}
-	return s.place.Acquire(ctx, had.had(), l.config.Endpoint.Timeout+leaseSpare)
-}
-
-// takesTurns reports whether those who share the credentials take turns after a failure, whoever can reach the login
-// server, rather than try each by itself. They do so if there is another turn in time for the token, or if so many have
-// tried that it is not their way. A failure that is there after its pause, with nobody having tried since, is not believed:
-// it is a replay. (Or another one has counted as much, so who has no token to lose waits for one pause more.)
-func (s *share) takesTurns(taken AcquireResult, had *token, now time.Time) bool {
-	if taken.Failure.Failures != s.failures || s.turn.IsZero() {
-		s.turn = now.Add(min(taken.Wait, maxBackoff))
-	}
-	if !had.serves(now) {
-		return !now.After(s.turn.Add(maxBackoff))
-	}
-	inTime := s.turn.Add(crowd).Before(had.issued.Add(had.lifetime * 95 / 100))
-	return !now.After(s.turn) && (inTime || taken.Failure.Failures >= enough)
+	f.seen, f.seenUntil = Lease{FencingToken: shared.FencingToken}, now.Add(ttl)
+	return f.lead(ctx, known, ttl)
 }
 
 // adopt takes a token that another broker has fetched.
-func (l *loop) adopt(s *share, shared *SharedToken) attempt {
+func (f *sharedFetcher) adopt(shared *SharedToken) attempt {
+	f.succeeded()
+	f.source.storeHits.Add(1)
 	now := time.Now()
-	s.succeeded()
-	l.storeHits.Add(1)
 	issued := now.Add(shared.Remaining - shared.Lifetime)
 	return attempt{ended: now, fromPeer: true, token: &token{
-		authorization: "Bearer " + shared.AccessToken.Reveal(),
-		issued:        issued, received: issued, lifetime: shared.Lifetime,
-		fence: shared.FencingToken, due: followerRefreshAt,
+		authorization: "Bearer " + shared.AccessToken.Reveal(), issued: issued, received: issued, lifetime: shared.Lifetime,
+		fence: shared.FencingToken, refreshAt: followerRefreshAt(issued, shared.Lifetime, f.random),
 	}}
 }
 
-// lead fetches for all.
-func (l *loop) lead(ctx context.Context, s *share, had *token, fence uint64) (attempt, bool) {
-	got, ok := l.fetch(ctx, s.pair)
-	// Should it be stopped, then another is not to wait for the end of the lease: a rolling update stops one after the
-	// other.
-	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
-	defer cancel()
-	var err error
+// mustWait reports whether another broker has the lease. It believes only leases that it has not waited for before.
+func (f *sharedFetcher) mustWait(lease Lease, now time.Time) bool {
+	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
+		f.seen, f.seenUntil = lease, now.Add(min(lease.Remaining, maxLease))
+		f.unresolved++
+		if lease.Failure != nil {
+			f.seenUntil = now.Add(min(lease.Remaining, maxBackoff))
+			f.unresolved, f.failures = 0, f.failures+1
+		}
+		if f.unresolved <= maxUnresolved {
+			f.fallbackAt = time.Time{}
+		}
+	}
+	return lease.FencingToken == f.seen.FencingToken && now.Before(f.seenUntil) && f.unresolved <= maxUnresolved
+}
+
+// wait leaves the attempt to the broker with the lease. If that has failed, all pause until its lease expires. Otherwise its token
+// may come at any time, and the notification may be lost.
+func (f *sharedFetcher) wait(now time.Time) attempt {
+	next := f.seenUntil.Add(jitter(maxJitter))
+	if f.seen.Failure != nil {
+		return attempt{ended: now, fromPeer: true, next: next, failure: f.seen.Failure, failures: f.failures}
+	}
+	return attempt{ended: now, fromPeer: true, next: earlier(next, now.Add(pollPause()))}
+}
+
+// lead fetches with the lease. If the attempt outlasts it, it goes on, but counts as failed before, so that others may try.
+func (f *sharedFetcher) lead(ctx context.Context, known *token, ttl time.Duration) (result attempt, ok bool) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		result, ok = f.login.fetch(ctx, known)
+	}()
+	release := context.WithoutCancel(ctx) // a rolling update stops one broker after the other
+	select {
+	case <-ended:
+	case <-time.After(ttl * 9 / 10):
+		noAnswer := &RefreshError{Outcome: OutcomeUnavailable, Reason: "the login server did not answer in time", Advice: outageAdvice}
+		f.pause(release, known, attempt{ended: time.Now(), failure: noAnswer})
+		<-ended
+	}
 	switch {
 	case !ok:
-		_ = s.place.Release(brief, fence, nil, 0) // then the lease ends by itself
-		return got, false
-	case got.failure != nil:
-		s.failures++
-		pause := turnPause(got.failure, s.failures, had, got.ended, random())
-		s.turn = got.ended.Add(pause)
-		got.next = s.turn.Add(crowd + time.Duration(random()*float64(crowd))) // the others go first
-		err = s.place.Release(brief, fence, &SharedFailure{RefreshError: *got.failure, Failures: s.failures}, pause)
+		f.failed(f.entry.Release(release, Lease{}))
+	case result.failure != nil:
+		f.pause(release, known, result)
+		result.failures, result.next = f.failures, f.seenUntil.Add(maxJitter+jitter(maxJitter)) // the others try first
 	default:
-		s.succeeded()
-		got.token.fence, got.token.leads = fence, true
-		got.token.due = leaderRefreshAt
-		err = s.place.Put(brief, got.token.shared())
+		f.succeeded()
+		result.token.fence, result.token.leads = f.seen.FencingToken, true
+		result.token.refreshAt = leaderRefreshAt(result.token.issued, result.token.lifetime, random())
+		f.failed(f.entry.Put(release, result.token.shared()))
 	}
-	if err != nil {
-		l.storeErrors.Add(1)
-	}
-	return got, true
+	return result, ok
 }
 
-// bypass fetches although it is another's turn, or the store is away: then there is no fence. A token goes into the store
-// all the same: others may fare worse.
-func (l *loop) bypass(ctx context.Context, s *share, fence uint64) (attempt, bool) {
-	got, ok := l.fetch(ctx, s.pair)
-	switch {
-	case !ok:
-		return got, false
-	case got.failure != nil:
-		s.failures++
-		s.alone = time.Time{}
-		if fence != 0 {
-			s.rest = got.ended.Add(aloneAgain + time.Duration(s.random*float64(aloneAgain)))
-		}
-		return got, true
+// pause lets the lease expire after the pause that a failure causes.
+func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt) {
+	f.failures++
+	remaining := f.began.Sub(result.ended)
+	if known != nil {
+		remaining = known.remaining(result.ended)
 	}
-	s.succeeded()
-	if fence != 0 {
-		got.token.fence = fence
-		if s.place.Put(ctx, got.token.shared()) != nil {
-			l.storeErrors.Add(1)
-		}
-	}
-	return got, true
+	pause := sharedPause(result.failure, f.failures, remaining, random())
+	f.seen = Lease{FencingToken: f.seen.FencingToken, Failure: result.failure, Remaining: pause}
+	f.seenUntil, f.unresolved = result.ended.Add(pause), 0
+	f.failed(f.entry.Release(ctx, f.seen))
 }
 
-// succeeded begins anew.
-func (s *share) succeeded() {
-	*s = share{pair: s.pair, place: s.place, random: random()}
-}
-
-// wait is an attempt that was not made.
-func (l *loop) wait(taken AcquireResult, s *share, now time.Time) attempt {
-	pause := pollPause/2 + time.Duration(random()*float64(pollPause))
-	got := attempt{ended: now, fromPeer: true}
-	switch {
-	case taken.FencingToken == 0: // the store is away, and would only be in the way
-		pause = s.alone.Sub(now)
-	case taken.Failure != nil:
-		pause = min(taken.Wait, maxBackoff) + time.Duration(random()*float64(crowd))
-		failure := taken.Failure.RefreshError
-		got.failure, got.failures = &failure, taken.Failure.Failures
-		s.failures = taken.Failure.Failures
-	}
-	got.next = now.Add(pause)
-	if !s.alone.IsZero() {
-		got.next = earlier(got.next, later(s.alone, now.Add(minRefresh)))
-	}
-	return got
-}
-
-// look takes a token of which the store has told.
-func (l *loop) look(ctx context.Context) {
-	l.lookAt = time.Time{}
-	l.lookedAt = time.Now()
-	had := l.state.Load().token
-	shared, err := l.share.place.Get(ctx, had.had())
-	switch {
-	case ctx.Err() != nil:
-	case err != nil, shared != nil && !had.yieldsTo(shared):
-		l.storeErrors.Add(1)
-	case shared != nil:
-		l.record(l.adopt(&l.share, shared), func(*state) {})
-	}
-}
-
-// toldOf has the loop look. A broker that has a token takes its time: all are told at once. And whoever can write to the
-// store can tell without end, so there is a pause between two looks.
-func (l *loop) onNotify() {
+// fallBack fetches without the lease, because the store is of no use. The brokers that share it find that out at about the same
+// time, so each waits for a random time first. It is at least wait, unless the token ends before.
+func (f *sharedFetcher) fallBack(ctx context.Context, known *token, wait time.Duration) (attempt, bool) {
 	now := time.Now()
-	lookAt := later(now, l.lookedAt.Add(minRefresh))
-	if token := l.state.Load().token; token.serves(now) {
-		spread := min(crowd, token.lifetime/50)
-		lookAt = later(now, l.lookedAt.Add(spread)).Add(time.Duration(random() * float64(spread)))
+	if at := fallbackTime(known, now, wait, f.random); f.fallbackAt.IsZero() || at.Before(f.fallbackAt) {
+		f.fallbackAt = at
 	}
-	if l.lookAt.IsZero() || lookAt.Before(l.lookAt) {
-		l.lookAt = lookAt
+	if now.Before(f.fallbackAt) {
+		next := f.fallbackAt
+		if wait > 0 {
+			next = earlier(next, now.Add(pollPause()))
+		}
+		return attempt{ended: now, fromPeer: true, next: next}, true
 	}
-}
-
-// had is what a token is to the store.
-func (t *token) had() Known {
-	now := time.Now()
-	switch {
-	case t == nil:
-		return Known{}
-	case !t.serves(now):
-		return Known{FencingToken: t.fence}
+	result, ok := f.login.fetch(ctx, known)
+	if ok && result.failure == nil {
+		f.succeeded()
 	}
-	return Known{FencingToken: t.fence, Remaining: t.remaining(now)}
-}
-
-// yieldsTo reports whether a token from the store may take its place. The store has been told what was had, but it has
-// another clock, or is not to be trusted.
-func (t *token) yieldsTo(shared *SharedToken) bool {
-	had := t.had()
-	return shared.isUsable() && shared.Remaining > max(had.Remaining, minWorth) && shared.FencingToken > had.FencingToken &&
-		(t == nil || t.authorization != "Bearer "+shared.AccessToken.Reveal())
-}
-
-// shared is the token as the store gets it.
-func (t *token) shared() SharedToken {
-	return SharedToken{
-		AccessToken:  NewSecret(t.authorization[len("Bearer "):]),
-		FencingToken: t.fence,
-		Issued:       t.issued.Round(0),
-		Lifetime:     t.lifetime,
-	}
+	return result, ok
 }

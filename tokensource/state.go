@@ -74,7 +74,7 @@ func (s *state) limitKnown(fresh *token) {
 func (s *state) recordSuccess(fresh *token, now time.Time) {
 	s.failure, s.failures, s.rejected = nil, 0, false
 	s.lastSuccess = now
-	s.nextAttempt = later(fresh.due(fresh.issued, fresh.lifetime, random()), now.Add(minRefresh))
+	s.nextAttempt = later(fresh.refreshAt, now.Add(minRefresh))
 	fresh.wallExpiry = now.Round(0).Add(fresh.remaining(now))
 	switch {
 	case s.previous.has(fresh.authorization) && s.token.serves(now) && s.token.remaining(now) > fresh.remaining(now):

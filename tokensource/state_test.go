@@ -20,12 +20,13 @@ func TestKeepsBetterTokenThanPreviousOne(t *testing.T) {
 		{"the current one has expired", 0, 100 * time.Second, false, "previous"},
 	} {
 		held := func(name string, remaining time.Duration) *token {
-			return &token{authorization: name, issued: now, received: now, lifetime: remaining, due: refreshDue}
+			return &token{authorization: name, issued: now, received: now, lifetime: remaining}
 		}
 		s := &state{token: held("current", tc.current), previous: held("previous", tc.previous)}
 		s.token.refused.Store(tc.refused)
 		fresh := held("previous", time.Hour)
 		s.limitKnown(fresh)
+		fresh.refreshAt = now.Add(fresh.lifetime * 8 / 10)
 		s.recordSuccess(fresh, now)
 		if s.token.authorization != tc.want {
 			t.Errorf("%s: got the %s token, want the %s one", tc.name, s.token.authorization, tc.want)

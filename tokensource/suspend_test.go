@@ -46,7 +46,7 @@ func jumped(t *testing.T, respond func() string) (source *Source, fetches *atomi
 	time.Sleep(time.Second) // less than minTokenAge
 	source.publish(func(next *state) {
 		old := next.token
-		next.token = &token{authorization: old.authorization, issued: old.issued, received: old.received, lifetime: old.lifetime, wallExpiry: time.Now().Round(0), due: old.due}
+		next.token = &token{authorization: old.authorization, issued: old.issued, received: old.received, lifetime: old.lifetime, wallExpiry: time.Now().Round(0), refreshAt: old.refreshAt}
 	})
 	return source, fetches, "Bearer old"
 }

@@ -25,11 +25,10 @@ type token struct {
 	// refused means that the API refused it before its expiry, so that another is fetched at once; see Source.Invalidate.
 	refused atomic.Bool
 	// fence is the fencing token of a shared token (see SharedToken); 0: it is not shared.
-	fence uint64
+	fence int64
 	// leads means that this broker fetched it with the lease.
-	leads bool
-	// due returns when the next token is requested, which depends on which broker fetched this one.
-	due func(issued time.Time, lifetime time.Duration, random float64) time.Time
+	leads     bool
+	refreshAt time.Time // when the next token is requested
 }
 
 // minTokenAge is how old a token must be before a 401 of the API replaces it. Otherwise an API that refuses every token
@@ -73,4 +72,26 @@ func (t *token) remaining(now time.Time) time.Duration {
 // expires returns the wall clock time of expiry.
 func (t *token) expires() time.Time {
 	return t.issued.Round(0).Add(t.lifetime)
+}
+
+// isSupersededBy reports whether a token from the store may take its place: a newer one that lives longer. It must be well-formed,
+// because it goes into requests unchanged.
+func (t *token) isSupersededBy(shared *SharedToken) bool {
+	fence := int64(0)
+	remaining := minRefresh // a token that ends at once would have the store asked in a loop without a pause
+	if t != nil {
+		fence = t.fence
+		if now := time.Now(); t.serves(now) {
+			remaining = max(remaining, t.remaining(now))
+		}
+	}
+	return shared != nil && shared.FencingToken > fence && isB64Token(shared.AccessToken.Reveal()) &&
+		shared.Remaining > remaining && shared.Remaining <= shared.Lifetime && shared.Lifetime <= maxLifetime &&
+		(t == nil || t.authorization != "Bearer "+shared.AccessToken.Reveal())
+}
+
+// shared returns the token as it is stored.
+func (t *token) shared() SharedToken {
+	accessToken := NewSecret(t.authorization[len("Bearer "):])
+	return SharedToken{AccessToken: accessToken, FencingToken: t.fence, Issued: t.issued.Round(0), Lifetime: t.lifetime}
 }

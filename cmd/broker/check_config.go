@@ -31,7 +31,7 @@ func (i invocation) fillCheckConfig(checkConfig *check.Config, c config.Config) 
 	checkConfig.Transport = server.NewLoginTransport()
 	checkConfig.UserAgent = "etrusted-broker/" + version
 	if c.Store != nil {
-		checkConfig.Store = &check.Store{Address: c.Store.Address(), SelfTest: redisstore.New(redisstore.Config{Options: *c.Store}).Try}
+		checkConfig.Store = &check.Store{Address: c.Store.Address(), SelfTest: redisstore.New(*c.Store, nil).SelfTest}
 	}
 	checkConfig.App = appListener(c)
 	checkConfig.Admin = adminListener(c)

@@ -12,14 +12,11 @@ func newStore(c config.Config, log *zap.Logger) *redisstore.Store {
 	if c.Store == nil {
 		return nil
 	}
-	return redisstore.New(redisstore.Config{
-		Options: *c.Store,
-		Changed: func(problem string) {
-			if problem == "" {
-				log.Info("the token store works again; the token is shared")
-				return
-			}
-			log.Warn("the token store is unavailable; until it works again, this broker fetches its own token", zap.String("reason", "it "+problem))
-		},
+	return redisstore.New(*c.Store, func(problem string) {
+		if problem == "" {
+			log.Info("the token store works again; the token is shared")
+			return
+		}
+		log.Warn("the token store is unavailable; until it works again, this broker fetches its own token", zap.String("reason", "it "+problem))
 	})
 }

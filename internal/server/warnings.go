@@ -47,7 +47,7 @@ func (b *broker) warnInsecureConfig(c config.Config) {
 	if c.AccessLog && c.LogLevel > zapcore.InfoLevel {
 		b.log.Warn("BROKER_ACCESS_LOG has no effect: its lines have the level info, so set BROKER_LOG_LEVEL=info")
 	}
-	if c.Store != nil && c.Store.Clear {
+	if c.Store != nil && c.Store.Plaintext {
 		b.log.Warn("the connection to the token store is not encrypted: tokens are, but its password is not. Use rediss://")
 	}
 	b.warnReadableFiles(c.ClientIDFile, c.ClientSecretFile, c.AccessKeyFile, c.TLSKeyFile, c.TokenStoreFile)

@@ -13,7 +13,7 @@ import (
 )
 
 // rules are the least that a broker needs of one server: as they stand in the documentation.
-const rules = "~etrusted-broker:* &etrusted-broker:* +evalsha +eval +time +hmget +hget +hset +pttl +pexpireat +get +set +del +publish +subscribe +unsubscribe +ping"
+const rules = "~etrusted-broker:* &etrusted-broker:* +evalsha +eval +time +hget +hset +pttl +pexpireat +getrange +set +del +publish +subscribe"
 
 // withUser returns the address of a server with a user and password.
 func (s *server) withUser(name, password string) string {
@@ -38,38 +38,28 @@ func everything(t *testing.T, address string) error {
 	t.Helper()
 	b := newBroker(t, address)
 	defer b.end()
-	var told atomic.Int32
-	place := b.Entry(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
+	var notified atomic.Int32
+	e := b.Entry(credentials(clientID, clientSecret), endpoint, func() { notified.Add(1) })
 	ctx := context.Background()
-	taken, err := place.Acquire(ctx, tokensource.Known{}, time.Minute)
-	if err != nil {
+	defer e.Close()
+	if _, err := e.Get(ctx); err != nil {
 		return err
 	}
-	failure := &tokensource.SharedFailure{RefreshError: tokensource.RefreshError{Outcome: tokensource.OutcomeUnavailable}}
-	if err := place.Release(ctx, taken.FencingToken, failure, time.Millisecond); err != nil {
+	if _, err := e.Acquire(ctx, time.Minute); err != nil {
 		return err
 	}
-	eventually(t, "the pause comes to its end", func() bool {
-		taken, err = place.Acquire(ctx, tokensource.Known{}, time.Minute)
-		return err != nil || taken.Leased
-	})
-	if err != nil {
+	if err := e.Release(ctx, tokensource.Lease{FencingToken: 1, Remaining: time.Minute}); err != nil {
 		return err
 	}
-	if err := place.Release(ctx, taken.FencingToken, nil, 0); err != nil {
+	if err := e.Release(ctx, tokensource.Lease{}); err != nil {
 		return err
 	}
-	if taken, err = place.Acquire(ctx, tokensource.Known{}, time.Minute); err != nil {
+	token := newToken(lead(t, e, time.Minute))
+	if err := e.Put(ctx, token); err != nil {
 		return err
 	}
-	if err := place.Put(ctx, newToken(taken.FencingToken)); err != nil {
-		return err
-	}
-	if token, err := place.Get(ctx, tokensource.Known{}); err != nil || token == nil {
-		t.Errorf("Get: %+v %v", token, err)
-	}
-	eventually(t, "it is told", func() bool { return told.Load() > 0 })
-	place.Close()
+	wantToken(t, get(t, e).Token, token)
+	eventually(t, "it is notified", func() bool { return notified.Load() > 0 })
 	return nil
 }
 
@@ -90,9 +80,8 @@ func TestAccessRulesAreTheLeast(t *testing.T) {
 	t.Parallel()
 	all := strings.Fields(rules)
 	for i, rule := range all {
-		switch rule {
-		case "+subscribe", "+unsubscribe", "+ping":
-			continue // without them brokers are not told: see TestNotAllowedToListen
+		if rule == "+subscribe" {
+			continue // see TestSharesWithoutRightToListen
 		}
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
@@ -102,22 +91,25 @@ func TestAccessRulesAreTheLeast(t *testing.T) {
 				s.do("ACL", "SETUSER", "broker", "-script")
 			}
 			err := everything(t, s.withUser("broker", "pass word/@:%"))
-			if err == nil || err.Error() != "does not let this user do what is needed: see the access rules in the documentation" {
+			if err == nil || err.Error() != "does not give this user the necessary rights: see the access rules in docs/store.md" {
 				t.Errorf("without %s: %v", rule, err)
 			}
 		})
 	}
 }
 
-// Who may not listen can share all the same.
-func TestNotAllowedToListen(t *testing.T) {
+func TestSharesWithoutRightToListen(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.allow(strings.NewReplacer("+subscribe", "", "+ping", "", "+unsubscribe", "").Replace(rules))
-	one, other := newBroker(t, s.withUser("broker", "pass word/@:%")).place(), newBroker(t, s.withUser("broker", "pass word/@:%")).place()
-	token := newToken(lead(t, one, tokensource.Known{}, time.Minute))
-	put(t, one, token)
-	same(t, look(t, other, tokensource.Known{}), token)
+	s.allow(strings.ReplaceAll(rules, "+subscribe", ""))
+	one, other := newBroker(t, s.withUser("broker", "pass word/@:%")), newBroker(t, s.withUser("broker", "pass word/@:%"))
+	leader := one.entry()
+	token := newToken(lead(t, leader, time.Minute))
+	put(t, leader, token)
+	wantToken(t, get(t, other.entry()).Token, token)
+	if problems := append(one.problems.all(), other.problems.all()...); len(problems) > 0 {
+		t.Errorf("got the problems %q, want none", problems)
+	}
 }
 
 func TestPassword(t *testing.T) {
@@ -126,14 +118,14 @@ func TestPassword(t *testing.T) {
 	for name, test := range map[string]struct{ url, want string }{
 		"right":   {s.withUser("", "right"), ""},
 		"default": {s.withUser("default", "right"), ""},
-		"none":    {s.url, "wants a password: write redis://USER:PASSWORD@HOST:PORT"},
-		"wrong":   {s.withUser("", clientSecret), "does not take the password: check user and password in the URL"},
-		"no user": {s.withUser("nobody", "right"), "does not take the password: check user and password in the URL"},
-		"no pass": {strings.Replace(s.url, "//", "//right@", 1), "wants a password: write redis://USER:PASSWORD@HOST:PORT"},
+		"none":    {s.url, "requires a password: write redis://USER:PASSWORD@HOST:PORT"},
+		"wrong":   {s.withUser("", clientSecret), "does not accept the password: check user and password in the URL"},
+		"no user": {s.withUser("nobody", "right"), "does not accept the password: check user and password in the URL"},
+		"no pass": {strings.Replace(s.url, "//", "//right@", 1), "requires a password: write redis://USER:PASSWORD@HOST:PORT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBroker(t, test.url)
-			_, err := b.place().Get(context.Background(), tokensource.Known{})
+			_, err := b.entry().Get(context.Background())
 			if test.want == "" {
 				if err != nil {
 					t.Error(err)
@@ -143,8 +135,8 @@ func TestPassword(t *testing.T) {
 			if err == nil || err.Error() != test.want {
 				t.Errorf("%v, want %s", err, test.want)
 			}
-			if changes := b.changes.all(); len(changes) != 1 || changes[0] != test.want {
-				t.Errorf("%q was told", changes)
+			if problems := b.problems.all(); len(problems) != 1 || problems[0] != test.want {
+				t.Errorf("got the problems %q, want %q once", problems, test.want)
 			}
 		})
 	}
@@ -158,19 +150,23 @@ func TestRefusals(t *testing.T) {
 		do   []any
 		want string
 	}{
-		"full":    {args: []string{"--maxmemory", "1", "--maxmemory-policy", "noeviction"}, want: "has no memory left"},
-		"replica": {args: []string{"--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "yes"}, want: "is a replica, which takes no writes: name the primary, or use Sentinel (master_name)"},
-		"stale":   {args: []string{"--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no"}, want: "is a replica whose primary is away"},
-		"renamed": {args: []string{"--rename-command", "EVALSHA", ""}, want: "refuses what is asked of it: it must be Redis 6.2 or newer, or Valkey, and allow scripts"},
-		"cluster": {args: []string{"--cluster-enabled", "yes"}, want: "is a Cluster that is not complete"},
-		"lonely":  {args: []string{"--min-replicas-to-write", "1"}, want: "refuses what is asked of it"},
+		"full":    {args: []string{"--maxmemory", "1", "--maxmemory-policy", "noeviction"}, want: "refuses the request with the error OOM"},
+		"replica": {args: []string{"--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "yes"}, want: "is a read-only replica: use the address of the primary, or Sentinel (master_name)"},
+		"stale":   {args: []string{"--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no"}, want: "refuses the request with the error MASTERDOWN"},
+		"renamed": {args: []string{"--rename-command", "EVALSHA", ""}, want: "refuses the request: it must be Redis 6.2 or newer, or Valkey, and allow scripts"},
+		"cluster": {args: []string{"--cluster-enabled", "yes"}, want: "refuses the request with the error CLUSTERDOWN"},
+		"lonely":  {args: []string{"--min-replicas-to-write", "1"}, want: "refuses the request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t, test.args...)
-			_, err := newBroker(t, s.url).place().Acquire(context.Background(), tokensource.Known{}, time.Minute)
+			e := newBroker(t, s.url).entry()
+			_, err := e.Get(context.Background())
+			if err == nil {
+				_, err = e.Acquire(context.Background(), time.Minute)
+			}
 			if err == nil || err.Error() != test.want {
-				t.Errorf("%v, want %s", err, test.want)
+				t.Errorf("got %v, want %s", err, test.want)
 			}
 		})
 	}

@@ -2,66 +2,93 @@ package redisstore
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"etrusted-broker/internal/neterr"
 )
 
-// health remembers whether the store works, so that one that is slow is not waited for again and again. It may be used
-// from any goroutine.
-type health struct {
-	changed func(problem string)
+const retryPause = 5 * time.Second // after that, one account tries a store that failed, while the others go on without
 
-	mu       sync.Mutex
-	problem  string // empty: it works
-	pause    time.Duration
-	askAgain time.Time
+// health remembers whether the store works, so that not every account waits for a store that is down.
+type health struct {
+	onStateChange func(problem string)
+	mu            sync.Mutex
+	problem       string // empty: it works
+	retryAt       time.Time
 }
 
-// While the store is away it is asked again after a second, then two, up to 30: by one, while all others go on without.
-const (
-	minPause = time.Second
-	maxPause = 30 * time.Second
-)
-
-// mayAsk returns an error if the store is not to be asked now. The pause doubles with each one who is let through, and not
-// with each that fails: many may have been waiting for an answer when the store went away.
-func (h *health) mayAsk(now time.Time) error {
+// Problem returns why the store is not used, as the end of a sentence that begins with "it"; empty while it works.
+func (h *health) Problem() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.problem == "" {
-		return nil
-	}
-	if now.Before(h.askAgain) {
+	return h.problem
+}
+
+// ready returns an error if the store should not be asked now.
+func (h *health) ready() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.problem != "" && time.Now().Before(h.retryAt) {
 		return errors.New(h.problem)
 	}
-	h.pause = min(2*h.pause, maxPause)
-	h.askAgain = now.Add(h.pause)
+	h.retryAt = time.Now().Add(retryPause)
 	return nil
 }
 
-// worked records that the store has answered as it should.
-func (h *health) worked() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.is("")
-}
-
-// failed records that it has not.
-func (h *health) failed(problem string, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.problem == "" {
-		h.pause = minPause
+// record records the result of a request, and returns what may be said of its error. It calls onStateChange under the lock, so
+// that the last call is about the current state.
+func (h *health) record(err error) error {
+	problem := ""
+	if err != nil {
+		problem = explain(err)
+		err = errors.New(problem)
 	}
-	h.askAgain = now.Add(h.pause)
-	h.is(problem)
-}
-
-// is tells of a change under the lock, so that the last that is told is what is.
-func (h *health) is(problem string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	changed := (h.problem == "") != (problem == "")
-	h.problem = problem
-	if changed {
-		h.changed(problem)
+	h.problem, h.retryAt = problem, time.Now().Add(retryPause)
+	if changed && h.onStateChange != nil {
+		h.onStateChange(problem)
 	}
+	return err
+}
+
+var errInvalidReply = errors.New("invalid reply")
+
+// refusals explain error codes, as ends of a sentence that begins with "it".
+var refusals = map[string]string{
+	"WRONGPASS": "does not accept the password: check user and password in the URL",
+	"NOAUTH":    "requires a password: write redis://USER:PASSWORD@HOST:PORT",
+	"NOPERM":    "does not give this user the necessary rights: see the access rules in docs/store.md",
+	"ERR":       "refuses the request: it must be Redis 6.2 or newer, or Valkey, and allow scripts",
+	"READONLY":  "is a read-only replica: use the address of the primary, or Sentinel (master_name)",
+	"MOVED":     "is a node of a Cluster: name another one too, as addr=HOST:PORT",
+}
+
+// explain does not repeat the words of a server, which may echo what it was sent.
+func explain(err error) string {
+	described := neterr.Describe("", err)
+	var refusal redis.Error
+	switch {
+	case errors.As(err, &refusal):
+		code, rest, _ := strings.Cut(refusal.Error(), " ")
+		if strings.HasPrefix(rest, "The user executing the script ") || strings.HasPrefix(rest, "ACL failure in script") {
+			code = "NOPERM" // of Redis before 7.2, and since
+		}
+		switch {
+		case refusals[code] != "":
+			return refusals[code]
+		case slices.Contains([]string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "OOM", "WRONGTYPE"}, code):
+			return "refuses the request with the error " + code
+		}
+		return "refuses the request"
+	case errors.Is(err, errInvalidReply), described.Code == neterr.CodeInvalidHTTP:
+		return "sends invalid replies: check that it is a Redis or Valkey server"
+	}
+	return described.Detail
 }

@@ -1,83 +1,80 @@
 package redisstore
 
 import (
-	"fmt"
+	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
+var errDown = context.DeadlineExceeded
+
+// A store that failed is left alone for a while. A state is reported when it changes.
 func TestHealth(t *testing.T) {
-	var told []string
-	h := &health{changed: func(problem string) { told = append(told, problem) }}
-	now := time.Unix(1_800_000_000, 0)
-	asks := func(want bool) {
-		t.Helper()
-		if err := h.mayAsk(now); (err == nil) != want {
-			t.Errorf("after %v: %v", told, err)
+	synctest.Test(t, func(t *testing.T) {
+		var problems []string
+		h := &health{onStateChange: func(problem string) { problems = append(problems, problem) }}
+		wantReady := func(want bool) {
+			t.Helper()
+			if err := h.ready(); (err == nil) != want {
+				t.Errorf("after %q: got %v, want ready %t", problems, err, want)
+			}
 		}
-	}
-	asks(true)
-	asks(true)
-	// Many who were at it find out one after the other: for all of them it is the first failure.
-	for range 50 {
-		h.failed("away", now)
-	}
-	for _, pause := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
-		now = now.Add(pause*time.Second - 1)
-		asks(false)
-		now = now.Add(1)
-		asks(true)  // one
-		asks(false) // and no other meanwhile
-		now = now.Add(opTime)
-		h.failed("away, still", now)
-	}
-	if err := h.mayAsk(now); err == nil || err.Error() != "away, still" {
-		t.Errorf("%v, want what was wrong last", err)
-	}
+		wantReady(true)
+		wantReady(true)
+		for range 3 {
+			for range 50 { // many accounts notice it one after the other
+				if err := h.record(errDown); err == nil || err.Error() != "did not answer in time" {
+					t.Errorf("got %v, want the cause", err)
+				}
+			}
+			wantReady(false)
+			time.Sleep(retryPause - 1)
+			wantReady(false)
+			time.Sleep(time.Nanosecond)
+			wantReady(true)  // one account
+			wantReady(false) // no other in the meantime
+		}
+		// One that never records a result does not keep the others from asking.
+		time.Sleep(retryPause)
+		wantReady(true)
 
-	// One who asked and never came to an end does not keep the others from asking.
-	now = now.Add(maxPause)
-	asks(true)
-	asks(false)
-	now = now.Add(maxPause)
-	asks(true)
-
-	h.worked()
-	asks(true)
-	asks(true)
-	h.worked()
-	h.failed("away", now)
-	asks(false)
-	now = now.Add(minPause) // from the beginning
-	asks(true)
-	h.worked()
-	if want := []string{"away", "", "away", ""}; !slices.Equal(told, want) {
-		t.Errorf("%q was told, want %q", told, want)
-	}
+		_ = h.record(nil)
+		wantReady(true)
+		wantReady(true)
+		_ = h.record(nil)
+		_ = h.record(errDown)
+		wantReady(false)
+		_ = h.record(nil)
+		if want := []string{"did not answer in time", "", "did not answer in time", ""}; !slices.Equal(problems, want) {
+			t.Errorf("got the problems %q, want %q", problems, want)
+		}
+	})
 }
 
-// What was told last is what is, whoever came first.
-func TestHealthTellsInOrder(t *testing.T) {
-	var told []string
-	h := &health{changed: func(problem string) { told = append(told, problem) }}
+// The last state that is reported is the current one.
+func TestHealthReportsInOrder(t *testing.T) {
+	var problems []string
+	h := &health{onStateChange: func(problem string) { problems = append(problems, problem) }}
 	var all sync.WaitGroup
-	for i := range 8 {
+	for range 8 {
 		all.Go(func() {
 			for range 500 {
-				h.failed(fmt.Sprint(i), time.Now())
-				h.worked()
+				_ = h.record(errors.New("x"))
+				_ = h.record(nil)
 			}
 		})
 	}
 	all.Wait()
-	for i, problem := range told {
+	for i, problem := range problems {
 		if (problem == "") != (i%2 == 1) {
-			t.Fatalf("%q twice in a row", problem)
+			t.Fatal("the same state was reported twice in a row")
 		}
 	}
-	if h.problem != told[len(told)-1] {
-		t.Errorf("%q was told last, and %q is", told[len(told)-1], h.problem)
+	if last := problems[len(problems)-1]; h.Problem() != last {
+		t.Errorf("got the problem %q, want the last one, %q", h.Problem(), last)
 	}
 }

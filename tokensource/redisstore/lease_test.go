@@ -11,188 +11,172 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-func TestOneFetchesForAll(t *testing.T) {
+func TestLeaderStoresTokenForAll(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, b := newBroker(t, s.url), newBroker(t, s.url)
-	var told atomic.Int32
-	one := a.place()
-	other := b.Entry(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
-	eventually(t, "the other listens", func() bool { return told.Load() > 0 })
-	before := told.Load()
+	var notified atomic.Int32
+	leader := a.entry()
+	follower := b.Entry(credentials(clientID, clientSecret), endpoint, func() { notified.Add(1) })
+	eventually(t, "the follower listens", func() bool { return notified.Load() > 0 })
+	before := notified.Load()
 
-	fence := lead(t, one, tokensource.Known{}, time.Minute)
-	waiting := take(t, other, tokensource.Known{}, time.Minute)
-	if waiting.Leased || waiting.Token != nil || waiting.Failure != nil || waiting.FencingToken <= fence ||
-		waiting.Wait <= 0 || waiting.Wait > time.Minute {
-		t.Errorf("the second Acquire = %+v", waiting)
-	}
-	if token := look(t, other, tokensource.Known{}); token != nil {
-		t.Errorf("a token before there is one: %+v", token)
+	fence := lead(t, leader, time.Minute)
+	shared := get(t, follower)
+	if lease := shared.Lease; shared.Token != nil || shared.FencingToken <= fence || lease == nil || lease.FencingToken != fence ||
+		lease.Failure != nil || lease.Remaining <= 0 || lease.Remaining > time.Minute {
+		t.Errorf("got %+v with %+v, want the lease of the leader", shared, shared.Lease)
 	}
 
 	token := newToken(fence)
-	put(t, one, token)
-	eventually(t, "the other is told", func() bool { return told.Load() > before })
-	same(t, look(t, other, tokensource.Known{}), token)
-	same(t, take(t, other, tokensource.Known{}, time.Minute).Token, token)
-
-	// Who has this token, or one that lives longer, gets none.
-	for _, had := range []tokensource.Known{{FencingToken: fence}, {FencingToken: fence + 1}, {FencingToken: 1, Remaining: 10 * time.Minute}} {
-		if token := look(t, other, had); token != nil {
-			t.Errorf("Get(%+v) = %+v", had, token)
-		}
+	put(t, leader, token)
+	eventually(t, "the follower is notified", func() bool { return notified.Load() > before })
+	shared = get(t, follower)
+	wantToken(t, shared.Token, token)
+	if shared.Lease != nil {
+		t.Errorf("got %+v after the token was stored, want no lease", shared.Lease)
 	}
-	same(t, look(t, other, tokensource.Known{FencingToken: 1, Remaining: time.Minute}), token)
-
-	// With the token, the lease was given back.
-	if next := lead(t, other, tokensource.Known{FencingToken: fence}, time.Minute); next <= fence {
-		t.Errorf("the next fence is %d, after %d", next, fence)
+	if next := lead(t, follower, time.Minute); next <= fence {
+		t.Errorf("got fencing token %d after %d, want a greater one", next, fence)
 	}
 }
 
-// Of many who ask at once, one gets the lease.
-func TestOneLease(t *testing.T) {
+func TestOneBrokerAcquiresLease(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	var leased atomic.Int32
+	var acquired atomic.Int32
 	var all sync.WaitGroup
-	for range 10 {
-		place := newBroker(t, s.url).place()
+	entries := make([]tokensource.Entry, 10)
+	for i := range entries {
+		entries[i] = newBroker(t, s.url).entry()
+		get(t, entries[i]) // all see that it is free
+	}
+	for _, e := range entries {
 		all.Go(func() {
-			if taken, err := place.Acquire(context.Background(), tokensource.Known{}, time.Minute); err != nil {
+			if ok, err := e.Acquire(context.Background(), time.Minute); err != nil {
 				t.Error(err)
-			} else if taken.Leased {
-				leased.Add(1)
+			} else if ok {
+				acquired.Add(1)
 			}
 		})
 	}
 	all.Wait()
-	if n := leased.Load(); n != 1 {
-		t.Errorf("%d leases", n)
+	if n := acquired.Load(); n != 1 {
+		t.Errorf("%d brokers acquired the lease, want 1", n)
 	}
 }
 
 func TestRemainingIsTheLesserOfTwoClocks(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	one, other := twoPlaces(t, s)
-	token := newToken(lead(t, one, tokensource.Known{}, time.Minute))
+	one, other := twoEntries(t, s)
+	token := newToken(lead(t, one, time.Minute))
 	token.Issued = token.Issued.Add(-100 * time.Second)
 	put(t, one, token)
-	within := func(most time.Duration) {
+	wantAbout := func(want time.Duration) {
 		t.Helper()
-		got := look(t, other, tokensource.Known{})
-		if got == nil || got.Remaining > most || got.Remaining < most-10*time.Second {
-			t.Errorf("%+v, want %v", got, most)
+		if got := get(t, other).Token; got == nil || got.Remaining > want || got.Remaining < want-10*time.Second {
+			t.Errorf("got %+v, want %v remaining", got, want)
 		}
 	}
-	within(200 * time.Second) // by its own account
+	wantAbout(200 * time.Second) // by its own account
 	s.do("PEXPIRE", s.key(":token"), 50_000)
-	within(50 * time.Second) // by the store's
+	wantAbout(50 * time.Second) // by the store's clock
 	for _, milliseconds := range []any{3_600_000, "9000000000000"} {
 		s.do("PEXPIRE", s.key(":token"), milliseconds)
-		within(200 * time.Second)
+		wantAbout(200 * time.Second)
 	}
 
-	// What was issued in the time to come does not live longer for it.
+	// A token from the future does not live longer for it.
 	token.FencingToken, token.Issued = token.FencingToken+1, time.Now().Add(time.Hour)
 	put(t, one, token)
 	s.do("PEXPIRE", s.key(":token"), 3_600_000)
-	if got := look(t, other, tokensource.Known{}); got == nil || got.Remaining > token.Lifetime {
-		t.Errorf("%+v", got)
+	if got := get(t, other).Token; got == nil || got.Remaining > token.Lifetime {
+		t.Errorf("got %+v, want at most %v remaining", got, token.Lifetime)
 	}
 }
 
-// The store's clock may be behind, or a token of the past be put back: one that lives no longer than the one had, by the
-// clock here, is no better, and another may be fetched.
-func TestTokenThatIsNoBetterCountsAsHad(t *testing.T) {
+// A broker that slept past the end of its lease can overwrite neither a newer token nor the lease of another broker.
+func TestOldFencingTokenChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	one, other := twoPlaces(t, s)
-	token := newToken(lead(t, one, tokensource.Known{}, time.Minute))
-	token.Issued = token.Issued.Add(-time.Hour)
-	put(t, one, token)
-	for _, had := range []tokensource.Known{{}, {FencingToken: 1, Remaining: time.Second}} {
-		if got := look(t, other, had); got != nil {
-			t.Errorf("a token that has come to its end: %+v", got)
+	one, other := twoEntries(t, s)
+	slept := lead(t, one, 50*time.Millisecond)
+	var next int64
+	eventually(t, "the lease expires", func() bool {
+		if get(t, other).Lease != nil {
+			return false
 		}
-	}
-	put(t, other, newToken(lead(t, other, tokensource.Known{}, time.Minute)))
-	if look(t, one, tokensource.Known{}) == nil {
-		t.Error("it was not replaced")
-	}
-}
-
-func TestOldFenceChangesNothing(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	one, other := twoPlaces(t, s)
-	slept := lead(t, one, tokensource.Known{}, 50*time.Millisecond)
-	var next uint64
-	eventually(t, "the lease comes to its end", func() bool {
-		taken := take(t, other, tokensource.Known{}, time.Minute)
-		next = taken.FencingToken
-		return taken.Leased
+		next = lead(t, other, time.Minute)
+		return true
 	})
 	if next <= slept {
-		t.Fatalf("fence %d after %d", next, slept)
+		t.Fatalf("got fencing token %d after %d, want a greater one", next, slept)
 	}
 
-	// It may bring its token, and its failure, but the lease is another's.
+	// It may store its token, but the lease is another's.
 	put(t, one, newToken(slept))
-	if err := one.Release(context.Background(), slept, nil, 0); err != nil {
-		t.Error(err)
+	failure := &tokensource.RefreshError{Outcome: tokensource.OutcomeUnavailable}
+	for _, outcome := range []tokensource.Lease{{}, {FencingToken: slept, Failure: failure, Remaining: time.Minute}} {
+		if err := one.Release(context.Background(), outcome); err != nil {
+			t.Error(err)
+		}
 	}
-	failure := &tokensource.SharedFailure{RefreshError: tokensource.RefreshError{Outcome: tokensource.OutcomeUnavailable}}
-	if err := one.Release(context.Background(), slept, failure, time.Minute); err != nil {
-		t.Error(err)
-	}
-	if taken := take(t, one, tokensource.Known{FencingToken: slept}, time.Minute); taken.Leased || taken.Failure != nil || taken.Wait <= 0 {
-		t.Errorf("with another's fence the lease was given back: %+v", taken)
+	if lease := get(t, one).Lease; lease == nil || lease.FencingToken != next || lease.Failure != nil {
+		t.Errorf("got %+v, want the lease with fencing token %d", lease, next)
 	}
 
 	newer := newToken(next)
 	put(t, other, newer)
 	put(t, one, newToken(slept))
-	same(t, look(t, one, tokensource.Known{}), newer)
+	wantToken(t, get(t, one).Token, newer)
 }
 
-func TestRelease(t *testing.T) {
+func TestReleasedLeaseIsFree(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	one, other := twoPlaces(t, s)
-	first := lead(t, one, tokensource.Known{}, time.Minute)
-	if err := one.Release(context.Background(), first, nil, time.Hour); err != nil {
+	one, other := twoEntries(t, s)
+	first := lead(t, one, time.Minute)
+	if err := one.Release(context.Background(), tokensource.Lease{}); err != nil {
 		t.Fatal(err)
 	}
-	second := lead(t, other, tokensource.Known{}, time.Minute) // free at once
-	if second <= first {
-		t.Errorf("fence %d after %d", second, first)
+	if second := lead(t, other, time.Minute); second <= first {
+		t.Errorf("got fencing token %d after %d, want a greater one", second, first)
 	}
+}
 
-	want := tokensource.SharedFailure{
-		RefreshError: tokensource.RefreshError{
+// After a failure the lease is the backoff: all brokers see the reason, and none acquires the lease before its end.
+func TestFailureKeepsLeaseForPause(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	one, other := twoEntries(t, s)
+	want := tokensource.Lease{
+		FencingToken: lead(t, one, time.Minute),
+		Failure: &tokensource.RefreshError{
 			Outcome: tokensource.OutcomeRejected, Reason: "the login server rejected the credentials (401 Unauthorized)",
 			Advice: `Look under "Show" > ….`, Parameters: true,
 		},
-		Failures: 7,
+		Remaining: 300 * time.Millisecond,
 	}
-	const pause = 300 * time.Millisecond
-	if err := other.Release(context.Background(), second, &want, pause); err != nil {
+	if err := one.Release(context.Background(), want); err != nil {
 		t.Fatal(err)
 	}
-	for _, place := range []tokensource.Entry{one, other} { // who has failed waits too
-		taken := take(t, place, tokensource.Known{}, time.Minute)
-		if taken.Leased || taken.Wait <= 0 || taken.Wait > pause || taken.Failure == nil || !reflect.DeepEqual(*taken.Failure, want) {
-			t.Errorf("Acquire = %+v (%+v)", taken, taken.Failure)
+	for _, e := range []tokensource.Entry{one, other} {
+		got := get(t, e).Lease
+		if got == nil || got.Remaining <= 0 || got.Remaining > want.Remaining {
+			t.Fatalf("got %+v, want %v remaining at most", got, want.Remaining)
+		}
+		got.Remaining = want.Remaining
+		if !reflect.DeepEqual(*got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
-	eventually(t, "the pause comes to its end", func() bool { return take(t, one, tokensource.Known{}, time.Minute).Leased })
+	eventually(t, "the pause ends", func() bool { return get(t, other).Lease == nil })
+	lead(t, other, time.Minute)
 }
 
-// Other credentials, or a token for something else, have a place of their own.
-func TestPlaces(t *testing.T) {
+// Other credentials, or a token for something else, have their own entry.
+func TestEntryDependsOnCredentialsAndEndpoint(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	b := newBroker(t, s.url)
@@ -202,7 +186,7 @@ func TestPlaces(t *testing.T) {
 		return e
 	}
 	usual := credentials(clientID, clientSecret)
-	places := []tokensource.Entry{
+	entries := []tokensource.Entry{
 		b.Entry(usual, endpoint, func() {}),
 		b.Entry(credentials("another", clientSecret), endpoint, func() {}),
 		b.Entry(credentials(clientID, "another"), endpoint, func() {}),
@@ -214,30 +198,29 @@ func TestPlaces(t *testing.T) {
 		b.Entry(usual, changed(func(e *tokensource.TokenEndpoint) { e.Scopes = []string{"a b"} }), func() {}),
 		b.Entry(usual, changed(func(e *tokensource.TokenEndpoint) { e.Scopes = []string{"ab"} }), func() {}),
 	}
-	for i, place := range places {
-		fence := lead(t, place, tokensource.Known{}, time.Minute)
-		put(t, place, newToken(fence))
-		for j, other := range places[i+1:] {
-			if token := look(t, other, tokensource.Known{}); token != nil {
-				t.Errorf("place %d reads what was put into %d", i+1+j, i)
+	for i, e := range entries {
+		put(t, e, newToken(lead(t, e, time.Minute)))
+		for j, other := range entries[i+1:] {
+			if token := get(t, other).Token; token != nil {
+				t.Errorf("entry %d has the token of entry %d", i+1+j, i)
 			}
 		}
 	}
-	if n := len(s.keys(":token")); n != len(places) {
-		t.Errorf("%d keys for %d places", n, len(places))
+	if n := len(s.keys(":token")); n != len(entries) {
+		t.Errorf("got %d keys for %d entries", n, len(entries))
 	}
 
-	// The transport and its time-out are no part of it: brokers may differ in them.
+	// The transport and its timeout are not part of it: brokers may differ in them.
 	same := b.Entry(usual, changed(func(e *tokensource.TokenEndpoint) { e.Timeout, e.UserAgent = time.Hour, "x" }), func() {})
-	if look(t, same, tokensource.Known{}) == nil {
-		t.Error("the time-out makes another place")
+	if get(t, same).Token == nil {
+		t.Error("got no token with another timeout, want the same entry")
 	}
 }
 
-// A store that has lost everything begins anew, and no fence comes twice.
-func TestStoreIsEmptied(t *testing.T) {
+// A store that has lost its data is used again, and no fencing token comes twice.
+func TestStoreLosesItsData(t *testing.T) {
 	t.Parallel()
-	for name, empty := range map[string]func(*server){
+	for name, lose := range map[string]func(*server){
 		"flushed": func(s *server) { s.do("FLUSHALL") },
 		"scripts": func(s *server) { s.do("SCRIPT", "FLUSH") },
 		"restarted": func(s *server) {
@@ -248,27 +231,22 @@ func TestStoreIsEmptied(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
-			one, other := twoPlaces(t, s)
-			fence := lead(t, one, tokensource.Known{}, time.Minute)
+			one, other := twoEntries(t, s)
+			fence := lead(t, one, time.Minute)
 			put(t, one, newToken(fence))
-			if look(t, other, tokensource.Known{}) == nil {
-				t.Error("there is no token")
+			if get(t, other).Token == nil {
+				t.Error("got no token, want one")
 			}
-			empty(s)
-			var next uint64
-			eventually(t, "the store is used again", func() bool {
-				taken, _ := other.Acquire(context.Background(), tokensource.Known{FencingToken: fence}, time.Minute)
-				next = taken.FencingToken
-				return taken.Leased
-			})
+			lose(s)
+			eventually(t, "the store is used again", func() bool { _, err := other.Get(context.Background()); return err == nil })
+			next := lead(t, other, time.Minute)
 			if next <= fence {
-				t.Errorf("fence %d after %d", next, fence)
+				t.Errorf("got fencing token %d after %d, want a greater one", next, fence)
 			}
-			eventually(t, "the store is used again", func() bool { return other.Put(context.Background(), newToken(next)) == nil })
-			eventually(t, "the store is used again", func() bool { _, err := one.Get(context.Background(), tokensource.Known{}); return err == nil })
-			if got := look(t, one, tokensource.Known{FencingToken: fence}); got == nil || got.FencingToken != next {
-				t.Errorf("got %+v", got)
-			}
+			token := newToken(next)
+			put(t, other, token)
+			eventually(t, "the store is used again", func() bool { _, err := one.Get(context.Background()); return err == nil })
+			wantToken(t, get(t, one).Token, token)
 		})
 	}
 }

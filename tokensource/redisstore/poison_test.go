@@ -9,12 +9,11 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// Who can write to the store puts there what brokers did not. Nothing of it is believed, and the next token that is
-// fetched takes its place.
-func TestPoison(t *testing.T) {
+// No value that an attacker writes into the store is believed, and the next token that a broker stores replaces it.
+func TestIgnoresForgedValues(t *testing.T) {
 	t.Parallel()
 	const later = 3_600_000 // milliseconds
-	for name, poison := range map[string]func(s *server, token, lease string){
+	for name, forge := range map[string]func(s *server, token, lease string){
 		"token is text":           func(s *server, token, _ string) { s.do("HSET", token, "token", accessToken) },
 		"token is empty":          func(s *server, token, _ string) { s.do("HSET", token, "token", "") },
 		"token is missing":        func(s *server, token, _ string) { s.do("HDEL", token, "token") },
@@ -26,53 +25,53 @@ func TestPoison(t *testing.T) {
 		"fence is a little ahead": func(s *server, token, _ string) { s.do("HINCRBY", token, "fence", 3_600_000_000) },
 		"fence is far ahead":      func(s *server, token, _ string) { s.do("HSET", token, "fence", "9007199254740991") },
 		"fence is too large":      func(s *server, token, _ string) { s.do("HSET", token, "fence", "99999999999999999999") },
-		"fence is endless":        func(s *server, token, _ string) { s.do("HSET", token, "fence", "inf") },
-		"fence is none":           func(s *server, token, _ string) { s.do("HSET", token, "fence", "nan") },
+		"fence is infinite":       func(s *server, token, _ string) { s.do("HSET", token, "fence", "inf") },
+		"fence is no number":      func(s *server, token, _ string) { s.do("HSET", token, "fence", "nan") },
 		"fence is negative":       func(s *server, token, _ string) { s.do("HSET", token, "fence", "-5") },
 		"fence is negative, huge": func(s *server, token, _ string) { s.do("HSET", token, "fence", "-1e300") },
 		"fence is small":          func(s *server, token, _ string) { s.do("HSET", token, "fence", "0.4") },
 		"fence is hexadecimal":    func(s *server, token, _ string) { s.do("HSET", token, "fence", "0x10") },
 		"fence is a word":         func(s *server, token, _ string) { s.do("HSET", token, "fence", "soon") },
 		"fence is long":           func(s *server, token, _ string) { s.do("HSET", token, "fence", strings.Repeat("1", 3<<20)) },
-		"lease never ends":        func(s *server, _, lease string) { s.do("SET", lease, "held:1") },
-		"lease lasts for years":   func(s *server, _, lease string) { s.do("SET", lease, "held:1", "PX", "9000000000000") },
+		"lease never ends":        func(s *server, _, lease string) { s.do("SET", lease, "x") },
+		"lease lasts for years":   func(s *server, _, lease string) { s.do("SET", lease, "x", "PX", "9000000000000") },
 		"lease is huge":           func(s *server, _, lease string) { s.do("SET", lease, strings.Repeat("x", 3<<20), "PX", later) },
 	} {
 		for _, end := range []string{"", ", without an end"} {
 			t.Run(name+end, func(t *testing.T) {
 				t.Parallel()
 				s := start(t)
-				one, other := twoPlaces(t, s)
-				first := lead(t, one, tokensource.Known{}, time.Minute)
-				issued := newToken(first)
-				put(t, one, issued)
+				one, other := twoEntries(t, s)
+				first := lead(t, one, time.Minute)
+				stored := newToken(first)
+				put(t, one, stored)
 				key := s.key(":token")
-				poison(s, key, strings.TrimSuffix(key, ":token")+":lease")
+				forge(s, key, strings.TrimSuffix(key, ":token")+":lease")
 				if end != "" {
 					s.do("PERSIST", key)
 				}
 
-				var had tokensource.Known
-				if token := look(t, other, had); token != nil {
-					same(t, token, issued) // where it is the lease that was changed
-					had.FencingToken = first
+				shared := get(t, other)
+				if shared.Lease != nil {
+					t.Errorf("got %+v, want no lease", shared.Lease)
 				}
-				fence := lead(t, other, had, time.Minute)
-				if fence <= first {
-					t.Errorf("fence %d after %d", fence, first)
+				if shared.Token != nil && shared.Token.Remaining > 0 { // only the lease, or the expiry, was changed
+					wantToken(t, shared.Token, stored)
 				}
-				token := newToken(fence)
+				next := lead(t, other, time.Minute)
+				if next <= first {
+					t.Errorf("got fencing token %d after %d, want a greater one", next, first)
+				}
+				token := newToken(next)
 				put(t, other, token)
-				if got := look(t, one, tokensource.Known{}); got == nil || !got.AccessToken.Equal(token.AccessToken) {
-					t.Errorf("after the next one was fetched, Get = %+v", got)
-				}
+				wantToken(t, get(t, one).Token, token)
 			})
 		}
 	}
 }
 
-// A record in a place where it does not belong is none, though it was sealed by a broker.
-func TestRecordsStayInTheirPlace(t *testing.T) {
+// A record under another key is invalid, although a broker sealed it.
+func TestRecordsAreBoundToTheirKey(t *testing.T) {
 	t.Parallel()
 	for name, pair := range map[string]tokensource.Credentials{
 		"another client": credentials("another", clientSecret),
@@ -82,74 +81,66 @@ func TestRecordsStayInTheirPlace(t *testing.T) {
 			t.Parallel()
 			s := start(t)
 			b := newBroker(t, s.url)
-			mine := b.place()
-			fence := lead(t, mine, tokensource.Known{}, time.Minute)
-			put(t, mine, newToken(fence))
+			mine, theirs := b.entry(), b.Entry(pair, endpoint, func() {})
+			put(t, mine, newToken(lead(t, mine, time.Minute)))
 			key := s.key(":token")
-			s.do("RENAME", key, "theirs")
-			theirs := b.Entry(pair, endpoint, func() {})
-			other := newToken(lead(t, theirs, tokensource.Known{}, time.Minute))
-			put(t, theirs, other)
+			s.do("RENAME", key, "mine")
+			put(t, theirs, newToken(lead(t, theirs, time.Minute)))
 			theirKey := s.key(":token")
 			if theirKey == key {
-				t.Fatal("both have one key")
+				t.Fatal("both pairs have one key, want two")
 			}
 			s.do("RENAME", theirKey, key)
 
-			if token := look(t, mine, tokensource.Known{}); token != nil {
-				t.Errorf("another pair's token is read: %+v", token)
+			if token := get(t, mine).Token; token != nil {
+				t.Errorf("got the token of another pair, %+v, want none", token)
 			}
-			put(t, mine, newToken(lead(t, mine, tokensource.Known{}, time.Minute)))
-			if look(t, mine, tokensource.Known{}) == nil {
-				t.Error("it was not overwritten")
+			put(t, mine, newToken(lead(t, mine, time.Minute)))
+			if get(t, mine).Token == nil {
+				t.Error("got no token, want that of another pair to be replaced")
 			}
 		})
 	}
 }
 
-// A token that was refused cannot be brought back as a newer one.
-func TestTokenIsNotPutBackAsNewer(t *testing.T) {
+// A token that was refused cannot be presented as a newer one.
+func TestFencingTokenCannotBeRaised(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	one, _ := twoPlaces(t, s)
-	fence := lead(t, one, tokensource.Known{}, time.Minute)
-	put(t, one, newToken(fence))
+	e := newBroker(t, s.url).entry()
+	put(t, e, newToken(lead(t, e, time.Minute)))
 	s.do("HINCRBY", s.key(":token"), "fence", 1)
-	if token := look(t, one, tokensource.Known{FencingToken: fence}); token != nil {
-		t.Errorf("it is: %+v", token)
+	if token := get(t, e).Token; token != nil {
+		t.Errorf("got %+v, want no token", token)
 	}
 }
 
-// A sealed token is no failure, a sealed failure no token, and what somebody else says failed has no reason.
-func TestFailureThatIsNone(t *testing.T) {
+// A sealed token is no lease, a sealed lease is no token, and what a broker did not seal is neither. Acquire replaces it.
+func TestIgnoresForgedLease(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	one, other := twoPlaces(t, s)
-	fence := lead(t, one, tokensource.Known{}, time.Minute)
-	failure := &tokensource.SharedFailure{RefreshError: tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: "r"}, Failures: 1}
-	if err := one.Release(context.Background(), fence, failure, time.Minute); err != nil {
-		t.Fatal(err)
-	}
+	one, other := twoEntries(t, s)
+	fence := lead(t, one, time.Minute)
+	sealedLease := s.do("GET", s.key(":lease")).(string)
 	lease := s.key(":lease")
-	sealed := strings.TrimPrefix(s.do("GET", lease).(string), "failed:")
 	put(t, one, newToken(fence))
 	token := s.key(":token")
 	sealedToken := s.do("HGET", token, "token").(string)
 
-	for _, text := range []string{"failed:" + sealedToken, "failed:", "failed:x", "failed", "", "x", sealed} {
-		s.do("SET", lease, text, "PX", 60_000)
-		taken := take(t, other, tokensource.Known{FencingToken: fence}, time.Minute)
-		if taken.Leased || taken.Failure != nil || taken.Wait <= 0 || taken.Wait > time.Minute {
-			t.Errorf("%.10q: Acquire = %+v", text, taken)
+	for _, value := range []string{sealedToken, "", "x", sealedLease[1:], sealedLease + "x"} {
+		s.do("SET", lease, value, "PX", 60_000)
+		lead(t, other, time.Minute)
+		if err := other.Release(context.Background(), tokensource.Lease{}); err != nil {
+			t.Fatal(err)
 		}
 	}
-	s.do("HSET", token, "token", sealed)
-	if token := look(t, other, tokensource.Known{}); token != nil {
-		t.Errorf("a failure is a token: %+v", token)
+	s.do("HSET", token, "token", sealedLease)
+	if token := get(t, other).Token; token != nil {
+		t.Errorf("got %+v, want no token", token)
 	}
 }
 
-// Keys of another type are somebody else's: the store is of no use, and says why.
+// Keys of another type belong to another program: the store is not used, and the message says why.
 func TestKeysOfAnotherProgram(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{":token", ":lease"} {
@@ -157,18 +148,17 @@ func TestKeysOfAnotherProgram(t *testing.T) {
 			t.Parallel()
 			s := start(t)
 			b := newBroker(t, s.url)
-			place := b.place()
-			fence := lead(t, place, tokensource.Known{}, time.Minute)
-			put(t, place, newToken(fence))
+			e := b.entry()
+			put(t, e, newToken(lead(t, e, time.Minute)))
 			key := strings.TrimSuffix(s.key(":token"), ":token") + end
 			s.do("DEL", key)
 			s.do("RPUSH", key, "x")
-			_, err := place.Acquire(context.Background(), tokensource.Known{FencingToken: fence}, time.Minute)
-			if err == nil || !strings.Contains(err.Error(), "used by another program") {
-				t.Errorf("%v", err)
+			_, err := e.Get(context.Background())
+			if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+				t.Errorf("got %v, want the cause", err)
 			}
-			if changes := b.changes.all(); len(changes) != 1 || changes[0] != err.Error() {
-				t.Errorf("%q was told", changes)
+			if problems := b.problems.all(); len(problems) != 1 || problems[0] != err.Error() {
+				t.Errorf("got the problems %q, want %q once", problems, err)
 			}
 		})
 	}

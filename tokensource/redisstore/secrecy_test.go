@@ -19,7 +19,7 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// spy copies all that brokers say to a server, and the server to them.
+// spy records what brokers and a server send.
 type spy struct {
 	mu   sync.Mutex
 	said strings.Builder
@@ -59,22 +59,22 @@ func TestStoreSeesNoSecret(t *testing.T) {
 
 	wire := &spy{}
 	proxy := newProxy(t, s.network, s.address, wire)
-	one, other := newBroker(t, proxy.url()).place(), newBroker(t, s.url).place()
-	fence := lead(t, one, tokensource.Known{}, time.Minute)
-	failure := &tokensource.SharedFailure{RefreshError: tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: "canary-reason", Advice: "canary-advice"}}
-	if err := one.Release(context.Background(), fence, failure, time.Minute); err != nil {
+	one, other := newBroker(t, proxy.url()).entry(), newBroker(t, s.url).entry()
+	fence := lead(t, one, time.Minute)
+	failure := &tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: "canary-reason", Advice: "canary-advice"}
+	if err := one.Release(context.Background(), tokensource.Lease{FencingToken: fence, Failure: failure, Remaining: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
-	take(t, other, tokensource.Known{}, time.Minute)
+	get(t, other)
 	s.do("DEL", s.key(":lease"))
-	token := newToken(lead(t, one, tokensource.Known{}, time.Minute))
+	token := newToken(lead(t, one, time.Minute))
 	put(t, one, token)
 	first := s.do("HGET", s.key(":token"), "token").(string)
 	put(t, one, token)
 	if again := s.do("HGET", s.key(":token"), "token").(string); again == first || len(again) != len(first) {
-		t.Error("the same token is sealed the same way twice: whoever watches sees that it has not changed")
+		t.Error("the same token is sealed in the same way twice, which shows that it has not changed")
 	}
-	same(t, look(t, one, tokensource.Known{}), token)
+	wantToken(t, get(t, one).Token, token)
 	key := s.key(":token")
 	eventually(t, "the monitor has seen it", func() bool {
 		return strings.Contains(monitor.all(), key) && strings.Contains(wire.all(), key)

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// What must never be seen outside of a broker.
+// What must never leave a broker.
 const (
 	clientID     = "canary-client-id-5d1f"
 	clientSecret = "canary-client-secret-93be"
@@ -38,7 +38,7 @@ type server struct {
 	t       *testing.T
 	program string
 	args    []string
-	dir     string // short: the path of a socket has room for a hundred characters
+	dir     string // short: the path of a socket may have a hundred characters
 	network string
 	address string
 	url     string
@@ -73,9 +73,9 @@ func prepare(t *testing.T) *server {
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		if os.Getenv("E2E_REDIS") == "required" {
-			t.Fatal("there is no redis-server: ", err)
+			t.Fatal("redis-server is not installed: ", err)
 		}
-		t.Skip("SKIPPED: there is no redis-server")
+		t.Skip("SKIPPED: redis-server is not installed")
 	}
 	dir, err := os.MkdirTemp("", "rs")
 	if err != nil {
@@ -124,7 +124,7 @@ func (s *server) kill() {
 	}
 }
 
-// do has the server do something by another way than the store's.
+// do sends a command to the server directly.
 func (s *server) do(args ...any) any {
 	s.t.Helper()
 	client := redis.NewClient(&redis.Options{Network: s.network, Addr: s.address, Protocol: 2, DisableIdentity: true, MaxRetries: -1})
@@ -136,7 +136,7 @@ func (s *server) do(args ...any) any {
 	return answer
 }
 
-// keys returns the names of all keys that end in something.
+// keys returns the names of all keys with this end.
 func (s *server) keys(end string) []string {
 	s.t.Helper()
 	var keys []string
@@ -155,12 +155,12 @@ func (s *server) key(end string) string {
 	return keys[0]
 }
 
-// broker is what one broker has of the store.
+// broker is a store as one broker has it.
 type broker struct {
 	*redisstore.Store
-	t       *testing.T
-	changes *list
-	end     func() // ends Run, and waits for it
+	t        *testing.T
+	problems *list  // that OnStateChange got
+	end      func() // ends Run, and waits for it
 }
 
 // list collects texts from many goroutines.
@@ -188,12 +188,12 @@ func connect(t *testing.T, url string) *broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &broker{t: t, changes: &list{}}
-	b.Store = redisstore.New(redisstore.Config{Options: options, Changed: b.changes.add})
+	b := &broker{t: t, problems: &list{}}
+	b.Store = redisstore.New(options, b.problems.add)
 	return b
 }
 
-// newBroker returns one that listens. The store need not be there.
+// newBroker returns one that listens. The server need not run.
 func newBroker(t *testing.T, url string) *broker {
 	t.Helper()
 	b := connect(t, url)
@@ -214,72 +214,76 @@ func credentials(id, secret string) tokensource.Credentials {
 
 var endpoint = tokensource.TokenEndpoint{URL: "https://login.example/oauth/token", Audience: "https://api.example"}
 
-// place opens the usual place.
-func (b *broker) place() tokensource.Entry {
+// entry opens the entry of the usual pair.
+func (b *broker) entry() tokensource.Entry {
 	return b.Entry(credentials(clientID, clientSecret), endpoint, func() {})
 }
 
-// twoPlaces returns the usual place as two brokers have it.
-func twoPlaces(t *testing.T, s *server) (a, b tokensource.Entry) {
+// twoEntries returns the entry of the usual pair as two brokers have it.
+func twoEntries(t *testing.T, s *server) (a, b tokensource.Entry) {
 	t.Helper()
-	return newBroker(t, s.url).place(), newBroker(t, s.url).place()
+	return newBroker(t, s.url).entry(), newBroker(t, s.url).entry()
 }
 
-func take(t *testing.T, p tokensource.Entry, had tokensource.Known, lease time.Duration) tokensource.AcquireResult {
+func get(t *testing.T, e tokensource.Entry) tokensource.Shared {
 	t.Helper()
-	taken, err := p.Acquire(context.Background(), had, lease)
-	if err != nil {
-		t.Fatal("Acquire: ", err)
-	}
-	return taken
-}
-
-// lead takes a lease that must be free.
-func lead(t *testing.T, p tokensource.Entry, had tokensource.Known, lease time.Duration) uint64 {
-	t.Helper()
-	taken := take(t, p, had, lease)
-	if !taken.Leased || taken.FencingToken == 0 || taken.Token != nil || taken.Failure != nil || taken.Wait != 0 {
-		t.Fatalf("Acquire = %+v, want the lease", taken)
-	}
-	return taken.FencingToken
-}
-
-func look(t *testing.T, p tokensource.Entry, had tokensource.Known) *tokensource.SharedToken {
-	t.Helper()
-	token, err := p.Get(context.Background(), had)
+	shared, err := e.Get(context.Background())
 	if err != nil {
 		t.Fatal("Get: ", err)
 	}
-	return token
+	return shared
+}
+
+// tryLead gets, and tries to acquire the lease.
+func tryLead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence int64, acquired bool) {
+	t.Helper()
+	fence = get(t, e).FencingToken
+	acquired, err := e.Acquire(context.Background(), ttl)
+	if err != nil {
+		t.Fatal("Acquire: ", err)
+	}
+	return fence, acquired
+}
+
+// lead acquires the lease, which must be free.
+func lead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence int64) {
+	t.Helper()
+	if lease := get(t, e).Lease; lease != nil {
+		t.Fatalf("got %+v, want no lease", lease)
+	}
+	fence, acquired := tryLead(t, e, ttl)
+	if !acquired || fence == 0 {
+		t.Fatalf("got acquired %t with fencing token %d, want the lease", acquired, fence)
+	}
+	return fence
 }
 
 // newToken is one that is fetched now.
-func newToken(fence uint64) tokensource.SharedToken {
+func newToken(fence int64) tokensource.SharedToken {
 	return tokensource.SharedToken{
-		AccessToken:  tokensource.NewSecret(accessToken + "." + strconv.FormatUint(fence, 10)),
+		AccessToken:  tokensource.NewSecret(accessToken + "." + strconv.FormatInt(fence, 10)),
 		FencingToken: fence, Issued: time.Now(), Lifetime: 5 * time.Minute,
 	}
 }
 
-func put(t *testing.T, p tokensource.Entry, token tokensource.SharedToken) {
+func put(t *testing.T, e tokensource.Entry, token tokensource.SharedToken) {
 	t.Helper()
-	if err := p.Put(context.Background(), token); err != nil {
+	if err := e.Put(context.Background(), token); err != nil {
 		t.Fatal("Put: ", err)
 	}
 }
 
-// same fails unless a token is the one that was put, or what remains of it makes no sense.
-func same(t *testing.T, got *tokensource.SharedToken, want tokensource.SharedToken) {
+// wantToken fails unless a token is the one that was put, with a valid remaining lifetime.
+func wantToken(t *testing.T, got *tokensource.SharedToken, want tokensource.SharedToken) {
 	t.Helper()
 	if got == nil {
-		t.Fatal("there is no token")
+		t.Fatal("got no token, want one")
 	}
-	if !got.AccessToken.Equal(want.AccessToken) || got.FencingToken != want.FencingToken || got.Lifetime != want.Lifetime ||
-		!got.Issued.Equal(want.Issued.Truncate(time.Millisecond)) {
+	if !got.AccessToken.Equal(want.AccessToken) || got.FencingToken != want.FencingToken || got.Lifetime != want.Lifetime || !got.Issued.Equal(want.Issued) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if got.Remaining <= 0 || got.Remaining > want.Lifetime {
-		t.Errorf("%v remain of %v", got.Remaining, want.Lifetime)
+		t.Errorf("got %v remaining of %v", got.Remaining, want.Lifetime)
 	}
 }
 

@@ -1,147 +1,127 @@
-// Package redisstore shares tokens among brokers by way of a Redis or Valkey server: tokensource.Store.
+// Package redisstore shares tokens between brokers through a Redis or Valkey server: it implements tokensource.Store.
 //
-// The store is trusted with nothing. It sees no token, no client id and no secret: all is sealed with keys made from the
-// client secret. Who can write to it can keep brokers from sharing, no more: then each fetches by itself.
+// The store is not trusted. It sees no token, no client ID and no secret, because all records are encrypted with keys derived
+// from the client secret. An attacker who can write to it can only keep brokers from sharing: then each fetches its own token.
 package redisstore
 
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"etrusted-broker/tokensource"
 )
 
-// prefix begins every key and channel, so that a store's access rules can name them.
-const prefix = "etrusted-broker:"
+const (
+	prefix  = "etrusted-broker:" // of every key and channel, so that a store's access rules can name them
+	channel = prefix + "tokens"  // announces new tokens: a message is the name of an entry
+)
 
-// Config tells what a Store needs.
-type Config struct {
-	Options Options
-	// Changed, if not nil, is told when the store stops working, and why; and with an empty problem when it works again.
-	// The text is made here: it holds nothing that the store said.
-	Changed func(problem string)
-}
-
-// Store is a connection to a store. All methods may be called at any time from any goroutine, except Run, which is called
-// once.
+// Store is a connection to a store. All methods are safe for concurrent use, except Run, which must be called at most once.
 type Store struct {
 	client redis.UniversalClient
-	health health
-
-	mu     sync.Mutex
-	places map[string][]*place // by channel
-	// moved tells Run that places have changed.
-	moved chan struct{}
+	health
+	entries sync.Map // the open *entry values
 }
 
-// silence keeps go-redis from writing to standard error, where it would repeat what servers say.
-var silence = sync.OnceFunc(func() { redis.SetLogger(mute{}) })
-
-type mute struct{}
-
-// Printf does nothing.
-func (mute) Printf(context.Context, string, ...any) {}
-
-// New returns a store. It does not connect: that is done when it is asked for something.
-func New(config Config) *Store {
-	silence()
-	if config.Changed == nil {
-		config.Changed = func(string) {}
-	}
-	return &Store{
-		client: redis.NewUniversalClient(&config.Options.universal),
-		health: health{changed: config.Changed},
-		places: map[string][]*place{},
-		moved:  make(chan struct{}, 1),
-	}
+// New returns a store. It does not connect. onStateChange, if not nil, is called with the problem when the store stops working,
+// and with an empty one when it works again. The text contains nothing that the store said.
+func New(options Options, onStateChange func(problem string)) *Store {
+	logging.Disable() // go-redis would write to standard error, and repeat what servers say
+	return &Store{client: redis.NewUniversalClient(&options.universal), health: health{onStateChange: onStateChange}}
 }
 
 // Entry implements tokensource.Store.
-func (s *Store) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, told func()) tokensource.Entry {
-	p := &place{Store: s, seal: newSeal(pair, endpoint), told: told}
-	s.move(func() { s.places[p.channel()] = append(s.places[p.channel()], p) })
-	return p
+func (s *Store) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, onChange func()) tokensource.Entry {
+	e := &entry{Store: s, sealer: newSealer(pair, endpoint), onChange: onChange}
+	e.tokenKey, e.leaseKey = prefix+"{"+e.name+"}:token", prefix+"{"+e.name+"}:lease"
+	s.entries.Store(e, nil)
+	return e
 }
 
 // Close implements tokensource.Entry.
-func (p *place) Close() {
-	p.move(func() {
-		left := make([]*place, 0, len(p.places[p.channel()]))
-		for _, other := range p.places[p.channel()] {
-			if other != p {
-				left = append(left, other)
-			}
+func (e *entry) Close() { e.entries.Delete(e) }
+
+// Run listens for notifications of other brokers until ctx is done, and then closes the connections. Without it, or while the
+// store is down, brokers look for new tokens when they are due.
+func (s *Store) Run(ctx context.Context) {
+	defer func() { _ = s.client.Close() }()
+	for ctx.Err() == nil {
+		err := s.listen(ctx)
+		if refusal := redis.Error(nil); ctx.Err() == nil && !errors.As(err, &refusal) { // brokers that may not listen can still share
+			_ = s.record(err) // so that no account has to find out
 		}
-		if p.places[p.channel()] = left; len(left) == 0 {
-			delete(p.places, p.channel())
+		select {
+		case <-time.After(retryPause/2 + rand.N(retryPause/2)): //nolint:gosec // G404: jitter, because all brokers lose a store at once.
+		case <-ctx.Done():
 		}
-	})
-}
-
-func (s *Store) move(change func()) {
-	s.mu.Lock()
-	change()
-	s.mu.Unlock()
-	select {
-	case s.moved <- struct{}{}:
-	default:
 	}
 }
 
-// run has the store run a script, whose answer is a list, or a number. Whoever calls it judges whether that makes sense.
-func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, args ...any) ([]any, error) {
-	if err := s.health.mayAsk(time.Now()); err != nil {
-		return nil, err
-	}
-	brief, cancel := context.WithTimeout(ctx, opTime)
-	defer cancel()
-	answer, err := runScript(brief, s.client, script, keys, args)
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
-		return nil, ctx.Err() // nobody's fault
-	case errors.Is(err, redis.ErrClosed):
-		return nil, errClosed // nor is this
-	case err != nil:
-		return nil, s.judge(err, time.Now())
-	}
-	list, ok := answer.([]any)
-	if _, number := answer.(int64); !ok && !number {
-		return nil, s.judge(errNonsense, time.Now())
-	}
-	return list, nil
-}
-
-var errClosed = errors.New("is not used any more: the broker is stopping")
-
-// runScript makes an error of a panic: go-redis has some for answers that it does not expect.
-func runScript(ctx context.Context, client redis.UniversalClient, script *redis.Script, keys []string, args []any) (answer any, err error) {
+// listen calls onChange for the notifications of one connection, until that breaks.
+func (s *Store) listen(ctx context.Context) (err error) {
 	defer func() {
-		if recover() != nil {
-			err = errNonsense
+		if recover() != nil { // some messages make go-redis panic
+			err = errInvalidReply
 		}
 	}()
-	return script.Run(ctx, client, keys, args...).Result()
-}
-
-// judge records whether the store has done as it should, and returns what may be said of it if not.
-func (s *Store) judge(err error, now time.Time) error {
-	if err == nil {
-		s.health.worked()
-		return nil
+	pubsub := s.client.Subscribe(ctx, channel)
+	defer func() { _ = pubsub.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = pubsub.Close() })() // Receive ignores ctx
+	for {
+		message, err := pubsub.Receive(ctx)
+		if err != nil {
+			return err
+		}
+		announced, ok := message.(*redis.Message)
+		if !ok {
+			_ = s.record(nil)
+		}
+		for key := range s.entries.Range {
+			// After subscribing, all entries may have changed: this broker has missed earlier messages.
+			if e := key.(*entry); !ok || announced.Payload == e.name {
+				e.onChange()
+			}
+		}
 	}
-	problem := explain(err)
-	s.health.failed(problem, now)
-	return errors.New(problem)
 }
 
-// Problem says why the store is not used, as the end of a sentence that begins with "it"; empty while it is, or was not
-// asked yet.
-func (s *Store) Problem() string {
-	s.health.mu.Lock()
-	defer s.health.mu.Unlock()
-	return s.health.problem
+// run runs a script that returns a list of strings.
+func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, args ...any) (list []string, err error) {
+	if err := s.ready(); err != nil {
+		return nil, err
+	}
+	brief, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	defer func() {
+		if recover() != nil { // some replies make go-redis panic
+			err = s.record(errInvalidReply)
+		}
+	}()
+	list, err = script.Run(brief, s.client, keys, args...).StringSlice()
+	if errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, redis.ErrClosed) {
+		return nil, context.Canceled // the broker is stopping, which is not the store's fault
+	}
+	return list, s.record(err)
+}
+
+// SelfTest makes each kind of request to the store once, with an entry that no broker uses, and closes the connections. The
+// error is the end of a sentence that begins with "it".
+func (s *Store) SelfTest(ctx context.Context) error {
+	defer func() { _ = s.client.Close() }()
+	test := tokensource.NewSecret("test")
+	e := s.Entry(tokensource.Credentials{ID: test, Secret: test}, tokensource.TokenEndpoint{}, func() {})
+	_, err := e.Get(ctx)
+	if err == nil {
+		_, err = e.Acquire(ctx, time.Second)
+	}
+	if err == nil {
+		err = e.Put(ctx, tokensource.SharedToken{AccessToken: test, FencingToken: 1, Lifetime: time.Second})
+	}
+	return err
 }

@@ -19,43 +19,40 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"etrusted-broker/tokensource"
 )
 
-// shares fails unless two brokers share a token by way of a store, and one is told of it.
-func shares(t *testing.T, url string) {
+// wantShared fails unless two brokers share a token through a store, and one is notified of it.
+func wantShared(t *testing.T, url string) {
 	t.Helper()
 	a, b := newBroker(t, url), newBroker(t, url)
-	var told atomic.Int32
-	one := a.place()
-	other := b.Entry(credentials(clientID, clientSecret), endpoint, func() { told.Add(1) })
-	eventually(t, "the other listens", func() bool { return told.Load() > 0 })
-	before := told.Load()
-	fence := lead(t, one, tokensource.Known{}, time.Minute)
-	if taken := take(t, other, tokensource.Known{}, time.Minute); taken.Leased || taken.Wait == 0 {
-		t.Errorf("Acquire = %+v", taken)
+	var notified atomic.Int32
+	leader := a.entry()
+	follower := b.Entry(credentials(clientID, clientSecret), endpoint, func() { notified.Add(1) })
+	eventually(t, "the follower listens", func() bool { return notified.Load() > 0 })
+	before := notified.Load()
+	token := newToken(lead(t, leader, time.Minute))
+	if get(t, follower).Lease == nil {
+		t.Error("got no lease, want the leader's")
 	}
-	token := newToken(fence)
-	put(t, one, token)
-	eventually(t, "the other is told", func() bool { return told.Load() > before })
-	same(t, look(t, other, tokensource.Known{}), token)
-	for _, changes := range [][]string{a.changes.all(), b.changes.all()} {
-		if len(changes) > 0 {
-			t.Errorf("%q was told", changes)
+	put(t, leader, token)
+	eventually(t, "the follower is notified", func() bool { return notified.Load() > before })
+	wantToken(t, get(t, follower).Token, token)
+	for _, problems := range [][]string{a.problems.all(), b.problems.all()} {
+		if len(problems) > 0 {
+			t.Errorf("got the problems %q, want none", problems)
 		}
 	}
 }
 
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
-	shares(t, start(t).url)
+	wantShared(t, start(t).url)
 }
 
 func TestDatabase(t *testing.T) {
 	t.Parallel()
 	s := startTCP(t)
-	shares(t, s.url+"/3")
+	wantShared(t, s.url+"/3")
 	if len(s.keys("")) > 0 {
 		t.Error("database 0 was used")
 	}
@@ -85,13 +82,13 @@ func TestCluster(t *testing.T) {
 		return true
 	})
 	url := nodes[0].url + "?addr=" + nodes[1].address
-	shares(t, url)
+	wantShared(t, url)
 
 	// A pair for each node, whatever its name is.
 	b := newBroker(t, url)
 	for i := range 20 {
-		place := b.Entry(credentials(fmt.Sprint(i), clientSecret), endpoint, func() {})
-		put(t, place, newToken(lead(t, place, tokensource.Known{}, time.Minute)))
+		e := b.Entry(credentials(fmt.Sprint(i), clientSecret), endpoint, func() {})
+		put(t, e, newToken(lead(t, e, time.Minute)))
 	}
 	for i, node := range nodes {
 		if len(node.keys(":token")) == 0 {
@@ -100,8 +97,8 @@ func TestCluster(t *testing.T) {
 	}
 
 	// With but one address, it is taken for a server.
-	_, err := newBroker(t, nodes[0].url).place().Get(context.Background(), tokensource.Known{})
-	_, err2 := newBroker(t, nodes[1].url).place().Get(context.Background(), tokensource.Known{})
+	_, err := newBroker(t, nodes[0].url).entry().Get(context.Background())
+	_, err2 := newBroker(t, nodes[1].url).entry().Get(context.Background())
 	if err == nil {
 		err = err2
 	}
@@ -115,8 +112,7 @@ func TestCluster(t *testing.T) {
 		node.do("ACL", "LOG", "RESET")
 	}
 	limited := nodes[0].withUser("broker", "pass word/@:%") + "?addr=" + nodes[1].address
-	place := newBroker(t, limited).place()
-	if _, err := place.Get(context.Background(), tokensource.Known{}); err != nil {
+	if _, err := newBroker(t, limited).entry().Get(context.Background()); err != nil {
 		t.Error(err)
 	}
 	for _, node := range nodes {
@@ -159,27 +155,27 @@ sentinel failover-timeout shop 3000
 		return err == nil && conn.Close() == nil
 	})
 	url := "redis://:of-the-sentinel@" + s.address + "?master_name=shop&password=of-the-servers"
-	shares(t, url)
+	wantShared(t, url)
 
 	for name, wrong := range map[string]struct{ url, want string }{
 		"name":     {strings.Replace(url, "=shop", "=another", 1), ""},
-		"server":   {strings.Replace(url, "password=of-the-servers", "password=wrong", 1), "does not take the password: check user and password in the URL"},
-		"sentinel": {strings.Replace(url, ":of-the-sentinel", ":wrong", 1), "does not take the password: check user and password in the URL"},
+		"server":   {strings.Replace(url, "password=of-the-servers", "password=wrong", 1), "does not accept the password: check user and password in the URL"},
+		"sentinel": {strings.Replace(url, ":of-the-sentinel", ":wrong", 1), "does not accept the password: check user and password in the URL"},
 	} {
-		_, err := newBroker(t, wrong.url).place().Get(context.Background(), tokensource.Known{})
+		_, err := newBroker(t, wrong.url).entry().Get(context.Background())
 		if err == nil || wrong.want != "" && err.Error() != wrong.want {
 			t.Errorf("wrong %s: %v", name, err)
 		}
-		if err != nil && strings.Contains(err.Error(), "no sense") {
+		if err != nil && strings.Contains(err.Error(), "invalid") {
 			t.Errorf("wrong %s: %v", name, err)
 		}
 	}
 
 	// The primary dies, and the replica takes its place.
 	b := newBroker(t, url)
-	place := b.place()
-	token := newToken(lead(t, place, tokensource.Known{FencingToken: 1, Remaining: time.Hour}, time.Minute))
-	put(t, place, token)
+	e := b.entry()
+	token := newToken(lead(t, e, time.Minute))
+	put(t, e, token)
 	eventually(t, "the replica is known, and has it all", func() bool {
 		conn := exec.Command("redis-cli", "-p", own, "-a", "of-the-sentinel", "--no-auth-warning", "SENTINEL", "REPLICAS", "shop")
 		out, _ := conn.Output()
@@ -190,8 +186,8 @@ sentinel failover-timeout shop 3000
 	})
 	primary.kill()
 	eventually(t, "the replica has taken over", func() bool {
-		got, err := place.Get(context.Background(), tokensource.Known{})
-		return err == nil && got != nil && got.FencingToken == token.FencingToken
+		got, err := e.Get(context.Background())
+		return err == nil && got.Token != nil && got.Token.FencingToken == token.FencingToken
 	})
 }
 
@@ -235,9 +231,9 @@ func authority(t *testing.T) (ca, cert, key string) {
 // TestTLS starts itself as a child: which authorities are trusted is read once by a process.
 func TestTLS(t *testing.T) {
 	if url := os.Getenv("TEST_TLS_URL"); url != "" {
-		shares(t, url)
+		wantShared(t, url)
 		_, port, _ := net.SplitHostPort(strings.TrimPrefix(url, "rediss://"))
-		_, err := newBroker(t, "rediss://localhost:"+port).place().Get(context.Background(), tokensource.Known{})
+		_, err := newBroker(t, "rediss://localhost:"+port).entry().Get(context.Background())
 		if err == nil || !strings.Contains(err.Error(), "another host name") {
 			t.Errorf("under another name than the certificate's: %v", err)
 		}
@@ -269,7 +265,7 @@ func TestTLS(t *testing.T) {
 	} {
 		// A handshake takes long where many tests run at once.
 		eventually(t, name+": "+test.want, func() bool {
-			_, err := connect(t, test.url).place().Get(context.Background(), tokensource.Known{})
+			_, err := connect(t, test.url).entry().Get(context.Background())
 			return err != nil && strings.Contains(err.Error(), test.want)
 		})
 	}

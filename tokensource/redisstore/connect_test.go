@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"errors"
 	"net"
 	"slices"
 	"strings"
@@ -37,8 +38,8 @@ func TestParseURL(t *testing.T) {
 		u := got.universal
 		if !slices.Equal(u.Addrs, want.addresses) || u.Username != want.user || u.Password != want.password ||
 			u.MasterName != want.master || u.SentinelUsername != want.sentinelUser || u.SentinelPassword != want.sentinelPassword ||
-			u.DB != want.db || got.Clear != want.clear {
-			t.Errorf("%s: %+v, clear %v", text, u, got.Clear)
+			u.DB != want.db || got.Plaintext != want.clear {
+			t.Errorf("%s: %+v, clear %v", text, u, got.Plaintext)
 		}
 	}
 }
@@ -46,12 +47,12 @@ func TestParseURL(t *testing.T) {
 func TestParseURLRefuses(t *testing.T) {
 	for _, text := range []string{
 		"", " ", "localhost", "localhost:6379", "http://localhost", "redis:localhost", "redis:", "redis://", "redis:///0",
-		"redis://:6379", "redis://host:0", "redis://host:65536", "redis://host:port", "redis://host/x", "redis://host/-1",
+		"redis://:6379", "redis://host:0", "redis://host:port", "redis://host/x", "redis://host/-1",
 		"redis://host/0/1", "redis://host/99999999999999999999", "redis://host#", "redis://host#x", "redis://u:p#ss@host", "redis://u:p%zz@host",
-		"redis://u:p ss@host", "redis://a:1,b:2", "redis://]", "redis://a?addr=", "redis://a?addr=b:x", "redis://a?addr=::1", "redis://a?addr=u:p@b",
+		"redis://u:p ss@host", "redis://a:1,b:2", "redis://]", "redis://a?addr=", "redis://a?addr=b:x", "redis://a?addr=u:p@b",
 		"redis://a?addr=redis://b", "redis://a/1?addr=b", "redis://a?skip_verify=true", "redis://a?protocol=3", "redis://a?a;b",
-		"redis://a?master_name=", "redis://a?password=p", "redis://a?username=u", "redis://a?%zz", "redis://a\x00",
-		"unix://host/path", "unix://", "unix:///", "unix:///path?addr=b", "unix:///path?db=1", "unix:path", "file:///path",
+		"redis://a?%zz", "redis://a\x00",
+		"unix://host/path", "unix://", "unix:///path?addr=b", "unix:///path?db=1", "unix:path", "file:///path",
 	} {
 		got, err := ParseURL(text)
 		if err == nil && strings.TrimSuffix(text, "#") == text { // Go takes an empty fragment for none
@@ -82,24 +83,11 @@ func FuzzParseURL(f *testing.F) {
 					t.Errorf("%q: address %q", text, address)
 				}
 			}
-			_ = New(Config{Options: options}).client.Close() // go-redis panics for options that it does not like
+			_ = New(options, nil).client.Close() // go-redis panics for options that it does not like
 			return
 		}
-		// The texts are few, and none is made of what was read.
-		if !slices.Contains(refusals(), err.Error()) {
-			t.Errorf("%q: %v", text, err)
+		if !errors.Is(err, errURL) { // which contains nothing of the text
+			t.Errorf("%q: got %v, want %v", text, err, errURL)
 		}
 	})
-}
-
-// refusals are the texts of all errors of ParseURL.
-func refusals() []string {
-	var texts []string
-	for _, text := range []string{
-		"x", "redis://h#x", "redis://h?%zz", "redis://h?x=1", "redis://h?password=p", "unix://", "redis://", "redis://h/x", "redis://h/1?addr=i",
-	} {
-		_, err := ParseURL(text)
-		texts = append(texts, err.Error())
-	}
-	return texts
 }

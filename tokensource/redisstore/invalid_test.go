@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -131,14 +132,17 @@ func always(reply string) func(net.Conn) {
 	return speaks(func([]string) string { return strings.ReplaceAll(reply, "\n", "\r\n") })
 }
 
-// listening takes subscriptions, and then says something; scripts work as if there were nothing in the store.
+// listening accepts subscriptions, and then says something; scripts work as with an empty store.
 func listening(then string) func(net.Conn) {
 	return speaks(func(command []string) string {
 		switch strings.ToLower(command[0]) {
 		case "subscribe":
 			return fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:1\r\n", len(command[1]), command[1]) + strings.ReplaceAll(then, "\n", "\r\n")
 		case "evalsha":
-			return "*1\r\n$7\r\nnothing\r\n"
+			if command[2] == "2" && len(command) == 5 {
+				return strings.ReplaceAll("*6\n$3\n100\n$1\n0\n$0\n\n$2\n-2\n$0\n\n$2\n-2\n", "\n", "\r\n")
+			}
+			return "*1\r\n$1\r\n1\r\n"
 		}
 		return "+OK\r\n"
 	})
@@ -159,51 +163,44 @@ func echo(conn net.Conn) {
 	}
 }
 
-var noStores = map[string]func(net.Conn){
-	"closes":             func(net.Conn) {},
-	"hangs":              func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) },
-	"HTTP":               says("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
-	"echo":               echo,
-	"text":               says(clientSecret + "\r\n"),
-	"empty lines":        says("\r\n\r\n"),
-	"half a line":        says("+" + clientSecret),
-	"huge string":        saysForever("$1000000000\r\n", clientSecret),
-	"string of a TB":     says("$1099511627776\r\n"),
-	"string of all":      says("$9223372036854775807\r\n"),
-	"string of less":     says("$-7\r\n"),
-	"string of a word":   says("$" + clientSecret + "\r\n"),
-	"huge list":          saysForever("*1000000000\r\n", ":1\r\n"),
-	"list of all":        says("*9223372036854775807\r\n"),
-	"list of a TB":       says("*100000000000\r\n"),
-	"lists in lists":     saysForever("", "*1\r\n"),
-	"wide in wide":       saysForever("", "*90000\r\n"),
-	"huge map":           says("%1000000000\r\n"),
-	"map of lists":       always("%1\n*1\n:1\n:1\n"),
-	"huge attribute":     says("|1000000000\r\n"),
-	"attributes":         saysForever("", "|1\r\n+a\r\n+b\r\n"),
-	"endless line":       saysForever("+", clientSecret),
-	"endless error":      saysForever("-", clientSecret),
-	"endless answers":    saysForever("", "+OK\r\n"),
-	"error":              always("-" + clientSecret + "\n"),
-	"error list":         always("*1\n-ERR " + clientSecret + "\n"),
-	"moved":              always("-MOVED 1 " + clientSecret + ":1\n"),
-	"nil":                always("$-1\n"),
-	"nil list":           always("*-1\n"),
-	"status":             always("+OK\n"),
-	"empty list":         always("*0\n"),
-	"numbers":            always("*4\n:1\n:2\n:3\n:4\n"),
-	"lists":              always("*4\n*0\n*0\n*0\n*0\n"),
-	"word":               always("*1\n$22\ncanary-client-secret-9\n"),
-	"short token":        always("*1\n$5\ntoken\n"),
-	"token, wrong types": always("*4\n$5\ntoken\n:5\n$1\nx\n:5\n"),
-	"token, wrong fence": always("*4\n$5\ntoken\n$3\n1e3\n$1\nx\n:5\n"),
-	"token, no seal":     always("*4\n$5\ntoken\n$3\n100\n$1\nx\n:5\n"),
-	"token, wrong time":  always("*4\n$5\ntoken\n$3\n100\n$1\nx\n:-5\n"),
-	"lease, no fence":    always("*1\n$5\nlease\n"),
-	"lease, fence 0":     always("*2\n$5\nlease\n$1\n0\n"),
-	"lease, huge fence":  always("*2\n$5\nlease\n$20\n18446744073709551615\n"),
-	"taken, too long":    always("*4\n$5\ntaken\n$1\n5\n$1\nx\n:999999999999\n"),
-	"taken, short":       always("*2\n$5\ntaken\n$1\n5\n"),
+var invalidStores = map[string]func(net.Conn){
+	"closes":           func(net.Conn) {},
+	"hangs":            func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) },
+	"HTTP":             says("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+	"echo":             echo,
+	"text":             says(clientSecret + "\r\n"),
+	"empty lines":      says("\r\n\r\n"),
+	"half a line":      says("+" + clientSecret),
+	"huge string":      saysForever("$1000000000\r\n", clientSecret),
+	"string of a TB":   says("$1099511627776\r\n"),
+	"string of all":    says("$9223372036854775807\r\n"),
+	"string of less":   says("$-7\r\n"),
+	"string of a word": says("$" + clientSecret + "\r\n"),
+	"huge list":        saysForever("*1000000000\r\n", ":1\r\n"),
+	"list of all":      says("*9223372036854775807\r\n"),
+	"list of a TB":     says("*100000000000\r\n"),
+	"lists in lists":   saysForever("", "*1\r\n"),
+	"wide in wide":     saysForever("", "*90000\r\n"),
+	"huge map":         says("%1000000000\r\n"),
+	"map of lists":     always("%1\n*1\n:1\n:1\n"),
+	"huge attribute":   says("|1000000000\r\n"),
+	"attributes":       saysForever("", "|1\r\n+a\r\n+b\r\n"),
+	"endless line":     saysForever("+", clientSecret),
+	"endless error":    saysForever("-", clientSecret),
+	"endless answers":  saysForever("", "+OK\r\n"),
+	"error":            always("-" + clientSecret + "\n"),
+	"error list":       always("*1\n-ERR " + clientSecret + "\n"),
+	"moved":            always("-MOVED 1 " + clientSecret + ":1\n"),
+	"nil":              always("$-1\n"),
+	"nil list":         always("*-1\n"),
+	"status":           always("+OK\n"),
+	"empty list":       always("*0\n"),
+	"numbers":          always("*4\n:1\n:2\n:3\n:4\n"),
+	"lists":            always("*4\n*0\n*0\n*0\n*0\n"),
+	"one word":         always("*1\n$22\ncanary-client-secret-9\n"),
+	"five words":       always("*5\n$1\n1\n$1\n1\n$1\n1\n$1\n1\n$1\n1\n"),
+	"nils in a list":   always("*6\n$-1\n$-1\n$-1\n$-1\n$-1\n$-1\n"),
+	"wrong types":      always("*6\n:1\n$1\n1\n$0\n\n:1\n$0\n\n:1\n"),
 	"random": func(conn net.Conn) {
 		noise := make([]byte, 1<<20)
 		for i := range noise {
@@ -219,22 +216,22 @@ var noStores = map[string]func(net.Conn){
 		time.Sleep(700 * time.Millisecond)
 		return "-NOSCRIPT x\r\n"
 	}),
-	"told an empty list":  listening("*0\n"),
-	"told a number":       listening("*1\n:1\n"),
-	"told half":           listening("*1\n$7\nmessage\n"),
-	"told nil":            listening("*3\n$7\nmessage\n$-1\n$-1\n"),
-	"told lists":          listening("*3\n$7\nmessage\n$1\nx\n*1\n*0\n"),
-	"told of no channel":  listening("*3\n$9\nsubscribe\n:1\n+x\n"),
-	"told a word":         listening("+" + clientSecret + "\n"),
-	"told huge":           listening("*3\n$7\nmessage\n$1000000000\n"),
-	"told an error":       listening("-" + clientSecret + "\n"),
-	"told of another one": listening("*3\n$7\nmessage\n$1\nx\n$0\n\n"),
+	"listening, an empty list":  listening("*0\n"),
+	"listening, a number":       listening("*1\n:1\n"),
+	"listening, half":           listening("*1\n$7\nmessage\n"),
+	"listening, nil":            listening("*3\n$7\nmessage\n$-1\n$-1\n"),
+	"listening, lists":          listening("*3\n$7\nmessage\n$1\nx\n*1\n*0\n"),
+	"listening, of no channel":  listening("*3\n$9\nsubscribe\n:1\n+x\n"),
+	"listening, a word":         listening("+" + clientSecret + "\n"),
+	"listening, huge":           listening("*3\n$7\nmessage\n$1000000000\n"),
+	"listening, an error":       listening("-" + clientSecret + "\n"),
+	"listening, of another one": listening("*3\n$7\nmessage\n$1\nx\n$0\n\n"),
 }
 
-// A store that is none makes nobody wait, does not end the process, and nothing that it says is passed on.
-func TestNoStore(t *testing.T) {
+// An address that is no valid store delays nothing, does not end the process, and none of its words is passed on.
+func TestInvalidStore(t *testing.T) {
 	t.Parallel()
-	for name, serve := range noStores {
+	for name, serve := range invalidStores {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address, _ := listen(t, serve)
@@ -242,35 +239,33 @@ func TestNoStore(t *testing.T) {
 				b := newBroker(t, scheme+address)
 				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 				defer cancel()
-				place := b.place()
-				_, took := place.Acquire(ctx, tokensource.Known{}, time.Minute)
-				token, looked := place.Get(ctx, tokensource.Known{})
-				if token != nil {
-					t.Errorf("a token: %+v", token)
+				e := b.entry()
+				shared, getErr := e.Get(ctx)
+				if shared.Token != nil || shared.Lease != nil {
+					t.Errorf("got %+v, want neither a token nor a lease", shared)
 				}
-				put := place.Put(ctx, newToken(1))
-				released := place.Release(ctx, 1, nil, 0)
+				acquired, acquireErr := e.Acquire(ctx, time.Minute)
+				putErr := e.Put(ctx, newToken(1))
+				releaseErr := e.Release(ctx, tokensource.Lease{})
 				if ctx.Err() != nil {
-					t.Error("it was waited for")
+					t.Error("four operations took more than 10 s")
 				}
-				if name == "slow" && scheme != "rediss://" && (took == nil || took.Error() != "did not answer in time") {
-					t.Errorf("it was waited for: %v", took)
+				if name == "slow" && scheme != "rediss://" && (getErr == nil || getErr.Error() != "did not answer in time") {
+					t.Errorf("got %v, want a timeout", getErr)
 				}
-				works := !strings.HasPrefix(scheme, "rediss") && strings.HasPrefix(name, "told")
-				for _, err := range []error{took, looked} {
-					if err == nil && !works {
-						t.Error("it passes for a store")
-					}
+				works := !strings.HasPrefix(scheme, "rediss") && strings.HasPrefix(name, "listening")
+				if !works && (getErr == nil || acquired) {
+					t.Errorf("got %v and acquired %t, want an error", getErr, acquired)
 				}
-				texts := b.changes.all()
-				for _, err := range []error{took, looked, put, released} {
+				texts := b.problems.all()
+				for _, err := range []error{getErr, acquireErr, putErr, releaseErr} {
 					if err != nil {
 						texts = append(texts, err.Error())
 					}
 				}
 				for _, text := range texts {
 					if strings.Contains(text, "canary") || strings.Contains(text, "127.0.0.1") || len(text) > 150 {
-						t.Errorf("%q", text)
+						t.Errorf("got the text %q, want no words of the server", text)
 					}
 				}
 			}
@@ -278,10 +273,10 @@ func TestNoStore(t *testing.T) {
 	}
 }
 
-// What a few bytes announce is not made room for.
-func TestNoStoreTakesNoMemory(t *testing.T) {
+// A reply that announces a huge length takes no memory.
+func TestInvalidStoreTakesNoMemory(t *testing.T) {
 	var most uint64
-	for name, serve := range noStores {
+	for name, serve := range invalidStores {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		address, _ := listen(t, serve)
@@ -289,9 +284,8 @@ func TestNoStoreTakesNoMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		store := redisstore.New(redisstore.Config{Options: options})
-		place := store.Entry(credentials(clientID, clientSecret), endpoint, func() {})
-		_, _ = place.Acquire(context.Background(), tokensource.Known{}, time.Minute)
+		store := redisstore.New(options, nil)
+		_, _ = store.Entry(credentials(clientID, clientSecret), endpoint, func() {}).Get(context.Background())
 		end, cancel := context.WithCancel(context.Background())
 		cancel()
 		store.Run(end)
@@ -299,7 +293,7 @@ func TestNoStoreTakesNoMemory(t *testing.T) {
 		grown := after.TotalAlloc - before.TotalAlloc
 		most = max(most, grown)
 		if grown > 64<<20 {
-			t.Errorf("%s: %d MB", name, grown>>20)
+			t.Errorf("%s: %d MB were allocated, want at most 64", name, grown>>20)
 		}
 	}
 	t.Logf("%d kB at most", most>>10)
@@ -308,7 +302,7 @@ func TestNoStoreTakesNoMemory(t *testing.T) {
 // TestNothingOnStandardError starts itself as a child: go-redis takes hold of standard error before any test runs.
 func TestNothingOnStandardError(t *testing.T) {
 	t.Parallel()
-	child := exec.Command(os.Args[0], "-test.run=^TestNoStore$/^(closes|HTTP|echo|moved|told.*)$", "-test.count=1")
+	child := exec.Command(os.Args[0], "-test.run=^TestInvalidStore$/^(closes|HTTP|echo|moved|listening.*)$", "-test.count=1")
 	var stderr bytes.Buffer
 	child.Stderr = &stderr
 	if out, err := child.Output(); err != nil || stderr.Len() > 0 {
@@ -316,21 +310,21 @@ func TestNothingOnStandardError(t *testing.T) {
 	}
 }
 
-// While a store is away it is tried seldom, however often it is asked for something and by how many.
-func TestFewConnectionsWhileAway(t *testing.T) {
+// A store that is down is asked seldom, however many accounts there are.
+func TestFewConnectionsWhileDown(t *testing.T) {
 	t.Parallel()
-	for _, scheme := range []string{"redis://", "rediss://"} { // with TLS, making the connection fails
+	for _, scheme := range []string{"redis://", "rediss://"} { // with TLS, the connection fails
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
 			address, accepted := listen(t, func(net.Conn) {})
 			b := newBroker(t, scheme+address)
 			var all sync.WaitGroup
 			for i := range 8 {
-				place := b.Entry(credentials(fmt.Sprint(i), clientSecret), endpoint, func() {})
+				e := b.Entry(credentials(fmt.Sprint(i), clientSecret), endpoint, func() {})
 				all.Go(func() {
 					for end := time.Now().Add(4 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-						if _, err := place.Acquire(context.Background(), tokensource.Known{}, time.Minute); err == nil {
-							t.Error("no error")
+						if _, err := e.Get(context.Background()); err == nil {
+							t.Error("got no error, want one")
 						}
 					}
 				})
@@ -338,34 +332,30 @@ func TestFewConnectionsWhileAway(t *testing.T) {
 			all.Wait()
 			t.Logf("%d connections in 4 s", accepted.Load())
 			if n := accepted.Load(); n > 25 {
-				t.Errorf("%d connections in 4 s", n)
+				t.Errorf("got %d connections in 4 s, want at most 25", n)
 			}
-			if changes := b.changes.all(); len(changes) != 1 {
-				t.Errorf("%q was told", changes)
+			if problems := b.problems.all(); len(problems) != 1 {
+				t.Errorf("got the problems %q, want one", problems)
 			}
 		})
 	}
 }
 
-// Nobody who is stopped waits for a store, and it is not the store's fault.
-func TestStopped(t *testing.T) {
+// A broker that is stopped does not wait for the store, and does not report it as down.
+func TestStopDoesNotWaitForStore(t *testing.T) {
 	t.Parallel()
-	address, accepted := listen(t, noStores["hangs"])
-	b := newBroker(t, "redis://"+address)
-	place := b.place()
+	address, accepted := listen(t, invalidStores["hangs"])
+	b := connect(t, "redis://"+address)
+	e := b.entry()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() {
-		_, err := place.Acquire(ctx, tokensource.Known{}, time.Minute)
+		_, err := e.Get(ctx)
 		done <- err
 	}()
-	eventually(t, "it is asked", func() bool { return accepted.Load() > 0 })
+	eventually(t, "the store is asked", func() bool { return accepted.Load() > 0 })
 	cancel()
-	if err := <-done; err == nil || err.Error() != context.Canceled.Error() {
-		t.Error(err)
-	}
-	b.end()
-	if _, err := place.Get(context.Background(), tokensource.Known{}); err == nil || strings.Contains(err.Error(), "no sense") {
-		t.Errorf("after the end: %v", err)
+	if err := <-done; err == nil || !errors.Is(err, context.Canceled) || b.Problem() != "" {
+		t.Errorf("got %v and the problem %q, want only that ctx is done", err, b.Problem())
 	}
 }

@@ -1,0 +1,111 @@
+package tokensource
+
+import (
+	"context"
+	"time"
+)
+
+// fetcher obtains tokens with one pair of credentials.
+type fetcher interface {
+	// fetch makes an attempt to replace the known token, which may be nil. It reports false if ctx is done before the
+	// attempt ends; that counts as no failure.
+	fetch(ctx context.Context, known *token) (attempt, bool)
+	// stored returns a token that replaces the known one, if another broker has stored one. It sends no token request.
+	stored(ctx context.Context, known *token) (attempt, bool)
+	close()
+}
+
+// attempt is the result of one attempt to get a token. If it has neither a token nor a failure, it is pending: another
+// broker is fetching the token, or this one waits for its time to.
+type attempt struct {
+	token    *token
+	failure  *RefreshError
+	duration time.Duration
+	ended    time.Time
+	// fromPeer means that another broker made the token request, if there was one.
+	fromPeer bool
+	// next is when to try again, and failures counts the consecutive failures of all brokers. Both are zero if the token is
+	// not shared.
+	next     time.Time
+	failures int
+}
+
+func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }
+
+// pairFetcher is a fetcher and its pair. The zero value has no pair.
+type pairFetcher struct {
+	fetcher
+	pair Credentials
+}
+
+func (p pairFetcher) close() {
+	if p.fetcher != nil {
+		p.fetcher.close()
+	}
+}
+
+// open returns a fetcher for a pair, which shares its tokens if there is a store.
+func (s *Source) open(pair Credentials) pairFetcher {
+	login := loginFetcher{s, pair, s.config.Endpoint.Timeout}
+	if s.config.Store == nil {
+		return pairFetcher{login, pair}
+	}
+	login.hedgeFor = maxLease // then the other brokers try
+	entry := s.config.Store.Entry(pair, s.config.Endpoint, func() { signal(s.notified) })
+	return pairFetcher{&sharedFetcher{source: s, login: login, entry: entry, began: time.Now(), random: random()}, pair}
+}
+
+// obtain makes an attempt once FetchSemaphore allows it.
+func (s *Source) obtain(ctx context.Context, from fetcher, known *token) (attempt, bool) {
+	if s.config.FetchSemaphore != nil {
+		select {
+		case s.config.FetchSemaphore <- struct{}{}:
+			defer func() { <-s.config.FetchSemaphore }()
+		case <-ctx.Done():
+			return attempt{}, false
+		}
+	}
+	return from.fetch(ctx, known)
+}
+
+// loginFetcher is a fetcher that sends token requests.
+type loginFetcher struct {
+	source   *Source
+	pair     Credentials
+	hedgeFor time.Duration // how long an attempt starts second requests
+}
+
+func (loginFetcher) stored(context.Context, *token) (attempt, bool) { return attempt{}, false }
+
+func (loginFetcher) close() {}
+
+// fetch gets a token from the login server.
+func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
+	started := time.Now()
+	f.source.fetching.Store(&started)
+	defer f.source.fetching.Store(nil)
+	f.source.unserved.Store(false)
+	got := f.request(ctx)
+	if ctx.Err() != nil {
+		return attempt{}, false
+	}
+	result := attempt{failure: got.failure, ended: time.Now()}
+	result.duration = result.ended.Sub(started)
+	switch {
+	case got.failure == nil:
+		fresh := &token{authorization: "Bearer " + got.issued.accessToken, issued: got.sent, received: result.ended, lifetime: got.issued.lifetime}
+		fresh.heldBack.Store(int64(got.issued.delay))
+		f.source.state.Load().limitKnown(fresh)
+		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, random())
+		if fresh.valid(result.ended) {
+			result.token = fresh
+			break
+		}
+		result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice}
+	case isRejection(got.failure):
+		for _, hint := range f.source.config.Credentials.hints(f.pair) {
+			got.failure.Advice += " " + hint
+		}
+	}
+	return result, true
+}

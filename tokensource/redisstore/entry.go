@@ -1,0 +1,160 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"embed"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"etrusted-broker/tokensource"
+)
+
+// What must happen at once happens in scripts, which the store runs one after the other. They return lists of strings.
+//
+//go:embed get.lua swap.lua put.lua
+var scripts embed.FS
+
+func loadScript(name string) *redis.Script {
+	return redis.NewScript(string(must(scripts.ReadFile(name))))
+}
+
+var getScript, swapScript, putScript = loadScript("get.lua"), loadScript("swap.lua"), loadScript("put.lua")
+
+// maxLeaseAge is more than the longest pause and the difference of two clocks. An older lease was put back by an attacker.
+const maxLeaseAge = time.Minute
+
+// entry implements tokensource.Entry.
+type entry struct {
+	*Store
+	sealer
+	tokenKey, leaseKey string // with the name in braces, so that a Cluster keeps them on one node
+	onChange           func()
+
+	fence int64  // for the next lease
+	lease string // as this broker has seen or set it last
+}
+
+// Get implements tokensource.Entry.
+func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
+	reply, err := e.run(ctx, getScript, []string{e.tokenKey, e.leaseKey})
+	if err == nil && len(reply) != 6 {
+		err = e.record(errInvalidReply)
+	}
+	if err != nil {
+		return tokensource.Shared{}, err
+	}
+	e.fence, e.lease = parseNumber(reply[0]), reply[4]
+	shared, now := tokensource.Shared{FencingToken: e.fence}, time.Now()
+	if r, ok := e.open(e.tokenKey, reply[2]); ok && r.FencingToken == parseNumber(reply[1]) {
+		remaining := min(r.Lifetime, r.Issued.Add(r.Lifetime).Sub(now), time.Duration(parseNumber(reply[3]))*time.Millisecond)
+		shared.Token = &tokensource.SharedToken{
+			AccessToken: tokensource.NewSecret(r.AccessToken), FencingToken: r.FencingToken, Issued: r.Issued, Lifetime: r.Lifetime, Remaining: remaining,
+		}
+	}
+	if r, ok := e.open(e.leaseKey, e.lease); ok && now.Sub(r.Issued).Abs() < maxLeaseAge {
+		shared.Lease = &tokensource.Lease{FencingToken: r.FencingToken, Failure: r.Failure, Remaining: time.Duration(parseNumber(reply[5])) * time.Millisecond}
+	}
+	return shared, nil
+}
+
+// Acquire implements tokensource.Entry.
+func (e *entry) Acquire(ctx context.Context, ttl time.Duration) (bool, error) {
+	return e.swap(ctx, tokensource.Lease{FencingToken: e.fence, Remaining: ttl})
+}
+
+// Release implements tokensource.Entry.
+func (e *entry) Release(ctx context.Context, failed tokensource.Lease) error {
+	_, err := e.swap(ctx, failed)
+	return err
+}
+
+// swap replaces the lease, valid or not, unless it has changed since this broker saw or set it.
+func (e *entry) swap(ctx context.Context, lease tokensource.Lease) (bool, error) {
+	old := e.lease
+	e.lease = e.seal(e.leaseKey, record{FencingToken: lease.FencingToken, Issued: time.Now(), Failure: lease.Failure})
+	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, old, e.lease, lease.Remaining.Milliseconds())
+	return slices.Equal(reply, []string{"1"}), err
+}
+
+// Put implements tokensource.Entry.
+func (e *entry) Put(ctx context.Context, token tokensource.SharedToken) error {
+	sealed := e.seal(e.tokenKey, record{FencingToken: token.FencingToken, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime})
+	// By the store's clock, the lifetime began at its fencing token, which was before the token was requested.
+	expires := token.FencingToken/1000 + token.Lifetime.Milliseconds()
+	_, err := e.run(ctx, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.lease, channel, e.name)
+	return err
+}
+
+// parseNumber parses a number of the store; 0 if it is invalid. Lua calculates with doubles, so it has 53 bits.
+func parseNumber(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 54)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// format is an input of every key: another format of the records has other names and keys.
+const format = "etrusted-broker token store 2"
+
+// record is a token or a lease as it is sealed. It contains the fencing token because an attacker who can write to the store
+// could otherwise present an old token, which was refused since, as the newest.
+type record struct {
+	FencingToken int64
+	Issued       time.Time
+	AccessToken  string                    `json:",omitempty"`
+	Lifetime     time.Duration             `json:",omitempty"`
+	Failure      *tokensource.RefreshError `json:",omitempty"`
+}
+
+// sealer encrypts records so that the store cannot read them. Its keys are derived from the client secret (HKDF, RFC 5869),
+// which all brokers that share a token have. It is safe for concurrent use.
+type sealer struct {
+	name string // of the pair in the store: an HMAC, which reveals nothing of the client ID
+	aead cipher.AEAD
+}
+
+// newSealer returns the sealer of a pair at an endpoint. Tokens for other audiences or scopes have other names.
+func newSealer(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint) sealer {
+	derive := func(purpose string) []byte {
+		return must(hkdf.Key(sha256.New, []byte(pair.Secret.Reveal()), nil, format+" "+purpose, 32))
+	}
+	mac := hmac.New(sha256.New, derive("name"))
+	for _, part := range append([]string{pair.ID.Reveal(), endpoint.URL, endpoint.Audience}, endpoint.Scopes...) {
+		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part)))) // so that "a" and "bc" differ from "ab" and "c"
+		mac.Write([]byte(part))
+	}
+	aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(derive("seal"))))) // at a token every four minutes, no nonce comes twice
+	return sealer{name: hex.EncodeToString(mac.Sum(nil)[:16]), aead: aead}
+}
+
+// must panics if a key has the wrong length, or a record a field without a JSON form.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// seal encrypts a record for a key of the store.
+func (s sealer) seal(key string, r record) string {
+	return string(s.aead.Seal(nil, nil, must(json.Marshal(r)), []byte(key))) //nolint:gosec // G407: this AEAD takes no nonce, and makes a random one.
+}
+
+// open decrypts a record. It reports false unless the record was sealed for this key, so that an attacker who can write to the
+// store cannot move it.
+func (s sealer) open(key, sealed string) (r record, ok bool) {
+	plain, err := s.aead.Open(nil, nil, []byte(sealed), []byte(key))
+	return r, err == nil && json.Unmarshal(plain, &r) == nil
+}

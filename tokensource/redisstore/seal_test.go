@@ -1,0 +1,176 @@
+package redisstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"etrusted-broker/tokensource"
+)
+
+func testSealer(id, secret string) sealer {
+	return newSealer(tokensource.Credentials{ID: tokensource.NewSecret(id), Secret: tokensource.NewSecret(secret)}, tokensource.TokenEndpoint{})
+}
+
+// A record opens only unchanged, with the same credentials, and under the same key.
+func TestSeal(t *testing.T) {
+	s := testSealer("id", "secret")
+	sealed := s.seal("key", record{FencingToken: 5, AccessToken: "a"})
+	if r, ok := s.open("key", sealed); !ok || r.FencingToken != 5 || r.AccessToken != "a" {
+		t.Errorf("got %+v, %t, want the record", r, ok)
+	}
+	for i := range sealed {
+		changed := []byte(sealed)
+		changed[i] ^= 1
+		if _, ok := s.open("key", string(changed)); ok {
+			t.Errorf("opened with byte %d changed", i)
+		}
+	}
+	for name, open := range map[string]func() (record, bool){
+		"another key":    func() (record, bool) { return s.open("another", sealed) },
+		"another secret": func() (record, bool) { return testSealer("id", "another").open("key", sealed) },
+		"truncated":      func() (record, bool) { return s.open("key", sealed[1:]) },
+		"empty":          func() (record, bool) { return s.open("key", "") },
+	} {
+		if r, ok := open(); ok {
+			t.Errorf("%s: opened as %+v", name, r)
+		}
+	}
+	if s.name == testSealer("id", "another").name || s.name == testSealer("another", "secret").name || s.name != testSealer("id", "secret").name {
+		t.Error("want one name for each pair")
+	}
+}
+
+// FuzzReply parses what a script may return, and records that no broker sealed.
+func FuzzReply(f *testing.F) {
+	mine := testSealer("id", "secret")
+	sealed := mine.seal("key", record{FencingToken: 5, AccessToken: "a"})
+	f.Add("5", sealed)
+	f.Add("9007199254740992", "x")
+	f.Add("-1", sealed[1:])
+	f.Fuzz(func(t *testing.T, number, text string) {
+		if n := parseNumber(number); n >= 1<<53 {
+			t.Errorf("%q: got the number %d, want less than 2^53", number, n)
+		}
+		if r, ok := mine.open("key", text); ok && (r.AccessToken != "a" || r.FencingToken != 5) {
+			t.Errorf("%x was opened as %+v", text, r)
+		}
+	})
+}
+
+// cannedClient answers each script with the same reply.
+type cannedClient struct {
+	redis.UniversalClient
+	reply []any
+}
+
+func (c cannedClient) EvalSha(context.Context, string, []string, ...any) *redis.Cmd {
+	return redis.NewCmdResult(c.reply, nil)
+}
+
+// An attacker who can write to the store may have kept an old lease, and put it back.
+func TestIgnoresOldLease(t *testing.T) {
+	s := New(Options{}, nil)
+	_ = s.client.Close()
+	e, ok := s.Entry(tokensource.Credentials{}, tokensource.TokenEndpoint{}, func() {}).(*entry)
+	if !ok {
+		t.Fatal("Entry does not return an *entry")
+	}
+	for age, want := range map[time.Duration]bool{
+		0: true, 59 * time.Second: true, -59 * time.Second: true, 61 * time.Second: false, -61 * time.Second: false, 24 * time.Hour: false,
+	} {
+		lease := e.seal(e.leaseKey, record{FencingToken: 5, Issued: time.Now().Add(-age)})
+		s.client = cannedClient{reply: []any{"100", "0", "", "-2", lease, "10000"}}
+		if shared, err := e.Get(t.Context()); err != nil || (shared.Lease != nil) != want {
+			t.Errorf("after %v: got %+v and %v, want a lease: %t", age, shared.Lease, err, want)
+		}
+	}
+}
+
+// stream is a connection that has a reader.
+type stream struct {
+	net.Conn
+	io.Reader
+}
+
+func (s stream) Read(p []byte) (int, error)        { return s.Reader.Read(p) }
+func (s stream) SetReadDeadline(_ time.Time) error { return nil }
+
+// read reads a reply through a limitedConn.
+func read(t *testing.T, reply io.Reader) (int64, error) {
+	t.Helper()
+	c := &limitedConn{Conn: stream{Reader: reply}}
+	if err := c.SetReadDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return io.Copy(io.Discard, struct{ io.Reader }{c})
+}
+
+// Valid replies pass, however they are cut. Replies that are too large, or announce it, fail.
+func TestLimitsReplies(t *testing.T) {
+	valid := strings.ReplaceAll("+OK\n-ERR x\n:5\n$3\na\n\n$0\n\n$-1\n*0\n*-1\n*2\n*1\n:1\n$2\n\n\n%1\n+a\n*1\n#t\n|1\n+a\n+b\n:1\n~1\n,1.5\n>2\n+a\n_\n=5\ntxt:a\n(1\n", "\n", "\r\n")
+	for name, reader := range map[string]io.Reader{
+		"at once":      strings.NewReader(valid),
+		"byte by byte": iotest.OneByteReader(strings.NewReader(valid)),
+		"in halves":    iotest.HalfReader(strings.NewReader(valid)),
+	} {
+		if n, err := read(t, reader); err != nil || int(n) != len(valid) {
+			t.Errorf("%s: got %v after %d bytes, want all %d", name, err, n, len(valid))
+		}
+	}
+	token := strings.Repeat("x", 64<<10)
+	for text, want := range map[string]bool{
+		fmt.Sprintf("$%d\r\n%s\r\n", len(token), token):             true,
+		strings.Repeat("*2\r\n$10\r\n0123456789\r\n:1\r\n", 10_000): true,
+		"$1000000\r\n":                          false,
+		"*1000000\r\n":                          false,
+		"%1000000\r\n":                          false,
+		"$1099511627776\r\n":                    false,
+		"$18446744073709551615\r\n":             false,
+		strings.Repeat("*1\r\n", 200_000):       false,
+		strings.Repeat("*9999\r\n", 20):         false,
+		strings.Repeat("|1\r\n+a\r\n", 200_000): false,
+		"+" + strings.Repeat("x", maxReply):     false,
+	} {
+		for name, reader := range map[string]io.Reader{"at once": strings.NewReader(text), "byte by byte": iotest.OneByteReader(strings.NewReader(text))} {
+			if _, err := read(t, reader); (err == nil) != want {
+				t.Errorf("%.20q %s: got %v, want success %t", text, name, err, want)
+			}
+		}
+	}
+}
+
+func FuzzLimitedConn(f *testing.F) {
+	f.Add([]byte("*2\r\n$3\r\nabc\r\n:1\r\n"))
+	f.Add([]byte("%1\r\n|1\r\n+a\r\n+b\r\n+c\r\n_\r\n$999999999\r\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		_, whole := read(t, bytes.NewReader(text))
+		_, cut := read(t, iotest.OneByteReader(bytes.NewReader(text)))
+		if (whole == nil) != (cut == nil) {
+			t.Errorf("got %v at once and %v byte by byte, want the same", whole, cut)
+		}
+	})
+}
+
+// A panic of go-redis is an invalid reply, and does not end the process.
+func TestRecoversFromPanics(t *testing.T) {
+	s := New(Options{}, nil)
+	_ = s.client.Close()
+	s.client = struct{ redis.UniversalClient }{} // calls nothing
+	e := s.Entry(tokensource.Credentials{}, tokensource.TokenEndpoint{}, func() {})
+	if _, err := e.Get(t.Context()); err == nil || err.Error() != explain(errInvalidReply) {
+		t.Errorf("got %v, want %s", err, explain(errInvalidReply))
+	}
+	if err := s.listen(t.Context()); !errors.Is(err, errInvalidReply) {
+		t.Errorf("got %v, want %v", err, errInvalidReply)
+	}
+}
