@@ -149,8 +149,7 @@ func (w *ResponseWriter) ReadFrom(body ResponseBody) (n int64, err error) {
 		return 0, nil
 	}
 	for {
-		ready := body.Ready()
-		if !ready || len(w.room()) < minRead {
+		if !body.Ready() || len(w.room()) < minRead {
 			if err := w.Flush(); err != nil {
 				return n, err
 			}
