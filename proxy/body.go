@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"sync/atomic"
 
 	"etrusted-broker/internal/problem"
@@ -127,12 +128,17 @@ func (b *requestBody) Interrupt() {
 
 // Trailer implements http1.Stream: it returns the announced trailers that may be sent to the API.
 func (b *requestBody) Trailer() (allowed http1.Fields) {
-	for _, field := range b.from.Body.Trailer() {
-		for name := range b.from.Fields.Elements("Trailer") {
-			if equalFold(name, field.Name) && b.allows(name) {
-				allowed = append(allowed, field)
-				break
-			}
+	trailer := b.from.Body.Trailer()
+	if len(trailer) == 0 {
+		return nil
+	}
+	announced := map[string]bool{} // thousands of names, and of fields, are possible
+	for name := range b.from.Fields.Elements("Trailer") {
+		announced[strings.ToLower(name)] = true
+	}
+	for _, field := range trailer {
+		if announced[strings.ToLower(field.Name)] && b.allows(field.Name) {
+			allowed = append(allowed, field)
 		}
 	}
 	return allowed

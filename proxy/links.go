@@ -21,7 +21,7 @@ type links struct {
 
 // newLinks returns the links for a request.
 func (p *Proxy) newLinks(r *http1.Request, route *parsedRoute) links {
-	if p.links == nil {
+	if p.links == nil || route.host == "" { // HTTP/1.0, or a Unix socket
 		return links{}
 	}
 	scheme := p.config.ExternalScheme

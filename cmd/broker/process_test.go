@@ -125,8 +125,8 @@ func (p *process) wait() int {
 func TestMemoryLimitDecidesConnectionLimit(t *testing.T) {
 	t.Parallel()
 	b := startProcess(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "GOMEMLIMIT=56MiB"))
-	if got := b.logs.Lines("listening")[0]["max_connections"]; got != 64.0 {
-		t.Errorf("got max_connections %v, want 64", got)
+	if got := b.logs.Lines("listening")[0]["max_connections"]; got != 96.0 {
+		t.Errorf("got max_connections %v, want 96", got)
 	}
 }
 

@@ -100,16 +100,17 @@ func (c *conn) handshake() bool {
 	if err == nil {
 		return c.stream.SetWriteDeadline(time.Time{}) == nil
 	}
-	if c.server.OnHandshakeError != nil {
-		c.server.OnHandshakeError(err)
-	}
 	var plain tls.RecordHeaderError
-	if errors.As(err, &plain) && plain.Conn != nil && consistsOf(plain.RecordHeader[:4], targetByte|textByte) {
+	switch {
+	case errors.As(err, &plain) && plain.Conn != nil && consistsOf(plain.RecordHeader[:4], targetByte|textByte):
 		c.stream = plain.Conn // "GET /": a client that was given an http URL understands only this answer
 		_ = c.stream.SetWriteDeadline(c.deadline)
 		c.begin("", errPlainHTTP)
 		c.handle()
 		c.endRequest()
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), c.server.OnHandshakeError == nil:
+	default:
+		c.server.OnHandshakeError(err)
 	}
 	return false
 }
@@ -343,10 +344,11 @@ func socketOf(conn net.Conn) net.Conn {
 	}
 }
 
-// closeIf closes the connection if it waits for the client in a phase. It may be called from any goroutine.
-func (c *conn) closeIf(in phase) {
+// closeIf closes the connection if it waits for the client in a phase, and has done so for some time. It may be called from any
+// goroutine.
+func (c *conn) closeIf(in phase, atLeast time.Duration) {
 	since := c.wait.reading.Load()
-	if phase(c.phase.Load()) == in && since > 0 && c.wait.reading.CompareAndSwap(since, evicted) {
+	if phase(c.phase.Load()) == in && since > 0 && c.server.clock.now()-since >= int64(atLeast) && c.wait.reading.CompareAndSwap(since, evicted) {
 		go func() { // the end of TLS waits for a client that does not read
 			_ = c.stream.Close()
 			c.server.remove(c)

@@ -197,8 +197,12 @@ func (e *exchange) respond(r *ClientRequest) {
 	if e.pump != nil {
 		e.pump.refuse()
 	}
-	if e.body.framing != byLength || e.body.remaining > int64(len(e.buffer.unread())) {
-		_ = e.conn.SetReadDeadline(time.Time{}) // a body may take as long as it needs
+	switch complete := e.body.framing == byLength && e.body.remaining <= int64(len(e.buffer.unread())); {
+	case complete:
+	case e.pump == nil:
+		_ = e.conn.SetDeadline(time.Time{}) // a body may take as long as it needs, and TLS may have to write meanwhile
+	default:
+		_ = e.conn.SetReadDeadline(time.Time{})
 	}
 }
 

@@ -159,9 +159,9 @@ func (h *responseHead) frame() error {
 			h.chunked = true
 		}
 	}
+	h.close = h.Fields.close(h.minorVersion) || h.chunked && found // with both, it may be an attempt to split responses
 	if h.chunked {
 		h.ContentLength = -1
 	}
-	h.close = h.Fields.close(h.minorVersion)
 	return nil
 }

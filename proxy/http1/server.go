@@ -24,11 +24,13 @@ type Server struct {
 	// for its client is closed to make room. 0 means no limit.
 	MaxConns int
 	// HeaderTimeout is how long a TLS handshake, and then a request's header may take from its first byte; a new connection
-	// must begin a request within that time. IdleTimeout is how long a connection may be idle between requests.
+	// must begin a request within that time. IdleTimeout is how long a connection may be idle between requests. Both must be
+	// positive.
 	HeaderTimeout, IdleTimeout time.Duration
 	// OnEvict, if not nil, is called after a connection was closed to make room.
 	OnEvict func()
-	// OnHandshakeError, if not nil, is called for each failed TLS handshake, with the error of crypto/tls.
+	// OnHandshakeError, if not nil, is called for each failed TLS handshake, with the error of crypto/tls; not if the client
+	// only connects and closes, as health checks do, or sends plain HTTP, which is a malformed request.
 	OnHandshakeError func(error)
 	// OnPanic, if not nil, is called on the goroutine of a handler that panicked. Its connection is closed.
 	OnPanic func(reason any)
@@ -165,18 +167,26 @@ func (s *Server) waitForRoom(atMost time.Duration) bool {
 // clients need microseconds; a connection that was opened in advance must not delay the shutdown.
 const firstRequestTimeout = time.Second
 
+// idleGrace is how long Shutdown spares a connection that is idle between two requests: on a busy one the next request may be
+// arriving, and would be lost.
+const idleGrace = 100 * time.Millisecond
+
 // Shutdown closes the listeners and the idle connections, lets requests in flight finish, and returns when no connection is
 // left. A new connection gets a second to begin a request. If ctx is done before, Shutdown returns its error, and connections
 // stay open.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.closeListeners()
-	late := time.NewTimer(firstRequestTimeout)
+	minIdle := idleGrace
+	over, late := time.NewTimer(idleGrace), time.NewTimer(firstRequestTimeout)
+	defer over.Stop()
 	defer late.Stop()
-	for s.closeConns(func(c *conn) { c.closeIf(idle) }) {
+	for s.closeConns(func(c *conn) { c.closeIf(idle, minIdle) }) {
 		select {
 		case <-s.changed:
+		case <-over.C:
+			minIdle = 0
 		case <-late.C:
-			s.closeConns(func(c *conn) { c.closeIf(silent) })
+			s.closeConns(func(c *conn) { c.closeIf(silent, 0) })
 		case <-ctx.Done():
 			return ctx.Err()
 		}
