@@ -173,7 +173,7 @@ func (l *loop) candidateFailed(pair Credentials, result attempt) {
 	switch {
 	case isRejection(result.failure):
 		outcome = ReloadRejected
-		last.pause = rejectedPause(last.rejections.count, result.ended.Sub(last.rejections.since), true)
+		last.pause = rejectedPause(last.rejections.count, result.ended.Sub(last.rejections.since), true, 0)
 	case l.state.Load().rejected: // only the new pair can yield a token
 		last.pause = nextPause(result.failure, last.failures, l.remaining(l.state.Load(), result.ended), l.needed(), random())
 	default:

@@ -22,7 +22,7 @@ func (l *loop) recordFailure(next *state, result attempt) {
 func (l *loop) retryAt(s *state) time.Time {
 	pause := nextPause(s.failure, s.failures, l.remaining(s, s.failedAt), l.needed(), l.random)
 	if s.rejected {
-		pause = rejectedPause(l.rejections.count, s.failedAt.Sub(l.rejections.since), !l.proven)
+		pause = rejectedPause(l.rejections.count, s.failedAt.Sub(l.rejections.since), !l.proven, l.remaining(s, s.failedAt))
 	}
 	return s.failedAt.Add(pause)
 }

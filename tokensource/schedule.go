@@ -43,6 +43,9 @@ const (
 	// an account; but the client may be enabled in the Control Centre at any time.
 	rejectedRetry = 5 * time.Minute
 
+	// minRejectedPause is the minimum while a token is still valid: many rejections in a row could lock an account.
+	minRejectedPause = 5 * time.Second
+
 	// For changedRetryTime, a changed pair that is rejected is retried after at most maxChangedPause: its files may have
 	// been written before the login server knew it.
 	changedRetryTime = 10 * time.Minute
@@ -101,7 +104,7 @@ func pollPause() time.Duration { return maxJitter/2 + jitter(maxJitter) }
 // one. Its parameters are those of nextPause. It is at most 30 s, because another broker may fare better.
 func sharedPause(failure *RefreshError, failures int, remaining time.Duration, random float64) time.Duration {
 	if isRejection(failure) {
-		return min(rejectedPause(failures, 0, true), maxBackoff)
+		return min(rejectedPause(failures, 0, true, remaining), maxBackoff)
 	}
 	return min(nextPause(failure, failures, remaining, true, random), maxBackoff)
 }
@@ -142,10 +145,18 @@ func nextPause(failure *RefreshError, failures int, remaining time.Duration, nee
 }
 
 // rejectedPause returns the pause after the rejections-th rejection of a pair in a row, since being the time since the
-// first. A changed pair has not yielded a token yet.
-func rejectedPause(rejections int, since time.Duration, changed bool) time.Duration {
-	if !changed || since >= changedRetryTime {
-		return rejectedRetry
+// first. A changed pair has not yielded a token yet. remaining is that of nextPause: a valid token must not be lost to a login
+// server that rejects for some seconds.
+func rejectedPause(rejections int, since time.Duration, changed bool, remaining time.Duration) time.Duration {
+	pause := rejectedRetry
+	if changed && since < changedRetryTime {
+		pause = min(minBackoff<<min(rejections-1, 6), maxChangedPause) // 2^6 s exceeds the limit
 	}
-	return min(minBackoff<<min(rejections-1, 6), maxChangedPause) // 2^6 s exceeds the limit
+	if remaining > 0 {
+		pause = min(pause, max(minRejectedPause, remaining/8))
+	}
+	if remaining > lastAttempt {
+		pause = min(pause, max(minBackoff, remaining-lastAttempt))
+	}
+	return pause
 }

@@ -97,22 +97,30 @@ func TestNextPause(t *testing.T) {
 func TestRejectedPause(t *testing.T) {
 	var got []time.Duration
 	for n := 1; n <= 9; n++ {
-		got = append(got, rejectedPause(n, 0, true)/time.Second)
+		got = append(got, rejectedPause(n, 0, true, 0)/time.Second)
 	}
 	if want := []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60}; !slices.Equal(got, want) {
 		t.Errorf("rejectedPause of a changed pair = %d s, want %d s", got, want)
 	}
 	for name, got := range map[string]time.Duration{
-		"after ten minutes":           rejectedPause(20, 10*time.Minute, true),
-		"of a pair that has worked":   rejectedPause(2, time.Second, false),
-		"many rejections in a minute": rejectedPause(1_000_000, 10*time.Minute, true),
+		"after ten minutes":           rejectedPause(20, 10*time.Minute, true, 0),
+		"of a pair that has worked":   rejectedPause(2, time.Second, false, 0),
+		"many rejections in a minute": rejectedPause(1_000_000, 10*time.Minute, true, 0),
 	} {
 		if got != 5*time.Minute {
 			t.Errorf("rejectedPause %s = %v, want 5m", name, got)
 		}
 	}
-	if got := rejectedPause(1_000_000, time.Minute, true); got != time.Minute {
+	if got := rejectedPause(1_000_000, time.Minute, true, 0); got != time.Minute {
 		t.Errorf("rejectedPause after a million rejections = %v, want 1m", got)
+	}
+	for remaining, want := range map[time.Duration]time.Duration{
+		80 * time.Second: 10 * time.Second, 30 * time.Second: 5 * time.Second, 8 * time.Second: 3 * time.Second,
+		5500 * time.Millisecond: time.Second, 5 * time.Second: 5 * time.Second, -time.Minute: 5 * time.Minute,
+	} {
+		if got := rejectedPause(2, time.Second, false, remaining); got != want {
+			t.Errorf("rejectedPause with %v left = %v, want %v", remaining, got, want)
+		}
 	}
 }
 

@@ -61,7 +61,7 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 		return f.fallBack(ctx, known, 0)
 	case known.isSupersededBy(shared.Token):
 		return f.adopt(shared.Token), true
-	case shared.Lease != nil && f.mustWait(*shared.Lease, now):
+	case shared.Lease != nil && f.mustWait(*shared.Lease, known, now):
 		return f.wait(now), true
 	}
 	ttl := maxLease
@@ -87,13 +87,20 @@ func (f *sharedFetcher) adopt(shared *SharedToken) attempt {
 	}}
 }
 
-// mustWait reports whether another broker has the lease. It believes only leases that it has not waited for before.
-func (f *sharedFetcher) mustWait(lease Lease, now time.Time) bool {
+// mustWait reports whether another broker has the lease. It believes only leases that it has not waited for before, and none for
+// longer than a quarter of what is left of the known token: how long a lease lasts is what the store says.
+func (f *sharedFetcher) mustWait(lease Lease, known *token, now time.Time) bool {
+	longest := func(limit time.Duration) time.Duration {
+		if known.serves(now) {
+			limit = min(limit, known.remaining(now)/4)
+		}
+		return min(limit, lease.Remaining)
+	}
 	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
-		f.seen, f.seenUntil = lease, now.Add(min(lease.Remaining, maxLease))
+		f.seen, f.seenUntil = lease, now.Add(longest(maxLease))
 		f.unresolved++
 		if lease.Failure != nil {
-			f.seenUntil = now.Add(min(lease.Remaining, maxBackoff))
+			f.seenUntil = now.Add(longest(maxBackoff))
 			f.unresolved, f.failures = 0, f.failures+1
 		}
 		if f.unresolved <= maxUnresolved {

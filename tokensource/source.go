@@ -121,6 +121,7 @@ func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
 		}
 		switch {
 		case current.stopped, current.rejected:
+			s.unserved.Store(true)
 			return "", current.noToken(ctx)
 		case !waited:
 			s.requestsWaited.Add(1)

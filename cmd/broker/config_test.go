@@ -100,6 +100,7 @@ func TestReportsInvalidVariableWithoutItsValue(t *testing.T) {
 		{"TLS certificate is a directory", []string{"BROKER_TLS_CERT_FILE=/", "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "must be a file"},
 		{"TLS certificate is too large", []string{"BROKER_TLS_CERT_FILE=" + large, "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "too large"},
 		{"TLS certificate is a device", []string{"BROKER_TLS_CERT_FILE=/dev/zero", "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "must be a file"},
+		{"a secret that could be a path, but none that exists", []string{"ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE=/" + strings.Repeat("CANARY", 60)}, "ETRUSTED_CLIENT_SECRET_FILE", "cannot be read"},
 		{"missing TLS key", []string{"BROKER_TLS_CERT_FILE=" + empty, "BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_KEY_FILE", "file not found"},
 		{"missing client CAs", []string{"BROKER_TLS_CERT_FILE=" + empty, "BROKER_TLS_KEY_FILE=" + empty, "BROKER_TLS_CLIENT_CA_FILE=/CANARY"}, "BROKER_TLS_CLIENT_CA_FILE", "file not found"},
 		{"TLS certificate is empty", []string{"BROKER_TLS_CERT_FILE=" + empty, "BROKER_TLS_KEY_FILE=" + empty}, "BROKER_TLS_CERT_FILE", "not a PEM certificate"},

@@ -289,15 +289,24 @@ func readFile[T any](file string, read func(path string) (T, error)) (content T,
 		return content, errNoPath
 	}
 	content, err = read(file)
-	if err != nil && !fileExists(file) { // its text contains the path
-		err = errNoFile
+	if err == nil {
+		return content, nil
 	}
-	return content, err
+	switch _, missing := os.Lstat(file); { // the text of err contains the path
+	case errors.Is(missing, fs.ErrNotExist):
+		return content, errNoFile
+	case missing != nil:
+		return content, errUnreadable
+	default:
+		return content, err
+	}
 }
 
 var (
 	errNoPath = errors.New("must be a path starting with / or ./ (the value is hidden, it may be the secret)")
 	errNoFile = errors.New("file not found")
+	// errUnreadable is for a path that may not exist: it is too long, or goes through a file or a closed directory.
+	errUnreadable = errors.New("cannot be read: check the path and the permissions of its directories (the value is hidden, it may be the secret)")
 )
 
 // looksLikePath reports whether text is meant to be a path, rather than a secret that happens to contain a slash.
