@@ -31,11 +31,8 @@ var notInTrailers = []string{
 }
 
 func isOneOf(name string, names []string) bool {
-	return slices.ContainsFunc(names, func(one string) bool { return equalFold(name, one) })
+	return slices.ContainsFunc(names, func(one string) bool { return http1.EqualFold(name, one) })
 }
-
-// equalFold compares field names, which are ASCII.
-func equalFold(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
 func hasPrefixFold(name, prefix string) bool {
 	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
@@ -45,7 +42,7 @@ func hasPrefixFold(name, prefix string) bool {
 // no client claim it.
 func isForwarding(name string) bool {
 	const suffix = "Client-Ip"
-	return equalFold(name, "Forwarded") || hasPrefixFold(name, "X-Forwarded-") || equalFold(name, "X-Real-Ip") || equalFold(name, "Cf-Connecting-Ip") ||
+	return http1.EqualFold(name, "Forwarded") || hasPrefixFold(name, "X-Forwarded-") || http1.EqualFold(name, "X-Real-Ip") || http1.EqualFold(name, "Cf-Connecting-Ip") ||
 		len(name) >= len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)
 }
 
@@ -56,7 +53,7 @@ func hyphenated(name string) string { return strings.ReplaceAll(name, "_", "-") 
 // isForgedStatus reports whether a field of the API's response claims that the broker made the response: apps tell the two
 // apart by Proxy-Status. A field that names another gateway is forwarded.
 func isForgedStatus(name, value string) bool {
-	return equalFold(name, "Proxy-Status") && strings.Contains(strings.ToLower(value), problem.ProxyName)
+	return http1.EqualFold(name, "Proxy-Status") && strings.Contains(strings.ToLower(value), problem.ProxyName)
 }
 
 // connectionOptions are the fields that a Connection field lists, hyphenated and in lower case. They are meant for one
@@ -66,7 +63,7 @@ type connectionOptions map[string]bool
 func parseConnection(fields http1.Fields) connectionOptions {
 	var drop connectionOptions
 	for option := range fields.Elements("Connection") {
-		if equalFold(option, "close") || equalFold(option, "keep-alive") {
+		if http1.EqualFold(option, "close") || http1.EqualFold(option, "keep-alive") {
 			continue
 		}
 		if drop == nil {
@@ -103,10 +100,9 @@ func allowedInTrailer(name string) bool {
 
 // announcement returns the value of a Trailer field without the names that are not forwarded.
 func announcement(value string, forwarded func(name string) bool) string {
-	const allowed = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" // RFC 9110 section 5.6.2
 	var names []string
 	for name := range strings.SplitSeq(value, ",") {
-		if name = strings.Trim(name, " \t"); name != "" && strings.Trim(name, allowed) == "" && forwarded(name) {
+		if name = strings.Trim(name, " \t"); http1.IsToken(name) && forwarded(name) {
 			names = append(names, name)
 		}
 	}

@@ -50,14 +50,14 @@ func (p *Proxy) newLinks(r *http1.Request, route *parsedRoute) links {
 // false if the field is dropped.
 func (l *links) prepare(field *http1.Field) bool {
 	switch name := field.Name; {
-	case equalFold(name, "Accept-Encoding") && l.encoding != "":
+	case http1.EqualFold(name, "Accept-Encoding") && l.encoding != "":
 		field.Value = l.encoding
 		first := !l.asked
 		l.asked = true
 		return first
-	case equalFold(name, "Range"), equalFold(name, "If-Range"):
+	case http1.EqualFold(name, "Range"), http1.EqualFold(name, "If-Range"):
 		return false // the API's bytes are not the app's
-	case equalFold(name, "If-Match"):
+	case http1.EqualFold(name, "If-Match"):
 		// A weak tag never matches here (RFC 9110 section 13.1.1), and it may be dropValidators that has weakened it.
 		field.Value = strings.ReplaceAll(field.Value, `W/"`, `"`)
 	}
@@ -114,7 +114,7 @@ func codingOf(fields http1.Fields) (coding string) {
 	for element := range fields.Elements("Content-Encoding") {
 		switch {
 		case !isOneOf(element, codings):
-		case coding == "" && (equalFold(element, "gzip") || equalFold(element, "x-gzip")):
+		case coding == "" && (http1.EqualFold(element, "gzip") || http1.EqualFold(element, "x-gzip")):
 			coding = "gzip"
 		default:
 			coding = "other"
@@ -127,9 +127,9 @@ func codingOf(fields http1.Fields) (coding string) {
 func (l *links) rewriteField(field *http1.Field) {
 	switch name := field.Name; {
 	case !l.active:
-	case equalFold(name, "Location"), equalFold(name, "Content-Location"):
+	case http1.EqualFold(name, "Location"), http1.EqualFold(name, "Content-Location"):
 		field.Value, _ = l.rewriter.URL(field.Value)
-	case equalFold(name, "Link"):
+	case http1.EqualFold(name, "Link"):
 		field.Value, _ = l.rewriter.LinkField(field.Value)
 	}
 }
@@ -138,11 +138,11 @@ func (l *links) rewriteField(field *http1.Field) {
 // digests and the content coding are removed, since rewritten bodies have none.
 func dropValidators(fields *http1.Fields) {
 	fields.DeleteFunc(func(field http1.Field) bool {
-		return equalFold(field.Name, "Content-Encoding") || equalFold(field.Name, "Accept-Ranges") || linkrewrite.IsDigest(field.Name)
+		return http1.EqualFold(field.Name, "Content-Encoding") || http1.EqualFold(field.Name, "Accept-Ranges") || linkrewrite.IsDigest(field.Name)
 	})
 	for i := range *fields {
 		field := &(*fields)[i]
-		if equalFold(field.Name, "ETag") && field.Value != "" && !strings.HasPrefix(field.Value, "W/") {
+		if http1.EqualFold(field.Name, "ETag") && field.Value != "" && !strings.HasPrefix(field.Value, "W/") {
 			field.Value = "W/" + field.Value
 		}
 	}

@@ -15,23 +15,23 @@ func (x *exchange) outboundFields(authorization string) http1.Fields {
 	links := x.links // the request may be sent twice
 	for _, field := range x.r.Fields {
 		switch name := field.Name; {
-		case equalFold(name, "Host"):
+		case http1.EqualFold(name, "Host"):
 			hasHost, field.Value = true, host
-		case equalFold(name, "Authorization"):
+		case http1.EqualFold(name, "Authorization"):
 			if hasAuthorization {
 				continue
 			}
 			hasAuthorization, field.Value = true, authorization
-		case equalFold(name, "TE"):
+		case http1.EqualFold(name, "TE"):
 			if hasTE || !strings.Contains(strings.ToLower(field.Value), "trailers") {
 				continue
 			}
 			hasTE, field.Value = true, "trailers" // they are forwarded: RFC 9110 section 10.1.4
-		case equalFold(name, "Trailer"):
+		case http1.EqualFold(name, "Trailer"):
 			if field.Value = x.body.announced(field.Value); field.Value == "" {
 				continue
 			}
-		case equalFold(name, "Expect"):
+		case http1.EqualFold(name, "Expect"):
 			if !expects {
 				continue
 			}

@@ -37,7 +37,7 @@ type downstream struct {
 func (x *exchange) forwardFields() {
 	x.w.Fields = x.w.Fields[:0]
 	for _, field := range x.response.Fields {
-		if equalFold(field.Name, "Trailer") && x.response.ContentLength < 0 && x.r.MinorVersion > 0 {
+		if http1.EqualFold(field.Name, "Trailer") && x.response.ContentLength < 0 && x.r.MinorVersion > 0 {
 			field.Value = announcement(field.Value, func(name string) bool { return x.response.allowsTrailer(name, "") })
 			if field.Value == "" {
 				continue

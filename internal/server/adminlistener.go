@@ -52,20 +52,10 @@ func protectAdmin(hosts *access.Hosts, next http.Handler) http.Handler {
 		switch {
 		case !hosts.Allowed(r.Host, access.LocalAddr(local)):
 			http.Error(w, "Host header not allowed. Use localhost or an IP address of the listener, or add the name to BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
-		case access.IsBrowserRequest(fieldsOf(r.Header)):
+		case access.IsBrowserRequest(http1.FieldsOf(r.Header)):
 			http.Error(w, "Web pages from another origin are not allowed.", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
-}
-
-// fieldsOf converts a header for package access.
-func fieldsOf(header http.Header) (fields http1.Fields) {
-	for name, values := range header {
-		for _, value := range values {
-			fields.Add(name, value)
-		}
-	}
-	return fields
 }

@@ -31,7 +31,7 @@ func appendFields(b []byte, fields Fields, length int64) []byte {
 	framed := length == unframed
 	for i := range fields {
 		switch field := &fields[i]; {
-		case !equalFold(field.Name, "Content-Length") && !equalFold(field.Name, "Transfer-Encoding"):
+		case !EqualFold(field.Name, "Content-Length") && !EqualFold(field.Name, "Transfer-Encoding"):
 			b = appendField(b, field.Name, field.Value)
 		case !framed:
 			b, framed = appendFraming(b, length), true

@@ -27,6 +27,9 @@ var classes = func() (table [256]class) {
 	return table
 }()
 
+// IsToken reports whether text is a token: RFC 9110 section 5.6.2.
+func IsToken(text string) bool { return consistsOf(text, tokenByte) }
+
 // consistsOf reports whether text is not empty, and all its bytes are of a class.
 func consistsOf[T string | []byte](text T, want class) bool {
 	for i := range len(text) {

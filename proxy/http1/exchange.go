@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// maxInformational is the maximum number of informational responses before a final one: an upstream that sends them for
+	// MaxInformational is the maximum number of informational responses before a final one: an upstream that sends them for
 	// ever would keep a request busy for ever.
-	maxInformational = 32
+	MaxInformational = 32
 
 	// lastRead is how long the upstream's response is awaited after the request could not be sent. An upstream that refuses a
 	// request may close the connection while the request is being sent, and what it has answered is in the receive buffer.
@@ -132,7 +132,7 @@ func (e *exchange) receive(r *ClientRequest) error {
 			return nil
 		case status == http.StatusSwitchingProtocols:
 			return errUnexpectedSwitch
-		case informational == maxInformational:
+		case informational == MaxInformational:
 			return errInformational
 		case status == http.StatusContinue:
 			if e.pump != nil {

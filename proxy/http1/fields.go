@@ -2,6 +2,8 @@ package http1
 
 import (
 	"iter"
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -36,7 +38,7 @@ func (f Fields) Get(name string) string {
 func (f Fields) Lines(name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range f {
-			if equalFold(f[i].Name, name) && !yield(f[i].Value) {
+			if EqualFold(f[i].Name, name) && !yield(f[i].Value) {
 				return
 			}
 		}
@@ -62,7 +64,7 @@ func (f *Fields) Add(name, value string) { *f = append(*f, Field{name, value}) }
 
 // Set replaces the first line of a field in its place, or else appends it, and removes the field's other lines.
 func (f *Fields) Set(name, value string) {
-	first := slices.IndexFunc(*f, func(field Field) bool { return equalFold(field.Name, name) })
+	first := slices.IndexFunc(*f, func(field Field) bool { return EqualFold(field.Name, name) })
 	if first < 0 {
 		f.Add(name, value)
 		return
@@ -75,7 +77,7 @@ func (f *Fields) Set(name, value string) {
 
 // Delete removes all lines of a field.
 func (f *Fields) Delete(name string) {
-	f.DeleteFunc(func(field Field) bool { return equalFold(field.Name, name) })
+	f.DeleteFunc(func(field Field) bool { return EqualFold(field.Name, name) })
 }
 
 // DeleteFunc removes all lines for which del returns true.
@@ -104,17 +106,27 @@ func (f Fields) close(minorVersion int) bool {
 	keepAlive := minorVersion > 0
 	for option := range f.Elements("Connection") {
 		switch {
-		case equalFold(option, "close"):
+		case EqualFold(option, "close"):
 			return true
-		case equalFold(option, "keep-alive"):
+		case EqualFold(option, "keep-alive"):
 			keepAlive = true
 		}
 	}
 	return !keepAlive
 }
 
-// equalFold compares field names. These are tokens, and so are ASCII: no character of another script folds to one of theirs.
-func equalFold(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
+// FieldsOf returns the fields of a header of net/http, sorted by name.
+func FieldsOf(header http.Header) (fields Fields) {
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			fields.Add(name, value)
+		}
+	}
+	return fields
+}
+
+// EqualFold compares field names in any case. These are tokens, and so are ASCII: no character of another script folds to one of theirs.
+func EqualFold(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
 // trim removes optional whitespace (RFC 9110 section 5.6.3) from both ends.
 func trim(text string) string { return strings.Trim(text, " \t") }

@@ -162,21 +162,21 @@ func (r *Request) frame() *RequestError {
 	var hosts, lengths, codings int
 	for _, field := range r.Fields {
 		switch name := field.Name; {
-		case equalFold(name, "Host"):
+		case EqualFold(name, "Host"):
 			r.Host = field.Value
 			hosts++
-		case equalFold(name, "Expect") && r.MinorVersion > 0 && !r.expect(field.Value):
+		case EqualFold(name, "Expect") && r.MinorVersion > 0 && !r.expect(field.Value):
 			return errExpectation
-		case equalFold(name, "Trailer") && !validTrailer(field.Value):
+		case EqualFold(name, "Trailer") && !validTrailer(field.Value):
 			return errTrailer
-		case equalFold(name, "Content-Length"):
+		case EqualFold(name, "Content-Length"):
 			var ok bool
 			if r.ContentLength, ok = parseDecimal(field.Value); !ok || lengths > 0 {
 				return errContentLength
 			}
 			lengths++
-		case equalFold(name, "Transfer-Encoding"):
-			if codings > 0 || !equalFold(field.Value, "chunked") {
+		case EqualFold(name, "Transfer-Encoding"):
+			if codings > 0 || !EqualFold(field.Value, "chunked") {
 				return errTransferEncoding
 			}
 			codings++
@@ -197,7 +197,7 @@ func (r *Request) frame() *RequestError {
 func (r *Request) expect(value string) bool {
 	for element := range strings.SplitSeq(value, ",") {
 		switch element = trim(element); {
-		case equalFold(element, "100-continue"):
+		case EqualFold(element, "100-continue"):
 			r.ExpectContinue = true
 		case element != "":
 			return false
@@ -209,7 +209,7 @@ func (r *Request) expect(value string) bool {
 // validTrailer reports whether the Trailer field names no field by which a message is framed: RFC 9110 section 6.5.1.
 func validTrailer(value string) bool {
 	for name := range strings.SplitSeq(value, ",") {
-		if name = trim(name); equalFold(name, "Content-Length") || equalFold(name, "Transfer-Encoding") || equalFold(name, "Trailer") {
+		if name = trim(name); EqualFold(name, "Content-Length") || EqualFold(name, "Transfer-Encoding") || EqualFold(name, "Trailer") {
 			return false
 		}
 	}

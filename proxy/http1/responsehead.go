@@ -146,14 +146,14 @@ func (h *responseHead) frame() error {
 	found := false
 	for _, field := range h.Fields {
 		switch name := field.Name; {
-		case equalFold(name, "Content-Length"):
+		case EqualFold(name, "Content-Length"):
 			n, ok := parseDecimal(field.Value)
 			if !ok || found && n != h.ContentLength { // equal ones are accepted
 				return errResponseLength
 			}
 			found, h.ContentLength = true, n
-		case equalFold(name, "Transfer-Encoding"):
-			if h.chunked || h.minorVersion == 0 || !equalFold(field.Value, "chunked") {
+		case EqualFold(name, "Transfer-Encoding"):
+			if h.chunked || h.minorVersion == 0 || !EqualFold(field.Value, "chunked") {
 				return errResponseCoding
 			}
 			h.chunked = true

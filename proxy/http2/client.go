@@ -8,11 +8,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -120,7 +118,7 @@ func (e *exchange) convert(received *http.Response) (*http1.ClientResponse, erro
 			length = -1
 		}
 	}
-	return &http1.ClientResponse{Status: status, Fields: fieldsOf(received.Header), ContentLength: length, Body: body}, nil
+	return &http1.ClientResponse{Status: status, Fields: http1.FieldsOf(received.Header), ContentLength: length, Body: body}, nil
 }
 
 // responseBody implements http1.ResponseBody.
@@ -144,20 +142,10 @@ func (b *responseBody) Read(p []byte) (int, error) {
 func (*responseBody) Ready() bool { return false }
 
 // Trailer implements http1.ResponseBody.
-func (b *responseBody) Trailer() http1.Fields { return fieldsOf(b.received.Trailer) }
+func (b *responseBody) Trailer() http1.Fields { return http1.FieldsOf(b.received.Trailer) }
 
 // Close implements http1.ResponseBody.
 func (b *responseBody) Close() error {
 	defer b.exchange.end()
 	return b.received.Body.Close()
-}
-
-// fieldsOf returns the fields of a header, sorted by name.
-func fieldsOf(header http.Header) (fields http1.Fields) {
-	for _, name := range slices.Sorted(maps.Keys(header)) {
-		for _, value := range header[name] {
-			fields.Add(name, value)
-		}
-	}
-	return fields
 }

@@ -18,9 +18,6 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// maxInformational is as in package http1.
-const maxInformational = 32
-
 // exchange is a request and its response. If the request's body is streamed, it is that body for net/http, which reads it on
 // another goroutine, until end.
 type exchange struct {
@@ -154,10 +151,10 @@ func (e *exchange) inform(status int, header textproto.MIMEHeader) error {
 	defer e.mu.Unlock()
 	switch e.count++; {
 	case e.answered, e.refused != nil:
-	case e.count > maxInformational, status == http.StatusSwitchingProtocols:
+	case e.count > http1.MaxInformational, status == http.StatusSwitchingProtocols:
 		e.refused = errInformational
 	case status != http.StatusContinue && e.request.OnInformational != nil:
-		e.refused = e.request.OnInformational.Informational(status, "", fieldsOf(http.Header(header)))
+		e.refused = e.request.OnInformational.Informational(status, "", http1.FieldsOf(http.Header(header)))
 	}
 	return e.refused
 }
