@@ -61,14 +61,15 @@ func appendField(b []byte, name, value string) []byte {
 
 // Around the data of a chunk: the size in up to four digits and the line ends.
 const (
-	chunkHead = len("4000\r\n")
-	chunkTail = len("\r\n")
+	chunkHead    = len("ffff\r\n")
+	chunkTail    = len("\r\n")
+	maxChunkData = 0xffff
 )
 
 // chunkRoom returns where in the free capacity of b the data of a chunk can be put before appendChunk.
 func chunkRoom(b []byte) []byte {
 	free := b[len(b):cap(b)]
-	free = free[:min(len(free), writeBuffer)] // a large header has a larger buffer, and chunkHead would be too short
+	free = free[:min(len(free), chunkHead+maxChunkData+chunkTail)] // behind a large header there may be more
 	if len(free) <= chunkHead+chunkTail {
 		return nil
 	}

@@ -17,7 +17,7 @@ const (
 	// the recipient busy with extensions, and send no data.
 	maxOverhead = 16 << 10
 	freeLine    = 16 // a size, with a short extension, is no overhead
-	// maxChunkDigits suffices for every size. Zeros in front of it are valid, but nobody needs many.
+	// maxChunkDigits suffices for every size. Zeros in front of it are valid, but not needed.
 	maxChunkDigits = 16
 )
 
