@@ -20,9 +20,10 @@ func (l *loop) recordFailure(next *state, result attempt) {
 
 // retryAt returns when to try again after an attempt of this broker has failed.
 func (l *loop) retryAt(s *state) time.Time {
-	pause := nextPause(s.failure, s.failures, l.remaining(s, s.failedAt), l.needed(), l.random)
+	remaining := l.remaining(s, s.failedAt)
+	pause := nextPause(s.failure, s.failures, remaining, l.needed(), l.random)
 	if s.rejected {
-		pause = rejectedPause(l.rejections.count, s.failedAt.Sub(l.rejections.since), !l.proven, l.remaining(s, s.failedAt))
+		pause = rejectedPause(l.rejections.count, s.failedAt.Sub(l.rejections.since), !l.proven, remaining)
 	}
 	return s.failedAt.Add(pause)
 }

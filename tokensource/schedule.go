@@ -97,6 +97,14 @@ func fallbackTime(known *token, now time.Time, wait time.Duration, random float6
 	return later(known.issued.Add(at), now.Add(min(wait, known.remaining(now)/4)))
 }
 
+// leaveTime limits what one broker may take, or believe that another takes, to a quarter of what is left of the known token.
+func leaveTime(limit time.Duration, known *token, now time.Time) time.Duration {
+	if known.serves(now) {
+		return min(limit, known.remaining(now)/4)
+	}
+	return limit
+}
+
 // pollPause returns the pause before a broker asks the store again whether another's attempt has ended.
 func pollPause() time.Duration { return maxJitter/2 + jitter(maxJitter) }
 

@@ -64,10 +64,7 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 	case shared.Lease != nil && f.mustWait(*shared.Lease, known, now):
 		return f.wait(now), true
 	}
-	ttl := maxLease
-	if known.serves(now) {
-		ttl = min(ttl, known.remaining(now)/4) // if this broker dies, there is time for others
-	}
+	ttl := leaveTime(maxLease, known, now) // if this broker dies, there is time for others
 	if acquired, err := f.entry.Acquire(ctx, ttl); f.failed(err) || !acquired {
 		return f.fallBack(ctx, known, raceWait)
 	}
@@ -90,17 +87,11 @@ func (f *sharedFetcher) adopt(shared *SharedToken) attempt {
 // mustWait reports whether another broker has the lease. It believes only leases that it has not waited for before, and none for
 // longer than a quarter of what is left of the known token: how long a lease lasts is what the store says.
 func (f *sharedFetcher) mustWait(lease Lease, known *token, now time.Time) bool {
-	longest := func(limit time.Duration) time.Duration {
-		if known.serves(now) {
-			limit = min(limit, known.remaining(now)/4)
-		}
-		return min(limit, lease.Remaining)
-	}
 	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
-		f.seen, f.seenUntil = lease, now.Add(longest(maxLease))
+		f.seen, f.seenUntil = lease, now.Add(min(lease.Remaining, leaveTime(maxLease, known, now)))
 		f.unresolved++
 		if lease.Failure != nil {
-			f.seenUntil = now.Add(longest(maxBackoff))
+			f.seenUntil = now.Add(min(lease.Remaining, leaveTime(maxBackoff, known, now)))
 			f.unresolved, f.failures = 0, f.failures+1
 		}
 		if f.unresolved <= maxUnresolved {
