@@ -84,8 +84,7 @@ func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
 	api.EnableHTTP2 = true
 	api.StartTLS()
 	t.Cleanup(api.Close)
-	transport := newTransport()
-	transport.HTTP2.MaxReceiveBufferPerStream = streamWindow
+	transport := newHTTP2Transport()
 	transport.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
 	address, _ := serveWithSmallBuffers(t, api.URL, http2.New(configFor(t, api.URL).API, transport, time.Minute), limits{app: 4, admin: 4})

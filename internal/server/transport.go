@@ -38,8 +38,7 @@ const (
 func newAPIClient(c config.Config) proxy.RoundTripper {
 	idle := currentLimits(c).idle
 	if c.UpstreamHTTP2 {
-		transport := newTransport()
-		transport.HTTP2.MaxReceiveBufferPerStream = streamWindow
+		transport := newHTTP2Transport()
 		transport.MaxIdleConns, transport.MaxIdleConnsPerHost = idle, idle
 		return http2.New(c.API, transport, c.UpstreamTimeout)
 	}
@@ -62,6 +61,13 @@ func NewLoginTransport() *http.Transport {
 	return t
 }
 
+// newHTTP2Transport returns a transport for package http2.
+func newHTTP2Transport() *http.Transport {
+	t := newTransport()
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: streamWindow}
+	return t
+}
+
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -69,8 +75,6 @@ func newTransport() *http.Transport {
 		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    handshakeTimeout,
-		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout},
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		DisableCompression:     true, // the app negotiates compression itself
