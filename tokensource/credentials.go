@@ -31,6 +31,28 @@ func (c Credentials) isZero() bool {
 // one, named by mistake.
 const maxSecretFile = 4 << 10
 
+// The errors of HidePath.
+var (
+	ErrFileNotFound   = errors.New("file not found")
+	ErrFileUnreadable = errors.New("cannot be read: check the path and the permissions of its directories")
+)
+
+// HidePath returns err, the error of reading a file, or one without the path if that cannot be examined: then it may be the
+// secret itself, written into the wrong variable.
+func HidePath(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	switch _, missing := os.Lstat(path); {
+	case errors.Is(missing, fs.ErrNotExist):
+		return ErrFileNotFound
+	case missing != nil:
+		return ErrFileUnreadable
+	default:
+		return err
+	}
+}
+
 // ReadSecretFile reads one secret from a file, as Docker, Kubernetes and systemd mount them; see ParseSecret. Its errors
 // name the path and what to do, and contain none of the content.
 func ReadSecretFile(path string) (Secret, error) {

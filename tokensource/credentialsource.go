@@ -3,7 +3,6 @@ package tokensource
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,18 +58,10 @@ func (f CredentialField) read() (Secret, error) {
 		return f.Value, nil
 	}
 	secret, err := ReadSecretFile(f.File)
-	if err == nil {
-		return secret, nil
+	if err = HidePath(f.File, err); errors.Is(err, ErrFileNotFound) || errors.Is(err, ErrFileUnreadable) {
+		err = fmt.Errorf("%s: %w", f.Name, err)
 	}
-	// A path that does not exist is not repeated: it may be the secret itself, written into the wrong variable.
-	switch _, missing := os.Lstat(f.File); {
-	case errors.Is(missing, fs.ErrNotExist):
-		return secret, fmt.Errorf("%s: file not found", f.Name)
-	case missing != nil:
-		return secret, fmt.Errorf("%s: cannot be read: check the path and the permissions of its directories", f.Name)
-	default:
-		return secret, err
-	}
+	return secret, err
 }
 
 // modified returns when the ID's and the secret's file were last written; zero for a value or a missing file.

@@ -100,7 +100,7 @@ func Load(environ []string) (Config, []Error) {
 		}
 	}
 	checkCredential := func(variable string, err error) {
-		if errors.Is(err, errNoFile) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, tokensource.ErrEmptySecret) {
+		if errors.Is(err, tokensource.ErrFileNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, tokensource.ErrEmptySecret) {
 			c.LateFiles = append(c.LateFiles, Error{variable, err.Error()})
 			return
 		}
@@ -289,25 +289,13 @@ func readFile[T any](file string, read func(path string) (T, error)) (content T,
 		return content, errNoPath
 	}
 	content, err = read(file)
-	if err == nil {
-		return content, nil
+	if err = tokensource.HidePath(file, err); errors.Is(err, tokensource.ErrFileUnreadable) {
+		err = fmt.Errorf("%w (the value is hidden, it may be the secret)", err)
 	}
-	switch _, missing := os.Lstat(file); { // the text of err contains the path
-	case errors.Is(missing, fs.ErrNotExist):
-		return content, errNoFile
-	case missing != nil:
-		return content, errUnreadable
-	default:
-		return content, err
-	}
+	return content, err
 }
 
-var (
-	errNoPath = errors.New("must be a path starting with / or ./ (the value is hidden, it may be the secret)")
-	errNoFile = errors.New("file not found")
-	// errUnreadable is for a path that may not exist: it is too long, or goes through a file or a closed directory.
-	errUnreadable = errors.New("cannot be read: check the path and the permissions of its directories (the value is hidden, it may be the secret)")
-)
+var errNoPath = errors.New("must be a path starting with / or ./ (the value is hidden, it may be the secret)")
 
 // looksLikePath reports whether text is meant to be a path, rather than a secret that happens to contain a slash.
 func looksLikePath(text string) bool {

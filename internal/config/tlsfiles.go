@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"etrusted-broker/tokensource"
 )
 
 // TLSFiles are the paths of the PEM files for TLS on the app's listener. The zero value means no TLS.
@@ -120,7 +122,7 @@ func readPEM(path string) ([]byte, error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, errNoFile
+		return nil, tokensource.ErrFileNotFound
 	case errors.Is(err, fs.ErrPermission):
 		return nil, errors.New("is not readable for the broker's user: change its owner or its mode")
 	case err != nil:
