@@ -22,6 +22,7 @@ type Options struct {
 // Run runs the broker until ctx is done, and then until the requests in flight have ended. It logs the error that it
 // returns, which is or wraps a config.Error if the configuration cannot be used.
 func Run(ctx context.Context, c config.Config, options Options) error {
+	go loadRoots()
 	SilenceStandardLog()
 	log := newLogger(options.Log, c.LogLevel, c.LogFormat)
 	for _, warning := range config.UnknownVariables(options.Environ) {
