@@ -15,8 +15,8 @@ const (
 	maxTrailer   = 4 << 10
 	// maxOverhead limits how much longer than the data the lines with the sizes may be in all. Otherwise a sender could keep
 	// the recipient busy with extensions, and send no data.
-	maxOverhead = 16 << 10
-	freeLine    = 16 // a size, with a short extension, is no overhead
+	maxChunkOverhead = 16 << 10
+	exemptLine       = 16 // a size, with a short extension, is no overhead
 	// maxChunkDigits suffices for every size. Zeros in front of it are valid, but not needed.
 	maxChunkDigits = 16
 )
@@ -83,7 +83,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 		case b.section == chunkData && len(b.buffer.unread()) > 0:
 			n = copy(p[:min(int64(len(p)), b.remaining)], b.buffer.unread())
 			b.buffer.consume(n)
-		case b.section == chunkData && (b.framing == byLength || b.remaining >= smallBuffer):
+		case b.section == chunkData && (b.framing == byLength || b.remaining >= minBufferSize):
 			n, err = b.from.Read(p[:min(int64(len(p)), b.remaining)]) // past the buffer
 		default:
 			err = b.buffer.fill(b.from) // the next chunk's size comes along
@@ -163,9 +163,9 @@ func (b *body) parseLine(line []byte) {
 	switch b.section {
 	case chunkSize:
 		size, ok := parseChunkSize(line, b.framing == byLenientChunks)
-		b.overhead = max(0, b.overhead+int64(len(line))-freeLine-2*size)
+		b.overhead = max(0, b.overhead+int64(len(line))-exemptLine-2*size)
 		switch {
-		case !ok || b.overhead > maxOverhead:
+		case !ok || b.overhead > maxChunkOverhead:
 			b.err = ErrChunk
 		case size == 0:
 			b.section, b.remaining = trailerSection, maxTrailer
@@ -185,7 +185,7 @@ func (b *body) parseLine(line []byte) {
 			return
 		}
 		name, value, _ := strings.Cut(string(line), ":")
-		b.trailer.Add(name, trim(value))
+		b.trailer.Add(name, trimOWS(value))
 	}
 }
 

@@ -13,9 +13,9 @@ type buffer struct {
 }
 
 // smallBuffer is the size of a buffer as long as that is enough: most headers fit.
-const smallBuffer = 4 << 10
+const minBufferSize = 4 << 10
 
-var smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+var minBuffers = sync.Pool{New: func() any { return new([minBufferSize]byte) }}
 
 // unread returns what was read and not yet consumed. It is valid until the next call of another method.
 func (b *buffer) unread() []byte { return b.bytes[b.start:b.end] }
@@ -29,16 +29,16 @@ func (b *buffer) consume(n int) {
 
 // release empties the buffer.
 func (b *buffer) release() {
-	if len(b.bytes) == smallBuffer {
-		smallBuffers.Put((*[smallBuffer]byte)(b.bytes))
+	if len(b.bytes) == minBufferSize {
+		minBuffers.Put((*[minBufferSize]byte)(b.bytes))
 	}
 	*b = buffer{}
 }
 
-// fill reads once, and makes room before: it moves what is unread to the front, and only if that is not enough it doubles the
+// fill reads once, and ensures space before: it moves what is unread to the front, and only if that is not enough it doubles the
 // buffer. It returns nil if it has read something.
 func (b *buffer) fill(r io.Reader) error {
-	b.makeRoom()
+	b.ensureSpace()
 	n, err := r.Read(b.bytes[b.end:])
 	b.end += n
 	switch {
@@ -53,10 +53,10 @@ func (b *buffer) fill(r io.Reader) error {
 	return err
 }
 
-func (b *buffer) makeRoom() {
+func (b *buffer) ensureSpace() {
 	switch size := len(b.bytes); {
 	case size == 0:
-		b.bytes = smallBuffers.Get().(*[smallBuffer]byte)[:]
+		b.bytes = minBuffers.Get().(*[minBufferSize]byte)[:]
 	case b.end < size:
 	case b.start > 0:
 		b.start, b.end = 0, copy(b.bytes, b.unread())
@@ -71,7 +71,7 @@ func (b *buffer) makeRoom() {
 // add appends bytes to what is unread.
 func (b *buffer) add(p []byte) {
 	for len(p) > 0 {
-		b.makeRoom()
+		b.ensureSpace()
 		n := copy(b.bytes[b.end:], p)
 		b.end, p = b.end+n, p[n:]
 	}

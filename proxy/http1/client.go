@@ -30,9 +30,9 @@ type Client struct {
 // io.ErrUnexpectedEOF), a *ResponseError, the error of OnInformational, ErrRequestBody, or context.Canceled if the caller has
 // canceled the request.
 func (c *Client) RoundTrip(r *ClientRequest) (*ClientResponse, error) {
-	if e := c.pool.get(); e != nil {
-		response, err := e.roundTrip(r)
-		if err == nil || !r.Repeatable || r.Stream != nil || !e.diedUnused(err) {
+	if u := c.pool.get(); u != nil {
+		response, err := u.roundTrip(r)
+		if err == nil || !r.Repeatable || r.Stream != nil || !u.failedWhileIdle(err) {
 			return response, err
 		}
 	}
@@ -41,11 +41,11 @@ func (c *Client) RoundTrip(r *ClientRequest) (*ClientResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newExchange(c, conn).roundTrip(r)
+	return newUpstreamConn(c, conn).roundTrip(r)
 }
 
 // CloseIdle closes the idle connections.
-func (c *Client) CloseIdle() { c.pool.closeIf(func(*exchange) bool { return true }) }
+func (c *Client) CloseIdle() { c.pool.closeIf(func(*upstreamConn) bool { return true }) }
 
 // deadline is that of something which the upstream must do within ResponseTimeout from now.
 func (c *Client) deadline() time.Time {
@@ -68,13 +68,13 @@ func Connect(conn net.Conn, target string, fields Fields) (status int, err error
 	if _, err := conn.Write(request); err != nil {
 		return 0, err
 	}
-	e := exchange{client: &Client{}, conn: conn}
-	defer e.buffer.release()
-	if err := e.receive(&ClientRequest{}); err != nil {
+	u := upstreamConn{client: &Client{}, conn: conn}
+	defer u.buffer.release()
+	if err := u.receive(&ClientRequest{}); err != nil {
 		return 0, err
 	}
-	if e.head.Status == http.StatusOK && len(e.buffer.unread()) > 0 {
+	if u.head.Status == http.StatusOK && len(u.buffer.unread()) > 0 {
 		return 0, errEarlyTunnelData // a TLS server never sends first
 	}
-	return e.head.Status, nil
+	return u.head.Status, nil
 }

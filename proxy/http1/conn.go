@@ -15,41 +15,41 @@ import (
 
 // conn is a connection of a client. Its goroutine runs serve.
 type conn struct {
-	server *Server
-	outer  net.Conn // as it was accepted
-	stream net.Conn // the same, or the TLS connection within the tunnel that the client has opened
-	tunnel any
-	wait   clientWait
-	phase  atomic.Uint32 // a phase
+	server   *Server
+	accepted net.Conn // as it was accepted
+	stream   net.Conn // the same, or the TLS connection within the tunnel that the client has opened
+	tunnel   any
+	wait     clientWait
+	phase    atomic.Uint32 // a phase
 
 	buffer buffer       // what was read from stream and not consumed
 	poller socketPoller // of stream; nil without one
 	// deadline is the read deadline of stream; zero without one.
 	deadline time.Time
 
-	body    body
-	request Request
-	content RequestBody
-	writer  ResponseWriter
-	watch   watch
+	body        body
+	request     Request
+	requestBody RequestBody
+	writer      ResponseWriter
+	goneWatch   goneWatch
 }
 
 // phase is what a connection does.
 type phase uint32
 
 const (
-	silent  phase = iota // it has not begun a request yet
-	serving              // it has begun a request, and the response is not complete
-	idle                 // it is between two requests
+	phaseNew     phase = iota // it has not begun a request yet
+	phaseServing              // it has begun a request, and the response is not complete
+	phaseIdle                 // it is between two requests
 )
 
 func newConn(s *Server, accepted net.Conn) *conn {
-	c := &conn{server: s, outer: accepted, stream: accepted, poller: newSocketPoller(accepted)}
+	c := &conn{server: s, accepted: accepted, stream: accepted, poller: newSocketPoller(accepted)}
 	c.wait.clock = s.clock
 	c.body.buffer = &c.buffer
 	c.body.from = bodySource{c}
-	c.content.conn, c.writer.conn, c.watch.conn = c, c, c
-	c.forget()
+	c.requestBody.conn, c.writer.conn, c.goneWatch.conn = c, c, c
+	c.resetRequest()
 	return c
 }
 
@@ -59,24 +59,24 @@ func (c *conn) serve() {
 	if !c.handshake() {
 		return
 	}
-	for c.next() {
-		c.handle()
+	for c.awaitRequest() {
+		c.callHandler()
 		if !c.endRequest() {
 			return
 		}
-		c.forget()
+		c.resetRequest()
 	}
 }
 
-// forget releases what belonged to a request: most connections are idle most of the time.
-func (c *conn) forget() {
+// resetRequest releases what belonged to a request: most connections are idle most of the time.
+func (c *conn) resetRequest() {
 	c.request = Request{Fields: c.request.Fields.Reuse()}
 	c.body.reset(byLength, 0)
 	c.writer = ResponseWriter{Fields: c.writer.Fields.Reuse(), conn: c}
 }
 
 // handle calls the handler. A panic ends only this connection.
-func (c *conn) handle() {
+func (c *conn) callHandler() {
 	defer func() {
 		if reason := recover(); reason != nil {
 			c.writer.Abort()
@@ -105,8 +105,8 @@ func (c *conn) handshake() bool {
 	case errors.As(err, &plain) && plain.Conn != nil && consistsOf(plain.RecordHeader[:4], targetByte|textByte):
 		c.stream = plain.Conn // "GET /": a client that was given an http URL understands only this answer
 		_ = c.stream.SetWriteDeadline(c.deadline)
-		c.begin("", errPlainHTTP)
-		c.handle()
+		c.startRequest("", errPlainHTTP)
+		c.callHandler()
 		c.endRequest()
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), c.server.OnHandshakeError == nil:
 	default:
@@ -116,34 +116,34 @@ func (c *conn) handshake() bool {
 }
 
 // next waits for the next request. It reports false if there is none.
-func (c *conn) next() bool {
+func (c *conn) awaitRequest() bool {
 	var scanner requestScanner
-	if phase(c.phase.Load()) == serving {
-		c.phase.Store(uint32(idle))
+	if phase(c.phase.Load()) == phaseServing {
+		c.phase.Store(uint32(phaseIdle))
 		if c.server.draining.Load() {
 			return false // Shutdown may have looked before the phase changed
 		}
 		c.wait.restart()
-		c.awaitIdle()
+		c.setIdleDeadline()
 	}
 	for {
 		length, malformed := scanner.scan(c.buffer.unread())
 		switch {
 		case malformed != nil:
-			c.begin(methodOf(c.buffer.unread()), malformed)
+			c.startRequest(methodOf(c.buffer.unread()), malformed)
 			return true
 		case length > 0:
-			c.beginRequest(length, scanner)
+			c.parseRequest(length, scanner)
 			return true
 		}
 		started := len(c.buffer.unread()) > scanner.begin
-		if started && phase(c.phase.Swap(uint32(serving))) != serving {
+		if started && phase(c.phase.Swap(uint32(phaseServing))) != phaseServing {
 			c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
 			c.wait.restart()
 		}
-		if err := c.fill(); err != nil {
+		if err := c.readHeader(); err != nil {
 			if started && errors.Is(err, os.ErrDeadlineExceeded) {
-				c.begin(methodOf(c.buffer.unread()), errSlow)
+				c.startRequest(methodOf(c.buffer.unread()), errSlow)
 				return true
 			}
 			return false
@@ -152,7 +152,7 @@ func (c *conn) next() bool {
 }
 
 // fill reads a part of a header.
-func (c *conn) fill() error {
+func (c *conn) readHeader() error {
 	_, err := c.wait.block(func() (int, error) {
 		if c.buffer.bytes == nil && c.poller != nil {
 			return 0, c.poller.await(&c.buffer)
@@ -166,7 +166,7 @@ func (c *conn) fill() error {
 // would cost more than reading the time.
 const deadlineSlack = time.Second
 
-func (c *conn) awaitIdle() {
+func (c *conn) setIdleDeadline() {
 	now := time.Now()
 	if left := c.deadline.Sub(now); left < c.server.IdleTimeout-deadlineSlack || left > c.server.IdleTimeout {
 		c.setDeadline(now.Add(c.server.IdleTimeout))
@@ -180,16 +180,16 @@ func (c *conn) setDeadline(at time.Time) {
 }
 
 // beginRequest parses a complete header, and prepares the body.
-func (c *conn) beginRequest(length int, scanned requestScanner) {
+func (c *conn) parseRequest(length int, scanned requestScanner) {
 	text := string(c.buffer.unread()[scanned.begin:length])
 	c.buffer.consume(length)
-	c.wait.rank.Store(int32(known))
+	c.wait.rank.Store(int32(rankServed))
 	c.wait.restart()
-	c.begin("", nil)
+	c.startRequest("", nil)
 	r := &c.request
 	r.Fields = slices.Grow(r.Fields, scanned.lines) // to grow while parsing would take more memory
 	if malformed := r.parse(text); malformed != nil {
-		c.begin(r.Method, malformed)
+		c.startRequest(r.Method, malformed)
 		return
 	}
 	c.writer.closing = r.Method == http.MethodConnect || r.Fields.close(r.MinorVersion)
@@ -202,20 +202,20 @@ func (c *conn) beginRequest(length int, scanned requestScanner) {
 		c.body.reset(byLength, r.ContentLength)
 	}
 	if c.body.complete() {
-		c.watch.arm()
+		c.goneWatch.arm()
 		return
 	}
-	c.content.complete.Store(false)
-	c.content.expecting = r.ExpectContinue
+	c.requestBody.complete.Store(false)
+	c.requestBody.expecting = r.ExpectContinue
 }
 
 // begin begins a request. malformed is nil if it is well-formed.
-func (c *conn) begin(method string, malformed *RequestError) {
-	c.phase.Store(uint32(serving))
-	c.request = Request{Method: method, MinorVersion: 1, Fields: c.request.Fields[:0], Body: &c.content, Malformed: malformed,
-		Conn: c.outer, Tunnel: c.tunnel, conn: c}
-	c.content.begin(false)
-	c.content.complete.Store(true)
+func (c *conn) startRequest(method string, malformed *RequestError) {
+	c.phase.Store(uint32(phaseServing))
+	c.request = Request{Method: method, MinorVersion: 1, Fields: c.request.Fields[:0], Body: &c.requestBody, Malformed: malformed,
+		Conn: c.accepted, Tunnel: c.tunnel, conn: c}
+	c.requestBody.prepare(false)
+	c.requestBody.complete.Store(true)
 	c.writer.closing = malformed != nil
 }
 
@@ -232,7 +232,7 @@ func methodOf(head []byte) string {
 // endRequest completes the response. It reports whether the connection can be used for the next request.
 func (c *conn) endRequest() bool {
 	complete := c.writer.end()
-	c.watch.disarm()
+	c.goneWatch.disarm()
 	switch {
 	case !complete:
 		return false
@@ -258,7 +258,7 @@ func (c *conn) discardBody() bool {
 	if c.body.complete() {
 		return true
 	}
-	c.content.begin(true)
+	c.requestBody.prepare(true)
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
 	_, _ = io.CopyN(io.Discard, &c.body, maxDiscard) // however it ends, the end counts
 	if c.body.complete() {
@@ -270,7 +270,7 @@ func (c *conn) discardBody() bool {
 
 // linger lets the client read the response before the connection is closed, if it may still be sending.
 func (c *conn) linger() {
-	c.wait.rank.Store(int32(closing))
+	c.wait.rank.Store(int32(rankClosing))
 	// What the client may be sending is not read any more.
 	maySend := c.request.Malformed != nil || c.request.Method == http.MethodConnect || !c.body.complete() || len(c.buffer.unread()) > 0
 	if !maySend || closeWrite(c.stream) != nil {
@@ -287,8 +287,8 @@ func (c *conn) enterTunnel() bool {
 	c.stream, c.tunnel = tls.Server(inner, c.writer.tunnelTLS), c.writer.tunnel
 	c.buffer.release()
 	c.poller = nil // it reads from the connection below
-	c.forget()
-	c.phase.Store(uint32(silent))
+	c.resetRequest()
+	c.phase.Store(uint32(phaseNew))
 	c.wait.restart()
 	return c.handshake()
 }
@@ -313,9 +313,9 @@ func closeWrite(c net.Conn) error {
 }
 
 func (c *conn) close() {
-	c.watch.disarm()
+	c.goneWatch.disarm()
 	if c.writer.mustReset() {
-		if tcp, ok := socketOf(c.outer).(*net.TCPConn); ok {
+		if tcp, ok := socketOf(c.accepted).(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
 		}
 		c.evict()
@@ -329,7 +329,7 @@ func (c *conn) close() {
 // evict closes the connection at once. To end TLS as it should be would mean to wait for a client that makes the server wait.
 // It may be called from any goroutine.
 func (c *conn) evict() {
-	_ = socketOf(c.outer).Close()
+	_ = socketOf(c.accepted).Close()
 	c.server.remove(c)
 }
 
@@ -348,7 +348,7 @@ func socketOf(conn net.Conn) net.Conn {
 // goroutine.
 func (c *conn) closeIf(in phase, atLeast time.Duration) {
 	since := c.wait.reading.Load()
-	if phase(c.phase.Load()) == in && since > 0 && c.server.clock.now()-since >= int64(atLeast) && c.wait.reading.CompareAndSwap(since, evicted) {
+	if phase(c.phase.Load()) == in && since > 0 && c.server.clock.now()-since >= int64(atLeast) && c.wait.reading.CompareAndSwap(since, evictedMark) {
 		go func() { // the end of TLS waits for a client that does not read
 			_ = c.stream.Close()
 			c.server.remove(c)

@@ -11,36 +11,36 @@ import (
 const evictionTimeout = 250 * time.Millisecond
 
 // Clients that are just faster than that, each with an endless transfer, could hold all connections for as long as they like.
-// So once a new connection has waited for longWait, clients have only shortTimeout: enough for one that takes and sends what is
-// ready, and too short for one that does so in small portions. This lasts for siegeTime, since evicted clients come back.
+// So once a new connection has waited for overloadWait, clients have only overloadEvictionTimeout: enough for one that takes and sends what is
+// ready, and too short for one that does so in small portions. This lasts for overloadPeriod, since evicted clients come back.
 const (
-	longWait     = time.Second
-	shortTimeout = 20 * time.Millisecond
-	siegeTime    = 10 * time.Second
+	overloadWait            = time.Second
+	overloadEvictionTimeout = 20 * time.Millisecond
+	overloadPeriod          = 10 * time.Second
 )
 
-// patience returns the eviction timeout in favour of a connection that was accepted at a time.
-func (s *Server) patience(accepted time.Time) time.Duration {
+// evictionTimeoutFor returns the eviction timeout in favour of a connection that was accepted at a time.
+func (s *Server) evictionTimeoutFor(accepted time.Time) time.Duration {
 	now := s.clock.now()
-	if time.Since(accepted) >= longWait {
-		s.besieged.Store(now)
+	if time.Since(accepted) >= overloadWait {
+		s.lastOverload.Store(now)
 	}
-	if last := s.besieged.Load(); last > 0 && now-last < int64(siegeTime) {
-		return shortTimeout
+	if last := s.lastOverload.Load(); last > 0 && now-last < int64(overloadPeriod) {
+		return overloadEvictionTimeout
 	}
 	return evictionTimeout
 }
 
-// makeRoom closes the connection on which the server has waited longest for its client, and at least for the timeout. It
+// evictSlowest closes the connection on which the server has waited longest for its client, and at least for the timeout. It
 // returns when it is worth looking again.
-func (s *Server) makeRoom(timeout time.Duration) time.Duration {
+func (s *Server) evictSlowest(timeout time.Duration) time.Duration {
 	now := s.clock.now()
 	for {
-		worst := s.worst()
+		worst := s.slowest()
 		if worst.conn == nil {
 			return timeout // the server waits for no client
 		}
-		if waited := time.Duration(now - worst.since); waited < timeout && worst.rank != closing {
+		if waited := time.Duration(now - worst.since); waited < timeout && worst.rank != rankClosing {
 			return timeout - waited
 		}
 		if worst.claim() {
@@ -53,8 +53,8 @@ func (s *Server) makeRoom(timeout time.Duration) time.Duration {
 	}
 }
 
-// worst returns the candidate that is to be closed first. Its conn is nil if there is no candidate.
-func (s *Server) worst() (worst candidate) {
+// slowest returns the candidate that is to be closed first. Its conn is nil if there is no candidate.
+func (s *Server) slowest() (worst evictionCandidate) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
@@ -65,37 +65,37 @@ func (s *Server) worst() (worst candidate) {
 	return worst
 }
 
-// candidate is a connection on which the server waits for the client.
-type candidate struct {
+// evictionCandidate is a connection on which the server waits for the client.
+type evictionCandidate struct {
 	conn  *conn
-	rank  rank
+	rank  evictionRank
 	clock *atomic.Int64
 	since int64
 }
 
 // rank is the order in which connections are closed.
-type rank int32
+type evictionRank int32
 
 const (
-	closing rank = iota - 1 // the last response was sent
-	unknown                 // it never sent a complete header
-	known
+	rankClosing   evictionRank = iota - 1 // the last response was sent
+	rankNoRequest                         // it never sent a complete header
+	rankServed
 )
 
-func (c *conn) candidate() (candidate, bool) {
+func (c *conn) candidate() (evictionCandidate, bool) {
 	w := &c.wait
-	order, reading, writing := rank(w.rank.Load()), w.reading.Load(), w.writing.Load()
+	order, reading, writing := evictionRank(w.rank.Load()), w.reading.Load(), w.writing.Load()
 	switch {
-	case order == closing:
-		return candidate{conn: c, rank: order}, true
+	case order == rankClosing:
+		return evictionCandidate{conn: c, rank: order}, true
 	case writing > 0 && (reading <= 0 || writing < reading):
-		return candidate{conn: c, rank: order, clock: &w.writing, since: writing}, true
+		return evictionCandidate{conn: c, rank: order, clock: &w.writing, since: writing}, true
 	default:
-		return candidate{conn: c, rank: order, clock: &w.reading, since: reading}, reading > 0
+		return evictionCandidate{conn: c, rank: order, clock: &w.reading, since: reading}, reading > 0
 	}
 }
 
-func (a candidate) before(b candidate) bool {
+func (a evictionCandidate) before(b evictionCandidate) bool {
 	if a.rank != b.rank {
 		return a.rank < b.rank
 	}
@@ -103,6 +103,6 @@ func (a candidate) before(b candidate) bool {
 }
 
 // claim reserves the connection for eviction, unless its client was faster.
-func (a candidate) claim() bool {
-	return a.clock == nil || a.clock.CompareAndSwap(a.since, evicted)
+func (a evictionCandidate) claim() bool {
+	return a.clock == nil || a.clock.CompareAndSwap(a.since, evictedMark)
 }

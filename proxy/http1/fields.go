@@ -51,7 +51,7 @@ func (f Fields) Elements(name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for line := range f.Lines(name) {
 			for element := range strings.SplitSeq(line, ",") {
-				if element = trim(element); element != "" && !yield(element) {
+				if element = trimOWS(element); element != "" && !yield(element) {
 					return
 				}
 			}
@@ -129,4 +129,4 @@ func FieldsOf(header http.Header) (fields Fields) {
 func EqualFold(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
 // trim removes optional whitespace (RFC 9110 section 5.6.3) from both ends.
-func trim(text string) string { return strings.Trim(text, " \t") }
+func trimOWS(text string) string { return strings.Trim(text, " \t") }

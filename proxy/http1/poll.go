@@ -39,9 +39,9 @@ func newPoller(conn net.Conn) poller {
 	}
 }
 
-// quiet reports whether there is nothing to read. Without a poller it is unknown, and true. b is for what is read: memory of the
+// nothingToRead reports whether there is nothing to read. Without a poller it is unknown, and true. b is for what is read: memory of the
 // function would be allocated.
-func (poll poller) quiet(b []byte) bool {
+func (poll poller) nothingToRead(b []byte) bool {
 	if poll == nil {
 		return true
 	}

@@ -24,13 +24,13 @@ func randomAge() time.Duration { return maxAge - rand.N(ageJitter) } //nolint:go
 // pool keeps idle connections. The zero value is empty.
 type pool struct {
 	mu      sync.Mutex
-	idle    []*exchange // the one that has been idle longest first
-	janitor *time.Timer // not nil while something is idle
+	idle    []*upstreamConn // the one that has been idle longest first
+	janitor *time.Timer     // not nil while something is idle
 }
 
 // get removes the connection that was used last, so that those that are not needed become old. It returns nil if there is
 // none on which a request may be sent.
-func (p *pool) get() *exchange {
+func (p *pool) get() *upstreamConn {
 	for {
 		p.mu.Lock()
 		last := len(p.idle) - 1
@@ -38,25 +38,25 @@ func (p *pool) get() *exchange {
 			p.mu.Unlock()
 			return nil
 		}
-		e := p.idle[last]
+		u := p.idle[last]
 		p.idle[last] = nil
 		p.idle = p.idle[:last]
 		p.mu.Unlock()
-		if e.revive() {
-			return e
+		if u.prepareReuse() {
+			return u
 		}
-		_ = e.conn.Close()
+		_ = u.conn.Close()
 	}
 }
 
 // put adds a connection. It reports false if there are enough.
-func (p *pool) put(e *exchange) bool {
+func (p *pool) put(u *upstreamConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if limit := e.client.MaxIdle; len(p.idle) >= limit && (limit > 0 || len(p.idle) >= defaultMaxIdle) {
+	if limit := u.client.MaxIdle; len(p.idle) >= limit && (limit > 0 || len(p.idle) >= defaultMaxIdle) {
 		return false
 	}
-	p.idle = append(p.idle, e)
+	p.idle = append(p.idle, u)
 	if p.janitor == nil {
 		p.janitor = time.AfterFunc(idleTimeout, p.closeExpired)
 	}
@@ -66,18 +66,18 @@ func (p *pool) put(e *exchange) bool {
 // closeExpired closes the connections that were idle for too long, and those that are too old.
 func (p *pool) closeExpired() {
 	now := time.Now()
-	p.closeIf(func(e *exchange) bool { return e.expired(now) })
+	p.closeIf(func(u *upstreamConn) bool { return u.expired(now) })
 }
 
 // closeIf closes idle connections, and sets the janitor for the others.
-func (p *pool) closeIf(condition func(*exchange) bool) {
+func (p *pool) closeIf(condition func(*upstreamConn) bool) {
 	p.mu.Lock()
-	var removed []*exchange
-	p.idle = slices.DeleteFunc(p.idle, func(e *exchange) bool {
-		if !condition(e) {
+	var removed []*upstreamConn
+	p.idle = slices.DeleteFunc(p.idle, func(u *upstreamConn) bool {
+		if !condition(u) {
 			return false
 		}
-		removed = append(removed, e)
+		removed = append(removed, u)
 		return true
 	})
 	if p.janitor != nil {
@@ -88,7 +88,7 @@ func (p *pool) closeIf(condition func(*exchange) bool) {
 		p.janitor = time.AfterFunc(time.Until(p.idle[0].idleSince.Add(idleTimeout)), p.closeExpired)
 	}
 	p.mu.Unlock()
-	for _, e := range removed {
-		_ = e.conn.Close() // not under the mutex: with TLS it writes
+	for _, u := range removed {
+		_ = u.conn.Close() // not under the mutex: with TLS it writes
 	}
 }

@@ -29,7 +29,7 @@ type requestScanner struct {
 func (s *requestScanner) scan(head []byte) (length int, _ *RequestError) {
 	head = head[:min(len(head), maxRequestHeader)]
 	for {
-		for s.checked < len(head) && classes[head[s.checked]]&textByte != 0 {
+		for s.checked < len(head) && byteClasses[head[s.checked]]&textByte != 0 {
 			s.checked++
 		}
 		switch rest := head[s.checked:]; {
@@ -92,7 +92,7 @@ func checkRequestLine(line []byte) *RequestError {
 
 // isVersion reports whether text is an HTTP-version: RFC 9112 section 2.3.
 func isVersion(text string) bool {
-	return len(text) == len("HTTP/1.1") && text[:5] == protocol && isDigit(text[5]) && text[6] == '.' && isDigit(text[7])
+	return len(text) == len("HTTP/1.1") && text[:5] == versionPrefix && isDigit(text[5]) && text[6] == '.' && isDigit(text[7])
 }
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
@@ -103,7 +103,7 @@ func checkFieldLine(line []byte) *RequestError {
 		return errFolding // section 5.2
 	}
 	for i, b := range line {
-		if classes[b]&tokenByte == 0 {
+		if byteClasses[b]&tokenByte == 0 {
 			if b == ':' && i > 0 { // no whitespace before it: section 5.1
 				return nil
 			}
@@ -122,12 +122,12 @@ func (r *Request) parse(head string) *RequestError {
 	for rest != "\r\n" {
 		line, rest, _ = strings.Cut(rest, "\r\n")
 		name, value, _ := strings.Cut(line, ":")
-		r.Fields = append(r.Fields, Field{name, trim(value)})
+		r.Fields = append(r.Fields, Field{name, trimOWS(value)})
 	}
 	if err := r.checkTarget(); err != nil {
 		return err
 	}
-	return r.frame()
+	return r.parseFraming()
 }
 
 // checkTarget checks the request target: RFC 9112 section 3.2.
@@ -158,14 +158,14 @@ func isHost(text string) bool {
 // frame finds out where the request ends, and for which host it is: RFC 9112 sections 3.2 and 6. Two servers that understand
 // these fields differently are what request smuggling is made of (section 11.2), so whatever can be understood in two ways is
 // an error.
-func (r *Request) frame() *RequestError {
+func (r *Request) parseFraming() *RequestError {
 	var hosts, lengths, codings int
 	for _, field := range r.Fields {
 		switch name := field.Name; {
 		case EqualFold(name, "Host"):
 			r.Host = field.Value
 			hosts++
-		case EqualFold(name, "Expect") && r.MinorVersion > 0 && !r.expect(field.Value):
+		case EqualFold(name, "Expect") && r.MinorVersion > 0 && !r.parseExpect(field.Value):
 			return errExpectation
 		case EqualFold(name, "Trailer") && !validTrailer(field.Value):
 			return errTrailer
@@ -194,9 +194,9 @@ func (r *Request) frame() *RequestError {
 }
 
 // expect takes a line of the Expect field: RFC 9110 section 10.1.1.
-func (r *Request) expect(value string) bool {
+func (r *Request) parseExpect(value string) bool {
 	for element := range strings.SplitSeq(value, ",") {
-		switch element = trim(element); {
+		switch element = trimOWS(element); {
 		case EqualFold(element, "100-continue"):
 			r.ExpectContinue = true
 		case element != "":
@@ -209,7 +209,7 @@ func (r *Request) expect(value string) bool {
 // validTrailer reports whether the Trailer field names no field by which a message is framed: RFC 9110 section 6.5.1.
 func validTrailer(value string) bool {
 	for name := range strings.SplitSeq(value, ",") {
-		if name = trim(name); EqualFold(name, "Content-Length") || EqualFold(name, "Transfer-Encoding") || EqualFold(name, "Trailer") {
+		if name = trimOWS(name); EqualFold(name, "Content-Length") || EqualFold(name, "Transfer-Encoding") || EqualFold(name, "Trailer") {
 			return false
 		}
 	}

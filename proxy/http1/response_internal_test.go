@@ -41,7 +41,7 @@ type parsedResponse struct {
 func parseOurs(method, text string) (p parsedResponse, ok bool) {
 	conn := &cannedConn{}
 	conn.Reset([]byte(text))
-	e := newExchange(&Client{}, conn)
+	e := newUpstreamConn(&Client{}, conn)
 	r := &ClientRequest{Method: method}
 	if e.receive(r) != nil {
 		return p, false

@@ -37,7 +37,7 @@ type responseHead struct {
 }
 
 // protocol is the beginning of a response.
-const protocol = "HTTP/"
+const versionPrefix = "HTTP/"
 
 // responseScanner looks for the end of a response's header. The zero value is at the beginning.
 type responseScanner struct{ line int } // where the current line begins
@@ -46,7 +46,7 @@ type responseScanner struct{ line int } // where the current line begins
 // line, once it is complete, and 0 before. What cannot be a response is an error at once: more may never arrive.
 func (s *responseScanner) scan(head []byte) (length int, _ error) {
 	head = head[:min(len(head), maxResponseHeader)]
-	if n := min(len(head), len(protocol)); string(head[:n]) != protocol[:n] {
+	if n := min(len(head), len(versionPrefix)); string(head[:n]) != versionPrefix[:n] {
 		return 0, errStatusLine
 	}
 	for {
@@ -84,7 +84,7 @@ func (h *responseHead) parse(head string, fields Fields) error {
 		line, rest = cutLine(rest)
 		switch {
 		case line == "" && rest == "":
-			return h.frame()
+			return h.parseFraming()
 		case len(h.Fields) >= maxResponseLines:
 			return errResponseTooLong
 		}
@@ -114,7 +114,7 @@ func (h *responseHead) statusLine(line string) error {
 	if len(status) != 3 || !ok || n < 100 || reason != "" && !consistsOf(reason, textByte) {
 		return errStatusLine
 	}
-	h.Status, h.Reason = int(n), trim(reason)
+	h.Status, h.Reason = int(n), trimOWS(reason)
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (h *responseHead) fieldLine(line string) error {
 			return errResponseField
 		}
 		last := &h.Fields[len(h.Fields)-1]
-		last.Value = trim(last.Value + " " + trim(line))
+		last.Value = trimOWS(last.Value + " " + trimOWS(line))
 		return nil
 	}
 	name, value, found := strings.Cut(line, ":")
@@ -137,12 +137,12 @@ func (h *responseHead) fieldLine(line string) error {
 	if !found || !consistsOf(name, tokenByte) {
 		return errResponseField
 	}
-	h.Fields = append(h.Fields, Field{name, trim(value)})
+	h.Fields = append(h.Fields, Field{name, trimOWS(value)})
 	return nil
 }
 
 // frame finds out where the response ends: RFC 9112 section 6.3.
-func (h *responseHead) frame() error {
+func (h *responseHead) parseFraming() error {
 	found := false
 	for _, field := range h.Fields {
 		switch name := field.Name; {

@@ -35,17 +35,17 @@ type Server struct {
 	// OnPanic, if not nil, is called on the goroutine of a handler that panicked. Its connection is closed.
 	OnPanic func(reason any)
 
-	mu        sync.Mutex                 // never held while something blocks
-	listeners map[*net.Listener]struct{} // of calls of Serve that have not returned; a listener need not be comparable
-	conns     map[*conn]struct{}
-	changed   chan struct{} // a connection was removed, or Serve has returned; one value is enough
-	closed    chan struct{} // closed by Shutdown and Close
-	clock     clock
-	draining  atomic.Bool // Shutdown or Close was called
-	killed    bool        // Close was called
+	mu          sync.Mutex                 // never held while something blocks
+	listeners   map[*net.Listener]struct{} // of calls of Serve that have not returned; a listener need not be comparable
+	conns       map[*conn]struct{}
+	removed     chan struct{} // a connection was removed, or Serve has returned; one value is enough
+	closed      chan struct{} // closed by Shutdown and Close
+	clock       clock
+	draining    atomic.Bool // Shutdown or Close was called
+	forceClosed bool        // Close was called
 
-	besieged atomic.Int64 // when the room was last scarce for a long time: see patience
-	date     atomic.Pointer[date]
+	lastOverload atomic.Int64 // when a connection last waited long to be admitted: see evictionTimeoutFor
+	date         atomic.Pointer[dateValue]
 }
 
 // ErrServerClosed is returned by Serve after Shutdown or Close. It wraps net.ErrClosed.
@@ -66,7 +66,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		c := newConn(s, accepted)
 		for came := time.Now(); !s.admit(c); {
-			if !s.waitForRoom(s.makeRoom(s.patience(came))) {
+			if !s.awaitRemoval(s.evictSlowest(s.evictionTimeoutFor(came))) {
 				_ = accepted.Close() // it was never served
 				return ErrServerClosed
 			}
@@ -112,14 +112,14 @@ func (s *Server) removeListener(l *net.Listener) {
 	s.mu.Lock()
 	delete(s.listeners, l)
 	s.mu.Unlock()
-	s.signal()
+	s.signalRemoval()
 }
 
 // init makes the zero value usable. mu is held.
 func (s *Server) init() {
 	if s.conns == nil {
 		s.listeners, s.conns = map[*net.Listener]struct{}{}, map[*conn]struct{}{}
-		s.changed, s.closed = make(chan struct{}, 1), make(chan struct{})
+		s.removed, s.closed = make(chan struct{}, 1), make(chan struct{})
 		s.clock = clock{time.Now()}
 	}
 }
@@ -128,7 +128,7 @@ func (s *Server) init() {
 func (s *Server) admit(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.killed || s.MaxConns > 0 && len(s.conns) >= s.MaxConns {
+	if s.forceClosed || s.MaxConns > 0 && len(s.conns) >= s.MaxConns {
 		return false // Serve notices that the server was closed when it waits for room
 	}
 	s.conns[c] = struct{}{}
@@ -140,24 +140,24 @@ func (s *Server) remove(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
-	s.signal()
+	s.signalRemoval()
 }
 
-func (s *Server) signal() {
+func (s *Server) signalRemoval() {
 	select {
-	case s.changed <- struct{}{}:
+	case s.removed <- struct{}{}:
 	default:
 	}
 }
 
-// waitForRoom waits until a connection was removed, or some time has passed. It reports false if the server was closed.
-func (s *Server) waitForRoom(atMost time.Duration) bool {
+// awaitRemoval waits until a connection was removed, or some time has passed. It reports false if the server was closed.
+func (s *Server) awaitRemoval(atMost time.Duration) bool {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
 	select {
 	case <-s.closed:
 		return false
-	case <-s.changed:
+	case <-s.removed:
 	case <-timer.C:
 	}
 	return true
@@ -180,18 +180,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	over, late := time.NewTimer(idleGrace), time.NewTimer(firstRequestTimeout)
 	defer over.Stop()
 	defer late.Stop()
-	for s.closeConns(func(c *conn) { c.closeIf(idle, minIdle) }) {
+	for s.closeConns(func(c *conn) { c.closeIf(phaseIdle, minIdle) }) {
 		select {
-		case <-s.changed:
+		case <-s.removed:
 		case <-over.C:
 			minIdle = 0
 		case <-late.C:
-			s.closeConns(func(c *conn) { c.closeIf(silent, 0) })
+			s.closeConns(func(c *conn) { c.closeIf(phaseNew, 0) })
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	s.signal() // another call may be waiting
+	s.signalRemoval() // another call may be waiting
 	return nil
 }
 
@@ -199,7 +199,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) Close() {
 	s.closeListeners()
 	s.mu.Lock()
-	s.killed = true
+	s.forceClosed = true
 	s.mu.Unlock()
 	s.closeConns((*conn).evict)
 }

@@ -18,23 +18,23 @@ type ResponseWriter struct {
 	// Close means that the response is the last on its connection, and says so. If it is false, the server decides.
 	Close bool
 
-	conn      *conn
-	out       []byte // what is to be sent; nil without memory
-	begun     bool   // the final response has begun
-	closing   bool   // the connection ends with the response
-	framing   framing
-	remaining int64 // of a body of known length
-	trailer   Fields
-	aborted   bool
-	err       error // of the connection
-	tunnel    any
-	tunnelTLS *tls.Config
+	conn        *conn
+	out         []byte // what is to be sent; nil without memory
+	headWritten bool   // the final response has begun
+	closing     bool   // the connection ends with the response
+	framing     framing
+	remaining   int64 // of a body of known length
+	trailer     Fields
+	aborted     bool
+	err         error // of the connection
+	tunnel      any
+	tunnelTLS   *tls.Config
 }
 
 // writeBuffer is how much of a response is copied at a time, and held while the client does not read. A TLS record fits.
-const writeBuffer = 16 << 10
+const writeBufferSize = 16 << 10
 
-var writeBuffers = sync.Pool{New: func() any { return new([writeBuffer]byte) }}
+var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte) }}
 
 // errIncomplete is for a handler that sends another body than it has announced.
 var errIncomplete = errors.New("the response's body does not have the length that was announced")
@@ -42,11 +42,11 @@ var errIncomplete = errors.New("the response's body does not have the length tha
 // WriteInformational sends an informational response (RFC 9110 section 15.2) at once, unless the client's version of HTTP has
 // none. Its fields are not those of the final response. Those that frame a message are left out.
 func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fields) error {
-	if w.begun || w.conn.request.MinorVersion == 0 {
+	if w.headWritten || w.conn.request.MinorVersion == 0 {
 		return nil
 	}
 	w.statusLine(status, reason)
-	w.out = append(appendFields(w.out, fields, unframed), "\r\n"...)
+	w.out = append(appendFields(w.out, fields, noFraming), "\r\n"...)
 	return w.Flush()
 }
 
@@ -55,28 +55,28 @@ func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fi
 // is the Content-Length, and -1 means none. Fields that frame a message (Content-Length, Transfer-Encoding) are replaced in
 // their place, and Date is added if it is missing.
 func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
-	w.begun = true
+	w.headWritten = true
 	r := &w.conn.request
-	isLast := w.conn.content.responseBegins()
+	isLast := w.conn.requestBody.responseBegins()
 	w.closing = w.closing || w.Close || isLast || w.conn.server.draining.Load() || r.ContentLength > maxDiscard && !r.Body.Complete()
 	framed := length
 	switch {
 	case status == http.StatusNoContent: // RFC 9110 section 8.6
-		w.framing, framed = noBody, unframed
+		w.framing, framed = noBody, noFraming
 	case r.Method == http.MethodHead, status == http.StatusNotModified:
 		if w.framing = noBody; length < 0 {
-			framed = unframed
+			framed = noFraming
 		}
 	case length >= 0:
 		w.framing, w.remaining = byLength, length
 	case r.MinorVersion == 0:
-		w.framing, w.closing, framed = byClose, true, unframed
+		w.framing, w.closing, framed = byClose, true, noFraming
 	default:
 		w.framing = byChunks
 	}
 	w.Fields.Delete("Connection") // it is about this connection
 	if !w.Fields.Has("Date") {
-		w.Fields.Add("Date", w.conn.server.now())
+		w.Fields.Add("Date", w.conn.server.dateField())
 	}
 	w.statusLine(status, reason)
 	w.out = appendFields(w.out, w.Fields, framed)
@@ -101,29 +101,29 @@ func (w *ResponseWriter) statusLine(status int, reason string) {
 
 func (w *ResponseWriter) ensureBuffer() {
 	if w.out == nil {
-		w.out = writeBuffers.Get().(*[writeBuffer]byte)[:0]
+		w.out = writeBuffers.Get().(*[writeBufferSize]byte)[:0]
 	}
 }
 
 // date is a value of the Date field. It is shared by all responses of a second.
-type date struct {
+type dateValue struct {
 	second int64
 	text   string
 }
 
 // now returns the value of the Date field: RFC 9110 section 6.6.1.
-func (s *Server) now() string {
+func (s *Server) dateField() string {
 	now := time.Now()
 	if last := s.date.Load(); last != nil && last.second == now.Unix() {
 		return last.text
 	}
-	current := &date{now.Unix(), now.UTC().Format(http.TimeFormat)}
+	current := &dateValue{now.Unix(), now.UTC().Format(http.TimeFormat)}
 	s.date.Store(current)
 	return current.text
 }
 
-// minRead is less room than which is not worth a read.
-const minRead = 2 << 10
+// minReadSpace is the least space that is worth a read.
+const minReadSpace = 2 << 10
 
 // Write sends a part of the body. It may buffer it. For responses without a body it does nothing.
 func (w *ResponseWriter) Write(p []byte) (int, error) {
@@ -131,7 +131,7 @@ func (w *ResponseWriter) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	for written := 0; ; {
-		n := copy(w.room(), p[written:])
+		n := copy(w.freeSpace(), p[written:])
 		w.commit(n)
 		if written += n; written == len(p) || w.err != nil {
 			return written, w.err
@@ -149,12 +149,12 @@ func (w *ResponseWriter) ReadFrom(body ResponseBody) (n int64, err error) {
 		return 0, nil
 	}
 	for {
-		if !body.Ready() || len(w.room()) < minRead {
+		if !body.Ready() || len(w.freeSpace()) < minReadSpace {
 			if err := w.Flush(); err != nil {
 				return n, err
 			}
 		}
-		read, err := body.Read(w.room())
+		read, err := body.Read(w.freeSpace())
 		w.commit(read)
 		n += int64(read)
 		switch {
@@ -169,16 +169,16 @@ func (w *ResponseWriter) ReadFrom(body ResponseBody) (n int64, err error) {
 	}
 }
 
-// room returns where the next part of the body can be put before commit.
-func (w *ResponseWriter) room() []byte {
+// freeSpace returns where the next part of the body can be put before commit.
+func (w *ResponseWriter) freeSpace() []byte {
 	w.ensureBuffer()
 	if w.framing == byChunks {
-		return chunkRoom(w.out)
+		return chunkSpace(w.out)
 	}
 	return w.out[len(w.out):cap(w.out)]
 }
 
-// commit adds n bytes that were put into room.
+// commit adds n bytes that were put into freeSpace.
 func (w *ResponseWriter) commit(n int) {
 	if w.framing == byChunks {
 		w.out = appendChunk(w.out, n)
@@ -203,8 +203,8 @@ func (w *ResponseWriter) Flush() error {
 }
 
 func (w *ResponseWriter) releaseBuffer() {
-	if cap(w.out) == writeBuffer {
-		writeBuffers.Put((*[writeBuffer]byte)(w.out[:writeBuffer]))
+	if cap(w.out) == writeBufferSize {
+		writeBuffers.Put((*[writeBufferSize]byte)(w.out[:writeBufferSize]))
 	}
 	w.out = nil
 }
@@ -220,14 +220,14 @@ func (w *ResponseWriter) Abort() { w.aborted = true }
 // come through it have tunnel in their field Tunnel.
 func (w *ResponseWriter) OpenTunnel(config *tls.Config, tunnel any) {
 	w.ensureBuffer()
-	w.begun, w.closing, w.framing = true, false, noBody
+	w.headWritten, w.closing, w.framing = true, false, noBody
 	w.tunnel, w.tunnelTLS = tunnel, config
 	w.out = append(w.out, "HTTP/1.1 200 Connection established\r\n\r\n"...)
 }
 
 // end completes the response after the handler has returned. It reports false if the client cannot have received it completely.
 func (w *ResponseWriter) end() bool {
-	if !w.begun || w.framing == byLength && w.remaining != 0 {
+	if !w.headWritten || w.framing == byLength && w.remaining != 0 {
 		w.aborted = true
 	}
 	if w.aborted {
@@ -242,4 +242,4 @@ func (w *ResponseWriter) end() bool {
 }
 
 // mustReset reports whether the connection must be reset, because its end would make the response look complete.
-func (w *ResponseWriter) mustReset() bool { return w.aborted && w.begun && w.framing == byClose }
+func (w *ResponseWriter) mustReset() bool { return w.aborted && w.headWritten && w.framing == byClose }

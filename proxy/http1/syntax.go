@@ -3,15 +3,15 @@ package http1
 import "strconv"
 
 // class says what a byte may be part of. One table lookup classifies a byte.
-type class uint8
+type byteClass uint8
 
 const (
-	tokenByte  class = 1 << iota // RFC 9110 section 5.6.2: methods and field names
-	targetByte                   // a request target: everything but controls and the space
-	textByte                     // a field value: targetByte, space and HTAB
+	tokenByte  byteClass = 1 << iota // RFC 9110 section 5.6.2: methods and field names
+	targetByte                       // a request target: everything but controls and the space
+	textByte                         // a field value: targetByte, space and HTAB
 )
 
-var classes = func() (table [256]class) {
+var byteClasses = func() (table [256]byteClass) {
 	for b := range table {
 		switch {
 		case b == '\t', b == ' ':
@@ -31,9 +31,9 @@ var classes = func() (table [256]class) {
 func IsToken(text string) bool { return consistsOf(text, tokenByte) }
 
 // consistsOf reports whether text is not empty, and all its bytes are of a class.
-func consistsOf[T string | []byte](text T, want class) bool {
+func consistsOf[T string | []byte](text T, want byteClass) bool {
 	for i := range len(text) {
-		if classes[text[i]]&want == 0 {
+		if byteClasses[text[i]]&want == 0 {
 			return false
 		}
 	}

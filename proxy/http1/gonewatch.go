@@ -13,8 +13,8 @@ const watchDelay = 10 * time.Millisecond
 // maxEarly is how much of later requests is read while one is served. Behind more, the end of the connection is not seen.
 const maxEarly = 4 << 10
 
-// watch notices that the client of a request goes away while the request is served, after its body was read.
-type watch struct {
+// goneWatch notices that the client of a request goes away while the request is served, after its body was read.
+type goneWatch struct {
 	conn *conn
 
 	mu       sync.Mutex
@@ -29,7 +29,7 @@ type watch struct {
 }
 
 // arm begins to watch soon. Nothing must read from the connection until disarm.
-func (w *watch) arm() {
+func (w *goneWatch) arm() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.armed || w.gone {
@@ -44,7 +44,7 @@ func (w *watch) arm() {
 }
 
 // run waits for bytes of the client. It runs on the goroutine of the timer.
-func (w *watch) run() {
+func (w *goneWatch) run() {
 	w.mu.Lock()
 	if !w.armed || w.reading != nil {
 		w.mu.Unlock()
@@ -73,7 +73,7 @@ func (w *watch) run() {
 }
 
 // disarm ends the watch, and whatever belongs to the request.
-func (w *watch) disarm() {
+func (w *goneWatch) disarm() {
 	w.mu.Lock()
 	armed, reading, cancel := w.armed, w.reading, w.cancel
 	w.armed, w.reading, w.canceler, w.context, w.cancel = false, nil, nil, nil, nil
@@ -96,7 +96,7 @@ func (w *watch) disarm() {
 }
 
 // clientGone ends what the request waits for.
-func (w *watch) clientGone() {
+func (w *goneWatch) clientGone() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.gone = true
@@ -110,7 +110,7 @@ func (w *watch) clientGone() {
 
 // CancelWhenGone implements Caller.
 func (r *Request) CancelWhenGone(c Canceler) {
-	w := &r.conn.watch
+	w := &r.conn.goneWatch
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.canceler = c
@@ -121,7 +121,7 @@ func (r *Request) CancelWhenGone(c Canceler) {
 
 // Context is done when the client has gone, and when the request has ended.
 func (r *Request) Context() context.Context {
-	w := &r.conn.watch
+	w := &r.conn.goneWatch
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.context == nil {
@@ -136,7 +136,7 @@ func (r *Request) Context() context.Context {
 // Gone reports whether the client has gone away: it closed or half-closed the connection, or the connection failed. It is
 // noticed within some milliseconds while a request waits.
 func (r *Request) Gone() bool {
-	w := &r.conn.watch
+	w := &r.conn.goneWatch
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.gone

@@ -14,20 +14,20 @@ type RequestBody struct {
 	conn     *conn
 	complete atomic.Bool
 
-	mu          sync.Mutex
-	expecting   bool // the client waits for "100 Continue"
-	interrupted bool
-	broken      bool // a Read has failed: the end of the body cannot be found any more
-	started     bool // the read deadline is not that of the header any more
+	mu             sync.Mutex
+	expecting      bool // the client waits for "100 Continue"
+	interrupted    bool
+	broken         bool // a Read has failed: the end of the body cannot be found any more
+	deadlineLifted bool // the read deadline is not that of the header any more
 }
 
 var errInterrupted = errors.New("the request body was interrupted")
 
 // begin prepares for reading. keepDeadline is for what the handler has left over.
-func (b *RequestBody) begin(keepDeadline bool) {
+func (b *RequestBody) prepare(keepDeadline bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.expecting, b.interrupted, b.broken, b.started = false, false, false, keepDeadline
+	b.expecting, b.interrupted, b.broken, b.deadlineLifted = false, false, false, keepDeadline
 }
 
 // Read implements io.Reader. The first call sends "100 Continue" if the client waits for it.
@@ -37,13 +37,13 @@ func (b *RequestBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.conn.body.Read(p)
 	if err != nil {
-		b.ended(err)
+		b.readFailed(err)
 	}
 	return n, err
 }
 
 // ended takes the error of a Read.
-func (b *RequestBody) ended(err error) {
+func (b *RequestBody) readFailed(err error) {
 	b.mu.Lock()
 	first := !b.broken && !b.complete.Load()
 	isEnd := errors.Is(err, io.EOF)
@@ -54,9 +54,9 @@ func (b *RequestBody) ended(err error) {
 	switch {
 	case !first:
 	case isEnd:
-		b.conn.watch.arm()
+		b.conn.goneWatch.arm()
 	case !interrupted && !errors.Is(err, ErrChunk):
-		b.conn.watch.clientGone()
+		b.conn.goneWatch.clientGone()
 	}
 }
 
@@ -111,8 +111,8 @@ func (b *RequestBody) liftDeadline() error {
 	switch {
 	case b.interrupted:
 		return errInterrupted
-	case !b.started:
-		b.started = true
+	case !b.deadlineLifted:
+		b.deadlineLifted = true
 		b.conn.setDeadline(time.Time{})
 	}
 	return nil
@@ -124,11 +124,11 @@ type bodySource struct{ conn *conn }
 // Read implements io.Reader.
 func (s bodySource) Read(p []byte) (int, error) {
 	c := s.conn
-	if err := c.content.liftDeadline(); err != nil {
+	if err := c.requestBody.liftDeadline(); err != nil {
 		return 0, err
 	}
 	n, err := c.wait.block(func() (int, error) { return c.stream.Read(p) })
-	if c.wait.got >= progress {
+	if c.wait.received >= minProgress {
 		c.wait.restart()
 	}
 	return n, err
@@ -143,7 +143,7 @@ func (c *conn) write(p []byte) (int, error) {
 		c.wait.writing.CompareAndSwap(since, 0)
 	}
 	if err != nil {
-		c.watch.clientGone()
+		c.goneWatch.clientGone()
 	}
 	return n, err
 }

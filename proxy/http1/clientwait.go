@@ -19,35 +19,35 @@ func (c clock) now() int64 { return int64(time.Since(c.started)) + 1 }
 type clientWait struct {
 	clock clock
 
-	// reading and writing are when the current wait began, by the clock; 0 without one, and evicted once the
+	// reading and writing are when the current wait began, by the clock; 0 without one, and evictedMark once the
 	// server has decided to close the connection. They are changed by compare-and-swap, so that a client whose bytes have
 	// arrived and a server that wants to close can never both win.
 	reading, writing atomic.Int64
 
 	rank atomic.Int32 // a rank
 
-	// waited is how long, in nanoseconds, reads have been blocked with less than progress to show for it, which is got
+	// blockedFor is how long, in nanoseconds, reads have been blocked with less than minProgress to show for it, which is received
 	// bytes. That the upstream is slow to take a body does not count.
-	waited int64
-	got    int
+	blockedFor int64
+	received   int
 }
 
-const evicted = -1
+const evictedMark = -1
 
-// progress is how many bytes of a body must arrive for waited to begin again. If one byte were enough, one byte now and then
+// minProgress is how many bytes of a body must arrive for blockedFor to begin again. If one byte were enough, one byte now and then
 // would keep a connection forever.
-const progress = 4 << 10
+const minProgress = 4 << 10
 
 // errEvicted is returned for a connection that was closed to make room.
 var errEvicted = &net.OpError{Op: "read", Err: net.ErrClosed}
 
 // restart begins a new wait.
-func (w *clientWait) restart() { w.waited, w.got = 0, 0 }
+func (w *clientWait) restart() { w.blockedFor, w.received = 0, 0 }
 
 // block runs a function that is blocked on the client until it returns, and adds up the time.
 func (w *clientWait) block(read func() (int, error)) (int, error) {
 	began := w.clock.now()
-	since := began - w.waited
+	since := began - w.blockedFor
 	if !w.reading.CompareAndSwap(0, since) {
 		return 0, errEvicted
 	}
@@ -55,7 +55,7 @@ func (w *clientWait) block(read func() (int, error)) (int, error) {
 	if !w.reading.CompareAndSwap(since, 0) {
 		return 0, errEvicted
 	}
-	w.waited += w.clock.now() - began
-	w.got += n
+	w.blockedFor += w.clock.now() - began
+	w.received += n
 	return n, err
 }

@@ -1,0 +1,286 @@
+package http1
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	// MaxInformational is the maximum number of informational responses before a final one: an upstream that sends them for
+	// ever would keep a request busy for ever.
+	MaxInformational = 32
+
+	// lateResponseTimeout is how long the upstream's response is awaited after the request could not be sent. An upstream that refuses a
+	// request may close the connection while the request is being sent, and what it has answered is in the receive buffer.
+	lateResponseTimeout = 100 * time.Millisecond
+)
+
+// requestBuffers holds buffers for requests. A connection has one only while it writes.
+var requestBuffers = sync.Pool{New: func() any {
+	buffer := make([]byte, 0, minBufferSize)
+	return &buffer
+}}
+
+// maxSingleWriteBody is the length of the longest known body that is sent in one write with the header, by the goroutine that then
+// reads the response. It fits into the buffers of a connection, so that writing it does not wait for an upstream that answers
+// without reading.
+const maxSingleWriteBody = 64 << 10
+
+// upstreamConn is a connection to the upstream, and its current exchange: a request and its response. It implements Canceler and
+// ResponseBody.
+type upstreamConn struct {
+	client    *Client
+	conn      net.Conn
+	socket    net.Conn // the lowest layer of conn
+	poll      poller
+	polled    [1]byte
+	expiresAt time.Time // the end of the connection's maximum age
+	buffer    buffer
+
+	// These are of the current exchange, or the last.
+	idleSince     time.Time // zero for the first exchange
+	caller        Caller
+	responseBegan bool  // a byte of the response has arrived
+	sendError     error // why the request was not sent completely, without a body sender
+	head          responseHead
+	body          body
+	bodySender    *bodySender // nil if no body is streamed
+
+	mu         sync.Mutex
+	cancelable bool // Cancel may close the connection
+	canceled   bool
+}
+
+func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
+	u := &upstreamConn{client: c, conn: conn, socket: socketOf(conn), poll: newPoller(conn), expiresAt: time.Now().Add(randomAge())}
+	u.body.from, u.body.buffer = conn, &u.buffer
+	_ = conn.SetDeadline(c.deadline())
+	return u
+}
+
+// prepareReuse prepares an idle connection for a request. It reports false if that cannot be sent on it. A request that was not sent
+// can be sent elsewhere, so what is noticed here costs nothing.
+func (u *upstreamConn) prepareReuse() bool {
+	// The deadline is also for what TLS may write in answer to a key update.
+	return !u.expired(time.Now()) && u.conn.SetDeadline(u.client.deadline()) == nil && u.poll.nothingToRead(u.polled[:])
+}
+
+func (u *upstreamConn) expired(now time.Time) bool {
+	return now.Sub(u.idleSince) >= idleTimeout || !now.Before(u.expiresAt)
+}
+
+// roundTrip sends a request, and returns once the header of its final response has arrived. The connection's deadline is set.
+func (u *upstreamConn) roundTrip(r *ClientRequest) (*ClientResponse, error) {
+	u.responseBegan, u.sendError, u.bodySender, u.caller = false, nil, nil, r.Caller
+	u.mu.Lock()
+	u.cancelable = true
+	u.mu.Unlock()
+	r.Caller.CancelWhenGone(u)
+	u.send(r)
+	if err := u.receive(r); err != nil {
+		return nil, u.fail(err)
+	}
+	u.respond(r)
+	return &u.head.ClientResponse, nil
+}
+
+// send sends the header, and the body too unless that needs a body sender, which it starts.
+func (u *upstreamConn) send(r *ClientRequest) {
+	stream, length := r.Stream, r.ContentLength
+	switch {
+	case stream == nil && len(r.Body) > maxSingleWriteBody:
+		stream, length = bytesStream{bytes.NewReader(r.Body)}, int64(len(r.Body))
+	case length == 0:
+		stream = nil
+	}
+	buffer := requestBuffers.Get().(*[]byte)
+	*buffer = appendRequest((*buffer)[:0], r)
+	if stream == nil {
+		*buffer = append(*buffer, r.Body...)
+	}
+	sent, err := u.conn.Write(*buffer)
+	if cap(*buffer) <= 2*maxSingleWriteBody { // a larger one would be kept for ever for the sake of one request
+		requestBuffers.Put(buffer)
+	}
+	switch {
+	case err != nil:
+		u.sendError = fmt.Errorf("sending the request: %w", err)
+		_ = u.conn.SetReadDeadline(time.Now().Add(lateResponseTimeout))
+	case stream != nil:
+		_ = u.conn.SetReadDeadline(time.Time{})
+		u.bodySender = startBodySender(u, stream, length, r.ExpectContinue)
+	case sent > minBufferSize: // it may have taken a while
+		_ = u.conn.SetReadDeadline(u.client.deadline())
+	}
+}
+
+// receive reads up to the end of the final response's header.
+func (u *upstreamConn) receive(r *ClientRequest) error {
+	for informational := 0; ; informational++ {
+		if err := u.readHead(); err != nil {
+			return fmt.Errorf("reading the response: %w", err)
+		}
+		switch status := u.head.Status; {
+		case status >= http.StatusOK:
+			return nil
+		case status == http.StatusSwitchingProtocols:
+			return errUnexpectedSwitch
+		case informational == MaxInformational:
+			return errInformational
+		case status == http.StatusContinue:
+			if u.bodySender != nil {
+				u.bodySender.endContinueWait(true)
+			}
+		case r.OnInformational != nil:
+			if err := r.OnInformational.Informational(status, u.head.Reason, u.head.Fields); err != nil {
+				return fmt.Errorf("an informational response: %w", err)
+			}
+		}
+	}
+}
+
+// readHead reads the header of a response.
+func (u *upstreamConn) readHead() error {
+	for scanner := (responseScanner{}); ; {
+		length, err := scanner.scan(u.buffer.unread())
+		if err != nil {
+			return err
+		}
+		if length > 0 {
+			head := string(u.buffer.unread()[:length])
+			u.buffer.consume(length)
+			return u.head.parse(head, u.head.Fields[:0])
+		}
+		switch err := u.buffer.fill(u.conn); {
+		case errors.Is(err, io.EOF):
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		default:
+			u.responseBegan = true
+		}
+	}
+}
+
+// respond prepares the response whose header has arrived.
+func (u *upstreamConn) respond(r *ClientRequest) {
+	h := &u.head
+	// An upstream that refuses a body may close the connection without a word: RFC 9110 section 15.5.14.
+	h.close = h.close || h.Status == http.StatusRequestEntityTooLarge
+	switch {
+	case r.Method == http.MethodHead:
+		u.body.reset(byLength, 0)
+	case h.Status == http.StatusNoContent:
+		// An upstream that announces a body may send it.
+		h.close = h.close || h.ContentLength > 0 || h.chunked
+		h.ContentLength = 0
+		u.body.reset(byLength, 0)
+	case h.Status == http.StatusNotModified:
+		h.close = h.close || h.chunked
+		u.body.reset(byLength, 0)
+	case h.chunked:
+		u.body.reset(byLenientChunks, 0)
+	case h.ContentLength >= 0:
+		u.body.reset(byLength, h.ContentLength)
+	default:
+		h.close = true
+		u.body.reset(byClose, 0)
+	}
+	h.Body = u
+	if u.bodySender != nil {
+		u.bodySender.stopAwaitingResponse()
+	}
+	switch complete := u.body.framing == byLength && u.body.remaining <= int64(len(u.buffer.unread())); {
+	case complete:
+	case u.bodySender == nil:
+		_ = u.conn.SetDeadline(time.Time{}) // a body may take as long as it needs, and TLS may have to write meanwhile
+	default:
+		_ = u.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// Read implements ResponseBody.
+func (u *upstreamConn) Read(p []byte) (int, error) { return u.body.Read(p) }
+
+// Ready implements ResponseBody.
+func (u *upstreamConn) Ready() bool { return u.body.Ready() }
+
+// Trailer implements ResponseBody.
+func (u *upstreamConn) Trailer() Fields { return u.body.Trailer() }
+
+// Close implements ResponseBody.
+func (u *upstreamConn) Close() error {
+	sent := u.sendError == nil && (u.bodySender == nil || u.bodySender.stop())
+	canceled := u.endExchange()
+	if sent && !canceled && !u.head.close && u.body.complete() && len(u.buffer.unread()) == 0 {
+		// An idle connection keeps only what it needs.
+		u.caller, u.bodySender, u.body.trailer = nil, nil, nil
+		u.head = responseHead{ClientResponse: ClientResponse{Fields: u.head.Fields.Reuse()}}
+		if u.idleSince = time.Now(); u.client.pool.put(u) {
+			return nil
+		}
+	}
+	u.discard()
+	return nil
+}
+
+// fail ends an exchange without a response. received is why there is none.
+func (u *upstreamConn) fail(received error) error {
+	unsent := u.sendError
+	if u.bodySender != nil {
+		unsent = u.bodySender.result()
+		u.bodySender.stopAwaitingResponse()
+	}
+	_ = u.socket.Close() // first: it ends a blocked write
+	if u.bodySender != nil {
+		u.bodySender.stop()
+	}
+	canceled := u.endExchange()
+	u.discard()
+	switch {
+	case canceled:
+		return fmt.Errorf("the caller has gone: %w", context.Canceled)
+	case errors.Is(unsent, ErrRequestBody), unsent != nil && errors.Is(received, os.ErrDeadlineExceeded):
+		return unsent
+	default:
+		return received
+	}
+}
+
+// endExchange reports whether the exchange was canceled. It cannot be canceled afterwards.
+func (u *upstreamConn) endExchange() (canceled bool) {
+	u.caller.CancelWhenGone(nil)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.cancelable = false
+	return u.canceled
+}
+
+// Cancel implements Canceler: it closes the connection.
+func (u *upstreamConn) Cancel() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.cancelable {
+		u.canceled = true
+		_ = u.socket.Close()
+	}
+}
+
+func (u *upstreamConn) discard() {
+	_ = u.socket.Close()
+	u.buffer.release()
+}
+
+// diedUnused reports whether a reused connection ended while it was idle, as far as the client can see: before the response began.
+// It is called after roundTrip has returned err.
+func (u *upstreamConn) failedWhileIdle(err error) bool {
+	return !u.responseBegan && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.Canceled)
+}
