@@ -44,8 +44,8 @@ func (b *requestBody) streams() bool {
 // closed after the response.
 func (b *requestBody) unfinished() bool { return b.begun && !b.ended.Load() }
 
-// replayable reports whether the body can be sent again.
-func (b *requestBody) replayable() bool {
+// canBeResent reports whether the body can be sent again.
+func (b *requestBody) canBeResent() bool {
 	return b.from.ContentLength == 0 || (!b.streams() || b.ended.Load()) && b.kept != nil
 }
 
@@ -54,7 +54,7 @@ func (b *requestBody) read() *problem.Problem {
 	if b.from.ContentLength == 0 || b.from.ContentLength > b.limit {
 		return nil
 	}
-	b.kept = getBuffer()
+	b.kept = getBodyBuffer()
 	if b.streams() {
 		return nil
 	}
@@ -72,8 +72,8 @@ func (b *requestBody) brokenOff() *problem.Problem {
 	return errBrokenBody
 }
 
-// attachTo sets the body of a request to the API.
-func (b *requestBody) attachTo(request *http1.ClientRequest) {
+// setOn sets the body of a request to the API.
+func (b *requestBody) setOn(request *http1.ClientRequest) {
 	request.ContentLength = b.from.ContentLength
 	request.Body, request.Stream, request.ExpectContinue = nil, nil, false
 	switch {
@@ -116,7 +116,7 @@ func (b *requestBody) keep(read []byte) {
 
 // release gives back the memory.
 func (b *requestBody) release() {
-	putBuffer(b.kept)
+	putBodyBuffer(b.kept)
 	b.kept = nil
 }
 
@@ -137,22 +137,22 @@ func (b *requestBody) Trailer() (allowed http1.Fields) {
 		announced[strings.ToLower(name)] = true
 	}
 	for _, field := range trailer {
-		if announced[strings.ToLower(field.Name)] && b.allows(field.Name) {
+		if announced[strings.ToLower(field.Name)] && b.allowsTrailer(field.Name) {
 			allowed = append(allowed, field)
 		}
 	}
 	return allowed
 }
 
-// announced returns the value of a Trailer field for the API; empty if there is nothing to announce.
-func (b *requestBody) announced(value string) string {
+// announcedTrailers returns the value of a Trailer field for the API; empty if there is nothing to announce.
+func (b *requestBody) announcedTrailers(value string) string {
 	if b.from.ContentLength >= 0 {
 		return ""
 	}
-	return announcement(value, b.allows)
+	return filterTrailerNames(value, b.allowsTrailer)
 }
 
-func (b *requestBody) allows(trailer string) bool {
+func (b *requestBody) allowsTrailer(trailer string) bool {
 	return allowedInTrailer(trailer) && forwardedUpstream(trailer, b.drop)
 }
 

@@ -26,7 +26,7 @@ type exchange struct {
 	links  links
 	body   requestBody
 
-	response    downstream
+	response    forwardedResponse
 	request     http1.ClientRequest // to the API
 	fields      http1.Fields        // of request; reused
 	generatedID string              // for X-Request-Id; empty if the app has sent one
@@ -70,11 +70,11 @@ func (x *exchange) respond(p *problem.Problem) {
 	for _, field := range fields {
 		x.w.Fields.Add(field.Name, field.Value)
 	}
-	x.send(p.Status, body)
+	x.writeResponse(p.Status, body)
 }
 
-// send sends a response that the broker has made itself.
-func (x *exchange) send(status int, body []byte) {
+// writeResponse sends a response that the broker has made itself.
+func (x *exchange) writeResponse(status int, body []byte) {
 	x.w.WriteHead(status, http.StatusText(status), int64(len(body)))
 	if n, _ := x.w.Write(body); x.r.Method != http.MethodHead { // if it fails, the client has gone
 		x.record.Bytes += int64(n)
@@ -90,14 +90,14 @@ func recordedPath(target string) string {
 	if !strings.HasPrefix(path, "/") && path != "*" {
 		return "" // the target of a CONNECT, or none
 	}
-	if !strings.ContainsFunc(path, isUnusual) {
+	if !strings.ContainsFunc(path, needsEscape) {
 		return path
 	}
 	decoded, _ := url.PathUnescape(path) // http1 has checked it
 	return (&url.URL{Path: decoded, RawPath: path}).EscapedPath()
 }
 
-// isUnusual reports whether a character should be percent-encoded in a path: RFC 3986 section 3.3.
-func isUnusual(c rune) bool {
+// needsEscape reports whether a character should be percent-encoded in a path: RFC 3986 section 3.3.
+func needsEscape(c rune) bool {
 	return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"#<>[\\]^`{|}", c)
 }

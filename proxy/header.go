@@ -19,8 +19,8 @@ var hopByHop = []string{
 	"TE", "Trailer", "Transfer-Encoding", "Upgrade", "HTTP2-Settings",
 }
 
-// ofOrigin are the fields of a response that speak for the API's origin, and would be applied to this machine's.
-var ofOrigin = []string{"Strict-Transport-Security", "Alt-Svc"}
+// originPolicyFields are the fields of a response that speak for the API's origin, and would be applied to this machine's.
+var originPolicyFields = []string{"Strict-Transport-Security", "Alt-Svc"}
 
 // notInTrailers are fields by which a message is framed, routed, authenticated or interpreted: see allowedInTrailer.
 var notInTrailers = []string{
@@ -30,7 +30,7 @@ var notInTrailers = []string{
 	"Cache-Control", "Pragma", "Range",
 }
 
-func isOneOf(name string, names []string) bool {
+func containsFold(name string, names []string) bool {
 	return slices.ContainsFunc(names, func(one string) bool { return http1.EqualFold(name, one) })
 }
 
@@ -38,25 +38,25 @@ func hasPrefixFold(name, prefix string) bool {
 	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
-// isForwarding reports whether a field says for whom a request is made. A credential broker does not disclose that, and lets
+// describesClient reports whether a field says for whom a request is made. A credential broker does not disclose that, and lets
 // no client claim it.
-func isForwarding(name string) bool {
+func describesClient(name string) bool {
 	const suffix = "Client-Ip"
 	return http1.EqualFold(name, "Forwarded") || hasPrefixFold(name, "X-Forwarded-") || http1.EqualFold(name, "X-Real-Ip") || http1.EqualFold(name, "Cf-Connecting-Ip") ||
 		len(name) >= len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)
 }
 
-// hyphenated returns the name that a field has after CGI (RFC 3875 section 4.1.18), which does not distinguish
+// withHyphens returns the name that a field has after CGI (RFC 3875 section 4.1.18), which does not distinguish
 // X_Forwarded_For from X-Forwarded-For.
-func hyphenated(name string) string { return strings.ReplaceAll(name, "_", "-") }
+func withHyphens(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
-// isForgedStatus reports whether a field of the API's response claims that the broker made the response: apps tell the two
+// claimsOurProxyStatus reports whether a field of the API's response claims that the broker made the response: apps tell the two
 // apart by Proxy-Status. A field that names another gateway is forwarded.
-func isForgedStatus(name, value string) bool {
+func claimsOurProxyStatus(name, value string) bool {
 	return http1.EqualFold(name, "Proxy-Status") && strings.Contains(strings.ToLower(value), problem.ProxyName)
 }
 
-// connectionOptions are the fields that a Connection field lists, hyphenated and in lower case. They are meant for one
+// connectionOptions are the fields that a Connection field lists, with hyphens and in lower case. They are meant for one
 // connection only, in the header and as trailers (RFC 9110 section 7.6.1). The usual values list none, and cost no map.
 type connectionOptions map[string]bool
 
@@ -69,37 +69,37 @@ func parseConnection(fields http1.Fields) connectionOptions {
 		if drop == nil {
 			drop = make(connectionOptions)
 		}
-		drop[strings.ToLower(hyphenated(option))] = true
+		drop[strings.ToLower(withHyphens(option))] = true
 	}
 	return drop
 }
 
-// has reports whether a field is listed. name is hyphenated.
+// has reports whether a field is listed. name has hyphens.
 func (c connectionOptions) has(name string) bool { return c != nil && c[strings.ToLower(name)] }
 
 // forwardedUpstream reports whether a field of a request is forwarded, in the header or, if allowedInTrailer, as a trailer.
 func forwardedUpstream(name string, drop connectionOptions) bool {
-	name = hyphenated(name)
-	return !isOneOf(name, hopByHop) && !isForwarding(name) && !drop.has(name)
+	name = withHyphens(name)
+	return !containsFold(name, hopByHop) && !describesClient(name) && !drop.has(name)
 }
 
 // forwardedDownstream is the same for a field of a response. What a cross-origin field allows to the origins that the API knows
 // is not meant for this machine's. A trailer that is only announced has no value yet.
 func forwardedDownstream(name, value string, drop connectionOptions) bool {
-	name = hyphenated(name)
-	return !isOneOf(name, hopByHop) && !isOneOf(name, ofOrigin) && !hasPrefixFold(name, "Access-Control-") &&
-		!isForgedStatus(name, value) && !drop.has(name)
+	name = withHyphens(name)
+	return !containsFold(name, hopByHop) && !containsFold(name, originPolicyFields) && !hasPrefixFold(name, "Access-Control-") &&
+		!claimsOurProxyStatus(name, value) && !drop.has(name)
 }
 
 // allowedInTrailer reports whether a field may be a trailer, in either direction. A recipient may merge trailers into the
 // header, so they must not contain fields by which a message is framed, routed, authenticated or interpreted (RFC 9110
 // section 6.5.1), or that ask for another request than was checked.
 func allowedInTrailer(name string) bool {
-	return !isOneOf(hyphenated(name), notInTrailers) && !hasPrefixFold(hyphenated(name), "If-") && !access.IsOverride(name)
+	return !containsFold(withHyphens(name), notInTrailers) && !hasPrefixFold(withHyphens(name), "If-") && !access.IsOverride(name)
 }
 
-// announcement returns the value of a Trailer field without the names that are not forwarded.
-func announcement(value string, forwarded func(name string) bool) string {
+// filterTrailerNames returns the value of a Trailer field without the names that are not forwarded.
+func filterTrailerNames(value string, forwarded func(name string) bool) string {
 	var names []string
 	for name := range strings.SplitSeq(value, ",") {
 		if name = strings.Trim(name, " \t"); http1.IsToken(name) && forwarded(name) {

@@ -15,8 +15,8 @@ type links struct {
 	rewriter linkrewrite.Rewriter
 	// encoding is what the API is asked for, so that links can be found. It is empty if the app refuses responses without a
 	// content coding: coded bodies are then forwarded unchanged, since rewritten ones have none.
-	encoding string
-	asked    bool // encoding is in the request
+	encoding     string
+	encodingSent bool // encoding is in the request
 }
 
 // newLinks returns the links for a request.
@@ -46,14 +46,14 @@ func (p *Proxy) newLinks(r *http1.Request, route *parsedRoute) links {
 	return links{active: true, rewriter: p.links.To(to), encoding: encoding}
 }
 
-// prepare changes a field of a request that would hide links in the response, or that refers to a rewritten response. It reports
+// adaptRequestField changes a field of a request that would hide links in the response, or that refers to a rewritten response. It reports
 // false if the field is dropped.
-func (l *links) prepare(field *http1.Field) bool {
+func (l *links) adaptRequestField(field *http1.Field) bool {
 	switch name := field.Name; {
 	case http1.EqualFold(name, "Accept-Encoding") && l.encoding != "":
 		field.Value = l.encoding
-		first := !l.asked
-		l.asked = true
+		first := !l.encodingSent
+		l.encodingSent = true
 		return first
 	case http1.EqualFold(name, "Range"), http1.EqualFold(name, "If-Range"):
 		return false // the API's bytes are not the app's
@@ -68,10 +68,10 @@ func (l *links) prepare(field *http1.Field) bool {
 type rewriting int
 
 const (
-	unchanged rewriting = iota
-	withoutBody
-	plain
-	zipped
+	notRewritten rewriting = iota
+	headOnly
+	identityBody
+	gzipBody
 )
 
 // rewritingOf returns how a response is rewritten: JSON, and not a part of it.
@@ -80,18 +80,18 @@ func (l *links) rewritingOf(method string, response *http1.ClientResponse) rewri
 	notModified := response.Status == http.StatusNotModified
 	isJSON := linkrewrite.IsJSON(fields.Get("Content-Type")) || notModified && !fields.Has("Content-Type")
 	if !l.active || !isJSON || response.Status == http.StatusNoContent || response.Status == http.StatusPartialContent || isNoTransform(fields) {
-		return unchanged
+		return notRewritten
 	}
-	coding := codingOf(fields)
+	coding := contentCoding(fields)
 	switch {
 	case coding != "" && (coding != "gzip" || l.encoding == ""):
-		return unchanged
+		return notRewritten
 	case method == http.MethodHead || notModified:
-		return withoutBody
+		return headOnly
 	case coding != "":
-		return zipped
+		return gzipBody
 	default:
-		return plain
+		return identityBody
 	}
 }
 
@@ -105,15 +105,15 @@ func isNoTransform(fields http1.Fields) bool {
 	return false
 }
 
-// codings are the content codings that IANA has registered, except identity.
-var codings = []string{"gzip", "x-gzip", "br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip"}
+// registeredCodings are the content codings that IANA has registered, except identity.
+var registeredCodings = []string{"gzip", "x-gzip", "br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip"}
 
-// codingOf returns the content coding of a response: gzip, another value, or empty without one. Names that are not registered, such
+// contentCoding returns the content coding of a response: gzip, another value, or empty without one. Names that are not registered, such
 // as charsets, are no codings.
-func codingOf(fields http1.Fields) (coding string) {
+func contentCoding(fields http1.Fields) (coding string) {
 	for element := range fields.Elements("Content-Encoding") {
 		switch {
-		case !isOneOf(element, codings):
+		case !containsFold(element, registeredCodings):
 		case coding == "" && (http1.EqualFold(element, "gzip") || http1.EqualFold(element, "x-gzip")):
 			coding = "gzip"
 		default:

@@ -54,5 +54,5 @@ func (x *exchange) serveToken(hasProxyKey bool) {
 	}
 	x.w.Fields.Add("Proxy-Status", problem.ProxyStatus(x.record.Problem, details))
 	x.record.Status = response.Status
-	x.send(response.Status, response.Body)
+	x.writeResponse(response.Status, response.Body)
 }

@@ -53,8 +53,8 @@ var errTokenTimeout = &problem.Problem{
 	RetryAfter: time.Second,
 }
 
-// malformedRequest returns the problem of a request that package http1 has refused.
-func malformedRequest(err *http1.RequestError) *problem.Problem {
+// describeMalformed returns the problem of a request that package http1 has refused.
+func describeMalformed(err *http1.RequestError) *problem.Problem {
 	return &problem.Problem{
 		Code:         "malformed-" + err.Code,
 		Status:       err.Status,
@@ -67,8 +67,8 @@ func malformedRequest(err *http1.RequestError) *problem.Problem {
 	}
 }
 
-// noToken returns the problem for an error of TokenSource.Wait.
-func noToken(err error) *problem.Problem {
+// describeTokenError returns the problem for an error of TokenSource.Wait.
+func describeTokenError(err error) *problem.Problem {
 	var p *problem.Problem
 	if errors.As(err, &p) {
 		return p
@@ -76,8 +76,8 @@ func noToken(err error) *problem.Problem {
 	return errTokenTimeout
 }
 
-// upstreamProblem returns the problem for an error of Config.UpstreamClient.
-func upstreamProblem(host string, err error) *problem.Problem {
+// describeUpstreamError returns the problem for an error of Config.UpstreamClient.
+func describeUpstreamError(host string, err error) *problem.Problem {
 	p := neterr.Describe("the API at "+host, err)
 	p.Title = "The API could not be reached"
 	if p.Status == http.StatusGatewayTimeout {

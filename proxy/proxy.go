@@ -52,7 +52,7 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 
 	// What does the request ask for, and is that allowed?
 	if r.Malformed != nil {
-		x.respond(malformedRequest(r.Malformed))
+		x.respond(describeMalformed(r.Malformed))
 		return
 	}
 	x.route = p.parseRoute(r)

@@ -28,7 +28,7 @@ func (x *exchange) outboundFields(authorization string) http1.Fields {
 			}
 			hasTE, field.Value = true, "trailers" // they are forwarded: RFC 9110 section 10.1.4
 		case http1.EqualFold(name, "Trailer"):
-			if field.Value = x.body.announced(field.Value); field.Value == "" {
+			if field.Value = x.body.announcedTrailers(field.Value); field.Value == "" {
 				continue
 			}
 		case http1.EqualFold(name, "Expect"):
@@ -36,7 +36,7 @@ func (x *exchange) outboundFields(authorization string) http1.Fields {
 				continue
 			}
 			expects, field.Value = false, "100-continue"
-		case !forwardedUpstream(name, x.drop), links.active && !links.prepare(&field):
+		case !forwardedUpstream(name, x.drop), links.active && !links.adaptRequestField(&field):
 			continue
 		}
 		out = append(out, field)

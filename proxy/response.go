@@ -16,18 +16,18 @@ func (x *exchange) relay(response *http1.ClientResponse) {
 	x.record.Status = response.Status
 	response.Reason = cmp.Or(response.Reason, http.StatusText(response.Status)) // HTTP/2 has none
 	how := x.links.rewritingOf(x.r.Method, response)
-	x.response = downstream{response, parseConnection(response.Fields), how != unchanged}
+	x.response = forwardedResponse{response, parseConnection(response.Fields), how != notRewritten}
 	x.forwardFields()
-	if how != unchanged {
+	if how != notRewritten {
 		x.relayRewritten(how)
 		return
 	}
 	x.w.WriteHead(response.Status, response.Reason, response.ContentLength)
-	x.finish(x.w.ReadFrom(response.Body))
+	x.finishResponse(x.w.ReadFrom(response.Body))
 }
 
-// downstream is a response that is forwarded.
-type downstream struct {
+// forwardedResponse is a response that is forwarded.
+type forwardedResponse struct {
 	*http1.ClientResponse
 	drop      connectionOptions
 	rewritten bool
@@ -38,7 +38,7 @@ func (x *exchange) forwardFields() {
 	x.w.Fields = x.w.Fields[:0]
 	for _, field := range x.response.Fields {
 		if http1.EqualFold(field.Name, "Trailer") && x.response.ContentLength < 0 && x.r.MinorVersion > 0 {
-			field.Value = announcement(field.Value, func(name string) bool { return x.response.allowsTrailer(name, "") })
+			field.Value = filterTrailerNames(field.Value, func(name string) bool { return x.response.allowsTrailer(name, "") })
 			if field.Value == "" {
 				continue
 			}
@@ -50,9 +50,9 @@ func (x *exchange) forwardFields() {
 	}
 }
 
-// finish ends a response whose body was forwarded. If it broke off, the app's connection is aborted, since a clean end would make
+// finishResponse ends a response whose body was forwarded. If it broke off, the app's connection is aborted, since a clean end would make
 // a partial response look complete.
-func (x *exchange) finish(n int64, err error) {
+func (x *exchange) finishResponse(n int64, err error) {
 	x.record.Bytes += n
 	if err != nil {
 		x.record.Broken = true
@@ -66,6 +66,6 @@ func (x *exchange) finish(n int64, err error) {
 }
 
 // allowsTrailer reports whether a trailer is forwarded. The digests of a rewritten body are not true any more.
-func (d downstream) allowsTrailer(name, value string) bool {
+func (d forwardedResponse) allowsTrailer(name, value string) bool {
 	return allowedInTrailer(name) && forwardedDownstream(name, value, d.drop) && (!d.rewritten || !linkrewrite.IsDigest(name))
 }

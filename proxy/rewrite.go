@@ -9,21 +9,21 @@ import (
 )
 
 const (
-	// A body up to maxBuffered is rewritten whole, so that one without links is forwarded unchanged. maxBufferedGzip is the
+	// A body up to maxBufferedBody is rewritten whole, so that one without links is forwarded unchanged. maxBufferedGzip is the
 	// same for gzip, which shortens JSON to about an eighth.
 	maxBufferedGzip = 16 << 10
-	// bufferSize is how much of a longer body is rewritten at a time.
-	bufferSize = 16 << 10
+	// rewriteBufferSize is how much of a longer body is rewritten at a time.
+	rewriteBufferSize = 16 << 10
 )
 
 // relayRewritten forwards a response with rewritten links.
 func (x *exchange) relayRewritten(how rewriting) {
-	limit := int64(maxBuffered)
-	if how == zipped {
+	limit := int64(maxBufferedBody)
+	if how == gzipBody {
 		limit = maxBufferedGzip
 	}
 	switch length := x.response.ContentLength; {
-	case how == withoutBody:
+	case how == headOnly:
 		dropValidators(&x.w.Fields)
 		x.w.WriteHead(x.response.Status, x.response.Reason, -1)
 	case length >= 0 && length <= limit:
@@ -35,15 +35,15 @@ func (x *exchange) relayRewritten(how rewriting) {
 
 // rewriteWhole reads a body, and rewrites it if it contains a link. If it breaks off, the app gets a problem.
 func (x *exchange) rewriteWhole(how rewriting) {
-	buffer := getBuffer()
-	defer putBuffer(buffer)
+	buffer := getBodyBuffer()
+	defer putBodyBuffer(buffer)
 	if _, err := buffer.ReadFrom(x.response.Body); err != nil {
-		x.respond(x.sendProblem(err))
+		x.respond(x.upstreamFailure(err))
 		return
 	}
 	body := buffer.Bytes()
 	text := body
-	if how == zipped {
+	if how == gzipBody {
 		unzipped, ok := linkrewrite.Gunzip(body)
 		if !ok { // longer than it looks, or not gzip
 			x.rewriteStream(bytes.NewReader(body), how)
@@ -57,22 +57,22 @@ func (x *exchange) rewriteWhole(how rewriting) {
 	}
 	x.w.WriteHead(x.response.Status, x.response.Reason, int64(len(body)))
 	n, err := x.w.Write(body)
-	x.finish(int64(n), err)
+	x.finishResponse(int64(n), err)
 }
 
 // rewriteStream rewrites body, which is the response's, while it is forwarded.
 func (x *exchange) rewriteStream(body io.Reader, how rewriting) {
 	dropValidators(&x.w.Fields)
 	x.w.WriteHead(x.response.Status, x.response.Reason, -1)
-	if how == zipped {
+	if how == gzipBody {
 		unzipped := linkrewrite.NewGunzipReader(body)
 		defer func() { _ = unzipped.Close() }()
 		body = unzipped
 	}
-	buffer := getBuffer()
-	defer putBuffer(buffer)
-	buffer.Grow(bufferSize)
-	x.finish(io.CopyBuffer(x.w, x.links.rewriter.NewReader(body), buffer.AvailableBuffer()[:bufferSize]))
+	buffer := getBodyBuffer()
+	defer putBodyBuffer(buffer)
+	buffer.Grow(rewriteBufferSize)
+	x.finishResponse(io.CopyBuffer(x.w, x.links.rewriter.NewReader(body), buffer.AvailableBuffer()[:rewriteBufferSize]))
 }
 
 // flushingReader flushes what was sent to the app before it waits for the API.

@@ -13,7 +13,7 @@ import (
 // roundTrip sends the request to the API, and once more if the API rejects the token before its expiry. It returns the API's
 // response, or why it has no response.
 func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
-	authorization, failed := x.prepare()
+	authorization, failed := x.readBodyAndToken()
 	if failed != nil {
 		return nil, failed
 	}
@@ -28,19 +28,19 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 		}
 	}
 	if err != nil {
-		return nil, x.sendProblem(err)
+		return nil, x.upstreamFailure(err)
 	}
 	return response, nil
 }
 
-// maxEarlyBody is the longest body that is read before there is a token. It has usually arrived with the header, in a buffer
+// maxBodyBeforeToken is the longest body that is read before there is a token. It has usually arrived with the header, in a buffer
 // that is not smaller; and only once the body is read is it noticed that the client goes away.
-const maxEarlyBody = 2 << 10
+const maxBodyBeforeToken = 2 << 10
 
-// prepare reads the body, unless it is streamed, and returns the value of the Authorization field. While a request waits for a
+// readBodyAndToken reads the body, unless it is streamed, and returns the value of the Authorization field. While a request waits for a
 // token, it holds no long body: there may be thousands of them.
-func (x *exchange) prepare() (string, *problem.Problem) {
-	if x.r.ContentLength < 0 || x.r.ContentLength > maxEarlyBody {
+func (x *exchange) readBodyAndToken() (string, *problem.Problem) {
+	if x.r.ContentLength < 0 || x.r.ContentLength > maxBodyBeforeToken {
 		if _, missing := x.authorization(); missing != nil {
 			return "", missing
 		}
@@ -66,7 +66,7 @@ func (x *exchange) authorization() (string, *problem.Problem) {
 	case x.r.Gone():
 		return "", errClientClosed
 	default:
-		return "", noToken(err)
+		return "", describeTokenError(err)
 	}
 }
 
@@ -77,7 +77,7 @@ func (x *exchange) newerToken(rejected string) (string, bool) {
 	if !x.tokens.Invalidate(rejected) || !x.proxy.config.Retry {
 		return "", false
 	}
-	if !x.body.replayable() {
+	if !x.body.canBeResent() {
 		x.record.Retry = RetryBodyNotKept
 		return "", false
 	}
@@ -94,9 +94,9 @@ func (x *exchange) newerToken(rejected string) (string, bool) {
 func (x *exchange) sendUpstream(authorization string) (*http1.ClientResponse, error) {
 	request := &x.request
 	request.Method, request.Target, request.Caller = x.r.Method, x.route.apiTarget, x.r
-	x.body.attachTo(request)
+	x.body.setOn(request)
 	request.Fields = x.outboundFields(authorization)
-	request.Repeatable = request.Stream == nil && isRepeatable(x.r.Method, x.r.Fields)
+	request.Repeatable = request.Stream == nil && isIdempotent(x.r.Method, x.r.Fields)
 	request.OnInformational = x
 	if request.ExpectContinue {
 		request.OnInformational = nil // the body's reader may write "100 Continue" at the same time
@@ -107,9 +107,9 @@ func (x *exchange) sendUpstream(authorization string) (*http1.ClientResponse, er
 	return response, err
 }
 
-// isRepeatable reports whether a request without a streamed body may be sent again if its connection fails: RFC 9110 section
+// isIdempotent reports whether a request without a streamed body may be sent again if its connection fails: RFC 9110 section
 // 9.2.2. PUT and DELETE are idempotent, but a program that sends them may not know that.
-func isRepeatable(method string, fields http1.Fields) bool {
+func isIdempotent(method string, fields http1.Fields) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return true
@@ -125,14 +125,14 @@ func (x *exchange) Informational(status int, reason string, fields http1.Fields)
 	return x.w.WriteInformational(status, cmp.Or(reason, http.StatusText(status)), fields)
 }
 
-// sendProblem returns the problem for an error of sendUpstream.
-func (x *exchange) sendProblem(err error) *problem.Problem {
+// upstreamFailure returns the problem for an error of sendUpstream.
+func (x *exchange) upstreamFailure(err error) *problem.Problem {
 	switch {
 	case x.body.failed.Load():
 		return x.body.brokenOff()
 	case x.r.Gone():
 		return errClientClosed
 	default:
-		return upstreamProblem(x.proxy.config.Upstream.Host, err)
+		return describeUpstreamError(x.proxy.config.Upstream.Host, err)
 	}
 }

@@ -18,7 +18,8 @@ var errRefused = errors.New("the upstream answered before the request body was s
 // continueTimeout is how long "100 Continue" is awaited: RFC 9110 section 10.1.1 requires that it is not awaited for ever.
 const continueTimeout = time.Second
 
-// bodySender sends a request body that arrives while it is sent, or that the upstream may be slow to read, on a goroutine of its own.
+// bodySender sends a request body that arrives while it is sent, or that the upstream may be slow to read, on a goroutine of
+// its own.
 type bodySender struct {
 	upstream         *upstreamConn
 	stream           Stream
@@ -54,7 +55,8 @@ func (s *bodySender) endContinueWait(wanted bool) {
 	}
 }
 
-// stopAwaitingResponse is called once, when the final response has arrived, or there will be none: a body that was not begun is not sent.
+// stopAwaitingResponse is called once, when the final response has arrived, or there will be none: a body that was not begun is
+// not sent.
 func (s *bodySender) stopAwaitingResponse() {
 	s.upstream.mu.Lock()
 	defer s.upstream.mu.Unlock()

@@ -11,8 +11,9 @@ import (
 const evictionTimeout = 250 * time.Millisecond
 
 // Clients that are just faster than that, each with an endless transfer, could hold all connections for as long as they like.
-// So once a new connection has waited for overloadWait, clients have only overloadEvictionTimeout: enough for one that takes and sends what is
-// ready, and too short for one that does so in small portions. This lasts for overloadPeriod, since evicted clients come back.
+// So once a new connection has waited for overloadWait, clients have only overloadEvictionTimeout: enough for one that takes
+// and sends what is ready, and too short for one that does so in small portions. This lasts for overloadPeriod, since evicted
+// clients come back.
 const (
 	overloadWait            = time.Second
 	overloadEvictionTimeout = 20 * time.Millisecond

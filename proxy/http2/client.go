@@ -59,11 +59,11 @@ func (c *Client) RoundTrip(r *http1.ClientRequest) (*http1.ClientResponse, error
 	}
 	ctx, cancel := context.WithCancel(r.Caller.Context())
 	e := newExchange(r, c.timeout, cancel)
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: e.inform})
-	received, err := c.transport.RoundTrip(e.outgoing(u).WithContext(ctx))
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: e.onInformational})
+	received, err := c.transport.RoundTrip(e.httpRequest(u).WithContext(ctx))
 	var response *http1.ClientResponse
-	if err = e.answer(err); err == nil {
-		response, err = e.convert(received)
+	if err = e.stopWaiting(err); err == nil {
+		response, err = e.convertResponse(received)
 	}
 	if err == nil {
 		return response, nil
@@ -72,7 +72,7 @@ func (c *Client) RoundTrip(r *http1.ClientRequest) (*http1.ClientResponse, error
 		_ = received.Body.Close()
 	}
 	e.end()
-	return nil, e.explain(err)
+	return nil, e.cause(err)
 }
 
 // url returns the URL for a target, without changing a byte of it.
@@ -96,8 +96,8 @@ func (c *Client) url(target string) (*url.URL, error) {
 	return u, nil
 }
 
-// convert checks the final response: net/http accepts more, and has an error in the body if a length is announced for none.
-func (e *exchange) convert(received *http.Response) (*http1.ClientResponse, error) {
+// convertResponse checks the final response: net/http accepts more, and has an error in the body if a length is announced for none.
+func (e *exchange) convertResponse(received *http.Response) (*http1.ClientResponse, error) {
 	status, length := received.StatusCode, received.ContentLength
 	lengths := received.Header["Content-Length"]
 	if len(lengths) > 0 {

@@ -26,21 +26,21 @@ type exchange struct {
 	trailer http.Header // of the request: the values are set at the end of the body
 	reading sync.Mutex  // held by Read
 
-	mu        sync.Mutex
-	timer     *time.Timer // runs while the server has something to do; nil without a timeout
-	timeout   time.Duration
-	expired   bool  // the timeout has passed
-	answered  bool  // there is a response, or an error
-	refused   error // of an informational response
-	count     int   // of informational responses
-	remaining int64 // of the stream; negative for chunked
-	stream    error // why nothing more is read of the stream: io.EOF at its end, http.ErrBodyReadAfterClose after Close
+	mu                 sync.Mutex
+	timer              *time.Timer // runs while the server has something to do; nil without a timeout
+	timeout            time.Duration
+	expired            bool  // the timeout has passed
+	answered           bool  // there is a response, or an error
+	informationalErr   error // of an informational response
+	informationalCount int   // of informational responses
+	remaining          int64 // of the stream; negative for chunked
+	streamErr          error // why nothing more is read of the stream: io.EOF at its end, http.ErrBodyReadAfterClose after Close
 }
 
 func newExchange(r *http1.ClientRequest, timeout time.Duration, cancel context.CancelFunc) *exchange {
 	e := &exchange{request: r, cancel: cancel, timeout: timeout, remaining: r.ContentLength, trailer: http.Header{}}
 	if r.Stream == nil || r.ContentLength == 0 {
-		e.stream = io.EOF
+		e.streamErr = io.EOF
 	}
 	if timeout > 0 {
 		e.timer = time.AfterFunc(timeout, e.expire)
@@ -48,8 +48,8 @@ func newExchange(r *http1.ClientRequest, timeout time.Duration, cancel context.C
 	return e
 }
 
-// outgoing returns the request for net/http.
-func (e *exchange) outgoing(u *url.URL) *http.Request {
+// httpRequest returns the request for net/http.
+func (e *exchange) httpRequest(u *url.URL) *http.Request {
 	r := e.request
 	out := &http.Request{Method: r.Method, URL: u, Host: r.Fields.Get("Host"), Header: http.Header{"User-Agent": nil}} // or net/http would send its own
 	for _, field := range r.Fields {
@@ -60,7 +60,7 @@ func (e *exchange) outgoing(u *url.URL) *http.Request {
 		}
 	}
 	switch {
-	case e.stream == nil:
+	case e.streamErr == nil:
 		for name := range r.Fields.Elements("Trailer") {
 			e.trailer[http.CanonicalHeaderKey(name)] = nil
 		}
@@ -82,30 +82,30 @@ func (e *exchange) expire() {
 	}
 }
 
-// await starts or stops the timer. While the body waits for the app, the server has nothing to do. It returns why nothing more
+// setTimer starts or stops the timer. While the body waits for the app, the server has nothing to do. It returns why nothing more
 // is read of the stream, if so.
-func (e *exchange) await(server bool) error {
+func (e *exchange) setTimer(server bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case e.timer == nil, e.answered, e.stream != nil && !server: // over HTTP/1.1, net/http reads beyond the Content-Length
+	case e.timer == nil, e.answered, e.streamErr != nil && !server: // over HTTP/1.1, net/http reads beyond the Content-Length
 	case server:
 		e.timer.Reset(e.timeout)
 	default:
 		e.timer.Stop()
 	}
-	return e.stream
+	return e.streamErr
 }
 
 // Read implements io.Reader.
 func (e *exchange) Read(p []byte) (int, error) {
 	e.reading.Lock()
 	defer e.reading.Unlock()
-	if err := e.await(false); err != nil {
+	if err := e.setTimer(false); err != nil {
 		return 0, err
 	}
 	n, err := e.request.Stream.Read(p)
-	_ = e.await(true)
+	_ = e.setTimer(true)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.remaining >= 0 {
@@ -120,7 +120,7 @@ func (e *exchange) Read(p []byte) (int, error) {
 			e.trailer.Add(field.Name, field.Value)
 		}
 	}
-	e.stream = cmp.Or(e.stream, err)
+	e.streamErr = cmp.Or(e.streamErr, err)
 	return n, err
 }
 
@@ -128,8 +128,8 @@ func (e *exchange) Read(p []byte) (int, error) {
 // net/http waits for it, and the server may be gone.
 func (e *exchange) Close() error {
 	e.mu.Lock()
-	open := e.stream == nil
-	e.stream = cmp.Or(e.stream, http.ErrBodyReadAfterClose)
+	open := e.streamErr == nil
+	e.streamErr = cmp.Or(e.streamErr, http.ErrBodyReadAfterClose)
 	e.mu.Unlock()
 	if open {
 		e.request.Stream.Interrupt()
@@ -145,43 +145,43 @@ func (e *exchange) end() {
 	defer e.reading.Unlock()
 }
 
-// inform forwards an informational response, on a goroutine of net/http, which may call it too late.
-func (e *exchange) inform(status int, header textproto.MIMEHeader) error {
+// onInformational forwards an informational response, on a goroutine of net/http, which may call it too late.
+func (e *exchange) onInformational(status int, header textproto.MIMEHeader) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch e.count++; {
-	case e.answered, e.refused != nil:
-	case e.count > http1.MaxInformational, status == http.StatusSwitchingProtocols:
-		e.refused = errInformational
+	switch e.informationalCount++; {
+	case e.answered, e.informationalErr != nil:
+	case e.informationalCount > http1.MaxInformational, status == http.StatusSwitchingProtocols:
+		e.informationalErr = errInformational
 	case status != http.StatusContinue && e.request.OnInformational != nil:
-		e.refused = e.request.OnInformational.Informational(status, "", http1.FieldsOf(http.Header(header)))
+		e.informationalErr = e.request.OnInformational.Informational(status, "", http1.FieldsOf(http.Header(header)))
 	}
-	return e.refused
+	return e.informationalErr
 }
 
-// answer is called once there is a response, or an error, which it returns, unless there is a better one.
-func (e *exchange) answer(err error) error {
+// stopWaiting is called once there is a response, or an error, which it returns, unless there is a better one.
+func (e *exchange) stopWaiting(err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.answered = true; e.timer != nil {
 		e.timer.Stop()
 	}
-	if e.refused != nil {
-		return e.refused
+	if e.informationalErr != nil {
+		return e.informationalErr
 	}
 	return err
 }
 
-// explain returns the error of an exchange that has ended without a response: the cause, if net/http reports what followed.
-func (e *exchange) explain(err error) error {
+// cause returns the error of an exchange that has ended without a response: the cause, if net/http reports what followed.
+func (e *exchange) cause(err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	sent, closed := errors.Is(e.stream, io.EOF), errors.Is(e.stream, http.ErrBodyReadAfterClose)
+	sent, closed := errors.Is(e.streamErr, io.EOF), errors.Is(e.streamErr, http.ErrBodyReadAfterClose)
 	switch {
 	case e.request.Caller.Context().Err() != nil:
 		return fmt.Errorf("the caller has gone: %w", context.Canceled)
-	case e.stream != nil && !sent && !closed:
-		return fmt.Errorf("%w: %w", http1.ErrRequestBody, e.stream)
+	case e.streamErr != nil && !sent && !closed:
+		return fmt.Errorf("%w: %w", http1.ErrRequestBody, e.streamErr)
 	case e.expired && !sent:
 		return &net.OpError{Op: "write", Net: "tcp", Err: os.ErrDeadlineExceeded}
 	case e.expired:

@@ -8,10 +8,10 @@ import (
 
 // Base is the API's base URL, prepared for the search. It is safe for concurrent use.
 type Base struct {
-	variants []string // the URLs with this meaning, in lower case
-	usual    [][]byte // the JSON of the first one: plain, and with each slash as \/
-	host     []byte   // in lower case, with a slash before it
-	maxLen   int      // how many bytes a variant and the next character have at most, each as a six-byte escape
+	variants    []string // the URLs with this meaning, in lower case
+	commonForms [][]byte // the JSON of the first one: plain, and with each slash as \/
+	host        []byte   // in lower case, with a slash before it
+	maxLen      int      // how many bytes a variant and the next character have at most, each as a six-byte escape
 }
 
 // NewBase returns the Base for a URL that consists of scheme, host and perhaps a port, such as https://api.etrusted.com.
@@ -25,10 +25,10 @@ func NewBase(url string) *Base {
 		variants = append(variants, "https://"+host+":443", "http://"+host+":80", "//"+host+defaultPorts[scheme])
 	}
 	return &Base{
-		variants: variants,
-		usual:    [][]byte{[]byte(variants[0]), []byte(strings.ReplaceAll(variants[0], "/", `\/`))},
-		host:     []byte("/" + host),
-		maxLen:   6 * (len("https://:443") + len(host) + 1),
+		variants:    variants,
+		commonForms: [][]byte{[]byte(variants[0]), []byte(strings.ReplaceAll(variants[0], "/", `\/`))},
+		host:        []byte("/" + host),
+		maxLen:      6 * (len("https://:443") + len(host) + 1),
 	}
 }
 
@@ -36,12 +36,12 @@ func NewBase(url string) *Base {
 // URL must not end with a slash.
 func (b *Base) To(url string) Rewriter { return Rewriter{base: b, to: url} }
 
-// match returns how many bytes of text, which begins with the content of a JSON string, are the base: 0 if it is no link, -1
+// matchLength returns how many bytes of text, which begins with the content of a JSON string, are the base: 0 if it is no link, -1
 // if text ends too early to decide.
-func (b *Base) match(text []byte) (length int) {
-	for _, usual := range b.usual {
+func (b *Base) matchLength(text []byte) (length int) {
+	for _, usual := range b.commonForms {
 		if bytes.HasPrefix(text, usual) {
-			if c, _ := firstChar(text[len(usual):]); isEnd(c) {
+			if c, _ := firstChar(text[len(usual):]); mayFollowBase(c) {
 				return len(usual)
 			}
 		}
@@ -62,7 +62,7 @@ func matchVariant(text []byte, variant string) (length int) {
 		switch {
 		case n == 0:
 			return -1
-		case i == len(variant) && isEnd(c):
+		case i == len(variant) && mayFollowBase(c):
 			return length
 		case i == len(variant) || c != variant[i]:
 			return 0
@@ -71,9 +71,9 @@ func matchVariant(text []byte, variant string) (length int) {
 	}
 }
 
-// isEnd reports whether c may follow the base: a closing quote, or a delimiter. Any other character changes the host:
+// mayFollowBase reports whether c may follow the base: a closing quote, or a delimiter. Any other character changes the host:
 // api.example.com.evil.example, api.example.com:8443, api.example.com@evil.example.
-func isEnd(c byte) bool { return c == '"' || c == '/' || c == '?' || c == '#' }
+func mayFollowBase(c byte) bool { return c == '"' || c == '/' || c == '?' || c == '#' }
 
 // firstChar returns the first character of a JSON string's content in lower case, and the number of its bytes: 1 for the
 // character itself, 2 for \/, 6 for escapes such as \u002f; 0 if text ends too early. An escape that a URL cannot contain

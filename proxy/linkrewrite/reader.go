@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// bufferSize is the size of a TLS record: more does not arrive at once. It must exceed maxBefore and maxAhead.
-const bufferSize = 16 << 10
+// readerBufferSize is the size of a TLS record: more does not arrive at once. It must exceed maxBefore and maxAhead.
+const readerBufferSize = 16 << 10
 
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+var readerBuffers = sync.Pool{New: func() any { return new([readerBufferSize]byte) }}
 
 // reader rewrites the links in a stream of JSON, in constant memory.
 type reader struct {
@@ -47,7 +47,7 @@ func (r *reader) Read(p []byte) (n int, err error) {
 			return n, nil
 		case r.needInput && r.err != nil:
 			if r.buffer != nil {
-				buffers.Put((*[bufferSize]byte)(r.buffer[:bufferSize]))
+				readerBuffers.Put((*[readerBufferSize]byte)(r.buffer[:readerBufferSize]))
 				r.buffer, r.start, r.begin, r.end = nil, 0, 0, 0
 			}
 			return 0, r.err
@@ -65,12 +65,12 @@ func (r *reader) Read(p []byte) (n int, err error) {
 // fill reads more text and reports whether it got any, or an error.
 func (r *reader) fill() bool {
 	if r.buffer == nil {
-		array, _ := buffers.Get().(*[bufferSize]byte)
+		array, _ := readerBuffers.Get().(*[readerBufferSize]byte)
 		r.buffer = array[:0]
 	}
 	context := max(0, r.end-maxBefore)
-	kept := copy(r.buffer[:bufferSize], r.buffer[context:])
-	n, err := r.body.Read(r.buffer[kept:bufferSize])
+	kept := copy(r.buffer[:readerBufferSize], r.buffer[context:])
+	n, err := r.body.Read(r.buffer[kept:readerBufferSize])
 	r.buffer, r.err = r.buffer[:kept+n], err
 	r.start, r.begin, r.end = r.end-context, r.end-context, r.end-context
 	r.scanner.escape = 0

@@ -31,7 +31,7 @@ func (r Rewriter) JSON(body []byte) (rewritten []byte, changed bool) {
 func (r Rewriter) URL(value string) (string, bool) {
 	for _, variant := range r.base.variants {
 		n := len(variant)
-		if len(value) >= n && strings.EqualFold(value[:n], variant) && (len(value) == n || value[n] != '"' && isEnd(value[n])) {
+		if len(value) >= n && strings.EqualFold(value[:n], variant) && (len(value) == n || value[n] != '"' && mayFollowBase(value[n])) {
 			return r.to + value[n:], true
 		}
 	}

@@ -26,7 +26,7 @@ type scanner struct {
 func (s *scanner) next(text []byte, start int, last bool) (begin, end int) {
 	first := max(0, start-1) // no quote before it begins a link
 	for i := start; ; first = i {
-		i = s.candidate(text, i+1)
+		i = s.nextCandidate(text, i+1)
 		first = max(first, i-s.base.maxLen)
 		if quote := bytes.LastIndexByte(text[first:i], '"'); quote >= 0 {
 			begin := first + quote + 1
@@ -40,10 +40,10 @@ func (s *scanner) next(text []byte, start int, last bool) (begin, end int) {
 	}
 }
 
-// candidate returns the index of the first byte in text[i:] that may be in a link, from the slash before the host to the
+// nextCandidate returns the index of the first byte in text[i:] that may be in a link, from the slash before the host to the
 // host's end: that slash, if host and slash are written without escapes, else an escape of an ASCII character. It returns
 // len(text) if there is none.
-func (s *scanner) candidate(text []byte, i int) int {
+func (s *scanner) nextCandidate(text []byte, i int) int {
 	host := s.base.host
 	for ; i < len(text); i++ {
 		if s.escape < i {
@@ -78,13 +78,13 @@ func (s *scanner) matchLink(text []byte, begin int, last bool) (length int) {
 	if len(text) >= begin+maxAhead {
 		text, last = text[:begin+maxAhead], true
 	}
-	switch length = s.base.match(text[begin:]); {
+	switch length = s.base.matchLength(text[begin:]); {
 	case length < 0 && last:
 		return 0
 	case length <= 0 || before == ':' || before == '[':
 		return length
 	}
-	switch after := visibleAfterString(text[begin+length:]); {
+	switch after := firstNonSpaceAfterString(text[begin+length:]); {
 	case after == ':':
 		return 0
 	case after == 0 && !last:
@@ -93,8 +93,8 @@ func (s *scanner) matchLink(text []byte, begin int, last bool) (length int) {
 	return length
 }
 
-// visibleAfterString returns the first byte after a string that is not white space, or 0. The text begins in the string.
-func visibleAfterString(text []byte) byte {
+// firstNonSpaceAfterString returns the first byte after a string that is not white space, or 0. The text begins in the string.
+func firstNonSpaceAfterString(text []byte) byte {
 	inside := true
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -119,7 +119,7 @@ func (s *scanner) replacement(base []byte) string {
 			s.plain = string(quoted[1 : len(quoted)-1])
 		}
 	}
-	if bytes.Equal(base, s.base.usual[0]) || !bytes.Contains(base, []byte(`\/`)) {
+	if bytes.Equal(base, s.base.commonForms[0]) || !bytes.Contains(base, []byte(`\/`)) {
 		return s.plain
 	}
 	if s.slashed == "" {
