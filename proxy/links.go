@@ -46,8 +46,8 @@ func (p *Proxy) newLinks(r *http1.Request, route *parsedRoute) links {
 	return links{active: true, rewriter: p.links.To(to), encoding: encoding}
 }
 
-// adaptRequestField changes a field of a request that would hide links in the response, or that refers to a rewritten response. It reports
-// false if the field is dropped.
+// adaptRequestField changes a field of a request that would hide links in the response, or that refers to a rewritten response.
+// It reports false if the field is dropped.
 func (l *links) adaptRequestField(field *http1.Field) bool {
 	switch name := field.Name; {
 	case http1.EqualFold(name, "Accept-Encoding") && l.encoding != "":
@@ -108,8 +108,8 @@ func isNoTransform(fields http1.Fields) bool {
 // registeredCodings are the content codings that IANA has registered, except identity.
 var registeredCodings = []string{"gzip", "x-gzip", "br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip"}
 
-// contentCoding returns the content coding of a response: gzip, another value, or empty without one. Names that are not registered, such
-// as charsets, are no codings.
+// contentCoding returns the content coding of a response: gzip, another value, or empty without one. Names that are not
+// registered, such as charsets, are no codings.
 func contentCoding(fields http1.Fields) (coding string) {
 	for element := range fields.Elements("Content-Encoding") {
 		switch {
@@ -134,8 +134,8 @@ func (l *links) rewriteField(field *http1.Field) {
 	}
 }
 
-// dropValidators removes from a header what is true only of the API's bytes: a strong ETag becomes weak (RFC 9110 section 8.8.1), and
-// digests and the content coding are removed, since rewritten bodies have none.
+// dropValidators removes from a header what is true only of the API's bytes: a strong ETag becomes weak (RFC 9110 section
+// 8.8.1), and digests and the content coding are removed, since rewritten bodies have none.
 func dropValidators(fields *http1.Fields) {
 	fields.DeleteFunc(func(field http1.Field) bool {
 		return http1.EqualFold(field.Name, "Content-Encoding") || http1.EqualFold(field.Name, "Accept-Ranges") || linkrewrite.IsDigest(field.Name)

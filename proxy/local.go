@@ -9,8 +9,8 @@ import (
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-// openTunnel opens a tunnel that the policy allows (RFC 9110 section 9.3.6). It ends here, and the requests that come through it are
-// served like all others.
+// openTunnel opens a tunnel that the policy allows (RFC 9110 section 9.3.6). It ends here, and the requests that come through
+// it are served like all others.
 func (x *exchange) openTunnel() {
 	x.record.Status = http.StatusOK
 	x.w.OpenTunnel(x.proxy.config.TunnelTLS(x.r.Target), access.NewTunnel(x.r.Target, x.r.Fields))

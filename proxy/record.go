@@ -19,7 +19,8 @@ type RequestRecord struct {
 	// was known.
 	Account string
 	Method  string // as the app sent it: any token
-	// Path is percent-encoded, and so is plain ASCII; empty for CONNECT and for malformed requests. It has no query, which may contain personal data.
+	// Path is percent-encoded, and so is plain ASCII; empty for CONNECT and for malformed requests. It has no query, which may
+	// contain personal data.
 	Path string
 	// RequestID is the first 128 bytes of X-Request-Id, from the app or from Config.RequestID; empty without an ID.
 	RequestID string

@@ -50,8 +50,8 @@ func (x *exchange) forwardFields() {
 	}
 }
 
-// finishResponse ends a response whose body was forwarded. If it broke off, the app's connection is aborted, since a clean end would make
-// a partial response look complete.
+// finishResponse ends a response whose body was forwarded. If it broke off, the app's connection is aborted, since a clean end
+// would make a partial response look complete.
 func (x *exchange) finishResponse(n int64, err error) {
 	x.record.Bytes += n
 	if err != nil {

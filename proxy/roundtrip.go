@@ -37,8 +37,8 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 // that is not smaller; and only once the body is read is it noticed that the client goes away.
 const maxBodyBeforeToken = 2 << 10
 
-// readBodyAndToken reads the body, unless it is streamed, and returns the value of the Authorization field. While a request waits for a
-// token, it holds no long body: there may be thousands of them.
+// readBodyAndToken reads the body, unless it is streamed, and returns the value of the Authorization field. While a request
+// waits for a token, it holds no long body: there may be thousands of them.
 func (x *exchange) readBodyAndToken() (string, *problem.Problem) {
 	if x.r.ContentLength < 0 || x.r.ContentLength > maxBodyBeforeToken {
 		if _, missing := x.authorization(); missing != nil {

@@ -10,8 +10,8 @@ const maxDecodings = 3
 // policy. It ignores the query, where all of this is data.
 //
 // Unsafe are dot segments (RFC 3986 section 3.3), plain, percent-encoded, with a parameter (..;), or before spaces (..%20) or
-// an encoded ? or # (..%3f); backslashes, which some servers take for slashes; NUL and other control characters. An encoded slash is
-// safe.
+// an encoded ? or # (..%3f); backslashes, which some servers take for slashes; NUL and other control characters. An encoded
+// slash is safe.
 func isUnsafe(target string) bool {
 	path, _, _ := strings.Cut(target, "?")
 	for range maxDecodings + 1 {

@@ -125,7 +125,8 @@ func FieldsOf(header http.Header) (fields Fields) {
 	return fields
 }
 
-// EqualFold compares field names in any case. These are tokens, and so are ASCII: no character of another script folds to one of theirs.
+// EqualFold compares field names in any case. These are tokens, and so are ASCII: no character of another script folds to one
+// of theirs.
 func EqualFold(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
 // trim removes optional whitespace (RFC 9110 section 5.6.3) from both ends.

@@ -39,8 +39,8 @@ func newPoller(conn net.Conn) poller {
 	}
 }
 
-// nothingToRead reports whether there is nothing to read. Without a poller it is unknown, and true. b is for what is read: memory of the
-// function would be allocated.
+// nothingToRead reports whether there is nothing to read. Without a poller it is unknown, and true. b is for what is read:
+// memory of the function would be allocated.
 func (poll poller) nothingToRead(b []byte) bool {
 	if poll == nil {
 		return true

@@ -18,8 +18,9 @@ const (
 	// ever would keep a request busy for ever.
 	MaxInformational = 32
 
-	// lateResponseTimeout is how long the upstream's response is awaited after the request could not be sent. An upstream that refuses a
-	// request may close the connection while the request is being sent, and what it has answered is in the receive buffer.
+	// lateResponseTimeout is how long the upstream's response is awaited after the request could not be sent. An upstream that
+	// refuses a request may close the connection while the request is being sent, and what it has answered is in the receive
+	// buffer.
 	lateResponseTimeout = 100 * time.Millisecond
 )
 
@@ -66,8 +67,8 @@ func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
 	return u
 }
 
-// prepareReuse prepares an idle connection for a request. It reports false if that cannot be sent on it. A request that was not sent
-// can be sent elsewhere, so what is noticed here costs nothing.
+// prepareReuse prepares an idle connection for a request. It reports false if that cannot be sent on it. A request that was not
+// sent can be sent elsewhere, so what is noticed here costs nothing.
 func (u *upstreamConn) prepareReuse() bool {
 	// The deadline is also for what TLS may write in answer to a key update.
 	return !u.expired(time.Now()) && u.conn.SetDeadline(u.client.deadline()) == nil && u.poll.nothingToRead(u.polled[:])
