@@ -1,0 +1,196 @@
+package resolver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// kinds are the types of the records with addresses.
+var kinds = [...]dnsmessage.Type{dnsmessage.TypeAAAA, dnsmessage.TypeA}
+
+const (
+	// attemptTimeout and attempts: UDP loses messages.
+	attemptTimeout = 2 * time.Second
+	attempts       = 2
+	// maxUDP is the longest answer over UDP without extensions: RFC 1035 section 4.2.1.
+	maxUDP = 512
+	// maxAliases is how many CNAME records are followed. A chain may be a circle.
+	maxAliases = 8
+)
+
+var (
+	errNoAnswer   = &net.DNSError{Err: "the DNS server did not answer", IsTimeout: true, IsTemporary: true}
+	errBadAnswer  = &net.DNSError{Err: "the answer of the DNS server is malformed"}
+	errRefused    = &net.DNSError{Err: "the DNS server failed or refused", IsTemporary: true}
+	errNoSuchHost = &net.DNSError{Err: "no such host", IsNotFound: true}
+	errName       = &net.DNSError{Err: "the host is not a domain name"}
+)
+
+// answer is what a server answers to a question.
+type answer struct {
+	addresses []netip.Addr
+	ttl       time.Duration // of the record, or alias, that expires first
+}
+
+// query asks one question: over UDP, and over TCP if the answer is too long for it (RFC 7766 section 5).
+func (r *Resolver) query(ctx context.Context, name string, kind dnsmessage.Type) (answer, error) {
+	parsed, err := dnsmessage.NewName(name)
+	if err != nil {
+		return answer{}, r.failure(name, errName)
+	}
+	asked := dnsmessage.Question{Name: parsed, Type: kind, Class: dnsmessage.ClassINET}
+	reason := errNoAnswer
+	for range attempts {
+		received, err := r.exchange(ctx, "udp", asked)
+		if err == nil && received.Truncated {
+			received, err = r.exchange(ctx, "tcp", asked)
+		}
+		if err != nil {
+			if !errors.As(err, &reason) {
+				reason = errNoAnswer
+			}
+			continue
+		}
+		switch received.RCode {
+		case dnsmessage.RCodeSuccess:
+			return addressesIn(&received, asked), nil
+		case dnsmessage.RCodeNameError:
+			return answer{}, r.failure(name, errNoSuchHost)
+		default:
+			reason = errRefused
+		}
+	}
+	return answer{}, r.failure(name, reason)
+}
+
+// exchange sends a question and returns the answer to it.
+func (r *Resolver) exchange(ctx context.Context, network string, asked dnsmessage.Question) (dnsmessage.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	conn, err := r.dial(ctx, network, r.server)
+	if err != nil {
+		return dnsmessage.Message{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // ends a blocked read
+	defer stop()
+	var random [2]byte
+	_, _ = rand.Read(random[:]) // never fails
+	id := binary.BigEndian.Uint16(random[:])
+	request := dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: id, RecursionDesired: true},
+		Questions: []dnsmessage.Question{asked},
+	}
+	packed, err := request.Pack()
+	if err != nil {
+		return dnsmessage.Message{}, err
+	}
+	if network == "tcp" {
+		return overTCP(conn, packed, id, asked)
+	}
+	return overUDP(conn, packed, id, asked)
+}
+
+// overUDP skips what is no answer to the question: others could send it, in the hope to be faster than the server (RFC 5452).
+func overUDP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Question) (dnsmessage.Message, error) {
+	if _, err := conn.Write(question); err != nil {
+		return dnsmessage.Message{}, err
+	}
+	buffer := make([]byte, maxUDP)
+	for {
+		n, err := conn.Read(buffer)
+		if err != nil {
+			return dnsmessage.Message{}, err
+		}
+		if received, ok := parseAnswer(buffer[:n], id, asked); ok {
+			return received, nil
+		}
+	}
+}
+
+// overTCP has a length of two bytes before each message: RFC 1035 section 4.2.2.
+func overTCP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Question) (dnsmessage.Message, error) {
+	framed := binary.BigEndian.AppendUint16(nil, uint16(len(question)))
+	if _, err := conn.Write(append(framed, question...)); err != nil {
+		return dnsmessage.Message{}, err
+	}
+	var length [2]byte
+	if _, err := io.ReadFull(conn, length[:]); err != nil {
+		return dnsmessage.Message{}, err
+	}
+	message := make([]byte, binary.BigEndian.Uint16(length[:]))
+	if _, err := io.ReadFull(conn, message); err != nil {
+		return dnsmessage.Message{}, err
+	}
+	received, ok := parseAnswer(message, id, asked)
+	if !ok || received.Truncated {
+		return dnsmessage.Message{}, errBadAnswer
+	}
+	return received, nil
+}
+
+// parseAnswer parses a message, and reports whether it answers the question. Of a truncated one only the header counts.
+func parseAnswer(message []byte, id uint16, asked dnsmessage.Question) (received dnsmessage.Message, ok bool) {
+	var parser dnsmessage.Parser
+	header, err := parser.Start(message)
+	if err != nil || header.ID != id || !header.Response {
+		return received, false
+	}
+	received.Header = header
+	if received.Questions, err = parser.AllQuestions(); err != nil || len(received.Questions) != 1 || !isSame(received.Questions[0], asked) {
+		return received, false
+	}
+	if header.Truncated {
+		return received, true
+	}
+	received.Answers, err = parser.AllAnswers()
+	return received, err == nil
+}
+
+// sameName compares names in any case: RFC 4343.
+func sameName(a, b dnsmessage.Name) bool { return strings.EqualFold(a.String(), b.String()) }
+
+// isSame compares questions. A server may change the case of the name.
+func isSame(a, b dnsmessage.Question) bool {
+	return a.Type == b.Type && a.Class == b.Class && sameName(a.Name, b.Name)
+}
+
+// addressesIn returns the addresses of the host, or of that for which its name is an alias (RFC 1034 section 3.6.2). Records of
+// other names do not count.
+func addressesIn(received *dnsmessage.Message, asked dnsmessage.Question) answer {
+	found := answer{ttl: maxTTL}
+	name := asked.Name
+	for range maxAliases {
+		var alias *dnsmessage.Name
+		for _, record := range received.Answers {
+			if record.Header.Class != dnsmessage.ClassINET || !sameName(record.Header.Name, name) {
+				continue
+			}
+			switch body := record.Body.(type) {
+			case *dnsmessage.AResource:
+				found.addresses = append(found.addresses, netip.AddrFrom4(body.A))
+			case *dnsmessage.AAAAResource:
+				found.addresses = append(found.addresses, netip.AddrFrom16(body.AAAA).Unmap())
+			case *dnsmessage.CNAMEResource:
+				alias = &body.CNAME
+			default:
+				continue
+			}
+			found.ttl = min(found.ttl, time.Duration(record.Header.TTL)*time.Second)
+		}
+		if alias == nil || len(found.addresses) > 0 {
+			break
+		}
+		name = *alias
+	}
+	return found
+}

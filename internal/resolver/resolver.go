@@ -1,0 +1,110 @@
+// Package resolver looks up the addresses of hosts at one DNS server, past the hosts file and the system's configuration, which
+// may point to the program itself.
+package resolver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// minTTL spares the server, and maxTTL follows a record that was wrong for a while.
+	minTTL, maxTTL = time.Second, 5 * time.Minute
+	// retryPause is how long the last known addresses are used before a server that did not answer is asked again: each
+	// question takes seconds then.
+	retryPause = 10 * time.Second
+)
+
+// Resolver asks a DNS server. It keeps the addresses of every host that it has looked up, so these should be few. It is safe for
+// concurrent use.
+type Resolver struct {
+	server string
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+
+	mu    sync.Mutex
+	known map[string]addresses // by host name in lower case, with a final dot
+}
+
+// addresses are those of a host.
+type addresses struct {
+	list  []netip.Addr
+	until time.Time // when the server is asked again
+}
+
+// New returns a Resolver that asks the DNS server at an address.
+func New(server netip.AddrPort) *Resolver {
+	return &Resolver{server: server.String(), dial: new(net.Dialer).DialContext, known: map[string]addresses{}}
+}
+
+// LookupNetIP returns the IPv6 and IPv4 addresses of a host, at least one. They are kept as long as their TTL says; and if the
+// server does not answer, the last known ones remain in use. Its errors are *net.DNSError, or that of ctx.
+func (r *Resolver) LookupNetIP(ctx context.Context, host string) ([]netip.Addr, error) {
+	name := strings.ToLower(strings.TrimSuffix(host, ".")) + "."
+	r.mu.Lock()
+	last := r.known[name]
+	r.mu.Unlock()
+	if time.Now().Before(last.until) {
+		return last.list, nil
+	}
+	list, ttl, err := r.ask(ctx, name)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case len(last.list) == 0 || isNotFound(err):
+		return nil, err
+	default:
+		list, ttl = last.list, retryPause
+	}
+	r.mu.Lock()
+	r.known[name] = addresses{list, time.Now().Add(min(max(ttl, minTTL), maxTTL))}
+	r.mu.Unlock()
+	return list, nil
+}
+
+func isNotFound(err error) bool {
+	var failed *net.DNSError
+	return errors.As(err, &failed) && failed.IsNotFound
+}
+
+// ask asks for both kinds of addresses at the same time. One kind is enough.
+func (r *Resolver) ask(ctx context.Context, name string) (list []netip.Addr, ttl time.Duration, _ error) {
+	var answers [len(kinds)]answer
+	var failures [len(kinds)]error
+	var questions sync.WaitGroup
+	for i, kind := range kinds {
+		questions.Go(func() { answers[i], failures[i] = r.query(ctx, name, kind) })
+	}
+	questions.Wait()
+	ttl = maxTTL
+	for _, a := range answers {
+		if len(a.addresses) > 0 {
+			list, ttl = append(list, a.addresses...), min(ttl, a.ttl)
+		}
+	}
+	if len(list) > 0 {
+		return list, ttl, nil
+	}
+	// "no such host" counts only if both questions were answered.
+	for _, err := range failures {
+		if err != nil && !isNotFound(err) {
+			return nil, 0, err
+		}
+	}
+	return nil, 0, cmp.Or(failures[0], failures[1], r.failure(name, errNoAddress))
+}
+
+var errNoAddress = &net.DNSError{Err: "the host has no address", IsNotFound: true}
+
+// failure returns an error about a name.
+func (r *Resolver) failure(name string, reason *net.DNSError) error {
+	err := *reason
+	err.Name, err.Server = strings.TrimSuffix(name, "."), r.server
+	return &err
+}
