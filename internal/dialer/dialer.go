@@ -22,10 +22,6 @@ import (
 // timeout is the time limit of each step: connecting, a TLS handshake, and opening a tunnel.
 const timeout = 10 * time.Second
 
-// sendBuffer limits what the system holds of an upload. With its automatic size, which may reach 4 MiB, a slow line would
-// accept nothing for longer than the time limit, between two moments in which a third of that has become free.
-const sendBuffer = 256 << 10
-
 // Dialer opens connections to one server. Its fields must not be changed after the first call of Dial.
 type Dialer struct {
 	// Server is the URL of the server, of which only scheme, host and port count.
@@ -34,6 +30,8 @@ type Dialer struct {
 	// supported. A nil Proxy means no proxy. A tunnel is used for http URLs too: these are allowed for loopback addresses only,
 	// for which the environment names no proxy.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Network opens the TCP connections. It is required.
+	Network *Network
 	// TLS is the configuration for TLS, to which Dial adds the name of the server, HTTP/1.1 and TLS 1.2 as the least. nil means
 	// the defaults. It should have a ClientSessionCache.
 	TLS *tls.Config
@@ -52,37 +50,27 @@ func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
 func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
 	address := addressOf(d.Server)
 	if d.Proxy == nil {
-		return dial(ctx, address)
+		return d.Network.DialContext(ctx, "tcp", address)
 	}
 	through, err := d.Proxy(&http.Request{URL: d.Server})
 	if err != nil || through == nil {
 		if err != nil {
 			return nil, proxyError(fmt.Errorf("the URL in the environment: %w", err))
 		}
-		return dial(ctx, address)
+		return d.Network.DialContext(ctx, "tcp", address)
 	}
 	switch through.Scheme {
 	case "http", "https":
 		return d.tunnel(ctx, through, address)
 	case "socks5", "socks5h":
-		return dialSOCKS(ctx, through, address)
+		return d.dialSOCKS(ctx, through, address)
 	}
 	return nil, proxyError(net.UnknownNetworkError("scheme of the URL in the environment"))
 }
 
-// dial connects to an address.
-func dial(ctx context.Context, address string) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", address)
-	if socket, ok := conn.(*net.TCPConn); ok {
-		_ = socket.SetWriteBuffer(sendBuffer)
-	}
-	return conn, err
-}
-
 // tunnel connects to a proxy, and lets it connect to the server: RFC 9110 section 9.3.6.
 func (d *Dialer) tunnel(ctx context.Context, through *url.URL, target string) (net.Conn, error) {
-	conn, err := dial(ctx, addressOf(through))
+	conn, err := d.Network.DialContext(ctx, "tcp", addressOf(through))
 	if err != nil {
 		return nil, proxyError(err)
 	}
@@ -120,13 +108,13 @@ func requestTunnel(ctx context.Context, conn net.Conn, through *url.URL, target 
 }
 
 // dialSOCKS connects through a SOCKS5 proxy: RFC 1928. The proxy resolves the host name.
-func dialSOCKS(ctx context.Context, through *url.URL, address string) (net.Conn, error) {
+func (d *Dialer) dialSOCKS(ctx context.Context, through *url.URL, address string) (net.Conn, error) {
 	var auth *proxy.Auth
 	if user := through.User; user != nil {
 		password, _ := user.Password()
 		auth = &proxy.Auth{User: user.Username(), Password: password}
 	}
-	var via forward
+	via := forward{network: d.Network}
 	socks, err := proxy.SOCKS5("tcp", addressOf(through), auth, &via)
 	if err != nil {
 		return nil, proxyError(err)
@@ -140,7 +128,10 @@ func dialSOCKS(ctx context.Context, through *url.URL, address string) (net.Conn,
 }
 
 // forward connects to a SOCKS proxy, and keeps the connection.
-type forward struct{ conn net.Conn }
+type forward struct {
+	network *Network
+	conn    net.Conn
+}
 
 // Dial implements proxy.Dialer. It is not used.
 func (f *forward) Dial(network, address string) (net.Conn, error) {
@@ -149,7 +140,7 @@ func (f *forward) Dial(network, address string) (net.Conn, error) {
 
 // DialContext implements proxy.ContextDialer.
 func (f *forward) DialContext(ctx context.Context, _, address string) (conn net.Conn, err error) {
-	f.conn, err = dial(ctx, address)
+	f.conn, err = f.network.DialContext(ctx, "tcp", address)
 	return f.conn, err
 }
 
@@ -160,7 +151,7 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, host string) (net
 		config = d.TLS.Clone()
 		config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	}
-	config.ServerName, config.NextProtos = host, []string{"http/1.1"}
+	config.ServerName, config.NextProtos, config.VerifyConnection = host, []string{"http/1.1"}, neterr.VerifyNoLoop
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	secure := http1.TLSClient(conn, config)

@@ -34,7 +34,7 @@ func TestChecksIdleConnectionsThroughSOCKS5(t *testing.T) {
 				"direct": nil,
 				"socks5": through(parse(t, "socks5://u:p@"+startPeer(t, socksProxy(t, api)))),
 			} {
-				d := &dialer.Dialer{Server: parse(t, "http://example.com:443"), Proxy: proxy}
+				d := &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "http://example.com:443"), Proxy: proxy}
 				if proxy == nil {
 					d.Server = parse(t, "http://"+api)
 				}

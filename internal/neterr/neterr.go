@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -52,6 +53,23 @@ func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res 
 	return nil
 }
 
+// ErrLoop means that a server's host name leads to this program itself, or to another broker.
+var ErrLoop = errors.New("the host name leads to a broker")
+
+// VerifyNoLoop is for the field VerifyConnection of tls.Config: it returns ErrLoop if the server's certificate comes from the local
+// CA of a broker. A program that trusts that CA, as apps do, would otherwise send its requests, and its secret, to itself.
+func VerifyNoLoop(state tls.ConnectionState) error {
+	if isBrokers(state.PeerCertificates[0]) {
+		return ErrLoop
+	}
+	return nil
+}
+
+// isBrokers reports whether a certificate comes from the local CA of a broker: see package localca.
+func isBrokers(certificate *x509.Certificate) bool {
+	return certificate != nil && slices.Contains(certificate.Issuer.Organization, problem.ProxyName)
+}
+
 // Describe describes an error of http.RoundTripper or http1.Client, or of reading a response body. err must not be nil. server begins the
 // problem's Detail, as in "the API refused the connection"; if it is empty, Detail is only the rest: "refused the
 // connection". The texts are ASCII, if server is. The problem has no Title, and does not wrap err, which may quote the peer.
@@ -76,6 +94,7 @@ func tooSlow(code, proxyError, detail, hint string) *problem.Problem {
 const (
 	proxyHint       = "Check HTTPS_PROXY and NO_PROXY."
 	dnsHint         = "Check the host name in the URL, and this machine's DNS (in a container: its network and resolver)."
+	loopHint        = "A hosts file, a network alias or the DNS sends the host name to the broker, as apps need it. Set BROKER_UPSTREAM_RESOLVER to the address of a DNS server that knows the server's own addresses."
 	unreachableHint = "Check the URL, the firewall and this machine's network."
 )
 
@@ -108,6 +127,8 @@ func describe(err error) *problem.Problem {
 	)
 	isOp := func(name string) bool { return errors.As(err, &op) && op.Op == name }
 	switch {
+	case errors.Is(err, ErrLoop), errors.As(err, &unknown) && isBrokers(unknown.Cert):
+		return unreachable("upstream-is-broker", "proxy_loop_detected", "was not reached: its host name leads to a broker", loopHint)
 	case errors.As(err, &refused):
 		return unreachable("forward-proxy-refused", "destination_unavailable", fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyHint)
 	case isOp("proxyconnect"):

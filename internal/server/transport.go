@@ -43,9 +43,10 @@ func newAPIClient(c config.Config) proxy.RoundTripper {
 		return http2.New(c.API, transport, c.UpstreamTimeout)
 	}
 	toAPI := &dialer.Dialer{
-		Server: c.API,
-		Proxy:  http.ProxyFromEnvironment,
-		TLS:    &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(0)},
+		Server:  c.API,
+		Proxy:   http.ProxyFromEnvironment,
+		Network: new(dialer.Network),
+		TLS:     &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(0)},
 	}
 	return &http1.Client{Dial: toAPI.Dial, ResponseTimeout: c.UpstreamTimeout, MaxIdle: idle}
 }

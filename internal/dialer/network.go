@@ -1,0 +1,160 @@
+package dialer
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"etrusted-broker/internal/neterr"
+	"etrusted-broker/internal/resolver"
+)
+
+// sendBuffer limits what the system holds of an upload. With its automatic size, which may reach 4 MiB, a slow line would
+// accept nothing for longer than the time limit, between two moments in which a third of that has become free.
+const sendBuffer = 256 << 10
+
+// attemptDelay is how long one address is tried before the next is tried too: RFC 8305 section 5.
+const attemptDelay = 250 * time.Millisecond
+
+// Network opens TCP connections. Its fields must not be changed after the first call of DialContext, which is safe for
+// concurrent use. The zero value uses the system's resolver.
+type Network struct {
+	// Resolver looks up the addresses of Hosts, in place of the system's resolver; nil for none.
+	Resolver *resolver.Resolver
+	Hosts    []string
+	// Listeners are the addresses at which this program accepts connections. It does not connect to them: a hosts file or a
+	// network alias has sent a server's name to the program itself.
+	Listeners []net.Addr
+}
+
+// DialContext connects to a host and port, like that of net.Dialer. Its error wraps neterr.ErrLoop if the address is one of
+// Listeners.
+func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := n.connect(ctx, network, address)
+	if socket, ok := conn.(*net.TCPConn); ok {
+		_ = socket.SetWriteBuffer(sendBuffer)
+	}
+	return conn, err
+}
+
+func (n *Network) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second, Control: n.refuseListeners}
+	host, port, err := net.SplitHostPort(address)
+	isHost := func(one string) bool { return strings.EqualFold(one, host) }
+	if err != nil || n.Resolver == nil || !slices.ContainsFunc(n.Hosts, isHost) {
+		return dialer.DialContext(ctx, network, address)
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return dialer.DialContext(ctx, network, address)
+	}
+	addresses, err := n.Resolver.LookupNetIP(ctx, host)
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+	}
+	return dialAny(ctx, &dialer, network, alternating(addresses), port)
+}
+
+// alternating sorts addresses so that those of the two families alternate, IPv6 first: RFC 8305 section 4.
+func alternating(addresses []netip.Addr) []netip.Addr {
+	position := map[netip.Addr]int{}
+	var v4, v6 int
+	for _, address := range addresses {
+		if address.Is4() {
+			position[address] = 2*v4 + 1
+			v4++
+		} else {
+			position[address] = 2 * v6
+			v6++
+		}
+	}
+	sorted := slices.Clone(addresses)
+	slices.SortFunc(sorted, func(a, b netip.Addr) int { return cmp.Compare(position[a], position[b]) })
+	return sorted
+}
+
+// dialAny connects to the first address that accepts. It tries the next one when an address fails, or has not answered for a
+// while.
+func dialAny(ctx context.Context, dialer *net.Dialer, network string, addresses []netip.Addr, port string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel() // ends the other attempts
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	results := make(chan result, len(addresses))
+	next := time.NewTimer(0)
+	defer next.Stop()
+	var failed error // the first one
+	for begun, ended := 0, 0; ended < len(addresses); {
+		select {
+		case <-next.C:
+			if begun < len(addresses) {
+				address := net.JoinHostPort(addresses[begun].String(), port)
+				go func() {
+					conn, err := dialer.DialContext(ctx, network, address)
+					results <- result{conn, err}
+				}()
+				begun++
+				next.Reset(attemptDelay)
+			}
+		case r := <-results:
+			if r.err == nil {
+				go func() {
+					for ; ended+1 < begun; ended++ {
+						if late := <-results; late.conn != nil {
+							_ = late.conn.Close()
+						}
+					}
+				}()
+				return r.conn, nil
+			}
+			ended++
+			failed = cmp.Or(failed, r.err)
+			next.Reset(0)
+		}
+	}
+	return nil, failed
+}
+
+// refuseListeners is for the field Control of net.Dialer: it is called before each attempt, with the address.
+func (n *Network) refuseListeners(_, address string, _ syscall.RawConn) error {
+	target, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil // not an address: net.Dialer does not call it with one
+	}
+	for _, listener := range n.Listeners {
+		if own, ok := addrPort(listener); ok && own.Port() == target.Port() && reaches(target.Addr(), own.Addr()) {
+			return neterr.ErrLoop
+		}
+	}
+	return nil
+}
+
+// reaches reports whether a connection to an address arrives at a listener's address.
+func reaches(address, listener netip.Addr) bool {
+	address, listener = address.Unmap().WithZone(""), listener.Unmap().WithZone("")
+	if !listener.IsUnspecified() {
+		return address == listener
+	}
+	if address.IsLoopback() || address.IsUnspecified() {
+		return true
+	}
+	interfaces, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(interfaces, func(one net.Addr) bool {
+		prefix, err := netip.ParsePrefix(one.String())
+		return err == nil && prefix.Addr().WithZone("") == address
+	})
+}
+
+func addrPort(a net.Addr) (netip.AddrPort, bool) {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}, false
+	}
+	return tcp.AddrPort(), true
+}

@@ -1,0 +1,130 @@
+package dialer_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"etrusted-broker/internal/dialer"
+	"etrusted-broker/internal/neterr"
+	"etrusted-broker/internal/resolver"
+)
+
+// listen returns a listener that accepts, and closes, connections.
+func listen(t *testing.T, address string) net.Listener {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Skip(err) // no IPv6
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	return l
+}
+
+func TestDoesNotConnectToItsOwnListeners(t *testing.T) {
+	loopback, everywhere, other := listen(t, "127.0.0.1:0"), listen(t, "0.0.0.0:0"), listen(t, "127.0.0.1:0")
+	n := &dialer.Network{Listeners: []net.Addr{loopback.Addr(), everywhere.Addr(), &net.UnixAddr{Name: "/run/x"}}}
+	port := func(l net.Listener) string {
+		return strings.TrimPrefix(l.Addr().String()[strings.LastIndexByte(l.Addr().String(), ':'):], ":")
+	}
+	for _, test := range []struct {
+		address string
+		isLoop  bool
+	}{
+		{"127.0.0.1:" + port(loopback), true},
+		{"localhost:" + port(loopback), true},
+		{"[::ffff:127.0.0.1]:" + port(loopback), true},
+		{"127.0.0.1:" + port(everywhere), true},
+		{"0.0.0.0:" + port(everywhere), true},
+		{"127.0.0.1:" + port(other), false},
+	} {
+		conn, err := n.DialContext(t.Context(), "tcp", test.address)
+		if conn != nil {
+			_ = conn.Close()
+		}
+		// localhost may have a second address, at which nothing listens.
+		if got := errors.Is(err, neterr.ErrLoop); got != test.isLoop && !strings.HasPrefix(test.address, "localhost") || test.isLoop && conn != nil {
+			t.Errorf("%s: got a connection: %v, error %v; want a loop: %v", test.address, conn != nil, err, test.isLoop)
+		}
+	}
+}
+
+// dnsServer answers each question for an address with one of the given ones.
+func dnsServer(t *testing.T, addresses ...string) *resolver.Resolver {
+	t.Helper()
+	conn, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	go func() {
+		buffer := make([]byte, 512)
+		for {
+			n, client, err := conn.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			var message dnsmessage.Message
+			if message.Unpack(buffer[:n]) != nil {
+				continue
+			}
+			asked := message.Questions[0]
+			message.Response = true
+			for _, text := range addresses {
+				header := dnsmessage.ResourceHeader{Name: asked.Name, Class: dnsmessage.ClassINET, TTL: 60}
+				switch address := netip.MustParseAddr(text); {
+				case address.Is4() && asked.Type == dnsmessage.TypeA:
+					message.Answers = append(message.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: address.As4()}})
+				case address.Is6() && asked.Type == dnsmessage.TypeAAAA:
+					message.Answers = append(message.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AAAAResource{AAAA: address.As16()}})
+				}
+			}
+			packed, _ := message.Pack()
+			_, _ = conn.WriteTo(packed, client)
+		}
+	}()
+	return resolver.New(netip.MustParseAddrPort(conn.LocalAddr().String()))
+}
+
+func TestResolverIsForItsHostsOnly(t *testing.T) {
+	l := listen(t, "127.0.0.1:0")
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	// 127.0.0.2 and 2001:db8::1 do not accept: every address is tried.
+	n := &dialer.Network{Resolver: dnsServer(t, "2001:db8::1", "127.0.0.2", "127.0.0.1"), Hosts: []string{"api.example", "login.example"}}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, host := range []string{"api.example", "LOGIN.example"} {
+		conn, err := n.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+		if err != nil {
+			t.Errorf("%s: %v", host, err)
+			continue
+		}
+		if got := conn.RemoteAddr().String(); got != l.Addr().String() {
+			t.Errorf("%s: got a connection to %s, want %s", host, got, l.Addr())
+		}
+		_ = conn.Close()
+	}
+	conn, err := n.DialContext(ctx, "tcp", net.JoinHostPort("other.invalid", port))
+	if err == nil {
+		_ = conn.Close()
+		t.Error("other.invalid: got a connection, want the system's answer, which is an error")
+	}
+	if _, err = n.DialContext(ctx, "tcp", net.JoinHostPort("api.example", "1")); neterr.Describe("", err).Code != neterr.CodeConnectionRefused {
+		t.Errorf("no address accepts: got %v, want a refused connection", err)
+	}
+}
