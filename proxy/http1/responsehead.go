@@ -143,15 +143,15 @@ func (h *responseHead) fieldLine(line string) error {
 
 // frame finds out where the response ends: RFC 9112 section 6.3.
 func (h *responseHead) parseFraming() error {
-	found := false
+	length := "" // the value of Content-Length
 	for _, field := range h.Fields {
 		switch name := field.Name; {
 		case EqualFold(name, "Content-Length"):
 			n, ok := parseDecimal(field.Value)
-			if !ok || found && n != h.ContentLength { // equal ones are accepted
+			if !ok || length != "" && field.Value != length { // identical ones are accepted: RFC 9110 section 8.6
 				return errResponseLength
 			}
-			found, h.ContentLength = true, n
+			length, h.ContentLength = field.Value, n
 		case EqualFold(name, "Transfer-Encoding"):
 			if h.chunked || h.minorVersion == 0 || !EqualFold(field.Value, "chunked") {
 				return errResponseCoding
@@ -159,7 +159,7 @@ func (h *responseHead) parseFraming() error {
 			h.chunked = true
 		}
 	}
-	h.close = h.Fields.close(h.minorVersion) || h.chunked && found // with both, it may be an attempt to split responses
+	h.close = h.Fields.close(h.minorVersion) || h.chunked && length != "" // with both, it may be an attempt to split responses
 	if h.chunked {
 		h.ContentLength = -1
 	}
