@@ -26,8 +26,10 @@ func (p *Proxy) newLinks(r *http1.Request, route *parsedRoute) links {
 	}
 	scheme := p.config.ExternalScheme
 	switch {
-	case route.tunnel != nil:
+	case route.tunnel != nil && r.Secure:
 		scheme = "https"
+	case route.tunnel != nil:
+		scheme = "http"
 	case route.absoluteScheme != "":
 		scheme = route.absoluteScheme
 	}

@@ -59,6 +59,9 @@ func (c *conn) serve() {
 	if !c.handshake() {
 		return
 	}
+	if c.server.TunnelOf != nil {
+		c.tunnel = c.server.TunnelOf(c.accepted)
+	}
 	for c.awaitRequest() {
 		c.callHandler()
 		if !c.endRequest() {
@@ -88,10 +91,13 @@ func (c *conn) callHandler() {
 	c.server.Handler.ServeHTTP1(&c.writer, &c.request)
 }
 
+// handshaker is a *tls.Conn, or a connection around it.
+type handshaker interface{ Handshake() error }
+
 // handshake performs the TLS handshake, if the connection uses TLS.
 func (c *conn) handshake() bool {
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
-	secure, isTLS := c.stream.(interface{ Handshake() error })
+	secure, isTLS := c.stream.(handshaker)
 	if !isTLS {
 		return true
 	}
@@ -214,6 +220,7 @@ func (c *conn) startRequest(method string, malformed *RequestError) {
 	c.phase.Store(uint32(phaseServing))
 	c.request = Request{Method: method, MinorVersion: 1, Fields: c.request.Fields[:0], Body: &c.requestBody, Malformed: malformed,
 		Conn: c.accepted, Tunnel: c.tunnel, conn: c}
+	_, c.request.Secure = c.stream.(handshaker)
 	c.requestBody.prepare(false)
 	c.requestBody.complete.Store(true)
 	c.writer.closing = malformed != nil
@@ -280,16 +287,28 @@ func (c *conn) linger() {
 	_, _ = io.CopyN(io.Discard, c.stream, maxDiscard) // however it ends, the connection is closed
 }
 
-// enterTunnel continues with TLS inside the tunnel that a CONNECT has opened.
+// recordHandshake is the first byte of a TLS connection: RFC 8446 section 5.1. No request begins with it.
+const recordHandshake = 22
+
+// enterTunnel continues inside the tunnel that a CONNECT has opened: with TLS, if the client begins that.
 func (c *conn) enterTunnel() bool {
-	// A client may send the first bytes of the tunnel before it has the response.
-	inner := &earlyConn{c.stream, io.MultiReader(bytes.NewReader(bytes.Clone(c.buffer.unread())), c.stream)}
-	c.stream, c.tunnel = tls.Server(inner, c.writer.tunnelTLS), c.writer.tunnel
-	c.buffer.release()
-	c.poller = nil // it reads from the connection below
+	config := c.writer.tunnelTLS
+	c.tunnel = c.writer.tunnel
 	c.resetRequest()
 	c.phase.Store(uint32(phaseNew))
 	c.wait.restart()
+	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
+	// A client may send the first bytes of the tunnel before it has the response.
+	if len(c.buffer.unread()) == 0 && c.readHeader() != nil {
+		return false
+	}
+	if c.buffer.unread()[0] != recordHandshake {
+		return true
+	}
+	inner := &earlyConn{c.stream, io.MultiReader(bytes.NewReader(bytes.Clone(c.buffer.unread())), c.stream)}
+	c.stream = tls.Server(inner, config)
+	c.buffer.release()
+	c.poller = nil // it reads from the connection below
 	return c.handshake()
 }
 

@@ -22,8 +22,10 @@ type Request struct {
 	// Conn is the connection as it was accepted, for its addresses. It may be a *tls.Conn. Nothing must be read from it or
 	// written to it.
 	Conn net.Conn
-	// Tunnel is what OpenTunnel was given, for a request that comes through a tunnel.
+	// Tunnel is what OpenTunnel was given, for a request that comes through a tunnel, or what TunnelOf has returned.
 	Tunnel any
+	// Secure means that the request came over TLS; if it came through a tunnel, over TLS inside it.
+	Secure bool
 
 	conn *conn
 }

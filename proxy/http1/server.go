@@ -27,6 +27,8 @@ type Server struct {
 	// must begin a request within that time. IdleTimeout is how long a connection may be idle between requests. Both must be
 	// positive.
 	HeaderTimeout, IdleTimeout time.Duration
+	// TunnelOf, if not nil, returns the field Tunnel of the requests on a connection, once its TLS handshake is done.
+	TunnelOf func(net.Conn) any
 	// OnEvict, if not nil, is called after a connection was closed to make room.
 	OnEvict func()
 	// OnHandshakeError, if not nil, is called for each failed TLS handshake, with the error of crypto/tls; not if the client

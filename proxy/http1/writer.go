@@ -216,8 +216,8 @@ func (w *ResponseWriter) Trailer(fields Fields) { w.trailer = fields }
 // would end the response, it is reset.
 func (w *ResponseWriter) Abort() { w.aborted = true }
 
-// OpenTunnel answers a CONNECT with 200, and continues on the same connection with TLS inside the tunnel: the requests that
-// come through it have tunnel in their field Tunnel.
+// OpenTunnel answers a CONNECT with 200, and continues on the same connection inside the tunnel, with TLS if the client begins
+// that: the requests that come through it have tunnel in their field Tunnel.
 func (w *ResponseWriter) OpenTunnel(config *tls.Config, tunnel any) {
 	w.ensureBuffer()
 	w.headWritten, w.closing, w.framing = true, false, noBody
