@@ -152,7 +152,7 @@ var errTunnelKeyExpired = denial(ReasonKey, problem.Problem{
 
 var errLoginServerRequest = denial(ReasonTarget, problem.Problem{
 	Code:   "login-server-request",
-	Status: http.StatusForbidden,
+	Status: http.StatusNotFound,
 	Detail: "the request is for the login server",
 	Hint:   "In its place, the broker answers only token requests: POST, with BROKER_TOKEN_ENDPOINT=true.",
 })

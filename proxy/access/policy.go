@@ -114,7 +114,7 @@ func (p *Policy) checkSender(r *Request) *problem.Problem {
 	switch {
 	case isDeniedMethod(r.Method):
 		return errMethodNotAllowed
-	case r.Tunnel != nil && !sameHost(r.Host, r.Tunnel.Target):
+	case r.Tunnel != nil && !r.Tunnel.isFor(r.Host):
 		return errHostNotAllowed
 	case r.Tunnel == nil && r.AbsoluteForm && !p.allowsAbsoluteForm(r):
 		return errTargetNotAllowed

@@ -9,16 +9,30 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// Tunnel is the CONNECT request that opened a tunnel. Requests that come through the tunnel must be for its target. They
-// need no access key of their own, as long as the one that opened it is valid.
+// Tunnel is a connection for one target: the CONNECT request that opened a tunnel, or a connection that the client has opened to
+// the broker in the belief that it is the target. Requests on it must be for its target. They need no access key of their own, as
+// long as the one that opened the tunnel is valid.
 type Tunnel struct {
 	Target             string // the authority that the client asked for
 	ProxyAuthorization string // the value of that field; empty if it is missing or has several lines
+	// AnyPort means that only the name of the target counts: the client's name resolution, not a CONNECT, has led it to the
+	// broker, which may listen at another port.
+	AnyPort bool
+}
+
+// isFor reports whether a request with a host is for the tunnel's target.
+func (t *Tunnel) isFor(host string) bool {
+	if !t.AnyPort {
+		return sameHost(host, t.Target)
+	}
+	name, _, ok := hostport.Split(host)
+	target, _, _ := hostport.Split(t.Target)
+	return ok && sameHost(name, target)
 }
 
 // NewTunnel returns the Tunnel that a CONNECT request opens.
 func NewTunnel(target string, fields http1.Fields) *Tunnel {
-	return &Tunnel{target, only(fields, "Proxy-Authorization")}
+	return &Tunnel{Target: target, ProxyAuthorization: only(fields, "Proxy-Authorization")}
 }
 
 // checkConnect decides whether a tunnel may be opened (RFC 9110 section 9.3.6).
@@ -39,7 +53,11 @@ func (p *Policy) checkConnect(r *Request) *problem.Problem {
 
 // targetsLoginServer reports whether a client that uses the broker as its proxy sends a request to the login server.
 func (p *Policy) targetsLoginServer(r *Request) bool {
-	return (r.AbsoluteForm || r.Tunnel != nil) && sameHost(r.Host, p.config.LoginHost) && !sameHost(r.Host, p.config.UpstreamHost)
+	target := r.Host
+	if r.Tunnel != nil {
+		target = r.Tunnel.Target
+	}
+	return (r.AbsoluteForm || r.Tunnel != nil) && sameHost(target, p.config.LoginHost) && !sameHost(target, p.config.UpstreamHost)
 }
 
 // sameHost reports whether two hosts are the same, with or without the default ports and a final dot. An empty host is

@@ -42,21 +42,28 @@ func TestTunnelIsForOneHost(t *testing.T) {
 	for _, test := range []struct {
 		target, host string
 		code         string // of the denial
+		anyPort      bool
 	}{
-		{"api.example:443", "api.example", ""},
-		{"api.example:443", "API.example:443", ""},
-		{"api.example:443", "api.example.", ""},
-		{"api.example.:443", "api.example", ""},
-		{"login.example:443", "login.example", "login-server-request"},
-		{"login.example.:443", "login.example.", "login-server-request"},
-		{"login.example.:443", "login.example.:443", "login-server-request"},
-		{"login.example:443", "api.example", "host-not-allowed"},
-		{"api.example:443", "localhost", "host-not-allowed"},
-		{"api.example:443", "api.example:8443", "host-not-allowed"},
-		{"api.example:443", "", "host-not-allowed"},
+		{"api.example:443", "api.example", "", false},
+		{"api.example:443", "API.example:443", "", false},
+		{"api.example:443", "api.example.", "", false},
+		{"api.example.:443", "api.example", "", false},
+		{"login.example:443", "login.example", "login-server-request", false},
+		{"login.example.:443", "login.example.", "login-server-request", false},
+		{"login.example.:443", "login.example.:443", "login-server-request", false},
+		{"login.example:443", "api.example", "host-not-allowed", false},
+		{"api.example:443", "localhost", "host-not-allowed", false},
+		{"api.example:443", "api.example:8443", "host-not-allowed", false},
+		{"api.example:443", "", "host-not-allowed", false},
+		{"api.example:443", "api.example", "", true},
+		{"api.example:443", "API.example.:8443", "", true},
+		{"login.example:443", "login.example:8443", "login-server-request", true},
+		{"api.example:443", "login.example", "host-not-allowed", true},
+		{"api.example:443", "localhost:8443", "host-not-allowed", true},
+		{"api.example:443", "", "host-not-allowed", true},
 	} {
 		r := parse(t, "GET /x HTTP/1.1\r\nHost: "+test.host)
-		r.Tunnel = &access.Tunnel{Target: test.target}
+		r.Tunnel = &access.Tunnel{Target: test.target, AnyPort: test.anyPort}
 		code := ""
 		if denied := policy.Check(r).Denied; denied != nil {
 			code = denied.Code
