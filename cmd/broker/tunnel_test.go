@@ -243,7 +243,7 @@ func TestTunnelToLoginServerNeverReachesAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, _ := io.ReadAll(secure)
-	if !strings.HasPrefix(string(text), "HTTP/1.1 403") || eTrusted.APIRequestCount() != 0 {
-		t.Errorf("got %s and %d requests at the API, want 403 and 0", text, eTrusted.APIRequestCount())
+	if !strings.HasPrefix(string(text), "HTTP/1.1 404") || eTrusted.APIRequestCount() != 0 {
+		t.Errorf("got %s and %d requests at the API, want 404 and 0", text, eTrusted.APIRequestCount())
 	}
 }
