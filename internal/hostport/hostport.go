@@ -3,6 +3,7 @@ package hostport
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -39,17 +40,8 @@ func Split(text string) (name, port string, ok bool) {
 }
 
 func isPort(text string) bool {
-	if text == "" || text[0] == '0' || len(text) > len("65535") {
-		return false
-	}
-	n := 0
-	for i := range len(text) {
-		if text[i] < '0' || text[i] > '9' {
-			return false
-		}
-		n = n*10 + int(text[i]-'0')
-	}
-	return n <= 65535
+	number, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && number > 0 && text[0] != '0'
 }
 
 // isName reports whether text has only the characters of a registered name, and of percent-encoding.
