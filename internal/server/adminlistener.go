@@ -45,7 +45,7 @@ func adminSettings(settings []config.Setting) []admin.Setting {
 
 // protectAdmin refuses requests of web pages and for foreign hosts. The admin listener shows no secrets, but its contents are
 // for operators only.
-func protectAdmin(hosts *access.Hosts, next http.Handler) http.Handler {
+func protectAdmin(hosts access.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)

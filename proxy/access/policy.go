@@ -11,10 +11,11 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// Config configures a Policy.
-type Config struct {
-	// Hosts are the names of the broker. The default is NewHosts().
-	Hosts *Hosts
+// Policy decides which requests are allowed. The zero value allows what programs on this machine send. Its methods are safe for
+// concurrent use, as long as the fields do not change.
+type Policy struct {
+	// Hosts are the names of the broker.
+	Hosts Hosts
 	// UpstreamHost and LoginHost are the hosts of the API and of the login server, each with its port if it has one. An
 	// absolute-form target may name them.
 	UpstreamHost, LoginHost string
@@ -27,25 +28,6 @@ type Config struct {
 	// Rules are the methods and paths that are allowed; nil if all are.
 	Rules *Rules
 }
-
-// Policy decides which requests are allowed. Create it with New. Its methods are safe for concurrent use.
-type Policy struct {
-	config Config
-}
-
-// New returns a Policy.
-func New(config Config) *Policy {
-	if config.Hosts == nil {
-		config.Hosts = NewHosts()
-	}
-	if config.KeyFromToken == nil {
-		config.KeyFromToken = func(token string) string { return token }
-	}
-	return &Policy{config}
-}
-
-// AllowsTunnels reports whether CONNECT may open tunnels.
-func (p *Policy) AllowsTunnels() bool { return p.config.TunnelAllowed != nil }
 
 // Request is what a Policy needs to know about a request. Check reads it and keeps nothing of it.
 type Request struct {
@@ -118,7 +100,7 @@ func (p *Policy) checkSender(r *Request) *problem.Problem {
 		return errHostNotAllowed
 	case r.Tunnel == nil && r.AbsoluteForm && !p.allowsAbsoluteForm(r):
 		return errTargetNotAllowed
-	case r.Tunnel == nil && !r.AbsoluteForm && !r.UnixSocket && !p.config.Hosts.Allowed(r.Host, r.LocalAddr):
+	case r.Tunnel == nil && !r.AbsoluteForm && !r.UnixSocket && !p.Hosts.Allowed(r.Host, r.LocalAddr):
 		return errHostNotAllowed
 	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
 		return errBrowserRequest
@@ -149,9 +131,9 @@ func (p *Policy) checkUse(r *Request) *problem.Problem {
 	switch {
 	case p.targetsLoginServer(r):
 		return errLoginServerRequest
-	case p.config.Rules == nil:
+	case p.Rules == nil:
 		return nil
-	case !p.config.Rules.Allowed(r.Method, r.APITarget):
+	case !p.Rules.Allowed(r.Method, r.APITarget):
 		return notInAllowList(r.Method, r.APITarget)
 	case hasOverride(r.Fields):
 		return errMethodOverride
@@ -168,7 +150,7 @@ func isDeniedMethod(method string) bool {
 
 // allowsAbsoluteForm reports whether an absolute-form target names the API, the login server or this broker.
 func (p *Policy) allowsAbsoluteForm(r *Request) bool {
-	return sameHost(r.Host, p.config.UpstreamHost) || sameHost(r.Host, p.config.LoginHost) || p.config.Hosts.Allowed(r.Host, r.LocalAddr)
+	return sameHost(r.Host, p.UpstreamHost) || sameHost(r.Host, p.LoginHost) || p.Hosts.Allowed(r.Host, r.LocalAddr)
 }
 
 // isLoop reports whether a request has passed through a broker before.

@@ -8,8 +8,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
+
+	"etrusted-broker/internal/hostport"
 )
 
 const (
@@ -21,17 +24,16 @@ const (
 // certificateFor returns the certificate for the target of a CONNECT. It fails if the SNI names a different host: two
 // names for one connection mean that the app is confused, or tries to get past a check of only one of them.
 func (a *CA) certificateFor(connectTarget, serverName string) (*tls.Certificate, error) {
-	t, ok := parseTarget(connectTarget)
-	l := a.leaves[t.host]
-	if !ok || l == nil {
+	host, _, _ := hostport.Split(connectTarget)
+	l := a.leaves[host]
+	switch {
+	case l == nil:
 		return nil, fmt.Errorf("%q is not a configured host", connectTarget)
+	case serverName != "" && !strings.EqualFold(serverName, host):
+		return nil, fmt.Errorf("the app requested %q in a connection to %s", serverName, host)
+	default:
+		return l.currentCertificate()
 	}
-	if serverName != "" {
-		if name, ok := canonicalHost(serverName); !ok || name != t.host {
-			return nil, fmt.Errorf("the app requested %q in a connection to %s", serverName, t.host)
-		}
-	}
-	return l.currentCertificate()
 }
 
 // leaf is the certificate of one host. Its key exists only in memory.
