@@ -18,6 +18,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"etrusted-broker/internal/hostport"
@@ -31,7 +32,9 @@ type CA struct {
 	signer  *x509.Certificate // signed by root
 	key     *ecdsa.PrivateKey // the signer's
 	targets map[string]bool   // HOST:PORT
-	leaves  map[string]*leaf  // by host
+
+	mu           sync.Mutex
+	certificates map[string]*tls.Certificate // by host; nil before its first handshake
 }
 
 // Open returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an
@@ -46,14 +49,14 @@ type CA struct {
 //
 // The errors say what to do and contain nothing of the key.
 func Open(dir string, hosts []string) (*CA, error) {
-	a := &CA{targets: map[string]bool{}, leaves: map[string]*leaf{}}
+	a := &CA{targets: map[string]bool{}, certificates: map[string]*tls.Certificate{}}
 	for _, text := range hosts {
 		host, port, ok := hostport.Split(text)
 		if !ok {
 			return nil, fmt.Errorf("%q is not a valid host: use HOST or HOST:PORT, with a name or an IP address", text)
 		}
 		a.targets[net.JoinHostPort(host, cmp.Or(port, "443"))] = true
-		a.leaves[host] = &leaf{host: host, ca: a}
+		a.certificates[host] = nil
 	}
 	d, err := openDir(dir)
 	if err != nil {
@@ -62,7 +65,7 @@ func Open(dir string, hosts []string) (*CA, error) {
 	defer func() { _ = d.root.Close() }() // nothing is buffered
 
 	a.path = d.filePath(certName)
-	names := slices.Sorted(maps.Keys(a.leaves)) // so that the order of the configuration does not matter
+	names := slices.Sorted(maps.Keys(a.certificates)) // so that the order of the configuration does not matter
 	file, err := d.readOrCreateKey(func() ([]byte, error) { return newCA(names) })
 	if err != nil {
 		return nil, err

@@ -37,8 +37,8 @@ func addNameConstraints(template *x509.Certificate, hosts []string) {
 	}
 }
 
-// hasConstraintsFor reports whether a certificate has exactly the constraints that addNameConstraints sets.
-func hasConstraintsFor(cert *x509.Certificate, hosts []string) bool {
+// hasNameConstraints reports whether a certificate has exactly the constraints that addNameConstraints sets.
+func hasNameConstraints(cert *x509.Certificate, hosts []string) bool {
 	var want x509.Certificate
 	addNameConstraints(&want, hosts)
 	return constraintsOf(cert) == constraintsOf(&want)
