@@ -50,7 +50,7 @@ func protectAdmin(hosts access.Hosts, next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		switch {
-		case !hosts.Allowed(r.Host, access.LocalAddr(local)):
+		case !hosts.Allowed(r.Host, local):
 			http.Error(w, "Host header not allowed. Use localhost or an IP address of the listener, or add the name to BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
 		case access.IsBrowserRequest(http1.FieldsOf(r.Header)):
 			http.Error(w, "Web pages from another origin are not allowed.", http.StatusForbidden)

@@ -28,22 +28,18 @@ func NewHosts(names ...string) Hosts {
 	return h
 }
 
-// Allowed reports whether host, the value of a Host field, is localhost, a loopback address, localAddr or one of the names.
-// localAddr is the address at which the request arrived; see LocalAddr. 0.0.0.0 is not allowed, whatever the listener is
-// bound to, and neither is ::ffff:127.0.0.1: browsers take both for this machine, but send them no Sec-Fetch-Site.
-func (h Hosts) Allowed(host string, localAddr netip.Addr) bool {
+// Allowed reports whether host, the value of a Host field, is localhost, a loopback address, one of the names, or the IP address
+// at which the request arrived: the local address of its connection, which may be nil. 0.0.0.0 is not allowed, whatever the
+// listener is bound to, and neither is ::ffff:127.0.0.1: browsers take both for this machine, but send them no Sec-Fetch-Site.
+func (h Hosts) Allowed(host string, local net.Addr) bool {
 	name, _, ok := hostport.Split(host)
 	if !ok || name == "localhost" || h[name] {
 		return ok
 	}
 	addr, err := netip.ParseAddr(name)
-	return err == nil && !addr.Is4In6() && (addr.IsLoopback() || addr == localAddr)
-}
-
-// LocalAddr returns the IP address of a listener or of a connection's own end; invalid if it is not TCP.
-func LocalAddr(local net.Addr) netip.Addr {
-	if addr, ok := local.(*net.TCPAddr); ok {
-		return addr.AddrPort().Addr().Unmap()
+	if err != nil || addr.Is4In6() {
+		return false
 	}
-	return netip.Addr{}
+	tcp, isTCP := local.(*net.TCPAddr)
+	return addr.IsLoopback() || isTCP && addr == tcp.AddrPort().Addr().Unmap()
 }

@@ -3,8 +3,8 @@
 package access
 
 import (
+	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"etrusted-broker/internal/problem"
@@ -46,10 +46,8 @@ type Request struct {
 	TokenRequest bool
 	// Fields are the fields of the header.
 	Fields http1.Fields
-	// LocalAddr is the address at which the connection arrived; see LocalAddr.
-	LocalAddr netip.Addr
-	// UnixSocket means that it arrived at a Unix socket. No browser can use one, so any Host is allowed.
-	UnixSocket bool
+	// LocalAddr is the address at which the connection arrived.
+	LocalAddr net.Addr
 	// Tunnel is the tunnel that the request came through; nil without a tunnel.
 	Tunnel *Tunnel
 	// ClientUntrusted means that the connection's client certificate is not trusted any more.
@@ -100,7 +98,7 @@ func (p *Policy) checkSender(r *Request) *problem.Problem {
 		return errHostNotAllowed
 	case r.Tunnel == nil && r.AbsoluteForm && !p.allowsAbsoluteForm(r):
 		return errTargetNotAllowed
-	case r.Tunnel == nil && !r.AbsoluteForm && !r.UnixSocket && !p.Hosts.Allowed(r.Host, r.LocalAddr):
+	case r.Tunnel == nil && !r.AbsoluteForm && !isUnixSocket(r.LocalAddr) && !p.Hosts.Allowed(r.Host, r.LocalAddr):
 		return errHostNotAllowed
 	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
 		return errBrowserRequest
@@ -140,6 +138,12 @@ func (p *Policy) checkUse(r *Request) *problem.Problem {
 	default:
 		return nil
 	}
+}
+
+// isUnixSocket reports whether a connection arrived at a Unix socket. No browser can use one, so any Host is allowed.
+func isUnixSocket(local net.Addr) bool {
+	_, isUnix := local.(*net.UnixAddr)
+	return isUnix
 }
 
 // isDeniedMethod reports whether a method is CONNECT or TRACE, or one that some servers treat as TRACE. Methods are

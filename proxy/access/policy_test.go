@@ -1,7 +1,6 @@
 package access_test
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -204,7 +203,7 @@ func TestReasonsListsAllReasons(t *testing.T) {
 func BenchmarkCheck(b *testing.B) {
 	policy := &access.Policy{UpstreamHost: "api.example"}
 	r := parse(b, "GET /reviews?count=10 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: application/json\r\nUser-Agent: app/1")
-	r.LocalAddr = netip.MustParseAddr("127.0.0.1")
+	r.LocalAddr = tcp("127.0.0.1:1")
 	b.ReportAllocs()
 	for b.Loop() {
 		if check(policy, r) != nil {
