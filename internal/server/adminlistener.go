@@ -12,7 +12,7 @@ import (
 )
 
 // adminHandler returns the handler of the admin listener.
-func (b *broker) adminHandler(c config.Config) http.Handler {
+func (b *broker) adminHandler() http.Handler {
 	adminConfig := admin.Config{
 		Version:  b.build.Version,
 		Revision: b.build.Revision,
@@ -21,14 +21,14 @@ func (b *broker) adminHandler(c config.Config) http.Handler {
 		Traffic:  b.stats.Snapshot,
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
-		Settings: adminSettings(c.Settings),
+		Settings: adminSettings(b.config.Settings),
 		Metrics:  b.metrics.Handler(),
 	}
 	if b.store != nil {
 		adminConfig.StoreProblem = b.store.Problem
 	}
 	pages := admin.Handler(adminConfig)
-	if c.PProf {
+	if b.config.PProf {
 		return withProfiles(pages)
 	}
 	return pages

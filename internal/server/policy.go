@@ -8,7 +8,8 @@ import (
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-func (b *broker) newPolicy(c config.Config, hosts access.Hosts) (*access.Policy, error) {
+func (b *broker) newPolicy(hosts access.Hosts) (*access.Policy, error) {
+	c := b.config
 	var rules *access.Rules // nil allows everything
 	if len(c.Allow) > 0 {
 		var err error
@@ -24,8 +25,8 @@ func (b *broker) newPolicy(c config.Config, hosts access.Hosts) (*access.Policy,
 }
 
 // newTokenEndpoint returns the endpoint for the app's own token requests; nil if they go to the API.
-func (b *broker) newTokenEndpoint(c config.Config) *tokenendpoint.Endpoint {
-	if !c.TokenEndpoint {
+func (b *broker) newTokenEndpoint() *tokenendpoint.Endpoint {
+	if !b.config.TokenEndpoint {
 		return nil
 	}
 	endpoint := &tokenendpoint.Endpoint{AccountExists: func(name string) bool {

@@ -94,8 +94,8 @@ func (n *systemdNotifier) reportChange() {
 // reportStopping requests enough time for the requests in flight, so that TimeoutStopSec= need not be changed with
 // BROKER_SHUTDOWN_GRACE.
 func (n *systemdNotifier) reportStopping() {
-	n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(n.grace+stopMargin),
-		sdnotify.Status("shutting down: requests in flight have "+n.grace.String()+" to end"))
+	n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(n.config.ShutdownGrace+stopMargin),
+		sdnotify.Status("shutting down: requests in flight have "+n.config.ShutdownGrace.String()+" to end"))
 }
 
 // send reports whether the message was sent. It logs the first failure only: the next messages are likely to fail too.
