@@ -79,7 +79,7 @@ func (c *Config) validate() error {
 		return errors.New("proxy: Tokens is missing")
 	case c.Policy == nil:
 		return errors.New("proxy: Policy is missing")
-	case c.Policy.AllowsTunnels() && c.TunnelTLS == nil:
+	case c.Policy.TunnelAllowed != nil && c.TunnelTLS == nil:
 		return errors.New("proxy: Policy allows tunnels, but TunnelTLS is missing")
 	case c.RewriteLinks && c.ExternalScheme != "http" && c.ExternalScheme != "https":
 		return errors.New("proxy: ExternalScheme must be http or https")

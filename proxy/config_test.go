@@ -18,7 +18,7 @@ func TestNewRefusesIncompleteConfig(t *testing.T) {
 		"Tokens":         func(c *proxy.Config) { c.Tokens = nil },
 		"Policy":         func(c *proxy.Config) { c.Policy = nil },
 		"TunnelTLS": func(c *proxy.Config) {
-			c.Policy = access.New(access.Config{TunnelAllowed: func(string) bool { return true }})
+			c.Policy = &access.Policy{TunnelAllowed: func(string) bool { return true }}
 		},
 		"ExternalScheme": func(c *proxy.Config) { c.RewriteLinks, c.ExternalScheme = true, "" },
 		"RetryBuffer":    func(c *proxy.Config) { c.RetryBuffer = -1 },

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net"
 	"net/http"
 	"strings"
 
@@ -106,8 +105,6 @@ func placeholderToken(fields http1.Fields) (placeholder tokenendpoint.Token, ok 
 
 // accessRequest returns what the policy needs to know about a request.
 func (x *exchange) accessRequest() access.Request {
-	local := x.r.Conn.LocalAddr()
-	_, isUnix := local.(*net.UnixAddr)
 	return access.Request{
 		Method:          x.r.Method,
 		Host:            x.route.host,
@@ -116,8 +113,7 @@ func (x *exchange) accessRequest() access.Request {
 		APITarget:       x.route.apiTarget,
 		TokenRequest:    x.route.isTokenRequest,
 		Fields:          x.r.Fields,
-		LocalAddr:       access.LocalAddr(local),
-		UnixSocket:      isUnix,
+		LocalAddr:       x.r.Conn.LocalAddr(),
 		Tunnel:          x.route.tunnel,
 		ClientUntrusted: x.proxy.config.ClientTrusted != nil && !x.proxy.config.ClientTrusted(x.r),
 	}

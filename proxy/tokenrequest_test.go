@@ -12,7 +12,7 @@ import (
 func withTokenEndpoint(s *setup) {
 	s.Tokens = accounts{"": validToken(), "shop-de": validToken()}.tokens
 	s.TokenEndpoint = &tokenendpoint.Endpoint{AccountExists: func(name string) bool { return name == "shop-de" }}
-	s.Policy = access.New(access.Config{UpstreamHost: s.Upstream.Host, LoginHost: "login.example"})
+	s.Policy = &access.Policy{UpstreamHost: s.Upstream.Host, LoginHost: "login.example"}
 }
 
 const tokenRequest = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 46\r\n\r\ngrant_type=client_credentials&client_id=shop-d"

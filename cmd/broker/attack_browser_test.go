@@ -101,7 +101,7 @@ var browserAttacks = []attack{
 	{"Host metadata address", getWithHost("169.254.169.254"), denied(421, "host")},
 	{"Host empty", getWithHost(""), denied(421, "host")},
 	{"Host is only a port", getWithHost(":8080"), malformed(400)},
-	{"Host is a dot", getWithHost("."), denied(421, "host")},
+	{"Host is a dot", getWithHost("."), malformed(400)},
 	{"Host with user", getWithHost("localhost@evil.example"), malformed(400)},
 	{"Host as user", getWithHost("evil.example@localhost"), malformed(400)},
 	{"Host with a path", getWithHost("localhost/evil.example"), malformed(400)},

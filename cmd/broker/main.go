@@ -23,8 +23,7 @@ func main() {
 		os.Exit(exitFailure)
 	}()
 	environ := os.Environ()
-	// It does as much as the system permits. An error is no reason to stop.
-	_ = harden.Process(config.SecretVariables())
+	harden.Process(config.SecretVariables())
 	harden.LimitMemory()
 	os.Exit(run(ctx, filepath.Base(os.Args[0]), os.Args[1:], environ, os.Stdout, os.Stderr))
 }

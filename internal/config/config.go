@@ -14,6 +14,7 @@ import (
 	"github.com/caarlos0/env/v11"
 	"go.uber.org/zap/zapcore"
 
+	"etrusted-broker/internal/hostport"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
@@ -306,7 +307,7 @@ func looksLikePath(text string) bool {
 func parseServerURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+	case err != nil || !isHost(u.Host) || u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("must be a URL that starts with https://")
 	case u.User != nil, strings.Contains(text, "@"): // if a password contains a slash, the host ends there
 		return nil, errors.New("must not contain a user name or password")
@@ -316,6 +317,11 @@ func parseServerURL(text string) (*url.URL, error) {
 		return nil, errors.New("must start with https://: http:// would send the credential unencrypted (allowed only for loopback addresses)")
 	}
 	return u, nil
+}
+
+func isHost(text string) bool {
+	_, _, ok := hostport.Split(text)
+	return ok
 }
 
 // parseAPIURL parses the API's base URL.
@@ -346,12 +352,4 @@ func Environment(environ []string) map[string]string {
 		}
 	}
 	return variables
-}
-
-// LoginHost is the login server's host, with its port if it has one.
-func (c Config) LoginHost() string {
-	if u, err := url.Parse(c.TokenURL); err == nil {
-		return u.Host
-	}
-	return ""
 }

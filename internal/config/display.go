@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"etrusted-broker/internal/hostport"
 	"etrusted-broker/tokensource"
 )
 
@@ -53,39 +51,29 @@ func sourceOf(v Variable, set map[string]string) string {
 // displayable has, for each shape tag, the condition under which 'broker config', the status page and 'broker check' show a
 // value. Any other text may be a misplaced secret, and only its length is shown.
 var displayable = map[string]func(text string) bool{
-	"path":     fileExists,
-	"url":      isDisplayableURL,
+	"path": fileExists,
+	"url": func(text string) bool {
+		_, err := parseServerURL(text)
+		return err == nil && hasOnlyWords(text)
+	},
 	"address":  IsDisplayableAddress,
-	"hosts":    isDisplayableHostPort,
-	"patterns": matches(pathShape + `(?: +` + pathShape + `)?`),
+	"hosts":    hasOnlyWords,
+	"patterns": hasOnlyWords,
 	// Scopes, such as reviews:read, are checked nowhere, so even a short word may be a secret, unless it is of lower-case
 	// letters only.
-	"scopes": matches(`[a-z_.:/ -]*`),
-	"word":   matches(wordShape),
+	"scopes": func(text string) bool { return strings.Trim(text, "abcdefghijklmnopqrstuvwxyz_.:/ -") == "" },
+	"word":   hasOnlyWords,
 }
 
-// The shapes of texts that cannot be a secret: they are shorter than ShortKey, or have no capital letters and digits. The
-// characters are those of host names, API paths and their wildcards, such as {externalReferenceId}.
-const (
-	wordShape    = `(?:[a-z_-]*|[\w.~{}$-]{0,15})`
-	segmentShape = `(?:` + wordShape + `|\{[A-Za-z_]*(?:\.\.\.)?\})`
-	pathShape    = segmentShape + `(?:/` + segmentShape + `)*`
-	labelShape   = `[\w~{}$-]{0,15}`
-	hostShape    = labelShape + `(?:\.` + labelShape + `)*`
-	fileShape    = wordShape + `(?:\.` + wordShape + `)*`
-)
+// hasOnlyWords reports whether a text consists of words that cannot be a secret: they are shorter than ShortKey, or have neither
+// capital letters nor digits, or are a wildcard of a pattern, such as {externalReferenceId}. The characters between and in them are
+// those of host names, addresses and API paths.
+func hasOnlyWords(text string) bool { return onlyWords().MatchString(text) }
 
-// matches returns a function that reports whether a whole text has a shape.
-func matches(shape string) func(text string) bool {
-	compiled := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:` + shape + `)$`) }) // few commands need any
-	return func(text string) bool { return compiled().MatchString(text) }
-}
-
-var (
-	isDisplayablePath     = matches(pathShape)
-	isDisplayableHostName = matches(hostShape)
-	isDisplayableFileName = matches(fileShape)
-)
+var onlyWords = sync.OnceValue(func() *regexp.Regexp { // few commands need it
+	const word = `(?:[a-z_-]*|[\w~{}$-]{0,15}|\{[A-Za-z_]*(?:\.\.\.)?\})`
+	return regexp.MustCompile(`^` + word + `(?:[/.:\[\] ]` + word + `)*$`)
+})
 
 // displayValue returns a variable's effective value in displayable form.
 func (c Config) displayValue(v Variable) string {
@@ -129,38 +117,10 @@ func fileExists(path string) bool {
 	return err == nil
 }
 
-func isDisplayableURL(text string) bool {
-	u, err := parseServerURL(text)
-	return err == nil && isDisplayableHost(u.Hostname()) && isDisplayablePath(u.Path)
-}
-
 // IsDisplayableAddress reports whether an address of a listener contains no part that may be a misplaced secret.
 func IsDisplayableAddress(text string) bool {
-	if path, isUnix := UnixPath(text); isUnix {
-		return fileExists(path) || isDisplayableSocket(path)
+	if path, isUnix := UnixPath(text); isUnix && fileExists(filepath.Dir(path)) {
+		text = filepath.Base(path) // the socket need not exist yet
 	}
-	host, err := SplitListen(text)
-	return err == nil && (host == "" || isDisplayableHost(host))
-}
-
-// isDisplayableSocket reports whether a path is that of a socket, which need not exist yet.
-func isDisplayableSocket(path string) bool {
-	dir := filepath.Dir(path)
-	return isDisplayableFileName(filepath.Base(path)) && (fileExists(dir) || isDisplayablePath(dir))
-}
-
-// isDisplayableHostPort reports whether a text is a host, with or without a port.
-func isDisplayableHostPort(text string) bool {
-	if name, _, ok := hostport.Split(text); ok {
-		text = name
-	}
-	return isDisplayableHost(text)
-}
-
-// isDisplayableHost reports whether a text is an address or a name without a label that is long enough to be a secret.
-func isDisplayableHost(text string) bool {
-	if _, err := netip.ParseAddr(text); err == nil {
-		return true
-	}
-	return text != "" && isDisplayableHostName(text)
+	return hasOnlyWords(text)
 }

@@ -1,11 +1,9 @@
 package config
 
 import (
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
@@ -23,9 +21,6 @@ func (c Config) TLSFiles() TLSFiles {
 	return TLSFiles{Cert: c.TLSCertFile, Key: c.TLSKeyFile, ClientCA: c.TLSClientCAFile}
 }
 
-// TLSFilesDigest identifies the contents of TLSFiles, without another copy of the key. The zero value is that of no contents.
-type TLSFilesDigest [sha256.Size]byte
-
 // checkTLS returns nil if TLS is not configured, or if its files can be used, and otherwise an Error.
 func (c Config) checkTLS() error {
 	switch files := c.TLSFiles(); {
@@ -36,14 +31,13 @@ func (c Config) checkTLS() error {
 	case files.Key == "":
 		return Error{"BROKER_TLS_KEY_FILE", "is not set, but BROKER_TLS_CERT_FILE is: set it to the certificate's private key"}
 	default:
-		_, _, err := files.Load(TLSFilesDigest{})
+		_, err := files.Load()
 		return err
 	}
 }
 
-// Load reads the files and returns the configuration of a TLS server that uses them, with the digest of their contents. The
-// configuration is nil if the digest is still current, so that unchanged files are not parsed again. Its errors are Errors.
-func (f TLSFiles) Load(current TLSFilesDigest) (*tls.Config, TLSFilesDigest, error) {
+// Load reads the files and returns the configuration of a TLS server that uses them. Its errors are Errors.
+func (f TLSFiles) Load() (*tls.Config, error) {
 	var cert, key, clientCA []byte
 	for _, file := range []struct {
 		variable, path string
@@ -58,29 +52,10 @@ func (f TLSFiles) Load(current TLSFilesDigest) (*tls.Config, TLSFilesDigest, err
 		}
 		var err error
 		if *file.content, err = readPEM(file.path); err != nil {
-			return nil, TLSFilesDigest{}, Error{file.variable, err.Error()}
+			return nil, Error{file.variable, err.Error()}
 		}
 	}
 	defer clear(key)
-	digest := digestOf(cert, key, clientCA)
-	if digest == current {
-		return nil, digest, nil
-	}
-	tlsConfig, err := newTLSConfig(cert, key, clientCA)
-	return tlsConfig, digest, err
-}
-
-func digestOf(files ...[]byte) (digest TLSFilesDigest) {
-	hash := sha256.New()
-	for _, file := range files {
-		_, _ = fmt.Fprintf(hash, "%d\n", len(file)) // a hash takes all it is given
-		_, _ = hash.Write(file)
-	}
-	hash.Sum(digest[:0])
-	return digest
-}
-
-func newTLSConfig(cert, key, clientCA []byte) (*tls.Config, error) {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		// The error's own text may be about either file, and may quote what is in it.

@@ -34,7 +34,9 @@ func WatchDirs(ctx context.Context, dirs func() []string, onChange func()) {
 		return
 	}
 	w := newWatcher()
-	defer w.close()
+	if w.inner != nil {
+		defer func() { _ = w.inner.Close() }() // nothing is buffered
+	}
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
@@ -46,50 +48,31 @@ func WatchDirs(ctx context.Context, dirs func() []string, onChange func()) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		case <-w.errors(): //nolint:errcheck // Such as an overflow of the event queue: there were changes.
-		case <-w.events():
+		case <-w.errors: //nolint:errcheck // Such as an overflow of the event queue: there were changes.
+		case <-w.events:
 			w.settle(ctx)
 		}
 	}
 }
 
-// watcher watches directories. inner is nil if the system provides no watcher.
+// watcher watches directories. Its fields are nil if the system provides no watcher; a nil channel is never ready.
 type watcher struct {
-	inner *fsnotify.Watcher
+	inner  *fsnotify.Watcher
+	events <-chan fsnotify.Event
+	errors <-chan error
 }
 
-func newWatcher() *watcher {
+func newWatcher() watcher {
 	inner, err := fsnotify.NewWatcher()
 	if err != nil {
-		return &watcher{} // out of descriptors or watches: only the poll remains
+		return watcher{} // out of descriptors or watches: only the poll remains
 	}
-	return &watcher{inner}
-}
-
-func (w *watcher) close() {
-	if w.inner != nil {
-		_ = w.inner.Close()
-	}
-}
-
-// events returns nil, which is never ready, if there is no watcher.
-func (w *watcher) events() <-chan fsnotify.Event {
-	if w.inner == nil {
-		return nil
-	}
-	return w.inner.Events
-}
-
-func (w *watcher) errors() <-chan error {
-	if w.inner == nil {
-		return nil
-	}
-	return w.inner.Errors
+	return watcher{inner, inner.Events, inner.Errors}
 }
 
 // update watches dirs and no others, and reports whether it added one. It asks the watcher for its current list,
 // because a directory that was removed and created again must be added again.
-func (w *watcher) update(dirs []string) (added bool) {
+func (w watcher) update(dirs []string) (added bool) {
 	if w.inner == nil {
 		return false
 	}
@@ -109,24 +92,18 @@ func (w *watcher) update(dirs []string) (added bool) {
 }
 
 // settle returns once no event has occurred for settleTime, at the latest after maxSettleTime.
-func (w *watcher) settle(ctx context.Context) {
-	limit := time.NewTimer(maxSettleTime)
-	defer limit.Stop()
+func (w watcher) settle(ctx context.Context) {
+	limit := time.After(maxSettleTime)
 	for {
-		quiet := time.NewTimer(settleTime)
 		select {
-		case <-w.inner.Events:
-			quiet.Stop()
-			continue
-		case <-w.inner.Errors: //nolint:errcheck // As above.
-			quiet.Stop()
-			continue
-		case <-quiet.C:
-		case <-limit.C:
-			quiet.Stop()
+		case <-w.events:
+		case <-w.errors: //nolint:errcheck // As above.
+		case <-time.After(settleTime):
+			return
+		case <-limit:
+			return
 		case <-ctx.Done():
-			quiet.Stop()
+			return
 		}
-		return
 	}
 }

@@ -2,3 +2,6 @@ package harden
 
 // CgroupLimit is cgroupLimit.
 var CgroupLimit = cgroupLimit
+
+// Unlimited is what CgroupLimit returns without a limit.
+const Unlimited = unlimited

@@ -1,7 +1,6 @@
 package harden
 
 import (
-	"math"
 	"os"
 	"path"
 	"runtime/debug"
@@ -17,28 +16,21 @@ func LimitMemory() {
 	if err != nil {
 		return // not Linux
 	}
-	if limit, ok := cgroupLimit(string(cgroups), os.ReadFile); ok {
+	if limit := cgroupLimit(string(cgroups), os.ReadFile); limit < unlimited {
 		debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), limit-limit/8))
 	}
 }
 
-// MemoryLimit returns Go's memory limit in bytes: GOMEMLIMIT, or the limit that LimitMemory has set. It returns false without a
-// limit.
-func MemoryLimit() (bytes int64, ok bool) {
-	limit := debug.SetMemoryLimit(-1) // reads the limit and does not change it
-	return limit, limit != math.MaxInt64
-}
-
-// noLimit is what no machine has. Version 1 says 2^63 less a page for "unlimited".
-const noLimit = 1 << 46
+// unlimited is more memory than any machine has. Version 1 of control groups says 2^63 less a page instead.
+const unlimited = 1 << 46
 
 // cgroupLimit returns the lowest memory limit of the control groups that a process is in, and of their ancestors. cgroups is
-// what /proc/self/cgroup holds. It returns false if none of them is limited.
+// what /proc/self/cgroup holds. It returns unlimited or more if there is no limit.
 //
 // In a container, the path may be that on the host, of which the container sees only the end, at the mount point. So
 // files that are missing are skipped.
-func cgroupLimit(cgroups string, read func(name string) ([]byte, error)) (bytes int64, ok bool) {
-	bytes = noLimit
+func cgroupLimit(cgroups string, read func(name string) ([]byte, error)) (bytes int64) {
+	bytes = unlimited
 	for line := range strings.Lines(cgroups) {
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3) // id, controllers, path
 		if len(fields) < 3 {
@@ -60,15 +52,14 @@ func cgroupLimit(cgroups string, read func(name string) ([]byte, error)) (bytes 
 			}
 		}
 	}
-	return bytes, bytes < noLimit
+	return bytes
 }
 
-// parseLimit returns a limit as the kernel writes it, and noLimit for "max" and everything else that is not a positive
-// number.
+// parseLimit returns a limit as the kernel writes it, and unlimited for "max" and everything else that is not a positive number.
 func parseLimit(text string) int64 {
 	limit, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil || limit <= 0 {
-		return noLimit
+		return unlimited
 	}
 	return limit
 }

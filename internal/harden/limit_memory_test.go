@@ -1,6 +1,7 @@
 package harden_test
 
 import (
+	"cmp"
 	"io/fs"
 	"maps"
 	"slices"
@@ -54,9 +55,9 @@ func TestLowestCgroupMemoryLimit(t *testing.T) {
 		"negative":         {"0::/\n", map[string]string{v2 + "/memory.max": "-1\n"}, 0},
 		"too large":        {"0::/\n", map[string]string{v2 + "/memory.max": "99999999999999999999\n"}, 0},
 	} {
-		got, ok := harden.CgroupLimit(test.cgroups, reading(test.files))
-		if ok != (test.want > 0) || ok && got != test.want {
-			t.Errorf("%s: got %d, %v, want %d", name, got, ok, test.want)
+		want := cmp.Or(test.want, harden.Unlimited)
+		if got := harden.CgroupLimit(test.cgroups, reading(test.files)); got != want {
+			t.Errorf("%s: got %d, want %d", name, got, want)
 		}
 	}
 }
@@ -67,7 +68,7 @@ func FuzzCgroupMemoryLimit(f *testing.F) {
 	f.Add("0::/../..\n4:cpu,memory:a//b/./c\n", "9223372036854771712")
 	f.Fuzz(func(t *testing.T, cgroups, text string) {
 		read := map[string]bool{}
-		limit, ok := harden.CgroupLimit(cgroups, func(name string) ([]byte, error) {
+		limit := harden.CgroupLimit(cgroups, func(name string) ([]byte, error) {
 			read[name] = true
 			return []byte(text), nil
 		})
@@ -76,7 +77,7 @@ func FuzzCgroupMemoryLimit(f *testing.F) {
 				t.Errorf("read %q, want a file of the control groups", name)
 			}
 		}
-		if ok && (limit <= 0 || len(read) == 0) {
+		if limit <= 0 || limit < harden.Unlimited && len(read) == 0 {
 			t.Errorf("got %d of %d files, want a positive limit", limit, len(read))
 		}
 	})

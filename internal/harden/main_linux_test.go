@@ -144,7 +144,6 @@ func pipes() (ours, theirs pipeEnds, err error) {
 
 // victimReport is the victim's report after hardening.
 type victimReport struct {
-	Error                  string   // of Process
 	EnvironBefore, Environ []string // os.Environ
 	Child                  string   // os.Environ of a child
 	Unreadable             []string // files that the metrics are read from
@@ -158,9 +157,7 @@ func victim() error {
 	if _, err := input.ReadString('\n'); err != nil {
 		return err
 	}
-	if err := harden.Process(secrets); err != nil {
-		c.Error = err.Error()
-	}
+	harden.Process(secrets)
 	c.Environ = os.Environ()
 	child := exec.Command("/proc/self/exe")
 	child.Env = append(os.Environ(), role+"=child")
@@ -194,9 +191,7 @@ func crash() error {
 		return err
 	}
 	if os.Getenv("TEST_HARDEN") != "" {
-		if err := harden.Process(nil); err != nil {
-			return err
-		}
+		harden.Process(nil)
 	}
 	panic("with GOTRACEBACK=crash this ends in a SIGABRT")
 }

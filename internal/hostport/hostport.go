@@ -3,11 +3,13 @@ package hostport
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
 // Split splits the value of a Host header (RFC 9110 section 7.2), or the authority of a target, into a name and a port.
-// The port is empty if the value has no port. An IPv6 address is returned without its brackets.
+// The port is empty if the value has no port. Equal hosts have equal names: in lower case, without a final dot, and an IPv6
+// address in its shortest form, without brackets.
 //
 // It reports false for whatever two programs could read differently: after the name, or the brackets around an IPv6 address
 // without a zone, comes either nothing or a colon and a port from 1 to 65535 in its usual form. The name has the characters
@@ -20,13 +22,15 @@ func Split(text string) (name, port string, ok bool) {
 		if !ok || err != nil || !addr.Is6() || addr.Zone() != "" {
 			return "", "", false
 		}
+		name = addr.String()
 	} else {
 		if colon := strings.IndexByte(text, ':'); colon >= 0 {
 			name, after = text[:colon], text[colon:]
 		}
-		if !isName(name) {
+		if name = strings.TrimSuffix(name, "."); !isName(name) {
 			return "", "", false
 		}
+		name = strings.ToLower(name) // it is ASCII: ToLower makes a k of a Kelvin sign
 	}
 	if after == "" {
 		return name, "", true
@@ -39,24 +43,15 @@ func Split(text string) (name, port string, ok bool) {
 }
 
 func isPort(text string) bool {
-	if text == "" || text[0] == '0' || len(text) > len("65535") {
-		return false
-	}
-	n := 0
-	for i := range len(text) {
-		if text[i] < '0' || text[i] > '9' {
-			return false
-		}
-		n = n*10 + int(text[i]-'0')
-	}
-	return n <= 65535
+	number, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && number > 0 && text[0] != '0'
 }
 
 // isName reports whether text has only the characters of a registered name, and of percent-encoding.
 func isName(text string) bool {
 	for i := range len(text) {
 		switch c := text[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~!$&'()*+,;=%", c) >= 0:
+		case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', strings.IndexByte("-._~!$&'()*+,;=%", c) >= 0:
 		default:
 			return false
 		}

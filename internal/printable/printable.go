@@ -5,6 +5,7 @@
 package printable
 
 import (
+	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,41 +14,32 @@ import (
 // Cut ends a text that was longer than its limit.
 const Cut = "..."
 
-const hex = "0123456789ABCDEF"
-
 // Escape returns text with each byte of what does not print percent-encoded, and all else as it is: one line, without
 // control characters, bidi controls, zero-width and combining characters, or invalid UTF-8. The result has at most limit
 // bytes; a longer one ends with Cut after that, and not within a character.
 func Escape(text string, limit int) string {
-	if len(text) <= limit && isPlain(text) {
+	if len(text) <= limit && isPrintableASCII(text) {
 		return text
 	}
 	var escaped strings.Builder
 	for len(text) > 0 {
 		r, size := utf8.DecodeRuneInString(text)
-		visible := isVisible(r) && (r != utf8.RuneError || size > 1)
-		length := size
-		if !visible {
-			length = 3 * size
+		character := text[:size]
+		if !isVisible(r) || r == utf8.RuneError && size == 1 {
+			character = url.PathEscape(character) // which encodes every byte of what is not visible
 		}
-		if escaped.Len()+length > limit {
+		if escaped.Len()+len(character) > limit {
 			escaped.WriteString(Cut)
 			break
 		}
-		for _, octet := range []byte(text[:size]) {
-			if visible {
-				escaped.WriteByte(octet)
-			} else {
-				escaped.Write([]byte{'%', hex[octet>>4], hex[octet&0xf]})
-			}
-		}
+		escaped.WriteString(character)
 		text = text[size:]
 	}
 	return escaped.String()
 }
 
-// isPlain reports whether a text is of printable ASCII, as nearly all are.
-func isPlain(text string) bool {
+// isPrintableASCII reports whether a text is of printable ASCII, as nearly all are.
+func isPrintableASCII(text string) bool {
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
 			return false

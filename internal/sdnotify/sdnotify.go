@@ -4,6 +4,7 @@ package sdnotify
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -21,20 +22,19 @@ const (
 	sendTimeout = time.Second
 )
 
-// Notifier sends messages to the socket in NOTIFY_SOCKET. A nil Notifier does nothing. All methods may be called from
-// any goroutine.
+// Notifier sends messages to the socket in NOTIFY_SOCKET. Its methods may be called from any goroutine.
 type Notifier struct {
+	socket   string
 	watchdog time.Duration
-	sending  chan struct{} // holds an element while a message is being sent
 }
 
 // New returns a Notifier, or nil if NOTIFY_SOCKET is not set. It unsets WATCHDOG_USEC and WATCHDOG_PID. If these are
 // invalid, it returns an error and a Notifier without a watchdog.
 func New() (*Notifier, error) {
-	if os.Getenv("NOTIFY_SOCKET") == "" { //nolint:forbidigo // go-systemd reads it from there too
+	n := &Notifier{socket: os.Getenv("NOTIFY_SOCKET")} //nolint:forbidigo // go-systemd reads its variables from there too
+	if n.socket == "" {
 		return nil, nil
 	}
-	n := &Notifier{sending: make(chan struct{}, 1)}
 	watchdog, err := daemon.SdWatchdogEnabled(true)
 	if err != nil || watchdog != 0 && watchdog < minWatchdog {
 		return n, errors.New("WATCHDOG_USEC or WATCHDOG_PID is invalid: unset both, or let systemd set them from WatchdogSec=")
@@ -44,69 +44,46 @@ func New() (*Notifier, error) {
 }
 
 // Watchdog returns the time after which systemd kills the process unless it sends Watchdog; 0 if systemd does not.
-func (n *Notifier) Watchdog() time.Duration {
-	if n == nil {
-		return 0
-	}
-	return n.watchdog
-}
-
-// State is one line of a message.
-type State string
+func (n *Notifier) Watchdog() time.Duration { return n.watchdog }
 
 // The states of sd_notify(3) that have no parameter.
 const (
-	Ready    State = daemon.SdNotifyReady
-	Stopping State = daemon.SdNotifyStopping
-	Watchdog State = daemon.SdNotifyWatchdog
+	Ready    = daemon.SdNotifyReady
+	Stopping = daemon.SdNotifyStopping
+	Watchdog = daemon.SdNotifyWatchdog
 )
 
 // Status returns the text that `systemctl status` shows, on one line. It is truncated if it is too long.
-func Status(text string) State {
+func Status(text string) string {
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
 	if len(text) > maxStatus {
 		text = strings.ToValidUTF8(text[:maxStatus], "") + "…"
 	}
-	return State("STATUS=" + text)
+	return "STATUS=" + text
 }
 
 // ExtendTimeout requests that much time, from now on, for the current start or stop.
-func ExtendTimeout(d time.Duration) State {
-	return State("EXTEND_TIMEOUT_USEC=" + strconv.FormatInt(d.Microseconds(), 10))
+func ExtendTimeout(d time.Duration) string {
+	return "EXTEND_TIMEOUT_USEC=" + strconv.FormatInt(d.Microseconds(), 10)
 }
 
-// Send sends states as one message. It returns after a second at most; then the error wraps os.ErrDeadlineExceeded.
-func (n *Notifier) Send(states ...State) error {
-	if n == nil {
+// Send sends states as one message. It returns after a second at most; then the error wraps os.ErrDeadlineExceeded. It does not
+// use go-systemd, which blocks while systemd's queue is full.
+func (n *Notifier) Send(states ...string) error {
+	conn, err := net.Dial("unixgram", n.socket)
+	if err == nil {
+		defer func() { _ = conn.Close() }() // nothing is buffered
+		err = conn.SetWriteDeadline(time.Now().Add(sendTimeout))
+	}
+	if err == nil {
+		_, err = conn.Write([]byte(strings.Join(states, "\n")))
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("the socket in NOTIFY_SOCKET accepts no message: %w", err)
+	case err != nil:
+		return fmt.Errorf("cannot write to the socket in NOTIFY_SOCKET: %w", err)
+	default:
 		return nil
-	}
-	lines := make([]string, len(states))
-	for i, state := range states {
-		lines[i] = string(state)
-	}
-	timeout := time.After(sendTimeout)
-	// go-systemd has no timeout and blocks while systemd's queue is full. One message at a time bounds the number of
-	// blocked goroutines to one.
-	select {
-	case n.sending <- struct{}{}:
-	case <-timeout:
-		return errTimeout
-	}
-	sent := make(chan error, 1)
-	go func() {
-		defer func() { <-n.sending }()
-		_, err := daemon.SdNotify(false, strings.Join(lines, "\n"))
-		sent <- err
-	}()
-	select {
-	case err := <-sent:
-		if err != nil {
-			return fmt.Errorf("cannot write to the socket in NOTIFY_SOCKET: %w", err)
-		}
-		return nil
-	case <-timeout:
-		return errTimeout
 	}
 }
-
-var errTimeout = fmt.Errorf("the socket in NOTIFY_SOCKET accepts no message: %w", os.ErrDeadlineExceeded)

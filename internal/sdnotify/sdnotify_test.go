@@ -16,10 +16,7 @@ func TestNoSocket(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", "30000000")
 	n, err := sdnotify.New()
 	if n != nil || err != nil {
-		t.Fatalf("got %v, %v, want nil, nil", n, err)
-	}
-	if err := n.Send(sdnotify.Ready); err != nil || n.Watchdog() != 0 {
-		t.Errorf("Send returns %v, Watchdog %v; want nil and 0", err, n.Watchdog())
+		t.Errorf("got %v, %v, want nil, nil", n, err)
 	}
 }
 
@@ -65,12 +62,12 @@ func TestStatusIsOneLine(t *testing.T) {
 		"first\nREADY=1\r\n\tand\x00on ": "STATUS=first READY=1 and\x00on",
 		"wrong \xff text":                "STATUS=wrong text",
 	} {
-		if got := sdnotify.Status(text); string(got) != want {
+		if got := sdnotify.Status(text); got != want {
 			t.Errorf("Status(%q) = %q, want %q", text, got, want)
 		}
 	}
 	for shift := range 3 {
-		got := string(sdnotify.Status(strings.Repeat("x", shift) + strings.Repeat("…", 3000)))
+		got := sdnotify.Status(strings.Repeat("x", shift) + strings.Repeat("…", 3000))
 		if !utf8.ValidString(got) || len(got) > sdnotify.MaxStatus+len("STATUS=…") || len(got) < sdnotify.MaxStatus {
 			t.Errorf("got %d bytes, valid UTF-8 %v; want about %d, valid", len(got), utf8.ValidString(got), sdnotify.MaxStatus)
 		}

@@ -57,7 +57,7 @@ func TestSend(t *testing.T) {
 	for name, socket := range sockets {
 		t.Run(name, func(t *testing.T) {
 			conn, n := listen(t, socket), newNotifier(t, socket)
-			for _, message := range [][]sdnotify.State{{sdnotify.Ready, sdnotify.Status("a\nb")}, {sdnotify.Watchdog}, {sdnotify.Stopping, sdnotify.ExtendTimeout(time.Second)}} {
+			for _, message := range [][]string{{sdnotify.Ready, sdnotify.Status("a\nb")}, {sdnotify.Watchdog}, {sdnotify.Stopping, sdnotify.ExtendTimeout(time.Second)}} {
 				if err := n.Send(message...); err != nil {
 					t.Fatal(err)
 				}

@@ -11,14 +11,6 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// accessLogLevel returns the level of the line for each request. Without BROKER_ACCESS_LOG it is debug.
-func accessLogLevel(c config.Config) zapcore.Level {
-	if c.AccessLog {
-		return zapcore.InfoLevel
-	}
-	return zapcore.DebugLevel
-}
-
 // requestIDs returns the generator of IDs for requests without one. It returns nil if no log line would contain them: they
 // would only be a header that the app did not send.
 func requestIDs(c config.Config) func() string {
@@ -34,7 +26,11 @@ const maxMethod = 32
 // logRequest writes one line for a request: no query and no headers but what names the request, since they may hold
 // personal data and the app's own credentials.
 func (b *broker) logRequest(report proxy.RequestRecord) {
-	line := b.log.Check(b.accessLevel, "request")
+	level := zapcore.DebugLevel
+	if b.config.AccessLog {
+		level = zapcore.InfoLevel
+	}
+	line := b.log.Check(level, "request")
 	if line == nil {
 		return
 	}

@@ -5,12 +5,12 @@ import (
 
 	"go.uber.org/zap"
 
-	"etrusted-broker/internal/config"
 	"etrusted-broker/proxy"
 	"etrusted-broker/tokensource"
 )
 
-func (b *broker) newAccounts(c config.Config, toLogin http.RoundTripper) (*tokensource.Accounts, error) {
+func (b *broker) newAccounts(toLogin http.RoundTripper) (*tokensource.Accounts, error) {
+	c := b.config
 	var store tokensource.Store // a nil *redisstore.Store would not be a nil Store
 	if b.store != nil {
 		store = b.store
@@ -37,7 +37,7 @@ func (b *broker) newAccounts(c config.Config, toLogin http.RoundTripper) (*token
 		OnAdded: func(account string) {
 			b.log.Info("account added", zap.String("account", account))
 			b.metrics.ForAccount(account)
-			b.warnReadableAccountFiles(c.AccountsDir, account)
+			b.warnReadableAccountFiles(account)
 		},
 		OnRemoved: func(account string) {
 			b.log.Info("account removed", zap.String("account", account))

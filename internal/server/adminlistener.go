@@ -12,7 +12,7 @@ import (
 )
 
 // adminHandler returns the handler of the admin listener.
-func (b *broker) adminHandler(c config.Config) http.Handler {
+func (b *broker) adminHandler() http.Handler {
 	adminConfig := admin.Config{
 		Version:  b.build.Version,
 		Revision: b.build.Revision,
@@ -21,14 +21,14 @@ func (b *broker) adminHandler(c config.Config) http.Handler {
 		Traffic:  b.stats.Snapshot,
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
-		Settings: adminSettings(c.Settings),
+		Settings: adminSettings(b.config.Settings),
 		Metrics:  b.metrics.Handler(),
 	}
 	if b.store != nil {
 		adminConfig.StoreProblem = b.store.Problem
 	}
 	pages := admin.Handler(adminConfig)
-	if c.PProf {
+	if b.config.PProf {
 		return withProfiles(pages)
 	}
 	return pages
@@ -45,12 +45,12 @@ func adminSettings(settings []config.Setting) []admin.Setting {
 
 // protectAdmin refuses requests of web pages and for foreign hosts. The admin listener shows no secrets, but its contents are
 // for operators only.
-func protectAdmin(hosts *access.Hosts, next http.Handler) http.Handler {
+func protectAdmin(hosts access.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		switch {
-		case !hosts.Allowed(r.Host, access.LocalAddr(local)):
+		case !hosts.Allowed(r.Host, local):
 			http.Error(w, "Host header not allowed. Use localhost or an IP address of the listener, or add the name to BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
 		case access.IsBrowserRequest(http1.FieldsOf(r.Header)):
 			http.Error(w, "Web pages from another origin are not allowed.", http.StatusForbidden)

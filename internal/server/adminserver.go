@@ -19,23 +19,18 @@ func newAdminServer(handler http.Handler, log *zap.Logger) *http.Server {
 	return &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: clientIdleTimeout, MaxHeaderBytes: 64 << 10, ErrorLog: errorLog}
 }
 
-// adminPatience is how long a connection of the admin listener may be open before it can be closed to make room: scrapers and
+// minAdminConnAge is how long a connection of the admin listener is open before it can be closed to make room: scrapers and
 // probes need milliseconds.
-const adminPatience = 250 * time.Millisecond
+const minAdminConnAge = 250 * time.Millisecond
 
 // boundedListener limits the number of open connections. Beyond the limit, it closes the oldest one to make room, so that clients
 // that connect and stall do not lock out scrapers and probes.
 type boundedListener struct {
 	net.Listener
-	max   int
-	freed chan struct{} // a connection was closed; one value is enough
+	max int
 
 	mu   sync.Mutex
 	open []*boundedConn // oldest first
-}
-
-func newBoundedListener(l net.Listener, limit int) *boundedListener {
-	return &boundedListener{Listener: l, max: limit, freed: make(chan struct{}, 1)}
 }
 
 // Accept implements net.Listener.
@@ -46,10 +41,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	}
 	c := &boundedConn{Conn: accepted, listener: l, opened: time.Now()}
 	for !l.admit(c) {
-		select {
-		case <-l.freed:
-		case <-time.After(adminPatience / 10):
-		}
+		<-time.After(minAdminConnAge / 10)
 	}
 	return c, nil
 }
@@ -60,7 +52,7 @@ func (l *boundedListener) admit(c *boundedConn) bool {
 	defer l.mu.Unlock()
 	if len(l.open) >= l.max {
 		oldest := l.open[0]
-		if time.Since(oldest.opened) < adminPatience {
+		if time.Since(oldest.opened) < minAdminConnAge {
 			return false
 		}
 		_ = oldest.Conn.Close() // the server notices, and closes it again
@@ -79,13 +71,8 @@ type boundedConn struct {
 
 // Close implements net.Conn.
 func (c *boundedConn) Close() error {
-	l := c.listener
-	l.mu.Lock()
-	l.open = slices.DeleteFunc(l.open, func(open *boundedConn) bool { return open == c })
-	l.mu.Unlock()
-	select {
-	case l.freed <- struct{}{}:
-	default:
-	}
+	c.listener.mu.Lock()
+	c.listener.open = slices.DeleteFunc(c.listener.open, func(open *boundedConn) bool { return open == c })
+	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }

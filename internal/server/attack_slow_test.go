@@ -91,6 +91,7 @@ func newUnstartedBroker(t *testing.T, api, login string, toAPI proxy.RoundTrippe
 		TokenURL:     login + "/oauth/token",
 		Audience:     "https://api.etrusted.com",
 		API:          upstream,
+		Login:        upstream, // only its host is used
 		TokenWait:    10 * time.Second,
 		RewriteLinks: true,
 	}, Build{}, zap.NewNop(), toAPI, toLogin)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/stats"
@@ -22,23 +21,21 @@ import (
 
 // broker is the running program with all its parts.
 type broker struct {
-	build Build
-	log   *zap.Logger
-	// accessLevel is the log level of the line for each request.
-	accessLevel zapcore.Level
-	grace       time.Duration
-	store       *redisstore.Store // nil without a token store
-	accounts    *tokensource.Accounts
-	proxy       *proxy.Proxy
-	metrics     *metrics.Metrics
-	stats       *stats.Recorder
-	app         *http1.Server
-	admin       *http.Server
-	reloader    *credentialReloader
-	ca          *localca.CA // nil if CONNECT is not allowed
-	limits      limits
-	draining    atomic.Bool
-	unsafe      atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
+	build    Build
+	config   config.Config
+	log      *zap.Logger
+	store    *redisstore.Store // nil without a token store
+	accounts *tokensource.Accounts
+	proxy    *proxy.Proxy
+	metrics  *metrics.Metrics
+	stats    *stats.Recorder
+	app      *http1.Server
+	admin    *http.Server
+	reloader *credentialReloader
+	ca       *localca.CA // nil if CONNECT is not allowed
+	limits   limits
+	draining atomic.Bool
+	unsafe   atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
 	// lastHandshakeLog is when a failed TLS handshake was logged last; nil before the first.
 	lastHandshakeLog atomic.Pointer[time.Time]
 }
@@ -55,13 +52,10 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, log: log, accessLevel: accessLogLevel(c), grace: c.ShutdownGrace, reloader: reloader, limits: currentLimits(c)}
-	b.store = newStore(c, log)
-	accounts, err := b.newAccounts(c, toLogin)
-	if err != nil {
+	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log)}
+	if b.accounts, err = b.newAccounts(toLogin); err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}
-	b.accounts = accounts
 	b.stats = stats.New(toStrings(access.Reasons[:]), toStrings(proxy.RetryOutcomes[:]))
 	b.metrics = metrics.New(metrics.Config{
 		Version:       build.Version,
@@ -79,7 +73,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		return nil, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}
 	}
 	hosts := access.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
-	policy, err := b.newPolicy(c, hosts)
+	policy, err := b.newPolicy(hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +88,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		TokenWait:      c.TokenWait,
 		Policy:         policy,
 		ClientTrusted:  func(r *http1.Request) bool { return b.reloader.certificates.clientTrusted(r.Conn) },
-		TokenEndpoint:  b.newTokenEndpoint(c),
+		TokenEndpoint:  b.newTokenEndpoint(),
 		RewriteLinks:   c.RewriteLinks,
 		ExternalScheme: scheme(c),
 		TunnelTLS:      tunnelTLS,
@@ -107,6 +101,6 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		return nil, err
 	}
 	b.app = b.newAppServer(b.reloader.certificates.closeBeforeExpiry(b.proxy))
-	b.admin = newAdminServer(protectAdmin(hosts, b.adminHandler(c)), log)
+	b.admin = newAdminServer(protectAdmin(hosts, b.adminHandler()), log)
 	return b, nil
 }

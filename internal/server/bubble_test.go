@@ -55,6 +55,7 @@ func newBubbleWith(t *testing.T, options fakeetrusted.Options, change func(*conf
 		TokenURL:      "http://login.example/oauth/token",
 		Audience:      "https://api.etrusted.com",
 		API:           api,
+		Login:         &url.URL{Scheme: "http", Host: "login.example"},
 		TokenWait:     10 * time.Second,
 		ShutdownGrace: 25 * time.Second,
 		Replay401:     true,

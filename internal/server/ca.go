@@ -10,5 +10,5 @@ func OpenCA(c config.Config) (*localca.CA, error) {
 	if c.InterceptCADir == "" {
 		return nil, nil
 	}
-	return localca.Open(c.InterceptCADir, []string{c.API.Host, c.LoginHost()})
+	return localca.Open(c.InterceptCADir, []string{c.API.Host, c.Login.Host})
 }

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"crypto/tls"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +16,6 @@ import (
 type certificates struct {
 	files   config.TLSFiles
 	current atomic.Pointer[tls.Config]
-	digest  config.TLSFilesDigest // of the files that current was made from
 }
 
 // newCertificates loads the files. It returns nil without an error if TLS is not configured.
@@ -29,16 +30,19 @@ func newCertificates(files config.TLSFiles) (*certificates, error) {
 	return c, nil
 }
 
-// reload reads the files and reports whether their contents have changed. After an error everything is as before. It must
+// reload reads the files and reports whether their certificates have changed. After an error everything is as before. It must
 // not be called from two goroutines at a time.
 func (c *certificates) reload() (changed bool, _ error) {
-	next, digest, err := c.files.Load(c.digest)
-	if err != nil || next == nil {
+	next, err := c.files.Load()
+	if err != nil || equalCertificates(c.current.Load(), next) {
 		return false, err
 	}
 	c.current.Store(next)
-	c.digest = digest
 	return true, nil
+}
+
+func equalCertificates(a, b *tls.Config) bool {
+	return a != nil && slices.EqualFunc(a.Certificates[0].Certificate, b.Certificates[0].Certificate, bytes.Equal) && a.ClientCAs.Equal(b.ClientCAs)
 }
 
 // serverConfig returns a configuration that uses the current one at each handshake.
@@ -56,9 +60,9 @@ func (c *certificates) notAfter() time.Time {
 
 // watchedDirs returns the directories of the files.
 func (c *certificates) watchedDirs() []string {
-	folders := []string{filepath.Dir(c.files.Cert), filepath.Dir(c.files.Key)}
+	dirs := []string{filepath.Dir(c.files.Cert), filepath.Dir(c.files.Key)}
 	if c.files.ClientCA != "" {
-		folders = append(folders, filepath.Dir(c.files.ClientCA))
+		dirs = append(dirs, filepath.Dir(c.files.ClientCA))
 	}
-	return folders
+	return dirs
 }

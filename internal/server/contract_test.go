@@ -392,6 +392,7 @@ func newTimedContract(t *testing.T, serve func(*apiConn), change func(*http1.Cli
 		ClientID: tokensource.NewSecret(fakeetrusted.DefaultClientID), ClientSecret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret),
 		TokenURL: "http://login.example/oauth/token", Audience: "https://api.etrusted.com",
 		API:       &url.URL{Scheme: "http", Host: "api.example"},
+		Login:     &url.URL{Scheme: "http", Host: "login.example"},
 		TokenWait: 10 * time.Second, ShutdownGrace: 25 * time.Second, AccessLog: true, Replay401: true, ReplayBuffer: 64 << 10,
 	}, Build{}, newLogger(c.logs, zapcore.InfoLevel, "json"), toAPI, toLogin)
 	if err != nil {

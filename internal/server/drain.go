@@ -10,8 +10,8 @@ import (
 // to finish.
 func (b *broker) drain() {
 	b.draining.Store(true)
-	b.log.Info("shutting down", zap.Int64("requests_in_flight", b.proxy.InFlight()), zap.Duration("grace", b.grace))
-	ctx, cancel := context.WithTimeout(context.Background(), b.grace)
+	b.log.Info("shutting down", zap.Int64("requests_in_flight", b.proxy.InFlight()), zap.Duration("grace", b.config.ShutdownGrace))
+	ctx, cancel := context.WithTimeout(context.Background(), b.config.ShutdownGrace)
 	defer cancel()
 	if b.app.Shutdown(ctx) != nil {
 		b.log.Warn("grace period over; closing the requests in flight", zap.Int64("requests_in_flight", b.proxy.InFlight()))

@@ -1,7 +1,7 @@
 package server
 
 import (
-	"math"
+	"runtime/debug"
 
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/harden"
@@ -33,8 +33,6 @@ const (
 	connectionMemory = 256 << 10
 	// http2ConnectionMemory is the same over HTTP/2 to the API, which also holds a part of the response: see streamWindow.
 	http2ConnectionMemory = 512 << 10
-	// usualDescriptors is assumed if the limit is unknown.
-	usualDescriptors = 1024
 )
 
 // limitsFor divides the descriptors and the bytes of memory, of which each of the app's connections may need perConnection.
@@ -50,17 +48,11 @@ func limitsFor(descriptors int, memory, perConnection int64) limits {
 	return l
 }
 
+// currentLimits divides what the process may use: with GOMEMLIMIT, or the limit that harden.LimitMemory has set.
 func currentLimits(c config.Config) limits {
-	descriptors, ok := harden.DescriptorLimit()
-	if !ok {
-		descriptors = usualDescriptors
-	}
-	memory, ok := harden.MemoryLimit()
-	if !ok {
-		memory = math.MaxInt64
-	}
+	memory := debug.SetMemoryLimit(-1) // reads the limit and does not change it
 	if c.UpstreamHTTP2 {
-		return limitsFor(descriptors, memory, http2ConnectionMemory)
+		return limitsFor(harden.MaxOpenFiles(), memory, http2ConnectionMemory)
 	}
-	return limitsFor(descriptors, memory, connectionMemory)
+	return limitsFor(harden.MaxOpenFiles(), memory, connectionMemory)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -37,77 +38,66 @@ func (l Listeners) close() {
 	}
 }
 
-// listen opens the listeners, or takes over those that systemd passes. After an error, none is open. The error is a
-// config.Error if the configuration is the cause.
-func listen(ctx context.Context, c config.Config) (Listeners, error) {
-	l, err := inherited()
-	if err == nil {
-		err = l.open(ctx, c)
+// listen opens the listeners, except those that systemd passes. After an error, none is open. The error is a config.Error if the
+// configuration is the cause.
+//
+// It checks the address of the app's listener: a host name may resolve to any, and that of a .socket unit has not been validated.
+func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	if l, err = inherited(); err != nil {
+		return l, err
 	}
-	if err != nil {
-		l.close()
-		return Listeners{}, err
-	}
-	return l, nil
-}
-
-// open opens the listeners that were not inherited. It checks the address of the app's: a host name may resolve to any
-// address, and that of a .socket unit has not been validated.
-func (l *Listeners) open(ctx context.Context, c config.Config) (err error) {
 	if l.App == nil {
 		if l.App, err = listenApp(ctx, c.Listen); err != nil {
-			return err
+			return l, err
 		}
 	}
 	if l.isExposed() && !c.Guarded() && !c.UnsafeListen {
-		return config.Error{Variable: "BROKER_LISTEN", Message: config.ErrUnguarded.Error()}
+		return l, config.Error{Variable: "BROKER_LISTEN", Message: config.ErrUnguarded.Error()}
 	}
 	if l.Admin == nil && c.AdminListen != "" {
 		l.Admin, err = Listen(ctx, "BROKER_ADMIN_LISTEN", c.AdminListen)
 	}
-	return err
+	return l, err
 }
 
 // isExposed reports whether other machines can reach the app's listener.
-func (l *Listeners) isExposed() bool {
-	for _, app := range l.App {
-		if addr, isTCP := app.Addr().(*net.TCPAddr); isTCP && !addr.IP.IsLoopback() {
-			return true
-		}
-	}
-	return false
+func (l Listeners) isExposed() bool {
+	return slices.ContainsFunc(l.App, func(app net.Listener) bool {
+		addr, isTCP := app.Addr().(*net.TCPAddr)
+		return isTCP && !addr.IP.IsLoopback()
+	})
 }
 
 // listenApp opens the app's listeners. Some clients connect to localhost only at 127.0.0.1 and others only at ::1, so the broker
 // listens at both, unless this machine does not have one of them.
-func listenApp(ctx context.Context, address string) ([]net.Listener, error) {
+func listenApp(ctx context.Context, address string) (all []net.Listener, err error) {
 	const variable = "BROKER_LISTEN"
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || !strings.EqualFold(host, "localhost") {
 		listener, err := Listen(ctx, variable, address)
-		if err != nil {
-			return nil, err
-		}
-		return []net.Listener{listener}, nil
+		return []net.Listener{listener}, err
 	}
-	var all []net.Listener
-	var missing error
 	for _, ip := range []string{"127.0.0.1", "::1"} {
-		listener, err := listenTCP(ctx, net.JoinHostPort(ip, port))
+		listener, cause := listenTCP(ctx, net.JoinHostPort(ip, port))
 		switch {
-		case err == nil:
+		case cause == nil:
 			all = append(all, listener)
 			_, port, _ = net.SplitHostPort(listener.Addr().String()) // the same one if it was 0
-		case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):
-			missing = listenError(variable, address, err)
+		case errors.Is(cause, syscall.EADDRNOTAVAIL), errors.Is(cause, syscall.EAFNOSUPPORT):
+			err = listenError(variable, address, cause)
 		default:
-			return all, listenError(variable, address, err)
+			return all, listenError(variable, address, cause)
 		}
 	}
-	if len(all) == 0 {
-		return nil, missing
+	if len(all) > 0 {
+		return all, nil
 	}
-	return all, nil
+	return nil, err
 }
 
 // Listen listens on address, the value of variable: HOST:PORT or unix:///path. Its errors name the variable and say what to

@@ -8,7 +8,8 @@ import (
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-func (b *broker) newPolicy(c config.Config, hosts *access.Hosts) (*access.Policy, error) {
+func (b *broker) newPolicy(hosts access.Hosts) (*access.Policy, error) {
+	c := b.config
 	var rules *access.Rules // nil allows everything
 	if len(c.Allow) > 0 {
 		var err error
@@ -16,16 +17,16 @@ func (b *broker) newPolicy(c config.Config, hosts *access.Hosts) (*access.Policy
 			return nil, config.Error{Variable: "BROKER_ALLOW", Message: err.Error()}
 		}
 	}
-	policy := access.Config{Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.LoginHost(), Keys: b.reloader.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: rules}
+	policy := &access.Policy{Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.Login.Host, Keys: b.reloader.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: rules}
 	if b.ca != nil {
 		policy.TunnelAllowed = b.ca.AllowsHost
 	}
-	return access.New(policy), nil
+	return policy, nil
 }
 
 // newTokenEndpoint returns the endpoint for the app's own token requests; nil if they go to the API.
-func (b *broker) newTokenEndpoint(c config.Config) *tokenendpoint.Endpoint {
-	if !c.TokenEndpoint {
+func (b *broker) newTokenEndpoint() *tokenendpoint.Endpoint {
+	if !b.config.TokenEndpoint {
 		return nil
 	}
 	endpoint := &tokenendpoint.Endpoint{AccountExists: func(name string) bool {

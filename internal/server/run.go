@@ -35,7 +35,7 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 		go serveOn("app", failed, func() error { return b.app.Serve(b.reloader.certificates.listener(app)) })
 	}
 	if l.Admin != nil {
-		go serveOn("admin", failed, func() error { return b.admin.Serve(newBoundedListener(l.Admin, b.limits.admin)) })
+		go serveOn("admin", failed, func() error { return b.admin.Serve(&boundedListener{Listener: l.Admin, max: b.limits.admin}) })
 	}
 	defer func() { _ = b.admin.Close() }() // last, so that it reports on the drain
 	select {

@@ -38,8 +38,8 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		log.Error("cannot start: " + err.Error())
 		return err
 	}
-	b.warnExposed(l.isExposed(), c)
-	b.warnInsecureConfig(c)
+	b.warnExposed(l.isExposed())
+	b.warnInsecureConfig()
 	log.Info("listening",
 		zap.String("app", addressOf(l.App[0])), zap.String("admin", addressOf(l.Admin)),
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),

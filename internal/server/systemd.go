@@ -80,7 +80,7 @@ func (n *systemdNotifier) reportReadiness(ctx, running context.Context) {
 // reportChange sends what /readyz says, unless it was the last to be sent. A message that failed is sent again.
 func (n *systemdNotifier) reportChange() {
 	status, text := n.askAdmin("/readyz")
-	states := []sdnotify.State{sdnotify.Status(text)}
+	states := []string{sdnotify.Status(text)}
 	first := status == http.StatusOK && !n.ready
 	if first {
 		states = append(states, sdnotify.Ready)
@@ -94,12 +94,12 @@ func (n *systemdNotifier) reportChange() {
 // reportStopping requests enough time for the requests in flight, so that TimeoutStopSec= need not be changed with
 // BROKER_SHUTDOWN_GRACE.
 func (n *systemdNotifier) reportStopping() {
-	n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(n.grace+stopMargin),
-		sdnotify.Status("shutting down: requests in flight have "+n.grace.String()+" to end"))
+	n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(n.config.ShutdownGrace+stopMargin),
+		sdnotify.Status("shutting down: requests in flight have "+n.config.ShutdownGrace.String()+" to end"))
 }
 
 // send reports whether the message was sent. It logs the first failure only: the next messages are likely to fail too.
-func (n *systemdNotifier) send(states ...sdnotify.State) bool {
+func (n *systemdNotifier) send(states ...string) bool {
 	err := n.notifier.Send(states...)
 	if err != nil {
 		n.warnOnce.Do(func() {

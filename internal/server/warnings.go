@@ -21,18 +21,19 @@ const (
 )
 
 // warnExposed warns if other machines can reach the app's listener without sufficient protection.
-func (b *broker) warnExposed(exposed bool, c config.Config) {
+func (b *broker) warnExposed(exposed bool) {
 	switch {
-	case exposed && !c.Guarded():
+	case exposed && !b.config.Guarded():
 		b.unsafe.Store(true)
 		b.log.Warn("BROKER_UNSAFE_LISTEN is set: every program that can reach the app's listener can use the credentials")
-	case exposed && c.TLSCertFile == "":
+	case exposed && b.config.TLSCertFile == "":
 		b.log.Warn("the access key crosses the network unencrypted: set BROKER_TLS_CERT_FILE and BROKER_TLS_KEY_FILE")
 	}
 }
 
 // warnInsecureConfig logs settings that work but weaken security.
-func (b *broker) warnInsecureConfig(c config.Config) {
+func (b *broker) warnInsecureConfig() {
+	c := b.config
 	isShort := func(key tokensource.Secret) bool { return len(key.Reveal()) < config.ShortKey }
 	if slices.ContainsFunc(c.AccessKeys, isShort) {
 		b.log.Warn("the access key is short and could be guessed: create one with 'openssl rand -hex 32'")
@@ -52,14 +53,15 @@ func (b *broker) warnInsecureConfig(c config.Config) {
 	}
 	b.warnReadableFiles(c.ClientIDFile, c.ClientSecretFile, c.AccessKeyFile, c.TLSKeyFile, c.TokenStoreFile)
 	for _, account := range b.accounts.Snapshots() {
-		b.warnReadableAccountFiles(c.AccountsDir, account.Account)
+		b.warnReadableAccountFiles(account.Account)
 	}
 }
 
 // warnReadableAccountFiles warns about the secret files of an account in ETRUSTED_ACCOUNTS_DIR.
-func (b *broker) warnReadableAccountFiles(dir, account string) {
+func (b *broker) warnReadableAccountFiles(account string) {
 	if account != tokensource.DefaultAccount {
-		b.warnReadableFiles(filepath.Join(dir, account, "client_id"), filepath.Join(dir, account, "client_secret"))
+		dir := filepath.Join(b.config.AccountsDir, account)
+		b.warnReadableFiles(filepath.Join(dir, "client_id"), filepath.Join(dir, "client_secret"))
 	}
 }
 

@@ -26,12 +26,8 @@ func checkPath(path string) error {
 	switch {
 	case runtime.GOOS == "windows":
 		return pathError(path, "cannot be protected from other users on Windows, where a socket has no mode: set HOST:PORT, such as 127.0.0.1:8080")
-	case !filepath.IsAbs(path):
-		return pathError(path, "is not an absolute path: begin it with a third slash, as in unix:///run/broker.sock")
 	case filepath.Clean(path) != path:
 		return pathError(path, "has an empty part or one of dots: write it as unix://%s", filepath.Clean(path))
-	case filepath.Dir(path) == path:
-		return pathError(path, "is a directory: set the path of a file, such as unix:///run/broker.sock")
 	case len(path) > maxLength:
 		return pathError(path, "is too long: a socket's path may have %d bytes on this system, and this one has %d: set a shorter one", maxLength, len(path))
 	}

@@ -14,16 +14,25 @@ import (
 // dialTimeout bounds the wait for a program that may listen on an existing socket.
 const dialTimeout = time.Second
 
-// removeStale removes the socket at path if no program listens on it. It returns an error for anything else at path.
+// removeStale removes the socket at path if certainly no program listens on it: one that is stopped, or whose backlog is full,
+// still does. It returns an error for anything else at path.
 func removeStale(ctx context.Context, path string) error {
 	if exists, err := socketExists(path); err != nil || !exists {
 		return err
 	}
-	if err := checkStale(ctx, path); err != nil {
-		return err
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = conn.Close() // nothing was sent
 	}
-	err := os.Remove(path)
 	switch {
+	case ctx.Err() != nil:
+		return pathError(path, "was not checked: %w", context.Cause(ctx))
+	case errors.Is(err, fs.ErrPermission):
+		return pathError(path, "is a socket that this user cannot connect to: stop the program that listens on it, remove the socket if no program does, or set another path")
+	case !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist):
+		return describe(path, syscall.EADDRINUSE)
+	}
+	switch err := os.Remove(path); {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, fs.ErrPermission):
@@ -50,24 +59,4 @@ func socketExists(path string) (bool, error) {
 		return false, pathError(path, "is a file, not a socket: set another path, or remove it if it is not needed")
 	}
 	return true, nil
-}
-
-// checkStale returns nil only if certainly no program listens. One that is stopped, or whose backlog is full, still
-// does.
-func checkStale(ctx context.Context, path string) error {
-	dialer := net.Dialer{Timeout: dialTimeout}
-	conn, err := dialer.DialContext(ctx, "unix", path)
-	if err == nil {
-		_ = conn.Close() // nothing was sent
-	}
-	switch {
-	case ctx.Err() != nil:
-		return pathError(path, "was not checked: %w", context.Cause(ctx))
-	case errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist):
-		return nil
-	case errors.Is(err, fs.ErrPermission):
-		return pathError(path, "is a socket that this user cannot connect to: stop the program that listens on it, remove the socket if no program does, or set another path")
-	default:
-		return describe(path, syscall.EADDRINUSE)
-	}
 }

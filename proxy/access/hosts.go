@@ -9,54 +9,37 @@ import (
 )
 
 // Hosts are the names of a listener. With DNS rebinding, a page's own host name leads to this machine, and its browser
-// then sends neither Origin nor Sec-Fetch-Site: only the Host field reveals it.
-type Hosts struct {
-	names map[string]bool
-}
+// then sends neither Origin nor Sec-Fetch-Site: only the Host field reveals it. The zero value has no names.
+type Hosts map[string]bool
 
 // NewHosts returns Hosts that allow the given names besides those that are always allowed. Case, a final dot and ports do
 // not matter.
-func NewHosts(names ...string) *Hosts {
-	h := &Hosts{names: map[string]bool{"localhost": true}}
+func NewHosts(names ...string) Hosts {
+	h := Hosts{}
 	for _, name := range names {
 		name = strings.TrimSpace(name) // a list may contain spaces; a Host may not
-		if host, _, ok := hostport.Split(name); ok {
-			name = host
+		if addr, err := netip.ParseAddr(name); err == nil && addr.Is6() {
+			name = "[" + name + "]"
 		}
-		if name = canonicalName(name); name != "" {
-			h.names[name] = true
+		if host, _, ok := hostport.Split(name); ok {
+			h[host] = true
 		}
 	}
 	return h
 }
 
-// Allowed reports whether host, the value of a Host field, is localhost, a loopback address, localAddr or one of the names.
-// localAddr is the address at which the request arrived; see LocalAddr. 0.0.0.0 is not allowed, whatever the listener is
-// bound to, and neither is ::ffff:127.0.0.1: browsers take both for this machine, but send them no Sec-Fetch-Site.
-func (h *Hosts) Allowed(host string, localAddr netip.Addr) bool {
+// Allowed reports whether host, the value of a Host field, is localhost, a loopback address, one of the names, or the IP address
+// at which the request arrived: the local address of its connection, which may be nil. 0.0.0.0 is not allowed, whatever the
+// listener is bound to, and neither is ::ffff:127.0.0.1: browsers take both for this machine, but send them no Sec-Fetch-Site.
+func (h Hosts) Allowed(host string, local net.Addr) bool {
 	name, _, ok := hostport.Split(host)
-	if !ok {
-		return false
-	}
-	name = canonicalName(name)
-	if h.names[name] {
-		return true
+	if !ok || name == "localhost" || h[name] {
+		return ok
 	}
 	addr, err := netip.ParseAddr(name)
-	// A zone is meaningful only on one machine, and is never sent: RFC 6874 section 1.
-	if err != nil || addr.Zone() != "" || addr.Is4In6() {
+	if err != nil || addr.Is4In6() {
 		return false
 	}
-	return addr.IsLoopback() || addr == localAddr
+	tcp, isTCP := local.(*net.TCPAddr)
+	return addr.IsLoopback() || isTCP && addr == tcp.AddrPort().Addr().Unmap()
 }
-
-// LocalAddr returns the IP address of a listener or of a connection's own end; invalid if it is not TCP.
-func LocalAddr(local net.Addr) netip.Addr {
-	if addr, ok := local.(*net.TCPAddr); ok {
-		return addr.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
-}
-
-// canonicalName returns a name in lower case and without a final dot.
-func canonicalName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }

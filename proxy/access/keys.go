@@ -80,7 +80,7 @@ func (k *Keys) Valid(text string) bool {
 // proxy's password instead: see hasProxyKey.
 func (p *Policy) checkKey(r *Request) *problem.Problem {
 	switch {
-	case p.config.Keys == nil, p.hasValidKey(only(r.Fields, "Authorization")):
+	case p.Keys == nil, p.hasValidKey(only(r.Fields, "Authorization")):
 		return nil
 	case r.Tunnel != nil:
 		return errTunnelKeyExpired
@@ -92,7 +92,7 @@ func (p *Policy) checkKey(r *Request) *problem.Problem {
 // hasProxyKey reports whether the client uses the broker as its proxy, and has sent the access key as that proxy's.
 func (p *Policy) hasProxyKey(r *Request) bool {
 	switch {
-	case p.config.Keys == nil:
+	case p.Keys == nil:
 		return false
 	case r.Tunnel != nil:
 		return p.hasValidKey(r.Tunnel.ProxyAuthorization)
@@ -116,10 +116,13 @@ func only(fields http1.Fields, name string) string {
 // hasValidKey reports whether the value of a field for credentials contains a valid key.
 func (p *Policy) hasValidKey(credentials string) bool {
 	if token, ok := BearerToken(credentials); ok {
-		return p.config.Keys.Valid(p.config.KeyFromToken(token))
+		if p.KeyFromToken != nil {
+			token = p.KeyFromToken(token)
+		}
+		return p.Keys.Valid(token)
 	}
 	_, password, ok := (&http.Request{Header: http.Header{"Authorization": {credentials}}}).BasicAuth()
-	return ok && p.config.Keys.Valid(password)
+	return ok && p.Keys.Valid(password)
 }
 
 // BearerToken returns the token in the value of an Authorization field (RFC 6750 section 2.1), and false if it has none.

@@ -26,7 +26,7 @@ func basic(userAndPassword string) http1.Fields {
 }
 
 func TestRequiresAccessKey(t *testing.T) {
-	policy := access.New(access.Config{Keys: access.NewKeys("the:key ä")})
+	policy := &access.Policy{Keys: access.NewKeys("the:key ä")}
 	for _, test := range []struct {
 		name   string
 		fields http1.Fields

@@ -1,6 +1,9 @@
 package access
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // maxDecodings is how often a path is decoded for the checks. RFC 3986 section 2.4 asks for once, but each server in a chain
 // has been seen to do it once more.
@@ -57,10 +60,8 @@ func decode(text string) string {
 	b.Grow(len(text))
 	for i := 0; i < len(text); i++ {
 		if text[i] == '%' && i+2 < len(text) {
-			high, ok1 := hexValue(text[i+1])
-			low, ok2 := hexValue(text[i+2])
-			if ok1 && ok2 {
-				b.WriteByte(high<<4 | low)
+			if octet, err := strconv.ParseUint(text[i+1:i+3], 16, 8); err == nil {
+				b.WriteByte(byte(octet))
 				i += 2
 				continue
 			}
@@ -68,15 +69,4 @@ func decode(text string) string {
 		b.WriteByte(text[i])
 	}
 	return b.String()
-}
-
-func hexValue(c byte) (byte, bool) {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0', true
-	case 'a' <= c|0x20 && c|0x20 <= 'f':
-		return c | 0x20 - 'a' + 10, true
-	default:
-		return 0, false
-	}
 }

@@ -14,7 +14,7 @@ import (
 
 // checkPath returns why a target is denied; nil if it is not.
 func checkPath(target string) *problem.Problem {
-	return access.New(access.Config{}).Check(&access.Request{Method: http.MethodGet, Host: "localhost", Target: target, APITarget: target}).Denied
+	return (&access.Policy{}).Check(&access.Request{Method: http.MethodGet, Host: "localhost", Target: target, APITarget: target}).Denied
 }
 
 func TestDeniesUnsafePaths(t *testing.T) {

@@ -3,18 +3,19 @@
 package access
 
 import (
+	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/http1"
 )
 
-// Config configures a Policy.
-type Config struct {
-	// Hosts are the names of the broker. The default is NewHosts().
-	Hosts *Hosts
+// Policy decides which requests are allowed. The zero value allows what programs on this machine send. Its methods are safe for
+// concurrent use, as long as the fields do not change.
+type Policy struct {
+	// Hosts are the names of the broker.
+	Hosts Hosts
 	// UpstreamHost and LoginHost are the hosts of the API and of the login server, each with its port if it has one. An
 	// absolute-form target may name them.
 	UpstreamHost, LoginHost string
@@ -27,25 +28,6 @@ type Config struct {
 	// Rules are the methods and paths that are allowed; nil if all are.
 	Rules *Rules
 }
-
-// Policy decides which requests are allowed. Create it with New. Its methods are safe for concurrent use.
-type Policy struct {
-	config Config
-}
-
-// New returns a Policy.
-func New(config Config) *Policy {
-	if config.Hosts == nil {
-		config.Hosts = NewHosts()
-	}
-	if config.KeyFromToken == nil {
-		config.KeyFromToken = func(token string) string { return token }
-	}
-	return &Policy{config}
-}
-
-// AllowsTunnels reports whether CONNECT may open tunnels.
-func (p *Policy) AllowsTunnels() bool { return p.config.TunnelAllowed != nil }
 
 // Request is what a Policy needs to know about a request. Check reads it and keeps nothing of it.
 type Request struct {
@@ -64,10 +46,8 @@ type Request struct {
 	TokenRequest bool
 	// Fields are the fields of the header.
 	Fields http1.Fields
-	// LocalAddr is the address at which the connection arrived; see LocalAddr.
-	LocalAddr netip.Addr
-	// UnixSocket means that it arrived at a Unix socket. No browser can use one, so any Host is allowed.
-	UnixSocket bool
+	// LocalAddr is the address at which the connection arrived.
+	LocalAddr net.Addr
 	// Tunnel is the tunnel that the request came through; nil without a tunnel.
 	Tunnel *Tunnel
 	// ClientUntrusted means that the connection's client certificate is not trusted any more.
@@ -118,7 +98,7 @@ func (p *Policy) checkSender(r *Request) *problem.Problem {
 		return errHostNotAllowed
 	case r.Tunnel == nil && r.AbsoluteForm && !p.allowsAbsoluteForm(r):
 		return errTargetNotAllowed
-	case r.Tunnel == nil && !r.AbsoluteForm && !r.UnixSocket && !p.config.Hosts.Allowed(r.Host, r.LocalAddr):
+	case r.Tunnel == nil && !r.AbsoluteForm && !isUnixSocket(r.LocalAddr) && !p.Hosts.Allowed(r.Host, r.LocalAddr):
 		return errHostNotAllowed
 	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
 		return errBrowserRequest
@@ -149,15 +129,21 @@ func (p *Policy) checkUse(r *Request) *problem.Problem {
 	switch {
 	case p.targetsLoginServer(r):
 		return errLoginServerRequest
-	case p.config.Rules == nil:
+	case p.Rules == nil:
 		return nil
-	case !p.config.Rules.Allowed(r.Method, r.APITarget):
+	case !p.Rules.Allowed(r.Method, r.APITarget):
 		return notInAllowList(r.Method, r.APITarget)
 	case hasOverride(r.Fields):
 		return errMethodOverride
 	default:
 		return nil
 	}
+}
+
+// isUnixSocket reports whether a connection arrived at a Unix socket. No browser can use one, so any Host is allowed.
+func isUnixSocket(local net.Addr) bool {
+	_, isUnix := local.(*net.UnixAddr)
+	return isUnix
 }
 
 // isDeniedMethod reports whether a method is CONNECT or TRACE, or one that some servers treat as TRACE. Methods are
@@ -168,7 +154,7 @@ func isDeniedMethod(method string) bool {
 
 // allowsAbsoluteForm reports whether an absolute-form target names the API, the login server or this broker.
 func (p *Policy) allowsAbsoluteForm(r *Request) bool {
-	return sameHost(r.Host, p.config.UpstreamHost) || sameHost(r.Host, p.config.LoginHost) || p.config.Hosts.Allowed(r.Host, r.LocalAddr)
+	return sameHost(r.Host, p.UpstreamHost) || sameHost(r.Host, p.LoginHost) || p.Hosts.Allowed(r.Host, r.LocalAddr)
 }
 
 // isLoop reports whether a request has passed through a broker before.

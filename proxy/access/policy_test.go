@@ -1,7 +1,6 @@
 package access_test
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -37,7 +36,7 @@ func parse(t testing.TB, raw string) *access.Request {
 }
 
 func TestDeniesForeignAndBrowserRequests(t *testing.T) {
-	policy := access.New(access.Config{Hosts: access.NewHosts("broker.internal"), UpstreamHost: "API.example:8443"})
+	policy := &access.Policy{Hosts: access.NewHosts("broker.internal"), UpstreamHost: "API.example:8443"}
 	const get = "GET /x HTTP/1.1\r\nHost: localhost"
 	for _, test := range []struct {
 		raw    string
@@ -142,7 +141,7 @@ func TestChecksInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := access.New(access.Config{UpstreamHost: "api.example", LoginHost: "login.example", Keys: access.NewKeys("key"), Rules: rules})
+	policy := &access.Policy{UpstreamHost: "api.example", LoginHost: "login.example", Keys: access.NewKeys("key"), Rules: rules}
 	r := &access.Request{Method: "TRACE", Host: "foreign.example", AbsoluteForm: true, ClientUntrusted: true, Fields: http1.Fields{
 		{Name: "Origin", Value: "null"}, {Name: "upgrade", Value: "websocket"}, {Name: "VIA", Value: "1.1 etrusted-broker"}, {Name: "X-Original-URL", Value: "/"},
 	}}
@@ -175,7 +174,7 @@ func TestChecksInOrder(t *testing.T) {
 }
 
 func TestTokenRequestNeedsNoKeyAndNoRule(t *testing.T) {
-	policy := access.New(access.Config{Keys: access.NewKeys("key"), Rules: new(access.Rules)})
+	policy := &access.Policy{Keys: access.NewKeys("key"), Rules: new(access.Rules)}
 	r := parse(t, "POST /oauth/token HTTP/1.1\r\nHost: localhost")
 	r.TokenRequest = true
 	if denied := policy.Check(r).Denied; denied != nil {
@@ -202,9 +201,9 @@ func TestReasonsListsAllReasons(t *testing.T) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	policy := access.New(access.Config{UpstreamHost: "api.example"})
+	policy := &access.Policy{UpstreamHost: "api.example"}
 	r := parse(b, "GET /reviews?count=10 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: application/json\r\nUser-Agent: app/1")
-	r.LocalAddr = netip.MustParseAddr("127.0.0.1")
+	r.LocalAddr = tcp("127.0.0.1:1")
 	b.ReportAllocs()
 	for b.Loop() {
 		if check(policy, r) != nil {

@@ -131,7 +131,7 @@ func (r *Rules) matches(method, path string) bool {
 func notInAllowList(method, target string) *problem.Problem {
 	pattern := "a pattern for it, such as GET /reviews or, with everything below it, GET /reviews/"
 	what := "this method and path"
-	if path, _, _ := strings.Cut(target, "?"); isPlain(method, path) {
+	if path, _, _ := strings.Cut(target, "?"); isSuggestable(method, path) {
 		what = method + " " + path
 		pattern = `"` + what + `"`
 	}
@@ -143,9 +143,9 @@ func notInAllowList(method, target string) *problem.Problem {
 	})
 }
 
-// isPlain reports whether a request looks like those of the API: its methods are short, and its paths are shorter than 200
+// isSuggestable reports whether a pattern may repeat a request: it looks like those of the API: its methods are short, and its paths are shorter than 200
 // bytes and have neither encoded characters nor doubled slashes, for which a pattern would not help.
-func isPlain(method, path string) bool {
+func isSuggestable(method, path string) bool {
 	const upper, lower, digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz", "0123456789"
 	return len(method) <= 16 && strings.Trim(method, upper) == "" && len(path) < 200 && strings.HasPrefix(path, "/") && !strings.Contains(path, "//") &&
 		strings.Trim(path, upper+lower+digits+"/._~-") == ""

@@ -48,7 +48,7 @@ func TestRulesAllowByMethodAndDecodedPath(t *testing.T) {
 			t.Errorf("%s: %v", test.patterns, err)
 			continue
 		}
-		policy := access.New(access.Config{Rules: rules})
+		policy := &access.Policy{Rules: rules}
 		for want, requests := range map[bool][]string{true: test.allowed, false: test.refused} {
 			for _, request := range requests {
 				method, target, _ := strings.Cut(request, " ")
@@ -69,7 +69,7 @@ func TestRulesCannotBeOverridden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := access.New(access.Config{Rules: rules})
+	policy := &access.Policy{Rules: rules}
 	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-Original-Method", "X-Override-URL", "X-HTTP-Path-Override", "X_original_method", "X_HTTP_Method-Override", "X_Original_URL"} {
 		denied := check(policy, parse(t, "GET / HTTP/1.1\r\nHost: localhost\r\n"+name+": DELETE"))
 		if denied == nil || denied.DenialReason != string(access.ReasonRule) {
@@ -79,7 +79,7 @@ func TestRulesCannotBeOverridden(t *testing.T) {
 }
 
 func TestAllowsEverythingWithoutRules(t *testing.T) {
-	if denied := check(access.New(access.Config{}), parse(t, "DELETE /x#y HTTP/1.1\r\nHost: localhost\r\nX-Original-Url: /")); denied != nil {
+	if denied := check(&access.Policy{}, parse(t, "DELETE /x#y HTTP/1.1\r\nHost: localhost\r\nX-Original-Url: /")); denied != nil {
 		t.Errorf("got %+v, want no denial", denied)
 	}
 	if new(access.Rules).Allowed("GET", "/") {
@@ -93,7 +93,7 @@ func TestDenialNamesTheMissingPattern(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := access.New(access.Config{Rules: rules})
+	policy := &access.Policy{Rules: rules}
 	for target, want := range map[string]string{
 		"POST /events":                      `BROKER_ALLOW does not include POST /events|add "POST /events".`,
 		"GET /reviews/rev-1?email=a@b.c":    `BROKER_ALLOW does not include GET /reviews/rev-1|add "GET /reviews/rev-1".`,

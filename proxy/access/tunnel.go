@@ -1,9 +1,6 @@
 package access
 
 import (
-	"net"
-	"strings"
-
 	"etrusted-broker/internal/hostport"
 	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/http1"
@@ -27,7 +24,7 @@ func (t *Tunnel) isFor(host string) bool {
 	}
 	name, _, ok := hostport.Split(host)
 	target, _, _ := hostport.Split(t.Target)
-	return ok && sameHost(name, target)
+	return ok && name == target
 }
 
 // NewTunnel returns the Tunnel that a CONNECT request opens.
@@ -38,13 +35,13 @@ func NewTunnel(target string, fields http1.Fields) *Tunnel {
 // checkConnect decides whether a tunnel may be opened (RFC 9110 section 9.3.6).
 func (p *Policy) checkConnect(r *Request) *problem.Problem {
 	switch {
-	case !p.AllowsTunnels(), r.Tunnel != nil:
+	case p.TunnelAllowed == nil, r.Tunnel != nil:
 		return errMethodNotAllowed
 	case IsBrowserRequest(r.Fields):
 		return errBrowserRequest
-	case !p.config.TunnelAllowed(r.Target):
+	case !p.TunnelAllowed(r.Target):
 		return errTunnelNotAllowed
-	case p.config.Keys != nil && !p.hasValidKey(only(r.Fields, "Proxy-Authorization")):
+	case p.Keys != nil && !p.hasValidKey(only(r.Fields, "Proxy-Authorization")):
 		return errProxyKeyMissing
 	default:
 		return nil
@@ -57,22 +54,19 @@ func (p *Policy) targetsLoginServer(r *Request) bool {
 	if r.Tunnel != nil {
 		target = r.Tunnel.Target
 	}
-	return (r.AbsoluteForm || r.Tunnel != nil) && sameHost(target, p.config.LoginHost) && !sameHost(target, p.config.UpstreamHost)
+	return (r.AbsoluteForm || r.Tunnel != nil) && sameHost(target, p.LoginHost) && !sameHost(target, p.UpstreamHost)
 }
 
-// sameHost reports whether two hosts are the same, with or without the default ports and a final dot. An empty host is
-// never the same.
+// sameHost reports whether two hosts are the same, with or without the default ports. An invalid host is never the same.
 func sameHost(a, b string) bool {
-	return b != "" && strings.EqualFold(normalHost(a), normalHost(b))
+	nameA, portA, okA := hostport.Split(a)
+	nameB, portB, okB := hostport.Split(b)
+	return okA && okB && nameA == nameB && withoutDefault(portA) == withoutDefault(portB)
 }
 
-func normalHost(host string) string {
-	name, port, ok := hostport.Split(host)
-	if !ok {
-		return host
-	}
+func withoutDefault(port string) string {
 	if port == "80" || port == "443" {
-		port = ""
+		return ""
 	}
-	return net.JoinHostPort(strings.TrimSuffix(name, "."), port)
+	return port
 }

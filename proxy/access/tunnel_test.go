@@ -13,7 +13,7 @@ import (
 func TestTunnelEndsWithItsKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := access.NewKeys("one")
-		policy := access.New(access.Config{Keys: keys, TunnelAllowed: func(string) bool { return true }})
+		policy := &access.Policy{Keys: keys, TunnelAllowed: func(string) bool { return true }}
 		connect := parse(t, "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\nProxy-Authorization: Basic eDpvbmU=") // x:one
 		if denied := check(policy, connect); denied != nil {
 			t.Fatalf("CONNECT: got %+v, want no denial", denied)
@@ -38,7 +38,7 @@ func TestTunnelEndsWithItsKey(t *testing.T) {
 }
 
 func TestTunnelIsForOneHost(t *testing.T) {
-	policy := access.New(access.Config{UpstreamHost: "api.example", LoginHost: "login.example"})
+	policy := &access.Policy{UpstreamHost: "api.example", LoginHost: "login.example"}
 	for _, test := range []struct {
 		target, host string
 		code         string // of the denial

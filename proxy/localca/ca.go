@@ -10,29 +10,35 @@
 package localca
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"maps"
+	"net"
 	"slices"
+	"sync"
 	"time"
+
+	"etrusted-broker/internal/hostport"
 )
 
 // CA is a certificate authority for a few hosts, with the certificates that it has signed for them. Its methods are
 // safe for concurrent use.
 type CA struct {
-	path    string
-	pem     []byte
+	path    string            // of ca.crt
 	root    *x509.Certificate // trusted by apps
 	signer  *x509.Certificate // signed by root
 	key     *ecdsa.PrivateKey // the signer's
-	targets []target
-	leaves  map[string]*leaf // by host
+	targets map[string]bool   // HOST:PORT
+
+	mu           sync.Mutex
+	certificates map[string]*tls.Certificate // by host; nil before its first handshake
 }
 
 // Open returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an
-// IP address (IPv6 in brackets) and PORT defaults to 443. ca.key is the whole CA: the signer's key and both certificates.
+// IP address (IPv6 in brackets) and PORT defaults to 443; there must be one. ca.key is the whole CA: the signer's key and both certificates.
 // ca.crt is a copy of the one that apps must trust.
 //
 // If neither file exists, Open creates both: the key with mode 0600, never wider, and the certificate with mode 0644,
@@ -43,9 +49,14 @@ type CA struct {
 //
 // The errors say what to do and contain nothing of the key.
 func Open(dir string, hosts []string) (*CA, error) {
-	targets, err := parseTargets(hosts)
-	if err != nil {
-		return nil, err
+	a := &CA{targets: map[string]bool{}, certificates: map[string]*tls.Certificate{}}
+	for _, text := range hosts {
+		host, port, ok := hostport.Split(text)
+		if !ok {
+			return nil, fmt.Errorf("%q is not a valid host: use HOST or HOST:PORT, with a name or an IP address", text)
+		}
+		a.targets[net.JoinHostPort(host, cmp.Or(port, "443"))] = true
+		a.certificates[host] = nil
 	}
 	d, err := openDir(dir)
 	if err != nil {
@@ -53,11 +64,8 @@ func Open(dir string, hosts []string) (*CA, error) {
 	}
 	defer func() { _ = d.root.Close() }() // nothing is buffered
 
-	a := &CA{path: d.filePath(certName), targets: targets, leaves: map[string]*leaf{}}
-	for _, t := range targets {
-		a.leaves[t.host] = &leaf{host: t.host, ca: a}
-	}
-	names := slices.Sorted(maps.Keys(a.leaves)) // so that the order of the configuration does not matter
+	a.path = d.filePath(certName)
+	names := slices.Sorted(maps.Keys(a.certificates)) // so that the order of the configuration does not matter
 	file, err := d.readOrCreateKey(func() ([]byte, error) { return newCA(names) })
 	if err != nil {
 		return nil, err
@@ -68,8 +76,7 @@ func Open(dir string, hosts []string) (*CA, error) {
 	if err := verifyCA(a.root, a.signer, names); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
-	a.pem = encodeCertificate(a.root)
-	if err := d.checkOrCreateCertificate(a.pem); err != nil {
+	if err := d.checkOrCreateCertificate(a.CertificatePEM()); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -77,9 +84,9 @@ func Open(dir string, hosts []string) (*CA, error) {
 
 // AllowsHost reports whether the target of a CONNECT, HOST:PORT, is a configured host with its configured port. Case
 // and a trailing dot of the name are ignored.
-func (a *CA) AllowsHost(hostport string) bool {
-	t, ok := parseTarget(hostport)
-	return ok && slices.Contains(a.targets, t)
+func (a *CA) AllowsHost(target string) bool {
+	host, port, ok := hostport.Split(target)
+	return ok && a.targets[net.JoinHostPort(host, port)]
 }
 
 // TLSConfig returns the server configuration for a connection that an app opened with CONNECT to host, which may
@@ -104,7 +111,7 @@ func (a *CA) TLSConfig(host string) *tls.Config {
 func (a *CA) CertificatePath() string { return a.path }
 
 // CertificatePEM returns the certificate that apps must trust.
-func (a *CA) CertificatePEM() []byte { return bytes.Clone(a.pem) }
+func (a *CA) CertificatePEM() []byte { return encodeCertificate(a.root) }
 
 // NotAfter returns when the CA certificate expires. After that, apps reject every certificate that the CA has signed.
 func (a *CA) NotAfter() time.Time { return a.root.NotAfter }

@@ -6,10 +6,10 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -38,16 +38,14 @@ const keyComment = "Keep this secret. It has a certificate that ca.crt has signe
 func newCA(hosts []string) ([]byte, error) {
 	// The name is shown in lists of CAs. It names no machine, because the certificate is copied into apps and images. The
 	// random part distinguishes the CAs of two brokers, for people and for programs that look up issuers by subject.
-	var random [4]byte
-	_, _ = rand.Read(random[:]) // never fails
-	now, name := time.Now(), "etrusted-broker local CA "+hex.EncodeToString(random[:])
-	root, rootKey, err := newCertificate(now, name, rootPathLen, hosts, nil, nil)
+	name := "etrusted-broker local CA " + strings.ToLower(rand.Text()[:8])
+	root, rootKey, err := newCertificate(caTemplate(name, rootPathLen, hosts), nil, nil)
 	if err != nil {
 		return nil, err
 	}
 	// With the root's name, the signer would be a self-issued certificate, which some verifiers exempt from name
 	// constraints (RFC 5280 section 6.1.4).
-	signer, key, err := newCertificate(now, name+" signer", signerPathLen, hosts, root, rootKey)
+	signer, key, err := newCertificate(caTemplate(name+" signer", signerPathLen, hosts), root, rootKey)
 	if err != nil {
 		return nil, err
 	}
@@ -56,23 +54,18 @@ func newCA(hosts []string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot encode a key: %w", err)
 	}
 	return slices.Concat([]byte(keyComment), encodeCertificate(signer), encodeCertificate(root),
-		pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: pkcs8})), nil
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})), nil
 }
 
 func encodeCertificate(cert *x509.Certificate) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: certBlock, Bytes: cert.Raw})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 }
 
-// newCertificate creates a key and its CA certificate, signed by parent, or self-signed if parent is nil.
-func newCertificate(now time.Time, name string, pathLen int, hosts []string, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot create a key: %w", err)
-	}
+func caTemplate(name string, pathLen int, hosts []string) *x509.Certificate {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{Organization: []string{organization}, CommonName: name},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.AddDate(caYears, 0, 0),
+		NotBefore:             time.Now().Add(-backdate),
+		NotAfter:              time.Now().AddDate(caYears, 0, 0),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		MaxPathLen:            pathLen,
@@ -81,21 +74,25 @@ func newCertificate(now time.Time, name string, pathLen int, hosts []string, par
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	addNameConstraints(template, hosts)
+	return template
+}
+
+// newCertificate creates a key and its certificate, signed by parent, or self-signed if parent is nil.
+func newCertificate(template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot create a key: %w", err)
+	}
 	if parent == nil {
 		parent, parentKey = template, key
 	}
-	cert, err := sign(template, parent, key, parentKey)
-	return cert, key, err
-}
-
-func sign(template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
 	if err != nil {
-		return nil, fmt.Errorf("cannot create a certificate: %w", err)
+		return nil, nil, fmt.Errorf("cannot create a certificate: %w", err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("cannot parse the new certificate: %w", err)
+		return nil, nil, fmt.Errorf("cannot parse the new certificate: %w", err)
 	}
-	return cert, nil
+	return cert, key, nil
 }

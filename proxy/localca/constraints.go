@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -36,8 +37,8 @@ func addNameConstraints(template *x509.Certificate, hosts []string) {
 	}
 }
 
-// hasConstraintsFor reports whether a certificate has exactly the constraints that addNameConstraints sets.
-func hasConstraintsFor(cert *x509.Certificate, hosts []string) bool {
+// hasNameConstraints reports whether a certificate has exactly the constraints that addNameConstraints sets.
+func hasNameConstraints(cert *x509.Certificate, hosts []string) bool {
 	var want x509.Certificate
 	addNameConstraints(&want, hosts)
 	return constraintsOf(cert) == constraintsOf(&want)
@@ -67,4 +68,16 @@ func permittedHosts(c *x509.Certificate) string {
 	}
 	slices.Sort(hosts)
 	return strings.Join(hosts, ", ")
+}
+
+// splitNamesAndIPs separates names and IP addresses.
+func splitNamesAndIPs(hosts []string) (names []string, addresses []net.IP) {
+	for _, host := range hosts {
+		if addr, err := netip.ParseAddr(host); err == nil {
+			addresses = append(addresses, addr.AsSlice())
+		} else {
+			names = append(names, host)
+		}
+	}
+	return names, addresses
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,15 +29,12 @@ type caDir struct {
 }
 
 func openDir(dir string) (*caDir, error) {
-	abs, err := filepath.Abs(dir)
+	path, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot resolve the directory %s: %w", dir, err)
 	}
-	d := &caDir{path: abs}
-	if d.root, err = os.OpenRoot(abs); err != nil {
-		if info, statErr := os.Stat(abs); statErr == nil && !info.IsDir() {
-			err = syscall.ENOTDIR // OpenRoot's own error is not distinguishable from others
-		}
+	d := &caDir{path: path}
+	if d.root, err = os.OpenRoot(path); err != nil {
 		return nil, d.dirError(err)
 	}
 	return d, nil
@@ -102,11 +98,7 @@ func (d *caDir) create(name string, content []byte, mode fs.FileMode) error {
 	}
 	defer func() { _ = d.root.Remove(temp) }() // a leftover temporary file is harmless
 	_, err = file.Write(content)
-	// The key keeps its initial mode. The certificate's mode is set explicitly, because the umask at its creation could
-	// have removed the permissions that apps need to read it.
-	if mode != keyMode {
-		err = errors.Join(err, file.Chmod(mode))
-	}
+	err = errors.Join(err, file.Chmod(mode)) // the umask could keep apps from reading the certificate
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return d.fileErrorf(name, "cannot be written: %w", err)
 	}
@@ -121,29 +113,21 @@ func (d *caDir) create(name string, content []byte, mode fs.FileMode) error {
 }
 
 func (d *caDir) readFile(name string) ([]byte, error) {
-	// Opening a pipe would block until another process writes to it.
-	if info, err := d.root.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return nil, d.fileErrorf(name, "is not a regular file: remove it, or use another directory")
-	}
-	file, err := d.root.Open(name)
-	if err != nil {
-		return nil, d.fileErrorf(name, "is not readable for the broker's user: change its owner: %w", err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, d.fileErrorf(name, "cannot be examined: %w", err)
-	}
-	// Windows has no file modes, and Go reports every file as world-readable.
-	if mode := info.Mode().Perm(); name == keyName && mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, d.fileErrorf(name, "has mode %#o, which lets other users read or change it: chmod 600 it, or if another user may have read it, "+replaceAdvice, mode)
-	}
-	content, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
+	info, err := d.root.Stat(name)
 	switch {
 	case err != nil:
-		return nil, d.fileErrorf(name, "cannot be read: %w", err)
-	case len(content) > maxFileSize:
+		return nil, d.fileErrorf(name, "is not readable for the broker's user: change its owner: %w", err)
+	case !info.Mode().IsRegular(): // opening a pipe would block until another process writes to it
+		return nil, d.fileErrorf(name, "is not a regular file: remove it, or use another directory")
+	// Windows has no file modes, and Go reports every file as world-readable.
+	case name == keyName && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows":
+		return nil, d.fileErrorf(name, "has mode %#o, which lets other users read or change it: chmod 600 it, or if another user may have read it, "+replaceAdvice, info.Mode().Perm())
+	case info.Size() > maxFileSize:
 		return nil, d.fileErrorf(name, "is too large: restore the original file, or "+replaceAdvice)
+	}
+	content, err := d.root.ReadFile(name)
+	if err != nil {
+		return nil, d.fileErrorf(name, "is not readable for the broker's user: change its owner: %w", err)
 	}
 	return content, nil
 }
@@ -151,10 +135,6 @@ func (d *caDir) readFile(name string) ([]byte, error) {
 // dirError turns a system error about the directory into one that says what to do.
 func (d *caDir) dirError(err error) error {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("the directory %s does not exist: create it for the broker's user, with mode 0755 if apps read ca.crt there", d.path)
-	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("the directory %s is not a directory: use the path of a directory", d.path)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the directory %s is not accessible for this user: grant read and write access, or use another directory", d.path)
 	case errors.Is(err, syscall.EROFS):

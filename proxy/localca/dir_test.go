@@ -147,11 +147,11 @@ func TestRejectsMissingDirectory(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	missing := filepath.Join(dir, "missing")
-	if _, err := localca.Open(missing, both); err == nil || !strings.HasPrefix(err.Error(), "the directory "+missing+" does not exist: create it") {
+	if _, err := localca.Open(missing, both); err == nil || !strings.HasPrefix(err.Error(), "the directory "+missing+" cannot be used: ") {
 		t.Error(err)
 	}
 	write(t, dir, "file", nil)
-	if _, err := localca.Open(filepath.Join(dir, "file"), both); err == nil || !strings.Contains(err.Error(), "file is not a directory") {
+	if _, err := localca.Open(filepath.Join(dir, "file"), both); err == nil || !strings.Contains(err.Error(), "file cannot be used: ") {
 		t.Error(err)
 	}
 	if names := list(t, dir); len(names) != 1 {

@@ -1,15 +1,14 @@
 package localca
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
-	"sync"
+	"strings"
 	"time"
+
+	"etrusted-broker/internal/hostport"
 )
 
 const (
@@ -18,75 +17,51 @@ const (
 	renewBefore = 2 * 24 * time.Hour
 )
 
-// certificateFor returns the certificate for the target of a CONNECT. It fails if the SNI names a different host: two
-// names for one connection mean that the app is confused, or tries to get past a check of only one of them.
-func (a *CA) certificateFor(connectTarget, serverName string) (*tls.Certificate, error) {
-	t, ok := parseTarget(connectTarget)
-	l := a.leaves[t.host]
-	if !ok || l == nil {
-		return nil, fmt.Errorf("%q is not a configured host", connectTarget)
+// certificateFor returns the certificate for the target of a CONNECT, and renews it when due: handshakes wait for that, a
+// fraction of a millisecond. It fails if the SNI names a different host: two names for one connection mean that the app is
+// confused, or tries to get past a check of only one of them.
+func (a *CA) certificateFor(target, serverName string) (*tls.Certificate, error) {
+	host, _, _ := hostport.Split(target)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	current, isConfigured := a.certificates[host]
+	switch {
+	case !isConfigured:
+		return nil, fmt.Errorf("%q is not a configured host", target)
+	case serverName != "" && !strings.EqualFold(serverName, host):
+		return nil, fmt.Errorf("the app requested %q in a connection to %s", serverName, host)
+	case current != nil && a.isFresh(current.Leaf):
+		return current, nil
 	}
-	if serverName != "" {
-		if name, ok := canonicalHost(serverName); !ok || name != t.host {
-			return nil, fmt.Errorf("the app requested %q in a connection to %s", serverName, t.host)
-		}
-	}
-	return l.currentCertificate()
-}
-
-// leaf is the certificate of one host. Its key exists only in memory.
-type leaf struct {
-	host string
-	ca   *CA
-
-	mu          sync.Mutex
-	certificate *tls.Certificate // nil before the first handshake
-}
-
-// currentCertificate returns the certificate, and renews it when due. Only then do handshakes wait for each other, for a fraction
-// of a millisecond.
-func (l *leaf) currentCertificate() (*tls.Certificate, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.isFresh(l.certificate) {
-		return l.certificate, nil
-	}
-	renewed, err := l.issue()
+	renewed, err := a.issue(host)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot certify %s: %w", host, err)
 	}
-	l.certificate = renewed
+	a.certificates[host] = renewed
 	return renewed, nil
 }
 
 // isFresh compares wall clock times, because a certificate has no other. A timer, or a time from time.Now, would stop
 // while a laptop is suspended. It also detects a clock that was ahead when the certificate was created.
-func (l *leaf) isFresh(c *tls.Certificate) bool {
-	if c == nil {
-		return false
-	}
-	now, end := time.Now(), c.Leaf.NotAfter
-	if !end.Equal(l.ca.root.NotAfter) { // otherwise it cannot be renewed for longer
+func (a *CA) isFresh(leaf *x509.Certificate) bool {
+	now, end := time.Now(), leaf.NotAfter
+	if !end.Equal(a.root.NotAfter) { // otherwise it cannot be renewed for longer
 		end = end.Add(-renewBefore)
 	}
-	return !now.Before(c.Leaf.NotBefore) && now.Before(end)
+	return !now.Before(leaf.NotBefore) && now.Before(end)
 }
 
-func (l *leaf) issue() (*tls.Certificate, error) {
-	ca := l.ca
-	now, notAfter := time.Now(), ca.root.NotAfter
+// issue returns a new certificate for a host. Its key exists only in memory.
+func (a *CA) issue(host string) (*tls.Certificate, error) {
+	now, notAfter := time.Now(), a.root.NotAfter
 	if now.After(notAfter) {
-		return nil, fmt.Errorf("%s expired on %s: "+replaceAdvice, ca.path, formatDate(notAfter))
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("cannot create a key for %s: %w", l.host, err)
+		return nil, fmt.Errorf("%s expired on %s: "+replaceAdvice, a.path, formatDate(notAfter))
 	}
 	if end := now.Add(leafLifetime - backdate); end.Before(notAfter) {
 		notAfter = end
 	}
-	names, addresses := splitNamesAndIPs([]string{l.host})
-	template := &x509.Certificate{
+	names, addresses := splitNamesAndIPs([]string{host})
+	cert, key, err := newCertificate(&x509.Certificate{
 		// The host is not in the subject: verifiers that look there take an IP address for a name, which is not
 		// permitted.
 		Subject:               pkix.Name{Organization: []string{organization}},
@@ -97,15 +72,14 @@ func (l *leaf) issue() (*tls.Certificate, error) {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	cert, err := sign(template, ca.signer, key, ca.key)
+	}, a.signer, a.key)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", l.host, err)
+		return nil, err
 	}
 	return &tls.Certificate{
 		// Without the root: an app that trusts it has it, and others must not get it from the connection that it
 		// authenticates.
-		Certificate: [][]byte{cert.Raw, ca.signer.Raw},
+		Certificate: [][]byte{cert.Raw, a.signer.Raw},
 		PrivateKey:  key,
 		Leaf:        cert,
 	}, nil

@@ -4,6 +4,7 @@ package tokenendpoint
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -71,14 +72,12 @@ func (e *Endpoint) Handle(r Request) Response {
 		}
 		return response
 	}
-	if invalid != nil {
-		return *invalid
-	}
-	switch grant := form.Get("grant_type"); grant {
-	case "client_credentials":
-	case "":
+	switch grant := form.Get("grant_type"); {
+	case invalid != nil:
+		return errorResponse(http.StatusBadRequest, "invalid_request", invalid.Error())
+	case grant == "":
 		return errorResponse(http.StatusBadRequest, "invalid_request", "grant_type is missing: send grant_type=client_credentials in a form body")
-	default:
+	case grant != "client_credentials":
 		return errorResponse(http.StatusBadRequest, "unsupported_grant_type", "the broker supports only grant_type=client_credentials")
 	}
 	account := r.Account
@@ -90,24 +89,18 @@ func (e *Endpoint) Handle(r Request) Response {
 	if e.ValidKey != nil {
 		token.Key, seconds = secret, keyedTokenLifetime
 	}
-	return jsonResponse(http.StatusOK, struct {
-		AccessToken string `json:"access_token"`
-		TokenType   string `json:"token_type"`
-		ExpiresIn   int    `json:"expires_in"`
-	}{token.String(), "Bearer", seconds})
+	return jsonResponse(http.StatusOK, map[string]any{"access_token": token.String(), "token_type": "Bearer", "expires_in": seconds})
 }
 
-// readForm reads the body, which must be a form: RFC 6749 section 4.4.2.
-func readForm(r Request) (url.Values, *Response) {
+// readForm reads the body, which must be a form: RFC 6749 section 4.4.2. Its errors are for the app.
+func readForm(r Request) (url.Values, error) {
 	if kind, _, err := mime.ParseMediaType(r.ContentType); err != nil || kind != "application/x-www-form-urlencoded" {
-		response := errorResponse(http.StatusBadRequest, "invalid_request", "the body must be a form: Content-Type: application/x-www-form-urlencoded")
-		return nil, &response
+		return nil, errors.New("the body must be a form: Content-Type: application/x-www-form-urlencoded")
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
 	form, malformed := url.ParseQuery(string(body))
 	if err != nil || malformed != nil || len(body) > maxForm {
-		response := errorResponse(http.StatusBadRequest, "invalid_request", "the form cannot be read, or is too long")
-		return nil, &response
+		return nil, errors.New("the form cannot be read, or is too long")
 	}
 	return form, nil
 }
@@ -133,18 +126,15 @@ func unescape(text string) string {
 }
 
 func errorResponse(status int, code, description string) Response {
-	response := jsonResponse(status, struct {
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-	}{code, description})
+	response := jsonResponse(status, map[string]any{"error": code, "error_description": description})
 	response.ErrorCode = code
 	return response
 }
 
-func jsonResponse(status int, body any) Response {
+func jsonResponse(status int, body map[string]any) Response {
 	text, err := json.Marshal(body)
 	if err != nil {
-		panic(err) // impossible for strings and a number
+		panic(err) // impossible for strings and numbers
 	}
 	return Response{Status: status, Body: text}
 }
