@@ -28,7 +28,7 @@ func (i invocation) fillCheckConfig(checkConfig *check.Config, c config.Config) 
 	files = append(files, check.File{Path: config.Environment(i.environ)["SSL_CERT_FILE"], CABundle: true})
 	checkConfig.Files = slices.DeleteFunc(files, func(file check.File) bool { return file.Path == "" })
 	checkConfig.WorldReadable = harden.WorldReadable
-	checkConfig.Transport = server.NewLoginTransport()
+	checkConfig.Transport = server.NewLoginTransport(server.NewNetwork(c))
 	checkConfig.UserAgent = "etrusted-broker/" + version
 	if c.Store != nil {
 		checkConfig.Store = &check.Store{Address: c.Store.Address(), SelfTest: redisstore.New(*c.Store, nil).SelfTest}

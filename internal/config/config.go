@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -59,9 +60,11 @@ type Config struct {
 	Replay401    bool  `env:"BROKER_REPLAY_401" envDefault:"true" help:"retry once if the API answers 401 and a newer token is available"`
 	ReplayBuffer int64 `env:"BROKER_REPLAY_BUFFER" envDefault:"65536" help:"largest body (bytes) kept for that retry"`
 
-	RewriteLinks   bool   `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite API URLs in responses to the URL that the app used"`
-	TokenEndpoint  bool   `env:"BROKER_TOKEN_ENDPOINT" envDefault:"true" help:"answer the app's own token requests with a placeholder token"`
-	InterceptCADir string `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a directory for the broker's own CA: enables CONNECT to the API and the login server; see the command ca"`
+	RewriteLinks     bool   `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite API URLs in responses to the URL that the app used"`
+	TokenEndpoint    bool   `env:"BROKER_TOKEN_ENDPOINT" envDefault:"true" help:"answer the app's own token requests with a placeholder token"`
+	InterceptCADir   string `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a directory for the broker's own CA: enables CONNECT to the API and the login server; see the command ca"`
+	InterceptListen  string `env:"BROKER_INTERCEPT_LISTEN" shape:"address" help:"HOST:PORT, usually localhost:443: answer there as the API and the login server, for apps whose name resolution leads to the broker; needs BROKER_INTERCEPT_CA_DIR"`
+	UpstreamResolver string `env:"BROKER_UPSTREAM_RESOLVER" shape:"address" help:"IP or IP:PORT of a DNS server for the addresses of the API and the login server, if the system's resolver leads to the broker itself"`
 
 	AccessLog bool          `env:"BROKER_ACCESS_LOG" envDefault:"false" help:"one log line per request, with a request ID that the API receives too; never with a query or other headers"`
 	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
@@ -70,9 +73,10 @@ type Config struct {
 	PProf bool `env:"BROKER_PPROF" envDefault:"false" help:"serve Go's profiles at /debug/pprof/ of the admin listener"`
 
 	// Derived by Load.
-	API   *url.URL
-	Login *url.URL            // the token endpoint
-	Store *redisstore.Options // nil without a token store
+	API      *url.URL
+	Login    *url.URL            // the token endpoint
+	Resolver netip.AddrPort      // of BROKER_UPSTREAM_RESOLVER; not valid without it
+	Store    *redisstore.Options // nil without a token store
 	// AccessKeys are all valid access keys; AccessKey is the first.
 	AccessKeys []tokensource.Secret
 	Settings   []Setting // all variables, with displayable values
@@ -138,6 +142,9 @@ func Load(environ []string) (Config, []Error) {
 		_, err = SplitListen(c.AdminListen)
 		check("BROKER_ADMIN_LISTEN", err)
 	}
+	check("BROKER_INTERCEPT_LISTEN", c.checkInterceptListen())
+	c.Resolver, err = parseResolver(c.UpstreamResolver)
+	check("BROKER_UPSTREAM_RESOLVER", err)
 	check("BROKER_ALLOWED_HOSTS", checkHosts(c.AllowedHosts))
 	if len(c.Allow) > 0 {
 		_, err = access.ParseRules(c.Allow)

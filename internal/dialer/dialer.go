@@ -48,7 +48,7 @@ func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
 
 // connect opens a connection to the server, or a tunnel to it.
 func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
-	address := addressOf(d.Server)
+	address := Address(d.Server)
 	if d.Proxy == nil {
 		return d.Network.DialContext(ctx, "tcp", address)
 	}
@@ -70,7 +70,7 @@ func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
 
 // tunnel connects to a proxy, and lets it connect to the server: RFC 9110 section 9.3.6.
 func (d *Dialer) tunnel(ctx context.Context, through *url.URL, target string) (net.Conn, error) {
-	conn, err := d.Network.DialContext(ctx, "tcp", addressOf(through))
+	conn, err := d.Network.DialContext(ctx, "tcp", Address(through))
 	if err != nil {
 		return nil, proxyError(err)
 	}
@@ -115,7 +115,7 @@ func (d *Dialer) dialSOCKS(ctx context.Context, through *url.URL, address string
 		auth = &proxy.Auth{User: user.Username(), Password: password}
 	}
 	via := forward{network: d.Network}
-	socks, err := proxy.SOCKS5("tcp", addressOf(through), auth, &via)
+	socks, err := proxy.SOCKS5("tcp", Address(through), auth, &via)
 	if err != nil {
 		return nil, proxyError(err)
 	}
@@ -169,8 +169,8 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, host string) (net
 // proxyError says that an error is about the proxy, as net/http does.
 func proxyError(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
 
-// addressOf returns the host and the port of a URL, with the port of its scheme if it has none.
-func addressOf(u *url.URL) string {
+// Address returns the host and the port of a URL, with the port of its scheme if it has none.
+func Address(u *url.URL) string {
 	ports := map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}
 	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), ports[u.Scheme], "80"))
 }

@@ -9,8 +9,12 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// adminSocket is the FileDescriptorName= of the admin listener's socket. A socket of any other name is the app's.
-const adminSocket = "admin"
+// adminSocket and interceptSocket are the FileDescriptorName= of the sockets of the admin listener, and of that for
+// BROKER_INTERCEPT_LISTEN. A socket of any other name is the app's.
+const (
+	adminSocket     = "admin"
+	interceptSocket = "intercept"
+)
 
 // inherited returns the sockets that systemd passes, if any. It must be called once, before anything else is opened,
 // because the descriptors are known by their numbers only. The variables LISTEN_… are unset.
@@ -27,15 +31,16 @@ func inherited() (l Listeners, err error) {
 		if !listening || err != nil || listener.Addr().Network() == "unixpacket" {
 			return l, config.Error{Variable: "LISTEN_FDS", Message: fmt.Sprintf("the socket %q is not a listening stream socket: in the .socket unit, use only ListenStream= and Accept=no, and start the broker directly, not from a wrapper", file.Name())}
 		}
-		isAdmin := file.Name() == adminSocket
-		if isAdmin && l.Admin != nil || !isAdmin && l.App != nil {
-			_ = listener.Close() // no connection was accepted yet
-			return l, config.Error{Variable: "LISTEN_FDS", Message: "more than one socket for the app, or for the admin listener: pass one of each, the admin listener's with FileDescriptorName=" + adminSocket}
-		}
-		if isAdmin {
+		switch name := file.Name(); {
+		case name == adminSocket && l.Admin == nil:
 			l.Admin = listener
-		} else {
+		case name == interceptSocket && l.Intercept == nil:
+			l.Intercept = []net.Listener{listener}
+		case name != adminSocket && name != interceptSocket && l.App == nil:
 			l.App = []net.Listener{listener}
+		default:
+			_ = listener.Close() // no connection was accepted yet
+			return l, config.Error{Variable: "LISTEN_FDS", Message: "more than one socket for the app, for the admin listener, or for interception: pass one of each, the latter two with FileDescriptorName=" + adminSocket + " and =" + interceptSocket}
 		}
 	}
 	return l, nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/dialer"
 	"etrusted-broker/proxy/http2"
 )
 
@@ -82,7 +83,7 @@ func TestContract11And12And23OverHTTP2(t *testing.T) {
 	reply.Store(func(c io.Writer, stream uint32) {
 		writeFrame(c, headersFrame, endStream|endHeaders, stream, status("200"))
 	})
-	transport := newHTTP2Transport()
+	transport := newHTTP2Transport(new(dialer.Network))
 	transport.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
 	addr, _ := serveWithSmallBuffers(t, api.URL, http2.New(configFor(t, api.URL).API, transport, 300*time.Millisecond), limits{app: 100, admin: 4})

@@ -14,6 +14,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -105,6 +106,20 @@ func (a *CA) TLSConfig(host string) *tls.Config {
 		// session from a CONNECT to one host could be resumed in a CONNECT to another without checking the name.
 		SessionTicketsDisabled: true,
 	}
+}
+
+// ServerNameTLS returns the server configuration for connections of apps that take the broker for one of the hosts. SNI (RFC 6066
+// section 3) says for which. Without it, or with another name, the handshake fails with the alert unrecognized_name.
+func (a *CA) ServerNameTLS() *tls.Config {
+	c := a.TLSConfig("")
+	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		certificate, err := a.certificateFor(hello.ServerName, "")
+		if errors.Is(err, errNotConfigured) {
+			return nil, nil // crypto/tls sends the alert
+		}
+		return certificate, err
+	}
+	return c
 }
 
 // CertificatePath returns the absolute path of the certificate that apps must trust.
