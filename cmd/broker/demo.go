@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -19,10 +20,25 @@ import (
 const demoLifetime = 30 * time.Second
 
 func demoCommand(ctx context.Context, i invocation) int {
+	url, stop, err := startFake(ctx)
+	if err != nil {
+		printLine(i.stderr, "%s demo: %v", i.program, err)
+		return exitFailure
+	}
+	defer stop()
+	i.environ = demoEnvironment(i.environ, url)
+	c, ok := i.configured()
+	if !ok {
+		return exitConfig
+	}
+	return i.serve(ctx, c, func(l server.Listeners) { i.printIntroduction(c, url, l) })
+}
+
+// startFake starts the fake eTrusted on a free loopback port.
+func startFake(ctx context.Context) (url string, stop func(), _ error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		printLine(i.stderr, "%s: cannot start the fake eTrusted: %v", i.program+" demo", err)
-		return exitFailure
+		return "", nil, fmt.Errorf("cannot start the fake eTrusted: %w", err)
 	}
 	eTrusted := &http.Server{
 		Handler:           fakeetrusted.New(fakeetrusted.Options{Lifetime: demoLifetime}),
@@ -33,14 +49,7 @@ func demoCommand(ctx context.Context, i invocation) int {
 			panic(err) // a loopback listener of this process
 		}
 	}()
-	defer func() { _ = eTrusted.Close() }() // the demo ends with it
-	url := "http://" + listener.Addr().String()
-	i.environ = demoEnvironment(i.environ, url)
-	c, ok := i.configured()
-	if !ok {
-		return exitConfig
-	}
-	return i.serve(ctx, c, func(l server.Listeners) { i.printIntroduction(c, url, l) })
+	return "http://" + listener.Addr().String(), func() { _ = eTrusted.Close() }, nil
 }
 
 // demoEnvironment points the broker at the fake eTrusted. Real credentials in the environment are dropped.

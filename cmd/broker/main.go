@@ -13,15 +13,17 @@ import (
 )
 
 func main() {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		<-signals
-		cancel()
-		<-signals // a second signal ends the program at once
-		os.Exit(exitFailure)
-	}()
+	if len(os.Args) < 2 || os.Args[1] != runName { // which forwards signals
+		signals := make(chan os.Signal, 2)
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		go func() {
+			<-signals
+			cancel()
+			<-signals // a second signal ends the program at once
+			os.Exit(exitFailure)
+		}()
+	}
 	environ := os.Environ()
 	harden.Process(config.SecretVariables())
 	harden.LimitMemory()

@@ -50,6 +50,18 @@ func SecretVariables() []string {
 	return names
 }
 
+// CredentialVariables returns the names of the variables that contain a secret, or the path of a file or directory: a program that
+// must not know a secret needs none of them.
+func CredentialVariables() []string {
+	var names []string
+	for _, v := range Variables() {
+		if v.secret || v.shape == "path" {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
 // kubernetesService matches the variables that Kubernetes sets for a Service named broker or etrusted:
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 var kubernetesService = sync.OnceValue(func() *regexp.Regexp { // few environments contain any

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package main
+
+import "os"
+
+// forwardedSignals keeps Ctrl-C from ending the broker before COMMAND: the console sends it to both.
+var forwardedSignals = []os.Signal{os.Interrupt}
+
+// sentByTerminal is true for all signals that there are.
+func sentByTerminal(os.Signal) bool { return true }
