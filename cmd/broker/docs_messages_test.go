@@ -28,6 +28,7 @@ var excludedSources = map[string]string{
 	"cmd/broker/help.go":                   "the help",
 	"cmd/broker/cli.go:commands":           "the help",
 	"cmd/broker/check.go:checkCommand":     "the help",
+	"cmd/broker/run.go:register":           "the help",
 	"cmd/broker/demo.go:printIntroduction": "what the demo prints",
 	"cmd/broker/demo.go:curlFor":           "what the demo prints",
 	"internal/admin/display.go":            "the status page's figures, in words",
@@ -43,6 +44,8 @@ var excludedPrefixes = []string{
 	"net/http: TLS ", "http: server ", "http2: ", // texts of net/http, with which package neterr compares
 	"etrusted-broker token store 2", // input of a key derivation
 	"give up after this long",       // the help of 'broker wait'
+	"print only a bundle, PEM: ",    // the help of 'broker ca'
+	"tls: no certificates ",         // a text of crypto/tls, with which package server compares
 	"tokensource: ", "proxy: ",      // bugs, not wrong use
 }
 

@@ -28,27 +28,27 @@ const (
 // exit code.
 func runCommand(ctx context.Context, i invocation) int {
 	flags := i.flags(runName)
-	timeout := flags.Duration("timeout", 30*time.Second, "maximum wait for the token; then COMMAND is not run")
-	intercept := flags.Bool("intercept", false, "also lead COMMAND's requests to https://api.etrusted.com to the broker, as its HTTPS proxy")
-	logFile := flags.String("log", "", "append the broker's log to this `file`; otherwise its warnings go to standard error")
-	demo := flags.Bool("demo", false, "use an embedded fake eTrusted: no credentials, no network")
+	var options runOptions
+	options.register(flags)
 	switch err := flags.Parse(i.args); {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case err != nil:
 		return exitConfig
 	case flags.NArg() == 0:
-		printLine(i.stderr, "%s: no command given: %[1]s [-timeout 30s] [-intercept] [-log FILE] [-demo] [--] COMMAND ARGS…", flags.Name())
+		printLine(i.stderr, "%s: there is no COMMAND: '%[1]s -h' shows the flags, which come before it", flags.Name())
 		return exitConfig
 	}
 	fail := func(err error) int {
 		printLine(i.stderr, "%s: %v", flags.Name(), err)
 		return exitFailure
 	}
+	waiting, stopWaiting := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stopWaiting() // until then, a signal must not end this process before COMMAND
 	command := newChild(i.environ)
 	log := i.stderr
-	if *logFile != "" {
-		file, err := os.OpenFile(*logFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if options.logFile != "" {
+		file, err := os.OpenFile(options.logFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fail(err)
 		}
@@ -57,7 +57,7 @@ func runCommand(ctx context.Context, i invocation) int {
 	} else if command.get("BROKER_LOG_LEVEL") == "" {
 		i.environ = append(i.environ, "BROKER_LOG_LEVEL=warn")
 	}
-	if *demo {
+	if options.demo {
 		url, stop, err := startFake(ctx)
 		if err != nil {
 			return fail(err)
@@ -65,12 +65,12 @@ func runCommand(ctx context.Context, i invocation) int {
 		defer stop()
 		i.environ = demoEnvironment(i.environ, url)
 	}
-	if *intercept {
+	if options.intercept {
 		dir, err := os.MkdirTemp("", "etrusted-broker-")
 		if err != nil {
 			return fail(err)
 		}
-		defer func() { _ = os.RemoveAll(dir) }() // its key is useless without the directory's certificate
+		defer func() { _ = os.RemoveAll(dir) }() // at worst, it stays
 		i.environ = append(i.environ, "BROKER_INTERCEPT_CA_DIR="+dir)
 	}
 	i.environ = append(i.environ, "BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_INTERCEPT_LISTEN=")
@@ -78,7 +78,7 @@ func runCommand(ctx context.Context, i invocation) int {
 	switch {
 	case !ok:
 		return exitConfig
-	case *intercept && c.Guarded():
+	case options.intercept && c.Guarded():
 		printLine(i.stderr, "%s: -intercept cannot be used with an access key or client certificates, which COMMAND cannot send to its proxy", flags.Name())
 		return exitConfig
 	}
@@ -89,18 +89,32 @@ func runCommand(ctx context.Context, i invocation) int {
 		return b.code
 	case b.listeners = <-b.listening:
 	}
-	if err := waitReady(ctx, b.listeners.Admin.Addr().String(), *timeout); err != nil {
+	if err := waitReady(waiting, b.listeners.Admin.Addr().String(), options.timeout); err != nil {
 		return fail(err)
 	}
 	_, url := curlFor(c, b.listeners.App[0])
 	command.set(url, "ETRUSTED_API_URL")
 	command.set(url+"/oauth/token", "ETRUSTED_TOKEN_URL")
-	if *intercept {
+	if options.intercept {
 		if err := command.useProxy(b.listeners.App[0].Addr(), c.InterceptCADir); err != nil {
 			return fail(err)
 		}
 	}
 	return i.execute(flags.Args(), command.environ)
+}
+
+// runOptions are the flags of the command run.
+type runOptions struct {
+	timeout         time.Duration
+	intercept, demo bool
+	logFile         string
+}
+
+func (o *runOptions) register(flags *flag.FlagSet) {
+	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "maximum wait for the token; then COMMAND is not run")
+	flags.BoolVar(&o.intercept, "intercept", false, "also lead COMMAND's requests to https://api.etrusted.com to the broker, as its HTTPS proxy")
+	flags.StringVar(&o.logFile, "log", "", "append the broker's log to this `file`; otherwise its warnings go to standard error")
+	flags.BoolVar(&o.demo, "demo", false, "use an embedded fake eTrusted: no credentials, no network")
 }
 
 // runningBroker is a broker that runs beside COMMAND.

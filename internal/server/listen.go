@@ -146,7 +146,7 @@ func listenError(variable, address string, err error) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%s %s is in use by another program, perhaps another broker: stop it, or set %s to another port", variable, address, variable)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%s %s is not permitted for this user: set it to a port above 1023, or see docs/intercept.md for port 443", variable, address)
+		return fmt.Errorf("%s %s is not permitted for this user: set it to a port above 1023, or see docs/unchanged-apps.md for port 443", variable, address)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%s %s is not an address of this machine: use one that is, such as 127.0.0.1:8080", variable, address)
 	default:
