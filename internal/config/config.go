@@ -143,8 +143,8 @@ func Load(environ []string) (Config, []Error) {
 		_, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)
 	}
-	var invalid Error
-	if errors.As(c.checkTLS(), &invalid) {
+	_, err = c.TLSFiles().Load()
+	if invalid, ok := errors.AsType[Error](err); ok {
 		problems = append(problems, invalid)
 	}
 	store, source, err := secretOrFile("BROKER_TOKEN_STORE", c.TokenStore, c.TokenStoreFile)
@@ -231,14 +231,11 @@ func Parse(variables map[string]string) (Config, []Error) {
 	if value, set := variables["BROKER_ADMIN_LISTEN"]; set && value == "" {
 		c.AdminListen = "" // for the parser, empty is unset; here it means off
 	}
-	var all env.AggregateError
-	if err == nil || !errors.As(err, &all) {
-		return c, nil
-	}
+	all, _ := errors.AsType[env.AggregateError](err)
 	var problems []Error
 	for _, err := range all.Errors {
-		var parse env.ParseError
-		if !errors.As(err, &parse) {
+		parse, ok := errors.AsType[env.ParseError](err)
+		if !ok {
 			panic("config is declared wrongly: " + err.Error()) // an invalid tag, which every test would reveal
 		}
 		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)

@@ -21,23 +21,16 @@ func (c Config) TLSFiles() TLSFiles {
 	return TLSFiles{Cert: c.TLSCertFile, Key: c.TLSKeyFile, ClientCA: c.TLSClientCAFile}
 }
 
-// checkTLS returns nil if TLS is not configured, or if its files can be used, and otherwise an Error.
-func (c Config) checkTLS() error {
-	switch files := c.TLSFiles(); {
-	case files == TLSFiles{}:
-		return nil
-	case files.Cert == "":
-		return Error{"BROKER_TLS_CERT_FILE", "is not set, but BROKER_TLS_KEY_FILE or BROKER_TLS_CLIENT_CA_FILE is: TLS needs a certificate"}
-	case files.Key == "":
-		return Error{"BROKER_TLS_KEY_FILE", "is not set, but BROKER_TLS_CERT_FILE is: set it to the certificate's private key"}
-	default:
-		_, err := files.Load()
-		return err
-	}
-}
-
-// Load reads the files and returns the configuration of a TLS server that uses them. Its errors are Errors.
+// Load reads the files and returns the configuration of a TLS server that uses them; nil without TLS. Its errors are Errors.
 func (f TLSFiles) Load() (*tls.Config, error) {
+	switch {
+	case f == TLSFiles{}:
+		return nil, nil
+	case f.Cert == "":
+		return nil, Error{"BROKER_TLS_CERT_FILE", "is not set, but BROKER_TLS_KEY_FILE or BROKER_TLS_CLIENT_CA_FILE is: TLS needs a certificate"}
+	case f.Key == "":
+		return nil, Error{"BROKER_TLS_KEY_FILE", "is not set, but BROKER_TLS_CERT_FILE is: set it to the certificate's private key"}
+	}
 	var cert, key, clientCA []byte
 	for _, file := range []struct {
 		variable, path string
