@@ -264,7 +264,7 @@ func secretOrFile(variable string, value tokensource.Secret, file string) (secre
 	case isSet(value) && file != "":
 		return secret, variable, fmt.Errorf("both %s and %s are set: unset one of them", variable, variable+"_FILE")
 	case file != "":
-		secret, err = readSecretFile(file)
+		secret, err = readFile(file, tokensource.ReadSecretFile)
 		return secret, variable + "_FILE", err
 	case isSet(value):
 		return value, variable, nil
@@ -274,11 +274,6 @@ func secretOrFile(variable string, value tokensource.Secret, file string) (secre
 }
 
 func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Secret{}) }
-
-// readSecretFile reads the secret in the file that a variable names.
-func readSecretFile(file string) (tokensource.Secret, error) {
-	return readFile(file, tokensource.ReadSecretFile)
-}
 
 // readFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the secret
 // itself, even if it begins with a slash.
