@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"crypto/tls"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -56,13 +55,4 @@ func (c *certificates) serverConfig() *tls.Config {
 // notAfter returns when the certificate in use expires.
 func (c *certificates) notAfter() time.Time {
 	return c.current.Load().Certificates[0].Leaf.NotAfter
-}
-
-// watchedDirs returns the directories of the files.
-func (c *certificates) watchedDirs() []string {
-	dirs := []string{filepath.Dir(c.files.Cert), filepath.Dir(c.files.Key)}
-	if c.files.ClientCA != "" {
-		dirs = append(dirs, filepath.Dir(c.files.ClientCA))
-	}
-	return dirs
 }
