@@ -143,7 +143,7 @@ func Load(environ []string) (Config, []Error) {
 		_, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)
 	}
-	_, err = c.TLSFiles().Load()
+	_, err = c.LoadTLS()
 	if invalid, ok := errors.AsType[Error](err); ok {
 		problems = append(problems, invalid)
 	}

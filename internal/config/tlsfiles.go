@@ -10,25 +10,15 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// TLSFiles are the paths of the PEM files for TLS on the app's listener. The zero value means no TLS.
-type TLSFiles struct {
-	Cert, Key string
-	ClientCA  string // empty if apps need no certificate
-}
-
-// TLSFiles returns the files that the variables name.
-func (c Config) TLSFiles() TLSFiles {
-	return TLSFiles{Cert: c.TLSCertFile, Key: c.TLSKeyFile, ClientCA: c.TLSClientCAFile}
-}
-
-// Load reads the files and returns the configuration of a TLS server that uses them; nil without TLS. Its errors are Errors.
-func (f TLSFiles) Load() (*tls.Config, error) {
+// LoadTLS reads the PEM files for TLS on the app's listener, and returns the configuration of a server that uses them; nil
+// without TLS. Its errors are Errors.
+func (c Config) LoadTLS() (*tls.Config, error) {
 	switch {
-	case f == TLSFiles{}:
+	case c.TLSCertFile == "" && c.TLSKeyFile == "" && c.TLSClientCAFile == "":
 		return nil, nil
-	case f.Cert == "":
+	case c.TLSCertFile == "":
 		return nil, Error{"BROKER_TLS_CERT_FILE", "is not set, but BROKER_TLS_KEY_FILE or BROKER_TLS_CLIENT_CA_FILE is: TLS needs a certificate"}
-	case f.Key == "":
+	case c.TLSKeyFile == "":
 		return nil, Error{"BROKER_TLS_KEY_FILE", "is not set, but BROKER_TLS_CERT_FILE is: set it to the certificate's private key"}
 	}
 	var cert, key, clientCA []byte
@@ -36,9 +26,9 @@ func (f TLSFiles) Load() (*tls.Config, error) {
 		variable, path string
 		content        *[]byte
 	}{
-		{"BROKER_TLS_CERT_FILE", f.Cert, &cert},
-		{"BROKER_TLS_KEY_FILE", f.Key, &key},
-		{"BROKER_TLS_CLIENT_CA_FILE", f.ClientCA, &clientCA},
+		{"BROKER_TLS_CERT_FILE", c.TLSCertFile, &cert},
+		{"BROKER_TLS_KEY_FILE", c.TLSKeyFile, &key},
+		{"BROKER_TLS_CLIENT_CA_FILE", c.TLSClientCAFile, &clientCA},
 	} {
 		if file.path == "" {
 			continue

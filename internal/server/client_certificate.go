@@ -75,7 +75,9 @@ func expiryOf(chain []*x509.Certificate) time.Time {
 }
 
 // requiresClientCert reports whether clients must present a certificate. c may be nil.
-func (c *certificates) requiresClientCert() bool { return c != nil && c.files.ClientCA != "" }
+func (c *certificates) requiresClientCert() bool {
+	return c != nil && c.current.Load().ClientCAs != nil
+}
 
 // clientTrusted reports whether a connection has a client certificate that the CAs in use now trust, or needs none. c may be
 // nil.

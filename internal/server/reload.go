@@ -23,7 +23,7 @@ type credentialReloader struct {
 }
 
 func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloader, error) {
-	loaded, err := newCertificates(c.TLSFiles())
+	loaded, err := newCertificates(c.LoadTLS)
 	if err != nil {
 		return nil, err
 	}
