@@ -120,7 +120,7 @@ func Load(environ []string) (Config, []Error) {
 		c.ClientSecret = required("ETRUSTED_CLIENT_SECRET", c.ClientSecret, c.ClientSecretFile)
 	}
 	if c.AccountsDir != "" {
-		check("ETRUSTED_ACCOUNTS_DIR", CheckDir(c.AccountsDir))
+		check("ETRUSTED_ACCOUNTS_DIR", checkDir(c.AccountsDir))
 	}
 	var err error
 	c.API, err = parseAPIURL(c.APIURL)
@@ -156,7 +156,7 @@ func Load(environ []string) (Config, []Error) {
 	}
 	check("HTTPS_PROXY", c.checkProxy(variables))
 	if c.InterceptCADir != "" {
-		check("BROKER_INTERCEPT_CA_DIR", CheckDir(c.InterceptCADir))
+		check("BROKER_INTERCEPT_CA_DIR", checkDir(c.InterceptCADir))
 	}
 	check("BROKER_TOKEN_WAIT", notNegative(c.TokenWait))
 	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))
@@ -201,8 +201,8 @@ func (c Config) DefaultCredentials() *tokensource.CredentialSource {
 	}
 }
 
-// CheckDir returns an error that says what to do if path is not an accessible directory.
-func CheckDir(path string) error {
+// checkDir returns an error that says what to do if path is not an accessible directory.
+func checkDir(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -337,11 +337,5 @@ func notNegative(d time.Duration) error {
 
 // Environment returns the variables in environ, as os.Environ returns it, by name.
 func Environment(environ []string) map[string]string {
-	variables := make(map[string]string, len(environ))
-	for _, pair := range environ {
-		if name, value, ok := strings.Cut(pair, "="); ok {
-			variables[name] = value
-		}
-	}
-	return variables
+	return env.ToMap(environ)
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-
-	"etrusted-broker/tokensource"
 )
 
 // LoadTLS reads the PEM files for TLS on the app's listener, and returns the configuration of a server that uses them; nil
@@ -34,7 +32,7 @@ func (c Config) LoadTLS() (*tls.Config, error) {
 			continue
 		}
 		var err error
-		if *file.content, err = readPEM(file.path); err != nil {
+		if *file.content, err = readFile(file.path, readPEM); err != nil {
 			return nil, Error{file.variable, err.Error()}
 		}
 	}
@@ -65,29 +63,20 @@ func (c Config) LoadTLS() (*tls.Config, error) {
 // maxPEM is larger than a chain, and than a bundle of all public CAs.
 const maxPEM = 1 << 20
 
-// readPEM reads a whole file, which must be a regular one: opening a pipe would block. Its errors do not say which file it is: a
-// secret may have been put in place of the path.
+// readPEM reads a whole file, which must be a regular one: opening a pipe would block. It is for readFile.
 func readPEM(path string) ([]byte, error) {
-	if !looksLikePath(path) {
-		return nil, errNoPath
+	switch info, err := os.Stat(path); {
+	case err == nil && !info.Mode().IsRegular():
+		return nil, errors.New("cannot be read: it must be a file")
+	case err == nil && info.Size() > maxPEM:
+		return nil, errors.New("is too large to be a PEM file")
 	}
-	info, err := os.Stat(path)
-	var content []byte
-	if err == nil && info.Mode().IsRegular() && info.Size() <= maxPEM {
-		if content, err = os.ReadFile(path); err == nil { //nolint:gosec // G304: the operator's own configuration names the path.
-			return content, nil
-		}
-	}
+	content, err := os.ReadFile(path) //nolint:gosec // G304: the operator's own configuration names the path.
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, tokensource.ErrFileNotFound
 	case errors.Is(err, fs.ErrPermission):
 		return nil, errors.New("is not readable for the broker's user: change its owner or its mode")
 	case err != nil:
 		return nil, errors.New("cannot be opened")
-	case !info.Mode().IsRegular():
-		return nil, errors.New("cannot be read: it must be a file")
-	default:
-		return nil, errors.New("is too large to be a PEM file")
 	}
+	return content, nil
 }

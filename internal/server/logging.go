@@ -96,20 +96,22 @@ func logTokenEvent(log *zap.Logger, event tokensource.RefreshEvent) {
 	}
 	remaining, next := event.Remaining.Round(time.Millisecond), event.Next.Round(time.Millisecond)
 	if event.Err == nil {
-		log.Info(success, append(fields, zap.Duration("valid_for", remaining), zap.Duration("next_refresh_in", next))...)
+		fields = append(fields, zap.Duration("valid_for", remaining), zap.Duration("next_refresh_in", next))
+		log.Info(success, fields...)
 		return
 	}
 	level := zapcore.WarnLevel
 	if !event.FromPeer && (event.Err.Outcome == tokensource.OutcomeRejected || event.Remaining == 0) {
 		level = zapcore.ErrorLevel // requests fail now, or will fail unless the operator acts
 	}
-	log.Log(level, failure, append(fields,
+	fields = append(fields,
 		zap.String("outcome", string(event.Err.Outcome)),
 		zap.String("reason", event.Err.Reason),
 		zap.String("hint", event.Err.Advice),
 		zap.Int("consecutive_failures", event.ConsecutiveFailures),
 		zap.Duration("token_still_valid_for", remaining),
-		zap.Duration("next_attempt_in", next))...)
+		zap.Duration("next_attempt_in", next))
+	log.Log(level, failure, fields...)
 }
 
 // logReload writes one line for credentials that changed.
