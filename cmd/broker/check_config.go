@@ -33,19 +33,18 @@ func (i invocation) fillCheckConfig(checkConfig *check.Config, c config.Config) 
 	if c.Store != nil {
 		checkConfig.Store = &check.Store{Address: c.Store.Address(), SelfTest: redisstore.New(*c.Store, nil).SelfTest}
 	}
-	checkConfig.App = appListener(c)
-	checkConfig.Admin = adminListener(c)
+	checkConfig.App = listenAddress("app's listener", "BROKER_LISTEN", c.Listen)
+	checkConfig.App.TLS, checkConfig.App.RequiresClientCert = c.TLSCertFile != "", c.TLSClientCAFile != ""
+	if c.AdminListen != "" {
+		admin := listenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
+		checkConfig.Admin = &admin
+	}
 	return warnings, err
 }
 
 // isStandard reports whether value is the default of a variable.
 func isStandard(name, value string) bool {
-	for _, v := range config.Variables() {
-		if v.Name == name {
-			return v.Fallback == value
-		}
-	}
-	return false
+	return slices.ContainsFunc(config.Variables(), func(v config.Variable) bool { return v.Name == name && v.Fallback == value })
 }
 
 // allOrigins returns the credential sources of all accounts, the default account first.

@@ -14,21 +14,6 @@ import (
 	"etrusted-broker/internal/unixsocket"
 )
 
-func appListener(c config.Config) check.ListenAddress {
-	l := listenAddress("app's listener", "BROKER_LISTEN", c.Listen)
-	l.TLS, l.RequiresClientCert = c.TLSCertFile != "", c.TLSClientCAFile != ""
-	return l
-}
-
-// adminListener returns nil if it is off.
-func adminListener(c config.Config) *check.ListenAddress {
-	if c.AdminListen == "" {
-		return nil
-	}
-	l := listenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
-	return &l
-}
-
 // listenAddress returns how to connect to a listener. address must be valid.
 func listenAddress(name, variable, address string) check.ListenAddress {
 	l := check.ListenAddress{Name: name, Variable: variable, Display: address}

@@ -124,7 +124,7 @@ func Load(environ []string) (Config, []Error) {
 		c.ClientSecret = required("ETRUSTED_CLIENT_SECRET", c.ClientSecret, c.ClientSecretFile)
 	}
 	if c.AccountsDir != "" {
-		check("ETRUSTED_ACCOUNTS_DIR", CheckDir(c.AccountsDir))
+		check("ETRUSTED_ACCOUNTS_DIR", checkDir(c.AccountsDir))
 	}
 	var err error
 	c.API, err = parseAPIURL(c.APIURL)
@@ -150,8 +150,8 @@ func Load(environ []string) (Config, []Error) {
 		_, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)
 	}
-	var invalid Error
-	if errors.As(c.checkTLS(), &invalid) {
+	_, err = c.LoadTLS()
+	if invalid, ok := errors.AsType[Error](err); ok {
 		problems = append(problems, invalid)
 	}
 	store, source, err := secretOrFile("BROKER_TOKEN_STORE", c.TokenStore, c.TokenStoreFile)
@@ -163,7 +163,7 @@ func Load(environ []string) (Config, []Error) {
 	}
 	check("HTTPS_PROXY", c.checkProxy(variables))
 	if c.InterceptCADir != "" {
-		check("BROKER_INTERCEPT_CA_DIR", CheckDir(c.InterceptCADir))
+		check("BROKER_INTERCEPT_CA_DIR", checkDir(c.InterceptCADir))
 	}
 	check("BROKER_TOKEN_WAIT", notNegative(c.TokenWait))
 	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))
@@ -208,8 +208,8 @@ func (c Config) DefaultCredentials() *tokensource.CredentialSource {
 	}
 }
 
-// CheckDir returns an error that says what to do if path is not an accessible directory.
-func CheckDir(path string) error {
+// checkDir returns an error that says what to do if path is not an accessible directory.
+func checkDir(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -238,14 +238,11 @@ func Parse(variables map[string]string) (Config, []Error) {
 	if value, set := variables["BROKER_ADMIN_LISTEN"]; set && value == "" {
 		c.AdminListen = "" // for the parser, empty is unset; here it means off
 	}
-	var all env.AggregateError
-	if err == nil || !errors.As(err, &all) {
-		return c, nil
-	}
+	all, _ := errors.AsType[env.AggregateError](err)
 	var problems []Error
 	for _, err := range all.Errors {
-		var parse env.ParseError
-		if !errors.As(err, &parse) {
+		parse, ok := errors.AsType[env.ParseError](err)
+		if !ok {
 			panic("config is declared wrongly: " + err.Error()) // an invalid tag, which every test would reveal
 		}
 		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
@@ -274,7 +271,7 @@ func secretOrFile(variable string, value tokensource.Secret, file string) (secre
 	case isSet(value) && file != "":
 		return secret, variable, fmt.Errorf("both %s and %s are set: unset one of them", variable, variable+"_FILE")
 	case file != "":
-		secret, err = readSecretFile(file)
+		secret, err = readFile(file, tokensource.ReadSecretFile)
 		return secret, variable + "_FILE", err
 	case isSet(value):
 		return value, variable, nil
@@ -284,11 +281,6 @@ func secretOrFile(variable string, value tokensource.Secret, file string) (secre
 }
 
 func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Secret{}) }
-
-// readSecretFile reads the secret in the file that a variable names.
-func readSecretFile(file string) (tokensource.Secret, error) {
-	return readFile(file, tokensource.ReadSecretFile)
-}
 
 // readFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the secret
 // itself, even if it begins with a slash.
@@ -352,11 +344,5 @@ func notNegative(d time.Duration) error {
 
 // Environment returns the variables in environ, as os.Environ returns it, by name.
 func Environment(environ []string) map[string]string {
-	variables := make(map[string]string, len(environ))
-	for _, pair := range environ {
-		if name, value, ok := strings.Cut(pair, "="); ok {
-			variables[name] = value
-		}
-	}
-	return variables
+	return env.ToMap(environ)
 }

@@ -87,30 +87,19 @@ func UnknownVariables(environ []string) []string {
 	return warnings
 }
 
-// closestName returns the candidate with the smallest edit distance from name.
+// closestName returns the candidate that has most of name at its beginning and its end: one mistake in the middle does not matter.
 func closestName(name string, candidates []string) string {
-	return slices.MinFunc(candidates, func(a, b string) int {
-		return editDistance(name, a) - editDistance(name, b)
-	})
+	return slices.MaxFunc(candidates, func(a, b string) int { return commonEnds(name, a) - commonEnds(name, b) })
 }
 
-// editDistance is the Levenshtein distance of two strings of ASCII.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// commonEnds returns how many characters two strings have in common at their beginning and, after these, at their end.
+func commonEnds(a, b string) int {
+	start, end, shortest := 0, 0, min(len(a), len(b))
+	for start < shortest && a[start] == b[start] {
+		start++
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substituted := diagonal
-			if a[i] != b[j] {
-				substituted++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substituted, row[j]+1, row[j+1]+1)
-		}
+	for end < shortest-start && a[len(a)-1-end] == b[len(b)-1-end] {
+		end++
 	}
-	return row[len(b)]
+	return start + end
 }

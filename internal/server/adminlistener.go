@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/config"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/http1"
 )
@@ -21,8 +20,10 @@ func (b *broker) adminHandler() http.Handler {
 		Traffic:  b.stats.Snapshot,
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
-		Settings: adminSettings(b.config.Settings),
 		Metrics:  b.metrics.Handler(),
+	}
+	for _, setting := range b.config.Settings {
+		adminConfig.Settings = append(adminConfig.Settings, admin.Setting(setting))
 	}
 	if b.store != nil {
 		adminConfig.StoreProblem = b.store.Problem
@@ -32,15 +33,6 @@ func (b *broker) adminHandler() http.Handler {
 		return withProfiles(pages)
 	}
 	return pages
-}
-
-// adminSettings converts the settings for the status page.
-func adminSettings(settings []config.Setting) []admin.Setting {
-	all := make([]admin.Setting, len(settings))
-	for i, one := range settings {
-		all[i] = admin.Setting(one)
-	}
-	return all
 }
 
 // protectAdmin refuses requests of web pages and for foreign hosts. The admin listener shows no secrets, but its contents are

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/tls"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -77,10 +76,6 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
-	var tunnelTLS func(target string) *tls.Config
-	if b.ca != nil {
-		tunnelTLS = b.ca.TLSConfig
-	}
 	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,
 		UpstreamClient: toAPI,
@@ -91,7 +86,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		TokenEndpoint:  b.newTokenEndpoint(),
 		RewriteLinks:   c.RewriteLinks,
 		ExternalScheme: scheme(c),
-		TunnelTLS:      tunnelTLS,
+		TunnelTLS:      b.ca.TLSConfig, // not called without a CA
 		Retry:          c.Replay401,
 		RetryBuffer:    c.ReplayBuffer,
 		RequestID:      requestIDs(c),

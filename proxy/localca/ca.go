@@ -10,6 +10,7 @@
 package localca
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/ecdsa"
 	"crypto/tls"
@@ -67,7 +68,11 @@ func Open(dir string, hosts []string) (*CA, error) {
 
 	a.path = d.filePath(certName)
 	names := slices.Sorted(maps.Keys(a.certificates)) // so that the order of the configuration does not matter
-	file, err := d.readOrCreateKey(func() ([]byte, error) { return newCA(names) })
+	// ca.crt is examined first, because a broker creates ca.key first.
+	if d.exists(certName) && !d.exists(keyName) {
+		return nil, d.fileErrorf(certName, "exists without ca.key: restore ca.key, or "+replaceAdvice)
+	}
+	file, err := d.readOrCreate(keyName, keyMode, func() ([]byte, error) { return newCA(names) })
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +82,13 @@ func Open(dir string, hosts []string) (*CA, error) {
 	if err := verifyCA(a.root, a.signer, names); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
-	if err := d.checkOrCreateCertificate(a.CertificatePEM()); err != nil {
+	published, err := d.readOrCreate(certName, certMode, func() ([]byte, error) { return a.CertificatePEM(), nil })
+	if err != nil {
 		return nil, err
+	}
+	// Apps would trust anything else in it. Line breaks may have become CRLF in a copy.
+	if !bytes.Equal(bytes.TrimSpace(bytes.ReplaceAll(published, []byte("\r\n"), []byte("\n"))), bytes.TrimSpace(a.CertificatePEM())) {
+		return nil, d.fileErrorf(certName, "is not the certificate in ca.key: remove ca.crt, and the broker creates it again")
 	}
 	return a, nil
 }
