@@ -86,12 +86,16 @@ func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 	return at, do
 }
 
+// nextRefresh returns when to refresh the token: when the next attempt is due, or at once if the token has ended early. After a
+// failed attempt the pause stands, and so does that while another broker fetches; but a jump of the wall clock ends the pause,
+// because the login server has not been asked since.
 func (l *loop) nextRefresh() time.Time {
-	current := l.state.Load()
-	if current.failure == nil && current.token != nil && !current.waiting && !current.token.serves(time.Now()) {
-		// The token ended before its refresh was due: it was revoked, the machine was suspended, or its clock was set.
-		// After a failure this does not apply: the pause stands, and so does that while another broker fetches.
-		return time.Now()
+	current, now := l.state.Load(), time.Now()
+	switch {
+	case current.waiting, current.token == nil, current.token.serves(now):
+		return current.nextAttempt
+	case current.failure == nil, current.token.valid(now) && !current.token.expiredByWallClock(current.failedAt) && current.token.expiredByWallClock(now):
+		return earlier(current.nextAttempt, current.failedAt.Add(minBackoff))
 	}
 	return current.nextAttempt
 }
