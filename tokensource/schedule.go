@@ -132,13 +132,10 @@ func nextPause(failure *RefreshError, failures int, remaining time.Duration, nee
 	}
 	pause := minBackoff + time.Duration(random*float64(ceiling-minBackoff))
 	atLeast := min(failure.RetryAfter, maxRetryAfter)
-	limited := failure.Status == http.StatusTooManyRequests
 	switch {
 	case remaining > lastAttempt:
 		atLeast = min(atLeast, remaining-lastAttempt)
-	case remaining > 0 && !limited:
-		atLeast = min(atLeast, remaining)
-	case !limited:
+	case failure.Status != http.StatusTooManyRequests:
 		atLeast = 0
 	}
 	switch {

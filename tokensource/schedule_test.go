@@ -80,8 +80,8 @@ func TestNextPause(t *testing.T) {
 		{"but there is an attempt 5 s before the end", status(503, time.Hour), 1, 60 * second, false, 0, 55 * second},
 		{"also after a 429", status(429, time.Hour), 1, 60 * second, false, 0, 55 * second},
 		{"which is never sooner than in a second", status(503, time.Hour), 1, 5500 * time.Millisecond, false, 0, second},
-		{"and one at the end", status(503, time.Hour), 1, 5 * second, false, 0, 5 * second},
-		{"but not after a 429", status(429, time.Hour), 1, 5 * second, true, 0, 5 * time.Minute},
+		{"after that one it does not count", status(503, time.Hour), 1, 5 * second, false, almostOne, second},
+		{"except that of a 429", status(429, time.Hour), 1, 5 * second, true, 0, 5 * time.Minute},
 		{"after the end it does not count", status(503, time.Hour), 9, -second, true, almostOne, 2 * second},
 		{"except that of a 429", status(429, 90*second), 9, -second, true, almostOne, 90 * second},
 	} {
