@@ -2,6 +2,7 @@ package tokensource
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -46,8 +47,19 @@ type candidateResult struct {
 	pair       Credentials
 	at         time.Time
 	pause      time.Duration // before the same pair is tried again
+	rateLimit  time.Duration // the least pause that a 429 allows
 	failures   int           // consecutive, of the same pair
 	rejections rejections
+}
+
+// shortenPause lets the same pair be tried as soon as possible.
+func (r *candidateResult) shortenPause() { r.pause = min(r.pause, max(candidatePause, r.rateLimit)) }
+
+// forgetFailures lets the same pair be tried as soon as possible, as if for the first time. The times stay: neither writing a
+// file again and again nor alternating between two pairs floods the login server.
+func (r *candidateResult) forgetFailures() {
+	r.shortenPause()
+	r.failures, r.rejections = 0, rejections{}
 }
 
 // retryAt returns when a pair may be tried.
@@ -96,7 +108,7 @@ func (l *loop) reloadCredentials(ctx context.Context) bool {
 		return false
 	}
 	if pair.Equal(l.lastCandidate.pair) && (written || l.lastReadError.text != "") {
-		l.lastCandidate = candidateResult{at: l.lastCandidate.at} // perhaps the login server knows it now
+		l.lastCandidate.forgetFailures() // perhaps the login server knows it now
 	}
 	l.lastReadError = readFailure{}
 	if retryAt := l.lastCandidate.retryAt(pair); time.Until(retryAt) > 0 {
@@ -120,8 +132,8 @@ func (l *loop) unchanged(written bool) {
 			}
 		})
 	}
-	// The time stays, so that alternating between two pairs does not flood the login server either.
-	l.lastCandidate, l.lastReadError = candidateResult{at: l.lastCandidate.at}, readFailure{}
+	l.lastCandidate.forgetFailures()
+	l.lastReadError = readFailure{}
 	l.candidate.close()
 	l.candidate = pairFetcher{}
 }
@@ -129,7 +141,7 @@ func (l *loop) unchanged(written bool) {
 // tryWaiting reads the credentials because the login server has rejected those in use. A changed pair that waits to be tried
 // again is tried at once. It reports whether that pair is now in use.
 func (l *loop) tryWaiting(ctx context.Context) bool {
-	l.lastCandidate.pause = min(l.lastCandidate.pause, candidatePause)
+	l.lastCandidate.shortenPause()
 	return l.reloadCredentials(ctx)
 }
 
@@ -178,6 +190,9 @@ func (l *loop) candidateFailed(pair Credentials, result attempt) {
 		last.pause = nextPause(result.failure, last.failures, l.remaining(l.state.Load(), result.ended), l.needed(), random())
 	default:
 		last.pause = nextPause(result.failure, last.failures, maxLifetime, false, random())
+	}
+	if result.failure.Status == http.StatusTooManyRequests {
+		last.rateLimit = min(result.failure.RetryAfter, maxRetryAfter)
 	}
 	if !result.next.IsZero() {
 		last.pause = result.next.Sub(result.ended)

@@ -268,6 +268,86 @@ func TestWritingFilesAgainRetriesAtOnce(t *testing.T) {
 	}
 }
 
+// The old pair is rejected, so requests need the new one: each that gets a 503 counts.
+func TestRejectedOldPairMakesNewOneNeeded(t *testing.T) {
+	for _, lasts := range []time.Duration{10 * time.Second, 90 * time.Second} { // the outage, without a token
+		synctest.Test(t, func(t *testing.T) {
+			f := newFiles(t, fakeetrusted.Options{Lifetime: 20 * time.Second})
+			outage := fakeetrusted.Status(503, nil)
+			f.at(time.Second)
+			f.server.SetTokenFault(outage)
+			f.at(21 * time.Second)
+			f.server.RemoveClient(fakeetrusted.DefaultClientID)
+			f.server.SetTokenFault(nil)
+			if _, err := f.wait(time.Minute); !isRejected(err) {
+				t.Fatalf("Wait: %v, want a rejection", err)
+			}
+			f.at(60 * time.Second) // the next attempt with the old pair comes after some minutes
+			f.server.SetClient("new-id", "new-secret")
+			f.server.SetTokenFault(outage)
+			f.change(t, "new-id", "new-secret")
+			for changed := time.Now(); time.Since(changed) < lasts; time.Sleep(time.Second) {
+				if took, err := f.wait(time.Second); took != 0 || !isRejected(err) {
+					t.Fatalf("Wait took %v: %v, want a rejection at once", took, err)
+				}
+			}
+			f.server.SetTokenFault(nil)
+			const limit = 5500 * time.Millisecond // there has been no token for more than 30 s
+			f.at(time.Since(f.began) + limit)
+			if _, ok := f.Current(); !ok {
+				t.Errorf("no token %v after an outage of %v, want one", limit, lasts)
+			}
+		})
+	}
+}
+
+// A login server that limits the rate of token requests does so whatever happens to the files or to the pair in use.
+func TestChangedPairIsNotTriedBeforeRetryAfter(t *testing.T) {
+	limited := fakeetrusted.Status(429, http.Header{"Retry-After": {"90"}})
+	write := func(t *testing.T, f *files, id, secret string) {
+		t.Helper()
+		f.change(t, id, secret)
+		if err := os.Chtimes(f.secret, time.Now(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		f.ReloadCredentials()
+	}
+	for name, meanwhile := range map[string]func(t *testing.T, f *files){
+		"the pair in use is rejected": func(_ *testing.T, f *files) { f.server.RemoveClient(fakeetrusted.DefaultClientID) },
+		"the files are written again": func(t *testing.T, f *files) { write(t, f, "new-id", "new-secret") },
+		"the change is reverted for some seconds": func(t *testing.T, f *files) {
+			write(t, f, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
+			f.at(time.Since(f.began) + 5*time.Second)
+			write(t, f, "new-id", "new-secret")
+		},
+		"a file is empty for some seconds": func(t *testing.T, f *files) {
+			write(t, f, "new-id", "")
+			f.at(time.Since(f.began) + 5*time.Second)
+			write(t, f, "new-id", "new-secret")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFiles(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
+				f.server.SetClient("new-id", "new-secret")
+				f.at(60 * time.Second)
+				f.server.SetTokenFault(limited)
+				f.change(t, "new-id", "new-secret")
+				f.server.SetTokenFault(nil)
+				meanwhile(t, f)
+				f.at(149 * time.Second)
+				if ids := f.clients(); len(slices.DeleteFunc(ids, func(id string) bool { return id != "new-id" })) != 1 {
+					t.Errorf("got token requests of %v, want one of new-id", f.clients())
+				}
+				f.at(152 * time.Second)
+				if got := f.Snapshot().Reloads[0]; got != 1 {
+					t.Errorf("got %d reloads after Retry-After, want 1", got)
+				}
+			})
+		})
+	}
+}
+
 func TestOutagePostponesReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})

@@ -15,21 +15,20 @@ func (l *loop) recordFailure(next *state, result attempt) {
 	}
 	next.failures++
 	l.random = random()
-	next.nextAttempt = l.retryAt(next)
+	next.nextAttempt = l.retryAt(next, l.needed())
 }
 
 // retryAt returns when to try again after an attempt of this broker has failed.
-func (l *loop) retryAt(s *state) time.Time {
+func (l *loop) retryAt(s *state, needed bool) time.Time {
 	remaining := l.remaining(s, s.failedAt)
-	pause := nextPause(s.failure, s.failures, remaining, l.needed(), l.random)
 	if s.rejected {
-		pause = rejectedPause(l.rejections.count, s.failedAt.Sub(l.rejections.since), !l.proven, remaining)
+		return s.failedAt.Add(rejectedPause(l.rejections.count, s.failedAt.Sub(l.rejections.since), !l.proven, remaining))
 	}
-	return s.failedAt.Add(pause)
+	return s.failedAt.Add(nextPause(s.failure, s.failures, remaining, needed, l.random))
 }
 
-// needed reports whether requests need a token.
-func (l *loop) needed() bool { return l.waiting.Load() > 0 || l.unserved.Load() }
+// needed reports whether requests need a token: they wait for one, or have failed for lack of one since the last call.
+func (l *loop) needed() bool { return l.unserved.Swap(false) || l.waiting.Load() > 0 }
 
 // remaining returns what is left of the token; or, negated, for how long there has been none.
 func (l *loop) remaining(s *state, now time.Time) time.Duration {
@@ -45,7 +44,7 @@ func (l *loop) shortenPause() {
 	if current.failure == nil || l.pauseIsShared || current.rejected {
 		return
 	}
-	if at := l.retryAt(current); at.Before(current.nextAttempt) {
+	if at := l.retryAt(current, true); at.Before(current.nextAttempt) {
 		l.publish(func(next *state) { next.nextAttempt = at })
 	}
 }

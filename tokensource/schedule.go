@@ -124,7 +124,7 @@ func sharedPause(failure *RefreshError, failures int, remaining time.Duration, r
 //
 // failures counts the consecutive failures, from 1. remaining is what was left of the token when the attempt ended; it is
 // negative once requests have been without a token for that long. needed means that requests wait for a token, or have
-// failed for lack of one since the attempt began. random is in [0, 1).
+// failed for lack of one since the attempt before. random is in [0, 1).
 func nextPause(failure *RefreshError, failures int, remaining time.Duration, needed bool, random float64) time.Duration {
 	ceiling := maxBackoff
 	if failures < 5 { // 2^5 s exceeds the ceiling

@@ -55,7 +55,7 @@ type Source struct {
 	state          atomic.Pointer[state]
 	requestsWaited atomic.Uint64
 	waiting        atomic.Int64 // requests that wait for a token
-	unserved       atomic.Bool  // a request has failed for lack of a token since the last attempt began
+	unserved       atomic.Bool  // a request has failed for lack of a token since the last failed attempt
 	invalidations  atomic.Uint64
 	fetching       atomic.Pointer[time.Time] // when the token request in flight was sent; nil: none in flight
 	storeHits      atomic.Uint64
