@@ -143,8 +143,8 @@ func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
 
 // WaitNewer returns the value of a token other than old, which the API refused, as soon as there is one. Its error is a
 // *problem.Problem: see ErrNoToken. It fails as soon as an attempt to fetch a token fails or returns old again, and when ctx
-// is done; the error then wraps ctx.Err(). Call it after Invalidate has returned true, and Accepted once the API has
-// accepted the value.
+// is done; the error then wraps ctx.Err(). Call it after Invalidate has returned true. Once the
+// API has accepted the value, call Accepted; if it refuses it, Invalidate.
 func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, err error) {
 	for {
 		current, now := s.state.Load(), time.Now()
