@@ -28,7 +28,7 @@ type TokenEndpoint struct {
 	Scopes   []string // RFC 6749 section 3.3; the parameter is not sent without scopes
 	// Transport sends the requests. It is required.
 	Transport http.RoundTripper
-	// Timeout limits one token request, including reading the response. The default is 30 s: a slow login server is better
+	// Timeout limits one token request, including reading the response. The default is 29 s: a slow login server is better
 	// than none, and a second request looks for one that has recovered; see hedgeAfter.
 	Timeout time.Duration
 	// UserAgent is the User-Agent header; the transport's default if empty.
@@ -76,9 +76,10 @@ func networkError(err error) *RefreshError {
 	}
 	described := neterr.Describe("the login server", err)
 	return &RefreshError{
-		Outcome: OutcomeUnavailable,
-		Reason:  described.Detail,
-		Advice:  described.Hint + " The broker retries automatically.",
+		Outcome:  OutcomeUnavailable,
+		Reason:   described.Detail,
+		Advice:   described.Hint + " The broker retries automatically.",
+		timedOut: errors.Is(err, context.DeadlineExceeded),
 	}
 }
 

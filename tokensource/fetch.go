@@ -46,11 +46,10 @@ func (p pairFetcher) close() {
 
 // open returns a fetcher for a pair, which shares its tokens if there is a store.
 func (s *Source) open(pair Credentials) pairFetcher {
-	login := loginFetcher{s, pair, s.config.Endpoint.Timeout}
+	login := loginFetcher{s, pair}
 	if s.config.Store == nil {
 		return pairFetcher{login, pair}
 	}
-	login.hedgeFor = maxLease // then the other brokers try
 	entry := s.config.Store.Entry(pair, s.config.Endpoint, func() { signal(s.notified) })
 	return pairFetcher{&sharedFetcher{source: s, login: login, entry: entry, began: time.Now(), random: random()}, pair}
 }
@@ -70,9 +69,8 @@ func (s *Source) obtain(ctx context.Context, from fetcher, known *token) (attemp
 
 // loginFetcher is a fetcher that sends token requests.
 type loginFetcher struct {
-	source   *Source
-	pair     Credentials
-	hedgeFor time.Duration // how long an attempt starts second requests
+	source *Source
+	pair   Credentials
 }
 
 func (loginFetcher) stored(context.Context, *token) (attempt, bool) { return attempt{}, false }

@@ -25,9 +25,9 @@ func newFiles(t *testing.T, options fakeetrusted.Options) *files {
 	dir := t.TempDir()
 	f := &files{id: filepath.Join(dir, "client_id"), secret: filepath.Join(dir, "client_secret")}
 	f.write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-	f.rig = newRigWith(t, options, tokensource.CredentialSource{
-		ID:     tokensource.CredentialField{Name: f.id, File: f.id},
-		Secret: tokensource.CredentialField{Name: f.secret, File: f.secret},
+	f.rig = newRigWith(t, options, func(config *tokensource.Config) {
+		config.Credentials.ID = tokensource.CredentialField{Name: f.id, File: f.id}
+		config.Credentials.Secret = tokensource.CredentialField{Name: f.secret, File: f.secret}
 	})
 	return f
 }
@@ -434,7 +434,7 @@ func TestRejectionAdviceHasHints(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRigWith(t, fakeetrusted.Options{}, fixed(tc.id, tc.secret))
+				r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) { config.Credentials = fixed(tc.id, tc.secret) })
 				_, err := r.wait(time.Second)
 				advice := noToken(t, err).Hint
 				want := append(tc.want, "Client ID = prefix + Identifier", `"Client enabled" is green`, `Copy the secret again with "Show"`, "same client", "administrators")

@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	// requestTimeout limits a token request. It is long, because a login server that always takes 12 s must yield tokens.
-	requestTimeout = 30 * time.Second
+	// requestTimeout limits a token request. It is long, because a login server that always takes 12 s must yield tokens. With
+	// the pause of a second after it, it is a multiple of hedgeAfter, so that one of two attempts in a row follows the other
+	// like their second requests.
+	requestTimeout = 29 * time.Second
 
 	// hedgeAfter is how long a token request runs before a second one looks whether new connections are answered, and how
 	// long that one runs before another replaces it.
@@ -44,7 +46,6 @@ func (f loginFetcher) request(ctx context.Context) reply {
 		})
 		return replies, stop
 	}
-	began := time.Now()
 	first, _ := start()
 	var (
 		second     chan reply // nil: there is none
@@ -62,8 +63,7 @@ func (f loginFetcher) request(ctx context.Context) reply {
 			}
 			second = nil
 		case now := <-ticker.C:
-			current := f.source.state.Load().token
-			if current != nil && current.remaining(now) >= hedgeRemaining || now.Sub(began) >= f.hedgeFor {
+			if current := f.source.state.Load().token; current.serves(now) && current.remaining(now) >= hedgeRemaining || f.source.peerFetches.Load() {
 				continue
 			}
 			if second != nil {

@@ -141,6 +141,8 @@ func nextPause(failure *RefreshError, failures int, remaining time.Duration, nee
 	switch {
 	case remaining > 0:
 		pause = min(pause, remaining/8)
+	case needed && failure.timedOut:
+		pause = minBackoff // the attempt itself was a long pause
 	case needed && -remaining < longOutage:
 		pause = min(pause, maxNeededPause)
 	case needed && !failure.isRefusal():

@@ -73,6 +73,8 @@ func TestNextPause(t *testing.T) {
 		{"a 408 for 30 s", status(408, 0), 9, -30 * second, true, almostOne, 5 * second},
 		{"a 425 for 30 s", status(425, 0), 9, -30 * second, true, almostOne, 5 * second},
 		{"a 429 for 30 s", status(429, 0), 9, -30 * second, true, almostOne, 5 * second},
+		{"no answer for 30 s", &RefreshError{timedOut: true}, 9, -30 * second, true, almostOne, second},
+		{"nor does a request need a token", &RefreshError{timedOut: true}, 9, -30 * second, false, almostOne, 30 * second},
 
 		{"Retry-After is a lower bound", status(503, 20*second), 1, 200 * second, false, 0, 20 * second},
 		{"Retry-After is no upper bound", status(503, 2*second), 9, 240 * second, false, almostOne, 30 * second},
