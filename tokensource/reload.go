@@ -85,6 +85,10 @@ type readFailure struct {
 // that yields a token replaces the old one, together with its token. It reports whether that has happened.
 func (l *loop) reloadCredentials(ctx context.Context) bool {
 	l.readAt = time.Time{}
+	if !l.inUse.pair.isZero() && !l.config.Credentials.isSettled() {
+		l.readAt = time.Now().Add(candidatePause)
+		return false
+	}
 	modified := l.config.Credentials.modified() // before reading, so that no later change is missed
 	written := modified != l.modified
 	l.modified = modified

@@ -1,6 +1,7 @@
 package tokensource_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -234,7 +235,41 @@ func TestRejectionTriesWaitingPair(t *testing.T) {
 	})
 }
 
-func TestWritingFilesAgainRetriesAtOnce(t *testing.T) {
+// A secret that is written in two steps is not sent to the login server before it is complete.
+func TestHalfWrittenPairIsNotTried(t *testing.T) {
+	for name, signalled := range map[string]bool{"the change is noticed": true, "the pair in use is rejected": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFiles(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
+				f.server.SetClient("new-id", "new-secret")
+				f.at(time.Second)
+				f.server.RemoveClient(fakeetrusted.DefaultClientID)
+				if !signalled {
+					f.at(time.Until(f.Snapshot().NextAttempt) + time.Second - time.Millisecond)
+				}
+				for _, secret := range []string{"", "new", "new-sec", "new-secret"} {
+					f.write(t, "new-id", secret)
+					if err := errors.Join(os.Chtimes(f.id, time.Now(), time.Now()), os.Chtimes(f.secret, time.Now(), time.Now())); err != nil {
+						t.Fatal(err)
+					}
+					if signalled {
+						f.ReloadCredentials()
+					}
+					time.Sleep(700 * time.Millisecond)
+				}
+				time.Sleep(time.Second)
+				if got := f.reloads(); !slices.Equal(got, []tokensource.ReloadOutcome{tokensource.ReloadSuccess}) {
+					t.Errorf("got the reloads %v, want one success", got)
+				}
+				if request := f.server.TokenRequests()[f.server.TokenRequestCount()-1]; request.Form.Get("client_secret") != "new-secret" {
+					t.Error("got another secret in the last token request, want the new one")
+				}
+			})
+		})
+	}
+}
+
+func TestWritingFilesAgainRetriesSoon(t *testing.T) {
 	for name, id := range map[string]string{"changed pair": "new-id", "pair in use": fakeetrusted.DefaultClientID} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -259,7 +294,7 @@ func TestWritingFilesAgainRetriesAtOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 				f.ReloadCredentials()
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(2 * time.Second) // until they have settled, and a second after the last attempt
 				if snapshot := f.Snapshot(); !snapshot.Valid || snapshot.LastFailure != nil || snapshot.PendingReload != nil {
 					t.Errorf("snapshot %+v, want a token of the pair", snapshot)
 				}

@@ -54,7 +54,7 @@ func (r *credentialReloader) watchedDirs() []string {
 }
 
 func (r *credentialReloader) reloadKeys() {
-	if r.keyFile == "" {
+	if r.keyFile == "" || !filewatch.Settled(r.keyFile) { // half of a key is easier to find
 		return
 	}
 	keys, err := config.ReadAccessKeys(r.keyFile)
