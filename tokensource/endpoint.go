@@ -15,9 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
-
 	"etrusted-broker/internal/neterr"
 )
 
@@ -38,36 +35,40 @@ type TokenEndpoint struct {
 // maxResponseSize limits the body of a token response. A token is a few kB.
 const maxResponseSize = 1 << 20
 
-// requestToken makes one token request with the client credentials grant (RFC 6749 section 4.4). Package
-// clientcredentials builds and sends the request. Its result is discarded, because its errors quote the response body;
-// interpretResponse reads the recorded response instead.
+// requestToken makes one token request with the client credentials grant (RFC 6749 section 4.4). Its error quotes nothing of the
+// response, which may repeat the secret.
 func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credentials) (issuedToken, *RefreshError) {
-	recorder := &responseRecorder{next: e.Transport, userAgent: e.UserAgent}
-	client := &http.Client{
-		Transport: recorder,
-		// A 307 would send the secret to another host.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	config := clientcredentials.Config{
-		ClientID:     credentials.ID.Reveal(),
-		ClientSecret: credentials.Secret.Reveal(),
-		TokenURL:     e.URL,
-		Scopes:       e.Scopes,
-		AuthStyle:    oauth2.AuthStyleInParams, // auto-detection would send every rejected pair twice
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {credentials.ID.Reveal()}, "client_secret": {credentials.Secret.Reveal()},
 	}
 	if e.Audience != "" {
-		config.EndpointParams = url.Values{"audience": {e.Audience}}
+		form.Set("audience", e.Audience)
+	}
+	if len(e.Scopes) > 0 {
+		form.Set("scope", strings.Join(e.Scopes, " "))
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
-	_, _ = config.Token(context.WithValue(ctx, oauth2.HTTPClient, client)) // the recorder has the result
-	switch {
-	case recorder.err != nil:
-		return issuedToken{}, networkError(recorder.err)
-	case recorder.response == nil: // nothing was sent
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(form.Encode()))
+	if err != nil {
 		return issuedToken{}, &RefreshError{Outcome: OutcomeInvalidResponse, Reason: "the token request could not be created", Advice: wrongEndpointAdvice}
 	}
-	return interpretResponse(recorder.response, recorder.body, time.Now())
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Accept-Encoding", "identity")
+	if e.UserAgent != "" {
+		request.Header.Set("User-Agent", e.UserAgent)
+	}
+	response, err := e.Transport.RoundTrip(request) // not a http.Client: it follows a 307, with the secret, to another host
+	if err != nil {
+		return issuedToken{}, networkError(err)
+	}
+	body, err := readBody(response.Body)
+	_ = response.Body.Close() // only read from
+	if err != nil {
+		return issuedToken{}, networkError(err)
+	}
+	return interpretResponse(response, body, time.Now())
 }
 
 func networkError(err error) *RefreshError {
@@ -87,41 +88,6 @@ var (
 	errResponseTooLarge = fmt.Errorf("it is larger than %d bytes", maxResponseSize)
 	errNotGzip          = errors.New("it is not valid gzip")
 )
-
-// responseRecorder is an http.RoundTripper that keeps the response to a token request as it was received.
-type responseRecorder struct {
-	next      http.RoundTripper
-	userAgent string
-
-	response *http.Response // its body has been read and closed
-	body     []byte
-	err      error
-}
-
-// RoundTrip sends the request and reads the whole response.
-func (r *responseRecorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context()) // a RoundTripper must not modify its request
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Accept-Encoding", "identity")
-	if r.userAgent != "" {
-		req.Header.Set("User-Agent", r.userAgent)
-	}
-	response, err := r.next.RoundTrip(req)
-	if err != nil {
-		r.err = err
-		return nil, err
-	}
-	body, err := readBody(response.Body)
-	_ = response.Body.Close() // only read from
-	if err != nil {
-		r.err = err
-		return nil, err
-	}
-	r.response, r.body = response, body
-	copied := *response
-	copied.Body = io.NopCloser(bytes.NewReader(body))
-	return &copied, nil
-}
 
 // readBody returns the text of a response. Some servers compress it although Accept-Encoding forbids that, and some put a
 // byte order mark in front.
