@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -111,74 +110,4 @@ func readBody(r io.Reader) ([]byte, error) {
 		return nil, errResponseTooLarge
 	}
 	return bytes.TrimPrefix(body, []byte("\ufeff")), nil
-}
-
-// interpretResponse maps a response of the token endpoint (RFC 6749 sections 5.1 and 5.2) to a token or an error.
-func interpretResponse(response *http.Response, body []byte, now time.Time) (issuedToken, *RefreshError) {
-	if response.StatusCode == http.StatusOK {
-		issued, code, err := parseTokenResponse(body)
-		switch {
-		case err != nil:
-			return issuedToken{}, invalidResponseError(err.Error())
-		case code != "":
-			return issuedToken{}, invalidResponseError("it is the error " + code)
-		}
-		if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
-			issued.delay = delay(issued.notBefore, date)
-		}
-		return issued, nil
-	}
-	refreshErr := interpretError(response.StatusCode, body)
-	refreshErr.Status = response.StatusCode
-	refreshErr.RetryAfter = retryAfter(response.Header.Get("Retry-After"), now)
-	return issuedToken{}, refreshErr
-}
-
-func interpretError(status int, body []byte) *RefreshError {
-	code := errorCode(body)
-	refused := status == http.StatusUnauthorized || status == http.StatusForbidden
-	switch {
-	case isClientError(code) && (refused || status == http.StatusBadRequest):
-		return rejectedError(status, code)
-	case status >= 300 && status < 400:
-		return invalidResponseError(fmt.Sprintf("it is a redirect (%d), which is never followed, because it would send the secret to another address", status))
-	case isTemporary(status), code == "temporarily_unavailable":
-		refreshErr := &RefreshError{Outcome: OutcomeUnavailable, Reason: "the login server answered " + statusText(status, ""), Advice: outageAdvice}
-		if status == http.StatusTooManyRequests {
-			refreshErr.Advice = rateLimitAdvice
-		}
-		return refreshErr
-	case refused && (code == "" || code == unknownErrorCode):
-		return blockedError(status, body)
-	case code != "":
-		refreshErr := invalidResponseError(statusText(status, code))
-		refreshErr.Parameters = code == "invalid_request" || code == "invalid_target"
-		refreshErr.Advice = "Check ETRUSTED_AUDIENCE, ETRUSTED_SCOPES and ETRUSTED_TOKEN_URL. The broker retries automatically."
-		return refreshErr
-	default:
-		return invalidResponseError(fmt.Sprintf("its status is %d", status))
-	}
-}
-
-// isClientError reports whether an error code means that the client must be corrected: those of RFC 6749 section 5.2
-// except invalid_request, and access_denied, with which eTrusted answers a wrong audience.
-func isClientError(code string) bool {
-	switch code {
-	case "invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type", "invalid_scope", "access_denied":
-		return true
-	}
-	return false
-}
-
-// retryAfter parses a Retry-After header (RFC 9110 section 10.2.3): seconds, or a date. It returns zero if the header
-// is missing or invalid, or if the date has passed.
-func retryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if date, err := http.ParseTime(value); err == nil {
-		return max(0, date.Sub(now))
-	}
-	return 0
 }
