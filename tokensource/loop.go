@@ -9,14 +9,12 @@ import (
 // loop is a running source's fetcher. Only Run's goroutine uses it.
 type loop struct {
 	*Source
-	inUse      pairFetcher // with the pair in use; zero until there is one
-	candidate  pairFetcher // with a changed pair that has not yielded a token yet
-	started    time.Time   // when the pair in use was first read; before that, when the loop began
-	proven     bool        // whether the pair in use has yielded a token
-	rejections rejections  // of the pair in use
-	// random is the jitter of the pause after the last failed attempt. pauseIsShared means that all brokers that share the
-	// token pause as long.
-	random        float64
+	inUse     pairFetcher // with the pair in use; zero until there is one
+	candidate pairFetcher // with a changed pair that has not yielded a token yet
+	started   time.Time   // when the pair in use was first read; before that, when the loop began
+	proven    bool        // whether the pair in use has yielded a token
+	failed    failures    // of the pair in use, since its last token
+	// pauseIsShared means that all brokers that share the token pause after the last failure as long.
 	pauseIsShared bool
 
 	readAt        time.Time    // when to read the credentials again; zero: when a change is signalled
@@ -153,7 +151,7 @@ func (l *loop) record(result attempt, also func(next *state)) {
 		if result.failure != nil {
 			l.recordFailure(next, result)
 		} else {
-			l.proven, l.rejections = true, rejections{}
+			l.proven, l.failed = true, failures{}
 			next.recordSuccess(result.token, result.ended)
 		}
 		if !result.fromPeer {

@@ -44,34 +44,32 @@ const (
 
 // candidateResult is the last attempt with a changed pair that yielded no token.
 type candidateResult struct {
-	pair       Credentials
-	at         time.Time
-	pause      time.Duration // before the same pair is tried again
-	rateLimit  time.Duration // the least pause that a 429 allows
-	failures   int           // consecutive, of the same pair
-	rejections rejections
-}
-
-// shortenPause lets the same pair be tried as soon as possible.
-func (r *candidateResult) shortenPause() { r.pause = min(r.pause, max(candidatePause, r.rateLimit)) }
-
-// forgetFailures lets the same pair be tried as soon as possible, as if for the first time. The times stay: neither writing a
-// file again and again nor alternating between two pairs floods the login server.
-func (r *candidateResult) forgetFailures() {
-	r.shortenPause()
-	r.failures, r.rejections = 0, rejections{}
+	failures
+	pair      Credentials
+	wait      time.Duration // before the same pair is tried again
+	rateLimit time.Duration // the least that a 429 allows
 }
 
 // retryAt returns when a pair may be tried.
-func (r candidateResult) retryAt(pair Credentials) time.Time {
+func (r *candidateResult) retryAt(pair Credentials) time.Time {
 	switch {
 	case r.at.IsZero():
 		return r.at
 	case pair.Equal(r.pair):
-		return r.at.Add(r.pause)
+		return r.at.Add(r.wait)
 	default:
 		return r.at.Add(candidatePause)
 	}
+}
+
+// shortenWait lets the same pair be tried as soon as possible.
+func (r *candidateResult) shortenWait() { r.wait = min(r.wait, max(candidatePause, r.rateLimit)) }
+
+// forgetFailures lets the same pair be tried as soon as possible, as if for the first time. The time stays: neither writing a
+// file again and again nor alternating between two pairs floods the login server.
+func (r *candidateResult) forgetFailures() {
+	r.shortenWait()
+	r.failures = failures{at: r.at}
 }
 
 // readFailure is the last reported failure to read the credentials, if no read has succeeded since. The same failure is
@@ -131,7 +129,7 @@ func (l *loop) unchanged(written bool) {
 		l.publish(func(next *state) {
 			next.pendingReload = nil
 			if retry {
-				l.rejections = rejections{}
+				l.failed.rejections = 0
 				next.nextAttempt = earlier(next.nextAttempt, next.failedAt.Add(minBackoff))
 			}
 		})
@@ -145,7 +143,7 @@ func (l *loop) unchanged(written bool) {
 // tryWaiting reads the credentials because the login server has rejected those in use. A changed pair that waits to be tried
 // again is tried at once. It reports whether that pair is now in use.
 func (l *loop) tryWaiting(ctx context.Context) bool {
-	l.lastCandidate.shortenPause()
+	l.lastCandidate.shortenWait()
 	return l.reloadCredentials(ctx)
 }
 
@@ -168,7 +166,7 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 	}
 	l.inUse.close()
 	l.inUse, l.candidate = l.candidate, pairFetcher{}
-	l.lastCandidate = candidateResult{at: result.ended}
+	l.lastCandidate = candidateResult{failures: failures{at: result.ended}}
 	l.record(result, func(next *state) {
 		next.lastChange = result.ended
 		next.reloads[ReloadSuccess.index()]++
@@ -180,30 +178,28 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 
 // candidateFailed keeps the old pair and schedules the next attempt with the new one.
 func (l *loop) candidateFailed(pair Credentials, result attempt) {
-	last := candidateResult{pair: pair, at: result.ended, failures: 1}
-	if pair.Equal(l.lastCandidate.pair) {
-		last.failures, last.rejections = 1+l.lastCandidate.failures, l.lastCandidate.rejections
+	last := &l.lastCandidate
+	if !pair.Equal(last.pair) {
+		*last = candidateResult{pair: pair}
 	}
-	last.rejections.add(result.failure, result.ended)
-	outcome := ReloadPostponed
-	switch {
-	case isRejection(result.failure):
-		outcome = ReloadRejected
-		last.pause = rejectedPause(last.rejections.count, result.ended.Sub(last.rejections.since), true, 0)
-	case l.state.Load().rejected: // only the new pair can yield a token
-		last.pause = nextPause(result.failure, last.failures, l.remaining(l.state.Load(), result.ended), l.needed(), random())
-	default:
-		last.pause = nextPause(result.failure, last.failures, maxLifetime, false, random())
+	last.add(result.failure, result.ended)
+	remaining, needed := maxLifetime, false
+	if current := l.state.Load(); current.rejected { // only the new pair can yield a token
+		remaining, needed = l.remaining(current, result.ended), l.needed()
+	}
+	last.wait, last.rateLimit = last.pause(true, remaining, needed), 0
+	if !result.next.IsZero() {
+		last.wait = result.next.Sub(result.ended)
 	}
 	if result.failure.Status == http.StatusTooManyRequests {
 		last.rateLimit = min(result.failure.RetryAfter, maxRetryAfter)
 	}
-	if !result.next.IsZero() {
-		last.pause = result.next.Sub(result.ended)
-	}
-	l.lastCandidate = last
 	l.readAt = last.retryAt(pair)
-	l.publishPendingReload(CredentialReload{Outcome: outcome, Reason: result.failure.Reason, Advice: result.failure.Advice, Next: last.pause}, func(*state) {})
+	outcome := ReloadPostponed
+	if isRejection(result.failure) {
+		outcome = ReloadRejected
+	}
+	l.publishPendingReload(CredentialReload{Outcome: outcome, Reason: result.failure.Reason, Advice: result.failure.Advice, Next: last.wait}, func(*state) {})
 }
 
 // publishPendingReload publishes that the credentials that were last read are not in use, together with another change,
