@@ -10,17 +10,15 @@ import (
 type loop struct {
 	*Source
 	inUse     pairFetcher // with the pair in use; zero until there is one
-	candidate pairFetcher // with a changed pair that has not yielded a token yet
-	started   time.Time   // when the pair in use was first read; before that, when the loop began
-	proven    bool        // whether the pair in use has yielded a token
-	failed    failures    // of the pair in use, since its last token
+	candidate candidate
+	started   time.Time // when the pair in use was first read; before that, when the loop began
+	proven    bool      // whether the pair in use has yielded a token
+	failed    failures  // of the pair in use, since its last token
 	// pauseIsShared means that all brokers that share the token pause after the last failure as long.
 	pauseIsShared bool
 
-	readAt        time.Time    // when to read the credentials again; zero: when a change is signalled
-	modified      [2]time.Time // of their files, when they were last read
-	lastCandidate candidateResult
-	lastReadError readFailure
+	readAt   time.Time    // when to read the credentials again; zero: when a change is signalled
+	modified [2]time.Time // of their files, when they were last read
 	// lookAt is when to check the store for a token after its notification; zero: there was none. lookedAt is the time of
 	// the last check.
 	lookAt, lookedAt time.Time
@@ -119,14 +117,14 @@ func (l *loop) refresh(ctx context.Context) {
 		}
 		return
 	}
-	l.record(result, func(*state) {})
+	l.record(result)
 }
 
 // look takes a token that another broker has stored, after a notification.
 func (l *loop) look(ctx context.Context) {
 	l.lookAt, l.lookedAt = time.Time{}, time.Now()
 	if result, ok := l.inUse.stored(ctx, l.state.Load().token); ok {
-		l.record(result, func(*state) {})
+		l.record(result)
 	}
 }
 
@@ -144,8 +142,8 @@ func (l *loop) onNotify() {
 	}
 }
 
-// record publishes the result of an attempt, together with another change, and reports it to OnRefresh.
-func (l *loop) record(result attempt, also func(next *state)) {
+// record publishes the result of an attempt and reports it to OnRefresh.
+func (l *loop) record(result attempt) {
 	published := l.publish(func(next *state) {
 		next.waiting, next.fromPeer = false, result.fromPeer
 		if result.failure != nil {
@@ -158,7 +156,6 @@ func (l *loop) record(result attempt, also func(next *state)) {
 			next.lastDuration = result.duration
 			next.refreshes[next.outcome().index()]++
 		}
-		also(next)
 	})
 	event := published.event(l.config.Account, result.ended)
 	event.FromPeer, event.Duration = result.fromPeer, result.duration

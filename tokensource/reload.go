@@ -42,41 +42,35 @@ const (
 	rereadPause = 5 * time.Minute
 )
 
-// candidateResult is the last attempt with a changed pair that yielded no token.
-type candidateResult struct {
+// candidate is a changed pair that has not yielded a token yet, with its fetcher; that is nil if the pair is not in the files any
+// more. The zero value is none.
+type candidate struct {
+	pairFetcher
 	failures
-	pair      Credentials
-	wait      time.Duration // before the same pair is tried again
+	wait      time.Duration // after the last failure
 	rateLimit time.Duration // the least that a 429 allows
 }
 
 // retryAt returns when a pair may be tried.
-func (r *candidateResult) retryAt(pair Credentials) time.Time {
+func (c *candidate) retryAt(pair Credentials) time.Time {
 	switch {
-	case r.at.IsZero():
-		return r.at
-	case pair.Equal(r.pair):
-		return r.at.Add(r.wait)
+	case c.at.IsZero():
+		return c.at
+	case pair.Equal(c.pair):
+		return c.at.Add(c.wait)
 	default:
-		return r.at.Add(candidatePause)
+		return c.at.Add(candidatePause)
 	}
 }
 
 // shortenWait lets the same pair be tried as soon as possible.
-func (r *candidateResult) shortenWait() { r.wait = min(r.wait, max(candidatePause, r.rateLimit)) }
+func (c *candidate) shortenWait() { c.wait = min(c.wait, max(candidatePause, c.rateLimit)) }
 
 // forgetFailures lets the same pair be tried as soon as possible, as if for the first time. The time stays: neither writing a
 // file again and again nor alternating between two pairs floods the login server.
-func (r *candidateResult) forgetFailures() {
-	r.shortenWait()
-	r.failures = failures{at: r.at}
-}
-
-// readFailure is the last reported failure to read the credentials, if no read has succeeded since. The same failure is
-// not reported at every read.
-type readFailure struct {
-	text string
-	at   time.Time
+func (c *candidate) forgetFailures() {
+	c.shortenWait()
+	c.failures = failures{at: c.at}
 }
 
 // reloadCredentials reads the credentials and, if they have changed, tries the new pair: make before break. Only a pair
@@ -97,8 +91,7 @@ func (l *loop) reloadCredentials(ctx context.Context) bool {
 		return false
 	case l.inUse.pair.isZero():
 		// The first pair replaces nothing, so it need not be tried first.
-		l.inUse, l.lastReadError = l.open(pair), readFailure{}
-		l.started = time.Now()
+		l.inUse, l.started = l.open(pair), time.Now()
 		l.publish(func(next *state) {
 			next.lastChange = time.Now()
 			next.failure, next.rejected, next.nextAttempt = nil, false, time.Time{}
@@ -109,11 +102,10 @@ func (l *loop) reloadCredentials(ctx context.Context) bool {
 		l.unchanged(written)
 		return false
 	}
-	if pair.Equal(l.lastCandidate.pair) && (written || l.lastReadError.text != "") {
-		l.lastCandidate.forgetFailures() // perhaps the login server knows it now
+	if pending := l.state.Load().pendingReload; written || pending != nil && pending.Outcome == ReloadUnreadable {
+		l.candidate.forgetFailures() // perhaps the login server knows it now
 	}
-	l.lastReadError = readFailure{}
-	if retryAt := l.lastCandidate.retryAt(pair); time.Until(retryAt) > 0 {
+	if retryAt := l.candidate.retryAt(pair); time.Until(retryAt) > 0 {
 		l.readAt = retryAt
 		return false
 	}
@@ -134,24 +126,23 @@ func (l *loop) unchanged(written bool) {
 			}
 		})
 	}
-	l.lastCandidate.forgetFailures()
-	l.lastReadError = readFailure{}
+	l.candidate.forgetFailures()
 	l.candidate.close()
-	l.candidate = pairFetcher{}
+	l.candidate.fetcher = nil
 }
 
 // tryWaiting reads the credentials because the login server has rejected those in use. A changed pair that waits to be tried
 // again is tried at once. It reports whether that pair is now in use.
 func (l *loop) tryWaiting(ctx context.Context) bool {
-	l.lastCandidate.shortenWait()
+	l.candidate.shortenWait()
 	return l.reloadCredentials(ctx)
 }
 
 // tryCandidate requests a token with a pair other than the one in use. It reports whether the pair is now in use.
 func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
-	if !pair.Equal(l.candidate.pair) {
+	if l.candidate.fetcher == nil || !pair.Equal(l.candidate.pair) {
 		l.candidate.close()
-		l.candidate = l.open(pair)
+		l.candidate = candidate{pairFetcher: l.open(pair), failures: failures{at: l.candidate.at}}
 	}
 	result, ok := l.obtain(ctx, l.candidate, nil)
 	switch {
@@ -161,77 +152,73 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 		l.readAt = result.next
 		return false
 	case result.failure != nil:
-		l.candidateFailed(pair, result)
+		l.candidateFailed(result)
 		return false
 	}
 	l.inUse.close()
-	l.inUse, l.candidate = l.candidate, pairFetcher{}
-	l.lastCandidate = candidateResult{failures: failures{at: result.ended}}
-	l.record(result, func(next *state) {
+	l.inUse, l.candidate = l.candidate.pairFetcher, candidate{failures: failures{at: result.ended}}
+	l.publish(func(next *state) {
 		next.lastChange = result.ended
 		next.reloads[ReloadSuccess.index()]++
 		next.pendingReload = nil
 	})
+	l.record(result)
 	l.config.OnReload(CredentialReload{Account: l.config.Account, Outcome: ReloadSuccess})
 	return true
 }
 
 // candidateFailed keeps the old pair and schedules the next attempt with the new one.
-func (l *loop) candidateFailed(pair Credentials, result attempt) {
-	last := &l.lastCandidate
-	if !pair.Equal(last.pair) {
-		*last = candidateResult{pair: pair}
-	}
-	last.add(result.failure, result.ended)
+func (l *loop) candidateFailed(result attempt) {
+	c := &l.candidate
+	c.add(result.failure, result.ended)
 	remaining, needed := maxLifetime, false
 	if current := l.state.Load(); current.rejected { // only the new pair can yield a token
 		remaining, needed = l.remaining(current, result.ended), l.needed()
 	}
-	last.wait, last.rateLimit = last.pause(true, remaining, needed), 0
+	c.wait, c.rateLimit = c.pause(true, remaining, needed), 0
 	if !result.next.IsZero() {
-		last.wait = result.next.Sub(result.ended)
+		c.wait = result.next.Sub(result.ended)
 	}
 	if result.failure.Status == http.StatusTooManyRequests {
-		last.rateLimit = min(result.failure.RetryAfter, maxRetryAfter)
+		c.rateLimit = min(result.failure.RetryAfter, maxRetryAfter)
 	}
-	l.readAt = last.retryAt(pair)
+	l.readAt = result.ended.Add(c.wait)
 	outcome := ReloadPostponed
 	if isRejection(result.failure) {
 		outcome = ReloadRejected
 	}
-	l.publishPendingReload(CredentialReload{Outcome: outcome, Reason: result.failure.Reason, Advice: result.failure.Advice, Next: last.wait}, func(*state) {})
+	l.reportPending(CredentialReload{Outcome: outcome, Reason: result.failure.Reason, Advice: result.failure.Advice, Next: c.wait})
 }
 
-// publishPendingReload publishes that the credentials that were last read are not in use, together with another change,
-// and reports it to OnReload.
-func (l *loop) publishPendingReload(reload CredentialReload, also func(next *state)) {
+// reportPending publishes that the credentials that were last read are not in use, and reports it to OnReload.
+func (l *loop) reportPending(reload CredentialReload) {
 	reload.Account = l.config.Account
 	l.publish(func(next *state) {
 		next.pendingReload, next.pendingReloadAt = &reload, time.Now()
 		if reload.Outcome != ReloadPostponed {
 			next.reloads[reload.Outcome.index()]++
 		}
-		also(next)
 	})
 	l.config.OnReload(reload)
 }
 
-// credentialsUnreadable keeps the current pair. Before the first pair, waiting requests fail at once.
+// credentialsUnreadable keeps the current pair. Before the first pair, waiting requests fail at once. The same failure is not
+// reported at every read.
 func (l *loop) credentialsUnreadable(err error) {
 	l.readAt = time.Now().Add(rereadPause)
-	if l.lastReadError.text == err.Error() && time.Since(l.lastReadError.at) < rereadPause {
-		return
-	}
-	l.lastReadError = readFailure{err.Error(), time.Now()}
 	failure := &RefreshError{
 		Outcome: OutcomeRejected, // as far as an app is concerned
 		Reason:  "cannot read the credentials: " + oneLine(err),
 		Advice:  "Fix the files; the broker picks them up automatically.",
 	}
+	if current := l.state.Load(); current.pendingReload != nil && current.pendingReload.Reason == failure.Reason && time.Since(current.pendingReloadAt) < rereadPause {
+		return
+	}
 	first := l.inUse.pair.isZero()
-	l.publishPendingReload(CredentialReload{Outcome: ReloadUnreadable, First: first, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause}, func(next *state) {
-		if first {
+	if first {
+		l.publish(func(next *state) {
 			next.failure, next.rejected, next.failedAt, next.nextAttempt = failure, true, time.Now(), l.readAt
-		}
-	})
+		})
+	}
+	l.reportPending(CredentialReload{Outcome: ReloadUnreadable, First: first, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause})
 }
