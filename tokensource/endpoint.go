@@ -36,7 +36,7 @@ const maxResponseSize = 1 << 20
 
 // requestToken makes one token request with the client credentials grant (RFC 6749 section 4.4). Its error quotes nothing of the
 // response, which may repeat the secret.
-func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credentials) (issuedToken, *RefreshError) {
+func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credentials) (*token, *RefreshError) {
 	form := url.Values{
 		"grant_type": {"client_credentials"}, "client_id": {credentials.ID.Reveal()}, "client_secret": {credentials.Secret.Reveal()},
 	}
@@ -50,7 +50,7 @@ func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credential
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(form.Encode()))
 	if err != nil {
-		return issuedToken{}, &RefreshError{Outcome: OutcomeInvalidResponse, Reason: "the token request could not be created", Advice: wrongEndpointAdvice}
+		return nil, &RefreshError{Outcome: OutcomeInvalidResponse, Reason: "the token request could not be created", Advice: wrongEndpointAdvice}
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Accept", "application/json")
@@ -58,16 +58,23 @@ func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credential
 	if e.UserAgent != "" {
 		request.Header.Set("User-Agent", e.UserAgent)
 	}
+	sent := time.Now()
 	response, err := e.Transport.RoundTrip(request) // not a http.Client: it follows a 307, with the secret, to another host
 	if err != nil {
-		return issuedToken{}, networkError(err)
+		return nil, networkError(err)
 	}
 	body, err := readBody(response.Body)
 	_ = response.Body.Close() // only read from
 	if err != nil {
-		return issuedToken{}, networkError(err)
+		return nil, networkError(err)
 	}
-	return interpretResponse(response, body, time.Now())
+	received := time.Now()
+	fresh, failure := interpretResponse(response, body, received)
+	if failure != nil {
+		return nil, failure
+	}
+	fresh.issued, fresh.received = sent, received
+	return fresh, nil
 }
 
 func networkError(err error) *RefreshError {

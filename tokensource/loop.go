@@ -2,7 +2,6 @@ package tokensource
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 )
 
@@ -160,26 +159,4 @@ func (l *loop) record(result attempt) {
 	event := published.event(l.config.Account, result.ended)
 	event.FromPeer, event.Duration = result.fromPeer, result.duration
 	l.config.OnRefresh(event)
-}
-
-// random returns a number in [0, 1) for jitter. It need not be cryptographically secure.
-func random() float64 {
-	return rand.Float64() //nolint:gosec // G404: jitter only.
-}
-
-// jitter returns a random duration less than a maximum.
-func jitter(limit time.Duration) time.Duration { return time.Duration(random() * float64(limit)) }
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }

@@ -257,7 +257,7 @@ func TestHalfWrittenPairIsNotTried(t *testing.T) {
 					}
 					time.Sleep(700 * time.Millisecond)
 				}
-				time.Sleep(time.Second)
+				time.Sleep(3 * time.Second)
 				if got := f.reloads(); !slices.Equal(got, []tokensource.ReloadOutcome{tokensource.ReloadSuccess}) {
 					t.Errorf("got the reloads %v, want one success", got)
 				}

@@ -11,21 +11,19 @@ import (
 )
 
 // interpretResponse maps a response of the token endpoint (RFC 6749 sections 5.1 and 5.2) to a token or an error.
-func interpretResponse(response *http.Response, body []byte, now time.Time) (issuedToken, *RefreshError) {
+func interpretResponse(response *http.Response, body []byte, now time.Time) (*token, *RefreshError) {
 	if response.StatusCode == http.StatusOK {
-		issued, err := parseTokenResponse(body)
+		date, _ := http.ParseTime(response.Header.Get("Date")) // zero if there is none
+		fresh, err := parseTokenResponse(body, date)
 		if err != nil {
-			return issuedToken{}, invalidResponseError(err.Error())
+			return nil, invalidResponseError(err.Error())
 		}
-		if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
-			issued.delay = delay(issued.notBefore, date)
-		}
-		return issued, nil
+		return fresh, nil
 	}
 	refreshErr := interpretError(response.StatusCode, body)
 	refreshErr.Status = response.StatusCode
 	refreshErr.RetryAfter = retryAfter(response.Header.Get("Retry-After"), now)
-	return issuedToken{}, refreshErr
+	return nil, refreshErr
 }
 
 func interpretError(status int, body []byte) *RefreshError {

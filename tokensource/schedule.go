@@ -1,6 +1,7 @@
 package tokensource
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"time"
 )
@@ -166,4 +167,26 @@ func rejectedPause(rejections int, since time.Duration, changed bool, remaining 
 		pause = min(pause, max(minBackoff, remaining-lastAttempt))
 	}
 	return pause
+}
+
+// random returns a number in [0, 1) for jitter. It need not be cryptographically secure.
+func random() float64 {
+	return rand.Float64() //nolint:gosec // G404: jitter only.
+}
+
+// jitter returns a random duration less than a maximum.
+func jitter(limit time.Duration) time.Duration { return time.Duration(random() * float64(limit)) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

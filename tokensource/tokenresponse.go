@@ -9,17 +9,10 @@ import (
 	"time"
 )
 
-// issuedToken is an access token that the login server issued.
-type issuedToken struct {
-	accessToken string
-	lifetime    time.Duration // zero: it has expired already
-	notBefore   float64       // its nbf claim (RFC 7519 section 4.1.5); 0: none
-	delay       time.Duration // how long after the response the token is not valid yet
-}
-
-// parseTokenResponse reads the body of a token response. Its errors complete the sentence "the login server did not return a
-// token response:", and quote nothing of the body.
-func parseTokenResponse(body []byte) (issuedToken, error) {
+// parseTokenResponse returns the token in the body of a response. date is when the response was made, by the login server's clock;
+// zero if that is unknown. The errors complete the sentence "the login server did not return a token response:", and quote
+// nothing of the body.
+func parseTokenResponse(body []byte, date time.Time) (*token, error) {
 	var response struct {
 		AccessToken string          `json:"access_token"`
 		TokenType   *string         `json:"token_type"`
@@ -28,22 +21,20 @@ func parseTokenResponse(body []byte) (issuedToken, error) {
 	}
 	switch err := json.Unmarshal(body, &response); {
 	case err != nil:
-		return issuedToken{}, errors.New(describeBody(body))
+		return nil, errors.New(describeBody(body))
 	case response.Error != "":
-		return issuedToken{}, errors.New("it is the error " + knownErrorCode(response.Error))
+		return nil, errors.New("it is the error " + knownErrorCode(response.Error))
 	case response.AccessToken == "":
-		return issuedToken{}, errors.New("it has no access_token")
+		return nil, errors.New("it has no access_token")
 	case !isB64Token(response.AccessToken):
-		return issuedToken{}, errors.New("its access_token contains invalid characters (RFC 6750 section 2.1)")
+		return nil, errors.New("its access_token contains invalid characters (RFC 6750 section 2.1)")
 	case response.TokenType != nil && !strings.EqualFold(*response.TokenType, "Bearer"):
-		return issuedToken{}, errors.New("its token_type is not Bearer")
+		return nil, errors.New("its token_type is not Bearer")
 	}
 	claims := parseClaims(response.AccessToken)
-	return issuedToken{
-		accessToken: response.AccessToken,
-		lifetime:    tokenLifetime(response.ExpiresIn, claims),
-		notBefore:   claims.NotBefore,
-	}, nil
+	fresh := &token{authorization: "Bearer " + response.AccessToken, lifetime: tokenLifetime(response.ExpiresIn, claims)}
+	fresh.heldBack.Store(int64(claims.delay(date)))
+	return fresh, nil
 }
 
 // isB64Token reports whether s is a b64token of RFC 6750 section 2.1: 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+"
@@ -107,8 +98,11 @@ func parseClaims(accessToken string) (parsed claims) {
 	return parsed
 }
 
-// delay returns how long after date a token with an nbf claim becomes valid.
-func delay(notBefore float64, date time.Time) time.Duration {
-	seconds := notBefore - float64(date.Unix())
+// delay returns how long after date a token with these claims becomes valid.
+func (c claims) delay(date time.Time) time.Duration {
+	if date.IsZero() {
+		return 0
+	}
+	seconds := c.NotBefore - float64(date.Unix())
 	return time.Duration(max(0, min(seconds, maxLifetime.Seconds())) * float64(time.Second))
 }
