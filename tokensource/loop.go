@@ -86,10 +86,9 @@ func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 // because the login server has not been asked since.
 func (l *loop) nextRefresh() time.Time {
 	current, now := l.state.Load(), time.Now()
-	switch {
-	case current.waiting, current.token == nil, current.token.serves(now):
-		return current.nextAttempt
-	case current.failure == nil, current.token.valid(now) && !current.token.expiredByWallClock(current.failedAt) && current.token.expiredByWallClock(now):
+	switch last := current.token; {
+	case current.waiting, last == nil, last.serves(now):
+	case current.failure == nil, last.valid(now) && last.expiredByWallClock(now) && !last.expiredByWallClock(current.failedAt):
 		return earlier(current.nextAttempt, current.failedAt.Add(minBackoff))
 	}
 	return current.nextAttempt
