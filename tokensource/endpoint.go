@@ -60,13 +60,15 @@ func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credential
 	}
 	sent := time.Now()
 	response, err := e.Transport.RoundTrip(request) // not a http.Client: it follows a 307, with the secret, to another host
-	if err != nil {
-		return nil, networkError(err)
+	var body []byte
+	if err == nil {
+		body, err = readBody(response.Body)
+		_ = response.Body.Close() // only read from
 	}
-	body, err := readBody(response.Body)
-	_ = response.Body.Close() // only read from
 	if err != nil {
-		return nil, networkError(err)
+		failure := networkError(err)
+		failure.timedOut = errors.Is(err, context.DeadlineExceeded)
+		return nil, failure
 	}
 	received := time.Now()
 	fresh, failure := interpretResponse(response, body, received)
@@ -83,10 +85,9 @@ func networkError(err error) *RefreshError {
 	}
 	described := neterr.Describe("the login server", err)
 	return &RefreshError{
-		Outcome:  OutcomeUnavailable,
-		Reason:   described.Detail,
-		Advice:   described.Hint + " The broker retries automatically.",
-		timedOut: errors.Is(err, context.DeadlineExceeded),
+		Outcome: OutcomeUnavailable,
+		Reason:  described.Detail,
+		Advice:  described.Hint + " The broker retries automatically.",
 	}
 }
 

@@ -40,7 +40,7 @@ type RefreshError struct {
 	// RetryAfter is the pause that the server asked for; zero if it did not.
 	RetryAfter time.Duration
 
-	timedOut bool // there was no response for TokenEndpoint.Timeout
+	timedOut bool // the login server, or the connection to it, did not answer in time
 }
 
 // Error returns the reason and the advice.
