@@ -192,6 +192,25 @@ func TestReportsAcceptedToken(t *testing.T) {
 	}
 }
 
+// It also learns of each token that the API refuses, so that it offers none of them again.
+func TestReportsEachRefusedToken(t *testing.T) {
+	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	_, revoke := startRevoked(t, h1)
+	var refused []string
+	b := start(t, up.url, revoke, func(s *setup) {
+		s.fakeTokens().invalidate = func(value string) bool {
+			refused = append(refused, value)
+			return true
+		}
+	})
+	if a := b.do(t, b.request(t, "GET", "/x", nil)); a.status != 401 {
+		t.Fatalf("got %d, want the 401 of the API", a.status)
+	}
+	if want := []string{authorization, secondAuthorization}; !slices.Equal(refused, want) {
+		t.Errorf("got %q refused, want %q", refused, want)
+	}
+}
+
 func TestReportsFailedRetry(t *testing.T) {
 	calls := 0
 	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })

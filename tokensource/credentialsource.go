@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"etrusted-broker/internal/filewatch"
 )
 
 // CredentialSource says where a pair of credentials is read from.
@@ -72,6 +74,11 @@ func (s CredentialSource) modified() (at [2]time.Time) {
 		}
 	}
 	return at
+}
+
+// isSettled reports whether neither file may be half written.
+func (s CredentialSource) isSettled() bool {
+	return filewatch.Settled(s.ID.File) && filewatch.Settled(s.Secret.File)
 }
 
 // isStatic reports whether the pair can never change.

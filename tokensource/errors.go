@@ -39,6 +39,8 @@ type RefreshError struct {
 	Status int
 	// RetryAfter is the pause that the server asked for; zero if it did not.
 	RetryAfter time.Duration
+
+	timedOut bool // the login server, or the connection to it, did not answer in time
 }
 
 // Error returns the reason and the advice.

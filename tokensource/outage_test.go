@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ type outage struct {
 	lifetime time.Duration // of the tokens
 	delay    time.Duration // of each response
 	status   int           // of the responses during the outage; 0: the connection breaks
+	header   http.Header   // of the responses during the outage
 	gap      time.Duration // between two requests
 	down, up time.Duration // since began
 	began    time.Time
@@ -49,15 +51,15 @@ func (o *outage) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	status, body := o.status, ""
+	status, header, body := o.status, o.header, ""
 	if since := time.Since(o.began); since < o.down || since >= o.up {
 		o.expires = sent.Add(o.lifetime)
-		status, body = 200, fmt.Sprintf(`{"access_token":"token%d","expires_in":%d}`, len(o.sent), int(o.lifetime.Seconds()))
+		status, header, body = 200, http.Header{}, fmt.Sprintf(`{"access_token":"token%d","expires_in":%d}`, len(o.sent), int(o.lifetime.Seconds()))
 	}
 	if status == 0 {
 		return nil, io.ErrUnexpectedEOF
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body))}, nil
 }
 
 // run sends requests until a minute after the outage.
@@ -142,7 +144,7 @@ func (o *outage) attempts() (all []time.Duration) {
 }
 
 func (o *outage) String() string {
-	return fmt.Sprintf("%v tokens, outage (%d) from %v to %v, a request every %v, %v for a token", o.lifetime, o.status, o.down, o.up, o.gap, o.delay)
+	return fmt.Sprintf("%v tokens, outage (%d, %v) from %v to %v, a request every %v, %v for a token", o.lifetime, o.status, o.header, o.down, o.up, o.gap, o.delay)
 }
 
 // TestNoRequestWaitsLongAfterAnOutage checks random outages. A failure shows all that matters.
@@ -163,6 +165,9 @@ func TestNoRequestWaitsLongAfterAnOutage(t *testing.T) {
 					status:   []int{503, 500, 408, 0}[random.IntN(4)],
 					gap:      []time.Duration{20 * time.Millisecond, time.Second, 20 * time.Second}[random.IntN(3)],
 				}
+				if seconds := random.IntN(240) - 120; seconds > 0 {
+					o.header = http.Header{"Retry-After": {strconv.Itoa(seconds)}}
+				}
 				o.down = upTo(o.lifetime)
 				o.up = o.down + upTo([]time.Duration{10 * time.Second, o.lifetime, 3 * time.Minute}[random.IntN(3)])
 				o.run(t, random)
@@ -174,16 +179,20 @@ func TestNoRequestWaitsLongAfterAnOutage(t *testing.T) {
 
 // TestNoRequestWaitsAfterTheseOutages has the outages for which requests once waited for many seconds after their end.
 func TestNoRequestWaitsAfterTheseOutages(t *testing.T) {
-	for _, tc := range []struct{ lifetime, down, up time.Duration }{
-		{16 * time.Second, 5 * time.Second, 15 * time.Second},
-		{60 * time.Second, 30 * time.Second, 58 * time.Second},
-		{300 * time.Second, 100 * time.Second, 298 * time.Second},
+	for _, tc := range []struct {
+		lifetime, down, up time.Duration
+		header             http.Header
+	}{
+		{16 * time.Second, 5 * time.Second, 15 * time.Second, nil},
+		{60 * time.Second, 30 * time.Second, 58 * time.Second, nil},
+		{60 * time.Second, 30 * time.Second, 58 * time.Second, http.Header{"Retry-After": {"120"}}},
+		{300 * time.Second, 100 * time.Second, 298 * time.Second, nil},
 	} {
 		for range 30 {
 			t.Run(tc.lifetime.String(), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					o := &outage{lifetime: tc.lifetime, down: tc.down, up: tc.up, status: 503, delay: 20 * time.Millisecond, gap: 20 * time.Millisecond}
+					o := &outage{lifetime: tc.lifetime, down: tc.down, up: tc.up, status: 503, header: tc.header, delay: 20 * time.Millisecond, gap: 20 * time.Millisecond}
 					o.run(t, rand.New(rand.NewPCG(1, 1)))
 					for _, w := range o.waits {
 						if got := w.ended.Sub(w.began); got > 100*time.Millisecond {

@@ -1,6 +1,7 @@
 package tokensource
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"time"
 )
@@ -124,7 +125,7 @@ func sharedPause(failure *RefreshError, failures int, remaining time.Duration, r
 //
 // failures counts the consecutive failures, from 1. remaining is what was left of the token when the attempt ended; it is
 // negative once requests have been without a token for that long. needed means that requests wait for a token, or have
-// failed for lack of one since the attempt began. random is in [0, 1).
+// failed for lack of one since the attempt before. random is in [0, 1).
 func nextPause(failure *RefreshError, failures int, remaining time.Duration, needed bool, random float64) time.Duration {
 	ceiling := maxBackoff
 	if failures < 5 { // 2^5 s exceeds the ceiling
@@ -132,18 +133,17 @@ func nextPause(failure *RefreshError, failures int, remaining time.Duration, nee
 	}
 	pause := minBackoff + time.Duration(random*float64(ceiling-minBackoff))
 	atLeast := min(failure.RetryAfter, maxRetryAfter)
-	limited := failure.Status == http.StatusTooManyRequests
 	switch {
 	case remaining > lastAttempt:
 		atLeast = min(atLeast, remaining-lastAttempt)
-	case remaining > 0 && !limited:
-		atLeast = min(atLeast, remaining)
-	case !limited:
+	case failure.Status != http.StatusTooManyRequests:
 		atLeast = 0
 	}
 	switch {
 	case remaining > 0:
 		pause = min(pause, remaining/8)
+	case needed && failure.timedOut:
+		pause = minBackoff // the attempt itself was a long pause
 	case needed && -remaining < longOutage:
 		pause = min(pause, maxNeededPause)
 	case needed && !failure.isRefusal():
@@ -167,4 +167,26 @@ func rejectedPause(rejections int, since time.Duration, changed bool, remaining 
 		pause = min(pause, max(minBackoff, remaining-lastAttempt))
 	}
 	return pause
+}
+
+// random returns a number in [0, 1) for jitter. It need not be cryptographically secure.
+func random() float64 {
+	return rand.Float64() //nolint:gosec // G404: jitter only.
+}
+
+// jitter returns a random duration less than a maximum.
+func jitter(limit time.Duration) time.Duration { return time.Duration(random() * float64(limit)) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

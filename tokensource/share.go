@@ -124,7 +124,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token, ttl time.Duratio
 	case <-time.After(ttl * 9 / 10):
 		noAnswer := &RefreshError{Outcome: OutcomeUnavailable, Reason: "the login server did not answer in time", Advice: outageAdvice}
 		f.pause(release, known, attempt{ended: time.Now(), failure: noAnswer})
-		<-ended
+		f.watchPeers(ctx, ended)
 	}
 	switch {
 	case !ok:
@@ -139,6 +139,21 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token, ttl time.Duratio
 		f.failed(f.entry.Put(release, result.token.shared()))
 	}
 	return result, ok
+}
+
+// watchPeers returns once the attempt has ended. Meanwhile it looks whether another broker has the lease: that one then looks for
+// a login server that has recovered, so second requests of this one would be too many.
+func (f *sharedFetcher) watchPeers(ctx context.Context, ended <-chan struct{}) {
+	defer f.source.peerFetches.Store(false)
+	for {
+		select {
+		case <-ended:
+			return
+		case <-time.After(pollPause()):
+			shared, err := f.entry.Get(ctx)
+			f.source.peerFetches.Store(err == nil && shared.Lease != nil && shared.Lease.FencingToken > f.seen.FencingToken)
+		}
+	}
 }
 
 // pause lets the lease expire after the pause that a failure causes.

@@ -48,7 +48,7 @@ func (r *credentialReloader) run(ctx context.Context) {
 }
 
 func (r *credentialReloader) reloadKeys() {
-	if r.keyFile == "" {
+	if r.keyFile == "" || !filewatch.Settled(r.keyFile) { // half of a key is easier to find
 		return
 	}
 	keys, err := config.ReadAccessKeys(r.keyFile)

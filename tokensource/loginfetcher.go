@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	// requestTimeout limits a token request. It is long, because a login server that always takes 12 s must yield tokens.
-	requestTimeout = 30 * time.Second
+	// requestTimeout limits a token request. It is long, because a login server that always takes 12 s must yield tokens. With
+	// the pause of a second after it, it is a multiple of hedgeAfter: while a token is needed, there is a new request every
+	// 5 s, also from one attempt to the next.
+	requestTimeout = 29 * time.Second
 
 	// hedgeAfter is how long a token request runs before a second one looks whether new connections are answered, and how
 	// long that one runs before another replaces it.
@@ -19,11 +21,48 @@ const (
 	hedgeRemaining = 30 * time.Second
 )
 
+// loginFetcher is a fetcher that sends token requests.
+type loginFetcher struct {
+	source *Source
+	pair   Credentials
+}
+
+func (loginFetcher) stored(context.Context, *token) (attempt, bool) { return attempt{}, false }
+
+func (loginFetcher) close() {}
+
+// fetch gets a token from the login server.
+func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
+	started := time.Now()
+	f.source.fetching.Store(&started)
+	defer f.source.fetching.Store(nil)
+	got := f.request(ctx)
+	if ctx.Err() != nil {
+		return attempt{}, false
+	}
+	result := attempt{failure: got.failure, ended: time.Now()}
+	result.duration = result.ended.Sub(started)
+	switch fresh := got.token; {
+	case fresh != nil:
+		f.source.state.Load().limitKnown(fresh)
+		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, random())
+		if fresh.valid(result.ended) {
+			result.token = fresh
+			break
+		}
+		result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice}
+	case isRejection(got.failure):
+		for _, hint := range f.source.config.Credentials.hints(f.pair) {
+			got.failure.Advice += " " + hint
+		}
+	}
+	return result, true
+}
+
 // reply is the result of one token request.
 type reply struct {
-	issued  issuedToken
+	token   *token // nil: none
 	failure *RefreshError
-	sent    time.Time
 }
 
 // request asks the login server for a token. A login server that has accepted a request may never answer it, although it
@@ -38,13 +77,11 @@ func (f loginFetcher) request(ctx context.Context) reply {
 		ctx, stop := context.WithCancel(ctx)
 		replies = make(chan reply, 1)
 		running.Go(func() {
-			sent := time.Now()
-			issued, failure := f.source.config.Endpoint.requestToken(ctx, f.pair)
-			replies <- reply{issued, failure, sent}
+			fresh, failure := f.source.config.Endpoint.requestToken(ctx, f.pair)
+			replies <- reply{fresh, failure}
 		})
 		return replies, stop
 	}
-	began := time.Now()
 	first, _ := start()
 	var (
 		second     chan reply // nil: there is none
@@ -62,8 +99,7 @@ func (f loginFetcher) request(ctx context.Context) reply {
 			}
 			second = nil
 		case now := <-ticker.C:
-			current := f.source.state.Load().token
-			if current != nil && current.remaining(now) >= hedgeRemaining || now.Sub(began) >= f.hedgeFor {
+			if current := f.source.state.Load().token; current.serves(now) && current.remaining(now) >= hedgeRemaining || f.source.peerFetches.Load() {
 				continue
 			}
 			if second != nil {
