@@ -79,15 +79,22 @@ func (c Config) checkInterceptListen() error {
 		return nil
 	}
 	host, err := SplitListen(c.InterceptListen)
+	if err == nil {
+		err = c.CheckIntercept()
+	}
+	if err == nil && !isLoopback(host) && !c.Guarded() && !c.UnsafeListen {
+		err = ErrUnguarded
+	}
+	return err
+}
+
+// CheckIntercept returns what prevents listening for apps that take the broker for the API.
+func (c Config) CheckIntercept() error {
 	switch {
-	case err != nil:
-		return err
 	case c.InterceptCADir == "":
 		return errors.New("needs BROKER_INTERCEPT_CA_DIR, for the certificates of the API and the login server")
 	case c.TLSClientCAFile != "":
 		return errors.New("cannot be used with BROKER_TLS_CLIENT_CA_FILE: apps that take the broker for the API present no certificate. Use BROKER_ACCESS_KEY_FILE, which they can send as their client secret")
-	case !isLoopback(host) && !c.Guarded() && !c.UnsafeListen:
-		return ErrUnguarded
 	default:
 		return nil
 	}

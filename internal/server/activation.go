@@ -10,7 +10,8 @@ import (
 )
 
 // adminSocket and interceptSocket are the FileDescriptorName= of the sockets of the admin listener, and of that for
-// BROKER_INTERCEPT_LISTEN. A socket of any other name is the app's.
+// BROKER_INTERCEPT_LISTEN. A socket of any other name is the app's. Of the latter two there may be several, such as one for each
+// of IPv4 and IPv6.
 const (
 	adminSocket     = "admin"
 	interceptSocket = "intercept"
@@ -31,16 +32,16 @@ func inherited() (l Listeners, err error) {
 		if !listening || err != nil || listener.Addr().Network() == "unixpacket" {
 			return l, config.Error{Variable: "LISTEN_FDS", Message: fmt.Sprintf("the socket %q is not a listening stream socket: in the .socket unit, use only ListenStream= and Accept=no, and start the broker directly, not from a wrapper", file.Name())}
 		}
-		switch name := file.Name(); {
-		case name == adminSocket && l.Admin == nil:
+		switch {
+		case file.Name() == interceptSocket:
+			l.Intercept = append(l.Intercept, listener)
+		case file.Name() != adminSocket:
+			l.App = append(l.App, listener)
+		case l.Admin == nil:
 			l.Admin = listener
-		case name == interceptSocket && l.Intercept == nil:
-			l.Intercept = []net.Listener{listener}
-		case name != adminSocket && name != interceptSocket && l.App == nil:
-			l.App = []net.Listener{listener}
 		default:
 			_ = listener.Close() // no connection was accepted yet
-			return l, config.Error{Variable: "LISTEN_FDS", Message: "more than one socket for the app, for the admin listener, or for interception: pass one of each, the latter two with FileDescriptorName=" + adminSocket + " and =" + interceptSocket}
+			return l, config.Error{Variable: "LISTEN_FDS", Message: "more than one socket for the admin listener: pass one with FileDescriptorName=" + adminSocket}
 		}
 	}
 	return l, nil

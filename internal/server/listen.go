@@ -15,7 +15,7 @@ import (
 
 // Listeners are the broker's listeners.
 type Listeners struct {
-	App   []net.Listener // two for localhost, which has an IPv4 and an IPv6 address; otherwise one
+	App   []net.Listener // usually one; two for localhost, which has an IPv4 and an IPv6 address
 	Admin net.Listener   // nil if it is off
 	// Intercept are the listeners for apps that take the broker for the API or the login server.
 	Intercept []net.Listener
@@ -58,7 +58,11 @@ func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 			return l, err
 		}
 	}
-	if l.Intercept == nil && c.InterceptListen != "" {
+	if l.Intercept != nil {
+		if err := c.CheckIntercept(); err != nil {
+			return l, config.Error{Variable: "LISTEN_FDS", Message: "a socket with FileDescriptorName=" + interceptSocket + " " + err.Error()}
+		}
+	} else if c.InterceptListen != "" {
 		if l.Intercept, err = listenBoth(ctx, "BROKER_INTERCEPT_LISTEN", c.InterceptListen); err != nil {
 			return l, err
 		}
