@@ -181,10 +181,12 @@ func TestRefusesInvalidPort(t *testing.T) {
 	}
 }
 
-func TestRefusesURLWithoutHost(t *testing.T) {
+func TestRefusesURLWithoutValidHost(t *testing.T) {
 	for _, variable := range []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"} {
-		if _, problems := config.Load(brokertest.EnvironWithoutServers(variable + "=https://:443")); len(problems) != 1 {
-			t.Errorf("%s: got %d problems, want 1: %v", variable, len(problems), problems)
+		for _, value := range []string{"https://:443", "https://b\u00fccher.example", "https://api.example:0443", "http://[::1%25lo]:1"} {
+			if _, problems := config.Load(brokertest.EnvironWithoutServers(variable + "=" + value)); len(problems) != 1 {
+				t.Errorf("%s=%s: got %d problems, want 1: %v", variable, value, len(problems), problems)
+			}
 		}
 	}
 }

@@ -40,8 +40,8 @@ type CA struct {
 }
 
 // Open returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an
-// IP address (IPv6 in brackets) and PORT defaults to 443; there must be one. ca.key is the whole CA: the signer's key and both certificates.
-// ca.crt is a copy of the one that apps must trust.
+// IP address (IPv6 in brackets) and PORT defaults to 443. There must be at least one. ca.key is the whole CA: the signer's
+// key and both certificates. ca.crt is a copy of the one that apps must trust.
 //
 // If neither file exists, Open creates both: the key with mode 0600, never wider, and the certificate with mode 0644,
 // whatever the umask. The directory must exist. Concurrent calls, in this or other processes, all return the same CA.
