@@ -37,7 +37,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "run the broker, configured by the environment (also without a command)", false, serveCommand},
-		{"demo", "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
+		{demoName, "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
 		{"check", "test every step from the configuration to a first request; -json, -timeout 10s", true, checkCommand},
 		{runName, "start a broker for COMMAND ARGS…, and end with it; -timeout 30s, -intercept, -log FILE, -demo", true, runCommand},
 		{"wait", "wait until the broker is ready, for start scripts; -timeout 30s", true, waitCommand},

@@ -16,6 +16,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
+const demoName = "demo"
+
 // demoLifetime is the lifetime of the demo's tokens: short, so that refreshes can be watched.
 const demoLifetime = 30 * time.Second
 

@@ -25,11 +25,11 @@ import (
 // and 'broker config' are made. The names are a contract with users.
 type Config struct {
 	ClientID         tokensource.Secret `env:"ETRUSTED_CLIENT_ID" help:"the Client ID: prefix and identifier together"`
-	ClientIDFile     string             `env:"ETRUSTED_CLIENT_ID_FILE" shape:"path" help:"a file that contains the Client ID"`
+	ClientIDFile     string             `env:"ETRUSTED_CLIENT_ID_FILE" guards:"yes" shape:"path" help:"a file that contains the Client ID"`
 	ClientSecret     tokensource.Secret `env:"ETRUSTED_CLIENT_SECRET" help:"the Client Secret"`
-	ClientSecretFile string             `env:"ETRUSTED_CLIENT_SECRET_FILE" shape:"path" help:"a file that contains the Client Secret"`
+	ClientSecretFile string             `env:"ETRUSTED_CLIENT_SECRET_FILE" guards:"yes" shape:"path" help:"a file that contains the Client Secret"`
 
-	AccountsDir string `env:"ETRUSTED_ACCOUNTS_DIR" shape:"path" help:"a directory with one directory per additional account: NAME/client_id and NAME/client_secret"`
+	AccountsDir string `env:"ETRUSTED_ACCOUNTS_DIR" guards:"yes" shape:"path" help:"a directory with one directory per additional account: NAME/client_id and NAME/client_secret"`
 
 	APIURL   string   `env:"ETRUSTED_API_URL" shape:"url" envDefault:"https://api.etrusted.com" help:"the API: scheme and host"`
 	TokenURL string   `env:"ETRUSTED_TOKEN_URL" shape:"url" envDefault:"https://login.etrusted.com/oauth/token" help:"the token endpoint"`
@@ -40,17 +40,17 @@ type Config struct {
 	AdminListen  string   `env:"BROKER_ADMIN_LISTEN" shape:"address" envDefault:"127.0.0.1:9464" help:"metrics, health and status: HOST:PORT; set but empty turns it off"`
 	UnsafeListen bool     `env:"BROKER_UNSAFE_LISTEN" envDefault:"false" help:"allow other machines to reach BROKER_LISTEN without access key or client certificates: everyone who can reach it can use the credentials"`
 	AllowedHosts []string `env:"BROKER_ALLOWED_HOSTS" shape:"hosts" envSeparator:"," help:"additional host names that requests may use, comma-separated"`
-	Allow        []string `env:"BROKER_ALLOW" shape:"patterns" envSeparator:"," help:"allowed requests, comma-separated, e.g. GET /reviews/; READ-ONLY allows GET and HEAD; default: all"`
+	Allow        []string `env:"BROKER_ALLOW" guards:"yes" shape:"patterns" envSeparator:"," help:"allowed requests, comma-separated, e.g. GET /reviews/; READ-ONLY allows GET and HEAD; default: all"`
 
 	AccessKey     tokensource.Secret `env:"BROKER_ACCESS_KEY" help:"if set, every request must send it: Authorization: Bearer KEY, or Basic with the key as the password"`
-	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" shape:"path" help:"a file that contains the access key, or several, one a line; a removed key stays valid for one more minute"`
+	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" guards:"yes" shape:"path" help:"a file that contains the access key, or several, one a line; a removed key stays valid for one more minute"`
 
-	TLSCertFile     string `env:"BROKER_TLS_CERT_FILE" shape:"path" help:"TLS on the app's listener: the certificate with its chain, PEM"`
-	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" shape:"path" help:"the private key of that certificate, PEM"`
-	TLSClientCAFile string `env:"BROKER_TLS_CLIENT_CA_FILE" shape:"path" help:"if set, apps must present a certificate signed by one of these CAs, PEM"`
+	TLSCertFile     string `env:"BROKER_TLS_CERT_FILE" guards:"yes" shape:"path" help:"TLS on the app's listener: the certificate with its chain, PEM"`
+	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" guards:"yes" shape:"path" help:"the private key of that certificate, PEM"`
+	TLSClientCAFile string `env:"BROKER_TLS_CLIENT_CA_FILE" guards:"yes" shape:"path" help:"if set, apps must present a certificate signed by one of these CAs, PEM"`
 
 	TokenStore     tokensource.Secret `env:"BROKER_TOKEN_STORE" help:"a Redis or Valkey server through which many brokers share one token: redis://USER:PASSWORD@HOST:PORT/DB, rediss:// for TLS; ?addr=HOST:PORT adds a node of a cluster or, with &master_name=NAME, a Sentinel"`
-	TokenStoreFile string             `env:"BROKER_TOKEN_STORE_FILE" shape:"path" help:"a file that contains that URL; read at startup"`
+	TokenStoreFile string             `env:"BROKER_TOKEN_STORE_FILE" guards:"yes" shape:"path" help:"a file that contains that URL; read at startup"`
 
 	TokenWait       time.Duration `env:"BROKER_TOKEN_WAIT" envDefault:"10s" help:"maximum wait of a request while there is no token"`
 	UpstreamTimeout time.Duration `env:"BROKER_UPSTREAM_TIMEOUT" envDefault:"60s" help:"maximum wait for the API's response headers"`
@@ -98,6 +98,8 @@ func (e Error) Error() string { return e.Variable + ": " + e.Message }
 func Load(environ []string) (Config, []Error) {
 	variables := Environment(environ)
 	c, problems := Parse(variables)
+	problems = append(problems, quotedVariables(variables)...)
+	problems = append(problems, misspeltGuards(variables)...)
 	c.Scopes = strings.Fields(strings.Join(c.Scopes, " "))
 	check := func(variable string, err error) {
 		if err != nil {
@@ -342,7 +344,23 @@ func notNegative(d time.Duration) error {
 	return nil
 }
 
-// Environment returns the variables in environ, as os.Environ returns it, by name.
+// Environment returns the variables in environ, as os.Environ returns it, by name. A carriage return at the end of a value is
+// removed: it comes from a file with the line ends of Windows, and belongs to no value.
 func Environment(environ []string) map[string]string {
-	return env.ToMap(environ)
+	variables := env.ToMap(environ)
+	for name, value := range variables {
+		variables[name] = strings.TrimSuffix(value, "\r")
+	}
+	return variables
+}
+
+// isQuoted reports whether a value has quotes around it: 'docker run --env-file' keeps those of a file. They are part of no value;
+// a secret that has them goes into a file.
+func isQuoted(value string) bool {
+	return len(value) >= 2 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0]
+}
+
+// StandardVariables returns the names of the variables of many programs that this one reads too.
+func StandardVariables() []string {
+	return []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"}
 }

@@ -17,6 +17,7 @@ type Variable struct {
 	index                int    // of the field
 	separator            string // of a list
 	secret               bool
+	guards               bool   // a misspelt name would leave something unprotected
 	shape                string // of a text that may be shown: see shapes
 }
 
@@ -32,6 +33,7 @@ func Variables() []Variable {
 				index:     field.Index[0],
 				separator: field.Tag.Get("envSeparator"),
 				shape:     field.Tag.Get("shape"),
+				guards:    field.Tag.Get("guards") != "" || field.Type == reflect.TypeFor[tokensource.Secret](),
 				secret:    field.Type == reflect.TypeFor[tokensource.Secret](),
 			})
 		}
@@ -62,11 +64,75 @@ func CredentialVariables() []string {
 	return names
 }
 
-// kubernetesService matches the variables that Kubernetes sets for a Service named broker or etrusted:
+// injected matches the variables that Kubernetes sets for a Service named broker or etrusted, and Docker for a linked container:
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-var kubernetesService = sync.OnceValue(func() *regexp.Regexp { // few environments contain any
-	return regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+var injected = sync.OnceValue(func() *regexp.Regexp { // few environments contain any
+	return regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$|^[A-Z]+(_BROKER)?_(NAME$|ENV_)`)
 })
+
+// quotedVariables returns an error for each variable that has quotes around its value.
+func quotedVariables(set map[string]string) (problems []Error) {
+	names := StandardVariables()
+	for _, v := range Variables() {
+		names = append(names, v.Name)
+	}
+	for _, name := range names {
+		if isQuoted(set[name]) {
+			problems = append(problems, Error{name, "has quotes around its value: remove them ('docker run --env-file' keeps them); a secret that has quotes goes into a file"})
+		}
+	}
+	return problems
+}
+
+// misspeltGuards returns an error for each unknown variable that is one or two edits away from one without which something is
+// unprotected: the broker would run, and everything would look well.
+func misspeltGuards(set map[string]string) (problems []Error) {
+	for _, name := range unknownNames(set) {
+		for _, v := range Variables() {
+			if set[name] != "" && v.guards && editDistance(name, v.Name) <= 2 {
+				problems = append(problems, Error{name, "is not a variable of the broker: write " + v.Name + ", or unset it"})
+				break
+			}
+		}
+	}
+	return problems
+}
+
+// editDistance returns how many characters must be inserted, removed or replaced to make b of a.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
+
+// unknownNames returns the names that look like those of the broker's variables, but are not, sorted.
+func unknownNames(set map[string]string) (unknown []string) {
+	known := map[string]bool{}
+	for _, v := range Variables() {
+		known[v.Name] = true
+	}
+	for name := range set {
+		ours := strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")
+		if ours && !known[name] && !injected().MatchString(name) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}
 
 // UnknownVariables returns a warning for each variable that looks like one of the broker's but is not: a misspelt name would
 // otherwise silently leave something unprotected. The warnings contain names, never values.
@@ -76,14 +142,9 @@ func UnknownVariables(environ []string) []string {
 		known = append(known, v.Name)
 	}
 	var warnings []string
-	for name := range Environment(environ) {
-		ours := strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")
-		if !ours || slices.Contains(known, name) || kubernetesService().MatchString(name) {
-			continue
-		}
+	for _, name := range unknownNames(Environment(environ)) {
 		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, closestName(name, known)))
 	}
-	slices.Sort(warnings)
 	return warnings
 }
 

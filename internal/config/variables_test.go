@@ -75,3 +75,53 @@ func TestSuggestsClosestName(t *testing.T) {
 		t.Errorf("got candidates %q, want them unchanged", candidates)
 	}
 }
+
+// A misspelt name of a variable that restricts access, or holds a credential, must not leave something unprotected.
+func TestMisspeltGuardIsAnError(t *testing.T) {
+	t.Parallel()
+	valid := []string{"ETRUSTED_CLIENT_ID=x", "ETRUSTED_CLIENT_SECRET=y"}
+	for pair, want := range map[string]string{
+		"BROKER_ALOW=READ-ONLY":           "BROKER_ALOW: is not a variable of the broker: write BROKER_ALLOW, or unset it",
+		"BROKER_ALLOWED=READ-ONLY":        "BROKER_ALLOWED: is not a variable of the broker: write BROKER_ALLOW, or unset it",
+		"BROKER_ACESS_KEY=x":              "BROKER_ACESS_KEY: is not a variable of the broker: write BROKER_ACCESS_KEY, or unset it",
+		"BROKER_TLS_CLIENT_CAFILE=x":      "BROKER_TLS_CLIENT_CAFILE: is not a variable of the broker: write BROKER_TLS_CLIENT_CA_FILE, or unset it",
+		"BROKER_ALOW=":                    "",
+		"BROKER_LOGLEVEL=debug":           "",
+		"BROKER_PORT=tcp://10.0.0.1:80":   "",
+		"BROKER_NAME=/app/broker":         "",
+		"BROKER_ENV_ACCESS_KEY=x":         "",
+		"ETRUSTED_BROKER_ENV_CLIENT_ID=x": "",
+	} {
+		_, problems := Load(append(valid, pair))
+		got := ""
+		for _, problem := range problems {
+			got += problem.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", pair, got, want)
+		}
+	}
+}
+
+func TestValuesAsTheyArrive(t *testing.T) {
+	t.Parallel()
+	c, problems := Load([]string{"ETRUSTED_CLIENT_ID=id\r", "ETRUSTED_CLIENT_SECRET=secret\r", "BROKER_UPSTREAM_TIMEOUT=5s\r", "BROKER_ALLOW=READ-ONLY\r"})
+	if len(problems) > 0 || c.ClientID.Reveal() != "id" || c.ClientSecret.Reveal() != "secret" || c.UpstreamTimeout.Seconds() != 5 || c.Allow[0] != "READ-ONLY" {
+		t.Errorf("a carriage return at the end: got %v, %+v, want it removed", problems, c.Allow)
+	}
+	names := StandardVariables()
+	for _, v := range Variables() {
+		names = append(names, v.Name)
+	}
+	for _, name := range names {
+		for _, value := range []string{`"x"`, "'x'", `""`} {
+			_, problems := Load([]string{name + "=" + value})
+			quoted := func(p Error) bool {
+				return p.Variable == name && strings.HasPrefix(p.Message, "has quotes around its value")
+			}
+			if !slices.ContainsFunc(problems, quoted) {
+				t.Errorf("%s=%s: got %v, want an error about the quotes", name, value, problems)
+			}
+		}
+	}
+}

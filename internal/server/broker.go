@@ -33,6 +33,7 @@ type broker struct {
 	reloader *credentialReloader
 	ca       *localca.CA // nil if CONNECT is not allowed
 	limits   limits
+	denied   deniedLog
 	draining atomic.Bool
 	unsafe   atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
 	// lastHandshakeLog is when a failed TLS handshake was logged last; nil before the first.
@@ -51,7 +52,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log)}
+	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log), denied: deniedLog{log: log}}
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}

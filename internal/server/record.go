@@ -23,6 +23,7 @@ func (b *broker) recordRequest(report proxy.RequestRecord) {
 		requests.ObserveRetry(string(report.Retry))
 	}
 	if report.Denied != "" {
+		b.denied.add(report)
 		b.metrics.ObserveDenied(string(report.Denied))
 	}
 	b.stats.Observe(stats.Request{

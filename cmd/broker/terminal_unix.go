@@ -26,3 +26,9 @@ func sentByTerminal(received os.Signal) bool {
 	foreground, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPGRP)
 	return err == nil && foreground == syscall.Getpgrp()
 }
+
+// isTerminal reports whether a file is a terminal.
+func isTerminal(file *os.File) bool {
+	_, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
+	return err == nil
+}
