@@ -29,10 +29,7 @@ var excludedSources = map[string]string{
 	"cmd/broker/cli.go:commands":           "the help",
 	"cmd/broker/check.go:checkCommand":     "the help",
 	"cmd/broker/demo.go:printIntroduction": "what the demo prints",
-	"cmd/broker/demo.go:curlFor":           "what the demo prints",
-	"internal/admin/display.go":            "the status page's figures, in words",
-	"internal/admin/lasthour.go":           "the status page's figures, in words",
-	"internal/admin/page.go":               "the status page's tables",
+	"internal/server/usage.go":             "commands to paste",
 	"proxy/localca/certificate.go":         "the content of a certificate, and errors of crypto/rand",
 	"proxy/localca/trust.go":               "what 'broker ca' prints",
 }

@@ -11,27 +11,31 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// adminHandler returns the handler of the admin listener.
-func (b *broker) adminHandler(c config.Config) http.Handler {
-	adminConfig := admin.Config{
+// newPages returns the pages of the admin listener.
+func (b *broker) newPages(c config.Config) *admin.Handler {
+	pages := admin.Config{
 		Version:  b.build.Version,
 		Revision: b.build.Revision,
 		Started:  time.Now(),
 		Tokens:   b.accounts.Snapshots,
-		Traffic:  b.stats.Snapshot,
+		Metrics:  b.metrics,
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
+		Usage:    b.usage.Load,
 		Settings: adminSettings(c.Settings),
-		Metrics:  b.metrics.Handler(),
 	}
 	if b.store != nil {
-		adminConfig.StoreProblem = b.store.Problem
+		pages.StoreProblem = b.store.Problem
 	}
-	pages := admin.Handler(adminConfig)
+	return admin.New(pages)
+}
+
+// adminHandler returns the handler of the admin listener: the pages and, if configured, the profiles.
+func (b *broker) adminHandler(c config.Config) http.Handler {
 	if c.PProf {
-		return withProfiles(pages)
+		return withProfiles(b.pages)
 	}
-	return pages
+	return b.pages
 }
 
 // adminSettings converts the settings for the status page.

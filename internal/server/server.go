@@ -43,6 +43,8 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		zap.String("app", addressOf(l.App[0])), zap.String("admin", addressOf(l.Admin)),
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),
 		zap.Int("max_connections", b.limits.app))
+	usage := Usage(c, l.App[0])
+	b.usage.Store(&usage)
 	options.OnListening(l)
 	systemd, err := sdnotify.New()
 	if err != nil {
