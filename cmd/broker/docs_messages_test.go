@@ -69,6 +69,46 @@ func TestTroubleshootingHasEveryMessage(t *testing.T) {
 	}
 }
 
+// codePattern matches the code of a problem where it is defined.
+var codePattern = regexp.MustCompile(`\b\w*[cC]ode\w*\s*[:=]\s*"([a-z-]*[a-z])"|(?:unreachable|tooSlow|untrusted)\("([a-z-]+)"|RequestError\{"([a-z-]+)"`)
+
+// The status page links to the code of a problem in docs/troubleshooting.md, and operators search for it.
+func TestTroubleshootingHasEveryCode(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, dir := range []string{"internal/admin", "internal/neterr", "proxy", "proxy/access", "proxy/http1", "tokensource"} {
+		files, err := filepath.Glob(filepath.Join("../..", dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, match := range codePattern.FindAllStringSubmatch(string(source), -1) {
+				code := match[1] + match[2]
+				if match[3] != "" {
+					code = "malformed-" + match[3]
+				}
+				if !strings.HasSuffix(file, "_test.go") {
+					found++
+					if !strings.Contains(string(page), "`"+code+"`") {
+						t.Errorf("%s has the code %s, which docs/troubleshooting.md does not explain", file, code)
+					}
+				}
+			}
+		}
+	}
+	if found < 60 {
+		t.Errorf("got %d codes in the sources, want at least 60", found)
+	}
+}
+
 // message is a string constant in the sources.
 type message struct {
 	where  string

@@ -30,30 +30,35 @@ func counter(c metrics.Counter) func(metrics.Counts) uint64 {
 
 // diagnose returns the API's worst problem, if it has one.
 func (h apiHealth) diagnose() []Diagnosis {
-	diagnosis := Diagnosis{State: BrokerDegraded, Cause: CauseAPI}
-	var problem share
-	switch {
-	case h.failed.isLarge():
-		problem = h.failed
-		diagnosis.Code, diagnosis.Summary = "api-errors", "The API returns errors, or does not answer."
-		diagnosis.Advice = "The API's own responses pass through unchanged. If it cannot be reached, the broker's response says why, in detail. " +
-			"If this lasts, check the eTrusted status page, this machine's connection to the API, and ETRUSTED_API_URL."
-	case h.unauthorized.isLarge():
-		problem = h.unauthorized
-		diagnosis.Cause, diagnosis.Code, diagnosis.Summary = CauseCredentials, "api-unauthorized", "The API refuses requests with 401 or 403."
-		diagnosis.Advice = "The token is valid, so the client lacks a right for these requests: see the roles that etrusted-broker check prints."
-	case h.abandoned.isLarge():
-		problem = h.abandoned
-		diagnosis.Code, diagnosis.Summary = "apps-disconnect", "Apps disconnect before the response."
-		diagnosis.Advice = "Compare the apps' timeouts with the API's latency."
-	default:
-		return nil
+	for _, problem := range []struct {
+		share
+		Diagnosis
+	}{
+		{h.failed, Diagnosis{
+			Cause: CauseAPI, Code: "api-errors", Summary: "The API returns errors, or does not answer.",
+			Advice: "The API's own responses pass through unchanged. If it cannot be reached, the broker's response says why, in detail. " +
+				"If this lasts, check the eTrusted status page, this machine's connection to the API, and ETRUSTED_API_URL.",
+		}},
+		{h.unauthorized, Diagnosis{
+			Cause: CauseCredentials, Code: "api-unauthorized", Summary: "The API refuses requests with 401 or 403.",
+			Advice: "The token is valid, so the client lacks a right for these requests: see the roles that etrusted-broker check prints.",
+		}},
+		{h.abandoned, Diagnosis{
+			Cause: CauseAPI, Code: "apps-disconnect", Summary: "Apps disconnect before the response.",
+			Advice: "Compare the apps' timeouts with the API's latency.",
+		}},
+	} {
+		if !problem.isLarge() {
+			continue
+		}
+		problem.State = BrokerDegraded
+		if problem.part == problem.all {
+			problem.State = BrokerDown
+		}
+		problem.Detail = fmt.Sprintf("This was so for %d of %d in the last 5 minutes.", problem.part, problem.all)
+		return []Diagnosis{problem.Diagnosis}
 	}
-	if problem.part == problem.all {
-		diagnosis.State = BrokerDown
-	}
-	diagnosis.Detail = fmt.Sprintf("This was so for %d of %d in the last 5 minutes.", problem.part, problem.all)
-	return []Diagnosis{diagnosis}
+	return nil
 }
 
 func (h apiHealth) component() Component {

@@ -124,6 +124,7 @@ func failureFields(event tokensource.RefreshEvent, next time.Duration) []zap.Fie
 	return []zap.Field{
 		zap.String("account", event.Account),
 		zap.String("outcome", string(event.Err.Outcome)),
+		zap.String("code", event.Err.Code()),
 		zap.String("reason", event.Err.Reason),
 		zap.String("hint", event.Err.Advice),
 		zap.Int("consecutive_failures", event.ConsecutiveFailures),
