@@ -107,15 +107,18 @@ type TrafficMinute struct {
 	Failed   uint64    `json:"failed"` // those with a status of 400 or more
 }
 
-// traffic returns the whole minutes of the last hour, up to the last sample, oldest first.
+// traffic returns the minutes of the last hour, up to the last sample, oldest first. After a start, the first one is shorter.
 func (h *history) traffic() []TrafficMinute {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	minutes := []TrafficMinute{}
-	for i := (len(h.totals) - 1) % samplesPerMinute; i+samplesPerMinute < len(h.totals); i += samplesPerMinute {
-		counts := h.totals[i+samplesPerMinute].counts.Minus(h.totals[i].counts)
+	last := len(h.totals) - 1
+	for from := 0; from < last; {
+		to := last - (last-from-1)/samplesPerMinute*samplesPerMinute
+		counts := h.totals[to].counts.Minus(h.totals[from].counts)
 		failed := counts[metrics.ClientError] + counts[metrics.ServerError] + counts[metrics.ClientClosed]
-		minutes = append(minutes, TrafficMinute{h.totals[i].at.UTC(), counts.All(), failed})
+		minutes = append(minutes, TrafficMinute{h.totals[from].at.UTC(), counts.All(), failed})
+		from = to
 	}
 	return minutes
 }

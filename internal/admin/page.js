@@ -9,7 +9,7 @@ const plural = (count, thing) => `${number(count)} ${thing}${count === 1 ? '' : 
 const number = value => value.toLocaleString('en', value < 100 ? {maximumSignificantDigits: 2} : {maximumFractionDigits: 0});
 
 function duration(seconds) {
-  if (seconds < 1) return `${Math.round(Math.max(0, seconds) * 1000)} ms`;
+  if (seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
   const units = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']];
   const first = units.findIndex(([size]) => seconds >= size);
   return units.slice(first, first + 2).map(([size, unit], i, both) => {
@@ -18,6 +18,7 @@ function duration(seconds) {
   }).join(' ').trim();
 }
 
+const sentence = text => text[0].toUpperCase() + text.slice(1) + '.';
 const ago = seconds => seconds < 1 ? 'just now' : `${duration(seconds)} ago`;
 
 // The broker's clock counts, not the browser's: only the difference to uptime matters.
@@ -68,10 +69,9 @@ const replays = {
 // The view
 
 function viewOf(status) {
-  const last = clock(status, status.since);
   return {
     ...status,
-    since: `Since ${last} (${duration(ageOf(status, status.since))})`,
+    since: `Since ${clock(status, status.since)}, ${ago(ageOf(status, status.since))}`,
     cause: causes[status.cause] ?? status.cause,
     advice: steps(status.advice),
     codeLink: codeLink(status.code),
@@ -118,7 +118,7 @@ function failureOf(status, failure) {
     ...failure, key: [failure.account, failure.method, failure.path, failure.status, failure.code].join(' '),
     time: clock(status, failure.at), request: `${failure.method} ${failure.path}`,
     times: failure.count > 1 ? `${number(failure.count)} times` : '',
-    reason: failure.reason[0].toUpperCase() + failure.reason.slice(1) + '.', codeLink: codeLink(failure.code),
+    reason: sentence(failure.reason), codeLink: codeLink(failure.code),
   };
 }
 
@@ -136,7 +136,8 @@ function accountOf(status, account, index) {
     max: account.token_lifetime_seconds || 1, remaining: account.token_remaining_seconds,
     token: account.token_valid ? `${duration(account.token_remaining_seconds)} left of ${duration(account.token_lifetime_seconds)}` : 'none',
     label: `Remaining token lifetime of ${account.account}`,
-    reason: problem && status.accounts.length > 1 ? `${problem.reason}.` : '', // with one account, the verdict says so
+    reason: problem && status.accounts.length > 1 ? sentence(problem.reason) : '', // with one account, the verdict says so
+    advice: steps(account.advice ?? ''),
     facts: [
       ['Last refresh', `${since(account.last_success)}${account.shared?.from_peer ? ', by another broker' : `, took ${duration(account.last_duration_seconds)}`}`],
       ['Last failed refresh', account.last_error ? since(account.last_error.at) : 'none since'],
@@ -163,8 +164,10 @@ function trafficOf(status) {
   const {last_minute: minute, last_five_minutes: fiveMinutes, total} = status.requests;
   const format = (key, value) => key !== 'api_seconds' ? number(value) : value ? duration(value) : '–';
   return {
-    summary: `${plural(sum(one => one.requests), 'request')}, ${number(sum(one => one.failed))} of them with an error; at most ${number(highest)} a minute; ${number(status.requests_in_flight)} in flight.`,
+    summary: !sum(one => one.requests) ? 'No requests in the last hour.' :
+      `${plural(sum(one => one.requests), 'request')}, ${number(sum(one => one.failed))} with an error; at most ${number(highest)} a minute.`,
     okBars: bars(one => one.requests), failedBars: bars(one => one.failed),
+    inFlight: `${plural(status.requests_in_flight, 'request')} in flight.`,
     rows: Object.entries(counts).map(([key, name]) => ({key, name, minute: format(key, minute[key]), fiveMinutes: format(key, fiveMinutes[key]), total: format(key, total[key])})),
   };
 }

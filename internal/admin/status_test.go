@@ -180,7 +180,7 @@ func TestPeriodsEnd(t *testing.T) {
 	})
 }
 
-// TestTrafficHasLastHour: one entry for each whole minute, at most sixty.
+// TestTrafficHasLastHour: one entry for each minute, at most sixty.
 func TestTrafficHasLastHour(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
