@@ -3,8 +3,6 @@ package admin
 import (
 	"fmt"
 	"time"
-
-	"etrusted-broker/tokensource"
 )
 
 // Components has what a request depends on, in the order in which problems spread.
@@ -36,80 +34,62 @@ const (
 	ComponentUnknown ComponentState = "unknown" // it was not needed yet, or not recently
 )
 
+// componentSeverity orders the states.
+var componentSeverity = map[ComponentState]int{ComponentUnknown: 0, ComponentOK: 1, ComponentWarning: 2, ComponentFailing: 3}
+
 // components describes what requests depend on.
 func (h *Handler) components(accounts []Account, api apiHealth, now time.Time) Components {
-	c := Components{loginServer(accounts), token(accounts), api.component()}
-	c.LoginServer.Since = h.history.since("login server", string(c.LoginServer.State), now)
-	c.Token.Since = h.history.since("token", string(c.Token.State), now)
-	c.API.Since = h.history.since("api", string(c.API.State), now)
-	return c
+	withSince := func(name string, c Component) Component {
+		c.Since = h.history.since(name, string(c.State), now)
+		return c
+	}
+	login := worstComponent(accounts, loginServerOf)
+	for _, account := range accounts {
+		login.LatencySeconds = max(login.LatencySeconds, account.LastDurationSeconds)
+	}
+	return Components{withSince("login server", login), withSince("token", worstComponent(accounts, tokenOf)), withSince("api", api.component())}
 }
 
-func loginServer(accounts []Account) Component {
-	failing, rejected, asked, slowest := 0, 0, 0, 0.0
+// worstComponent returns the component of the account for which it is worst. If it does not fail for all, that is a warning.
+func worstComponent(accounts []Account, of func(Account) Component) Component {
+	worst, affected := Component{State: ComponentUnknown, Summary: "No account is configured."}, 0
 	for _, account := range accounts {
-		slowest = max(slowest, account.LastDurationSeconds)
-		if account.LastError != nil || !account.LastSuccess.IsZero() {
-			asked++
-		}
-		switch {
-		case account.LastError == nil:
-		case account.LastError.Outcome == string(tokensource.OutcomeRejected):
-			rejected++
-		default:
-			failing++
+		switch one := of(account); {
+		case affected == 0, componentSeverity[one.State] > componentSeverity[worst.State]:
+			worst, affected = one, 1
+		case one == worst:
+			affected++
 		}
 	}
+	if affected < len(accounts) && componentSeverity[worst.State] >= componentSeverity[ComponentWarning] {
+		worst.State = ComponentWarning
+		worst.Summary += fmt.Sprintf(" This is so for %d of %d accounts.", affected, len(accounts))
+	}
+	return worst
+}
+
+func loginServerOf(account Account) Component {
 	switch {
-	case asked == 0:
+	case account.State == AccountRejected:
+		return Component{State: ComponentFailing, Summary: "It rejects the credentials."}
+	case account.LastError != nil:
+		return Component{State: ComponentFailing, Summary: "It issues no token."}
+	case account.LastSuccess.IsZero():
 		return Component{State: ComponentUnknown, Summary: "It has not answered yet."}
-	case failing > 0:
-		return Component{State: partOf(failing, asked), Summary: "It issues no token" + ofAccounts(failing, asked) + ".", LatencySeconds: slowest}
-	case rejected > 0:
-		return Component{State: partOf(rejected, asked), Summary: "It rejects the credentials" + ofAccounts(rejected, asked) + ".", LatencySeconds: slowest}
 	default:
-		return Component{State: ComponentOK, Summary: "It issues tokens.", LatencySeconds: slowest}
+		return Component{State: ComponentOK, Summary: "It issues tokens."}
 	}
 }
 
-func token(accounts []Account) Component {
-	missing, starting, aging := 0, 0, 0
-	for _, account := range accounts {
-		switch {
-		case account.State == AccountStarting:
-			starting++
-		case !account.TokenValid:
-			missing++
-		case account.LastError != nil:
-			aging++
-		}
-	}
+func tokenOf(account Account) Component {
 	switch {
-	case len(accounts) == 0:
-		return Component{State: ComponentUnknown, Summary: "No account is configured."}
-	case missing > 0:
-		return Component{State: partOf(missing, len(accounts)), Summary: "There is none" + ofAccounts(missing, len(accounts)) + "."}
-	case starting > 0:
-		return Component{State: ComponentUnknown, Summary: "It is being fetched" + ofAccounts(starting, len(accounts)) + "."}
-	case aging > 0:
-		return Component{State: ComponentWarning, Summary: "It is valid, but cannot be refreshed" + ofAccounts(aging, len(accounts)) + "."}
+	case account.State == AccountStarting:
+		return Component{State: ComponentUnknown, Summary: "It is being fetched."}
+	case !account.TokenValid:
+		return Component{State: ComponentFailing, Summary: "There is none."}
+	case account.LastError != nil:
+		return Component{State: ComponentWarning, Summary: "It is valid, but cannot be refreshed."}
 	default:
 		return Component{State: ComponentOK, Summary: "It is valid."}
 	}
-}
-
-// partOf returns the state of a component that fails in part, or as a whole.
-func partOf(part, all int) ComponentState {
-	if part < all {
-		return ComponentWarning
-	}
-	return ComponentFailing
-}
-
-// ofAccounts says how many accounts are affected; empty if there is only one.
-func ofAccounts(part, all int) string {
-	if all == 1 {
-		return ""
-	}
-	return fmt.Sprintf(" for %d of %d accounts", part, all)
 }

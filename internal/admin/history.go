@@ -16,16 +16,15 @@ const (
 	shortWindow    = time.Minute
 	longWindow     = 5 * time.Minute
 	// maxSamples cover the long window, plus one before it.
-	maxSamples       = int(longWindow/sampleInterval) + 2
-	samplesPerMinute = int(time.Minute / sampleInterval)
-	maxTotals        = 60*samplesPerMinute + 1
+	maxSamples = int(longWindow/sampleInterval) + 2
+	maxMinutes = 60
 )
 
 // history remembers earlier values of the counters and states. Its memory is bounded for each account.
 type history struct {
 	mu        sync.Mutex
 	samples   []sample                   // oldest first
-	totals    []total                    // of the last hour, oldest first
+	traffic   []TrafficMinute            // of the last hour, oldest first
 	refreshes map[string][]RefreshMinute // by account, oldest first
 	changes   map[string]stateSince      // by what has the state
 }
@@ -36,12 +35,6 @@ type sample struct {
 	counts map[string]metrics.Counts
 }
 
-// total has the counts of all accounts at one moment.
-type total struct {
-	at     time.Time
-	counts metrics.Counts
-}
-
 type stateSince struct {
 	state string
 	since time.Time
@@ -50,7 +43,6 @@ type stateSince struct {
 func newHistory(now time.Time) history {
 	return history{
 		samples:   []sample{{at: now}},
-		totals:    []total{{at: now}},
 		refreshes: map[string][]RefreshMinute{},
 		changes:   map[string]stateSince{},
 	}
@@ -60,10 +52,9 @@ func newHistory(now time.Time) history {
 func (h *history) sample(now time.Time, counts map[string]metrics.Counts) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.countTraffic(sum(counts).Minus(sum(h.samples[len(h.samples)-1].counts)), now)
 	h.samples = append(h.samples, sample{now, counts})
 	h.samples = slices.Delete(h.samples, 0, max(0, len(h.samples)-maxSamples))
-	h.totals = append(h.totals, total{now, sum(counts)})
-	h.totals = slices.Delete(h.totals, 0, max(0, len(h.totals)-maxTotals))
 	maps.DeleteFunc(h.refreshes, func(account string, _ []RefreshMinute) bool {
 		_, exists := counts[account]
 		return !exists
@@ -107,20 +98,23 @@ type TrafficMinute struct {
 	Failed   uint64    `json:"failed"` // those with a status of 400 or more
 }
 
-// traffic returns the minutes of the last hour, up to the last sample, oldest first. After a start, the first one is shorter.
-func (h *history) traffic() []TrafficMinute {
+// countTraffic adds what was counted since the last sample to the minute in which most of it was counted.
+func (h *history) countTraffic(counts metrics.Counts, now time.Time) {
+	start := now.Add(-sampleInterval / 2).UTC().Truncate(time.Minute)
+	if n := len(h.traffic); n == 0 || !h.traffic[n-1].Start.Equal(start) {
+		h.traffic = append(h.traffic, TrafficMinute{Start: start})
+		h.traffic = slices.Delete(h.traffic, 0, max(0, len(h.traffic)-maxMinutes))
+	}
+	minute := &h.traffic[len(h.traffic)-1]
+	minute.Requests += counts.All()
+	minute.Failed += counts[metrics.ClientError] + counts[metrics.ServerError] + counts[metrics.ClientClosed]
+}
+
+// trafficOfLastHour returns the last minutes with a sample, oldest first.
+func (h *history) trafficOfLastHour() []TrafficMinute {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	minutes := []TrafficMinute{}
-	last := len(h.totals) - 1
-	for from := 0; from < last; {
-		to := last - (last-from-1)/samplesPerMinute*samplesPerMinute
-		counts := h.totals[to].counts.Minus(h.totals[from].counts)
-		failed := counts[metrics.ClientError] + counts[metrics.ServerError] + counts[metrics.ClientClosed]
-		minutes = append(minutes, TrafficMinute{h.totals[from].at.UTC(), counts.All(), failed})
-		from = to
-	}
-	return minutes
+	return append([]TrafficMinute{}, h.traffic...)
 }
 
 // RefreshMinute has the token requests that ended in one minute. A minute without any is absent, and so are counts of 0, because

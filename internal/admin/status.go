@@ -75,7 +75,7 @@ func (h *Handler) status(now time.Time) Status {
 		Accounts:         []Account{},
 		Requests:         traffic.all(),
 		RequestsInFlight: c.InFlight(),
-		Traffic:          h.history.traffic(),
+		Traffic:          h.history.trafficOfLastHour(),
 		Replays:          c.Metrics.Retries(metrics.NoAccount),
 		Denied:           c.Metrics.Denied(),
 		Configuration:    append([]Setting{}, c.Settings...),

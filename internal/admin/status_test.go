@@ -186,7 +186,7 @@ func TestTrafficHasLastHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := config(valid("default"))
 		h := run(t, c)
-		time.Sleep(5 * time.Second) // between two samples
+		time.Sleep(5 * time.Second) // so that requests do not end at the time of a sample
 		for minute := range 100 {
 			for range minute {
 				c.Metrics.Observe(metrics.Request{Account: "default", Status: 200})
@@ -281,12 +281,12 @@ func TestComponents(t *testing.T) {
 		loginText, tokenText string
 	}{
 		"healthy":          {func() []tokensource.Snapshot { return list(healthy("at")) }, 200, ok, ok, ok, "It issues tokens.", "It is valid."},
-		"no account":       {func() []tokensource.Snapshot { return nil }, 0, unknown, unknown, unknown, "It has not answered yet.", "No account is configured."},
+		"no account":       {func() []tokensource.Snapshot { return nil }, 0, unknown, unknown, unknown, "No account is configured.", "No account is configured."},
 		"starting":         {func() []tokensource.Snapshot { return list(starting("at")) }, 0, unknown, unknown, unknown, "It has not answered yet.", "It is being fetched."},
 		"outage":           {func() []tokensource.Snapshot { return list(outage()) }, 500, broken, broken, broken, "It issues no token.", "There is none."},
 		"refresh fails":    {func() []tokensource.Snapshot { return list(failing("at", tokensource.OutcomeUnavailable)) }, 0, broken, warning, unknown, "It issues no token.", "It is valid, but cannot be refreshed."},
-		"outage of one":    {func() []tokensource.Snapshot { return list(outage(), healthy("de")) }, 0, warning, warning, unknown, "It issues no token for 1 of 2 accounts.", "There is none for 1 of 2 accounts."},
-		"rejected for one": {func() []tokensource.Snapshot { return list(failing("at", tokensource.OutcomeRejected), healthy("de")) }, 0, warning, warning, unknown, "It rejects the credentials for 1 of 2 accounts.", "It is valid, but cannot be refreshed for 1 of 2 accounts."},
+		"outage of one":    {func() []tokensource.Snapshot { return list(outage(), healthy("de")) }, 0, warning, warning, unknown, "It issues no token. This is so for 1 of 2 accounts.", "There is none. This is so for 1 of 2 accounts."},
+		"rejected for one": {func() []tokensource.Snapshot { return list(failing("at", tokensource.OutcomeRejected), healthy("de")) }, 0, warning, warning, unknown, "It rejects the credentials. This is so for 1 of 2 accounts.", "It is valid, but cannot be refreshed. This is so for 1 of 2 accounts."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
