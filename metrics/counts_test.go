@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"maps"
+	"sync"
 	"testing"
 	"time"
 )
@@ -36,6 +37,24 @@ func TestCountsAgreeWithSeries(t *testing.T) {
 		`etrusted_broker_requests_total{account="default",code="401",method="GET"} 2`,
 		`etrusted_broker_requests_total{account="default",code="499",method="GET"} 2`,
 		`etrusted_broker_upstream_duration_seconds_count{account="default"} 14`)
+}
+
+// TestFirstRequestsAreAllCounted: those that create the counters at the same time share them.
+func TestFirstRequestsAreAllCounted(t *testing.T) {
+	t.Parallel()
+	for range 3000 {
+		var counts statusCounts
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() { counts.add("GET", 200) })
+		}
+		both.Wait()
+		counts.each(func(_ string, _ int, count uint64) {
+			if count != 2 {
+				t.Fatalf("got %d requests, want 2", count)
+			}
+		})
+	}
 }
 
 // TestCountsHaveAllReasonsAndOutcomes: those that never happened are 0, and unknown ones are not counted, or they would grow

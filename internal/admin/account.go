@@ -75,7 +75,7 @@ func (h *Handler) account(snapshot tokensource.Snapshot, traffic traffic, now ti
 	account := Account{
 		Account:               snapshot.Account,
 		State:                 state,
-		Since:                 h.history.since("account "+snapshot.Account, string(state), now),
+		Since:                 h.history.since(accountKey+snapshot.Account, string(state), now),
 		Cause:                 h.config.causeOf(snapshot),
 		Code:                  codeOf(snapshot, state),
 		NeedsAttention:        needsAttention(state),

@@ -36,8 +36,8 @@ const (
 	BrokerDraining BrokerState = "draining" // shutting down
 )
 
-// severity orders the states of problems: the worst is the diagnosis, the others are details of it.
-var severity = map[BrokerState]int{BrokerDown: 3, BrokerStarting: 2, BrokerDegraded: 1, BrokerWorking: 0}
+// stateSeverity orders the states of problems: the worst is the diagnosis, the others are details of it.
+var stateSeverity = map[BrokerState]int{BrokerDown: 3, BrokerStarting: 2, BrokerDegraded: 1, BrokerWorking: 0}
 
 func diagnose(status Status, t traffic) Diagnosis {
 	switch {
@@ -57,7 +57,7 @@ func diagnose(status Status, t traffic) Diagnosis {
 	if len(problems) == 0 {
 		return Diagnosis{State: BrokerWorking, Cause: CauseNone, Summary: "Everything works.", Advice: "There is nothing to do."}
 	}
-	slices.SortStableFunc(problems, func(x, y Diagnosis) int { return severity[y.State] - severity[x.State] })
+	slices.SortStableFunc(problems, func(x, y Diagnosis) int { return stateSeverity[y.State] - stateSeverity[x.State] })
 	worst := problems[0]
 	for _, other := range problems[1:] {
 		worst.Detail += " " + other.Summary + " " + other.Detail
@@ -85,17 +85,17 @@ func mostSevere(status Status) *Account {
 // severity orders accounts that need attention. No token is worse than a valid one; rejected credentials, which need a fix,
 // are worse than an outage, which may end; least severe is a token that is still refreshed, with the old credentials.
 func (a Account) severity() int {
-	severity := 0
+	level := 0
 	if !a.TokenValid {
-		severity += 2
+		level += 2
 	}
 	switch a.State {
 	case AccountRejected:
-		severity++
+		level++
 	case AccountStale:
-		severity--
+		level--
 	}
-	return severity
+	return level
 }
 
 // diagnoseTokens describes the worst problem of the tokens.

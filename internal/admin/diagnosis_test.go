@@ -286,8 +286,9 @@ func TestVerdictWeighsRequests(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := config(healthy("default"))
 				h := run(t, c)
-				h.ObserveFailure(admin.Failure{Status: 500, Local: true, Code: "another", Reason: "another one"})
+				h.ObserveFailure(admin.Failure{Status: 421, Local: true, Code: "another", Reason: "another one"})
 				h.ObserveFailure(admin.Failure{Status: 421, Local: true, Code: "wrong-host", Reason: "the host is wrong", Hint: "Use another."})
+				h.ObserveFailure(admin.Failure{Status: 502, Local: true, Code: "connection-refused", Reason: "the API is down"})
 				h.ObserveFailure(admin.Failure{Status: 404})
 				test.events(c.Metrics)
 				synctest.Wait()

@@ -3,6 +3,7 @@ package admin
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,8 +27,11 @@ type history struct {
 	samples   []sample                   // oldest first
 	traffic   []TrafficMinute            // of the last hour, oldest first
 	refreshes map[string][]RefreshMinute // by account, oldest first
-	changes   map[string]stateSince      // by what has the state
+	changes   map[string]stateSince      // by what has the state: a component, or accountKey and the name of an account
 }
+
+// accountKey begins the keys of accounts in history.changes.
+const accountKey = "account "
 
 // sample has the counts of each account at one moment.
 type sample struct {
@@ -55,9 +59,14 @@ func (h *history) sample(now time.Time, counts map[string]metrics.Counts) {
 	h.countTraffic(sum(counts).Minus(sum(h.samples[len(h.samples)-1].counts)), now)
 	h.samples = append(h.samples, sample{now, counts})
 	h.samples = slices.Delete(h.samples, 0, max(0, len(h.samples)-maxSamples))
-	maps.DeleteFunc(h.refreshes, func(account string, _ []RefreshMinute) bool {
+	removed := func(account string) bool {
 		_, exists := counts[account]
 		return !exists
+	}
+	maps.DeleteFunc(h.refreshes, func(account string, _ []RefreshMinute) bool { return removed(account) })
+	maps.DeleteFunc(h.changes, func(key string, _ stateSince) bool {
+		account, isAccount := strings.CutPrefix(key, accountKey)
+		return isAccount && removed(account)
 	})
 }
 

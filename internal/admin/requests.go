@@ -40,8 +40,7 @@ type period struct {
 	sum    metrics.Counts
 }
 
-// periodSince returns the period that began with a sample. The requests of accounts that were
-// removed are missing.
+// periodSince returns the period that began with a sample. The requests of removed accounts are missing.
 func periodSince(from sample, now time.Time, counts map[string]metrics.Counts) period {
 	p := period{span: now.Sub(from.at), counts: map[string]metrics.Counts{}}
 	for account, current := range counts {

@@ -244,7 +244,7 @@ func TestSinceIsStartOfState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var current atomic.Value
 		current.Store(healthy("default"))
-		c := config()
+		c := config(healthy("default"))
 		c.Tokens = func() []tokensource.Snapshot { return []tokensource.Snapshot{current.Load().(tokensource.Snapshot)} }
 		h := run(t, c)
 		want := func(since time.Duration) {
@@ -266,6 +266,35 @@ func TestSinceIsStartOfState(t *testing.T) {
 		current.Store(without(failing("default", tokensource.OutcomeUnavailable)))
 		time.Sleep(time.Hour)
 		want(70 * time.Second) // the next sample
+	})
+}
+
+// TestForgetsRemovedAccounts: an account that is added again begins anew.
+func TestForgetsRemovedAccounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := config(valid("de"))
+		snapshots := list(valid("de"))
+		var exists atomic.Bool
+		exists.Store(true)
+		c.Tokens = func() []tokensource.Snapshot {
+			if exists.Load() {
+				return snapshots
+			}
+			return nil
+		}
+		h := run(t, c)
+		h.ObserveRefresh(tokensource.RefreshEvent{Account: "de", Outcome: tokensource.OutcomeSuccess})
+		time.Sleep(time.Second)
+		exists.Store(false)
+		c.Metrics.DeleteAccount("de")
+		time.Sleep(time.Minute)
+		exists.Store(true)
+		c.Metrics.AddAccount("de")
+		got := statusFor(t, h).Accounts[0]
+		if len(got.LastHour) != 0 || !got.Since.Equal(bubbleStart.Add(time.Minute+time.Second)) {
+			t.Errorf("got %v and since %v, want no token requests, and since now", got.LastHour, got.Since)
+		}
 	})
 }
 
