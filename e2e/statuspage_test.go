@@ -55,6 +55,7 @@ func (p *tab) testRefreshing() {
 	// The bar moves and its text changes without a reload. The page updates the bar more often than the data.
 	p.open(b.adminURL, desktop)
 	p.eval("window.notReloaded = true")
+	p.wantShown("progressbar", "Remaining token lifetime of default")
 	left, text := p.lifetimeBar()
 	eventually(p.t, waitTimeout, "the bar moves between two updates of the data", func() bool {
 		leftBefore, textBefore := left, text
