@@ -39,11 +39,11 @@ type account struct {
 
 // Observe counts a request. It takes no lock, and does not allocate for a method and a class of status that it has seen before.
 func (m *Metrics) Observe(request Request) {
-	known, ok := m.accounts.Load(request.Account)
-	if !ok {
-		known, _ = m.accounts.Load(NoAccount)
+	value, known := m.accounts.Load(request.Account)
+	if !known {
+		value, _ = m.accounts.Load(NoAccount)
 	}
-	a := known.(*account)
+	a := value.(*account)
 	observeDuration(a.duration, request.Duration, request.TraceID)
 	if request.Upstream > 0 {
 		observeDuration(a.upstream, request.Upstream, request.TraceID)
@@ -53,7 +53,7 @@ func (m *Metrics) Observe(request Request) {
 	} else {
 		a.others.add(request.Method, request.Status)
 	}
-	if i, known := m.retryIndex[request.Retry]; known {
+	if i, counted := m.retryIndex[request.Retry]; counted {
 		a.retries[i].Add(1)
 	}
 	m.ObserveDenied(request.Denied)
@@ -72,9 +72,9 @@ func observeDuration(histogram prometheus.Observer, duration time.Duration, trac
 // Retries returns the counts of an account's retries by outcome: all of them, or none if it does not exist.
 func (m *Metrics) Retries(name string) map[string]uint64 {
 	counts := map[string]uint64{}
-	if known, ok := m.accounts.Load(name); ok {
+	if value, known := m.accounts.Load(name); known {
 		for outcome, i := range m.retryIndex {
-			counts[outcome] = known.(*account).retries[i].Load()
+			counts[outcome] = value.(*account).retries[i].Load()
 		}
 	}
 	return counts

@@ -70,7 +70,7 @@ type Problem struct {
 	At      time.Time `json:"at"`
 }
 
-func (h *Handler) account(snapshot tokensource.Snapshot, traffic traffic, now time.Time) Account {
+func (h *Handler) account(snapshot tokensource.Snapshot, recent traffic, now time.Time) Account {
 	state := stateOf(snapshot)
 	account := Account{
 		Account:               snapshot.Account,
@@ -97,7 +97,7 @@ func (h *Handler) account(snapshot tokensource.Snapshot, traffic traffic, now ti
 		Replays:               h.config.Metrics.Retries(snapshot.Account),
 		CredentialReloads:     map[tokensource.ReloadOutcome]uint64{},
 		CredentialsChanged:    snapshot.LastChange.UTC(),
-		Requests:              traffic.of(snapshot.Account),
+		Requests:              recent.of(snapshot.Account),
 	}
 	for i, outcome := range tokensource.ReloadOutcomes {
 		account.CredentialReloads[outcome] = snapshot.Reloads[i]

@@ -307,7 +307,7 @@ func TestVerdictWeighsRequests(t *testing.T) {
 // TestVerdictIsWorstProblem: what fails now comes before what will fail, and the detail has the rest.
 func TestVerdictIsWorstProblem(t *testing.T) {
 	t.Parallel()
-	errors := []metrics.Request{{Account: "default", Status: 500, Upstream: 1}}
+	broken := []metrics.Request{{Account: "default", Status: 500, Upstream: 1}}
 	for name, test := range map[string]struct {
 		snapshot func() tokensource.Snapshot
 		requests []metrics.Request
@@ -315,12 +315,12 @@ func TestVerdictIsWorstProblem(t *testing.T) {
 		want     admin.Diagnosis
 	}{
 		"unused credentials, and every request fails": {
-			func() tokensource.Snapshot { return stale("default", tokensource.ReloadRejected) }, errors, "",
+			func() tokensource.Snapshot { return stale("default", tokensource.ReloadRejected) }, broken, "",
 			admin.Diagnosis{State: admin.BrokerDown, Cause: admin.CauseAPI, Code: "api-errors", Summary: "The API returns errors, or does not answer.",
 				Detail: "This was so for 1 of 1 in the last 5 minutes. New credentials cannot be used; the old ones are still in use. Default's were rejected."},
 		},
 		"rejected credentials, and some requests fail": {
-			func() tokensource.Snapshot { return failing("default", tokensource.OutcomeRejected) }, append([]metrics.Request{{Account: "default", Status: 200, Upstream: 1}}, errors...), "",
+			func() tokensource.Snapshot { return failing("default", tokensource.OutcomeRejected) }, append([]metrics.Request{{Account: "default", Status: 200, Upstream: 1}}, broken...), "",
 			admin.Diagnosis{State: admin.BrokerDegraded, Cause: admin.CauseCredentials, Code: "credentials-rejected", Summary: "Requests will fail once the token expires: the credentials do not work.",
 				Detail: "Default was rejected. The API returns errors, or does not answer. This was so for 1 of 2 in the last 5 minutes."},
 		},

@@ -59,7 +59,7 @@ func (h *Handler) tokenStore() *TokenStoreStatus {
 func (h *Handler) status(now time.Time) Status {
 	c := h.config
 	snapshots, draining := c.Tokens(), c.Draining()
-	traffic := h.recentTraffic(now)
+	recent := h.recentTraffic(now)
 	reason := notReadyReason(draining, snapshots)
 	status := Status{
 		Version:          c.Version,
@@ -73,7 +73,7 @@ func (h *Handler) status(now time.Time) Status {
 		Failures:         h.failures.newestFirst(),
 		TokenStore:       h.tokenStore(),
 		Accounts:         []Account{},
-		Requests:         traffic.all(),
+		Requests:         recent.all(),
 		RequestsInFlight: c.InFlight(),
 		Traffic:          h.history.trafficOfLastHour(),
 		Replays:          c.Metrics.Retries(metrics.NoAccount),
@@ -81,14 +81,14 @@ func (h *Handler) status(now time.Time) Status {
 		Configuration:    append([]Setting{}, c.Settings...),
 	}
 	for _, snapshot := range snapshots {
-		account := h.account(snapshot, traffic, now)
+		account := h.account(snapshot, recent, now)
 		for outcome, count := range account.Replays {
 			status.Replays[outcome] += count
 		}
 		status.Accounts = append(status.Accounts, account)
 	}
-	status.Components = h.components(status.Accounts, traffic.api(), now)
-	status.Diagnosis = diagnose(status, traffic)
+	status.Components = h.components(status.Accounts, recent.api(), now)
+	status.Diagnosis = diagnose(status, recent)
 	status.Since = h.history.since("broker", string(status.State)+" "+status.Summary, now)
 	return status
 }
