@@ -48,6 +48,14 @@ func (e *RefreshError) Error() string {
 	return e.Reason + ". " + e.Advice
 }
 
+// Code returns the code of the problem that requests without a token are answered with.
+func (e *RefreshError) Code() string {
+	if e.Outcome == OutcomeRejected {
+		return ErrCredentialsRejected.Code
+	}
+	return ErrNoToken.Code
+}
+
 // isRefusal reports whether the response was a 4xx that does not mean a temporary overload: it rarely heals by itself.
 func (e *RefreshError) isRefusal() bool {
 	return e.Status >= 400 && e.Status < 500 && !isTemporary(e.Status)

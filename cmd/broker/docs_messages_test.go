@@ -30,10 +30,7 @@ var excludedSources = map[string]string{
 	"cmd/broker/check.go:checkCommand":     "the help",
 	"cmd/broker/run.go:register":           "the help",
 	"cmd/broker/demo.go:printIntroduction": "what the demo prints",
-	"cmd/broker/demo.go:curlFor":           "what the demo prints",
-	"internal/admin/display.go":            "the status page's figures, in words",
-	"internal/admin/lasthour.go":           "the status page's figures, in words",
-	"internal/admin/page.go":               "the status page's tables",
+	"internal/server/usage.go":             "commands to paste",
 	"proxy/localca/certificate.go":         "the content of a certificate, and errors of crypto/rand",
 	"proxy/localca/trust.go":               "what 'broker ca' prints",
 }
@@ -72,6 +69,46 @@ func TestTroubleshootingHasEveryMessage(t *testing.T) {
 	}
 	if found < 400 {
 		t.Errorf("got %d sentences in the sources, want at least 400", found)
+	}
+}
+
+// codePattern matches the code of a problem where it is defined.
+var codePattern = regexp.MustCompile(`\b\w*[cC]ode\w*\s*[:=]\s*"([a-z-]*[a-z])"|(?:unreachable|tooSlow|untrusted)\("([a-z-]+)"|RequestError\{"([a-z-]+)"`)
+
+// The status page links to the code of a problem in docs/troubleshooting.md, and operators search for it.
+func TestTroubleshootingHasEveryCode(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, dir := range []string{"internal/admin", "internal/neterr", "proxy", "proxy/access", "proxy/http1", "tokensource"} {
+		files, err := filepath.Glob(filepath.Join("../..", dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, match := range codePattern.FindAllStringSubmatch(string(source), -1) {
+				code := match[1] + match[2]
+				if match[3] != "" {
+					code = "malformed-" + match[3]
+				}
+				if !strings.HasSuffix(file, "_test.go") {
+					found++
+					if !strings.Contains(string(page), "`"+code+"`") {
+						t.Errorf("%s has the code %s, which docs/troubleshooting.md does not explain", file, code)
+					}
+				}
+			}
+		}
+	}
+	if found < 60 {
+		t.Errorf("got %d codes in the sources, want at least 60", found)
 	}
 }
 

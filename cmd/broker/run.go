@@ -92,7 +92,7 @@ func runCommand(ctx context.Context, i invocation) int {
 	if err := waitReady(waiting, b.listeners.Admin.Addr().String(), options.timeout); err != nil {
 		return fail(err)
 	}
-	_, url := curlFor(c, b.listeners.App[0])
+	url := server.Usage(c, b.listeners.App[0]).URL
 	command.set(url, "ETRUSTED_API_URL")
 	command.set(url+"/oauth/token", "ETRUSTED_TOKEN_URL")
 	if options.intercept {

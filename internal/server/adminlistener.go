@@ -10,29 +10,33 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// adminHandler returns the handler of the admin listener.
-func (b *broker) adminHandler() http.Handler {
-	adminConfig := admin.Config{
+// newPages returns the pages of the admin listener.
+func (b *broker) newPages() *admin.Handler {
+	pages := admin.Config{
 		Version:  b.build.Version,
 		Revision: b.build.Revision,
 		Started:  time.Now(),
 		Tokens:   b.accounts.Snapshots,
-		Traffic:  b.stats.Snapshot,
+		Metrics:  b.metrics,
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
-		Metrics:  b.metrics.Handler(),
+		Usage:    b.usage.Load,
 	}
 	for _, setting := range b.config.Settings {
-		adminConfig.Settings = append(adminConfig.Settings, admin.Setting(setting))
+		pages.Settings = append(pages.Settings, admin.Setting(setting))
 	}
 	if b.store != nil {
-		adminConfig.StoreProblem = b.store.Problem
+		pages.StoreProblem = b.store.Problem
 	}
-	pages := admin.Handler(adminConfig)
+	return admin.New(pages)
+}
+
+// adminHandler returns the handler of the admin listener: the pages and, if configured, the profiles.
+func (b *broker) adminHandler() http.Handler {
 	if b.config.PProf {
-		return withProfiles(pages)
+		return withProfiles(b.pages)
 	}
-	return pages
+	return b.pages
 }
 
 // protectAdmin refuses requests of web pages and for foreign hosts. The admin listener shows no secrets, but its contents are

@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/config"
-	"etrusted-broker/internal/stats"
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
@@ -27,7 +27,8 @@ type broker struct {
 	accounts *tokensource.Accounts
 	proxy    *proxy.Proxy
 	metrics  *metrics.Metrics
-	stats    *stats.Recorder
+	pages    *admin.Handler
+	usage    atomic.Pointer[admin.Usage] // nil before the broker listens
 	app      *http1.Server
 	admin    *http.Server
 	reloader *credentialReloader
@@ -56,7 +57,6 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}
-	b.stats = stats.New(toStrings(access.Reasons[:]), toStrings(proxy.RetryOutcomes[:]))
 	b.metrics = metrics.New(metrics.Config{
 		Version:       build.Version,
 		Revision:      build.Revision,
@@ -67,7 +67,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		RetryOutcomes: toStrings(proxy.RetryOutcomes[:]),
 	})
 	if c.HasDefaultAccount() {
-		b.metrics.ForAccount(proxy.DefaultAccount)
+		b.metrics.AddAccount(proxy.DefaultAccount)
 	}
 	if b.ca, err = OpenCA(c); err != nil {
 		return nil, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}
@@ -97,6 +97,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		return nil, err
 	}
 	b.app = b.newAppServer(b.reloader.certificates.closeBeforeExpiry(b.proxy))
+	b.pages = b.newPages()
 	b.admin = newAdminServer(protectAdmin(hosts, b.adminHandler()), log)
 	return b, nil
 }

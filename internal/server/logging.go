@@ -106,6 +106,7 @@ func logTokenEvent(log *zap.Logger, event tokensource.RefreshEvent) {
 	}
 	fields = append(fields,
 		zap.String("outcome", string(event.Err.Outcome)),
+		zap.String("code", event.Err.Code()),
 		zap.String("reason", event.Err.Reason),
 		zap.String("hint", event.Err.Advice),
 		zap.Int("consecutive_failures", event.ConsecutiveFailures),

@@ -25,7 +25,7 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 		loop.Go(func() { b.store.Run(sharing) })
 	}
 	loop.Go(func() { b.reloader.run(fetching) })
-	loop.Go(func() { b.stats.Run(fetching) })
+	loop.Go(func() { b.pages.Run(fetching) })
 	defer loop.Wait()
 	defer stopFetching()
 

@@ -53,6 +53,8 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	if l.Intercept != nil {
 		go b.warnLoop(ctx, network)
 	}
+	usage := Usage(c, l.App[0])
+	b.usage.Store(&usage)
 	options.OnListening(l)
 	systemd, err := sdnotify.New()
 	if err != nil {

@@ -12,21 +12,22 @@ import (
 func TestRequestsTotal(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	requests := m.ForAccount("default")
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"} {
-		requests.Observe(method, 200, time.Second, 0, "")
+		m.Observe(Request{Account: "default", Method: method, Status: 200, Duration: time.Second})
 	}
 	for _, method := range []string{"FOO", "get", "", "PROPFIND", "G\xffT"} {
-		requests.Observe(method, 200, time.Second, 0, "")
+		m.Observe(Request{Account: "default", Method: method, Status: 200, Duration: time.Second})
 	}
 	for _, code := range []int{100, 199, 404, 499, 599} {
-		requests.Observe("GET", code, time.Second, 0, "")
+		m.Observe(Request{Account: "default", Method: "GET", Status: code, Duration: time.Second})
 	}
 	for _, code := range []int{999, 600, 99, 0, -1} {
-		requests.Observe("GET", code, time.Second, 0, "")
+		m.Observe(Request{Account: "default", Method: "GET", Status: code, Duration: time.Second})
 	}
-	m.ForAccount("de").Observe("GET", 204, time.Second, 0, "")
-	m.ForAccount("de").Observe("GET", 204, time.Second, 0, "") // the second call returns the same series
+	m.AddAccount("de")
+	m.Observe(Request{Account: "de", Method: "GET", Status: 204})
+	m.AddAccount("de") // the second call changes nothing
+	m.Observe(Request{Account: "de", Method: "GET", Status: 204, Local: true})
 	checkSeries(t, m, `
 		# TYPE etrusted_broker_requests_total counter
 		etrusted_broker_requests_total{account="de",code="204",method="GET"} 2
@@ -53,10 +54,9 @@ func TestRequestsTotal(t *testing.T) {
 func TestSeriesAreBounded(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	requests := m.ForAccount("default")
 	const methods, codes = 10, 501 // each with "other"
 	for i := range 20_000 {
-		requests.Observe(fmt.Sprint("M", i), i-5000, time.Second, time.Second, "")
+		m.Observe(Request{Account: "default", Method: fmt.Sprint("M", i), Status: i - 5000, Duration: time.Second, Upstream: time.Second})
 	}
 	if n := strings.Count(scrape(t, m, ""), "\netrusted_broker_requests_total{"); n == 0 || n > methods*codes {
 		t.Errorf("got %d series, want 1 to %d", n, methods*codes)
@@ -66,9 +66,8 @@ func TestSeriesAreBounded(t *testing.T) {
 func TestRequestDurations(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	requests := m.ForAccount("default")
-	requests.Observe("GET", 200, 3*time.Second, 2*time.Second, "")
-	requests.Observe("GET", 421, time.Second, 0, "") // not forwarded
+	m.Observe(Request{Account: "default", Method: "GET", Status: 200, Duration: 3 * time.Second, Upstream: 2 * time.Second})
+	m.Observe(Request{Account: "default", Method: "GET", Status: 421, Duration: time.Second}) // not forwarded
 	checkLines(t, m,
 		`etrusted_broker_request_duration_seconds_sum{account="default"} 4`,
 		`etrusted_broker_request_duration_seconds_count{account="default"} 2`,
@@ -87,7 +86,7 @@ func TestNativeHistograms(t *testing.T) {
 	}
 	histograms := 0
 	for _, family := range families {
-		if histogram := family.GetMetric()[0].GetHistogram(); histogram != nil && strings.HasPrefix(family.GetName(), namespace) {
+		if histogram := family.GetMetric()[len(family.GetMetric())-1].GetHistogram(); histogram != nil && strings.HasPrefix(family.GetName(), namespace) {
 			histograms++
 			if histogram.GetSchema() != 3 || len(histogram.GetPositiveSpan()) == 0 || len(histogram.GetBucket()) == 0 {
 				t.Errorf("%s: schema %d, %v", family.GetName(), histogram.GetSchema(), histogram)
@@ -104,11 +103,10 @@ func TestExemplarsAddNoSeries(t *testing.T) {
 	t.Parallel()
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	m := newMetrics()
-	requests := m.ForAccount("default")
-	requests.Observe("GET", 200, 3*time.Second, 2*time.Second, trace)
-	requests.Observe("GET", 200, 20*time.Millisecond, 0, trace) // not forwarded
+	m.Observe(Request{Account: "default", Method: "GET", Status: 200, Duration: 3 * time.Second, Upstream: 2 * time.Second, TraceID: trace})
+	m.Observe(Request{Account: "default", Method: "GET", Status: 200, Duration: 20 * time.Millisecond, TraceID: trace}) // not forwarded
 	for range 100 {
-		requests.Observe("GET", 200, 40*time.Second, 40*time.Second, "") // no trace
+		m.Observe(Request{Account: "default", Method: "GET", Status: 200, Duration: 40 * time.Second, Upstream: 40 * time.Second}) // no trace
 	}
 	text := scrape(t, m, "application/openmetrics-text; version=1.0.0")
 	for _, want := range []string{
@@ -125,7 +123,7 @@ func TestExemplarsAddNoSeries(t *testing.T) {
 	}
 	series := strings.Count(text, "\n")
 	for i := range 1000 {
-		requests.Observe("GET", 200, time.Duration(i)*time.Millisecond, time.Second, fmt.Sprintf("%032x", i+1))
+		m.Observe(Request{Account: "default", Method: "GET", Status: 200, Duration: time.Duration(i) * time.Millisecond, Upstream: time.Second, TraceID: fmt.Sprintf("%032x", i+1)})
 	}
 	if n := strings.Count(scrape(t, m, "application/openmetrics-text; version=1.0.0"), "\n"); n != series {
 		t.Errorf("got %d lines after 1000 more traces, want %d", n, series)
@@ -139,7 +137,6 @@ func TestExemplarsAddNoSeries(t *testing.T) {
 func TestConcurrentObservationsAreCounted(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	requests := m.ForAccount("default")
 	const goroutines, rounds = 8, 200
 	start := make(chan struct{})
 	var all sync.WaitGroup
@@ -147,7 +144,7 @@ func TestConcurrentObservationsAreCounted(t *testing.T) {
 		all.Go(func() {
 			<-start
 			for i := range rounds {
-				requests.Observe("GET", 200+i, time.Second, time.Second, "")
+				m.Observe(Request{Account: "default", Method: "GET", Status: 200 + i, Duration: time.Second, Upstream: time.Second})
 				m.ObserveDenied("host")
 			}
 		})
@@ -176,9 +173,9 @@ func TestConcurrentObservationsAreCounted(t *testing.T) {
 
 // Not parallel: AllocsPerRun counts what other tests allocate, too.
 func TestObserveDoesNotAllocate(t *testing.T) {
-	requests := newMetrics().ForAccount("default")
+	m := newMetrics()
 	allocations := testing.AllocsPerRun(1000, func() {
-		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond, "")
+		m.Observe(Request{Account: "default", Method: http.MethodGet, Status: http.StatusOK, Duration: 20 * time.Millisecond, Upstream: 10 * time.Millisecond})
 	})
 	if allocations != 0 {
 		t.Errorf("got %v allocations, want 0", allocations)
@@ -186,19 +183,19 @@ func TestObserveDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkObserve(b *testing.B) {
-	requests := newMetrics().ForAccount("default")
+	m := newMetrics()
 	b.ReportAllocs()
 	for b.Loop() {
-		requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond, "")
+		m.Observe(Request{Account: "default", Method: http.MethodGet, Status: http.StatusOK, Duration: 20 * time.Millisecond, Upstream: 10 * time.Millisecond})
 	}
 }
 
 func BenchmarkObserveParallel(b *testing.B) {
-	requests := newMetrics().ForAccount("default")
+	m := newMetrics()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			requests.Observe(http.MethodGet, http.StatusOK, 20*time.Millisecond, 10*time.Millisecond, "")
+			m.Observe(Request{Account: "default", Method: http.MethodGet, Status: http.StatusOK, Duration: 20 * time.Millisecond, Upstream: 10 * time.Millisecond})
 		}
 	})
 }
