@@ -134,11 +134,6 @@ func startUpstream(t *testing.T, handle func(*upstreamConn)) *upstream {
 	return u
 }
 
-// newPipeConn is for a connection that startUpstream has not accepted.
-func newPipeConn(conn net.Conn) *upstreamConn {
-	return &upstreamConn{conn, bufio.NewReader(conn), &upstream{}, 0}
-}
-
 func readAll(body http1.ResponseBody) (string, error) {
 	read, err := io.ReadAll(body)
 	return string(read), err

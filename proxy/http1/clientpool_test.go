@@ -1,6 +1,7 @@
 package http1_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -166,48 +166,6 @@ func TestUsesLastConnectionFirst(t *testing.T) {
 	u.wantCounts(t, 2, 5)
 }
 
-// pipe is an upstream in memory, for tests of time.
-type pipe struct {
-	client http1.Client
-	dials  atomic.Int32
-	closed atomic.Int32 // connections that the client has closed
-	all    sync.WaitGroup
-}
-
-func newPipe(timeout time.Duration, serve func(c *upstreamConn)) *pipe {
-	p := &pipe{}
-	p.client.ResponseTimeout = timeout
-	p.client.Dial = func(context.Context) (net.Conn, error) {
-		p.dials.Add(1)
-		near, far := net.Pipe()
-		p.all.Go(func() {
-			c := newPipeConn(far)
-			serve(c)
-			for c.request() != nil {
-			}
-			p.closed.Add(1)
-			_ = far.Close()
-		})
-		return near, nil
-	}
-	return p
-}
-
-// close waits until the client has closed all connections.
-func (p *pipe) close() {
-	p.client.CloseIdle()
-	p.all.Wait()
-}
-
-func (p *pipe) roundTrip(r *http1.ClientRequest) error {
-	response, err := p.client.RoundTrip(r)
-	if err == nil {
-		_, err = readAll(response.Body)
-		_ = response.Body.Close()
-	}
-	return err
-}
-
 func TestClosesIdleConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe(time.Second, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
@@ -346,4 +304,21 @@ func TestReturnsErrorOfDial(t *testing.T) {
 	if _, err := client.RoundTrip(newRequest(t, "GET")); !errors.Is(err, want) {
 		t.Errorf("got %v, want %v", err, want)
 	}
+}
+
+// A response that is not read to its end costs its connection, and so does one with more behind it.
+func TestDoesNotReuseUnreadConnection(t *testing.T) {
+	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
+		c.send("HTTP/1.1 200 OK\r\nContent-Length: 6000\r\n\r\n")
+		c.send(string(bytes.Repeat([]byte("x"), 6000)))
+	}))
+	for range 2 {
+		response, err := u.client.RoundTrip(newRequest(t, "GET"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = response.Body.Read(make([]byte, 10))
+		_ = response.Body.Close()
+	}
+	u.wantCounts(t, 2, 2)
 }
