@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/http1"
 	"etrusted-broker/proxy/http2"
 )
@@ -162,8 +163,9 @@ func TestRefusesTargetThatItWouldChange(t *testing.T) {
 	client := startServer(t, time.Minute, func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
 	r := newRequest(t, "GET")
 	r.Target = "//a|b"
-	if _, _, err := roundTrip(client, r); err == nil {
-		t.Error("got no error")
+	_, _, err := roundTrip(client, r)
+	if refused := (*problem.Problem)(nil); !errors.As(err, &refused) || refused.Status != http.StatusBadRequest {
+		t.Errorf("got %v, want a problem of the app", err)
 	}
 }
 
