@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/dialer"
 	"etrusted-broker/proxy/http1"
 )
@@ -20,7 +21,7 @@ func TestChecksIdleConnectionsThroughSOCKS5(t *testing.T) {
 		"unsolicited": func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			api := startPeer(t, func(c net.Conn) {
+			api := brokertest.ServeRaw(t, func(c net.Conn) {
 				r := bufio.NewReader(c)
 				for {
 					if _, err := http.ReadRequest(r); err != nil {
@@ -32,7 +33,7 @@ func TestChecksIdleConnectionsThroughSOCKS5(t *testing.T) {
 			})
 			for kind, proxy := range map[string]func(*http.Request) (*url.URL, error){
 				"direct": nil,
-				"socks5": through(parse(t, "socks5://u:p@"+startPeer(t, socksProxy(t, api)))),
+				"socks5": through(parse(t, "socks5://u:p@"+brokertest.ServeRaw(t, socksProxy(t, api)))),
 			} {
 				d := &dialer.Dialer{Server: parse(t, "http://example.com:443"), Proxy: proxy}
 				if proxy == nil {
