@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -303,6 +304,21 @@ func TestReturnsErrorOfDial(t *testing.T) {
 	client := http1.Client{Dial: func(context.Context) (net.Conn, error) { return nil, want }}
 	if _, err := client.RoundTrip(newRequest(t, "GET")); !errors.Is(err, want) {
 		t.Errorf("got %v, want %v", err, want)
+	}
+}
+
+// An upstream may close after a 413 without announcing it: RFC 9110 section 15.5.14.
+func TestDoesNotReuseConnectionAfter413(t *testing.T) {
+	for status, conns := range map[int]int32{400: 1, 413: 2} {
+		u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
+			c.send(fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nno", status))
+		}))
+		for range 2 {
+			if response, body, bodyErr, err := u.roundTrip(newRequest(t, "POST")); err != nil || bodyErr != nil || response.Status != status || body != "no" {
+				t.Errorf("got %d %q, body error %v, error %v, want %d", response.Status, body, bodyErr, err, status)
+			}
+		}
+		u.wantCounts(t, conns, 2)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"etrusted-broker/proxy/http1"
 )
@@ -131,6 +133,37 @@ func TestPartialUploadNeverLooksComplete(t *testing.T) {
 	}
 }
 
+// An upstream that waits for the rest of a body that has broken off must see that there is none.
+func TestBrokenStreamEndsConnectionAtOnce(t *testing.T) {
+	for _, length := range []int64{9, -1} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			seen := make(chan time.Duration, 1)
+			p := newPipe(time.Hour, func(c *upstreamConn) {
+				if body, err := c.drain(c.request()); err == nil {
+					t.Errorf("length %d: the upstream saw a complete body, %q", length, body)
+				}
+				seen <- time.Since(start)
+			})
+			r := newRequest(t, "POST")
+			body, w := newStream()
+			r.ContentLength, r.Stream = length, body
+			go func() {
+				_, _ = io.WriteString(w, "ok")
+				time.Sleep(time.Minute)
+				_ = w.CloseWithError(io.ErrNoProgress)
+			}()
+			if err := p.roundTrip(r); !errors.Is(err, http1.ErrRequestBody) || time.Since(start) != time.Minute {
+				t.Errorf("length %d: got %v after %s, want ErrRequestBody after 1 min", length, err, time.Since(start))
+			}
+			if after := <-seen; after != time.Minute {
+				t.Errorf("length %d: the upstream saw the end after %s, want 1 min", length, after)
+			}
+			p.close()
+		})
+	}
+}
+
 // While the app pauses in its upload, the upstream ends the exchange.
 func TestNoticesUpstreamDuringPause(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -245,4 +278,75 @@ func TestUploadGoesOnAfterEarlyResponse(t *testing.T) {
 		t.Errorf("the upstream received %d bytes, want 100000", n)
 	}
 	_ = response.Body.Close()
+}
+
+// A response that has begun may take as long as it needs, whether its upstream reads the rest of the upload or not.
+func TestUploadDoesNotLimitEarlyResponse(t *testing.T) {
+	for name, read := range map[string]bool{"read": true, "not read": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPipe(3*time.Second, func(c *upstreamConn) {
+					r := c.request()
+					c.send(okResponse[:len(okResponse)-2])
+					if read {
+						_, _ = c.drain(r)
+					}
+					time.Sleep(time.Hour)
+					c.send("ok")
+				})
+				r := newRequest(t, "POST")
+				body, w := newStream()
+				r.ContentLength, r.Stream = -1, body
+				response, err := p.client.RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					_, _ = io.WriteString(w, "part")
+					_ = w.Close()
+				}()
+				if got, err := readAll(response.Body); err != nil || got != "ok" {
+					t.Errorf("got %q, %v, want ok", got, err)
+				}
+				_ = response.Body.Close()
+				p.close()
+			})
+		})
+	}
+}
+
+// An upstream may answer before the last write of a body returns. It has 100 ms to read that; then its connection is closed.
+func TestCloseWaitsBrieflyForLastWrite(t *testing.T) {
+	for after, dials := range map[time.Duration]int32{0: 1, 50 * time.Millisecond: 1, time.Minute: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPipe(time.Hour, func(c *upstreamConn) {
+				for r := c.request(); r != nil; r = c.request() {
+					c.send(okResponse)
+					time.Sleep(after)
+					_, _ = c.drain(r)
+				}
+			})
+			for range 2 {
+				r := newRequest(t, "POST")
+				body, w := newStream()
+				r.ContentLength, r.Stream = 2, body
+				response, err := p.client.RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.WriteString(w, "ok")
+				_, _ = readAll(response.Body)
+				synctest.Wait()
+				start := time.Now()
+				_ = response.Body.Close()
+				if took, most := time.Since(start), min(after, 100*time.Millisecond); took != most {
+					t.Errorf("read after %s: Close took %s, want %s", after, took, most)
+				}
+			}
+			if got := p.dials.Load(); got != dials {
+				t.Errorf("read after %s: got %d connections, want %d", after, got, dials)
+			}
+			p.close()
+		})
+	}
 }

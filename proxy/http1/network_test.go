@@ -208,6 +208,40 @@ func TestAnswerToMalformedRequestIsNotLost(t *testing.T) {
 	}
 }
 
+// What a client sends after it has been refused must not cost it the response: closing a connection with unread data resets it, and
+// a reset discards what the client has not read.
+func TestLateBytesDoNotCostTheResponse(t *testing.T) {
+	refuse := func(w *http1.ResponseWriter, _ *http1.Request) {
+		w.Close = true
+		respond(w, 403, "refused")
+	}
+	for name, network := range networks {
+		for what, request := range map[string]string{
+			"CONNECT":     "CONNECT refused:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+			"malformed":   "GET /\r\n\r\n",
+			"half a body": "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n",
+			"Expect":      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n",
+		} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				c := serveOn(t, network, refuse, nil).dial(t)
+				c.reader = bufio.NewReaderSize(c.Conn, 16) // the rest of the response stays where a reset discards it
+				c.send(request)
+				if _, err := c.reader.Peek(1); err != nil {
+					t.Fatalf("the response did not begin: %v", err)
+				}
+				for range 3 { // a reset answers the first, and then sending fails
+					time.Sleep(20 * time.Millisecond)
+					c.send(strings.Repeat("x", 10_000))
+				}
+				if response, body := c.response("GET"); response.StatusCode != 403 || body != "refused" || !response.Close {
+					t.Errorf("got %d, %q, close=%t, want 403 and Connection: close", response.StatusCode, body, response.Close)
+				}
+				c.expectEnd()
+			})
+		}
+	}
+}
+
 // A client that goes on sending after a malformed request is read for 256 KiB or half a second, not longer.
 func TestLingeringIsBounded(t *testing.T) {
 	for name, network := range networks {

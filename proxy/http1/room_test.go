@@ -1,6 +1,7 @@
 package http1_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -133,6 +134,39 @@ func TestEvictionOrder(t *testing.T) {
 			}
 		}
 	})
+}
+
+// halfCloser is a connection that can be half-closed, so that the server lets the client read the last response.
+type halfCloser struct{ net.Conn }
+
+func (halfCloser) CloseWrite() error { return nil }
+
+// A connection whose last response was sent makes room at once, before one on which the server has waited longer.
+func TestEvictsClosingConnectionFirst(t *testing.T) {
+	for _, pause := range []time.Duration{0, time.Second} {
+		inBubble(t, 2, hold, func(t *testing.T, b *bubble) {
+			older := b.dial()
+			time.Sleep(pause)
+			near, far := net.Pipe()
+			l := make(connsListener, 1)
+			l <- halfCloser{far}
+			close(l)
+			if err := b.server.Serve(l); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("Serve: got %v, want that of the listener", err)
+			}
+			closing := &bubbleClient{near, t, bufio.NewReader(near)}
+			closing.send("\n")
+			if status := closing.status(); status != 400 {
+				t.Errorf("got %d, want 400", status)
+			}
+			began := time.Now()
+			c := b.dial()
+			c.send(simple)
+			if status := c.status(); status != 200 || time.Since(began) != 0 || !older.isOpen() || len(b.evicted) != 1 {
+				t.Errorf("after %s: got %d after %s, another was closed: %t, %d evicted; want only the closing one to make room, at once", pause, status, time.Since(began), !older.isOpen(), len(b.evicted))
+			}
+		})
+	}
 }
 
 // A byte now and then does not keep a connection, neither in a header nor in a body. A client that sends enough is not slow.
