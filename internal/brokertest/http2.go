@@ -10,10 +10,18 @@ import (
 	"testing"
 )
 
-// Types of frames, and flags of them: RFC 9113 section 6.
+// Types of frames: RFC 9113 section 6.
 const (
-	DataFrame, HeadersFrame, ResetFrame, settingsFrame = 0, 1, 3, 4
-	EndStream, EndHeaders                              = 1, 4
+	DataFrame     = 0
+	HeadersFrame  = 1
+	ResetFrame    = 3
+	settingsFrame = 4
+)
+
+// Flags of DATA and HEADERS frames.
+const (
+	EndStream  = 1
+	EndHeaders = 4
 )
 
 // initialWindowSize is a setting: RFC 9113 section 6.5.2.

@@ -87,3 +87,17 @@ func TestCancelAfterEndKeepsConnection(t *testing.T) {
 	}
 	u.wantCounts(t, 1, 3)
 }
+
+// A caller whose exchange has ended may go away while its connection serves another.
+func TestCallerDoesNotCancelNextExchange(t *testing.T) {
+	first := newRequest(t, "GET")
+	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
+		if c.upstream.requests.Load() == 2 {
+			first.Caller.(*caller).goAway()
+		}
+		c.send(okResponse)
+	}))
+	u.mustSucceed(t, first)
+	u.mustSucceed(t, newRequest(t, "POST")) // is not sent again
+	u.wantCounts(t, 1, 2)
+}

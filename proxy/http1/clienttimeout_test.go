@@ -2,8 +2,8 @@ package http1_test
 
 import (
 	"errors"
+	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -67,29 +67,33 @@ func TestResponseTimeout(t *testing.T) {
 		serve  func(c *upstreamConn)
 		change func(r *http1.ClientRequest)
 		took   time.Duration
-		fails  bool
+		op     string // that times out; empty: none
 	}{
-		"silent":               {silent, known, 3 * time.Second, true},
-		"slow header":          {drip(okResponse, time.Second), known, 3 * time.Second, true},
-		"1xx do not extend it": {drip(strings.Repeat("HTTP/1.1 103 X\r\n\r\n", 9), 50*time.Millisecond), known, 3 * time.Second, true},
-		"slow body":            {drip(okResponse, 70*time.Millisecond), known, time.Duration(len(okResponse)) * 70 * time.Millisecond, false},
+		"silent":               {silent, known, 3 * time.Second, "read"},
+		"slow header":          {drip(okResponse, time.Second), known, 3 * time.Second, "read"},
+		"1xx do not extend it": {drip(strings.Repeat("HTTP/1.1 103 X\r\n\r\n", 9), 50*time.Millisecond), known, 3 * time.Second, "read"},
+		"slow body":            {drip(okResponse, 70*time.Millisecond), known, time.Duration(len(okResponse)) * 70 * time.Millisecond, ""},
 		"slower body": {func(c *upstreamConn) {
 			c.request()
 			c.send(okResponse[:len(okResponse)-1])
 			time.Sleep(time.Hour)
 			c.send("k")
-		}, func(*http1.ClientRequest) {}, time.Hour, false},
-		"begins when the request is sent":      {silent, slow(10*time.Second, 3), 33 * time.Second, true},
-		"pauses of the app do not count":       {each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }), slow(time.Hour, 3), 3 * time.Hour, false},
-		"the upstream does not read":           {unread, slow(0, 1), 3*time.Second + 100*time.Millisecond, true},
-		"the upstream reads nothing, known":    {func(*upstreamConn) { time.Sleep(time.Minute) }, known, 3*time.Second + 100*time.Millisecond, true},
-		"the upstream reads nothing of a long": {unread, func(r *http1.ClientRequest) { r.Body = make([]byte, 200_000) }, 3*time.Second + 100*time.Millisecond, true},
-		"the upstream reads slowly":            {slowReader, func(r *http1.ClientRequest) { r.Body = make([]byte, 200_000) }, 0, false},
+		}, func(*http1.ClientRequest) {}, time.Hour, ""},
+		"begins when the request is sent":      {silent, slow(10*time.Second, 3), 33 * time.Second, "read"},
+		"pauses of the app do not count":       {each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }), slow(time.Hour, 3), 3 * time.Hour, ""},
+		"the upstream does not read":           {unread, slow(0, 1), 3*time.Second + 100*time.Millisecond, "write"},
+		"the upstream reads nothing, known":    {func(*upstreamConn) { time.Sleep(time.Minute) }, known, 3*time.Second + 100*time.Millisecond, "write"},
+		"the upstream reads nothing of a long": {unread, func(r *http1.ClientRequest) { r.Body = make([]byte, 200_000) }, 3*time.Second + 100*time.Millisecond, "write"},
+		"the upstream reads slowly":            {slowReader, func(r *http1.ClientRequest) { r.Body = make([]byte, 200_000) }, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			took, err := timeIn(t, test.serve, test.change)
-			if test.fails != errors.Is(err, os.ErrDeadlineExceeded) || !test.fails && err != nil || test.took != 0 && took != test.took {
-				t.Errorf("got %v after %s, want a timeout: %t, after %s", err, took, test.fails, test.took)
+			op := ""
+			if failed := (*net.OpError)(nil); errors.As(err, &failed) && failed.Timeout() {
+				op = failed.Op
+			}
+			if op != test.op || op == "" && err != nil || test.took != 0 && took != test.took {
+				t.Errorf("got %v after %s, want a timeout of %q after %s", err, took, test.op, test.took)
 			}
 		})
 	}

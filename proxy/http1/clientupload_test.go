@@ -350,3 +350,19 @@ func TestCloseWaitsBrieflyForLastWrite(t *testing.T) {
 		})
 	}
 }
+
+// A response that is no HTTP ends the last write too, although Close would wait for that.
+func TestInvalidResponseEndsLastWriteAtOnce(t *testing.T) {
+	took, err := timeIn(t, func(c *upstreamConn) {
+		c.request()
+		c.send("nonsense\r\n\r\n")
+		time.Sleep(time.Hour)
+	}, func(r *http1.ClientRequest) {
+		body, w := newStream()
+		r.ContentLength, r.Stream = 2, body
+		go func() { _, _ = io.WriteString(w, "ok") }()
+	})
+	if invalid := (*http1.ResponseError)(nil); !errors.As(err, &invalid) || took != 0 {
+		t.Errorf("got %v after %s, want an invalid response at once", err, took)
+	}
+}
