@@ -10,7 +10,7 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-func TestExpectContinue(t *testing.T) {
+func TestSendsBodyAfterContinueOrASecond(t *testing.T) {
 	for name, test := range map[string]struct {
 		serve  func(c *upstreamConn) // after the header
 		status int

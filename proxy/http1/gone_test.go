@@ -107,7 +107,7 @@ func TestNoticesThatTheClientHasGone(t *testing.T) {
 }
 
 // A client that has gone before the handler asks is reported at once.
-func TestClientHasGoneBefore(t *testing.T) {
+func TestCancelsAtOnceIfTheClientHasGone(t *testing.T) {
 	result := make(chan bool, 1)
 	s := serveOn(t, networks["tcp"], func(_ *http1.ResponseWriter, r *http1.Request) {
 		<-r.Context().Done()
@@ -244,5 +244,25 @@ func TestNoticesWithin50Milliseconds(t *testing.T) {
 				t.Errorf("after %s: noticed within %s, want 50 ms", after, took)
 			}
 		})
+	}
+}
+
+// A client that has sent a byte of its next request and then goes away must be noticed while a response is silent.
+func TestNoticesPipeliningClientThatGoes(t *testing.T) {
+	gone := make(chan struct{})
+	s := serveOn(t, networks["tcp"], func(w *http1.ResponseWriter, r *http1.Request) {
+		w.WriteHead(200, "OK", -1)
+		_ = w.Flush()
+		<-r.Context().Done()
+		close(gone)
+	}, nil)
+	c := s.dial(t)
+	c.send(simple + "G")
+	_, _ = io.ReadAtLeast(c, make([]byte, 100), 10)
+	_ = c.Close()
+	select {
+	case <-gone:
+	case <-time.After(3 * time.Second):
+		t.Error("the handler still waits after 3 s, want it canceled within 50 ms")
 	}
 }

@@ -289,7 +289,7 @@ func TestLingeringMakesRoom(t *testing.T) {
 
 // Row C32: an unread body of up to 256 KiB is read and discarded, and the connection stays in sync; more ends the connection. In
 // no case is the body read as a request.
-func TestUnreadBody(t *testing.T) {
+func TestUnreadBodyIsNotServedAsRequest(t *testing.T) {
 	refuse := func(w *http1.ResponseWriter, r *http1.Request) {
 		if r.Method == "POST" {
 			respond(w, 403, "no")

@@ -111,7 +111,7 @@ func TestEvictsSlowClients(t *testing.T) {
 }
 
 // Connections without a first header are evicted before all others, and of each kind the one that has kept the server waiting longest.
-func TestEvictionOrder(t *testing.T) {
+func TestEvictsSlowestFirst(t *testing.T) {
 	inBubble(t, 4, hold, func(t *testing.T, b *bubble) {
 		var order []*bubbleClient
 		for _, state := range []string{"idle", "half a body", "half a header", "nothing"} {

@@ -243,7 +243,7 @@ func TestPlainHTTPOnTLSListenerGets400(t *testing.T) {
 }
 
 // Line 21 of the contract: a TLS handshake has HeaderTimeout, and so has the header after it.
-func TestHandshakeTimeout(t *testing.T) {
+func TestHandshakeHasHeaderTimeout(t *testing.T) {
 	for _, sent := range []string{"", "\x16\x03\x01\x02\x00\x01"} {
 		errs := make(chan error, 1)
 		s := serveOn(t, networks["tls"], ok, func(s *http1.Server) {

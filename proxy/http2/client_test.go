@@ -242,7 +242,7 @@ func TestForwardsInformationalResponses(t *testing.T) {
 	}
 }
 
-func TestTimeout(t *testing.T) {
+func TestOnlyTheSilenceOfTheServerTimesOut(t *testing.T) {
 	const timeout = 300 * time.Millisecond
 	silent := startServer(t, timeout, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -323,7 +323,7 @@ func TestNoticesServerDuringPause(t *testing.T) {
 	}
 }
 
-func TestEarlyResponse(t *testing.T) {
+func TestReturnsEarlyResponse(t *testing.T) {
 	client := startServer(t, time.Minute, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusRequestEntityTooLarge) })
 	for range 20 {
 		r := newRequest(t, "POST")
