@@ -30,8 +30,7 @@ const canary = "canary-91fe"
 // caller is a Caller that stays.
 type caller struct{ ctx context.Context }
 
-func (c caller) Context() context.Context { return c.ctx }
-
+func (c caller) Context() context.Context    { return c.ctx }
 func (caller) CancelWhenGone(http1.Canceler) {}
 
 // startServer starts an HTTPS server for example.com, which returns the protocol and whether the TLS session was resumed.

@@ -322,6 +322,29 @@ func TestDoesNotReuseConnectionAfter413(t *testing.T) {
 	}
 }
 
+// After a part of a request, the next one would look like the rest of it.
+func TestDoesNotReuseConnectionAfterPartOfRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 3 * time.Second
+		p := newPipe(timeout, func(c *upstreamConn) {
+			c.request()
+			time.Sleep(timeout + 50*time.Millisecond) // the write has failed, and the response is still awaited
+			c.send(okResponse)
+		})
+		for i := range 2 {
+			r := newRequest(t, "POST")
+			r.Body = make([]byte, 64<<10)
+			if err := p.roundTrip(r); err != nil {
+				t.Errorf("request %d: %v", i, err)
+			}
+		}
+		if got := p.dials.Load(); got != 2 {
+			t.Errorf("got %d connections, want 2", got)
+		}
+		p.close()
+	})
+}
+
 // A response that is not read to its end costs its connection, and so does one with more behind it.
 func TestDoesNotReuseUnreadConnection(t *testing.T) {
 	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {

@@ -191,11 +191,9 @@ type upstreamBody struct {
 	ready bool
 }
 
-func (b *upstreamBody) Ready() bool { return b.ready }
-
+func (b *upstreamBody) Ready() bool         { return b.ready }
 func (*upstreamBody) Trailer() http1.Fields { return nil }
-
-func (*upstreamBody) Close() error { return nil }
+func (*upstreamBody) Close() error          { return nil }
 
 // Bodies of all sizes and in all portions arrive as they are, through Write and through ReadFrom.
 func TestBodiesArriveAsTheyAre(t *testing.T) {
