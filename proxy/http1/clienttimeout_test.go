@@ -75,13 +75,20 @@ func TestOnlyTheSilenceOfTheUpstreamTimesOut(t *testing.T) {
 		took   time.Duration
 		op     string // that times out; empty: none
 	}{
-		"silent":                               {silent, known, 3 * time.Second, "read"},
-		"slow header":                          {drip(okResponse, time.Second), known, 3 * time.Second, "read"},
-		"1xx do not extend it":                 {drip(strings.Repeat("HTTP/1.1 103 X\r\n\r\n", 9), 50*time.Millisecond), known, 3 * time.Second, "read"},
-		"slow body":                            {drip(okResponse, 70*time.Millisecond), known, time.Duration(len(okResponse)) * 70 * time.Millisecond, ""},
-		"slower body":                          {slowerBody, func(*http1.ClientRequest) {}, time.Hour, ""},
-		"slower body after an upload":          {slowerBody, slow(0, 1), time.Hour, ""},
-		"begins when the request is sent":      {silent, slow(10*time.Second, 3), 33 * time.Second, "read"},
+		"silent":                          {silent, known, 3 * time.Second, "read"},
+		"slow header":                     {drip(okResponse, time.Second), known, 3 * time.Second, "read"},
+		"1xx do not extend it":            {drip(strings.Repeat("HTTP/1.1 103 X\r\n\r\n", 9), 50*time.Millisecond), known, 3 * time.Second, "read"},
+		"slow body":                       {drip(okResponse, 70*time.Millisecond), known, time.Duration(len(okResponse)) * 70 * time.Millisecond, ""},
+		"slower body":                     {slowerBody, func(*http1.ClientRequest) {}, time.Hour, ""},
+		"slower body after an upload":     {slowerBody, slow(0, 1), time.Hour, ""},
+		"begins when the request is sent": {silent, slow(10*time.Second, 3), 33 * time.Second, "read"},
+		"begins when a known body is sent": {func(c *upstreamConn) {
+			r := c.request()
+			time.Sleep(2 * time.Second)
+			_, _ = c.drain(r)
+			time.Sleep(2 * time.Second)
+			c.send(okResponse)
+		}, func(r *http1.ClientRequest) { r.Body = make([]byte, 64<<10) }, 4 * time.Second, ""},
 		"pauses of the app do not count":       {each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }), slow(time.Hour, 3), 3 * time.Hour, ""},
 		"the upstream does not read":           {unread, slow(0, 1), 3*time.Second + 100*time.Millisecond, "write"},
 		"the upstream reads nothing, known":    {func(*upstreamConn) { time.Sleep(time.Minute) }, known, 3*time.Second + 100*time.Millisecond, "write"},
