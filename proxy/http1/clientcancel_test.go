@@ -101,23 +101,3 @@ func TestCallerDoesNotCancelNextExchange(t *testing.T) {
 	u.mustSucceed(t, newRequest(t, "POST")) // is not sent again
 	u.wantCounts(t, 1, 2)
 }
-
-// The end of a reused connection is no reason for a retry if the caller has caused it.
-func TestDoesNotRetryForCallerThatHasGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(time.Minute, func(c *upstreamConn) {
-			c.request()
-			c.send(okResponse)
-			c.request()
-		})
-		if err := p.roundTrip(newRequest(t, "GET")); err != nil {
-			t.Error(err)
-		}
-		r := newRequest(t, "GET")
-		time.AfterFunc(time.Second, r.Caller.(*caller).goAway)
-		if err := p.roundTrip(r); !errors.Is(err, context.Canceled) || p.dials.Load() != 1 {
-			t.Errorf("got %v and %d dials, want %v and 1", err, p.dials.Load(), context.Canceled)
-		}
-		p.close()
-	})
-}

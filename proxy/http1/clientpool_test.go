@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -319,6 +320,30 @@ func TestDoesNotReuseConnectionAfter413(t *testing.T) {
 			}
 		}
 		u.wantCounts(t, conns, 2)
+	}
+}
+
+// A reused connection is no reason for a retry if the caller has ended the exchange, or the upstream is silent.
+func TestRetriesOnlyAfterConnectionFailure(t *testing.T) {
+	for want, leave := range map[error]bool{context.Canceled: true, os.ErrDeadlineExceeded: false} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPipe(time.Minute, func(c *upstreamConn) {
+				c.request()
+				c.send(okResponse)
+				c.request()
+			})
+			if err := p.roundTrip(newRequest(t, "GET")); err != nil {
+				t.Error(err)
+			}
+			r := newRequest(t, "GET")
+			if leave {
+				time.AfterFunc(time.Second, r.Caller.(*caller).goAway)
+			}
+			if err := p.roundTrip(r); !errors.Is(err, want) || p.dials.Load() != 1 {
+				t.Errorf("got %v and %d dials, want %v and 1", err, p.dials.Load(), want)
+			}
+			p.close()
+		})
 	}
 }
 
