@@ -208,8 +208,22 @@ func TestAnswerToMalformedRequestIsNotLost(t *testing.T) {
 	}
 }
 
-// What a client sends after it has been refused must not cost it the response: closing a connection with unread data resets it, and
-// a reset discards what the client has not read.
+// sendLate sends a request, and then more after the response has begun. A reset answers what is not read, and discards what
+// the client has not read of the response.
+func (c *netClient) sendLate(request string) {
+	c.t.Helper()
+	c.reader = bufio.NewReaderSize(c.Conn, 16) // the rest of the response stays where a reset discards it
+	c.send(request)
+	if _, err := c.reader.Peek(1); err != nil {
+		c.t.Fatalf("the response did not begin: %v", err)
+	}
+	for range 3 { // after a reset, sending fails
+		time.Sleep(20 * time.Millisecond)
+		c.send(strings.Repeat("x", 10_000))
+	}
+}
+
+// What a client sends after it has been refused must not cost it the response.
 func TestLateBytesDoNotCostTheResponse(t *testing.T) {
 	refuse := func(w *http1.ResponseWriter, _ *http1.Request) {
 		w.Close = true
@@ -224,15 +238,7 @@ func TestLateBytesDoNotCostTheResponse(t *testing.T) {
 		} {
 			t.Run(name+" "+what, func(t *testing.T) {
 				c := serveOn(t, network, refuse, nil).dial(t)
-				c.reader = bufio.NewReaderSize(c.Conn, 16) // the rest of the response stays where a reset discards it
-				c.send(request)
-				if _, err := c.reader.Peek(1); err != nil {
-					t.Fatalf("the response did not begin: %v", err)
-				}
-				for range 3 { // a reset answers the first, and then sending fails
-					time.Sleep(20 * time.Millisecond)
-					c.send(strings.Repeat("x", 10_000))
-				}
+				c.sendLate(request)
 				if response, body := c.response("GET"); response.StatusCode != 403 || body != "refused" || !response.Close {
 					t.Errorf("got %d, %q, close=%t, want 403 and Connection: close", response.StatusCode, body, response.Close)
 				}

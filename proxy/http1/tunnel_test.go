@@ -189,7 +189,7 @@ func TestPlainHTTPInTunnelIsRefused(t *testing.T) {
 		}
 		c.expectTunnel()
 		if !together {
-			c.send(simple)
+			c.sendLate(simple)
 		}
 		response, body := c.response("GET")
 		if response.StatusCode != 400 || body != "plain-http" || !response.Close {
