@@ -123,8 +123,12 @@ func TestPartialUploadNeverLooksComplete(t *testing.T) {
 				_ = w.CloseWithError(failure)
 			}()
 			_, _, _, err := u.roundTrip(r)
-			if !errors.Is(err, http1.ErrRequestBody) {
-				t.Errorf("length %d, %v: got %v, want ErrRequestBody", length, failure, err)
+			cause := failure
+			if errors.Is(failure, io.EOF) {
+				cause = io.ErrUnexpectedEOF
+			}
+			if !errors.Is(err, http1.ErrRequestBody) || !errors.Is(err, cause) {
+				t.Errorf("length %d, %v: got %v, want ErrRequestBody and %v", length, failure, err, cause)
 			}
 			if err := <-seen; err == nil {
 				t.Errorf("length %d, %v: the upstream saw a complete body", length, failure)

@@ -125,34 +125,39 @@ func TestCancelsAtOnceIfTheClientHasGone(t *testing.T) {
 
 // CancelWhenGone(nil) ends what was set before, and the end of a request does not cancel.
 func TestCancelsOnlyWhatIsSet(t *testing.T) {
-	first, second := newCancelCounter(), newCancelCounter()
+	canceler, noticed := newCancelCounter(), make(chan struct{})
 	kept := make(chan context.Context, 1)
 	s := serveOn(t, networks["tcp"], func(w *http1.ResponseWriter, r *http1.Request) {
 		switch path(r) {
 		case "/nil":
-			r.CancelWhenGone(first)
+			r.CancelWhenGone(canceler)
 			r.CancelWhenGone(nil)
 			<-r.Context().Done()
-			close(second.first)
+			noticed <- struct{}{}
+		case "/none":
+			<-r.Context().Done()
+			noticed <- struct{}{}
 		default:
 			kept <- r.Context()
-			r.CancelWhenGone(first)
+			r.CancelWhenGone(canceler)
 			time.Sleep(30 * time.Millisecond)
 			ok(w, r)
 		}
 	}, nil)
-	c := s.dial(t)
-	c.send(simple)
-	c.expectStatus(200)
-	c.send("GET /nil HTTP/1.1\r\nHost: a\r\n\r\n")
-	select {
-	case <-(<-kept).Done():
-	case <-time.After(5 * time.Second):
-		t.Error("the context of a request that has ended is not done")
+	for _, target := range []string{"/nil", "/none"} {
+		c := s.dial(t)
+		c.send(simple)
+		c.expectStatus(200)
+		c.send("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		select {
+		case <-(<-kept).Done():
+		case <-time.After(5 * time.Second):
+			t.Error("the context of a request that has ended is not done")
+		}
+		_ = c.Close()
+		<-noticed
 	}
-	_ = c.Close()
-	<-second.first
-	if n := first.count.Load(); n != 0 {
+	if n := canceler.count.Load(); n != 0 {
 		t.Errorf("Cancel was called %d times, want 0", n)
 	}
 }

@@ -2,6 +2,7 @@ package http1_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -320,6 +321,11 @@ func TestBrokenCloseDelimitedResponseEndsInReset(t *testing.T) {
 				}
 				if (err != nil) != broken || broken && !isReset(err) {
 					t.Errorf("got %v, broken=%t", err, broken)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				if err := s.Shutdown(ctx); err != nil { // the server must not count the connection any more
+					t.Errorf("Shutdown: got %v, want nil", err)
 				}
 			})
 		}

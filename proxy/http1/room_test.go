@@ -175,12 +175,13 @@ func TestDrippingDoesNotPreventEviction(t *testing.T) {
 		begin, drip string
 		kept        bool
 	}{
-		"header":      {simple[:len(simple)-4], "x", false},
-		"long header": {simple[:len(simple)-4], strings.Repeat("x", 4<<10), false},
-		"body":        {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", "x", false},
-		"chunks":      {"POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", false},
-		"a real body": {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", strings.Repeat("x", 4<<10), true},
-		"real chunks": {"POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1000\r\n" + strings.Repeat("x", 4<<10) + "\r\n", true},
+		"header":               {simple[:len(simple)-4], "x", false},
+		"long header":          {simple[:len(simple)-4], strings.Repeat("x", 4<<10), false},
+		"body":                 {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", "x", false},
+		"chunks":               {"POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", false},
+		"body that began well": {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("x", 8<<10), "x", false},
+		"a real body":          {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", strings.Repeat("x", 4<<10), true},
+		"real chunks":          {"POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1000\r\n" + strings.Repeat("x", 4<<10) + "\r\n", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, 1, hold, func(t *testing.T, b *bubble) {
@@ -300,6 +301,12 @@ func TestEachWaitHasItsOwnTime(t *testing.T) {
 			time.Sleep(time.Hour)
 			c.send("a body")
 			_ = c.status()
+		},
+		"nothing since the server was started": func(*bubbleClient) {},
+		"body after a slow header": func(c *bubbleClient) {
+			c.send("POST /drain HTTP/1.1\r\nHost: a\r\n")
+			time.Sleep(headerTimeout / 2)
+			c.send("Content-Length: 10\r\n\r\nhalf")
 		},
 		"header after idling": func(c *bubbleClient) {
 			slow["idle"](c)
