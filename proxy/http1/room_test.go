@@ -322,8 +322,9 @@ func TestEachWaitHasItsOwnTime(t *testing.T) {
 			inBubble(t, 1, hold, func(t *testing.T, b *bubble) {
 				c := b.dial()
 				bring(c)
+				time.Sleep(evictionTimeout / 2)
 				_ = b.dial()
-				time.Sleep(evictionTimeout - 1)
+				time.Sleep(evictionTimeout/2 - 1)
 				if len(b.evicted) > 0 || !c.isOpen() {
 					t.Error("closed too early")
 				}
