@@ -167,7 +167,7 @@ func TestServesAllNetworks(t *testing.T) {
 			})
 			c := s.dial(t)
 			for range 3 {
-				c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100000))
+				c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n" + strings.Repeat("x", 300000))
 				c.expectStatus(200)
 				c.send(chunkedRequest + "186a0\r\n" + strings.Repeat("x", 100000) + "\r\n0\r\n\r\n" + simple)
 				c.expectStatus(200)
