@@ -189,7 +189,7 @@ func TestServesPlainHTTPInTunnel(t *testing.T) {
 		}
 		c.expectTunnel()
 		if !together {
-			c.sendLate(simple)
+			c.send(simple)
 		}
 		for range 2 {
 			response, body := c.response("GET")
