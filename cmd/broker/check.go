@@ -69,7 +69,7 @@ func (i invocation) checkConfig() check.Config {
 			problems = append(problems, config.Error{Variable: "SSL_CERT_FILE", Message: problem})
 		}
 	}
-	warnings = append(warnings, config.UnknownVariables(i.environ)...)
+	unknown := config.UnknownVariables(i.environ)
 	var checkConfig check.Config
 	if len(problems) == 0 {
 		var skipped []string
@@ -79,18 +79,30 @@ func (i invocation) checkConfig() check.Config {
 		}
 		warnings = append(warnings, skipped...)
 	}
-	step := check.Passed("settings are valid", warnings...)
-	if step.Name, step.Status = "configuration", check.StatusOK; len(problems) > 0 {
-		var names, texts []string
-		for _, problem := range problems {
-			names, texts = append(names, problem.Variable), append(texts, problem.Error())
-		}
-		step.Status, step.Cause = check.StatusFailed, check.CauseConfiguration
-		step.Text, step.Advice = "invalid: "+strings.Join(names, ", "), strings.Join(texts, "\n")
+	step := check.Passed("settings are valid", append(unknown, warnings...)...)
+	if step.Status = check.StatusOK; len(problems) > 0 {
+		step = invalidConfiguration(problems, unknown, warnings)
 	}
+	step.Name = "configuration"
 	step.Seconds = time.Since(began).Seconds()
 	checkConfig.Configuration = step
 	return checkConfig
+}
+
+// invalidConfiguration returns the step for problems. If a variable is not set, a misspelt name comes first.
+func invalidConfiguration(problems []config.Error, unknown, warnings []string) check.Step {
+	var lines []string
+	for _, problem := range problems {
+		lines = append(lines, problem.Error())
+	}
+	if strings.HasPrefix(problems[0].Message, "is not set") {
+		lines = append(unknown, lines...)
+	} else {
+		warnings = append(unknown, warnings...)
+	}
+	step := check.Failed(check.CauseConfiguration, lines[0], strings.Join(append(lines[1:], "'etrusted-broker config' shows the current values."), "\n"))
+	step.Status, step.Warnings = check.StatusFailed, warnings
+	return step
 }
 
 // checkProxyURL returns what is wrong with the URL of a proxy. The URL is not repeated, because it may contain a password.

@@ -190,7 +190,7 @@ func identifyApp(ctx context.Context, l listenAddress) (program string, isBroker
 			return "another program: " + known, false
 		}
 	}
-	return "another program that speaks HTTP", false
+	return "another program that speaks HTTP, or by another listener of a broker", false
 }
 
 // identifyAdmin identifies a broker by its status.

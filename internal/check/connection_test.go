@@ -115,7 +115,7 @@ func TestReportsProxyFailures(t *testing.T) {
 		{"closes", "http", "API: proxy", "api.example:443 was not reached: the HTTP proxy does not answer as one", func(net.Conn) {}},
 		{"needs a password", "http", "API: proxy", "api.example:443 was not reached: the HTTP proxy answered 407 to CONNECT", respond("HTTP/1.1 407 CANARY\r\n\r\n")},
 		{"refuses", "http", "API: proxy", "api.example:443 was not reached: the HTTP proxy answered 403 to CONNECT", respond("HTTP/1.1 403 CANARY\r\n\r\n")},
-		{"HTTPS proxy without TLS", "https", "API: proxy", "api.example:443 was not reached: the HTTP proxy does not answer as one", respond("HTTP/1.1 400 CANARY\r\n\r\n")},
+		{"HTTPS proxy without TLS", "https", "API: proxy TLS", "the proxy (HTTPS_PROXY): proxy.example:", respond("HTTP/1.1 400 CANARY\r\n\r\n")},
 		{"SOCKS proxy that is none", "socks5", "API: proxy", "api.example:443 was not reached: the SOCKS proxy refused it, or does not answer as one", respond("HTTP/1.1 400 CANARY\r\n\r\n")},
 		{"aborts TLS", "http", "API: TLS", "api.example:443 closed the connection during the TLS handshake", func(conn net.Conn) {
 			respond("HTTP/1.1 200 OK\r\n\r\n")(conn)
@@ -138,6 +138,15 @@ func TestReportsProxyFailures(t *testing.T) {
 	}
 }
 
+// A proxy that is not there has nothing to do with the server's URL.
+func TestMissingProxyIsNoTypingError(t *testing.T) {
+	t.Parallel()
+	config := eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))
+	throughProxy(t, &config, "http://127.0.0.1:1")
+	config.API.Intended = "https://api.example"
+	mustFail(t, config, "API: TCP", "the proxy (HTTPS_PROXY): 127.0.0.1:1 refused the connection", CauseNetwork)
+}
+
 // throughProxy lets requests to https://api.example go through a proxy.
 func throughProxy(t *testing.T, config *Config, address string) {
 	t.Helper()
@@ -154,8 +163,8 @@ func throughProxy(t *testing.T, config *Config, address string) {
 	}
 }
 
-// The certificate of an HTTPS proxy must be for the proxy's name, and the TLS handshake with it belongs to the step "proxy".
-func TestHandshakeWithProxyBelongsToItsStep(t *testing.T) {
+// The certificate of an HTTPS proxy must be for the proxy's name, and the TLS handshake with it is a step of its own.
+func TestHandshakeWithProxyIsAStep(t *testing.T) {
 	t.Parallel()
 	ca := brokertest.NewCA(t, "authority")
 	certificates := ca.ClientCertificate("proxy")
@@ -173,6 +182,9 @@ func TestHandshakeWithProxyBelongsToItsStep(t *testing.T) {
 	config.API.Transport.(*http.Transport).DialContext = nil
 	config.API.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: brokertest.CertPool(ca), MinVersion: tls.VersionTLS12}
 	mustFail(t, config, "API: proxy", "the HTTP proxy answered 407 to CONNECT", CauseNetwork)
+	if _, text := runCheck(t, config); !strings.Contains(text, "ok API: proxy TLS: through the proxy localhost:") {
+		t.Errorf("got no TLS handshake with the proxy in:\n%s", text)
+	}
 	if name := brokertest.Receive(t, "the name", names); name != "localhost" {
 		t.Errorf("got a handshake for %q, want localhost", name)
 	}
@@ -229,7 +241,7 @@ func TestCertificateFromTheFutureIsCausedByClock(t *testing.T) {
 	}
 }
 
-// A connection to a proxy that refuses is closed, and events after the request are ignored.
+// Events of a connection that the client opens after the first request are ignored.
 func TestIgnoresLateEvents(t *testing.T) {
 	t.Parallel()
 	config := eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))
@@ -237,5 +249,32 @@ func TestIgnoresLateEvents(t *testing.T) {
 	c.OnStep = func(step Step) { t.Errorf("got the step %+v after the end of the request", step) }
 	p := c.newPeer(t.Context(), config.API)
 	p.settle()
-	p.trace().ConnectDone("tcp", "127.0.0.1:1", nil)
+	p.trace().ConnectStart("tcp", "127.0.0.1:1")
+}
+
+// roundTripFunc is a function that is an http.RoundTripper.
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A token request that takes long is followed by a second one, which is canceled when the first has ended.
+func TestCanceledSecondRequestIsNotTheCause(t *testing.T) {
+	t.Parallel()
+	config := eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))
+	causes := []error{context.DeadlineExceeded, context.Canceled}
+	config.Login.Transport = roundTripFunc(func(*http.Request) (*http.Response, error) {
+		err := causes[0]
+		causes = causes[1:]
+		return nil, err
+	})
+	c := &checker{Config: config}
+	c.OnStep = func(Step) {}
+	p := c.newPeer(t.Context(), config.Login)
+	for range causes {
+		_, _ = p.RoundTrip(&http.Request{URL: config.Login.URL, Header: http.Header{}}) //nolint:bodyclose // there is no response
+	}
+	p.settle()
+	if got, want := c.report.Steps[0].Text, "cannot resolve login.example: the DNS server did not answer in time"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

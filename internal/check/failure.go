@@ -5,10 +5,14 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 
 	"etrusted-broker/internal/neterr"
 )
+
+// timeouts has the operations by which package neterr distinguishes timeouts.
+var timeouts = map[string]string{stepTCP: "dial", stepProxyTLS: neterr.OpHandshake, stepTLS: neterr.OpHandshake}
 
 // connectionFailure describes why a step of the connection failed, in the words of package neterr where it has some.
 func (p *peer) connectionFailure(name string, err error) Step {
@@ -18,15 +22,14 @@ func (p *peer) connectionFailure(name string, err error) Step {
 	}
 	var timeout net.Error
 	isTimeout := errors.As(err, &timeout) && timeout.Timeout()
-	switch {
-	case name == stepProxy:
+	if isTimeout {
+		err = &net.OpError{Op: timeouts[name], Err: os.ErrDeadlineExceeded}
+	}
+	switch name {
+	case stepProxy:
 		return p.proxyFailure(err, isTimeout)
-	case name == stepTLS && isTimeout:
-		return p.tlsFailure(&net.OpError{Op: neterr.OpHandshake, Err: err})
-	case name == stepTLS:
-		return p.tlsFailure(err)
-	case name == stepTCP && isTimeout:
-		err = &net.OpError{Op: "dial", Err: err}
+	case stepTLS:
+		return p.blame(p.tlsFailure(err))
 	}
 	address := hostPort(p.firstHop())
 	explained := neterr.Describe(address, err)
@@ -44,8 +47,12 @@ func (p *peer) connectionFailure(name string, err error) Step {
 	if p.proxy != nil { // nothing is known about the server yet
 		result.Text = "the proxy (HTTPS_PROXY): " + result.Text
 		result.Advice = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is running. " + result.Advice
+		return result
 	}
-	return result
+	if result.Cause == CauseNetwork {
+		result.Advice += " If this machine reaches the internet only through a proxy, set HTTPS_PROXY."
+	}
+	return p.blame(result)
 }
 
 func resolveProblem(err error, isTimeout bool) string {
@@ -72,11 +79,11 @@ func (p *peer) proxyFailure(err error, isTimeout bool) Step {
 		explained.Hint = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy needs a user name and password."
 	case !errors.As(err, &refused):
 		explained = neterr.Describe(hostPort(p.URL), &net.OpError{Op: "proxyconnect", Err: err})
-		explained.Hint += " Its URL begins with http:// unless the proxy itself uses TLS."
 	case refused.Status == http.StatusProxyAuthRequired:
 		explained.Hint = "The proxy requires a user name and password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. To bypass the proxy for this host, add the host to NO_PROXY."
 	default:
 		explained.Hint += " Ask the proxy's administrator to allow connections to this host."
+		return p.blame(Failed(CauseNetwork, explained.Detail, explained.Hint)) // it may not know the host
 	}
 	return Failed(CauseNetwork, explained.Detail, explained.Hint)
 }

@@ -63,15 +63,13 @@ func (c *checker) checkFiles(ctx context.Context) {
 	c.finishStep(ctx, Step{Name: "files"}, began, result)
 }
 
-const hiddenPath = "file not found, nor the directory that it should be in (the path is hidden, it may be the secret)"
-
 // FileProblem says why the broker cannot use a text file, or returns "" if nothing is known against it. It never blocks. It
 // names a path that does not exist only if its directory does: otherwise the path may be a misplaced secret.
 func FileProblem(path string) string {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil && !isInDirectory(path):
-		return hiddenPath
+		return "file not found, nor the directory that it should be in (the path is hidden, it may be the secret)"
 	case errors.Is(err, fs.ErrNotExist):
 		return path + " does not exist"
 	case err != nil:

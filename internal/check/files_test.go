@@ -24,6 +24,7 @@ func TestFileProblem(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = listener.Close() })
+	const hiddenPath = "file not found, nor the directory that it should be in (the path is hidden, it may be the secret)"
 	for path, want := range map[string]string{
 		write("good", "x", 0o600):                  "",
 		write("empty", "", 0o600):                  "",

@@ -15,10 +15,11 @@ import (
 
 // The steps of a connection, in their order.
 const (
-	stepDNS   = "DNS"
-	stepTCP   = "TCP"
-	stepProxy = "proxy"
-	stepTLS   = "TLS"
+	stepDNS      = "DNS"
+	stepTCP      = "TCP"
+	stepProxyTLS = "proxy TLS" // with an HTTPS proxy
+	stepProxy    = "proxy"     // the proxy opens a tunnel
+	stepTLS      = "TLS"
 )
 
 // peer sends requests to a server. The first one reports the steps of its connection. With a proxy, DNS and TCP are about the
@@ -30,25 +31,25 @@ type peer struct {
 	proxy *url.URL        // nil for a direct connection
 	down  string          // why no more requests are sent; empty if they are
 
-	mu      sync.Mutex // events may come after the request, and from a second one
-	pending []string   // the steps that have not passed
-	since   time.Time  // when the first of them began
-	settled bool       // the first request has ended
-	// proxyTLS means that the next TLS handshake is with an HTTPS proxy, and part of its step.
-	proxyTLS bool
-	skew     *time.Duration // see clockSkew; of the last response
-	err      error          // of the last request
+	mu      sync.Mutex     // events may come after the request, and from a second one
+	pending []string       // the steps that have not passed
+	since   time.Time      // when the first of them began
+	settled bool           // the first request has ended
+	skew    *time.Duration // see clockSkew; of the last response
+	err     error          // of the last request
 }
 
 func (c *checker) newPeer(ctx context.Context, s Server) *peer {
 	p := &peer{Server: s, checker: c, ctx: ctx, pending: []string{stepDNS, stepTCP}}
 	p.proxy, _ = c.Proxy(&http.Request{Method: http.MethodGet, URL: s.URL, Header: http.Header{}}) // an invalid variable means none
-	if p.proxy != nil {
-		p.pending, p.proxyTLS = append(p.pending, stepProxy), p.proxy.Scheme == "https"
+	addIf := func(applies bool, name string) {
+		if applies {
+			p.pending = append(p.pending, name)
+		}
 	}
-	if s.URL.Scheme == "https" {
-		p.pending = append(p.pending, stepTLS)
-	}
+	addIf(p.proxy != nil && p.proxy.Scheme == "https", stepProxyTLS)
+	addIf(p.proxy != nil, stepProxy)
+	addIf(s.URL.Scheme == "https", stepTLS)
 	return p
 }
 
@@ -66,7 +67,7 @@ func (p *peer) RoundTrip(request *http.Request) (*http.Response, error) {
 	switch {
 	case err == nil:
 		p.err, p.skew = nil, clockSkew(response.Header.Get("Date"), sent, time.Now())
-	case p.err == nil || !errors.Is(err, context.Canceled): // as a second request is that is not needed any more
+	case !errors.Is(err, context.Canceled): // a second token request is canceled when it is not needed any more
 		p.err = err
 	}
 	return response, err
@@ -90,18 +91,12 @@ func (p *peer) trace() *httptrace.ClientTrace {
 				p.pass(stepTCP, "connected to "+address)
 			}
 		},
-		TLSHandshakeStart: func() {
-			p.mu.Lock()
-			withProxy := p.proxyTLS
-			p.proxyTLS = false
-			p.mu.Unlock()
-			if !withProxy {
-				p.pass(stepProxy, "tunnel to "+hostPort(p.URL))
-			}
-		},
+		TLSHandshakeStart: func() { p.pass(stepProxy, "tunnel to "+hostPort(p.URL)) },
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
 			if err == nil {
-				p.pass(stepTLS, tls.VersionName(state.Version)+", certificate valid until "+formatDate(state.PeerCertificates[0].NotAfter))
+				text := tls.VersionName(state.Version) + ", certificate valid until " + formatDate(state.PeerCertificates[0].NotAfter)
+				p.pass(stepTLS, text)
+				p.pass(stepProxyTLS, text)
 			}
 		},
 	}
@@ -131,7 +126,7 @@ func (p *peer) settle() (first bool) {
 	}
 	if p.err != nil && len(p.pending) > 0 {
 		p.down = p.Name + " unreachable"
-		p.finishStep(p.ctx, p.step(p.pending[0]), p.since, p.blame(p.connectionFailure(p.pending[0], p.err)))
+		p.finishStep(p.ctx, p.step(p.pending[0]), p.since, p.connectionFailure(p.pending[0], p.err))
 		for _, name := range p.pending[1:] {
 			p.skipStep(p.ctx, p.step(name), p.pending[0]+" failed")
 		}

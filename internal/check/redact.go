@@ -11,9 +11,8 @@ import (
 )
 
 // redactor sanitizes and truncates names from peers, and withholds them if they contain a secret. A peer that knows the
-// secrets, as the login server does, could put them into a certificate's name or a token's claims, and so into a ticket.
-//
-// It is a second line of defence: it recognizes only the usual encodings of a secret.
+// secrets, as the login server does, could put them into a certificate's name or a token's claims, and so into a ticket. It is
+// a second line of defence: it recognizes only the usual encodings of a secret.
 type redactor struct {
 	forms []string
 }

@@ -132,8 +132,8 @@ func (c *checker) describeRefusal(source tokensource.CredentialSource, pair toke
 	default:
 		result.Cause, result.Advice = CauseCredentials, rejectedAdvice
 		if hints := source.Hints(pair); len(hints) > 0 {
-			result.Text = strings.TrimSuffix(hints[0], ".") + ": " + failure.Reason
-			result.Advice = strings.Join(append(hints, rejectedAdvice), "\n")
+			result.Text = strings.TrimSuffix(hints[0], ".") + "; " + failure.Reason
+			result.Advice = strings.Join(append(hints[1:], rejectedAdvice), "\n")
 		}
 	}
 	return result
