@@ -54,21 +54,9 @@ func (i invocation) checkConfig() check.Config {
 	began := time.Now()
 	variables := config.Environment(i.environ)
 	c, problems := config.Load(i.environ)
-	problems = append(problems, c.LateFiles...)
-	for n, problem := range problems {
-		if path := variables[problem.Variable]; strings.HasSuffix(problem.Variable, "_FILE") && path != "" {
-			if better := check.FileProblem(path); better != "" && !strings.HasPrefix(problem.Message, "must be ") {
-				problems[n].Message = better
-			}
-		}
-	}
+	problems = describeFiles(append(problems, c.LateFiles...), variables)
 	proxyProblems, warnings := checkProxyURL(variables)
 	problems = append(problems, proxyProblems...)
-	if path := variables["SSL_CERT_FILE"]; path != "" {
-		if problem := check.FileProblem(path); problem != "" { // crypto/x509 ignores a missing file, and waits for a pipe
-			problems = append(problems, config.Error{Variable: "SSL_CERT_FILE", Message: problem})
-		}
-	}
 	unknown := config.UnknownVariables(i.environ)
 	var checkConfig check.Config
 	if len(problems) == 0 {
@@ -87,6 +75,21 @@ func (i invocation) checkConfig() check.Config {
 	step.Seconds = time.Since(began).Seconds()
 	checkConfig.Configuration = step
 	return checkConfig
+}
+
+// describeFiles replaces the messages about files that cannot be used by better ones, and adds that about SSL_CERT_FILE, of which
+// crypto/x509 ignores a missing file, and would wait for a pipe.
+func describeFiles(problems []config.Error, variables map[string]string) []config.Error {
+	for i, problem := range problems {
+		isFile := strings.HasSuffix(problem.Variable, "_FILE") && !strings.HasPrefix(problem.Message, "must be ") // a path
+		if better := check.FileProblem(variables[problem.Variable]); isFile && better != "" {
+			problems[i].Message = better
+		}
+	}
+	if path := variables["SSL_CERT_FILE"]; path != "" && check.FileProblem(path) != "" {
+		problems = append(problems, config.Error{Variable: "SSL_CERT_FILE", Message: check.FileProblem(path)})
+	}
+	return problems
 }
 
 // invalidConfiguration returns the step for problems. If a variable is not set, a misspelt name comes first.

@@ -105,7 +105,10 @@ func (c *checker) describeChannels(response *http.Response, body []byte, err err
 	report.Channels = &count
 	result := Passed(fmt.Sprintf("200 OK, channels: %d", count))
 	if count == 0 {
-		result.Warnings = []string{"the client sees no channels: ask your company's eTrusted administrator to grant it some"}
+		result.Warnings = append(result.Warnings, "the client sees no channels: ask your company's eTrusted administrator to grant it some")
+	}
+	if skew := c.api.skew; skew != nil && skew.Abs() > maxClockSkew {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("the API's clock and this machine's differ by %v", skew.Abs().Round(time.Second)))
 	}
 	return result
 }

@@ -40,6 +40,10 @@ func TestDescribesAPIResponses(t *testing.T) {
 		{"a page", fakeetrusted.Answer(200, "application/json", `{"items":[1,2,3,4]}`), "channels: 4", ""},
 		{"none", fakeetrusted.Answer(200, "application/json", `[]`), "  the client sees no channels", ""},
 		{"many", fakeetrusted.Answer(200, "application/json", "["+strings.Repeat(`"x",`, maxChannelsBody/4+1)+"1]"), "too many channels to count", ""},
+		{"another clock", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+			_, _ = w.Write([]byte("[1]"))
+		}), "  the API's clock and this machine's differ by 1h0m", ""},
 		{"null", fakeetrusted.Answer(200, "application/json", "null"), "not a list of channels", CauseConfiguration},
 		{"nothing", fakeetrusted.Answer(200, "application/json", ""), "not a list of channels", CauseConfiguration},
 		{"HTML by its type", fakeetrusted.Answer(200, "Text/HTML; charset=utf-8", "Welcome"), "the response is HTML", CauseConfiguration},

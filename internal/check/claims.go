@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// maxToken bounds the token that is parsed, in bytes. Those of eTrusted have a few kB.
-const maxToken = 64 << 10
-
 // claims are those of a token (RFC 7519 section 4.1, and Keycloak's own). The signature is not verified, so they are only
 // displayed, redacted, and nothing is decided by them.
 type claims struct {
@@ -23,7 +20,7 @@ type claims struct {
 // readClaims parses the payload of a JWT. It reports false for anything else. A claim of the wrong type counts as missing.
 func readClaims(token string) (claims, bool) {
 	segments := strings.Split(token, ".")
-	if len(token) > maxToken || len(segments) != 3 {
+	if len(segments) != 3 {
 		return claims{}, false
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(segments[1])

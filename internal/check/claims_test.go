@@ -33,7 +33,6 @@ func TestReadClaims(t *testing.T) {
 		{"opaque", "abc", claims{}, false},
 		{"two parts", "e30.e30", claims{}, false},
 		{"invalid base64", "e30.!.x", claims{}, false},
-		{"too large", jwt(`{"aud":"` + strings.Repeat("a", maxToken) + `"}`), claims{}, false},
 	} {
 		if got, ok := readClaims(test.token); ok != test.ok || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: got %+v, %v, want %+v", test.name, got, ok, test.want)

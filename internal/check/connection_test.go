@@ -271,7 +271,7 @@ func TestCanceledSecondRequestIsNotTheCause(t *testing.T) {
 	c.OnStep = func(Step) {}
 	p := c.newPeer(t.Context(), config.Login)
 	for range causes {
-		_, _ = p.RoundTrip(&http.Request{URL: config.Login.URL, Header: http.Header{}}) //nolint:bodyclose // there is no response
+		_, _ = p.RoundTrip(&http.Request{URL: config.Login.URL, Header: http.Header{}})
 	}
 	p.settle()
 	if got, want := c.report.Steps[0].Text, "cannot resolve login.example: the DNS server did not answer in time"; got != want {
