@@ -56,29 +56,30 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 
 // isStandard reports whether value is the default of a variable.
 func isStandard(name, value string) bool {
-	for _, v := range config.Variables() {
-		if v.Name == name {
-			return v.Fallback == value
-		}
-	}
-	return false
+	return slices.ContainsFunc(config.Variables(), func(v config.Variable) bool { return v.Name == name && v.Fallback == value })
 }
 
-// intendedURL returns the URL of eTrusted from which u differs by some characters only; empty if there is none.
+// intendedURL returns the URL of eTrusted that u misspells in one place, by at most three characters; empty if there is none.
 func intendedURL(u *url.URL) string {
-	const maxTypingErrors = 3
-	for _, known := range []string{
+	nearest := slices.MinFunc([]string{
 		"https://api.etrusted.com", "https://login.etrusted.com/oauth/token",
 		"https://api.etrusted.site", "https://login-qa.etrusted.com/oauth/token",
-	} {
-		switch distance := config.EditDistance(u.String(), known); {
-		case distance == 0:
-			return ""
-		case distance <= maxTypingErrors:
-			return known
-		}
+	}, func(a, b string) int { return difference(u.String(), a) - difference(u.String(), b) })
+	if n := difference(u.String(), nearest); n == 0 || n > 3 {
+		return ""
 	}
-	return ""
+	return nearest
+}
+
+// difference returns how many characters are between the common beginning and the common end of two texts.
+func difference(a, b string) int {
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return max(len(a), len(b))
 }
 
 // allAccounts returns all accounts, the default account first, and warnings.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -282,5 +283,33 @@ func TestCheckNamesLikelyCauseBehindProxyFirst(t *testing.T) {
 			code, stdout, stderr := checkProcess(t, append(environ, test.environ(t, eTrusted)...), "-json")
 			test.verify(t, code, stdout, stderr)
 		})
+	}
+}
+
+func TestRecognisesMistypedURLs(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"https://api.etrusted.com":                  "",
+		"https://api.etrusted.site":                 "",
+		"https://login-qa.etrusted.com/oauth/token": "",
+		"https://api.etrusted.co":                   "https://api.etrusted.com",
+		"https://api.etrustd.com":                   "https://api.etrusted.com",
+		"https://api.etrsuted.com":                  "https://api.etrusted.com",
+		"https://api-etrusted.com":                  "https://api.etrusted.com",
+		"https://api.etrusted.sit":                  "https://api.etrusted.site",
+		"https://login.etrusted.com/oauth/tokens":   "https://login.etrusted.com/oauth/token",
+		"https://login.etrusted.com/oauth/token/":   "https://login.etrusted.com/oauth/token",
+		"https://login-q.etrusted.com/oauth/token":  "https://login-qa.etrusted.com/oauth/token",
+		"https://gateway.example":                   "",
+		"http://127.0.0.1:8080":                     "",
+		"https://login.etrusted.com/auth/realms/business/protocol/openid-connect/token": "",
+	} {
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := intendedURL(u); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
 	}
 }

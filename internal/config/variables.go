@@ -78,12 +78,12 @@ func UnknownVariables(environ []string) []string {
 // closestName returns the candidate with the smallest edit distance from name.
 func closestName(name string, candidates []string) string {
 	return slices.MinFunc(candidates, func(a, b string) int {
-		return EditDistance(name, a) - EditDistance(name, b)
+		return editDistance(name, a) - editDistance(name, b)
 	})
 }
 
-// EditDistance is the Levenshtein distance of two strings of ASCII.
-func EditDistance(a, b string) int {
+// editDistance is the Levenshtein distance of two strings of ASCII.
+func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -68,10 +68,10 @@ func TestDistanceCountsEdits(t *testing.T) {
 		{"intention", "execution", 5},
 	}
 	for _, test := range tests {
-		if got := EditDistance(test.a, test.b); got != test.want {
+		if got := editDistance(test.a, test.b); got != test.want {
 			t.Errorf("distance(%q, %q): got %d, want %d", test.a, test.b, got, test.want)
 		}
-		if got := EditDistance(test.b, test.a); got != test.want {
+		if got := editDistance(test.b, test.a); got != test.want {
 			t.Errorf("distance(%q, %q): got %d, want %d", test.b, test.a, got, test.want)
 		}
 	}
