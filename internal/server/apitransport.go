@@ -18,7 +18,7 @@ type apiTransport struct{ client proxy.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (t apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	request := &http1.ClientRequest{Method: r.Method, Target: r.URL.RequestURI(), Caller: &contextCaller{ctx: r.Context()}}
+	request := &http1.ClientRequest{Method: r.Method, Target: r.URL.RequestURI(), Repeatable: r.Method == http.MethodGet, Caller: &contextCaller{ctx: r.Context()}}
 	request.Fields.Add("Host", r.URL.Host)
 	for name, values := range r.Header {
 		for _, value := range values {
