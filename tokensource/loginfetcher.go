@@ -52,7 +52,7 @@ func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
 		}
 		result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice}
 	case isRejection(got.failure):
-		for _, hint := range f.source.config.Credentials.hints(f.pair) {
+		for _, hint := range f.source.config.Credentials.Hints(f.pair) {
 			got.failure.Advice += " " + hint
 		}
 	}

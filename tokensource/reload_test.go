@@ -466,6 +466,9 @@ func TestRejectionAdviceHasHints(t *testing.T) {
 		"quotes":             {`"a-shop"`, `'s3cret'`, []string{"ETRUSTED_CLIENT_ID begins or ends with quotes", "ETRUSTED_CLIENT_SECRET begins or ends with quotes"}, "looks like"},
 		"spaces":             {"a-shop", " s3cret", []string{"ETRUSTED_CLIENT_SECRET begins or ends with quotes or spaces"}, "ETRUSTED_CLIENT_ID begins"},
 		"same value":         {"a-shop", "a-shop", []string{"have the same value"}, "looks like"},
+		"swapped":            {"s3cret", "a1b2c3d4e5f6__shop", []string{"ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET are probably swapped"}, "Identifier without"},
+		"assignment":         {"a-shop", `export CLIENT_SECRET="s3cret"`, []string{"ETRUSTED_CLIENT_SECRET contains NAME=VALUE"}, "quotes"},
+		"base64":             {"a-shop", "s3_cret==", nil, "NAME=VALUE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -71,7 +71,7 @@ func TestHealthAndWaitEscapeForeignText(t *testing.T) {
 				_, _ = conn.Read(make([]byte, 4<<10))
 				_, _ = io.WriteString(conn, response)
 			})
-			for _, args := range [][]string{{"health"}, {"wait", "-timeout=1ms"}, {"wait", "-timeout=300ms"}} {
+			for _, args := range [][]string{{"health"}, {"status"}, {"wait", "-timeout=1ms"}, {"wait", "-timeout=300ms"}} {
 				code, stdout, stderr := ask(args, "BROKER_ADMIN_LISTEN="+address)
 				if code != exitFailure || stdout != "" {
 					t.Errorf("%v: got exit code %d and %q, want %d", args, code, stdout, exitFailure)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"time"
 
@@ -37,7 +38,8 @@ type Dialer struct {
 	TLS *tls.Config
 }
 
-// Dial opens a connection. It is safe for concurrent use. neterr.Describe describes its errors.
+// Dial opens a connection. It is safe for concurrent use. neterr.Describe describes its errors. A httptrace.ClientTrace in ctx
+// gets the events of DNS, connecting and TLS.
 func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
 	conn, err := d.connect(ctx)
 	if err != nil || d.Server.Scheme != "https" {
@@ -155,7 +157,14 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, host string) (net
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	secure := http1.TLSClient(conn, config)
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
 	err := secure.HandshakeContext(limited)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(secure.ConnectionState(), err)
+	}
 	if err == nil {
 		return secure, nil
 	}

@@ -46,7 +46,7 @@ func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 			api.Listener = smallBufferListener{api.Listener}
 			api.Start()
 			t.Cleanup(api.Close)
-			address, inFlight := serveWithSmallBuffers(t, api.URL, NewAPIClient(configFor(t, api.URL), new(dialer.Network)), limits{app: 2 * readers, admin: 4})
+			address, inFlight := serveWithSmallBuffers(t, api.URL, newAPIClient(configFor(t, api.URL), new(dialer.Network)), limits{app: 2 * readers, admin: 4})
 
 			before := heapInUse()
 			for range readers {

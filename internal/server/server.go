@@ -29,7 +29,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		log.Warn(warning)
 	}
 	network := NewNetwork(c)
-	b, err := newBroker(c, options.Build, log, NewAPIClient(c, network), NewLoginTransport(network))
+	b, err := newBroker(c, options.Build, log, newAPIClient(c, network), NewLoginTransport(network))
 	if err != nil {
 		log.Error("cannot start: " + err.Error())
 		return err

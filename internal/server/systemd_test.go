@@ -88,7 +88,7 @@ func newIdleBroker(t *testing.T, eTrusted http.Handler) *broker {
 	if problems != nil {
 		t.Fatal(problems)
 	}
-	b, err := newBroker(c, Build{}, zap.NewNop(), NewAPIClient(c, new(dialer.Network)), NewLoginTransport(new(dialer.Network)))
+	b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c, new(dialer.Network)), NewLoginTransport(new(dialer.Network)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,8 +42,8 @@ func NewNetwork(c config.Config) *dialer.Network {
 	return n
 }
 
-// NewAPIClient returns the client for the API. It is safe for concurrent use.
-func NewAPIClient(c config.Config, network *dialer.Network) proxy.RoundTripper {
+// newAPIClient returns the client for the API.
+func newAPIClient(c config.Config, network *dialer.Network) proxy.RoundTripper {
 	idle := currentLimits(c).idle
 	if c.UpstreamHTTP2 {
 		transport := newHTTP2Transport(network)
