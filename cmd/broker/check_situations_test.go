@@ -126,7 +126,8 @@ func apiFault(fault http.Handler) func(*testing.T, *fakeetrusted.Server) []strin
 
 var configurationSituations = []situation{
 	{"no credentials", variables("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET="), "configuration", check.CauseConfiguration, "ETRUSTED_CLIENT_ID: is not set: set it", ""},
-	{"misspelt variable", variables("ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SCRET=x"), "configuration", check.CauseConfiguration, "ETRUSTED_CLIENT_SCRET is not a variable of the broker and has no effect; did you mean ETRUSTED_CLIENT_SECRET?", ""},
+	{"misspelt variable", variables("ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SCRET=x"), "configuration", check.CauseConfiguration, "ETRUSTED_CLIENT_SCRET: is not a variable of the broker; write ETRUSTED_CLIENT_SECRET instead, or unset it", ""},
+	{"quotes of an env file", variables(`ETRUSTED_CLIENT_SECRET="s3cret"`), "configuration", check.CauseConfiguration, "ETRUSTED_CLIENT_SECRET: has quotes around its value", ""},
 	{"missing file", func(t *testing.T, _ *fakeetrusted.Server) []string {
 		return []string{"ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE=" + filepath.Join(t.TempDir(), "secret.txt")}
 	}, "configuration", check.CauseConfiguration, "secret.txt does not exist", ""},
@@ -170,7 +171,7 @@ var credentialSituations = []situation{
 	{"disabled client", tokenFault(fakeetrusted.OAuthError(400, "unauthorized_client")), "token", check.CauseCredentials, "the login server rejected the credentials (400 Bad Request, unauthorized_client)", "1. \"Client enabled\" is green.\n"},
 	{"swapped", variables("ETRUSTED_CLIENT_ID=s3cret", "ETRUSTED_CLIENT_SECRET=a1b2c3d4e5f6__shop"), "token", check.CauseCredentials, "ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET are probably swapped: ", "SSO Client Management"},
 	{"Identifier without prefix", variables("ETRUSTED_CLIENT_ID=shop"), "token", check.CauseCredentials, "ETRUSTED_CLIENT_ID looks like an Identifier without its prefix", "prefix and Identifier together"},
-	{"quotes", variables(`ETRUSTED_CLIENT_SECRET="s3cret"`), "token", check.CauseCredentials, "ETRUSTED_CLIENT_SECRET begins or ends with quotes or spaces", ""},
+	{"quotes", secretFile(`"s3cret"`), "token", check.CauseCredentials, "ETRUSTED_CLIENT_SECRET_FILE begins or ends with quotes or spaces", ""},
 	{"blank at the end", secretFile("s3cret \n"), "token", check.CauseCredentials, "ETRUSTED_CLIENT_SECRET_FILE begins or ends with quotes or spaces", ""},
 	{"line of a .env file", secretFile("ETRUSTED_CLIENT_SECRET=s3cret\n"), "token", check.CauseCredentials, "ETRUSTED_CLIENT_SECRET_FILE contains NAME=VALUE: write only the value into it", ""},
 	{"same value twice", variables("ETRUSTED_CLIENT_SECRET=" + fakeetrusted.DefaultClientID), "token", check.CauseCredentials, "ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET have the same value; the login server rejected", ""},

@@ -226,7 +226,7 @@ func TestCheckAsJSON(t *testing.T) {
 
 func TestCheckOfAWrongConfiguration(t *testing.T) {
 	t.Parallel()
-	environ := []string{"ETRUSTED_CLIENT_ID=" + canaryID, "ETRUSTED_API_URL=ftp://" + canarySecret, "BROKER_LISTEN=8080", "ETRUSTED_CLIENT_SCRET=" + canarySecret}
+	environ := []string{"ETRUSTED_CLIENT_ID=" + canaryID, "ETRUSTED_API_URL=ftp://" + canarySecret, "BROKER_LISTEN=8080", "BROKER_UPSTREAM_TIMEOT=" + canarySecret}
 	blamed := []string{"ETRUSTED_CLIENT_SECRET", "ETRUSTED_API_URL", "BROKER_LISTEN"}
 	code, stdout, stderr := ask([]string{"check"}, environ...)
 	if code != exitConfig || stderr != "" || !slices.Equal(failedSteps(stdout), []string{"configuration"}) {
@@ -237,7 +237,7 @@ func TestCheckOfAWrongConfiguration(t *testing.T) {
 			t.Errorf("want the error of %s once in:\n%s", variable, stdout)
 		}
 	}
-	for _, part := range []string{" ms  ETRUSTED_CLIENT_SCRET is not a variable", "Problem: configuration ("} {
+	for _, part := range []string{"BROKER_UPSTREAM_TIMEOT is not a variable", "Problem: configuration ("} {
 		if !strings.Contains(stdout, part) {
 			t.Errorf("got no %q in:\n%s", part, stdout)
 		}

@@ -90,7 +90,7 @@ func misspeltGuards(set map[string]string) (problems []Error) {
 	for _, name := range unknownNames(set) {
 		for _, v := range Variables() {
 			if set[name] != "" && v.guards && editDistance(name, v.Name) <= 2 {
-				problems = append(problems, Error{name, "is not a variable of the broker: write " + v.Name + ", or unset it"})
+				problems = append(problems, Error{name, "is not a variable of the broker; write " + v.Name + " instead, or unset it"})
 				break
 			}
 		}

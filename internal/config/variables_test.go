@@ -81,10 +81,10 @@ func TestMisspeltGuardIsAnError(t *testing.T) {
 	t.Parallel()
 	valid := []string{"ETRUSTED_CLIENT_ID=x", "ETRUSTED_CLIENT_SECRET=y"}
 	for pair, want := range map[string]string{
-		"BROKER_ALOW=READ-ONLY":           "BROKER_ALOW: is not a variable of the broker: write BROKER_ALLOW, or unset it",
-		"BROKER_ALLOWED=READ-ONLY":        "BROKER_ALLOWED: is not a variable of the broker: write BROKER_ALLOW, or unset it",
-		"BROKER_ACESS_KEY=x":              "BROKER_ACESS_KEY: is not a variable of the broker: write BROKER_ACCESS_KEY, or unset it",
-		"BROKER_TLS_CLIENT_CAFILE=x":      "BROKER_TLS_CLIENT_CAFILE: is not a variable of the broker: write BROKER_TLS_CLIENT_CA_FILE, or unset it",
+		"BROKER_ALOW=READ-ONLY":           "BROKER_ALOW: is not a variable of the broker; write BROKER_ALLOW instead, or unset it",
+		"BROKER_ALLOWED=READ-ONLY":        "BROKER_ALLOWED: is not a variable of the broker; write BROKER_ALLOW instead, or unset it",
+		"BROKER_ACESS_KEY=x":              "BROKER_ACESS_KEY: is not a variable of the broker; write BROKER_ACCESS_KEY instead, or unset it",
+		"BROKER_TLS_CLIENT_CAFILE=x":      "BROKER_TLS_CLIENT_CAFILE: is not a variable of the broker; write BROKER_TLS_CLIENT_CA_FILE instead, or unset it",
 		"BROKER_ALOW=":                    "",
 		"BROKER_LOGLEVEL=debug":           "",
 		"BROKER_PORT=tcp://10.0.0.1:80":   "",
