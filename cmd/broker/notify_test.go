@@ -21,7 +21,7 @@ func TestNotifyReportsEachStateChange(t *testing.T) {
 	manager := brokertest.NewSystemd(t).Start()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{Lifetime: 2 * time.Second})
 	eTrusted.SetTokenFault(fakeetrusted.Status(http.StatusServiceUnavailable, nil))
-	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Variable(), "WATCHDOG_USEC=200000", "BROKER_SHUTDOWN_GRACE=7s"))
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Variable(), "WATCHDOG_USEC=40000", "BROKER_SHUTDOWN_GRACE=7s"))
 	brokertest.Eventually(t, "the status says why it is not ready", func() bool {
 		return strings.HasPrefix(manager.Status(), "not ready: the login server answered 503")
 	})
