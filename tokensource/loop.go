@@ -134,7 +134,7 @@ func (l *loop) onNotify() {
 	now := time.Now()
 	lookAt := later(now, l.lookedAt.Add(minRefresh))
 	if current := l.state.Load().token; current.serves(now) {
-		spread := min(maxJitter, current.lifetime/50)
+		spread := min(maxJitter, current.remaining(now)/10) // the token must not end before
 		lookAt = later(now, l.lookedAt.Add(spread)).Add(jitter(spread))
 	}
 	if l.lookAt.IsZero() || lookAt.Before(l.lookAt) {
@@ -161,6 +161,9 @@ func (l *loop) record(result attempt, also func(next *state)) {
 	event := published.event(l.config.Account, result.ended)
 	event.FromPeer, event.Duration = result.fromPeer, result.duration
 	l.config.OnRefresh(event)
+	if result.share != nil {
+		result.share()
+	}
 }
 
 // random returns a number in [0, 1) for jitter. It need not be cryptographically secure.

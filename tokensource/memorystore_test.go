@@ -56,12 +56,13 @@ const (
 	manyLeases     storeFault = "a new lease each time"
 	forgetful      storeFault = "it gives the lease to all"
 	swallowsPuts   storeFault = "what is put is not there"
+	losesReply     storeFault = "the reply that a broker has the lease does not come"
 )
 
 // invalidReplies are the faults of a store that answers in time.
 var invalidReplies = []storeFault{
 	oddToken, longToken, noFence, expiredToken, expiringToken, oldToken, heldForEver, oldLease, oldFailure, expiredFailure, manyLeases,
-	forgetful, swallowsPuts,
+	forgetful, swallowsPuts, losesReply,
 }
 
 func newMemoryStore() *memoryStore { return &memoryStore{contents: map[string]*content{}} }
@@ -248,6 +249,9 @@ func (e *memoryEntry) Acquire(ctx context.Context, ttl time.Duration) (bool, err
 	}
 	e.setLease(tokensource.Lease{FencingToken: e.fence}, time.Now().Add(ttl))
 	e.held = e.version
+	if fault == losesReply {
+		return false, errStore
+	}
 	return true, nil
 }
 

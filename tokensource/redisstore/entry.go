@@ -47,6 +47,9 @@ type entry struct {
 
 // Get implements tokensource.Entry.
 func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
+	if err := e.ready(); err != nil {
+		return tokensource.Shared{}, err
+	}
 	reply, err := e.run(ctx, getScript, []string{e.tokenKey, e.leaseKey})
 	if err == nil && len(reply) != 6 {
 		err = e.record(errInvalidReply)
@@ -59,7 +62,7 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 	if r, ok := e.open(e.tokenKey, reply[2]); ok && r.FencingToken == parseNumber(reply[1]) {
 		remaining := min(r.Lifetime, r.Issued.Add(r.Lifetime).Sub(now), time.Duration(parseNumber(reply[3]))*time.Millisecond)
 		shared.Token = &tokensource.SharedToken{
-			AccessToken: tokensource.NewSecret(r.AccessToken), FencingToken: r.FencingToken, Issued: r.Issued, Lifetime: r.Lifetime, Remaining: remaining,
+			AccessToken: tokensource.NewSecret(r.AccessToken), FencingToken: r.FencingToken, Issued: r.Issued, Lifetime: r.Lifetime, NotBefore: r.NotBefore, Remaining: remaining,
 		}
 	}
 	if r, ok := e.open(e.leaseKey, e.lease); ok && now.Sub(r.Issued).Abs() < maxLeaseAge {
@@ -89,19 +92,16 @@ func (e *entry) swap(ctx context.Context, lease tokensource.Lease) (bool, error)
 
 // Put implements tokensource.Entry.
 func (e *entry) Put(ctx context.Context, token tokensource.SharedToken) error {
-	sealed := e.seal(e.tokenKey, record{FencingToken: token.FencingToken, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime})
+	sealed := e.seal(e.tokenKey, record{FencingToken: token.FencingToken, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
 	// By the store's clock, the lifetime began at its fencing token, which was before the token was requested.
 	expires := token.FencingToken/1000 + token.Lifetime.Milliseconds()
 	_, err := e.run(ctx, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.lease, channel, e.name)
 	return err
 }
 
-// parseNumber parses a number of the store; 0 if it is invalid. Lua calculates with doubles, so it has 53 bits.
+// parseNumber parses a number of the store; 0 if it is none. Lua calculates with doubles, so it has 53 bits.
 func parseNumber(text string) int64 {
-	n, err := strconv.ParseInt(text, 10, 54)
-	if err != nil {
-		return 0
-	}
+	n, _ := strconv.ParseInt(text, 10, 54) // the limit if it is out of range
 	return n
 }
 
@@ -115,6 +115,7 @@ type record struct {
 	Issued       time.Time
 	AccessToken  string                    `json:",omitempty"`
 	Lifetime     time.Duration             `json:",omitempty"`
+	NotBefore    time.Duration             `json:",omitempty"`
 	Failure      *tokensource.RefreshError `json:",omitempty"`
 }
 

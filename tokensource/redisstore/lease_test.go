@@ -1,7 +1,9 @@
 package redisstore_test
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -173,6 +175,56 @@ func TestFailureKeepsLeaseForPause(t *testing.T) {
 	}
 	eventually(t, "the pause ends", func() bool { return get(t, other).Lease == nil })
 	lead(t, other, time.Minute)
+}
+
+// losesReply is a writer that fails, once it is armed, at the request for a lease: the server gets it, but the broker no reply.
+type losesReply struct{ armed atomic.Bool }
+
+func (l *losesReply) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("}:lease")) && !bytes.Contains(p, []byte("}:token")) && l.armed.CompareAndSwap(true, false) {
+		return 0, io.ErrClosedPipe
+	}
+	return len(p), nil
+}
+
+// A broker whose connection breaks before the reply comes has the lease.
+func TestLostReplyLosesNoLease(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	var loses losesReply
+	e := newBroker(t, newProxy(t, s.network, s.address, &loses).url()).entry()
+	lead(t, e, time.Minute) // so that the server has the scripts
+	if err := e.Release(context.Background(), tokensource.Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	loses.armed.Store(true)
+	fence := lead(t, e, time.Minute)
+	if loses.armed.Load() {
+		t.Fatal("no reply was lost")
+	}
+	put(t, e, newToken(fence))
+	if lease := get(t, e).Lease; lease != nil {
+		t.Errorf("got %+v after the token was stored, want no lease", lease)
+	}
+}
+
+// A token is stored although the store was slow before: the other brokers wait for it.
+func TestStoresTokenAfterTimeout(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	one, other := twoEntries(t, s)
+	fence := get(t, one).FencingToken
+	expired, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
+	defer cancel()
+	if _, err := one.Acquire(expired, time.Minute); err == nil {
+		t.Fatal("got no error, want that it did not answer in time")
+	}
+	if _, err := one.Get(context.Background()); err == nil {
+		t.Error("got no error, want the store to be left alone for a while")
+	}
+	token := newToken(fence)
+	put(t, one, token)
+	wantToken(t, get(t, other).Token, token)
 }
 
 // Other credentials, or a token for something else, have their own entry.

@@ -93,9 +93,6 @@ func (s *Store) listen(ctx context.Context) (err error) {
 
 // run runs a script that returns a list of strings.
 func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, args ...any) (list []string, err error) {
-	if err := s.ready(); err != nil {
-		return nil, err
-	}
 	brief, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	defer func() {
