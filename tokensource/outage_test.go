@@ -152,7 +152,7 @@ func (o *outage) String() string {
 
 // TestNoRequestWaitsLongAfterAnOutage checks random outages. A failure shows all that matters.
 func TestNoRequestWaitsLongAfterAnOutage(t *testing.T) {
-	runs := 300
+	runs := 210
 	if testing.Short() {
 		runs = 60
 	}
