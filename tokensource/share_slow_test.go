@@ -1,8 +1,12 @@
 package tokensource_test
 
 import (
+	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"etrusted-broker/tokensource"
 )
 
 // A request at a cold start spends at most a second on the store, and none on storing the token.
@@ -45,4 +49,35 @@ func TestLostReplyDelaysNoRequest(t *testing.T) {
 			t.Errorf("got %d token requests for the next token, want at most 4", n)
 		}
 	})
+}
+
+// TestManyAccountsWithSlowStore has 500 accounts of one broker share the slots for token requests.
+func TestManyAccountsWithSlowStore(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fault storeFault
+		lag   time.Duration
+	}{
+		"a second, and an error": {slow, 0},
+		"half a second":          {healthy, time.Second / 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				slots := make(chan struct{}, 8)
+				store := newMemoryStore()
+				store.fault, store.lag, store.careful = tc.fault, tc.lag, true
+				f := newFleetWith(t, 500, 300*time.Second, store, func(i int, config *tokensource.Config) {
+					config.FetchSemaphore = slots
+					config.Credentials = fixed(fmt.Sprint("client", i), "secret")
+				})
+				for i := range 500 {
+					f.login.setPair(fmt.Sprint("client", i), "secret", true)
+				}
+				for f.start(); f.withoutToken() > 0; f.pass(time.Second) {
+				}
+				t.Logf("all have a token after %v", time.Since(f.began))
+				f.step = 10 * time.Second // a gap is seen all the same
+				f.pass(400 * time.Second)
+			})
+		})
+	}
 }

@@ -86,33 +86,27 @@ func TestTokenThatIsSentAgainLivesNoLonger(t *testing.T) {
 	})
 }
 
-// If the login server sends a refused token again, the requests that wait for another one do not wait longer.
-func TestRefusedTokenThatIsSentAgainEndsWait(t *testing.T) {
-	inBubble(t, 300*time.Second, func(f *fleet) {
-		f.login.caches = true
-		f.at(30 * time.Second)
-		refused, _ := f.brokers[0].Current()
-		results := make(chan error, len(f.brokers))
-		n := f.requestsDuring(func() {
-			for _, b := range f.brokers {
-				if !b.Invalidate(refused) {
-					t.Fatal("the token is kept, want it to be replaced")
-				}
-				go func() {
-					value, err := b.WaitNewer(f.t.Context(), refused)
-					if err == nil {
-						err = fmt.Errorf("got %q, want no token", value)
+// Brokers with wrong clocks neither lose their token nor cause a storm.
+func TestWrongClocksDoNoHarm(t *testing.T) {
+	for _, ahead := range []time.Duration{-time.Hour, -280 * time.Second, 50 * time.Second, 200 * time.Second, 280 * time.Second, time.Hour} {
+		for _, wrong := range []int{1, 2, 10} {
+			t.Run(fmt.Sprintf("%v, of %d", ahead, wrong), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					store := newMemoryStore()
+					f := newFleetWith(t, 20, 300*time.Second, store, func(i int, config *tokensource.Config) {
+						if i < wrong {
+							config.Store = memoryView{store, ahead}
+						}
+					})
+					f.at(time.Second)
+					n := f.requestsDuring(func() { f.at(1500 * time.Second) })
+					t.Logf("%d requests in five lifetimes", n)
+					if n > 15+10*wrong {
+						t.Errorf("got %d requests in five lifetimes, want fewer", n)
 					}
-					results <- err
-				}()
-			}
-			f.pass(time.Second)
-		})
-		if n != 1 || len(results) != len(f.brokers) {
-			t.Errorf("%d of %d requests have an answer after %d token requests, want all after 1", len(results), len(f.brokers), n)
+				})
+			})
 		}
-		for range len(results) {
-			noToken(t, <-results)
-		}
-	})
+	}
 }
