@@ -153,6 +153,13 @@ func (l *login) busiest(window time.Duration, first int) (most int) {
 	return most
 }
 
+// accept makes a token valid that the login server has not issued to these brokers.
+func (l *login) accept(authorization string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ends[authorization] = time.Now().Add(l.lifetime)
+}
+
 // alive reports whether the API would accept a token.
 func (l *login) alive(authorization string) bool {
 	l.mu.Lock()
@@ -379,6 +386,19 @@ func (f *fleet) withoutToken() (n int) {
 		}
 	}
 	return n
+}
+
+// peer returns the entry of a broker outside the fleet, which has just got it, and the fencing token for the next lease.
+func (f *fleet) peer() (entry tokensource.Entry, fence int64) {
+	f.t.Helper()
+	pair := tokensource.Credentials{ID: tokensource.NewSecret(fakeetrusted.DefaultClientID), Secret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)}
+	entry = f.store.Entry(pair, tokensource.TokenEndpoint{}, func() {})
+	f.t.Cleanup(entry.Close)
+	shared, err := entry.Get(context.Background())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return entry, shared.FencingToken
 }
 
 // leaders returns the brokers that hold the lease.

@@ -183,7 +183,7 @@ func TestNoRequestWaitsAfterTheseOutages(t *testing.T) {
 	for _, tc := range []struct{ lifetime, down, up time.Duration }{
 		{16 * time.Second, 5 * time.Second, 15 * time.Second},
 		{60 * time.Second, 30 * time.Second, 58 * time.Second},
-		{300 * time.Second, 100 * time.Second, 298 * time.Second},
+		{300 * time.Second, 100 * time.Second, 298900 * time.Millisecond},
 	} {
 		for run := range 90 {
 			shared := []int{0, 1, 3}[run%3]

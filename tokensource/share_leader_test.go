@@ -6,9 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"etrusted-broker/internal/fakeetrusted"
-	"etrusted-broker/tokensource"
 )
 
 func TestStoppedLeaderReleasesLease(t *testing.T) {
@@ -85,14 +82,9 @@ func TestStoppedLeaderReleasesLease(t *testing.T) {
 // A leader that was killed, or has lost its network, has a successor once its lease has expired, and no token is lost.
 func TestKilledLeaderHasSuccessor(t *testing.T) {
 	vanish := func(f *fleet, lease time.Duration) {
-		pair := tokensource.Credentials{ID: tokensource.NewSecret(fakeetrusted.DefaultClientID), Secret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)}
-		ghost := f.store.Entry(pair, tokensource.TokenEndpoint{}, func() {})
-		defer ghost.Close()
-		if _, err := ghost.Get(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		if ok, err := ghost.Acquire(context.Background(), lease); err != nil || !ok {
-			t.Fatalf("the ghost has no lease: %v", err)
+		peer, _ := f.peer()
+		if ok, err := peer.Acquire(context.Background(), lease); err != nil || !ok {
+			t.Fatalf("the peer has no lease: %v", err)
 		}
 	}
 	for _, lifetime := range []time.Duration{300 * time.Second, 60 * time.Second, 5 * time.Second} {

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"etrusted-broker/tokensource"
 )
 
 // TestStoreFaultsLoseNoToken breaks the store in every way. No broker loses its token, the requests are spread over time, and
@@ -130,6 +132,25 @@ func TestStoreThatComesAndGoes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A broker that is notified just before its token ends does not look too late.
+func TestNotifiedBrokersLookBeforeTheirTokenEnds(t *testing.T) {
+	inBubble(t, 300*time.Second, func(f *fleet) {
+		f.at(200 * time.Second)
+		f.login.set(isDown)
+		f.at(299800 * time.Millisecond)
+		peer, fence := f.peer()
+		f.login.accept("Bearer new")
+		err := peer.Put(f.t.Context(), tokensource.SharedToken{
+			AccessToken: tokensource.NewSecret("new"), FencingToken: fence, Issued: time.Now(), Lifetime: 300 * time.Second,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.step = 10 * time.Millisecond
+		f.pass(time.Second)
+	})
 }
 
 func TestEndlessNotificationsAreNoStorm(t *testing.T) {
