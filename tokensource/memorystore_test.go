@@ -80,7 +80,7 @@ type memoryEntry struct {
 	onChange func()
 	isOpen   bool
 	seen     int   // the version of the lease at the last Get
-	fence    int64 // for Acquire
+	fence    int64 // of the last Get
 	held     int   // the version of this broker's lease
 }
 
@@ -236,7 +236,7 @@ func (e *memoryEntry) setLease(lease tokensource.Lease, end time.Time) {
 	e.lease, e.leaseEnd = lease, end
 }
 
-func (e *memoryEntry) Acquire(ctx context.Context, ttl time.Duration) (bool, error) {
+func (e *memoryEntry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
 	fault, err := e.begin(ctx, &e.writes)
 	if err != nil {
 		return false, err
@@ -247,7 +247,7 @@ func (e *memoryEntry) Acquire(ctx context.Context, ttl time.Duration) (bool, err
 	if cannotAcquire[fault] || e.version != e.seen && fault != forgetful {
 		return false, nil
 	}
-	e.setLease(tokensource.Lease{FencingToken: e.fence}, time.Now().Add(ttl))
+	e.setLease(lease, time.Now().Add(lease.Remaining))
 	e.held = e.version
 	if fault == losesReply {
 		return false, errStore

@@ -69,12 +69,13 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 		return f.wait(now), true
 	}
 	ttl := leaveTime(maxLease, known, now) // if this broker dies, there is time for others
-	acquired, err := f.entry.Acquire(brief, ttl)
+	lease := Lease{FencingToken: shared.FencingToken, Failures: f.failures, Remaining: ttl}
+	acquired, err := f.entry.Acquire(brief, lease)
 	// After an error, this broker may have the lease, and while it has no token, others may have none either and wait for its own.
 	if f.failed(err) && known.serves(now) || err == nil && !acquired {
 		return f.fallBack(ctx, known, began, raceWait)
 	}
-	f.seen, f.seenUntil = Lease{FencingToken: shared.FencingToken}, now.Add(ttl)
+	f.seen, f.seenUntil = lease, now.Add(ttl)
 	return f.lead(ctx, known, ttl)
 }
 
@@ -98,12 +99,15 @@ func (f *sharedFetcher) adopt(shared *SharedToken, known *token) (attempt, bool)
 // quarter of what is left of the known token: how long a lease lasts is what the store says.
 func (f *sharedFetcher) mustWait(lease Lease, known *token, now time.Time) bool {
 	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
-		f.seen, f.seenUntil = lease, now.Add(min(lease.Remaining, leaveTime(maxLease, known, now)))
 		f.unresolved++
-		if lease.Failure != nil {
-			f.seenUntil = now.Add(min(lease.Remaining, leaveTime(maxBackoff, known, now)))
-			f.unresolved, f.failures = 0, f.failures+1
+		if lease.Failure != nil || lease.Failures > f.failures {
+			f.unresolved, f.failures = 0, max(f.failures, lease.Failures)
 		}
+		limit := maxLease
+		if lease.Failure != nil {
+			limit = maxBackoff
+		}
+		f.seen, f.seenUntil = lease, now.Add(min(lease.Remaining, leaveTime(limit, known, now)))
 		if f.unresolved <= maxUnresolved {
 			f.fallbackAt = time.Time{}
 		}
@@ -156,7 +160,7 @@ func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt)
 	expired := &token{issued: f.began} // if there has been none
 	remaining := cmp.Or(known, expired).remaining(result.ended)
 	lease := sharedPause(result.failure, f.failures, remaining, random()) - headStart
-	f.seen = Lease{FencingToken: f.seen.FencingToken, Failure: result.failure, Remaining: lease}
+	f.seen = Lease{FencingToken: f.seen.FencingToken, Failure: result.failure, Failures: f.failures, Remaining: lease}
 	f.seenUntil, f.unresolved = result.ended.Add(lease), 0
 	f.failed(f.entry.Release(ctx, f.seen))
 	return f.seenUntil.Add(headStart)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"etrusted-broker/tokensource"
 )
 
 func TestStoppedLeaderReleasesLease(t *testing.T) {
@@ -82,8 +84,8 @@ func TestStoppedLeaderReleasesLease(t *testing.T) {
 // A leader that was killed, or has lost its network, has a successor once its lease has expired, and no token is lost.
 func TestKilledLeaderHasSuccessor(t *testing.T) {
 	vanish := func(f *fleet, lease time.Duration) {
-		peer, _ := f.peer()
-		if ok, err := peer.Acquire(context.Background(), lease); err != nil || !ok {
+		peer, fence := f.peer()
+		if ok, err := peer.Acquire(context.Background(), tokensource.Lease{FencingToken: fence, Remaining: lease}); err != nil || !ok {
 			t.Fatalf("the peer has no lease: %v", err)
 		}
 	}

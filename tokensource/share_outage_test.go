@@ -56,6 +56,28 @@ func TestOutageCostsFleetAsMuchAsOneBroker(t *testing.T) {
 	}
 }
 
+// Brokers that see many attempts begin, but few end, do not take the lease from the broker that has it.
+func TestSlowFailuresAreNoStorm(t *testing.T) {
+	for _, delay := range []time.Duration{500 * time.Millisecond, 2 * time.Second, 8 * time.Second, 20 * time.Second} {
+		t.Run(delay.String(), func(t *testing.T) {
+			t.Parallel()
+			inBubbleOf(t, 100, 300*time.Second, func(f *fleet) {
+				for _, b := range f.brokers {
+					b.mayLoseToken = true
+				}
+				f.at(200 * time.Second)
+				f.login.set(isDown)
+				f.login.setDelay(delay)
+				n := f.requestsDuring(func() { f.pass(5 * time.Minute) })
+				t.Logf("%d requests in the outage", n)
+				if n > 100 {
+					t.Errorf("got %d requests in an outage of five minutes, want at most 100", n)
+				}
+			})
+		})
+	}
+}
+
 func TestFleetWithRejectedCredentials(t *testing.T) {
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.login.set(rejects)

@@ -19,9 +19,9 @@ type Store interface {
 type Entry interface {
 	// Get returns what is in the store; the zero value after an error.
 	Get(ctx context.Context) (Shared, error)
-	// Acquire acquires the lease for at most ttl, with the fencing token of the last Get. It replaces the lease that this
-	// returned, and reports false if another broker has changed that since. After an error, this broker may have the lease.
-	Acquire(ctx context.Context, ttl time.Duration) (bool, error)
+	// Acquire acquires a lease with the fencing token of the last Get. It replaces the lease that this returned, and reports false
+	// if another broker has changed that since. After an error, this broker may have the lease.
+	Acquire(ctx context.Context, lease Lease) (bool, error)
 	// Put stores a token, unless the stored one has a greater fencing token, and notifies the other brokers. It releases the
 	// lease if that is still held.
 	Put(ctx context.Context, token SharedToken) error
@@ -54,5 +54,6 @@ type SharedToken struct {
 type Lease struct {
 	FencingToken int64
 	Failure      *RefreshError // why its holder got no token; nil while it is fetching
+	Failures     int           // in a row, of all brokers, as far as its holder has seen them
 	Remaining    time.Duration
 }

@@ -41,7 +41,6 @@ type entry struct {
 	tokenKey, leaseKey string // with the name in braces, so that a Cluster keeps them on one node
 	onChange           func()
 
-	fence int64  // for the next lease
 	lease string // as this broker has seen or set it last
 }
 
@@ -57,8 +56,8 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 	if err != nil {
 		return tokensource.Shared{}, err
 	}
-	e.fence, e.lease = parseNumber(reply[0]), reply[4]
-	shared, now := tokensource.Shared{FencingToken: e.fence}, time.Now()
+	e.lease = reply[4]
+	shared, now := tokensource.Shared{FencingToken: parseNumber(reply[0])}, time.Now()
 	if r, ok := e.open(e.tokenKey, reply[2]); ok && r.FencingToken == parseNumber(reply[1]) {
 		remaining := min(r.Lifetime, r.Issued.Add(r.Lifetime).Sub(now), time.Duration(parseNumber(reply[3]))*time.Millisecond)
 		shared.Token = &tokensource.SharedToken{
@@ -66,28 +65,23 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 		}
 	}
 	if r, ok := e.open(e.leaseKey, e.lease); ok && now.Sub(r.Issued).Abs() < maxLeaseAge {
-		shared.Lease = &tokensource.Lease{FencingToken: r.FencingToken, Failure: r.Failure, Remaining: time.Duration(parseNumber(reply[5])) * time.Millisecond}
+		shared.Lease = &tokensource.Lease{FencingToken: r.FencingToken, Failure: r.Failure, Failures: r.Failures, Remaining: time.Duration(parseNumber(reply[5])) * time.Millisecond}
 	}
 	return shared, nil
 }
 
-// Acquire implements tokensource.Entry.
-func (e *entry) Acquire(ctx context.Context, ttl time.Duration) (bool, error) {
-	return e.swap(ctx, tokensource.Lease{FencingToken: e.fence, Remaining: ttl})
+// Acquire implements tokensource.Entry. It replaces the lease, valid or not, unless that has changed since this broker saw or set it.
+func (e *entry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
+	old := e.lease
+	e.lease = e.seal(e.leaseKey, record{FencingToken: lease.FencingToken, Issued: time.Now(), Failure: lease.Failure, Failures: lease.Failures})
+	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, old, e.lease, lease.Remaining.Milliseconds())
+	return slices.Equal(reply, []string{"1"}), err
 }
 
 // Release implements tokensource.Entry.
 func (e *entry) Release(ctx context.Context, failed tokensource.Lease) error {
-	_, err := e.swap(ctx, failed)
+	_, err := e.Acquire(ctx, failed)
 	return err
-}
-
-// swap replaces the lease, valid or not, unless it has changed since this broker saw or set it.
-func (e *entry) swap(ctx context.Context, lease tokensource.Lease) (bool, error) {
-	old := e.lease
-	e.lease = e.seal(e.leaseKey, record{FencingToken: lease.FencingToken, Issued: time.Now(), Failure: lease.Failure})
-	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, old, e.lease, lease.Remaining.Milliseconds())
-	return slices.Equal(reply, []string{"1"}), err
 }
 
 // Put implements tokensource.Entry.
@@ -117,6 +111,7 @@ type record struct {
 	Lifetime     time.Duration             `json:",omitempty"`
 	NotBefore    time.Duration             `json:",omitempty"`
 	Failure      *tokensource.RefreshError `json:",omitempty"`
+	Failures     int                       `json:",omitempty"`
 }
 
 // sealer encrypts records so that the store cannot read them. Its keys are derived from the client secret (HKDF, RFC 5869),

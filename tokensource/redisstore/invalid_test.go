@@ -259,7 +259,7 @@ func sharesNothing(t *testing.T, url string, works bool) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	acquired, acquireErr := e.Acquire(ctx, time.Minute)
+	acquired, acquireErr := e.Acquire(ctx, tokensource.Lease{Remaining: time.Minute})
 	putErr := e.Put(ctx, newToken(1))
 	releaseErr := e.Release(ctx, tokensource.Lease{})
 	if !works && (getErr == nil || acquired) {

@@ -26,7 +26,7 @@ func TestLeaderStoresTokenForAll(t *testing.T) {
 	fence := lead(t, leader, time.Minute)
 	shared := get(t, follower)
 	if lease := shared.Lease; shared.Token != nil || shared.FencingToken <= fence || lease == nil || lease.FencingToken != fence ||
-		lease.Failure != nil || lease.Remaining <= 0 || lease.Remaining > time.Minute {
+		lease.Failure != nil || lease.Failures != 2 || lease.Remaining <= 0 || lease.Remaining > time.Minute {
 		t.Errorf("got %+v with %+v, want the lease of the leader", shared, shared.Lease)
 	}
 
@@ -55,7 +55,7 @@ func TestOneBrokerAcquiresLease(t *testing.T) {
 	}
 	for _, e := range entries {
 		all.Go(func() {
-			if ok, err := e.Acquire(context.Background(), time.Minute); err != nil {
+			if ok, err := e.Acquire(context.Background(), tokensource.Lease{Remaining: time.Minute}); err != nil {
 				t.Error(err)
 			} else if ok {
 				acquired.Add(1)
@@ -158,6 +158,7 @@ func TestFailureKeepsLeaseForPause(t *testing.T) {
 			Outcome: tokensource.OutcomeRejected, Reason: "the login server rejected the credentials (401 Unauthorized)",
 			Advice: `Look under "Show" > ….`, Parameters: true,
 		},
+		Failures:  3,
 		Remaining: 300 * time.Millisecond,
 	}
 	if err := one.Release(context.Background(), want); err != nil {
@@ -216,7 +217,7 @@ func TestStoresTokenAfterTimeout(t *testing.T) {
 	fence := get(t, one).FencingToken
 	expired, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
 	defer cancel()
-	if _, err := one.Acquire(expired, time.Minute); err == nil {
+	if _, err := one.Acquire(expired, tokensource.Lease{FencingToken: fence, Remaining: time.Minute}); err == nil {
 		t.Fatal("got no error, want that it did not answer in time")
 	}
 	if _, err := one.Get(context.Background()); err == nil {

@@ -238,7 +238,7 @@ func get(t *testing.T, e tokensource.Entry) tokensource.Shared {
 func tryLead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence int64, acquired bool) {
 	t.Helper()
 	fence = get(t, e).FencingToken
-	acquired, err := e.Acquire(context.Background(), ttl)
+	acquired, err := e.Acquire(context.Background(), tokensource.Lease{FencingToken: fence, Failures: 2, Remaining: ttl})
 	if err != nil {
 		t.Fatal("Acquire: ", err)
 	}

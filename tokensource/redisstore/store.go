@@ -115,7 +115,7 @@ func (s *Store) SelfTest(ctx context.Context) error {
 	e := s.Entry(tokensource.Credentials{ID: test, Secret: test}, tokensource.TokenEndpoint{}, func() {})
 	_, err := e.Get(ctx)
 	if err == nil {
-		_, err = e.Acquire(ctx, time.Second)
+		_, err = e.Acquire(ctx, tokensource.Lease{Remaining: time.Second})
 	}
 	if err == nil {
 		err = e.Put(ctx, tokensource.SharedToken{AccessToken: test, FencingToken: 1, Lifetime: time.Second})
