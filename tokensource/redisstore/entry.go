@@ -41,7 +41,7 @@ type entry struct {
 	tokenKey, leaseKey string // with the name in braces, so that a Cluster keeps them on one node
 	onChange           func()
 
-	lease string // as this broker has seen or set it last
+	seen, held string // the lease as Get has returned it last, and that of this broker
 }
 
 // Get implements tokensource.Entry.
@@ -56,7 +56,7 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 	if err != nil {
 		return tokensource.Shared{}, err
 	}
-	e.lease = reply[4]
+	e.seen = reply[4]
 	shared, now := tokensource.Shared{FencingToken: parseNumber(reply[0])}, time.Now()
 	if r, ok := e.open(e.tokenKey, reply[2]); ok && r.FencingToken == parseNumber(reply[1]) {
 		remaining := min(r.Lifetime, r.Issued.Add(r.Lifetime).Sub(now), time.Duration(parseNumber(reply[3]))*time.Millisecond)
@@ -64,24 +64,28 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 			AccessToken: tokensource.NewSecret(r.AccessToken), FencingToken: r.FencingToken, Issued: r.Issued, Lifetime: r.Lifetime, NotBefore: r.NotBefore, Remaining: remaining,
 		}
 	}
-	if r, ok := e.open(e.leaseKey, e.lease); ok && now.Sub(r.Issued).Abs() < maxLeaseAge {
+	if r, ok := e.open(e.leaseKey, e.seen); ok && now.Sub(r.Issued).Abs() < maxLeaseAge {
 		shared.Lease = &tokensource.Lease{FencingToken: r.FencingToken, Failure: r.Failure, Failures: r.Failures, Remaining: time.Duration(parseNumber(reply[5])) * time.Millisecond}
 	}
 	return shared, nil
 }
 
-// Acquire implements tokensource.Entry. It replaces the lease, valid or not, unless that has changed since this broker saw or set it.
+// Acquire implements tokensource.Entry. It replaces the lease that Get has returned, valid or not.
 func (e *entry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
-	old := e.lease
-	e.lease = e.seal(e.leaseKey, record{FencingToken: lease.FencingToken, Issued: time.Now(), Failure: lease.Failure, Failures: lease.Failures})
-	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, old, e.lease, lease.Remaining.Milliseconds())
-	return slices.Equal(reply, []string{"1"}), err
+	return e.swap(ctx, e.seen, lease)
 }
 
 // Release implements tokensource.Entry.
 func (e *entry) Release(ctx context.Context, failed tokensource.Lease) error {
-	_, err := e.Acquire(ctx, failed)
+	_, err := e.swap(ctx, e.held, failed)
 	return err
+}
+
+// swap replaces a lease by this broker's, unless another broker has.
+func (e *entry) swap(ctx context.Context, old string, lease tokensource.Lease) (bool, error) {
+	e.held = e.seal(e.leaseKey, record{FencingToken: lease.FencingToken, Issued: time.Now(), Failure: lease.Failure, Failures: lease.Failures})
+	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, old, e.held, lease.Remaining.Milliseconds())
+	return slices.Equal(reply, []string{"1"}), err
 }
 
 // Put implements tokensource.Entry.
@@ -89,7 +93,7 @@ func (e *entry) Put(ctx context.Context, token tokensource.SharedToken) error {
 	sealed := e.seal(e.tokenKey, record{FencingToken: token.FencingToken, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
 	// By the store's clock, the lifetime began at its fencing token, which was before the token was requested.
 	expires := token.FencingToken/1000 + token.Lifetime.Milliseconds()
-	_, err := e.run(ctx, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.lease, channel, e.name)
+	_, err := e.run(ctx, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.held, channel, e.name)
 	return err
 }
 

@@ -116,7 +116,8 @@ func TestOldFencingTokenChangesNothing(t *testing.T) {
 		t.Fatalf("got fencing token %d after %d, want a greater one", next, slept)
 	}
 
-	// It may store its token, but the lease is another's.
+	// It may store its token, but the lease is another's, also once it has seen that.
+	get(t, one)
 	put(t, one, newToken(slept))
 	failure := &tokensource.RefreshError{Outcome: tokensource.OutcomeUnavailable}
 	for _, outcome := range []tokensource.Lease{{}, {FencingToken: slept, Failure: failure, Remaining: time.Minute}} {
