@@ -38,11 +38,14 @@ const maxResponseSize = 1 << 20
 
 // requestToken makes one token request with the client credentials grant (RFC 6749 section 4.4). Its error quotes nothing of the
 // response, which may repeat the secret.
+//
+// Package clientcredentials builds the request, but gets an empty response: http.Client would follow a 307, with the secret, to
+// another host, and oauth2 quotes the response in its errors.
 func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credentials) (fresh *token, failure *RefreshError) {
 	failure = &RefreshError{Outcome: OutcomeInvalidResponse, Reason: "the token request could not be created", Advice: wrongEndpointAdvice}
 	client := &http.Client{Transport: roundTripFunc(func(request *http.Request) (*http.Response, error) {
 		fresh, failure = e.exchange(request)
-		return nil, errHandled
+		return &http.Response{Body: http.NoBody}, nil
 	})}
 	config := clientcredentials.Config{
 		ClientID:     credentials.ID.Reveal(),
@@ -56,17 +59,13 @@ func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credential
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
-	_, _ = config.Token(context.WithValue(ctx, oauth2.HTTPClient, client)) // errHandled, or that nothing was sent
+	_, _ = config.Token(context.WithValue(ctx, oauth2.HTTPClient, client)) // an error in any case
 	return fresh, failure
 }
 
 type roundTripFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripFunc) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
-
-// errHandled keeps a response from the http.Client, which would follow a 307, with the secret, to another host; and from package
-// oauth2, which quotes it in errors.
-var errHandled = errors.New("the response has been handled")
 
 // exchange sends a token request and interprets the response.
 func (e *TokenEndpoint) exchange(request *http.Request) (*token, *RefreshError) {
