@@ -11,8 +11,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 
 	"etrusted-broker/internal/neterr"
 )
@@ -36,30 +38,45 @@ const maxResponseSize = 1 << 20
 
 // requestToken makes one token request with the client credentials grant (RFC 6749 section 4.4). Its error quotes nothing of the
 // response, which may repeat the secret.
-func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credentials) (*token, *RefreshError) {
-	form := url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {credentials.ID.Reveal()}, "client_secret": {credentials.Secret.Reveal()},
+//
+// Package clientcredentials builds the request, but gets an empty response: http.Client would follow a 307, with the secret, to
+// another host, and oauth2 quotes the response in its errors.
+func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credentials) (fresh *token, failure *RefreshError) {
+	failure = &RefreshError{Outcome: OutcomeInvalidResponse, Reason: "the token request could not be created", Advice: wrongEndpointAdvice}
+	client := &http.Client{Transport: roundTripFunc(func(request *http.Request) (*http.Response, error) {
+		fresh, failure = e.exchange(request)
+		return &http.Response{Body: http.NoBody}, nil
+	})}
+	config := clientcredentials.Config{
+		ClientID:     credentials.ID.Reveal(),
+		ClientSecret: credentials.Secret.Reveal(),
+		TokenURL:     e.URL,
+		Scopes:       e.Scopes,
+		AuthStyle:    oauth2.AuthStyleInParams, // auto-detection would send every rejected pair twice
 	}
 	if e.Audience != "" {
-		form.Set("audience", e.Audience)
-	}
-	if len(e.Scopes) > 0 {
-		form.Set("scope", strings.Join(e.Scopes, " "))
+		config.EndpointParams = url.Values{"audience": {e.Audience}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, &RefreshError{Outcome: OutcomeInvalidResponse, Reason: "the token request could not be created", Advice: wrongEndpointAdvice}
-	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	_, _ = config.Token(context.WithValue(ctx, oauth2.HTTPClient, client)) // an error in any case
+	return fresh, failure
+}
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+// exchange sends a token request and interprets the response.
+func (e *TokenEndpoint) exchange(request *http.Request) (*token, *RefreshError) {
+	request = request.Clone(request.Context()) // a RoundTripper must not modify its request
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("Accept-Encoding", "identity")
 	if e.UserAgent != "" {
 		request.Header.Set("User-Agent", e.UserAgent)
 	}
 	sent := time.Now()
-	response, err := e.Transport.RoundTrip(request) // not a http.Client: it follows a 307, with the secret, to another host
+	response, err := e.Transport.RoundTrip(request)
 	var body []byte
 	if err == nil {
 		body, err = readBody(response.Body)
@@ -72,11 +89,10 @@ func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credential
 	}
 	received := time.Now()
 	fresh, failure := interpretResponse(response, body, received)
-	if failure != nil {
-		return nil, failure
+	if failure == nil {
+		fresh.issued, fresh.received = sent, received
 	}
-	fresh.issued, fresh.received = sent, received
-	return fresh, nil
+	return fresh, failure
 }
 
 func networkError(err error) *RefreshError {

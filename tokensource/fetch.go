@@ -28,6 +28,7 @@ type attempt struct {
 	// not shared.
 	next     time.Time
 	failures int
+	share    func() // stores the token for other brokers, once it is published here; nil: there is nothing to store
 }
 
 func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }

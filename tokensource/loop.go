@@ -132,7 +132,7 @@ func (l *loop) onNotify() {
 	now := time.Now()
 	lookAt := later(now, l.lookedAt.Add(minRefresh))
 	if current := l.state.Load().token; current.serves(now) {
-		spread := min(maxJitter, current.lifetime/50)
+		spread := min(maxJitter, current.remaining(now)/10) // the token must not end before
 		lookAt = later(now, l.lookedAt.Add(spread)).Add(jitter(spread))
 	}
 	if l.lookAt.IsZero() || lookAt.Before(l.lookAt) {
@@ -158,4 +158,7 @@ func (l *loop) record(result attempt) {
 	event := published.event(l.config.Account, result.ended)
 	event.FromPeer, event.Duration = result.fromPeer, result.duration
 	l.config.OnRefresh(event)
+	if result.share != nil {
+		result.share()
+	}
 }

@@ -59,6 +59,9 @@ const (
 	// maxJitter is over how long brokers that share a token spread if they would otherwise act at once.
 	maxJitter = time.Second
 
+	// headStart is how long the other brokers can try before one whose attempt has failed tries again.
+	headStart = maxJitter / 4
+
 	// raceWait is how long a broker that lost a race for the lease waits at least before it fetches without it: by then it
 	// has seen the lease of the winner, unless the store is not to be trusted.
 	raceWait = 2 * time.Second
@@ -106,6 +109,15 @@ func leaveTime(limit time.Duration, known *token, now time.Time) time.Duration {
 	return limit
 }
 
+// storeTimeout limits how long an attempt waits for the store before it sends a token request. While no token serves, requests may
+// be waiting. random, in [0, 1), spreads brokers that lose the store; fallbackTime has passed by then.
+func storeTimeout(known *token, now time.Time, random float64) time.Duration {
+	if known.serves(now) {
+		return 2 * time.Second
+	}
+	return time.Duration((1 + random) / 2 * float64(maxJitter))
+}
+
 // pollPause returns the pause before a broker asks the store again whether another's attempt has ended.
 func pollPause() time.Duration { return maxJitter/2 + jitter(maxJitter) }
 
@@ -115,7 +127,11 @@ func sharedPause(failure *RefreshError, failures int, remaining time.Duration, r
 	if isRejection(failure) {
 		return min(rejectedPause(failures, 0, true, remaining), maxBackoff)
 	}
-	return min(nextPause(failure, failures, remaining, true, random), maxBackoff)
+	pause := min(nextPause(failure, failures, remaining, true, random), maxBackoff)
+	if failure.Status == http.StatusTooManyRequests {
+		pause += headStart // the others must not try before Retry-After either
+	}
+	return pause
 }
 
 // nextPause returns the pause from the end of a failed attempt to the next one, if the credentials do not count as
