@@ -6,7 +6,9 @@ set -e
 case "$1" in
 remove | 0)
   if [ -d /run/systemd/system ]; then
-    systemctl disable --now etrusted-broker.socket 2>/dev/null || true # exists only if the administrator installed it
+    for socket in etrusted-broker.socket etrusted-broker-port.socket etrusted-broker-intercept.socket; do
+      systemctl disable --now "$socket" 2>/dev/null || true # exists only if the administrator installed it
+    done
     systemctl disable --now etrusted-broker.service
   fi
   ;;
