@@ -27,8 +27,9 @@ type Config struct {
 	InFlight func() int64
 	// UnsafeListen reports whether other machines can use the broker without authentication.
 	UnsafeListen func() bool
-	// DenialReasons are all reasons for refusing a request; RetryOutcomes are all outcomes of a retry.
-	DenialReasons, RetryOutcomes []string
+	// DenialReasons are all reasons for refusing a request; RetryOutcomes are all outcomes of a retry; PassOutcomes are all outcomes
+	// of what passes through.
+	DenialReasons, RetryOutcomes, PassOutcomes []string
 }
 
 // Metrics holds a registry with all metrics of a broker. All methods may be called from any goroutine.
@@ -40,7 +41,7 @@ type Metrics struct {
 	upstreamDuration *prometheus.HistogramVec
 	retries          *prometheus.CounterVec
 	retryOutcomes    []string
-	denied           map[string]prometheus.Counter
+	denied, passed   map[string]prometheus.Counter
 	accounts         sync.Map // account name to *AccountMetrics
 }
 
@@ -61,16 +62,17 @@ func New(config Config) *Metrics {
 			"Requests that the API answered with 401 although the token had not expired, by the outcome of the retry. A rise of success means that tokens are revoked; of unauthorized, that new tokens are refused too: check the client's rights; of body_not_kept, that BROKER_REPLAY_BUFFER is too small.",
 			"account", "outcome"),
 		retryOutcomes: config.RetryOutcomes,
-		denied:        map[string]prometheus.Counter{},
 	}
 	denied := newCounter("requests_denied_total",
 		"Requests that the broker refused, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app uses a host name missing from BROKER_ALLOWED_HOSTS; of key, that an app has a wrong access key; of rule, that an app needs more than BROKER_ALLOW permits; of malformed or path, that an app sends invalid HTTP or that an attacker probes the broker; of connections, that slow clients occupy all connections.",
 		"reason")
-	for _, reason := range config.DenialReasons { // so that all start at 0 and rates include the first denial
-		m.denied[reason] = denied.WithLabelValues(reason)
-	}
+	m.denied = withLabels(denied, config.DenialReasons)
+	passed := newCounter("requests_passed_total",
+		"Requests and tunnels that passed through to a host in BROKER_PASS_HOSTS, by outcome. They are not in requests_total. A rise of failed concerns those hosts, or the connection to them; of refused, an app that asks for addresses of this machine or of a cloud's metadata service.",
+		"outcome")
+	m.passed = withLabels(passed, config.PassOutcomes)
 	m.registry.MustRegister(
-		m.refreshDuration, m.requests, m.requestDuration, m.upstreamDuration, m.retries, denied,
+		m.refreshDuration, m.requests, m.requestDuration, m.upstreamDuration, m.retries, denied, passed,
 		tokenCollector{config.Tokens},
 		newGauge("requests_in_flight",
 			"Requests being served. A rise at a steady request rate means that the API or the app has become slow.",
@@ -89,6 +91,15 @@ func New(config Config) *Metrics {
 
 func newCounter(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+// withLabels returns the counters for all values of a label, so that they start at 0 and rates include the first increase.
+func withLabels(counter *prometheus.CounterVec, values []string) map[string]prometheus.Counter {
+	all := map[string]prometheus.Counter{}
+	for _, value := range values {
+		all[value] = counter.WithLabelValues(value)
+	}
+	return all
 }
 
 func newGauge(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {
@@ -144,6 +155,13 @@ func (m *Metrics) ObserveRefresh(event tokensource.RefreshEvent) {
 // ObserveDenied counts a request that the broker refused. Reasons not in Config.DenialReasons are ignored.
 func (m *Metrics) ObserveDenied(reason string) {
 	if counter, known := m.denied[reason]; known {
+		counter.Inc()
+	}
+}
+
+// ObservePassed counts a request or a tunnel that passed through. Outcomes not in Config.PassOutcomes are ignored.
+func (m *Metrics) ObservePassed(outcome string) {
+	if counter, known := m.passed[outcome]; known {
 		counter.Inc()
 	}
 }

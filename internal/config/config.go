@@ -59,9 +59,10 @@ type Config struct {
 	Replay401    bool  `env:"BROKER_REPLAY_401" envDefault:"true" help:"retry once if the API answers 401 and a newer token is available"`
 	ReplayBuffer int64 `env:"BROKER_REPLAY_BUFFER" envDefault:"65536" help:"largest body (bytes) kept for that retry"`
 
-	RewriteLinks   bool   `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite API URLs in responses to the URL that the app used"`
-	TokenEndpoint  bool   `env:"BROKER_TOKEN_ENDPOINT" envDefault:"true" help:"answer the app's own token requests with a placeholder token"`
-	InterceptCADir string `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a directory for the broker's own CA: enables CONNECT to the API and the login server; see the command ca"`
+	RewriteLinks   bool     `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite API URLs in responses to the URL that the app used"`
+	TokenEndpoint  bool     `env:"BROKER_TOKEN_ENDPOINT" envDefault:"true" help:"answer the app's own token requests with a placeholder token"`
+	InterceptCADir string   `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a directory for the broker's own CA: enables CONNECT to the API and the login server; see the command ca"`
+	PassHosts      []string `env:"BROKER_PASS_HOSTS" shape:"hosts" envSeparator:"," help:"other hosts that an app may reach with the broker as its proxy, comma-separated: HOST, *.example.com or *, each with or without a port; their requests and tunnels pass through without a token"`
 
 	AccessLog bool          `env:"BROKER_ACCESS_LOG" envDefault:"false" help:"one log line per request, with a request ID that the API receives too; never with a query or other headers"`
 	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
@@ -139,6 +140,8 @@ func Load(environ []string) (Config, []Error) {
 		check("BROKER_ADMIN_LISTEN", err)
 	}
 	check("BROKER_ALLOWED_HOSTS", checkHosts(c.AllowedHosts))
+	_, err = access.ParsePassHosts(c.PassHosts)
+	check("BROKER_PASS_HOSTS", err)
 	if len(c.Allow) > 0 {
 		_, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)

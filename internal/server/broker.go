@@ -33,6 +33,7 @@ type broker struct {
 	admin    *http.Server
 	reloader *credentialReloader
 	ca       *localca.CA // nil if CONNECT is not allowed
+	pass     *passThrough
 	limits   limits
 	draining atomic.Bool
 	unsafe   atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
@@ -65,6 +66,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		UnsafeListen:  b.unsafe.Load,
 		DenialReasons: toStrings(access.Reasons[:]),
 		RetryOutcomes: toStrings(proxy.RetryOutcomes[:]),
+		PassOutcomes:  toStrings(proxy.PassOutcomes[:]),
 	})
 	if c.HasDefaultAccount() {
 		b.metrics.ForAccount(proxy.DefaultAccount)
@@ -77,6 +79,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
+	b.pass = newPassThrough(policy.PassHosts)
 	var tunnelTLS func(target string) *tls.Config
 	if b.ca != nil {
 		tunnelTLS = b.ca.TLSConfig
@@ -92,6 +95,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		RewriteLinks:   c.RewriteLinks,
 		ExternalScheme: scheme(c),
 		TunnelTLS:      tunnelTLS,
+		PassThrough:    b.pass,
 		Retry:          c.Replay401,
 		RetryBuffer:    c.ReplayBuffer,
 		RequestID:      requestIDs(c),

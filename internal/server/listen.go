@@ -38,6 +38,16 @@ func (l Listeners) close() {
 	}
 }
 
+// addresses returns the addresses of all listeners.
+func (l Listeners) addresses() (all []net.Addr) {
+	for _, listener := range append(l.App, l.Admin) {
+		if listener != nil {
+			all = append(all, listener.Addr())
+		}
+	}
+	return all
+}
+
 // listen opens the listeners, except those that systemd passes. After an error, none is open. The error is a config.Error if the
 // configuration is the cause.
 //

@@ -13,6 +13,13 @@ const noAccount = "-"
 // recordRequest logs and counts a finished request.
 func (b *broker) recordRequest(report proxy.RequestRecord) {
 	b.logRequest(report)
+	if report.Passed != "" { // it says nothing about the API
+		b.metrics.ObservePassed(string(report.Passed))
+		if report.Denied != "" {
+			b.connectionDenied(report.Denied)
+		}
+		return
+	}
 	account := noAccount
 	if _, known := b.accounts.Source(report.Account); known && report.Account != "" { // it may have been removed in the meantime
 		account = report.Account
@@ -46,7 +53,7 @@ func (b *broker) deleteAccount(account string) {
 	b.stats.Delete(account)
 }
 
-// connectionDenied counts a connection of an app that ended without a request.
+// connectionDenied counts a denial that is not a request to the API: most are connections of an app that ended without one.
 func (b *broker) connectionDenied(reason access.Reason) {
 	b.metrics.ObserveDenied(string(reason))
 	b.stats.ObserveDenied(string(reason))
