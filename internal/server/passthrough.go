@@ -74,16 +74,20 @@ func (p *passThrough) dialer(server, through *url.URL) (*dialer.Dialer, error) {
 	if p.hosts.MatchAddress(server.Host) {
 		network = p.unchecked
 	}
-	if name, port, ok := hostport.Split(server.Host); ok {
-		if address, err := netip.ParseAddrPort(net.JoinHostPort(name, port)); err == nil {
-			if err := network.Check(address); err != nil {
-				return nil, err
-			}
+	name, port, _ := hostport.Split(server.Host) // it matches a pattern, so it is valid
+	canonical := net.JoinHostPort(name, port)    // localhost with a final dot is localhost too
+	if address, err := netip.ParseAddrPort(canonical); err == nil {
+		if err := network.Check(address); err != nil {
+			return nil, err
 		}
 	}
 	if through != nil {
 		network = p.unchecked
 	}
-	fixed := func(*http.Request) (*url.URL, error) { return through, nil }
-	return &dialer.Dialer{Server: server, Proxy: fixed, Network: network, Via: "1.1 " + problem.ProxyName}, nil
+	return &dialer.Dialer{
+		Server:  &url.URL{Scheme: server.Scheme, Host: canonical},
+		Proxy:   func(*http.Request) (*url.URL, error) { return through, nil },
+		Network: network,
+		Via:     "1.1 " + problem.ProxyName,
+	}, nil
 }

@@ -52,7 +52,7 @@ var errMethodNotAllowed = denial(ReasonMethod, problem.Problem{
 	Code:   "method-not-allowed",
 	Status: http.StatusMethodNotAllowed,
 	Detail: "CONNECT and TRACE are not supported",
-	Hint:   "Use the broker as the API's base URL. TRACE would send the token back to its sender.",
+	Hint:   "Use the broker as the API's base URL. CONNECT needs BROKER_INTERCEPT_CA_DIR or BROKER_PASS_HOSTS, and TRACE would send the token back to its sender.",
 	Fields: []problem.Field{{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
 })
 

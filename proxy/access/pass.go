@@ -2,8 +2,15 @@ package access
 
 import "etrusted-broker/internal/hostport"
 
-// checkOtherHost decides about an absolute-form request for another host than the API, the login server and the broker: whether it
-// passes through. Its path is not checked, since no rule depends on it.
+// isOtherHost reports whether an absolute-form target names another host than the API, the login server and this broker.
+func (p *Policy) isOtherHost(r *Request) bool {
+	if sameHost(r.Host, p.UpstreamHost) || sameHost(r.Host, p.LoginHost) {
+		return false
+	}
+	return !p.Hosts.Allowed(r.Host, r.LocalAddr) || p.PassHosts.MatchAddress(r.Host)
+}
+
+// checkOtherHost decides whether an absolute-form request for another host passes through. Its path is not checked, since no rule depends on it.
 func (p *Policy) checkOtherHost(r *Request) Decision {
 	switch {
 	case isDeniedMethod(r.Method):

@@ -75,7 +75,7 @@ func (p *Policy) Check(r *Request) Decision {
 		return Decision{Denied: errClientUntrusted}
 	case r.Method == http.MethodConnect:
 		return p.checkConnect(r)
-	case r.Tunnel == nil && r.AbsoluteForm && (!p.allowsAbsoluteForm(r) || p.PassHosts.MatchAddress(r.Host)):
+	case r.Tunnel == nil && r.AbsoluteForm && p.isOtherHost(r):
 		return p.checkOtherHost(r)
 	}
 	if denied := p.checkSender(r); denied != nil {
@@ -155,11 +155,6 @@ func isUnixSocket(local net.Addr) bool {
 // case-sensitive (RFC 9110 section 9.1), but a server that does not know that would send the token back.
 func isDeniedMethod(method string) bool {
 	return strings.EqualFold(method, http.MethodConnect) || strings.EqualFold(method, http.MethodTrace) || strings.EqualFold(method, "TRACK")
-}
-
-// allowsAbsoluteForm reports whether an absolute-form target names the API, the login server or this broker.
-func (p *Policy) allowsAbsoluteForm(r *Request) bool {
-	return sameHost(r.Host, p.UpstreamHost) || sameHost(r.Host, p.LoginHost) || p.Hosts.Allowed(r.Host, r.LocalAddr)
 }
 
 // isLoop reports whether a request has passed through a broker before.
