@@ -56,7 +56,6 @@ func (x *exchange) passRequest() *problem.Problem {
 	}
 	request := x.outboundRequest(x.route.target, x.route.host, "")
 	request.Fields.Add("Connection", "close")
-	x.fields = request.Fields
 	response, err := x.proxy.config.PassThrough.RoundTrip(&url.URL{Scheme: x.route.absoluteScheme, Host: x.route.authority()}, request)
 	if err != nil {
 		return x.passFailure(err)

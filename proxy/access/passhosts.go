@@ -85,14 +85,13 @@ func isAddress(name string) bool {
 // isDNSName reports whether a name can only be a host name. Some programs read a name that ends in a number as an IPv4 address
 // (127.1, 0x7f000001), and decode percent-encoded characters: through a proxy, nothing could check that address.
 func isDNSName(name string) bool {
-	const characters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
+	const digits, hexadecimal = "0123456789", "0123456789abcdef"
 	labels := strings.Split(name, ".")
-	for _, label := range labels {
-		if label == "" || strings.Trim(label, characters) != "" {
-			return false
-		}
+	isOther := func(label string) bool {
+		return label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != ""
 	}
 	last := labels[len(labels)-1]
-	hexadecimal, isHexadecimal := strings.CutPrefix(last, "0x")
-	return strings.Trim(last, "0123456789") != "" && !(isHexadecimal && strings.Trim(hexadecimal, "0123456789abcdef") == "")
+	number, isHexadecimal := strings.CutPrefix(last, "0x")
+	isNumber := strings.Trim(last, digits) == "" || isHexadecimal && strings.Trim(number, hexadecimal) == ""
+	return !isNumber && !slices.ContainsFunc(labels, isOther)
 }
