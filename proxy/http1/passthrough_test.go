@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"etrusted-broker/proxy/http1"
@@ -189,21 +190,27 @@ func TestPassThroughMakesRoom(t *testing.T) {
 	expectRead(t, busyServer, "still here")
 }
 
-// Shutdown closes a tunnel once it has been idle for 5 s, and waits for one that carries bytes in either direction.
-func TestShutdownClosesPassThrough(t *testing.T) {
-	targets := make(chan net.Conn, 2)
+// inPassThroughBubble is inBubble with a function that opens a tunnel, and returns both of its ends.
+func inPassThroughBubble(t *testing.T, test func(t *testing.T, b *bubble, open func() (*bubbleClient, net.Conn))) {
+	targets := make(chan net.Conn, 1)
 	handler := func(w *http1.ResponseWriter, _ *http1.Request) {
 		near, far := net.Pipe()
 		targets <- far
 		w.OpenPassThrough(near)
 	}
 	inBubble(t, 0, handler, func(t *testing.T, b *bubble) {
-		open := func() (*bubbleClient, net.Conn) {
+		test(t, b, func() (*bubbleClient, net.Conn) {
 			c := b.dial()
 			c.send(connect)
 			expectRead(t, c.reader, "HTTP/1.1 200 Connection established\r\n\r\n")
 			return c, <-targets
-		}
+		})
+	})
+}
+
+// Shutdown closes a tunnel once it has been idle for 5 s, and waits for one that carries bytes in either direction.
+func TestShutdownClosesPassThrough(t *testing.T) {
+	inPassThroughBubble(t, func(t *testing.T, b *bubble, open func() (*bubbleClient, net.Conn)) {
 		idle, _ := open()
 		time.Sleep(time.Second)
 		active, target := open()
@@ -225,6 +232,22 @@ func TestShutdownClosesPassThrough(t *testing.T) {
 		}
 		if err := <-shutDown; err != nil || time.Since(began) != 45*time.Second {
 			t.Errorf("Shutdown: got %v after %s, want nil after 45 s", err, time.Since(began))
+		}
+	})
+}
+
+// A target that does not read cannot keep a tunnel open.
+func TestCloseEndsPassThrough(t *testing.T) {
+	inPassThroughBubble(t, func(t *testing.T, b *bubble, open func() (*bubbleClient, net.Conn)) {
+		c, target := open()
+		c.send("not read")
+		b.server.Close()
+		if text, after := c.untilClosed(); text != "" || after != 0 {
+			t.Errorf("the client got %q, and the end after %s, want nothing and at once", text, after)
+		}
+		synctest.Wait()
+		if text, err := io.ReadAll(target); len(text) > 0 || err != nil {
+			t.Errorf("the target got %q, %v, want the end", text, err)
 		}
 	})
 }
