@@ -12,7 +12,7 @@
 #   SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) docker buildx build --provenance=false \
 #     --output type=oci,dest=etrusted-broker.tar,rewrite-timestamp=true …
 #
-# So nothing here may depend on the current time. .ci/image builds the image twice and compares.
+# So nothing here may depend on the current time.
 
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src

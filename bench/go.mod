@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/tsenart/vegeta/v12 v12.13.0
-	golang.org/x/oauth2 v0.37.0
+	golang.org/x/oauth2 v0.38.0
 )
 
 require (

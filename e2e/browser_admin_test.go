@@ -6,7 +6,7 @@ import (
 )
 
 // adminMarkers has a text from each page of the admin listener that its refusals do not contain.
-var adminMarkers = map[string]string{"/metrics": "etrusted_broker_", "/status.json": "uptime_seconds", "/": "What to do:"}
+var adminMarkers = map[string]string{"/metrics": "etrusted_broker_", "/status.json": "uptime_seconds", "/": "What requests depend on"}
 
 // adminAttacks returns every way to read the response to a GET. The admin listener changes nothing, so reading is the only
 // attack.

@@ -11,15 +11,26 @@ import (
 	"time"
 )
 
-// TestStatusPagePicture takes the picture of the status page in the README, from the demo. It runs only if
-// STATUS_PICTURE_AFTER is set, for example to 10m: the time for which the demo runs before the picture is taken. The longer
-// it is, the more the page shows.
-func TestStatusPagePicture(t *testing.T) {
+// TestStatusPagePictures takes the pictures of the status page in the README: of the demo, and of a broker with a wrong secret.
+// It runs only if STATUS_PICTURE_AFTER is set, for example to 10m: the time for which the demo runs before its picture is
+// taken. The longer it is, the more the page shows.
+func TestStatusPagePictures(t *testing.T) {
 	after, err := time.ParseDuration(os.Getenv("STATUS_PICTURE_AFTER"))
 	if err != nil {
-		t.Skip("STATUS_PICTURE_AFTER is not set to a duration: docs/pictures/status.png stays as it is")
+		t.Skip("STATUS_PICTURE_AFTER is not set to a duration: the pictures in docs/pictures stay as they are")
 	}
 	needChromium(t)
+	p := openTab(t)
+	picture := func(url, name, heading string, height int) {
+		p.open(url, viewMode{width: 860, height: height, scripts: true})
+		p.wantShown("heading", heading)
+		p.screenshot(filepath.Join("..", "docs", "pictures", name), 860, float64(height))
+	}
+	servers := startTestServers(t, time.Minute)
+	rejected := servers.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.newSecret())
+	rejected.get(rejected.appURL + "/channels")
+	picture(rejected.adminURL, "status-rejected.png", "Requests fail: the credentials do not work.", 880)
+
 	b := startDemo(t)
 	for began, i := time.Now(), 0; time.Since(began) < after; i++ {
 		path := "/channels"
@@ -32,12 +43,7 @@ func TestStatusPagePicture(t *testing.T) {
 		b.get(b.appURL + path)
 		time.Sleep(100*time.Millisecond + time.Duration(i%13)*20*time.Millisecond)
 	}
-	p := openTab(t)
-	p.open(b.adminURL, viewMode{width: 860, height: 800, scripts: true})
-	p.wantShown("heading", "Everything works.")
-	p.wantState("healthy")
-	_, height := p.pageSize()
-	p.screenshot(filepath.Join("..", "docs", "pictures", "status.png"), 860, height)
+	picture(b.adminURL, "status.png", "Everything works.", 1290)
 }
 
 // startDemo runs "broker demo" until the test ends.

@@ -73,9 +73,11 @@ type axNode struct {
 	ID      string `json:"nodeId"`
 	Parent  string `json:"parentId"`
 	Ignored bool
-	Role    struct{ Value string }
-	Name    struct{ Value string }
-	Value   struct{ Value any }
+
+	BackendDOMNodeID int
+	Role             struct{ Value string }
+	Name             struct{ Value string }
+	Value            struct{ Value any }
 
 	Properties []struct {
 		Name  string

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,17 +33,16 @@ type Config struct {
 	DenialReasons, RetryOutcomes, PassOutcomes []string
 }
 
-// Metrics holds a registry with all metrics of a broker. All methods may be called from any goroutine.
+// Metrics has all counters of a broker: /metrics exports them, and the status page reads the same ones. All methods may be called
+// from any goroutine.
 type Metrics struct {
 	registry         *prometheus.Registry
 	refreshDuration  *prometheus.HistogramVec
-	requests         *prometheus.CounterVec
 	requestDuration  *prometheus.HistogramVec
 	upstreamDuration *prometheus.HistogramVec
-	retries          *prometheus.CounterVec
-	retryOutcomes    []string
-	denied, passed   map[string]prometheus.Counter
-	accounts         sync.Map // account name to *AccountMetrics
+	retryIndex       map[string]int            // of account.retries by outcome
+	denied, passed   map[string]*atomic.Uint64 // by reason, and by outcome
+	accounts         sync.Map                  // of *account by name
 }
 
 // New returns Metrics with its own registry: nothing is registered globally.
@@ -51,28 +51,21 @@ func New(config Config) *Metrics {
 		registry: prometheus.NewRegistry(),
 		refreshDuration: newHistogram("token_refresh_duration_seconds",
 			"Duration of token requests, successful or not. A rise means that the login server or the connection to it is slow; apps do not notice while it stays well below a fifth of the token's lifetime."),
-		requests: newCounter("requests_total",
-			"Requests by the status sent to the client, from the API or the broker; code 499 means that the client disconnected, account - that the request was refused before its account was known. A rise of 401 or 403 concerns the token or its rights, of 502 and 504 the API, of 503 the token.",
-			"account", "method", "code"),
 		requestDuration: newHistogram("request_duration_seconds",
 			"Duration of requests as the app sees it. If upstream_duration_seconds does not rise too, the cause is the broker or an app that reads slowly."),
 		upstreamDuration: newHistogram("upstream_duration_seconds",
 			"Time from sending a request to the API until its response header arrives. A rise means that the API is slow."),
-		retries: newCounter("replays_total",
-			"Requests that the API answered with 401 although the token had not expired, by the outcome of the retry. A rise of success means that tokens are revoked; of unauthorized, that new tokens are refused too: check the client's rights; of body_not_kept, that BROKER_REPLAY_BUFFER is too small.",
-			"account", "outcome"),
-		retryOutcomes: config.RetryOutcomes,
+		retryIndex: map[string]int{},
+		denied:     newCounters(config.DenialReasons),
+		passed:     newCounters(config.PassOutcomes),
 	}
-	denied := newCounter("requests_denied_total",
-		"Requests that the broker refused, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app uses a host name missing from BROKER_ALLOWED_HOSTS; of key, that an app has a wrong access key; of rule, that an app needs more than BROKER_ALLOW permits; of malformed or path, that an app sends invalid HTTP or that an attacker probes the broker; of connections, that slow clients occupy all connections.",
-		"reason")
-	m.denied = withLabels(denied, config.DenialReasons)
-	passed := newCounter("requests_passed_total",
-		"Requests and tunnels that passed through to a host in BROKER_PASS_HOSTS, by outcome. They are not in requests_total. A rise of failed concerns those hosts, or the connection to them; of refused, an app that asks for addresses of this machine or of a cloud's metadata service.",
-		"outcome")
-	m.passed = withLabels(passed, config.PassOutcomes)
+	for i, outcome := range config.RetryOutcomes {
+		m.retryIndex[outcome] = i
+	}
+	m.AddAccount(NoAccount)
 	m.registry.MustRegister(
-		m.refreshDuration, m.requests, m.requestDuration, m.upstreamDuration, m.retries, denied, passed,
+		m.refreshDuration, m.requestDuration, m.upstreamDuration,
+		requestCollector{m},
 		tokenCollector{config.Tokens},
 		newGauge("requests_in_flight",
 			"Requests being served. A rise at a steady request rate means that the API or the app has become slow.",
@@ -89,17 +82,17 @@ func New(config Config) *Metrics {
 	return m
 }
 
-func newCounter(name, help string, labels ...string) *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+func newDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
 }
 
-// withLabels returns the counters for all values of a label, so that they start at 0 and rates include the first increase.
-func withLabels(counter *prometheus.CounterVec, values []string) map[string]prometheus.Counter {
-	all := map[string]prometheus.Counter{}
+// newCounters returns a counter for each value of a label, so that its series starts at 0 and rates include the first increase.
+func newCounters(values []string) map[string]*atomic.Uint64 {
+	counters := map[string]*atomic.Uint64{}
 	for _, value := range values {
-		all[value] = counter.WithLabelValues(value)
+		counters[value] = new(atomic.Uint64)
 	}
-	return all
+	return counters
 }
 
 func newGauge(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {
@@ -128,20 +121,21 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
-// DeleteAccount removes an account's series. Later observations through its AccountMetrics are discarded.
-func (m *Metrics) DeleteAccount(account string) {
-	if known, ok := m.accounts.LoadAndDelete(account); ok {
-		a := known.(*AccountMetrics)
-		a.mu.Lock()
-		a.deleted = true
-		a.mu.Unlock()
-	}
-	labels := prometheus.Labels{"account": account}
-	m.requests.DeletePartialMatch(labels)
-	m.retries.DeletePartialMatch(labels)
-	m.requestDuration.DeletePartialMatch(labels)
-	m.upstreamDuration.DeletePartialMatch(labels)
-	m.refreshDuration.DeletePartialMatch(labels)
+// AddAccount adds the series of an account, unless it has them. They start at 0, so that Prometheus sees the first increase.
+func (m *Metrics) AddAccount(name string) {
+	m.accounts.LoadOrStore(name, &account{
+		retries:  make([]atomic.Uint64, len(m.retryIndex)),
+		duration: m.requestDuration.WithLabelValues(name),
+		upstream: m.upstreamDuration.WithLabelValues(name).(prometheus.Histogram),
+	})
+}
+
+// DeleteAccount removes an account's series. Its requests that end later count as NoAccount.
+func (m *Metrics) DeleteAccount(name string) {
+	m.accounts.Delete(name)
+	m.requestDuration.DeleteLabelValues(name)
+	m.upstreamDuration.DeleteLabelValues(name)
+	m.refreshDuration.DeleteLabelValues(name)
 }
 
 // ObserveRefresh records a token request that has ended. Token requests of peers are ignored: the peers record them.
@@ -150,18 +144,4 @@ func (m *Metrics) ObserveRefresh(event tokensource.RefreshEvent) {
 		return
 	}
 	m.refreshDuration.WithLabelValues(event.Account).Observe(event.Duration.Seconds())
-}
-
-// ObserveDenied counts a request that the broker refused. Reasons not in Config.DenialReasons are ignored.
-func (m *Metrics) ObserveDenied(reason string) {
-	if counter, known := m.denied[reason]; known {
-		counter.Inc()
-	}
-}
-
-// ObservePassed counts a request or a tunnel that passed through. Outcomes not in Config.PassOutcomes are ignored.
-func (m *Metrics) ObservePassed(outcome string) {
-	if counter, known := m.passed[outcome]; known {
-		counter.Inc()
-	}
 }

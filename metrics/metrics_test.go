@@ -14,8 +14,9 @@ import (
 	"etrusted-broker/tokensource"
 )
 
+// newMetrics returns Metrics with the account default.
 func newMetrics(snapshots ...tokensource.Snapshot) *Metrics {
-	return New(Config{
+	m := New(Config{
 		Version:       "1.2.3",
 		Revision:      "abcdef",
 		Tokens:        func() []tokensource.Snapshot { return snapshots },
@@ -25,6 +26,8 @@ func newMetrics(snapshots ...tokensource.Snapshot) *Metrics {
 		RetryOutcomes: []string{"success", "unauthorized"},
 		PassOutcomes:  []string{"success", "failed"},
 	})
+	m.AddAccount("default")
+	return m
 }
 
 // checkSeries compares the TYPE and sample lines of the named metrics (without prefix) with want. HELP lines are
@@ -83,7 +86,7 @@ func scrape(t *testing.T, m *Metrics, accept string) string {
 func newUsedMetrics() *Metrics {
 	m := newMetrics(tokensource.Snapshot{Account: "default", Shared: true})
 	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: 1})
-	m.ForAccount("default").Observe("GET", 200, 2, 1, "")
+	m.Observe(Request{Account: "default", Method: "GET", Status: 200, Duration: 2, Upstream: 1})
 	m.ObserveDenied("host")
 	return m
 }

@@ -69,7 +69,7 @@ var reloadsDesc = newTokenDesc("credential_reloads_total",
 	"outcome")
 
 func newTokenDesc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(namespace+"_"+name, help, append([]string{"account"}, labels...), nil)
+	return newDesc(name, help, append([]string{"account"}, labels...)...)
 }
 
 // Describe implements prometheus.Collector.

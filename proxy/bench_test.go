@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // BenchmarkRequest measures one small request and its response over two open connections, between a client and an upstream
@@ -67,5 +70,33 @@ func skipResponse(r *bufio.Reader) error {
 				length = length*10 + int(digit-'0')
 			}
 		}
+	}
+}
+
+// BenchmarkLinks measures the same requests with and without rewriting, alternating, and reports the ratio of their times.
+func BenchmarkLinks(b *testing.B) {
+	for _, size := range []int{1 << 10, 1 << 20} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			item := `{"id":"rev-1","rating":5,"comment":"all \"good\"","url":"BASE/reviews/rev-1"},`
+			up := startUpstream(b, 200, "["+strings.Repeat(item, size/len(item))+"{}]", "Content-Type: application/json")
+			without, with := start(b, up), start(b, up, withLinkRewriting)
+			took := func(through *broker) time.Duration {
+				began := time.Now()
+				response, err := through.client.Get(through.server.URL + "/reviews")
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+				return time.Since(began)
+			}
+			var plain, rewritten time.Duration
+			b.ReportAllocs()
+			for b.Loop() {
+				plain += took(without)
+				rewritten += took(with)
+			}
+			b.ReportMetric(float64(rewritten)/float64(plain), "times")
+		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/http1"
 )
@@ -88,14 +89,7 @@ func rawResponse(text string) func(*testing.T) string {
 	return func(t *testing.T) string { return "http://" + startRawUpstream(t, afterRequest(text)) }
 }
 
-func closedPort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	return "http://" + l.Addr().String()
-}
+func closedPort(t *testing.T) string { return "http://" + brokertest.ClosedPort(t) }
 
 // startSilentUpstream accepts connections and sends nothing until the client closes them.
 func startSilentUpstream(t *testing.T) string {

@@ -33,7 +33,8 @@ type TokenSource interface {
 
 // RoundTripper sends requests to the API, such as a *http1.Client. It is safe for concurrent use.
 type RoundTripper interface {
-	// RoundTrip sends a request, and returns the final response, whose body must be closed.
+	// RoundTrip sends a request, and returns the final response, whose body must be closed. If its error is a
+	// *problem.Problem, that is the response to the app.
 	RoundTrip(*http1.ClientRequest) (*http1.ClientResponse, error)
 }
 

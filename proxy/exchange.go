@@ -46,10 +46,15 @@ func (p *Proxy) newExchange(w *http1.ResponseWriter, r *http1.Request) *exchange
 	return x
 }
 
-// end reports the record, also if the handler panics.
+// end reports the record, also if the handler panics. Then the exchange is not reused: a goroutine that sends the body may still
+// use it.
 func (x *exchange) end() {
+	reason := recover()
 	x.record.Duration = time.Since(x.began)
 	x.proxy.config.OnRequestEnd(x.record)
+	if reason != nil {
+		panic(reason)
+	}
 	x.body.release()
 	*x = exchange{fields: x.fields.Reuse()}
 	exchanges.Put(x)
@@ -57,7 +62,7 @@ func (x *exchange) end() {
 
 // respond sends a problem, and records it.
 func (x *exchange) respond(p *problem.Problem) {
-	x.record.Status, x.record.Problem, x.record.Denied = p.Status, p.ProxyError, access.Reason(p.DenialReason)
+	x.record.Status, x.record.Problem, x.record.Answer, x.record.Denied = p.Status, p.ProxyError, p, access.Reason(p.DenialReason)
 	if p == errClientClosed {
 		x.w.Abort() // a client that has only stopped to write must not believe that it was answered
 		return

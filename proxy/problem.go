@@ -78,7 +78,11 @@ func describeTokenError(err error) *problem.Problem {
 
 // describeUpstreamError returns the problem for an error of Config.UpstreamClient.
 func describeUpstreamError(host string, err error) *problem.Problem {
-	p := neterr.Describe("the API at "+host, err)
+	var p *problem.Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	p = neterr.Describe("the API at "+host, err)
 	p.Title = "The API could not be reached"
 	if p.Status == http.StatusGatewayTimeout {
 		p.Title = "The API did not answer in time"

@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/access"
 )
 
@@ -31,8 +32,10 @@ type RequestRecord struct {
 	Status int
 	// Denied is why the request was not allowed; empty if it was.
 	Denied access.Reason
-	// Problem is the proxy error type (RFC 9209) of a response that the broker made itself; empty for the API's responses.
+	// Problem is the proxy error type (RFC 9209) of a response that the broker made itself; empty for the API's responses. Answer
+	// is the problem that such a response describes; nil if it is an OAuth error.
 	Problem string
+	Answer  *problem.Problem
 	// Retry is the outcome of the retry after a 401; empty if there was no reason for one.
 	Retry RetryOutcome
 	// Passed is the outcome of a request or a tunnel that passes through; empty for others.

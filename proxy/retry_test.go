@@ -1,14 +1,17 @@
 package proxy_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/http1"
@@ -192,6 +195,25 @@ func TestReportsAcceptedToken(t *testing.T) {
 	}
 }
 
+// It also learns of each token that the API refuses, so that it offers none of them again.
+func TestReportsEachRefusedToken(t *testing.T) {
+	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	_, revoke := startRevoked(t, h1)
+	var refused []string
+	b := start(t, up.url, revoke, func(s *setup) {
+		s.fakeTokens().invalidate = func(value string) bool {
+			refused = append(refused, value)
+			return true
+		}
+	})
+	if a := b.do(t, b.request(t, "GET", "/x", nil)); a.status != 401 {
+		t.Fatalf("got %d, want the 401 of the API", a.status)
+	}
+	if want := []string{authorization, secondAuthorization}; !slices.Equal(refused, want) {
+		t.Errorf("got %q refused, want %q", refused, want)
+	}
+}
+
 func TestReportsFailedRetry(t *testing.T) {
 	calls := 0
 	up := startRecorder(t, h1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
@@ -249,5 +271,41 @@ func TestClientClosesWhileWaitingForRetry(t *testing.T) {
 	got := b.record(t)
 	if len(up.requests()) != 1 || got.Retry != proxy.RetryNoToken {
 		t.Errorf("got %+v, want RetryNoToken after one request", got)
+	}
+}
+
+// With -race: the API rejects the token while a chunked upload that has become too long to be kept is still being sent. The
+// goroutine that sends drops what was kept, while the request's goroutine asks whether it was.
+func TestForwards401DuringUpload(t *testing.T) {
+	up := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
+		for line := ""; line != "\r\n"; {
+			var err error
+			if line, err = r.ReadString('\n'); err != nil {
+				return
+			}
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+		_, _ = io.Copy(io.Discard, r)
+	})
+	slowly := func(s *setup) {
+		s.Retry, s.RetryBuffer = true, 1000
+		s.fakeTokens().invalidate = func(string) bool {
+			time.Sleep(100 * time.Millisecond) // the upload goes on
+			return true
+		}
+	}
+	for range 3 {
+		b := start(t, "http://"+up, slowly)
+		c := b.dial(t)
+		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+		go func() {
+			for range 40 {
+				time.Sleep(3 * time.Millisecond)
+				_, _ = io.WriteString(c, "64\r\n"+strings.Repeat("x", 100)+"\r\n")
+			}
+		}()
+		if got := c.result("POST"); got.status != 401 {
+			t.Errorf("got %d, want 401", got.status)
+		}
 	}
 }

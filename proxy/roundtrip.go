@@ -22,8 +22,11 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 		if next, ok := x.newerToken(authorization); ok { // or else the app gets the 401 unchanged
 			_ = response.Body.Close() // a 401 of eTrusted has none
 			response, err = x.sendUpstream(next)
-			if x.record.Retry = retryOutcome(response, err); x.record.Retry == RetrySuccess {
+			switch x.record.Retry = retryOutcome(response, err); x.record.Retry {
+			case RetrySuccess:
 				x.tokens.Accepted(next)
+			case RetryUnauthorized:
+				x.tokens.Invalidate(next)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package proxy_test
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"log"
 	"net"
@@ -11,7 +10,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // The kinds of upstream.
@@ -112,33 +112,7 @@ func (rec *recorder) request(t testing.TB) recordedRequest {
 // startRawUpstream starts an upstream that calls handle with each connection and then closes it.
 func startRawUpstream(t testing.TB, handle func(c net.Conn, r *bufio.Reader)) (addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			all.Go(func() {
-				defer func() { _ = c.Close() }()
-				_ = c.SetDeadline(time.Now().Add(testTimeout)) // fails only if it is closed
-				handle(c, bufio.NewReader(c))
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		all.Wait()
-	})
-	return l.Addr().String()
+	return brokertest.ServeRaw(t, func(c net.Conn) { handle(c, bufio.NewReader(c)) })
 }
 
 // afterRequest returns a handler that reads a request's header and then sends text.

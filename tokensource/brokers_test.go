@@ -22,10 +22,12 @@ type login struct {
 	lifetime time.Duration
 	delay    time.Duration
 	fault    string // one of the constants below; empty: none
+	caches   bool   // it sends the same token until that ends, always as if it were new
 	pairs    map[string]bool
 	requests []time.Time // when it got them
 	clients  []string    // and from which
 	ends     map[string]time.Time
+	last     string // the authorization of the last token
 }
 
 // What a login server, or the network path to it, may do.
@@ -86,9 +88,11 @@ func (l *login) serve(r *http.Request, fault string) (*http.Response, error) {
 	case fault == rejects, !l.pairs[form.Get("client_id")+"/"+form.Get("client_secret")]:
 		status, answer = 401, `{"error":"invalid_client"}`
 	default:
-		token := fmt.Sprintf("token%d", len(l.ends))
-		l.ends["Bearer "+token] = time.Now().Add(l.lifetime)
-		answer = fmt.Sprintf(`{"access_token":%q,"expires_in":%d}`, token, int(l.lifetime.Seconds()))
+		if !l.caches || time.Now().After(l.ends[l.last]) {
+			l.last = fmt.Sprint("Bearer token", len(l.ends))
+			l.ends[l.last] = time.Now().Add(l.lifetime)
+		}
+		answer = fmt.Sprintf(`{"access_token":%q,"expires_in":%d}`, l.last[len("Bearer "):], int(l.lifetime.Seconds()))
 	}
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
 }
@@ -147,6 +151,13 @@ func (l *login) busiest(window time.Duration, first int) (most int) {
 		most = max(most, i-oldest+1)
 	}
 	return most
+}
+
+// accept makes a token valid that the login server has not issued to these brokers.
+func (l *login) accept(authorization string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ends[authorization] = time.Now().Add(l.lifetime)
 }
 
 // alive reports whether the API would accept a token.
@@ -375,6 +386,19 @@ func (f *fleet) withoutToken() (n int) {
 		}
 	}
 	return n
+}
+
+// peer returns the entry of a broker outside the fleet, which has just got it, and the fencing token for the next lease.
+func (f *fleet) peer() (entry tokensource.Entry, fence int64) {
+	f.t.Helper()
+	pair := tokensource.Credentials{ID: tokensource.NewSecret(fakeetrusted.DefaultClientID), Secret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)}
+	entry = f.store.Entry(pair, tokensource.TokenEndpoint{}, func() {})
+	f.t.Cleanup(entry.Close)
+	shared, err := entry.Get(context.Background())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return entry, shared.FencingToken
 }
 
 // leaders returns the brokers that hold the lease.

@@ -55,25 +55,13 @@ func HidePath(path string, err error) error {
 
 // ReadSecretFile reads one secret from a file, as Docker, Kubernetes and systemd mount them; see ParseSecret. Its errors
 // name the path and what to do, and contain none of the content.
-func ReadSecretFile(path string) (Secret, error) {
-	content, err := readAtMost(path, maxSecretFile)
-	if err != nil {
-		return Secret{}, fmt.Errorf("cannot read %s: %w", path, err)
-	}
-	secret, err := ParseSecret(content)
-	if err != nil {
-		return Secret{}, fmt.Errorf("%s %w", path, err)
-	}
-	return secret, nil
-}
+func ReadSecretFile(path string) (Secret, error) { return readFile(path, ParseSecret) }
 
 // ReadSecretLines reads secrets from a file, one a line, as ReadSecretFile reads one. Empty lines are ignored, but the file
 // must contain a secret.
-func ReadSecretLines(path string) ([]Secret, error) {
-	content, err := readAtMost(path, maxSecretFile)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", path, err)
-	}
+func ReadSecretLines(path string) ([]Secret, error) { return readFile(path, parseLines) }
+
+func parseLines(content []byte) ([]Secret, error) {
 	lines := bytes.Split(content, []byte("\n"))
 	lines = slices.DeleteFunc(lines, func(line []byte) bool { return len(bytes.TrimSpace(line)) == 0 })
 	if len(lines) == 0 || len(content) > maxSecretFile {
@@ -81,15 +69,27 @@ func ReadSecretLines(path string) ([]Secret, error) {
 	}
 	secrets := make([]Secret, len(lines))
 	for i, line := range lines {
+		var err error
 		if secrets[i], err = ParseSecret(line); err != nil {
-			return nil, fmt.Errorf("%s %w", path, err)
+			return nil, err
 		}
 	}
 	return secrets, nil
 }
 
-// readAtMost returns the content of the file, but never more than limit+1 bytes. Its errors do not repeat the path.
-func readAtMost(path string, limit int64) ([]byte, error) {
+func readFile[T any](path string, parse func(content []byte) (T, error)) (value T, err error) {
+	content, err := readContent(path)
+	if err != nil {
+		return value, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	if value, err = parse(content); err != nil {
+		return value, fmt.Errorf("%s %w", path, err)
+	}
+	return value, nil
+}
+
+// readContent returns the content of the file, but never more than maxSecretFile+1 bytes. Its errors do not repeat the path.
+func readContent(path string) ([]byte, error) {
 	switch info, err := os.Stat(path); {
 	case err != nil:
 		return nil, withoutPath(err)
@@ -103,17 +103,13 @@ func readAtMost(path string, limit int64) ([]byte, error) {
 		return nil, withoutPath(err)
 	}
 	defer func() { _ = file.Close() }() // only read from
-	content, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	return content, nil
+	content, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
+	return content, withoutPath(err)
 }
 
 // withoutPath removes the path from a file error, so that a message names it once.
 func withoutPath(err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err
 	}
 	return err

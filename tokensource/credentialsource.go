@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"etrusted-broker/internal/filewatch"
 )
 
 // CredentialSource says where a pair of credentials is read from.
@@ -74,6 +77,11 @@ func (s CredentialSource) modified() (at [2]time.Time) {
 	return at
 }
 
+// isSettled reports whether neither file may be half written.
+func (s CredentialSource) isSettled() bool {
+	return filewatch.Settled(s.ID.File) && filewatch.Settled(s.Secret.File)
+}
+
 // isStatic reports whether the pair can never change.
 func (s CredentialSource) isStatic() bool { return s.ID.File == "" && s.Secret.File == "" }
 
@@ -89,29 +97,30 @@ func (s CredentialSource) dirs() []string {
 	return slices.Compact(dirs) // usually both files are in the same directory
 }
 
-// hints lists what looks unusual about a rejected pair. They are guesses, so a pair is never refused because of them.
-// They describe the form of the values and reveal none of the content.
-func (s CredentialSource) hints(pair Credentials) []string {
+// Hints lists what looks unusual about a rejected pair, the most likely mistake first. They are guesses, so a pair is never
+// refused because of them. They describe the form of the values and reveal none of the content.
+func (s CredentialSource) Hints(pair Credentials) []string {
+	id, secret := pair.ID.Reveal(), pair.Secret.Reveal()
+	switch {
+	case id == secret:
+		return []string{fmt.Sprintf("%s and %s have the same value.", s.ID.Name, s.Secret.Name)}
+	case strings.Contains(secret, "__") && !strings.Contains(id, "__"):
+		return []string{fmt.Sprintf("%s and %s are probably swapped: the secret looks like a Client ID.", s.ID.Name, s.Secret.Name)}
+	}
 	var hints []string
-	if id := pair.ID.Reveal(); !strings.Contains(id, "-") && !strings.Contains(id, "__") {
+	for _, part := range []struct{ name, text string }{{s.ID.Name, id}, {s.Secret.Name, secret}} {
+		switch {
+		case assignment.MatchString(part.text):
+			hints = append(hints, part.name+" contains NAME=VALUE: write only the value into it.")
+		case part.text != strings.Trim(part.text, " \t\r\n\"'`"):
+			hints = append(hints, part.name+" begins or ends with quotes or spaces: remove them if they are not part of it.")
+		}
+	}
+	if !strings.Contains(id, "-") && !strings.Contains(id, "__") {
 		hints = append(hints, s.ID.Name+" looks like an Identifier without its prefix: Client ID = prefix + Identifier.")
-	}
-	if isQuotedOrPadded(pair.ID) {
-		hints = append(hints, s.ID.Name+" begins or ends with quotes or spaces: remove them if they are not part of it.")
-	}
-	if isQuotedOrPadded(pair.Secret) {
-		hints = append(hints, s.Secret.Name+" begins or ends with quotes or spaces: remove them if they are not part of it.")
-	}
-	if pair.ID.Equal(pair.Secret) {
-		hints = append(hints, fmt.Sprintf("%s and %s have the same value.", s.ID.Name, s.Secret.Name))
 	}
 	return hints
 }
 
-// isQuotedOrPadded reports whether a value begins or ends with white space or quotes, as values copied from a .env file
-// or a terminal sometimes do.
-func isQuotedOrPadded(value Secret) bool {
-	const padding = " \t\r\n\"'`"
-	text := value.Reveal()
-	return text != "" && text != strings.Trim(text, padding)
-}
+// assignment matches a line of a .env file. A value in base64 may end with an equals sign.
+var assignment = regexp.MustCompile(`^(export +)?[A-Za-z]+_\w*=[^=]`)

@@ -11,8 +11,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -28,7 +26,7 @@ type TokenEndpoint struct {
 	Scopes   []string // RFC 6749 section 3.3; the parameter is not sent without scopes
 	// Transport sends the requests. It is required.
 	Transport http.RoundTripper
-	// Timeout limits one token request, including reading the response. The default is 30 s: a slow login server is better
+	// Timeout limits one token request, including reading the response. The default is 29 s: a slow login server is better
 	// than none, and a second request looks for one that has recovered; see hedgeAfter.
 	Timeout time.Duration
 	// UserAgent is the User-Agent header; the transport's default if empty.
@@ -38,16 +36,17 @@ type TokenEndpoint struct {
 // maxResponseSize limits the body of a token response. A token is a few kB.
 const maxResponseSize = 1 << 20
 
-// requestToken makes one token request with the client credentials grant (RFC 6749 section 4.4). Package
-// clientcredentials builds and sends the request. Its result is discarded, because its errors quote the response body;
-// interpretResponse reads the recorded response instead.
-func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credentials) (issuedToken, *RefreshError) {
-	recorder := &responseRecorder{next: e.Transport, userAgent: e.UserAgent}
-	client := &http.Client{
-		Transport: recorder,
-		// A 307 would send the secret to another host.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+// requestToken makes one token request with the client credentials grant (RFC 6749 section 4.4). Its error quotes nothing of the
+// response, which may repeat the secret.
+//
+// Package clientcredentials builds the request, but gets an empty response: http.Client would follow a 307, with the secret, to
+// another host, and oauth2 quotes the response in its errors.
+func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credentials) (fresh *token, failure *RefreshError) {
+	failure = &RefreshError{Outcome: OutcomeInvalidResponse, Reason: "the token request could not be created", Advice: wrongEndpointAdvice}
+	client := &http.Client{Transport: roundTripFunc(func(request *http.Request) (*http.Response, error) {
+		fresh, failure = e.exchange(request)
+		return &http.Response{Body: http.NoBody}, nil
+	})}
 	config := clientcredentials.Config{
 		ClientID:     credentials.ID.Reveal(),
 		ClientSecret: credentials.Secret.Reveal(),
@@ -60,14 +59,40 @@ func (e *TokenEndpoint) requestToken(ctx context.Context, credentials Credential
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
-	_, _ = config.Token(context.WithValue(ctx, oauth2.HTTPClient, client)) // the recorder has the result
-	switch {
-	case recorder.err != nil:
-		return issuedToken{}, networkError(recorder.err)
-	case recorder.response == nil: // nothing was sent
-		return issuedToken{}, &RefreshError{Outcome: OutcomeInvalidResponse, Reason: "the token request could not be created", Advice: wrongEndpointAdvice}
+	_, _ = config.Token(context.WithValue(ctx, oauth2.HTTPClient, client)) // an error in any case
+	return fresh, failure
+}
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+// exchange sends a token request and interprets the response.
+func (e *TokenEndpoint) exchange(request *http.Request) (*token, *RefreshError) {
+	request = request.Clone(request.Context()) // a RoundTripper must not modify its request
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Accept-Encoding", "identity")
+	if e.UserAgent != "" {
+		request.Header.Set("User-Agent", e.UserAgent)
 	}
-	return interpretResponse(recorder.response, recorder.body, time.Now())
+	sent := time.Now()
+	response, err := e.Transport.RoundTrip(request)
+	var body []byte
+	if err == nil {
+		body, err = readBody(response.Body)
+		_ = response.Body.Close() // only read from
+	}
+	if err != nil {
+		failure := networkError(err)
+		failure.timedOut = errors.Is(err, context.DeadlineExceeded)
+		return nil, failure
+	}
+	received := time.Now()
+	fresh, failure := interpretResponse(response, body, received)
+	if failure == nil {
+		fresh.issued, fresh.received = sent, received
+	}
+	return fresh, failure
 }
 
 func networkError(err error) *RefreshError {
@@ -86,41 +111,6 @@ var (
 	errResponseTooLarge = fmt.Errorf("it is larger than %d bytes", maxResponseSize)
 	errNotGzip          = errors.New("it is not valid gzip")
 )
-
-// responseRecorder is an http.RoundTripper that keeps the response to a token request as it was received.
-type responseRecorder struct {
-	next      http.RoundTripper
-	userAgent string
-
-	response *http.Response // its body has been read and closed
-	body     []byte
-	err      error
-}
-
-// RoundTrip sends the request and reads the whole response.
-func (r *responseRecorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context()) // a RoundTripper must not modify its request
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Accept-Encoding", "identity")
-	if r.userAgent != "" {
-		req.Header.Set("User-Agent", r.userAgent)
-	}
-	response, err := r.next.RoundTrip(req)
-	if err != nil {
-		r.err = err
-		return nil, err
-	}
-	body, err := readBody(response.Body)
-	_ = response.Body.Close() // only read from
-	if err != nil {
-		r.err = err
-		return nil, err
-	}
-	r.response, r.body = response, body
-	copied := *response
-	copied.Body = io.NopCloser(bytes.NewReader(body))
-	return &copied, nil
-}
 
 // readBody returns the text of a response. Some servers compress it although Accept-Encoding forbids that, and some put a
 // byte order mark in front.
@@ -144,74 +134,4 @@ func readBody(r io.Reader) ([]byte, error) {
 		return nil, errResponseTooLarge
 	}
 	return bytes.TrimPrefix(body, []byte("\ufeff")), nil
-}
-
-// interpretResponse maps a response of the token endpoint (RFC 6749 sections 5.1 and 5.2) to a token or an error.
-func interpretResponse(response *http.Response, body []byte, now time.Time) (issuedToken, *RefreshError) {
-	if response.StatusCode == http.StatusOK {
-		issued, code, err := parseTokenResponse(body)
-		switch {
-		case err != nil:
-			return issuedToken{}, invalidResponseError(err.Error())
-		case code != "":
-			return issuedToken{}, invalidResponseError("it is the error " + code)
-		}
-		if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
-			issued.delay = delay(issued.notBefore, date)
-		}
-		return issued, nil
-	}
-	refreshErr := interpretError(response.StatusCode, body)
-	refreshErr.Status = response.StatusCode
-	refreshErr.RetryAfter = retryAfter(response.Header.Get("Retry-After"), now)
-	return issuedToken{}, refreshErr
-}
-
-func interpretError(status int, body []byte) *RefreshError {
-	code := errorCode(body)
-	refused := status == http.StatusUnauthorized || status == http.StatusForbidden
-	switch {
-	case isClientError(code) && (refused || status == http.StatusBadRequest):
-		return rejectedError(status, code)
-	case status >= 300 && status < 400:
-		return invalidResponseError(fmt.Sprintf("it is a redirect (%d), which is never followed, because it would send the secret to another address", status))
-	case isTemporary(status), code == "temporarily_unavailable":
-		refreshErr := &RefreshError{Outcome: OutcomeUnavailable, Reason: "the login server answered " + statusText(status, ""), Advice: outageAdvice}
-		if status == http.StatusTooManyRequests {
-			refreshErr.Advice = rateLimitAdvice
-		}
-		return refreshErr
-	case refused && (code == "" || code == unknownErrorCode):
-		return blockedError(status, body)
-	case code != "":
-		refreshErr := invalidResponseError(statusText(status, code))
-		refreshErr.Parameters = code == "invalid_request" || code == "invalid_target"
-		refreshErr.Advice = "Check ETRUSTED_AUDIENCE, ETRUSTED_SCOPES and ETRUSTED_TOKEN_URL. The broker retries automatically."
-		return refreshErr
-	default:
-		return invalidResponseError(fmt.Sprintf("its status is %d", status))
-	}
-}
-
-// isClientError reports whether an error code means that the client must be corrected: those of RFC 6749 section 5.2
-// except invalid_request, and access_denied, with which eTrusted answers a wrong audience.
-func isClientError(code string) bool {
-	switch code {
-	case "invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type", "invalid_scope", "access_denied":
-		return true
-	}
-	return false
-}
-
-// retryAfter parses a Retry-After header (RFC 9110 section 10.2.3): seconds, or a date. It returns zero if the header
-// is missing or invalid, or if the date has passed.
-func retryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if date, err := http.ParseTime(value); err == nil {
-		return max(0, date.Sub(now))
-	}
-	return 0
 }

@@ -39,11 +39,21 @@ type RefreshError struct {
 	Status int
 	// RetryAfter is the pause that the server asked for; zero if it did not.
 	RetryAfter time.Duration
+
+	timedOut bool // the login server, or the connection to it, did not answer in time
 }
 
 // Error returns the reason and the advice.
 func (e *RefreshError) Error() string {
 	return e.Reason + ". " + e.Advice
+}
+
+// Code returns the code of the problem that requests without a token are answered with.
+func (e *RefreshError) Code() string {
+	if e.Outcome == OutcomeRejected {
+		return ErrCredentialsRejected.Code
+	}
+	return ErrNoToken.Code
 }
 
 // isRefusal reports whether the response was a 4xx that does not mean a temporary overload: it rarely heals by itself.

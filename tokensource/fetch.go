@@ -28,6 +28,7 @@ type attempt struct {
 	// not shared.
 	next     time.Time
 	failures int
+	share    func() // stores the token for other brokers, once it is published here; nil: there is nothing to store
 }
 
 func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }
@@ -46,11 +47,10 @@ func (p pairFetcher) close() {
 
 // open returns a fetcher for a pair, which shares its tokens if there is a store.
 func (s *Source) open(pair Credentials) pairFetcher {
-	login := loginFetcher{s, pair, s.config.Endpoint.Timeout}
+	login := loginFetcher{s, pair}
 	if s.config.Store == nil {
 		return pairFetcher{login, pair}
 	}
-	login.hedgeFor = maxLease // then the other brokers try
 	entry := s.config.Store.Entry(pair, s.config.Endpoint, func() { signal(s.notified) })
 	return pairFetcher{&sharedFetcher{source: s, login: login, entry: entry, began: time.Now(), random: random()}, pair}
 }
@@ -66,46 +66,4 @@ func (s *Source) obtain(ctx context.Context, from fetcher, known *token) (attemp
 		}
 	}
 	return from.fetch(ctx, known)
-}
-
-// loginFetcher is a fetcher that sends token requests.
-type loginFetcher struct {
-	source   *Source
-	pair     Credentials
-	hedgeFor time.Duration // how long an attempt starts second requests
-}
-
-func (loginFetcher) stored(context.Context, *token) (attempt, bool) { return attempt{}, false }
-
-func (loginFetcher) close() {}
-
-// fetch gets a token from the login server.
-func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
-	started := time.Now()
-	f.source.fetching.Store(&started)
-	defer f.source.fetching.Store(nil)
-	f.source.unserved.Store(false)
-	got := f.request(ctx)
-	if ctx.Err() != nil {
-		return attempt{}, false
-	}
-	result := attempt{failure: got.failure, ended: time.Now()}
-	result.duration = result.ended.Sub(started)
-	switch {
-	case got.failure == nil:
-		fresh := &token{authorization: "Bearer " + got.issued.accessToken, issued: got.sent, received: result.ended, lifetime: got.issued.lifetime}
-		fresh.heldBack.Store(int64(got.issued.delay))
-		f.source.state.Load().limitKnown(fresh)
-		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, random())
-		if fresh.valid(result.ended) {
-			result.token = fresh
-			break
-		}
-		result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice}
-	case isRejection(got.failure):
-		for _, hint := range f.source.config.Credentials.hints(f.pair) {
-			got.failure.Advice += " " + hint
-		}
-	}
-	return result, true
 }

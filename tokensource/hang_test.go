@@ -1,7 +1,7 @@
 package tokensource_test
 
 import (
-	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -28,23 +28,36 @@ func TestSlowLoginServerYieldsTokens(t *testing.T) {
 	})
 }
 
-// A login server that accepts connections and never answers is found again although the first request hangs on.
+// A login server that accepts connections and never answers is found again within five seconds, although requests hang on.
 func TestFindsLoginServerThatHung(t *testing.T) {
-	for name, start := range map[string]time.Duration{"from the start": 0, "at a refresh": time.Second} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, fakeetrusted.Options{Lifetime: 40 * time.Second})
-				r.at(start)
-				hang := r.server
-				hang.SetTokenFault(fakeetrusted.Hang())
-				r.at(start + 53*time.Second)
-				hang.SetTokenFault(nil) // for new requests only
-				// Every 5 s there is a new request, and between two attempts a pause of up to 2 s.
-				if took, err := r.wait(time.Minute); err != nil || took > 7*time.Second {
-					t.Errorf("waited %v: %v, want a token within 7s", took, err)
-				}
-			})
-		})
+	for name, began := range map[string]time.Duration{"from the start": 0, "at a refresh": time.Second} {
+		for _, shared := range []bool{false, true} {
+			for healed := 45 * time.Second; healed < 110*time.Second; healed += 1700 * time.Millisecond {
+				t.Run(fmt.Sprintf("%s, until %v, shared %v", name, healed, shared), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						r := newRigWith(t, fakeetrusted.Options{Lifetime: 40 * time.Second}, func(config *tokensource.Config) {
+							if shared {
+								config.Store = newMemoryStore()
+							}
+						})
+						if began > 0 {
+							r.at(began)
+						}
+						r.server.SetTokenFault(fakeetrusted.Hang())
+						time.AfterFunc(healed, func() { r.server.SetTokenFault(nil) }) // for new requests only
+						r.at(began + 41*time.Second)
+						if _, err := r.wait(5 * time.Minute); err != nil {
+							t.Fatal(err)
+						}
+						const limit = 5 * time.Second
+						if took := time.Since(r.began) - began - healed; took > limit {
+							t.Errorf("got a token %v after the login server had healed, want at most %v", took, limit)
+						}
+					})
+				})
+			}
+		}
 	}
 }
 
@@ -89,27 +102,45 @@ func (c *counting) CloseIdleConnections() {
 	c.count.closed++
 }
 
+// newCountingRig returns a rig with tokens of 300 s, and what counts its token requests.
+func newCountingRig(t *testing.T) (*rig, *counting) {
+	t.Helper()
+	requests := &counting{}
+	r := newRigWith(t, fakeetrusted.Options{Lifetime: 300 * time.Second}, func(config *tokensource.Config) {
+		requests.next = config.Endpoint.Transport
+		config.Endpoint.Transport = requests
+	})
+	return r, requests
+}
+
+// The API accepts a refused token perhaps nowhere, so its lifetime does not count.
+func TestRefusedTokenMakesSecondRequestNecessary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, requests := newCountingRig(t)
+		r.at(time.Minute)
+		r.server.SetTokenFault(fakeetrusted.Hang())
+		sent, _ := r.Current()
+		if !r.Invalidate(sent) {
+			t.Fatal("Invalidate = false, want true")
+		}
+		r.at(66 * time.Second)
+		if n := requests.counts().now; n != 2 {
+			t.Errorf("got %d token requests in flight after 6 s, want 2", n)
+		}
+	})
+}
+
 func TestSecondRequestRunsOnlyWhileTokenIsNeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{server: fakeetrusted.New(fakeetrusted.Options{Lifetime: 300 * time.Second}), began: time.Now()}
-		config := r.config(t)
-		requests := &counting{next: config.Endpoint.Transport}
-		config.Endpoint.Transport = requests
-		source, err := tokensource.New(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() { source.Run(ctx) })
-		time.Sleep(time.Second)
+		r, requests := newCountingRig(t)
+		r.at(time.Second)
 		r.server.SetTokenFault(fakeetrusted.Hang())
-		time.Sleep(268 * time.Second)
+		r.at(269 * time.Second)
 		before := requests.counts()
 		if before.most != 1 || before.closed != 0 {
 			t.Errorf("%+v with more than 30 s of the token left, want one request at once, and no new connection", before)
 		}
-		time.Sleep(200 * time.Second)
+		r.at(469 * time.Second)
 		after := requests.counts()
 		if after.most != 2 {
 			t.Errorf("%d token requests at once, want 2", after.most)
@@ -118,8 +149,7 @@ func TestSecondRequestRunsOnlyWhileTokenIsNeeded(t *testing.T) {
 		if n := after.all - before.all; n < 15 || n > 42 || after.closed < n*3/4 {
 			t.Errorf("%d token requests in 200 s, %d on new connections, want 15 to 42, and five of six", n, after.closed)
 		}
-		cancel()
-		running.Wait()
+		r.stop()
 		if n := requests.counts().now; n != 0 {
 			t.Errorf("%d token requests in flight after the end, want 0", n)
 		}

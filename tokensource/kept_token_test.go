@@ -62,9 +62,9 @@ func (e *replayingEntry) Get(ctx context.Context) (tokensource.Shared, error) {
 	return shared, err
 }
 
-func (e *replayingEntry) Acquire(ctx context.Context, ttl time.Duration) (bool, error) {
+func (e *replayingEntry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
 	if time.Now().Before(e.store.from) {
-		return e.Entry.Acquire(ctx, ttl)
+		return e.Entry.Acquire(ctx, lease)
 	}
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()

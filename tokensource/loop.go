@@ -2,27 +2,22 @@ package tokensource
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 )
 
 // loop is a running source's fetcher. Only Run's goroutine uses it.
 type loop struct {
 	*Source
-	inUse      pairFetcher // with the pair in use; zero until there is one
-	candidate  pairFetcher // with a changed pair that has not yielded a token yet
-	started    time.Time   // when the pair in use was first read; before that, when the loop began
-	proven     bool        // whether the pair in use has yielded a token
-	rejections rejections  // of the pair in use
-	// random is the jitter of the pause after the last failed attempt. pauseIsShared means that all brokers that share the
-	// token pause as long.
-	random        float64
+	inUse     pairFetcher // with the pair in use; zero until there is one
+	candidate candidate
+	started   time.Time // when the pair in use was first read; before that, when the loop began
+	proven    bool      // whether the pair in use has yielded a token
+	failed    failures  // of the pair in use, since its last token
+	// pauseIsShared means that all brokers that share the token pause after the last failure as long.
 	pauseIsShared bool
 
-	readAt        time.Time    // when to read the credentials again; zero: when a change is signalled
-	modified      [2]time.Time // of their files, when they were last read
-	lastCandidate candidateResult
-	lastReadError readFailure
+	readAt   time.Time    // when to read the credentials again; zero: when a change is signalled
+	modified [2]time.Time // of their files, when they were last read
 	// lookAt is when to check the store for a token after its notification; zero: there was none. lookedAt is the time of
 	// the last check.
 	lookAt, lookedAt time.Time
@@ -86,12 +81,15 @@ func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 	return at, do
 }
 
+// nextRefresh returns when to refresh the token: when the next attempt is due, or at once if the token has ended early. After a
+// failed attempt the pause stands, and so does that while another broker fetches; but a jump of the wall clock ends the pause,
+// because the login server has not been asked since.
 func (l *loop) nextRefresh() time.Time {
-	current := l.state.Load()
-	if current.failure == nil && current.token != nil && !current.waiting && !current.token.serves(time.Now()) {
-		// The token ended before its refresh was due: it was revoked, the machine was suspended, or its clock was set.
-		// After a failure this does not apply: the pause stands, and so does that while another broker fetches.
-		return time.Now()
+	current, now := l.state.Load(), time.Now()
+	switch last := current.token; {
+	case current.waiting, last == nil, last.serves(now):
+	case current.failure == nil, last.valid(now) && last.expiredByWallClock(now) && !last.expiredByWallClock(current.failedAt):
+		return earlier(current.nextAttempt, current.failedAt.Add(minBackoff))
 	}
 	return current.nextAttempt
 }
@@ -117,14 +115,14 @@ func (l *loop) refresh(ctx context.Context) {
 		}
 		return
 	}
-	l.record(result, func(*state) {})
+	l.record(result)
 }
 
 // look takes a token that another broker has stored, after a notification.
 func (l *loop) look(ctx context.Context) {
 	l.lookAt, l.lookedAt = time.Time{}, time.Now()
 	if result, ok := l.inUse.stored(ctx, l.state.Load().token); ok {
-		l.record(result, func(*state) {})
+		l.record(result)
 	}
 }
 
@@ -134,7 +132,7 @@ func (l *loop) onNotify() {
 	now := time.Now()
 	lookAt := later(now, l.lookedAt.Add(minRefresh))
 	if current := l.state.Load().token; current.serves(now) {
-		spread := min(maxJitter, current.lifetime/50)
+		spread := min(maxJitter, current.remaining(now)/10) // the token must not end before
 		lookAt = later(now, l.lookedAt.Add(spread)).Add(jitter(spread))
 	}
 	if l.lookAt.IsZero() || lookAt.Before(l.lookAt) {
@@ -142,45 +140,25 @@ func (l *loop) onNotify() {
 	}
 }
 
-// record publishes the result of an attempt, together with another change, and reports it to OnRefresh.
-func (l *loop) record(result attempt, also func(next *state)) {
+// record publishes the result of an attempt and reports it to OnRefresh.
+func (l *loop) record(result attempt) {
 	published := l.publish(func(next *state) {
 		next.waiting, next.fromPeer = false, result.fromPeer
 		if result.failure != nil {
 			l.recordFailure(next, result)
 		} else {
-			l.proven, l.rejections = true, rejections{}
+			l.proven, l.failed = true, failures{}
 			next.recordSuccess(result.token, result.ended)
 		}
 		if !result.fromPeer {
 			next.lastDuration = result.duration
 			next.refreshes[next.outcome().index()]++
 		}
-		also(next)
 	})
 	event := published.event(l.config.Account, result.ended)
 	event.FromPeer, event.Duration = result.fromPeer, result.duration
 	l.config.OnRefresh(event)
-}
-
-// random returns a number in [0, 1) for jitter. It need not be cryptographically secure.
-func random() float64 {
-	return rand.Float64() //nolint:gosec // G404: jitter only.
-}
-
-// jitter returns a random duration less than a maximum.
-func jitter(limit time.Duration) time.Duration { return time.Duration(random() * float64(limit)) }
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+	if result.share != nil {
+		result.share()
 	}
-	return b
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }

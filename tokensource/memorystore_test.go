@@ -56,12 +56,13 @@ const (
 	manyLeases     storeFault = "a new lease each time"
 	forgetful      storeFault = "it gives the lease to all"
 	swallowsPuts   storeFault = "what is put is not there"
+	losesReply     storeFault = "the reply that a broker has the lease does not come"
 )
 
 // invalidReplies are the faults of a store that answers in time.
 var invalidReplies = []storeFault{
 	oddToken, longToken, noFence, expiredToken, expiringToken, oldToken, heldForEver, oldLease, oldFailure, expiredFailure, manyLeases,
-	forgetful, swallowsPuts,
+	forgetful, swallowsPuts, losesReply,
 }
 
 func newMemoryStore() *memoryStore { return &memoryStore{contents: map[string]*content{}} }
@@ -79,7 +80,7 @@ type memoryEntry struct {
 	onChange func()
 	isOpen   bool
 	seen     int   // the version of the lease at the last Get
-	fence    int64 // for Acquire
+	fence    int64 // of the last Get
 	held     int   // the version of this broker's lease
 }
 
@@ -235,7 +236,7 @@ func (e *memoryEntry) setLease(lease tokensource.Lease, end time.Time) {
 	e.lease, e.leaseEnd = lease, end
 }
 
-func (e *memoryEntry) Acquire(ctx context.Context, ttl time.Duration) (bool, error) {
+func (e *memoryEntry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
 	fault, err := e.begin(ctx, &e.writes)
 	if err != nil {
 		return false, err
@@ -246,8 +247,11 @@ func (e *memoryEntry) Acquire(ctx context.Context, ttl time.Duration) (bool, err
 	if cannotAcquire[fault] || e.version != e.seen && fault != forgetful {
 		return false, nil
 	}
-	e.setLease(tokensource.Lease{FencingToken: e.fence}, time.Now().Add(ttl))
+	e.setLease(lease, time.Now().Add(lease.Remaining))
 	e.held = e.version
+	if fault == losesReply {
+		return false, errStore
+	}
 	return true, nil
 }
 

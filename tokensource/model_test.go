@@ -288,7 +288,7 @@ func (l *life) checkAlive(value string) {
 
 // checkStorms checks the pauses between all token requests.
 func (l *life) checkStorms() {
-	slices.SortFunc(l.fetches, func(a, b fetch) int { return cmp.Or(a.at.Compare(b.at), a.ended.Compare(b.ended)) })
+	slices.SortStableFunc(l.fetches, func(a, b fetch) int { return cmp.Or(a.at.Compare(b.at), a.ended.Compare(b.ended)) })
 	var lastCandidate, lastOwn *fetch
 	inUse := "good1/good1"
 	for i := range l.fetches {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,32 +16,31 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// outage is a source in a bubble, whose login server is down for a while, and the requests that need its token.
+// outage is a number of sources in a bubble, whose login server is down for a while, and the requests that need their tokens.
 type outage struct {
-	*tokensource.Source
+	shared   int           // sources that share tokens; 0: there is one, without a store
 	lifetime time.Duration // of the tokens
 	delay    time.Duration // of each response
 	status   int           // of the responses during the outage; 0: the connection breaks
+	header   http.Header   // of the responses during the outage
 	gap      time.Duration // between two requests
 	down, up time.Duration // since began
 	began    time.Time
 
-	mu      sync.Mutex
-	sent    []time.Time // the token requests
-	expires time.Time   // when the last token ends, or the start
-	waits   []wait
+	mu    sync.Mutex
+	sent  []time.Time // the token requests
+	waits []wait
 }
 
 // wait is a request that had to wait.
 type wait struct {
 	began, ended time.Time
-	expired      time.Time // when the token had expired that it missed
+	expired      time.Time // when the token had expired that it missed; the start: there has been none
 }
 
 func (o *outage) RoundTrip(r *http.Request) (*http.Response, error) {
-	sent := time.Now()
 	o.mu.Lock()
-	o.sent = append(o.sent, sent)
+	o.sent = append(o.sent, time.Now())
 	o.mu.Unlock()
 	select {
 	case <-time.After(o.delay):
@@ -49,33 +49,39 @@ func (o *outage) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	status, body := o.status, ""
+	status, header, body := o.status, o.header, ""
 	if since := time.Since(o.began); since < o.down || since >= o.up {
-		o.expires = sent.Add(o.lifetime)
-		status, body = 200, fmt.Sprintf(`{"access_token":"token%d","expires_in":%d}`, len(o.sent), int(o.lifetime.Seconds()))
+		status, header, body = 200, http.Header{}, fmt.Sprintf(`{"access_token":"token%d","expires_in":%d}`, len(o.sent), int(o.lifetime.Seconds()))
 	}
 	if status == 0 {
 		return nil, io.ErrUnexpectedEOF
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body))}, nil
 }
 
 // run sends requests until a minute after the outage.
 func (o *outage) run(t *testing.T, random *rand.Rand) {
 	t.Helper()
 	o.began = time.Now()
-	o.expires = o.began
-	var err error
-	o.Source, err = tokensource.New(tokensource.Config{Credentials: fixed("id", "secret"), Endpoint: tokensource.TokenEndpoint{URL: "http://login.example/", Transport: o}})
-	if err != nil {
-		t.Fatal(err)
+	config := tokensource.Config{Credentials: fixed("id", "secret"), Endpoint: tokensource.TokenEndpoint{URL: "http://login.example/", Transport: o}}
+	if o.shared > 0 {
+		config.Store = newMemoryStore()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running, waiting sync.WaitGroup
-	running.Go(func() { o.Run(ctx) })
+	sources := make([]*tokensource.Source, max(1, o.shared))
+	for i := range sources {
+		var err error
+		if sources[i], err = tokensource.New(config); err != nil {
+			t.Fatal(err)
+		}
+		running.Go(func() { sources[i].Run(ctx) })
+	}
 	for time.Since(o.began) < o.up+time.Minute {
-		if _, ok := o.Current(); !ok {
-			waiting.Go(func() { o.wait(ctx) })
+		for _, source := range sources {
+			if _, ok := source.Current(); !ok {
+				waiting.Go(func() { o.wait(ctx, source) })
+			}
 		}
 		time.Sleep(time.Duration((0.5 + random.Float64()) * float64(o.gap)))
 	}
@@ -84,11 +90,12 @@ func (o *outage) run(t *testing.T, random *rand.Rand) {
 	running.Wait()
 }
 
-func (o *outage) wait(ctx context.Context) {
-	o.mu.Lock()
-	this := wait{began: time.Now(), expired: o.expires}
-	o.mu.Unlock()
-	if _, err := o.Wait(ctx); err != nil {
+func (o *outage) wait(ctx context.Context, source *tokensource.Source) {
+	this := wait{began: time.Now(), expired: o.began}
+	if snapshot := source.Snapshot(); !snapshot.Expires.IsZero() {
+		this.expired = snapshot.Expires
+	}
+	if _, err := source.Wait(ctx); err != nil {
 		panic(err)
 	}
 	this.ended = time.Now()
@@ -142,14 +149,15 @@ func (o *outage) attempts() (all []time.Duration) {
 }
 
 func (o *outage) String() string {
-	return fmt.Sprintf("%v tokens, outage (%d) from %v to %v, a request every %v, %v for a token", o.lifetime, o.status, o.down, o.up, o.gap, o.delay)
+	return fmt.Sprintf("%d with a store, %v tokens, outage (%d, %v) from %v to %v, a request every %v, %v for a token",
+		o.shared, o.lifetime, o.status, o.header, o.down, o.up, o.gap, o.delay)
 }
 
 // TestNoRequestWaitsLongAfterAnOutage checks random outages. A failure shows all that matters.
 func TestNoRequestWaitsLongAfterAnOutage(t *testing.T) {
-	runs := 200
+	runs := 210
 	if testing.Short() {
-		runs = 50
+		runs = 60
 	}
 	for seed := range runs {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -158,10 +166,14 @@ func TestNoRequestWaitsLongAfterAnOutage(t *testing.T) {
 				random := rand.New(rand.NewPCG(uint64(seed), 1))
 				upTo := func(limit time.Duration) time.Duration { return time.Duration(random.Int64N(int64(limit))) }
 				o := &outage{
+					shared:   []int{0, 1, 3}[seed%3],
 					lifetime: (5*time.Second + upTo(295*time.Second)).Truncate(time.Second),
 					delay:    upTo(400 * time.Millisecond),
 					status:   []int{503, 500, 408, 0}[random.IntN(4)],
 					gap:      []time.Duration{20 * time.Millisecond, time.Second, 20 * time.Second}[random.IntN(3)],
+				}
+				if seconds := random.IntN(240) - 120; seconds > 0 {
+					o.header = http.Header{"Retry-After": {strconv.Itoa(seconds)}}
 				}
 				o.down = upTo(o.lifetime)
 				o.up = o.down + upTo([]time.Duration{10 * time.Second, o.lifetime, 3 * time.Minute}[random.IntN(3)])
@@ -174,16 +186,22 @@ func TestNoRequestWaitsLongAfterAnOutage(t *testing.T) {
 
 // TestNoRequestWaitsAfterTheseOutages has the outages for which requests once waited for many seconds after their end.
 func TestNoRequestWaitsAfterTheseOutages(t *testing.T) {
-	for _, tc := range []struct{ lifetime, down, up time.Duration }{
-		{16 * time.Second, 5 * time.Second, 15 * time.Second},
-		{60 * time.Second, 30 * time.Second, 58 * time.Second},
-		{300 * time.Second, 100 * time.Second, 298 * time.Second},
+	for _, tc := range []struct {
+		lifetime, down, up time.Duration
+		header             http.Header
+	}{
+		{16 * time.Second, 5 * time.Second, 15 * time.Second, nil},
+		{60 * time.Second, 30 * time.Second, 58 * time.Second, nil},
+		{60 * time.Second, 30 * time.Second, 58 * time.Second, http.Header{"Retry-After": {"120"}}},
+		{300 * time.Second, 100 * time.Second, 298900 * time.Millisecond, nil},
+		{300 * time.Second, 100 * time.Second, 298 * time.Second, http.Header{"Retry-After": {"120"}}},
 	} {
-		for range 30 {
-			t.Run(tc.lifetime.String(), func(t *testing.T) {
+		for run := range 90 {
+			shared := []int{0, 1, 3}[run%3]
+			t.Run(fmt.Sprintf("%v, %d with a store", tc.lifetime, shared), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					o := &outage{lifetime: tc.lifetime, down: tc.down, up: tc.up, status: 503, delay: 20 * time.Millisecond, gap: 20 * time.Millisecond}
+					o := &outage{shared: shared, lifetime: tc.lifetime, down: tc.down, up: tc.up, status: 503, header: tc.header, delay: 20 * time.Millisecond, gap: 20 * time.Millisecond}
 					o.run(t, rand.New(rand.NewPCG(1, 1)))
 					for _, w := range o.waits {
 						if got := w.ended.Sub(w.began); got > 100*time.Millisecond {

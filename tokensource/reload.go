@@ -2,6 +2,7 @@ package tokensource
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -41,38 +42,45 @@ const (
 	rereadPause = 5 * time.Minute
 )
 
-// candidateResult is the last attempt with a changed pair that yielded no token.
-type candidateResult struct {
-	pair       Credentials
-	at         time.Time
-	pause      time.Duration // before the same pair is tried again
-	failures   int           // consecutive, of the same pair
-	rejections rejections
+// candidate is a changed pair that has not yielded a token yet, with its fetcher; that is nil if the pair is not in the files any
+// more. The zero value is none.
+type candidate struct {
+	pairFetcher
+	failures
+	wait      time.Duration // after the last failure
+	rateLimit time.Duration // the least that a 429 allows
 }
 
 // retryAt returns when a pair may be tried.
-func (r candidateResult) retryAt(pair Credentials) time.Time {
+func (c *candidate) retryAt(pair Credentials) time.Time {
 	switch {
-	case r.at.IsZero():
-		return r.at
-	case pair.Equal(r.pair):
-		return r.at.Add(r.pause)
+	case c.at.IsZero():
+		return c.at
+	case pair.Equal(c.pair):
+		return c.at.Add(c.wait)
 	default:
-		return r.at.Add(candidatePause)
+		return c.at.Add(candidatePause)
 	}
 }
 
-// readFailure is the last reported failure to read the credentials, if no read has succeeded since. The same failure is
-// not reported at every read.
-type readFailure struct {
-	text string
-	at   time.Time
+// shortenWait lets the same pair be tried as soon as possible.
+func (c *candidate) shortenWait() { c.wait = min(c.wait, max(candidatePause, c.rateLimit)) }
+
+// forgetFailures lets the same pair be tried as soon as possible, as if for the first time. The time stays: neither writing a
+// file again and again nor alternating between two pairs floods the login server.
+func (c *candidate) forgetFailures() {
+	c.shortenWait()
+	c.failures = failures{at: c.at}
 }
 
 // reloadCredentials reads the credentials and, if they have changed, tries the new pair: make before break. Only a pair
 // that yields a token replaces the old one, together with its token. It reports whether that has happened.
 func (l *loop) reloadCredentials(ctx context.Context) bool {
 	l.readAt = time.Time{}
+	if !l.inUse.pair.isZero() && !l.config.Credentials.isSettled() {
+		l.readAt = time.Now().Add(candidatePause)
+		return false
+	}
 	modified := l.config.Credentials.modified() // before reading, so that no later change is missed
 	written := modified != l.modified
 	l.modified = modified
@@ -83,8 +91,7 @@ func (l *loop) reloadCredentials(ctx context.Context) bool {
 		return false
 	case l.inUse.pair.isZero():
 		// The first pair replaces nothing, so it need not be tried first.
-		l.inUse, l.lastReadError = l.open(pair), readFailure{}
-		l.started = time.Now()
+		l.inUse, l.started = l.open(pair), time.Now()
 		l.publish(func(next *state) {
 			next.lastChange = time.Now()
 			next.failure, next.rejected, next.nextAttempt = nil, false, time.Time{}
@@ -95,11 +102,10 @@ func (l *loop) reloadCredentials(ctx context.Context) bool {
 		l.unchanged(written)
 		return false
 	}
-	if pair.Equal(l.lastCandidate.pair) && (written || l.lastReadError.text != "") {
-		l.lastCandidate = candidateResult{at: l.lastCandidate.at} // perhaps the login server knows it now
+	if pending := l.state.Load().pendingReload; written || pending != nil && pending.Outcome == ReloadUnreadable {
+		l.candidate.forgetFailures() // perhaps the login server knows it now
 	}
-	l.lastReadError = readFailure{}
-	if retryAt := l.lastCandidate.retryAt(pair); time.Until(retryAt) > 0 {
+	if retryAt := l.candidate.retryAt(pair); time.Until(retryAt) > 0 {
 		l.readAt = retryAt
 		return false
 	}
@@ -115,29 +121,28 @@ func (l *loop) unchanged(written bool) {
 		l.publish(func(next *state) {
 			next.pendingReload = nil
 			if retry {
-				l.rejections = rejections{}
+				l.failed.rejections = 0
 				next.nextAttempt = earlier(next.nextAttempt, next.failedAt.Add(minBackoff))
 			}
 		})
 	}
-	// The time stays, so that alternating between two pairs does not flood the login server either.
-	l.lastCandidate, l.lastReadError = candidateResult{at: l.lastCandidate.at}, readFailure{}
+	l.candidate.forgetFailures()
 	l.candidate.close()
-	l.candidate = pairFetcher{}
+	l.candidate.fetcher = nil
 }
 
 // tryWaiting reads the credentials because the login server has rejected those in use. A changed pair that waits to be tried
 // again is tried at once. It reports whether that pair is now in use.
 func (l *loop) tryWaiting(ctx context.Context) bool {
-	l.lastCandidate.pause = min(l.lastCandidate.pause, candidatePause)
+	l.candidate.shortenWait()
 	return l.reloadCredentials(ctx)
 }
 
 // tryCandidate requests a token with a pair other than the one in use. It reports whether the pair is now in use.
 func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
-	if !pair.Equal(l.candidate.pair) {
+	if l.candidate.fetcher == nil || !pair.Equal(l.candidate.pair) {
 		l.candidate.close()
-		l.candidate = l.open(pair)
+		l.candidate = candidate{pairFetcher: l.open(pair), failures: failures{at: l.candidate.at}}
 	}
 	result, ok := l.obtain(ctx, l.candidate, nil)
 	switch {
@@ -147,76 +152,73 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 		l.readAt = result.next
 		return false
 	case result.failure != nil:
-		l.candidateFailed(pair, result)
+		l.candidateFailed(result)
 		return false
 	}
 	l.inUse.close()
-	l.inUse, l.candidate = l.candidate, pairFetcher{}
-	l.lastCandidate = candidateResult{at: result.ended}
-	l.record(result, func(next *state) {
+	l.inUse, l.candidate = l.candidate.pairFetcher, candidate{failures: failures{at: result.ended}}
+	l.publish(func(next *state) {
 		next.lastChange = result.ended
 		next.reloads[ReloadSuccess.index()]++
 		next.pendingReload = nil
 	})
+	l.record(result)
 	l.config.OnReload(CredentialReload{Account: l.config.Account, Outcome: ReloadSuccess})
 	return true
 }
 
 // candidateFailed keeps the old pair and schedules the next attempt with the new one.
-func (l *loop) candidateFailed(pair Credentials, result attempt) {
-	last := candidateResult{pair: pair, at: result.ended, failures: 1}
-	if pair.Equal(l.lastCandidate.pair) {
-		last.failures, last.rejections = 1+l.lastCandidate.failures, l.lastCandidate.rejections
+func (l *loop) candidateFailed(result attempt) {
+	c := &l.candidate
+	c.add(result.failure, result.ended)
+	remaining, needed := maxLifetime, false
+	if current := l.state.Load(); current.rejected { // only the new pair can yield a token
+		remaining, needed = l.remaining(current, result.ended), l.needed()
 	}
-	last.rejections.add(result.failure, result.ended)
-	outcome := ReloadPostponed
-	switch {
-	case isRejection(result.failure):
-		outcome = ReloadRejected
-		last.pause = rejectedPause(last.rejections.count, result.ended.Sub(last.rejections.since), true, 0)
-	case l.state.Load().rejected: // only the new pair can yield a token
-		last.pause = nextPause(result.failure, last.failures, l.remaining(l.state.Load(), result.ended), l.needed(), random())
-	default:
-		last.pause = nextPause(result.failure, last.failures, maxLifetime, false, random())
-	}
+	c.wait, c.rateLimit = c.pause(true, remaining, needed), 0
 	if !result.next.IsZero() {
-		last.pause = result.next.Sub(result.ended)
+		c.wait = result.next.Sub(result.ended)
 	}
-	l.lastCandidate = last
-	l.readAt = last.retryAt(pair)
-	l.publishPendingReload(CredentialReload{Outcome: outcome, Reason: result.failure.Reason, Advice: result.failure.Advice, Next: last.pause}, func(*state) {})
+	if result.failure.Status == http.StatusTooManyRequests {
+		c.rateLimit = min(result.failure.RetryAfter, maxRetryAfter)
+	}
+	l.readAt = result.ended.Add(c.wait)
+	outcome := ReloadPostponed
+	if isRejection(result.failure) {
+		outcome = ReloadRejected
+	}
+	l.reportPending(CredentialReload{Outcome: outcome, Reason: result.failure.Reason, Advice: result.failure.Advice, Next: c.wait})
 }
 
-// publishPendingReload publishes that the credentials that were last read are not in use, together with another change,
-// and reports it to OnReload.
-func (l *loop) publishPendingReload(reload CredentialReload, also func(next *state)) {
+// reportPending publishes that the credentials that were last read are not in use, and reports it to OnReload.
+func (l *loop) reportPending(reload CredentialReload) {
 	reload.Account = l.config.Account
 	l.publish(func(next *state) {
 		next.pendingReload, next.pendingReloadAt = &reload, time.Now()
 		if reload.Outcome != ReloadPostponed {
 			next.reloads[reload.Outcome.index()]++
 		}
-		also(next)
 	})
 	l.config.OnReload(reload)
 }
 
-// credentialsUnreadable keeps the current pair. Before the first pair, waiting requests fail at once.
+// credentialsUnreadable keeps the current pair. Before the first pair, waiting requests fail at once. The same failure is not
+// reported at every read.
 func (l *loop) credentialsUnreadable(err error) {
 	l.readAt = time.Now().Add(rereadPause)
-	if l.lastReadError.text == err.Error() && time.Since(l.lastReadError.at) < rereadPause {
-		return
-	}
-	l.lastReadError = readFailure{err.Error(), time.Now()}
 	failure := &RefreshError{
 		Outcome: OutcomeRejected, // as far as an app is concerned
 		Reason:  "cannot read the credentials: " + oneLine(err),
 		Advice:  "Fix the files; the broker picks them up automatically.",
 	}
+	if current := l.state.Load(); current.pendingReload != nil && current.pendingReload.Reason == failure.Reason && time.Since(current.pendingReloadAt) < rereadPause {
+		return
+	}
 	first := l.inUse.pair.isZero()
-	l.publishPendingReload(CredentialReload{Outcome: ReloadUnreadable, First: first, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause}, func(next *state) {
-		if first {
+	if first {
+		l.publish(func(next *state) {
 			next.failure, next.rejected, next.failedAt, next.nextAttempt = failure, true, time.Now(), l.readAt
-		}
-	})
+		})
+	}
+	l.reportPending(CredentialReload{Outcome: ReloadUnreadable, First: first, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause})
 }

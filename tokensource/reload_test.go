@@ -1,6 +1,7 @@
 package tokensource_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,9 +26,9 @@ func newFiles(t *testing.T, options fakeetrusted.Options) *files {
 	dir := t.TempDir()
 	f := &files{id: filepath.Join(dir, "client_id"), secret: filepath.Join(dir, "client_secret")}
 	f.write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-	f.rig = newRigWith(t, options, tokensource.CredentialSource{
-		ID:     tokensource.CredentialField{Name: f.id, File: f.id},
-		Secret: tokensource.CredentialField{Name: f.secret, File: f.secret},
+	f.rig = newRigWith(t, options, func(config *tokensource.Config) {
+		config.Credentials.ID = tokensource.CredentialField{Name: f.id, File: f.id}
+		config.Credentials.Secret = tokensource.CredentialField{Name: f.secret, File: f.secret}
 	})
 	return f
 }
@@ -234,7 +235,41 @@ func TestRejectionTriesWaitingPair(t *testing.T) {
 	})
 }
 
-func TestWritingFilesAgainRetriesAtOnce(t *testing.T) {
+// A secret that is written in two steps is not sent to the login server before it is complete.
+func TestHalfWrittenPairIsNotTried(t *testing.T) {
+	for name, signalled := range map[string]bool{"the change is noticed": true, "the pair in use is rejected": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFiles(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
+				f.server.SetClient("new-id", "new-secret")
+				f.at(time.Second)
+				f.server.RemoveClient(fakeetrusted.DefaultClientID)
+				if !signalled {
+					f.at(time.Until(f.Snapshot().NextAttempt) + time.Second - time.Millisecond)
+				}
+				for _, secret := range []string{"", "new", "new-sec", "new-secret"} {
+					f.write(t, "new-id", secret)
+					if err := errors.Join(os.Chtimes(f.id, time.Now(), time.Now()), os.Chtimes(f.secret, time.Now(), time.Now())); err != nil {
+						t.Fatal(err)
+					}
+					if signalled {
+						f.ReloadCredentials()
+					}
+					time.Sleep(700 * time.Millisecond)
+				}
+				time.Sleep(3 * time.Second)
+				if got := f.reloads(); !slices.Equal(got, []tokensource.ReloadOutcome{tokensource.ReloadSuccess}) {
+					t.Errorf("got the reloads %v, want one success", got)
+				}
+				if request := f.server.TokenRequests()[f.server.TokenRequestCount()-1]; request.Form.Get("client_secret") != "new-secret" {
+					t.Error("got another secret in the last token request, want the new one")
+				}
+			})
+		})
+	}
+}
+
+func TestWritingFilesAgainRetriesSoon(t *testing.T) {
 	for name, id := range map[string]string{"changed pair": "new-id", "pair in use": fakeetrusted.DefaultClientID} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -259,9 +294,89 @@ func TestWritingFilesAgainRetriesAtOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 				f.ReloadCredentials()
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(2 * time.Second) // until they have settled, and a second after the last attempt
 				if snapshot := f.Snapshot(); !snapshot.Valid || snapshot.LastFailure != nil || snapshot.PendingReload != nil {
 					t.Errorf("snapshot %+v, want a token of the pair", snapshot)
+				}
+			})
+		})
+	}
+}
+
+// The old pair is rejected, so requests need the new one: each that gets a 503 counts.
+func TestRejectedOldPairMakesNewOneNeeded(t *testing.T) {
+	for _, lasts := range []time.Duration{10 * time.Second, 90 * time.Second} { // the outage, without a token
+		synctest.Test(t, func(t *testing.T) {
+			f := newFiles(t, fakeetrusted.Options{Lifetime: 20 * time.Second})
+			outage := fakeetrusted.Status(503, nil)
+			f.at(time.Second)
+			f.server.SetTokenFault(outage)
+			f.at(21 * time.Second)
+			f.server.RemoveClient(fakeetrusted.DefaultClientID)
+			f.server.SetTokenFault(nil)
+			if _, err := f.wait(time.Minute); !isRejected(err) {
+				t.Fatalf("Wait: %v, want a rejection", err)
+			}
+			f.at(60 * time.Second) // the next attempt with the old pair comes after some minutes
+			f.server.SetClient("new-id", "new-secret")
+			f.server.SetTokenFault(outage)
+			f.change(t, "new-id", "new-secret")
+			for changed := time.Now(); time.Since(changed) < lasts; time.Sleep(time.Second) {
+				if took, err := f.wait(time.Second); took != 0 || !isRejected(err) {
+					t.Fatalf("Wait took %v: %v, want a rejection at once", took, err)
+				}
+			}
+			f.server.SetTokenFault(nil)
+			const limit = 5500 * time.Millisecond // there has been no token for more than 30 s
+			f.at(time.Since(f.began) + limit)
+			if _, ok := f.Current(); !ok {
+				t.Errorf("no token %v after an outage of %v, want one", limit, lasts)
+			}
+		})
+	}
+}
+
+// A login server that limits the rate of token requests does so whatever happens to the files or to the pair in use.
+func TestChangedPairIsNotTriedBeforeRetryAfter(t *testing.T) {
+	limited := fakeetrusted.Status(429, http.Header{"Retry-After": {"90"}})
+	write := func(t *testing.T, f *files, id, secret string) {
+		t.Helper()
+		f.change(t, id, secret)
+		if err := os.Chtimes(f.secret, time.Now(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		f.ReloadCredentials()
+	}
+	for name, meanwhile := range map[string]func(t *testing.T, f *files){
+		"the pair in use is rejected": func(_ *testing.T, f *files) { f.server.RemoveClient(fakeetrusted.DefaultClientID) },
+		"the files are written again": func(t *testing.T, f *files) { write(t, f, "new-id", "new-secret") },
+		"the change is reverted for some seconds": func(t *testing.T, f *files) {
+			write(t, f, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
+			f.at(time.Since(f.began) + 5*time.Second)
+			write(t, f, "new-id", "new-secret")
+		},
+		"a file is empty for some seconds": func(t *testing.T, f *files) {
+			write(t, f, "new-id", "")
+			f.at(time.Since(f.began) + 5*time.Second)
+			write(t, f, "new-id", "new-secret")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFiles(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
+				f.server.SetClient("new-id", "new-secret")
+				f.at(60 * time.Second)
+				f.server.SetTokenFault(limited)
+				f.change(t, "new-id", "new-secret")
+				f.server.SetTokenFault(nil)
+				meanwhile(t, f)
+				f.at(149 * time.Second)
+				if ids := f.clients(); len(slices.DeleteFunc(ids, func(id string) bool { return id != "new-id" })) != 1 {
+					t.Errorf("got token requests of %v, want one of new-id", f.clients())
+				}
+				f.at(152 * time.Second)
+				if got := f.Snapshot().Reloads[0]; got != 1 {
+					t.Errorf("got %d reloads after Retry-After, want 1", got)
 				}
 			})
 		})
@@ -351,10 +466,13 @@ func TestRejectionAdviceHasHints(t *testing.T) {
 		"quotes":             {`"a-shop"`, `'s3cret'`, []string{"ETRUSTED_CLIENT_ID begins or ends with quotes", "ETRUSTED_CLIENT_SECRET begins or ends with quotes"}, "looks like"},
 		"spaces":             {"a-shop", " s3cret", []string{"ETRUSTED_CLIENT_SECRET begins or ends with quotes or spaces"}, "ETRUSTED_CLIENT_ID begins"},
 		"same value":         {"a-shop", "a-shop", []string{"have the same value"}, "looks like"},
+		"swapped":            {"s3cret", "a1b2c3d4e5f6__shop", []string{"ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET are probably swapped"}, "Identifier without"},
+		"assignment":         {"a-shop", `export CLIENT_SECRET="s3cret"`, []string{"ETRUSTED_CLIENT_SECRET contains NAME=VALUE"}, "quotes"},
+		"base64":             {"a-shop", "s3_cret==", nil, "NAME=VALUE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRigWith(t, fakeetrusted.Options{}, fixed(tc.id, tc.secret))
+				r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) { config.Credentials = fixed(tc.id, tc.secret) })
 				_, err := r.wait(time.Second)
 				advice := noToken(t, err).Hint
 				want := append(tc.want, "Client ID = prefix + Identifier", `"Client enabled" is green`, `Copy the secret again with "Show"`, "same client", "administrators")

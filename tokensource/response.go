@@ -2,59 +2,80 @@ package tokensource
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"math"
+	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// issuedToken is an access token that the login server issued.
-type issuedToken struct {
-	accessToken string
-	lifetime    time.Duration // zero: it has expired already
-	notBefore   float64       // its nbf claim (RFC 7519 section 4.1.5); 0: none
-	delay       time.Duration // how long after the response the token is not valid yet
+// interpretResponse maps a response of the token endpoint (RFC 6749 sections 5.1 and 5.2) to a token or an error.
+func interpretResponse(response *http.Response, body []byte, now time.Time) (*token, *RefreshError) {
+	if response.StatusCode == http.StatusOK {
+		date, _ := http.ParseTime(response.Header.Get("Date")) // zero if there is none
+		fresh, err := parseTokenResponse(body, date)
+		if err != nil {
+			return nil, invalidResponseError(err.Error())
+		}
+		return fresh, nil
+	}
+	refreshErr := interpretError(response.StatusCode, body)
+	refreshErr.Status = response.StatusCode
+	refreshErr.RetryAfter = retryAfter(response.Header.Get("Retry-After"), now)
+	return nil, refreshErr
 }
 
-// responseBody has the fields of RFC 6749 sections 5.1 and 5.2 that are used here. expires_in is decoded separately,
-// because servers send it as a number or as a string.
-type responseBody struct {
-	AccessToken string          `json:"access_token"`
-	TokenType   *string         `json:"token_type"`
-	ExpiresIn   json.RawMessage `json:"expires_in"`
-	Error       string          `json:"error"`
+func interpretError(status int, body []byte) *RefreshError {
+	code := errorCode(body)
+	refused := status == http.StatusUnauthorized || status == http.StatusForbidden
+	switch {
+	case isClientError(code) && (refused || status == http.StatusBadRequest):
+		return rejectedError(status, code)
+	case status >= 300 && status < 400:
+		return invalidResponseError(fmt.Sprintf("it is a redirect (%d), which is never followed, because it would send the secret to another address", status))
+	case isTemporary(status), code == "temporarily_unavailable":
+		refreshErr := &RefreshError{Outcome: OutcomeUnavailable, Reason: "the login server answered " + statusText(status, ""), Advice: outageAdvice}
+		if status == http.StatusTooManyRequests {
+			refreshErr.Advice = rateLimitAdvice
+		}
+		return refreshErr
+	case refused && (code == "" || code == unknownErrorCode):
+		return blockedError(status, body)
+	case code != "":
+		refreshErr := invalidResponseError(statusText(status, code))
+		refreshErr.Parameters = code == "invalid_request" || code == "invalid_target"
+		refreshErr.Advice = "Check ETRUSTED_AUDIENCE, ETRUSTED_SCOPES and ETRUSTED_TOKEN_URL. The broker retries automatically."
+		return refreshErr
+	default:
+		return invalidResponseError(fmt.Sprintf("its status is %d", status))
+	}
 }
 
-// parseTokenResponse reads the body of a token response: an issued token, or else an OAuth error code. Its errors
-// complete the sentence "the login server did not return a token response:", and quote nothing of the body.
-func parseTokenResponse(body []byte) (issued issuedToken, code string, err error) {
-	var response responseBody
-	if err := json.Unmarshal(body, &response); err != nil {
-		return issuedToken{}, "", errors.New(describeBody(body))
+// isClientError reports whether an error code means that the client must be corrected: those of RFC 6749 section 5.2
+// except invalid_request, and access_denied, with which eTrusted answers a wrong audience.
+func isClientError(code string) bool {
+	switch code {
+	case "invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type", "invalid_scope", "access_denied":
+		return true
 	}
-	if response.Error != "" {
-		return issuedToken{}, knownErrorCode(response.Error), nil
-	}
-	if response.AccessToken == "" {
-		return issuedToken{}, "", errors.New("it has no access_token")
-	}
-	if !isB64Token(response.AccessToken) {
-		return issuedToken{}, "", errors.New("its access_token contains invalid characters (RFC 6750 section 2.1)")
-	}
-	if response.TokenType != nil && !strings.EqualFold(*response.TokenType, "Bearer") {
-		return issuedToken{}, "", errors.New("its token_type is not Bearer")
-	}
-	claims := parseClaims(response.AccessToken)
-	return issuedToken{
-		accessToken: response.AccessToken,
-		lifetime:    tokenLifetime(response.ExpiresIn, claims),
-		notBefore:   claims.NotBefore,
-	}, "", nil
+	return false
 }
 
-// bodyKind says what kind of text the body of an error response is, without quoting it.
+// retryAfter parses a Retry-After header (RFC 9110 section 10.2.3): seconds, or a date. It returns zero if the header
+// is missing or invalid, or if the date has passed.
+func retryAfter(value string, now time.Time) time.Duration {
+	value = strings.TrimSpace(value)
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(0, date.Sub(now))
+	}
+	return 0
+}
+
+// bodyKind says what kind of text the body of a response is, without quoting it.
 func bodyKind(body []byte) string {
 	text := bytes.TrimSpace(body)
 	switch {
@@ -71,11 +92,10 @@ func bodyKind(body []byte) string {
 
 // describeBody says what a body that is not a JSON object appears to be.
 func describeBody(body []byte) string {
-	text := strings.TrimSpace(string(body[:min(len(body), 512)]))
-	switch {
-	case text == "":
+	switch bodyKind(body) {
+	case "empty":
 		return "it is empty"
-	case strings.HasPrefix(text, "<"):
+	case "HTML":
 		return "it is HTML or XML, perhaps from a proxy or a wrong URL"
 	default:
 		return "it is not a JSON object as in RFC 6749"
@@ -87,9 +107,7 @@ func errorCode(body []byte) string {
 	var response struct {
 		Error string `json:"error"`
 	}
-	if json.Unmarshal(body, &response) != nil || response.Error == "" {
-		return ""
-	}
+	_ = json.Unmarshal(body, &response) // then there is no code
 	return knownErrorCode(response.Error)
 }
 
@@ -97,7 +115,7 @@ func errorCode(body []byte) string {
 // "an unknown error" for any other: a server that echoes its input could put the secret there.
 func knownErrorCode(code string) string {
 	switch code {
-	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+	case "", "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
 		"access_denied", "invalid_target", "server_error", "temporarily_unavailable":
 		return code
 	default:
@@ -106,70 +124,3 @@ func knownErrorCode(code string) string {
 }
 
 const unknownErrorCode = "an unknown error"
-
-// isB64Token reports whether s is a b64token of RFC 6750 section 2.1: 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+"
-// / "/" ) *"=". Anything else, above all a line break, could change the request that the token is put into.
-func isB64Token(s string) bool {
-	body := strings.TrimRight(s, "=")
-	if body == "" {
-		return false
-	}
-	for i := range len(body) {
-		switch c := body[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~+/", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// tokenLifetime returns how long a token is valid according to its response: expires_in as a number or a numeric
-// string, zero or less meaning that it has expired; if it is missing or not a number, the token's own exp − iat (a
-// difference, so the server's clock does not matter); otherwise five minutes. It never returns more than a day.
-func tokenLifetime(expiresIn json.RawMessage, claims claims) time.Duration {
-	var text json.Number
-	seconds, known := 0.0, false
-	if json.Unmarshal(expiresIn, &text) == nil && text != "" {
-		seconds, _ = text.Float64() // 1e999 is out of range: Float64 returns an error and +Inf, which is capped below
-		known = true
-	}
-	if !known && claims.IssuedAt > 0 {
-		seconds = claims.Expires - claims.IssuedAt
-		known = seconds >= 1
-	}
-	switch {
-	case !known:
-		return defaultLifetime
-	case seconds >= maxLifetime.Seconds():
-		return maxLifetime
-	}
-	return time.Duration(math.Floor(max(0, seconds))) * time.Second
-}
-
-// claims are those of a JWT (RFC 7519 section 4.1) that matter here, in seconds.
-type claims struct {
-	Expires   float64 `json:"exp"`
-	IssuedAt  float64 `json:"iat"`
-	NotBefore float64 `json:"nbf"`
-}
-
-// parseClaims returns the claims of a JWT. It does not verify the signature: the token came over TLS from the server that
-// issued it. It returns zero claims if the token is not a JWT.
-func parseClaims(accessToken string) (parsed claims) {
-	segments := strings.Split(accessToken, ".")
-	if len(segments) != 3 {
-		return claims{}
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(segments[1])
-	if err != nil || json.Unmarshal(payload, &parsed) != nil {
-		return claims{}
-	}
-	return parsed
-}
-
-// delay returns how long after date a token with an nbf claim becomes valid.
-func delay(notBefore float64, date time.Time) time.Duration {
-	seconds := notBefore - float64(date.Unix())
-	return time.Duration(max(0, min(seconds, maxLifetime.Seconds())) * float64(time.Second))
-}

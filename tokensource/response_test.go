@@ -50,9 +50,12 @@ func TestTokenLifetime(t *testing.T) {
 			if tc.expiresIn != "" {
 				body = fmt.Sprintf(`{"access_token":%q,"expires_in":%s}`, tc.token, tc.expiresIn)
 			}
-			got, _, err := parseTokenResponse([]byte(body))
-			if err != nil || got.lifetime != tc.want || got.accessToken != tc.token {
-				t.Errorf("parseTokenResponse = %v, %v, want %v", got.lifetime, err, tc.want)
+			got, err := parseTokenResponse([]byte(body), time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.lifetime != tc.want || got.authorization != "Bearer "+tc.token {
+				t.Errorf("parseTokenResponse = %v of %q, want %v of %q", got.lifetime, got.authorization, tc.want, tc.token)
 			}
 		})
 	}
@@ -120,8 +123,8 @@ func TestInterpretResponse(t *testing.T) {
 			outcome, reason := OutcomeSuccess, ""
 			if failure != nil {
 				outcome, reason = failure.Outcome, failure.Reason
-				if failure.Advice == "" || got.accessToken != "" || tc.status != 200 && failure.Status != tc.status {
-					t.Errorf("failure %+v with token %+v, want advice, the status and no token", failure, got)
+				if failure.Advice == "" || got != nil || tc.status != 200 && failure.Status != tc.status {
+					t.Errorf("failure %+v with a token: %t, want advice, the status and no token", failure, got != nil)
 				}
 				if strings.Contains(reason, "elsewhere") {
 					t.Errorf("reason %q quotes the server", reason)
@@ -151,8 +154,11 @@ func TestNotBeforeIsRelativeToDate(t *testing.T) {
 		{"not a JWT", ``, date, 0},
 	} {
 		got, failure := interpretResponse(&http.Response{StatusCode: 200, Header: http.Header{"Date": {tc.date}}}, []byte(`{"access_token":"`+jwt(tc.claims)+`"}`), time.Now())
-		if failure != nil || got.delay != tc.want {
-			t.Errorf("%s: delay %v, %v, want %v", tc.name, got.delay, failure, tc.want)
+		if failure != nil {
+			t.Fatalf("%s: %v", tc.name, failure)
+		}
+		if delay := time.Duration(got.heldBack.Load()); delay != tc.want {
+			t.Errorf("%s: held back for %v, want %v", tc.name, delay, tc.want)
 		}
 	}
 }
@@ -185,23 +191,15 @@ func FuzzParseTokenResponse(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, code, err := parseTokenResponse(body)
+		got, err := parseTokenResponse(body, time.Time{})
 		switch {
+		case err != nil && got != nil:
+			t.Fatalf("error %v with a token, want none", err)
 		case err != nil:
-			if got != (issuedToken{}) || code != "" {
-				t.Fatalf("error %v with token %+v, code %q; want neither", err, got, code)
-			}
-		case code != "":
-			if got != (issuedToken{}) || code != knownErrorCode(code) {
-				t.Fatalf("code %q with token %+v, want a known code and no token", code, got)
-			}
-		default:
-			if !isB64Token(got.accessToken) {
-				t.Fatalf("access token %q, want a b64token", got.accessToken)
-			}
-			if got.lifetime < 0 || got.lifetime > maxLifetime {
-				t.Fatalf("lifetime %v, want from 0 to %v", got.lifetime, maxLifetime)
-			}
+		case !isB64Token(strings.TrimPrefix(got.authorization, "Bearer ")):
+			t.Fatalf("authorization %q, want a b64token", got.authorization)
+		case got.lifetime < 0 || got.lifetime > maxLifetime:
+			t.Fatalf("lifetime %v, want from 0 to %v", got.lifetime, maxLifetime)
 		}
 	})
 }

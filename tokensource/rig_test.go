@@ -30,14 +30,15 @@ type rig struct {
 // newRig returns a rig whose Run has not started, so that a test can set faults first.
 func newRig(t *testing.T, options fakeetrusted.Options) *rig {
 	t.Helper()
-	return newRigWith(t, options, fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret))
+	return newRigWith(t, options, func(*tokensource.Config) {})
 }
 
-func newRigWith(t *testing.T, options fakeetrusted.Options, credentials tokensource.CredentialSource) *rig {
+// newRigWith returns a rig whose configuration has been changed.
+func newRigWith(t *testing.T, options fakeetrusted.Options, change func(config *tokensource.Config)) *rig {
 	t.Helper()
 	r := &rig{server: fakeetrusted.New(options), began: time.Now()}
 	config := r.config(t)
-	config.Credentials = credentials
+	change(&config)
 	var err error
 	if r.Source, err = tokensource.New(config); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package tokensource
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"time"
 )
@@ -58,6 +59,9 @@ const (
 	// maxJitter is over how long brokers that share a token spread if they would otherwise act at once.
 	maxJitter = time.Second
 
+	// headStart is how long the other brokers can try before one whose attempt has failed tries again.
+	headStart = maxJitter / 4
+
 	// raceWait is how long a broker that lost a race for the lease waits at least before it fetches without it: by then it
 	// has seen the lease of the winner, unless the store is not to be trusted.
 	raceWait = 2 * time.Second
@@ -105,6 +109,15 @@ func leaveTime(limit time.Duration, known *token, now time.Time) time.Duration {
 	return limit
 }
 
+// storeTimeout limits how long an attempt waits for the store before it sends a token request. While no token serves, requests may
+// be waiting. random, in [0, 1), spreads brokers that lose the store; fallbackTime has passed by then.
+func storeTimeout(known *token, now time.Time, random float64) time.Duration {
+	if known.serves(now) {
+		return 2 * time.Second
+	}
+	return time.Duration((1 + random) / 2 * float64(maxJitter))
+}
+
 // pollPause returns the pause before a broker asks the store again whether another's attempt has ended.
 func pollPause() time.Duration { return maxJitter/2 + jitter(maxJitter) }
 
@@ -114,7 +127,11 @@ func sharedPause(failure *RefreshError, failures int, remaining time.Duration, r
 	if isRejection(failure) {
 		return min(rejectedPause(failures, 0, true, remaining), maxBackoff)
 	}
-	return min(nextPause(failure, failures, remaining, true, random), maxBackoff)
+	pause := min(nextPause(failure, failures, remaining, true, random), maxBackoff)
+	if failure.Status == http.StatusTooManyRequests {
+		pause += headStart // the others must not try before Retry-After either
+	}
+	return pause
 }
 
 // nextPause returns the pause from the end of a failed attempt to the next one, if the credentials do not count as
@@ -124,7 +141,7 @@ func sharedPause(failure *RefreshError, failures int, remaining time.Duration, r
 //
 // failures counts the consecutive failures, from 1. remaining is what was left of the token when the attempt ended; it is
 // negative once requests have been without a token for that long. needed means that requests wait for a token, or have
-// failed for lack of one since the attempt began. random is in [0, 1).
+// failed for lack of one since the attempt before. random is in [0, 1).
 func nextPause(failure *RefreshError, failures int, remaining time.Duration, needed bool, random float64) time.Duration {
 	ceiling := maxBackoff
 	if failures < 5 { // 2^5 s exceeds the ceiling
@@ -132,18 +149,17 @@ func nextPause(failure *RefreshError, failures int, remaining time.Duration, nee
 	}
 	pause := minBackoff + time.Duration(random*float64(ceiling-minBackoff))
 	atLeast := min(failure.RetryAfter, maxRetryAfter)
-	limited := failure.Status == http.StatusTooManyRequests
 	switch {
 	case remaining > lastAttempt:
 		atLeast = min(atLeast, remaining-lastAttempt)
-	case remaining > 0 && !limited:
-		atLeast = min(atLeast, remaining)
-	case !limited:
+	case failure.Status != http.StatusTooManyRequests:
 		atLeast = 0
 	}
 	switch {
 	case remaining > 0:
 		pause = min(pause, remaining/8)
+	case needed && failure.timedOut:
+		pause = minBackoff // the attempt itself was a long pause
 	case needed && -remaining < longOutage:
 		pause = min(pause, maxNeededPause)
 	case needed && !failure.isRefusal():
@@ -167,4 +183,26 @@ func rejectedPause(rejections int, since time.Duration, changed bool, remaining 
 		pause = min(pause, max(minBackoff, remaining-lastAttempt))
 	}
 	return pause
+}
+
+// random returns a number in [0, 1) for jitter. It need not be cryptographically secure.
+func random() float64 {
+	return rand.Float64() //nolint:gosec // G404: jitter only.
+}
+
+// jitter returns a random duration less than a maximum.
+func jitter(limit time.Duration) time.Duration { return time.Duration(random() * float64(limit)) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

@@ -73,6 +73,8 @@ func TestNextPause(t *testing.T) {
 		{"a 408 for 30 s", status(408, 0), 9, -30 * second, true, almostOne, 5 * second},
 		{"a 425 for 30 s", status(425, 0), 9, -30 * second, true, almostOne, 5 * second},
 		{"a 429 for 30 s", status(429, 0), 9, -30 * second, true, almostOne, 5 * second},
+		{"no answer for 30 s", &RefreshError{timedOut: true}, 9, -30 * second, true, almostOne, second},
+		{"nor does a request need a token", &RefreshError{timedOut: true}, 9, -30 * second, false, almostOne, 30 * second},
 
 		{"Retry-After is a lower bound", status(503, 20*second), 1, 200 * second, false, 0, 20 * second},
 		{"Retry-After is no upper bound", status(503, 2*second), 9, 240 * second, false, almostOne, 30 * second},
@@ -80,8 +82,8 @@ func TestNextPause(t *testing.T) {
 		{"but there is an attempt 5 s before the end", status(503, time.Hour), 1, 60 * second, false, 0, 55 * second},
 		{"also after a 429", status(429, time.Hour), 1, 60 * second, false, 0, 55 * second},
 		{"which is never sooner than in a second", status(503, time.Hour), 1, 5500 * time.Millisecond, false, 0, second},
-		{"and one at the end", status(503, time.Hour), 1, 5 * second, false, 0, 5 * second},
-		{"but not after a 429", status(429, time.Hour), 1, 5 * second, true, 0, 5 * time.Minute},
+		{"after that one it does not count", status(503, time.Hour), 1, 5 * second, false, almostOne, second},
+		{"except that of a 429", status(429, time.Hour), 1, 5 * second, true, 0, 5 * time.Minute},
 		{"after the end it does not count", status(503, time.Hour), 9, -second, true, almostOne, 2 * second},
 		{"except that of a 429", status(429, 90*second), 9, -second, true, almostOne, 90 * second},
 	} {

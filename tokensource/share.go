@@ -1,20 +1,21 @@
 package tokensource
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
 
-// sharedFetcher is a fetcher that shares tokens with other brokers through a store. The broker that acquires the lease is the
-// leader: it fetches the token for all and stores it. The others follow. After a failed attempt the lease is also the backoff: it
-// expires after the leader's pause, and until then no broker sends a token request.
+// sharedFetcher shares tokens with other brokers through a store. The broker that acquires the lease is the leader: it fetches the
+// token for all and stores it. The others follow. After a failed attempt the lease is also the backoff: it expires at the end of the
+// leader's pause, and until then no broker sends a token request.
 type sharedFetcher struct {
-	source *Source // for its counters
+	source *Source // for its counters and tokens
 	login  fetcher
 	entry  Entry
 	began  time.Time
-	// seen is the newest lease, and seenUntil when it expires. A lease is waited for once: if it is still there afterwards, an
-	// attacker has put it back. unresolved counts the leases in a row that ended with neither a token nor a failure.
+	// seen is the newest lease, and seenUntil when it expires. A lease is waited for once: afterwards an attacker has put it back.
+	// unresolved counts the leases in a row that ended with neither a token nor a failure.
 	seen       Lease
 	seenUntil  time.Time
 	unresolved int
@@ -35,10 +36,8 @@ func (f *sharedFetcher) succeeded() {
 // stored implements fetcher.
 func (f *sharedFetcher) stored(ctx context.Context, known *token) (attempt, bool) {
 	shared, err := f.entry.Get(ctx)
-	if f.failed(err) || !known.isSupersededBy(shared.Token) {
-		return attempt{}, false
-	}
-	return f.adopt(shared.Token), true
+	f.failed(err)
+	return f.adopt(shared.Token, known)
 }
 
 // failed counts an error of the store.
@@ -49,51 +48,66 @@ func (f *sharedFetcher) failed(err error) bool {
 	return err != nil
 }
 
-// fetch returns a token from the store, or fetches one for all brokers, or waits for the broker that does. Without a store it
-// fetches for itself.
+// fetch takes a token from the store, or fetches one for all brokers, or waits for the broker that does; or, if the store does not
+// work, fetches one for this broker.
 func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool) {
-	shared, err := f.entry.Get(ctx)
-	now := time.Now()
+	began := time.Now()
+	brief, cancel := context.WithTimeout(ctx, storeTimeout(known, began, f.random))
+	defer cancel()
+	shared, err := f.entry.Get(brief)
 	switch {
 	case ctx.Err() != nil:
 		return attempt{}, false
 	case f.failed(err):
-		return f.fallBack(ctx, known, 0)
-	case known.isSupersededBy(shared.Token):
-		return f.adopt(shared.Token), true
-	case shared.Lease != nil && f.mustWait(*shared.Lease, known, now):
+		return f.fallBack(ctx, known, began, 0)
+	}
+	if result, ok := f.adopt(shared.Token, known); ok {
+		return result, true
+	}
+	now := time.Now()
+	if shared.Lease != nil && f.mustWait(*shared.Lease, known, now) {
 		return f.wait(now), true
 	}
 	ttl := leaveTime(maxLease, known, now) // if this broker dies, there is time for others
-	if acquired, err := f.entry.Acquire(ctx, ttl); f.failed(err) || !acquired {
-		return f.fallBack(ctx, known, raceWait)
+	lease := Lease{FencingToken: shared.FencingToken, Failures: f.failures, Remaining: ttl}
+	acquired, err := f.entry.Acquire(brief, lease)
+	// After an error, this broker may have the lease, and while it has no token, others may have none either and wait for its own.
+	if f.failed(err) && known.serves(now) || err == nil && !acquired {
+		return f.fallBack(ctx, known, began, raceWait)
 	}
-	f.seen, f.seenUntil = Lease{FencingToken: shared.FencingToken}, now.Add(ttl)
+	f.seen, f.seenUntil = lease, now.Add(ttl)
 	return f.lead(ctx, known, ttl)
 }
 
-// adopt takes a token that another broker has fetched.
-func (f *sharedFetcher) adopt(shared *SharedToken) attempt {
+// adopt takes a token that another broker has fetched, if it may take the known one's place.
+func (f *sharedFetcher) adopt(shared *SharedToken, known *token) (attempt, bool) {
+	now := time.Now()
+	fresh := shared.token(now)
+	if fresh != nil {
+		f.source.state.Load().limitKnown(fresh)
+	}
+	if !known.isSupersededBy(fresh, now) {
+		return attempt{}, false
+	}
 	f.succeeded()
 	f.source.storeHits.Add(1)
-	now := time.Now()
-	issued := now.Add(shared.Remaining - shared.Lifetime)
-	return attempt{ended: now, fromPeer: true, token: &token{
-		authorization: "Bearer " + shared.AccessToken.Reveal(), issued: issued, received: issued, lifetime: shared.Lifetime,
-		fence: shared.FencingToken, refreshAt: followerRefreshAt(issued, shared.Lifetime, f.random),
-	}}
+	fresh.refreshAt = followerRefreshAt(fresh.issued, fresh.lifetime, f.random)
+	return attempt{ended: now, fromPeer: true, token: fresh}, true
 }
 
-// mustWait reports whether another broker has the lease. It believes only leases that it has not waited for before, and none for
-// longer than a quarter of what is left of the known token: how long a lease lasts is what the store says.
+// mustWait reports whether another broker has the lease. It believes only leases that it has not waited for before, and only for a
+// quarter of what is left of the known token: how long a lease lasts is what the store says.
 func (f *sharedFetcher) mustWait(lease Lease, known *token, now time.Time) bool {
 	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
-		f.seen, f.seenUntil = lease, now.Add(min(lease.Remaining, leaveTime(maxLease, known, now)))
 		f.unresolved++
-		if lease.Failure != nil {
-			f.seenUntil = now.Add(min(lease.Remaining, leaveTime(maxBackoff, known, now)))
-			f.unresolved, f.failures = 0, f.failures+1
+		if lease.Failure != nil || lease.Failures > f.failures {
+			f.unresolved, f.failures = 0, max(f.failures, lease.Failures)
 		}
+		limit := maxLease
+		if lease.Failure != nil {
+			limit = maxBackoff
+		}
+		f.seen, f.seenUntil = lease, now.Add(min(lease.Remaining, leaveTime(limit, known, now)))
 		if f.unresolved <= maxUnresolved {
 			f.fallbackAt = time.Time{}
 		}
@@ -104,11 +118,10 @@ func (f *sharedFetcher) mustWait(lease Lease, known *token, now time.Time) bool 
 // wait leaves the attempt to the broker with the lease. If that has failed, all pause until its lease expires. Otherwise its token
 // may come at any time, and the notification may be lost.
 func (f *sharedFetcher) wait(now time.Time) attempt {
-	next := f.seenUntil.Add(jitter(maxJitter))
 	if f.seen.Failure != nil {
-		return attempt{ended: now, fromPeer: true, next: next, failure: f.seen.Failure, failures: f.failures}
+		return attempt{ended: now, fromPeer: true, next: f.seenUntil.Add(jitter(headStart)), failure: f.seen.Failure, failures: f.failures}
 	}
-	return attempt{ended: now, fromPeer: true, next: earlier(next, now.Add(pollPause()))}
+	return attempt{ended: now, fromPeer: true, next: earlier(f.seenUntil.Add(jitter(maxJitter)), now.Add(pollPause()))}
 }
 
 // lead fetches with the lease. If the attempt outlasts it, it goes on, but counts as failed before, so that others may try.
@@ -122,46 +135,59 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token, ttl time.Duratio
 	select {
 	case <-ended:
 	case <-time.After(ttl * 9 / 10):
-		noAnswer := &RefreshError{Outcome: OutcomeUnavailable, Reason: "the login server did not answer in time", Advice: outageAdvice}
-		f.pause(release, known, attempt{ended: time.Now(), failure: noAnswer})
-		<-ended
+		f.pause(release, known, attempt{ended: time.Now(), failure: networkError(context.DeadlineExceeded)})
+		f.watchPeers(ctx, ended)
 	}
 	switch {
 	case !ok:
 		f.failed(f.entry.Release(release, Lease{}))
 	case result.failure != nil:
-		f.pause(release, known, result)
-		result.failures, result.next = f.failures, f.seenUntil.Add(maxJitter+jitter(maxJitter)) // the others try first
+		result.next = f.pause(release, known, result)
+		result.failures = f.failures
 	default:
 		f.succeeded()
 		result.token.fence, result.token.leads = f.seen.FencingToken, true
 		result.token.refreshAt = leaderRefreshAt(result.token.issued, result.token.lifetime, random())
-		f.failed(f.entry.Put(release, result.token.shared()))
+		result.share = func() { f.failed(f.entry.Put(release, result.token.shared())) }
 	}
 	return result, ok
 }
 
-// pause lets the lease expire after the pause that a failure causes.
-func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt) {
-	f.failures++
-	remaining := f.began.Sub(result.ended)
-	if known != nil {
-		remaining = known.remaining(result.ended)
+// watchPeers returns once the attempt has ended. Meanwhile it looks whether another broker has the lease: that one then looks for
+// a login server that has recovered, so second requests of this one would be too many.
+func (f *sharedFetcher) watchPeers(ctx context.Context, ended <-chan struct{}) {
+	defer f.source.peerFetches.Store(false)
+	for {
+		select {
+		case <-ended:
+			return
+		case <-time.After(pollPause()):
+			shared, err := f.entry.Get(ctx)
+			f.source.peerFetches.Store(err == nil && shared.Lease != nil && shared.Lease.FencingToken > f.seen.FencingToken)
+		}
 	}
-	pause := sharedPause(result.failure, f.failures, remaining, random())
-	f.seen = Lease{FencingToken: f.seen.FencingToken, Failure: result.failure, Remaining: pause}
-	f.seenUntil, f.unresolved = result.ended.Add(pause), 0
-	f.failed(f.entry.Release(ctx, f.seen))
 }
 
-// fallBack fetches without the lease, because the store is of no use. The brokers that share it find that out at about the same
-// time, so each waits for a random time first. It is at least wait, unless the token ends before.
-func (f *sharedFetcher) fallBack(ctx context.Context, known *token, wait time.Duration) (attempt, bool) {
-	now := time.Now()
-	if at := fallbackTime(known, now, wait, f.random); f.fallbackAt.IsZero() || at.Before(f.fallbackAt) {
+// pause lets the lease expire before the end of the pause that a failure causes, which it returns: so the others try first, and if
+// there are none, this broker tries as soon as without a store.
+func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt) time.Time {
+	f.failures++
+	expired := &token{issued: f.began} // if there has been none
+	remaining := cmp.Or(known, expired).remaining(result.ended)
+	lease := sharedPause(result.failure, f.failures, remaining, random()) - headStart
+	f.seen = Lease{FencingToken: f.seen.FencingToken, Failure: result.failure, Failures: f.failures, Remaining: lease}
+	f.seenUntil, f.unresolved = result.ended.Add(lease), 0
+	f.failed(f.entry.Release(ctx, f.seen))
+	return f.seenUntil.Add(headStart)
+}
+
+// fallBack fetches without the lease, because the store is of no use. All brokers find that out at about the same time, so each waits
+// for a random time from began on. It is at least wait, unless the token ends before.
+func (f *sharedFetcher) fallBack(ctx context.Context, known *token, began time.Time, wait time.Duration) (attempt, bool) {
+	if at := fallbackTime(known, began, wait, f.random); f.fallbackAt.IsZero() || at.Before(f.fallbackAt) {
 		f.fallbackAt = at
 	}
-	if now.Before(f.fallbackAt) {
+	if now := time.Now(); now.Before(f.fallbackAt) {
 		next := f.fallbackAt
 		if wait > 0 {
 			next = earlier(next, now.Add(pollPause()))

@@ -73,3 +73,29 @@ func TestFallbackTime(t *testing.T) {
 		})
 	}
 }
+
+// The pause of a fleet is that of one broker whose requests need a token. Its lease ends headStart before.
+func TestSharedPause(t *testing.T) {
+	limited := &RefreshError{Outcome: OutcomeUnavailable, Status: 429, RetryAfter: 10 * time.Second}
+	for _, tc := range []struct {
+		name      string
+		failure   *RefreshError
+		failures  int
+		remaining time.Duration
+		want      time.Duration
+	}{
+		{"the token lives long", &RefreshError{Status: 503}, 4, 200 * time.Second, 15985 * time.Millisecond},
+		{"the token ends soon", &RefreshError{Status: 503}, 4, 16 * time.Second, 2 * time.Second},
+		{"in its last seconds", &RefreshError{Status: 503}, 4, 3 * time.Second, time.Second},
+		{"without a token", &RefreshError{Status: 503}, 4, -time.Second, 2 * time.Second},
+		{"in a long outage", &RefreshError{Status: 503}, 9, -time.Minute, 5 * time.Second},
+		{"no broker tries before Retry-After", limited, 1, 200 * time.Second, 10*time.Second + headStart},
+		{"at most half a minute", &RefreshError{Outcome: OutcomeRejected, Status: 401}, 9, -time.Minute, 30 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := sharedPause(tc.failure, tc.failures, tc.remaining, almostOne); (got - tc.want).Abs() > time.Microsecond {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}

@@ -55,9 +55,10 @@ type Source struct {
 	state          atomic.Pointer[state]
 	requestsWaited atomic.Uint64
 	waiting        atomic.Int64 // requests that wait for a token
-	unserved       atomic.Bool  // a request has failed for lack of a token since the last attempt began
+	unserved       atomic.Bool  // a request has failed for lack of a token since the last failed attempt
 	invalidations  atomic.Uint64
 	fetching       atomic.Pointer[time.Time] // when the token request in flight was sent; nil: none in flight
+	peerFetches    atomic.Bool               // another broker has the lease, although this one has a token request in flight
 	storeHits      atomic.Uint64
 	storeErrors    atomic.Uint64
 	// wake signals the loop that the token has ended early or that a request waits, credentialsChanged that the
@@ -143,8 +144,8 @@ func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
 
 // WaitNewer returns the value of a token other than old, which the API refused, as soon as there is one. Its error is a
 // *problem.Problem: see ErrNoToken. It fails as soon as an attempt to fetch a token fails or returns old again, and when ctx
-// is done; the error then wraps ctx.Err(). Call it after Invalidate has returned true, and Accepted once the API has
-// accepted the value.
+// is done; the error then wraps ctx.Err(). Call it after Invalidate has returned true. Once the
+// API has accepted the value, call Accepted; if it refuses it, Invalidate.
 func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, err error) {
 	for {
 		current, now := s.state.Load(), time.Now()

@@ -49,18 +49,9 @@ func TestTokenRequestHasCredentialsAndAudience(t *testing.T) {
 
 func TestSendsScopesIfConfigured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := fakeetrusted.New(fakeetrusted.Options{})
-		r := &rig{server: server, began: time.Now()}
-		config := r.config(t)
-		config.Endpoint.Scopes = []string{"a", "b"}
-		source, err := tokensource.New(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		source.Run(ctx)
-		if got := server.TokenRequests()[0].Form["scope"]; !slices.Equal(got, []string{"a b"}) {
+		r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) { config.Endpoint.Scopes = []string{"a", "b"} })
+		r.at(time.Second)
+		if got := r.server.TokenRequests()[0].Form["scope"]; !slices.Equal(got, []string{"a b"}) {
 			t.Errorf("scope = %q, want \"a b\"", got)
 		}
 	})
@@ -307,8 +298,8 @@ func TestRetriesAfterInvalidResponse(t *testing.T) {
 	}{
 		"2 MB":               {fakeetrusted.Answer(200, "application/json", strings.Repeat("x", 2<<20)), tokensource.OutcomeInvalidResponse, 0},
 		"valid but padded":   {fakeetrusted.Answer(200, "application/json", padded), tokensource.OutcomeInvalidResponse, 0},
-		"hangs":              {fakeetrusted.Hang(), tokensource.OutcomeUnavailable, 30 * time.Second},
-		"drips":              {fakeetrusted.SlowBody(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.OutcomeUnavailable, 30 * time.Second},
+		"hangs":              {fakeetrusted.Hang(), tokensource.OutcomeUnavailable, 29 * time.Second},
+		"drips":              {fakeetrusted.SlowBody(`{"access_token":"abc","expires_in":300}`, time.Second), tokensource.OutcomeUnavailable, 29 * time.Second},
 		"breaks off":         {fakeetrusted.Truncate(5), tokensource.OutcomeUnavailable, 0},
 		"JSON as plain text": {fakeetrusted.Answer(200, "text/plain", `{"access_token":"abc","expires_in":300}`), tokensource.OutcomeSuccess, 0},
 		"echoes the secret":  {fakeetrusted.EchoSecret(400), tokensource.OutcomeInvalidResponse, 0},
@@ -341,16 +332,10 @@ func TestRetriesAfterInvalidResponse(t *testing.T) {
 
 func TestRefusedConnectionIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{server: fakeetrusted.New(fakeetrusted.Options{}), began: time.Now()}
-		config := r.config(t)
-		config.Endpoint.Transport = &http.Transport{DialContext: closedListener().Dial}
-		var err error
-		if r.Source, err = tokensource.New(config); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-		defer cancel()
-		r.Run(ctx)
+		r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) {
+			config.Endpoint.Transport = &http.Transport{DialContext: closedListener().Dial}
+		})
+		r.at(500 * time.Millisecond)
 		if event := r.last(); event.Outcome != tokensource.OutcomeUnavailable || !strings.Contains(event.Err.Reason, "refused the connection") {
 			t.Errorf("event %+v, want unavailable, connection refused", event)
 		}

@@ -14,14 +14,14 @@ type Store interface {
 }
 
 // Entry is what the brokers with one pair share: a token, and the lease that says which of them fetches the next one. Its methods
-// except Close wait for the store, for a second at most and until ctx is done; while the store is known to be down, they fail at
+// except Close wait for the store, for a second at most and until ctx is done; while the store is known to be down, Get fails at
 // once. Their errors describe only the store and contain no secret. They are not called concurrently.
 type Entry interface {
-	// Get returns what is in the store.
+	// Get returns what is in the store; the zero value after an error.
 	Get(ctx context.Context) (Shared, error)
-	// Acquire acquires the lease for at most ttl, with the fencing token of the last Get. It reports false if the lease has
-	// changed since: then another broker has it. It replaces a lease that the last Get returned.
-	Acquire(ctx context.Context, ttl time.Duration) (bool, error)
+	// Acquire acquires a lease with the fencing token of the last Get. It replaces the lease that this returned, and reports false
+	// if another broker has changed that since. After an error, this broker may have the lease.
+	Acquire(ctx context.Context, lease Lease) (bool, error)
 	// Put stores a token, unless the stored one has a greater fencing token, and notifies the other brokers. It releases the
 	// lease if that is still held.
 	Put(ctx context.Context, token SharedToken) error
@@ -46,6 +46,7 @@ type SharedToken struct {
 	FencingToken int64         // orders tokens: a broker that slept past the end of its lease cannot overwrite a newer one
 	Issued       time.Time     // just before the token request was sent, on the wall clock of the broker that sent it
 	Lifetime     time.Duration // from Issued
+	NotBefore    time.Duration // how long after Issued the API accepts it
 	Remaining    time.Duration // by the reader's clock or the store's, whichever is less; Put ignores it
 }
 
@@ -53,5 +54,6 @@ type SharedToken struct {
 type Lease struct {
 	FencingToken int64
 	Failure      *RefreshError // why its holder got no token; nil while it is fetching
+	Failures     int           // in a row, of all brokers, as far as its holder has seen them
 	Remaining    time.Duration
 }

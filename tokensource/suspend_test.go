@@ -44,11 +44,16 @@ func jumped(t *testing.T, respond func() string) (source *Source, fetches *atomi
 		<-ended
 	})
 	time.Sleep(time.Second) // less than minTokenAge
+	jump(source)
+	return source, fetches, "Bearer old"
+}
+
+// jump lets the token expire by the wall clock.
+func jump(source *Source) {
 	source.publish(func(next *state) {
 		old := next.token
 		next.token = &token{authorization: old.authorization, issued: old.issued, received: old.received, lifetime: old.lifetime, wallExpiry: time.Now().Round(0), refreshAt: old.refreshAt}
 	})
-	return source, fetches, "Bearer old"
 }
 
 // A machine that was suspended, or whose clock was set, gets a new token without any request.
@@ -86,6 +91,34 @@ func TestKeepsTokenAfterWallClockJumpInOutage(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		if _, ok := source.Current(); ok {
 			t.Error("Current returns a token that has expired by the monotonic clock")
+		}
+	})
+}
+
+// A jump during the pause after a failed attempt ends the pause, once.
+func TestWallClockJumpEndsPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, fetches, sent := jumped(t, func() string { return "<html>" })
+		time.Sleep(20 * time.Minute) // the pauses last up to 30 s
+		for range 20 {
+			before := fetches.Load()
+			for time.Until(source.Snapshot().NextAttempt) < clockCheckInterval+time.Second {
+				time.Sleep(time.Second)
+				before = fetches.Load()
+			}
+			jump(source)
+			for jumped := time.Now(); fetches.Load() == before; time.Sleep(100 * time.Millisecond) {
+				if time.Since(jumped) > clockCheckInterval {
+					t.Fatalf("no token request within %v of the jump", clockCheckInterval)
+				}
+			}
+			if value, ok := source.Current(); !ok || value != sent {
+				t.Fatalf("Current = %q, %v, want %q", value, ok, sent)
+			}
+			time.Sleep(time.Until(source.Snapshot().NextAttempt) - time.Millisecond)
+			if n := fetches.Load() - before; n != 1 {
+				t.Fatalf("%d token requests before the end of the next pause, want 1", n)
+			}
 		}
 	})
 }

@@ -74,24 +74,35 @@ func (t *token) expires() time.Time {
 	return t.issued.Round(0).Add(t.lifetime)
 }
 
-// isSupersededBy reports whether a token from the store may take its place: a newer one that lives longer. It must be well-formed,
-// because it goes into requests unchanged.
-func (t *token) isSupersededBy(shared *SharedToken) bool {
-	fence := int64(0)
-	remaining := minRefresh // a token that ends at once would have the store asked in a loop without a pause
-	if t != nil {
-		fence = t.fence
-		if now := time.Now(); t.serves(now) {
-			remaining = max(remaining, t.remaining(now))
-		}
+// isSupersededBy reports whether a token from the store may take its place: a newer one that lives longer, or the same one if the
+// login server has sent it again. A nil token is superseded by every valid one.
+func (t *token) isSupersededBy(fresh *token, now time.Time) bool {
+	switch {
+	case fresh == nil, fresh.fence <= 0, fresh.remaining(now) <= minRefresh: // one that ends at once would have the store asked in a loop
+		return false
+	case t == nil:
+		return true
+	case t.has(fresh.authorization):
+		return fresh.fence > t.fence && now.Before(followerRefreshAt(fresh.issued, fresh.lifetime, 0))
 	}
-	return shared != nil && shared.FencingToken > fence && isB64Token(shared.AccessToken.Reveal()) &&
-		shared.Remaining > remaining && shared.Remaining <= shared.Lifetime && shared.Lifetime <= maxLifetime &&
-		(t == nil || t.authorization != "Bearer "+shared.AccessToken.Reveal())
+	return fresh.fence > t.fence && (!t.serves(now) || fresh.remaining(now) > t.remaining(now))
 }
 
 // shared returns the token as it is stored.
 func (t *token) shared() SharedToken {
 	accessToken := NewSecret(t.authorization[len("Bearer "):])
-	return SharedToken{AccessToken: accessToken, FencingToken: t.fence, Issued: t.issued.Round(0), Lifetime: t.lifetime}
+	notBefore := t.received.Sub(t.issued) + time.Duration(t.heldBack.Load())
+	return SharedToken{AccessToken: accessToken, FencingToken: t.fence, Issued: t.issued.Round(0), Lifetime: t.lifetime, NotBefore: notBefore}
+}
+
+// token returns a token of the store as a broker uses it; nil without one, or if it is not well-formed, because it goes into
+// requests unchanged.
+func (s *SharedToken) token(now time.Time) *token {
+	if s == nil || !isB64Token(s.AccessToken.Reveal()) || s.Remaining > s.Lifetime || s.Lifetime > maxLifetime {
+		return nil
+	}
+	issued := now.Add(s.Remaining - s.Lifetime)
+	t := &token{authorization: "Bearer " + s.AccessToken.Reveal(), issued: issued, received: issued, lifetime: s.Lifetime, fence: s.FencingToken}
+	t.heldBack.Store(int64(s.NotBefore))
+	return t
 }

@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
@@ -84,6 +86,38 @@ func TestRequiresAccessKey(t *testing.T) {
 	}
 	if strings.Contains(output, "CANARY") {
 		t.Error("got a key in an output or at the API, want none")
+	}
+}
+
+// A key file that is written in two steps has half of a key in it for a while, which is easier to find.
+func TestHalfWrittenAccessKeyIsNotValid(t *testing.T) {
+	t.Parallel()
+	const first, second, half = "CANARY-first-key-4711", "CANARY-second-key-0815", "CANARY-second"
+	path := filepath.Join(t.TempDir(), "key")
+	brokertest.ReplaceFile(t, path, []byte(first))
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ACCESS_KEY_FILE="+path))
+	b.WaitReady()
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }() // its content is checked below
+	write := func(text string) {
+		t.Helper()
+		if _, err := file.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(half)
+	for began := time.Now(); time.Since(began) < 600*time.Millisecond; time.Sleep(10 * time.Millisecond) {
+		if got := getWithKey(t, b.URL+"/channels", half); got.Status != http.StatusUnauthorized {
+			t.Fatalf("with half of a key: got status %d, want 401", got.Status)
+		}
+	}
+	write(second[len(half):])
+	brokertest.Eventually(t, "the broker accepts the new key", func() bool { return getWithKey(t, b.URL+"/channels", second).Status == http.StatusOK })
+	if got := getWithKey(t, b.URL+"/channels", half); got.Status != http.StatusUnauthorized {
+		t.Errorf("with half of the key in the end: got status %d, want 401", got.Status)
 	}
 }
 

@@ -52,7 +52,7 @@ func TestAccessLogDescribesEachRequest(t *testing.T) {
 		},
 		{
 			"refused by a rule", "POST", "/events?email=CANARY", nil,
-			map[string]any{"level": "info", "account": "", "method": "POST", "path": "/events", "status": 403.0, "denied": "rule", "upstream_duration": 0.0},
+			map[string]any{"level": "info", "account": "", "method": "POST", "path": "/events", "status": 403.0, "denied": "rule", "code": "not-in-allow-list", "upstream_duration": 0.0},
 			[]string{"trace_id"},
 		},
 		{

@@ -10,9 +10,14 @@ import (
 	"etrusted-broker/proxy/localca"
 )
 
-// caCommand prints the certificate of the broker's CA and how to make an app trust it. It creates the CA if there is none, so
-// that an app can be prepared before the broker runs.
+// caCommand prints the certificate of the broker's CA and how to make an app trust it, or a bundle of it and the system's CAs. It
+// creates the CA if there is none, so that an app can be prepared before the broker runs.
 func caCommand(_ context.Context, i invocation) int {
+	flags := i.flags("ca")
+	bundle := flags.Bool("bundle", false, "print only a bundle, PEM: this CA and the system's, for programs that accept one file")
+	if code, ok := i.parse(flags); !ok {
+		return code
+	}
 	c, problems := config.Load(i.environ)
 	problems = slices.DeleteFunc(problems, func(problem config.Error) bool {
 		return !slices.Contains([]string{"BROKER_INTERCEPT_CA_DIR", "ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"}, problem.Variable) // the command needs no others
@@ -28,6 +33,15 @@ func caCommand(_ context.Context, i invocation) int {
 	if err != nil {
 		i.printErrors([]config.Error{{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}})
 		return exitConfig
+	}
+	if *bundle {
+		text, err := localca.Bundle(ca.CertificatePEM(), config.Environment(i.environ)["SSL_CERT_FILE"])
+		if err != nil {
+			printLine(i.stderr, "%s ca: %v", i.program, err)
+			return exitFailure
+		}
+		_, _ = i.stdout.Write(text)
+		return exitOK
 	}
 	printLine(i.stdout, "%s\n%s", strings.TrimSpace(string(ca.CertificatePEM()))+"\n", localca.TrustInstructions(ca.CertificatePath()))
 	return exitOK

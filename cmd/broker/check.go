@@ -16,7 +16,7 @@ import (
 func checkCommand(ctx context.Context, i invocation) int {
 	flags := i.flags("check")
 	asJSON := flags.Bool("json", false, "print one JSON object, for machines: see docs/check.md")
-	timeout := flags.Duration("timeout", 10*time.Second, "give up a step after this long")
+	timeout := flags.Duration("timeout", 10*time.Second, "give up a request or another step after this long")
 	if code, ok := i.parse(flags); !ok {
 		return code
 	}
@@ -25,23 +25,23 @@ func checkCommand(ctx context.Context, i invocation) int {
 		return exitConfig
 	}
 	server.SilenceStandardLog()
-	checkConfig, problems := i.checkConfig(*timeout)
-	printer := check.NewPrinter(i.stdout)
+	checkConfig := i.checkConfig()
+	checkConfig.Timeout = *timeout
+	printer := checkPrinter{i.stdout, map[string]bool{}}
 	if !*asJSON {
-		checkConfig.OnStep = printer.Step
+		checkConfig.OnStep = printer.step
 	}
 	report := check.Run(ctx, checkConfig)
-	i.printErrors(problems)
 	if *asJSON {
 		encoder := json.NewEncoder(i.stdout)
 		encoder.SetIndent("", "  ")
 		encoder.SetEscapeHTML(false) // it is not embedded in HTML
 		_ = encoder.Encode(report)   // there is no other place to report an error
 	} else {
-		printer.Summary(report)
+		printer.summary(report)
 	}
 	switch {
-	case len(problems) > 0:
+	case checkConfig.Configuration.Status == check.StatusFailed:
 		return exitConfig
 	case !report.OK:
 		return exitFailure
@@ -50,42 +50,75 @@ func checkCommand(ctx context.Context, i invocation) int {
 }
 
 // checkConfig returns what to check. With an invalid configuration, that is the only step.
-func (i invocation) checkConfig(timeout time.Duration) (check.Config, []config.Error) {
+func (i invocation) checkConfig() check.Config {
 	began := time.Now()
+	variables := config.Environment(i.environ)
 	c, problems := config.Load(i.environ)
-	problems = append(problems, c.LateFiles...)
-	checkConfig := check.Config{Timeout: timeout}
-	warnings := append(config.UnknownVariables(i.environ), unreadableProxy(config.Environment(i.environ))...)
+	problems = describeFiles(append(problems, c.LateFiles...), variables)
+	proxyProblems, warnings := checkProxyURL(variables)
+	problems = append(problems, proxyProblems...)
+	unknown := config.UnknownVariables(i.environ)
+	var checkConfig check.Config
 	if len(problems) == 0 {
-		ignored, err := i.fillCheckConfig(&checkConfig, c)
-		if err != nil {
+		var skipped []string
+		var err error
+		if checkConfig, skipped, err = i.requestsToCheck(c); err != nil {
 			problems = append(problems, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()})
 		}
-		warnings = append(warnings, ignored...)
+		warnings = append(warnings, skipped...)
 	}
-	step := check.Step{Name: "configuration", Status: check.StatusOK, Text: "settings are valid", Warnings: warnings}
-	if len(problems) > 0 {
-		var names, texts []string
-		for _, problem := range problems {
-			names, texts = append(names, problem.Variable), append(texts, problem.Error())
-		}
-		step.Status, step.Cause = check.StatusFailed, check.CauseConfiguration
-		step.Text, step.Advice = "invalid: "+strings.Join(names, ", "), strings.Join(texts, "; ")+"."
+	step := check.Passed("settings are valid", append(unknown, warnings...)...)
+	if step.Status = check.StatusOK; len(problems) > 0 {
+		step = invalidConfiguration(problems, unknown, warnings)
 	}
+	step.Name = "configuration"
 	step.Seconds = time.Since(began).Seconds()
 	checkConfig.Configuration = step
-	return checkConfig, problems
+	return checkConfig
 }
 
-// unreadableProxy warns about a proxy URL that net/http silently ignores. The URL is not repeated, because it may contain a
-// password.
-func unreadableProxy(variables map[string]string) []string {
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
-		_, err := url.Parse(variables[name])
-		_, errAsHost := url.Parse("http://" + variables[name])
-		if err != nil && errAsHost != nil {
-			return []string{name + " is not a URL, so it has no effect: set it as http://HOST:PORT, or unset it"}
+// describeFiles replaces the messages about files that cannot be used by better ones, and adds that about SSL_CERT_FILE, of which
+// crypto/x509 ignores a missing file, and would wait for a pipe.
+func describeFiles(problems []config.Error, variables map[string]string) []config.Error {
+	for i, problem := range problems {
+		isFile := strings.HasSuffix(problem.Variable, "_FILE") && !strings.HasPrefix(problem.Message, "must be ") // a path
+		if better := check.FileProblem(variables[problem.Variable]); isFile && better != "" {
+			problems[i].Message = better
 		}
 	}
-	return nil
+	if path := variables["SSL_CERT_FILE"]; path != "" && check.FileProblem(path) != "" {
+		problems = append(problems, config.Error{Variable: "SSL_CERT_FILE", Message: check.FileProblem(path)})
+	}
+	return problems
+}
+
+// invalidConfiguration returns the step for problems. If a variable is not set, a misspelt name comes first.
+func invalidConfiguration(problems []config.Error, unknown, warnings []string) check.Step {
+	var lines []string
+	for _, problem := range problems {
+		lines = append(lines, problem.Error())
+	}
+	if strings.HasPrefix(problems[0].Message, "is not set") {
+		lines = append(unknown, lines...)
+	} else {
+		warnings = append(unknown, warnings...)
+	}
+	step := check.Failed(check.CauseConfiguration, lines[0], strings.Join(append(lines[1:], "'etrusted-broker config' shows the current values."), "\n"))
+	step.Status, step.Warnings = check.StatusFailed, warnings
+	return step
+}
+
+// checkProxyURL returns what is wrong with the URL of a proxy. The URL is not repeated, because it may contain a password.
+func checkProxyURL(variables map[string]string) (problems []config.Error, warnings []string) {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
+		parsed, err := url.Parse(variables[name])
+		_, errAsHost := url.Parse("http://" + variables[name])
+		switch {
+		case err != nil && errAsHost != nil:
+			return nil, []string{name + " is not a URL, so it has no effect: set it as http://HOST:PORT, or unset it"}
+		case err == nil && strings.Contains(parsed.Path+parsed.Opaque, "@"): // a slash ends the authority: the host is half of the password
+			return []config.Error{{Variable: name, Message: "is not a URL: in its password, write / as %2F, @ as %40 and : as %3A"}}, nil
+		}
+	}
+	return nil, nil
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"etrusted-broker/internal/check"
@@ -12,49 +14,81 @@ import (
 	"etrusted-broker/tokensource/redisstore"
 )
 
-// fillCheckConfig sets what is to be checked. It returns warnings, and an error about ETRUSTED_ACCOUNTS_DIR.
-func (i invocation) fillCheckConfig(checkConfig *check.Config, c config.Config) (warnings []string, err error) {
-	checkConfig.Login = check.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", URL: c.Login, Standard: isStandard("ETRUSTED_TOKEN_URL", c.TokenURL), Cause: check.CauseLoginServer}
-	checkConfig.API = check.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Standard: isStandard("ETRUSTED_API_URL", c.APIURL), Cause: check.CauseAPI}
-	checkConfig.Audience, checkConfig.Scopes = c.Audience, c.Scopes
-	checkConfig.Accounts, warnings, err = allOrigins(c)
+// requestsToCheck returns what is to be checked with a valid configuration. It returns warnings, and an error about
+// ETRUSTED_ACCOUNTS_DIR.
+func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, error) {
+	accounts, warnings, err := allAccounts(c)
 	files := []check.File{
 		{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true},
 		{Path: c.TLSCertFile}, {Path: c.TLSClientCAFile},
 	}
-	for _, account := range checkConfig.Accounts {
+	for _, account := range accounts {
 		files = append(files, check.File{Path: account.Credentials.ID.File, Secret: true}, check.File{Path: account.Credentials.Secret.File, Secret: true})
 	}
-	files = append(files, check.File{Path: config.Environment(i.environ)["SSL_CERT_FILE"], CABundle: true})
-	checkConfig.Files = slices.DeleteFunc(files, func(file check.File) bool { return file.Path == "" })
-	checkConfig.WorldReadable = harden.WorldReadable
-	checkConfig.Transport = server.NewLoginTransport()
-	checkConfig.UserAgent = "etrusted-broker/" + version
-	if c.Store != nil {
-		checkConfig.Store = &check.Store{Address: c.Store.Address(), SelfTest: redisstore.New(*c.Store, nil).SelfTest}
+	files = append(files, check.File{Path: config.Environment(i.environ)["SSL_CERT_FILE"]})
+	app, admin, network := appListener(c), adminListener(c), server.NewNetwork(c)
+	checkConfig := check.Config{
+		Login: check.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", URL: c.Login, Transport: server.NewLoginTransport(network), Cause: check.CauseLoginServer},
+		API:   check.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Transport: server.NewAPITransport(c, network), Cause: check.CauseAPI},
+		Proxy: http.ProxyFromEnvironment,
+
+		Audience:       c.Audience,
+		CustomAudience: !isStandard("ETRUSTED_AUDIENCE", c.Audience),
+		Scopes:         c.Scopes,
+		Accounts:       accounts,
+		Files:          slices.DeleteFunc(files, func(file check.File) bool { return file.Path == "" }),
+		WorldReadable:  harden.WorldReadable,
+		UserAgent:      "etrusted-broker/" + version,
+		AppURL:         app.url(),
+		Curl:           curlLine(c, app, accounts),
 	}
-	checkConfig.App = appListener(c)
-	checkConfig.Admin = adminListener(c)
-	return warnings, err
+	for _, s := range []*check.Server{&checkConfig.Login, &checkConfig.API} {
+		if s.Standard = isStandard(s.Variable, s.URL.String()); !s.Standard {
+			s.Intended = intendedURL(s.URL)
+		}
+	}
+	if c.Store != nil {
+		checkConfig.Last = append(checkConfig.Last, storeProbe(*c.Store))
+	}
+	checkConfig.Last = append(checkConfig.Last, app.probe(identifyApp), admin.adminProbe(app))
+	return checkConfig, warnings, err
 }
 
 // isStandard reports whether value is the default of a variable.
 func isStandard(name, value string) bool {
-	for _, v := range config.Variables() {
-		if v.Name == name {
-			return v.Fallback == value
-		}
-	}
-	return false
+	return slices.ContainsFunc(config.Variables(), func(v config.Variable) bool { return v.Name == name && v.Fallback == value })
 }
 
-// allOrigins returns the credential sources of all accounts, the default account first.
-func allOrigins(c config.Config) (all []check.Account, ignored []string, err error) {
+// intendedURL returns the URL of eTrusted that u misspells in one place, by at most three characters; empty if there is none.
+func intendedURL(u *url.URL) string {
+	nearest := slices.MinFunc([]string{
+		"https://api.etrusted.com", "https://login.etrusted.com/oauth/token",
+		"https://api.etrusted.site", "https://login-qa.etrusted.com/oauth/token",
+	}, func(a, b string) int { return difference(u.String(), a) - difference(u.String(), b) })
+	if n := difference(u.String(), nearest); n == 0 || n > 3 {
+		return ""
+	}
+	return nearest
+}
+
+// difference returns how many characters are between the common beginning and the common end of two texts.
+func difference(a, b string) int {
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return max(len(a), len(b))
+}
+
+// allAccounts returns all accounts, the default account first, and warnings.
+func allAccounts(c config.Config) (all []check.Account, skipped []string, err error) {
 	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
 		Default:   c.DefaultCredentials(),
 		Dir:       c.AccountsDir,
 		Source:    tokensource.Config{Endpoint: tokensource.TokenEndpoint{URL: c.TokenURL, Transport: &http.Transport{}}}, // required, but not used without Run
-		OnSkipped: func(problem string) { ignored = append(ignored, problem) },
+		OnSkipped: func(problem string) { skipped = append(skipped, problem) },
 	})
 	if err != nil {
 		return nil, nil, err
@@ -63,5 +97,15 @@ func allOrigins(c config.Config) (all []check.Account, ignored []string, err err
 		source, _ := accounts.Source(snapshot.Account) // no account is removed before Run is called
 		all = append(all, check.Account{Name: snapshot.Account, Credentials: source.CredentialSource()})
 	}
-	return all, ignored, nil
+	return all, skipped, nil
+}
+
+// storeProbe tests the token store. A failure is only a warning: without a store, each broker fetches its own token.
+func storeProbe(options redisstore.Options) check.Probe {
+	return check.Probe{Name: "token store", Target: options.Address(), Run: func(ctx context.Context) check.Step {
+		if err := redisstore.New(options, nil).SelfTest(ctx); err != nil {
+			return check.Passed("not in use; the broker works without it", "the token is not shared: the store "+err.Error())
+		}
+		return check.Passed("works")
+	}}
 }

@@ -1,60 +1,165 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
+	"strings"
 	"syscall"
 
 	"etrusted-broker/internal/check"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/printable"
 	"etrusted-broker/internal/server"
 	"etrusted-broker/internal/unixsocket"
 )
 
-func appListener(c config.Config) check.ListenAddress {
-	l := listenAddress("app's listener", "BROKER_LISTEN", c.Listen)
-	l.TLS, l.RequiresClientCert = c.TLSCertFile != "", c.TLSClientCAFile != ""
+// listenAddress is an address that the broker listens on.
+type listenAddress struct {
+	name, variable   string
+	configured       string
+	display          string // configured, or variable if the value may be a misplaced secret
+	network, address string // to connect to; an empty address stands for any free port
+	tls              bool
+	needsClientCert  bool
+}
+
+func appListener(c config.Config) listenAddress {
+	l := newListenAddress("app's listener", "BROKER_LISTEN", c.Listen)
+	l.tls, l.needsClientCert = c.TLSCertFile != "", c.TLSClientCAFile != ""
 	return l
 }
 
-// adminListener returns nil if it is off.
-func adminListener(c config.Config) *check.ListenAddress {
-	if c.AdminListen == "" {
-		return nil
-	}
-	l := listenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
-	return &l
+func adminListener(c config.Config) listenAddress {
+	return newListenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
 }
 
-// listenAddress returns how to connect to a listener. address must be valid.
-func listenAddress(name, variable, address string) check.ListenAddress {
-	l := check.ListenAddress{Name: name, Variable: variable, Display: address}
+// newListenAddress returns how to connect to a listener. address must be valid, or empty if the listener is turned off.
+func newListenAddress(name, variable, address string) listenAddress {
+	l := listenAddress{name: name, variable: variable, configured: address, display: address}
 	if !config.IsDisplayableAddress(address) {
-		l.Display = variable // the host may be a secret in the wrong place
+		l.display = variable // the host may be a secret in the wrong place
 	}
 	if path, isUnix := config.UnixPath(address); isUnix {
-		l.Network, l.Address = "unix", path
-		l.Probe = func(context.Context) (bool, error) { return trySocket(path) }
+		l.network, l.address = "unix", path
 		return l
 	}
 	host, port, _ := net.SplitHostPort(address)
-	if number, _ := net.LookupPort("tcp", port); number == 0 {
-		return l // the system chooses the port
+	if number, _ := net.LookupPort("tcp", port); number != 0 { // or the system chooses the port
+		l.network, l.address = "tcp", net.JoinHostPort(reachableHost(host), port)
 	}
-	l.Network, l.Address = "tcp", net.JoinHostPort(reachableHost(host), port)
-	l.Probe = func(ctx context.Context) (bool, error) { return tryPort(ctx, variable, address) }
 	return l
 }
 
-// tryPort listens on a port for a moment, to see whether the broker could. Its error is that of 'broker serve'.
-func tryPort(ctx context.Context, variable, address string) (mayBeTaken bool, err error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+// url is the address for apps; empty if it is not known: a system-chosen port, all interfaces, or TLS, which needs a name
+// from the certificate.
+func (l listenAddress) url() string {
+	switch {
+	case l.tls || l.address == "" || !strings.HasSuffix(l.display, l.address):
+		return ""
+	case l.network == "unix":
+		return l.display
+	default:
+		return "http://" + l.display
+	}
+}
+
+// curlLine returns a command that uses the address for apps; empty if that is not known.
+func curlLine(c config.Config, l listenAddress, accounts []check.Account) string {
+	base := l.url()
+	if base == "" || len(accounts) == 0 {
+		return ""
+	}
+	command := "curl -s"
+	if l.network == "unix" {
+		command, base = command+" --unix-socket "+l.address, "http://localhost"
+	}
+	switch {
+	case c.AccessKeyFile != "":
+		command += ` -H "Authorization: Bearer $(head -n 1 ` + c.AccessKeyFile + `)"`
+	case len(c.AccessKeys) > 0:
+		command += ` -H "Authorization: Bearer $BROKER_ACCESS_KEY"`
+	}
+	if accounts[0].Name != "default" {
+		base += "/@" + accounts[0].Name
+	}
+	return command + " " + base + "/channels"
+}
+
+// identify describes the program that listens on an address, and reports whether it is a broker.
+type identify func(context.Context, listenAddress) (program string, isBroker bool)
+
+// adminProbe is probe for the admin listener.
+func (l listenAddress) adminProbe(app listenAddress) check.Probe {
+	switch {
+	case l.configured == "":
+		return check.Probe{Name: l.name, Skipped: "turned off, BROKER_ADMIN_LISTEN is empty"}
+	case l.address != "" && l.address == app.address:
+		return check.Probe{Name: l.name, Target: l.display, Run: func(context.Context) check.Step {
+			return check.Failed(check.CauseConfiguration, app.variable+" and "+l.variable+" use the same port", "Set one of them to another port.")
+		}}
+	default:
+		return l.probe(identifyAdmin)
+	}
+}
+
+// probe is the step that checks whether the address is free, or in use by a broker.
+func (l listenAddress) probe(identify identify) check.Probe {
+	return check.Probe{Name: l.name, Target: l.display, Run: func(ctx context.Context) check.Step {
+		if l.address == "" {
+			return check.Passed("any free port")
+		}
+		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+		mayBeTaken, problem := l.tryListen(ctx)
+		var err error
+		if mayBeTaken {
+			var conn net.Conn
+			if conn, err = new(net.Dialer).DialContext(ctx, l.network, l.address); err == nil {
+				_ = conn.Close() // identify opens its own connection
+				program, isBroker := identify(ctx, l)
+				if isBroker {
+					return check.Passed("in use by " + program)
+				}
+				return check.Failed(check.CauseMachine, l.display+" is in use by "+program,
+					"Stop that program ('ss -ltnp' and 'ss -lxp' show which one it is), or set "+l.variable+" to another address.")
+			}
+		}
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			return check.Failed(check.CauseMachine, "this user cannot connect to "+l.display, "Give this user write access to the socket and search permission for the directories above it, or run the check as the app's user.")
+		case problem != nil:
+			return check.Failed(check.CauseMachine, problem.Error(), "Fix that, or set "+l.variable+" to a free address of this machine.")
+		default:
+			return check.Passed(l.display + " is free")
+		}
+	}}
+}
+
+// tryListen reports whether a program may be listening, and why the broker could not. It leaves no trace. Its error is that of
+// 'broker serve'.
+func (l listenAddress) tryListen(ctx context.Context) (mayBeTaken bool, err error) {
+	if l.network == "unix" {
+		// Listening there for a moment could leave a file behind. If the broker could not listen, the listener may still be a
+		// socket that systemd created, or a broker of another user.
+		info, statErr := os.Lstat(l.address)
+		if err := unixsocket.Check(l.address); err != nil {
+			return statErr == nil && info.Mode()&os.ModeSocket != 0, fmt.Errorf("BROKER_LISTEN %w", err)
+		}
+		return statErr == nil, nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", l.configured)
 	if err != nil {
 		mayBeTaken = errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES)
-		listener, err = server.Listen(ctx, variable, address)
+		listener, err = server.Listen(ctx, l.variable, l.configured)
 	}
 	if err == nil {
 		_ = listener.Close() // no connection was accepted yet
@@ -63,12 +168,68 @@ func tryPort(ctx context.Context, variable, address string) (mayBeTaken bool, er
 	return mayBeTaken, err
 }
 
-// trySocket examines the path of a Unix socket. Listening there for a moment could leave a file behind. If the broker could not
-// listen, the listener may still be a socket that systemd created, or a broker of another user.
-func trySocket(path string) (mayBeTaken bool, err error) {
-	info, statErr := os.Lstat(path)
-	if err := unixsocket.Check(path); err != nil {
-		return statErr == nil && info.Mode()&os.ModeSocket != 0, fmt.Errorf("BROKER_LISTEN %w", err)
+// probePath names an account that cannot exist: account names have no capital letters. On an app's listener, the broker
+// forwards most requests to the API; it answers this one itself, without a token.
+const probePath = "/@BROKER-CHECK/"
+
+// identifyApp identifies a broker by its response to a request for an unknown account.
+func identifyApp(ctx context.Context, l listenAddress) (program string, isBroker bool) {
+	_, header, body, err := l.get(ctx, probePath, 64<<10)
+	var alert *net.OpError
+	switch {
+	case l.needsClientCert && errors.As(err, &alert) && alert.Op == "remote error": // a TLS alert
+		return "a program that requires a client certificate, probably a broker", true
+	case err != nil:
+		return "another program, or by a broker with different settings", false
 	}
-	return statErr == nil, nil
+	if name, _, _ := strings.Cut(header.Get("Proxy-Status"), ";"); name == "etrusted-broker" { // RFC 9209 section 2
+		return "a broker", true
+	}
+	for _, known := range []string{"Tomcat", "Jetty", "Jenkins", "nginx", "Apache"} {
+		if strings.Contains(header.Get("Server"), known) || bytes.Contains(body, []byte(known)) {
+			return "another program: " + known, false
+		}
+	}
+	return "another program that speaks HTTP, or by another listener of a broker", false
+}
+
+// identifyAdmin identifies a broker by its status.
+func identifyAdmin(ctx context.Context, l listenAddress) (program string, isBroker bool) {
+	status, err := readStatus(ctx, l)
+	if err != nil {
+		program, _ = identifyApp(ctx, l)
+		return program, false
+	}
+	state := "ready"
+	if !status.Ready {
+		state = "not ready: " + strings.TrimSpace(status.NotReadyReason)
+	}
+	return "a broker (version " + printable.Escape(status.Version, maxVersion) + "), " + printable.Escape(state, maxReason), true
+}
+
+// maxVersion is longer than the version of a broker.
+const maxVersion = 80
+
+// get sends a request, without anything secret, to the program that listens on the address. It reads so much of the response.
+func (l listenAddress) get(ctx context.Context, path string, limit int64) (code int, header http.Header, body []byte, err error) {
+	transport := &http.Transport{ // without a proxy: the program runs on this machine
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, l.network, l.address)
+		},
+		//nolint:gosec // G402: the peer is unknown, and is sent nothing secret.
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}
+	target := &url.URL{Scheme: "http", Host: "localhost", Path: path}
+	if l.tls {
+		target.Scheme = "https"
+	}
+	request := &http.Request{Method: http.MethodGet, URL: target, Header: http.Header{}}
+	response, err := transport.RoundTrip(request.WithContext(ctx))
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer func() { _ = response.Body.Close() }() // the connection is not reused
+	body, err = io.ReadAll(io.LimitReader(response.Body, limit))
+	return response.StatusCode, response.Header, body, err
 }

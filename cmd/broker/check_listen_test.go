@@ -68,7 +68,7 @@ func TestCheckReportsUseOfListenAddresses(t *testing.T) {
 		output           []string
 	}{
 		{"free", freeAddress(t), freeAddress(t), nil, []string{" is free\n"}},
-		{"everywhere", "0.0.0.0:" + portOf(t, freeAddress(t)), "", nil, []string{" is free\n", "– admin listener", "turned off: BROKER_ADMIN_LISTEN is empty"}},
+		{"everywhere", "0.0.0.0:" + portOf(t, freeAddress(t)), "", nil, []string{" is free\n", "– admin listener", "skipped: turned off, BROKER_ADMIN_LISTEN is empty"}},
 		{"a broker that is ready", addressOf(ready.URL), addressOf(ready.Admin), nil,
 			[]string{"in use by a broker\n", "in use by a broker (version dev), ready\n"}},
 		{"a broker that is not ready", addressOf(notReady.URL), addressOf(notReady.Admin), nil,

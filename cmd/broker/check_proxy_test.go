@@ -14,10 +14,10 @@ import (
 
 // checkProcess runs the check in its own process: the standard library reads HTTPS_PROXY and SSL_CERT_FILE only once per
 // process.
-func checkProcess(t *testing.T, environ []string) (code int, stdout, stderr string) {
+func checkProcess(t *testing.T, environ []string, options ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err brokertest.LogBuffer
-	command := exec.Command(buildBroker(t), "check")
+	command := exec.Command(buildBroker(t), append([]string{"check"}, options...)...)
 	command.Env, command.Stdout, command.Stderr = environ, &out, &err
 	_ = command.Run() // the caller checks the exit code
 	return command.ProcessState.ExitCode(), out.String(), err.String()
@@ -44,14 +44,7 @@ func TestCheckDiagnosesOutboundProxy(t *testing.T) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 407 No\r\n\r\n")
 			return
 		}
-		server, err := net.Dial("tcp", secure)
-		if err != nil {
-			return
-		}
-		defer func() { _ = server.Close() }()
-		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
-		go func() { _, _ = io.Copy(server, conn) }()
-		_, _ = io.Copy(conn, server)
+		tunnelTo(conn, secure)
 	})
 	const via = "through the proxy "
 	tests := []struct {
@@ -61,9 +54,9 @@ func TestCheckDiagnosesOutboundProxy(t *testing.T) {
 		output         []string
 	}{
 		{"works", "http://user:CANARY@" + proxy, []string{"SSL_CERT_FILE=" + bundle}, "",
-			[]string{via + proxy + " (HTTPS_PROXY): 127.0.0.1 is an IP address", via + proxy + " (HTTPS_PROXY): connected to " + proxy, proxy + " opened a tunnel to login.test:443", via + proxy + " (HTTPS_PROXY): TLS 1.3, certificate valid until 20", bundle + " (0600)"}},
+			[]string{via + proxy + " (HTTPS_PROXY): 127.0.0.1 is an IP address", via + proxy + " (HTTPS_PROXY): connected to " + proxy, "tunnel to login.test:443", via + proxy + " (HTTPS_PROXY): TLS 1.3, certificate valid until 20", bundle + " (0600)"}},
 		{"named in NO_PROXY", "http://" + proxy, []string{"NO_PROXY=nosuch.invalid", "ETRUSTED_TOKEN_URL=https://nosuch.invalid/oauth/token"}, "login server: DNS", []string{"  cannot resolve nosuch.invalid: "}},
-		{"inspects TLS", "http://user:CANARY@" + proxy, nil, "login server: TLS", []string{"login.test:443 has a certificate of an unknown authority, issued by authority", "SSL_CERT_FILE"}},
+		{"inspects TLS", "http://user:CANARY@" + proxy, nil, "login server: TLS", []string{"login.test:443 has a certificate of an unknown authority: issued by authority for login.test,", "SSL_CERT_FILE"}},
 		{"requires a password", "http://" + proxy, nil, "login server: proxy",
 			[]string{"login.test:443 was not reached: the HTTP proxy answered 407 to CONNECT", "http://USER:PASSWORD@HOST:PORT", "Problem: network (login server: proxy)"}},
 		{"refuses", "http://user:CANARY@" + respondWith("HTTP/1.1 403 CANARY\r\nContent-Length: 0\r\n\r\n"), nil, "login server: proxy",
@@ -71,7 +64,7 @@ func TestCheckDiagnosesOutboundProxy(t *testing.T) {
 		{"is another server", "http://user:CANARY@" + respondWith("220 CANARY ESMTP\r\n"), nil, "login server: proxy",
 			[]string{"login.test:443 was not reached: the HTTP proxy does not answer as one", "Check HTTPS_PROXY and NO_PROXY"}},
 		{"is not there", "http://user:CANARY@127.0.0.1:1", nil, "login server: TCP",
-			[]string{"the proxy (HTTPS_PROXY) 127.0.0.1:", " refused the connection", "Check HTTPS_PROXY and NO_PROXY"}},
+			[]string{"the proxy (HTTPS_PROXY): 127.0.0.1:", " refused the connection", "Check HTTPS_PROXY and NO_PROXY"}},
 		{"is not a URL", "http://user:CANARY@host\x7f", nil, "login server: DNS", []string{"! HTTPS_PROXY is not a URL, so it has no effect", "  cannot resolve login.test: "}},
 	}
 	url := brokertest.Serve(t, eTrusted)
@@ -95,4 +88,28 @@ func TestCheckDiagnosesOutboundProxy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// connectKnownHosts answers CONNECT as a proxy that knows only eTrusted's hosts, both of which are at an address.
+func connectKnownHosts(conn net.Conn, address string) {
+	request := make([]byte, 4<<10)
+	n, _ := conn.Read(request)
+	line, _, _ := strings.Cut(string(request[:n]), "\r\n")
+	if !strings.Contains(line, " api.etrusted.com:443 ") && !strings.Contains(line, " login.etrusted.com:443 ") {
+		_, _ = io.WriteString(conn, "HTTP/1.1 503 No such host\r\n\r\n")
+		return
+	}
+	tunnelTo(conn, address)
+}
+
+// tunnelTo accepts a CONNECT request, and connects to an address.
+func tunnelTo(conn net.Conn, address string) {
+	server, err := net.Dial("tcp", address)
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }()
+	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+	go func() { _, _ = io.Copy(server, conn) }()
+	_, _ = io.Copy(conn, server)
 }

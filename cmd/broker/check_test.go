@@ -40,7 +40,7 @@ func mustDiagnose(t *testing.T, code int, stdout, stderr string, failed []string
 	if code != exitFailure || stderr != "" || !slices.Equal(failedSteps(stdout), failed) {
 		t.Errorf("exit code %d, ✗ %q, want %q\n%s%s", code, failedSteps(stdout), failed, stdout, stderr)
 	}
-	for _, part := range append(says, "What to do: ") {
+	for _, part := range append(says, "What to do:") {
 		if !strings.Contains(stdout, part) {
 			t.Errorf("got no %q in:\n%s", part, stdout)
 		}
@@ -93,135 +93,6 @@ func forLoopback(names ...string) x509.Certificate {
 	return x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour)}
 }
 
-// TestCheckFindsTheCause covers all failures except those of a proxy, which need a process: see TestCheckDiagnosesOutboundProxy.
-func TestCheckFindsTheCause(t *testing.T) {
-	t.Parallel()
-	const page = "<!doctype html><title>Welcome to the hotel</title>"
-	const token, api, noServer = "ETRUSTED_TOKEN_URL=", "ETRUSTED_API_URL=", "http://127.0.0.1:1"
-	tests := []struct {
-		name   string
-		broken func(t *testing.T, s *fakeetrusted.Server) (environ []string)
-		failed string
-		says   []string
-	}{
-		{"no such host", func(*testing.T, *fakeetrusted.Server) []string {
-			return []string{token + "https://nosuch.invalid/oauth/token"}
-		}, "login server: DNS", []string{"cannot resolve nosuch.invalid: ", "this machine's DNS", "Problem: network (login server: DNS)."}},
-		{"no such host, API", func(*testing.T, *fakeetrusted.Server) []string {
-			return []string{api + "https://nosuch.invalid"}
-		}, "API: DNS", []string{"cannot resolve nosuch.invalid: ", "✓ token ", "– GET /channels"}},
-		{"refused", func(*testing.T, *fakeetrusted.Server) []string {
-			return []string{token + noServer + "/oauth/token"}
-		}, "login server: TCP", []string{" refused the connection", "Nothing listens at the address in ETRUSTED_TOKEN_URL", "Problem: login server ("}},
-		{"refused, API", func(*testing.T, *fakeetrusted.Server) []string {
-			return []string{api + noServer}
-		}, "API: TCP", []string{" refused the connection", "Nothing listens at the address in ETRUSTED_API_URL", "✓ token ", "Problem: API ("}},
-		{"time-out, login server", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetTokenFault(fakeetrusted.Hang())
-			return nil
-		}, "token", []string{"the login server did not answer in time", "Problem: login server ("}},
-		{"time-out, API", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetAPIFault(fakeetrusted.Hang())
-			return nil
-		}, "GET /channels", []string{"the API did not answer in time", "Problem: API ("}},
-		{"time-out, TLS", func(t *testing.T, _ *fakeetrusted.Server) []string {
-			return []string{api + "https://" + silentServer(t)}
-		}, "API: TLS", []string{" did not finish the TLS handshake in time", "Problem: network ("}},
-		{"TLS, unknown authority", func(t *testing.T, s *fakeetrusted.Server) []string {
-			return []string{token + tlsServer(t, s, brokertest.NewCA(t, "Corporate \x1b[31m Proxy\n✓"), forLoopback()) + "/oauth/token"}
-		}, "login server: TLS", []string{"has a certificate of an unknown authority, issued by Corporate-31m-Proxy-\n", "SSL_CERT_FILE", "Problem: this machine ("}},
-		{"TLS, expired", func(t *testing.T, s *fakeetrusted.Server) []string {
-			expired := forLoopback()
-			expired.NotAfter = time.Now().Add(-time.Minute)
-			return []string{token + tlsServer(t, s, brokertest.NewCA(t, "a"), expired) + "/oauth/token"}
-		}, "login server: TLS", []string{"has a certificate that expired on 20", "Check this machine's clock first: it says 20", "Problem: login server ("}},
-		{"TLS, wrong name", func(t *testing.T, s *fakeetrusted.Server) []string {
-			other := forLoopback("other.example", "\x1b]0;evil\a.example")
-			other.IPAddresses = nil
-			return []string{api + strings.Replace(tlsServer(t, s, brokertest.NewCA(t, "a"), other), "127.0.0.1", "localhost", 1)}
-		}, "API: TLS", []string{"has a certificate for other.example, -0-evil-.example, not for localhost", "Check the host name in ETRUSTED_API_URL"}},
-		{"TLS, plain HTTP", func(t *testing.T, s *fakeetrusted.Server) []string {
-			return []string{api + strings.Replace(brokertest.Serve(t, s), "http:", "https:", 1)}
-		}, "API: TLS", []string{"does not speak TLS", "Problem: configuration ("}},
-		{"wrong URL, login server: HTML", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetTokenFault(fakeetrusted.Answer(200, "text/html", page))
-			return nil
-		}, "token", []string{"the login server did not return a token response: it is HTML or XML", "Check that ETRUSTED_TOKEN_URL", "Problem: configuration ("}},
-		{"wrong URL, API: HTML", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetAPIFault(fakeetrusted.Answer(200, "text/html; charset=utf-8", page))
-			return nil
-		}, "GET /channels", []string{"another server answered in the API's place (200 OK): the response is HTML", "Check ETRUSTED_API_URL", "Problem: configuration ("}},
-		{"wrong URL, API: HTML by another name", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetAPIFault(fakeetrusted.Answer(404, "", "\n "+page))
-			return nil
-		}, "GET /channels", []string{"another server answered in the API's place (404 Not Found): the response is HTML"}},
-		{"wrong URL, API: JSON", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetAPIFault(fakeetrusted.Answer(200, "application/json", `{"hello":"world"}`))
-			return nil
-		}, "GET /channels", []string{"the response is not a list of channels", "Check ETRUSTED_API_URL"}},
-		{"wrong URL, API: not found", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetAPIFault(fakeetrusted.Answer(404, "application/json", `{}`))
-			return nil
-		}, "GET /channels", []string{"wrong URL: the server has no /channels (404 Not Found)", "Check ETRUSTED_API_URL"}},
-		{"wrong URL, API: redirect", func(t *testing.T, s *fakeetrusted.Server) []string {
-			away := brokertest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
-			s.SetAPIFault(fakeetrusted.Redirect(307, away))
-			return nil
-		}, "GET /channels", []string{"wrong URL: the response is a redirect (307 Temporary Redirect), which is never followed"}},
-		{"rejected credentials", func(*testing.T, *fakeetrusted.Server) []string {
-			return []string{"ETRUSTED_CLIENT_SECRET=wrong"}
-		}, "token", []string{"the login server rejected the credentials (401 Unauthorized, invalid_client)", "SSO Client Management", "Problem: credentials (token).", "– GET /channels"}},
-		{"wrong audience", func(*testing.T, *fakeetrusted.Server) []string {
-			return []string{"ETRUSTED_AUDIENCE=https://other.example"}
-		}, "token", []string{"access_denied", "ETRUSTED_AUDIENCE"}},
-		{"missing rights", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetAPIFault(fakeetrusted.Status(403, nil))
-			return nil
-		}, "GET /channels", []string{"the client lacks the rights: the API returned 403 Forbidden", "SSO Client Management", "eTrusted administrator", "Problem: the client's rights ("}},
-		{"a firewall's 403", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetAPIFault(fakeetrusted.Answer(403, "text/html", page))
-			return nil
-		}, "GET /channels", []string{"another server answered in the API's place (403 Forbidden): the response is HTML"}},
-		{"token refused", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetAPIFault(fakeetrusted.Status(401, nil))
-			return nil
-		}, "GET /channels", []string{"the API rejected the token (401 Unauthorized)", "ETRUSTED_AUDIENCE"}},
-		{"too many requests", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetAPIFault(fakeetrusted.Status(429, nil))
-			return nil
-		}, "GET /channels", []string{"too many requests: the API returned 429 Too Many Requests"}},
-		{"API down", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetAPIFault(fakeetrusted.Answer(503, "text/html", page))
-			return nil
-		}, "GET /channels", []string{"the API returned 503 Service Unavailable", "eTrusted status page", "Problem: API ("}},
-		{"login server down", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetTokenFault(fakeetrusted.Status(503, nil))
-			return nil
-		}, "token", []string{"the login server answered 503 Service Unavailable", "Problem: login server ("}},
-		{"clock", func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetTokenFault(lateBy(fakeetrusted.New(fakeetrusted.Options{}), -10*time.Minute))
-			s.SetAPIFault(fakeetrusted.Answer(200, "application/json", "[1,2]"))
-			return nil
-		}, "clock", []string{"this machine's clock is 10m", " ahead of the login server's", "ntp", "200 OK, channels: 2", "Problem: this machine (clock)."}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
-			environ := append(brokertest.Environ(brokertest.Serve(t, eTrusted)), test.broken(t, eTrusted)...)
-			timeout := brokertest.Timeout.String()
-			if strings.HasPrefix(test.name, "time-out") {
-				timeout = "2s" // enough for the other steps on a machine that is busy
-			}
-			code, stdout, stderr := ask([]string{"check", "-timeout", timeout}, environ...)
-			mustDiagnose(t, code, stdout, stderr, []string{test.failed}, test.says...)
-			if strings.ContainsAny(stdout, "\x1b\a") {
-				t.Errorf("got control characters: %q", stdout)
-			}
-		})
-	}
-}
-
 // lateBy is handler with another clock.
 func lateBy(handler http.Handler, by time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -252,7 +123,7 @@ func TestCheckPasses(t *testing.T) {
 			names = append(names, columns.Split(rest, 2)[0])
 		}
 	}
-	if want := []string{"configuration", "files", "login server: DNS", "login server: TCP", "API: DNS", "API: TCP", "clock", "token", "GET /channels", "app's listener", "admin listener"}; !slices.Equal(names, want) {
+	if want := []string{"configuration", "files", "login server: DNS", "login server: TCP", "clock", "token", "API: DNS", "API: TCP", "GET /channels", "app's listener", "admin listener"}; !slices.Equal(names, want) {
 		t.Errorf("steps %q, want %q", names, want)
 	}
 	for _, part := range []string{"received, valid for 300 s; audience https://api.etrusted.com; scopes email, profile\n", "200 OK, channels: 3\n", "✓ configuration ", "settings are valid\n", "in sync (within a minute)\n", "\nAll checks passed.\n"} {
@@ -355,13 +226,18 @@ func TestCheckAsJSON(t *testing.T) {
 
 func TestCheckOfAWrongConfiguration(t *testing.T) {
 	t.Parallel()
-	environ := []string{"ETRUSTED_CLIENT_ID=" + canaryID, "ETRUSTED_API_URL=ftp://" + canarySecret, "BROKER_LISTEN=8080", "ETRUSTED_CLIENT_SCRET=" + canarySecret}
+	environ := []string{"ETRUSTED_CLIENT_ID=" + canaryID, "ETRUSTED_API_URL=ftp://" + canarySecret, "BROKER_LISTEN=8080", "BROKER_UPSTREAM_TIMEOT=" + canarySecret}
 	blamed := []string{"ETRUSTED_CLIENT_SECRET", "ETRUSTED_API_URL", "BROKER_LISTEN"}
 	code, stdout, stderr := ask([]string{"check"}, environ...)
-	if code != exitConfig || !slices.Equal(problemsIn(stderr), blamed) || !slices.Equal(failedSteps(stdout), []string{"configuration"}) {
+	if code != exitConfig || stderr != "" || !slices.Equal(failedSteps(stdout), []string{"configuration"}) {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
-	for _, part := range []string{"invalid: ETRUSTED_CLIENT_SECRET, ETRUSTED_API_URL, BROKER_LISTEN\n", "! ETRUSTED_CLIENT_SCRET is not a variable", "Problem: configuration ("} {
+	for _, variable := range blamed {
+		if strings.Count(stdout, " "+variable+": ") != 1 {
+			t.Errorf("want the error of %s once in:\n%s", variable, stdout)
+		}
+	}
+	for _, part := range []string{"BROKER_UPSTREAM_TIMEOT is not a variable", "Problem: configuration ("} {
 		if !strings.Contains(stdout, part) {
 			t.Errorf("got no %q in:\n%s", part, stdout)
 		}
@@ -427,7 +303,7 @@ func TestCheckIsInterrupted(t *testing.T) {
 			var stdout, stderr brokertest.LogBuffer
 			ended := make(chan int, 1)
 			go func() { ended <- run(ctx, "broker", []string{"check", "-timeout", "1h"}, environ, &stdout, &stderr) }()
-			waitingFor := map[string]string{"token": "✓ API: TCP", "API": "✓ token", "TLS": "✓ API: TCP"}[name]
+			waitingFor := map[string]string{"token": "✓ login server: TCP", "API": "✓ token", "TLS": "✓ API: TCP"}[name]
 			brokertest.Eventually(t, "the check has come so far", func() bool { return strings.Contains(stdout.String(), waitingFor) })
 			interrupt()
 			if code := brokertest.Receive(t, "the end", ended); code != exitFailure || failedSteps(stdout.String()) != nil || !strings.Contains(stdout.String(), "The check was interrupted before the end.") {
@@ -474,7 +350,7 @@ func TestCheckOfFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr = ask([]string{"check"}, environ...)
-	mustDiagnose(t, code, stdout, stderr, []string{"token of shop-de"}, "cannot read the credentials: "+secret+" is empty")
+	mustDiagnose(t, code, stdout, stderr, []string{"files"}, secret+" is empty", "– token of shop-de")
 	if err := os.Remove(secret); err != nil {
 		t.Fatal(err)
 	}

@@ -37,11 +37,13 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "run the broker, configured by the environment (also without a command)", false, serveCommand},
-		{"demo", "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
+		{demoName, "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
 		{"check", "test every step from the configuration to a first request; -json, -timeout 10s", true, checkCommand},
+		{runName, "start a broker for COMMAND ARGS…, and end with it; -timeout 30s, -intercept, -log FILE, -demo", true, runCommand},
+		{"status", "print the state of the running broker in five lines; -json", true, statusCommand},
 		{"wait", "wait until the broker is ready, for start scripts; -timeout 30s", true, waitCommand},
 		{"health", "exit with 0 if the broker runs: a health check that needs no shell", false, healthCommand},
-		{"ca", "print the broker's CA certificate and how to make an app trust it: see BROKER_INTERCEPT_CA_DIR", false, caCommand},
+		{"ca", "print the broker's CA certificate and how to make an app trust it; -bundle: with the system's CAs", true, caCommand},
 		{"config", "print every variable with its effective value, its source and its meaning", false, configCommand},
 		{"version", "print version, revision and Go version", false, versionCommand},
 	}
@@ -53,6 +55,9 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 	name := "serve"
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
+	}
+	if name == "--version" || name == "-version" {
+		name = "version"
 	}
 	all := commands()
 	known := slices.IndexFunc(all, func(c command) bool { return c.name == name })

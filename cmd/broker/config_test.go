@@ -185,10 +185,12 @@ func TestRefusesInvalidPort(t *testing.T) {
 	}
 }
 
-func TestRefusesURLWithoutHost(t *testing.T) {
+func TestRefusesURLWithoutValidHost(t *testing.T) {
 	for _, variable := range []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"} {
-		if _, problems := config.Load(brokertest.EnvironWithoutServers(variable + "=https://:443")); len(problems) != 1 {
-			t.Errorf("%s: got %d problems, want 1: %v", variable, len(problems), problems)
+		for _, value := range []string{"https://:443", "https://b\u00fccher.example", "https://api.example:0443", "http://[::1%25lo]:1"} {
+			if _, problems := config.Load(brokertest.EnvironWithoutServers(variable + "=" + value)); len(problems) != 1 {
+				t.Errorf("%s=%s: got %d problems, want 1: %v", variable, value, len(problems), problems)
+			}
 		}
 	}
 }
@@ -216,7 +218,8 @@ func TestReportsAllProblemsAtOnce(t *testing.T) {
 		"BROKER_REPLAY_401=CANARY-replay", "BROKER_REPLAY_BUFFER=CANARY-buffer",
 		"BROKER_ALLOW=CANARY-pattern", "BROKER_ACCESS_KEY=CANARY-key", "BROKER_ACCESS_KEY_FILE=CANARY-key-file",
 		"BROKER_TLS_CERT_FILE=CANARY-cert-file", "BROKER_TLS_KEY_FILE=CANARY-tls-key-file", "BROKER_TLS_CLIENT_CA_FILE=CANARY-ca-file",
-		"BROKER_REWRITE_LINKS=CANARY-links", "BROKER_TOKEN_ENDPOINT=CANARY-token-endpoint", "BROKER_INTERCEPT_CA_DIR=CANARY-ca-folder", "BROKER_PASS_HOSTS=https://CANARY-pass",
+		"BROKER_REWRITE_LINKS=CANARY-links", "BROKER_TOKEN_ENDPOINT=CANARY-token-endpoint", "BROKER_INTERCEPT_CA_DIR=CANARY-ca-folder",
+		"BROKER_PASS_HOSTS=https://CANARY-pass", "BROKER_INTERCEPT_LISTEN=CANARY-intercept", "BROKER_UPSTREAM_RESOLVER=CANARY-resolver",
 		"BROKER_TOKEN_STORE=CANARY-store", "BROKER_TOKEN_STORE_FILE=CANARY-store-file",
 		"BROKER_ACCESS_LOG=CANARY-access-log", "BROKER_PPROF=CANARY-profiles",
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -12,17 +13,33 @@ import (
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/internal/server"
-	"etrusted-broker/tokensource"
 )
+
+const demoName = "demo"
 
 // demoLifetime is the lifetime of the demo's tokens: short, so that refreshes can be watched.
 const demoLifetime = 30 * time.Second
 
 func demoCommand(ctx context.Context, i invocation) int {
+	url, stop, err := startFake(ctx)
+	if err != nil {
+		printLine(i.stderr, "%s demo: %v", i.program, err)
+		return exitFailure
+	}
+	defer stop()
+	i.environ = demoEnvironment(i.environ, url)
+	c, ok := i.configured()
+	if !ok {
+		return exitConfig
+	}
+	return i.serve(ctx, c, func(l server.Listeners) { i.printIntroduction(c, url, l) })
+}
+
+// startFake starts the fake eTrusted on a free loopback port.
+func startFake(ctx context.Context) (url string, stop func(), _ error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		printLine(i.stderr, "%s: cannot start the fake eTrusted: %v", i.program+" demo", err)
-		return exitFailure
+		return "", nil, fmt.Errorf("cannot start the fake eTrusted: %w", err)
 	}
 	eTrusted := &http.Server{
 		Handler:           fakeetrusted.New(fakeetrusted.Options{Lifetime: demoLifetime}),
@@ -33,14 +50,7 @@ func demoCommand(ctx context.Context, i invocation) int {
 			panic(err) // a loopback listener of this process
 		}
 	}()
-	defer func() { _ = eTrusted.Close() }() // the demo ends with it
-	url := "http://" + listener.Addr().String()
-	i.environ = demoEnvironment(i.environ, url)
-	c, ok := i.configured()
-	if !ok {
-		return exitConfig
-	}
-	return i.serve(ctx, c, func(l server.Listeners) { i.printIntroduction(c, url, l) })
+	return "http://" + listener.Addr().String(), func() { _ = eTrusted.Close() }, nil
 }
 
 // demoEnvironment points the broker at the fake eTrusted. Real credentials in the environment are dropped.
@@ -55,7 +65,7 @@ func demoEnvironment(environ []string, url string) []string {
 
 // printIntroduction prints what to try.
 func (i invocation) printIntroduction(c config.Config, fake string, l server.Listeners) {
-	curl, url := curlFor(c, l.App[0])
+	usage := server.Usage(c, l.App[0])
 	printLine(i.stdout, `
 The broker is running in front of a fake eTrusted with sample data.
 
@@ -66,7 +76,7 @@ Try, in another terminal:
 
   %[1]s %[2]s/channels
   %[1]s '%[2]s/reviews?count=2&rating=5'
-  %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, curl, url, fake)
+  %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, usage.Curl, usage.URL, fake)
 	if l.Admin != nil {
 		printLine(i.stdout, `
 Tokens live %[2]v here. To watch one being refreshed, open the status page in a browser:
@@ -79,25 +89,4 @@ or ask for the same facts:
   curl http://%[1]s/metrics`, l.Admin.Addr(), demoLifetime)
 	}
 	printLine(i.stdout, "\nCtrl-C ends it.\n")
-}
-
-// curlFor returns how to call the app's listener: the command and the base URL.
-func curlFor(c config.Config, app net.Listener) (curl, url string) {
-	curl, url = "curl", "http://"+app.Addr().String()
-	if app.Addr().Network() == "unix" {
-		curl, url = "curl --unix-socket "+app.Addr().String(), "http://localhost"
-	}
-	if c.TLSCertFile != "" {
-		curl, url = curl+" --cacert "+c.TLSCertFile, strings.Replace(url, "http:", "https:", 1)
-	}
-	if c.TLSClientCAFile != "" {
-		curl += " --cert CERTIFICATE --key KEY"
-	}
-	switch {
-	case c.AccessKeyFile != "":
-		curl += ` -H "Authorization: Bearer $(head -n 1 ` + c.AccessKeyFile + `)"`
-	case !c.AccessKey.Equal(tokensource.Secret{}):
-		curl += ` -H "Authorization: Bearer $BROKER_ACCESS_KEY"`
-	}
-	return curl, url
 }

@@ -25,16 +25,17 @@ var messagePackages = []string{
 
 // excludedSources are files, or functions in files, whose texts are not messages. The value is the reason.
 var excludedSources = map[string]string{
-	"cmd/broker/help.go":                   "the help",
-	"cmd/broker/cli.go:commands":           "the help",
-	"cmd/broker/check.go:checkCommand":     "the help",
-	"cmd/broker/demo.go:printIntroduction": "what the demo prints",
-	"cmd/broker/demo.go:curlFor":           "what the demo prints",
-	"internal/admin/display.go":            "the status page's figures, in words",
-	"internal/admin/lasthour.go":           "the status page's figures, in words",
-	"internal/admin/page.go":               "the status page's tables",
-	"proxy/localca/certificate.go":         "the content of a certificate, and errors of crypto/rand",
-	"proxy/localca/trust.go":               "what 'broker ca' prints",
+	"cmd/broker/help.go":                    "the help",
+	"cmd/broker/cli.go:commands":            "the help",
+	"cmd/broker/check.go:checkCommand":      "the help",
+	"cmd/broker/check_config.go:storeProbe": "a step of check",
+	"cmd/broker/check_listen.go":            "steps of check",
+	"cmd/broker/check_print.go":             "what is around the steps of check",
+	"cmd/broker/run.go:register":            "the help",
+	"cmd/broker/demo.go:printIntroduction":  "what the demo prints",
+	"internal/server/usage.go":              "commands to paste",
+	"proxy/localca/certificate.go":          "the content of a certificate, and errors of crypto/rand",
+	"proxy/localca/trust.go":                "what 'broker ca' prints",
 }
 
 // excludedPrefixes are the beginnings of other texts that are not messages.
@@ -43,6 +44,9 @@ var excludedPrefixes = []string{
 	"net/http: TLS ", "http: server ", "http2: ", // texts of net/http, with which package neterr compares
 	"etrusted-broker token store 2", // input of a key derivation
 	"give up after this long",       // the help of 'broker wait'
+	"print only a bundle, PEM: ",    // the help of 'broker ca'
+	"tls: no certificates ",         // a text of crypto/tls, with which package server compares
+	"print the whole ",              // the help of 'broker status'
 	"tokensource: ", "proxy: ",      // bugs, not wrong use
 }
 
@@ -69,6 +73,46 @@ func TestTroubleshootingHasEveryMessage(t *testing.T) {
 	}
 	if found < 400 {
 		t.Errorf("got %d sentences in the sources, want at least 400", found)
+	}
+}
+
+// codePattern matches the code of a problem where it is defined.
+var codePattern = regexp.MustCompile(`\b\w*[cC]ode\w*\s*[:=]\s*"([a-z-]*[a-z])"|(?:unreachable|tooSlow|untrusted)\("([a-z-]+)"|RequestError\{"([a-z-]+)"`)
+
+// The status page links to the code of a problem in docs/troubleshooting.md, and operators search for it.
+func TestTroubleshootingHasEveryCode(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, dir := range []string{"internal/admin", "internal/neterr", "proxy", "proxy/access", "proxy/http1", "tokensource"} {
+		files, err := filepath.Glob(filepath.Join("../..", dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, match := range codePattern.FindAllStringSubmatch(string(source), -1) {
+				code := match[1] + match[2]
+				if match[3] != "" {
+					code = "malformed-" + match[3]
+				}
+				if !strings.HasSuffix(file, "_test.go") {
+					found++
+					if !strings.Contains(string(page), "`"+code+"`") {
+						t.Errorf("%s has the code %s, which docs/troubleshooting.md does not explain", file, code)
+					}
+				}
+			}
+		}
+	}
+	if found < 60 {
+		t.Errorf("got %d codes in the sources, want at least 60", found)
 	}
 }
 
@@ -244,4 +288,50 @@ func sentences(m message) []string {
 		}
 	}
 	return all
+}
+
+// docs/check.md has the text of every step that may fail, apart from those that package neterr and the login server provide.
+func TestCheckDocsHaveEveryFailure(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/check.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../../internal/check/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range append(files, "check_listen.go") {
+		for _, m := range failures(t, file) {
+			for _, sentence := range sentences(m) {
+				if found++; !strings.Contains(string(page), sentence) {
+					t.Errorf("%s has a failure that docs/check.md does not explain:\n%s", m.where, sentence)
+				}
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("got %d sentences in the sources, want at least 20", found)
+	}
+}
+
+// failures returns the texts of the calls of Failed in a file.
+func failures(t *testing.T, file string) []message {
+	t.Helper()
+	set := token.NewFileSet()
+	parsed, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	visitor := &collector{where: func(at token.Pos) string { return set.Position(at).String() }}
+	ast.Inspect(parsed, func(node ast.Node) bool {
+		if call, ok := node.(*ast.CallExpr); ok && !strings.HasSuffix(file, "_test.go") {
+			if _, name := calleeName(call.Fun); name == "Failed" && len(call.Args) == 3 {
+				ast.Walk(visitor, call.Args[1])
+			}
+		}
+		return true
+	})
+	return visitor.all
 }

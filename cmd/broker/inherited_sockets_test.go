@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"net"
 	"net/http"
 	"os"
@@ -50,6 +51,33 @@ func TestServesInheritedSockets(t *testing.T) {
 	}
 }
 
+// A socket unit may open one socket for each of IPv4 and IPv6, for the app and for interception.
+func TestServesSeveralInheritedSockets(t *testing.T) {
+	t.Parallel()
+	var listeners []net.Listener
+	for range 5 {
+		listeners = append(listeners, brokertest.Listen(t, "tcp", "127.0.0.1:0"))
+	}
+	api := strings.Replace(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "127.0.0.1", "localhost", 1)
+	startCommand(t, withInheritedSockets(t, "app:intercept:app:intercept:admin", listeners, brokertest.Environ(api, "BROKER_INTERCEPT_CA_DIR="+t.TempDir())...))
+	brokertest.Eventually(t, "the broker is ready", func() bool {
+		return brokertest.Get(t, "http://"+listeners[4].Addr().String()+"/readyz").Status == http.StatusOK
+	})
+	for _, app := range []net.Listener{listeners[0], listeners[2]} {
+		if got := brokertest.Get(t, "http://"+app.Addr().String()+"/channels"); got.Status != http.StatusOK {
+			t.Errorf("%s: got status %d, %v, want 200", app.Addr(), got.Status, got.Err)
+		}
+	}
+	for _, intercept := range []net.Listener{listeners[1], listeners[3]} {
+		conn, err := tls.Dial("tcp", intercept.Addr().String(), &tls.Config{ServerName: "localhost", InsecureSkipVerify: true})
+		if err != nil {
+			t.Errorf("%s: got %v, want a TLS connection", intercept.Addr(), err)
+			continue
+		}
+		_ = conn.Close()
+	}
+}
+
 // nonListener passes a file that is not a listening socket.
 type nonListener struct {
 	net.Listener
@@ -94,9 +122,8 @@ func TestRefusesUnusableSockets(t *testing.T) {
 		says      string
 	}{
 		{"beyond this machine", []net.Listener{brokertest.Listen(t, "tcp", "0.0.0.0:0")}, "x", "BROKER_LISTEN: would let other machines use the credentials"},
-		{"two for the app", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "x:y", "LISTEN_FDS: more than one socket for the app"},
-		{"two without names", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "", "LISTEN_FDS: more than one socket for the app"},
-		{"two for the admin", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "admin:admin", "LISTEN_FDS: more than one socket for the app, or for the admin listener"},
+		{"interception without a CA", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "intercept", "LISTEN_FDS: a socket with FileDescriptorName=intercept needs BROKER_INTERCEPT_CA_DIR"},
+		{"two for the admin", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), brokertest.Listen(t, "tcp", "127.0.0.1:0")}, "admin:admin", "LISTEN_FDS: more than one socket for the admin listener"},
 		{"file", []net.Listener{nonListener{file: file}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket: in the .socket unit, use only ListenStream=`},
 		{"datagram", []net.Listener{nonListener{file: socketFile(t, udp)}}, "x", `LISTEN_FDS: the socket \"x\" is not a listening stream socket`},
 		{"connection", []net.Listener{brokertest.Listen(t, "tcp", "127.0.0.1:0"), nonListener{file: socketFile(t, conn)}}, "x:admin", `LISTEN_FDS: the socket \"admin\" is not a listening stream socket`},

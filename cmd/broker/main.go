@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"etrusted-broker/internal/config"
@@ -13,15 +14,32 @@ import (
 )
 
 func main() {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		<-signals
-		cancel()
-		<-signals // a second signal ends the program at once
-		os.Exit(exitFailure)
-	}()
+	// The broker does not end when the reader of its log does, nor when an operator asks it to read its files again: it watches
+	// them. These signals have a handler because a child would inherit that they are ignored.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGHUP)
+	command := ""
+	if len(os.Args) > 1 {
+		command = os.Args[1]
+	}
+	if command != runName { // which forwards signals
+		signals := make(chan os.Signal, 2)
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		if command == demoName || isTerminal(os.Stderr) {
+			signal.Notify(signals, syscall.SIGHUP) // the terminal is gone
+		}
+		go func() {
+			<-signals
+			cancel()
+			<-signals // a second signal ends the program at once
+			os.Exit(exitFailure)
+		}()
+	}
+	for _, name := range config.StandardVariables() { // as config.Environment does
+		if value := os.Getenv(name); strings.HasSuffix(value, "\r") {
+			_ = os.Setenv(name, strings.TrimSuffix(value, "\r"))
+		}
+	}
 	environ := os.Environ()
 	harden.Process(config.SecretVariables())
 	harden.LimitMemory()

@@ -21,7 +21,7 @@ func TestNotifyReportsEachStateChange(t *testing.T) {
 	manager := brokertest.NewSystemd(t).Start()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{Lifetime: 2 * time.Second})
 	eTrusted.SetTokenFault(fakeetrusted.Status(http.StatusServiceUnavailable, nil))
-	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Variable(), "WATCHDOG_USEC=200000", "BROKER_SHUTDOWN_GRACE=7s"))
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), manager.Variable(), "WATCHDOG_USEC=40000", "BROKER_SHUTDOWN_GRACE=7s"))
 	brokertest.Eventually(t, "the status says why it is not ready", func() bool {
 		return strings.HasPrefix(manager.Status(), "not ready: the login server answered 503")
 	})
@@ -78,8 +78,9 @@ func TestNotifyStaysUpWithRejectedCredentials(t *testing.T) {
 		return strings.Contains(manager.Status(), "rejected the credentials") && strings.Contains(manager.Status(), "SSO Client Management")
 	})
 	brokertest.Eventually(t, "the broker resets the watchdog", func() bool { return manager.Count("WATCHDOG=1") >= 20 })
-	if n := manager.Count("READY="); n != 0 {
-		t.Errorf("got READY=1, want none: %q", manager.Messages())
+	// Only the operator can help, who must not wait for systemctl to time out.
+	if n := manager.Count("READY=1"); n != 1 {
+		t.Errorf("got READY=1 %d times, want once: %q", n, manager.Messages())
 	}
 	if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "SSO Client Management") {
 		t.Errorf("got status %d, want 503 with the cause: %s", got.Status, got.Body)

@@ -105,8 +105,8 @@ func TestUsesProxyAndCertificateVariables(t *testing.T) {
 		p := startProcess(t, append(environ, "SSL_CERT_FILE="+bundle, "HTTPS_PROXY="+refusing))
 		brokertest.Eventually(t, "the token request fails", func() bool { return len(p.logs.Lines("token request failed")) > 0 })
 		line := p.logs.Lines("token request failed")[0]
-		if reason, _ := line["reason"].(string); !strings.Contains(reason, "407") || !strings.Contains(line["hint"].(string), "HTTPS_PROXY") {
-			t.Errorf("got %v, want the cause and a variable to check", line)
+		if reason, _ := line["reason"].(string); !strings.Contains(reason, "407") || !strings.Contains(line["hint"].(string), "HTTPS_PROXY") || line["code"] != "no-token" {
+			t.Errorf("got %v, want the cause, a variable to check, and the code no-token", line)
 		}
 		if strings.Contains(p.logs.String(), "CANARY") {
 			t.Errorf("the log contains text of the proxy:\n%s", p.logs)

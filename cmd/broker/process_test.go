@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,6 +26,11 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
+	// The tests wait for processes, servers and timeouts. Without an explicit -parallel, run more of them than there are processors.
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = parallel.Value.Set("8")
+	}
 	code := m.Run()
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)

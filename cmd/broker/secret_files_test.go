@@ -121,8 +121,9 @@ func TestWaitsForLateCredentialFiles(t *testing.T) {
 	environ := brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_TOKEN_WAIT=10ms",
 		"ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+id, "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+secret)
 	for _, command := range []string{"config", "check"} {
-		if code, _, stderr := invoke([]string{command}, environ...); code != exitConfig || !strings.Contains(stderr, "ETRUSTED_CLIENT_ID_FILE: file not found") {
-			t.Errorf("%s: got exit code %d and\n%s\nwant %d and the missing file", command, code, stderr, exitConfig)
+		want := map[string]string{"config": "ETRUSTED_CLIENT_ID_FILE: file not found", "check": "ETRUSTED_CLIENT_ID_FILE: " + id + " does not exist"}[command]
+		if code, stdout, stderr := invoke([]string{command}, environ...); code != exitConfig || !strings.Contains(stdout+stderr, want) {
+			t.Errorf("%s: got exit code %d and\n%s%s\nwant %d and %q", command, code, stdout, stderr, exitConfig, want)
 		}
 	}
 	b := startBroker(t, nil, environ)

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,7 +32,7 @@ func TestStatusCountsRequests(t *testing.T) {
 	}
 	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	send("GET", "/channels", http.Header{})
-	send("GET", "/nowhere", http.Header{})                                // the API's 404
+	send("GET", "/nowhere?secret=1", http.Header{})                       // the API's 404
 	send("GET", "/@unknown/channels", http.Header{})                      // answered by the broker, for no account
 	send("GET", "/channels", http.Header{"Origin": {"https://evil.org"}}) // the same
 	send("POST", "/oauth/token", form)                                    // answered by the broker, with success
@@ -53,6 +55,20 @@ func TestStatusCountsRequests(t *testing.T) {
 	}
 	if status.Denied["browser"] != 1 || status.Denied["host"] != 0 {
 		t.Errorf("got the refusals %v, want 1 of a browser and 0 of a host", status.Denied)
+	}
+	var failures []string
+	for _, failure := range status.Failures {
+		failures = append(failures, fmt.Sprintln(failure.Account, failure.Method, failure.Path, failure.Status, failure.Code, failure.Hint != ""))
+	}
+	want := []string{
+		"default GET /channels 503  true\n", " GET /channels 403 browser-request true\n",
+		" GET /@unknown/channels 404 unknown-account true\n", "default GET /nowhere 404  true\n",
+	}
+	if !slices.Equal(failures, want) {
+		t.Errorf("got the failures %q, want %q", failures, want)
+	}
+	if got := status.Usage; got == nil || got.URL != b.URL || got.Curl != "curl" || got.API == "" {
+		t.Errorf("got the usage %+v, want the URL %s", got, b.URL)
 	}
 	if status.Cause != admin.CauseAPI || status.State != admin.BrokerDegraded {
 		t.Errorf("one of three requests failed at the API: got %+v, want degraded because of the API", status.Diagnosis)

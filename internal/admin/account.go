@@ -3,7 +3,6 @@ package admin
 import (
 	"time"
 
-	"etrusted-broker/internal/stats"
 	"etrusted-broker/tokensource"
 )
 
@@ -11,7 +10,11 @@ import (
 type Account struct {
 	Account string       `json:"account"`
 	State   AccountState `json:"state"`
-	Cause   Cause        `json:"cause"`
+	// Since is when the state began.
+	Since time.Time `json:"since"`
+	Cause Cause     `json:"cause"`
+	// Code is the code of the problem in docs/troubleshooting.md; absent without one.
+	Code string `json:"code,omitempty"`
 	// NeedsAttention reports that there is a problem, which an operator may have to fix.
 	NeedsAttention bool   `json:"needs_attention"`
 	Summary        string `json:"summary"`
@@ -32,8 +35,8 @@ type Account struct {
 	// Refreshes counts token requests by outcome.
 	Refreshes map[tokensource.Outcome]uint64 `json:"refreshes"`
 	// LastHour lists the minutes of the last hour in which a token request ended, oldest first.
-	LastHour       []stats.Minute `json:"last_hour"`
-	RequestsWaited uint64         `json:"requests_waited"`
+	LastHour       []RefreshMinute `json:"last_hour"`
+	RequestsWaited uint64          `json:"requests_waited"`
 	// Shared is absent if the token is not shared with other brokers.
 	Shared *SharedToken `json:"shared,omitempty"`
 	// Invalidations counts tokens that were replaced after a 401 from the API.
@@ -47,9 +50,8 @@ type Account struct {
 	// LastError is why the last token request failed; absent if it succeeded.
 	LastError *Problem `json:"last_error,omitempty"`
 	// UnusedCredentials says why changed credentials are not used; present only in the state AccountStale.
-	UnusedCredentials *Problem       `json:"unused_credentials,omitempty"`
-	Requests          Requests       `json:"requests"`
-	Display           AccountDisplay `json:"display"`
+	UnusedCredentials *Problem `json:"unused_credentials,omitempty"`
+	Requests          Requests `json:"requests"`
 }
 
 // SharedToken is this broker's view of a token that it shares with others.
@@ -68,13 +70,15 @@ type Problem struct {
 	At      time.Time `json:"at"`
 }
 
-func (c Config) account(snapshot tokensource.Snapshot, traffic stats.Account, now time.Time) Account {
+func (h *Handler) account(snapshot tokensource.Snapshot, recent traffic, now time.Time) Account {
 	state := stateOf(snapshot)
 	account := Account{
 		Account:               snapshot.Account,
 		State:                 state,
-		Cause:                 c.causeOf(snapshot),
-		NeedsAttention:        accountStateDisplay[state].needsAttention,
+		Since:                 h.history.since(accountKey+snapshot.Account, string(state), now),
+		Cause:                 h.config.causeOf(snapshot),
+		Code:                  codeOf(snapshot, state),
+		NeedsAttention:        needsAttention(state),
 		Summary:               summarize(snapshot, state),
 		TokenValid:            snapshot.Valid,
 		TokenIssued:           snapshot.Issued.UTC(),
@@ -87,14 +91,13 @@ func (c Config) account(snapshot tokensource.Snapshot, traffic stats.Account, no
 		NextAttempt:           snapshot.NextAttempt.UTC(),
 		ConsecutiveFailures:   snapshot.ConsecutiveFailures,
 		Refreshes:             map[tokensource.Outcome]uint64{},
-		LastHour:              append([]stats.Minute{}, traffic.Refreshes...),
+		LastHour:              h.history.refreshesOf(snapshot.Account, now),
 		RequestsWaited:        snapshot.RequestsWaited,
 		Invalidations:         snapshot.Invalidations,
-		Replays:               orEmpty(traffic.Replays),
+		Replays:               h.config.Metrics.Retries(snapshot.Account),
 		CredentialReloads:     map[tokensource.ReloadOutcome]uint64{},
 		CredentialsChanged:    snapshot.LastChange.UTC(),
-		Requests:              requestsOf(traffic, now.Sub(c.Started)),
-		Display:               displayOf(snapshot, state, traffic.Refreshes, now),
+		Requests:              recent.of(snapshot.Account),
 	}
 	for i, outcome := range tokensource.ReloadOutcomes {
 		account.CredentialReloads[outcome] = snapshot.Reloads[i]
@@ -122,12 +125,4 @@ func (a Account) reason() string {
 		return a.UnusedCredentials.Reason
 	}
 	return a.LastError.Reason
-}
-
-// orEmpty returns counts, or an empty map for nil, which JSON would encode as null.
-func orEmpty(counts map[string]uint64) map[string]uint64 {
-	if counts == nil {
-		return map[string]uint64{}
-	}
-	return counts
 }

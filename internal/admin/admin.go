@@ -3,30 +3,39 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
 
-	"etrusted-broker/internal/stats"
+	"etrusted-broker/metrics"
 	"etrusted-broker/tokensource"
 )
 
-// Config configures the handler. All fields are required unless they say otherwise.
+// Config configures a Handler. All fields are required unless they say otherwise.
 type Config struct {
 	Version, Revision string
 	Started           time.Time
 	// Tokens returns a snapshot of each account's source.
 	Tokens func() []tokensource.Snapshot
-	// Traffic returns the recent counts, and InFlight the number of requests in progress.
-	Traffic  func() stats.Snapshot
+	// Metrics has the counts of requests, and InFlight returns the number of requests in progress.
+	Metrics  *metrics.Metrics
 	InFlight func() int64
 	// Draining reports whether the broker is shutting down.
 	Draining func() bool
 	// StoreProblem returns why the token store is not used; empty while it is. It is nil if the token is not shared.
 	StoreProblem func() string
+	// Usage returns how apps call the broker; nil before it listens.
+	Usage func() *Usage
 	// Settings lists the effective configuration, with secrets masked.
 	Settings []Setting
-	Metrics  http.Handler
+}
+
+// Usage is how apps call the broker.
+type Usage struct {
+	API  string `json:"api"`  // base URL of the API
+	URL  string `json:"url"`  // base URL of the broker, which replaces it; followed by /@NAME for another account than the default
+	Curl string `json:"curl"` // curl with the options that the listener needs, without a URL
 }
 
 // Setting is a variable of the configuration, safe to show.
@@ -37,31 +46,61 @@ type Setting struct {
 	Meaning string `json:"meaning"`
 }
 
-// Handler returns the handler of the admin listener.
-func Handler(config Config) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		writePage(w, config.status(time.Now()))
-	})
+// Handler is the handler of the admin listener. Create it with New. All methods are safe for concurrent use; Run must be called
+// once.
+type Handler struct {
+	config   Config
+	mux      http.ServeMux
+	history  history
+	failures failures
+}
+
+// New returns a Handler.
+func New(config Config) *Handler {
+	h := &Handler{config: config, history: newHistory(time.Now())}
 	for path, file := range pageFiles {
-		mux.Handle("GET "+path, file)
+		h.mux.Handle("GET "+path, file)
 	}
-	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) {
-		writeStatus(w, config.status(time.Now()))
+	h.mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) {
+		writeStatus(w, h.status(time.Now()))
 	})
-	mux.Handle("GET /metrics", config.Metrics)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+	h.mux.Handle("GET /metrics", config.Metrics.Handler())
+	h.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, http.StatusOK, "ok: the broker is running")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	h.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if reason := notReadyReason(config.Draining(), config.Tokens()); reason != "" {
 			writeText(w, http.StatusServiceUnavailable, "not ready: "+reason)
 			return
 		}
 		writeText(w, http.StatusOK, "ok: there is a valid token")
 	})
-	return withSecurityHeaders(mux)
+	return h
 }
+
+// Run records what rates, charts and the times of changes need, until ctx is done.
+func (h *Handler) Run(ctx context.Context) {
+	ticker := time.NewTicker(sampleInterval)
+	defer ticker.Stop()
+	for {
+		h.status(time.Now()) // remembers the states
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			h.history.sample(now, h.config.Metrics.Counts())
+		}
+	}
+}
+
+// ObserveRefresh records a token request that has ended, of this broker or of a peer.
+func (h *Handler) ObserveRefresh(event tokensource.RefreshEvent) {
+	h.history.recordRefresh(event, time.Now())
+}
+
+// ObserveFailure records a request that was refused or failed. It sets the time and the count, and explains what failed if the
+// reason is empty.
+func (h *Handler) ObserveFailure(failure Failure) { h.failures.record(failure, time.Now()) }
 
 // securityHeaders are set on every response. If a text from a peer ever reached the page as HTML, it could neither run nor load
 // anything. Other pages can neither frame, open nor embed the page.
@@ -76,13 +115,12 @@ var securityHeaders = map[string]string{
 	"Cache-Control":                "no-store",
 }
 
-func withSecurityHeaders(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, value := range securityHeaders {
-			w.Header().Set(name, value)
-		}
-		next.ServeHTTP(w, r)
-	})
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	for name, value := range securityHeaders {
+		w.Header().Set(name, value)
+	}
+	h.mux.ServeHTTP(w, r)
 }
 
 func writeText(w http.ResponseWriter, status int, text string) {

@@ -7,34 +7,51 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/stats"
+	"etrusted-broker/metrics"
 	"etrusted-broker/tokensource"
 )
 
 var started = time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
 
-func handler(draining bool, snapshots ...tokensource.Snapshot) http.Handler {
+func handler(draining bool, snapshots ...tokensource.Snapshot) *admin.Handler {
 	c := config(snapshots...)
 	c.Draining = func() bool { return draining }
-	return admin.Handler(c)
+	return admin.New(c)
 }
 
+// config returns a configuration with these accounts.
 func config(snapshots ...tokensource.Snapshot) admin.Config {
+	tokens := func() []tokensource.Snapshot { return snapshots }
+	counters := metrics.New(metrics.Config{
+		Tokens: tokens, InFlight: func() int64 { return 0 }, UnsafeListen: func() bool { return false },
+		DenialReasons: []string{"host", "key"}, RetryOutcomes: []string{"success", "no_token"},
+	})
+	for _, snapshot := range snapshots {
+		counters.AddAccount(snapshot.Account)
+	}
 	return admin.Config{
 		Version:  "1.2.3",
 		Revision: "abcdef",
 		Started:  started,
-		Tokens:   func() []tokensource.Snapshot { return snapshots },
-		Traffic:  func() stats.Snapshot { return stats.Snapshot{} },
+		Tokens:   tokens,
+		Metrics:  counters,
 		InFlight: func() int64 { return 0 },
 		Draining: func() bool { return false },
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, "the metrics")
-		}),
+		Usage:    func() *admin.Usage { return nil },
 	}
+}
+
+// run runs a handler in a synctest bubble, until the test ends.
+func run(t *testing.T, c admin.Config) *admin.Handler {
+	t.Helper()
+	h := admin.New(c)
+	go h.Run(t.Context())
+	synctest.Wait()
+	return h
 }
 
 func ask(h http.Handler, method, target string) *httptest.ResponseRecorder {
@@ -138,7 +155,7 @@ var securityHeaders = map[string]string{
 
 func TestMethodsAndHeaders(t *testing.T) {
 	t.Parallel()
-	served := []string{"/", "/page.css", "/page.js", "/icon.svg", "/metrics", "/healthz", "/readyz", "/status.json"}
+	served := []string{"/", "/page.css", "/page.js", "/icon.svg", "/troubleshooting.md", "/metrics", "/healthz", "/readyz", "/status.json"}
 	tests := []struct {
 		method string
 		paths  []string
@@ -182,8 +199,8 @@ func TestMethodsAndHeaders(t *testing.T) {
 
 func TestServesMetrics(t *testing.T) {
 	t.Parallel()
-	if got := ask(handler(false), "GET", "/metrics"); got.Body.String() != "the metrics" {
-		t.Errorf("got %q, want the metrics", got.Body)
+	if got := ask(handler(false), "GET", "/metrics").Body.String(); !strings.Contains(got, "etrusted_broker_requests_in_flight 0") {
+		t.Errorf("got %q, want the metrics", got)
 	}
 }
 

@@ -2,16 +2,24 @@ package admin
 
 import (
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
+	"etrusted-broker/metrics"
 	"etrusted-broker/tokensource"
 )
 
 // Diagnosis summarizes the broker's state: whether it works, and if not, the cause and what to do.
 type Diagnosis struct {
-	State   BrokerState `json:"state"`
-	Cause   Cause       `json:"cause"`
-	Summary string      `json:"summary"`
-	// Detail adds to Summary; absent if there is nothing to add.
+	State BrokerState `json:"state"`
+	// Since is when the diagnosis became this one.
+	Since time.Time `json:"since"`
+	Cause Cause     `json:"cause"`
+	// Code is the code of the problem in docs/troubleshooting.md; absent without one.
+	Code    string `json:"code,omitempty"`
+	Summary string `json:"summary"`
+	// Detail adds to Summary, and names further problems; absent if there is nothing to add.
 	Detail string `json:"detail,omitempty"`
 	Advice string `json:"advice"`
 }
@@ -28,34 +36,34 @@ const (
 	BrokerDraining BrokerState = "draining" // shutting down
 )
 
-// brokerSymbols has the icon of each state.
-var brokerSymbols = map[BrokerState]string{
-	BrokerWorking:  "#check",
-	BrokerStarting: "#dots",
-	BrokerDegraded: "#warning",
-	BrokerDown:     "#cross",
-	BrokerDraining: "#power",
-}
+// stateSeverity orders the states of problems: the worst is the diagnosis, the others are details of it.
+var stateSeverity = map[BrokerState]int{BrokerDown: 3, BrokerStarting: 2, BrokerDegraded: 1, BrokerWorking: 0}
 
-func diagnose(status Status, api apiHealth) Diagnosis {
-	worst := mostSevere(status)
+func diagnose(status Status, t traffic) Diagnosis {
 	switch {
 	case status.Draining:
-		return Diagnosis{BrokerDraining, CauseNone, "The broker is shutting down.", "It completes the requests in progress and accepts no new ones.", "Start it again if nothing restarts it."}
+		return Diagnosis{
+			State: BrokerDraining, Cause: CauseNone, Summary: "The broker is shutting down.",
+			Detail: "It completes the requests in progress and accepts no new ones.", Advice: "Start it again if nothing restarts it.",
+		}
 	case len(status.Accounts) == 0:
 		return Diagnosis{
-			BrokerDown, CauseConfiguration, "No account is configured.", "The broker has no credentials.",
-			"Create a directory NAME with client_id and client_secret in ETRUSTED_ACCOUNTS_DIR, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET and restart the broker.",
+			State: BrokerDown, Cause: CauseConfiguration, Code: "no-account",
+			Summary: "No account is configured.", Detail: "The broker has no credentials.",
+			Advice: "Create a directory NAME with client_id and client_secret in ETRUSTED_ACCOUNTS_DIR, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET and restart the broker.",
 		}
-	case worst != nil:
-		return diagnoseTokens(status, *worst, api)
-	case !status.Ready:
-		return Diagnosis{BrokerStarting, CauseNone, "The broker is fetching a token.", "Requests wait for it.", "Wait some seconds."}.withOtherProblems(0, api)
-	case api.failing():
-		return diagnoseAPI(api)
-	default:
-		return Diagnosis{BrokerWorking, CauseNone, "Everything works.", "", "There is nothing to do."}
 	}
+	problems := slices.Concat(diagnoseTokens(status), t.api().diagnose(), diagnoseRefusals(status.Failures, t), status.TokenStore.diagnose())
+	if len(problems) == 0 {
+		return Diagnosis{State: BrokerWorking, Cause: CauseNone, Summary: "Everything works.", Advice: "There is nothing to do."}
+	}
+	slices.SortStableFunc(problems, func(x, y Diagnosis) int { return stateSeverity[y.State] - stateSeverity[x.State] })
+	worst := problems[0]
+	for _, other := range problems[1:] {
+		worst.Detail += " " + other.Summary + " " + other.Detail
+	}
+	worst.Detail = strings.TrimSpace(worst.Detail)
+	return worst
 }
 
 // mostSevere returns the account with the most severe problem, the first of several; nil if no account needs attention. A
@@ -77,20 +85,31 @@ func mostSevere(status Status) *Account {
 // severity orders accounts that need attention. No token is worse than a valid one; rejected credentials, which need a fix,
 // are worse than an outage, which may end; least severe is a token that is still refreshed, with the old credentials.
 func (a Account) severity() int {
-	severity := 0
+	level := 0
 	if !a.TokenValid {
-		severity += 2
+		level += 2
 	}
 	switch a.State {
 	case AccountRejected:
-		severity++
+		level++
 	case AccountStale:
-		severity--
+		level--
 	}
-	return severity
+	return level
 }
 
-func diagnoseTokens(status Status, worst Account, api apiHealth) Diagnosis {
+// diagnoseTokens describes the worst problem of the tokens.
+func diagnoseTokens(status Status) []Diagnosis {
+	worst := mostSevere(status)
+	switch {
+	case worst == nil && status.Ready:
+		return nil
+	case worst == nil:
+		return []Diagnosis{{
+			State: BrokerStarting, Cause: CauseNone,
+			Summary: "The broker is fetching a token.", Detail: "Requests wait for it.", Advice: "Wait some seconds.",
+		}}
+	}
 	sameProblem, needAttention := 0, 0
 	for _, account := range status.Accounts {
 		if !account.NeedsAttention {
@@ -101,46 +120,36 @@ func diagnoseTokens(status Status, worst Account, api apiHealth) Diagnosis {
 			sameProblem++
 		}
 	}
-	diagnosis := Diagnosis{BrokerDegraded, worst.Cause, affectedAccounts(len(status.Accounts), sameProblem, worst), sentence(worst.reason()), worst.Advice}
-	others := needAttention - sameProblem
+	subject := affectedAccounts(len(status.Accounts), sameProblem, *worst)
+	diagnosis := Diagnosis{
+		State: BrokerDegraded, Cause: worst.Cause, Code: worst.Code,
+		Summary: "Requests" + subject + " fail: " + causeTexts[worst.Cause] + ".", Detail: sentence(worst.reason()), Advice: worst.Advice,
+	}
 	switch {
 	case worst.State == AccountStale && worst.Cause == CauseCredentials:
-		diagnosis.Summary += " work with the old credentials: the new ones cannot be used."
-		return diagnosis.withOtherProblems(others, api)
+		diagnosis.Summary = "New credentials" + subject + " cannot be used; the old ones are still in use."
 	case worst.TokenValid:
-		diagnosis.Summary += " work only until the token expires: "
-	case status.Ready:
-		diagnosis.Summary += " fail: "
-	default:
+		diagnosis.Summary = "Requests" + subject + " will fail once the token expires: " + causeTexts[worst.Cause] + "."
+	case !status.Ready:
 		diagnosis.State = BrokerDown
-		diagnosis.Summary += " fail: "
 	}
-	diagnosis.Summary += causeTexts[worst.Cause] + "."
-	return diagnosis.withOtherProblems(others, api)
+	if others := needAttention - sameProblem; others > 0 {
+		diagnosis.Detail += " " + othersNeedAttention(others)
+	}
+	return []Diagnosis{diagnosis}
 }
 
-// withOtherProblems adds the less severe problems to the detail.
-func (d Diagnosis) withOtherProblems(accounts int, api apiHealth) Diagnosis {
-	if accounts > 0 {
-		d.Detail += " " + othersNeedAttention(accounts)
-	}
-	if api.failing() {
-		d.Detail += " " + api.String()
-	}
-	return d
-}
-
-// affectedAccounts is the subject of the summary: it names the accounts if not all are affected.
+// affectedAccounts names the accounts if not all are affected.
 func affectedAccounts(accounts, sameProblem int, worst Account) string {
 	switch {
 	case accounts == 1:
-		return "Requests"
+		return ""
 	case sameProblem == accounts:
-		return "Requests of all accounts"
+		return " of all accounts"
 	case sameProblem == 1:
-		return "Requests of the account " + worst.Account
+		return " of the account " + worst.Account
 	default:
-		return fmt.Sprintf("Requests of %d of %d accounts", sameProblem, accounts)
+		return fmt.Sprintf(" of %d of %d accounts", sameProblem, accounts)
 	}
 }
 
@@ -157,18 +166,27 @@ func othersNeedAttention(accounts int) string {
 	return fmt.Sprintf("%d other accounts need attention.", accounts)
 }
 
-func diagnoseAPI(api apiHealth) Diagnosis {
-	diagnosis := Diagnosis{
-		BrokerDegraded, CauseAPI, "The API returns errors. The token is fine.", api.String(),
-		"The API's own responses pass through unchanged. If it cannot be reached, the broker's response says why, in detail. " +
-			"If this lasts, check the eTrusted status page, this machine's connection to the API, and ETRUSTED_API_URL.",
+// diagnoseRefusals reports that the broker refuses many requests. The last one stands for all of them.
+func diagnoseRefusals(failures []Failure, t traffic) []Diagnosis {
+	refused := t.share(counter(metrics.Refused), metrics.Counts.All)
+	i := slices.IndexFunc(failures, func(f Failure) bool { return f.Local && f.Status < 500 })
+	if !refused.isLarge() || i < 0 {
+		return nil
 	}
-	if api.failed == api.requests {
-		diagnosis.State = BrokerDown
-	}
-	return diagnosis
+	return []Diagnosis{{
+		State: BrokerDegraded, Cause: CauseApp, Code: failures[i].Code, Summary: "The broker refuses requests.",
+		Detail: fmt.Sprintf("It refused %d of %d in the last 5 minutes, the last one because %s.", refused.part, refused.all, failures[i].Reason),
+		Advice: failures[i].Hint,
+	}}
 }
 
-func (h apiHealth) String() string {
-	return fmt.Sprintf("%d of %s to the API failed in the last 5 minutes.", h.failed, plural(h.requests, "request"))
+func (s *TokenStoreStatus) diagnose() []Diagnosis {
+	if s == nil || s.Working {
+		return nil
+	}
+	return []Diagnosis{{
+		State: BrokerWorking, Cause: CauseTokenStore, Code: "token-store-unavailable",
+		Summary: "The token is not shared: the token store is unavailable.", Detail: "It " + s.Problem + ".",
+		Advice: "Requests work. Until the store works again, each broker fetches its own token.",
+	}}
 }

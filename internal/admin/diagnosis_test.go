@@ -2,14 +2,12 @@ package admin_test
 
 import (
 	"encoding/json"
-	"html"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/stats"
+	"etrusted-broker/metrics"
 	"etrusted-broker/tokensource"
 )
 
@@ -61,48 +59,47 @@ func without(snapshot tokensource.Snapshot) tokensource.Snapshot {
 	return snapshot
 }
 
-// TestDescribesAccountStates covers each state of an account, in /status.json and on the page.
+// TestDescribesAccountStates covers each state of an account.
 func TestDescribesAccountStates(t *testing.T) {
 	t.Parallel()
+	const (
+		valid, none               = "The token is valid.", "There is no token. Requests fail."
+		fetching                  = "The first token is being fetched. Requests wait for it."
+		refetching                = "The token is no longer valid, and a new one is being fetched. Requests wait for it."
+		aging                     = "The token is valid, but cannot be refreshed. Requests fail once it has expired."
+		unused                    = "The token is valid. The new credentials cannot be used; the old ones are still in use."
+		unavailable               = tokensource.OutcomeUnavailable
+		rejected, nonsense        = tokensource.OutcomeRejected, tokensource.OutcomeInvalidResponse
+		noToken, badKey, rotation = "no-token", "credentials-rejected", "new-credentials-unused"
+	)
 	tests := []struct {
-		name         string
-		snapshot     func() tokensource.Snapshot
-		tokenURL     string // source of ETRUSTED_TOKEN_URL
-		state        admin.AccountState
-		cause        admin.Cause
-		word, symbol string
-		summary      string
-		next         string
+		name     string
+		snapshot func() tokensource.Snapshot
+		tokenURL string // source of ETRUSTED_TOKEN_URL
+		state    admin.AccountState
+		cause    admin.Cause
+		code     string
+		summary  string
 	}{
-		{"healthy", func() tokensource.Snapshot { return healthy("default") }, "default",
-			admin.AccountHealthy, admin.CauseNone, "Healthy", "#check", "Token valid for 3 min 20 s.", "in 2 min 10 s"},
-		{"refreshing", func() tokensource.Snapshot { return refreshing("default") }, "default",
-			admin.AccountRefreshing, admin.CauseNone, "Refreshing", "#arrows", "Token valid for 3 min 20 s; refreshing.", "in progress for 300 ms"},
-		{"starting", func() tokensource.Snapshot { return starting("default") }, "default",
-			admin.AccountStarting, admin.CauseNone, "Starting", "#dots", "The first token is being fetched. Requests wait for it.", "in progress for 2 s"},
-		{"expired during suspend", func() tokensource.Snapshot { return suspended("default") }, "default",
-			admin.AccountStarting, admin.CauseNone, "Starting", "#dots", "The token is no longer valid, and a new one is being fetched. Requests wait for it.", "in 2 min 10 s"},
-		{"failing", func() tokensource.Snapshot { return failing("default", tokensource.OutcomeUnavailable) }, "environment",
-			admin.AccountFailing, admin.CauseLoginServer, "Refresh failing", "#warning", "Token valid for 3 min 20 s; refresh failed 3 times in a row.", "in 12 s"},
-		{"invalid response from the default URL", func() tokensource.Snapshot { return failing("default", tokensource.OutcomeInvalidResponse) }, "default",
-			admin.AccountFailing, admin.CauseLoginServer, "Refresh failing", "#warning", "Token valid for 3 min 20 s; refresh failed 3 times in a row.", "in 12 s"},
-		{"outage", func() tokensource.Snapshot { return without(failing("default", tokensource.OutcomeUnavailable)) }, "environment",
-			admin.AccountOutage, admin.CauseLoginServer, "No token", "#cross", "No token. Requests fail.", "in 12 s"},
-		{"invalid response from a configured URL", func() tokensource.Snapshot { return without(failing("default", tokensource.OutcomeInvalidResponse)) }, "environment",
-			admin.AccountOutage, admin.CauseConfiguration, "No token", "#cross", "No token. Requests fail.", "in 12 s"},
-		{"rejected", func() tokensource.Snapshot { return without(failing("default", tokensource.OutcomeRejected)) }, "default",
-			admin.AccountRejected, admin.CauseCredentials, "Credentials rejected", "#key", "No token. Requests fail.", "in 12 s"},
-		{"rejected, token still valid", func() tokensource.Snapshot { return failing("default", tokensource.OutcomeRejected) }, "default",
-			admin.AccountRejected, admin.CauseCredentials, "Credentials rejected", "#key", "Token valid for 3 min 20 s. Requests fail after that.", "in 12 s"},
-		{"new credentials rejected", func() tokensource.Snapshot { return stale("default", tokensource.ReloadRejected) }, "default",
-			admin.AccountStale, admin.CauseCredentials, "New credentials not used", "#warning",
-			"Token valid for 3 min 20 s. The new credentials cannot be used; the old ones are still in use.", "in 2 min 10 s"},
-		{"new credentials unreadable", func() tokensource.Snapshot { return stale("default", tokensource.ReloadUnreadable) }, "default",
-			admin.AccountStale, admin.CauseCredentials, "New credentials not used", "#warning",
-			"Token valid for 3 min 20 s. The new credentials cannot be used; the old ones are still in use.", "in 2 min 10 s"},
-		{"changed during an outage", func() tokensource.Snapshot { return stale("default", tokensource.ReloadPostponed) }, "default",
-			admin.AccountStale, admin.CauseLoginServer, "New credentials not used", "#warning",
-			"Token valid for 3 min 20 s. The new credentials cannot be used; the old ones are still in use.", "in 2 min 10 s"},
+		{"healthy", func() tokensource.Snapshot { return healthy("default") }, "default", admin.AccountHealthy, admin.CauseNone, "", valid},
+		{"refreshing", func() tokensource.Snapshot { return refreshing("default") }, "default", admin.AccountRefreshing, admin.CauseNone, "", "The token is valid, and is being refreshed."},
+		{"starting", func() tokensource.Snapshot { return starting("default") }, "default", admin.AccountStarting, admin.CauseNone, "", fetching},
+		{"expired during suspend", func() tokensource.Snapshot { return suspended("default") }, "default", admin.AccountStarting, admin.CauseNone, "", refetching},
+		{"failing", func() tokensource.Snapshot { return failing("default", unavailable) }, "environment", admin.AccountFailing, admin.CauseLoginServer, noToken, aging},
+		{"invalid response from the default URL", func() tokensource.Snapshot { return failing("default", nonsense) }, "default", admin.AccountFailing, admin.CauseLoginServer, noToken, aging},
+		{"outage", func() tokensource.Snapshot { return without(failing("default", unavailable)) }, "environment", admin.AccountOutage, admin.CauseLoginServer, noToken, none},
+		{"invalid response from a configured URL", func() tokensource.Snapshot { return without(failing("default", nonsense)) }, "environment", admin.AccountOutage, admin.CauseConfiguration, noToken, none},
+		{"refused scopes", func() tokensource.Snapshot {
+			snapshot := failing("default", rejected)
+			snapshot.LastFailure.Parameters = true
+			return snapshot
+		}, "default", admin.AccountRejected, admin.CauseConfiguration, badKey, aging},
+		{"rejected", func() tokensource.Snapshot { return without(failing("default", rejected)) }, "default", admin.AccountRejected, admin.CauseCredentials, badKey, none},
+		{"rejected, token still valid", func() tokensource.Snapshot { return failing("default", rejected) }, "default", admin.AccountRejected, admin.CauseCredentials, badKey, aging},
+		{"new credentials rejected", func() tokensource.Snapshot { return stale("default", tokensource.ReloadRejected) }, "default", admin.AccountStale, admin.CauseCredentials, rotation, unused},
+		{"new credentials unreadable", func() tokensource.Snapshot { return stale("default", tokensource.ReloadUnreadable) }, "default", admin.AccountStale, admin.CauseCredentials, rotation, unused},
+		{"changed during an outage", func() tokensource.Snapshot { return stale("default", tokensource.ReloadPostponed) }, "default", admin.AccountStale, admin.CauseLoginServer, rotation, unused},
+		{"changed while the first token is fetched", func() tokensource.Snapshot { return without(stale("default", tokensource.ReloadRejected)) }, "default", admin.AccountStarting, admin.CauseNone, "", refetching},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -110,40 +107,26 @@ func TestDescribesAccountStates(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := config(test.snapshot())
 				c.Settings = []admin.Setting{{Name: "ETRUSTED_TOKEN_URL", Source: test.tokenURL}}
-				status := statusFor(t, c)
+				status := statusFor(t, admin.New(c))
 				got := status.Accounts[0]
-				if got.State != test.state || got.Cause != test.cause || got.Display.State != test.word || got.Display.Symbol != test.symbol {
-					t.Errorf("got %s, %s, %s, %s; want %s, %s, %s, %s", got.State, got.Cause, got.Display.State, got.Display.Symbol, test.state, test.cause, test.word, test.symbol)
+				if got.State != test.state || got.Cause != test.cause || got.Code != test.code || got.Summary != test.summary {
+					t.Errorf("got %s, %s, %q, %q; want %s, %s, %q, %q", got.State, got.Cause, got.Code, got.Summary, test.state, test.cause, test.code, test.summary)
 				}
-				if got.Summary != test.summary || got.Display.NextRefresh != test.next {
-					t.Errorf("got %q, %q; want %q, %q", got.Summary, got.Display.NextRefresh, test.summary, test.next)
-				}
-				if want := test.cause != admin.CauseNone; got.NeedsAttention != want || (got.Advice == "Do that.") != want || status.Cause != test.cause {
+				if want := test.cause != admin.CauseNone; got.NeedsAttention != want || (got.Advice == "Do that.") != want || status.Cause != test.cause || status.Code != test.code {
 					t.Errorf("got needs_attention %v, advice %q, cause %s; want %v, cause %s", got.NeedsAttention, got.Advice, status.Cause, want, test.cause)
 				}
-				wantInPage(t, c, test.word, test.symbol, test.summary, status.Summary, status.Detail, got.Advice)
 			})
 		})
 	}
 }
 
-func statusFor(t *testing.T, c admin.Config) admin.Status {
+func statusFor(t *testing.T, h *admin.Handler) admin.Status {
 	t.Helper()
 	var status admin.Status
-	if err := json.Unmarshal(ask(admin.Handler(c), "GET", "/status.json").Body.Bytes(), &status); err != nil {
+	if err := json.Unmarshal(ask(h, "GET", "/status.json").Body.Bytes(), &status); err != nil {
 		t.Fatal(err)
 	}
 	return status
-}
-
-func wantInPage(t *testing.T, c admin.Config, texts ...string) {
-	t.Helper()
-	page := html.UnescapeString(pageOf(c))
-	for _, text := range texts {
-		if !strings.Contains(page, text) {
-			t.Errorf("the page lacks %q", text)
-		}
-	}
 }
 
 // TestDiagnosis covers the summary: does the broker work, and if not, why.
@@ -168,7 +151,7 @@ func TestDiagnosis(t *testing.T) {
 		{"no account", func() []tokensource.Snapshot { return nil }, admin.BrokerDown, admin.CauseConfiguration,
 			"No account is configured.", "The broker has no credentials."},
 		{"one, failing", func() []tokensource.Snapshot { return list(failing("default", unavailable)) }, admin.BrokerDegraded, admin.CauseLoginServer,
-			"Requests work only until the token expires: cannot get a token from the login server.", "Default was unavailable."},
+			"Requests will fail once the token expires: cannot get a token from the login server.", "Default was unavailable."},
 		{"one, in an outage", func() []tokensource.Snapshot { return list(without(failing("default", unavailable))) }, admin.BrokerDown, admin.CauseLoginServer,
 			"Requests fail: cannot get a token from the login server.", "Default was unavailable."},
 		{"one, invalid response from a configured URL", func() []tokensource.Snapshot { return list(without(failing("default", nonsense))) }, admin.BrokerDown, admin.CauseConfiguration,
@@ -179,15 +162,15 @@ func TestDiagnosis(t *testing.T) {
 		{"one, rejected", func() []tokensource.Snapshot { return list(without(failing("default", rejected))) }, admin.BrokerDown, admin.CauseCredentials,
 			"Requests fail: the credentials do not work.", "Default was rejected."},
 		{"one, rejected with a token", func() []tokensource.Snapshot { return list(failing("default", rejected)) }, admin.BrokerDegraded, admin.CauseCredentials,
-			"Requests work only until the token expires: the credentials do not work.", "Default was rejected."},
+			"Requests will fail once the token expires: the credentials do not work.", "Default was rejected."},
 		{"one, new credentials unreadable", func() []tokensource.Snapshot { return list(stale("default", tokensource.ReloadUnreadable)) }, admin.BrokerDegraded, admin.CauseCredentials,
-			"Requests work with the old credentials: the new ones cannot be used.", "Default's were unreadable."},
+			"New credentials cannot be used; the old ones are still in use.", "Default's were unreadable."},
 		{"one of several, new credentials rejected", func() []tokensource.Snapshot {
 			return list(healthy("at"), stale("de", tokensource.ReloadRejected))
-		}, admin.BrokerDegraded, admin.CauseCredentials, "Requests of the account de work with the old credentials: the new ones cannot be used.", "De's were rejected."},
+		}, admin.BrokerDegraded, admin.CauseCredentials, "New credentials of the account de cannot be used; the old ones are still in use.", "De's were rejected."},
 		{"a failed refresh is worse than unused credentials", func() []tokensource.Snapshot {
 			return list(stale("at", tokensource.ReloadRejected), failing("de", unavailable))
-		}, admin.BrokerDegraded, admin.CauseLoginServer, "Requests of the account de work only until the token expires: cannot get a token from the login server.", "De was unavailable. Another account needs attention."},
+		}, admin.BrokerDegraded, admin.CauseLoginServer, "Requests of the account de will fail once the token expires: cannot get a token from the login server.", "De was unavailable. Another account needs attention."},
 		{"all in an outage", func() []tokensource.Snapshot {
 			return list(without(failing("at", unavailable)), without(failing("de", unavailable)))
 		}, admin.BrokerDown, admin.CauseLoginServer, "Requests of all accounts fail: cannot get a token from the login server.", "At was unavailable."},
@@ -213,13 +196,12 @@ func TestDiagnosis(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := config(test.accounts()...)
 				c.Settings = []admin.Setting{{Name: "ETRUSTED_TOKEN_URL", Source: "environment"}}
-				got := statusFor(t, c)
+				got := statusFor(t, admin.New(c))
 				if got.State != test.state || got.Cause != test.cause || got.Summary != test.summary || got.Detail != test.detail || got.Advice == "" {
-					t.Errorf("got %+v", got.Diagnosis)
+					t.Errorf("got %+v, want %s, %s, %q, %q", got.Diagnosis, test.state, test.cause, test.summary, test.detail)
 				}
-				wantInPage(t, c, test.summary, got.Display.Symbol, got.Display.Cause)
 				c.Draining = func() bool { return true }
-				if got := statusFor(t, c); got.State != admin.BrokerDraining || got.Cause != admin.CauseNone || got.Summary != "The broker is shutting down." {
+				if got := statusFor(t, admin.New(c)); got.State != admin.BrokerDraining || got.Cause != admin.CauseNone || got.Summary != "The broker is shutting down." {
 					t.Errorf("draining: got %+v", got.Diagnosis)
 				}
 			})
@@ -229,91 +211,144 @@ func TestDiagnosis(t *testing.T) {
 
 func list(snapshots ...tokensource.Snapshot) []tokensource.Snapshot { return snapshots }
 
-// TestAPIIsCause: the API is the cause if it fails while the token is fine, and not for errors of the broker or the app.
-func TestAPIIsCause(t *testing.T) {
+// TestVerdictWeighsRequests: valid tokens are not enough if requests fail.
+func TestVerdictWeighsRequests(t *testing.T) {
 	t.Parallel()
 	const took = 10 * time.Millisecond
 	var (
-		fine     = stats.Request{Account: "default", Status: 200, UpstreamTime: took}
-		refused  = stats.Request{Account: "default", Status: 422, UpstreamTime: took}
-		broken   = stats.Request{Account: "default", Status: 500, UpstreamTime: took}
-		away     = stats.Request{Account: "default", Status: 502, UpstreamTime: took, Local: true}
-		slow     = stats.Request{Account: "default", Status: 504, UpstreamTime: took, Local: true}
-		noToken  = stats.Request{Account: "default", Status: 503, Local: true}
-		denied   = stats.Request{Account: "-", Status: 508, Local: true}
-		requests = func(each ...stats.Request) func(*stats.Recorder) {
-			return func(recorder *stats.Recorder) {
-				for _, request := range each {
-					recorder.Observe(request)
-				}
+		fine    = metrics.Request{Account: "default", Status: 200, Upstream: took}
+		invalid = metrics.Request{Account: "default", Status: 422, Upstream: took}
+		broken  = metrics.Request{Account: "default", Status: 500, Upstream: took}
+		away    = metrics.Request{Account: "default", Status: 502, Upstream: took, Local: true}
+		slow    = metrics.Request{Account: "default", Status: 504, Upstream: took, Local: true}
+		gone    = metrics.Request{Account: "default", Status: 499, Upstream: took}
+		barred  = metrics.Request{Account: "default", Status: 403, Upstream: took}
+		noToken = metrics.Request{Account: "default", Status: 503, Local: true}
+		denied  = metrics.Request{Account: "-", Status: 421, Local: true}
+	)
+	several := func(each ...metrics.Request) func(*metrics.Metrics) {
+		return func(counters *metrics.Metrics) {
+			for _, request := range each {
+				counters.Observe(request)
 			}
 		}
-		working = "Everything works."
-		failing = "The API returns errors. The token is fine."
+	}
+	const (
+		working, down, degraded = admin.BrokerWorking, admin.BrokerDown, admin.BrokerDegraded
+
+		fineText = "Everything works."
+		failing  = "The API returns errors, or does not answer."
+		barring  = "The API refuses requests with 401 or 403."
+		leaving  = "Apps disconnect before the response."
+		refusing = "The broker refuses requests."
 	)
 	tests := []struct {
 		name   string
-		events func(*stats.Recorder)
+		events func(*metrics.Metrics)
 		state  admin.BrokerState
 		want   string
 		detail string
 	}{
-		{"nothing", requests(), admin.BrokerWorking, working, ""},
-		{"client errors", requests(refused, refused), admin.BrokerWorking, working, ""},
-		{"no token", requests(noToken, noToken), admin.BrokerWorking, working, ""},
-		{"no token at first", requests(noToken, noToken, fine), admin.BrokerWorking, working, ""},
-		{"denied", requests(denied, denied), admin.BrokerWorking, working, ""},
-		{"the API's own errors", requests(broken, fine), admin.BrokerDegraded, failing, "1 of 2 requests to the API failed in the last 5 minutes."},
-		{"unreachable", requests(away), admin.BrokerDown, failing, "1 of 1 request to the API failed in the last 5 minutes."},
-		{"too slow", requests(slow, fine), admin.BrokerDegraded, failing, "1 of 2 requests to the API failed in the last 5 minutes."},
-		{"errors and denied requests", requests(broken, denied, denied), admin.BrokerDown, failing, "1 of 1 request to the API failed in the last 5 minutes."},
-		{"fewer than one in ten", requests(broken, fine, fine, fine, fine, fine, fine, fine, fine, fine, fine), admin.BrokerWorking, working, ""},
-		{"one in ten", requests(broken, fine, fine, fine, fine, fine, fine, fine, fine, fine), admin.BrokerDegraded, failing, "1 of 10 requests to the API failed in the last 5 minutes."},
-		{"no request since the errors", func(recorder *stats.Recorder) {
-			requests(broken, broken)(recorder)
+		{"nothing", several(), working, fineText, ""},
+		{"client errors", several(invalid, invalid), working, fineText, ""},
+		{"no token", several(noToken, noToken), working, fineText, ""},
+		{"no token at first", several(noToken, noToken, fine), working, fineText, ""},
+		{"the API's own errors", several(broken, fine), degraded, failing, "This was so for 1 of 2 in the last 5 minutes."},
+		{"unreachable", several(away), down, failing, "This was so for 1 of 1 in the last 5 minutes."},
+		{"too slow", several(slow, fine), degraded, failing, "This was so for 1 of 2 in the last 5 minutes."},
+		{"missing rights", several(barred, fine), degraded, barring, "This was so for 1 of 2 in the last 5 minutes."},
+		{"no rights", several(barred, barred), down, barring, "This was so for 2 of 2 in the last 5 minutes."},
+		{"some impatient apps", several(gone, fine), degraded, leaving, "This was so for 1 of 2 in the last 5 minutes."},
+		{"impatient apps", several(gone, gone), down, leaving, "This was so for 2 of 2 in the last 5 minutes."},
+		{"denied", several(denied, fine), degraded, refusing, "It refused 1 of 2 in the last 5 minutes, the last one because the host is wrong."},
+		{"all denied", several(denied, denied), degraded, refusing, "It refused 2 of 2 in the last 5 minutes, the last one because the host is wrong."},
+		{"errors and denied requests", several(broken, denied, denied), down, failing,
+			"This was so for 1 of 1 in the last 5 minutes. The broker refuses requests. It refused 2 of 3 in the last 5 minutes, the last one because the host is wrong."},
+		{"fewer than one in ten", several(broken, fine, fine, fine, fine, fine, fine, fine, fine, fine, fine), working, fineText, ""},
+		{"one in ten", several(broken, fine, fine, fine, fine, fine, fine, fine, fine, fine), degraded, failing, "This was so for 1 of 10 in the last 5 minutes."},
+		{"no request since the errors", func(counters *metrics.Metrics) {
+			several(broken, broken)(counters)
 			time.Sleep(2 * time.Minute)
-		}, admin.BrokerDown, failing, "2 of 2 requests to the API failed in the last 5 minutes."},
-		{"recovered", func(recorder *stats.Recorder) {
-			requests(broken, broken)(recorder)
+		}, down, failing, "This was so for 2 of 2 in the last 5 minutes."},
+		{"recovered", func(counters *metrics.Metrics) {
+			several(broken, broken)(counters)
 			time.Sleep(2 * time.Minute)
-			requests(fine)(recorder)
-		}, admin.BrokerWorking, working, ""},
-		{"errors are more than five minutes ago", func(recorder *stats.Recorder) {
-			requests(broken, broken)(recorder)
+			several(fine)(counters)
+		}, working, fineText, ""},
+		{"errors are more than five minutes ago", func(counters *metrics.Metrics) {
+			several(broken, broken)(counters)
 			time.Sleep(6 * time.Minute)
-		}, admin.BrokerWorking, working, ""},
+		}, working, fineText, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				recorder := stats.New(denials, replays)
-				go recorder.Run(t.Context())
-				synctest.Wait()
-				test.events(recorder)
-				synctest.Wait()
 				c := config(healthy("default"))
-				c.Traffic = recorder.Snapshot
-				got := statusFor(t, c)
-				if got.State != test.state || got.Summary != test.want || got.Detail != test.detail || (got.Cause == admin.CauseAPI) != (test.want == failing) {
-					t.Errorf("got %+v", got.Diagnosis)
+				h := run(t, c)
+				h.ObserveFailure(admin.Failure{Status: 421, Local: true, Code: "another", Reason: "another one"})
+				h.ObserveFailure(admin.Failure{Status: 421, Local: true, Code: "wrong-host", Reason: "the host is wrong", Hint: "Use another."})
+				h.ObserveFailure(admin.Failure{Status: 502, Local: true, Code: "connection-refused", Reason: "the API is down"})
+				h.ObserveFailure(admin.Failure{Status: 404})
+				test.events(c.Metrics)
+				synctest.Wait()
+				got := statusFor(t, h)
+				if got.State != test.state || got.Summary != test.want || got.Detail != test.detail || got.Advice == "" {
+					t.Errorf("got %+v, want %s, %q, %q", got.Diagnosis, test.state, test.want, test.detail)
+				}
+				if test.want == refusing && (got.Cause != admin.CauseApp || got.Code != "wrong-host" || got.Advice != "Use another.") {
+					t.Errorf("got %+v, want the last refusal's code and hint", got.Diagnosis)
 				}
 			})
 		})
 	}
 }
 
-// TestReportsTokenAndAPIProblems: a token problem comes first, and the detail mentions a failing API.
-func TestReportsTokenAndAPIProblems(t *testing.T) {
+// TestVerdictIsWorstProblem: what fails now comes before what will fail, and the detail has the rest.
+func TestVerdictIsWorstProblem(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := config(failing("default", tokensource.OutcomeRejected))
-		c.Traffic = traffic(func(recorder *stats.Recorder) {
-			recorder.Observe(stats.Request{Account: "default", Status: 500, UpstreamTime: time.Millisecond})
-		}).Snapshot
-		got := statusFor(t, c)
-		if got.Cause != admin.CauseCredentials || got.Detail != "Default was rejected. 1 of 1 request to the API failed in the last 5 minutes." {
-			t.Errorf("%+v", got.Diagnosis)
-		}
-	})
+	broken := []metrics.Request{{Account: "default", Status: 500, Upstream: 1}}
+	for name, test := range map[string]struct {
+		snapshot func() tokensource.Snapshot
+		requests []metrics.Request
+		store    string
+		want     admin.Diagnosis
+	}{
+		"unused credentials, and every request fails": {
+			func() tokensource.Snapshot { return stale("default", tokensource.ReloadRejected) }, broken, "",
+			admin.Diagnosis{State: admin.BrokerDown, Cause: admin.CauseAPI, Code: "api-errors", Summary: "The API returns errors, or does not answer.",
+				Detail: "This was so for 1 of 1 in the last 5 minutes. New credentials cannot be used; the old ones are still in use. Default's were rejected."},
+		},
+		"rejected credentials, and some requests fail": {
+			func() tokensource.Snapshot { return failing("default", tokensource.OutcomeRejected) }, append([]metrics.Request{{Account: "default", Status: 200, Upstream: 1}}, broken...), "",
+			admin.Diagnosis{State: admin.BrokerDegraded, Cause: admin.CauseCredentials, Code: "credentials-rejected", Summary: "Requests will fail once the token expires: the credentials do not work.",
+				Detail: "Default was rejected. The API returns errors, or does not answer. This was so for 1 of 2 in the last 5 minutes."},
+		},
+		"no token yet": {
+			func() tokensource.Snapshot { return starting("default") }, nil, "is full",
+			admin.Diagnosis{State: admin.BrokerStarting, Cause: admin.CauseNone, Summary: "The broker is fetching a token.",
+				Detail: "Requests wait for it. The token is not shared: the token store is unavailable. It is full."},
+		},
+		"the store is down": {
+			func() tokensource.Snapshot { return healthy("default") }, nil, "is full",
+			admin.Diagnosis{State: admin.BrokerWorking, Cause: admin.CauseTokenStore, Code: "token-store-unavailable", Summary: "The token is not shared: the token store is unavailable.",
+				Detail: "It is full."},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := config(test.snapshot())
+				c.StoreProblem = func() string { return test.store }
+				for _, request := range test.requests {
+					c.Metrics.Observe(request)
+				}
+				got := statusFor(t, run(t, c)).Diagnosis
+				test.want.Advice, test.want.Since = got.Advice, got.Since
+				if got != test.want || got.Advice == "" {
+					t.Errorf("got  %+v\nwant %+v", got, test.want)
+				}
+			})
+		})
+	}
 }

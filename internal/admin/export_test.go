@@ -1,13 +1,9 @@
 package admin
 
-import (
-	"maps"
-	"slices"
-)
-
 // The closed sets.
 var (
-	AccountStates = slices.Collect(maps.Keys(accountStateDisplay))
-	BrokerStates  = slices.Collect(maps.Keys(brokerSymbols))
-	Causes        = slices.Collect(maps.Keys(causeLabels))
+	AccountStates   = []AccountState{AccountHealthy, AccountRefreshing, AccountStarting, AccountFailing, AccountStale, AccountOutage, AccountRejected}
+	BrokerStates    = []BrokerState{BrokerWorking, BrokerStarting, BrokerDegraded, BrokerDown, BrokerDraining}
+	ComponentStates = []ComponentState{ComponentOK, ComponentWarning, ComponentFailing, ComponentUnknown}
+	Causes          = []Cause{CauseNone, CauseCredentials, CauseLoginServer, CauseAPI, CauseConfiguration, CauseApp, CauseTokenStore}
 )

@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"etrusted-broker/internal/stats"
+	"etrusted-broker/metrics"
 )
 
 // Requests has the counts of completed requests.
@@ -33,40 +33,59 @@ type Window struct {
 	APISeconds float64 `json:"api_seconds"`
 }
 
-func requestsOf(account stats.Account, uptime time.Duration) Requests {
+// period has what was counted in a period that ends now.
+type period struct {
+	span   time.Duration
+	counts map[string]metrics.Counts // by account
+	sum    metrics.Counts
+}
+
+// periodSince returns the period that began with a sample. The requests of removed accounts are missing.
+func periodSince(from sample, now time.Time, counts map[string]metrics.Counts) period {
+	p := period{span: now.Sub(from.at), counts: map[string]metrics.Counts{}}
+	for account, current := range counts {
+		p.counts[account] = current.Minus(from.counts[account])
+		p.sum = p.sum.Plus(p.counts[account])
+	}
+	return p
+}
+
+// traffic has the recent requests, and those since the start.
+type traffic struct{ minute, fiveMinutes, total period }
+
+func (h *Handler) recentTraffic(now time.Time) traffic {
+	counts := h.config.Metrics.Counts()
+	return traffic{
+		periodSince(h.history.before(now, shortWindow), now, counts),
+		periodSince(h.history.before(now, longWindow), now, counts),
+		periodSince(sample{at: h.config.Started}, now, counts),
+	}
+}
+
+func (t traffic) of(account string) Requests {
 	return Requests{
-		windowOf(account.LastMinute.Counts, account.LastMinute.Span),
-		windowOf(account.LastFiveMinutes.Counts, account.LastFiveMinutes.Span),
-		windowOf(account.Total, uptime),
+		windowOf(t.minute.counts[account], t.minute.span),
+		windowOf(t.fiveMinutes.counts[account], t.fiveMinutes.span),
+		windowOf(t.total.counts[account], t.total.span),
 	}
 }
 
-// sumOf returns the sums of all accounts, without their token requests.
-func sumOf(traffic stats.Snapshot) stats.Account {
-	all := stats.Account{Replays: map[string]uint64{}}
-	for _, account := range traffic.Accounts {
-		all.Total = all.Total.Plus(account.Total)
-		all.LastMinute = all.LastMinute.Plus(account.LastMinute)
-		all.LastFiveMinutes = all.LastFiveMinutes.Plus(account.LastFiveMinutes)
-		for outcome, count := range account.Replays {
-			all.Replays[outcome] += count
-		}
-	}
-	return all
+func (t traffic) all() Requests {
+	return Requests{windowOf(t.minute.sum, t.minute.span), windowOf(t.fiveMinutes.sum, t.fiveMinutes.span), windowOf(t.total.sum, t.total.span)}
 }
 
-func windowOf(counts stats.Counts, span time.Duration) Window {
+func windowOf(counts metrics.Counts, span time.Duration) Window {
 	return Window{
 		SpanSeconds:  ratio(span.Seconds(), 1, 3),
 		PerSecond:    ratio(float64(counts.All()), span.Seconds(), 3),
 		All:          counts.All(),
-		Success:      counts[stats.Success],
-		Redirect:     counts[stats.Redirect],
-		ClientError:  counts[stats.ClientError],
-		ServerError:  counts[stats.ServerError],
-		ClientClosed: counts[stats.ClientClosed],
-		Local:        counts[stats.Local],
-		APISeconds:   ratio(float64(counts[stats.UpstreamNanoseconds])/1e9, float64(counts[stats.UpstreamRequests]), 6),
+		Success:      counts[metrics.Success],
+		Redirect:     counts[metrics.Redirect],
+		ClientError:  counts[metrics.ClientError],
+		ServerError:  counts[metrics.ServerError],
+		ClientClosed: counts[metrics.ClientClosed],
+		Local:        counts[metrics.Local],
+		APISeconds:   ratio(float64(counts[metrics.UpstreamNanoseconds])/1e9, float64(counts[metrics.UpstreamRequests]), 6),
 	}
 }
 
@@ -78,3 +97,20 @@ func ratio(of, to float64, digits int) float64 {
 	unit := math.Pow10(digits)
 	return math.Round(of/to*unit) / unit
 }
+
+// share is a part of the requests of the last five minutes.
+type share struct {
+	part, all uint64
+	ended     bool // in the last minute there were requests, and none of this part
+}
+
+// share returns which part of the requests counted by all was also counted by part.
+func (t traffic) share(part, all func(metrics.Counts) uint64) share {
+	return share{
+		part: min(part(t.fiveMinutes.sum), all(t.fiveMinutes.sum)), // a sample may lie between two increments
+		all:  all(t.fiveMinutes.sum), ended: all(t.minute.sum) > 0 && part(t.minute.sum) == 0,
+	}
+}
+
+// isLarge reports whether an operator should know: it is at least one request in ten, and lasts.
+func (s share) isLarge() bool { return s.part > 0 && s.part*10 >= s.all && !s.ended }

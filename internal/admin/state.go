@@ -1,6 +1,10 @@
 package admin
 
-import "etrusted-broker/tokensource"
+import (
+	"strings"
+
+	"etrusted-broker/tokensource"
+)
 
 // AccountState is the state of an account's token: a closed set.
 type AccountState string
@@ -16,19 +20,14 @@ const (
 	AccountRejected   AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
 )
 
-// accountStateDisplay has each state as the page shows it, with its icon, and says whether there is a problem. The icons differ in
-// shape, for readers who cannot see the colours.
-var accountStateDisplay = map[AccountState]struct {
-	label, symbol  string
-	needsAttention bool
-}{
-	AccountHealthy:    {"Healthy", "#check", false},
-	AccountRefreshing: {"Refreshing", "#arrows", false},
-	AccountStarting:   {"Starting", "#dots", false},
-	AccountFailing:    {"Refresh failing", "#warning", true},
-	AccountStale:      {"New credentials not used", "#warning", true},
-	AccountOutage:     {"No token", "#cross", true},
-	AccountRejected:   {"Credentials rejected", "#key", true},
+// needsAttention reports whether a state is a problem, which an operator may have to fix.
+func needsAttention(state AccountState) bool {
+	switch state {
+	case AccountFailing, AccountStale, AccountOutage, AccountRejected:
+		return true
+	default:
+		return false
+	}
 }
 
 func stateOf(snapshot tokensource.Snapshot) AccountState {
@@ -51,23 +50,40 @@ func stateOf(snapshot tokensource.Snapshot) AccountState {
 	}
 }
 
+// codeUnused is the code of the state AccountStale.
+const codeUnused = "new-credentials-unused"
+
+// codeOf returns the code of an account's problem; empty without one.
+func codeOf(snapshot tokensource.Snapshot, state AccountState) string {
+	switch {
+	case state == AccountStale:
+		return codeUnused
+	case snapshot.LastFailure != nil:
+		return snapshot.LastFailure.Code()
+	default:
+		return ""
+	}
+}
+
 // summarize describes the state in one or two sentences. The reason of a failure is in Account.LastError.
 func summarize(snapshot tokensource.Snapshot, state AccountState) string {
-	valid := "Token valid for " + humanize(snapshot.Remaining)
 	switch {
 	case state == AccountHealthy:
-		return valid + "."
+		return "The token is valid."
 	case state == AccountRefreshing:
-		return valid + "; refreshing."
+		return "The token is valid, and is being refreshed."
 	case state == AccountStarting:
 		return sentence(fetchStatus(snapshot)) + " Requests wait for it."
 	case state == AccountStale:
-		return valid + ". The new credentials cannot be used; the old ones are still in use."
+		return "The token is valid. The new credentials cannot be used; the old ones are still in use."
 	case !snapshot.Valid:
-		return "No token. Requests fail."
-	case state == AccountRejected:
-		return valid + ". Requests fail after that."
+		return "There is no token. Requests fail."
 	default:
-		return valid + "; refresh failed" + timesInARow(snapshot.ConsecutiveFailures) + "."
+		return "The token is valid, but cannot be refreshed. Requests fail once it has expired."
 	}
+}
+
+// sentence turns an error text into a sentence.
+func sentence(text string) string {
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"time"
+
+	"etrusted-broker/metrics"
 )
 
-// Status is the content of /status.json and of the status page. Times are RFC 3339 in UTC, durations are seconds, rates are
-// per second. The names are a contract: see docs/status.md.
+// Status is the content of /status.json, which the status page shows. Times are RFC 3339 in UTC, durations are seconds, rates
+// are per second. The names are a contract: see docs/status.md.
 type Status struct {
 	Diagnosis
 	Version       string    `json:"version"`
@@ -16,8 +18,13 @@ type Status struct {
 	UptimeSeconds float64   `json:"uptime_seconds"`
 	Ready         bool      `json:"ready"`
 	// NotReadyReason says why not, and what to do; absent when ready.
-	NotReadyReason string `json:"not_ready_reason,omitempty"`
-	Draining       bool   `json:"draining"`
+	NotReadyReason string     `json:"not_ready_reason,omitempty"`
+	Draining       bool       `json:"draining"`
+	Components     Components `json:"components"`
+	// Usage is absent before the broker listens.
+	Usage *Usage `json:"usage,omitempty"`
+	// Failures has the last requests that were refused or failed, newest first.
+	Failures []Failure `json:"failures"`
 	// TokenStore is absent if the token is not shared.
 	TokenStore *TokenStoreStatus `json:"token_store,omitempty"`
 	// Accounts lists the default account first, then the others by name.
@@ -25,11 +32,12 @@ type Status struct {
 	// Requests has those of all accounts, and those that were refused before an account was known.
 	Requests         Requests `json:"requests"`
 	RequestsInFlight int64    `json:"requests_in_flight"`
+	// Traffic has the minutes of the last hour, oldest first.
+	Traffic []TrafficMinute `json:"traffic"`
 	// Replays counts retries after a 401 by outcome, for all accounts. Denied counts refused requests by reason.
 	Replays       map[string]uint64 `json:"replays"`
 	Denied        map[string]uint64 `json:"denied"`
 	Configuration []Setting         `json:"configuration"`
-	Display       Display           `json:"display"`
 }
 
 // TokenStoreStatus is the state of the store that shares the token.
@@ -39,40 +47,49 @@ type TokenStoreStatus struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-func (c Config) tokenStore() *TokenStoreStatus {
-	if c.StoreProblem == nil {
+func (h *Handler) tokenStore() *TokenStoreStatus {
+	if h.config.StoreProblem == nil {
 		return nil
 	}
-	problem := c.StoreProblem()
+	problem := h.config.StoreProblem()
 	return &TokenStoreStatus{Working: problem == "", Problem: problem}
 }
 
 // status collects the data. It reads each source once, so that the result is consistent.
-func (c Config) status(now time.Time) Status {
-	snapshots, traffic, draining := c.Tokens(), c.Traffic(), c.Draining()
-	all, uptime := sumOf(traffic), now.Sub(c.Started)
+func (h *Handler) status(now time.Time) Status {
+	c := h.config
+	snapshots, draining := c.Tokens(), c.Draining()
+	recent := h.recentTraffic(now)
 	reason := notReadyReason(draining, snapshots)
 	status := Status{
 		Version:          c.Version,
 		Revision:         c.Revision,
 		Started:          c.Started.UTC(),
-		UptimeSeconds:    uptime.Seconds(),
+		UptimeSeconds:    now.Sub(c.Started).Seconds(),
 		Ready:            reason == "",
 		NotReadyReason:   reason,
 		Draining:         draining,
-		TokenStore:       c.tokenStore(),
+		Usage:            c.Usage(),
+		Failures:         h.failures.newestFirst(),
+		TokenStore:       h.tokenStore(),
 		Accounts:         []Account{},
-		Requests:         requestsOf(all, uptime),
+		Requests:         recent.all(),
 		RequestsInFlight: c.InFlight(),
-		Replays:          all.Replays,
-		Denied:           orEmpty(traffic.Denied),
+		Traffic:          h.history.trafficOfLastHour(),
+		Replays:          c.Metrics.Retries(metrics.NoAccount),
+		Denied:           c.Metrics.Denied(),
 		Configuration:    append([]Setting{}, c.Settings...),
 	}
 	for _, snapshot := range snapshots {
-		status.Accounts = append(status.Accounts, c.account(snapshot, traffic.Accounts[snapshot.Account], now))
+		account := h.account(snapshot, recent, now)
+		for outcome, count := range account.Replays {
+			status.Replays[outcome] += count
+		}
+		status.Accounts = append(status.Accounts, account)
 	}
-	status.Diagnosis = diagnose(status, apiHealthOf(all))
-	status.addDisplay()
+	status.Components = h.components(status.Accounts, recent.api(), now)
+	status.Diagnosis = diagnose(status, recent)
+	status.Since = h.history.since("broker", string(status.State)+" "+status.Summary, now)
 	return status
 }
 

@@ -17,86 +17,100 @@ import (
 // maxChannelsBody bounds the list of channels, in bytes. A channel takes some hundred.
 const maxChannelsBody = 4 << 20
 
-// getChannels sends the one harmless request, and describes the response. It does not follow a redirect, which would send the
-// token to another host. Of the response, only the status is ever shown.
-func (c *checker) getChannels(ctx context.Context, authorization string, report *AccountReport) Step {
-	request := &http.Request{Method: http.MethodGet, URL: c.channelsURL(), Header: http.Header{
+// checkChannels sends the one harmless request, and describes the response. It follows no redirect, which would send the token
+// to another host. Of the response, only the status is ever shown.
+func (c *checker) checkChannels(ctx context.Context, account, authorization string, report *AccountReport) {
+	target := &url.URL{Scheme: c.API.URL.Scheme, Host: c.API.URL.Host, Path: "/channels"} // the API's own URL has no path
+	step := Step{Name: "GET /channels", Account: account, Target: target.String()}
+	switch {
+	case authorization == "":
+		c.api.probe()
+		c.skipStep(ctx, step, "no token")
+		return
+	case c.api.down != "":
+		c.skipStep(ctx, step, c.api.down)
+		return
+	}
+	began := time.Now()
+	limited, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	request := &http.Request{Method: http.MethodGet, URL: target, Header: http.Header{
 		"Authorization": {authorization},
 		"Accept":        {"application/json"},
 		"User-Agent":    {c.UserAgent},
 	}}
-	response, err := c.api.RoundTrip(request.WithContext(ctx))
+	response, err := c.api.RoundTrip(request.WithContext(limited))
 	var body []byte
 	if err == nil {
-		defer func() { _ = response.Body.Close() }() // the connection is not reused
+		defer func() { _ = response.Body.Close() }() // read as far as it counts
 		body, err = io.ReadAll(io.LimitReader(response.Body, maxChannelsBody))
 	}
-	if err != nil {
-		explained := neterr.Describe("the API", err)
-		return failed(c.API.Cause, explained.Detail, explained.Hint)
+	if c.api.settle() {
+		began = c.api.since
 	}
-	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	isHTML := kind == "text/html" || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
-	return c.describeChannels(response.StatusCode, isHTML, body, report)
-}
-
-// channelsURL returns the URL of the list of channels. The API's own URL has no path.
-func (c *checker) channelsURL() *url.URL {
-	return &url.URL{Scheme: c.API.URL.Scheme, Host: c.API.URL.Host, Path: "/channels"}
+	if c.api.down != "" {
+		c.skipStep(ctx, step, c.api.down)
+		return
+	}
+	result := c.API.blame(c.describeChannels(response, body, err, report))
+	c.finishStep(ctx, step, began, result)
+	if result.Cause == c.API.Cause || result.Cause == CauseNetwork {
+		c.api.down = "API unavailable"
+	}
 }
 
 const (
 	wrongURLAdvice = "Check ETRUSTED_API_URL: it should be https://api.etrusted.com. No proxy or captive portal in between may respond in its place."
 	rightsAdvice   = `The credentials work, but the client lacks the rights for this API. Check in the eTrusted Control Centre (Settings > "SSO Client Management") whether it is the right client, and ask your company's eTrusted administrator to grant it the rights and channels that it needs.`
-	rejectedAdvice = "The login server has just issued this token, so it is probably meant for another API. Check ETRUSTED_AUDIENCE, and that ETRUSTED_TOKEN_URL and ETRUSTED_API_URL belong together."
+	audienceAdvice = "The login server has just issued this token, so it is probably meant for another API. Check ETRUSTED_AUDIENCE, and that ETRUSTED_TOKEN_URL and ETRUSTED_API_URL belong together."
 	downAdvice     = "The fault is on eTrusted's side. If it lasts, check the eTrusted status page."
 )
 
-// describeChannels interprets a response. It looks for HTML before the status: eTrusted's 401 and 403 have no body, so an
+// describeChannels interprets a response, or the error without one. It looks for HTML before the status: eTrusted's 401 and 403 have no body, so an
 // HTML page with one of them comes from a firewall.
-func (c *checker) describeChannels(code int, isHTML bool, body []byte, report *AccountReport) Step {
+func (c *checker) describeChannels(response *http.Response, body []byte, err error, report *AccountReport) Step {
+	if err != nil {
+		explained := neterr.Describe("the API", err)
+		return Failed(c.API.Cause, explained.Detail, explained.Hint)
+	}
+	code := response.StatusCode
 	status := fmt.Sprintf("%d %s", code, http.StatusText(code))
+	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	isHTML := kind == "text/html" || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
 	wrongServer := c.API.wrongServerCause()
 	switch {
 	case code >= 500:
-		return failed(c.API.Cause, "the API returned "+status, downAdvice)
+		return Failed(c.API.Cause, "the API returned "+status, downAdvice)
 	case isHTML:
-		return failed(wrongServer, "another server answered in the API's place ("+status+"): the response is HTML", wrongURLAdvice)
+		return Failed(wrongServer, "another server answered in the API's place ("+status+"): the response is HTML", wrongURLAdvice)
 	case code == http.StatusUnauthorized:
-		return failed(CauseConfiguration, "the API rejected the token ("+status+")", rejectedAdvice)
+		return Failed(CauseConfiguration, "the API rejected the token ("+status+")", audienceAdvice)
 	case code == http.StatusForbidden:
-		return failed(CauseRights, "the client lacks the rights: the API returned "+status, rightsAdvice)
+		return Failed(CauseRights, "the client lacks the rights: the API returned "+status, rightsAdvice)
 	case code == http.StatusTooManyRequests:
-		return failed(c.API.Cause, "too many requests: the API returned "+status, "Wait, and find the app that sends so many: eTrusted reviews accounts with an abnormal volume.")
+		return Failed(c.API.Cause, "too many requests: the API returned "+status, "Wait, and find the app that sends so many: eTrusted reviews accounts with an abnormal volume.")
 	case code == http.StatusNotFound:
-		return failed(wrongServer, "wrong URL: the server has no /channels ("+status+")", wrongURLAdvice)
+		return Failed(wrongServer, "wrong URL: the server has no /channels ("+status+")", wrongURLAdvice)
 	case code >= 300 && code < 400:
-		return failed(wrongServer, "wrong URL: the response is a redirect ("+status+"), which is never followed, because it would send the token to another address", wrongURLAdvice)
+		return Failed(wrongServer, "wrong URL: the response is a redirect ("+status+"), which is never followed, because it would send the token to another address", wrongURLAdvice)
 	case code != http.StatusOK:
-		return failed(c.API.Cause, "unexpected response from the API: "+status, "The API is not known to respond like this. "+wrongURLAdvice)
+		return Failed(c.API.Cause, "unexpected response from the API: "+status, "The API is not known to respond like this. "+wrongURLAdvice)
+	case len(body) == maxChannelsBody:
+		return Passed("200 OK, too many channels to count")
 	}
 	count, ok := countChannels(body)
-	switch {
-	case ok:
-		report.Channels = &count
-		return passed(fmt.Sprintf("200 OK, channels: %d", count), c.channelWarnings(count)...)
-	case len(body) == maxChannelsBody:
-		return passed("200 OK, too many channels to count", c.channelWarnings(maxChannelsBody)...)
-	default:
-		return failed(wrongServer, "another server answered in the API's place (200 OK): the response is not a list of channels", wrongURLAdvice)
+	if !ok {
+		return Failed(wrongServer, "another server answered in the API's place (200 OK): the response is not a list of channels", wrongURLAdvice)
 	}
-}
-
-// channelWarnings lists what is unusual about a successful response.
-func (c *checker) channelWarnings(channels int) []string {
-	var warnings []string
-	if channels == 0 {
-		warnings = append(warnings, "the client sees no channels: ask your company's eTrusted administrator to grant it some")
+	report.Channels = &count
+	result := Passed(fmt.Sprintf("200 OK, channels: %d", count))
+	if count == 0 {
+		result.Warnings = append(result.Warnings, "the client sees no channels: ask your company's eTrusted administrator to grant it some")
 	}
-	if skew := c.api.skew; skew != nil && isTooLarge(*skew) {
-		warnings = append(warnings, fmt.Sprintf("the API's clock and this machine's differ by %v", skew.Abs().Round(time.Second)))
+	if skew := c.api.skew; skew != nil && skew.Abs() > maxClockSkew {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("the API's clock and this machine's differ by %v", skew.Abs().Round(time.Second)))
 	}
-	return warnings
+	return result
 }
 
 // countChannels counts the entries of a list, or of a page that contains one. It reports false if the body is neither.

@@ -1,5 +1,6 @@
-// Package check diagnoses why the broker does not work. It tests each step of a request, from the configuration to the
-// API's response, and reports the cause of a failure and what to do.
+// Package check diagnoses why the broker does not work. It sends a token request for each account, and a request to the API,
+// through the broker's own clients. From the events of their connections (package httptrace) and from the responses it tells
+// the cause of a failure and what to do.
 //
 // Its output is for terminals and tickets. It contains no secret, and of a peer's own words only a few names, which are
 // sanitized: see redactor.
@@ -8,7 +9,6 @@ package check
 import (
 	"context"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -22,29 +22,27 @@ type Config struct {
 	Configuration Step
 	// Login and API are the servers that the broker uses.
 	Login, API Server
-	// Audience and Scopes are those of the token request.
-	Audience string
-	Scopes   []string
+	// Proxy returns the proxy of a request to them: http.ProxyFromEnvironment.
+	Proxy func(*http.Request) (*url.URL, error)
+	// Audience and Scopes are those of the token request. CustomAudience reports that the audience is not the default.
+	Audience       string
+	CustomAudience bool
+	Scopes         []string
 	// Accounts are tested with one token request each.
 	Accounts []Account
-	// Store is the shared token store; nil without one.
-	Store *Store
 	// Files are those that the broker reads.
 	Files []File
 	// WorldReadable reports whether every user of this machine can read a file, and its mode.
 	WorldReadable func(path string) (fs.FileMode, bool)
-	// App and Admin are the broker's listeners; Admin is nil if it is turned off.
-	App   ListenAddress
-	Admin *ListenAddress
-	// Transport has the broker's own proxy, dialer and CA certificates.
-	Transport *http.Transport
-	// Resolver resolves host names; nil means the system's.
-	Resolver *net.Resolver
+	// Last are more steps, which run at the end.
+	Last []Probe
+	// AppURL is the address for apps, and Curl a command that uses it; empty if they are not known.
+	AppURL, Curl string
 	// UserAgent is sent to the servers.
 	UserAgent string
-	// Timeout limits each step. It must be positive.
+	// Timeout limits each request with its connection, and each other step. It must be positive.
 	Timeout time.Duration
-	// OnStep, if not nil, is called with each step as soon as it has ended.
+	// OnStep, if not nil, is called with each step as soon as it has ended, by one goroutine at a time.
 	OnStep func(Step)
 }
 
@@ -53,8 +51,12 @@ type Server struct {
 	Name     string // in the output: "login server"
 	Variable string // contains the URL
 	URL      *url.URL
+	// Transport is the broker's client.
+	Transport http.RoundTripper
 	// Standard reports that the URL is the default, so that it contains no typing error.
 	Standard bool
+	// Intended is the URL that was probably meant, if URL looks like a typing error.
+	Intended string
 	// Cause is reported if the server itself is the cause of a failure.
 	Cause Cause
 }
@@ -65,62 +67,54 @@ type Account struct {
 	Credentials tokensource.CredentialSource
 }
 
-// File is one that the broker reads.
-type File struct {
-	Path   string
-	Secret bool // should not be world-readable
-	// CABundle reports that crypto/tls opens the file, whatever type it has.
-	CABundle bool
+// Probe is a step that the caller provides.
+type Probe struct {
+	Name, Target string
+	// Run returns the result, with Passed or Failed. nil means that the step is skipped, for the reason in Skipped.
+	Run     func(context.Context) Step
+	Skipped string
 }
 
 // checker is a check in progress.
 type checker struct {
 	Config
 	redact     redactor
-	unreadable map[string]bool // files that cannot be read, or whose reading might block
+	pairs      map[string]*tokensource.Credentials // by account; those that the files step could read
+	login, api *peer
 	report     Report
-	// blockingCAFile is the CA bundle if it is a pipe: crypto/tls would open it and block for ever.
-	blockingCAFile string
-	login, api     *dateRecorder
-	clockChecked   bool
-	// skipToken and skipChannels say why no more requests are sent to that server; empty if they are.
-	skipToken, skipChannels string
 }
 
 // Run runs all steps and returns the report. Once ctx is done it returns soon, and the report says that it was interrupted.
 func Run(ctx context.Context, config Config) Report {
-	c := &checker{Config: config, unreadable: map[string]bool{}, report: Report{Steps: []Step{}, Accounts: []AccountReport{}}}
+	c := &checker{Config: config, pairs: map[string]*tokensource.Credentials{}, report: Report{Steps: []Step{}, Accounts: []AccountReport{}}}
 	if c.OnStep == nil {
 		c.OnStep = func(Step) {}
 	}
-	c.recordStep(config.Configuration)
-	if config.Configuration.Status == StatusFailed {
-		return c.finishReport(ctx)
+	c.record(config.Configuration)
+	if config.Configuration.Status != StatusFailed {
+		c.checkFiles(ctx)
+		c.checkServers(ctx)
+		for _, probe := range c.Last {
+			c.runProbe(ctx, probe)
+		}
 	}
-	c.checkFiles(ctx)
-	c.collectSecrets()
-	loginOpen, apiOpen := c.checkConnection(ctx, config.Login), c.checkConnection(ctx, config.API)
-	c.checkAccounts(ctx, loginOpen, apiOpen)
-	c.checkStore(ctx)
-	c.checkListeners(ctx)
-	return c.finishReport(ctx)
+	c.summarize(ctx)
+	return c.report
 }
 
-// collectSecrets registers the credentials with the redactor.
-func (c *checker) collectSecrets() {
+// checkServers requests a token for each account, and the channels that the account can see, one account after the other. If
+// there are no credentials or no token, a request without them tests the connection.
+func (c *checker) checkServers(ctx context.Context) {
+	c.login, c.api = c.newPeer(ctx, c.Login), c.newPeer(ctx, c.API)
+	if len(c.pairs) == 0 {
+		c.login.probe()
+		c.checkClock(ctx)
+	}
 	for _, account := range c.Accounts {
-		if !c.isReadable(account) {
-			continue
-		}
-		// Credentials that cannot be read are reported by the token step.
-		if pair, err := account.Credentials.Read(); err == nil {
-			c.redact.addSecret(pair.ID.Reveal())
-			c.redact.addSecret(pair.Secret.Reveal())
-		}
+		report := AccountReport{Account: account.Name, Audience: []string{}, Scopes: []string{}, Roles: []string{}}
+		authorization := c.checkToken(ctx, account, &report)
+		c.checkChannels(ctx, account.Name, authorization, &report)
+		c.report.Accounts = append(c.report.Accounts, report)
 	}
-}
-
-// isReadable reports whether the files step could read the account's files.
-func (c *checker) isReadable(account Account) bool {
-	return !c.unreadable[account.Credentials.ID.File] && !c.unreadable[account.Credentials.Secret.File]
+	c.api.probe()
 }

@@ -23,7 +23,7 @@ func TestReadClaims(t *testing.T) {
 		{"all claims", jwt(`{"iat":1000,"exp":1300,"azp":"me","aud":["a","b"],"scope":" x  y ","realm_access":{"roles":["r"]},"resource_access":{"z":{"roles":["s"]},"b":{"roles":["t","u"]}}}`),
 			claims{300 * time.Second, "me", []string{"a", "b"}, []string{"x", "y"}, []string{"r", "t", "u", "s"}}, true},
 		{"one audience", jwt(`{"aud":"a"}`), claims{audience: []string{"a"}, scopes: []string{}}, true},
-		{"one invalid claim does not affect others", jwt(`{"aud":{},"azp":[],"scope":"x","exp":"soon","resource_access":{"a":1,"b":{"roles":"no"},"c":{"roles":["r"]}}}`),
+		{"one invalid claim does not affect others", jwt(`{"aud":{},"azp":[],"scope":"x","exp":"soon","resource_access":{"a":1,"b":{"roles":7},"c":{"roles":["r"]}}}`),
 			claims{scopes: []string{"x"}, roles: []string{"r"}}, true},
 		{"expires before it is issued", jwt(`{"iat":1000,"exp":900}`), claims{scopes: []string{}}, true},
 		{"without iat", jwt(`{"exp":900}`), claims{scopes: []string{}}, true},
@@ -33,7 +33,6 @@ func TestReadClaims(t *testing.T) {
 		{"opaque", "abc", claims{}, false},
 		{"two parts", "e30.e30", claims{}, false},
 		{"invalid base64", "e30.!.x", claims{}, false},
-		{"too large", jwt(`{"aud":"` + strings.Repeat("a", maxToken) + `"}`), claims{}, false},
 	} {
 		if got, ok := readClaims(test.token); ok != test.ok || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: got %+v, %v, want %+v", test.name, got, ok, test.want)
@@ -60,12 +59,9 @@ func FuzzReadClaims(f *testing.F) {
 			t.Errorf("got lifetime %v, want 0 to 24h", got.lifetime)
 		}
 		for _, words := range [][]string{got.audience, got.scopes, got.roles} {
-			mustBeClean(t, strings.Join(r.claims(words), ", "))
+			mustBeClean(t, strings.Join(r.names(words), ", "))
 		}
-		mustBeClean(t, r.sanitize(string(payload), hostPunctuation))
-		if text := r.sentence(string(payload)); strings.Contains(alphanumeric(text), alphanumeric(secret)) || len(text) > maxSentence+len("...") {
-			t.Errorf("%q", text)
-		}
+		mustBeClean(t, strings.Join(r.names([]string{string(payload)}), ", "))
 	})
 }
 
@@ -90,12 +86,12 @@ func TestRedactor(t *testing.T) {
 	for _, text := range []string{
 		"S3cret!/ä", "s3CRET", "x S-3-c-r-e-t x", "533363726574212fc3a4", base64.StdEncoding.EncodeToString([]byte("S3cret!/ä")), "S3cret%21%2F%C3%A4",
 	} {
-		if got := r.sanitize(text, hostPunctuation); got != withheld {
+		if got := r.names([]string{"a", text}); !reflect.DeepEqual(got, []string{withheld}) {
 			t.Errorf("%s: got %s, want %s", text, got, withheld)
 		}
-		if got := r.sentence(text); got != withheld {
-			t.Errorf("%s: got %s, want %s", text, got, withheld)
-		}
+	}
+	if got := r.names([]string{"S3c", "ret"}); !reflect.DeepEqual(got, []string{withheld}) {
+		t.Errorf("a secret in two pieces: got %s, want %s", got, withheld)
 	}
 	for text, want := range map[string]string{
 		"Corporate Proxy CA":     "Corporate-Proxy-CA",
@@ -104,13 +100,20 @@ func TestRedactor(t *testing.T) {
 		"--- ---":                "(no name)",
 		"":                       "(no name)",
 		strings.Repeat("x", 200): strings.Repeat("x", maxWordLength) + "...",
-		"https://a:b@c_d":        "https-a-b-c-d",
+		"https://a:b@c_d e":      "https://a:b@c_d-e",
 	} {
-		if got := r.sanitize(text, hostPunctuation); got != want {
+		if got := r.names([]string{text}); !reflect.DeepEqual(got, []string{want}) {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
-	if got := r.sanitize("https://a:b@c_d e", claimPunctuation); got != "https://a:b@c_d-e" {
-		t.Errorf("%q", got)
+}
+
+// A token that contains itself, or another account's token, is not shown.
+func TestWithholdsTokens(t *testing.T) {
+	t.Parallel()
+	c := &checker{}
+	c.describeToken("CANARYtoken", "id", &AccountReport{})
+	if got := c.redact.names([]string{"x-canary-TOKEN"})[0]; got != withheld {
+		t.Errorf("got %q, want %q", got, withheld)
 	}
 }

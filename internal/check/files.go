@@ -1,75 +1,110 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
+	"time"
 )
+
+// File is one that the broker reads.
+type File struct {
+	Path   string
+	Secret bool // should not be world-readable
+}
 
 // maxFiles bounds how many files one line lists; there may be hundreds of accounts.
 const maxFiles = 4
 
 // checkFiles checks that the broker can read its files, and that other users cannot read the secret ones.
 func (c *checker) checkFiles(ctx context.Context) {
-	c.runStep(ctx, Step{Name: "files"}, func(context.Context) Step {
-		if len(c.Accounts) == 0 {
-			return failed(CauseConfiguration, "there is no account in ETRUSTED_ACCOUNTS_DIR", "Create a directory for each account in it, with the files client_id and client_secret.")
+	began := time.Now()
+	var readable, problems, warnings []string
+	unusable := map[string]bool{} // reading a pipe would block
+	for _, file := range c.Files {
+		if problem := FileProblem(file.Path); problem != "" {
+			unusable[file.Path] = true
+			problems = append(problems, problem)
+			continue
 		}
-		var readable, unreadable, warnings []string
-		for _, file := range c.Files {
-			mode, problem := readableMode(file.Path)
-			if problem != "" {
-				c.unreadable[file.Path] = true
-				if file.CABundle && problem == notRegular {
-					c.blockingCAFile = file.Path
-				}
-				unreadable = append(unreadable, file.Path+" "+problem)
-				continue
-			}
-			readable = append(readable, fmt.Sprintf("%s (%04o)", file.Path, mode))
-			if mode, open := c.WorldReadable(file.Path); file.Secret && open {
-				warnings = append(warnings, fmt.Sprintf("%s (mode %04o) is readable by every user of this machine: run chmod o-r on it", file.Path, mode))
-			}
+		mode, open := c.WorldReadable(file.Path)
+		readable = append(readable, fmt.Sprintf("%s (%04o)", file.Path, mode))
+		if file.Secret && open {
+			warnings = append(warnings, fmt.Sprintf("%s (mode %04o) is readable by every user of this machine: run chmod o-r on it", file.Path, mode))
 		}
-		if len(unreadable) > 0 {
-			result := failed(CauseConfiguration, joinFirst(unreadable), "Make them readable for the user that runs the broker. Check the mount, and owner and mode of the file and of the directories above it.")
-			result.Warnings = warnings
-			return result
+	}
+	for _, account := range c.Accounts {
+		if unusable[account.Credentials.ID.File] || unusable[account.Credentials.Secret.File] {
+			continue
 		}
-		if len(readable) == 0 {
-			return passed("none: the credentials are in the environment")
+		pair, err := account.Credentials.Read()
+		if err != nil {
+			problems = append(problems, strings.ReplaceAll(err.Error(), "\n", "; "))
+			continue
 		}
-		return passed(joinFirst(readable), warnings...)
-	})
+		c.pairs[account.Name] = &pair
+		c.redact.addSecret(pair.ID.Reveal())
+		c.redact.addSecret(pair.Secret.Reveal())
+	}
+	result := Passed(cmp.Or(joinFirst(readable), "none: the credentials are in the environment"), warnings...)
+	switch {
+	case len(c.Accounts) == 0:
+		result = Failed(CauseConfiguration, "there is no account in ETRUSTED_ACCOUNTS_DIR", "Create a directory for each account in it, with the files client_id and client_secret.")
+	case len(problems) > 0:
+		result.Cause, result.Text = CauseConfiguration, joinFirst(problems)
+		result.Advice = "Correct the file or the path to it. The user that runs the broker must be able to read it: check the mount, and owner and mode of the file and of the directories above it."
+	}
+	c.finishStep(ctx, Step{Name: "files"}, began, result)
 }
 
-const notRegular = "is not a regular file"
-
-// readableMode returns a file's mode, or the problem if it cannot be read.
-func readableMode(path string) (mode fs.FileMode, problem string) {
+// FileProblem says why the broker cannot use a text file, or returns "" if nothing is known against it. It never blocks. It
+// names a path that does not exist only if its directory does: otherwise the path may be a misplaced secret.
+func FileProblem(path string) string {
 	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		return 0, notRegular // opening a pipe could block for ever
-	}
-	if err == nil {
-		var file *os.File
-		if file, err = os.Open(path); err == nil { //nolint:gosec // G304: the operator's own configuration names the path.
-			_ = file.Close() // it is not read here
-		}
-	}
 	switch {
-	case err == nil:
-		return info.Mode().Perm(), ""
+	case err != nil && !isInDirectory(path):
+		return "file not found, nor the directory that it should be in (the path is hidden, it may be the secret)"
 	case errors.Is(err, fs.ErrNotExist):
-		return 0, "does not exist"
-	case errors.Is(err, fs.ErrPermission):
-		return 0, "is not readable for this user"
-	default:
-		return 0, "cannot be examined"
+		return path + " does not exist"
+	case err != nil:
+		return path + " cannot be reached: this user may not enter the directory"
+	case !info.Mode().IsRegular():
+		return path + " is not a regular file" // opening a pipe could block for ever
 	}
+	file, err := os.Open(path) //nolint:gosec // G304: the operator's own configuration names the path.
+	if err != nil {
+		return fmt.Sprintf("%s is not readable for this user: its mode is %04o%s", path, info.Mode().Perm(), ownership(info))
+	}
+	defer func() { _ = file.Close() }() // only read from
+	mark := make([]byte, 2)
+	if _, err := file.Read(mark); err == nil && (string(mark) == "\xff\xfe" || string(mark) == "\xfe\xff") {
+		return path + " is UTF-16, which PowerShell's > writes: use Set-Content -Encoding utf8"
+	}
+	return ""
+}
+
+// ownership compares the owner of a file with the user of this process, where files have one: in package syscall, the type of
+// info.Sys differs from system to system, but on each Unix it has these fields.
+func ownership(info fs.FileInfo) string {
+	system := reflect.Indirect(reflect.ValueOf(info.Sys()))
+	if system.Kind() != reflect.Struct || !system.FieldByName("Uid").IsValid() {
+		return ""
+	}
+	return fmt.Sprintf(", it belongs to uid %v and gid %v, and this process runs as uid %d and gid %d", system.FieldByName("Uid"), system.FieldByName("Gid"), os.Geteuid(), os.Getegid())
+}
+
+// isInDirectory reports whether the file's directory exists. The root directory does not count: every secret that begins with
+// a slash is in it.
+func isInDirectory(path string) bool {
+	dir := filepath.Dir(filepath.Clean(path))
+	info, err := os.Stat(dir)
+	return err == nil && info.IsDir() && dir != "." && dir != filepath.Dir(dir)
 }
 
 // joinFirst joins the first maxFiles texts.

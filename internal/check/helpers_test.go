@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -11,42 +12,46 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
 const testTimeout = 30 * time.Second
 
-// inMemory returns a network in which server has every name.
-func inMemory(t *testing.T, server *fakeetrusted.Server) *fakeetrusted.Listener {
+// serve starts an HTTP server on loopback, and returns its port.
+func serve(t *testing.T, handler http.Handler) (port string) {
 	t.Helper()
-	listener := fakeetrusted.NewListener()
-	running := &http.Server{Handler: server, ReadHeaderTimeout: testTimeout}
-	go func() { _ = running.Serve(listener) }()
-	t.Cleanup(func() { _ = running.Close() })
-	return listener
+	return parse(t, brokertest.Serve(t, handler)).Port()
 }
 
-// healthyConfig returns a configuration with which all steps pass: http://login.example and http://api.example in memory,
-// and a DNS server that resolves them.
-func healthyConfig(t *testing.T) Config {
+// eTrusted returns a configuration with which all steps pass: http://login.example and http://api.example are the server, with
+// a DNS server that resolves them.
+func eTrusted(t *testing.T, server *fakeetrusted.Server) Config {
 	t.Helper()
-	server := fakeetrusted.New(fakeetrusted.Options{})
+	port := serve(t, server)
 	return Config{
 		Configuration: Step{Name: "configuration", Status: StatusOK},
-		Login:         Server{Name: "login server", Variable: "TOKEN_URL", URL: parse(t, "http://login.example/oauth/token"), Cause: CauseLoginServer},
-		API:           Server{Name: "API", Variable: "API_URL", URL: parse(t, "http://api.example"), Cause: CauseAPI},
+		Login:         Server{Name: "login server", Variable: "TOKEN_URL", URL: parse(t, "http://login.example:"+port+"/oauth/token"), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseLoginServer},
+		API:           Server{Name: "API", Variable: "API_URL", URL: parse(t, "http://api.example:"+port), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseAPI},
+		Proxy:         func(*http.Request) (*url.URL, error) { return nil, nil },
 		Audience:      "https://api.etrusted.com",
 		Accounts: []Account{{"default", tokensource.CredentialSource{
 			ID:     tokensource.CredentialField{Name: "ID", Value: tokensource.NewSecret(fakeetrusted.DefaultClientID)},
 			Secret: tokensource.CredentialField{Name: "SECRET", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
 		}}},
 		WorldReadable: func(string) (fs.FileMode, bool) { return 0, false },
-		App:           ListenAddress{Name: "app's listener"},
-		Transport:     &http.Transport{DialContext: inMemory(t, server).Dial},
-		Resolver:      nameServer(t, resolves("login.example.", "api.example.", "proxy.example.")),
 		Timeout:       testTimeout,
 	}
+}
+
+// hosts resolves the names of the tests.
+var hosts = resolves("login.example.", "api.example.", "proxy.example.")
+
+// resolvingDialer returns a dialer that asks a DNS server of the test: see nameServer.
+func resolvingDialer(t *testing.T, answer func(name string) code) *net.Dialer {
+	t.Helper()
+	return &net.Dialer{Resolver: nameServer(t, answer)}
 }
 
 func parse(t *testing.T, text string) *url.URL {
@@ -58,15 +63,18 @@ func parse(t *testing.T, text string) *url.URL {
 	return u
 }
 
-// runCheck runs all steps and returns the report, and its text.
+// runCheck runs all steps and returns the report, and a line for each step, warning and piece of advice.
 func runCheck(t *testing.T, config Config) (Report, string) {
 	t.Helper()
 	var text strings.Builder
-	printer := NewPrinter(&text)
-	config.OnStep = printer.Step
 	report := Run(t.Context(), config)
-	printer.Summary(report)
-	return report, text.String()
+	for _, step := range report.Steps {
+		_, _ = fmt.Fprintf(&text, "%s %s: %s\n", step.Status, step.Title(), step.Text)
+		for _, line := range append(step.Warnings, step.Advice) {
+			_, _ = fmt.Fprintf(&text, "  %s\n", line)
+		}
+	}
+	return report, text.String() + report.Summary
 }
 
 // mustFail fails the test unless exactly one step fails: with this name, text and cause.
@@ -109,7 +117,7 @@ func resolves(names ...string) func(string) code {
 	}
 }
 
-// nameServer starts a DNS server on loopback (RFC 1035 section 4). Every name that it resolves is at 192.0.2.1 and 192.0.2.2.
+// nameServer starts a DNS server on loopback (RFC 1035 section 4). Every name that it resolves is at 127.0.0.1.
 func nameServer(t *testing.T, answer func(name string) code) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -149,10 +157,8 @@ func replyTo(query []byte, answer func(string) code) []byte {
 	reply[2], reply[3] = query[2]|0x80, 0x80|byte(given)
 	copy(reply[6:12], make([]byte, 6))
 	if given == noError && isA {
-		reply[7] = 2
-		for last := range byte(2) {
-			reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, last+1)
-		}
+		reply[7] = 1
+		reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1)
 	}
 	return reply
 }

@@ -16,6 +16,9 @@ type Report struct {
 	Interrupted bool            `json:"interrupted"`
 	Steps       []Step          `json:"steps"`
 	Accounts    []AccountReport `json:"accounts"`
+	// AppURL is the address for apps, and Curl a command that uses it; absent if the address is not known.
+	AppURL string `json:"app_url,omitempty"`
+	Curl   string `json:"curl,omitempty"`
 }
 
 // AccountReport is the result for one account. Audience, scopes and roles are sanitized claims of the token, whose signature
@@ -41,37 +44,33 @@ var causeNames = map[Cause]string{
 	CauseRights:        "the client's rights",
 }
 
-// finishReport completes the report with its summary.
-func (c *checker) finishReport(ctx context.Context) Report {
-	r := c.report
-	r.Causes = []Cause{}
+// summarize completes the report.
+func (c *checker) summarize(ctx context.Context) {
+	r := &c.report
+	r.Causes, r.Interrupted = []Cause{}, ctx.Err() != nil
+	r.Summary = "All checks passed."
 	var problems []string
-	warnings := 0
 	for _, step := range r.Steps {
-		warnings += len(step.Warnings)
+		if len(step.Warnings) > 0 {
+			r.Summary = "All checks passed, with warnings (!)."
+		}
 		if step.Status == StatusFailed && !slices.Contains(r.Causes, step.Cause) {
 			r.Causes = append(r.Causes, step.Cause)
 			problems = append(problems, causeNames[step.Cause]+" ("+step.Title()+")")
 		}
 	}
-	r.Interrupted = ctx.Err() != nil
-	r.OK = len(problems) == 0 && !r.Interrupted
-	switch {
+	switch r.OK = len(problems) == 0 && !r.Interrupted; {
+	case r.OK && c.AppURL != "":
+		r.AppURL, r.Curl = c.AppURL, c.Curl
+		r.Summary += " Your app's address: " + r.AppURL
 	case len(problems) > 0:
 		r.Summary = "Problem: " + strings.Join(problems, "; ") + "."
 	case r.Interrupted:
-	case warnings > 0:
-		r.Summary = "All checks passed, with warnings (!)."
-	default:
-		r.Summary = "All checks passed."
-	}
-	if url := c.App.url(); r.OK && url != "" {
-		r.Summary += " Your app's address: " + url
+		r.Summary = ""
 	}
 	if r.Interrupted {
 		r.Summary = strings.TrimSpace(r.Summary + " The check was interrupted before the end.")
 	}
-	return r
 }
 
 // Title is the step's name, followed by the account if it has a name.

@@ -21,7 +21,7 @@ type Cause string
 // The causes of a failed step.
 const (
 	CauseConfiguration Cause = "configuration" // variables and files
-	CauseCredentials   Cause = "credentials"   // Client ID and Client Secret, or the files that contain them
+	CauseCredentials   Cause = "credentials"   // Client ID and Client Secret
 	CauseMachine       Cause = "machine"       // clock, CA certificates, ports
 	CauseNetwork       Cause = "network"       // the connection from this machine to the server
 	CauseLoginServer   Cause = "login_server"
@@ -29,64 +29,63 @@ const (
 	CauseRights        Cause = "rights" // those granted to the client
 )
 
-// Step is the result of one step. Its texts have one line each and contain no secret.
+// Step is the result of one step. Its texts contain no secret. Only Advice may have several lines.
 type Step struct {
 	Name    string  `json:"name"`
 	Account string  `json:"account,omitempty"` // for the steps that run once per account
 	Target  string  `json:"target"`            // HOST:PORT, a URL, or an address
 	Status  Status  `json:"status"`
 	Seconds float64 `json:"seconds"`
-	Text    string  `json:"text"`             // the result
-	Advice  string  `json:"advice,omitempty"` // what to do, in whole sentences; only after a failure
+	Text    string  `json:"text"`             // the result; after a failure, the likely cause first
+	Advice  string  `json:"advice,omitempty"` // what to do; only after a failure
 	Cause   Cause   `json:"cause,omitempty"`  // only after a failure
 	// Warnings list what works but should be fixed.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// passed returns the result of a step that has passed, possibly with warnings.
-func passed(text string, warnings ...string) Step { return Step{Text: text, Warnings: warnings} }
+// Passed returns the result of a step that has passed, possibly with warnings.
+func Passed(text string, warnings ...string) Step { return Step{Text: text, Warnings: warnings} }
 
-// failed returns the result of a step that has failed.
-func failed(cause Cause, text, advice string) Step {
+// Failed returns the result of a step that has failed.
+func Failed(cause Cause, text, advice string) Step {
 	return Step{Cause: cause, Text: text, Advice: advice}
 }
 
-// runStep runs a step with the timeout, and reports whether it passed. step says which one it is, and run returns the result. Once
-// ctx is done it does nothing.
-func (c *checker) runStep(ctx context.Context, step Step, run func(context.Context) Step) bool {
-	if ctx.Err() != nil {
-		return false
+// runProbe runs a step with the timeout.
+func (c *checker) runProbe(ctx context.Context, probe Probe) {
+	step := Step{Name: probe.Name, Target: probe.Target}
+	if probe.Run == nil {
+		c.skipStep(ctx, step, probe.Skipped)
+		return
 	}
 	limited, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	began := time.Now()
-	result := run(limited)
-	return c.finishStep(ctx, step, time.Since(began), result)
+	c.finishStep(ctx, step, began, probe.Run(limited))
 }
 
-// finishStep records a step that has run, unless it was interrupted, and reports whether it passed.
-func (c *checker) finishStep(ctx context.Context, step Step, duration time.Duration, result Step) bool {
+// finishStep records a step that has run, unless the check was interrupted meanwhile.
+func (c *checker) finishStep(ctx context.Context, step Step, began time.Time, result Step) {
 	if ctx.Err() != nil {
-		return false
+		return
 	}
-	result.Name, result.Account, result.Target, result.Seconds = step.Name, step.Account, step.Target, duration.Seconds()
-	result.Status = StatusOK
+	result.Name, result.Account, result.Target = step.Name, step.Account, step.Target
+	result.Seconds, result.Status = time.Since(began).Seconds(), StatusOK
 	if result.Cause != "" {
 		result.Status = StatusFailed
 	}
-	c.recordStep(result)
-	return result.Status == StatusOK
+	c.record(result)
 }
 
 // skipStep records a step that is not run.
 func (c *checker) skipStep(ctx context.Context, step Step, reason string) {
 	if ctx.Err() == nil {
-		step.Status, step.Text = StatusSkipped, reason
-		c.recordStep(step)
+		step.Status, step.Text = StatusSkipped, "skipped: "+reason
+		c.record(step)
 	}
 }
 
-func (c *checker) recordStep(step Step) {
+func (c *checker) record(step Step) {
 	c.report.Steps = append(c.report.Steps, step)
 	c.OnStep(step)
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -10,88 +11,130 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// tokenResult is the result of one token request: a token, or a failure.
-type tokenResult struct {
-	authorization string
-	lifetime      time.Duration
-	failure       *tokensource.RefreshError
+// rejectedAdvice lists what to check if the login server rejects the credentials.
+const rejectedAdvice = `In the eTrusted Control Centre (Settings > "SSO Client Management", administrators only), check:
+1. "Client enabled" is green.
+2. The Client ID is prefix and Identifier together, as "Show" displays it.
+3. The Client Secret is the one that "Show" displays now, without quotes or spaces.
+4. Both belong to the same client.
+5. The client belongs to the environment of ETRUSTED_TOKEN_URL: production or QA.`
+
+// checkToken requests a token, and returns the value for the Authorization header, or "" without a token.
+func (c *checker) checkToken(ctx context.Context, account Account, report *AccountReport) string {
+	step := Step{Name: "token", Account: account.Name, Target: c.Login.URL.String()}
+	pair := c.pairs[account.Name]
+	switch {
+	case pair == nil:
+		c.skipStep(ctx, step, "credential files are not readable")
+		return ""
+	case c.login.down != "":
+		c.skipStep(ctx, step, c.login.down)
+		return ""
+	}
+	began := time.Now()
+	authorization, lifetime, failure := c.fetchToken(ctx, account, *pair)
+	if c.login.settle() {
+		began = c.login.since
+		c.checkClock(ctx) // before the token step, because a wrong clock may be why that one fails
+	}
+	switch {
+	case c.login.down != "":
+		c.skipStep(ctx, step, c.login.down)
+	case failure != nil:
+		c.finishStep(ctx, step, began, c.Login.blame(c.describeRefusal(account.Credentials, *pair, failure)))
+		if failure.Outcome == tokensource.OutcomeUnavailable { // hundreds of accounts would wait for hundreds of timeouts
+			c.login.down = "login server unavailable"
+		}
+	case authorization != "": // or the check was interrupted
+		report.TokenOK, report.LifetimeSeconds = true, lifetime.Seconds()
+		c.finishStep(ctx, step, began, c.describeToken(strings.TrimPrefix(authorization, "Bearer "), pair.ID.Reveal(), report))
+	}
+	return authorization
 }
 
-// fetchToken makes one token request, exactly as the broker makes it. It reports false if ctx was done first.
-func fetchToken(ctx context.Context, config tokensource.Config) (tokenResult, bool) {
+// fetchToken makes one token request, exactly as the broker makes it.
+func (c *checker) fetchToken(ctx context.Context, account Account, pair tokensource.Credentials) (authorization string, lifetime time.Duration, failure *tokensource.RefreshError) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	var failure *tokensource.RefreshError
-	ended := false
-	config.OnRefresh = func(event tokensource.RefreshEvent) {
-		failure, ended = event.Err, true
-		stop()
-	}
-	config.OnReload = func(reload tokensource.CredentialReload) {
-		if reload.Outcome == tokensource.ReloadUnreadable {
-			failure, ended = &tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: reload.Reason, Advice: reload.Advice}, true
+	source, err := tokensource.New(tokensource.Config{
+		Account: account.Name,
+		// As values, because the files may change meanwhile.
+		Credentials: tokensource.CredentialSource{
+			ID:     tokensource.CredentialField{Name: account.Credentials.ID.Name, Value: pair.ID},
+			Secret: tokensource.CredentialField{Name: account.Credentials.Secret.Name, Value: pair.Secret},
+		},
+		Endpoint: tokensource.TokenEndpoint{
+			URL:       c.Login.URL.String(),
+			Audience:  c.Audience,
+			Scopes:    c.Scopes,
+			Transport: c.login,
+			Timeout:   c.Timeout,
+			UserAgent: c.UserAgent,
+		},
+		OnRefresh: func(event tokensource.RefreshEvent) {
+			failure = event.Err
 			stop()
-		}
-	}
-	source, err := tokensource.New(config)
+		},
+	})
 	if err != nil {
-		return tokenResult{failure: &tokensource.RefreshError{Outcome: tokensource.OutcomeInvalidResponse, Reason: err.Error()}}, true
+		return "", 0, &tokensource.RefreshError{Outcome: tokensource.OutcomeInvalidResponse, Reason: err.Error()}
 	}
-	source.Run(running) // which calls both functions
-	authorization, _ := source.Current()
+	source.Run(running) // which calls OnRefresh
+	authorization, _ = source.Current()
 	snapshot := source.Snapshot()
-	return tokenResult{authorization, snapshot.Expires.Sub(snapshot.Issued), failure}, ended
+	return authorization, snapshot.Expires.Sub(snapshot.Issued), failure
 }
 
-// describeToken describes a token request, and adds the token's claims to the account's report.
-func (c *checker) describeToken(account Account, result tokenResult, report *AccountReport) Step {
-	if result.failure != nil {
-		return failed(c.tokenCause(result.failure), result.failure.Reason, result.failure.Advice)
-	}
-	token := strings.TrimPrefix(result.authorization, "Bearer ")
+// describeToken describes a token, and adds its claims to the account's report.
+func (c *checker) describeToken(token, clientID string, report *AccountReport) Step {
 	c.redact.addSecret(token)
-	report.TokenOK, report.LifetimeSeconds = true, result.lifetime.Seconds()
-	text := fmt.Sprintf("received, valid for %.0f s", result.lifetime.Seconds())
+	text := fmt.Sprintf("received, valid for %.0f s", report.LifetimeSeconds)
 	contents, ok := readClaims(token)
 	if !ok {
-		return passed(text + "; opaque token, contents unknown")
+		return Passed(text + "; opaque token, contents unknown")
 	}
-	report.Audience, report.Scopes, report.Roles = c.redact.claims(contents.audience), c.redact.claims(contents.scopes), c.redact.claims(contents.roles)
-	for _, list := range []struct {
-		name  string
-		words []string
-	}{{"audience", report.Audience}, {"scopes", report.Scopes}, {"roles", report.Roles}} {
-		if len(list.words) > 0 {
-			text += "; " + list.name + " " + strings.Join(list.words, ", ")
+	report.Audience, report.Scopes, report.Roles = c.redact.names(contents.audience), c.redact.names(contents.scopes), c.redact.names(contents.roles)
+	for i, names := range [][]string{report.Audience, report.Scopes, report.Roles} {
+		if len(names) > 0 {
+			text += "; " + []string{"audience", "scopes", "roles"}[i] + " " + strings.Join(names, ", ")
 		}
 	}
-	return passed(text, c.tokenWarnings(account, result, contents)...)
-}
-
-// tokenWarnings lists what is unusual about a token.
-func (c *checker) tokenWarnings(account Account, result tokenResult, token claims) []string {
 	var warnings []string
-	if c.Audience != "" && !slices.Contains(token.audience, c.Audience) {
+	if c.Audience != "" && !slices.Contains(contents.audience, c.Audience) {
 		warnings = append(warnings, "the token is not for the audience in ETRUSTED_AUDIENCE, so the API may reject it")
 	}
-	if pair, err := account.Credentials.Read(); err == nil && token.client != "" && token.client != pair.ID.Reveal() {
+	if contents.client != "" && contents.client != clientID {
 		warnings = append(warnings, "the token was issued to a different client")
 	}
-	if token.lifetime > 0 && token.lifetime < result.lifetime-time.Second {
-		warnings = append(warnings, fmt.Sprintf("the token expires earlier than the login server said, after %.0f s", token.lifetime.Seconds()))
+	if seconds := contents.lifetime.Seconds(); seconds > 0 && seconds < report.LifetimeSeconds-1 {
+		warnings = append(warnings, fmt.Sprintf("the token expires earlier than the login server said, after %.0f s", seconds))
 	}
-	return warnings
+	return Passed(text, warnings...)
 }
 
-func (c *checker) tokenCause(failure *tokensource.RefreshError) Cause {
+// describeRefusal describes a failed token request, the likely cause first.
+func (c *checker) describeRefusal(source tokensource.CredentialSource, pair tokensource.Credentials, failure *tokensource.RefreshError) Step {
+	isBlocked := failure.Status == http.StatusUnauthorized || failure.Status == http.StatusForbidden
+	result := Failed(CauseLoginServer, failure.Reason, failure.Advice)
 	switch {
+	case failure.Status == http.StatusTooManyRequests:
+		result.Text = "too many token requests: " + failure.Reason
+		result.Advice += " eTrusted reviews accounts with an abnormal volume."
+	case failure.Outcome == tokensource.OutcomeUnavailable && isBlocked: // by a firewall, with a page
+		result.Cause = CauseNetwork
 	case failure.Outcome == tokensource.OutcomeUnavailable:
-		return CauseLoginServer
+	case c.CustomAudience && strings.Contains(failure.Reason, "access_denied"):
+		result = Failed(CauseConfiguration, "ETRUSTED_AUDIENCE is set, and was probably refused: "+failure.Reason, "Unset ETRUSTED_AUDIENCE, or correct it.\n"+rejectedAdvice)
 	case failure.Parameters:
-		return CauseConfiguration
-	case failure.Outcome == tokensource.OutcomeRejected:
-		return CauseCredentials
+		result.Cause = CauseConfiguration
+	case failure.Outcome != tokensource.OutcomeRejected:
+		result.Cause = c.Login.wrongServerCause()
 	default:
-		return c.Login.wrongServerCause()
+		result.Cause, result.Advice = CauseCredentials, rejectedAdvice
+		if hints := source.Hints(pair); len(hints) > 0 {
+			result.Text = strings.TrimSuffix(hints[0], ".") + "; " + failure.Reason
+			result.Advice = strings.Join(append(hints[1:], rejectedAdvice), "\n")
+		}
 	}
+	return result
 }

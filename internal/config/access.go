@@ -73,6 +73,48 @@ func (c Config) checkListen() error {
 	return nil
 }
 
+// checkInterceptListen is like checkListen, for BROKER_INTERCEPT_LISTEN.
+func (c Config) checkInterceptListen() error {
+	if c.InterceptListen == "" {
+		return nil
+	}
+	host, err := SplitListen(c.InterceptListen)
+	if err == nil {
+		err = c.CheckIntercept()
+	}
+	if err == nil && !isLoopback(host) && !c.Guarded() && !c.UnsafeListen {
+		err = ErrUnguarded
+	}
+	return err
+}
+
+// CheckIntercept returns what prevents listening for apps that take the broker for the API.
+func (c Config) CheckIntercept() error {
+	switch {
+	case c.InterceptCADir == "":
+		return errors.New("needs BROKER_INTERCEPT_CA_DIR, for the certificates of the API and the login server")
+	case c.TLSClientCAFile != "":
+		return errors.New("cannot be used with BROKER_TLS_CLIENT_CA_FILE: apps that take the broker for the API present no certificate. Use BROKER_ACCESS_KEY_FILE, which they can send as their client secret")
+	default:
+		return nil
+	}
+}
+
+// parseResolver parses the address of a DNS server, whose port is 53 if it is missing.
+func parseResolver(text string) (netip.AddrPort, error) {
+	if text == "" {
+		return netip.AddrPort{}, nil
+	}
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return netip.AddrPortFrom(addr, 53), nil
+	}
+	server, err := netip.ParseAddrPort(text)
+	if err != nil || server.Port() == 0 {
+		return netip.AddrPort{}, errors.New("must be the IP address of a DNS server, perhaps with a port: 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53")
+	}
+	return server, nil
+}
+
 // ErrUnguarded is the error of a listener that other machines can reach without authentication.
 var ErrUnguarded = errors.New("would let other machines use the credentials: listen on 127.0.0.1; or set BROKER_ACCESS_KEY_FILE or BROKER_TLS_CLIENT_CA_FILE; or, if something else keeps them out, BROKER_UNSAFE_LISTEN=true")
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -24,11 +25,11 @@ import (
 // and 'broker config' are made. The names are a contract with users.
 type Config struct {
 	ClientID         tokensource.Secret `env:"ETRUSTED_CLIENT_ID" help:"the Client ID: prefix and identifier together"`
-	ClientIDFile     string             `env:"ETRUSTED_CLIENT_ID_FILE" shape:"path" help:"a file that contains the Client ID"`
+	ClientIDFile     string             `env:"ETRUSTED_CLIENT_ID_FILE" guards:"yes" shape:"path" help:"a file that contains the Client ID"`
 	ClientSecret     tokensource.Secret `env:"ETRUSTED_CLIENT_SECRET" help:"the Client Secret"`
-	ClientSecretFile string             `env:"ETRUSTED_CLIENT_SECRET_FILE" shape:"path" help:"a file that contains the Client Secret"`
+	ClientSecretFile string             `env:"ETRUSTED_CLIENT_SECRET_FILE" guards:"yes" shape:"path" help:"a file that contains the Client Secret"`
 
-	AccountsDir string `env:"ETRUSTED_ACCOUNTS_DIR" shape:"path" help:"a directory with one directory per additional account: NAME/client_id and NAME/client_secret"`
+	AccountsDir string `env:"ETRUSTED_ACCOUNTS_DIR" guards:"yes" shape:"path" help:"a directory with one directory per additional account: NAME/client_id and NAME/client_secret"`
 
 	APIURL   string   `env:"ETRUSTED_API_URL" shape:"url" envDefault:"https://api.etrusted.com" help:"the API: scheme and host"`
 	TokenURL string   `env:"ETRUSTED_TOKEN_URL" shape:"url" envDefault:"https://login.etrusted.com/oauth/token" help:"the token endpoint"`
@@ -39,17 +40,17 @@ type Config struct {
 	AdminListen  string   `env:"BROKER_ADMIN_LISTEN" shape:"address" envDefault:"127.0.0.1:9464" help:"metrics, health and status: HOST:PORT; set but empty turns it off"`
 	UnsafeListen bool     `env:"BROKER_UNSAFE_LISTEN" envDefault:"false" help:"allow other machines to reach BROKER_LISTEN without access key or client certificates: everyone who can reach it can use the credentials"`
 	AllowedHosts []string `env:"BROKER_ALLOWED_HOSTS" shape:"hosts" envSeparator:"," help:"additional host names that requests may use, comma-separated"`
-	Allow        []string `env:"BROKER_ALLOW" shape:"patterns" envSeparator:"," help:"allowed requests, comma-separated, e.g. GET /reviews/; READ-ONLY allows GET and HEAD; default: all"`
+	Allow        []string `env:"BROKER_ALLOW" guards:"yes" shape:"patterns" envSeparator:"," help:"allowed requests, comma-separated, e.g. GET /reviews/; READ-ONLY allows GET and HEAD; default: all"`
 
 	AccessKey     tokensource.Secret `env:"BROKER_ACCESS_KEY" help:"if set, every request must send it: Authorization: Bearer KEY, or Basic with the key as the password"`
-	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" shape:"path" help:"a file that contains the access key, or several, one a line; a removed key stays valid for one more minute"`
+	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" guards:"yes" shape:"path" help:"a file that contains the access key, or several, one a line; a removed key stays valid for one more minute"`
 
-	TLSCertFile     string `env:"BROKER_TLS_CERT_FILE" shape:"path" help:"TLS on the app's listener: the certificate with its chain, PEM"`
-	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" shape:"path" help:"the private key of that certificate, PEM"`
-	TLSClientCAFile string `env:"BROKER_TLS_CLIENT_CA_FILE" shape:"path" help:"if set, apps must present a certificate signed by one of these CAs, PEM"`
+	TLSCertFile     string `env:"BROKER_TLS_CERT_FILE" guards:"yes" shape:"path" help:"TLS on the app's listener: the certificate with its chain, PEM"`
+	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" guards:"yes" shape:"path" help:"the private key of that certificate, PEM"`
+	TLSClientCAFile string `env:"BROKER_TLS_CLIENT_CA_FILE" guards:"yes" shape:"path" help:"if set, apps must present a certificate signed by one of these CAs, PEM"`
 
 	TokenStore     tokensource.Secret `env:"BROKER_TOKEN_STORE" help:"a Redis or Valkey server through which many brokers share one token: redis://USER:PASSWORD@HOST:PORT/DB, rediss:// for TLS; ?addr=HOST:PORT adds a node of a cluster or, with &master_name=NAME, a Sentinel"`
-	TokenStoreFile string             `env:"BROKER_TOKEN_STORE_FILE" shape:"path" help:"a file that contains that URL; read at startup"`
+	TokenStoreFile string             `env:"BROKER_TOKEN_STORE_FILE" guards:"yes" shape:"path" help:"a file that contains that URL; read at startup"`
 
 	TokenWait       time.Duration `env:"BROKER_TOKEN_WAIT" envDefault:"10s" help:"maximum wait of a request while there is no token"`
 	UpstreamTimeout time.Duration `env:"BROKER_UPSTREAM_TIMEOUT" envDefault:"60s" help:"maximum wait for the API's response headers"`
@@ -59,10 +60,12 @@ type Config struct {
 	Replay401    bool  `env:"BROKER_REPLAY_401" envDefault:"true" help:"retry once if the API answers 401 and a newer token is available"`
 	ReplayBuffer int64 `env:"BROKER_REPLAY_BUFFER" envDefault:"65536" help:"largest body (bytes) kept for that retry"`
 
-	RewriteLinks   bool     `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite API URLs in responses to the URL that the app used"`
-	TokenEndpoint  bool     `env:"BROKER_TOKEN_ENDPOINT" envDefault:"true" help:"answer the app's own token requests with a placeholder token"`
-	InterceptCADir string   `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a directory for the broker's own CA: enables CONNECT to the API and the login server; see the command ca"`
-	PassHosts      []string `env:"BROKER_PASS_HOSTS" shape:"hosts" envSeparator:"," help:"other hosts that an app may reach with the broker as its proxy, comma-separated: HOST, *.example.com or *, each with or without a port; their requests and tunnels pass through without a token"`
+	RewriteLinks     bool     `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite API URLs in responses to the URL that the app used"`
+	TokenEndpoint    bool     `env:"BROKER_TOKEN_ENDPOINT" envDefault:"true" help:"answer the app's own token requests with a placeholder token"`
+	InterceptCADir   string   `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a directory for the broker's own CA: enables CONNECT to the API and the login server; see the command ca"`
+	InterceptListen  string   `env:"BROKER_INTERCEPT_LISTEN" shape:"address" help:"HOST:PORT, usually localhost:443: answer there as the API and the login server, for apps whose name resolution leads to the broker; needs BROKER_INTERCEPT_CA_DIR"`
+	UpstreamResolver string   `env:"BROKER_UPSTREAM_RESOLVER" shape:"address" help:"IP or IP:PORT of a DNS server for the addresses of the API and the login server, if the system's resolver leads to the broker itself"`
+	PassHosts        []string `env:"BROKER_PASS_HOSTS" shape:"hosts" envSeparator:"," help:"other hosts that an app may reach with the broker as its proxy, comma-separated: HOST, *.example.com or *, each with or without a port; their requests and tunnels pass through without a token"`
 
 	AccessLog bool          `env:"BROKER_ACCESS_LOG" envDefault:"false" help:"one log line per request, with a request ID that the API receives too; never with a query or other headers"`
 	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
@@ -71,9 +74,10 @@ type Config struct {
 	PProf bool `env:"BROKER_PPROF" envDefault:"false" help:"serve Go's profiles at /debug/pprof/ of the admin listener"`
 
 	// Derived by Load.
-	API   *url.URL
-	Login *url.URL            // the token endpoint
-	Store *redisstore.Options // nil without a token store
+	API      *url.URL
+	Login    *url.URL            // the token endpoint
+	Resolver netip.AddrPort      // of BROKER_UPSTREAM_RESOLVER; not valid without it
+	Store    *redisstore.Options // nil without a token store
 	// AccessKeys are all valid access keys; AccessKey is the first.
 	AccessKeys []tokensource.Secret
 	Settings   []Setting // all variables, with displayable values
@@ -95,6 +99,8 @@ func (e Error) Error() string { return e.Variable + ": " + e.Message }
 func Load(environ []string) (Config, []Error) {
 	variables := Environment(environ)
 	c, problems := Parse(variables)
+	problems = append(problems, quotedVariables(variables)...)
+	problems = append(problems, misspeltGuards(variables)...)
 	c.Scopes = strings.Fields(strings.Join(c.Scopes, " "))
 	check := func(variable string, err error) {
 		if err != nil {
@@ -121,7 +127,7 @@ func Load(environ []string) (Config, []Error) {
 		c.ClientSecret = required("ETRUSTED_CLIENT_SECRET", c.ClientSecret, c.ClientSecretFile)
 	}
 	if c.AccountsDir != "" {
-		check("ETRUSTED_ACCOUNTS_DIR", CheckDir(c.AccountsDir))
+		check("ETRUSTED_ACCOUNTS_DIR", checkDir(c.AccountsDir))
 	}
 	var err error
 	c.API, err = parseAPIURL(c.APIURL)
@@ -139,6 +145,9 @@ func Load(environ []string) (Config, []Error) {
 		_, err = SplitListen(c.AdminListen)
 		check("BROKER_ADMIN_LISTEN", err)
 	}
+	check("BROKER_INTERCEPT_LISTEN", c.checkInterceptListen())
+	c.Resolver, err = parseResolver(c.UpstreamResolver)
+	check("BROKER_UPSTREAM_RESOLVER", err)
 	check("BROKER_ALLOWED_HOSTS", checkHosts(c.AllowedHosts))
 	_, err = access.ParsePassHosts(c.PassHosts)
 	check("BROKER_PASS_HOSTS", err)
@@ -146,8 +155,8 @@ func Load(environ []string) (Config, []Error) {
 		_, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)
 	}
-	var invalid Error
-	if errors.As(c.checkTLS(), &invalid) {
+	_, err = c.LoadTLS()
+	if invalid, ok := errors.AsType[Error](err); ok {
 		problems = append(problems, invalid)
 	}
 	store, source, err := secretOrFile("BROKER_TOKEN_STORE", c.TokenStore, c.TokenStoreFile)
@@ -159,7 +168,7 @@ func Load(environ []string) (Config, []Error) {
 	}
 	check("HTTPS_PROXY", c.checkProxy(variables))
 	if c.InterceptCADir != "" {
-		check("BROKER_INTERCEPT_CA_DIR", CheckDir(c.InterceptCADir))
+		check("BROKER_INTERCEPT_CA_DIR", checkDir(c.InterceptCADir))
 	}
 	check("BROKER_TOKEN_WAIT", notNegative(c.TokenWait))
 	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))
@@ -204,8 +213,8 @@ func (c Config) DefaultCredentials() *tokensource.CredentialSource {
 	}
 }
 
-// CheckDir returns an error that says what to do if path is not an accessible directory.
-func CheckDir(path string) error {
+// checkDir returns an error that says what to do if path is not an accessible directory.
+func checkDir(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -234,14 +243,11 @@ func Parse(variables map[string]string) (Config, []Error) {
 	if value, set := variables["BROKER_ADMIN_LISTEN"]; set && value == "" {
 		c.AdminListen = "" // for the parser, empty is unset; here it means off
 	}
-	var all env.AggregateError
-	if err == nil || !errors.As(err, &all) {
-		return c, nil
-	}
+	all, _ := errors.AsType[env.AggregateError](err)
 	var problems []Error
 	for _, err := range all.Errors {
-		var parse env.ParseError
-		if !errors.As(err, &parse) {
+		parse, ok := errors.AsType[env.ParseError](err)
+		if !ok {
 			panic("config is declared wrongly: " + err.Error()) // an invalid tag, which every test would reveal
 		}
 		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
@@ -270,7 +276,7 @@ func secretOrFile(variable string, value tokensource.Secret, file string) (secre
 	case isSet(value) && file != "":
 		return secret, variable, fmt.Errorf("both %s and %s are set: unset one of them", variable, variable+"_FILE")
 	case file != "":
-		secret, err = readSecretFile(file)
+		secret, err = readFile(file, tokensource.ReadSecretFile)
 		return secret, variable + "_FILE", err
 	case isSet(value):
 		return value, variable, nil
@@ -280,11 +286,6 @@ func secretOrFile(variable string, value tokensource.Secret, file string) (secre
 }
 
 func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Secret{}) }
-
-// readSecretFile reads the secret in the file that a variable names.
-func readSecretFile(file string) (tokensource.Secret, error) {
-	return readFile(file, tokensource.ReadSecretFile)
-}
 
 // readFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the secret
 // itself, even if it begins with a slash.
@@ -346,13 +347,23 @@ func notNegative(d time.Duration) error {
 	return nil
 }
 
-// Environment returns the variables in environ, as os.Environ returns it, by name.
+// Environment returns the variables in environ, as os.Environ returns it, by name. A carriage return at the end of a value is
+// removed: it comes from a file with the line ends of Windows, and belongs to no value.
 func Environment(environ []string) map[string]string {
-	variables := make(map[string]string, len(environ))
-	for _, pair := range environ {
-		if name, value, ok := strings.Cut(pair, "="); ok {
-			variables[name] = value
-		}
+	variables := env.ToMap(environ)
+	for name, value := range variables {
+		variables[name] = strings.TrimSuffix(value, "\r")
 	}
 	return variables
+}
+
+// isQuoted reports whether a value has quotes around it: 'docker run --env-file' keeps those of a file. They are part of no value;
+// a secret that has them goes into a file.
+func isQuoted(value string) bool {
+	return len(value) >= 2 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0]
+}
+
+// StandardVariables returns the names of the variables of many programs that this one reads too.
+func StandardVariables() []string {
+	return []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"}
 }

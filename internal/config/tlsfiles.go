@@ -6,52 +6,33 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-
-	"etrusted-broker/tokensource"
 )
 
-// TLSFiles are the paths of the PEM files for TLS on the app's listener. The zero value means no TLS.
-type TLSFiles struct {
-	Cert, Key string
-	ClientCA  string // empty if apps need no certificate
-}
-
-// TLSFiles returns the files that the variables name.
-func (c Config) TLSFiles() TLSFiles {
-	return TLSFiles{Cert: c.TLSCertFile, Key: c.TLSKeyFile, ClientCA: c.TLSClientCAFile}
-}
-
-// checkTLS returns nil if TLS is not configured, or if its files can be used, and otherwise an Error.
-func (c Config) checkTLS() error {
-	switch files := c.TLSFiles(); {
-	case files == TLSFiles{}:
-		return nil
-	case files.Cert == "":
-		return Error{"BROKER_TLS_CERT_FILE", "is not set, but BROKER_TLS_KEY_FILE or BROKER_TLS_CLIENT_CA_FILE is: TLS needs a certificate"}
-	case files.Key == "":
-		return Error{"BROKER_TLS_KEY_FILE", "is not set, but BROKER_TLS_CERT_FILE is: set it to the certificate's private key"}
-	default:
-		_, err := files.Load()
-		return err
+// LoadTLS reads the PEM files for TLS on the app's listener, and returns the configuration of a server that uses them; nil
+// without TLS. Its errors are Errors.
+func (c Config) LoadTLS() (*tls.Config, error) {
+	switch {
+	case c.TLSCertFile == "" && c.TLSKeyFile == "" && c.TLSClientCAFile == "":
+		return nil, nil
+	case c.TLSCertFile == "":
+		return nil, Error{"BROKER_TLS_CERT_FILE", "is not set, but BROKER_TLS_KEY_FILE or BROKER_TLS_CLIENT_CA_FILE is: TLS needs a certificate"}
+	case c.TLSKeyFile == "":
+		return nil, Error{"BROKER_TLS_KEY_FILE", "is not set, but BROKER_TLS_CERT_FILE is: set it to the certificate's private key"}
 	}
-}
-
-// Load reads the files and returns the configuration of a TLS server that uses them. Its errors are Errors.
-func (f TLSFiles) Load() (*tls.Config, error) {
 	var cert, key, clientCA []byte
 	for _, file := range []struct {
 		variable, path string
 		content        *[]byte
 	}{
-		{"BROKER_TLS_CERT_FILE", f.Cert, &cert},
-		{"BROKER_TLS_KEY_FILE", f.Key, &key},
-		{"BROKER_TLS_CLIENT_CA_FILE", f.ClientCA, &clientCA},
+		{"BROKER_TLS_CERT_FILE", c.TLSCertFile, &cert},
+		{"BROKER_TLS_KEY_FILE", c.TLSKeyFile, &key},
+		{"BROKER_TLS_CLIENT_CA_FILE", c.TLSClientCAFile, &clientCA},
 	} {
 		if file.path == "" {
 			continue
 		}
 		var err error
-		if *file.content, err = readPEM(file.path); err != nil {
+		if *file.content, err = readFile(file.path, readPEM); err != nil {
 			return nil, Error{file.variable, err.Error()}
 		}
 	}
@@ -82,29 +63,20 @@ func (f TLSFiles) Load() (*tls.Config, error) {
 // maxPEM is larger than a chain, and than a bundle of all public CAs.
 const maxPEM = 1 << 20
 
-// readPEM reads a whole file, which must be a regular one: opening a pipe would block. Its errors do not say which file it is: a
-// secret may have been put in place of the path.
+// readPEM reads a whole file, which must be a regular one: opening a pipe would block. It is for readFile.
 func readPEM(path string) ([]byte, error) {
-	if !looksLikePath(path) {
-		return nil, errNoPath
+	switch info, err := os.Stat(path); {
+	case err == nil && !info.Mode().IsRegular():
+		return nil, errors.New("cannot be read: it must be a file")
+	case err == nil && info.Size() > maxPEM:
+		return nil, errors.New("is too large to be a PEM file")
 	}
-	info, err := os.Stat(path)
-	var content []byte
-	if err == nil && info.Mode().IsRegular() && info.Size() <= maxPEM {
-		if content, err = os.ReadFile(path); err == nil { //nolint:gosec // G304: the operator's own configuration names the path.
-			return content, nil
-		}
-	}
+	content, err := os.ReadFile(path) //nolint:gosec // G304: the operator's own configuration names the path.
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, tokensource.ErrFileNotFound
 	case errors.Is(err, fs.ErrPermission):
 		return nil, errors.New("is not readable for the broker's user: change its owner or its mode")
 	case err != nil:
 		return nil, errors.New("cannot be opened")
-	case !info.Mode().IsRegular():
-		return nil, errors.New("cannot be read: it must be a file")
-	default:
-		return nil, errors.New("is too large to be a PEM file")
 	}
+	return content, nil
 }

@@ -17,6 +17,7 @@ type Variable struct {
 	index                int    // of the field
 	separator            string // of a list
 	secret               bool
+	guards               bool   // a misspelt name would leave something unprotected
 	shape                string // of a text that may be shown: see shapes
 }
 
@@ -32,6 +33,7 @@ func Variables() []Variable {
 				index:     field.Index[0],
 				separator: field.Tag.Get("envSeparator"),
 				shape:     field.Tag.Get("shape"),
+				guards:    field.Tag.Get("guards") != "" || field.Type == reflect.TypeFor[tokensource.Secret](),
 				secret:    field.Type == reflect.TypeFor[tokensource.Secret](),
 			})
 		}
@@ -50,39 +52,53 @@ func SecretVariables() []string {
 	return names
 }
 
-// kubernetesService matches the variables that Kubernetes sets for a Service named broker or etrusted:
+// CredentialVariables returns the names of the variables that contain a secret, or the path of a file or directory: a program that
+// must not know a secret needs none of them.
+func CredentialVariables() []string {
+	var names []string
+	for _, v := range Variables() {
+		if v.secret || v.shape == "path" {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
+// injected matches the variables that Kubernetes sets for a Service named broker or etrusted, and Docker for a linked container:
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-var kubernetesService = sync.OnceValue(func() *regexp.Regexp { // few environments contain any
-	return regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+var injected = sync.OnceValue(func() *regexp.Regexp { // few environments contain any
+	return regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$|^[A-Z]+(_BROKER)?_(NAME$|ENV_)`)
 })
 
-// UnknownVariables returns a warning for each variable that looks like one of the broker's but is not: a misspelt name would
-// otherwise silently leave something unprotected. The warnings contain names, never values.
-func UnknownVariables(environ []string) []string {
-	known := make([]string, 0, 32)
+// quotedVariables returns an error for each variable that has quotes around its value.
+func quotedVariables(set map[string]string) (problems []Error) {
+	names := StandardVariables()
 	for _, v := range Variables() {
-		known = append(known, v.Name)
+		names = append(names, v.Name)
 	}
-	var warnings []string
-	for name := range Environment(environ) {
-		ours := strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")
-		if !ours || slices.Contains(known, name) || kubernetesService().MatchString(name) {
-			continue
+	for _, name := range names {
+		if isQuoted(set[name]) {
+			problems = append(problems, Error{name, "has quotes around its value: remove them ('docker run --env-file' keeps them); a secret that has quotes goes into a file"})
 		}
-		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, closestName(name, known)))
 	}
-	slices.Sort(warnings)
-	return warnings
+	return problems
 }
 
-// closestName returns the candidate with the smallest edit distance from name.
-func closestName(name string, candidates []string) string {
-	return slices.MinFunc(candidates, func(a, b string) int {
-		return editDistance(name, a) - editDistance(name, b)
-	})
+// misspeltGuards returns an error for each unknown variable that is one or two edits away from one without which something is
+// unprotected: the broker would run, and everything would look well.
+func misspeltGuards(set map[string]string) (problems []Error) {
+	for _, name := range unknownNames(set) {
+		for _, v := range Variables() {
+			if set[name] != "" && v.guards && editDistance(name, v.Name) <= 2 {
+				problems = append(problems, Error{name, "is not a variable of the broker; write " + v.Name + " instead, or unset it"})
+				break
+			}
+		}
+	}
+	return problems
 }
 
-// editDistance is the Levenshtein distance of two strings of ASCII.
+// editDistance returns how many characters must be inserted, removed or replaced to make b of a.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -92,13 +108,59 @@ func editDistance(a, b string) int {
 		diagonal := row[0]
 		row[0] = i + 1
 		for j := range len(b) {
-			substituted := diagonal
+			cost := diagonal
 			if a[i] != b[j] {
-				substituted++
+				cost = 1 + min(diagonal, row[j], row[j+1])
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(substituted, row[j]+1, row[j+1]+1)
+			diagonal, row[j+1] = row[j+1], cost
 		}
 	}
 	return row[len(b)]
+}
+
+// unknownNames returns the names that look like those of the broker's variables, but are not, sorted.
+func unknownNames(set map[string]string) (unknown []string) {
+	known := map[string]bool{}
+	for _, v := range Variables() {
+		known[v.Name] = true
+	}
+	for name := range set {
+		ours := strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")
+		if ours && !known[name] && !injected().MatchString(name) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}
+
+// UnknownVariables returns a warning for each variable that looks like one of the broker's but is not: a misspelt name would
+// otherwise silently leave something unprotected. The warnings contain names, never values.
+func UnknownVariables(environ []string) []string {
+	known := make([]string, 0, 32)
+	for _, v := range Variables() {
+		known = append(known, v.Name)
+	}
+	var warnings []string
+	for _, name := range unknownNames(Environment(environ)) {
+		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, closestName(name, known)))
+	}
+	return warnings
+}
+
+// closestName returns the candidate that has most of name at its beginning and its end: one mistake in the middle does not matter.
+func closestName(name string, candidates []string) string {
+	return slices.MaxFunc(candidates, func(a, b string) int { return commonEnds(name, a) - commonEnds(name, b) })
+}
+
+// commonEnds returns how many characters two strings have in common at their beginning and, after these, at their end.
+func commonEnds(a, b string) int {
+	start, end, shortest := 0, 0, min(len(a), len(b))
+	for start < shortest && a[start] == b[start] {
+		start++
+	}
+	for end < shortest-start && a[len(a)-1-end] == b[len(b)-1-end] {
+		end++
+	}
+	return start + end
 }

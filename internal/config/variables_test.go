@@ -50,50 +50,78 @@ func TestFindsUnknownVariables(t *testing.T) {
 	}
 }
 
-func TestDistanceCountsEdits(t *testing.T) {
+func TestSuggestsClosestName(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0},
-		{"", "abc", 3},
-		{"abc", "", 3},
-		{"abc", "abc", 0},
-		{"abc", "abd", 1},
-		{"abc", "abcd", 1},
-		{"abc", "bc", 1},
-		{"ab", "ba", 2},
-		{"kitten", "sitting", 3},
-		{"intention", "execution", 5},
-	}
-	for _, test := range tests {
-		if got := editDistance(test.a, test.b); got != test.want {
-			t.Errorf("distance(%q, %q): got %d, want %d", test.a, test.b, got, test.want)
+	candidates := []string{"BROKER_LISTEN", "BROKER_LOG_LEVEL", "BROKER_LOG_FORMAT"}
+	for name, want := range map[string]string{
+		"BROKER_LISTNE":       "BROKER_LISTEN",
+		"BROKER_LOG_LVL":      "BROKER_LOG_LEVEL",
+		"BROKER_LOGFORMAT":    "BROKER_LOG_FORMAT",
+		"BROKER_LOFORMAT":     "BROKER_LOG_FORMAT",
+		"BROKER_LOG_FROMAT":   "BROKER_LOG_FORMAT",
+		"BROKR_LOG_FORMAT":    "BROKER_LOG_FORMAT",
+		"BROKER":              "BROKER_LISTEN",
+		"BROKER_LISTENLISTEN": "BROKER_LISTEN",
+		"BROKER_LISTEN":       "BROKER_LISTEN",
+	} {
+		if got := closestName(name, candidates); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
-		if got := editDistance(test.b, test.a); got != test.want {
-			t.Errorf("distance(%q, %q): got %d, want %d", test.b, test.a, got, test.want)
+	}
+	if got := closestName("x", []string{"b", "a"}); got != "b" {
+		t.Errorf("two candidates that are equally close: got %s, want the first, b", got)
+	}
+	if !slices.Equal(candidates, []string{"BROKER_LISTEN", "BROKER_LOG_LEVEL", "BROKER_LOG_FORMAT"}) {
+		t.Errorf("got candidates %q, want them unchanged", candidates)
+	}
+}
+
+// A misspelt name of a variable that restricts access, or holds a credential, must not leave something unprotected.
+func TestMisspeltGuardIsAnError(t *testing.T) {
+	t.Parallel()
+	valid := []string{"ETRUSTED_CLIENT_ID=x", "ETRUSTED_CLIENT_SECRET=y"}
+	for pair, want := range map[string]string{
+		"BROKER_ALOW=READ-ONLY":           "BROKER_ALOW: is not a variable of the broker; write BROKER_ALLOW instead, or unset it",
+		"BROKER_ALLOWED=READ-ONLY":        "BROKER_ALLOWED: is not a variable of the broker; write BROKER_ALLOW instead, or unset it",
+		"BROKER_ACESS_KEY=x":              "BROKER_ACESS_KEY: is not a variable of the broker; write BROKER_ACCESS_KEY instead, or unset it",
+		"BROKER_TLS_CLIENT_CAFILE=x":      "BROKER_TLS_CLIENT_CAFILE: is not a variable of the broker; write BROKER_TLS_CLIENT_CA_FILE instead, or unset it",
+		"BROKER_ALOW=":                    "",
+		"BROKER_LOGLEVEL=debug":           "",
+		"BROKER_PORT=tcp://10.0.0.1:80":   "",
+		"BROKER_NAME=/app/broker":         "",
+		"BROKER_ENV_ACCESS_KEY=x":         "",
+		"ETRUSTED_BROKER_ENV_CLIENT_ID=x": "",
+	} {
+		_, problems := Load(append(valid, pair))
+		got := ""
+		for _, problem := range problems {
+			got += problem.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", pair, got, want)
 		}
 	}
 }
 
-func TestNearestSuggestsClosestName(t *testing.T) {
+func TestValuesAsTheyArrive(t *testing.T) {
 	t.Parallel()
-	candidates := []string{"BROKER_LISTEN", "BROKER_LOG_LEVEL", "BROKER_LOG_FORMAT"}
-	for name, want := range map[string]string{
-		"BROKER_LISTNE":    "BROKER_LISTEN",
-		"BROKER_LOG_LVL":   "BROKER_LOG_LEVEL",
-		"BROKER_LOGFORMAT": "BROKER_LOG_FORMAT",
-		"BROKER_LISTEN":    "BROKER_LISTEN",
-	} {
-		if got := closestName(name, candidates); got != want {
-			t.Errorf("nearest(%s): got %s, want %s", name, got, want)
+	c, problems := Load([]string{"ETRUSTED_CLIENT_ID=id\r", "ETRUSTED_CLIENT_SECRET=secret\r", "BROKER_UPSTREAM_TIMEOUT=5s\r", "BROKER_ALLOW=READ-ONLY\r"})
+	if len(problems) > 0 || c.ClientID.Reveal() != "id" || c.ClientSecret.Reveal() != "secret" || c.UpstreamTimeout.Seconds() != 5 || c.Allow[0] != "READ-ONLY" {
+		t.Errorf("a carriage return at the end: got %v, %+v, want it removed", problems, c.Allow)
+	}
+	names := StandardVariables()
+	for _, v := range Variables() {
+		names = append(names, v.Name)
+	}
+	for _, name := range names {
+		for _, value := range []string{`"x"`, "'x'", `""`} {
+			_, problems := Load([]string{name + "=" + value})
+			quoted := func(p Error) bool {
+				return p.Variable == name && strings.HasPrefix(p.Message, "has quotes around its value")
+			}
+			if !slices.ContainsFunc(problems, quoted) {
+				t.Errorf("%s=%s: got %v, want an error about the quotes", name, value, problems)
+			}
 		}
-	}
-	if got := closestName("x", []string{"b", "a"}); got != "b" {
-		t.Errorf("two candidates at the same distance: got %s, want the first, b", got)
-	}
-	if !slices.Equal(candidates, []string{"BROKER_LISTEN", "BROKER_LOG_LEVEL", "BROKER_LOG_FORMAT"}) {
-		t.Errorf("got candidates %q, want them unchanged", candidates)
 	}
 }

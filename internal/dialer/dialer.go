@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"time"
 
@@ -39,7 +40,8 @@ type Dialer struct {
 	TLS *tls.Config
 }
 
-// Dial opens a connection. It is safe for concurrent use. neterr.Describe describes its errors.
+// Dial opens a connection. It is safe for concurrent use. neterr.Describe describes its errors. A httptrace.ClientTrace in ctx
+// gets the events of DNS, connecting and TLS.
 func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
 	conn, err := d.connect(ctx)
 	if err != nil || d.Server.Scheme != "https" {
@@ -50,7 +52,7 @@ func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
 
 // connect opens a connection to the server, or a tunnel to it.
 func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
-	address := addressOf(d.Server)
+	address := Address(d.Server)
 	if d.Proxy == nil {
 		return d.Network.DialContext(ctx, "tcp", address)
 	}
@@ -72,7 +74,7 @@ func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
 
 // tunnel connects to a proxy, and lets it connect to the server: RFC 9110 section 9.3.6.
 func (d *Dialer) tunnel(ctx context.Context, through *url.URL, target string) (net.Conn, error) {
-	conn, err := d.Network.DialContext(ctx, "tcp", addressOf(through))
+	conn, err := d.Network.DialContext(ctx, "tcp", Address(through))
 	if err != nil {
 		return nil, proxyError(err)
 	}
@@ -128,7 +130,7 @@ func (d *Dialer) dialSOCKS(ctx context.Context, through *url.URL, address string
 		auth = &proxy.Auth{User: user.Username(), Password: password}
 	}
 	via := forward{network: d.Network}
-	socks, err := proxy.SOCKS5("tcp", addressOf(through), auth, &via)
+	socks, err := proxy.SOCKS5("tcp", Address(through), auth, &via)
 	if err != nil {
 		return nil, proxyError(err)
 	}
@@ -168,7 +170,14 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, host string) (net
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	secure := http1.TLSClient(conn, config)
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
 	err := secure.HandshakeContext(limited)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(secure.ConnectionState(), err)
+	}
 	if err == nil {
 		return secure, nil
 	}
@@ -182,8 +191,8 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, host string) (net
 // proxyError says that an error is about the proxy, as net/http does.
 func proxyError(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
 
-// addressOf returns the host and the port of a URL, with the port of its scheme if it has none.
-func addressOf(u *url.URL) string {
+// Address returns the host and the port of a URL, with the port of its scheme if it has none.
+func Address(u *url.URL) string {
 	ports := map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}
 	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), ports[u.Scheme], "80"))
 }

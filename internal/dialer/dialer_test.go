@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/neterr"
 	"etrusted-broker/proxy/http1"
@@ -31,42 +32,6 @@ type caller struct{ ctx context.Context }
 
 func (c caller) Context() context.Context    { return c.ctx }
 func (caller) CancelWhenGone(http1.Canceler) {}
-
-// startPeer starts a server that calls handle with each connection and then closes it.
-func startPeer(t *testing.T, handle func(net.Conn)) (addr string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer func() { _ = conn.Close() }()
-				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-				handle(conn)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		all.Wait()
-	})
-	return l.Addr().String()
-}
-
-// respond writes text after the first read, and waits for the end.
-func respond(text string) func(net.Conn) {
-	return func(conn net.Conn) {
-		_, _ = conn.Read(make([]byte, 4096))
-		_, _ = io.WriteString(conn, text)
-	}
-}
 
 // startServer starts an HTTPS server for example.com, which returns the protocol and whether the TLS session was resumed.
 func startServer(t *testing.T) (s *httptest.Server, config *tls.Config) {
@@ -202,7 +167,7 @@ func socksProxy(t *testing.T, address string) func(net.Conn) {
 
 func TestDialsThroughSOCKS5(t *testing.T) {
 	s, config := startServer(t)
-	proxy := startPeer(t, socksProxy(t, s.Listener.Addr().String()))
+	proxy := brokertest.ServeRaw(t, socksProxy(t, s.Listener.Addr().String()))
 	got, err := get(t, &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, "socks5://u:p@"+proxy))})
 	if err != nil || !strings.HasPrefix(got, "HTTP/1.1 api") {
 		t.Errorf("got %q, %v", got, err)
@@ -211,14 +176,6 @@ func TestDialsThroughSOCKS5(t *testing.T) {
 
 // Errors of the dialer and of the client get the description that they should have, without the peer's words.
 func TestErrorsAreDescribed(t *testing.T) {
-	closedPort := func(t *testing.T) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = l.Close()
-		return l.Addr().String()
-	}
 	proxied := func(t *testing.T, proxy string) *dialer.Dialer {
 		return &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "https://example.com"), Proxy: through(parse(t, proxy))}
 	}
@@ -229,23 +186,27 @@ func TestErrorsAreDescribed(t *testing.T) {
 		make func(t *testing.T) *dialer.Dialer
 		code string
 	}{
-		"refused":       {func(t *testing.T) *dialer.Dialer { return direct(t, "http://"+closedPort(t)) }, "connection-refused"},
-		"closes":        {func(t *testing.T) *dialer.Dialer { return direct(t, "http://"+startPeer(t, respond(""))) }, "connection-closed"},
-		"half a header": {func(t *testing.T) *dialer.Dialer { return direct(t, "http://"+startPeer(t, respond("HTTP/1.1 200"))) }, "connection-closed"},
+		"refused": {func(t *testing.T) *dialer.Dialer { return direct(t, "http://"+brokertest.ClosedPort(t)) }, "connection-refused"},
+		"closes": {func(t *testing.T) *dialer.Dialer {
+			return direct(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("")))
+		}, "connection-closed"},
+		"half a header": {func(t *testing.T) *dialer.Dialer {
+			return direct(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200")))
+		}, "connection-closed"},
 		"half a body": {func(t *testing.T) *dialer.Dialer {
-			return direct(t, "http://"+startPeer(t, respond("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"+canary[:5])))
+			return direct(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"+canary[:5])))
 		}, "connection-closed"},
 		"no HTTP": {func(t *testing.T) *dialer.Dialer {
-			return direct(t, "http://"+startPeer(t, respond(canary+"\r\n\r\n")))
+			return direct(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply(canary+"\r\n\r\n")))
 		}, "invalid-http"},
 		"bad chunks": {func(t *testing.T) *dialer.Dialer {
-			return direct(t, "http://"+startPeer(t, respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+canary+"\r\n")))
+			return direct(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+canary+"\r\n")))
 		}, "invalid-http"},
 		"silent": {func(t *testing.T) *dialer.Dialer {
-			return direct(t, "http://"+startPeer(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }))
+			return direct(t, "http://"+brokertest.ServeRaw(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }))
 		}, "response-timeout"},
 		"no TLS": {func(t *testing.T) *dialer.Dialer {
-			return direct(t, "https://"+startPeer(t, respond("HTTP/1.1 400 "+canary+"\r\n\r\n")))
+			return direct(t, "https://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 400 "+canary+"\r\n\r\n")))
 		}, "not-tls"},
 		"unknown authority": {func(t *testing.T) *dialer.Dialer { s, _ := startServer(t); return direct(t, s.URL) }, "unknown-authority"},
 		"another name": {func(t *testing.T) *dialer.Dialer {
@@ -254,23 +215,29 @@ func TestErrorsAreDescribed(t *testing.T) {
 			u.Host = "localhost:" + u.Port()
 			return &dialer.Dialer{Network: new(dialer.Network), Server: u, TLS: c}
 		}, "certificate-for-another-host"},
-		"handshake breaks": {func(t *testing.T) *dialer.Dialer { return direct(t, "https://"+startPeer(t, respond(""))) }, "connection-closed"},
-		"proxy is away":    {func(t *testing.T) *dialer.Dialer { return proxied(t, "http://"+closedPort(t)) }, "forward-proxy-invalid"},
+		"handshake breaks": {func(t *testing.T) *dialer.Dialer {
+			return direct(t, "https://"+brokertest.ServeRaw(t, brokertest.Reply("")))
+		}, "connection-closed"},
+		"proxy is away": {func(t *testing.T) *dialer.Dialer { return proxied(t, "http://"+brokertest.ClosedPort(t)) }, "forward-proxy-invalid"},
 		"proxy refuses": {func(t *testing.T) *dialer.Dialer {
-			return proxied(t, "http://"+startPeer(t, respond("HTTP/1.1 403 "+canary+"\r\n\r\n")))
+			return proxied(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 403 "+canary+"\r\n\r\n")))
 		}, "forward-proxy-refused"},
 		"proxy is no HTTP": {func(t *testing.T) *dialer.Dialer {
-			return proxied(t, "http://"+startPeer(t, respond(canary+"\r\n\r\n")))
+			return proxied(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply(canary+"\r\n\r\n")))
 		}, "forward-proxy-invalid"},
-		"proxy closes": {func(t *testing.T) *dialer.Dialer { return proxied(t, "http://"+startPeer(t, respond(""))) }, "forward-proxy-invalid"},
+		"proxy closes": {func(t *testing.T) *dialer.Dialer {
+			return proxied(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("")))
+		}, "forward-proxy-invalid"},
 		"proxy speaks first": {func(t *testing.T) *dialer.Dialer {
-			return proxied(t, "http://"+startPeer(t, respond("HTTP/1.1 200 OK\r\n\r\n"+canary)))
+			return proxied(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200 OK\r\n\r\n"+canary)))
 		}, "forward-proxy-invalid"},
 		"proxy without TLS": {func(t *testing.T) *dialer.Dialer {
-			return proxied(t, "https://"+startPeer(t, respond(canary+"\r\n\r\n")))
+			return proxied(t, "https://"+brokertest.ServeRaw(t, brokertest.Reply(canary+"\r\n\r\n")))
 		}, "forward-proxy-invalid"},
-		"SOCKS is away":  {func(t *testing.T) *dialer.Dialer { return proxied(t, "socks5://"+closedPort(t)) }, "forward-proxy-invalid"},
-		"no SOCKS":       {func(t *testing.T) *dialer.Dialer { return proxied(t, "socks5h://"+startPeer(t, respond(canary))) }, "forward-proxy-invalid"},
+		"SOCKS is away": {func(t *testing.T) *dialer.Dialer { return proxied(t, "socks5://"+brokertest.ClosedPort(t)) }, "forward-proxy-invalid"},
+		"no SOCKS": {func(t *testing.T) *dialer.Dialer {
+			return proxied(t, "socks5h://"+brokertest.ServeRaw(t, brokertest.Reply(canary)))
+		}, "forward-proxy-invalid"},
 		"proxy's scheme": {func(t *testing.T) *dialer.Dialer { return proxied(t, "ftp://127.0.0.1") }, "forward-proxy-invalid"},
 		"proxy's URL": {func(t *testing.T) *dialer.Dialer {
 			return &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "https://example.com"), Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New(canary) }}
@@ -293,7 +260,7 @@ func TestErrorsAreDescribed(t *testing.T) {
 func TestContextEndsDial(t *testing.T) {
 	for _, scheme := range []string{"http", "https", "socks5"} {
 		arrived := make(chan struct{})
-		proxy := startPeer(t, func(conn net.Conn) {
+		proxy := brokertest.ServeRaw(t, func(conn net.Conn) {
 			_, _ = conn.Read(make([]byte, 1))
 			close(arrived)
 			_, _ = io.Copy(io.Discard, conn)
@@ -308,5 +275,50 @@ func TestContextEndsDial(t *testing.T) {
 		if conn, err := d.Dial(ctx); err == nil || time.Since(start) > 5*time.Second {
 			t.Errorf("%s: got %v, %v after %s, want an error at once", scheme, conn, err, time.Since(start))
 		}
+	}
+}
+
+// A connection that died idle, or on which bytes are readable, must not be reused through any kind of proxy.
+func TestChecksIdleConnectionsThroughSOCKS5(t *testing.T) {
+	for name, after := range map[string]func(net.Conn){
+		"closed":      func(c net.Conn) { _ = c.Close() },
+		"unsolicited": func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := brokertest.ServeRaw(t, func(c net.Conn) {
+				r := bufio.NewReader(c)
+				for {
+					if _, err := http.ReadRequest(r); err != nil {
+						return
+					}
+					_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					time.AfterFunc(20*time.Millisecond, func() { after(c) })
+				}
+			})
+			for kind, proxy := range map[string]func(*http.Request) (*url.URL, error){
+				"direct": nil,
+				"socks5": through(parse(t, "socks5://u:p@"+brokertest.ServeRaw(t, socksProxy(t, api)))),
+			} {
+				d := &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "http://example.com:443"), Proxy: proxy}
+				if proxy == nil {
+					d.Server = parse(t, "http://"+api)
+				}
+				client := &http1.Client{Dial: d.Dial, ResponseTimeout: 5 * time.Second}
+				for i := range 2 {
+					response, err := client.RoundTrip(&http1.ClientRequest{Method: "POST", Target: "/", Fields: http1.Fields{{Name: "Host", Value: "example.com"}}, Caller: caller{t.Context()}})
+					if err != nil {
+						t.Errorf("%s, request %d: got %v, want a response over a new connection", kind, i, err)
+						continue
+					}
+					body, _ := io.ReadAll(response.Body)
+					_ = response.Body.Close()
+					if string(body) != "ok" {
+						t.Errorf("%s, request %d: got %q, which is no response to it", kind, i, body)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				client.CloseIdle()
+			}
+		})
 	}
 }

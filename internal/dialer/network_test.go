@@ -9,8 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/dns/dnsmessage"
-
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/neterr"
 	"etrusted-broker/internal/resolver"
@@ -82,48 +81,12 @@ func TestDoesNotConnectToItsOwnListeners(t *testing.T) {
 	}
 }
 
-// dnsServer answers each question for an address with one of the given ones.
-func dnsServer(t *testing.T, addresses ...string) *resolver.Resolver {
-	t.Helper()
-	conn, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	go func() {
-		buffer := make([]byte, 512)
-		for {
-			n, client, err := conn.ReadFrom(buffer)
-			if err != nil {
-				return
-			}
-			var message dnsmessage.Message
-			if message.Unpack(buffer[:n]) != nil {
-				continue
-			}
-			asked := message.Questions[0]
-			message.Response = true
-			for _, text := range addresses {
-				header := dnsmessage.ResourceHeader{Name: asked.Name, Class: dnsmessage.ClassINET, TTL: 60}
-				switch address := netip.MustParseAddr(text); {
-				case address.Is4() && asked.Type == dnsmessage.TypeA:
-					message.Answers = append(message.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: address.As4()}})
-				case address.Is6() && asked.Type == dnsmessage.TypeAAAA:
-					message.Answers = append(message.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AAAAResource{AAAA: address.As16()}})
-				}
-			}
-			packed, _ := message.Pack()
-			_, _ = conn.WriteTo(packed, client)
-		}
-	}()
-	return resolver.New(netip.MustParseAddrPort(conn.LocalAddr().String()))
-}
-
 func TestResolverIsForItsHostsOnly(t *testing.T) {
 	l := listen(t, "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(l.Addr().String())
+	dns := brokertest.ServeDNS(t, "2001:db8::1", "127.0.0.2", "127.0.0.1")
 	// 127.0.0.2 and 2001:db8::1 do not accept: every address is tried.
-	n := &dialer.Network{Resolver: dnsServer(t, "2001:db8::1", "127.0.0.2", "127.0.0.1"), Hosts: []string{"api.example", "login.example"}}
+	n := &dialer.Network{Resolver: resolver.New(netip.MustParseAddrPort(dns)), Hosts: []string{"api.example", "login.example"}}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for _, host := range []string{"api.example", "LOGIN.example"} {

@@ -12,12 +12,13 @@ import (
 const (
 	// settleTime is how long no event must occur before a change is reported: an ID and a secret are written one after
 	// the other, and editors write in several steps.
-	settleTime = 200 * time.Millisecond
+	settleTime = time.Second
 	// maxSettleTime is when a change is reported although events continue.
-	maxSettleTime = time.Second
+	maxSettleTime = 5 * time.Second
 	// pollInterval is for file systems without events (network mounts, some container runtimes) and for directories
-	// that do not exist yet. Reading some small files costs nothing.
-	pollInterval = 15 * time.Second
+	// that do not exist yet. Reading some small files costs nothing. A file that had not settled is read with the next poll,
+	// which must come within 15 s of the change.
+	pollInterval = 7 * time.Second
 )
 
 // WatchDirs calls onChange at once and whenever something in the directories may have changed, and returns when ctx is
@@ -27,7 +28,7 @@ const (
 // dirs is called again each time. Its paths must be as filepath.Clean returns them, because the watcher lists its paths
 // in this form. If it returns none at first, onChange is never called.
 //
-// Where there are no events, onChange is still called every 15 s. All calls are made from one goroutine.
+// Where there are no events, onChange is still called every 7 s. All calls are made from one goroutine.
 func WatchDirs(ctx context.Context, dirs func() []string, onChange func()) {
 	if len(dirs()) == 0 {
 		<-ctx.Done() // all values come from the environment, which cannot change

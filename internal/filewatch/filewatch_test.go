@@ -39,8 +39,27 @@ func TestBurstIsOneChange(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(500 * time.Millisecond) // the absence of a second call cannot be awaited
+	time.Sleep(1500 * time.Millisecond) // the absence of a second call cannot be awaited
 	if n := changes.Load() - 2; n != 1 {
 		t.Errorf("got %d calls for one burst of writes, want 1", n)
+	}
+}
+
+func TestFileSettlesAfterASecond(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if !filewatch.Settled(path) {
+		t.Error("a missing file: got unsettled, want settled")
+	}
+	if err := os.WriteFile(path, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for age, want := range map[time.Duration]bool{0: false, 500 * time.Millisecond: false, time.Second: true, time.Hour: true, -time.Hour: true} {
+		written := time.Now().Add(-age)
+		if err := os.Chtimes(path, written, written); err != nil {
+			t.Fatal(err)
+		}
+		if got := filewatch.Settled(path); got != want {
+			t.Errorf("written %v ago: got settled %t, want %t", age, got, want)
+		}
 	}
 }

@@ -116,44 +116,39 @@ func describe(err error) *problem.Problem {
 	untrusted := func(code, detail, hint string) *problem.Problem {
 		return unreachable(code, "tls_certificate_error", detail, hint)
 	}
-	var (
-		refused *ProxyRefusedError
-		op      *net.OpError
-		dns     *net.DNSError
-		unknown x509.UnknownAuthorityError
-		name    x509.HostnameError
-		invalid x509.CertificateInvalidError
-		roots   x509.SystemRootsError
-		verify  *tls.CertificateVerificationError
-		record  tls.RecordHeaderError
-		timeout net.Error
-	)
-	isOp := func(name string) bool { return errors.As(err, &op) && op.Op == name }
+	refused, isRefused := errors.AsType[*ProxyRefusedError](err)
+	op, isNetwork := errors.AsType[*net.OpError](err)
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
+	unknown, _ := errors.AsType[x509.UnknownAuthorityError](err)
+	timeout, isTimeout := errors.AsType[net.Error](err)
+	isTimeout = isTimeout && timeout.Timeout()
+	isOp := func(name string) bool { return isNetwork && op.Op == name }
 	switch {
-	case errors.Is(err, ErrLoop), errors.As(err, &unknown) && isBrokers(unknown.Cert):
+	case errors.Is(err, ErrLoop), isBrokers(unknown.Cert):
 		return unreachable("upstream-is-broker", "proxy_loop_detected", "was not reached: its host name leads to a broker", loopHint)
-	case errors.As(err, &refused):
+	case isRefused:
 		return unreachable("forward-proxy-refused", "destination_unavailable", fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyHint)
 	case isOp("proxyconnect"):
 		return unreachable("forward-proxy-invalid", "destination_unavailable", "was not reached: the HTTP proxy does not answer as one", proxyHint)
 
-	case errors.As(err, &dns) && dns.IsTimeout:
+	case isDNS && dns.IsTimeout:
 		return tooSlow("dns-timeout", "dns_timeout", "was not found: the name server did not answer in time", dnsHint)
-	case errors.As(err, &dns):
+	case isDNS:
 		return unreachable("dns-error", "dns_error", "was not found: its host name has no address", dnsHint)
 
-	case errors.As(err, &roots):
+	case is[x509.SystemRootsError](err):
 		return untrusted("no-certificate-authorities", "was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or set SSL_CERT_FILE to a bundle.")
-	case errors.As(err, &unknown):
+	case is[x509.UnknownAuthorityError](err):
 		return untrusted("unknown-authority", "has a certificate of an unknown authority", "If a proxy inspects TLS, add its CA to a bundle and set SSL_CERT_FILE to that bundle; otherwise install the package ca-certificates.")
-	case errors.As(err, &name):
+	case is[x509.HostnameError](err):
 		return untrusted("certificate-for-another-host", "has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal intercepts the connection.")
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+	case isInvalid && invalid.Reason == x509.Expired:
 		return untrusted("certificate-expired", "has a certificate that is expired or not yet valid", "Check this machine's clock first.")
-	case errors.As(err, &invalid), errors.As(err, &verify):
+	case isInvalid, is[*tls.CertificateVerificationError](err):
 		return untrusted("certificate-invalid", "has a certificate that does not verify", "Check the URL, and whether a proxy intercepts the connection.")
 
-	case errors.As(err, &record):
+	case is[tls.RecordHeaderError](err):
 		return unreachable(CodeNotTLS, "tls_protocol_error", "does not speak TLS", "Check the URL's scheme and port, and whether a proxy intercepts the connection.")
 	case isOp("remote error") && strings.HasPrefix(op.Err.Error(), "tls: "):
 		// The type of the server's alerts is not exported. Its texts are crypto/tls's own, selected by a number.
@@ -168,11 +163,11 @@ func describe(err error) *problem.Problem {
 
 	case isOp("dial") && op.Timeout():
 		return tooSlow("connection-timeout", "connection_timeout", "did not accept the connection in time", unreachableHint)
-	case isOp(OpHandshake), errors.As(err, &timeout) && timeout.Timeout() && strings.HasSuffix(err.Error(), tlsHandshakeTimeout):
+	case isOp(OpHandshake), isTimeout && strings.HasSuffix(err.Error(), tlsHandshakeTimeout):
 		return tooSlow("tls-handshake-timeout", "connection_timeout", "did not finish the TLS handshake in time", unreachableHint)
 	case isOp("write") && op.Timeout():
 		return tooSlow("write-timeout", "connection_write_timeout", "did not read the request in time", "It may be overloaded, or the line too slow for the upload.")
-	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
+	case isTimeout, errors.Is(err, os.ErrDeadlineExceeded):
 		return tooSlow("response-timeout", "http_response_timeout", "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted.")
 
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
@@ -183,4 +178,10 @@ func describe(err error) *problem.Problem {
 	default:
 		return unreachable(CodeInvalidHTTP, "http_protocol_error", "sent something that is not valid HTTP", "Check that the configured URL leads to the right server.")
 	}
+}
+
+// is reports whether err is or wraps an error of type E.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

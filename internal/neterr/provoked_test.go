@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/neterr"
 )
 
@@ -29,42 +30,6 @@ const (
 	shortTimeout = 30 * time.Millisecond // the timeout under test
 	peerTimeout  = 10 * time.Second
 )
-
-// startPeer starts a server that calls handle with each connection and then closes it.
-func startPeer(t *testing.T, handle func(net.Conn)) (addr string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer func() { _ = c.Close() }()
-				_ = c.SetDeadline(time.Now().Add(peerTimeout))
-				handle(c)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		all.Wait()
-	})
-	return l.Addr().String()
-}
-
-// respond writes text after the first read.
-func respond(text string) func(net.Conn) {
-	return func(c net.Conn) {
-		_, _ = c.Read(make([]byte, 4096))
-		_, _ = io.WriteString(c, text)
-	}
-}
 
 func readOnly(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
@@ -159,20 +124,12 @@ func TestDescribeProvoked(t *testing.T) {
 			OnProxyConnectResponse: neterr.OnProxyConnectResponse,
 		}}
 	}
-	closedPort := func(t *testing.T) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = l.Close()
-		return l.Addr().String()
-	}
 	for name, test := range map[string]struct {
 		make       func(t *testing.T) attempt
 		proxyError string
 		text       string
 	}{
-		"refused": {func(t *testing.T) attempt { return plain(closedPort(t)) }, "connection_refused", "refused the connection"},
+		"refused": {func(t *testing.T) attempt { return plain(brokertest.ClosedPort(t)) }, "connection_refused", "refused the connection"},
 		"no such name": {func(t *testing.T) attempt {
 			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, 3)}).DialContext}}
 		}, "dns_error", "no address"},
@@ -187,10 +144,12 @@ func TestDescribeProvoked(t *testing.T) {
 		}, "connection_timeout", "accept the connection"},
 
 		"proxy says no": {func(t *testing.T) attempt {
-			return proxied(startPeer(t, respond("HTTP/1.1 407 "+canary+"\r\nX: "+canary+"\r\nContent-Length: 0\r\n\r\n")))
+			return proxied(brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 407 "+canary+"\r\nX: "+canary+"\r\nContent-Length: 0\r\n\r\n")))
 		}, "destination_unavailable", "answered 407"},
-		"proxy is away":    {func(t *testing.T) attempt { return proxied(closedPort(t)) }, "destination_unavailable", "HTTP proxy"},
-		"proxy is no HTTP": {func(t *testing.T) attempt { return proxied(startPeer(t, respond(canary+"\r\n\r\n"))) }, "http_protocol_error", ""},
+		"proxy is away": {func(t *testing.T) attempt { return proxied(brokertest.ClosedPort(t)) }, "destination_unavailable", "HTTP proxy"},
+		"proxy is no HTTP": {func(t *testing.T) attempt {
+			return proxied(brokertest.ServeRaw(t, brokertest.Reply(canary+"\r\n\r\n")))
+		}, "http_protocol_error", ""},
 
 		"unknown authority": {func(t *testing.T) attempt {
 			s := startTLSServer(t, func(*httptest.Server) {}, nil)
@@ -213,27 +172,29 @@ func TestDescribeProvoked(t *testing.T) {
 			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 		}, "tls_certificate_error", "not yet valid"},
 		"no TLS, but HTTP": {func(t *testing.T) attempt {
-			return attempt{url: "https://" + startPeer(t, respond("HTTP/1.1 400 "+canary+"\r\n\r\n")), transport: &http.Transport{}}
+			return attempt{url: "https://" + brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 400 "+canary+"\r\n\r\n")), transport: &http.Transport{}}
 		}, "tls_protocol_error", "does not speak TLS"},
 		"handshake is slow": {func(t *testing.T) attempt {
-			return attempt{url: "https://" + startPeer(t, readOnly), transport: &http.Transport{TLSHandshakeTimeout: shortTimeout}}
+			return attempt{url: "https://" + brokertest.ServeRaw(t, readOnly), transport: &http.Transport{TLSHandshakeTimeout: shortTimeout}}
 		}, "connection_timeout", "TLS handshake in time"},
 		"handshake breaks off": {func(t *testing.T) attempt {
-			return attempt{url: "https://" + startPeer(t, respond("")), transport: &http.Transport{}}
+			return attempt{url: "https://" + brokertest.ServeRaw(t, brokertest.Reply("")), transport: &http.Transport{}}
 		}, "connection_terminated", "closed"},
 
-		"closes":     {func(t *testing.T) attempt { return plain(startPeer(t, respond(""))) }, "connection_terminated", "closed the connection"},
-		"resets":     {func(t *testing.T) attempt { return plain(startPeer(t, reset)) }, "connection_terminated", "closed the connection"},
-		"not HTTP":   {func(t *testing.T) attempt { return plain(startPeer(t, respond(canary+"\r\n\r\n"))) }, "http_protocol_error", "not valid HTTP"},
-		"bad status": {func(t *testing.T) attempt { return plain(startPeer(t, respond("HTTP/1.1 "+canary+"\r\n\r\n"))) }, "http_protocol_error", ""},
+		"closes":   {func(t *testing.T) attempt { return plain(brokertest.ServeRaw(t, brokertest.Reply(""))) }, "connection_terminated", "closed the connection"},
+		"resets":   {func(t *testing.T) attempt { return plain(brokertest.ServeRaw(t, reset)) }, "connection_terminated", "closed the connection"},
+		"not HTTP": {func(t *testing.T) attempt { return plain(brokertest.ServeRaw(t, brokertest.Reply(canary+"\r\n\r\n"))) }, "http_protocol_error", "not valid HTTP"},
+		"bad status": {func(t *testing.T) attempt {
+			return plain(brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 "+canary+"\r\n\r\n")))
+		}, "http_protocol_error", ""},
 		"bad header": {func(t *testing.T) attempt {
-			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\n"+canary+"\r\n\r\n")))
+			return plain(brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200 OK\r\n"+canary+"\r\n\r\n")))
 		}, "http_protocol_error", ""},
 		"bad encoding": {func(t *testing.T) attempt {
-			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: "+canary+"\r\n\r\n")))
+			return plain(brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: "+canary+"\r\n\r\n")))
 		}, "http_protocol_error", ""},
 		"slow answer": {func(t *testing.T) attempt {
-			return attempt{url: "http://" + startPeer(t, readOnly), transport: &http.Transport{ResponseHeaderTimeout: shortTimeout}}
+			return attempt{url: "http://" + brokertest.ServeRaw(t, readOnly), transport: &http.Transport{ResponseHeaderTimeout: shortTimeout}}
 		}, "http_response_timeout", "did not answer in time"},
 		"slow answer over HTTP/2": {func(t *testing.T) attempt {
 			s := startTLSServer(t, func(s *httptest.Server) { s.EnableHTTP2 = true }, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -244,23 +205,23 @@ func TestDescribeProvoked(t *testing.T) {
 		"deadline of the request": {func(t *testing.T) attempt {
 			ctx, cancel := context.WithTimeout(t.Context(), shortTimeout)
 			t.Cleanup(cancel)
-			return attempt{url: "http://" + startPeer(t, readOnly), transport: &http.Transport{}, ctx: ctx}
+			return attempt{url: "http://" + brokertest.ServeRaw(t, readOnly), transport: &http.Transport{}, ctx: ctx}
 		}, "http_response_timeout", "did not answer in time"},
 
 		"body breaks off": {func(t *testing.T) attempt {
-			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"+canary[:5])))
+			return plain(brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"+canary[:5])))
 		}, "connection_terminated", "before the answer was complete"},
 		"chunked body breaks off": {func(t *testing.T) attempt {
-			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n"+canary[:5])))
+			return plain(brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n"+canary[:5])))
 		}, "connection_terminated", "before the answer was complete"},
 		"chunked body is nonsense": {func(t *testing.T) attempt {
-			return plain(startPeer(t, respond("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+canary+"\r\n")))
+			return plain(brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+canary+"\r\n")))
 		}, "http_protocol_error", ""},
 		"body is slow": {func(t *testing.T) attempt {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*shortTimeout)
 			t.Cleanup(cancel)
-			return attempt{url: "http://" + startPeer(t, func(c net.Conn) {
-				respond("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")(c)
+			return attempt{url: "http://" + brokertest.ServeRaw(t, func(c net.Conn) {
+				brokertest.Reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")(c)
 				readOnly(c)
 			}), transport: &http.Transport{}, ctx: ctx}
 		}, "http_response_timeout", ""},

@@ -11,12 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// Cut ends a text that was longer than its limit.
-const Cut = "..."
-
 // Escape returns text with each byte of what does not print percent-encoded, and all else as it is: one line, without
 // control characters, bidi controls, zero-width and combining characters, or invalid UTF-8. The result has at most limit
-// bytes; a longer one ends with Cut after that, and not within a character.
+// bytes; a longer one ends with "..." after that, and not within a character.
 func Escape(text string, limit int) string {
 	if len(text) <= limit && isPrintableASCII(text) {
 		return text
@@ -29,7 +26,7 @@ func Escape(text string, limit int) string {
 			character = url.PathEscape(character) // which encodes every byte of what is not visible
 		}
 		if escaped.Len()+len(character) > limit {
-			escaped.WriteString(Cut)
+			escaped.WriteString("...")
 			break
 		}
 		escaped.WriteString(character)

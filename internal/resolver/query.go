@@ -119,7 +119,7 @@ func overUDP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Questio
 
 // overTCP has a length of two bytes before each message: RFC 1035 section 4.2.2.
 func overTCP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Question) (dnsmessage.Message, error) {
-	framed := binary.BigEndian.AppendUint16(nil, uint16(len(question)))
+	framed := binary.BigEndian.AppendUint16(nil, uint16(len(question))) //nolint:gosec // a name has at most 255 bytes
 	if _, err := conn.Write(append(framed, question...)); err != nil {
 		return dnsmessage.Message{}, err
 	}

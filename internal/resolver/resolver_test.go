@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // fakeServer answers questions over in-memory connections.
@@ -285,28 +287,7 @@ func TestErrorsOfTheServer(t *testing.T) {
 
 // The hosts file of every system knows localhost.
 func TestTheHostsFileDoesNotCount(t *testing.T) {
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	go func() {
-		buffer := make([]byte, maxUDP)
-		for {
-			n, client, err := conn.ReadFrom(buffer)
-			if err != nil {
-				return
-			}
-			var asked dnsmessage.Message
-			if asked.Unpack(buffer[:n]) != nil {
-				return
-			}
-			answer := ofKind(asked, a("localhost.", "192.0.2.1", 60))
-			packed, _ := answer.Pack()
-			_, _ = conn.WriteTo(packed, client)
-		}
-	}()
-	addresses, err := New(netip.MustParseAddrPort(conn.LocalAddr().String())).LookupNetIP(t.Context(), "localhost")
+	addresses, err := New(netip.MustParseAddrPort(brokertest.ServeDNS(t, "192.0.2.1"))).LookupNetIP(t.Context(), "localhost")
 	if got := describe(addresses, err); got != "192.0.2.1" {
 		t.Errorf("got %q, want what the server says", got)
 	}

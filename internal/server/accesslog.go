@@ -56,6 +56,9 @@ func (b *broker) logRequest(report proxy.RequestRecord) {
 			fields = append(fields, field)
 		}
 	}
+	if report.Answer != nil {
+		fields = append(fields, zap.String("code", report.Answer.Code))
+	}
 	if report.Broken {
 		fields = append(fields, zap.Bool("broken", true))
 	}

@@ -30,18 +30,18 @@ func (b *broker) newAccounts(toLogin http.RoundTripper) (*tokensource.Accounts, 
 			OnRefresh: func(event tokensource.RefreshEvent) {
 				logTokenEvent(b.log, event)
 				b.metrics.ObserveRefresh(event)
-				b.stats.ObserveRefresh(event)
+				b.pages.ObserveRefresh(event)
 			},
 			OnReload: func(reload tokensource.CredentialReload) { logReload(b.log, reload) },
 		},
 		OnAdded: func(account string) {
 			b.log.Info("account added", zap.String("account", account))
-			b.metrics.ForAccount(account)
+			b.metrics.AddAccount(account)
 			b.warnReadableAccountFiles(account)
 		},
 		OnRemoved: func(account string) {
 			b.log.Info("account removed", zap.String("account", account))
-			b.deleteAccount(account)
+			b.metrics.DeleteAccount(account)
 		},
 		OnSkipped: func(problem string) { b.log.Warn(problem) },
 	})

@@ -9,8 +9,13 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// adminSocket is the FileDescriptorName= of the admin listener's socket. A socket of any other name is the app's.
-const adminSocket = "admin"
+// adminSocket and interceptSocket are the FileDescriptorName= of the sockets of the admin listener, and of that for
+// BROKER_INTERCEPT_LISTEN. A socket of any other name is the app's. Of the latter two there may be several, such as one for each
+// of IPv4 and IPv6.
+const (
+	adminSocket     = "admin"
+	interceptSocket = "intercept"
+)
 
 // inherited returns the sockets that systemd passes, if any. It must be called once, before anything else is opened,
 // because the descriptors are known by their numbers only. The variables LISTEN_… are unset.
@@ -27,15 +32,16 @@ func inherited() (l Listeners, err error) {
 		if !listening || err != nil || listener.Addr().Network() == "unixpacket" {
 			return l, config.Error{Variable: "LISTEN_FDS", Message: fmt.Sprintf("the socket %q is not a listening stream socket: in the .socket unit, use only ListenStream= and Accept=no, and start the broker directly, not from a wrapper", file.Name())}
 		}
-		isAdmin := file.Name() == adminSocket
-		if isAdmin && l.Admin != nil || !isAdmin && l.App != nil {
-			_ = listener.Close() // no connection was accepted yet
-			return l, config.Error{Variable: "LISTEN_FDS", Message: "more than one socket for the app, or for the admin listener: pass one of each, the admin listener's with FileDescriptorName=" + adminSocket}
-		}
-		if isAdmin {
+		switch {
+		case file.Name() == interceptSocket:
+			l.Intercept = append(l.Intercept, listener)
+		case file.Name() != adminSocket:
+			l.App = append(l.App, listener)
+		case l.Admin == nil:
 			l.Admin = listener
-		} else {
-			l.App = []net.Listener{listener}
+		default:
+			_ = listener.Close() // no connection was accepted yet
+			return l, config.Error{Variable: "LISTEN_FDS", Message: "more than one socket for the admin listener: pass one with FileDescriptorName=" + adminSocket}
 		}
 	}
 	return l, nil

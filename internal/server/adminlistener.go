@@ -6,41 +6,37 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
-	"etrusted-broker/internal/config"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/http1"
 )
 
-// adminHandler returns the handler of the admin listener.
-func (b *broker) adminHandler() http.Handler {
-	adminConfig := admin.Config{
+// newPages returns the pages of the admin listener.
+func (b *broker) newPages() *admin.Handler {
+	pages := admin.Config{
 		Version:  b.build.Version,
 		Revision: b.build.Revision,
 		Started:  time.Now(),
 		Tokens:   b.accounts.Snapshots,
-		Traffic:  b.stats.Snapshot,
+		Metrics:  b.metrics,
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
-		Settings: adminSettings(b.config.Settings),
-		Metrics:  b.metrics.Handler(),
+		Usage:    b.usage.Load,
+	}
+	for _, setting := range b.config.Settings {
+		pages.Settings = append(pages.Settings, admin.Setting(setting))
 	}
 	if b.store != nil {
-		adminConfig.StoreProblem = b.store.Problem
+		pages.StoreProblem = b.store.Problem
 	}
-	pages := admin.Handler(adminConfig)
-	if b.config.PProf {
-		return withProfiles(pages)
-	}
-	return pages
+	return admin.New(pages)
 }
 
-// adminSettings converts the settings for the status page.
-func adminSettings(settings []config.Setting) []admin.Setting {
-	all := make([]admin.Setting, len(settings))
-	for i, one := range settings {
-		all[i] = admin.Setting(one)
+// adminHandler returns the handler of the admin listener: the pages and, if configured, the profiles.
+func (b *broker) adminHandler() http.Handler {
+	if b.config.PProf {
+		return withProfiles(b.pages)
 	}
-	return all
+	return b.pages
 }
 
 // protectAdmin refuses requests of web pages and for foreign hosts. The admin listener shows no secrets, but its contents are

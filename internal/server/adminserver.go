@@ -39,7 +39,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &boundedConn{Conn: accepted, listener: l, opened: time.Now()}
+	c := &boundedConn{Conn: accepted, listener: l}
 	for !l.admit(c) {
 		<-time.After(minAdminConnAge / 10)
 	}
@@ -52,12 +52,13 @@ func (l *boundedListener) admit(c *boundedConn) bool {
 	defer l.mu.Unlock()
 	if len(l.open) >= l.max {
 		oldest := l.open[0]
-		if time.Since(oldest.opened) < minAdminConnAge {
+		if time.Since(oldest.admitted) < minAdminConnAge {
 			return false
 		}
 		_ = oldest.Conn.Close() // the server notices, and closes it again
 		l.open = l.open[1:]
 	}
+	c.admitted = time.Now() // not earlier: it may have waited for room
 	l.open = append(l.open, c)
 	return true
 }
@@ -66,7 +67,7 @@ func (l *boundedListener) admit(c *boundedConn) bool {
 type boundedConn struct {
 	net.Conn
 	listener *boundedListener
-	opened   time.Time
+	admitted time.Time
 }
 
 // Close implements net.Conn.

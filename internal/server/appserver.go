@@ -25,6 +25,7 @@ func (b *broker) newAppServer(handler http1.Handler) *http1.Server {
 		Handler:          handler,
 		HeaderTimeout:    headerTimeout,
 		IdleTimeout:      clientIdleTimeout,
+		TunnelOf:         b.interceptedTunnel,
 		OnEvict:          func() { b.connectionDenied(access.ReasonConnections) },
 		OnHandshakeError: b.handshakeFailed,
 		OnPanic: func(reason any) {
@@ -39,6 +40,10 @@ func (b *broker) handshakeFailed(err error) {
 	now := time.Now()
 	last := b.lastHandshakeLog.Load()
 	if last != nil && now.Sub(*last) < handshakeLogInterval || !b.lastHandshakeLog.CompareAndSwap(last, &now) {
+		return
+	}
+	if err.Error() == noServerName {
+		b.log.Warn("a TLS client at BROKER_INTERCEPT_LISTEN asked for another host than the API and the login server, or for none: check what leads it there")
 		return
 	}
 	b.log.Warn("TLS handshake with an app failed: check that it trusts the broker's certificate and, if BROKER_TLS_CLIENT_CA_FILE is set, sends its own", zap.String("reason", err.Error()))

@@ -18,6 +18,7 @@ import (
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/http2"
@@ -45,7 +46,7 @@ func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 			api.Listener = smallBufferListener{api.Listener}
 			api.Start()
 			t.Cleanup(api.Close)
-			address, inFlight := serveWithSmallBuffers(t, api.URL, newAPIClient(configFor(t, api.URL)), limits{app: 2 * readers, admin: 4})
+			address, inFlight := serveWithSmallBuffers(t, api.URL, newAPIClient(configFor(t, api.URL), new(dialer.Network)), limits{app: 2 * readers, admin: 4})
 
 			before := heapInUse()
 			for range readers {
@@ -84,7 +85,7 @@ func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
 	api.EnableHTTP2 = true
 	api.StartTLS()
 	t.Cleanup(api.Close)
-	transport := newHTTP2Transport()
+	transport := newHTTP2Transport(new(dialer.Network))
 	transport.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
 	address, _ := serveWithSmallBuffers(t, api.URL, http2.New(configFor(t, api.URL).API, transport, time.Minute), limits{app: 4, admin: 4})
@@ -146,7 +147,7 @@ func longContentAPI(t *testing.T, sent *atomic.Int64) http.Handler {
 // serveWithSmallBuffers runs a broker, with a token, whose clients can stall after few bytes.
 func serveWithSmallBuffers(t *testing.T, api string, toAPI proxy.RoundTripper, maxConns limits) (address string, inFlight func() int64) {
 	t.Helper()
-	toLogin := NewLoginTransport()
+	toLogin := NewLoginTransport(new(dialer.Network))
 	b := newUnstartedBroker(t, api, brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), toAPI, toLogin)
 	b.limits = maxConns
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -17,6 +17,7 @@ import (
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy"
 	"etrusted-broker/tokensource"
@@ -47,7 +48,7 @@ func newAttackBubble(t *testing.T, maxConns limits, api http.Handler) *attackBub
 		b.eTrusted.ServeHTTP(w, r)
 	})}
 	go func() { _ = server.Serve(upstreams) }()
-	toAPI, toLogin := newClientInMemory(upstreams), NewLoginTransport()
+	toAPI, toLogin := newClientInMemory(upstreams), NewLoginTransport(new(dialer.Network))
 	toAPI.ResponseTimeout = time.Hour
 	toLogin.Proxy, toLogin.DialContext = nil, upstreams.Dial
 	unstarted := newUnstartedBroker(t, "http://api.example", "http://login.example", toAPI, toLogin)

@@ -1,15 +1,14 @@
 package server
 
 import (
-	"crypto/tls"
 	"net/http"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/config"
-	"etrusted-broker/internal/stats"
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
@@ -28,13 +27,15 @@ type broker struct {
 	accounts *tokensource.Accounts
 	proxy    *proxy.Proxy
 	metrics  *metrics.Metrics
-	stats    *stats.Recorder
+	pages    *admin.Handler
+	usage    atomic.Pointer[admin.Usage] // nil before the broker listens
 	app      *http1.Server
 	admin    *http.Server
 	reloader *credentialReloader
 	ca       *localca.CA // nil if CONNECT is not allowed
 	pass     *passThrough
 	limits   limits
+	denied   deniedLog
 	draining atomic.Bool
 	unsafe   atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
 	// lastHandshakeLog is when a failed TLS handshake was logged last; nil before the first.
@@ -53,11 +54,10 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log)}
+	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log), denied: deniedLog{log: log}}
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}
-	b.stats = stats.New(toStrings(access.Reasons[:]), toStrings(proxy.RetryOutcomes[:]))
 	b.metrics = metrics.New(metrics.Config{
 		Version:       build.Version,
 		Revision:      build.Revision,
@@ -69,7 +69,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		PassOutcomes:  toStrings(proxy.PassOutcomes[:]),
 	})
 	if c.HasDefaultAccount() {
-		b.metrics.ForAccount(proxy.DefaultAccount)
+		b.metrics.AddAccount(proxy.DefaultAccount)
 	}
 	if b.ca, err = OpenCA(c); err != nil {
 		return nil, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}
@@ -80,10 +80,6 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		return nil, err
 	}
 	b.pass = newPassThrough(policy.PassHosts)
-	var tunnelTLS func(target string) *tls.Config
-	if b.ca != nil {
-		tunnelTLS = b.ca.TLSConfig
-	}
 	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,
 		UpstreamClient: toAPI,
@@ -94,7 +90,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		TokenEndpoint:  b.newTokenEndpoint(),
 		RewriteLinks:   c.RewriteLinks,
 		ExternalScheme: scheme(c),
-		TunnelTLS:      tunnelTLS,
+		TunnelTLS:      b.ca.TLSConfig, // not called without a CA
 		PassThrough:    b.pass,
 		Retry:          c.Replay401,
 		RetryBuffer:    c.ReplayBuffer,
@@ -105,6 +101,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		return nil, err
 	}
 	b.app = b.newAppServer(b.reloader.certificates.closeBeforeExpiry(b.proxy))
+	b.pages = b.newPages()
 	b.admin = newAdminServer(protectAdmin(hosts, b.adminHandler()), log)
 	return b, nil
 }

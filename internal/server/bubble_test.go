@@ -14,6 +14,7 @@ import (
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy/http1"
 	"etrusted-broker/tokensource"
@@ -42,7 +43,7 @@ func newBubbleWith(t *testing.T, options fakeetrusted.Options, change func(*conf
 	upstreams := fakeetrusted.NewListener()
 	server := &http.Server{Handler: b.eTrusted, ReadHeaderTimeout: time.Hour}
 	go func() { _ = server.Serve(upstreams) }()
-	toAPI, toLogin := newClientInMemory(upstreams), NewLoginTransport()
+	toAPI, toLogin := newClientInMemory(upstreams), NewLoginTransport(new(dialer.Network))
 	toLogin.Proxy, toLogin.DialContext = nil, upstreams.Dial
 
 	api, err := url.Parse("http://api.example")

@@ -3,37 +3,33 @@ package server
 import (
 	"bytes"
 	"crypto/tls"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"etrusted-broker/internal/config"
 )
 
 // certificates holds the TLS configuration of the app's listener. Its files are read again while the broker runs; a change
 // that cannot be used leaves the old configuration in use.
 type certificates struct {
-	files   config.TLSFiles
+	load    func() (*tls.Config, error)
 	current atomic.Pointer[tls.Config]
 }
 
-// newCertificates loads the files. It returns nil without an error if TLS is not configured.
-func newCertificates(files config.TLSFiles) (*certificates, error) {
-	if files == (config.TLSFiles{}) {
-		return nil, nil
-	}
-	c := &certificates{files: files}
-	if _, err := c.reload(); err != nil {
+// newCertificates returns what load returns, and nil without an error if TLS is not configured.
+func newCertificates(load func() (*tls.Config, error)) (*certificates, error) {
+	current, err := load()
+	if current == nil {
 		return nil, err
 	}
+	c := &certificates{load: load}
+	c.current.Store(current)
 	return c, nil
 }
 
 // reload reads the files and reports whether their certificates have changed. After an error everything is as before. It must
 // not be called from two goroutines at a time.
 func (c *certificates) reload() (changed bool, _ error) {
-	next, err := c.files.Load()
+	next, err := c.load()
 	if err != nil || equalCertificates(c.current.Load(), next) {
 		return false, err
 	}
@@ -42,7 +38,7 @@ func (c *certificates) reload() (changed bool, _ error) {
 }
 
 func equalCertificates(a, b *tls.Config) bool {
-	return a != nil && slices.EqualFunc(a.Certificates[0].Certificate, b.Certificates[0].Certificate, bytes.Equal) && a.ClientCAs.Equal(b.ClientCAs)
+	return slices.EqualFunc(a.Certificates[0].Certificate, b.Certificates[0].Certificate, bytes.Equal) && a.ClientCAs.Equal(b.ClientCAs)
 }
 
 // serverConfig returns a configuration that uses the current one at each handshake.
@@ -56,13 +52,4 @@ func (c *certificates) serverConfig() *tls.Config {
 // notAfter returns when the certificate in use expires.
 func (c *certificates) notAfter() time.Time {
 	return c.current.Load().Certificates[0].Leaf.NotAfter
-}
-
-// watchedDirs returns the directories of the files.
-func (c *certificates) watchedDirs() []string {
-	dirs := []string{filepath.Dir(c.files.Cert), filepath.Dir(c.files.Key)}
-	if c.files.ClientCA != "" {
-		dirs = append(dirs, filepath.Dir(c.files.ClientCA))
-	}
-	return dirs
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"slices"
 	"time"
 
 	"etrusted-broker/proxy/http1"
@@ -15,7 +16,7 @@ import (
 type clientConn struct {
 	*tls.Conn
 	roots      *x509.CertPool // the CAs that verified it last; nil before the first request
-	validUntil time.Time      // when it, or a certificate in its chain, expires
+	validUntil time.Time      // when the first certificate in its chain expires
 }
 
 // tlsListener accepts connections that begin with a TLS handshake.
@@ -64,28 +65,19 @@ func (c *clientConn) verify(roots *x509.CertPool) bool {
 	if err != nil {
 		return false
 	}
-	c.roots, c.validUntil = roots, lastExpiry(chains)
+	c.roots, c.validUntil = roots, expiryOf(chains[0])
 	return true
 }
 
-// lastExpiry returns when the last of the chains expires. A chain expires with the first of its certificates.
-func lastExpiry(chains [][]*x509.Certificate) (last time.Time) {
-	for _, chain := range chains {
-		expiry := chain[0].NotAfter
-		for _, signer := range chain[1:] {
-			if signer.NotAfter.Before(expiry) {
-				expiry = signer.NotAfter
-			}
-		}
-		if expiry.After(last) {
-			last = expiry
-		}
-	}
-	return last
+// expiryOf returns when the first certificate of a chain expires.
+func expiryOf(chain []*x509.Certificate) time.Time {
+	return slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
 }
 
 // requiresClientCert reports whether clients must present a certificate. c may be nil.
-func (c *certificates) requiresClientCert() bool { return c != nil && c.files.ClientCA != "" }
+func (c *certificates) requiresClientCert() bool {
+	return c != nil && c.current.Load().ClientCAs != nil
+}
 
 // clientTrusted reports whether a connection has a client certificate that the CAs in use now trust, or needs none. c may be
 // nil.

@@ -20,18 +20,9 @@ func TestChainExpiresWithItsFirstCertificate(t *testing.T) {
 		}
 		return all
 	}
-	for _, test := range []struct {
-		name   string
-		chains [][]*x509.Certificate
-		want   int
-	}{
-		{"client", [][]*x509.Certificate{chain(1, 2, 3)}, 1},
-		{"intermediate", [][]*x509.Certificate{chain(3, 1, 2)}, 1},
-		{"CA", [][]*x509.Certificate{chain(3, 2, 1)}, 1},
-		{"later of two chains", [][]*x509.Certificate{chain(4, 1, 3), chain(4, 2, 3), chain(4, 1, 1)}, 2},
-	} {
-		if got, want := lastExpiry(test.chains), epoch.AddDate(0, 0, test.want); !got.Equal(want) {
-			t.Errorf("%s: got %v, want %v", test.name, got, want)
+	for name, chain := range map[string][]*x509.Certificate{"client": chain(1, 2, 3), "intermediate": chain(3, 1, 2), "CA": chain(3, 2, 1)} {
+		if got, want := expiryOf(chain), epoch.AddDate(0, 0, 1); !got.Equal(want) {
+			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy/http1"
 	"etrusted-broker/tokensource"
@@ -382,7 +383,7 @@ func newTimedContract(t *testing.T, serve func(*apiConn), change func(*http1.Cli
 	c.api = startRawAPI(t, api, serve)
 	server := &http.Server{Handler: c.eTrusted, ReadHeaderTimeout: time.Hour}
 	go func() { _ = server.Serve(login) }()
-	toAPI, toLogin := newClientInMemory(api), NewLoginTransport()
+	toAPI, toLogin := newClientInMemory(api), NewLoginTransport(new(dialer.Network))
 	toLogin.Proxy, toLogin.DialContext = nil, login.Dial
 	if change != nil {
 		change(toAPI)

@@ -15,8 +15,10 @@ import (
 
 // Listeners are the broker's listeners.
 type Listeners struct {
-	App   []net.Listener // two for localhost, which has an IPv4 and an IPv6 address; otherwise one
+	App   []net.Listener // usually one; two for localhost, which has an IPv4 and an IPv6 address
 	Admin net.Listener   // nil if it is off
+	// Intercept are the listeners for apps that take the broker for the API or the login server.
+	Intercept []net.Listener
 }
 
 // addressOf returns the address of a listener in the form of BROKER_LISTEN, or "off" for nil.
@@ -31,21 +33,11 @@ func addressOf(l net.Listener) string {
 }
 
 func (l Listeners) close() {
-	for _, listener := range append(l.App, l.Admin) {
+	for _, listener := range slices.Concat(l.App, l.Intercept, []net.Listener{l.Admin}) {
 		if listener != nil {
 			_ = listener.Close() // no connection was accepted yet
 		}
 	}
-}
-
-// addresses returns the addresses of all listeners.
-func (l Listeners) addresses() (all []net.Addr) {
-	for _, listener := range append(l.App, l.Admin) {
-		if listener != nil {
-			all = append(all, listener.Addr())
-		}
-	}
-	return all
 }
 
 // listen opens the listeners, except those that systemd passes. After an error, none is open. The error is a config.Error if the
@@ -62,12 +54,23 @@ func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 		return l, err
 	}
 	if l.App == nil {
-		if l.App, err = listenApp(ctx, c.Listen); err != nil {
+		if l.App, err = listenBoth(ctx, "BROKER_LISTEN", c.Listen); err != nil {
 			return l, err
 		}
 	}
-	if l.isExposed() && !c.Guarded() && !c.UnsafeListen {
-		return l, config.Error{Variable: "BROKER_LISTEN", Message: config.ErrUnguarded.Error()}
+	if l.Intercept != nil {
+		if err := c.CheckIntercept(); err != nil {
+			return l, config.Error{Variable: "LISTEN_FDS", Message: "a socket with FileDescriptorName=" + interceptSocket + " " + err.Error()}
+		}
+	} else if c.InterceptListen != "" {
+		if l.Intercept, err = listenBoth(ctx, "BROKER_INTERCEPT_LISTEN", c.InterceptListen); err != nil {
+			return l, err
+		}
+	}
+	for variable, listeners := range map[string][]net.Listener{"BROKER_LISTEN": l.App, "BROKER_INTERCEPT_LISTEN": l.Intercept} {
+		if isExposed(listeners) && !c.Guarded() && !c.UnsafeListen {
+			return l, config.Error{Variable: variable, Message: config.ErrUnguarded.Error()}
+		}
 	}
 	if l.Admin == nil && c.AdminListen != "" {
 		l.Admin, err = Listen(ctx, "BROKER_ADMIN_LISTEN", c.AdminListen)
@@ -75,18 +78,27 @@ func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 	return l, err
 }
 
-// isExposed reports whether other machines can reach the app's listener.
-func (l Listeners) isExposed() bool {
-	return slices.ContainsFunc(l.App, func(app net.Listener) bool {
-		addr, isTCP := app.Addr().(*net.TCPAddr)
+// isExposed reports whether other machines can reach a listener.
+func isExposed(listeners []net.Listener) bool {
+	return slices.ContainsFunc(listeners, func(l net.Listener) bool {
+		addr, isTCP := l.Addr().(*net.TCPAddr)
 		return isTCP && !addr.IP.IsLoopback()
 	})
 }
 
-// listenApp opens the app's listeners. Some clients connect to localhost only at 127.0.0.1 and others only at ::1, so the broker
+// addresses returns the addresses of all listeners.
+func (l Listeners) addresses() (all []net.Addr) {
+	for _, listener := range slices.Concat(l.App, l.Intercept, []net.Listener{l.Admin}) {
+		if listener != nil {
+			all = append(all, listener.Addr())
+		}
+	}
+	return all
+}
+
+// listenBoth opens the listeners for an address, the value of variable: usually one. Some clients connect to localhost only at 127.0.0.1 and others only at ::1, so the broker
 // listens at both, unless this machine does not have one of them.
-func listenApp(ctx context.Context, address string) (all []net.Listener, err error) {
-	const variable = "BROKER_LISTEN"
+func listenBoth(ctx context.Context, variable, address string) (all []net.Listener, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || !strings.EqualFold(host, "localhost") {
 		listener, err := Listen(ctx, variable, address)
@@ -138,7 +150,7 @@ func listenError(variable, address string, err error) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%s %s is in use by another program, perhaps another broker: stop it, or set %s to another port", variable, address, variable)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%s %s is not permitted for this user: set it to a port above 1023", variable, address)
+		return fmt.Errorf("%s %s is not permitted for this user: set it to a port above 1023, or see docs/unchanged-apps.md for port 443", variable, address)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%s %s is not an address of this machine: use one that is, such as 127.0.0.1:8080", variable, address)
 	default:

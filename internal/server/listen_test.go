@@ -10,6 +10,7 @@ import (
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/dialer"
 )
 
 func TestListenHostsAreSpecific(t *testing.T) {
@@ -48,7 +49,7 @@ func TestEndsWhenListenerFails(t *testing.T) {
 			}
 		}
 		_ = listeners[closed].Close()
-		b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c), NewLoginTransport())
+		b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c, new(dialer.Network)), NewLoginTransport(new(dialer.Network)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -85,51 +85,34 @@ func SilenceStandardLog() {
 	stdlog.SetOutput(io.Discard)
 }
 
-// logTokenEvent writes one line for each token request that has ended.
+// logTokenEvent writes one line for each token request that has ended, of this broker or of another one.
 func logTokenEvent(log *zap.Logger, event tokensource.RefreshEvent) {
-	next := event.Next.Round(time.Millisecond)
+	success, failure := "token fetched", "token request failed"
+	fields := []zap.Field{zap.String("account", event.Account)}
 	if event.FromPeer {
-		logPeerEvent(log, event, next)
-		return
+		success, failure = "token received from the store", "the token request of another broker failed"
+	} else {
+		fields = append(fields, zap.Duration("duration", event.Duration))
 	}
+	remaining, next := event.Remaining.Round(time.Millisecond), event.Next.Round(time.Millisecond)
 	if event.Err == nil {
-		log.Info("token fetched",
-			zap.String("account", event.Account),
-			zap.Duration("duration", event.Duration),
-			zap.Duration("valid_for", event.Remaining.Round(time.Millisecond)),
-			zap.Duration("next_refresh_in", next))
+		fields = append(fields, zap.Duration("valid_for", remaining), zap.Duration("next_refresh_in", next))
+		log.Info(success, fields...)
 		return
 	}
 	level := zapcore.WarnLevel
-	if event.Err.Outcome == tokensource.OutcomeRejected || event.Remaining == 0 {
+	if !event.FromPeer && (event.Err.Outcome == tokensource.OutcomeRejected || event.Remaining == 0) {
 		level = zapcore.ErrorLevel // requests fail now, or will fail unless the operator acts
 	}
-	log.Log(level, "token request failed", append(failureFields(event, next), zap.Duration("duration", event.Duration))...)
-}
-
-// logPeerEvent writes one line for a token request of another broker.
-func logPeerEvent(log *zap.Logger, event tokensource.RefreshEvent, next time.Duration) {
-	if event.Err == nil {
-		log.Info("token received from the store",
-			zap.String("account", event.Account),
-			zap.Duration("valid_for", event.Remaining.Round(time.Millisecond)),
-			zap.Duration("next_refresh_in", next))
-		return
-	}
-	log.Warn("the token request of another broker failed", failureFields(event, next)...)
-}
-
-// failureFields describe a failed token request, of this broker or of a peer.
-func failureFields(event tokensource.RefreshEvent, next time.Duration) []zap.Field {
-	return []zap.Field{
-		zap.String("account", event.Account),
+	fields = append(fields,
 		zap.String("outcome", string(event.Err.Outcome)),
+		zap.String("code", event.Err.Code()),
 		zap.String("reason", event.Err.Reason),
 		zap.String("hint", event.Err.Advice),
 		zap.Int("consecutive_failures", event.ConsecutiveFailures),
-		zap.Duration("token_still_valid_for", event.Remaining.Round(time.Millisecond)),
-		zap.Duration("next_attempt_in", next),
-	}
+		zap.Duration("token_still_valid_for", remaining),
+		zap.Duration("next_attempt_in", next))
+	log.Log(level, failure, fields...)
 }
 
 // logReload writes one line for credentials that changed.

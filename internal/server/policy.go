@@ -58,14 +58,9 @@ func scheme(c config.Config) string {
 func listenHosts(c config.Config) []string {
 	var hosts []string
 	for _, address := range []string{c.Listen, c.AdminListen} {
-		host, _, err := net.SplitHostPort(address)
-		if err != nil || host == "" {
-			continue
+		if host, _, err := net.SplitHostPort(address); err == nil && host != "" && !net.ParseIP(host).IsUnspecified() {
+			hosts = append(hosts, host)
 		}
-		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-			continue
-		}
-		hosts = append(hosts, host)
 	}
 	return hosts
 }

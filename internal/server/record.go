@@ -1,44 +1,37 @@
 package server
 
 import (
-	"etrusted-broker/internal/stats"
+	"etrusted-broker/internal/admin"
+	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
 )
 
-// noAccount is the account label of requests that were refused before their account was known, or whose account was removed.
-// It is not a valid account name.
-const noAccount = "-"
-
 // recordRequest logs and counts a finished request.
 func (b *broker) recordRequest(report proxy.RequestRecord) {
 	b.logRequest(report)
+	if report.Denied != "" {
+		b.denied.add(report)
+	}
 	if report.Passed != "" { // it says nothing about the API
 		b.metrics.ObservePassed(string(report.Passed))
-		if report.Denied != "" {
-			b.connectionDenied(report.Denied)
-		}
+		b.connectionDenied(report.Denied)
 		return
 	}
-	account := noAccount
-	if _, known := b.accounts.Source(report.Account); known && report.Account != "" { // it may have been removed in the meantime
-		account = report.Account
-	}
-	requests := b.metrics.ForAccount(account)
-	requests.Observe(report.Method, report.Status, report.Duration, report.Upstream, report.TraceID)
-	if report.Retry != "" {
-		requests.ObserveRetry(string(report.Retry))
-	}
-	if report.Denied != "" {
-		b.metrics.ObserveDenied(string(report.Denied))
-	}
-	b.stats.Observe(stats.Request{
-		Account: account, Status: report.Status, Local: isLocalResponse(report), UpstreamTime: report.Upstream,
-		Denied: string(report.Denied), Replay: string(report.Retry),
+	local := isLocalResponse(report)
+	b.metrics.Observe(metrics.Request{
+		Account: report.Account, Method: report.Method, Status: report.Status, Local: local,
+		Duration: report.Duration, Upstream: report.Upstream, TraceID: report.TraceID,
+		Denied: string(report.Denied), Retry: string(report.Retry),
 	})
-	if _, known := b.accounts.Source(account); !known && account != noAccount {
-		b.deleteAccount(account) // it was removed just now, and the counters were created again
+	if report.Status < 400 {
+		return
 	}
+	failure := admin.Failure{Account: report.Account, Method: report.Method, Path: report.Path, Status: report.Status, Local: local}
+	if local && report.Answer != nil {
+		failure.Code, failure.Reason, failure.Hint = report.Answer.Code, report.Answer.Detail, report.Answer.Hint
+	}
+	b.pages.ObserveFailure(failure)
 }
 
 // isLocalResponse reports whether the app was answered by the broker itself, rather than by the API or not at all: with a
@@ -47,16 +40,9 @@ func isLocalResponse(report proxy.RequestRecord) bool {
 	return report.Status != proxy.StatusClientClosedRequest && (report.Problem != "" || report.Upstream == 0)
 }
 
-// deleteAccount deletes the counters of a removed account.
-func (b *broker) deleteAccount(account string) {
-	b.metrics.DeleteAccount(account)
-	b.stats.Delete(account)
-}
-
-// connectionDenied counts a denial that is not a request to the API: most are connections of an app that ended without one.
+// connectionDenied counts a denial that is not of a request to the API, such as that of a connection. Without a reason it does nothing.
 func (b *broker) connectionDenied(reason access.Reason) {
 	b.metrics.ObserveDenied(string(reason))
-	b.stats.ObserveDenied(string(reason))
 }
 
 // toStrings converts a closed set to strings.

@@ -18,11 +18,12 @@ type credentialReloader struct {
 	keys         *access.Keys // nil without an access key
 	keyFile      string       // empty if the keys cannot change
 	certificates *certificates
-	lastErrors   map[string]string // by variable: the same error is logged once
+	watched      []string          // the directories of the files
+	lastErrors   map[string]string // by message: the same error is logged once
 }
 
 func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloader, error) {
-	loaded, err := newCertificates(c.TLSFiles())
+	loaded, err := newCertificates(c.LoadTLS)
 	if err != nil {
 		return nil, err
 	}
@@ -30,39 +31,30 @@ func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloade
 	if len(c.AccessKeys) > 0 {
 		r.keys = access.NewKeys(revealed(c.AccessKeys)...)
 	}
+	for _, file := range []string{c.AccessKeyFile, c.TLSCertFile, c.TLSKeyFile, c.TLSClientCAFile} {
+		if file != "" {
+			r.watched = append(r.watched, filepath.Dir(file))
+		}
+	}
 	return r, nil
 }
 
 // run reloads the files whenever they change, until ctx is done.
 func (r *credentialReloader) run(ctx context.Context) {
-	dirs := r.watchedDirs()
-	filewatch.WatchDirs(ctx, func() []string { return dirs }, func() {
+	filewatch.WatchDirs(ctx, func() []string { return r.watched }, func() {
 		r.reloadKeys()
 		r.reloadCertificates()
 	})
 }
 
-func (r *credentialReloader) watchedDirs() []string {
-	var dirs []string
-	if r.keyFile != "" {
-		dirs = append(dirs, filepath.Dir(r.keyFile))
-	}
-	if r.certificates != nil {
-		dirs = append(dirs, r.certificates.watchedDirs()...)
-	}
-	return dirs
-}
-
 func (r *credentialReloader) reloadKeys() {
-	if r.keyFile == "" {
+	if r.keyFile == "" || !filewatch.Settled(r.keyFile) { // half of a key is easier to find
 		return
 	}
 	keys, err := config.ReadAccessKeys(r.keyFile)
-	if err != nil {
-		r.warnOnce("BROKER_ACCESS_KEY_FILE", err.Error(), "cannot read the access keys; keeping the old ones")
+	if r.failed("cannot read the access keys; keeping the old ones", err) {
 		return
 	}
-	delete(r.lastErrors, "BROKER_ACCESS_KEY_FILE")
 	if r.keys.Replace(revealed(keys)...) {
 		r.log.Info("access keys changed; a removed one stays valid for one more minute")
 	}
@@ -80,20 +72,20 @@ func (r *credentialReloader) reloadCertificates() {
 		return
 	}
 	changed, err := r.certificates.reload()
-	if err != nil {
-		r.warnOnce("BROKER_TLS_CERT_FILE", err.Error(), "cannot use the new TLS certificates; keeping the old ones")
-		return
-	}
-	delete(r.lastErrors, "BROKER_TLS_CERT_FILE")
-	if changed {
+	if !r.failed("cannot use the new TLS certificates; keeping the old ones", err) && changed {
 		r.log.Info("TLS certificates reloaded", zap.Time("expires", r.certificates.notAfter()))
 	}
 }
 
-// warnOnce logs an error about a variable's file, unless it is the last one.
-func (r *credentialReloader) warnOnce(variable, reason, message string) {
-	if r.lastErrors[variable] != reason {
-		r.lastErrors[variable] = reason
+// failed reports whether there is an error, and logs it unless it is the one that the last call with the message had.
+func (r *credentialReloader) failed(message string, err error) bool {
+	if err == nil {
+		delete(r.lastErrors, message)
+		return false
+	}
+	if reason := err.Error(); r.lastErrors[message] != reason {
+		r.lastErrors[message] = reason
 		r.log.Warn(message, zap.String("reason", reason))
 	}
+	return true
 }

@@ -25,15 +25,18 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 		loop.Go(func() { b.store.Run(sharing) })
 	}
 	loop.Go(func() { b.reloader.run(fetching) })
-	loop.Go(func() { b.stats.Run(fetching) })
+	loop.Go(func() { b.pages.Run(fetching) })
 	defer loop.Wait()
 	defer stopFetching()
 
 	b.pass.setListeners(l.addresses())
 	b.app.MaxConns = b.limits.app
-	failed := make(chan error, len(l.App)+1)
+	failed := make(chan error, len(l.App)+len(l.Intercept)+1)
 	for _, app := range l.App {
 		go serveOn("app", failed, func() error { return b.app.Serve(b.reloader.certificates.listener(app)) })
+	}
+	for _, intercept := range l.Intercept {
+		go serveOn("intercept", failed, func() error { return b.app.Serve(interceptListener{intercept, b.ca.ServerNameTLS()}) })
 	}
 	if l.Admin != nil {
 		go serveOn("admin", failed, func() error { return b.admin.Serve(&boundedListener{Listener: l.Admin, max: b.limits.admin}) })

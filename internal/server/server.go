@@ -28,7 +28,8 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	for _, warning := range config.UnknownVariables(options.Environ) {
 		log.Warn(warning)
 	}
-	b, err := newBroker(c, options.Build, log, newAPIClient(c), NewLoginTransport())
+	network := NewNetwork(c)
+	b, err := newBroker(c, options.Build, log, newAPIClient(c, network), NewLoginTransport(network))
 	if err != nil {
 		log.Error("cannot start: " + err.Error())
 		return err
@@ -38,12 +39,22 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		log.Error("cannot start: " + err.Error())
 		return err
 	}
-	b.warnExposed(l.isExposed())
+	network.Listeners = l.addresses()
+	b.warnExposed(isExposed(l.App), isExposed(l.Intercept))
 	b.warnInsecureConfig()
+	intercept := zap.Skip()
+	if l.Intercept != nil {
+		intercept = zap.String("intercept", addressOf(l.Intercept[0]))
+	}
 	log.Info("listening",
-		zap.String("app", addressOf(l.App[0])), zap.String("admin", addressOf(l.Admin)),
+		zap.String("app", addressOf(l.App[0])), zap.String("admin", addressOf(l.Admin)), intercept,
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),
 		zap.Int("max_connections", b.limits.app))
+	if l.Intercept != nil {
+		go b.warnLoop(ctx, network)
+	}
+	usage := Usage(c, l.App[0])
+	b.usage.Store(&usage)
 	options.OnListening(l)
 	systemd, err := sdnotify.New()
 	if err != nil {

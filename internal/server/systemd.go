@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"etrusted-broker/internal/sdnotify"
+	"etrusted-broker/tokensource"
 )
 
 const (
@@ -31,7 +33,8 @@ type systemdNotifier struct {
 	ready      bool   // READY=1 was sent
 }
 
-// serveWithSystemd calls serve and reports to systemd: READY=1 and STATUS= follow /readyz, WATCHDOG=1 is sent while the
+// serveWithSystemd calls serve and reports to systemd: READY=1 and STATUS= follow /readyz, except that READY=1 does not wait for the
+// operator, WATCHDOG=1 is sent while the
 // broker responds, and STOPPING=1 before the first listener closes. A nil notifier reports nothing.
 func (b *broker) serveWithSystemd(ctx context.Context, l Listeners, notifier *sdnotify.Notifier) error {
 	if notifier == nil {
@@ -81,7 +84,7 @@ func (n *systemdNotifier) reportReadiness(ctx, running context.Context) {
 func (n *systemdNotifier) reportChange() {
 	status, text := n.askAdmin("/readyz")
 	states := []string{sdnotify.Status(text)}
-	first := status == http.StatusOK && !n.ready
+	first := !n.ready && (status == http.StatusOK || n.waitsForOperator())
 	if first {
 		states = append(states, sdnotify.Ready)
 	}
@@ -89,6 +92,18 @@ func (n *systemdNotifier) reportChange() {
 		return
 	}
 	n.lastStatus, n.ready = text, n.ready || first
+}
+
+// waitsForOperator reports whether there is no token, and will be none before the operator changes the credentials: a unit that is
+// still "activating" would hide that for as long as systemd waits.
+func (b *broker) waitsForOperator() bool {
+	snapshots := b.accounts.Snapshots()
+	if b.config.HasDefaultAccount() {
+		snapshots = slices.DeleteFunc(snapshots, func(one tokensource.Snapshot) bool { return one.Account != tokensource.DefaultAccount })
+	}
+	return len(snapshots) > 0 && !slices.ContainsFunc(snapshots, func(one tokensource.Snapshot) bool {
+		return one.Valid || one.LastFailure == nil || one.LastFailure.Outcome != tokensource.OutcomeRejected
+	})
 }
 
 // reportStopping requests enough time for the requests in flight, so that TimeoutStopSec= need not be changed with

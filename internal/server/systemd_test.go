@@ -12,6 +12,7 @@ import (
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/internal/sdnotify"
 )
@@ -87,7 +88,7 @@ func newIdleBroker(t *testing.T, eTrusted http.Handler) *broker {
 	if problems != nil {
 		t.Fatal(problems)
 	}
-	b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c), NewLoginTransport())
+	b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c, new(dialer.Network)), NewLoginTransport(new(dialer.Network)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,20 +2,19 @@ package server
 
 import (
 	"crypto/tls"
-	"net"
 	"net/http"
 	"time"
 
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/neterr"
+	"etrusted-broker/internal/resolver"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/http1"
 	"etrusted-broker/proxy/http2"
 )
 
 const (
-	dialTimeout      = 10 * time.Second
 	handshakeTimeout = 10 * time.Second
 
 	// idleTimeout is shorter than that of most load balancers (60 s). If the other side closes a connection while a POST is
@@ -34,18 +33,27 @@ const (
 	maxResponseHeader = 256 << 10
 )
 
+// NewNetwork returns what opens the connections to the API and the login server.
+func NewNetwork(c config.Config) *dialer.Network {
+	n := &dialer.Network{Hosts: []string{c.API.Hostname(), c.Login.Hostname()}}
+	if c.Resolver.IsValid() {
+		n.Resolver = resolver.New(c.Resolver)
+	}
+	return n
+}
+
 // newAPIClient returns the client for the API.
-func newAPIClient(c config.Config) proxy.RoundTripper {
+func newAPIClient(c config.Config, network *dialer.Network) proxy.RoundTripper {
 	idle := currentLimits(c).idle
 	if c.UpstreamHTTP2 {
-		transport := newHTTP2Transport()
+		transport := newHTTP2Transport(network)
 		transport.MaxIdleConns, transport.MaxIdleConnsPerHost = idle, idle
 		return http2.New(c.API, transport, c.UpstreamTimeout)
 	}
 	toAPI := &dialer.Dialer{
 		Server:  c.API,
 		Proxy:   http.ProxyFromEnvironment,
-		Network: new(dialer.Network),
+		Network: network,
 		TLS:     &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(0)},
 	}
 	return &http1.Client{Dial: toAPI.Dial, ResponseTimeout: c.UpstreamTimeout, MaxIdle: idle}
@@ -53,8 +61,8 @@ func newAPIClient(c config.Config) proxy.RoundTripper {
 
 // NewLoginTransport returns the transport to the login server. It does not share connections with the API's client, so that
 // neither can starve the other.
-func NewLoginTransport() *http.Transport {
-	t := newTransport()
+func NewLoginTransport(network *dialer.Network) *http.Transport {
+	t := newTransport(network)
 	// Requests that share an HTTP/2 connection hang together, but one that hangs must not delay the next.
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
@@ -63,18 +71,18 @@ func NewLoginTransport() *http.Transport {
 }
 
 // newHTTP2Transport returns a transport for package http2.
-func newHTTP2Transport() *http.Transport {
-	t := newTransport()
+func newHTTP2Transport(network *dialer.Network) *http.Transport {
+	t := newTransport(network)
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: streamWindow}
 	return t
 }
 
-func newTransport() *http.Transport {
+func newTransport(network *dialer.Network) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		OnProxyConnectResponse: neterr.OnProxyConnectResponse,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		DialContext:            network.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, VerifyConnection: neterr.VerifyNoLoop},
 		TLSHandshakeTimeout:    handshakeTimeout,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,

@@ -20,13 +20,13 @@ const (
 	caExpiresSoon = 90 * 24 * time.Hour
 )
 
-// warnExposed warns if other machines can reach the app's listener without sufficient protection.
-func (b *broker) warnExposed(exposed bool) {
+// warnExposed warns if other machines can reach a listener for apps without sufficient protection.
+func (b *broker) warnExposed(app, intercept bool) {
 	switch {
-	case exposed && !b.config.Guarded():
+	case (app || intercept) && !b.config.Guarded():
 		b.unsafe.Store(true)
 		b.log.Warn("BROKER_UNSAFE_LISTEN is set: every program that can reach the app's listener can use the credentials")
-	case exposed && b.config.TLSCertFile == "":
+	case app && b.config.TLSCertFile == "":
 		b.log.Warn("the access key crosses the network unencrypted: set BROKER_TLS_CERT_FILE and BROKER_TLS_KEY_FILE")
 	}
 }

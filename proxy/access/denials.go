@@ -90,7 +90,7 @@ var errLoop = &problem.Problem{
 	Title:      "Loop detected",
 	ProxyError: "proxy_loop_detected",
 	Detail:     "the request has already passed through a broker",
-	Hint:       "Check that ETRUSTED_API_URL leads to the API, not to this broker or another one.",
+	Hint:       "Check that ETRUSTED_API_URL leads to the API, not to this broker or another one. If a hosts file or a network alias leads the API's name to the broker, set BROKER_UPSTREAM_RESOLVER.",
 }
 
 // errInvalidTarget is for a request target that cannot be forwarded.

@@ -81,22 +81,20 @@ func (p *Policy) Check(r *Request) Decision {
 	if denied := p.checkSender(r); denied != nil {
 		return Decision{Denied: denied}
 	}
-	if denied := checkTarget(r); denied != nil {
-		return Decision{Denied: denied}
-	}
-	hasProxyKey := p.hasProxyKey(r)
+	decision := Decision{HasProxyKey: p.hasProxyKey(r)}
 	if r.TokenRequest {
-		return Decision{HasProxyKey: hasProxyKey}
+		return decision
 	}
-	if !hasProxyKey {
-		if denied := p.checkKey(r); denied != nil {
-			return Decision{Denied: denied}
-		}
+	if !decision.HasProxyKey {
+		decision.Denied = p.checkKey(r)
 	}
-	return Decision{Denied: p.checkUse(r), HasProxyKey: hasProxyKey}
+	if decision.Denied == nil {
+		decision.Denied = p.checkUse(r)
+	}
+	return decision
 }
 
-// checkSender denies requests that no app on this machine sends, whatever they ask for.
+// checkSender denies requests that no app on this machine sends, whatever they ask for, and those that cannot be forwarded.
 func (p *Policy) checkSender(r *Request) *problem.Problem {
 	switch {
 	case isDeniedMethod(r.Method):
@@ -109,14 +107,6 @@ func (p *Policy) checkSender(r *Request) *problem.Problem {
 		return errBrowserRequest
 	case asksForUpgrade(r.Fields):
 		return errUpgradeNotSupported
-	default:
-		return nil
-	}
-}
-
-// checkTarget denies what cannot be forwarded.
-func checkTarget(r *Request) *problem.Problem {
-	switch {
 	case isLoop(r.Fields):
 		return errLoop
 	case r.Target == "":

@@ -43,18 +43,15 @@ func ParseRules(patterns []string) (*Rules, error) {
 		if err := new(Rules).add(pattern); err != nil {
 			return nil, fmt.Errorf("the pattern %s %w", nameOf(pattern, i, len(patterns)), err)
 		}
-		all = append(all, pattern)
-	}
-	for i, pattern := range all {
-		if rules.add(pattern) == nil {
-			continue
-		}
-		for _, before := range all[:i] {
-			if two := new(Rules); two.add(before) == nil && two.add(pattern) != nil {
+		for _, before := range all {
+			if both := new(Rules); both.add(before) == nil && both.add(pattern) != nil {
 				return nil, fmt.Errorf("the patterns %q and %q conflict: both match the same requests, and neither is more specific", before, pattern)
 			}
 		}
-		return nil, fmt.Errorf("the pattern %q conflicts with another", pattern)
+		if err := rules.add(pattern); err != nil {
+			return nil, fmt.Errorf("the pattern %q %w", pattern, err)
+		}
+		all = append(all, pattern)
 	}
 	return rules, nil
 }

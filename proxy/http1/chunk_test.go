@@ -28,6 +28,7 @@ var brokenChunks = []struct{ name, body, good string }{
 	{"not CR but LF after a chunk", "3\r\nabcX\n0\r\n\r\n", "abc"},
 	{"CR and not LF after a chunk", "3\r\nabc\rX0\r\n\r\n", "abc"},
 	{"an extension of 4 KiB", "3;" + strings.Repeat("a", 4<<10) + "\r\nabc\r\n0\r\n\r\n", ""},
+	{"long extensions after much data", "10000\r\n" + strings.Repeat("x", 64<<10) + "\r\n" + strings.Repeat("1;"+strings.Repeat("a", 4000)+"\r\nx\r\n", 6) + "0\r\n\r\n", strings.Repeat("x", 64<<10+4)},
 	{"chunk longer than its size", "3\r\nabcd\r\n0\r\n\r\n", "abc"},
 	{"chunk shorter than its size", "5\r\nabc\r\n0\r\n\r\n", "abc\r\n"},
 	{"bare LF after a chunk", "3\r\nabc\n0\r\n\r\n", "abc"},

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/http1"
 )
 
@@ -103,40 +104,15 @@ const okResponse = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 // startUpstream starts a server on the loopback interface. Connections are closed when handle returns.
 func startUpstream(t *testing.T, handle func(*upstreamConn)) *upstream {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	u := &upstream{}
+	addr := brokertest.ServeRaw(t, func(conn net.Conn) {
+		handle(&upstreamConn{conn, bufio.NewReader(conn), u, u.conns.Add(1)})
+	})
 	u.client = &http1.Client{ResponseTimeout: 5 * time.Second, Dial: func(ctx context.Context) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			number := u.conns.Add(1)
-			all.Go(func() {
-				defer func() { _ = conn.Close() }()
-				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-				handle(&upstreamConn{conn, bufio.NewReader(conn), u, number})
-			})
-		}
-	})
-	t.Cleanup(func() {
-		u.client.CloseIdle()
-		_ = l.Close()
-		all.Wait()
-	})
+	t.Cleanup(u.client.CloseIdle) // before the server waits for the connections
 	return u
-}
-
-// newPipeConn is for a connection that startUpstream has not accepted.
-func newPipeConn(conn net.Conn) *upstreamConn {
-	return &upstreamConn{conn, bufio.NewReader(conn), &upstream{}, 0}
 }
 
 func readAll(body http1.ResponseBody) (string, error) {

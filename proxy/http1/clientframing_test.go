@@ -229,3 +229,28 @@ func TestReturnsTrailers(t *testing.T) {
 	}
 	_ = response.Body.Close()
 }
+
+func TestReadyOnlyIfReadDoesNotWait(t *testing.T) {
+	proceed := make(chan struct{})
+	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
+		c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+		<-proceed
+		c.send("0\r\n\r\n")
+	}))
+	response, err := u.client.RoundTrip(newRequest(t, "GET"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, 10)
+	if n, err := response.Body.Read(body); n != 2 || err != nil {
+		t.Errorf("got %d, %v, want 2 bytes", n, err)
+	}
+	if response.Body.Ready() {
+		t.Error("it is ready before the end of the body has arrived")
+	}
+	close(proceed)
+	if n, err := response.Body.Read(body); n != 0 || !errors.Is(err, io.EOF) || !response.Body.Ready() {
+		t.Errorf("got %d, %v, ready: %t, want the end", n, err, response.Body.Ready())
+	}
+	_ = response.Body.Close()
+}

@@ -1,14 +1,16 @@
 package http1_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"sync"
+	"os"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -166,48 +168,6 @@ func TestUsesLastConnectionFirst(t *testing.T) {
 	u.wantCounts(t, 2, 5)
 }
 
-// pipe is an upstream in memory, for tests of time.
-type pipe struct {
-	client http1.Client
-	dials  atomic.Int32
-	closed atomic.Int32 // connections that the client has closed
-	all    sync.WaitGroup
-}
-
-func newPipe(timeout time.Duration, serve func(c *upstreamConn)) *pipe {
-	p := &pipe{}
-	p.client.ResponseTimeout = timeout
-	p.client.Dial = func(context.Context) (net.Conn, error) {
-		p.dials.Add(1)
-		near, far := net.Pipe()
-		p.all.Go(func() {
-			c := newPipeConn(far)
-			serve(c)
-			for c.request() != nil {
-			}
-			p.closed.Add(1)
-			_ = far.Close()
-		})
-		return near, nil
-	}
-	return p
-}
-
-// close waits until the client has closed all connections.
-func (p *pipe) close() {
-	p.client.CloseIdle()
-	p.all.Wait()
-}
-
-func (p *pipe) roundTrip(r *http1.ClientRequest) error {
-	response, err := p.client.RoundTrip(r)
-	if err == nil {
-		_, err = readAll(response.Body)
-		_ = response.Body.Close()
-	}
-	return err
-}
-
 func TestClosesIdleConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe(time.Second, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
@@ -346,4 +306,83 @@ func TestReturnsErrorOfDial(t *testing.T) {
 	if _, err := client.RoundTrip(newRequest(t, "GET")); !errors.Is(err, want) {
 		t.Errorf("got %v, want %v", err, want)
 	}
+}
+
+// An upstream may close after a 413 without announcing it: RFC 9110 section 15.5.14.
+func TestDoesNotReuseConnectionAfter413(t *testing.T) {
+	for status, conns := range map[int]int32{400: 1, 413: 2} {
+		u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
+			c.send(fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nno", status))
+		}))
+		for range 2 {
+			if response, body, bodyErr, err := u.roundTrip(newRequest(t, "POST")); err != nil || bodyErr != nil || response.Status != status || body != "no" {
+				t.Errorf("got %d %q, body error %v, error %v, want %d", response.Status, body, bodyErr, err, status)
+			}
+		}
+		u.wantCounts(t, conns, 2)
+	}
+}
+
+// A reused connection is no reason for a retry if the caller has ended the exchange, or the upstream is silent.
+func TestRetriesOnlyAfterConnectionFailure(t *testing.T) {
+	for want, leave := range map[error]bool{context.Canceled: true, os.ErrDeadlineExceeded: false} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPipe(time.Minute, func(c *upstreamConn) {
+				c.request()
+				c.send(okResponse)
+				c.request()
+			})
+			if err := p.roundTrip(newRequest(t, "GET")); err != nil {
+				t.Error(err)
+			}
+			r := newRequest(t, "GET")
+			if leave {
+				time.AfterFunc(time.Second, r.Caller.(*caller).goAway)
+			}
+			if err := p.roundTrip(r); !errors.Is(err, want) || p.dials.Load() != 1 {
+				t.Errorf("got %v and %d dials, want %v and 1", err, p.dials.Load(), want)
+			}
+			p.close()
+		})
+	}
+}
+
+// After a part of a request, the next one would look like the rest of it.
+func TestDoesNotReuseConnectionAfterPartOfRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 3 * time.Second
+		p := newPipe(timeout, func(c *upstreamConn) {
+			c.request()
+			time.Sleep(timeout + 50*time.Millisecond) // the write has failed, and the response is still awaited
+			c.send(okResponse)
+		})
+		for i := range 2 {
+			r := newRequest(t, "POST")
+			r.Body = make([]byte, 64<<10)
+			if err := p.roundTrip(r); err != nil {
+				t.Errorf("request %d: %v", i, err)
+			}
+		}
+		if got := p.dials.Load(); got != 2 {
+			t.Errorf("got %d connections, want 2", got)
+		}
+		p.close()
+	})
+}
+
+// A response that is not read to its end costs its connection, and so does one with more behind it.
+func TestDoesNotReuseUnreadConnection(t *testing.T) {
+	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
+		c.send("HTTP/1.1 200 OK\r\nContent-Length: 6000\r\n\r\n")
+		c.send(string(bytes.Repeat([]byte("x"), 6000)))
+	}))
+	for range 2 {
+		response, err := u.client.RoundTrip(newRequest(t, "GET"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = response.Body.Read(make([]byte, 10))
+		_ = response.Body.Close()
+	}
+	u.wantCounts(t, 2, 2)
 }

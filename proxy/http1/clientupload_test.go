@@ -2,14 +2,10 @@ package http1_test
 
 import (
 	"bufio"
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,53 +13,6 @@ import (
 
 	"etrusted-broker/proxy/http1"
 )
-
-// recordWrites is a connection that counts writes and records what is written.
-type recordWrites struct {
-	net.Conn
-	writes []string
-}
-
-func (c *recordWrites) Write(p []byte) (int, error) {
-	c.writes = append(c.writes, string(p))
-	return c.Conn.Write(p)
-}
-
-// A header, and a body that is known, are one write: one segment, one TLS record.
-func TestWritesRequest(t *testing.T) {
-	fields := func(more ...string) (all http1.Fields) {
-		for _, line := range append([]string{"hOST: api.example"}, more...) {
-			name, value, _ := strings.Cut(line, ": ")
-			all.Add(name, value)
-		}
-		return all
-	}
-	for name, test := range map[string]struct {
-		request http1.ClientRequest
-		want    string
-	}{
-		"GET":                    {http1.ClientRequest{Method: "GET", Target: "/a//b?%zz", Fields: fields("b: 1", "A: 2", "B: 3")}, "GET /a//b?%zz HTTP/1.1\r\nhOST: api.example\r\nb: 1\r\nA: 2\r\nB: 3\r\n\r\n"},
-		"GET with a zero length": {http1.ClientRequest{Method: "GET", Target: "/", Fields: fields("content-length: 00", "A: 1")}, "GET / HTTP/1.1\r\nhOST: api.example\r\nContent-Length: 0\r\nA: 1\r\n\r\n"},
-		"POST without a body":    {http1.ClientRequest{Method: "POST", Target: "/", Fields: fields()}, "POST / HTTP/1.1\r\nhOST: api.example\r\nContent-Length: 0\r\n\r\n"},
-		"DELETE without a body":  {http1.ClientRequest{Method: "DELETE", Target: "/", Fields: fields()}, "DELETE / HTTP/1.1\r\nhOST: api.example\r\n\r\n"},
-		"known body":             {http1.ClientRequest{Method: "POST", Target: "/", Fields: fields("Content-Length: 007", "Content-Length: 7", "Transfer-Encoding: x", "A: 1"), ContentLength: 2, Body: []byte("ok")}, "POST / HTTP/1.1\r\nhOST: api.example\r\nContent-Length: 2\r\nA: 1\r\n\r\nok"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
-			dial, record := u.client.Dial, &recordWrites{}
-			u.client.Dial = func(ctx context.Context) (net.Conn, error) {
-				conn, err := dial(ctx)
-				record.Conn = conn
-				return record, err
-			}
-			test.request.Caller = newCaller(t)
-			u.mustSucceed(t, &test.request)
-			if len(record.writes) != 1 || record.writes[0] != test.want {
-				t.Errorf("got %q, want one write of %q", record.writes, test.want)
-			}
-		})
-	}
-}
 
 // echoBody answers with how the body came and what it was.
 func echoBody(c *upstreamConn, r *http.Request, body string) {
@@ -174,13 +123,48 @@ func TestPartialUploadNeverLooksComplete(t *testing.T) {
 				_ = w.CloseWithError(failure)
 			}()
 			_, _, _, err := u.roundTrip(r)
-			if !errors.Is(err, http1.ErrRequestBody) {
-				t.Errorf("length %d, %v: got %v, want ErrRequestBody", length, failure, err)
+			cause := failure
+			if errors.Is(failure, io.EOF) {
+				cause = io.ErrUnexpectedEOF
+			}
+			if !errors.Is(err, http1.ErrRequestBody) || !errors.Is(err, cause) {
+				t.Errorf("length %d, %v: got %v, want ErrRequestBody and %v", length, failure, err, cause)
 			}
 			if err := <-seen; err == nil {
 				t.Errorf("length %d, %v: the upstream saw a complete body", length, failure)
 			}
 		}
+	}
+}
+
+// An upstream that waits for the rest of a body that has broken off must see that there is none.
+func TestBrokenStreamEndsConnectionAtOnce(t *testing.T) {
+	for _, length := range []int64{9, -1} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			seen := make(chan time.Duration, 1)
+			p := newPipe(time.Hour, func(c *upstreamConn) {
+				if body, err := c.drain(c.request()); err == nil {
+					t.Errorf("length %d: the upstream saw a complete body, %q", length, body)
+				}
+				seen <- time.Since(start)
+			})
+			r := newRequest(t, "POST")
+			body, w := newStream()
+			r.ContentLength, r.Stream = length, body
+			go func() {
+				_, _ = io.WriteString(w, "ok")
+				time.Sleep(time.Minute)
+				_ = w.CloseWithError(io.ErrNoProgress)
+			}()
+			if err := p.roundTrip(r); !errors.Is(err, http1.ErrRequestBody) || time.Since(start) != time.Minute {
+				t.Errorf("length %d: got %v after %s, want ErrRequestBody after 1 min", length, err, time.Since(start))
+			}
+			if after := <-seen; after != time.Minute {
+				t.Errorf("length %d: the upstream saw the end after %s, want 1 min", length, after)
+			}
+			p.close()
+		})
 	}
 }
 
@@ -300,275 +284,89 @@ func TestUploadGoesOnAfterEarlyResponse(t *testing.T) {
 	_ = response.Body.Close()
 }
 
-func TestExpectContinue(t *testing.T) {
-	for name, test := range map[string]struct {
-		serve  func(c *upstreamConn) // after the header
-		status int
-		read   bool // the body is read
-	}{
-		"100": {func(c *upstreamConn) {
-			c.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
-			readOK(c)
-			c.send(okResponse)
-		}, 200, true},
-		"nothing": {func(c *upstreamConn) { readOK(c); c.send(okResponse) }, 200, true},
-		"refusal": {func(c *upstreamConn) { c.send("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n"); c.request() }, 417, false},
-		"103, refusal": {func(c *upstreamConn) {
-			c.send("HTTP/1.1 103 X\r\n\r\nHTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n")
-			c.request()
-		}, 417, false},
-	} {
+// A response that has begun may take as long as it needs, whether its upstream reads the rest of the upload or not.
+func TestUploadDoesNotLimitEarlyResponse(t *testing.T) {
+	for name, read := range map[string]bool{"read": true, "not read": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newPipe(10*time.Second, func(c *upstreamConn) {
-					c.request()
-					test.serve(c)
+				p := newPipe(3*time.Second, func(c *upstreamConn) {
+					r := c.request()
+					c.send(okResponse[:len(okResponse)-2])
+					if read {
+						_, _ = c.drain(r)
+					}
+					time.Sleep(time.Hour)
+					c.send("ok")
 				})
 				r := newRequest(t, "POST")
-				r.Fields.Add("Expect", "100-continue")
-				r.ExpectContinue, r.ContentLength = true, 2
 				body, w := newStream()
-				r.Stream = body
-				read := make(chan bool, 1)
-				go func() {
-					_, err := io.WriteString(w, "ok")
-					read <- err == nil
-				}()
-				start := time.Now()
+				r.ContentLength, r.Stream = -1, body
 				response, err := p.client.RoundTrip(r)
-				if err != nil || response.Status != test.status {
-					t.Fatalf("got %+v, %v, want %d", response, err, test.status)
+				if err != nil {
+					t.Fatal(err)
 				}
-				_, _ = readAll(response.Body)
+				go func() {
+					_, _ = io.WriteString(w, "part")
+					_ = w.Close()
+				}()
+				if got, err := readAll(response.Body); err != nil || got != "ok" {
+					t.Errorf("got %q, %v, want ok", got, err)
+				}
 				_ = response.Body.Close()
-				body.Interrupt() // ends the write
-				if got := <-read; got != test.read {
-					t.Errorf("the body is read: got %t, want %t", got, test.read)
-				}
-				if waited := time.Since(start); waited != 0 && waited != time.Second {
-					t.Errorf("got a response after %s, want at once, or after 1 s", waited)
-				}
 				p.close()
 			})
 		})
 	}
 }
 
-// The upstream hangs up while "100 Continue" is awaited.
-func TestExpectContinueEndsWithConnection(t *testing.T) {
+// An upstream may answer before the last write of a body returns. It has 100 ms to read that; then its connection is closed.
+func TestCloseWaitsBrieflyForLastWrite(t *testing.T) {
+	for after, dials := range map[time.Duration]int32{0: 1, 50 * time.Millisecond: 1, time.Minute: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPipe(time.Hour, func(c *upstreamConn) {
+				for r := c.request(); r != nil; r = c.request() {
+					c.send(okResponse)
+					time.Sleep(after)
+					_, _ = c.drain(r)
+				}
+			})
+			for range 2 {
+				r := newRequest(t, "POST")
+				body, w := newStream()
+				r.ContentLength, r.Stream = 2, body
+				response, err := p.client.RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.WriteString(w, "ok")
+				_, _ = readAll(response.Body)
+				synctest.Wait()
+				start := time.Now()
+				_ = response.Body.Close()
+				if took, most := time.Since(start), min(after, 100*time.Millisecond); took != most {
+					t.Errorf("read after %s: Close took %s, want %s", after, took, most)
+				}
+			}
+			if got := p.dials.Load(); got != dials {
+				t.Errorf("read after %s: got %d connections, want %d", after, got, dials)
+			}
+			p.close()
+		})
+	}
+}
+
+// A response that is no HTTP ends the last write too, although Close would wait for that.
+func TestInvalidResponseEndsLastWriteAtOnce(t *testing.T) {
 	took, err := timeIn(t, func(c *upstreamConn) {
 		c.request()
-		_ = c.Close()
-	}, func(r *http1.ClientRequest) {
-		r.Stream, _ = newStream()
-		r.ExpectContinue, r.ContentLength = true, 2
-	})
-	if !errors.Is(err, io.ErrUnexpectedEOF) || took != 0 {
-		t.Errorf("got %v after %s, want %v at once", err, took, io.ErrUnexpectedEOF)
-	}
-}
-
-// readOK reads a body of two bytes.
-func readOK(c *upstreamConn) { _, _ = io.ReadFull(c.Reader, make([]byte, 2)) }
-
-// timeIn runs a round trip in a bubble, and returns how long it took.
-func timeIn(t *testing.T, serve func(c *upstreamConn), change func(r *http1.ClientRequest)) (took time.Duration, err error) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(3*time.Second, serve)
-		r := newRequest(t, "POST")
-		change(r)
-		start := time.Now()
-		err = p.roundTrip(r)
-		took = time.Since(start)
-		p.close()
-	})
-	return took, err
-}
-
-func TestResponseTimeout(t *testing.T) {
-	known := func(r *http1.ClientRequest) { r.Body = []byte("ok") }
-	slow := func(pause time.Duration, parts int) func(r *http1.ClientRequest) {
-		return func(r *http1.ClientRequest) {
-			body, w := newStream()
-			r.ContentLength, r.Stream = -1, body
-			go func() {
-				for range parts {
-					time.Sleep(pause)
-					_, _ = w.Write([]byte("part"))
-				}
-				_ = w.Close()
-			}()
-		}
-	}
-	drip := func(text string, every time.Duration) func(c *upstreamConn) {
-		return func(c *upstreamConn) {
-			_, _ = c.drain(c.request())
-			for _, b := range []byte(text) {
-				time.Sleep(every)
-				c.send(string(b))
-			}
-		}
-	}
-	silent := func(c *upstreamConn) { _, _ = c.drain(c.request()) }
-	unread := func(c *upstreamConn) {
-		c.request()
-		time.Sleep(time.Minute)
-	}
-	slowReader := func(c *upstreamConn) {
-		r := c.request()
-		for n, err := 1, error(nil); n > 0 && err == nil; time.Sleep(2 * time.Second) {
-			n, err = r.Body.Read(make([]byte, 32<<10))
-		}
-		c.send(okResponse)
-	}
-	for name, test := range map[string]struct {
-		serve  func(c *upstreamConn)
-		change func(r *http1.ClientRequest)
-		took   time.Duration
-		fails  bool
-	}{
-		"silent":               {silent, known, 3 * time.Second, true},
-		"slow header":          {drip(okResponse, time.Second), known, 3 * time.Second, true},
-		"1xx do not extend it": {drip(strings.Repeat("HTTP/1.1 103 X\r\n\r\n", 9), 50*time.Millisecond), known, 3 * time.Second, true},
-		"slow body":            {drip(okResponse, 70*time.Millisecond), known, time.Duration(len(okResponse)) * 70 * time.Millisecond, false},
-		"slower body": {func(c *upstreamConn) {
-			c.request()
-			c.send(okResponse[:len(okResponse)-1])
-			time.Sleep(time.Hour)
-			c.send("k")
-		}, func(*http1.ClientRequest) {}, time.Hour, false},
-		"begins when the request is sent":      {silent, slow(10*time.Second, 3), 33 * time.Second, true},
-		"pauses of the app do not count":       {each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }), slow(time.Hour, 3), 3 * time.Hour, false},
-		"the upstream does not read":           {unread, slow(0, 1), 3*time.Second + 100*time.Millisecond, true},
-		"the upstream reads nothing, known":    {func(*upstreamConn) { time.Sleep(time.Minute) }, known, 3*time.Second + 100*time.Millisecond, true},
-		"the upstream reads nothing of a long": {unread, func(r *http1.ClientRequest) { r.Body = make([]byte, 200_000) }, 3*time.Second + 100*time.Millisecond, true},
-		"the upstream reads slowly":            {slowReader, func(r *http1.ClientRequest) { r.Body = make([]byte, 200_000) }, 0, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			took, err := timeIn(t, test.serve, test.change)
-			if test.fails != errors.Is(err, os.ErrDeadlineExceeded) || !test.fails && err != nil || test.took != 0 && took != test.took {
-				t.Errorf("got %v after %s, want a timeout: %t, after %s", err, took, test.fails, test.took)
-			}
-		})
-	}
-}
-
-func TestCancelEndsExchange(t *testing.T) {
-	silent := func(c *upstreamConn) { c.request() }
-	stuck := func(c *upstreamConn) {
-		c.request()
+		c.send("nonsense\r\n\r\n")
 		time.Sleep(time.Hour)
+	}, func(r *http1.ClientRequest) {
+		body, w := newStream()
+		r.ContentLength, r.Stream = 2, body
+		go func() { _, _ = io.WriteString(w, "ok") }()
+	})
+	if invalid := (*http1.ResponseError)(nil); !errors.As(err, &invalid) || took != 0 {
+		t.Errorf("got %v after %s, want an invalid response at once", err, took)
 	}
-	for name, test := range map[string]struct {
-		serve  func(c *upstreamConn)
-		change func(r *http1.ClientRequest)
-	}{
-		"before the response":  {silent, func(*http1.ClientRequest) {}},
-		"unread body":          {stuck, func(r *http1.ClientRequest) { r.Body = make([]byte, 200_000) }},
-		"stream that pauses":   {silent, func(r *http1.ClientRequest) { r.Stream, _ = newStream(); r.ContentLength = -1 }},
-		"while the body comes": {func(c *upstreamConn) { c.request(); c.send("HTTP/1.1 200 OK\r\n\r\nok"); c.request() }, func(*http1.ClientRequest) {}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := newPipe(time.Minute, test.serve)
-				r := newRequest(t, "GET")
-				test.change(r)
-				time.AfterFunc(time.Second, r.Caller.(*caller).goAway)
-				start := time.Now()
-				err := p.roundTrip(r)
-				if took := time.Since(start); err == nil || took != time.Second {
-					t.Errorf("got %v after %s, want an error after 1 s", err, took)
-				}
-				if name != "while the body comes" && !errors.Is(err, context.Canceled) {
-					t.Errorf("got %v, want context.Canceled", err)
-				}
-				if p.dials.Load() != 1 {
-					t.Errorf("got %d dials, want 1", p.dials.Load())
-				}
-				p.close()
-			})
-		})
-	}
-}
-
-func TestCallerThatHasGoneSendsNothing(t *testing.T) {
-	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
-	u.mustSucceed(t, newRequest(t, "GET"))
-	for range 2 { // with an idle connection, and without
-		r := newRequest(t, "GET")
-		r.Caller.(*caller).goAway()
-		if _, _, _, err := u.roundTrip(r); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v, want context.Canceled", err)
-		}
-	}
-	if got := u.requests.Load(); got != 1 {
-		t.Errorf("got %d requests, want 1", got)
-	}
-}
-
-// keepsCanceler is a Caller that cancels too late.
-type keepsCanceler struct {
-	*caller
-	canceler http1.Canceler
-}
-
-func (k *keepsCanceler) CancelWhenGone(c http1.Canceler) {
-	if c != nil {
-		k.canceler = c
-	}
-}
-
-func TestCancelAfterEndKeepsConnection(t *testing.T) {
-	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
-	for range 3 {
-		late := &keepsCanceler{caller: newCaller(t)}
-		r := newRequest(t, "POST")
-		r.Caller = late
-		u.mustSucceed(t, r)
-		late.canceler.Cancel()
-	}
-	u.wantCounts(t, 1, 3)
-}
-
-// A response that is not read to its end costs its connection, and so does one with more behind it.
-func TestDoesNotReuseUnreadConnection(t *testing.T) {
-	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
-		c.send("HTTP/1.1 200 OK\r\nContent-Length: 6000\r\n\r\n")
-		c.send(string(bytes.Repeat([]byte("x"), 6000)))
-	}))
-	for range 2 {
-		response, err := u.client.RoundTrip(newRequest(t, "GET"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = response.Body.Read(make([]byte, 10))
-		_ = response.Body.Close()
-	}
-	u.wantCounts(t, 2, 2)
-}
-
-func TestReadyOnlyIfReadDoesNotWait(t *testing.T) {
-	proceed := make(chan struct{})
-	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
-		c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
-		<-proceed
-		c.send("0\r\n\r\n")
-	}))
-	response, err := u.client.RoundTrip(newRequest(t, "GET"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	body := make([]byte, 10)
-	if n, err := response.Body.Read(body); n != 2 || err != nil {
-		t.Errorf("got %d, %v, want 2 bytes", n, err)
-	}
-	if response.Body.Ready() {
-		t.Error("it is ready before the end of the body has arrived")
-	}
-	close(proceed)
-	if n, err := response.Body.Read(body); n != 0 || !errors.Is(err, io.EOF) || !response.Body.Ready() {
-		t.Errorf("got %d, %v, ready: %t, want the end", n, err, response.Body.Ready())
-	}
-	_ = response.Body.Close()
 }

@@ -24,6 +24,8 @@ type conn struct {
 
 	buffer buffer       // what was read from stream and not consumed
 	poller socketPoller // of stream; nil without one
+	// panicked means that the handler has panicked. A goroutine of it may still read the body into buffer.
+	panicked bool
 	// deadline is the read deadline of stream; zero without one.
 	deadline time.Time
 
@@ -85,6 +87,7 @@ func (c *conn) callHandler() {
 	defer func() {
 		if reason := recover(); reason != nil {
 			c.writer.Abort()
+			c.panicked = true
 			if c.server.OnPanic != nil {
 				c.server.OnPanic(reason)
 			}
@@ -336,7 +339,9 @@ func (c *conn) close() {
 	if c.writer.mustReset() {
 		reset(c.accepted)
 	}
-	c.buffer.release()
+	if !c.panicked {
+		c.buffer.release()
+	}
 	_ = c.stream.Close()
 	c.closePassThrough()
 	c.server.remove(c)

@@ -12,7 +12,7 @@ const expecting = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent
 
 // Rows E13 to E19, as far as they concern the server: "100 Continue" is sent when the handler reads the body, and not after its
 // response has begun.
-func TestExpect(t *testing.T) {
+func TestSendsContinueOnlyIfTheBodyIsRead(t *testing.T) {
 	const proceed = "HTTP/1.1 100 Continue\r\n\r\n"
 	for name, test := range map[string]struct {
 		request string

@@ -107,7 +107,7 @@ func TestNoticesThatTheClientHasGone(t *testing.T) {
 }
 
 // A client that has gone before the handler asks is reported at once.
-func TestClientHasGoneBefore(t *testing.T) {
+func TestCancelsAtOnceIfTheClientHasGone(t *testing.T) {
 	result := make(chan bool, 1)
 	s := serveOn(t, networks["tcp"], func(_ *http1.ResponseWriter, r *http1.Request) {
 		<-r.Context().Done()
@@ -125,34 +125,39 @@ func TestClientHasGoneBefore(t *testing.T) {
 
 // CancelWhenGone(nil) ends what was set before, and the end of a request does not cancel.
 func TestCancelsOnlyWhatIsSet(t *testing.T) {
-	first, second := newCancelCounter(), newCancelCounter()
+	canceler, noticed := newCancelCounter(), make(chan struct{})
 	kept := make(chan context.Context, 1)
 	s := serveOn(t, networks["tcp"], func(w *http1.ResponseWriter, r *http1.Request) {
 		switch path(r) {
 		case "/nil":
-			r.CancelWhenGone(first)
+			r.CancelWhenGone(canceler)
 			r.CancelWhenGone(nil)
 			<-r.Context().Done()
-			close(second.first)
+			noticed <- struct{}{}
+		case "/none":
+			<-r.Context().Done()
+			noticed <- struct{}{}
 		default:
 			kept <- r.Context()
-			r.CancelWhenGone(first)
+			r.CancelWhenGone(canceler)
 			time.Sleep(30 * time.Millisecond)
 			ok(w, r)
 		}
 	}, nil)
-	c := s.dial(t)
-	c.send(simple)
-	c.expectStatus(200)
-	c.send("GET /nil HTTP/1.1\r\nHost: a\r\n\r\n")
-	select {
-	case <-(<-kept).Done():
-	case <-time.After(5 * time.Second):
-		t.Error("the context of a request that has ended is not done")
+	for _, target := range []string{"/nil", "/none"} {
+		c := s.dial(t)
+		c.send(simple)
+		c.expectStatus(200)
+		c.send("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		select {
+		case <-(<-kept).Done():
+		case <-time.After(5 * time.Second):
+			t.Error("the context of a request that has ended is not done")
+		}
+		_ = c.Close()
+		<-noticed
 	}
-	_ = c.Close()
-	<-second.first
-	if n := first.count.Load(); n != 0 {
+	if n := canceler.count.Load(); n != 0 {
 		t.Errorf("Cancel was called %d times, want 0", n)
 	}
 }
@@ -244,5 +249,25 @@ func TestNoticesWithin50Milliseconds(t *testing.T) {
 				t.Errorf("after %s: noticed within %s, want 50 ms", after, took)
 			}
 		})
+	}
+}
+
+// A client that has sent a byte of its next request and then goes away must be noticed while a response is silent.
+func TestNoticesPipeliningClientThatGoes(t *testing.T) {
+	gone := make(chan struct{})
+	s := serveOn(t, networks["tcp"], func(w *http1.ResponseWriter, r *http1.Request) {
+		w.WriteHead(200, "OK", -1)
+		_ = w.Flush()
+		<-r.Context().Done()
+		close(gone)
+	}, nil)
+	c := s.dial(t)
+	c.send(simple + "G")
+	_, _ = io.ReadAtLeast(c, make([]byte, 100), 10)
+	_ = c.Close()
+	select {
+	case <-gone:
+	case <-time.After(3 * time.Second):
+		t.Error("the handler still waits after 3 s, want it canceled within 50 ms")
 	}
 }

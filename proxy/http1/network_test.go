@@ -167,7 +167,7 @@ func TestServesAllNetworks(t *testing.T) {
 			})
 			c := s.dial(t)
 			for range 3 {
-				c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100000))
+				c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n" + strings.Repeat("x", 300000))
 				c.expectStatus(200)
 				c.send(chunkedRequest + "186a0\r\n" + strings.Repeat("x", 100000) + "\r\n0\r\n\r\n" + simple)
 				c.expectStatus(200)
@@ -203,6 +203,48 @@ func TestAnswerToMalformedRequestIsNotLost(t *testing.T) {
 					}
 					c.expectEnd()
 				}
+			})
+		}
+	}
+}
+
+// sendLate sends a request, and then more after the response has begun. A reset answers what is not read, and discards what
+// the client has not read of the response.
+func (c *netClient) sendLate(request string) {
+	c.t.Helper()
+	c.reader = bufio.NewReaderSize(c.Conn, 16) // the rest of the response stays where a reset discards it
+	c.send(request)
+	if _, err := c.reader.Peek(1); err != nil {
+		c.t.Fatalf("the response did not begin: %v", err)
+	}
+	for range 3 { // after a reset, sending fails
+		time.Sleep(20 * time.Millisecond)
+		c.send(strings.Repeat("x", 10_000))
+	}
+}
+
+// What a client sends after it has been refused must not cost it the response.
+func TestLateBytesDoNotCostTheResponse(t *testing.T) {
+	refuse := func(w *http1.ResponseWriter, r *http1.Request) {
+		w.Close = r.ContentLength >= 0
+		respond(w, 403, "refused")
+	}
+	for name, network := range networks {
+		for what, request := range map[string]string{
+			"CONNECT":     "CONNECT refused:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+			"malformed":   "GET /\r\n\r\n",
+			"half a body": "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n",
+			"long body":   chunkedRequest + "100000\r\n" + strings.Repeat("x", 300<<10),
+			"pipelined":   get + get,
+			"Expect":      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n",
+		} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				c := serveOn(t, network, refuse, nil).dial(t)
+				c.sendLate(request)
+				if response, body := c.response("GET"); response.StatusCode != 403 || body != "refused" || response.Close != (what != "long body") {
+					t.Errorf("got %d, %q, close=%t, want 403", response.StatusCode, body, response.Close)
+				}
+				c.expectEnd()
 			})
 		}
 	}
@@ -255,7 +297,7 @@ func TestLingeringMakesRoom(t *testing.T) {
 
 // Row C32: an unread body of up to 256 KiB is read and discarded, and the connection stays in sync; more ends the connection. In
 // no case is the body read as a request.
-func TestUnreadBody(t *testing.T) {
+func TestUnreadBodyIsNotServedAsRequest(t *testing.T) {
 	refuse := func(w *http1.ResponseWriter, r *http1.Request) {
 		if r.Method == "POST" {
 			respond(w, 403, "no")

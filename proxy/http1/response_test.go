@@ -2,6 +2,7 @@ package http1_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ const (
 )
 
 // Lines 7, 9 and 10 of the contract, and row C36.
-func TestResponseFraming(t *testing.T) {
+func TestFramesResponses(t *testing.T) {
 	for name, test := range map[string]struct {
 		request string
 		handler handlerFunc
@@ -321,6 +322,11 @@ func TestBrokenCloseDelimitedResponseEndsInReset(t *testing.T) {
 				if (err != nil) != broken || broken && !isReset(err) {
 					t.Errorf("got %v, broken=%t", err, broken)
 				}
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				if err := s.Shutdown(ctx); err != nil { // the server must not count the connection any more
+					t.Errorf("Shutdown: got %v, want nil", err)
+				}
 			})
 		}
 	}
@@ -357,4 +363,23 @@ func TestResponseIsOneTLSRecord(t *testing.T) {
 		t.Errorf("the first record is %q, %v, want the whole response", buffer[:n], err)
 	}
 	c.expectEnd()
+}
+
+// A chunk must arrive as it was written, however large the header before it is.
+func TestLargeHeaderDoesNotCorruptFirstChunk(t *testing.T) {
+	const length = 100_000
+	for lines := 250; lines < 330; lines++ {
+		s := serveOn(t, networks["tcp"], func(w *http1.ResponseWriter, _ *http1.Request) {
+			for range lines {
+				w.Fields.Add("X", strings.Repeat("v", 1000))
+			}
+			w.WriteHead(200, "OK", -1)
+			_, _ = w.Write([]byte(strings.Repeat("b", length)))
+		}, nil)
+		c := s.dial(t)
+		c.send(simple)
+		if _, body := c.response("GET"); body != strings.Repeat("b", length) {
+			t.Fatalf("%d lines: got %d bytes, %.20q, want %d times b", lines, len(body), body, length)
+		}
+	}
 }

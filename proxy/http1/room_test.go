@@ -1,6 +1,7 @@
 package http1_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -110,7 +111,7 @@ func TestEvictsSlowClients(t *testing.T) {
 }
 
 // Connections without a first header are evicted before all others, and of each kind the one that has kept the server waiting longest.
-func TestEvictionOrder(t *testing.T) {
+func TestEvictsSlowestFirst(t *testing.T) {
 	inBubble(t, 4, hold, func(t *testing.T, b *bubble) {
 		var order []*bubbleClient
 		for _, state := range []string{"idle", "half a body", "half a header", "nothing"} {
@@ -135,18 +136,52 @@ func TestEvictionOrder(t *testing.T) {
 	})
 }
 
+// halfCloser is a connection that can be half-closed, so that the server lets the client read the last response.
+type halfCloser struct{ net.Conn }
+
+func (halfCloser) CloseWrite() error { return nil }
+
+// A connection whose last response was sent makes room at once, before one on which the server has waited longer.
+func TestEvictsClosingConnectionFirst(t *testing.T) {
+	for _, pause := range []time.Duration{0, time.Second} {
+		inBubble(t, 2, hold, func(t *testing.T, b *bubble) {
+			older := b.dial()
+			time.Sleep(pause)
+			near, far := net.Pipe()
+			l := make(connsListener, 1)
+			l <- halfCloser{far}
+			close(l)
+			if err := b.server.Serve(l); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("Serve: got %v, want that of the listener", err)
+			}
+			closing := &bubbleClient{near, t, bufio.NewReader(near)}
+			closing.send("\n")
+			if status := closing.status(); status != 400 {
+				t.Errorf("got %d, want 400", status)
+			}
+			began := time.Now()
+			c := b.dial()
+			c.send(simple)
+			if status := c.status(); status != 200 || time.Since(began) != 0 || !older.isOpen() || len(b.evicted) != 1 {
+				t.Errorf("after %s: got %d after %s, another was closed: %t, %d evicted; want only the closing one to make room, at once", pause, status, time.Since(began), !older.isOpen(), len(b.evicted))
+			}
+		})
+	}
+}
+
 // A byte now and then does not keep a connection, neither in a header nor in a body. A client that sends enough is not slow.
 func TestDrippingDoesNotPreventEviction(t *testing.T) {
 	for name, test := range map[string]struct {
 		begin, drip string
 		kept        bool
 	}{
-		"header":      {simple[:len(simple)-4], "x", false},
-		"long header": {simple[:len(simple)-4], strings.Repeat("x", 4<<10), false},
-		"body":        {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", "x", false},
-		"chunks":      {"POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", false},
-		"a real body": {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", strings.Repeat("x", 4<<10), true},
-		"real chunks": {"POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1000\r\n" + strings.Repeat("x", 4<<10) + "\r\n", true},
+		"header":               {simple[:len(simple)-4], "x", false},
+		"long header":          {simple[:len(simple)-4], strings.Repeat("x", 4<<10), false},
+		"body":                 {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", "x", false},
+		"chunks":               {"POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", false},
+		"body that began well": {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("x", 8<<10), "x", false},
+		"a real body":          {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", strings.Repeat("x", 4<<10), true},
+		"real chunks":          {"POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1000\r\n" + strings.Repeat("x", 4<<10) + "\r\n", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, 1, hold, func(t *testing.T, b *bubble) {
@@ -267,6 +302,12 @@ func TestEachWaitHasItsOwnTime(t *testing.T) {
 			c.send("a body")
 			_ = c.status()
 		},
+		"nothing since the server was started": func(*bubbleClient) {},
+		"body after a slow header": func(c *bubbleClient) {
+			c.send("POST /drain HTTP/1.1\r\nHost: a\r\n")
+			time.Sleep(headerTimeout / 2)
+			c.send("Content-Length: 10\r\n\r\nhalf")
+		},
 		"header after idling": func(c *bubbleClient) {
 			slow["idle"](c)
 			time.Sleep(time.Minute)
@@ -281,8 +322,9 @@ func TestEachWaitHasItsOwnTime(t *testing.T) {
 			inBubble(t, 1, hold, func(t *testing.T, b *bubble) {
 				c := b.dial()
 				bring(c)
+				time.Sleep(evictionTimeout / 2)
 				_ = b.dial()
-				time.Sleep(evictionTimeout - 1)
+				time.Sleep(evictionTimeout/2 - 1)
 				if len(b.evicted) > 0 || !c.isOpen() {
 					t.Error("closed too early")
 				}

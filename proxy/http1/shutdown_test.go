@@ -1,11 +1,15 @@
 package http1_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,7 +36,7 @@ func shutdownHandler(w *http1.ResponseWriter, r *http1.Request) {
 
 // Row E30 and line 24 of the contract: what is in flight ends well, with Connection: close; idle connections are closed
 // after a tenth of a second, silent ones after a second.
-func TestShutdown(t *testing.T) {
+func TestShutdownFinishesRequests(t *testing.T) {
 	for name, test := range map[string]struct {
 		first, then string
 		after       time.Duration // until then is sent
@@ -178,5 +182,58 @@ func TestCloseEndsLateConnections(t *testing.T) {
 		if err := <-served; !errors.Is(err, http1.ErrServerClosed) {
 			t.Errorf("Serve: got %v, want %v", err, http1.ErrServerClosed)
 		}
+	})
+}
+
+// pipes is a listener of in-memory connections.
+type pipes struct {
+	net.Listener
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+// Idle TLS clients that do not read must not hold up Shutdown beyond its context: the alert that ends TLS waits 5 s for each.
+func TestShutdownIsNotHeldUpByIdleTLSClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 10
+		l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+		go func() { _ = s.Serve(l) }()
+		for range clients {
+			client, accepted := net.Pipe()
+			l.conns <- tls.Server(accepted, &tls.Config{Certificates: []tls.Certificate{certificate}, MaxVersion: tls.VersionTLS12})
+			c := tls.Client(client, &tls.Config{InsecureSkipVerify: true})
+			_, _ = io.WriteString(c, simple)
+			response, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, response.Body)
+			defer func() { _ = client.Close() }()
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		_ = s.Shutdown(ctx)
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("Shutdown took %s with %d idle clients, want at most its context's 3 s", took, clients)
+		}
+		s.Close()
 	})
 }

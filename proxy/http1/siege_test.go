@@ -15,7 +15,7 @@ import (
 
 // Row E11: 3,000 pipelined requests are answered in order, one at a time, whatever they are, and after a malformed one nothing
 // is served.
-func TestPipelining(t *testing.T) {
+func TestAnswersPipelinedRequestsInOrder(t *testing.T) {
 	const count = 3000
 	for name, network := range networks {
 		t.Run(name, func(t *testing.T) {

@@ -89,6 +89,21 @@ func TestServesRequestsInTunnels(t *testing.T) {
 	}
 }
 
+// What follows a CONNECT is not its body, whatever its fields say: RFC 9110 section 9.3.6.
+func TestConnectHasNoBody(t *testing.T) {
+	for _, framing := range []string{"Content-Length: 5\r\n", "Content-Length: 1000000\r\n", "Transfer-Encoding: chunked\r\n"} {
+		s := serveOn(t, networks["tcp"], func(w *http1.ResponseWriter, r *http1.Request) {
+			if r.Tunnel == nil && (r.ContentLength != 0 || !r.Body.Complete()) {
+				t.Errorf("%s: got a body of length %d, complete: %t", framing, r.ContentLength, r.Body.Complete())
+			}
+			tunnelHandler(w, r)
+		}, nil)
+		inner := s.dial(t).enter("CONNECT api:443 HTTP/1.1\r\nHost: a\r\n" + framing + "\r\n")
+		inner.send(simple)
+		inner.expectStatus(200)
+	}
+}
+
 // A client may send the first bytes of TLS before it has the response.
 func TestTunnelTakesEarlyBytes(t *testing.T) {
 	for _, target := range []string{"api:443", "slow:443"} {
@@ -245,7 +260,7 @@ func TestPlainHTTPOnTLSListenerGets400(t *testing.T) {
 }
 
 // Line 21 of the contract: a TLS handshake has HeaderTimeout, and so has the header after it.
-func TestHandshakeTimeout(t *testing.T) {
+func TestHandshakeHasHeaderTimeout(t *testing.T) {
 	for _, sent := range []string{"", "\x16\x03\x01\x02\x00\x01"} {
 		errs := make(chan error, 1)
 		s := serveOn(t, networks["tls"], ok, func(s *http1.Server) {

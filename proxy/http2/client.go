@@ -15,14 +15,24 @@ import (
 	"strings"
 	"time"
 
+	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/http1"
 )
 
 // maxWindow limits what is buffered of a response that is not read, in bytes. The default of net/http is 4 MiB.
 const maxWindow = 256 << 10
 
+// errTarget is for a path that begins with two slashes and has other bytes that net/http does not keep.
+var errTarget = &problem.Problem{
+	Code:       "invalid-http2-target",
+	Status:     http.StatusBadRequest,
+	Title:      "The request target is invalid",
+	ProxyError: "http_request_error",
+	Detail:     "the request target cannot be forwarded unchanged over HTTP/2",
+	Hint:       "Send a path that begins with one slash, or percent-encode it as RFC 3986 requires.",
+}
+
 var (
-	errTarget        = errors.New("a path that begins with two slashes has other bytes that HTTP/2 requests do not keep")
 	errStatus        = errors.New("the status of the response is not a final one")
 	errContentLength = errors.New("the Content-Length of the response is not one number")
 	errInformational = errors.New("there are too many informational responses, or one switches the protocol")
@@ -51,7 +61,7 @@ func New(server *url.URL, transport *http.Transport, timeout time.Duration) *Cli
 // CloseIdle closes the idle connections.
 func (c *Client) CloseIdle() { c.transport.CloseIdleConnections() }
 
-// RoundTrip is like that of http1.Client.
+// RoundTrip is like that of http1.Client. The error for a target that it cannot send unchanged is a *problem.Problem.
 func (c *Client) RoundTrip(r *http1.ClientRequest) (*http1.ClientResponse, error) {
 	u, err := c.url(r.Target)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/http1"
 	"etrusted-broker/proxy/http2"
 )
@@ -162,8 +163,9 @@ func TestRefusesTargetThatItWouldChange(t *testing.T) {
 	client := startServer(t, time.Minute, func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
 	r := newRequest(t, "GET")
 	r.Target = "//a|b"
-	if _, _, err := roundTrip(client, r); err == nil {
-		t.Error("got no error")
+	_, _, err := roundTrip(client, r)
+	if refused := (*problem.Problem)(nil); !errors.As(err, &refused) || refused.Status != http.StatusBadRequest {
+		t.Errorf("got %v, want a problem of the app", err)
 	}
 }
 
@@ -240,7 +242,7 @@ func TestForwardsInformationalResponses(t *testing.T) {
 	}
 }
 
-func TestTimeout(t *testing.T) {
+func TestOnlyTheSilenceOfTheServerTimesOut(t *testing.T) {
 	const timeout = 300 * time.Millisecond
 	silent := startServer(t, timeout, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -321,7 +323,7 @@ func TestNoticesServerDuringPause(t *testing.T) {
 	}
 }
 
-func TestEarlyResponse(t *testing.T) {
+func TestReturnsEarlyResponse(t *testing.T) {
 	client := startServer(t, time.Minute, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusRequestEntityTooLarge) })
 	for range 20 {
 		r := newRequest(t, "POST")

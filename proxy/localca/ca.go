@@ -10,10 +10,12 @@
 package localca
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -38,9 +40,9 @@ type CA struct {
 }
 
 // Open returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an
-// IP address (IPv6 in brackets) and PORT defaults to 443; there must be one. A host at port 443 is one at port 80 too: some clients
-// use CONNECT for http URLs. ca.key is the whole CA: the signer's key and both certificates.
-// ca.crt is a copy of the one that apps must trust.
+// IP address (IPv6 in brackets) and PORT defaults to 443. There must be at least one. A host at port 443 is one at port 80 too:
+// some clients use CONNECT for http URLs. ca.key is the whole CA: the signer's key and both certificates. ca.crt is a copy of
+// the one that apps must trust.
 //
 // If neither file exists, Open creates both: the key with mode 0600, never wider, and the certificate with mode 0644,
 // whatever the umask. The directory must exist. Concurrent calls, in this or other processes, all return the same CA.
@@ -70,7 +72,11 @@ func Open(dir string, hosts []string) (*CA, error) {
 
 	a.path = d.filePath(certName)
 	names := slices.Sorted(maps.Keys(a.certificates)) // so that the order of the configuration does not matter
-	file, err := d.readOrCreateKey(func() ([]byte, error) { return newCA(names) })
+	// ca.crt is examined first, because a broker creates ca.key first.
+	if d.exists(certName) && !d.exists(keyName) {
+		return nil, d.fileErrorf(certName, "exists without ca.key: restore ca.key, or "+replaceAdvice)
+	}
+	file, err := d.readOrCreate(keyName, keyMode, func() ([]byte, error) { return newCA(names) })
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +86,13 @@ func Open(dir string, hosts []string) (*CA, error) {
 	if err := verifyCA(a.root, a.signer, names); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
-	if err := d.checkOrCreateCertificate(a.CertificatePEM()); err != nil {
+	published, err := d.readOrCreate(certName, certMode, func() ([]byte, error) { return a.CertificatePEM(), nil })
+	if err != nil {
 		return nil, err
+	}
+	// Apps would trust anything else in it. Line breaks may have become CRLF in a copy.
+	if !bytes.Equal(bytes.TrimSpace(bytes.ReplaceAll(published, []byte("\r\n"), []byte("\n"))), bytes.TrimSpace(a.CertificatePEM())) {
+		return nil, d.fileErrorf(certName, "is not the certificate in ca.key: remove ca.crt, and the broker creates it again")
 	}
 	return a, nil
 }
@@ -109,6 +120,20 @@ func (a *CA) TLSConfig(host string) *tls.Config {
 		// session from a CONNECT to one host could be resumed in a CONNECT to another without checking the name.
 		SessionTicketsDisabled: true,
 	}
+}
+
+// ServerNameTLS returns the server configuration for connections of apps that take the broker for one of the hosts. SNI (RFC 6066
+// section 3) says for which. Without it, or with another name, the handshake fails with the alert unrecognized_name.
+func (a *CA) ServerNameTLS() *tls.Config {
+	c := a.TLSConfig("")
+	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		certificate, err := a.certificateFor(hello.ServerName, "")
+		if errors.Is(err, errNotConfigured) {
+			return nil, nil // crypto/tls sends the alert
+		}
+		return certificate, err
+	}
+	return c
 }
 
 // CertificatePath returns the absolute path of the certificate that apps must trust.

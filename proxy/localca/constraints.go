@@ -1,6 +1,7 @@
 package localca
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -54,20 +55,12 @@ func constraintsOf(c *x509.Certificate) string {
 
 // permittedHosts returns the hosts that the certificate permits, for an error message.
 func permittedHosts(c *x509.Certificate) string {
-	var hosts []string
-	for _, name := range c.PermittedDNSDomains {
-		if name != noDomain {
-			hosts = append(hosts, name)
-		}
-	}
+	hosts := slices.DeleteFunc(slices.Clone(c.PermittedDNSDomains), func(name string) bool { return name == noDomain })
 	for _, addresses := range c.PermittedIPRanges {
 		hosts = append(hosts, addresses.String())
 	}
-	if len(hosts) == 0 {
-		return "any host"
-	}
 	slices.Sort(hosts)
-	return strings.Join(hosts, ", ")
+	return cmp.Or(strings.Join(hosts, ", "), "any host")
 }
 
 // splitNamesAndIPs separates names and IP addresses.

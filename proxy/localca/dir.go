@@ -1,7 +1,6 @@
 package localca
 
 import (
-	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -42,41 +41,19 @@ func openDir(dir string) (*caDir, error) {
 
 func (d *caDir) filePath(name string) string { return filepath.Join(d.path, name) }
 
-// readOrCreateKey returns the content of ca.key, and creates it if it is missing. It returns what is stored, which is another
-// broker's CA if that was created first.
-func (d *caDir) readOrCreateKey(generate func() ([]byte, error)) ([]byte, error) {
-	hasCert := d.exists(certName) // checked first, because ca.key is created first
-	if !d.exists(keyName) {
-		if hasCert {
-			return nil, d.fileErrorf(certName, "exists without ca.key: restore ca.key, or "+replaceAdvice)
-		}
-		key, err := generate()
+// readOrCreate returns the content of a file, and creates it if it is missing. It returns what is stored, which is another
+// broker's if that was created first.
+func (d *caDir) readOrCreate(name string, mode fs.FileMode, generate func() ([]byte, error)) ([]byte, error) {
+	if !d.exists(name) {
+		content, err := generate()
 		if err != nil {
 			return nil, err
 		}
-		if err := d.create(keyName, key, keyMode); err != nil {
+		if err := d.create(name, content, mode); err != nil {
 			return nil, err
 		}
 	}
-	return d.readFile(keyName)
-}
-
-// checkOrCreateCertificate creates ca.crt if it is missing, and otherwise checks that it is the certificate and nothing else:
-// apps would trust anything else in it. Line breaks may have become CRLF in a copy.
-func (d *caDir) checkOrCreateCertificate(want []byte) error {
-	if !d.exists(certName) {
-		if err := d.create(certName, want, certMode); err != nil {
-			return err
-		}
-	}
-	got, err := d.readFile(certName)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(bytes.TrimSpace(bytes.ReplaceAll(got, []byte("\r\n"), []byte("\n"))), bytes.TrimSpace(want)) {
-		return d.fileErrorf(certName, "is not the certificate in ca.key: remove ca.crt, and the broker creates it again")
-	}
-	return nil
+	return d.readFile(name)
 }
 
 // exists reports whether the name is taken, even by a dangling symbolic link, which would prevent creating the file.

@@ -45,7 +45,7 @@ func everything(t *testing.T, address string) error {
 	if _, err := e.Get(ctx); err != nil {
 		return err
 	}
-	if _, err := e.Acquire(ctx, time.Minute); err != nil {
+	if _, err := e.Acquire(ctx, tokensource.Lease{Remaining: time.Minute}); err != nil {
 		return err
 	}
 	if err := e.Release(ctx, tokensource.Lease{FencingToken: 1, Remaining: time.Minute}); err != nil {
@@ -163,7 +163,7 @@ func TestRefusals(t *testing.T) {
 			e := newBroker(t, s.url).entry()
 			_, err := e.Get(context.Background())
 			if err == nil {
-				_, err = e.Acquire(context.Background(), time.Minute)
+				_, err = e.Acquire(context.Background(), tokensource.Lease{Remaining: time.Minute})
 			}
 			if err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %s", err, test.want)

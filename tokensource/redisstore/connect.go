@@ -50,7 +50,7 @@ func ParseURL(text string) (Options, error) {
 	}
 	o := redis.UniversalOptions{
 		Addrs: []string{parsed.Addr}, Username: parsed.Username, Password: parsed.Password, DB: parsed.DB,
-		Dialer: dialer(nil), DialTimeout: opTimeout, ReadTimeout: opTimeout, WriteTimeout: opTimeout, ContextTimeoutEnabled: true,
+		Dialer: dialer(u.Scheme), DialTimeout: opTimeout, ReadTimeout: opTimeout, WriteTimeout: opTimeout, ContextTimeoutEnabled: true,
 		Protocol: 2, DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		DialerRetries: 1, // health decides when to retry
 		// The retry is for a connection that the server closed while it was idle; with one of those, it finds no second one.
@@ -60,9 +60,6 @@ func ParseURL(text string) (Options, error) {
 	if master != "" {
 		o.MasterName, o.SentinelUsername, o.SentinelPassword = master, o.Username, o.Password
 		o.Username, o.Password = query.Get("username"), query.Get("password")
-	}
-	if u.Scheme == "rediss" {
-		o.Dialer = dialer(&tls.Config{MinVersion: tls.VersionTLS12})
 	}
 	for _, address := range query["addr"] {
 		node, err := redis.ParseURL("redis://" + address)
@@ -82,13 +79,13 @@ func ParseURL(text string) (Options, error) {
 	return Options{universal: o, Plaintext: plaintext}, nil
 }
 
-// dialer connects within opTimeout, including the TLS handshake. The keep-alives are more frequent than the idle timeouts of most
-// firewalls, so a broken connection is noticed after a minute.
-func dialer(secure *tls.Config) func(context.Context, string, string) (net.Conn, error) {
+// dialer connects within opTimeout, including the TLS handshake of the scheme rediss. The keep-alives are more frequent than the
+// idle timeouts of most firewalls, so a broken connection is noticed after a minute.
+func dialer(scheme string) func(context.Context, string, string) (net.Conn, error) {
 	plain := &net.Dialer{Timeout: opTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
 	dial := plain.DialContext
-	if secure != nil {
-		dial = (&tls.Dialer{NetDialer: plain, Config: secure}).DialContext
+	if scheme == "rediss" {
+		dial = (&tls.Dialer{NetDialer: plain, Config: &tls.Config{MinVersion: tls.VersionTLS12}}).DialContext
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)

@@ -41,12 +41,14 @@ type entry struct {
 	tokenKey, leaseKey string // with the name in braces, so that a Cluster keeps them on one node
 	onChange           func()
 
-	fence int64  // for the next lease
-	lease string // as this broker has seen or set it last
+	seen, held string // the lease as Get has returned it last, and that of this broker
 }
 
 // Get implements tokensource.Entry.
 func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
+	if err := e.ready(); err != nil {
+		return tokensource.Shared{}, err
+	}
 	reply, err := e.run(ctx, getScript, []string{e.tokenKey, e.leaseKey})
 	if err == nil && len(reply) != 6 {
 		err = e.record(errInvalidReply)
@@ -54,54 +56,50 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 	if err != nil {
 		return tokensource.Shared{}, err
 	}
-	e.fence, e.lease = parseNumber(reply[0]), reply[4]
-	shared, now := tokensource.Shared{FencingToken: e.fence}, time.Now()
+	e.seen = reply[4]
+	shared, now := tokensource.Shared{FencingToken: parseNumber(reply[0])}, time.Now()
 	if r, ok := e.open(e.tokenKey, reply[2]); ok && r.FencingToken == parseNumber(reply[1]) {
 		remaining := min(r.Lifetime, r.Issued.Add(r.Lifetime).Sub(now), time.Duration(parseNumber(reply[3]))*time.Millisecond)
 		shared.Token = &tokensource.SharedToken{
-			AccessToken: tokensource.NewSecret(r.AccessToken), FencingToken: r.FencingToken, Issued: r.Issued, Lifetime: r.Lifetime, Remaining: remaining,
+			AccessToken: tokensource.NewSecret(r.AccessToken), FencingToken: r.FencingToken, Issued: r.Issued, Lifetime: r.Lifetime, NotBefore: r.NotBefore, Remaining: remaining,
 		}
 	}
-	if r, ok := e.open(e.leaseKey, e.lease); ok && now.Sub(r.Issued).Abs() < maxLeaseAge {
-		shared.Lease = &tokensource.Lease{FencingToken: r.FencingToken, Failure: r.Failure, Remaining: time.Duration(parseNumber(reply[5])) * time.Millisecond}
+	if r, ok := e.open(e.leaseKey, e.seen); ok && now.Sub(r.Issued).Abs() < maxLeaseAge {
+		shared.Lease = &tokensource.Lease{FencingToken: r.FencingToken, Failure: r.Failure, Failures: r.Failures, Remaining: time.Duration(parseNumber(reply[5])) * time.Millisecond}
 	}
 	return shared, nil
 }
 
-// Acquire implements tokensource.Entry.
-func (e *entry) Acquire(ctx context.Context, ttl time.Duration) (bool, error) {
-	return e.swap(ctx, tokensource.Lease{FencingToken: e.fence, Remaining: ttl})
+// Acquire implements tokensource.Entry. It replaces the lease that Get has returned, valid or not.
+func (e *entry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
+	return e.swap(ctx, e.seen, lease)
 }
 
 // Release implements tokensource.Entry.
 func (e *entry) Release(ctx context.Context, failed tokensource.Lease) error {
-	_, err := e.swap(ctx, failed)
+	_, err := e.swap(ctx, e.held, failed)
 	return err
 }
 
-// swap replaces the lease, valid or not, unless it has changed since this broker saw or set it.
-func (e *entry) swap(ctx context.Context, lease tokensource.Lease) (bool, error) {
-	old := e.lease
-	e.lease = e.seal(e.leaseKey, record{FencingToken: lease.FencingToken, Issued: time.Now(), Failure: lease.Failure})
-	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, old, e.lease, lease.Remaining.Milliseconds())
+// swap replaces a lease by this broker's, unless another broker has.
+func (e *entry) swap(ctx context.Context, old string, lease tokensource.Lease) (bool, error) {
+	e.held = e.seal(e.leaseKey, record{FencingToken: lease.FencingToken, Issued: time.Now(), Failure: lease.Failure, Failures: lease.Failures})
+	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, old, e.held, lease.Remaining.Milliseconds())
 	return slices.Equal(reply, []string{"1"}), err
 }
 
 // Put implements tokensource.Entry.
 func (e *entry) Put(ctx context.Context, token tokensource.SharedToken) error {
-	sealed := e.seal(e.tokenKey, record{FencingToken: token.FencingToken, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime})
+	sealed := e.seal(e.tokenKey, record{FencingToken: token.FencingToken, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
 	// By the store's clock, the lifetime began at its fencing token, which was before the token was requested.
 	expires := token.FencingToken/1000 + token.Lifetime.Milliseconds()
-	_, err := e.run(ctx, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.lease, channel, e.name)
+	_, err := e.run(ctx, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.held, channel, e.name)
 	return err
 }
 
-// parseNumber parses a number of the store; 0 if it is invalid. Lua calculates with doubles, so it has 53 bits.
+// parseNumber parses a number of the store; 0 if it is none. Lua calculates with doubles, so it has 53 bits.
 func parseNumber(text string) int64 {
-	n, err := strconv.ParseInt(text, 10, 54)
-	if err != nil {
-		return 0
-	}
+	n, _ := strconv.ParseInt(text, 10, 54) // the limit if it is out of range
 	return n
 }
 
@@ -115,7 +113,9 @@ type record struct {
 	Issued       time.Time
 	AccessToken  string                    `json:",omitempty"`
 	Lifetime     time.Duration             `json:",omitempty"`
+	NotBefore    time.Duration             `json:",omitempty"`
 	Failure      *tokensource.RefreshError `json:",omitempty"`
+	Failures     int                       `json:",omitempty"`
 }
 
 // sealer encrypts records so that the store cannot read them. Its keys are derived from the client secret (HKDF, RFC 5869),

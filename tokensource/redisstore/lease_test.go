@@ -1,7 +1,9 @@
 package redisstore_test
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -24,7 +26,7 @@ func TestLeaderStoresTokenForAll(t *testing.T) {
 	fence := lead(t, leader, time.Minute)
 	shared := get(t, follower)
 	if lease := shared.Lease; shared.Token != nil || shared.FencingToken <= fence || lease == nil || lease.FencingToken != fence ||
-		lease.Failure != nil || lease.Remaining <= 0 || lease.Remaining > time.Minute {
+		lease.Failure != nil || lease.Failures != 2 || lease.Remaining <= 0 || lease.Remaining > time.Minute {
 		t.Errorf("got %+v with %+v, want the lease of the leader", shared, shared.Lease)
 	}
 
@@ -53,7 +55,7 @@ func TestOneBrokerAcquiresLease(t *testing.T) {
 	}
 	for _, e := range entries {
 		all.Go(func() {
-			if ok, err := e.Acquire(context.Background(), time.Minute); err != nil {
+			if ok, err := e.Acquire(context.Background(), tokensource.Lease{Remaining: time.Minute}); err != nil {
 				t.Error(err)
 			} else if ok {
 				acquired.Add(1)
@@ -114,7 +116,8 @@ func TestOldFencingTokenChangesNothing(t *testing.T) {
 		t.Fatalf("got fencing token %d after %d, want a greater one", next, slept)
 	}
 
-	// It may store its token, but the lease is another's.
+	// It may store its token, but the lease is another's, also once it has seen that.
+	get(t, one)
 	put(t, one, newToken(slept))
 	failure := &tokensource.RefreshError{Outcome: tokensource.OutcomeUnavailable}
 	for _, outcome := range []tokensource.Lease{{}, {FencingToken: slept, Failure: failure, Remaining: time.Minute}} {
@@ -156,6 +159,7 @@ func TestFailureKeepsLeaseForPause(t *testing.T) {
 			Outcome: tokensource.OutcomeRejected, Reason: "the login server rejected the credentials (401 Unauthorized)",
 			Advice: `Look under "Show" > ….`, Parameters: true,
 		},
+		Failures:  3,
 		Remaining: 300 * time.Millisecond,
 	}
 	if err := one.Release(context.Background(), want); err != nil {
@@ -173,6 +177,56 @@ func TestFailureKeepsLeaseForPause(t *testing.T) {
 	}
 	eventually(t, "the pause ends", func() bool { return get(t, other).Lease == nil })
 	lead(t, other, time.Minute)
+}
+
+// losesReply is a writer that fails, once it is armed, at the request for a lease: the server gets it, but the broker no reply.
+type losesReply struct{ armed atomic.Bool }
+
+func (l *losesReply) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("}:lease")) && !bytes.Contains(p, []byte("}:token")) && l.armed.CompareAndSwap(true, false) {
+		return 0, io.ErrClosedPipe
+	}
+	return len(p), nil
+}
+
+// A broker whose connection breaks before the reply comes has the lease.
+func TestLostReplyLosesNoLease(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	var loses losesReply
+	e := newBroker(t, newProxy(t, s.network, s.address, &loses).url()).entry()
+	lead(t, e, time.Minute) // so that the server has the scripts
+	if err := e.Release(context.Background(), tokensource.Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	loses.armed.Store(true)
+	fence := lead(t, e, time.Minute)
+	if loses.armed.Load() {
+		t.Fatal("no reply was lost")
+	}
+	put(t, e, newToken(fence))
+	if lease := get(t, e).Lease; lease != nil {
+		t.Errorf("got %+v after the token was stored, want no lease", lease)
+	}
+}
+
+// A token is stored although the store was slow before: the other brokers wait for it.
+func TestStoresTokenAfterTimeout(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	one, other := twoEntries(t, s)
+	fence := get(t, one).FencingToken
+	expired, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
+	defer cancel()
+	if _, err := one.Acquire(expired, tokensource.Lease{FencingToken: fence, Remaining: time.Minute}); err == nil {
+		t.Fatal("got no error, want that it did not answer in time")
+	}
+	if _, err := one.Get(context.Background()); err == nil {
+		t.Error("got no error, want the store to be left alone for a while")
+	}
+	token := newToken(fence)
+	put(t, one, token)
+	wantToken(t, get(t, other).Token, token)
 }
 
 // Other credentials, or a token for something else, have their own entry.
@@ -231,21 +285,19 @@ func TestStoreLosesItsData(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
-			one, other := twoEntries(t, s)
+			one, other := connect(t, s.url).entry(), connect(t, s.url).entry()
 			fence := lead(t, one, time.Minute)
 			put(t, one, newToken(fence))
 			if get(t, other).Token == nil {
 				t.Error("got no token, want one")
 			}
 			lose(s)
-			eventually(t, "the store is used again", func() bool { _, err := other.Get(context.Background()); return err == nil })
 			next := lead(t, other, time.Minute)
 			if next <= fence {
 				t.Errorf("got fencing token %d after %d, want a greater one", next, fence)
 			}
 			token := newToken(next)
 			put(t, other, token)
-			eventually(t, "the store is used again", func() bool { _, err := one.Get(context.Background()); return err == nil })
 			wantToken(t, get(t, one).Token, token)
 		})
 	}

@@ -55,37 +55,33 @@ func TestNotifiesEntriesOfOnePair(t *testing.T) {
 // After its connection has broken, a broker listens again, and all entries are notified, because they have missed messages.
 func TestListensAgain(t *testing.T) {
 	t.Parallel()
-	s := start(t)
-	proxy := newProxy(t, s.network, s.address, io.Discard)
-	b := newBroker(t, proxy.url())
-	var notified atomic.Int32
-	e := b.Entry(credentials(clientID, clientSecret), endpoint, func() { notified.Add(1) })
-	eventually(t, "it listens", func() bool { return notified.Load() > 0 })
-	for name, interrupt := range map[string]func(){
-		"dropped":   proxy.drop,
-		"killed":    func() { s.do("CLIENT", "KILL", "TYPE", "pubsub") },
-		"restarted": func() { s.kill(); s.run() },
+	for name, interrupt := range map[string]func(s *server, p *proxy){
+		"dropped":   func(_ *server, p *proxy) { p.drop() },
+		"killed":    func(s *server, _ *proxy) { s.do("CLIENT", "KILL", "TYPE", "pubsub") },
+		"restarted": func(s *server, _ *proxy) { s.kill(); s.run() },
 	} {
-		before := notified.Load()
-		interrupt()
-		eventually(t, name+": it listens again", func() bool { return notified.Load() > before })
-	}
-	before := notified.Load()
-	other := newBroker(t, s.url).entry()
-	put(t, other, newToken(lead(t, other, time.Minute)))
-	eventually(t, "it is notified", func() bool { return notified.Load() > before })
-	eventually(t, "the store is used again", func() bool {
-		shared, err := e.Get(context.Background())
-		return err == nil && shared.Token != nil
-	})
-	problems := b.problems.all()
-	for i, problem := range problems {
-		if (problem == "") != (i%2 == 1) {
-			t.Errorf("got the problems %q, want them to alternate with empty ones", problems)
-		}
-	}
-	if b.Problem() != "" {
-		t.Errorf("got the problem %q at the end, want none", b.Problem())
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			proxy := newProxy(t, s.network, s.address, io.Discard)
+			b := newBroker(t, proxy.url())
+			var notified atomic.Int32
+			e := b.Entry(credentials(clientID, clientSecret), endpoint, func() { notified.Add(1) })
+			eventually(t, "it listens", func() bool { return notified.Load() > 0 })
+			before := notified.Load()
+			interrupt(s, proxy)
+			eventually(t, "it listens again", func() bool { return notified.Load() > before })
+			before = notified.Load()
+			other := newBroker(t, s.url).entry()
+			put(t, other, newToken(lead(t, other, time.Minute)))
+			eventually(t, "it is notified", func() bool { return notified.Load() > before })
+			if get(t, e).Token == nil {
+				t.Error("got no token, want the one that was stored")
+			}
+			if problems := b.problems.all(); b.Problem() != "" || len(problems) > 2 || len(problems) > 0 && (problems[0] == "" || problems[1] != "") {
+				t.Errorf("got the problems %q and %q at the end, want at most one, and its end", problems, b.Problem())
+			}
+		})
 	}
 }
 
@@ -107,24 +103,27 @@ func TestLeavesNoGoroutines(t *testing.T) {
 	hanging, _ := listen(t, invalidStores["hangs"])
 	http, _ := listen(t, invalidStores["HTTP"])
 	before, _ := goroutines()
+	var all sync.WaitGroup
 	for _, url := range []string{
 		s.url, "redis://" + hanging, "rediss://" + hanging, "redis://" + http, "redis://127.0.0.1:1", "unix:///nowhere",
 		"redis://" + hanging + "?addr=127.0.0.1:1", "redis://" + hanging + "?master_name=shop",
 	} {
 		b := newBroker(t, url)
-		var all sync.WaitGroup
-		for range 3 {
-			e := b.entry()
-			all.Go(func() { _, _ = e.Get(context.Background()) })
-		}
-		all.Wait()
-		b.end()
-		eventually(t, url+": no goroutine is left", func() bool { now, _ := goroutines(); return now <= before })
+		all.Go(func() {
+			var gets sync.WaitGroup
+			for range 3 {
+				e := b.entry()
+				gets.Go(func() { _, _ = e.Get(context.Background()) })
+			}
+			gets.Wait()
+			b.end()
+		})
 	}
+	all.Wait()
+	eventually(t, "no goroutine is left", func() bool { now, _ := goroutines(); return now <= before })
 
 	// Run ends while others still use the store.
 	b := newBroker(t, s.url)
-	var all sync.WaitGroup
 	for range 4 {
 		e := b.entry()
 		all.Go(func() {
@@ -138,7 +137,7 @@ func TestLeavesNoGoroutines(t *testing.T) {
 	if _, err := b.entry().Get(context.Background()); err == nil || b.Problem() != "" {
 		t.Errorf("after the end: got %v and the problem %q, want an error and no problem", err, b.Problem())
 	}
-	eventually(t, "no goroutine is left", func() bool { now, _ := goroutines(); return now <= before })
+	eventually(t, "no goroutine is left after the end", func() bool { now, _ := goroutines(); return now <= before })
 }
 
 // Entries are opened and closed while others are notified.

@@ -238,7 +238,7 @@ func get(t *testing.T, e tokensource.Entry) tokensource.Shared {
 func tryLead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence int64, acquired bool) {
 	t.Helper()
 	fence = get(t, e).FencingToken
-	acquired, err := e.Acquire(context.Background(), ttl)
+	acquired, err := e.Acquire(context.Background(), tokensource.Lease{FencingToken: fence, Failures: 2, Remaining: ttl})
 	if err != nil {
 		t.Fatal("Acquire: ", err)
 	}
@@ -262,7 +262,7 @@ func lead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence int64) {
 func newToken(fence int64) tokensource.SharedToken {
 	return tokensource.SharedToken{
 		AccessToken:  tokensource.NewSecret(accessToken + "." + strconv.FormatInt(fence, 10)),
-		FencingToken: fence, Issued: time.Now(), Lifetime: 5 * time.Minute,
+		FencingToken: fence, Issued: time.Now(), Lifetime: 5 * time.Minute, NotBefore: time.Second,
 	}
 }
 
@@ -279,7 +279,7 @@ func wantToken(t *testing.T, got *tokensource.SharedToken, want tokensource.Shar
 	if got == nil {
 		t.Fatal("got no token, want one")
 	}
-	if !got.AccessToken.Equal(want.AccessToken) || got.FencingToken != want.FencingToken || got.Lifetime != want.Lifetime || !got.Issued.Equal(want.Issued) {
+	if !got.AccessToken.Equal(want.AccessToken) || got.FencingToken != want.FencingToken || got.Lifetime != want.Lifetime || got.NotBefore != want.NotBefore || !got.Issued.Equal(want.Issued) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if got.Remaining <= 0 || got.Remaining > want.Lifetime {

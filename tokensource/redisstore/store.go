@@ -93,9 +93,6 @@ func (s *Store) listen(ctx context.Context) (err error) {
 
 // run runs a script that returns a list of strings.
 func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, args ...any) (list []string, err error) {
-	if err := s.ready(); err != nil {
-		return nil, err
-	}
 	brief, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	defer func() {
@@ -118,7 +115,7 @@ func (s *Store) SelfTest(ctx context.Context) error {
 	e := s.Entry(tokensource.Credentials{ID: test, Secret: test}, tokensource.TokenEndpoint{}, func() {})
 	_, err := e.Get(ctx)
 	if err == nil {
-		_, err = e.Acquire(ctx, time.Second)
+		_, err = e.Acquire(ctx, tokensource.Lease{Remaining: time.Second})
 	}
 	if err == nil {
 		err = e.Put(ctx, tokensource.SharedToken{AccessToken: test, FencingToken: 1, Lifetime: time.Second})

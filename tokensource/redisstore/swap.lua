@@ -1,6 +1,7 @@
--- Replaces the lease if it has not changed. Its value contains the fencing token, so this compares fencing tokens.
+-- Replaces the lease if it has not changed, or is the new one already: a client that misses the reply sends its request again.
 -- KEYS: the lease. ARGV: the expected value, '' for none; the new value; its milliseconds, 0 for none.
-if redis.call('GETRANGE', KEYS[1], 0, 9999) ~= ARGV[1] then
+local lease = redis.call('GETRANGE', KEYS[1], 0, 9999)
+if lease ~= ARGV[1] and lease ~= ARGV[2] then
   return {'0'}
 end
 if ARGV[3] == '0' then

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"etrusted-broker/internal/config"
+	"etrusted-broker/proxy/localca"
+)
+
+// child is the environment of a command that the broker runs.
+type child struct{ environ []string }
+
+// newChild returns an environment without the variables that contain or name a secret.
+func newChild(environ []string) *child {
+	secret := append(config.CredentialVariables(), "CREDENTIALS_DIRECTORY")
+	return &child{slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return slices.Contains(secret, name)
+	})}
+}
+
+// set sets variables. Of several values, the last one counts.
+func (c *child) set(value string, names ...string) {
+	for _, name := range names {
+		c.environ = append(c.environ, name+"="+value)
+	}
+}
+
+// get returns the value of a variable; empty if it is not set.
+func (c *child) get(name string) string { return config.Environment(c.environ)[name] }
+
+// useProxy sets the variables by which curl, OpenSSL, Node, Python and Java use the broker as their HTTPS proxy, and trust the CA in
+// a directory besides the system's. It writes into the directory what they need.
+func (c *child) useProxy(proxy net.Addr, dir string) error {
+	path := func(name string) string { return filepath.Join(dir, name) }
+	certificate, err := os.ReadFile(path("ca.crt"))
+	if err != nil {
+		return err
+	}
+	bundle, err := localca.Bundle(certificate, c.get("SSL_CERT_FILE"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path("bundle.pem"), bundle, 0o600); err != nil { //nolint:gosec // in a directory of the caller's
+		return err
+	}
+	if err := os.WriteFile(path("truststore.jks"), localca.TrustStore(bundle), 0o600); err != nil { //nolint:gosec // likewise
+		return err
+	}
+	host, port, err := net.SplitHostPort(proxy.String())
+	if err != nil {
+		return err
+	}
+	c.set("http://"+proxy.String(), "HTTPS_PROXY", "https_proxy")
+	loopback := "localhost,127.0.0.1,::1"
+	if others := cmp.Or(c.get("NO_PROXY"), c.get("no_proxy")); others != "" {
+		loopback = others + "," + loopback
+	}
+	c.set(loopback, "NO_PROXY", "no_proxy")
+	c.set("1", "NODE_USE_ENV_PROXY")
+	c.set(path("ca.crt"), "NODE_EXTRA_CA_CERTS")
+	c.set(path("bundle.pem"), "CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+	c.set(strings.TrimSpace(fmt.Sprintf("%s -Djavax.net.ssl.trustStore=%s -Djavax.net.ssl.trustStoreType=JKS -Djavax.net.ssl.trustStorePassword=%s -Dhttps.proxyHost=%s -Dhttps.proxyPort=%s",
+		c.get("JAVA_TOOL_OPTIONS"), path("truststore.jks"), localca.TrustStorePassword, host, port)), "JAVA_TOOL_OPTIONS")
+	return nil
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bufio"
+	"net/http"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/fakeetrusted"
+)
+
+// Operators send SIGHUP to have files read again, and systemd counts an end by it as a clean one.
+func TestSIGHUPInterruptsNoRequest(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
+	for range 3 {
+		p.signal(syscall.SIGHUP)
+		if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusOK {
+			t.Fatalf("got status %d, %v, want 200:\n%s", got.Status, got.Err, p.logs)
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != exitOK {
+		t.Errorf("got exit code %d, want %d", code, exitOK)
+	}
+}
+
+// The demo belongs to a terminal, and ends with it.
+func TestSIGHUPEndsTheDemo(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command(buildBroker(t), "demo")
+	cmd.Env = []string{"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0"}
+	p := startCommand(t, cmd)
+	p.signal(syscall.SIGHUP)
+	if code := p.wait(); code != exitOK {
+		t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.logs)
+	}
+}
+
+// A log reader that ends must not take the broker with it.
+func TestSurvivesTheEndOfItsLogReader(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command(buildBroker(t))
+	cmd.Env = brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ACCESS_LOG=true")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-ended
+	})
+	var logs brokertest.LogBuffer
+	url := ""
+	for lines := bufio.NewReader(stderr); url == ""; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatalf("%v: %s", err, logs.String())
+		}
+		_, _ = logs.Write([]byte(line))
+		if app, _, ok := logs.URLs(); ok {
+			url = app
+		}
+	}
+	_ = stderr.Close()
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	for deadline := time.Now().Add(brokertest.Timeout); ; time.Sleep(20 * time.Millisecond) {
+		if got := brokertest.Get(t, url+"/channels"); got.Status == http.StatusOK {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("got status %d, %v, want 200", got.Status, got.Err)
+		}
+	}
+	for range 5 { // each writes a line
+		if got := brokertest.Get(t, url+"/channels"); got.Status != http.StatusOK {
+			t.Errorf("got status %d, %v, want 200", got.Status, got.Err)
+		}
+	}
+}
+
+// A .env file with the line ends of Windows.
+func TestCarriageReturnsEndNoValue(t *testing.T) {
+	t.Parallel()
+	environ := brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=127.0.0.1")
+	for i := range environ {
+		environ[i] += "\r"
+	}
+	p := startProcess(t, environ)
+	brokertest.Eventually(t, "a response of the API", func() bool { return brokertest.Get(t, p.url+"/channels").Status == http.StatusOK })
+	if strings.Contains(p.logs.String(), `\r`) {
+		t.Errorf("got a carriage return in the log:\n%s", p.logs)
+	}
+}

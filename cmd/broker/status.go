@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	"etrusted-broker/internal/neterr"
+	"etrusted-broker/internal/printable"
+)
+
+// statusCommand prints the state of the running broker. It succeeds if the broker is ready.
+func statusCommand(ctx context.Context, i invocation) int {
+	flags := i.flags("status")
+	asJSON := flags.Bool("json", false, "print the whole /status.json: see docs/status.md")
+	if code, ok := i.parse(flags); !ok {
+		return code
+	}
+	address, ok := i.adminAddress("status")
+	if !ok {
+		return exitConfig
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	status, err := readStatus(ctx, listenAddress{network: "tcp", address: address})
+	switch {
+	case errors.Is(err, errNoBroker):
+		printLine(i.stderr, "%s status: %s %v", i.program, address, err)
+		return exitFailure
+	case err != nil:
+		printLine(i.stderr, "%s status: %v: is it running?", i.program, neterr.Describe("the broker's admin listener on "+address, err))
+		return exitFailure
+	case *asJSON:
+		printLine(i.stdout, "%s", printable.Escape(status.document, math.MaxInt))
+	default:
+		for _, line := range status.lines() {
+			printLine(i.stdout, "%s", printable.Escape(line, maxReason))
+		}
+	}
+	if !status.Ready {
+		return exitFailure
+	}
+	return exitOK
+}
+
+// brokerStatus is the part of /status.json that the commands use: see docs/status.md. Its texts may be another program's.
+type brokerStatus struct {
+	Version        string
+	Ready          bool
+	NotReadyReason string `json:"not_ready_reason"`
+	Summary        string // the verdict
+	Components     struct {
+		LoginServer componentStatus `json:"login_server"`
+		Token       componentStatus
+		API         componentStatus
+	}
+	Accounts []struct {
+		Account    string
+		TokenValid bool `json:"token_valid"`
+	}
+	document string // in one line
+}
+
+// componentStatus is the state of something that requests depend on.
+type componentStatus struct {
+	State, Summary string
+	Since          time.Time
+	LatencySeconds float64 `json:"latency_seconds"`
+}
+
+var errNoBroker = errors.New("is in use by another program, or by a broker of another version")
+
+// readStatus reads the status from a broker's admin listener. Its error is errNoBroker if another program answers.
+func readStatus(ctx context.Context, l listenAddress) (status brokerStatus, err error) {
+	// An account takes up to 15 kB, with a token request in each minute of the last hour, so this is enough for a thousand.
+	const maxStatus = 16 << 20
+	code, _, body, err := l.get(ctx, "/status.json", maxStatus)
+	if err != nil {
+		return status, err
+	}
+	var document bytes.Buffer
+	if code != http.StatusOK || json.Compact(&document, body) != nil || json.Unmarshal(body, &status) != nil || status.Version == "" || status.Accounts == nil {
+		return status, errNoBroker
+	}
+	status.document = document.String()
+	return status, nil
+}
+
+// lines returns the state in five lines.
+func (s brokerStatus) lines() []string {
+	accounts := fmt.Sprintf("%d", len(s.Accounts))
+	var failing []string
+	for _, account := range s.Accounts {
+		if !account.TokenValid {
+			failing = append(failing, account.Account)
+		}
+	}
+	if len(failing) > 0 {
+		accounts += ", without a valid token: " + strings.Join(failing, ", ")
+	}
+	return []string{
+		"verdict:       " + s.Summary,
+		"login server:  " + s.Components.LoginServer.String(),
+		"token:         " + s.Components.Token.String(),
+		"API:           " + s.Components.API.String(),
+		"accounts:      " + accounts,
+	}
+}
+
+// String returns the state in words.
+func (c componentStatus) String() string {
+	text := c.State
+	if text == "" {
+		return "not known" // to a broker of another version
+	}
+	text += ", " + c.Summary
+	if c.LatencySeconds > 0 {
+		text += fmt.Sprintf(" (%.0f ms)", 1000*c.LatencySeconds)
+	}
+	if !c.Since.IsZero() {
+		text += " since " + c.Since.UTC().Format(time.DateTime) + " UTC"
+	}
+	return text
+}

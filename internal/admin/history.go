@@ -1,0 +1,185 @@
+package admin
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"etrusted-broker/metrics"
+	"etrusted-broker/tokensource"
+)
+
+const (
+	// sampleInterval is the time between two samples of the counters, and so the largest error of a period's length.
+	sampleInterval = 10 * time.Second
+	shortWindow    = time.Minute
+	longWindow     = 5 * time.Minute
+	// maxSamples cover the long window, plus one before it.
+	maxSamples = int(longWindow/sampleInterval) + 2
+	maxMinutes = 60
+)
+
+// history remembers earlier values of the counters and states. Its memory is bounded for each account.
+type history struct {
+	mu        sync.Mutex
+	samples   []sample                   // oldest first
+	traffic   []TrafficMinute            // of the last hour, oldest first
+	refreshes map[string][]RefreshMinute // by account, oldest first
+	changes   map[string]stateSince      // by what has the state: a component, or accountKey and the name of an account
+}
+
+// accountKey begins the keys of accounts in history.changes.
+const accountKey = "account "
+
+// sample has the counts of each account at one moment.
+type sample struct {
+	at     time.Time
+	counts map[string]metrics.Counts
+}
+
+type stateSince struct {
+	state string
+	since time.Time
+}
+
+func newHistory(now time.Time) history {
+	return history{
+		samples:   []sample{{at: now}},
+		refreshes: map[string][]RefreshMinute{},
+		changes:   map[string]stateSince{},
+	}
+}
+
+// sample records the current counts, and forgets accounts that are not among them.
+func (h *history) sample(now time.Time, counts map[string]metrics.Counts) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.countTraffic(sum(counts).Minus(sum(h.samples[len(h.samples)-1].counts)), now)
+	h.samples = append(h.samples, sample{now, counts})
+	h.samples = slices.Delete(h.samples, 0, max(0, len(h.samples)-maxSamples))
+	removed := func(account string) bool {
+		_, exists := counts[account]
+		return !exists
+	}
+	maps.DeleteFunc(h.refreshes, func(account string, _ []RefreshMinute) bool { return removed(account) })
+	maps.DeleteFunc(h.changes, func(key string, _ stateSince) bool {
+		account, isAccount := strings.CutPrefix(key, accountKey)
+		return isAccount && removed(account)
+	})
+}
+
+func sum(counts map[string]metrics.Counts) (all metrics.Counts) {
+	for _, one := range counts {
+		all = all.Plus(one)
+	}
+	return all
+}
+
+// before returns the latest sample that is at least length old, or else the first one.
+func (h *history) before(now time.Time, length time.Duration) sample {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	from := h.samples[0]
+	for _, one := range h.samples {
+		if now.Sub(one.at) >= length {
+			from = one
+		}
+	}
+	return from
+}
+
+// since returns for how long something has had a state: the time when that was first noticed.
+func (h *history) since(what, state string, now time.Time) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.changes[what].state != state {
+		h.changes[what] = stateSince{state, now.UTC()}
+	}
+	return h.changes[what].since
+}
+
+// TrafficMinute has the requests of one minute.
+type TrafficMinute struct {
+	Start    time.Time `json:"start"`
+	Requests uint64    `json:"requests"`
+	Failed   uint64    `json:"failed"` // those with a status of 400 or more
+}
+
+// countTraffic adds what was counted since the last sample to the minute in which most of it was counted.
+func (h *history) countTraffic(counts metrics.Counts, now time.Time) {
+	start := now.Add(-sampleInterval / 2).UTC().Truncate(time.Minute)
+	if n := len(h.traffic); n == 0 || !h.traffic[n-1].Start.Equal(start) {
+		h.traffic = append(h.traffic, TrafficMinute{Start: start})
+		h.traffic = slices.Delete(h.traffic, 0, max(0, len(h.traffic)-maxMinutes))
+	}
+	minute := &h.traffic[len(h.traffic)-1]
+	minute.Requests += counts.All()
+	minute.Failed += counts[metrics.ClientError] + counts[metrics.ServerError] + counts[metrics.ClientClosed]
+}
+
+// trafficOfLastHour returns the last minutes with a sample, oldest first.
+func (h *history) trafficOfLastHour() []TrafficMinute {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]TrafficMinute{}, h.traffic...)
+}
+
+// RefreshMinute has the token requests that ended in one minute. A minute without any is absent, and so are counts of 0, because
+// most are 0.
+type RefreshMinute struct {
+	Start           time.Time `json:"start"` // a whole minute, in UTC
+	Success         uint64    `json:"success,omitempty"`
+	Rejected        uint64    `json:"rejected,omitempty"`
+	Unavailable     uint64    `json:"unavailable,omitempty"`
+	InvalidResponse uint64    `json:"invalid_response,omitempty"`
+	SlowestSeconds  float64   `json:"slowest_seconds"`
+}
+
+func (m *RefreshMinute) count(outcome tokensource.Outcome) *uint64 {
+	switch outcome {
+	case tokensource.OutcomeSuccess:
+		return &m.Success
+	case tokensource.OutcomeRejected:
+		return &m.Rejected
+	case tokensource.OutcomeUnavailable:
+		return &m.Unavailable
+	default:
+		return &m.InvalidResponse
+	}
+}
+
+// recordRefresh counts a token request in the minute in which it ended.
+func (h *history) recordRefresh(event tokensource.RefreshEvent, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	minutes := lastHour(h.refreshes[event.Account], now)
+	start := now.UTC().Round(0).Truncate(time.Minute)
+	if n := len(minutes); n == 0 || !minutes[n-1].Start.Equal(start) {
+		minutes = append(minutes, RefreshMinute{Start: start})
+	}
+	minute := &minutes[len(minutes)-1]
+	*minute.count(event.Outcome)++
+	minute.SlowestSeconds = max(minute.SlowestSeconds, event.Duration.Seconds())
+	h.refreshes[event.Account] = minutes
+}
+
+// lastHour returns a copy of the minutes that began in the last hour. It omits those in the future: after the clock was set back,
+// they would stay until it reaches them again.
+func lastHour(minutes []RefreshMinute, now time.Time) []RefreshMinute {
+	recent := []RefreshMinute{}
+	for _, minute := range minutes {
+		if age := now.Sub(minute.Start); age >= 0 && age < time.Hour {
+			recent = append(recent, minute)
+		}
+	}
+	return recent
+}
+
+// refreshesOf returns an account's minutes of the last hour, oldest first.
+func (h *history) refreshesOf(account string, now time.Time) []RefreshMinute {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return lastHour(h.refreshes[account], now)
+}

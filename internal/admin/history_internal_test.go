@@ -1,0 +1,34 @@
+package admin
+
+import (
+	"testing"
+	"time"
+	"unsafe"
+
+	"etrusted-broker/tokensource"
+)
+
+// TestDropsMinutesInFuture: minutes from before the clock was set back do not stay until the clock reaches them again.
+func TestDropsMinutesInFuture(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	h := newHistory(now)
+	h.recordRefresh(tokensource.RefreshEvent{Account: "de", Outcome: tokensource.OutcomeRejected}, now.Round(0).Add(24*time.Hour))
+	h.recordRefresh(tokensource.RefreshEvent{Account: "de", Outcome: tokensource.OutcomeSuccess}, now)
+	if got := h.refreshesOf("de", now); len(got) != 1 || got[0].Success != 1 || got[0].Rejected != 0 {
+		t.Errorf("got %+v, want one minute with one success", got)
+	}
+}
+
+// TestFailuresKeepNoHeader: method and path are part of the string that has the whole header of the request.
+func TestFailuresKeepNoHeader(t *testing.T) {
+	t.Parallel()
+	header := "GET /reviews?secret=1"
+	var f failures
+	f.record(Failure{Method: header[:3], Path: header[4:12], Status: 404}, time.Now())
+	for kept, original := range map[string]string{f.last[0].Method: header[:3], f.last[0].Path: header[4:12]} {
+		if kept != original || unsafe.StringData(kept) == unsafe.StringData(original) {
+			t.Errorf("got %q in the header's memory, want a copy of %q", kept, original)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+
+	"etrusted-broker/internal/dialer"
+	"etrusted-broker/internal/hostport"
+	"etrusted-broker/internal/neterr"
+	"etrusted-broker/proxy/access"
+)
+
+// interceptListener accepts connections of apps that take the broker for the API or the login server, because a hosts file, a
+// network alias or the DNS leads these names to it.
+type interceptListener struct {
+	net.Listener
+	config *tls.Config
+}
+
+// interceptedConn is a connection that interceptListener has accepted.
+type interceptedConn struct{ *tls.Conn }
+
+// Accept implements net.Listener.
+func (l interceptListener) Accept() (net.Conn, error) {
+	accepted, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return interceptedConn{tls.Server(accepted, l.config)}, nil
+}
+
+// noServerName is the text of crypto/tls's error for a handshake without a certificate for the client's SNI. It has no type.
+const noServerName = "tls: no certificates configured"
+
+// interceptedTunnel is for http1.Server.TunnelOf: an intercepted connection is like a tunnel to the host in its SNI.
+func (b *broker) interceptedTunnel(conn net.Conn) any {
+	intercepted, ok := conn.(interceptedConn)
+	if !ok {
+		return nil
+	}
+	name, _, _ := hostport.Split(intercepted.ConnectionState().ServerName) // the handshake has checked it
+	target := b.config.API.Host
+	if !strings.EqualFold(name, b.config.API.Hostname()) {
+		target = b.config.Login.Host
+	}
+	return &access.Tunnel{Target: target, AnyPort: true}
+}
+
+// warnLoop logs an error if the API's name leads to the broker itself. A connection is not opened for more than that.
+func (b *broker) warnLoop(ctx context.Context, network *dialer.Network) {
+	if through, err := http.ProxyFromEnvironment(&http.Request{URL: b.config.API}); through != nil || err != nil {
+		return // it resolves the name
+	}
+	conn, err := network.DialContext(ctx, "tcp", dialer.Address(b.config.API))
+	if errors.Is(err, neterr.ErrLoop) {
+		problem := neterr.Describe("the API", err)
+		b.log.Error(problem.Detail + ". " + problem.Hint)
+	}
+	if conn != nil {
+		_ = conn.Close()
+	}
+}

@@ -1,0 +1,35 @@
+package server
+
+import (
+	"net"
+	"strings"
+
+	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/config"
+	"etrusted-broker/tokensource"
+)
+
+// Usage returns how apps on this machine call the broker on one of its listeners.
+func Usage(c config.Config, app net.Listener) admin.Usage {
+	address := app.Addr().String()
+	if tcp, ok := app.Addr().(*net.TCPAddr); ok && tcp.IP.IsUnspecified() { // not an address that every client accepts
+		address = "localhost" + address[strings.LastIndex(address, ":"):]
+	}
+	curl, url := "curl", "http://"+address
+	if app.Addr().Network() == "unix" {
+		curl, url = "curl --unix-socket "+address, "http://localhost"
+	}
+	if c.TLSCertFile != "" {
+		curl, url = curl+" --cacert "+c.TLSCertFile, strings.Replace(url, "http:", "https:", 1)
+	}
+	if c.TLSClientCAFile != "" {
+		curl += " --cert CERTIFICATE --key KEY"
+	}
+	switch {
+	case c.AccessKeyFile != "":
+		curl += ` -H "Authorization: Bearer $(head -n 1 ` + c.AccessKeyFile + `)"`
+	case !c.AccessKey.Equal(tokensource.Secret{}):
+		curl += ` -H "Authorization: Bearer $BROKER_ACCESS_KEY"`
+	}
+	return admin.Usage{API: c.APIURL, URL: url, Curl: curl}
+}

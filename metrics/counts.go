@@ -1,0 +1,147 @@
+package metrics
+
+import (
+	"sync/atomic"
+
+	dto "github.com/prometheus/client_model/go"
+)
+
+// methods has the values of the label method, the last one for all others: a method may be any token, and each would be a
+// series for ever.
+var methods = [...]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "other"}
+
+// statusCounts counts requests by method and status. It allocates 800 bytes for each class of status that a method has had.
+type statusCounts [len(methods)][6]atomic.Pointer[[100]atomic.Uint64]
+
+// add counts a request. A number that is no HTTP status code counts as 0.
+func (c *statusCounts) add(method string, status int) {
+	if status < 100 || status > 599 {
+		status = 0
+	}
+	row := 0
+	for row < len(methods)-1 && methods[row] != method {
+		row++
+	}
+	class := &c[row][status/100]
+	if class.Load() == nil {
+		class.CompareAndSwap(nil, new([100]atomic.Uint64)) // another goroutine may be first
+	}
+	class.Load()[status%100].Add(1)
+}
+
+// each calls visit for each method and status with at least one request.
+func (c *statusCounts) each(visit func(method string, status int, count uint64)) {
+	for row := range c {
+		for class := range c[row] {
+			counts := c[row][class].Load()
+			if counts == nil {
+				continue
+			}
+			for i := range counts {
+				if count := counts[i].Load(); count > 0 {
+					visit(methods[row], class*100+i, count)
+				}
+			}
+		}
+	}
+}
+
+// Counter is a count of requests.
+type Counter int
+
+// The counters. Each request is counted by one of the first five.
+const (
+	Success      Counter = iota // 1xx and 2xx
+	Redirect                    // 3xx
+	ClientError                 // 4xx without 499
+	ServerError                 // 5xx, and numbers that are no status
+	ClientClosed                // 499
+	Local                       // answered by the broker
+	Refused                     // answered by the broker with 4xx
+	Unauthorized                // answered by the API with 401 or 403
+	// UpstreamErrors counts those of UpstreamRequests that the API answered with 5xx, or not at all.
+	UpstreamErrors
+	UpstreamRequests    // sent to the API
+	UpstreamNanoseconds // the sum of the times that they took
+	numCounters
+)
+
+// Counts has the value of each Counter.
+type Counts [numCounters]uint64
+
+// All returns the number of requests.
+func (c Counts) All() uint64 {
+	return c[Success] + c[Redirect] + c[ClientError] + c[ServerError] + c[ClientClosed]
+}
+
+// Plus returns the sums of both.
+func (c Counts) Plus(other Counts) Counts {
+	for i := range c {
+		c[i] += other[i]
+	}
+	return c
+}
+
+// Minus returns what was counted since before. Counts that have become smaller belong to an account that was removed and
+// added again; they result in 0.
+func (c Counts) Minus(before Counts) Counts {
+	for i := range c {
+		c[i] -= min(before[i], c[i])
+	}
+	return c
+}
+
+// Counts returns the counts of each account, NoAccount included.
+func (m *Metrics) Counts() map[string]Counts {
+	all := map[string]Counts{}
+	m.accounts.Range(func(name, value any) bool {
+		all[name.(string)] = value.(*account).counts()
+		return true
+	})
+	return all
+}
+
+func (a *account) counts() Counts {
+	var c Counts
+	a.others.each(func(_ string, status int, count uint64) {
+		c[classOf(status)] += count
+		switch {
+		case status == 401 || status == 403:
+			c[Unauthorized] += count
+		case status >= 500:
+			c[UpstreamErrors] += count
+		}
+	})
+	a.local.each(func(_ string, status int, count uint64) {
+		c[classOf(status)] += count
+		c[Local] += count
+		switch {
+		case status >= 400 && status < 500:
+			c[Refused] += count
+		case status == 502 || status == 504:
+			c[UpstreamErrors] += count
+		}
+	})
+	var upstream dto.Metric
+	if err := a.upstream.Write(&upstream); err != nil {
+		panic(err) // impossible: its buckets are constant
+	}
+	c[UpstreamRequests] = upstream.GetHistogram().GetSampleCount()
+	c[UpstreamNanoseconds] = uint64(upstream.GetHistogram().GetSampleSum() * 1e9)
+	return c
+}
+
+func classOf(status int) Counter {
+	switch {
+	case status == 499:
+		return ClientClosed
+	case status >= 500 || status == 0:
+		return ServerError
+	case status >= 400:
+		return ClientError
+	case status >= 300:
+		return Redirect
+	default:
+		return Success
+	}
+}

@@ -1,0 +1,105 @@
+package metrics
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// NoAccount is the account label of requests that were refused before their account was known, or whose account was removed.
+// It is not a valid account name.
+const NoAccount = "-"
+
+// Request is a request of the app that has ended.
+type Request struct {
+	// Account is the name of an account that AddAccount has added. Any other name counts as NoAccount.
+	Account string
+	Method  string
+	// Status is the status that the app received, or 499 if it disconnected before.
+	Status int
+	// Local reports that the broker answered, not the API.
+	Local bool
+	// Upstream is the part of Duration that the API took; 0 if the request was not sent to it.
+	Duration, Upstream time.Duration
+	// TraceID is empty if the request has no trace.
+	TraceID string
+	// Denied is the reason for a refusal, and Retry the outcome of a retry. Values that Config does not list, such as the
+	// empty one, are not counted.
+	Denied, Retry string
+}
+
+// account has the counts of one account. It may still be written to once it was deleted; that has no effect.
+type account struct {
+	local, others statusCounts    // answered by the broker; answered by the API, or not at all
+	retries       []atomic.Uint64 // in the order of Config.RetryOutcomes
+	duration      prometheus.Observer
+	upstream      prometheus.Histogram
+}
+
+// Observe counts a request. It takes no lock, and does not allocate for a method and a class of status that it has seen before.
+func (m *Metrics) Observe(request Request) {
+	value, known := m.accounts.Load(request.Account)
+	if !known {
+		value, _ = m.accounts.Load(NoAccount)
+	}
+	a := value.(*account)
+	observeDuration(a.duration, request.Duration, request.TraceID)
+	if request.Upstream > 0 {
+		observeDuration(a.upstream, request.Upstream, request.TraceID)
+	}
+	if request.Local {
+		a.local.add(request.Method, request.Status)
+	} else {
+		a.others.add(request.Method, request.Status)
+	}
+	if i, counted := m.retryIndex[request.Retry]; counted {
+		a.retries[i].Add(1)
+	}
+	m.ObserveDenied(request.Denied)
+}
+
+// observeDuration attaches an exemplar if there is a trace, which leads from a slow bucket to a slow request. The trace
+// is not a label: it costs memory once per bucket, however many traces clients send.
+func observeDuration(histogram prometheus.Observer, duration time.Duration, traceID string) {
+	if traceID == "" {
+		histogram.Observe(duration.Seconds())
+		return
+	}
+	histogram.(prometheus.ExemplarObserver).ObserveWithExemplar(duration.Seconds(), prometheus.Labels{"trace_id": traceID})
+}
+
+// Retries returns the counts of an account's retries by outcome: all of them, or none if it does not exist.
+func (m *Metrics) Retries(name string) map[string]uint64 {
+	counts := map[string]uint64{}
+	if value, known := m.accounts.Load(name); known {
+		for outcome, i := range m.retryIndex {
+			counts[outcome] = value.(*account).retries[i].Load()
+		}
+	}
+	return counts
+}
+
+// Denied returns the counts of refused requests by reason.
+func (m *Metrics) Denied() map[string]uint64 {
+	counts := map[string]uint64{}
+	for reason, counter := range m.denied {
+		counts[reason] = counter.Load()
+	}
+	return counts
+}
+
+// ObserveDenied counts a refusal without a request, such as a connection that was evicted. Reasons not in
+// Config.DenialReasons are ignored.
+func (m *Metrics) ObserveDenied(reason string) {
+	if counter, known := m.denied[reason]; known {
+		counter.Add(1)
+	}
+}
+
+// ObservePassed counts a request or a tunnel that passed through. Outcomes not in Config.PassOutcomes are ignored.
+func (m *Metrics) ObservePassed(outcome string) {
+	if counter, known := m.passed[outcome]; known {
+		counter.Add(1)
+	}
+}

@@ -1,0 +1,83 @@
+package http1_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/fakeetrusted"
+	"etrusted-broker/proxy/http1"
+)
+
+// listenTLS makes the server accept connections with TLS as well.
+func (b *bubble) listenTLS() *fakeetrusted.Listener {
+	l := fakeetrusted.NewListener()
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}, MaxVersion: tls.VersionTLS12}
+	go func() { _ = b.server.Serve(tls.NewListener(l, config)) }()
+	return l
+}
+
+// dialTLS opens a connection to a listener of listenTLS. plain is what TLS would run over.
+func (b *bubble) dialTLS(l *fakeetrusted.Listener) (plain net.Conn) {
+	b.t.Helper()
+	plain, err := l.Dial(b.t.Context(), "pipe", "")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = plain.Close() })
+	return plain
+}
+
+// clientHello returns the first message of a TLS client.
+func clientHello() []byte {
+	near, far := net.Pipe()
+	defer func() { _ = far.Close() }()
+	go func() { _ = tls.Client(near, &tls.Config{InsecureSkipVerify: true}).Handshake() }()
+	hello := make([]byte, 4096)
+	n, _ := far.Read(hello)
+	return hello[:n]
+}
+
+// A client that does not read what the handshake sends ends with the time for the handshake.
+func TestHandshakeThatIsNotReadEnds(t *testing.T) {
+	inBubble(t, 0, ok, func(t *testing.T, b *bubble) {
+		errs := make(chan error, 1)
+		b.server.OnHandshakeError = func(err error) { errs <- err }
+		plain := b.dialTLS(b.listenTLS())
+		_, _ = plain.Write(clientHello())
+		time.Sleep(headerTimeout + time.Second)
+		if got, _ := io.ReadAll(plain); len(got) > 0 || len(errs) != 1 {
+			t.Errorf("got %d bytes and %d errors after the timeout, want only an error", len(got), len(errs))
+		}
+	})
+}
+
+// The time for the handshake does not limit the responses.
+func TestHandshakeTimeoutDoesNotLimitResponses(t *testing.T) {
+	slowly := func(w *http1.ResponseWriter, r *http1.Request) {
+		time.Sleep(time.Hour)
+		ok(w, r)
+	}
+	inBubble(t, 0, slowly, func(t *testing.T, b *bubble) {
+		secure := tls.Client(b.dialTLS(b.listenTLS()), &tls.Config{InsecureSkipVerify: true})
+		c := &bubbleClient{secure, t, bufio.NewReader(secure)}
+		c.send(simple)
+		if status := c.status(); status != 200 {
+			t.Errorf("got %d, want 200", status)
+		}
+	})
+}
+
+// A handshake that the server itself ends has not failed.
+func TestShutdownIsNoHandshakeError(t *testing.T) {
+	inBubble(t, 0, ok, func(t *testing.T, b *bubble) {
+		b.server.OnHandshakeError = func(err error) { t.Errorf("OnHandshakeError: got %v, want no call", err) }
+		_ = b.dialTLS(b.listenTLS())
+		if err := b.server.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown: got %v, want nil", err)
+		}
+	})
+}

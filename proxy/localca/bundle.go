@@ -1,0 +1,84 @@
+package localca
+
+import (
+	"bytes"
+	"crypto/sha1" //nolint:gosec // the format prescribes it, and the password is no secret
+	"encoding/binary"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"unicode/utf16"
+)
+
+// systemBundles are the files in which Linux distributions and BSDs keep the CAs that a system trusts.
+var systemBundles = []string{
+	"/etc/ssl/certs/ca-certificates.crt", // Debian, Alpine
+	"/etc/pki/tls/certs/ca-bundle.crt",   // Red Hat
+	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+	"/etc/ssl/ca-bundle.pem", // SUSE
+	"/etc/ssl/cert.pem",      // Alpine, BSD, macOS
+}
+
+// Bundle returns a CA's certificate, followed by those that the system trusts: for programs that accept only one file. The latter are
+// read from certFile, the value of SSL_CERT_FILE, or if that is empty from the system's own bundle.
+func Bundle(certificate []byte, certFile string) ([]byte, error) {
+	files := systemBundles
+	if certFile != "" {
+		files = []string{certFile}
+	}
+	for _, file := range files {
+		system, err := os.ReadFile(file) //nolint:gosec // the user names it, or the list above
+		switch {
+		case errors.Is(err, os.ErrNotExist) && certFile == "":
+		case err != nil:
+			return nil, fmt.Errorf("cannot read the system's certificate authorities: %w", err)
+		default:
+			return append(append(bytes.TrimSpace(certificate), '\n'), system...), nil // in this order: the system's may lack its last line break
+		}
+	}
+	return nil, errors.New("this system has no bundle of certificate authorities: install the package ca-certificates, or set SSL_CERT_FILE to one")
+}
+
+// TrustStorePassword is the password of the result of TrustStore: that which Java uses for its own.
+const TrustStorePassword = "changeit"
+
+// TrustStore converts a bundle to Java's format for trusted certificates, JKS. It skips what is not a certificate.
+func TrustStore(bundle []byte) []byte {
+	const magic, version, trustedCertificate = 0xfeedfeed, 2, 2
+	var entries []byte
+	count := uint32(0)
+	for {
+		block, rest := pem.Decode(bundle)
+		if block == nil {
+			break
+		}
+		bundle = rest
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		entries = binary.BigEndian.AppendUint32(entries, trustedCertificate)
+		entries = appendText(entries, fmt.Sprintf("ca%d", count))
+		entries = binary.BigEndian.AppendUint64(entries, 0) // when it was added
+		entries = appendText(entries, "X.509")
+		entries = binary.BigEndian.AppendUint32(entries, uint32(len(block.Bytes))) //nolint:gosec // a certificate has some kilobytes
+		entries = append(entries, block.Bytes...)
+		count++
+	}
+	var store []byte
+	for _, number := range []uint32{magic, version, count} {
+		store = binary.BigEndian.AppendUint32(store, number)
+	}
+	store = append(store, entries...)
+	digest := sha1.New() //nolint:gosec // see the import
+	_ = binary.Write(digest, binary.BigEndian, utf16.Encode([]rune(TrustStorePassword)))
+	digest.Write([]byte("Mighty Aphrodite"))
+	digest.Write(store)
+	return digest.Sum(store)
+}
+
+// appendText appends a short text with its length in front.
+func appendText(b []byte, text string) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(len(text))) //nolint:gosec // it is one of ours
+	return append(b, text...)
+}

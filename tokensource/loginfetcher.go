@@ -1,0 +1,116 @@
+package tokensource
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// requestTimeout limits a token request. It is long, because a login server that always takes 12 s must yield tokens. With
+	// the pause of a second after it, it is a multiple of hedgeAfter: while a token is needed, there is a new request every
+	// 5 s, also from one attempt to the next.
+	requestTimeout = 29 * time.Second
+
+	// hedgeAfter is how long a token request runs before a second one looks whether new connections are answered, and how
+	// long that one runs before another replaces it.
+	hedgeAfter = 5 * time.Second
+
+	// hedgeRemaining is how long a token must be valid to make a second request unnecessary.
+	hedgeRemaining = 30 * time.Second
+)
+
+// loginFetcher is a fetcher that sends token requests.
+type loginFetcher struct {
+	source *Source
+	pair   Credentials
+}
+
+func (loginFetcher) stored(context.Context, *token) (attempt, bool) { return attempt{}, false }
+
+func (loginFetcher) close() {}
+
+// fetch gets a token from the login server.
+func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
+	started := time.Now()
+	f.source.fetching.Store(&started)
+	defer f.source.fetching.Store(nil)
+	got := f.request(ctx)
+	if ctx.Err() != nil {
+		return attempt{}, false
+	}
+	result := attempt{failure: got.failure, ended: time.Now()}
+	result.duration = result.ended.Sub(started)
+	switch fresh := got.token; {
+	case fresh != nil:
+		f.source.state.Load().limitKnown(fresh)
+		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, random())
+		if fresh.valid(result.ended) {
+			result.token = fresh
+			break
+		}
+		result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice}
+	case isRejection(got.failure):
+		for _, hint := range f.source.config.Credentials.Hints(f.pair) {
+			got.failure.Advice += " " + hint
+		}
+	}
+	return result, true
+}
+
+// reply is the result of one token request.
+type reply struct {
+	token   *token // nil: none
+	failure *RefreshError
+}
+
+// request asks the login server for a token. A login server that has accepted a request may never answer it, although it
+// answers new ones; so while a token is needed soon, a second request runs beside the first one. The first token counts.
+// Without one, the first request decides.
+func (f loginFetcher) request(ctx context.Context) reply {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	start := func() (replies chan reply, stop func()) {
+		ctx, stop := context.WithCancel(ctx)
+		replies = make(chan reply, 1)
+		running.Go(func() {
+			fresh, failure := f.source.config.Endpoint.requestToken(ctx, f.pair)
+			replies <- reply{fresh, failure}
+		})
+		return replies, stop
+	}
+	first, _ := start()
+	var (
+		second     chan reply // nil: there is none
+		stopSecond func()
+	)
+	ticker := time.NewTicker(hedgeAfter)
+	defer ticker.Stop()
+	for {
+		select {
+		case got := <-first:
+			return got
+		case got := <-second:
+			if got.failure == nil {
+				return got
+			}
+			second = nil
+		case now := <-ticker.C:
+			if current := f.source.state.Load().token; current.serves(now) && current.remaining(now) >= hedgeRemaining || f.source.peerFetches.Load() {
+				continue
+			}
+			if second != nil {
+				stopSecond()
+				if got := <-second; got.failure == nil {
+					return got
+				}
+			}
+			// Only a new connection can lead to another server, or past a device that has forgotten the old one.
+			(&http.Client{Transport: f.source.config.Endpoint.Transport}).CloseIdleConnections()
+			second, stopSecond = start()
+		}
+	}
+}

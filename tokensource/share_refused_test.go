@@ -1,0 +1,123 @@
+package tokensource_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"etrusted-broker/tokensource"
+)
+
+func TestRevokedTokenIsReplacedOnce(t *testing.T) {
+	for name, many := range map[string]int{"one": 1, "all at once": 50} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 300*time.Second, func(f *fleet) {
+				f.at(30 * time.Second)
+				sent, _ := f.brokers[0].Current()
+				if many > 1 {
+					f.login.setLifetime(60 * time.Second) // it replaces the refused one although that would live longer
+				}
+				for _, b := range f.brokers[:many] {
+					if !b.Invalidate(sent) {
+						t.Fatal("the token is kept, want it to be replaced")
+					}
+				}
+				var waiting sync.WaitGroup
+				for _, b := range f.brokers[:many] {
+					waiting.Go(func() {
+						ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+						defer cancel()
+						if value, err := b.WaitNewer(ctx, sent); err != nil || value == sent {
+							t.Errorf("got %s and %v, want another token", value, err)
+						}
+					})
+				}
+				waiting.Wait()
+				if took := time.Since(f.began) - 30*time.Second; took > 150*time.Millisecond {
+					t.Errorf("refused requests waited %v, want at most 150ms", took)
+				}
+				f.at(31200 * time.Millisecond)
+				for i, b := range f.brokers {
+					if now, ok := b.Current(); !ok || now == sent {
+						t.Errorf("broker %d has the refused token yet", i)
+					}
+					if got, want := b.Snapshot().Invalidations, uint64(1); i < many && got != want || i >= many && got != 0 {
+						t.Errorf("broker %d has dropped %d", i, got)
+					}
+				}
+				if n := f.login.count(); n != 2 {
+					t.Errorf("got %d requests, want fewer", n)
+				}
+			})
+		})
+	}
+}
+
+// If the login server sends a refused token again, the requests that wait for another one do not wait longer.
+func TestRefusedTokenThatIsSentAgainEndsWait(t *testing.T) {
+	inBubble(t, 300*time.Second, func(f *fleet) {
+		f.login.caches = true
+		f.at(30 * time.Second)
+		refused, _ := f.brokers[0].Current()
+		results := make(chan error, len(f.brokers))
+		n := f.requestsDuring(func() {
+			for _, b := range f.brokers {
+				if !b.Invalidate(refused) {
+					t.Fatal("the token is kept, want it to be replaced")
+				}
+				go func() {
+					value, err := b.WaitNewer(f.t.Context(), refused)
+					if err == nil {
+						err = fmt.Errorf("got %q, want no token", value)
+					}
+					results <- err
+				}()
+			}
+			f.pass(time.Second)
+		})
+		if n != 1 || len(results) != len(f.brokers) {
+			t.Errorf("%d of %d requests have an answer after %d token requests, want all after 1", len(results), len(f.brokers), n)
+		}
+		for range len(results) {
+			_ = noToken(t, <-results) // it has a reason
+		}
+	})
+}
+
+// An API that refuses every token costs one token request in ten seconds, of all brokers together.
+func TestPermanent401OfFleetIsNoStorm(t *testing.T) {
+	inBubble(t, 300*time.Second, func(f *fleet) {
+		f.at(20 * time.Second)
+		n := f.requestsDuring(func() {
+			for range 600 {
+				for _, b := range f.brokers {
+					if sent, ok := b.Current(); ok {
+						b.Invalidate(sent)
+					}
+				}
+				f.pass(100 * time.Millisecond)
+			}
+		})
+		if n < 5 || n > 7 {
+			t.Errorf("got %d requests in a minute, want fewer", n)
+		}
+	})
+}
+
+func TestMinimumAgeCountsFromTokenRequest(t *testing.T) {
+	inBubble(t, 300*time.Second, func(f *fleet) {
+		f.at(5 * time.Second)
+		late := f.add(func(*tokensource.Config) {})
+		f.at(9900 * time.Millisecond)
+		sent, ok := late.Current()
+		if !ok || late.Invalidate(sent) || f.brokers[3].Invalidate(sent) {
+			t.Errorf("%v: a token younger than 10 s is dropped", ok)
+		}
+		f.at(10200 * time.Millisecond)
+		if !late.Invalidate(sent) {
+			t.Error("a token older than 10 s is kept")
+		}
+	})
+}

@@ -1,0 +1,108 @@
+package tokensource
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"time"
+)
+
+// parseTokenResponse returns the token in the body of a response. date is when the response was made, by the login server's clock;
+// zero if that is unknown. The errors complete the sentence "the login server did not return a token response:", and quote
+// nothing of the body.
+func parseTokenResponse(body []byte, date time.Time) (*token, error) {
+	var response struct {
+		AccessToken string          `json:"access_token"`
+		TokenType   *string         `json:"token_type"`
+		ExpiresIn   json.RawMessage `json:"expires_in"` // a number, but some servers send a string
+		Error       string          `json:"error"`
+	}
+	switch err := json.Unmarshal(body, &response); {
+	case err != nil:
+		return nil, errors.New(describeBody(body))
+	case response.Error != "":
+		return nil, errors.New("it is the error " + knownErrorCode(response.Error))
+	case response.AccessToken == "":
+		return nil, errors.New("it has no access_token")
+	case !isB64Token(response.AccessToken):
+		return nil, errors.New("its access_token contains invalid characters (RFC 6750 section 2.1)")
+	case response.TokenType != nil && !strings.EqualFold(*response.TokenType, "Bearer"):
+		return nil, errors.New("its token_type is not Bearer")
+	}
+	claims := parseClaims(response.AccessToken)
+	fresh := &token{authorization: "Bearer " + response.AccessToken, lifetime: tokenLifetime(response.ExpiresIn, claims)}
+	fresh.heldBack.Store(int64(claims.delay(date)))
+	return fresh, nil
+}
+
+// isB64Token reports whether s is a b64token of RFC 6750 section 2.1: 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+"
+// / "/" ) *"=". Anything else, above all a line break, could change the request that the token is put into.
+func isB64Token(s string) bool {
+	body := strings.TrimRight(s, "=")
+	if body == "" {
+		return false
+	}
+	for i := range len(body) {
+		switch c := body[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~+/", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// tokenLifetime returns how long a token is valid according to its response: expires_in as a number or a numeric
+// string, zero or less meaning that it has expired; if it is missing or not a number, the token's own exp − iat (a
+// difference, so the server's clock does not matter); otherwise five minutes. It never returns more than a day.
+func tokenLifetime(expiresIn json.RawMessage, claims claims) time.Duration {
+	var text json.Number
+	seconds, known := 0.0, false
+	if json.Unmarshal(expiresIn, &text) == nil && text != "" {
+		seconds, _ = text.Float64() // 1e999 is out of range: Float64 returns an error and +Inf, which is capped below
+		known = true
+	}
+	if !known && claims.IssuedAt > 0 {
+		seconds = claims.Expires - claims.IssuedAt
+		known = seconds >= 1
+	}
+	switch {
+	case !known:
+		return defaultLifetime
+	case seconds >= maxLifetime.Seconds():
+		return maxLifetime
+	}
+	return time.Duration(math.Floor(max(0, seconds))) * time.Second
+}
+
+// claims are those of a JWT (RFC 7519 section 4.1) that matter here, in seconds.
+type claims struct {
+	Expires   float64 `json:"exp"`
+	IssuedAt  float64 `json:"iat"`
+	NotBefore float64 `json:"nbf"`
+}
+
+// parseClaims returns the claims of a JWT. It does not verify the signature: the token came over TLS from the server that
+// issued it. It returns zero claims if the token is not a JWT.
+func parseClaims(accessToken string) (parsed claims) {
+	segments := strings.Split(accessToken, ".")
+	if len(segments) != 3 {
+		return claims{}
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(segments[1])
+	if err != nil || json.Unmarshal(payload, &parsed) != nil {
+		return claims{}
+	}
+	return parsed
+}
+
+// delay returns how long after date a token with these claims becomes valid.
+func (c claims) delay(date time.Time) time.Duration {
+	if date.IsZero() {
+		return 0
+	}
+	seconds := c.NotBefore - float64(date.Unix())
+	return time.Duration(max(0, min(seconds, maxLifetime.Seconds())) * float64(time.Second))
+}
