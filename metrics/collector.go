@@ -16,6 +16,9 @@ var (
 	deniedDesc = newDesc("requests_denied_total",
 		"Requests that the broker refused, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app uses a host name missing from BROKER_ALLOWED_HOSTS; of key, that an app has a wrong access key; of rule, that an app needs more than BROKER_ALLOW permits; of malformed or path, that an app sends invalid HTTP or that an attacker probes the broker; of connections, that slow clients occupy all connections.",
 		"reason")
+	passedDesc = newDesc("requests_passed_total",
+		"Requests and tunnels that passed through to a host in BROKER_PASS_HOSTS, by outcome. They are not in requests_total. A rise of failed concerns those hosts, or the connection to them; of refused, an app that asks for addresses of this machine or of a cloud's metadata service.",
+		"outcome")
 )
 
 // requestCollector exports the counts of requests.
@@ -26,6 +29,7 @@ func (c requestCollector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- requestsDesc
 	descs <- retriesDesc
 	descs <- deniedDesc
+	descs <- passedDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -45,6 +49,9 @@ func (c requestCollector) Collect(ch chan<- prometheus.Metric) {
 	})
 	for reason, count := range c.Denied() {
 		send(deniedDesc, count, reason)
+	}
+	for outcome, counter := range c.passed {
+		send(passedDesc, counter.Load(), outcome)
 	}
 }
 

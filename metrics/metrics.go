@@ -28,8 +28,9 @@ type Config struct {
 	InFlight func() int64
 	// UnsafeListen reports whether other machines can use the broker without authentication.
 	UnsafeListen func() bool
-	// DenialReasons are all reasons for refusing a request; RetryOutcomes are all outcomes of a retry.
-	DenialReasons, RetryOutcomes []string
+	// DenialReasons are all reasons for refusing a request; RetryOutcomes are all outcomes of a retry; PassOutcomes are all outcomes
+	// of what passes through.
+	DenialReasons, RetryOutcomes, PassOutcomes []string
 }
 
 // Metrics has all counters of a broker: /metrics exports them, and the status page reads the same ones. All methods may be called
@@ -40,7 +41,7 @@ type Metrics struct {
 	requestDuration  *prometheus.HistogramVec
 	upstreamDuration *prometheus.HistogramVec
 	retryIndex       map[string]int            // of account.retries by outcome
-	denied           map[string]*atomic.Uint64 // by reason
+	denied, passed   map[string]*atomic.Uint64 // by reason, and by outcome
 	accounts         sync.Map                  // of *account by name
 }
 
@@ -55,13 +56,11 @@ func New(config Config) *Metrics {
 		upstreamDuration: newHistogram("upstream_duration_seconds",
 			"Time from sending a request to the API until its response header arrives. A rise means that the API is slow."),
 		retryIndex: map[string]int{},
-		denied:     map[string]*atomic.Uint64{},
+		denied:     newCounters(config.DenialReasons),
+		passed:     newCounters(config.PassOutcomes),
 	}
 	for i, outcome := range config.RetryOutcomes {
 		m.retryIndex[outcome] = i
-	}
-	for _, reason := range config.DenialReasons {
-		m.denied[reason] = new(atomic.Uint64)
 	}
 	m.AddAccount(NoAccount)
 	m.registry.MustRegister(
@@ -85,6 +84,15 @@ func New(config Config) *Metrics {
 
 func newDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+}
+
+// newCounters returns a counter for each value of a label, so that its series starts at 0 and rates include the first increase.
+func newCounters(values []string) map[string]*atomic.Uint64 {
+	counters := map[string]*atomic.Uint64{}
+	for _, value := range values {
+		counters[value] = new(atomic.Uint64)
+	}
+	return counters
 }
 
 func newGauge(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {

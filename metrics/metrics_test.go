@@ -24,6 +24,7 @@ func newMetrics(snapshots ...tokensource.Snapshot) *Metrics {
 		UnsafeListen:  func() bool { return true },
 		DenialReasons: []string{"host", "browser"},
 		RetryOutcomes: []string{"success", "unauthorized"},
+		PassOutcomes:  []string{"success", "failed"},
 	})
 	m.AddAccount("default")
 	return m
@@ -128,6 +129,7 @@ func TestMetricNamesAndLabels(t *testing.T) {
 		"upstream_duration_seconds": "account",
 		"requests_in_flight":        "",
 		"requests_denied_total":     "reason",
+		"requests_passed_total":     "outcome",
 		"unsafe_listen":             "",
 		"build_info":                "goversion revision version",
 	}
@@ -190,6 +192,19 @@ func TestDeniedCountsKnownReasonsOnly(t *testing.T) {
 	m.ObserveDenied("host")
 	m.ObserveDenied("host")
 	checkSeries(t, m, strings.Replace(none, `"host"} 0`, `"host"} 2`, 1), "requests_denied_total")
+}
+
+func TestPassedCountsKnownOutcomesOnly(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	m.ObservePassed("unknown")
+	m.ObservePassed("")
+	m.ObservePassed("failed")
+	checkSeries(t, m, `
+		# TYPE etrusted_broker_requests_passed_total counter
+		etrusted_broker_requests_passed_total{outcome="failed"} 1
+		etrusted_broker_requests_passed_total{outcome="success"} 0
+	`, "requests_passed_total")
 }
 
 func TestNegotiatesFormat(t *testing.T) {

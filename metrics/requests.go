@@ -96,3 +96,10 @@ func (m *Metrics) ObserveDenied(reason string) {
 		counter.Add(1)
 	}
 }
+
+// ObservePassed counts a request or a tunnel that passed through. Outcomes not in Config.PassOutcomes are ignored.
+func (m *Metrics) ObservePassed(outcome string) {
+	if counter, known := m.passed[outcome]; known {
+		counter.Add(1)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"net/url"
 	"time"
 
@@ -37,6 +38,16 @@ type RoundTripper interface {
 	RoundTrip(*http1.ClientRequest) (*http1.ClientResponse, error)
 }
 
+// PassThrough reaches the hosts whose requests and tunnels pass through. It is safe for concurrent use. The error of either method
+// wraps neterr.ErrAddressRefused or neterr.ErrLoop if the broker does not connect to the address of the host.
+type PassThrough interface {
+	// Dial opens a connection to a target, HOST:PORT.
+	Dial(ctx context.Context, target string) (net.Conn, error)
+	// RoundTrip sends a request to a server, of whose URL only scheme, host and port count, over a connection for this request
+	// only. It may change the request. The body of the response must be closed.
+	RoundTrip(server *url.URL, r *http1.ClientRequest) (*http1.ClientResponse, error)
+}
+
 // Config configures a Proxy. Fields are required unless their comment says otherwise.
 type Config struct {
 	// Upstream is the API's base URL: scheme and host, without a path.
@@ -59,6 +70,8 @@ type Config struct {
 	ExternalScheme string
 	// TunnelTLS returns the TLS configuration for the end of a tunnel to a target. It is required if Policy allows tunnels.
 	TunnelTLS func(target string) *tls.Config
+	// PassThrough is required if Policy has PassHosts.
+	PassThrough PassThrough
 	// Retry means that a request is sent once more if the API answers 401 and a newer token is available. RetryBuffer is
 	// the largest body, in bytes, that is kept for that.
 	Retry       bool
@@ -82,6 +95,8 @@ func (c *Config) validate() error {
 		return errors.New("proxy: Policy is missing")
 	case c.Policy.TunnelAllowed != nil && c.TunnelTLS == nil:
 		return errors.New("proxy: Policy allows tunnels, but TunnelTLS is missing")
+	case c.Policy.PassHosts != nil && c.PassThrough == nil:
+		return errors.New("proxy: Policy has PassHosts, but PassThrough is missing")
 	case c.RewriteLinks && c.ExternalScheme != "http" && c.ExternalScheme != "https":
 		return errors.New("proxy: ExternalScheme must be http or https")
 	case c.RetryBuffer < 0:

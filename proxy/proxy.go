@@ -63,6 +63,9 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 		return
 	}
 	switch {
+	case decision.Pass:
+		x.passThrough()
+		return
 	case r.Method == http.MethodConnect:
 		x.openTunnel()
 		return

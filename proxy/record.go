@@ -20,8 +20,8 @@ type RequestRecord struct {
 	// was known.
 	Account string
 	Method  string // as the app sent it: any token
-	// Path is percent-encoded, and so is plain ASCII; empty for CONNECT and for malformed requests. It has no query, which may
-	// contain personal data.
+	// Path is percent-encoded, and so is plain ASCII; empty for CONNECT, for malformed requests, and for those that pass through to
+	// other hosts. It has no query, which may contain personal data.
 	Path string
 	// RequestID is the first 128 bytes of X-Request-Id, from the app or from Config.RequestID; empty without an ID.
 	RequestID string
@@ -38,6 +38,8 @@ type RequestRecord struct {
 	Answer  *problem.Problem
 	// Retry is the outcome of the retry after a 401; empty if there was no reason for one.
 	Retry RetryOutcome
+	// Passed is the outcome of a request or a tunnel that passes through; empty for others.
+	Passed PassOutcome
 	// Bytes counts the bytes of the response body that were sent to the app.
 	Bytes int64
 	// Broken means that a response was begun but not completed.

@@ -6,18 +6,18 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// outboundFields returns the fields of the request to the API, in the order and case of the app's: without those for one
-// connection only, without the app's own credentials, and with the broker's. Connection cannot remove what is set here.
-func (x *exchange) outboundFields(authorization string) http1.Fields {
+// outboundFields returns the fields of a request to a host, in the order and case of the app's, without those for one connection
+// only. If authorization is not empty, it replaces the app's own credentials. Connection cannot remove what is set here.
+func (x *exchange) outboundFields(host, authorization string) http1.Fields {
 	out := x.fields[:0]
-	host, expects := x.proxy.config.Upstream.Host, x.request.ExpectContinue
+	expects := x.request.ExpectContinue
 	hasHost, hasAuthorization, hasTE := false, false, false
 	links := x.links // the request may be sent twice
 	for _, field := range x.r.Fields {
 		switch name := field.Name; {
 		case http1.EqualFold(name, "Host"):
 			hasHost, field.Value = true, host
-		case http1.EqualFold(name, "Authorization"):
+		case http1.EqualFold(name, "Authorization") && authorization != "":
 			if hasAuthorization {
 				continue
 			}
@@ -44,7 +44,7 @@ func (x *exchange) outboundFields(authorization string) http1.Fields {
 	if !hasHost {
 		out.Add("Host", host)
 	}
-	if !hasAuthorization {
+	if !hasAuthorization && authorization != "" {
 		out.Add("Authorization", authorization)
 	}
 	if x.generatedID != "" && !x.drop.has(requestIDHeader) {

@@ -95,19 +95,25 @@ func (x *exchange) newerToken(rejected string) (string, bool) {
 
 // sendUpstream sends the request once.
 func (x *exchange) sendUpstream(authorization string) (*http1.ClientResponse, error) {
-	request := &x.request
-	request.Method, request.Target, request.Caller = x.r.Method, x.route.apiTarget, x.r
-	x.body.setOn(request)
-	request.Fields = x.outboundFields(authorization)
+	request := x.outboundRequest(x.route.apiTarget, x.proxy.config.Upstream.Host, authorization)
 	request.Repeatable = request.Stream == nil && isIdempotent(x.r.Method, x.r.Fields)
-	request.OnInformational = x
-	if request.ExpectContinue {
-		request.OnInformational = nil // the body's reader may write "100 Continue" at the same time
-	}
 	began := time.Now()
 	response, err := x.proxy.config.UpstreamClient.RoundTrip(request)
 	x.record.Upstream += time.Since(began)
 	return response, err
+}
+
+// outboundRequest returns the app's request as it is sent to a host. It is valid until the next call.
+func (x *exchange) outboundRequest(target, host, authorization string) *http1.ClientRequest {
+	request := &x.request
+	request.Method, request.Target, request.Caller = x.r.Method, target, x.r
+	x.body.setOn(request)
+	request.Fields = x.outboundFields(host, authorization)
+	request.OnInformational = x
+	if request.ExpectContinue {
+		request.OnInformational = nil // the body's reader may write "100 Continue" at the same time
+	}
+	return request
 }
 
 // isIdempotent reports whether a request without a streamed body may be sent again if its connection fails: RFC 9110 section

@@ -69,6 +69,15 @@ func (route *parsedRoute) parseAbsolute(target string) {
 	}
 }
 
+// authority returns the host, and for a URL always with its port.
+func (route *parsedRoute) authority() string {
+	port := map[string]string{"http": ":80", "https": ":443"}[route.absoluteScheme]
+	if strings.LastIndexByte(route.host, ':') > strings.LastIndexByte(route.host, ']') { // the colons of an IPv6 address are in brackets
+		return route.host
+	}
+	return route.host + port
+}
+
 // splitAccount splits the account off a target: /@NAME/… is sent to the API as /… with NAME's token.
 func splitAccount(target string) (account, rest string, hasAccount bool) {
 	name, hasAccount := strings.CutPrefix(target, "/@")
@@ -107,7 +116,7 @@ func placeholderToken(fields http1.Fields) (placeholder tokenendpoint.Token, ok 
 func (x *exchange) accessRequest() access.Request {
 	return access.Request{
 		Method:          x.r.Method,
-		Host:            x.route.host,
+		Host:            x.route.authority(),
 		AbsoluteForm:    x.route.absoluteScheme != "",
 		Target:          x.route.target,
 		APITarget:       x.route.apiTarget,

@@ -130,6 +130,10 @@ func TestReportsInvalidVariableWithoutItsValue(t *testing.T) {
 		{"URL as a host", []string{"BROKER_ALLOWED_HOSTS=https://CANARY"}, "BROKER_ALLOWED_HOSTS", "without scheme"},
 		{"empty host", []string{"BROKER_ALLOWED_HOSTS=CANARY,,b"}, "BROKER_ALLOWED_HOSTS", "host names"},
 
+		{"URL among the hosts that pass", []string{"BROKER_PASS_HOSTS=a.example,https://CANARY"}, "BROKER_PASS_HOSTS", "without a scheme"},
+		{"wildcard within a host that passes", []string{"BROKER_PASS_HOSTS=CANARY.*.example"}, "BROKER_PASS_HOSTS", "*.example.com"},
+		{"number that could be an address among the hosts that pass", []string{"BROKER_PASS_HOSTS=127.1"}, "BROKER_PASS_HOSTS", "must be hosts"},
+
 		{"wait is no duration", []string{"BROKER_TOKEN_WAIT=CANARY"}, "BROKER_TOKEN_WAIT", "duration such as 10s"},
 		{"wait has no unit", []string{"BROKER_TOKEN_WAIT=10"}, "BROKER_TOKEN_WAIT", "duration such as 10s"},
 		{"wait is negative", []string{"BROKER_TOKEN_WAIT=-1s"}, "BROKER_TOKEN_WAIT", "negative"},
@@ -215,7 +219,7 @@ func TestReportsAllProblemsAtOnce(t *testing.T) {
 		"BROKER_ALLOW=CANARY-pattern", "BROKER_ACCESS_KEY=CANARY-key", "BROKER_ACCESS_KEY_FILE=CANARY-key-file",
 		"BROKER_TLS_CERT_FILE=CANARY-cert-file", "BROKER_TLS_KEY_FILE=CANARY-tls-key-file", "BROKER_TLS_CLIENT_CA_FILE=CANARY-ca-file",
 		"BROKER_REWRITE_LINKS=CANARY-links", "BROKER_TOKEN_ENDPOINT=CANARY-token-endpoint", "BROKER_INTERCEPT_CA_DIR=CANARY-ca-folder",
-		"BROKER_INTERCEPT_LISTEN=CANARY-intercept", "BROKER_UPSTREAM_RESOLVER=CANARY-resolver",
+		"BROKER_PASS_HOSTS=https://CANARY-pass", "BROKER_INTERCEPT_LISTEN=CANARY-intercept", "BROKER_UPSTREAM_RESOLVER=CANARY-resolver",
 		"BROKER_TOKEN_STORE=CANARY-store", "BROKER_TOKEN_STORE_FILE=CANARY-store-file",
 		"BROKER_ACCESS_LOG=CANARY-access-log", "BROKER_PPROF=CANARY-profiles",
 	}

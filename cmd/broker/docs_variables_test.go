@@ -32,7 +32,7 @@ var variableGroups = []variableGroup{
 	{"BROKER_REPLAY_401", "When the API rejects a token",
 		"If a token is revoked early, the broker replaces it and retries the request once, if it kept the body."},
 	{"BROKER_REWRITE_LINKS", "Unchanged apps",
-		"Set `BROKER_REWRITE_LINKS=false` for an app that stores links, or sends them back to the API."},
+		"Set `BROKER_REWRITE_LINKS=false` for an app that stores links, or sends them back to the API. A wildcard in `BROKER_PASS_HOSTS` covers the ports 443 and 80, unless it has a port; a name or an address covers every port. `*.example.com` does not cover `example.com`. The API and the login server never pass through, nor do the broker's own listeners. `BROKER_ALLOW` is about the API only. Loopback, link-local, multicast and cloud metadata addresses pass only if they are in the list as addresses. With `HTTPS_PROXY` or `HTTP_PROXY`, that proxy resolves the names, and the broker can check only hosts that are addresses."},
 	{"BROKER_ACCESS_LOG", "Logs and profiles",
 		"The log goes to standard error. What each line means: [troubleshooting.md](troubleshooting.md)."},
 }
@@ -90,7 +90,7 @@ may be a misplaced secret: long words, text with unusual characters, paths that 
 
 | variable | meaning |
 |---|---|
-| `+"`HTTPS_PROXY`, `NO_PROXY`"+` | the proxy for connections to eTrusted, and the hosts that need no proxy |
+| `+"`HTTPS_PROXY`, `NO_PROXY`"+` | the proxy for connections to eTrusted and to `+"`BROKER_PASS_HOSTS`"+` (`+"`HTTP_PROXY`"+` for their http URLs), and the hosts that need no proxy |
 | `+"`SSL_CERT_FILE`"+` | a bundle of CA certificates that replaces the machine's |
 | `+"`GOMEMLIMIT`"+` | where memory is limited, set it a little below the limit: `+"`112MiB`"+` of 128 |
 | `+"`GOMAXPROCS`"+` | how many cores to use; by default all, or as many as the container may use |

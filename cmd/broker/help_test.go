@@ -171,13 +171,14 @@ func TestConfigShowsValuesAndSources(t *testing.T) {
 			"BROKER_LOG_FORMAT":           {"-", "-", ""},
 		}},
 		{"from the environment", append([]string{
-			"ETRUSTED_API_URL=http://localhost:1", "ETRUSTED_SCOPES=a  b", "BROKER_TOKEN_WAIT=90s", "BROKER_ALLOWED_HOSTS=a,b",
+			"ETRUSTED_API_URL=http://localhost:1", "ETRUSTED_SCOPES=a  b", "BROKER_TOKEN_WAIT=90s", "BROKER_ALLOWED_HOSTS=a,b", "BROKER_PASS_HOSTS=*.example.com, *:8443",
 			"BROKER_ADMIN_LISTEN=", "BROKER_LOG_LEVEL=debug", "BROKER_LISTEN=",
 		}, credentials...), exitOK, nil, map[string]configRow{
 			"ETRUSTED_API_URL":     {"http://localhost:1", "environment", ""},
 			"ETRUSTED_SCOPES":      {"a b", "environment", ""},
 			"BROKER_TOKEN_WAIT":    {"1m30s", "environment", ""},
 			"BROKER_ALLOWED_HOSTS": {"a,b", "environment", ""},
+			"BROKER_PASS_HOSTS":    {"*.example.com,*:8443", "environment", ""},
 			"BROKER_ADMIN_LISTEN":  {"-", "environment", ""},
 			"BROKER_LOG_LEVEL":     {"debug", "environment", ""},
 			"BROKER_LISTEN":        {"127.0.0.1:8080", "default", ""}, // empty is unset, except for BROKER_ADMIN_LISTEN

@@ -72,6 +72,9 @@ func runCommand(ctx context.Context, i invocation) int {
 		}
 		defer func() { _ = os.RemoveAll(dir) }() // at worst, it stays
 		i.environ = append(i.environ, "BROKER_INTERCEPT_CA_DIR="+dir)
+		if command.get("BROKER_PASS_HOSTS") == "" {
+			i.environ = append(i.environ, "BROKER_PASS_HOSTS=*") // COMMAND may use other hosts too
+		}
 	}
 	i.environ = append(i.environ, "BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_INTERCEPT_LISTEN=")
 	c, ok := i.configured()

@@ -133,6 +133,21 @@ func TestRunIntercepts(t *testing.T) {
 	}
 }
 
+// With -intercept, other hosts pass through, unless the configuration says which.
+func TestRunPassesOtherHostsThrough(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("needs curl")
+	}
+	for hosts, want := range map[string]string{"": "address-refused", "other.example": "target-not-allowed"} {
+		environ := brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_PASS_HOSTS="+hosts)
+		code, stdout, stderr := invokeRun(t, environ, "-intercept", "--", "sh", "-c", `curl --silent --show-error --proxy "$HTTPS_PROXY" http://169.254.169.254/`)
+		if code != exitOK || !strings.Contains(stdout, want) {
+			t.Errorf("BROKER_PASS_HOSTS=%s: got %d, %s %s, want a refusal %s", hosts, code, stdout, stderr, want)
+		}
+	}
+}
+
 // The signals of a process reach the command, which may take its time to end.
 func TestRunForwardsSignals(t *testing.T) {
 	t.Parallel()

@@ -60,11 +60,12 @@ type Config struct {
 	Replay401    bool  `env:"BROKER_REPLAY_401" envDefault:"true" help:"retry once if the API answers 401 and a newer token is available"`
 	ReplayBuffer int64 `env:"BROKER_REPLAY_BUFFER" envDefault:"65536" help:"largest body (bytes) kept for that retry"`
 
-	RewriteLinks     bool   `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite API URLs in responses to the URL that the app used"`
-	TokenEndpoint    bool   `env:"BROKER_TOKEN_ENDPOINT" envDefault:"true" help:"answer the app's own token requests with a placeholder token"`
-	InterceptCADir   string `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a directory for the broker's own CA: enables CONNECT to the API and the login server; see the command ca"`
-	InterceptListen  string `env:"BROKER_INTERCEPT_LISTEN" shape:"address" help:"HOST:PORT, usually localhost:443: answer there as the API and the login server, for apps whose name resolution leads to the broker; needs BROKER_INTERCEPT_CA_DIR"`
-	UpstreamResolver string `env:"BROKER_UPSTREAM_RESOLVER" shape:"address" help:"IP or IP:PORT of a DNS server for the addresses of the API and the login server, if the system's resolver leads to the broker itself"`
+	RewriteLinks     bool     `env:"BROKER_REWRITE_LINKS" envDefault:"true" help:"rewrite API URLs in responses to the URL that the app used"`
+	TokenEndpoint    bool     `env:"BROKER_TOKEN_ENDPOINT" envDefault:"true" help:"answer the app's own token requests with a placeholder token"`
+	InterceptCADir   string   `env:"BROKER_INTERCEPT_CA_DIR" shape:"path" help:"a directory for the broker's own CA: enables CONNECT to the API and the login server; see the command ca"`
+	InterceptListen  string   `env:"BROKER_INTERCEPT_LISTEN" shape:"address" help:"HOST:PORT, usually localhost:443: answer there as the API and the login server, for apps whose name resolution leads to the broker; needs BROKER_INTERCEPT_CA_DIR"`
+	UpstreamResolver string   `env:"BROKER_UPSTREAM_RESOLVER" shape:"address" help:"IP or IP:PORT of a DNS server for the addresses of the API and the login server, if the system's resolver leads to the broker itself"`
+	PassHosts        []string `env:"BROKER_PASS_HOSTS" shape:"hosts" envSeparator:"," help:"other hosts that an app may reach with the broker as its proxy, comma-separated: HOST, *.example.com or *, each with or without a port; their requests and tunnels pass through without a token"`
 
 	AccessLog bool          `env:"BROKER_ACCESS_LOG" envDefault:"false" help:"one log line per request, with a request ID that the API receives too; never with a query or other headers"`
 	LogLevel  zapcore.Level `env:"BROKER_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
@@ -148,6 +149,8 @@ func Load(environ []string) (Config, []Error) {
 	c.Resolver, err = parseResolver(c.UpstreamResolver)
 	check("BROKER_UPSTREAM_RESOLVER", err)
 	check("BROKER_ALLOWED_HOSTS", checkHosts(c.AllowedHosts))
+	_, err = access.ParsePassHosts(c.PassHosts)
+	check("BROKER_PASS_HOSTS", err)
 	if len(c.Allow) > 0 {
 		_, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)

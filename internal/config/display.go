@@ -57,7 +57,7 @@ var displayable = map[string]func(text string) bool{
 		return err == nil && hasOnlyWords(text)
 	},
 	"address":  IsDisplayableAddress,
-	"hosts":    hasOnlyWords,
+	"hosts":    func(text string) bool { return hasOnlyWords(strings.TrimPrefix(text, "*")) },
 	"patterns": hasOnlyWords,
 	// Scopes, such as reviews:read, are checked nowhere, so even a short word may be a secret, unless it is of lower-case
 	// letters only.

@@ -31,6 +31,8 @@ type Dialer struct {
 	// supported. A nil Proxy means no proxy. A tunnel is used for http URLs too: these are allowed for loopback addresses only,
 	// for which the environment names no proxy.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Via, if not empty, is that field (RFC 9110 section 7.6.3) of a CONNECT to an HTTP proxy.
+	Via string
 	// Network opens the TCP connections. It is required.
 	Network *Network
 	// TLS is the configuration for TLS, to which Dial adds the name of the server, HTTP/1.1 and TLS 1.2 as the least. nil means
@@ -81,21 +83,23 @@ func (d *Dialer) tunnel(ctx context.Context, through *url.URL, target string) (n
 			return nil, proxyError(err)
 		}
 	}
-	if err := requestTunnel(ctx, conn, through, target); err != nil {
+	if err := d.requestTunnel(ctx, conn, through, target); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
 	return conn, nil
 }
 
-func requestTunnel(ctx context.Context, conn net.Conn, through *url.URL, target string) error {
+func (d *Dialer) requestTunnel(ctx context.Context, conn net.Conn, through *url.URL, target string) error {
 	_ = conn.SetDeadline(time.Now().Add(timeout))
 	// A deadline in the past ends a blocked read or write.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	fields := http1.Fields{{Name: "Host", Value: target}}
-	if user := through.User; user != nil {
-		password, _ := user.Password()
-		fields.Add("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password)))
+	if credentials := ProxyAuthorization(through); credentials != "" {
+		fields.Add("Proxy-Authorization", credentials)
+	}
+	if d.Via != "" {
+		fields.Add("Via", d.Via)
 	}
 	status, err := http1.Connect(conn, target, fields)
 	switch {
@@ -107,6 +111,15 @@ func requestTunnel(ctx context.Context, conn net.Conn, through *url.URL, target 
 		return &neterr.ProxyRefusedError{Status: status}
 	}
 	return conn.SetDeadline(time.Time{})
+}
+
+// ProxyAuthorization returns the field of that name for an HTTP proxy; empty if the proxy's URL has no user.
+func ProxyAuthorization(through *url.URL) string {
+	if through.User == nil {
+		return ""
+	}
+	password, _ := through.User.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(through.User.Username()+":"+password))
 }
 
 // dialSOCKS connects through a SOCKS5 proxy: RFC 1928. The proxy resolves the host name.

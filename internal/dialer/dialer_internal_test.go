@@ -38,7 +38,7 @@ func TestTunnelHasTimeLimit(t *testing.T) {
 			}
 		}()
 		start := time.Now()
-		err := requestTunnel(context.Background(), near, &url.URL{}, "example.com:443")
+		err := new(Dialer).requestTunnel(context.Background(), near, &url.URL{}, "example.com:443")
 		if took := time.Since(start); err == nil || took != 10*time.Second {
 			t.Errorf("got %v after %s, want an error after 10 s", err, took)
 		}

@@ -30,10 +30,13 @@ type Network struct {
 	// Listeners are the addresses at which this program accepts connections. It does not connect to them: a hosts file or a
 	// network alias has sent a server's name to the program itself.
 	Listeners []net.Addr
+	// Refused, if not nil, reports whether no connection may be opened to an address. It is asked about each address to which a host
+	// name leads.
+	Refused func(netip.Addr) bool
 }
 
 // DialContext connects to a host and port, like that of net.Dialer. Its error wraps neterr.ErrLoop if the address is one of
-// Listeners.
+// Listeners, and neterr.ErrAddressRefused if it is Refused.
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := n.connect(ctx, network, address)
 	if socket, ok := conn.(*net.TCPConn); ok {
@@ -43,7 +46,7 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 }
 
 func (n *Network) connect(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second, Control: n.refuseListeners}
+	dialer := net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second, Control: n.control}
 	host, port, err := net.SplitHostPort(address)
 	isHost := func(one string) bool { return strings.EqualFold(one, host) }
 	if err != nil || n.Resolver == nil || !slices.ContainsFunc(n.Hosts, isHost) {
@@ -121,16 +124,25 @@ func dialAny(ctx context.Context, dialer *net.Dialer, network string, addresses 
 	return nil, failed
 }
 
-// refuseListeners is for the field Control of net.Dialer: it is called before each attempt, with the address.
-func (n *Network) refuseListeners(_, address string, _ syscall.RawConn) error {
+// control is for the field Control of net.Dialer: it is called before each attempt, with the address. What is checked here is what
+// is connected to, so a name server cannot answer differently in between.
+func (n *Network) control(_, address string, _ syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return nil // not an address: net.Dialer does not call it with one
 	}
+	return n.Check(target)
+}
+
+// Check returns the error of DialContext for an address to which it does not connect; nil for others.
+func (n *Network) Check(target netip.AddrPort) error {
 	for _, listener := range n.Listeners {
 		if own, ok := addrPort(listener); ok && own.Port() == target.Port() && reaches(target.Addr(), own.Addr()) {
 			return neterr.ErrLoop
 		}
+	}
+	if n.Refused != nil && n.Refused(target.Addr()) {
+		return neterr.ErrAddressRefused
 	}
 	return nil
 }

@@ -35,6 +35,24 @@ func listen(t *testing.T, address string) net.Listener {
 	return l
 }
 
+// What is checked is the address to which a connection is about to be opened, not the name.
+func TestDoesNotConnectToRefusedAddresses(t *testing.T) {
+	l := listen(t, "127.0.0.1:0")
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	for _, refused := range []bool{true, false} {
+		n := &dialer.Network{Refused: func(address netip.Addr) bool { return refused && address.Unmap().IsLoopback() }}
+		for _, host := range []string{"127.0.0.1", "localhost", "::ffff:127.0.0.1"} {
+			conn, err := n.DialContext(t.Context(), "tcp", net.JoinHostPort(host, port))
+			if conn != nil {
+				_ = conn.Close()
+			}
+			if errors.Is(err, neterr.ErrAddressRefused) != refused || (err == nil) == refused {
+				t.Errorf("%s, refused=%t: got %v", host, refused, err)
+			}
+		}
+	}
+}
+
 func TestDoesNotConnectToItsOwnListeners(t *testing.T) {
 	loopback, everywhere, other := listen(t, "127.0.0.1:0"), listen(t, "0.0.0.0:0"), listen(t, "127.0.0.1:0")
 	n := &dialer.Network{Listeners: []net.Addr{loopback.Addr(), everywhere.Addr(), &net.UnixAddr{Name: "/run/x"}}}

@@ -50,6 +50,7 @@ func (b *broker) logRequest(report proxy.RequestRecord) {
 		zap.String("denied", string(report.Denied)),
 		zap.String("problem", report.Problem),
 		zap.String("retry", string(report.Retry)),
+		zap.String("passed", string(report.Passed)),
 	} {
 		if field.String != "" {
 			fields = append(fields, field)

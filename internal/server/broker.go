@@ -33,6 +33,7 @@ type broker struct {
 	admin    *http.Server
 	reloader *credentialReloader
 	ca       *localca.CA // nil if CONNECT is not allowed
+	pass     *passThrough
 	limits   limits
 	denied   deniedLog
 	draining atomic.Bool
@@ -65,6 +66,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		UnsafeListen:  b.unsafe.Load,
 		DenialReasons: toStrings(access.Reasons[:]),
 		RetryOutcomes: toStrings(proxy.RetryOutcomes[:]),
+		PassOutcomes:  toStrings(proxy.PassOutcomes[:]),
 	})
 	if c.HasDefaultAccount() {
 		b.metrics.AddAccount(proxy.DefaultAccount)
@@ -77,6 +79,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
+	b.pass = newPassThrough(policy.PassHosts)
 	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,
 		UpstreamClient: toAPI,
@@ -88,6 +91,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		RewriteLinks:   c.RewriteLinks,
 		ExternalScheme: scheme(c),
 		TunnelTLS:      b.ca.TLSConfig, // not called without a CA
+		PassThrough:    b.pass,
 		Retry:          c.Replay401,
 		RetryBuffer:    c.ReplayBuffer,
 		RequestID:      requestIDs(c),

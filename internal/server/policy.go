@@ -17,7 +17,14 @@ func (b *broker) newPolicy(hosts access.Hosts) (*access.Policy, error) {
 			return nil, config.Error{Variable: "BROKER_ALLOW", Message: err.Error()}
 		}
 	}
-	policy := &access.Policy{Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.Login.Host, Keys: b.reloader.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: rules}
+	passHosts, err := access.ParsePassHosts(c.PassHosts)
+	if err != nil {
+		return nil, config.Error{Variable: "BROKER_PASS_HOSTS", Message: err.Error()}
+	}
+	policy := &access.Policy{
+		Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.Login.Host, PassHosts: passHosts,
+		Keys: b.reloader.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: rules,
+	}
 	if b.ca != nil {
 		policy.TunnelAllowed = b.ca.AllowsHost
 	}

@@ -10,15 +10,20 @@ import (
 // recordRequest logs and counts a finished request.
 func (b *broker) recordRequest(report proxy.RequestRecord) {
 	b.logRequest(report)
+	if report.Denied != "" {
+		b.denied.add(report)
+	}
+	if report.Passed != "" { // it says nothing about the API
+		b.metrics.ObservePassed(string(report.Passed))
+		b.connectionDenied(report.Denied)
+		return
+	}
 	local := isLocalResponse(report)
 	b.metrics.Observe(metrics.Request{
 		Account: report.Account, Method: report.Method, Status: report.Status, Local: local,
 		Duration: report.Duration, Upstream: report.Upstream, TraceID: report.TraceID,
 		Denied: string(report.Denied), Retry: string(report.Retry),
 	})
-	if report.Denied != "" {
-		b.denied.add(report)
-	}
 	if report.Status < 400 {
 		return
 	}
@@ -35,7 +40,7 @@ func isLocalResponse(report proxy.RequestRecord) bool {
 	return report.Status != proxy.StatusClientClosedRequest && (report.Problem != "" || report.Upstream == 0)
 }
 
-// connectionDenied counts a connection of an app that ended without a request.
+// connectionDenied counts a denial that is not of a request to the API, such as that of a connection. Without a reason it does nothing.
 func (b *broker) connectionDenied(reason access.Reason) {
 	b.metrics.ObserveDenied(string(reason))
 }

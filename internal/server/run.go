@@ -29,6 +29,7 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 	defer loop.Wait()
 	defer stopFetching()
 
+	b.pass.setListeners(l.addresses())
 	b.app.MaxConns = b.limits.app
 	failed := make(chan error, len(l.App)+len(l.Intercept)+1)
 	for _, app := range l.App {

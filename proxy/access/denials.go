@@ -52,7 +52,7 @@ var errMethodNotAllowed = denial(ReasonMethod, problem.Problem{
 	Code:   "method-not-allowed",
 	Status: http.StatusMethodNotAllowed,
 	Detail: "CONNECT and TRACE are not supported",
-	Hint:   "Use the broker as the API's base URL. TRACE would send the token back to its sender.",
+	Hint:   "Use the broker as the API's base URL. CONNECT needs BROKER_INTERCEPT_CA_DIR or BROKER_PASS_HOSTS, and TRACE would send the token back to its sender.",
 	Fields: []problem.Field{{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
 })
 
@@ -60,7 +60,7 @@ var errTargetNotAllowed = denial(ReasonTarget, problem.Problem{
 	Code:   "target-not-allowed",
 	Status: http.StatusForbidden,
 	Detail: "the request is for a host other than the API",
-	Hint:   "The broker is not a general proxy: send it requests for the API's host, or only a path.",
+	Hint:   "Send the broker requests for the API's host, or only a path; list other hosts in the app's NO_PROXY, or in BROKER_PASS_HOSTS to let their requests pass through.",
 })
 
 var errHostNotAllowed = denial(ReasonHost, problem.Problem{
@@ -128,14 +128,14 @@ const basicAuthenticate = `Basic realm="etrusted-broker", charset="UTF-8"`
 var errTunnelNotAllowed = denial(ReasonTarget, problem.Problem{
 	Code:   "tunnel-not-allowed",
 	Status: http.StatusForbidden,
-	Detail: "tunnels are allowed only to the API and its login server",
-	Hint:   "The broker is not a general proxy: list other hosts in the app's NO_PROXY, or use the broker as the proxy for these two only.",
+	Detail: "tunnels are allowed only to the API and its login server, with BROKER_INTERCEPT_CA_DIR, and to the hosts in BROKER_PASS_HOSTS",
+	Hint:   "Set the variable, or list the host in the app's NO_PROXY.",
 })
 
 var errProxyKeyMissing = denial(ReasonKey, problem.Problem{
 	Code:   "proxy-key-missing",
 	Status: http.StatusProxyAuthRequired,
-	Detail: "the request for a tunnel has no access key, or a wrong one",
+	Detail: "the request to the broker as a proxy has no access key, or a wrong one",
 	Hint:   "Put the key into the proxy's URL as the password: HTTPS_PROXY=http://app:KEY@localhost:8080.",
 	Fields: []problem.Field{{Name: "Proxy-Authenticate", Value: basicAuthenticate}},
 })

@@ -21,6 +21,9 @@ type Policy struct {
 	UpstreamHost, LoginHost string
 	// TunnelAllowed reports whether CONNECT may open a tunnel to a target; nil if it may open none.
 	TunnelAllowed func(target string) bool
+	// PassHosts are the hosts whose requests and tunnels pass through, except the API and the login server; nil if there are none.
+	// An address among them is not taken for one of the broker's own.
+	PassHosts PassHosts
 	// Keys are the access keys. A request must have one of them; nil if it needs none.
 	Keys *Keys
 	// KeyFromToken returns the access key in a bearer token; nil if the token is the key.
@@ -32,7 +35,7 @@ type Policy struct {
 // Request is what a Policy needs to know about a request. Check reads it and keeps nothing of it.
 type Request struct {
 	Method string
-	// Host is the authority of an absolute-form target, or else the value of the Host field.
+	// Host is the authority of an absolute-form target, with its port, or else the value of the Host field.
 	Host string
 	// AbsoluteForm means that the target is a URL (RFC 9112 section 3.2.2): the client uses the broker as its proxy.
 	AbsoluteForm bool
@@ -58,6 +61,8 @@ type Request struct {
 type Decision struct {
 	// Denied is why the request is not allowed; nil if it is.
 	Denied *problem.Problem
+	// Pass means that the request or tunnel is for one of PassHosts: it passes through, and gets no token.
+	Pass bool
 	// HasProxyKey means that the client uses the broker as its proxy, and has sent the access key as that proxy's.
 	HasProxyKey bool
 }
@@ -69,7 +74,9 @@ func (p *Policy) Check(r *Request) Decision {
 	case r.ClientUntrusted:
 		return Decision{Denied: errClientUntrusted}
 	case r.Method == http.MethodConnect:
-		return Decision{Denied: p.checkConnect(r)}
+		return p.checkConnect(r)
+	case r.Tunnel == nil && r.AbsoluteForm && p.isOtherHost(r):
+		return p.checkOtherHost(r)
 	}
 	if denied := p.checkSender(r); denied != nil {
 		return Decision{Denied: denied}
@@ -94,8 +101,6 @@ func (p *Policy) checkSender(r *Request) *problem.Problem {
 		return errMethodNotAllowed
 	case r.Tunnel != nil && !r.Tunnel.isFor(r.Host):
 		return errHostNotAllowed
-	case r.Tunnel == nil && r.AbsoluteForm && !p.allowsAbsoluteForm(r):
-		return errTargetNotAllowed
 	case r.Tunnel == nil && !r.AbsoluteForm && !isUnixSocket(r.LocalAddr) && !p.Hosts.Allowed(r.Host, r.LocalAddr):
 		return errHostNotAllowed
 	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
@@ -140,11 +145,6 @@ func isUnixSocket(local net.Addr) bool {
 // case-sensitive (RFC 9110 section 9.1), but a server that does not know that would send the token back.
 func isDeniedMethod(method string) bool {
 	return strings.EqualFold(method, http.MethodConnect) || strings.EqualFold(method, http.MethodTrace) || strings.EqualFold(method, "TRACK")
-}
-
-// allowsAbsoluteForm reports whether an absolute-form target names the API, the login server or this broker.
-func (p *Policy) allowsAbsoluteForm(r *Request) bool {
-	return sameHost(r.Host, p.UpstreamHost) || sameHost(r.Host, p.LoginHost) || p.Hosts.Allowed(r.Host, r.LocalAddr)
 }
 
 // isLoop reports whether a request has passed through a broker before.

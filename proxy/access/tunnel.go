@@ -2,7 +2,6 @@ package access
 
 import (
 	"etrusted-broker/internal/hostport"
-	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/http1"
 )
 
@@ -32,19 +31,24 @@ func NewTunnel(target string, fields http1.Fields) *Tunnel {
 	return &Tunnel{Target: target, ProxyAuthorization: only(fields, "Proxy-Authorization")}
 }
 
-// checkConnect decides whether a tunnel may be opened (RFC 9110 section 9.3.6).
-func (p *Policy) checkConnect(r *Request) *problem.Problem {
+// checkConnect decides whether a tunnel may be opened (RFC 9110 section 9.3.6), and whether it ends here or passes through.
+func (p *Policy) checkConnect(r *Request) Decision {
+	ends := p.TunnelAllowed != nil && p.TunnelAllowed(r.Target)
 	switch {
-	case p.TunnelAllowed == nil, r.Tunnel != nil:
-		return errMethodNotAllowed
+	case p.TunnelAllowed == nil && p.PassHosts == nil, r.Tunnel != nil:
+		return Decision{Denied: errMethodNotAllowed}
 	case IsBrowserRequest(r.Fields):
-		return errBrowserRequest
-	case !p.TunnelAllowed(r.Target):
-		return errTunnelNotAllowed
-	case p.Keys != nil && !p.hasValidKey(only(r.Fields, "Proxy-Authorization")):
-		return errProxyKeyMissing
+		return Decision{Denied: errBrowserRequest}
+	case !ends && p.PassHosts == nil:
+		return Decision{Denied: errTunnelNotAllowed}
+	case p.lacksProxyKey(r): // before the host: without the key, a client must not learn what passes through
+		return Decision{Denied: errProxyKeyMissing}
+	case isLoop(r.Fields):
+		return Decision{Denied: errLoop}
+	case !ends && !p.passes(r.Target):
+		return Decision{Denied: errTunnelNotAllowed}
 	default:
-		return nil
+		return Decision{Pass: !ends}
 	}
 }
 

@@ -19,6 +19,8 @@ type Client struct {
 	ResponseTimeout time.Duration
 	// MaxIdle is the maximum number of idle connections. 0 means 256.
 	MaxIdle int
+	// DisableKeepAlives means that a connection is used for one request only. The requests should say so, with "Connection: close".
+	DisableKeepAlives bool
 
 	pool pool
 }

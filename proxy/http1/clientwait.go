@@ -59,3 +59,16 @@ func (w *clientWait) block(read func() (int, error)) (int, error) {
 	w.received += n
 	return n, err
 }
+
+// postpone begins a new wait while another is going on. It reports false if the server has decided to close the connection.
+func (w *clientWait) postpone() bool {
+	for {
+		since := w.reading.Load()
+		if since == evictedMark {
+			return false
+		}
+		if w.reading.CompareAndSwap(since, w.clock.now()) {
+			return true
+		}
+	}
+}

@@ -34,15 +34,17 @@ type conn struct {
 	requestBody RequestBody
 	writer      ResponseWriter
 	goneWatch   goneWatch
+	passThrough atomic.Pointer[passThrough] // nil until the tunnel is opened
 }
 
 // phase is what a connection does.
 type phase uint32
 
 const (
-	phaseNew     phase = iota // it has not begun a request yet
-	phaseServing              // it has begun a request, and the response is not complete
-	phaseIdle                 // it is between two requests
+	phaseNew         phase = iota // it has not begun a request yet
+	phaseServing                  // it has begun a request, and the response is not complete
+	phaseIdle                     // it is between two requests
+	phasePassThrough              // it is a tunnel that passes through
 )
 
 func newConn(s *Server, accepted net.Conn) *conn {
@@ -162,12 +164,7 @@ func (c *conn) awaitRequest() bool {
 
 // fill reads a part of a header.
 func (c *conn) readHeader() error {
-	_, err := c.wait.block(func() (int, error) {
-		if c.buffer.bytes == nil && c.poller != nil {
-			return 0, c.poller.await(&c.buffer)
-		}
-		return 0, c.buffer.fill(c.stream)
-	})
+	_, err := c.wait.block(func() (int, error) { return 0, c.buffer.await(c.stream, c.poller) })
 	return err
 }
 
@@ -245,6 +242,9 @@ func (c *conn) endRequest() bool {
 	c.goneWatch.disarm()
 	switch {
 	case !complete:
+		return false
+	case c.passThrough.Load() != nil:
+		c.passThrough.Load().run()
 		return false
 	case c.writer.tunnel != nil:
 		return c.enterTunnel()
@@ -337,23 +337,27 @@ func closeWrite(c net.Conn) error {
 func (c *conn) close() {
 	c.goneWatch.disarm()
 	if c.writer.mustReset() {
-		if tcp, ok := socketOf(c.accepted).(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		c.evict()
-		return
+		reset(c.accepted)
 	}
 	if !c.panicked {
 		c.buffer.release()
 	}
 	_ = c.stream.Close()
+	c.closePassThrough()
 	c.server.remove(c)
+}
+
+func (c *conn) closePassThrough() {
+	if p := c.passThrough.Load(); p != nil {
+		p.close()
+	}
 }
 
 // evict closes the connection at once. To end TLS as it should be would mean to wait for a client that makes the server wait.
 // It may be called from any goroutine.
 func (c *conn) evict() {
 	_ = socketOf(c.accepted).Close()
+	c.closePassThrough()
 	c.server.remove(c)
 }
 
@@ -375,6 +379,7 @@ func (c *conn) closeIf(in phase, atLeast time.Duration) {
 	if phase(c.phase.Load()) == in && since > 0 && c.server.clock.now()-since >= int64(atLeast) && c.wait.reading.CompareAndSwap(since, evictedMark) {
 		go func() { // the end of TLS waits for a client that does not read
 			_ = c.stream.Close()
+			c.closePassThrough()
 			c.server.remove(c)
 		}()
 	}

@@ -174,7 +174,7 @@ const firstRequestTimeout = time.Second
 const idleGrace = 100 * time.Millisecond
 
 // Shutdown closes the listeners and the idle connections, lets requests in flight finish, and returns when no connection is
-// left. A new connection gets a second to begin a request. If ctx is done before, Shutdown returns its error, and connections
+// left. A new connection gets a second to begin a request, and a tunnel that passes through may be idle for 5 s. If ctx is done before, Shutdown returns its error, and connections
 // stay open.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.closeListeners()
@@ -182,9 +182,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	over, late := time.NewTimer(idleGrace), time.NewTimer(firstRequestTimeout)
 	defer over.Stop()
 	defer late.Stop()
-	for s.closeConns(func(c *conn) { c.closeIf(phaseIdle, minIdle) }) {
+	again := time.NewTicker(passThroughIdle / 5)
+	defer again.Stop()
+	closeIdle := func(c *conn) {
+		c.closeIf(phaseIdle, minIdle)
+		c.closeIf(phasePassThrough, passThroughIdle)
+	}
+	for s.closeConns(closeIdle) {
 		select {
 		case <-s.removed:
+		case <-again.C:
 		case <-over.C:
 			minIdle = 0
 		case <-late.C:

@@ -221,7 +221,7 @@ func (u *upstreamConn) Trailer() Fields { return u.body.Trailer() }
 func (u *upstreamConn) Close() error {
 	sent := u.sendError == nil && (u.bodySender == nil || u.bodySender.stop())
 	canceled := u.endExchange()
-	if sent && !canceled && !u.head.close && u.body.complete() && len(u.buffer.unread()) == 0 {
+	if sent && !canceled && !u.head.close && !u.client.DisableKeepAlives && u.body.complete() && len(u.buffer.unread()) == 0 {
 		// An idle connection keeps only what it needs.
 		u.caller, u.bodySender, u.body.trailer = nil, nil, nil
 		u.head = responseHead{ClientResponse: ClientResponse{Fields: u.head.Fields.Reuse()}}

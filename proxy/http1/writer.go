@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -219,9 +220,20 @@ func (w *ResponseWriter) Abort() { w.aborted = true }
 // OpenTunnel answers a CONNECT with 200, and continues on the same connection inside the tunnel, with TLS if the client begins
 // that: the requests that come through it have tunnel in their field Tunnel.
 func (w *ResponseWriter) OpenTunnel(config *tls.Config, tunnel any) {
+	w.tunnel, w.tunnelTLS = tunnel, config
+	w.confirmTunnel()
+}
+
+// OpenPassThrough answers a CONNECT with 200. Once the handler has returned, bytes are copied between the client and target in both
+// directions, until both have ended. target is closed then, and if the client is evicted.
+func (w *ResponseWriter) OpenPassThrough(target net.Conn) {
+	w.conn.passThrough.Store(&passThrough{w.conn, target})
+	w.confirmTunnel()
+}
+
+func (w *ResponseWriter) confirmTunnel() {
 	w.ensureBuffer()
 	w.headWritten, w.closing, w.framing = true, false, noBody
-	w.tunnel, w.tunnelTLS = tunnel, config
 	w.out = append(w.out, "HTTP/1.1 200 Connection established\r\n\r\n"...)
 }
 

@@ -40,8 +40,9 @@ type CA struct {
 }
 
 // Open returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an
-// IP address (IPv6 in brackets) and PORT defaults to 443. There must be at least one. ca.key is the whole CA: the signer's
-// key and both certificates. ca.crt is a copy of the one that apps must trust.
+// IP address (IPv6 in brackets) and PORT defaults to 443. There must be at least one. A host at port 443 is one at port 80 too:
+// some clients use CONNECT for http URLs. ca.key is the whole CA: the signer's key and both certificates. ca.crt is a copy of
+// the one that apps must trust.
 //
 // If neither file exists, Open creates both: the key with mode 0600, never wider, and the certificate with mode 0644,
 // whatever the umask. The directory must exist. Concurrent calls, in this or other processes, all return the same CA.
@@ -57,7 +58,10 @@ func Open(dir string, hosts []string) (*CA, error) {
 		if !ok {
 			return nil, fmt.Errorf("%q is not a valid host: use HOST or HOST:PORT, with a name or an IP address", text)
 		}
-		a.targets[net.JoinHostPort(host, cmp.Or(port, "443"))] = true
+		if port = cmp.Or(port, "443"); port == "443" {
+			a.targets[net.JoinHostPort(host, "80")] = true
+		}
+		a.targets[net.JoinHostPort(host, port)] = true
 		a.certificates[host] = nil
 	}
 	d, err := openDir(dir)

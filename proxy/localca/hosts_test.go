@@ -11,7 +11,7 @@ func TestAllowsHost(t *testing.T) {
 	t.Parallel()
 	a := open(t, inMemory(t), api, "Kiosk.example.:8443", "127.0.0.1:9000", "[::1]", "[2001:DB8::1]")
 	for _, target := range []string{
-		"api.etrusted.com:443", "API.Etrusted.COM:443", "api.etrusted.com.:443",
+		"api.etrusted.com:443", "API.Etrusted.COM:443", "api.etrusted.com.:443", "api.etrusted.com:80", "[::1]:80",
 		"kiosk.example:8443", "KIOSK.EXAMPLE.:8443",
 		"127.0.0.1:9000", "127.0.0.1.:9000", "[::1]:443", "[0:0::1]:443", "[2001:db8::1]:443",
 	} {
@@ -20,7 +20,7 @@ func TestAllowsHost(t *testing.T) {
 		}
 	}
 	for _, target := range []string{
-		"", ":", ":443", "api.etrusted.com", "api.etrusted.com:", "api.etrusted.com:80", "api.etrusted.com:8443",
+		"", ":", ":443", "api.etrusted.com", "api.etrusted.com:", "kiosk.example:80", "127.0.0.1:80", "api.etrusted.com:8443",
 		"api.etrusted.com:0443", "api.etrusted.com:+443", "api.etrusted.com:443 ", " api.etrusted.com:443",
 		"api.etrusted.com:65979", "api.etrusted.com:https", "api.etrusted.com:443:443", "api.etrusted.com:\u0664\u0664\u0663",
 		"api.etrusted.com..:443", ".api.etrusted.com:443", "a.api.etrusted.com:443", "etrusted.com:443",
@@ -62,8 +62,8 @@ func FuzzAllowsHost(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, target string) {
 		want := false
-		for _, allowed := range []string{"api.etrusted.com:443", "api.etrusted.com.:443", "login.etrusted.com:443", "login.etrusted.com.:443"} {
-			want = want || equalASCIIFold(target, allowed)
+		for _, allowed := range []string{"api.etrusted.com", "api.etrusted.com.", "login.etrusted.com", "login.etrusted.com."} {
+			want = want || equalASCIIFold(target, allowed+":443") || equalASCIIFold(target, allowed+":80")
 		}
 		if a.AllowsHost(target) != want {
 			t.Errorf("AllowsHost(%q) = %v, want %v", target, !want, want)

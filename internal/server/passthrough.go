@@ -1,0 +1,93 @@
+package server
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+
+	"etrusted-broker/internal/dialer"
+	"etrusted-broker/internal/hostport"
+	"etrusted-broker/internal/problem"
+	"etrusted-broker/internal/ssrf"
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/http1"
+)
+
+// passThrough reaches the hosts in BROKER_PASS_HOSTS. It implements proxy.PassThrough.
+type passThrough struct {
+	hosts access.PassHosts
+	// checked connects to no address that package ssrf refuses. unchecked is for addresses that the configuration contains: of hosts,
+	// and of the proxy in the environment. Neither connects to the broker itself.
+	checked, unchecked *dialer.Network
+}
+
+func newPassThrough(hosts access.PassHosts) *passThrough {
+	return &passThrough{hosts, &dialer.Network{Refused: ssrf.Refused}, new(dialer.Network)}
+}
+
+// setListeners sets the broker's own listeners. It must be called before the first connection.
+func (p *passThrough) setListeners(listeners []net.Addr) {
+	p.checked.Listeners, p.unchecked.Listeners = listeners, listeners
+}
+
+// Dial implements proxy.PassThrough.
+func (p *passThrough) Dial(ctx context.Context, target string) (net.Conn, error) {
+	through, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "https", Host: target}})
+	if err != nil {
+		return nil, err
+	}
+	d, err := p.dialer(&url.URL{Scheme: "http", Host: target}, through) // TLS is the app's
+	if err != nil {
+		return nil, err
+	}
+	return d.Dial(ctx)
+}
+
+// RoundTrip implements proxy.PassThrough.
+func (p *passThrough) RoundTrip(server *url.URL, r *http1.ClientRequest) (*http1.ClientResponse, error) {
+	through, err := http.ProxyFromEnvironment(&http.Request{URL: server})
+	if err != nil {
+		return nil, err
+	}
+	d, err := p.dialer(server, through)
+	if err != nil {
+		return nil, err
+	}
+	if through != nil && server.Scheme == "http" && (through.Scheme == "http" || through.Scheme == "https") {
+		// Most proxies refuse CONNECT for other ports than 443, and expect the absolute-form of RFC 9112 section 3.2.2.
+		r.Target = "http://" + server.Host + r.Target
+		if credentials := dialer.ProxyAuthorization(through); credentials != "" {
+			r.Fields.Add("Proxy-Authorization", credentials)
+		}
+		d.Server, d.Proxy = through, nil
+	}
+	client := &http1.Client{Dial: d.Dial, DisableKeepAlives: true}
+	return client.RoundTrip(r)
+}
+
+// dialer returns the dialer for a server, HOST:PORT, directly or through a proxy. The proxy resolves names itself, so behind one only
+// literal addresses can be checked.
+func (p *passThrough) dialer(server, through *url.URL) (*dialer.Dialer, error) {
+	network := p.checked
+	if p.hosts.MatchAddress(server.Host) {
+		network = p.unchecked
+	}
+	name, port, _ := hostport.Split(server.Host) // it matches a pattern, so it is valid
+	canonical := net.JoinHostPort(name, port)    // localhost with a final dot is localhost too
+	if address, err := netip.ParseAddrPort(canonical); err == nil {
+		if err := network.Check(address); err != nil {
+			return nil, err
+		}
+	}
+	if through != nil {
+		network = p.unchecked
+	}
+	return &dialer.Dialer{
+		Server:  &url.URL{Scheme: server.Scheme, Host: canonical},
+		Proxy:   func(*http.Request) (*url.URL, error) { return through, nil },
+		Network: network,
+		Via:     "1.1 " + problem.ProxyName,
+	}, nil
+}

@@ -1,0 +1,53 @@
+package access
+
+import "etrusted-broker/internal/hostport"
+
+// isOtherHost reports whether an absolute-form target names another host than the API, the login server and this broker.
+func (p *Policy) isOtherHost(r *Request) bool {
+	if sameHost(r.Host, p.UpstreamHost) || sameHost(r.Host, p.LoginHost) {
+		return false
+	}
+	return !p.Hosts.Allowed(r.Host, r.LocalAddr) || p.PassHosts.MatchAddress(r.Host)
+}
+
+// checkOtherHost decides whether an absolute-form request for another host passes through. Its path is not checked, since no rule depends on it.
+func (p *Policy) checkOtherHost(r *Request) Decision {
+	switch {
+	case isDeniedMethod(r.Method):
+		return Decision{Denied: errMethodNotAllowed}
+	case p.PassHosts == nil:
+		return Decision{Denied: errTargetNotAllowed}
+	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
+		return Decision{Denied: errBrowserRequest}
+	case p.lacksProxyKey(r):
+		return Decision{Denied: errProxyKeyMissing}
+	case !p.passes(r.Host):
+		return Decision{Denied: errTargetNotAllowed}
+	case asksForUpgrade(r.Fields):
+		return Decision{Denied: errUpgradeNotSupported}
+	case isLoop(r.Fields):
+		return Decision{Denied: errLoop}
+	case r.Target == "":
+		return Decision{Denied: errInvalidTarget}
+	default:
+		return Decision{Pass: true}
+	}
+}
+
+// lacksProxyKey reports whether an access key is required, and is not in Proxy-Authorization. Authorization is the other host's.
+func (p *Policy) lacksProxyKey(r *Request) bool {
+	return p.Keys != nil && !p.hasValidKey(only(r.Fields, "Proxy-Authorization"))
+}
+
+// passes reports whether what is for a target, HOST:PORT, passes through. The API and the login server never do: they would get
+// requests without a token, or with the app's own credentials.
+func (p *Policy) passes(target string) bool {
+	return p.PassHosts.Match(target) && !belongsTo(target, p.UpstreamHost) && !belongsTo(target, p.LoginHost)
+}
+
+// belongsTo reports whether a target is at a server's host: at its port, or at any if that is the default.
+func belongsTo(target, server string) bool {
+	name, port, _ := hostport.Split(target)
+	serverName, serverPort, ok := hostport.Split(server)
+	return ok && name == serverName && (withoutDefault(serverPort) == "" || port == serverPort)
+}

@@ -1,0 +1,84 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// passThrough copies bytes between a client that has opened a tunnel and the target of the tunnel.
+type passThrough struct {
+	conn   *conn
+	target net.Conn
+}
+
+// passThroughIdle is how long a tunnel that passes through may be idle once Shutdown has been called: an exchange that cannot be seen
+// may be waiting for its response.
+const passThroughIdle = 5 * time.Second
+
+// run copies in both directions until both have ended. An end is forwarded, so that the other direction can go on; a failure ends
+// both.
+func (p *passThrough) run() {
+	c := p.conn
+	c.setDeadline(time.Time{})
+	c.wait.reading.Store(c.wait.clock.now())
+	c.phase.Store(uint32(phasePassThrough))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.end(p.copy(c.stream, p.target, newSocketPoller(p.target), new(buffer)))
+	}()
+	p.end(p.copy(p.target, c.stream, c.poller, &c.buffer)) // begins with what came with the CONNECT
+	<-ended
+}
+
+// copy copies from one connection to another up to the end, beginning with what b holds.
+func (p *passThrough) copy(to, from net.Conn, poller socketPoller, b *buffer) error {
+	defer b.release()
+	for {
+		if len(b.unread()) == 0 {
+			switch err := b.await(from, poller); {
+			case errors.Is(err, io.EOF):
+				return closeWrite(to)
+			case err != nil:
+				return err
+			}
+		}
+		if !p.conn.wait.postpone() {
+			return errEvicted
+		}
+		if _, err := to.Write(b.unread()); err != nil {
+			return err
+		}
+		b.release()
+	}
+}
+
+// end ends both directions after a failure. The peers must not take it for the end of a response, unless the server itself has
+// ended the tunnel.
+func (p *passThrough) end(failure error) {
+	switch {
+	case failure == nil:
+	case errors.Is(failure, net.ErrClosed):
+		p.close()
+	default:
+		reset(p.conn.accepted)
+		reset(p.target)
+	}
+}
+
+// close ends both directions. It may be called from any goroutine.
+func (p *passThrough) close() {
+	_ = socketOf(p.conn.accepted).Close()
+	_ = socketOf(p.target).Close()
+}
+
+// reset closes a connection so that its peer does not see a clean end.
+func reset(conn net.Conn) {
+	socket := socketOf(conn)
+	if tcp, ok := socket.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = socket.Close()
+}

@@ -1,0 +1,106 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"etrusted-broker/internal/neterr"
+	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy/access"
+)
+
+// PassOutcome is the outcome of a request or a tunnel that passes through: a closed set, used as the label of a metric.
+type PassOutcome string
+
+// The outcomes of what the policy lets pass through.
+const (
+	PassSuccess      PassOutcome = "success"       // a tunnel was opened, or the host has answered
+	PassRefused      PassOutcome = "refused"       // the address of the host is not one to which the broker connects
+	PassFailed       PassOutcome = "failed"        // the host was not reached, or its response is broken
+	PassClientClosed PassOutcome = "client_closed" // the client went away, or its body is broken
+)
+
+// PassOutcomes lists all outcomes.
+var PassOutcomes = [...]PassOutcome{PassSuccess, PassRefused, PassFailed, PassClientClosed}
+
+// passThrough serves a request for another host, without a token. Nothing that tells about the host is recorded.
+func (x *exchange) passThrough() {
+	x.record.Path, x.generatedID = "", ""
+	pass := x.passRequest
+	if x.r.Method == http.MethodConnect {
+		pass = x.passTunnel
+	}
+	failed := pass()
+	if failed != nil {
+		x.respond(failed)
+	}
+	x.record.Passed = x.passOutcome(failed)
+}
+
+// passTunnel opens a tunnel that the broker does not look into.
+func (x *exchange) passTunnel() *problem.Problem {
+	target, err := x.proxy.config.PassThrough.Dial(x.r.Context(), x.r.Target)
+	if err != nil {
+		return x.passFailure(err)
+	}
+	x.record.Status = http.StatusOK
+	x.w.OpenPassThrough(target)
+	return nil
+}
+
+// passRequest forwards an absolute-form request, with the app's own credentials.
+func (x *exchange) passRequest() *problem.Problem {
+	if broken := x.body.read(); broken != nil {
+		return broken
+	}
+	request := x.outboundRequest(x.route.target, x.route.host, "")
+	request.Fields.Add("Connection", "close")
+	response, err := x.proxy.config.PassThrough.RoundTrip(&url.URL{Scheme: x.route.absoluteScheme, Host: x.route.authority()}, request)
+	if err != nil {
+		return x.passFailure(err)
+	}
+	defer func() { _ = response.Body.Close() }() // it was read to its end, or is no longer needed
+	x.relay(response)
+	return nil
+}
+
+// passFailure returns the problem for an error of Config.PassThrough.
+func (x *exchange) passFailure(err error) *problem.Problem {
+	switch {
+	case x.body.failed.Load():
+		return x.body.brokenOff()
+	case x.r.Gone():
+		return errClientClosed
+	case errors.Is(err, neterr.ErrAddressRefused), errors.Is(err, neterr.ErrLoop):
+		return errAddressRefused
+	default:
+		p := neterr.Describe("the host", err)
+		p.Title = "The host could not be reached"
+		return p
+	}
+}
+
+func (x *exchange) passOutcome(failed *problem.Problem) PassOutcome {
+	switch {
+	case failed == nil && !x.record.Broken:
+		return PassSuccess
+	case failed == errAddressRefused:
+		return PassRefused
+	case x.r.Gone(), failed == errBrokenBody:
+		return PassClientClosed
+	default:
+		return PassFailed
+	}
+}
+
+// errAddressRefused does not say which of the addresses it was: an app must not find out what else is at this machine.
+var errAddressRefused = &problem.Problem{
+	Code:         "address-refused",
+	Status:       http.StatusForbidden,
+	Title:        "The broker refused the request",
+	ProxyError:   "destination_ip_prohibited",
+	DenialReason: string(access.ReasonTarget),
+	Detail:       "the host has an address that the broker does not connect to",
+	Hint:         "Loopback, link-local, multicast and cloud metadata addresses are refused unless BROKER_PASS_HOSTS contains the address itself; those at which the broker listens always are.",
+}
