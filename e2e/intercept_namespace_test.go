@@ -18,10 +18,23 @@ const (
 	realLoginHost = "login.etrusted.com"
 )
 
-// hostsFile leads the apps to the broker, as docs/unchanged-apps.md says, and a name for which the broker's CA must not vouch.
-const hostsFile = `127.0.0.1 localhost api.etrusted.com login.etrusted.com shop.example
-::1 localhost api.etrusted.com login.etrusted.com
-`
+// interceptExamples has the examples for unchanged apps.
+const interceptExamples = "../examples/intercept"
+
+// hostsFile returns the example's file, which leads the apps to the broker, with a name for which the broker's CA must not vouch.
+func hostsFile(t *testing.T) string {
+	t.Helper()
+	return "127.0.0.1 localhost shop.example\n::1 localhost\n" + readFile(t, interceptExamples+"/host/hosts")
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
 
 // inNamespace runs the test in a process of its own, with its own network and hosts file. It returns true in that process, and
 // false in the original one after the other has ended.
@@ -35,7 +48,7 @@ func inNamespace(t *testing.T) bool {
 	if os.Geteuid() != 0 {
 		unshare = append(unshare, "--map-root-user")
 	}
-	enter := append(unshare[:len(unshare):len(unshare)], "sh", "-c", `mount --bind "$0" /etc/hosts && ip link set lo up && exec "$@"`, tempFile(t, hostsFile))
+	enter := append(unshare[:len(unshare):len(unshare)], "sh", "-c", `mount --bind "$0" /etc/hosts && ip link set lo up && exec "$@"`, tempFile(t, hostsFile(t)))
 	if output, err := exec.Command(enter[0], append(enter[1:], "true")...).CombinedOutput(); err != nil {
 		const missing = "NO NAMESPACES: that unchanged apps work by name is NOT TESTED; it needs root or user namespaces, and iproute2"
 		if os.Getenv("E2E_NAMESPACES") == "required" {
