@@ -127,14 +127,18 @@ func exitsZero(command string, arguments ...string) func() bool {
 func (l *language) need(t *testing.T) {
 	t.Helper()
 	name := strings.ToUpper(strings.ReplaceAll(l.name, "-", "_"))
-	missing := fmt.Sprintf("NO SUITABLE %s IN PATH: that shops' programs in it work with the broker is NOT TESTED", name)
-	switch {
-	case l.installed():
-	case os.Getenv("E2E_"+name) == "required":
-		t.Fatal(missing)
-	default:
-		t.Skip(missing)
+	if !l.installed() {
+		skip(t, "E2E_"+name, "NO SUITABLE "+name+" IN PATH: that shops' programs in it work with the broker is NOT TESTED")
 	}
+}
+
+// skip skips the test for what is missing, or fails it if the variable has the value "required".
+func skip(t *testing.T, variable, missing string) {
+	t.Helper()
+	if os.Getenv(variable) == "required" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
 }
 
 // run runs a program and returns the first word of each line of its output. If the program fails, the error contains the

@@ -134,7 +134,7 @@ func (a unmodifiedApp) need(t *testing.T) {
 	t.Helper()
 	a.language.need(t)
 	if installed := a.language.packages[a.library]; installed != nil && !installed() {
-		t.Skipf("NO PACKAGE %s IN %s: that it works with the broker is NOT TESTED", a.library, a.language.name)
+		skip(t, "E2E_"+strings.ToUpper(a.library), "NO PACKAGE "+a.library+" FOR "+a.language.name+": that it works with the broker is NOT TESTED")
 	}
 }
 
