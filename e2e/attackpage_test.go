@@ -75,10 +75,10 @@ func startAttackPage(t *testing.T, steps []pageStep, rebind func()) *attackPage 
 }
 
 // visit opens the page in a browser and calls check with the results, in the order of the steps. The browser is still running
-// then, because requests whose end the page cannot see may still be in flight.
-func (a *attackPage) visit(t *testing.T, page string, check func([]stepResult)) {
+// then, because requests whose end the page cannot see may still be in flight. flags are added to the browser's.
+func (a *attackPage) visit(t *testing.T, page string, check func([]stepResult), flags ...string) {
 	t.Helper()
-	_, exited, end := startChromium(t, page)
+	_, exited, end := startChromium(t, append(flags, page)...)
 	defer end()
 	select {
 	case results := <-a.results:

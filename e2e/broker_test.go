@@ -94,9 +94,15 @@ type broker struct {
 // logged a secret or a token. environ is added to the variables that point the broker to the login server and the API.
 func (s *testServers) startBroker(t *testing.T, environ ...string) *broker {
 	t.Helper()
+	return s.startCommand(t, exec.Command(brokerBinary, "serve"), environ...)
+}
+
+// startCommand is like startBroker, with a command that runs the broker.
+func (s *testServers) startCommand(t *testing.T, cmd *exec.Cmd, environ ...string) *broker {
+	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	b := &broker{
-		t: t, servers: s, cmd: exec.Command(brokerBinary, "serve"), log: &syncBuffer{}, exited: make(chan struct{}),
+		t: t, servers: s, cmd: cmd, log: &syncBuffer{}, exited: make(chan struct{}),
 		client: &http.Client{Transport: transport, Timeout: waitTimeout},
 	}
 	b.cmd.Env = append([]string{

@@ -18,37 +18,41 @@ import (
 // TestKubernetesPodsAreRestricted checks the Pod Security Standard "restricted" with the API server's code, and a few
 // stricter rules.
 func TestKubernetesPodsAreRestricted(t *testing.T) {
-	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	restricted := podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
 	forEachVariant(t, func(t *testing.T, v variant, res resources) {
-		pod := res.podTemplate(t)
-		result := policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec))
-		if !result.Allowed {
-			t.Error(result.ForbiddenDetail())
-		}
-		if pod.Spec.AutomountServiceAccountToken == nil || *pod.Spec.AutomountServiceAccountToken {
-			t.Error("the pod gets a token for the Kubernetes API, want none")
-		}
-		users := map[int64]bool{}
-		for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-			if own := container.SecurityContext; own == nil || own.ReadOnlyRootFilesystem == nil || !*own.ReadOnlyRootFilesystem {
-				t.Errorf("container %s: the root file system is writable, want read-only", container.Name)
-			}
-			user := runAsUser(pod.Spec, container)
-			if users[user] {
-				t.Errorf("container %s runs as user %d like another container, so it could inspect that one; want its own user", container.Name, user)
-			}
-			users[user] = true
-		}
+		wantRestricted(t, res.podTemplate(t))
 		for _, namespace := range res.namespaces {
 			if namespace.Labels[podsecurity.EnforceLevelLabel] != string(podsecurity.LevelRestricted) {
 				t.Errorf("namespace labels: got %v, want %s=restricted", namespace.Labels, podsecurity.EnforceLevelLabel)
 			}
 		}
 	})
+}
+
+func wantRestricted(t *testing.T, pod corev1.PodTemplateSpec) {
+	t.Helper()
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restricted := podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
+	result := policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec))
+	if !result.Allowed {
+		t.Error(result.ForbiddenDetail())
+	}
+	if pod.Spec.AutomountServiceAccountToken == nil || *pod.Spec.AutomountServiceAccountToken {
+		t.Error("the pod gets a token for the Kubernetes API, want none")
+	}
+	users := map[int64]bool{}
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if own := container.SecurityContext; own == nil || own.ReadOnlyRootFilesystem == nil || !*own.ReadOnlyRootFilesystem {
+			t.Errorf("container %s: the root file system is writable, want read-only", container.Name)
+		}
+		user := runAsUser(pod.Spec, container)
+		if users[user] {
+			t.Errorf("container %s runs as user %d like another container, so it could inspect that one; want its own user", container.Name, user)
+		}
+		users[user] = true
+	}
 }
 
 func runAsUser(pod corev1.PodSpec, container corev1.Container) int64 {

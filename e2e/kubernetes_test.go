@@ -64,6 +64,7 @@ type resources struct {
 	policies    []*networkingv1.NetworkPolicy
 	deployments []*appsv1.Deployment
 	cronJobs    []*batchv1.CronJob
+	configMaps  []*corev1.ConfigMap
 }
 
 // forEachVariant runs a parallel subtest for each variant, built as by kubectl apply -k and decoded as by the API server.
@@ -81,7 +82,17 @@ func forEachVariant(t *testing.T, test func(t *testing.T, v variant, res resourc
 // duplicate fields.
 func (v variant) build(t *testing.T) resources {
 	t.Helper()
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(v.files(t), "/"+v.dir)
+	return buildKustomization(t, v.files(t), "/"+v.dir, func(kind, namespace string) {
+		if v.central() && kind != "Namespace" && namespace != "etrusted" || kind == "ConfigMap" {
+			t.Errorf("got the %s in the namespace %q, want the namespace etrusted, and no ConfigMap", kind, namespace)
+		}
+	})
+}
+
+// buildKustomization builds the directory, and calls check with kind and namespace of each object.
+func buildKustomization(t *testing.T, files filesys.FileSystem, dir string, check func(kind, namespace string)) resources {
+	t.Helper()
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,9 +107,11 @@ func (v variant) build(t *testing.T) resources {
 			t.Fatalf("%v\n%s", err, text)
 		}
 		res.add(t, object)
-		if described, err := meta.Accessor(object); err != nil || v.central() && resource.GetKind() != "Namespace" && described.GetNamespace() != "etrusted" {
-			t.Errorf("%s is not in the namespace etrusted (error: %v)", resource.GetKind(), err)
+		described, err := meta.Accessor(object)
+		if err != nil {
+			t.Fatal(err)
 		}
+		check(resource.GetKind(), described.GetNamespace())
 	}
 	return res
 }
@@ -173,6 +186,8 @@ func (res *resources) add(t *testing.T, object runtime.Object) {
 		res.deployments = append(res.deployments, object)
 	case *batchv1.CronJob:
 		res.cronJobs = append(res.cronJobs, object)
+	case *corev1.ConfigMap:
+		res.configMaps = append(res.configMaps, object)
 	default:
 		t.Errorf("unexpected kind %T", object)
 	}

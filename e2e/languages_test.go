@@ -22,7 +22,9 @@ const programTimeout = time.Minute
 type language struct {
 	name      string
 	command   []string
+	program   string // its program in testdata
 	installed func() bool
+	packages  map[string]func() bool // whether libraries are installed that do not come with the language
 	// useProxy makes a program use a proxy; trustCA makes it trust the CA certificate in the file.
 	useProxy func(scheme, host, port string) programConfig
 	trustCA  func(t *testing.T, file string) programConfig
@@ -40,7 +42,7 @@ func (c programConfig) with(other programConfig) programConfig {
 
 var (
 	php = &language{
-		name: "php", command: []string{"php"},
+		name: "php", command: []string{"php"}, program: "reviews.php",
 		installed: exitsZero("php", "-r", `exit(function_exists("curl_init") ? 0 : 1);`),
 		useProxy:  proxyVariables,
 		trustCA: func(_ *testing.T, file string) programConfig {
@@ -48,8 +50,9 @@ var (
 		},
 	}
 	node = &language{
-		name: "node", command: []string{"node"},
+		name: "node", command: []string{"node"}, program: "reviews.mjs",
 		installed: exitsZero("node", "-e", `process.exit(typeof fetch === "function" ? 0 : 1)`),
+		packages:  map[string]func() bool{"undici": exitsZero("node", "-e", `require("undici")`)},
 		useProxy:  proxyVariables,
 		trustCA: func(_ *testing.T, file string) programConfig {
 			return programConfig{env: []string{"NODE_EXTRA_CA_CERTS=" + file}}
@@ -57,7 +60,7 @@ var (
 	}
 	java = &language{
 		// The programs are run from source, and end before the optimising JIT compiler would pay off.
-		name: "java", command: []string{"java", "-XX:TieredStopAtLevel=1", "-Xshare:auto"},
+		name: "java", command: []string{"java", "-XX:TieredStopAtLevel=1", "-Xshare:auto"}, program: "Reviews.java",
 		installed: exitsZero("javac", "--release", "11", "-version"), // the first version with HttpClient
 		useProxy: func(scheme, host, port string) programConfig {
 			return programConfig{flags: []string{"-D" + scheme + ".proxyHost=" + host, "-D" + scheme + ".proxyPort=" + port}}
@@ -73,14 +76,41 @@ var (
 		},
 	}
 	python = &language{
-		name: "python", command: []string{"python3"},
+		name: "python", command: []string{"python3"}, program: "reviews.py",
 		installed: exitsZero("python3", "-c", "import ssl, urllib.request"),
+		packages:  map[string]func() bool{"requests": exitsZero("python3", "-c", "import requests")},
 		useProxy:  proxyVariables,
 		trustCA: func(_ *testing.T, file string) programConfig {
-			return programConfig{env: []string{"SSL_CERT_FILE=" + file}}
+			return programConfig{env: []string{"SSL_CERT_FILE=" + file, "REQUESTS_CA_BUNDLE=" + file}}
+		},
+	}
+	shell = &language{
+		name: "shell", command: []string{"sh"}, program: "reviews.sh",
+		installed: exitsZero("sh", "-c", "command -v curl && command -v wget"),
+		useProxy:  proxyVariables,
+		trustCA: func(t *testing.T, file string) programConfig {
+			return programConfig{env: []string{"CURL_CA_BUNDLE=" + file, "WGETRC=" + tempFile(t, "ca_certificate = "+file+"\n")}}
+		},
+	}
+	phpFPM = &language{
+		name: "php-fpm", command: []string{"sh", filepath.Join("testdata", "php-fpm.sh")}, program: "reviews.php",
+		installed: exitsZero("sh", "-c", "command -v cgi-fcgi && for fpm in php-fpm /usr/sbin/php-fpm*; do command -v $fpm && exit; done; exit 1"),
+		trustCA: func(t *testing.T, file string) programConfig {
+			ini := strings.ReplaceAll(documentedCode(t, "ini"), documentedBundle, file)
+			return programConfig{env: []string{"PHP_INI=" + tempFile(t, ini)}}
 		},
 	}
 )
+
+// tempFile returns the path of a new file with this content.
+func tempFile(t *testing.T, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
 
 // proxyVariables sets the proxy variable in both spellings: libcurl reads http_proxy only in lower case.
 func proxyVariables(scheme, host, port string) programConfig {
@@ -96,15 +126,19 @@ func exitsZero(command string, arguments ...string) func() bool {
 // need skips the test if the language is not installed, or fails it if E2E_NAME=required.
 func (l *language) need(t *testing.T) {
 	t.Helper()
-	name := strings.ToUpper(l.name)
-	missing := fmt.Sprintf("NO SUITABLE %s IN PATH: that shops' programs in it work with the broker is NOT TESTED", name)
-	switch {
-	case l.installed():
-	case os.Getenv("E2E_"+name) == "required":
-		t.Fatal(missing)
-	default:
-		t.Skip(missing)
+	name := strings.ToUpper(strings.ReplaceAll(l.name, "-", "_"))
+	if !l.installed() {
+		skip(t, "E2E_"+name, "NO SUITABLE "+name+" IN PATH: that shops' programs in it work with the broker is NOT TESTED")
 	}
+}
+
+// skip skips the test for what is missing, or fails it if the variable has the value "required".
+func skip(t *testing.T, variable, missing string) {
+	t.Helper()
+	if os.Getenv(variable) == "required" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
 }
 
 // run runs a program and returns the first word of each line of its output. If the program fails, the error contains the
@@ -116,7 +150,7 @@ func (l *language) run(t *testing.T, file string, config programConfig) (words [
 	arguments := append(append(l.command[1:len(l.command):len(l.command)], config.flags...), file)
 	cmd := exec.CommandContext(ctx, l.command[0], arguments...)
 	// The program must not inherit variables of the test's environment, such as a proxy.
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, config.env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "NODE_PATH=" + os.Getenv("NODE_PATH")}, config.env...)
 	cmd.WaitDelay = waitTimeout
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -17,7 +17,12 @@ type reboundName struct {
 
 func startReboundName(t *testing.T) *reboundName {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return startReboundNameAt(t, "127.0.0.1:0")
+}
+
+func startReboundNameAt(t *testing.T, address string) *reboundName {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,13 +27,14 @@ const (
 	loginHost = "login.e2e.example"
 )
 
-// reviewsServers are test servers whose API has several pages of reviews and accepts events. Its servers have the names above.
+// reviewsServers are test servers whose API has several pages of reviews and accepts events.
 type reviewsServers struct {
 	*testServers
-	ids         []string // of all reviews
-	comments    []string
-	outProxy    *connectProxy
-	outProxyURL string
+	apiHost, loginHost string
+	ids                []string // of all reviews
+	comments           []string
+	outProxy           *connectProxy
+	outProxyURL        string
 
 	mu     sync.Mutex
 	rawLog []string // every request to the API as received, headers and body
@@ -44,7 +45,13 @@ type orderEvent struct{ id, order string }
 
 func startReviewsServers(t *testing.T) *reviewsServers {
 	t.Helper()
-	r := &reviewsServers{testServers: &testServers{ca: newTestCA(t, apiHost, loginHost)}}
+	return startReviewsServersAs(t, apiHost, loginHost)
+}
+
+// startReviewsServersAs starts the servers with these names.
+func startReviewsServersAs(t *testing.T, apiHost, loginHost string) *reviewsServers {
+	t.Helper()
+	r := &reviewsServers{testServers: &testServers{ca: newTestCA(t, apiHost, loginHost)}, apiHost: apiHost, loginHost: loginHost}
 	r.login = startLoginServer(t, r.ca, r.newSecret(), time.Hour)
 	r.api = startAPI(t, r.ca, r.login)
 	for i := range 237 {
@@ -66,15 +73,20 @@ func startReviewsServers(t *testing.T) *reviewsServers {
 // startBroker runs a broker that is configured with the names of the API and the login server, and waits until it has a token.
 func (r *reviewsServers) startBroker(t *testing.T, environ ...string) *broker {
 	t.Helper()
-	b := r.testServers.startBroker(t, append([]string{
-		"ETRUSTED_API_URL=https://" + apiHost,
-		"ETRUSTED_TOKEN_URL=https://" + loginHost + "/oauth/token",
+	b := r.testServers.startBroker(t, append(r.environ(), environ...)...)
+	b.waitForToken()
+	return b
+}
+
+// environ returns the variables of a broker with the names of the API and the login server.
+func (r *reviewsServers) environ() []string {
+	return []string{
+		"ETRUSTED_API_URL=https://" + r.apiHost,
+		"ETRUSTED_TOKEN_URL=https://" + r.loginHost + "/oauth/token",
 		"ETRUSTED_CLIENT_ID=" + clientID,
 		"ETRUSTED_CLIENT_SECRET=" + r.login.currentSecret(),
 		"HTTPS_PROXY=" + r.outProxyURL,
-	}, environ...)...)
-	b.waitForToken()
-	return b
+	}
 }
 
 func (r *reviewsServers) ServeHTTP(w http.ResponseWriter, request *http.Request) {

@@ -58,6 +58,12 @@ func noBrokerEnv(*testing.T) ([]string, string) { return nil, "" }
 // createCA creates the broker's CA with "broker ca", as a user does before the first start.
 func createCA(t *testing.T) (environ []string, caFile string) {
 	t.Helper()
+	return createCAFor(t, apiHost, loginHost)
+}
+
+// createCAFor creates a CA for the API and the login server of these names.
+func createCAFor(t *testing.T, apiHost, loginHost string) (environ []string, caFile string) {
+	t.Helper()
 	dir := t.TempDir()
 	environ = []string{"BROKER_INTERCEPT_CA_DIR=" + dir}
 	cmd := exec.Command(brokerBinary, "ca")
@@ -83,41 +89,70 @@ func (b *broker) appHostPort(t *testing.T) (host, port string) {
 func TestUnmodifiedAppsWork(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		language *language
-		file     string
-		library  string // the HTTP library that the program uses
-		setups   []appSetup
+		unmodifiedApp
+		setups []appSetup
 	}{
-		{php, "reviews.php", "curl", []appSetup{viaBaseURL, viaOldTokenPath, viaHTTPProxy, viaHTTPSProxy}},
-		{php, "reviews.php", "streams", []appSetup{viaBaseURL, viaHTTPProxy, viaHTTPSProxy}},
-		{node, "reviews.mjs", "fetch", []appSetup{viaBaseURL, viaOldTokenPath}},
-		{node, "reviews.mjs", "modules", []appSetup{viaBaseURL, viaHTTPProxy, viaHTTPSProxy}},
-		{node, "reviews.mjs", "axios", []appSetup{viaHTTPSProxyWithoutConnect}},
-		{java, "Reviews.java", "HttpClient", []appSetup{viaBaseURL, viaHTTPProxy, viaHTTPSProxy}},
-		{python, "reviews.py", "urllib", []appSetup{viaBaseURL, viaHTTPProxy, viaHTTPSProxy}},
+		{unmodifiedApp{php, "curl"}, []appSetup{viaBaseURL, viaOldTokenPath, viaHTTPProxy, viaHTTPSProxy}},
+		{unmodifiedApp{php, "streams"}, []appSetup{viaBaseURL, viaHTTPProxy, viaHTTPSProxy}},
+		{unmodifiedApp{node, "fetch"}, []appSetup{viaBaseURL, viaOldTokenPath}},
+		{unmodifiedApp{node, "modules"}, []appSetup{viaBaseURL, viaHTTPProxy, viaHTTPSProxy}},
+		{unmodifiedApp{node, "undici"}, []appSetup{viaHTTPSProxy}},
+		{unmodifiedApp{node, "axios"}, []appSetup{viaHTTPSProxyWithoutConnect}},
+		{unmodifiedApp{java, "HttpClient"}, []appSetup{viaBaseURL, viaHTTPProxy, viaHTTPSProxy}},
+		{unmodifiedApp{java, "HttpURLConnection"}, []appSetup{viaHTTPSProxy}},
+		{unmodifiedApp{python, "urllib"}, []appSetup{viaBaseURL, viaHTTPProxy, viaHTTPSProxy}},
+		{unmodifiedApp{python, "requests"}, []appSetup{viaHTTPSProxy}},
+		{unmodifiedApp{shell, "curl"}, []appSetup{viaHTTPSProxy}},
+		{unmodifiedApp{shell, "wget"}, []appSetup{viaHTTPSProxy}},
 	} {
-		t.Run(test.language.name+" "+test.library, func(t *testing.T) {
+		t.Run(test.name(), func(t *testing.T) {
 			t.Parallel()
-			test.language.need(t)
+			test.need(t)
 			for _, setup := range test.setups {
 				t.Run(setup.name, func(t *testing.T) {
 					t.Parallel()
 					r := startReviewsServers(t)
 					environ, caFile := setup.brokerEnv(t)
-					config := setup.appConfig(t, test.language, r.startBroker(t, environ...), caFile)
-					order := "order of " + t.Name()
-					printed, err := test.language.run(t, filepath.Join("testdata", test.file), config.with(dummyCredentials).with(programConfig{env: []string{"LIBRARY=" + test.library, "ORDER=" + order}}))
-					if err != nil {
-						t.Fatal(err)
-					}
-					r.wantReviews(t, printed[:max(0, len(printed)-1)])
-					if orders := r.ordersByEventID(); len(orders) != 1 || orders[printed[len(printed)-1]] != order {
-						t.Errorf("the API has the events %q, and the app printed the ID %q; want one event for %q", orders, printed[len(printed)-1], order)
-					}
+					test.run(t, r, setup.appConfig(t, test.language, r.startBroker(t, environ...), caFile))
 					r.wantNoAppCredentials(t)
 				})
 			}
 		})
+	}
+}
+
+// unmodifiedApp is a language's program in testdata with one of the HTTP libraries that it can use.
+type unmodifiedApp struct {
+	language *language
+	library  string
+}
+
+func (a unmodifiedApp) name() string { return a.language.name + " " + a.library }
+
+// need skips the test if the language or a library that does not come with it is missing.
+func (a unmodifiedApp) need(t *testing.T) {
+	t.Helper()
+	a.language.need(t)
+	if installed := a.language.packages[a.library]; installed != nil && !installed() {
+		skip(t, "E2E_"+strings.ToUpper(a.library), "NO PACKAGE "+a.library+" FOR "+a.language.name+": that it works with the broker is NOT TESTED")
+	}
+}
+
+// run runs the program with dummy credentials. It fails the test unless the program prints all reviews and sends its event.
+func (a unmodifiedApp) run(t *testing.T, r *reviewsServers, config programConfig) {
+	t.Helper()
+	order := "order of " + t.Name()
+	printed, err := a.language.run(t, filepath.Join("testdata", a.language.program), dummyCredentials.with(programConfig{env: []string{"LIBRARY=" + a.library, "ORDER=" + order}}).with(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(printed) == 0 {
+		t.Fatal("the app printed nothing")
+	}
+	event := printed[len(printed)-1]
+	r.wantReviews(t, printed[:len(printed)-1])
+	if got := r.ordersByEventID()[event]; got != order {
+		t.Errorf("the app printed the event ID %q, of the order %q; want an event for %q", event, got, order)
 	}
 }
 
@@ -178,7 +213,7 @@ func (r *reviewsServers) wantNoAppCredentials(t *testing.T) {
 		}
 	}
 	for _, line := range r.outProxy.requestLines() {
-		if line != "CONNECT "+apiHost+":443" && line != "CONNECT "+loginHost+":443" {
+		if line != "CONNECT "+r.apiHost+":443" && line != "CONNECT "+r.loginHost+":443" {
 			t.Errorf("the broker's proxy got %s, want only the API and the login server", line)
 		}
 	}

@@ -35,7 +35,7 @@ func (c *child) set(value string, names ...string) {
 // get returns the value of a variable; empty if it is not set.
 func (c *child) get(name string) string { return config.Environment(c.environ)[name] }
 
-// useProxy sets the variables by which curl, OpenSSL, Node, Python and Java use the broker as their HTTPS proxy, and trust the CA in
+// useProxy sets the variables by which curl, OpenSSL, Node, Python, Java and PHP use the broker as their HTTPS proxy, and trust the CA in
 // a directory besides the system's. It writes into the directory what they need.
 func (c *child) useProxy(proxy net.Addr, dir string) error {
 	path := func(name string) string { return filepath.Join(dir, name) }
@@ -53,6 +53,10 @@ func (c *child) useProxy(proxy net.Addr, dir string) error {
 	if err := os.WriteFile(path("truststore.jks"), localca.TrustStore(bundle), 0o600); err != nil { //nolint:gosec // likewise
 		return err
 	}
+	ini := fmt.Sprintf("curl.cainfo = %q\nopenssl.cafile = %[1]q\n", path("bundle.pem"))
+	if err := os.WriteFile(path("php.ini"), []byte(ini), 0o600); err != nil {
+		return err
+	}
 	host, port, err := net.SplitHostPort(proxy.String())
 	if err != nil {
 		return err
@@ -66,6 +70,8 @@ func (c *child) useProxy(proxy net.Addr, dir string) error {
 	c.set("1", "NODE_USE_ENV_PROXY")
 	c.set(path("ca.crt"), "NODE_EXTRA_CA_CERTS")
 	c.set(path("bundle.pem"), "CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+	// PHP's curl reads none of these. With an empty element, PHP reads its own directory too.
+	c.set(c.get("PHP_INI_SCAN_DIR")+string(filepath.ListSeparator)+dir, "PHP_INI_SCAN_DIR")
 	c.set(strings.TrimSpace(fmt.Sprintf("%s -Djavax.net.ssl.trustStore=%s -Djavax.net.ssl.trustStoreType=JKS -Djavax.net.ssl.trustStorePassword=%s -Dhttps.proxyHost=%s -Dhttps.proxyPort=%s",
 		c.get("JAVA_TOOL_OPTIONS"), path("truststore.jks"), localca.TrustStorePassword, host, port)), "JAVA_TOOL_OPTIONS")
 	return nil

@@ -267,7 +267,7 @@ func TestResolverLeadsToTheAPI(t *testing.T) {
 	t.Cleanup(func() { _ = eTrusted.Close() })
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	b := startBroker(t, nil, brokertest.Environ("http://localhost:"+port,
-		"BROKER_INTERCEPT_CA_DIR="+t.TempDir(), "BROKER_INTERCEPT_LISTEN=127.0.0.1:"+port,
+		"BROKER_INTERCEPT_CA_DIR="+t.TempDir(), "BROKER_INTERCEPT_LISTEN=127.0.0.1:0",
 		"BROKER_UPSTREAM_RESOLVER="+brokertest.ServeDNS(t, "127.0.0.2")))
 	b.WaitReady()
 	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {

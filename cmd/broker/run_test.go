@@ -119,7 +119,7 @@ func TestRunIntercepts(t *testing.T) {
 	// The API is on this machine, so NO_PROXY must not apply.
 	hardCoded := strings.Replace(upstream, "http:", "https:", 1)
 	code, stdout, stderr := invokeRun(t, brokertest.Environ(upstream), "-intercept", "--",
-		"sh", "-c", `NO_PROXY= no_proxy= curl --silent --show-error --fail "$0/channels" && test -s "$SSL_CERT_FILE" && echo " $JAVA_TOOL_OPTIONS $NODE_USE_ENV_PROXY $HTTPS_PROXY $https_proxy"`, hardCoded)
+		"sh", "-c", `NO_PROXY= no_proxy= curl --silent --show-error --fail "$0/channels" && test -s "$SSL_CERT_FILE" && test -s "${PHP_INI_SCAN_DIR#*:}/php.ini" && echo " $JAVA_TOOL_OPTIONS $NODE_USE_ENV_PROXY $HTTPS_PROXY $https_proxy"`, hardCoded)
 	if code != exitOK || !strings.Contains(stdout, "chl-") || !strings.Contains(stdout, "-Dhttps.proxyHost=127.0.0.1") || eTrusted.APIRequestCount() != 1 {
 		t.Errorf("got exit code %d, %d requests at the API and %s\n%s", code, eTrusted.APIRequestCount(), stdout, stderr)
 	}

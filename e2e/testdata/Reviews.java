@@ -1,4 +1,6 @@
 import java.io.IOException;
+import java.io.InputStream;
+import java.net.HttpURLConnection;
 import java.net.URI;
 import java.net.URLEncoder;
 import java.net.http.HttpClient;
@@ -17,7 +19,8 @@ public class Reviews {
     private static final HttpClient CLIENT = HttpClient.newHttpClient();
 
     public static void main(String[] args) throws Exception {
-        String api = System.getenv("ETRUSTED_API_URL");
+        String api = System.getenv().getOrDefault("ETRUSTED_API_URL", "https://api.etrusted.com");
+        String tokenURL = System.getenv().getOrDefault("ETRUSTED_TOKEN_URL", "https://login.etrusted.com/oauth/token");
         String form = Map.of(
             "grant_type", "client_credentials",
             "client_id", System.getenv("ETRUSTED_CLIENT_ID"),
@@ -25,30 +28,45 @@ public class Reviews {
             "audience", "https://api.etrusted.com"
         ).entrySet().stream().map(e -> e.getKey() + "=" + URLEncoder.encode(e.getValue(), StandardCharsets.UTF_8))
             .collect(Collectors.joining("&"));
-        String token = all("access_token", send(HttpRequest.newBuilder(URI.create(System.getenv("ETRUSTED_TOKEN_URL")))
-            .header("Content-Type", "application/x-www-form-urlencoded")
-            .POST(BodyPublishers.ofString(form)))).get(0);
+        String token = all("access_token", send(tokenURL, form, "Content-Type", "application/x-www-form-urlencoded")).get(0);
 
         String next = api + "/reviews?count=100";
         while (next != null) {
-            String page = send(HttpRequest.newBuilder(URI.create(next)).header("Authorization", "Bearer " + token));
+            String page = send(next, null, "Authorization", "Bearer " + token);
             all("id", page).forEach(System.out::println);
             next = all("next", page).stream().findFirst().orElse(null);
         }
 
-        System.out.println(all("id", send(HttpRequest.newBuilder(URI.create(api + "/events"))
-            .header("Authorization", "Bearer " + token)
-            .header("Content-Type", "application/json")
-            .POST(BodyPublishers.ofString("{\"type\":\"checkout\",\"transaction\":{\"reference\":\"" + System.getenv("ORDER") + "\"}}")))).get(0));
+        String event = "{\"type\":\"checkout\",\"transaction\":{\"reference\":\"" + System.getenv("ORDER") + "\"}}";
+        System.out.println(all("id", send(api + "/events", event, "Authorization", "Bearer " + token, "Content-Type", "application/json")).get(0));
     }
 
-    private static String send(HttpRequest.Builder builder) throws IOException, InterruptedException {
-        HttpRequest request = builder.build();
+    /** Sends a GET request, or a POST request with a body, and returns the response's body. */
+    private static String send(String url, String body, String... headers) throws IOException, InterruptedException {
+        if ("HttpURLConnection".equals(System.getenv("LIBRARY"))) {
+            return sendWithURLConnection(url, body, headers);
+        }
+        HttpRequest request = HttpRequest.newBuilder(URI.create(url)).headers(headers)
+            .method(body == null ? "GET" : "POST", body == null ? BodyPublishers.noBody() : BodyPublishers.ofString(body)).build();
         var response = CLIENT.send(request, BodyHandlers.ofString());
         if (response.statusCode() != 200 && response.statusCode() != 201) {
             throw new IOException(request.method() + " " + request.uri() + ": " + response.statusCode() + " " + response.body());
         }
         return response.body();
+    }
+
+    private static String sendWithURLConnection(String url, String body, String... headers) throws IOException {
+        var connection = (HttpURLConnection) URI.create(url).toURL().openConnection();
+        for (int i = 0; i < headers.length; i += 2) {
+            connection.setRequestProperty(headers[i], headers[i + 1]);
+        }
+        if (body != null) {
+            connection.setDoOutput(true);
+            connection.getOutputStream().write(body.getBytes(StandardCharsets.UTF_8));
+        }
+        try (InputStream response = connection.getInputStream()) { // throws an exception for every error status
+            return new String(response.readAllBytes(), StandardCharsets.UTF_8);
+        }
     }
 
     /** All values of a name. Java has no JSON parser. */

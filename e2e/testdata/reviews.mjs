@@ -1,8 +1,13 @@
 // A shop's nightly job: it fetches every review, page by page, sends an event for an order, and prints a line for each.
 import http from 'node:http'
 import https from 'node:https'
+import { createRequire } from 'node:module'
 
-const { ETRUSTED_API_URL: api, ETRUSTED_TOKEN_URL, ETRUSTED_CLIENT_ID, ETRUSTED_CLIENT_SECRET, ORDER, LIBRARY } = process.env
+const {
+  ETRUSTED_API_URL: api = 'https://api.etrusted.com',
+  ETRUSTED_TOKEN_URL: tokenURL = 'https://login.etrusted.com/oauth/token',
+  ETRUSTED_CLIENT_ID, ETRUSTED_CLIENT_SECRET, ORDER, LIBRARY,
+} = process.env
 
 // The global fetch, which up to Node 22.20 has no proxy support.
 async function viaFetch(method, url, headers, body) {
@@ -35,6 +40,13 @@ function viaAxios(method, url, headers, body) {
   return exchange(http.request(process.env.HTTPS_PROXY, { method, headers: { ...headers, host }, path: url }), body)
 }
 
+// The package undici, with an agent that reads HTTPS_PROXY.
+async function viaUndici(method, url, headers, body) {
+  const { EnvHttpProxyAgent, request } = createRequire(import.meta.url)('undici')
+  const response = await request(url, { method, headers, body, dispatcher: new EnvHttpProxyAgent() })
+  return [response.statusCode, await response.body.text()]
+}
+
 function exchange(request, body) {
   return new Promise((resolve, reject) => {
     request.on('error', reject).on('response', response => {
@@ -46,13 +58,13 @@ function exchange(request, body) {
 }
 
 async function send(method, url, headers, body) {
-  const via = { axios: viaAxios, modules: viaModules }[LIBRARY] ?? viaFetch
+  const via = { axios: viaAxios, modules: viaModules, undici: viaUndici }[LIBRARY] ?? viaFetch
   const [status, text] = await via(method, url, headers, body)
   if (status !== 200 && status !== 201) throw new Error(`${method} ${url}: ${status} ${text}`)
   return JSON.parse(text)
 }
 
-const { access_token: token } = await send('POST', ETRUSTED_TOKEN_URL, { 'Content-Type': 'application/x-www-form-urlencoded' },
+const { access_token: token } = await send('POST', tokenURL, { 'Content-Type': 'application/x-www-form-urlencoded' },
   new URLSearchParams({
     grant_type: 'client_credentials',
     client_id: ETRUSTED_CLIENT_ID,

@@ -52,8 +52,8 @@ function send(string $method, string $url, array $headers = [], ?string $body = 
     return json_decode($text, true, 512, JSON_THROW_ON_ERROR);
 }
 
-$api = getenv('ETRUSTED_API_URL');
-$token = send('POST', getenv('ETRUSTED_TOKEN_URL'), ['Content-Type: application/x-www-form-urlencoded'], http_build_query([
+$api = getenv('ETRUSTED_API_URL') ?: 'https://api.etrusted.com';
+$token = send('POST', getenv('ETRUSTED_TOKEN_URL') ?: 'https://login.etrusted.com/oauth/token', ['Content-Type: application/x-www-form-urlencoded'], http_build_query([
     'grant_type' => 'client_credentials',
     'client_id' => getenv('ETRUSTED_CLIENT_ID'),
     'client_secret' => getenv('ETRUSTED_CLIENT_SECRET'),

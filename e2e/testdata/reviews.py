@@ -4,17 +4,27 @@ import os
 import urllib.parse
 import urllib.request
 
-API = os.environ["ETRUSTED_API_URL"]
+API = os.environ.get("ETRUSTED_API_URL", "https://api.etrusted.com")
+TOKEN_URL = os.environ.get("ETRUSTED_TOKEN_URL", "https://login.etrusted.com/oauth/token")
 
 
-def send(url, headers, body=None):
+def send_with_requests(url, headers, body=None):
+    """With the package requests."""
+    import requests
+    response = requests.request("GET" if body is None else "POST", url, headers=headers, data=body, timeout=30)
+    response.raise_for_status()
+    return response.json()
+
+
+def send_with_urllib(url, headers, body=None):
     """urlopen raises an exception for every error status, and reads HTTP_PROXY and HTTPS_PROXY."""
     with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as response:
         return json.load(response)
 
 
+send = send_with_requests if os.environ.get("LIBRARY") == "requests" else send_with_urllib
 token = send(
-    os.environ["ETRUSTED_TOKEN_URL"],
+    TOKEN_URL,
     {"Content-Type": "application/x-www-form-urlencoded"},
     urllib.parse.urlencode({
         "grant_type": "client_credentials",

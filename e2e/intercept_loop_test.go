@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestInterceptBrokerDoesNotFindItself: the hosts file leads the broker itself to the broker. The error names the variable that
+// prevents it, and with that variable requests reach the API.
+func TestInterceptBrokerDoesNotFindItself(t *testing.T) {
+	t.Parallel()
+	if !inNamespace(t) {
+		return
+	}
+	const variable = "BROKER_UPSTREAM_RESOLVER"
+	r := startRealNames(t)
+	for _, test := range []struct {
+		name, loginHost string
+		environ         []string
+		status          int
+	}{
+		{"both names lead to the broker", realLoginHost, []string{variable + "="}, http.StatusServiceUnavailable},
+		{"the API's name leads to the broker", strings.TrimPrefix(r.login.url, "https://"), []string{variable + "="}, http.StatusBadGateway},
+		{"with a resolver", realLoginHost, nil, http.StatusOK},
+	} {
+		environ, caFile := r.byName(t)
+		if test.loginHost != realLoginHost {
+			ca, file := createCAFor(t, realAPIHost, test.loginHost)
+			environ, caFile = append(environ, append(ca, "ETRUSTED_TOKEN_URL="+r.login.tokenURL())...), file
+		}
+		b := r.testServers.startBroker(t, append(append(r.environ(), append(environ, "BROKER_TOKEN_WAIT=0")...), test.environ...)...)
+		if test.status != http.StatusServiceUnavailable {
+			b.waitForToken()
+		}
+		b.client = interceptedClient(t, caFile)
+		got := b.get("https://" + realAPIHost + "/reviews?count=1")
+		if got.status != test.status || strings.Contains(got.body, variable) != (test.status != http.StatusOK) {
+			t.Errorf("%s: got %d %s, want %d, and the hint to set %s unless it is 200", test.name, got.status, got.body, test.status, variable)
+		}
+		b.stop() // the next one needs its port
+	}
+}
+
+// interceptedClient returns a client that trusts only the broker's CA.
+func interceptedClient(t *testing.T, caFile string) *http.Client {
+	t.Helper()
+	certificate, err := os.ReadFile(caFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(certificate)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
+	return &http.Client{Transport: transport, Timeout: waitTimeout}
+}

@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// The host names in unchanged apps. A test may use them only in a network namespace of its own, from which nothing can reach the
+// real servers.
+const (
+	realAPIHost   = "api.etrusted.com"
+	realLoginHost = "login.etrusted.com"
+)
+
+// interceptExamples has the examples for unchanged apps.
+const interceptExamples = "../examples/intercept"
+
+// hostsFile returns the example's file, which leads the apps to the broker, with a name for which the broker's CA must not vouch.
+func hostsFile(t *testing.T) string {
+	t.Helper()
+	return "127.0.0.1 localhost shop.example\n::1 localhost\n" + readFile(t, interceptExamples+"/host/hosts")
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// inNamespace runs the test in a process of its own, with its own network and hosts file. It returns true in that process, and
+// false in the original one after the other has ended.
+func inNamespace(t *testing.T) bool {
+	t.Helper()
+	const variable = "E2E_IN_NAMESPACE"
+	if os.Getenv(variable) == t.Name() {
+		return true
+	}
+	unshare := []string{"unshare", "--mount", "--net"}
+	if os.Geteuid() != 0 {
+		unshare = append(unshare, "--map-root-user")
+	}
+	enter := append(unshare[:len(unshare):len(unshare)], "sh", "-c", `mount --bind "$0" /etc/hosts && ip link set lo up && exec "$@"`, tempFile(t, hostsFile(t)))
+	if output, err := exec.Command(enter[0], append(enter[1:], "true")...).CombinedOutput(); err != nil {
+		skip(t, "E2E_NAMESPACES", fmt.Sprintf("NO NAMESPACES: that unchanged apps work by name is NOT TESTED; it needs root or user namespaces, and iproute2: %v\n%s", err, output))
+	}
+	cmd := exec.Command(enter[0], append(enter[1:], os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=3m")...)
+	cmd.Env = append(os.Environ(), variable+"="+t.Name(), "BROKER_BINARY="+brokerBinary)
+	output, err := cmd.CombinedOutput()
+	t.Logf("in the namespace:\n%s", output)
+	if err != nil {
+		t.Errorf("in the namespace: %v", err)
+	}
+	return false
+}
+
+// startRealNames starts servers with the real names, which only the DNS server at 127.0.0.1 leads to. It must be called in a
+// namespace.
+func startRealNames(t *testing.T) *reviewsServers {
+	t.Helper()
+	r := startReviewsServersAs(t, realAPIHost, realLoginHost)
+	addresses := map[string]string{realAPIHost: "127.0.0.2", realLoginHost: "127.0.0.3"}
+	for name, address := range addresses {
+		startReboundNameAt(t, address+":443").setTarget(r.outProxy.addrs[name+":443"])
+	}
+	serveDNS(t, addresses)
+	return r
+}
+
+// byName returns the variables of a broker that answers on port 443, and the file of its CA.
+func (r *reviewsServers) byName(t *testing.T) (environ []string, caFile string) {
+	t.Helper()
+	environ, caFile = createCAFor(t, r.apiHost, r.loginHost)
+	return append(environ, "HTTPS_PROXY=", "BROKER_INTERCEPT_LISTEN=localhost:443", "BROKER_UPSTREAM_RESOLVER=127.0.0.1"), caFile
+}
+
+// serveDNS runs a DNS server with IPv4 addresses by name.
+func serveDNS(t *testing.T, addresses map[string]string) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	go func() {
+		buffer := make([]byte, 512)
+		for {
+			n, client, err := conn.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			if answer := dnsAnswer(buffer[:n], addresses); answer != nil {
+				_, _ = conn.WriteTo(answer, client)
+			}
+		}
+	}()
+}
+
+// dnsAnswer returns the answer to a question, or nil if it cannot be parsed.
+func dnsAnswer(question []byte, addresses map[string]string) []byte {
+	var message dnsmessage.Message
+	if message.Unpack(question) != nil || len(message.Questions) != 1 {
+		return nil
+	}
+	asked := message.Questions[0]
+	message.Response = true
+	address := addresses[strings.ToLower(strings.TrimSuffix(asked.Name.String(), "."))]
+	switch {
+	case address == "":
+		message.RCode = dnsmessage.RCodeNameError
+	case asked.Type == dnsmessage.TypeA:
+		message.Answers = []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: asked.Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET, TTL: 60},
+			Body:   &dnsmessage.AResource{A: netip.MustParseAddr(address).As4()},
+		}}
+	}
+	answer, _ := message.Pack()
+	return answer
+}

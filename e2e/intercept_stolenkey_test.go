@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestInterceptStolenKeyVouchesForNoOtherHost: who has stolen ca.key can impersonate the API to apps that trust ca.crt, and no
+// other host. Each library for TLS decides that for itself.
+func TestInterceptStolenKeyVouchesForNoOtherHost(t *testing.T) {
+	t.Parallel()
+	if !inNamespace(t) {
+		return
+	}
+	_, caFile := createCAFor(t, realAPIHost, realLoginHost)
+	const status = http.StatusTeapot // proves that the app has accepted the certificate
+	var requests atomic.Int64
+	thief := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		w.WriteHeader(status)
+	}))
+	steal := stolenKey(t, filepath.Join(filepath.Dir(caFile), "ca.key"))
+	thief.TLS = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return steal(hello.ServerName) }, MinVersion: tls.VersionTLS12}
+	thief.StartTLS()
+	t.Cleanup(thief.Close)
+	_, port, err := net.SplitHostPort(thief.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, app := range []unmodifiedApp{
+		{php, "curl"}, {php, "streams"}, {node, "fetch"}, {java, "HttpClient"}, {python, "urllib"}, {shell, "curl"}, {shell, "wget"},
+	} {
+		t.Run(app.name(), func(t *testing.T) {
+			app.need(t) // one after another: they share the server
+			for name, accepted := range map[string]int64{realAPIHost: 1, "shop.example": 0} {
+				requests.Store(0)
+				config := apiURLs("", "https://"+name+":"+port+"/").with(dummyCredentials).with(app.language.trustCA(t, caFile)).with(programConfig{env: []string{"LIBRARY=" + app.library, "ORDER=none"}})
+				_, err := app.language.run(t, filepath.Join("testdata", app.language.program), config)
+				if got := min(1, requests.Load()); err == nil || got != accepted {
+					t.Errorf("a certificate for %s: got %d requests, want %d, and an error: %v", name, got, accepted, err)
+				}
+			}
+		})
+	}
+}
+
+// stolenKey returns a function that issues certificates for any host with the key in the file.
+func stolenKey(t *testing.T, file string) func(host string) (*tls.Certificate, error) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = text[strings.Index(string(text), "-----BEGIN"):]
+	signer, rest := pem.Decode(text)
+	_, rest = pem.Decode(rest)
+	keyBlock, _ := pem.Decode(rest)
+	parent, err := x509.ParseCertificate(signer.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signerKey, err := x509.ParsePKCS8PrivateKey(keyBlock.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := newECKey(t)
+	return func(host string) (*tls.Certificate, error) {
+		leaf := &x509.Certificate{
+			SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{host}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		}
+		der, err := x509.CreateCertificate(rand.Reader, leaf, parent, key.Public(), signerKey)
+		return &tls.Certificate{Certificate: [][]byte{der, signer.Bytes}, PrivateKey: key}, err
+	}
+}
