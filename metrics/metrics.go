@@ -28,8 +28,8 @@ type Config struct {
 	InFlight func() int64
 	// UnsafeListen reports whether other machines can use the broker without authentication.
 	UnsafeListen func() bool
-	// DenialReasons are all reasons for refusing a request; RetryOutcomes are all outcomes of a retry; PassOutcomes are all outcomes
-	// of what passes through.
+	// DenialReasons are all reasons for refusing a request; RetryOutcomes are all outcomes of a retry; PassOutcomes are all
+	// outcomes of what passes through.
 	DenialReasons, RetryOutcomes, PassOutcomes []string
 }
 

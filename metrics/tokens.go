@@ -23,32 +23,32 @@ type tokenMetric struct {
 
 // The values of tokenMetric.onlyShared.
 const (
-	always   = false
-	ifShared = true // only of accounts whose token is in the token store
+	exportedAlways = false
+	ifShared       = true // only of accounts whose token is in the token store
 )
 
 var tokenMetrics = []tokenMetric{
 	{newTokenDesc("token_expiry_timestamp_seconds",
 		"Expiry of the current token, as Unix time; 0 before the first token. If it comes close, refreshes fail; once it has passed, requests are answered with 503."),
-		prometheus.GaugeValue, always, func(s tokensource.Snapshot) float64 { return unixSeconds(s.Expires) }},
+		prometheus.GaugeValue, exportedAlways, func(s tokensource.Snapshot) float64 { return unixSeconds(s.Expires) }},
 	{newTokenDesc("token_issued_timestamp_seconds",
 		"When the current token was requested, as Unix time; 0 before the first token. It rises with each refresh; if it stays the same while the expiry comes close, refreshes fail."),
-		prometheus.GaugeValue, always, func(s tokensource.Snapshot) float64 { return unixSeconds(s.Issued) }},
+		prometheus.GaugeValue, exportedAlways, func(s tokensource.Snapshot) float64 { return unixSeconds(s.Issued) }},
 	{newTokenDesc("token_last_success_timestamp_seconds",
 		"When a token was last fetched, as Unix time; 0 if never. It rises with each refresh; if it is older than a token's lifetime, there is no valid token."),
-		prometheus.GaugeValue, always, func(s tokensource.Snapshot) float64 { return unixSeconds(s.LastSuccess) }},
+		prometheus.GaugeValue, exportedAlways, func(s tokensource.Snapshot) float64 { return unixSeconds(s.LastSuccess) }},
 	{newTokenDesc("token_consecutive_failures",
 		"Failed token requests since the last successful one. If it rises and does not return to 0, the token expires."),
-		prometheus.GaugeValue, always, func(s tokensource.Snapshot) float64 { return float64(s.ConsecutiveFailures) }},
+		prometheus.GaugeValue, exportedAlways, func(s tokensource.Snapshot) float64 { return float64(s.ConsecutiveFailures) }},
 	{newTokenDesc("token_waits_total",
 		"Requests that waited for a token. It rises at startup; at any other time the token was not refreshed ahead of need."),
-		prometheus.CounterValue, always, func(s tokensource.Snapshot) float64 { return float64(s.RequestsWaited) }},
+		prometheus.CounterValue, exportedAlways, func(s tokensource.Snapshot) float64 { return float64(s.RequestsWaited) }},
 	{newTokenDesc("token_invalidations_total",
 		"Tokens discarded because the API rejected them before their expiry. A rise means that tokens are revoked, or that the client lacks a right."),
-		prometheus.CounterValue, always, func(s tokensource.Snapshot) float64 { return float64(s.Invalidations) }},
+		prometheus.CounterValue, exportedAlways, func(s tokensource.Snapshot) float64 { return float64(s.Invalidations) }},
 	{newTokenDesc("credential_last_change_timestamp_seconds",
 		"Since when the current credentials are in use, as Unix time; 0 without credentials. If it does not change after a rotation, the new credentials do not work: see credential_reloads_total."),
-		prometheus.GaugeValue, always, func(s tokensource.Snapshot) float64 { return unixSeconds(s.LastChange) }},
+		prometheus.GaugeValue, exportedAlways, func(s tokensource.Snapshot) float64 { return unixSeconds(s.LastChange) }},
 	{newTokenDesc("token_store_hits_total",
 		"Tokens taken from the token store, fetched by another broker."),
 		prometheus.CounterValue, ifShared, func(s tokensource.Snapshot) float64 { return float64(s.StoreHits) }},

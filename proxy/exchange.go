@@ -23,7 +23,7 @@ type exchange struct {
 
 	route  parsedRoute
 	tokens TokenSource
-	links  links
+	links  linkRewriter
 	body   requestBody
 
 	response    forwardedResponse

@@ -8,9 +8,9 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// links replaces the API's base URL in a response with the URL that the client used, so that a client that follows links comes
-// back to the broker. The zero value does nothing.
-type links struct {
+// linkRewriter replaces the API's base URL in a response with the URL that the client used, so that a client that follows links
+// comes back to the broker. The zero value does nothing.
+type linkRewriter struct {
 	active   bool
 	rewriter linkrewrite.Rewriter
 	// encoding is what the API is asked for, so that links can be found. It is empty if the app refuses responses without a
@@ -19,10 +19,10 @@ type links struct {
 	encodingSent bool // encoding is in the request
 }
 
-// newLinks returns the links for a request.
-func (p *Proxy) newLinks(r *http1.Request, route *parsedRoute) links {
+// newLinkRewriter returns the links for a request.
+func (p *Proxy) newLinkRewriter(r *http1.Request, route *parsedRoute) linkRewriter {
 	if p.links == nil || route.host == "" { // HTTP/1.0, or a Unix socket
-		return links{}
+		return linkRewriter{}
 	}
 	scheme := p.config.ExternalScheme
 	switch {
@@ -35,7 +35,7 @@ func (p *Proxy) newLinks(r *http1.Request, route *parsedRoute) links {
 	}
 	to := scheme + "://" + route.host + route.accountPrefix
 	if to == p.base {
-		return links{}
+		return linkRewriter{}
 	}
 	accepted := ""
 	for line := range r.Fields.Lines("Accept-Encoding") {
@@ -45,12 +45,12 @@ func (p *Proxy) newLinks(r *http1.Request, route *parsedRoute) links {
 		accepted = line
 	}
 	encoding, _ := linkrewrite.NegotiateEncoding(accepted)
-	return links{active: true, rewriter: p.links.To(to), encoding: encoding}
+	return linkRewriter{active: true, rewriter: p.links.To(to), encoding: encoding}
 }
 
 // adaptRequestField changes a field of a request that would hide links in the response, or that refers to a rewritten response.
 // It reports false if the field is dropped.
-func (l *links) adaptRequestField(field *http1.Field) bool {
+func (l *linkRewriter) adaptRequestField(field *http1.Field) bool {
 	switch name := field.Name; {
 	case http1.EqualFold(name, "Accept-Encoding") && l.encoding != "":
 		field.Value = l.encoding
@@ -77,7 +77,7 @@ const (
 )
 
 // rewritingOf returns how a response is rewritten: JSON, and not a part of it.
-func (l *links) rewritingOf(method string, response *http1.ClientResponse) rewriting {
+func (l *linkRewriter) rewritingOf(method string, response *http1.ClientResponse) rewriting {
 	fields := response.Fields
 	notModified := response.Status == http.StatusNotModified
 	isJSON := linkrewrite.IsJSON(fields.Get("Content-Type")) || notModified && !fields.Has("Content-Type")
@@ -126,7 +126,7 @@ func contentCoding(fields http1.Fields) (coding string) {
 }
 
 // rewriteField rewrites the URLs in a field: RFC 9110 sections 8.7 and 10.2.2, RFC 8288.
-func (l *links) rewriteField(field *http1.Field) {
+func (l *linkRewriter) rewriteField(field *http1.Field) {
 	switch name := field.Name; {
 	case !l.active:
 	case http1.EqualFold(name, "Location"), http1.EqualFold(name, "Content-Location"):

@@ -84,7 +84,7 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	x.record.Account = cmp.Or(x.route.account, DefaultAccount)
 
 	// To the API and back.
-	x.links = p.newLinks(r, &x.route)
+	x.links = p.newLinkRewriter(r, &x.route)
 	response, failed := x.roundTrip()
 	if failed != nil {
 		x.respond(failed)

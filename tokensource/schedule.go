@@ -90,8 +90,8 @@ func followerRefreshAt(issued time.Time, lifetime time.Duration, jitter float64)
 }
 
 // fallbackTime returns when a broker fetches without the lease: at least wait from now, unless its token ends before. While a
-// token serves, that is from 80 to 90 % of its lifetime: later would look like a failed refresh, for which there is an alert. random
-// is in [0, 1), and the jitter of followerRefreshAt, so that brokers that lose the store spread evenly.
+// token serves, that is from 80 to 90 % of its lifetime: later would look like a failed refresh, for which there is an alert.
+// random is in [0, 1), and the jitter of followerRefreshAt, so that brokers that lose the store spread evenly.
 func fallbackTime(known *token, now time.Time, wait time.Duration, random float64) time.Time {
 	if !known.serves(now) {
 		return now.Add(wait + time.Duration(random*float64(maxJitter)))

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// sharedFetcher shares tokens with other brokers through a store. The broker that acquires the lease is the leader: it fetches the
-// token for all and stores it. The others follow. After a failed attempt the lease is also the backoff: it expires at the end of the
-// leader's pause, and until then no broker sends a token request.
+// sharedFetcher shares tokens with other brokers through a store. The broker that acquires the lease is the leader: it fetches
+// the token for all and stores it. The others follow. After a failed attempt the lease is also the backoff: it expires at the
+// end of the leader's pause, and until then no broker sends a token request.
 type sharedFetcher struct {
 	source *Source // for its counters and tokens
 	login  fetcher
@@ -181,8 +181,8 @@ func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt)
 	return f.seenUntil.Add(headStart)
 }
 
-// fallBack fetches without the lease, because the store is of no use. All brokers find that out at about the same time, so each waits
-// for a random time from began on. It is at least wait, unless the token ends before.
+// fallBack fetches without the lease, because the store is of no use. All brokers find that out at about the same time, so each
+// waits for a random time from began on. It is at least wait, unless the token ends before.
 func (f *sharedFetcher) fallBack(ctx context.Context, known *token, began time.Time, wait time.Duration) (attempt, bool) {
 	if at := fallbackTime(known, began, wait, f.random); f.fallbackAt.IsZero() || at.Before(f.fallbackAt) {
 		f.fallbackAt = at

@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// messagePackages are the packages, and files of packages, whose messages reach an operator or an app: in the log, a problem's title and detail,
-// /readyz, the status page, or the output of a command. The steps of 'check' are not among them: each says itself what to do,
-// and docs/check.md describes them.
+// messagePackages are the packages, and files of packages, whose messages reach an operator or an app: in the log, a problem's
+// title and detail, /readyz, the status page, or the output of a command. The steps of 'check' are not among them: each says
+// itself what to do, and docs/check.md describes them.
 var messagePackages = []string{
 	"cmd/broker", "internal/config", "internal/server",
 	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",

@@ -240,8 +240,8 @@ func TestServersOfETrustedNeverPass(t *testing.T) {
 	}
 }
 
-// Whatever a wildcard matches, the broker reaches neither its own machine nor a metadata service for an app. A name is checked when it
-// has been resolved.
+// Whatever a wildcard matches, the broker reaches neither its own machine nor a metadata service for an app. A name is checked
+// when it has been resolved.
 func TestRefusesAddressesOfThisMachineAndOfClouds(t *testing.T) {
 	t.Parallel()
 	reached := brokertest.Listen(t, "tcp", "127.0.0.1:0")

@@ -26,7 +26,8 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
-	// The tests wait for processes, servers and timeouts. Without an explicit -parallel, run more of them than there are processors.
+	// The tests wait for processes, servers and timeouts. Without an explicit -parallel, run more of them than there are
+	// processors.
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		_ = parallel.Value.Set("8")

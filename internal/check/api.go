@@ -66,8 +66,8 @@ const (
 	downAdvice     = "The fault is on eTrusted's side. If it lasts, check the eTrusted status page."
 )
 
-// describeChannels interprets a response, or the error without one. It looks for HTML before the status: eTrusted's 401 and 403 have no body, so an
-// HTML page with one of them comes from a firewall.
+// describeChannels interprets a response, or the error without one. It looks for HTML before the status: eTrusted's 401 and 403
+// have no body, so an HTML page with one of them comes from a firewall.
 func (c *checker) describeChannels(response *http.Response, body []byte, err error, report *AccountReport) Step {
 	if err != nil {
 		explained := neterr.Describe("the API", err)

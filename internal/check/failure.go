@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/internal/neterr"
 )
 
-// timeouts has the operations by which package neterr distinguishes timeouts.
-var timeouts = map[string]string{stepTCP: "dial", stepProxyTLS: neterr.OpHandshake, stepTLS: neterr.OpHandshake}
+// timeoutOps has the operations by which package neterr distinguishes timeouts.
+var timeoutOps = map[string]string{stepTCP: "dial", stepProxyTLS: neterr.OpHandshake, stepTLS: neterr.OpHandshake}
 
 // connectionFailure describes why a step of the connection failed, in the words of package neterr where it has some.
 func (p *peer) connectionFailure(name string, err error) Step {
@@ -23,7 +23,7 @@ func (p *peer) connectionFailure(name string, err error) Step {
 	var timeout net.Error
 	isTimeout := errors.As(err, &timeout) && timeout.Timeout()
 	if isTimeout {
-		err = &net.OpError{Op: timeouts[name], Err: os.ErrDeadlineExceeded}
+		err = &net.OpError{Op: timeoutOps[name], Err: os.ErrDeadlineExceeded}
 	}
 	switch name {
 	case stepProxy:

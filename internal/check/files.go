@@ -79,7 +79,7 @@ func FileProblem(path string) string {
 	}
 	file, err := os.Open(path) //nolint:gosec // G304: the operator's own configuration names the path.
 	if err != nil {
-		return fmt.Sprintf("%s is not readable for this user: its mode is %04o%s", path, info.Mode().Perm(), ownership(info))
+		return fmt.Sprintf("%s is not readable for this user: its mode is %04o%s", path, info.Mode().Perm(), describeOwnerAndMode(info))
 	}
 	defer func() { _ = file.Close() }() // only read from
 	mark := make([]byte, 2)
@@ -91,7 +91,7 @@ func FileProblem(path string) string {
 
 // ownership compares the owner of a file with the user of this process, where files have one: in package syscall, the type of
 // info.Sys differs from system to system, but on each Unix it has these fields.
-func ownership(info fs.FileInfo) string {
+func describeOwnerAndMode(info fs.FileInfo) string {
 	system := reflect.Indirect(reflect.ValueOf(info.Sys()))
 	if system.Kind() != reflect.Struct || !system.FieldByName("Uid").IsValid() {
 		return ""

@@ -28,17 +28,17 @@ func (c Config) accessKeys() (keys []tokensource.Secret, source string, err erro
 		return nil, source, err
 	}
 	key, err = tokensource.ParseSecret([]byte(key.Reveal()))
-	keys, err = checkKeys([]tokensource.Secret{key}, err)
+	keys, err = checkAccessKeys([]tokensource.Secret{key}, err)
 	return keys, source, err
 }
 
 // ReadAccessKeys reads the access keys from a file, one a line.
 func ReadAccessKeys(file string) ([]tokensource.Secret, error) {
-	return checkKeys(readFile(file, tokensource.ReadSecretLines))
+	return checkAccessKeys(readFile(file, tokensource.ReadSecretLines))
 }
 
-// checkKeys rejects a key that no request could send: a field value has no spaces at its ends.
-func checkKeys(keys []tokensource.Secret, err error) ([]tokensource.Secret, error) {
+// checkAccessKeys rejects a key that no request could send: a field value has no spaces at its ends.
+func checkAccessKeys(keys []tokensource.Secret, err error) ([]tokensource.Secret, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +160,8 @@ func (c Config) checkProxy(variables map[string]string) error {
 	return nil
 }
 
-// checkHosts rejects text that no Host header can contain, such as a wildcard that would not work.
-func checkHosts(hosts []string) error {
+// checkAllowedHosts rejects text that no Host header can contain, such as a wildcard that would not work.
+func checkAllowedHosts(hosts []string) error {
 	for _, host := range hosts {
 		if strings.TrimSpace(host) == "" || strings.ContainsAny(host, "*/@") {
 			return errors.New("must be host names separated by commas, without scheme, path or wildcards")

@@ -148,7 +148,7 @@ func Load(environ []string) (Config, []Error) {
 	check("BROKER_INTERCEPT_LISTEN", c.checkInterceptListen())
 	c.Resolver, err = parseResolver(c.UpstreamResolver)
 	check("BROKER_UPSTREAM_RESOLVER", err)
-	check("BROKER_ALLOWED_HOSTS", checkHosts(c.AllowedHosts))
+	check("BROKER_ALLOWED_HOSTS", checkAllowedHosts(c.AllowedHosts))
 	_, err = access.ParsePassHosts(c.PassHosts)
 	check("BROKER_PASS_HOSTS", err)
 	if len(c.Allow) > 0 {

@@ -29,13 +29,13 @@ func (c Config) settings(set map[string]string, problems []Error) []Setting {
 		if set[v.Name] != "" && slices.ContainsFunc(problems, func(p Error) bool { return p.Variable == v.Name }) {
 			value = "(not valid)" // it may be a misplaced secret
 		}
-		all = append(all, Setting{Name: v.Name, Value: value, Source: sourceOf(v, set), Meaning: v.Help})
+		all = append(all, Setting{Name: v.Name, Value: value, Source: describeValueSource(v, set), Meaning: v.Help})
 	}
 	return all
 }
 
-// sourceOf returns where a variable's effective value comes from.
-func sourceOf(v Variable, set map[string]string) string {
+// describeValueSource returns where a variable's effective value comes from.
+func describeValueSource(v Variable, set map[string]string) string {
 	switch value, isInEnvironment := set[v.Name]; {
 	case value != "", isInEnvironment && v.Name == "BROKER_ADMIN_LISTEN":
 		return "environment"

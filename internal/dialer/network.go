@@ -30,8 +30,8 @@ type Network struct {
 	// Listeners are the addresses at which this program accepts connections. It does not connect to them: a hosts file or a
 	// network alias has sent a server's name to the program itself.
 	Listeners []net.Addr
-	// Refused, if not nil, reports whether no connection may be opened to an address. It is asked about each address to which a host
-	// name leads.
+	// Refused, if not nil, reports whether no connection may be opened to an address. It is asked about each address to which a
+	// host name leads.
 	Refused func(netip.Addr) bool
 }
 

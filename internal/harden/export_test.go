@@ -4,4 +4,4 @@ package harden
 var CgroupLimit = cgroupLimit
 
 // Unlimited is what CgroupLimit returns without a limit.
-const Unlimited = unlimited
+const Unlimited = noMemoryLimit

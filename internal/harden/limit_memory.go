@@ -16,13 +16,13 @@ func LimitMemory() {
 	if err != nil {
 		return // not Linux
 	}
-	if limit := cgroupLimit(string(cgroups), os.ReadFile); limit < unlimited {
+	if limit := cgroupLimit(string(cgroups), os.ReadFile); limit < noMemoryLimit {
 		debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), limit-limit/8))
 	}
 }
 
-// unlimited is more memory than any machine has. Version 1 of control groups says 2^63 less a page instead.
-const unlimited = 1 << 46
+// noMemoryLimit is more memory than any machine has. Version 1 of control groups says 2^63 less a page instead.
+const noMemoryLimit = 1 << 46
 
 // cgroupLimit returns the lowest memory limit of the control groups that a process is in, and of their ancestors. cgroups is
 // what /proc/self/cgroup holds. It returns unlimited or more if there is no limit.
@@ -30,7 +30,7 @@ const unlimited = 1 << 46
 // In a container, the path may be that on the host, of which the container sees only the end, at the mount point. So
 // files that are missing are skipped.
 func cgroupLimit(cgroups string, read func(name string) ([]byte, error)) (bytes int64) {
-	bytes = unlimited
+	bytes = noMemoryLimit
 	for line := range strings.Lines(cgroups) {
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3) // id, controllers, path
 		if len(fields) < 3 {
@@ -45,7 +45,7 @@ func cgroupLimit(cgroups string, read func(name string) ([]byte, error)) (bytes 
 		}
 		for group := path.Clean("/" + fields[2]); ; group = path.Dir(group) {
 			if text, err := read(path.Join(mount, group, file)); err == nil {
-				bytes = min(bytes, parseLimit(string(text)))
+				bytes = min(bytes, parseCgroupLimit(string(text)))
 			}
 			if group == "/" {
 				break
@@ -55,11 +55,12 @@ func cgroupLimit(cgroups string, read func(name string) ([]byte, error)) (bytes 
 	return bytes
 }
 
-// parseLimit returns a limit as the kernel writes it, and unlimited for "max" and everything else that is not a positive number.
-func parseLimit(text string) int64 {
+// parseCgroupLimit returns a limit as the kernel writes it, and unlimited for "max" and everything else that is not a positive
+// number.
+func parseCgroupLimit(text string) int64 {
 	limit, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil || limit <= 0 {
-		return unlimited
+		return noMemoryLimit
 	}
 	return limit
 }

@@ -73,8 +73,8 @@ func isBrokers(certificate *x509.Certificate) bool {
 	return certificate != nil && slices.Contains(certificate.Issuer.Organization, problem.ProxyName)
 }
 
-// Describe describes an error of http.RoundTripper or http1.Client, or of reading a response body. err must not be nil. server begins the
-// problem's Detail, as in "the API refused the connection"; if it is empty, Detail is only the rest: "refused the
+// Describe describes an error of http.RoundTripper or http1.Client, or of reading a response body. err must not be nil. server
+// begins the problem's Detail, as in "the API refused the connection"; if it is empty, Detail is only the rest: "refused the
 // connection". The texts are ASCII, if server is. The problem has no Title, and does not wrap err, which may quote the peer.
 func Describe(server string, err error) *problem.Problem {
 	p := describe(err)
@@ -137,18 +137,18 @@ func describe(err error) *problem.Problem {
 	case isDNS:
 		return unreachable("dns-error", "dns_error", "was not found: its host name has no address", dnsHint)
 
-	case is[x509.SystemRootsError](err):
+	case isErrorOfType[x509.SystemRootsError](err):
 		return untrusted("no-certificate-authorities", "was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or set SSL_CERT_FILE to a bundle.")
-	case is[x509.UnknownAuthorityError](err):
+	case isErrorOfType[x509.UnknownAuthorityError](err):
 		return untrusted("unknown-authority", "has a certificate of an unknown authority", "If a proxy inspects TLS, add its CA to a bundle and set SSL_CERT_FILE to that bundle; otherwise install the package ca-certificates.")
-	case is[x509.HostnameError](err):
+	case isErrorOfType[x509.HostnameError](err):
 		return untrusted("certificate-for-another-host", "has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal intercepts the connection.")
 	case isInvalid && invalid.Reason == x509.Expired:
 		return untrusted("certificate-expired", "has a certificate that is expired or not yet valid", "Check this machine's clock first.")
-	case isInvalid, is[*tls.CertificateVerificationError](err):
+	case isInvalid, isErrorOfType[*tls.CertificateVerificationError](err):
 		return untrusted("certificate-invalid", "has a certificate that does not verify", "Check the URL, and whether a proxy intercepts the connection.")
 
-	case is[tls.RecordHeaderError](err):
+	case isErrorOfType[tls.RecordHeaderError](err):
 		return unreachable(CodeNotTLS, "tls_protocol_error", "does not speak TLS", "Check the URL's scheme and port, and whether a proxy intercepts the connection.")
 	case isOp("remote error") && strings.HasPrefix(op.Err.Error(), "tls: "):
 		// The type of the server's alerts is not exported. Its texts are crypto/tls's own, selected by a number.
@@ -180,8 +180,8 @@ func describe(err error) *problem.Problem {
 	}
 }
 
-// is reports whether err is or wraps an error of type E.
-func is[E error](err error) bool {
+// isErrorOfType reports whether err is or wraps an error of type E.
+func isErrorOfType[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
 }

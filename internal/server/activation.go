@@ -9,12 +9,12 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// adminSocket and interceptSocket are the FileDescriptorName= of the sockets of the admin listener, and of that for
+// adminSocketName and interceptSocketName are the FileDescriptorName= of the sockets of the admin listener, and of that for
 // BROKER_INTERCEPT_LISTEN. A socket of any other name is the app's. Of the latter two there may be several, such as one for each
 // of IPv4 and IPv6.
 const (
-	adminSocket     = "admin"
-	interceptSocket = "intercept"
+	adminSocketName     = "admin"
+	interceptSocketName = "intercept"
 )
 
 // inherited returns the sockets that systemd passes, if any. It must be called once, before anything else is opened,
@@ -24,7 +24,7 @@ const (
 func inherited() (l Listeners, err error) {
 	for _, file := range activation.Files(true) {
 		var listener net.Listener
-		listening := isListening(file)
+		listening := isListeningSocket(file)
 		if listening { // otherwise the descriptor may be one of the runtime's, and must not be closed
 			listener, err = net.FileListener(file) // duplicates the descriptor
 			_ = file.Close()
@@ -33,15 +33,15 @@ func inherited() (l Listeners, err error) {
 			return l, config.Error{Variable: "LISTEN_FDS", Message: fmt.Sprintf("the socket %q is not a listening stream socket: in the .socket unit, use only ListenStream= and Accept=no, and start the broker directly, not from a wrapper", file.Name())}
 		}
 		switch {
-		case file.Name() == interceptSocket:
+		case file.Name() == interceptSocketName:
 			l.Intercept = append(l.Intercept, listener)
-		case file.Name() != adminSocket:
+		case file.Name() != adminSocketName:
 			l.App = append(l.App, listener)
 		case l.Admin == nil:
 			l.Admin = listener
 		default:
 			_ = listener.Close() // no connection was accepted yet
-			return l, config.Error{Variable: "LISTEN_FDS", Message: "more than one socket for the admin listener: pass one with FileDescriptorName=" + adminSocket}
+			return l, config.Error{Variable: "LISTEN_FDS", Message: "more than one socket for the admin listener: pass one with FileDescriptorName=" + adminSocketName}
 		}
 	}
 	return l, nil

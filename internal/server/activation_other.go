@@ -4,5 +4,5 @@ package server
 
 import "os"
 
-// isListening is never called: no sockets are passed on this system.
-func isListening(*os.File) bool { return false }
+// isListeningSocket is never called: no sockets are passed on this system.
+func isListeningSocket(*os.File) bool { return false }

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// isListening reports whether file is a listening socket. net.FileListener does not check: it accepts a connection too.
-func isListening(file *os.File) bool {
+// isListeningSocket reports whether file is a listening socket. net.FileListener does not check: it accepts a connection too.
+func isListeningSocket(file *os.File) bool {
 	value, err := syscall.GetsockoptInt(int(file.Fd()), syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
 	return err == nil && value != 0
 }

@@ -60,7 +60,7 @@ func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 	}
 	if l.Intercept != nil {
 		if err := c.CheckIntercept(); err != nil {
-			return l, config.Error{Variable: "LISTEN_FDS", Message: "a socket with FileDescriptorName=" + interceptSocket + " " + err.Error()}
+			return l, config.Error{Variable: "LISTEN_FDS", Message: "a socket with FileDescriptorName=" + interceptSocketName + " " + err.Error()}
 		}
 	} else if c.InterceptListen != "" {
 		if l.Intercept, err = listenBoth(ctx, "BROKER_INTERCEPT_LISTEN", c.InterceptListen); err != nil {
@@ -96,8 +96,8 @@ func (l Listeners) addresses() (all []net.Addr) {
 	return all
 }
 
-// listenBoth opens the listeners for an address, the value of variable: usually one. Some clients connect to localhost only at 127.0.0.1 and others only at ::1, so the broker
-// listens at both, unless this machine does not have one of them.
+// listenBoth opens the listeners for an address, the value of variable: usually one. Some clients connect to localhost only at
+// 127.0.0.1 and others only at ::1, so the broker listens at both, unless this machine does not have one of them.
 func listenBoth(ctx context.Context, variable, address string) (all []net.Listener, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || !strings.EqualFold(host, "localhost") {

@@ -18,8 +18,8 @@ import (
 // passThrough reaches the hosts in BROKER_PASS_HOSTS. It implements proxy.PassThrough.
 type passThrough struct {
 	hosts access.PassHosts
-	// checked connects to no address that package ssrf refuses. unchecked is for addresses that the configuration contains: of hosts,
-	// and of the proxy in the environment. Neither connects to the broker itself.
+	// checked connects to no address that package ssrf refuses. unchecked is for addresses that the configuration contains: of
+	// hosts, and of the proxy in the environment. Neither connects to the broker itself.
 	checked, unchecked *dialer.Network
 }
 
@@ -67,8 +67,8 @@ func (p *passThrough) RoundTrip(server *url.URL, r *http1.ClientRequest) (*http1
 	return client.RoundTrip(r)
 }
 
-// dialer returns the dialer for a server, HOST:PORT, directly or through a proxy. The proxy resolves names itself, so behind one only
-// literal addresses can be checked.
+// dialer returns the dialer for a server, HOST:PORT, directly or through a proxy. The proxy resolves names itself, so behind
+// one only literal addresses can be checked.
 func (p *passThrough) dialer(server, through *url.URL) (*dialer.Dialer, error) {
 	network := p.checked
 	if p.hosts.MatchAddress(server.Host) {

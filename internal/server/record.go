@@ -40,7 +40,8 @@ func isLocalResponse(report proxy.RequestRecord) bool {
 	return report.Status != proxy.StatusClientClosedRequest && (report.Problem != "" || report.Upstream == 0)
 }
 
-// connectionDenied counts a denial that is not of a request to the API, such as that of a connection. Without a reason it does nothing.
+// connectionDenied counts a denial that is not of a request to the API, such as that of a connection. Without a reason it does
+// nothing.
 func (b *broker) connectionDenied(reason access.Reason) {
 	b.metrics.ObserveDenied(string(reason))
 }

@@ -33,9 +33,9 @@ type systemdNotifier struct {
 	ready      bool   // READY=1 was sent
 }
 
-// serveWithSystemd calls serve and reports to systemd: READY=1 and STATUS= follow /readyz, except that READY=1 does not wait for the
-// operator, WATCHDOG=1 is sent while the
-// broker responds, and STOPPING=1 before the first listener closes. A nil notifier reports nothing.
+// serveWithSystemd calls serve and reports to systemd: READY=1 and STATUS= follow /readyz, except that READY=1 does not wait
+// for the operator, WATCHDOG=1 is sent while the broker responds, and STOPPING=1 before the first listener closes. A nil
+// notifier reports nothing.
 func (b *broker) serveWithSystemd(ctx context.Context, l Listeners, notifier *sdnotify.Notifier) error {
 	if notifier == nil {
 		return b.serve(ctx, l)
@@ -146,23 +146,23 @@ func (b *broker) askAdmin(path string) (status int, text string) {
 	if err != nil {
 		panic(err) // the paths are constants
 	}
-	response := &responseRecorder{header: http.Header{}}
+	response := &bufferedResponse{header: http.Header{}}
 	b.admin.Handler.ServeHTTP(response, request)
 	return response.status, strings.TrimSpace(response.body.String())
 }
 
-// responseRecorder is an http.ResponseWriter that stores the response.
-type responseRecorder struct {
+// bufferedResponse is an http.ResponseWriter that stores the response.
+type bufferedResponse struct {
 	header http.Header
 	status int
 	body   strings.Builder
 }
 
 // Header implements http.ResponseWriter.
-func (r *responseRecorder) Header() http.Header { return r.header }
+func (r *bufferedResponse) Header() http.Header { return r.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (r *responseRecorder) WriteHeader(status int) { r.status = status }
+func (r *bufferedResponse) WriteHeader(status int) { r.status = status }
 
 // Write implements http.ResponseWriter.
-func (r *responseRecorder) Write(p []byte) (int, error) { return r.body.Write(p) }
+func (r *bufferedResponse) Write(p []byte) (int, error) { return r.body.Write(p) }

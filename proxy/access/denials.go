@@ -140,8 +140,8 @@ var errProxyKeyMissing = denial(ReasonKey, problem.Problem{
 	Fields: []problem.Field{{Name: "Proxy-Authenticate", Value: basicAuthenticate}},
 })
 
-// errTunnelKeyExpired closes the connection: the client must open another tunnel, with the key that is valid now.
-var errTunnelKeyExpired = denial(ReasonKey, problem.Problem{
+// errTunnelAccessKeyExpired closes the connection: the client must open another tunnel, with the key that is valid now.
+var errTunnelAccessKeyExpired = denial(ReasonKey, problem.Problem{
 	Code:   "tunnel-key-expired",
 	Status: http.StatusUnauthorized,
 	Detail: "the access key that opened this tunnel is no longer valid",

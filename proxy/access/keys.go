@@ -83,7 +83,7 @@ func (p *Policy) checkKey(r *Request) *problem.Problem {
 	case p.Keys == nil, p.hasValidKey(only(r.Fields, "Authorization")):
 		return nil
 	case r.Tunnel != nil:
-		return errTunnelKeyExpired
+		return errTunnelAccessKeyExpired
 	default:
 		return errAccessKeyMissing
 	}

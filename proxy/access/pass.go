@@ -10,7 +10,8 @@ func (p *Policy) isOtherHost(r *Request) bool {
 	return !p.Hosts.Allowed(r.Host, r.LocalAddr) || p.PassHosts.MatchAddress(r.Host)
 }
 
-// checkOtherHost decides whether an absolute-form request for another host passes through. Its path is not checked, since no rule depends on it.
+// checkOtherHost decides whether an absolute-form request for another host passes through. Its path is not checked, since no
+// rule depends on it.
 func (p *Policy) checkOtherHost(r *Request) Decision {
 	switch {
 	case isDeniedMethod(r.Method):

@@ -45,7 +45,8 @@ func TestDeniesUnsafePaths(t *testing.T) {
 	}
 }
 
-// FuzzUnsafePaths: an allowed target has one meaning: with its dot segments resolved it is the same as without, however often it is decoded.
+// FuzzUnsafePaths: an allowed target has one meaning: with its dot segments resolved it is the same as without, however often
+// it is decoded.
 func FuzzUnsafePaths(f *testing.F) {
 	for _, seed := range []string{"/a/b?c", "/%2e%2e/x", "/..;/x", "/a%5c..%5cb", "/%252e%252e%252f", "/%25%32%65/", "//x/", "/%00", "/a%2fb/%zz", "/a/..%3fx", "/a/..%2523"} {
 		f.Add(seed)

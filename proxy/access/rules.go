@@ -140,8 +140,8 @@ func notInAllowList(method, target string) *problem.Problem {
 	})
 }
 
-// isSuggestable reports whether a pattern may repeat a request: it looks like those of the API: its methods are short, and its paths are shorter than 200
-// bytes and have neither encoded characters nor doubled slashes, for which a pattern would not help.
+// isSuggestable reports whether a pattern may repeat a request: it looks like those of the API: its methods are short, and its
+// paths are shorter than 200 bytes and have neither encoded characters nor doubled slashes, for which a pattern would not help.
 func isSuggestable(method, path string) bool {
 	const upper, lower, digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz", "0123456789"
 	return len(method) <= 16 && strings.Trim(method, upper) == "" && len(path) < 200 && strings.HasPrefix(path, "/") && !strings.Contains(path, "//") &&

@@ -19,9 +19,9 @@ import (
 
 // The timeouts of the tests' servers, and what is beyond all of them.
 const (
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	forever       = 1000 * time.Hour
+	headerTimeout       = 10 * time.Second
+	idleUpstreamTimeout = 2 * time.Minute
+	forever             = 1000 * time.Hour
 )
 
 // bubble is a server in a synctest bubble, on in-memory connections.
@@ -38,7 +38,7 @@ func inBubble(t *testing.T, maxConns int, handler handlerFunc, test func(t *test
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, listener: fakeetrusted.NewListener(), evicted: make(chan struct{}, 100)}
 		b.server = &http1.Server{
-			Handler: handler, MaxConns: maxConns, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+			Handler: handler, MaxConns: maxConns, HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout,
 			OnEvict: func() { b.evicted <- struct{}{} },
 		}
 		served := make(chan error, 1)

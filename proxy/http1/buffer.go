@@ -53,8 +53,8 @@ func (b *buffer) fill(r io.Reader) error {
 	return err
 }
 
-// await is fill for a reader that may have nothing for a long time. With its poller, which may be nil, an empty buffer has no memory
-// until then.
+// await is fill for a reader that may have nothing for a long time. With its poller, which may be nil, an empty buffer has no
+// memory until then.
 func (b *buffer) await(r io.Reader, poller socketPoller) error {
 	if b.bytes == nil && poller != nil {
 		return poller.await(b)

@@ -128,7 +128,7 @@ func (c *conn) handshake() bool {
 
 // next waits for the next request. It reports false if there is none.
 func (c *conn) awaitRequest() bool {
-	var scanner requestScanner
+	var scanner requestHeadChecker
 	if phase(c.phase.Load()) == phaseServing {
 		c.phase.Store(uint32(phaseIdle))
 		if c.server.draining.Load() {
@@ -186,7 +186,7 @@ func (c *conn) setDeadline(at time.Time) {
 }
 
 // beginRequest parses a complete header, and prepares the body.
-func (c *conn) parseRequest(length int, scanned requestScanner) {
+func (c *conn) parseRequest(length int, scanned requestHeadChecker) {
 	text := string(c.buffer.unread()[scanned.begin:length])
 	c.buffer.consume(length)
 	c.wait.rank.Store(int32(rankServed))

@@ -44,7 +44,7 @@ var (
 		"Send one Host field, with the name and port of the broker's URL."}
 	errTrailer = &RequestError{"trailer", http.StatusBadRequest, "the request announces a trailer that must not be one",
 		"Remove Content-Length, Transfer-Encoding and Trailer from the Trailer field: RFC 9110 section 6.5.1."}
-	errExpectation = &RequestError{"expectation", http.StatusExpectationFailed,
+	errUnsupportedExpectation = &RequestError{"expectation", http.StatusExpectationFailed,
 		"the request's Expect field is not 100-continue",
 		"Remove the Expect field: RFC 9110 section 10.1.1 defines only 100-continue."}
 	errTooLong = &RequestError{"too-long", http.StatusRequestHeaderFieldsTooLarge,

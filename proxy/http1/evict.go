@@ -55,7 +55,7 @@ func (s *Server) evictSlowest(timeout time.Duration) time.Duration {
 }
 
 // slowest returns the candidate that is to be closed first. Its conn is nil if there is no candidate.
-func (s *Server) slowest() (worst evictionCandidate) {
+func (s *Server) slowest() (worst evictableConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
@@ -66,8 +66,8 @@ func (s *Server) slowest() (worst evictionCandidate) {
 	return worst
 }
 
-// evictionCandidate is a connection on which the server waits for the client.
-type evictionCandidate struct {
+// evictableConn is a connection on which the server waits for the client.
+type evictableConn struct {
 	conn  *conn
 	rank  evictionRank
 	clock *atomic.Int64
@@ -83,20 +83,20 @@ const (
 	rankServed
 )
 
-func (c *conn) candidate() (evictionCandidate, bool) {
+func (c *conn) candidate() (evictableConn, bool) {
 	w := &c.wait
 	order, reading, writing := evictionRank(w.rank.Load()), w.reading.Load(), w.writing.Load()
 	switch {
 	case order == rankClosing:
-		return evictionCandidate{conn: c, rank: order}, true
+		return evictableConn{conn: c, rank: order}, true
 	case writing > 0 && (reading <= 0 || writing < reading):
-		return evictionCandidate{conn: c, rank: order, clock: &w.writing, since: writing}, true
+		return evictableConn{conn: c, rank: order, clock: &w.writing, since: writing}, true
 	default:
-		return evictionCandidate{conn: c, rank: order, clock: &w.reading, since: reading}, reading > 0
+		return evictableConn{conn: c, rank: order, clock: &w.reading, since: reading}, reading > 0
 	}
 }
 
-func (a evictionCandidate) before(b evictionCandidate) bool {
+func (a evictableConn) before(b evictableConn) bool {
 	if a.rank != b.rank {
 		return a.rank < b.rank
 	}
@@ -104,6 +104,6 @@ func (a evictionCandidate) before(b evictionCandidate) bool {
 }
 
 // claim reserves the connection for eviction, unless its client was faster.
-func (a evictionCandidate) claim() bool {
+func (a evictableConn) claim() bool {
 	return a.clock == nil || a.clock.CompareAndSwap(a.since, evictedMark)
 }

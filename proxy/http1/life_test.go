@@ -99,12 +99,12 @@ func TestIdleConnectionIsClosedSilently(t *testing.T) {
 			for range 3 {
 				c.send(simple + sent)
 				_ = c.status()
-				time.Sleep(idleTimeout / 2)
+				time.Sleep(idleUpstreamTimeout / 2)
 				if sent != "" {
 					break
 				}
 			}
-			left := idleTimeout / 2
+			left := idleUpstreamTimeout / 2
 			if text, after := c.untilClosed(); text != "" || after > left || after < left-time.Second {
 				t.Errorf("after %q: got %q and closed after %s, want nothing and %s", sent, text, after, left)
 			}

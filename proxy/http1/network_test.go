@@ -68,7 +68,7 @@ type netServer struct {
 func serveOn(t testing.TB, n network, handler handlerFunc, configure func(*http1.Server)) *netServer {
 	t.Helper()
 	l := n.listen(t)
-	s := &netServer{&http1.Server{Handler: handler, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}, n, l.Addr().String()}
+	s := &netServer{&http1.Server{Handler: handler, HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout}, n, l.Addr().String()}
 	if configure != nil {
 		configure(s.Server)
 	}

@@ -51,7 +51,7 @@ func TestDoesNotReuseBufferOfRequestThatPanicked(t *testing.T) {
 	defer close(buffers.end)
 	l := make(connsListener)
 	served := 0
-	s := &http1.Server{HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, Handler: handlerFunc(func(_ *http1.ResponseWriter, r *http1.Request) {
+	s := &http1.Server{HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout, Handler: handlerFunc(func(_ *http1.ResponseWriter, r *http1.Request) {
 		served++
 		go func() { _, _ = io.Copy(io.Discard, r.Body) }()
 		<-buffers.reading

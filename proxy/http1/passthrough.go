@@ -13,8 +13,8 @@ type passThrough struct {
 	target net.Conn
 }
 
-// passThroughIdle is how long a tunnel that passes through may be idle once Shutdown has been called: an exchange that cannot be seen
-// may be waiting for its response.
+// passThroughIdle is how long a tunnel that passes through may be idle once Shutdown has been called: an exchange that cannot
+// be seen may be waiting for its response.
 const passThroughIdle = 5 * time.Second
 
 // run copies in both directions until both have ended. An end is forwarded, so that the other direction can go on; a failure ends

@@ -8,18 +8,18 @@ import (
 )
 
 const (
-	defaultMaxIdle = 256
+	defaultMaxIdleUpstream = 256
 
-	// idleTimeout is shorter than that of most load balancers (60 s). If the other side closes a connection while a POST is
+	// idleUpstreamTimeout is shorter than that of most load balancers (60 s). If the other side closes a connection while a POST is
 	// being written, it looks like one that broke after the POST was processed.
-	idleTimeout = 45 * time.Second
+	idleUpstreamTimeout = 45 * time.Second
 
-	// maxAge lets a connection under steady traffic follow a change in the DNS. ageJitter spreads the new connections.
-	maxAge    = 5 * time.Minute
-	ageJitter = maxAge / 10
+	// maxUpstreamAge lets a connection under steady traffic follow a change in the DNS. ageJitter spreads the new connections.
+	maxUpstreamAge    = 5 * time.Minute
+	upstreamAgeJitter = maxUpstreamAge / 10
 )
 
-func randomAge() time.Duration { return maxAge - rand.N(ageJitter) } //nolint:gosec // spreads load, and keeps no secret
+func randomAge() time.Duration { return maxUpstreamAge - rand.N(upstreamAgeJitter) } //nolint:gosec // spreads load, and keeps no secret
 
 // pool keeps idle connections. The zero value is empty.
 type pool struct {
@@ -53,12 +53,12 @@ func (p *pool) get() *upstreamConn {
 func (p *pool) put(u *upstreamConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if limit := u.client.MaxIdle; len(p.idle) >= limit && (limit > 0 || len(p.idle) >= defaultMaxIdle) {
+	if limit := u.client.MaxIdle; len(p.idle) >= limit && (limit > 0 || len(p.idle) >= defaultMaxIdleUpstream) {
 		return false
 	}
 	p.idle = append(p.idle, u)
 	if p.janitor == nil {
-		p.janitor = time.AfterFunc(idleTimeout, p.closeExpired)
+		p.janitor = time.AfterFunc(idleUpstreamTimeout, p.closeExpired)
 	}
 	return true
 }
@@ -85,7 +85,7 @@ func (p *pool) closeIf(condition func(*upstreamConn) bool) {
 		p.janitor = nil
 	}
 	if len(p.idle) > 0 {
-		p.janitor = time.AfterFunc(time.Until(p.idle[0].idleSince.Add(idleTimeout)), p.closeExpired)
+		p.janitor = time.AfterFunc(time.Until(p.idle[0].idleSince.Add(idleUpstreamTimeout)), p.closeExpired)
 	}
 	p.mu.Unlock()
 	for _, u := range removed {

@@ -15,9 +15,9 @@ const (
 	maxRequestLines  = 4096
 )
 
-// requestScanner checks the lines of a request's header while they arrive, so that a malformed one is refused at once. The
+// requestHeadChecker checks the lines of a request's header while they arrive, so that a malformed one is refused at once. The
 // zero value is at the beginning.
-type requestScanner struct {
+type requestHeadChecker struct {
 	checked int // bytes
 	line    int // where the current line begins
 	lines   int // complete lines; the request line is the first
@@ -26,7 +26,7 @@ type requestScanner struct {
 
 // scan continues with a header of which head is all that has arrived. It returns the length of the header, with its empty
 // line, once it is complete, and 0 before.
-func (s *requestScanner) scan(head []byte) (length int, _ *RequestError) {
+func (s *requestHeadChecker) scan(head []byte) (length int, _ *RequestError) {
 	head = head[:min(len(head), maxRequestHeader)]
 	for {
 		for s.checked < len(head) && byteClasses[head[s.checked]]&textByte != 0 {
@@ -56,7 +56,7 @@ func (s *requestScanner) scan(head []byte) (length int, _ *RequestError) {
 }
 
 // checkLine checks a complete line, without its CR LF.
-func (s *requestScanner) checkLine(line []byte) *RequestError {
+func (s *requestHeadChecker) checkLine(line []byte) *RequestError {
 	switch {
 	case s.lines > 0:
 		if s.lines++; s.lines > maxRequestLines {
@@ -166,7 +166,7 @@ func (r *Request) parseFraming() *RequestError {
 			r.Host = field.Value
 			hosts++
 		case EqualFold(name, "Expect") && r.MinorVersion > 0 && !r.parseExpect(field.Value):
-			return errExpectation
+			return errUnsupportedExpectation
 		case EqualFold(name, "Trailer") && !validTrailer(field.Value):
 			return errTrailer
 		case EqualFold(name, "Content-Length"):

@@ -39,12 +39,12 @@ type responseHead struct {
 // protocol is the beginning of a response.
 const versionPrefix = "HTTP/"
 
-// responseScanner looks for the end of a response's header. The zero value is at the beginning.
-type responseScanner struct{ line int } // where the current line begins
+// responseHeadFinder looks for the end of a response's header. The zero value is at the beginning.
+type responseHeadFinder struct{ line int } // where the current line begins
 
 // scan continues with a header of which head is all that has arrived. It returns the length of the header, with its empty
 // line, once it is complete, and 0 before. What cannot be a response is an error at once: more may never arrive.
-func (s *responseScanner) scan(head []byte) (length int, _ error) {
+func (s *responseHeadFinder) scan(head []byte) (length int, _ error) {
 	head = head[:min(len(head), maxResponseHeader)]
 	if n := min(len(head), len(versionPrefix)); string(head[:n]) != versionPrefix[:n] {
 		return 0, errStatusLine

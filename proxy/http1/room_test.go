@@ -110,7 +110,8 @@ func TestEvictsSlowClients(t *testing.T) {
 	}
 }
 
-// Connections without a first header are evicted before all others, and of each kind the one that has kept the server waiting longest.
+// Connections without a first header are evicted before all others, and of each kind the one that has kept the server waiting
+// longest.
 func TestEvictsSlowestFirst(t *testing.T) {
 	inBubble(t, 4, hold, func(t *testing.T, b *bubble) {
 		var order []*bubbleClient
@@ -378,7 +379,7 @@ func (connsListener) Addr() net.Addr { return &net.TCPAddr{} }
 func TestRequestOfEvictedConnectionIsNotServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := make(connsListener, 2)
-		s := &http1.Server{MaxConns: 1, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, Handler: handlerFunc(func(_ *http1.ResponseWriter, r *http1.Request) {
+		s := &http1.Server{MaxConns: 1, HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout, Handler: handlerFunc(func(_ *http1.ResponseWriter, r *http1.Request) {
 			t.Errorf("%s was served", r.Target)
 		})}
 		l <- lateBytes{newScript()}

@@ -174,8 +174,8 @@ const firstRequestTimeout = time.Second
 const idleGrace = 100 * time.Millisecond
 
 // Shutdown closes the listeners and the idle connections, lets requests in flight finish, and returns when no connection is
-// left. A new connection gets a second to begin a request, and a tunnel that passes through may be idle for 5 s. If ctx is done before, Shutdown returns its error, and connections
-// stay open.
+// left. A new connection gets a second to begin a request, and a tunnel that passes through may be idle for 5 s. If ctx is done
+// before, Shutdown returns its error, and connections stay open.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.closeListeners()
 	minIdle := idleGrace

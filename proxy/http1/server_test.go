@@ -62,7 +62,7 @@ func TestServeSurvivesTemporaryErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, accepted := net.Pipe()
 		fatal := errors.New("fatal")
-		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout}
 		began := time.Now()
 		l := &brokenListener{connListener{conn: accepted}, []error{&net.OpError{Op: "accept", Err: syscall.EMFILE}, syscall.ENFILE}}
 		if err := s.Serve(l); !errors.Is(err, net.ErrClosed) {

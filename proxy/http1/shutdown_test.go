@@ -170,7 +170,7 @@ func TestCloseEndsLateConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, accepted := net.Pipe()
 		l := &lateListener{connListener{conn: accepted}, make(chan struct{})}
-		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout}
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(l) }()
 		synctest.Wait()
@@ -212,7 +212,7 @@ func TestShutdownIsNotHeldUpByIdleTLSClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients = 10
 		l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout}
 		go func() { _ = s.Serve(l) }()
 		for range clients {
 			client, accepted := net.Pipe()

@@ -75,7 +75,7 @@ func (u *upstreamConn) prepareReuse() bool {
 }
 
 func (u *upstreamConn) expired(now time.Time) bool {
-	return now.Sub(u.idleSince) >= idleTimeout || !now.Before(u.expiresAt)
+	return now.Sub(u.idleSince) >= idleUpstreamTimeout || !now.Before(u.expiresAt)
 }
 
 // roundTrip sends a request, and returns once the header of its final response has arrived. The connection's deadline is set.
@@ -150,7 +150,7 @@ func (u *upstreamConn) receive(r *ClientRequest) error {
 
 // readHead reads the header of a response.
 func (u *upstreamConn) readHead() error {
-	for scanner := (responseScanner{}); ; {
+	for scanner := (responseHeadFinder{}); ; {
 		length, err := scanner.scan(u.buffer.unread())
 		if err != nil {
 			return err

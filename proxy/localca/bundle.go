@@ -20,8 +20,8 @@ var systemBundles = []string{
 	"/etc/ssl/cert.pem",      // Alpine, BSD, macOS
 }
 
-// Bundle returns a CA's certificate, followed by those that the system trusts: for programs that accept only one file. The latter are
-// read from certFile, the value of SSL_CERT_FILE, or if that is empty from the system's own bundle.
+// Bundle returns a CA's certificate, followed by those that the system trusts: for programs that accept only one file. The
+// latter are read from certFile, the value of SSL_CERT_FILE, or if that is empty from the system's own bundle.
 func Bundle(certificate []byte, certFile string) ([]byte, error) {
 	files := systemBundles
 	if certFile != "" {

@@ -80,7 +80,7 @@ func Open(dir string, hosts []string) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.root, a.signer, a.key, err = parseKey(file); err != nil {
+	if a.root, a.signer, a.key, err = parseCAKeyFile(file); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
 	if err := verifyCA(a.root, a.signer, names); err != nil {

@@ -15,8 +15,8 @@ import (
 // fail at once for no visible reason.
 const replaceAdvice = "remove ca.crt and ca.key, restart the broker, and make the apps trust the new ca.crt"
 
-// parseKey parses ca.key. It returns the same error for every problem, because the parsers' errors may quote the file.
-func parseKey(file []byte) (root, signer *x509.Certificate, key *ecdsa.PrivateKey, err error) {
+// parseCAKeyFile parses ca.key. It returns the same error for every problem, because the parsers' errors may quote the file.
+func parseCAKeyFile(file []byte) (root, signer *x509.Certificate, key *ecdsa.PrivateKey, err error) {
 	if pair, err := tls.X509KeyPair(file, file); err == nil && len(pair.Certificate) == 2 {
 		root, err = x509.ParseCertificate(pair.Certificate[1])
 		if key, isECDSA := pair.PrivateKey.(*ecdsa.PrivateKey); err == nil && isECDSA {

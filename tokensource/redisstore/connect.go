@@ -89,7 +89,7 @@ func dialer(scheme string) func(context.Context, string, string) (net.Conn, erro
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
-		return &limitedConn{Conn: conn}, err
+		return &replyLimitedConn{Conn: conn}, err
 	}
 }
 
@@ -97,21 +97,21 @@ func dialer(scheme string) func(context.Context, string, string) (net.Conn, erro
 // Cluster's commands.
 const maxReply = 8 << 20
 
-// limitedConn limits the size of a reply. go-redis allocates whatever length a reply announces, and reads nested lists
+// replyLimitedConn limits the size of a reply. go-redis allocates whatever length a reply announces, and reads nested lists
 // recursively, so a few bytes of a hostile store could end this process.
-type limitedConn struct {
+type replyLimitedConn struct {
 	net.Conn
 	left   int // of the current reply
 	length int // that is being read: a number that follows a type byte of RESP; -1: none
 }
 
 // SetReadDeadline begins a reply: go-redis calls it before each one.
-func (c *limitedConn) SetReadDeadline(t time.Time) error {
+func (c *replyLimitedConn) SetReadDeadline(t time.Time) error {
 	c.left = maxReply
 	return c.Conn.SetReadDeadline(t)
 }
 
-func (c *limitedConn) Read(p []byte) (int, error) {
+func (c *replyLimitedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	for _, b := range p[:n] {
 		switch {

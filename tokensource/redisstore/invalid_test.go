@@ -245,7 +245,8 @@ func TestInvalidStore(t *testing.T) {
 	}
 }
 
-// sharesNothing fails if a token or a lease comes from an invalid store, if it delays a broker, or if one of its words is passed on.
+// sharesNothing fails if a token or a lease comes from an invalid store, if it delays a broker, or if one of its words is
+// passed on.
 func sharesNothing(t *testing.T, url string, works bool) {
 	t.Helper()
 	b := newBroker(t, url)

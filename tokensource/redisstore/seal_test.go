@@ -105,10 +105,10 @@ type stream struct {
 func (s stream) Read(p []byte) (int, error)        { return s.Reader.Read(p) }
 func (s stream) SetReadDeadline(_ time.Time) error { return nil }
 
-// read reads a reply through a limitedConn.
+// read reads a reply through a replyLimitedConn.
 func read(t *testing.T, reply io.Reader) (int64, error) {
 	t.Helper()
-	c := &limitedConn{Conn: stream{Reader: reply}}
+	c := &replyLimitedConn{Conn: stream{Reader: reply}}
 	if err := c.SetReadDeadline(time.Now()); err != nil {
 		t.Fatal(err)
 	}
