@@ -11,8 +11,10 @@ import (
 
 const (
 	// settleTime is how long no event must occur before a change is reported: an ID and a secret are written one after
-	// the other, and editors write in several steps.
+	// the other, and editors write in several steps. Files that were complete before they were moved to their place need only
+	// movedTime.
 	settleTime = time.Second
+	movedTime  = 200 * time.Millisecond
 	// maxSettleTime is when a change is reported although events continue.
 	maxSettleTime = 5 * time.Second
 	// pollInterval is for file systems without events (network mounts, some container runtimes) and for directories
@@ -48,8 +50,8 @@ func WatchDirs(ctx context.Context, dirs func() []string, onChange func()) {
 			return
 		case <-ticker.C:
 		case <-w.errors(): //nolint:errcheck // Such as an overflow of the event queue: there were changes.
-		case <-w.events():
-			w.settle(ctx)
+		case event := <-w.events():
+			w.settle(ctx, event)
 		}
 	}
 }
@@ -109,24 +111,26 @@ func (w *watcher) update(dirs []string) (added bool) {
 	return added
 }
 
-// settle returns once no event has occurred for settleTime, at the latest after maxSettleTime.
-func (w *watcher) settle(ctx context.Context) {
-	limit := time.NewTimer(maxSettleTime)
-	defer limit.Stop()
+// settle returns once no other event has followed for settleTime, or movedTime, and at the latest after maxSettleTime.
+func (w *watcher) settle(ctx context.Context, event fsnotify.Event) {
+	limit := time.After(maxSettleTime)
+	var until time.Time
 	for {
-		quiet := time.NewTimer(settleTime)
+		wait := settleTime
+		if Settled(event.Name) {
+			wait = movedTime
+		}
+		if at := time.Now().Add(wait); at.After(until) {
+			until = at
+		}
 		select {
-		case <-w.inner.Events:
-			quiet.Stop()
+		case event = <-w.inner.Events:
 			continue
 		case <-w.inner.Errors: //nolint:errcheck // As above.
-			quiet.Stop()
 			continue
-		case <-quiet.C:
-		case <-limit.C:
-			quiet.Stop()
+		case <-time.After(time.Until(until)):
+		case <-limit:
 		case <-ctx.Done():
-			quiet.Stop()
 		}
 		return
 	}
