@@ -72,20 +72,16 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 
 // Acquire implements tokensource.Entry. It replaces the lease that Get has returned, valid or not.
 func (e *entry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
-	return e.swap(ctx, e.seen, lease)
+	e.held = e.seal(e.leaseKey, record{Lease: lease, Issued: time.Now()})
+	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, e.seen, e.held, lease.Remaining.Milliseconds())
+	return slices.Equal(reply, []string{"1"}), err
 }
 
 // Release implements tokensource.Entry.
 func (e *entry) Release(ctx context.Context, failed tokensource.Lease) error {
-	_, err := e.swap(ctx, e.held, failed)
+	e.seen = e.held // Get may have returned another broker's since
+	_, err := e.Acquire(ctx, failed)
 	return err
-}
-
-// swap replaces a lease by this broker's, unless another broker has.
-func (e *entry) swap(ctx context.Context, old string, lease tokensource.Lease) (bool, error) {
-	e.held = e.seal(e.leaseKey, record{Lease: lease, Issued: time.Now()})
-	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, old, e.held, lease.Remaining.Milliseconds())
-	return slices.Equal(reply, []string{"1"}), err
 }
 
 // Put implements tokensource.Entry.
