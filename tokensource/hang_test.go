@@ -61,6 +61,24 @@ func TestFindsLoginServerThatHung(t *testing.T) {
 	}
 }
 
+// A broker whose token request hangs takes the token of another that has found the login server.
+func TestFleetFindsLoginServerThatHung(t *testing.T) {
+	for healed := 10 * time.Second; healed < 70*time.Second; healed += 1700 * time.Millisecond {
+		t.Run(healed.String(), func(t *testing.T) {
+			t.Parallel()
+			inBubbleOf(t, 5, 300*time.Second, func(f *fleet) {
+				f.login.set(hangs)
+				f.at(healed)
+				f.login.set("") // for new requests only
+				f.pass(7 * time.Second)
+				if n := f.withoutToken(); n != 0 {
+					t.Errorf("%d brokers have no token 7 s after the login server has healed, want 0", n)
+				}
+			})
+		})
+	}
+}
+
 // counting counts requests.
 type counting struct {
 	next http.RoundTripper

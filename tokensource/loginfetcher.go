@@ -36,6 +36,7 @@ func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
 	started := time.Now()
 	f.source.fetching.Store(&started)
 	defer f.source.fetching.Store(nil)
+	f.source.peerFetches.Store(false)
 	got := f.request(ctx)
 	if ctx.Err() != nil {
 		return attempt{}, false

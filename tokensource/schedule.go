@@ -109,6 +109,15 @@ func leaveTime(limit time.Duration, known *token, now time.Time) time.Duration {
 	return limit
 }
 
+// leaseWait returns how long a broker waits for the lease of another: how long that lasts is what the store says.
+func leaseWait(lease Lease, known *token, now time.Time) time.Duration {
+	limit := maxLease
+	if lease.Failure != nil {
+		limit = maxBackoff
+	}
+	return min(lease.Remaining, leaveTime(limit, known, now))
+}
+
 // storeTimeout limits how long an attempt waits for the store before it sends a token request. While no token serves, requests may
 // be waiting. random, in [0, 1), spreads brokers that lose the store; fallbackTime has passed by then.
 func storeTimeout(known *token, now time.Time, random float64) time.Duration {

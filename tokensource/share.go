@@ -19,7 +19,6 @@ type sharedFetcher struct {
 	seen       Lease
 	seenUntil  time.Time
 	unresolved int
-	failures   int // in a row, of all brokers, as far as this one has seen them
 	// fallbackAt is when this broker fetches without the lease; zero if it need not. random spreads that time over the brokers,
 	// and stays the same until there is a token.
 	fallbackAt time.Time
@@ -30,7 +29,7 @@ func (f *sharedFetcher) close() { f.entry.Close() }
 
 // succeeded forgets what led to the token that there is now.
 func (f *sharedFetcher) succeeded() {
-	f.unresolved, f.failures, f.fallbackAt, f.random = 0, 0, time.Time{}, random()
+	f.unresolved, f.seen.Failures, f.fallbackAt, f.random = 0, 0, time.Time{}, random()
 }
 
 // stored implements fetcher.
@@ -65,11 +64,15 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 		return result, true
 	}
 	now := time.Now()
-	if shared.Lease != nil && f.mustWait(*shared.Lease, known, now) {
-		return f.wait(now), true
+	switch {
+	case shared.Lease == nil || !f.mustWait(*shared.Lease, known, now):
+	case f.seen.Failure != nil: // the pause of all
+		return attempt{ended: now, fromPeer: true, next: f.seenUntil.Add(jitter(headStart)), failure: f.seen.Failure, failures: f.seen.Failures}, true
+	default: // the token may come at any time, and the notification may be lost
+		return attempt{ended: now, fromPeer: true, next: earlier(f.seenUntil.Add(jitter(maxJitter)), now.Add(pollPause()))}, true
 	}
 	ttl := leaveTime(maxLease, known, now) // if this broker dies, there is time for others
-	lease := Lease{FencingToken: shared.FencingToken, Failures: f.failures, Remaining: ttl}
+	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Remaining: ttl}
 	acquired, err := f.entry.Acquire(brief, lease)
 	// After an error, this broker may have the lease, and while it has no token, others may have none either and wait for its own.
 	if f.failed(err) && known.serves(now) || err == nil && !acquired {
@@ -100,14 +103,11 @@ func (f *sharedFetcher) adopt(shared *SharedToken, known *token) (attempt, bool)
 func (f *sharedFetcher) mustWait(lease Lease, known *token, now time.Time) bool {
 	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
 		f.unresolved++
-		if lease.Failure != nil || lease.Failures > f.failures {
-			f.unresolved, f.failures = 0, max(f.failures, lease.Failures)
+		if lease.Failure != nil || lease.Failures > f.seen.Failures {
+			f.unresolved = 0
 		}
-		limit := maxLease
-		if lease.Failure != nil {
-			limit = maxBackoff
-		}
-		f.seen, f.seenUntil = lease, now.Add(min(lease.Remaining, leaveTime(limit, known, now)))
+		lease.Failures = max(lease.Failures, f.seen.Failures)
+		f.seen, f.seenUntil = lease, now.Add(leaseWait(lease, known, now))
 		if f.unresolved <= maxUnresolved {
 			f.fallbackAt = time.Time{}
 		}
@@ -115,35 +115,43 @@ func (f *sharedFetcher) mustWait(lease Lease, known *token, now time.Time) bool 
 	return lease.FencingToken == f.seen.FencingToken && now.Before(f.seenUntil) && f.unresolved <= maxUnresolved
 }
 
-// wait leaves the attempt to the broker with the lease. If that has failed, all pause until its lease expires. Otherwise its token
-// may come at any time, and the notification may be lost.
-func (f *sharedFetcher) wait(now time.Time) attempt {
-	if f.seen.Failure != nil {
-		return attempt{ended: now, fromPeer: true, next: f.seenUntil.Add(jitter(headStart)), failure: f.seen.Failure, failures: f.failures}
-	}
-	return attempt{ended: now, fromPeer: true, next: earlier(f.seenUntil.Add(jitter(maxJitter)), now.Add(pollPause()))}
-}
-
-// lead fetches with the lease. If the attempt outlasts it, it goes on, but counts as failed before, so that others may try.
+// lead fetches with the lease. An attempt that outlasts it counts as failed, so that others may try, but goes on. Once one of those
+// has the lease, this broker starts no second requests beside that one's; and the token of another ends its attempt.
 func (f *sharedFetcher) lead(ctx context.Context, known *token, ttl time.Duration) (result attempt, ok bool) {
+	own, cancel := context.WithCancel(ctx)
+	defer cancel()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		result, ok = f.login.fetch(ctx, known)
+		result, ok = f.login.fetch(own, known)
 	}()
 	release := context.WithoutCancel(ctx) // a rolling update stops one broker after the other
-	select {
-	case <-ended:
-	case <-time.After(ttl * 9 / 10):
-		f.pause(release, known, attempt{ended: time.Now(), failure: networkError(context.DeadlineExceeded)})
-		f.watchPeers(ctx, ended)
+	handOver := time.After(ttl * 9 / 10)
+	var peers <-chan time.Time // after that, it is time to look for them
+	for running := true; running; {
+		select {
+		case <-ended:
+			running = false
+		case <-handOver:
+			f.pause(release, known, attempt{ended: time.Now(), failure: networkError(context.DeadlineExceeded)})
+			peers = time.Tick(maxJitter)
+		case <-peers:
+			shared, err := f.entry.Get(ctx)
+			f.failed(err)
+			f.source.peerFetches.Store(shared.Lease != nil && shared.Lease.FencingToken > f.seen.FencingToken)
+			if shared.Token != nil && shared.Token.FencingToken > f.seen.FencingToken {
+				cancel()
+			}
+		}
 	}
 	switch {
+	case !ok && ctx.Err() == nil:
+		return f.stored(ctx, known)
 	case !ok:
 		f.failed(f.entry.Release(release, Lease{}))
 	case result.failure != nil:
 		result.next = f.pause(release, known, result)
-		result.failures = f.failures
+		result.failures = f.seen.Failures
 	default:
 		f.succeeded()
 		result.token.fence, result.token.leads = f.seen.FencingToken, true
@@ -153,30 +161,14 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token, ttl time.Duratio
 	return result, ok
 }
 
-// watchPeers returns once the attempt has ended. Meanwhile it looks whether another broker has the lease: that one then looks for
-// a login server that has recovered, so second requests of this one would be too many.
-func (f *sharedFetcher) watchPeers(ctx context.Context, ended <-chan struct{}) {
-	defer f.source.peerFetches.Store(false)
-	for {
-		select {
-		case <-ended:
-			return
-		case <-time.After(pollPause()):
-			shared, err := f.entry.Get(ctx)
-			f.source.peerFetches.Store(err == nil && shared.Lease != nil && shared.Lease.FencingToken > f.seen.FencingToken)
-		}
-	}
-}
-
 // pause lets the lease expire before the end of the pause that a failure causes, which it returns: so the others try first, and if
 // there are none, this broker tries as soon as without a store.
 func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt) time.Time {
-	f.failures++
 	expired := &token{issued: f.began} // if there has been none
 	remaining := cmp.Or(known, expired).remaining(result.ended)
-	lease := sharedPause(result.failure, f.failures, remaining, random()) - headStart
-	f.seen = Lease{FencingToken: f.seen.FencingToken, Failure: result.failure, Failures: f.failures, Remaining: lease}
-	f.seenUntil, f.unresolved = result.ended.Add(lease), 0
+	f.seen.Failure, f.seen.Failures = result.failure, f.seen.Failures+1
+	f.seen.Remaining = sharedPause(result.failure, f.seen.Failures, remaining, random()) - headStart
+	f.seenUntil, f.unresolved = result.ended.Add(f.seen.Remaining), 0
 	f.failed(f.entry.Release(ctx, f.seen))
 	return f.seenUntil.Add(headStart)
 }
@@ -184,9 +176,8 @@ func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt)
 // fallBack fetches without the lease, because the store is of no use. All brokers find that out at about the same time, so each
 // waits for a random time from began on. It is at least wait, unless the token ends before.
 func (f *sharedFetcher) fallBack(ctx context.Context, known *token, began time.Time, wait time.Duration) (attempt, bool) {
-	if at := fallbackTime(known, began, wait, f.random); f.fallbackAt.IsZero() || at.Before(f.fallbackAt) {
-		f.fallbackAt = at
-	}
+	at := fallbackTime(known, began, wait, f.random)
+	f.fallbackAt = earlier(at, cmp.Or(f.fallbackAt, at))
 	if now := time.Now(); now.Before(f.fallbackAt) {
 		next := f.fallbackAt
 		if wait > 0 {

@@ -99,3 +99,31 @@ func TestSharedPause(t *testing.T) {
 		})
 	}
 }
+
+// The store says how long a lease lasts, so it is not believed to last longer than a broker's.
+func TestLeaseWait(t *testing.T) {
+	now := time.Now()
+	ends := func(remaining time.Duration) *token {
+		return &token{issued: now.Add(remaining - 300*time.Second), lifetime: 300 * time.Second}
+	}
+	failed := &RefreshError{Status: 503}
+	for _, tc := range []struct {
+		name  string
+		lease Lease
+		known *token
+		want  time.Duration
+	}{
+		{"a lease", Lease{Remaining: 9 * time.Second}, nil, 9 * time.Second},
+		{"a long lease", Lease{Remaining: time.Hour}, nil, 15 * time.Second},
+		{"a long pause", Lease{Remaining: time.Hour, Failure: failed}, nil, 30 * time.Second},
+		{"while a token serves", Lease{Remaining: time.Hour}, ends(20 * time.Second), 5 * time.Second},
+		{"a pause while a token serves", Lease{Remaining: time.Hour, Failure: failed}, ends(20 * time.Second), 5 * time.Second},
+		{"after the token", Lease{Remaining: time.Hour}, ends(-time.Second), 15 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := leaseWait(tc.lease, tc.known, now); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}

@@ -26,9 +26,7 @@ func addAccount(t *testing.T, dir, name, id, secret string) {
 		t.Fatal(err)
 	}
 	for file, text := range map[string]string{"client_id": id, "client_secret": secret} {
-		if err := os.WriteFile(filepath.Join(accountDir, file), []byte(text+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		brokertest.ReplaceFile(t, filepath.Join(accountDir, file), []byte(text+"\n"))
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 
 const (
 	// settleTime is how long no event must occur before a change is reported: an ID and a secret are written one after
-	// the other, and editors write in several steps.
+	// the other, and editors write in several steps. Files that were complete before they were moved to their place need only
+	// movedTime.
 	settleTime = time.Second
+	movedTime  = 200 * time.Millisecond
 	// maxSettleTime is when a change is reported although events continue.
 	maxSettleTime = 5 * time.Second
 	// pollInterval is for file systems without events (network mounts, some container runtimes) and for directories
@@ -50,8 +52,8 @@ func WatchDirs(ctx context.Context, dirs func() []string, onChange func()) {
 			return
 		case <-ticker.C:
 		case <-w.errors: //nolint:errcheck // Such as an overflow of the event queue: there were changes.
-		case <-w.events:
-			w.settle(ctx)
+		case event := <-w.events:
+			w.settle(ctx, event)
 		}
 	}
 }
@@ -92,19 +94,27 @@ func (w watcher) update(dirs []string) (added bool) {
 	return added
 }
 
-// settle returns once no event has occurred for settleTime, at the latest after maxSettleTime.
-func (w watcher) settle(ctx context.Context) {
+// settle returns once no other event has followed for settleTime, or movedTime, and at the latest after maxSettleTime.
+func (w watcher) settle(ctx context.Context, event fsnotify.Event) {
 	limit := time.After(maxSettleTime)
+	var until time.Time
 	for {
-		select {
-		case <-w.events:
-		case <-w.errors: //nolint:errcheck // As above.
-		case <-time.After(settleTime):
-			return
-		case <-limit:
-			return
-		case <-ctx.Done():
-			return
+		wait := settleTime
+		if Settled(event.Name) {
+			wait = movedTime
 		}
+		if at := time.Now().Add(wait); at.After(until) {
+			until = at
+		}
+		select {
+		case event = <-w.events:
+			continue
+		case <-w.errors: //nolint:errcheck // As above.
+			continue
+		case <-time.After(time.Until(until)):
+		case <-limit:
+		case <-ctx.Done():
+		}
+		return
 	}
 }

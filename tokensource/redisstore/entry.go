@@ -40,8 +40,7 @@ type entry struct {
 	sealer
 	tokenKey, leaseKey string // with the name in braces, so that a Cluster keeps them on one node
 	onChange           func()
-
-	seen, held string // the lease as Get has returned it last, and that of this broker
+	seen, held         string // the lease as Get has returned it last, and that of this broker
 }
 
 // Get implements tokensource.Entry.
@@ -65,32 +64,29 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 		}
 	}
 	if r, ok := e.open(e.leaseKey, e.seen); ok && now.Sub(r.Issued).Abs() < maxLeaseAge {
-		shared.Lease = &tokensource.Lease{FencingToken: r.FencingToken, Failure: r.Failure, Failures: r.Failures, Remaining: time.Duration(parseNumber(reply[5])) * time.Millisecond}
+		r.Remaining = time.Duration(parseNumber(reply[5])) * time.Millisecond
+		shared.Lease = &r.Lease
 	}
 	return shared, nil
 }
 
 // Acquire implements tokensource.Entry. It replaces the lease that Get has returned, valid or not.
 func (e *entry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
-	return e.swap(ctx, e.seen, lease)
+	e.held = e.seal(e.leaseKey, record{Lease: lease, Issued: time.Now()})
+	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, e.seen, e.held, lease.Remaining.Milliseconds())
+	return slices.Equal(reply, []string{"1"}), err
 }
 
 // Release implements tokensource.Entry.
 func (e *entry) Release(ctx context.Context, failed tokensource.Lease) error {
-	_, err := e.swap(ctx, e.held, failed)
+	e.seen = e.held // Get may have returned another broker's since
+	_, err := e.Acquire(ctx, failed)
 	return err
-}
-
-// swap replaces a lease by this broker's, unless another broker has.
-func (e *entry) swap(ctx context.Context, old string, lease tokensource.Lease) (bool, error) {
-	e.held = e.seal(e.leaseKey, record{FencingToken: lease.FencingToken, Issued: time.Now(), Failure: lease.Failure, Failures: lease.Failures})
-	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, old, e.held, lease.Remaining.Milliseconds())
-	return slices.Equal(reply, []string{"1"}), err
 }
 
 // Put implements tokensource.Entry.
 func (e *entry) Put(ctx context.Context, token tokensource.SharedToken) error {
-	sealed := e.seal(e.tokenKey, record{FencingToken: token.FencingToken, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
+	sealed := e.seal(e.tokenKey, record{Lease: tokensource.Lease{FencingToken: token.FencingToken}, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
 	// By the store's clock, the lifetime began at its fencing token, which was before the token was requested.
 	expires := token.FencingToken/1000 + token.Lifetime.Milliseconds()
 	_, err := e.run(ctx, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.held, channel, e.name)
@@ -109,13 +105,11 @@ const format = "etrusted-broker token store 2"
 // record is a token or a lease as it is sealed. It contains the fencing token because an attacker who can write to the store
 // could otherwise present an old token, which was refused since, as the newest.
 type record struct {
-	FencingToken int64
-	Issued       time.Time
-	AccessToken  string                    `json:",omitempty"`
-	Lifetime     time.Duration             `json:",omitempty"`
-	NotBefore    time.Duration             `json:",omitempty"`
-	Failure      *tokensource.RefreshError `json:",omitempty"`
-	Failures     int                       `json:",omitempty"`
+	tokensource.Lease               // of a token, only its fencing token
+	Issued            time.Time     // of a lease, when it was acquired or released
+	AccessToken       string        `json:",omitempty"`
+	Lifetime          time.Duration `json:",omitempty"`
+	NotBefore         time.Duration `json:",omitempty"`
 }
 
 // sealer encrypts records so that the store cannot read them. Its keys are derived from the client secret (HKDF, RFC 5869),

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -72,22 +73,18 @@ var refusals = map[string]string{
 
 // explain does not repeat the words of a server, which may echo what it was sent.
 func explain(err error) string {
-	described := neterr.Describe("", err)
-	var refusal redis.Error
-	switch {
-	case errors.As(err, &refusal):
+	if refusal, ok := errors.AsType[redis.Error](err); ok {
 		code, rest, _ := strings.Cut(refusal.Error(), " ")
 		if strings.HasPrefix(rest, "The user executing the script ") || strings.HasPrefix(rest, "ACL failure in script") {
 			code = "NOPERM" // of Redis before 7.2, and since
 		}
-		switch {
-		case refusals[code] != "":
-			return refusals[code]
-		case slices.Contains([]string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "OOM", "WRONGTYPE"}, code):
+		if slices.Contains([]string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "OOM", "WRONGTYPE"}, code) {
 			return "refuses the request with the error " + code
 		}
-		return "refuses the request"
-	case errors.Is(err, errInvalidReply), described.Code == neterr.CodeInvalidHTTP:
+		return cmp.Or(refusals[code], "refuses the request")
+	}
+	described := neterr.Describe("", err)
+	if errors.Is(err, errInvalidReply) || described.Code == neterr.CodeInvalidHTTP {
 		return "sends invalid replies: check that it is a Redis or Valkey server"
 	}
 	return described.Detail

@@ -24,7 +24,7 @@ func testSealer(id, secret string) sealer {
 // A record opens only unchanged, with the same credentials, and under the same key.
 func TestSeal(t *testing.T) {
 	s := testSealer("id", "secret")
-	sealed := s.seal("key", record{FencingToken: 5, AccessToken: "a"})
+	sealed := s.seal("key", record{Lease: tokensource.Lease{FencingToken: 5}, AccessToken: "a"})
 	if r, ok := s.open("key", sealed); !ok || r.FencingToken != 5 || r.AccessToken != "a" {
 		t.Errorf("got %+v, %t, want the record", r, ok)
 	}
@@ -53,7 +53,7 @@ func TestSeal(t *testing.T) {
 // FuzzReply parses what a script may return, and records that no broker sealed.
 func FuzzReply(f *testing.F) {
 	mine := testSealer("id", "secret")
-	sealed := mine.seal("key", record{FencingToken: 5, AccessToken: "a"})
+	sealed := mine.seal("key", record{Lease: tokensource.Lease{FencingToken: 5}, AccessToken: "a"})
 	f.Add("5", sealed)
 	f.Add("9007199254740992", "x")
 	f.Add("-1", sealed[1:])
@@ -88,7 +88,7 @@ func TestIgnoresOldLease(t *testing.T) {
 	for age, want := range map[time.Duration]bool{
 		0: true, 59 * time.Second: true, -59 * time.Second: true, 61 * time.Second: false, -61 * time.Second: false, 24 * time.Hour: false,
 	} {
-		lease := e.seal(e.leaseKey, record{FencingToken: 5, Issued: time.Now().Add(-age)})
+		lease := e.seal(e.leaseKey, record{Lease: tokensource.Lease{FencingToken: 5}, Issued: time.Now().Add(-age)})
 		s.client = cannedClient{reply: []any{"100", "0", "", "-2", lease, "10000"}}
 		if shared, err := e.Get(t.Context()); err != nil || (shared.Lease != nil) != want {
 			t.Errorf("after %v: got %+v and %v, want a lease: %t", age, shared.Lease, err, want)

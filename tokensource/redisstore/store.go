@@ -5,6 +5,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -116,9 +117,7 @@ func (s *Store) SelfTest(ctx context.Context) error {
 	_, err := e.Get(ctx)
 	if err == nil {
 		_, err = e.Acquire(ctx, tokensource.Lease{Remaining: time.Second})
-	}
-	if err == nil {
-		err = e.Put(ctx, tokensource.SharedToken{AccessToken: test, FencingToken: 1, Lifetime: time.Second})
+		err = cmp.Or(err, e.Put(ctx, tokensource.SharedToken{AccessToken: test, FencingToken: 1, Lifetime: time.Second}))
 	}
 	return err
 }
