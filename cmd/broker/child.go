@@ -54,7 +54,7 @@ func (c *child) useProxy(proxy net.Addr, dir string) error {
 		return err
 	}
 	ini := fmt.Sprintf("curl.cainfo = %q\nopenssl.cafile = %[1]q\n", path("bundle.pem"))
-	if err := os.WriteFile(path("php.ini"), []byte(ini), 0o600); err != nil { //nolint:gosec // likewise
+	if err := os.WriteFile(path("php.ini"), []byte(ini), 0o600); err != nil {
 		return err
 	}
 	host, port, err := net.SplitHostPort(proxy.String())
