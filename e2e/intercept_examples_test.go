@@ -42,7 +42,7 @@ func TestInterceptHostExampleRuns(t *testing.T) {
 	for _, setting := range unitSettings(t, "intercept.conf", "Environment") {
 		settings = append(settings, strings.ReplaceAll(setting, "%S/etrusted-broker/ca", t.TempDir()))
 	}
-	b := r.testServers.startCommand(t, cmd, append(r.environ(), append(settings, "HTTPS_PROXY=", "BROKER_UPSTREAM_RESOLVER=127.0.0.1")...)...)
+	b := r.startCommand(t, cmd, append(r.environ(), append(settings, "HTTPS_PROXY=", "BROKER_UPSTREAM_RESOLVER=127.0.0.1")...)...)
 	b.waitForToken()
 	r.wantExampleAppsWork(t, b, "none")
 }

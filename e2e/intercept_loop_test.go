@@ -32,7 +32,9 @@ func TestInterceptBrokerDoesNotFindItself(t *testing.T) {
 			ca, file := createCAFor(t, realAPIHost, test.loginHost)
 			environ, caFile = append(environ, append(ca, "ETRUSTED_TOKEN_URL="+r.login.tokenURL())...), file
 		}
-		b := r.testServers.startBroker(t, append(append(r.environ(), append(environ, "BROKER_TOKEN_WAIT=0")...), test.environ...)...)
+		// On a machine that trusts the broker's CA, only the broker itself can notice.
+		trustBoth := "SSL_CERT_FILE=" + tempFile(t, readFile(t, caFile)+readFile(t, r.ca.certFile))
+		b := r.testServers.startBroker(t, append(append(r.environ(), append(environ, "BROKER_TOKEN_WAIT=0", trustBoth)...), test.environ...)...)
 		if test.status != http.StatusServiceUnavailable {
 			b.waitForToken()
 		}
