@@ -33,7 +33,9 @@ func TestInterceptRefusesOtherNames(t *testing.T) {
 			t.Errorf("TLS for %s: got %v and %v, want the alert unrecognized_name", name, conn, err)
 		}
 	}
-	b.wantMetric(2, "requests_denied_total", `reason="handshake"`)
+	eventually(t, waitTimeout, "both handshakes are counted", func() bool { // which is after the alert
+		return b.metric("requests_denied_total", `reason="handshake"`) == 2
+	})
 	if got := r.rawRequests(); len(got) != 0 {
 		t.Errorf("the API received %q, want nothing", got)
 	}
