@@ -39,7 +39,7 @@ var stableVariables = []struct{ name, fallback string }{
 func TestHelpListsCommandsAndVariables(t *testing.T) {
 	t.Parallel()
 	var want []string
-	for _, name := range []string{"serve", "demo", "check", "status", "wait", "health", "config", "version"} {
+	for _, name := range []string{"serve", "demo", "check", "run", "status", "wait", "health", "ca", "config", "version"} {
 		want = append(want, "\n  "+name+" ")
 	}
 	for _, v := range stableVariables {

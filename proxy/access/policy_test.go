@@ -193,6 +193,7 @@ func TestReasonsListsAllReasons(t *testing.T) {
 	for _, reason := range []access.Reason{
 		access.ReasonHost, access.ReasonBrowser, access.ReasonMethod, access.ReasonUpgrade, access.ReasonTarget,
 		access.ReasonPath, access.ReasonKey, access.ReasonRule, access.ReasonMalformed, access.ReasonConnections,
+		access.ReasonCertificate, access.ReasonHandshake,
 	} {
 		if !known[reason] {
 			t.Errorf("%q is missing", reason)
