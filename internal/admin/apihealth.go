@@ -41,7 +41,8 @@ func (h apiHealth) diagnose() []Diagnosis {
 		}},
 		{h.unauthorized, Diagnosis{
 			Cause: CauseCredentials, Code: "api-unauthorized", Summary: "The API refuses requests with 401 or 403.",
-			Advice: "The token is valid, so the client lacks a right for these requests: see the roles that etrusted-broker check prints.",
+			Advice: "The client lacks a right for these requests: see the roles that etrusted-broker check prints. Or the token is for another " +
+				"API: check ETRUSTED_AUDIENCE, and that ETRUSTED_TOKEN_URL and ETRUSTED_API_URL belong together.",
 		}},
 		{h.abandoned, Diagnosis{
 			Cause: CauseAPI, Code: "apps-disconnect", Summary: "Apps disconnect before the response.",
@@ -55,7 +56,7 @@ func (h apiHealth) diagnose() []Diagnosis {
 		if problem.part == problem.all {
 			problem.State = BrokerDown
 		}
-		problem.Detail = fmt.Sprintf("This was so for %d of %d in the last 5 minutes.", problem.part, problem.all)
+		problem.Detail = fmt.Sprintf("This was so for %d of %d requests in the last 5 minutes.", problem.part, problem.all)
 		return []Diagnosis{problem.Diagnosis}
 	}
 	return nil

@@ -175,7 +175,7 @@ func diagnoseRefusals(failures []Failure, t traffic) []Diagnosis {
 	}
 	return []Diagnosis{{
 		State: BrokerDegraded, Cause: CauseApp, Code: failures[i].Code, Summary: "The broker refuses requests.",
-		Detail: fmt.Sprintf("It refused %d of %d in the last 5 minutes, the last one because %s.", refused.part, refused.all, failures[i].Reason),
+		Detail: fmt.Sprintf("It refused %d of %d requests in the last 5 minutes, the last one because %s.", refused.part, refused.all, failures[i].Reason),
 		Advice: failures[i].Hint,
 	}}
 }

@@ -29,7 +29,7 @@ func clockSkew(date string, sent, received time.Time) *time.Duration {
 func (c *checker) checkClock(ctx context.Context) {
 	step, skew := Step{Name: "clock", Target: hostPort(c.Login.URL)}, c.login.skew
 	if skew == nil {
-		c.skipStep(ctx, step, cmp.Or(c.login.down, "the login server sent no Date"))
+		c.skipStep(ctx, step, cmp.Or(c.login.down, "no Date from the login server"))
 		return
 	}
 	result := Passed("in sync (within a minute)")
