@@ -35,6 +35,8 @@ type RefreshError struct {
 	Advice  string // what to do about it, in whole sentences
 	// Parameters means that the login server understood the request but refuses the configured audience or scope.
 	Parameters bool
+	// Unreadable means that no token was requested, because the credentials cannot be read.
+	Unreadable bool
 	// Status is the HTTP status code of the response; zero without one.
 	Status int
 	// RetryAfter is the pause that the server asked for; zero if it did not.
@@ -50,10 +52,14 @@ func (e *RefreshError) Error() string {
 
 // Code returns the code of the problem that requests without a token are answered with.
 func (e *RefreshError) Code() string {
-	if e.Outcome == OutcomeRejected {
+	switch {
+	case e.Unreadable:
+		return "credentials-unreadable"
+	case e.Outcome == OutcomeRejected:
 		return ErrCredentialsRejected.Code
+	default:
+		return ErrNoToken.Code
 	}
-	return ErrNoToken.Code
 }
 
 // isRefusal reports whether the response was a 4xx that does not mean a temporary overload: it rarely heals by itself.

@@ -207,9 +207,10 @@ func (l *loop) reportPending(reload CredentialReload) {
 func (l *loop) credentialsUnreadable(err error) {
 	l.readAt = time.Now().Add(rereadPause)
 	failure := &RefreshError{
-		Outcome: OutcomeRejected, // as far as an app is concerned
-		Reason:  "cannot read the credentials: " + oneLine(err),
-		Advice:  "Fix the files; the broker picks them up automatically.",
+		Outcome:    OutcomeRejected, // as far as an app is concerned
+		Unreadable: true,
+		Reason:     "cannot read the credentials: " + oneLine(err),
+		Advice:     "Fix the files; the broker picks them up automatically.",
 	}
 	if current := l.state.Load(); current.pendingReload != nil && current.pendingReload.Reason == failure.Reason && time.Since(current.pendingReloadAt) < rereadPause {
 		return

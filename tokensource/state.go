@@ -133,6 +133,7 @@ func (s *state) noToken(ctx context.Context) error {
 	case s.failure != nil:
 		if s.rejected {
 			p = *ErrCredentialsRejected
+			p.Code = s.failure.Code()
 		}
 		p.Detail, p.Hint = s.failure.Reason, s.failure.Advice
 	}

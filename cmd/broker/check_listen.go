@@ -168,13 +168,9 @@ func (l listenAddress) tryListen(ctx context.Context) (mayBeTaken bool, err erro
 	return mayBeTaken, err
 }
 
-// probePath names an account that cannot exist: account names have no capital letters. On an app's listener, the broker
-// forwards most requests to the API; it answers this one itself, without a token.
-const probePath = "/@BROKER-CHECK/"
-
 // identifyApp identifies a broker by its response to a request for an unknown account.
 func identifyApp(ctx context.Context, l listenAddress) (program string, isBroker bool) {
-	_, header, body, err := l.get(ctx, probePath, 64<<10)
+	_, header, body, err := l.get(ctx, server.ProbePath, 64<<10)
 	var alert *net.OpError
 	switch {
 	case l.needsClientCert && errors.As(err, &alert) && alert.Op == "remote error": // a TLS alert

@@ -72,7 +72,7 @@ func (c *child) useProxy(proxy net.Addr, dir string) error {
 	c.set(path("bundle.pem"), "CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 	// PHP's curl reads none of these. With an empty element, PHP reads its own directory too.
 	c.set(c.get("PHP_INI_SCAN_DIR")+string(filepath.ListSeparator)+dir, "PHP_INI_SCAN_DIR")
-	c.set(strings.TrimSpace(fmt.Sprintf("%s -Djavax.net.ssl.trustStore=%s -Djavax.net.ssl.trustStoreType=JKS -Djavax.net.ssl.trustStorePassword=%s -Dhttps.proxyHost=%s -Dhttps.proxyPort=%s",
+	c.set(strings.TrimSpace(fmt.Sprintf("%s -Djavax.net.ssl.trustStore=\"%s\" -Djavax.net.ssl.trustStoreType=JKS -Djavax.net.ssl.trustStorePassword=%s -Dhttps.proxyHost=%s -Dhttps.proxyPort=%s",
 		c.get("JAVA_TOOL_OPTIONS"), path("truststore.jks"), localca.TrustStorePassword, host, port)), "JAVA_TOOL_OPTIONS")
 	return nil
 }

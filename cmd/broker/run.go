@@ -35,6 +35,9 @@ func runCommand(ctx context.Context, i invocation) int {
 		return exitOK
 	case err != nil:
 		return exitConfig
+	case options.intercept && options.demo:
+		printLine(i.stderr, "%s: -intercept cannot be used with -demo: hard-coded URLs would lead to the real eTrusted", flags.Name())
+		return exitConfig
 	case flags.NArg() == 0:
 		printLine(i.stderr, "%s: there is no COMMAND: '%[1]s -h' shows the flags, which come before it", flags.Name())
 		return exitConfig
@@ -43,7 +46,7 @@ func runCommand(ctx context.Context, i invocation) int {
 		printLine(i.stderr, "%s: %v", flags.Name(), err)
 		return exitFailure
 	}
-	waiting, stopWaiting := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	waiting, stopWaiting := signal.NotifyContext(ctx, forwardedSignals...)
 	defer stopWaiting() // until then, a signal must not end this process before COMMAND
 	command := newChild(i.environ)
 	log := i.stderr
@@ -76,7 +79,8 @@ func runCommand(ctx context.Context, i invocation) int {
 			i.environ = append(i.environ, "BROKER_PASS_HOSTS=*") // COMMAND may use other hosts too
 		}
 	}
-	i.environ = append(i.environ, "BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_INTERCEPT_LISTEN=")
+	i.environ = append(i.environ, "BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_INTERCEPT_LISTEN=",
+		"BROKER_TLS_CERT_FILE=", "BROKER_TLS_KEY_FILE=", "BROKER_TLS_CLIENT_CA_FILE=") // COMMAND is on this machine, and need not trust a certificate
 	c, ok := i.configured()
 	switch {
 	case !ok:
@@ -92,7 +96,10 @@ func runCommand(ctx context.Context, i invocation) int {
 		return b.code
 	case b.listeners = <-b.listening:
 	}
-	if err := waitReady(waiting, b.listeners.Admin.Addr().String(), options.timeout); err != nil {
+	switch err := waitReady(waiting, b.listeners.Admin.Addr().String(), options.timeout); {
+	case waiting.Err() != nil:
+		return exitFailure // the sender of the signal knows why
+	case err != nil:
 		return fail(err)
 	}
 	url := server.Usage(c, b.listeners.App[0]).URL

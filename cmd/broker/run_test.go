@@ -42,6 +42,7 @@ func TestRunReturnsTheCommandsExitCode(t *testing.T) {
 		{"not found", []string{"-demo", "no-such-command"}, 127},
 		{"cannot be run", []string{"-demo", notExecutable}, 126},
 		{"no command", []string{"-demo"}, exitConfig},
+		{"the demo has no https address to intercept", []string{"-demo", "-intercept", "true"}, exitConfig},
 		{"unknown flag", []string{"-nonsense", "true"}, exitConfig},
 		{"no credentials", []string{"true"}, exitConfig},
 	} {
@@ -123,7 +124,7 @@ func TestRunIntercepts(t *testing.T) {
 	if code != exitOK || !strings.Contains(stdout, "chl-") || !strings.Contains(stdout, "-Dhttps.proxyHost=127.0.0.1") || eTrusted.APIRequestCount() != 1 {
 		t.Errorf("got exit code %d, %d requests at the API and %s\n%s", code, eTrusted.APIRequestCount(), stdout, stderr)
 	}
-	_, dir, _ := strings.Cut(stdout, "-Djavax.net.ssl.trustStore=")
+	_, dir, _ := strings.Cut(stdout, "-Djavax.net.ssl.trustStore=\"")
 	dir, _, _ = strings.Cut(dir, "/truststore.jks")
 	if _, err := os.Stat(dir); err == nil || dir == "" {
 		t.Errorf("got the directory %q, want it removed", dir)

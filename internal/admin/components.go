@@ -68,8 +68,13 @@ func worstComponent(accounts []Account, of func(Account) Component) Component {
 	return worst
 }
 
+// codeUnreadable is the code of an account whose credentials cannot be read.
+const codeUnreadable = "credentials-unreadable"
+
 func loginServerOf(account Account) Component {
 	switch {
+	case account.Code == codeUnreadable:
+		return Component{State: ComponentUnknown, Summary: "It was not asked: the credentials cannot be read."}
 	case account.State == AccountRejected:
 		return Component{State: ComponentFailing, Summary: "It rejects the credentials."}
 	case account.LastError != nil:

@@ -120,16 +120,19 @@ func diagnoseTokens(status Status) []Diagnosis {
 			sameProblem++
 		}
 	}
-	subject := affectedAccounts(len(status.Accounts), sameProblem, *worst)
+	subject, why := affectedAccounts(len(status.Accounts), sameProblem, *worst), causeTexts[worst.Cause]
+	if worst.Code == codeUnreadable {
+		why = "the credentials cannot be read"
+	}
 	diagnosis := Diagnosis{
 		State: BrokerDegraded, Cause: worst.Cause, Code: worst.Code,
-		Summary: "Requests" + subject + " fail: " + causeTexts[worst.Cause] + ".", Detail: sentence(worst.reason()), Advice: worst.Advice,
+		Summary: "Requests" + subject + " fail: " + why + ".", Detail: sentence(worst.reason()), Advice: worst.Advice,
 	}
 	switch {
 	case worst.State == AccountStale && worst.Cause == CauseCredentials:
 		diagnosis.Summary = "New credentials" + subject + " cannot be used; the old ones are still in use."
 	case worst.TokenValid:
-		diagnosis.Summary = "Requests" + subject + " will fail once the token expires: " + causeTexts[worst.Cause] + "."
+		diagnosis.Summary = "Requests" + subject + " will fail once the token expires: " + why + "."
 	case !status.Ready:
 		diagnosis.State = BrokerDown
 	}

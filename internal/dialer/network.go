@@ -150,6 +150,9 @@ func (n *Network) Check(target netip.AddrPort) error {
 // reaches reports whether a connection to an address arrives at a listener's address.
 func reaches(address, listener netip.Addr) bool {
 	address, listener = address.Unmap().WithZone(""), listener.Unmap().WithZone("")
+	if address.IsUnspecified() {
+		return true // Linux takes it for the machine itself, at whatever address
+	}
 	if !listener.IsUnspecified() {
 		return address == listener
 	}

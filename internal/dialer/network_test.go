@@ -68,6 +68,8 @@ func TestDoesNotConnectToItsOwnListeners(t *testing.T) {
 		{"[::ffff:127.0.0.1]:" + port(loopback), true},
 		{"127.0.0.1:" + port(everywhere), true},
 		{"0.0.0.0:" + port(everywhere), true},
+		{"0.0.0.0:" + port(loopback), true},
+		{"[::]:" + port(loopback), true},
 		{"127.0.0.1:" + port(other), false},
 	} {
 		conn, err := n.DialContext(t.Context(), "tcp", test.address)

@@ -19,6 +19,8 @@ const (
 	// retryPause is how long the last known addresses are used before a server that did not answer is asked again: each
 	// question takes seconds then.
 	retryPause = 10 * time.Second
+	// otherKindDelay is how long IPv6 addresses are awaited once IPv4 addresses are known, or the other way around.
+	otherKindDelay = 50 * time.Millisecond
 )
 
 // Resolver asks a DNS server. It keeps the addresses of every host that it has looked up, so these should be few. It is safe for
@@ -73,31 +75,38 @@ func isNotFound(err error) bool {
 	return errors.As(err, &failed) && failed.IsNotFound
 }
 
-// ask asks for both kinds of addresses at the same time. One kind is enough.
+// ask asks for both kinds of addresses at the same time. One kind is enough: the other one then gets a moment (RFC 8305 section 3).
 func (r *Resolver) ask(ctx context.Context, name string) (list []netip.Addr, ttl time.Duration, _ error) {
-	var answers [len(kinds)]answer
-	var failures [len(kinds)]error
-	var questions sync.WaitGroup
-	for i, kind := range kinds {
-		questions.Go(func() { answers[i], failures[i] = r.query(ctx, name, kind) })
+	type result struct {
+		answer
+		err error
 	}
-	questions.Wait()
+	results := make(chan result, len(kinds))
+	for _, kind := range kinds {
+		go func() {
+			found, err := r.query(ctx, name, kind)
+			results <- result{found, err}
+		}()
+	}
+	var late <-chan time.Time // nil is never ready
+	var failure error
 	ttl = maxTTL
-	for _, a := range answers {
-		if len(a.addresses) > 0 {
-			list, ttl = append(list, a.addresses...), min(ttl, a.ttl)
+	for range kinds {
+		select {
+		case got := <-results:
+			switch {
+			case len(got.addresses) > 0:
+				list, ttl, late = append(list, got.addresses...), min(ttl, got.ttl), time.After(otherKindDelay)
+			case got.err != nil && (failure == nil || isNotFound(failure)):
+				failure = got.err // "no such host" counts only if both questions were answered
+			}
+		case <-late:
 		}
 	}
 	if len(list) > 0 {
 		return list, ttl, nil
 	}
-	// "no such host" counts only if both questions were answered.
-	for _, err := range failures {
-		if err != nil && !isNotFound(err) {
-			return nil, 0, err
-		}
-	}
-	return nil, 0, cmp.Or(failures[0], failures[1], r.failure(name, errNoAddress))
+	return nil, 0, cmp.Or(failure, r.failure(name, errNoAddress))
 }
 
 var errNoAddress = &net.DNSError{Err: "the host has no address", IsNotFound: true}

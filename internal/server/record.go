@@ -1,15 +1,24 @@
 package server
 
 import (
+	"net/http"
+
 	"etrusted-broker/internal/admin"
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
 )
 
+// ProbePath names an account that cannot exist: account names have no capital letters. On an app's listener, the broker forwards
+// most requests to the API; it answers this one itself, without a token, and does not count it. The check command sends it.
+const ProbePath = "/@BROKER-CHECK/"
+
 // recordRequest logs and counts a finished request.
 func (b *broker) recordRequest(report proxy.RequestRecord) {
 	b.logRequest(report)
+	if report.Path == ProbePath && report.Status == http.StatusNotFound {
+		return
+	}
 	if report.Denied != "" {
 		b.denied.add(report)
 	}

@@ -21,7 +21,8 @@ type passPattern struct {
 var errPassPattern = errors.New("must be hosts separated by commas, such as integrations.etrusted.com, *.example.com or *, each with or without a port, but without a scheme or a path")
 
 // ParsePassHosts parses patterns: a name, an IP address, *.example.com for all names below that one, or * for every host. Each may
-// have a port. Without one, a wildcard matches only the ports 443 and 80, and other patterns match every port. The error contains
+// have a port. Without one, a wildcard matches only the ports 443 and 80, and other patterns match every port. No wildcard matches
+// api.etrusted.com and login.etrusted.com. The error contains
 // none of the patterns.
 func ParsePassHosts(patterns []string) (hosts PassHosts, _ error) {
 	for _, text := range patterns {
@@ -70,6 +71,8 @@ func (p passPattern) matches(name, port string) bool {
 	switch {
 	case p.port != "" && p.port != port, p.port == "" && p.wildcard && port != "443" && port != "80":
 		return false
+	case p.wildcard && (name == "api.etrusted.com" || name == "login.etrusted.com"):
+		return false // a broker for another environment must not lead an app to production by accident
 	case p.wildcard:
 		return p.name == "" || strings.HasSuffix(name, p.name) && !isAddress(name)
 	default:

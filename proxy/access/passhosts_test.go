@@ -27,6 +27,11 @@ func TestPassHostsMatch(t *testing.T) {
 			"a.example:22": false, "127.1:80": false, "0x7f000001:80": false, "0x:80": false, "2130706433:443": false, "0177.0.0.1:80": false,
 			"127.0.0.0x1:80": false, "a.example.1:80": false, "%31%32%37.0.0.1:80": false, "a/b:80": false, "a@b:80": false,
 		},
+		// A broker for another environment must not lead an app to production by accident.
+		"*, *.etrusted.com": {
+			"api.etrusted.com:443": false, "LOGIN.etrusted.com.:443": false, "integrations.etrusted.com:443": true,
+		},
+		"api.etrusted.com":     {"api.etrusted.com:443": true},
 		"*:8443":               {"a.example:8443": true, "a.example:443": false},
 		"127.0.0.1":            {"127.0.0.1:1": true, "127.0.0.2:1": false, "[::ffff:127.0.0.1]:1": false, "localhost:1": false},
 		"::1, [::2]:80":        {"[::1]:443": true, "[0::0001]:443": true, "[::2]:80": true, "[::2]:443": false},
