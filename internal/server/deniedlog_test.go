@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
 )
@@ -18,14 +18,16 @@ import (
 // The first refusal for a reason is logged at once, and the others with their number once a minute.
 func TestLogsRefusedRequestsOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out brokertest.LogBuffer
+		seen := 0
 		d := deniedLog{log: newLogger(&out, zapcore.InfoLevel, "json")}
 		refuse := func(reason access.Reason, path string) {
 			d.add(proxy.RequestRecord{Method: "POST", Path: path, Status: 403, Denied: reason})
 		}
 		lines := func() (all []string) {
 			synctest.Wait()
-			for line := range strings.Lines(out.String()) {
+			text := out.String()
+			for line := range strings.Lines(text[seen:]) {
 				var entry struct {
 					Reason, Method, Path string
 					Count                int
@@ -35,7 +37,7 @@ func TestLogsRefusedRequestsOnceAMinute(t *testing.T) {
 				}
 				all = append(all, fmt.Sprint(entry.Reason, " ", entry.Method, " ", entry.Path, " ", entry.Count))
 			}
-			out.Reset()
+			seen = len(text)
 			return all
 		}
 		expect := func(when string, want ...string) {
