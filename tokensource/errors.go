@@ -62,9 +62,9 @@ func (e *RefreshError) Code() string {
 	}
 }
 
-// isRefusal reports whether the response was a 4xx that does not mean a temporary overload: it rarely heals by itself.
+// isRefusal reports whether the response was a 4xx that means neither a rejection nor a temporary overload: it rarely heals by itself.
 func (e *RefreshError) isRefusal() bool {
-	return e.Status >= 400 && e.Status < 500 && !isTemporary(e.Status)
+	return e.Outcome != OutcomeRejected && e.Status >= 400 && e.Status < 500 && !isTemporary(e.Status)
 }
 
 // isTemporary reports whether a status means that the same request may succeed later.

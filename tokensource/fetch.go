@@ -12,6 +12,8 @@ type fetcher interface {
 	fetch(ctx context.Context, known *token) (attempt, bool)
 	// stored returns a token that replaces the known one, if another broker has stored one. It sends no token request.
 	stored(ctx context.Context, known *token) (attempt, bool)
+	// retryNow lets the next fetch send a token request, although the last one has failed.
+	retryNow()
 	close()
 }
 

@@ -29,6 +29,8 @@ type loginFetcher struct {
 
 func (loginFetcher) stored(context.Context, *token) (attempt, bool) { return attempt{}, false }
 
+func (loginFetcher) retryNow() {}
+
 func (loginFetcher) close() {}
 
 // fetch gets a token from the login server.

@@ -64,7 +64,12 @@ func (c *candidate) retryAt(pair Credentials) time.Time {
 }
 
 // shortenWait lets the same pair be tried as soon as possible.
-func (c *candidate) shortenWait() { c.wait = min(c.wait, max(candidatePause, c.rateLimit)) }
+func (c *candidate) shortenWait() {
+	c.wait = min(c.wait, max(candidatePause, c.rateLimit))
+	if c.fetcher != nil && c.rateLimit == 0 {
+		c.retryNow()
+	}
+}
 
 // forgetFailures lets the same pair be tried as soon as possible, as if for the first time. The time stays: neither writing a
 // file again and again nor alternating between two pairs floods the login server.
@@ -123,6 +128,7 @@ func (l *loop) unchanged(written bool) {
 			if retry {
 				l.failed.rejections = 0
 				next.nextAttempt = earlier(next.nextAttempt, next.failedAt.Add(minBackoff))
+				l.inUse.retryNow()
 			}
 		})
 	}

@@ -19,6 +19,8 @@ type sharedFetcher struct {
 	seen       Lease
 	seenUntil  time.Time
 	unresolved int
+	// overruled is the fencing token of a failed attempt whose pause does not count, because the credentials were written again.
+	overruled int64
 	// fallbackAt is when this broker fetches without the lease; zero if it need not. random spreads that time over the brokers,
 	// and stays the same until there is a token.
 	fallbackAt time.Time
@@ -26,6 +28,9 @@ type sharedFetcher struct {
 }
 
 func (f *sharedFetcher) close() { f.entry.Close() }
+
+// retryNow implements fetcher. An attempt of another broker, which may have the same reason, still counts.
+func (f *sharedFetcher) retryNow() { f.overruled = f.seen.FencingToken }
 
 // succeeded forgets what led to the token that there is now.
 func (f *sharedFetcher) succeeded() {
@@ -65,21 +70,21 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 	}
 	now := time.Now()
 	switch {
-	case shared.Lease == nil || !f.mustWait(*shared.Lease, known, now):
+	case shared.Lease == nil || shared.Lease.Failure != nil && shared.Lease.FencingToken == f.overruled || !f.mustWait(*shared.Lease, known, now):
 	case f.seen.Failure != nil: // the pause of all
 		return attempt{ended: now, fromPeer: true, next: f.seenUntil.Add(jitter(headStart)), failure: f.seen.Failure, failures: f.seen.Failures}, true
 	default: // the token may come at any time, and the notification may be lost
 		return attempt{ended: now, fromPeer: true, next: earlier(f.seenUntil.Add(jitter(maxJitter)), now.Add(pollPause()))}, true
 	}
-	ttl := leaveTime(maxLease, known, now) // if this broker dies, there is time for others
-	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Remaining: ttl}
+	// If this broker dies, there is time for others.
+	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Remaining: leaveTime(maxLease, known, now)}
 	acquired, err := f.entry.Acquire(brief, lease)
 	// After an error, this broker may have the lease, and while it has no token, others may have none either and wait for its own.
 	if f.failed(err) && known.serves(now) || err == nil && !acquired {
 		return f.fallBack(ctx, known, began, raceWait)
 	}
-	f.seen, f.seenUntil = lease, now.Add(ttl)
-	return f.lead(ctx, known, ttl)
+	f.seen, f.seenUntil = lease, now.Add(lease.Remaining)
+	return f.lead(ctx, known)
 }
 
 // adopt takes a token that another broker has fetched, if it may take the known one's place.
@@ -117,7 +122,7 @@ func (f *sharedFetcher) mustWait(lease Lease, known *token, now time.Time) bool 
 
 // lead fetches with the lease. An attempt that outlasts it counts as failed, so that others may try, but goes on. Once one of those
 // has the lease, this broker starts no second requests beside that one's; and the token of another ends its attempt.
-func (f *sharedFetcher) lead(ctx context.Context, known *token, ttl time.Duration) (result attempt, ok bool) {
+func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt, ok bool) {
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan struct{})
@@ -126,7 +131,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token, ttl time.Duratio
 		result, ok = f.login.fetch(own, known)
 	}()
 	release := context.WithoutCancel(ctx) // a rolling update stops one broker after the other
-	handOver := time.After(ttl * 9 / 10)
+	handOver := time.After(f.seen.Remaining * 9 / 10)
 	var peers <-chan time.Time // after that, it is time to look for them
 	for running := true; running; {
 		select {
@@ -164,8 +169,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token, ttl time.Duratio
 // pause lets the lease expire before the end of the pause that a failure causes, which it returns: so the others try first, and if
 // there are none, this broker tries as soon as without a store.
 func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt) time.Time {
-	expired := &token{issued: f.began} // if there has been none
-	remaining := cmp.Or(known, expired).remaining(result.ended)
+	remaining := cmp.Or(known, &token{issued: f.began}).remaining(result.ended)
 	f.seen.Failure, f.seen.Failures = result.failure, f.seen.Failures+1
 	f.seen.Remaining = sharedPause(result.failure, f.seen.Failures, remaining, random()) - headStart
 	f.seenUntil, f.unresolved = result.ended.Add(f.seen.Remaining), 0

@@ -49,7 +49,7 @@ type Snapshot struct {
 	PendingReloadAt time.Time
 }
 
-// Snapshot returns the current current. It never blocks.
+// Snapshot returns the current state. It never blocks.
 func (s *Source) Snapshot() Snapshot {
 	current, now := s.state.Load(), time.Now()
 	snapshot := Snapshot{

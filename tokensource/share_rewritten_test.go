@@ -1,0 +1,80 @@
+package tokensource_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/tokensource"
+)
+
+// Files that are written again are tried at once, with a store too, and by one broker for all.
+func TestRewrittenFilesAreTriedAtOnceInAFleet(t *testing.T) {
+	for _, brokers := range []int{1, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRotating(t, brokers)
+			for _, b := range r.brokers {
+				b.mayLoseToken = true
+			}
+			r.at(10 * time.Second)
+			r.login.setPair("new", "secret2", false)
+			r.write(t, "new", "secret2")
+			r.recheck(time.Second)
+			time.Sleep(3 * time.Minute)
+			for n := r.login.countOf("new"); r.login.countOf("new") == n; time.Sleep(100 * time.Millisecond) { // just after an attempt
+			}
+			time.Sleep(2 * time.Second)
+			r.login.setPair("new", "secret2", true)
+			later := time.Now().Add(time.Hour)
+			if err := os.Chtimes(filepath.Join(r.folder, "secret"), later, later); err != nil { // written again
+				t.Fatal(err)
+			}
+			before := r.login.countOf("new")
+			r.recheck(time.Second)
+			time.Sleep(3 * time.Second)
+			for i, b := range r.brokers {
+				if b.Snapshot().PendingReload != nil {
+					t.Errorf("%d brokers: broker %d still waits, want the new pair in use", brokers, i)
+				}
+			}
+			if got := r.login.countOf("new") - before; got < 1 || got > 2 {
+				t.Errorf("%d brokers: got %d requests with the new pair, want 1 or 2", brokers, got)
+			}
+			r.stop()
+		})
+	}
+}
+
+// A login server whose database needs a moment after an outage rejects a pair that has worked, once.
+func TestOneRejectionAfterAnOutageCostsLittle(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleetWith(t, 1, 60*time.Second, nil, func(int, *tokensource.Config) {})
+			f.brokers[0].mayLoseToken = true
+			f.start()
+			time.Sleep(10 * time.Second)
+			f.login.set(isDown)
+			time.Sleep(100 * time.Second)
+			go func() { _, _ = f.brokers[0].Wait(t.Context()) }()
+			time.Sleep(10 * time.Second)
+			f.login.set(rejects)
+			for n := f.login.count(); f.login.count() == n; time.Sleep(10 * time.Millisecond) {
+			}
+			time.Sleep(200 * time.Millisecond)
+			f.login.set("")
+			healed := time.Now()
+			for {
+				if _, err := f.brokers[0].Wait(t.Context()); err == nil {
+					break
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			if got := time.Since(healed); got > 5500*time.Millisecond {
+				t.Errorf("got a token %v after the login server was well, want at most 5.5 s", got)
+			}
+			f.stop()
+		})
+	}
+}
