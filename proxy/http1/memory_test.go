@@ -109,7 +109,8 @@ func TestBufferIsSmallAgain(t *testing.T) {
 	}
 	client := newScript(cut([]byte(strings.Repeat(simple, 1000)), 255)...)
 	playOn(t, client, ok)
-	if client.asked > small {
-		t.Errorf("pipelined requests: a read of %d bytes, want at most %d", client.asked, small)
+	// On a busy machine the watch for a client that goes away may have read as much again.
+	if client.asked > 2*small {
+		t.Errorf("pipelined requests: a read of %d bytes, want at most %d", client.asked, 2*small)
 	}
 }
