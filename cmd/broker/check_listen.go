@@ -82,16 +82,10 @@ func curlLine(c config.Config, l listenAddress, accounts []check.Account) string
 	if l.network == "unix" {
 		command, base = command+" --unix-socket "+l.address, "http://localhost"
 	}
-	switch {
-	case c.AccessKeyFile != "":
-		command += ` -H "Authorization: Bearer $(head -n 1 ` + c.AccessKeyFile + `)"`
-	case len(c.AccessKeys) > 0:
-		command += ` -H "Authorization: Bearer $BROKER_ACCESS_KEY"`
-	}
 	if accounts[0].Name != "default" {
 		base += "/@" + accounts[0].Name
 	}
-	return command + " " + base + "/channels"
+	return command + server.AccessKeyOption(c) + " " + base + "/channels"
 }
 
 // identify describes the program that listens on an address, and reports whether it is a broker.

@@ -25,11 +25,18 @@ func Usage(c config.Config, app net.Listener) admin.Usage {
 	if c.TLSClientCAFile != "" {
 		curl += " --cert CERTIFICATE --key KEY"
 	}
+	return admin.Usage{API: c.APIURL, URL: url, Curl: curl + AccessKeyOption(c)}
+}
+
+// AccessKeyOption returns the option, with a space in front, with which curl in a shell sends the access key; empty without one. It
+// names the key's file or variable and never contains the key.
+func AccessKeyOption(c config.Config) string {
 	switch {
 	case c.AccessKeyFile != "":
-		curl += ` -H "Authorization: Bearer $(head -n 1 ` + c.AccessKeyFile + `)"`
+		return ` -H "Authorization: Bearer $(head -n 1 ` + c.AccessKeyFile + `)"`
 	case !c.AccessKey.Equal(tokensource.Secret{}):
-		curl += ` -H "Authorization: Bearer $BROKER_ACCESS_KEY"`
+		return ` -H "Authorization: Bearer $BROKER_ACCESS_KEY"`
+	default:
+		return ""
 	}
-	return admin.Usage{API: c.APIURL, URL: url, Curl: curl}
 }
