@@ -11,7 +11,7 @@ import (
 )
 
 // caCommand prints the certificate of the broker's CA and how to make an app trust it, or a bundle of it and the system's CAs. It
-// creates the CA if there is none, so that an app can be prepared before the broker runs.
+// creates the CA if it does not exist yet, so that an app can be prepared before the broker runs.
 func caCommand(_ context.Context, i invocation) int {
 	flags := i.flags("ca")
 	bundle := flags.Bool("bundle", false, "print only a bundle, PEM: this CA and the system's, for programs that accept one file")

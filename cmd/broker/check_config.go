@@ -59,7 +59,7 @@ func isStandard(name, value string) bool {
 	return slices.ContainsFunc(config.Variables(), func(v config.Variable) bool { return v.Name == name && v.Fallback == value })
 }
 
-// intendedURL returns the URL of eTrusted that u misspells in one place, by at most three characters; empty if there is none.
+// intendedURL returns the URL of eTrusted that u misspells in one place, by at most three characters; empty if no such URL is known.
 func intendedURL(u *url.URL) string {
 	nearest := slices.MinFunc([]string{
 		"https://api.etrusted.com", "https://login.etrusted.com/oauth/token",

@@ -269,7 +269,7 @@ func TestSinceIsStartOfState(t *testing.T) {
 	})
 }
 
-// TestForgetsRemovedAccounts: an account that is added again begins anew.
+// TestForgetsRemovedAccounts: an account that is added again starts without its history.
 func TestForgetsRemovedAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
