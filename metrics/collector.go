@@ -6,16 +6,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+const (
+	requestsHelp = "Requests by the status sent to the client, from the API or the broker; code 499 means that the client disconnected, account - that the request was refused before its account was known. With BROKER_CALLERS_DIR, the label caller names the caller; - means that it is unknown, or was removed. A rise of 401 or 403 concerns the token or its rights, of 502 and 504 the API, of 503 the token."
+	deniedHelp   = "Requests that the broker refused, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app uses a host name missing from BROKER_ALLOWED_HOSTS; of key, that an app has a wrong access key, or a caller was removed; of account, that a caller asks for an account that is not its own; of rule, that an app needs more than BROKER_ALLOW permits; of malformed or path, that an app sends invalid HTTP or that an attacker probes the broker; of connections, that slow clients occupy all connections."
+)
+
 var (
-	requestsDesc = newDesc("requests_total",
-		"Requests by the status sent to the client, from the API or the broker; code 499 means that the client disconnected, account - that the request was refused before its account was known. A rise of 401 or 403 concerns the token or its rights, of 502 and 504 the API, of 503 the token.",
-		"account", "method", "code")
-	retriesDesc = newDesc("replays_total",
+	requestsDesc = newDesc("requests_total", requestsHelp, "account", "method", "code")
+	// With BROKER_CALLERS_DIR.
+	callerRequestsDesc = newDesc("requests_total", requestsHelp, "account", "method", "code", "caller")
+	callerDeniedDesc   = newDesc("requests_denied_total", deniedHelp, "reason", "caller")
+	retriesDesc        = newDesc("replays_total",
 		"Requests that the API answered with 401 although the token had not expired, by the outcome of the retry. A rise of success means that tokens are revoked; of unauthorized, that new tokens are refused too: check the client's rights; of body_not_kept, that BROKER_REPLAY_BUFFER is too small.",
 		"account", "outcome")
-	deniedDesc = newDesc("requests_denied_total",
-		"Requests that the broker refused, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app uses a host name missing from BROKER_ALLOWED_HOSTS; of key, that an app has a wrong access key; of rule, that an app needs more than BROKER_ALLOW permits; of malformed or path, that an app sends invalid HTTP or that an attacker probes the broker; of connections, that slow clients occupy all connections.",
-		"reason")
+	deniedDesc = newDesc("requests_denied_total", deniedHelp, "reason")
 	passedDesc = newDesc("requests_passed_total",
 		"Requests and tunnels that passed through to a host in BROKER_PASS_HOSTS, by outcome. They are not in requests_total. A rise of failed concerns those hosts, or the connection to them; of refused, an app that asks for addresses of this machine or of a cloud's metadata service.",
 		"outcome")
@@ -26,9 +30,14 @@ type requestCollector struct{ *Metrics }
 
 // Describe implements prometheus.Collector.
 func (c requestCollector) Describe(descs chan<- *prometheus.Desc) {
-	descs <- requestsDesc
+	if c.hasCallers {
+		descs <- callerRequestsDesc
+		descs <- callerDeniedDesc
+	} else {
+		descs <- requestsDesc
+		descs <- deniedDesc
+	}
 	descs <- retriesDesc
-	descs <- deniedDesc
 	descs <- passedDesc
 }
 
@@ -39,35 +48,51 @@ func (c requestCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	c.accounts.Range(func(key, value any) bool {
 		name, a := key.(string), value.(*account)
-		for labels, count := range a.byLabels() {
-			send(requestsDesc, count, name, labels.method, codeLabel(labels.status))
-		}
+		a.byLabels(func(caller, method string, status int, count uint64) {
+			if c.hasCallers {
+				send(callerRequestsDesc, count, name, method, codeLabel(status), caller)
+			} else {
+				send(requestsDesc, count, name, method, codeLabel(status))
+			}
+		})
 		for outcome, count := range c.Retries(name) {
 			send(retriesDesc, count, name, outcome)
 		}
 		return true
 	})
-	for reason, count := range c.Denied() {
-		send(deniedDesc, count, reason)
-	}
+	c.callers.Range(func(key, value any) bool {
+		for reason, counter := range value.(*callerCounts).denied {
+			if c.hasCallers {
+				send(callerDeniedDesc, counter.Load(), reason, key.(string))
+			} else {
+				send(deniedDesc, counter.Load(), reason)
+			}
+		}
+		return true
+	})
 	for outcome, counter := range c.passed {
 		send(passedDesc, counter.Load(), outcome)
 	}
 }
 
-// requestLabels are the labels of a series of requests_total, without the account.
+// requestLabels are the labels of a series of requests_total, without account and caller.
 type requestLabels struct {
 	method string
 	status int
 }
 
-// byLabels returns the value of each series, whoever answered.
-func (a *account) byLabels() map[requestLabels]uint64 {
-	all := map[requestLabels]uint64{}
-	sum := func(method string, status int, count uint64) { all[requestLabels{method, status}] += count }
-	a.local.each(sum)
-	a.others.each(sum)
-	return all
+// byLabels calls visit with the value of each series, whoever answered.
+func (a *account) byLabels(visit func(caller, method string, status int, count uint64)) {
+	a.requests.Range(func(caller, value any) bool {
+		all := map[requestLabels]uint64{}
+		sum := func(method string, status int, count uint64) { all[requestLabels{method, status}] += count }
+		value.(*requestCounts).local.each(sum)
+		value.(*requestCounts).others.each(sum)
+		for labels, count := range all {
+			visit(caller.(string), labels.method, labels.status, count)
+		}
+		return true
+	})
 }
 
 // codeLabel returns "other" for 0, which stands for all numbers that are no HTTP status code.

@@ -103,7 +103,23 @@ func (m *Metrics) Counts() map[string]Counts {
 
 func (a *account) counts() Counts {
 	var c Counts
-	a.others.each(func(_ string, status int, count uint64) {
+	a.requests.Range(func(_, value any) bool {
+		c = c.Plus(value.(*requestCounts).counts())
+		return true
+	})
+	var upstream dto.Metric
+	if err := a.upstream.Write(&upstream); err != nil {
+		panic(err) // impossible: its buckets are constant
+	}
+	c[UpstreamRequests] = upstream.GetHistogram().GetSampleCount()
+	c[UpstreamNanoseconds] = uint64(upstream.GetHistogram().GetSampleSum() * 1e9)
+	return c
+}
+
+// counts returns what the requests are counted by, except the time that the API took.
+func (r *requestCounts) counts() Counts {
+	var c Counts
+	r.others.each(func(_ string, status int, count uint64) {
 		c[classOf(status)] += count
 		switch {
 		case status == 401 || status == 403:
@@ -112,7 +128,7 @@ func (a *account) counts() Counts {
 			c[UpstreamErrors] += count
 		}
 	})
-	a.local.each(func(_ string, status int, count uint64) {
+	r.local.each(func(_ string, status int, count uint64) {
 		c[classOf(status)] += count
 		c[Local] += count
 		switch {
@@ -122,12 +138,6 @@ func (a *account) counts() Counts {
 			c[UpstreamErrors] += count
 		}
 	})
-	var upstream dto.Metric
-	if err := a.upstream.Write(&upstream); err != nil {
-		panic(err) // impossible: its buckets are constant
-	}
-	c[UpstreamRequests] = upstream.GetHistogram().GetSampleCount()
-	c[UpstreamNanoseconds] = uint64(upstream.GetHistogram().GetSampleSum() * 1e9)
 	return c
 }
 

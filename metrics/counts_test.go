@@ -65,7 +65,7 @@ func TestCountsHaveAllReasonsAndOutcomes(t *testing.T) {
 	for _, name := range []string{"host", "success", "nonsense", ""} {
 		m.Observe(Request{Account: "default", Denied: name, Retry: name})
 	}
-	m.ObserveDenied("host")
+	m.ObserveDenied("", "host")
 	if got, want := m.Denied(), map[string]uint64{"host": 2, "browser": 0}; !maps.Equal(got, want) {
 		t.Errorf("denied: got %v, want %v", got, want)
 	}

@@ -31,6 +31,8 @@ type Config struct {
 	// DenialReasons are all reasons for refusing a request; RetryOutcomes are all outcomes of a retry; PassOutcomes are all
 	// outcomes of what passes through.
 	DenialReasons, RetryOutcomes, PassOutcomes []string
+	// HasCallers means that requests have named callers: then counts of requests and of refusals have the label caller.
+	HasCallers bool
 }
 
 // Metrics has all counters of a broker: /metrics exports them, and the status page reads the same ones. All methods may be called
@@ -40,9 +42,13 @@ type Metrics struct {
 	refreshDuration  *prometheus.HistogramVec
 	requestDuration  *prometheus.HistogramVec
 	upstreamDuration *prometheus.HistogramVec
-	retryIndex       map[string]int            // of account.retries by outcome
-	denied, passed   map[string]*atomic.Uint64 // by reason, and by outcome
-	accounts         sync.Map                  // of *account by name
+	retryIndex       map[string]int // of account.retries by outcome
+	denialReasons    []string
+	passed           map[string]*atomic.Uint64 // by outcome
+	hasCallers       bool
+	accounts         sync.Map   // of *account by name
+	callers          sync.Map   // of *callerCounts by name
+	mu               sync.Mutex // held while an account or a caller is added or deleted, since each pair has counts
 }
 
 // New returns Metrics with its own registry: nothing is registered globally.
@@ -55,13 +61,15 @@ func New(config Config) *Metrics {
 			"Duration of requests as the app sees it. If upstream_duration_seconds does not rise too, the cause is the broker or an app that reads slowly."),
 		upstreamDuration: newHistogram("upstream_duration_seconds",
 			"Time from sending a request to the API until its response header arrives. A rise means that the API is slow."),
-		retryIndex: map[string]int{},
-		denied:     newCounters(config.DenialReasons),
-		passed:     newCounters(config.PassOutcomes),
+		retryIndex:    map[string]int{},
+		denialReasons: config.DenialReasons,
+		passed:        newCounters(config.PassOutcomes),
+		hasCallers:    config.HasCallers,
 	}
 	for i, outcome := range config.RetryOutcomes {
 		m.retryIndex[outcome] = i
 	}
+	m.AddCaller(NoCaller)
 	m.AddAccount(NoAccount)
 	m.registry.MustRegister(
 		m.refreshDuration, m.requestDuration, m.upstreamDuration,
@@ -123,11 +131,18 @@ func (m *Metrics) Handler() http.Handler {
 
 // AddAccount adds the series of an account, unless it has them. They start at 0, so that Prometheus sees the first increase.
 func (m *Metrics) AddAccount(name string) {
-	m.accounts.LoadOrStore(name, &account{
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	added := &account{
 		retries:  make([]atomic.Uint64, len(m.retryIndex)),
 		duration: m.requestDuration.WithLabelValues(name),
 		upstream: m.upstreamDuration.WithLabelValues(name).(prometheus.Histogram),
+	}
+	m.callers.Range(func(caller, _ any) bool {
+		added.requests.Store(caller, new(requestCounts))
+		return true
 	})
+	m.accounts.LoadOrStore(name, added)
 }
 
 // DeleteAccount removes an account's series. Its requests that end later count as NoAccount.

@@ -87,7 +87,7 @@ func newUsedMetrics() *Metrics {
 	m := newMetrics(tokensource.Snapshot{Account: "default", Shared: true})
 	m.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Duration: 1})
 	m.Observe(Request{Account: "default", Method: "GET", Status: 200, Duration: 2, Upstream: 1})
-	m.ObserveDenied("host")
+	m.ObserveDenied("", "host")
 	return m
 }
 
@@ -186,11 +186,11 @@ func TestDeniedCountsKnownReasonsOnly(t *testing.T) {
 		etrusted_broker_requests_denied_total{reason="host"} 0
 	`
 	checkSeries(t, m, none, "requests_denied_total")
-	m.ObserveDenied("unknown")
-	m.ObserveDenied("")
+	m.ObserveDenied("", "unknown")
+	m.ObserveDenied("", "")
 	checkSeries(t, m, none, "requests_denied_total")
-	m.ObserveDenied("host")
-	m.ObserveDenied("host")
+	m.ObserveDenied("", "host")
+	m.ObserveDenied("", "host")
 	checkSeries(t, m, strings.Replace(none, `"host"} 0`, `"host"} 2`, 1), "requests_denied_total")
 }
 

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +16,9 @@ const NoAccount = "-"
 type Request struct {
 	// Account is the name of an account that AddAccount has added. Any other name counts as NoAccount.
 	Account string
-	Method  string
+	// Caller is the name of a caller that AddCaller has added. Any other name counts as NoCaller.
+	Caller string
+	Method string
 	// Status is the status that the app received, or 499 if it disconnected before.
 	Status int
 	// Local reports that the broker answered, not the API.
@@ -31,10 +34,15 @@ type Request struct {
 
 // account has the counts of one account. It may still be written to once it was deleted; that has no effect.
 type account struct {
-	local, others statusCounts    // answered by the broker; answered by the API, or not at all
-	retries       []atomic.Uint64 // in the order of Config.RetryOutcomes
-	duration      prometheus.Observer
-	upstream      prometheus.Histogram
+	requests sync.Map        // of *requestCounts by caller
+	retries  []atomic.Uint64 // in the order of Config.RetryOutcomes
+	duration prometheus.Observer
+	upstream prometheus.Histogram
+}
+
+// requestCounts has the counts of one caller's requests with one account.
+type requestCounts struct {
+	local, others statusCounts // answered by the broker; answered by the API, or not at all
 }
 
 // Observe counts a request. It takes no lock, and does not allocate for a method and a class of status that it has seen before.
@@ -48,15 +56,19 @@ func (m *Metrics) Observe(request Request) {
 	if request.Upstream > 0 {
 		observeDuration(a.upstream, request.Upstream, request.TraceID)
 	}
-	if request.Local {
-		a.local.add(request.Method, request.Status)
-	} else {
-		a.others.add(request.Method, request.Status)
+	value, known = a.requests.Load(request.Caller)
+	if !known {
+		value, _ = a.requests.Load(NoCaller)
 	}
+	counts := &value.(*requestCounts).others
+	if request.Local {
+		counts = &value.(*requestCounts).local
+	}
+	counts.add(request.Method, request.Status)
 	if i, counted := m.retryIndex[request.Retry]; counted {
 		a.retries[i].Add(1)
 	}
-	m.ObserveDenied(request.Denied)
+	m.ObserveDenied(request.Caller, request.Denied)
 }
 
 // observeDuration attaches an exemplar if there is a trace, which leads from a slow bucket to a slow request. The trace
@@ -78,23 +90,6 @@ func (m *Metrics) Retries(name string) map[string]uint64 {
 		}
 	}
 	return counts
-}
-
-// Denied returns the counts of refused requests by reason.
-func (m *Metrics) Denied() map[string]uint64 {
-	counts := map[string]uint64{}
-	for reason, counter := range m.denied {
-		counts[reason] = counter.Load()
-	}
-	return counts
-}
-
-// ObserveDenied counts a refusal without a request, such as a connection that was evicted. Reasons not in
-// Config.DenialReasons are ignored.
-func (m *Metrics) ObserveDenied(reason string) {
-	if counter, known := m.denied[reason]; known {
-		counter.Add(1)
-	}
 }
 
 // ObservePassed counts a request or a tunnel that passed through. Outcomes not in Config.PassOutcomes are ignored.

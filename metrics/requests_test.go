@@ -145,7 +145,7 @@ func TestConcurrentObservationsAreCounted(t *testing.T) {
 			<-start
 			for i := range rounds {
 				m.Observe(Request{Account: "default", Method: "GET", Status: 200 + i, Duration: time.Second, Upstream: time.Second})
-				m.ObserveDenied("host")
+				m.ObserveDenied("", "host")
 			}
 		})
 	}

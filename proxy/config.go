@@ -10,7 +10,6 @@ import (
 
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/http1"
-	"etrusted-broker/proxy/tokenendpoint"
 )
 
 // TokenSource provides the access token of one account. Its methods are safe for concurrent use.
@@ -62,8 +61,10 @@ type Config struct {
 	Policy *access.Policy
 	// ClientTrusted, if not nil, reports whether the client certificate of a request's connection is still trusted.
 	ClientTrusted func(*http1.Request) bool
-	// TokenEndpoint, if not nil, answers the app's own token requests; otherwise they are forwarded like all others.
-	TokenEndpoint *tokenendpoint.Endpoint
+	// Identities, if not nil, returns the identities of the client of a request's connection: see access.Request.
+	Identities func(*http1.Request) []string
+	// TokenEndpoint means that the app's own token requests get a placeholder token; otherwise they are forwarded like all others.
+	TokenEndpoint bool
 	// RewriteLinks replaces the API's base URL in responses with the URL that the client used. ExternalScheme is the
 	// scheme of that URL, http or https, if the request does not have it.
 	RewriteLinks   bool

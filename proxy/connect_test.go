@@ -16,7 +16,7 @@ func TestDeniedTunnelClosesConnection(t *testing.T) {
 	up := startRecorder(t, h1, nil)
 	b := start(t, up.url, func(s *setup) {
 		s.TunnelTLS = func(string) *tls.Config { return nil }
-		s.Policy = &access.Policy{Keys: access.NewKeys("key"), TunnelAllowed: func(target string) bool { return target == "api.example:443" }}
+		s.Policy = &access.Policy{Callers: access.NewCallers(&access.Caller{Keys: access.NewKeys("key")}), TunnelAllowed: func(target string) bool { return target == "api.example:443" }}
 	})
 	for _, test := range []struct {
 		target, header string
@@ -49,7 +49,7 @@ func TestServesRequestsThroughTunnel(t *testing.T) {
 			}
 			return &tls.Config{Certificates: certificate.TLS.Certificates}
 		}
-		s.Policy = &access.Policy{UpstreamHost: "api.example", Keys: access.NewKeys("key"), TunnelAllowed: func(string) bool { return true }}
+		s.Policy = &access.Policy{UpstreamHost: "api.example", Callers: access.NewCallers(&access.Caller{Keys: access.NewKeys("key")}), TunnelAllowed: func(string) bool { return true }}
 	})
 	c := b.dial(t)
 	c.send("CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\nProxy-Authorization: Basic eDprZXk=\r\n\r\n")

@@ -22,6 +22,7 @@ type exchange struct {
 	record RequestRecord
 
 	route  parsedRoute
+	caller *access.Caller // nil if it is unknown, or needs no credentials
 	tokens TokenSource
 	links  linkRewriter
 	body   requestBody

@@ -11,16 +11,31 @@ import (
 
 // openTunnel opens a tunnel that the policy allows (RFC 9110 section 9.3.6). It ends here, and the requests that come through
 // it are served like all others.
-func (x *exchange) openTunnel() {
+func (x *exchange) openTunnel(request *access.Request) {
 	x.record.Status = http.StatusOK
-	x.w.OpenTunnel(x.proxy.config.TunnelTLS(x.r.Target), access.NewTunnel(x.r.Target, x.r.Fields))
+	x.w.OpenTunnel(x.proxy.config.TunnelTLS(x.r.Target), access.NewTunnel(request))
+}
+
+// setCaller sets who has sent the request; nil does nothing.
+func (x *exchange) setCaller(caller *access.Caller) {
+	if caller != nil {
+		x.caller, x.record.Caller = caller, caller.Name
+	}
 }
 
 // serveToken answers the app's own token request. It needs no token of the account.
-func (x *exchange) serveToken(hasProxyKey bool) {
-	endpoint := *x.proxy.config.TokenEndpoint
-	if hasProxyKey {
-		endpoint.ValidKey = nil // the app sends the key with each request, and may have any client secret
+func (x *exchange) serveToken() {
+	endpoint := tokenendpoint.Endpoint{AccountExists: func(name string) bool {
+		_, exists := x.proxy.config.Tokens(name)
+		return exists && name != "" && x.caller.CheckAccount(name) == nil
+	}}
+	// A caller that is known already sends its key with each request, or has a certificate, and may have any client secret.
+	if callers := x.proxy.config.Policy.Callers; callers != nil && x.caller == nil {
+		endpoint.ValidKey = func(secret string) bool {
+			caller := callers.WithKey(secret)
+			x.setCaller(caller)
+			return caller != nil
+		}
 	}
 	response := endpoint.Handle(tokenendpoint.Request{
 		Account:       x.route.account,
@@ -31,13 +46,11 @@ func (x *exchange) serveToken(hasProxyKey bool) {
 	// Without the key, nothing may depend on which accounts exist. If no key is configured, every client may use all accounts,
 	// and there is nothing to hide.
 	if !response.WrongKey {
-		if x.route.hasAccount {
-			if _, unknown := x.proxy.tokenSource(&x.route); unknown != nil {
-				x.respond(unknown)
-				return
-			}
+		if denied := x.checkTokenAccount(); denied != nil {
+			x.respond(denied)
+			return
 		}
-		x.record.Account = cmp.Or(x.route.account, DefaultAccount)
+		x.record.Account = cmp.Or(x.route.account, x.caller.FirstAccount(), DefaultAccount)
 	}
 	details := "a placeholder token, valid only at this broker"
 	if response.ErrorCode != "" {
@@ -55,4 +68,15 @@ func (x *exchange) serveToken(hasProxyKey bool) {
 	x.w.Fields.Add("Proxy-Status", problem.ProxyStatus(x.record.Problem, details))
 	x.record.Status = response.Status
 	x.writeResponse(response.Status, response.Body)
+}
+
+// checkTokenAccount returns why an app gets no placeholder token for the account that its token request names.
+func (x *exchange) checkTokenAccount() *problem.Problem {
+	if !x.route.hasAccount {
+		return nil
+	}
+	if denied := x.caller.CheckAccount(x.route.account); denied != nil {
+		return denied
+	}
+	return x.selectAccount()
 }

@@ -25,13 +25,14 @@ const (
 var PassOutcomes = [...]PassOutcome{PassSuccess, PassRefused, PassFailed, PassClientClosed}
 
 // passThrough serves a request for another host, without a token. Nothing that tells about the host is recorded.
-func (x *exchange) passThrough() {
+func (x *exchange) passThrough(request *access.Request) {
 	x.record.Path, x.generatedID = "", ""
-	pass := x.passRequest
+	var failed *problem.Problem
 	if x.r.Method == http.MethodConnect {
-		pass = x.passTunnel
+		failed = x.passTunnel(access.NewTunnel(request))
+	} else {
+		failed = x.passRequest()
 	}
-	failed := pass()
 	if failed != nil {
 		x.respond(failed)
 	}
@@ -39,13 +40,13 @@ func (x *exchange) passThrough() {
 }
 
 // passTunnel opens a tunnel that the broker does not look into.
-func (x *exchange) passTunnel() *problem.Problem {
-	target, err := x.proxy.config.PassThrough.Dial(x.r.Context(), x.r.Target)
+func (x *exchange) passTunnel(tunnel *access.Tunnel) *problem.Problem {
+	target, err := x.proxy.config.PassThrough.Dial(x.r.Context(), tunnel.Target)
 	if err != nil {
 		return x.passFailure(err)
 	}
 	x.record.Status = http.StatusOK
-	x.w.OpenPassThrough(target)
+	x.w.OpenPassThrough(target, tunnel)
 	return nil
 }
 

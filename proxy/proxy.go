@@ -58,30 +58,28 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	x.route = p.parseRoute(r)
 	request := x.accessRequest()
 	decision := p.config.Policy.Check(&request)
+	x.setCaller(decision.Caller)
 	if decision.Denied != nil {
 		x.respond(decision.Denied)
 		return
 	}
 	switch {
 	case decision.Pass:
-		x.passThrough()
+		x.passThrough(&request)
 		return
 	case r.Method == http.MethodConnect:
-		x.openTunnel()
+		x.openTunnel(&request)
 		return
 	case x.route.isTokenRequest:
-		x.serveToken(decision.HasProxyKey)
+		x.serveToken()
 		return
 	}
 
 	// Whose token does it get?
-	tokens, unknown := p.tokenSource(&x.route)
-	if unknown != nil {
+	if unknown := x.selectAccount(); unknown != nil {
 		x.respond(unknown)
 		return
 	}
-	x.tokens = tokens
-	x.record.Account = cmp.Or(x.route.account, DefaultAccount)
 
 	// To the API and back.
 	x.links = p.newLinkRewriter(r, &x.route)
@@ -94,15 +92,20 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	x.relay(response)
 }
 
-// tokenSource returns the tokens of the account that a request names, or else those of the default account.
-func (p *Proxy) tokenSource(route *parsedRoute) (TokenSource, *problem.Problem) {
-	tokens, exists := p.config.Tokens(route.account)
+// selectAccount takes the account that a request names, or else the first of its caller's, or else the default account.
+func (x *exchange) selectAccount() *problem.Problem {
+	account := x.route.account
+	if !x.route.hasAccount {
+		account = x.caller.FirstAccount()
+	}
+	tokens, exists := x.proxy.config.Tokens(account)
 	switch {
-	case route.hasAccount && (route.account == "" || !exists):
-		return nil, errUnknownAccount
-	case !exists:
-		return nil, errNoDefaultAccount
+	case exists && (account != "" || !x.route.hasAccount):
+		x.tokens, x.record.Account = tokens, cmp.Or(account, DefaultAccount)
+		return nil
+	case account == "" && !x.route.hasAccount:
+		return errNoDefaultAccount
 	default:
-		return tokens, nil
+		return errUnknownAccount
 	}
 }

@@ -19,7 +19,9 @@ type RequestRecord struct {
 	// Account is DefaultAccount or the name of an existing account; empty if the request was refused before its account
 	// was known.
 	Account string
-	Method  string // as the app sent it: any token
+	// Caller is the name of the caller; empty if there are no named callers, or if it is unknown.
+	Caller string
+	Method string // as the app sent it: any token
 	// Path is percent-encoded, and so is plain ASCII; empty for CONNECT, for malformed requests, and for those that pass through to
 	// other hosts. It has no query, which may contain personal data.
 	Path string

@@ -42,7 +42,7 @@ func (p *Proxy) parseRoute(r *http1.Request) parsedRoute {
 	if route.hasAccount {
 		route.accountPrefix = route.target[:len("/@")+len(route.account)]
 	}
-	if p.config.TokenEndpoint == nil {
+	if !p.config.TokenEndpoint {
 		return route
 	}
 	path, _, _ := strings.Cut(route.apiTarget, "?")
@@ -114,16 +114,22 @@ func placeholderToken(fields http1.Fields) (placeholder tokenendpoint.Token, ok 
 
 // accessRequest returns what the policy needs to know about a request.
 func (x *exchange) accessRequest() access.Request {
-	return access.Request{
+	request := access.Request{
 		Method:          x.r.Method,
 		Host:            x.route.authority(),
 		AbsoluteForm:    x.route.absoluteScheme != "",
 		Target:          x.route.target,
 		APITarget:       x.route.apiTarget,
+		Account:         x.route.account,
+		HasAccount:      x.route.hasAccount,
 		TokenRequest:    x.route.isTokenRequest,
 		Fields:          x.r.Fields,
 		LocalAddr:       x.r.Conn.LocalAddr(),
 		Tunnel:          x.route.tunnel,
 		ClientUntrusted: x.proxy.config.ClientTrusted != nil && !x.proxy.config.ClientTrusted(x.r),
 	}
+	if x.proxy.config.Identities != nil && x.route.tunnel == nil {
+		request.Identities = x.proxy.config.Identities(x.r)
+	}
+	return request
 }

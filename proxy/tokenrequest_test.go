@@ -5,13 +5,12 @@ import (
 	"testing"
 
 	"etrusted-broker/proxy/access"
-	"etrusted-broker/proxy/tokenendpoint"
 )
 
 // withTokenEndpoint answers token requests, for an API whose login server is elsewhere.
 func withTokenEndpoint(s *setup) {
 	s.Tokens = accounts{"": validToken(), "shop-de": validToken()}.tokens
-	s.TokenEndpoint = &tokenendpoint.Endpoint{AccountExists: func(name string) bool { return name == "shop-de" }}
+	s.TokenEndpoint = true
 	s.Policy = &access.Policy{UpstreamHost: s.Upstream.Host, LoginHost: "login.example"}
 }
 

@@ -37,9 +37,9 @@ type AccountsConfig struct {
 // look like an attack to the login server.
 const maxConcurrentFetches = 8
 
-// isAccountName reports whether a directory name is a valid account name: 1 to 63 lower-case letters, digits and hyphens,
+// IsAccountName reports whether a directory name is a valid name of an account: 1 to 63 lower-case letters, digits and hyphens,
 // not beginning with a hyphen. Names go into paths, labels and messages unescaped.
-func isAccountName(name string) bool {
+func IsAccountName(name string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
 	return name != "" && len(name) <= 63 && name[0] != '-' && strings.Trim(name, letters+"-") == ""
 }
@@ -236,7 +236,7 @@ func (a *Accounts) listDir() ([]string, error) {
 			continue // after any other error of Stat the account stays
 		case name == DefaultAccount:
 			a.skip(fmt.Sprintf("%q is not a valid account name: it is reserved for the unnamed account", name))
-		case !isAccountName(name):
+		case !IsAccountName(name):
 			a.skip(fmt.Sprintf("%q is not a valid account name: use at most 63 characters from a-z, 0-9 and -, beginning with a letter or digit", name))
 		default:
 			names = append(names, name)

@@ -15,6 +15,7 @@ type Failure struct {
 	// Count is the number of such requests: same method, path, status and code. At is the time of the last one.
 	Count   uint64 `json:"count"`
 	Account string `json:"account,omitempty"` // empty if it was refused before its account was known
+	Caller  string `json:"caller,omitempty"`  // empty if it is unknown, or if there are no named callers
 	Method  string `json:"method"`
 	Path    string `json:"path"` // without query; its first bytes, see maxFailurePath
 	Status  int    `json:"status"`
@@ -52,7 +53,7 @@ func (f *failures) record(failure Failure, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	same := slices.IndexFunc(f.last, func(other Failure) bool {
-		return other.Method == failure.Method && other.Path == failure.Path && other.Status == failure.Status && other.Code == failure.Code && other.Account == failure.Account
+		return other.Method == failure.Method && other.Path == failure.Path && other.Status == failure.Status && other.Code == failure.Code && other.Account == failure.Account && other.Caller == failure.Caller
 	})
 	if same >= 0 {
 		failure.Count += f.last[same].Count

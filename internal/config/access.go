@@ -52,7 +52,15 @@ func checkAccessKeys(keys []tokensource.Secret, err error) ([]tokensource.Secret
 
 // Guarded reports whether apps must authenticate.
 func (c Config) Guarded() bool {
-	return isSet(c.AccessKey) || c.AccessKeyFile != "" || c.TLSClientCAFile != ""
+	return isSet(c.AccessKey) || c.AccessKeyFile != "" || c.CallersDir != "" || c.TLSClientCAFile != ""
+}
+
+// checkCallersDir rejects a directory that cannot be used. What is in it is read by package callers.
+func (c Config) checkCallersDir() error {
+	if isSet(c.AccessKey) || c.AccessKeyFile != "" {
+		return errors.New("cannot be used with an access key: unset BROKER_ACCESS_KEY and BROKER_ACCESS_KEY_FILE, and give each caller its own key")
+	}
+	return checkDir(c.CallersDir)
 }
 
 // checkListen rejects an address through which other machines could use the credentials.
@@ -94,7 +102,7 @@ func (c Config) CheckIntercept() error {
 	case c.InterceptCADir == "":
 		return errors.New("needs BROKER_INTERCEPT_CA_DIR, for the certificates of the API and the login server")
 	case c.TLSClientCAFile != "":
-		return errors.New("cannot be used with BROKER_TLS_CLIENT_CA_FILE: apps that take the broker for the API present no certificate. Use BROKER_ACCESS_KEY_FILE, which they can send as their client secret")
+		return errors.New("cannot be used with BROKER_TLS_CLIENT_CA_FILE: apps that take the broker for the API present no certificate. Use BROKER_ACCESS_KEY_FILE or BROKER_CALLERS_DIR: they can send a key as their client secret")
 	default:
 		return nil
 	}
@@ -116,7 +124,7 @@ func parseResolver(text string) (netip.AddrPort, error) {
 }
 
 // ErrUnguarded is the error of a listener that other machines can reach without authentication.
-var ErrUnguarded = errors.New("would let other machines use the credentials: listen on 127.0.0.1; or set BROKER_ACCESS_KEY_FILE or BROKER_TLS_CLIENT_CA_FILE; or, if something else keeps them out, BROKER_UNSAFE_LISTEN=true")
+var ErrUnguarded = errors.New("would let other machines use the credentials: listen on 127.0.0.1; or set BROKER_ACCESS_KEY_FILE, BROKER_CALLERS_DIR or BROKER_TLS_CLIENT_CA_FILE; or, if something else keeps them out, BROKER_UNSAFE_LISTEN=true")
 
 // UnixPath returns the path in unix:///path, and false for any other address.
 func UnixPath(address string) (string, bool) {

@@ -45,6 +45,8 @@ type Config struct {
 	AccessKey     tokensource.Secret `env:"BROKER_ACCESS_KEY" help:"if set, every request must send it: Authorization: Bearer KEY, or Basic with the key as the password"`
 	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" guards:"yes" shape:"path" help:"a file that contains the access key, or several, one a line; a removed key stays valid for one more minute"`
 
+	CallersDir string `env:"BROKER_CALLERS_DIR" guards:"yes" shape:"path" help:"instead of one access key: a directory with one directory per caller, NAME/key, and optionally NAME/allow, accounts, expires, certificate and uid"`
+
 	TLSCertFile     string `env:"BROKER_TLS_CERT_FILE" guards:"yes" shape:"path" help:"TLS on the app's listener: the certificate with its chain, PEM"`
 	TLSKeyFile      string `env:"BROKER_TLS_KEY_FILE" guards:"yes" shape:"path" help:"the private key of that certificate, PEM"`
 	TLSClientCAFile string `env:"BROKER_TLS_CLIENT_CA_FILE" guards:"yes" shape:"path" help:"if set, apps must present a certificate signed by one of these CAs, PEM"`
@@ -139,6 +141,9 @@ func Load(environ []string) (Config, []Error) {
 	check(source, err)
 	if len(c.AccessKeys) > 0 {
 		c.AccessKey = c.AccessKeys[0]
+	}
+	if c.CallersDir != "" {
+		check("BROKER_CALLERS_DIR", c.checkCallersDir())
 	}
 	check("BROKER_LISTEN", c.checkListen())
 	if c.AdminListen != "" {

@@ -45,6 +45,7 @@ func (b *broker) logRequest(report proxy.RequestRecord) {
 		zap.Bool("retried", report.Retry.Sent()),
 	}
 	for _, field := range []zap.Field{ // what is so of few requests
+		zap.String("caller", report.Caller),
 		zap.String("request_id", report.RequestID),
 		zap.String("trace_id", report.TraceID),
 		zap.String("denied", string(report.Denied)),

@@ -32,6 +32,8 @@ type broker struct {
 	app      *http1.Server
 	admin    *http.Server
 	reloader *credentialReloader
+	callers  *callerDirectory // nil without BROKER_CALLERS_DIR
+	policy   *access.Policy
 	ca       *localca.CA // nil if CONNECT is not allowed
 	pass     *passThrough
 	limits   limits
@@ -63,6 +65,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		Revision:      build.Revision,
 		Tokens:        b.accounts.Snapshots,
 		InFlight:      func() int64 { return b.proxy.InFlight() },
+		HasCallers:    c.CallersDir != "",
 		UnsafeListen:  b.unsafe.Load,
 		DenialReasons: toStrings(access.Reasons[:]),
 		RetryOutcomes: toStrings(proxy.RetryOutcomes[:]),
@@ -74,20 +77,23 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if b.ca, err = OpenCA(c); err != nil {
 		return nil, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}
 	}
-	hosts := access.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
-	policy, err := b.newPolicy(hosts)
-	if err != nil {
+	if b.callers, err = b.openCallers(); err != nil {
 		return nil, err
 	}
-	b.pass = newPassThrough(policy.PassHosts)
+	hosts := access.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
+	if b.policy, err = b.newPolicy(hosts); err != nil {
+		return nil, err
+	}
+	b.pass = newPassThrough(b.policy.PassHosts)
 	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,
 		UpstreamClient: toAPI,
 		Tokens:         b.tokens,
 		TokenWait:      c.TokenWait,
-		Policy:         policy,
+		Policy:         b.policy,
 		ClientTrusted:  func(r *http1.Request) bool { return b.reloader.certificates.clientTrusted(r.Conn) },
-		TokenEndpoint:  b.newTokenEndpoint(),
+		Identities:     b.identities(),
+		TokenEndpoint:  c.TokenEndpoint,
 		RewriteLinks:   c.RewriteLinks,
 		ExternalScheme: scheme(c),
 		TunnelTLS:      b.ca.TLSConfig, // not called without a CA
@@ -100,7 +106,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
-	b.app = b.newAppServer(b.reloader.certificates.closeBeforeExpiry(b.proxy))
+	b.app = b.newAppServer(b.reloader.certificates.closeBeforeExpiry(b.closeAfterRevocation(b.proxy)))
 	b.pages = b.newPages()
 	b.admin = newAdminServer(protectAdmin(hosts, b.adminHandler()), log)
 	return b, nil

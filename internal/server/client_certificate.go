@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"etrusted-broker/internal/callers"
 	"etrusted-broker/proxy/http1"
 )
 
@@ -17,6 +18,15 @@ type clientConn struct {
 	*tls.Conn
 	roots      *x509.CertPool // the CAs that verified it last; nil before the first request
 	validUntil time.Time      // when the first certificate in its chain expires
+	names      []string       // its identities; nil before the first request
+}
+
+// identities returns what can identify the client as a caller; nil if it has presented no certificate.
+func (c *clientConn) identities() []string {
+	if presented := c.ConnectionState().PeerCertificates; c.names == nil && len(presented) > 0 {
+		c.names = callers.CertificateIdentities(presented[0])
+	}
+	return c.names
 }
 
 // tlsListener accepts connections that begin with a TLS handshake.

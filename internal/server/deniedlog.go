@@ -62,7 +62,15 @@ func (d *deniedLog) flush(reason access.Reason) {
 }
 
 func (d *deniedLog) write(last proxy.RequestRecord, count int) {
-	d.log.Warn("requests refused; method, path and status are those of the last one",
+	d.log.Warn("requests refused; method, path, status and caller are those of the last one",
 		zap.String("reason", string(last.Denied)), zap.Int("count", count),
-		zap.String("method", printable.Escape(last.Method, maxMethod)), zap.String("path", last.Path), zap.Int("status", last.Status))
+		zap.String("method", printable.Escape(last.Method, maxMethod)), zap.String("path", last.Path), zap.Int("status", last.Status), callerField(last.Caller))
+}
+
+// callerField names a caller, if it is known.
+func callerField(name string) zap.Field {
+	if name == "" {
+		return zap.Skip()
+	}
+	return zap.String("caller", name)
 }

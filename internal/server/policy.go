@@ -23,7 +23,7 @@ func (b *broker) newPolicy(hosts access.Hosts) (*access.Policy, error) {
 	}
 	policy := &access.Policy{
 		Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.Login.Host, PassHosts: passHosts,
-		Keys: b.reloader.keys, KeyFromToken: tokenendpoint.AccessKey, Rules: rules,
+		Callers: b.callersInUse(), KeyFromToken: tokenendpoint.AccessKey, Rules: rules,
 	}
 	if b.ca != nil {
 		policy.TunnelAllowed = b.ca.AllowsHost
@@ -31,19 +31,16 @@ func (b *broker) newPolicy(hosts access.Hosts) (*access.Policy, error) {
 	return policy, nil
 }
 
-// newTokenEndpoint returns the endpoint for the app's own token requests; nil if they go to the API.
-func (b *broker) newTokenEndpoint() *tokenendpoint.Endpoint {
-	if !b.config.TokenEndpoint {
+// callersInUse returns the programs that may use the broker; nil if all may.
+func (b *broker) callersInUse() *access.Callers {
+	switch {
+	case b.callers != nil:
+		return b.callers.callers
+	case b.reloader.keys != nil:
+		return access.NewCallers(&access.Caller{Keys: b.reloader.keys})
+	default:
 		return nil
 	}
-	endpoint := &tokenendpoint.Endpoint{AccountExists: func(name string) bool {
-		_, known := b.accounts.Source(name)
-		return known && name != ""
-	}}
-	if b.reloader.keys != nil {
-		endpoint.ValidKey = b.reloader.keys.Valid
-	}
-	return endpoint
 }
 
 // scheme returns the URL scheme of the app's listener.

@@ -24,19 +24,19 @@ func (b *broker) recordRequest(report proxy.RequestRecord) {
 	}
 	if report.Passed != "" { // it says nothing about the API
 		b.metrics.ObservePassed(string(report.Passed))
-		b.connectionDenied(report.Denied)
+		b.metrics.ObserveDenied(report.Caller, string(report.Denied))
 		return
 	}
 	local := isLocalResponse(report)
 	b.metrics.Observe(metrics.Request{
-		Account: report.Account, Method: report.Method, Status: report.Status, Local: local,
+		Account: report.Account, Caller: report.Caller, Method: report.Method, Status: report.Status, Local: local,
 		Duration: report.Duration, Upstream: report.Upstream, TraceID: report.TraceID,
 		Denied: string(report.Denied), Retry: string(report.Retry),
 	})
 	if report.Status < 400 {
 		return
 	}
-	failure := admin.Failure{Account: report.Account, Method: report.Method, Path: report.Path, Status: report.Status, Local: local}
+	failure := admin.Failure{Account: report.Account, Caller: report.Caller, Method: report.Method, Path: report.Path, Status: report.Status, Local: local}
 	if local && report.Answer != nil {
 		failure.Code, failure.Reason, failure.Hint = report.Answer.Code, report.Answer.Detail, report.Answer.Hint
 	}
@@ -49,10 +49,9 @@ func isLocalResponse(report proxy.RequestRecord) bool {
 	return report.Status != proxy.StatusClientClosedRequest && (report.Problem != "" || report.Upstream == 0)
 }
 
-// connectionDenied counts a denial that is not of a request to the API, such as that of a connection. Without a reason it does
-// nothing.
+// connectionDenied counts the denial of a connection.
 func (b *broker) connectionDenied(reason access.Reason) {
-	b.metrics.ObserveDenied(string(reason))
+	b.metrics.ObserveDenied("", string(reason))
 }
 
 // toStrings converts a closed set to strings.

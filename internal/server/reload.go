@@ -39,11 +39,13 @@ func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloade
 	return r, nil
 }
 
-// run reloads the files whenever they change, until ctx is done.
-func (r *credentialReloader) run(ctx context.Context) {
+// run reloads the files whenever they change, until ctx is done. It calls afterwards each time: also later, when a key that was
+// removed has ceased to be valid.
+func (r *credentialReloader) run(ctx context.Context, afterwards func()) {
 	filewatch.WatchDirs(ctx, func() []string { return r.watched }, func() {
 		r.reloadKeys()
 		r.reloadCertificates()
+		afterwards()
 	})
 }
 

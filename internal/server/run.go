@@ -24,7 +24,8 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 	if b.store != nil {
 		loop.Go(func() { b.store.Run(sharing) })
 	}
-	loop.Go(func() { b.reloader.run(fetching) })
+	loop.Go(func() { b.reloader.run(fetching, b.closeRevokedTunnels) })
+	loop.Go(func() { b.callers.run(fetching, b.closeRevokedTunnels) })
 	loop.Go(func() { b.pages.Run(fetching) })
 	defer loop.Wait()
 	defer stopFetching()

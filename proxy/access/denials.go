@@ -17,7 +17,8 @@ const (
 	ReasonUpgrade     Reason = "upgrade"     // it asks for another protocol
 	ReasonTarget      Reason = "target"      // it is for another server
 	ReasonPath        Reason = "path"        // dot segments, backslashes, control characters
-	ReasonKey         Reason = "key"         // the access key is missing or wrong
+	ReasonKey         Reason = "key"         // the caller is unknown: the access key is missing or wrong
+	ReasonAccount     Reason = "account"     // the caller may not use the account
 	ReasonCertificate Reason = "certificate" // the client certificate has expired, or its CA was removed
 	ReasonRule        Reason = "rule"        // the allow list does not include this method and path
 	ReasonMalformed   Reason = "malformed"   // it violates RFC 9112: see package http1
@@ -28,7 +29,7 @@ const (
 // Reasons lists all reasons.
 var Reasons = [...]Reason{
 	ReasonHost, ReasonBrowser, ReasonMethod, ReasonUpgrade, ReasonTarget, ReasonPath,
-	ReasonKey, ReasonCertificate, ReasonRule, ReasonMalformed, ReasonConnections, ReasonHandshake,
+	ReasonKey, ReasonAccount, ReasonCertificate, ReasonRule, ReasonMalformed, ReasonConnections, ReasonHandshake,
 }
 
 // denial completes a problem with what all denials have in common.
@@ -114,8 +115,42 @@ var errAccessKeyMissing = denial(ReasonKey, problem.Problem{
 	Code:   "access-key-missing",
 	Status: http.StatusUnauthorized,
 	Detail: "the broker's access key is missing or wrong",
-	Hint:   "Send it as \"Authorization: Bearer KEY\", or as the password of Basic authentication with any user name. It is the value of BROKER_ACCESS_KEY, or the content of BROKER_ACCESS_KEY_FILE.",
+	Hint:   "Send it as \"Authorization: Bearer KEY\", or as the password of Basic authentication with any user name. It is the value of BROKER_ACCESS_KEY, the content of BROKER_ACCESS_KEY_FILE, or in the file key of a caller in BROKER_CALLERS_DIR.",
 	Fields: authenticate,
+})
+
+// errUnknownClient closes the connection: a client can have another certificate only on another connection.
+var errUnknownClient = denial(ReasonKey, problem.Problem{
+	Code:   "client-unknown",
+	Status: http.StatusUnauthorized,
+	Detail: "the access key is missing or wrong, and the client's certificate or user is not that of a caller",
+	Hint:   "Send the key of a caller in BROKER_CALLERS_DIR, or list the client's certificate or user in the file certificate or uid of one.",
+	Fields: authenticate,
+	Close:  true,
+})
+
+var errSeveralCallers = denial(ReasonKey, problem.Problem{
+	Code:   "several-callers",
+	Status: http.StatusUnauthorized,
+	Detail: "the request has the credentials of two callers",
+	Hint:   "Send only one access key. On a connection whose certificate or user is that of a caller, send none or that caller's.",
+	Fields: authenticate,
+	Close:  true,
+})
+
+var errCallerExpired = denial(ReasonKey, problem.Problem{
+	Code:   "caller-expired",
+	Status: http.StatusUnauthorized,
+	Detail: "the caller's access has expired",
+	Hint:   "Write a later date into the caller's file expires in BROKER_CALLERS_DIR, or remove that file.",
+	Fields: authenticate,
+})
+
+var errAccountNotAllowed = denial(ReasonAccount, problem.Problem{
+	Code:   "account-not-allowed",
+	Status: http.StatusForbidden,
+	Detail: "the caller may not use the account",
+	Hint:   "Add the account to the caller's file accounts in BROKER_CALLERS_DIR, or use one of those in it.",
 })
 
 var authenticate = []problem.Field{
@@ -161,5 +196,5 @@ var errMethodOverride = denial(ReasonRule, problem.Problem{
 	Code:   "method-override",
 	Status: http.StatusForbidden,
 	Detail: "a header asks for a different method or path than the request line",
-	Hint:   "BROKER_ALLOW is set, so send the method and path in the request line, without X-HTTP-Method-Override, X-Original-URL and similar headers.",
+	Hint:   "An allow list is set, so send the method and path in the request line, without X-HTTP-Method-Override, X-Original-URL and similar headers.",
 })

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/http1"
 )
 
@@ -17,7 +16,7 @@ import (
 const keyOverlap = time.Minute
 
 // Keys are the access keys that are valid: the current ones, and those that were removed within the last minute. Only
-// digests are kept. Valid is safe for concurrent use, Replace must be called from one goroutine at a time.
+// digests are kept. Replace must be called from one goroutine at a time.
 type Keys struct {
 	valid atomic.Pointer[[]key]
 }
@@ -62,10 +61,18 @@ func (k *Keys) Replace(texts ...string) (changed bool) {
 	return changed
 }
 
-// Valid reports whether text is a valid key, in a time that does not depend on the keys.
-func (k *Keys) Valid(text string) bool {
-	digest := sha256.Sum256([]byte(text))
-	now := time.Now()
+// Digests returns the SHA-256 digests of the current keys, to compare them with those of others.
+func (k *Keys) Digests() (digests []string) {
+	for _, one := range *k.valid.Load() {
+		if one.until.IsZero() {
+			digests = append(digests, string(one.digest[:]))
+		}
+	}
+	return digests
+}
+
+// contain reports whether the digest is that of a valid key, in a time that does not depend on the keys.
+func (k *Keys) contain(digest [sha256.Size]byte, now time.Time) bool {
 	valid := 0
 	for _, one := range *k.valid.Load() {
 		if one.until.IsZero() || now.Before(one.until) {
@@ -73,32 +80,6 @@ func (k *Keys) Valid(text string) bool {
 		}
 	}
 	return valid == 1
-}
-
-// checkKey denies a request without the access key: as a bearer token (RFC 6750 section 2.1), within a placeholder token,
-// or as the password of any user (RFC 7617 section 2). A client that uses the broker as its proxy can send it as that
-// proxy's password instead: see hasProxyKey.
-func (p *Policy) checkKey(r *Request) *problem.Problem {
-	switch {
-	case p.Keys == nil, p.hasValidKey(only(r.Fields, "Authorization")):
-		return nil
-	case r.Tunnel != nil:
-		return errTunnelAccessKeyExpired
-	default:
-		return errAccessKeyMissing
-	}
-}
-
-// hasProxyKey reports whether the client uses the broker as its proxy, and has sent the access key as that proxy's.
-func (p *Policy) hasProxyKey(r *Request) bool {
-	switch {
-	case p.Keys == nil:
-		return false
-	case r.Tunnel != nil:
-		return p.hasValidKey(r.Tunnel.ProxyAuthorization)
-	default:
-		return r.AbsoluteForm && p.hasValidKey(only(r.Fields, "Proxy-Authorization"))
-	}
 }
 
 // only returns the value of a field that has one line; empty if it is missing or has several.
@@ -113,16 +94,17 @@ func only(fields http1.Fields, name string) string {
 	return value
 }
 
-// hasValidKey reports whether the value of a field for credentials contains a valid key.
-func (p *Policy) hasValidKey(credentials string) bool {
+// keyIn returns the access key in the value of a field for credentials: a bearer token (RFC 6750 section 2.1), the key within a
+// placeholder token, or the password of any user (RFC 7617 section 2). It is empty if there is none.
+func (p *Policy) keyIn(credentials string) string {
 	if token, ok := BearerToken(credentials); ok {
 		if p.KeyFromToken != nil {
 			token = p.KeyFromToken(token)
 		}
-		return p.Keys.Valid(token)
+		return token
 	}
-	_, password, ok := (&http.Request{Header: http.Header{"Authorization": {credentials}}}).BasicAuth()
-	return ok && p.Keys.Valid(password)
+	_, password, _ := (&http.Request{Header: http.Header{"Authorization": {credentials}}}).BasicAuth()
+	return password
 }
 
 // BearerToken returns the token in the value of an Authorization field (RFC 6750 section 2.1), and false if it has none.

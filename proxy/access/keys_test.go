@@ -12,6 +12,11 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
+// withKeys returns one caller with these keys, who may do everything.
+func withKeys(keys *access.Keys) *access.Callers {
+	return access.NewCallers(&access.Caller{Keys: keys})
+}
+
 func authorization(lines ...string) (fields http1.Fields) {
 	for _, line := range lines {
 		fields.Add("authorization", line)
@@ -26,7 +31,7 @@ func basic(userAndPassword string) http1.Fields {
 }
 
 func TestRequiresAccessKey(t *testing.T) {
-	policy := &access.Policy{Keys: access.NewKeys("the:key ä")}
+	policy := &access.Policy{Callers: withKeys(access.NewKeys("the:key ä"))}
 	for _, test := range []struct {
 		name   string
 		fields http1.Fields
@@ -78,7 +83,7 @@ func TestOldKeyIsValidForAnotherMinute(t *testing.T) {
 				for _, v := range valid {
 					expected = expected || v == key
 				}
-				if got := keys.Valid(key); got != expected {
+				if got := withKeys(keys).WithKey(key) != nil; got != expected {
 					t.Errorf("%s: got valid %v, want %v", key, got, expected)
 				}
 			}
@@ -131,7 +136,7 @@ func TestSeveralKeysAreValid(t *testing.T) {
 			for _, want := range []string{step.valid, step.later} {
 				var valid []string
 				for _, key := range []string{"one", "two", "three"} {
-					if keys.Valid(key) {
+					if withKeys(keys).WithKey(key) != nil {
 						valid = append(valid, key)
 					}
 				}
@@ -145,10 +150,10 @@ func TestSeveralKeysAreValid(t *testing.T) {
 }
 
 func BenchmarkKeys(b *testing.B) {
-	keys := access.NewKeys("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a")
+	callers := withKeys(access.NewKeys("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a"))
 	b.ReportAllocs()
 	for b.Loop() {
-		if !keys.Valid("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a") {
+		if callers.WithKey("4f1c2a6e0d9b8c7a4f1c2a6e0d9b8c7a") == nil {
 			b.Fatal("not valid")
 		}
 	}

@@ -11,7 +11,7 @@ func (p *Policy) isOtherHost(r *Request) bool {
 }
 
 // checkOtherHost decides whether an absolute-form request for another host passes through. Its path is not checked, since no
-// rule depends on it.
+// rule depends on it. Authorization is the other host's.
 func (p *Policy) checkOtherHost(r *Request) Decision {
 	switch {
 	case isDeniedMethod(r.Method):
@@ -20,24 +20,20 @@ func (p *Policy) checkOtherHost(r *Request) Decision {
 		return Decision{Denied: errTargetNotAllowed}
 	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
 		return Decision{Denied: errBrowserRequest}
-	case p.lacksProxyKey(r):
-		return Decision{Denied: errProxyKeyMissing}
-	case !p.passes(r.Host):
-		return Decision{Denied: errTargetNotAllowed}
-	case asksForUpgrade(r.Fields):
-		return Decision{Denied: errUpgradeNotSupported}
-	case isLoop(r.Fields):
-		return Decision{Denied: errLoop}
-	case r.Target == "":
-		return Decision{Denied: errInvalidTarget}
-	default:
-		return Decision{Pass: true}
 	}
-}
-
-// lacksProxyKey reports whether an access key is required, and is not in Proxy-Authorization. Authorization is the other host's.
-func (p *Policy) lacksProxyKey(r *Request) bool {
-	return p.Keys != nil && !p.hasValidKey(only(r.Fields, "Proxy-Authorization"))
+	caller, denied := p.checkProxyCaller(r)
+	switch {
+	case denied != nil:
+	case !p.passes(r.Host):
+		denied = errTargetNotAllowed
+	case asksForUpgrade(r.Fields):
+		denied = errUpgradeNotSupported
+	case isLoop(r.Fields):
+		denied = errLoop
+	case r.Target == "":
+		denied = errInvalidTarget
+	}
+	return Decision{Caller: caller, Denied: denied, Pass: denied == nil}
 }
 
 // passes reports whether what is for a target, HOST:PORT, passes through. The API and the login server never do: they would get

@@ -10,7 +10,7 @@ import (
 func TestPassesThrough(t *testing.T) {
 	const key = "\r\nProxy-Authorization: Basic eDprZXk=" // x:key
 	policy := &access.Policy{
-		UpstreamHost: "api.example", LoginHost: "login.example:8443", Keys: access.NewKeys("key"),
+		UpstreamHost: "api.example", LoginHost: "login.example:8443", Callers: withKeys(access.NewKeys("key")),
 		TunnelAllowed: func(target string) bool { return target == "api.example:443" },
 		PassHosts:     passHosts(t, "*, exact.example, api.example, login.example, 127.0.0.1:9000"),
 	}
@@ -65,14 +65,14 @@ func TestPassesThrough(t *testing.T) {
 // Without PassHosts, other hosts are refused before the key is checked, and without TunnelAllowed all tunnels.
 func TestPassesNothingThroughByDefault(t *testing.T) {
 	keys := access.NewKeys("key")
-	intercepting := &access.Policy{Keys: keys, TunnelAllowed: func(string) bool { return false }}
+	intercepting := &access.Policy{Callers: withKeys(keys), TunnelAllowed: func(string) bool { return false }}
 	for _, test := range []struct {
 		policy *access.Policy
 		raw    string
 		code   string
 	}{
-		{&access.Policy{Keys: keys}, "CONNECT other.example:443 HTTP/1.1\r\nHost: a", "method-not-allowed"},
-		{&access.Policy{Keys: keys}, "GET http://other.example:80/ HTTP/1.1\r\nHost: a", "target-not-allowed"},
+		{&access.Policy{Callers: withKeys(keys)}, "CONNECT other.example:443 HTTP/1.1\r\nHost: a", "method-not-allowed"},
+		{&access.Policy{Callers: withKeys(keys)}, "GET http://other.example:80/ HTTP/1.1\r\nHost: a", "target-not-allowed"},
 		{intercepting, "CONNECT other.example:443 HTTP/1.1\r\nHost: a", "tunnel-not-allowed"},
 		{&access.Policy{PassHosts: passHosts(t, "*")}, "CONNECT other.example:8443 HTTP/1.1\r\nHost: a", "tunnel-not-allowed"},
 	} {

@@ -24,8 +24,8 @@ type Policy struct {
 	// PassHosts are the hosts whose requests and tunnels pass through, except the API and the login server; nil if there are none.
 	// An address among them is not taken for one of the broker's own.
 	PassHosts PassHosts
-	// Keys are the access keys. A request must have one of them; nil if it needs none.
-	Keys *Keys
+	// Callers are the programs that may use the broker. A request must come from one of them; nil if it needs no credentials.
+	Callers *Callers
 	// KeyFromToken returns the access key in a bearer token; nil if the token is the key.
 	KeyFromToken func(token string) string
 	// Rules are the methods and paths that are allowed; nil if all are.
@@ -44,6 +44,9 @@ type Request struct {
 	Target string
 	// APITarget is Target without the account: what is sent to the API.
 	APITarget string
+	// Account is the account that the request names. HasAccount distinguishes an empty name from none.
+	Account    string
+	HasAccount bool
 	// TokenRequest means that the broker answers the request itself, as the token endpoint. That has its own way to send
 	// the access key.
 	TokenRequest bool
@@ -51,6 +54,8 @@ type Request struct {
 	Fields http1.Fields
 	// LocalAddr is the address at which the connection arrived.
 	LocalAddr net.Addr
+	// Identities are what a certificate or the system says about the client of the connection, such as dns:shop.example.
+	Identities []string
 	// Tunnel is the tunnel that the request came through; nil without a tunnel.
 	Tunnel *Tunnel
 	// ClientUntrusted means that the connection's client certificate is not trusted any more.
@@ -63,8 +68,9 @@ type Decision struct {
 	Denied *problem.Problem
 	// Pass means that the request or tunnel is for one of PassHosts: it passes through, and gets no token.
 	Pass bool
-	// HasProxyKey means that the client uses the broker as its proxy, and has sent the access key as that proxy's.
-	HasProxyKey bool
+	// Caller is who sends the request; nil if no credentials are needed, or if the request has none. Those in a token request
+	// itself are not looked at.
+	Caller *Caller
 }
 
 // Check decides whether a request is allowed. Several checks may fail; their order is part of the contract. In particular,
@@ -81,15 +87,14 @@ func (p *Policy) Check(r *Request) Decision {
 	if denied := p.checkSender(r); denied != nil {
 		return Decision{Denied: denied}
 	}
-	decision := Decision{HasProxyKey: p.hasProxyKey(r)}
 	if r.TokenRequest {
-		return decision
+		caller, denied := p.checkCaller(r, "", nil)
+		return Decision{Caller: caller, Denied: denied}
 	}
-	if !decision.HasProxyKey {
-		decision.Denied = p.checkKey(r)
-	}
+	decision := Decision{}
+	decision.Caller, decision.Denied = p.checkCaller(r, only(r.Fields, "Authorization"), keyMissing(r))
 	if decision.Denied == nil {
-		decision.Denied = p.checkUse(r)
+		decision.Denied = p.checkUse(r, decision.Caller)
 	}
 	return decision
 }
@@ -118,21 +123,21 @@ func (p *Policy) checkSender(r *Request) *problem.Problem {
 	}
 }
 
-// checkUse denies requests for the login server, which the broker only replaces as the token endpoint, and requests that
-// are not in the allow list.
-func (p *Policy) checkUse(r *Request) *problem.Problem {
-	switch {
-	case p.targetsLoginServer(r):
-		return errLoginServerRequest
-	case p.Rules == nil:
-		return nil
-	case !p.Rules.Allowed(r.Method, r.APITarget):
-		return notInAllowList(r.Method, r.APITarget)
-	case hasOverride(r.Fields):
-		return errMethodOverride
-	default:
-		return nil
+// checkUse denies requests for an account that is not the caller's, for the login server, which the broker only replaces as the
+// token endpoint, and requests that are not in the allow lists.
+func (p *Policy) checkUse(r *Request, caller *Caller) *problem.Problem {
+	if r.HasAccount {
+		if denied := caller.CheckAccount(r.Account); denied != nil {
+			return denied
+		}
 	}
+	if p.targetsLoginServer(r) {
+		return errLoginServerRequest
+	}
+	if denied := p.Rules.check(r, "BROKER_ALLOW"); denied != nil || caller == nil {
+		return denied
+	}
+	return caller.Rules.check(r, "the caller's file allow")
 }
 
 // isUnixSocket reports whether a connection arrived at a Unix socket. No browser can use one, so any Host is allowed.

@@ -141,7 +141,7 @@ func TestChecksInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := &access.Policy{UpstreamHost: "api.example", LoginHost: "login.example", Keys: access.NewKeys("key"), Rules: rules}
+	policy := &access.Policy{UpstreamHost: "api.example", LoginHost: "login.example", Callers: withKeys(access.NewKeys("key")), Rules: rules}
 	r := &access.Request{Method: "TRACE", Host: "foreign.example", AbsoluteForm: true, ClientUntrusted: true, Fields: http1.Fields{
 		{Name: "Origin", Value: "null"}, {Name: "upgrade", Value: "websocket"}, {Name: "VIA", Value: "1.1 etrusted-broker"}, {Name: "X-Original-URL", Value: "/"},
 	}}
@@ -174,7 +174,7 @@ func TestChecksInOrder(t *testing.T) {
 }
 
 func TestTokenRequestNeedsNoKeyAndNoRule(t *testing.T) {
-	policy := &access.Policy{Keys: access.NewKeys("key"), Rules: new(access.Rules)}
+	policy := &access.Policy{Callers: withKeys(access.NewKeys("key")), Rules: new(access.Rules)}
 	r := parse(t, "POST /oauth/token HTTP/1.1\r\nHost: localhost")
 	r.TokenRequest = true
 	if denied := policy.Check(r).Denied; denied != nil {

@@ -88,6 +88,20 @@ func nameOf(pattern string, i, n int) string {
 	return fmt.Sprintf("%d of %d", i+1, n)
 }
 
+// check denies a request that the rules do not allow; list is their name. nil allows everything.
+func (r *Rules) check(request *Request, list string) *problem.Problem {
+	switch {
+	case r == nil:
+		return nil
+	case !r.Allowed(request.Method, request.APITarget):
+		return notInAllowList(request.Method, request.APITarget, list)
+	case hasOverride(request.Fields):
+		return errMethodOverride
+	default:
+		return nil
+	}
+}
+
 // Allowed reports whether a request with this method and target, as the client sent it, is allowed. The decoded path must be
 // allowed, and so must everything else that a server may read in it: see readings. A path that is not UTF-8 is not allowed,
 // since some servers read an overlong slash (%c0%af) as a slash. ReadOnly depends only on the method. The target must have
@@ -125,7 +139,7 @@ func (r *Rules) matches(method, path string) bool {
 
 // notInAllowList returns the problem of a request that the rules do not allow. It names the missing pattern, unless the
 // path is unusual: it may not be valid in a pattern, or be text aimed at the person who reads the message.
-func notInAllowList(method, target string) *problem.Problem {
+func notInAllowList(method, target, list string) *problem.Problem {
 	pattern := "a pattern for it, such as GET /reviews or, with everything below it, GET /reviews/"
 	what := "this method and path"
 	if path, _, _ := strings.Cut(target, "?"); isSuggestable(method, path) {
@@ -135,7 +149,7 @@ func notInAllowList(method, target string) *problem.Problem {
 	return denial(ReasonRule, problem.Problem{
 		Code:   "not-in-allow-list",
 		Status: http.StatusForbidden,
-		Detail: "BROKER_ALLOW does not include " + what,
+		Detail: list + " does not include " + what,
 		Hint:   "If the app needs it, add " + pattern + ".",
 	})
 }

@@ -1,16 +1,14 @@
 package access
 
-import (
-	"etrusted-broker/internal/hostport"
-	"etrusted-broker/proxy/http1"
-)
+import "etrusted-broker/internal/hostport"
 
 // Tunnel is a connection for one target: the CONNECT request that opened a tunnel, or a connection that the client has opened to
 // the broker in the belief that it is the target. Requests on it must be for its target. They need no access key of their own, as
 // long as the one that opened the tunnel is valid.
 type Tunnel struct {
-	Target             string // the authority that the client asked for
-	ProxyAuthorization string // the value of that field; empty if it is missing or has several lines
+	Target             string   // the authority that the client asked for
+	ProxyAuthorization string   // the value of that field; empty if it is missing or has several lines
+	Identities         []string // of the connection that the tunnel goes through: see Request.Identities
 	// AnyPort means that only the name of the target counts: the client's name resolution, not a CONNECT, has led it to the
 	// broker, which may listen at another port.
 	AnyPort bool
@@ -27,8 +25,14 @@ func (t *Tunnel) isFor(host string) bool {
 }
 
 // NewTunnel returns the Tunnel that a CONNECT request opens.
-func NewTunnel(target string, fields http1.Fields) *Tunnel {
-	return &Tunnel{Target: target, ProxyAuthorization: only(fields, "Proxy-Authorization")}
+func NewTunnel(r *Request) *Tunnel {
+	return &Tunnel{Target: r.Target, ProxyAuthorization: only(r.Fields, "Proxy-Authorization"), Identities: r.Identities}
+}
+
+// AllowsTunnel reports whether a tunnel that has been opened may stay open: its caller still exists.
+func (p *Policy) AllowsTunnel(t *Tunnel) bool {
+	_, denied := p.checkCaller(&Request{Tunnel: t}, "", errProxyKeyMissing)
+	return denied == nil
 }
 
 // checkConnect decides whether a tunnel may be opened (RFC 9110 section 9.3.6), and whether it ends here or passes through.
@@ -41,15 +45,17 @@ func (p *Policy) checkConnect(r *Request) Decision {
 		return Decision{Denied: errBrowserRequest}
 	case !ends && p.PassHosts == nil:
 		return Decision{Denied: errTunnelNotAllowed}
-	case p.lacksProxyKey(r): // before the host: without the key, a client must not learn what passes through
-		return Decision{Denied: errProxyKeyMissing}
-	case isLoop(r.Fields):
-		return Decision{Denied: errLoop}
-	case !ends && !p.passes(r.Target):
-		return Decision{Denied: errTunnelNotAllowed}
-	default:
-		return Decision{Pass: !ends}
 	}
+	// Before the host: without the key, a client must not learn what passes through.
+	caller, denied := p.checkProxyCaller(r)
+	switch {
+	case denied != nil:
+	case isLoop(r.Fields):
+		denied = errLoop
+	case !ends && !p.passes(r.Target):
+		denied = errTunnelNotAllowed
+	}
+	return Decision{Caller: caller, Denied: denied, Pass: denied == nil && !ends}
 }
 
 // targetsLoginServer reports whether a client that uses the broker as its proxy sends a request to the login server.

@@ -13,25 +13,24 @@ import (
 func TestTunnelEndsWithItsKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := access.NewKeys("one")
-		policy := &access.Policy{Keys: keys, TunnelAllowed: func(string) bool { return true }}
+		policy := &access.Policy{Callers: withKeys(keys), TunnelAllowed: func(string) bool { return true }}
 		connect := parse(t, "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\nProxy-Authorization: Basic eDpvbmU=") // x:one
 		if denied := check(policy, connect); denied != nil {
 			t.Fatalf("CONNECT: got %+v, want no denial", denied)
 		}
 		r := parse(t, "GET /x HTTP/1.1\r\nHost: api.example")
-		r.Tunnel = access.NewTunnel(connect.Target, connect.Fields)
-		want := access.Decision{HasProxyKey: true}
-		if got := policy.Check(r); got != want {
-			t.Errorf("at first: got %+v, want %+v", got, want)
+		r.Tunnel = access.NewTunnel(connect)
+		if got := policy.Check(r); got.Denied != nil || got.Caller == nil {
+			t.Errorf("at first: got %+v, want a caller and no denial", got)
 		}
 		keys.Replace("two")
 		time.Sleep(59 * time.Second)
-		if got := policy.Check(r); got != want {
-			t.Errorf("within the minute: got %+v, want %+v", got, want)
+		if got := policy.Check(r); got.Denied != nil || got.Caller == nil || !policy.AllowsTunnel(r.Tunnel) {
+			t.Errorf("within the minute: got %+v, want a caller and no denial", got)
 		}
 		time.Sleep(2 * time.Second)
 		got := policy.Check(r)
-		if got.HasProxyKey || got.Denied == nil || got.Denied.Status != http.StatusUnauthorized || !got.Denied.Close {
+		if got.Caller != nil || policy.AllowsTunnel(r.Tunnel) || got.Denied == nil || got.Denied.Status != http.StatusUnauthorized || !got.Denied.Close {
 			t.Errorf("after it: got %+v, want a denial with 401 that closes the connection", got)
 		}
 	})

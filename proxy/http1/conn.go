@@ -248,7 +248,7 @@ func (c *conn) endRequest() bool {
 		return false
 	case c.writer.tunnel != nil:
 		return c.enterTunnel()
-	case c.writer.closing:
+	case c.writer.closing, c.writer.Close:
 		c.linger()
 		return false
 	default:

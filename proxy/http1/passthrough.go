@@ -11,6 +11,24 @@ import (
 type passThrough struct {
 	conn   *conn
 	target net.Conn
+	tunnel any // what OpenPassThrough was given
+}
+
+// ClosePassThrough closes those tunnels that pass through for which isOver returns true. tunnel is what OpenPassThrough was given.
+func (s *Server) ClosePassThrough(isOver func(tunnel any) bool) {
+	s.mu.Lock()
+	var open []*passThrough
+	for c := range s.conns {
+		if p := c.passThrough.Load(); p != nil {
+			open = append(open, p)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range open {
+		if isOver(p.tunnel) {
+			p.close()
+		}
+	}
 }
 
 // passThroughIdle is how long a tunnel that passes through may be idle once Shutdown has been called: an exchange that cannot

@@ -28,7 +28,7 @@ func passThroughHandler(w *http1.ResponseWriter, r *http1.Request) {
 	if strings.Contains(r.Host, "slow") {
 		time.Sleep(50 * time.Millisecond) // long enough for the watch
 	}
-	w.OpenPassThrough(target)
+	w.OpenPassThrough(target, nil)
 }
 
 // target is the server at the end of a tunnel.
@@ -196,7 +196,7 @@ func inPassThroughBubble(t *testing.T, test func(t *testing.T, b *bubble, open f
 	handler := func(w *http1.ResponseWriter, _ *http1.Request) {
 		near, far := net.Pipe()
 		targets <- far
-		w.OpenPassThrough(near)
+		w.OpenPassThrough(near, nil)
 	}
 	inBubble(t, 0, handler, func(t *testing.T, b *bubble) {
 		test(t, b, func() (*bubbleClient, net.Conn) {

@@ -16,7 +16,8 @@ type ResponseWriter struct {
 	// Fields are the fields of the response, in their order. They must not be changed after WriteHead. The slice is reused
 	// for the next request.
 	Fields Fields
-	// Close means that the response is the last on its connection, and says so. If it is false, the server decides.
+	// Close means that the response is the last on its connection. It says so, unless Close is set after its header was sent. If
+	// Close is false, the server decides.
 	Close bool
 
 	conn        *conn
@@ -225,9 +226,9 @@ func (w *ResponseWriter) OpenTunnel(config *tls.Config, tunnel any) {
 }
 
 // OpenPassThrough answers a CONNECT with 200. Once the handler has returned, bytes are copied between the client and target in both
-// directions, until both have ended. target is closed then, and if the client is evicted.
-func (w *ResponseWriter) OpenPassThrough(target net.Conn) {
-	w.conn.passThrough.Store(&passThrough{w.conn, target})
+// directions, until both have ended. target is closed then, and if the client is evicted. tunnel is for Server.ClosePassThrough.
+func (w *ResponseWriter) OpenPassThrough(target net.Conn, tunnel any) {
+	w.conn.passThrough.Store(&passThrough{w.conn, target, tunnel})
 	w.confirmTunnel()
 }
 

@@ -1,0 +1,177 @@
+// Package callers reads the directory of callers: one directory for each program that may use the broker.
+//
+// What cannot be read never means that everything is allowed: a file that is empty or invalid keeps its last valid content, and a
+// caller without any is refused.
+package callers
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"etrusted-broker/internal/filewatch"
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/tokensource"
+)
+
+// Directory reads callers. It is not safe for concurrent use.
+type Directory struct {
+	path    string
+	options Options
+	known   map[string]*settings // of the last reading, by name
+}
+
+// Options say which files can identify a caller.
+type Options struct {
+	// Certificates reports that clients present certificates, so that the file certificate can identify them.
+	Certificates bool
+	// Users reports that the system says which user is at the other end of a Unix socket, so that the file uid can.
+	Users bool
+}
+
+// Reading is the result of reading a directory.
+type Reading struct {
+	// Callers are those that may use the broker.
+	Callers []*access.Caller
+	// Problems say what an operator should fix. They contain no content of a file, except a pattern of an allow list.
+	Problems []string
+}
+
+// Open reads a directory for the first time. It fails if the directory cannot be read, or if two callers have a key, certificate or
+// user in common.
+func Open(path string, options Options) (*Directory, Reading, error) {
+	d := &Directory{path: filepath.Clean(path), options: options}
+	current, problems, err := d.read(func(string) bool { return true }) // there is no older content to use meanwhile
+	if err != nil {
+		return nil, Reading{}, err
+	}
+	if first, second := conflict(current); first != "" {
+		return nil, Reading{}, fmt.Errorf("the callers %q and %q have a key, certificate or user in common: give each its own", first, second)
+	}
+	return d, d.finish(current, problems), nil
+}
+
+// Read reads the directory again. After an error, everything is as before.
+func (d *Directory) Read() (Reading, error) {
+	current, problems, err := d.read(filewatch.Settled)
+	if err != nil {
+		return Reading{}, err
+	}
+	for first, second := conflict(current); first != ""; first, second = conflict(current) {
+		// Before, they had nothing in common. So at least one of them has changed.
+		for _, name := range []string{first, second} {
+			if d.restore(current, name) {
+				problems = append(problems, fmt.Sprintf("the callers %q and %q would have a key, certificate or user in common: the change of %q is not used", first, second, name))
+			}
+		}
+	}
+	return d.finish(current, problems), nil
+}
+
+// restore gives a caller back the identity that it had, and reports whether that makes a difference.
+func (d *Directory) restore(current map[string]*settings, name string) bool {
+	before := identity{}
+	if known := d.known[name]; known != nil {
+		before = known.identity
+	}
+	changed := !current[name].identity.equal(before)
+	current[name].identity = before
+	return changed
+}
+
+// Watched returns the directories in which a change may matter.
+func (d *Directory) Watched() []string {
+	dirs := []string{d.path}
+	for name := range d.known {
+		dirs = append(dirs, filepath.Join(d.path, name))
+	}
+	return dirs
+}
+
+// KeyFile returns the path of a caller's file of keys.
+func (d *Directory) KeyFile(caller string) string { return filepath.Join(d.path, caller, keyFile) }
+
+func (d *Directory) read(isSettled func(path string) bool) (current map[string]*settings, problems []string, _ error) {
+	names, problems, err := d.names()
+	if err != nil {
+		return nil, nil, err
+	}
+	current = map[string]*settings{}
+	for _, name := range names {
+		before := settings{}
+		if known := d.known[name]; known != nil {
+			before = *known
+		}
+		next, faults := before.read(filepath.Join(d.path, name), d.options, isSettled)
+		current[name] = &next
+		for _, fault := range faults {
+			problems = append(problems, fmt.Sprintf("caller %q: %s", name, fault))
+		}
+	}
+	return current, problems, nil
+}
+
+// finish makes current the known settings.
+func (d *Directory) finish(current map[string]*settings, problems []string) Reading {
+	d.known = current
+	reading := Reading{Problems: problems}
+	for name, s := range current {
+		if s.usable() {
+			reading.Callers = append(reading.Callers, s.caller(name))
+		}
+	}
+	slices.SortFunc(reading.Callers, func(a, b *access.Caller) int { return cmp.Compare(a.Name, b.Name) })
+	return reading
+}
+
+// conflict returns the names of two callers with a key or an identity in common; empty if there are none.
+func conflict(current map[string]*settings) (first, second string) {
+	owners := map[string]string{}
+	names := make([]string, 0, len(current))
+	for name := range current {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, credential := range current[name].identity.all() {
+			if owner, taken := owners[credential]; taken && owner != name {
+				return owner, name
+			}
+			owners[credential] = name
+		}
+	}
+	return "", ""
+}
+
+// names returns the names of the callers. As in the directory of accounts, what begins with a dot belongs to a mounted volume.
+func (d *Directory) names() (names, problems []string, _ error) {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read the directory of callers: %w", withoutPath(err))
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		info, err := os.Stat(filepath.Join(d.path, name))
+		switch {
+		case strings.HasPrefix(name, "."), errors.Is(err, fs.ErrNotExist), err == nil && !info.IsDir():
+		case !tokensource.IsAccountName(name):
+			problems = append(problems, fmt.Sprintf("%q is not a valid name of a caller: use at most 63 characters from a-z, 0-9 and -, beginning with a letter or digit", name))
+		default:
+			names = append(names, name)
+		}
+	}
+	return names, problems, nil
+}
+
+// withoutPath removes the path from a file error, which a message names once.
+func withoutPath(err error) error {
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathError.Err
+	}
+	return err
+}

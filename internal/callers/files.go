@@ -1,0 +1,176 @@
+package callers
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/tokensource"
+)
+
+// maxFile is more than 500 patterns of an allow list need.
+const maxFile = 64 << 10
+
+var errEmpty = errors.New("is empty")
+
+// readLines returns the lines of a file that are not empty: at least one. Spaces at their ends stay, since they may be part of a key.
+func readLines(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+	case !info.Mode().IsRegular(): // opening a pipe would block until another process writes to it
+		return nil, errors.New("is not a regular file")
+	}
+	file, err := os.Open(path) //nolint:gosec // G304: the path is below a directory that the operator has configured.
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+	}
+	defer func() { _ = file.Close() }() // only read from
+	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+	case len(content) > maxFile:
+		return nil, errors.New("is larger than 64 KiB")
+	}
+	return splitLines(content)
+}
+
+// splitLines splits UTF-8 text into lines. A byte order mark and carriage returns at the ends of lines are removed.
+func splitLines(content []byte) ([]string, error) {
+	content = bytes.TrimPrefix(content, []byte("\ufeff"))
+	text := strings.ReplaceAll(string(content), "\r\n", "\n")
+	isControl := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, isControl) {
+		return nil, errors.New("is not UTF-8 text without control characters")
+	}
+	lines := slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool { return strings.TrimSpace(line) == "" })
+	if len(lines) == 0 {
+		return nil, errEmpty
+	}
+	return lines, nil
+}
+
+func parseKeys(lines []string) (*access.Keys, error) {
+	for _, line := range lines {
+		if strings.TrimSpace(line) != line {
+			return nil, errors.New("has a key that begins or ends with a space, which no request can send")
+		}
+	}
+	return access.NewKeys(lines...), nil
+}
+
+func parseAllow(lines []string) (*access.Rules, error) {
+	patterns, err := splitList(lines)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := access.ParseRules(patterns)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be used: %w", err)
+	}
+	return rules, nil
+}
+
+func parseAccounts(lines []string) ([]string, error) {
+	names, err := splitList(lines)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if !tokensource.IsAccountName(name) { // also of the default account
+			return nil, errors.New("must contain names of accounts, one a line; default is the account without a name")
+		}
+	}
+	return names, nil
+}
+
+// splitList splits lines at commas. It fails if nothing is left: no pattern and no account must not mean all of them.
+func splitList(lines []string) (all []string, _ error) {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				all = append(all, item)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil, errEmpty
+	}
+	return all, nil
+}
+
+func parseExpires(lines []string) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, strings.TrimSpace(lines[0]))
+	if err != nil || len(lines) > 1 {
+		return time.Time{}, errors.New("must contain one date and time as in RFC 3339, such as 2027-01-31T00:00:00Z")
+	}
+	return at, nil
+}
+
+// parseCertificates parses identities as CertificateIdentities returns them.
+func parseCertificates(supported bool) func(lines []string) ([]string, error) {
+	return func(lines []string) ([]string, error) {
+		if !supported {
+			return nil, errors.New("needs BROKER_TLS_CLIENT_CA_FILE, without which clients present no certificates")
+		}
+		return parseEach(lines, parseCertificate)
+	}
+}
+
+func parseCertificate(line string) (string, error) {
+	kind, value, _ := strings.Cut(line, ":")
+	switch fingerprint := strings.ToLower(strings.ReplaceAll(value, ":", "")); {
+	case kind == "dns" && value != "" && !strings.ContainsAny(value, "* /"):
+		return dnsIdentity(value), nil
+	case kind == "uri" && strings.Contains(value, ":"):
+		return uriIdentity(value), nil
+	case kind == "sha256" && len(fingerprint) == hex.EncodedLen(32) && isHexadecimal(fingerprint):
+		return fingerprintIdentity(fingerprint), nil
+	default:
+		return "", errors.New("must contain dns:NAME, uri:URI or sha256:FINGERPRINT, one a line, without wildcards")
+	}
+}
+
+func isHexadecimal(text string) bool {
+	_, err := hex.DecodeString(text)
+	return err == nil
+}
+
+// parseUsers parses identities as UserIdentity returns them.
+func parseUsers(supported bool) func(lines []string) ([]string, error) {
+	return func(lines []string) ([]string, error) {
+		if !supported {
+			return nil, errors.New("works only on Linux")
+		}
+		return parseEach(lines, func(line string) (string, error) {
+			uid, err := strconv.ParseUint(line, 10, 32)
+			if err != nil {
+				return "", errors.New("must contain numbers of users, one a line, as the command id -u prints them")
+			}
+			return UserIdentity(uint32(uid)), nil
+		})
+	}
+}
+
+func parseEach(lines []string, parse func(string) (string, error)) (all []string, _ error) {
+	for _, line := range lines {
+		identity, err := parse(strings.TrimSpace(line))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, identity)
+	}
+	return all, nil
+}

@@ -1,0 +1,124 @@
+package callers
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/tokensource"
+)
+
+// keyFile is the name of the file with a caller's access keys.
+const keyFile = "key"
+
+// settings are what the files of a caller say.
+type settings struct {
+	identity
+	allow    optional[*access.Rules]
+	accounts optional[[]string]
+	expires  optional[time.Time]
+	refused  bool // a file is invalid, and never was valid
+}
+
+// identity is how a caller is identified.
+type identity struct {
+	keys         optional[*access.Keys]
+	certificates optional[[]string]
+	users        optional[[]string]
+}
+
+func (i identity) names() []string { return slices.Concat(i.certificates.value, i.users.value) }
+
+// all returns all credentials, as keys of a map.
+func (i identity) all() []string {
+	all := i.names()
+	if i.keys.exists {
+		all = append(all, i.keys.value.Digests()...)
+	}
+	return all
+}
+
+func (i identity) equal(other identity) bool { return slices.Equal(i.all(), other.all()) }
+
+// optional is the content of an optional file: the last that was valid. The zero value is a file that does not exist.
+type optional[T any] struct {
+	value  T
+	exists bool
+}
+
+// read returns the settings after reading the files in a directory. s has those before.
+func (s settings) read(dir string, options Options, isSettled func(path string) bool) (next settings, problems []string) {
+	next = s
+	next.refused = false
+	note := func(hasContent bool, err error) {
+		if err == nil {
+			return
+		}
+		next.refused = next.refused || !hasContent
+		if errors.Is(err, errUnsettled) {
+			return
+		}
+		consequence := "its last valid content stays in use"
+		if !hasContent {
+			consequence = "the caller is refused"
+		}
+		problems = append(problems, fmt.Sprintf("%v; %s", err, consequence))
+	}
+	in := func(name string) file { return file{filepath.Join(dir, name), isSettled} }
+	note(next.keys.read(in(keyFile), parseKeys))
+	note(next.certificates.read(in("certificate"), parseCertificates(options.Certificates)))
+	note(next.users.read(in("uid"), parseUsers(options.Users)))
+	note(next.allow.read(in("allow"), parseAllow))
+	note(next.accounts.read(in("accounts"), parseAccounts))
+	note(next.expires.read(in("expires"), parseExpires))
+	if !next.refused && len(next.identity.all()) == 0 {
+		problems = append(problems, "it has no file key, certificate or uid; the caller is refused")
+	}
+	return next, problems
+}
+
+// errUnsettled is the error of a file that may be half written.
+var errUnsettled = errors.New("the file may be half written")
+
+// file is a file of a caller, and how to find out whether it may be half written.
+type file struct {
+	path      string
+	isSettled func(path string) bool
+}
+
+// read reads a file. After an error, the last valid content stays; exists reports whether there is any.
+func (o *optional[T]) read(f file, parse func(lines []string) (T, error)) (exists bool, _ error) {
+	lines, err := readLines(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		*o = optional[T]{}
+		return false, nil
+	case err != nil:
+		return o.exists, fmt.Errorf("%s %w", f.path, err)
+	case !f.isSettled(f.path):
+		return o.exists, errUnsettled
+	}
+	value, err := parse(lines)
+	if err != nil {
+		return o.exists, fmt.Errorf("%s %w", f.path, err)
+	}
+	*o = optional[T]{value, true}
+	return true, nil
+}
+
+func (s *settings) usable() bool { return !s.refused && len(s.identity.all()) > 0 }
+
+func (s *settings) caller(name string) *access.Caller {
+	accounts := []string{tokensource.DefaultAccount}
+	if s.accounts.exists {
+		accounts = s.accounts.value
+	}
+	return &access.Caller{
+		Name: name, Keys: s.keys.value, Identities: s.names(),
+		Rules: s.allow.value, Accounts: accounts, Expires: s.expires.value,
+	}
+}

@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"net"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"etrusted-broker/internal/callers"
+	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/filewatch"
+	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/http1"
+)
+
+// callerDirectory keeps the callers in BROKER_CALLERS_DIR up to date.
+type callerDirectory struct {
+	log       *zap.Logger
+	directory *callers.Directory
+	callers   *access.Callers
+	// onAdded and onRemoved are called for each caller.
+	onAdded, onRemoved func(name string)
+	names              map[string]bool // of the callers in use
+	problems           []string        // of the last reading
+	unreadable         bool            // the directory could not be read last time
+}
+
+// openCallers reads the callers; nil if none are configured.
+func (b *broker) openCallers() (*callerDirectory, error) {
+	c := b.config
+	if c.CallersDir == "" {
+		return nil, nil
+	}
+	directory, reading, err := callers.Open(c.CallersDir, callers.Options{Certificates: c.TLSClientCAFile != "", Users: peerUserSupported})
+	if err != nil {
+		return nil, config.Error{Variable: "BROKER_CALLERS_DIR", Message: err.Error()}
+	}
+	d := &callerDirectory{
+		log: b.log, directory: directory, callers: access.NewCallers(),
+		onAdded: func(name string) {
+			b.metrics.AddCaller(name)
+			b.warnReadableFiles(directory.KeyFile(name))
+		},
+		onRemoved: b.metrics.DeleteCaller,
+		names:     map[string]bool{},
+	}
+	d.use(reading)
+	return d, nil
+}
+
+// run reads the directory whenever it changes, until ctx is done. It calls afterwards each time: also later, when the access of a
+// caller has expired. d may be nil.
+func (d *callerDirectory) run(ctx context.Context, afterwards func()) {
+	if d == nil {
+		return
+	}
+	filewatch.WatchDirs(ctx, d.directory.Watched, func() {
+		reading, err := d.directory.Read()
+		switch {
+		case err == nil:
+			d.unreadable = false
+			d.use(reading)
+		case !d.unreadable:
+			d.unreadable = true
+			d.log.Warn("cannot read the callers; keeping them as they were", zap.String("reason", err.Error()))
+		}
+		afterwards()
+	})
+}
+
+// use makes the callers of a reading those in use.
+func (d *callerDirectory) use(reading callers.Reading) {
+	d.callers.Replace(reading.Callers...) // first: revocation must not wait for the log
+	names := map[string]bool{}
+	for _, caller := range reading.Callers {
+		names[caller.Name] = true
+		if !d.names[caller.Name] {
+			d.onAdded(caller.Name)
+			d.log.Info("caller added", zap.String("caller", caller.Name))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.names)) {
+		if !names[name] {
+			d.onRemoved(name)
+			d.log.Info("caller removed", zap.String("caller", name))
+		}
+	}
+	for _, problem := range reading.Problems {
+		if !slices.Contains(d.problems, problem) { // the same one is logged once
+			d.log.Warn(problem)
+		}
+	}
+	d.names, d.problems = names, reading.Problems
+}
+
+// closeRevokedTunnels closes the tunnels that pass through whose caller may not use the broker any more.
+func (b *broker) closeRevokedTunnels() {
+	b.app.ClosePassThrough(func(tunnel any) bool { return !b.policy.AllowsTunnel(tunnel.(*access.Tunnel)) })
+}
+
+// identities returns the function that identifies the clients of connections; nil if there are no callers to identify.
+func (b *broker) identities() func(*http1.Request) []string {
+	if b.callers == nil {
+		return nil
+	}
+	return func(r *http1.Request) []string { return identitiesOf(r.Conn) }
+}
+
+func identitiesOf(conn net.Conn) []string {
+	switch conn := conn.(type) {
+	case *clientConn:
+		return conn.identities()
+	case *net.UnixConn:
+		if uid, ok := peerUser(conn); ok {
+			return []string{callers.UserIdentity(uid)}
+		}
+	}
+	return nil
+}
+
+// closeAfterRevocation returns a handler that closes the connections of callers that were removed.
+func (b *broker) closeAfterRevocation(next http1.Handler) http1.Handler {
+	if b.callers == nil {
+		return next
+	}
+	return revocationHandler{b.callers.callers, next}
+}
+
+// revocationHandler closes connections of clients whose certificate or user has ceased to be a caller's: after the response to a
+// request that was in flight.
+type revocationHandler struct {
+	callers *access.Callers
+	next    http1.Handler
+}
+
+// ServeHTTP1 implements http1.Handler.
+func (h revocationHandler) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
+	identities := identitiesOf(r.Conn)
+	wasCaller := h.callers.HasIdentity(identities)
+	h.next.ServeHTTP1(w, r)
+	if wasCaller && !h.callers.HasIdentity(identities) {
+		w.Close = true
+	}
+}

@@ -1,0 +1,184 @@
+package access
+
+import (
+	"crypto/sha256"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"etrusted-broker/internal/problem"
+)
+
+// Caller is a program that may use the broker, and what it may do. It must not be changed once it is in Callers.
+type Caller struct {
+	// Name is empty if there are no named callers, but one access key for all.
+	Name string
+	// Keys are its access keys; nil if it has none.
+	Keys *Keys
+	// Identities are those of its connections: see Request.Identities.
+	Identities []string
+	// Rules are the methods and paths that it may use, of those that Policy.Rules allow; nil if it may use all of them.
+	Rules *Rules
+	// Accounts are the names of the accounts that it may use, the one for requests that name none first; nil if it may use all,
+	// and the default account if it names none.
+	Accounts []string
+	// Expires is when its access ends; zero if it does not.
+	Expires time.Time
+}
+
+// CheckAccount denies a request for an account that the caller may not use. c may be nil, and then denies nothing.
+func (c *Caller) CheckAccount(account string) *problem.Problem {
+	if c == nil || c.Accounts == nil || slices.Contains(c.Accounts, account) {
+		return nil
+	}
+	return errAccountNotAllowed
+}
+
+// FirstAccount returns the account for requests that name none; empty for the default account. c may be nil.
+func (c *Caller) FirstAccount() string {
+	if c == nil || len(c.Accounts) == 0 {
+		return ""
+	}
+	return c.Accounts[0]
+}
+
+func (c *Caller) hasExpired() bool { return !c.Expires.IsZero() && !time.Now().Before(c.Expires) }
+
+// Callers are the programs that may use the broker. All methods are safe for concurrent use.
+type Callers struct {
+	current atomic.Pointer[callerSet]
+}
+
+// NewCallers returns Callers with these members. No two of them may share a key or an identity.
+func NewCallers(callers ...*Caller) *Callers {
+	c := new(Callers)
+	c.Replace(callers...)
+	return c
+}
+
+// Replace replaces all callers. It applies to the next request, also on a connection that is open.
+func (c *Callers) Replace(callers ...*Caller) {
+	set := callerSet(callers)
+	c.current.Store(&set)
+}
+
+// WithKey returns the caller that has an access key; nil if there is none, or if its access has expired.
+func (c *Callers) WithKey(key string) *Caller {
+	if caller := c.current.Load().withKey(key); caller != nil && !caller.hasExpired() {
+		return caller
+	}
+	return nil
+}
+
+// HasIdentity reports whether a caller has one of these identities.
+func (c *Callers) HasIdentity(identities []string) bool {
+	set := *c.current.Load()
+	return slices.ContainsFunc(identities, func(identity string) bool { return set.withIdentity(identity) != nil })
+}
+
+// callerSet is a set of callers that does not change.
+type callerSet []*Caller
+
+// withKey returns the caller that has a key, in a time that does not depend on the keys; nil if there is none.
+func (s callerSet) withKey(text string) (found *Caller) {
+	if text == "" {
+		return nil
+	}
+	digest, now := sha256.Sum256([]byte(text)), time.Now()
+	for _, caller := range s {
+		if caller.Keys != nil && caller.Keys.contain(digest, now) {
+			found = caller
+		}
+	}
+	return found
+}
+
+func (s callerSet) withIdentity(identity string) *Caller {
+	for _, caller := range s {
+		if slices.Contains(caller.Identities, identity) {
+			return caller
+		}
+	}
+	return nil
+}
+
+// identify returns the caller of a request: the one that has the key in Proxy-Authorization, in authorization (RFC 9110 section
+// 11.6.2), or an identity of the connection. It returns nil if there is none, and an error if its access has expired, or if the
+// request has credentials of two: it must not depend on their order which of them counts.
+func (p *Policy) identify(r *Request, authorization string) (*Caller, *problem.Problem) {
+	set := *p.Callers.current.Load()
+	found := []*Caller{set.withKey(p.keyIn(r.proxyAuthorization())), set.withKey(p.keyIn(authorization))}
+	identities := r.Identities
+	if r.Tunnel != nil {
+		identities = r.Tunnel.Identities
+	}
+	for _, identity := range identities {
+		found = append(found, set.withIdentity(identity))
+	}
+	var caller *Caller
+	for _, one := range found {
+		switch {
+		case one == nil, one == caller:
+		case caller == nil:
+			caller = one
+		default:
+			return nil, errSeveralCallers
+		}
+	}
+	if caller != nil && caller.hasExpired() {
+		return nil, errCallerExpired
+	}
+	return caller, nil
+}
+
+// checkCaller returns the caller of a request, or why it is denied. missing is for a request without valid credentials; if it is
+// nil, that is allowed.
+func (p *Policy) checkCaller(r *Request, authorization string, missing *problem.Problem) (*Caller, *problem.Problem) {
+	if p.Callers == nil {
+		return nil, nil
+	}
+	caller, denied := p.identify(r, authorization)
+	if caller == nil && denied == nil {
+		denied = missing
+	}
+	return caller, denied
+}
+
+// checkProxyCaller is checkCaller for a client that uses the broker as its proxy to another host (RFC 9110 section 15.5.8).
+// Authorization is that host's.
+func (p *Policy) checkProxyCaller(r *Request) (*Caller, *problem.Problem) {
+	caller, denied := p.checkCaller(r, "", errProxyKeyMissing)
+	if denied != nil && denied.Status == http.StatusUnauthorized {
+		forProxy := *denied
+		forProxy.Status, forProxy.Fields = http.StatusProxyAuthRequired, errProxyKeyMissing.Fields
+		denied = &forProxy
+	}
+	return caller, denied
+}
+
+// keyMissing returns the problem of a request without valid credentials. A connection that has an identity, or is a tunnel, is
+// closed: the client can have others only on another connection.
+func keyMissing(r *Request) *problem.Problem {
+	switch {
+	case r.Tunnel != nil:
+		return errTunnelAccessKeyExpired
+	case len(r.Identities) > 0:
+		return errUnknownClient
+	default:
+		return errAccessKeyMissing
+	}
+}
+
+// proxyAuthorization returns what the client of a proxy has sent as that proxy's password (RFC 9110 section 11.7.2); empty if the
+// client does not use the broker as its proxy.
+func (r *Request) proxyAuthorization() string {
+	switch {
+	case r.Tunnel != nil:
+		return r.Tunnel.ProxyAuthorization
+	case r.AbsoluteForm || r.Method == http.MethodConnect:
+		return only(r.Fields, "Proxy-Authorization")
+	default:
+		return ""
+	}
+}
