@@ -27,6 +27,8 @@ type Config struct {
 	StoreProblem func() string
 	// Usage returns how apps call the broker; nil before it listens.
 	Usage func() *Usage
+	// Callers returns the callers; nil if there are none with names.
+	Callers func() Callers
 	// Settings lists the effective configuration, with secrets masked.
 	Settings []Setting
 }

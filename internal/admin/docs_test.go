@@ -18,6 +18,7 @@ var documented = map[string]reflect.Type{
 	"The broker":         reflect.TypeFor[admin.Status](),
 	"components":         reflect.TypeFor[admin.Component](),
 	"usage":              reflect.TypeFor[admin.Usage](),
+	"callers":            reflect.TypeFor[admin.Caller](),
 	"failures":           reflect.TypeFor[admin.Failure](),
 	"traffic":            reflect.TypeFor[admin.TrafficMinute](),
 	"accounts":           reflect.TypeFor[admin.Account](),

@@ -56,7 +56,7 @@ const counts = {
 };
 const denied = {
   host: 'Host not allowed (see BROKER_ALLOWED_HOSTS)', browser: 'sent by a web page', method: 'method not supported', upgrade: 'Upgrade header',
-  target: 'for a host other than the API', path: 'ambiguous path', key: 'access key missing or wrong',
+  target: 'for a host other than the API', path: 'ambiguous path', key: 'access key missing or wrong', account: 'account of another caller',
   certificate: 'client certificate expired, or its CA removed', rule: 'not in BROKER_ALLOW', malformed: 'malformed HTTP',
   connections: 'connection closed to make room for another', handshake: 'TLS handshake failed',
 };
@@ -77,6 +77,8 @@ function viewOf(status) {
     codeLink: codeLink(status.code),
     components: Object.entries(components).map(([name, label]) => componentOf(status, name, label)),
     usage: status.usage && usageOf(status),
+    callers: (status.callers ?? []).map(caller => callerOf(status, caller)),
+    callerProblems: (status.caller_problems ?? []).map(text => ({key: text, text})),
     failures: status.failures.map(failure => failureOf(status, failure)),
     noFailures: status.failures.length === 0,
     accounts: status.accounts.toSorted((a, b) => b.needs_attention - a.needs_attention).map((account, i) => accountOf(status, account, i)),
@@ -113,11 +115,19 @@ function usageOf(status) {
   };
 }
 
+function callerOf(status, caller) {
+  return {
+    key: caller.name, name: caller.name, accounts: caller.accounts.join(', '),
+    expiry: caller.expires ? `until ${new Date(caller.expires).toLocaleString()}` : '',
+    curl: caller.curl && `${caller.curl} ${status.usage.url}/channels`, label: `Copy the curl command of ${caller.name}`,
+  };
+}
+
 function failureOf(status, failure) {
   return {
-    ...failure, key: [failure.account, failure.method, failure.path, failure.status, failure.code].join(' '),
+    ...failure, key: [failure.account, failure.caller, failure.method, failure.path, failure.status, failure.code].join(' '),
     time: clock(status, failure.at), request: `${failure.method} ${failure.path}`,
-    times: failure.count > 1 ? `${number(failure.count)} times` : '',
+    times: [failure.caller && `by ${failure.caller}`, failure.count > 1 && `${number(failure.count)} times`].filter(Boolean).join(', '),
     reason: sentence(failure.reason), codeLink: codeLink(failure.code),
   };
 }

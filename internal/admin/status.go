@@ -23,6 +23,10 @@ type Status struct {
 	Components     Components `json:"components"`
 	// Usage is absent before the broker listens.
 	Usage *Usage `json:"usage,omitempty"`
+	// Callers has the programs that may use the broker, by name, and CallerProblems what is wrong with their files. Both are absent
+	// if there are no callers with names.
+	Callers        []Caller `json:"callers,omitempty"`
+	CallerProblems []string `json:"caller_problems,omitempty"`
 	// Failures has the last requests that were refused or failed, newest first.
 	Failures []Failure `json:"failures"`
 	// TokenStore is absent if the token is not shared.
@@ -86,6 +90,10 @@ func (h *Handler) status(now time.Time) Status {
 			status.Replays[outcome] += count
 		}
 		status.Accounts = append(status.Accounts, account)
+	}
+	if c.Callers != nil {
+		current := c.Callers()
+		status.Callers, status.CallerProblems = current.Callers, current.Problems
 	}
 	status.Components = h.components(status.Accounts, recent.api(), now)
 	status.Diagnosis = diagnose(status, recent)

@@ -60,12 +60,12 @@ func (ca *CA) Sign(template *x509.Certificate) (*ecdsa.PrivateKey, *x509.Certifi
 	return key, cert
 }
 
-// Issue returns a new certificate for localhost and 127.0.0.1, for servers and clients, the private key of that certificate, PEM. It expires
+// Issue returns a new certificate for name, localhost and 127.0.0.1, for servers and clients, the private key of that certificate, PEM. It expires
 // after lifetime.
 func (ca *CA) Issue(name string, lifetime time.Duration) (certPEM, keyPEM []byte) {
 	ca.t.Helper()
 	key, cert := ca.Sign(&x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost", name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, NotAfter: time.Now().Add(lifetime),
 	})
 	der, err := x509.MarshalPKCS8PrivateKey(key)

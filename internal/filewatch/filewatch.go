@@ -12,8 +12,8 @@ import (
 const (
 	// settleTime is how long no event must occur before a change is reported: an ID and a secret are written one after
 	// the other, and editors write in several steps. Files that were complete before they were moved to their place need only
-	// movedTime.
-	settleTime = time.Second
+	// movedTime. With it, a key that is removed from a file in place is refused within a second.
+	settleTime = 900 * time.Millisecond
 	movedTime  = 200 * time.Millisecond
 	// maxSettleTime is when a change is reported although events continue.
 	maxSettleTime = 5 * time.Second

@@ -25,6 +25,9 @@ func (b *broker) newPages() *admin.Handler {
 	for _, setting := range b.config.Settings {
 		pages.Settings = append(pages.Settings, admin.Setting(setting))
 	}
+	if b.callers != nil {
+		pages.Callers = b.callersStatus
+	}
 	if b.store != nil {
 		pages.StoreProblem = b.store.Problem
 	}

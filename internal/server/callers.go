@@ -5,9 +5,12 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
+	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/callers"
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/filewatch"
@@ -24,6 +27,7 @@ type callerDirectory struct {
 	onAdded, onRemoved func(name string)
 	names              map[string]bool // of the callers in use
 	problems           []string        // of the last reading
+	current            atomic.Pointer[callers.Reading]
 	unreadable         bool            // the directory could not be read last time
 }
 
@@ -93,6 +97,22 @@ func (d *callerDirectory) use(reading callers.Reading) {
 		}
 	}
 	d.names, d.problems = names, reading.Problems
+	d.current.Store(&reading)
+}
+
+// callersStatus returns what the status page shows of the callers.
+func (b *broker) callersStatus() admin.Callers {
+	current := b.callers.current.Load()
+	status := admin.Callers{Problems: current.Problems}
+	usage := b.usage.Load()
+	for _, caller := range current.Callers {
+		one := admin.Caller{Name: caller.Name, Accounts: caller.Accounts, Expires: caller.Expires.UTC()}
+		if usage != nil && caller.Keys != nil {
+			one.Curl = strings.Replace(usage.Curl, callerPlaceholder, caller.Name, 1)
+		}
+		status.Callers = append(status.Callers, one)
+	}
+	return status
 }
 
 // closeRevokedTunnels closes the tunnels that pass through whose caller may not use the broker any more.

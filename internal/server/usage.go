@@ -2,6 +2,7 @@ package server
 
 import (
 	"net"
+	"path/filepath"
 	"strings"
 
 	"etrusted-broker/internal/admin"
@@ -28,10 +29,15 @@ func Usage(c config.Config, app net.Listener) admin.Usage {
 	return admin.Usage{API: c.APIURL, URL: url, Curl: curl + AccessKeyOption(c)}
 }
 
+// callerPlaceholder stands for the name of a caller.
+const callerPlaceholder = "CALLER"
+
 // AccessKeyOption returns the option, with a space in front, with which curl in a shell sends the access key; empty without one. It
 // names the key's file or variable and never contains the key.
 func AccessKeyOption(c config.Config) string {
 	switch {
+	case c.CallersDir != "":
+		return ` -H "Authorization: Bearer $(head -n 1 ` + filepath.Join(c.CallersDir, callerPlaceholder, "key") + `)"`
 	case c.AccessKeyFile != "":
 		return ` -H "Authorization: Bearer $(head -n 1 ` + c.AccessKeyFile + `)"`
 	case !c.AccessKey.Equal(tokensource.Secret{}):

@@ -141,8 +141,9 @@ func TestChecksInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := &access.Policy{UpstreamHost: "api.example", LoginHost: "login.example", Callers: withKeys(access.NewKeys("key")), Rules: rules}
-	r := &access.Request{Method: "TRACE", Host: "foreign.example", AbsoluteForm: true, ClientUntrusted: true, Fields: http1.Fields{
+	policy := &access.Policy{UpstreamHost: "api.example", LoginHost: "login.example", Rules: rules,
+		Callers: access.NewCallers(&access.Caller{Keys: access.NewKeys("key"), Accounts: []string{"shop"}})}
+	r := &access.Request{Method: "TRACE", Account: "other", HasAccount: true, Host: "foreign.example", AbsoluteForm: true, ClientUntrusted: true, Fields: http1.Fields{
 		{Name: "Origin", Value: "null"}, {Name: "upgrade", Value: "websocket"}, {Name: "VIA", Value: "1.1 etrusted-broker"}, {Name: "X-Original-URL", Value: "/"},
 	}}
 	for _, step := range []struct {
@@ -159,6 +160,7 @@ func TestChecksInOrder(t *testing.T) {
 		{"invalid-target", func() { r.Target, r.APITarget = "/x/..", "/x/.." }},
 		{"unsafe-path", func() { r.Target, r.APITarget = "/x", "/x" }},
 		{"access-key-missing", func() { r.Fields.Set("Authorization", "Bearer key") }},
+		{"account-not-allowed", func() { r.Account = "shop" }},
 		{"login-server-request", func() { r.Host = "api.example" }},
 		{"not-in-allow-list", func() { r.Method, r.Target, r.APITarget = "POST", "/@shop/events", "/events" }},
 		{"method-override", func() { r.Fields.Delete("X-Original-Url") }},
@@ -193,7 +195,7 @@ func TestReasonsListsAllReasons(t *testing.T) {
 	for _, reason := range []access.Reason{
 		access.ReasonHost, access.ReasonBrowser, access.ReasonMethod, access.ReasonUpgrade, access.ReasonTarget,
 		access.ReasonPath, access.ReasonKey, access.ReasonRule, access.ReasonMalformed, access.ReasonConnections,
-		access.ReasonCertificate, access.ReasonHandshake,
+		access.ReasonCertificate, access.ReasonHandshake, access.ReasonAccount,
 	} {
 		if !known[reason] {
 			t.Errorf("%q is missing", reason)

@@ -1,0 +1,281 @@
+package callers_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"etrusted-broker/internal/callers"
+	"etrusted-broker/proxy/access"
+)
+
+// directory is a directory of callers in a test.
+type directory struct {
+	*testing.T
+	path string
+}
+
+func newDirectory(t *testing.T) directory { return directory{t, t.TempDir()} }
+
+// write writes a file that has settled: NAME/FILE.
+func (d directory) write(file, content string) {
+	d.Helper()
+	path := filepath.Join(d.path, file)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		d.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		d.Fatal(err)
+	}
+	settled := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(path, settled, settled); err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (d directory) remove(file string) {
+	d.Helper()
+	if err := os.RemoveAll(filepath.Join(d.path, file)); err != nil {
+		d.Fatal(err)
+	}
+}
+
+var everything = callers.Options{Certificates: true, Users: true}
+
+func (d directory) open() (*callers.Directory, callers.Reading) {
+	d.Helper()
+	opened, reading, err := callers.Open(d.path, everything)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return opened, reading
+}
+
+func read(t *testing.T, d *callers.Directory) callers.Reading {
+	t.Helper()
+	reading, err := d.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reading
+}
+
+// withKey returns the name of the caller with a key; empty if there is none.
+func withKey(reading callers.Reading, key string) string {
+	if caller := access.NewCallers(reading.Callers...).WithKey(key); caller != nil {
+		return caller.Name
+	}
+	return ""
+}
+
+func TestReadsCallers(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.write("shop/key", "\ufefffirst\r\n\nsecond\n")
+	d.write("shop/allow", "GET /reviews/, POST /events\nGET /channels\n")
+	d.write("shop/accounts", "shop-de\nshop-at, default\n")
+	d.write("shop/expires", "2027-01-31T00:00:00+01:00\n")
+	d.write("erp/certificate", "dns:ERP.example.\nuri:spiffe://example/erp\nsha256:"+strings.Repeat("AB:", 31)+"ab\n")
+	d.write("cron/uid", "1000\n 33 \n")
+	d.write("cron/key", "third")
+	d.write(".hidden/key", "hidden")
+	d.write("a-file", "")
+	_, reading := d.open()
+	if len(reading.Problems) > 0 || len(reading.Callers) != 3 {
+		t.Fatalf("got %d callers and the problems %q, want 3 and none", len(reading.Callers), reading.Problems)
+	}
+	cron, erp, shop := reading.Callers[0], reading.Callers[1], reading.Callers[2]
+	for key, want := range map[string]string{"first": "shop", "second": "shop", "third": "cron", "hidden": "", "": "", "first\r": ""} {
+		if got := withKey(reading, key); got != want {
+			t.Errorf("the key %q: got caller %q, want %q", key, got, want)
+		}
+	}
+	if want := []string{"uid:1000", "uid:33"}; !slices.Equal(cron.Identities, want) || cron.Name != "cron" {
+		t.Errorf("got %s with %q, want cron with %q", cron.Name, cron.Identities, want)
+	}
+	if want := []string{"dns:erp.example", "uri:spiffe://example/erp", "sha256:" + strings.Repeat("ab", 32)}; !slices.Equal(erp.Identities, want) {
+		t.Errorf("got %q, want %q", erp.Identities, want)
+	}
+	if want := []string{"shop-de", "shop-at", "default"}; !slices.Equal(shop.Accounts, want) {
+		t.Errorf("got accounts %q, want %q", shop.Accounts, want)
+	}
+	if want := []string{"default"}; !slices.Equal(erp.Accounts, want) || erp.Rules != nil || !erp.Expires.IsZero() {
+		t.Errorf("without files: got accounts %q, rules %v, expiry %v, want only the default account", erp.Accounts, erp.Rules, erp.Expires)
+	}
+	if !shop.Rules.Allowed("POST", "/events") || !shop.Rules.Allowed("GET", "/channels") || shop.Rules.Allowed("GET", "/events") {
+		t.Error("got other rules than those in allow")
+	}
+	if want := time.Date(2027, 1, 30, 23, 0, 0, 0, time.UTC); !shop.Expires.Equal(want) {
+		t.Errorf("got expiry %v, want %v", shop.Expires, want)
+	}
+}
+
+// What cannot be used never means that everything is allowed.
+func TestInvalidFileKeepsItsLastValidContent(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ file, valid, problem string }{
+		{"key", "key-1", "key"},
+		{"allow", "GET /channels", "allow"},
+		{"accounts", "shop-de", "accounts"},
+		{"expires", "2027-01-31T00:00:00Z", "expires"},
+		{"certificate", "dns:shop.example", "certificate"},
+		{"uid", "1000", "uid"},
+	} {
+		for _, invalid := range []string{"", "\n \r\n", "\x00", "\xff", ",", " , \n,", strings.Repeat("x", 65<<10), " In valid ", "*", "\t"} {
+			if test.file == "key" && (invalid == "," || invalid == " , \n," || invalid == "*") {
+				continue // valid keys, or none that a list has
+			}
+			d := newDirectory(t)
+			d.write("shop/key", "key-1")
+			d.write("shop/"+test.file, invalid)
+			if _, reading := d.open(); len(reading.Callers) != 0 || len(reading.Problems) == 0 {
+				t.Errorf("%s %.20q at first: got %d callers and the problems %q, want none and a problem", test.file, invalid, len(reading.Callers), reading.Problems)
+			}
+			d.write("shop/"+test.file, test.valid)
+			opened, before := d.open()
+			d.write("shop/"+test.file, invalid)
+			after := read(t, opened)
+			if len(after.Callers) != 1 || len(after.Problems) != 1 || !strings.Contains(after.Problems[0], test.problem) || !strings.Contains(after.Problems[0], "stays in use") {
+				t.Errorf("%s %.20q later: got %d callers and the problems %q, want one of each", test.file, invalid, len(after.Callers), after.Problems)
+				continue
+			}
+			was, is := before.Callers[0], after.Callers[0]
+			if !slices.Equal(was.Accounts, is.Accounts) || !slices.Equal(was.Identities, is.Identities) || !was.Expires.Equal(is.Expires) || was.Rules != is.Rules || withKey(after, "key-1") != "shop" {
+				t.Errorf("%s %.20q later: got %+v, want %+v", test.file, invalid, is, was)
+			}
+			if problem := after.Problems[0]; len(invalid) > 8 && strings.Contains(problem, invalid[:8]) {
+				t.Errorf("got %q, want nothing of the file in it", problem)
+			}
+		}
+	}
+}
+
+func TestRemovalTakesEffect(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.write("shop/key", "one\ntwo")
+	d.write("shop/allow", "GET /channels")
+	d.write("erp/key", "three")
+	opened, _ := d.open()
+	d.write("shop/key", "two")
+	d.remove("shop/allow")
+	d.remove("erp")
+	reading := read(t, opened)
+	if withKey(reading, "one") != "" || withKey(reading, "two") != "shop" || withKey(reading, "three") != "" {
+		t.Error("got a removed key, want only the one that is left")
+	}
+	if reading.Callers[0].Rules != nil {
+		t.Error("got rules after the file allow was removed, want none")
+	}
+	d.remove("shop/key")
+	if reading = read(t, opened); len(reading.Callers) != 0 || len(reading.Problems) != 1 {
+		t.Errorf("without its key: got %d callers and the problems %q, want none and one", len(reading.Callers), reading.Problems)
+	}
+}
+
+func TestCallersHaveNothingInCommon(t *testing.T) {
+	t.Parallel()
+	for file, content := range map[string]string{"key": "same", "certificate": "dns:same.example", "uid": "1000"} {
+		d := newDirectory(t)
+		d.write("a/"+file, content)
+		d.write("b/"+file, content)
+		if _, _, err := callers.Open(d.path, everything); err == nil || !strings.Contains(err.Error(), `"a" and "b"`) || strings.Contains(err.Error(), content) {
+			t.Errorf("%s: got %v, want an error that names both callers, and not what they share", file, err)
+		}
+		d.remove("b")
+		opened, _ := d.open()
+		d.write("b/"+file, content)
+		reading := read(t, opened)
+		if len(reading.Callers) != 1 || reading.Callers[0].Name != "a" || len(reading.Problems) == 0 {
+			t.Errorf("%s: got %d callers and the problems %q, want a only", file, len(reading.Callers), reading.Problems)
+		}
+	}
+}
+
+func TestChangedFileIsRefusedIfItRepeatsAKey(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.write("a/key", "a1\na2")
+	d.write("b/key", "b1")
+	d.write("c/key", "c1")
+	opened, _ := d.open()
+	d.write("a/key", "a3\nb1") // a keeps a1 and a2
+	d.write("c/key", "a1")     // and so c cannot have a1
+	reading := read(t, opened)
+	for key, want := range map[string]string{"a1": "a", "a2": "a", "a3": "", "b1": "b", "c1": "c"} {
+		if got := withKey(reading, key); got != want {
+			t.Errorf("the key %s: got caller %q, want %q", key, got, want)
+		}
+	}
+	d.write("a/key", "b1")
+	d.write("b/key", "a1") // an exchange is no conflict
+	d.write("c/key", "c1")
+	reading = read(t, opened)
+	if withKey(reading, "b1") != "a" || withKey(reading, "a1") != "b" || len(reading.Problems) > 0 {
+		t.Errorf("after an exchange: got the problems %q, want both keys exchanged", reading.Problems)
+	}
+}
+
+// A file that is written in two steps has half of a key in it for a while, which is easier to find.
+func TestWaitsUntilFilesHaveSettled(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.write("shop/key", "whole-key")
+	opened, _ := d.open()
+	write := func(content string) {
+		if err := os.WriteFile(filepath.Join(d.path, "shop/key"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("half")
+	if reading := read(t, opened); withKey(reading, "half") != "" || withKey(reading, "whole-key") != "shop" || len(reading.Problems) > 0 {
+		t.Error("got half of a key, want the one before")
+	}
+	if err := os.MkdirAll(filepath.Join(d.path, "new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(d.path, "new/allow"), []byte("GET /"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.write("new/key", "new-key")
+	if reading := read(t, opened); withKey(reading, "new-key") != "" {
+		t.Error("got a caller before its allow list has settled, want none")
+	}
+}
+
+func TestUnreadableDirectoryIsAnError(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.write("shop/key", "key")
+	opened, _ := d.open()
+	if err := os.Rename(d.path, d.path+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := opened.Read(); err == nil {
+		t.Error("got no error, want one")
+	}
+	if _, _, err := callers.Open(d.path, everything); err == nil {
+		t.Error("Open: got no error, want one")
+	}
+}
+
+func TestNeedsWhatIdentifiesCallers(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.write("cert/certificate", "dns:a.example")
+	d.write("user/uid", "1000")
+	d.write("none/allow", "GET /")
+	d.write("Upper/key", "key")
+	_, reading, err := callers.Open(d.path, callers.Options{})
+	if err != nil || len(reading.Callers) != 0 || len(reading.Problems) < 4 {
+		t.Fatalf("got %v, %d callers, the problems %q, want no callers and four problems", err, len(reading.Callers), reading.Problems)
+	}
+	for _, want := range []string{"BROKER_TLS_CLIENT_CA_FILE", "only on Linux", "no file key, certificate or uid", "not a valid name"} {
+		if !strings.Contains(strings.Join(reading.Problems, "\n"), want) {
+			t.Errorf("got the problems %q, want %q among them", reading.Problems, want)
+		}
+	}
+}
