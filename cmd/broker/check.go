@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/url"
 	"strings"
 	"time"
@@ -64,6 +65,11 @@ func (i invocation) checkConfig() check.Config {
 		var err error
 		if checkConfig, skipped, err = i.requestsToCheck(c); err != nil {
 			problems = append(problems, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()})
+		}
+		warnings = append(warnings, skipped...)
+		skipped, err = callerProblems(c)
+		if invalid, ok := errors.AsType[config.Error](err); ok {
+			problems = append(problems, invalid)
 		}
 		warnings = append(warnings, skipped...)
 	}

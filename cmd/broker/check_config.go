@@ -100,6 +100,15 @@ func allAccounts(c config.Config) (all []check.Account, skipped []string, err er
 	return all, skipped, nil
 }
 
+// callerProblems returns what is wrong with the files of callers.
+func callerProblems(c config.Config) ([]string, error) {
+	if c.CallersDir == "" {
+		return nil, nil
+	}
+	_, reading, err := server.OpenCallers(c)
+	return reading.Problems, err
+}
+
 // storeProbe tests the token store. A failure is only a warning: without a store, each broker fetches its own token.
 func storeProbe(options redisstore.Options) check.Probe {
 	return check.Probe{Name: "token store", Target: options.Address(), Run: func(ctx context.Context) check.Step {

@@ -18,7 +18,7 @@ import (
 // itself what to do, and docs/check.md describes them.
 var messagePackages = []string{
 	"cmd/broker", "internal/config", "internal/server",
-	"internal/admin", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
+	"internal/admin", "internal/callers", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
 	"internal/problem", "proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/http1/errors.go",
 	"tokensource", "tokensource/redisstore",
 }

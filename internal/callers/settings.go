@@ -81,8 +81,8 @@ func (s settings) read(dir string, options Options, isSettled func(path string) 
 	return next, problems
 }
 
-// errUnsettled is the error of a file that may be half written.
-var errUnsettled = errors.New("the file may be half written")
+// errUnsettled is the error of a file that may be half written. It is not shown.
+var errUnsettled = errors.New("not settled")
 
 // file is a file of a caller, and how to find out whether it may be half written.
 type file struct {

@@ -28,7 +28,16 @@ type callerDirectory struct {
 	names              map[string]bool // of the callers in use
 	problems           []string        // of the last reading
 	current            atomic.Pointer[callers.Reading]
-	unreadable         bool            // the directory could not be read last time
+	unreadable         bool // the directory could not be read last time
+}
+
+// OpenCallers reads the callers in BROKER_CALLERS_DIR, which must be set. Its error is a config.Error.
+func OpenCallers(c config.Config) (*callers.Directory, callers.Reading, error) {
+	directory, reading, err := callers.Open(c.CallersDir, callers.Options{Certificates: c.TLSClientCAFile != "", Users: peerUserSupported})
+	if err != nil {
+		return nil, callers.Reading{}, config.Error{Variable: "BROKER_CALLERS_DIR", Message: err.Error()}
+	}
+	return directory, reading, nil
 }
 
 // openCallers reads the callers; nil if none are configured.
@@ -37,9 +46,9 @@ func (b *broker) openCallers() (*callerDirectory, error) {
 	if c.CallersDir == "" {
 		return nil, nil
 	}
-	directory, reading, err := callers.Open(c.CallersDir, callers.Options{Certificates: c.TLSClientCAFile != "", Users: peerUserSupported})
+	directory, reading, err := OpenCallers(c)
 	if err != nil {
-		return nil, config.Error{Variable: "BROKER_CALLERS_DIR", Message: err.Error()}
+		return nil, err
 	}
 	d := &callerDirectory{
 		log: b.log, directory: directory, callers: access.NewCallers(),
