@@ -79,7 +79,7 @@ func (d *Directory) restore(current map[string]*settings, name string) bool {
 	if known := d.known[name]; known != nil {
 		before = known.identity
 	}
-	changed := !current[name].identity.equal(before)
+	changed := !current[name].equal(before)
 	current[name].identity = before
 	return changed
 }
@@ -138,7 +138,7 @@ func conflict(current map[string]*settings) (first, second string) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		for _, credential := range current[name].identity.all() {
+		for _, credential := range current[name].all() {
 			if owner, taken := owners[credential]; taken && owner != name {
 				return owner, name
 			}

@@ -75,7 +75,7 @@ func (s settings) read(dir string, options Options, isSettled func(path string) 
 	note(next.allow.read(in("allow"), parseAllow))
 	note(next.accounts.read(in("accounts"), parseAccounts))
 	note(next.expires.read(in("expires"), parseExpires))
-	if !next.refused && len(next.identity.all()) == 0 {
+	if !next.refused && len(next.all()) == 0 {
 		problems = append(problems, "it has no file key, certificate or uid; the caller is refused")
 	}
 	return next, problems
@@ -110,7 +110,7 @@ func (o *optional[T]) read(f file, parse func(lines []string) (T, error)) (exist
 	return true, nil
 }
 
-func (s *settings) usable() bool { return !s.refused && len(s.identity.all()) > 0 }
+func (s *settings) usable() bool { return !s.refused && len(s.all()) > 0 }
 
 func (s *settings) caller(name string) *access.Caller {
 	accounts := []string{tokensource.DefaultAccount}
