@@ -1,0 +1,85 @@
+package operations
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// pattern is a method and the segments of a path.
+type pattern struct {
+	method   string
+	segments []string
+}
+
+// Patterns returns the patterns for BROKER_ALLOW that allow the operations: as few as possible, sorted by path, in the syntax of
+// access.ParseRules. A pattern that another one covers is left out; one for GET covers HEAD too. The syntax does not permit two
+// patterns that match the same request if neither is more specific, such as /a/{id}/b and /a/c/{id}. They become one that has
+// {id} where they differ.
+func Patterns(all []Operation) []string {
+	var kept []pattern
+	for _, operation := range all {
+		kept = add(kept, pattern{operation.Method, strings.Split(strings.TrimPrefix(operation.Path, "/"), "/")})
+	}
+	slices.SortFunc(kept, func(a, b pattern) int {
+		return cmp.Or(slices.Compare(a.segments, b.segments), cmp.Compare(a.method, b.method))
+	})
+	var texts []string
+	for _, one := range kept {
+		texts = append(texts, one.String())
+	}
+	return texts
+}
+
+// add adds a pattern to others, none of which overlaps with another.
+func add(kept []pattern, added pattern) []pattern {
+	for i, other := range kept {
+		if other.overlaps(added) {
+			return add(slices.Delete(kept, i, i+1), other.union(added))
+		}
+	}
+	return append(kept, added)
+}
+
+// overlaps reports whether there is a request that both match.
+func (p pattern) overlaps(other pattern) bool {
+	return (p.method == other.method || p.isRead() && other.isRead()) &&
+		slices.EqualFunc(p.segments, other.segments, func(a, b string) bool { return a == b || a == id && b != "" || b == id && a != "" })
+}
+
+func (p pattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
+
+// union returns the pattern that covers two that overlap: often one of them.
+func (p pattern) union(other pattern) pattern {
+	both := pattern{p.method, slices.Clone(p.segments)}
+	if p.method != other.method {
+		both.method = "GET"
+	}
+	for i, segment := range other.segments {
+		if both.segments[i] != segment {
+			both.segments[i] = id
+		}
+	}
+	return both
+}
+
+// String returns the pattern in the syntax of http.ServeMux: each wildcard has a name of its own, and {$} keeps a slash at the end
+// from matching everything below.
+func (p pattern) String() string {
+	var text strings.Builder
+	text.WriteString(p.method + " ")
+	ids := 0
+	for _, segment := range p.segments {
+		switch segment {
+		case "":
+			segment = "{$}"
+		case id:
+			if ids++; ids > 1 {
+				segment = "{id" + strconv.Itoa(ids) + "}"
+			}
+		}
+		text.WriteString("/" + segment)
+	}
+	return text.String()
+}
