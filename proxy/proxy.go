@@ -59,6 +59,7 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	request := x.accessRequest()
 	decision := p.config.Policy.Check(&request)
 	x.setCaller(decision.Caller)
+	x.record.DryRun = decision.DryRun
 	if decision.Denied != nil {
 		x.respond(decision.Denied)
 		return

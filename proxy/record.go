@@ -32,8 +32,10 @@ type RequestRecord struct {
 	TraceID string
 	// Status is that of the response, or StatusClientClosedRequest.
 	Status int
-	// Denied is why the request was not allowed; empty if it was.
+	// Denied is why the request was not allowed; empty if it was. DryRun is why the rules would not have allowed it without
+	// access.Policy.DryRun; nil if they do.
 	Denied access.Reason
+	DryRun *problem.Problem
 	// Problem is the proxy error type (RFC 9209) of a response that the broker made itself; empty for the API's responses. Answer
 	// is the problem that such a response describes; nil if it is an OAuth error.
 	Problem string

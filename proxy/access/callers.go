@@ -103,6 +103,16 @@ func (s callerSet) withIdentity(identity string) *Caller {
 	return nil
 }
 
+// withName returns the caller with a name; nil if there is none.
+func (c *Callers) withName(name string) *Caller {
+	for _, caller := range *c.current.Load() {
+		if caller.Name == name {
+			return caller
+		}
+	}
+	return nil
+}
+
 // identify returns the caller of a request: the one that has the key in Proxy-Authorization, in authorization (RFC 9110 section
 // 11.6.2), or an identity of the connection. It returns nil if there is none, and an error if its access has expired, or if the
 // request has credentials of two: it must not depend on their order which of them counts.

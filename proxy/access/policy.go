@@ -30,6 +30,8 @@ type Policy struct {
 	KeyFromToken func(token string) string
 	// Rules are the methods and paths that are allowed; nil if all are.
 	Rules *Rules
+	// DryRun means that a request is allowed if only the rules deny it: see Decision.DryRun.
+	DryRun bool
 }
 
 // Request is what a Policy needs to know about a request. Check reads it and keeps nothing of it.
@@ -66,6 +68,8 @@ type Request struct {
 type Decision struct {
 	// Denied is why the request is not allowed; nil if it is.
 	Denied *problem.Problem
+	// DryRun is why the rules, for everyone or of the caller, would deny the request without Policy.DryRun; nil if they allow it.
+	DryRun *problem.Problem
 	// Pass means that the request or tunnel is for one of PassHosts: it passes through, and gets no token.
 	Pass bool
 	// Caller is who sends the request; nil if no credentials are needed, or if the request has none. Those in a token request
@@ -96,7 +100,22 @@ func (p *Policy) Check(r *Request) Decision {
 	if decision.Denied == nil {
 		decision.Denied = p.checkUse(r, decision.Caller)
 	}
+	if p.DryRun && decision.Denied != nil && decision.Denied.DenialReason == string(ReasonRule) {
+		decision.Denied, decision.DryRun = nil, decision.Denied
+	}
 	return decision
+}
+
+// RulesAllow reports whether the rules for everyone and those of the caller with a name allow a method and a path without a query.
+func (p *Policy) RulesAllow(caller, method, path string) bool {
+	if p.Rules != nil && !p.Rules.Allowed(method, path) {
+		return false
+	}
+	if p.Callers == nil {
+		return true
+	}
+	one := p.Callers.withName(caller)
+	return one != nil && (one.Rules == nil || one.Rules.Allowed(method, path))
 }
 
 // checkSender denies requests that no app on this machine sends, whatever they ask for, and those that cannot be forwarded.

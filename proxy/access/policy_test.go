@@ -175,6 +175,76 @@ func TestChecksInOrder(t *testing.T) {
 	}
 }
 
+// With DryRun, only the rules deny nothing: each step of the request fails another check.
+func TestDryRunForwardsOnlyWhatRulesDeny(t *testing.T) {
+	rules, err := access.ParseRules([]string{"POST /events", "POST /invites"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := access.ParseRules([]string{"POST /events", "PUT /own"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shop := &access.Caller{Name: "shop", Keys: access.NewKeys("key"), Rules: own, Accounts: []string{"shop"}}
+	policy := &access.Policy{UpstreamHost: "api.example", LoginHost: "login.example", Callers: access.NewCallers(shop), Rules: rules, DryRun: true}
+	const key = "\r\nHost: localhost\r\nAuthorization: Bearer key"
+	for _, test := range []struct{ raw, denied, dryRun string }{
+		{"POST /events HTTP/1.1" + key, "", ""},
+		{"GET /events HTTP/1.1" + key, "", "not-in-allow-list"},
+		{"POST /invites HTTP/1.1" + key, "", "not-in-allow-list"}, // only the caller's rules deny it
+		{"PUT /own HTTP/1.1" + key, "", "not-in-allow-list"},
+		{"POST /events HTTP/1.1" + key + "\r\nX-HTTP-Method: DELETE", "", "method-override"},
+		{"GET /x HTTP/1.1\r\nHost: localhost", "access-key-missing", ""},
+		{"GET /x HTTP/1.1" + key + "\r\nOrigin: null", "browser-request", ""},
+		{"GET /x/../y HTTP/1.1" + key, "unsafe-path", ""},
+		{"TRACE /x HTTP/1.1" + key, "method-not-allowed", ""},
+		{"GET /x HTTP/1.1" + strings.Replace(key, "localhost", "attacker.example", 1), "host-not-allowed", ""},
+		{"GET http://login.example/x HTTP/1.1" + key, "login-server-request", ""},
+	} {
+		decision := policy.Check(parse(t, test.raw))
+		code := func(p *problem.Problem) string {
+			if p == nil {
+				return ""
+			}
+			return p.Code
+		}
+		if code(decision.Denied) != test.denied || code(decision.DryRun) != test.dryRun {
+			t.Errorf("%q: got denied %q, dry run %q, want %q, %q", test.raw, code(decision.Denied), code(decision.DryRun), test.denied, test.dryRun)
+		}
+	}
+	foreign := parse(t, "GET /x HTTP/1.1"+key)
+	foreign.Account, foreign.HasAccount = "other", true
+	if got := policy.Check(foreign); got.Denied == nil || got.DryRun != nil {
+		t.Errorf("for another account: got %+v, want it denied", got)
+	}
+}
+
+func TestRulesAllowWhatBothListsAllow(t *testing.T) {
+	rules, err := access.ParseRules([]string{"GET /reviews/{id}", "GET /channels"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := access.ParseRules([]string{"GET /channels", "GET /own"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := &access.Policy{Rules: rules, Callers: access.NewCallers(&access.Caller{Name: "erp"}, &access.Caller{Name: "shop", Rules: own})}
+	for _, test := range []struct {
+		caller, path string
+		want         bool
+	}{
+		{"erp", "/reviews/{id}", true}, {"erp", "/own", false}, {"shop", "/channels", true}, {"shop", "/reviews/{id}", false}, {"shop", "/own", false},
+		{"removed", "/channels", false},
+	} {
+		if got := policy.RulesAllow(test.caller, "GET", test.path); got != test.want {
+			t.Errorf("%s %s: got %t, want %t", test.caller, test.path, got, test.want)
+		}
+	}
+	if !new(access.Policy).RulesAllow("", "GET", "/x") {
+		t.Error("without rules: got false, want true")
+	}
+}
+
 func TestTokenRequestNeedsNoKeyAndNoRule(t *testing.T) {
 	policy := &access.Policy{Callers: withKeys(access.NewKeys("key")), Rules: new(access.Rules)}
 	r := parse(t, "POST /oauth/token HTTP/1.1\r\nHost: localhost")
