@@ -31,6 +31,7 @@ type exchange struct {
 	request     http1.ClientRequest // to the API
 	fields      http1.Fields        // of request; reused
 	generatedID string              // for X-Request-Id; empty if the app has sent one
+	sentToken   string              // with request; empty if it has none of the broker's
 	drop        connectionOptions   // of the app's request
 }
 

@@ -44,6 +44,9 @@ type RequestRecord struct {
 	Retry RetryOutcome
 	// Passed is the outcome of a request or a tunnel that passes through; empty for others.
 	Passed PassOutcome
+	// TokenFields counts the fields, in the header or trailer of the API's responses, that were dropped because they contained the
+	// token that was sent.
+	TokenFields int
 	// Bytes counts the bytes of the response body that were sent to the app.
 	Bytes int64
 	// Broken means that a response was begun but not completed.

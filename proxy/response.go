@@ -14,7 +14,7 @@ func (x *exchange) relay(response *http1.ClientResponse) {
 		x.w.Close = true // what the app still sends is not a request
 	}
 	x.record.Status = response.Status
-	response.Reason = cmp.Or(response.Reason, http.StatusText(response.Status)) // HTTP/2 has none
+	response.Reason = cmp.Or(x.safeReason(response.Reason), http.StatusText(response.Status)) // HTTP/2 has none
 	how := x.links.rewritingOf(x.r.Method, response)
 	x.response = forwardedResponse{response, parseConnection(response.Fields), how != notRewritten}
 	x.forwardFields()
@@ -37,6 +37,9 @@ type forwardedResponse struct {
 func (x *exchange) forwardFields() {
 	x.w.Fields = x.w.Fields[:0]
 	for _, field := range x.response.Fields {
+		if x.hasSentToken(field.Value) {
+			continue
+		}
 		if http1.EqualFold(field.Name, "Trailer") && x.response.ContentLength < 0 && x.r.MinorVersion > 0 {
 			field.Value = filterTrailerNames(field.Value, func(name string) bool { return x.response.allowsTrailer(name, "") })
 			if field.Value == "" {
@@ -61,7 +64,9 @@ func (x *exchange) finishResponse(n int64, err error) {
 		return
 	}
 	trailer := x.response.Body.Trailer()
-	trailer.DeleteFunc(func(field http1.Field) bool { return !x.response.allowsTrailer(field.Name, field.Value) })
+	trailer.DeleteFunc(func(field http1.Field) bool {
+		return x.hasSentToken(field.Value) || !x.response.allowsTrailer(field.Name, field.Value)
+	})
 	x.w.Trailer(trailer)
 }
 

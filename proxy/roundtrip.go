@@ -97,6 +97,7 @@ func (x *exchange) newerToken(rejected string) (string, bool) {
 func (x *exchange) sendUpstream(authorization string) (*http1.ClientResponse, error) {
 	request := x.outboundRequest(x.route.apiTarget, x.proxy.config.Upstream.Host, authorization)
 	request.Repeatable = request.Stream == nil && isIdempotent(x.r.Method, x.r.Fields)
+	x.setSentToken(authorization)
 	began := time.Now()
 	response, err := x.proxy.config.UpstreamClient.RoundTrip(request)
 	x.record.Upstream += time.Since(began)
@@ -130,8 +131,10 @@ func isIdempotent(method string, fields http1.Fields) bool {
 // Informational implements http1.InformationalHandler: it forwards an informational response (RFC 9110 section 15.2).
 func (x *exchange) Informational(status int, reason string, fields http1.Fields) error {
 	drop := parseConnection(fields)
-	fields.DeleteFunc(func(field http1.Field) bool { return !forwardedDownstream(field.Name, field.Value, drop) })
-	return x.w.WriteInformational(status, cmp.Or(reason, http.StatusText(status)), fields)
+	fields.DeleteFunc(func(field http1.Field) bool {
+		return x.hasSentToken(field.Value) || !forwardedDownstream(field.Name, field.Value, drop)
+	})
+	return x.w.WriteInformational(status, cmp.Or(x.safeReason(reason), http.StatusText(status)), fields)
 }
 
 // upstreamFailure returns the problem for an error of sendUpstream.
