@@ -9,6 +9,7 @@ import (
 const (
 	requestsHelp = "Requests by the status sent to the client, from the API or the broker; code 499 means that the client disconnected, account - that the request was refused before its account was known. With BROKER_CALLERS_DIR, the label caller names the caller; - means that it is unknown, or was removed. A rise of 401 or 403 concerns the token or its rights, of 502 and 504 the API, of 503 the token."
 	deniedHelp   = "Requests that the broker refused, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app uses a host name missing from BROKER_ALLOWED_HOSTS; of key, that an app has a wrong access key, or a caller was removed; of account, that a caller asks for an account that is not its own; of rule, that an app needs more than BROKER_ALLOW permits; of malformed or path, that an app sends invalid HTTP or that an attacker probes the broker; of connections, that slow clients occupy all connections."
+	dryRunHelp   = "Requests that were forwarded although the allow list does not have them, because BROKER_ALLOW_MODE is warn. While it does not rise for as long as the apps need to do all of their work, the allow list can be enforced."
 )
 
 var (
@@ -16,10 +17,14 @@ var (
 	// With BROKER_CALLERS_DIR.
 	callerRequestsDesc = newDesc("requests_total", requestsHelp, "account", "method", "code", "caller")
 	callerDeniedDesc   = newDesc("requests_denied_total", deniedHelp, "reason", "caller")
+	callerDryRunDesc   = newDesc("requests_denied_dry_run_total", dryRunHelp, "caller")
 	retriesDesc        = newDesc("replays_total",
 		"Requests that the API answered with 401 although the token had not expired, by the outcome of the retry. A rise of success means that tokens are revoked; of unauthorized, that new tokens are refused too: check the client's rights; of body_not_kept, that BROKER_REPLAY_BUFFER is too small.",
 		"account", "outcome")
-	deniedDesc = newDesc("requests_denied_total", deniedHelp, "reason")
+	deniedDesc      = newDesc("requests_denied_total", deniedHelp, "reason")
+	dryRunDesc      = newDesc("requests_denied_dry_run_total", dryRunHelp)
+	tokenFieldsDesc = newDesc("response_fields_dropped_total",
+		"Header fields and trailers of the API's responses that the broker dropped because they contained the access token. A rise means that the API, or a gateway in front of it, repeats the header of requests.")
 	passedDesc = newDesc("requests_passed_total",
 		"Requests and tunnels that passed through to a host in BROKER_PASS_HOSTS, by outcome. They are not in requests_total. A rise of failed concerns those hosts, or the connection to them; of refused, an app that asks for addresses of this machine or of a cloud's metadata service.",
 		"outcome")
@@ -33,10 +38,13 @@ func (c requestCollector) Describe(descs chan<- *prometheus.Desc) {
 	if c.hasCallers {
 		descs <- callerRequestsDesc
 		descs <- callerDeniedDesc
+		descs <- callerDryRunDesc
 	} else {
 		descs <- requestsDesc
 		descs <- deniedDesc
+		descs <- dryRunDesc
 	}
+	descs <- tokenFieldsDesc
 	descs <- retriesDesc
 	descs <- passedDesc
 }
@@ -61,15 +69,22 @@ func (c requestCollector) Collect(ch chan<- prometheus.Metric) {
 		return true
 	})
 	c.callers.Range(func(key, value any) bool {
-		for reason, counter := range value.(*callerCounts).denied {
+		name, counts := key.(string), value.(*callerCounts)
+		if c.hasCallers {
+			send(callerDryRunDesc, counts.dryRun.Load(), name)
+		} else {
+			send(dryRunDesc, counts.dryRun.Load())
+		}
+		for reason, counter := range counts.denied {
 			if c.hasCallers {
-				send(callerDeniedDesc, counter.Load(), reason, key.(string))
+				send(callerDeniedDesc, counter.Load(), reason, name)
 			} else {
 				send(deniedDesc, counter.Load(), reason)
 			}
 		}
 		return true
 	})
+	send(tokenFieldsDesc, c.TokenFields())
 	for outcome, counter := range c.passed {
 		send(passedDesc, counter.Load(), outcome)
 	}

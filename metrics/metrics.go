@@ -45,6 +45,7 @@ type Metrics struct {
 	retryIndex       map[string]int // of account.retries by outcome
 	denialReasons    []string
 	passed           map[string]*atomic.Uint64 // by outcome
+	tokenFields      atomic.Uint64
 	hasCallers       bool
 	accounts         sync.Map   // of *account by name
 	callers          sync.Map   // of *callerCounts by name

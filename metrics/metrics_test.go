@@ -132,6 +132,9 @@ func TestMetricNamesAndLabels(t *testing.T) {
 		"requests_passed_total":     "outcome",
 		"unsafe_listen":             "",
 		"build_info":                "goversion revision version",
+
+		"requests_denied_dry_run_total": "",
+		"response_fields_dropped_total": "",
 	}
 	families, err := newUsedMetrics().registry.Gather()
 	if err != nil {
@@ -192,6 +195,45 @@ func TestDeniedCountsKnownReasonsOnly(t *testing.T) {
 	m.ObserveDenied("", "host")
 	m.ObserveDenied("", "host")
 	checkSeries(t, m, strings.Replace(none, `"host"} 0`, `"host"} 2`, 1), "requests_denied_total")
+}
+
+func TestCountsDryRunsAndDroppedFields(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	const none = `
+		# TYPE etrusted_broker_requests_denied_dry_run_total counter
+		etrusted_broker_requests_denied_dry_run_total 0
+		# TYPE etrusted_broker_response_fields_dropped_total counter
+		etrusted_broker_response_fields_dropped_total 0
+	`
+	names := []string{"requests_denied_dry_run_total", "response_fields_dropped_total"}
+	m.Observe(Request{Account: "default", Method: "GET", Status: 200})
+	checkSeries(t, m, none, names...)
+	m.Observe(Request{Account: "default", Method: "GET", Status: 200, DryRun: true})
+	m.Observe(Request{Account: "default", Method: "GET", Status: 200, TokenFields: 2})
+	checkSeries(t, m, strings.NewReplacer("run_total 0", "run_total 1", "dropped_total 0", "dropped_total 2").Replace(none), names...)
+}
+
+func TestDryRunsHaveLabelCallerWithCallers(t *testing.T) {
+	t.Parallel()
+	m := New(Config{
+		Tokens: func() []tokensource.Snapshot { return nil }, InFlight: func() int64 { return 0 }, UnsafeListen: func() bool { return false },
+		HasCallers: true,
+	})
+	m.AddCaller("erp")
+	m.Observe(Request{Caller: "erp", DryRun: true})
+	m.Observe(Request{Caller: "unknown", DryRun: true})
+	m.Observe(Request{Caller: "erp", DryRun: true})
+	const name, others = "requests_denied_dry_run_total", `
+		# TYPE etrusted_broker_requests_denied_dry_run_total counter
+		etrusted_broker_requests_denied_dry_run_total{caller="-"} 1
+	`
+	checkSeries(t, m, others+"etrusted_broker_requests_denied_dry_run_total{caller=\"erp\"} 2\n", name)
+	if got := m.DeniedDryRun(); got != 3 {
+		t.Errorf("got %d of all callers, want 3", got)
+	}
+	m.DeleteCaller("erp")
+	checkSeries(t, m, others, name)
 }
 
 func TestPassedCountsKnownOutcomesOnly(t *testing.T) {

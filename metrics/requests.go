@@ -30,6 +30,10 @@ type Request struct {
 	// Denied is the reason for a refusal, and Retry the outcome of a retry. Values that Config does not list, such as the
 	// empty one, are not counted.
 	Denied, Retry string
+	// DryRun reports that the allow list would have refused the request.
+	DryRun bool
+	// TokenFields counts the fields of the API's response that were dropped because they contained the token.
+	TokenFields int
 }
 
 // account has the counts of one account. It may still be written to once it was deleted; that has no effect.
@@ -69,6 +73,12 @@ func (m *Metrics) Observe(request Request) {
 		a.retries[i].Add(1)
 	}
 	m.ObserveDenied(request.Caller, request.Denied)
+	if request.DryRun {
+		m.caller(request.Caller).dryRun.Add(1)
+	}
+	if request.TokenFields > 0 {
+		m.tokenFields.Add(uint64(request.TokenFields))
+	}
 }
 
 // observeDuration attaches an exemplar if there is a trace, which leads from a slow bucket to a slow request. The trace
@@ -91,6 +101,9 @@ func (m *Metrics) Retries(name string) map[string]uint64 {
 	}
 	return counts
 }
+
+// TokenFields returns the number of fields that were dropped because they contained the token.
+func (m *Metrics) TokenFields() uint64 { return m.tokenFields.Load() }
 
 // ObservePassed counts a request or a tunnel that passed through. Outcomes not in Config.PassOutcomes are ignored.
 func (m *Metrics) ObservePassed(outcome string) {
