@@ -31,7 +31,8 @@ func TestDashboardQueriesReturnData(t *testing.T) {
 	servers := startTestServers(t, time.Minute)
 	accounts := t.TempDir()
 	writeAccount(t, accounts, "shop-at", clientID, servers.login.currentSecret())
-	b := servers.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+accounts)
+	b := servers.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+accounts,
+		"BROKER_ALLOW=GET /channels", "BROKER_ALLOW_MODE=warn")
 	b.waitForToken()
 	fetched := time.Now()
 	board := readDashboard(t)

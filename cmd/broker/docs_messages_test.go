@@ -47,6 +47,7 @@ var excludedPrefixes = []string{
 	"print only a bundle, PEM: ",    // the help of 'broker ca'
 	"tls: no certificates ",         // a text of crypto/tls, with which package server compares
 	"print the whole ",              // the help of 'broker status'
+	"print only what this caller ",  // the help of 'broker allow'
 	"tokensource: ", "proxy: ",      // bugs, not wrong use
 }
 

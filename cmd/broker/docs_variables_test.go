@@ -24,7 +24,7 @@ var variableGroups = []variableGroup{
 	{"BROKER_LISTEN", "Where it listens",
 		"By default the broker listens on this machine only. For other machines: [central.md](central.md). A socket passed by systemd replaces `BROKER_LISTEN`: [host.md](host.md)."},
 	{"BROKER_ALLOW", "Who may use it, and for what",
-		"The pattern `GET /reviews/` matches everything below that path, `GET /reviews` matches only that path, and `{id}` matches one segment. The broker watches all these files while it runs."},
+		"The pattern `GET /reviews/` matches everything below that path, `GET /reviews` matches only that path, and `{id}` matches one segment. `etrusted-broker allow` writes the patterns: [allow.md](allow.md). The broker watches all these files while it runs."},
 	{"BROKER_TOKEN_STORE", "Sharing a token",
 		"For many brokers with the same credentials: [store.md](store.md)."},
 	{"BROKER_TOKEN_WAIT", "Times",

@@ -39,7 +39,7 @@ var stableVariables = []struct{ name, fallback string }{
 func TestHelpListsCommandsAndVariables(t *testing.T) {
 	t.Parallel()
 	var want []string
-	for _, name := range []string{"serve", "demo", "check", "run", "status", "wait", "health", "ca", "config", "version"} {
+	for _, name := range []string{"serve", "demo", "check", "run", "status", "allow", "wait", "health", "ca", "config", "version"} {
 		want = append(want, "\n  "+name+" ")
 	}
 	for _, v := range stableVariables {
@@ -97,6 +97,7 @@ func TestRefusesUnknownArguments(t *testing.T) {
 		{[]string{"version", "x"}, "broker version: takes no arguments"},
 		{[]string{"wait", "x"}, "broker wait: takes no arguments but -timeout"},
 		{[]string{"wait", "-timeout", "soon"}, "-timeout"},
+		{[]string{"allow", "x"}, "broker allow: takes no arguments but -caller"},
 		{[]string{"wait", "-unknown"}, "-timeout"},
 	}
 	for _, test := range tests {

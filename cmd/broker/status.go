@@ -22,23 +22,13 @@ func statusCommand(ctx context.Context, i invocation) int {
 	if code, ok := i.parse(flags); !ok {
 		return code
 	}
-	address, ok := i.adminAddress("status")
-	if !ok {
-		return exitConfig
+	status, code := i.runningStatus(ctx, "status")
+	if code != exitOK {
+		return code
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	status, err := readStatus(ctx, listenAddress{network: "tcp", address: address})
-	switch {
-	case errors.Is(err, errNoBroker):
-		printLine(i.stderr, "%s status: %s %v", i.program, address, err)
-		return exitFailure
-	case err != nil:
-		printLine(i.stderr, "%s status: %v: is it running?", i.program, neterr.Describe("the broker's admin listener on "+address, err))
-		return exitFailure
-	case *asJSON:
+	if *asJSON {
 		printLine(i.stdout, "%s", printable.Escape(status.document, math.MaxInt))
-	default:
+	} else {
 		for _, line := range status.lines() {
 			printLine(i.stdout, "%s", printable.Escape(line, maxReason))
 		}
@@ -47,6 +37,27 @@ func statusCommand(ctx context.Context, i invocation) int {
 		return exitFailure
 	}
 	return exitOK
+}
+
+// runningStatus returns the status of the running broker for the command with that name, and exitOK, or prints why there is none.
+func (i invocation) runningStatus(ctx context.Context, name string) (status brokerStatus, code int) {
+	address, ok := i.adminAddress(name)
+	if !ok {
+		return status, exitConfig
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	status, err := readStatus(ctx, listenAddress{network: "tcp", address: address})
+	switch {
+	case errors.Is(err, errNoBroker):
+		printLine(i.stderr, "%s %s: %s %v", i.program, name, address, err)
+		return status, exitFailure
+	case err != nil:
+		printLine(i.stderr, "%s %s: %v: is it running?", i.program, name, neterr.Describe("the broker's admin listener on "+address, err))
+		return status, exitFailure
+	default:
+		return status, exitOK
+	}
 }
 
 // brokerStatus is the part of /status.json that the commands use: see docs/status.md. Its texts may be another program's.
@@ -64,7 +75,8 @@ type brokerStatus struct {
 		Account    string
 		TokenValid bool `json:"token_valid"`
 	}
-	document string // in one line
+	AllowList allowList `json:"allow_list"`
+	document  string    // in one line
 }
 
 // componentStatus is the state of something that requests depend on.

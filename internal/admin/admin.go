@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"etrusted-broker/internal/operations"
 	"etrusted-broker/metrics"
 	"etrusted-broker/tokensource"
 )
@@ -21,6 +22,11 @@ type Config struct {
 	// Metrics has the counts of requests, and InFlight returns the number of requests in progress.
 	Metrics  *metrics.Metrics
 	InFlight func() int64
+	// Operations counts what apps use of the API, RulesAllow reports whether the allow list has an operation, and AllowMode is
+	// the value of BROKER_ALLOW_MODE.
+	Operations *operations.Counts
+	RulesAllow func(operations.Operation) bool
+	AllowMode  string
 	// Draining reports whether the broker is shutting down.
 	Draining func() bool
 	// StoreProblem returns why the token store is not used; empty while it is. It is nil if the token is not shared.
@@ -64,7 +70,9 @@ func New(config Config) *Handler {
 		h.mux.Handle("GET "+path, file)
 	}
 	h.mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) {
-		writeStatus(w, h.status(time.Now()))
+		status := h.status(time.Now())
+		status.Operations, status.AllowList = h.operations()
+		writeStatus(w, status)
 	})
 	h.mux.Handle("GET /metrics", config.Metrics.Handler())
 	h.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/operations"
 	"etrusted-broker/metrics"
 	"etrusted-broker/tokensource"
 )
@@ -42,6 +43,10 @@ func config(snapshots ...tokensource.Snapshot) admin.Config {
 		InFlight: func() int64 { return 0 },
 		Draining: func() bool { return false },
 		Usage:    func() *admin.Usage { return nil },
+
+		Operations: new(operations.Counts),
+		RulesAllow: func(operations.Operation) bool { return true },
+		AllowMode:  "enforce",
 	}
 }
 

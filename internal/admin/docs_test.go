@@ -28,6 +28,9 @@ var documented = map[string]reflect.Type{
 	"last_error":         reflect.TypeFor[admin.Problem](),
 	"unused_credentials": reflect.TypeFor[admin.Problem](),
 	"requests":           reflect.TypeFor[admin.Window](),
+	"operations":         reflect.TypeFor[admin.Operation](),
+	"allow_list":         reflect.TypeFor[admin.AllowList](),
+	"allow_list.callers": reflect.TypeFor[admin.CallerAllowList](),
 	"configuration":      reflect.TypeFor[admin.Setting](),
 }
 

@@ -85,8 +85,13 @@ function viewOf(status) {
     store: !status.token_store ? '' : status.token_store.working ? 'The token store is in use.' : `The token store is not in use: it ${status.token_store.problem}.`,
     traffic: trafficOf(status),
     special: [...Object.entries(status.denied).map(([name, count]) => ({key: 'denied ' + name, name: `Refused: ${denied[name] ?? name}`, count})),
+      {key: 'dry run', name: 'Forwarded although not in the allow list (BROKER_ALLOW_MODE=warn)', count: status.denied_dry_run},
+      {key: 'fields', name: 'Fields of responses dropped because they contained the token', count: status.response_fields_dropped},
       ...Object.entries(status.replays).map(([name, count]) => ({key: 'replay ' + name, name: `After a 401: ${replays[name] ?? name}`, count})),
     ].filter(row => row.count > 0).map(row => ({...row, count: number(row.count)})),
+    operations: status.operations.map(operation => operationOf(status, operation)),
+    noOperations: status.operations.length === 0,
+    allow: allowOf(status),
     settings: status.configuration.map(setting => ({...setting, key: setting.name}))
       .filter(setting => allSettings.checked || !['default', '-'].includes(setting.source)),
     build: `Version ${status.version}, revision ${status.revision}, started ${new Date(status.started).toLocaleString()} (${duration(status.uptime_seconds)} ago).`,
@@ -129,6 +134,24 @@ function failureOf(status, failure) {
     time: clock(status, failure.at), request: `${failure.method} ${failure.path}`,
     times: [failure.caller && `by ${failure.caller}`, failure.count > 1 && `${number(failure.count)} times`].filter(Boolean).join(', '),
     reason: sentence(failure.reason), codeLink: codeLink(failure.code),
+  };
+}
+
+function operationOf(status, operation) {
+  return {
+    ...operation, key: [operation.caller, operation.method, operation.path].join(' '),
+    operation: `${operation.method} ${operation.path}`, count: number(operation.count), last: clock(status, operation.last_used),
+    allowed: operation.allowed ? 'allowed' : 'missing', state: operation.allowed ? 'ok' : 'warning',
+  };
+}
+
+function allowOf(status) {
+  const {mode, line, callers = [], evicted} = status.allow_list;
+  const lines = [{line, note: callers.length ? 'all callers' : ''}, ...callers.map(one => ({line: one.patterns, note: one.caller}))];
+  return {
+    lines: lines.map(one => ({...one, key: one.note, label: `Copy the allow list ${one.note}`.trim()})),
+    dryRun: mode !== 'warn' ? '' : `${plural(status.denied_dry_run, 'request')} would have been refused since the start.`,
+    evicted: evicted ? `${plural(evicted, 'operation')} made room for others, so something may be missing.` : '',
   };
 }
 

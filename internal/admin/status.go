@@ -38,10 +38,17 @@ type Status struct {
 	RequestsInFlight int64    `json:"requests_in_flight"`
 	// Traffic has the minutes of the last hour, oldest first.
 	Traffic []TrafficMinute `json:"traffic"`
-	// Replays counts retries after a 401 by outcome, for all accounts. Denied counts refused requests by reason.
-	Replays       map[string]uint64 `json:"replays"`
-	Denied        map[string]uint64 `json:"denied"`
-	Configuration []Setting         `json:"configuration"`
+	// Replays counts retries after a 401 by outcome, for all accounts. Denied counts refused requests by reason, and DeniedDryRun
+	// those that BROKER_ALLOW_MODE=warn has forwarded.
+	Replays      map[string]uint64 `json:"replays"`
+	Denied       map[string]uint64 `json:"denied"`
+	DeniedDryRun uint64            `json:"denied_dry_run"`
+	// ResponseFieldsDropped counts fields of the API's responses that contained the token.
+	ResponseFieldsDropped uint64 `json:"response_fields_dropped"`
+	// Operations lists what apps use of the API, and AllowList has the allow list for it.
+	Operations    []Operation `json:"operations"`
+	AllowList     AllowList   `json:"allow_list"`
+	Configuration []Setting   `json:"configuration"`
 }
 
 // TokenStoreStatus is the state of the store that shares the token.
@@ -82,8 +89,10 @@ func (h *Handler) status(now time.Time) Status {
 		Traffic:          h.history.trafficOfLastHour(),
 		Replays:          c.Metrics.Retries(metrics.NoAccount),
 		Denied:           c.Metrics.Denied(),
+		DeniedDryRun:     c.Metrics.DeniedDryRun(),
 		Configuration:    append([]Setting{}, c.Settings...),
 	}
+	status.ResponseFieldsDropped = c.Metrics.TokenFields()
 	for _, snapshot := range snapshots {
 		account := h.account(snapshot, recent, now)
 		for outcome, count := range account.Replays {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/operations"
 	"etrusted-broker/metrics"
 	"etrusted-broker/tokensource"
 )
@@ -45,6 +46,11 @@ func eventful(t *testing.T) *admin.Handler {
 		return &admin.Usage{API: "https://api.example", URL: "http://localhost:8080", Curl: "curl --cacert ca.crt"}
 	}
 	c.Settings = []admin.Setting{{Name: "ETRUSTED_CLIENT_SECRET", Value: "(set, 36 bytes)", Source: "environment", Meaning: "the Client Secret"}}
+	c.RulesAllow = func(one operations.Operation) bool { return one.Method == "GET" }
+	c.AllowMode = "warn"
+	c.Operations.Add("", "GET", "/reviews/rev-1", now)
+	c.Operations.Add("", "GET", "/reviews/rev-2", now)
+	c.Operations.Add("erp", "POST", "/reviews/rev-3/vetos", now)
 	h := run(t, c)
 	// All counts and their sums differ, so that tests notice if two are confused.
 	c.Metrics.Observe(metrics.Request{Account: "default", Method: "GET", Status: 200, Upstream: 100 * time.Millisecond, Retry: "success"})
@@ -61,7 +67,7 @@ func eventful(t *testing.T) *admin.Handler {
 			c.Metrics.Observe(ended.request)
 		}
 	}
-	c.Metrics.Observe(metrics.Request{Account: "-", Status: 421, Local: true, Denied: "host"})
+	c.Metrics.Observe(metrics.Request{Account: "-", Status: 421, Local: true, Denied: "host", DryRun: true, TokenFields: 7})
 	for _, outcome := range tokensource.Outcomes {
 		h.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 120 * time.Millisecond})
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	UnsafeListen bool     `env:"BROKER_UNSAFE_LISTEN" envDefault:"false" help:"allow other machines to reach BROKER_LISTEN without access key or client certificates: everyone who can reach it can use the credentials"`
 	AllowedHosts []string `env:"BROKER_ALLOWED_HOSTS" shape:"hosts" envSeparator:"," help:"additional host names that requests may use, comma-separated"`
 	Allow        []string `env:"BROKER_ALLOW" guards:"yes" shape:"patterns" envSeparator:"," help:"allowed requests, comma-separated, e.g. GET /reviews/; READ-ONLY allows GET and HEAD; default: all"`
+	AllowMode    string   `env:"BROKER_ALLOW_MODE" shape:"word" envDefault:"enforce" help:"enforce, or warn to try an allow list: what it would refuse is forwarded, logged once for each operation, and counted"`
 
 	AccessKey     tokensource.Secret `env:"BROKER_ACCESS_KEY" help:"if set, every request must send it: Authorization: Bearer KEY, or Basic with the key as the password"`
 	AccessKeyFile string             `env:"BROKER_ACCESS_KEY_FILE" guards:"yes" shape:"path" help:"a file that contains the access key, or several, one a line; a removed key stays valid for one more minute"`
@@ -86,6 +87,9 @@ type Config struct {
 	// LateFiles are the problems with files of credentials that are missing or empty. The broker waits for them.
 	LateFiles []Error
 }
+
+// AllowModeWarn is the value of BROKER_ALLOW_MODE with which requests that the allow list would refuse are forwarded.
+const AllowModeWarn = "warn"
 
 // Error is a problem with one variable. Its text never contains the variable's value, because it may be a misplaced secret.
 type Error struct {
@@ -159,6 +163,9 @@ func Load(environ []string) (Config, []Error) {
 	if len(c.Allow) > 0 {
 		_, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)
+	}
+	if c.AllowMode != "enforce" && c.AllowMode != AllowModeWarn {
+		check("BROKER_ALLOW_MODE", errors.New("must be enforce or warn"))
 	}
 	_, err = c.LoadTLS()
 	if invalid, ok := errors.AsType[Error](err); ok {

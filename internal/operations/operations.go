@@ -153,6 +153,13 @@ func (c *callerCounts) evict() {
 	c.evicted++
 }
 
+// Delete removes the operations of a caller.
+func (c *Counts) Delete(caller string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.callers, caller)
+}
+
 // All returns the operations by caller, path and method, and how many were removed to make room for others.
 func (c *Counts) All() (operations []Operation, evicted uint64) {
 	c.mu.Lock()

@@ -92,6 +92,17 @@ func TestCountsByCallerAndOperation(t *testing.T) {
 	}
 }
 
+func TestDeletesCaller(t *testing.T) {
+	t.Parallel()
+	var c operations.Counts
+	c.Add("erp", "GET", "/reviews", noon)
+	c.Add("shop", "GET", "/reviews", noon)
+	c.Delete("erp")
+	if got, want := texts(&c), []string{"shop GET /reviews 1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestLeastRecentlyUsedMakesRoom(t *testing.T) {
 	t.Parallel()
 	var c operations.Counts

@@ -20,7 +20,7 @@ type pattern struct {
 func Patterns(all []Operation) []string {
 	var kept []pattern
 	for _, operation := range all {
-		kept = add(kept, pattern{operation.Method, strings.Split(strings.TrimPrefix(operation.Path, "/"), "/")})
+		kept = add(kept, newPattern(operation.Method, operation.Path))
 	}
 	slices.SortFunc(kept, func(a, b pattern) int {
 		return cmp.Or(slices.Compare(a.segments, b.segments), cmp.Compare(a.method, b.method))
@@ -30,6 +30,16 @@ func Patterns(all []Operation) []string {
 		texts = append(texts, one.String())
 	}
 	return texts
+}
+
+// Pattern returns the pattern that allows an operation of Normalize.
+func Pattern(operation string) string {
+	method, path, _ := strings.Cut(operation, " ")
+	return newPattern(method, path).String()
+}
+
+func newPattern(method, path string) pattern {
+	return pattern{method, strings.Split(strings.TrimPrefix(path, "/"), "/")}
 }
 
 // add adds a pattern to others, none of which overlaps with another.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/operations"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/http1"
 )
@@ -21,6 +22,10 @@ func (b *broker) newPages() *admin.Handler {
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
 		Usage:    b.usage.Load,
+
+		Operations: &b.operations,
+		RulesAllow: func(one operations.Operation) bool { return b.policy.RulesAllow(one.Caller, one.Method, one.Path) },
+		AllowMode:  b.config.AllowMode,
 	}
 	for _, setting := range b.config.Settings {
 		pages.Settings = append(pages.Settings, admin.Setting(setting))

@@ -14,8 +14,6 @@ const (
 	headerTimeout = 10 * time.Second
 	// clientIdleTimeout is longer than that of most clients, so that the client closes an idle connection first.
 	clientIdleTimeout = 2 * time.Minute
-	// handshakeLogInterval is the pause between two log lines about failed TLS handshakes: a port scan causes hundreds.
-	handshakeLogInterval = time.Minute
 )
 
 // newAppServer returns the server of the app's listeners. Whole requests and responses have no timeout: they may stream for as
@@ -37,9 +35,7 @@ func (b *broker) newAppServer(handler http1.Handler) *http1.Server {
 // handshakeFailed counts a failed TLS handshake, and logs it at most once a minute.
 func (b *broker) handshakeFailed(err error) {
 	b.connectionDenied(access.ReasonHandshake)
-	now := time.Now()
-	last := b.lastHandshakeLog.Load()
-	if last != nil && now.Sub(*last) < handshakeLogInterval || !b.lastHandshakeLog.CompareAndSwap(last, &now) {
+	if !b.handshakeLog.begin() {
 		return
 	}
 	if err.Error() == noServerName {

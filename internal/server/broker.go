@@ -3,12 +3,12 @@ package server
 import (
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
 
 	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/operations"
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
@@ -38,10 +38,14 @@ type broker struct {
 	pass     *passThrough
 	limits   limits
 	denied   deniedLog
+	dryRuns  dryRunLog
 	draining atomic.Bool
 	unsafe   atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
-	// lastHandshakeLog is when a failed TLS handshake was logged last; nil before the first.
-	lastHandshakeLog atomic.Pointer[time.Time]
+	// operations counts what the API has answered, except with 404 or 405.
+	operations operations.Counts
+	// handshakeLog is for failed TLS handshakes: a port scan causes hundreds. tokenFieldsLog is for response fields that contained
+	// the token: an API that repeats the request's header does it in each response.
+	handshakeLog, tokenFieldsLog minuteLog
 }
 
 // Build identifies the program.
@@ -56,7 +60,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log), denied: deniedLog{log: log}}
+	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log), denied: deniedLog{log: log}, dryRuns: dryRunLog{log: log}}
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}

@@ -56,8 +56,12 @@ func (b *broker) openCallers() (*callerDirectory, error) {
 			b.metrics.AddCaller(name)
 			b.warnReadableFiles(directory.KeyFile(name))
 		},
-		onRemoved: b.metrics.DeleteCaller,
-		names:     map[string]bool{},
+		onRemoved: func(name string) {
+			b.metrics.DeleteCaller(name)
+			b.operations.Delete(name)
+			b.dryRuns.forget(name)
+		},
+		names: map[string]bool{},
 	}
 	d.use(reading)
 	return d, nil

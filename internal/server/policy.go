@@ -24,6 +24,7 @@ func (b *broker) newPolicy(hosts access.Hosts) (*access.Policy, error) {
 	policy := &access.Policy{
 		Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.Login.Host, PassHosts: passHosts,
 		Callers: b.callersInUse(), KeyFromToken: tokenendpoint.AccessKey, Rules: rules,
+		DryRun: c.AllowMode == config.AllowModeWarn,
 	}
 	if b.ca != nil {
 		policy.TunnelAllowed = b.ca.AllowsHost

@@ -2,6 +2,9 @@ package server
 
 import (
 	"net/http"
+	"time"
+
+	"go.uber.org/zap"
 
 	"etrusted-broker/internal/admin"
 	"etrusted-broker/metrics"
@@ -22,6 +25,13 @@ func (b *broker) recordRequest(report proxy.RequestRecord) {
 	if report.Denied != "" {
 		b.denied.add(report)
 	}
+	if report.DryRun != nil {
+		b.dryRuns.add(report)
+	}
+	if report.TokenFields > 0 && b.tokenFieldsLog.begin() {
+		b.log.Warn("the API's response repeated the access token in its header or trailer: the broker dropped the field. Check what is between the broker and the API",
+			zap.String("account", report.Account), zap.Int("status", report.Status))
+	}
 	if report.Passed != "" { // it says nothing about the API
 		b.metrics.ObservePassed(string(report.Passed))
 		b.metrics.ObserveDenied(report.Caller, string(report.Denied))
@@ -32,7 +42,11 @@ func (b *broker) recordRequest(report proxy.RequestRecord) {
 		Account: report.Account, Caller: report.Caller, Method: report.Method, Status: report.Status, Local: local,
 		Duration: report.Duration, Upstream: report.Upstream, TraceID: report.TraceID,
 		Denied: string(report.Denied), Retry: string(report.Retry),
+		DryRun: report.DryRun != nil, TokenFields: report.TokenFields,
 	})
+	if !local && isOperation(report.Status) {
+		b.operations.Add(report.Caller, report.Method, report.Path, time.Now())
+	}
 	if report.Status < 400 {
 		return
 	}
@@ -47,6 +61,12 @@ func (b *broker) recordRequest(report proxy.RequestRecord) {
 // problem, or with something that the API was not asked about, such as a placeholder token.
 func isLocalResponse(report proxy.RequestRecord) bool {
 	return report.Status != proxy.StatusClientClosedRequest && (report.Problem != "" || report.Upstream == 0)
+}
+
+// isOperation reports whether a response of the API with this status means that it has the operation. An app that closes the
+// connection before it has the response does not learn it either.
+func isOperation(status int) bool {
+	return status != http.StatusNotFound && status != http.StatusMethodNotAllowed && status != proxy.StatusClientClosedRequest
 }
 
 // connectionDenied counts the denial of a connection.

@@ -45,6 +45,9 @@ func (b *broker) warnInsecureConfig() {
 		b.log.Warn("the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
 			zap.Time("expires", b.ca.NotAfter()))
 	}
+	if c.AllowMode == config.AllowModeWarn {
+		b.log.Warn("BROKER_ALLOW_MODE=warn: requests that the allow list would refuse are forwarded, logged and counted")
+	}
 	if c.AccessLog && c.LogLevel > zapcore.InfoLevel {
 		b.log.Warn("BROKER_ACCESS_LOG has no effect: its lines have the level info, so set BROKER_LOG_LEVEL=info")
 	}

@@ -1,0 +1,67 @@
+package admin
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"etrusted-broker/internal/operations"
+)
+
+// Operation is an operation of the API that apps use.
+type Operation struct {
+	Caller   string    `json:"caller,omitempty"` // absent if callers are not distinguished
+	Method   string    `json:"method"`
+	Path     string    `json:"path"` // with {id} in place of what is no fixed word of the API
+	Count    uint64    `json:"count"`
+	LastUsed time.Time `json:"last_used"`
+	// Allowed reports whether the allow list in effect has it.
+	Allowed bool `json:"allowed"`
+}
+
+// AllowList is what an operator needs in order to write an allow list.
+type AllowList struct {
+	// Mode is that of BROKER_ALLOW_MODE.
+	Mode string `json:"mode"`
+	// Line is the BROKER_ALLOW that allows all operations; absent without any.
+	Line string `json:"line,omitempty"`
+	// Callers has the same for each caller; absent if callers are not distinguished.
+	Callers []CallerAllowList `json:"callers,omitempty"`
+	// Evicted counts operations that made room for others: Line may lack them.
+	Evicted uint64 `json:"evicted"`
+}
+
+// CallerAllowList is what one caller needs.
+type CallerAllowList struct {
+	Caller   string `json:"caller"`
+	Patterns string `json:"patterns"` // for the caller's allow file, comma-separated
+}
+
+// operations returns what apps use, and the allow list that would allow just that.
+func (h *Handler) operations() ([]Operation, AllowList) {
+	counted, evicted := h.config.Operations.All()
+	list := AllowList{Mode: h.config.AllowMode, Evicted: evicted}
+	if len(counted) > 0 {
+		list.Line = "BROKER_ALLOW=" + patternsOf(counted)
+	}
+	all := []Operation{}
+	for _, one := range counted {
+		all = append(all, Operation{one.Caller, one.Method, one.Path, one.Count, one.LastUsed.UTC(), h.config.RulesAllow(one)})
+	}
+	for len(counted) > 0 { // they are sorted by caller
+		caller := counted[0].Caller
+		end := slices.IndexFunc(counted, func(one operations.Operation) bool { return one.Caller != caller })
+		if end < 0 {
+			end = len(counted)
+		}
+		if caller != "" {
+			list.Callers = append(list.Callers, CallerAllowList{caller, patternsOf(counted[:end])})
+		}
+		counted = counted[end:]
+	}
+	return all, list
+}
+
+func patternsOf(counted []operations.Operation) string {
+	return strings.Join(operations.Patterns(counted), ", ")
+}

@@ -1,0 +1,65 @@
+package server
+
+import (
+	"sync"
+
+	"go.uber.org/zap"
+
+	"etrusted-broker/internal/operations"
+	"etrusted-broker/internal/printable"
+	"etrusted-broker/proxy"
+)
+
+const (
+	// maxDryRuns is how many operations of a caller are logged: an app can invent new ones without end.
+	maxDryRuns = 200
+	// maxDryRunPath is how much of an unusual path is logged.
+	maxDryRunPath = 200
+)
+
+// dryRunLog logs each operation that the allow list would refuse once. The log must be set.
+type dryRunLog struct {
+	log *zap.Logger
+
+	mu      sync.Mutex
+	callers map[string]map[dryRun]bool // that are logged, by caller
+}
+
+// forget removes what is known of a caller.
+func (d *dryRunLog) forget(caller string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.callers, caller)
+}
+
+// dryRun is an operation, and the code of the problem that the app would get.
+type dryRun struct{ operation, code string }
+
+// add logs a request that was forwarded only because of the dry run, unless its operation is known.
+func (d *dryRunLog) add(r proxy.RequestRecord) {
+	operation, usual := operations.Normalize(r.Method, r.Path)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	logged := d.callers[r.Caller]
+	if logged[dryRun{operation, r.DryRun.Code}] || len(logged) > maxDryRuns {
+		return
+	}
+	if logged == nil {
+		logged = map[dryRun]bool{}
+		if d.callers == nil {
+			d.callers = map[string]map[dryRun]bool{}
+		}
+		d.callers[r.Caller] = logged
+	}
+	logged[dryRun{operation, r.DryRun.Code}] = true
+	if len(logged) > maxDryRuns {
+		d.log.Warn("BROKER_ALLOW_MODE=warn: there are too many operations that the allow list would refuse; further ones are only counted", callerField(r.Caller))
+		return
+	}
+	missing := zap.String("path", printable.Escape(r.Path, maxDryRunPath)) // the first unusual one stands for all
+	if usual {
+		missing = zap.String("pattern", operations.Pattern(operation))
+	}
+	d.log.Warn("BROKER_ALLOW_MODE=warn: the allow list would refuse this operation; logged once", callerField(r.Caller),
+		zap.String("method", printable.Escape(r.Method, maxMethod)), missing, zap.String("code", r.DryRun.Code), zap.Int("status", r.Status))
+}
