@@ -33,8 +33,8 @@ type AccountsConfig struct {
 	OnSkipped          func(problem string)
 }
 
-// maxConcurrentFetches limits concurrent token requests over all accounts: a start with hundreds of accounts must not
-// look like an attack to the login server.
+// maxConcurrentFetches limits concurrent token requests over all accounts, apart from those that take long: a start with hundreds of
+// accounts must not look like an attack to the login server.
 const maxConcurrentFetches = 8
 
 // IsAccountName reports whether a directory name is a valid name of an account: 1 to 63 lower-case letters, digits and hyphens,

@@ -2,6 +2,7 @@ package tokensource
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -57,12 +58,18 @@ func (s *Source) open(pair Credentials) pairFetcher {
 	return pairFetcher{&sharedFetcher{source: s, login: login, entry: entry, began: time.Now(), random: random()}, pair}
 }
 
+// maxSlotTime is how long an attempt counts for FetchSemaphore. While the login server hangs, attempts of other accounts must begin
+// all the time, to find out when it has recovered.
+const maxSlotTime = 2 * time.Second
+
 // obtain makes an attempt once FetchSemaphore allows it.
 func (s *Source) obtain(ctx context.Context, from fetcher, known *token) (attempt, bool) {
 	if s.config.FetchSemaphore != nil {
 		select {
 		case s.config.FetchSemaphore <- struct{}{}:
-			defer func() { <-s.config.FetchSemaphore }()
+			release := sync.OnceFunc(func() { <-s.config.FetchSemaphore })
+			defer release()
+			defer time.AfterFunc(maxSlotTime, release).Stop()
 		case <-ctx.Done():
 			return attempt{}, false
 		}

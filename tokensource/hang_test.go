@@ -63,16 +63,53 @@ func TestFindsLoginServerThatHung(t *testing.T) {
 
 // A broker whose token request hangs takes the token of another that has found the login server.
 func TestFleetFindsLoginServerThatHung(t *testing.T) {
-	for healed := 10 * time.Second; healed < 70*time.Second; healed += 1700 * time.Millisecond {
+	for _, brokers := range []int{2, 3, 5} {
+		for healed := 10 * time.Second; healed < 70*time.Second; healed += 1700 * time.Millisecond {
+			t.Run(fmt.Sprintf("%d brokers, until %v", brokers, healed), func(t *testing.T) {
+				t.Parallel()
+				inBubbleOf(t, brokers, 300*time.Second, func(f *fleet) {
+					f.login.set(hangs)
+					f.at(healed)
+					f.login.set("") // for new requests only
+					f.step = 10 * time.Millisecond
+					for f.withoutToken() > 0 {
+						f.pass(f.step)
+					}
+					limit := 5*time.Second + 2*f.login.delay // from one request to the next, and then the time of one
+					if took := time.Since(f.began) - healed; took > limit {
+						t.Errorf("the last broker has a token %v after the login server has healed, want at most %v", took, limit)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Refreshes that hang, and need no second request because their tokens are valid for long, do not keep other accounts from finding a
+// login server that hung.
+func TestHangingRefreshesMakeRoomForOthers(t *testing.T) {
+	for healed := 236 * time.Second; healed < 270*time.Second; healed += 1700 * time.Millisecond {
 		t.Run(healed.String(), func(t *testing.T) {
 			t.Parallel()
-			inBubbleOf(t, 5, 300*time.Second, func(f *fleet) {
+			synctest.Test(t, func(t *testing.T) {
+				slots := make(chan struct{}, 8)
+				f := newFleetWith(t, 60, 300*time.Second, nil, func(_ int, config *tokensource.Config) { config.FetchSemaphore = slots })
+				for _, b := range f.brokers[:20] {
+					b.start()
+				}
+				time.Sleep(200 * time.Second) // the refreshes are due after 210 s to 240 s
 				f.login.set(hangs)
-				f.at(healed)
+				time.Sleep(35 * time.Second)
+				f.start()
+				var waiting sync.WaitGroup
+				for _, b := range f.brokers {
+					waiting.Go(func() { _, _ = b.Wait(t.Context()) })
+				}
+				time.Sleep(time.Until(f.began.Add(healed)))
 				f.login.set("") // for new requests only
-				f.pass(7 * time.Second)
-				if n := f.withoutToken(); n != 0 {
-					t.Errorf("%d brokers have no token 7 s after the login server has healed, want 0", n)
+				waiting.Wait()
+				if took, limit := time.Since(f.began)-healed, 5*time.Second+f.login.delay; took > limit {
+					t.Errorf("the last account has a token %v after the login server has healed, want at most %v", took, limit)
 				}
 			})
 		})

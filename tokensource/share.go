@@ -139,7 +139,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 			running = false
 		case <-handOver:
 			f.pause(release, known, attempt{ended: time.Now(), failure: networkError(context.DeadlineExceeded)})
-			peers = time.Tick(maxJitter)
+			peers = time.Tick(minRefresh)
 		case <-peers:
 			shared, err := f.entry.Get(ctx)
 			f.failed(err)

@@ -30,7 +30,8 @@ type Config struct {
 	Endpoint TokenEndpoint
 	// Store, if not nil, shares the token with other brokers that have the same credentials.
 	Store Store
-	// FetchSemaphore, if not nil, limits concurrent token requests to its capacity, over all sources that share it.
+	// FetchSemaphore, if not nil, limits concurrent token requests to its capacity, over all sources that share it. One that
+	// takes longer than two seconds no longer counts.
 	FetchSemaphore chan struct{}
 	// OnRefresh, if not nil, is called after each token request, of this or another broker, and OnReload after each
 	// change of the credentials. Run calls them on its goroutine, so they must return quickly.
