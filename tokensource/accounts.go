@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"etrusted-broker/internal/filewatch"
 )
@@ -47,7 +48,8 @@ func IsAccountName(name string) bool {
 // Accounts holds the sources of all accounts. While Run runs, it adds, updates and removes them as their files change.
 // All methods are safe for concurrent use, except Run, which must be called at most once.
 type Accounts struct {
-	config AccountsConfig
+	config  AccountsConfig
+	created time.Time
 	// sources is replaced as a whole by Run's goroutine and never modified. It has the default account under
 	// DefaultAccount.
 	sources    atomic.Pointer[map[string]*Source]
@@ -68,7 +70,7 @@ func NewAccounts(config AccountsConfig) (*Accounts, error) {
 		}
 	}
 	config.Source.FetchSemaphore = make(chan struct{}, maxConcurrentFetches)
-	a := &Accounts{config: config, running: map[string]func(){}, skipped: map[string]bool{}}
+	a := &Accounts{config: config, created: time.Now(), running: map[string]func(){}, skipped: map[string]bool{}}
 	sources := map[string]*Source{}
 	if config.Default != nil {
 		sources[DefaultAccount] = a.newSource(DefaultAccount, *config.Default)
@@ -209,7 +211,9 @@ func (a *Accounts) start(ctx context.Context) {
 func (a *Accounts) newSource(name string, credentials CredentialSource) *Source {
 	config := a.config.Source
 	config.Account, config.Credentials = name, credentials
-	return newSource(config)
+	source := newSource(config)
+	source.created = a.created // the files of a new account may be half written
+	return source
 }
 
 func (a *Accounts) credentialSource(name string) CredentialSource {

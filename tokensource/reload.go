@@ -82,11 +82,11 @@ func (c *candidate) forgetFailures() {
 // that yields a token replaces the old one, together with its token. It reports whether that has happened.
 func (l *loop) reloadCredentials(ctx context.Context) bool {
 	l.readAt = time.Time{}
-	if !l.inUse.pair.isZero() && !l.config.Credentials.isSettled() {
+	modified := l.config.Credentials.modified() // before reading, so that no later change is missed
+	if later(modified[0], modified[1]).After(l.created) && !l.config.Credentials.isSettled() {
 		l.readAt = time.Now().Add(candidatePause)
 		return false
 	}
-	modified := l.config.Credentials.modified() // before reading, so that no later change is missed
 	written := modified != l.modified
 	l.modified = modified
 	pair, err := l.config.Credentials.Read()

@@ -269,6 +269,41 @@ func TestHalfWrittenPairIsNotTried(t *testing.T) {
 	}
 }
 
+// Files that are written while the broker waits for them, too.
+func TestHalfWrittenFirstPairIsNotTried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, fakeetrusted.Options{})
+		f.write(t, "", "")
+		f.at(time.Second)
+		for _, secret := range []string{"", "half", fakeetrusted.DefaultClientSecret} {
+			f.write(t, fakeetrusted.DefaultClientID, secret)
+			if err := errors.Join(os.Chtimes(f.id, time.Now(), time.Now()), os.Chtimes(f.secret, time.Now(), time.Now())); err != nil {
+				t.Fatal(err)
+			}
+			f.ReloadCredentials()
+			time.Sleep(700 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if snapshot := f.Snapshot(); !snapshot.Valid || snapshot.PendingReload != nil || snapshot.Refreshes != [4]uint64{1, 0, 0, 0} {
+			t.Errorf("got %+v, want a token after one request", snapshot)
+		}
+	})
+}
+
+// Files that were there before the broker are used at once: systemd writes them just before it starts the broker.
+func TestFirstPairIsUsedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t, fakeetrusted.Options{})
+		if err := errors.Join(os.Chtimes(f.id, time.Now(), time.Now()), os.Chtimes(f.secret, time.Now(), time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		f.at(10 * time.Millisecond)
+		if !f.Snapshot().Valid {
+			t.Errorf("got no token of files that were written just before the start, want one at once")
+		}
+	})
+}
+
 func TestWritingFilesAgainRetriesSoon(t *testing.T) {
 	for name, id := range map[string]string{"changed pair": "new-id", "pair in use": fakeetrusted.DefaultClientID} {
 		t.Run(name, func(t *testing.T) {

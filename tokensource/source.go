@@ -53,6 +53,7 @@ func (c *Config) validate() error {
 // be called at most once.
 type Source struct {
 	config         Config
+	created        time.Time // files that were written later may be half written
 	state          atomic.Pointer[state]
 	requestsWaited atomic.Uint64
 	waiting        atomic.Int64 // requests that wait for a token
@@ -92,6 +93,7 @@ func newSource(config Config) *Source {
 	}
 	s := &Source{
 		config:             config,
+		created:            time.Now(),
 		wake:               make(chan struct{}, 1),
 		credentialsChanged: make(chan struct{}, 1),
 		notified:           make(chan struct{}, 1),
