@@ -79,3 +79,33 @@ func TestSameTokenEndsWaitForNewerOne(t *testing.T) {
 		}
 	})
 }
+
+// A login server that sends the same token to its very end leaves hardly more time without a token than a token request takes.
+func TestTokenThatIsSentAgainToItsEnd(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, 1, 100*time.Second, nil)
+			f.login.caches = true
+			f.brokers[0].mayLoseToken = true
+			f.start()
+			time.Sleep(time.Second)
+			n := f.requestsDuring(func() {
+				var lost time.Time
+				for time.Since(f.began) < 1000*time.Second {
+					time.Sleep(10 * time.Millisecond)
+					switch _, ok := f.brokers[0].Current(); {
+					case ok:
+						lost = time.Time{}
+					case lost.IsZero():
+						lost = time.Now()
+					case time.Since(lost) > 400*time.Millisecond:
+						t.Fatalf("no token for %v, want at most 0.4 s", time.Since(lost))
+					}
+				}
+			})
+			if n > 120 {
+				t.Errorf("got %d token requests in ten lifetimes, want at most 120", n)
+			}
+		})
+	}
+}

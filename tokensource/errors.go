@@ -42,7 +42,8 @@ type RefreshError struct {
 	// RetryAfter is the pause that the server asked for; zero if it did not.
 	RetryAfter time.Duration
 
-	timedOut bool // the login server, or the connection to it, did not answer in time
+	timedOut  bool // the login server, or the connection to it, did not answer in time
+	sentAgain bool // the login server sent a known token, which has expired
 }
 
 // Error returns the reason and the advice.

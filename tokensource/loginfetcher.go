@@ -47,13 +47,13 @@ func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
 	result.duration = result.ended.Sub(started)
 	switch fresh := got.token; {
 	case fresh != nil:
-		f.source.state.Load().limitKnown(fresh)
+		isKnown := f.source.state.Load().limitKnown(fresh)
 		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, random())
 		if fresh.valid(result.ended) {
 			result.token = fresh
 			break
 		}
-		result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice}
+		result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice, sentAgain: isKnown}
 	case isRejection(got.failure):
 		for _, hint := range f.source.config.Credentials.Hints(f.pair) {
 			got.failure.Advice += " " + hint

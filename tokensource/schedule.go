@@ -152,6 +152,9 @@ func sharedPause(failure *RefreshError, failures int, remaining time.Duration, r
 // negative once requests have been without a token for that long. needed means that requests wait for a token, or have
 // failed for lack of one since the attempt before. random is in [0, 1).
 func nextPause(failure *RefreshError, failures int, remaining time.Duration, needed bool, random float64) time.Duration {
+	if failure.sentAgain && remaining <= 0 && -remaining < minBackoff {
+		return minRefresh // a new token comes as soon as the login server, too, counts the old one as expired
+	}
 	ceiling := maxBackoff
 	if failures < 5 { // 2^5 s exceeds the ceiling
 		ceiling = minBackoff << failures

@@ -35,7 +35,7 @@ func TestNextPause(t *testing.T) {
 	status := func(status int, retryAfter time.Duration) *RefreshError {
 		return &RefreshError{Outcome: OutcomeUnavailable, Status: status, RetryAfter: retryAfter}
 	}
-	outage := status(503, 0)
+	outage, sentAgain := status(503, 0), &RefreshError{Outcome: OutcomeUnavailable, sentAgain: true}
 	const (
 		almostOne = 1 - 1e-9
 		second    = time.Second
@@ -75,6 +75,11 @@ func TestNextPause(t *testing.T) {
 		{"a 429 for 30 s", status(429, 0), 9, -30 * second, true, almostOne, 5 * second},
 		{"no answer for 30 s", &RefreshError{timedOut: true}, 9, -30 * second, true, almostOne, second},
 		{"nor does a request need a token", &RefreshError{timedOut: true}, 9, -30 * second, false, almostOne, 30 * second},
+
+		{"the known token at its end", sentAgain, 1, 0, true, almostOne, minRefresh},
+		{"for a second", sentAgain, 9, -999 * time.Millisecond, false, almostOne, minRefresh},
+		{"after that, as usual", sentAgain, 9, -second, true, almostOne, 2 * second},
+		{"and before", sentAgain, 9, 40 * second, true, almostOne, 5 * second},
 
 		{"Retry-After is a lower bound", status(503, 20*second), 1, 200 * second, false, 0, 20 * second},
 		{"Retry-After is no upper bound", status(503, 2*second), 9, 240 * second, false, almostOne, 30 * second},

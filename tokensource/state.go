@@ -62,13 +62,15 @@ func (s *state) previousUsable(now time.Time) bool {
 }
 
 // limitKnown shortens the lifetime of a token that the login server has sent before, from a cache: it ends when it was
-// known to end.
-func (s *state) limitKnown(fresh *token) {
+// known to end. It reports whether the token is one of those.
+func (s *state) limitKnown(fresh *token) (isKnown bool) {
 	for _, known := range []*token{s.token, s.previous} {
 		if known.has(fresh.authorization) {
 			fresh.lifetime = min(fresh.lifetime, known.remaining(fresh.issued))
+			isKnown = true
 		}
 	}
+	return isKnown
 }
 
 func (s *state) recordSuccess(fresh *token, now time.Time) {
