@@ -27,11 +27,11 @@ type attempt struct {
 	ended    time.Time
 	// fromPeer means that another broker made the token request, if there was one.
 	fromPeer bool
-	// next is when to try again, and failures counts the consecutive failures of all brokers. Both are zero if the token is
-	// not shared.
-	next     time.Time
-	failures int
-	share    func() // stores the token for other brokers, once it is published here; nil: there is nothing to store
+	// next is when to try again; failures and rejections count those in a row of all brokers. All are zero if the token is not
+	// shared.
+	next                 time.Time
+	failures, rejections int
+	share                func() // stores the token for other brokers, once it is published here; nil: there is nothing to store
 }
 
 func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }

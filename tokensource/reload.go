@@ -177,11 +177,11 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 func (l *loop) candidateFailed(result attempt) {
 	c := &l.candidate
 	c.add(result.failure, result.ended)
-	remaining, needed := maxLifetime, false
+	known, needed := &token{issued: result.ended, lifetime: maxLifetime}, false
 	if current := l.state.Load(); current.rejected { // only the new pair can yield a token
-		remaining, needed = l.remaining(current, result.ended), l.needed()
+		known, needed = l.known(current), l.needed()
 	}
-	c.wait, c.rateLimit = c.pause(true, remaining, needed), 0
+	c.wait, c.rateLimit = c.pause(true, known, needed), 0
 	if !result.next.IsZero() {
 		c.wait = result.next.Sub(result.ended)
 	}

@@ -1,6 +1,9 @@
 package tokensource
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // failures are the failed attempts in a row with one pair.
 type failures struct {
@@ -31,12 +34,14 @@ func (f *failures) areRejections(changed bool) bool {
 	return f.rejections > 1 || f.rejections == 1 && changed
 }
 
-// pause returns the pause after the last one. Its parameters are those of nextPause and rejectedPause.
-func (f *failures) pause(changed bool, remaining time.Duration, needed bool) time.Duration {
+// pause returns the pause after the last one. A token that the API refuses does not count, but must not be lost either: perhaps
+// only one request lacked the rights. The other parameters are those of nextPause and rejectedPause.
+func (f *failures) pause(changed bool, known *token, needed bool) time.Duration {
+	remaining := known.remaining(f.at)
 	if f.areRejections(changed) {
 		return rejectedPause(f.rejections, f.at.Sub(f.rejectedSince), changed, remaining)
 	}
-	return nextPause(f.last, f.count, remaining, needed, f.random)
+	return min(nextPause(f.last, f.count, remaining, needed, f.random), nextPause(f.last, f.count, known.left(f.at), needed, f.random))
 }
 
 // isRejection reports whether the login server has rejected the credentials. A nil failure is none.
@@ -49,7 +54,7 @@ func (l *loop) recordFailure(next *state, result attempt) {
 	l.failed.add(result.failure, result.ended)
 	l.pauseIsShared = !result.next.IsZero()
 	if l.pauseIsShared {
-		l.failed.count, next.nextAttempt = result.failures, result.next
+		l.failed.count, l.failed.rejections, next.nextAttempt = result.failures, result.rejections, result.next
 	} else {
 		next.nextAttempt = l.retryAt(next, l.needed())
 	}
@@ -59,27 +64,31 @@ func (l *loop) recordFailure(next *state, result attempt) {
 
 // retryAt returns when to try again after an attempt of this broker has failed.
 func (l *loop) retryAt(s *state, needed bool) time.Time {
-	return l.failed.at.Add(l.failed.pause(!l.proven, l.remaining(s, l.failed.at), needed))
+	return l.failed.at.Add(l.failed.pause(!l.proven, l.known(s), needed))
 }
 
 // needed reports whether requests need a token: they wait for one, or have failed for lack of one since the last call.
 func (l *loop) needed() bool { return l.unserved.Swap(false) || l.waiting.Load() > 0 }
 
-// remaining returns what is left of the token; or, negated, for how long there has been none.
-func (l *loop) remaining(s *state, now time.Time) time.Duration {
-	if s.token == nil {
-		return l.started.Sub(now)
-	}
-	return s.token.remaining(now)
-}
+// known returns the token; without one, one that has ended when the loop began.
+func (l *loop) known(s *state) *token { return cmp.Or(s.token, &token{issued: l.started}) }
 
-// shortenPause shortens the pause after a failed attempt, because a request has begun to wait.
+// shortenPause shortens the pause after a failed attempt, because a request has begun to wait, or the API has refused the token. If
+// all brokers pause, the fetcher decides how long.
 func (l *loop) shortenPause() {
 	current := l.state.Load()
-	if l.failed.count == 0 || l.pauseIsShared || current.rejected {
+	var at time.Time
+	switch {
+	case l.failed.count == 0, current.rejected:
+		return
+	case !l.pauseIsShared:
+		at = l.retryAt(current, true)
+	case current.token.isRefused() && current.token.refusedAt.Load().After(current.failedAt):
+		at = current.failedAt.Add(minBackoff)
+	default:
 		return
 	}
-	if at := l.retryAt(current, true); at.Before(current.nextAttempt) {
+	if at.Before(current.nextAttempt) {
 		l.publish(func(next *state) { next.nextAttempt = at })
 	}
 }

@@ -109,10 +109,14 @@ func leaveTime(limit time.Duration, known *token, now time.Time) time.Duration {
 	return limit
 }
 
-// leaseWait returns how long a broker waits for the lease of another: how long that lasts is what the store says.
+// leaseWait returns how long a broker waits from now for the lease of another: how long that lasts is what the store says. Other
+// brokers may not know that the API refuses the token.
 func leaseWait(lease Lease, known *token, now time.Time) time.Duration {
 	limit := maxLease
-	if lease.Failure != nil {
+	switch {
+	case lease.Failure != nil && known.isRefused():
+		limit = sharedPause(lease, known, now, 1)
+	case lease.Failure != nil:
 		limit = maxBackoff
 	}
 	return min(lease.Remaining, leaveTime(limit, known, now))
@@ -130,15 +134,19 @@ func storeTimeout(known *token, now time.Time, random float64) time.Duration {
 // pollPause returns the pause before a broker asks the store again whether another's attempt has ended.
 func pollPause() time.Duration { return maxJitter/2 + jitter(maxJitter) }
 
-// sharedPause returns how long all brokers that share a token pause after the failures-th failure in a row, as if requests needed
-// one. Its parameters are those of nextPause. It is at most 30 s, because another broker may fare better.
-func sharedPause(failure *RefreshError, failures int, remaining time.Duration, random float64) time.Duration {
+// sharedPause returns how long the broker pauses that has failed with a lease, as if requests needed a token. The others try
+// headStart before. It is at most 30 s, because another broker may have more success.
+func sharedPause(failed Lease, known *token, now time.Time, random float64) time.Duration {
+	failure, remaining := failed.Failure, known.remaining(now)
+	var pause time.Duration
 	if isRejection(failure) {
-		return min(rejectedPause(failures, 0, true, remaining), maxBackoff)
+		pause = rejectedPause(failed.Rejections, 0, true, remaining)
+	} else {
+		pause = min(nextPause(failure, failed.Failures, remaining, true, random), nextPause(failure, failed.Failures, known.left(now), true, random))
 	}
-	pause := min(nextPause(failure, failures, remaining, true, random), maxBackoff)
-	if failure.Status == http.StatusTooManyRequests {
-		pause += headStart // the others must not try before Retry-After either
+	pause = min(pause, maxBackoff)
+	if isRejection(failure) || failure.Status == http.StatusTooManyRequests {
+		pause += headStart // the others must not try before either
 	}
 	return pause
 }

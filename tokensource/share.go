@@ -14,10 +14,10 @@ type sharedFetcher struct {
 	login  fetcher
 	entry  Entry
 	began  time.Time
-	// seen is the newest lease, and seenUntil when it expires. A lease is waited for once: afterwards an attacker has put it back.
+	// seen is the newest lease, and seenAt when it was first seen. A lease is waited for once: afterwards an attacker has put it back.
 	// unresolved counts the leases in a row that ended with neither a token nor a failure.
 	seen       Lease
-	seenUntil  time.Time
+	seenAt     time.Time
 	unresolved int
 	// overruled is the fencing token of a failed attempt whose pause does not count, because the credentials were written again.
 	overruled int64
@@ -34,7 +34,7 @@ func (f *sharedFetcher) retryNow() { f.overruled = f.seen.FencingToken }
 
 // succeeded forgets what led to the token that there is now.
 func (f *sharedFetcher) succeeded() {
-	f.unresolved, f.seen.Failures, f.fallbackAt, f.random = 0, 0, time.Time{}, random()
+	f.unresolved, f.seen.Failures, f.seen.Rejections, f.fallbackAt, f.random = 0, 0, 0, time.Time{}, random()
 }
 
 // stored implements fetcher.
@@ -72,18 +72,18 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 	switch {
 	case shared.Lease == nil || shared.Lease.Failure != nil && shared.Lease.FencingToken == f.overruled || !f.mustWait(*shared.Lease, known, now):
 	case f.seen.Failure != nil: // the pause of all
-		return attempt{ended: now, fromPeer: true, next: f.seenUntil.Add(jitter(headStart)), failure: f.seen.Failure, failures: f.seen.Failures}, true
+		return attempt{ended: now, fromPeer: true, next: f.seenUntil(known).Add(jitter(headStart)), failure: f.seen.Failure, failures: f.seen.Failures, rejections: f.seen.Rejections}, true
 	default: // the token may come at any time, and the notification may be lost
-		return attempt{ended: now, fromPeer: true, next: earlier(f.seenUntil.Add(jitter(maxJitter)), now.Add(pollPause()))}, true
+		return attempt{ended: now, fromPeer: true, next: earlier(f.seenUntil(known).Add(jitter(maxJitter)), now.Add(pollPause()))}, true
 	}
 	// If this broker dies, there is time for others.
-	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Remaining: leaveTime(maxLease, known, now)}
+	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Rejections: f.seen.Rejections, Remaining: leaveTime(maxLease, known, now)}
 	acquired, err := f.entry.Acquire(brief, lease)
 	// After an error, this broker may have the lease, and while it has no token, others may have none either and wait for its own.
 	if f.failed(err) && known.serves(now) || err == nil && !acquired {
 		return f.fallBack(ctx, known, began, raceWait)
 	}
-	f.seen, f.seenUntil = lease, now.Add(lease.Remaining)
+	f.seen, f.seenAt = lease, now
 	return f.lead(ctx, known)
 }
 
@@ -112,12 +112,17 @@ func (f *sharedFetcher) mustWait(lease Lease, known *token, now time.Time) bool 
 			f.unresolved = 0
 		}
 		lease.Failures = max(lease.Failures, f.seen.Failures)
-		f.seen, f.seenUntil = lease, now.Add(leaseWait(lease, known, now))
+		f.seen, f.seenAt = lease, now
 		if f.unresolved <= maxUnresolved {
 			f.fallbackAt = time.Time{}
 		}
 	}
-	return lease.FencingToken == f.seen.FencingToken && now.Before(f.seenUntil) && f.unresolved <= maxUnresolved
+	return lease.FencingToken == f.seen.FencingToken && now.Before(f.seenUntil(known)) && f.unresolved <= maxUnresolved
+}
+
+// seenUntil returns how long this broker waits for the newest lease.
+func (f *sharedFetcher) seenUntil(known *token) time.Time {
+	return f.seenAt.Add(leaseWait(f.seen, known, f.seenAt))
 }
 
 // lead fetches with the lease. An attempt that outlasts it counts as failed, so that others may try, but goes on. Once one of those
@@ -156,7 +161,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 		f.failed(f.entry.Release(release, Lease{}))
 	case result.failure != nil:
 		result.next = f.pause(release, known, result)
-		result.failures = f.seen.Failures
+		result.failures, result.rejections = f.seen.Failures, f.seen.Rejections
 	default:
 		f.succeeded()
 		result.token.fence, result.token.leads = f.seen.FencingToken, true
@@ -169,12 +174,14 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 // pause lets the lease expire before the end of the pause that a failure causes, which it returns: so the others try first, and if
 // there are none, this broker tries as soon as without a store.
 func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt) time.Time {
-	remaining := cmp.Or(known, &token{issued: f.began}).remaining(result.ended)
 	f.seen.Failure, f.seen.Failures = result.failure, f.seen.Failures+1
-	f.seen.Remaining = sharedPause(result.failure, f.seen.Failures, remaining, random()) - headStart
-	f.seenUntil, f.unresolved = result.ended.Add(f.seen.Remaining), 0
+	if f.seen.Rejections++; !isRejection(result.failure) {
+		f.seen.Rejections = 0
+	}
+	pause := sharedPause(f.seen, cmp.Or(known, &token{issued: f.began}), result.ended, random())
+	f.seen.Remaining, f.seenAt, f.unresolved = max(0, pause-headStart), result.ended, 0
 	f.failed(f.entry.Release(ctx, f.seen))
-	return f.seenUntil.Add(headStart)
+	return result.ended.Add(pause)
 }
 
 // fallBack fetches without the lease, because the store is of no use. All brokers find that out at about the same time, so each

@@ -43,7 +43,7 @@ func TestFallbackTime(t *testing.T) {
 	issued := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	fresh := func(lifetime time.Duration) *token { return &token{issued: issued, lifetime: lifetime} }
 	refused := fresh(300 * time.Second)
-	refused.refused.Store(true)
+	refused.refuse(issued)
 	for _, tc := range []struct {
 		name                 string
 		known                *token
@@ -77,23 +77,33 @@ func TestFallbackTime(t *testing.T) {
 // The pause of a fleet is that of one broker whose requests need a token. Its lease ends headStart before.
 func TestSharedPause(t *testing.T) {
 	limited := &RefreshError{Outcome: OutcomeUnavailable, Status: 429, RetryAfter: 10 * time.Second}
+	outage, rejection := &RefreshError{Status: 503}, &RefreshError{Outcome: OutcomeRejected, Status: 401}
+	now := time.Now()
 	for _, tc := range []struct {
-		name      string
-		failure   *RefreshError
-		failures  int
-		remaining time.Duration
-		want      time.Duration
+		name         string
+		failed       Lease
+		remaining    time.Duration
+		refusedSince time.Duration // 0: the API does not refuse the token
+		want         time.Duration
 	}{
-		{"the token lives long", &RefreshError{Status: 503}, 4, 200 * time.Second, 15985 * time.Millisecond},
-		{"the token ends soon", &RefreshError{Status: 503}, 4, 16 * time.Second, 2 * time.Second},
-		{"in its last seconds", &RefreshError{Status: 503}, 4, 3 * time.Second, time.Second},
-		{"without a token", &RefreshError{Status: 503}, 4, -time.Second, 2 * time.Second},
-		{"in a long outage", &RefreshError{Status: 503}, 9, -time.Minute, 5 * time.Second},
-		{"no broker tries before Retry-After", limited, 1, 200 * time.Second, 10*time.Second + headStart},
-		{"at most half a minute", &RefreshError{Outcome: OutcomeRejected, Status: 401}, 9, -time.Minute, 30 * time.Second},
+		{"the token lives long", Lease{Failure: outage, Failures: 4}, 200 * time.Second, 0, 15985 * time.Millisecond},
+		{"the token ends soon", Lease{Failure: outage, Failures: 4}, 16 * time.Second, 0, 2 * time.Second},
+		{"in its last seconds", Lease{Failure: outage, Failures: 4}, 3 * time.Second, 0, time.Second},
+		{"without a token", Lease{Failure: outage, Failures: 4}, -time.Second, 0, 2 * time.Second},
+		{"in a long outage", Lease{Failure: outage, Failures: 9}, -time.Minute, 0, 5 * time.Second},
+		{"with a refused token", Lease{Failure: outage, Failures: 9}, 200 * time.Second, time.Second, 2 * time.Second},
+		{"with one that has been refused for long", Lease{Failure: outage, Failures: 9}, 200 * time.Second, time.Minute, 5 * time.Second},
+		{"with a refused token that ends soon", Lease{Failure: outage, Failures: 9}, 3 * time.Second, time.Minute, time.Second},
+		{"no broker tries before Retry-After", Lease{Failure: limited, Failures: 1}, 200 * time.Second, 0, 10*time.Second + headStart},
+		{"one rejection after many failures", Lease{Failure: rejection, Failures: 9, Rejections: 1}, -time.Minute, 0, time.Second + headStart},
+		{"at most half a minute", Lease{Failure: rejection, Failures: 9, Rejections: 9}, -time.Minute, 0, 30*time.Second + headStart},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := sharedPause(tc.failure, tc.failures, tc.remaining, almostOne); (got - tc.want).Abs() > time.Microsecond {
+			known := &token{issued: now.Add(tc.remaining - 300*time.Second), lifetime: 300 * time.Second}
+			if tc.refusedSince > 0 {
+				known.refuse(now.Add(-tc.refusedSince))
+			}
+			if got := sharedPause(tc.failed, known, now, almostOne); (got - tc.want).Abs() > 10*time.Millisecond {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
@@ -107,6 +117,8 @@ func TestLeaseWait(t *testing.T) {
 		return &token{issued: now.Add(remaining - 300*time.Second), lifetime: 300 * time.Second}
 	}
 	failed := &RefreshError{Status: 503}
+	refused := ends(200 * time.Second)
+	refused.refuse(now.Add(-time.Second))
 	for _, tc := range []struct {
 		name  string
 		lease Lease
@@ -118,6 +130,7 @@ func TestLeaseWait(t *testing.T) {
 		{"a long pause", Lease{Remaining: time.Hour, Failure: failed}, nil, 30 * time.Second},
 		{"while a token serves", Lease{Remaining: time.Hour}, ends(20 * time.Second), 5 * time.Second},
 		{"a pause while a token serves", Lease{Remaining: time.Hour, Failure: failed}, ends(20 * time.Second), 5 * time.Second},
+		{"a pause while the API refuses the token", Lease{Remaining: time.Hour, Failure: failed, Failures: 9}, refused, 2 * time.Second},
 		{"after the token", Lease{Remaining: time.Hour}, ends(-time.Second), 15 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -157,7 +157,7 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 			return current.token.authorization, nil
 		case current.token.has(old) && current.token.isNew(now) && current.previousUsable(now):
 			return current.previous.authorization, nil
-		case current.stopped, current.failure != nil, current.token.has(old) && !current.token.refused.Load():
+		case current.stopped, current.failure != nil, current.token.has(old) && !current.token.isRefused():
 			return "", current.noToken(ctx)
 		}
 		select {
@@ -181,31 +181,38 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 // learns of a token, or of its signing key, later than the broker.
 func (s *Source) Invalidate(authorization string) bool {
 	current, now := s.state.Load(), time.Now()
+	last := current.token
+	previousInUse := current.previous != nil && current.usable(now) == current.previous
 	switch {
-	case current.token == nil:
+	case last == nil:
 		return false
-	case !current.token.has(authorization): // it has been replaced since it was sent
-		if current.previous.has(authorization) {
-			current.previous.refused.Store(true)
+	case !last.has(authorization): // it has been replaced since it was sent
+		if current.previous.has(authorization) && !previousInUse { // or else Accepted decides
+			current.previous.refuse(now)
 		}
 		return true
-	case current.token.isNew(now) && current.previousUsable(now):
+	case last.isNew(now) && current.previousUsable(now):
 		return true
-	case current.failure != nil, current.stopped, current.token.isNew(now):
+	case current.stopped, last.isNew(now), previousInUse:
 		return false
-	case current.token.refused.CompareAndSwap(false, true):
-		s.invalidations.Add(1)
-		signal(s.wake)
 	}
-	return true
+	if last.refuse(now) {
+		s.invalidations.Add(1)
+	}
+	s.unserved.Store(true)
+	signal(s.wake)
+	return current.failure == nil
 }
 
 // Accepted records that the API has accepted the token with this header value, which WaitNewer returned. If it is the
-// previous token, all requests use it until the newer one is ten seconds old.
+// previous token, all requests use it until the newer one is ten seconds old. If it is the newer one, all use that.
 func (s *Source) Accepted(authorization string) {
 	current := s.state.Load()
-	if current.previous.has(authorization) && current.token.isNew(time.Now()) {
-		current.token.heldBack.Store(int64(minTokenAge))
+	switch last := current.token; {
+	case last.has(authorization):
+		last.heldBack.Store(0)
+	case current.previous.has(authorization) && last.isNew(time.Now()):
+		last.heldBack.Store(int64(minTokenAge))
 	}
 }
 

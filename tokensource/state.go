@@ -58,7 +58,7 @@ func (s *state) usable(now time.Time) *token {
 
 // previousUsable reports whether the previous token can be used in place of the current one.
 func (s *state) previousUsable(now time.Time) bool {
-	return s.previous.valid(now) && !s.previous.refused.Load()
+	return s.previous.valid(now) && !s.previous.isRefused()
 }
 
 // limitKnown shortens the lifetime of a token that the login server has sent before, from a cache: it ends when it was

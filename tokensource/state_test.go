@@ -23,7 +23,9 @@ func TestKeepsBetterTokenThanPreviousOne(t *testing.T) {
 			return &token{authorization: name, issued: now, received: now, lifetime: remaining}
 		}
 		s := &state{token: held("current", tc.current), previous: held("previous", tc.previous)}
-		s.token.refused.Store(tc.refused)
+		if tc.refused {
+			s.token.refuse(now)
+		}
 		fresh := held("previous", time.Hour)
 		s.limitKnown(fresh)
 		fresh.refreshAt = now.Add(fresh.lifetime * 8 / 10)

@@ -52,8 +52,8 @@ type SharedToken struct {
 
 // Lease is a broker's right to fetch the token for all, or, after a failure, the pause of all brokers.
 type Lease struct {
-	FencingToken int64
-	Failure      *RefreshError // why its holder got no token; nil while it is fetching
-	Failures     int           // in a row, of all brokers, as far as its holder has seen them
-	Remaining    time.Duration
+	FencingToken         int64
+	Failure              *RefreshError // why its holder got no token; nil while it is fetching
+	Failures, Rejections int           // in a row, of all brokers, as far as its holder has seen them
+	Remaining            time.Duration
 }

@@ -136,3 +136,34 @@ func TestFirst401AfterSuspendReplacesToken(t *testing.T) {
 		}
 	})
 }
+
+// If the login server is away after a suspend, the refused token does not count as valid.
+func TestRefusedTokenIsReplacedSoonAfterSuspend(t *testing.T) {
+	for _, lasts := range []time.Duration{10 * time.Second, 25 * time.Second, 5 * time.Minute} {
+		for range 10 {
+			synctest.Test(t, func(t *testing.T) {
+				var healed atomic.Bool
+				source, _, sent := jumped(t, func() string {
+					if healed.Load() {
+						return `{"access_token":"new","expires_in":3600}`
+					}
+					return "<html>"
+				})
+				time.AfterFunc(lasts, func() { healed.Store(true) })
+				for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+					if value, _ := source.Current(); value != sent {
+						break
+					}
+					source.Invalidate(sent) // as each request does that gets 401
+					limit := 2500 * time.Millisecond
+					if lasts > longOutage {
+						limit = 5500 * time.Millisecond
+					}
+					if took := time.Since(began) - lasts; took > limit {
+						t.Fatalf("the refused token is sent %v after the outage, want at most %v", took, limit)
+					}
+				}
+			})
+		}
+	}
+}

@@ -6,7 +6,7 @@ import (
 )
 
 // token is an access token (RFC 6749 section 1.4) and its lifetime. Once published, it is immutable except for heldBack and
-// refused.
+// refusedAt.
 type token struct {
 	// authorization is the complete value of the Authorization header (RFC 6750 section 2.1), built once and not for each
 	// request.
@@ -22,8 +22,9 @@ type token struct {
 	// heldBack is how long after received, as a time.Duration, the previous token is used instead, because the API does
 	// not accept this one yet: its nbf claim says so, or the API does not know it everywhere.
 	heldBack atomic.Int64
-	// refused means that the API refused it before its expiry, so that another is fetched at once; see Source.Invalidate.
-	refused atomic.Bool
+	// refusedAt is when the API refused it before its expiry, so that another is fetched at once; nil: it did not. See
+	// Source.Invalidate.
+	refusedAt atomic.Pointer[time.Time]
 	// fence is the fencing token of a shared token (see SharedToken); 0: it is not shared.
 	fence int64
 	// leads means that this broker fetched it with the lease.
@@ -44,8 +45,14 @@ func (t *token) valid(now time.Time) bool {
 // does not serve, but is valid: either the clock has been set, and the token is as good as before; or the machine was
 // suspended, and the first 401 replaces it.
 func (t *token) serves(now time.Time) bool {
-	return t.valid(now) && !t.refused.Load() && !t.expiredByWallClock(now)
+	return t.valid(now) && !t.isRefused() && !t.expiredByWallClock(now)
 }
+
+// isRefused reports whether the API has refused the token. A nil token is not refused.
+func (t *token) isRefused() bool { return t != nil && t.refusedAt.Load() != nil }
+
+// refuse records that the API refuses the token. It reports false if that is known.
+func (t *token) refuse(now time.Time) bool { return t.refusedAt.CompareAndSwap(nil, &now) }
 
 func (t *token) expiredByWallClock(now time.Time) bool {
 	return !t.wallExpiry.IsZero() && !now.Round(0).Before(t.wallExpiry)
@@ -67,6 +74,15 @@ func (t *token) isNew(now time.Time) bool {
 // remaining returns how long the token is still valid: zero or negative once it has expired.
 func (t *token) remaining(now time.Time) time.Duration {
 	return t.lifetime - now.Sub(t.issued)
+}
+
+// left returns what counts for the schedule: what remains until the token expires or, if that was earlier, the API refused it. It
+// is negative afterwards.
+func (t *token) left(now time.Time) time.Duration {
+	if refusedAt := t.refusedAt.Load(); refusedAt != nil {
+		return min(refusedAt.Sub(now), t.remaining(now))
+	}
+	return t.remaining(now)
 }
 
 // expires returns the wall clock time of expiry.

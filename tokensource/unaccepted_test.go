@@ -58,8 +58,10 @@ func TestRefusedPreviousTokenIsNotUsed(t *testing.T) {
 	for name, refuse := range map[string]func(r *rig, previous, fresh string){
 		"before the refresh, which it caused": nil,
 		"by a slower request":                 func(r *rig, previous, _ string) { r.Invalidate(previous) },
-		"after it had been accepted": func(r *rig, previous, _ string) {
+		"after it had been accepted, unlike the new one": func(r *rig, previous, fresh string) {
 			r.Accepted(previous)
+			r.Invalidate(previous)
+			r.Accepted(fresh)
 			r.Invalidate(previous)
 		},
 	} {
@@ -103,6 +105,31 @@ func (j *jwts) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
+// newJWTSource returns a running source and the first token of its login server.
+func newJWTSource(t *testing.T, login *jwts) (source *tokensource.Source, first string) {
+	t.Helper()
+	source, err := tokensource.New(tokensource.Config{Credentials: fixed("id", "secret"), Endpoint: tokensource.TokenEndpoint{URL: "http://login.example/", Transport: login}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		source.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	synctest.Wait()
+	first, ok := source.Current()
+	if !ok {
+		t.Fatal("the first token is not used before its nbf, although there is no other")
+	}
+	return source, first
+}
+
 func TestTokenIsUsedFromItsNotBefore(t *testing.T) {
 	for name, tc := range map[string]struct {
 		notBefore, lifetime int
@@ -115,18 +142,7 @@ func TestTokenIsUsedFromItsNotBefore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				login := &jwts{lifetime: tc.lifetime, notBefore: tc.notBefore}
-				source, err := tokensource.New(tokensource.Config{Credentials: fixed("id", "secret"), Endpoint: tokensource.TokenEndpoint{URL: "http://login.example/", Transport: login}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				go source.Run(ctx)
-				synctest.Wait()
-				first, ok := source.Current()
-				if !ok {
-					t.Fatal("the first token is not used before its nbf, although there is no other")
-				}
+				source, first := newJWTSource(t, login)
 				var refreshed time.Time
 				for refreshed.IsZero() || time.Since(refreshed) < time.Minute {
 					if refreshed.IsZero() && login.issued.Load() == 2 {
@@ -145,4 +161,53 @@ func TestTokenIsUsedFromItsNotBefore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The API answers a request for which the client has no rights with 401, whatever the token. That says nothing about the tokens.
+func TestMissingRightsDoNotEndNotBefore(t *testing.T) {
+	for _, notBefore := range []int{8, 30} {
+		synctest.Test(t, func(t *testing.T) {
+			login := &jwts{lifetime: 300, notBefore: notBefore}
+			source, first := newJWTSource(t, login)
+			for login.issued.Load() < 2 {
+				time.Sleep(100 * time.Millisecond)
+			}
+			for refreshed := time.Now(); time.Since(refreshed) < time.Duration(notBefore-1)*time.Second; time.Sleep(100 * time.Millisecond) {
+				sent, _ := source.Current()
+				if sent != first {
+					t.Fatalf("Current = %q %v after the refresh, want the previous token, whose successor is not valid before %d s", sent, time.Since(refreshed), notBefore)
+				}
+				if source.Invalidate(sent) { // as a request does that gets 401 for each token
+					if next, err := source.WaitNewer(t.Context(), sent); err == nil {
+						source.Invalidate(next)
+					}
+				}
+			}
+			if n := login.issued.Load(); n != 2 {
+				t.Errorf("got %d token requests, want 2", n)
+			}
+		})
+	}
+}
+
+// If the previous token is revoked, the new one is used as soon as the API has accepted it.
+func TestAcceptedTokenIsUsedBeforeItsNotBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		login := &jwts{lifetime: 300, notBefore: 60}
+		source, first := newJWTSource(t, login)
+		for login.issued.Load() < 2 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if !source.Invalidate(first) {
+			t.Fatal("Invalidate = false for the previous token, want true")
+		}
+		next, err := source.WaitNewer(t.Context(), first)
+		if err != nil || next == first {
+			t.Fatalf("WaitNewer = %q, %v, want the new token", next, err)
+		}
+		source.Accepted(next)
+		if got, _ := source.Current(); got != next {
+			t.Errorf("Current = %q, want the accepted token %q", got, next)
+		}
+	})
 }
