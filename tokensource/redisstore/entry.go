@@ -31,8 +31,13 @@ func loadScript(name string) *redis.Script {
 
 var getScript, swapScript, putScript = loadScript("get.lua"), loadScript("swap.lua"), loadScript("put.lua")
 
-// maxLeaseAge is more than the longest pause and the difference of two clocks. An older lease was put back by an attacker.
-const maxLeaseAge = time.Minute
+// A lease that is older than maxLeaseAge, by the store's clock, was put back by an attacker: it is more than an attempt and the
+// longest pause take. An attacker may set that clock, so this broker's must not differ by more than maxClockDifference from that of
+// the broker with the lease.
+const (
+	maxLeaseAge        = 2 * time.Minute
+	maxClockDifference = 5 * time.Minute
+)
 
 // entry implements tokensource.Entry.
 type entry struct {
@@ -63,7 +68,7 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 			AccessToken: tokensource.NewSecret(r.AccessToken), FencingToken: r.FencingToken, Issued: r.Issued, Lifetime: r.Lifetime, NotBefore: r.NotBefore, Remaining: remaining,
 		}
 	}
-	if r, ok := e.open(e.leaseKey, e.seen); ok && now.Sub(r.Issued).Abs() < maxLeaseAge {
+	if r, ok := e.open(e.leaseKey, e.seen); ok && shared.FencingToken-r.FencingToken < maxLeaseAge.Microseconds() && now.Sub(r.Issued).Abs() < maxClockDifference {
 		r.Remaining = time.Duration(parseNumber(reply[5])) * time.Millisecond
 		shared.Lease = &r.Lease
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -77,7 +78,8 @@ func (c cannedClient) EvalSha(context.Context, string, []string, ...any) *redis.
 	return redis.NewCmdResult(c.reply, nil)
 }
 
-// An attacker who can write to the store may have kept an old lease, and put it back.
+// An attacker who can write to the store may have kept an old lease, and put it back. A broker whose clock is wrong by a minute is
+// no attacker.
 func TestIgnoresOldLease(t *testing.T) {
 	s := New(Options{}, nil)
 	_ = s.client.Close()
@@ -85,13 +87,28 @@ func TestIgnoresOldLease(t *testing.T) {
 	if !ok {
 		t.Fatal("Entry does not return an *entry")
 	}
-	for age, want := range map[time.Duration]bool{
-		0: true, 59 * time.Second: true, -59 * time.Second: true, 61 * time.Second: false, -61 * time.Second: false, 24 * time.Hour: false,
+	const fence = 1_800_000_000_000_000 // the store's clock, in microseconds
+	for _, tc := range []struct {
+		age, ahead time.Duration // by the store's clock; how far the clock of the broker with the lease is ahead
+		want       bool
+	}{
+		{0, 0, true},
+		{time.Minute, 0, true},
+		{119 * time.Second, 0, true},
+		{121 * time.Second, 0, false},
+		{24 * time.Hour, 0, false},
+		{-time.Hour, 0, true}, // the store's clock was set back
+		{0, time.Minute, true},
+		{0, -time.Minute, true},
+		{0, 4 * time.Minute, true},
+		{0, -4 * time.Minute, true},
+		{0, 6 * time.Minute, false},
+		{0, -6 * time.Minute, false},
 	} {
-		lease := e.seal(e.leaseKey, record{Lease: tokensource.Lease{FencingToken: 5}, Issued: time.Now().Add(-age)})
-		s.client = cannedClient{reply: []any{"100", "0", "", "-2", lease, "10000"}}
-		if shared, err := e.Get(t.Context()); err != nil || (shared.Lease != nil) != want {
-			t.Errorf("after %v: got %+v and %v, want a lease: %t", age, shared.Lease, err, want)
+		lease := e.seal(e.leaseKey, record{Lease: tokensource.Lease{FencingToken: fence - tc.age.Microseconds()}, Issued: time.Now().Add(tc.ahead)})
+		s.client = cannedClient{reply: []any{strconv.Itoa(fence), "0", "", "-2", lease, "10000"}}
+		if shared, err := e.Get(t.Context()); err != nil || (shared.Lease != nil) != tc.want {
+			t.Errorf("after %v, %v ahead: got %+v and %v, want a lease: %t", tc.age, tc.ahead, shared.Lease, err, tc.want)
 		}
 	}
 }
