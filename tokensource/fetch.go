@@ -8,8 +8,8 @@ import (
 
 // fetcher obtains tokens with one pair of credentials.
 type fetcher interface {
-	// fetch makes an attempt to replace the known token, which may be nil. It reports false if ctx is done before the
-	// attempt ends; that counts as no failure.
+	// fetch makes an attempt to replace the known token. It reports false if ctx is done before the attempt ends; that counts
+	// as no failure.
 	fetch(ctx context.Context, known *token) (attempt, bool)
 	// stored returns a token that replaces the known one, if another broker has stored one. It sends no token request.
 	stored(ctx context.Context, known *token) (attempt, bool)
@@ -31,7 +31,6 @@ type attempt struct {
 	// shared.
 	next                 time.Time
 	failures, rejections int
-	share                func() // stores the token for other brokers, once it is published here; nil: there is nothing to store
 }
 
 func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }
@@ -39,8 +38,12 @@ func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }
 // pairFetcher is a fetcher and its pair. The zero value has no pair.
 type pairFetcher struct {
 	fetcher
-	pair Credentials
+	pair   Credentials
+	opened time.Time
 }
+
+// noToken stands for the token that there is none of yet: it has ended when the pair was first read.
+func (p pairFetcher) noToken() *token { return &token{issued: p.opened} }
 
 func (p pairFetcher) close() {
 	if p.fetcher != nil {
@@ -52,10 +55,10 @@ func (p pairFetcher) close() {
 func (s *Source) open(pair Credentials) pairFetcher {
 	login := loginFetcher{s, pair}
 	if s.config.Store == nil {
-		return pairFetcher{login, pair}
+		return pairFetcher{login, pair, time.Now()}
 	}
 	entry := s.config.Store.Entry(pair, s.config.Endpoint, func() { signal(s.notified) })
-	return pairFetcher{&sharedFetcher{source: s, login: login, entry: entry, began: time.Now(), random: random()}, pair}
+	return pairFetcher{&sharedFetcher{source: s, login: login, entry: entry, random: random()}, pair, time.Now()}
 }
 
 // maxSlotTime is how long an attempt counts for FetchSemaphore. While the login server hangs, attempts of other accounts must begin

@@ -10,9 +10,8 @@ type loop struct {
 	*Source
 	inUse     pairFetcher // with the pair in use; zero until there is one
 	candidate candidate
-	started   time.Time // when the pair in use was first read; before that, when the loop began
-	proven    bool      // whether the pair in use has yielded a token
-	failed    failures  // of the pair in use, since its last token
+	proven    bool     // whether the pair in use has yielded a token
+	failed    failures // of the pair in use, since its last token
 	// pauseIsShared means that all brokers that share the token pause after the last failure as long.
 	pauseIsShared bool
 
@@ -28,7 +27,7 @@ type loop struct {
 // Snapshot. Run must be called at most once.
 func (s *Source) Run(ctx context.Context) {
 	defer s.publish(func(next *state) { next.stopped = true })
-	l := &loop{Source: s, started: time.Now(), readAt: time.Now()}
+	l := &loop{Source: s, readAt: time.Now()}
 	defer func() {
 		l.inUse.close()
 		l.candidate.close()
@@ -97,7 +96,7 @@ func (l *loop) nextRefresh() time.Time {
 // refresh makes one attempt and publishes its result. A failure changes only the counters and the time of the next
 // attempt: the current token stays until it expires.
 func (l *loop) refresh(ctx context.Context) {
-	result, ok := l.obtain(ctx, l.inUse, l.state.Load().token)
+	result, ok := l.obtain(ctx, l.inUse, l.known())
 	switch {
 	case !ok:
 		return
@@ -121,7 +120,7 @@ func (l *loop) refresh(ctx context.Context) {
 // look takes a token that another broker has stored, after a notification.
 func (l *loop) look(ctx context.Context) {
 	l.lookAt, l.lookedAt = time.Time{}, time.Now()
-	if result, ok := l.inUse.stored(ctx, l.state.Load().token); ok {
+	if result, ok := l.inUse.stored(ctx, l.known()); ok {
 		l.record(result)
 	}
 }
@@ -158,7 +157,4 @@ func (l *loop) record(result attempt) {
 	event := published.event(l.config.Account, result.ended)
 	event.FromPeer, event.Duration = result.fromPeer, result.duration
 	l.config.OnRefresh(event)
-	if result.share != nil {
-		result.share()
-	}
 }

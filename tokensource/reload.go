@@ -96,7 +96,7 @@ func (l *loop) reloadCredentials(ctx context.Context) bool {
 		return false
 	case l.inUse.pair.isZero():
 		// The first pair replaces nothing, so it need not be tried first.
-		l.inUse, l.started = l.open(pair), time.Now()
+		l.inUse = l.open(pair)
 		l.publish(func(next *state) {
 			next.lastChange = time.Now()
 			next.failure, next.rejected, next.nextAttempt = nil, false, time.Time{}
@@ -150,7 +150,7 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 		l.candidate.close()
 		l.candidate = candidate{pairFetcher: l.open(pair), failures: failures{at: l.candidate.at}}
 	}
-	result, ok := l.obtain(ctx, l.candidate, nil)
+	result, ok := l.obtain(ctx, l.candidate, l.candidate.noToken())
 	switch {
 	case !ok:
 		return false
@@ -178,8 +178,8 @@ func (l *loop) candidateFailed(result attempt) {
 	c := &l.candidate
 	c.add(result.failure, result.ended)
 	known, needed := &token{issued: result.ended, lifetime: maxLifetime}, false
-	if current := l.state.Load(); current.rejected { // only the new pair can yield a token
-		known, needed = l.known(current), l.needed()
+	if l.state.Load().rejected { // only the new pair can yield a token
+		known, needed = l.known(), l.needed()
 	}
 	c.wait, c.rateLimit = c.pause(true, known, needed), 0
 	if !result.next.IsZero() {

@@ -56,22 +56,22 @@ func (l *loop) recordFailure(next *state, result attempt) {
 	if l.pauseIsShared {
 		l.failed.count, l.failed.rejections, next.nextAttempt = result.failures, result.rejections, result.next
 	} else {
-		next.nextAttempt = l.retryAt(next, l.needed())
+		next.nextAttempt = l.retryAt(l.needed())
 	}
 	next.failure, next.failedAt, next.failures = result.failure, result.ended, l.failed.count
 	next.rejected = l.failed.areRejections(!l.proven)
 }
 
 // retryAt returns when to try again after an attempt of this broker has failed.
-func (l *loop) retryAt(s *state, needed bool) time.Time {
-	return l.failed.at.Add(l.failed.pause(!l.proven, l.known(s), needed))
+func (l *loop) retryAt(needed bool) time.Time {
+	return l.failed.at.Add(l.failed.pause(!l.proven, l.known(), needed))
 }
 
 // needed reports whether requests need a token: they wait for one, or have failed for lack of one since the last call.
 func (l *loop) needed() bool { return l.unserved.Swap(false) || l.waiting.Load() > 0 }
 
-// known returns the token; without one, one that has ended when the loop began.
-func (l *loop) known(s *state) *token { return cmp.Or(s.token, &token{issued: l.started}) }
+// known returns the token, which may have expired.
+func (l *loop) known() *token { return cmp.Or(l.state.Load().token, l.inUse.noToken()) }
 
 // shortenPause shortens the pause after a failed attempt, because a request has begun to wait, or the API has refused the token. If
 // all brokers pause, the fetcher decides how long.
@@ -82,7 +82,7 @@ func (l *loop) shortenPause() {
 	case l.failed.count == 0, current.rejected:
 		return
 	case !l.pauseIsShared:
-		at = l.retryAt(current, true)
+		at = l.retryAt(true)
 	case current.token.isRefused() && current.token.refusedAt.Load().After(current.failedAt):
 		at = current.failedAt.Add(minBackoff)
 	default:

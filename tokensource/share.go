@@ -3,6 +3,7 @@ package tokensource
 import (
 	"cmp"
 	"context"
+	"sync"
 	"time"
 )
 
@@ -10,27 +11,32 @@ import (
 // the token for all and stores it. The others follow. After a failed attempt the lease is also the backoff: it expires at the
 // end of the leader's pause, and until then no broker sends a token request.
 type sharedFetcher struct {
-	source *Source // for its counters and tokens
-	login  fetcher
-	entry  Entry
-	began  time.Time
+	source  *Source // for its counters and tokens
+	login   fetcher
+	entry   Entry
+	storing sync.WaitGroup // of a token: the requests of this broker need not wait for the store
 	// seen is the newest lease, and seenAt when it was first seen. A lease is waited for once: afterwards an attacker has put it back.
 	// unresolved counts the leases in a row that ended with neither a token nor a failure.
 	seen       Lease
 	seenAt     time.Time
 	unresolved int
-	// overruled is the fencing token of a failed attempt whose pause does not count, because the credentials were written again.
-	overruled int64
 	// fallbackAt is when this broker fetches without the lease; zero if it need not. random spreads that time over the brokers,
 	// and stays the same until there is a token.
 	fallbackAt time.Time
 	random     float64
 }
 
-func (f *sharedFetcher) close() { f.entry.Close() }
+func (f *sharedFetcher) close() {
+	f.storing.Wait()
+	f.entry.Close()
+}
 
 // retryNow implements fetcher. An attempt of another broker, which may have the same reason, still counts.
-func (f *sharedFetcher) retryNow() { f.overruled = f.seen.FencingToken }
+func (f *sharedFetcher) retryNow() {
+	if f.seen.Failure != nil {
+		f.seen.Remaining = 0
+	}
+}
 
 // succeeded forgets what led to the token that there is now.
 func (f *sharedFetcher) succeeded() {
@@ -39,6 +45,7 @@ func (f *sharedFetcher) succeeded() {
 
 // stored implements fetcher.
 func (f *sharedFetcher) stored(ctx context.Context, known *token) (attempt, bool) {
+	f.storing.Wait()
 	shared, err := f.entry.Get(ctx)
 	f.failed(err)
 	return f.adopt(shared.Token, known)
@@ -55,6 +62,7 @@ func (f *sharedFetcher) failed(err error) bool {
 // fetch takes a token from the store, or fetches one for all brokers, or waits for the broker that does; or, if the store does not
 // work, fetches one for this broker.
 func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool) {
+	f.storing.Wait()
 	began := time.Now()
 	brief, cancel := context.WithTimeout(ctx, storeTimeout(known, began, f.random))
 	defer cancel()
@@ -69,12 +77,8 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 		return result, true
 	}
 	now := time.Now()
-	switch {
-	case shared.Lease == nil || shared.Lease.Failure != nil && shared.Lease.FencingToken == f.overruled || !f.mustWait(*shared.Lease, known, now):
-	case f.seen.Failure != nil: // the pause of all
-		return attempt{ended: now, fromPeer: true, next: f.seenUntil(known).Add(jitter(headStart)), failure: f.seen.Failure, failures: f.seen.Failures, rejections: f.seen.Rejections}, true
-	default: // the token may come at any time, and the notification may be lost
-		return attempt{ended: now, fromPeer: true, next: earlier(f.seenUntil(known).Add(jitter(maxJitter)), now.Add(pollPause()))}, true
+	if result, ok := f.follow(shared.Lease, known, now); ok {
+		return result, true
 	}
 	// If this broker dies, there is time for others.
 	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Rejections: f.seen.Rejections, Remaining: leaveTime(maxLease, known, now)}
@@ -103,26 +107,29 @@ func (f *sharedFetcher) adopt(shared *SharedToken, known *token) (attempt, bool)
 	return attempt{ended: now, fromPeer: true, token: fresh}, true
 }
 
-// mustWait reports whether another broker has the lease. It believes only leases that it has not waited for before, and only for a
-// quarter of what is left of the known token: how long a lease lasts is what the store says.
-func (f *sharedFetcher) mustWait(lease Lease, known *token, now time.Time) bool {
+// follow waits for the broker that has the lease, if there is one. It believes only leases that it has not waited for before, and
+// only for a quarter of what is left of the known token: how long a lease lasts is what the store says.
+func (f *sharedFetcher) follow(lease *Lease, known *token, now time.Time) (attempt, bool) {
+	if lease == nil {
+		return attempt{}, false
+	}
 	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
 		f.unresolved++
 		if lease.Failure != nil || lease.Failures > f.seen.Failures {
 			f.unresolved = 0
 		}
 		lease.Failures = max(lease.Failures, f.seen.Failures)
-		f.seen, f.seenAt = lease, now
+		f.seen, f.seenAt = *lease, now
 		if f.unresolved <= maxUnresolved {
 			f.fallbackAt = time.Time{}
 		}
 	}
-	return lease.FencingToken == f.seen.FencingToken && now.Before(f.seenUntil(known)) && f.unresolved <= maxUnresolved
-}
-
-// seenUntil returns how long this broker waits for the newest lease.
-func (f *sharedFetcher) seenUntil(known *token) time.Time {
-	return f.seenAt.Add(leaseWait(f.seen, known, f.seenAt))
+	until := f.seenAt.Add(leaseWait(f.seen, known, f.seenAt))
+	result := attempt{ended: now, fromPeer: true, next: until.Add(jitter(headStart)), failure: f.seen.Failure, failures: f.seen.Failures, rejections: f.seen.Rejections}
+	if f.seen.Failure == nil { // the token may come at any time, and the notification may be lost
+		result.next = earlier(until.Add(jitter(maxJitter)), now.Add(pollPause()))
+	}
+	return result, lease.FencingToken == f.seen.FencingToken && now.Before(until) && f.unresolved <= maxUnresolved
 }
 
 // lead fetches with the lease. An attempt that outlasts it counts as failed, so that others may try, but goes on. Once one of those
@@ -166,7 +173,8 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 		f.succeeded()
 		result.token.fence, result.token.leads = f.seen.FencingToken, true
 		result.token.refreshAt = leaderRefreshAt(result.token.issued, result.token.lifetime, random())
-		result.share = func() { f.failed(f.entry.Put(release, result.token.shared())) }
+		stored := result.token.shared()
+		f.storing.Go(func() { f.failed(f.entry.Put(release, stored)) })
 	}
 	return result, ok
 }
@@ -174,11 +182,11 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 // pause lets the lease expire before the end of the pause that a failure causes, which it returns: so the others try first, and if
 // there are none, this broker tries as soon as without a store.
 func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt) time.Time {
-	f.seen.Failure, f.seen.Failures = result.failure, f.seen.Failures+1
-	if f.seen.Rejections++; !isRejection(result.failure) {
+	f.seen.Failure, f.seen.Failures, f.seen.Rejections = result.failure, f.seen.Failures+1, f.seen.Rejections+1
+	if !isRejection(result.failure) {
 		f.seen.Rejections = 0
 	}
-	pause := sharedPause(f.seen, cmp.Or(known, &token{issued: f.began}), result.ended, random())
+	pause := sharedPause(f.seen, known, result.ended, random())
 	f.seen.Remaining, f.seenAt, f.unresolved = max(0, pause-headStart), result.ended, 0
 	f.failed(f.entry.Release(ctx, f.seen))
 	return result.ended.Add(pause)

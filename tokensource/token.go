@@ -91,13 +91,11 @@ func (t *token) expires() time.Time {
 }
 
 // isSupersededBy reports whether a token from the store may take its place: a newer one that lives longer, or the same one if the
-// login server has sent it again. A nil token is superseded by every valid one.
+// login server has sent it again.
 func (t *token) isSupersededBy(fresh *token, now time.Time) bool {
 	switch {
 	case fresh == nil, fresh.fence <= 0, fresh.remaining(now) <= minRefresh: // one that ends at once would have the store asked in a loop
 		return false
-	case t == nil:
-		return true
 	case t.has(fresh.authorization):
 		return fresh.fence > t.fence && now.Before(followerRefreshAt(fresh.issued, fresh.lifetime, 0))
 	}

@@ -66,11 +66,7 @@ func (s *Store) Run(ctx context.Context) {
 
 // listen calls onChange for the notifications of one connection, until that breaks.
 func (s *Store) listen(ctx context.Context) (err error) {
-	defer func() {
-		if recover() != nil { // some messages make go-redis panic
-			err = errInvalidReply
-		}
-	}()
+	defer recovered(&err)
 	pubsub := s.client.Subscribe(ctx, channel)
 	defer func() { _ = pubsub.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = pubsub.Close() })() // Receive ignores ctx
@@ -97,15 +93,21 @@ func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, ar
 	brief, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	defer func() {
-		if recover() != nil { // some replies make go-redis panic
-			err = s.record(errInvalidReply)
+		if errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, redis.ErrClosed) {
+			list, err = nil, context.Canceled // the broker is stopping, which is not the store's fault
+		} else {
+			err = s.record(err)
 		}
 	}()
-	list, err = script.Run(brief, s.client, keys, args...).StringSlice()
-	if errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, redis.ErrClosed) {
-		return nil, context.Canceled // the broker is stopping, which is not the store's fault
+	defer recovered(&err)
+	return script.Run(brief, s.client, keys, args...).StringSlice()
+}
+
+// recovered makes a panic an error: some replies make go-redis panic.
+func recovered(err *error) {
+	if recover() != nil {
+		*err = errInvalidReply
 	}
-	return list, s.record(err)
 }
 
 // SelfTest makes each kind of request to the store once, with an entry that no broker uses, and closes the connections. The
