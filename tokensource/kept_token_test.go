@@ -56,8 +56,8 @@ func (e *replayingEntry) Get(ctx context.Context) (tokensource.Shared, error) {
 	if time.Now().Before(e.store.from) {
 		return shared, err
 	}
-	if shared.Token = nil; e.store.last != 0 {
-		shared.Lease = &tokensource.Lease{FencingToken: e.store.last, Remaining: 15 * time.Second}
+	if shared.Token = (tokensource.SharedToken{}); e.store.last != 0 {
+		shared.Lease = tokensource.Lease{FencingToken: e.store.last, Remaining: 15 * time.Second}
 	}
 	return shared, err
 }

@@ -168,12 +168,12 @@ func (e *memoryEntry) Get(ctx context.Context) (tokensource.Shared, error) {
 	if left := e.expires.Sub(now); left > 0 {
 		stored := e.token
 		stored.Remaining = min(stored.Lifetime, stored.Issued.Add(stored.Lifetime).Sub(now.Add(e.ahead)), left)
-		shared.Token = &stored
+		shared.Token = stored
 	}
 	if e.lease != (tokensource.Lease{}) {
 		lease := e.lease
 		lease.Remaining = e.leaseEnd.Sub(now)
-		shared.Lease = &lease
+		shared.Lease = lease
 	}
 	e.falsify(fault, &shared)
 	return shared, nil
@@ -191,34 +191,34 @@ func (e *memoryEntry) falsify(fault storeFault, shared *tokensource.Shared) {
 	switch fault {
 	case oddToken:
 		forged.AccessToken = tokensource.NewSecret("a\r\nb")
-		shared.Token = &forged
+		shared.Token = forged
 	case longToken:
 		forged.Remaining += time.Second
-		shared.Token = &forged
+		shared.Token = forged
 	case noFence:
 		forged.FencingToken = 0
-		shared.Token = &forged
+		shared.Token = forged
 	case expiredToken:
 		forged.Remaining = 0
-		shared.Token = &forged
+		shared.Token = forged
 	case expiringToken:
 		forged.Remaining = time.Nanosecond
-		shared.Token = &forged
+		shared.Token = forged
 	case oldToken:
-		if shared.Token != nil {
+		if shared.Token.FencingToken != 0 {
 			shared.Token.FencingToken = e.fence
 		}
 	case heldForEver:
-		shared.Lease = nil
+		shared.Lease = tokensource.Lease{}
 	case oldLease:
-		shared.Lease = &tokensource.Lease{FencingToken: 1, Remaining: time.Hour}
+		shared.Lease = tokensource.Lease{FencingToken: 1, Remaining: time.Hour}
 	case oldFailure:
-		shared.Lease = &failed
+		shared.Lease = failed
 	case expiredFailure:
 		failed.Remaining = 0
-		shared.Lease = &failed
+		shared.Lease = failed
 	case manyLeases:
-		shared.Lease = &tokensource.Lease{FencingToken: e.fence, Remaining: time.Hour}
+		shared.Lease = tokensource.Lease{FencingToken: e.fence, Remaining: time.Hour}
 	}
 }
 

@@ -92,7 +92,7 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 }
 
 // adopt takes a token that another broker has fetched, if it may take the known one's place.
-func (f *sharedFetcher) adopt(shared *SharedToken, known *token) (attempt, bool) {
+func (f *sharedFetcher) adopt(shared SharedToken, known *token) (attempt, bool) {
 	now := time.Now()
 	fresh := shared.token(now)
 	if fresh != nil {
@@ -109,17 +109,14 @@ func (f *sharedFetcher) adopt(shared *SharedToken, known *token) (attempt, bool)
 
 // follow waits for the broker that has the lease, if there is one. It believes only leases that it has not waited for before, and
 // only for a quarter of what is left of the known token: how long a lease lasts is what the store says.
-func (f *sharedFetcher) follow(lease *Lease, known *token, now time.Time) (attempt, bool) {
-	if lease == nil {
-		return attempt{}, false
-	}
+func (f *sharedFetcher) follow(lease Lease, known *token, now time.Time) (attempt, bool) {
 	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
 		f.unresolved++
 		if lease.Failure != nil || lease.Failures > f.seen.Failures {
 			f.unresolved = 0
 		}
 		lease.Failures = max(lease.Failures, f.seen.Failures)
-		f.seen, f.seenAt = *lease, now
+		f.seen, f.seenAt = lease, now
 		if f.unresolved <= maxUnresolved {
 			f.fallbackAt = time.Time{}
 		}
@@ -155,8 +152,8 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 		case <-peers:
 			shared, err := f.entry.Get(ctx)
 			f.failed(err)
-			f.source.peerFetches.Store(shared.Lease != nil && shared.Lease.FencingToken > f.seen.FencingToken)
-			if shared.Token != nil && shared.Token.FencingToken > f.seen.FencingToken {
+			f.source.peerFetches.Store(shared.Lease.FencingToken > f.seen.FencingToken)
+			if shared.Token.FencingToken > f.seen.FencingToken {
 				cancel()
 			}
 		}

@@ -35,9 +35,9 @@ type Entry interface {
 // Shared is the content of an entry. Only holders of the client secret can create its parts, but an attacker who writes to the
 // store can put back older ones.
 type Shared struct {
-	Token        *SharedToken // nil: none that is valid
-	Lease        *Lease       // nil: none that is valid
-	FencingToken int64        // from the store's clock: greater than that of the token, and of each earlier lease
+	Token        SharedToken // zero: none that is valid
+	Lease        Lease       // zero: none that is valid
+	FencingToken int64       // from the store's clock: greater than that of the token, and of each earlier lease
 }
 
 // SharedToken is a token in the store.

@@ -111,8 +111,8 @@ func (t *token) shared() SharedToken {
 
 // token returns a token of the store as a broker uses it; nil without one, or if it is not well-formed, because it goes into
 // requests unchanged.
-func (s *SharedToken) token(now time.Time) *token {
-	if s == nil || !isB64Token(s.AccessToken.Reveal()) || s.Remaining > s.Lifetime || s.Lifetime > maxLifetime {
+func (s SharedToken) token(now time.Time) *token {
+	if !isB64Token(s.AccessToken.Reveal()) || s.Remaining > s.Lifetime || s.Lifetime > maxLifetime {
 		return nil
 	}
 	issued := now.Add(s.Remaining - s.Lifetime)

@@ -52,7 +52,7 @@ func ParseURL(text string) (Options, error) {
 		Addrs: []string{parsed.Addr}, Username: parsed.Username, Password: parsed.Password, DB: parsed.DB,
 		Dialer: dialer(u.Scheme), DialTimeout: opTimeout, ReadTimeout: opTimeout, WriteTimeout: opTimeout, ContextTimeoutEnabled: true,
 		Protocol: 2, DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		DialerRetries: 1, // health decides when to retry
+		DialerRetries: 1, // ready decides when to retry
 		// The retry is for a connection that the server closed while it was idle; with one of those, it finds no second one.
 		MaxRetries: 1, MaxIdleConns: 1, ConnMaxIdleTime: 30 * time.Second,
 		PoolSize: 4, ReadBufferSize: 4 << 10, WriteBufferSize: 4 << 10, // for all accounts

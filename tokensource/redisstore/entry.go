@@ -5,13 +5,10 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
 	"embed"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"slices"
 	"strconv"
 	"time"
 
@@ -31,13 +28,9 @@ func loadScript(name string) *redis.Script {
 
 var getScript, swapScript, putScript = loadScript("get.lua"), loadScript("swap.lua"), loadScript("put.lua")
 
-// A lease that is older than maxLeaseAge, by the store's clock, was put back by an attacker: it is more than an attempt and the
-// longest pause take. An attacker may set that clock, so this broker's must not differ by more than maxClockDifference from that of
-// the broker with the lease.
-const (
-	maxLeaseAge        = 2 * time.Minute
-	maxClockDifference = 5 * time.Minute
-)
+// A lease was put back by an attacker if it is older than maxLeaseAge, which is more than an attempt and the longest pause take. An
+// attacker may set the store's clock, so by those of the brokers it must not be older than maxClockDifference.
+const maxLeaseAge, maxClockDifference = 2 * time.Minute, 5 * time.Minute
 
 // entry implements tokensource.Entry.
 type entry struct {
@@ -53,10 +46,7 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 	if err := e.ready(); err != nil {
 		return tokensource.Shared{}, err
 	}
-	reply, err := e.run(ctx, getScript, []string{e.tokenKey, e.leaseKey})
-	if err == nil && len(reply) != 6 {
-		err = e.record(errInvalidReply)
-	}
+	reply, err := e.run(ctx, 6, getScript, []string{e.tokenKey, e.leaseKey})
 	if err != nil {
 		return tokensource.Shared{}, err
 	}
@@ -64,13 +54,13 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 	shared, now := tokensource.Shared{FencingToken: parseNumber(reply[0])}, time.Now()
 	if r, ok := e.open(e.tokenKey, reply[2]); ok && r.FencingToken == parseNumber(reply[1]) {
 		remaining := min(r.Lifetime, r.Issued.Add(r.Lifetime).Sub(now), time.Duration(parseNumber(reply[3]))*time.Millisecond)
-		shared.Token = &tokensource.SharedToken{
+		shared.Token = tokensource.SharedToken{
 			AccessToken: tokensource.NewSecret(r.AccessToken), FencingToken: r.FencingToken, Issued: r.Issued, Lifetime: r.Lifetime, NotBefore: r.NotBefore, Remaining: remaining,
 		}
 	}
 	if r, ok := e.open(e.leaseKey, e.seen); ok && shared.FencingToken-r.FencingToken < maxLeaseAge.Microseconds() && now.Sub(r.Issued).Abs() < maxClockDifference {
 		r.Remaining = time.Duration(parseNumber(reply[5])) * time.Millisecond
-		shared.Lease = &r.Lease
+		shared.Lease = r.Lease
 	}
 	return shared, nil
 }
@@ -78,8 +68,8 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 // Acquire implements tokensource.Entry. It replaces the lease that Get has returned, valid or not.
 func (e *entry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
 	e.held = e.seal(e.leaseKey, record{Lease: lease, Issued: time.Now()})
-	reply, err := e.run(ctx, swapScript, []string{e.leaseKey}, e.seen, e.held, lease.Remaining.Milliseconds())
-	return slices.Equal(reply, []string{"1"}), err
+	reply, err := e.run(ctx, 1, swapScript, []string{e.leaseKey}, e.seen, e.held, lease.Remaining.Milliseconds())
+	return err == nil && reply[0] == "1", err
 }
 
 // Release implements tokensource.Entry.
@@ -94,7 +84,7 @@ func (e *entry) Put(ctx context.Context, token tokensource.SharedToken) error {
 	sealed := e.seal(e.tokenKey, record{Lease: tokensource.Lease{FencingToken: token.FencingToken}, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
 	// By the store's clock, the lifetime began at its fencing token, which was before the token was requested.
 	expires := token.FencingToken/1000 + token.Lifetime.Milliseconds()
-	_, err := e.run(ctx, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.held, channel, e.name)
+	_, err := e.run(ctx, 1, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.held, channel, e.name)
 	return err
 }
 
@@ -105,7 +95,7 @@ func parseNumber(text string) int64 {
 }
 
 // format is an input of every key: another format of the records has other names and keys.
-const format = "etrusted-broker token store 2"
+const format = "etrusted-broker token store 3"
 
 // record is a token or a lease as it is sealed. It contains the fencing token because an attacker who can write to the store
 // could otherwise present an old token, which was refused since, as the newest.
@@ -120,22 +110,18 @@ type record struct {
 // sealer encrypts records so that the store cannot read them. Its keys are derived from the client secret (HKDF, RFC 5869),
 // which all brokers that share a token have. It is safe for concurrent use.
 type sealer struct {
-	name string // of the pair in the store: an HMAC, which reveals nothing of the client ID
+	name string // of the pair in the store: a derived key, which reveals nothing of the client ID
 	aead cipher.AEAD
 }
 
 // newSealer returns the sealer of a pair at an endpoint. Tokens for other audiences or scopes have other names.
 func newSealer(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint) sealer {
-	derive := func(purpose string) []byte {
-		return must(hkdf.Key(sha256.New, []byte(pair.Secret.Reveal()), nil, format+" "+purpose, 32))
+	derive := func(purpose string, length int) []byte {
+		return must(hkdf.Key(sha256.New, []byte(pair.Secret.Reveal()), nil, format+" "+purpose, length))
 	}
-	mac := hmac.New(sha256.New, derive("name"))
-	for _, part := range append([]string{pair.ID.Reveal(), endpoint.URL, endpoint.Audience}, endpoint.Scopes...) {
-		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part)))) // so that "a" and "bc" differ from "ab" and "c"
-		mac.Write([]byte(part))
-	}
-	aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(derive("seal"))))) // at a token every four minutes, no nonce comes twice
-	return sealer{name: hex.EncodeToString(mac.Sum(nil)[:16]), aead: aead}
+	names := must(json.Marshal(append([]string{pair.ID.Reveal(), endpoint.URL, endpoint.Audience}, endpoint.Scopes...)))
+	aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(derive("seal", 32))))) // at a token every four minutes, no nonce comes twice
+	return sealer{name: hex.EncodeToString(derive("name "+string(names), 16)), aead: aead}
 }
 
 // must panics if a key has the wrong length, or a record a field without a JSON form.

@@ -16,7 +16,7 @@ var errDown = context.DeadlineExceeded
 func TestHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var problems []string
-		h := &health{onStateChange: func(problem string) { problems = append(problems, problem) }}
+		h := &Store{onStateChange: func(problem string) { problems = append(problems, problem) }}
 		wantReady := func(want bool) {
 			t.Helper()
 			if err := h.ready(); (err == nil) != want {
@@ -58,7 +58,7 @@ func TestHealth(t *testing.T) {
 // The last state that is reported is the current one.
 func TestHealthReportsInOrder(t *testing.T) {
 	var problems []string
-	h := &health{onStateChange: func(problem string) { problems = append(problems, problem) }}
+	h := &Store{onStateChange: func(problem string) { problems = append(problems, problem) }}
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {

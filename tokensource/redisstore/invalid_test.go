@@ -255,7 +255,7 @@ func sharesNothing(t *testing.T, url string, works bool) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("got an answer after %v, want it within a second", took)
 	}
-	if shared.Token != nil || shared.Lease != nil {
+	if shared.Token.FencingToken != 0 || shared.Lease.FencingToken != 0 {
 		t.Errorf("got %+v, want neither a token nor a lease", shared)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -75,7 +75,7 @@ func TestListensAgain(t *testing.T) {
 			other := newBroker(t, s.url).entry()
 			put(t, other, newToken(lead(t, other, time.Minute)))
 			eventually(t, "it is notified", func() bool { return notified.Load() > before })
-			if get(t, e).Token == nil {
+			if get(t, e).Token.FencingToken == 0 {
 				t.Error("got no token, want the one that was stored")
 			}
 			if problems := b.problems.all(); b.Problem() != "" || len(problems) > 2 || len(problems) > 0 && (problems[0] == "" || problems[1] != "") {

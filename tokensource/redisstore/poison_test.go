@@ -52,10 +52,10 @@ func TestIgnoresForgedValues(t *testing.T) {
 				}
 
 				shared := get(t, other)
-				if shared.Lease != nil {
+				if shared.Lease.FencingToken != 0 {
 					t.Errorf("got %+v, want no lease", shared.Lease)
 				}
-				if shared.Token != nil && shared.Token.Remaining > 0 { // only the lease, or the expiry, was changed
+				if shared.Token.FencingToken != 0 && shared.Token.Remaining > 0 { // only the lease, or the expiry, was changed
 					wantToken(t, shared.Token, stored)
 				}
 				next := lead(t, other, time.Minute)
@@ -92,11 +92,11 @@ func TestRecordsAreBoundToTheirKey(t *testing.T) {
 			}
 			s.do("RENAME", theirKey, key)
 
-			if token := get(t, mine).Token; token != nil {
+			if token := get(t, mine).Token; token.FencingToken != 0 {
 				t.Errorf("got the token of another pair, %+v, want none", token)
 			}
 			put(t, mine, newToken(lead(t, mine, time.Minute)))
-			if get(t, mine).Token == nil {
+			if get(t, mine).Token.FencingToken == 0 {
 				t.Error("got no token, want that of another pair to be replaced")
 			}
 		})
@@ -110,7 +110,7 @@ func TestFencingTokenCannotBeRaised(t *testing.T) {
 	e := newBroker(t, s.url).entry()
 	put(t, e, newToken(lead(t, e, time.Minute)))
 	s.do("HINCRBY", s.key(":token"), "fence", 1)
-	if token := get(t, e).Token; token != nil {
+	if token := get(t, e).Token; token.FencingToken != 0 {
 		t.Errorf("got %+v, want no token", token)
 	}
 }
@@ -135,7 +135,7 @@ func TestIgnoresForgedLease(t *testing.T) {
 		}
 	}
 	s.do("HSET", token, "token", sealedLease)
-	if token := get(t, other).Token; token != nil {
+	if token := get(t, other).Token; token.FencingToken != 0 {
 		t.Errorf("got %+v, want no token", token)
 	}
 }

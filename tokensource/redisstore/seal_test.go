@@ -107,7 +107,7 @@ func TestIgnoresOldLease(t *testing.T) {
 	} {
 		lease := e.seal(e.leaseKey, record{Lease: tokensource.Lease{FencingToken: fence - tc.age.Microseconds()}, Issued: time.Now().Add(tc.ahead)})
 		s.client = cannedClient{reply: []any{strconv.Itoa(fence), "0", "", "-2", lease, "10000"}}
-		if shared, err := e.Get(t.Context()); err != nil || (shared.Lease != nil) != tc.want {
+		if shared, err := e.Get(t.Context()); err != nil || (shared.Lease.FencingToken != 0) != tc.want {
 			t.Errorf("after %v, %v ahead: got %+v and %v, want a lease: %t", tc.age, tc.ahead, shared.Lease, err, tc.want)
 		}
 	}

@@ -9,32 +9,40 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 
+	"etrusted-broker/internal/neterr"
 	"etrusted-broker/tokensource"
 )
 
 const (
 	prefix  = "etrusted-broker:" // of every key and channel, so that a store's access rules can name them
 	channel = prefix + "tokens"  // announces new tokens: a message is the name of an entry
+
+	retryPause = 5 * time.Second // after that, one account tries a store that failed, while the others go on without
 )
 
 // Store is a connection to a store. All methods are safe for concurrent use, except Run, which must be called at most once.
 type Store struct {
-	client redis.UniversalClient
-	health
-	entries sync.Map // the open *entry values
+	client        redis.UniversalClient
+	entries       sync.Map // the open *entry values
+	onStateChange func(problem string)
+	mu            sync.Mutex
+	problem       string // empty: the store works. Not every account waits for one that is down
+	retryAt       time.Time
 }
 
 // New returns a store. It does not connect. onStateChange, if not nil, is called with the problem when the store stops working,
 // and with an empty one when it works again. The text contains nothing that the store said.
 func New(options Options, onStateChange func(problem string)) *Store {
 	logging.Disable() // go-redis would write to standard error, and repeat what servers say
-	return &Store{client: redis.NewUniversalClient(&options.universal), health: health{onStateChange: onStateChange}}
+	return &Store{client: redis.NewUniversalClient(&options.universal), onStateChange: onStateChange}
 }
 
 // Entry implements tokensource.Store.
@@ -88,8 +96,8 @@ func (s *Store) listen(ctx context.Context) (err error) {
 	}
 }
 
-// run runs a script that returns a list of strings.
-func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, args ...any) (list []string, err error) {
+// run runs a script that returns n strings.
+func (s *Store) run(ctx context.Context, n int, script *redis.Script, keys []string, args ...any) (list []string, err error) {
 	brief, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	defer func() {
@@ -100,7 +108,10 @@ func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, ar
 		}
 	}()
 	defer recovered(&err)
-	return script.Run(brief, s.client, keys, args...).StringSlice()
+	if list, err = script.Run(brief, s.client, keys, args...).StringSlice(); err == nil && len(list) != n {
+		err = errInvalidReply
+	}
+	return list, err
 }
 
 // recovered makes a panic an error: some replies make go-redis panic.
@@ -122,4 +133,71 @@ func (s *Store) SelfTest(ctx context.Context) error {
 		err = cmp.Or(err, e.Put(ctx, tokensource.SharedToken{AccessToken: test, FencingToken: 1, Lifetime: time.Second}))
 	}
 	return err
+}
+
+// Problem returns why the store is not used, as the end of a sentence that begins with "it"; empty while it works.
+func (s *Store) Problem() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.problem
+}
+
+// ready returns an error if the store should not be asked now.
+func (s *Store) ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.problem != "" && time.Now().Before(s.retryAt) {
+		return errors.New(s.problem)
+	}
+	s.retryAt = time.Now().Add(retryPause)
+	return nil
+}
+
+// record records the result of a request, and returns what may be said of its error. It calls onStateChange under the lock, so
+// that the last call is about the current state.
+func (s *Store) record(err error) error {
+	problem := ""
+	if err != nil {
+		problem = explain(err)
+		err = errors.New(problem)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := (s.problem == "") != (problem == "")
+	s.problem, s.retryAt = problem, time.Now().Add(retryPause)
+	if changed && s.onStateChange != nil {
+		s.onStateChange(problem)
+	}
+	return err
+}
+
+var errInvalidReply = errors.New("invalid reply")
+
+// refusals explain error codes, as ends of a sentence that begins with "it".
+var refusals = map[string]string{
+	"WRONGPASS": "does not accept the password: check user and password in the URL",
+	"NOAUTH":    "requires a password: write redis://USER:PASSWORD@HOST:PORT",
+	"NOPERM":    "does not give this user the necessary rights: see the access rules in docs/store.md",
+	"ERR":       "refuses the request: it must be Redis 6.2 or newer, or Valkey, and allow scripts",
+	"READONLY":  "is a read-only replica: use the address of the primary, or Sentinel (master_name)",
+	"MOVED":     "is a node of a Cluster: name another one too, as addr=HOST:PORT",
+}
+
+// explain does not repeat the words of a server, which may echo what it was sent.
+func explain(err error) string {
+	if refusal, ok := errors.AsType[redis.Error](err); ok {
+		code, rest, _ := strings.Cut(refusal.Error(), " ")
+		if strings.HasPrefix(rest, "The user executing the script ") || strings.HasPrefix(rest, "ACL failure in script") {
+			code = "NOPERM" // of Redis before 7.2, and since
+		}
+		if slices.Contains([]string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "OOM", "WRONGTYPE"}, code) {
+			return "refuses the request with the error " + code
+		}
+		return cmp.Or(refusals[code], "refuses the request")
+	}
+	described := neterr.Describe("", err)
+	if errors.Is(err, errInvalidReply) || described.Code == neterr.CodeInvalidHTTP {
+		return "sends invalid replies: check that it is a Redis or Valkey server"
+	}
+	return described.Detail
 }

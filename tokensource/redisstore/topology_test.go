@@ -31,7 +31,7 @@ func wantShared(t *testing.T, url string) {
 	eventually(t, "the follower listens", func() bool { return notified.Load() > 0 })
 	before := notified.Load()
 	token := newToken(lead(t, leader, time.Minute))
-	if get(t, follower).Lease == nil {
+	if get(t, follower).Lease.FencingToken == 0 {
 		t.Error("got no lease, want the leader's")
 	}
 	put(t, leader, token)
