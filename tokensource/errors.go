@@ -68,6 +68,11 @@ func (e *RefreshError) isRefusal() bool {
 	return e.Outcome != OutcomeRejected && e.Status >= 400 && e.Status < 500 && !isTemporary(e.Status)
 }
 
+// isRejection reports whether the login server has rejected the credentials. A nil failure is none.
+func isRejection(failure *RefreshError) bool {
+	return failure != nil && failure.Outcome == OutcomeRejected
+}
+
 // isTemporary reports whether a status means that the same request may succeed later.
 func isTemporary(status int) bool {
 	switch status {

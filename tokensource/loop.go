@@ -138,23 +138,3 @@ func (l *loop) onNotify() {
 		l.lookAt = lookAt
 	}
 }
-
-// record publishes the result of an attempt and reports it to OnRefresh.
-func (l *loop) record(result attempt) {
-	published := l.publish(func(next *state) {
-		next.waiting, next.fromPeer = false, result.fromPeer
-		if result.failure != nil {
-			l.recordFailure(next, result)
-		} else {
-			l.proven, l.failed = true, failures{}
-			next.recordSuccess(result.token, result.ended)
-		}
-		if !result.fromPeer {
-			next.lastDuration = result.duration
-			next.refreshes[next.outcome().index()]++
-		}
-	})
-	event := published.event(l.config.Account, result.ended)
-	event.FromPeer, event.Duration = result.fromPeer, result.duration
-	l.config.OnRefresh(event)
-}

@@ -31,18 +31,6 @@ type state struct {
 	replaced chan struct{}
 }
 
-// publish replaces the state with a changed copy and wakes those who wait for it. Only the loop's goroutine calls it, so
-// no change is lost.
-func (s *Source) publish(change func(next *state)) *state {
-	previous := s.state.Load()
-	next := *previous
-	next.replaced = make(chan struct{})
-	change(&next)
-	s.state.Store(&next)
-	close(previous.replaced)
-	return &next
-}
-
 // usable returns the token to send; nil if there is no valid one.
 func (s *state) usable(now time.Time) *token {
 	switch {
@@ -71,59 +59,6 @@ func (s *state) limitKnown(fresh *token) (isKnown bool) {
 		}
 	}
 	return isKnown
-}
-
-func (s *state) recordSuccess(fresh *token, now time.Time) {
-	s.failure, s.failures, s.rejected = nil, 0, false
-	s.lastSuccess = now
-	s.nextAttempt = later(fresh.refreshAt, now.Add(minRefresh))
-	fresh.wallExpiry = now.Round(0).Add(fresh.remaining(now))
-	switch {
-	case s.previous.has(fresh.authorization) && s.token.serves(now) && s.token.remaining(now) > fresh.remaining(now):
-		return // from a cache; the current token is better
-	case !s.token.has(fresh.authorization):
-		s.previous = s.token
-	}
-	s.token = fresh
-}
-
-// outcome returns the outcome of the last attempt.
-func (s *state) outcome() Outcome {
-	if s.failure != nil {
-		return s.failure.Outcome
-	}
-	return OutcomeSuccess
-}
-
-// RefreshEvent describes a token request that has ended.
-type RefreshEvent struct {
-	Account string
-	Outcome Outcome
-	// FromPeer means that another broker made the request and shared its result through the store.
-	FromPeer bool
-	Duration time.Duration // of the request; 0 if another broker made it
-	Next     time.Duration // until the next one is due
-	// Err is nil on success.
-	Err *RefreshError
-	// ConsecutiveFailures counts this failure and those before it since the last success; 0 on success.
-	ConsecutiveFailures int
-	// Remaining is how long the current token is still valid: the new one, or the one that a failure left in place. It is
-	// 0 without a token.
-	Remaining time.Duration
-}
-
-func (s *state) event(account string, at time.Time) RefreshEvent {
-	event := RefreshEvent{
-		Account:             account,
-		Outcome:             s.outcome(),
-		Next:                max(0, s.nextAttempt.Sub(at)),
-		Err:                 s.failure,
-		ConsecutiveFailures: s.failures,
-	}
-	if s.token.valid(at) {
-		event.Remaining = s.token.remaining(at)
-	}
-	return event
 }
 
 // noToken says why there is no token. ctx is that of the waiting request.

@@ -1,0 +1,174 @@
+package tokensource
+
+import (
+	"cmp"
+	"time"
+)
+
+// record publishes the result of an attempt and reports it to OnRefresh.
+func (l *loop) record(result attempt) {
+	published := l.publish(func(next *state) {
+		next.waiting, next.fromPeer = false, result.fromPeer
+		if result.failure != nil {
+			l.recordFailure(next, result)
+		} else {
+			l.proven, l.failed = true, failures{}
+			next.recordSuccess(result.token, result.ended)
+		}
+		if !result.fromPeer {
+			next.lastDuration = result.duration
+			next.refreshes[next.outcome().index()]++
+		}
+	})
+	event := published.event(l.config.Account, result.ended)
+	event.FromPeer, event.Duration = result.fromPeer, result.duration
+	l.config.OnRefresh(event)
+}
+
+func (s *state) recordSuccess(fresh *token, now time.Time) {
+	s.failure, s.failures, s.rejected = nil, 0, false
+	s.lastSuccess = now
+	s.nextAttempt = later(fresh.refreshAt, now.Add(minRefresh))
+	fresh.wallExpiry = now.Round(0).Add(fresh.remaining(now))
+	switch {
+	case s.previous.has(fresh.authorization) && s.token.serves(now) && s.token.remaining(now) > fresh.remaining(now):
+		return // from a cache; the current token is better
+	case !s.token.has(fresh.authorization):
+		s.previous = s.token
+	}
+	s.token = fresh
+}
+
+// recordFailure changes only the counters and the time of the next attempt.
+func (l *loop) recordFailure(next *state, result attempt) {
+	l.failed.add(result.failure, result.ended)
+	l.pauseIsShared = !result.next.IsZero()
+	if l.pauseIsShared {
+		l.failed.count, l.failed.rejections, next.nextAttempt = result.failures, result.rejections, result.next
+	} else {
+		next.nextAttempt = l.retryAt(l.needed())
+	}
+	next.failure, next.failedAt, next.failures = result.failure, result.ended, l.failed.count
+	next.rejected = l.failed.areRejections(!l.proven)
+}
+
+// retryAt returns when to try again after an attempt of this broker has failed.
+func (l *loop) retryAt(needed bool) time.Time {
+	return l.failed.at.Add(l.failed.pause(!l.proven, l.known(), needed))
+}
+
+// needed reports whether requests need a token: they wait for one, or have failed for lack of one since the last call.
+func (l *loop) needed() bool { return l.unserved.Swap(false) || l.waiting.Load() > 0 }
+
+// known returns the token, which may have expired.
+func (l *loop) known() *token { return cmp.Or(l.state.Load().token, l.inUse.noToken()) }
+
+// shortenPause shortens the pause after a failed attempt, because a request has begun to wait, or the API has refused the token. If
+// all brokers pause, the fetcher decides how long.
+func (l *loop) shortenPause() {
+	current := l.state.Load()
+	var at time.Time
+	switch {
+	case l.failed.count == 0, current.rejected:
+		return
+	case !l.pauseIsShared:
+		at = l.retryAt(true)
+	case current.token.isRefused() && current.token.refusedAt.Load().After(current.failedAt):
+		at = current.failedAt.Add(minBackoff)
+	default:
+		return
+	}
+	if at.Before(current.nextAttempt) {
+		l.publish(func(next *state) { next.nextAttempt = at })
+	}
+}
+
+// failures are the failed attempts in a row with one pair.
+type failures struct {
+	count         int
+	last          *RefreshError
+	at            time.Time // when the last one ended
+	rejections    int       // in a row, up to the last one
+	rejectedSince time.Time // when the first of them ended
+	random        float64   // the jitter of the pause after the last one
+}
+
+func (f *failures) add(failure *RefreshError, at time.Time) {
+	f.count++
+	f.last, f.at, f.random = failure, at, random()
+	switch {
+	case !isRejection(failure):
+		f.rejections = 0
+		return
+	case f.rejections == 0:
+		f.rejectedSince = at
+	}
+	f.rejections++
+}
+
+// areRejections reports whether the pair cannot be used. One rejection of a pair that has yielded a token may be that of a server
+// that does not know it yet, or does not know it any more while it is being changed.
+func (f *failures) areRejections(changed bool) bool {
+	return f.rejections > 1 || f.rejections == 1 && changed
+}
+
+// pause returns the pause after the last one. A token that the API refuses does not count, but must not be lost either: perhaps
+// only one request lacked the rights. The other parameters are those of nextPause and rejectedPause.
+func (f *failures) pause(changed bool, known *token, needed bool) time.Duration {
+	remaining := known.remaining(f.at)
+	if f.areRejections(changed) {
+		return rejectedPause(f.rejections, f.at.Sub(f.rejectedSince), changed, remaining)
+	}
+	return min(nextPause(f.last, f.count, remaining, needed, f.random), nextPause(f.last, f.count, known.left(f.at), needed, f.random))
+}
+
+// publish replaces the state with a changed copy and wakes those who wait for it. Only the loop's goroutine calls it, so
+// no change is lost.
+func (s *Source) publish(change func(next *state)) *state {
+	previous := s.state.Load()
+	next := *previous
+	next.replaced = make(chan struct{})
+	change(&next)
+	s.state.Store(&next)
+	close(previous.replaced)
+	return &next
+}
+
+// outcome returns the outcome of the last attempt.
+func (s *state) outcome() Outcome {
+	if s.failure != nil {
+		return s.failure.Outcome
+	}
+	return OutcomeSuccess
+}
+
+// RefreshEvent describes a token request that has ended.
+type RefreshEvent struct {
+	Account string
+	Outcome Outcome
+	// FromPeer means that another broker made the request and shared its result through the store.
+	FromPeer bool
+	Duration time.Duration // of the request; 0 if another broker made it
+	Next     time.Duration // until the next one is due
+	// Err is nil on success.
+	Err *RefreshError
+	// ConsecutiveFailures counts this failure and those before it since the last success; 0 on success.
+	ConsecutiveFailures int
+	// Remaining is how long the current token is still valid: the new one, or the one that a failure left in place. It is
+	// 0 without a token.
+	Remaining time.Duration
+}
+
+func (s *state) event(account string, at time.Time) RefreshEvent {
+	event := RefreshEvent{
+		Account:             account,
+		Outcome:             s.outcome(),
+		Next:                max(0, s.nextAttempt.Sub(at)),
+		Err:                 s.failure,
+		ConsecutiveFailures: s.failures,
+	}
+	if s.token.valid(at) {
+		event.Remaining = s.token.remaining(at)
+	}
+	return event
+}
