@@ -47,7 +47,8 @@ func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
 	result.duration = result.ended.Sub(started)
 	switch fresh := got.token; {
 	case fresh != nil:
-		isKnown := f.source.state.Load().limitKnown(fresh)
+		current := f.source.state.Load()
+		isKnown := fresh.limit(current.token, current.previous)
 		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, random())
 		if fresh.valid(result.ended) {
 			result.token = fresh

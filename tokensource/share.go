@@ -95,8 +95,8 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 func (f *sharedFetcher) adopt(shared SharedToken, known *token) (attempt, bool) {
 	now := time.Now()
 	fresh := shared.token(now)
-	if fresh != nil {
-		f.source.state.Load().limitKnown(fresh)
+	if current := f.source.state.Load(); fresh != nil {
+		fresh.limit(current.token, current.previous)
 	}
 	if !known.isSupersededBy(fresh, now) {
 		return attempt{}, false

@@ -49,18 +49,6 @@ func (s *state) previousUsable(now time.Time) bool {
 	return s.previous.valid(now) && !s.previous.isRefused()
 }
 
-// limitKnown shortens the lifetime of a token that the login server has sent before, from a cache: it ends when it was
-// known to end. It reports whether the token is one of those.
-func (s *state) limitKnown(fresh *token) (isKnown bool) {
-	for _, known := range []*token{s.token, s.previous} {
-		if known.has(fresh.authorization) {
-			fresh.lifetime = min(fresh.lifetime, known.remaining(fresh.issued))
-			isKnown = true
-		}
-	}
-	return isKnown
-}
-
 // noToken says why there is no token. ctx is that of the waiting request.
 func (s *state) noToken(ctx context.Context) error {
 	p := *ErrNoToken

@@ -90,6 +90,17 @@ func (t *token) expires() time.Time {
 	return t.issued.Round(0).Add(t.lifetime)
 }
 
+// limit shortens the lifetime of a token that the login server has sent before, from a cache: it ends when it was known to end. It
+// reports whether the token is one of the known ones, which may be nil.
+func (t *token) limit(known ...*token) (isKnown bool) {
+	for _, k := range known {
+		if k.has(t.authorization) {
+			t.lifetime, isKnown = min(t.lifetime, k.remaining(t.issued)), true
+		}
+	}
+	return isKnown
+}
+
 // isSupersededBy reports whether a token from the store may take its place: a newer one that lives longer, or the same one if the
 // login server has sent it again.
 func (t *token) isSupersededBy(fresh *token, now time.Time) bool {
