@@ -2,10 +2,13 @@ package tokensource
 
 import (
 	"context"
+	"errors"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"etrusted-broker/internal/filewatch"
@@ -39,4 +42,43 @@ func TestWatchingIsIdle(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The files of an account that is added at run time may be half written when its directory is noticed.
+func TestHalfWrittenFilesOfNewAccountAreNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		var requests atomic.Int64
+		accounts, err := NewAccounts(AccountsConfig{Dir: dir, Source: Config{Endpoint: TokenEndpoint{URL: "http://login.example/", Transport: responder(func() string {
+			requests.Add(1)
+			return `{"access_token":"abc","expires_in":300}`
+		})}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if err := os.Mkdir(filepath.Join(dir, "shop"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"client_id", "client_secret"} {
+			path := filepath.Join(dir, "shop", name)
+			if err := errors.Join(os.WriteFile(path, []byte("half"), 0o600), os.Chtimes(path, time.Now(), time.Now())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		if !accounts.rescan(ctx) {
+			t.Fatal("the directory cannot be read")
+		}
+		time.Sleep(900 * time.Millisecond)
+		if n := requests.Load(); n != 0 {
+			t.Errorf("got %d token requests within a second of the files' last change, want 0", n)
+		}
+		time.Sleep(time.Second)
+		if n := requests.Load(); n != 1 {
+			t.Errorf("got %d token requests after that, want 1", n)
+		}
+		cancel()
+		accounts.loops.Wait()
+	})
 }
