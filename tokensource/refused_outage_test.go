@@ -50,3 +50,23 @@ func TestRefusedTokenIsReplacedSoonAfterAnOutage(t *testing.T) {
 		}
 	}
 }
+
+// One request that gets 401 is enough: the next one may come half a minute later.
+func TestOne401InOutageMakesTokenNeeded(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
+			r.at(time.Minute)
+			r.server.SetTokenFault(fakeetrusted.Status(503, nil))
+			r.at(53 * time.Minute) // the pauses last up to 30 s
+			refused, _ := r.Current()
+			r.Invalidate(refused)
+			r.at(53*time.Minute + time.Second)
+			r.server.SetTokenFault(nil)
+			r.at(53*time.Minute + 3500*time.Millisecond)
+			if sent, _ := r.Current(); sent == refused {
+				t.Error("the refused token is sent 2.5 s after the outage, want another")
+			}
+		})
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"etrusted-broker/tokensource"
 )
 
 // In an outage of the login server, a fleet makes about as many token requests as one broker whose requests need a token.
@@ -103,4 +105,36 @@ func TestFleetWithRejectedCredentials(t *testing.T) {
 		}
 		f.checkCounters()
 	})
+}
+
+// The lease says how many rejections there were in a row: a broker need not have seen them all, and one is no reason for a 503.
+func TestLeaseCarriesRejections(t *testing.T) {
+	for rejections, want := range map[int]bool{1: false, 2: true} {
+		inBubbleOf(t, 1, 60*time.Second, func(f *fleet) {
+			b := f.brokers[0]
+			b.mayLoseToken = true
+			f.at(time.Second)
+			f.login.set(hangs)
+			f.at(40 * time.Second) // before the refresh is due
+			peer, fence := f.peer()
+			if ok, err := peer.Acquire(context.Background(), tokensource.Lease{FencingToken: fence, Remaining: 15 * time.Second}); err != nil || !ok {
+				t.Fatalf("the peer has no lease: %v", err)
+			}
+			failure := &tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: "rejected", Advice: "wait"}
+			if err := peer.Release(context.Background(), tokensource.Lease{FencingToken: fence, Failure: failure, Failures: 9, Rejections: rejections, Remaining: 30 * time.Second}); err != nil {
+				t.Fatal(err)
+			}
+			f.at(52 * time.Second) // it is due after 48 s to 51 s
+			if got := b.Snapshot().LastFailure; got == nil {
+				t.Fatal("the broker has not seen the lease")
+			}
+			f.at(60*time.Second + time.Millisecond)
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			defer cancel()
+			_, err := b.Wait(ctx)
+			if got := isRejected(noToken(t, err)); got != want {
+				t.Errorf("after %d rejections: got rejected %t, want %t", rejections, got, want)
+			}
+		})
+	}
 }
