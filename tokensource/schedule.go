@@ -154,14 +154,15 @@ func sharedPause(failed Lease, known *token, now time.Time, random float64) time
 // nextPause returns the pause from the end of a failed attempt to the next one, if the credentials do not count as
 // rejected. It is at least a second, and exponential with full jitter up to 30 s, except that a token must not expire, and
 // requests must not wait, because of it. Retry-After is a lower bound, except that there is always an attempt shortly
-// before the token's end; after that only a 429's counts.
+// before the token's end; after that only a 429's counts. In the first second after a token's end, a login server that still sends
+// that token is asked again at once: it sends a new one as soon as it, too, counts the old one as expired.
 //
 // failures counts the consecutive failures, from 1. remaining is what was left of the token when the attempt ended; it is
 // negative once requests have been without a token for that long. needed means that requests wait for a token, or have
 // failed for lack of one since the attempt before. random is in [0, 1).
 func nextPause(failure *RefreshError, failures int, remaining time.Duration, needed bool, random float64) time.Duration {
 	if failure.sentAgain && remaining <= 0 && -remaining < minBackoff {
-		return minRefresh // a new token comes as soon as the login server, too, counts the old one as expired
+		return minRefresh
 	}
 	ceiling := maxBackoff
 	if failures < 5 { // 2^5 s exceeds the ceiling
@@ -194,7 +195,7 @@ func nextPause(failure *RefreshError, failures int, remaining time.Duration, nee
 func rejectedPause(rejections int, since time.Duration, changed bool, remaining time.Duration) time.Duration {
 	pause := rejectedRetry
 	if changed && since < changedRetryTime {
-		pause = min(minBackoff<<min(rejections-1, 6), maxChangedPause) // 2^6 s exceeds the limit
+		pause = min(minBackoff<<max(0, min(rejections-1, 6)), maxChangedPause) // 2^6 s exceeds the limit
 	}
 	if remaining > 0 {
 		pause = min(pause, max(minRejectedPause, remaining/8))
