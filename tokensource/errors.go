@@ -68,7 +68,7 @@ func (e *RefreshError) isRefusal() bool {
 	return e.Outcome != OutcomeRejected && e.Status >= 400 && e.Status < 500 && !isTemporary(e.Status)
 }
 
-// isRejection reports whether the login server has rejected the credentials. A nil failure is none.
+// isRejection reports whether the login server has rejected the credentials. A nil failure is not a rejection.
 func isRejection(failure *RefreshError) bool {
 	return failure != nil && failure.Outcome == OutcomeRejected
 }

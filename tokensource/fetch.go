@@ -42,7 +42,7 @@ type pairFetcher struct {
 	opened time.Time
 }
 
-// noToken stands for the token that there is none of yet: it has ended when the pair was first read.
+// noToken returns a token that expired when the pair was first read: what is known of a pair that has not yielded a token.
 func (p pairFetcher) noToken() *token { return &token{issued: p.opened} }
 
 func (p pairFetcher) close() {
