@@ -11,7 +11,7 @@ import (
 // proxy stands between brokers and a server, and counts connections.
 type proxy struct {
 	listener net.Listener
-	copyTo   io.Writer
+	copyTo   io.Writer // gets everything first, and can keep it from being forwarded
 	accepted atomic.Int64
 
 	mu    sync.Mutex
@@ -56,7 +56,7 @@ func newProxy(t *testing.T, network, address string, copyTo io.Writer) *proxy {
 func (p *proxy) url() string { return "redis://" + p.listener.Addr().String() }
 
 func (p *proxy) forward(to, from net.Conn) {
-	_, _ = io.Copy(io.MultiWriter(to, p.copyTo), from)
+	_, _ = io.Copy(io.MultiWriter(p.copyTo, to), from)
 	_, _ = to.Close(), from.Close()
 }
 
