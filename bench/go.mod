@@ -3,6 +3,7 @@ module etrusted-broker/bench
 go 1.26.0
 
 require (
+	etrusted-broker v0.0.0
 	github.com/tsenart/vegeta/v12 v12.13.0
 	golang.org/x/oauth2 v0.38.0
 )
@@ -16,3 +17,5 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )
+
+replace etrusted-broker => ../

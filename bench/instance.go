@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"time"
@@ -36,7 +35,7 @@ func (b *bench) start(ctx context.Context, sub subject) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	addresses, err := freeAddresses(2)
+	addresses, err := proc.FreeAddresses(2)
 	if err != nil {
 		return nil, err
 	}
@@ -91,18 +90,3 @@ func (i *instance) waitReady(ctx context.Context) error {
 }
 
 func (i *instance) target() load.Target { return load.Target{URL: i.url} }
-
-// freeAddresses returns loopback addresses on which nothing listens. Another program may take one before the proxy does; the
-// proxy then fails to start, and its output says why.
-func freeAddresses(count int) ([]string, error) {
-	var addresses []string
-	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = listener.Close() }() // when all are known, so that they differ
-		addresses = append(addresses, listener.Addr().String())
-	}
-	return addresses, nil
-}

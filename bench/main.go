@@ -1,5 +1,5 @@
-// bench compares the broker with alternatives, in one run on one machine. README.md explains how to run it and what the results
-// mean.
+// bench compares the broker with alternatives, in one run on one machine, or runs a soak test of the broker. README.md explains how
+// to run it and what the results mean.
 package main
 
 import (
@@ -8,11 +8,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"etrusted-broker/bench/load"
+	"etrusted-broker/bench/proxies"
+	"etrusted-broker/bench/soak"
 	"etrusted-broker/bench/upstream"
 )
 
@@ -55,10 +59,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
 		return 2
 	}
-	b, err := newBench(ctx, o, stderr)
-	if err == nil {
-		err = b.run(ctx, stdout)
-		b.close()
+	if o.soak > 0 {
+		err = runSoak(ctx, o, stdout, stderr)
+	} else {
+		err = runBench(ctx, o, stdout, stderr)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -69,4 +73,31 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// runBench compares the proxies.
+func runBench(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	b, err := newBench(ctx, o, stderr)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	return b.run(ctx, stdout)
+}
+
+// runSoak builds the broker and runs the soak test with it.
+func runSoak(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	dir, err := os.MkdirTemp("", "etrusted-broker-soak-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	program := filepath.Join(dir, "broker")
+	if err := proxies.BuildBroker(ctx, o.brokerDir, program); err != nil {
+		return err
+	}
+	for o.seed == 0 {
+		o.seed = rand.Uint64()
+	}
+	return soak.Run(ctx, soak.Config{Broker: program, Dir: dir, Duration: o.soak, Rate: o.soakRate, Seed: o.seed, Progress: stderr}, stdout)
 }

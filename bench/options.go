@@ -24,7 +24,11 @@ type options struct {
 	brokerDir   string // the module of the broker
 	baselineDir string // the module of the broker in another checkout; empty means none
 	profileFile string // for a CPU profile instead of a comparison; empty means a comparison
-	sizes       sizes
+	// soak is the duration of a soak test instead of a comparison; zero means a comparison.
+	soak     time.Duration
+	soakRate int    // requests a second
+	seed     uint64 // of the soak test's random choices; 0 means a random one
+	sizes    sizes
 }
 
 // sizes are the sizes of the measurements.
@@ -89,6 +93,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.brokerDir, "broker-dir", "..", "directory of the broker's module")
 	flags.StringVar(&o.baselineDir, "against", "", "directory of another checkout of that module, to measure too as \""+proxies.BaselineName+"\", also over HTTP/2")
 	flags.StringVar(&o.profileFile, "profile", "", "no comparison: write a CPU profile of the broker under load to this file")
+	flags.DurationVar(&o.soak, "soak", 0, "no comparison: a soak test of this duration, of a minute or more")
+	flags.IntVar(&o.soakRate, "rate", 500, "requests a second in the soak test")
+	flags.Uint64Var(&o.seed, "seed", 0, "seed of the soak test's random choices, to repeat a run (default: a random one)")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -97,6 +104,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.rounds < 1 {
 		return o, errors.New("-rounds must be 1 or more")
+	}
+	if o.soak != 0 && o.soak < time.Minute || o.soakRate < 1 {
+		return o, errors.New("-soak must be a minute or more, and -rate 1 or more")
 	}
 	if o.quick {
 		o.rounds, o.sizes = 1, quickSizes

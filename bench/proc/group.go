@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -22,6 +23,8 @@ type Command struct {
 	Args []string
 	Env  []string // complete: the benchmark's own environment must not configure a proxy
 	Dir  string
+	// Output receives the program's output too, if it is not nil. Its writer must not fail.
+	Output io.Writer
 }
 
 // Group is a running program: a process and all its descendants.
@@ -36,7 +39,11 @@ type Group struct {
 func Start(c Command) (*Group, error) {
 	g := &Group{command: exec.Command(c.Path, c.Args...), log: &tail{}, exited: make(chan struct{})}
 	g.command.Env, g.command.Dir = c.Env, c.Dir
-	g.command.Stdout, g.command.Stderr = g.log, g.log
+	var output io.Writer = g.log
+	if c.Output != nil {
+		output = io.MultiWriter(g.log, c.Output)
+	}
+	g.command.Stdout, g.command.Stderr = output, output
 	g.command.WaitDelay = 100 * time.Millisecond // a process that outlives the group's leader keeps the log's pipe open
 	// If the benchmark dies, SIGTERM and not SIGKILL: nginx's workers would outlive a killed master.
 	g.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
@@ -55,6 +62,9 @@ func (g *Group) Exited() <-chan struct{} { return g.exited }
 
 // Log returns the end of the program's output.
 func (g *Group) Log() string { return g.log.String() }
+
+// Signal sends a signal to all processes of the group, if they have not exited.
+func (g *Group) Signal(s syscall.Signal) { _ = syscall.Kill(-g.command.Process.Pid, s) }
 
 // Stop ends all processes of the group.
 func (g *Group) Stop() {

@@ -110,10 +110,15 @@ func (c RunConfig) systemTrustEnvironment() (environment []string, err error) {
 		os.WriteFile(filepath.Join(dir, "api.pem"), certificate, 0o644)
 }
 
+// BuildBroker builds the broker from the module in dir, as it is released.
+func BuildBroker(ctx context.Context, dir, path string) error {
+	return goBuild(ctx, dir, path, "./cmd/broker", staticBuild)
+}
+
 // buildBroker builds the broker from the module in dir. settings returns variables that
 // replace those of the same names.
 func buildBroker(ctx context.Context, dir, path string, settings func(RunConfig) ([]string, error)) (Program, error) {
-	if err := goBuild(ctx, dir, path, "./cmd/broker", staticBuild); err != nil {
+	if err := BuildBroker(ctx, dir, path); err != nil {
 		return Program{}, err
 	}
 	return Program{

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// newCertificate creates a certificate authority (CA), writes its certificate to caFile, and returns a server certificate issued
+// NewCertificate creates a certificate authority (CA), writes its certificate to caFile, and returns a server certificate issued
 // by it. The proxies verify it: a proxy that does not would do less work.
-func newCertificate(caFile string) (tls.Certificate, error) {
+func NewCertificate(caFile string) (tls.Certificate, error) {
 	valid := x509.Certificate{NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
 
 	ca := valid

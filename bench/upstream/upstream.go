@@ -115,7 +115,7 @@ type server struct {
 // listen starts the server, which runs until the process ends.
 func (s *server) listen(dir string) (Endpoint, error) {
 	caFile := filepath.Join(dir, "ca.pem")
-	certificate, err := newCertificate(caFile)
+	certificate, err := NewCertificate(caFile)
 	if err != nil {
 		return Endpoint{}, err
 	}
