@@ -65,9 +65,10 @@ func TestCountsLossesWithoutACause(t *testing.T) {
 		count.add(succeeded, "GET /", now, now)
 		count.add("503 of the API", "GET /", now, now)
 		count.add("502 of the broker", "GET /lost", now, now)
+		count.add(notSent, "GET /", now, now)
 		count.journal.close(w)
 		requests, lost, reports := count.snapshot()
-		want := map[result]int{{succeeded, ""}: 1, {"503 of the API", "fault"}: 1, {"502 of the broker", ""}: 1}
+		want := map[result]int{{succeeded, ""}: 1, {"503 of the API", "fault"}: 1, {"502 of the broker", ""}: 1, {notSent, ""}: 1}
 		for r, n := range want {
 			if requests[r] != n {
 				t.Errorf("%+v: got %d requests, want %d", r, requests[r], n)

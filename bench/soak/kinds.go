@@ -67,9 +67,10 @@ var kinds = []kind{
 	{name: loginEchoes, min: second, max: 4 * second},
 	{name: loginHangs, min: second, max: 2 * second},
 	{name: loginSlow, min: 3 * second, max: 6 * second},
-	// A token lasts 8 s after its first failed refresh. After an outage, attempts are at most 5 s apart.
+	// A token lasts 8 s after its first failed refresh. A request that is under way when it ends gets the API's 401, because there is
+	// no other token. After an outage, attempts are at most 5 s apart.
 	{
-		name: loginOutage, excuses: []string{"503 of the broker"}, min: 30 * second, max: 60 * second, delay: 5 * second,
+		name: loginOutage, excuses: []string{"503 of the broker", "401 of the API"}, min: 30 * second, max: 60 * second, delay: 5 * second,
 		recovery: 6 * second, settle: poolIdle,
 	},
 	// The broker notices new files within 15 s.

@@ -78,7 +78,7 @@ func writeRequests(w io.Writer, requests map[result]int) {
 	for _, key := range order {
 		cause := key.cause
 		switch {
-		case key.outcome == succeeded:
+		case key.outcome == succeeded, key.outcome == notSent:
 			cause = "–"
 		case cause == "":
 			cause = "**none**"

@@ -24,7 +24,7 @@ type result struct{ outcome, cause string }
 
 func newTally(j *journal) *tally { return &tally{journal: j, requests: map[result]int{}} }
 
-// add counts a request and reports whether it was lost without a cause.
+// add counts a request. One that was not sent is not lost: if the broker has not answered those in flight, they are.
 func (t *tally) add(outcome, request string, start, end time.Time) {
 	r := result{outcome: outcome}
 	if outcome != succeeded {
@@ -33,7 +33,7 @@ func (t *tally) add(outcome, request string, start, end time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.requests[r]++
-	if outcome == succeeded || r.cause != "" {
+	if outcome == succeeded || outcome == notSent || r.cause != "" {
 		return
 	}
 	if t.lost++; t.lost <= maxReported {
