@@ -1,4 +1,4 @@
-# The image contains one static program, the CA certificates and the licence. It has no shell and no package manager, so only
+# The image contains one static program, the CA certificates and the licences. It has no shell and no package manager, so only
 # the program itself ever needs a patch.
 #
 #   docker build --build-arg VERSION=1.0.0 --build-arg REVISION="$(git rev-parse HEAD)" -t etrusted-broker:1.0.0 .
@@ -41,6 +41,10 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
       -ldflags "-s -w -X main.version=$VERSION -X main.revision=$REVISION" \
       -o /out/broker ./cmd/broker
 
+# The licences and notices of everything that is linked into the program.
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    go run ./packaging/modules licences /out/THIRD_PARTY_LICENSES
+
 FROM scratch
 
 ARG VERSION=dev
@@ -53,7 +57,7 @@ LABEL org.opencontainers.image.title="etrusted-broker" \
 
 # TLS verification needs these. For a company's own CA, set SSL_CERT_FILE.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /src/LICENSE /LICENSE
+COPY --from=build /src/LICENSE /out/THIRD_PARTY_LICENSES /
 COPY --from=build /out/broker /broker
 
 # A number, not a name: scratch has no /etc/passwd, and Kubernetes' runAsNonRoot can only check a number.
