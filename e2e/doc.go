@@ -10,6 +10,7 @@
 //   - E2E_PHP, E2E_NODE, E2E_JAVA, E2E_PYTHON: programs as shops write them (testdata and ../examples), which must work
 //     unchanged, including their OAuth code.
 //   - E2E_PHP_FPM, E2E_SHELL (curl and wget), E2E_UNDICI, E2E_REQUESTS: more ways of sending requests, for the same programs.
+//   - E2E_HELM: helm. The chart of ../examples/helm is compared with the kustomize base.
 //   - E2E_NAMESPACES: unshare and ip, and root or user namespaces. In a network and a hosts file of their own, programs use the
 //     real names of the API and the login server, which lead to the broker on port 443.
 //   - E2E_REDIS: redis-server. Fifty brokers share a token in a Redis that crashes meanwhile.
