@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"crypto/rand"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -14,10 +13,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // waitTimeout limits the wait for an event that normally takes milliseconds. It is long because the machine may be busy.
@@ -84,7 +84,7 @@ type broker struct {
 	servers          *testServers
 	cmd              *exec.Cmd
 	appURL, adminURL string
-	log              *syncBuffer
+	log              *brokertest.LogBuffer
 	exited           chan struct{}
 	killed           bool
 	client           *http.Client
@@ -102,7 +102,7 @@ func (s *testServers) startCommand(t *testing.T, cmd *exec.Cmd, environ ...strin
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	b := &broker{
-		t: t, servers: s, cmd: cmd, log: &syncBuffer{}, exited: make(chan struct{}),
+		t: t, servers: s, cmd: cmd, log: &brokertest.LogBuffer{}, exited: make(chan struct{}),
 		client: &http.Client{Transport: transport, Timeout: waitTimeout},
 	}
 	b.cmd.Env = append([]string{
@@ -139,14 +139,9 @@ func (b *broker) readAddresses() bool {
 		b.t.Fatalf("the broker exited before it listened: %v", b.cmd.ProcessState)
 	default:
 	}
-	for line := range strings.Lines(b.log.String()) {
-		var entry struct{ Msg, App, Admin string }
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
-			b.appURL, b.adminURL = "http://"+entry.App, "http://"+entry.Admin
-			return true
-		}
-	}
-	return false
+	app, admin, ok := b.log.URLs()
+	b.appURL, b.adminURL = app, admin
+	return ok
 }
 
 func (b *broker) stop() {
@@ -293,22 +288,4 @@ func eventually(t *testing.T, timeout time.Duration, what string, condition func
 			t.Fatalf("not within %v: %s", timeout, what)
 		}
 	}
-}
-
-// syncBuffer is a buffer that can be read while a process writes to it.
-type syncBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }

@@ -6,12 +6,13 @@ import (
 	"crypto/x509"
 	"io"
 	"log"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestBrowserInitiatedRequestsAreRefused covers requests that the browser sends on its own because of a page: it prefetches
@@ -74,23 +75,12 @@ func browserInitiatedAttacks(t *testing.T, address string) (attacks []pageAttack
 // 5280 section 4.2.2.1).
 func startServerWithUnknownIssuer(t *testing.T, issuer string) (url string) {
 	t.Helper()
-	key, issuerKey := newECKey(t), newECKey(t)
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62)) // Chromium treats certificates with the same serial as the same one
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: serial, DNSNames: []string{"attacker.test"}, IssuingCertificateURL: []string{issuer},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	unknown := &x509.Certificate{SerialNumber: big.NewInt(1)}
-	unknown.Subject.CommonName = "unknown " + serial.String()
-	der, err := x509.CreateCertificate(rand.Reader, leaf, unknown, key.Public(), issuerKey)
-	if err != nil {
-		t.Fatal(err)
-	}
+	// The test kit chooses random serial numbers: Chromium treats certificates with the same serial as the same one.
+	key, cert := brokertest.NewCA(t, "unknown "+rand.Text()).Sign(&x509.Certificate{
+		DNSNames: []string{"attacker.test"}, IssuingCertificateURL: []string{issuer}, NotAfter: time.Now().Add(time.Hour),
+	})
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it reports each handshake that Chromium aborts
 	server.StartTLS()
 	t.Cleanup(server.Close)

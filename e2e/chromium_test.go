@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // chromiumFlags turn off protections of the browser, so that only the broker stops a page.
@@ -55,14 +57,14 @@ func needChromium(t *testing.T) {
 
 // startChromium runs Chromium with its own profile until it exits, end is called or the test ends. Its output is complete
 // after that.
-func startChromium(t *testing.T, arguments ...string) (output *syncBuffer, exited <-chan struct{}, end func()) {
+func startChromium(t *testing.T, arguments ...string) (output *brokertest.LogBuffer, exited <-chan struct{}, end func()) {
 	t.Helper()
 	profile := t.TempDir()
 	cmd := exec.Command(chromium(), append(append([]string{"--user-data-dir=" + profile}, chromiumFlags...), arguments...)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + profile}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to kill all of its processes at once
 	cmd.WaitDelay = waitTimeout                           // in case one of them has left the group
-	output = &syncBuffer{}
+	output = &brokertest.LogBuffer{}
 	cmd.Stdout, cmd.Stderr = output, output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestDashboardQueriesReturnData runs every query of the dashboard on a real Prometheus that scrapes a real broker: each must
@@ -300,7 +302,7 @@ func startPrometheus(t *testing.T, scrapeAddr, features string) *prometheusServe
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	output := &syncBuffer{}
+	output := &brokertest.LogBuffer{}
 	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address=127.0.0.1:0", "--enable-feature="+features)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOMAXPROCS=2"}

@@ -2,14 +2,14 @@ package e2e
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // The host names in unchanged apps. A test may use them only in a network namespace of its own, from which nothing can reach the
@@ -72,7 +72,13 @@ func startRealNames(t *testing.T) *reviewsServers {
 	for name, address := range addresses {
 		startReboundNameAt(t, address+":443").setTarget(r.outProxy.addrs[name+":443"])
 	}
-	serveDNS(t, addresses)
+	brokertest.ServeDNSAt(t, "127.0.0.1:53", func(name string) ([]string, dnsmessage.RCode) {
+		address, ok := addresses[strings.ToLower(strings.TrimSuffix(name, "."))]
+		if !ok {
+			return nil, dnsmessage.RCodeNameError
+		}
+		return []string{address}, dnsmessage.RCodeSuccess
+	})
 	return r
 }
 
@@ -81,48 +87,4 @@ func (r *reviewsServers) byName(t *testing.T) (environ []string, caFile string) 
 	t.Helper()
 	environ, caFile = createCAFor(t, r.apiHost, r.loginHost)
 	return append(environ, "HTTPS_PROXY=", "BROKER_INTERCEPT_LISTEN=localhost:443", "BROKER_UPSTREAM_RESOLVER=127.0.0.1"), caFile
-}
-
-// serveDNS runs a DNS server with IPv4 addresses by name.
-func serveDNS(t *testing.T, addresses map[string]string) {
-	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:53")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	go func() {
-		buffer := make([]byte, 512)
-		for {
-			n, client, err := conn.ReadFrom(buffer)
-			if err != nil {
-				return
-			}
-			if answer := dnsAnswer(buffer[:n], addresses); answer != nil {
-				_, _ = conn.WriteTo(answer, client)
-			}
-		}
-	}()
-}
-
-// dnsAnswer returns the answer to a question, or nil if it cannot be parsed.
-func dnsAnswer(question []byte, addresses map[string]string) []byte {
-	var message dnsmessage.Message
-	if message.Unpack(question) != nil || len(message.Questions) != 1 {
-		return nil
-	}
-	asked := message.Questions[0]
-	message.Response = true
-	address := addresses[strings.ToLower(strings.TrimSuffix(asked.Name.String(), "."))]
-	switch {
-	case address == "":
-		message.RCode = dnsmessage.RCodeNameError
-	case asked.Type == dnsmessage.TypeA:
-		message.Answers = []dnsmessage.Resource{{
-			Header: dnsmessage.ResourceHeader{Name: asked.Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET, TTL: 60},
-			Body:   &dnsmessage.AResource{A: netip.MustParseAddr(address).As4()},
-		}}
-	}
-	answer, _ := message.Pack()
-	return answer
 }

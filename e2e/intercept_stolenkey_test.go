@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -75,7 +77,10 @@ func stolenKey(t *testing.T, file string) func(host string) (*tls.Certificate, e
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := newECKey(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return func(host string) (*tls.Certificate, error) {
 		leaf := &x509.Certificate{
 			SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{host}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),

@@ -1,13 +1,10 @@
 package e2e
 
 import (
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,6 +18,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestKubernetesVariantsRun runs the real broker with the variables and Secrets of each variant. At first the Client Secret
@@ -112,16 +111,16 @@ type brokerPod struct {
 	dir        string
 	mounts     map[string][]string // the paths at which each Secret is mounted
 	accessKey  string
-	clientCert tls.Certificate // the app's
+	clientCert []tls.Certificate // the app's
 }
 
 // startPod starts a broker as the manifests would, with a wrong Client Secret.
 func (s *testServers) startPod(t *testing.T, res resources) *brokerPod {
 	t.Helper()
-	template := res.podTemplate(t)
+	template, clients := res.podTemplate(t), brokertest.NewCA(t, "apps")
 	p := &brokerPod{
 		broker: &broker{t: t}, container: brokerContainer(t, template.Spec), dir: t.TempDir(), mounts: map[string][]string{},
-		accessKey: s.newSecret(), clientCert: newClientCert(t),
+		accessKey: s.newSecret(), clientCert: clients.ClientCertificate("shop"),
 	}
 	for _, volume := range template.Spec.Volumes {
 		for _, mount := range p.container.VolumeMounts {
@@ -135,7 +134,7 @@ func (s *testServers) startPod(t *testing.T, res resources) *brokerPod {
 	p.writeSecret("etrusted-access-key", "access_key", p.accessKey)
 	p.writeSecret("etrusted-store", "url", "redis://127.0.0.1:1/0") // unreachable, which must not fail any request
 	p.writeSecret("etrusted-broker-tls", "tls.crt", encodePEM("CERTIFICATE", s.ca.serverCert.Certificate[0]))
-	p.writeSecret("etrusted-broker-tls", "ca.crt", encodePEM("CERTIFICATE", p.clientCert.Certificate[0]))
+	p.writeSecret("etrusted-broker-tls", "ca.crt", string(clients.CertificatePEM()))
 	key, err := x509.MarshalPKCS8PrivateKey(s.ca.serverCert.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +245,7 @@ func (p *brokerPod) newAppRequest(host string) appRequest {
 	if p.hasEnv("BROKER_TLS_CERT_FILE") {
 		address = strings.Replace(address, "http://", "https://", 1)
 		a.transport.TLSClientConfig = &tls.Config{
-			RootCAs: p.servers.ca.pool, Certificates: []tls.Certificate{p.clientCert}, MinVersion: tls.VersionTLS12,
+			RootCAs: p.servers.ca.pool, Certificates: p.clientCert, MinVersion: tls.VersionTLS12,
 		}
 	}
 	var err error
@@ -277,19 +276,4 @@ func (p *brokerPod) wantStatus(status int, a appRequest) {
 
 func encodePEM(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-}
-
-// newClientCert returns a self-signed client certificate.
-func newClientCert(t *testing.T) tls.Certificate {
-	t.Helper()
-	key := newECKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "shop"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }

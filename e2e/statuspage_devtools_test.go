@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // devtools controls a Chromium over the DevTools protocol: NUL-terminated JSON through two pipes. With a port instead, other
@@ -55,7 +57,7 @@ func openTab(t *testing.T) *tab {
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + profile}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to kill all of its processes at once
 	cmd.ExtraFiles = []*os.File{toChromium, fromChromium} // it reads from 3 and writes to 4
-	output := &syncBuffer{}
+	output := &brokertest.LogBuffer{}
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.WaitDelay = waitTimeout
 	if err := cmd.Start(); err != nil {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestStatusPagePictures takes the pictures of the status page in the README: of the demo, and of a broker with a wrong secret.
@@ -50,7 +52,7 @@ func TestStatusPagePictures(t *testing.T) {
 func startDemo(t *testing.T) *broker {
 	t.Helper()
 	b := &broker{
-		t: t, cmd: exec.Command(brokerBinary, "demo"), log: &syncBuffer{}, exited: make(chan struct{}),
+		t: t, cmd: exec.Command(brokerBinary, "demo"), log: &brokertest.LogBuffer{}, exited: make(chan struct{}),
 		client: &http.Client{Transport: &http.Transport{}, Timeout: waitTimeout},
 	}
 	b.cmd.Env = []string{"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_LOG_FORMAT=json"}

@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"testing"
@@ -8,10 +9,20 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
+// NoDNSReply is the code of a DNS server that does not answer.
+const NoDNSReply dnsmessage.RCode = 1 << 15
+
 // ServeDNS runs a DNS server that answers each question with the given addresses, and returns its address.
 func ServeDNS(t *testing.T, addresses ...string) string {
 	t.Helper()
-	conn, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	return ServeDNSAt(t, "127.0.0.1:0", func(string) ([]string, dnsmessage.RCode) { return addresses, dnsmessage.RCodeSuccess })
+}
+
+// ServeDNSAt runs a DNS server at an address, and returns that address with the port. lookup returns the addresses of a name, which
+// ends in a dot, and the response code.
+func ServeDNSAt(t *testing.T, address string, lookup func(name string) ([]string, dnsmessage.RCode)) string {
+	t.Helper()
+	conn, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,22 +34,34 @@ func ServeDNS(t *testing.T, addresses ...string) string {
 			if err != nil {
 				return
 			}
-			var message dnsmessage.Message
-			if message.Unpack(buffer[:n]) != nil || len(message.Questions) != 1 {
-				continue
+			if reply := dnsReply(buffer[:n], lookup); reply != nil {
+				_, _ = conn.WriteTo(reply, client)
 			}
-			message.Response = true
-			for _, text := range addresses {
-				if body := addressRecord(netip.MustParseAddr(text)); body.Header.Type == message.Questions[0].Type {
-					body.Header.Name, body.Header.Class, body.Header.TTL = message.Questions[0].Name, dnsmessage.ClassINET, 60
-					message.Answers = append(message.Answers, body)
-				}
-			}
-			packed, _ := message.Pack()
-			_, _ = conn.WriteTo(packed, client)
 		}
 	}()
 	return conn.LocalAddr().String()
+}
+
+// dnsReply returns the reply to a query; nil for none.
+func dnsReply(query []byte, lookup func(name string) ([]string, dnsmessage.RCode)) []byte {
+	var message dnsmessage.Message
+	if message.Unpack(query) != nil || len(message.Questions) != 1 {
+		return nil
+	}
+	asked := message.Questions[0]
+	addresses, code := lookup(asked.Name.String())
+	if code == NoDNSReply {
+		return nil
+	}
+	message.Response, message.RecursionAvailable, message.RCode, message.Additionals = true, true, code, nil
+	for _, text := range addresses {
+		if body := addressRecord(netip.MustParseAddr(text)); body.Header.Type == asked.Type {
+			body.Header.Name, body.Header.Class, body.Header.TTL = asked.Name, dnsmessage.ClassINET, 60
+			message.Answers = append(message.Answers, body)
+		}
+	}
+	reply, _ := message.Pack()
+	return reply
 }
 
 func addressRecord(address netip.Addr) dnsmessage.Resource {
@@ -46,4 +69,11 @@ func addressRecord(address netip.Addr) dnsmessage.Resource {
 		return dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Type: dnsmessage.TypeA}, Body: &dnsmessage.AResource{A: address.As4()}}
 	}
 	return dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Type: dnsmessage.TypeAAAA}, Body: &dnsmessage.AAAAResource{AAAA: address.As16()}}
+}
+
+// DNSResolver returns a resolver that asks only the DNS server at an address.
+func DNSResolver(address string) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", address)
+	}}
 }

@@ -4,6 +4,7 @@
 //   - environments that such a broker accepts: [Environ], [EnvironWithoutServers]
 //   - upstream servers, usually around a fake eTrusted of package fakeetrusted: [Serve], [HoldRequests]
 //   - servers for bytes and frames that no server would send: [ServeRaw], [Reply], [ServeRawHTTP2]
+//   - a DNS server, and a resolver that asks it: [ServeDNS], [ServeDNSAt], [DNSResolver]
 //   - a client that keeps no connection: [Get], [GetAsync], [Do]
 //   - a connection for requests that no client would send: [DialRaw], [PlainRequest]
 //   - a certificate authority: [NewCA]

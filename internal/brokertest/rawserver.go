@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync"
@@ -9,7 +10,8 @@ import (
 )
 
 // ServeRaw calls handle with each connection to a free port of the loopback interface, on a goroutine of its own, and then closes
-// it. It returns the HOST:PORT. No operation on a connection takes longer than Timeout. The end of the test waits for handle.
+// it. It returns the HOST:PORT. No operation on a connection takes longer than Timeout. The end of the test closes the connections and
+// waits for handle.
 func ServeRaw(t testing.TB, handle func(net.Conn)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -26,6 +28,7 @@ func ServeRaw(t testing.TB, handle func(net.Conn)) (addr string) {
 			all.Go(func() {
 				defer func() { _ = conn.Close() }()
 				_ = conn.SetDeadline(time.Now().Add(Timeout))
+				defer context.AfterFunc(t.Context(), func() { _ = conn.Close() })()
 				handle(conn)
 			})
 		}

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/dns/dnsmessage"
+
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/internal/neterr"
@@ -22,22 +24,22 @@ import (
 
 func TestReportsDNSFailures(t *testing.T) {
 	t.Parallel()
-	onlyAPI := func(failure code) func(string) code {
-		return func(name string) code {
+	onlyAPI := func(failure dnsmessage.RCode) func(string) dnsmessage.RCode {
+		return func(name string) dnsmessage.RCode {
 			if name == "login.example." {
 				return failure
 			}
-			return noError
+			return dnsmessage.RCodeSuccess
 		}
 	}
 	for _, test := range []struct {
 		name   string
-		answer func(string) code
+		answer func(string) dnsmessage.RCode
 		text   string
 	}{
-		{"no such host", onlyAPI(nxDomain), "cannot resolve login.example: it has no address"},
-		{"no answer", onlyAPI(noReply), "cannot resolve login.example: the DNS server did not answer in time"},
-		{"a broken name server", onlyAPI(servFail), "cannot resolve login.example: the DNS server failed, or none is configured"},
+		{"no such host", onlyAPI(dnsmessage.RCodeNameError), "cannot resolve login.example: it has no address"},
+		{"no answer", onlyAPI(brokertest.NoDNSReply), "cannot resolve login.example: the DNS server did not answer in time"},
+		{"a broken name server", onlyAPI(dnsmessage.RCodeServerFailure), "cannot resolve login.example: the DNS server failed, or none is configured"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -124,7 +126,7 @@ func TestReportsProxyFailures(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, port, _ := net.SplitHostPort(tcpServer(t, test.handle))
+			_, port, _ := net.SplitHostPort(brokertest.ServeRaw(t, test.handle))
 			config := eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))
 			throughProxy(t, &config, test.scheme+"://user:CANARY@proxy.example:"+port)
 			if test.name == "silent" {
@@ -169,7 +171,7 @@ func TestHandshakeWithProxyIsAStep(t *testing.T) {
 	ca := brokertest.NewCA(t, "authority")
 	certificates := ca.ClientCertificate("proxy")
 	names := make(chan string, 2)
-	_, port, _ := net.SplitHostPort(tcpServer(t, func(conn net.Conn) {
+	_, port, _ := net.SplitHostPort(brokertest.ServeRaw(t, func(conn net.Conn) {
 		secure := tls.Server(conn, &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			names <- hello.ServerName
 			return &tls.Config{Certificates: certificates, MinVersion: tls.VersionTLS12}, nil
@@ -212,7 +214,7 @@ func TestDescribesUntrustedCertificates(t *testing.T) {
 			t.Parallel()
 			test.template.Subject = pkix.Name{CommonName: "leaf"}
 			key, cert := ca.Sign(&test.template)
-			_, port, _ := net.SplitHostPort(tcpServer(t, func(conn net.Conn) {
+			_, port, _ := net.SplitHostPort(brokertest.ServeRaw(t, func(conn net.Conn) {
 				server := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
 				_ = tls.Server(conn, server).HandshakeContext(t.Context())
 			}))

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
@@ -49,7 +50,7 @@ func eTrusted(t *testing.T, server *fakeetrusted.Server) Config {
 var hosts = resolves("login.example.", "api.example.", "proxy.example.")
 
 // resolvingDialer returns a dialer that asks a DNS server of the test: see nameServer.
-func resolvingDialer(t *testing.T, answer func(name string) code) *net.Dialer {
+func resolvingDialer(t *testing.T, answer func(name string) dnsmessage.RCode) *net.Dialer {
 	t.Helper()
 	return &net.Dialer{Resolver: nameServer(t, answer)}
 }
@@ -97,93 +98,26 @@ func mustFail(t *testing.T, config Config, name, text string, cause Cause) {
 }
 
 // code is the response code of a DNS server; a negative one stands for no response.
-type code int
-
-const (
-	noError  code = 0
-	servFail code = 2
-	nxDomain code = 3
-	noReply  code = -1
-)
-
-func resolves(names ...string) func(string) code {
-	return func(asked string) code {
+func resolves(names ...string) func(string) dnsmessage.RCode {
+	return func(asked string) dnsmessage.RCode {
 		for _, name := range names {
 			if strings.EqualFold(asked, name) {
-				return noError
+				return dnsmessage.RCodeSuccess
 			}
 		}
-		return nxDomain
+		return dnsmessage.RCodeNameError
 	}
 }
 
-// nameServer starts a DNS server on loopback (RFC 1035 section 4). Every name that it resolves is at 127.0.0.1.
-func nameServer(t *testing.T, answer func(name string) code) *net.Resolver {
+// nameServer starts a DNS server. Every name that it resolves is at 127.0.0.1.
+func nameServer(t *testing.T, answer func(name string) dnsmessage.RCode) *net.Resolver {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	go func() {
-		for message := make([]byte, 512); ; {
-			n, from, err := conn.ReadFrom(message)
-			if err != nil {
-				return
-			}
-			if reply := replyTo(message[:n], answer); reply != nil {
-				_, _ = conn.WriteTo(reply, from)
-			}
+	return brokertest.DNSResolver(brokertest.ServeDNSAt(t, "127.0.0.1:0", func(name string) (addresses []string, code dnsmessage.RCode) {
+		if code = answer(name); code == dnsmessage.RCodeSuccess {
+			addresses = []string{"127.0.0.1"}
 		}
-	}()
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", conn.LocalAddr().String())
-	}}
-}
-
-// replyTo returns nil for no response.
-func replyTo(query []byte, answer func(string) code) []byte {
-	name, at := "", 12 // the header's length
-	for at < len(query) && query[at] != 0 {
-		name += string(query[at+1:at+1+int(query[at])]) + "."
-		at += 1 + int(query[at])
-	}
-	isA := query[at+2] == 1
-	given := answer(name)
-	if given == noReply {
-		return nil
-	}
-	reply := append([]byte{}, query[:at+5]...) // without the additional records
-	reply[2], reply[3] = query[2]|0x80, 0x80|byte(given)
-	copy(reply[6:12], make([]byte, 6))
-	if given == noError && isA {
-		reply[7] = 1
-		reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1)
-	}
-	return reply
-}
-
-// tcpServer calls handle with each connection.
-func tcpServer(t *testing.T, handle func(net.Conn)) (address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				handle(conn)
-			}()
-		}
-	}()
-	return listener.Addr().String()
+		return addresses, code
+	}))
 }
 
 func readForever(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }

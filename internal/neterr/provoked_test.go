@@ -18,9 +18,10 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/neterr"
@@ -74,34 +75,10 @@ func describeCertificate(t *testing.T, template x509.Certificate) (tls.Certifica
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-// startNameServer answers every query with an RCODE (RFC 1035 section 4.1.1), or not at all if it is 0.
-func startNameServer(t *testing.T, code byte) *net.Resolver {
+// startNameServer answers every query with an RCODE (RFC 1035 section 4.1.1), or not at all.
+func startNameServer(t *testing.T, code dnsmessage.RCode) *net.Resolver {
 	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var done sync.WaitGroup
-	done.Go(func() {
-		for message := make([]byte, 512); ; {
-			n, from, err := c.ReadFrom(message)
-			if err != nil {
-				return
-			}
-			if code != 0 {
-				message[2] |= 0x80 // a response
-				message[3] = 0x80 | code
-				_, _ = c.WriteTo(message[:n], from)
-			}
-		}
-	})
-	t.Cleanup(func() {
-		_ = c.Close()
-		done.Wait()
-	})
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", c.LocalAddr().String())
-	}}
+	return brokertest.DNSResolver(brokertest.ServeDNSAt(t, "127.0.0.1:0", func(string) ([]string, dnsmessage.RCode) { return nil, code }))
 }
 
 // transportTrusting returns a transport that trusts the server's certificate.
@@ -131,13 +108,13 @@ func TestDescribeProvoked(t *testing.T) {
 	}{
 		"refused": {func(t *testing.T) attempt { return plain(brokertest.ClosedPort(t)) }, "connection_refused", "refused the connection"},
 		"no such name": {func(t *testing.T) attempt {
-			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, 3)}).DialContext}}
+			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, dnsmessage.RCodeNameError)}).DialContext}}
 		}, "dns_error", "no address"},
 		"name server fails": {func(t *testing.T) attempt {
-			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, 2)}).DialContext}}
+			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, dnsmessage.RCodeServerFailure)}).DialContext}}
 		}, "dns_error", ""},
 		"name server is silent": {func(t *testing.T) attempt {
-			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, 0), Timeout: shortTimeout}).DialContext}}
+			return attempt{url: "http://api.example", transport: &http.Transport{DialContext: (&net.Dialer{Resolver: startNameServer(t, brokertest.NoDNSReply), Timeout: shortTimeout}).DialContext}}
 		}, "dns_timeout", "name server"},
 		"slow to accept": {func(*testing.T) attempt {
 			return attempt{url: "http://127.0.0.1:9", transport: &http.Transport{DialContext: (&net.Dialer{Timeout: time.Nanosecond}).DialContext}}
