@@ -164,7 +164,7 @@ func TestConnectionStaysInSyncAfterRefusals(t *testing.T) {
 			t.Errorf("%s: got %d %q %v, want the response to this request", request, a.status, a.body, a.err)
 		}
 	}
-	if n := c.r.Buffered(); n != 0 {
+	if n := c.Reader.Buffered(); n != 0 {
 		t.Errorf("got %d bytes after the last response, want none", n)
 	}
 }

@@ -172,7 +172,7 @@ func TestNeverQuotesTheUpstream(t *testing.T) {
 			b := start(t, "http://"+startRawUpstream(t, echo(format)))
 			c := b.dial(t)
 			c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-			whole, err := io.ReadAll(c.r)
+			whole, err := io.ReadAll(c.Reader)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,7 +200,7 @@ func TestSurvivesIdleConnectionClosedByUpstream(t *testing.T) {
 		if a := b.get(t, "/x"); a.status != 200 {
 			t.Errorf("got %d %s, want 200", a.status, a.body)
 		}
-		receive(t, closed, "the connection's end")
+		brokertest.Receive(t, "the connection's end", closed)
 	}
 }
 

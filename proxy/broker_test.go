@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/http1"
@@ -160,19 +160,7 @@ var testRoots = sync.OnceValue(func() *x509.CertPool {
 // record waits for the end of a request and returns its record.
 func (b *broker) record(t testing.TB) proxy.RequestRecord {
 	t.Helper()
-	return receive(t, b.records, "the end of the request")
-}
-
-// receive waits for a value, or for the channel to be closed.
-func receive[T any](t testing.TB, from <-chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-from:
-		return v
-	case <-time.After(testTimeout):
-		t.Fatalf("got no %s in time", what)
-		panic("not reached")
-	}
+	return brokertest.Receive(t, "the end of the request", b.records)
 }
 
 // result is a response that was read to its end, or to the point where it broke off.
@@ -228,37 +216,23 @@ func (b *broker) get(t testing.TB, target string) result {
 
 // rawConn is a connection on which a test sends arbitrary bytes.
 type rawConn struct {
-	net.Conn
+	*brokertest.RawConn
 	t testing.TB
-	r *bufio.Reader
 }
 
 func (b *broker) dial(t testing.TB) *rawConn {
 	t.Helper()
-	c, err := net.Dial("tcp", b.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return &rawConn{Conn: c, t: t, r: bufio.NewReader(c)}
+	return &rawConn{brokertest.DialRaw(t, b.addr), t}
 }
 
-func (c *rawConn) send(parts ...string) {
-	c.t.Helper()
-	if _, err := io.WriteString(c.Conn, strings.Join(parts, "")); err != nil {
-		c.t.Fatal(err)
-	}
-}
+func (c *rawConn) send(parts ...string) { c.Send(strings.Join(parts, "")) }
 
 // head reads lines up to the empty one.
 func (c *rawConn) head() string {
 	c.t.Helper()
 	var head strings.Builder
 	for {
-		line, err := c.r.ReadString('\n')
+		line, err := c.Reader.ReadString('\n')
 		if err != nil {
 			c.t.Fatalf("the header broke off: %v", err)
 		}
@@ -271,7 +245,7 @@ func (c *rawConn) head() string {
 
 func (c *rawConn) result(method string) result {
 	c.t.Helper()
-	response, err := http.ReadResponse(c.r, &http.Request{Method: method})
+	response, err := http.ReadResponse(c.Reader, &http.Request{Method: method})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -1,12 +1,12 @@
 package proxy_test
 
 import (
-	"bufio"
 	"crypto/tls"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/access"
 )
 
@@ -60,7 +60,7 @@ func TestServesRequestsThroughTunnel(t *testing.T) {
 		t.Errorf("got %+v, want CONNECT with 200, without path and account", got)
 	}
 	secure := tls.Client(c.Conn, &tls.Config{RootCAs: testRoots(), ServerName: "example.com"})
-	inner := &rawConn{Conn: secure, t: t, r: bufio.NewReader(secure)}
+	inner := &rawConn{brokertest.NewRawConn(secure), t}
 	for host, status := range map[string]int{"api.example": 200, "elsewhere.example": 421} {
 		inner.send("GET /x HTTP/1.1\r\nHost: ", host, "\r\n\r\n")
 		if got := inner.result("GET"); got.status != status {

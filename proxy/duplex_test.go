@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // If the upstream refuses a slow upload, the app must see that at once.
@@ -115,7 +117,7 @@ func TestUploadIsCompleteDespiteEarlyResponse(t *testing.T) {
 			}()
 			a := c.result("POST")
 			want := strings.Repeat("-more", 5000)
-			if up := receive(t, got, "the upload"); up != want || a.status != 200 {
+			if up := brokertest.Receive(t, "the upload", got); up != want || a.status != 200 {
 				t.Errorf("upstream got %d bytes of %d, without an error", len(up), len(want))
 			}
 			<-sent

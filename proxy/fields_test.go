@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/access"
 )
 
@@ -16,7 +17,7 @@ import (
 func startBytesRecorder(t *testing.T, text string) (url string, headers <-chan string) {
 	arrived := make(chan string, 10)
 	addr := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
-		arrived <- (&rawConn{Conn: c, t: t, r: r}).head()
+		arrived <- (&rawConn{&brokertest.RawConn{Conn: c, Reader: r}, t}).head()
 		_, _ = io.WriteString(c, text)
 	})
 	return "http://" + addr, arrived
@@ -40,7 +41,7 @@ func TestKeepsOrderAndCase(t *testing.T) {
 		c := start(t, url).dial(t)
 		c.send("GET /x HTTP/1.1\r\n", test.sent, "\r\n")
 		want := "GET /x HTTP/1.1\r\n" + strings.ReplaceAll(test.received, "UPSTREAM", strings.TrimPrefix(url, "http://")) + "\r\n"
-		if got := receive(t, headers, "the request"); got != want {
+		if got := brokertest.Receive(t, "the request", headers); got != want {
 			t.Errorf("%s: upstream got\n%s\nwant\n%s", test.name, got, want)
 		}
 		wantResponse := "HTTP/1.1 299 Quite Fine\r\nx-B: 1\r\nserver: edge\r\nETag: x\r\nDATE: today\r\nset-cookie: a\r\nX-a: 2\r\nset-Cookie: b\r\nContent-Length: 2\r\nz: \r\n\r\n"
@@ -56,7 +57,7 @@ func TestDropsFieldsOfTheConnectionThatCloses(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nDate: x\r\nConnection: close, X-N\r\nX-N: 1\r\nx_n: 1\r\nContent-Length: 0\r\n\r\n")
 	c := start(t, url).dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close, X-N\r\nX-N: 1\r\n\r\n")
-	if got := receive(t, headers, "the request"); strings.Contains(got, "X-N") || strings.Contains(got, "Connection") {
+	if got := brokertest.Receive(t, "the request", headers); strings.Contains(got, "X-N") || strings.Contains(got, "Connection") {
 		t.Errorf("got %q upstream, want neither X-N nor Connection", got)
 	}
 	if got := c.head(); got != "HTTP/1.1 103 Early\r\nX-Y: 1\r\n\r\n" {
@@ -142,7 +143,7 @@ func TestServesAnyHostOnUnixSocket(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &rawConn{Conn: conn, t: t, r: bufio.NewReader(conn)}
+		c := &rawConn{brokertest.NewRawConn(conn), t}
 		c.send("GET /x HTTP/1.1\r\nHost: ", host, "\r\nConnection: close\r\n\r\n")
 		if got := c.result("GET"); got.status != 200 {
 			t.Errorf("Host %q: got %d %s, want 200", host, got.status, got.body)
@@ -166,17 +167,17 @@ func TestReadsBodyOnceTokenIsThere(t *testing.T) {
 	})
 	c := b.dial(t)
 	c.send(expectContinue, "Content-Length: 300000\r\n\r\n")
-	receive(t, tokens.waiting, "the request to wait")
+	brokertest.Receive(t, "the request to wait", tokens.waiting)
 	if err := c.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := c.r.Peek(1); err == nil {
+	if line, err := c.Reader.Peek(1); err == nil {
 		t.Fatalf("got %q without a token, want nothing", line)
 	}
 	if err := c.SetReadDeadline(time.Now().Add(testTimeout)); err != nil {
 		t.Fatal(err)
 	}
-	go func() { receive(t, tokens.waiting, "the second wait") }()
+	go func() { brokertest.Receive(t, "the second wait", tokens.waiting) }()
 	close(arrive)
 	if got := c.head(); got != "HTTP/1.1 100 Continue\r\n\r\n" {
 		t.Fatalf("got %q, want 100", got)

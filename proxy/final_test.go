@@ -28,7 +28,7 @@ func TestHalfClosedClientGetsNoSuccess(t *testing.T) {
 		if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		whole, _ := io.ReadAll(c.r)
+		whole, _ := io.ReadAll(c.Reader)
 		if len(whole) > 0 {
 			t.Errorf("got %q, want a closed connection without a response", whole)
 		}
@@ -53,7 +53,7 @@ func TestSendsNoInformationalResponseToHTTP10(t *testing.T) {
 	})
 	c := start(t, "http://"+addr).dial(t)
 	c.send("GET /x HTTP/1.0\r\nHost: localhost\r\n\r\n")
-	whole, err := io.ReadAll(c.r)
+	whole, err := io.ReadAll(c.Reader)
 	if err != nil || !strings.HasPrefix(string(whole), "HTTP/1.0 200 OK") {
 		t.Errorf("got %q, %v, want only the final response", whole, err)
 	}

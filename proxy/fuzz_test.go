@@ -127,7 +127,7 @@ func FuzzRawRequest(f *testing.F) {
 		// body is not complete.
 		_ = c.SetReadDeadline(time.Now().Add(5 * brief))
 		for {
-			response, err := http.ReadResponse(c.r, nil)
+			response, err := http.ReadResponse(c.Reader, nil)
 			if err == nil && response.StatusCode < 200 {
 				continue
 			}
@@ -138,7 +138,7 @@ func FuzzRawRequest(f *testing.F) {
 		}
 		_ = c.Conn.(*net.TCPConn).CloseWrite()
 		_ = c.SetReadDeadline(time.Now().Add(testTimeout))
-		_, _ = io.Copy(io.Discard, c.r)
+		_, _ = io.Copy(io.Discard, c.Reader)
 		select {
 		case what := <-wrong:
 			t.Error(what)

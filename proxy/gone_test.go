@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy"
 )
 
@@ -26,9 +27,9 @@ func TestClientClosesBeforeResponse(t *testing.T) {
 		b := start(t, serve(t, kind, hangingHandler(came, gone)))
 		c := b.dial(t)
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody")
-		receive(t, came, "the request")
+		brokertest.Receive(t, "the request", came)
 		_ = c.Close()
-		receive(t, gone, "the upstream to notice")
+		brokertest.Receive(t, "the upstream to notice", gone)
 		if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Broken || got.Upstream <= 0 || got.Duration < got.Upstream {
 			t.Errorf("got %+v, want StatusClientClosedRequest, and the time at the upstream", got)
 		}
@@ -47,7 +48,7 @@ func TestClientClosesWhileWaitingForToken(t *testing.T) {
 	} {
 		c := b.dial(t)
 		c.send(request)
-		receive(t, tokens.waiting, "the request to wait")
+		brokertest.Receive(t, "the request to wait", tokens.waiting)
 		_ = c.Close()
 		if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Upstream != 0 {
 			t.Errorf("got %+v, want StatusClientClosedRequest, and nothing sent", got)
@@ -75,9 +76,9 @@ func TestClientClosesDuringUpload(t *testing.T) {
 				}))
 				c := b.dial(t)
 				c.send("POST /x HTTP/1.1\r\nHost: localhost\r\n", request)
-				receive(t, began, "the upload")
+				brokertest.Receive(t, "the upload", began)
 				_ = c.Close()
-				if err := receive(t, ended, "the upload's end"); err == nil {
+				if err := brokertest.Receive(t, "the upload's end", ended); err == nil {
 					t.Error("got a complete upload, want an error")
 				}
 				if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" {
@@ -107,7 +108,7 @@ func TestClientClosesDuringResponse(t *testing.T) {
 			t.Fatal(err)
 		}
 		leave()
-		receive(t, gone, "the upstream to notice")
+		brokertest.Receive(t, "the upstream to notice", gone)
 		if got := b.record(t); got.Status != 200 || !got.Broken || got.Problem != "" {
 			t.Errorf("got %+v, want status 200 and Broken", got)
 		}
@@ -127,11 +128,11 @@ func TestStalledClientCloses(t *testing.T) {
 	}))
 	c := b.dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	if _, err := io.ReadFull(c.r, make([]byte, 1<<20)); err != nil {
+	if _, err := io.ReadFull(c.Reader, make([]byte, 1<<20)); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.Close()
-	receive(t, gone, "the upstream to notice")
+	brokertest.Receive(t, "the upstream to notice", gone)
 	if got := b.record(t); !got.Broken {
 		t.Errorf("got %+v, want Broken", got)
 	}

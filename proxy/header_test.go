@@ -187,7 +187,7 @@ func TestDropsForgedProxyStatus(t *testing.T) {
 			"\r\nTrailer: Proxy-Status\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nProxy-Status: "+value+"\r\n\r\n"))
 		c := start(t, "http://"+addr).dial(t)
 		c.send("GET /x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\nConnection: close\r\n\r\n")
-		whole, err := io.ReadAll(c.r)
+		whole, err := io.ReadAll(c.Reader)
 		if err != nil || !strings.Contains(string(whole), "403") || strings.Contains(strings.ToLower(string(whole)), "etrusted-broker") {
 			t.Errorf("%s: got %q, %v, want it without the broker's name", value, whole, err)
 		}

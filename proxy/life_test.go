@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/http1"
 )
@@ -25,7 +26,7 @@ func TestCountsRequestsInFlight(t *testing.T) {
 		all.Go(func() { b.get(t, "/x") })
 	}
 	for range 3 {
-		receive(t, came, "a request")
+		brokertest.Receive(t, "a request", came)
 	}
 	if n := b.InFlight(); n != 3 {
 		t.Errorf("%d in flight, want 3", n)
@@ -169,7 +170,7 @@ func TestRepeatsOnlySafeRequests(t *testing.T) {
 		c.send(test.request)
 		method, _, _ := strings.Cut(test.request, " ")
 		c.result(method)
-		got := receive(t, sent, "the request")
+		got := brokertest.Receive(t, "the request", sent)
 		if got.Repeatable != test.repeatable || (got.Stream != nil) != test.streamed || test.streamed && got.Body != nil {
 			t.Errorf("%q: got repeatable %v, streamed %v, want %v, %v", test.request, got.Repeatable, got.Stream != nil, test.repeatable, test.streamed)
 		}

@@ -60,7 +60,7 @@ func TestRecordsRequestOnceIfItPanics(t *testing.T) {
 		change(&config)
 		b, reasons := startRecovering(t, config)
 		b.sendUpload(t)
-		if got := receive(t, reasons, "the panic"); got != want {
+		if got := brokertest.Receive(t, "the panic", reasons); got != want {
 			t.Errorf("got the panic %v, want %q", got, want)
 		}
 		if got := b.record(t); got.Path != "/x" || got.Account != proxy.DefaultAccount || got.Duration <= 0 {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/http1"
 )
@@ -266,7 +267,7 @@ func TestClientClosesWhileWaitingForRetry(t *testing.T) {
 	})
 	c := b.dial(t)
 	c.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	receive(t, waiting, "the request to wait")
+	brokertest.Receive(t, "the request to wait", waiting)
 	_ = c.Close()
 	got := b.record(t)
 	if len(up.requests()) != 1 || got.Retry != proxy.RetryNoToken {

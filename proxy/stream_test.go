@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // The upstream sends the next part only after the app has seen the last, so a broker that holds anything back hangs.
@@ -110,12 +112,12 @@ func TestStreamsUpload(t *testing.T) {
 			if _, err := io.WriteString(write, part); err != nil {
 				t.Fatal(err)
 			}
-			if got := receive(t, came, part); got != part {
+			if got := brokertest.Receive(t, part, came); got != part {
 				t.Errorf("%q, want %q", got, part)
 			}
 		}
 		_ = write.Close()
-		if a := receive(t, done, "the answer"); a.status != 200 {
+		if a := brokertest.Receive(t, "the answer", done); a.status != 200 {
 			t.Errorf("got %d %s, want 200", a.status, a.body)
 		}
 	})
@@ -276,7 +278,7 @@ func TestServesConcurrentRequests(t *testing.T) {
 			}()
 		}
 		for range n {
-			if p := receive(t, answers, "an answer"); p.got != p.want {
+			if p := brokertest.Receive(t, "an answer", answers); p.got != p.want {
 				t.Errorf("%q, want %q", p.got, p.want)
 			}
 		}

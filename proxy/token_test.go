@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/http1"
@@ -186,7 +187,7 @@ func TestTokenWaitDoesNotLimitTheResponse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	receive(t, receive(t, waited, "the wait").Done(), "the wait's context to end")
+	brokertest.Receive(t, "the wait's context to end", brokertest.Receive(t, "the wait", waited).Done())
 	close(next)
 	if a := readResult(response); a.body != "late" || a.err != nil {
 		t.Errorf("got %q, %v, want the whole response", a.body, a.err)

@@ -57,37 +57,15 @@ func fieldValues(fields []headerField, name string) (values []string) {
 // returned.
 func startRecordingAPI(t *testing.T, tokens func() []string) *recordingAPI {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := brokertest.Listen(t, "tcp", "127.0.0.1:0")
 	s := &recordingAPI{host: listener.Addr().String(), listener: listener, tokens: tokens, conns: map[net.Conn]bool{}}
 	s.respond = func(h rawRequest) string { return okResponse(h.method + " " + h.target) }
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			s.mu.Lock()
-			s.conns[conn] = true
-			s.mu.Unlock()
-			serving.Go(func() { s.serve(conn) })
-		}
-	})
 	t.Cleanup(func() {
-		_ = listener.Close()
-		s.mu.Lock()
-		for conn := range s.conns {
-			_ = conn.Close()
-		}
-		s.mu.Unlock()
-		serving.Wait()
 		for _, problem := range s.takeProblems() {
 			t.Error(problem)
 		}
 	})
+	brokertest.ServeRawOn(t, listener, s.serve)
 	return s
 }
 

@@ -32,12 +32,12 @@ func TestCheckDiagnosesOutboundProxy(t *testing.T) {
 	bundle := filepath.Join(t.TempDir(), "bundle.pem")
 	brokertest.ReplaceFile(t, bundle, a.CertificatePEM())
 	respondWith := func(text string) string {
-		return rawServer(t, func(conn net.Conn) {
+		return brokertest.ServeRaw(t, func(conn net.Conn) {
 			_, _ = conn.Read(make([]byte, 4<<10))
 			_, _ = io.WriteString(conn, text)
 		})
 	}
-	proxy := rawServer(t, func(conn net.Conn) {
+	proxy := brokertest.ServeRaw(t, func(conn net.Conn) {
 		request := make([]byte, 4<<10)
 		n, _ := conn.Read(request)
 		if !strings.Contains(string(request[:n]), "Proxy-Authorization: Basic dXNlcjpDQU5BUlk=\r\n") {
@@ -108,8 +108,6 @@ func tunnelTo(conn net.Conn, address string) {
 	if err != nil {
 		return
 	}
-	defer func() { _ = server.Close() }()
 	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
-	go func() { _, _ = io.Copy(server, conn) }()
-	_, _ = io.Copy(conn, server)
+	brokertest.Tunnel(conn, server)
 }

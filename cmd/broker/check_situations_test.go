@@ -254,7 +254,7 @@ var listenerSituations = []situation{
 	{"address of another machine", variables("BROKER_ADMIN_LISTEN=192.0.2.1:9464"), "admin listener", check.CauseMachine, "BROKER_ADMIN_LISTEN 192.0.2.1:9464 is not an address of this machine", ""},
 	{"socket without directory", variables("BROKER_LISTEN=unix:///nosuch/broker.sock"), "app's listener", check.CauseMachine, "is in a directory that does not exist: create it", ""},
 	{"program that says nothing on the port", func(t *testing.T, _ *fakeetrusted.Server) []string {
-		return []string{"BROKER_LISTEN=" + rawServer(t, func(conn net.Conn) { _ = conn.Close() })}
+		return []string{"BROKER_LISTEN=" + brokertest.ServeRaw(t, func(conn net.Conn) { _ = conn.Close() })}
 	}, "app's listener", check.CauseMachine, " is in use by another program, or by a broker with different settings", ""},
 }
 
@@ -272,7 +272,7 @@ func TestCheckNamesLikelyCauseBehindProxyFirst(t *testing.T) {
 		}
 		http.NotFound(w, r)
 	}), ca, forLoopback("api.etrusted.com", "login.etrusted.com")), "https://")
-	proxy := rawServer(t, func(conn net.Conn) { connectKnownHosts(conn, secure) })
+	proxy := brokertest.ServeRaw(t, func(conn net.Conn) { connectKnownHosts(conn, secure) })
 	for _, test := range []situation{
 		{"mistyped API", variables("ETRUSTED_API_URL=https://api.etrusted.co"), "API: proxy", check.CauseConfiguration, "ETRUSTED_API_URL is probably mistyped: ", "Set ETRUSTED_API_URL=https://api.etrusted.com if that is what you mean."},
 		{"mistyped login server", variables("ETRUSTED_TOKEN_URL=https://logn.etrusted.com/oauth/token"), "login server: proxy", check.CauseConfiguration, "ETRUSTED_TOKEN_URL is probably mistyped: ", "Set ETRUSTED_TOKEN_URL=https://login.etrusted.com/oauth/token "},

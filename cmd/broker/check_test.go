@@ -50,30 +50,7 @@ func mustDiagnose(t *testing.T, code int, stdout, stderr string, failed []string
 // silentServer takes connections and says nothing.
 func silentServer(t *testing.T) (address string) {
 	t.Helper()
-	return rawServer(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
-}
-
-// rawServer does with each connection what handle does.
-func rawServer(t *testing.T, handle func(net.Conn)) (address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				handle(conn)
-			}()
-		}
-	}()
-	return listener.Addr().String()
+	return brokertest.ServeRaw(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 }
 
 // tlsServer serves the placeholder with a certificate.

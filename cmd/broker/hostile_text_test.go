@@ -69,7 +69,7 @@ func TestHealthAndWaitEscapeForeignText(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := rawServer(t, func(conn net.Conn) {
+			address := brokertest.ServeRaw(t, func(conn net.Conn) {
 				_, _ = conn.Read(make([]byte, 4<<10))
 				_, _ = io.WriteString(conn, response)
 			})
@@ -95,7 +95,7 @@ func TestCheckEscapesForeignText(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := rawServer(t, func(conn net.Conn) {
+			address := brokertest.ServeRaw(t, func(conn net.Conn) {
 				_, _ = conn.Read(make([]byte, 4<<10))
 				_, _ = io.WriteString(conn, response)
 			})

@@ -34,7 +34,7 @@ const (
 // its URL.
 func startReflectingServer(t *testing.T, response func(sent string) string) string {
 	t.Helper()
-	return "http://" + rawServer(t, func(conn net.Conn) {
+	return "http://" + brokertest.ServeRaw(t, func(conn net.Conn) {
 		request, err := http.ReadRequest(bufio.NewReader(conn))
 		if err != nil {
 			return

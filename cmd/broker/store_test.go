@@ -38,16 +38,14 @@ func startRedis(t *testing.T) (url string) {
 		_ = server.Wait()
 		_ = os.RemoveAll(dir)
 	})
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	brokertest.Eventually(t, "the store accepts connections", func() bool {
 		conn, err := net.Dial("unix", socket)
 		if err == nil {
 			_ = conn.Close()
-			return "unix://" + socket
 		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+		return err == nil
+	})
+	return "unix://" + socket
 }
 
 // The second broker takes its token from the store. Logs, metrics and status of both show that.

@@ -3,7 +3,7 @@
 //   - a whole broker in this process, on free ports: [Start], [Broker]
 //   - environments that such a broker accepts: [Environ], [EnvironWithoutServers]
 //   - upstream servers, usually around a fake eTrusted of package fakeetrusted: [Serve], [HoldRequests]
-//   - servers for bytes and frames that no server would send: [ServeRaw], [Reply], [ServeRawHTTP2]
+//   - servers for bytes and frames that no server would send: [ServeRaw], [ServeRawOn], [Reply], [Tunnel], [ServeRawHTTP2]
 //   - a DNS server, and a resolver that asks it: [ServeDNS], [ServeDNSAt], [DNSResolver]
 //   - a client that keeps no connection: [Get], [GetAsync], [Do]
 //   - a connection for requests that no client would send: [DialRaw], [PlainRequest]
@@ -12,5 +12,5 @@
 //   - the log that the broker writes: [LogBuffer]
 //   - waiting with a time limit, instead of sleeping: [Eventually], [Receive]
 //
-// A helper that takes a testing.T fails the test if it cannot do its work, and cleans up when the test ends.
+// A helper that takes a test fails the test if it cannot do its work, and cleans up when the test ends.
 package brokertest

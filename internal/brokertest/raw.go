@@ -22,7 +22,7 @@ type RawConn struct {
 }
 
 // DialRaw opens a connection to HOST:PORT.
-func DialRaw(t *testing.T, addr string) *RawConn {
+func DialRaw(t testing.TB, addr string) *RawConn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -32,6 +32,11 @@ func DialRaw(t *testing.T, addr string) *RawConn {
 	if err := conn.SetDeadline(time.Now().Add(Timeout)); err != nil {
 		t.Fatal(err)
 	}
+	return NewRawConn(conn)
+}
+
+// NewRawConn returns a RawConn of a connection that is open.
+func NewRawConn(conn net.Conn) *RawConn {
 	c := &RawConn{Conn: conn}
 	c.Reader = bufio.NewReader(io.TeeReader(conn, &c.Seen))
 	return c
@@ -57,7 +62,7 @@ func (c *RawConn) Next(method string) Response {
 
 // Rest returns the status of each further response until the broker closes the connection. It reports a connection that
 // stays open, and bytes that are not a response, as errors.
-func (c *RawConn) Rest(t *testing.T) (statuses []int) {
+func (c *RawConn) Rest(t testing.TB) (statuses []int) {
 	t.Helper()
 	for {
 		if _, err := c.Reader.Peek(1); err != nil {

@@ -9,15 +9,19 @@ import (
 	"time"
 )
 
-// ServeRaw calls handle with each connection to a free port of the loopback interface, on a goroutine of its own, and then closes
-// it. It returns the HOST:PORT. No operation on a connection takes longer than Timeout. The end of the test closes the connections and
-// waits for handle.
+// ServeRaw calls handle with each connection to a free port of the loopback interface, and returns the HOST:PORT: see ServeRawOn.
 func ServeRaw(t testing.TB, handle func(net.Conn)) (addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := Listen(t, "tcp", "127.0.0.1:0")
+	ServeRawOn(t, l, handle)
+	return l.Addr().String()
+}
+
+// ServeRawOn calls handle with each connection of a listener, on a goroutine of its own, and then closes it. No operation on a TCP
+// connection takes longer than Timeout. The end of the test closes the listener and the connections, and waits for handle.
+func ServeRawOn(t testing.TB, l net.Listener, handle func(net.Conn)) {
+	t.Helper()
+	ctx := t.Context() // a fuzz test must not call it later
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -27,8 +31,10 @@ func ServeRaw(t testing.TB, handle func(net.Conn)) (addr string) {
 			}
 			all.Go(func() {
 				defer func() { _ = conn.Close() }()
-				_ = conn.SetDeadline(time.Now().Add(Timeout))
-				defer context.AfterFunc(t.Context(), func() { _ = conn.Close() })()
+				if _, ok := conn.(*net.TCPConn); ok { // others are in memory, where time may be fake
+					_ = conn.SetDeadline(time.Now().Add(Timeout))
+				}
+				defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 				handle(conn)
 			})
 		}
@@ -37,7 +43,6 @@ func ServeRaw(t testing.TB, handle func(net.Conn)) (addr string) {
 		_ = l.Close()
 		all.Wait()
 	})
-	return l.Addr().String()
 }
 
 // Reply is for ServeRaw: it writes text after the first read.
@@ -46,6 +51,14 @@ func Reply(text string) func(net.Conn) {
 		_, _ = conn.Read(make([]byte, 4096))
 		_, _ = io.WriteString(conn, text)
 	}
+}
+
+// Tunnel copies in both directions until both sides have ended. It closes each when the other one ends.
+func Tunnel(a, b net.Conn) {
+	var both sync.WaitGroup
+	both.Go(func() { _, _ = io.Copy(a, b); _ = a.Close() })
+	both.Go(func() { _, _ = io.Copy(b, a); _ = b.Close() })
+	both.Wait()
 }
 
 // ClosedPort returns a HOST:PORT that refuses connections.

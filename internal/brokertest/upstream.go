@@ -8,7 +8,7 @@ import (
 )
 
 // Serve serves handler on a free port of the loopback interface until the test ends, and returns its URL.
-func Serve(t *testing.T, handler http.Handler) string {
+func Serve(t testing.TB, handler http.Handler) string {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -34,7 +34,7 @@ func HoldRequests(next http.Handler, path string, gate <-chan struct{}, arrived 
 }
 
 // Listen opens a listener and closes it when the test ends.
-func Listen(t *testing.T, network, address string) net.Listener {
+func Listen(t testing.TB, network, address string) net.Listener {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {

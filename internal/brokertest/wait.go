@@ -9,7 +9,7 @@ import (
 const Timeout = 30 * time.Second
 
 // Eventually polls isTrue until it returns true, and fails the test after Timeout. what describes the condition.
-func Eventually(t *testing.T, what string, isTrue func() bool) {
+func Eventually(t testing.TB, what string, isTrue func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(Timeout); !isTrue(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -19,7 +19,7 @@ func Eventually(t *testing.T, what string, isTrue func() bool) {
 }
 
 // Receive returns the next value of a channel, and fails the test after Timeout. what describes the value.
-func Receive[T any](t *testing.T, what string, values <-chan T) T {
+func Receive[T any](t testing.TB, what string, values <-chan T) T {
 	t.Helper()
 	select {
 	case value := <-values:

@@ -14,7 +14,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -100,16 +99,8 @@ func connectProxy(address string) http.HandlerFunc {
 			return
 		}
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
-		join(conn, server)
+		brokertest.Tunnel(conn, server)
 	}
-}
-
-// join copies both ways until one side ends.
-func join(a, b net.Conn) {
-	var both sync.WaitGroup
-	both.Go(func() { _, _ = io.Copy(a, b); _ = a.Close() })
-	both.Go(func() { _, _ = io.Copy(b, a); _ = b.Close() })
-	both.Wait()
 }
 
 func TestDialsThroughHTTPProxy(t *testing.T) {
@@ -161,7 +152,7 @@ func socksProxy(t *testing.T, address string) func(net.Conn) {
 			return
 		}
 		_, _ = io.WriteString(conn, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
-		join(conn, server)
+		brokertest.Tunnel(conn, server)
 	}
 }
 

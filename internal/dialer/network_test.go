@@ -22,16 +22,7 @@ func listen(t *testing.T, address string) net.Listener {
 	if err != nil {
 		t.Skip(err) // no IPv6
 	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_ = conn.Close()
-		}
-	}()
+	brokertest.ServeRawOn(t, l, func(net.Conn) {})
 	return l
 }
 

@@ -148,43 +148,17 @@ type reply struct {
 
 func startRawAPI(t *testing.T, l net.Listener, serve func(*apiConn)) *rawAPI {
 	a := &rawAPI{host: l.Addr().String(), conns: make(chan *apiConn, 100)}
-	var serving sync.WaitGroup
-	var mu sync.Mutex
-	var open []net.Conn
-	serving.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if _, isTCP := conn.(*net.TCPConn); isTCP {
-				_ = conn.SetDeadline(time.Now().Add(brokertest.Timeout))
-			}
-			mu.Lock()
-			open = append(open, conn)
-			mu.Unlock()
-			a.mu.Lock()
-			a.opened++
-			a.mu.Unlock()
-			c := &apiConn{Conn: conn, reader: bufio.NewReader(conn), api: a}
-			if serve == nil {
-				a.conns <- c
-				continue
-			}
-			serving.Go(func() {
-				defer func() { _ = conn.Close() }()
-				serve(c)
-			})
+	brokertest.ServeRawOn(t, l, func(conn net.Conn) {
+		a.mu.Lock()
+		a.opened++
+		a.mu.Unlock()
+		c := &apiConn{Conn: conn, reader: bufio.NewReader(conn), api: a}
+		if serve == nil {
+			a.conns <- c
+			<-t.Context().Done() // the test closes it
+			return
 		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		mu.Lock()
-		for _, conn := range open {
-			_ = conn.Close()
-		}
-		mu.Unlock()
-		serving.Wait()
+		serve(c)
 	})
 	return a
 }
