@@ -46,11 +46,28 @@ func (a *apps) next() request {
 	}
 }
 
+// newClient returns a client, and what closes its connections.
+func newClient() (client *http.Client, closeIdle func()) {
+	transport := &http.Transport{MaxIdleConnsPerHost: maxInFlight, IdleConnTimeout: 5 * time.Second, DisableCompression: true}
+	return &http.Client{Transport: transport, Timeout: appTimeout}, transport.CloseIdleConnections
+}
+
+// burst sends requests all at once, and waits for all responses.
+func (a *apps) burst(count int) {
+	client, closeIdle := newClient()
+	defer closeIdle()
+	var group sync.WaitGroup
+	for range count {
+		next := a.next()
+		group.Go(func() { a.send(client, next) })
+	}
+	group.Wait()
+}
+
 // run sends requests until ctx is done, and waits for all responses.
 func (a *apps) run(ctx context.Context) {
-	transport := &http.Transport{MaxIdleConnsPerHost: maxInFlight, IdleConnTimeout: 5 * time.Second, DisableCompression: true}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: appTimeout}
+	client, closeIdle := newClient()
+	defer closeIdle()
 	inFlight := make(chan struct{}, maxInFlight)
 	var group sync.WaitGroup
 	defer group.Wait()

@@ -55,11 +55,14 @@ func compare(all []usage, run time.Duration) ([]growth, error) {
 		{"goroutines", lowest(before, usage.goroutineCount), lowest(after, usage.goroutineCount), 0},
 		{"descriptors", lowest(before, usage.descriptorCount), lowest(after, usage.descriptorCount), 0},
 	}
-	if warmUp(run) == fullWarmUp {
+	if comparesResident(run) {
 		growths = append(growths, growth{"resident memory", lowest(before, usage.residentMemory), lowest(after, usage.residentMemory), 0})
 	}
 	return growths, nil
 }
+
+// comparesResident reports whether a run is long enough to compare resident memory.
+func comparesResident(run time.Duration) bool { return warmUp(run) == fullWarmUp }
 
 func (u usage) liveMemory() float64      { return u.live }
 func (u usage) residentMemory() float64  { return u.resident }

@@ -54,10 +54,8 @@ func Run(ctx context.Context, c Config, stdout io.Writer) error {
 		return err
 	}
 	r.start = time.Now()
-	if err := r.soak(ctx); err != nil {
-		return err
-	}
-	return r.report(stdout)
+	err := r.soak(ctx)
+	return errors.Join(err, r.report(stdout)) // also of a run that was interrupted
 }
 
 func (r *run) logf(format string, values ...any) {
@@ -141,6 +139,9 @@ func (r *run) soak(ctx context.Context) error {
 	disturbed, cancel := context.WithTimeout(ctx, r.Duration-minPause)
 	defer cancel()
 	failed := make(chan error, 2)
+	if comparesResident(r.Duration) {
+		r.prime(ctx, a)
+	}
 	group.Go(func() { a.run(ctx) })
 	group.Go(func() { r.misbehaving.run(ctx) })
 	group.Go(func() {
@@ -174,6 +175,15 @@ func (r *run) soak(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// prime makes the apps send as many requests at a time as they ever may. Go keeps memory for as many goroutines as there ever were,
+// so otherwise the first time that the machine stalls would look like a leak.
+func (r *run) prime(ctx context.Context, a *apps) {
+	end := r.eTrusted.failAPI(slow(r.eTrusted, 3*time.Second), 1)
+	a.burst(maxInFlight)
+	end()
+	sleep(ctx, time.Second)
 }
 
 // observe reads the broker's pages each second, and what its process uses when nothing disturbs it.
