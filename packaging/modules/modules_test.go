@@ -29,6 +29,7 @@ func sections(t *testing.T) map[string]string {
 }
 
 func TestEveryLinkedModuleHasItsLicence(t *testing.T) {
+	t.Parallel()
 	all := sections(t)
 	for _, platform := range []string{"linux", "darwin", "windows"} {
 		command := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", program)
@@ -68,6 +69,7 @@ func TestEveryLinkedModuleHasItsLicence(t *testing.T) {
 }
 
 func TestRefusesModulesWithoutAKnownLicence(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	if got, err := (module{path: "example.com/none", root: root}).licence(); err == nil {
 		t.Errorf("no licence: got %q, want an error", got)
@@ -82,6 +84,7 @@ func TestRefusesModulesWithoutAKnownLicence(t *testing.T) {
 }
 
 func TestBillOfMaterialsNamesLicences(t *testing.T) {
+	t.Parallel()
 	broker := filepath.Join(t.TempDir(), "broker")
 	if output, err := exec.Command("go", "build", "-o", broker, program).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
@@ -120,6 +123,7 @@ func TestBillOfMaterialsNamesLicences(t *testing.T) {
 
 // A bill of another revision would be wrong.
 func TestBillOfMaterialsRefusesAnotherProgram(t *testing.T) {
+	t.Parallel()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
