@@ -86,7 +86,7 @@ func runCommand(ctx context.Context, i invocation) int {
 	case !ok:
 		return exitConfig
 	case options.intercept && c.Guarded():
-		printLine(i.stderr, "%s: -intercept cannot be used with an access key or client certificates, which COMMAND cannot send to its proxy", flags.Name())
+		printLine(i.stderr, "%s: -intercept cannot be used with an access key, which COMMAND cannot send to its proxy", flags.Name())
 		return exitConfig
 	}
 	b := i.startBroker(ctx, c, log)
