@@ -87,8 +87,9 @@ func quotedVariables(set map[string]string) (problems []Error) {
 // misspeltGuards returns an error for each unknown variable that is one or two edits away from one without which something is
 // unprotected: the broker would run, and everything would look well.
 func misspeltGuards(set map[string]string) (problems []Error) {
-	for _, name := range unknownNames(set) {
-		for _, v := range Variables() {
+	all := Variables()
+	for _, name := range unknownNames(set, all) {
+		for _, v := range all {
 			if set[name] != "" && v.guards && editDistance(name, v.Name) <= 2 {
 				problems = append(problems, Error{name, "is not a variable of the broker; write " + v.Name + " instead, or unset it"})
 				break
@@ -118,15 +119,11 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// unknownNames returns the names that look like those of the broker's variables, but are not, sorted.
-func unknownNames(set map[string]string) (unknown []string) {
-	known := map[string]bool{}
-	for _, v := range Variables() {
-		known[v.Name] = true
-	}
+// unknownNames returns the names that look like those of the broker's variables, but are not among known, sorted.
+func unknownNames(set map[string]string, known []Variable) (unknown []string) {
 	for name := range set {
-		ours := strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")
-		if ours && !known[name] && !injected().MatchString(name) {
+		isKnown := slices.ContainsFunc(known, func(v Variable) bool { return v.Name == name })
+		if isOurs(name) && !isKnown {
 			unknown = append(unknown, name)
 		}
 	}
@@ -137,20 +134,27 @@ func unknownNames(set map[string]string) (unknown []string) {
 // UnknownVariables returns a warning for each variable that looks like one of the broker's but is not: a misspelt name would
 // otherwise silently leave something unprotected. The warnings contain names, never values.
 func UnknownVariables(environ []string) []string {
-	known := make([]string, 0, 32)
-	for _, v := range Variables() {
-		known = append(known, v.Name)
-	}
+	known := Variables()
 	var warnings []string
-	for _, name := range unknownNames(Environment(environ)) {
+	for _, name := range unknownNames(Environment(environ), known) {
 		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, closestName(name, known)))
 	}
 	return warnings
 }
 
-// closestName returns the candidate that has most of name at its beginning and its end: one mistake in the middle does not matter.
-func closestName(name string, candidates []string) string {
-	return slices.MaxFunc(candidates, func(a, b string) int { return commonEnds(name, a) - commonEnds(name, b) })
+// isOurs reports whether a name looks like that of a variable of the broker, and Kubernetes or Docker do not inject it.
+func isOurs(name string) bool {
+	return (strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")) && !injected().MatchString(name)
+}
+
+// HasVariables reports whether an environment has a variable that looks like one of the broker's.
+func HasVariables(environ []string) bool {
+	return slices.ContainsFunc(environ, func(pair string) bool { return isOurs(strings.Split(pair, "=")[0]) })
+}
+
+// closestName returns the name that has most of name at its beginning and its end: one mistake in the middle does not matter.
+func closestName(name string, candidates []Variable) string {
+	return slices.MaxFunc(candidates, func(a, b Variable) int { return commonEnds(name, a.Name) - commonEnds(name, b.Name) }).Name
 }
 
 // commonEnds returns how many characters two strings have in common at their beginning and, after these, at their end.
