@@ -25,6 +25,9 @@ func checkCommand(ctx context.Context, i invocation) int {
 		printLine(i.stderr, "%s: -timeout must be greater than zero, such as 10s", flags.Name())
 		return exitConfig
 	}
+	if !i.settingsFromPackage() {
+		return exitConfig
+	}
 	server.SilenceStandardLog()
 	checkConfig := i.checkConfig()
 	checkConfig.Timeout = *timeout

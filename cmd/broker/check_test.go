@@ -242,7 +242,7 @@ func TestCheckCommandLine(t *testing.T) {
 		says string
 	}{
 		{[]string{"check", "-h"}, exitOK, "-timeout"},
-		{[]string{"check", "x"}, exitConfig, "broker check: takes no arguments but -json and -timeout"},
+		{[]string{"check", "x"}, exitConfig, "broker check: takes no arguments but -env-file and -json and -timeout"},
 		{[]string{"check", "-timeout", "soon"}, exitConfig, "-timeout"},
 		{[]string{"check", "-timeout=0s"}, exitConfig, "-timeout must be greater than zero"},
 		{[]string{"check", "-unknown"}, exitConfig, "-json"},

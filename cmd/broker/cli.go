@@ -24,6 +24,7 @@ type invocation struct {
 	program        string   // the name by which the program was called, for messages
 	args           []string // after the command's name
 	environ        []string // as os.Environ returns it
+	envFiles       []string // that -env-file names
 	stdout, stderr io.Writer
 }
 
@@ -53,10 +54,7 @@ func commands() []command {
 // run is the program without the process: it returns the exit code. program is the name by which it was called. When ctx is
 // done, run ends after the requests in flight.
 func run(ctx context.Context, program string, args, environ []string, stdout, stderr io.Writer) int {
-	name := "serve"
-	if len(args) > 0 {
-		name, args = args[0], args[1:]
-	}
+	name, args := splitArgs(args)
 	if name == "--version" || name == "-version" {
 		name = "version"
 	}
@@ -69,35 +67,51 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 	case known < 0:
 		printLine(stderr, "%[1]s: there is no command %[2]q; '%[1]s -h' lists them", program, name)
 		return exitConfig
-	case all[known].hasFlags, len(args) == 0:
-		return all[known].run(ctx, invocation{program, args, environ, stdout, stderr})
-	case isHelp(args[0]):
+	case !all[known].hasFlags && len(args) > 0 && isHelp(args[0]):
 		usage(stdout, program)
 		return exitOK
-	default:
-		printLine(stderr, "%[1]s %[2]s: takes no arguments; it is configured by environment variables, see '%[1]s -h'", program, name)
-		return exitConfig
 	}
+	i := invocation{program: program, args: args, environ: environ, stdout: stdout, stderr: stderr}
+	if !all[known].hasFlags {
+		if code, ok := i.parse(i.flags(name)); !ok {
+			return code
+		}
+	}
+	return all[known].run(ctx, i)
 }
 
-// flags returns an empty set of flags for the command with that name.
-func (i invocation) flags(name string) *flag.FlagSet {
+// flags returns the flags that every command has, for the command with that name.
+func (i *invocation) flags(name string) *flag.FlagSet {
 	flags := flag.NewFlagSet(i.program+" "+name, flag.ContinueOnError)
 	flags.SetOutput(i.stderr)
+	i.addEnvFileFlag(flags)
 	return flags
 }
 
-// parse parses the arguments. It returns false with the exit code if the command must not run.
-func (i invocation) parse(flags *flag.FlagSet) (code int, ok bool) {
+// parseFlags parses the flags, and reads the files of variables. It returns false with the exit code if the command must not run.
+func (i *invocation) parseFlags(flags *flag.FlagSet) (code int, ok bool) {
 	switch err := flags.Parse(i.args); {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK, false
 	case err != nil:
 		return exitConfig, false
-	case flags.NArg() > 0:
+	}
+	if err := i.readEnvFiles(); err != nil {
+		printLine(i.stderr, "%s: %v", flags.Name(), err)
+		return exitConfig, false
+	}
+	return exitOK, true
+}
+
+// parse is parseFlags for commands that have no other arguments than flags.
+func (i *invocation) parse(flags *flag.FlagSet) (code int, ok bool) {
+	if code, ok := i.parseFlags(flags); !ok {
+		return code, false
+	}
+	if flags.NArg() > 0 {
 		var names []string
 		flags.VisitAll(func(f *flag.Flag) { names = append(names, "-"+f.Name) })
-		printLine(i.stderr, "%s: takes no arguments but %s; it is configured by environment variables, see '%s -h'", flags.Name(), strings.Join(names, " and "), i.program)
+		printLine(i.stderr, "%s: takes no arguments but %s; it is configured by variables, see '%s -h'", flags.Name(), strings.Join(names, " and "), i.program)
 		return exitConfig, false
 	}
 	return exitOK, true

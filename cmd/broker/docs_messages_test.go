@@ -28,6 +28,7 @@ var excludedSources = map[string]string{
 	"cmd/broker/help.go":                    "the help",
 	"cmd/broker/cli.go:commands":            "the help",
 	"cmd/broker/check.go:checkCommand":      "the help",
+	"cmd/broker/envfile.go:addEnvFileFlag":  "the help",
 	"cmd/broker/check_config.go:storeProbe": "a step of check",
 	"cmd/broker/check_listen.go":            "steps of check",
 	"cmd/broker/check_print.go":             "what is around the steps of check",

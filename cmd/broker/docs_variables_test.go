@@ -66,6 +66,23 @@ func renderVariables(t *testing.T) string {
 `+"`etrusted-broker -h`"+` prints this list, and `+"`etrusted-broker config`"+` the current values. An empty variable counts as unset, except
 `+"`BROKER_ADMIN_LISTEN`"+`. Misspelt names cause a warning. `+"`etrusted-broker config`"+` shows only the length of a secret, and of anything that
 may be a misplaced secret: long words, text with unusual characters, paths that do not exist.
+
+## In a file
+
+Every command reads variables from a file too: `+"`etrusted-broker -env-file FILE check`, or `etrusted-broker check -env-file FILE`"+`. Those in
+the file replace those of the environment. Only `+"`GOMEMLIMIT` and `GOMAXPROCS`"+` must be in the environment. The syntax is that of systemd's
+`+"`EnvironmentFile=`"+`:
+
+`+"```sh"+`
+# A comment begins with # or ;
+BROKER_ALLOW=GET /reviews, GET /channels
+ETRUSTED_CLIENT_SECRET_FILE="/run/secrets/client secret"
+BROKER_ALLOWED_HOSTS=one.example, \
+  two.example
+`+"```"+`
+
+Quotes around a value are no part of it. In single quotes, nothing has a meaning of its own; elsewhere a backslash removes that of
+the next character, and a line that ends with one continues. On Windows, a backslash is only a backslash.
 `)
 	groups := variableGroups
 	for i, v := range config.Variables() {

@@ -25,7 +25,14 @@ Commands:`, program)
 	for _, c := range commands() {
 		printLine(w, "  %-8s %s", c.name, c.summary)
 	}
-	printLine(w, "\nEnvironment:")
+	printLine(w, `
+Flag of every command, before or after its name:
+  -env-file FILE
+        read variables from FILE first: NAME=value, one a line, in the syntax of systemd's EnvironmentFile=. They replace those
+        of the environment. On a host with the package, check, config, status, wait and health use the service's variables if no
+        other is set.
+
+Environment:`)
 	for _, v := range config.Variables() {
 		line := "  " + v.Name
 		if v.Fallback != "" {
@@ -43,6 +50,9 @@ Exit codes: 0 success, 1 failure while running, 2 configuration error.`)
 
 // configCommand prints every variable with its effective value, its source and its meaning.
 func configCommand(_ context.Context, i invocation) int {
+	if !i.settingsFromPackage() {
+		return exitConfig
+	}
 	c, problems := config.Load(i.environ)
 	problems = append(problems, c.LateFiles...)
 	table := tabwriter.NewWriter(i.stdout, 0, 0, 2, ' ', 0)

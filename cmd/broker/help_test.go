@@ -55,7 +55,7 @@ func TestHelpListsCommandsAndVariables(t *testing.T) {
 		}
 		want = append(want, "\n  "+v.Name, "        "+v.Help+"\n")
 	}
-	want = append(want, "HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "Exit codes: 0 success, 1 ", ", 2 configuration error")
+	want = append(want, "\n  -env-file FILE\n", "HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "Exit codes: 0 success, 1 ", ", 2 configuration error")
 
 	for _, args := range [][]string{{"-h"}, {"-help"}, {"--help"}, {"help"}, {"serve", "-h"}, {"demo", "--help"}, {"health", "-h"}, {"config", "-h"}, {"version", "-h"}} {
 		code, stdout, stderr := invoke(args, "ETRUSTED_CLIENT_SECRET=CANARY")
@@ -90,12 +90,12 @@ func TestRefusesUnknownArguments(t *testing.T) {
 		{[]string{"sevre"}, `there is no command "sevre"`},
 		{[]string{"--port=80"}, `there is no command "--port=80"`},
 		{[]string{""}, `there is no command ""`},
-		{[]string{"serve", "--listen=:80"}, "broker serve: takes no arguments"},
+		{[]string{"serve", "--listen=:80"}, "flag provided but not defined: -listen"},
 		{[]string{"demo", "x"}, "broker demo: takes no arguments"},
 		{[]string{"health", "x"}, "broker health: takes no arguments"},
 		{[]string{"config", "x"}, "broker config: takes no arguments"},
 		{[]string{"version", "x"}, "broker version: takes no arguments"},
-		{[]string{"wait", "x"}, "broker wait: takes no arguments but -timeout"},
+		{[]string{"wait", "x"}, "broker wait: takes no arguments but -env-file and -timeout"},
 		{[]string{"wait", "-timeout", "soon"}, "-timeout"},
 		{[]string{"allow", "x"}, "broker allow: takes no arguments but -caller"},
 		{[]string{"wait", "-unknown"}, "-timeout"},

@@ -18,10 +18,7 @@ func main() {
 	// The broker does not end when the reader of its log does, nor when an operator asks it to read its files again: it watches
 	// them. These signals have a handler because a child would inherit that they are ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGHUP)
-	command := ""
-	if len(os.Args) > 1 {
-		command = os.Args[1]
-	}
+	command, _ := splitArgs(os.Args[1:])
 	if command != runName { // which forwards signals
 		signals := make(chan os.Signal, 2)
 		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

@@ -30,11 +30,10 @@ func runCommand(ctx context.Context, i invocation) int {
 	flags := i.flags(runName)
 	var options runOptions
 	options.register(flags)
-	switch err := flags.Parse(i.args); {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
-		return exitConfig
+	code, ok := i.parseFlags(flags)
+	switch {
+	case !ok:
+		return code
 	case options.intercept && options.demo:
 		printLine(i.stderr, "%s: -intercept cannot be used with -demo: hard-coded URLs would lead to the real eTrusted", flags.Name())
 		return exitConfig

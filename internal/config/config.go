@@ -377,5 +377,5 @@ func isQuoted(value string) bool {
 
 // StandardVariables returns the names of the variables of many programs that this one reads too.
 func StandardVariables() []string {
-	return []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"}
+	return []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"}
 }

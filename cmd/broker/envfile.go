@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"etrusted-broker/internal/config"
+)
+
+// splitArgs returns the name of the command in the arguments, and the arguments of the command. The flag -env-file may stand before
+// the name too. Without a name, the command is serve.
+func splitArgs(args []string) (name string, rest []string) {
+	at := 0
+	for at < len(args) && slices.Contains([]string{"-env-file", "--env-file"}, strings.Split(args[at], "=")[0]) {
+		if !strings.Contains(args[at], "=") {
+			at++
+		}
+		at++
+	}
+	if at >= len(args) {
+		return "serve", args
+	}
+	return args[at], slices.Delete(slices.Clone(args), at, at+1)
+}
+
+// addEnvFileFlag adds the flag that every command has.
+func (i *invocation) addEnvFileFlag(flags *flag.FlagSet) {
+	flags.Func("env-file", "read variables from this `file` first, in the syntax of systemd's EnvironmentFile=; they replace those of the environment", func(path string) error {
+		i.envFiles = append(i.envFiles, path)
+		return nil
+	})
+}
+
+// readEnvFiles adds the variables in the files that -env-file names. As in systemd, they replace those of the environment.
+func (i *invocation) readEnvFiles() error {
+	for _, path := range i.envFiles {
+		variables, err := config.ReadEnvFile(path)
+		if err != nil {
+			return err
+		}
+		i.addVariables(variables)
+	}
+	return nil
+}
+
+// addVariables adds variables to the environment. Of several values, the last one counts.
+func (i *invocation) addVariables(variables []string) {
+	i.environ = append(slices.Clone(i.environ), variables...)
+	for _, pair := range variables {
+		if name, value, _ := strings.Cut(pair, "="); slices.Contains(config.StandardVariables(), name) {
+			_ = os.Setenv(name, value) // packages net/http and crypto/x509 read them from the process; these names are valid
+		}
+	}
+}
+
+// packageDir is where the deb and the rpm keep settings and credentials.
+const packageDir = "/etc/etrusted-broker"
+
+// usePackage adds the variables that the service of the package has, on a host with the package. If there are other variables of the
+// broker, or files that name them, it does nothing and returns false. Usually only root may read the directory.
+func (i *invocation) usePackage(dir string) (used bool, _ error) {
+	if len(i.envFiles) > 0 || config.HasVariables(i.environ) {
+		return false, nil
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return false, nil
+	}
+	variables := []string{
+		"ETRUSTED_CLIENT_ID_FILE=" + filepath.Join(dir, "client_id"),
+		"ETRUSTED_CLIENT_SECRET_FILE=" + filepath.Join(dir, "client_secret"),
+	}
+	settings := filepath.Join(dir, "broker.env")
+	_, err := os.Stat(settings)
+	if !errors.Is(err, fs.ErrNotExist) { // the unit does not need it
+		var more []string
+		if more, err = config.ReadEnvFile(settings); err != nil {
+			return false, err
+		}
+		variables = append(variables, more...)
+	}
+	i.addVariables(variables)
+	return true, nil
+}
+
+// settingsFromPackage is usePackage for commands that show or test the settings: it says so. It returns false if the command must
+// not run.
+func (i *invocation) settingsFromPackage() bool {
+	used, err := i.usePackage(packageDir)
+	switch {
+	case err != nil:
+		printLine(i.stderr, "%s: %v", i.program, err)
+	case used:
+		printLine(i.stderr, "%s: no variable of the broker is set, so this uses those of the service: broker.env, client_id and client_secret in %s", i.program, packageDir)
+	}
+	return err == nil
+}
