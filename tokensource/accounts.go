@@ -53,6 +53,7 @@ type Accounts struct {
 	// sources is replaced as a whole by Run's goroutine and never modified. It has the default account under
 	// DefaultAccount.
 	sources    atomic.Pointer[map[string]*Source]
+	rereads    filewatch.Trigger
 	running    map[string]func() // stops a source's loop and waits for it; only Run's goroutine uses this
 	loops      sync.WaitGroup
 	skipped    map[string]bool // problems that were reported
@@ -70,7 +71,7 @@ func NewAccounts(config AccountsConfig) (*Accounts, error) {
 		}
 	}
 	config.Source.FetchSemaphore = make(chan struct{}, maxConcurrentFetches)
-	a := &Accounts{config: config, created: time.Now(), running: map[string]func(){}, skipped: map[string]bool{}}
+	a := &Accounts{config: config, created: time.Now(), rereads: filewatch.NewTrigger(), running: map[string]func(){}, skipped: map[string]bool{}}
 	sources := map[string]*Source{}
 	if config.Default != nil {
 		sources[DefaultAccount] = a.newSource(DefaultAccount, *config.Default)
@@ -120,7 +121,7 @@ func (a *Accounts) Snapshots() []Snapshot {
 func (a *Accounts) Run(ctx context.Context) {
 	defer a.loops.Wait()
 	a.start(ctx)
-	filewatch.WatchDirs(ctx, a.watchedDirs, func() {
+	filewatch.WatchDirs(ctx, a.watchedDirs, a.rereads, func() {
 		dirExists := a.rescan(ctx)
 		for name, source := range *a.sources.Load() {
 			if dirExists || name == DefaultAccount { // otherwise each named account would report the same problem
@@ -129,6 +130,9 @@ func (a *Accounts) Run(ctx context.Context) {
 		}
 	})
 }
+
+// Reread makes Run look at the accounts and their files at once.
+func (a *Accounts) Reread() { a.rereads.Pull() }
 
 // watchedDirs returns all directories in which a change may matter.
 func (a *Accounts) watchedDirs() []string {

@@ -33,7 +33,7 @@ func TestWatchingIsIdle(t *testing.T) {
 			var reloads atomic.Int64
 			ctx, cancel := context.WithCancel(context.Background())
 			var loop sync.WaitGroup
-			loop.Go(func() { filewatch.WatchDirs(ctx, dirs, func() { reloads.Add(1) }) })
+			loop.Go(func() { filewatch.WatchDirs(ctx, dirs, nil, func() { reloads.Add(1) }) })
 			defer loop.Wait()
 			defer cancel()
 			time.Sleep(300 * time.Millisecond) // there is no event to wait for

@@ -3,10 +3,13 @@ package main
 import (
 	"bufio"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
@@ -25,6 +28,40 @@ func TestSIGHUPInterruptsNoRequest(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code != exitOK {
 		t.Errorf("got exit code %d, want %d", code, exitOK)
+	}
+}
+
+// Without SIGHUP, the broker would find these changes within seven seconds: nothing watches the directory that the link leads to.
+func TestSIGHUPReadsFilesAtOnce(t *testing.T) {
+	t.Parallel()
+	target, link := filepath.Join(t.TempDir(), "key"), filepath.Join(t.TempDir(), "key")
+	write := func(key string) {
+		brokertest.ReplaceFile(t, target, []byte(key))
+		settled := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(target, settled, settled); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("the-first-access-key")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ACCESS_KEY_FILE="+link))
+	for _, key := range []string{"the-second-access-key", "the-third-access-key", "the-fourth-access-key", "the-fifth-access-key"} {
+		write(key)
+		p.signal(syscall.SIGHUP)
+		changed := time.Now()
+		brokertest.Eventually(t, "the new access key", func() bool {
+			request, err := http.NewRequest(http.MethodGet, p.url+"/channels", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Authorization", "Bearer "+key)
+			return brokertest.Do(request, nil).Status == http.StatusOK
+		})
+		if after := time.Since(changed); after > 3*time.Second {
+			t.Errorf("%s: got it in use after %v, want it at once", key, after)
+		}
 	}
 }
 

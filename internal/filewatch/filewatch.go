@@ -23,6 +23,20 @@ const (
 	pollInterval = 7 * time.Second
 )
 
+// Trigger makes WatchDirs look at once.
+type Trigger chan struct{}
+
+// NewTrigger returns a trigger for one call of WatchDirs.
+func NewTrigger() Trigger { return make(Trigger, 1) }
+
+// Pull makes WatchDirs call onChange soon. It does not wait.
+func (t Trigger) Pull() {
+	select {
+	case t <- struct{}{}:
+	default: // it will
+	}
+}
+
 // WatchDirs calls onChange at once and whenever something in the directories may have changed, and returns when ctx is
 // done. It watches directories and not files because Kubernetes replaces a symbolic link next to a file, and editors
 // replace the file.
@@ -30,8 +44,9 @@ const (
 // dirs is called again each time. Its paths must be as filepath.Clean returns them, because the watcher lists its paths
 // in this form. If it returns none at first, onChange is never called.
 //
-// Where there are no events, onChange is still called every 7 s. All calls are made from one goroutine.
-func WatchDirs(ctx context.Context, dirs func() []string, onChange func()) {
+// Where there are no events, onChange is still called every 7 s. It is also called when now, which may be nil, is
+// pulled, and again once files that were being written then have settled. All calls are made from one goroutine.
+func WatchDirs(ctx context.Context, dirs func() []string, now Trigger, onChange func()) {
 	if len(dirs()) == 0 {
 		<-ctx.Done() // all values come from the environment, which cannot change
 		return
@@ -51,6 +66,9 @@ func WatchDirs(ctx context.Context, dirs func() []string, onChange func()) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			ticker.Reset(pollInterval)
+		case <-now:
+			ticker.Reset(settleTime)
 		case <-w.errors: //nolint:errcheck // Such as an overflow of the event queue: there were changes.
 		case event := <-w.events:
 			w.settle(ctx, event)

@@ -14,12 +14,12 @@ import (
 )
 
 // countChanges watches dirs until the end of the test and counts the calls of onChange.
-func countChanges(t *testing.T, dirs func() []string) (changes *atomic.Int64) {
+func countChanges(t *testing.T, dirs func() []string, now filewatch.Trigger) (changes *atomic.Int64) {
 	t.Helper()
 	changes = new(atomic.Int64)
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
-	loop.Go(func() { filewatch.WatchDirs(ctx, dirs, func() { changes.Add(1) }) })
+	loop.Go(func() { filewatch.WatchDirs(ctx, dirs, now, func() { changes.Add(1) }) })
 	t.Cleanup(func() {
 		cancel()
 		loop.Wait()
@@ -28,8 +28,9 @@ func countChanges(t *testing.T, dirs func() []string) (changes *atomic.Int64) {
 }
 
 func TestBurstIsOneChange(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	changes := countChanges(t, func() []string { return []string{dir} })
+	changes := countChanges(t, func() []string { return []string{dir} }, nil)
 	brokertest.Eventually(t, "the directory is watched", func() bool { return changes.Load() >= 2 })
 	for i := range 51 {
 		if i == 50 {
@@ -42,6 +43,22 @@ func TestBurstIsOneChange(t *testing.T) {
 	time.Sleep(1500 * time.Millisecond) // the absence of a second call cannot be awaited
 	if n := changes.Load() - 2; n != 1 {
 		t.Errorf("got %d calls for one burst of writes, want 1", n)
+	}
+}
+
+// The first look is at once; the second is at files that were being written. The poll would come after seven seconds.
+func TestLooksAtOnceAndOnceMoreOnRequest(t *testing.T) {
+	t.Parallel()
+	now := filewatch.NewTrigger()
+	missing := filepath.Join(t.TempDir(), "missing") // where there are no events
+	changes := countChanges(t, func() []string { return []string{missing} }, now)
+	brokertest.Eventually(t, "the first look", func() bool { return changes.Load() == 1 })
+	now.Pull()
+	requested := time.Now()
+	brokertest.Eventually(t, "the look on request", func() bool { return changes.Load() == 2 })
+	brokertest.Eventually(t, "the second look", func() bool { return changes.Load() == 3 })
+	if after := time.Since(requested); after < 500*time.Millisecond || after > 5*time.Second {
+		t.Errorf("got the second look after %v, want it after a second", after)
 	}
 }
 

@@ -29,6 +29,7 @@ type callerDirectory struct {
 	problems           []string        // of the last reading
 	current            atomic.Pointer[callers.Reading]
 	unreadable         bool // the directory could not be read last time
+	rereads            filewatch.Trigger
 }
 
 // OpenCallers reads the callers in BROKER_CALLERS_DIR, which must be set. Its error is a config.Error.
@@ -61,7 +62,8 @@ func (b *broker) openCallers() (*callerDirectory, error) {
 			b.operations.Delete(name)
 			b.dryRuns.forget(name)
 		},
-		names: map[string]bool{},
+		names:   map[string]bool{},
+		rereads: filewatch.NewTrigger(),
 	}
 	d.use(reading)
 	return d, nil
@@ -73,7 +75,7 @@ func (d *callerDirectory) run(ctx context.Context, afterwards func()) {
 	if d == nil {
 		return
 	}
-	filewatch.WatchDirs(ctx, d.directory.Watched, func() {
+	filewatch.WatchDirs(ctx, d.directory.Watched, d.rereads, func() {
 		reading, err := d.directory.Read()
 		switch {
 		case err == nil:

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 
 	"go.uber.org/zap"
@@ -18,7 +19,8 @@ type credentialReloader struct {
 	keys         *access.Keys // nil without an access key
 	keyFile      string       // empty if the keys cannot change
 	certificates *certificates
-	watched      []string          // the directories of the files
+	watched      []string // the directories of the files
+	rereads      filewatch.Trigger
 	lastErrors   map[string]string // by message: the same error is logged once
 }
 
@@ -27,7 +29,7 @@ func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloade
 	if err != nil {
 		return nil, err
 	}
-	r := &credentialReloader{log: log, keyFile: c.AccessKeyFile, certificates: loaded, lastErrors: map[string]string{}}
+	r := &credentialReloader{log: log, keyFile: c.AccessKeyFile, certificates: loaded, rereads: filewatch.NewTrigger(), lastErrors: map[string]string{}}
 	if len(c.AccessKeys) > 0 {
 		r.keys = access.NewKeys(revealed(c.AccessKeys)...)
 	}
@@ -42,11 +44,29 @@ func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloade
 // run reloads the files whenever they change, until ctx is done. It calls afterwards each time: also later, when a key that was
 // removed has ceased to be valid.
 func (r *credentialReloader) run(ctx context.Context, afterwards func()) {
-	filewatch.WatchDirs(ctx, func() []string { return r.watched }, func() {
+	filewatch.WatchDirs(ctx, func() []string { return r.watched }, r.rereads, func() {
 		r.reloadKeys()
 		r.reloadCertificates()
 		afterwards()
 	})
+}
+
+// rereadOn looks at all files at once whenever there is a signal, until ctx is done. The broker watches them anyway, but the events of
+// some file systems are late or missing.
+func (b *broker) rereadOn(ctx context.Context, signals <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+			b.log.Info("SIGHUP: reading the credentials, access keys, certificates, accounts and callers again; variables count from the next start")
+			b.accounts.Reread()
+			b.reloader.rereads.Pull()
+			if b.callers != nil {
+				b.callers.rereads.Pull()
+			}
+		}
+	}
 }
 
 func (r *credentialReloader) reloadKeys() {

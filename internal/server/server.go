@@ -4,6 +4,9 @@ package server
 import (
 	"context"
 	"io"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"go.uber.org/zap"
 
@@ -55,6 +58,10 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	}
 	usage := Usage(c, l.App[0])
 	b.usage.Store(&usage)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	go b.rereadOn(ctx, hangups)
 	options.OnListening(l)
 	systemd, err := sdnotify.New()
 	if err != nil {
