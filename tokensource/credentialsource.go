@@ -16,6 +16,8 @@ import (
 // CredentialSource says where a pair of credentials is read from.
 type CredentialSource struct {
 	ID, Secret CredentialField
+	// Restart says, in a sentence, what makes the broker use corrected files; empty if it reads them by itself.
+	Restart string
 }
 
 // CredentialField says where one half of a pair is read from: a file, or a fixed value.
@@ -120,6 +122,14 @@ func (s CredentialSource) Hints(pair Credentials) []string {
 		hints = append(hints, s.ID.Name+" looks like an Identifier without its prefix: Client ID = prefix + Identifier.")
 	}
 	return hints
+}
+
+// advise returns the advice about a rejected pair: first what looks unusual about it, and last how the broker learns of another one.
+func (s CredentialSource) advise(pair Credentials, advice string) string {
+	if s.Restart != "" {
+		advice = strings.Replace(advice, reloadAdvice, s.Restart, 1)
+	}
+	return strings.Join(append(s.Hints(pair), advice), " ")
 }
 
 // assignment matches a line of a .env file. A value in base64 may end with an equals sign.

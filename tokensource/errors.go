@@ -120,10 +120,10 @@ const rejectedAdvice = `Client ID or Client Secret is wrong. ` +
 	`1. Client ID = prefix + Identifier. ` +
 	`2. "Client enabled" is green. ` +
 	`3. Copy the secret again with "Show". ` +
-	`4. Both belong to the same client. ` +
-	`The broker picks up changed credential files automatically; after a change of environment variables, restart it.`
+	`4. Both belong to the same client. ` + reloadAdvice
 
 const (
+	reloadAdvice        = `The broker picks up changed credential files automatically; after a change of environment variables, restart it.`
 	outageAdvice        = "The broker retries automatically. If this lasts, check the eTrusted status page and this machine's connection to the login server."
 	rateLimitAdvice     = "There are too many token requests: look for other copies of the broker or the app that use this credential. The broker retries automatically."
 	wrongEndpointAdvice = "Check that ETRUSTED_TOKEN_URL is the token endpoint, and that no proxy in between responds in its place. The broker retries automatically."

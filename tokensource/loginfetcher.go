@@ -56,9 +56,7 @@ func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
 		}
 		result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice, sentAgain: isKnown}
 	case isRejection(got.failure):
-		for _, hint := range f.source.config.Credentials.Hints(f.pair) {
-			got.failure.Advice += " " + hint
-		}
+		got.failure.Advice = f.source.config.Credentials.advise(f.pair, got.failure.Advice)
 	}
 	return result, true
 }

@@ -1,6 +1,7 @@
 package tokensource
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -216,7 +217,7 @@ func (l *loop) credentialsUnreadable(err error) {
 		Outcome:    OutcomeRejected, // as far as an app is concerned
 		Unreadable: true,
 		Reason:     "cannot read the credentials: " + oneLine(err),
-		Advice:     "Fix the files; the broker picks them up automatically.",
+		Advice:     cmp.Or(l.config.Credentials.Restart, "Fix the files; the broker picks them up automatically."),
 	}
 	if current := l.state.Load(); current.pendingReload != nil && current.pendingReload.Reason == failure.Reason && time.Since(current.pendingReloadAt) < rereadPause {
 		return

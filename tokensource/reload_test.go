@@ -264,6 +264,32 @@ func TestRecoversFromUnreadableStart(t *testing.T) {
 	})
 }
 
+// systemd's copies of the credentials never change, so advice to correct the files would not help.
+func TestAdviceSaysHowTheBrokerLearnsOfOtherCredentials(t *testing.T) {
+	for restart, want := range map[string]string{"": "The broker picks up changed credential files", "Restart the service.": "Restart the service."} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) {
+				config.Credentials = fixed("a-shop", "s3cret")
+				config.Credentials.Restart = restart
+			})
+			_, err := r.wait(time.Second)
+			if advice := noToken(t, err).Hint; !strings.Contains(advice, want) || restart != "" && strings.Contains(advice, "picks up") {
+				t.Errorf("got the advice %q, want %q in it", advice, want)
+			}
+		})
+	}
+	missing := tokensource.CredentialField{Name: "ETRUSTED_CLIENT_ID_FILE", File: filepath.Join(t.TempDir(), "missing")}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) {
+			config.Credentials = tokensource.CredentialSource{ID: missing, Secret: missing, Restart: "Restart the service."}
+		})
+		_, err := r.wait(time.Second)
+		if advice := noToken(t, err).Hint; advice != "Restart the service." {
+			t.Errorf("without the files: got the advice %q, want only the restart", advice)
+		}
+	})
+}
+
 func TestRejectionAdviceHasHints(t *testing.T) {
 	for name, tc := range map[string]struct {
 		id, secret string
@@ -290,6 +316,9 @@ func TestRejectionAdviceHasHints(t *testing.T) {
 					if !strings.Contains(advice, part) {
 						t.Errorf("advice %q, want it to contain %q", advice, part)
 					}
+				}
+				if len(tc.want) > 0 && strings.Index(advice, tc.want[0]) > strings.Index(advice, "Client ID or Client Secret is wrong") {
+					t.Errorf("advice %q, want %q first", advice, tc.want[0])
 				}
 				if strings.Contains(advice, tc.not) || strings.Contains(advice, tc.secret) {
 					t.Errorf("advice %q, want neither %q nor the secret", advice, tc.not)

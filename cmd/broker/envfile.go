@@ -95,7 +95,7 @@ func (i *invocation) settingsFromPackage() bool {
 	case err != nil:
 		printLine(i.stderr, "%s: %v", i.program, err)
 	case used:
-		printLine(i.stderr, "%s: no variable of the broker is set, so this uses those of the service: broker.env, client_id and client_secret in %s", i.program, packageDir)
+		printLine(i.stderr, "%s: no variable of the broker is set, so this uses those of the service: broker.env, client_id and client_secret in %s; after a correction: systemctl restart etrusted-broker", i.program, packageDir)
 	}
 	return err == nil
 }

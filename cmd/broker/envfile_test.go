@@ -112,7 +112,9 @@ func TestUsesTheSettingsOfThePackage(t *testing.T) {
 		}
 		i := invocation{environ: test.environ}
 		used, err := i.usePackage(dir)
-		got := slices.DeleteFunc(slices.Clone(i.environ), func(pair string) bool { return strings.HasPrefix(pair, "PATH=") || strings.HasPrefix(pair, "BROKER_PORT=") })
+		got := slices.DeleteFunc(slices.Clone(i.environ), func(pair string) bool {
+			return strings.HasPrefix(pair, "PATH=") || strings.HasPrefix(pair, "BROKER_PORT=")
+		})
 		if used != test.used || !slices.Equal(got, test.want) || (err == nil) == (test.settings == "BROKER_ALLOW") {
 			t.Errorf("%s with %q: got %t, %q, %v, want %t, %q", test.settings, test.environ, used, got, err, test.used, test.want)
 		}

@@ -33,7 +33,7 @@ function clock(status, time) {
 const codeLink = code => `troubleshooting.md#:~:text=${encodeURIComponent(code ?? '').replaceAll('-', '%2D')}`;
 
 // Numbered steps go on lines of their own.
-const steps = advice => advice.replace(/ (\d\. |The broker )/g, '\n$1');
+const steps = advice => advice.replace(/ (\d\. |The broker |Correct )/g, '\n$1');
 
 // bar appends a bar to the path of a chart that has sixty minutes from left to right.
 const bar = (minute, from, height) => height ? `M${minute * 4} ${from}h3v${height}h-3z` : '';

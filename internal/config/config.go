@@ -82,8 +82,9 @@ type Config struct {
 	Resolver netip.AddrPort      // of BROKER_UPSTREAM_RESOLVER; not valid without it
 	Store    *redisstore.Options // nil without a token store
 	// AccessKeys are all valid access keys; AccessKey is the first.
-	AccessKeys []tokensource.Secret
-	Settings   []Setting // all variables, with displayable values
+	AccessKeys         []tokensource.Secret
+	Settings           []Setting // all variables, with displayable values
+	systemdCredentials string    // the directory of copies that systemd made at the start, which never change; usually empty
 	// LateFiles are the problems with files of credentials that are missing or empty. The broker waits for them.
 	LateFiles []Error
 }
@@ -107,6 +108,7 @@ func Load(environ []string) (Config, []Error) {
 	c, problems := Parse(variables)
 	problems = append(problems, quotedVariables(variables)...)
 	problems = append(problems, misspeltGuards(variables)...)
+	c.systemdCredentials = variables["CREDENTIALS_DIRECTORY"]
 	c.Scopes = strings.Fields(strings.Join(c.Scopes, " "))
 	check := func(variable string, err error) {
 		if err != nil {
@@ -219,7 +221,13 @@ func (c Config) DefaultCredentials() *tokensource.CredentialSource {
 		}
 		return tokensource.CredentialField{Name: name, Value: value}
 	}
+	restart := ""
+	if dir := c.systemdCredentials; dir != "" && (filepath.Dir(c.ClientIDFile) == dir || filepath.Dir(c.ClientSecretFile) == dir) {
+		restart = "Correct /etc/etrusted-broker/client_id or client_secret, or what LoadCredential= names in their place, and then: systemctl restart etrusted-broker."
+	}
 	return &tokensource.CredentialSource{
+		Restart: restart,
+
 		ID:     part("ETRUSTED_CLIENT_ID", c.ClientIDFile, c.ClientID),
 		Secret: part("ETRUSTED_CLIENT_SECRET", c.ClientSecretFile, c.ClientSecret),
 	}

@@ -100,6 +100,20 @@ func TestMisspeltGuardIsAnError(t *testing.T) {
 	}
 }
 
+// systemd copies the files of LoadCredential= when the service starts.
+func TestFilesOfSystemdNeedARestart(t *testing.T) {
+	t.Parallel()
+	for directory, want := range map[string]bool{"": false, "/run/credentials/other.service": false, "/run/credentials/x.service": true} {
+		c, _ := Load([]string{
+			"CREDENTIALS_DIRECTORY=" + directory,
+			"ETRUSTED_CLIENT_ID_FILE=/run/credentials/x.service/client_id", "ETRUSTED_CLIENT_SECRET_FILE=/run/credentials/x.service/client_secret",
+		})
+		if advice := c.DefaultCredentials().Restart; strings.Contains(advice, "systemctl restart etrusted-broker") != want {
+			t.Errorf("with CREDENTIALS_DIRECTORY=%s: got the advice %q, want a restart: %t", directory, advice, want)
+		}
+	}
+}
+
 func TestValuesAsTheyArrive(t *testing.T) {
 	t.Parallel()
 	c, problems := Load([]string{"ETRUSTED_CLIENT_ID=id\r", "ETRUSTED_CLIENT_SECRET=secret\r", "BROKER_UPSTREAM_TIMEOUT=5s\r", "BROKER_ALLOW=READ-ONLY\r"})
