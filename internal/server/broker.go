@@ -37,7 +37,8 @@ type broker struct {
 	ca       *localca.CA // nil if CONNECT is not allowed
 	pass     *passThrough
 	limits   limits
-	denied   deniedLog
+	denied   requestLog
+	failed   requestLog
 	dryRuns  dryRunLog
 	draining atomic.Bool
 	unsafe   atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
@@ -60,7 +61,9 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log), denied: deniedLog{log: log}, dryRuns: dryRunLog{log: log}}
+	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log), dryRuns: dryRunLog{log: log}}
+	b.denied = requestLog{log: log, message: "requests refused; method, path, status, caller and detail are those of the last one"}
+	b.failed = requestLog{log: log, message: "requests to the API failed; method, path, status, caller and detail are those of the last one"}
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}

@@ -23,7 +23,7 @@ func (b *broker) recordRequest(report proxy.RequestRecord) {
 		return
 	}
 	if report.Denied != "" {
-		b.denied.add(report)
+		b.denied.add(string(report.Denied), report)
 	}
 	if report.DryRun != nil {
 		b.dryRuns.add(report)
@@ -36,6 +36,9 @@ func (b *broker) recordRequest(report proxy.RequestRecord) {
 		b.metrics.ObservePassed(string(report.Passed))
 		b.metrics.ObserveDenied(report.Caller, string(report.Denied))
 		return
+	}
+	if reason := failureReason(report); reason != "" {
+		b.failed.add(reason, report)
 	}
 	local := isLocalResponse(report)
 	b.metrics.Observe(metrics.Request{

@@ -1,0 +1,46 @@
+package server
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// slowLogin is how long a token request is unanswered before that is logged: its timeout comes only after half a minute, and until
+	// then the log would not say why apps wait.
+	slowLogin = 5 * time.Second
+	// slowLoginInterval is the least time between two such lines: while there is no answer, there is a new request every 5 s.
+	slowLoginInterval = time.Minute
+)
+
+// loginWatch sends token requests, and logs if one has no answer for long. It is safe for concurrent use.
+type loginWatch struct {
+	http.RoundTripper
+	log  *zap.Logger
+	last atomic.Pointer[time.Time] // when that was logged; nil before the first time
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *loginWatch) RoundTrip(r *http.Request) (*http.Response, error) {
+	timer := time.AfterFunc(slowLogin, w.warn)
+	defer timer.Stop()
+	return w.RoundTripper.RoundTrip(r)
+}
+
+// CloseIdleConnections is for http.Client, which does not look for it in an embedded interface.
+func (w *loginWatch) CloseIdleConnections() {
+	(&http.Client{Transport: w.RoundTripper}).CloseIdleConnections()
+}
+
+func (w *loginWatch) warn() {
+	now := time.Now()
+	last := w.last.Load()
+	if last != nil && now.Sub(*last) < slowLoginInterval || !w.last.CompareAndSwap(last, &now) {
+		return
+	}
+	w.log.Warn("the login server has not answered a token request for 5 s; the broker waits up to 29 s, and asks again meanwhile if there is no token",
+		zap.String("hint", "If this lasts, check the eTrusted status page and this machine's connection to the login server."))
+}

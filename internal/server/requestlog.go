@@ -1,0 +1,94 @@
+package server
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"etrusted-broker/internal/printable"
+	"etrusted-broker/proxy"
+)
+
+// requestLogInterval is the pause between two log lines about requests with the same reason: a client that gets an error often tries
+// again.
+const requestLogInterval = time.Minute
+
+// requestLog logs requests that were refused, or that failed: the first for a reason at once, and the others once a minute. The zero
+// value is not usable: log and message must be set.
+type requestLog struct {
+	log     *zap.Logger
+	message string
+
+	mu    sync.Mutex
+	later map[string]*laterRequests // since the last line, for each reason that has one
+}
+
+// laterRequests are requests that were not logged yet.
+type laterRequests struct {
+	count int
+	last  proxy.RequestRecord
+}
+
+// add logs a request, or counts it for the next line. reason is one of a small set.
+func (l *requestLog) add(reason string, r proxy.RequestRecord) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.later == nil {
+		l.later = map[string]*laterRequests{}
+	}
+	if waiting := l.later[reason]; waiting != nil {
+		waiting.count++
+		waiting.last = r
+		return
+	}
+	l.write(reason, r, 1)
+	l.later[reason] = &laterRequests{}
+	time.AfterFunc(requestLogInterval, func() { l.flush(reason) })
+}
+
+// flush logs what was counted for a reason.
+func (l *requestLog) flush(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	waiting := l.later[reason]
+	if waiting.count == 0 {
+		delete(l.later, reason)
+		return
+	}
+	l.write(reason, waiting.last, waiting.count)
+	*waiting = laterRequests{}
+	time.AfterFunc(requestLogInterval, func() { l.flush(reason) })
+}
+
+func (l *requestLog) write(reason string, last proxy.RequestRecord, count int) {
+	fields := []zap.Field{
+		zap.String("reason", reason), zap.Int("count", count),
+		zap.String("method", printable.Escape(last.Method, maxMethod)), zap.String("path", last.Path), zap.Int("status", last.Status), callerField(last.Caller),
+	}
+	if last.Answer != nil {
+		fields = append(fields, zap.String("detail", last.Answer.Detail))
+	}
+	l.log.Warn(l.message, fields...)
+}
+
+// callerField names a caller, if it is known.
+func callerField(name string) zap.Field {
+	if name == "" {
+		return zap.Skip()
+	}
+	return zap.String("caller", name)
+}
+
+// failureReason returns why a request to the API failed: the code of the broker's response, or the status of the API's. It returns
+// "" if the request did not fail, or if it was not sent to the API: the log has the reason why there is no token already.
+func failureReason(r proxy.RequestRecord) string {
+	switch local := isLocalResponse(r); {
+	case local && r.Answer != nil && (r.Status == 502 || r.Status == 504):
+		return r.Answer.Code
+	case !local && (r.Status >= 500 || r.Status == 429):
+		return "api-status-" + strconv.Itoa(r.Status)
+	}
+	return ""
+}

@@ -1,0 +1,139 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+
+	"etrusted-broker/internal/brokertest"
+	"etrusted-broker/internal/fakeetrusted"
+	"etrusted-broker/proxy"
+	"etrusted-broker/proxy/access"
+)
+
+// The first request for a reason is logged at once, and the others with their number once a minute.
+func TestLogsRequestsOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out brokertest.LogBuffer
+		seen := 0
+		d := requestLog{log: newLogger(&out, zapcore.InfoLevel, "json"), message: "requests refused"}
+		refuse := func(reason access.Reason, path string) {
+			d.add(string(reason), proxy.RequestRecord{Method: "POST", Path: path, Status: 403, Denied: reason})
+		}
+		lines := func() (all []string) {
+			synctest.Wait()
+			text := out.String()
+			for line := range strings.Lines(text[seen:]) {
+				var entry struct {
+					Reason, Method, Path string
+					Count                int
+				}
+				if err := json.Unmarshal([]byte(line), &entry); err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, fmt.Sprint(entry.Reason, " ", entry.Method, " ", entry.Path, " ", entry.Count))
+			}
+			seen = len(text)
+			return all
+		}
+		expect := func(when string, want ...string) {
+			t.Helper()
+			if got := lines(); strings.Join(got, "|") != strings.Join(want, "|") {
+				t.Errorf("%s: got %q, want %q", when, got, want)
+			}
+		}
+		refuse(access.ReasonRule, "/first")
+		expect("the first", "rule POST /first 1")
+		for range 999 {
+			refuse(access.ReasonRule, "/again")
+		}
+		refuse(access.ReasonRule, "/last")
+		refuse(access.ReasonBrowser, "/page")
+		expect("another reason", "browser POST /page 1")
+		time.Sleep(requestLogInterval - time.Millisecond)
+		expect("before a minute")
+		time.Sleep(time.Millisecond)
+		expect("after a minute", "rule POST /last 1000")
+		time.Sleep(10 * requestLogInterval)
+		expect("without further ones")
+		refuse(access.ReasonRule, "/first")
+		expect("the next one", "rule POST /first 1")
+		time.Sleep(10 * requestLogInterval) // no timer may be left in the bubble
+	})
+}
+
+// The log has what the API or the way to it did wrong, and nothing that is logged elsewhere or that is the app's own business.
+func TestLogsFailedRequestsToTheAPI(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		api    http.Handler
+		reason string
+	}{
+		{"success", fakeetrusted.Status(204, nil), ""},
+		{"not found", fakeetrusted.Status(404, nil), ""},
+		{"too many requests", fakeetrusted.Status(429, nil), "api-status-429"},
+		{"unavailable", fakeetrusted.Status(503, nil), "api-status-503"},
+		{"no answer", fakeetrusted.Hang(), "response-timeout"},
+		{"closed", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), "connection-closed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBubble(t, fakeetrusted.Options{})
+				b.eTrusted.SetAPIFault(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					time.Sleep(time.Millisecond) // a request that took no time counts as not sent
+					test.api.ServeHTTP(w, r)
+				}))
+				var requests sync.WaitGroup
+				for range 3 {
+					requests.Go(func() { b.do(t, "GET", "/reviews?email=CANARY", nil) })
+				}
+				requests.Wait()
+				time.Sleep(3 * requestLogInterval)
+				lines := b.logs.Lines("requests to the API failed; method, path, status, caller and detail are those of the last one")
+				if text := fmt.Sprint(lines); strings.Contains(text, "CANARY") || strings.Contains(text, "email") {
+					t.Errorf("the query is logged: %s", text)
+				}
+				got := ""
+				for _, line := range lines {
+					got += fmt.Sprint(line["reason"], " ", line["method"], " ", line["path"], " ", line["count"], "; ")
+				}
+				want := ""
+				if test.reason != "" {
+					want = test.reason + " GET /reviews 1; " + test.reason + " GET /reviews 2; "
+				}
+				if got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			})
+		})
+	}
+}
+
+func TestLogsASlowLoginServerOnceAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, fakeetrusted.Options{})
+		lines := func() int {
+			return len(b.logs.Lines("the login server has not answered a token request for 5 s; the broker waits up to 29 s, and asks again meanwhile if there is no token"))
+		}
+		b.get(t)
+		time.Sleep(time.Hour)
+		if got := lines(); got != 0 {
+			t.Errorf("got %d lines about a login server that answers, want none", got)
+		}
+		b.eTrusted.SetTokenFault(fakeetrusted.Hang())
+		time.Sleep(10 * time.Minute)
+		if got := lines(); got < 5 || got > 10 {
+			t.Errorf("got %d lines in ten minutes without an answer, want at most one a minute", got)
+		}
+	})
+}
