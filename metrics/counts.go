@@ -59,6 +59,7 @@ const (
 	Local                       // answered by the broker
 	Refused                     // answered by the broker with 4xx
 	Unauthorized                // answered by the API with 401 or 403
+	RateLimited                 // answered by the API with 429
 	// UpstreamErrors counts those of UpstreamRequests that the API answered with 5xx, or not at all.
 	UpstreamErrors
 	UpstreamRequests    // sent to the API
@@ -124,6 +125,8 @@ func (r *requestCounts) counts() Counts {
 		switch {
 		case status == 401 || status == 403:
 			c[Unauthorized] += count
+		case status == 429:
+			c[RateLimited] += count
 		case status >= 500:
 			c[UpstreamErrors] += count
 		}

@@ -16,17 +16,17 @@ func TestCountsAgreeWithSeries(t *testing.T) {
 			m.Observe(Request{Account: "default", Method: "GET", Status: status, Local: local, Upstream: upstream})
 		}
 	}
-	observe(false, time.Second, 101, 200, 204, 301, 304, 400, 401, 403, 404, 500, 503, 999)
+	observe(false, time.Second, 101, 200, 204, 301, 304, 400, 401, 403, 404, 429, 500, 503, 999)
 	observe(false, 0, 499, 499)
 	observe(true, 0, 200, 401, 404, 503)
 	observe(true, 2*time.Second, 502, 504)
 	m.Observe(Request{Account: "unknown", Status: 421, Local: true})
 	want := Counts{
-		Success: 4, Redirect: 2, ClientError: 6, ServerError: 6, ClientClosed: 2,
-		Local: 6, Refused: 2, Unauthorized: 2, UpstreamErrors: 4, UpstreamRequests: 14, UpstreamNanoseconds: 16e9,
+		Success: 4, Redirect: 2, ClientError: 7, ServerError: 6, ClientClosed: 2,
+		Local: 6, Refused: 2, Unauthorized: 2, RateLimited: 1, UpstreamErrors: 4, UpstreamRequests: 15, UpstreamNanoseconds: 17e9,
 	}
 	got := m.Counts()
-	if got["default"] != want || got["default"].All() != 20 || len(got) != 2 {
+	if got["default"] != want || got["default"].All() != 21 || len(got) != 2 {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if want := (Counts{ClientError: 1, Local: 1, Refused: 1}); got[NoAccount] != want {
@@ -36,7 +36,7 @@ func TestCountsAgreeWithSeries(t *testing.T) {
 		`etrusted_broker_requests_total{account="default",code="200",method="GET"} 2`,
 		`etrusted_broker_requests_total{account="default",code="401",method="GET"} 2`,
 		`etrusted_broker_requests_total{account="default",code="499",method="GET"} 2`,
-		`etrusted_broker_upstream_duration_seconds_count{account="default"} 14`)
+		`etrusted_broker_upstream_duration_seconds_count{account="default"} 15`)
 }
 
 // TestFirstRequestsAreAllCounted: those that create the counters at the same time share them.

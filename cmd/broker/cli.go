@@ -41,7 +41,7 @@ func commands() []command {
 		{demoName, "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
 		{"check", "test every step from the configuration to a first request; -json, -timeout 10s", true, checkCommand},
 		{runName, "start a broker for COMMAND ARGS…, and end with it; -timeout 30s, -intercept, -log FILE, -demo", true, runCommand},
-		{"status", "print the state of the running broker in five lines; -json", true, statusCommand},
+		{"status", "print the state of the running broker in five lines, and what to do if it does not work; -json", true, statusCommand},
 		{"allow", "print the BROKER_ALLOW for what apps have used since the running broker started; -caller NAME", true, allowCommand},
 		{"wait", "wait until the broker is ready, for start scripts; -timeout 30s", true, waitCommand},
 		{"health", "exit with 0 if the broker runs: a health check that needs no shell", false, healthCommand},

@@ -65,7 +65,9 @@ type brokerStatus struct {
 	Version        string
 	Ready          bool
 	NotReadyReason string `json:"not_ready_reason"`
+	State          string
 	Summary        string // the verdict
+	Detail, Advice string
 	Components     struct {
 		LoginServer componentStatus `json:"login_server"`
 		Token       componentStatus
@@ -104,7 +106,7 @@ func readStatus(ctx context.Context, l listenAddress) (status brokerStatus, err 
 	return status, nil
 }
 
-// lines returns the state in five lines.
+// lines returns the state in five lines, and two more if something is wrong: why, and what to do.
 func (s brokerStatus) lines() []string {
 	accounts := fmt.Sprintf("%d", len(s.Accounts))
 	var failing []string
@@ -116,13 +118,16 @@ func (s brokerStatus) lines() []string {
 	if len(failing) > 0 {
 		accounts += ", without a valid token: " + strings.Join(failing, ", ")
 	}
-	return []string{
-		"verdict:       " + s.Summary,
-		"login server:  " + s.Components.LoginServer.String(),
-		"token:         " + s.Components.Token.String(),
-		"API:           " + s.Components.API.String(),
-		"accounts:      " + accounts,
+	lines := []string{"verdict:       " + s.Summary}
+	if s.State != "working" && s.Advice != "" {
+		lines = append(lines, "why:           "+s.Detail, "what to do:    "+s.Advice)
 	}
+	return append(lines,
+		"login server:  "+s.Components.LoginServer.String(),
+		"token:         "+s.Components.Token.String(),
+		"API:           "+s.Components.API.String(),
+		"accounts:      "+accounts,
+	)
 }
 
 // String returns the state in words.

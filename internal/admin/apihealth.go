@@ -8,15 +8,16 @@ import (
 
 // apiHealth has the results of the last five minutes' requests to the API.
 type apiHealth struct {
-	failed, unauthorized share // of the requests that were sent to the API: those without a token were not
-	abandoned            share // of all requests
-	latency              float64
+	failed, limited, unauthorized share // of the requests that were sent to the API: those without a token were not
+	abandoned                     share // of all requests
+	latency                       float64
 }
 
 func (t traffic) api() apiHealth {
 	sent := counter(metrics.UpstreamRequests)
 	return apiHealth{
 		failed:       t.share(counter(metrics.UpstreamErrors), sent),
+		limited:      t.share(counter(metrics.RateLimited), sent),
 		unauthorized: t.share(counter(metrics.Unauthorized), sent),
 		abandoned:    t.share(counter(metrics.ClientClosed), metrics.Counts.All),
 		latency:      windowOf(t.fiveMinutes.sum, t.fiveMinutes.span).APISeconds,
@@ -38,6 +39,10 @@ func (h apiHealth) diagnose() []Diagnosis {
 			Cause: CauseAPI, Code: "api-errors", Summary: "The API returns errors, or does not answer.",
 			Advice: "The API's own responses pass through unchanged. If it cannot be reached, the broker's response says why, in detail. " +
 				"If this lasts, check the eTrusted status page, this machine's connection to the API, and ETRUSTED_API_URL.",
+		}},
+		{h.limited, Diagnosis{
+			Cause: CauseApp, Code: "api-rate-limit", Summary: "The API refuses requests with 429: there are too many.",
+			Advice: "Send fewer requests, and wait as long as Retry-After says; or ask eTrusted about your limits. Other programs with the same credentials count too.",
 		}},
 		{h.unauthorized, Diagnosis{
 			Cause: CauseCredentials, Code: "api-unauthorized", Summary: "The API refuses requests with 401 or 403.",

@@ -222,6 +222,7 @@ func TestVerdictWeighsRequests(t *testing.T) {
 		away    = metrics.Request{Account: "default", Status: 502, Upstream: took, Local: true}
 		slow    = metrics.Request{Account: "default", Status: 504, Upstream: took, Local: true}
 		gone    = metrics.Request{Account: "default", Status: 499, Upstream: took}
+		limited = metrics.Request{Account: "default", Status: 429, Upstream: took}
 		barred  = metrics.Request{Account: "default", Status: 403, Upstream: took}
 		noToken = metrics.Request{Account: "default", Status: 503, Local: true}
 		denied  = metrics.Request{Account: "-", Status: 421, Local: true}
@@ -238,6 +239,7 @@ func TestVerdictWeighsRequests(t *testing.T) {
 
 		fineText = "Everything works."
 		failing  = "The API returns errors, or does not answer."
+		limiting = "The API refuses requests with 429: there are too many."
 		barring  = "The API refuses requests with 401 or 403."
 		leaving  = "Apps disconnect before the response."
 		refusing = "The broker refuses requests."
@@ -256,6 +258,8 @@ func TestVerdictWeighsRequests(t *testing.T) {
 		{"the API's own errors", several(broken, fine), degraded, failing, "This was so for 1 of 2 requests in the last 5 minutes."},
 		{"unreachable", several(away), down, failing, "This was so for 1 of 1 requests in the last 5 minutes."},
 		{"too slow", several(slow, fine), degraded, failing, "This was so for 1 of 2 requests in the last 5 minutes."},
+		{"some too many", several(limited, fine), degraded, limiting, "This was so for 1 of 2 requests in the last 5 minutes."},
+		{"too many", several(limited), down, limiting, "This was so for 1 of 1 requests in the last 5 minutes."},
 		{"missing rights", several(barred, fine), degraded, barring, "This was so for 1 of 2 requests in the last 5 minutes."},
 		{"no rights", several(barred, barred), down, barring, "This was so for 2 of 2 requests in the last 5 minutes."},
 		{"some impatient apps", several(gone, fine), degraded, leaving, "This was so for 1 of 2 requests in the last 5 minutes."},
