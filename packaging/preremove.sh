@@ -3,13 +3,19 @@
 # removal. In an update the old program keeps running until the new one is installed.
 set -e
 
+# service ACTION UNIT: on Debian, an administrator may have forbidden the action in policy-rc.d.
+service() {
+  if command -v deb-systemd-invoke >/dev/null; then deb-systemd-invoke "$@"; else systemctl "$@"; fi
+}
+
 case "$1" in
 remove | 0)
   if [ -d /run/systemd/system ]; then
-    for socket in etrusted-broker.socket etrusted-broker-port.socket etrusted-broker-intercept.socket; do
-      systemctl disable --now "$socket" 2>/dev/null || true # exists only if the administrator installed it
+    # The sockets come first, or they would start the service again. They exist only if the administrator installed them.
+    for unit in etrusted-broker.socket etrusted-broker-port.socket etrusted-broker-intercept.socket etrusted-broker.service; do
+      service stop "$unit" 2>/dev/null || true
+      systemctl --quiet disable "$unit" 2>/dev/null || true
     done
-    systemctl disable --now etrusted-broker.service
   fi
   ;;
 esac

@@ -26,10 +26,10 @@ Commands:`, program)
 		printLine(w, "  %-8s %s", c.name, c.summary)
 	}
 	printLine(w, `
-Flag of every command, before or after its name:
+Flags of every command:
   -env-file FILE
-        read variables from FILE first: NAME=value, one a line, in the syntax of systemd's EnvironmentFile=. They replace those
-        of the environment. On a host with the package, check, config, status, wait and health use the service's variables if no
+        before or after the command: read variables from FILE, NAME=value, one a line, in the syntax of systemd's EnvironmentFile=.
+        They replace those of the environment. On a host with the package, check, config, status, wait and health use the service's variables if no
         other is set.
 
 Environment:`)

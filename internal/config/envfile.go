@@ -173,10 +173,7 @@ func (s *envScanner) unquoted(value *strings.Builder) {
 			if s.rest == "" {
 				return
 			}
-			if c = s.next(); c == '\r' && strings.HasPrefix(s.rest, "\n") {
-				c = s.next()
-			}
-			if c == '\n' {
+			if c = s.next(); c == '\n' || c == '\r' { // before a line feed, a carriage return continues nothing
 				continue
 			}
 		}

@@ -30,7 +30,7 @@ func TestEnvFileHasTheSyntaxOfSystemd(t *testing.T) {
 		`A="b"'c' d`:                           {"A=bcd"},
 		`A= "b" `:                              {"A=b"},
 		"A=b\\\n  c\nD=e":                      {"A=b  c", "D=e"},
-		"A=b\\\r\nc":                           {"A=bc"},
+		"A=b\\\r\nC=d":                         {"A=b", "C=d"},
 		"A=b \\\nc":                            {"A=b c"},
 		`A=b\ \c\\`:                            {`A=b c\`},
 		`A=b\`:                                 {"A=b"},

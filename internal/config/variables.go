@@ -89,14 +89,21 @@ func quotedVariables(set map[string]string) (problems []Error) {
 func misspeltGuards(set map[string]string) (problems []Error) {
 	all := Variables()
 	for _, name := range unknownNames(set, all) {
-		for _, v := range all {
-			if set[name] != "" && v.guards && editDistance(name, v.Name) <= 2 {
-				problems = append(problems, Error{name, "is not a variable of the broker; write " + v.Name + " instead, or unset it"})
-				break
-			}
+		if guard := misspelt(name, set[name], all); guard != "" {
+			problems = append(problems, Error{name, "is not a variable of the broker; write " + guard + " instead, or unset it"})
 		}
 	}
 	return problems
+}
+
+// misspelt returns the guarding variable that an unknown name with that value misspells; empty if it does not.
+func misspelt(name, value string, known []Variable) string {
+	for _, v := range known {
+		if value != "" && v.guards && editDistance(name, v.Name) <= 2 {
+			return v.Name
+		}
+	}
+	return ""
 }
 
 // editDistance returns how many characters must be inserted, removed or replaced to make b of a.
@@ -131,12 +138,15 @@ func unknownNames(set map[string]string, known []Variable) (unknown []string) {
 	return unknown
 }
 
-// UnknownVariables returns a warning for each variable that looks like one of the broker's but is not: a misspelt name would
-// otherwise silently leave something unprotected. The warnings contain names, never values.
+// UnknownVariables returns a warning for each variable that looks like one of the broker's but is not, and that Load does not report
+// as an error. The warnings contain names, never values.
 func UnknownVariables(environ []string) []string {
-	known := Variables()
+	set, known := Environment(environ), Variables()
 	var warnings []string
-	for _, name := range unknownNames(Environment(environ), known) {
+	for _, name := range unknownNames(set, known) {
+		if misspelt(name, set[name], known) != "" {
+			continue
+		}
 		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, closestName(name, known)))
 	}
 	return warnings

@@ -15,12 +15,11 @@ func TestFindsUnknownVariables(t *testing.T) {
 	}{
 		{"no unknown variables", []string{"PATH=/bin", "BROKER_LISTEN=x", "MY_BROKER_LISTEN=x", "BROKERS=x", "broker_listen=x"}, nil},
 		{"misspelt names, sorted", []string{
-			"ETRUSTED_CLIENTID=CANARY", "BROKER_LISTENS=CANARY", "ETRUSTED_CLIENT_SECRET_FIEL=CANARY", "BROKER_LOGLEVEL=CANARY",
+			"ETRUSTED_CLIENTID=CANARY", "BROKER_LISTENS=CANARY", "ETRUSTED_SCOPE=CANARY", "BROKER_LOGLEVEL=CANARY",
 		}, []string{
 			"BROKER_LISTENS … BROKER_LISTEN?",
 			"BROKER_LOGLEVEL … BROKER_LOG_LEVEL?",
-			"ETRUSTED_CLIENTID … ETRUSTED_CLIENT_ID?",
-			"ETRUSTED_CLIENT_SECRET_FIEL … ETRUSTED_CLIENT_SECRET_FILE?",
+			"ETRUSTED_SCOPE … ETRUSTED_SCOPES?", // and ETRUSTED_CLIENTID is an error
 		}},
 		{"set but empty", []string{"BROKER_ADMINLISTEN="}, []string{"BROKER_ADMINLISTEN … BROKER_ADMIN_LISTEN?"}},
 		{"Kubernetes Services called broker and etrusted", []string{
