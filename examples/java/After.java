@@ -8,7 +8,8 @@ import java.util.regex.Pattern;
 /** Prints every review. The broker handles OAuth. Use your JSON library instead of the patterns. */
 public class After {
     static final String API = System.getenv().getOrDefault("ETRUSTED_API_URL", "http://localhost:8080");
-    static final Pattern REVIEW = Pattern.compile("\"id\":\"(.*?)\",\"rating\":(\\d)");
+    // In a review, the first field named id is its own. A quote in a text is escaped, so no text looks like a field.
+    static final Pattern REVIEW = Pattern.compile("\"id\": *\"(rev-[^\"]+)\"|\"rating\": *(\\d)");
     static final Pattern NEXT = Pattern.compile("\"next\":\"(.*?)\"");
     static final HttpClient CLIENT = HttpClient.newHttpClient();
 
@@ -16,7 +17,14 @@ public class After {
         String next = API + "/reviews?count=100";
         while (next != null) {
             String page = send(HttpRequest.newBuilder(URI.create(next)));
-            REVIEW.matcher(page).results().forEach(r -> System.out.println(r.group(1) + " " + r.group(2)));
+            String id = "";
+            for (var fields = REVIEW.matcher(page); fields.find();) {
+                if (fields.group(1) != null) {
+                    id = fields.group(1);
+                } else {
+                    System.out.println(id + " " + fields.group(2));
+                }
+            }
             next = NEXT.matcher(page).results().map(r -> r.group(1)).findFirst().orElse(null);
         }
     }

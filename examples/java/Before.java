@@ -12,7 +12,8 @@ import java.util.regex.Pattern;
 public class Before {
     static final String API = System.getenv().getOrDefault("ETRUSTED_API_URL", "https://api.etrusted.com");
     static final String TOKEN_URL = System.getenv().getOrDefault("ETRUSTED_TOKEN_URL", "https://login.etrusted.com/oauth/token");
-    static final Pattern REVIEW = Pattern.compile("\"id\":\"(.*?)\",\"rating\":(\\d)");
+    // In a review, the first field named id is its own. A quote in a text is escaped, so no text looks like a field.
+    static final Pattern REVIEW = Pattern.compile("\"id\": *\"(rev-[^\"]+)\"|\"rating\": *(\\d)");
     static final Pattern NEXT = Pattern.compile("\"next\":\"(.*?)\"");
     static final Pattern TOKEN = Pattern.compile("\"access_token\":\"(.*?)\"");
     static final HttpClient CLIENT = HttpClient.newHttpClient();
@@ -22,7 +23,14 @@ public class Before {
         String next = API + "/reviews?count=100";
         while (next != null) {
             String page = send(HttpRequest.newBuilder(URI.create(next)).header("Authorization", "Bearer " + token));
-            REVIEW.matcher(page).results().forEach(r -> System.out.println(r.group(1) + " " + r.group(2)));
+            String id = "";
+            for (var fields = REVIEW.matcher(page); fields.find();) {
+                if (fields.group(1) != null) {
+                    id = fields.group(1);
+                } else {
+                    System.out.println(id + " " + fields.group(2));
+                }
+            }
             next = NEXT.matcher(page).results().map(r -> r.group(1)).findFirst().orElse(null);
         }
     }

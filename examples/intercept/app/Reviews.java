@@ -11,7 +11,8 @@ import java.util.regex.Pattern;
 /** An app that knows nothing of the broker: its URLs are constants. It prints every review. */
 public class Reviews {
     static final URI TOKEN_URL = URI.create("https://login.etrusted.com/oauth/token");
-    static final Pattern REVIEW = Pattern.compile("\"id\":\"(.*?)\",\"rating\":(\\d)");
+    // In a review, the first field named id is its own. A quote in a text is escaped, so no text looks like a field.
+    static final Pattern REVIEW = Pattern.compile("\"id\": *\"(rev-[^\"]+)\"|\"rating\": *(\\d)");
     static final Pattern NEXT = Pattern.compile("\"next\":\"(.*?)\"");
     static final Pattern TOKEN = Pattern.compile("\"access_token\":\"(.*?)\"");
     static final HttpClient CLIENT = HttpClient.newHttpClient();
@@ -21,7 +22,14 @@ public class Reviews {
         String next = "https://api.etrusted.com/reviews?count=100";
         while (next != null) {
             String page = send(HttpRequest.newBuilder(URI.create(next)).header("Authorization", "Bearer " + token));
-            REVIEW.matcher(page).results().forEach(r -> System.out.println(r.group(1) + " " + r.group(2)));
+            String id = "";
+            for (var fields = REVIEW.matcher(page); fields.find();) {
+                if (fields.group(1) != null) {
+                    id = fields.group(1);
+                } else {
+                    System.out.println(id + " " + fields.group(2));
+                }
+            }
             next = NEXT.matcher(page).results().map(r -> r.group(1)).findFirst().orElse(null);
         }
     }
