@@ -86,7 +86,7 @@ Tokens live %[2]v here. To watch one being refreshed, open the status page in a 
 or ask for the same facts:
 
   curl http://%[1]s/status.json
-  curl http://%[1]s/metrics`, l.Admin.Addr(), demoLifetime)
+  curl http://%[1]s/metrics`, server.LocalAddress(l.Admin), demoLifetime)
 	}
 	printLine(i.stdout, "\nCtrl-C ends it.\n")
 }

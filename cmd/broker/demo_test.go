@@ -59,6 +59,19 @@ func TestDemoCommandsWork(t *testing.T) {
 	}
 }
 
+// In a container, only a listener on all addresses can be published. The demo prints addresses that a browser accepts.
+func TestDemoPrintsLocalAddresses(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, []string{"demo"}, brokertest.EnvironWithoutServers("BROKER_LISTEN=0.0.0.0:0", "BROKER_ADMIN_LISTEN=0.0.0.0:0", "BROKER_UNSAFE_LISTEN=true"))
+	brokertest.Eventually(t, "the demo prints its introduction", func() bool { return strings.Contains(b.Stdout.String(), "Ctrl-C ends it.") })
+	for _, words := range curlLines(b.Stdout.String()) {
+		request := curl(t, words)
+		if got := brokertest.Do(request, nil); request.URL.Hostname() != "localhost" || got.Status/100 != 2 {
+			t.Errorf("%q: got status %d, %v, want success at localhost", words, got.Status, got.Err)
+		}
+	}
+}
+
 func TestDemoRunsWithoutAdminListener(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, []string{"demo"}, []string{"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN="})

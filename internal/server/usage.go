@@ -12,10 +12,7 @@ import (
 
 // Usage returns how apps on this machine call the broker on one of its listeners.
 func Usage(c config.Config, app net.Listener) admin.Usage {
-	address := app.Addr().String()
-	if tcp, ok := app.Addr().(*net.TCPAddr); ok && tcp.IP.IsUnspecified() { // not an address that every client accepts
-		address = "localhost" + address[strings.LastIndex(address, ":"):]
-	}
+	address := LocalAddress(app)
 	curl, url := "curl", "http://"+address
 	if app.Addr().Network() == "unix" {
 		curl, url = "curl --unix-socket "+address, "http://localhost"
@@ -27,6 +24,15 @@ func Usage(c config.Config, app net.Listener) admin.Usage {
 		curl += " --cert CERTIFICATE --key KEY"
 	}
 	return admin.Usage{API: c.APIURL, URL: url, Curl: curl + AccessKeyOption(c)}
+}
+
+// LocalAddress returns the address at which programs on this machine reach a listener.
+func LocalAddress(l net.Listener) string {
+	address := l.Addr().String()
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok && tcp.IP.IsUnspecified() { // not an address that every client accepts
+		address = "localhost" + address[strings.LastIndex(address, ":"):]
+	}
+	return address
 }
 
 // callerPlaceholder stands for the name of a caller.
