@@ -29,6 +29,9 @@ func counter(c metrics.Counter) func(metrics.Counts) uint64 {
 	return func(counts metrics.Counts) uint64 { return counts[c] }
 }
 
+// codeAPIErrors is the code of an API that does not work.
+const codeAPIErrors = "api-errors"
+
 // diagnose returns the API's worst problem, if it has one.
 func (h apiHealth) diagnose() []Diagnosis {
 	for _, problem := range []struct {
@@ -36,7 +39,7 @@ func (h apiHealth) diagnose() []Diagnosis {
 		Diagnosis
 	}{
 		{h.failed, Diagnosis{
-			Cause: CauseAPI, Code: "api-errors", Summary: "The API returns errors, or does not answer.",
+			Cause: CauseAPI, Code: codeAPIErrors, Summary: "The API returns errors, or does not answer.",
 			Advice: "The API's own responses pass through unchanged. If it cannot be reached, the broker's response says why, in detail. " +
 				"If this lasts, check the eTrusted status page, this machine's connection to the API, and ETRUSTED_API_URL.",
 		}},

@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -53,7 +55,7 @@ func diagnose(status Status, t traffic) Diagnosis {
 			Advice: "Create a directory NAME with client_id and client_secret in ETRUSTED_ACCOUNTS_DIR, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET and restart the broker.",
 		}
 	}
-	problems := slices.Concat(diagnoseTokens(status), t.api().diagnose(), diagnoseRefusals(status.Failures, t), status.TokenStore.diagnose())
+	problems := slices.Concat(diagnoseTokens(status), explainErrors(t.api().diagnose(), status.Failures), diagnoseRefusals(status.Failures, t), status.TokenStore.diagnose())
 	if len(problems) == 0 {
 		return Diagnosis{State: BrokerWorking, Cause: CauseNone, Summary: "Everything works.", Advice: "There is nothing to do."}
 	}
@@ -167,6 +169,20 @@ func othersNeedAttention(accounts int) string {
 		return "Another account needs attention."
 	}
 	return fmt.Sprintf("%d other accounts need attention.", accounts)
+}
+
+// explainErrors adds why the last request failed to the problem that the API returns errors, or does not answer.
+func explainErrors(problems []Diagnosis, failures []Failure) []Diagnosis {
+	last := slices.IndexFunc(failures, func(f Failure) bool {
+		return !f.Local && f.Status >= 500 || f.Local && (f.Status == http.StatusBadGateway || f.Status == http.StatusGatewayTimeout)
+	})
+	for i := range problems {
+		if p := &problems[i]; p.Code == codeAPIErrors && last >= 0 {
+			p.Detail += fmt.Sprintf(" The last one got %d, because %s.", failures[last].Status, failures[last].Reason)
+			p.Advice = cmp.Or(failures[last].Hint, p.Advice)
+		}
+	}
+	return problems
 }
 
 // diagnoseRefusals reports that the broker refuses many requests. The last one stands for all of them.

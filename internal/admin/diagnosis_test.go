@@ -255,9 +255,9 @@ func TestVerdictWeighsRequests(t *testing.T) {
 		{"client errors", several(invalid, invalid), working, fineText, ""},
 		{"no token", several(noToken, noToken), working, fineText, ""},
 		{"no token at first", several(noToken, noToken, fine), working, fineText, ""},
-		{"the API's own errors", several(broken, fine), degraded, failing, "This was so for 1 of 2 requests in the last 5 minutes."},
-		{"unreachable", several(away), down, failing, "This was so for 1 of 1 requests in the last 5 minutes."},
-		{"too slow", several(slow, fine), degraded, failing, "This was so for 1 of 2 requests in the last 5 minutes."},
+		{"the API's own errors", several(broken, fine), degraded, failing, "This was so for 1 of 2 requests in the last 5 minutes. The last one got 502, because the API is down."},
+		{"unreachable", several(away), down, failing, "This was so for 1 of 1 requests in the last 5 minutes. The last one got 502, because the API is down."},
+		{"too slow", several(slow, fine), degraded, failing, "This was so for 1 of 2 requests in the last 5 minutes. The last one got 502, because the API is down."},
 		{"some too many", several(limited, fine), degraded, limiting, "This was so for 1 of 2 requests in the last 5 minutes."},
 		{"too many", several(limited), down, limiting, "This was so for 1 of 1 requests in the last 5 minutes."},
 		{"missing rights", several(barred, fine), degraded, barring, "This was so for 1 of 2 requests in the last 5 minutes."},
@@ -267,13 +267,13 @@ func TestVerdictWeighsRequests(t *testing.T) {
 		{"denied", several(denied, fine), degraded, refusing, "It refused 1 of 2 requests in the last 5 minutes, the last one because the host is wrong."},
 		{"all denied", several(denied, denied), degraded, refusing, "It refused 2 of 2 requests in the last 5 minutes, the last one because the host is wrong."},
 		{"errors and denied requests", several(broken, denied, denied), down, failing,
-			"This was so for 1 of 1 requests in the last 5 minutes. The broker refuses requests. It refused 2 of 3 requests in the last 5 minutes, the last one because the host is wrong."},
+			"This was so for 1 of 1 requests in the last 5 minutes. The last one got 502, because the API is down. The broker refuses requests. It refused 2 of 3 requests in the last 5 minutes, the last one because the host is wrong."},
 		{"fewer than one in ten", several(broken, fine, fine, fine, fine, fine, fine, fine, fine, fine, fine), working, fineText, ""},
-		{"one in ten", several(broken, fine, fine, fine, fine, fine, fine, fine, fine, fine), degraded, failing, "This was so for 1 of 10 requests in the last 5 minutes."},
+		{"one in ten", several(broken, fine, fine, fine, fine, fine, fine, fine, fine, fine), degraded, failing, "This was so for 1 of 10 requests in the last 5 minutes. The last one got 502, because the API is down."},
 		{"no request since the errors", func(counters *metrics.Metrics) {
 			several(broken, broken)(counters)
 			time.Sleep(2 * time.Minute)
-		}, down, failing, "This was so for 2 of 2 requests in the last 5 minutes."},
+		}, down, failing, "This was so for 2 of 2 requests in the last 5 minutes. The last one got 502, because the API is down."},
 		{"recovered", func(counters *metrics.Metrics) {
 			several(broken, broken)(counters)
 			time.Sleep(2 * time.Minute)

@@ -32,8 +32,8 @@ function clock(status, time) {
 // Hyphens have a meaning in a text fragment, which leads to the code in the guide.
 const codeLink = code => `troubleshooting.md#:~:text=${encodeURIComponent(code ?? '').replaceAll('-', '%2D')}`;
 
-// Numbered steps go on lines of their own.
-const steps = advice => advice.replace(/ (\d\. |The broker |Correct )/g, '\n$1');
+// The likely cause, numbered steps, and how the broker learns of the correction go on lines of their own.
+const steps = advice => advice.replace(/ (\d\. |Client ID or Client Secret is |The broker |Correct )/g, '\n$1');
 
 // bar appends a bar to the path of a chart that has sixty minutes from left to right.
 const bar = (minute, from, height) => height ? `M${minute * 4} ${from}h3v${height}h-3z` : '';
