@@ -32,7 +32,7 @@ func demoCommand(ctx context.Context, i invocation) int {
 	if !ok {
 		return exitConfig
 	}
-	return i.serve(ctx, c, func(l server.Listeners) { i.printIntroduction(c, url, l) })
+	return i.serve(ctx, c, nil, func(l server.Listeners) { i.printIntroduction(c, url, l) })
 }
 
 // startFake starts the fake eTrusted on a free loopback port.

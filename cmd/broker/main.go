@@ -15,8 +15,8 @@ import (
 
 func main() {
 	ctx, cancel := context.WithCancel(context.Background())
-	// The broker does not end when the reader of its log does, nor when an operator asks it to read its files again (see package
-	// server). These signals have a handler because a child would inherit that they are ignored.
+	// The broker does not end when the reader of its log does, nor when an operator asks it to read its files again (see
+	// serveCommand). These signals have a handler because a child would inherit that they are ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGHUP)
 	command, _ := splitArgs(os.Args[1:])
 	if command != runName { // which forwards signals

@@ -141,7 +141,7 @@ func (i invocation) startBroker(ctx context.Context, c config.Config, log io.Wri
 	i.stderr = log
 	go func() {
 		defer close(b.ended)
-		b.code = i.serve(ctx, c, func(l server.Listeners) { b.listening <- l })
+		b.code = i.serve(ctx, c, nil, func(l server.Listeners) { b.listening <- l })
 	}()
 	return b
 }

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/server"
@@ -13,16 +16,21 @@ func serveCommand(ctx context.Context, i invocation) int {
 	if !ok {
 		return exitConfig
 	}
-	return i.serve(ctx, c, func(server.Listeners) {})
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	return i.serve(ctx, c, hangups, func(server.Listeners) {})
 }
 
-// serve runs the broker until ctx is done. It calls onListening once connections are accepted.
-func (i invocation) serve(ctx context.Context, c config.Config, onListening func(server.Listeners)) int {
+// serve runs the broker until ctx is done. It reads the files at once after each of the signals, and calls onListening once
+// connections are accepted.
+func (i invocation) serve(ctx context.Context, c config.Config, reread <-chan os.Signal, onListening func(server.Listeners)) int {
 	err := server.Run(ctx, c, server.Options{
 		Build:       server.Build{Version: version, Revision: revision},
 		Log:         i.stderr,
 		Environ:     i.environ,
 		OnListening: onListening,
+		Reread:      reread,
 	})
 	switch {
 	case err == nil:

@@ -72,6 +72,16 @@ func TestSuggestsClosestName(t *testing.T) {
 	}
 }
 
+// Kubernetes and Docker would set such a variable for a Service or a container named broker.
+func TestNoVariableHasANameThatIsInjected(t *testing.T) {
+	t.Parallel()
+	for _, v := range Variables() {
+		if !isOurs(v.Name) || strings.HasSuffix(v.Name, "_PORT") || strings.HasSuffix(v.Name, "_HOST") {
+			t.Errorf("got the variable %s, want a name that nothing else sets", v.Name)
+		}
+	}
+}
+
 // A misspelt name of a variable that restricts access, or holds a credential, must not leave something unprotected.
 func TestMisspeltGuardIsAnError(t *testing.T) {
 	t.Parallel()

@@ -62,8 +62,8 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		return nil, err
 	}
 	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log), dryRuns: dryRunLog{log: log}}
-	b.denied = requestLog{log: log, message: "requests refused; method, path, status, caller and detail are those of the last one"}
-	b.failed = requestLog{log: log, message: "requests to the API failed; method, path, status, caller and detail are those of the last one"}
+	b.denied = requestLog{log: log, message: "requests refused; what follows count is about the last one"}
+	b.failed = requestLog{log: log, message: "requests to the API failed; what follows count is about the last one"}
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}

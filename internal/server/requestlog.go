@@ -68,7 +68,7 @@ func (l *requestLog) write(reason string, last proxy.RequestRecord, count int) {
 		zap.String("method", printable.Escape(last.Method, maxMethod)), zap.String("path", last.Path), zap.Int("status", last.Status), callerField(last.Caller),
 	}
 	if last.Answer != nil {
-		fields = append(fields, zap.String("detail", last.Answer.Detail))
+		fields = append(fields, zap.String("code", last.Answer.Code), zap.String("detail", last.Answer.Detail))
 	}
 	l.log.Warn(l.message, fields...)
 }

@@ -98,9 +98,14 @@ func TestLogsFailedRequestsToTheAPI(t *testing.T) {
 				}
 				requests.Wait()
 				time.Sleep(3 * requestLogInterval)
-				lines := b.logs.Lines("requests to the API failed; method, path, status, caller and detail are those of the last one")
+				lines := b.logs.Lines("requests to the API failed; what follows count is about the last one")
 				if text := fmt.Sprint(lines); strings.Contains(text, "CANARY") || strings.Contains(text, "email") {
 					t.Errorf("the query is logged: %s", text)
+				}
+				for _, line := range lines {
+					if code, broker := line["code"].(string); broker && (code != test.reason || line["detail"] == "") {
+						t.Errorf("got %v, want the code and the detail of the broker's response", line)
+					}
 				}
 				got := ""
 				for _, line := range lines {

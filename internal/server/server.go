@@ -5,8 +5,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"go.uber.org/zap"
 
@@ -20,6 +18,8 @@ type Options struct {
 	Log         io.Writer
 	Environ     []string        // as os.Environ returns it: variables with unknown names cause warnings
 	OnListening func(Listeners) // called once connections are accepted
+	// Reread, if not nil, has a value whenever the files are to be read at once.
+	Reread <-chan os.Signal
 }
 
 // Run runs the broker until ctx is done, and then until the requests in flight have ended. It logs the error that it
@@ -58,10 +58,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	}
 	usage := Usage(c, l.App[0])
 	b.usage.Store(&usage)
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	go b.rereadOn(ctx, hangups)
+	go b.rereadOn(ctx, options.Reread)
 	options.OnListening(l)
 	systemd, err := sdnotify.New()
 	if err != nil {
