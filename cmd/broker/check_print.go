@@ -27,7 +27,11 @@ func (p checkPrinter) step(s check.Step) {
 	case s.Seconds < 1:
 		duration = fmt.Sprintf("%.0f ms", 1000*s.Seconds)
 	}
-	p.line("%s %-20s %7s  %s", marks[s.Status], s.Title(), duration, s.Text) // the longest name has 19 characters
+	text := s.Text
+	if s.Code != "" {
+		text += " [" + s.Code + "]"
+	}
+	p.line("%s %-20s %7s  %s", marks[s.Status], s.Title(), duration, text) // the longest name has 19 characters
 	for _, warning := range s.Warnings {
 		p.line("      ! %s", warning)
 	}

@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/check"
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestCheckPrinter(t *testing.T) {
@@ -32,5 +34,24 @@ Problem: you.
 `
 	if text.String() != want {
 		t.Errorf("got\n%swant\n%s", &text, want)
+	}
+}
+
+// The code leads to the same section of the guide as those in the log and on the status page.
+func TestCheckPrintsTheCode(t *testing.T) {
+	t.Parallel()
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
+	for environ, want := range map[string][2]string{
+		"ETRUSTED_CLIENT_SECRET=wrong":                      {"✗ token ", " [credentials-rejected]\n"},
+		"ETRUSTED_TOKEN_URL=http://127.0.0.1:1/oauth/token": {"✗ login server: TCP ", " [connection-refused]\n"},
+	} {
+		_, stdout, _ := ask([]string{"check"}, brokertest.Environ(url, environ)...)
+		found := false
+		for line := range strings.Lines(stdout) {
+			found = found || strings.HasPrefix(line, want[0]) && strings.HasSuffix(line, want[1])
+		}
+		if !found {
+			t.Errorf("%s: got\n%swant a line with %q", environ, stdout, want)
+		}
 	}
 }

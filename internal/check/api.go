@@ -71,7 +71,7 @@ const (
 func (c *checker) describeChannels(response *http.Response, body []byte, err error, report *AccountReport) Step {
 	if err != nil {
 		explained := neterr.Describe("the API", err)
-		return Failed(c.API.Cause, explained.Detail, explained.Hint)
+		return Step{Cause: c.API.Cause, Code: explained.Code, Text: explained.Detail, Advice: explained.Hint}
 	}
 	code := response.StatusCode
 	status := fmt.Sprintf("%d %s", code, http.StatusText(code))

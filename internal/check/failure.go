@@ -33,7 +33,7 @@ func (p *peer) connectionFailure(name string, err error) Step {
 	}
 	address := hostPort(p.firstHop())
 	explained := neterr.Describe(address, err)
-	result := Failed(CauseNetwork, explained.Detail, explained.Hint)
+	result := Step{Cause: CauseNetwork, Code: explained.Code, Text: explained.Detail, Advice: explained.Hint}
 	switch {
 	case name == stepDNS:
 		result.Text = "cannot resolve " + p.firstHop().Hostname() + ": " + resolveProblem(err, isTimeout)

@@ -39,6 +39,7 @@ type Step struct {
 	Text    string  `json:"text"`             // the result; after a failure, the likely cause first
 	Advice  string  `json:"advice,omitempty"` // what to do; only after a failure
 	Cause   Cause   `json:"cause,omitempty"`  // only after a failure
+	Code    string  `json:"code,omitempty"`   // of the problem in docs/troubleshooting.md, if the broker has the same one
 	// Warnings list what works but should be fixed.
 	Warnings []string `json:"warnings,omitempty"`
 }

@@ -136,5 +136,6 @@ func (c *checker) describeRefusal(source tokensource.CredentialSource, pair toke
 			result.Advice = strings.Join(append(hints[1:], rejectedAdvice), "\n")
 		}
 	}
+	result.Code = failure.Code()
 	return result
 }
