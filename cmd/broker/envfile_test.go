@@ -93,7 +93,7 @@ func TestEnvFileHasVariablesOfOtherPackages(t *testing.T) {
 func TestUsesTheSettingsOfThePackage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	credentials := []string{"ETRUSTED_CLIENT_ID_FILE=" + dir + "/client_id", "ETRUSTED_CLIENT_SECRET_FILE=" + dir + "/client_secret"}
+	credentials := []string{"ETRUSTED_CLIENT_ID_FILE=" + filepath.Join(dir, "client_id"), "ETRUSTED_CLIENT_SECRET_FILE=" + filepath.Join(dir, "client_secret")}
 	for _, test := range []struct {
 		settings string // of broker.env; "-" if there is none
 		environ  []string

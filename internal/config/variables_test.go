@@ -1,6 +1,7 @@
 package config
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -112,10 +113,11 @@ func TestMisspeltGuardIsAnError(t *testing.T) {
 // systemd copies the files of LoadCredential= when the service starts.
 func TestFilesOfSystemdNeedARestart(t *testing.T) {
 	t.Parallel()
-	for directory, want := range map[string]bool{"": false, "/run/credentials/other.service": false, "/run/credentials/x.service": true} {
+	copies := t.TempDir()
+	for directory, want := range map[string]bool{"": false, t.TempDir(): false, copies: true} {
 		c, _ := Load([]string{
 			"CREDENTIALS_DIRECTORY=" + directory,
-			"ETRUSTED_CLIENT_ID_FILE=/run/credentials/x.service/client_id", "ETRUSTED_CLIENT_SECRET_FILE=/run/credentials/x.service/client_secret",
+			"ETRUSTED_CLIENT_ID_FILE=" + filepath.Join(copies, "client_id"), "ETRUSTED_CLIENT_SECRET_FILE=" + filepath.Join(copies, "client_secret"),
 		})
 		if advice := c.DefaultCredentials().Restart; strings.Contains(advice, "systemctl restart etrusted-broker") != want {
 			t.Errorf("with CREDENTIALS_DIRECTORY=%s: got the advice %q, want a restart: %t", directory, advice, want)
