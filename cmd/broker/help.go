@@ -29,8 +29,8 @@ Commands:`, program)
 Flags of every command:
   -env-file FILE
         before or after the command: read variables from FILE, NAME=value, one a line, in the syntax of systemd's EnvironmentFile=.
-        They replace those of the environment. On a host with the package, check, config, status, wait and health use the service's variables if no
-        other is set.
+        They replace those of the environment. On a host with the package, check, config, status, allow, wait and health use the
+        service's variables if no other is set.
 
 Environment:`)
 	for _, v := range config.Variables() {

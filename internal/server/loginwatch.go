@@ -2,25 +2,21 @@ package server
 
 import (
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 )
 
-const (
-	// slowLogin is how long a token request is unanswered before that is logged: its timeout comes only after half a minute, and until
-	// then the log would not say why apps wait.
-	slowLogin = 5 * time.Second
-	// slowLoginInterval is the least time between two such lines: while there is no answer, there is a new request every 5 s.
-	slowLoginInterval = time.Minute
-)
+// slowLogin is how long a token request is unanswered before that is logged: its timeout comes only after half a minute, and until
+// then the log would not say why apps wait.
+const slowLogin = 5 * time.Second
 
-// loginWatch sends token requests, and logs if one has no answer for long. It is safe for concurrent use.
+// loginWatch sends token requests, and logs if one has no answer for long: once a minute, because while there is no answer, there is
+// a new request every 5 s. It is safe for concurrent use.
 type loginWatch struct {
 	http.RoundTripper
-	log  *zap.Logger
-	last atomic.Pointer[time.Time] // when that was logged; nil before the first time
+	log    *zap.Logger
+	minute minuteLog
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -36,11 +32,8 @@ func (w *loginWatch) CloseIdleConnections() {
 }
 
 func (w *loginWatch) warn() {
-	now := time.Now()
-	last := w.last.Load()
-	if last != nil && now.Sub(*last) < slowLoginInterval || !w.last.CompareAndSwap(last, &now) {
-		return
+	if w.minute.begin() {
+		w.log.Warn("the login server has not answered a token request for 5 s; the broker waits up to 29 s, and asks again meanwhile if there is no token",
+			zap.String("hint", "If this lasts, check the eTrusted status page and this machine's connection to the login server."))
 	}
-	w.log.Warn("the login server has not answered a token request for 5 s; the broker waits up to 29 s, and asks again meanwhile if there is no token",
-		zap.String("hint", "If this lasts, check the eTrusted status page and this machine's connection to the login server."))
 }
