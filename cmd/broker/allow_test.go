@@ -220,7 +220,7 @@ func TestAllowPrintsOnlyPatterns(t *testing.T) {
 		{`"mode": "enforce", "line": "BROKER_ALLOW=GET /a\nBROKER_UNSAFE_LISTEN=true"`, "", exitFailure, "", foreign},
 		{`"mode": "enforce", "line": "BROKER_ALLOW=GET /a\u001b[2J"`, "", exitFailure, "", foreign},
 		{`"mode": "enforce", "line": "BROKER_ALLOW=GET /a/{id}, GET /a/{x}"`, "", exitFailure, "", foreign},
-		{`"mode": "enforce", "line": "BROKER_ALLOW=GET /a", "callers": [{"caller": "erp", "patterns": "GET /a`+"`x`"+`"}]`, "erp", exitFailure, "", foreign},
+		{`"mode": "enforce", "line": "BROKER_ALLOW=GET /a", "callers": [{"caller": "erp", "patterns": "GET /a` + "`x`" + `"}]`, "erp", exitFailure, "", foreign},
 	} {
 		document := `{"version": "1", "accounts": [], "allow_list": {` + test.list + `}}`
 		listener := brokertest.Serve(t, fakeetrusted.Answer(200, "application/json", document))
