@@ -67,9 +67,13 @@ type reply struct {
 	failure *RefreshError
 }
 
+// decides reports whether a second request ends the attempt. A rejection does: otherwise a wrong new pair could keep the pair in use
+// from a login server that answers again.
+func (r reply) decides() bool { return r.failure == nil || isRejection(r.failure) }
+
 // request asks the login server for a token. A login server that has accepted a request may never answer it, although it
-// answers new ones; so while a token is needed soon, a second request runs beside the first one. The first token counts.
-// Without one, the first request decides.
+// answers new ones; so while a token is needed soon, a second request runs beside the first one. The first token or rejection
+// counts. Without one, the first request decides.
 func (f loginFetcher) request(ctx context.Context) reply {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -96,7 +100,7 @@ func (f loginFetcher) request(ctx context.Context) reply {
 		case got := <-first:
 			return got
 		case got := <-second:
-			if got.failure == nil {
+			if got.decides() {
 				return got
 			}
 			second = nil
@@ -106,7 +110,7 @@ func (f loginFetcher) request(ctx context.Context) reply {
 			}
 			if second != nil {
 				stopSecond()
-				if got := <-second; got.failure == nil {
+				if got := <-second; got.decides() {
 					return got
 				}
 			}

@@ -130,7 +130,7 @@ func (f *sharedFetcher) follow(lease Lease, known *token, now time.Time) (attemp
 }
 
 // lead fetches with the lease. An attempt that outlasts it counts as failed, so that others may try, but goes on. Once one of those
-// has the lease, this broker starts no second requests beside that one's; and the token of another ends its attempt.
+// has the lease, this broker starts no second requests beside that one's; and its token, or a rejection, ends this one's attempt.
 func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt, ok bool) {
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -153,14 +153,14 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 			shared, err := f.entry.Get(ctx)
 			f.failed(err)
 			f.source.peerFetches.Store(shared.Lease.FencingToken > f.seen.FencingToken)
-			if shared.Token.FencingToken > f.seen.FencingToken {
+			if f.source.peerFetches.Load() && isRejection(shared.Lease.Failure) || shared.Token.FencingToken > f.seen.FencingToken {
 				cancel()
 			}
 		}
 	}
 	switch {
 	case !ok && ctx.Err() == nil:
-		return f.stored(ctx, known)
+		return f.fetch(ctx, known)
 	case !ok:
 		f.failed(f.entry.Release(release, Lease{}))
 	case result.failure != nil:

@@ -1,0 +1,99 @@
+package tokensource_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"etrusted-broker/tokensource"
+)
+
+// newFleetWithFiles returns a fleet that reads its pair from files: one broker without a store, or three with one.
+func newFleetWithFiles(t *testing.T, shared bool, lifetime time.Duration) (f *fleet, write func(id, secret string)) {
+	t.Helper()
+	folder := t.TempDir()
+	part := func(name string) tokensource.CredentialField {
+		path := filepath.Join(folder, name)
+		return tokensource.CredentialField{Name: path, File: path}
+	}
+	write = func(id, secret string) {
+		for name, text := range map[string]string{"id": id, "secret": secret} {
+			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write("old", "old")
+	n, store := 1, (*memoryStore)(nil)
+	if shared {
+		n, store = 3, newMemoryStore()
+	}
+	f = newFleetWith(t, n, lifetime, store, func(_ int, config *tokensource.Config) {
+		config.Credentials = tokensource.CredentialSource{ID: part("id"), Secret: part("secret")}
+	})
+	f.login.setPair("old", "old", true)
+	for _, b := range f.brokers {
+		b.mayLoseToken = true
+	}
+	return f, write
+}
+
+// longestWait returns how long requests wait at most from a moment on. They arrive until there has been a token for a while.
+func (f *fleet) longestWait(from time.Time) (longest time.Duration) {
+	f.t.Helper()
+	var waiting sync.WaitGroup
+	var mu sync.Mutex
+	for fine := 0; fine < 50; fine++ {
+		for _, b := range f.brokers {
+			if _, ok := b.Current(); ok {
+				continue
+			}
+			fine = 0
+			waiting.Go(func() {
+				began := time.Now()
+				if from.After(began) {
+					began = from
+				}
+				_, _ = b.Wait(f.t.Context())
+				mu.Lock()
+				defer mu.Unlock()
+				longest = max(longest, time.Since(began))
+			})
+		}
+		if time.Since(from) > 10*time.Minute {
+			f.t.Fatal("no token ten minutes later")
+		}
+		f.pass(100 * time.Millisecond)
+	}
+	waiting.Wait()
+	return longest
+}
+
+// While a login server hangs, the files get a pair that it does not know. It is found again as soon as without the change.
+func TestWrongChangeDoesNotHideHealedLoginServer(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		for healed := 62 * time.Second; healed < 140*time.Second; healed += 2300 * time.Millisecond {
+			t.Run(fmt.Sprintf("shared %v, until %v", shared, healed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					f, write := newFleetWithFiles(t, shared, 60*time.Second)
+					f.at(30 * time.Second)
+					f.login.set(hangs)
+					write("new", "wrong")
+					for _, b := range f.brokers {
+						b.ReloadCredentials()
+					}
+					time.AfterFunc(healed-30*time.Second, func() { f.login.set("") }) // for new requests only
+					f.at(61 * time.Second)
+					if got, limit := f.longestWait(f.began.Add(healed)), 5500*time.Millisecond; got > limit {
+						t.Errorf("a request waited %v after the login server had healed, want at most %v", got, limit)
+					}
+				})
+			})
+		}
+	}
+}
