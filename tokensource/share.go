@@ -153,7 +153,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 			shared, err := f.entry.Get(ctx)
 			f.failed(err)
 			f.source.peerFetches.Store(shared.Lease.FencingToken > f.seen.FencingToken)
-			if f.source.peerFetches.Load() && isRejection(shared.Lease.Failure) || shared.Token.FencingToken > f.seen.FencingToken {
+			if now := time.Now(); f.source.peerFetches.Load() && isRejection(shared.Lease.Failure) || known.isSupersededBy(shared.Token.token(now), now) {
 				cancel()
 			}
 		}

@@ -97,3 +97,19 @@ func TestWrongChangeDoesNotHideHealedLoginServer(t *testing.T) {
 		}
 	}
 }
+
+// Tokens of the store that cannot be used do not end the token request of a broker whose login server is slow.
+func TestUnusableTokensDoNotEndSlowRequest(t *testing.T) {
+	for _, fault := range []storeFault{oddToken, longToken, expiredToken, expiringToken} {
+		t.Run(string(fault), func(t *testing.T) {
+			inBubbleOf(t, 1, 300*time.Second, func(f *fleet) {
+				f.login.setDelay(20 * time.Second)
+				f.store.set(fault)
+				f.at(21 * time.Second)
+				if n := f.withoutToken(); n != 0 {
+					t.Error("the broker has no token after 21 s, want one: the login server takes 20 s")
+				}
+			})
+		})
+	}
+}
