@@ -148,7 +148,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 			running = false
 		case <-handOver:
 			f.pause(release, known, attempt{ended: time.Now(), failure: networkError(context.DeadlineExceeded)})
-			peers = time.Tick(minRefresh)
+			peers = time.After(minRefresh)
 		case <-peers:
 			shared, err := f.entry.Get(ctx)
 			f.failed(err)
@@ -156,6 +156,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 			if now := time.Now(); f.source.peerFetches.Load() && isRejection(shared.Lease.Failure) || known.isSupersededBy(shared.Token.token(now), now) {
 				cancel()
 			}
+			peers = time.After(minRefresh) // a slow store must not make a tick wait, which could come before the end
 		}
 	}
 	switch {

@@ -2,6 +2,7 @@ package tokensource_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -91,6 +92,70 @@ func TestWrongChangeDoesNotHideHealedLoginServer(t *testing.T) {
 					f.at(61 * time.Second)
 					if got, limit := f.longestWait(f.began.Add(healed)), 5500*time.Millisecond; got > limit {
 						t.Errorf("a request waited %v after the login server had healed, want at most %v", got, limit)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A store that fails in an outage of the login server delays requests by the time that brokers wait for it, and spread their own
+// token requests.
+func TestStoreThatFailsInOutageDelaysRequestsBriefly(t *testing.T) {
+	for _, fault := range []string{isDown, hangs} {
+		for storeFault, delay := range map[storeFault]time.Duration{away: time.Second, slow: 3 * time.Second, heldForEver: 3 * time.Second} {
+			for seed := range uint64(10) {
+				t.Run(fmt.Sprintf("%s, %s, %d", fault, storeFault, seed), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						random := rand.New(rand.NewPCG(seed, 9))
+						f, _ := newFleetWithFiles(t, true, 60*time.Second)
+						f.at(30 * time.Second)
+						f.login.set(fault)
+						f.at(61 * time.Second)
+						outage := time.Second + time.Duration(random.Int64N(int64(time.Minute)))
+						time.AfterFunc(time.Duration(random.Int64N(int64(outage))), func() { f.store.set(storeFault) })
+						time.AfterFunc(outage, func() { f.login.set("") })
+						if got, limit := f.longestWait(time.Now().Add(outage)), 5500*time.Millisecond+delay; got > limit {
+							t.Errorf("a request waited %v after the login server had healed, want at most %v", got, limit)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// A token that the API refuses while its refresh hangs is replaced soon after the login server has healed. If the broker with the lease
+// does not know that the token is refused, the others wait for that lease and its pause.
+func TestTokenRevokedWhileRefreshHangsIsReplacedSoon(t *testing.T) {
+	for _, tc := range []struct {
+		shared, allRefused bool
+		limit              time.Duration
+	}{{false, true, 5500 * time.Millisecond}, {true, true, 5500 * time.Millisecond}, {true, false, 17500 * time.Millisecond}} {
+		for seed := range uint64(20) {
+			t.Run(fmt.Sprintf("%+v, %d", tc, seed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					random := rand.New(rand.NewPCG(seed, 9))
+					f, _ := newFleetWithFiles(t, tc.shared, 300*time.Second)
+					f.at(205 * time.Second)
+					f.login.set(hangs)
+					f.pass(time.Duration(random.Int64N(int64(time.Minute)))) // refreshes are due after 210 s to 240 s
+					refused, _ := f.brokers[0].Current()
+					healed := time.Now().Add(time.Duration(random.Int64N(int64(20 * time.Second))))
+					time.AfterFunc(time.Until(healed), func() { f.login.set("") }) // for new requests only
+					for replaced := false; !replaced; f.pass(100 * time.Millisecond) {
+						replaced = true
+						for i, b := range f.brokers {
+							if sent, _ := b.Current(); sent == refused && (i == 0 || tc.allRefused) {
+								b.Invalidate(sent)
+								replaced = false
+							}
+						}
+					}
+					if got := time.Since(healed); got > tc.limit {
+						t.Errorf("the refused token was sent %v after the login server had healed, want at most %v", got, tc.limit)
 					}
 				})
 			})
