@@ -28,9 +28,9 @@ func loadScript(name string) *redis.Script {
 
 var getScript, swapScript, putScript = loadScript("get.lua"), loadScript("swap.lua"), loadScript("put.lua")
 
-// A lease was put back by an attacker if it is older than maxLeaseAge, which is more than an attempt and the longest pause take. An
+// Without an attacker, no lease is older than maxLeaseDelay, the longest attempt with its requests to the store, and its pause. An
 // attacker may set the store's clock, so by those of the brokers it must not be older than maxClockDifference.
-const maxLeaseAge, maxClockDifference = 2 * time.Minute, 5 * time.Minute
+const maxLeaseDelay, maxClockDifference = 31 * time.Second, 5 * time.Minute
 
 // entry implements tokensource.Entry.
 type entry struct {
@@ -58,8 +58,10 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 			AccessToken: tokensource.NewSecret(r.AccessToken), FencingToken: r.FencingToken, Issued: r.Issued, Lifetime: r.Lifetime, NotBefore: r.NotBefore, Remaining: remaining,
 		}
 	}
-	if r, ok := e.open(e.leaseKey, e.seen); ok && shared.FencingToken-r.FencingToken < maxLeaseAge.Microseconds() && now.Sub(r.Issued).Abs() < maxClockDifference {
-		r.Remaining = time.Duration(parseNumber(reply[5])) * time.Millisecond
+	r, ok := e.open(e.leaseKey, e.seen)
+	left := maxLeaseDelay + r.Remaining - time.Duration(shared.FencingToken-r.FencingToken)*time.Microsecond
+	if ok && left > 0 && now.Sub(r.Issued).Abs() < maxClockDifference {
+		r.Remaining = min(left, r.Remaining, time.Duration(parseNumber(reply[5]))*time.Millisecond)
 		shared.Lease = r.Lease
 	}
 	return shared, nil

@@ -78,8 +78,8 @@ func (c cannedClient) EvalSha(context.Context, string, []string, ...any) *redis.
 	return redis.NewCmdResult(c.reply, nil)
 }
 
-// An attacker who can write to the store may have kept an old lease, and put it back. A broker whose clock is wrong by a minute is
-// no attacker.
+// An attacker who can write to the store may have kept an old lease, and put it back, or let a lease last longer than its holder
+// wanted. A broker whose clock is wrong by a minute is no attacker.
 func TestIgnoresOldLease(t *testing.T) {
 	s := New(Options{}, nil)
 	_ = s.client.Close()
@@ -89,26 +89,31 @@ func TestIgnoresOldLease(t *testing.T) {
 	}
 	const fence = 1_800_000_000_000_000 // the store's clock, in microseconds
 	for _, tc := range []struct {
-		age, ahead time.Duration // by the store's clock; how far the clock of the broker with the lease is ahead
-		want       bool
+		age, ahead       time.Duration // by the store's clock; how far the clock of the broker with the lease is ahead
+		remaining, store time.Duration // what the broker and the store say
+		want             time.Duration // remaining; 0: no lease
 	}{
-		{0, 0, true},
-		{time.Minute, 0, true},
-		{119 * time.Second, 0, true},
-		{121 * time.Second, 0, false},
-		{24 * time.Hour, 0, false},
-		{-time.Hour, 0, true}, // the store's clock was set back
-		{0, time.Minute, true},
-		{0, -time.Minute, true},
-		{0, 4 * time.Minute, true},
-		{0, -4 * time.Minute, true},
-		{0, 6 * time.Minute, false},
-		{0, -6 * time.Minute, false},
+		{0, 0, 15 * time.Second, 10 * time.Second, 10 * time.Second},
+		{0, 0, 2 * time.Second, time.Hour, 2 * time.Second},
+		{29 * time.Second, 0, 5 * time.Second, 4 * time.Second, 4 * time.Second}, // the pause after the longest attempt
+		{34 * time.Second, 0, 5 * time.Second, time.Hour, 2 * time.Second},
+		{36 * time.Second, 0, 5 * time.Second, time.Hour, 0},
+		{60 * time.Second, 0, 30 * time.Second, time.Hour, time.Second},
+		{61 * time.Second, 0, 30 * time.Second, time.Hour, 0},
+		{24 * time.Hour, 0, 30 * time.Second, time.Hour, 0},
+		{-time.Hour, 0, 15 * time.Second, 10 * time.Second, 10 * time.Second}, // the store's clock was set back
+		{0, time.Minute, 15 * time.Second, 10 * time.Second, 10 * time.Second},
+		{0, -time.Minute, 15 * time.Second, 10 * time.Second, 10 * time.Second},
+		{0, 4 * time.Minute, 15 * time.Second, 10 * time.Second, 10 * time.Second},
+		{0, -4 * time.Minute, 15 * time.Second, 10 * time.Second, 10 * time.Second},
+		{0, 6 * time.Minute, 15 * time.Second, 10 * time.Second, 0},
+		{0, -6 * time.Minute, 15 * time.Second, 10 * time.Second, 0},
 	} {
-		lease := e.seal(e.leaseKey, record{Lease: tokensource.Lease{FencingToken: fence - tc.age.Microseconds()}, Issued: time.Now().Add(tc.ahead)})
-		s.client = cannedClient{reply: []any{strconv.Itoa(fence), "0", "", "-2", lease, "10000"}}
-		if shared, err := e.Get(t.Context()); err != nil || (shared.Lease.FencingToken != 0) != tc.want {
-			t.Errorf("after %v, %v ahead: got %+v and %v, want a lease: %t", tc.age, tc.ahead, shared.Lease, err, tc.want)
+		lease := e.seal(e.leaseKey, record{Lease: tokensource.Lease{FencingToken: fence - tc.age.Microseconds(), Remaining: tc.remaining}, Issued: time.Now().Add(tc.ahead)})
+		s.client = cannedClient{reply: []any{strconv.Itoa(fence), "0", "", "-2", lease, strconv.FormatInt(tc.store.Milliseconds(), 10)}}
+		shared, err := e.Get(t.Context())
+		if got := shared.Lease; err != nil || got.Remaining != tc.want || (got.FencingToken != 0) != (tc.want != 0) {
+			t.Errorf("%+v: got %+v and %v", tc, got, err)
 		}
 	}
 }
