@@ -61,6 +61,7 @@ func (i invocation) checkConfig() check.Config {
 	problems = describeFiles(append(problems, c.LateFiles...), variables)
 	proxyProblems, warnings := checkProxyURL(variables)
 	problems = append(problems, proxyProblems...)
+	warnings = append(warnings, config.IgnoredVariables(i.environ)...)
 	unknown := config.UnknownVariables(i.environ)
 	var checkConfig check.Config
 	if len(problems) == 0 {
@@ -95,7 +96,7 @@ func describeFiles(problems []config.Error, variables map[string]string) []confi
 			problems[i].Message = better
 		}
 	}
-	if path := variables["SSL_CERT_FILE"]; path != "" && check.FileProblem(path) != "" {
+	if path := variables["SSL_CERT_FILE"]; path != "" && check.FileProblem(path) != "" && len(config.IgnoredVariables([]string{"SSL_CERT_FILE=" + path})) == 0 {
 		problems = append(problems, config.Error{Variable: "SSL_CERT_FILE", Message: check.FileProblem(path)})
 	}
 	return problems

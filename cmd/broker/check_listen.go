@@ -12,11 +12,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 
 	"etrusted-broker/internal/check"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/neterr"
 	"etrusted-broker/internal/printable"
 	"etrusted-broker/internal/server"
 	"etrusted-broker/internal/unixsocket"
@@ -78,7 +80,7 @@ func curlLine(c config.Config, l listenAddress, accounts []check.Account) string
 	if base == "" || len(accounts) == 0 {
 		return ""
 	}
-	command := "curl -s"
+	command := server.Curl + " -s"
 	if l.network == "unix" {
 		command, base = command+" --unix-socket "+l.address, "http://localhost"
 	}
@@ -124,7 +126,7 @@ func (l listenAddress) probe(identify identify) check.Probe {
 					return check.Passed("in use by " + program)
 				}
 				return check.Failed(check.CauseMachine, l.display+" is in use by "+program,
-					"Stop that program ('ss -ltnp' and 'ss -lxp' show which one it is), or set "+l.variable+" to another address.")
+					"Stop that program ("+findListener()+"), or set "+l.variable+" to another address.")
 			}
 		}
 		switch {
@@ -136,6 +138,14 @@ func (l listenAddress) probe(identify identify) check.Probe {
 			return check.Passed(l.display + " is free")
 		}
 	}}
+}
+
+// findListener names the commands that show which program listens.
+func findListener() string {
+	if runtime.GOOS == "windows" {
+		return "'netstat -ano' shows its process ID in the last column, and 'tasklist /svc' its name"
+	}
+	return "'ss -ltnp' and 'ss -lxp' show which one it is"
 }
 
 // tryListen reports whether a program may be listening, and why the broker could not. It leaves no trace. Its error is that of
@@ -152,7 +162,7 @@ func (l listenAddress) tryListen(ctx context.Context) (mayBeTaken bool, err erro
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", l.configured)
 	if err != nil {
-		mayBeTaken = errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES)
+		mayBeTaken = neterr.Is(err, syscall.EADDRINUSE) || neterr.Is(err, syscall.EACCES)
 		listener, err = server.Listen(ctx, l.variable, l.configured)
 	}
 	if err == nil {

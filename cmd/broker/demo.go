@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -63,6 +64,16 @@ func demoEnvironment(environ []string, url string) []string {
 		"ETRUSTED_CLIENT_SECRET="+fakeetrusted.DefaultClientSecret)
 }
 
+// moreRequests returns commands with characters that need quotes. cmd.exe knows no single quotes, and JSON in double quotes is
+// written differently there and in each version of PowerShell.
+func moreRequests(curl, url string) string {
+	if runtime.GOOS == "windows" {
+		return fmt.Sprintf(`%s "%s/reviews?count=2&rating=5"`, curl, url)
+	}
+	return fmt.Sprintf(`%[1]s '%[2]s/reviews?count=2&rating=5'
+  %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, curl, url)
+}
+
 // printIntroduction prints what to try.
 func (i invocation) printIntroduction(c config.Config, fake string, l server.Listeners) {
 	usage := server.Usage(c, l.App[0])
@@ -75,8 +86,7 @@ The broker is running in front of a fake eTrusted with sample data.
 Try, in another terminal:
 
   %[1]s %[2]s/channels
-  %[1]s '%[2]s/reviews?count=2&rating=5'
-  %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, usage.Curl, usage.URL, fake)
+  %[4]s`, usage.Curl, usage.URL, fake, moreRequests(usage.Curl, usage.URL))
 	if l.Admin != nil {
 		printLine(i.stdout, `
 Tokens live %[2]v here. To watch one being refreshed, open the status page in a browser:
@@ -85,8 +95,8 @@ Tokens live %[2]v here. To watch one being refreshed, open the status page in a 
 
 or ask for the same facts:
 
-  curl http://%[1]s/status.json
-  curl http://%[1]s/metrics`, server.LocalAddress(l.Admin), demoLifetime)
+  %[3]s http://%[1]s/status.json
+  %[3]s http://%[1]s/metrics`, server.LocalAddress(l.Admin), demoLifetime, server.Curl)
 	}
 	printLine(i.stdout, "\nCtrl-C ends it.\n")
 }

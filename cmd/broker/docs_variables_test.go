@@ -108,7 +108,7 @@ the next character, and a line that ends with one continues. On Windows, a backs
 | variable | meaning |
 |---|---|
 | `+"`HTTPS_PROXY`, `NO_PROXY`"+` | the proxy for connections to eTrusted and to `+"`BROKER_PASS_HOSTS`"+` (`+"`HTTP_PROXY`"+` for their http URLs), and the hosts that need no proxy |
-| `+"`SSL_CERT_FILE`"+` | a bundle of CA certificates that replaces the machine's |
+| `+"`SSL_CERT_FILE`"+` | a bundle of CA certificates that replaces the machine's; without effect on Windows and macOS, where the certificate store of the system counts |
 | `+"`GOMEMLIMIT`"+` | where memory is limited, set it a little below the limit: `+"`112MiB`"+` of 128 |
 | `+"`GOMAXPROCS`"+` | how many cores to use; by default all, or as many as the container may use |
 `)

@@ -41,7 +41,7 @@ Environment:`)
 		printLine(w, "%s\n        %s", line, v.Help)
 	}
 	printLine(w, `  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE
-        as usual
+        as usual; on Windows and macOS the certificate store of the system counts instead of SSL_CERT_FILE
   GOMEMLIMIT, GOMAXPROCS
         as for every Go program: memory limit (112MiB of 128), number of cores
 
@@ -61,6 +61,9 @@ func configCommand(_ context.Context, i invocation) int {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Name, printable.Escape(s.Value, math.MaxInt), s.Source, s.Meaning)
 	}
 	_ = table.Flush()
+	for _, warning := range config.IgnoredVariables(i.environ) {
+		printLine(i.stderr, "%s: warning: %s", i.program, warning)
+	}
 	i.printErrors(problems)
 	if len(problems) > 0 {
 		return exitConfig

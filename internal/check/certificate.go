@@ -35,7 +35,7 @@ func (p *peer) tlsFailure(err error) Step {
 		if time.Now().Before(invalid.Cert.NotBefore) {
 			result.Cause = CauseMachine
 		}
-		result.Advice = "Check this machine's clock first, and synchronise it (timedatectl set-ntp true). If it is right, the operator of the server, or of a proxy in front of it, must renew the certificate."
+		result.Advice = "Check this machine's clock first, and synchronise it (" + syncClock() + "). If it is right, the operator of the server, or of a proxy in front of it, must renew the certificate."
 	case explained.Code == neterr.CodeConnectionClosed:
 		result.Text = hostPort(p.URL) + " closed the connection during the TLS handshake"
 		result.Advice = "A firewall or proxy may do this for hosts that it does not allow. " + explained.Hint

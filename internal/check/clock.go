@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"time"
 )
 
@@ -39,7 +40,15 @@ func (c *checker) checkClock(ctx context.Context) {
 			side = "ahead of"
 		}
 		result = Failed(CauseMachine, fmt.Sprintf("this machine's clock is %v %s the login server's", skew.Abs().Round(time.Second), side),
-			"Synchronise the clock (timedatectl set-ntp true; for a container or virtual machine, on its host). With a wrong clock, certificates and tokens look expired or not yet valid.")
+			"Synchronise the clock ("+syncClock()+"; for a container or virtual machine, on its host). With a wrong clock, certificates and tokens look expired or not yet valid.")
 	}
 	c.finishStep(ctx, step, time.Now(), result)
+}
+
+// syncClock returns the command that synchronises the clock.
+func syncClock() string {
+	if runtime.GOOS == "windows" {
+		return "w32tm /resync"
+	}
+	return "timedatectl set-ntp true"
 }

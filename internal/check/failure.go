@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 
 	"etrusted-broker/internal/neterr"
 )
@@ -38,8 +39,8 @@ func (p *peer) connectionFailure(name string, err error) Step {
 	case name == stepDNS:
 		result.Text = "cannot resolve " + p.firstHop().Hostname() + ": " + resolveProblem(err, isTimeout)
 		result.Advice = neterr.Describe("", &net.DNSError{}).Hint
-	case errors.Is(err, fs.ErrPermission):
-		result = Failed(CauseMachine, "this machine does not permit connections to "+address, "Check this machine's firewall, and IPAddressDeny= in the systemd unit.")
+	case errors.Is(err, fs.ErrPermission), neterr.Is(err, syscall.EACCES):
+		result = Failed(CauseMachine, "this machine does not permit connections to "+address, "Check this machine's firewall, and IPAddressDeny= if there is a systemd unit.")
 	case explained.Code == neterr.CodeConnectionRefused && p.proxy == nil:
 		result.Cause = p.Cause
 		result.Advice += " Nothing listens at the address in " + p.Variable + ", or a firewall rejects the connection."

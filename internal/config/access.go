@@ -10,7 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -66,13 +66,16 @@ func (c Config) checkCallersDir() error {
 // checkListen rejects an address through which other machines could use the credentials.
 func (c Config) checkListen() error {
 	if path, isUnix := UnixPath(c.Listen); isUnix {
-		if !filepath.IsAbs(path) {
+		if !strings.HasPrefix(path, "/") {
 			return errors.New("needs three slashes, because the path is absolute: unix:///run/broker.sock")
 		}
 		return nil
 	}
 	host, err := SplitListen(c.Listen)
-	if err != nil {
+	switch {
+	case err != nil && runtime.GOOS == "windows": // there, package unixsocket refuses a path
+		return err
+	case err != nil:
 		return fmt.Errorf("%w, or unix:///path", err)
 	}
 	if !isLoopback(host) && !c.Guarded() && !c.UnsafeListen {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"time"
 
@@ -311,7 +312,7 @@ func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Se
 // itself, even if it begins with a slash.
 func readFile[T any](file string, read func(path string) (T, error)) (content T, err error) {
 	if !looksLikePath(file) {
-		return content, errNoPath
+		return content, errNoPath()
 	}
 	content, err = read(file)
 	if err = tokensource.HidePath(file, err); errors.Is(err, tokensource.ErrFileUnreadable) {
@@ -320,11 +321,17 @@ func readFile[T any](file string, read func(path string) (T, error)) (content T,
 	return content, err
 }
 
-var errNoPath = errors.New("must be a path starting with / or ./ (the value is hidden, it may be the secret)")
+func errNoPath() error {
+	if runtime.GOOS == "windows" {
+		return errors.New(`must be a path starting with a drive or .\, such as C:\ProgramData\etrusted-broker\client_id (the value is hidden, it may be the secret)`)
+	}
+	return errors.New("must be a path starting with / or ./ (the value is hidden, it may be the secret)")
+}
 
 // looksLikePath reports whether text is meant to be a path, rather than a secret that happens to contain a slash.
 func looksLikePath(text string) bool {
-	return filepath.IsAbs(text) || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../")
+	path := filepath.ToSlash(text)
+	return filepath.IsAbs(text) || strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../")
 }
 
 // parseServerURL parses the URL of a server that receives a secret or a token: TLS is required, except on loopback.

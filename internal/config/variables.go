@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -160,6 +161,14 @@ func isOurs(name string) bool {
 // HasVariables reports whether an environment has a variable that looks like one of the broker's.
 func HasVariables(environ []string) bool {
 	return slices.ContainsFunc(environ, func(pair string) bool { return isOurs(strings.Split(pair, "=")[0]) })
+}
+
+// IgnoredVariables returns a warning for each variable that has no effect on this system.
+func IgnoredVariables(environ []string) []string {
+	if Environment(environ)["SSL_CERT_FILE"] == "" || runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
+		return nil
+	}
+	return []string{"SSL_CERT_FILE has no effect on Windows and macOS: import the CA into the certificate store of the system (Windows: certutil -addstore Root FILE)"}
 }
 
 // closestName returns the name that has most of name at its beginning and its end: one mistake in the middle does not matter.

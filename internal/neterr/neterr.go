@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -140,7 +141,7 @@ func describe(err error) *problem.Problem {
 	case isErrorOfType[x509.SystemRootsError](err):
 		return untrusted("no-certificate-authorities", "was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or set SSL_CERT_FILE to a bundle.")
 	case isErrorOfType[x509.UnknownAuthorityError](err):
-		return untrusted("unknown-authority", "has a certificate of an unknown authority", "If a proxy inspects TLS, add its CA to a bundle and set SSL_CERT_FILE to that bundle; otherwise install the package ca-certificates.")
+		return untrusted("unknown-authority", "has a certificate of an unknown authority", unknownAuthorityHint())
 	case isErrorOfType[x509.HostnameError](err):
 		return untrusted("certificate-for-another-host", "has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal intercepts the connection.")
 	case isInvalid && invalid.Reason == x509.Expired:
@@ -154,11 +155,11 @@ func describe(err error) *problem.Problem {
 		// The type of the server's alerts is not exported. Its texts are crypto/tls's own, selected by a number.
 		return unreachable("tls-alert", "tls_alert_received", "refused the TLS handshake ("+op.Err.Error()+")", "It may require a different TLS version or a client certificate, or a proxy or firewall intercepts the connection.")
 
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case Is(err, syscall.ECONNREFUSED):
 		return unreachable(CodeConnectionRefused, "connection_refused", "refused the connection", unreachableHint)
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+	case Is(err, syscall.ENETUNREACH), Is(err, syscall.EHOSTUNREACH), Is(err, syscall.EADDRNOTAVAIL):
 		return unreachable("no-route", "destination_ip_unroutable", "cannot be reached: there is no route to it", unreachableHint)
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+	case Is(err, syscall.EMFILE), Is(err, syscall.ENFILE):
 		return unreachable("too-many-open-files", "destination_unavailable", "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE).")
 
 	case isOp("dial") && op.Timeout():
@@ -171,13 +172,21 @@ func describe(err error) *problem.Problem {
 		return tooSlow("response-timeout", "http_response_timeout", "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted.")
 
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
+		Is(err, syscall.ECONNRESET), Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
 		strings.HasSuffix(err.Error(), closedIdle),
 		strings.HasPrefix(err.Error(), http2Reset), strings.HasPrefix(err.Error(), http2Lost), strings.HasPrefix(err.Error(), http2GoAway):
 		return unreachable(CodeConnectionClosed, "connection_terminated", "closed the connection before the answer was complete", "It may be restarting; try again.")
 	default:
 		return unreachable(CodeInvalidHTTP, "http_protocol_error", "sent something that is not valid HTTP", "Check that the configured URL leads to the right server.")
 	}
+}
+
+// unknownAuthorityHint says how to trust the CA of a proxy that inspects TLS.
+func unknownAuthorityHint() string {
+	if runtime.GOOS == "windows" { // where Go ignores SSL_CERT_FILE
+		return "If a proxy inspects TLS, import its CA into the certificate store of this computer: certutil -addstore Root FILE."
+	}
+	return "If a proxy inspects TLS, add its CA to a bundle and set SSL_CERT_FILE to that bundle; otherwise install the package ca-certificates."
 }
 
 // isErrorOfType reports whether err is or wraps an error of type E.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -135,12 +136,16 @@ func TestDetailBeginsWithTheServer(t *testing.T) {
 
 // TestHintNamesTheRemedy: a wrong hint is worse than none.
 func TestHintNamesTheRemedy(t *testing.T) {
+	trust := "SSL_CERT_FILE"
+	if runtime.GOOS == "windows" {
+		trust = "certutil"
+	}
 	for remedy, err := range map[string]error{
 		"ulimit":          dialError(syscall.EMFILE),
 		"HTTPS_PROXY":     &neterr.ProxyRefusedError{Status: 403},
 		"clock":           x509.CertificateInvalidError{Reason: x509.Expired},
 		"ca-certificates": x509.SystemRootsError{},
-		"SSL_CERT_FILE":   x509.UnknownAuthorityError{},
+		trust:             x509.UnknownAuthorityError{},
 		"DNS":             &net.DNSError{},
 		"firewall":        dialError(syscall.ECONNREFUSED),
 	} {

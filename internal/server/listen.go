@@ -2,14 +2,15 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/neterr"
 	"etrusted-broker/internal/unixsocket"
 )
 
@@ -110,7 +111,7 @@ func listenBoth(ctx context.Context, variable, address string) (all []net.Listen
 		case cause == nil:
 			all = append(all, listener)
 			_, port, _ = net.SplitHostPort(listener.Addr().String()) // the same one if it was 0
-		case errors.Is(cause, syscall.EADDRNOTAVAIL), errors.Is(cause, syscall.EAFNOSUPPORT):
+		case neterr.Is(cause, syscall.EADDRNOTAVAIL), neterr.Is(cause, syscall.EAFNOSUPPORT):
 			err = listenError(variable, address, cause)
 		default:
 			return all, listenError(variable, address, cause)
@@ -147,11 +148,13 @@ func listenTCP(ctx context.Context, address string) (net.Listener, error) {
 // listenError says what to do about an error of listenTCP.
 func listenError(variable, address string, err error) error {
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case neterr.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%s %s is in use by another program, perhaps another broker: stop it, or set %s to another port", variable, address, variable)
-	case errors.Is(err, syscall.EACCES):
+	case neterr.Is(err, syscall.EACCES) && runtime.GOOS == "windows":
+		return fmt.Errorf("%s %s is reserved by Windows, or another program has it exclusively: set it to another port; 'netsh interface ipv4 show excludedportrange protocol=tcp' lists the reserved ones", variable, address)
+	case neterr.Is(err, syscall.EACCES):
 		return fmt.Errorf("%s %s is not permitted for this user: set it to a port above 1023, or see docs/unchanged-apps.md for port 443", variable, address)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case neterr.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%s %s is not an address of this machine: use one that is, such as 127.0.0.1:8080", variable, address)
 	default:
 		// The error would repeat a host that cannot be resolved, and it may be a misplaced secret.

@@ -28,7 +28,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	go loadRoots()
 	SilenceStandardLog()
 	log := newLogger(options.Log, c.LogLevel, c.LogFormat)
-	for _, warning := range config.UnknownVariables(options.Environ) {
+	for _, warning := range append(config.UnknownVariables(options.Environ), config.IgnoredVariables(options.Environ)...) {
 		log.Warn(warning)
 	}
 	network := NewNetwork(c)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -13,9 +14,9 @@ import (
 // Usage returns how apps on this machine call the broker on one of its listeners.
 func Usage(c config.Config, app net.Listener) admin.Usage {
 	address := LocalAddress(app)
-	curl, url := "curl", "http://"+address
+	curl, url := Curl, "http://"+address
 	if app.Addr().Network() == "unix" {
-		curl, url = "curl --unix-socket "+address, "http://localhost"
+		curl, url = Curl+" --unix-socket "+address, "http://localhost"
 	}
 	if c.TLSCertFile != "" {
 		curl, url = curl+" --cacert "+c.TLSCertFile, strings.Replace(url, "http:", "https:", 1)
@@ -43,12 +44,16 @@ const callerPlaceholder = "CALLER"
 func AccessKeyOption(c config.Config) string {
 	switch {
 	case c.CallersDir != "":
-		return ` -H "Authorization: Bearer $(head -n 1 ` + filepath.Join(c.CallersDir, callerPlaceholder, "key") + `)"`
+		return keyFileOption(filepath.Join(c.CallersDir, callerPlaceholder, "key"))
 	case c.AccessKeyFile != "":
-		return ` -H "Authorization: Bearer $(head -n 1 ` + c.AccessKeyFile + `)"`
+		return keyFileOption(c.AccessKeyFile)
 	case !c.AccessKey.Equal(tokensource.Secret{}):
-		return ` -H "Authorization: Bearer $BROKER_ACCESS_KEY"`
+		return ` -H "Authorization: Bearer ` + accessKeyVariable + `"`
 	default:
 		return ""
 	}
+}
+
+func keyFileOption(path string) string {
+	return fmt.Sprintf(` -H "Authorization: Bearer $(%s %s)"`, firstLine, path)
 }
