@@ -37,7 +37,7 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 		Scopes:         c.Scopes,
 		Accounts:       accounts,
 		Files:          slices.DeleteFunc(files, func(file check.File) bool { return file.Path == "" }),
-		WorldReadable:  harden.WorldReadable,
+		OtherReaders:   harden.OtherReaders,
 		UserAgent:      "etrusted-broker/" + version,
 		AppURL:         app.url(),
 		Curl:           curlLine(c, app, accounts),

@@ -310,12 +310,12 @@ func TestCheckOfFiles(t *testing.T) {
 	}
 	environ := brokertest.Environ(url, "ETRUSTED_ACCOUNTS_DIR="+dir, "SSL_CERT_FILE="+public)
 	code, stdout, stderr := ask([]string{"check"}, environ...)
-	for _, part := range []string{public + " (0644)", secret + " (0644)", "! " + secret + " (mode 0644) is readable by every user of this machine", "chmod o-r", "All checks passed, with warnings (!)."} {
+	for _, part := range []string{public + " (0644)", secret + " (0644)", "! " + secret + " is readable for others on this machine, every user (mode 0644): run chmod o-r " + secret, "All checks passed, with warnings (!)."} {
 		if code != exitOK || !strings.Contains(stdout, part) {
 			t.Errorf("exit code %d, got no %q in:\n%s%s", code, part, stdout, stderr)
 		}
 	}
-	if strings.Contains(stdout, "client_id (mode") || strings.Contains(stdout, public+" (mode") {
+	if strings.Contains(stdout, "client_id is readable") || strings.Contains(stdout, public+" is readable") {
 		t.Errorf("got a warning about a file that is private, or not secret:\n%s", stdout)
 	}
 	if err := os.Remove(secret); err != nil {

@@ -166,14 +166,18 @@ func TestWarnsOfWorldReadableSecretFiles(t *testing.T) {
 	b := startBroker(t, nil, brokertest.EnvironWithoutServers("ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir,
 		"ETRUSTED_CLIENT_ID_FILE="+dir+"/id", "ETRUSTED_CLIENT_SECRET_FILE="+dir+"/secret", "BROKER_ACCESS_KEY_FILE="+dir+"/key"))
 	warnings := func() map[string]any {
-		modes := map[string]any{}
-		for _, line := range b.Logs.Lines("a secret file is readable by every user of this machine: chmod o-r") {
-			name, _ := filepath.Rel(dir, line["file"].(string))
-			modes[name] = line["mode"]
+		readers := map[string]any{}
+		for _, line := range b.Logs.Lines("others on this machine can read a secret file: run the command in repair") {
+			file := line["file"].(string)
+			if want := "chmod o-r " + file; line["repair"] != want {
+				t.Errorf("got repair %v, want %q", line["repair"], want)
+			}
+			name, _ := filepath.Rel(dir, file)
+			readers[name] = line["readers"]
 		}
-		return modes
+		return readers
 	}
-	if got, want := fmt.Sprint(warnings()), "map[key:0604 open/client_id:0444 secret:0644]"; got != want {
+	if got, want := fmt.Sprint(warnings()), "map[key:every user (mode 0604) open/client_id:every user (mode 0444) secret:every user (mode 0644)]"; got != want {
 		t.Errorf("got warnings of %s, want %s", got, want)
 	}
 	elsewhere := t.TempDir() // the broker checks a file once, so the file must arrive with its mode
@@ -184,5 +188,5 @@ func TestWarnsOfWorldReadableSecretFiles(t *testing.T) {
 	if err := os.Rename(filepath.Join(elsewhere, "later"), filepath.Join(dir, "later")); err != nil {
 		t.Fatal(err)
 	}
-	brokertest.Eventually(t, "the broker warns of the added account's file", func() bool { return warnings()["later/client_secret"] == "0666" })
+	brokertest.Eventually(t, "the broker warns of the added account's file", func() bool { return warnings()["later/client_secret"] == "every user (mode 0666)" })
 }

@@ -8,7 +8,6 @@ package check
 
 import (
 	"context"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"time"
@@ -32,8 +31,8 @@ type Config struct {
 	Accounts []Account
 	// Files are those that the broker reads.
 	Files []File
-	// WorldReadable reports whether every user of this machine can read a file, and its mode.
-	WorldReadable func(path string) (fs.FileMode, bool)
+	// OtherReaders returns who besides the broker can read a file, and the command that prevents it; empty if no others can.
+	OtherReaders func(path string) (readers, repair string)
 	// Last are more steps, which run at the end.
 	Last []Probe
 	// AppURL is the address for apps, and Curl a command that uses it; empty if they are not known.

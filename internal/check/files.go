@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -33,10 +34,9 @@ func (c *checker) checkFiles(ctx context.Context) {
 			problems = append(problems, problem)
 			continue
 		}
-		mode, open := c.WorldReadable(file.Path)
-		readable = append(readable, fmt.Sprintf("%s (%04o)", file.Path, mode))
-		if file.Secret && open {
-			warnings = append(warnings, fmt.Sprintf("%s (mode %04o) is readable by every user of this machine: run chmod o-r on it", file.Path, mode))
+		readable = append(readable, file.Path+describeMode(file.Path))
+		if readers, repair := c.OtherReaders(file.Path); file.Secret && readers != "" {
+			warnings = append(warnings, fmt.Sprintf("%s is readable for others on this machine, %s: run %s", file.Path, readers, repair))
 		}
 	}
 	for _, account := range c.Accounts {
@@ -59,6 +59,9 @@ func (c *checker) checkFiles(ctx context.Context) {
 	case len(problems) > 0:
 		result.Cause, result.Text = CauseConfiguration, joinFirst(problems)
 		result.Advice = "Correct the file or the path to it. The user that runs the broker must be able to read it: check the mount, and owner and mode of the file and of the directories above it."
+		if runtime.GOOS == "windows" {
+			result.Advice = `Correct the file or the path to it. The account that runs the broker must be able to read it: icacls FILE shows who can, and icacls FILE /grant "NT SERVICE\etrusted-broker:R" lets the service.`
+		}
 	}
 	c.finishStep(ctx, Step{Name: "files"}, began, result)
 }
@@ -79,7 +82,7 @@ func FileProblem(path string) string {
 	}
 	file, err := os.Open(path) //nolint:gosec // G304: the operator's own configuration names the path.
 	if err != nil {
-		return fmt.Sprintf("%s is not readable for this user: its mode is %04o%s", path, info.Mode().Perm(), describeOwnerAndMode(info))
+		return path + " is not readable for this user" + describeOwner(info)
 	}
 	defer func() { _ = file.Close() }() // only read from
 	mark := make([]byte, 2)
@@ -89,14 +92,24 @@ func FileProblem(path string) string {
 	return ""
 }
 
-// ownership compares the owner of a file with the user of this process, where files have one: in package syscall, the type of
-// info.Sys differs from system to system, but on each Unix it has these fields.
-func describeOwnerAndMode(info fs.FileInfo) string {
+// describeMode returns the mode of a file in parentheses; empty on Windows, where it does not control access.
+func describeMode(path string) string {
+	info, err := os.Stat(path)
+	if err != nil || runtime.GOOS == "windows" {
+		return ""
+	}
+	return fmt.Sprintf(" (%04o)", info.Mode().Perm())
+}
+
+// describeOwner compares mode and owner of a file with the user of this process, where files have them: in package syscall, the
+// type of info.Sys differs from system to system, but on each Unix it has these fields.
+func describeOwner(info fs.FileInfo) string {
 	system := reflect.Indirect(reflect.ValueOf(info.Sys()))
 	if system.Kind() != reflect.Struct || !system.FieldByName("Uid").IsValid() {
 		return ""
 	}
-	return fmt.Sprintf(", it belongs to uid %v and gid %v, and this process runs as uid %d and gid %d", system.FieldByName("Uid"), system.FieldByName("Gid"), os.Geteuid(), os.Getegid())
+	return fmt.Sprintf(": its mode is %04o, it belongs to uid %v and gid %v, and this process runs as uid %d and gid %d",
+		info.Mode().Perm(), system.FieldByName("Uid"), system.FieldByName("Gid"), os.Geteuid(), os.Getegid())
 }
 
 // isInDirectory reports whether the file's directory exists. The root directory does not count: every secret that begins with

@@ -3,7 +3,6 @@ package check
 import (
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -41,8 +40,8 @@ func eTrusted(t *testing.T, server *fakeetrusted.Server) Config {
 			ID:     tokensource.CredentialField{Name: "ID", Value: tokensource.NewSecret(fakeetrusted.DefaultClientID)},
 			Secret: tokensource.CredentialField{Name: "SECRET", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
 		}}},
-		WorldReadable: func(string) (fs.FileMode, bool) { return 0, false },
-		Timeout:       testTimeout,
+		OtherReaders: func(string) (readers, repair string) { return "", "" },
+		Timeout:      testTimeout,
 	}
 }
 

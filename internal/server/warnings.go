@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
@@ -55,6 +54,9 @@ func (b *broker) warnInsecureConfig() {
 		b.log.Warn("the connection to the token store is not encrypted: tokens are, but its password is not. Use rediss://")
 	}
 	b.warnReadableFiles(c.ClientIDFile, c.ClientSecretFile, c.AccessKeyFile, c.TLSKeyFile, c.TokenStoreFile)
+	if b.ca != nil {
+		b.warnReadableFiles(filepath.Join(c.InterceptCADir, "ca.key"))
+	}
 	for _, account := range b.accounts.Snapshots() {
 		b.warnReadableAccountFiles(account.Account)
 	}
@@ -68,12 +70,15 @@ func (b *broker) warnReadableAccountFiles(account string) {
 	}
 }
 
-// warnReadableFiles warns about secret files that every user can read. Empty paths are ignored.
+// warnReadableFiles warns about secret files that other users can read. Empty paths are ignored.
 func (b *broker) warnReadableFiles(paths ...string) {
 	for _, path := range paths {
-		if mode, open := harden.WorldReadable(path); open {
-			b.log.Warn("a secret file is readable by every user of this machine: chmod o-r",
-				zap.String("file", path), zap.String("mode", fmt.Sprintf("%04o", mode)))
+		if path == "" {
+			continue
+		}
+		if readers, repair := harden.OtherReaders(path); readers != "" {
+			b.log.Warn("others on this machine can read a secret file: run the command in repair",
+				zap.String("file", path), zap.String("readers", readers), zap.String("repair", repair))
 		}
 	}
 }

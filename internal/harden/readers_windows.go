@@ -1,0 +1,83 @@
+package harden
+
+import (
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+	"golang.org/x/sys/windows/registry"
+)
+
+// serviceName is the name of the broker's service: see package winservice.
+const serviceName = "etrusted-broker"
+
+// OtherReaders returns who besides the broker can read a secret file, and the command that prevents it. SYSTEM and the
+// administrators always can; the broker runs as the account of its service, or if there is no service as the current user. Both
+// are empty if no others can read the file, or if its access control list cannot be read.
+func OtherReaders(path string) (readers, repair string) {
+	descriptor, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION)
+	if err != nil {
+		return "", ""
+	}
+	sid, grant := brokerAccount()
+	others := readersInACL(accessEntries(descriptor), sid)
+	if len(others) == 0 {
+		return "", ""
+	}
+	var names []string
+	for _, other := range others {
+		names = append(names, accountName(other))
+	}
+	return strings.Join(names, ", "), restrictACL(path, grant, others)
+}
+
+// brokerAccount returns the account that needs the files, and what icacls must grant to it.
+func brokerAccount() (sid, grant string) {
+	key, err := registry.OpenKey(registry.LOCAL_MACHINE, `SYSTEM\CurrentControlSet\Services\`+serviceName, registry.QUERY_VALUE)
+	if err == nil {
+		_ = key.Close() // nothing was written
+		return serviceSID(serviceName), `NT SERVICE\` + serviceName + ":R"
+	}
+	user, err := windows.GetCurrentProcessToken().GetTokenUser()
+	if err != nil {
+		return systemSID, "*" + systemSID + ":F" // it has access in any case
+	}
+	sid = user.User.Sid.String()
+	return sid, "*" + sid + ":F"
+}
+
+// accessEntries returns the entries of the access control list that concern the object itself.
+func accessEntries(descriptor *windows.SECURITY_DESCRIPTOR) (entries []accessEntry) {
+	list, _, err := descriptor.DACL()
+	if err != nil || list == nil { // without a list, Windows lets everyone in
+		return []accessEntry{{mask: readRights, sid: "S-1-1-0"}}
+	}
+	for i := range uint32(list.AceCount) {
+		var entry *windows.ACCESS_ALLOWED_ACE // one that denies has the same fields
+		if windows.GetAce(list, i, &entry) != nil {
+			break
+		}
+		isAllow, isDeny := entry.Header.AceType == windows.ACCESS_ALLOWED_ACE_TYPE, entry.Header.AceType == windows.ACCESS_DENIED_ACE_TYPE
+		if (isAllow || isDeny) && entry.Header.AceFlags&windows.INHERIT_ONLY_ACE == 0 {
+			entries = append(entries, accessEntry{isDeny, uint32(entry.Mask), (*windows.SID)(unsafe.Pointer(&entry.SidStart)).String()})
+		}
+	}
+	return entries
+}
+
+// accountName returns the name of an account in the language of Windows, or if it has none its SID.
+func accountName(text string) string {
+	sid, err := windows.StringToSid(text)
+	if err != nil {
+		return text
+	}
+	name, domain, _, err := sid.LookupAccount("")
+	switch {
+	case err != nil:
+		return text
+	case domain == "":
+		return name
+	default:
+		return domain + `\` + name
+	}
+}
