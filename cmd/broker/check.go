@@ -96,7 +96,8 @@ func describeFiles(problems []config.Error, variables map[string]string) []confi
 			problems[i].Message = better
 		}
 	}
-	if path := variables["SSL_CERT_FILE"]; path != "" && check.FileProblem(path) != "" && len(config.IgnoredVariables([]string{"SSL_CERT_FILE=" + path})) == 0 {
+	path := variables["SSL_CERT_FILE"]
+	if path != "" && len(config.IgnoredVariables([]string{"SSL_CERT_FILE=" + path})) == 0 && check.FileProblem(path) != "" {
 		problems = append(problems, config.Error{Variable: "SSL_CERT_FILE", Message: check.FileProblem(path)})
 	}
 	return problems

@@ -25,7 +25,9 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 	for _, account := range accounts {
 		files = append(files, check.File{Path: account.Credentials.ID.File, Secret: true}, check.File{Path: account.Credentials.Secret.File, Secret: true})
 	}
-	files = append(files, check.File{Path: config.Environment(i.environ)["SSL_CERT_FILE"]})
+	if len(config.IgnoredVariables(i.environ)) == 0 {
+		files = append(files, check.File{Path: config.Environment(i.environ)["SSL_CERT_FILE"]})
+	}
 	app, admin, network := appListener(c), adminListener(c), server.NewNetwork(c)
 	checkConfig := check.Config{
 		Login: check.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", URL: c.Login, Transport: server.NewLoginTransport(network), Cause: check.CauseLoginServer},

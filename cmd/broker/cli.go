@@ -35,8 +35,11 @@ type command struct {
 	run           func(context.Context, invocation) int
 }
 
+// serviceName is the name of a command that only Windows has.
+const serviceName = "service"
+
 func commands() []command {
-	return []command{
+	return append([]command{
 		{"serve", "run the broker, configured by the environment (also without a command)", false, serveCommand},
 		{demoName, "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
 		{"check", "test every step from the configuration to a first request; -json, -timeout 10s", true, checkCommand},
@@ -48,7 +51,7 @@ func commands() []command {
 		{"ca", "print the broker's CA certificate and how to make an app trust it; -bundle: with the system's CAs", true, caCommand},
 		{"config", "print every variable with its effective value, its source and its meaning", false, configCommand},
 		{"version", "print version, revision and Go version", false, versionCommand},
-	}
+	}, systemCommands()...)
 }
 
 // run is the program without the process: it returns the exit code. program is the name by which it was called. When ctx is

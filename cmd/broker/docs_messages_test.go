@@ -18,7 +18,7 @@ import (
 // itself what to do, and docs/check.md describes them.
 var messagePackages = []string{
 	"cmd/broker", "internal/config", "internal/server",
-	"internal/admin", "internal/callers", "internal/neterr", "internal/sdnotify", "internal/unixsocket",
+	"internal/admin", "internal/callers", "internal/neterr", "internal/sdnotify", "internal/unixsocket", "internal/winservice",
 	"internal/problem", "proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/http1/errors.go",
 	"tokensource", "tokensource/redisstore",
 }
@@ -50,6 +50,8 @@ var excludedPrefixes = []string{
 	"tls: no certificates ",         // a text of crypto/tls, with which package server compares
 	"print the whole ",              // the help of 'broker status'
 	"print only what this caller ",  // the help of 'broker allow'
+	"install, remove, ",             // the help of 'broker service'
+	"Adds the OAuth access token ",  // the description of the Windows service
 	"tokensource: ", "proxy: ",      // bugs, not wrong use
 }
 

@@ -42,6 +42,9 @@ func TestHelpListsCommandsAndVariables(t *testing.T) {
 	for _, name := range []string{"serve", "demo", "check", "run", "status", "allow", "wait", "health", "ca", "config", "version"} {
 		want = append(want, "\n  "+name+" ")
 	}
+	if runtime.GOOS == "windows" {
+		want = append(want, "\n  service ")
+	}
 	for _, v := range stableVariables {
 		line := "\n  " + v.name
 		if v.fallback != "" {

@@ -19,7 +19,8 @@ func main() {
 	// serveCommand). These signals have a handler because a child would inherit that they are ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGHUP)
 	command, _ := splitArgs(os.Args[1:])
-	if command != runName { // which forwards signals
+	// run forwards signals. Windows sends a service one when a user logs off, which must not end it.
+	if command != runName && command != serviceName {
 		signals := make(chan os.Signal, 2)
 		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 		if command == demoName || isTerminal(os.Stderr) {

@@ -20,8 +20,8 @@ const (
 	// statusPollInterval is how often readiness is checked afterwards. It polls because the expiry of a token is no
 	// event.
 	statusPollInterval = time.Second
-	// stopMargin is the time that a shutdown takes beyond the grace period for requests in flight.
-	stopMargin = 5 * time.Second
+	// StopMargin is the time that a shutdown takes beyond the grace period for requests in flight.
+	StopMargin = 5 * time.Second
 )
 
 // systemdNotifier reports the broker's state to systemd.
@@ -109,7 +109,7 @@ func (b *broker) waitsForOperator() bool {
 // reportStopping requests enough time for the requests in flight, so that TimeoutStopSec= need not be changed with
 // BROKER_SHUTDOWN_GRACE.
 func (n *systemdNotifier) reportStopping() {
-	n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(n.config.ShutdownGrace+stopMargin),
+	n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(n.config.ShutdownGrace+StopMargin),
 		sdnotify.Status("shutting down: requests in flight have "+n.config.ShutdownGrace.String()+" to end"))
 }
 

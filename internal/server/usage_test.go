@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"net"
+	"runtime"
+	"strings"
 	"testing"
 
 	"etrusted-broker/internal/admin"
@@ -40,6 +42,9 @@ func TestUsageHasWhatListenerNeeds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test.config.APIURL = "https://api.example"
+			if runtime.GOOS == "windows" {
+				test.curl = strings.NewReplacer("curl", "curl.exe", "head -n 1", "Get-Content -TotalCount 1", "$BROKER", "$env:BROKER").Replace(test.curl)
+			}
 			want := admin.Usage{API: "https://api.example", URL: test.url, Curl: test.curl}
 			if got := server.Usage(test.config, listenerAt{address: test.address}); got != want {
 				t.Errorf("got %+v, want %+v", got, want)

@@ -1,0 +1,33 @@
+package winservice
+
+import "strings"
+
+// Severity is the type of an event.
+type Severity int
+
+// The severities, in which the levels of the log are shown.
+const (
+	Info Severity = iota
+	Warning
+	Error
+)
+
+// event returns a line of the log as an event. What is not a line of the log is an error, as it says why the broker does not start.
+//
+// The Event Viewer would replace %1 in a text, and there are percent signs in paths. In a JSON string, \u0025 is one too.
+func event(line string) (severity Severity, text string) {
+	text = strings.ReplaceAll(strings.TrimRight(line, "\r\n"), "%", `\u0025`)
+	level, isJSON := strings.CutPrefix(line, `{"level":"`)
+	if !isJSON { // BROKER_LOG_FORMAT=console
+		_, level, _ = strings.Cut(line, "\t")
+	}
+	level = strings.ToLower(level)
+	switch {
+	case strings.HasPrefix(level, "debug"), strings.HasPrefix(level, "info"):
+		return Info, text
+	case strings.HasPrefix(level, "warn"):
+		return Warning, text
+	default:
+		return Error, text
+	}
+}
