@@ -13,6 +13,8 @@
 //   - E2E_HELM: helm. The chart of ../examples/helm is compared with the kustomize base.
 //   - E2E_NAMESPACES: unshare and ip, and root or user namespaces. In a network and a hosts file of their own, programs use the
 //     real names of the API and the login server, which lead to the broker on port 443.
+//   - E2E_WINE: wine, and before version 9 also a linker for Windows. The program for Windows is run in a console and as a service: see
+//     package windows.
 //   - E2E_REDIS: redis-server. Fifty brokers share a token in a Redis that crashes meanwhile.
 //
 // The manifests of ../examples/kubernetes are built with kustomize and decoded as strictly as by the API server. The broker

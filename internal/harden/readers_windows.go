@@ -59,7 +59,8 @@ func accessEntries(descriptor *windows.SECURITY_DESCRIPTOR) (entries []accessEnt
 		}
 		isAllow, isDeny := entry.Header.AceType == windows.ACCESS_ALLOWED_ACE_TYPE, entry.Header.AceType == windows.ACCESS_DENIED_ACE_TYPE
 		if (isAllow || isDeny) && entry.Header.AceFlags&windows.INHERIT_ONLY_ACE == 0 {
-			entries = append(entries, accessEntry{isDeny, uint32(entry.Mask), (*windows.SID)(unsafe.Pointer(&entry.SidStart)).String()})
+			sid := (*windows.SID)(unsafe.Pointer(&entry.SidStart)) //nolint:gosec // the field is where the SID begins
+			entries = append(entries, accessEntry{isDeny, uint32(entry.Mask), sid.String()})
 		}
 	}
 	return entries
