@@ -64,7 +64,8 @@ const packageDir = "/etc/etrusted-broker"
 // usePackage adds the variables that the service of the package has, on a host with the package. If there are other variables of the
 // broker, or files that name them, it does nothing and returns false. Usually only root may read the directory.
 func (i *invocation) usePackage(dir string) (used bool, _ error) {
-	if len(i.envFiles) > 0 || config.HasVariables(i.environ) {
+	// On Windows, where the package does not exist, every user may create the directory on the current drive.
+	if len(i.envFiles) > 0 || config.HasVariables(i.environ) || !filepath.IsAbs(dir) {
 		return false, nil
 	}
 	if _, err := os.Stat(dir); err != nil {
