@@ -51,8 +51,8 @@ func startTLSServer(t *testing.T, change func(*httptest.Server), handler http.Ha
 	return s
 }
 
-// certificate returns a self-signed certificate.
-func describeCertificate(t *testing.T, template x509.Certificate) (tls.Certificate, *x509.CertPool) {
+// newCertificate returns a self-signed certificate.
+func newCertificate(t *testing.T, template x509.Certificate) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -139,12 +139,12 @@ func TestDescribeProvoked(t *testing.T) {
 			return attempt{url: s.URL, transport: transport}
 		}, "tls_certificate_error", "another host name"},
 		"expired": {func(t *testing.T) attempt {
-			cert, pool := describeCertificate(t, x509.Certificate{NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0)})
+			cert, pool := newCertificate(t, x509.Certificate{NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0)})
 			s := startTLSServer(t, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{cert} }, nil)
 			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 		}, "tls_certificate_error", "expired"},
 		"not yet valid": {func(t *testing.T) attempt {
-			cert, pool := describeCertificate(t, x509.Certificate{NotBefore: time.Now().Add(time.Hour), NotAfter: time.Now().Add(2 * time.Hour)})
+			cert, pool := newCertificate(t, x509.Certificate{NotBefore: time.Now().Add(time.Hour), NotAfter: time.Now().Add(2 * time.Hour)})
 			s := startTLSServer(t, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{cert} }, nil)
 			return attempt{url: s.URL, transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 		}, "tls_certificate_error", "not yet valid"},

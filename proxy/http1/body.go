@@ -13,7 +13,7 @@ import (
 const (
 	maxChunkLine = 4 << 10
 	maxTrailer   = 4 << 10
-	// maxOverhead limits how much longer than the data the lines with the sizes may be in all. Otherwise a sender could keep
+	// maxChunkOverhead limits how much longer than the data the lines with the sizes may be in all. Otherwise a sender could keep
 	// the recipient busy with extensions, and send no data.
 	maxChunkOverhead = 16 << 10
 	exemptLine       = 16 // a size, with a short extension, is no overhead

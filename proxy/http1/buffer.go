@@ -12,7 +12,7 @@ type buffer struct {
 	start, end int
 }
 
-// smallBuffer is the size of a buffer as long as that is enough: most headers fit.
+// minBufferSize is the size of a buffer as long as that is enough: most headers fit.
 const minBufferSize = 4 << 10
 
 var minBuffers = sync.Pool{New: func() any { return new([minBufferSize]byte) }}

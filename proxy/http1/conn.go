@@ -82,7 +82,7 @@ func (c *conn) resetRequest() {
 	c.writer = ResponseWriter{Fields: c.writer.Fields.Reuse(), conn: c}
 }
 
-// handle calls the handler. A panic ends only this connection.
+// callHandler calls the handler. A panic ends only this connection.
 func (c *conn) callHandler() {
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -126,7 +126,7 @@ func (c *conn) handshake() bool {
 	return false
 }
 
-// next waits for the next request. It reports false if there is none.
+// awaitRequest waits for the next request. It reports false if there is none.
 func (c *conn) awaitRequest() bool {
 	var scanner requestHeadChecker
 	if phase(c.phase.Load()) == phaseServing {
@@ -162,7 +162,7 @@ func (c *conn) awaitRequest() bool {
 	}
 }
 
-// fill reads a part of a header.
+// readHeader reads a part of a header.
 func (c *conn) readHeader() error {
 	_, err := c.wait.block(func() (int, error) { return 0, c.buffer.await(c.stream, c.poller) })
 	return err
@@ -185,7 +185,7 @@ func (c *conn) setDeadline(at time.Time) {
 	_ = c.stream.SetReadDeadline(at) // fails only if the next read fails too
 }
 
-// beginRequest parses a complete header, and prepares the body.
+// parseRequest parses a complete header, and prepares the body.
 func (c *conn) parseRequest(length int, scanned requestHeadChecker) {
 	text := string(c.buffer.unread()[scanned.begin:length])
 	c.buffer.consume(length)
@@ -215,7 +215,7 @@ func (c *conn) parseRequest(length int, scanned requestHeadChecker) {
 	c.requestBody.expecting = r.ExpectContinue
 }
 
-// begin begins a request. malformed is nil if it is well-formed.
+// startRequest begins a request. malformed is nil if it is well-formed.
 func (c *conn) startRequest(method string, malformed *RequestError) {
 	c.phase.Store(uint32(phaseServing))
 	c.request = Request{Method: method, MinorVersion: 1, Fields: c.request.Fields[:0], Body: &c.requestBody, Malformed: malformed,

@@ -74,7 +74,7 @@ type evictableConn struct {
 	since int64
 }
 
-// rank is the order in which connections are closed.
+// evictionRank is the order in which connections are closed.
 type evictionRank int32
 
 const (

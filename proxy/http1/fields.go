@@ -129,5 +129,5 @@ func FieldsOf(header http.Header) (fields Fields) {
 // of theirs.
 func EqualFold(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
-// trim removes optional whitespace (RFC 9110 section 5.6.3) from both ends.
+// trimOWS removes optional whitespace (RFC 9110 section 5.6.3) from both ends.
 func trimOWS(text string) string { return strings.Trim(text, " \t") }

@@ -23,7 +23,7 @@ type RequestBody struct {
 
 var errInterrupted = errors.New("the request body was interrupted")
 
-// begin prepares for reading. keepDeadline is for what the handler has left over.
+// prepare prepares for reading. keepDeadline is for what the handler has left over.
 func (b *RequestBody) prepare(keepDeadline bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -42,7 +42,7 @@ func (b *RequestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ended takes the error of a Read.
+// readFailed takes the error of a Read.
 func (b *RequestBody) readFailed(err error) {
 	b.mu.Lock()
 	first := !b.broken && !b.complete.Load()

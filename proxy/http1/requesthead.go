@@ -155,7 +155,7 @@ func isHost(text string) bool {
 	return ok
 }
 
-// frame finds out where the request ends, and for which host it is: RFC 9112 sections 3.2 and 6. Two servers that understand
+// parseFraming finds out where the request ends, and for which host it is: RFC 9112 sections 3.2 and 6. Two servers that understand
 // these fields differently are what request smuggling is made of (section 11.2), so whatever can be understood in two ways is
 // an error.
 func (r *Request) parseFraming() *RequestError {
@@ -193,7 +193,7 @@ func (r *Request) parseFraming() *RequestError {
 	return nil
 }
 
-// expect takes a line of the Expect field: RFC 9110 section 10.1.1.
+// parseExpect takes a line of the Expect field: RFC 9110 section 10.1.1.
 func (r *Request) parseExpect(value string) bool {
 	for element := range strings.SplitSeq(value, ",") {
 		switch element = trimOWS(element); {

@@ -36,7 +36,7 @@ type responseHead struct {
 	close        bool // the connection ends with this response
 }
 
-// protocol is the beginning of a response.
+// versionPrefix is the beginning of a response.
 const versionPrefix = "HTTP/"
 
 // responseHeadFinder looks for the end of a response's header. The zero value is at the beginning.
@@ -141,7 +141,7 @@ func (h *responseHead) fieldLine(line string) error {
 	return nil
 }
 
-// frame finds out where the response ends: RFC 9112 section 6.3.
+// parseFraming finds out where the response ends: RFC 9112 section 6.3.
 func (h *responseHead) parseFraming() error {
 	length := "" // the value of Content-Length
 	for _, field := range h.Fields {

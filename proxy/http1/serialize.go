@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// unframed is the length of a message without a field that frames it.
+// noFraming is the length of a message without a field that frames it.
 const noFraming = -2
 
 // appendRequest appends the header of a request: RFC 9112 sections 2.1 and 3.
@@ -66,7 +66,7 @@ const (
 	maxChunkData = 0xffff
 )
 
-// chunkRoom returns where in the free capacity of b the data of a chunk can be put before appendChunk.
+// chunkSpace returns where in the free capacity of b the data of a chunk can be put before appendChunk.
 func chunkSpace(b []byte) []byte {
 	free := b[len(b):cap(b)]
 	free = free[:min(len(free), chunkHead+maxChunkData+chunkTail)] // behind a large header there may be more

@@ -2,7 +2,7 @@ package http1
 
 import "strconv"
 
-// class says what a byte may be part of. One table lookup classifies a byte.
+// byteClass says what a byte may be part of. One table lookup classifies a byte.
 type byteClass uint8
 
 const (

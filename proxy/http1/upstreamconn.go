@@ -280,7 +280,7 @@ func (u *upstreamConn) discard() {
 	u.buffer.release()
 }
 
-// diedUnused reports whether a reused connection ended while it was idle, as far as the client can see: before the response began.
+// failedWhileIdle reports whether a reused connection ended while it was idle, as far as the client can see: before the response began.
 // It is called after roundTrip has returned err.
 func (u *upstreamConn) failedWhileIdle(err error) bool {
 	return !u.responseBegan && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.Canceled)

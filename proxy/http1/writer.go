@@ -33,7 +33,7 @@ type ResponseWriter struct {
 	tunnelTLS   *tls.Config
 }
 
-// writeBuffer is how much of a response is copied at a time, and held while the client does not read. A TLS record fits.
+// writeBufferSize is how much of a response is copied at a time, and held while the client does not read. A TLS record fits.
 const writeBufferSize = 16 << 10
 
 var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte) }}
@@ -107,13 +107,13 @@ func (w *ResponseWriter) ensureBuffer() {
 	}
 }
 
-// date is a value of the Date field. It is shared by all responses of a second.
+// dateValue is a value of the Date field. It is shared by all responses of a second.
 type dateValue struct {
 	second int64
 	text   string
 }
 
-// now returns the value of the Date field: RFC 9110 section 6.6.1.
+// dateField returns the value of the Date field: RFC 9110 section 6.6.1.
 func (s *Server) dateField() string {
 	now := time.Now()
 	if last := s.date.Load(); last != nil && last.second == now.Unix() {
