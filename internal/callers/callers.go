@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,8 +51,8 @@ func Open(path string, options Options) (*Directory, Reading, error) {
 	if err != nil {
 		return nil, Reading{}, err
 	}
-	if first, second := conflict(current); first != "" {
-		return nil, Reading{}, fmt.Errorf("the callers %q and %q have a key, certificate or user in common: give each its own", first, second)
+	if shared, found := findConflict(current); found {
+		return nil, Reading{}, fmt.Errorf("the callers %q and %q have a key, certificate or user in common: give each its own", shared.first, shared.second)
 	}
 	return d, d.finish(current, problems), nil
 }
@@ -62,26 +63,23 @@ func (d *Directory) Read() (Reading, error) {
 	if err != nil {
 		return Reading{}, err
 	}
-	for first, second := conflict(current); first != ""; first, second = conflict(current) {
-		// Before, they had nothing in common. So at least one of them has changed.
-		for _, name := range []string{first, second} {
-			if d.restore(current, name) {
-				problems = append(problems, fmt.Sprintf("the callers %q and %q would have a key, certificate or user in common: the change of %q is not used", first, second, name))
+	for shared, found := findConflict(current); found; shared, found = findConflict(current) {
+		// Before, they had nothing in common. So at least one of them did not have the credential, and its file gets the content before.
+		for _, name := range []string{shared.first, shared.second} {
+			if current[name].withdraw(shared.credential, d.before(name).identity) {
+				problems = append(problems, fmt.Sprintf("the callers %q and %q would have a key, certificate or user in common: the change of %q is not used", shared.first, shared.second, name))
 			}
 		}
 	}
 	return d.finish(current, problems), nil
 }
 
-// restore gives a caller back the identity that it had, and reports whether that makes a difference.
-func (d *Directory) restore(current map[string]*settings, name string) bool {
-	before := identity{}
+// before returns the settings of the last reading. A caller that was not in it is refused.
+func (d *Directory) before(name string) settings {
 	if known := d.known[name]; known != nil {
-		before = known.identity
+		return *known
 	}
-	changed := !current[name].equal(before)
-	current[name].identity = before
-	return changed
+	return settings{refused: true}
 }
 
 // Watched returns the directories in which a change may matter.
@@ -103,11 +101,7 @@ func (d *Directory) read(isSettled func(path string) bool) (current map[string]*
 	}
 	current = map[string]*settings{}
 	for _, name := range names {
-		before := settings{}
-		if known := d.known[name]; known != nil {
-			before = *known
-		}
-		next, faults := before.read(filepath.Join(d.path, name), d.options, isSettled)
+		next, faults := d.before(name).read(filepath.Join(d.path, name), d.options, isSettled)
 		current[name] = &next
 		for _, fault := range faults {
 			problems = append(problems, fmt.Sprintf("caller %q: %s", name, fault))
@@ -129,23 +123,20 @@ func (d *Directory) finish(current map[string]*settings, problems []string) Read
 	return reading
 }
 
-// conflict returns the names of two callers with a key or an identity in common; empty if there are none.
-func conflict(current map[string]*settings) (first, second string) {
+// conflict is a credential that two callers have in common.
+type conflict struct{ credential, first, second string }
+
+func findConflict(current map[string]*settings) (_ conflict, found bool) {
 	owners := map[string]string{}
-	names := make([]string, 0, len(current))
-	for name := range current {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(current)) {
 		for _, credential := range current[name].all() {
 			if owner, taken := owners[credential]; taken && owner != name {
-				return owner, name
+				return conflict{credential, owner, name}, true
 			}
 			owners[credential] = name
 		}
 	}
-	return "", ""
+	return conflict{}, false
 }
 
 // names returns the names of the callers. As in the directory of accounts, what begins with a dot belongs to a mounted volume.

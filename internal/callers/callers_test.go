@@ -20,7 +20,7 @@ type directory struct {
 
 func newDirectory(t *testing.T) directory { return directory{t, t.TempDir()} }
 
-// write writes a file that has settled: NAME/FILE.
+// write writes a file that has settled, in a directory that has settled: NAME/FILE.
 func (d directory) write(file, content string) {
 	d.Helper()
 	path := filepath.Join(d.path, file)
@@ -30,8 +30,15 @@ func (d directory) write(file, content string) {
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		d.Fatal(err)
 	}
+	d.settle(file)
+	d.settle(filepath.Dir(file))
+}
+
+// settle makes a file or a directory one that was changed a minute ago.
+func (d directory) settle(file string) {
+	d.Helper()
 	settled := time.Now().Add(-time.Minute)
-	if err := os.Chtimes(path, settled, settled); err != nil {
+	if err := os.Chtimes(filepath.Join(d.path, file), settled, settled); err != nil {
 		d.Fatal(err)
 	}
 }
@@ -162,6 +169,7 @@ func TestRemovalTakesEffect(t *testing.T) {
 	opened, _ := d.open()
 	d.write("shop/key", "two")
 	d.remove("shop/allow")
+	d.settle("shop")
 	d.remove("erp")
 	reading := read(t, opened)
 	if withKey(reading, "one") != "" || withKey(reading, "two") != "shop" || withKey(reading, "three") != "" {
@@ -216,6 +224,118 @@ func TestChangedFileIsRefusedIfItRepeatsAKey(t *testing.T) {
 	reading = read(t, opened)
 	if withKey(reading, "b1") != "a" || withKey(reading, "a1") != "b" || len(reading.Problems) > 0 {
 		t.Errorf("after an exchange: got the problems %q, want both keys exchanged", reading.Problems)
+	}
+}
+
+// The mistake of one must not keep another from revoking its own credentials.
+func TestOnlyTheFileThatRepeatsAKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.write("a/key", "a1")
+	d.write("a/certificate", "dns:old.example\ndns:new.example")
+	d.write("a/uid", "1\n2")
+	d.write("b/key", "b1\nb2")
+	d.write("b/uid", "3\n4")
+	opened, _ := d.open()
+	d.write("a/key", "b2")
+	d.write("a/certificate", "dns:new.example")
+	d.write("b/key", "b2")
+	reading := read(t, opened)
+	for key, want := range map[string]string{"a1": "a", "b1": "", "b2": "b"} {
+		if got := withKey(reading, key); got != want {
+			t.Errorf("the key %s: got caller %q, want %q", key, got, want)
+		}
+	}
+	if want := []string{"dns:new.example", "uid:1", "uid:2"}; !slices.Equal(reading.Callers[0].Identities, want) {
+		t.Errorf("got %q, want %q: the certificate is not in the file that repeats a key", reading.Callers[0].Identities, want)
+	}
+	if len(reading.Problems) != 1 || !strings.Contains(reading.Problems[0], `the change of "a"`) {
+		t.Errorf("got the problems %q, want one: the change of a", reading.Problems)
+	}
+	d.write("a/key", "a2")
+	d.write("a/uid", "4")
+	d.write("b/uid", "4")
+	if reading := read(t, opened); withKey(reading, "a2") != "a" || !slices.Contains(reading.Callers[0].Identities, "uid:1") || !slices.Equal(reading.Callers[1].Identities, []string{"uid:4"}) {
+		t.Errorf("got %q and %q, want the uids before of a only", reading.Callers[0].Identities, reading.Callers[1].Identities)
+	}
+	d.write("a/uid", "1")
+	d.write("a/certificate", "dns:new.example\ndns:same.example")
+	d.write("b/certificate", "dns:same.example")
+	if reading := read(t, opened); !slices.Equal(reading.Callers[0].Identities, []string{"dns:new.example", "uid:1"}) || !slices.Equal(reading.Callers[1].Identities, []string{"uid:4"}) {
+		t.Errorf("got %q and %q, want neither with a name that both have got", reading.Callers[0].Identities, reading.Callers[1].Identities)
+	}
+}
+
+// Some editors move a file away before they write it again, and a directory is removed file by file.
+func TestRestrictionIsMissingOnlyOnceItsDirectoryHasSettled(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.write("shop/key", "key\nkey-2")
+	for file, content := range map[string]string{"allow": "GET /channels", "accounts": "shop-de", "expires": "2027-01-31T00:00:00Z"} {
+		d.write("shop/"+file, content)
+	}
+	opened, before := d.open()
+	for _, file := range []string{"allow", "accounts", "expires"} {
+		d.remove("shop/" + file)
+	}
+	d.write("shop/key", "key")
+	if err := os.Chtimes(filepath.Join(d.path, "shop"), time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	reading := read(t, opened)
+	if was, is := before.Callers[0], reading.Callers[0]; was.Rules != is.Rules || !slices.Equal(was.Accounts, is.Accounts) || !was.Expires.Equal(is.Expires) || len(reading.Problems) > 0 {
+		t.Errorf("at first: got %+v and the problems %q, want %+v", is, reading.Problems, was)
+	}
+	if withKey(reading, "key-2") != "" {
+		t.Error("at first: got a key that was removed, want none")
+	}
+	d.settle("shop")
+	reading = read(t, opened)
+	if is := reading.Callers[0]; is.Rules != nil || !slices.Equal(is.Accounts, []string{"default"}) || !is.Expires.IsZero() {
+		t.Errorf("later: got %+v, want no restrictions", is)
+	}
+	d.remove("shop/key")
+	if reading := read(t, opened); len(reading.Callers) > 0 {
+		t.Error("without its key: got the caller at once, want none")
+	}
+
+	if err := os.Mkdir(filepath.Join(d.path, "new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d.write("new/key", "new-key")
+	if err := os.Chtimes(filepath.Join(d.path, "new"), time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if reading := read(t, opened); withKey(reading, "new-key") != "" {
+		t.Error("got a new caller before its directory has settled, want none")
+	}
+	d.settle("new")
+	if reading := read(t, opened); withKey(reading, "new-key") != "new" {
+		t.Error("got no new caller after its directory has settled, want it")
+	}
+}
+
+// Without access to a directory, a file that is missing looks like one that cannot be read.
+func TestCallerStaysWhileItsDirectoryCannotBeRead(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.write("shop/key", "key")
+	opened, _ := d.open()
+	if err := os.Rename(filepath.Join(d.path, "shop"), filepath.Join(d.path, ".away")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"shop", "new"} { // a link to itself: root may read all directories
+		if err := os.Symlink(name, filepath.Join(d.path, name)); err != nil {
+			t.Skip(err)
+		}
+	}
+	reading := read(t, opened)
+	if withKey(reading, "key") != "shop" || len(reading.Callers) != 1 || len(reading.Problems) != 2 || !strings.Contains(reading.Problems[1], "the caller stays as it was") {
+		t.Errorf("got %d callers and the problems %q, want shop as it was, and not the new caller", len(reading.Callers), reading.Problems)
+	}
+	d.remove("shop")
+	if reading := read(t, opened); len(reading.Callers) != 0 {
+		t.Errorf("after the removal: got %d callers, want none", len(reading.Callers))
 	}
 }
 

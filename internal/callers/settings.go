@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -21,7 +22,7 @@ type settings struct {
 	allow    optional[*access.Rules]
 	accounts optional[[]string]
 	expires  optional[time.Time]
-	refused  bool // a file is invalid, and never was valid
+	refused  bool // a file is invalid, and never was valid; or nothing was read yet
 }
 
 // identity is how a caller is identified.
@@ -42,7 +43,21 @@ func (i identity) all() []string {
 	return all
 }
 
-func (i identity) equal(other identity) bool { return slices.Equal(i.all(), other.all()) }
+// withdraw gives the file that has a credential the content that it had before, unless the credential was already in that. It
+// reports whether it does.
+func (i *identity) withdraw(credential string, before identity) bool {
+	switch {
+	case slices.Contains(before.all(), credential):
+		return false
+	case slices.Contains(i.certificates.value, credential):
+		i.certificates = before.certificates
+	case slices.Contains(i.users.value, credential):
+		i.users = before.users
+	default:
+		i.keys = before.keys
+	}
+	return true
+}
 
 // optional is the content of an optional file: the last that was valid. The zero value is a file that does not exist.
 type optional[T any] struct {
@@ -52,8 +67,12 @@ type optional[T any] struct {
 
 // read returns the settings after reading the files in a directory. s has those before.
 func (s settings) read(dir string, options Options, isSettled func(path string) bool) (next settings, problems []string) {
+	// Any file will do: without access to the directory, a file that is missing cannot be told from one that exists.
+	if _, err := os.Stat(filepath.Join(dir, keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s, []string{fmt.Sprintf("%s cannot be read: %v; the caller stays as it was", dir, withoutPath(err))}
+	}
 	next = s
-	next.refused = false
+	next.refused = s.refused && !isSettled(dir) // more files may follow
 	note := func(hasContent bool, err error) {
 		if err == nil {
 			return
@@ -68,13 +87,14 @@ func (s settings) read(dir string, options Options, isSettled func(path string) 
 		}
 		problems = append(problems, fmt.Sprintf("%v; %s", err, consequence))
 	}
-	in := func(name string) file { return file{filepath.Join(dir, name), isSettled} }
+	in := func(name string) file { return file{filepath.Join(dir, name), isSettled, false} }
+	restriction := func(name string) file { return file{filepath.Join(dir, name), isSettled, true} }
 	note(next.keys.read(in(keyFile), parseKeys))
 	note(next.certificates.read(in("certificate"), parseCertificates(options.Certificates)))
 	note(next.users.read(in("uid"), parseUsers(options.Users)))
-	note(next.allow.read(in("allow"), parseAllow))
-	note(next.accounts.read(in("accounts"), parseAccounts))
-	note(next.expires.read(in("expires"), parseExpires))
+	note(next.allow.read(restriction("allow"), parseAllow))
+	note(next.accounts.read(restriction("accounts"), parseAccounts))
+	note(next.expires.read(restriction("expires"), parseExpires))
 	if !next.refused && len(next.all()) == 0 {
 		problems = append(problems, "it has no file key, certificate or uid; the caller is refused")
 	}
@@ -88,12 +108,17 @@ var errUnsettled = errors.New("not settled")
 type file struct {
 	path      string
 	isSettled func(path string) bool
+	// isRestriction means that the caller may do more without the file. Some editors replace a file by moving it away first, so it
+	// is missing only once its directory has settled.
+	isRestriction bool
 }
 
 // read reads a file. After an error, the last valid content stays; exists reports whether there is any.
 func (o *optional[T]) read(f file, parse func(lines []string) (T, error)) (exists bool, _ error) {
 	lines, err := readLines(f.path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && o.exists && f.isRestriction && !f.isSettled(filepath.Dir(f.path)):
+		return true, errUnsettled
 	case errors.Is(err, fs.ErrNotExist):
 		*o = optional[T]{}
 		return false, nil
