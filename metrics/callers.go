@@ -13,29 +13,59 @@ type callerCounts struct {
 
 // AddCaller adds the series of a caller, unless it has them.
 func (m *Metrics) AddCaller(name string) {
+	m.callers.LoadOrStore(name, &callerCounts{denied: newCounters(m.denialReasons)})
+}
+
+// DeleteCaller removes a caller's series. Its requests that end later count as those of NoCaller. Counts, Denied and
+// DeniedDryRun keep those that have ended.
+func (m *Metrics) DeleteCaller(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.callers.LoadOrStore(name, &callerCounts{denied: newCounters(m.denialReasons)})
+	value, known := m.callers.LoadAndDelete(name)
+	if !known {
+		return
+	}
+	for reason, counter := range value.(*callerCounts).denied {
+		m.removed.denied[reason].Add(counter.Load())
+	}
+	m.removed.dryRun.Add(value.(*callerCounts).dryRun.Load())
 	m.accounts.Range(func(_, value any) bool {
-		value.(*account).requests.LoadOrStore(name, new(requestCounts))
+		a := value.(*account)
+		if counts, had := a.requests.LoadAndDelete(name); had {
+			a.removed = a.removed.Plus(counts.(*requestCounts).counts())
+		}
 		return true
 	})
 }
 
-// DeleteCaller removes a caller's series. Its requests that end later count as those of NoCaller.
-func (m *Metrics) DeleteCaller(name string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.callers.Delete(name)
-	m.accounts.Range(func(_, value any) bool {
-		value.(*account).requests.Delete(name)
-		return true
-	})
+// requestsOf returns the counts of a caller's requests with an account. They are created with its first request: most callers use few
+// of the accounts.
+func (m *Metrics) requestsOf(a *account, caller string) *requestCounts {
+	value, found := a.requests.Load(m.known(caller))
+	if !found {
+		m.mu.Lock() // so that the series of a caller that is just being deleted do not come back
+		defer m.mu.Unlock()
+		value, _ = a.requests.LoadOrStore(m.known(caller), new(requestCounts))
+	}
+	return value.(*requestCounts)
+}
+
+// known returns a caller that AddCaller has added, and NoCaller for any other.
+func (m *Metrics) known(caller string) string {
+	if _, exists := m.callers.Load(caller); !exists {
+		return NoCaller
+	}
+	return caller
 }
 
 // Denied returns the counts of refused requests by reason, of all callers.
 func (m *Metrics) Denied() map[string]uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	counts := map[string]uint64{}
+	for reason, counter := range m.removed.denied {
+		counts[reason] = counter.Load()
+	}
 	m.callers.Range(func(_, value any) bool {
 		for reason, counter := range value.(*callerCounts).denied {
 			counts[reason] += counter.Load()
@@ -46,7 +76,10 @@ func (m *Metrics) Denied() map[string]uint64 {
 }
 
 // DeniedDryRun returns the number of requests that the allow list would have refused, of all callers.
-func (m *Metrics) DeniedDryRun() (count uint64) {
+func (m *Metrics) DeniedDryRun() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	count := m.removed.dryRun.Load()
 	m.callers.Range(func(_, value any) bool {
 		count += value.(*callerCounts).dryRun.Load()
 		return true

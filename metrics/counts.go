@@ -94,6 +94,8 @@ func (c Counts) Minus(before Counts) Counts {
 
 // Counts returns the counts of each account, NoAccount included.
 func (m *Metrics) Counts() map[string]Counts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	all := map[string]Counts{}
 	m.accounts.Range(func(name, value any) bool {
 		all[name.(string)] = value.(*account).counts()
@@ -103,7 +105,7 @@ func (m *Metrics) Counts() map[string]Counts {
 }
 
 func (a *account) counts() Counts {
-	var c Counts
+	c := a.removed
 	a.requests.Range(func(_, value any) bool {
 		c = c.Plus(value.(*requestCounts).counts())
 		return true

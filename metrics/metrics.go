@@ -47,9 +47,10 @@ type Metrics struct {
 	passed           map[string]*atomic.Uint64 // by outcome
 	tokenFields      atomic.Uint64
 	hasCallers       bool
-	accounts         sync.Map   // of *account by name
-	callers          sync.Map   // of *callerCounts by name
-	mu               sync.Mutex // held while an account or a caller is added or deleted, since each pair has counts
+	accounts         sync.Map     // of *account by name
+	callers          sync.Map     // of *callerCounts by name
+	mu               sync.Mutex   // held while a caller is deleted, and while it gets counts for an account
+	removed          callerCounts // of callers that were deleted
 }
 
 // New returns Metrics with its own registry: nothing is registered globally.
@@ -66,6 +67,7 @@ func New(config Config) *Metrics {
 		denialReasons: config.DenialReasons,
 		passed:        newCounters(config.PassOutcomes),
 		hasCallers:    config.HasCallers,
+		removed:       callerCounts{denied: newCounters(config.DenialReasons)},
 	}
 	for i, outcome := range config.RetryOutcomes {
 		m.retryIndex[outcome] = i
@@ -132,17 +134,11 @@ func (m *Metrics) Handler() http.Handler {
 
 // AddAccount adds the series of an account, unless it has them. They start at 0, so that Prometheus sees the first increase.
 func (m *Metrics) AddAccount(name string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	added := &account{
 		retries:  make([]atomic.Uint64, len(m.retryIndex)),
 		duration: m.requestDuration.WithLabelValues(name),
 		upstream: m.upstreamDuration.WithLabelValues(name).(prometheus.Histogram),
 	}
-	m.callers.Range(func(caller, _ any) bool {
-		added.requests.Store(caller, new(requestCounts))
-		return true
-	})
 	m.accounts.LoadOrStore(name, added)
 }
 

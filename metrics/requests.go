@@ -39,6 +39,7 @@ type Request struct {
 // account has the counts of one account. It may still be written to once it was deleted; that has no effect.
 type account struct {
 	requests sync.Map        // of *requestCounts by caller
+	removed  Counts          // of callers that were deleted; Metrics.mu protects it
 	retries  []atomic.Uint64 // in the order of Config.RetryOutcomes
 	duration prometheus.Observer
 	upstream prometheus.Histogram
@@ -49,7 +50,7 @@ type requestCounts struct {
 	local, others statusCounts // answered by the broker; answered by the API, or not at all
 }
 
-// Observe counts a request. It takes no lock, and does not allocate for a method and a class of status that it has seen before.
+// Observe counts a request. It takes no lock and does not allocate for a caller's method and class of status that it has seen before.
 func (m *Metrics) Observe(request Request) {
 	value, known := m.accounts.Load(request.Account)
 	if !known {
@@ -60,13 +61,10 @@ func (m *Metrics) Observe(request Request) {
 	if request.Upstream > 0 {
 		observeDuration(a.upstream, request.Upstream, request.TraceID)
 	}
-	value, known = a.requests.Load(request.Caller)
-	if !known {
-		value, _ = a.requests.Load(NoCaller)
-	}
-	counts := &value.(*requestCounts).others
+	requests := m.requestsOf(a, request.Caller)
+	counts := &requests.others
 	if request.Local {
-		counts = &value.(*requestCounts).local
+		counts = &requests.local
 	}
 	counts.add(request.Method, request.Status)
 	if i, counted := m.retryIndex[request.Retry]; counted {
