@@ -29,12 +29,14 @@ func (x *exchange) serveToken() {
 		_, exists := x.proxy.config.Tokens(name)
 		return exists && name != "" && x.caller.CheckAccount(name) == nil
 	}}
-	// A caller that is known already sends its key with each request, or has a certificate, and may have any client secret.
-	if callers := x.proxy.config.Policy.Callers; callers != nil && x.caller == nil {
-		endpoint.ValidKey = func(secret string) bool {
-			caller := callers.WithKey(secret)
-			x.setCaller(caller)
-			return caller != nil
+	if callers, known := x.proxy.config.Policy.Callers, x.caller; callers != nil {
+		endpoint.CheckSecret = func(secret string) (key string, ok bool) {
+			owner := callers.WithKey(secret)
+			if known != nil { // it sends its key with each request, or has a certificate, and may have any client secret of its own
+				return "", owner == nil || owner.Name == known.Name
+			}
+			x.setCaller(owner)
+			return secret, owner != nil
 		}
 	}
 	response := endpoint.Handle(tokenendpoint.Request{

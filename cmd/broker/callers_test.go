@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -53,7 +54,10 @@ func startWithCallers(t *testing.T, dir string, environ ...string) (*brokertest.
 
 func TestCallersUseTheirOwnAccounts(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "CALLERS") // contains the placeholder of commands
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	addCaller(t, dir, "shop", "key", "shop-key-CANARY", "accounts", "shop-de\nshop-at", "allow", "GET /channels")
 	addCaller(t, dir, "erp", "key", "erp-key-CANARY")
 	b, eTrusted := startWithCallers(t, dir)
@@ -169,6 +173,43 @@ func TestTokenRequestsOfCallers(t *testing.T) {
 	}
 	if got := getWithKey(t, b.URL+"/channels", "old-key"); got.Status != 401 || !strings.Contains(got.Body, "caller-expired") {
 		t.Errorf("with an expired caller's key: got status %d, want 401 with caller-expired: %s", got.Status, got.Body)
+	}
+}
+
+// The client secret counts as credentials of the request too.
+func TestTokenRequestsHaveOneCaller(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux says which user is at the other end of a Unix socket")
+	}
+	dir, socket := t.TempDir(), filepath.Join(t.TempDir(), "broker.sock")
+	addCaller(t, dir, "local", "uid", fmt.Sprint(os.Getuid()), "key", "local-key")
+	addCaller(t, dir, "erp", "key", "erp-key")
+	startWithCallers(t, dir, "BROKER_LISTEN=unix://"+socket)
+	client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+	t.Cleanup(client.CloseIdleConnections)
+	for secret, want := range map[string]string{
+		"any": `200 {"access_token":"placeholder","`, "local-key": `200 {"access_token":"placeholder","`, "erp-key": `401 {"error":"invalid_client"`,
+	} {
+		for _, inHeader := range []bool{false, true} {
+			form := "grant_type=client_credentials&client_id=x&client_secret=" + secret
+			request, err := http.NewRequest(http.MethodPost, "http://localhost/oauth/token", strings.NewReader(form))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if request.Header.Set("Content-Type", "application/x-www-form-urlencoded"); inHeader {
+				request.SetBasicAuth("x", secret)
+			}
+			response, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			if got := fmt.Sprint(response.StatusCode, " ", string(body)); err != nil || !strings.HasPrefix(got, want) {
+				t.Errorf("secret %s, in the header %t: got %s, %v, want %s", secret, inHeader, got, err, want)
+			}
+		}
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 type Endpoint struct {
 	// AccountExists reports whether an account exists; nil if there is only the default account.
 	AccountExists func(name string) bool
-	// ValidKey reports whether a client secret is the broker's access key; nil if no key is required.
-	ValidKey func(secret string) bool
+	// CheckSecret reports whether a client secret is accepted, and returns the access key in it, which becomes part of the token;
+	// empty if the token needs none. Nil accepts any, without a key.
+	CheckSecret func(secret string) (key string, ok bool)
 }
 
 const (
@@ -65,7 +66,8 @@ type Response struct {
 func (e *Endpoint) Handle(r Request) Response {
 	form, invalid := readForm(r)
 	id, secret, inHeader := e.clientCredentials(r.Authorization, form)
-	if e.ValidKey != nil && !e.ValidKey(secret) {
+	key, accepted := e.checkSecret(secret)
+	if !accepted {
 		response := errorResponse(http.StatusUnauthorized, "invalid_client", "client_secret must be the broker's access key, in a form body or in Basic authentication")
 		if response.WrongKey = true; inHeader {
 			response.Challenge = `Basic realm="etrusted-broker", charset="UTF-8"`
@@ -84,10 +86,10 @@ func (e *Endpoint) Handle(r Request) Response {
 	if account == "" && e.AccountExists != nil && e.AccountExists(id) {
 		account = id
 	}
-	token := Token{Account: account}
+	token := Token{Account: account, Key: key}
 	seconds := tokenLifetime
-	if e.ValidKey != nil {
-		token.Key, seconds = secret, keyedTokenLifetime
+	if key != "" {
+		seconds = keyedTokenLifetime
 	}
 	return jsonResponse(http.StatusOK, map[string]any{"access_token": token.String(), "token_type": "Bearer", "expires_in": seconds})
 }
@@ -112,10 +114,17 @@ func (e *Endpoint) clientCredentials(authorization string, form url.Values) (id,
 	if !ok {
 		return form.Get("client_id"), form.Get("client_secret"), false
 	}
-	if e.ValidKey == nil || !e.ValidKey(password) {
+	if key, accepted := e.checkSecret(password); !accepted || key == "" {
 		password = unescape(password)
 	}
 	return unescape(user), password, true
+}
+
+func (e *Endpoint) checkSecret(secret string) (key string, ok bool) {
+	if e.CheckSecret == nil {
+		return "", true
+	}
+	return e.CheckSecret(secret)
 }
 
 func unescape(text string) string {

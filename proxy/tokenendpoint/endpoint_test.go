@@ -33,7 +33,7 @@ const form = "application/x-www-form-urlencoded"
 
 func TestAnswersTokenRequests(t *testing.T) {
 	accounts := func(name string) bool { return name == "shop-de" }
-	key := func(secret string) bool { return secret == "s3cr&t+key:x" }
+	key := func(secret string) (string, bool) { return secret, secret == "s3cr&t+key:x" }
 	for _, test := range []struct {
 		name        string
 		endpoint    tokenendpoint.Endpoint
@@ -64,19 +64,19 @@ func TestAnswersTokenRequests(t *testing.T) {
 		{name: "broken form", kind: form, body: "grant_type=client_credentials&x=%zz", status: 400, error: "invalid_request"},
 		{name: "endless form", kind: form, body: "grant_type=client_credentials&x=" + strings.Repeat("y", 64<<10), status: 400, error: "invalid_request"},
 
-		{name: "the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
-		{name: "the key and an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts, ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder:shop-de:s3cr&t+key:x", expires: 60},
-		{name: "the key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
-		{name: "the key in the header as it is", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
-		{name: "a wrong key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "a wrong key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
-		{name: "another grant without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=password", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "no grant without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "JSON without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 401, error: "invalid_client", wrongKey: true},
-		{name: "broken form without the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials&x=%zz", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
-		{name: "another grant with the key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=password&client_secret=s3cr%26t%2Bkey%3Ax", status: 400, error: "unsupported_grant_type"},
-		{name: "JSON with the key in the header", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: "application/json", body: "{}", user: "x:s3cr&t+key:x", status: 400, error: "invalid_request"},
-		{name: "no key", endpoint: tokenendpoint.Endpoint{ValidKey: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
+		{name: "the key and an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts, CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder:shop-de:s3cr&t+key:x", expires: 60},
+		{name: "the key in the header", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
+		{name: "the key in the header as it is", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
+		{name: "a wrong key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "a wrong key in the header", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
+		{name: "another grant without the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=password", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "no grant without the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "JSON without the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 401, error: "invalid_client", wrongKey: true},
+		{name: "broken form without the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&x=%zz", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
+		{name: "another grant with the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=password&client_secret=s3cr%26t%2Bkey%3Ax", status: 400, error: "unsupported_grant_type"},
+		{name: "JSON with the key in the header", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: "application/json", body: "{}", user: "x:s3cr&t+key:x", status: 400, error: "invalid_request"},
+		{name: "no key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client", wrongKey: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := tokenendpoint.Request{Account: test.account, ContentType: test.kind, Body: strings.NewReader(test.body)}
