@@ -123,7 +123,8 @@ func (b *broker) callersStatus() admin.Callers {
 	for _, caller := range current.Callers {
 		one := admin.Caller{Name: caller.Name, Accounts: caller.Accounts, Expires: caller.Expires.UTC()}
 		if usage != nil && caller.Keys != nil {
-			one.Curl = strings.Replace(usage.Curl, callerPlaceholder, caller.Name, 1)
+			last := strings.LastIndex(usage.Curl, callerPlaceholder) // the directory's own path may contain it
+			one.Curl = usage.Curl[:last] + caller.Name + usage.Curl[last+len(callerPlaceholder):]
 		}
 		status.Callers = append(status.Callers, one)
 	}
