@@ -78,6 +78,7 @@ function viewOf(status) {
     components: Object.entries(components).map(([name, label]) => componentOf(status, name, label)),
     usage: status.usage && usageOf(status),
     callers: (status.callers ?? []).map(caller => callerOf(status, caller)),
+    hasCallers: Boolean(status.callers ?? status.caller_problems),
     callerProblems: (status.caller_problems ?? []).map(text => ({key: text, text})),
     failures: status.failures.map(failure => failureOf(status, failure)),
     noFailures: status.failures.length === 0,
