@@ -209,8 +209,14 @@ func gatherNames(t *testing.T) exportedNames {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m := newMetricsWithCallers() // its series have all labels of the others, and the caller
+	m.Observe(Request{Account: "default", Method: "GET", Status: 200})
+	withCallers, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
 	exported := exportedNames{}
-	for _, family := range families {
+	for _, family := range append(families, withCallers...) {
 		labels := map[string][]string{"job": nil, "instance": nil} // added by Prometheus
 		for _, metric := range family.GetMetric() {
 			for _, label := range metric.GetLabel() {
