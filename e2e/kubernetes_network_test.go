@@ -130,7 +130,7 @@ func TestKubernetesNetworkPolicyAllowsOnlyNeededTraffic(t *testing.T) {
 		if !v.central() {
 			return
 		}
-		store := strings.Contains(v.name, "store") || strings.Contains(v.name, "both")
+		store := strings.Contains(v.name, "store") || strings.Contains(v.name, "all components")
 		for _, test := range []struct {
 			name     string
 			from, to peer // one of them is the broker

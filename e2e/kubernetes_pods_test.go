@@ -73,18 +73,22 @@ func TestKubernetesSecretsAreFilesOfTheBroker(t *testing.T) {
 		pod := res.podTemplate(t).Spec
 		secrets := map[string]string{} // by volume
 		for _, volume := range pod.Volumes {
-			secret := volume.Secret
-			if secret == nil {
-				t.Errorf("volume %s is not a Secret", volume.Name)
-				continue
+			secrets[volume.Name] = volume.Name
+			for _, name := range secretNames(volume) {
+				if !strings.Contains(readme, "kubectl create secret generic "+name+" ") && name != "etrusted-caller-erp" { // as for shop
+					t.Errorf("the README does not say how to create the Secret %s", name)
+				}
 			}
-			secrets[volume.Name] = secret.SecretName
-			if !strings.Contains(readme, "kubectl create secret generic "+secret.SecretName+" ") {
-				t.Errorf("the README does not say how to create the Secret %s", secret.SecretName)
-			}
-			// The whole Secret, so that an added key arrives too. Readable by the group, which is the broker's.
-			if secret.DefaultMode == nil || *secret.DefaultMode != 0o440 || len(secret.Items) > 0 || secret.Optional != nil {
-				t.Errorf("Secret %s: got volume %+v, want mode 0440, all keys, not optional", secret.SecretName, secret)
+			// Readable by the group, which is the broker's.
+			switch {
+			case volume.Projected != nil:
+				wantCallerSecrets(t, volume.Projected)
+			case volume.Secret == nil:
+				t.Errorf("volume %s has no Secret", volume.Name)
+			default: // the whole Secret, so that an added key arrives too
+				if secret := volume.Secret; secret.DefaultMode == nil || *secret.DefaultMode != 0o440 || len(secret.Items) > 0 || secret.Optional != nil {
+					t.Errorf("Secret %s: got volume %+v, want mode 0440, all keys, not optional", secret.SecretName, secret)
+				}
 			}
 			if pod.SecurityContext.FSGroup == nil || *pod.SecurityContext.FSGroup != 65532 {
 				t.Error("fsGroup is not 65532, the broker's group")
@@ -125,6 +129,39 @@ func TestKubernetesSecretsAreFilesOfTheBroker(t *testing.T) {
 			}
 		}
 	})
+}
+
+// secretNames returns the names of the Secrets in a volume.
+func secretNames(volume corev1.Volume) (names []string) {
+	if volume.Secret != nil {
+		names = append(names, volume.Secret.SecretName)
+	}
+	if volume.Projected != nil {
+		for _, source := range volume.Projected.Sources {
+			names = append(names, source.Secret.Name)
+		}
+	}
+	return names
+}
+
+// wantCallerSecrets checks that each Secret is a caller: optional, so that deleting it removes the caller, and in a directory of its
+// own.
+func wantCallerSecrets(t *testing.T, volume *corev1.ProjectedVolumeSource) {
+	t.Helper()
+	if volume.DefaultMode == nil || *volume.DefaultMode != 0o440 {
+		t.Errorf("got mode %v, want 0440", volume.DefaultMode)
+	}
+	for _, source := range volume.Sources {
+		caller := strings.TrimPrefix(source.Secret.Name, "etrusted-caller-")
+		if source.Secret.Optional == nil || !*source.Secret.Optional || source.Secret.Items[0].Key != "key" {
+			t.Errorf("Secret %s: got %+v, want it optional, with a key", source.Secret.Name, source.Secret)
+		}
+		for _, item := range source.Secret.Items {
+			if item.Path != caller+"/"+item.Key {
+				t.Errorf("Secret %s: got %s at %s, want it at %s/%s", source.Secret.Name, item.Key, item.Path, caller, item.Key)
+			}
+		}
+	}
 }
 
 // TestKubernetesBrokerContainerIsConfigured checks image, variables, resources and life cycle.

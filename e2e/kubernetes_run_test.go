@@ -70,6 +70,8 @@ func (p *brokerPod) wantOnlyAppsServed(v variant, res resources) {
 
 	stranger := p.newAppRequest(service.Name)
 	switch {
+	case p.hasEnv("BROKER_CALLERS_DIR"):
+		p.wantCallers(service.Name)
 	case p.hasEnv("BROKER_ACCESS_KEY_FILE"):
 		stranger.request.Header.Del("Authorization")
 		p.wantStatus(http.StatusUnauthorized, stranger)
@@ -86,6 +88,30 @@ func (p *brokerPod) wantOnlyAppsServed(v variant, res resources) {
 		write.request.Method = http.MethodPost
 		p.wantStatus(http.StatusForbidden, write)
 	}
+}
+
+// wantCallers checks what the callers shop, which has an allow list, and erp may do, and that deleting a Secret removes a caller.
+func (p *brokerPod) wantCallers(host string) {
+	p.t.Helper()
+	request := func(key, path string) appRequest {
+		a := p.newAppRequest(host)
+		a.request.URL.Path = path
+		a.request.Header.Set("Authorization", "Bearer "+key)
+		return a
+	}
+	p.wantStatus(http.StatusForbidden, request(p.accessKey, "/reviews"))
+	p.wantStatus(http.StatusOK, request("erp-"+p.accessKey, "/reviews"))
+	p.wantStatus(http.StatusUnauthorized, request("wrong", "/channels"))
+	for _, file := range p.files("etrusted-caller-shop", "key") {
+		if err := os.RemoveAll(filepath.Dir(file)); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	eventually(p.t, waitTimeout, "the caller without a Secret is refused", func() bool {
+		got, err := request(p.accessKey, "/channels").do()
+		return err == nil && got.status == http.StatusUnauthorized
+	})
+	p.wantStatus(http.StatusOK, request("erp-"+p.accessKey, "/reviews"))
 }
 
 // apiBaseURL returns host and port of the API_BASE_URL of an app.
@@ -109,9 +135,15 @@ type brokerPod struct {
 	*broker
 	container  corev1.Container
 	dir        string
-	mounts     map[string][]string // the paths at which each Secret is mounted
-	accessKey  string
-	clientCert []tls.Certificate // the app's
+	mounts     map[string][]secretMount // by Secret
+	accessKey  string                   // the app's, or that of the caller shop
+	clientCert []tls.Certificate        // the app's
+}
+
+// secretMount is the directory in which a Secret is mounted.
+type secretMount struct {
+	dir   string
+	items []corev1.KeyToPath // the paths of its keys; nil if they are the keys themselves
 }
 
 // startPod starts a broker as the manifests would, with a wrong Client Secret.
@@ -119,19 +151,30 @@ func (s *testServers) startPod(t *testing.T, res resources) *brokerPod {
 	t.Helper()
 	template, clients := res.podTemplate(t), brokertest.NewCA(t, "apps")
 	p := &brokerPod{
-		broker: &broker{t: t}, container: brokerContainer(t, template.Spec), dir: t.TempDir(), mounts: map[string][]string{},
+		broker: &broker{t: t}, container: brokerContainer(t, template.Spec), dir: t.TempDir(), mounts: map[string][]secretMount{},
 		accessKey: s.newSecret(), clientCert: clients.ClientCertificate("shop"),
 	}
 	for _, volume := range template.Spec.Volumes {
 		for _, mount := range p.container.VolumeMounts {
-			if mount.Name == volume.Name && volume.Secret != nil {
-				p.mounts[volume.Secret.SecretName] = append(p.mounts[volume.Secret.SecretName], mount.MountPath)
+			if mount.Name != volume.Name {
+				continue
+			}
+			if volume.Secret != nil {
+				p.mounts[volume.Secret.SecretName] = append(p.mounts[volume.Secret.SecretName], secretMount{dir: mount.MountPath})
+			}
+			if volume.Projected != nil {
+				for _, source := range volume.Projected.Sources {
+					p.mounts[source.Secret.Name] = append(p.mounts[source.Secret.Name], secretMount{mount.MountPath, source.Secret.Items})
+				}
 			}
 		}
 	}
 	p.writeSecret("etrusted", "client_id", clientID)
 	p.writeSecret("etrusted", "client_secret", s.newSecret())
 	p.writeSecret("etrusted-access-key", "access_key", p.accessKey)
+	p.writeSecret("etrusted-caller-shop", "key", p.accessKey)
+	p.writeSecret("etrusted-caller-shop", "allow", "GET /channels")
+	p.writeSecret("etrusted-caller-erp", "key", "erp-"+p.accessKey)
 	p.writeSecret("etrusted-store", "url", "redis://127.0.0.1:1/0") // unreachable, which must not fail any request
 	p.writeSecret("etrusted-broker-tls", "tls.crt", encodePEM("CERTIFICATE", s.ca.serverCert.Certificate[0]))
 	p.writeSecret("etrusted-broker-tls", "ca.crt", string(clients.CertificatePEM()))
@@ -155,15 +198,29 @@ func (s *testServers) startPod(t *testing.T, res resources) *brokerPod {
 // writeSecret writes a key of a Secret to every path at which that Secret is mounted.
 func (p *brokerPod) writeSecret(secret, key, value string) {
 	p.t.Helper()
-	for _, mount := range p.mounts[secret] {
-		dir := filepath.Join(p.dir, mount)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+	for _, file := range p.files(secret, key) {
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			p.t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, key), []byte(value+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(value+"\n"), 0o600); err != nil {
 			p.t.Fatal(err)
 		}
 	}
+}
+
+// files returns the files that have a key of a Secret.
+func (p *brokerPod) files(secret, key string) (files []string) {
+	for _, mount := range p.mounts[secret] {
+		if mount.items == nil {
+			files = append(files, filepath.Join(p.dir, mount.dir, key))
+		}
+		for _, item := range mount.items {
+			if item.Key == key {
+				files = append(files, filepath.Join(p.dir, mount.dir, item.Path))
+			}
+		}
+	}
+	return files
 }
 
 // envValue returns the value of a variable for a process with its files below dir and a random port.
@@ -253,7 +310,7 @@ func (p *brokerPod) newAppRequest(host string) appRequest {
 		p.t.Fatal(err)
 	}
 	a.request.Host = host
-	if p.hasEnv("BROKER_ACCESS_KEY_FILE") {
+	if p.hasEnv("BROKER_ACCESS_KEY_FILE") || p.hasEnv("BROKER_CALLERS_DIR") {
 		a.request.Header.Set("Authorization", "Bearer "+p.accessKey)
 	}
 	return a

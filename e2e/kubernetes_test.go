@@ -53,7 +53,8 @@ var variants = []variant{
 	{"central with fewer rights", "central", map[string][]string{"central/deployment.yaml": {"- name: BROKER_ALLOW", "  value: READ-ONLY"}}, true},
 	{"central with mtls", "central", uncommentComponents("mtls"), true},
 	{"central with store", "central", uncommentComponents("store"), true},
-	{"central with both", "central", uncommentComponents("mtls", "store"), true},
+	{"central with callers", "central", uncommentComponents("callers"), true},
+	{"central with all components", "central", uncommentComponents("callers", "mtls", "store"), true},
 }
 
 // resources are the Kubernetes objects of a variant.
