@@ -281,6 +281,63 @@ func TestUnreadableCallersStayAsTheyWere(t *testing.T) {
 	}
 }
 
+// The kubelet replaces the link ..data, and then adds and removes the links that lead through it.
+func TestCallersInProjectedVolume(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	swap := func(version string, files map[string]string) {
+		t.Helper()
+		for file, content := range files {
+			path := filepath.Join(dir, version, file)
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before, _ := os.Readlink(filepath.Join(dir, "..data"))
+		if err := os.Symlink(version, filepath.Join(dir, "..data_tmp")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+		for _, caller := range []string{"shop", "erp"} {
+			_ = os.Symlink("..data/"+caller, filepath.Join(dir, caller)) // it may exist
+			if _, err := os.Stat(filepath.Join(dir, caller)); err != nil {
+				_ = os.Remove(filepath.Join(dir, caller)) // its Secret was deleted
+			}
+		}
+		if before != "" {
+			_ = os.RemoveAll(filepath.Join(dir, before))
+		}
+	}
+	swap("..1", map[string]string{"shop/key": "shop-key", "shop/allow": "GET /channels"})
+	b, _ := startWithCallers(t, dir)
+	status := func(key string) int { return getWithKey(t, b.URL+"/channels", key).Status }
+	if status("shop-key") != http.StatusOK || status("erp-key") != http.StatusUnauthorized {
+		t.Error("at first: want shop only")
+	}
+	swap("..2", map[string]string{"shop/key": "shop-key\nshop-key-2", "shop/allow": "GET /channels", "erp/key": "erp-key"})
+	brokertest.Eventually(t, "an added Secret and an added key are used", func() bool { return status("erp-key") == http.StatusOK && status("shop-key-2") == http.StatusOK })
+	if status("shop-key") != http.StatusOK {
+		t.Error("got a refusal with the first key, want 200")
+	}
+	if got := getWithKey(t, b.URL+"/reviews", "shop-key").Status; got != http.StatusForbidden {
+		t.Errorf("got status %d for what allow does not include, want 403", got)
+	}
+	swap("..3", map[string]string{"erp/key": "erp-key"})
+	brokertest.Eventually(t, "the deleted Secret's caller is refused", func() bool {
+		return status("shop-key") == http.StatusUnauthorized && status("shop-key-2") == http.StatusUnauthorized
+	})
+	if status("erp-key") != http.StatusOK {
+		t.Error("got a refusal of the other caller, want 200")
+	}
+	swap("..4", map[string]string{"other": ""})
+	brokertest.Eventually(t, "without any Secret, all are refused", func() bool { return status("erp-key") == http.StatusUnauthorized })
+}
+
 func TestRefusesImpossibleCallers(t *testing.T) {
 	t.Parallel()
 	same := t.TempDir()

@@ -10,17 +10,17 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// twoCallers returns the callers shop, with two accounts and an allow list, and erp, with the default account.
-func twoCallers(t *testing.T) *access.Callers {
+// twoCallers returns the callers shop, with two accounts and an allow list, and erp, with the default account; and others.
+func twoCallers(t *testing.T, others ...*access.Caller) *access.Callers {
 	t.Helper()
 	rules, err := access.ParseRules([]string{"GET /channels"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return access.NewCallers(
+	return access.NewCallers(append(others,
 		&access.Caller{Name: "shop", Keys: access.NewKeys("shop-key", "shop-key-2"), Identities: []string{"dns:shop.example"}, Rules: rules, Accounts: []string{"de", "at"}},
 		&access.Caller{Name: "erp", Keys: access.NewKeys("erp-key"), Identities: []string{"uid:1000", "dns:erp.example"}, Accounts: []string{"default"}},
-	)
+	)...)
 }
 
 func basicValue(userAndPassword string) string {
@@ -100,7 +100,11 @@ func TestCallersHaveTheirOwnAccountsAndRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := &access.Policy{Callers: twoCallers(t), Rules: global}
+	more, err := access.ParseRules([]string{"POST /events", "GET /channels"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := &access.Policy{Callers: twoCallers(t, &access.Caller{Name: "more", Keys: access.NewKeys("more-key"), Rules: more}), Rules: global}
 	for _, test := range []struct {
 		key, account, line string
 		code               string
@@ -117,6 +121,8 @@ func TestCallersHaveTheirOwnAccountsAndRules(t *testing.T) {
 		{"erp-key", "-", "POST /events", "not-in-allow-list"},
 		{"erp-key", "default", "GET /reviews", ""},
 		{"erp-key", "de", "GET /reviews", "account-not-allowed"},
+		{"more-key", "-", "GET /channels", ""},
+		{"more-key", "-", "POST /events", "not-in-allow-list"}, // its own list allows more than the list of all
 		{"wrong", "de", "GET /reviews", "access-key-missing"},
 	} {
 		r := parse(t, test.line+" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+test.key)
@@ -163,6 +169,53 @@ func TestExpiredCallerIsDenied(t *testing.T) {
 			t.Error("at the end: got a tunnel or a token request allowed, want neither")
 		}
 	})
+}
+
+// They need no credentials of their own, but may not have those of another caller.
+func TestRequestsInTunnelAreThoseOfItsCaller(t *testing.T) {
+	t.Parallel()
+	callers := twoCallers(t)
+	policy := &access.Policy{Callers: callers, UpstreamHost: "api.example"}
+	for _, test := range []struct {
+		name, proxyAuthorization string
+		identities               []string // of the connection
+		authorization            string
+		caller, code             string
+	}{
+		{"user", "", []string{"uid:1000"}, "", "erp", ""},
+		{"user and its key", "", []string{"uid:1000"}, "Bearer erp-key", "erp", ""},
+		{"user and a token of its own", "", []string{"uid:1000"}, "Bearer eyJ", "erp", ""},
+		{"key", basicValue("x:shop-key"), nil, "", "shop", ""},
+		{"user and a key of another", "", []string{"uid:1000"}, "Bearer shop-key", "", "several-callers"},
+		{"two keys", basicValue("x:shop-key"), nil, "Bearer erp-key", "", "several-callers"},
+		{"key and a password of another", basicValue("x:shop-key"), nil, basicValue("x:erp-key"), "", "several-callers"},
+		{"nothing", "", nil, "", "", "tunnel-key-expired"},
+		{"unknown user", "", []string{"uid:7"}, "", "", "tunnel-key-expired"},
+	} {
+		connect := parse(t, "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\nProxy-Authorization: "+test.proxyAuthorization)
+		connect.Identities = test.identities
+		r := parse(t, "GET /channels HTTP/1.1\r\nHost: api.example\r\nAuthorization: "+test.authorization)
+		r.Tunnel = access.NewTunnel(connect)
+		got, caller, code := policy.Check(r), "", ""
+		if got.Caller != nil {
+			caller = got.Caller.Name
+		}
+		if got.Denied != nil {
+			code = got.Denied.Code
+		}
+		if caller != test.caller || code != test.code {
+			t.Errorf("%s: got caller %q, %q, want %q, %q", test.name, caller, code, test.caller, test.code)
+		}
+		if got, want := policy.AllowsTunnel(r.Tunnel), code != "tunnel-key-expired"; got != want {
+			t.Errorf("%s: AllowsTunnel: got %t, want %t", test.name, got, want)
+		}
+	}
+	connect := parse(t, "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443")
+	connect.Identities = []string{"uid:1000"}
+	tunnel := access.NewTunnel(connect)
+	if callers.Replace(); policy.AllowsTunnel(tunnel) {
+		t.Error("AllowsTunnel after the removal: got true, want false")
+	}
 }
 
 func TestRemovedCallerIsDeniedAtOnce(t *testing.T) {
