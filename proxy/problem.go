@@ -39,7 +39,7 @@ var errNoDefaultAccount = &problem.Problem{
 	Title:      "There is no default account",
 	ProxyError: "http_request_error",
 	Detail:     "the request names no account, and there is no default account",
-	Hint:       "Name an account with /@NAME/ before the path, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET.",
+	Hint:       "Name an account with /@NAME/ before the path, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET. The first account in a caller's file accounts is its default account.",
 }
 
 // errTokenTimeout is for errors of a TokenSource that say nothing for the app.

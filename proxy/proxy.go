@@ -104,7 +104,7 @@ func (x *exchange) selectAccount() *problem.Problem {
 	case exists && (account != "" || !x.route.hasAccount):
 		x.tokens, x.record.Account = tokens, cmp.Or(account, DefaultAccount)
 		return nil
-	case account == "" && !x.route.hasAccount:
+	case !x.route.hasAccount:
 		return errNoDefaultAccount
 	default:
 		return errUnknownAccount

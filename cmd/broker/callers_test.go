@@ -47,7 +47,8 @@ func startWithCallers(t *testing.T, dir string, environ ...string) (*brokertest.
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), append(environ, "ETRUSTED_ACCOUNTS_DIR="+accounts, "BROKER_CALLERS_DIR="+dir, "BROKER_ACCESS_LOG=true")...))
 	b.WaitReady()
 	brokertest.Eventually(t, "all accounts have a token", func() bool {
-		return strings.Count(brokertest.Get(t, b.Admin+"/status.json").Body, `"token_valid": true`) == 3
+		status := brokertest.Get(t, b.Admin+"/status.json").Body
+		return strings.Contains(status, `"token_valid": true`) && !strings.Contains(status, `"token_valid": false`)
 	})
 	return b, eTrusted
 }
@@ -139,6 +140,24 @@ func lastClient(t *testing.T, eTrusted *fakeetrusted.Server) string {
 		t.Fatal(err)
 	}
 	return claims.Client
+}
+
+func TestCallerWithoutItsDefaultAccountGetsTheReason(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	addCaller(t, dir, "shop", "key", "shop-key", "accounts", "no-such\nshop-de")
+	addCaller(t, dir, "erp", "key", "erp-key")
+	b, _ := startWithCallers(t, dir, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=")
+	for _, test := range []struct{ key, path, code string }{
+		{"shop-key", "/channels", "no-default-account"}, {"erp-key", "/channels", "no-default-account"}, {"shop-key", "/@no-such/channels", "unknown-account"},
+	} {
+		if got := getWithKey(t, b.URL+test.path, test.key); got.Status != http.StatusNotFound || !strings.Contains(got.Body, test.code) {
+			t.Errorf("%s %s: got status %d, want 404 with %s: %s", test.key, test.path, got.Status, test.code, got.Body)
+		}
+	}
+	if got := getWithKey(t, b.URL+"/@shop-de/channels", "shop-key"); got.Status != http.StatusOK {
+		t.Errorf("with an account: got status %d, want 200: %s", got.Status, got.Body)
+	}
 }
 
 func TestTokenRequestsOfCallers(t *testing.T) {

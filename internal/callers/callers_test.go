@@ -1,6 +1,11 @@
 package callers_test
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -363,6 +368,29 @@ func TestWaitsUntilFilesHaveSettled(t *testing.T) {
 	d.write("new/key", "new-key")
 	if reading := read(t, opened); withKey(reading, "new-key") != "" {
 		t.Error("got a caller before its allow list has settled, want none")
+	}
+}
+
+// The file certificate has what the certificate says, in the form in which openssl and browsers show it.
+func TestCertificateIdentifiesCallers(t *testing.T) {
+	t.Parallel()
+	digest := sha256.Sum256([]byte("certificate"))
+	fingerprint := strings.TrimSuffix(strings.ReplaceAll(fmt.Sprintf("% X", digest[:]), " ", ":"), ":")
+	uri, err := url.Parse("spiffe://example/Shop?x=%2f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := &x509.Certificate{Raw: []byte("certificate"), Subject: pkix.Name{CommonName: "name.example"}, DNSNames: []string{"WWW.example.", "shop.example"}, URIs: []*url.URL{uri}}
+	for line, want := range map[string]bool{
+		"dns:www.example": true, "dns:Shop.Example.": true, "uri:spiffe://example/Shop?x=%2f": true, "sha256:" + fingerprint: true, "sha256:" + strings.ToLower(strings.ReplaceAll(fingerprint, ":", "")): true,
+		"dns:name.example": false, "dns:example": false, "uri:spiffe://example/shop?x=%2f": false, "uri:spiffe://example/Shop": false, "sha256:" + strings.Repeat("00", 32): false,
+	} {
+		d := newDirectory(t)
+		d.write("shop/certificate", line)
+		_, reading := d.open()
+		if got := access.NewCallers(reading.Callers...).HasIdentity(callers.CertificateIdentities(certificate)); got != want {
+			t.Errorf("%s: got %t, want %t", line, got, want)
+		}
 	}
 }
 
