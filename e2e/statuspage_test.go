@@ -20,9 +20,33 @@ func TestStatusPageShowsBrokerState(t *testing.T) {
 	t.Run("refused requests", func(t *testing.T) { p.forTest(t).testRefusedRequests() })
 	t.Run("without scripts", func(t *testing.T) { p.forTest(t).testWithoutScripts() })
 	t.Run("several accounts", func(t *testing.T) { p.forTest(t).testSeveralAccounts() })
+	t.Run("callers", func(t *testing.T) { p.forTest(t).testCallers() })
 	t.Run("no errors in the browser", func(t *testing.T) { p.forTest(t).wantNoBrowserErrors() })
 	t.Run("the broker is gone", func(t *testing.T) { p.forTest(t).testBrokerGone() })
 	t.Run("the content security policy is enforced", func(t *testing.T) { p.forTest(t).testContentSecurityPolicy() })
+}
+
+// testCallers: what is wrong with a caller must be visible above all while none can be used.
+func (p *tab) testCallers() {
+	servers := startTestServers(p.t, time.Minute)
+	dir := p.t.TempDir()
+	write := func(file, content string) {
+		path := filepath.Join(dir, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			p.t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	write("shop/key", "\n")
+	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "BROKER_CALLERS_DIR="+dir)
+	p.open(b.adminURL, desktop)
+	p.wantShown("heading", "Callers")
+	p.wantShown("StaticText", `caller "shop": `+filepath.Join(dir, "shop", "key")+" is empty; the caller is refused")
+	write("shop/key", "key")
+	p.wantShown("rowheader", "shop")
+	p.wantCopied("Copy the curl command of shop", `curl -H "Authorization: Bearer $(head -n 1 `+filepath.Join(dir, "shop", "key")+`)" `+b.appURL+"/channels")
 }
 
 func (p *tab) testRefreshing() {
