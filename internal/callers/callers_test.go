@@ -189,6 +189,50 @@ func TestRemovalTakesEffect(t *testing.T) {
 	}
 }
 
+func TestRefusesInvalidLines(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ file, content string }{
+		{"key", " key"}, {"key", "key\u00a0"},
+		{"expires", "2027-01-31T00:00:00Z\n2028-01-31T00:00:00Z"}, {"expires", "2027-01-31"}, {"expires", "never"},
+		{"certificate", "dns:*.example"}, {"certificate", "dns:a.example b.example"}, {"certificate", "dns:"}, {"certificate", "uri:example"},
+		{"certificate", "sha256:" + strings.Repeat("g", 64)}, {"certificate", "sha256:ab"}, {"certificate", "email:a@example"}, {"certificate", "dns:a.example\nb.example"},
+		{"uid", "0x10"}, {"uid", "-1"}, {"uid", "4294967296"}, {"uid", "root"}, {"uid", "1 2"},
+		{"accounts", "Shop"}, {"accounts", "*"}, {"allow", "GET"},
+	} {
+		d := newDirectory(t)
+		d.write("shop/key", "key")
+		d.write("shop/"+test.file, test.content)
+		if _, reading := d.open(); len(reading.Callers) != 0 || len(reading.Problems) != 1 {
+			t.Errorf("%s %q: got %d callers and the problems %q, want none and one", test.file, test.content, len(reading.Callers), reading.Problems)
+		}
+	}
+}
+
+// One file with valid content must not make up for another that never had any.
+func TestEachInvalidFileCounts(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.write("shop/key", "key")
+	d.write("shop/accounts", "shop-de")
+	opened, _ := d.open()
+	d.write("shop/allow", "")
+	d.write("shop/accounts", "")
+	if reading := read(t, opened); len(reading.Callers) != 0 || len(reading.Problems) != 2 {
+		t.Errorf("got %d callers and the problems %q, want none and two", len(reading.Callers), reading.Problems)
+	}
+}
+
+func TestRepeatedLineIsNoConflict(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t)
+	d.write("shop/key", "key\nkey")
+	d.write("shop/uid", "1\n01")
+	opened, reading := d.open()
+	if again := read(t, opened); withKey(reading, "key") != "shop" || withKey(again, "key") != "shop" || len(again.Problems) > 0 {
+		t.Errorf("got the problems %q, want the caller shop", again.Problems)
+	}
+}
+
 func TestCallersHaveNothingInCommon(t *testing.T) {
 	t.Parallel()
 	for file, content := range map[string]string{"key": "same", "certificate": "dns:same.example", "uid": "1000"} {
