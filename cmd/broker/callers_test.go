@@ -357,6 +357,27 @@ func TestCallersInProjectedVolume(t *testing.T) {
 	brokertest.Eventually(t, "without any Secret, all are refused", func() bool { return status("erp-key") == http.StatusUnauthorized })
 }
 
+func TestWarnsOnceAboutEachProblemOfCallers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	addCaller(t, dir, "shop", "key", "shop-key")
+	if err := os.Chmod(filepath.Join(dir, "shop", "key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	addCaller(t, dir, "empty", "key", "")
+	b, _ := startWithCallers(t, dir)
+	for i := range 2 {
+		addCaller(t, dir, fmt.Sprint("other-", i), "key", fmt.Sprint("other-key-", i))
+		brokertest.Eventually(t, "the directory is read again", func() bool { return len(b.Logs.Lines("caller added")) == i+2 })
+	}
+	if got := len(b.Logs.Lines(`caller "empty": ` + filepath.Join(dir, "empty", "key") + " is empty; the caller is refused")); got != 1 {
+		t.Errorf("got %d warnings about the empty file, want 1", got)
+	}
+	if got := len(b.Logs.Lines("others on this machine can read a secret file: run the command in repair")); got != 1 && runtime.GOOS != "windows" {
+		t.Errorf("got %d warnings about the readable file, want 1", got)
+	}
+}
+
 func TestRefusesImpossibleCallers(t *testing.T) {
 	t.Parallel()
 	same := t.TempDir()
