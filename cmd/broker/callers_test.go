@@ -61,7 +61,8 @@ func TestCallersUseTheirOwnAccounts(t *testing.T) {
 	}
 	addCaller(t, dir, "shop", "key", "shop-key-CANARY", "accounts", "shop-de\nshop-at", "allow", "GET /channels")
 	addCaller(t, dir, "erp", "key", "erp-key-CANARY")
-	b, eTrusted := startWithCallers(t, dir)
+	b, eTrusted := startWithCallers(t, dir, "BROKER_LISTEN=0.0.0.0:0") // other machines may reach it, since it has callers
+	b.URL = strings.Replace(b.URL, "[::]", "127.0.0.1", 1)
 	for _, test := range []struct {
 		key, path string
 		status    int
@@ -387,6 +388,7 @@ func TestRefusesImpossibleCallers(t *testing.T) {
 		{"BROKER_CALLERS_DIR=" + same, "have a key, certificate or user in common"},
 		{"BROKER_CALLERS_DIR=/no/such/directory", "BROKER_CALLERS_DIR: directory not found"},
 		{"BROKER_CALLERS_DIR=" + t.TempDir() + " BROKER_ACCESS_KEY=CANARY-key-0123456789", "cannot be used with an access key"},
+		{"BROKER_CALLERS_DIR=" + t.TempDir() + " BROKER_ACCESS_KEY_FILE=" + filepath.Join(same, "a", "key"), "cannot be used with an access key"},
 	} {
 		code, _, stderr := invoke([]string{"serve"}, brokertest.EnvironWithoutServers(strings.Fields(test.variables)...)...)
 		if code != exitConfig || !strings.Contains(stderr, test.want) || strings.Contains(stderr, "CANARY") {
