@@ -358,6 +358,16 @@ func TestCallersInProjectedVolume(t *testing.T) {
 	brokertest.Eventually(t, "without any Secret, all are refused", func() bool { return status("erp-key") == http.StatusUnauthorized })
 }
 
+func TestCheckNamesProblemsOfCallers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	addCaller(t, dir, "empty", "key", "")
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
+	if _, stdout, stderr := ask([]string{"check"}, brokertest.Environ(url, "BROKER_CALLERS_DIR="+dir)...); !strings.Contains(stdout+stderr, "is empty; the caller is refused") {
+		t.Errorf("got %s%s, want what is wrong with the caller", stdout, stderr)
+	}
+}
+
 func TestWarnsOnceAboutEachProblemOfCallers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
