@@ -19,7 +19,7 @@ import (
 var messagePackages = []string{
 	"cmd/broker", "internal/config", "internal/server",
 	"internal/admin", "internal/callers", "internal/neterr", "internal/sdnotify", "internal/unixsocket", "internal/winservice",
-	"internal/problem", "proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/http1/errors.go",
+	"internal/hostport", "internal/problem", "proxy", "proxy/access", "proxy/localca", "proxy/tokenendpoint", "proxy/http1/errors.go",
 	"tokensource", "tokensource/redisstore",
 }
 

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"etrusted-broker/internal/hostport"
 	"etrusted-broker/tokensource"
 )
 
@@ -78,7 +79,7 @@ func (c Config) checkListen() error {
 	case err != nil:
 		return fmt.Errorf("%w, or unix:///path", err)
 	}
-	if !isLoopback(host) && !c.Guarded() && !c.UnsafeListen {
+	if !hostport.IsLoopback(host) && !c.Guarded() && !c.UnsafeListen {
 		return ErrUnguarded
 	}
 	return nil
@@ -93,7 +94,7 @@ func (c Config) checkInterceptListen() error {
 	if err == nil {
 		err = c.CheckIntercept()
 	}
-	if err == nil && !isLoopback(host) && !c.Guarded() && !c.UnsafeListen {
+	if err == nil && !hostport.IsLoopback(host) && !c.Guarded() && !c.UnsafeListen {
 		err = ErrUnguarded
 	}
 	return err
@@ -146,15 +147,6 @@ func SplitListen(address string) (host string, err error) {
 	return host, nil
 }
 
-// isLoopback reports whether host is a loopback address. An empty host, as in ":8080", means every address.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
-}
-
 // checkProxy rejects a proxy that is the broker itself: HTTPS_PROXY was meant for the environment of the app.
 func (c Config) checkProxy(variables map[string]string) error {
 	text := cmp.Or(variables["HTTPS_PROXY"], variables["https_proxy"])
@@ -162,7 +154,7 @@ func (c Config) checkProxy(variables map[string]string) error {
 		text = "http://" + text // as net/http reads it
 	}
 	proxy, err := url.Parse(text)
-	if err != nil || !isLoopback(proxy.Hostname()) && !net.ParseIP(proxy.Hostname()).IsUnspecified() {
+	if err != nil || !hostport.IsLoopback(proxy.Hostname()) && !net.ParseIP(proxy.Hostname()).IsUnspecified() {
 		return nil
 	}
 	if _, port, err := net.SplitHostPort(c.Listen); err == nil && port == proxy.Port() {

@@ -139,9 +139,9 @@ func Load(environ []string) (Config, []Error) {
 		check("ETRUSTED_ACCOUNTS_DIR", checkDir(c.AccountsDir))
 	}
 	var err error
-	c.API, err = parseAPIURL(c.APIURL)
+	c.API, err = hostport.ParseAPIURL(c.APIURL)
 	check("ETRUSTED_API_URL", err)
-	c.Login, err = parseServerURL(c.TokenURL)
+	c.Login, err = hostport.ParseServerURL(c.TokenURL)
 	check("ETRUSTED_TOKEN_URL", err)
 	var source string
 	c.AccessKeys, source, err = c.accessKeys()
@@ -332,39 +332,6 @@ func errNoPath() error {
 func looksLikePath(text string) bool {
 	path := filepath.ToSlash(text)
 	return filepath.IsAbs(text) || strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../")
-}
-
-// parseServerURL parses the URL of a server that receives a secret or a token: TLS is required, except on loopback.
-func parseServerURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || !isHost(u.Host) || u.Scheme != "https" && u.Scheme != "http":
-		return nil, errors.New("must be a URL that starts with https://")
-	case u.User != nil, strings.Contains(text, "@"): // if a password contains a slash, the host ends there
-		return nil, errors.New("must not contain a user name or password")
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, errors.New("must not have a query or a fragment")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return nil, errors.New("must start with https://: http:// would send the credential unencrypted (allowed only for loopback addresses)")
-	}
-	return u, nil
-}
-
-func isHost(text string) bool {
-	_, _, ok := hostport.Split(text)
-	return ok
-}
-
-// parseAPIURL parses the API's base URL.
-func parseAPIURL(text string) (*url.URL, error) {
-	u, err := parseServerURL(text)
-	if err != nil {
-		return nil, err
-	}
-	if u.Path != "" && u.Path != "/" {
-		return nil, errors.New("must consist of scheme and host only: the app's path is forwarded unchanged")
-	}
-	return u, nil
 }
 
 func notNegative(d time.Duration) error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"etrusted-broker/internal/hostport"
 	"etrusted-broker/tokensource"
 )
 
@@ -53,7 +54,7 @@ func describeValueSource(v Variable, set map[string]string) string {
 var displayable = map[string]func(text string) bool{
 	"path": fileExists,
 	"url": func(text string) bool {
-		_, err := parseServerURL(text)
+		_, err := hostport.ParseServerURL(text)
 		return err == nil && hasOnlyWords(text)
 	},
 	"address":  IsDisplayableAddress,

@@ -1,4 +1,4 @@
-// Package hostport reads the host and port that a request is for.
+// Package hostport reads the host and port that a request is for, and the URLs of servers.
 package hostport
 
 import (
