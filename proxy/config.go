@@ -14,18 +14,18 @@ import (
 
 // TokenSource provides the access token of one account. Its methods are safe for concurrent use.
 type TokenSource interface {
-	// Current returns the value of the Authorization field, and true; or false if there is no valid token. It must not
-	// block: it is called for every request.
-	Current() (authorization string, ok bool)
+	// Current returns the value of the Authorization field, the only API that it may be sent to (nil: Config.Upstream), and
+	// true; or false if there is no valid token. It must not block: it is called for every request.
+	Current() (authorization string, api *url.URL, ok bool)
 	// Wait returns what Current returns, as soon as there is a token. It fails when ctx is done, or earlier. If its error
 	// is a *problem.Problem, that is the response to the app.
-	Wait(ctx context.Context) (authorization string, err error)
+	Wait(ctx context.Context) (authorization string, api *url.URL, err error)
 	// Invalidate marks the token with this value for replacement, because the API refused it before its expiry. It
 	// reports whether WaitNewer can return another.
 	Invalidate(authorization string) bool
-	// WaitNewer returns a value other than old, as soon as there is one. It fails if there will be none soon, and when
+	// WaitNewer returns a value other than old, and its API, as soon as there is one. It fails if there will be none soon, and when
 	// ctx is done.
-	WaitNewer(ctx context.Context, old string) (authorization string, err error)
+	WaitNewer(ctx context.Context, old string) (authorization string, api *url.URL, err error)
 	// Accepted is called if the API has accepted the value that WaitNewer returned.
 	Accepted(authorization string)
 }
@@ -53,6 +53,11 @@ type Config struct {
 	Upstream *url.URL
 	// UpstreamClient sends the requests to the API.
 	UpstreamClient RoundTripper
+	// NewUpstreamClient returns the client for another API. AccountOf returns the account for a request that names none, but an API
+	// by its host (see access.HostKey): the caller's first account, or else the only one of those that it may use whose API has
+	// that host; false if there is none. Both are nil if all tokens are for Upstream.
+	NewUpstreamClient func(api *url.URL) RoundTripper
+	AccountOf         func(apiHost string, caller *access.Caller) (account string, ok bool)
 	// Tokens returns the tokens of an account, and false if it does not exist. The default account is the empty name.
 	Tokens func(account string) (TokenSource, bool)
 	// TokenWait is how long a request waits if there is no token.
@@ -90,6 +95,8 @@ func (c *Config) validate() error {
 		return errors.New("proxy: Upstream must be an http or https URL with a host")
 	case c.UpstreamClient == nil:
 		return errors.New("proxy: UpstreamClient is missing")
+	case (c.NewUpstreamClient == nil) != (c.AccountOf == nil):
+		return errors.New("proxy: NewUpstreamClient and AccountOf need each other")
 	case c.Tokens == nil:
 		return errors.New("proxy: Tokens is missing")
 	case c.Policy == nil:

@@ -18,11 +18,11 @@ import (
 // fixedToken is a TokenSource whose token never changes. The program uses a tokensource.Source.
 type fixedToken string
 
-func (t fixedToken) Current() (string, bool)              { return string(t), true }
-func (t fixedToken) Wait(context.Context) (string, error) { return string(t), nil }
-func (fixedToken) Invalidate(string) bool                 { return false }
-func (fixedToken) WaitNewer(context.Context, string) (string, error) {
-	return "", context.DeadlineExceeded
+func (t fixedToken) Current() (string, *url.URL, bool)              { return string(t), nil, true }
+func (t fixedToken) Wait(context.Context) (string, *url.URL, error) { return string(t), nil, nil }
+func (fixedToken) Invalidate(string) bool                           { return false }
+func (fixedToken) WaitNewer(context.Context, string) (string, *url.URL, error) {
+	return "", nil, context.DeadlineExceeded
 }
 func (fixedToken) Accepted(string) {}
 
@@ -46,7 +46,7 @@ func ExampleProxy() {
 		UpstreamClient: client,
 		Tokens:         func(account string) (proxy.TokenSource, bool) { return fixedToken("Bearer made-up"), account == "" },
 		TokenWait:      10 * time.Second,
-		Policy:         &access.Policy{UpstreamHost: upstream.Host},
+		Policy:         &access.Policy{Servers: access.NewServers([]string{upstream.Host}, nil)},
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -24,8 +24,11 @@ type exchange struct {
 	route  parsedRoute
 	caller *access.Caller // nil if it is unknown, or needs no credentials
 	tokens TokenSource
-	links  linkRewriter
-	body   requestBody
+	// addressed is the API that the app has addressed by its name: see access.Decision. It is empty for the account's own.
+	addressed string
+	upstream  *upstream // that of the token; nil before there is one
+	links     linkRewriter
+	body      requestBody
 
 	response    forwardedResponse
 	request     http1.ClientRequest // to the API

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -39,16 +40,16 @@ func (a accounts) tokens(name string) (proxy.TokenSource, bool) {
 
 func validToken() *fakeTokens { return &fakeTokens{current: authorization} }
 
-func (f *fakeTokens) Current() (string, bool) {
+func (f *fakeTokens) Current() (string, *url.URL, bool) {
 	f.currentCalls.Add(1)
-	return f.current, f.current != ""
+	return f.current, nil, f.current != ""
 }
 
 func (f *fakeTokens) Invalidate(authorization string) bool {
 	return f.invalidate != nil && f.invalidate(authorization)
 }
 
-func (f *fakeTokens) Wait(ctx context.Context) (string, error) {
+func (f *fakeTokens) Wait(ctx context.Context) (string, *url.URL, error) {
 	if f.waiting != nil {
 		select {
 		case f.waiting <- struct{}{}:
@@ -56,21 +57,22 @@ func (f *fakeTokens) Wait(ctx context.Context) (string, error) {
 		}
 	}
 	if f.wait != nil {
-		return f.wait(ctx)
+		value, err := f.wait(ctx)
+		return value, nil, err
 	}
 	<-ctx.Done()
-	return "", ctx.Err()
+	return "", nil, ctx.Err()
 }
 
 func (f *fakeTokens) Accepted(authorization string) { f.accepted.Store(&authorization) }
 
 // WaitNewer calls Wait, and fails if that returns old.
-func (f *fakeTokens) WaitNewer(ctx context.Context, old string) (string, error) {
-	value, err := f.Wait(ctx)
+func (f *fakeTokens) WaitNewer(ctx context.Context, old string) (string, *url.URL, error) {
+	value, _, err := f.Wait(ctx)
 	if err == nil && value == old {
 		err = errors.New("no newer token")
 	}
-	return value, err
+	return value, nil, err
 }
 
 func unavailable(detail, hint string, retryAfter time.Duration) *problem.Problem {

@@ -19,9 +19,9 @@ type linkRewriter struct {
 	encodingSent bool // encoding is in the request
 }
 
-// newLinkRewriter returns the links for a request.
-func (p *Proxy) newLinkRewriter(r *http1.Request, route *parsedRoute) linkRewriter {
-	if p.links == nil || route.host == "" { // HTTP/1.0, or a Unix socket
+// newLinkRewriter returns the links for a request to an API.
+func (p *Proxy) newLinkRewriter(api *upstream, r *http1.Request, route *parsedRoute) linkRewriter {
+	if api.links == nil || route.host == "" { // HTTP/1.0, or a Unix socket
 		return linkRewriter{}
 	}
 	scheme := p.config.ExternalScheme
@@ -34,7 +34,7 @@ func (p *Proxy) newLinkRewriter(r *http1.Request, route *parsedRoute) linkRewrit
 		scheme = route.absoluteScheme
 	}
 	to := scheme + "://" + route.host + route.accountPrefix
-	if to == p.base {
+	if to == api.base {
 		return linkRewriter{}
 	}
 	accepted := ""
@@ -45,7 +45,7 @@ func (p *Proxy) newLinkRewriter(r *http1.Request, route *parsedRoute) linkRewrit
 		accepted = line
 	}
 	encoding, _ := linkrewrite.NegotiateEncoding(accepted)
-	return linkRewriter{active: true, rewriter: p.links.To(to), encoding: encoding}
+	return linkRewriter{active: true, rewriter: api.links.To(to), encoding: encoding}
 }
 
 // adaptRequestField changes a field of a request that would hide links in the response, or that refers to a rewritten response.

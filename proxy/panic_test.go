@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"net"
+	"net/url"
 	"sync"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 // panickingTokens is a TokenSource that panics if it is asked for a token.
 type panickingTokens struct{ fakeTokens }
 
-func (*panickingTokens) Current() (string, bool) { panic("a bug in the tokens") }
+func (*panickingTokens) Current() (string, *url.URL, bool) { panic("a bug in the tokens") }
 
 type handlerFunc func(*http1.ResponseWriter, *http1.Request)
 

@@ -42,6 +42,26 @@ var errNoDefaultAccount = &problem.Problem{
 	Hint:       "Name an account with /@NAME/ before the path, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET. The first account in a caller's file accounts is its default account.",
 }
 
+var errNoAccountForAPI = &problem.Problem{
+	Code:         "no-account-for-api",
+	Status:       http.StatusMisdirectedRequest,
+	Title:        "The broker refused the request",
+	ProxyError:   "http_request_denied",
+	DenialReason: string(access.ReasonTarget),
+	Detail:       "the request is for an API that the default account does not use, and not exactly one other account uses it",
+	Hint:         "Name an account that uses this API: in the path, as /@NAME/, or as the client_id of the app's token request.",
+}
+
+var errAccountOfOtherAPI = &problem.Problem{
+	Code:         "account-of-other-api",
+	Status:       http.StatusMisdirectedRequest,
+	Title:        "The broker refused the request",
+	ProxyError:   "http_request_denied",
+	DenialReason: string(access.ReasonTarget),
+	Detail:       "the request is for another API than that of its account",
+	Hint:         "Use an account of the API that the app calls, or check the account's file api_url.",
+}
+
 // errTokenTimeout is for errors of a TokenSource that say nothing for the app.
 var errTokenTimeout = &problem.Problem{
 	Code:       "token-timeout",

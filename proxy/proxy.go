@@ -11,15 +11,13 @@ import (
 
 	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/http1"
-	"etrusted-broker/proxy/linkrewrite"
 )
 
 // Proxy is the handler of the app's listener. Create it with New.
 type Proxy struct {
-	config   Config
-	base     string            // Config.Upstream, as links begin with it
-	links    *linkrewrite.Base // nil if links are not rewritten
-	inFlight atomic.Int64
+	config    Config
+	upstreams upstreams
+	inFlight  atomic.Int64
 }
 
 // New returns a Proxy. It fails if the configuration is incomplete.
@@ -33,10 +31,8 @@ func New(config Config) (*Proxy, error) {
 	if !config.Retry {
 		config.RetryBuffer = 0
 	}
-	p := &Proxy{config: config, base: config.Upstream.Scheme + "://" + config.Upstream.Host}
-	if config.RewriteLinks {
-		p.links = linkrewrite.NewBase(p.base)
-	}
+	p := &Proxy{config: config}
+	p.upstreams.known.Store(&map[origin]*upstream{originOf(config.Upstream): p.newUpstream(config.Upstream, config.UpstreamClient)})
 	return p, nil
 }
 
@@ -77,13 +73,13 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	}
 
 	// Whose token does it get?
+	x.addressed = decision.API
 	if unknown := x.selectAccount(); unknown != nil {
 		x.respond(unknown)
 		return
 	}
 
 	// To the API and back.
-	x.links = p.newLinkRewriter(r, &x.route)
 	response, failed := x.roundTrip()
 	if failed != nil {
 		x.respond(failed)
@@ -93,11 +89,18 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	x.relay(response)
 }
 
-// selectAccount takes the account that a request names, or else the first of its caller's, or else the default account.
+// selectAccount takes the account that a request names, or else the first of its caller's, or else the default account. If it names
+// none, but is for another API than that account's, the API selects one: a request for one environment must not reach another.
 func (x *exchange) selectAccount() *problem.Problem {
 	account := x.route.account
 	if !x.route.hasAccount {
 		account = x.caller.FirstAccount()
+		if accountOf := x.proxy.config.AccountOf; accountOf != nil && x.addressed != "" {
+			var ok bool
+			if account, ok = accountOf(x.addressed, x.caller); !ok {
+				return errNoAccountForAPI
+			}
+		}
 	}
 	tokens, exists := x.proxy.config.Tokens(account)
 	switch {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"etrusted-broker/internal/problem"
@@ -13,10 +14,15 @@ import (
 // roundTrip sends the request to the API, and once more if the API rejects the token before its expiry. It returns the API's
 // response, or why it has no response.
 func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
-	authorization, failed := x.readBodyAndToken()
+	authorization, api, failed := x.readBodyAndToken()
 	if failed != nil {
 		return nil, failed
 	}
+	x.upstream = x.proxy.upstreamOf(api)
+	if x.addressed != "" && x.addressed != x.upstream.key && x.proxy.config.AccountOf != nil {
+		return nil, errAccountOfOtherAPI
+	}
+	x.links = x.proxy.newLinkRewriter(x.upstream, x.r, &x.route)
 	response, err := x.sendUpstream(authorization)
 	if err == nil && response.Status == http.StatusUnauthorized {
 		if next, ok := x.newerToken(authorization); ok { // or else the app gets the 401 unchanged
@@ -40,36 +46,36 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 // that is not smaller; and only once the body is read is it noticed that the client goes away.
 const maxBodyBeforeToken = 2 << 10
 
-// readBodyAndToken reads the body, unless it is streamed, and returns the value of the Authorization field. While a request
-// waits for a token, it holds no long body: there may be thousands of them.
-func (x *exchange) readBodyAndToken() (string, *problem.Problem) {
+// readBodyAndToken reads the body, unless it is streamed, and returns the value of the Authorization field with its API. While a
+// request waits for a token, it holds no long body: there may be thousands of them.
+func (x *exchange) readBodyAndToken() (string, *url.URL, *problem.Problem) {
 	if x.r.ContentLength < 0 || x.r.ContentLength > maxBodyBeforeToken {
-		if _, missing := x.authorization(); missing != nil {
-			return "", missing
+		if _, _, missing := x.authorization(); missing != nil {
+			return "", nil, missing
 		}
 	}
 	if broken := x.body.read(); broken != nil {
-		return "", broken
+		return "", nil, broken
 	}
 	return x.authorization() // last, so that it cannot expire while a client sends slowly
 }
 
-// authorization returns the value of the Authorization field. If there is no token, it waits for one, as long as the
-// configuration allows and the client stays.
-func (x *exchange) authorization() (string, *problem.Problem) {
-	if value, ok := x.tokens.Current(); ok {
-		return value, nil
+// authorization returns the value of the Authorization field, and the API that it is for. If there is no token, it waits for one, as
+// long as the configuration allows and the client stays.
+func (x *exchange) authorization() (string, *url.URL, *problem.Problem) {
+	if value, api, ok := x.tokens.Current(); ok {
+		return value, api, nil
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
 	defer cancel()
-	value, err := x.tokens.Wait(ctx)
+	value, api, err := x.tokens.Wait(ctx)
 	switch {
 	case err == nil:
-		return value, nil
+		return value, api, nil
 	case x.r.Gone():
-		return "", errClientClosed
+		return "", nil, errClientClosed
 	default:
-		return "", describeTokenError(err)
+		return "", nil, describeTokenError(err)
 	}
 }
 
@@ -86,20 +92,21 @@ func (x *exchange) newerToken(rejected string) (string, bool) {
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.proxy.config.TokenWait)
 	defer cancel()
-	next, err := x.tokens.WaitNewer(ctx, rejected)
-	if err != nil {
+	next, api, err := x.tokens.WaitNewer(ctx, rejected)
+	if err != nil || x.proxy.upstreamOf(api) != x.upstream { // the account has been moved to another API meanwhile
 		x.record.Retry = RetryNoToken
+		return "", false
 	}
-	return next, err == nil
+	return next, true
 }
 
 // sendUpstream sends the request once.
 func (x *exchange) sendUpstream(authorization string) (*http1.ClientResponse, error) {
-	request := x.outboundRequest(x.route.apiTarget, x.proxy.config.Upstream.Host, authorization)
+	request := x.outboundRequest(x.route.apiTarget, x.upstream.host, authorization)
 	request.Repeatable = request.Stream == nil && isIdempotent(x.r.Method, x.r.Fields)
 	x.setSentToken(authorization)
 	began := time.Now()
-	response, err := x.proxy.config.UpstreamClient.RoundTrip(request)
+	response, err := x.upstream.client.RoundTrip(request)
 	x.record.Upstream += time.Since(began)
 	return response, err
 }
@@ -145,6 +152,6 @@ func (x *exchange) upstreamFailure(err error) *problem.Problem {
 	case x.r.Gone():
 		return errClientClosed
 	default:
-		return describeUpstreamError(x.proxy.config.Upstream.Host, err)
+		return describeUpstreamError(x.upstream.host, err)
 	}
 }

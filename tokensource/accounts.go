@@ -22,8 +22,8 @@ import (
 type AccountsConfig struct {
 	// Default is where the unnamed account's credentials are read from; nil if there is no such account.
 	Default *CredentialSource
-	// Dir is a directory with one directory for each named account, NAME/client_id and NAME/client_secret; empty if there
-	// are no named accounts.
+	// Dir is a directory with one directory for each named account, NAME/client_id and NAME/client_secret, and perhaps the files
+	// of an environment; empty if there are no named accounts.
 	Dir string
 	// Source is the configuration of every source. Its Account and Credentials are ignored.
 	Source Config
@@ -96,6 +96,18 @@ func (a *Accounts) Source(name string) (*Source, bool) {
 	}
 	source, ok := (*a.sources.Load())[name]
 	return source, ok
+}
+
+// ReadEnvironments reads the environments of all accounts, by account, also while Run does not run. It leaves out those that
+// cannot be read.
+func (a *Accounts) ReadEnvironments() map[string]Environment {
+	environments := map[string]Environment{}
+	for name, source := range *a.sources.Load() {
+		if environment, err := source.config.Credentials.ReadEnvironment(); err == nil {
+			environments[name] = environment
+		}
+	}
+	return environments
 }
 
 // Snapshots returns a snapshot of each account: the default account first, then the others by name.
@@ -225,7 +237,7 @@ func (a *Accounts) credentialSource(name string) CredentialSource {
 		path := filepath.Join(a.config.Dir, name, file)
 		return CredentialField{Name: path, File: path}
 	}
-	return CredentialSource{ID: field("client_id"), Secret: field("client_secret")}
+	return CredentialSource{ID: field("client_id"), Secret: field("client_secret"), EnvironmentDir: filepath.Join(a.config.Dir, name)}
 }
 
 // listDir returns the names of the accounts in Dir, sorted. A mounted Kubernetes volume contains hidden directories and

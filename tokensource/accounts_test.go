@@ -101,7 +101,7 @@ func (a *accounts) valid(name string) func() bool {
 		if !ok {
 			return false
 		}
-		_, ok = source.Current()
+		_, _, ok = source.Current()
 		return ok
 	}
 }
@@ -126,7 +126,7 @@ func TestAccountsFollowDirectory(t *testing.T) {
 	a.add(t, "shop-at")
 	eventually(t, "the second account", a.valid("shop-at"))
 	german, _ := a.Source("shop-de")
-	before, _ := german.Current()
+	before, _, _ := german.Current()
 
 	a.server.SetClient("id-shop-at", "rotated")
 	writeFile(t, filepath.Join(a.dir, "shop-at", "client_secret"), "rotated")
@@ -147,7 +147,7 @@ func TestAccountsFollowDirectory(t *testing.T) {
 	if _, ok := a.Source("shop-at"); ok || len(a.Snapshots()) != 1 {
 		t.Errorf("Source: ok = %v, %d snapshots; want the account removed", ok, len(a.Snapshots()))
 	}
-	if now, ok := german.Current(); !ok || now != before || german.Snapshot().Refreshes != [4]uint64{1, 0, 0, 0} {
+	if now, _, ok := german.Current(); !ok || now != before || german.Snapshot().Refreshes != [4]uint64{1, 0, 0, 0} {
 		t.Errorf("Current = %q, %v, %+v; want the other account unchanged", now, ok, german.Snapshot())
 	}
 	a.add(t, "shop-at")
@@ -233,11 +233,11 @@ func TestReloadsFilesHoweverReplaced(t *testing.T) {
 			a := newAccounts(t, tokensource.AccountsConfig{Default: &tokensource.CredentialSource{ID: field("client_id"), Secret: field("client_secret")}})
 			eventually(t, "the first token", a.valid(""))
 			source, _ := a.Source("")
-			before, _ := source.Current()
+			before, _, _ := source.Current()
 			a.server.SetClient("new-id", "new-secret")
 			replace(t, dir, "new-id\n", "new-secret\n")
 			eventually(t, "the new pair", func() bool { return a.reloads(t, "")[0] == 1 })
-			if now, ok := source.Current(); !ok || now == before {
+			if now, _, ok := source.Current(); !ok || now == before {
 				t.Errorf("Current = %q, %v, want a token of the new pair", now, ok)
 			}
 			if failures := source.Snapshot().ConsecutiveFailures; failures != 0 {
@@ -304,7 +304,7 @@ func TestLimitsConcurrentTokenRequests(t *testing.T) {
 	loop.Go(func() { a.Run(ctx) })
 	for i := range count {
 		source, _ := a.Source(fmt.Sprintf("shop-%d", i))
-		if _, err := source.Wait(ctx); err != nil {
+		if _, _, err := source.Wait(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -171,7 +171,7 @@ func (f *fleet) check() {
 		if b.stopped {
 			continue
 		}
-		value, ok := b.Current()
+		value, _, ok := b.Current()
 		b.mu.Lock()
 		if b.gap > 0 && !b.mayLoseToken {
 			f.t.Errorf("at %v: broker %d had no token for %v", time.Since(f.began), i, b.gap)
@@ -197,7 +197,7 @@ func (f *fleet) check() {
 // withoutToken counts the brokers that have no token.
 func (f *fleet) withoutToken() (n int) {
 	for _, b := range f.brokers {
-		if _, ok := b.Current(); !ok && !b.stopped {
+		if _, _, ok := b.Current(); !ok && !b.stopped {
 			n++
 		}
 	}

@@ -21,7 +21,7 @@ func TestTokenThatHasExpiredIsNotUsed(t *testing.T) {
 			r := newRig(t, fakeetrusted.Options{})
 			r.server.SetTokenFault(respond("abc", lifetime))
 			r.at(10 * time.Second)
-			if value, ok := r.Current(); ok {
+			if value, _, ok := r.Current(); ok {
 				t.Errorf("expires_in %d: Current = %q, want no token", lifetime, value)
 			}
 			if event := r.last(); event.Err == nil || event.Err.Reason != "the token had already expired when it arrived" {
@@ -37,14 +37,14 @@ func TestSameTokenNeverLivesLonger(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(respond("abc", 100))
 		r.at(99 * time.Second)
-		if _, ok := r.Current(); !ok {
+		if _, _, ok := r.Current(); !ok {
 			t.Error("no token before its end")
 		}
 		if n := r.server.TokenRequestCount(); n < 2 || n > 5 {
 			t.Errorf("%d token requests, want 2 to 5", n)
 		}
 		r.at(100*time.Second + time.Millisecond)
-		if value, ok := r.Current(); ok {
+		if value, _, ok := r.Current(); ok {
 			t.Errorf("Current = %q after the token's end, want none", value)
 		}
 		if n := r.server.TokenRequestCount(); n > 20 {
@@ -65,7 +65,7 @@ func TestSameTokenEndsWaitForNewerOne(t *testing.T) {
 		r.at(time.Minute)
 		r.server.SetTokenDelay(time.Second)
 		for range 3 {
-			sent, _ := r.Current()
+			sent, _, _ := r.Current()
 			if !r.Invalidate(sent) {
 				t.Fatal("Invalidate = false, want true")
 			}
@@ -93,7 +93,7 @@ func TestTokenThatIsSentAgainToItsEnd(t *testing.T) {
 				var lost time.Time
 				for time.Since(f.began) < 1000*time.Second {
 					time.Sleep(10 * time.Millisecond)
-					switch _, ok := f.brokers[0].Current(); {
+					switch _, _, ok := f.brokers[0].Current(); {
 					case ok:
 						lost = time.Time{}
 					case lost.IsZero():

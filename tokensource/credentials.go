@@ -123,7 +123,7 @@ var ErrEmptySecret = errors.New("is empty: write the value into it")
 // secret. The error says what is wrong without quoting the content.
 func ParseSecret(content []byte) (Secret, error) {
 	if len(content) > maxSecretFile {
-		return Secret{}, fmt.Errorf("is larger than %d bytes, too large for a client ID or secret: use the right file", maxSecretFile)
+		return Secret{}, fmt.Errorf("is larger than %d bytes: use the right file", maxSecretFile)
 	}
 	content = bytes.TrimLeft(content, "\ufeff") // a tool that adds one before another produces two
 	content = bytes.TrimRight(content, "\r\n")

@@ -60,7 +60,7 @@ func TestReadSecretFileErrors(t *testing.T) {
 	for _, tc := range []struct{ path, wantErr string }{
 		{missing, "cannot read " + missing + ": no such file or directory"},
 		{dir, "cannot read " + dir + ": it is a directory: use the path of a file in it"},
-		{large, large + " is larger than 4096 bytes, too large for a client ID or secret: use the right file"},
+		{large, large + " is larger than 4096 bytes: use the right file"},
 	} {
 		_, err := ReadSecretFile(tc.path)
 		if err == nil || err.Error() != tc.wantErr {

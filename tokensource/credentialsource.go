@@ -13,11 +13,14 @@ import (
 	"etrusted-broker/internal/filewatch"
 )
 
-// CredentialSource says where a pair of credentials is read from.
+// CredentialSource says where a set of credentials is read from.
 type CredentialSource struct {
 	ID, Secret CredentialField
 	// Restart says, in a sentence, what makes the broker use corrected files; empty if it reads them by itself.
 	Restart string
+	// EnvironmentDir is a directory with the optional files api_url, token_url, audience and scopes; empty for a set without an
+	// environment of its own.
+	EnvironmentDir string
 }
 
 // CredentialField says where one half of a pair is read from: a file, or a fixed value.
@@ -29,33 +32,34 @@ type CredentialField struct {
 	Value Secret
 }
 
-// maxReadAttempts limits how often a pair that changes between two reads is read again.
+// maxReadAttempts limits how often a set that changes between two reads is read again.
 const maxReadAttempts = 10
 
-// Read returns the current pair. The files may be replaced one after the other, and an old ID with a new secret is not a
-// pair; so Read reads both until two consecutive reads agree. Its errors name the file and contain none of its content.
-func (s CredentialSource) Read() (Credentials, error) {
+// Read returns the current set. The files may be replaced one after the other, and an old ID with a new secret is not a
+// pair; so Read reads all until two consecutive reads agree. Its errors name the file and contain none of its content.
+func (s CredentialSource) Read() (CredentialSet, error) {
 	previous, err := s.readOnce()
 	if err != nil || s.isStatic() {
 		return previous, err
 	}
 	for range maxReadAttempts {
-		pair, err := s.readOnce()
+		set, err := s.readOnce()
 		if err != nil {
-			return Credentials{}, err
+			return CredentialSet{}, err
 		}
-		if pair.Equal(previous) {
-			return pair, nil
+		if set.Equal(previous) {
+			return set, nil
 		}
-		previous = pair
+		previous = set
 	}
-	return Credentials{}, errors.New("the credential files change too often to be read as a pair: write them less often")
+	return CredentialSet{}, errors.New("the credential files change too often to be read as a pair: write them less often")
 }
 
-func (s CredentialSource) readOnce() (Credentials, error) {
+func (s CredentialSource) readOnce() (CredentialSet, error) {
 	id, errID := s.ID.read()
 	secret, errSecret := s.Secret.read()
-	return Credentials{ID: id, Secret: secret}, errors.Join(errID, errSecret)
+	environment, errEnvironment := s.ReadEnvironment()
+	return CredentialSet{Credentials{ID: id, Secret: secret}, environment}, errors.Join(errID, errSecret, errEnvironment)
 }
 
 func (f CredentialField) read() (Secret, error) {
@@ -69,34 +73,51 @@ func (f CredentialField) read() (Secret, error) {
 	return secret, err
 }
 
-// modified returns when the ID's and the secret's file were last written; zero for a value or a missing file.
-func (s CredentialSource) modified() (at [2]time.Time) {
-	for i, field := range []CredentialField{s.ID, s.Secret} {
-		if info, err := os.Stat(field.File); err == nil {
+// setFiles are the files of a set: ID, secret and environment. A path is empty for a value.
+type setFiles [6]string
+
+// fileTimes are when they were last written.
+type fileTimes [len(setFiles{})]time.Time
+
+func (s CredentialSource) files() setFiles {
+	files := setFiles{s.ID.File, s.Secret.File}
+	if s.EnvironmentDir != "" {
+		for i, name := range []string{apiURLFile, tokenURLFile, audienceFile, scopesFile} {
+			files[2+i] = s.environmentFile(name)
+		}
+	}
+	return files
+}
+
+// modified returns when each file was last written; zero for a value or a missing file.
+func (s CredentialSource) modified() (at fileTimes) {
+	for i, file := range s.files() {
+		if info, err := os.Stat(file); err == nil {
 			at[i] = info.ModTime()
 		}
 	}
 	return at
 }
 
-// isSettled reports whether neither file may be half written.
+// isSettled reports whether no file may be half written.
 func (s CredentialSource) isSettled() bool {
-	return filewatch.Settled(s.ID.File) && filewatch.Settled(s.Secret.File)
+	files := s.files()
+	return !slices.ContainsFunc(files[:], func(file string) bool { return !filewatch.Settled(file) })
 }
 
-// isStatic reports whether the pair can never change.
-func (s CredentialSource) isStatic() bool { return s.ID.File == "" && s.Secret.File == "" }
+// isStatic reports whether the set can never change.
+func (s CredentialSource) isStatic() bool { return s.files() == setFiles{} }
 
 // dirs returns the directories to watch. The directory is watched and not the file, because Kubernetes swaps a symbolic
 // link next to it, and editors replace it.
 func (s CredentialSource) dirs() []string {
 	var dirs []string
-	for _, field := range []CredentialField{s.ID, s.Secret} {
-		if field.File != "" {
-			dirs = append(dirs, filepath.Dir(field.File))
+	for _, file := range s.files() {
+		if file != "" {
+			dirs = append(dirs, filepath.Dir(file))
 		}
 	}
-	return slices.Compact(dirs) // usually both files are in the same directory
+	return slices.Compact(dirs) // usually all files are in the same directory
 }
 
 // Hints lists what looks unusual about a rejected pair, the most likely mistake first. They are guesses, so a pair is never

@@ -32,11 +32,11 @@ func ExampleSource() {
 	defer cancel()
 	go source.Run(ctx)
 
-	if _, err := source.Wait(ctx); err != nil { // only until there is a token for the first time
+	if _, _, err := source.Wait(ctx); err != nil { // only until there is a token for the first time
 		fmt.Println(err)
 		return
 	}
-	authorization, ok := source.Current()
+	authorization, _, ok := source.Current()
 	fmt.Println(authorization[:len("Bearer ")], ok)
 	fmt.Println(source.Snapshot().Account)
 	// Output:

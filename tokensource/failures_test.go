@@ -24,20 +24,20 @@ func TestFailureKeepsValidToken(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 				r.at(time.Second)
-				before, _ := r.Current()
+				before, _, _ := r.Current()
 				r.server.SetTokenFault(fault)
 				r.at(99 * time.Second)
 				if r.server.TokenRequestCount() < 2 {
 					t.Fatal("no refresh has failed yet")
 				}
-				if now, ok := r.Current(); !ok || now != before {
+				if now, _, ok := r.Current(); !ok || now != before {
 					t.Errorf("Current = %q, %v before the expiry, want %q", now, ok, before)
 				}
 				if took, err := r.wait(time.Second); err != nil || took != 0 {
 					t.Errorf("Wait took %v: %v, want no wait", took, err)
 				}
 				r.at(100*time.Second + time.Millisecond)
-				if _, ok := r.Current(); ok {
+				if _, _, ok := r.Current(); ok {
 					t.Error("Current returns an expired token")
 				}
 			})
@@ -99,7 +99,7 @@ func TestHonoursRetryAfter(t *testing.T) {
 				}
 				r.server.SetTokenFault(nil)
 				r.at(wait + 2*time.Second)
-				if _, ok := r.Current(); !ok {
+				if _, _, ok := r.Current(); !ok {
 					t.Error("no token after Retry-After has passed")
 				}
 			})
@@ -132,7 +132,7 @@ func TestRejectionFailsAtOnceAndIsRetriedLessAndLess(t *testing.T) {
 		}
 		r.server.SetTokenFault(nil)
 		r.at(1204 * time.Second)
-		if _, ok := r.Current(); !ok {
+		if _, _, ok := r.Current(); !ok {
 			t.Error("no token after the retry")
 		}
 	})
@@ -266,7 +266,7 @@ func TestTokenExpiredOnArrivalCausesNoStorm(t *testing.T) {
 		r.server.SetTokenFault(fakeetrusted.Answer(200, "application/json", `{"access_token":"abc","expires_in":1}`))
 		r.server.SetTokenDelay(time.Second)
 		r.at(time.Minute)
-		if _, ok := r.Current(); ok {
+		if _, _, ok := r.Current(); ok {
 			t.Error("Current returns an expired token")
 		}
 		if n := r.server.TokenRequestCount(); n > 30 {

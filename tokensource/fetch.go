@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// fetcher obtains tokens with one pair of credentials.
+// fetcher obtains tokens with one set of credentials.
 type fetcher interface {
 	// fetch makes an attempt to replace the known token. It reports false if ctx is done before the attempt ends; that counts
 	// as no failure.
@@ -35,30 +35,49 @@ type attempt struct {
 
 func (a attempt) isPending() bool { return a.token == nil && a.failure == nil }
 
-// pairFetcher is a fetcher and its pair. The zero value has no pair.
-type pairFetcher struct {
+// setFetcher is a fetcher and its set. Its tokens are for the set's API, wherever they come from. The zero value has no set.
+type setFetcher struct {
 	fetcher
-	pair   Credentials
+	set    CredentialSet
 	opened time.Time
 }
 
-// noToken returns a token that expired when the pair was first read: what is known of a pair that has not yielded a token.
-func (p pairFetcher) noToken() *token { return &token{issued: p.opened} }
+// noToken returns a token that expired when the set was first read: what is known of a set that has not yielded a token.
+func (f setFetcher) noToken() *token { return &token{issued: f.opened} }
 
-func (p pairFetcher) close() {
-	if p.fetcher != nil {
-		p.fetcher.close()
+// fetch implements fetcher.
+func (f setFetcher) fetch(ctx context.Context, known *token) (attempt, bool) {
+	return f.forAPI(f.fetcher.fetch(ctx, known))
+}
+
+// stored implements fetcher.
+func (f setFetcher) stored(ctx context.Context, known *token) (attempt, bool) {
+	return f.forAPI(f.fetcher.stored(ctx, known))
+}
+
+func (f setFetcher) forAPI(result attempt, ok bool) (attempt, bool) {
+	if result.token != nil {
+		result.token.api = f.set.Environment.API
+	}
+	return result, ok
+}
+
+// close implements fetcher.
+func (f setFetcher) close() {
+	if f.fetcher != nil {
+		f.fetcher.close()
 	}
 }
 
-// open returns a fetcher for a pair, which shares its tokens if there is a store.
-func (s *Source) open(pair Credentials) pairFetcher {
-	login := loginFetcher{s, pair}
+// open returns a fetcher for a set, which shares its tokens if there is a store.
+func (s *Source) open(set CredentialSet) setFetcher {
+	endpoint := set.Environment.Endpoint(s.config.Endpoint)
+	login := loginFetcher{s, set, endpoint}
 	if s.config.Store == nil {
-		return pairFetcher{login, pair, time.Now()}
+		return setFetcher{login, set, time.Now()}
 	}
-	entry := s.config.Store.Entry(pair, s.config.Endpoint, func() { signal(s.notified) })
-	return pairFetcher{&sharedFetcher{source: s, login: login, entry: entry, random: random()}, pair, time.Now()}
+	entry := s.config.Store.Entry(set.Credentials, endpoint, func() { signal(s.notified) })
+	return setFetcher{&sharedFetcher{source: s, login: login, entry: entry, random: random()}, set, time.Now()}
 }
 
 // maxSlotTime is how long an attempt counts for FetchSemaphore. While the login server hangs, attempts of other accounts must begin

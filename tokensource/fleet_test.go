@@ -138,7 +138,7 @@ func TestFleetModel(t *testing.T) {
 			t.Run("a revoked token", func(t *testing.T) {
 				inBubbleOf(t, replicas, fleetLifetime, func(f *fleet) {
 					f.at(30 * time.Second)
-					revoked, _ := f.brokers[0].Current()
+					revoked, _, _ := f.brokers[0].Current()
 					n := f.requestsDuring(func() {
 						for _, b := range f.brokers {
 							b.Invalidate(revoked)
@@ -149,7 +149,7 @@ func TestFleetModel(t *testing.T) {
 						t.Errorf("got %d token requests, want 1", n)
 					}
 					for i, b := range f.brokers {
-						if value, ok := b.Current(); !ok || value == revoked {
+						if value, _, ok := b.Current(); !ok || value == revoked {
 							t.Fatalf("replica %d has %q, want another token", i, value)
 						}
 					}

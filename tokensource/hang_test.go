@@ -20,7 +20,7 @@ func TestSlowLoginServerYieldsTokens(t *testing.T) {
 			t.Fatalf("waited %v: %v, want a token after 12s", took, err)
 		}
 		for time.Since(r.began) < 10*time.Minute {
-			if _, ok := r.Current(); !ok {
+			if _, _, ok := r.Current(); !ok {
 				t.Fatalf("no token after %v", time.Since(r.began))
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -103,7 +103,7 @@ func TestHangingRefreshesMakeRoomForOthers(t *testing.T) {
 				f.start()
 				var waiting sync.WaitGroup
 				for _, b := range f.brokers {
-					waiting.Go(func() { _, _ = b.Wait(t.Context()) })
+					waiting.Go(func() { _, _, _ = b.Wait(t.Context()) })
 				}
 				time.Sleep(time.Until(f.began.Add(healed)))
 				f.login.set("") // for new requests only
@@ -174,7 +174,7 @@ func TestRefusedTokenMakesSecondRequestNecessary(t *testing.T) {
 		r, requests := newCountingRig(t)
 		r.at(time.Minute)
 		r.server.SetTokenFault(fakeetrusted.Hang())
-		sent, _ := r.Current()
+		sent, _, _ := r.Current()
 		if !r.Invalidate(sent) {
 			t.Fatal("Invalidate = false, want true")
 		}

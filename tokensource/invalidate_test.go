@@ -16,7 +16,7 @@ func TestInvalidateReplacesSentToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(9 * time.Second)
-		first, _ := r.Current()
+		first, _, _ := r.Current()
 		if r.Invalidate(first) || r.Snapshot().Invalidations != 0 {
 			t.Error("Invalidate replaces a token younger than 10 s")
 		}
@@ -26,17 +26,17 @@ func TestInvalidateReplacesSentToken(t *testing.T) {
 			t.Fatal("Invalidate = false for a token older than 10 s, want true")
 		}
 		// Requests that the API does not refuse need not wait.
-		if now, ok := r.Current(); !ok || now != first {
+		if now, _, ok := r.Current(); !ok || now != first {
 			t.Errorf("Current = %q, %v before the new token, want the old one", now, ok)
 		}
 		second, took := r.waitNewer(t, first)
-		if now, ok := r.Current(); took != time.Second || second == first || !ok || now != second {
+		if now, _, ok := r.Current(); took != time.Second || second == first || !ok || now != second {
 			t.Fatalf("new token %q after %v, want another than %q after 1s", second, took, first)
 		}
 		if !r.Invalidate(first) { // by a slower request
 			t.Error("Invalidate = false for a replaced token, want true")
 		}
-		if now, ok := r.Current(); !ok || now != second {
+		if now, _, ok := r.Current(); !ok || now != second {
 			t.Errorf("Current = %q, %v after invalidating the old token, want %q", now, ok, second)
 		}
 		if n := r.Snapshot().Invalidations; n != 1 {
@@ -49,7 +49,7 @@ func TestConcurrentInvalidationsFetchOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
-		sent, _ := r.Current()
+		sent, _, _ := r.Current()
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() {
@@ -80,14 +80,14 @@ func TestKeepsRefusedTokenDuringOutage(t *testing.T) {
 				r.at(time.Minute)
 				r.server.SetTokenFault(fault)
 				r.server.SetTokenDelay(time.Second)
-				sent, _ := r.Current()
+				sent, _, _ := r.Current()
 				if !r.Invalidate(sent) {
 					t.Fatal("Invalidate = false, want true")
 				}
 				if value, took := r.waitNewer(t, sent); value != "" || took != time.Second {
 					t.Errorf("WaitNewer = %q after %v, want none after 1s", value, took)
 				}
-				if now, ok := r.Current(); !ok || now != sent {
+				if now, _, ok := r.Current(); !ok || now != sent {
 					t.Errorf("Current = %q, %v, want the refused token", now, ok)
 				}
 				if r.Invalidate(sent) {
@@ -103,12 +103,12 @@ func TestWaitNewerEndsWithContext(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
 		r.server.SetTokenFault(fakeetrusted.Hang())
-		sent, _ := r.Current()
+		sent, _, _ := r.Current()
 		r.Invalidate(sent)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		began := time.Now()
-		_, err := r.WaitNewer(ctx, sent)
+		_, _, err := r.WaitNewer(ctx, sent)
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 3*time.Second {
 			t.Errorf("WaitNewer: %v after %v, want DeadlineExceeded after 3s", err, time.Since(began))
 		}
@@ -122,7 +122,7 @@ func TestPermanent401CausesNoStorm(t *testing.T) {
 		r.at(time.Minute)
 		before := r.server.TokenRequestCount()
 		for began := time.Now(); time.Since(began) < 12*time.Second; time.Sleep(time.Millisecond) {
-			if sent, ok := r.Current(); ok {
+			if sent, _, ok := r.Current(); ok {
 				r.Invalidate(sent)
 			}
 		}

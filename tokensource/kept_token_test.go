@@ -98,7 +98,7 @@ func TestReplayedLeasesCostNoToken(t *testing.T) {
 			}
 			for time.Sleep(lifetime / 2); time.Since(began) < 3*lifetime; time.Sleep(100 * time.Millisecond) {
 				for i, s := range brokers {
-					if _, ok := s.Current(); !ok {
+					if _, _, ok := s.Current(); !ok {
 						t.Fatalf("tokens of %v: broker %d has no token after %v", lifetime, i, time.Since(began))
 					}
 				}

@@ -23,8 +23,9 @@ const (
 
 // loginFetcher is a fetcher that sends token requests.
 type loginFetcher struct {
-	source *Source
-	pair   Credentials
+	source   *Source
+	set      CredentialSet
+	endpoint TokenEndpoint // of the set's environment
 }
 
 func (loginFetcher) stored(context.Context, *token) (attempt, bool) { return attempt{}, false }
@@ -56,7 +57,10 @@ func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
 		}
 		result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice, sentAgain: isKnown}
 	case isRejection(got.failure):
-		got.failure.Advice = f.source.config.Credentials.advise(f.pair, got.failure.Advice)
+		got.failure.Advice = f.source.config.Credentials.advise(f.set.Credentials, got.failure.Advice)
+	}
+	if result.failure != nil {
+		result.failure.Advice = f.source.config.Credentials.NameFiles(f.set.Environment, result.failure.Advice)
 	}
 	return result, true
 }
@@ -83,7 +87,7 @@ func (f loginFetcher) request(ctx context.Context) reply {
 		ctx, stop := context.WithCancel(ctx)
 		replies = make(chan reply, 1)
 		running.Go(func() {
-			fresh, failure := f.source.config.Endpoint.requestToken(ctx, f.pair)
+			fresh, failure := f.endpoint.requestToken(ctx, f.set.Credentials)
 			replies <- reply{fresh, failure}
 		})
 		return replies, stop
@@ -115,7 +119,7 @@ func (f loginFetcher) request(ctx context.Context) reply {
 				}
 			}
 			// Only a new connection can lead to another server, or past a device that has forgotten the old one.
-			(&http.Client{Transport: f.source.config.Endpoint.Transport}).CloseIdleConnections()
+			(&http.Client{Transport: f.endpoint.Transport}).CloseIdleConnections()
 			second, stopSecond = start()
 		}
 	}

@@ -8,15 +8,15 @@ import (
 // loop is a running source's fetcher. Only Run's goroutine uses it.
 type loop struct {
 	*Source
-	inUse     pairFetcher // with the pair in use; zero until there is one
+	inUse     setFetcher // with the set in use; zero until there is one
 	candidate candidate
 	proven    bool     // whether the pair in use has yielded a token
 	failed    failures // of the pair in use, since its last token
 	// pauseIsShared means that all brokers that share the token pause after the last failure as long.
 	pauseIsShared bool
 
-	readAt   time.Time    // when to read the credentials again; zero: when a change is signalled
-	modified [2]time.Time // of their files, when they were last read
+	readAt   time.Time // when to read the credentials again; zero: when a change is signalled
+	modified fileTimes // of their files, when they were last read
 	// lookAt is when to check the store for a token after its notification; zero: there was none. lookedAt is the time of
 	// the last check.
 	lookAt, lookedAt time.Time
@@ -67,7 +67,7 @@ func (l *loop) sleep(ctx context.Context) bool {
 // nextAction returns what to do next, and when: read the credentials, check the store, or refresh the token.
 func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 	read := func(ctx context.Context) { l.reloadCredentials(ctx) }
-	if l.inUse.pair.isZero() {
+	if l.inUse.set.isZero() {
 		return l.readAt, read // without credentials there is nothing to refresh
 	}
 	at, do = l.nextRefresh(), l.refresh

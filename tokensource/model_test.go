@@ -173,7 +173,7 @@ func (l *life) run(steps int) {
 		l.check()
 	}
 	l.stop()
-	if _, err := l.source.Wait(context.Background()); err != nil && !strings.Contains(err.Error(), "shutting down") {
+	if _, _, err := l.source.Wait(context.Background()); err != nil && !strings.Contains(err.Error(), "shutting down") {
 		l.fail("after the end: %v", err)
 	}
 	l.checkStorms()
@@ -230,7 +230,7 @@ func (l *life) setDelay(d time.Duration) {
 }
 
 func (l *life) invalidate() {
-	sent, ok := l.source.Current()
+	sent, _, ok := l.source.Current()
 	if !ok {
 		return
 	}
@@ -251,7 +251,7 @@ func (l *life) wait(timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	began := time.Now()
-	value, err := l.source.Wait(ctx)
+	value, _, err := l.source.Wait(ctx)
 	if took := time.Since(began); took > timeout {
 		l.fail("waited %v", took)
 	}
@@ -262,7 +262,7 @@ func (l *life) wait(timeout time.Duration) {
 
 // check checks what must hold at any time.
 func (l *life) check() {
-	value, ok := l.source.Current()
+	value, _, ok := l.source.Current()
 	if ok {
 		l.checkAlive(value)
 	}

@@ -79,7 +79,7 @@ func (o *outage) run(t *testing.T, random *rand.Rand) {
 	}
 	for time.Since(o.began) < o.up+time.Minute {
 		for _, source := range sources {
-			if _, ok := source.Current(); !ok {
+			if _, _, ok := source.Current(); !ok {
 				waiting.Go(func() { o.wait(ctx, source) })
 			}
 		}
@@ -95,7 +95,7 @@ func (o *outage) wait(ctx context.Context, source *tokensource.Source) {
 	if snapshot := source.Snapshot(); !snapshot.Expires.IsZero() {
 		this.expired = snapshot.Expires
 	}
-	if _, err := source.Wait(ctx); err != nil {
+	if _, _, err := source.Wait(ctx); err != nil {
 		panic(err)
 	}
 	this.ended = time.Now()

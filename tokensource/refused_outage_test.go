@@ -22,13 +22,13 @@ func TestRefusedTokenIsReplacedSoonAfterAnOutage(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						r := newRig(t, fakeetrusted.Options{Lifetime: 300 * time.Second})
 						r.at(time.Minute)
-						refused, _ := r.Current()
+						refused, _, _ := r.Current()
 						r.server.SetTokenFault(fakeetrusted.Status(503, http.Header{"Retry-After": {strconv.Itoa(retryAfter)}}))
 						if revoked > 0 { // the outage has been noticed
 							r.at(242 * time.Second)
 						}
 						began := time.Now()
-						for time.Since(began) < lasts || func() bool { sent, _ := r.Current(); return sent == refused }() {
+						for time.Since(began) < lasts || func() bool { sent, _, _ := r.Current(); return sent == refused }() {
 							if time.Since(began) >= revoked {
 								r.Invalidate(refused) // as each request does that gets 401
 							}
@@ -59,12 +59,12 @@ func TestOne401InOutageMakesTokenNeeded(t *testing.T) {
 			r.at(time.Minute)
 			r.server.SetTokenFault(fakeetrusted.Status(503, nil))
 			r.at(53 * time.Minute) // the pauses last up to 30 s
-			refused, _ := r.Current()
+			refused, _, _ := r.Current()
 			r.Invalidate(refused)
 			r.at(53*time.Minute + time.Second)
 			r.server.SetTokenFault(nil)
 			r.at(53*time.Minute + 3500*time.Millisecond)
-			if sent, _ := r.Current(); sent == refused {
+			if sent, _, _ := r.Current(); sent == refused {
 				t.Error("the refused token is sent 2.5 s after the outage, want another")
 			}
 		})

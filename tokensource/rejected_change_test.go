@@ -57,7 +57,7 @@ func TestChangeOfFilesBeforeLoginServer(t *testing.T) {
 				f.server.SetClient("new-id", "new-secret")
 				for f.Snapshot().Reloads[0] == 0 {
 					f.at(time.Since(f.began) + 10*time.Millisecond)
-					if _, ok := f.Current(); !ok && time.Since(f.began) > tc.known+tc.limit {
+					if _, _, ok := f.Current(); !ok && time.Since(f.began) > tc.known+tc.limit {
 						t.Fatalf("no token %v after the login server knows the new pair: %+v", time.Since(f.began)-tc.known, f.Snapshot())
 					}
 				}
@@ -143,7 +143,7 @@ func TestRejectedOldPairMakesNewOneNeeded(t *testing.T) {
 			f.server.SetTokenFault(nil)
 			const limit = 5500 * time.Millisecond // there has been no token for more than 30 s
 			f.at(time.Since(f.began) + limit)
-			if _, ok := f.Current(); !ok {
+			if _, _, ok := f.Current(); !ok {
 				t.Errorf("no token %v after an outage of %v, want one", limit, lasts)
 			}
 		})
@@ -202,11 +202,11 @@ func TestOutagePostponesReload(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.server.SetClient("new-id", "new-secret")
 		f.at(time.Second)
-		before, _ := f.Current()
+		before, _, _ := f.Current()
 		f.server.SetTokenFault(fakeetrusted.Status(503, nil))
 		f.change(t, "new-id", "new-secret")
 		f.at(2 * time.Minute)
-		if now, ok := f.Current(); !ok || now != before || f.Snapshot().Reloads != [3]uint64{} {
+		if now, _, ok := f.Current(); !ok || now != before || f.Snapshot().Reloads != [3]uint64{} {
 			t.Errorf("Current = %q, %v, reloads %v; want the old token and no reload", now, ok, f.Snapshot().Reloads)
 		}
 		if n := f.server.TokenRequestCount(); n < 5 || n > 60 {

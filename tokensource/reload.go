@@ -13,10 +13,10 @@ type ReloadOutcome string
 
 // The outcomes of a reload.
 const (
-	ReloadSuccess    ReloadOutcome = "success"    // the new pair yielded a token and is in use
-	ReloadRejected   ReloadOutcome = "rejected"   // the login server rejects the new pair; the old one stays in use
-	ReloadUnreadable ReloadOutcome = "unreadable" // the pair cannot be read; the old one stays in use
-	// ReloadPostponed is not counted: the new pair could not be tried yet and is retried soon.
+	ReloadSuccess    ReloadOutcome = "success"    // the new set yielded a token and is in use
+	ReloadRejected   ReloadOutcome = "rejected"   // the login server rejects the new set; the old one stays in use
+	ReloadUnreadable ReloadOutcome = "unreadable" // the set cannot be read; the old one stays in use
+	// ReloadPostponed is not counted: the new set could not be tried yet and is retried soon.
 	ReloadPostponed ReloadOutcome = "postponed"
 )
 
@@ -36,35 +36,37 @@ type CredentialReload struct {
 }
 
 const (
-	// candidatePause is the minimum time between attempts with two different pairs, so that a program that writes the
+	// candidatePause is the minimum time between attempts with two different sets, so that a program that writes the
 	// files in a loop does not flood the login server.
 	candidatePause = time.Second
+	// unsettledPause is the time between two looks whether the files have settled.
+	unsettledPause = 200 * time.Millisecond
 	// rereadPause is how often unreadable credentials are read and reported again, even if no change is noticed.
 	rereadPause = 5 * time.Minute
 )
 
-// candidate is a changed pair that has not yielded a token yet, with its fetcher; that is nil if the pair is not in the files any
+// candidate is a changed set that has not yielded a token yet, with its fetcher; that is nil if the set is not in the files any
 // more. The zero value is none.
 type candidate struct {
-	pairFetcher
+	setFetcher
 	failures
 	wait      time.Duration // after the last failure
 	rateLimit time.Duration // the least that a 429 allows
 }
 
-// retryAt returns when a pair may be tried.
-func (c *candidate) retryAt(pair Credentials) time.Time {
+// retryAt returns when a set may be tried.
+func (c *candidate) retryAt(set CredentialSet) time.Time {
 	switch {
 	case c.at.IsZero():
 		return c.at
-	case pair.Equal(c.pair):
+	case set.Equal(c.set):
 		return c.at.Add(c.wait)
 	default:
 		return c.at.Add(candidatePause)
 	}
 }
 
-// shortenWait lets the same pair be tried as soon as possible.
+// shortenWait lets the same set be tried as soon as possible.
 func (c *candidate) shortenWait() {
 	c.wait = min(c.wait, max(candidatePause, c.rateLimit))
 	if c.fetcher != nil && c.rateLimit == 0 {
@@ -72,53 +74,71 @@ func (c *candidate) shortenWait() {
 	}
 }
 
-// forgetFailures lets the same pair be tried as soon as possible, as if for the first time. The time stays: neither writing a
-// file again and again nor alternating between two pairs floods the login server.
+// forgetFailures lets the same set be tried as soon as possible, as if for the first time. The time stays: neither writing a
+// file again and again nor alternating between two sets floods the login server.
 func (c *candidate) forgetFailures() {
 	c.shortenWait()
 	c.failures = failures{at: c.at}
 }
 
-// reloadCredentials reads the credentials and, if they have changed, tries the new pair: make before break. Only a pair
+// reloadCredentials reads the credentials and, if they have changed, tries the new set: make before break. Only a set
 // that yields a token replaces the old one, together with its token. It reports whether that has happened.
 func (l *loop) reloadCredentials(ctx context.Context) bool {
 	l.readAt = time.Time{}
 	modified := l.config.Credentials.modified() // before reading, so that no later change is missed
-	if later(modified[0], modified[1]).After(l.created) && !l.config.Credentials.isSettled() {
-		l.readAt = time.Now().Add(candidatePause)
+	if l.mayBeHalfWritten(modified) && !l.config.Credentials.isSettled() {
+		l.readAt = time.Now().Add(unsettledPause)
 		return false
 	}
 	written := modified != l.modified
 	l.modified = modified
-	pair, err := l.config.Credentials.Read()
+	set, err := l.config.Credentials.Read()
 	switch {
 	case err != nil:
 		l.credentialsUnreadable(err)
 		return false
-	case l.inUse.pair.isZero():
-		// The first pair replaces nothing, so it need not be tried first.
-		l.inUse = l.open(pair)
+	case l.inUse.set.isZero():
+		// The first set replaces nothing, so it need not be tried first.
+		l.inUse = l.open(set)
+		l.reportEnvironments()
 		l.publish(func(next *state) {
-			next.lastChange = time.Now()
+			next.environment, next.lastChange = set.Environment, time.Now()
 			next.failure, next.rejected, next.nextAttempt = nil, false, time.Time{}
 			next.pendingReload = nil
 		})
 		return false
-	case pair.Equal(l.inUse.pair):
+	case set.Equal(l.inUse.set):
 		l.unchanged(written)
 		return false
 	}
 	if pending := l.state.Load().pendingReload; written || pending != nil && pending.Outcome == ReloadUnreadable {
 		l.candidate.forgetFailures() // perhaps the login server knows it now
 	}
-	if retryAt := l.candidate.retryAt(pair); time.Until(retryAt) > 0 {
+	if retryAt := l.candidate.retryAt(set); time.Until(retryAt) > 0 {
 		l.readAt = retryAt
 		return false
 	}
-	return l.tryCandidate(ctx, pair)
+	return l.tryCandidate(ctx, set)
 }
 
-// unchanged gives up a changed pair, because the files contain the pair in use again. If that is rejected and they were
+// mayBeHalfWritten reports whether the files must have settled before they are read: if one was written since the source was created,
+// or if there may be an environment. Otherwise the pair of an account that is being created would reach the wrong login server, because
+// the file that names the right one is written last.
+func (l *loop) mayBeHalfWritten(modified fileTimes) bool {
+	isNew := func(at time.Time) bool { return at.After(l.created) }
+	return l.config.Credentials.EnvironmentDir != "" || slices.ContainsFunc(modified[:], isNew)
+}
+
+// reportEnvironments reports the environments of the set in use and of the candidate to OnEnvironment.
+func (l *loop) reportEnvironments() {
+	var tried Environment
+	if l.candidate.fetcher != nil {
+		tried = l.candidate.set.Environment
+	}
+	l.config.OnEnvironment(l.config.Account, l.inUse.set.Environment, tried)
+}
+
+// unchanged gives up a changed set, because the files contain the set in use again. If that is rejected and they were
 // written, it is tried again soon: perhaps the login server knows it now.
 func (l *loop) unchanged(written bool) {
 	current := l.state.Load()
@@ -134,22 +154,26 @@ func (l *loop) unchanged(written bool) {
 		})
 	}
 	l.candidate.forgetFailures()
-	l.candidate.close()
-	l.candidate.fetcher = nil
+	if l.candidate.fetcher != nil {
+		l.candidate.close()
+		l.candidate.fetcher = nil
+		l.reportEnvironments()
+	}
 }
 
-// tryWaiting reads the credentials because the login server has rejected those in use. A changed pair that waits to be tried
-// again is tried at once. It reports whether that pair is now in use.
+// tryWaiting reads the credentials because the login server has rejected those in use. A changed set that waits to be tried
+// again is tried at once. It reports whether that set is now in use.
 func (l *loop) tryWaiting(ctx context.Context) bool {
 	l.candidate.shortenWait()
 	return l.reloadCredentials(ctx)
 }
 
-// tryCandidate requests a token with a pair other than the one in use. It reports whether the pair is now in use.
-func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
-	if l.candidate.fetcher == nil || !pair.Equal(l.candidate.pair) {
+// tryCandidate requests a token with a set other than the one in use. It reports whether the set is now in use.
+func (l *loop) tryCandidate(ctx context.Context, set CredentialSet) bool {
+	if l.candidate.fetcher == nil || !set.Equal(l.candidate.set) {
 		l.candidate.close()
-		l.candidate = candidate{pairFetcher: l.open(pair), failures: failures{at: l.candidate.at}}
+		l.candidate = candidate{setFetcher: l.open(set), failures: failures{at: l.candidate.at}}
+		l.reportEnvironments()
 	}
 	result, ok := l.obtain(ctx, l.candidate, l.candidate.noToken())
 	switch {
@@ -163,9 +187,14 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 		return false
 	}
 	l.inUse.close()
-	l.inUse, l.candidate = l.candidate.pairFetcher, candidate{failures: failures{at: result.ended}}
+	moved := !set.Environment.Equal(l.inUse.set.Environment)
+	l.inUse, l.candidate = l.candidate.setFetcher, candidate{failures: failures{at: result.ended}}
+	l.reportEnvironments()
 	l.publish(func(next *state) {
-		next.lastChange = result.ended
+		if moved {
+			next.previous = nil // from a login server's cache, it would not displace the token of the environment that was left
+		}
+		next.environment, next.lastChange = set.Environment, result.ended
 		next.reloads[ReloadSuccess.index()]++
 		next.pendingReload = nil
 	})
@@ -174,7 +203,7 @@ func (l *loop) tryCandidate(ctx context.Context, pair Credentials) bool {
 	return true
 }
 
-// candidateFailed keeps the old pair and schedules the next attempt with the new one.
+// candidateFailed keeps the old set and schedules the next attempt with the new one.
 func (l *loop) candidateFailed(result attempt) {
 	c := &l.candidate
 	c.add(result.failure, result.ended)
@@ -209,7 +238,7 @@ func (l *loop) reportPending(reload CredentialReload) {
 	l.config.OnReload(reload)
 }
 
-// credentialsUnreadable keeps the current pair. Before the first pair, waiting requests fail at once. The same failure is not
+// credentialsUnreadable keeps the current set. Before the first set, waiting requests fail at once. The same failure is not
 // reported at every read.
 func (l *loop) credentialsUnreadable(err error) {
 	l.readAt = time.Now().Add(rereadPause)
@@ -222,7 +251,7 @@ func (l *loop) credentialsUnreadable(err error) {
 	if current := l.state.Load(); current.pendingReload != nil && current.pendingReload.Reason == failure.Reason && time.Since(current.pendingReloadAt) < rereadPause {
 		return
 	}
-	first := l.inUse.pair.isZero()
+	first := l.inUse.set.isZero()
 	if first {
 		l.publish(func(next *state) {
 			next.failure, next.rejected, next.failedAt, next.nextAttempt = failure, true, time.Now(), l.readAt

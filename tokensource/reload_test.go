@@ -65,7 +65,7 @@ func TestReloadMakesBeforeBreak(t *testing.T) {
 		f := newFiles(t, fakeetrusted.Options{})
 		f.server.SetClient("new-id", "new-secret")
 		f.at(time.Second)
-		before, _ := f.Current()
+		before, _, _ := f.Current()
 		steps := []struct {
 			name, id, secret string
 			change           bool
@@ -81,7 +81,7 @@ func TestReloadMakesBeforeBreak(t *testing.T) {
 			time.Sleep(600 * time.Millisecond)
 			f.change(t, step.id, step.secret)
 			time.Sleep(300 * time.Millisecond) // the next step comes before a rejected pair is tried again
-			now, ok := f.Current()
+			now, _, ok := f.Current()
 			if !ok || (now != before) != step.change {
 				t.Errorf("%s: changed = %v, want %v", step.name, now != before, step.change)
 			}

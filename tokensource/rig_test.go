@@ -141,7 +141,7 @@ func (r *rig) wait(timeout time.Duration) (took time.Duration, err error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	_, err = r.Wait(ctx)
+	_, _, err = r.Wait(ctx)
 	return time.Since(began), err
 }
 
@@ -151,7 +151,7 @@ func (r *rig) waitNewer(t *testing.T, old string) (value string, took time.Durat
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	value, _ = r.WaitNewer(ctx, old)
+	value, _, _ = r.WaitNewer(ctx, old)
 	return value, time.Since(began)
 }
 

@@ -84,7 +84,7 @@ func TestFleetWithRejectedCredentials(t *testing.T) {
 		for i, b := range f.brokers {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			began := time.Now()
-			_, err := b.Wait(ctx)
+			_, _, err := b.Wait(ctx)
 			if none := noToken(t, err); !isRejected(none) || time.Since(began) != 0 || !strings.Contains(none.Hint, "SSO Client Management") || none.RetryAfter > 32*time.Second {
 				t.Errorf("broker %d: got %v after %v, want a rejection at once, with advice", i, none, time.Since(began))
 			}
@@ -131,7 +131,7 @@ func TestLeaseCarriesRejections(t *testing.T) {
 			f.at(60*time.Second + time.Millisecond)
 			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 			defer cancel()
-			_, err := b.Wait(ctx)
+			_, _, err := b.Wait(ctx)
 			if got := isRejected(noToken(t, err)); got != want {
 				t.Errorf("after %d rejections: got rejected %t, want %t", rejections, got, want)
 			}

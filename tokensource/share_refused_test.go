@@ -15,7 +15,7 @@ func TestRevokedTokenIsReplacedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, 300*time.Second, func(f *fleet) {
 				f.at(30 * time.Second)
-				sent, _ := f.brokers[0].Current()
+				sent, _, _ := f.brokers[0].Current()
 				if many > 1 {
 					f.login.setLifetime(60 * time.Second) // it replaces the refused one although that would live longer
 				}
@@ -29,7 +29,7 @@ func TestRevokedTokenIsReplacedOnce(t *testing.T) {
 					waiting.Go(func() {
 						ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 						defer cancel()
-						if value, err := b.WaitNewer(ctx, sent); err != nil || value == sent {
+						if value, _, err := b.WaitNewer(ctx, sent); err != nil || value == sent {
 							t.Errorf("got %s and %v, want another token", value, err)
 						}
 					})
@@ -40,7 +40,7 @@ func TestRevokedTokenIsReplacedOnce(t *testing.T) {
 				}
 				f.at(31200 * time.Millisecond)
 				for i, b := range f.brokers {
-					if now, ok := b.Current(); !ok || now == sent {
+					if now, _, ok := b.Current(); !ok || now == sent {
 						t.Errorf("broker %d has the refused token yet", i)
 					}
 					if got, want := b.Snapshot().Invalidations, uint64(1); i < many && got != want || i >= many && got != 0 {
@@ -64,13 +64,13 @@ func TestTokenRevokedInOutageIsReplacedSoon(t *testing.T) {
 				t.Parallel()
 				inBubble(t, time.Hour, func(f *fleet) {
 					f.at(time.Minute)
-					revoked, _ := f.brokers[0].Current()
+					revoked, _, _ := f.brokers[0].Current()
 					f.login.set(isDown)
 					f.at(50 * time.Minute) // the outage has been noticed, and the pauses last up to 30 s
 					f.step = 100 * time.Millisecond
 					refused := func() (n int) {
 						for i, b := range f.brokers[:many] {
-							if sent, _ := b.Current(); sent == revoked {
+							if sent, _, _ := b.Current(); sent == revoked {
 								n++
 								if time.Duration(i)*time.Second/10 <= time.Since(f.began)-50*time.Minute {
 									b.Invalidate(sent)
@@ -110,7 +110,7 @@ func TestRefusedTokenThatIsSentAgainEndsWait(t *testing.T) {
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.login.caches = true
 		f.at(30 * time.Second)
-		refused, _ := f.brokers[0].Current()
+		refused, _, _ := f.brokers[0].Current()
 		results := make(chan error, len(f.brokers))
 		n := f.requestsDuring(func() {
 			for _, b := range f.brokers {
@@ -118,7 +118,7 @@ func TestRefusedTokenThatIsSentAgainEndsWait(t *testing.T) {
 					t.Fatal("the token is kept, want it to be replaced")
 				}
 				go func() {
-					value, err := b.WaitNewer(f.t.Context(), refused)
+					value, _, err := b.WaitNewer(f.t.Context(), refused)
 					if err == nil {
 						err = fmt.Errorf("got %q, want no token", value)
 					}
@@ -143,7 +143,7 @@ func TestPermanent401OfFleetIsNoStorm(t *testing.T) {
 		n := f.requestsDuring(func() {
 			for range 600 {
 				for _, b := range f.brokers {
-					if sent, ok := b.Current(); ok {
+					if sent, _, ok := b.Current(); ok {
 						b.Invalidate(sent)
 					}
 				}
@@ -161,7 +161,7 @@ func TestMinimumAgeCountsFromTokenRequest(t *testing.T) {
 		f.at(5 * time.Second)
 		late := f.add(func(*tokensource.Config) {})
 		f.at(9900 * time.Millisecond)
-		sent, ok := late.Current()
+		sent, _, ok := late.Current()
 		if !ok || late.Invalidate(sent) || f.brokers[3].Invalidate(sent) {
 			t.Errorf("%v: a token younger than 10 s is dropped", ok)
 		}

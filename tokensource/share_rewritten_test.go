@@ -64,7 +64,7 @@ func TestOneRejectionAfterAnOutageCostsLittle(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			f.login.set(isDown)
 			time.Sleep(100 * time.Second)
-			go func() { _, _ = f.brokers[0].Wait(t.Context()) }()
+			go func() { _, _, _ = f.brokers[0].Wait(t.Context()) }()
 			time.Sleep(10 * time.Second)
 			f.login.set(rejects)
 			for n := f.login.count(); f.login.count() == n; time.Sleep(10 * time.Millisecond) {
@@ -73,7 +73,7 @@ func TestOneRejectionAfterAnOutageCostsLittle(t *testing.T) {
 			f.login.set("")
 			healed := time.Now()
 			for i, b := range f.brokers {
-				if _, err := b.Wait(t.Context()); err != nil {
+				if _, _, err := b.Wait(t.Context()); err != nil {
 					t.Errorf("broker %d of %d, with a store: %v: got %v after one rejection, want a token", i, brokers, store != nil, err)
 				}
 			}

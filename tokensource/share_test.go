@@ -104,7 +104,7 @@ func TestLateBrokersUseStoredToken(t *testing.T) {
 			b := f.add(func(*tokensource.Config) {})
 			b.start()
 			time.Sleep(time.Millisecond)
-			if _, ok := b.Current(); !ok {
+			if _, _, ok := b.Current(); !ok {
 				t.Error("a late broker has no token, want the stored one")
 			}
 		}

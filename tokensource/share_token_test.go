@@ -23,7 +23,7 @@ func TestFollowersUseTokenFromItsNotBefore(t *testing.T) {
 				login := &jwts{lifetime: tc.lifetime, notBefore: tc.notBefore}
 				f := newFleetWith(t, 3, time.Minute, newMemoryStore(), func(_ int, config *tokensource.Config) { config.Endpoint.Transport = login })
 				f.start()
-				first, _ := f.brokers[0].Current()
+				first, _, _ := f.brokers[0].Current()
 				for login.issued.Load() < 2 {
 					time.Sleep(time.Millisecond)
 				}
@@ -31,7 +31,7 @@ func TestFollowersUseTokenFromItsNotBefore(t *testing.T) {
 				switched := map[*broker]time.Duration{}
 				for ; time.Since(refreshed) < 30*time.Second; time.Sleep(time.Millisecond) {
 					for _, b := range f.brokers {
-						if value, _ := b.Current(); value != first && switched[b] == 0 {
+						if value, _, _ := b.Current(); value != first && switched[b] == 0 {
 							switched[b] = time.Since(refreshed) + 1
 						}
 					}

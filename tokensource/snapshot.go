@@ -6,6 +6,8 @@ import "time"
 // "never"; all times are wall clock times.
 type Snapshot struct {
 	Account string
+	// API is the base URL of the account's own API; empty if it uses the broker's.
+	API string
 	// Valid reports whether there is a valid token.
 	Valid bool
 	// Issued and Expires are those of the last token, valid or expired.
@@ -54,6 +56,7 @@ func (s *Source) Snapshot() Snapshot {
 	current, now := s.state.Load(), time.Now()
 	snapshot := Snapshot{
 		Account:             s.config.Account,
+		API:                 current.environment.apiURL(),
 		Refreshes:           current.refreshes,
 		ConsecutiveFailures: current.failures,
 		LastSuccess:         current.lastSuccess.Round(0),

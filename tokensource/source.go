@@ -12,6 +12,7 @@ package tokensource
 import (
 	"context"
 	"errors"
+	"net/url"
 	"sync/atomic"
 	"time"
 )
@@ -26,7 +27,7 @@ type Config struct {
 	// Credentials are read at the start, when ReloadCredentials is called, and when the login server rejects those in
 	// use.
 	Credentials CredentialSource
-	// Endpoint issues the tokens. Its URL and Transport are required.
+	// Endpoint issues the tokens, unless the credentials have an environment of their own. Its URL and Transport are required.
 	Endpoint TokenEndpoint
 	// Store, if not nil, shares the token with other brokers that have the same credentials.
 	Store Store
@@ -37,6 +38,9 @@ type Config struct {
 	// change of the credentials. Run calls them on its goroutine, so they must return quickly.
 	OnRefresh func(RefreshEvent)
 	OnReload  func(CredentialReload)
+	// OnEnvironment, if not nil, is called with the environments of the set in use and of a changed set that has not yielded a
+	// token yet, which is the zero value without one. Run calls it before it sends a request to the login server of either.
+	OnEnvironment func(account string, inUse, tried Environment)
 }
 
 func (c *Config) validate() error {
@@ -91,6 +95,9 @@ func newSource(config Config) *Source {
 	if config.OnReload == nil {
 		config.OnReload = func(CredentialReload) {}
 	}
+	if config.OnEnvironment == nil {
+		config.OnEnvironment = func(string, Environment, Environment) {}
+	}
 	s := &Source{
 		config:             config,
 		created:            time.Now(),
@@ -105,28 +112,28 @@ func newSource(config Config) *Source {
 // CredentialSource returns where the credentials are read from.
 func (s *Source) CredentialSource() CredentialSource { return s.config.Credentials }
 
-// Current returns the value of the Authorization header, and true; or false if there is no valid token. It never blocks
-// and does not allocate.
-func (s *Source) Current() (authorization string, ok bool) {
+// Current returns the value of the Authorization header, the base URL of the only API that it may be sent to (nil: the broker's),
+// and true; or false if there is no valid token. It never blocks and does not allocate.
+func (s *Source) Current() (authorization string, api *url.URL, ok bool) {
 	if usable := s.state.Load().usable(time.Now()); usable != nil {
-		return usable.authorization, true
+		return usable.authorization, usable.api, true
 	}
-	return "", false
+	return "", nil, false
 }
 
 // Wait returns what Current returns, as soon as there is a valid token. Its error is a *problem.Problem: see ErrNoToken. It
 // fails at once if waiting is useless (the credentials are rejected, or Run has ended), and when ctx is done; the error
 // then wraps ctx.Err().
-func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
+func (s *Source) Wait(ctx context.Context) (authorization string, api *url.URL, err error) {
 	for waited := false; ; waited = true {
 		current := s.state.Load()
 		if usable := current.usable(time.Now()); usable != nil {
-			return usable.authorization, nil
+			return usable.authorization, usable.api, nil
 		}
 		switch {
 		case current.stopped, current.rejected:
 			s.unserved.Store(true)
-			return "", current.noToken(ctx)
+			return "", nil, current.noToken(ctx)
 		case !waited:
 			s.requestsWaited.Add(1)
 			s.waiting.Add(1)
@@ -136,37 +143,38 @@ func (s *Source) Wait(ctx context.Context) (authorization string, err error) {
 		select {
 		case <-current.replaced:
 		case <-ctx.Done():
-			if value, ok := s.Current(); ok { // select picks randomly if both are ready
-				return value, nil
+			if value, api, ok := s.Current(); ok { // select picks randomly if both are ready
+				return value, api, nil
 			}
 			s.unserved.Store(true)
-			return "", s.state.Load().noToken(ctx)
+			return "", nil, s.state.Load().noToken(ctx)
 		}
 	}
 }
 
-// WaitNewer returns the value of a token other than old, which the API refused, as soon as there is one. Its error is a
+// WaitNewer returns the value of a token other than old, which the API refused, as soon as there is one, with the API that it is
+// for: another one, if the account has been moved since. Its error is a
 // *problem.Problem: see ErrNoToken. It fails as soon as an attempt to fetch a token fails or returns old again, and when ctx
 // is done; the error then wraps ctx.Err(). Call it after Invalidate has returned true. Once the
 // API has accepted the value, call Accepted; if it refuses it, Invalidate.
-func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, err error) {
+func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, api *url.URL, err error) {
 	for {
 		current, now := s.state.Load(), time.Now()
 		switch {
 		case current.token.valid(now) && !current.token.has(old):
-			return current.token.authorization, nil
+			return current.token.authorization, current.token.api, nil
 		case current.token.has(old) && current.token.isNew(now) && current.previousUsable(now):
-			return current.previous.authorization, nil
+			return current.previous.authorization, current.previous.api, nil
 		case current.stopped, current.failure != nil, current.token.has(old) && !current.token.isRefused():
-			return "", current.noToken(ctx)
+			return "", nil, current.noToken(ctx)
 		}
 		select {
 		case <-current.replaced:
 		case <-ctx.Done():
-			if value, ok := s.Current(); ok && value != old {
-				return value, nil
+			if value, api, ok := s.Current(); ok && value != old {
+				return value, api, nil
 			}
-			return "", s.state.Load().noToken(ctx)
+			return "", nil, s.state.Load().noToken(ctx)
 		}
 	}
 }

@@ -40,7 +40,7 @@ func TestTokenRequestHasCredentialsAndAudience(t *testing.T) {
 		if request.Header.Get("User-Agent") != "etrusted-broker/test" || request.Header.Get("Accept") != "application/json" {
 			t.Errorf("header %v", request.Header)
 		}
-		value, ok := r.Current()
+		value, _, ok := r.Current()
 		if tokens := r.server.Tokens(); !ok || value != "Bearer "+tokens[0] {
 			t.Errorf("Current = %q, %v, want the issued token", value, ok)
 		}
@@ -66,7 +66,7 @@ func TestRefreshesAheadOfNeed(t *testing.T) {
 			t.Fatalf("first request waited %v (%v), want 1s", took, err)
 		}
 		for time.Since(r.began) < 20*time.Second {
-			if _, ok := r.Current(); !ok {
+			if _, _, ok := r.Current(); !ok {
 				t.Fatalf("no token after %v", time.Since(r.began))
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -106,7 +106,7 @@ func TestOneSecondTokens(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Second})
 		r.at(time.Millisecond)
 		for time.Since(r.began) < 30*time.Second {
-			if _, ok := r.Current(); !ok {
+			if _, _, ok := r.Current(); !ok {
 				t.Fatalf("no token after %v", time.Since(r.began))
 			}
 			time.Sleep(7 * time.Millisecond)
@@ -179,7 +179,7 @@ func TestStopKeepsToken(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.at(time.Second)
 		r.stop()
-		if _, ok := r.Current(); !ok {
+		if _, _, ok := r.Current(); !ok {
 			t.Error("Current returns no token after the stop")
 		}
 	})
@@ -249,7 +249,7 @@ func running(t testing.TB) *tokensource.Source {
 		cancel()
 		loop.Wait()
 	})
-	if _, err := source.Wait(ctx); err != nil {
+	if _, _, err := source.Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return source

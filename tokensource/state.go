@@ -23,7 +23,8 @@ type state struct {
 	refreshes    [len(Outcomes)]uint64
 
 	reloads         [len(ReloadOutcomes)]uint64
-	lastChange      time.Time         // of the pair in use
+	environment     Environment       // of the set in use
+	lastChange      time.Time         // of the set in use
 	pendingReload   *CredentialReload // why the credentials that were last read are not in use; nil: they are
 	pendingReloadAt time.Time
 

@@ -61,7 +61,7 @@ func TestRefreshesAfterWallClockJump(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, fetches, _ := jumped(t, func() string { return `{"access_token":"new","expires_in":3600}` })
 		for jump := time.Now(); ; time.Sleep(time.Millisecond) {
-			if value, ok := source.Current(); !ok {
+			if value, _, ok := source.Current(); !ok {
 				t.Fatal("no token after the jump, want the old one")
 			} else if value == "Bearer new" {
 				break
@@ -82,14 +82,14 @@ func TestKeepsTokenAfterWallClockJumpInOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, fetches, sent := jumped(t, func() string { return "<html>" })
 		time.Sleep(50 * time.Minute)
-		if value, ok := source.Current(); !ok || value != sent {
+		if value, _, ok := source.Current(); !ok || value != sent {
 			t.Errorf("Current = %q, %v in an outage, want %q", value, ok, sent)
 		}
 		if n := fetches.Load(); n < 3 || n > 400 {
 			t.Errorf("%d token requests in 50 minutes, want 3 to 400", n)
 		}
 		time.Sleep(10 * time.Minute)
-		if _, ok := source.Current(); ok {
+		if _, _, ok := source.Current(); ok {
 			t.Error("Current returns a token that has expired by the monotonic clock")
 		}
 	})
@@ -112,7 +112,7 @@ func TestWallClockJumpEndsPause(t *testing.T) {
 					t.Fatalf("no token request within %v of the jump", clockCheckInterval)
 				}
 			}
-			if value, ok := source.Current(); !ok || value != sent {
+			if value, _, ok := source.Current(); !ok || value != sent {
 				t.Fatalf("Current = %q, %v, want %q", value, ok, sent)
 			}
 			time.Sleep(time.Until(source.Snapshot().NextAttempt) - time.Millisecond)
@@ -131,7 +131,7 @@ func TestFirst401AfterSuspendReplacesToken(t *testing.T) {
 			t.Fatal("Invalidate = false, want true")
 		}
 		began := time.Now()
-		if value, err := source.WaitNewer(t.Context(), sent); value != "Bearer new" || time.Since(began) != 0 {
+		if value, _, err := source.WaitNewer(t.Context(), sent); value != "Bearer new" || time.Since(began) != 0 {
 			t.Errorf("WaitNewer = %q, %v after %v, want the new token at once", value, err, time.Since(began))
 		}
 	})
@@ -151,7 +151,7 @@ func TestRefusedTokenIsReplacedSoonAfterSuspend(t *testing.T) {
 				})
 				time.AfterFunc(lasts, func() { healed.Store(true) })
 				for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-					if value, _ := source.Current(); value != sent {
+					if value, _, _ := source.Current(); value != sent {
 						break
 					}
 					source.Invalidate(sent) // as each request does that gets 401

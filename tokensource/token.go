@@ -1,6 +1,7 @@
 package tokensource
 
 import (
+	"net/url"
 	"sync/atomic"
 	"time"
 )
@@ -11,6 +12,8 @@ type token struct {
 	// authorization is the complete value of the Authorization header (RFC 6750 section 2.1), built once and not for each
 	// request.
 	authorization string
+	// api is the base URL of the only API that it may be sent to; nil: the broker's.
+	api *url.URL
 	// issued is the time just before the token request was sent. The server counts the lifetime from a later moment, so
 	// the token is never considered valid for too long. It has a monotonic reading.
 	issued   time.Time

@@ -50,7 +50,7 @@ func (f *fleet) longestWait(from time.Time) (longest time.Duration) {
 	var mu sync.Mutex
 	for fine := 0; fine < 50; fine++ {
 		for _, b := range f.brokers {
-			if _, ok := b.Current(); ok {
+			if _, _, ok := b.Current(); ok {
 				continue
 			}
 			fine = 0
@@ -59,7 +59,7 @@ func (f *fleet) longestWait(from time.Time) (longest time.Duration) {
 				if from.After(began) {
 					began = from
 				}
-				_, _ = b.Wait(f.t.Context())
+				_, _, _ = b.Wait(f.t.Context())
 				mu.Lock()
 				defer mu.Unlock()
 				longest = max(longest, time.Since(began))
@@ -142,13 +142,13 @@ func TestTokenRevokedWhileRefreshHangsIsReplacedSoon(t *testing.T) {
 					f.at(205 * time.Second)
 					f.login.set(hangs)
 					f.pass(time.Duration(random.Int64N(int64(time.Minute)))) // refreshes are due after 210 s to 240 s
-					refused, _ := f.brokers[0].Current()
+					refused, _, _ := f.brokers[0].Current()
 					healed := time.Now().Add(time.Duration(random.Int64N(int64(20 * time.Second))))
 					time.AfterFunc(time.Until(healed), func() { f.login.set("") }) // for new requests only
 					for replaced := false; !replaced; f.pass(100 * time.Millisecond) {
 						replaced = true
 						for i, b := range f.brokers {
-							if sent, _ := b.Current(); sent == refused && (i == 0 || tc.allRefused) {
+							if sent, _, _ := b.Current(); sent == refused && (i == 0 || tc.allRefused) {
 								b.Invalidate(sent)
 								replaced = false
 							}

@@ -19,8 +19,8 @@ func refreshed(t *testing.T) (r *rig, previous, fresh string) {
 	t.Helper()
 	r = newRig(t, fakeetrusted.Options{Lifetime: 300 * time.Second})
 	r.at(time.Second)
-	previous, _ = r.Current()
-	for fresh = previous; fresh == previous; fresh, _ = r.Current() {
+	previous, _, _ = r.Current()
+	for fresh = previous; fresh == previous; fresh, _, _ = r.Current() {
 		r.at(time.Since(r.began) + 100*time.Millisecond)
 	}
 	return r, previous, fresh
@@ -36,16 +36,16 @@ func TestUsesPreviousTokenUntilNewOneIsAccepted(t *testing.T) {
 		if got, took := r.waitNewer(t, fresh); got != previous || took != 0 {
 			t.Fatalf("WaitNewer = %q after %v, want %q at once", got, took, previous)
 		}
-		if got, _ := r.Current(); got != fresh {
+		if got, _, _ := r.Current(); got != fresh {
 			t.Errorf("Current = %q before the previous token is accepted, want %q", got, fresh)
 		}
 		r.Accepted(previous)
 		r.at(time.Since(r.began) + 9*time.Second)
-		if got, _ := r.Current(); got != previous {
+		if got, _, _ := r.Current(); got != previous {
 			t.Errorf("Current = %q, want the accepted one, %q", got, previous)
 		}
 		r.at(time.Since(r.began) + 1200*time.Millisecond)
-		if got, _ := r.Current(); got != fresh {
+		if got, _, _ := r.Current(); got != fresh {
 			t.Errorf("Current = %q ten seconds after the refresh, want %q", got, fresh)
 		}
 		if n := r.server.TokenRequestCount(); n != 2 {
@@ -75,11 +75,11 @@ func TestRefusedPreviousTokenIsNotUsed(t *testing.T) {
 				} else {
 					r = newRig(t, fakeetrusted.Options{})
 					r.at(time.Minute)
-					previous, _ = r.Current()
+					previous, _, _ = r.Current()
 					r.Invalidate(previous)
 					fresh, _ = r.waitNewer(t, previous)
 				}
-				if got, _ := r.Current(); got != fresh {
+				if got, _, _ := r.Current(); got != fresh {
 					t.Errorf("Current = %q, want %q", got, fresh)
 				}
 				if r.Invalidate(fresh) {
@@ -123,7 +123,7 @@ func newJWTSource(t *testing.T, login *jwts) (source *tokensource.Source, first 
 		<-ended
 	})
 	synctest.Wait()
-	first, ok := source.Current()
+	first, _, ok := source.Current()
 	if !ok {
 		t.Fatal("the first token is not used before its nbf, although there is no other")
 	}
@@ -148,7 +148,7 @@ func TestTokenIsUsedFromItsNotBefore(t *testing.T) {
 					if refreshed.IsZero() && login.issued.Load() == 2 {
 						refreshed = time.Now()
 					}
-					if now, _ := source.Current(); now != first {
+					if now, _, _ := source.Current(); now != first {
 						break
 					}
 					time.Sleep(time.Millisecond)
@@ -173,12 +173,12 @@ func TestMissingRightsDoNotEndNotBefore(t *testing.T) {
 				time.Sleep(100 * time.Millisecond)
 			}
 			for refreshed := time.Now(); time.Since(refreshed) < time.Duration(notBefore-1)*time.Second; time.Sleep(100 * time.Millisecond) {
-				sent, _ := source.Current()
+				sent, _, _ := source.Current()
 				if sent != first {
 					t.Fatalf("Current = %q %v after the refresh, want the previous token, whose successor is not valid before %d s", sent, time.Since(refreshed), notBefore)
 				}
 				if source.Invalidate(sent) { // as a request does that gets 401 for each token
-					if next, err := source.WaitNewer(t.Context(), sent); err == nil {
+					if next, _, err := source.WaitNewer(t.Context(), sent); err == nil {
 						source.Invalidate(next)
 					}
 				}
@@ -201,12 +201,12 @@ func TestAcceptedTokenIsUsedBeforeItsNotBefore(t *testing.T) {
 		if !source.Invalidate(first) {
 			t.Fatal("Invalidate = false for the previous token, want true")
 		}
-		next, err := source.WaitNewer(t.Context(), first)
+		next, _, err := source.WaitNewer(t.Context(), first)
 		if err != nil || next == first {
 			t.Fatalf("WaitNewer = %q, %v, want the new token", next, err)
 		}
 		source.Accepted(next)
-		if got, _ := source.Current(); got != next {
+		if got, _, _ := source.Current(); got != next {
 			t.Errorf("Current = %q, want the accepted token %q", got, next)
 		}
 	})

@@ -29,9 +29,18 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 		files = append(files, check.File{Path: config.Environment(i.environ)["SSL_CERT_FILE"]})
 	}
 	app, admin, network := appListener(c), adminListener(c), server.NewNetwork(c)
+	toLogin := server.NewLoginTransport(network)
 	checkConfig := check.Config{
-		Login: check.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", URL: c.Login, Transport: server.NewLoginTransport(network), Cause: check.CauseLoginServer},
-		API:   check.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Transport: server.NewAPITransport(c, network), Cause: check.CauseAPI},
+		Login: check.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", URL: c.Login, Transport: toLogin, Cause: check.CauseLoginServer},
+		API:   check.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Transport: server.NewAPITransport(c.API, c, network), Cause: check.CauseAPI},
+		OwnServer: func(s check.Server, own *url.URL, file string) check.Server {
+			network.AddHosts(own.Hostname())
+			s.Variable, s.URL, s.Standard, s.Intended = file, own, false, intendedURL(own)
+			if s.Cause == check.CauseAPI {
+				s.Transport = server.NewAPITransport(own, c, network)
+			}
+			return s
+		},
 		Proxy: http.ProxyFromEnvironment,
 
 		Audience:       c.Audience,

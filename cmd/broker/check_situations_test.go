@@ -274,9 +274,9 @@ func TestCheckNamesLikelyCauseBehindProxyFirst(t *testing.T) {
 	}), ca, forLoopback("api.etrusted.com", "login.etrusted.com")), "https://")
 	proxy := brokertest.ServeRaw(t, func(conn net.Conn) { connectKnownHosts(conn, secure) })
 	for _, test := range []situation{
-		{"mistyped API", variables("ETRUSTED_API_URL=https://api.etrusted.co"), "API: proxy", check.CauseConfiguration, "ETRUSTED_API_URL is probably mistyped: ", "Set ETRUSTED_API_URL=https://api.etrusted.com if that is what you mean."},
-		{"mistyped login server", variables("ETRUSTED_TOKEN_URL=https://logn.etrusted.com/oauth/token"), "login server: proxy", check.CauseConfiguration, "ETRUSTED_TOKEN_URL is probably mistyped: ", "Set ETRUSTED_TOKEN_URL=https://login.etrusted.com/oauth/token "},
-		{"mistyped token endpoint", variables("ETRUSTED_TOKEN_URL=https://login.etrusted.com/oauth/tokens"), "token", check.CauseConfiguration, "ETRUSTED_TOKEN_URL is probably mistyped: the login server did not return a token response: its status is 404", "Set ETRUSTED_TOKEN_URL="},
+		{"mistyped API", variables("ETRUSTED_API_URL=https://api.etrusted.co"), "API: proxy", check.CauseConfiguration, "ETRUSTED_API_URL is probably mistyped: ", "Set ETRUSTED_API_URL to https://api.etrusted.com if that is what you mean."},
+		{"mistyped login server", variables("ETRUSTED_TOKEN_URL=https://logn.etrusted.com/oauth/token"), "login server: proxy", check.CauseConfiguration, "ETRUSTED_TOKEN_URL is probably mistyped: ", "Set ETRUSTED_TOKEN_URL to https://login.etrusted.com/oauth/token "},
+		{"mistyped token endpoint", variables("ETRUSTED_TOKEN_URL=https://login.etrusted.com/oauth/tokens"), "token", check.CauseConfiguration, "ETRUSTED_TOKEN_URL is probably mistyped: the login server did not return a token response: its status is 404", "Set ETRUSTED_TOKEN_URL to "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -19,9 +19,9 @@ const maxChannelsBody = 4 << 20
 
 // checkChannels sends the one harmless request, and describes the response. It follows no redirect, which would send the token
 // to another host. Of the response, only the status is ever shown.
-func (c *checker) checkChannels(ctx context.Context, account, authorization string, report *AccountReport) {
-	target := &url.URL{Scheme: c.API.URL.Scheme, Host: c.API.URL.Host, Path: "/channels"} // the API's own URL has no path
-	step := Step{Name: "GET /channels", Account: account, Target: target.String()}
+func (c *checker) checkChannels(ctx context.Context, account Account, authorization string, report *AccountReport) {
+	target := &url.URL{Scheme: c.api.URL.Scheme, Host: c.api.URL.Host, Path: "/channels"} // the API's own URL has no path
+	step := Step{Name: "GET /channels", Account: account.Name, Target: target.String()}
 	switch {
 	case authorization == "":
 		c.api.probe()
@@ -52,9 +52,11 @@ func (c *checker) checkChannels(ctx context.Context, account, authorization stri
 		c.skipStep(ctx, step, c.api.down)
 		return
 	}
-	result := c.API.blame(c.describeChannels(response, body, err, report))
+	own := c.own(account)
+	result := c.api.blame(c.describeChannels(response, body, err, from(own.API != nil, c.api), report))
+	result.Advice = account.Credentials.NameFiles(own, result.Advice)
 	c.finishStep(ctx, step, began, result)
-	if result.Cause == c.API.Cause || result.Cause == CauseNetwork {
+	if result.Cause == c.api.Cause || result.Cause == CauseNetwork {
 		c.api.down = "API unavailable"
 	}
 }
@@ -68,19 +70,19 @@ const (
 
 // describeChannels interprets a response, or the error without one. It looks for HTML before the status: eTrusted's 401 and 403
 // have no body, so an HTML page with one of them comes from a firewall.
-func (c *checker) describeChannels(response *http.Response, body []byte, err error, report *AccountReport) Step {
+func (c *checker) describeChannels(response *http.Response, body []byte, err error, from string, report *AccountReport) Step {
 	if err != nil {
 		explained := neterr.Describe("the API", err)
-		return Step{Cause: c.API.Cause, Code: explained.Code, Text: explained.Detail, Advice: explained.Hint}
+		return Step{Cause: c.api.Cause, Code: explained.Code, Text: explained.Detail, Advice: explained.Hint}
 	}
 	code := response.StatusCode
 	status := fmt.Sprintf("%d %s", code, http.StatusText(code))
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	isHTML := kind == "text/html" || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
-	wrongServer := c.API.wrongServerCause()
+	wrongServer := c.api.wrongServerCause()
 	switch {
 	case code >= 500:
-		return Failed(c.API.Cause, "the API returned "+status, downAdvice)
+		return Failed(c.api.Cause, "the API returned "+status, downAdvice)
 	case isHTML:
 		return Failed(wrongServer, "another server answered in the API's place ("+status+"): the response is HTML", wrongURLAdvice)
 	case code == http.StatusUnauthorized:
@@ -88,22 +90,22 @@ func (c *checker) describeChannels(response *http.Response, body []byte, err err
 	case code == http.StatusForbidden:
 		return Failed(CauseRights, "the client lacks the rights: the API returned "+status, rightsAdvice)
 	case code == http.StatusTooManyRequests:
-		return Failed(c.API.Cause, "too many requests: the API returned "+status, "Wait, and find the app that sends so many: eTrusted reviews accounts with an abnormal volume.")
+		return Failed(c.api.Cause, "too many requests: the API returned "+status, "Wait, and find the app that sends so many: eTrusted reviews accounts with an abnormal volume.")
 	case code == http.StatusNotFound:
 		return Failed(wrongServer, "wrong URL: the server has no /channels ("+status+")", wrongURLAdvice)
 	case code >= 300 && code < 400:
 		return Failed(wrongServer, "wrong URL: the response is a redirect ("+status+"), which is never followed, because it would send the token to another address", wrongURLAdvice)
 	case code != http.StatusOK:
-		return Failed(c.API.Cause, "unexpected response from the API: "+status, "The API is not known to respond like this. "+wrongURLAdvice)
+		return Failed(c.api.Cause, "unexpected response from the API: "+status, "The API is not known to respond like this. "+wrongURLAdvice)
 	case len(body) == maxChannelsBody:
-		return Passed("200 OK, too many channels to count")
+		return Passed("200 OK" + from + ", too many channels to count")
 	}
 	count, ok := countChannels(body)
 	if !ok {
 		return Failed(wrongServer, "another server answered in the API's place (200 OK): the response is not a list of channels", wrongURLAdvice)
 	}
 	report.Channels = &count
-	result := Passed(fmt.Sprintf("200 OK, channels: %d", count))
+	result := Passed(fmt.Sprintf("200 OK%s, channels: %d", from, count))
 	if count == 0 {
 		result.Warnings = append(result.Warnings, "the client sees no channels: ask your company's eTrusted administrator to grant it some")
 	}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"time"
 
 	"etrusted-broker/tokensource"
@@ -21,9 +22,13 @@ type Config struct {
 	Configuration Step
 	// Login and API are the servers that the broker uses.
 	Login, API Server
+	// OwnServer returns a server that an account has in place of Login or API, from the file that contains its URL. It is required
+	// if an account has one.
+	OwnServer func(general Server, own *url.URL, file string) Server
 	// Proxy returns the proxy of a request to them: http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Audience and Scopes are those of the token request. CustomAudience reports that the audience is not the default.
+	// Audience and Scopes are those of the token request, unless an account has its own. CustomAudience reports that the audience is
+	// not the default.
 	Audience       string
 	CustomAudience bool
 	Scopes         []string
@@ -78,14 +83,15 @@ type Probe struct {
 type checker struct {
 	Config
 	redact     redactor
-	pairs      map[string]*tokensource.Credentials // by account; those that the files step could read
-	login, api *peer
+	sets       map[string]*tokensource.CredentialSet // by account; those that the files step could read
+	peers      map[string]*peer                      // by URL; those that an account uses
+	login, api *peer                                 // of the account that is checked
 	report     Report
 }
 
 // Run runs all steps and returns the report. Once ctx is done it returns soon, and the report says that it was interrupted.
 func Run(ctx context.Context, config Config) Report {
-	c := &checker{Config: config, pairs: map[string]*tokensource.Credentials{}, report: Report{Steps: []Step{}, Accounts: []AccountReport{}}}
+	c := &checker{Config: config, sets: map[string]*tokensource.CredentialSet{}, peers: map[string]*peer{}, report: Report{Steps: []Step{}, Accounts: []AccountReport{}}}
 	if c.OnStep == nil {
 		c.OnStep = func(Step) {}
 	}
@@ -104,16 +110,56 @@ func Run(ctx context.Context, config Config) Report {
 // checkServers requests a token for each account, and the channels that the account can see, one account after the other. If
 // there are no credentials or no token, a request without them tests the connection.
 func (c *checker) checkServers(ctx context.Context) {
-	c.login, c.api = c.newPeer(ctx, c.Login), c.newPeer(ctx, c.API)
-	if len(c.pairs) == 0 {
+	if len(c.sets) == 0 {
+		c.login = c.peerFor(ctx, c.Login)
 		c.login.probe()
 		c.checkClock(ctx)
 	}
 	for _, account := range c.Accounts {
+		c.use(ctx, account)
 		report := AccountReport{Account: account.Name, Audience: []string{}, Scopes: []string{}, Roles: []string{}}
 		authorization := c.checkToken(ctx, account, &report)
-		c.checkChannels(ctx, account.Name, authorization, &report)
+		c.checkChannels(ctx, account, authorization, &report)
 		c.report.Accounts = append(c.report.Accounts, report)
 	}
-	c.api.probe()
+	if len(c.Accounts) == 0 {
+		c.peerFor(ctx, c.API).probe()
+	}
+}
+
+// use prepares for the steps of an account: it sets its servers. Each server's connection is tested once.
+func (c *checker) use(ctx context.Context, account Account) {
+	login, api, own := c.Login, c.API, c.own(account)
+	if at, err := url.Parse(own.TokenURL); err == nil && own.TokenURL != "" {
+		login = c.OwnServer(login, at, filepath.Join(account.Credentials.EnvironmentDir, "token_url"))
+	}
+	if own.API != nil {
+		api = c.OwnServer(api, own.API, filepath.Join(account.Credentials.EnvironmentDir, "api_url"))
+	}
+	c.login, c.api = c.peerFor(ctx, login), c.peerFor(ctx, api)
+}
+
+// peerFor returns the peer for a server, which may be that of an account before.
+func (c *checker) peerFor(ctx context.Context, s Server) *peer {
+	key := s.Name + " " + s.URL.String()
+	if c.peers[key] == nil {
+		c.peers[key] = c.newPeer(ctx, s)
+	}
+	return c.peers[key]
+}
+
+// own returns the environment of an account; the zero value if that is unknown.
+func (c *checker) own(account Account) (e tokensource.Environment) {
+	if set := c.sets[account.Name]; set != nil {
+		e = set.Environment
+	}
+	return e
+}
+
+// from names a server in a result if an account has it of its own.
+func from(isOwn bool, server *peer) string {
+	if !isOwn {
+		return ""
+	}
+	return " from " + server.URL.Host
 }

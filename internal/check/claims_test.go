@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"etrusted-broker/tokensource"
 )
 
 func jwt(payload string) string {
@@ -112,7 +114,7 @@ func TestRedactor(t *testing.T) {
 func TestWithholdsTokens(t *testing.T) {
 	t.Parallel()
 	c := &checker{}
-	c.describeToken("CANARYtoken", "id", &AccountReport{})
+	c.describeToken(Account{}, tokensource.CredentialSet{}, "CANARYtoken", &AccountReport{})
 	if got := c.redact.names([]string{"x-canary-TOKEN"})[0]; got != withheld {
 		t.Errorf("got %q, want %q", got, withheld)
 	}

@@ -28,7 +28,7 @@ func clockSkew(date string, sent, received time.Time) *time.Duration {
 
 // checkClock runs the step that compares this machine's clock with the login server's.
 func (c *checker) checkClock(ctx context.Context) {
-	step, skew := Step{Name: "clock", Target: hostPort(c.Login.URL)}, c.login.skew
+	step, skew := Step{Name: "clock", Target: hostPort(c.login.URL)}, c.login.skew
 	if skew == nil {
 		c.skipStep(ctx, step, cmp.Or(c.login.down, "no Date from the login server"))
 		return

@@ -94,7 +94,7 @@ func (s Server) blame(step Step) Step {
 	isServers := step.Cause == CauseConfiguration || step.Cause == CauseNetwork || step.Cause == s.Cause
 	if s.Intended != "" && isServers {
 		step.Text = s.Variable + " is probably mistyped: " + step.Text
-		step.Advice = "Set " + s.Variable + "=" + s.Intended + " if that is what you mean. " + step.Advice
+		step.Advice = "Set " + s.Variable + " to " + s.Intended + " if that is what you mean. " + step.Advice
 		step.Cause = CauseConfiguration
 	}
 	return step

@@ -43,14 +43,14 @@ func (c *checker) checkFiles(ctx context.Context) {
 		if unusable[account.Credentials.ID.File] || unusable[account.Credentials.Secret.File] {
 			continue
 		}
-		pair, err := account.Credentials.Read()
+		set, err := account.Credentials.Read()
 		if err != nil {
 			problems = append(problems, strings.ReplaceAll(err.Error(), "\n", "; "))
 			continue
 		}
-		c.pairs[account.Name] = &pair
-		c.redact.addSecret(pair.ID.Reveal())
-		c.redact.addSecret(pair.Secret.Reveal())
+		c.sets[account.Name] = &set
+		c.redact.addSecret(set.ID.Reveal())
+		c.redact.addSecret(set.Secret.Reveal())
 	}
 	result := Passed(cmp.Or(joinFirst(readable), "none: the credentials are in the environment"), warnings...)
 	switch {

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -21,10 +22,10 @@ const rejectedAdvice = `In the eTrusted Control Centre (Settings > "SSO Client M
 
 // checkToken requests a token, and returns the value for the Authorization header, or "" without a token.
 func (c *checker) checkToken(ctx context.Context, account Account, report *AccountReport) string {
-	step := Step{Name: "token", Account: account.Name, Target: c.Login.URL.String()}
-	pair := c.pairs[account.Name]
+	step := Step{Name: "token", Account: account.Name, Target: c.login.URL.String()}
+	set := c.sets[account.Name]
 	switch {
-	case pair == nil:
+	case set == nil:
 		c.skipStep(ctx, step, "credential files are not readable")
 		return ""
 	case c.login.down != "":
@@ -32,7 +33,7 @@ func (c *checker) checkToken(ctx context.Context, account Account, report *Accou
 		return ""
 	}
 	began := time.Now()
-	authorization, lifetime, failure := c.fetchToken(ctx, account, *pair)
+	authorization, lifetime, failure := c.fetchToken(ctx, account, *set)
 	if c.login.settle() {
 		began = c.login.since
 		c.checkClock(ctx) // before the token step, because a wrong clock may be why that one fails
@@ -41,36 +42,39 @@ func (c *checker) checkToken(ctx context.Context, account Account, report *Accou
 	case c.login.down != "":
 		c.skipStep(ctx, step, c.login.down)
 	case failure != nil:
-		c.finishStep(ctx, step, began, c.Login.blame(c.describeRefusal(account.Credentials, *pair, failure)))
+		result := c.login.blame(c.describeRefusal(account, set.Credentials, failure))
+		result.Text = account.Credentials.NameFiles(set.Environment, result.Text)
+		result.Advice = account.Credentials.NameFiles(set.Environment, result.Advice)
+		c.finishStep(ctx, step, began, result)
 		if failure.Outcome == tokensource.OutcomeUnavailable { // hundreds of accounts would wait for hundreds of timeouts
 			c.login.down = "login server unavailable"
 		}
 	case authorization != "": // or the check was interrupted
 		report.TokenOK, report.LifetimeSeconds = true, lifetime.Seconds()
-		c.finishStep(ctx, step, began, c.describeToken(strings.TrimPrefix(authorization, "Bearer "), pair.ID.Reveal(), report))
+		c.finishStep(ctx, step, began, c.describeToken(account, *set, strings.TrimPrefix(authorization, "Bearer "), report))
 	}
 	return authorization
 }
 
 // fetchToken makes one token request, exactly as the broker makes it.
-func (c *checker) fetchToken(ctx context.Context, account Account, pair tokensource.Credentials) (authorization string, lifetime time.Duration, failure *tokensource.RefreshError) {
+func (c *checker) fetchToken(ctx context.Context, account Account, set tokensource.CredentialSet) (authorization string, lifetime time.Duration, failure *tokensource.RefreshError) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	source, err := tokensource.New(tokensource.Config{
 		Account: account.Name,
 		// As values, because the files may change meanwhile.
 		Credentials: tokensource.CredentialSource{
-			ID:     tokensource.CredentialField{Name: account.Credentials.ID.Name, Value: pair.ID},
-			Secret: tokensource.CredentialField{Name: account.Credentials.Secret.Name, Value: pair.Secret},
+			ID:     tokensource.CredentialField{Name: account.Credentials.ID.Name, Value: set.ID},
+			Secret: tokensource.CredentialField{Name: account.Credentials.Secret.Name, Value: set.Secret},
 		},
-		Endpoint: tokensource.TokenEndpoint{
+		Endpoint: set.Environment.Endpoint(tokensource.TokenEndpoint{
 			URL:       c.Login.URL.String(),
 			Audience:  c.Audience,
 			Scopes:    c.Scopes,
 			Transport: c.login,
 			Timeout:   c.Timeout,
 			UserAgent: c.UserAgent,
-		},
+		}),
 		OnRefresh: func(event tokensource.RefreshEvent) {
 			failure = event.Err
 			stop()
@@ -80,15 +84,16 @@ func (c *checker) fetchToken(ctx context.Context, account Account, pair tokensou
 		return "", 0, &tokensource.RefreshError{Outcome: tokensource.OutcomeInvalidResponse, Reason: err.Error()}
 	}
 	source.Run(running) // which calls OnRefresh
-	authorization, _ = source.Current()
+	authorization, _, _ = source.Current()
 	snapshot := source.Snapshot()
 	return authorization, snapshot.Expires.Sub(snapshot.Issued), failure
 }
 
 // describeToken describes a token, and adds its claims to the account's report.
-func (c *checker) describeToken(token, clientID string, report *AccountReport) Step {
+func (c *checker) describeToken(account Account, set tokensource.CredentialSet, token string, report *AccountReport) Step {
 	c.redact.addSecret(token)
-	text := fmt.Sprintf("received, valid for %.0f s", report.LifetimeSeconds)
+	audience := cmp.Or(set.Environment.Audience, c.Audience)
+	text := fmt.Sprintf("received%s, valid for %.0f s", from(set.Environment.TokenURL != "", c.login), report.LifetimeSeconds)
 	contents, ok := readClaims(token)
 	if !ok {
 		return Passed(text + "; opaque token, contents unknown")
@@ -100,10 +105,10 @@ func (c *checker) describeToken(token, clientID string, report *AccountReport) S
 		}
 	}
 	var warnings []string
-	if c.Audience != "" && !slices.Contains(contents.audience, c.Audience) {
-		warnings = append(warnings, "the token is not for the audience in ETRUSTED_AUDIENCE, so the API may reject it")
+	if audience != "" && !slices.Contains(contents.audience, audience) {
+		warnings = append(warnings, account.Credentials.NameFiles(set.Environment, "the token is not for the audience in ETRUSTED_AUDIENCE, so the API may reject it"))
 	}
-	if contents.client != "" && contents.client != clientID {
+	if contents.client != "" && contents.client != set.ID.Reveal() {
 		warnings = append(warnings, "the token was issued to a different client")
 	}
 	if seconds := contents.lifetime.Seconds(); seconds > 0 && seconds < report.LifetimeSeconds-1 {
@@ -113,7 +118,7 @@ func (c *checker) describeToken(token, clientID string, report *AccountReport) S
 }
 
 // describeRefusal describes a failed token request, the likely cause first.
-func (c *checker) describeRefusal(source tokensource.CredentialSource, pair tokensource.Credentials, failure *tokensource.RefreshError) Step {
+func (c *checker) describeRefusal(account Account, pair tokensource.Credentials, failure *tokensource.RefreshError) Step {
 	isBlocked := failure.Status == http.StatusUnauthorized || failure.Status == http.StatusForbidden
 	result := Failed(CauseLoginServer, failure.Reason, failure.Advice)
 	switch {
@@ -123,15 +128,15 @@ func (c *checker) describeRefusal(source tokensource.CredentialSource, pair toke
 	case failure.Outcome == tokensource.OutcomeUnavailable && isBlocked: // by a firewall, with a page
 		result.Cause = CauseNetwork
 	case failure.Outcome == tokensource.OutcomeUnavailable:
-	case c.CustomAudience && strings.Contains(failure.Reason, "access_denied"):
+	case (c.CustomAudience || c.own(account).Audience != "") && strings.Contains(failure.Reason, "access_denied"):
 		result = Failed(CauseConfiguration, "ETRUSTED_AUDIENCE is set, and was probably refused: "+failure.Reason, "Unset ETRUSTED_AUDIENCE, or correct it.\n"+rejectedAdvice)
 	case failure.Parameters:
 		result.Cause = CauseConfiguration
 	case failure.Outcome != tokensource.OutcomeRejected:
-		result.Cause = c.Login.wrongServerCause()
+		result.Cause = c.login.wrongServerCause()
 	default:
 		result.Cause, result.Advice = CauseCredentials, rejectedAdvice
-		if hints := source.Hints(pair); len(hints) > 0 {
+		if hints := account.Credentials.Hints(pair); len(hints) > 0 {
 			result.Text = strings.TrimSuffix(hints[0], ".") + "; " + failure.Reason
 			result.Advice = strings.Join(append(hints[1:], rejectedAdvice), "\n")
 		}

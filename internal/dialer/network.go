@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,15 +25,23 @@ const attemptDelay = 250 * time.Millisecond
 // Network opens TCP connections. Its fields must not be changed after the first call of DialContext, which is safe for
 // concurrent use. The zero value uses the system's resolver.
 type Network struct {
-	// Resolver looks up the addresses of Hosts, in place of the system's resolver; nil for none.
+	// Resolver looks up the addresses of the hosts that AddHosts has added, in place of the system's resolver; nil for none.
 	Resolver *resolver.Resolver
-	Hosts    []string
 	// Listeners are the addresses at which this program accepts connections. It does not connect to them: a hosts file or a
 	// network alias has sent a server's name to the program itself.
 	Listeners []net.Addr
 	// Refused, if not nil, reports whether no connection may be opened to an address. It is asked about each address to which a
 	// host name leads.
 	Refused func(netip.Addr) bool
+
+	hosts sync.Map // names in lower case
+}
+
+// AddHosts adds names whose addresses Resolver looks up. It is safe for concurrent use.
+func (n *Network) AddHosts(names ...string) {
+	for _, name := range names {
+		n.hosts.Store(strings.ToLower(name), nil)
+	}
 }
 
 // DialContext connects to a host and port, like that of net.Dialer. Its error wraps neterr.ErrLoop if the address is one of
@@ -48,8 +57,7 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 func (n *Network) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second, Control: n.control}
 	host, port, err := net.SplitHostPort(address)
-	isHost := func(one string) bool { return strings.EqualFold(one, host) }
-	if err != nil || n.Resolver == nil || !slices.ContainsFunc(n.Hosts, isHost) {
+	if _, added := n.hosts.Load(strings.ToLower(host)); err != nil || n.Resolver == nil || !added {
 		return dialer.DialContext(ctx, network, address)
 	}
 	if _, err := netip.ParseAddr(host); err == nil {

@@ -79,7 +79,8 @@ func TestResolverIsForItsHostsOnly(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	dns := brokertest.ServeDNS(t, "2001:db8::1", "127.0.0.2", "127.0.0.1")
 	// 127.0.0.2 and 2001:db8::1 do not accept: every address is tried.
-	n := &dialer.Network{Resolver: resolver.New(netip.MustParseAddrPort(dns)), Hosts: []string{"api.example", "login.example"}}
+	n := &dialer.Network{Resolver: resolver.New(netip.MustParseAddrPort(dns))}
+	n.AddHosts("api.example", "LOGIN.example")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for _, host := range []string{"api.example", "LOGIN.example"} {

@@ -32,7 +32,8 @@ func (b *broker) newAccounts(toLogin http.RoundTripper) (*tokensource.Accounts, 
 				b.metrics.ObserveRefresh(event)
 				b.pages.ObserveRefresh(event)
 			},
-			OnReload: func(reload tokensource.CredentialReload) { logReload(b.log, reload) },
+			OnReload:      func(reload tokensource.CredentialReload) { logReload(b.log, reload) },
+			OnEnvironment: func(account string, inUse, tried tokensource.Environment) { b.servers.set(account, inUse, tried) },
 		},
 		OnAdded: func(account string) {
 			b.log.Info("account added", zap.String("account", account))
@@ -42,6 +43,7 @@ func (b *broker) newAccounts(toLogin http.RoundTripper) (*tokensource.Accounts, 
 		OnRemoved: func(account string) {
 			b.log.Info("account removed", zap.String("account", account))
 			b.metrics.DeleteAccount(account)
+			b.servers.remove(account)
 		},
 		OnSkipped: func(problem string) { b.log.Warn(problem) },
 	})

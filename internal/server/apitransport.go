@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"etrusted-broker/internal/config"
@@ -11,10 +12,10 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// NewAPITransport returns the broker's client for the API in the form of net/http. It supports requests without a body, and a
+// NewAPITransport returns the broker's client for an API in the form of net/http. It supports requests without a body, and a
 // httptrace.ClientTrace for their connections. The caller must read the body of a response to its end, or cancel the request.
-func NewAPITransport(c config.Config, network *dialer.Network) http.RoundTripper {
-	return apiTransport{newAPIClient(c, network)}
+func NewAPITransport(api *url.URL, c config.Config, network *dialer.Network) http.RoundTripper {
+	return apiTransport{newClientFor(api, c, currentLimits(c).idle, network)}
 }
 
 type apiTransport struct{ client proxy.RoundTripper }

@@ -27,7 +27,7 @@ func TestAPITransportRoundTrip(t *testing.T) {
 	}))
 	t.Cleanup(api.Close)
 	t.Cleanup(func() { close(released) })
-	transport := NewAPITransport(configFor(t, api.URL), new(dialer.Network))
+	transport := NewAPITransport(configFor(t, api.URL).API, configFor(t, api.URL), new(dialer.Network))
 	connections := 0
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{ConnectDone: func(string, string, error) { connections++ }})
 	send := func(ctx context.Context, path string) (*http.Response, error) {

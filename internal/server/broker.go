@@ -2,12 +2,14 @@ package server
 
 import (
 	"net/http"
+	"net/url"
 	"sync/atomic"
 
 	"go.uber.org/zap"
 
 	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/operations"
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
@@ -25,6 +27,7 @@ type broker struct {
 	log      *zap.Logger
 	store    *redisstore.Store // nil without a token store
 	accounts *tokensource.Accounts
+	servers  *accountServers
 	proxy    *proxy.Proxy
 	metrics  *metrics.Metrics
 	pages    *admin.Handler
@@ -36,6 +39,7 @@ type broker struct {
 	policy   *access.Policy
 	ca       *localca.CA // nil if CONNECT is not allowed
 	pass     *passThrough
+	network  *dialer.Network // opens the connections to the APIs that only accounts have
 	limits   limits
 	denied   requestLog
 	failed   requestLog
@@ -67,6 +71,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}
+	b.servers = newAccountServers(c, b.accounts.ReadEnvironments())
 	b.metrics = metrics.New(metrics.Config{
 		Version:       build.Version,
 		Revision:      build.Revision,
@@ -93,22 +98,24 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	}
 	b.pass = newPassThrough(b.policy.PassHosts)
 	b.proxy, err = proxy.New(proxy.Config{
-		Upstream:       c.API,
-		UpstreamClient: toAPI,
-		Tokens:         b.tokens,
-		TokenWait:      c.TokenWait,
-		Policy:         b.policy,
-		ClientTrusted:  func(r *http1.Request) bool { return b.reloader.certificates.clientTrusted(r.Conn) },
-		Identities:     b.identities(),
-		TokenEndpoint:  c.TokenEndpoint,
-		RewriteLinks:   c.RewriteLinks,
-		ExternalScheme: scheme(c),
-		TunnelTLS:      b.ca.TLSConfig, // not called without a CA
-		PassThrough:    b.pass,
-		Retry:          c.Replay401,
-		RetryBuffer:    c.ReplayBuffer,
-		RequestID:      requestIDs(c),
-		OnRequestEnd:   b.recordRequest,
+		Upstream:          c.API,
+		UpstreamClient:    toAPI,
+		NewUpstreamClient: func(api *url.URL) proxy.RoundTripper { return newClientFor(api, c, b.limits.forOwnAPI(), b.network) },
+		AccountOf:         b.servers.accountOf,
+		Tokens:            b.tokens,
+		TokenWait:         c.TokenWait,
+		Policy:            b.policy,
+		ClientTrusted:     func(r *http1.Request) bool { return b.reloader.certificates.clientTrusted(r.Conn) },
+		Identities:        b.identities(),
+		TokenEndpoint:     c.TokenEndpoint,
+		RewriteLinks:      c.RewriteLinks,
+		ExternalScheme:    scheme(c),
+		TunnelTLS:         b.ca.TLSConfig, // not called without a CA
+		PassThrough:       b.pass,
+		Retry:             c.Replay401,
+		RetryBuffer:       c.ReplayBuffer,
+		RequestID:         requestIDs(c),
+		OnRequestEnd:      b.recordRequest,
 	})
 	if err != nil {
 		return nil, err

@@ -162,7 +162,7 @@ func (c *timedContract) waitForToken(t *testing.T) {
 	if !ok {
 		t.Fatal("there is no default account")
 	}
-	if _, err := tokens.Wait(t.Context()); err != nil {
+	if _, _, err := tokens.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -6,10 +6,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strings"
+	"net/url"
 
 	"etrusted-broker/internal/dialer"
-	"etrusted-broker/internal/hostport"
 	"etrusted-broker/internal/neterr"
 	"etrusted-broker/proxy/access"
 )
@@ -42,20 +41,20 @@ func (b *broker) interceptedTunnel(conn net.Conn) any {
 	if !ok {
 		return nil
 	}
-	name, _, _ := hostport.Split(intercepted.ConnectionState().ServerName) // the handshake has checked it
-	target := b.config.API.Host
-	if !strings.EqualFold(name, b.config.API.Hostname()) {
-		target = b.config.Login.Host
+	name := intercepted.ConnectionState().ServerName // the handshake has checked it
+	target, known := b.servers.hosts.Named(name)
+	if !known { // the account with this server was removed meanwhile
+		target = name
 	}
 	return &access.Tunnel{Target: target, AnyPort: true}
 }
 
-// warnLoop logs an error if the API's name leads to the broker itself. A connection is not opened for more than that.
-func (b *broker) warnLoop(ctx context.Context, network *dialer.Network) {
-	if through, err := http.ProxyFromEnvironment(&http.Request{URL: b.config.API}); through != nil || err != nil {
+// warnLoop logs an error if an API's name leads to the broker itself. A connection is not opened for more than that.
+func (b *broker) warnLoop(ctx context.Context, api *url.URL) {
+	if through, err := http.ProxyFromEnvironment(&http.Request{URL: api}); through != nil || err != nil {
 		return // it resolves the name
 	}
-	conn, err := network.DialContext(ctx, "tcp", dialer.Address(b.config.API))
+	conn, err := b.network.DialContext(ctx, "tcp", dialer.Address(api))
 	if errors.Is(err, neterr.ErrLoop) {
 		problem := neterr.Describe("the API", err)
 		b.log.Error(problem.Detail + ". " + problem.Hint)

@@ -50,9 +50,17 @@ func limitsFor(descriptors int, memory, perConnection int64) limits {
 
 // currentLimits divides what the process may use: with GOMEMLIMIT, or the limit that harden.LimitMemory has set.
 func currentLimits(c config.Config) limits {
-	memory := debug.SetMemoryLimit(-1) // reads the limit and does not change it
+	memory, perConnection := debug.SetMemoryLimit(-1), int64(connectionMemory) // it reads the limit and does not change it
 	if c.UpstreamHTTP2 {
-		return limitsFor(harden.MaxOpenFiles(), memory, http2ConnectionMemory)
+		perConnection = http2ConnectionMemory
 	}
-	return limitsFor(harden.MaxOpenFiles(), memory, connectionMemory)
+	l := limitsFor(harden.MaxOpenFiles(), memory, perConnection)
+	if c.AccountsDir != "" {
+		l.idle /= 2 // see forOwnAPI
+	}
+	return l
 }
+
+// forOwnAPI returns how many idle connections are kept to an API that only accounts have. If there may be such APIs, half of the idle
+// connections are for four of them.
+func (l limits) forOwnAPI() int { return max(1, l.idle/4) }

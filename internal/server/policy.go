@@ -22,7 +22,7 @@ func (b *broker) newPolicy(hosts access.Hosts) (*access.Policy, error) {
 		return nil, config.Error{Variable: "BROKER_PASS_HOSTS", Message: err.Error()}
 	}
 	policy := &access.Policy{
-		Hosts: hosts, UpstreamHost: c.API.Host, LoginHost: c.Login.Host, PassHosts: passHosts,
+		Hosts: hosts, Servers: b.servers.hosts, PassHosts: passHosts,
 		Callers: b.callersInUse(), KeyFromToken: tokenendpoint.AccessKey, Rules: rules,
 		DryRun: c.AllowMode == config.AllowModeWarn,
 	}

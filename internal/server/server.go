@@ -53,9 +53,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		zap.String("app", addressOf(l.App[0])), zap.String("admin", addressOf(l.Admin)), intercept,
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),
 		zap.Int("max_connections", b.limits.app))
-	if l.Intercept != nil {
-		go b.warnLoop(ctx, network)
-	}
+	b.followServers(ctx, network, l.Intercept != nil)
 	usage := Usage(c, l.App[0])
 	b.usage.Store(&usage)
 	go b.rereadOn(ctx, options.Reread)

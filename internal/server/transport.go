@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"net/http"
+	"net/url"
 	"time"
 
 	"etrusted-broker/internal/config"
@@ -35,7 +36,8 @@ const (
 
 // NewNetwork returns what opens the connections to the API and the login server.
 func NewNetwork(c config.Config) *dialer.Network {
-	n := &dialer.Network{Hosts: []string{c.API.Hostname(), c.Login.Hostname()}}
+	n := new(dialer.Network)
+	n.AddHosts(c.API.Hostname(), c.Login.Hostname())
 	if c.Resolver.IsValid() {
 		n.Resolver = resolver.New(c.Resolver)
 	}
@@ -44,14 +46,18 @@ func NewNetwork(c config.Config) *dialer.Network {
 
 // newAPIClient returns the client for the API.
 func newAPIClient(c config.Config, network *dialer.Network) proxy.RoundTripper {
-	idle := currentLimits(c).idle
+	return newClientFor(c.API, c, currentLimits(c).idle, network)
+}
+
+// newClientFor returns a client for an API, which keeps at most so many idle connections.
+func newClientFor(api *url.URL, c config.Config, idle int, network *dialer.Network) proxy.RoundTripper {
 	if c.UpstreamHTTP2 {
 		transport := newHTTP2Transport(network)
 		transport.MaxIdleConns, transport.MaxIdleConnsPerHost = idle, idle
-		return http2.New(c.API, transport, c.UpstreamTimeout)
+		return http2.New(api, transport, c.UpstreamTimeout)
 	}
 	toAPI := &dialer.Dialer{
-		Server:  c.API,
+		Server:  api,
 		Proxy:   http.ProxyFromEnvironment,
 		Network: network,
 		TLS:     &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(0)},

@@ -29,7 +29,7 @@ func basicValue(userAndPassword string) string {
 
 func TestIdentifiesCallers(t *testing.T) {
 	t.Parallel()
-	policy := &access.Policy{Callers: twoCallers(t), UpstreamHost: "api.example", PassHosts: passHosts(t, "other.example"), TunnelAllowed: func(target string) bool { return target == "api.example:443" }}
+	policy := &access.Policy{Callers: twoCallers(t), Servers: access.NewServers([]string{"api.example"}, nil), PassHosts: passHosts(t, "other.example"), TunnelAllowed: func(target string) bool { return target == "api.example:443" }}
 	const (
 		get      = "GET /channels HTTP/1.1\r\nHost: localhost"
 		absolute = "GET http://api.example/channels HTTP/1.1\r\nHost: api.example"

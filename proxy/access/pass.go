@@ -1,10 +1,8 @@
 package access
 
-import "etrusted-broker/internal/hostport"
-
 // isOtherHost reports whether an absolute-form target names another host than the API, the login server and this broker.
 func (p *Policy) isOtherHost(r *Request) bool {
-	if sameHost(r.Host, p.UpstreamHost) || sameHost(r.Host, p.LoginHost) {
+	if p.Servers.has(r.Host) {
 		return false
 	}
 	return !p.Hosts.Allowed(r.Host, r.LocalAddr) || p.PassHosts.MatchAddress(r.Host)
@@ -36,15 +34,8 @@ func (p *Policy) checkOtherHost(r *Request) Decision {
 	return Decision{Caller: caller, Denied: denied, Pass: denied == nil}
 }
 
-// passes reports whether what is for a target, HOST:PORT, passes through. The API and the login server never do: they would get
+// passes reports whether what is for a target, HOST:PORT, passes through. The APIs and the login servers never do: they would get
 // requests without a token, or with the app's own credentials.
 func (p *Policy) passes(target string) bool {
-	return p.PassHosts.Match(target) && !belongsTo(target, p.UpstreamHost) && !belongsTo(target, p.LoginHost)
-}
-
-// belongsTo reports whether a target is at a server's host: at its port, or at any if that is the default.
-func belongsTo(target, server string) bool {
-	name, port, _ := hostport.Split(target)
-	serverName, serverPort, ok := hostport.Split(server)
-	return ok && name == serverName && (withoutDefault(serverPort) == "" || port == serverPort)
+	return p.PassHosts.Match(target) && !p.Servers.owns(target)
 }

@@ -16,12 +16,11 @@ import (
 type Policy struct {
 	// Hosts are the names of the broker.
 	Hosts Hosts
-	// UpstreamHost and LoginHost are the hosts of the API and of the login server, each with its port if it has one. An
-	// absolute-form target may name them.
-	UpstreamHost, LoginHost string
+	// Servers are the hosts of the APIs and of the login servers. An absolute-form target may name them.
+	Servers *Servers
 	// TunnelAllowed reports whether CONNECT may open a tunnel to a target; nil if it may open none.
 	TunnelAllowed func(target string) bool
-	// PassHosts are the hosts whose requests and tunnels pass through, except the API and the login server; nil if there are none.
+	// PassHosts are the hosts whose requests and tunnels pass through, except Servers; nil if there are none.
 	// An address among them is not taken for one of the broker's own.
 	PassHosts PassHosts
 	// Callers are the programs that may use the broker. A request must come from one of them; nil if it needs no credentials.
@@ -72,6 +71,9 @@ type Decision struct {
 	DryRun *problem.Problem
 	// Pass means that the request or tunnel is for one of PassHosts: it passes through, and gets no token.
 	Pass bool
+	// API is the host of the API that the client has addressed by its name (see HostKey): the target of the tunnel, or the
+	// authority of an absolute-form target. It is empty if the client has addressed the broker.
+	API string
 	// Caller is who sends the request; nil if no credentials are needed, or if the request has none. Those in a token request
 	// itself are not looked at.
 	Caller *Caller
@@ -95,7 +97,7 @@ func (p *Policy) Check(r *Request) Decision {
 		caller, denied := p.checkCaller(r, "", nil)
 		return Decision{Caller: caller, Denied: denied}
 	}
-	decision := Decision{}
+	decision := Decision{API: p.Servers.addressed(r)}
 	decision.Caller, decision.Denied = p.checkCaller(r, only(r.Fields, "Authorization"), keyMissing(r))
 	if decision.Denied == nil {
 		decision.Denied = p.checkUse(r, decision.Caller)

@@ -36,7 +36,7 @@ func parse(t testing.TB, raw string) *access.Request {
 }
 
 func TestDeniesForeignAndBrowserRequests(t *testing.T) {
-	policy := &access.Policy{Hosts: access.NewHosts("broker.internal"), UpstreamHost: "API.example:8443"}
+	policy := &access.Policy{Hosts: access.NewHosts("broker.internal"), Servers: access.NewServers([]string{"API.example:8443"}, nil)}
 	const get = "GET /x HTTP/1.1\r\nHost: localhost"
 	for _, test := range []struct {
 		raw    string
@@ -141,7 +141,7 @@ func TestChecksInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := &access.Policy{UpstreamHost: "api.example", LoginHost: "login.example", Rules: rules,
+	policy := &access.Policy{Servers: access.NewServers([]string{"api.example"}, []string{"login.example"}), Rules: rules,
 		Callers: access.NewCallers(&access.Caller{Keys: access.NewKeys("key"), Accounts: []string{"shop"}})}
 	r := &access.Request{Method: "TRACE", Account: "other", HasAccount: true, Host: "foreign.example", AbsoluteForm: true, ClientUntrusted: true, Fields: http1.Fields{
 		{Name: "Origin", Value: "null"}, {Name: "upgrade", Value: "websocket"}, {Name: "VIA", Value: "1.1 etrusted-broker"}, {Name: "X-Original-URL", Value: "/"},
@@ -186,7 +186,7 @@ func TestDryRunForwardsOnlyWhatRulesDeny(t *testing.T) {
 		t.Fatal(err)
 	}
 	shop := &access.Caller{Name: "shop", Keys: access.NewKeys("key"), Rules: own, Accounts: []string{"shop"}}
-	policy := &access.Policy{UpstreamHost: "api.example", LoginHost: "login.example", Callers: access.NewCallers(shop), Rules: rules, DryRun: true}
+	policy := &access.Policy{Servers: access.NewServers([]string{"api.example"}, []string{"login.example"}), Callers: access.NewCallers(shop), Rules: rules, DryRun: true}
 	const key = "\r\nHost: localhost\r\nAuthorization: Bearer key"
 	for _, test := range []struct{ raw, denied, dryRun string }{
 		{"POST /events HTTP/1.1" + key, "", ""},
@@ -274,7 +274,7 @@ func TestReasonsListsAllReasons(t *testing.T) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	policy := &access.Policy{UpstreamHost: "api.example"}
+	policy := &access.Policy{Servers: access.NewServers([]string{"api.example"}, nil)}
 	r := parse(b, "GET /reviews?count=10 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: application/json\r\nUser-Agent: app/1")
 	r.LocalAddr = tcp("127.0.0.1:1")
 	b.ReportAllocs()

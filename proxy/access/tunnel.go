@@ -64,7 +64,7 @@ func (p *Policy) targetsLoginServer(r *Request) bool {
 	if r.Tunnel != nil {
 		target = r.Tunnel.Target
 	}
-	return (r.AbsoluteForm || r.Tunnel != nil) && sameHost(target, p.LoginHost) && !sameHost(target, p.UpstreamHost)
+	return (r.AbsoluteForm || r.Tunnel != nil) && p.Servers.isOnlyLogin(target)
 }
 
 // sameHost reports whether two hosts are the same, with or without the default ports. An invalid host is never the same.
@@ -72,11 +72,4 @@ func sameHost(a, b string) bool {
 	nameA, portA, okA := hostport.Split(a)
 	nameB, portB, okB := hostport.Split(b)
 	return okA && okB && nameA == nameB && withoutDefault(portA) == withoutDefault(portB)
-}
-
-func withoutDefault(port string) string {
-	if port == "80" || port == "443" {
-		return ""
-	}
-	return port
 }

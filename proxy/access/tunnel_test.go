@@ -37,7 +37,7 @@ func TestTunnelEndsWithItsKey(t *testing.T) {
 }
 
 func TestTunnelIsForOneHost(t *testing.T) {
-	policy := &access.Policy{UpstreamHost: "api.example", LoginHost: "login.example"}
+	policy := &access.Policy{Servers: access.NewServers([]string{"api.example"}, []string{"login.example"})}
 	for _, test := range []struct {
 		target, host string
 		code         string // of the denial

@@ -29,13 +29,13 @@ import (
 // CA is a certificate authority for a few hosts, with the certificates that it has signed for them. Its methods are
 // safe for concurrent use.
 type CA struct {
-	path    string            // of ca.crt
-	root    *x509.Certificate // trusted by apps
-	signer  *x509.Certificate // signed by root
-	key     *ecdsa.PrivateKey // the signer's
-	targets map[string]bool   // HOST:PORT
+	path   string            // of ca.crt
+	root   *x509.Certificate // trusted by apps
+	signer *x509.Certificate // signed by root
+	key    *ecdsa.PrivateKey // the signer's
 
 	mu           sync.Mutex
+	targets      map[string]bool             // HOST:PORT
 	certificates map[string]*tls.Certificate // by host; nil before its first handshake
 }
 
@@ -52,17 +52,29 @@ type CA struct {
 //
 // The errors say what to do and contain nothing of the key.
 func Open(dir string, hosts []string) (*CA, error) {
-	a := &CA{targets: map[string]bool{}, certificates: map[string]*tls.Certificate{}}
-	for _, text := range hosts {
-		host, port, ok := hostport.Split(text)
-		if !ok {
-			return nil, fmt.Errorf("%q is not a valid host: use HOST or HOST:PORT, with a name or an IP address", text)
-		}
-		if port = cmp.Or(port, "443"); port == "443" {
-			a.targets[net.JoinHostPort(host, "80")] = true
-		}
-		a.targets[net.JoinHostPort(host, port)] = true
-		a.certificates[host] = nil
+	return openCA(dir, hosts, nil, slices.Equal[[]string])
+}
+
+// OpenForAccounts is Open for hosts to which accounts add others, which come and go. A new CA is for the hosts and more, those that
+// accounts have now. An existing one must be for the hosts, and may be for others. The CA signs only for the hosts until SetHosts
+// is called.
+func OpenForAccounts(dir string, hosts, more []string) (*CA, error) {
+	return openCA(dir, hosts, more, func(permitted, names []string) bool {
+		return !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(permitted, name) })
+	})
+}
+
+// openCA opens the CA for some hosts, or creates it for these and more. suits compares the hosts that an existing one permits with
+// those that it must permit. Both are sorted.
+func openCA(dir string, hosts, more []string, suits func(permitted, names []string) bool) (*CA, error) {
+	a := new(CA)
+	names, err := a.setHosts(hosts)
+	if err != nil {
+		return nil, err
+	}
+	all, err := new(CA).setHosts(slices.Concat(hosts, more))
+	if err != nil {
+		return nil, err
 	}
 	d, err := openDir(dir)
 	if err != nil {
@@ -71,19 +83,18 @@ func Open(dir string, hosts []string) (*CA, error) {
 	defer func() { _ = d.root.Close() }() // nothing is buffered
 
 	a.path = d.filePath(certName)
-	names := slices.Sorted(maps.Keys(a.certificates)) // so that the order of the configuration does not matter
 	// ca.crt is examined first, because a broker creates ca.key first.
 	if d.exists(certName) && !d.exists(keyName) {
 		return nil, d.fileErrorf(certName, "exists without ca.key: restore ca.key, or "+replaceAdvice)
 	}
-	file, err := d.readOrCreate(keyName, keyMode, func() ([]byte, error) { return newCA(names) })
+	file, err := d.readOrCreate(keyName, keyMode, func() ([]byte, error) { return newCA(all) })
 	if err != nil {
 		return nil, err
 	}
 	if a.root, a.signer, a.key, err = parseCAKeyFile(file); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
-	if err := verifyCA(a.root, a.signer, names); err != nil {
+	if err := verifyCA(a.root, a.signer, names, suits); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
 	published, err := d.readOrCreate(certName, certMode, func() ([]byte, error) { return a.CertificatePEM(), nil })
@@ -97,10 +108,48 @@ func Open(dir string, hosts []string) (*CA, error) {
 	return a, nil
 }
 
+// SetHosts replaces the hosts for which the CA signs. It leaves out those that its certificate does not permit, which it returns:
+// an app would refuse their certificates. Invalid hosts are left out too.
+func (a *CA) SetHosts(hosts []string) (refused []string) {
+	permitted := permittedHosts(a.root)
+	allowed := slices.DeleteFunc(slices.Clone(hosts), func(text string) bool {
+		host, _, ok := hostport.Split(text)
+		outside := ok && !slices.Contains(permitted, host)
+		if outside {
+			refused = append(refused, text)
+		}
+		return !ok || outside
+	})
+	_, _ = a.setHosts(allowed) // all are valid
+	return refused
+}
+
+// setHosts sets the hosts for which the CA signs, and returns their names, sorted: the order of the configuration does not matter.
+func (a *CA) setHosts(hosts []string) (names []string, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	targets, certificates := map[string]bool{}, map[string]*tls.Certificate{}
+	for _, text := range hosts {
+		host, port, ok := hostport.Split(text)
+		if !ok {
+			return nil, fmt.Errorf("%q is not a valid host: use HOST or HOST:PORT, with a name or an IP address", text)
+		}
+		if port = cmp.Or(port, "443"); port == "443" {
+			targets[net.JoinHostPort(host, "80")] = true
+		}
+		targets[net.JoinHostPort(host, port)] = true
+		certificates[host] = a.certificates[host]
+	}
+	a.targets, a.certificates = targets, certificates
+	return slices.Sorted(maps.Keys(certificates)), nil
+}
+
 // AllowsHost reports whether the target of a CONNECT, HOST:PORT, is a configured host with its configured port. Case
 // and a trailing dot of the name are ignored.
 func (a *CA) AllowsHost(target string) bool {
 	host, port, ok := hostport.Split(target)
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return ok && a.targets[net.JoinHostPort(host, port)]
 }
 

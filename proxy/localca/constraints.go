@@ -1,13 +1,11 @@
 package localca
 
 import (
-	"cmp"
 	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // noDomain is a domain that cannot exist (RFC 6761 section 6.4). It is the constraint for kinds of names of which none
@@ -53,14 +51,19 @@ func constraintsOf(c *x509.Certificate) string {
 	})
 }
 
-// permittedHosts returns the hosts that the certificate permits, for an error message.
-func permittedHosts(c *x509.Certificate) string {
+// permittedHosts returns the hosts that the certificate permits, sorted. A range of several addresses is not a host, so a
+// certificate with one does not have the constraints of these hosts.
+func permittedHosts(c *x509.Certificate) []string {
 	hosts := slices.DeleteFunc(slices.Clone(c.PermittedDNSDomains), func(name string) bool { return name == noDomain })
 	for _, addresses := range c.PermittedIPRanges {
-		hosts = append(hosts, addresses.String())
+		if ones, bits := addresses.Mask.Size(); ones == bits {
+			hosts = append(hosts, addresses.IP.String())
+		} else {
+			hosts = append(hosts, addresses.String())
+		}
 	}
 	slices.Sort(hosts)
-	return cmp.Or(strings.Join(hosts, ", "), "any host")
+	return hosts
 }
 
 // splitNamesAndIPs separates names and IP addresses.

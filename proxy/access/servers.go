@@ -1,0 +1,137 @@
+package access
+
+import (
+	"strings"
+	"sync/atomic"
+
+	"etrusted-broker/internal/hostport"
+)
+
+// Servers are the hosts of the APIs and of the login servers, which change as accounts come and go. All methods are safe for
+// concurrent use. A nil *Servers has no hosts.
+type Servers struct {
+	hosts atomic.Pointer[serverHosts]
+}
+
+// serverHosts has the keys of hosts (see HostKey). It is never modified.
+type serverHosts struct{ apis, logins map[string]bool }
+
+// NewServers returns Servers with these hosts, each with its port if it has one.
+func NewServers(apis, logins []string) *Servers {
+	s := new(Servers)
+	s.Replace(apis, logins)
+	return s
+}
+
+// Replace replaces all hosts.
+func (s *Servers) Replace(apis, logins []string) {
+	s.hosts.Store(&serverHosts{keysOf(apis), keysOf(logins)})
+}
+
+func keysOf(hosts []string) map[string]bool {
+	keys := map[string]bool{}
+	for _, host := range hosts {
+		keys[HostKey(host)] = true
+	}
+	delete(keys, "") // or else every invalid host would be one of them
+	return keys
+}
+
+func (s *Servers) load() *serverHosts {
+	if s == nil {
+		return new(serverHosts)
+	}
+	return s.hosts.Load()
+}
+
+// HostKey returns the form of a host in which equal hosts are equal strings: in lower case, without a final dot, and without a
+// default port. It is empty for an invalid host.
+func HostKey(host string) string {
+	name, port, _ := hostport.Split(host)
+	return joinKey(name, withoutDefault(port))
+}
+
+func joinKey(name, port string) string {
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+	if port != "" {
+		name += ":" + port
+	}
+	return name
+}
+
+func withoutDefault(port string) string {
+	if port == "80" || port == "443" {
+		return ""
+	}
+	return port
+}
+
+// has reports whether a host is that of an API or a login server.
+func (s *Servers) has(host string) bool {
+	hosts, key := s.load(), HostKey(host)
+	return hosts.apis[key] || hosts.logins[key]
+}
+
+// isOnlyLogin reports whether a host is that of a login server and of no API.
+func (s *Servers) isOnlyLogin(host string) bool {
+	hosts, key := s.load(), HostKey(host)
+	return hosts.logins[key] && !hosts.apis[key]
+}
+
+// owns reports whether a target, HOST:PORT, is at the host of a server: at its port, or at any if that is the default.
+func (s *Servers) owns(target string) bool {
+	name, _, _ := hostport.Split(target)
+	return s.has(joinKey(name, "")) || s.has(target)
+}
+
+// Named returns the host of a server with the name in host, whatever its port: of an API if there is one, or else of a login
+// server. It reports false without either. If several have that name, one of them is returned.
+func (s *Servers) Named(host string) (found string, ok bool) {
+	name, _, _ := hostport.Split(host)
+	hosts := s.load()
+	for _, set := range []map[string]bool{hosts.apis, hosts.logins} {
+		if found, count := withName(set, name); count > 0 {
+			return found, true
+		}
+	}
+	return "", false
+}
+
+// withName returns a host with a name, whatever its port, and the number of those.
+func withName(hosts map[string]bool, name string) (found string, count int) {
+	for host := range hosts {
+		if one, _, _ := hostport.Split(host); one == name {
+			found = host
+			count++
+		}
+	}
+	return found, count
+}
+
+// addressed returns the API that the client of an allowed request has addressed by its name: see Decision.API.
+func (s *Servers) addressed(r *Request) string {
+	switch {
+	case r.Tunnel == nil && !r.AbsoluteForm:
+		return ""
+	case r.Tunnel == nil:
+		key := HostKey(r.Host)
+		if !s.load().apis[key] {
+			return "" // it is a name of the broker
+		}
+		return key
+	case !r.Tunnel.AnyPort:
+		return HostKey(r.Tunnel.Target)
+	}
+	// The port is that of the client's URL, if it is in the Host field. An API at another port is meant if no other has that name.
+	apis, key := s.load().apis, HostKey(r.Host)
+	if apis[key] {
+		return key
+	}
+	name, _, _ := hostport.Split(r.Host)
+	if found, count := withName(apis, name); count == 1 {
+		return found
+	}
+	return key
+}

@@ -1,0 +1,138 @@
+package tokensource
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"etrusted-broker/internal/hostport"
+)
+
+// Environment is what an account has of its own in place of the broker's settings: an API, and the login server that issues tokens
+// for it. The zero value has nothing of its own.
+type Environment struct {
+	API *url.URL // scheme and host; nil: the broker's
+	// TokenURL, Audience and Scopes replace those of Config.Endpoint, unless they are empty.
+	TokenURL string
+	Audience string
+	Scopes   []string
+}
+
+// Equal reports whether both environments are the same.
+func (e Environment) Equal(other Environment) bool {
+	return e.apiURL() == other.apiURL() && e.TokenURL == other.TokenURL && e.Audience == other.Audience && slices.Equal(e.Scopes, other.Scopes)
+}
+
+// apiURL returns the API's base URL; empty for the broker's.
+func (e Environment) apiURL() string {
+	if e.API == nil {
+		return ""
+	}
+	return e.API.String()
+}
+
+// Endpoint returns the token endpoint, which differs from the general one in what the environment has of its own.
+func (e Environment) Endpoint(general TokenEndpoint) TokenEndpoint {
+	if e.TokenURL != "" {
+		general.URL = e.TokenURL
+	}
+	if e.Audience != "" {
+		general.Audience = e.Audience
+	}
+	if len(e.Scopes) > 0 {
+		general.Scopes = e.Scopes
+	}
+	return general
+}
+
+// CredentialSet is a pair of credentials and the environment in which it is valid. It is only replaced as a whole: a pair must not
+// reach the login server of another environment, nor its tokens another API.
+type CredentialSet struct {
+	Credentials
+	Environment Environment
+}
+
+// Equal reports whether both sets are the same.
+func (s CredentialSet) Equal(other CredentialSet) bool {
+	return s.Credentials.Equal(other.Credentials) && s.Environment.Equal(other.Environment)
+}
+
+// The files of an environment. Each is optional.
+const (
+	apiURLFile   = "api_url"
+	tokenURLFile = "token_url"
+	audienceFile = "audience"
+	scopesFile   = "scopes"
+)
+
+// errEmptyOverride is the error of an empty file. It is not taken for a missing one: a file that is being written, or whose content
+// was lost, must not lead an account to another environment.
+var errEmptyOverride = errors.New("is empty: write the value into it, or remove the file")
+
+// ReadEnvironment returns what the files in EnvironmentDir say. Its errors name the file and what it must contain, and nothing of
+// its content.
+func (s CredentialSource) ReadEnvironment() (e Environment, err error) {
+	if s.EnvironmentDir == "" {
+		return e, nil
+	}
+	var tokenURL *url.URL
+	err = errors.Join(
+		readOverride(s, apiURLFile, &e.API, hostport.ParseAPIURL),
+		readOverride(s, tokenURLFile, &tokenURL, hostport.ParseServerURL),
+		readOverride(s, audienceFile, &e.Audience, func(text string) (string, error) { return text, nil }),
+		readOverride(s, scopesFile, &e.Scopes, func(text string) ([]string, error) { return strings.Fields(text), nil }),
+	)
+	if err != nil {
+		return Environment{}, err
+	}
+	if tokenURL != nil {
+		e.TokenURL = tokenURL.String()
+	}
+	return e, nil
+}
+
+// readOverride sets a value from a file of one line. It leaves it if there is no such file.
+func readOverride[T any](s CredentialSource, name string, value *T, parse func(text string) (T, error)) error {
+	path := s.environmentFile(name)
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	line, err := ReadSecretFile(path)
+	if errors.Is(err, ErrEmptySecret) {
+		err = fmt.Errorf("%s %w", path, errEmptyOverride)
+	}
+	if err != nil {
+		return err
+	}
+	if *value, err = parse(strings.TrimSpace(line.Reveal())); err != nil {
+		return fmt.Errorf("%s %w", path, err)
+	}
+	return nil
+}
+
+func (s CredentialSource) environmentFile(name string) string {
+	return filepath.Join(s.EnvironmentDir, name)
+}
+
+// NameFiles replaces the names of variables in a text by those of the files that an environment has in their place.
+func (s CredentialSource) NameFiles(e Environment, text string) string {
+	for _, own := range []struct {
+		variable, file string
+		replaced       bool
+	}{
+		{"ETRUSTED_API_URL", apiURLFile, e.API != nil},
+		{"ETRUSTED_TOKEN_URL", tokenURLFile, e.TokenURL != ""},
+		{"ETRUSTED_AUDIENCE", audienceFile, e.Audience != ""},
+		{"ETRUSTED_SCOPES", scopesFile, len(e.Scopes) > 0},
+	} {
+		if own.replaced {
+			text = strings.ReplaceAll(text, own.variable, s.environmentFile(own.file))
+		}
+	}
+	return text
+}
