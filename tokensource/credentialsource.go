@@ -73,20 +73,17 @@ func (f CredentialField) read() (Secret, error) {
 	return secret, err
 }
 
-// setFiles are the files of a set: ID, secret and environment. A path is empty for a value.
+// setFiles are the files of a set: ID, secret and environment. A path is empty if there is no file.
 type setFiles [6]string
 
 // fileTimes are when they were last written.
 type fileTimes [len(setFiles{})]time.Time
 
 func (s CredentialSource) files() setFiles {
-	files := setFiles{s.ID.File, s.Secret.File}
-	if s.EnvironmentDir != "" {
-		for i, name := range []string{apiURLFile, tokenURLFile, audienceFile, scopesFile} {
-			files[2+i] = s.environmentFile(name)
-		}
+	return setFiles{
+		s.ID.File, s.Secret.File,
+		s.environmentFile(apiURLFile), s.environmentFile(tokenURLFile), s.environmentFile(audienceFile), s.environmentFile(scopesFile),
 	}
-	return files
 }
 
 // modified returns when each file was last written; zero for a value or a missing file.

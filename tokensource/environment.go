@@ -115,7 +115,11 @@ func readOverride[T any](s CredentialSource, name string, value *T, parse func(t
 	return nil
 }
 
+// environmentFile returns the path of a file of the environment; empty without EnvironmentDir.
 func (s CredentialSource) environmentFile(name string) string {
+	if s.EnvironmentDir == "" {
+		return ""
+	}
 	return filepath.Join(s.EnvironmentDir, name)
 }
 

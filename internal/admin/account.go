@@ -8,8 +8,10 @@ import (
 
 // Account is the state of an account's token, with its counts.
 type Account struct {
-	Account string       `json:"account"`
-	State   AccountState `json:"state"`
+	Account string `json:"account"`
+	// API is the base URL of the account's own API; absent if it uses the broker's.
+	API   string       `json:"api,omitempty"`
+	State AccountState `json:"state"`
 	// Since is when the state began.
 	Since time.Time `json:"since"`
 	Cause Cause     `json:"cause"`
@@ -74,6 +76,7 @@ func (h *Handler) account(snapshot tokensource.Snapshot, recent traffic, now tim
 	state := stateOf(snapshot)
 	account := Account{
 		Account:               snapshot.Account,
+		API:                   snapshot.API,
 		State:                 state,
 		Since:                 h.history.since(accountKey+snapshot.Account, string(state), now),
 		Cause:                 h.config.causeOf(snapshot),

@@ -173,6 +173,7 @@ function accountOf(status, account, index) {
     reason: problem && status.accounts.length > 1 ? sentence(problem.reason) : '', // with one account, the verdict says so
     advice: steps(account.advice ?? ''),
     facts: [
+      ...account.api ? [['API', account.api]] : [],
       ['Last refresh', `${since(account.last_success)}${account.shared?.from_peer ? ', by another broker' : `, took ${duration(account.last_duration_seconds)}`}`],
       ['Last failed refresh', account.last_error ? since(account.last_error.at) : 'none since'],
       ['Next refresh', account.fetching_since ? `in progress for ${duration(ageOf(status, account.fetching_since))}` : next < 1 ? 'now' : `in ${duration(next)}`],

@@ -40,7 +40,9 @@ func (e environments) equal(other environments) bool {
 func newAccountServers(c config.Config, read map[string]tokensource.Environment) *accountServers {
 	s := &accountServers{api: c.API, login: c.Login, hosts: new(access.Servers), accounts: map[string]environments{}, onChange: func([]tokensource.Environment) {}}
 	for account, environment := range read {
-		s.accounts[account] = environments{environment}
+		if its := (environments{environment}); !its.isZero() {
+			s.accounts[account] = its
+		}
 	}
 	s.update()
 	return s

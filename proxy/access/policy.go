@@ -71,8 +71,8 @@ type Decision struct {
 	DryRun *problem.Problem
 	// Pass means that the request or tunnel is for one of PassHosts: it passes through, and gets no token.
 	Pass bool
-	// API is the host of the API that the client has addressed by its name (see HostKey): the target of the tunnel, or the
-	// authority of an absolute-form target. It is empty if the client has addressed the broker.
+	// API is the host of the API that the client has addressed by its name (see HostKey): the target of the tunnel, the authority
+	// of an absolute-form target, or the Host field. It is empty if the client has addressed the broker.
 	API string
 	// Caller is who sends the request; nil if no credentials are needed, or if the request has none. Those in a token request
 	// itself are not looked at.

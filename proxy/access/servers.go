@@ -113,25 +113,32 @@ func withName(hosts map[string]bool, name string) (found string, count int) {
 // addressed returns the API that the client of an allowed request has addressed by its name: see Decision.API.
 func (s *Servers) addressed(r *Request) string {
 	switch {
-	case r.Tunnel == nil && !r.AbsoluteForm:
+	case r.Tunnel == nil && !s.addressedByHost(r):
 		return ""
 	case r.Tunnel == nil:
-		key := HostKey(r.Host)
-		if !s.load().apis[key] {
-			return "" // it is a name of the broker
-		}
-		return key
+		return HostKey(r.Host)
 	case !r.Tunnel.AnyPort:
 		return HostKey(r.Tunnel.Target)
 	}
-	// The port is that of the client's URL, if it is in the Host field. An API at another port is meant if no other has that name.
-	apis, key := s.load().apis, HostKey(r.Host)
-	if apis[key] {
-		return key
-	}
+	// The broker may listen at another port than the API. Only if several APIs have that name, the port in the Host field counts.
 	name, _, _ := hostport.Split(r.Host)
-	if found, count := withName(apis, name); count == 1 {
+	if found, count := withName(s.load().apis, name); count == 1 {
 		return found
 	}
-	return key
+	return HostKey(r.Host)
+}
+
+// addressedByHost reports whether the host of a request that came through no tunnel is that of an API. The Host field may be if the
+// client uses a Unix socket, or if the operator has allowed this name. A loopback name there is the broker's. This is called for
+// each request, and does not allocate.
+func (s *Servers) addressedByHost(r *Request) bool {
+	name, port, _ := hostport.Split(r.Host)
+	var key [300]byte // more than a name has
+	text := append(key[:0], name...)
+	if port = withoutDefault(port); port != "" {
+		text = append(append(text, ':'), port...)
+	}
+	apis := s.load().apis
+	found := apis[string(text)] || strings.Contains(name, ":") && apis[HostKey(r.Host)]
+	return found && (r.AbsoluteForm || !hostport.IsLoopback(name))
 }

@@ -37,13 +37,14 @@ func TestTunnelEndsWithItsKey(t *testing.T) {
 }
 
 func TestTunnelIsForOneHost(t *testing.T) {
-	policy := &access.Policy{Servers: access.NewServers([]string{"api.example"}, []string{"login.example"})}
+	policy := &access.Policy{Servers: access.NewServers([]string{"api.example", "both.example"}, []string{"login.example", "both.example"})}
 	for _, test := range []struct {
 		target, host string
 		code         string // of the denial
 		anyPort      bool
 	}{
 		{"api.example:443", "api.example", "", false},
+		{"both.example:443", "both.example", "", false},
 		{"api.example:443", "API.example:443", "", false},
 		{"api.example:443", "api.example.", "", false},
 		{"api.example.:443", "api.example", "", false},
