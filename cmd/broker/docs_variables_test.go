@@ -20,7 +20,7 @@ var variableGroups = []variableGroup{
 	{"ETRUSTED_CLIENT_ID", "Credentials",
 		"Prefer files to variables: the broker watches them while it runs, and `docker inspect` does not show their content. How to replace credentials: [rotation.md](rotation.md). Several accounts: [accounts.md](accounts.md)."},
 	{"ETRUSTED_API_URL", "eTrusted",
-		"Only tests need other values. URLs must start with `https://`, except for loopback addresses."},
+		"Only tests need other values, or an account in QA, which may have [its own](accounts.md#qa-next-to-production). URLs must start with `https://`, except for loopback addresses."},
 	{"BROKER_LISTEN", "Where it listens",
 		"By default the broker listens on this machine only. For other machines: [central.md](central.md). A socket passed by systemd replaces `BROKER_LISTEN`: [host.md](host.md)."},
 	{"BROKER_ALLOW", "Who may use it, and for what",

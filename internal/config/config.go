@@ -30,7 +30,7 @@ type Config struct {
 	ClientSecret     tokensource.Secret `env:"ETRUSTED_CLIENT_SECRET" help:"the Client Secret"`
 	ClientSecretFile string             `env:"ETRUSTED_CLIENT_SECRET_FILE" guards:"yes" shape:"path" help:"a file that contains the Client Secret"`
 
-	AccountsDir string `env:"ETRUSTED_ACCOUNTS_DIR" guards:"yes" shape:"path" help:"a directory with one directory per additional account: NAME/client_id and NAME/client_secret"`
+	AccountsDir string `env:"ETRUSTED_ACCOUNTS_DIR" guards:"yes" shape:"path" help:"a directory with one directory per additional account: NAME/client_id and NAME/client_secret, and optionally NAME/api_url, token_url, audience and scopes"`
 
 	APIURL   string   `env:"ETRUSTED_API_URL" shape:"url" envDefault:"https://api.etrusted.com" help:"the API: scheme and host"`
 	TokenURL string   `env:"ETRUSTED_TOKEN_URL" shape:"url" envDefault:"https://login.etrusted.com/oauth/token" help:"the token endpoint"`
