@@ -24,6 +24,9 @@ type TokenEndpoint struct {
 	URL      string
 	Audience string   // the audience parameter, which eTrusted requires; not sent if empty
 	Scopes   []string // RFC 6749 section 3.3; the parameter is not sent without scopes
+	// API is the base URL of the API that the tokens are for; empty for the broker's. It is not sent, but a Store keeps the tokens
+	// for one API apart from those for another.
+	API string
 	// Transport sends the requests. It is required.
 	Transport http.RoundTripper
 	// Timeout limits one token request, including reading the response. The default is 29 s: a slow login server is better

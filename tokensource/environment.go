@@ -47,6 +47,7 @@ func (e Environment) Endpoint(general TokenEndpoint) TokenEndpoint {
 	if len(e.Scopes) > 0 {
 		general.Scopes = e.Scopes
 	}
+	general.API = e.apiURL()
 	return general
 }
 

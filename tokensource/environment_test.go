@@ -272,19 +272,24 @@ func TestMalformedOverrideAtStart(t *testing.T) {
 	})
 }
 
-// The files of a new account are written one after the other, the token URL last.
+// The files of a new account are written one after the other, the token URL last: some before the broker finds the account.
 func TestNewAccountWaitsForItsEnvironment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvironments(t, setFiles{})
-		for _, name := range []string{"client_id", "client_secret", "api_url", "audience", "token_url"} {
+		write := func(name string, at time.Time) {
 			path := filepath.Join(e.dir, name)
 			writeFile(t, path, qa[name])
-			if err := os.Chtimes(path, time.Now(), time.Now()); err != nil { // the bubble's time
+			if err := os.Chtimes(path, at, at); err != nil { // the bubble's time
 				t.Fatal(err)
 			}
-			e.start()
+		}
+		write("client_id", e.began.Add(-200*time.Millisecond))
+		write("client_secret", e.began.Add(-100*time.Millisecond))
+		e.at(0)
+		for _, name := range []string{"api_url", "audience", "token_url"} {
+			e.at(time.Since(e.began) + 700*time.Millisecond)
+			write(name, time.Now())
 			e.ReloadCredentials()
-			time.Sleep(900 * time.Millisecond)
 		}
 		e.at(time.Since(e.began) + 2*time.Second)
 		if api, issuer := e.current(t); api != qaAPI || issuer != "QA" {

@@ -166,7 +166,7 @@ func TestServesProductionAndQA(t *testing.T) {
 	const key, proxyKey = "Authorization: Bearer key-key-key-key-key", "Proxy-Authorization: Basic eDprZXkta2V5LWtleS1rZXkta2V5"
 	b := startTwoEnvironments(t, "BROKER_ACCESS_KEY=key-key-key-key-key")
 	placeholder := func(account string) string {
-		response, err := http.PostForm(b.URL+"/oauth/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {account}, "client_secret": {"key-key-key-key-key"}})
+		response, err := (&http.Client{Timeout: brokertest.Timeout}).PostForm(b.URL+"/oauth/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {account}, "client_secret": {"key-key-key-key-key"}})
 		if err != nil {
 			t.Fatal(err)
 		}

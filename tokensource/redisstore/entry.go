@@ -116,12 +116,12 @@ type sealer struct {
 	aead cipher.AEAD
 }
 
-// newSealer returns the sealer of a pair at an endpoint. Tokens for other audiences or scopes have other names.
+// newSealer returns the sealer of a pair at an endpoint. Tokens for other audiences, scopes or APIs have other names.
 func newSealer(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint) sealer {
 	derive := func(purpose string, length int) []byte {
 		return must(hkdf.Key(sha256.New, []byte(pair.Secret.Reveal()), nil, format+" "+purpose, length))
 	}
-	names := must(json.Marshal(append([]string{pair.ID.Reveal(), endpoint.URL, endpoint.Audience}, endpoint.Scopes...)))
+	names := must(json.Marshal(append([]string{pair.ID.Reveal(), endpoint.URL, endpoint.Audience, endpoint.API}, endpoint.Scopes...)))
 	aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(derive("seal", 32))))) // at a token every four minutes, no nonce comes twice
 	return sealer{name: hex.EncodeToString(derive("name "+string(names), 16)), aead: aead}
 }

@@ -51,6 +51,22 @@ func TestSeal(t *testing.T) {
 	}
 }
 
+// Brokers share a token only if all that it depends on is the same: pair, login server, audience, scopes and API.
+func TestNamesDifferByEnvironment(t *testing.T) {
+	pair := tokensource.Credentials{ID: tokensource.NewSecret("id"), Secret: tokensource.NewSecret("secret")}
+	names := map[string]int{}
+	for i, endpoint := range []tokensource.TokenEndpoint{
+		{URL: "a", Audience: "b"}, {URL: "b", Audience: "b"}, {URL: "a", Audience: "c"}, {URL: "ab"}, {URL: "a", Audience: "b", Scopes: []string{"c"}},
+		{URL: "a", Audience: "b", API: "c"}, {URL: "a", Audience: "b", API: "d"}, {URL: "a", Audience: "b", Scopes: []string{"c", "d"}},
+	} {
+		name := newSealer(pair, endpoint).name
+		if other, taken := names[name]; taken {
+			t.Errorf("endpoints %d and %d have the same name", i, other)
+		}
+		names[name] = i
+	}
+}
+
 // FuzzReply parses what a script may return, and records that no broker sealed.
 func FuzzReply(f *testing.F) {
 	mine := testSealer("id", "secret")
