@@ -45,6 +45,10 @@ func (x *exchange) passTunnel(tunnel *access.Tunnel) *problem.Problem {
 	if err != nil {
 		return x.passFailure(err)
 	}
+	if denied := x.proxy.config.Policy.CheckTunnel(tunnel); denied != nil { // its caller was removed meanwhile
+		_ = target.Close() // nothing was sent
+		return denied
+	}
 	x.record.Status = http.StatusOK
 	x.w.OpenPassThrough(target, tunnel)
 	return nil

@@ -64,8 +64,8 @@ func splitLines(content []byte) ([]string, error) {
 
 func parseKeys(lines []string) (*access.Keys, error) {
 	for _, line := range lines {
-		if strings.TrimSpace(line) != line {
-			return nil, errors.New("has a key that begins or ends with a space, which no request can send")
+		if strings.ContainsFunc(line, unicode.IsSpace) { // a comment would be a key that is easy to guess
+			return nil, errors.New("has a line with a space: write one key a line, and no comments")
 		}
 	}
 	return access.NewKeys(lines...), nil

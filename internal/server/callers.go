@@ -133,7 +133,7 @@ func (b *broker) callersStatus() admin.Callers {
 
 // closeRevokedTunnels closes the tunnels that pass through whose caller may not use the broker any more.
 func (b *broker) closeRevokedTunnels() {
-	b.app.ClosePassThrough(func(tunnel any) bool { return !b.policy.AllowsTunnel(tunnel.(*access.Tunnel)) })
+	b.app.ClosePassThrough(func(tunnel any) bool { return b.policy.CheckTunnel(tunnel.(*access.Tunnel)) != nil })
 }
 
 // identities returns the function that identifies the clients of connections; nil if there are no callers to identify.

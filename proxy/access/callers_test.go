@@ -155,7 +155,7 @@ func TestExpiredCallerIsDenied(t *testing.T) {
 		connect := parse(t, "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\nProxy-Authorization: "+basicValue("x:key"))
 		tunnel := access.NewTunnel(connect)
 		time.Sleep(time.Minute - time.Nanosecond)
-		if got := policy.Check(r); got.Denied != nil || !policy.AllowsTunnel(tunnel) || policy.Callers.WithKey("key") == nil {
+		if got := policy.Check(r); got.Denied != nil || policy.CheckTunnel(tunnel) != nil || policy.Callers.WithKey("key") == nil {
 			t.Errorf("before the end: got %+v, want no denial", got.Denied)
 		}
 		time.Sleep(time.Nanosecond)
@@ -165,7 +165,7 @@ func TestExpiredCallerIsDenied(t *testing.T) {
 		if got := policy.Check(connect); got.Denied == nil || got.Denied.Code != "caller-expired" || got.Denied.Status != http.StatusProxyAuthRequired {
 			t.Errorf("CONNECT at the end: got %+v, want caller-expired with 407", got.Denied)
 		}
-		if policy.AllowsTunnel(tunnel) || policy.Callers.WithKey("key") != nil {
+		if policy.CheckTunnel(tunnel) == nil || policy.Callers.WithKey("key") != nil {
 			t.Error("at the end: got a tunnel or a token request allowed, want neither")
 		}
 	})
@@ -175,7 +175,7 @@ func TestExpiredCallerIsDenied(t *testing.T) {
 func TestRequestsInTunnelAreThoseOfItsCaller(t *testing.T) {
 	t.Parallel()
 	callers := twoCallers(t)
-	policy := &access.Policy{Callers: callers, UpstreamHost: "api.example"}
+	policy := &access.Policy{Callers: callers, Servers: access.NewServers([]string{"api.example"}, nil)}
 	for _, test := range []struct {
 		name, proxyAuthorization string
 		identities               []string // of the connection
@@ -206,15 +206,15 @@ func TestRequestsInTunnelAreThoseOfItsCaller(t *testing.T) {
 		if caller != test.caller || code != test.code {
 			t.Errorf("%s: got caller %q, %q, want %q, %q", test.name, caller, code, test.caller, test.code)
 		}
-		if got, want := policy.AllowsTunnel(r.Tunnel), code != "tunnel-key-expired"; got != want {
-			t.Errorf("%s: AllowsTunnel: got %t, want %t", test.name, got, want)
+		if got, want := policy.CheckTunnel(r.Tunnel) == nil, code != "tunnel-key-expired"; got != want {
+			t.Errorf("%s: CheckTunnel: got allowed %t, want %t", test.name, got, want)
 		}
 	}
 	connect := parse(t, "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443")
 	connect.Identities = []string{"uid:1000"}
 	tunnel := access.NewTunnel(connect)
-	if callers.Replace(); policy.AllowsTunnel(tunnel) {
-		t.Error("AllowsTunnel after the removal: got true, want false")
+	if callers.Replace(); policy.CheckTunnel(tunnel) == nil {
+		t.Error("CheckTunnel after the removal: got no denial, want one")
 	}
 }
 

@@ -1,6 +1,9 @@
 package access
 
-import "etrusted-broker/internal/hostport"
+import (
+	"etrusted-broker/internal/hostport"
+	"etrusted-broker/internal/problem"
+)
 
 // Tunnel is a connection for one target: the CONNECT request that opened a tunnel, or a connection that the client has opened to
 // the broker in the belief that it is the target. Requests on it must be for its target. They need no access key of their own, as
@@ -29,10 +32,10 @@ func NewTunnel(r *Request) *Tunnel {
 	return &Tunnel{Target: r.Target, ProxyAuthorization: only(r.Fields, "Proxy-Authorization"), Identities: r.Identities}
 }
 
-// AllowsTunnel reports whether a tunnel that has been opened may stay open: its caller still exists.
-func (p *Policy) AllowsTunnel(t *Tunnel) bool {
-	_, denied := p.checkCaller(&Request{Tunnel: t}, "", errProxyKeyMissing)
-	return denied == nil
+// CheckTunnel denies a tunnel that Check has allowed, once its caller may not use the broker any more.
+func (p *Policy) CheckTunnel(t *Tunnel) *problem.Problem {
+	_, denied := p.checkProxyCaller(&Request{Tunnel: t})
+	return denied
 }
 
 // checkConnect decides whether a tunnel may be opened (RFC 9110 section 9.3.6), and whether it ends here or passes through.

@@ -25,12 +25,12 @@ func TestTunnelEndsWithItsKey(t *testing.T) {
 		}
 		keys.Replace("two")
 		time.Sleep(59 * time.Second)
-		if got := policy.Check(r); got.Denied != nil || got.Caller == nil || !policy.AllowsTunnel(r.Tunnel) {
+		if got := policy.Check(r); got.Denied != nil || got.Caller == nil || policy.CheckTunnel(r.Tunnel) != nil {
 			t.Errorf("within the minute: got %+v, want a caller and no denial", got)
 		}
 		time.Sleep(2 * time.Second)
 		got := policy.Check(r)
-		if got.Caller != nil || policy.AllowsTunnel(r.Tunnel) || got.Denied == nil || got.Denied.Status != http.StatusUnauthorized || !got.Denied.Close {
+		if got.Caller != nil || policy.CheckTunnel(r.Tunnel) == nil || got.Denied == nil || got.Denied.Status != http.StatusUnauthorized || !got.Denied.Close {
 			t.Errorf("after it: got %+v, want a denial with 401 that closes the connection", got)
 		}
 	})
