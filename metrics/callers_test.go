@@ -64,8 +64,8 @@ func TestDeletedCallerStaysInTheSums(t *testing.T) {
 	m.DeleteCaller("shop")
 	m.DeleteCaller("shop")
 	m.DeleteCaller("no-such")
-	if got := m.Counts()["default"]; got.All() != 3 || got[Refused] != 3 {
-		t.Errorf("Counts: got %d requests, %d refused, want 3 and 3", got.All(), got[Refused])
+	if got := m.Counts()["default"]; got.All() != 3 || got[CountRefused] != 3 {
+		t.Errorf("Counts: got %d requests, %d refused, want 3 and 3", got.All(), got[CountRefused])
 	}
 	if got := m.Denied()["rule"]; got != 3 {
 		t.Errorf("Denied: got %d, want 3", got)

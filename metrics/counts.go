@@ -51,19 +51,19 @@ type Counter int
 
 // The counters. Each request is counted by one of the first five.
 const (
-	Success      Counter = iota // 1xx and 2xx
-	Redirect                    // 3xx
-	ClientError                 // 4xx without 499
-	ServerError                 // 5xx, and numbers that are no status
-	ClientClosed                // 499
-	Local                       // answered by the broker
-	Refused                     // answered by the broker with 4xx
-	Unauthorized                // answered by the API with 401 or 403
-	RateLimited                 // answered by the API with 429
-	// UpstreamErrors counts those of UpstreamRequests that the API answered with 5xx, or not at all.
-	UpstreamErrors
-	UpstreamRequests    // sent to the API
-	UpstreamNanoseconds // the sum of the times that they took
+	CountSuccess      Counter = iota // 1xx and 2xx
+	CountRedirect                    // 3xx
+	CountClientError                 // 4xx without 499
+	CountServerError                 // 5xx, and numbers that are no status
+	CountClientClosed                // 499
+	CountLocal                       // answered by the broker
+	CountRefused                     // answered by the broker with 4xx
+	CountUnauthorized                // answered by the API with 401 or 403
+	CountRateLimited                 // answered by the API with 429
+	// CountUpstreamErrors counts those of CountUpstreamRequests that the API answered with 5xx, or not at all.
+	CountUpstreamErrors
+	CountUpstreamRequests    // sent to the API
+	CountUpstreamNanoseconds // the sum of the times that they took
 	numCounters
 )
 
@@ -72,7 +72,7 @@ type Counts [numCounters]uint64
 
 // All returns the number of requests.
 func (c Counts) All() uint64 {
-	return c[Success] + c[Redirect] + c[ClientError] + c[ServerError] + c[ClientClosed]
+	return c[CountSuccess] + c[CountRedirect] + c[CountClientError] + c[CountServerError] + c[CountClientClosed]
 }
 
 // Plus returns the sums of both.
@@ -114,8 +114,8 @@ func (a *account) counts() Counts {
 	if err := a.upstream.Write(&upstream); err != nil {
 		panic(err) // impossible: its buckets are constant
 	}
-	c[UpstreamRequests] = upstream.GetHistogram().GetSampleCount()
-	c[UpstreamNanoseconds] = uint64(upstream.GetHistogram().GetSampleSum() * 1e9)
+	c[CountUpstreamRequests] = upstream.GetHistogram().GetSampleCount()
+	c[CountUpstreamNanoseconds] = uint64(upstream.GetHistogram().GetSampleSum() * 1e9)
 	return c
 }
 
@@ -126,21 +126,21 @@ func (r *requestCounts) counts() Counts {
 		c[classOf(status)] += count
 		switch {
 		case status == 401 || status == 403:
-			c[Unauthorized] += count
+			c[CountUnauthorized] += count
 		case status == 429:
-			c[RateLimited] += count
+			c[CountRateLimited] += count
 		case status >= 500:
-			c[UpstreamErrors] += count
+			c[CountUpstreamErrors] += count
 		}
 	})
 	r.local.each(func(_ string, status int, count uint64) {
 		c[classOf(status)] += count
-		c[Local] += count
+		c[CountLocal] += count
 		switch {
 		case status >= 400 && status < 500:
-			c[Refused] += count
+			c[CountRefused] += count
 		case status == 502 || status == 504:
-			c[UpstreamErrors] += count
+			c[CountUpstreamErrors] += count
 		}
 	})
 	return c
@@ -149,14 +149,14 @@ func (r *requestCounts) counts() Counts {
 func classOf(status int) Counter {
 	switch {
 	case status == 499:
-		return ClientClosed
+		return CountClientClosed
 	case status >= 500 || status == 0:
-		return ServerError
+		return CountServerError
 	case status >= 400:
-		return ClientError
+		return CountClientError
 	case status >= 300:
-		return Redirect
+		return CountRedirect
 	default:
-		return Success
+		return CountSuccess
 	}
 }

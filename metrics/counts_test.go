@@ -22,14 +22,14 @@ func TestCountsAgreeWithSeries(t *testing.T) {
 	observe(true, 2*time.Second, 502, 504)
 	m.Observe(Request{Account: "unknown", Status: 421, Local: true})
 	want := Counts{
-		Success: 4, Redirect: 2, ClientError: 7, ServerError: 6, ClientClosed: 2,
-		Local: 6, Refused: 2, Unauthorized: 2, RateLimited: 1, UpstreamErrors: 4, UpstreamRequests: 15, UpstreamNanoseconds: 17e9,
+		CountSuccess: 4, CountRedirect: 2, CountClientError: 7, CountServerError: 6, CountClientClosed: 2,
+		CountLocal: 6, CountRefused: 2, CountUnauthorized: 2, CountRateLimited: 1, CountUpstreamErrors: 4, CountUpstreamRequests: 15, CountUpstreamNanoseconds: 17e9,
 	}
 	got := m.Counts()
 	if got["default"] != want || got["default"].All() != 21 || len(got) != 2 {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if want := (Counts{ClientError: 1, Local: 1, Refused: 1}); got[NoAccount] != want {
+	if want := (Counts{CountClientError: 1, CountLocal: 1, CountRefused: 1}); got[NoAccount] != want {
 		t.Errorf("without an account: got %v, want %v", got[NoAccount], want)
 	}
 	checkLines(t, m,
@@ -80,11 +80,11 @@ func TestCountsHaveAllReasonsAndOutcomes(t *testing.T) {
 // TestMinusNeverUnderflows: the counts of an account that was removed and added again are smaller than before.
 func TestMinusNeverUnderflows(t *testing.T) {
 	t.Parallel()
-	before, now := Counts{Success: 7, Local: 1}, Counts{Success: 2, Local: 4}
-	if got, want := now.Minus(before), (Counts{Local: 3}); got != want {
+	before, now := Counts{CountSuccess: 7, CountLocal: 1}, Counts{CountSuccess: 2, CountLocal: 4}
+	if got, want := now.Minus(before), (Counts{CountLocal: 3}); got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got, want := now.Plus(before), (Counts{Success: 9, Local: 5}); got != want {
+	if got, want := now.Plus(before), (Counts{CountSuccess: 9, CountLocal: 5}); got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

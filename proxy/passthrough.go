@@ -10,19 +10,19 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// PassOutcome is the outcome of a request or a tunnel that passes through: a closed set, used as the label of a metric.
-type PassOutcome string
+// PassThroughOutcome is the outcome of a request or a tunnel that passes through: a closed set, used as the label of a metric.
+type PassThroughOutcome string
 
 // The outcomes of what the policy lets pass through.
 const (
-	PassSuccess      PassOutcome = "success"       // a tunnel was opened, or the host has answered
-	PassRefused      PassOutcome = "refused"       // the address of the host is not one to which the broker connects
-	PassFailed       PassOutcome = "failed"        // the host was not reached, or its response is broken
-	PassClientClosed PassOutcome = "client_closed" // the client went away, or its body is broken
+	PassThroughSuccess      PassThroughOutcome = "success"       // a tunnel was opened, or the host has answered
+	PassThroughRefused      PassThroughOutcome = "refused"       // the address of the host is not one to which the broker connects
+	PassThroughFailed       PassThroughOutcome = "failed"        // the host was not reached, or its response is broken
+	PassThroughClientClosed PassThroughOutcome = "client_closed" // the client went away, or its body is broken
 )
 
-// PassOutcomes lists all outcomes.
-var PassOutcomes = [...]PassOutcome{PassSuccess, PassRefused, PassFailed, PassClientClosed}
+// PassThroughOutcomes lists all outcomes.
+var PassThroughOutcomes = [...]PassThroughOutcome{PassThroughSuccess, PassThroughRefused, PassThroughFailed, PassThroughClientClosed}
 
 // passThrough serves a request for another host, without a token. Nothing that tells about the host is recorded.
 func (x *exchange) passThrough(request *access.Request) {
@@ -86,16 +86,16 @@ func (x *exchange) passFailure(err error) *problem.Problem {
 	}
 }
 
-func (x *exchange) passOutcome(failed *problem.Problem) PassOutcome {
+func (x *exchange) passOutcome(failed *problem.Problem) PassThroughOutcome {
 	switch {
 	case failed == nil && !x.record.Broken:
-		return PassSuccess
+		return PassThroughSuccess
 	case failed == errAddressRefused:
-		return PassRefused
+		return PassThroughRefused
 	case x.r.Gone(), failed == errBrokenBody:
-		return PassClientClosed
+		return PassThroughClientClosed
 	default:
-		return PassFailed
+		return PassThroughFailed
 	}
 }
 

@@ -43,7 +43,7 @@ type RequestRecord struct {
 	// Retry is the outcome of the retry after a 401; empty if there was no reason for one.
 	Retry RetryOutcome
 	// Passed is the outcome of a request or a tunnel that passes through; empty for others.
-	Passed PassOutcome
+	Passed PassThroughOutcome
 	// TokenFields counts the fields, in the header or trailer of the API's responses, that were dropped because they contained the
 	// token that was sent.
 	TokenFields int

@@ -82,7 +82,7 @@ type flushingReader struct {
 }
 
 func (f flushingReader) Read(p []byte) (int, error) {
-	if !f.body.Ready() {
+	if !f.body.ReadReady() {
 		if err := f.w.Flush(); err != nil {
 			return 0, err
 		}

@@ -83,7 +83,7 @@ func (c *candidate) forgetFailures() {
 
 // reloadCredentials reads the credentials and, if they have changed, tries the new set: make before break. Only a set
 // that yields a token replaces the old one, together with its token. It reports whether that has happened.
-func (l *loop) reloadCredentials(ctx context.Context) bool {
+func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
 	l.readAt = time.Time{}
 	modified := l.config.Credentials.modified() // before reading, so that no later change is missed
 	if l.mayBeHalfWritten(modified) && !l.config.Credentials.isSettled() {

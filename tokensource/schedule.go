@@ -44,8 +44,8 @@ const (
 	// an account; but the client may be enabled in the Control Centre at any time.
 	rejectedRetry = 5 * time.Minute
 
-	// minRejectedPause is the minimum while a token is still valid: many rejections in a row could lock an account.
-	minRejectedPause = 5 * time.Second
+	// minRejectedPauseWhileValid is the minimum while a token is still valid: many rejections in a row could lock an account.
+	minRejectedPauseWhileValid = 5 * time.Second
 
 	// For changedRetryTime, a changed pair that is rejected is retried after at most maxChangedPause: its files may have
 	// been written before the login server knew it.
@@ -198,7 +198,7 @@ func rejectedPause(rejections int, since time.Duration, changed bool, remaining 
 		pause = min(minBackoff<<max(0, min(rejections-1, 6)), maxChangedPause) // 2^6 s exceeds the limit
 	}
 	if remaining > 0 {
-		pause = min(pause, max(minRejectedPause, remaining/8))
+		pause = min(pause, max(minRejectedPauseWhileValid, remaining/8))
 	}
 	if remaining > lastAttempt {
 		pause = min(pause, max(minBackoff, remaining-lastAttempt))

@@ -87,7 +87,7 @@ func curlLine(c config.Config, l listenAddress, accounts []check.Account) string
 	if accounts[0].Name != "default" {
 		base += "/@" + accounts[0].Name
 	}
-	return command + server.AccessKeyOption(c) + " " + base + "/channels"
+	return command + server.CurlAccessKeyOption(c) + " " + base + "/channels"
 }
 
 // identify describes the program that listens on an address, and reports whether it is a broker.

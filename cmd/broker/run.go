@@ -109,7 +109,7 @@ func runCommand(ctx context.Context, i invocation) int {
 			return fail(err)
 		}
 	}
-	return i.execute(flags.Args(), command.environ)
+	return i.runChild(flags.Args(), command.environ)
 }
 
 // runOptions are the flags of the command run.
@@ -152,8 +152,8 @@ func (b *runningBroker) stop() {
 	<-b.ended
 }
 
-// execute runs a command with the streams of this process, forwards signals to it, and returns its exit code.
-func (i invocation) execute(args, environ []string) int {
+// runChild runs a command with the streams of this process, forwards signals to it, and returns its exit code.
+func (i invocation) runChild(args, environ []string) int {
 	command := exec.Command(args[0], args[1:]...) //nolint:gosec // the user's command is what the user wants to run
 	command.Env, command.Stdin, command.Stdout, command.Stderr = environ, os.Stdin, i.stdout, i.stderr
 	signals := make(chan os.Signal, 8)

@@ -14,12 +14,12 @@ type apiHealth struct {
 }
 
 func (t traffic) api() apiHealth {
-	sent := counter(metrics.UpstreamRequests)
+	sent := counter(metrics.CountUpstreamRequests)
 	return apiHealth{
-		failed:       t.share(counter(metrics.UpstreamErrors), sent),
-		limited:      t.share(counter(metrics.RateLimited), sent),
-		unauthorized: t.share(counter(metrics.Unauthorized), sent),
-		abandoned:    t.share(counter(metrics.ClientClosed), metrics.Counts.All),
+		failed:       t.share(counter(metrics.CountUpstreamErrors), sent),
+		limited:      t.share(counter(metrics.CountRateLimited), sent),
+		unauthorized: t.share(counter(metrics.CountUnauthorized), sent),
+		abandoned:    t.share(counter(metrics.CountClientClosed), metrics.Counts.All),
 		latency:      windowOf(t.fiveMinutes.sum, t.fiveMinutes.span).APISeconds,
 	}
 }

@@ -85,8 +85,8 @@ func TestDescribesAccountStates(t *testing.T) {
 		{"refreshing", func() tokensource.Snapshot { return refreshing("default") }, "default", admin.AccountRefreshing, admin.CauseNone, "", "The token is valid, and is being refreshed."},
 		{"starting", func() tokensource.Snapshot { return starting("default") }, "default", admin.AccountStarting, admin.CauseNone, "", fetching},
 		{"expired during suspend", func() tokensource.Snapshot { return suspended("default") }, "default", admin.AccountStarting, admin.CauseNone, "", refetching},
-		{"failing", func() tokensource.Snapshot { return failing("default", unavailable) }, "environment", admin.AccountFailing, admin.CauseLoginServer, noToken, aging},
-		{"invalid response from the default URL", func() tokensource.Snapshot { return failing("default", nonsense) }, "default", admin.AccountFailing, admin.CauseLoginServer, noToken, aging},
+		{"failing", func() tokensource.Snapshot { return failing("default", unavailable) }, "environment", admin.AccountRefreshFailing, admin.CauseLoginServer, noToken, aging},
+		{"invalid response from the default URL", func() tokensource.Snapshot { return failing("default", nonsense) }, "default", admin.AccountRefreshFailing, admin.CauseLoginServer, noToken, aging},
 		{"outage", func() tokensource.Snapshot { return without(failing("default", unavailable)) }, "environment", admin.AccountOutage, admin.CauseLoginServer, noToken, none},
 		{"invalid response from a configured URL", func() tokensource.Snapshot { return without(failing("default", nonsense)) }, "environment", admin.AccountOutage, admin.CauseConfiguration, noToken, none},
 		{"refused scopes", func() tokensource.Snapshot {

@@ -116,7 +116,7 @@ func (h *history) countTraffic(counts metrics.Counts, now time.Time) {
 	}
 	minute := &h.traffic[len(h.traffic)-1]
 	minute.Requests += counts.All()
-	minute.Failed += counts[metrics.ClientError] + counts[metrics.ServerError] + counts[metrics.ClientClosed]
+	minute.Failed += counts[metrics.CountClientError] + counts[metrics.CountServerError] + counts[metrics.CountClientClosed]
 }
 
 // trafficOfLastHour returns the last minutes with a sample, oldest first.

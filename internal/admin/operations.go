@@ -19,8 +19,8 @@ type Operation struct {
 	Allowed bool `json:"allowed"`
 }
 
-// AllowList is what an operator needs in order to write an allow list.
-type AllowList struct {
+// SuggestedAllowList is what an operator needs in order to write an allow list.
+type SuggestedAllowList struct {
 	// Mode is that of BROKER_ALLOW_MODE.
 	Mode string `json:"mode"`
 	// Line is the BROKER_ALLOW that allows all operations; absent without any.
@@ -38,9 +38,9 @@ type CallerAllowList struct {
 }
 
 // operations returns what apps use, and the allow list that would allow just that.
-func (h *Handler) operations() ([]Operation, AllowList) {
+func (h *Handler) operations() ([]Operation, SuggestedAllowList) {
 	counted, evicted := h.config.Operations.All()
-	list := AllowList{Mode: h.config.AllowMode, Evicted: evicted}
+	list := SuggestedAllowList{Mode: h.config.AllowMode, Evicted: evicted}
 	if len(counted) > 0 {
 		list.Line = "BROKER_ALLOW=" + patternsOf(counted)
 	}

@@ -7,8 +7,8 @@ import (
 	"etrusted-broker/metrics"
 )
 
-// Requests has the counts of completed requests.
-type Requests struct {
+// RequestCounts has the counts of completed requests.
+type RequestCounts struct {
 	LastMinute      Window `json:"last_minute"`
 	LastFiveMinutes Window `json:"last_five_minutes"`
 	Total           Window `json:"total"` // since the start
@@ -62,16 +62,16 @@ func (h *Handler) recentTraffic(now time.Time) traffic {
 	}
 }
 
-func (t traffic) of(account string) Requests {
-	return Requests{
+func (t traffic) of(account string) RequestCounts {
+	return RequestCounts{
 		windowOf(t.minute.counts[account], t.minute.span),
 		windowOf(t.fiveMinutes.counts[account], t.fiveMinutes.span),
 		windowOf(t.total.counts[account], t.total.span),
 	}
 }
 
-func (t traffic) all() Requests {
-	return Requests{windowOf(t.minute.sum, t.minute.span), windowOf(t.fiveMinutes.sum, t.fiveMinutes.span), windowOf(t.total.sum, t.total.span)}
+func (t traffic) all() RequestCounts {
+	return RequestCounts{windowOf(t.minute.sum, t.minute.span), windowOf(t.fiveMinutes.sum, t.fiveMinutes.span), windowOf(t.total.sum, t.total.span)}
 }
 
 func windowOf(counts metrics.Counts, span time.Duration) Window {
@@ -79,13 +79,13 @@ func windowOf(counts metrics.Counts, span time.Duration) Window {
 		SpanSeconds:  ratio(span.Seconds(), 1, 3),
 		PerSecond:    ratio(float64(counts.All()), span.Seconds(), 3),
 		All:          counts.All(),
-		Success:      counts[metrics.Success],
-		Redirect:     counts[metrics.Redirect],
-		ClientError:  counts[metrics.ClientError],
-		ServerError:  counts[metrics.ServerError],
-		ClientClosed: counts[metrics.ClientClosed],
-		Local:        counts[metrics.Local],
-		APISeconds:   ratio(float64(counts[metrics.UpstreamNanoseconds])/1e9, float64(counts[metrics.UpstreamRequests]), 6),
+		Success:      counts[metrics.CountSuccess],
+		Redirect:     counts[metrics.CountRedirect],
+		ClientError:  counts[metrics.CountClientError],
+		ServerError:  counts[metrics.CountServerError],
+		ClientClosed: counts[metrics.CountClientClosed],
+		Local:        counts[metrics.CountLocal],
+		APISeconds:   ratio(float64(counts[metrics.CountUpstreamNanoseconds])/1e9, float64(counts[metrics.CountUpstreamRequests]), 6),
 	}
 }
 

@@ -11,19 +11,19 @@ type AccountState string
 
 // The states of an account.
 const (
-	AccountHealthy    AccountState = "healthy"           // the token is valid
-	AccountRefreshing AccountState = "refreshing"        // the token is valid, and a new one is being fetched
-	AccountStarting   AccountState = "starting"          // no token, and the first attempt has not failed yet
-	AccountFailing    AccountState = "failing"           // the token is valid, but the last refresh failed
-	AccountStale      AccountState = "stale_credentials" // the token is valid, but the credentials changed and the new ones cannot be used
-	AccountOutage     AccountState = "outage"            // no token, because the login server issues none
-	AccountRejected   AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
+	AccountHealthy        AccountState = "healthy"           // the token is valid
+	AccountRefreshing     AccountState = "refreshing"        // the token is valid, and a new one is being fetched
+	AccountStarting       AccountState = "starting"          // no token, and the first attempt has not failed yet
+	AccountRefreshFailing AccountState = "failing"           // the token is valid, but the last refresh failed
+	AccountStale          AccountState = "stale_credentials" // the token is valid, but the credentials changed and the new ones cannot be used
+	AccountOutage         AccountState = "outage"            // no token, because the login server issues none
+	AccountRejected       AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
 )
 
 // needsAttention reports whether a state is a problem, which an operator may have to fix.
 func needsAttention(state AccountState) bool {
 	switch state {
-	case AccountFailing, AccountStale, AccountOutage, AccountRejected:
+	case AccountRefreshFailing, AccountStale, AccountOutage, AccountRejected:
 		return true
 	default:
 		return false
@@ -36,7 +36,7 @@ func stateOf(snapshot tokensource.Snapshot) AccountState {
 	case failure != nil && failure.Outcome == tokensource.OutcomeRejected:
 		return AccountRejected
 	case failure != nil && snapshot.Valid:
-		return AccountFailing
+		return AccountRefreshFailing
 	case failure != nil:
 		return AccountOutage
 	case !snapshot.Valid:

@@ -34,8 +34,8 @@ type Status struct {
 	// Accounts lists the default account first, then the others by name.
 	Accounts []Account `json:"accounts"`
 	// Requests has those of all accounts, and those that were refused before an account was known.
-	Requests         Requests `json:"requests"`
-	RequestsInFlight int64    `json:"requests_in_flight"`
+	Requests         RequestCounts `json:"requests"`
+	RequestsInFlight int64         `json:"requests_in_flight"`
 	// Traffic has the minutes of the last hour, oldest first.
 	Traffic []TrafficMinute `json:"traffic"`
 	// Replays counts retries after a 401 by outcome, for all accounts. Denied counts refused requests by reason, and DeniedDryRun
@@ -46,9 +46,9 @@ type Status struct {
 	// ResponseFieldsDropped counts fields of the API's responses that contained the token.
 	ResponseFieldsDropped uint64 `json:"response_fields_dropped"`
 	// Operations lists what apps use of the API, and AllowList has the allow list for it.
-	Operations    []Operation `json:"operations"`
-	AllowList     AllowList   `json:"allow_list"`
-	Configuration []Setting   `json:"configuration"`
+	Operations    []Operation        `json:"operations"`
+	AllowList     SuggestedAllowList `json:"allow_list"`
+	Configuration []Setting          `json:"configuration"`
 }
 
 // TokenStoreStatus is the state of the store that shares the token.

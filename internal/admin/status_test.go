@@ -142,7 +142,7 @@ func TestRequestsOfAllAccounts(t *testing.T) {
 		all := admin.Window{SpanSeconds: 45, PerSecond: 2, All: 90, Success: 30, ClientError: 30, ServerError: 30, Local: 30, APISeconds: 0.2}
 		total := all
 		total.SpanSeconds, total.PerSecond = 3645, 0.025
-		if want := (admin.Requests{LastMinute: all, LastFiveMinutes: all, Total: total}); status.Requests != want {
+		if want := (admin.RequestCounts{LastMinute: all, LastFiveMinutes: all, Total: total}); status.Requests != want {
 			t.Errorf("all: got %+v\nwant %+v", status.Requests, want)
 		}
 		at := admin.Window{SpanSeconds: 45, PerSecond: 0.667, All: 30, ServerError: 30, APISeconds: 0.3}

@@ -119,7 +119,7 @@ func (c *checker) checkServers(ctx context.Context) {
 		c.use(ctx, account)
 		report := AccountReport{Account: account.Name, Audience: []string{}, Scopes: []string{}, Roles: []string{}}
 		authorization := c.checkToken(ctx, account, &report)
-		c.checkChannels(ctx, account, authorization, &report)
+		c.getChannels(ctx, account, authorization, &report)
 		c.report.Accounts = append(c.report.Accounts, report)
 	}
 	if len(c.Accounts) == 0 {

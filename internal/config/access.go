@@ -35,7 +35,7 @@ func (c Config) accessKeys() (keys []tokensource.Secret, source string, err erro
 
 // ReadAccessKeys reads the access keys from a file, one a line.
 func ReadAccessKeys(file string) ([]tokensource.Secret, error) {
-	return checkAccessKeys(readFile(file, tokensource.ReadSecretLines))
+	return checkAccessKeys(readVariableFile(file, tokensource.ReadSecretLines))
 }
 
 // checkAccessKeys rejects a key that no request could send: a field value has no spaces at its ends.

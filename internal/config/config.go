@@ -297,7 +297,7 @@ func secretOrFile(variable string, value tokensource.Secret, file string) (secre
 	case isSet(value) && file != "":
 		return secret, variable, fmt.Errorf("both %s and %s are set: unset one of them", variable, variable+"_FILE")
 	case file != "":
-		secret, err = readFile(file, tokensource.ReadSecretFile)
+		secret, err = readVariableFile(file, tokensource.ReadSecretFile)
 		return secret, variable + "_FILE", err
 	case isSet(value):
 		return value, variable, nil
@@ -308,9 +308,9 @@ func secretOrFile(variable string, value tokensource.Secret, file string) (secre
 
 func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Secret{}) }
 
-// readFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the secret
+// readVariableFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the secret
 // itself, even if it begins with a slash.
-func readFile[T any](file string, read func(path string) (T, error)) (content T, err error) {
+func readVariableFile[T any](file string, read func(path string) (T, error)) (content T, err error) {
 	if !looksLikePath(file) {
 		return content, errNoPath()
 	}

@@ -32,7 +32,7 @@ func (c Config) LoadTLS() (*tls.Config, error) {
 			continue
 		}
 		var err error
-		if *file.content, err = readFile(file.path, readPEM); err != nil {
+		if *file.content, err = readVariableFile(file.path, readPEM); err != nil {
 			return nil, Error{file.variable, err.Error()}
 		}
 	}

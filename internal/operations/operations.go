@@ -70,14 +70,14 @@ func (c *Counts) Add(caller, method, path string, now time.Time) {
 	}
 	counted := of.operations[string(key)]
 	if counted == nil {
-		counted = of.add(caller, string(key))
+		counted = of.addOrMerge(caller, string(key))
 	}
 	counted.Count++
 	counted.LastUsed = now
 }
 
-// add returns the operation that counts requests with a key that is not in the map.
-func (c *callerCounts) add(caller, key string) *operation {
+// addOrMerge returns the operation that counts requests with a key that is not in the map.
+func (c *callerCounts) addOrMerge(caller, key string) *operation {
 	for before, after := range words(key) {
 		general := before + id + after
 		if merged := c.operations[general]; merged != nil && merged.merged {

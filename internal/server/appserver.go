@@ -23,8 +23,8 @@ func (b *broker) newAppServer(handler http1.Handler) *http1.Server {
 		Handler:          handler,
 		HeaderTimeout:    headerTimeout,
 		IdleTimeout:      clientIdleTimeout,
-		TunnelOf:         b.interceptedTunnel,
-		OnEvict:          func() { b.connectionDenied(access.ReasonConnections) },
+		TunnelOf:         b.tunnelOf,
+		OnEvict:          func() { b.connectionDenied(access.ReasonEvicted) },
 		OnHandshakeError: b.handshakeFailed,
 		OnPanic: func(reason any) {
 			b.log.Error("a request failed because of a bug in the broker; please report it", zap.Any("reason", reason), zap.Stack("stack"))

@@ -81,7 +81,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		UnsafeListen:  b.unsafe.Load,
 		DenialReasons: toStrings(access.Reasons[:]),
 		RetryOutcomes: toStrings(proxy.RetryOutcomes[:]),
-		PassOutcomes:  toStrings(proxy.PassOutcomes[:]),
+		PassOutcomes:  toStrings(proxy.PassThroughOutcomes[:]),
 	})
 	if c.HasDefaultAccount() {
 		b.metrics.AddAccount(proxy.DefaultAccount)

@@ -174,9 +174,9 @@ type revocationHandler struct {
 // ServeHTTP1 implements http1.Handler.
 func (h revocationHandler) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	identities := identitiesOf(r.Conn)
-	wasCaller := h.callers.HasIdentity(identities)
+	wasCaller := h.callers.HasAnyIdentity(identities)
 	h.next.ServeHTTP1(w, r)
-	if wasCaller && !h.callers.HasIdentity(identities) {
+	if wasCaller && !h.callers.HasAnyIdentity(identities) {
 		w.Close = true
 	}
 }

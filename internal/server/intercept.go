@@ -35,8 +35,8 @@ func (l interceptListener) Accept() (net.Conn, error) {
 // noServerName is the text of crypto/tls's error for a handshake without a certificate for the client's SNI. It has no type.
 const noServerName = "tls: no certificates configured"
 
-// interceptedTunnel is for http1.Server.TunnelOf: an intercepted connection is like a tunnel to the host in its SNI.
-func (b *broker) interceptedTunnel(conn net.Conn) any {
+// tunnelOf is for http1.Server.TunnelOf: an intercepted connection is like a tunnel to the host in its SNI.
+func (b *broker) tunnelOf(conn net.Conn) any {
 	intercepted, ok := conn.(interceptedConn)
 	if !ok {
 		return nil

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	handshakeTimeout = 10 * time.Second
+	upstreamHandshakeTimeout = 10 * time.Second
 
 	// idleTimeout is shorter than that of most load balancers (60 s). If the other side closes a connection while a POST is
 	// being written, it looks like one that broke after the POST was processed.
@@ -89,7 +89,7 @@ func newTransport(network *dialer.Network) *http.Transport {
 		OnProxyConnectResponse: neterr.OnProxyConnectResponse,
 		DialContext:            network.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, VerifyConnection: neterr.VerifyNoLoop},
-		TLSHandshakeTimeout:    handshakeTimeout,
+		TLSHandshakeTimeout:    upstreamHandshakeTimeout,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		DisableCompression:     true, // the app negotiates compression itself

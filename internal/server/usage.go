@@ -24,7 +24,7 @@ func Usage(c config.Config, app net.Listener) admin.Usage {
 	if c.TLSClientCAFile != "" {
 		curl += " --cert CERTIFICATE --key KEY"
 	}
-	return admin.Usage{API: c.APIURL, URL: url, Curl: curl + AccessKeyOption(c)}
+	return admin.Usage{API: c.APIURL, URL: url, Curl: curl + CurlAccessKeyOption(c)}
 }
 
 // LocalAddress returns the address at which programs on this machine reach a listener.
@@ -39,9 +39,9 @@ func LocalAddress(l net.Listener) string {
 // callerPlaceholder stands for the name of a caller.
 const callerPlaceholder = "CALLER"
 
-// AccessKeyOption returns the option, with a space in front, with which curl in a shell sends the access key; empty without one. It
+// CurlAccessKeyOption returns the option, with a space in front, with which curl in a shell sends the access key; empty without one. It
 // names the key's file or variable and never contains the key.
-func AccessKeyOption(c config.Config) string {
+func CurlAccessKeyOption(c config.Config) string {
 	switch {
 	case c.CallersDir != "":
 		return keyFileOption(filepath.Join(c.CallersDir, callerPlaceholder, "key"))

@@ -109,7 +109,7 @@ func addLicenceFiles(files []string, dir, root string) ([]string, error) {
 			return nil, err
 		}
 		for _, entry := range entries {
-			if path := filepath.Join(dir, entry.Name()); !entry.IsDir() && isLicenceName(entry.Name()) && !slices.Contains(files, path) {
+			if path := filepath.Join(dir, entry.Name()); !entry.IsDir() && isLicenceFile(entry.Name()) && !slices.Contains(files, path) {
 				files = append(files, path)
 			}
 		}
@@ -120,8 +120,8 @@ func addLicenceFiles(files []string, dir, root string) ([]string, error) {
 	}
 }
 
-// isLicenceName reports whether a file contains a licence, a notice or a grant of patents, by its name.
-func isLicenceName(name string) bool {
+// isLicenceFile reports whether a file contains a licence, a notice or a grant of patents, by its name.
+func isLicenceFile(name string) bool {
 	stem, extension, _ := strings.Cut(strings.ToUpper(name), ".")
 	stem, _, _ = strings.Cut(stem, "-") // LICENSE-MIT
 	return slices.Contains([]string{"LICENSE", "LICENCE", "COPYING", "NOTICE", "PATENTS"}, stem) &&

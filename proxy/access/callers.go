@@ -71,8 +71,8 @@ func (c *Callers) WithKey(key string) *Caller {
 	return nil
 }
 
-// HasIdentity reports whether a caller has one of these identities.
-func (c *Callers) HasIdentity(identities []string) bool {
+// HasAnyIdentity reports whether a caller has one of these identities.
+func (c *Callers) HasAnyIdentity(identities []string) bool {
 	set := *c.current.Load()
 	return slices.ContainsFunc(identities, func(identity string) bool { return set.withIdentity(identity) != nil })
 }

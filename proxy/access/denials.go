@@ -22,14 +22,14 @@ const (
 	ReasonCertificate Reason = "certificate" // the client certificate has expired, or its CA was removed
 	ReasonRule        Reason = "rule"        // the allow list does not include this method and path
 	ReasonMalformed   Reason = "malformed"   // it violates RFC 9112: see package http1
-	ReasonConnections Reason = "connections" // a connection was closed to make room for another: see package http1
+	ReasonEvicted     Reason = "connections" // a connection was closed to make room for another: see package http1
 	ReasonHandshake   Reason = "handshake"   // a TLS handshake failed
 )
 
 // Reasons lists all reasons.
 var Reasons = [...]Reason{
 	ReasonHost, ReasonBrowser, ReasonMethod, ReasonUpgrade, ReasonTarget, ReasonPath,
-	ReasonKey, ReasonAccount, ReasonCertificate, ReasonRule, ReasonMalformed, ReasonConnections, ReasonHandshake,
+	ReasonKey, ReasonAccount, ReasonCertificate, ReasonRule, ReasonMalformed, ReasonEvicted, ReasonHandshake,
 }
 
 // denial completes a problem with what all denials have in common.

@@ -90,7 +90,7 @@ func (p *Policy) Check(r *Request) Decision {
 	case r.Tunnel == nil && r.AbsoluteForm && p.isOtherHost(r):
 		return p.checkOtherHost(r)
 	}
-	if denied := p.checkSender(r); denied != nil {
+	if denied := p.checkRequest(r); denied != nil {
 		return Decision{Denied: denied}
 	}
 	if r.TokenRequest {
@@ -120,8 +120,8 @@ func (p *Policy) RulesAllow(caller, method, path string) bool {
 	return one != nil && (one.Rules == nil || one.Rules.Allowed(method, path))
 }
 
-// checkSender denies requests that no app on this machine sends, whatever they ask for, and those that cannot be forwarded.
-func (p *Policy) checkSender(r *Request) *problem.Problem {
+// checkRequest denies requests that no app on this machine sends, whatever they ask for, and those that cannot be forwarded.
+func (p *Policy) checkRequest(r *Request) *problem.Problem {
 	switch {
 	case isDeniedMethod(r.Method):
 		return errMethodNotAllowed

@@ -264,7 +264,7 @@ func TestReasonsListsAllReasons(t *testing.T) {
 	}
 	for _, reason := range []access.Reason{
 		access.ReasonHost, access.ReasonBrowser, access.ReasonMethod, access.ReasonUpgrade, access.ReasonTarget,
-		access.ReasonPath, access.ReasonKey, access.ReasonRule, access.ReasonMalformed, access.ReasonConnections,
+		access.ReasonPath, access.ReasonKey, access.ReasonRule, access.ReasonMalformed, access.ReasonEvicted,
 		access.ReasonCertificate, access.ReasonHandshake, access.ReasonAccount,
 	} {
 		if !known[reason] {

@@ -245,12 +245,12 @@ func TestReadyOnlyIfReadDoesNotWait(t *testing.T) {
 	if n, err := response.Body.Read(body); n != 2 || err != nil {
 		t.Errorf("got %d, %v, want 2 bytes", n, err)
 	}
-	if response.Body.Ready() {
+	if response.Body.ReadReady() {
 		t.Error("it is ready before the end of the body has arrived")
 	}
 	close(proceed)
-	if n, err := response.Body.Read(body); n != 0 || !errors.Is(err, io.EOF) || !response.Body.Ready() {
-		t.Errorf("got %d, %v, ready: %t, want the end", n, err, response.Body.Ready())
+	if n, err := response.Body.Read(body); n != 0 || !errors.Is(err, io.EOF) || !response.Body.ReadReady() {
+		t.Errorf("got %d, %v, ready: %t, want the end", n, err, response.Body.ReadReady())
 	}
 	_ = response.Body.Close()
 }

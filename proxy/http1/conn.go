@@ -51,7 +51,7 @@ func newConn(s *Server, accepted net.Conn) *conn {
 	c := &conn{server: s, accepted: accepted, stream: accepted, poller: newSocketPoller(accepted)}
 	c.wait.clock = s.clock
 	c.body.buffer = &c.buffer
-	c.body.from = bodySource{c}
+	c.body.from = connReader{c}
 	c.requestBody.conn, c.writer.conn, c.goneWatch.conn = c, c, c
 	c.resetRequest()
 	return c

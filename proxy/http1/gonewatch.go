@@ -66,7 +66,7 @@ func (w *goneWatch) run() {
 		case !armed: // disarm has interrupted the Read
 			return
 		case err != nil:
-			w.clientGone()
+			w.cancelRequest()
 			return
 		}
 	}
@@ -95,8 +95,8 @@ func (w *goneWatch) disarm() {
 	w.early = w.early[:0]
 }
 
-// clientGone ends what the request waits for.
-func (w *goneWatch) clientGone() {
+// cancelRequest ends what the request waits for.
+func (w *goneWatch) cancelRequest() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.gone = true

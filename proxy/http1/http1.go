@@ -77,8 +77,8 @@ type ClientResponse struct {
 type ResponseBody interface {
 	// Read implements io.Reader. If the body breaks off, its error is not io.EOF.
 	Read(p []byte) (int, error)
-	// Ready reports whether Read returns without waiting for the upstream.
-	Ready() bool
+	// ReadReady reports whether Read returns without waiting for the upstream.
+	ReadReady() bool
 	// Trailer returns the trailer section, after io.EOF.
 	Trailer() Fields
 	// Close ends the exchange. It must be called once. The connection is reused only if the body has been read to its end.

@@ -21,7 +21,7 @@ type RequestBody struct {
 	deadlineLifted bool // the read deadline is not that of the header any more
 }
 
-var errInterrupted = errors.New("the request body was interrupted")
+var errBodyInterrupted = errors.New("the request body was interrupted")
 
 // prepare prepares for reading. keepDeadline is for what the handler has left over.
 func (b *RequestBody) prepare(keepDeadline bool) {
@@ -56,7 +56,7 @@ func (b *RequestBody) readFailed(err error) {
 	case isEnd:
 		b.conn.goneWatch.arm()
 	case !interrupted && !errors.Is(err, ErrChunk):
-		b.conn.goneWatch.clientGone()
+		b.conn.goneWatch.cancelRequest()
 	}
 }
 
@@ -110,7 +110,7 @@ func (b *RequestBody) liftDeadline() error {
 	defer b.mu.Unlock()
 	switch {
 	case b.interrupted:
-		return errInterrupted
+		return errBodyInterrupted
 	case !b.deadlineLifted:
 		b.deadlineLifted = true
 		b.conn.setDeadline(time.Time{})
@@ -118,11 +118,11 @@ func (b *RequestBody) liftDeadline() error {
 	return nil
 }
 
-// bodySource reads the bytes of a body from the connection.
-type bodySource struct{ conn *conn }
+// connReader reads the bytes of a body from the connection.
+type connReader struct{ conn *conn }
 
 // Read implements io.Reader.
-func (s bodySource) Read(p []byte) (int, error) {
+func (s connReader) Read(p []byte) (int, error) {
 	c := s.conn
 	if err := c.requestBody.liftDeadline(); err != nil {
 		return 0, err
@@ -143,7 +143,7 @@ func (c *conn) write(p []byte) (int, error) {
 		c.wait.writing.CompareAndSwap(since, 0)
 	}
 	if err != nil {
-		c.goneWatch.clientGone()
+		c.goneWatch.cancelRequest()
 	}
 	return n, err
 }

@@ -192,7 +192,7 @@ type upstreamBody struct {
 	ready bool
 }
 
-func (b *upstreamBody) Ready() bool         { return b.ready }
+func (b *upstreamBody) ReadReady() bool     { return b.ready }
 func (*upstreamBody) Trailer() http1.Fields { return nil }
 func (*upstreamBody) Close() error          { return nil }
 

@@ -177,7 +177,7 @@ const idleGrace = 100 * time.Millisecond
 // left. A new connection gets a second to begin a request, and a tunnel that passes through may be idle for 5 s. If ctx is done
 // before, Shutdown returns its error, and connections stay open.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.closeListeners()
+	s.stopAccepting()
 	minIdle := idleGrace
 	over, late := time.NewTimer(idleGrace), time.NewTimer(firstRequestTimeout)
 	defer over.Stop()
@@ -206,14 +206,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close closes the listeners and all connections.
 func (s *Server) Close() {
-	s.closeListeners()
+	s.stopAccepting()
 	s.mu.Lock()
 	s.forceClosed = true
 	s.mu.Unlock()
 	s.closeConns((*conn).evict)
 }
 
-func (s *Server) closeListeners() {
+func (s *Server) stopAccepting() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.init(); !s.draining.Swap(true) {
@@ -225,7 +225,7 @@ func (s *Server) closeListeners() {
 }
 
 // closeConns calls a function for each connection, and reports whether there is one, or one may still be accepted.
-func (s *Server) closeConns(closeConn func(*conn)) bool {
+func (s *Server) closeConns(closeConn func(*conn)) (remaining bool) {
 	s.mu.Lock()
 	open := make([]*conn, 0, len(s.conns))
 	for c := range s.conns {

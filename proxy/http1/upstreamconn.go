@@ -211,8 +211,8 @@ func (u *upstreamConn) respond(r *ClientRequest) {
 // Read implements ResponseBody.
 func (u *upstreamConn) Read(p []byte) (int, error) { return u.body.Read(p) }
 
-// Ready implements ResponseBody.
-func (u *upstreamConn) Ready() bool { return u.body.Ready() }
+// ReadReady implements ResponseBody.
+func (u *upstreamConn) ReadReady() bool { return u.body.Ready() }
 
 // Trailer implements ResponseBody.
 func (u *upstreamConn) Trailer() Fields { return u.body.Trailer() }

@@ -38,8 +38,8 @@ const writeBufferSize = 16 << 10
 
 var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte) }}
 
-// errIncomplete is for a handler that sends another body than it has announced.
-var errIncomplete = errors.New("the response's body does not have the length that was announced")
+// errAnnouncedLength is for a handler that sends another body than it has announced.
+var errAnnouncedLength = errors.New("the response's body does not have the length that was announced")
 
 // WriteInformational sends an informational response (RFC 9110 section 15.2) at once, unless the client's version of HTTP has
 // none. Its fields are not those of the final response. Those that frame a message are left out.
@@ -151,7 +151,7 @@ func (w *ResponseWriter) ReadFrom(body ResponseBody) (n int64, err error) {
 		return 0, nil
 	}
 	for {
-		if !body.Ready() || len(w.freeSpace()) < minReadSpace {
+		if !body.ReadReady() || len(w.freeSpace()) < minReadSpace {
 			if err := w.Flush(); err != nil {
 				return n, err
 			}
@@ -188,7 +188,7 @@ func (w *ResponseWriter) commit(n int) {
 	}
 	w.out = w.out[:len(w.out)+n]
 	if w.remaining -= int64(n); w.remaining < 0 && w.framing == byLength {
-		w.err = errIncomplete
+		w.err = errAnnouncedLength
 	}
 }
 

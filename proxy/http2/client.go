@@ -33,9 +33,9 @@ var errTarget = &problem.Problem{
 }
 
 var (
-	errStatus        = errors.New("the status of the response is not a final one")
-	errContentLength = errors.New("the Content-Length of the response is not one number")
-	errInformational = errors.New("there are too many informational responses, or one switches the protocol")
+	errStatus               = errors.New("the status of the response is not a final one")
+	errInvalidContentLength = errors.New("the Content-Length of the response is not one number")
+	errInformational        = errors.New("there are too many informational responses, or one switches the protocol")
 )
 
 // Client sends requests to one server. It is safe for concurrent use.
@@ -113,7 +113,7 @@ func (e *exchange) convertResponse(received *http.Response) (*http1.ClientRespon
 	if len(lengths) > 0 {
 		n, err := strconv.ParseUint(lengths[0], 10, 63)
 		if err != nil || len(lengths) > 1 {
-			return nil, errContentLength
+			return nil, errInvalidContentLength
 		}
 		length = int64(n)
 	}
@@ -148,8 +148,8 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Ready implements http1.ResponseBody. It is not known before Read.
-func (*responseBody) Ready() bool { return false }
+// ReadReady implements http1.ResponseBody. It is not known before Read.
+func (*responseBody) ReadReady() bool { return false }
 
 // Trailer implements http1.ResponseBody.
 func (b *responseBody) Trailer() http1.Fields { return http1.FieldsOf(b.received.Trailer) }

@@ -63,7 +63,7 @@ func (r *reader) Read(p []byte) (n int, err error) {
 }
 
 // fill reads more text and reports whether it got any, or an error.
-func (r *reader) fill() bool {
+func (r *reader) fill() (progress bool) {
 	if r.buffer == nil {
 		array, _ := readerBuffers.Get().(*[readerBufferSize]byte)
 		r.buffer = array[:0]

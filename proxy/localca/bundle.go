@@ -58,9 +58,9 @@ func TrustStore(bundle []byte) []byte {
 			continue
 		}
 		entries = binary.BigEndian.AppendUint32(entries, trustedCertificate)
-		entries = appendText(entries, fmt.Sprintf("ca%d", count))
+		entries = appendLengthAndText(entries, fmt.Sprintf("ca%d", count))
 		entries = binary.BigEndian.AppendUint64(entries, 0) // when it was added
-		entries = appendText(entries, "X.509")
+		entries = appendLengthAndText(entries, "X.509")
 		entries = binary.BigEndian.AppendUint32(entries, uint32(len(block.Bytes))) //nolint:gosec // a certificate has some kilobytes
 		entries = append(entries, block.Bytes...)
 		count++
@@ -77,8 +77,8 @@ func TrustStore(bundle []byte) []byte {
 	return digest.Sum(store)
 }
 
-// appendText appends a short text with its length in front.
-func appendText(b []byte, text string) []byte {
+// appendLengthAndText appends a short text with its length in front.
+func appendLengthAndText(b []byte, text string) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(text))) //nolint:gosec // it is one of ours
 	return append(b, text...)
 }
