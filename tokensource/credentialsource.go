@@ -96,10 +96,12 @@ func (s CredentialSource) modified() (at fileTimes) {
 	return at
 }
 
-// isSettled reports whether no file may be half written.
+// isSettled reports whether no file may be half written. If there may be an environment, its directory must have settled too: files
+// that are moved into it one after the other may be old, and the next one may name another login server.
 func (s CredentialSource) isSettled() bool {
 	files := s.files()
-	return !slices.ContainsFunc(files[:], func(file string) bool { return !filewatch.Settled(file) })
+	isUnsettled := func(path string) bool { return !filewatch.Settled(path) }
+	return !isUnsettled(s.EnvironmentDir) && !slices.ContainsFunc(files[:], isUnsettled)
 }
 
 // isStatic reports whether the set can never change.

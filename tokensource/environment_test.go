@@ -299,6 +299,31 @@ func TestNewAccountWaitsForItsEnvironment(t *testing.T) {
 	})
 }
 
+// The files may be old, if they are moved into the directory one after the other.
+func TestNewAccountWaitsForFilesThatAreMovedIntoIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnvironments(t, setFiles{})
+		move := func(name string) {
+			old, now := e.began.Add(-time.Hour), time.Now() // the bubble's time
+			path := filepath.Join(e.dir, name)
+			writeFile(t, path, qa[name])
+			if err := errors.Join(os.Chtimes(path, old, old), os.Chtimes(e.dir, now, now)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, name := range []string{"client_id", "client_secret", "api_url", "audience", "token_url"} {
+			e.at(time.Since(e.began) + 700*time.Millisecond)
+			move(name)
+			e.ReloadCredentials()
+		}
+		e.at(time.Since(e.began) + 2*time.Second)
+		if api, issuer := e.current(t); api != qaAPI || issuer != "QA" {
+			t.Errorf("got a token of %s for %q, want one of QA", issuer, api)
+		}
+		e.checkSeparate(t)
+	})
+}
+
 // A login server with a cache sends the token of before the move once more. It displaces that of the environment that was left.
 func TestReturnsToCachedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
