@@ -131,7 +131,9 @@ var configurationSituations = []situation{
 	{"missing file", func(t *testing.T, _ *fakeetrusted.Server) []string {
 		return []string{"ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE=" + filepath.Join(t.TempDir(), "secret.txt")}
 	}, "configuration", check.CauseConfiguration, "secret.txt does not exist", ""},
-	{"missing directory", variables("BROKER_ACCESS_KEY_FILE=/nosuch/key"), "configuration", check.CauseConfiguration, "BROKER_ACCESS_KEY_FILE: file not found, nor the directory", ""},
+	{"missing directory", variables("BROKER_ACCESS_KEY_FILE=/nosuch/key"), "configuration", check.CauseConfiguration, "BROKER_ACCESS_KEY_FILE: file not found (the path is hidden", ""},
+	{"secret that is not mounted", variables("ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE=/etc/nosuch/secret"), "configuration", check.CauseConfiguration, "ETRUSTED_CLIENT_SECRET_FILE: file not found: this user can see only /etc of its path", ""},
+	{"quotes around a boolean", variables(`BROKER_ACCESS_LOG="true"`), "configuration", check.CauseConfiguration, "BROKER_ACCESS_LOG: has quotes around its value", ""},
 	{"unreadable file", func(t *testing.T, s *fakeetrusted.Server) []string {
 		environ := secretFile("x")(t, s)
 		path := strings.TrimPrefix(environ[1], "ETRUSTED_CLIENT_SECRET_FILE=")

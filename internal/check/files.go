@@ -72,7 +72,10 @@ func FileProblem(path string) string {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil && !isInDirectory(path):
-		return "file not found, nor the directory that it should be in (the path is hidden, it may be the secret)"
+		if part := existingPart(path); part != "" {
+			return "file not found: this user can see only " + part + " of its path (the rest is hidden, it may be the secret)"
+		}
+		return "file not found (the path is hidden, it may be the secret)"
 	case errors.Is(err, fs.ErrNotExist):
 		return path + " does not exist"
 	case err != nil:
@@ -118,6 +121,19 @@ func isInDirectory(path string) bool {
 	dir := filepath.Dir(filepath.Clean(path))
 	info, err := os.Stat(dir)
 	return err == nil && info.IsDir() && dir != "." && dir != filepath.Dir(dir)
+}
+
+// existingPart returns the beginning of an absolute path that exists; empty if that is only the root directory.
+func existingPart(path string) string {
+	if !filepath.IsAbs(path) {
+		return ""
+	}
+	for part := filepath.Clean(path); part != filepath.Dir(part); part = filepath.Dir(part) {
+		if _, err := os.Lstat(part); err == nil {
+			return part
+		}
+	}
+	return ""
 }
 
 // joinFirst joins the first maxFiles texts.

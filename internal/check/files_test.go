@@ -24,7 +24,10 @@ func TestFileProblem(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = listener.Close() })
-	const hiddenPath = "file not found, nor the directory that it should be in (the path is hidden, it may be the secret)"
+	const hiddenPath = "file not found (the path is hidden, it may be the secret)"
+	onlyVisible := func(part string) string {
+		return "file not found: this user can see only " + part + " of its path (the rest is hidden, it may be the secret)"
+	}
 	for path, want := range map[string]string{
 		write("good", "x", 0o600):                  "",
 		write("empty", "", 0o600):                  "",
@@ -33,8 +36,8 @@ func TestFileProblem(t *testing.T) {
 		socket:                                  "s is not a regular file",
 		dir:                                     filepath.Base(dir) + " is not a regular file",
 		filepath.Join(dir, "missing"):           "missing does not exist",
-		filepath.Join(dir, "good", "CANARY"):    hiddenPath,
-		filepath.Join(dir, "missing", "CANARY"): hiddenPath,
+		filepath.Join(dir, "good", "CANARY"):    onlyVisible(filepath.Join(dir, "good")),
+		filepath.Join(dir, "missing", "CANARY"): onlyVisible(dir),
 		"/CANARY":                               hiddenPath,
 		"./CANARY":                              hiddenPath,
 		"CANARY":                                hiddenPath,

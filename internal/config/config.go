@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,13 +107,14 @@ func (e Error) Error() string { return e.Variable + ": " + e.Message }
 // then have the effective values, whether they come from a variable or a file.
 func Load(environ []string) (Config, []Error) {
 	variables := Environment(environ)
-	c, problems := Parse(variables)
+	c, invalid := Parse(variables)
+	problems := slices.DeleteFunc(invalid, func(p Error) bool { return isQuoted(variables[p.Variable]) })
 	problems = append(problems, quotedVariables(variables)...)
 	problems = append(problems, misspeltGuards(variables)...)
 	c.systemdCredentials = variables["CREDENTIALS_DIRECTORY"]
 	c.Scopes = strings.Fields(strings.Join(c.Scopes, " "))
 	check := func(variable string, err error) {
-		if err != nil {
+		if err != nil && !isQuoted(variables[variable]) { // the quotes are the likely cause
 			problems = append(problems, Error{variable, err.Error()})
 		}
 	}

@@ -46,6 +46,9 @@ func ReadEnvFile(path string) ([]string, error) {
 // an error for what systemd skips: a line that has no effect may have been meant to restrict access.
 func parseEnvFile(content []byte, backslashEscapes bool) (environ []string, err error) {
 	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf")) // PowerShell's Set-Content -Encoding utf8 writes it
+	if bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff")) {
+		return nil, errors.New("is UTF-16, which PowerShell's > writes: use Set-Content -Encoding utf8")
+	}
 	if !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
 		return nil, errors.New("is not UTF-8 text: save it as UTF-8, without formatting")
 	}

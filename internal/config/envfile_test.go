@@ -73,7 +73,9 @@ func TestEnvFileErrorsNameTheLineAndNoValue(t *testing.T) {
 		"# a comment\nA=b\\\nc\nB='CANARY": "line 4: the quote",
 		"A=\"CANARY\\":                     "line 1: the quote",
 		"A=\x00CANARY":                     "is not UTF-8 text",
-		"\xff\xfeA\x00":                    "is not UTF-8 text",
+		"\xff\xfeA\x00":                    "is UTF-16, which PowerShell's > writes: use Set-Content -Encoding utf8",
+		"\xfe\xff\x00A":                    "is UTF-16",
+		"A=\xff":                           "is not UTF-8 text",
 	} {
 		got, err := parseEnvFile([]byte(content), true)
 		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "CANARY") {

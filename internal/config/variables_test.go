@@ -144,6 +144,9 @@ func TestValuesAsTheyArrive(t *testing.T) {
 			if !slices.ContainsFunc(problems, quoted) {
 				t.Errorf("%s=%s: got %v, want an error about the quotes", name, value, problems)
 			}
+			if slices.ContainsFunc(problems, func(p Error) bool { return p.Variable == name && !quoted(p) }) {
+				t.Errorf("%s=%s: got %v, want only the quotes as the cause", name, value, problems)
+			}
 		}
 	}
 }
