@@ -56,6 +56,13 @@ func TestStatusCountsRequests(t *testing.T) {
 	if status.Denied["browser"] != 1 || status.Denied["host"] != 0 {
 		t.Errorf("got the refusals %v, want 1 of a browser and 0 of a host", status.Denied)
 	}
+	var reasons []string
+	for _, line := range b.Logs.Lines("requests refused; what follows count is about the last one") {
+		reasons = append(reasons, fmt.Sprint(line["reason"], " ", line["path"], " ", line["code"]))
+	}
+	if want := []string{"unknown-account /@unknown/channels unknown-account", "browser /channels browser-request"}; !slices.Equal(reasons, want) {
+		t.Errorf("got the lines about refused requests %q, want %q", reasons, want)
+	}
 	var failures []string
 	for _, failure := range status.Failures {
 		failures = append(failures, fmt.Sprintln(failure.Account, failure.Method, failure.Path, failure.Status, failure.Code, failure.Hint != ""))

@@ -22,8 +22,8 @@ func (b *broker) recordRequest(report proxy.RequestRecord) {
 	if report.Path == ProbePath && report.Status == http.StatusNotFound {
 		return
 	}
-	if report.Denied != "" {
-		b.denied.add(string(report.Denied), report)
+	if reason := refusalReason(report); reason != "" {
+		b.denied.add(reason, report)
 	}
 	if report.DryRun != nil {
 		b.dryRuns.add(report)

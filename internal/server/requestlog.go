@@ -81,6 +81,15 @@ func callerField(name string) zap.Field {
 	return zap.String("caller", name)
 }
 
+// refusalReason returns why the broker refused a request: the label of the metric of denied requests, or, if it did not deny access
+// but could not use the request, the code of its response. It returns "" if it did not refuse the request.
+func refusalReason(r proxy.RequestRecord) string {
+	if r.Denied == "" && isLocalResponse(r) && r.Answer != nil && r.Status < 500 {
+		return r.Answer.Code
+	}
+	return string(r.Denied)
+}
+
 // failureReason returns why a request to the API failed: the code of the broker's response, or the status of the API's. It returns
 // "" if the request did not fail, or if it was not sent to the API: the log has the reason why there is no token already.
 func failureReason(r proxy.RequestRecord) string {
