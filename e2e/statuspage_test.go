@@ -151,6 +151,13 @@ func (p *tab) testRejected() {
 	p.wantShown("StaticText", "It rejects the credentials.")
 	p.wantInEveryView("rejected", "Requests fail: the credentials do not work.", b)
 
+	waiting := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET_FILE="+filepath.Join(p.t.TempDir(), "client_secret"))
+	p.open(waiting.adminURL, desktop)
+	p.wantShown("StaticText", "Credentials cannot be read")
+	if p.shows("StaticText", "Credentials rejected") {
+		p.t.Error("the page says that credentials without a file are rejected, want that they cannot be read")
+	}
+
 	// The first screen of a phone says what is wrong, since when, and what to do.
 	p.open(b.adminURL, phone)
 	p.wantShown("heading", "Requests fail: the credentials do not work.")

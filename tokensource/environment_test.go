@@ -258,8 +258,8 @@ func TestMalformedOverrideAtStart(t *testing.T) {
 		e := newEnvironments(t, qa.with(setFiles{"token_url": "login.qa.example"}))
 		_, err := e.wait(10 * time.Second)
 		want := "cannot read the credentials: " + filepath.Join(e.dir, "token_url") + " must be a URL that starts with https://"
-		if p := noToken(t, err); p.Detail != want || p.Code != "credentials-unreadable" {
-			t.Errorf("got %q (%s), want %q", p.Detail, p.Code, want)
+		if p := noToken(t, err); p.Detail != want || p.Code != "credentials-unreadable" || p.Title != "The credentials cannot be read" {
+			t.Errorf("got %q: %q (%s), want %q", p.Title, p.Detail, p.Code, want)
 		}
 		if n := e.server.TokenRequestCount() + e.qa.TokenRequestCount(); n != 0 {
 			t.Errorf("got %d token requests, want none", n)

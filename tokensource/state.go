@@ -59,7 +59,9 @@ func (s *state) noToken(ctx context.Context) error {
 	case s.failure != nil:
 		if s.rejected {
 			p = *ErrCredentialsRejected
-			p.Code = s.failure.Code()
+			if p.Code = s.failure.Code(); s.failure.Unreadable {
+				p.Title = "The credentials cannot be read"
+			}
 		}
 		p.Detail, p.Hint = s.failure.Reason, s.failure.Advice
 	}

@@ -165,7 +165,8 @@ function accountOf(status, account, index) {
   const failures = sum(failed), all = failures + sum(one => one.success ?? 0);
   const next = account.next_attempt ? -ageOf(status, account.next_attempt) : 0;
   return {
-    ...account, key: account.account, word: states[account.state] ?? account.state, codeLink: codeLink(account.code),
+    ...account, key: account.account, codeLink: codeLink(account.code),
+    word: account.code === 'credentials-unreadable' ? 'Credentials cannot be read' : states[account.state] ?? account.state,
     open: status.accounts.length <= 3 || account.needs_attention && index < 3,
     max: account.token_lifetime_seconds || 1, remaining: account.token_remaining_seconds,
     token: account.token_valid ? `${duration(account.token_remaining_seconds)} left of ${duration(account.token_lifetime_seconds)}` : 'none',
