@@ -88,7 +88,7 @@ func TestReadsCallers(t *testing.T) {
 	d := newDirectory(t)
 	d.write("shop/key", "\ufefffirst\r\n\nsecond\n")
 	d.write("shop/allow", "GET /reviews/, POST /events\nGET /channels\n")
-	d.write("shop/accounts", "shop-de\nshop-at, default\n")
+	d.write("shop/accounts", "shop-de\nshop-at, default\nshop-at\n")
 	d.write("shop/expires", "2027-01-31T00:00:00+01:00\n")
 	d.write("erp/certificate", "dns:ERP.example.\nuri:spiffe://example/erp\nsha256:"+strings.Repeat("AB:", 31)+"ab\n")
 	d.write("cron/uid", "1000\n 33 \n")

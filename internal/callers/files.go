@@ -93,7 +93,17 @@ func parseAccounts(lines []string) ([]string, error) {
 			return nil, errors.New("must contain names of accounts, one a line; default is the account without a name")
 		}
 	}
-	return names, nil
+	return withoutRepetitions(names), nil
+}
+
+// withoutRepetitions returns the first of equal names: an account that is listed twice is still one account of its API.
+func withoutRepetitions(names []string) (once []string) {
+	for _, name := range names {
+		if !slices.Contains(once, name) {
+			once = append(once, name)
+		}
+	}
+	return once
 }
 
 // splitList splits lines at commas. It fails if nothing is left: no pattern and no account must not mean all of them.
