@@ -20,6 +20,7 @@ import (
 type accountServers struct {
 	api, login *url.URL        // of accounts without their own
 	hosts      *access.Servers // all of them
+	exists     func(account string) bool
 
 	mu       sync.Mutex
 	accounts map[string]environments // those that have their own servers
@@ -36,9 +37,10 @@ func (e environments) equal(other environments) bool {
 	return slices.EqualFunc(e[:], other[:], tokensource.Environment.Equal)
 }
 
-// newAccountServers returns the servers of the environments that the accounts have in their files.
-func newAccountServers(c config.Config, read map[string]tokensource.Environment) *accountServers {
-	s := &accountServers{api: c.API, login: c.Login, hosts: new(access.Servers), accounts: map[string]environments{}, onChange: func([]tokensource.Environment) {}}
+// newAccountServers returns the servers of the environments that the accounts have in their files. exists must not wait for a method
+// of them.
+func newAccountServers(c config.Config, exists func(account string) bool, read map[string]tokensource.Environment) *accountServers {
+	s := &accountServers{api: c.API, login: c.Login, hosts: new(access.Servers), exists: exists, accounts: map[string]environments{}, onChange: func([]tokensource.Environment) {}}
 	for account, environment := range read {
 		if its := (environments{environment}); !its.isZero() {
 			s.accounts[account] = its
@@ -126,7 +128,7 @@ func (s *accountServers) accountOf(apiHost string, caller *access.Caller) (accou
 	if caller != nil && caller.Accounts != nil {
 		allowed = slices.Clone(caller.Accounts)
 	}
-	allowed = slices.DeleteFunc(allowed, func(account string) bool { return !uses(account) })
+	allowed = slices.DeleteFunc(allowed, func(account string) bool { return !uses(account) || !s.exists(account) })
 	if len(allowed) != 1 {
 		return "", false
 	}

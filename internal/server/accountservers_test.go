@@ -31,7 +31,7 @@ func TestFollowsServersOfAccounts(t *testing.T) {
 	none, qa := tokensource.Environment{}, environment("https://API.qa.example:443", "https://login.qa.example/oauth/token")
 	staging := environment("https://api.staging.example:8443", "")
 	c := config.Config{API: parseURL(t, "https://api.example"), Login: parseURL(t, "https://login.example/oauth/token")}
-	s := newAccountServers(c, map[string]tokensource.Environment{"at-start": staging, "without": none})
+	s := newAccountServers(c, func(string) bool { return true }, map[string]tokensource.Environment{"at-start": staging, "without": none})
 	var reported int
 	s.follow(func(all []tokensource.Environment) { reported = len(all) })
 
@@ -83,7 +83,8 @@ func TestAPISelectsAnAccountOfTheCaller(t *testing.T) {
 	const production, qa = "api.example", "api.qa.example"
 	own := tokensource.Environment{API: parseURL(t, "https://"+qa)}
 	c := config.Config{API: parseURL(t, "https://"+production), Login: parseURL(t, "https://login.example/oauth/token")}
-	s := newAccountServers(c, map[string]tokensource.Environment{"qa-1": own, "qa-2": own})
+	exists := func(account string) bool { return account != "removed" }
+	s := newAccountServers(c, exists, map[string]tokensource.Environment{"qa-1": own, "qa-2": own})
 	for _, test := range []struct {
 		accounts []string // of the caller
 		api      string
@@ -99,6 +100,7 @@ func TestAPISelectsAnAccountOfTheCaller(t *testing.T) {
 		{[]string{"shop-de", "qa-1", "qa-2"}, qa, ""},
 		{[]string{"qa-1", "shop-de", "default"}, production, ""},
 		{[]string{"shop-de", "default"}, production, "shop-de"},
+		{[]string{"qa-1", "removed", "shop-de"}, production, "shop-de"},
 		{[]string{}, qa, ""},
 		{nil, qa, ""}, // two accounts have it
 	} {

@@ -71,7 +71,8 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}
-	b.servers = newAccountServers(c, b.accounts.ReadEnvironments())
+	exists := func(account string) bool { _, ok := b.accounts.Source(account); return ok }
+	b.servers = newAccountServers(c, exists, b.accounts.ReadEnvironments())
 	b.metrics = metrics.New(metrics.Config{
 		Version:       build.Version,
 		Revision:      build.Revision,
