@@ -489,6 +489,9 @@ func TestClosesConnectionOfRemovedCallerAfterRequestInFlight(t *testing.T) {
 	if got, _ := dial().get(t, "any"); got.StatusCode != 401 {
 		t.Errorf("on a new connection: got status %d, want 401", got.StatusCode)
 	}
+	if got := brokertest.Get(t, b.Admin+"/status.json").Body; strings.Contains(got, "/slow") {
+		t.Errorf("got the removed caller's operation in %s, want none of it", got)
+	}
 }
 
 func TestClosesTunnelOfRemovedCaller(t *testing.T) {

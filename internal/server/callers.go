@@ -59,8 +59,7 @@ func (b *broker) openCallers() (*callerDirectory, error) {
 		},
 		onRemoved: func(name string) {
 			b.metrics.DeleteCaller(name)
-			b.operations.Delete(name)
-			b.dryRuns.forget(name)
+			b.forgetUse(name)
 		},
 		names:   map[string]bool{},
 		rereads: filewatch.NewTrigger(),
@@ -129,6 +128,20 @@ func (b *broker) callersStatus() admin.Callers {
 		status.Callers = append(status.Callers, one)
 	}
 	return status
+}
+
+// forgetUse removes what is known of a removed caller's use of the API.
+func (b *broker) forgetUse(caller string) {
+	b.operations.Delete(caller)
+	b.dryRuns.forget(caller)
+}
+
+// forgetUseIfRemoved is for the end of a request. Its caller may have been removed meanwhile, and forgetUse called: then nothing else
+// would remove what the request has added.
+func (b *broker) forgetUseIfRemoved(caller string) {
+	if b.callers != nil && caller != "" && !b.callers.callers.HasName(caller) {
+		b.forgetUse(caller)
+	}
 }
 
 // closeRevokedTunnels closes the tunnels that pass through whose caller may not use the broker any more.

@@ -18,6 +18,7 @@ const ProbePath = "/@BROKER-CHECK/"
 
 // recordRequest logs and counts a finished request.
 func (b *broker) recordRequest(report proxy.RequestRecord) {
+	defer b.forgetUseIfRemoved(report.Caller)
 	b.logRequest(report)
 	if report.Path == ProbePath && report.Status == http.StatusNotFound {
 		return

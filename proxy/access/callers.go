@@ -77,6 +77,9 @@ func (c *Callers) HasAnyIdentity(identities []string) bool {
 	return slices.ContainsFunc(identities, func(identity string) bool { return set.withIdentity(identity) != nil })
 }
 
+// HasName reports whether there is a caller with a name.
+func (c *Callers) HasName(name string) bool { return c.withName(name) != nil }
+
 // callerSet is a set of callers that does not change.
 type callerSet []*Caller
 
