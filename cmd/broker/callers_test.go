@@ -389,6 +389,39 @@ func TestWarnsOnceAboutEachProblemOfCallers(t *testing.T) {
 	}
 }
 
+func TestWarnsOnceAboutShortKeysOfCaller(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	addCaller(t, dir, "weak", "key", "a-long-key-0123456789\n0123456789abcde")
+	addCaller(t, dir, "strong", "key", "0123456789abcdef")
+	b, _ := startWithCallers(t, dir)
+	addCaller(t, dir, "other", "key", "another-key-0123456789")
+	brokertest.Eventually(t, "the directory is read again", func() bool { return len(b.Logs.Lines("caller added")) == 3 })
+	lines := b.Logs.Lines("a caller's key is short and could be guessed: create one with 'openssl rand -hex 32'")
+	if len(lines) != 1 || lines[0]["caller"] != "weak" {
+		t.Errorf("got the warnings %v, want one about the caller weak", lines)
+	}
+}
+
+func TestCheckWarnsOfReadableKeysOfCallers(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("there, files have no mode")
+	}
+	dir := t.TempDir()
+	addCaller(t, dir, "shop", "key", "shop-key")
+	addCaller(t, dir, "by-user", "uid", "1000")
+	key := filepath.Join(dir, "shop", "key")
+	if err := os.Chmod(key, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
+	code, stdout, stderr := ask([]string{"check"}, brokertest.Environ(url, "BROKER_CALLERS_DIR="+dir)...)
+	if want := key + " is readable for others on this machine"; code != exitOK || !strings.Contains(stdout, want) || strings.Contains(stdout, "by-user") {
+		t.Errorf("got exit code %d and %s%s, want %d and %q", code, stdout, stderr, exitOK, want)
+	}
+}
+
 func TestRefusesImpossibleCallers(t *testing.T) {
 	t.Parallel()
 	same := t.TempDir()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,17 +66,17 @@ func (i invocation) checkConfig() check.Config {
 	unknown := config.UnknownVariables(i.environ)
 	var checkConfig check.Config
 	if len(problems) == 0 {
-		var skipped []string
+		var skippedAccounts []string
 		var err error
-		if checkConfig, skipped, err = i.requestsToCheck(c); err != nil {
+		if checkConfig, skippedAccounts, err = i.requestsToCheck(c); err != nil {
 			problems = append(problems, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()})
 		}
-		warnings = append(warnings, skipped...)
-		skipped, err = callerProblems(c)
+		callerProblems, keyFiles, err := examineCallers(c)
 		if invalid, ok := errors.AsType[config.Error](err); ok {
 			problems = append(problems, invalid)
 		}
-		warnings = append(warnings, skipped...)
+		checkConfig.Files = append(checkConfig.Files, keyFiles...)
+		warnings = slices.Concat(warnings, skippedAccounts, callerProblems)
 	}
 	step := check.Passed("settings are valid", append(unknown, warnings...)...)
 	if step.Status = check.StatusOK; len(problems) > 0 {

@@ -111,13 +111,18 @@ func allAccounts(c config.Config) (all []check.Account, skipped []string, err er
 	return all, skipped, nil
 }
 
-// callerProblems returns what is wrong with the files of callers.
-func callerProblems(c config.Config) ([]string, error) {
+// examineCallers returns what is wrong with the files of callers, and the files that contain their keys.
+func examineCallers(c config.Config) (problems []string, keyFiles []check.File, _ error) {
 	if c.CallersDir == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
-	_, reading, err := server.OpenCallers(c)
-	return reading.Problems, err
+	directory, reading, err := server.OpenCallers(c)
+	for _, caller := range reading.Callers {
+		if caller.Keys != nil {
+			keyFiles = append(keyFiles, check.File{Path: directory.KeyFile(caller.Name), Secret: true})
+		}
+	}
+	return reading.Problems, keyFiles, err
 }
 
 // storeProbe tests the token store. A failure is only a warning: without a store, each broker fetches its own token.

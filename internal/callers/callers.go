@@ -27,18 +27,22 @@ type Directory struct {
 	known   map[string]*settings // of the last reading, by name
 }
 
-// Options say which files can identify a caller.
+// Options say which files can identify a caller, and what a good key is.
 type Options struct {
 	// Certificates reports that clients present certificates, so that the file certificate can identify them.
 	Certificates bool
 	// Users reports that the system says which user is at the other end of a Unix socket, so that the file uid can.
 	Users bool
+	// ShortKey is the length in bytes below which a key is in Reading.ShortKeys.
+	ShortKey int
 }
 
 // Reading is the result of reading a directory.
 type Reading struct {
 	// Callers are those that may use the broker.
 	Callers []*access.Caller
+	// ShortKeys are the names of those that have a key that can be guessed: see Options.ShortKey.
+	ShortKeys []string
 	// Problems say what an operator should fix. They contain no content of a file, except a pattern of an allow list.
 	Problems []string
 }
@@ -115,8 +119,12 @@ func (d *Directory) finish(current map[string]*settings, problems []string) Read
 	d.known = current
 	reading := Reading{Problems: problems}
 	for name, s := range current {
-		if s.usable() {
-			reading.Callers = append(reading.Callers, s.caller(name))
+		if !s.usable() {
+			continue
+		}
+		reading.Callers = append(reading.Callers, s.caller(name))
+		if s.keys.value.short {
+			reading.ShortKeys = append(reading.ShortKeys, name)
 		}
 	}
 	slices.SortFunc(reading.Callers, func(a, b *access.Caller) int { return cmp.Compare(a.Name, b.Name) })

@@ -62,13 +62,23 @@ func splitLines(content []byte) ([]string, error) {
 	return lines, nil
 }
 
-func parseKeys(lines []string) (*access.Keys, error) {
-	for _, line := range lines {
-		if strings.ContainsFunc(line, unicode.IsSpace) { // a comment would be a key that is easy to guess
-			return nil, errors.New("has a line with a space: write one key a line, and no comments")
+// keys are access keys, and whether one of them can be guessed.
+type keys struct {
+	*access.Keys
+	short bool
+}
+
+func parseKeys(shortKey int) func(lines []string) (keys, error) {
+	return func(lines []string) (keys, error) {
+		short := false
+		for _, line := range lines {
+			if strings.ContainsFunc(line, unicode.IsSpace) { // a comment would be a key that is easy to guess
+				return keys{}, errors.New("has a line with a space: write one key a line, and no comments")
+			}
+			short = short || len(line) < shortKey
 		}
+		return keys{access.NewKeys(lines...), short}, nil
 	}
-	return access.NewKeys(lines...), nil
 }
 
 func parseAllow(lines []string) (*access.Rules, error) {

@@ -27,7 +27,7 @@ type settings struct {
 
 // identity is how a caller is identified.
 type identity struct {
-	keys         optional[*access.Keys]
+	keys         optional[keys]
 	certificates optional[[]string]
 	users        optional[[]string]
 }
@@ -89,7 +89,7 @@ func (s settings) read(dir string, options Options, isSettled func(path string) 
 	}
 	in := func(name string) file { return file{filepath.Join(dir, name), isSettled, false} }
 	restriction := func(name string) file { return file{filepath.Join(dir, name), isSettled, true} }
-	note(next.keys.read(in(keyFile), parseKeys))
+	note(next.keys.read(in(keyFile), parseKeys(options.ShortKey)))
 	note(next.certificates.read(in("certificate"), parseCertificates(options.Certificates)))
 	note(next.users.read(in("uid"), parseUsers(options.Users)))
 	note(next.allow.read(restriction("allow"), parseAllow))
@@ -143,7 +143,7 @@ func (s *settings) caller(name string) *access.Caller {
 		accounts = s.accounts.value
 	}
 	return &access.Caller{
-		Name: name, Keys: s.keys.value, Identities: s.names(),
+		Name: name, Keys: s.keys.value.Keys, Identities: s.names(),
 		Rules: s.allow.value, Accounts: accounts, Expires: s.expires.value,
 	}
 }

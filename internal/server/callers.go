@@ -26,7 +26,6 @@ type callerDirectory struct {
 	// onAdded and onRemoved are called for each caller.
 	onAdded, onRemoved func(name string)
 	names              map[string]bool // of the callers in use
-	problems           []string        // of the last reading
 	current            atomic.Pointer[callers.Reading]
 	unreadable         bool // the directory could not be read last time
 	rereads            filewatch.Trigger
@@ -34,7 +33,7 @@ type callerDirectory struct {
 
 // OpenCallers reads the callers in BROKER_CALLERS_DIR, which must be set. Its error is a config.Error.
 func OpenCallers(c config.Config) (*callers.Directory, callers.Reading, error) {
-	directory, reading, err := callers.Open(c.CallersDir, callers.Options{Certificates: c.TLSClientCAFile != "", Users: peerUserSupported})
+	directory, reading, err := callers.Open(c.CallersDir, callers.Options{Certificates: c.TLSClientCAFile != "", Users: peerUserSupported, ShortKey: config.ShortKey})
 	if err != nil {
 		return nil, callers.Reading{}, config.Error{Variable: "BROKER_CALLERS_DIR", Message: err.Error()}
 	}
@@ -64,6 +63,7 @@ func (b *broker) openCallers() (*callerDirectory, error) {
 		names:   map[string]bool{},
 		rereads: filewatch.NewTrigger(),
 	}
+	d.current.Store(new(callers.Reading))
 	d.use(reading)
 	return d, nil
 }
@@ -91,6 +91,7 @@ func (d *callerDirectory) run(ctx context.Context, afterwards func()) {
 // use makes the callers of a reading those in use.
 func (d *callerDirectory) use(reading callers.Reading) {
 	d.callers.Replace(reading.Callers...) // first: revocation must not wait for the log
+	last := d.current.Swap(&reading)
 	names := map[string]bool{}
 	for _, caller := range reading.Callers {
 		names[caller.Name] = true
@@ -106,12 +107,16 @@ func (d *callerDirectory) use(reading callers.Reading) {
 		}
 	}
 	for _, problem := range reading.Problems {
-		if !slices.Contains(d.problems, problem) { // the same one is logged once
+		if !slices.Contains(last.Problems, problem) { // the same one is logged once
 			d.log.Warn(problem)
 		}
 	}
-	d.names, d.problems = names, reading.Problems
-	d.current.Store(&reading)
+	for _, name := range reading.ShortKeys {
+		if !slices.Contains(last.ShortKeys, name) {
+			d.log.Warn("a caller's key is short and could be guessed: create one with 'openssl rand -hex 32'", zap.String("caller", name))
+		}
+	}
+	d.names = names
 }
 
 // callersStatus returns what the status page shows of the callers.
