@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"etrusted-broker/proxy/access"
 )
 
 // The files in ../examples that use the metrics.
@@ -152,6 +154,17 @@ func TestDashboard(t *testing.T) {
 	}
 	if want := []string{"Is there a token?", "Is it refreshed in time?", "Is the API answering?", "Which requests were refused?"}; !slices.Equal(rows, want) {
 		t.Errorf("the rows are %q, want %q", rows, want)
+	}
+}
+
+// TestDashboardExplainsReasons: the table of refused requests has a text for each reason.
+func TestDashboardExplainsReasons(t *testing.T) {
+	t.Parallel()
+	text := string(readFile(t, dashboardFile))
+	for _, reason := range access.Reasons {
+		if want := fmt.Sprintf(`"text": "%s: `, reason); !strings.Contains(text, want) {
+			t.Errorf("got no %s…\" in %s", want, dashboardFile)
+		}
 	}
 }
 
