@@ -241,6 +241,44 @@ func TestServesProductionAndQA(t *testing.T) {
 	}
 }
 
+// A caller that has only an account in QA reaches nothing else, whichever way its requests take.
+func TestCallerOfQANeverReachesProduction(t *testing.T) {
+	t.Parallel()
+	const key, proxyKey = "Authorization: Bearer key-key-key-key-key", "Proxy-Authorization: Basic eDprZXkta2V5LWtleS1rZXkta2V5"
+	callers := t.TempDir()
+	addCaller(t, callers, "qa", "key", "key-key-key-key-key", "accounts", "shop-qa")
+	b := startTwoEnvironments(t, "BROKER_CALLERS_DIR="+callers)
+	type want struct {
+		host, path string
+		status     int
+	}
+	check := func(way string, w want, got brokertest.Response) {
+		t.Helper()
+		if got.Status != w.status {
+			t.Errorf("%s, %s%s: got %d, want %d: %s", way, w.host, w.path, got.Status, w.status, got.Body)
+		}
+	}
+	for _, w := range []want{{"localhost", "/channels", 200}, {"localhost", "/@shop-qa/channels", 200}, {"localhost", "/@shop-de/channels", 403}, {"localhost", "/@default/channels", 403}} {
+		check("directly", w, sendRaw(t, b.dial(t, strings.TrimPrefix(b.URL, "http://")), w.path, w.host, key))
+	}
+	for way, request := range b.ways(t) {
+		for _, w := range []want{
+			{b.qa.host(), "/channels", 200}, {b.qa.host(), "/@shop-qa/channels", 200}, {b.qa.host(), "/@shop-de/channels", 403},
+			{b.production.host(), "/channels", 421}, {b.production.host(), "/@shop-qa/channels", 421}, {b.production.host(), "/@shop-de/channels", 403},
+		} {
+			switch {
+			case way != "by name":
+				check(way, w, request(w.host, w.path, proxyKey))
+			case w.host == b.qa.host(): // the other is an address
+				check(way, w, request(w.host, w.path, key))
+			}
+		}
+	}
+	if b.qa.requests.Load() == 0 || b.production.requests.Load() > 0 {
+		t.Errorf("got %d requests to QA and %d to production, want some and none", b.qa.requests.Load(), b.production.requests.Load())
+	}
+}
+
 // An account is moved from QA to production and back, with requests in flight all the time. None fails that is not for the other API.
 func TestMovesAccountUnderLoad(t *testing.T) {
 	t.Parallel()
