@@ -48,7 +48,7 @@ var errNoAccountForAPI = &problem.Problem{
 	Title:        "The broker refused the request",
 	ProxyError:   "http_request_denied",
 	DenialReason: string(access.ReasonTarget),
-	Detail:       "the request is for an API that the default account does not use, and not exactly one other account uses it",
+	Detail:       "the request is for an API that the account for requests without a name does not use, and not exactly one other account uses it",
 	Hint:         "Name an account that uses this API: in the path, as /@NAME/, or as the client_id of the app's token request.",
 }
 

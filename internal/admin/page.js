@@ -124,7 +124,7 @@ function usageOf(status) {
 function callerOf(status, caller) {
   return {
     key: caller.name, name: caller.name, accounts: caller.accounts.join(', '),
-    expiry: caller.expires ? `until ${new Date(caller.expires).toLocaleString()}` : '',
+    expiry: caller.expires ? `${ageOf(status, caller.expires) < 0 ? 'until' : 'expired'} ${new Date(caller.expires).toLocaleString()}` : '',
     curl: caller.curl && `${caller.curl} ${status.usage.url}/channels`, label: `Copy the curl command of ${caller.name}`,
   };
 }
