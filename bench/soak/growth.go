@@ -26,6 +26,9 @@ func warmUp(run time.Duration) time.Duration { return min(fullWarmUp, run/6) }
 // metrics), but not full after the warm-up of a short run.
 const cacheSize = 1 << 20
 
+// minReadings is how many values each end of a run needs.
+const minReadings = 3
+
 // growth is a resource at both ends of a run.
 type growth struct {
 	resource                 string
@@ -35,19 +38,22 @@ type growth struct {
 func (g growth) tooMuch() bool { return g.after > g.before*(1+maxGrowth)+g.allowance }
 
 // compare compares the sixth of a run after the warm-up with its last sixth. It takes the lowest value of each: a leak raises
-// that too, and a burst of requests does not. It needs three values in each. Resident memory is only compared in a long run: it
+// that too, and a burst of requests does not. It needs three values in each, so the first part is longer if there was no quiet time,
+// but ends with the first half of the run. Resident memory is only compared in a long run: it
 // follows the largest burst so far, and a short run has seen few before the comparison begins.
 func compare(all []usage, run time.Duration) ([]growth, error) {
 	var before, after []usage
 	for _, u := range all {
-		if start := warmUp(run); u.at >= start && u.at < start+run/6 {
+		start := warmUp(run)
+		isNeeded := len(before) < minReadings && u.at < run/2
+		if u.at >= start && (u.at < start+run/6 || isNeeded) {
 			before = append(before, u)
 		}
 		if u.at >= run-run/6 {
 			after = append(after, u)
 		}
 	}
-	if len(before) < 3 || len(after) < 3 {
+	if len(before) < minReadings || len(after) < minReadings {
 		return nil, fmt.Errorf("only %d and %d readings of memory, goroutines and descriptors in a quiet time", len(before), len(after))
 	}
 	growths := []growth{

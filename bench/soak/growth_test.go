@@ -67,6 +67,24 @@ func TestGrowthNeedsReadingsAtBothEnds(t *testing.T) {
 	}
 }
 
+func TestGrowthWaitsForQuietTime(t *testing.T) {
+	all := readings(func(time.Duration) float64 { return 20e6 })
+	noisy := func(until time.Duration) (quiet []usage) { // from the end of the warm-up
+		for _, u := range all {
+			if u.at < warmUp(time.Hour) || u.at >= until {
+				quiet = append(quiet, u)
+			}
+		}
+		return quiet
+	}
+	if _, err := compare(noisy(25*time.Minute), time.Hour); err != nil {
+		t.Errorf("quiet before the half: got %v, want no error", err)
+	}
+	if _, err := compare(noisy(30*time.Minute), time.Hour); err == nil {
+		t.Error("noisy until the half: got no error, want one")
+	}
+}
+
 func TestMetric(t *testing.T) {
 	text := []byte("# HELP go_goroutines Number.\ngo_goroutines_other 7\ngo_goroutines 18\nprocess_resident_memory_bytes 1.8763776e+07\n")
 	if got, err := metric(text, "process_resident_memory_bytes"); err != nil || got != 18763776 {
