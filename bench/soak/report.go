@@ -41,7 +41,7 @@ func (r *run) report(w io.Writer) error {
 	searched, found, secrets := r.searcher.snapshot()
 	growths, err := r.growth()
 	var text strings.Builder
-	fmt.Fprintf(&text, "%v at %d requests a second, seed %d\n\n", r.Duration, r.Rate, r.Seed)
+	fmt.Fprintf(&text, "%v of %v at %d requests a second, seed %d\n\n", time.Since(r.start).Round(time.Second), r.Duration, r.Rate, r.Seed)
 	writeRequests(&text, requests)
 	writeDisturbances(&text, r.journal.counts())
 	fmt.Fprintf(&text, "%d slow clients and %d dying clients.\n\n", r.misbehaving.slow.Load(), r.misbehaving.dying.Load())
