@@ -1,12 +1,32 @@
 package admin
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Callers are the programs that may use the broker.
 type Callers struct {
 	Callers []Caller
 	// Problems say which files of callers an operator should fix.
 	Problems []string
+}
+
+// diagnoseCallers describes what is wrong with the files of callers: a caller may be refused, or have rights that it should not have
+// any more.
+func diagnoseCallers(problems []string) []Diagnosis {
+	if len(problems) == 0 {
+		return nil
+	}
+	detail := sentence(problems[0])
+	if more := len(problems) - 1; more > 0 {
+		detail += fmt.Sprintf(" More such problems: %d.", more)
+	}
+	return []Diagnosis{{
+		State: BrokerDegraded, Cause: CauseConfiguration, Code: "caller-files",
+		Summary: "Files of callers cannot be used.", Detail: detail,
+		Advice: "Correct the files in BROKER_CALLERS_DIR. They are read again at once.",
+	}}
 }
 
 // Caller is a program that may use the broker.

@@ -55,7 +55,7 @@ func diagnose(status Status, t traffic) Diagnosis {
 			Advice: "Create a directory NAME with client_id and client_secret in ETRUSTED_ACCOUNTS_DIR, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET and restart the broker.",
 		}
 	}
-	problems := slices.Concat(diagnoseTokens(status), explainErrors(t.api().diagnose(), status.Failures), diagnoseRefusals(status.Failures, t), status.TokenStore.diagnose())
+	problems := slices.Concat(diagnoseTokens(status), explainErrors(t.api().diagnose(), status.Failures), diagnoseRefusals(status.Failures, t), diagnoseCallers(status.CallerProblems), status.TokenStore.diagnose())
 	if len(problems) == 0 {
 		return Diagnosis{State: BrokerWorking, Cause: CauseNone, Summary: "Everything works.", Advice: "There is nothing to do."}
 	}
