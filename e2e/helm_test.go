@@ -14,6 +14,9 @@ import (
 
 const helmChart = "../examples/helm"
 
+// callersOfBase are the callers in the kustomize component.
+const callersOfBase = "callers[0].name=shop,callers[0].allow=true,callers[1].name=erp"
+
 // helm runs helm and returns what it prints. The test is skipped without helm.
 func helm(t *testing.T, args ...string) ([]byte, error) {
 	t.Helper()
@@ -30,11 +33,13 @@ func helm(t *testing.T, args ...string) ([]byte, error) {
 func TestHelmChartEqualsKustomizeBase(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
-		"central":                   "replicas=2",
-		"central with fewer rights": "allow=READ-ONLY",
-		"central with mtls":         "mtls.enabled=true",
-		"central with store":        "store.enabled=true",
-		"central with both":         "mtls.enabled=true,store.enabled=true",
+		"central":                     "replicas=2",
+		"central with fewer rights":   "allow=READ-ONLY",
+		"central with mtls":           "mtls.enabled=true",
+		"central with store":          "store.enabled=true",
+		"central with both":           "mtls.enabled=true,store.enabled=true",
+		"central with callers":        callersOfBase,
+		"central with all components": "mtls.enabled=true,store.enabled=true," + callersOfBase,
 	}
 	for _, v := range variants {
 		if !v.central() {
