@@ -297,9 +297,9 @@ func TestNeverPassesThroughToItself(t *testing.T) {
 // A host that cannot be reached is no failure of the API.
 func TestCountsUnreachableHosts(t *testing.T) {
 	t.Parallel()
-	l := brokertest.Listen(t, "tcp", "127.0.0.1:0")
-	_ = l.Close()
 	b, _ := startPassing(t, "127.0.0.1")
+	l := brokertest.Listen(t, "tcp", "127.0.0.1:0") // after the broker, which must not get the port
+	_ = l.Close()
 	for _, request := range []string{"CONNECT " + l.Addr().String(), "GET http://" + l.Addr().String() + "/"} {
 		got := send(t, b, request+" HTTP/1.1\r\nHost: a\r\n\r\n")
 		if got.Status != 502 || !strings.Contains(got.Body, "The host refused the connection") || strings.Contains(got.Body, "127.0.0.1") {
