@@ -51,7 +51,7 @@ type allowList struct {
 	Evicted uint64
 }
 
-// patternsOf returns the patterns of a caller; empty if there are none.
+// patternsOf returns the patterns of a caller; empty if the list has no such caller.
 func (l allowList) patternsOf(caller string) string {
 	for _, one := range l.Callers {
 		if one.Caller == caller {

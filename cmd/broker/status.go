@@ -39,7 +39,7 @@ func statusCommand(ctx context.Context, i invocation) int {
 	return exitOK
 }
 
-// runningStatus returns the status of the running broker for the command with that name, and exitOK, or prints why there is none.
+// runningStatus returns the status of the running broker for the command with that name, and exitOK, or prints why it has no status.
 func (i invocation) runningStatus(ctx context.Context, name string) (status brokerStatus, code int) {
 	address, ok := i.adminAddress(name)
 	if !ok {

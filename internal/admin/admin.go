@@ -33,7 +33,7 @@ type Config struct {
 	StoreProblem func() string
 	// Usage returns how apps call the broker; nil before it listens.
 	Usage func() *Usage
-	// Callers returns the callers; nil if there are none with names.
+	// Callers returns the callers; nil without named callers.
 	Callers func() Callers
 	// Settings lists the effective configuration, with secrets masked.
 	Settings []Setting

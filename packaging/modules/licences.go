@@ -44,7 +44,7 @@ func (m module) read(file string) (text, name string, err error) {
 	return string(content), filepath.ToSlash(name), err
 }
 
-// licence returns the SPDX expression of the module's licences. It fails if there is none, or one that it does not know.
+// licence returns the SPDX expression of the module's licences. It fails without a licence, and for one that it does not know.
 func (m module) licence() (string, error) {
 	var all []string
 	for _, file := range m.files {

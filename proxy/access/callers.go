@@ -63,7 +63,7 @@ func (c *Callers) Replace(callers ...*Caller) {
 	c.current.Store(&set)
 }
 
-// WithKey returns the caller that has an access key; nil if there is none, or if its access has expired.
+// WithKey returns the caller that has an access key. It returns nil for an unknown key, and if the caller's access has expired.
 func (c *Callers) WithKey(key string) *Caller {
 	if caller := c.current.Load().withKey(key); caller != nil && !caller.hasExpired() {
 		return caller
@@ -83,7 +83,7 @@ func (c *Callers) HasName(name string) bool { return c.withName(name) != nil }
 // callerSet is a set of callers that does not change.
 type callerSet []*Caller
 
-// withKey returns the caller that has a key, in a time that does not depend on the keys; nil if there is none.
+// withKey returns the caller that has a key, in a time that does not depend on the keys; nil for an unknown key.
 func (s callerSet) withKey(text string) (found *Caller) {
 	if text == "" {
 		return nil
@@ -106,7 +106,7 @@ func (s callerSet) withIdentity(identity string) *Caller {
 	return nil
 }
 
-// withName returns the caller with a name; nil if there is none.
+// withName returns the caller with a name; nil without one.
 func (c *Callers) withName(name string) *Caller {
 	for _, caller := range *c.current.Load() {
 		if caller.Name == name {
@@ -117,7 +117,7 @@ func (c *Callers) withName(name string) *Caller {
 }
 
 // identify returns the caller of a request: the one that has the key in Proxy-Authorization, in authorization (RFC 9110 section
-// 11.6.2), or an identity of the connection. It returns nil if there is none, and an error if its access has expired, or if the
+// 11.6.2), or an identity of the connection. It returns nil for an unknown caller, and an error if its access has expired, or if the
 // request has credentials of two: it must not depend on their order which of them counts.
 func (p *Policy) identify(r *Request, authorization string) (*Caller, *problem.Problem) {
 	set := *p.Callers.current.Load()

@@ -95,7 +95,7 @@ func only(fields http1.Fields, name string) string {
 }
 
 // keyIn returns the access key in the value of a field for credentials: a bearer token (RFC 6750 section 2.1), the key within a
-// placeholder token, or the password of any user (RFC 7617 section 2). It is empty if there is none.
+// placeholder token, or the password of any user (RFC 7617 section 2). It is empty without a key.
 func (p *Policy) keyIn(credentials string) string {
 	if token, ok := BearerToken(credentials); ok {
 		if p.KeyFromToken != nil {
