@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/http1"
 )
 
@@ -80,7 +81,10 @@ func BenchmarkRoundTrip(b *testing.B) {
 }
 
 // The header of the response is the one allocation.
-func TestRoundTripAllocatesOnce(t *testing.T) {
+func TestRoundTripAllocatesOnce(t *testing.T) { // not parallel: it counts what the whole program allocates
+	if brokertest.RaceDetector {
+		t.Skip("with the race detector, a sync.Pool drops a part of what it gets")
+	}
 	if got := testing.AllocsPerRun(100, hotRoundTrip(t)); got > 1 {
 		t.Errorf("got %v allocations, want 1", got)
 	}
