@@ -8,26 +8,6 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-// accountAttacks are requests for the account NAME without the access key.
-var accountAttacks = []string{
-	brokertest.PlainRequest("GET /@NAME/x"),
-	brokertest.PlainRequest("GET /@NAME/x", "Authorization: Bearer wrong"),
-	brokertest.PlainRequest("GET /@NAME/../x"),
-	brokertest.PlainRequest("CONNECT /@NAME"),
-	brokertest.PlainRequest("GET /x", "Authorization: Bearer placeholder:NAME:wrong"),
-	brokertest.PlainRequest("GET /x", "Authorization: Bearer placeholder:NAME"),
-	tokenRequest("grant_type=client_credentials"),
-	tokenRequest("grant_type=client_credentials&client_secret=wrong"),
-	tokenRequest("grant_type=password"),
-	tokenRequest("client_id=x"),
-	tokenRequest("%zz"),
-	tokenRequest(strings.Repeat("a", 65<<10)),
-	tokenRequest("grant_type=client_credentials", "Authorization: "+basicAuth("x", "wrong")),
-	tokenRequest("grant_type=password", "Authorization: Bearer placeholder:shop:wrong"),
-	strings.Replace(tokenRequest(`{"grant_type":"client_credentials"}`), "x-www-form-urlencoded", "json", 1),
-	strings.Replace(tokenRequest("grant_type=client_credentials&client_id=NAME"), "/@NAME", "", 1),
-}
-
 // tokenRequest returns a token request for the account NAME.
 func tokenRequest(form string, more ...string) string {
 	return fmt.Sprintf("POST /@NAME/oauth/token HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
@@ -39,7 +19,24 @@ func tokenRequest(form string, more ...string) string {
 func TestRefusesToListAccounts(t *testing.T) {
 	t.Parallel()
 	a := startAttackTarget(t, "BROKER_ACCESS_KEY="+canaryKey, "BROKER_TOKEN_ENDPOINT=true", "BROKER_ACCESS_LOG=true")
-	for _, attack := range accountAttacks {
+	for _, attack := range []string{
+		brokertest.PlainRequest("GET /@NAME/x"),
+		brokertest.PlainRequest("GET /@NAME/x", "Authorization: Bearer wrong"),
+		brokertest.PlainRequest("GET /@NAME/../x"),
+		brokertest.PlainRequest("CONNECT /@NAME"),
+		brokertest.PlainRequest("GET /x", "Authorization: Bearer placeholder:NAME:wrong"),
+		brokertest.PlainRequest("GET /x", "Authorization: Bearer placeholder:NAME"),
+		tokenRequest("grant_type=client_credentials"),
+		tokenRequest("grant_type=client_credentials&client_secret=wrong"),
+		tokenRequest("grant_type=password"),
+		tokenRequest("client_id=x"),
+		tokenRequest("%zz"),
+		tokenRequest(strings.Repeat("a", 65<<10)),
+		tokenRequest("grant_type=client_credentials", "Authorization: "+basicAuth("x", "wrong")),
+		tokenRequest("grant_type=password", "Authorization: Bearer placeholder:shop:wrong"),
+		strings.Replace(tokenRequest(`{"grant_type":"client_credentials"}`), "x-www-form-urlencoded", "json", 1),
+		strings.Replace(tokenRequest("grant_type=client_credentials&client_id=NAME"), "/@NAME", "", 1),
+	} {
 		answers := map[string]string{}
 		for _, name := range []string{"shop", "nope"} { // each as long as NAME
 			c := a.dial(t)

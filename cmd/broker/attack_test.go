@@ -55,44 +55,6 @@ func getWithHost(host string, more ...string) string {
 	return "GET /x HTTP/1.1\r\nHost: " + host + "\r\n" + brokertest.HeaderLines(more...) + "\r\n"
 }
 
-// attackSuite is the attacks on a broker with some configuration.
-type attackSuite struct {
-	name    string
-	environ []string
-	attacks []attack
-}
-
-func TestAttacks(t *testing.T) {
-	t.Parallel()
-	files := newTLSFiles(t)
-	files.writePair(t, brokertest.NewCA(t, "servers"), "broker", time.Hour)
-	for _, suite := range []attackSuite{
-		{"browsers", nil, browserAttacks},
-		{"targets", nil, targetAttacks},
-		{"rules", []string{"BROKER_ALLOW=GET /channels, GET /reviews/{id}, POST /events, GET /open/, GET /after, DELETE /reviews/{id}/veto"}, ruleAttacks},
-		{"read-only", []string{"BROKER_ALLOW=READ-ONLY"}, readOnlyAttacks},
-		{"key", []string{"BROKER_ACCESS_KEY=" + canaryKey}, keyAttacks},
-		{"smuggling", nil, smugglingAttacks},
-		{"smuggling over TLS", []string{"BROKER_TLS_CERT_FILE=" + files.cert, "BROKER_TLS_KEY_FILE=" + files.key}, smugglingAttacks},
-		{"chunks", nil, chunkAttacks},
-		{"headers", nil, headerAttacks},
-	} {
-		t.Run(suite.name, func(t *testing.T) {
-			t.Parallel()
-			a := startAttackTarget(t, suite.environ...)
-			a.tls = strings.HasPrefix(strings.Join(suite.environ, ""), "BROKER_TLS")
-			names := map[string]bool{}
-			for _, attack := range suite.attacks {
-				if names[attack.name] {
-					t.Errorf("duplicate attack name %q", attack.name)
-				}
-				names[attack.name] = true
-				t.Run(attack.name, func(t *testing.T) { a.run(t, attack) })
-			}
-		})
-	}
-}
-
 // attackTarget is a broker between the attacker and a recordingAPI.
 type attackTarget struct {
 	*brokertest.Broker
@@ -206,6 +168,19 @@ func (a *attackTarget) run(t *testing.T, attack attack) {
 		t.Errorf("got denial reasons %q, want %q", got, reasons)
 	}
 	a.checkResponse(t, want, first, c.Seen.String())
+}
+
+// runAll runs attacks one after the other.
+func (a *attackTarget) runAll(t *testing.T, attacks []attack) {
+	t.Helper()
+	names := map[string]bool{}
+	for _, attack := range attacks {
+		if names[attack.name] {
+			t.Errorf("duplicate attack name %q", attack.name)
+		}
+		names[attack.name] = true
+		t.Run(attack.name, func(t *testing.T) { a.run(t, attack) })
+	}
 }
 
 // checkReusable checks that the connection serves another request, after the responses to any pipelined ones.
