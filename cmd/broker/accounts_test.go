@@ -143,9 +143,9 @@ func TestAccountsDirectoryMayEndWithSlash(t *testing.T) {
 	dir := t.TempDir()
 	addAccount(t, dir, "one", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	p := startProcess(t, brokertest.Environ(server.URL, "ETRUSTED_ACCOUNTS_DIR="+dir+"/"))
-	brokertest.Eventually(t, "both accounts have a token", func() bool { return len(p.logs.Lines("token fetched")) == 2 })
+	brokertest.Eventually(t, "both accounts have a token", func() bool { return len(p.Logs.Lines("token fetched")) == 2 })
 	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code != exitOK {
+	if code := p.Wait(); code != exitOK {
 		t.Errorf("got exit code %d, want %d", code, exitOK)
 	}
 	if used := p.command.ProcessState.UserTime(); used > 2*time.Second {
@@ -167,13 +167,13 @@ func TestMemoryOf500AccountsIsBounded(t *testing.T) {
 		addAccount(t, dir, fmt.Sprintf("shop-%d", i), fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	}
 	p := startProcess(t, brokertest.Environ(server.URL, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
-	brokertest.Eventually(t, "all accounts have a token", func() bool { return len(p.logs.Lines("token fetched")) >= count })
+	brokertest.Eventually(t, "all accounts have a token", func() bool { return len(p.Logs.Lines("token fetched")) >= count })
 	for i := range count {
-		if got := brokertest.Get(t, fmt.Sprintf("%s/@shop-%d/channels", p.url, i)); got.Status != http.StatusOK {
+		if got := brokertest.Get(t, fmt.Sprintf("%s/@shop-%d/channels", p.URL, i)); got.Status != http.StatusOK {
 			t.Fatalf("account %d: got status %d, want 200", i, got.Status)
 		}
 	}
-	brokertest.Get(t, p.admin+"/metrics")
+	brokertest.Get(t, p.Admin+"/metrics")
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
 	if err != nil {
 		t.Fatal(err)

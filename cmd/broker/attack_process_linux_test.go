@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -28,14 +27,13 @@ func TestProcessHidesSecrets(t *testing.T) {
 				if os.Getuid() != 0 {
 					t.Skip("only root can start a process as another user")
 				}
-				command = exec.Command(copyProgram(t, buildBroker(t)))
 				user = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 			}
 			command.SysProcAttr = user
 			command.Dir = "/" // every user may enter it
 			command.Env = brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ACCESS_KEY="+canaryKey)
 			p := startCommand(t, command)
-			brokertest.Eventually(t, "the broker is ready", func() bool { return brokertest.Get(t, p.admin+"/readyz").Status == http.StatusOK })
+			p.WaitReady()
 
 			if user != nil || os.Getuid() != 0 { // root can read it
 				reader := exec.Command("cat", fmt.Sprintf("/proc/%d/environ", command.Process.Pid))
@@ -46,7 +44,7 @@ func TestProcessHidesSecrets(t *testing.T) {
 				}
 			}
 
-			metrics := brokertest.Get(t, p.admin+"/metrics").Body
+			metrics := brokertest.Get(t, p.Admin+"/metrics").Body
 			for metric, value := range map[string]string{
 				"process_open_fds": "[1-9]", "process_max_fds": "[1-9]", "process_resident_memory_bytes": "[1-9]",
 				"process_cpu_seconds_total": "[0-9]", // it may have used less than is counted
@@ -56,31 +54,9 @@ func TestProcessHidesSecrets(t *testing.T) {
 				}
 			}
 			// It still has the key and the credentials, which it removed from its environment.
-			if got := getWithKey(t, p.url+"/channels", canaryKey); got.Status != http.StatusOK {
+			if got := getWithKey(t, p.URL+"/channels", canaryKey); got.Status != http.StatusOK {
 				t.Errorf("got %d %s, want 200", got.Status, got.Body)
 			}
 		})
 	}
-}
-
-// copyProgram copies the program to where every user may execute it.
-func copyProgram(t *testing.T, program string) string {
-	t.Helper()
-	folder, err := os.MkdirTemp("/tmp", "broker-attack-") // only its owner may enter t.TempDir
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	content, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	program = filepath.Join(folder, "broker")
-	if err := os.WriteFile(program, content, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return program
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"crypto/tls"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -113,10 +111,9 @@ func (a *attackTarget) newDenials(t *testing.T) (reasons []string) {
 // dial connects to the broker, over TLS if it requires that.
 func (a *attackTarget) dial(t *testing.T) *brokertest.RawConn {
 	t.Helper()
-	c := brokertest.DialRaw(t, strings.TrimPrefix(a.URL, "http://"))
+	c := a.Dial(t)
 	if a.tls {
-		conn := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}) // the certificate is not under test
-		c.Conn, c.Reader = conn, bufio.NewReader(io.TeeReader(conn, &c.Seen))
+		c.StartTLS(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}) // the certificate is not under test
 	}
 	return c
 }
@@ -129,9 +126,7 @@ func (a *attackTarget) run(t *testing.T, attack attack) {
 	t.Helper()
 	want := attack.want
 	c := a.dial(t)
-	method, _, _ := strings.Cut(attack.request, " ")
-	c.Send(attack.request)
-	first := c.Next(method)
+	first := c.RoundTrip(attack.request)
 	if first.Err != nil || first.Status != want.status {
 		t.Errorf("got status %d, %v, want %d: %q", first.Status, first.Err, want.status, c.Seen.String())
 	}

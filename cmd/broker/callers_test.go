@@ -5,10 +5,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -182,12 +182,8 @@ func TestTokenRequestsOfCallers(t *testing.T) {
 		{"/@default/oauth/token", "any", "wrong", 401, "invalid_client"},
 		{"/oauth/token", "any", "old-key", 401, "invalid_client"},
 	} {
-		form := "grant_type=client_credentials&client_id=" + test.id + "&client_secret=" + test.secret
-		request, err := http.NewRequest(http.MethodPost, b.URL+test.path, strings.NewReader(form))
-		if err == nil {
-			request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		}
-		if got := brokertest.Do(request, err); got.Status != test.status || !strings.Contains(got.Body, test.want) {
+		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {test.id}, "client_secret": {test.secret}}
+		if got := brokertest.ReadResponse(brokertest.Client.PostForm(b.URL+test.path, form)); got.Status != test.status || !strings.Contains(got.Body, test.want) {
 			t.Errorf("%+v: got status %d: %s", test, got.Status, got.Body)
 		}
 	}
@@ -220,14 +216,9 @@ func TestTokenRequestsHaveOneCaller(t *testing.T) {
 			if request.Header.Set("Content-Type", "application/x-www-form-urlencoded"); inHeader {
 				request.SetBasicAuth("x", secret)
 			}
-			response, err := client.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, err := io.ReadAll(response.Body)
-			_ = response.Body.Close()
-			if got := fmt.Sprint(response.StatusCode, " ", string(body)); err != nil || !strings.HasPrefix(got, want) {
-				t.Errorf("secret %s, in the header %t: got %s, %v, want %s", secret, inHeader, got, err, want)
+			got := brokertest.ReadResponse(client.Do(request))
+			if text := fmt.Sprint(got.Status, " ", got.Body); !strings.HasPrefix(text, want) {
+				t.Errorf("secret %s, in the header %t: got %s, %v, want %s", secret, inHeader, text, got.Err, want)
 			}
 		}
 	}
@@ -257,9 +248,8 @@ func TestCallersChangeWithoutAffectingOthers(t *testing.T) {
 		name, key := fmt.Sprint("guest-", round), fmt.Sprint("guest-key-", round)
 		addCaller(t, dir, name, "key", key+"\nsecond-"+key)
 		brokertest.Eventually(t, "the new caller may use the broker", func() bool { return getWithKey(t, b.URL+"/channels", key).Status == http.StatusOK })
-		conn := brokertest.DialRaw(t, strings.TrimPrefix(b.URL, "http://"))
-		request := "GET /channels HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + key + "\r\n\r\n"
-		if conn.Send(request); conn.Next("GET").Status != http.StatusOK {
+		conn := b.Dial(t)
+		if conn.Get("/channels", "localhost", "Authorization: Bearer "+key).Status != http.StatusOK {
 			t.Error("the new caller, on a connection of its own: got a refusal, want 200")
 		}
 		if round == 0 {
@@ -269,8 +259,7 @@ func TestCallersChangeWithoutAffectingOthers(t *testing.T) {
 		}
 		removed, status := time.Now(), 0
 		for status != http.StatusUnauthorized && time.Since(removed) < brokertest.Timeout {
-			conn.Send(request)
-			status = conn.Next("GET").Status
+			status = conn.Get("/channels", "localhost", "Authorization: Bearer "+key).Status
 		}
 		t.Logf("revoked after %v", time.Since(removed))
 		if status != http.StatusUnauthorized {
@@ -447,24 +436,26 @@ func TestIdentifiesCallersByCertificate(t *testing.T) {
 	addCaller(t, dir, "erp", "key", "erp-key")
 	m := startMTLSBroker(t, "BROKER_CALLERS_DIR="+dir)
 	shop := m.dial(t, m.clientConfig(m.apps.ClientCertificate("shop.example")))
-	shop.checkServed(t, "localhost", "with the certificate of a caller")
+	checkServed(t, shop, "localhost", "with the certificate of a caller")
 	other := m.dial(t, m.clientConfig(m.apps.ClientCertificate("other.example")))
-	if got, body := other.get(t, "localhost"); got.StatusCode != 401 || !got.Close || !strings.Contains(body, "client-unknown") {
-		t.Errorf("with another certificate: got status %d with close %t, want 401 with true: %s", got.StatusCode, got.Close, body)
+	if got := other.Get("/channels", "localhost"); got.Status != 401 || !closes(got) || !strings.Contains(got.Body, "client-unknown") {
+		t.Errorf("with another certificate: got status %d with close %t, want 401 with true: %s", got.Status, closes(got), got.Body)
 	}
 	other = m.dial(t, m.clientConfig(m.apps.ClientCertificate("other.example")))
-	other.checkServed(t, "localhost\r\nAuthorization: Bearer erp-key", "with another certificate and a key")
-	if got, body := shop.get(t, "localhost\r\nAuthorization: Bearer erp-key"); got.StatusCode != 401 || !strings.Contains(body, "several-callers") {
-		t.Errorf("with the certificate of one and the key of another: got status %d, want 401: %s", got.StatusCode, body)
+	if got := other.Get("/channels", "localhost", "Authorization: Bearer erp-key"); got.Status != http.StatusOK {
+		t.Errorf("with another certificate and a key: got status %d, %v, want 200: %s", got.Status, got.Err, got.Body)
+	}
+	if got := shop.Get("/channels", "localhost", "Authorization: Bearer erp-key"); got.Status != 401 || !strings.Contains(got.Body, "several-callers") {
+		t.Errorf("with the certificate of one and the key of another: got status %d, want 401: %s", got.Status, got.Body)
 	}
 	shop = m.dial(t, m.clientConfig(m.apps.ClientCertificate("shop.example")))
-	shop.checkServed(t, "localhost", "again")
+	checkServed(t, shop, "localhost", "again")
 	if err := os.RemoveAll(filepath.Join(dir, "shop")); err != nil {
 		t.Fatal(err)
 	}
 	brokertest.Eventually(t, "the broker removes the caller", func() bool { return len(m.Logs.Lines("caller removed")) == 1 })
-	if got, body := shop.get(t, "localhost"); got.StatusCode != 401 || !got.Close || !strings.Contains(body, "client-unknown") {
-		t.Errorf("after the removal: got status %d with close %t, want 401 with true: %s", got.StatusCode, got.Close, body)
+	if got := shop.Get("/channels", "localhost"); got.Status != 401 || !closes(got) || !strings.Contains(got.Body, "client-unknown") {
+		t.Errorf("after the removal: got status %d with close %t, want 401 with true: %s", got.Status, closes(got), got.Body)
 	}
 }
 
@@ -491,36 +482,36 @@ func TestClosesConnectionOfRemovedCallerAfterRequestInFlight(t *testing.T) {
 	addCaller(t, dir, "local", "uid", fmt.Sprint(os.Getuid()))
 	b := startBroker(t, nil, brokertest.Environ(api.URL, "BROKER_LISTEN=unix://"+socket, "BROKER_CALLERS_DIR="+dir, "BROKER_ACCESS_LOG=true"))
 	b.WaitReady()
-	dial := func() *clientConn {
+	dial := func() *brokertest.RawConn {
 		conn, err := net.Dial("unix", socket)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return newClientConn(t, conn)
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(brokertest.Timeout))
+		return brokertest.NewRawConn(conn)
 	}
 	conn := dial()
-	conn.checkServed(t, "any", "as the caller's user")
-	if _, err := conn.Write([]byte("GET /slow HTTP/1.1\r\nHost: any\r\n\r\n")); err != nil {
-		t.Fatal(err)
-	}
+	checkServed(t, conn, "any", "as the caller's user")
+	conn.Send("GET /slow HTTP/1.1\r\nHost: any\r\n\r\n")
 	<-arrived
 	if err := os.RemoveAll(filepath.Join(dir, "local")); err != nil {
 		t.Fatal(err)
 	}
 	brokertest.Eventually(t, "the broker removes the caller", func() bool { return len(b.Logs.Lines("caller removed")) == 1 })
 	close(release)
-	response, err := http.ReadResponse(conn.reader, nil)
+	response, err := http.ReadResponse(conn.Reader, nil)
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("the request in flight: got %v, %v, want status 200", response, err)
 	}
 	for err == nil {
 		_, err = response.Body.Read(make([]byte, 512))
 	}
-	if _, err := conn.reader.ReadByte(); err == nil || os.IsTimeout(err) {
+	if _, err := conn.Reader.ReadByte(); err == nil || os.IsTimeout(err) {
 		t.Errorf("after the request in flight: got %v, want the connection closed", err)
 	}
-	if got, _ := dial().get(t, "any"); got.StatusCode != 401 {
-		t.Errorf("on a new connection: got status %d, want 401", got.StatusCode)
+	if got := dial().Get("/channels", "any"); got.Status != 401 {
+		t.Errorf("on a new connection: got status %d, want 401", got.Status)
 	}
 	if got := brokertest.Get(t, b.Admin+"/status.json").Body; strings.Contains(got, "/slow") {
 		t.Errorf("got the removed caller's operation in %s, want none of it", got)
@@ -537,13 +528,9 @@ func TestClosesTunnelOfRemovedCaller(t *testing.T) {
 	addCaller(t, dir, "erp", "key", "erp-key")
 	b, _ := startWithCallers(t, dir, "BROKER_PASS_HOSTS="+target)
 	open := func(key string) *brokertest.RawConn {
-		conn := brokertest.DialRaw(t, strings.TrimPrefix(b.URL, "http://"))
-		conn.Send("CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\nProxy-Authorization: Bearer " + key + "\r\n\r\n")
-		for line := "?"; line != "\r\n"; {
-			var err error
-			if line, err = conn.Reader.ReadString('\n'); err != nil || strings.HasPrefix(line, "HTTP/") && !strings.Contains(line, " 200 ") {
-				t.Fatalf("CONNECT: got %q, %v, want status 200", line, err)
-			}
+		conn := b.Dial(t)
+		if got := conn.Connect(target, "Proxy-Authorization: Bearer "+key); got.Status != http.StatusOK {
+			t.Fatalf("CONNECT: got status %d, %v, want 200", got.Status, got.Err)
 		}
 		return conn
 	}
@@ -558,8 +545,7 @@ func TestClosesTunnelOfRemovedCaller(t *testing.T) {
 	if _, err := second.Reader.ReadByte(); err == nil || os.IsTimeout(err) {
 		t.Errorf("with the key of a removed caller: got %v, want the tunnel closed", err)
 	}
-	steady.Send("GET / HTTP/1.1\r\nHost: " + target + "\r\n\r\n")
-	if got := steady.Next("GET"); got.Status != http.StatusNotFound {
+	if got := steady.Get("/", target); got.Status != http.StatusNotFound {
 		t.Errorf("of another caller: got %+v, want the response of the other host", got)
 	}
 }

@@ -31,12 +31,6 @@ func TestCheckDiagnosesOutboundProxy(t *testing.T) {
 	secure := strings.TrimPrefix(tlsServer(t, eTrusted, a, forLoopback("login.test")), "https://")
 	bundle := filepath.Join(t.TempDir(), "bundle.pem")
 	brokertest.ReplaceFile(t, bundle, a.CertificatePEM())
-	respondWith := func(text string) string {
-		return brokertest.ServeRaw(t, func(conn net.Conn) {
-			_, _ = conn.Read(make([]byte, 4<<10))
-			_, _ = io.WriteString(conn, text)
-		})
-	}
 	proxy := brokertest.ServeRaw(t, func(conn net.Conn) {
 		request := make([]byte, 4<<10)
 		n, _ := conn.Read(request)
@@ -59,9 +53,9 @@ func TestCheckDiagnosesOutboundProxy(t *testing.T) {
 		{"inspects TLS", "http://user:CANARY@" + proxy, nil, "login server: TLS", []string{"login.test:443 has a certificate of an unknown authority: issued by authority for login.test,", "SSL_CERT_FILE"}},
 		{"requires a password", "http://" + proxy, nil, "login server: proxy",
 			[]string{"login.test:443 was not reached: the HTTP proxy answered 407 to CONNECT", "http://USER:PASSWORD@HOST:PORT", "Problem: network (login server: proxy)"}},
-		{"refuses", "http://user:CANARY@" + respondWith("HTTP/1.1 403 CANARY\r\nContent-Length: 0\r\n\r\n"), nil, "login server: proxy",
+		{"refuses", "http://user:CANARY@" + brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 403 CANARY\r\nContent-Length: 0\r\n\r\n")), nil, "login server: proxy",
 			[]string{"login.test:443 was not reached: the HTTP proxy answered 403 to CONNECT", "Check HTTPS_PROXY and NO_PROXY", "Problem: network (login server: proxy)"}},
-		{"is another server", "http://user:CANARY@" + respondWith("220 CANARY ESMTP\r\n"), nil, "login server: proxy",
+		{"is another server", "http://user:CANARY@" + brokertest.ServeRaw(t, brokertest.Reply("220 CANARY ESMTP\r\n")), nil, "login server: proxy",
 			[]string{"login.test:443 was not reached: the HTTP proxy does not answer as one", "Check HTTPS_PROXY and NO_PROXY"}},
 		{"is not there", "http://user:CANARY@127.0.0.1:1", nil, "login server: TCP",
 			[]string{"the proxy (HTTPS_PROXY): 127.0.0.1:", " refused the connection", "Check HTTPS_PROXY and NO_PROXY"}},
@@ -88,18 +82,6 @@ func TestCheckDiagnosesOutboundProxy(t *testing.T) {
 			}
 		})
 	}
-}
-
-// connectKnownHosts answers CONNECT as a proxy that knows only eTrusted's hosts, both of which are at an address.
-func connectKnownHosts(conn net.Conn, address string) {
-	request := make([]byte, 4<<10)
-	n, _ := conn.Read(request)
-	line, _, _ := strings.Cut(string(request[:n]), "\r\n")
-	if !strings.Contains(line, " api.etrusted.com:443 ") && !strings.Contains(line, " login.etrusted.com:443 ") {
-		_, _ = io.WriteString(conn, "HTTP/1.1 503 No such host\r\n\r\n")
-		return
-	}
-	tunnelTo(conn, address)
 }
 
 // tunnelTo accepts a CONNECT request, and connects to an address.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -274,7 +275,16 @@ func TestCheckNamesLikelyCauseBehindProxyFirst(t *testing.T) {
 		}
 		http.NotFound(w, r)
 	}), ca, forLoopback("api.etrusted.com", "login.etrusted.com")), "https://")
-	proxy := brokertest.ServeRaw(t, func(conn net.Conn) { connectKnownHosts(conn, secure) })
+	proxy := brokertest.ServeRaw(t, func(conn net.Conn) { // it knows only eTrusted's hosts
+		request := make([]byte, 4<<10)
+		n, _ := conn.Read(request)
+		line, _, _ := strings.Cut(string(request[:n]), "\r\n")
+		if !strings.Contains(line, " api.etrusted.com:443 ") && !strings.Contains(line, " login.etrusted.com:443 ") {
+			_, _ = io.WriteString(conn, "HTTP/1.1 503 No such host\r\n\r\n")
+			return
+		}
+		tunnelTo(conn, secure)
+	})
 	for _, test := range []situation{
 		{"mistyped API", variables("ETRUSTED_API_URL=https://api.etrusted.co"), "API: proxy", check.CauseConfiguration, "ETRUSTED_API_URL is probably mistyped: ", "Set ETRUSTED_API_URL to https://api.etrusted.com if that is what you mean."},
 		{"mistyped login server", variables("ETRUSTED_TOKEN_URL=https://logn.etrusted.com/oauth/token"), "login server: proxy", check.CauseConfiguration, "ETRUSTED_TOKEN_URL is probably mistyped: ", "Set ETRUSTED_TOKEN_URL to https://login.etrusted.com/oauth/token "},

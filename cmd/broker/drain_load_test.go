@@ -74,13 +74,13 @@ func TestDrainLosesNoRequestUnderLoad(t *testing.T) {
 		go func() {
 			switch i % 4 {
 			case 0:
-				responses <- brokertest.Do(http.NewRequest(http.MethodPost, p.url+"/upload", pausingUpload(gate)))
+				responses <- brokertest.Do(http.NewRequest(http.MethodPost, p.URL+"/upload", pausingUpload(gate)))
 			case 1:
-				responses <- brokertest.Do(http.NewRequest(http.MethodPost, p.url+"/header", bytes.NewReader([]byte(halfBody))))
+				responses <- brokertest.Do(http.NewRequest(http.MethodPost, p.URL+"/header", bytes.NewReader([]byte(halfBody))))
 			case 2:
-				responses <- brokertest.Do(http.NewRequest(http.MethodGet, p.url+"/header", nil))
+				responses <- brokertest.Do(http.NewRequest(http.MethodGet, p.URL+"/header", nil))
 			default:
-				responses <- brokertest.Do(http.NewRequest(http.MethodGet, p.url+"/body", nil))
+				responses <- brokertest.Do(http.NewRequest(http.MethodGet, p.URL+"/body", nil))
 			}
 		}()
 	}
@@ -99,7 +99,7 @@ func TestDrainLosesNoRequestUnderLoad(t *testing.T) {
 				default:
 				}
 				// A late connection is refused, but no response is truncated.
-				if got := brokertest.Do(http.NewRequest(http.MethodGet, p.url+"/channels", nil)); got.Status != 0 && (got.Status != http.StatusOK || got.Err != nil) {
+				if got := brokertest.Do(http.NewRequest(http.MethodGet, p.URL+"/channels", nil)); got.Status != 0 && (got.Status != http.StatusOK || got.Err != nil) {
 					t.Errorf("the load: got status %d, %v, want 200 or a refused connection", got.Status, got.Err)
 				}
 				select {
@@ -113,19 +113,19 @@ func TestDrainLosesNoRequestUnderLoad(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	brokertest.Eventually(t, "STOPPING=1 is sent", func() bool { return manager.Count("STOPPING=1") == 1 })
 	brokertest.Eventually(t, "/readyz reports the shutdown", func() bool {
-		got := brokertest.Get(t, p.admin+"/readyz")
+		got := brokertest.Get(t, p.Admin+"/readyz")
 		return got.Status == http.StatusServiceUnavailable && strings.Contains(got.Body, "shutting down")
 	})
 	brokertest.Eventually(t, "new connections are refused", func() bool {
-		return strings.Contains(fmt.Sprint(brokertest.Do(http.NewRequest(http.MethodGet, p.url+"/channels", nil)).Err), "refused")
+		return strings.Contains(fmt.Sprint(brokertest.Do(http.NewRequest(http.MethodGet, p.URL+"/channels", nil)).Err), "refused")
 	})
 	close(stopLoad)
 	load.Wait()
 	select {
 	case got := <-responses:
 		t.Fatalf("got status %d, %v before the gate opened, want no response yet", got.Status, got.Err)
-	case <-p.ended:
-		t.Fatalf("the broker ended with requests in flight, want it to wait:\n%s", p.logs)
+	case <-p.Ended:
+		t.Fatalf("the broker ended with requests in flight, want it to wait:\n%s", p.Logs)
 	default:
 	}
 
@@ -135,10 +135,10 @@ func TestDrainLosesNoRequestUnderLoad(t *testing.T) {
 			t.Errorf("a request in flight: got status %d, %d bytes, %v, want 200 and %d bytes", got.Status, len(got.Body), got.Err, 2*len(halfBody))
 		}
 	}
-	if code := p.wait(); code != exitOK {
-		t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.logs)
+	if code := p.Wait(); code != exitOK {
+		t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.Logs)
 	}
-	if n := len(p.logs.Lines("all requests have finished")); n != 1 {
-		t.Errorf("got %d lines about the end of all requests, want 1:\n%s", n, p.logs)
+	if n := len(p.Logs.Lines("all requests have finished")); n != 1 {
+		t.Errorf("got %d lines about the end of all requests, want 1:\n%s", n, p.Logs)
 	}
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -18,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
@@ -79,7 +75,7 @@ func writeFiles(t *testing.T, dir string, files map[string]string) {
 type twoEnvironments struct {
 	*brokertest.Broker
 	production, qa *environment
-	dir, caDir     string
+	dir            string // of accounts
 	intercept      string // the address of the listener
 	trusted        *x509.CertPool
 }
@@ -89,72 +85,43 @@ func startTwoEnvironments(t *testing.T, environ ...string) *twoEnvironments {
 	t.Helper()
 	b := &twoEnvironments{
 		production: startEnvironment(t, "production", "127.0.0.1"), qa: startEnvironment(t, "qa", "localhost"),
-		dir: t.TempDir(), caDir: t.TempDir(), trusted: x509.NewCertPool(),
+		dir: t.TempDir(),
 	}
+	caDir := t.TempDir()
 	writeFiles(t, filepath.Join(b.dir, "shop-qa"), b.qa.files())
 	general := b.production.files()
 	writeFiles(t, filepath.Join(b.dir, "shop-de"), map[string]string{"client_id": general["client_id"], "client_secret": general["client_secret"]})
 	b.Broker = startBroker(t, nil, brokertest.Environ(b.production.url, append([]string{
 		"ETRUSTED_CLIENT_ID=" + general["client_id"], "ETRUSTED_CLIENT_SECRET=" + general["client_secret"], "ETRUSTED_AUDIENCE=" + general["audience"],
-		"ETRUSTED_ACCOUNTS_DIR=" + b.dir, "BROKER_INTERCEPT_CA_DIR=" + b.caDir, "BROKER_INTERCEPT_LISTEN=127.0.0.1:0",
+		"ETRUSTED_ACCOUNTS_DIR=" + b.dir, "BROKER_INTERCEPT_CA_DIR=" + caDir, "BROKER_INTERCEPT_LISTEN=127.0.0.1:0",
 	}, environ...)...))
 	b.WaitReady()
 	b.intercept, _ = b.Logs.Lines("listening")[0]["intercept"].(string)
-	text, err := os.ReadFile(filepath.Join(b.caDir, "ca.crt"))
-	if err != nil || !b.trusted.AppendCertsFromPEM(text) {
-		t.Fatalf("ca.crt: %v", err)
-	}
+	b.trusted = certPool(t, filepath.Join(caDir, "ca.crt"))
 	brokertest.Eventually(t, "QA has a token", func() bool { return len(b.qa.Tokens()) > 0 })
 	return b
 }
 
-// sendRaw sends a request over a new connection, and returns the response with its body.
-func sendRaw(t *testing.T, conn net.Conn, target, host string, header ...string) brokertest.Response {
-	t.Helper()
-	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(brokertest.Timeout))
-	_, _ = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", target, host, strings.Join(append(header, ""), "\r\n"))
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Errorf("%s: %v", target, err)
-		return brokertest.Response{}
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, _ := io.ReadAll(response.Body)
-	return brokertest.Response{Status: response.StatusCode, Header: response.Header, Body: string(body)}
-}
-
-func (b *twoEnvironments) dial(t *testing.T, address string) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn
-}
-
 // The ways in which an app reaches an API. Each sends a request with a header to a host and path.
 func (b *twoEnvironments) ways(t *testing.T) map[string]func(host, path string, header ...string) brokertest.Response {
-	broker := strings.TrimPrefix(b.URL, "http://")
-	secure := func(conn net.Conn, host string) net.Conn {
+	secure := func(c *brokertest.RawConn, host string) *brokertest.RawConn {
 		name, _, _ := strings.Cut(host, ":")
-		return tls.Client(conn, &tls.Config{RootCAs: b.trusted, ServerName: name})
+		c.StartTLS(&tls.Config{RootCAs: b.trusted, ServerName: name})
+		return c
 	}
 	return map[string]func(host, path string, header ...string) brokertest.Response{
 		"as a proxy": func(host, path string, header ...string) brokertest.Response {
-			return sendRaw(t, b.dial(t, broker), "http://"+host+path, host, header...)
+			return b.Dial(t).Get("http://"+host+path, host, header...)
 		},
 		"through a tunnel": func(host, path string, header ...string) brokertest.Response {
-			conn := b.dial(t, broker)
-			_ = conn.SetDeadline(time.Now().Add(brokertest.Timeout))
-			_, _ = fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\nProxy-Authorization: Basic eDprZXkta2V5LWtleS1rZXkta2V5\r\n\r\n", host, host)
-			if response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect}); err != nil || response.StatusCode != http.StatusOK {
-				t.Fatalf("CONNECT %s: got %v, %v", host, response, err)
+			c := b.Dial(t)
+			if got := c.Connect(host, "Proxy-Authorization: Basic eDprZXkta2V5LWtleS1rZXkta2V5"); got.Status != http.StatusOK {
+				t.Fatalf("CONNECT %s: got status %d, %v, want 200", host, got.Status, got.Err)
 			}
-			return sendRaw(t, secure(conn, host), path, host, header...)
+			return secure(c, host).Get(path, host, header...)
 		},
 		"by name": func(host, path string, header ...string) brokertest.Response {
-			return sendRaw(t, secure(b.dial(t, b.intercept), host), path, host, header...)
+			return secure(brokertest.DialRaw(t, b.intercept), host).Get(path, host, header...)
 		},
 	}
 }
@@ -166,18 +133,8 @@ func TestServesProductionAndQA(t *testing.T) {
 	const key, proxyKey = "Authorization: Bearer key-key-key-key-key", "Proxy-Authorization: Basic eDprZXkta2V5LWtleS1rZXkta2V5"
 	b := startTwoEnvironments(t, "BROKER_ACCESS_KEY=key-key-key-key-key")
 	placeholder := func(account string) string {
-		response, err := (&http.Client{Timeout: brokertest.Timeout}).PostForm(b.URL+"/oauth/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {account}, "client_secret": {"key-key-key-key-key"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = response.Body.Close() }()
-		var answer struct {
-			Token string `json:"access_token"`
-		}
-		if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Token == "" {
-			t.Fatalf("got no placeholder token: %v", err)
-		}
-		return "Authorization: Bearer " + answer.Token
+		token, _ := fetchToken(t, brokertest.Client, b.URL+"/oauth/token", url.Values{"client_id": {account}, "client_secret": {"key-key-key-key-key"}})
+		return "Authorization: Bearer " + token
 	}
 	ofQA, ofProduction := placeholder("shop-qa"), placeholder("shop-de")
 	check := func(how string, got brokertest.Response, before [2]int64, status int, reached *environment) {
@@ -204,7 +161,7 @@ func TestServesProductionAndQA(t *testing.T) {
 		{"/reviews?count=1", ofQA, b.qa}, {"/reviews?count=1", ofProduction, b.production}, {"/@shop-qa/reviews?count=1", ofProduction, b.qa},
 	} {
 		before := counts()
-		got := sendRaw(t, b.dial(t, strings.TrimPrefix(b.URL, "http://")), test.path, "localhost", test.header)
+		got := b.Dial(t).Get(test.path, "localhost", test.header)
 		check(test.path+" "+test.header, got, before, 200, test.reached)
 	}
 	for way, request := range b.ways(t) {
@@ -259,7 +216,7 @@ func TestCallerOfQANeverReachesProduction(t *testing.T) {
 		}
 	}
 	for _, w := range []want{{"localhost", "/channels", 200}, {"localhost", "/@shop-qa/channels", 200}, {"localhost", "/@shop-de/channels", 403}, {"localhost", "/@default/channels", 403}} {
-		check("directly", w, sendRaw(t, b.dial(t, strings.TrimPrefix(b.URL, "http://")), w.path, w.host, key))
+		check("directly", w, b.Dial(t).Get(w.path, w.host, key))
 	}
 	for way, request := range b.ways(t) {
 		for _, w := range []want{
@@ -319,9 +276,11 @@ func TestMovesAccountUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				if got := sendRaw(t, b.dial(t, strings.TrimPrefix(b.URL, "http://")), target, "localhost", "Connection: close"); !slices.Contains(allowed, got.Status) {
-					t.Errorf("%s: got %d, want one of %v: %s", target, got.Status, allowed, got.Body)
+				c := b.Dial(t)
+				if got := c.Get(target, "localhost"); !slices.Contains(allowed, got.Status) {
+					t.Errorf("%s: got %d, %v, want one of %v: %s", target, got.Status, got.Err, allowed, got.Body)
 				}
+				_ = c.Close()
 			}
 		})
 	}
@@ -338,7 +297,10 @@ func TestMovesAccountUnderLoad(t *testing.T) {
 		}
 		brokertest.Eventually(t, "requests reach "+step.reached.name, func() bool {
 			before := step.reached.requests.Load()
-			return brokertest.Get(t, b.URL+"/@moving/channels").Status == http.StatusOK && step.reached.requests.Load() > before && b.movedTo(t, step.reached)
+			c := b.Dial(t)
+			defer func() { _ = c.Close() }()
+			return c.Get("/@moving/channels", "localhost").Status == http.StatusOK && step.reached.requests.Load() > before &&
+				c.Get("http://"+step.reached.host()+"/@moving/channels", "localhost").Status == http.StatusOK
 		})
 	}
 	close(done)
@@ -346,12 +308,6 @@ func TestMovesAccountUnderLoad(t *testing.T) {
 	if strings.Contains(b.Logs.String(), "canary") {
 		t.Errorf("got a secret in the log:\n%s", b.Logs)
 	}
-}
-
-// movedTo reports whether the account "moving" accepts requests for the API of an environment.
-func (b *twoEnvironments) movedTo(t *testing.T, e *environment) bool {
-	t.Helper()
-	return sendRaw(t, b.dial(t, strings.TrimPrefix(b.URL, "http://")), "http://"+e.host()+"/@moving/channels", "localhost").Status == http.StatusOK
 }
 
 // The CA was made before the account came. Its hosts are not intercepted, and never pass through; a new CA is for them too.
@@ -363,20 +319,7 @@ func TestWarnsOfHostsOutsideTheCA(t *testing.T) {
 	environ := brokertest.Environ(production.url, "ETRUSTED_CLIENT_ID="+general["client_id"], "ETRUSTED_CLIENT_SECRET="+general["client_secret"],
 		"ETRUSTED_AUDIENCE="+general["audience"], "ETRUSTED_ACCOUNTS_DIR="+dir, "BROKER_INTERCEPT_CA_DIR="+caDir, "BROKER_PASS_HOSTS=*")
 	const warning = "the CA in BROKER_INTERCEPT_CA_DIR is not for the host of an account, so connections to it are not intercepted: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)"
-	connect := func(b *brokertest.Broker, host string) int {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(b.URL, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = conn.Close() }()
-		_ = conn.SetDeadline(time.Now().Add(brokertest.Timeout))
-		_, _ = fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", host, host)
-		response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.StatusCode
-	}
+	connect := func(b *brokertest.Broker, host string) int { return b.Dial(t).Connect(host).Status }
 	hosts := func(b *brokertest.Broker) (warned []string) {
 		for _, line := range b.Logs.Lines(warning) {
 			host, _ := line["host"].(string)

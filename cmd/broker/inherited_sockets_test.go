@@ -43,8 +43,8 @@ func TestServesInheritedSockets(t *testing.T) {
 		t.Errorf("got status %d, %v, want 200", got.Status, got.Err)
 	}
 	p.signal(os.Interrupt)
-	if code := p.wait(); code != exitOK {
-		t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.logs)
+	if code := p.Wait(); code != exitOK {
+		t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.Logs)
 	}
 	if _, err := os.Lstat(socket); err != nil {
 		t.Errorf("systemd's socket: got %v, want it to stay", err)

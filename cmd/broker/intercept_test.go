@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,10 +20,9 @@ import (
 // misledApp is an app whose name resolution leads every host to BROKER_INTERCEPT_LISTEN, and that trusts the broker's CA.
 type misledApp struct {
 	*brokertest.Broker
-	eTrusted  *fakeetrusted.Server
-	address   string // of the listener
-	tlsConfig *tls.Config
-	client    *http.Client
+	eTrusted *fakeetrusted.Server
+	address  string // of the listener
+	client   *http.Client
 }
 
 // The API is localhost, since the broker sends a token over plain HTTP only on this machine, and SNI has no IP addresses.
@@ -42,17 +39,11 @@ func startMisledApp(t *testing.T, environ ...string) *misledApp {
 	dir := t.TempDir()
 	a.Broker = startBroker(t, nil, brokertest.Environ(upstream, append([]string{"BROKER_INTERCEPT_CA_DIR=" + dir, "BROKER_INTERCEPT_LISTEN=127.0.0.1:0"}, environ...)...))
 	a.address, _ = a.Logs.Lines("listening")[0]["intercept"].(string)
-	text, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.tlsConfig = &tls.Config{RootCAs: x509.NewCertPool()}
-	a.tlsConfig.RootCAs.AppendCertsFromPEM(text)
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", a.address)
 		},
-		TLSClientConfig: a.tlsConfig,
+		TLSClientConfig: &tls.Config{RootCAs: certPool(t, filepath.Join(dir, "ca.crt"))},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
 	a.client = &http.Client{Transport: transport, Timeout: brokertest.Timeout}
@@ -71,28 +62,14 @@ func (a *misledApp) do(t *testing.T, method, target, host string, header ...stri
 	for i := 0; i < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
 	}
-	response, err := a.client.Do(request)
-	if err != nil {
-		return brokertest.Response{Body: err.Error()}
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, _ := io.ReadAll(response.Body)
-	return brokertest.Response{Status: response.StatusCode, Header: response.Header, Body: string(body)}
+	return brokertest.ReadResponse(a.client.Do(request))
 }
 
 // token asks the login server for a token, as an app does, and returns it.
 func (a *misledApp) token(t *testing.T, target, secret string) string {
 	t.Helper()
-	response, err := a.client.PostForm(target, url.Values{"grant_type": {"client_credentials"}, "client_id": {"x"}, "client_secret": {secret}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	var answer struct {
-		AccessToken string `json:"access_token"`
-	}
-	_ = json.NewDecoder(response.Body).Decode(&answer)
-	return answer.AccessToken
+	token, _ := fetchToken(t, a.client, target, url.Values{"client_id": {"x"}, "client_secret": {secret}})
+	return token
 }
 
 // An app with hard-coded https URLs needs only a hosts entry and the CA.
@@ -206,11 +183,13 @@ func TestBrokerDoesNotFindItself(t *testing.T) {
 	t.Parallel()
 	login := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	own := freeAddress(t)
-	_, port, _ := net.SplitHostPort(own)
+	port := portOf(t, own)
 	// A published port of a container: the address is not the broker's.
-	forwarder := brokertest.Listen(t, "tcp", "127.0.0.1:0")
-	go forward(forwarder, own)
-	_, forwarded, _ := net.SplitHostPort(forwarder.Addr().String())
+	forwarded := portOf(t, brokertest.ServeRaw(t, func(from net.Conn) {
+		if to, err := net.Dial("tcp", own); err == nil {
+			brokertest.Tunnel(from, to)
+		}
+	}))
 	for _, test := range []struct {
 		rule          string
 		environ       []string
@@ -235,23 +214,6 @@ func TestBrokerDoesNotFindItself(t *testing.T) {
 			}
 			b.Stop()
 		})
-	}
-}
-
-// forward connects the connections of a listener to an address.
-func forward(l net.Listener, address string) {
-	for {
-		from, err := l.Accept()
-		if err != nil {
-			return
-		}
-		to, err := net.Dial("tcp", address)
-		if err != nil {
-			_ = from.Close()
-			continue
-		}
-		go func() { _, _ = io.Copy(to, from); _ = to.Close() }()
-		go func() { _, _ = io.Copy(from, to); _ = from.Close() }()
 	}
 }
 

@@ -13,14 +13,10 @@ import (
 )
 
 // fetchToken requests a token as an app's own OAuth code does.
-func fetchToken(t *testing.T, tokenURL string, form url.Values) (token string, status int) {
+func fetchToken(t *testing.T, client *http.Client, tokenURL string, form url.Values) (token string, status int) {
 	t.Helper()
 	form.Set("grant_type", "client_credentials")
-	request, err := http.NewRequest(http.MethodPost, tokenURL, strings.NewReader(form.Encode()))
-	if err == nil {
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	got := brokertest.Do(request, err)
+	got := brokertest.ReadResponse(client.PostForm(tokenURL, form))
 	if got.Err != nil {
 		t.Fatal(got.Err)
 	}
@@ -77,7 +73,7 @@ func TestServesAppWithItsOwnOAuthCode(t *testing.T) {
 		{"/oauth/token", "shop-de", "placeholder:shop-de"},
 		{"/@shop-de/oauth/token", "dummy", "placeholder:shop-de"},
 	} {
-		token, status := fetchToken(t, b.URL+test.path, url.Values{"client_id": {test.client}, "client_secret": {"x"}})
+		token, status := fetchToken(t, brokertest.Client, b.URL+test.path, url.Values{"client_id": {test.client}, "client_secret": {"x"}})
 		if token != test.token || status != http.StatusOK {
 			t.Fatalf("%+v: got token %q, status %d, want %q, 200", test, token, status, test.token)
 		}
@@ -121,11 +117,8 @@ func TestTokenEndpointAndLinkRewritingCanBeDisabled(t *testing.T) {
 		t.Errorf("got %s, want the API's links", got.Body)
 	}
 	before := eTrusted.TokenRequestCount()
-	request, err := http.NewRequest(http.MethodPost, b.URL+"/oauth/token", strings.NewReader("grant_type=client_credentials"))
-	if err == nil {
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	if got := brokertest.Do(request, err); got.Header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == before {
+	form := url.Values{"grant_type": {"client_credentials"}}
+	if got := brokertest.ReadResponse(brokertest.Client.PostForm(b.URL+"/oauth/token", form)); got.Header.Get("Proxy-Status") != "" || eTrusted.TokenRequestCount() == before {
 		t.Errorf("a token request: got %d %s, want the API's response", got.Status, got.Body)
 	}
 	if got := getWithKey(t, b.URL+"/channels", "placeholder:unknown"); got.Status != http.StatusOK {
@@ -141,13 +134,13 @@ func TestPlaceholderTokenCarriesAccessKey(t *testing.T) {
 	brokertest.ReplaceFile(t, file, []byte("first-key-0815-4711"))
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_KEY_FILE="+file))
 	b.WaitReady()
-	if token, status := fetchToken(t, b.URL+"/oauth/token", url.Values{"client_secret": {"wrong"}}); token != "" || status != http.StatusUnauthorized {
+	if token, status := fetchToken(t, brokertest.Client, b.URL+"/oauth/token", url.Values{"client_secret": {"wrong"}}); token != "" || status != http.StatusUnauthorized {
 		t.Errorf("with a wrong key: got token %q, status %d, want none, 401", token, status)
 	}
-	if _, status := fetchToken(t, b.URL+"/@unknown/oauth/token", url.Values{"client_secret": {"wrong"}}); status != http.StatusUnauthorized {
+	if _, status := fetchToken(t, brokertest.Client, b.URL+"/@unknown/oauth/token", url.Values{"client_secret": {"wrong"}}); status != http.StatusUnauthorized {
 		t.Errorf("an unknown account with a wrong key: got status %d, want 401", status)
 	}
-	token, status := fetchToken(t, b.URL+"/oauth/token", url.Values{"client_id": {"default"}, "client_secret": {"first-key-0815-4711"}})
+	token, status := fetchToken(t, brokertest.Client, b.URL+"/oauth/token", url.Values{"client_id": {"default"}, "client_secret": {"first-key-0815-4711"}})
 	if status != http.StatusOK {
 		t.Fatalf("with the key: got token %q, status %d, want 200", token, status)
 	}
@@ -197,13 +190,9 @@ func TestServesAsForwardProxy(t *testing.T) {
 		{b.URL, upstream + "/channels", 401},
 		{withKey, "http://elsewhere.example/channels", 403},
 	} {
-		response, err := throughProxy(t, test.proxy, &http.Transport{}).Get(test.url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		if response.StatusCode != test.want {
-			t.Errorf("%s through %s: got status %d, want %d", test.url, test.proxy, response.StatusCode, test.want)
+		got := brokertest.ReadResponse(throughProxy(t, test.proxy, &http.Transport{}).Get(test.url))
+		if got.Status != test.want {
+			t.Errorf("%s through %s: got status %d, %v, want %d", test.url, test.proxy, got.Status, got.Err, test.want)
 		}
 	}
 	for _, r := range eTrusted.APIRequests() {

@@ -15,21 +15,12 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// getOverSocket sends a GET request over a Unix socket. The response has no header and no body.
+// getOverSocket sends a GET request over a Unix socket.
 func getOverSocket(path, url string) brokertest.Response {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}}
-	request, err := http.NewRequest(http.MethodGet, url, nil)
-	if err != nil {
-		return brokertest.Response{Err: err}
-	}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return brokertest.Response{Err: err}
-	}
-	_ = response.Body.Close()
-	return brokertest.Response{Status: response.StatusCode}
+	}}}
+	return brokertest.ReadResponse(client.Get(url))
 }
 
 func TestServesOnUnixSocket(t *testing.T) {

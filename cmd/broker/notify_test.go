@@ -52,8 +52,8 @@ func TestNotifyReportsEachStateChange(t *testing.T) {
 		t.Errorf("got STOPPING=1 before the signal, want it after: %q", manager.Messages())
 	}
 	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code != exitOK {
-		t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.logs)
+	if code := p.Wait(); code != exitOK {
+		t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.Logs)
 	}
 	brokertest.Eventually(t, "STOPPING=1 is sent", func() bool { return manager.Count("STOPPING=1") == 1 })
 	if manager.Count("EXTEND_TIMEOUT_USEC=12000000") != 1 || manager.Status() != "shutting down: requests in flight have 7s to end" {
@@ -63,8 +63,8 @@ func TestNotifyReportsEachStateChange(t *testing.T) {
 		t.Errorf("got READY=1 %d times, want once", n)
 	}
 	manager.CheckNoSecret(t, append(eTrusted.Tokens(), fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)...)
-	if p.logs.Lines("sd_notify failed; systemd may restart the broker") != nil {
-		t.Errorf("got a failure of sd_notify in the log, want none:\n%s", p.logs)
+	if p.Logs.Lines("sd_notify failed; systemd may restart the broker") != nil {
+		t.Errorf("got a failure of sd_notify in the log, want none:\n%s", p.Logs)
 	}
 }
 
@@ -82,7 +82,7 @@ func TestNotifyStaysUpWithRejectedCredentials(t *testing.T) {
 	if n := manager.Count("READY=1"); n != 1 {
 		t.Errorf("got READY=1 %d times, want once: %q", n, manager.Messages())
 	}
-	if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "SSO Client Management") {
+	if got := brokertest.Get(t, p.URL+"/channels"); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "SSO Client Management") {
 		t.Errorf("got status %d, want 503 with the cause: %s", got.Status, got.Body)
 	}
 	manager.CheckNoSecret(t, fakeetrusted.DefaultClientSecret, fakeetrusted.DefaultClientID)
@@ -150,7 +150,7 @@ func TestAbortDumpHasNoSecret(t *testing.T) {
 	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_ACCESS_KEY="+key, "GOTRACEBACK=crash"))
 	for range 3 {
 		go func() {
-			request, err := http.NewRequest(http.MethodGet, p.url+"/channels", nil)
+			request, err := http.NewRequest(http.MethodGet, p.URL+"/channels", nil)
 			if err == nil {
 				request.Header.Set("Authorization", "Bearer "+key)
 			}
@@ -159,10 +159,10 @@ func TestAbortDumpHasNoSecret(t *testing.T) {
 	}
 	brokertest.Eventually(t, "the requests are upstream", func() bool { return eTrusted.APIRequestCount() == 3 })
 	p.signal(syscall.SIGABRT)
-	if code := p.wait(); code != -1 {
+	if code := p.Wait(); code != -1 {
 		t.Errorf("got exit code %d, want the end by a signal", code)
 	}
-	dump := p.logs.String()
+	dump := p.Logs.String()
 	if !strings.Contains(dump, "SIGABRT") || !strings.Contains(dump, "(*Proxy).ServeHTTP") {
 		t.Errorf("got\n%s\nwant a dump of the goroutines", dump)
 	}
@@ -221,8 +221,8 @@ func TestRestartRefusesNoConnection(t *testing.T) {
 	for range 3 {
 		waitForResponses(t, &mu, responses, &restarts)
 		p.signal(syscall.SIGTERM)
-		if code := p.wait(); code != exitOK {
-			t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.logs)
+		if code := p.Wait(); code != exitOK {
+			t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.Logs)
 		}
 		mu.Lock()
 		restarts++

@@ -4,7 +4,6 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,23 +28,12 @@ func (c *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.requested = append(c.requested, r.Method+" "+r.RequestURI)
 	c.mu.Unlock()
-	upstream, err := net.Dial("tcp", c.upstream)
+	client, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		http.Error(w, "no upstream", http.StatusBadGateway)
 		return
 	}
-	client, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		_ = upstream.Close()
-		return
-	}
-	_, _ = io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n")
-	go func() {
-		_, _ = io.Copy(upstream, buffered)
-		_ = upstream.Close()
-	}()
-	_, _ = io.Copy(client, upstream)
-	_ = client.Close()
+	defer func() { _ = client.Close() }()
+	tunnelTo(client, c.upstream)
 }
 
 // targets returns the request lines so far, without the protocol.
@@ -76,8 +64,8 @@ func TestUsesProxyAndCertificateVariables(t *testing.T) {
 
 	t.Run("through the proxy", func(t *testing.T) {
 		p := startProcess(t, append(environ, "SSL_CERT_FILE="+bundle))
-		if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusOK || !strings.Contains(got.Body, "chl-") {
-			t.Fatalf("/channels: got status %d, want 200 with channels: %s\n%s", got.Status, got.Body, p.logs)
+		if got := brokertest.Get(t, p.URL+"/channels"); got.Status != http.StatusOK || !strings.Contains(got.Body, "chl-") {
+			t.Fatalf("/channels: got status %d, want 200 with channels: %s\n%s", got.Status, got.Body, p.Logs)
 		}
 		if got, want := proxy.targets(), []string{"CONNECT login.example.com:443", "CONNECT api.example.com:443"}; !slices.Equal(got, want) {
 			t.Errorf("got tunnels %q, want %q", got, want)
@@ -89,8 +77,8 @@ func TestUsesProxyAndCertificateVariables(t *testing.T) {
 	t.Run("unknown CA", func(t *testing.T) {
 		before := eTrusted.TokenRequestCount()
 		p := startProcess(t, append(environ, "SSL_CERT_FILE="+os.DevNull, "SSL_CERT_DIR="+t.TempDir()))
-		brokertest.Eventually(t, "the token request fails", func() bool { return len(p.logs.Lines("token request failed")) > 0 })
-		line := p.logs.Lines("token request failed")[0]
+		brokertest.Eventually(t, "the token request fails", func() bool { return len(p.Logs.Lines("token request failed")) > 0 })
+		line := p.Logs.Lines("token request failed")[0]
 		if reason, _ := line["reason"].(string); !strings.Contains(reason, "certificate") || !strings.Contains(line["hint"].(string), "SSL_CERT_FILE") {
 			t.Errorf("got %v, want the cause and a variable to check", line)
 		}
@@ -103,13 +91,13 @@ func TestUsesProxyAndCertificateVariables(t *testing.T) {
 			http.Error(w, "CANARY", http.StatusProxyAuthRequired)
 		}))
 		p := startProcess(t, append(environ, "SSL_CERT_FILE="+bundle, "HTTPS_PROXY="+refusing))
-		brokertest.Eventually(t, "the token request fails", func() bool { return len(p.logs.Lines("token request failed")) > 0 })
-		line := p.logs.Lines("token request failed")[0]
+		brokertest.Eventually(t, "the token request fails", func() bool { return len(p.Logs.Lines("token request failed")) > 0 })
+		line := p.Logs.Lines("token request failed")[0]
 		if reason, _ := line["reason"].(string); !strings.Contains(reason, "407") || !strings.Contains(line["hint"].(string), "HTTPS_PROXY") || line["code"] != "no-token" {
 			t.Errorf("got %v, want the cause, a variable to check, and the code no-token", line)
 		}
-		if strings.Contains(p.logs.String(), "CANARY") {
-			t.Errorf("the log contains text of the proxy:\n%s", p.logs)
+		if strings.Contains(p.Logs.String(), "CANARY") {
+			t.Errorf("the log contains text of the proxy:\n%s", p.Logs)
 		}
 	})
 }

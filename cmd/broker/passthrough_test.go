@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -51,14 +50,6 @@ func startPassing(t *testing.T, hosts string, environ ...string) (*brokertest.Br
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), append(environ, "BROKER_PASS_HOSTS="+hosts)...))
 	b.WaitReady()
 	return b, eTrusted
-}
-
-// send sends a request on a new connection, and returns the response.
-func send(t *testing.T, b *brokertest.Broker, request string) brokertest.Response {
-	t.Helper()
-	c := brokertest.DialRaw(t, strings.TrimPrefix(b.URL, "http://"))
-	c.Send(request)
-	return c.Next(strings.Fields(request)[0])
 }
 
 // passed returns the counter of each outcome that is not 0.
@@ -139,7 +130,7 @@ func TestPassesRequestThroughWithoutToken(t *testing.T) {
 		{"PUT http://" + address + " HTTP/1.1\r\nHost: a\r\n" + key + "\r\nAuthorization: Bearer app\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", "PUT / body"},
 		{"GET http://" + address + "/@shop/x HTTP/1.1\r\nHost: a\r\n" + key + "\r\nAuthorization: Bearer app\r\n\r\n", "GET /@shop/x "},
 	} {
-		got := send(t, b, test.request)
+		got := b.Dial(t).RoundTrip(test.request)
 		if got.Status != 200 || got.Body != test.want || got.Header["Proxy-Status"] != nil || got.Header.Get("Link") != "<http://api.example/x>" {
 			t.Errorf("%.40q: got %d %q %v, want 200 %q as the host has sent it", test.request, got.Status, got.Body, got.Header, test.want)
 		}
@@ -179,10 +170,10 @@ func TestPassingRequiresProxyKey(t *testing.T) {
 			"CONNECT " + address + " HTTP/1.1\r\nHost: a\r\n", "GET http://" + address + "/x HTTP/1.1\r\nHost: a\r\n",
 			"CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: a\r\n", "GET http://elsewhere.example/x HTTP/1.1\r\nHost: a\r\n",
 		} {
-			if got := send(t, b, request+header+"\r\n"); got.Status != http.StatusProxyAuthRequired || got.Header.Get("Proxy-Authenticate") == "" {
+			if got := b.Dial(t).RoundTrip(request + header + "\r\n"); got.Status != http.StatusProxyAuthRequired || got.Header.Get("Proxy-Authenticate") == "" {
 				t.Errorf("%q: got %d, want 407 with Proxy-Authenticate", request+header, got.Status)
 			}
-			if got := send(t, b, request+header+"Origin: null\r\n\r\n"); got.Status != http.StatusForbidden {
+			if got := b.Dial(t).RoundTrip(request + header + "Origin: null\r\n\r\n"); got.Status != http.StatusForbidden {
 				t.Errorf("%q from a page: got %d, want 403", request+header, got.Status)
 			}
 		}
@@ -213,7 +204,7 @@ func TestRefusesHostsThatDoNotPass(t *testing.T) {
 		{"*", "", "CONNECT a.example.com:443 HTTP/1.1\r\nHost: a\r\nVia: 1.1 etrusted-broker\r\n\r\n", 508, false},
 	} {
 		b := startBroker(t, nil, brokertest.EnvironWithoutServers("BROKER_PASS_HOSTS="+test.hosts, "BROKER_INTERCEPT_CA_DIR="+test.ca))
-		got := send(t, b, test.request)
+		got := b.Dial(t).RoundTrip(test.request)
 		if got.Status != test.status || strings.Contains(got.Body, "BROKER_PASS_HOSTS") != test.names {
 			t.Errorf("%q, %q: got %d %s, want %d, with the variable: %t", test.hosts, test.request, got.Status, got.Body, test.status, test.names)
 		}
@@ -229,10 +220,10 @@ func TestServersOfETrustedNeverPass(t *testing.T) {
 	address := strings.TrimPrefix(url, "http://")
 	b := startBroker(t, nil, brokertest.Environ(url, "BROKER_PASS_HOSTS=*,"+address))
 	b.WaitReady()
-	if got := send(t, b, "CONNECT "+address+" HTTP/1.1\r\nHost: a\r\n\r\n"); got.Status != 403 || !strings.Contains(got.Body, "BROKER_INTERCEPT_CA_DIR") {
+	if got := b.Dial(t).RoundTrip("CONNECT " + address + " HTTP/1.1\r\nHost: a\r\n\r\n"); got.Status != 403 || !strings.Contains(got.Body, "BROKER_INTERCEPT_CA_DIR") {
 		t.Errorf("got %d %s, want 403 with the variable for tunnels to the API", got.Status, got.Body)
 	}
-	if got := send(t, b, "GET "+url+"/channels HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer app\r\n\r\n"); got.Status != 200 || !strings.Contains(got.Body, "chl-") {
+	if got := b.Dial(t).RoundTrip("GET " + url + "/channels HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer app\r\n\r\n"); got.Status != 200 || !strings.Contains(got.Body, "chl-") {
 		t.Errorf("got %d %s, want 200 with the token of the broker", got.Status, got.Body)
 	}
 	if got := passed(t, b); len(got) > 0 {
@@ -257,7 +248,7 @@ func TestRefusesAddressesOfThisMachineAndOfClouds(t *testing.T) {
 	}
 	for _, host := range hosts {
 		for _, request := range []string{"CONNECT " + host + ":" + port, "GET http://" + host + ":" + port + "/", "GET https://" + host + ":" + port + "/"} {
-			got := send(t, b, request+" HTTP/1.1\r\nHost: a\r\n\r\n")
+			got := b.Dial(t).RoundTrip(request + " HTTP/1.1\r\nHost: a\r\n\r\n")
 			if strings.HasPrefix(request, "GET") && isOwnHost(host) {
 				continue // it is a request for the API
 			}
@@ -268,7 +259,7 @@ func TestRefusesAddressesOfThisMachineAndOfClouds(t *testing.T) {
 	}
 	// Other spellings of these addresses are no host names.
 	for _, host := range []string{"127.1", "0x7f000001", "0x7f.1", "2130706433", "0177.0.0.1", "127.0.0.0x1", "2852039166", "0xa9fea9fe"} {
-		if got := send(t, b, "CONNECT "+host+":"+port+" HTTP/1.1\r\nHost: a\r\n\r\n"); got.Status != 403 {
+		if got := b.Dial(t).RoundTrip("CONNECT " + host + ":" + port + " HTTP/1.1\r\nHost: a\r\n\r\n"); got.Status != 403 {
 			t.Errorf("CONNECT %s: got %d, want 403", host, got.Status)
 		}
 	}
@@ -287,7 +278,7 @@ func TestNeverPassesThroughToItself(t *testing.T) {
 		address := strings.TrimPrefix(url, "http://")
 		_, port, _ := net.SplitHostPort(address)
 		for _, request := range []string{"CONNECT " + address, "GET " + url + "/metrics", "CONNECT [::ffff:127.0.0.1]:" + port} {
-			if got := send(t, b, request+" HTTP/1.1\r\nHost: a\r\n\r\n"); got.Status != 403 {
+			if got := b.Dial(t).RoundTrip(request + " HTTP/1.1\r\nHost: a\r\n\r\n"); got.Status != 403 {
 				t.Errorf("%s: got %d %s, want 403", request, got.Status, got.Body)
 			}
 		}
@@ -301,7 +292,7 @@ func TestCountsUnreachableHosts(t *testing.T) {
 	l := brokertest.Listen(t, "tcp", "127.0.0.1:0") // after the broker, which must not get the port
 	_ = l.Close()
 	for _, request := range []string{"CONNECT " + l.Addr().String(), "GET http://" + l.Addr().String() + "/"} {
-		got := send(t, b, request+" HTTP/1.1\r\nHost: a\r\n\r\n")
+		got := b.Dial(t).RoundTrip(request + " HTTP/1.1\r\nHost: a\r\n\r\n")
 		if got.Status != 502 || !strings.Contains(got.Body, "The host refused the connection") || strings.Contains(got.Body, "127.0.0.1") {
 			t.Errorf("%s: got %d %s, want 502 with the cause", request, got.Status, got.Body)
 		}
@@ -319,11 +310,10 @@ func TestServesPlainHTTPInTunnelToAPI(t *testing.T) {
 	t.Parallel()
 	i := startInterceptingBroker(t)
 	target := strings.TrimPrefix(i.api, "https://")
-	conn, response := i.connect(t, target, "")
-	if response.StatusCode != http.StatusOK {
-		t.Fatal(response.Status)
+	c := i.Dial(t)
+	if got := c.Connect(target); got.Status != http.StatusOK {
+		t.Fatalf("CONNECT: got status %d, want 200", got.Status)
 	}
-	c := &brokertest.RawConn{Conn: conn, Reader: bufio.NewReader(conn)}
 	for _, test := range []struct {
 		request string
 		status  int
@@ -361,7 +351,7 @@ func TestPassesThroughForwardProxy(t *testing.T) {
 	eTrusted := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	through := strings.Replace(proxy, "http://", "http://corporate:password@", 1)
 	p := startProcess(t, brokertest.Environ(eTrusted, "BROKER_PASS_HOSTS=*", "HTTPS_PROXY="+through, "HTTP_PROXY="+through))
-	app := throughProxy(t, p.url, server.Client().Transport.(*http.Transport))
+	app := throughProxy(t, p.URL, server.Client().Transport.(*http.Transport))
 	app.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
 	response, err := app.Get("https://other.example.com/x")
 	if err != nil {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"flag"
+	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -11,7 +14,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
@@ -49,7 +51,10 @@ func buildBroker(t *testing.T) string {
 		t.Skip("no signals on Windows")
 	}
 	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "broker-test-"); built.err != nil {
+		if built.dir, built.err = os.MkdirTemp("/tmp", "broker-test-"); built.err != nil {
+			return
+		}
+		if built.err = os.Chmod(built.dir, 0o755); built.err != nil { // every user may run the program
 			return
 		}
 		built.path = filepath.Join(built.dir, "broker")
@@ -65,13 +70,10 @@ func buildBroker(t *testing.T) string {
 	return built.path
 }
 
-// process is a broker in its own process.
+// process is a broker in its own process. Terminate kills it, and Wait returns -1 if a signal has ended it.
 type process struct {
-	t          *testing.T
-	command    *exec.Cmd
-	url, admin string
-	logs       *brokertest.LogBuffer
-	ended      chan struct{}
+	*brokertest.Broker
+	command *exec.Cmd
 }
 
 // startProcess starts the program, and returns once it listens. The end of the test kills it.
@@ -85,54 +87,31 @@ func startProcess(t *testing.T, environ []string) *process {
 // startCommand is startProcess for a command that runs the program.
 func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, command: cmd, logs: &brokertest.LogBuffer{}, ended: make(chan struct{})}
-	p.command.Stderr = p.logs
-	if err := p.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = p.command.Wait() // ProcessState has the result
-		close(p.ended)
-	}()
-	t.Cleanup(func() {
-		_ = p.command.Process.Kill()
-		<-p.ended
-	})
-	brokertest.Eventually(t, "the broker listens", func() (ok bool) {
-		select {
-		case <-p.ended:
-			t.Fatalf("%v:\n%s", p.command.ProcessState, p.logs)
-		default:
+	runCommand := func(ctx context.Context, _, _ []string, _, stderr io.Writer) int {
+		cmd.Stderr = stderr
+		if err := cmd.Start(); err != nil {
+			_, _ = fmt.Fprintln(stderr, err)
+			return -1
 		}
-		p.url, p.admin, ok = p.logs.URLs()
-		return ok
-	})
-	return p
+		defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
+		_ = cmd.Wait() // ProcessState has the result
+		return cmd.ProcessState.ExitCode()
+	}
+	return &process{brokertest.Start(t, runCommand, nil, nil), cmd}
 }
 
 // signal sends a signal to the process.
 func (p *process) signal(signal os.Signal) {
-	p.t.Helper()
+	p.T.Helper()
 	if err := p.command.Process.Signal(signal); err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
-}
-
-// wait waits until the process has ended, and returns its exit code, or -1 if a signal ended it.
-func (p *process) wait() int {
-	p.t.Helper()
-	select {
-	case <-p.ended:
-	case <-time.After(brokertest.Timeout):
-		p.t.Fatalf("the broker has not ended after %v:\n%s", brokertest.Timeout, p.logs)
-	}
-	return p.command.ProcessState.ExitCode()
 }
 
 func TestMemoryLimitDecidesConnectionLimit(t *testing.T) {
 	t.Parallel()
 	b := startProcess(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "GOMEMLIMIT=56MiB"))
-	if got := b.logs.Lines("listening")[0]["max_connections"]; got != 96.0 {
+	if got := b.Logs.Lines("listening")[0]["max_connections"]; got != 96.0 {
 		t.Errorf("got max_connections %v, want 96", got)
 	}
 }
@@ -143,15 +122,15 @@ func TestSignalsShutDownGracefully(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			p := startProcess(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
-			if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusOK {
+			if got := brokertest.Get(t, p.URL+"/channels"); got.Status != http.StatusOK {
 				t.Errorf("/channels: got status %d, want 200", got.Status)
 			}
 			p.signal(signal)
-			if code := p.wait(); code != exitOK {
-				t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.logs)
+			if code := p.Wait(); code != exitOK {
+				t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.Logs)
 			}
-			if n := len(p.logs.Lines("all requests have finished")); n != 1 {
-				t.Errorf("got %d lines about the end of all requests, want 1:\n%s", n, p.logs)
+			if n := len(p.Logs.Lines("all requests have finished")); n != 1 {
+				t.Errorf("got %d lines about the end of all requests, want 1:\n%s", n, p.Logs)
 			}
 		})
 	}
@@ -162,14 +141,14 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetAPIFault(fakeetrusted.Hang())
 	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_SHUTDOWN_GRACE=1h"))
-	channels := brokertest.GetAsync(p.url + "/channels")
+	channels := brokertest.GetAsync(p.URL + "/channels")
 	brokertest.Eventually(t, "the request is upstream", func() bool { return eTrusted.APIRequestCount() == 1 })
 	p.signal(syscall.SIGTERM)
 	brokertest.Eventually(t, "the first signal has arrived", func() bool {
-		return strings.Contains(brokertest.Get(t, p.admin+"/readyz").Body, "shutting down")
+		return strings.Contains(brokertest.Get(t, p.Admin+"/readyz").Body, "shutting down")
 	})
 	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code == exitOK {
+	if code := p.Wait(); code == exitOK {
 		t.Error("got exit code 0, want another: a request was cut off")
 	}
 	if got := brokertest.Receive(t, "the end of the request", channels); got.Err == nil {

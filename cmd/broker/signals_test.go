@@ -21,12 +21,12 @@ func TestSIGHUPInterruptsNoRequest(t *testing.T) {
 	p := startProcess(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
 	for range 3 {
 		p.signal(syscall.SIGHUP)
-		if got := brokertest.Get(t, p.url+"/channels"); got.Status != http.StatusOK {
-			t.Fatalf("got status %d, %v, want 200:\n%s", got.Status, got.Err, p.logs)
+		if got := brokertest.Get(t, p.URL+"/channels"); got.Status != http.StatusOK {
+			t.Fatalf("got status %d, %v, want 200:\n%s", got.Status, got.Err, p.Logs)
 		}
 	}
 	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code != exitOK {
+	if code := p.Wait(); code != exitOK {
 		t.Errorf("got exit code %d, want %d", code, exitOK)
 	}
 }
@@ -52,7 +52,7 @@ func TestSIGHUPReadsFilesAtOnce(t *testing.T) {
 		p.signal(syscall.SIGHUP)
 		changed := time.Now()
 		brokertest.Eventually(t, "the new access key", func() bool {
-			request, err := http.NewRequest(http.MethodGet, p.url+"/channels", nil)
+			request, err := http.NewRequest(http.MethodGet, p.URL+"/channels", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,8 +72,8 @@ func TestSIGHUPEndsTheDemo(t *testing.T) {
 	cmd.Env = []string{"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0"}
 	p := startCommand(t, cmd)
 	p.signal(syscall.SIGHUP)
-	if code := p.wait(); code != exitOK {
-		t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.logs)
+	if code := p.Wait(); code != exitOK {
+		t.Errorf("got exit code %d, want %d:\n%s", code, exitOK, p.Logs)
 	}
 }
 
@@ -127,8 +127,8 @@ func TestCarriageReturnsEndNoValue(t *testing.T) {
 		environ[i] += "\r"
 	}
 	p := startProcess(t, environ)
-	brokertest.Eventually(t, "a response of the API", func() bool { return brokertest.Get(t, p.url+"/channels").Status == http.StatusOK })
-	if strings.Contains(p.logs.String(), `\r`) {
-		t.Errorf("got a carriage return in the log:\n%s", p.logs)
+	brokertest.Eventually(t, "a response of the API", func() bool { return brokertest.Get(t, p.URL+"/channels").Status == http.StatusOK })
+	if strings.Contains(p.Logs.String(), `\r`) {
+		t.Errorf("got a carriage return in the log:\n%s", p.Logs)
 	}
 }

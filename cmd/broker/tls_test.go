@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"crypto/tls"
-	"io"
+	"crypto/x509"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,28 +32,34 @@ func (f tlsFiles) writePair(t *testing.T, ca *brokertest.CA, name string, lifeti
 	brokertest.ReplaceFile(t, f.cert, cert)
 }
 
+// certPool returns a pool of the certificates in a file.
+func certPool(t *testing.T, path string) *x509.CertPool {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		t.Fatalf("%s has no certificate", path)
+	}
+	return pool
+}
+
 // servedCertificate sends a request over a new connection, and returns the common name of the broker's certificate.
 func servedCertificate(t *testing.T, b *brokertest.Broker, clientConfig *tls.Config) (name string, err error) {
 	t.Helper()
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(b.URL, "http://"), clientConfig)
-	if err != nil {
-		return "", err
+	c := b.Dial(t)
+	defer func() { _ = c.Close() }()
+	c.StartTLS(clientConfig)
+	got := c.Get("/channels", "localhost")
+	if got.Err != nil {
+		return "", got.Err // with TLS 1.3, a client learns only here that its certificate is refused
 	}
-	defer func() { _ = conn.Close() }()
-	if err := conn.SetDeadline(time.Now().Add(brokertest.Timeout)); err != nil {
-		t.Fatal(err)
+	if got.Status != http.StatusOK {
+		t.Errorf("got status %d, want 200", got.Status)
 	}
-	if _, err := io.WriteString(conn, "GET /channels HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-		return "", err
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return "", err // with TLS 1.3, a client learns only here that its certificate is refused
-	}
-	if response.StatusCode != http.StatusOK {
-		t.Errorf("got status %d, want 200", response.StatusCode)
-	}
-	return conn.ConnectionState().PeerCertificates[0].Subject.CommonName, nil
+	return c.Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName, nil
 }
 
 func TestReloadsTLSFiles(t *testing.T) {
@@ -64,7 +70,7 @@ func TestReloadsTLSFiles(t *testing.T) {
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})),
 		"BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key))
 	b.WaitReady()
-	clientConfig := &tls.Config{RootCAs: brokertest.CertPool(ca), NextProtos: []string{"h2", "http/1.1"}}
+	clientConfig := &tls.Config{RootCAs: brokertest.CertPool(ca), ServerName: "localhost", NextProtos: []string{"h2", "http/1.1"}}
 	if name, err := servedCertificate(t, b, clientConfig); name != "first" || err != nil {
 		t.Fatalf("got the certificate %q, %v, want first", name, err)
 	}
@@ -98,7 +104,7 @@ func TestSpeaksOnlyHTTP1OverTLS12OrNewer(t *testing.T) {
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted), "BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key))
 	addr := strings.TrimPrefix(b.URL, "http://")
 
-	conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: brokertest.CertPool(ca), NextProtos: []string{"h2", "http/1.1"}})
+	conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: brokertest.CertPool(ca), ServerName: "localhost", NextProtos: []string{"h2", "http/1.1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,18 +15,13 @@ func TestUnusedTunnelsBlockNoApp(t *testing.T) {
 	target := strings.TrimPrefix(i.api, "https://")
 	limit, _ := i.Logs.Lines("listening")[0]["max_connections"].(float64)
 	for range int(limit) * 3 / 4 {
-		_, _ = i.connect(t, target, "")
+		i.Dial(t).Connect(target)
 	}
 	if got := brokertest.Get(t, i.URL+"/channels"); got.Status != http.StatusOK {
 		t.Errorf("an app without a tunnel: got status %d, want 200", got.Status)
 	}
 	app := throughProxy(t, i.URL, &http.Transport{TLSClientConfig: i.tlsConfig})
 	brokertest.Eventually(t, "an app with a tunnel is served", func() bool {
-		response, err := app.Get(i.api + "/channels")
-		if err != nil {
-			return false
-		}
-		_ = response.Body.Close()
-		return response.StatusCode == http.StatusOK
+		return brokertest.ReadResponse(app.Get(i.api+"/channels")).Status == http.StatusOK
 	})
 }

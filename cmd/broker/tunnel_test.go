@@ -4,16 +4,13 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
@@ -36,35 +33,8 @@ func startInterceptingBroker(t *testing.T, environ ...string) *interceptingBroke
 	i.api = strings.Replace(upstream, "http:", "https:", 1)
 	i.Broker = startBroker(t, nil, brokertest.Environ(upstream, append(environ, "BROKER_INTERCEPT_CA_DIR="+i.caDir)...))
 	i.WaitReady()
-	text, err := os.ReadFile(filepath.Join(i.caDir, "ca.crt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		t.Fatal("ca.crt has no certificate")
-	}
-	i.tlsConfig = &tls.Config{RootCAs: pool}
+	i.tlsConfig = &tls.Config{RootCAs: certPool(t, filepath.Join(i.caDir, "ca.crt")), ServerName: "127.0.0.1"}
 	return i
-}
-
-// connect sends CONNECT over a new connection, and returns that and the response.
-func (i *interceptingBroker) connect(t *testing.T, target, headers string) (net.Conn, *http.Response) {
-	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(i.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(brokertest.Timeout)); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.WriteString(conn, "CONNECT "+target+" HTTP/1.1\r\nHost: "+target+"\r\n"+headers+"\r\n")
-	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn, response
 }
 
 // An app with hard-coded URLs needs only the proxy and the CA.
@@ -74,20 +44,14 @@ func TestUnmodifiedAppWorksThroughTunnel(t *testing.T) {
 	app := throughProxy(t, i.URL, &http.Transport{TLSClientConfig: i.tlsConfig})
 	before := i.eTrusted.TokenRequestCount()
 
-	response, err := app.PostForm(i.api+"/oauth/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"x"}, "client_secret": {"y"}})
+	if token, _ := fetchToken(t, app, i.api+"/oauth/token", url.Values{"client_id": {"x"}, "client_secret": {"y"}}); token != "placeholder" || i.eTrusted.TokenRequestCount() != before {
+		t.Errorf("got the token %q, want the placeholder token without a token request", token)
+	}
+	response, err := app.Get(i.api + "/reviews?count=3")
 	if err != nil {
 		t.Fatal(err)
 	}
 	body, _ := io.ReadAll(response.Body)
-	_ = response.Body.Close()
-	if !strings.Contains(string(body), `"access_token":"placeholder"`) || i.eTrusted.TokenRequestCount() != before {
-		t.Errorf("got status %d, want the placeholder token without a token request: %s", response.StatusCode, body)
-	}
-	response, err = app.Get(i.api + "/reviews?count=3")
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, _ = io.ReadAll(response.Body)
 	_ = response.Body.Close()
 	if response.StatusCode != http.StatusOK || !strings.Contains(string(body), `"next":"`+i.api+"/reviews?") {
 		t.Errorf("got status %d, want 200 with links to the app's URL: %s", response.StatusCode, body)
@@ -106,21 +70,21 @@ func TestRefusesTunnelsToOtherHosts(t *testing.T) {
 	target := strings.TrimPrefix(i.api, "https://")
 	host, _, _ := net.SplitHostPort(target)
 	for _, test := range []struct {
-		target, headers string
-		status          int
+		target string
+		header []string
+		status int
 	}{
-		{target, "", 200},
-		{"elsewhere.example:443", "", 403}, {host + ":443", "", 403}, {host + ":1", "", 403}, {"localhost:443", "", 403},
-		{target, "Origin: null\r\n", 403}, {target, "Sec-Fetch-Site: cross-site\r\n", 403},
+		{target, nil, 200},
+		{"elsewhere.example:443", nil, 403}, {host + ":443", nil, 403}, {host + ":1", nil, 403}, {"localhost:443", nil, 403},
+		{target, []string{"Origin: null"}, 403}, {target, []string{"Sec-Fetch-Site: cross-site"}, 403},
 	} {
-		if _, response := i.connect(t, test.target, test.headers); response.StatusCode != test.status {
-			t.Errorf("CONNECT %s %q: got status %d, want %d", test.target, test.headers, response.StatusCode, test.status)
+		if got := i.Dial(t).Connect(test.target, test.header...); got.Status != test.status {
+			t.Errorf("CONNECT %s %q: got status %d, %v, want %d", test.target, test.header, got.Status, got.Err, test.status)
 		}
 	}
 	plain := startBroker(t, nil, brokertest.EnvironWithoutServers())
-	_, response := (&interceptingBroker{Broker: plain}).connect(t, "127.0.0.1:1", "")
-	if response.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("without BROKER_INTERCEPT_CA_DIR: got status %d, want 405", response.StatusCode)
+	if got := plain.Dial(t).Connect("127.0.0.1:1"); got.Status != http.StatusMethodNotAllowed {
+		t.Errorf("without BROKER_INTERCEPT_CA_DIR: got status %d, want 405", got.Status)
 	}
 }
 
@@ -142,19 +106,13 @@ func TestChecksRequestsInTunnel(t *testing.T) {
 		"dot segments":                {"GET /channels/../reviews HTTP/1.1\r\nHost: " + target + "\r\n\r\n", 400},
 		"rules":                       {"GET /reviews HTTP/1.1\r\nHost: " + target + "\r\n\r\n", 403},
 	} {
-		conn, response := i.connect(t, target, "")
-		if response.StatusCode != http.StatusOK {
-			t.Fatal(response.Status)
+		c := i.Dial(t)
+		if got := c.Connect(target); got.Status != http.StatusOK {
+			t.Fatalf("CONNECT: got status %d, %v, want 200", got.Status, got.Err)
 		}
-		clientConfig := i.tlsConfig.Clone()
-		clientConfig.ServerName = "127.0.0.1"
-		secure := tls.Client(conn, clientConfig)
-		if _, err := io.WriteString(secure, test.request); err != nil {
-			t.Fatal(err)
-		}
-		response, err := http.ReadResponse(bufio.NewReader(secure), nil)
-		if err != nil || response.StatusCode != test.status {
-			t.Errorf("%s: got %v, %v, want status %d", name, response, err, test.status)
+		c.StartTLS(i.tlsConfig)
+		if got := c.RoundTrip(test.request); got.Status != test.status {
+			t.Errorf("%s: got status %d, %v, want %d", name, got.Status, got.Err, test.status)
 		}
 	}
 }
@@ -163,17 +121,12 @@ func TestTunnelRequiresAccessKey(t *testing.T) {
 	t.Parallel()
 	i := startInterceptingBroker(t, "BROKER_ACCESS_KEY=the-key-0815-4711")
 	target := strings.TrimPrefix(i.api, "https://")
-	if _, response := i.connect(t, target, ""); response.StatusCode != http.StatusProxyAuthRequired || response.Header.Get("Proxy-Authenticate") == "" {
-		t.Errorf("without the key: got status %d and the header %v, want 407 with Proxy-Authenticate", response.StatusCode, response.Header)
+	if got := i.Dial(t).Connect(target); got.Status != http.StatusProxyAuthRequired || got.Header.Get("Proxy-Authenticate") == "" {
+		t.Errorf("without the key: got status %d and the header %v, want 407 with Proxy-Authenticate", got.Status, got.Header)
 	}
 	app := throughProxy(t, strings.Replace(i.URL, "http://", "http://app:the-key-0815-4711@", 1), &http.Transport{TLSClientConfig: i.tlsConfig})
-	response, err := app.Get(i.api + "/channels")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Errorf("with the key: got status %d, want 200", response.StatusCode)
+	if got := brokertest.ReadResponse(app.Get(i.api + "/channels")); got.Status != http.StatusOK {
+		t.Errorf("with the key: got status %d, %v, want 200", got.Status, got.Err)
 	}
 }
 
@@ -188,11 +141,9 @@ func TestAcceptsHandshakeSentWithCONNECT(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	early := &earlyHandshakeConn{Conn: conn, connectRequest: "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\n"}
-	clientConfig := i.tlsConfig.Clone()
-	clientConfig.ServerName = "127.0.0.1"
 	ctx, cancel := context.WithTimeout(t.Context(), brokertest.Timeout)
 	defer cancel()
-	if err := tls.Client(early, clientConfig).HandshakeContext(ctx); err != nil {
+	if err := tls.Client(early, i.tlsConfig).HandshakeContext(ctx); err != nil {
 		t.Error(err)
 	}
 }
@@ -229,21 +180,15 @@ func TestTunnelToLoginServerNeverReachesAPI(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	api, login := brokertest.Serve(t, eTrusted), brokertest.Serve(t, eTrusted)
-	i := &interceptingBroker{eTrusted: eTrusted, caDir: t.TempDir()}
-	i.Broker = startBroker(t, nil, brokertest.Environ(api, "ETRUSTED_TOKEN_URL="+login+"/oauth/token", "BROKER_INTERCEPT_CA_DIR="+i.caDir))
+	i := startBroker(t, nil, brokertest.Environ(api, "ETRUSTED_TOKEN_URL="+login+"/oauth/token", "BROKER_INTERCEPT_CA_DIR="+t.TempDir()))
 	i.WaitReady()
 	target := strings.TrimPrefix(login, "http://")
-	conn, response := i.connect(t, target, "")
-	if response.StatusCode != http.StatusOK {
-		t.Fatal(response.Status)
+	c := i.Dial(t)
+	if got := c.Connect(target); got.Status != http.StatusOK {
+		t.Fatalf("CONNECT: got status %d, %v, want 200", got.Status, got.Err)
 	}
-	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-	_ = secure.SetDeadline(time.Now().Add(brokertest.Timeout))
-	if _, err := io.WriteString(secure, "GET /userinfo HTTP/1.1\r\nHost: "+target+"\r\nConnection: close\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	text, _ := io.ReadAll(secure)
-	if !strings.HasPrefix(string(text), "HTTP/1.1 404") || eTrusted.APIRequestCount() != 0 {
-		t.Errorf("got %s and %d requests at the API, want 404 and 0", text, eTrusted.APIRequestCount())
+	c.StartTLS(&tls.Config{InsecureSkipVerify: true})
+	if got := c.Get("/userinfo", target); got.Status != http.StatusNotFound || eTrusted.APIRequestCount() != 0 {
+		t.Errorf("got status %d, %v and %d requests at the API, want 404 and 0", got.Status, got.Err, eTrusted.APIRequestCount())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -67,6 +68,12 @@ func (b *Broker) Wait() int {
 		b.T.Fatalf("the broker has not ended after %v:\n%s", Timeout, b.Logs)
 	}
 	return b.code
+}
+
+// Dial opens a connection to the app's listener.
+func (b *Broker) Dial(t testing.TB) *RawConn {
+	t.Helper()
+	return DialRaw(t, strings.TrimPrefix(b.URL, "http://"))
 }
 
 // WaitReady waits until the broker has a token. It needs the admin listener.

@@ -3,12 +3,13 @@ package brokertest
 import (
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 )
 
-// client sends the requests of all tests. It opens a connection for each request, so none stays idle or half open. It
+// Client sends the requests of tests. It opens a connection for each request, so none stays idle or half open. It
 // follows no redirect, and does not decompress.
-var client = &http.Client{
+var Client = &http.Client{
 	Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true},
 	Timeout:       2 * Timeout, // Receive gives up first, so a timeout is never mistaken for a response
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -29,7 +30,11 @@ func Do(request *http.Request, err error) Response {
 	if err != nil {
 		return Response{Err: err}
 	}
-	response, err := client.Do(request)
+	return ReadResponse(Client.Do(request))
+}
+
+// ReadResponse reads the whole response that another client has received. It takes the results of that client's methods.
+func ReadResponse(response *http.Response, err error) Response {
 	if err != nil {
 		return Response{Err: err}
 	}
@@ -38,10 +43,18 @@ func Do(request *http.Request, err error) Response {
 	return Response{response.StatusCode, response.Header, string(body), err}
 }
 
-// Get sends a GET request. It fails the test unless a whole response arrives.
-func Get(t *testing.T, url string) Response {
+// Get sends a GET request with the given lines of a header, such as "Name: value". It fails the test unless a whole response arrives.
+func Get(t *testing.T, url string, header ...string) Response {
 	t.Helper()
-	got := Do(http.NewRequest(http.MethodGet, url, nil))
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range header {
+		name, value, _ := strings.Cut(line, ": ")
+		request.Header.Set(name, value)
+	}
+	got := Do(request, nil)
 	if got.Err != nil {
 		t.Fatalf("GET %s: %v", url, got.Err)
 	}

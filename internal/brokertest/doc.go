@@ -5,7 +5,7 @@
 //   - upstream servers, usually around a fake eTrusted of package fakeetrusted: [Serve], [HoldRequests]
 //   - servers for bytes and frames that no server would send: [ServeRaw], [ServeRawOn], [Reply], [Tunnel], [ServeRawHTTP2]
 //   - a DNS server, and a resolver that asks it: [ServeDNS], [ServeDNSAt], [DNSResolver]
-//   - a client that keeps no connection: [Get], [GetAsync], [Do]
+//   - a client that keeps no connection: [Get], [GetAsync], [Do]; [ReadResponse] for other clients
 //   - a connection for requests that no client would send: [DialRaw], [PlainRequest]
 //   - a certificate authority: [NewCA]
 //   - systemd's end of the notify socket: [NewSystemd]

@@ -3,6 +3,7 @@ package brokertest
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -45,18 +46,41 @@ func NewRawConn(conn net.Conn) *RawConn {
 // Send writes a text. It ignores errors: the broker may close the connection before it has read a request that it refuses.
 func (c *RawConn) Send(text string) { _, _ = io.WriteString(c, text) }
 
+// StartTLS makes c the client's end of a TLS connection. The handshake begins with the next request.
+func (c *RawConn) StartTLS(config *tls.Config) {
+	c.Conn = tls.Client(c.Conn, config)
+	c.Reader = bufio.NewReader(io.TeeReader(c.Conn, &c.Seen))
+}
+
+// RoundTrip sends a request, and returns the response. The body of a request comes with it.
+func (c *RawConn) RoundTrip(request string) Response {
+	c.Send(request)
+	method, _, _ := strings.Cut(request, " ")
+	return c.Next(method)
+}
+
+// Get sends a GET request, and returns the response.
+func (c *RawConn) Get(target, host string, more ...string) Response {
+	return c.RoundTrip("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + HeaderLines(more...) + "\r\n")
+}
+
+// Connect sends a CONNECT request. If the status of the response is 200, c is a tunnel to the target from then on.
+func (c *RawConn) Connect(target string, more ...string) Response {
+	c.Send("CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n" + HeaderLines(more...) + "\r\n")
+	response, err := http.ReadResponse(c.Reader, &http.Request{Method: http.MethodConnect})
+	if err != nil || response.StatusCode != http.StatusOK {
+		return ReadResponse(response, err)
+	}
+	return Response{Status: response.StatusCode, Header: response.Header}
+}
+
 // Next returns the next final response, to a request with that method. It skips informational responses (1xx).
 func (c *RawConn) Next(method string) Response {
 	for {
 		response, err := http.ReadResponse(c.Reader, &http.Request{Method: method})
-		if err != nil {
-			return Response{Err: err}
+		if err != nil || response.StatusCode >= 200 {
+			return ReadResponse(response, err)
 		}
-		if response.StatusCode < 200 {
-			continue
-		}
-		body, err := io.ReadAll(response.Body)
-		return Response{response.StatusCode, response.Header, string(body), err}
 	}
 }
 
