@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/dialer"
 )
 
@@ -27,7 +28,7 @@ func TestAPITransportRoundTrip(t *testing.T) {
 	}))
 	t.Cleanup(api.Close)
 	t.Cleanup(func() { close(released) })
-	transport := NewAPITransport(configFor(t, api.URL).API, configFor(t, api.URL), new(dialer.Network))
+	transport := NewAPITransport(parseURL(t, api.URL), loadConfig(t, brokertest.Environ(api.URL)), new(dialer.Network))
 	connections := 0
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{ConnectDone: func(string, string, error) { connections++ }})
 	send := func(ctx context.Context, path string) (*http.Response, error) {

@@ -10,14 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"etrusted-broker/internal/brokertest"
-	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/proxy"
@@ -46,7 +44,7 @@ func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 			api.Listener = smallBufferListener{api.Listener}
 			api.Start()
 			t.Cleanup(api.Close)
-			address, inFlight := serveWithSmallBuffers(t, api.URL, newAPIClient(configFor(t, api.URL), new(dialer.Network)), limits{app: 2 * readers, admin: 4})
+			address, inFlight := serveWithSmallBuffers(t, api.URL, newAPIClient(loadConfig(t, brokertest.Environ(api.URL)), new(dialer.Network)), limits{app: 2 * readers, admin: 4})
 
 			before := heapInUse()
 			for range readers {
@@ -88,7 +86,7 @@ func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
 	transport := newHTTP2Transport(new(dialer.Network))
 	transport.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
-	address, _ := serveWithSmallBuffers(t, api.URL, http2.New(configFor(t, api.URL).API, transport, time.Minute), limits{app: 4, admin: 4})
+	address, _ := serveWithSmallBuffers(t, api.URL, http2.New(parseURL(t, api.URL), transport, time.Minute), limits{app: 4, admin: 4})
 	startStalledReader(t, address, "/long")
 	waitUntilSilent(&sent)
 	if got := sent.Load(); got > maxSent {
@@ -147,13 +145,10 @@ func longContentAPI(t *testing.T, sent *atomic.Int64) http.Handler {
 // serveWithSmallBuffers runs a broker, with a token, whose clients can stall after few bytes.
 func serveWithSmallBuffers(t *testing.T, api string, toAPI proxy.RoundTripper, maxConns limits) (address string, inFlight func() int64) {
 	t.Helper()
-	toLogin := NewLoginTransport(new(dialer.Network))
-	b := newUnstartedBroker(t, api, brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), toAPI, toLogin)
+	c := loadConfig(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "ETRUSTED_API_URL="+api, "BROKER_SHUTDOWN_GRACE=0s", "BROKER_REPLAY_401=false"))
+	b := newIdleBroker(t, c, toAPI)
 	b.limits = maxConns
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := brokertest.Listen(t, "tcp", "127.0.0.1:0")
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- b.serve(ctx, Listeners{App: []net.Listener{smallBufferListener{listener}}}) }()
@@ -162,20 +157,9 @@ func serveWithSmallBuffers(t *testing.T, api string, toAPI proxy.RoundTripper, m
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		toLogin.CloseIdleConnections()
 	})
 	brokertest.Get(t, "http://"+listener.Addr().String()+"/x") // waits for the token
 	return listener.Addr().String(), b.proxy.InFlight
-}
-
-// configFor returns the configuration of a client for an API.
-func configFor(t *testing.T, api string) config.Config {
-	t.Helper()
-	parsed, err := url.Parse(api)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return config.Config{API: parsed, UpstreamTimeout: time.Minute}
 }
 
 // startStalledReader requests a path, and reads only the beginning of the response.

@@ -6,61 +6,40 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-
 	"etrusted-broker/internal/brokertest"
-	"etrusted-broker/internal/config"
-	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/fakeetrusted"
-	"etrusted-broker/proxy"
-	"etrusted-broker/tokensource"
 )
 
-// attackBubble is a broker in a synctest bubble, as bubble is, whose listeners accept few connections, with attackers that
-// hold them.
+// attackBubble is a bubble whose listeners accept few connections, with attackers that hold them.
 type attackBubble struct {
-	t          *testing.T
-	eTrusted   *fakeetrusted.Server
-	app, admin *fakeetrusted.Listener
-	attackers  sync.WaitGroup
-	mu         sync.Mutex
-	conns      []net.Conn // that attackers hold
-	ended      bool       // the test has ended
+	*bubble
+	t         *testing.T
+	attackers sync.WaitGroup
+	mu        sync.Mutex
+	conns     []net.Conn // that attackers hold
+	ended     bool       // the test has ended
 }
 
 // newAttackBubble starts a broker with these limits. api serves the API; nil stands for the fake eTrusted's.
 func newAttackBubble(t *testing.T, maxConns limits, api http.Handler) *attackBubble {
 	t.Helper()
-	b := &attackBubble{t: t, eTrusted: fakeetrusted.New(fakeetrusted.Options{}), app: fakeetrusted.NewListener(), admin: fakeetrusted.NewListener()}
-	upstreams := fakeetrusted.NewListener()
-	server := &http.Server{ReadHeaderTimeout: time.Hour, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if api != nil && r.URL.Path != "/oauth/token" {
-			api.ServeHTTP(w, r)
-			return
+	b := &attackBubble{t: t}
+	b.bubble = newBubbleWith(t, fakeetrusted.Options{}, func(s *setup) {
+		s.limits = maxConns
+		s.toAPI.ResponseTimeout = time.Hour
+		s.config.ShutdownGrace, s.config.Replay401, s.config.RewriteLinks = 0, false, true
+		if api != nil {
+			s.serveAPI = func(l net.Listener) { serveInMemory(t, l, api) }
 		}
-		b.eTrusted.ServeHTTP(w, r)
-	})}
-	go func() { _ = server.Serve(upstreams) }()
-	toAPI, toLogin := newClientInMemory(upstreams), NewLoginTransport(new(dialer.Network))
-	toAPI.ResponseTimeout = time.Hour
-	toLogin.Proxy, toLogin.DialContext = nil, upstreams.Dial
-	unstarted := newUnstartedBroker(t, "http://api.example", "http://login.example", toAPI, toLogin)
-	unstarted.limits = maxConns
-	ctx, cancel := context.WithCancel(context.Background())
-	result := make(chan error, 1)
-	go func() { result <- unstarted.serve(ctx, Listeners{App: []net.Listener{b.app}, Admin: b.admin}) }()
+	})
 	t.Cleanup(func() {
-		cancel()
-		if err := <-result; err != nil {
-			t.Errorf("serve: %v", err)
-		}
+		_ = b.stop() // the bubble checks the result
 		b.mu.Lock()
 		b.ended = true
 		for _, conn := range b.conns {
@@ -68,36 +47,9 @@ func newAttackBubble(t *testing.T, maxConns limits, api http.Handler) *attackBub
 		}
 		b.mu.Unlock()
 		b.attackers.Wait()
-		toAPI.CloseIdle()
-		toLogin.CloseIdleConnections()
-		_ = server.Close()
-		time.Sleep(time.Minute) // net/http closes connections after a delay
 	})
 	if _, status := b.get(b.app, "/channels"); status != http.StatusOK { // waits for the token
 		t.Fatalf("got status %d, want 200", status)
-	}
-	return b
-}
-
-// newUnstartedBroker returns a broker that does not serve yet.
-func newUnstartedBroker(t *testing.T, api, login string, toAPI proxy.RoundTripper, toLogin http.RoundTripper) *broker {
-	t.Helper()
-	upstream, err := url.Parse(api)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := newBroker(config.Config{
-		ClientID:     tokensource.NewSecret(fakeetrusted.DefaultClientID),
-		ClientSecret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret),
-		TokenURL:     login + "/oauth/token",
-		Audience:     "https://api.etrusted.com",
-		API:          upstream,
-		Login:        upstream, // only its host is used
-		TokenWait:    10 * time.Second,
-		RewriteLinks: true,
-	}, Build{}, zap.NewNop(), toAPI, toLogin)
-	if err != nil {
-		t.Fatal(err)
 	}
 	return b
 }

@@ -14,7 +14,7 @@ func TestContract17PipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	t.Parallel()
 	c := startContract(t, nil)
 	const count = 20
-	app := c.dial(t)
+	app := c.Dial(t)
 	var requests strings.Builder
 	for i := range count {
 		requests.WriteString(post(fmt.Sprintf("/%d", i), "body"))
@@ -89,7 +89,7 @@ func TestContract20RequestsAreRetriedOnce(t *testing.T) {
 			})
 			apps := make([]*brokertest.RawConn, pooled)
 			for i := range apps {
-				apps[i] = c.dial(t)
+				apps[i] = c.Dial(t)
 				apps[i].Send(brokertest.PlainRequest("GET /fill"))
 			}
 			brokertest.Eventually(t, "all requests are at the API", func() bool { return c.api.openedConns() == pooled })

@@ -11,7 +11,6 @@ import (
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
-	"etrusted-broker/proxy/http1"
 )
 
 func TestContract15ExchangeEndsWithTheApp(t *testing.T) {
@@ -33,7 +32,7 @@ func TestContract15ExchangeEndsWithTheApp(t *testing.T) {
 		} {
 			t.Run(how+" after "+request, func(t *testing.T) {
 				before := len(c.Logs.Lines("request"))
-				app := c.dial(t)
+				app := c.Dial(t)
 				app.Send(text)
 				api := c.api.accept(t)
 				if _, ok := api.request(); !ok {
@@ -54,7 +53,7 @@ func TestContract15ExchangeEndsWithTheApp(t *testing.T) {
 		}
 		t.Run(how+" during the response", func(t *testing.T) {
 			before := len(c.Logs.Lines("request"))
-			app := c.dial(t)
+			app := c.Dial(t)
 			app.Send(brokertest.PlainRequest("GET /x"))
 			api := c.api.accept(t)
 			api.head()
@@ -94,8 +93,8 @@ func TestContract15ExchangeEndsWithin50Milliseconds(t *testing.T) {
 	}
 	t.Run("while the API thinks", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c := newTimedContract(t, nil, nil)
-			app := c.dial(t)
+			c := newTimedContract(t, func(*setup) {})
+			app := c.Dial(t)
 			ends(t, c, app, brokertest.PlainRequest("GET /x"), func() {
 				api := <-c.api.conns
 				api.head()
@@ -106,21 +105,21 @@ func TestContract15ExchangeEndsWithin50Milliseconds(t *testing.T) {
 	t.Run("while the broker connects", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ended := make(chan struct{})
-			c := newTimedContract(t, nil, func(client *http1.Client) {
-				client.Dial = func(ctx context.Context) (net.Conn, error) {
+			c := newTimedContract(t, func(s *setup) {
+				s.toAPI.Dial = func(ctx context.Context) (net.Conn, error) {
 					<-ctx.Done()
 					close(ended)
 					return nil, ctx.Err()
 				}
 			})
-			ends(t, c, c.dial(t), brokertest.PlainRequest("GET /x"), func() { <-ended })
+			ends(t, c, c.Dial(t), brokertest.PlainRequest("GET /x"), func() { <-ended })
 		})
 	})
 	t.Run("while the app pauses", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c := newTimedContract(t, nil, nil)
+			c := newTimedContract(t, func(*setup) {})
 			c.waitForToken(t)
-			ends(t, c, c.dial(t), brokertest.PlainRequest("POST /x", "Transfer-Encoding: chunked")+"1\r\na\r\n", func() {
+			ends(t, c, c.Dial(t), brokertest.PlainRequest("POST /x", "Transfer-Encoding: chunked")+"1\r\na\r\n", func() {
 				api := <-c.api.conns
 				api.head()
 				api.rest()
@@ -129,9 +128,9 @@ func TestContract15ExchangeEndsWithin50Milliseconds(t *testing.T) {
 	})
 	t.Run("while it streams", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c := newTimedContract(t, nil, nil)
+			c := newTimedContract(t, func(*setup) {})
 			c.waitForToken(t)
-			app := c.dial(t)
+			app := c.Dial(t)
 			app.Send(brokertest.PlainRequest("GET /x"))
 			api := <-c.api.conns
 			api.head()
@@ -150,9 +149,9 @@ func TestContract15ExchangeEndsWithin50Milliseconds(t *testing.T) {
 	})
 	t.Run("while it waits for a token", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c := newTimedContract(t, nil, nil)
+			c := newTimedContract(t, func(*setup) {})
 			c.eTrusted.SetTokenFault(fakeetrusted.Hang())
-			ends(t, c, c.dial(t), brokertest.PlainRequest("GET /x"), func() {
+			ends(t, c, c.Dial(t), brokertest.PlainRequest("GET /x"), func() {
 				time.Sleep(bar)
 				synctest.Wait()
 				if got := len(c.logs.Lines("request")); got != 1 {

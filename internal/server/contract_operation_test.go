@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bufio"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -53,12 +52,12 @@ func TestContract23TheLongestStalledMakesRoom(t *testing.T) {
 func TestContract24ShutdownFinishesRequests(t *testing.T) {
 	t.Parallel()
 	c := startContract(t, nil)
-	idle, apiOfIdle := c.dial(t), (*apiConn)(nil)
+	idle, apiOfIdle := c.Dial(t), (*apiConn)(nil)
 	idle.Send(brokertest.PlainRequest("GET /idle"))
 	apiOfIdle = c.api.accept(t)
 	apiOfIdle.head()
 	begin := func(request string) (*brokertest.RawConn, *apiConn) { // apiOfIdle is busy, so each gets its own connection
-		app := c.dial(t)
+		app := c.Dial(t)
 		app.Send(request)
 		api := c.api.accept(t)
 		api.head()
@@ -68,7 +67,7 @@ func TestContract24ShutdownFinishesRequests(t *testing.T) {
 	streaming, apiStreaming := begin(brokertest.PlainRequest("GET /streaming"))
 	apiStreaming.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
 	upload, apiUpload := begin(brokertest.PlainRequest("POST /upload", "Transfer-Encoding: chunked") + "2\r\nab\r\n")
-	header := c.dial(t)
+	header := c.Dial(t)
 	header.Send("GET /header HTTP/1.1\r\n")
 	apiOfIdle.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
 	checkFrom(t, idle.Next("GET"), 200, "ok")
@@ -204,7 +203,7 @@ func TestContractOfTLSListener(t *testing.T) {
 	})
 	t.Run("failed handshakes", func(t *testing.T) {
 		for range 10 {
-			app := c.dial(t)
+			app := c.Dial(t)
 			app.Send("\x00\x01\x02\x03\x04\x05\x06\x07")
 			_, _ = io.Copy(io.Discard, app.Reader)
 		}
@@ -217,7 +216,7 @@ func TestContractOfTLSListener(t *testing.T) {
 		}
 	})
 	t.Run("close_notify ends the exchange", func(t *testing.T) { // line 15
-		app := c.dial(t)
+		app := c.Dial(t)
 		secure := tls.Client(app.Conn, config)
 		_, _ = io.WriteString(secure, brokertest.PlainRequest("GET /x"))
 		api := c.api.accept(t)
@@ -231,7 +230,7 @@ func TestContractOfTLSListener(t *testing.T) {
 		if got := api.rest(); got != "" {
 			t.Errorf("got %q at the API, want the end", got)
 		}
-		c.waitForStatus(t, 499)
+		waitForStatus(t, c.Logs, 499)
 	})
 }
 
@@ -260,7 +259,7 @@ func TestContractOfListeners(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			app := &brokertest.RawConn{Conn: conn, Reader: bufio.NewReader(conn)}
+			app := brokertest.NewRawConn(conn)
 			app.Send("GET /x HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 			checkFrom(t, app.Next("GET"), 200, "ok")
 			_ = conn.Close()

@@ -203,7 +203,7 @@ func TestContract04FaultyChunkCutsBody(t *testing.T) {
 		"folded trailer":    "0\r\nX-T: 1\r\n 2\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			app := c.dial(t)
+			app := c.Dial(t)
 			app.Send(brokertest.PlainRequest("POST /x", "Transfer-Encoding: chunked") + "3\r\nabc\r\n")
 			api := c.api.accept(t)
 			if _, ok := api.head(); !ok {
@@ -281,7 +281,7 @@ func TestContract06ShortBodiesAreReadFirst(t *testing.T) {
 	t.Parallel()
 	c := startContract(t, nil)
 	t.Run("65,536 bytes", func(t *testing.T) {
-		app := c.dial(t)
+		app := c.Dial(t)
 		app.Send(brokertest.PlainRequest("POST /x", "Content-Length: 65536", "Expect: 100-continue"))
 		checkBytes(t, readHead(t, app), "HTTP/1.1 100 Continue\r\n\r\n")
 		body := strings.Repeat("a", 65_536)
@@ -301,7 +301,7 @@ func TestContract06ShortBodiesAreReadFirst(t *testing.T) {
 	})
 	for name, fields := range map[string]string{"65,537 bytes": "Content-Length: 65537", "chunked": "Transfer-Encoding: chunked"} {
 		t.Run(name, func(t *testing.T) {
-			app := c.dial(t)
+			app := c.Dial(t)
 			app.Send(brokertest.PlainRequest("POST /x", fields))
 			api := c.api.accept(t)
 			if head, ok := api.head(); !ok || !strings.Contains(head, fields) {

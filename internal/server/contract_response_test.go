@@ -20,7 +20,7 @@ func TestContract08ResponsesAreForwardedAsTheyArrive(t *testing.T) {
 	c := startContract(t, nil, "BROKER_REWRITE_LINKS=true")
 	begin := func(t *testing.T) (*brokertest.RawConn, *apiConn) {
 		t.Helper()
-		app := c.dial(t)
+		app := c.Dial(t)
 		app.Send(brokertest.PlainRequest("GET /x"))
 		api := c.api.accept(t)
 		api.head()
@@ -164,7 +164,7 @@ func TestContract10HTTP10(t *testing.T) {
 	} {
 		t.Run("broken "+name, func(t *testing.T) {
 			c.api.set(reply, (*apiConn).finish)
-			app := c.dial(t)
+			app := c.Dial(t)
 			app.Send(request)
 			if _, err := io.Copy(io.Discard, app.Reader); !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("got %v after %q, want a reset", err, app.Seen.String())
@@ -300,7 +300,7 @@ func TestContract13BrokenResponsesHaveNoCleanEnd(t *testing.T) {
 			})
 		}
 	}
-	if line := c.waitForStatus(t, 200); line["broken"] != true {
+	if line := waitForStatus(t, c.Logs, 200); line["broken"] != true {
 		t.Errorf("got the log line %v, want broken", line)
 	}
 	t.Run("length", func(t *testing.T) {
@@ -325,7 +325,7 @@ func TestContract14ReadableConnectionsAreNotReused(t *testing.T) {
 	} {
 		for _, separate := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, separate %t", name, separate), func(t *testing.T) {
-				app := c.dial(t)
+				app := c.Dial(t)
 				app.Send(brokertest.PlainRequest(row.method + " /x"))
 				api := c.api.accept(t)
 				api.head()

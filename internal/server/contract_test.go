@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,14 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap/zapcore"
-
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/config"
-	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/fakeetrusted"
-	"etrusted-broker/proxy/http1"
-	"etrusted-broker/tokensource"
 )
 
 // The tests TestContract01 to TestContract25 are the contract of the request path, line by line: an app that sends bytes, the
@@ -61,36 +55,23 @@ func runServer(ctx context.Context, _, environ []string, _, stderr io.Writer) in
 	return 0
 }
 
-// dial opens a connection of an app.
-func (c *contract) dial(t *testing.T) *brokertest.RawConn {
-	t.Helper()
-	return brokertest.DialRaw(t, c.addr)
-}
-
 // send sends a request over a new connection, which stays open, and reads the response.
 func (c *contract) send(t *testing.T, request string) (*brokertest.RawConn, brokertest.Response) {
 	t.Helper()
-	app := c.dial(t)
-	app.Send(request)
-	method, _, _ := strings.Cut(request, " ")
-	return app, app.Next(method)
+	app := c.Dial(t)
+	return app, app.RoundTrip(request)
 }
 
 // sendLast sends a request, and returns all bytes until the broker closes the connection.
 func (c *contract) sendLast(t *testing.T, request string) string {
 	t.Helper()
-	app := c.dial(t)
+	app := c.Dial(t)
 	app.Send(request)
 	_, _ = io.Copy(io.Discard, app.Reader) // a reset, too, ends the response
 	return app.Seen.String()
 }
 
 // waitForStatus waits for a line of the access log with that status.
-func (c *contract) waitForStatus(t *testing.T, status int) map[string]any {
-	t.Helper()
-	return waitForStatus(t, c.Logs, status)
-}
-
 func waitForStatus(t *testing.T, logs *brokertest.LogBuffer, status int) (found map[string]any) {
 	t.Helper()
 	brokertest.Eventually(t, fmt.Sprintf("the log has a request with status %d", status), func() bool {
@@ -258,10 +239,8 @@ func (c *apiConn) request() (string, bool) {
 	return head + text, ok
 }
 
-// head reads a header with its empty line.
-func (c *apiConn) head() (string, bool) { return c.linesUntilEmpty() }
-
-func (c *apiConn) linesUntilEmpty() (string, bool) {
+// head reads a header with its empty line, or trailers.
+func (c *apiConn) head() (string, bool) {
 	for text := ""; ; {
 		line, err := c.reader.ReadString('\n')
 		text += line
@@ -288,7 +267,7 @@ func (c *apiConn) body(head string) (string, bool) {
 			case err != nil:
 				return text, false
 			case size == 0:
-				rest, ok := c.linesUntilEmpty()
+				rest, ok := c.head()
 				return text + rest, ok
 			}
 			part, ok := c.bytes(int(size) + len("\r\n"))
@@ -339,64 +318,32 @@ func post(target, body string, more ...string) string {
 	return brokertest.PlainRequest("POST "+target, append(slices.Clip(more), "Content-Length: "+strconv.Itoa(len(body)))...) + body
 }
 
-// timedContract is a contract in a synctest bubble, with networks in memory: time is fake. See bubble.
+// timedContract is a contract in a synctest bubble: time is fake.
 type timedContract struct {
-	app      *fakeetrusted.Listener
-	api      *rawAPI
-	eTrusted *fakeetrusted.Server // the login server
-	logs     *brokertest.LogBuffer
-	broker   *broker
+	*bubble
+	api *rawAPI
 }
 
-// newTimedContract starts a broker that has no token yet. An API request may take a minute. change sets up the client for the
-// API; nil changes nothing.
-func newTimedContract(t *testing.T, serve func(*apiConn), change func(*http1.Client)) *timedContract {
+// newTimedContract starts a broker that has no token yet. An API request may take a minute. The test serves the connections to the
+// API.
+func newTimedContract(t *testing.T, change func(*setup)) *timedContract {
 	t.Helper()
-	c := &timedContract{app: fakeetrusted.NewListener(), eTrusted: fakeetrusted.New(fakeetrusted.Options{Lifetime: time.Hour}), logs: &brokertest.LogBuffer{}}
-	api, login := fakeetrusted.NewListener(), fakeetrusted.NewListener()
-	c.api = startRawAPI(t, api, serve)
-	server := &http.Server{Handler: c.eTrusted, ReadHeaderTimeout: time.Hour}
-	go func() { _ = server.Serve(login) }()
-	toAPI, toLogin := newClientInMemory(api), NewLoginTransport(new(dialer.Network))
-	toLogin.Proxy, toLogin.DialContext = nil, login.Dial
-	if change != nil {
-		change(toAPI)
-	}
-	var err error
-	c.broker, err = newBroker(config.Config{
-		ClientID: tokensource.NewSecret(fakeetrusted.DefaultClientID), ClientSecret: tokensource.NewSecret(fakeetrusted.DefaultClientSecret),
-		TokenURL: "http://login.example/oauth/token", Audience: "https://api.etrusted.com",
-		API:       &url.URL{Scheme: "http", Host: "api.example"},
-		Login:     &url.URL{Scheme: "http", Host: "login.example"},
-		TokenWait: 10 * time.Second, ShutdownGrace: 25 * time.Second, AccessLog: true, Replay401: true, ReplayBuffer: 64 << 10,
-	}, Build{}, newLogger(c.logs, zapcore.InfoLevel, "json"), toAPI, toLogin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.broker.serve(ctx, Listeners{App: []net.Listener{c.app}}) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-		toAPI.CloseIdle()
-		toLogin.CloseIdleConnections()
-		_ = server.Close()
+	c := &timedContract{}
+	c.bubble = newBubbleWith(t, fakeetrusted.Options{Lifetime: time.Hour}, func(s *setup) {
+		s.config.AccessLog = true
+		s.serveAPI = func(l net.Listener) { c.api = startRawAPI(t, l, nil) }
+		change(s)
 	})
 	return c
 }
 
-// dial opens a connection of an app.
-func (c *timedContract) dial(t *testing.T) *brokertest.RawConn {
+// Dial opens a connection of an app.
+func (b *bubble) Dial(t *testing.T) *brokertest.RawConn {
 	t.Helper()
-	conn, err := c.app.Dial(t.Context(), "tcp", "")
+	conn, err := b.app.Dial(t.Context(), "tcp", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	app := &brokertest.RawConn{Conn: conn}
-	app.Reader = bufio.NewReader(io.TeeReader(conn, &app.Seen))
-	return app
+	return brokertest.NewRawConn(conn)
 }

@@ -21,14 +21,14 @@ func TestContract21Timeouts(t *testing.T) {
 	}
 	for name, test := range map[string]func(*testing.T, *timedContract){
 		"silent app": func(t *testing.T, c *timedContract) {
-			app, began := c.dial(t), time.Now()
+			app, began := c.Dial(t), time.Now()
 			if text, _ := io.ReadAll(app.Reader); len(text) > 0 {
 				t.Errorf("got %q, want nothing", text)
 			}
 			took(t, 10*time.Second, began)
 		},
 		"part of a header": func(t *testing.T, c *timedContract) {
-			app, began := c.dial(t), time.Now()
+			app, began := c.Dial(t), time.Now()
 			var sending sync.WaitGroup
 			defer sending.Wait()
 			sending.Go(func() {
@@ -41,7 +41,7 @@ func TestContract21Timeouts(t *testing.T) {
 			took(t, 10*time.Second, began)
 		},
 		"idle app": func(t *testing.T, c *timedContract) {
-			app := c.dial(t)
+			app := c.Dial(t)
 			app.Send(brokertest.PlainRequest("GET /x"))
 			api := <-c.api.conns
 			api.head()
@@ -60,7 +60,7 @@ func TestContract21Timeouts(t *testing.T) {
 			}
 		},
 		"silent API": func(t *testing.T, c *timedContract) {
-			app := c.dial(t)
+			app := c.Dial(t)
 			for range 2 { // the app's connection is kept
 				began := time.Now()
 				app.Send(brokertest.PlainRequest("GET /x"))
@@ -71,7 +71,7 @@ func TestContract21Timeouts(t *testing.T) {
 			}
 		},
 		"the app's pauses do not count": func(t *testing.T, c *timedContract) {
-			app := c.dial(t)
+			app := c.Dial(t)
 			app.Send(brokertest.PlainRequest("POST /x", "Transfer-Encoding: chunked"))
 			api := <-c.api.conns
 			api.head()
@@ -86,7 +86,7 @@ func TestContract21Timeouts(t *testing.T) {
 			took(t, time.Minute, began)
 		},
 		"API takes no bytes": func(t *testing.T, c *timedContract) {
-			app, began := c.dial(t), time.Now()
+			app, began := c.Dial(t), time.Now()
 			go app.Send(post("/x", strings.Repeat("a", 1_000_000)))
 			api := <-c.api.conns
 			api.head()
@@ -94,7 +94,7 @@ func TestContract21Timeouts(t *testing.T) {
 			took(t, time.Minute+100*time.Millisecond, began) // a response may have arrived, and is looked for
 		},
 		"bodies that move": func(t *testing.T, c *timedContract) {
-			app := c.dial(t)
+			app := c.Dial(t)
 			app.Send(brokertest.PlainRequest("GET /x"))
 			api := <-c.api.conns
 			api.head()
@@ -109,7 +109,7 @@ func TestContract21Timeouts(t *testing.T) {
 		},
 		// Further rules for connections to the API.
 		"maximum age of a busy connection": func(t *testing.T, c *timedContract) {
-			app := c.dial(t)
+			app := c.Dial(t)
 			var api *apiConn
 			for range 66 { // eleven minutes
 				app.Send(brokertest.PlainRequest("GET /x"))
@@ -128,7 +128,7 @@ func TestContract21Timeouts(t *testing.T) {
 			}
 		},
 		"last in, first out": func(t *testing.T, c *timedContract) {
-			apps := []*brokertest.RawConn{c.dial(t), c.dial(t)}
+			apps := []*brokertest.RawConn{c.Dial(t), c.Dial(t)}
 			var apis []*apiConn
 			for _, app := range apps {
 				app.Send(brokertest.PlainRequest("GET /x"))
@@ -147,7 +147,7 @@ func TestContract21Timeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newTimedContract(t, nil, nil)
+				c := newTimedContract(t, func(*setup) {})
 				c.waitForToken(t)
 				test(t, c)
 			})

@@ -23,7 +23,7 @@ func TestContract16PartialUploadsLookPartial(t *testing.T) {
 	} {
 		for _, reset := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, reset %t", name, reset), func(t *testing.T) {
-				app := c.dial(t)
+				app := c.Dial(t)
 				app.Send(brokertest.PlainRequest("POST /x", row.fields) + row.part)
 				api := c.api.accept(t)
 				head, _ := api.head()
@@ -39,7 +39,7 @@ func TestContract16PartialUploadsLookPartial(t *testing.T) {
 	}
 	t.Run("half of a short body", func(t *testing.T) {
 		opened := c.api.openedConns()
-		app := c.dial(t)
+		app := c.Dial(t)
 		app.Send(brokertest.PlainRequest("POST /x", "Content-Length: 10") + "hello")
 		_ = app.Conn.(*net.TCPConn).CloseWrite()
 		_, _ = io.Copy(io.Discard, app.Reader)
@@ -57,7 +57,7 @@ func TestContract18ContinueFollowsTheAPI(t *testing.T) {
 	body := strings.Repeat("a", 100_000)
 	begin := func(t *testing.T) (*brokertest.RawConn, *apiConn) {
 		t.Helper()
-		app := c.dial(t)
+		app := c.Dial(t)
 		app.Send(request)
 		api := c.api.accept(t)
 		if head, _ := api.head(); fieldOf(head, "Expect") != "100-continue" {
@@ -117,8 +117,8 @@ func TestContract18ContinueFollowsTheAPI(t *testing.T) {
 	}
 	t.Run("1 s of silence", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c := newTimedContract(t, nil, nil)
-			app := c.dial(t)
+			c := newTimedContract(t, func(*setup) {})
+			app := c.Dial(t)
 			app.Send(brokertest.PlainRequest("POST /x", "Expect: 100-continue", "Transfer-Encoding: chunked"))
 			api := <-c.api.conns
 			api.head()
@@ -137,7 +137,7 @@ func TestContract19EarlyResponses(t *testing.T) {
 	c := startContract(t, nil)
 	begin := func(t *testing.T, framing string) (*brokertest.RawConn, *apiConn) {
 		t.Helper()
-		app := c.dial(t)
+		app := c.Dial(t)
 		app.Send(brokertest.PlainRequest("POST /x", framing))
 		api := c.api.accept(t)
 		api.head()

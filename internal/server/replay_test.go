@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/fakeetrusted"
 )
 
@@ -196,7 +195,7 @@ func TestPassesOn401WithoutNewToken(t *testing.T) {
 
 func TestReplayCanBeDisabled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBubbleWith(t, fakeetrusted.Options{}, func(c *config.Config) { c.Replay401 = false })
+		b := newBubbleWith(t, fakeetrusted.Options{}, func(s *setup) { s.config.Replay401 = false })
 		b.get(t)
 		time.Sleep(time.Minute)
 		b.eTrusted.Revoke()
@@ -242,7 +241,7 @@ func TestDoesNotReplayAfterBrokenConnection(t *testing.T) {
 
 func TestAccessLogHasOneLineForReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBubbleWith(t, fakeetrusted.Options{}, func(c *config.Config) { c.AccessLog = true })
+		b := newBubbleWith(t, fakeetrusted.Options{}, func(s *setup) { s.config.AccessLog = true })
 		b.eTrusted.SetAPIDelay(250 * time.Millisecond)
 		b.get(t)
 		time.Sleep(11 * time.Second)

@@ -15,13 +15,15 @@ import (
 	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/internal/sdnotify"
+	"etrusted-broker/proxy"
 )
 
 // Once the broker refuses connections, `systemctl status` must show why.
 func TestNotifySendsStoppingBeforeListenerCloses(t *testing.T) {
 	manager := brokertest.NewSystemd(t)
 	t.Setenv("NOTIFY_SOCKET", manager.Path) // so the test is not parallel
-	b := newIdleBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
+	c := loadConfig(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
+	b := newIdleBroker(t, c, newAPIClient(c, new(dialer.Network)))
 	announced := make(chan bool, 1)
 	once := sync.OnceFunc(func() {
 		_ = manager.Conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // only what was sent already
@@ -51,7 +53,8 @@ func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
 	manager := brokertest.NewSystemd(t).Start()
 	t.Setenv("NOTIFY_SOCKET", manager.Path) // so the test is not parallel
 	t.Setenv("WATCHDOG_USEC", "40000")
-	b := newIdleBroker(t, fakeetrusted.New(fakeetrusted.Options{}))
+	c := loadConfig(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
+	b := newIdleBroker(t, c, newAPIClient(c, new(dialer.Network)))
 	var lock sync.Mutex
 	pages := b.admin.Handler
 	b.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -81,18 +84,26 @@ func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
 	lock.Unlock()
 }
 
-// newIdleBroker returns a broker in front of eTrusted that does not serve yet.
-func newIdleBroker(t *testing.T, eTrusted http.Handler) *broker {
+// newIdleBroker returns a broker that does not serve yet. toAPI sends its requests to the API.
+func newIdleBroker(t *testing.T, c config.Config, toAPI proxy.RoundTripper) *broker {
 	t.Helper()
-	c, problems := config.Load(brokertest.Environ(brokertest.Serve(t, eTrusted)))
-	if problems != nil {
-		t.Fatal(problems)
-	}
-	b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c, new(dialer.Network)), NewLoginTransport(new(dialer.Network)))
+	toLogin := NewLoginTransport(new(dialer.Network))
+	t.Cleanup(toLogin.CloseIdleConnections)
+	b, err := newBroker(c, Build{}, zap.NewNop(), toAPI, toLogin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// loadConfig returns the configuration that an environment contains.
+func loadConfig(t *testing.T, environ []string) config.Config {
+	t.Helper()
+	c, problems := config.Load(environ)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return c
 }
 
 // newNotifier returns a notifier that the environment configures.
