@@ -113,57 +113,59 @@ func TestDelayEndsWithClient(t *testing.T) {
 }
 
 func TestListener(t *testing.T) {
-	l := NewListener()
-	if l.Addr().Network() != "pipe" || l.Addr().String() != "pipe" {
-		t.Errorf("got %v, want pipe", l.Addr())
-	}
-	accepted := make(chan net.Conn, 1)
-	go func() {
-		c, err := l.Accept()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewListener()
+		if l.Addr().Network() != "pipe" || l.Addr().String() != "pipe" {
+			t.Errorf("got %v, want pipe", l.Addr())
+		}
+		accepted := make(chan net.Conn, 1)
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				t.Error(err)
+			}
+			accepted <- c
+		}()
+		client, err := l.Dial(t.Context(), "tcp", "anywhere:443")
 		if err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
-		accepted <- c
-	}()
-	client, err := l.Dial(t.Context(), "tcp", "anywhere:443")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := <-accepted
+		server := <-accepted
 
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := l.Dial(ctx, "tcp", "x"); !errors.Is(err, context.Canceled) { // no Accept is called
-		t.Errorf("got %v, want context.Canceled", err)
-	}
-
-	waiting := make(chan error, 2)
-	go func() {
-		_, err := l.Accept()
-		waiting <- err
-	}()
-	time.Sleep(time.Millisecond) // most likely it waits now; if not, it is refused all the same
-	for range 2 {
-		if err := l.Close(); err != nil {
-			t.Error(err)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := l.Dial(ctx, "tcp", "x"); !errors.Is(err, context.Canceled) { // no Accept is called
+			t.Errorf("got %v, want context.Canceled", err)
 		}
-	}
-	if err := <-waiting; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got %v, want net.ErrClosed", err)
-	}
-	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got %v, want net.ErrClosed", err)
-	}
-	if _, err := l.Dial(t.Context(), "tcp", "x"); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("got %v, want ECONNREFUSED", err)
-	}
 
-	go func() { _, _ = client.Write([]byte("still open")) }()
-	buf := make([]byte, 20)
-	if n, err := server.Read(buf); err != nil || string(buf[:n]) != "still open" {
-		t.Errorf("got %q, %v, want still open", buf[:n], err)
-	}
-	_, _ = client.Close(), server.Close()
+		waiting := make(chan error, 2)
+		go func() {
+			_, err := l.Accept()
+			waiting <- err
+		}()
+		synctest.Wait() // it waits now
+		for range 2 {
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := <-waiting; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %v, want net.ErrClosed", err)
+		}
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %v, want net.ErrClosed", err)
+		}
+		if _, err := l.Dial(t.Context(), "tcp", "x"); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("got %v, want ECONNREFUSED", err)
+		}
+
+		go func() { _, _ = client.Write([]byte("still open")) }()
+		buf := make([]byte, 20)
+		if n, err := server.Read(buf); err != nil || string(buf[:n]) != "still open" {
+			t.Errorf("got %q, %v, want still open", buf[:n], err)
+		}
+		_, _ = client.Close(), server.Close()
+	})
 }
 
 func TestDialIsRefusedOnceListenerCloses(t *testing.T) {

@@ -92,32 +92,33 @@ type observation struct {
 // observer starts the victim as its child, because Yama lets only the parent read a process of the same user. Both end
 // when the observer's standard input ends.
 func observer() error {
-	ours, theirs, err := pipes()
+	child := exec.Command("/proc/self/exe")
+	child.Env, child.Stderr = victimEnviron, os.Stderr
+	input, err := child.StdinPipe()
 	if err != nil {
 		return err
 	}
-	child, err := os.StartProcess("/proc/self/exe", []string{"victim"}, &os.ProcAttr{
-		Env: victimEnviron, Files: []*os.File{theirs.in, theirs.out, os.Stderr},
-	})
+	output, err := child.StdoutPipe()
 	if err != nil {
+		return err
+	}
+	if err := child.Start(); err != nil {
 		return err
 	}
 	defer func() {
-		_ = ours.out.Close()
-		_, _ = child.Wait()
+		_ = input.Close()
+		_ = child.Wait()
 	}()
-	_ = theirs.in.Close()
-	_ = theirs.out.Close()
 
-	o := observation{PID: child.Pid}
-	answers := json.NewDecoder(ours.in)
+	o := observation{PID: child.Process.Pid}
+	answers := json.NewDecoder(output)
 	if err := answers.Decode(&o.Address); err != nil {
 		return err
 	}
 	if o.Before, err = viewProcess(o.PID, o.Address); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(ours.out, "harden"); err != nil {
+	if _, err := fmt.Fprintln(input, "harden"); err != nil {
 		return err
 	}
 	if err := answers.Decode(&o.Victim); err != nil {
@@ -131,15 +132,6 @@ func observer() error {
 	}
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return nil
-}
-
-type pipeEnds struct{ in, out *os.File }
-
-func pipes() (ours, theirs pipeEnds, err error) {
-	if ours.in, theirs.out, err = os.Pipe(); err == nil {
-		theirs.in, ours.out, err = os.Pipe()
-	}
-	return ours, theirs, err
 }
 
 // victimReport is the victim's report after hardening.
