@@ -16,24 +16,6 @@ import (
 // appTraceID is the trace that the app sends in traceparent.
 const appTraceID = "0af7651916cd43dd8448eb211c80319c"
 
-// accessLine sends a request and returns its line in the access log.
-func accessLine(b *brokertest.Broker, method, target string, header http.Header) map[string]any {
-	b.T.Helper()
-	before := len(b.Logs.Lines("request"))
-	request, err := http.NewRequest(method, b.URL+target, nil)
-	if err != nil {
-		b.T.Fatal(err)
-	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
-	if got := brokertest.Do(request, nil); got.Err != nil {
-		b.T.Fatal(got.Err)
-	}
-	brokertest.Eventually(b.T, "the request is logged", func() bool { return len(b.Logs.Lines("request")) == before+1 })
-	return b.Logs.Lines("request")[before]
-}
-
 func TestAccessLogDescribesEachRequest(t *testing.T) {
 	t.Parallel()
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
@@ -71,7 +53,17 @@ func TestAccessLogDescribesEachRequest(t *testing.T) {
 			nil,
 		},
 	} {
-		line := accessLine(b, test.method, test.target, test.header)
+		before := len(b.Logs.Lines("request"))
+		request, err := http.NewRequest(test.method, b.URL+test.target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header = test.header.Clone()
+		if got := brokertest.Do(request, nil); got.Err != nil {
+			t.Fatal(got.Err)
+		}
+		brokertest.Eventually(t, "the request is logged", func() bool { return len(b.Logs.Lines("request")) == before+1 })
+		line := b.Logs.Lines("request")[before]
 		for name, want := range test.want {
 			if line[name] != want {
 				t.Errorf("%s: got %s %v, want %v", test.name, name, line[name], want)
@@ -127,25 +119,15 @@ func TestExemplarsNameTheAppsTrace(t *testing.T) {
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
 	b.WaitReady()
-	request, err := http.NewRequest(http.MethodGet, b.URL+"/channels", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const traceparent = "00-" + appTraceID + "-b7ad6b7169203331-01"
-	request.Header.Set("Traceparent", traceparent)
-	if got := brokertest.Do(request, nil); got.Status != http.StatusOK {
-		t.Fatalf("got status %d, %v, want 200", got.Status, got.Err)
+	if got := brokertest.Get(t, b.URL+"/channels", "Traceparent: "+traceparent); got.Status != http.StatusOK {
+		t.Fatalf("got status %d, want 200", got.Status)
 	}
 	if got := eTrusted.APIRequests()[0].Header["Traceparent"]; !slices.Equal(got, []string{traceparent}) {
 		t.Errorf("got traceparent %q at the API, want %q", got, traceparent)
 	}
 	brokertest.Eventually(t, "both histograms name the trace", func() bool {
-		scrape, err := http.NewRequest(http.MethodGet, b.Admin+"/metrics", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		scrape.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
-		text := brokertest.Do(scrape, nil).Body
+		text := brokertest.Get(t, b.Admin+"/metrics", "Accept: application/openmetrics-text; version=1.0.0").Body
 		return strings.Count(text, `# {trace_id="`+appTraceID+`"}`) == 2
 	})
 }

@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,16 +18,25 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
+// addFiles adds a directory with files, whose names and contents come by turns: complete, as a program that moves it into place does.
+func addFiles(t *testing.T, dir, name string, files ...string) {
+	t.Helper()
+	next := filepath.Join(t.TempDir(), name)
+	if err := os.Mkdir(next, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for file := range slices.Chunk(files, 2) {
+		brokertest.ReplaceFile(t, filepath.Join(next, file[0]), []byte(file[1]+"\n"))
+	}
+	if err := os.Rename(next, filepath.Join(dir, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // addAccount adds an account to an accounts directory.
 func addAccount(t *testing.T, dir, name, id, secret string) {
 	t.Helper()
-	accountDir := filepath.Join(dir, name)
-	if err := os.Mkdir(accountDir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for file, text := range map[string]string{"client_id": id, "client_secret": secret} {
-		brokertest.ReplaceFile(t, filepath.Join(accountDir, file), []byte(text+"\n"))
-	}
+	addFiles(t, dir, name, "client_id", id, "client_secret", secret)
 }
 
 // Prometheus sees the first replay of an account as an increase only if the series has been 0 before.
@@ -53,11 +62,10 @@ func TestAccountsAreIndependent(t *testing.T) {
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	eTrusted.SetClient("id-de", "secret-de")
 	eTrusted.SetClient("id-at", "secret-at")
-	server := httptest.NewServer(eTrusted)
-	t.Cleanup(server.Close)
+	url := brokertest.Serve(t, eTrusted)
 	dir := t.TempDir()
 	addAccount(t, dir, "shop-de", "id-de", "secret-de")
-	b := startBroker(t, nil, brokertest.Environ(server.URL, "ETRUSTED_ACCOUNTS_DIR="+dir))
+	b := startBroker(t, nil, brokertest.Environ(url, "ETRUSTED_ACCOUNTS_DIR="+dir))
 	b.WaitReady()
 	last := func() fakeetrusted.APIRequest {
 		requests := eTrusted.APIRequests()
@@ -121,10 +129,9 @@ func TestAccountsAreIndependent(t *testing.T) {
 
 func TestRunsWithoutDefaultAccount(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(fakeetrusted.New(fakeetrusted.Options{}))
-	t.Cleanup(server.Close)
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	dir := t.TempDir()
-	b := startBroker(t, nil, brokertest.Environ(server.URL, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
+	b := startBroker(t, nil, brokertest.Environ(url, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
 	if got := brokertest.Get(t, b.Admin+"/readyz"); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "no account") {
 		t.Errorf("without any account: got status %d, want 503 with the reason: %s", got.Status, got.Body)
 	}
@@ -138,11 +145,10 @@ func TestRunsWithoutDefaultAccount(t *testing.T) {
 // With a final slash, too, the broker is idle while nothing happens, and ends after SIGTERM.
 func TestAccountsDirectoryMayEndWithSlash(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(fakeetrusted.New(fakeetrusted.Options{}))
-	t.Cleanup(server.Close)
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	dir := t.TempDir()
 	addAccount(t, dir, "one", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-	p := startProcess(t, brokertest.Environ(server.URL, "ETRUSTED_ACCOUNTS_DIR="+dir+"/"))
+	p := startProcess(t, brokertest.Environ(url, "ETRUSTED_ACCOUNTS_DIR="+dir+"/"))
 	brokertest.Eventually(t, "both accounts have a token", func() bool { return len(p.Logs.Lines("token fetched")) == 2 })
 	p.signal(syscall.SIGTERM)
 	if code := p.Wait(); code != exitOK {
@@ -160,13 +166,12 @@ func TestMemoryOf500AccountsIsBounded(t *testing.T) {
 	}
 	t.Parallel()
 	const count, limitKB = 500, 60 << 10
-	server := httptest.NewServer(fakeetrusted.New(fakeetrusted.Options{Lifetime: 10 * time.Second}))
-	t.Cleanup(server.Close)
+	url := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	dir := t.TempDir()
 	for i := range count {
 		addAccount(t, dir, fmt.Sprintf("shop-%d", i), fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	}
-	p := startProcess(t, brokertest.Environ(server.URL, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
+	p := startProcess(t, brokertest.Environ(url, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
 	brokertest.Eventually(t, "all accounts have a token", func() bool { return len(p.Logs.Lines("token fetched")) >= count })
 	for i := range count {
 		if got := brokertest.Get(t, fmt.Sprintf("%s/@shop-%d/channels", p.URL, i)); got.Status != http.StatusOK {

@@ -10,37 +10,35 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// adminRequests are requests to the admin listener, and their status if it is not the page's own.
-var adminRequests = []struct {
-	name, host string
-	header     http.Header
-	status     int
-}{
-	{"localhost", "localhost:9464", nil, 200},
-	{"loopback", "127.0.0.1:9464", nil, 200},
-	{"loopback, IPv6", "[::1]:9464", nil, 200},
-	{"allowed", "Broker.Example.:9464", nil, 200},
-	{"rebound name", "evil.example", nil, 421},
-	{"look-alike", "localhost.evil.example", nil, 421},
-	{"unspecified address", "0.0.0.0:9464", nil, 421},
-	{"empty host", "", nil, 421},
-	{"page of another site", "localhost", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
-	{"page of the same site", "localhost", http.Header{"Sec-Fetch-Site": {"same-site"}}, 403},
-	{"typed into the address bar", "localhost", http.Header{"Sec-Fetch-Site": {"none"}}, 200},
-	{"the status page itself", "localhost", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 200},
-	{"two Sec-Fetch-Site", "localhost", http.Header{"Sec-Fetch-Site": {"none", "cross-site"}}, 403},
-	{"origin", "localhost", http.Header{"Origin": {"null"}}, 403},
-	{"prefetched", "localhost", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Purpose": {"prefetch"}}, 403},
-	{"issuer's certificate", "localhost", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"no-cors"}}, 403},
-	{"rebound page", "evil.example", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 421},
-}
-
 // Every page of the admin listener refuses other hosts, and web pages of other sites.
 func TestAdminListenerRefusesForeignRequests(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ALLOWED_HOSTS=broker.example"))
+	requests := []struct {
+		name, host string
+		header     http.Header
+		status     int // 200 stands for the page's own
+	}{
+		{"localhost", "localhost:9464", nil, 200},
+		{"loopback", "127.0.0.1:9464", nil, 200},
+		{"loopback, IPv6", "[::1]:9464", nil, 200},
+		{"allowed", "Broker.Example.:9464", nil, 200},
+		{"rebound name", "evil.example", nil, 421},
+		{"look-alike", "localhost.evil.example", nil, 421},
+		{"unspecified address", "0.0.0.0:9464", nil, 421},
+		{"empty host", "", nil, 421},
+		{"page of another site", "localhost", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
+		{"page of the same site", "localhost", http.Header{"Sec-Fetch-Site": {"same-site"}}, 403},
+		{"typed into the address bar", "localhost", http.Header{"Sec-Fetch-Site": {"none"}}, 200},
+		{"the status page itself", "localhost", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 200},
+		{"two Sec-Fetch-Site", "localhost", http.Header{"Sec-Fetch-Site": {"none", "cross-site"}}, 403},
+		{"origin", "localhost", http.Header{"Origin": {"null"}}, 403},
+		{"prefetched", "localhost", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Purpose": {"prefetch"}}, 403},
+		{"issuer's certificate", "localhost", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"no-cors"}}, 403},
+		{"rebound page", "evil.example", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 421},
+	}
 	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/status.json", "/", "/debug/pprof/"} {
-		for _, test := range adminRequests {
+		for _, test := range requests {
 			if test.host == "" {
 				continue // Go's client would send another
 			}

@@ -157,8 +157,8 @@ func TestAllowModeWarnForwardsLogsAndCounts(t *testing.T) {
 func TestAllowListPerCaller(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	addCaller(t, dir, "shop", "key", "shop-key", "allow", "GET /channels")
-	addCaller(t, dir, "erp", "key", "erp-key")
+	addFiles(t, dir, "shop", "key", "shop-key", "allow", "GET /channels")
+	addFiles(t, dir, "erp", "key", "erp-key")
 	b, _ := startWithCallers(t, dir, "BROKER_ALLOW=GET /channels, GET /reviews", "BROKER_ALLOW_MODE=warn")
 	for _, request := range [][2]string{{"shop-key", "/channels"}, {"shop-key", "/reviews"}, {"erp-key", "/reviews"}, {"erp-key", "/event-types"}} {
 		if got := getWithKey(t, b.URL+request[1], request[0]); got.Status != http.StatusOK {

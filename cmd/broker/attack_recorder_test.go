@@ -18,8 +18,7 @@ import (
 // recordingAPI is an API that records the requests it receives, byte for byte. It shares no code with the broker: a net/http
 // server would repair or reject some of the requests that must never arrive.
 type recordingAPI struct {
-	host         string // the required Host header
-	listener     net.Listener
+	host         string          // the required Host header
 	tokens       func() []string // every request must have one of these
 	respond      func(rawRequest) string
 	respondEarly func(rawRequest) string // response before the body is read; none if nil, or if it returns an empty string
@@ -27,25 +26,22 @@ type recordingAPI struct {
 	mu       sync.Mutex
 	requests []rawRequest
 	problems []string // of the requests received
-	conns    map[net.Conn]bool
 }
 
 // rawRequest is a complete request as the API received it.
 type rawRequest struct {
 	raw            string // all bytes of it
 	method, target string
-	fields         []headerField
+	fields         headerFields
 	body           string
-	trailer        []headerField
+	trailer        headerFields
 }
 
-type headerField struct{ name, value string }
+type headerFields []struct{ name, value string }
 
-// values returns the values of a header field. Trailers are not included.
-func (h rawRequest) values(name string) []string { return fieldValues(h.fields, name) }
-
-func fieldValues(fields []headerField, name string) (values []string) {
-	for _, f := range fields {
+// values returns the values of a field.
+func (h headerFields) values(name string) (values []string) {
+	for _, f := range h {
 		if strings.EqualFold(f.name, name) {
 			values = append(values, f.value)
 		}
@@ -58,7 +54,7 @@ func fieldValues(fields []headerField, name string) (values []string) {
 func startRecordingAPI(t *testing.T, tokens func() []string) *recordingAPI {
 	t.Helper()
 	listener := brokertest.Listen(t, "tcp", "127.0.0.1:0")
-	s := &recordingAPI{host: listener.Addr().String(), listener: listener, tokens: tokens, conns: map[net.Conn]bool{}}
+	s := &recordingAPI{host: listener.Addr().String(), tokens: tokens}
 	s.respond = func(h rawRequest) string { return okResponse(h.method + " " + h.target) }
 	t.Cleanup(func() {
 		for _, problem := range s.takeProblems() {
@@ -77,7 +73,6 @@ func okResponse(body string, more ...string) string {
 }
 
 func (s *recordingAPI) serve(conn net.Conn) {
-	defer func() { _ = conn.Close() }()
 	r := &requestReader{source: bufio.NewReader(conn), onHeader: func(h rawRequest) error {
 		s.mu.Lock()
 		early := s.respondEarly
@@ -155,13 +150,13 @@ var forbiddenTrailers = []string{"authorization", "host", "content-length", "tra
 
 // problemWith returns what is wrong with a request that the broker sent; empty if nothing is.
 func (s *recordingAPI) problemWith(h rawRequest) string {
-	authorization, via := h.values("authorization"), h.values("via")
-	coding, length := h.values("transfer-encoding"), h.values("content-length")
+	authorization, via := h.fields.values("authorization"), h.fields.values("via")
+	coding, length := h.fields.values("transfer-encoding"), h.fields.values("content-length")
 	switch {
 	case len(authorization) != 1 || !slices.Contains(s.tokens(), strings.TrimPrefix(authorization[0], "Bearer ")):
 		return fmt.Sprintf("Authorization %q", authorization)
-	case !slices.Equal(h.values("host"), []string{s.host}):
-		return fmt.Sprintf("Host %q", h.values("host"))
+	case !slices.Equal(h.fields.values("host"), []string{s.host}):
+		return fmt.Sprintf("Host %q", h.fields.values("host"))
 	case len(via) == 0 || via[len(via)-1] != "1.1 etrusted-broker":
 		return fmt.Sprintf("Via %q", via)
 	case len(coding)+len(length) > 1:
@@ -172,12 +167,12 @@ func (s *recordingAPI) problemWith(h rawRequest) string {
 		return "the target " + h.target
 	}
 	for _, name := range forbiddenHeaders {
-		if len(h.values(name)) > 0 {
+		if len(h.fields.values(name)) > 0 {
 			return "a header " + name
 		}
 	}
 	for _, name := range forbiddenTrailers {
-		if len(fieldValues(h.trailer, name)) > 0 {
+		if len(h.trailer.values(name)) > 0 {
 			return "a trailer " + name
 		}
 	}
@@ -215,7 +210,7 @@ func (r *requestReader) readRequest() (h rawRequest, err error) {
 	if err := r.onHeader(h); err != nil {
 		return h, err
 	}
-	switch coding, length := h.values("transfer-encoding"), h.values("content-length"); {
+	switch coding, length := h.fields.values("transfer-encoding"), h.fields.values("content-length"); {
 	case len(coding) > 0 && !slices.Equal(coding, []string{"chunked"}):
 		return h, malformedf("Transfer-Encoding %q", coding)
 	case len(coding) > 0:
@@ -245,7 +240,7 @@ func (r *requestReader) readLine() (string, error) {
 	return text, nil
 }
 
-func (r *requestReader) readFields() (fields []headerField, err error) {
+func (r *requestReader) readFields() (fields headerFields, err error) {
 	for {
 		line, err := r.readLine()
 		if err != nil || line == "" {
@@ -255,7 +250,7 @@ func (r *requestReader) readFields() (fields []headerField, err error) {
 		if !found || !isToken(name) {
 			return nil, malformedf("the field %q", line)
 		}
-		fields = append(fields, headerField{name, strings.Trim(value, " \t")})
+		fields = append(fields, struct{ name, value string }{name, strings.Trim(value, " \t")})
 	}
 }
 
@@ -266,7 +261,7 @@ func (r *requestReader) readN(n int) (string, error) {
 	return string(content), err
 }
 
-func (r *requestReader) readChunks() (body string, trailer []headerField, err error) {
+func (r *requestReader) readChunks() (body string, trailer headerFields, err error) {
 	for {
 		line, err := r.readLine()
 		if err != nil {

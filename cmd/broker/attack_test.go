@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -79,26 +78,14 @@ func startAttackTarget(t *testing.T, environ ...string) *attackTarget {
 	a.Broker = startBroker(t, nil, append(brokertest.Environ(brokertest.Serve(t, a.login), "ETRUSTED_API_URL="+a.api.url(), "ETRUSTED_ACCOUNTS_DIR="+dir), environ...))
 	a.WaitReady()
 	brokertest.Eventually(t, "both accounts have a token", func() bool { return len(a.login.Tokens()) == 2 })
-	a.denials = a.readDenials(t)
+	a.denials = counters(t, a.Broker, "requests_denied_total", "reason")
 	return a
-}
-
-var denialSeries = regexp.MustCompile(`(?m)^etrusted_broker_requests_denied_total{reason="(\w+)"} (\d+)$`)
-
-// readDenials returns the denial counters by reason.
-func (a *attackTarget) readDenials(t *testing.T) map[string]string {
-	t.Helper()
-	found := map[string]string{}
-	for _, match := range denialSeries.FindAllStringSubmatch(brokertest.Get(t, a.Admin+"/metrics").Body, -1) {
-		found[match[1]] = match[2]
-	}
-	return found
 }
 
 // newDenials returns the reasons whose counters have changed since the last call.
 func (a *attackTarget) newDenials(t *testing.T) (reasons []string) {
 	t.Helper()
-	current := a.readDenials(t)
+	current := counters(t, a.Broker, "requests_denied_total", "reason")
 	for reason, count := range current {
 		if a.denials[reason] != count {
 			reasons = append(reasons, reason)

@@ -30,7 +30,7 @@ func TestRemovesForwardingHeadersWithUnderscores(t *testing.T) {
 		t.Fatalf("got status %d, want 200", got.Status)
 	}
 	for _, request := range a.api.takeRequests() {
-		if len(request.values("x_forwarded_for")) > 0 || len(request.values("x_forwarded_host")) > 0 {
+		if len(request.fields.values("x_forwarded_for")) > 0 || len(request.fields.values("x_forwarded_host")) > 0 {
 			t.Error("got forwarding headers in the request to the API, want none")
 		}
 	}

@@ -68,8 +68,8 @@ func (m *mtlsBroker) dial(t *testing.T, config *tls.Config) *brokertest.RawConn 
 // checkServed reports a request that is not served, or after which the broker closes the connection.
 func checkServed(t *testing.T, c *brokertest.RawConn, host, when string) {
 	t.Helper()
-	if got := c.Get("/channels", host); got.Status != http.StatusOK || closes(got) {
-		t.Fatalf("%s: got status %d with close %t, %v, want 200 with false: %s", when, got.Status, closes(got), got.Err, got.Body)
+	if got := c.Get("/channels", host); got.Status != http.StatusOK || got.Close {
+		t.Fatalf("%s: got status %d with close %t, %v, want 200 with false: %s", when, got.Status, got.Close, got.Err, got.Body)
 	}
 }
 
@@ -77,8 +77,8 @@ func checkServed(t *testing.T, c *brokertest.RawConn, host, when string) {
 func checkRefused(t *testing.T, c *brokertest.RawConn, host string) {
 	t.Helper()
 	got := c.Get("/channels", host)
-	if got.Status != http.StatusForbidden || !closes(got) || got.Header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("got status %d and the header %v, %v, want 403 with Connection: close and a problem", got.Status, got.Header, got.Err)
+	if got.Status != http.StatusForbidden || !got.Close || got.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("got status %d with close %t and the header %v, %v, want 403 with a problem, and the connection closed", got.Status, got.Close, got.Header, got.Err)
 	}
 	if !strings.Contains(got.Body, "urn:etrusted-broker:problem:client-certificate-untrusted") || !strings.Contains(got.Body, "BROKER_TLS_CLIENT_CA_FILE") {
 		t.Errorf("got the problem %s, want client-certificate-untrusted and the variable to check", got.Body)
@@ -87,9 +87,6 @@ func checkRefused(t *testing.T, c *brokertest.RawConn, host string) {
 		t.Error("got an open connection, want it closed")
 	}
 }
-
-// closes reports whether the broker closes the connection after a response.
-func closes(got brokertest.Response) bool { return got.Header.Get("Connection") == "close" }
 
 func TestRefusesOpenConnectionsOfARemovedClientCA(t *testing.T) {
 	t.Parallel()
@@ -204,8 +201,8 @@ func TestClosesConnectionsBeforeTheClientCertificateExpires(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := m.dial(t, m.clientConfig([]tls.Certificate{pair})).Get("/channels", "localhost")
-		if got.Status != http.StatusOK || closes(got) != test.closes {
-			t.Errorf("%s: got status %d with close %t, %v, want 200 with %t: %s", test.name, got.Status, closes(got), got.Err, test.closes, got.Body)
+		if got.Status != http.StatusOK || got.Close != test.closes {
+			t.Errorf("%s: got status %d with close %t, %v, want 200 with %t: %s", test.name, got.Status, got.Close, got.Err, test.closes, got.Body)
 		}
 	}
 }

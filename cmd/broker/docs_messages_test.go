@@ -160,7 +160,14 @@ func messages(t *testing.T) []message {
 			t.Errorf("excludedSources has %s, which does not exist", name)
 		}
 	}
-	return withoutExcluded(t, all)
+	for _, prefix := range excludedPrefixes {
+		before := len(all)
+		all = slices.DeleteFunc(all, func(m message) bool { return strings.HasPrefix(m.text, prefix) })
+		if len(all) == before {
+			t.Errorf("excludedPrefixes has %q, with which no message begins", prefix)
+		}
+	}
+	return all
 }
 
 // messagesIn returns the messages in a file, without excluded functions.
@@ -179,19 +186,6 @@ func messagesIn(t *testing.T, file, name string, exclude func(string) bool) []me
 		ast.Walk(visitor, declared)
 	}
 	return visitor.all
-}
-
-// withoutExcluded returns the messages without those of an excluded prefix.
-func withoutExcluded(t *testing.T, all []message) []message {
-	t.Helper()
-	for _, prefix := range excludedPrefixes {
-		before := len(all)
-		all = slices.DeleteFunc(all, func(m message) bool { return strings.HasPrefix(m.text, prefix) })
-		if len(all) == before {
-			t.Errorf("excludedPrefixes has %q, with which no message begins", prefix)
-		}
-	}
-	return all
 }
 
 // collector collects the messages in a syntax tree.

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -52,22 +51,11 @@ func startEnvironment(t *testing.T, name, host string) *environment {
 // host is the API's.
 func (e *environment) host() string { return strings.TrimPrefix(e.url, "http://") }
 
-// files returns the files of an account in this environment.
-func (e *environment) files() map[string]string {
-	return map[string]string{
-		"client_id": "canary__id-of-" + e.name, "client_secret": "canary-secret-of-" + e.name,
-		"api_url": e.url, "token_url": e.url + "/oauth/token", "audience": "https://" + e.name + ".example",
-	}
-}
-
-// writeFiles creates a directory with files.
-func writeFiles(t *testing.T, dir string, files map[string]string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range files {
-		brokertest.ReplaceFile(t, filepath.Join(dir, name), []byte(text+"\n"))
+// files returns the files of an account in this environment: first its credentials, then where it is.
+func (e *environment) files() []string {
+	return []string{
+		"client_id", "canary__id-of-" + e.name, "client_secret", "canary-secret-of-" + e.name, "audience", "https://" + e.name + ".example",
+		"api_url", e.url, "token_url", e.url + "/oauth/token",
 	}
 }
 
@@ -88,11 +76,11 @@ func startTwoEnvironments(t *testing.T, environ ...string) *twoEnvironments {
 		dir: t.TempDir(),
 	}
 	caDir := t.TempDir()
-	writeFiles(t, filepath.Join(b.dir, "shop-qa"), b.qa.files())
+	addFiles(t, b.dir, "shop-qa", b.qa.files()...)
 	general := b.production.files()
-	writeFiles(t, filepath.Join(b.dir, "shop-de"), map[string]string{"client_id": general["client_id"], "client_secret": general["client_secret"]})
+	addFiles(t, b.dir, "shop-de", general[:4]...)
 	b.Broker = startBroker(t, nil, brokertest.Environ(b.production.url, append([]string{
-		"ETRUSTED_CLIENT_ID=" + general["client_id"], "ETRUSTED_CLIENT_SECRET=" + general["client_secret"], "ETRUSTED_AUDIENCE=" + general["audience"],
+		"ETRUSTED_CLIENT_ID=" + general[1], "ETRUSTED_CLIENT_SECRET=" + general[3], "ETRUSTED_AUDIENCE=" + general[5],
 		"ETRUSTED_ACCOUNTS_DIR=" + b.dir, "BROKER_INTERCEPT_CA_DIR=" + caDir, "BROKER_INTERCEPT_LISTEN=127.0.0.1:0",
 	}, environ...)...))
 	b.WaitReady()
@@ -203,7 +191,7 @@ func TestCallerOfQANeverReachesProduction(t *testing.T) {
 	t.Parallel()
 	const key, proxyKey = "Authorization: Bearer key-key-key-key-key", "Proxy-Authorization: Basic eDprZXkta2V5LWtleS1rZXkta2V5"
 	callers := t.TempDir()
-	addCaller(t, callers, "qa", "key", "key-key-key-key-key", "accounts", "shop-qa")
+	addFiles(t, callers, "qa", "key", "key-key-key-key-key", "accounts", "shop-qa")
 	b := startTwoEnvironments(t, "BROKER_CALLERS_DIR="+callers)
 	type want struct {
 		host, path string
@@ -241,14 +229,9 @@ func TestMovesAccountUnderLoad(t *testing.T) {
 	t.Parallel()
 	b := startTwoEnvironments(t, "BROKER_TOKEN_WAIT=20s")
 	sets := t.TempDir()
-	ofProduction := b.production.files()
-	delete(ofProduction, "api_url")
-	delete(ofProduction, "token_url")
-	malformed := maps.Clone(b.qa.files())
-	malformed["token_url"] = "http://login.example/oauth/token"
-	writeFiles(t, filepath.Join(sets, "qa"), b.qa.files())
-	writeFiles(t, filepath.Join(sets, "production"), ofProduction)
-	writeFiles(t, filepath.Join(sets, "malformed"), malformed)
+	addFiles(t, sets, "qa", b.qa.files()...)
+	addFiles(t, sets, "production", b.production.files()[:6]...)
+	addFiles(t, sets, "malformed", append(b.qa.files()[:8], "token_url", "http://login.example/oauth/token")...)
 	move := func(set string) {
 		t.Helper()
 		next := filepath.Join(b.dir, ".next")
@@ -316,8 +299,8 @@ func TestWarnsOfHostsOutsideTheCA(t *testing.T) {
 	production := startEnvironment(t, "production", "127.0.0.1")
 	dir, caDir := t.TempDir(), t.TempDir()
 	general := production.files()
-	environ := brokertest.Environ(production.url, "ETRUSTED_CLIENT_ID="+general["client_id"], "ETRUSTED_CLIENT_SECRET="+general["client_secret"],
-		"ETRUSTED_AUDIENCE="+general["audience"], "ETRUSTED_ACCOUNTS_DIR="+dir, "BROKER_INTERCEPT_CA_DIR="+caDir, "BROKER_PASS_HOSTS=*")
+	environ := brokertest.Environ(production.url, "ETRUSTED_CLIENT_ID="+general[1], "ETRUSTED_CLIENT_SECRET="+general[3],
+		"ETRUSTED_AUDIENCE="+general[5], "ETRUSTED_ACCOUNTS_DIR="+dir, "BROKER_INTERCEPT_CA_DIR="+caDir, "BROKER_PASS_HOSTS=*")
 	const warning = "the CA in BROKER_INTERCEPT_CA_DIR is not for the host of an account, so connections to it are not intercepted: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)"
 	connect := func(b *brokertest.Broker, host string) int { return b.Dial(t).Connect(host).Status }
 	hosts := func(b *brokertest.Broker) (warned []string) {
@@ -329,9 +312,7 @@ func TestWarnsOfHostsOutsideTheCA(t *testing.T) {
 		return warned
 	}
 	b := startBroker(t, nil, environ)
-	writeFiles(t, filepath.Join(dir, "shop-qa"), map[string]string{
-		"client_id": "id", "client_secret": "secret", "api_url": "https://api.qa.invalid", "token_url": "https://login.qa.invalid/oauth/token",
-	})
+	addFiles(t, dir, "shop-qa", "client_id", "id", "client_secret", "secret", "api_url", "https://api.qa.invalid", "token_url", "https://login.qa.invalid/oauth/token")
 	want := []string{"api.qa.invalid", "login.qa.invalid"}
 	brokertest.Eventually(t, "the broker warns of both hosts", func() bool { return slices.Equal(hosts(b), want) })
 	if got := connect(b, "api.qa.invalid:443"); got != http.StatusForbidden {
@@ -381,10 +362,8 @@ func TestResolverLeadsToServersOfAccounts(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	dir := t.TempDir()
 	b := startBroker(t, nil, brokertest.EnvironWithoutServers("ETRUSTED_ACCOUNTS_DIR="+dir, "BROKER_UPSTREAM_RESOLVER="+brokertest.ServeDNS(t, "127.0.0.2")))
-	writeFiles(t, filepath.Join(dir, "shop-qa"), map[string]string{
-		"client_id": fakeetrusted.DefaultClientID, "client_secret": fakeetrusted.DefaultClientSecret,
-		"api_url": "http://localhost:" + port, "token_url": "http://localhost:" + port + "/oauth/token",
-	})
+	addFiles(t, dir, "shop-qa", "client_id", fakeetrusted.DefaultClientID, "client_secret", fakeetrusted.DefaultClientSecret,
+		"api_url", "http://localhost:"+port, "token_url", "http://localhost:"+port+"/oauth/token")
 	brokertest.Eventually(t, "the account in QA is served", func() bool { return brokertest.Get(t, b.URL+"/@shop-qa/channels").Status == http.StatusOK })
 }
 
@@ -394,6 +373,6 @@ func TestWarnsIfAnAccountsAPIIsTheBroker(t *testing.T) {
 	login := brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))
 	own, dir := freeAddress(t), t.TempDir()
 	b := startBroker(t, nil, brokertest.Environ(login, "ETRUSTED_ACCOUNTS_DIR="+dir, "BROKER_INTERCEPT_CA_DIR="+t.TempDir(), "BROKER_INTERCEPT_LISTEN="+own))
-	writeFiles(t, filepath.Join(dir, "shop-qa"), map[string]string{"client_id": "id", "client_secret": "secret", "api_url": "https://localhost:" + portOf(t, own)})
+	addFiles(t, dir, "shop-qa", "client_id", "id", "client_secret", "secret", "api_url", "https://localhost:"+portOf(t, own))
 	brokertest.Eventually(t, "the loop is reported", func() bool { return strings.Contains(b.Logs.String(), "BROKER_UPSTREAM_RESOLVER") })
 }

@@ -13,29 +13,6 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// stableVariables are variables that users rely on, with their defaults.
-var stableVariables = []struct{ name, fallback string }{
-	{"ETRUSTED_CLIENT_ID", ""},
-	{"ETRUSTED_CLIENT_ID_FILE", ""},
-	{"ETRUSTED_CLIENT_SECRET", ""},
-	{"ETRUSTED_CLIENT_SECRET_FILE", ""},
-	{"ETRUSTED_API_URL", "https://api.etrusted.com"},
-	{"ETRUSTED_TOKEN_URL", "https://login.etrusted.com/oauth/token"},
-	{"ETRUSTED_AUDIENCE", "https://api.etrusted.com"},
-	{"ETRUSTED_SCOPES", ""},
-	{"BROKER_LISTEN", "127.0.0.1:8080"},
-	{"BROKER_ADMIN_LISTEN", "127.0.0.1:9464"},
-	{"BROKER_UNSAFE_LISTEN", "false"},
-	{"BROKER_ALLOWED_HOSTS", ""},
-	{"BROKER_TOKEN_WAIT", "10s"},
-	{"BROKER_UPSTREAM_TIMEOUT", "60s"},
-	{"BROKER_SHUTDOWN_GRACE", "25s"},
-	{"BROKER_LOG_LEVEL", "info"},
-	{"BROKER_LOG_FORMAT", ""},
-	{"BROKER_ACCESS_LOG", "false"},
-	{"BROKER_PPROF", "false"},
-}
-
 func TestHelpListsCommandsAndVariables(t *testing.T) {
 	t.Parallel()
 	var want []string
@@ -45,7 +22,28 @@ func TestHelpListsCommandsAndVariables(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		want = append(want, "\n  service ")
 	}
-	for _, v := range stableVariables {
+	// Users rely on these variables and their defaults.
+	for _, v := range []struct{ name, fallback string }{
+		{"ETRUSTED_CLIENT_ID", ""},
+		{"ETRUSTED_CLIENT_ID_FILE", ""},
+		{"ETRUSTED_CLIENT_SECRET", ""},
+		{"ETRUSTED_CLIENT_SECRET_FILE", ""},
+		{"ETRUSTED_API_URL", "https://api.etrusted.com"},
+		{"ETRUSTED_TOKEN_URL", "https://login.etrusted.com/oauth/token"},
+		{"ETRUSTED_AUDIENCE", "https://api.etrusted.com"},
+		{"ETRUSTED_SCOPES", ""},
+		{"BROKER_LISTEN", "127.0.0.1:8080"},
+		{"BROKER_ADMIN_LISTEN", "127.0.0.1:9464"},
+		{"BROKER_UNSAFE_LISTEN", "false"},
+		{"BROKER_ALLOWED_HOSTS", ""},
+		{"BROKER_TOKEN_WAIT", "10s"},
+		{"BROKER_UPSTREAM_TIMEOUT", "60s"},
+		{"BROKER_SHUTDOWN_GRACE", "25s"},
+		{"BROKER_LOG_LEVEL", "info"},
+		{"BROKER_LOG_FORMAT", ""},
+		{"BROKER_ACCESS_LOG", "false"},
+		{"BROKER_PPROF", "false"},
+	} {
 		line := "\n  " + v.name
 		if v.fallback != "" {
 			line += "  (default " + v.fallback + ")"

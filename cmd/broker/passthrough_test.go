@@ -52,11 +52,11 @@ func startPassing(t *testing.T, hosts string, environ ...string) (*brokertest.Br
 	return b, eTrusted
 }
 
-// passed returns the counter of each outcome that is not 0.
-func passed(t *testing.T, b *brokertest.Broker) map[string]string {
+// counters returns the counters of a metric that are not 0, by their label.
+func counters(t *testing.T, b *brokertest.Broker, metric, label string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	series := regexp.MustCompile(`(?m)^etrusted_broker_requests_passed_total{outcome="(\w+)"} ([1-9]\d*)$`)
+	series := regexp.MustCompile(`(?m)^etrusted_broker_` + metric + `{` + label + `="(\w+)"} ([1-9]\d*)$`)
 	for _, match := range series.FindAllStringSubmatch(brokertest.Get(t, b.Admin+"/metrics").Body, -1) {
 		found[match[1]] = match[2]
 	}
@@ -100,7 +100,7 @@ func TestPassesTunnelThroughUnopened(t *testing.T) {
 // checkNoHost checks that the log and the metrics tell about outcomes, and not about a host and its paths.
 func checkNoHost(t *testing.T, b *brokertest.Broker, address string, outcomes map[string]string) {
 	t.Helper()
-	if got := passed(t, b); fmt.Sprint(got) != fmt.Sprint(outcomes) {
+	if got := counters(t, b, "requests_passed_total", "outcome"); fmt.Sprint(got) != fmt.Sprint(outcomes) {
 		t.Errorf("got the outcomes %v, want %v", got, outcomes)
 	}
 	lines := b.Logs.Lines("request")
@@ -226,7 +226,7 @@ func TestServersOfETrustedNeverPass(t *testing.T) {
 	if got := b.Dial(t).RoundTrip("GET " + url + "/channels HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer app\r\n\r\n"); got.Status != 200 || !strings.Contains(got.Body, "chl-") {
 		t.Errorf("got %d %s, want 200 with the token of the broker", got.Status, got.Body)
 	}
-	if got := passed(t, b); len(got) > 0 {
+	if got := counters(t, b, "requests_passed_total", "outcome"); len(got) > 0 {
 		t.Errorf("got the outcomes %v, want none", got)
 	}
 }
@@ -297,7 +297,7 @@ func TestCountsUnreachableHosts(t *testing.T) {
 			t.Errorf("%s: got %d %s, want 502 with the cause", request, got.Status, got.Body)
 		}
 	}
-	if got := passed(t, b); got["failed"] != "2" {
+	if got := counters(t, b, "requests_passed_total", "outcome"); got["failed"] != "2" {
 		t.Errorf("got the outcomes %v, want failed twice", got)
 	}
 	if text := brokertest.Get(t, b.Admin+"/metrics").Body; strings.Contains(text, `code="502"`) {

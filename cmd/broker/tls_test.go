@@ -139,7 +139,7 @@ func TestRequiresClientCertificate(t *testing.T) {
 		"BROKER_TLS_CERT_FILE="+files.cert, "BROKER_TLS_KEY_FILE="+files.key, "BROKER_TLS_CLIENT_CA_FILE="+files.clientCA))
 	b.WaitReady()
 	connect := func(certificates []tls.Certificate) error {
-		_, err := servedCertificate(t, b, &tls.Config{RootCAs: brokertest.CertPool(servers), Certificates: certificates})
+		_, err := servedCertificate(t, b, &tls.Config{RootCAs: brokertest.CertPool(servers), Certificates: certificates, ServerName: "localhost"})
 		return err
 	}
 	if err := connect(apps.ClientCertificate("app")); err != nil {

@@ -15,13 +15,23 @@ import (
 // TestStartRunsBrokerUntilStop is also the example of how to use the test kit.
 func TestStartRunsBrokerUntilStop(t *testing.T) {
 	t.Parallel()
+	serve := func(ctx context.Context, _, environ []string, _, stderr io.Writer) int { // as the command of that name
+		c, problems := config.Load(environ)
+		if len(problems) > 0 {
+			return 2
+		}
+		if err := server.Run(ctx, c, server.Options{Log: stderr, Environ: environ, OnListening: func(server.Listeners) {}}); err != nil {
+			return 1
+		}
+		return 0
+	}
 	eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 	b := brokertest.Start(t, serve, nil, brokertest.Environ(brokertest.Serve(t, eTrusted)))
 	b.WaitReady()
 	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
 		t.Errorf("GET /channels: got status %d, want 200", got.Status)
 	}
-	raw := brokertest.DialRaw(t, b.URL[len("http://"):])
+	raw := b.Dial(t)
 	raw.Send(brokertest.PlainRequest("GET /channels", "Connection: close"))
 	if got := raw.Rest(t); len(got) != 1 || got[0] != http.StatusOK {
 		t.Errorf("got the statuses %v over a connection, want [200]", got)
@@ -35,17 +45,4 @@ func TestStartRunsBrokerUntilStop(t *testing.T) {
 	if got := len(b.Logs.Lines("shutting down")); got != 1 {
 		t.Errorf("got %d log lines about the shutdown, want 1:\n%s", got, b.Logs)
 	}
-}
-
-// serve is the command of that name, which package main has.
-func serve(ctx context.Context, _, environ []string, _, stderr io.Writer) int {
-	c, problems := config.Load(environ)
-	if len(problems) > 0 {
-		return 2
-	}
-	err := server.Run(ctx, c, server.Options{Log: stderr, Environ: environ, OnListening: func(server.Listeners) {}})
-	if err != nil {
-		return 1
-	}
-	return 0
 }

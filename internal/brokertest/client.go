@@ -22,6 +22,7 @@ type Response struct {
 	Header http.Header
 	Body   string
 	Err    error
+	Close  bool // the broker closes the connection after the response
 }
 
 // Do sends a request and reads the whole response. It takes the results of http.NewRequest, whose error becomes the
@@ -40,7 +41,7 @@ func ReadResponse(response *http.Response, err error) Response {
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
-	return Response{response.StatusCode, response.Header, string(body), err}
+	return Response{response.StatusCode, response.Header, string(body), err, response.Close}
 }
 
 // Get sends a GET request with the given lines of a header, such as "Name: value". It fails the test unless a whole response arrives.

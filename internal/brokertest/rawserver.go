@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"time"
 )
 
 // ServeRaw calls handle with each connection to a free port of the loopback interface, and returns the HOST:PORT: see ServeRawOn.
@@ -17,8 +16,8 @@ func ServeRaw(t testing.TB, handle func(net.Conn)) (addr string) {
 	return l.Addr().String()
 }
 
-// ServeRawOn calls handle with each connection of a listener, on a goroutine of its own, and then closes it. No operation on a TCP
-// connection takes longer than Timeout. The end of the test closes the listener and the connections, and waits for handle.
+// ServeRawOn calls handle with each connection of a listener, on a goroutine of its own, and then closes it. The end of the test
+// closes the listener and the connections, and waits for handle.
 func ServeRawOn(t testing.TB, l net.Listener, handle func(net.Conn)) {
 	t.Helper()
 	ctx := t.Context() // a fuzz test must not call it later
@@ -31,9 +30,6 @@ func ServeRawOn(t testing.TB, l net.Listener, handle func(net.Conn)) {
 			}
 			all.Go(func() {
 				defer func() { _ = conn.Close() }()
-				if _, ok := conn.(*net.TCPConn); ok { // others are in memory, where time may be fake
-					_ = conn.SetDeadline(time.Now().Add(Timeout))
-				}
 				defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 				handle(conn)
 			})
