@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -49,14 +48,7 @@ func TestCheckReportsUseOfListenAddresses(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(brokerSocket), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	socketLogs := &brokertest.LogBuffer{}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan int, 1)
-	go func() {
-		ended <- run(ctx, "broker", nil, brokertest.Environ(url, "BROKER_LISTEN=unix://"+brokerSocket), io.Discard, socketLogs)
-	}()
-	t.Cleanup(func() { cancel(); <-ended })
-	brokertest.Eventually(t, "the broker listens", func() bool { return len(socketLogs.Lines("listening")) == 1 })
+	startBroker(t, nil, brokertest.Environ(url, "BROKER_LISTEN=unix://"+brokerSocket))
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

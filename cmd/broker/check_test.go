@@ -134,15 +134,14 @@ func TestCheckOfSeveralAccounts(t *testing.T) {
 // TestCheckDoesNotWaitForEachAccount: an unavailable server costs one timeout, not one per account.
 func TestCheckDoesNotWaitForEachAccount(t *testing.T) {
 	t.Parallel()
-	for name, set := range map[string]func(*fakeetrusted.Server){
-		"token":         func(s *fakeetrusted.Server) { s.SetTokenFault(fakeetrusted.Hang()) },
-		"GET /channels": func(s *fakeetrusted.Server) { s.SetAPIFault(fakeetrusted.Hang()) },
+	for name, hang := range map[string]func(*testing.T, *fakeetrusted.Server) []string{
+		"token": tokenFault(fakeetrusted.Hang()), "GET /channels": apiFault(fakeetrusted.Hang()),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eTrusted := fakeetrusted.New(fakeetrusted.Options{})
 			eTrusted.SetClient("id-de", "secret-de")
-			set(eTrusted)
+			hang(t, eTrusted)
 			dir := t.TempDir()
 			for _, account := range []string{"a", "b", "c"} {
 				addAccount(t, dir, account, "id-de", "secret-de")
@@ -259,14 +258,8 @@ func TestCheckCommandLine(t *testing.T) {
 func TestCheckIsInterrupted(t *testing.T) {
 	t.Parallel()
 	for name, hang := range map[string]func(*testing.T, *fakeetrusted.Server) []string{
-		"token": func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetTokenFault(fakeetrusted.Hang())
-			return nil
-		},
-		"API": func(_ *testing.T, s *fakeetrusted.Server) []string {
-			s.SetAPIFault(fakeetrusted.Hang())
-			return nil
-		},
+		"token": tokenFault(fakeetrusted.Hang()),
+		"API":   apiFault(fakeetrusted.Hang()),
 		"TLS": func(t *testing.T, _ *fakeetrusted.Server) []string {
 			return []string{"ETRUSTED_API_URL=https://" + silentServer(t)}
 		},

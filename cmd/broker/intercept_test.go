@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -251,10 +250,9 @@ func TestInterceptionIsValidated(t *testing.T) {
 		{[]string{"BROKER_UPSTREAM_RESOLVER=dns.example"}, "BROKER_UPSTREAM_RESOLVER: must be the IP address of a DNS server"},
 		{[]string{"BROKER_UPSTREAM_RESOLVER=192.0.2.53:0"}, "BROKER_UPSTREAM_RESOLVER: must be the IP address of a DNS server"},
 	} {
-		var stderr brokertest.LogBuffer
-		code := run(t.Context(), "broker", []string{"serve"}, brokertest.EnvironWithoutServers(test.environ...), io.Discard, &stderr)
-		if code != exitConfig || !strings.Contains(stderr.String(), test.want) {
-			t.Errorf("%v: got exit code %d, want %d with %q:\n%s", test.environ, code, exitConfig, test.want, stderr.String())
+		code, _, stderr := invoke([]string{"serve"}, brokertest.EnvironWithoutServers(test.environ...)...)
+		if code != exitConfig || !strings.Contains(stderr, test.want) {
+			t.Errorf("%v: got exit code %d, want %d with %q:\n%s", test.environ, code, exitConfig, test.want, stderr)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -51,10 +50,9 @@ func TestServesOnUnixSocket(t *testing.T) {
 		}
 	}
 
-	var stderr brokertest.LogBuffer
-	code := run(t.Context(), "broker", nil, environ, io.Discard, &stderr)
-	if code != exitFailure || !strings.Contains(stderr.String(), "BROKER_LISTEN unix://"+path+" is in use by another program") {
-		t.Errorf("a second broker: got exit code %d, want %d and the cause: %s", code, exitFailure, &stderr)
+	code, _, stderr := ask(nil, environ...)
+	if code != exitFailure || !strings.Contains(stderr, "BROKER_LISTEN unix://"+path+" is in use by another program") {
+		t.Errorf("a second broker: got exit code %d, want %d and the cause: %s", code, exitFailure, stderr)
 	}
 	if got := getOverSocket(path, "http://localhost/channels"); got.Status != http.StatusOK {
 		t.Errorf("after the second broker: got status %d, %v, want 200", got.Status, got.Err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"strings"
@@ -15,15 +14,6 @@ import (
 
 // adminEnv returns the variable with the admin listener's address.
 func adminEnv(url string) string { return "BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(url, "http://") }
-
-// ask runs a command with only these environment variables, for at most brokertest.Timeout.
-func ask(args []string, environ ...string) (code int, stdout, stderr string) {
-	var out, err brokertest.LogBuffer
-	ctx, cancel := context.WithTimeout(context.Background(), brokertest.Timeout)
-	defer cancel()
-	code = run(ctx, "broker", args, environ, &out, &err)
-	return code, out.String(), err.String()
-}
 
 // adminAddressInState returns the admin address of a broker in the state. If state is an address, it returns that.
 func adminAddressInState(t *testing.T, state string) (address string) {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) {
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
 		_ = parallel.Value.Set("8")
 	}
+	debug.SetGCPercent(400) // the tests allocate much, and keep little
 	code := m.Run()
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)

@@ -20,9 +20,7 @@ func invokeRun(t *testing.T, environ []string, args ...string) (code int, stdout
 	if runtime.GOOS == "windows" {
 		t.Skip("needs a POSIX shell")
 	}
-	var out, err brokertest.LogBuffer
-	code = run(t.Context(), "broker", append([]string{"run"}, args...), append(environ, "PATH="+os.Getenv("PATH")), &out, &err)
-	return code, out.String(), err.String()
+	return invokeIn(t.Context(), append([]string{"run"}, args...), append(environ, "PATH="+os.Getenv("PATH")))
 }
 
 func TestRunReturnsTheCommandsExitCode(t *testing.T) {
