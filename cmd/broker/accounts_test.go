@@ -173,9 +173,11 @@ func TestMemoryOf500AccountsIsBounded(t *testing.T) {
 	}
 	p := startProcess(t, brokertest.Environ(url, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR="+dir))
 	brokertest.Eventually(t, "all accounts have a token", func() bool { return len(p.Logs.Lines("token fetched")) >= count })
+	client := &http.Client{Transport: &http.Transport{}, Timeout: brokertest.Timeout} // one connection for all requests
+	t.Cleanup(client.CloseIdleConnections)
 	for i := range count {
-		if got := brokertest.Get(t, fmt.Sprintf("%s/@shop-%d/channels", p.URL, i)); got.Status != http.StatusOK {
-			t.Fatalf("account %d: got status %d, want 200", i, got.Status)
+		if got := brokertest.ReadResponse(client.Get(fmt.Sprintf("%s/@shop-%d/channels", p.URL, i))); got.Status != http.StatusOK {
+			t.Fatalf("account %d: got status %d, %v, want 200", i, got.Status, got.Err)
 		}
 	}
 	brokertest.Get(t, p.Admin+"/metrics")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -149,21 +148,14 @@ func exerciseBroker(t *testing.T, api, login string) string {
 	run(t.Context(), "broker", []string{"-h"}, environ, out, out)
 	run(t.Context(), "broker", []string{"version"}, environ, out, out)
 
-	ctx, cancel := context.WithCancel(t.Context())
-	exit := make(chan int, 1)
-	go func() { exit <- run(ctx, "broker", []string{"serve"}, environ, out, out) }()
-	var app, admin string
-	brokertest.Eventually(t, "the broker listens", func() (ok bool) {
-		app, admin, ok = out.URLs()
-		return ok
-	})
+	b := startBroker(t, []string{"serve"}, environ)
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 
 	for _, request := range []struct{ method, url, body string }{
-		{"GET", app + "/channels?key=" + canaryQuery, ""}, {"POST", app + "/events", `{"type":"checkout"}`}, {"TRACE", app + "/channels", ""}, {"GET", app + "/nowhere", ""},
-		{"GET", admin + "/metrics", ""}, {"GET", admin + "/status.json", ""}, {"GET", admin + "/readyz", ""}, {"GET", admin + "/healthz", ""}, {"GET", admin + "/", ""},
-		{"GET", admin + "/debug/pprof/goroutine?debug=2", ""}, {"GET", admin + "/debug/pprof/heap?debug=1", ""},
+		{"GET", b.URL + "/channels?key=" + canaryQuery, ""}, {"POST", b.URL + "/events", `{"type":"checkout"}`}, {"TRACE", b.URL + "/channels", ""}, {"GET", b.URL + "/nowhere", ""},
+		{"GET", b.Admin + "/metrics", ""}, {"GET", b.Admin + "/status.json", ""}, {"GET", b.Admin + "/readyz", ""}, {"GET", b.Admin + "/healthz", ""}, {"GET", b.Admin + "/", ""},
+		{"GET", b.Admin + "/debug/pprof/goroutine?debug=2", ""}, {"GET", b.Admin + "/debug/pprof/heap?debug=1", ""},
 	} {
 		for range 2 {
 			r, err := http.NewRequest(request.method, request.url, strings.NewReader(request.body))
@@ -187,11 +179,10 @@ func exerciseBroker(t *testing.T, api, login string) string {
 		if name == "wait" {
 			args = append(args, "-timeout=50ms")
 		}
-		run(t.Context(), "broker", args, []string{"BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(admin, "http://")}, out, out)
+		run(t.Context(), "broker", args, []string{adminEnv(b.Admin)}, out, out)
 	}
-	cancel()
-	<-exit
-	return out.String()
+	b.Stop()
+	return fmt.Sprint(out, b.Stdout, b.Logs)
 }
 
 // checkNoSecret reports a canary or a token in a text, in any encoding. parts are texts that must be in it, so that the test fails if it
