@@ -1,12 +1,12 @@
 package windows
 
 import (
-	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // The credentials of the demo's fake eTrusted.
@@ -27,57 +27,35 @@ func startFake(t *testing.T) (url string) {
 }
 
 // settings are the variables and files of a broker in front of a fake eTrusted.
-type settings struct{ dir, file, clientID, clientSecret string }
+type settings struct{ dir, file, clientSecret, listen, adminListen string }
 
 // newSettings writes a file of variables in which backslashes separate the parts of paths, and the Client ID. There is no secret yet.
 func newSettings(t *testing.T, eTrusted string, more ...string) settings {
 	t.Helper()
 	dir := tempDir(t)
-	s := settings{dir, filepath.Join(dir, "broker.env"), filepath.Join(dir, "client_id"), filepath.Join(dir, "client_secret")}
+	s := settings{dir, filepath.Join(dir, "broker.env"), filepath.Join(dir, "client_secret"), brokertest.ClosedPort(t), brokertest.ClosedPort(t)}
+	clientIDFile := filepath.Join(dir, "client_id")
 	lines := append([]string{
 		"ETRUSTED_API_URL=" + eTrusted, "ETRUSTED_TOKEN_URL=" + eTrusted + "/oauth/token",
-		"ETRUSTED_CLIENT_ID_FILE=" + s.clientID, "ETRUSTED_CLIENT_SECRET_FILE=" + s.clientSecret,
-		"BROKER_LISTEN=" + freeAddress(t), "BROKER_ADMIN_LISTEN=" + freeAddress(t),
+		"ETRUSTED_CLIENT_ID_FILE=" + clientIDFile, "ETRUSTED_CLIENT_SECRET_FILE=" + s.clientSecret,
+		"BROKER_LISTEN=" + s.listen, "BROKER_ADMIN_LISTEN=" + s.adminListen,
 	}, more...)
 	writeFile(t, s.file, strings.Join(lines, "\r\n")+"\r\n")
-	writeFile(t, s.clientID, clientID+"\r\n")
+	writeFile(t, clientIDFile, clientID+"\r\n")
 	return s
-}
-
-// value returns the value of a variable in the file.
-func (s settings) value(t *testing.T, name string) string {
-	t.Helper()
-	content, err := os.ReadFile(s.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, value, _ := strings.Cut(string(content), name+"=")
-	value, _, _ = strings.Cut(value, "\r\n")
-	return value
-}
-
-// freeAddress returns an address on which nothing listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 func TestDemoServesAndEndsWhenInterrupted(t *testing.T) {
 	demo := startForeground(t, demoEnvironment(), "demo")
 	demo.waitFor("Ctrl-C ends it.")
 	url, eTrusted := demo.valueAfter("the app's address"), demo.valueAfter("the fake eTrusted  ")
-	if status, body := get(url + "/channels"); status != http.StatusOK || !strings.Contains(body, "chl-") {
-		t.Errorf("got status %d and %s, want 200 and channels", status, body)
+	if got := get(url + "/channels"); got.Status != http.StatusOK || !strings.Contains(got.Body, "chl-") {
+		t.Errorf("got status %d and %s, want 200 and channels", got.Status, got.Body)
 	}
-	if status, _ := get(eTrusted + "/channels"); status != http.StatusUnauthorized {
-		t.Errorf("without the broker: got status %d, want 401", status)
+	if got := get(eTrusted + "/channels"); got.Status != http.StatusUnauthorized {
+		t.Errorf("without the broker: got status %d, want 401", got.Status)
 	}
-	if !strings.Contains(demo.output.String(), `curl.exe "`+url) {
+	if !strings.Contains(demo.Output.String(), `curl.exe "`+url) {
 		t.Error(`got no command with curl.exe and double quotes, want one`)
 	}
 	demo.interrupt()
@@ -88,27 +66,27 @@ func TestServeFollowsItsFilesAndDrains(t *testing.T) {
 	s := newSettings(t, startFake(t))
 	broker := startForeground(t, environment(), "serve", "-env-file", s.file)
 	broker.waitFor("there are no credentials yet; waiting for the files")
-	url := "http://" + s.value(t, "BROKER_LISTEN")
+	url := "http://" + s.listen
 
 	writeFile(t, s.clientSecret, clientSecret+"\r\n")
 	mustRun(t, environment(), "wait", "-env-file", s.file)
-	if status, body := get(url + "/channels"); status != http.StatusOK {
-		t.Errorf("with the secret: got status %d, want 200: %s", status, body)
+	if got := get(url + "/channels"); got.Status != http.StatusOK {
+		t.Errorf("with the secret: got status %d, want 200: %s", got.Status, got.Body)
 	}
 	writeFile(t, s.clientSecret, "a-wrong-secret\r\n")
 	broker.waitFor("new credentials do not work; keeping the old ones")
-	if status, body := get(url + "/channels"); status != http.StatusOK {
-		t.Errorf("after a wrong secret: got status %d, want 200: %s", status, body)
+	if got := get(url + "/channels"); got.Status != http.StatusOK {
+		t.Errorf("after a wrong secret: got status %d, want 200: %s", got.Status, got.Body)
 	}
 
 	finish := upload(t, url)
 	broker.interrupt()
 	broker.waitFor("shutting down")
-	if status := finish(); status != http.StatusCreated {
-		t.Errorf("the upload during the shutdown: got status %d, want 201", status)
+	if got := finish(); got.Status != http.StatusCreated {
+		t.Errorf("the upload during the shutdown: got status %d (%v), want 201", got.Status, got.Err)
 	}
 	broker.wantCleanExit()
-	if strings.Contains(broker.output.String(), clientSecret) {
+	if strings.Contains(broker.Output.String(), clientSecret) {
 		t.Error("got the secret in the log, want none")
 	}
 }
@@ -119,12 +97,8 @@ func TestCheckSaysWhatToDoOnWindows(t *testing.T) {
 	if output := mustRun(t, environment(), "check", "-env-file", s.file); !strings.Contains(output, "With the broker running, try: curl.exe -s http://127.0.0.1:") {
 		t.Errorf("got no command with curl.exe, want one:\n%s", output)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	closed := freeAddress(t)
+	listener := brokertest.Listen(t, "tcp", "127.0.0.1:0")
+	closed := brokertest.ClosedPort(t)
 	for name, test := range map[string]struct {
 		variable string
 		code     int

@@ -1,8 +1,6 @@
 package windows
 
 import (
-	"bytes"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -10,14 +8,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
-)
 
-// waitTimeout limits the wait for an event that normally takes milliseconds. It is long because the machine may be busy.
-const waitTimeout = 30 * time.Second
+	"etrusted-broker/internal/brokertest"
+)
 
 var (
 	brokerBinary string // the path of the program; TestMain sets it
@@ -30,27 +25,10 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
-	if brokerBinary = os.Getenv("BROKER_BINARY"); brokerBinary != "" {
+	os.Exit(brokertest.WithProgram(filepath.Join("..", ".."), func(path string) int {
+		brokerBinary = path
 		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "broker-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	brokerBinary = filepath.Join(dir, "etrusted-broker.exe")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", brokerBinary, "./cmd/broker")
-	build.Dir = filepath.Join("..", "..") // the broker's module, with its own dependencies
-	if output, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, output)
-		return 1
-	}
-	return m.Run()
+	}))
 }
 
 // tempDir is like t.TempDir, whose removal Wine 8 does not support.
@@ -106,10 +84,8 @@ func mustRun(t *testing.T, environ []string, args ...string) (output string) {
 
 // process is a broker that runs until the test ends.
 type process struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	output *syncBuffer
-	exited chan struct{}
+	*brokertest.Process
+	t *testing.T
 }
 
 // start starts a command of the broker that gets no events of the console.
@@ -129,32 +105,17 @@ func startForeground(t *testing.T, environ []string, args ...string) *process {
 
 func startProcess(t *testing.T, flags uint32, environ, args []string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(brokerBinary, args...), output: &syncBuffer{}, exited: make(chan struct{})}
-	p.cmd.Env = environ
-	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: flags}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = p.cmd.Wait() // wantExit checks ProcessState
-		close(p.exited)
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		<-p.exited
-		if t.Failed() {
-			t.Logf("output of %q:\n%s", args, p.output)
-		}
-	})
-	return p
+	cmd := exec.Command(brokerBinary, args...)
+	cmd.Env = environ
+	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: flags}
+	return &process{brokertest.StartProcess(t, cmd, nil), t}
 }
 
 // interrupt sends Ctrl-Break to a process that startForeground has started: Ctrl-C cannot be sent to one process group. Wine 8 can
 // only send Ctrl-C, and only to all that belong to no group of their own, such as this process.
 func (p *process) interrupt() {
 	p.t.Helper()
-	event, group := uintptr(syscall.CTRL_BREAK_EVENT), uintptr(p.cmd.Process.Pid)
+	event, group := uintptr(syscall.CTRL_BREAK_EVENT), uintptr(p.Cmd.Process.Pid)
 	if onWine {
 		signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 		event, group = syscall.CTRL_C_EVENT, 0
@@ -167,12 +128,7 @@ func (p *process) interrupt() {
 // wantCleanExit waits until the process has ended, and fails the test unless it has shut down gracefully.
 func (p *process) wantCleanExit() {
 	p.t.Helper()
-	select {
-	case <-p.exited:
-	case <-time.After(waitTimeout):
-		p.t.Fatalf("the process has not ended after %v", waitTimeout)
-	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(p.output.String(), "all requests have finished") {
+	if code := p.Wait(); code != 0 || !strings.Contains(p.Output.String(), "all requests have finished") {
 		p.t.Errorf("got exit code %d, want 0 and that all requests have finished", code)
 	}
 }
@@ -180,36 +136,26 @@ func (p *process) wantCleanExit() {
 // waitFor waits until the output contains a text.
 func (p *process) waitFor(text string) {
 	p.t.Helper()
-	eventually(p.t, text, func() bool { return strings.Contains(p.output.String(), text) })
+	brokertest.Eventually(p.t, text, func() bool { return strings.Contains(p.Output.String(), text) })
 }
 
 // valueAfter returns the word after a text in the output.
 func (p *process) valueAfter(text string) string {
 	p.t.Helper()
 	p.waitFor(text)
-	_, rest, _ := strings.Cut(p.output.String(), text)
+	_, rest, _ := strings.Cut(p.Output.String(), text)
 	word, _, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
 	word, _, _ = strings.Cut(word, "\n")
 	return strings.Trim(word, "\",\r")
 }
 
-// get returns status and body of a response; 0 without a response.
-func get(url string) (status int, body string) {
-	client := http.Client{Timeout: waitTimeout}
-	response, err := client.Get(url)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	return response.StatusCode, string(text)
+// get returns the response, of which the status is 0 if there was none.
+func get(url string) brokertest.Response {
+	return brokertest.Do(http.NewRequest(http.MethodGet, url, nil))
 }
 
-// upload starts a request at a broker and leaves its body unfinished. The result of finish is its status.
-func upload(t *testing.T, url string) (finish func() int) {
+// upload starts a request at a broker and leaves its body unfinished. The result of finish is the response.
+func upload(t *testing.T, url string) (finish func() brokertest.Response) {
 	t.Helper()
 	reader, writer := io.Pipe()
 	request, err := http.NewRequest(http.MethodPost, url+"/events", reader)
@@ -217,52 +163,14 @@ func upload(t *testing.T, url string) (finish func() int) {
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	status := make(chan int, 1)
-	go func() {
-		client := http.Client{Timeout: waitTimeout}
-		response, err := client.Do(request)
-		if err != nil {
-			t.Log(err)
-			status <- 0
-			return
-		}
-		_ = response.Body.Close()
-		status <- response.StatusCode
-	}()
+	responses := make(chan brokertest.Response, 1)
+	go func() { responses <- brokertest.Do(request, nil) }()
 	if _, err := io.WriteString(writer, `{"type":`); err != nil { // returns once the client has sent the header
 		t.Fatal(err)
 	}
-	return func() int {
+	return func() brokertest.Response {
 		_, _ = io.WriteString(writer, `"checkout"}`)
 		_ = writer.Close()
-		return <-status
+		return <-responses
 	}
-}
-
-// eventually waits until something is so.
-func eventually(t *testing.T, what string, isSo func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(waitTimeout); !isSo(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", waitTimeout, what)
-		}
-	}
-}
-
-// syncBuffer is a buffer that can be read while a process writes to it.
-type syncBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // command returns the output of a program of Windows.
@@ -28,7 +30,7 @@ func TestServiceServesAndDrains(t *testing.T) {
 	if !onWine {
 		command(t, "icacls", s.dir, "/grant", "*S-1-5-32-545:(OI)(CI)RX") // users, which the virtual account is one of
 	}
-	url, admin := "http://"+s.value(t, "BROKER_LISTEN"), "http://"+s.value(t, "BROKER_ADMIN_LISTEN")
+	url, admin := "http://"+s.listen, "http://"+s.adminListen
 
 	if output, code := run(t, environment(), "service", "start"); code != 1 || !strings.Contains(output, "the service is not installed") {
 		t.Fatalf("before the installation: got exit code %d, want 1: %s", code, output)
@@ -49,8 +51,8 @@ func TestServiceServesAndDrains(t *testing.T) {
 	mustRun(t, environment(), "service", "start")
 	mustRun(t, environment(), "service", "start") // runs already
 	mustRun(t, environment(), "wait", "-env-file", s.file)
-	if status, body := get(url + "/channels"); status != http.StatusOK {
-		t.Errorf("got status %d, want 200: %s", status, body)
+	if got := get(url + "/channels"); got.Status != http.StatusOK {
+		t.Errorf("got status %d, want 200: %s", got.Status, got.Body)
 	}
 
 	finish := upload(t, url)
@@ -59,23 +61,20 @@ func TestServiceServesAndDrains(t *testing.T) {
 		output, _ := run(t, environment(), "service", "stop")
 		stopped <- output
 	}()
-	eventually(t, "the broker shuts down", func() bool {
-		_, body := get(admin + "/readyz")
-		return strings.Contains(body, "shutting down")
-	})
+	brokertest.Eventually(t, "the broker shuts down", func() bool { return strings.Contains(get(admin+"/readyz").Body, "shutting down") })
 	select {
 	case output := <-stopped:
 		t.Errorf("service stop returned before the request in flight had ended: %s", output)
 	case <-time.After(time.Second):
 	}
-	if status := finish(); status != http.StatusCreated {
-		t.Errorf("the upload during the stop: got status %d, want 201", status)
+	if got := finish(); got.Status != http.StatusCreated {
+		t.Errorf("the upload during the stop: got status %d (%v), want 201", got.Status, got.Err)
 	}
 	if output := <-stopped; !strings.Contains(output, "done") {
 		t.Errorf("service stop: got %s, want done", output)
 	}
-	if status, _ := get(url + "/channels"); status != 0 {
-		t.Errorf("after the stop: got status %d, want no connection", status)
+	if got := get(url + "/channels"); got.Status != 0 {
+		t.Errorf("after the stop: got status %d, want no connection", got.Status)
 	}
 	mustRun(t, environment(), "service", "stop") // has ended already
 
