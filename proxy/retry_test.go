@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy"
@@ -288,21 +287,25 @@ func TestForwards401DuringUpload(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
 		_, _ = io.Copy(io.Discard, r)
 	})
-	slowly := func(s *setup) {
-		s.Retry, s.RetryBuffer = true, 1000
-		s.fakeTokens().invalidate = func(string) bool {
-			time.Sleep(100 * time.Millisecond) // the upload goes on
-			return true
-		}
-	}
 	for range 3 {
-		b := start(t, "http://"+up, slowly)
+		rejected, uploading := make(chan struct{}), make(chan struct{})
+		b := start(t, "http://"+up, func(s *setup) {
+			s.Retry, s.RetryBuffer = true, 1000
+			s.fakeTokens().invalidate = func(string) bool {
+				close(rejected)
+				<-uploading
+				return true
+			}
+		})
 		c := b.dial(t)
 		c.send("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
 		go func() {
-			for range 40 {
-				time.Sleep(3 * time.Millisecond)
+			<-rejected
+			for i := range 40 {
 				_, _ = io.WriteString(c, "64\r\n"+strings.Repeat("x", 100)+"\r\n")
+				if i == 8 { // the next ones are too many to be kept
+					close(uploading)
+				}
 			}
 		}()
 		if got := c.result("POST"); got.status != 401 {

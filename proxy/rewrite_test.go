@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // withLinkRewriting rewrites the links in responses.
@@ -33,7 +35,7 @@ func startUpstream(t testing.TB, status int, body string, headers ...string) (ur
 		}
 		body := strings.ReplaceAll(body, "BASE", at)
 		if w.Header().Get("Content-Encoding") == "gzip" {
-			body = gzipped(body)
+			body = brokertest.Gzipped(body)
 		}
 		if w.Header().Get("Content-Length") == "" && len(body) < 100<<10 && status != 204 && status != 304 {
 			w.Header().Set("Content-Length", strconv.Itoa(len(body)))

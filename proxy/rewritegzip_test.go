@@ -2,7 +2,6 @@ package proxy_test
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -11,15 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-)
 
-func gzipped(text string) string {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, _ = io.WriteString(w, text)
-	_ = w.Close()
-	return b.String()
-}
+	"etrusted-broker/internal/brokertest"
+)
 
 func gunzipped(t testing.TB, body string) string {
 	t.Helper()
@@ -61,7 +54,7 @@ func TestForwardsCodedBodyIfIdentityIsExcluded(t *testing.T) {
 	b := start(t, up, withLinkRewriting)
 	for accepted, want := range map[string]string{
 		"gzip": rewrittenPage(up, b.server.URL), "gzip, identity": rewrittenPage(up, b.server.URL),
-		"gzip, identity;q=0": gzipped(pageWithLinks(up)), "gzip, *;q=0": gzipped(pageWithLinks(up)),
+		"gzip, identity;q=0": brokertest.Gzipped(pageWithLinks(up)), "gzip, *;q=0": brokertest.Gzipped(pageWithLinks(up)),
 	} {
 		r := b.request(t, "GET", "/x", nil)
 		r.Header.Set("Accept-Encoding", accepted)
@@ -98,13 +91,13 @@ func TestConnectionStaysInSyncAfterGzip(t *testing.T) {
 	for name, test := range map[string]struct{ after, want string }{
 		"padding":        {strings.Repeat("\x00", 100), ""},
 		"noise":          {"noise", ""},
-		"another member": {gzipped(`[2]`), "[2]"},
+		"another member": {brokertest.Gzipped(`[2]`), "[2]"},
 	} {
 		for _, length := range []int{0, 100 << 10} {
 			address := make(chan string, 1)
 			at := startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
 				at := <-address
-				body := gzipped(`["http://`+at+`/x"]`+randomBytes(length)) + test.after
+				body := brokertest.Gzipped(`["http://`+at+`/x"]`+randomBytes(length)) + test.after
 				afterRequest(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body))(c, r)
 			})
 			address <- at

@@ -81,13 +81,6 @@ func startNameServer(t *testing.T, code dnsmessage.RCode) *net.Resolver {
 	return brokertest.DNSResolver(brokertest.ServeDNSAt(t, "127.0.0.1:0", func(string) ([]string, dnsmessage.RCode) { return nil, code }))
 }
 
-// transportTrusting returns a transport that trusts the server's certificate.
-func transportTrusting(s *httptest.Server) *http.Transport {
-	pool := x509.NewCertPool()
-	pool.AddCert(s.Certificate())
-	return &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool}}
-}
-
 func TestDescribeProvoked(t *testing.T) {
 	type attempt struct {
 		url       string
@@ -134,7 +127,7 @@ func TestDescribeProvoked(t *testing.T) {
 		}, "tls_certificate_error", "unknown authority"},
 		"another host": {func(t *testing.T) attempt {
 			s := startTLSServer(t, func(*httptest.Server) {}, nil)
-			transport := transportTrusting(s)
+			transport := s.Client().Transport.(*http.Transport)
 			transport.TLSClientConfig.ServerName = "api.etrusted.com"
 			return attempt{url: s.URL, transport: transport}
 		}, "tls_certificate_error", "another host name"},
@@ -175,7 +168,7 @@ func TestDescribeProvoked(t *testing.T) {
 		}, "http_response_timeout", "did not answer in time"},
 		"slow answer over HTTP/2": {func(t *testing.T) attempt {
 			s := startTLSServer(t, func(s *httptest.Server) { s.EnableHTTP2 = true }, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-			transport := transportTrusting(s)
+			transport := s.Client().Transport.(*http.Transport)
 			transport.ResponseHeaderTimeout = shortTimeout
 			return attempt{url: s.URL, transport: transport}
 		}, "http_response_timeout", "did not answer in time"},
@@ -238,7 +231,7 @@ func TestDescribeInvalidHTTP2(t *testing.T) {
 			},
 		}
 	}, nil)
-	transport := transportTrusting(s)
+	transport := s.Client().Transport.(*http.Transport)
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(t.Context(), "POST", s.URL, nil)
 	if err != nil {

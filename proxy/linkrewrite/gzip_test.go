@@ -1,7 +1,6 @@
 package linkrewrite_test
 
 import (
-	"bytes"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -10,18 +9,13 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-func gzipped(text string) string {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, _ = io.WriteString(w, text)
-	_ = w.Close()
-	return b.String()
-}
-
 const maxGunzipped = 64 << 10
+
+var oneMember = brokertest.Gzipped("[1]")
 
 // gzipBodies are bodies, and what a reader makes of them.
 var gzipBodies = []struct {
@@ -29,18 +23,18 @@ var gzipBodies = []struct {
 	err              error
 	notWhole         bool // Gunzip refuses it
 }{
-	{name: "one member", body: gzipped("[1]"), want: "[1]"},
-	{name: "no text", body: gzipped(""), want: ""},
-	{name: "two members", body: gzipped("[1]") + gzipped("[2]"), want: "[1][2]"},
-	{name: "padding", body: gzipped("[1]") + strings.Repeat("\x00", 100), want: "[1]"},
-	{name: "noise", body: gzipped("[1]") + "noise", want: "[1]"},
-	{name: "half a magic number", body: gzipped("[1]") + "\x1f", want: "[1]"},
-	{name: "longest", body: gzipped(strings.Repeat("a", maxGunzipped)), want: strings.Repeat("a", maxGunzipped)},
-	{name: "too long", body: gzipped(strings.Repeat("a", maxGunzipped+1)), want: strings.Repeat("a", maxGunzipped+1), notWhole: true},
-	{name: "cut off", body: gzipped("[1]")[:20], want: "[1]", err: io.ErrUnexpectedEOF, notWhole: true},
-	{name: "cut off in the header", body: gzipped("[1]")[:5], err: io.ErrUnexpectedEOF, notWhole: true},
-	{name: "second member cut off", body: gzipped("[1]") + gzipped("[2]")[:5], want: "[1]", err: io.ErrUnexpectedEOF, notWhole: true},
-	{name: "wrong checksum", body: strings.Replace(gzipped("[1]"), gzipped("[1]")[len(gzipped("[1]"))-8:], "checksum", 1), want: "[1]", err: gzip.ErrChecksum, notWhole: true},
+	{name: "one member", body: oneMember, want: "[1]"},
+	{name: "no text", body: brokertest.Gzipped(""), want: ""},
+	{name: "two members", body: oneMember + brokertest.Gzipped("[2]"), want: "[1][2]"},
+	{name: "padding", body: oneMember + strings.Repeat("\x00", 100), want: "[1]"},
+	{name: "noise", body: oneMember + "noise", want: "[1]"},
+	{name: "half a magic number", body: oneMember + "\x1f", want: "[1]"},
+	{name: "longest", body: brokertest.Gzipped(strings.Repeat("a", maxGunzipped)), want: strings.Repeat("a", maxGunzipped)},
+	{name: "too long", body: brokertest.Gzipped(strings.Repeat("a", maxGunzipped+1)), want: strings.Repeat("a", maxGunzipped+1), notWhole: true},
+	{name: "cut off", body: oneMember[:20], want: "[1]", err: io.ErrUnexpectedEOF, notWhole: true},
+	{name: "cut off in the header", body: oneMember[:5], err: io.ErrUnexpectedEOF, notWhole: true},
+	{name: "second member cut off", body: oneMember + brokertest.Gzipped("[2]")[:5], want: "[1]", err: io.ErrUnexpectedEOF, notWhole: true},
+	{name: "wrong checksum", body: strings.Replace(oneMember, oneMember[len(oneMember)-8:], "checksum", 1), want: "[1]", err: gzip.ErrChecksum, notWhole: true},
 	{name: "not gzip", body: `["x"]`, want: `["x"]`, notWhole: true},
 	{name: "empty", notWhole: true},
 	{name: "one byte", body: "\x1f", want: "\x1f", notWhole: true},
@@ -73,7 +67,7 @@ func TestGunzip(t *testing.T) {
 // TestGunzipReaderReturnsErrors: an error of the body is not the end of it.
 func TestGunzipReaderReturnsErrors(t *testing.T) {
 	broken := errors.New("broken")
-	for _, body := range []string{"", "[1]", "\x1f", gzipped("[1]")[:3], gzipped("[1]")[:20], gzipped("[1]"), gzipped("[1]") + "\x1f"} {
+	for _, body := range []string{"", "[1]", "\x1f", oneMember[:3], oneMember[:20], oneMember, oneMember + "\x1f"} {
 		r := linkrewrite.NewGunzipReader(&chunkReader{chunks: [][]byte{[]byte(body)}, err: broken})
 		if got, err := readAll(r, 100); !errors.Is(err, broken) {
 			t.Errorf("%q: got %q, %v, want %v", body, got, err, broken)
@@ -84,14 +78,14 @@ func TestGunzipReaderReturnsErrors(t *testing.T) {
 
 // TestGunzipReaderIsDeadAfterClose: its memory belongs to other readers then.
 func TestGunzipReaderIsDeadAfterClose(t *testing.T) {
-	first := linkrewrite.NewGunzipReader(strings.NewReader(gzipped("[1]")))
+	first := linkrewrite.NewGunzipReader(strings.NewReader(oneMember))
 	buffer := make([]byte, 1)
 	if n, err := first.Read(buffer); n != 1 || err != nil {
 		t.Fatalf("got %d, %v", n, err)
 	}
 	_, _ = first.Close(), first.Close()
-	second := linkrewrite.NewGunzipReader(strings.NewReader(gzipped("[2]")))
-	third := linkrewrite.NewGunzipReader(strings.NewReader(gzipped("[3]")))
+	second := linkrewrite.NewGunzipReader(strings.NewReader(brokertest.Gzipped("[2]")))
+	third := linkrewrite.NewGunzipReader(strings.NewReader(brokertest.Gzipped("[3]")))
 	if n, err := first.Read(buffer); n != 0 || err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("after Close: got %d, %v, want an error", n, err)
 	}
@@ -108,7 +102,7 @@ func TestConcurrentReaders(t *testing.T) {
 	for i := range 8 {
 		wait.Go(func() {
 			body := strings.Repeat(`["`+from+`/","`+strings.Repeat(string(rune('a'+i)), 3000)+`"]`, 20)
-			want, zipped := strings.ReplaceAll(body, from, to), gzipped(body)
+			want, zipped := strings.ReplaceAll(body, from, to), brokertest.Gzipped(body)
 			for range 10 {
 				unzipped := linkrewrite.NewGunzipReader(strings.NewReader(zipped))
 				if got, err := readAll(rewriter.NewReader(unzipped), 5000); got != want || err != nil {
