@@ -13,11 +13,10 @@ func TestAddsTokenToRequests(t *testing.T) {
 	t.Parallel()
 	servers := startTestServers(t, time.Minute)
 	secret := servers.login.currentSecret()
-	b := servers.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+secret)
-	b.waitForToken()
+	b := servers.startReadyBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+secret)
 	got := b.get(b.appURL + "/channels?x=1")
-	if got.status != http.StatusOK || got.body != `{"ok":true}` {
-		t.Fatalf("the app got %d %s, want 200 {\"ok\":true}", got.status, got.body)
+	if got.Status != http.StatusOK || got.Body != `{"ok":true}` {
+		t.Fatalf("the app got %d %s, want 200 {\"ok\":true}", got.Status, got.Body)
 	}
 	// The API has verified the token; otherwise its status would not be 200.
 	if calls := servers.api.requests(); len(calls) != 1 || calls[0].path != "/channels?x=1" || calls[0].proto != "HTTP/1.1" {
@@ -44,6 +43,6 @@ func TestAddsTokenToRequests(t *testing.T) {
 	}
 	b.wantMetric(1, "token_refreshes_total", `outcome="success"`)
 	for _, path := range []string{"/metrics", "/readyz", "/status.json"} {
-		b.wantNoSecret(path, b.get(b.adminURL+path).body)
+		b.wantNoSecret(path, b.get(b.adminURL+path).Body)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/client/rp"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // apiServer is an API that requires a token from the login server. It verifies signature, issuer, audience and expiry with the
@@ -100,15 +102,11 @@ func (s *apiServer) requests() []apiRequest {
 	return slices.Clone(s.received)
 }
 
-// rejected returns the requests that got a 401.
-func (s *apiServer) rejected() []apiRequest {
-	return slices.DeleteFunc(s.requests(), func(c apiRequest) bool { return c.status == http.StatusOK })
-}
-
 // wantNoneRejected fails the test if the API answered any request with a 401.
 func (s *apiServer) wantNoneRejected(t *testing.T) {
 	t.Helper()
-	if rejected := s.rejected(); len(rejected) > 0 {
+	rejected := slices.DeleteFunc(s.requests(), func(c apiRequest) bool { return c.status == http.StatusOK })
+	if len(rejected) > 0 {
 		t.Errorf("the API rejected %d requests, want 0; reason of the first: %s", len(rejected), rejected[0].reason)
 	}
 }
@@ -148,7 +146,7 @@ func (s *apiServer) holdRejections(n int) {
 		mu.Unlock()
 		select {
 		case <-allHere:
-		case <-time.After(waitTimeout):
+		case <-time.After(brokertest.Timeout):
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	_ "embed"
 	"encoding/json"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 //go:embed testdata/page.js
@@ -16,12 +19,6 @@ var pageScript string
 // browserTimeout limits the start of a browser and about a hundred requests in sequence, on a machine that runs other browsers.
 const browserTimeout = time.Minute
 
-// pageStep is one request that the page tries to send.
-type pageStep struct {
-	Technique string `json:"technique"`
-	URL       string `json:"url"`
-}
-
 // stepResult is what the page's script learned from a step.
 type stepResult struct {
 	Read     string // the part of the response that it could read
@@ -29,7 +26,7 @@ type stepResult struct {
 	TimedOut bool   // the browser did not report that the request is finished
 }
 
-// attackPage serves a page that a user has opened. Its script runs the steps in sequence and reports the results.
+// attackPage serves a page that a user has opened. Its script runs a step for each attack in sequence and reports the results.
 type attackPage struct {
 	addr    string
 	rebind  func() // changes the address of the page's host name; nil if that does not change
@@ -37,7 +34,7 @@ type attackPage struct {
 	results chan []stepResult
 }
 
-func startAttackPage(t *testing.T, steps []pageStep, rebind func()) *attackPage {
+func startAttackPage(t *testing.T, attacks []pageAttack, rebind func()) *attackPage {
 	t.Helper()
 	a := &attackPage{rebind: rebind, results: make(chan []stepResult, 1)}
 	mux := http.NewServeMux()
@@ -62,6 +59,10 @@ func startAttackPage(t *testing.T, steps []pageStep, rebind func()) *attackPage 
 	server.Start()
 	t.Cleanup(server.Close)
 	a.addr = server.Listener.Addr().String()
+	steps := []pageStep{}
+	for _, attack := range attacks {
+		steps = append(steps, attack.step)
+	}
 	var err error
 	a.plan, err = json.Marshal(map[string]any{
 		"attacker": urlAt("attacker.test", a.addr),
@@ -74,12 +75,16 @@ func startAttackPage(t *testing.T, steps []pageStep, rebind func()) *attackPage 
 	return a
 }
 
-// visit opens the page in a browser and calls check with the results, in the order of the steps. The browser is still running
+// visit opens the page in a browser and calls check with the results, in the order of the attacks. The browser is still running
 // then, because requests whose end the page cannot see may still be in flight. flags are added to the browser's.
 func (a *attackPage) visit(t *testing.T, page string, check func([]stepResult), flags ...string) {
 	t.Helper()
-	_, exited, end := startChromium(t, append(flags, page)...)
-	defer end()
+	ctx, end := context.WithCancel(t.Context())
+	browser := brokertest.StartProcess(t, chromiumCommand(ctx, t, append(flags, page)...), dbusErrors)
+	defer func() {
+		end()
+		<-browser.Ended
+	}()
 	select {
 	case results := <-a.results:
 		for i, result := range results {
@@ -88,16 +93,16 @@ func (a *attackPage) visit(t *testing.T, page string, check func([]stepResult), 
 			}
 		}
 		check(results)
-	case <-exited:
+	case <-browser.Ended:
 		t.Fatal("Chromium exited before the page had reported")
 	case <-time.After(browserTimeout):
 		t.Fatalf("no report from the page within %v", browserTimeout)
 	}
 }
 
-// visitForeignPage opens a page whose origin differs from that of every server it attacks.
-func visitForeignPage(t *testing.T, steps []pageStep, check func([]stepResult)) {
+// visitPage opens a page at a host name that leads to the attacker's server, and to no server that it attacks.
+func visitPage(t *testing.T, host string, attacks []pageAttack, check func([]stepResult), flags ...string) {
 	t.Helper()
-	a := startAttackPage(t, steps, nil)
-	a.visit(t, urlAt("attacker.test", a.addr), check)
+	a := startAttackPage(t, attacks, nil)
+	a.visit(t, urlAt(host, a.addr), check, flags...)
 }

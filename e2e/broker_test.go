@@ -3,14 +3,15 @@ package e2e
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"flag"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,9 +21,6 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-// waitTimeout limits the wait for an event that normally takes milliseconds. It is long because the machine may be busy.
-const waitTimeout = 15 * time.Second
-
 // brokerBinary is the path of the broker that the tests run. TestMain sets it.
 var brokerBinary string
 
@@ -31,27 +29,10 @@ func TestMain(m *testing.M) {
 	if !testing.Verbose() {
 		slog.SetDefault(slog.New(slog.DiscardHandler)) // the OP logs every rejected request
 	}
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
-	if brokerBinary = os.Getenv("BROKER_BINARY"); brokerBinary != "" {
+	os.Exit(brokertest.WithProgram("..", func(path string) int {
+		brokerBinary = path
 		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "broker-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	brokerBinary = filepath.Join(dir, "broker")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", brokerBinary, "./cmd/broker")
-	build.Dir = ".." // the broker's module, with its own dependencies
-	if output, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, output)
-		return 1
-	}
-	return m.Run()
+	}))
 }
 
 // testServers are the servers that a broker talks to: a login server and an API, with certificates of one test CA.
@@ -65,7 +46,7 @@ type testServers struct {
 // startTestServers starts the servers. The lifetime is that of the login server's tokens, in whole seconds.
 func startTestServers(t *testing.T, lifetime time.Duration) *testServers {
 	t.Helper()
-	s := &testServers{ca: newTestCA(t)}
+	s := &testServers{ca: newTestCA(t, "localhost")}
 	s.login = startLoginServer(t, s.ca, s.newSecret(), lifetime)
 	s.api = startAPI(t, s.ca, s.login)
 	return s
@@ -80,103 +61,80 @@ func (s *testServers) newSecret() string {
 
 // broker is a broker in its own process.
 type broker struct {
+	*brokertest.Process
 	t                *testing.T
 	servers          *testServers
-	cmd              *exec.Cmd
 	appURL, adminURL string
-	log              *brokertest.LogBuffer
-	exited           chan struct{}
-	killed           bool
 	client           *http.Client
 }
 
 // startBroker runs a broker until the test ends. Then the broker gets a SIGTERM, must exit with code 0, and must not have
-// logged a secret or a token. environ is added to the variables that point the broker to the login server and the API.
+// logged a secret or a token. environ is added to the variables that point the broker to the login server and the API, with the
+// right credentials.
 func (s *testServers) startBroker(t *testing.T, environ ...string) *broker {
 	t.Helper()
 	return s.startCommand(t, exec.Command(brokerBinary, "serve"), environ...)
 }
 
+// startReadyBroker is startBroker for one that gets a token, and waits for that.
+func (s *testServers) startReadyBroker(t *testing.T, environ ...string) *broker {
+	t.Helper()
+	b := s.startBroker(t, environ...)
+	b.waitForToken()
+	return b
+}
+
+// noCredentials are variables for a broker that reads its credentials from files.
+var noCredentials = []string{"ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET="}
+
+// successes are the log lines of successful requests. A failed test does not print them.
+var successes = regexp.MustCompile(`"level":"debug".*"status":200`)
+
 // startCommand is like startBroker, with a command that runs the broker.
 func (s *testServers) startCommand(t *testing.T, cmd *exec.Cmd, environ ...string) *broker {
 	t.Helper()
-	transport := &http.Transport{MaxIdleConnsPerHost: 16}
-	b := &broker{
-		t: t, servers: s, cmd: cmd, log: &brokertest.LogBuffer{}, exited: make(chan struct{}),
-		client: &http.Client{Transport: transport, Timeout: waitTimeout},
-	}
-	b.cmd.Env = append([]string{
+	cmd.Env = append([]string{
 		"SSL_CERT_FILE=" + s.ca.certFile,
 		"SSL_CERT_DIR=" + t.TempDir(), // empty: no other CA is trusted
 		"ETRUSTED_API_URL=" + s.api.url,
 		"ETRUSTED_TOKEN_URL=" + s.login.tokenURL(),
 		"ETRUSTED_AUDIENCE=" + s.api.url,
+		"ETRUSTED_CLIENT_ID=" + clientID,
+		"ETRUSTED_CLIENT_SECRET=" + s.login.currentSecret(),
 		"BROKER_LISTEN=127.0.0.1:0",
 		"BROKER_ADMIN_LISTEN=127.0.0.1:0",
 		"BROKER_LOG_LEVEL=debug", // the most output, to look for secrets in
 		"BROKER_LOG_FORMAT=json",
 	}, environ...)
-	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
-	if err := b.cmd.Start(); err != nil {
-		t.Fatal(err)
+	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	b := &broker{
+		Process: brokertest.StartProcess(t, cmd, successes), t: t, servers: s,
+		client: &http.Client{Transport: transport, Timeout: brokertest.Timeout},
 	}
-	go func() {
-		_ = b.cmd.Wait() // stop checks ProcessState
-		close(b.exited)
-	}()
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		b.stop()
 	})
-	eventually(t, waitTimeout, "the broker listens", b.readAddresses)
+	brokertest.Eventually(t, "the broker listens", func() (ok bool) {
+		select {
+		case <-b.Ended:
+			t.Fatalf("the broker exited before it listened: %v", cmd.ProcessState)
+		default:
+		}
+		b.appURL, b.adminURL, ok = b.Output.URLs()
+		return ok
+	})
 	return b
 }
 
-// readAddresses takes the two listen addresses from the log. It reports whether they have been logged.
-func (b *broker) readAddresses() bool {
-	select {
-	case <-b.exited:
-		b.t.Fatalf("the broker exited before it listened: %v", b.cmd.ProcessState)
-	default:
-	}
-	app, admin, ok := b.log.URLs()
-	b.appURL, b.adminURL = app, admin
-	return ok
-}
-
+// stop ends the broker with a SIGTERM, unless it has been killed.
 func (b *broker) stop() {
-	_ = b.cmd.Process.Signal(syscall.SIGTERM) // fails if it has exited; the exit code is checked below
-	select {
-	case <-b.exited:
-		if code := b.cmd.ProcessState.ExitCode(); code != 0 && !b.killed {
-			b.t.Errorf("after SIGTERM: got %v, want exit code 0", b.cmd.ProcessState)
-		}
-	case <-time.After(waitTimeout):
-		_ = b.cmd.Process.Kill()
-		<-b.exited
-		b.t.Errorf("the broker did not exit within %v of SIGTERM", waitTimeout)
+	_ = b.Cmd.Process.Signal(syscall.SIGTERM) // fails if it has exited
+	code := b.Wait()
+	if status, ok := b.Cmd.ProcessState.Sys().(syscall.WaitStatus); code != 0 && !(ok && status.Signal() == syscall.SIGKILL) {
+		b.t.Errorf("after SIGTERM: got %v, want exit code 0", b.Cmd.ProcessState)
 	}
-	b.wantNoSecret("the log", b.log.String())
-	if b.t.Failed() {
-		b.t.Logf("the broker's log, without successful requests:\n%s", b.logWithoutSuccesses())
-	}
-}
-
-// kill ends the broker like a crash.
-func (b *broker) kill() {
-	b.killed = true
-	_ = b.cmd.Process.Kill()
-	<-b.exited
-}
-
-func (b *broker) logWithoutSuccesses() string {
-	var lines strings.Builder
-	for line := range strings.Lines(b.log.String()) {
-		if !containsAll(line, []string{`"level":"debug"`, `"status":200`}) {
-			lines.WriteString(line)
-		}
-	}
-	return lines.String()
+	b.wantNoSecret("the log", b.Output.String())
 }
 
 // wantNoSecret fails the test if the text contains a client secret or an access token. what names the text in the failure.
@@ -197,68 +155,51 @@ func (b *broker) wantNoSecret(what, text string) {
 // waitForToken runs "broker wait", as a start script does.
 func (b *broker) waitForToken() {
 	b.t.Helper()
-	cmd := exec.Command(brokerBinary, "wait", "-timeout", waitTimeout.String())
+	cmd := exec.Command(brokerBinary, "wait", "-timeout", brokertest.Timeout.String())
 	cmd.Env = []string{"BROKER_ADMIN_LISTEN=" + strings.TrimPrefix(b.adminURL, "http://")}
 	if output, err := cmd.CombinedOutput(); err != nil {
 		b.t.Fatalf("broker wait: %v\n%s", err, output)
 	}
 }
 
-// response is a response with its whole body.
-type response struct {
-	status int
-	header http.Header
-	body   string
-}
+// sleepUntilOld waits until a token that was fetched at that time is older than ten seconds. The broker keeps a younger one even
+// if the API rejects it.
+func sleepUntilOld(fetched time.Time) { time.Sleep(time.Until(fetched.Add(10500 * time.Millisecond))) }
 
 // send sends a request as an app without OAuth code does.
-func (b *broker) send(method, url string, body []byte) (response, error) {
+func (b *broker) send(method, url string, body []byte) brokertest.Response {
 	request, err := http.NewRequest(method, url, bytes.NewReader(body))
 	if err != nil {
-		return response{}, err
+		return brokertest.Response{Err: err}
 	}
-	resp, err := b.client.Do(request)
-	if err != nil {
-		return response{}, err
-	}
-	return readResponse(resp)
+	return brokertest.ReadResponse(b.client.Do(request))
 }
 
-// readResponse reads the body of a response and closes it.
-func readResponse(resp *http.Response) (response, error) {
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	return response{resp.StatusCode, resp.Header, string(text)}, err
-}
-
-func (b *broker) get(url string) response {
+func (b *broker) get(url string) brokertest.Response {
 	b.t.Helper()
-	got, err := b.send(http.MethodGet, url, nil)
-	if err != nil {
-		b.t.Fatal(err)
+	got := b.send(http.MethodGet, url, nil)
+	if got.Err != nil {
+		b.t.Fatal(got.Err)
 	}
 	return got
 }
 
 // metric returns the sum of a metric's series that have all these labels, each written as name="value". A name that the
 // broker does not have fails the test: otherwise a test that wants 0 would pass after the metric has been renamed.
-func (b *broker) metric(name string, labels ...string) float64 {
+func (b *broker) metric(name string, labels ...string) (sum float64) {
 	b.t.Helper()
-	text := b.get(b.adminURL + "/metrics").body
+	text := b.get(b.adminURL + "/metrics").Body
 	if !strings.Contains(text, "# TYPE etrusted_broker_"+name+" ") {
 		b.t.Fatalf("/metrics has no metric etrusted_broker_%s", name)
 	}
-	sum := 0.0
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if family, _, _ := strings.Cut(key, "{"); family != "etrusted_broker_"+name || !containsAll(key, labels) {
-			continue
-		}
-		number, err := strconv.ParseFloat(value, 64)
+	for _, series := range regexp.MustCompile(`(?m)^etrusted_broker_`+name+`(\{.*\})? (\S+)`).FindAllStringSubmatch(text, -1) {
+		number, err := strconv.ParseFloat(series[2], 64)
 		if err != nil {
-			b.t.Fatalf("/metrics: %q: %v", line, err)
+			b.t.Fatalf("/metrics: %q: %v", series[0], err)
 		}
-		sum += number
+		if !slices.ContainsFunc(labels, func(label string) bool { return !strings.Contains(series[1], label) }) {
+			sum += number
+		}
 	}
 	return sum
 }
@@ -271,21 +212,57 @@ func (b *broker) wantMetric(want float64, name string, labels ...string) {
 	}
 }
 
-func containsAll(text string, parts []string) bool {
-	for _, part := range parts {
-		if !strings.Contains(text, part) {
-			return false
-		}
+// within waits until a condition is true, and fails the test if that took longer than the limit.
+func within(t *testing.T, limit time.Duration, what string, isTrue func() bool) {
+	t.Helper()
+	began := time.Now()
+	brokertest.Eventually(t, what, isTrue)
+	if took := time.Since(began); took > limit {
+		t.Errorf("%s: after %v, want at most %v", what, took, limit)
 	}
-	return true
 }
 
-// eventually polls until the condition holds, and fails the test after the timeout. what describes the condition.
-func eventually(t *testing.T, timeout time.Duration, what string, condition func() bool) {
+// writeFiles writes files below a directory, which it creates.
+func writeFiles(t *testing.T, dir string, contents map[string]string) {
 	t.Helper()
-	for deadline := time.Now().Add(timeout); !condition(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", timeout, what)
+	for name, content := range contents {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(content), 0o600)); err != nil {
+			t.Fatal(err)
 		}
+	}
+}
+
+// tempFile returns the path of a new file with this content.
+func tempFile(t *testing.T, content string) string {
+	t.Helper()
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{"file": content})
+	return filepath.Join(dir, "file")
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// skip skips the test for what is missing, or fails it if the variable has the value "required".
+func skip(t *testing.T, variable, missing string) {
+	t.Helper()
+	if os.Getenv(variable) == "required" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+}
+
+// need skips the test unless the program is in PATH, or fails it if the variable has the value "required".
+func need(t *testing.T, program, variable, untested string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		skip(t, variable, "NO "+program+" IN PATH: "+untested+" NOT TESTED")
 	}
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // adminMarkers has a text from each page of the admin listener that its refusals do not contain.
@@ -16,7 +17,7 @@ func adminAttacks(host, address string) []pageAttack {
 		for _, technique := range techniques {
 			switch technique.name {
 			case "fetch GET cors", "fetch GET no-cors", "XMLHttpRequest", "form GET", "iframe":
-				attacks = append(attacks, pageAttack{requestTechnique: technique, url: urlAt(host, address) + path, path: path})
+				attacks = append(attacks, pageAttack{technique, path, "", pageStep{technique.name, urlAt(host, address) + path}})
 			}
 		}
 	}
@@ -32,19 +33,19 @@ func (t requestTechnique) usesFrame() bool { return t.name == "iframe" || t.name
 func TestBrowserPagesCannotReadAdminListener(t *testing.T) {
 	t.Parallel()
 	needChromium(t)
-	b := startReadyBroker(t)
+	b := startTestServers(t, time.Minute).startReadyBroker(t)
 	unprotected := startUnprotectedProxy(t, b.adminURL)
 	foreign := func(t *testing.T, address string, wantRead func(pageAttack) bool) {
 		t.Parallel()
 		var attacks []pageAttack
-		for _, host := range foreignHosts() {
-			attacks = append(attacks, adminAttacks(host.name, address)...)
+		for host := range foreignHosts() {
+			attacks = append(attacks, adminAttacks(host, address)...)
 		}
-		visitForeignPage(t, pageSteps(attacks), func(results []stepResult) {
+		visitPage(t, "attacker.test", attacks, func(results []stepResult) {
 			for i, attack := range attacks {
 				wantReadable(t, attack, results[i], wantRead(attack))
 				if !wantRead(attack) && results[i].Read != "" {
-					t.Errorf("%s by %s: the page read %q, want nothing", attack.url, attack.name, results[i].Read)
+					t.Errorf("%s by %s: the page read %q, want nothing", attack.step.URL, attack.name, results[i].Read)
 				}
 			}
 		})
@@ -53,11 +54,11 @@ func TestBrowserPagesCannotReadAdminListener(t *testing.T) {
 		t.Parallel()
 		name := startReboundName(t)
 		attacks := adminAttacks("rebind.test", name.addr)
-		name.visit(t, address, pageSteps(attacks), func(results []stepResult) {
+		name.visit(t, address, attacks, func(results []stepResult) {
 			for i, attack := range attacks {
 				wantReadable(t, attack, results[i], wantRead(attack))
 				if results[i].Read == "" && (address == b.adminURL || !attack.usesFrame()) {
-					t.Errorf("%s by %s: the page read nothing, want at least the refusal", attack.url, attack.name)
+					t.Errorf("%s by %s: the page read nothing, want at least the refusal", attack.step.URL, attack.name)
 				}
 			}
 		})
@@ -77,6 +78,6 @@ func TestBrowserPagesCannotReadAdminListener(t *testing.T) {
 func wantReadable(t *testing.T, attack pageAttack, result stepResult, want bool) {
 	t.Helper()
 	if got := strings.Contains(result.Read, adminMarkers[attack.path]); got != want {
-		t.Errorf("%s by %s: the page read %q; content of the admin listener in it: got %v, want %v", attack.url, attack.name, result.Read, got, want)
+		t.Errorf("%s by %s: the page read %q; content of the admin listener in it: got %v, want %v", attack.step.URL, attack.name, result.Read, got, want)
 	}
 }

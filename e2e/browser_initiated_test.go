@@ -23,9 +23,9 @@ func TestBrowserInitiatedRequestsAreRefused(t *testing.T) {
 	needChromium(t)
 	t.Run("broker", func(t *testing.T) {
 		t.Parallel()
-		b := startReadyBroker(t)
-		attacks, steps := browserInitiatedAttacks(t, b.appURL)
-		visitTrustworthyPage(t, steps, func([]stepResult) {
+		b := startTestServers(t, time.Minute).startReadyBroker(t)
+		attacks := browserInitiatedAttacks(t, b.appURL)
+		visitPage(t, trustworthyHost, attacks, func([]stepResult) {
 			b.wantDenied(attacks)
 			b.wantAppServed()
 		})
@@ -34,41 +34,36 @@ func TestBrowserInitiatedRequestsAreRefused(t *testing.T) {
 	t.Run("unprotected", func(t *testing.T) {
 		t.Parallel()
 		upstream := startUnprotectedAPI(t)
-		attacks, steps := browserInitiatedAttacks(t, startUnprotectedProxy(t, upstream.url))
-		visitTrustworthyPage(t, steps, func([]stepResult) { upstream.wantReached(t, attacks) })
+		attacks := browserInitiatedAttacks(t, startUnprotectedProxy(t, upstream.url))
+		visitPage(t, trustworthyHost, attacks, func([]stepResult) { upstream.wantReached(t, attacks) })
 	})
 }
 
-// visitTrustworthyPage opens a page whose origin is potentially trustworthy: HTTPS or, as here, the same machine. Chromium
-// prefetches only for such pages.
-func visitTrustworthyPage(t *testing.T, steps []pageStep, check func([]stepResult)) {
-	t.Helper()
-	a := startAttackPage(t, steps, nil)
-	a.visit(t, urlAt("localhost", a.addr), check)
-}
+// trustworthyHost is the host name of a page whose origin is potentially trustworthy: HTTPS or, as here, the same machine.
+// Chromium prefetches only for such pages.
+const trustworthyHost = "localhost"
 
-// browserInitiatedAttacks returns the attacks, and the step of the page for each.
-func browserInitiatedAttacks(t *testing.T, address string) (attacks []pageAttack, steps []pageStep) {
+func browserInitiatedAttacks(t *testing.T, address string) (attacks []pageAttack) {
 	t.Helper()
-	for _, host := range []string{"localhost", "127.0.0.1"} {
+	for _, host := range []string{trustworthyHost, "127.0.0.1"} {
 		for _, name := range []string{"speculative prefetch", "redirected speculative prefetch", "prerender", "payment method", "fetchLater", "certificate", "redirected certificate"} {
-			if name == "prerender" && host != "localhost" {
+			if name == "prerender" && host != trustworthyHost {
 				continue // Chromium prerenders only same-site pages; the port is not part of the site
 			}
 			path := "/" + host + "/" + strings.ReplaceAll(name, " ", "-")
 			url := urlAt(host, address) + path
-			attacks = append(attacks, pageAttack{requestTechnique{name: name}, url, path, "browser"})
+			step := pageStep{name, url}
 			switch name {
 			case "certificate":
-				steps = append(steps, pageStep{"fetch GET no-cors", startServerWithUnknownIssuer(t, url)})
+				step = pageStep{"fetch GET no-cors", startServerWithUnknownIssuer(t, url)}
 			case "redirected certificate":
-				steps = append(steps, pageStep{"fetch GET no-cors", startServerWithUnknownIssuer(t, startRedirectServer(t, url))})
-			default:
-				steps = append(steps, pageStep{name, url})
+				redirect := brokertest.Serve(t, http.RedirectHandler(url, http.StatusFound))
+				step = pageStep{"fetch GET no-cors", startServerWithUnknownIssuer(t, urlAt("attacker.test", redirect))}
 			}
+			attacks = append(attacks, pageAttack{requestTechnique{name: name}, path, "browser", step})
 		}
 	}
-	return attacks, steps
+	return attacks
 }
 
 // startServerWithUnknownIssuer runs a TLS server whose certificate names a URL for its issuer's certificate (caIssuers, RFC
@@ -85,12 +80,4 @@ func startServerWithUnknownIssuer(t *testing.T, issuer string) (url string) {
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return strings.Replace(urlAt("attacker.test", server.Listener.Addr().String()), "http", "https", 1)
-}
-
-// startRedirectServer runs a server of the attacker that redirects every request to a URL.
-func startRedirectServer(t *testing.T, to string) (url string) {
-	t.Helper()
-	server := httptest.NewServer(http.RedirectHandler(to, http.StatusFound))
-	t.Cleanup(server.Close)
-	return urlAt("attacker.test", server.Listener.Addr().String())
 }

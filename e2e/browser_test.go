@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // apiBody is the body of every successful response of apiServer and unprotectedAPI.
@@ -51,8 +53,15 @@ var techniques = []requestTechnique{
 // pageAttack is a technique that a page tries on one server.
 type pageAttack struct {
 	requestTechnique
-	url, path  string
+	path       string // of its request
 	wantReason string // why the broker must refuse it
+	step       pageStep
+}
+
+// pageStep is what the page's script does. The URL is that of the request, unless the browser sends it because of another one.
+type pageStep struct {
+	Technique string `json:"technique"`
+	URL       string `json:"url"`
 }
 
 // attacksOn returns an attack with every technique. Each has its own path, which identifies its request.
@@ -60,7 +69,7 @@ func attacksOn(host, address, reason string) []pageAttack {
 	var attacks []pageAttack
 	for _, technique := range techniques {
 		path := "/" + strings.NewReplacer(":", "-", " ", "-").Replace(host+"/"+technique.name)
-		attacks = append(attacks, pageAttack{technique, urlAt(host, address) + path, path, reason})
+		attacks = append(attacks, pageAttack{technique, path, reason, pageStep{technique.name, urlAt(host, address) + path}})
 	}
 	return attacks
 }
@@ -71,38 +80,28 @@ func urlAt(host, address string) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// foreignHost is a host name by which any page can address this machine, and the reason why the broker refuses such a request.
-type foreignHost struct{ name, reason string }
-
-func foreignHosts() []foreignHost {
-	hosts := []foreignHost{
-		{"localhost", "browser"},
-		{"127.0.0.1", "browser"},
+// foreignHosts returns the host names by which any page can address this machine, and why the broker refuses such a request.
+func foreignHosts() map[string]string {
+	hosts := map[string]string{
+		"localhost": "browser",
+		"127.0.0.1": "browser",
 		// To this one and the next, Chromium sends no Sec-Fetch-Site, and no Origin with a GET. Only the Host shows that the
 		// request comes from a page.
-		{"0.0.0.0", "host"},
+		"0.0.0.0": "host",
 	}
-	if hasIPv6() {
-		hosts = append(hosts, foreignHost{"::ffff:127.0.0.1", "host"})
+	if listener, err := net.Listen("tcp6", "[::]:0"); err == nil { // this machine has IPv6
+		_ = listener.Close()
+		hosts["::ffff:127.0.0.1"] = "host"
 	}
 	return hosts
 }
 
 func foreignAttacks(address string) []pageAttack {
 	var attacks []pageAttack
-	for _, host := range foreignHosts() {
-		attacks = append(attacks, attacksOn(host.name, address, host.reason)...)
+	for host, reason := range foreignHosts() {
+		attacks = append(attacks, attacksOn(host, address, reason)...)
 	}
 	return attacks
-}
-
-func hasIPv6() bool {
-	listener, err := net.Listen("tcp6", "[::]:0")
-	if err != nil {
-		return false
-	}
-	_ = listener.Close()
-	return true
 }
 
 // TestBrowserForeignPagesAreRefused: a page of another origin can neither cause a request to the API nor read a response, and
@@ -112,9 +111,9 @@ func TestBrowserForeignPagesAreRefused(t *testing.T) {
 	needChromium(t)
 	t.Run("broker", func(t *testing.T) {
 		t.Parallel()
-		b := startReadyBroker(t)
+		b := startTestServers(t, time.Minute).startReadyBroker(t)
 		attacks := foreignAttacks(b.appURL)
-		visitForeignPage(t, pageSteps(attacks), func(results []stepResult) {
+		visitPage(t, "attacker.test", attacks, func(results []stepResult) {
 			b.wantDenied(attacks)
 			b.wantAppServed()
 			for i, attack := range attacks {
@@ -129,7 +128,7 @@ func TestBrowserForeignPagesAreRefused(t *testing.T) {
 		t.Parallel()
 		upstream := startUnprotectedAPI(t)
 		attacks := foreignAttacks(startUnprotectedProxy(t, upstream.url))
-		visitForeignPage(t, pageSteps(attacks), func(results []stepResult) {
+		visitPage(t, "attacker.test", attacks, func(results []stepResult) {
 			upstream.wantReached(t, attacks, faviconPath)
 			for i, attack := range attacks {
 				if got, want := strings.Contains(results[i].Read, apiBody), attack.readableWithCORS; got != want {
@@ -147,10 +146,10 @@ func TestBrowserDNSRebindingIsRefused(t *testing.T) {
 	needChromium(t)
 	t.Run("broker", func(t *testing.T) {
 		t.Parallel()
-		b := startReadyBroker(t)
+		b := startTestServers(t, time.Minute).startReadyBroker(t)
 		name := startReboundName(t)
 		attacks := attacksOn("rebind.test", name.addr, "host")
-		name.visit(t, b.appURL, pageSteps(attacks), func(results []stepResult) {
+		name.visit(t, b.appURL, attacks, func(results []stepResult) {
 			b.wantDenied(attacks)
 			b.wantAppServed()
 			for i, attack := range attacks {
@@ -166,7 +165,7 @@ func TestBrowserDNSRebindingIsRefused(t *testing.T) {
 		upstream := startUnprotectedAPI(t)
 		name := startReboundName(t)
 		attacks := attacksOn("rebind.test", name.addr, "")
-		name.visit(t, startUnprotectedProxy(t, upstream.url), pageSteps(attacks), func(results []stepResult) {
+		name.visit(t, startUnprotectedProxy(t, upstream.url), attacks, func(results []stepResult) {
 			upstream.wantReached(t, attacks, faviconPath)
 			for i, attack := range attacks {
 				if got, want := strings.Contains(results[i].Read, apiBody), attack.readableSameOrigin; got != want {
@@ -177,23 +176,6 @@ func TestBrowserDNSRebindingIsRefused(t *testing.T) {
 	})
 }
 
-func pageSteps(attacks []pageAttack) []pageStep {
-	var steps []pageStep
-	for _, attack := range attacks {
-		steps = append(steps, pageStep{attack.name, attack.url})
-	}
-	return steps
-}
-
-// startReadyBroker starts a broker with its own test servers and waits until it has a token.
-func startReadyBroker(t *testing.T) *broker {
-	t.Helper()
-	servers := startTestServers(t, time.Minute)
-	b := servers.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret())
-	b.waitForToken()
-	return b
-}
-
 // wantDenied waits until the request of each attack is in the log, and fails the test unless each was refused for the
 // expected reason and counted.
 func (b *broker) wantDenied(attacks []pageAttack) {
@@ -202,7 +184,7 @@ func (b *broker) wantDenied(attacks []pageAttack) {
 	for _, attack := range attacks {
 		counts[attack.wantReason]++
 		var reasons []string
-		eventually(b.t, waitTimeout, attack.path+" reaches the broker", func() bool {
+		brokertest.Eventually(b.t, attack.path+" reaches the broker", func() bool {
 			reasons = b.denialReasons(attack.path)
 			return len(reasons) > 0
 		})
@@ -211,7 +193,7 @@ func (b *broker) wantDenied(attacks []pageAttack) {
 		}
 	}
 	windows := len(attacks) / len(techniques)
-	eventually(b.t, waitTimeout, "the icon of each window is requested", func() bool { return len(b.denialReasons(faviconPath)) >= windows })
+	brokertest.Eventually(b.t, "the icon of each window is requested", func() bool { return len(b.denialReasons(faviconPath)) >= windows })
 	for reason, want := range counts {
 		if got := b.metric("requests_denied_total", `reason="`+reason+`"`); got < want {
 			b.t.Errorf("requests_denied_total{reason=%q}: got %v, want at least %v", reason, got, want)
@@ -222,7 +204,7 @@ func (b *broker) wantDenied(attacks []pageAttack) {
 // denialReasons returns from the log why each request to the path was refused; "" for one that was not.
 func (b *broker) denialReasons(path string) []string {
 	var reasons []string
-	for line := range strings.Lines(b.log.String()) {
+	for line := range strings.Lines(b.Output.String()) {
 		var entry struct{ Msg, Path, Denied string }
 		if strings.Contains(line, path) && json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "request" && entry.Path == path {
 			reasons = append(reasons, entry.Denied)
@@ -234,8 +216,8 @@ func (b *broker) denialReasons(path string) []string {
 // wantAppServed fails the test unless the app's request succeeds.
 func (b *broker) wantAppServed() {
 	b.t.Helper()
-	if got := b.get(b.appURL + "/channels"); got.status != http.StatusOK || got.body != apiBody {
-		b.t.Errorf("the app got %d %s, want 200 %s", got.status, got.body, apiBody)
+	if got := b.get(b.appURL + "/channels"); got.Status != http.StatusOK || got.Body != apiBody {
+		b.t.Errorf("the app got %d %s, want 200 %s", got.Status, got.Body, apiBody)
 	}
 }
 

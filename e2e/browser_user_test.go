@@ -5,21 +5,23 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestBrowserUserIsServed: a user who types the broker's address is served. The browser then sends Sec-Fetch-Site: none.
 func TestBrowserUserIsServed(t *testing.T) {
 	t.Parallel()
 	needChromium(t)
-	b := startReadyBroker(t)
+	b := startTestServers(t, time.Minute).startReadyBroker(t)
 	_, port, _ := strings.Cut(strings.TrimPrefix(b.appURL, "http://"), ":")
-	output, exited, _ := startChromium(t, "--dump-dom", "http://localhost:"+port+"/channels")
+	browser := brokertest.StartProcess(t, chromiumCommand(t.Context(), t, "--dump-dom", "http://localhost:"+port+"/channels"), dbusErrors)
 	select {
-	case <-exited:
+	case <-browser.Ended:
 	case <-time.After(browserTimeout):
 		t.Fatalf("Chromium did not show the page within %v", browserTimeout)
 	}
-	if !strings.Contains(html.UnescapeString(output.String()), apiBody) {
+	if !strings.Contains(html.UnescapeString(browser.Output.String()), apiBody) {
 		t.Errorf("the page does not show the API's response %s", apiBody)
 	}
 	if reasons := strings.Join(b.denialReasons("/channels"), ""); reasons != "" {

@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"os/exec"
-	"strings"
+	"regexp"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -45,60 +47,22 @@ var chromium = sync.OnceValue(func() string {
 // needChromium skips the test if there is no Chromium, or fails it if E2E_BROWSER=required.
 func needChromium(t *testing.T) {
 	t.Helper()
-	const missing = "NO CHROMIUM IN PATH: protection against web pages is NOT TESTED with a real browser"
-	switch {
-	case chromium() != "":
-	case os.Getenv("E2E_BROWSER") == "required":
-		t.Fatal(missing)
-	default:
-		t.Skip(missing)
+	if chromium() == "" {
+		skip(t, "E2E_BROWSER", "NO CHROMIUM IN PATH: protection against web pages is NOT TESTED with a real browser")
 	}
 }
 
-// startChromium runs Chromium with its own profile until it exits, end is called or the test ends. Its output is complete
-// after that.
-func startChromium(t *testing.T, arguments ...string) (output *brokertest.LogBuffer, exited <-chan struct{}, end func()) {
+// dbusErrors are the lines that Chromium prints in every container.
+var dbusErrors = regexp.MustCompile("dbus")
+
+// chromiumCommand returns a Chromium with its own profile. It can run until ctx is done.
+func chromiumCommand(ctx context.Context, t *testing.T, arguments ...string) *exec.Cmd {
 	t.Helper()
 	profile := t.TempDir()
-	cmd := exec.Command(chromium(), append(append([]string{"--user-data-dir=" + profile}, chromiumFlags...), arguments...)...)
+	cmd := exec.CommandContext(ctx, chromium(), slices.Concat([]string{"--user-data-dir=" + profile}, chromiumFlags, arguments)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + profile}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to kill all of its processes at once
-	cmd.WaitDelay = waitTimeout                           // in case one of them has left the group
-	output = &brokertest.LogBuffer{}
-	cmd.Stdout, cmd.Stderr = output, output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		// All of its processes hold the output pipe. So after this none of them writes to the profile.
-		_ = cmd.Wait()
-		close(done)
-	}()
-	end = func() {
-		select {
-		case <-done: // the process ID may have been reused
-		default:
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-			<-done
-		}
-	}
-	t.Cleanup(func() {
-		end()
-		if t.Failed() {
-			t.Logf("Chromium wrote:\n%s", withoutDBus(output.String()))
-		}
-	})
-	return output, done, end
-}
-
-// withoutDBus removes the D-Bus errors that Chromium prints in every container.
-func withoutDBus(text string) string {
-	var rest strings.Builder
-	for line := range strings.Lines(text) {
-		if !strings.Contains(line, "dbus") {
-			rest.WriteString(line)
-		}
-	}
-	return rest.String()
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = brokertest.Timeout // in case one of them has left the group
+	return cmd
 }

@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"net/url"
@@ -15,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -32,10 +29,8 @@ func TestDashboardQueriesReturnData(t *testing.T) {
 	needPrometheusTool(t, "prometheus")
 	servers := startTestServers(t, time.Minute)
 	accounts := t.TempDir()
-	writeAccount(t, accounts, "shop-at", clientID, servers.login.currentSecret())
-	b := servers.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+accounts,
-		"BROKER_ALLOW=GET /channels", "BROKER_ALLOW_MODE=warn")
-	b.waitForToken()
+	writeFiles(t, accounts, account("shop-at", servers.login.currentSecret()))
+	b := servers.startReadyBroker(t, "ETRUSTED_ACCOUNTS_DIR="+accounts, "BROKER_ALLOW=GET /channels", "BROKER_ALLOW_MODE=warn")
 	fetched := time.Now()
 	board := readDashboard(t)
 	scrapeAddr := strings.TrimPrefix(b.adminURL, "http://")
@@ -47,12 +42,11 @@ func TestDashboardQueriesReturnData(t *testing.T) {
 	b.sendEveryKindOfRequest(t)
 	for name, p := range prometheusByHistograms {
 		p.waitForScrape(t)
-		eventually(t, waitTimeout, "Prometheus has two samples of each counter before it rises, "+name, func() bool {
+		brokertest.Eventually(t, "Prometheus has two samples of each counter before it rises, "+name, func() bool {
 			return len(p.querySeries(t, "query", url.Values{"query": {`count_over_time(etrusted_broker_replays_total{account="default",outcome="success"}[1m]) > 1`}})) > 0
 		})
 	}
-	// The broker does not discard a token that is younger than ten seconds.
-	eventually(t, waitTimeout, "the token is old enough", func() bool { return time.Since(fetched) > 10500*time.Millisecond })
+	sleepUntilOld(fetched)
 	for _, token := range servers.api.tokens() {
 		servers.login.revoke(t, servers.ca.client(t), token)
 	}
@@ -75,7 +69,7 @@ func TestDashboardQueriesReturnData(t *testing.T) {
 			}
 			for _, annotation := range board.Annotations.List {
 				if annotation.Expr != "" {
-					p.callAPI(t, "query", url.Values{"query": {view.substitute(t, annotation.Expr)}})
+					p.querySeries(t, "query", url.Values{"query": {view.substitute(t, annotation.Expr)}})
 				}
 			}
 			for title, want := range map[string]string{"Accounts without a token": "0", "Brokers": "1", "Open to other machines": "0"} {
@@ -88,7 +82,9 @@ func TestDashboardQueriesReturnData(t *testing.T) {
 		})
 	}
 	load.stop()
-	if title := "How long requests take"; strings.Contains(b.openMetrics(t), "trace_id") {
+	// This is the only format with exemplars.
+	openMetrics := brokertest.Get(t, b.adminURL+"/metrics", "Accept: application/openmetrics-text; version=1.0.0").Body
+	if title := "How long requests take"; strings.Contains(openMetrics, "trace_id") {
 		view := dashboardView{dashboard: board, prometheus: prometheusByHistograms["classic histograms"], from: fetched, to: time.Now()}
 		if view.countExemplars(t, board.panel(t, title).Targets[0]) == 0 {
 			t.Errorf("panel %q: got no exemplars, but the broker's metrics have some", title)
@@ -109,26 +105,6 @@ func (v dashboardView) wantData(t *testing.T, panel dashboardPanel, query panelQ
 		}
 	}
 	t.Errorf("panel %q, query %s: got %d series without a value, want data: %s", panel.Title, query.RefID, len(result), v.substitute(t, query.Expr))
-}
-
-// openMetrics returns the broker's metrics in the OpenMetrics format, the only one with exemplars.
-func (b *broker) openMetrics(t *testing.T) string {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.adminURL+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
-	resp, err := b.client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // dashboard is the part of Grafana's dashboard model that is needed to run its queries.
@@ -155,12 +131,8 @@ type panelQuery struct {
 
 func readDashboard(t *testing.T) dashboard {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "examples", "grafana", "dashboard.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var board dashboard
-	if err := json.Unmarshal(text, &board); err != nil {
+	if err := json.Unmarshal([]byte(readFile(t, filepath.Join("..", "examples", "grafana", "dashboard.json"))), &board); err != nil {
 		t.Fatal(err)
 	}
 	if len(board.Panels) < 12 {
@@ -171,13 +143,11 @@ func readDashboard(t *testing.T) dashboard {
 
 func (d dashboard) panel(t *testing.T, title string) dashboardPanel {
 	t.Helper()
-	for _, panel := range d.Panels {
-		if panel.Title == title {
-			return panel
-		}
+	i := slices.IndexFunc(d.Panels, func(panel dashboardPanel) bool { return panel.Title == title })
+	if i < 0 {
+		t.Fatalf("the dashboard has no panel %q", title)
 	}
-	t.Fatalf("the dashboard has no panel %q", title)
-	return dashboardPanel{}
+	return d.Panels[i]
 }
 
 // dashboardView is a dashboard with a time range. All brokers and all accounts are selected. Graphs have a point per scrape.
@@ -224,7 +194,8 @@ func (v dashboardView) countExemplars(t *testing.T, query panelQuery) (count int
 			Value  string
 		}
 	}
-	v.prometheus.decode(t, "query_exemplars", url.Values{"query": {v.substitute(t, query.Expr)}, "start": {unix(v.from)}, "end": {unix(v.to)}}, &result)
+	values := url.Values{"query": {v.substitute(t, query.Expr)}, "start": {unix(v.from)}, "end": {unix(v.to)}}
+	v.prometheus.get(t, "query_exemplars", values, &result)
 	for _, one := range result {
 		for _, exemplar := range one.Exemplars {
 			if _, err := strconv.ParseFloat(exemplar.Value, 64); err != nil || exemplar.Labels["trace_id"] == "" {
@@ -249,7 +220,7 @@ func (v dashboardView) choices(t *testing.T, variable string) (values []string) 
 		if match == nil {
 			t.Fatalf("the variable %s is %q, want label_values(…)", variable, defined.Definition)
 		}
-		v.prometheus.decode(t, "label/"+match[2]+"/values", url.Values{"match[]": {match[1]}}, &values)
+		v.prometheus.get(t, "label/"+match[2]+"/values", url.Values{"match[]": {match[1]}}, &values)
 	}
 	return values
 }
@@ -265,10 +236,7 @@ type series []float64
 func (s series) last() float64 { return s[len(s)-1] }
 
 // prometheusServer is a Prometheus in its own process.
-type prometheusServer struct {
-	url    string
-	client *http.Client
-}
+type prometheusServer struct{ url string }
 
 const scrapeInterval = time.Second
 
@@ -279,15 +247,11 @@ var listeningLine = regexp.MustCompile(`Listening on.* address=([\d.:]+)`)
 func startPrometheus(t *testing.T, scrapeAddr, features string) *prometheusServer {
 	t.Helper()
 	dir := t.TempDir()
-	example, err := os.ReadFile(filepath.Join(prometheusDir, "prometheus.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	rules, err := filepath.Abs(filepath.Join(prometheusDir, "rules.yml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := string(example)
+	config := readFile(t, filepath.Join(prometheusDir, "prometheus.yml"))
 	for from, to := range map[string]string{
 		": 15s\n":         ": " + scrapeInterval.String() + "\n",
 		"  - rules.yml\n": "  - " + rules + "\n",
@@ -298,40 +262,12 @@ func startPrometheus(t *testing.T, scrapeAddr, features string) *prometheusServe
 		}
 		config = strings.ReplaceAll(config, from, to)
 	}
-	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	output := &brokertest.LogBuffer{}
-	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+	cmd := exec.Command("prometheus", "--config.file="+tempFile(t, config), "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address=127.0.0.1:0", "--enable-feature="+features)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOMAXPROCS=2"}
-	cmd.Stdout, cmd.Stderr = output, output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(exited)
-	}()
-	transport := &http.Transport{}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-exited:
-		case <-time.After(waitTimeout):
-			_ = cmd.Process.Kill()
-			<-exited
-		}
-		if t.Failed() {
-			t.Logf("Prometheus wrote:\n%s", output)
-		}
-	})
-	p := &prometheusServer{client: &http.Client{Transport: transport, Timeout: waitTimeout}}
-	eventually(t, waitTimeout, "Prometheus listens", func() bool {
-		match := listeningLine.FindStringSubmatch(output.String())
+	process, p := brokertest.StartProcess(t, cmd, nil), &prometheusServer{}
+	brokertest.Eventually(t, "Prometheus listens", func() bool {
+		match := listeningLine.FindStringSubmatch(process.Output.String())
 		if match != nil {
 			p.url = "http://" + match[1]
 		}
@@ -343,50 +279,23 @@ func startPrometheus(t *testing.T, scrapeAddr, features string) *prometheusServe
 // waitForScrape waits until the broker has been scraped. Prometheus begins five seconds after its start.
 func (p *prometheusServer) waitForScrape(t *testing.T) {
 	t.Helper()
-	eventually(t, waitTimeout, "Prometheus has scraped the broker", func() bool {
-		request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, p.url+"/-/ready", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := p.client.Do(request)
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK && len(p.querySeries(t, "query", url.Values{"query": {"up == 1"}})) == 1
+	brokertest.Eventually(t, "Prometheus has scraped the broker", func() bool {
+		ready := brokertest.Do(http.NewRequest(http.MethodGet, p.url+"/-/ready", nil))
+		return ready.Status == http.StatusOK && len(p.querySeries(t, "query", url.Values{"query": {"up == 1"}})) == 1
 	})
 }
 
-// callAPI returns the data of Prometheus' response. It fails the test on an error or a warning.
-func (p *prometheusServer) callAPI(t *testing.T, path string, values url.Values) json.RawMessage {
+// get decodes the data of Prometheus' response into data. It fails the test on an error or a warning.
+func (p *prometheusServer) get(t *testing.T, path string, values url.Values, data any) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/api/v1/"+path+"?"+values.Encode(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := p.client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	var result struct {
+	result := struct {
 		Status, Error string
 		Warnings      []string
-		Data          json.RawMessage
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&result); err != nil {
-		t.Fatal(err)
-	}
-	if result.Status != "success" || len(result.Warnings) > 0 {
-		t.Fatalf("%s %s: got status %s, error %q, warnings %v; want success", path, values, result.Status, result.Error, result.Warnings)
-	}
-	return result.Data
-}
-
-func (p *prometheusServer) decode(t *testing.T, path string, values url.Values, into any) {
-	t.Helper()
-	if err := json.Unmarshal(p.callAPI(t, path, values), into); err != nil {
-		t.Fatalf("%s %s: %v", path, values, err)
+		Data          any
+	}{Data: data}
+	err := json.Unmarshal([]byte(brokertest.Get(t, p.url+"/api/v1/"+path+"?"+values.Encode()).Body), &result)
+	if err != nil || result.Status != "success" || len(result.Warnings) > 0 {
+		t.Fatalf("%s %s: got status %s, error %q, warnings %v (%v); want success", path, values, result.Status, result.Error, result.Warnings, err)
 	}
 }
 
@@ -399,7 +308,7 @@ func (p *prometheusServer) querySeries(t *testing.T, path string, values url.Val
 			Values [][2]any // of a range query
 		}
 	}
-	p.decode(t, path, values, &decoded)
+	p.get(t, path, values, &decoded)
 	var all []series
 	for _, one := range decoded.Result {
 		if one.Values == nil {
@@ -427,7 +336,7 @@ func (p *prometheusServer) wantNoFiringAlerts(t *testing.T) {
 			Rules []struct{ Name, Health, LastError, State string }
 		}
 	}
-	p.decode(t, "rules", nil, &rules)
+	p.get(t, "rules", nil, &rules)
 	count := 0
 	for _, group := range rules.Groups {
 		for _, rule := range group.Rules {

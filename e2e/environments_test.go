@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestServesProductionAndQA: one broker serves an account in production and one in QA, each with its own login server and API, while a
@@ -18,30 +22,24 @@ func TestServesProductionAndQA(t *testing.T) {
 	qa.api = startAPI(t, qa.ca, qa.login)
 
 	dir, sets := t.TempDir(), t.TempDir()
-	ofProduction := map[string]string{"client_id": clientID, "client_secret": production.login.currentSecret()}
-	ofQA := map[string]string{
-		"client_id": clientID, "client_secret": qa.login.currentSecret(),
-		"api_url": qa.api.url, "token_url": qa.login.tokenURL(), "audience": qa.api.url,
+	writeFiles(t, sets, account("production", production.login.currentSecret()))
+	for _, of := range []string{dir, sets} {
+		writeFiles(t, of, account("qa", qa.login.currentSecret()))
+		writeFiles(t, of, map[string]string{"qa/api_url": qa.api.url, "qa/token_url": qa.login.tokenURL(), "qa/audience": qa.api.url})
 	}
-	writeAccountFiles(t, filepath.Join(dir, "qa"), ofQA)
-	writeAccountFiles(t, filepath.Join(sets, "qa"), ofQA)
-	writeAccountFiles(t, filepath.Join(sets, "production"), ofProduction)
 	move := func(to string) {
 		next := filepath.Join(dir, ".next")
-		if err := os.Symlink(filepath.Join(sets, to), next); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(next, filepath.Join(dir, "moving")); err != nil {
+		if err := errors.Join(os.Symlink(filepath.Join(sets, to), next), os.Rename(next, filepath.Join(dir, "moving"))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	move("qa")
-	b := production.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+production.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+dir)
+	b := production.startBroker(t, "ETRUSTED_ACCOUNTS_DIR="+dir)
 	b.waitForToken()
 	get := func(path string) {
 		t.Helper()
-		if got := b.get(b.appURL + path); got.status != http.StatusOK {
-			t.Errorf("%s: got %d %s, want 200", path, got.status, got.body)
+		if got := b.get(b.appURL + path); got.Status != http.StatusOK {
+			t.Errorf("%s: got %d %s, want 200", path, got.Status, got.Body)
 		}
 	}
 	for range 10 {
@@ -50,7 +48,7 @@ func TestServesProductionAndQA(t *testing.T) {
 		get("/@moving/qa")
 	}
 	move("production")
-	eventually(t, waitTimeout, "the account is moved", func() bool {
+	brokertest.Eventually(t, "the account is moved", func() bool {
 		before := len(production.api.requests())
 		get("/@moving/either")
 		return len(production.api.requests()) > before
@@ -61,6 +59,9 @@ func TestServesProductionAndQA(t *testing.T) {
 	}
 
 	for name, servers := range map[string]*testServers{"production": production, "qa": qa} {
+		if got, want := servers.login.statuses(), []int{http.StatusOK, http.StatusOK}; !slices.Equal(got, want) {
+			t.Errorf("the login server of %s answered %v, want %v", name, got, want)
+		}
 		for _, request := range servers.api.requests() {
 			if request.status != http.StatusOK || request.path != "/"+name && request.path != "/either" {
 				t.Errorf("the API of %s got %s with the status %d (%s), want only its own requests and tokens", name, request.path, request.status, request.reason)
@@ -70,21 +71,6 @@ func TestServesProductionAndQA(t *testing.T) {
 			if got := request.form.Get("client_secret"); got != servers.login.currentSecret() || request.form.Get("audience") != servers.api.url {
 				t.Errorf("the login server of %s got a secret or an audience that is not its own", name)
 			}
-		}
-	}
-	wantTokenStatuses(t, production.login, http.StatusOK, http.StatusOK)
-	wantTokenStatuses(t, qa.login, http.StatusOK, http.StatusOK)
-}
-
-// writeAccountFiles creates the directory of an account.
-func writeAccountFiles(t *testing.T, dir string, files map[string]string) {
-	t.Helper()
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
-			t.Fatal(err)
 		}
 	}
 }

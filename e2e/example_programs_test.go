@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,11 +12,6 @@ const accessKey = "access-key-0815-4711"
 // TestExampleProgramsWork runs the programs of ../examples in every setup that their READMEs describe.
 func TestExampleProgramsWork(t *testing.T) {
 	t.Parallel()
-	withKey := appSetup{"with an access key", func(*testing.T) ([]string, string) {
-		return []string{"BROKER_ACCESS_KEY=" + accessKey}, ""
-	}, func(t *testing.T, l *language, b *broker, _ string) programConfig {
-		return viaBaseURL.appConfig(t, l, b, "").with(programConfig{env: []string{"BROKER_ACCESS_KEY=" + accessKey, "ETRUSTED_CLIENT_SECRET=" + accessKey}})
-	}}
 	for _, example := range []struct {
 		language      *language
 		before, after string
@@ -30,13 +24,14 @@ func TestExampleProgramsWork(t *testing.T) {
 		for _, test := range []struct {
 			name, file string
 			patched    bool // with the README's diff
+			accessKey  bool
 			setup      appSetup
 		}{
-			{"before", example.before, false, viaBaseURL},
-			{"after", example.after, false, viaBaseURL},
-			{"before, hard-coded", example.before, false, viaHTTPSProxy},
-			{"before, with an access key", example.before, false, withKey},
-			{"after, with an access key", example.after, true, withKey},
+			{"before", example.before, false, false, viaBaseURL},
+			{"after", example.after, false, false, viaBaseURL},
+			{"before, hard-coded", example.before, false, false, viaHTTPSProxy},
+			{"before, with an access key", example.before, false, true, viaBaseURL},
+			{"after, with an access key", example.after, true, true, viaBaseURL},
 		} {
 			t.Run(example.language.name+" "+test.name, func(t *testing.T) {
 				t.Parallel()
@@ -50,9 +45,12 @@ func TestExampleProgramsWork(t *testing.T) {
 				}
 				r := startReviewsServers(t)
 				r.secrets = append(r.secrets, accessKey) // must not be in the log
-				environ, caFile := test.setup.brokerEnv(t)
-				config := test.setup.appConfig(t, example.language, r.startBroker(t, environ...), caFile)
-				printed, err := example.language.run(t, file, dummyCredentials.with(programConfig{env: []string{"NODE_USE_ENV_PROXY=1"}}).with(config))
+				environ, more := []string{}, withEnv("NODE_USE_ENV_PROXY=1")
+				if test.accessKey {
+					environ = append(environ, "BROKER_ACCESS_KEY="+accessKey)
+					more = more.with(withEnv("BROKER_ACCESS_KEY="+accessKey, "ETRUSTED_CLIENT_SECRET="+accessKey))
+				}
+				printed, err := example.language.run(t, file, test.setup.startBroker(t, r, example.language, environ...).with(more))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -67,25 +65,16 @@ func TestExampleProgramsWork(t *testing.T) {
 // does not install.
 func needNodeProxySupport(t *testing.T) {
 	t.Helper()
-	if !nodeFetchUsesProxy() {
+	if !exitsZero("node", "-e", `process.exit(process.allowedNodeEnvironmentFlags.has("--use-env-proxy") ? 0 : 1)`)() {
 		t.Skip("THIS NODE'S FETCH IGNORES PROXIES: what the README says about newer versions is NOT TESTED")
 	}
 }
 
-var nodeFetchUsesProxy = exitsZero("node", "-e", `process.exit(process.allowedNodeEnvironmentFlags.has("--use-env-proxy") ? 0 : 1)`)
-
 // applyReadmeDiff applies the only diff of the README to a copy of the file, and returns the path of the copy.
 func applyReadmeDiff(t *testing.T, readme, file string) string {
 	t.Helper()
-	text, err := os.ReadFile(readme)
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, diff, _ := strings.Cut(string(text), "```diff\n")
+	program := readFile(t, file)
+	_, diff, _ := strings.Cut(readFile(t, readme), "```diff\n")
 	diff, rest, _ := strings.Cut(diff, "```")
 	if diff == "" || strings.Contains(rest, "```diff") {
 		t.Fatalf("%s must contain exactly one diff", readme)
@@ -99,12 +88,10 @@ func applyReadmeDiff(t *testing.T, readme, file string) string {
 			after.WriteString(line[1:])
 		}
 	}
-	if strings.Count(string(program), before.String()) != 1 {
+	if strings.Count(program, before.String()) != 1 {
 		t.Fatalf("the diff in %s does not apply to %s:\n%s", readme, file, &before)
 	}
-	patched := filepath.Join(t.TempDir(), filepath.Base(file))
-	if err := os.WriteFile(patched, []byte(strings.Replace(string(program), before.String(), after.String(), 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return patched
+	dir, name := t.TempDir(), filepath.Base(file)
+	writeFiles(t, dir, map[string]string{name: strings.Replace(program, before.String(), after.String(), 1)})
+	return filepath.Join(dir, name)
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"os/exec"
 	"reflect"
 	"strings"
@@ -55,7 +54,7 @@ func TestHelmChartEqualsKustomizeBase(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, output)
 			}
-			got, want := chartObjects(t, output), v.objects(t)
+			got, want := decodeStrictly(t, output).byName(t), v.build(t).byName(t)
 			for name := range got {
 				if want[name] == nil {
 					t.Errorf("got the object %s in the chart, want none, as in the base", name)
@@ -63,63 +62,29 @@ func TestHelmChartEqualsKustomizeBase(t *testing.T) {
 			}
 			for name, object := range want {
 				if !reflect.DeepEqual(got[name], object) {
-					t.Errorf("%s:\ngot from the chart:\n%s\nwant, from the base:\n%s", name, asYAML(t, got[name]), asYAML(t, object))
+					fromChart, _ := yaml.Marshal(got[name])
+					fromBase, _ := yaml.Marshal(object)
+					t.Errorf("%s:\ngot from the chart:\n%s\nwant, from the base:\n%s", name, fromChart, fromBase)
 				}
 			}
 		})
 	}
 }
 
-// chartObjects decodes rendered manifests as strictly as the API server, by kind and name.
-func chartObjects(t *testing.T, manifests []byte) map[string]runtime.Object {
+// byName returns the objects by kind and name, without the Namespace, which Helm does not create from a chart.
+func (res resources) byName(t *testing.T) map[string]runtime.Object {
 	t.Helper()
 	objects := map[string]runtime.Object{}
-	for part := range bytes.SplitSeq(manifests, []byte("\n---\n")) {
-		object, err := decodeStrictly(part)
+	for _, object := range res {
+		described, err := meta.Accessor(object)
 		if err != nil {
-			t.Fatalf("%v\n%s", err, part)
+			t.Fatal(err)
 		}
-		objects[objectName(t, object)] = object
+		if kind := object.GetObjectKind().GroupVersionKind().Kind; kind != "Namespace" {
+			objects[kind+" "+described.GetName()] = object
+		}
 	}
 	return objects
-}
-
-// objects builds the variant. It omits the Namespace, which Helm does not create from a chart.
-func (v variant) objects(t *testing.T) map[string]runtime.Object {
-	t.Helper()
-	objects := map[string]runtime.Object{}
-	res := v.build(t)
-	for _, object := range res.deployments {
-		objects[objectName(t, object)] = object
-	}
-	for _, object := range res.services {
-		objects[objectName(t, object)] = object
-	}
-	for _, object := range res.budgets {
-		objects[objectName(t, object)] = object
-	}
-	for _, object := range res.policies {
-		objects[objectName(t, object)] = object
-	}
-	return objects
-}
-
-func objectName(t *testing.T, object runtime.Object) string {
-	t.Helper()
-	described, err := meta.Accessor(object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return object.GetObjectKind().GroupVersionKind().Kind + " " + described.GetName()
-}
-
-func asYAML(t *testing.T, object runtime.Object) string {
-	t.Helper()
-	text, err := yaml.Marshal(object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 func TestHelmChartPassesLint(t *testing.T) {

@@ -19,7 +19,7 @@ func TestInterceptUnmodifiedAppsWork(t *testing.T) {
 			t.Run(app.name(), func(t *testing.T) {
 				t.Parallel()
 				app.need(t)
-				app.run(t, r, app.language.trustCA(t, caFile))
+				app.run(t, r, dummyCredentials.with(app.language.trustCA(t, caFile)))
 			})
 		}
 	})

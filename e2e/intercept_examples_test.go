@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -42,7 +43,7 @@ func TestInterceptHostExampleRuns(t *testing.T) {
 	for _, setting := range unitSettings(t, "intercept.conf", "Environment") {
 		settings = append(settings, strings.ReplaceAll(setting, "%S/etrusted-broker/ca", t.TempDir()))
 	}
-	b := r.startCommand(t, cmd, append(r.environ(), append(settings, "HTTPS_PROXY=", "BROKER_UPSTREAM_RESOLVER=127.0.0.1")...)...)
+	b := r.startCommand(t, cmd, slices.Concat(r.environ(), settings, []string{"HTTPS_PROXY=", "BROKER_UPSTREAM_RESOLVER=127.0.0.1"})...)
 	b.waitForToken()
 	r.wantExampleAppsWork(t, b, "none")
 }
@@ -73,10 +74,7 @@ func TestInterceptUnitsAreValid(t *testing.T) {
 		"etc/systemd/system/etrusted-broker.service.d/port443.conf":   interceptExamples + "/host/port443.conf",
 	} {
 		file := filepath.Join(root, target)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(readFile(t, source)), 0o644); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(readFile(t, source)), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +130,7 @@ func TestInterceptComposeExampleRuns(t *testing.T) {
 	r := startRealNames(t)
 	b := r.startExample(t, service.Environment)
 	r.wantExampleAppsWork(t, b, accessKey)
-	if printed, err := r.runExampleApp(t, php, r.exampleBundle(t, b), "wrong"); err == nil {
+	if printed, err := b.runExampleApp(t, php, "wrong"); err == nil {
 		t.Errorf("with a wrong access key the app printed %q, want an error", printed)
 	}
 }
@@ -163,19 +161,16 @@ func (r *reviewsServers) startExample(t *testing.T, environment map[string]strin
 	if environment["BROKER_INTERCEPT_LISTEN"] == "0.0.0.0:443" { // here, the API has another address of the same network
 		environ = append(environ, "BROKER_INTERCEPT_LISTEN=localhost:443")
 	}
-	b := r.testServers.startBroker(t, environ...)
-	b.waitForToken()
-	return b
+	return r.testServers.startReadyBroker(t, environ...)
 }
 
 // wantExampleAppsWork fails the test unless the apps in PHP and Java print all reviews. They send the secret as their own.
 func (r *reviewsServers) wantExampleAppsWork(t *testing.T, b *broker, secret string) {
 	t.Helper()
-	bundle := r.exampleBundle(t, b)
 	for _, language := range []*language{phpFPM, php, java} {
 		t.Run(language.name, func(t *testing.T) {
 			language.need(t)
-			printed, err := r.runExampleApp(t, language, bundle, secret)
+			printed, err := b.runExampleApp(t, language, secret)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -185,29 +180,15 @@ func (r *reviewsServers) wantExampleAppsWork(t *testing.T, b *broker, secret str
 	r.wantNoAppCredentials(t)
 }
 
-// exampleBundle returns the file that "broker ca -bundle" writes.
-func (r *reviewsServers) exampleBundle(t *testing.T, b *broker) string {
+// runExampleApp runs the example's app, which trusts what "broker ca -bundle" prints.
+func (b *broker) runExampleApp(t *testing.T, l *language, secret string) ([]string, error) {
 	t.Helper()
 	cmd := exec.Command(brokerBinary, "ca", "-bundle")
-	cmd.Env = b.cmd.Env
+	cmd.Env = b.Cmd.Env
 	bundle, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("broker ca -bundle: %v", err)
 	}
-	return tempFile(t, string(bundle))
-}
-
-// runExampleApp runs the example's app, which trusts the bundle as the examples say.
-func (r *reviewsServers) runExampleApp(t *testing.T, l *language, bundle, secret string) ([]string, error) {
-	t.Helper()
-	file, config := "reviews.php", programConfig{env: []string{"ETRUSTED_CLIENT_ID=" + dummyID, "ETRUSTED_CLIENT_SECRET=" + secret}}
-	if l != java {
-		return l.run(t, filepath.Join(interceptExamples, "app", file), config.with(l.trustCA(t, bundle)))
-	}
-	store := filepath.Join(t.TempDir(), "truststore")
-	if output, err := exec.Command("sh", interceptExamples+"/app/truststore.sh", bundle, store).CombinedOutput(); err != nil {
-		t.Fatalf("truststore.sh: %v\n%s", err, output)
-	}
-	config.flags = []string{"-Djavax.net.ssl.trustStore=" + store, "-Djavax.net.ssl.trustStorePassword=changeit"}
-	return l.run(t, interceptExamples+"/app/Reviews.java", config)
+	config := l.trustCA(t, tempFile(t, string(bundle))).with(withEnv("ETRUSTED_CLIENT_ID="+dummyID, "ETRUSTED_CLIENT_SECRET="+secret))
+	return l.run(t, filepath.Join(interceptExamples, "app", l.program), config)
 }

@@ -14,9 +14,9 @@ func buildInterceptPod(t *testing.T) corev1.PodTemplateSpec {
 	t.Helper()
 	res := buildKustomization(t, filesys.MakeFsOnDisk(), filepath.Join(interceptExamples, "kubernetes"), func(string, string) {})
 	pod := res.podTemplate(t)
-	wantSelected(t, res.deployments[0].Spec.Selector, pod.Labels)
-	if len(res.configMaps) != 1 {
-		t.Fatalf("got %d ConfigMaps, want that of the apps", len(res.configMaps))
+	wantSelected(t, res.deployments()[0].Spec.Selector, pod.Labels)
+	if configMaps := resourcesOf[*corev1.ConfigMap](res); len(configMaps) != 1 {
+		t.Fatalf("got %d ConfigMaps, want that of the apps", len(configMaps))
 	}
 	return pod
 }

@@ -4,9 +4,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
-	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestInterceptBrokerDoesNotFindItself: the hosts file leads the broker itself to the broker. The error names the variable that
@@ -29,19 +31,19 @@ func TestInterceptBrokerDoesNotFindItself(t *testing.T) {
 	} {
 		environ, caFile := r.byName(t)
 		if test.loginHost != realLoginHost {
-			ca, file := createCAFor(t, realAPIHost, test.loginHost)
-			environ, caFile = append(environ, append(ca, "ETRUSTED_TOKEN_URL="+r.login.tokenURL())...), file
+			ca, file := createCA(t, realAPIHost, test.loginHost)
+			environ, caFile = append(environ, ca, "ETRUSTED_TOKEN_URL="+r.login.tokenURL()), file
 		}
 		// On a machine that trusts the broker's CA, only the broker itself can notice.
 		trustBoth := "SSL_CERT_FILE=" + tempFile(t, readFile(t, caFile)+readFile(t, r.ca.certFile))
-		b := r.testServers.startBroker(t, append(append(r.environ(), append(environ, "BROKER_TOKEN_WAIT=0", trustBoth)...), test.environ...)...)
+		b := r.testServers.startBroker(t, slices.Concat(r.environ(), environ, []string{"BROKER_TOKEN_WAIT=0", trustBoth}, test.environ)...)
 		if test.status != http.StatusServiceUnavailable {
 			b.waitForToken()
 		}
 		b.client = interceptedClient(t, caFile)
 		got := b.get("https://" + realAPIHost + "/reviews?count=1")
-		if got.status != test.status || strings.Contains(got.body, variable) != (test.status != http.StatusOK) {
-			t.Errorf("%s: got %d %s, want %d, and the hint to set %s unless it is 200", test.name, got.status, got.body, test.status, variable)
+		if got.Status != test.status || strings.Contains(got.Body, variable) != (test.status != http.StatusOK) {
+			t.Errorf("%s: got %d %s, want %d, and the hint to set %s unless it is 200", test.name, got.Status, got.Body, test.status, variable)
 		}
 		b.stop() // the next one needs its port
 	}
@@ -50,12 +52,8 @@ func TestInterceptBrokerDoesNotFindItself(t *testing.T) {
 // interceptedClient returns a client that trusts only the broker's CA.
 func interceptedClient(t *testing.T, caFile string) *http.Client {
 	t.Helper()
-	certificate, err := os.ReadFile(caFile)
-	if err != nil {
-		t.Fatal(err)
-	}
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(certificate)
+	pool.AppendCertsFromPEM([]byte(readFile(t, caFile)))
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
-	return &http.Client{Transport: transport, Timeout: waitTimeout}
+	return &http.Client{Transport: transport, Timeout: brokertest.Timeout}
 }

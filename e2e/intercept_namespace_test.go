@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,21 +23,6 @@ const (
 // interceptExamples has the examples for unchanged apps.
 const interceptExamples = "../examples/intercept"
 
-// hostsFile returns the example's file, which leads the apps to the broker, with a name for which the broker's CA must not vouch.
-func hostsFile(t *testing.T) string {
-	t.Helper()
-	return "127.0.0.1 localhost shop.example\n::1 localhost\n" + readFile(t, interceptExamples+"/host/hosts")
-}
-
-func readFile(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // inNamespace runs the test in a process of its own, with its own network and hosts file. It returns true in that process, and
 // false in the original one after the other has ended.
 func inNamespace(t *testing.T) bool {
@@ -45,15 +31,20 @@ func inNamespace(t *testing.T) bool {
 	if os.Getenv(variable) == t.Name() {
 		return true
 	}
-	unshare := []string{"unshare", "--mount", "--net"}
+	unshare := []string{"--mount", "--net"}
 	if os.Geteuid() != 0 {
 		unshare = append(unshare, "--map-root-user")
 	}
-	enter := append(unshare[:len(unshare):len(unshare)], "sh", "-c", `mount --bind "$0" /etc/hosts && ip link set lo up && exec "$@"`, tempFile(t, hostsFile(t)))
-	if output, err := exec.Command(enter[0], append(enter[1:], "true")...).CombinedOutput(); err != nil {
+	// The example's hosts file leads the apps to the broker. For shop.example, the broker's CA must not vouch.
+	hosts := "127.0.0.1 localhost shop.example\n::1 localhost\n" + readFile(t, interceptExamples+"/host/hosts")
+	command := func(args ...string) *exec.Cmd {
+		enter := []string{"sh", "-c", `mount --bind "$0" /etc/hosts && ip link set lo up && exec "$@"`, tempFile(t, hosts)}
+		return exec.Command("unshare", slices.Concat(unshare, enter, args)...)
+	}
+	if output, err := command("true").CombinedOutput(); err != nil {
 		skip(t, "E2E_NAMESPACES", fmt.Sprintf("NO NAMESPACES: that unchanged apps work by name is NOT TESTED; it needs root or user namespaces, and iproute2: %v\n%s", err, output))
 	}
-	cmd := exec.Command(enter[0], append(enter[1:], os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=3m")...)
+	cmd := command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=3m")
 	cmd.Env = append(os.Environ(), variable+"="+t.Name(), "BROKER_BINARY="+brokerBinary)
 	output, err := cmd.CombinedOutput()
 	t.Logf("in the namespace:\n%s", output)
@@ -85,6 +76,6 @@ func startRealNames(t *testing.T) *reviewsServers {
 // byName returns the variables of a broker that answers on port 443, and the file of its CA.
 func (r *reviewsServers) byName(t *testing.T) (environ []string, caFile string) {
 	t.Helper()
-	environ, caFile = createCAFor(t, r.apiHost, r.loginHost)
-	return append(environ, "HTTPS_PROXY=", "BROKER_INTERCEPT_LISTEN=localhost:443", "BROKER_UPSTREAM_RESOLVER=127.0.0.1"), caFile
+	variable, caFile := createCA(t, r.apiHost, r.loginHost)
+	return []string{variable, "HTTPS_PROXY=", "BROKER_INTERCEPT_LISTEN=localhost:443", "BROKER_UPSTREAM_RESOLVER=127.0.0.1"}, caFile
 }

@@ -14,9 +14,7 @@ func TestInterceptPassesOtherHosts(t *testing.T) {
 	app.need(t)
 	for passHosts, want := range map[string]string{"127.0.0.1": "401", "": "000"} { // 401: it got no token; 000: no answer
 		r := startReviewsServers(t)
-		environ, caFile := createCA(t)
-		b := r.startBroker(t, append(environ, "BROKER_PASS_HOSTS="+passHosts, "NO_PROXY=127.0.0.1")...)
-		config := viaHTTPSProxy.appConfig(t, shell, b, caFile)
+		config := viaHTTPSProxy.startBroker(t, r, shell, "BROKER_PASS_HOSTS="+passHosts, "NO_PROXY=127.0.0.1")
 		app.run(t, r, config)
 		r.wantNoAppCredentials(t)
 

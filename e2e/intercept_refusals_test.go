@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestInterceptRefusesOtherNames: who reaches the listener under another name, or asks for another host than in SNI, gets nothing.
@@ -23,8 +25,8 @@ func TestInterceptRefusesOtherNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Host = host
-		if resp, err := b.client.Do(request); err != nil || resp.StatusCode != http.StatusMisdirectedRequest {
-			t.Errorf("SNI %s and Host %s: got %v and %v, want 421", name, host, resp, err)
+		if got := brokertest.ReadResponse(b.client.Do(request)); got.Status != http.StatusMisdirectedRequest {
+			t.Errorf("SNI %s and Host %s: got %d (%v), want 421", name, host, got.Status, got.Err)
 		}
 	}
 	for _, name := range []string{"shop.example", "127.0.0.1"} { // an address is never sent as SNI
@@ -33,7 +35,7 @@ func TestInterceptRefusesOtherNames(t *testing.T) {
 			t.Errorf("TLS for %s: got %v and %v, want the alert unrecognized_name", name, conn, err)
 		}
 	}
-	eventually(t, waitTimeout, "both handshakes are counted", func() bool { // which is after the alert
+	brokertest.Eventually(t, "both handshakes are counted", func() bool { // which is after the alert
 		return b.metric("requests_denied_total", `reason="handshake"`) == 2
 	})
 	if got := r.rawRequests(); len(got) != 0 {
@@ -56,20 +58,19 @@ func TestInterceptRefusesBrowsers(t *testing.T) {
 	var attacks []pageAttack
 	for _, host := range hosts {
 		for _, attack := range attacksOn(host, "http://127.0.0.1:443", "browser") {
-			attack.url = "https://" + host + attack.path
+			attack.step.URL = "https://" + host + attack.path
 			attacks = append(attacks, attack)
 		}
 	}
 	flags := []string{"--ignore-certificate-errors", "--host-resolver-rules=MAP *.test 127.0.0.1, MAP " + realAPIHost + " 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"}
-	a := startAttackPage(t, pageSteps(attacks), nil)
-	a.visit(t, urlAt("attacker.test", a.addr), func(results []stepResult) {
+	visitPage(t, "attacker.test", attacks, func(results []stepResult) {
 		b.wantDenied(attacks[len(techniques):])
 		for i, attack := range attacks {
 			if results[i].Read != "" && !strings.Contains(results[i].Read, "ERR_") { // the browser's own error page
-				t.Errorf("%s: the page read %q, want nothing", attack.url, results[i].Read)
+				t.Errorf("%s: the page read %q, want nothing", attack.step.URL, results[i].Read)
 			}
 			if i < len(techniques) && len(b.denialReasons(attack.path)) != 0 {
-				t.Errorf("%s: the request was answered, want a TLS alert", attack.url)
+				t.Errorf("%s: the request was answered, want a TLS alert", attack.step.URL)
 			}
 		}
 	}, flags...)

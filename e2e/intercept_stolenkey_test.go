@@ -6,14 +6,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,7 +23,7 @@ func TestInterceptStolenKeyVouchesForNoOtherHost(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	_, caFile := createCAFor(t, realAPIHost, realLoginHost)
+	_, caFile := createCA(t, realAPIHost, realLoginHost)
 	const status = http.StatusTeapot // proves that the app has accepted the certificate
 	var requests atomic.Int64
 	thief := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -48,8 +45,8 @@ func TestInterceptStolenKeyVouchesForNoOtherHost(t *testing.T) {
 			app.need(t) // one after another: they share the server
 			for name, accepted := range map[string]int64{realAPIHost: 1, "shop.example": 0} {
 				requests.Store(0)
-				config := apiURLs("", "https://"+name+":"+port+"/").with(dummyCredentials).with(app.language.trustCA(t, caFile)).with(programConfig{env: []string{"LIBRARY=" + app.library, "ORDER=none"}})
-				_, err := app.language.run(t, filepath.Join("testdata", app.language.program), config)
+				config := apiURLs("", "https://"+name+":"+port+"/").with(dummyCredentials).with(app.language.trustCA(t, caFile))
+				_, err := app.start(t, "none", config)
 				if got := min(1, requests.Load()); err == nil || got != accepted {
 					t.Errorf("a certificate for %s: got %d requests, want %d, and an error: %v", name, got, accepted, err)
 				}
@@ -61,19 +58,7 @@ func TestInterceptStolenKeyVouchesForNoOtherHost(t *testing.T) {
 // stolenKey returns a function that issues certificates for any host with the key in the file.
 func stolenKey(t *testing.T, file string) func(host string) (*tls.Certificate, error) {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text = text[strings.Index(string(text), "-----BEGIN"):]
-	signer, rest := pem.Decode(text)
-	_, rest = pem.Decode(rest)
-	keyBlock, _ := pem.Decode(rest)
-	parent, err := x509.ParseCertificate(signer.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signerKey, err := x509.ParsePKCS8PrivateKey(keyBlock.Bytes)
+	stolen, err := tls.LoadX509KeyPair(file, file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +71,7 @@ func stolenKey(t *testing.T, file string) func(host string) (*tls.Certificate, e
 			SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{host}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		}
-		der, err := x509.CreateCertificate(rand.Reader, leaf, parent, key.Public(), signerKey)
-		return &tls.Certificate{Certificate: [][]byte{der, signer.Bytes}, PrivateKey: key}, err
+		der, err := x509.CreateCertificate(rand.Reader, leaf, stolen.Leaf, key.Public(), stolen.PrivateKey)
+		return &tls.Certificate{Certificate: [][]byte{der, stolen.Certificate[0]}, PrivateKey: key}, err
 	}
 }

@@ -23,9 +23,9 @@ func TestInterceptWordPressPlugin(t *testing.T) {
 		"https://api.wordpress.org/core/version-check/": "of-wordpress",
 	}
 	urls := slices.Sorted(maps.Keys(want))
-	printed, err := php.run(t, filepath.Join("testdata", "wordpress.php"), programConfig{env: []string{
-		"PLUGIN=" + tempFile(t, documentedCode(t, "php")), "URLS=" + strings.Join(urls, " "),
-	}})
+	printed, err := php.run(t, filepath.Join("testdata", "wordpress.php"), withEnv(
+		"PLUGIN="+tempFile(t, documentedCode(t, "php")), "URLS="+strings.Join(urls, " "),
+	))
 	if err != nil || len(printed) != len(urls) {
 		t.Fatalf("got %q and %v, want %d lines", printed, err, len(urls))
 	}

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -18,25 +19,25 @@ import (
 // listens.
 func TestKubernetesSelectorsMatchBrokerPods(t *testing.T) {
 	forEachVariant(t, func(t *testing.T, v variant, res resources) {
-		template := res.podTemplate(t)
+		template, budgets := res.podTemplate(t), resourcesOf[*policyv1.PodDisruptionBudget](res)
 		container := brokerContainer(t, template.Spec)
-		for _, deployment := range res.deployments {
+		for _, deployment := range res.deployments() {
 			wantSelected(t, deployment.Spec.Selector, template.Labels)
 			for _, constraint := range template.Spec.TopologySpreadConstraints {
 				wantSelected(t, constraint.LabelSelector, template.Labels)
 			}
 		}
-		for _, budget := range res.budgets {
+		for _, budget := range budgets {
 			wantSelected(t, budget.Spec.Selector, template.Labels)
-			replicas := *res.deployments[0].Spec.Replicas
+			replicas := *res.deployments()[0].Spec.Replicas
 			if got := budget.Spec.MinAvailable.IntVal; got < 1 || got >= replicas {
 				t.Errorf("minAvailable of the disruption budget: got %d, want at least 1 and fewer than the %d replicas", got, replicas)
 			}
 		}
-		for _, policy := range res.policies {
+		for _, policy := range res.policies() {
 			wantSelected(t, &policy.Spec.PodSelector, template.Labels)
 		}
-		for _, service := range res.services {
+		for _, service := range res.services() {
 			wantSelected(t, &metav1.LabelSelector{MatchLabels: service.Spec.Selector}, template.Labels)
 			if port := containerPort(container, service.Spec.Ports[0].TargetPort); len(service.Spec.Ports) != 1 || port != 8080 {
 				t.Errorf("the Service has %d ports, the first for port %d; want one, for 8080", len(service.Spec.Ports), port)
@@ -54,10 +55,10 @@ func TestKubernetesSelectorsMatchBrokerPods(t *testing.T) {
 			t.Error("other pods can reach port 8080, want only this pod's app")
 		}
 		if v.central() {
-			strategy := res.deployments[0].Spec.Strategy.RollingUpdate
-			if len(res.budgets) != 1 || len(res.services) != 1 || len(res.policies) == 0 || len(res.namespaces) != 1 || strategy.MaxUnavailable.IntVal != 0 {
+			strategy := res.deployments()[0].Spec.Strategy.RollingUpdate
+			if len(budgets) != 1 || len(res.services()) != 1 || len(res.policies()) == 0 || len(res.namespaces()) != 1 || strategy.MaxUnavailable.IntVal != 0 {
 				t.Errorf("got %d budgets, %d services, %d policies, %d namespaces, maxUnavailable %d; want one of each (policies: at least one) and 0",
-					len(res.budgets), len(res.services), len(res.policies), len(res.namespaces), strategy.MaxUnavailable.IntVal)
+					len(budgets), len(res.services()), len(res.policies()), len(res.namespaces()), strategy.MaxUnavailable.IntVal)
 			}
 		}
 	})
@@ -167,7 +168,7 @@ func TestKubernetesNetworkPolicyAllowsOnlyNeededTraffic(t *testing.T) {
 }
 
 // allows reports whether the policies allow the connection.
-func (res *resources) allows(t *testing.T, from, to peer, port int32, protocol corev1.Protocol) bool {
+func (res resources) allows(t *testing.T, from, to peer, port int32, protocol corev1.Protocol) bool {
 	t.Helper()
 	container := brokerContainer(t, res.podTemplate(t).Spec)
 	incoming := to.namespaceLabels == nil && to.addr == ""
@@ -176,7 +177,7 @@ func (res *resources) allows(t *testing.T, from, to peer, port int32, protocol c
 		direction, other = networkingv1.PolicyTypeIngress, from
 	}
 	restricted := false
-	for _, policy := range res.policies {
+	for _, policy := range res.policies() {
 		if !slices.Contains(policy.Spec.PolicyTypes, direction) {
 			continue
 		}

@@ -20,7 +20,7 @@ import (
 func TestKubernetesPodsAreRestricted(t *testing.T) {
 	forEachVariant(t, func(t *testing.T, v variant, res resources) {
 		wantRestricted(t, res.podTemplate(t))
-		for _, namespace := range res.namespaces {
+		for _, namespace := range res.namespaces() {
 			if namespace.Labels[podsecurity.EnforceLevelLabel] != string(podsecurity.LevelRestricted) {
 				t.Errorf("namespace labels: got %v, want %s=restricted", namespace.Labels, podsecurity.EnforceLevelLabel)
 			}
@@ -243,7 +243,7 @@ func shutdownGrace(t *testing.T, container corev1.Container) time.Duration {
 
 func TestKubernetesJobHasLimits(t *testing.T) {
 	forEachVariant(t, func(t *testing.T, v variant, res resources) {
-		for _, cronJob := range res.cronJobs {
+		for _, cronJob := range res.cronJobs() {
 			job := cronJob.Spec.JobTemplate.Spec
 			if job.BackoffLimit == nil || job.ActiveDeadlineSeconds == nil || job.Template.Spec.RestartPolicy != corev1.RestartPolicyNever {
 				t.Errorf("the job may run for ever: want backoffLimit, activeDeadlineSeconds and restartPolicy Never, got %+v", job)
@@ -254,7 +254,7 @@ func TestKubernetesJobHasLimits(t *testing.T) {
 				t.Errorf("the startup probe fails after %d s without a token, want at least the job's %d s", waits, *job.ActiveDeadlineSeconds)
 			}
 		}
-		if got, want := len(res.cronJobs) > 0, v.dir == "job"; got != want {
+		if got, want := len(res.cronJobs()) > 0, v.dir == "job"; got != want {
 			t.Errorf("the directory %s has a CronJob: got %v, want %v", v.dir, got, want)
 		}
 	})
@@ -277,7 +277,7 @@ func TestKubernetesReadmeMatchesManifests(t *testing.T) {
 	for _, name := range []string{"deployment/shop", "cronjob/channels", "deployment/etrusted-broker"} {
 		found := slices.ContainsFunc(variants, func(v variant) bool {
 			res := v.build(t)
-			return len(res.deployments) == 1 && name == "deployment/"+res.deployments[0].Name || len(res.cronJobs) == 1 && name == "cronjob/"+res.cronJobs[0].Name
+			return len(res.deployments()) == 1 && name == "deployment/"+res.deployments()[0].Name || len(res.cronJobs()) == 1 && name == "cronjob/"+res.cronJobs()[0].Name
 		})
 		if !found || !strings.Contains(readme, name) {
 			t.Errorf("%s: defined in the manifests: %v, want true; mentioned in the README: %v, want true", name, found, strings.Contains(readme, name))
@@ -285,11 +285,4 @@ func TestKubernetesReadmeMatchesManifests(t *testing.T) {
 	}
 }
 
-func kubernetesReadme(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile(path.Join(kubernetesExamples, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
+func kubernetesReadme(t *testing.T) string { return readFile(t, kubernetesExamples+"/README.md") }

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
@@ -28,7 +26,7 @@ func TestKubernetesVariantsRun(t *testing.T) {
 	forEachVariant(t, func(t *testing.T, v variant, res resources) {
 		servers := startTestServers(t, time.Minute)
 		p := servers.startPod(t, res)
-		eventually(t, waitTimeout, "the wrong secret is rejected", func() bool {
+		brokertest.Eventually(t, "the wrong secret is rejected", func() bool {
 			return p.metric("token_refreshes_total", `outcome="rejected"`) == 1
 		})
 		p.wantProbe("liveness", p.container.LivenessProbe, true)
@@ -41,7 +39,7 @@ func TestKubernetesVariantsRun(t *testing.T) {
 		p.wantProbe("startup", p.container.StartupProbe, true)
 		p.wantProbe("readiness", p.container.ReadinessProbe, true)
 		for _, warning := range []string{"is not a variable of the broker", "readable by every user"} {
-			if strings.Contains(p.log.String(), warning) {
+			if strings.Contains(p.Output.String(), warning) {
 				t.Errorf("the broker's log contains a warning: %s", warning)
 			}
 		}
@@ -57,7 +55,7 @@ func TestKubernetesVariantsRun(t *testing.T) {
 // wantOnlyAppsServed checks which requests a central broker serves.
 func (p *brokerPod) wantOnlyAppsServed(v variant, res resources) {
 	p.t.Helper()
-	service := res.services[0]
+	service := res.services()[0]
 	name := service.Name + "." + service.Namespace
 	for _, host := range []string{service.Name, name, name + ".svc", name + ".svc.cluster.local"} {
 		p.wantStatus(http.StatusOK, p.newAppRequest(fmt.Sprintf("%s:%d", host, service.Spec.Ports[0].Port)))
@@ -77,8 +75,8 @@ func (p *brokerPod) wantOnlyAppsServed(v variant, res resources) {
 		p.wantStatus(http.StatusUnauthorized, stranger)
 	case p.hasEnv("BROKER_TLS_CERT_FILE"):
 		stranger.transport.TLSClientConfig.Certificates = nil
-		if got, err := stranger.do(); err == nil {
-			p.t.Errorf("an app without a certificate got %d, want no connection", got.status)
+		if got := stranger.do(); got.Err == nil {
+			p.t.Errorf("an app without a certificate got %d, want no connection", got.Status)
 		}
 	default:
 		p.t.Error("the central broker has neither an access key nor client certificates, so every pod that reaches it is served")
@@ -107,9 +105,8 @@ func (p *brokerPod) wantCallers(host string) {
 			p.t.Fatal(err)
 		}
 	}
-	eventually(p.t, waitTimeout, "the caller without a Secret is refused", func() bool {
-		got, err := request(p.accessKey, "/channels").do()
-		return err == nil && got.status == http.StatusUnauthorized
+	brokertest.Eventually(p.t, "the caller without a Secret is refused", func() bool {
+		return request(p.accessKey, "/channels").do().Status == http.StatusUnauthorized
 	})
 	p.wantStatus(http.StatusOK, request("erp-"+p.accessKey, "/reviews"))
 }
@@ -176,22 +173,16 @@ func (s *testServers) startPod(t *testing.T, res resources) *brokerPod {
 	p.writeSecret("etrusted-caller-shop", "allow", "GET /channels")
 	p.writeSecret("etrusted-caller-erp", "key", "erp-"+p.accessKey)
 	p.writeSecret("etrusted-store", "url", "redis://127.0.0.1:1/0") // unreachable, which must not fail any request
-	p.writeSecret("etrusted-broker-tls", "tls.crt", encodePEM("CERTIFICATE", s.ca.serverCert.Certificate[0]))
+	certificate, key := s.ca.Issue("localhost", time.Hour)
+	p.writeSecret("etrusted-broker-tls", "tls.crt", string(certificate))
+	p.writeSecret("etrusted-broker-tls", "tls.key", string(key))
 	p.writeSecret("etrusted-broker-tls", "ca.crt", string(clients.CertificatePEM()))
-	key, err := x509.MarshalPKCS8PrivateKey(s.ca.serverCert.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.writeSecret("etrusted-broker-tls", "tls.key", encodePEM("PRIVATE KEY", key))
 
-	var environ []string
+	environ := slices.Clone(noCredentials)
 	for _, variable := range p.container.Env {
 		environ = append(environ, variable.Name+"="+p.envValue(variable, res))
 	}
 	p.broker = s.startBroker(t, environ...)
-	// A listener on all addresses can be reached on this one.
-	p.appURL = strings.Replace(p.appURL, "[::]", "127.0.0.1", 1)
-	p.adminURL = strings.Replace(p.adminURL, "[::]", "127.0.0.1", 1)
 	return p
 }
 
@@ -199,12 +190,7 @@ func (s *testServers) startPod(t *testing.T, res resources) *brokerPod {
 func (p *brokerPod) writeSecret(secret, key, value string) {
 	p.t.Helper()
 	for _, file := range p.files(secret, key) {
-		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-			p.t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(value+"\n"), 0o600); err != nil {
-			p.t.Fatal(err)
-		}
+		writeFiles(p.t, filepath.Dir(file), map[string]string{filepath.Base(file): value + "\n"})
 	}
 }
 
@@ -229,7 +215,7 @@ func (p *brokerPod) envValue(variable corev1.EnvVar, res resources) string {
 		if field := variable.ValueFrom.FieldRef.FieldPath; field != "metadata.namespace" {
 			p.t.Fatalf("%s: got field %s, want metadata.namespace", variable.Name, field)
 		}
-		return res.services[0].Namespace
+		return res.services()[0].Namespace
 	}
 	value := variable.Value
 	for _, other := range p.container.Env {
@@ -265,7 +251,7 @@ func (p *brokerPod) wantProbe(name string, probe *corev1.Probe, want bool) {
 			p.t.Errorf("%s probe: got port %d and host %q, want the port named metrics and no host", name, port, probe.HTTPGet.Host)
 		}
 		resp := p.get(p.adminURL + probe.HTTPGet.Path)
-		got, output = resp.status == http.StatusOK, resp.body
+		got, output = resp.Status == http.StatusOK, resp.Body
 	case probe.Exec != nil:
 		if probe.Exec.Command[0] != "/broker" {
 			p.t.Fatalf("%s probe: got command %s, want /broker, the only one in the image", name, probe.Exec.Command[0])
@@ -316,21 +302,14 @@ func (p *brokerPod) newAppRequest(host string) appRequest {
 	return a
 }
 
-func (a appRequest) do() (response, error) {
-	resp, err := (&http.Client{Transport: a.transport, Timeout: waitTimeout}).Do(a.request)
-	if err != nil {
-		return response{}, err
-	}
-	return readResponse(resp)
+func (a appRequest) do() brokertest.Response {
+	client := &http.Client{Transport: a.transport, Timeout: brokertest.Timeout}
+	return brokertest.ReadResponse(client.Do(a.request))
 }
 
 func (p *brokerPod) wantStatus(status int, a appRequest) {
 	p.t.Helper()
-	if got, err := a.do(); got.status != status || err != nil {
-		p.t.Errorf("%s with Host %s: got %d %s (%v), want %d", a.request.Method, a.request.Host, got.status, got.body, err, status)
+	if got := a.do(); got.Status != status || got.Err != nil {
+		p.t.Errorf("%s with Host %s: got %d %s (%v), want %d", a.request.Method, a.request.Host, got.Status, got.Body, got.Err, status)
 	}
-}
-
-func encodePEM(kind string, der []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }

@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // programTimeout limits a program with a few requests in sequence. It is long because Java first compiles the program, on a
@@ -35,9 +38,12 @@ type programConfig struct {
 	flags, env []string
 }
 
+func withFlags(flags ...string) programConfig { return programConfig{flags: flags} }
+func withEnv(env ...string) programConfig     { return programConfig{env: env} }
+
 // with returns c with the flags and variables of other added.
 func (c programConfig) with(other programConfig) programConfig {
-	return programConfig{append(c.flags[:len(c.flags):len(c.flags)], other.flags...), append(c.env[:len(c.env):len(c.env)], other.env...)}
+	return programConfig{slices.Concat(c.flags, other.flags), slices.Concat(c.env, other.env)}
 }
 
 var (
@@ -46,7 +52,7 @@ var (
 		installed: exitsZero("php", "-r", `exit(function_exists("curl_init") ? 0 : 1);`),
 		useProxy:  proxyVariables,
 		trustCA: func(_ *testing.T, file string) programConfig {
-			return programConfig{flags: []string{"-d", "curl.cainfo=" + file, "-d", "openssl.cafile=" + file}}
+			return withFlags("-d", "curl.cainfo="+file, "-d", "openssl.cafile="+file)
 		},
 	}
 	node = &language{
@@ -54,25 +60,21 @@ var (
 		installed: exitsZero("node", "-e", `process.exit(typeof fetch === "function" ? 0 : 1)`),
 		packages:  map[string]func() bool{"undici": exitsZero("node", "-e", `require("undici")`)},
 		useProxy:  proxyVariables,
-		trustCA: func(_ *testing.T, file string) programConfig {
-			return programConfig{env: []string{"NODE_EXTRA_CA_CERTS=" + file}}
-		},
+		trustCA:   func(_ *testing.T, file string) programConfig { return withEnv("NODE_EXTRA_CA_CERTS=" + file) },
 	}
 	java = &language{
 		// The programs are run from source, and end before the optimising JIT compiler would pay off.
 		name: "java", command: []string{"java", "-XX:TieredStopAtLevel=1", "-Xshare:auto"}, program: "Reviews.java",
 		installed: exitsZero("javac", "--release", "11", "-version"), // the first version with HttpClient
 		useProxy: func(scheme, host, port string) programConfig {
-			return programConfig{flags: []string{"-D" + scheme + ".proxyHost=" + host, "-D" + scheme + ".proxyPort=" + port}}
+			return withFlags("-D"+scheme+".proxyHost="+host, "-D"+scheme+".proxyPort="+port)
 		},
 		trustCA: func(t *testing.T, file string) programConfig {
 			store := filepath.Join(t.TempDir(), "truststore")
-			output, err := exec.Command("keytool", "-importcert", "-noprompt", "-alias", "etrusted-broker",
-				"-file", file, "-keystore", store, "-storepass", "changeit").CombinedOutput()
-			if err != nil {
-				t.Fatalf("keytool: %v\n%s", err, output)
+			if output, err := exec.Command("sh", interceptExamples+"/app/truststore.sh", file, store).CombinedOutput(); err != nil {
+				t.Fatalf("truststore.sh: %v\n%s", err, output)
 			}
-			return programConfig{flags: []string{"-Djavax.net.ssl.trustStore=" + store, "-Djavax.net.ssl.trustStorePassword=changeit"}}
+			return withFlags("-Djavax.net.ssl.trustStore="+store, "-Djavax.net.ssl.trustStorePassword=changeit")
 		},
 	}
 	python = &language{
@@ -81,7 +83,7 @@ var (
 		packages:  map[string]func() bool{"requests": exitsZero("python3", "-c", "import requests")},
 		useProxy:  proxyVariables,
 		trustCA: func(_ *testing.T, file string) programConfig {
-			return programConfig{env: []string{"SSL_CERT_FILE=" + file, "REQUESTS_CA_BUNDLE=" + file}}
+			return withEnv("SSL_CERT_FILE="+file, "REQUESTS_CA_BUNDLE="+file)
 		},
 	}
 	shell = &language{
@@ -89,33 +91,22 @@ var (
 		installed: exitsZero("sh", "-c", "command -v curl && command -v wget"),
 		useProxy:  proxyVariables,
 		trustCA: func(t *testing.T, file string) programConfig {
-			return programConfig{env: []string{"CURL_CA_BUNDLE=" + file, "WGETRC=" + tempFile(t, "ca_certificate = "+file+"\n")}}
+			return withEnv("CURL_CA_BUNDLE="+file, "WGETRC="+tempFile(t, "ca_certificate = "+file+"\n"))
 		},
 	}
 	phpFPM = &language{
 		name: "php-fpm", command: []string{"sh", filepath.Join("testdata", "php-fpm.sh")}, program: "reviews.php",
 		installed: exitsZero("sh", "-c", "command -v cgi-fcgi && for fpm in php-fpm /usr/sbin/php-fpm*; do command -v $fpm && exit; done; exit 1"),
 		trustCA: func(t *testing.T, file string) programConfig {
-			ini := strings.ReplaceAll(documentedCode(t, "ini"), documentedBundle, file)
-			return programConfig{env: []string{"PHP_INI=" + tempFile(t, ini)}}
+			return withEnv("PHP_INI=" + tempFile(t, strings.ReplaceAll(documentedCode(t, "ini"), documentedBundle, file)))
 		},
 	}
 )
 
-// tempFile returns the path of a new file with this content.
-func tempFile(t *testing.T, content string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
 // proxyVariables sets the proxy variable in both spellings: libcurl reads http_proxy only in lower case.
 func proxyVariables(scheme, host, port string) programConfig {
 	name, proxy := scheme+"_proxy", "http://"+net.JoinHostPort(host, port)
-	return programConfig{env: []string{name + "=" + proxy, strings.ToUpper(name) + "=" + proxy}}
+	return withEnv(name+"="+proxy, strings.ToUpper(name)+"="+proxy)
 }
 
 // exitsZero returns a function that reports whether the command succeeds. The command runs once.
@@ -132,26 +123,16 @@ func (l *language) need(t *testing.T) {
 	}
 }
 
-// skip skips the test for what is missing, or fails it if the variable has the value "required".
-func skip(t *testing.T, variable, missing string) {
-	t.Helper()
-	if os.Getenv(variable) == "required" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-}
-
 // run runs a program and returns the first word of each line of its output. If the program fails, the error contains the
 // whole output.
 func (l *language) run(t *testing.T, file string, config programConfig) (words []string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), programTimeout)
 	defer cancel()
-	arguments := append(append(l.command[1:len(l.command):len(l.command)], config.flags...), file)
-	cmd := exec.CommandContext(ctx, l.command[0], arguments...)
+	cmd := exec.CommandContext(ctx, l.command[0], slices.Concat(l.command[1:], config.flags, []string{file})...)
 	// The program must not inherit variables of the test's environment, such as a proxy.
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "NODE_PATH=" + os.Getenv("NODE_PATH")}, config.env...)
-	cmd.WaitDelay = waitTimeout
+	cmd.WaitDelay = brokertest.Timeout
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

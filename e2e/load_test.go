@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // loadGenerator sends requests at a steady rate, as an app would, and counts failures.
@@ -46,14 +48,12 @@ func (b *broker) startLoadWith(t *testing.T, workers int, interval time.Duration
 	return l
 }
 
-func (l *loadGenerator) record(got response, err error) {
+func (l *loadGenerator) record(got brokertest.Response) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.requests++
-	if err != nil {
-		l.failures = append(l.failures, err.Error())
-	} else if got.status != http.StatusOK {
-		l.failures = append(l.failures, fmt.Sprint(got.status, " ", got.body))
+	if got.Err != nil || got.Status != http.StatusOK {
+		l.failures = append(l.failures, fmt.Sprint(got.Status, got.Err, got.Body))
 	}
 }
 

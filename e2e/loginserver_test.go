@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,6 +18,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // clientID has the form that eTrusted uses: a prefix, two underscores, the identifier.
@@ -71,24 +75,20 @@ func (l *loginServer) record(next http.Handler) http.Handler {
 			http.Error(w, "not a form", http.StatusBadRequest)
 			return
 		}
-		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		recorder := httptest.NewRecorder()
 		next.ServeHTTP(recorder, r.WithContext(context.WithValue(r.Context(), audienceKey{}, r.PostForm["audience"])))
-		// The response is small enough to stay in net/http's buffer until this function returns. So a client that has the
-		// response finds its request recorded.
 		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.requests = append(l.requests, tokenRequest{r.Method + " " + r.RequestURI, r.Header.Clone(), r.PostForm, recorder.status})
+		l.requests = append(l.requests, tokenRequest{r.Method + " " + r.RequestURI, r.Header.Clone(), r.PostForm, recorder.Code})
+		l.mu.Unlock()
+		sendRecorded(w, recorder)
 	})
 }
 
-type statusRecorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (s *statusRecorder) WriteHeader(status int) {
-	s.status = status
-	s.ResponseWriter.WriteHeader(status)
+// sendRecorded sends a recorded response.
+func sendRecorded(w http.ResponseWriter, recorder *httptest.ResponseRecorder) {
+	maps.Copy(w.Header(), recorder.Header())
+	w.WriteHeader(recorder.Code)
+	_, _ = recorder.Body.WriteTo(w)
 }
 
 // tokenRequests returns the requests that have been answered.
@@ -98,18 +98,22 @@ func (l *loginServer) tokenRequests() []tokenRequest {
 	return slices.Clone(l.requests)
 }
 
+// statuses returns those of its responses.
+func (l *loginServer) statuses() (all []int) {
+	for _, request := range l.tokenRequests() {
+		all = append(all, request.status)
+	}
+	return all
+}
+
 // revoke revokes a token at the OP's revocation endpoint (RFC 7009).
 func (l *loginServer) revoke(t *testing.T, client *http.Client, token string) {
 	t.Helper()
-	resp, err := client.PostForm(l.url+"/revoke", url.Values{
+	got := brokertest.ReadResponse(client.PostForm(l.url+"/revoke", url.Values{
 		"token": {token}, "token_type_hint": {"access_token"}, "client_id": {clientID}, "client_secret": {l.currentSecret()},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("revoking the token: got %s, want 200", resp.Status)
+	}))
+	if got.Status != http.StatusOK {
+		t.Fatalf("revoking the token: got %d %s (%v), want 200", got.Status, got.Body, got.Err)
 	}
 }
 

@@ -1,16 +1,14 @@
 package e2e
 
 import (
-	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // prometheusDir has the configuration and the rules that users copy.
@@ -20,15 +18,7 @@ var prometheusDir = filepath.Join("..", "examples", "prometheus")
 // E2E_PROMTOOL=required.
 func needPrometheusTool(t *testing.T, name string) {
 	t.Helper()
-	_, err := exec.LookPath(name)
-	missing := fmt.Sprintf("NO %s IN PATH: the dashboard and the alerts are NOT TESTED with it", strings.ToUpper(name))
-	switch {
-	case err == nil:
-	case os.Getenv("E2E_PROMTOOL") == "required":
-		t.Fatal(missing)
-	default:
-		t.Skip(missing)
-	}
+	need(t, name, "E2E_PROMTOOL", "the dashboard and the alerts are")
 }
 
 // runPromtool runs promtool with this input and returns its output.
@@ -66,12 +56,11 @@ func TestMetricsPassPromtool(t *testing.T) {
 	needPrometheusTool(t, "promtool")
 	servers := startTestServers(t, time.Minute)
 	accounts := t.TempDir()
-	writeAccount(t, accounts, "shop-at", clientID, servers.login.currentSecret())
-	writeAccount(t, accounts, "shop-ch", clientID, servers.newSecret()) // rejected
-	b := servers.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+accounts)
-	b.waitForToken()
+	writeFiles(t, accounts, account("shop-at", servers.login.currentSecret()))
+	writeFiles(t, accounts, account("shop-ch", servers.newSecret())) // rejected
+	b := servers.startReadyBroker(t, "ETRUSTED_ACCOUNTS_DIR="+accounts)
 	b.sendEveryKindOfRequest(t)
-	text := b.get(b.adminURL + "/metrics").body
+	text := b.get(b.adminURL + "/metrics").Body
 	for _, wanted := range []string{
 		`requests_denied_total{reason="browser"} 1`, `requests_total{account="-"`, `requests_total{account="shop-at"`, `code="503"`,
 		`outcome="rejected"} 1`, "upstream_duration_seconds_bucket", "go_goroutines",
@@ -85,17 +74,9 @@ func TestMetricsPassPromtool(t *testing.T) {
 	}
 }
 
-// writeAccount writes the credentials of an account into dir, which is an ETRUSTED_ACCOUNTS_DIR.
-func writeAccount(t *testing.T, dir, name, id, secret string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for file, value := range map[string]string{"client_id": id, "client_secret": secret} {
-		if err := os.WriteFile(filepath.Join(dir, name, file), []byte(value), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+// account returns the files of an account with the Client ID of these tests, for a directory ETRUSTED_ACCOUNTS_DIR.
+func account(name, secret string) map[string]string {
+	return map[string]string{name + "/client_id": clientID + "\n", name + "/client_secret": secret + "\n"}
 }
 
 // sendEveryKindOfRequest sends requests that the API accepts, requests that fail for lack of a token, and requests that the
@@ -116,26 +97,18 @@ func (b *broker) sendEveryKindOfRequest(t *testing.T) {
 		{method: http.MethodGet, path: "/a/%2e%2e/b"},
 		{method: http.MethodTrace, path: "/channels"},
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), request.method, b.appURL+request.path, nil)
+		r, err := http.NewRequest(request.method, b.appURL+request.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if request.header != "" {
 			r.Header.Set(request.header, request.value)
 		}
-		resp, err := b.client.Do(r)
-		if err != nil {
-			t.Fatal(err)
+		if got := brokertest.ReadResponse(b.client.Do(r)); got.Err != nil {
+			t.Fatal(got.Err)
 		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		_ = resp.Body.Close()
 	}
-	connection, err := net.DialTimeout("tcp", strings.TrimPrefix(b.appURL, "http://"), waitTimeout)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = connection.Close() }()
-	_, _ = io.WriteString(connection, "this is not HTTP\r\n\r\n")
-	_ = connection.SetReadDeadline(time.Now().Add(waitTimeout))
-	_, _ = io.Copy(io.Discard, connection)
+	connection := brokertest.DialRaw(t, strings.TrimPrefix(b.appURL, "http://"))
+	connection.Send("this is not HTTP\r\n\r\n")
+	connection.Rest(t)
 }

@@ -15,9 +15,7 @@ func TestAcceptsAccessKeyInProxyURL(t *testing.T) {
 		t.Run(setup.name, func(t *testing.T) {
 			t.Parallel()
 			r := startReviewsServers(t)
-			environ, caFile := setup.brokerEnv(t)
-			b := r.startBroker(t, append(environ, "BROKER_ACCESS_KEY="+accessKey)...)
-			config := setup.appConfig(t, php, b, caFile).with(dummyCredentials)
+			config := setup.startBroker(t, r, php, "BROKER_ACCESS_KEY="+accessKey)
 			for i, v := range config.env {
 				if strings.Contains(strings.ToLower(v), "_proxy=") {
 					config.env[i] = strings.Replace(v, "http://", "http://app:"+accessKey+"@", 1)

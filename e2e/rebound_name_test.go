@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // reboundName stands for a host name whose DNS record changes: it leads first to one server, then to another on the same
@@ -22,28 +24,16 @@ func startReboundName(t *testing.T) *reboundName {
 
 func startReboundNameAt(t *testing.T, address string) *reboundName {
 	t.Helper()
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
+	listener := brokertest.Listen(t, "tcp", address)
 	r := &reboundName{addr: listener.Addr().String()}
-	go func() {
-		for {
-			connection, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go r.forward(connection)
-		}
-	}()
+	brokertest.ServeRawOn(t, listener, r.forward)
 	return r
 }
 
-// visit opens a page under this name. By the time of its steps the name leads to the server.
-func (r *reboundName) visit(t *testing.T, server string, steps []pageStep, check func([]stepResult)) {
+// visit opens a page under this name. By the time of its attacks the name leads to the server.
+func (r *reboundName) visit(t *testing.T, server string, attacks []pageAttack, check func([]stepResult)) {
 	t.Helper()
-	a := startAttackPage(t, steps, func() { r.setTarget(strings.TrimPrefix(server, "http://")) })
+	a := startAttackPage(t, attacks, func() { r.setTarget(strings.TrimPrefix(server, "http://")) })
 	r.setTarget(a.addr)
 	a.visit(t, urlAt("rebind.test", r.addr), check)
 }
@@ -52,7 +42,6 @@ func (r *reboundName) visit(t *testing.T, server string, steps []pageStep, check
 func (r *reboundName) setTarget(address string) { r.target.Store(&address) }
 
 func (r *reboundName) forward(client net.Conn) {
-	defer func() { _ = client.Close() }()
 	// Browsers open connections before they need them. So the target is chosen when the first byte arrives.
 	first := make([]byte, 1)
 	if _, err := io.ReadFull(client, first); err != nil {
@@ -62,13 +51,6 @@ func (r *reboundName) forward(client net.Conn) {
 	if err != nil {
 		return
 	}
-	defer func() { _ = server.Close() }()
-	if _, err := server.Write(first); err != nil {
-		return
-	}
-	go func() {
-		_, _ = io.Copy(server, client)
-		_ = server.(*net.TCPConn).CloseWrite()
-	}()
-	_, _ = io.Copy(client, server)
+	_, _ = server.Write(first)
+	brokertest.Tunnel(client, server)
 }

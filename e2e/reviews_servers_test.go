@@ -2,12 +2,10 @@ package e2e
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // The host names that are hard-coded in an app. They are reserved (RFC 2606): an app can reach them only through the broker,
@@ -37,11 +37,9 @@ type reviewsServers struct {
 	outProxyURL        string
 
 	mu     sync.Mutex
-	rawLog []string // every request to the API as received, headers and body
-	events []orderEvent
+	rawLog []string          // every request to the API as received, headers and body
+	orders map[string]string // by the ID of their event
 }
-
-type orderEvent struct{ id, order string }
 
 func startReviewsServers(t *testing.T) *reviewsServers {
 	t.Helper()
@@ -51,7 +49,9 @@ func startReviewsServers(t *testing.T) *reviewsServers {
 // startReviewsServersAs starts the servers with these names.
 func startReviewsServersAs(t *testing.T, apiHost, loginHost string) *reviewsServers {
 	t.Helper()
-	r := &reviewsServers{testServers: &testServers{ca: newTestCA(t, apiHost, loginHost)}, apiHost: apiHost, loginHost: loginHost}
+	r := &reviewsServers{
+		testServers: &testServers{ca: newTestCA(t, apiHost, loginHost)}, apiHost: apiHost, loginHost: loginHost, orders: map[string]string{},
+	}
 	r.login = startLoginServer(t, r.ca, r.newSecret(), time.Hour)
 	r.api = startAPI(t, r.ca, r.login)
 	for i := range 237 {
@@ -64,18 +64,14 @@ func startReviewsServersAs(t *testing.T, apiHost, loginHost string) *reviewsServ
 		apiHost + ":443":   strings.TrimPrefix(front, "https://"),
 		loginHost + ":443": strings.TrimPrefix(r.login.url, "https://"),
 	}}
-	server := httptest.NewServer(r.outProxy)
-	t.Cleanup(server.Close)
-	r.outProxyURL = server.URL
+	r.outProxyURL = brokertest.Serve(t, r.outProxy)
 	return r
 }
 
 // startBroker runs a broker that is configured with the names of the API and the login server, and waits until it has a token.
 func (r *reviewsServers) startBroker(t *testing.T, environ ...string) *broker {
 	t.Helper()
-	b := r.testServers.startBroker(t, append(r.environ(), environ...)...)
-	b.waitForToken()
-	return b
+	return r.testServers.startReadyBroker(t, append(r.environ(), environ...)...)
 }
 
 // environ returns the variables of a broker with the names of the API and the login server.
@@ -102,8 +98,7 @@ func (r *reviewsServers) ServeHTTP(w http.ResponseWriter, request *http.Request)
 	tokenCheck := httptest.NewRecorder()
 	request.Body = io.NopCloser(bytes.NewReader(body))
 	if r.api.ServeHTTP(tokenCheck, request); tokenCheck.Code != http.StatusOK {
-		maps.Copy(w.Header(), tokenCheck.Header())
-		w.WriteHeader(tokenCheck.Code)
+		sendRecorded(w, tokenCheck)
 		return
 	}
 	switch request.Method + " " + request.URL.Path {
@@ -168,34 +163,29 @@ func (r *reviewsServers) storeEvent(body []byte) (id string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id = fmt.Sprintf("evt-%04d", len(r.events))
-	r.events = append(r.events, orderEvent{id, sent.Transaction.Reference})
+	id = fmt.Sprintf("evt-%04d", len(r.orders))
+	r.orders[id] = sent.Transaction.Reference
 	return id
 }
 
 // writeJSON sends JSON with a Content-Length, gzipped if the request accepts that.
 func writeJSON(w http.ResponseWriter, r *http.Request, status int, document any) {
-	var body bytes.Buffer
-	var encoded io.WriteCloser = nopCloser{&body}
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		encoded = gzip.NewWriter(&body)
-		w.Header().Set("Content-Encoding", "gzip")
-	}
-	encoder := json.NewEncoder(encoded)
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
 	encoder.SetEscapeHTML(false) // links contain a plain &, as at eTrusted
-	if encoder.Encode(document) != nil || encoded.Close() != nil {
+	if encoder.Encode(document) != nil {
 		panic(http.ErrAbortHandler)
 	}
+	body := buffer.String()
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		w.Header().Set("Content-Encoding", "gzip")
+		body = brokertest.Gzipped(body)
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = body.WriteTo(w)
+	_, _ = io.WriteString(w, body)
 }
-
-// nopCloser adds a Close that does nothing.
-type nopCloser struct{ io.Writer }
-
-func (nopCloser) Close() error { return nil }
 
 // rawRequests returns every request to the API as received.
 func (r *reviewsServers) rawRequests() []string {
@@ -204,15 +194,11 @@ func (r *reviewsServers) rawRequests() []string {
 	return slices.Clone(r.rawLog)
 }
 
-// ordersByEventID returns the order of each event that the API received.
-func (r *reviewsServers) ordersByEventID() map[string]string {
+// order returns the order of an event that the API received.
+func (r *reviewsServers) order(eventID string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	orders := map[string]string{}
-	for _, e := range r.events {
-		orders[e.id] = e.order
-	}
-	return orders
+	return r.orders[eventID]
 }
 
 // connectProxy is the broker's HTTPS_PROXY. It tunnels to the addresses of two names, and to no others.
@@ -238,17 +224,12 @@ func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { _ = server.Close() }()
-	client, buffered, err := http.NewResponseController(w).Hijack()
+	client, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
-	defer func() { _ = client.Close() }()
 	_, _ = io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n")
-	go func() {
-		_, _ = io.Copy(server, buffered)
-		_ = server.Close()
-	}()
-	_, _ = io.Copy(client, server)
+	brokertest.Tunnel(client, server)
 }
 
 // requestLines returns method and target of every request.

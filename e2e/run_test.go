@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // withDummyCredentials is for programs that insist on credentials: "broker run" removes those that it was given.
@@ -14,7 +16,7 @@ var withDummyCredentials = []string{"env", "ETRUSTED_CLIENT_ID=" + dummyID, "ETR
 // behindRun returns the language with "broker run" in front of its command.
 func (l *language) behindRun(arguments ...string) *language {
 	behind := *l
-	behind.command = append(append([]string{brokerBinary, "run", "-timeout", waitTimeout.String()}, arguments...), l.command...)
+	behind.command = append(append([]string{brokerBinary, "run", "-timeout", brokertest.Timeout.String()}, arguments...), l.command...)
 	return &behind
 }
 
@@ -34,7 +36,7 @@ func TestRunInterceptsUnmodifiedApps(t *testing.T) {
 			}
 			r := startReviewsServersAs(t, realAPIHost, realLoginHost)
 			app.language = app.language.behindRun(append([]string{"-intercept", "--", "env", "-u", "ETRUSTED_API_URL", "-u", "ETRUSTED_TOKEN_URL"}, withDummyCredentials...)...)
-			app.run(t, r, programConfig{env: r.runEnviron()})
+			app.run(t, r, withEnv(r.runEnviron()...))
 			r.wantNoAppCredentials(t)
 		})
 	}
@@ -47,7 +49,7 @@ func TestRunLeadsAppsToTheBroker(t *testing.T) {
 	app.need(t)
 	r := startReviewsServers(t)
 	app.language = app.language.behindRun(append([]string{"--"}, withDummyCredentials...)...)
-	app.run(t, r, programConfig{env: r.runEnviron()})
+	app.run(t, r, withEnv(r.runEnviron()...))
 	r.wantNoAppCredentials(t)
 }
 
@@ -73,7 +75,7 @@ func TestRunDemoNeedsNothing(t *testing.T) {
 			t.Parallel()
 			example.language.need(t)
 			demo := example.language.behindRun(append([]string{"-demo", "--"}, example.command...)...)
-			printed, err := demo.run(t, filepath.FromSlash(example.file), programConfig{env: []string{"ORDER=demo"}})
+			printed, err := demo.run(t, filepath.FromSlash(example.file), withEnv("ORDER=demo"))
 			printed = slices.DeleteFunc(printed, func(id string) bool { return strings.HasPrefix(id, "evt-") }) // reviews.py sends an order too
 			reviews := slices.Compact(slices.Sorted(slices.Values(printed)))
 			isNoID := func(text string) bool { return !reviewID.MatchString(text) }

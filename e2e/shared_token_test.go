@@ -3,68 +3,46 @@ package e2e
 import (
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
-// redisServer is a Redis server that the brokers use as token store.
+// redisServer is a Redis server that the brokers use as token store. To kill its process is like a crash: its data is lost.
 type redisServer struct {
-	t    *testing.T
-	port string
-	cmd  *exec.Cmd // nil if it is not running
+	t       *testing.T
+	addr    string
+	process *brokertest.Process // nil before start
 }
 
 // newRedisServer returns a server that is not running yet. If redis-server is not installed, it skips the test, or fails it if
 // E2E_REDIS=required.
 func newRedisServer(t *testing.T) *redisServer {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("E2E_REDIS") == "required" {
-			t.Fatal(err)
-		}
-		t.Skip("redis-server is not installed")
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close() // another process could take the port before Redis does; unlikely enough for a test
-	s := &redisServer{t: t, port: port}
-	t.Cleanup(s.kill)
-	return s
+	need(t, "redis-server", "E2E_REDIS", "that brokers share a token is")
+	return &redisServer{t: t, addr: brokertest.ClosedPort(t)} // another process could take the port before Redis does
 }
 
-func (s *redisServer) url() string { return "redis://127.0.0.1:" + s.port }
+func (s *redisServer) url() string { return "redis://" + s.addr }
 
 func (s *redisServer) start() {
 	s.t.Helper()
-	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", s.port, "--save", "", "--appendonly", "no", "--daemonize", "no")
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	eventually(s.t, waitTimeout, "Redis accepts connections", func() bool {
-		connection, err := net.Dial("tcp", "127.0.0.1:"+s.port)
+	host, port, _ := net.SplitHostPort(s.addr)
+	cmd := exec.Command("redis-server", "--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--daemonize", "no")
+	s.process = brokertest.StartProcess(s.t, cmd, nil)
+	brokertest.Eventually(s.t, "Redis accepts connections", func() bool {
+		connection, err := net.Dial("tcp", s.addr)
 		if err != nil {
 			return false
 		}
 		_ = connection.Close()
 		return true
 	})
-}
-
-// kill ends the server like a crash: its data is lost.
-func (s *redisServer) kill() {
-	if s.cmd != nil {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
-		s.cmd = nil
-	}
 }
 
 // TestFleetSharesOneToken: 50 brokers with a store make as many token requests as one broker. Then the store crashes and
@@ -101,7 +79,7 @@ func TestFleetSharesOneToken(t *testing.T) {
 	}
 
 	requests = servers.countTokenRequests(func() {
-		s.kill()
+		s.process.Kill()
 		time.Sleep(2 * lifetime)
 	})
 	t.Logf("without the store: %d token requests in %v", requests, 2*lifetime)
@@ -110,10 +88,11 @@ func TestFleetSharesOneToken(t *testing.T) {
 	}
 	s.start()
 	// After an outage a broker uses the store again within 30 s, and usually much sooner: it tries when a refresh is due.
-	time.Sleep(2 * lifetime)
-	eventually(t, 2*time.Minute, "the token is shared again", func() bool {
-		return servers.countTokenRequests(func() { time.Sleep(lifetime) }) <= 3
-	})
+	for began := time.Now(); servers.countTokenRequests(func() { time.Sleep(lifetime) }) > 3; {
+		if time.Since(began) > 2*time.Minute {
+			t.Fatal("the token is not shared again two minutes after the store's return")
+		}
+	}
 	for _, load := range loads {
 		load.stopAndCheck(t, 20)
 	}
@@ -121,11 +100,11 @@ func TestFleetSharesOneToken(t *testing.T) {
 }
 
 // startFleet starts n brokers that share a token, and waits until each has it.
-func (s *testServers) startFleet(t *testing.T, n int, redis *redisServer) []*broker {
+func (s *testServers) startFleet(t *testing.T, n int, redis *redisServer, environ ...string) []*broker {
 	t.Helper()
 	fleet := make([]*broker, n)
 	for i := range fleet {
-		fleet[i] = s.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+s.login.currentSecret(), "BROKER_TOKEN_STORE="+redis.url())
+		fleet[i] = s.startBroker(t, append(environ, "BROKER_TOKEN_STORE="+redis.url())...)
 	}
 	for _, b := range fleet {
 		b.waitForToken()
@@ -158,7 +137,7 @@ func TestFleetReplacesRevokedTokenOnce(t *testing.T) {
 	s.start()
 	servers := startTestServers(t, 2*time.Minute)
 	fleet := servers.startFleet(t, 5, s)
-	time.Sleep(11 * time.Second) // a broker does not discard a token that is younger than ten seconds
+	sleepUntilOld(time.Now())
 	for _, b := range fleet {
 		b.get(b.appURL + "/channels")
 	}
@@ -169,8 +148,8 @@ func TestFleetReplacesRevokedTokenOnce(t *testing.T) {
 		for _, b := range fleet {
 			apps.Go(func() {
 				for range 5 {
-					if got, err := b.send("GET", b.appURL+"/channels", nil); err != nil || got.status != 200 {
-						t.Errorf("the app got %v (%v), want 200", got.status, err)
+					if got := b.send("GET", b.appURL+"/channels", nil); got.Err != nil || got.Status != 200 {
+						t.Errorf("the app got %v (%v), want 200", got.Status, got.Err)
 					}
 				}
 			})
@@ -196,13 +175,7 @@ func TestFleetSurvivesKilledLeader(t *testing.T) {
 	s.start()
 	servers := startTestServers(t, 30*time.Second)
 	gate := newLoginGate(t, servers)
-	fleet := make([]*broker, 5)
-	for i := range fleet {
-		fleet[i] = servers.startBroker(t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "BROKER_TOKEN_STORE="+s.url())
-	}
-	for _, b := range fleet {
-		b.waitForToken()
-	}
+	fleet := servers.startFleet(t, 5, s, "ETRUSTED_TOKEN_URL="+gate.url)
 	leader := slices.IndexFunc(fleet, func(b *broker) bool { return b.metric("token_store_lease_held") == 1 })
 	if leader < 0 {
 		t.Fatal("no broker has fetched the token for all, want one")
@@ -211,14 +184,12 @@ func TestFleetSurvivesKilledLeader(t *testing.T) {
 	loads := startLoads(t, others)
 	release := gate.hold()
 	defer release()
-	eventually(t, 30*time.Second, "the leader fetches the next token", func() bool { return s.cli(t, "KEYS", "*:lease") != "\n" })
-	fleet[leader].kill()
-	killed := time.Now()
+	within(t, 30*time.Second, "the leader fetches the next token", func() bool { return s.cli(t, "KEYS", "*:lease") != "\n" })
+	fleet[leader].Kill()
 	release()
-	eventually(t, 15*time.Second, "a successor has fetched a token", func() bool {
+	within(t, 15*time.Second, "a successor has fetched a token", func() bool {
 		return slices.ContainsFunc(others, func(b *broker) bool { return b.metric("token_store_lease_held") == 1 })
 	})
-	t.Logf("a successor has fetched a token %v after the leader was killed", time.Since(killed))
 	time.Sleep(8 * time.Second) // until the old token has expired
 	for _, load := range loads {
 		load.stopAndCheck(t, 20)
@@ -260,7 +231,7 @@ func TestStoreHoldsNoSecret(t *testing.T) {
 
 func (s *redisServer) cli(t *testing.T, arguments ...string) string {
 	t.Helper()
-	output, err := exec.Command("redis-cli", append([]string{"-p", s.port}, arguments...)...).CombinedOutput()
+	output, err := exec.Command("redis-cli", append([]string{"-u", s.url()}, arguments...)...).CombinedOutput()
 	if err != nil {
 		t.Fatal(fmt.Errorf("redis-cli %v: %w", arguments, err))
 	}

@@ -3,39 +3,24 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"os"
-	"os/exec"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"etrusted-broker/internal/brokertest"
 )
 
-// devtools controls a Chromium over the DevTools protocol: NUL-terminated JSON through two pipes. With a port instead, other
-// processes could control it too.
-type devtools struct {
-	write   *os.File
-	session string
-
-	mu      sync.Mutex
-	lastID  int
-	pending map[int]chan message
-	events  []message
-	ended   bool
-}
-
-// tab is the page of a Chromium, for one test.
+// tab is the page of a Chromium that a test controls over the DevTools protocol: NUL-terminated JSON through two pipes. With a port
+// instead, other processes could control it too.
 type tab struct {
-	*devtools
-	t *testing.T
+	t       *testing.T
+	write   *os.File
+	read    *os.File
+	reader  *bufio.Reader // of read
+	session string
+	lastID  int
+	events  []message
 }
-
-// forTest returns the same tab for a subtest.
-func (p *tab) forTest(t *testing.T) *tab { return &tab{p.devtools, t} }
 
 // message is a message from Chromium: the response to the call with that ID, or an event.
 type message struct {
@@ -46,39 +31,25 @@ type message struct {
 	Error  *struct{ Message string }
 }
 
-// openTab starts a Chromium with an empty page. It runs until the test ends.
+// openTab starts a Chromium with an empty page, and enables the events that tests read. It runs until the test ends.
 func openTab(t *testing.T) *tab {
 	t.Helper()
+	needChromium(t)
 	toChromium, write := pipe(t)
 	read, fromChromium := pipe(t)
-	profile := t.TempDir()
-	flags := append([]string{"--user-data-dir=" + profile, "--remote-debugging-pipe"}, chromiumFlags...)
-	cmd := exec.Command(chromium(), append(flags, "--hide-scrollbars", "about:blank")...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + profile}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to kill all of its processes at once
+	cmd := chromiumCommand(t.Context(), t, "--remote-debugging-pipe", "--hide-scrollbars", "about:blank")
 	cmd.ExtraFiles = []*os.File{toChromium, fromChromium} // it reads from 3 and writes to 4
-	output := &brokertest.LogBuffer{}
-	cmd.Stdout, cmd.Stderr = output, output
-	cmd.WaitDelay = waitTimeout
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	brokertest.StartProcess(t, cmd, dbusErrors)
 	_, _ = toChromium.Close(), fromChromium.Close()
-	p := &tab{&devtools{write: write, pending: map[int]chan message{}}, t}
-	readerDone := make(chan struct{})
-	go func() {
-		p.readMessages(read)
-		close(readerDone)
-	}()
-	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		_ = cmd.Wait()
-		<-readerDone
-		if t.Failed() {
-			t.Logf("Chromium wrote:\n%s", withoutDBus(output.String()))
-		}
-	})
-	p.attach()
+	p := &tab{t: t, write: write, read: read, reader: bufio.NewReader(read)}
+	var created struct{ TargetID string }
+	p.call("Target.createTarget", map[string]any{"url": "about:blank"}, &created)
+	var attached struct{ SessionID string }
+	p.call("Target.attachToTarget", map[string]any{"targetId": created.TargetID, "flatten": true}, &attached)
+	p.session = attached.SessionID
+	for _, domain := range []string{"Page", "Runtime", "Log", "Accessibility", "Audits"} {
+		p.call(domain+".enable", nil, nil)
+	}
 	return p
 }
 
@@ -92,97 +63,47 @@ func pipe(t *testing.T) (read, write *os.File) {
 	return read, write
 }
 
-// attach creates a page, attaches to it and enables the events that tests read.
-func (p *tab) attach() {
-	p.t.Helper()
-	var created struct{ TargetID string }
-	p.call("Target.createTarget", map[string]any{"url": "about:blank"}, &created)
-	var attached struct{ SessionID string }
-	p.call("Target.attachToTarget", map[string]any{"targetId": created.TargetID, "flatten": true}, &attached)
-	p.session = attached.SessionID
-	for _, domain := range []string{"Page", "Runtime", "Log", "Accessibility", "Audits"} {
-		p.call(domain+".enable", nil, nil)
-	}
-}
-
-// readMessages delivers responses to their callers and collects events, until Chromium has exited.
-func (p *devtools) readMessages(from *os.File) {
-	for reader := bufio.NewReader(from); ; {
-		text, err := reader.ReadBytes(0)
-		var received message
-		if err == nil {
-			err = json.Unmarshal(text[:len(text)-1], &received)
-		}
-		p.mu.Lock()
-		switch caller, isResponse := p.pending[received.ID]; {
-		case err != nil:
-			p.ended = true
-			for _, caller := range p.pending {
-				close(caller)
-			}
-			p.mu.Unlock()
-			return
-		case isResponse:
-			caller <- received
-			delete(p.pending, received.ID)
-		default:
-			p.events = append(p.events, received)
-		}
-		p.mu.Unlock()
-	}
-}
-
-// call calls a method of the DevTools protocol and decodes its result into result, unless that is nil.
+// call calls a method of the DevTools protocol and decodes its result into result, unless that is nil. It collects the events that
+// arrive before the result.
 func (p *tab) call(method string, parameters, result any) {
 	p.t.Helper()
-	if err := p.tryCall(method, parameters, result); err != nil {
+	p.lastID++
+	text, err := json.Marshal(struct {
+		ID      int    `json:"id"`
+		Method  string `json:"method"`
+		Params  any    `json:"params,omitempty"`
+		Session string `json:"sessionId,omitempty"`
+	}{p.lastID, method, parameters, p.session})
+	if err == nil {
+		_, err = p.write.Write(append(text, 0))
+	}
+	if err != nil {
 		p.t.Fatalf("%s: %v", method, err)
 	}
-}
-
-// tryCall is call with an error instead of a failed test.
-func (p *devtools) tryCall(method string, parameters, result any) error {
-	id, reply, err := p.send(method, parameters)
-	if err != nil {
-		return err
+	received := p.receive()
+	for ; received.ID != p.lastID; received = p.receive() {
+		p.events = append(p.events, received)
 	}
-	select {
-	case got, ok := <-reply:
-		switch {
-		case !ok:
-			return errors.New("Chromium has exited")
-		case got.Error != nil:
-			return errors.New(got.Error.Message)
-		case result == nil:
-			return nil
+	if received.Error != nil {
+		p.t.Fatalf("%s: %s", method, received.Error.Message)
+	}
+	if result != nil {
+		if err := json.Unmarshal(received.Result, result); err != nil {
+			p.t.Fatalf("%s: %v", method, err)
 		}
-		return json.Unmarshal(got.Result, result)
-	case <-time.After(waitTimeout):
-		return fmt.Errorf("no response to call %d within %v", id, waitTimeout)
 	}
 }
 
-// send sends a call. The returned channel gets the response, or is closed when Chromium exits.
-func (p *devtools) send(method string, parameters any) (int, <-chan message, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ended {
-		return 0, nil, errors.New("Chromium has exited")
+// receive waits for the next message.
+func (p *tab) receive() (received message) {
+	p.t.Helper()
+	_ = p.read.SetReadDeadline(time.Now().Add(brokertest.Timeout))
+	text, err := p.reader.ReadBytes(0)
+	if err == nil {
+		err = json.Unmarshal(text[:len(text)-1], &received)
 	}
-	p.lastID++
-	call := map[string]any{"id": p.lastID, "method": method}
-	if parameters != nil {
-		call["params"] = parameters
-	}
-	if p.session != "" {
-		call["sessionId"] = p.session
-	}
-	text, err := json.Marshal(call)
 	if err != nil {
-		return 0, nil, err
+		p.t.Fatalf("reading from Chromium: %v", err)
 	}
-	reply := make(chan message, 1)
-	p.pending[p.lastID] = reply
-	_, err = p.write.Write(append(text, 0))
-	return p.lastID, reply, err
+	return received
 }

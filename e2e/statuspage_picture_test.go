@@ -1,16 +1,11 @@
 package e2e
 
 import (
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"etrusted-broker/internal/brokertest"
 )
 
 // TestStatusPagePictures takes the pictures of the status page in the README: of the demo, and of a broker with a wrong secret.
@@ -21,19 +16,19 @@ func TestStatusPagePictures(t *testing.T) {
 	if err != nil {
 		t.Skip("STATUS_PICTURE_AFTER is not set to a duration: the pictures in docs/pictures stay as they are")
 	}
-	needChromium(t)
 	p := openTab(t)
 	picture := func(url, name, heading string, height int) {
-		p.open(url, viewMode{width: 860, height: height, scripts: true})
+		p.open(url, viewMode{width: 860, height: height})
 		p.wantShown("heading", heading)
 		p.screenshot(filepath.Join("..", "docs", "pictures", name), 860, float64(height))
 	}
 	servers := startTestServers(t, time.Minute)
-	rejected := servers.startBroker(t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.newSecret())
+	rejected := servers.startBroker(t, "ETRUSTED_CLIENT_SECRET="+servers.newSecret())
 	rejected.get(rejected.appURL + "/channels")
 	picture(rejected.adminURL, "status-rejected.png", "Requests fail: the credentials do not work.", 880)
 
-	b := startDemo(t)
+	b := servers.startCommand(t, exec.Command(brokerBinary, "demo"), "ETRUSTED_API_URL=", "ETRUSTED_TOKEN_URL=", "ETRUSTED_AUDIENCE=",
+		"ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "BROKER_LOG_LEVEL=info")
 	for began, i := time.Now(), 0; time.Since(began) < after; i++ {
 		path := "/channels"
 		switch {
@@ -46,28 +41,4 @@ func TestStatusPagePictures(t *testing.T) {
 		time.Sleep(100*time.Millisecond + time.Duration(i%13)*20*time.Millisecond)
 	}
 	picture(b.adminURL, "status.png", "Everything works.", 1290)
-}
-
-// startDemo runs "broker demo" until the test ends.
-func startDemo(t *testing.T) *broker {
-	t.Helper()
-	b := &broker{
-		t: t, cmd: exec.Command(brokerBinary, "demo"), log: &brokertest.LogBuffer{}, exited: make(chan struct{}),
-		client: &http.Client{Transport: &http.Transport{}, Timeout: waitTimeout},
-	}
-	b.cmd.Env = []string{"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_LOG_FORMAT=json"}
-	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
-	if err := b.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = b.cmd.Wait()
-		close(b.exited)
-	}()
-	t.Cleanup(func() {
-		_ = b.cmd.Process.Signal(syscall.SIGTERM)
-		<-b.exited
-	})
-	eventually(t, waitTimeout, "the demo listens", func() bool { return strings.Contains(b.log.String(), `"listening"`) && b.readAddresses() })
-	return b
 }

@@ -1,57 +1,47 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"testing"
-	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // viewMode is the window, the colour scheme and the script setting with which a page is opened.
 type viewMode struct {
 	width, height int
 	dark          bool
-	scripts       bool
+	noScripts     bool
 }
 
 var (
-	desktop = viewMode{width: 1000, height: 800, scripts: true}
-	phone   = viewMode{width: 360, height: 740, scripts: true}
+	desktop = viewMode{width: 1000, height: 800}
+	dark    = viewMode{width: 1000, height: 800, dark: true}
+	phone   = viewMode{width: 360, height: 740}
 )
-
-func (l viewMode) withDarkTheme() viewMode  { l.dark = true; return l }
-func (l viewMode) withoutScripts() viewMode { l.scripts = false; return l }
 
 // open loads a page and waits until it has loaded, including its stylesheet.
 func (p *tab) open(url string, as viewMode) {
 	p.t.Helper()
-	scheme := "light"
-	if as.dark {
-		scheme = "dark"
-	}
+	scheme := map[bool]string{false: "light", true: "dark"}[as.dark]
 	p.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": as.width, "height": as.height, "deviceScaleFactor": 1, "mobile": as.width < 500}, nil)
 	p.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
-	p.call("Emulation.setScriptExecutionDisabled", map[string]any{"value": !as.scripts}, nil)
+	p.call("Emulation.setScriptExecutionDisabled", map[string]any{"value": as.noScripts}, nil)
 	loaded := len(p.eventsOf("Page.loadEventFired"))
 	p.call("Page.navigate", map[string]any{"url": url}, nil)
-	eventually(p.t, waitTimeout, url+" has loaded", func() bool { return len(p.eventsOf("Page.loadEventFired")) > loaded })
+	for len(p.eventsOf("Page.loadEventFired")) == loaded {
+		p.events = append(p.events, p.receive())
+	}
 }
 
-// eventsOf returns the events with one of these methods, oldest first.
-func (p *devtools) eventsOf(methods ...string) []message {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var events []message
-	for _, event := range p.events {
-		for _, method := range methods {
-			if event.Method == method {
-				events = append(events, event)
-			}
-		}
-	}
-	return events
+// eventsOf returns the events with one of these methods that have been received, oldest first.
+func (p *tab) eventsOf(methods ...string) []message {
+	return slices.DeleteFunc(slices.Clone(p.events), func(event message) bool { return !slices.Contains(methods, event.Method) })
 }
 
 // eval evaluates an expression in the page and returns its value. It works even if scripts are disabled.
@@ -70,48 +60,39 @@ func (p *tab) eval(expression string) any {
 
 // axNode is a node of the accessibility tree, from which screen readers read.
 type axNode struct {
-	ID      string `json:"nodeId"`
-	Parent  string `json:"parentId"`
-	Ignored bool
-
+	Ignored          bool
 	BackendDOMNodeID int
-	Role             struct{ Value string }
-	Name             struct{ Value string }
-	Value            struct{ Value any }
-
-	Properties []struct {
-		Name  string
-		Value struct{ Value any }
-	}
+	Role, Name       struct{ Value string }
 }
 
-// accessibilityTree returns the whole accessibility tree.
-func (p *tab) accessibilityTree() []axNode {
+// find returns the first node of the accessibility tree with this role whose name starts with the text, or nil.
+func (p *tab) find(role, text string) *axNode {
 	p.t.Helper()
-	var got struct{ Nodes []axNode }
-	p.call("Accessibility.getFullAXTree", nil, &got)
-	return got.Nodes
-}
-
-// shows reports whether the page has an element with this role whose accessible name starts with the text.
-func (p *tab) shows(role, text string) bool {
-	p.t.Helper()
-	for _, n := range p.accessibilityTree() {
+	var tree struct{ Nodes []axNode }
+	p.call("Accessibility.getFullAXTree", nil, &tree)
+	for _, n := range tree.Nodes {
 		if !n.Ignored && n.Role.Value == role && strings.HasPrefix(n.Name.Value, text) {
-			return true
+			return &n
 		}
 	}
-	return false
+	return nil
 }
 
-// wantShown waits until the page shows it. Chromium rebuilds the whole tree for each query, so the interval is longer than in
-// eventually.
-func (p *tab) wantShown(role, text string) {
+// wantShown waits until the page shows it, and returns its node.
+func (p *tab) wantShown(role, text string) (node *axNode) {
 	p.t.Helper()
-	for deadline := time.Now().Add(waitTimeout); !p.shows(role, text); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			p.t.Fatalf("not within %v: the page shows the %s %q", waitTimeout, role, text)
-		}
+	brokertest.Eventually(p.t, fmt.Sprintf("the page shows the %s %q", role, text), func() bool {
+		node = p.find(role, text)
+		return node != nil
+	})
+	return node
+}
+
+// wantNotShown fails the test if the page shows it.
+func (p *tab) wantNotShown(role, text string) {
+	p.t.Helper()
+	if p.find(role, text) != nil {
+		p.t.Errorf("the page shows the %s %q, want it not to", role, text)
 	}
 }
 
@@ -125,11 +106,15 @@ func (p *tab) pageSize() (width, height float64) {
 	return got.CSSContentSize.Width, got.CSSContentSize.Height
 }
 
-// saveScreenshot saves a picture of the whole page in the artifacts directory.
+// saveScreenshot saves a picture of the whole page in E2E_ARTIFACTS.
 func (p *tab) saveScreenshot(name string) {
 	p.t.Helper()
+	dir := cmp.Or(os.Getenv("E2E_ARTIFACTS"), "artifacts")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		p.t.Fatal(err)
+	}
 	width, height := p.pageSize()
-	p.screenshot(filepath.Join(artifactsDir(p.t), name+".png"), width, min(height, 6000))
+	p.screenshot(filepath.Join(dir, name+".png"), width, min(height, 6000))
 }
 
 // screenshot saves a picture of the top left part of the page with that size.
@@ -143,17 +128,4 @@ func (p *tab) screenshot(path string, width, height float64) {
 	if err := os.WriteFile(path, got.Data, 0o644); err != nil {
 		p.t.Fatal(err)
 	}
-}
-
-// artifactsDir returns the directory for the pictures, and creates it.
-func artifactsDir(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("E2E_ARTIFACTS")
-	if dir == "" {
-		dir = "artifacts"
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }

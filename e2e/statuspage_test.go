@@ -1,59 +1,38 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
-// TestStatusPageShowsBrokerState opens the status page in a browser and checks it by roles and names, as a screen reader
-// would find them. It saves a picture of each state for people to look at.
-func TestStatusPageShowsBrokerState(t *testing.T) {
+// TestStatusPageShowsCallers: what is wrong with a caller must be visible above all while none can be used.
+func TestStatusPageShowsCallers(t *testing.T) {
 	t.Parallel()
-	needChromium(t)
 	p := openTab(t)
-	t.Run("healthy, refreshing, healthy", func(t *testing.T) { p.forTest(t).testRefreshing() })
-	t.Run("outage, recovery", func(t *testing.T) { p.forTest(t).testOutage() })
-	t.Run("rejected", func(t *testing.T) { p.forTest(t).testRejected() })
-	t.Run("refused requests", func(t *testing.T) { p.forTest(t).testRefusedRequests() })
-	t.Run("without scripts", func(t *testing.T) { p.forTest(t).testWithoutScripts() })
-	t.Run("several accounts", func(t *testing.T) { p.forTest(t).testSeveralAccounts() })
-	t.Run("callers", func(t *testing.T) { p.forTest(t).testCallers() })
-	t.Run("no errors in the browser", func(t *testing.T) { p.forTest(t).wantNoBrowserErrors() })
-	t.Run("the broker is gone", func(t *testing.T) { p.forTest(t).testBrokerGone() })
-	t.Run("the content security policy is enforced", func(t *testing.T) { p.forTest(t).testContentSecurityPolicy() })
-}
-
-// testCallers: what is wrong with a caller must be visible above all while none can be used.
-func (p *tab) testCallers() {
-	servers := startTestServers(p.t, time.Minute)
-	dir := p.t.TempDir()
-	write := func(file, content string) {
-		path := filepath.Join(dir, file)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			p.t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	write("shop/key", "\n")
-	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "BROKER_CALLERS_DIR="+dir)
+	defer p.wantNoBrowserErrors()
+	servers := startTestServers(t, time.Minute)
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{"shop/key": "\n"})
+	b := servers.startBroker(t, "BROKER_CALLERS_DIR="+dir)
 	p.open(b.adminURL, desktop)
 	p.wantShown("heading", "Callers")
 	p.wantShown("StaticText", `caller "shop": `+filepath.Join(dir, "shop", "key")+" is empty; the caller is refused")
-	write("shop/key", "key")
+	writeFiles(t, dir, map[string]string{"shop/key": "key"})
 	p.wantShown("rowheader", "shop")
 	p.wantCopied("Copy the curl command of shop", `curl -H "Authorization: Bearer $(head -n 1 `+filepath.Join(dir, "shop", "key")+`)" `+b.appURL+"/channels")
 }
 
-func (p *tab) testRefreshing() {
-	servers := startTestServers(p.t, time.Minute)
-	gate, volume := newLoginGate(p.t, servers), newSecretVolume(p.t, servers.login.currentSecret())
-	b := servers.startBroker(p.t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID_FILE="+volume.path("client_id"), "ETRUSTED_CLIENT_SECRET_FILE="+volume.path("client_secret"))
-	b.waitForToken()
+func TestStatusPageShowsRefreshOfTheToken(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	defer p.wantNoBrowserErrors()
+	servers := startTestServers(t, time.Minute)
+	gate, volume := newLoginGate(t, servers), newSecretVolume(t, servers.login.currentSecret())
+	b := servers.startReadyBroker(t, append(volume.environ(), "ETRUSTED_TOKEN_URL="+gate.url)...)
 	for range 3 {
 		b.get(b.appURL + "/channels")
 	}
@@ -81,12 +60,15 @@ func (p *tab) testRefreshing() {
 	p.eval("window.notReloaded = true")
 	p.wantShown("progressbar", "Remaining token lifetime of default")
 	left, text := p.lifetimeBar()
-	eventually(p.t, waitTimeout, "the bar moves between two updates of the data", func() bool {
+	brokertest.Eventually(t, "the bar moves between two updates of the data", func() bool {
 		leftBefore, textBefore := left, text
 		left, text = p.lifetimeBar()
 		return left < leftBefore && text == textBefore
 	})
-	eventually(p.t, waitTimeout, "the text changes", func() bool { _, now := p.lifetimeBar(); return now != text })
+	brokertest.Eventually(t, "the text changes", func() bool {
+		_, now := p.lifetimeBar()
+		return now != text
+	})
 
 	// The broker tries a new secret while the old token is in use.
 	release := gate.hold()
@@ -100,21 +82,25 @@ func (p *tab) testRefreshing() {
 	left, _ = p.lifetimeBar()
 	release()
 	p.wantState("healthy")
-	if p.shows("StaticText", "Refreshing") {
-		p.t.Error("the page shows \"Refreshing\" next to \"Healthy\"")
-	}
-	eventually(p.t, waitTimeout, "the bar is full again", func() bool { now, _ := p.lifetimeBar(); return now > left })
+	p.wantNotShown("StaticText", "Refreshing")
+	brokertest.Eventually(t, "the bar is full again", func() bool {
+		now, _ := p.lifetimeBar()
+		return now > left
+	})
 	if p.eval("window.notReloaded") != true {
-		p.t.Error("the page was reloaded, want it to update itself")
+		t.Error("the page was reloaded, want it to update itself")
 	}
 	b.wantNoSecret("the page", p.eval("document.documentElement.outerHTML").(string))
 }
 
-func (p *tab) testOutage() {
-	servers := startTestServers(p.t, time.Minute)
-	gate := newLoginGate(p.t, servers)
+func TestStatusPageShowsOutageAndRecovery(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	defer p.wantNoBrowserErrors()
+	servers := startTestServers(t, time.Minute)
+	gate := newLoginGate(t, servers)
 	gate.setFailing(true)
-	b := servers.startBroker(p.t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret())
+	b := servers.startBroker(t, "ETRUSTED_TOKEN_URL="+gate.url)
 	p.open(b.adminURL, desktop)
 	p.eval("window.notReloaded = true")
 	p.wantShown("heading", "Requests fail: cannot get a token from the login server.")
@@ -127,21 +113,22 @@ func (p *tab) testOutage() {
 	gate.setFailing(false)
 	p.wantShown("heading", "Everything works.")
 	if p.eval("window.notReloaded") != true {
-		p.t.Error("the page was reloaded, want it to update itself")
+		t.Error("the page was reloaded, want it to update itself")
 	}
-	if p.shows("StaticText", "No token") {
-		p.t.Error("the page still shows the outage after it is over")
-	}
+	p.wantNotShown("StaticText", "No token")
 
 	gate.setFailing(true) // for the pictures
-	b = servers.startBroker(p.t, "ETRUSTED_TOKEN_URL="+gate.url, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret())
-	eventually(p.t, waitTimeout, "an attempt fails", func() bool { return b.metric("token_consecutive_failures") > 0 })
+	b = servers.startBroker(t, "ETRUSTED_TOKEN_URL="+gate.url)
+	brokertest.Eventually(t, "an attempt fails", func() bool { return b.metric("token_consecutive_failures") > 0 })
 	p.wantInEveryView("outage", "Requests fail: cannot get a token from the login server.", b)
 }
 
-func (p *tab) testRejected() {
-	servers := startTestServers(p.t, time.Minute)
-	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.newSecret())
+func TestStatusPageShowsRejectedCredentials(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	defer p.wantNoBrowserErrors()
+	servers := startTestServers(t, time.Minute)
+	b := servers.startBroker(t, "ETRUSTED_CLIENT_SECRET="+servers.newSecret())
 	p.open(b.adminURL, desktop)
 	p.wantLandmarks()
 	p.wantShown("heading", "Requests fail: the credentials do not work.")
@@ -151,27 +138,27 @@ func (p *tab) testRejected() {
 	p.wantShown("StaticText", "It rejects the credentials.")
 	p.wantInEveryView("rejected", "Requests fail: the credentials do not work.", b)
 
-	waiting := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET_FILE="+filepath.Join(p.t.TempDir(), "client_secret"))
+	waiting := servers.startBroker(t, "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+filepath.Join(t.TempDir(), "client_secret"))
 	p.open(waiting.adminURL, desktop)
 	p.wantShown("StaticText", "Credentials cannot be read")
-	if p.shows("StaticText", "Credentials rejected") {
-		p.t.Error("the page says that credentials without a file are rejected, want that they cannot be read")
-	}
+	p.wantNotShown("StaticText", "Credentials rejected")
 
 	// The first screen of a phone says what is wrong, since when, and what to do.
 	p.open(b.adminURL, phone)
 	p.wantShown("heading", "Requests fail: the credentials do not work.")
 	if bottom := p.eval("document.querySelector('.advice').getBoundingClientRect().bottom").(float64); bottom > float64(phone.height) {
-		p.t.Errorf("the advice ends at %v px, want at most %d", bottom, phone.height)
+		t.Errorf("the advice ends at %v px, want at most %d", bottom, phone.height)
 	}
 	b.wantNoSecret("the page", p.eval("document.documentElement.outerHTML").(string))
 }
 
-// testRefusedRequests: the page names the last requests that were refused or failed, as text, whatever they contain.
-func (p *tab) testRefusedRequests() {
-	servers := startTestServers(p.t, time.Minute)
-	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "BROKER_ALLOW=GET /channels")
-	b.waitForToken()
+// TestStatusPageShowsRefusedRequests: the page names the last requests that were refused or failed, as text, whatever they contain.
+func TestStatusPageShowsRefusedRequests(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	defer p.wantNoBrowserErrors()
+	servers := startTestServers(t, time.Minute)
+	b := servers.startReadyBroker(t, "BROKER_ALLOW=GET /channels")
 	p.open(b.adminURL, desktop)
 	p.wantShown("StaticText", "None since the start.")
 	b.get(b.appURL + "/reviews?secret=1")
@@ -184,56 +171,48 @@ func (p *tab) testRefusedRequests() {
 	p.wantShown("StaticText", "BROKER_ALLOW does not include GET /reviews.")
 	p.wantShown("StaticText", "If the app needs it, add \"GET /reviews\".")
 	if text := p.eval("document.body.textContent").(string); strings.Contains(text, "secret") && strings.Contains(text, "secret=1") {
-		p.t.Error("the page shows the query of a request, want only the path")
+		t.Error("the page shows the query of a request, want only the path")
 	}
 	p.eval(`update(viewOf({...current, summary: '<img src=x onerror="window.marked = true">', failures: [{...current.failures[0], path: '/<b>bold</b>', reason: '<script>window.marked = true</' + 'script>'}]}))`)
 	if got := p.eval("document.querySelectorAll('main img, main b:not([data-text] b):not(p > b), main script').length + (window.marked ? 1 : 0)"); got != 0.0 {
-		p.t.Errorf("got %v elements made of texts, want none", got)
+		t.Errorf("got %v elements made of texts, want none", got)
 	}
 	p.wantInEveryView("refused", "The broker refuses requests.", b)
 
 	// The code leads to its place in the guide.
 	p.click("link", "not-in-allow-list")
 	p.wantShown("StaticText", "# Troubleshooting")
-	eventually(p.t, waitTimeout, "the guide is scrolled to the code", func() bool { return p.eval("scrollY").(float64) > 1000 })
+	brokertest.Eventually(t, "the guide is scrolled to the code", func() bool { return p.eval("scrollY").(float64) > 1000 })
 }
 
-func (p *tab) testWithoutScripts() {
-	servers := startTestServers(p.t, time.Minute)
-	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret())
-	p.open(b.adminURL, desktop.withoutScripts())
+func TestStatusPageLeadsToDataWithoutScripts(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	defer p.wantNoBrowserErrors()
+	servers := startTestServers(t, time.Minute)
+	b := servers.startBroker(t)
+	p.open(b.adminURL, viewMode{width: desktop.width, height: desktop.height, noScripts: true})
 	p.wantShown("StaticText", "This page needs JavaScript.")
 	p.wantShown("link", "/status.json")
 	p.wantShown("link", "/readyz")
-	if p.shows("main", "") || p.shows("heading", "") {
-		p.t.Error("the page shows empty sections, want none")
-	}
+	p.wantNotShown("main", "")
+	p.wantNotShown("heading", "")
 	p.saveScreenshot("status-without-scripts")
 }
 
-func (p *tab) testSeveralAccounts() {
-	servers := startTestServers(p.t, time.Minute)
-	dir := p.t.TempDir()
-	account := func(name, secret string) {
-		path := filepath.Join(dir, name)
-		for _, err := range []error{
-			os.MkdirAll(path, 0o700),
-			os.WriteFile(filepath.Join(path, "client_secret"), []byte(secret), 0o600),
-			os.WriteFile(filepath.Join(path, "client_id"), []byte(clientID), 0o600),
-		} {
-			if err != nil {
-				p.t.Fatal(err)
-			}
-		}
-	}
-	account("shop-at", servers.newSecret()) // a wrong one
-	account("shop-de", servers.login.currentSecret())
-	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret(), "ETRUSTED_ACCOUNTS_DIR="+dir)
-	b.waitForToken()
+func TestStatusPageShowsSeveralAccounts(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	defer p.wantNoBrowserErrors()
+	servers := startTestServers(t, time.Minute)
+	dir := t.TempDir()
+	writeFiles(t, dir, account("shop-at", servers.newSecret())) // a wrong one
+	writeFiles(t, dir, account("shop-de", servers.login.currentSecret()))
+	b := servers.startReadyBroker(t, "ETRUSTED_ACCOUNTS_DIR="+dir)
 	p.open(b.adminURL, desktop)
 	p.wantShown("heading", "Requests of the account shop-at fail: the credentials do not work.")
 	if first := p.eval("document.querySelector('article h3').textContent"); first != "shop-at" {
-		p.t.Errorf("the first account is %v, want shop-at, which needs attention", first)
+		t.Errorf("the first account is %v, want shop-at, which needs attention", first)
 	}
 	p.wantShown("StaticText", "It rejects the credentials. This is so for 1 of 3 accounts.")
 	p.wantShown("button", "Copy "+b.appURL+"/@shop-de")
@@ -244,43 +223,45 @@ func (p *tab) testSeveralAccounts() {
 
 	// A new account appears without a reload.
 	p.open(b.adminURL, desktop)
-	account("shop-fr", servers.login.currentSecret())
+	writeFiles(t, dir, account("shop-fr", servers.login.currentSecret()))
 	p.wantShown("heading", "shop-fr")
 }
 
-// testBrokerGone: the page must say that its data is old when the broker no longer responds.
-func (p *tab) testBrokerGone() {
-	servers := startTestServers(p.t, time.Minute)
-	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret())
-	b.waitForToken()
+// TestStatusPageSaysThatTheBrokerIsGone: the page must say that its data is old when the broker no longer responds.
+func TestStatusPageSaysThatTheBrokerIsGone(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	defer p.wantNoBrowserErrors()
+	servers := startTestServers(t, time.Minute)
+	b := servers.startReadyBroker(t)
 	p.open(b.adminURL, desktop)
 	p.wantShown("heading", "Everything works.")
-	if p.shows("alert", "No response") {
-		p.t.Error("the page shows an alert while everything works")
-	}
+	p.wantNotShown("alert", "No response")
 	b.stop()
 	p.wantShown("alert", "")
 	p.wantShown("StaticText", "No response from the broker since ")
 	p.saveScreenshot("status-gone")
 }
 
-// testContentSecurityPolicy proves that wantNoBrowserErrors can fail: the browser blocks and reports what the policy forbids.
-func (p *tab) testContentSecurityPolicy() {
-	servers := startTestServers(p.t, time.Minute)
-	b := servers.startBroker(p.t, "ETRUSTED_CLIENT_ID="+clientID, "ETRUSTED_CLIENT_SECRET="+servers.login.currentSecret())
+// TestStatusPageHasNoInlineStyles proves that wantNoBrowserErrors can fail: the browser blocks and reports what the policy forbids.
+func TestStatusPageHasNoInlineStyles(t *testing.T) {
+	t.Parallel()
+	p := openTab(t)
+	servers := startTestServers(t, time.Minute)
+	b := servers.startBroker(t)
 	p.open(b.adminURL, desktop)
 	before := len(p.browserErrors())
 	p.eval(`document.body.setAttribute('style', 'display: none')`)
-	eventually(p.t, waitTimeout, "the browser reports the inline style", func() bool { return len(p.browserErrors()) > before })
+	brokertest.Eventually(t, "the browser reports the inline style", func() bool { return len(p.browserErrors()) > before })
 	if got := p.eval(`getComputedStyle(document.body).display`); got != "block" {
-		p.t.Errorf("display of the body: got %v, want block: the inline style must have no effect", got)
+		t.Errorf("display of the body: got %v, want block: the inline style must have no effect", got)
 	}
 }
 
 // wantState waits until the first account has this state. The label is no proof of that: a heading starts with "Healthy" too.
 func (p *tab) wantState(state string) {
 	p.t.Helper()
-	eventually(p.t, waitTimeout, "the account is "+state, func() bool {
+	brokertest.Eventually(p.t, "the account is "+state, func() bool {
 		return p.eval("document.querySelector('article')?.dataset.state") == state
 	})
 }
@@ -288,14 +269,14 @@ func (p *tab) wantState(state string) {
 // wantInEveryView checks a broker's page on a desktop and on a phone, with the light and the dark theme.
 func (p *tab) wantInEveryView(state, heading string, b *broker) {
 	p.t.Helper()
-	for name, as := range map[string]viewMode{"": desktop, "-dark": desktop.withDarkTheme(), "-phone": phone} {
+	for name, as := range map[string]viewMode{"": desktop, "-dark": dark, "-phone": phone} {
 		p.open(b.adminURL, as)
 		p.wantShown("heading", heading)
 		if width, _ := p.pageSize(); width > float64(as.width) {
 			p.t.Errorf("%s%s: the page is %v px wide, want at most the window's %d", state, name, width, as.width)
 		}
-		if dark := p.eval("getComputedStyle(document.documentElement).getPropertyValue('--page').trim() !== '#f5f6f8'"); dark != as.dark {
-			p.t.Errorf("%s%s: dark theme: got %v, want %v", state, name, dark, as.dark)
+		if isDark := p.eval("getComputedStyle(document.documentElement).getPropertyValue('--page').trim() !== '#f5f6f8'"); isDark != as.dark {
+			p.t.Errorf("%s%s: dark theme: got %v, want %v", state, name, isDark, as.dark)
 		}
 		p.saveScreenshot("status-" + state + name)
 	}
@@ -304,19 +285,11 @@ func (p *tab) wantInEveryView(state, heading string, b *broker) {
 // click clicks the element with this role and name, as a user would.
 func (p *tab) click(role, name string) {
 	p.t.Helper()
-	p.wantShown(role, name)
-	for _, n := range p.accessibilityTree() {
-		if n.Ignored || n.Role.Value != role || !strings.HasPrefix(n.Name.Value, name) {
-			continue
-		}
-		var resolved struct{ Object struct{ ObjectID string } }
-		p.call("DOM.resolveNode", map[string]any{"backendNodeId": n.BackendDOMNodeID}, &resolved)
-		p.call("Runtime.callFunctionOn", map[string]any{
-			"objectId": resolved.Object.ObjectID, "functionDeclaration": "function() { this.click() }", "userGesture": true,
-		}, nil)
-		return
-	}
-	p.t.Fatalf("there is no %s %q any more", role, name)
+	var resolved struct{ Object struct{ ObjectID string } }
+	p.call("DOM.resolveNode", map[string]any{"backendNodeId": p.wantShown(role, name).BackendDOMNodeID}, &resolved)
+	p.call("Runtime.callFunctionOn", map[string]any{
+		"objectId": resolved.Object.ObjectID, "functionDeclaration": "function() { this.click() }", "userGesture": true,
+	}, nil)
 }
 
 // wantCopied clicks a button and checks what it has copied.
@@ -348,8 +321,9 @@ func (p *tab) lifetimeBar() (seconds float64, text string) {
 }
 
 // browserErrors returns the errors that the browser reported, and what it blocked because of the page's policy.
-func (p *tab) browserErrors() []string {
-	var reports []string
+func (p *tab) browserErrors() (reports []string) {
+	p.t.Helper()
+	p.eval("0") // its result arrives after all that was reported before
 	for _, event := range p.eventsOf("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Audits.issueAdded") {
 		reports = append(reports, event.Method+" "+string(event.Params))
 	}
@@ -359,8 +333,8 @@ func (p *tab) browserErrors() []string {
 func (p *tab) wantNoBrowserErrors() {
 	p.t.Helper()
 	for _, report := range p.browserErrors() {
-		// The page of an earlier subtest may send one more request to its broker, which has stopped. The guide is plain text, for
-		// which the browser asks for an icon by itself.
+		// The page may send a request to a broker that has stopped. The guide is plain text, for which the browser asks for an icon by
+		// itself.
 		if !strings.Contains(report, "net::ERR_CONNECTION_REFUSED") && !strings.Contains(report, "/favicon.ico") {
 			p.t.Error(report)
 		}

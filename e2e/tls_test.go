@@ -14,6 +14,7 @@ import (
 
 // testCA is a certificate authority that only the test and its broker trust, and a certificate for the test's servers.
 type testCA struct {
+	*brokertest.CA
 	certFile   string // the CA certificate, for SSL_CERT_FILE
 	pool       *x509.CertPool
 	serverCert tls.Certificate
@@ -28,6 +29,7 @@ func newTestCA(t *testing.T, names ...string) *testCA {
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	return &testCA{
+		CA:         ca,
 		certFile:   tempFile(t, string(ca.CertificatePEM())),
 		pool:       brokertest.CertPool(ca),
 		serverCert: tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key},
@@ -51,5 +53,5 @@ func (a *testCA) client(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool, MinVersion: tls.VersionTLS12}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: waitTimeout}
+	return &http.Client{Transport: transport, Timeout: brokertest.Timeout}
 }

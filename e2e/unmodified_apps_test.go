@@ -15,73 +15,63 @@ const (
 	dummySecret = "dummy-secret-4711"
 )
 
+// dummyCredentials configures an app with the dummies.
+var dummyCredentials = withEnv("ETRUSTED_CLIENT_ID="+dummyID, "ETRUSTED_CLIENT_SECRET="+dummySecret)
+
 // appSetup is a way to configure an app that still has its OAuth code so that it uses the broker.
 type appSetup struct {
-	name string
-	// brokerEnv returns the broker's variables, and the file of the CA that the app must trust, if any.
-	brokerEnv func(t *testing.T) (environ []string, caFile string)
-	appConfig func(t *testing.T, l *language, b *broker, caFile string) programConfig
+	name      string
+	tokenPath string // if the broker is the app's base URL: where the app requests its token
+	proxy     string // if the broker is the app's proxy: the scheme of the app's URLs
+	trustsCA  bool   // whether the app trusts the broker's CA, for a proxy that it uses with CONNECT
 }
 
 var (
-	viaBaseURL = appSetup{"base URL", noBrokerEnv, func(_ *testing.T, _ *language, b *broker, _ string) programConfig {
-		return apiURLs(b.appURL, b.appURL+"/oauth/token")
-	}}
-	viaOldTokenPath = appSetup{"base URL, older token endpoint", noBrokerEnv, func(_ *testing.T, _ *language, b *broker, _ string) programConfig {
-		return apiURLs(b.appURL, b.appURL+"/auth/realms/business/protocol/openid-connect/token")
-	}}
-	viaHTTPProxy = appSetup{"HTTP_PROXY", noBrokerEnv, func(t *testing.T, l *language, b *broker, _ string) programConfig {
-		host, port := b.appHostPort(t)
-		return apiURLs("http://"+apiHost, "http://"+loginHost+"/oauth/token").with(l.useProxy("http", host, port))
-	}}
-	viaHTTPSProxy = appSetup{"HTTPS_PROXY", createCA, func(t *testing.T, l *language, b *broker, caFile string) programConfig {
-		host, port := b.appHostPort(t)
-		return upstreamURLs.with(l.useProxy("https", host, port)).with(l.trustCA(t, caFile))
-	}}
+	viaBaseURL      = appSetup{name: "base URL", tokenPath: "/oauth/token"}
+	viaOldTokenPath = appSetup{name: "base URL, older token endpoint", tokenPath: "/auth/realms/business/protocol/openid-connect/token"}
+	viaHTTPProxy    = appSetup{name: "HTTP_PROXY", proxy: "http"}
+	viaHTTPSProxy   = appSetup{name: "HTTPS_PROXY", proxy: "https", trustsCA: true}
 	// For clients that do not support CONNECT. There is no TLS between app and broker, so the app needs no CA.
-	viaHTTPSProxyWithoutConnect = appSetup{"HTTPS_PROXY without tunnels", noBrokerEnv, func(t *testing.T, l *language, b *broker, _ string) programConfig {
-		host, port := b.appHostPort(t)
-		return upstreamURLs.with(l.useProxy("https", host, port))
-	}}
+	viaHTTPSProxyWithoutConnect = appSetup{name: "HTTPS_PROXY without tunnels", proxy: "https"}
 )
 
-// upstreamURLs configures an app with the real addresses of the API and the login server.
-var upstreamURLs = apiURLs("https://"+apiHost, "https://"+loginHost+"/oauth/token")
-
-// apiURLs configures an app with these addresses.
-func apiURLs(api, token string) programConfig {
-	return programConfig{env: []string{"ETRUSTED_API_URL=" + api, "ETRUSTED_TOKEN_URL=" + token}}
-}
-
-func noBrokerEnv(*testing.T) ([]string, string) { return nil, "" }
-
-// createCA creates the broker's CA with "broker ca", as a user does before the first start.
-func createCA(t *testing.T) (environ []string, caFile string) {
+// startBroker starts a broker with more variables, and returns the configuration of an app in that language, with dummy
+// credentials.
+func (s appSetup) startBroker(t *testing.T, r *reviewsServers, l *language, environ ...string) programConfig {
 	t.Helper()
-	return createCAFor(t, apiHost, loginHost)
-}
-
-// createCAFor creates a CA for the API and the login server of these names.
-func createCAFor(t *testing.T, apiHost, loginHost string) (environ []string, caFile string) {
-	t.Helper()
-	dir := t.TempDir()
-	environ = []string{"BROKER_INTERCEPT_CA_DIR=" + dir}
-	cmd := exec.Command(brokerBinary, "ca")
-	cmd.Env = append([]string{"ETRUSTED_API_URL=https://" + apiHost, "ETRUSTED_TOKEN_URL=https://" + loginHost + "/oauth/token"}, environ...)
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("broker ca: %v\n%s", err, output)
+	config := dummyCredentials
+	if s.trustsCA {
+		ca, caFile := createCA(t, apiHost, loginHost)
+		environ, config = append(environ, ca), config.with(l.trustCA(t, caFile))
 	}
-	return environ, filepath.Join(dir, "ca.crt")
-}
-
-// appHostPort returns the address to which apps connect.
-func (b *broker) appHostPort(t *testing.T) (host, port string) {
-	t.Helper()
+	b := r.startBroker(t, environ...)
+	if s.proxy == "" {
+		return config.with(apiURLs(b.appURL, b.appURL+s.tokenPath))
+	}
 	host, port, err := net.SplitHostPort(strings.TrimPrefix(b.appURL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return host, port
+	return config.with(apiURLs(s.proxy+"://"+apiHost, s.proxy+"://"+loginHost+"/oauth/token")).with(l.useProxy(s.proxy, host, port))
+}
+
+// apiURLs configures an app with these addresses.
+func apiURLs(api, token string) programConfig {
+	return withEnv("ETRUSTED_API_URL="+api, "ETRUSTED_TOKEN_URL="+token)
+}
+
+// createCA creates the CA of a broker for these names with "broker ca", as a user does before the first start. variable makes the
+// broker use it.
+func createCA(t *testing.T, apiHost, loginHost string) (variable, caFile string) {
+	t.Helper()
+	dir := t.TempDir()
+	variable = "BROKER_INTERCEPT_CA_DIR=" + dir
+	cmd := exec.Command(brokerBinary, "ca")
+	cmd.Env = []string{variable, "ETRUSTED_API_URL=https://" + apiHost, "ETRUSTED_TOKEN_URL=https://" + loginHost + "/oauth/token"}
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("broker ca: %v\n%s", err, output)
+	}
+	return variable, filepath.Join(dir, "ca.crt")
 }
 
 // TestUnmodifiedAppsWork: programs as shops write them work unchanged, including their OAuth code. They fetch a token with
@@ -112,8 +102,7 @@ func TestUnmodifiedAppsWork(t *testing.T) {
 				t.Run(setup.name, func(t *testing.T) {
 					t.Parallel()
 					r := startReviewsServers(t)
-					environ, caFile := setup.brokerEnv(t)
-					test.run(t, r, setup.appConfig(t, test.language, r.startBroker(t, environ...), caFile))
+					test.run(t, r, setup.startBroker(t, r, test.language))
 					r.wantNoAppCredentials(t)
 				})
 			}
@@ -138,11 +127,11 @@ func (a unmodifiedApp) need(t *testing.T) {
 	}
 }
 
-// run runs the program with dummy credentials. It fails the test unless the program prints all reviews and sends its event.
+// run runs the program. It fails the test unless the program prints all reviews and sends its event.
 func (a unmodifiedApp) run(t *testing.T, r *reviewsServers, config programConfig) {
 	t.Helper()
 	order := "order of " + t.Name()
-	printed, err := a.language.run(t, filepath.Join("testdata", a.language.program), dummyCredentials.with(programConfig{env: []string{"LIBRARY=" + a.library, "ORDER=" + order}}).with(config))
+	printed, err := a.start(t, order, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,9 +140,15 @@ func (a unmodifiedApp) run(t *testing.T, r *reviewsServers, config programConfig
 	}
 	event := printed[len(printed)-1]
 	r.wantReviews(t, printed[:len(printed)-1])
-	if got := r.ordersByEventID()[event]; got != order {
+	if got := r.order(event); got != order {
 		t.Errorf("the app printed the event ID %q, of the order %q; want an event for %q", event, got, order)
 	}
+}
+
+// start runs the program, and returns what language.run does.
+func (a unmodifiedApp) start(t *testing.T, order string, config programConfig) (words []string, err error) {
+	t.Helper()
+	return a.language.run(t, filepath.Join("testdata", a.language.program), config.with(withEnv("LIBRARY="+a.library, "ORDER="+order)))
 }
 
 // TestUnmodifiedAppsNeedTokenEndpointAndLinkRewriting: the same program fails if the broker does not do either. So
@@ -165,9 +160,8 @@ func TestUnmodifiedAppsNeedTokenEndpointAndLinkRewriting(t *testing.T) {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
 			r := startReviewsServers(t)
-			b := r.startBroker(t, variable+"=false")
 			// Requests that bypass the broker end at a port without a listener.
-			config := viaBaseURL.appConfig(t, php, b, "").with(php.useProxy("https", "127.0.0.1", "1")).with(dummyCredentials)
+			config := viaBaseURL.startBroker(t, r, php, variable+"=false").with(php.useProxy("https", "127.0.0.1", "1"))
 			if _, err := php.run(t, filepath.Join("testdata", "reviews.php"), config); err == nil {
 				t.Errorf("with %s=false the program succeeded, want an error", variable)
 			}
@@ -178,9 +172,6 @@ func TestUnmodifiedAppsNeedTokenEndpointAndLinkRewriting(t *testing.T) {
 		})
 	}
 }
-
-// dummyCredentials configures an app with the dummies.
-var dummyCredentials = programConfig{env: []string{"ETRUSTED_CLIENT_ID=" + dummyID, "ETRUSTED_CLIENT_SECRET=" + dummySecret}}
 
 // wantReviews fails the test unless these are the IDs of all reviews, in the API's order.
 func (r *reviewsServers) wantReviews(t *testing.T, ids []string) {

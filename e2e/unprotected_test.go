@@ -3,24 +3,25 @@ package e2e
 import (
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // startUnprotectedProxy serves a proxy without any protection: it removes the headers by which a browser gives away the
 // origin of a request, and lets every page read the response. The browser tests run against it too, to prove that their
 // attacks work.
-func startUnprotectedProxy(t *testing.T, upstream string) (address string) {
+func startUnprotectedProxy(t *testing.T, upstream string) string {
 	t.Helper()
 	target, err := url.Parse(upstream)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(&httputil.ReverseProxy{
+	return brokertest.Serve(t, &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			for name := range r.Out.Header {
@@ -36,8 +37,6 @@ func startUnprotectedProxy(t *testing.T, upstream string) (address string) {
 			return nil
 		},
 	})
-	t.Cleanup(server.Close)
-	return server.Listener.Addr().String()
 }
 
 // unprotectedAPI is an API that needs no token and records the paths of its requests. An attack that fails even here proves
@@ -51,9 +50,7 @@ type unprotectedAPI struct {
 func startUnprotectedAPI(t *testing.T) *unprotectedAPI {
 	t.Helper()
 	a := &unprotectedAPI{paths: map[string]bool{}}
-	server := httptest.NewServer(a)
-	t.Cleanup(server.Close)
-	a.url = server.URL
+	a.url = brokertest.Serve(t, a)
 	return a
 }
 
@@ -75,7 +72,7 @@ func (a *unprotectedAPI) wantReached(t *testing.T, attacks []pageAttack, others 
 		paths = append(paths, attack.path)
 	}
 	for _, path := range paths {
-		eventually(t, waitTimeout, path+" reaches the unprotected API", func() bool {
+		brokertest.Eventually(t, path+" reaches the unprotected API", func() bool {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			return a.paths[path]

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestUnderWine runs the tests of directory windows, with the program for Windows.
@@ -82,7 +84,7 @@ func (w *wine) addRandomLibrary(system32 string) {
 func (w *wine) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(w.t.Context(), name, args...)
 	cmd.Env = w.env
-	cmd.WaitDelay = waitTimeout
+	cmd.WaitDelay = brokertest.Timeout
 	return cmd
 }
 
