@@ -115,12 +115,16 @@ var (
 	}
 )
 
-const rejectedAdvice = `Client ID or Client Secret is wrong. ` +
-	`Check in the eTrusted Control Centre (Settings > "SSO Client Management", administrators only): ` +
-	`1. Client ID = prefix + Identifier. ` +
-	`2. "Client enabled" is green. ` +
-	`3. Copy the secret again with "Show". ` +
-	`4. Both belong to the same client. ` + reloadAdvice
+// RejectedChecks lists what to check if the login server rejects the credentials.
+const RejectedChecks = `In the eTrusted Control Centre (Settings > "SSO Client Management", administrators only), check:
+1. "Client enabled" is green.
+2. The Client ID is prefix and Identifier together, as "Show" displays it.
+3. The Client Secret is the one that "Show" displays now, without quotes or spaces.
+4. Both belong to the same client.
+5. The client belongs to the environment of ETRUSTED_TOKEN_URL: production or QA.`
+
+// rejectedAdvice is RejectedChecks in one line, for the log and for responses.
+var rejectedAdvice = strings.ReplaceAll(RejectedChecks, "\n", " ") + " " + reloadAdvice
 
 const (
 	reloadAdvice        = `The broker picks up changed credential files automatically; after a change of environment variables, restart it.`

@@ -298,12 +298,12 @@ func TestRejectionAdviceHasHints(t *testing.T) {
 	}{
 		"hex prefix":         {"a1b2c3d4e5f6__shop", "s3cret", nil, "looks like"},
 		"prefix with a dash": {"prefix-shop", "s3cret", nil, "looks like"},
-		"bare Identifier":    {"shop", "s3cret", []string{"ETRUSTED_CLIENT_ID looks like an Identifier without its prefix"}, "quotes"},
+		"bare Identifier":    {"shop", "s3cret", []string{"ETRUSTED_CLIENT_ID looks like an Identifier without its prefix"}, "begins or ends with quotes"},
 		"quotes":             {`"a-shop"`, `'s3cret'`, []string{"ETRUSTED_CLIENT_ID begins or ends with quotes", "ETRUSTED_CLIENT_SECRET begins or ends with quotes"}, "looks like"},
 		"spaces":             {"a-shop", " s3cret", []string{"ETRUSTED_CLIENT_SECRET begins or ends with quotes or spaces"}, "ETRUSTED_CLIENT_ID begins"},
 		"same value":         {"a-shop", "a-shop", []string{"have the same value"}, "looks like"},
 		"swapped":            {"s3cret", "a1b2c3d4e5f6__shop", []string{"ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET are probably swapped"}, "Identifier without"},
-		"assignment":         {"a-shop", `export CLIENT_SECRET="s3cret"`, []string{"ETRUSTED_CLIENT_SECRET contains NAME=VALUE"}, "quotes"},
+		"assignment":         {"a-shop", `export CLIENT_SECRET="s3cret"`, []string{"ETRUSTED_CLIENT_SECRET contains NAME=VALUE"}, "begins or ends with quotes"},
 		"base64":             {"a-shop", "s3_cret==", nil, "NAME=VALUE"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -311,13 +311,13 @@ func TestRejectionAdviceHasHints(t *testing.T) {
 				r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) { config.Credentials = fixed(tc.id, tc.secret) })
 				_, err := r.wait(time.Second)
 				advice := noToken(t, err).Hint
-				want := append(tc.want, "Client ID = prefix + Identifier", `"Client enabled" is green`, `Copy the secret again with "Show"`, "same client", "administrators")
+				want := append(tc.want, `"Client enabled" is green`, "prefix and Identifier together", `the one that "Show" displays now`, "same client", "production or QA", "administrators")
 				for _, part := range want {
 					if !strings.Contains(advice, part) {
 						t.Errorf("advice %q, want it to contain %q", advice, part)
 					}
 				}
-				if len(tc.want) > 0 && strings.Index(advice, tc.want[0]) > strings.Index(advice, "Client ID or Client Secret is wrong") {
+				if len(tc.want) > 0 && strings.Index(advice, tc.want[0]) > strings.Index(advice, "In the eTrusted Control Centre") {
 					t.Errorf("advice %q, want %q first", advice, tc.want[0])
 				}
 				if strings.Contains(advice, tc.not) || strings.Contains(advice, tc.secret) {

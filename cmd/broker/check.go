@@ -46,7 +46,7 @@ func checkCommand(ctx context.Context, i invocation) int {
 		printer.summary(report)
 	}
 	switch {
-	case checkConfig.Configuration.Status == check.StatusFailed:
+	case checkConfig.Configuration.Cause != "":
 		return exitConfig
 	case !report.OK:
 		return exitFailure
@@ -78,13 +78,10 @@ func (i invocation) checkConfig() check.Config {
 		checkConfig.Files = append(checkConfig.Files, keyFiles...)
 		warnings = slices.Concat(warnings, skippedAccounts, callerProblems)
 	}
-	step := check.Passed("settings are valid", append(unknown, warnings...)...)
-	if step.Status = check.StatusOK; len(problems) > 0 {
-		step = invalidConfiguration(problems, unknown, warnings)
+	checkConfig.Configuration, checkConfig.Began = check.Passed("settings are valid", append(unknown, warnings...)...), began
+	if len(problems) > 0 {
+		checkConfig.Configuration = invalidConfiguration(problems, unknown, warnings)
 	}
-	step.Name = "configuration"
-	step.Seconds = time.Since(began).Seconds()
-	checkConfig.Configuration = step
 	return checkConfig
 }
 
@@ -104,7 +101,7 @@ func describeFiles(problems []config.Error, variables map[string]string) []confi
 	return problems
 }
 
-// invalidConfiguration returns the step for problems. If a variable is not set, a misspelt name comes first.
+// invalidConfiguration returns the result for problems. If a variable is not set, a misspelt name comes first.
 func invalidConfiguration(problems []config.Error, unknown, warnings []string) check.Step {
 	var lines []string
 	for _, problem := range problems {
@@ -116,7 +113,7 @@ func invalidConfiguration(problems []config.Error, unknown, warnings []string) c
 		warnings = append(unknown, warnings...)
 	}
 	step := check.Failed(check.CauseConfiguration, lines[0], strings.Join(append(lines[1:], "'etrusted-broker config' shows the current values."), "\n"))
-	step.Status, step.Warnings = check.StatusFailed, warnings
+	step.Warnings = warnings
 	return step
 }
 

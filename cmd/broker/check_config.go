@@ -10,6 +10,7 @@ import (
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/harden"
 	"etrusted-broker/internal/server"
+	"etrusted-broker/internal/spelling"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
 )
@@ -35,7 +36,7 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 		API:   check.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Transport: server.NewAPITransport(c.API, c, network), Cause: check.CauseAPI},
 		OwnServer: func(s check.Server, own *url.URL, file string) check.Server {
 			network.AddHosts(own.Hostname())
-			s.Variable, s.URL, s.Standard, s.Intended = file, own, false, intendedURL(own)
+			s.Variable, s.URL, s.OtherServer, s.Intended = file, own, check.CauseConfiguration, intendedURL(own)
 			if s.Cause == check.CauseAPI {
 				s.Transport = server.NewAPITransport(own, c, network)
 			}
@@ -54,8 +55,8 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 		Curl:           curlLine(c, app, accounts),
 	}
 	for _, s := range []*check.Server{&checkConfig.Login, &checkConfig.API} {
-		if s.Standard = isStandard(s.Variable, s.URL.String()); !s.Standard {
-			s.Intended = intendedURL(s.URL)
+		if s.OtherServer = check.CauseNetwork; !isStandard(s.Variable, s.URL.String()) {
+			s.OtherServer, s.Intended = check.CauseConfiguration, intendedURL(s.URL)
 		}
 	}
 	if c.Store != nil {
@@ -70,27 +71,16 @@ func isStandard(name, value string) bool {
 	return slices.ContainsFunc(config.Variables(), func(v config.Variable) bool { return v.Name == name && v.Fallback == value })
 }
 
-// intendedURL returns the URL of eTrusted that u misspells in one place, by at most three characters; empty if no such URL is known.
+// intendedURL returns the URL of eTrusted that u misspells in at most three characters; empty if no such URL is known.
 func intendedURL(u *url.URL) string {
-	nearest := slices.MinFunc([]string{
+	nearest, edits := spelling.Nearest(u.String(), []string{
 		"https://api.etrusted.com", "https://login.etrusted.com/oauth/token",
 		"https://api.etrusted.site", "https://login-qa.etrusted.com/oauth/token",
-	}, func(a, b string) int { return difference(u.String(), a) - difference(u.String(), b) })
-	if n := difference(u.String(), nearest); n == 0 || n > 3 {
+	})
+	if edits == 0 || edits > 3 {
 		return ""
 	}
 	return nearest
-}
-
-// difference returns how many characters are between the common beginning and the common end of two texts.
-func difference(a, b string) int {
-	for a != "" && b != "" && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	return max(len(a), len(b))
 }
 
 // allAccounts returns all accounts, the default account first, and warnings.

@@ -97,7 +97,9 @@ type identify func(context.Context, listenAddress) (program string, isBroker boo
 func (l listenAddress) adminProbe(app listenAddress) check.Probe {
 	switch {
 	case l.configured == "":
-		return check.Probe{Name: l.name, Skipped: "turned off, BROKER_ADMIN_LISTEN is empty"}
+		return check.Probe{Name: l.name, Run: func(context.Context) check.Step {
+			return check.Skipped("turned off, BROKER_ADMIN_LISTEN is empty")
+		}}
 	case l.address != "" && l.address == app.address:
 		return check.Probe{Name: l.name, Target: l.display, Run: func(context.Context) check.Step {
 			return check.Failed(check.CauseConfiguration, app.variable+" and "+l.variable+" use the same port", "Set one of them to another port.")

@@ -49,7 +49,7 @@ func TestCheckDiagnosesOutboundProxy(t *testing.T) {
 	}{
 		{"works", "http://user:CANARY@" + proxy, []string{"SSL_CERT_FILE=" + bundle}, "",
 			[]string{via + proxy + " (HTTPS_PROXY): 127.0.0.1 is an IP address", via + proxy + " (HTTPS_PROXY): connected to " + proxy, "tunnel to login.test:443", via + proxy + " (HTTPS_PROXY): TLS 1.3, certificate valid until 20", bundle + " (0600)"}},
-		{"named in NO_PROXY", "http://" + proxy, []string{"NO_PROXY=nosuch.invalid", "ETRUSTED_TOKEN_URL=https://nosuch.invalid/oauth/token"}, "login server: DNS", []string{"  cannot resolve nosuch.invalid: "}},
+		{"named in NO_PROXY", "http://" + proxy, []string{"NO_PROXY=nosuch.invalid", "ETRUSTED_TOKEN_URL=https://nosuch.invalid/oauth/token"}, "login server: DNS", []string{"  nosuch.invalid was not found: "}},
 		{"inspects TLS", "http://user:CANARY@" + proxy, nil, "login server: TLS", []string{"login.test:443 has a certificate of an unknown authority: issued by authority for login.test,", "SSL_CERT_FILE"}},
 		{"requires a password", "http://" + proxy, nil, "login server: proxy",
 			[]string{"login.test:443 was not reached: the HTTP proxy answered 407 to CONNECT", "http://USER:PASSWORD@HOST:PORT", "Problem: network (login server: proxy)"}},
@@ -59,7 +59,7 @@ func TestCheckDiagnosesOutboundProxy(t *testing.T) {
 			[]string{"login.test:443 was not reached: the HTTP proxy does not answer as one", "Check HTTPS_PROXY and NO_PROXY"}},
 		{"is not there", "http://user:CANARY@127.0.0.1:1", nil, "login server: TCP",
 			[]string{"the proxy (HTTPS_PROXY): 127.0.0.1:", " refused the connection", "Check HTTPS_PROXY and NO_PROXY"}},
-		{"is not a URL", "http://user:CANARY@host\x7f", nil, "login server: DNS", []string{"! HTTPS_PROXY is not a URL, so it has no effect", "  cannot resolve login.test: "}},
+		{"is not a URL", "http://user:CANARY@host\x7f", nil, "login server: DNS", []string{"! HTTPS_PROXY is not a URL, so it has no effect", "  login.test was not found: "}},
 	}
 	url := brokertest.Serve(t, eTrusted)
 	for _, test := range tests {

@@ -186,7 +186,7 @@ var credentialSituations = []situation{
 const page = "<!doctype html><title>Welcome to the hotel</title>"
 
 var loginSituations = []situation{
-	{"login server, no such host", variables("ETRUSTED_TOKEN_URL=https://nosuch.invalid/oauth/token"), "login server: DNS", check.CauseNetwork, "cannot resolve nosuch.invalid: ", "this machine's DNS"},
+	{"login server, no such host", variables("ETRUSTED_TOKEN_URL=https://nosuch.invalid/oauth/token"), "login server: DNS", check.CauseNetwork, "nosuch.invalid was not found: ", "this machine's DNS"},
 	{"login server refuses the connection", variables("ETRUSTED_TOKEN_URL=http://127.0.0.1:1/oauth/token"), "login server: TCP", check.CauseLoginServer, " refused the connection", "Nothing listens at the address in ETRUSTED_TOKEN_URL"},
 	{"login server does not answer", tokenFault(fakeetrusted.Hang()), "token", check.CauseLoginServer, "the login server did not answer in time", ""},
 	{"login server down", tokenFault(fakeetrusted.Status(503, nil)), "token", check.CauseLoginServer, "the login server answered 503 Service Unavailable", ""},
@@ -203,7 +203,7 @@ var loginSituations = []situation{
 }
 
 var apiSituations = []situation{
-	{"API, no such host", variables("ETRUSTED_API_URL=https://nosuch.invalid"), "API: DNS", check.CauseNetwork, "cannot resolve nosuch.invalid: ", "this machine's DNS"},
+	{"API, no such host", variables("ETRUSTED_API_URL=https://nosuch.invalid"), "API: DNS", check.CauseNetwork, "nosuch.invalid was not found: ", "this machine's DNS"},
 	{"API refuses the connection", variables("ETRUSTED_API_URL=http://127.0.0.1:1"), "API: TCP", check.CauseAPI, " refused the connection", "Nothing listens at the address in ETRUSTED_API_URL"},
 	{"API does not answer", apiFault(fakeetrusted.Hang()), "GET /channels", check.CauseAPI, "the API did not answer in time", ""},
 	{"API down", apiFault(fakeetrusted.Answer(503, "text/html", page)), "GET /channels", check.CauseAPI, "the API returned 503 Service Unavailable", "eTrusted status page"},

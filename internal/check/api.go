@@ -19,43 +19,30 @@ const maxChannelsBody = 4 << 20
 
 // getChannels sends the one harmless request, and describes the response. It follows no redirect, which would send the token
 // to another host. Of the response, only the status is ever shown.
-func (c *checker) getChannels(ctx context.Context, account Account, authorization string, report *AccountReport) {
+func (c *checker) getChannels(account Account, authorization string, report *AccountReport) {
 	target := &url.URL{Scheme: c.api.URL.Scheme, Host: c.api.URL.Host, Path: "/channels"} // the API's own URL has no path
 	step := Step{Name: "GET /channels", Account: account.Name, Target: target.String()}
-	switch {
-	case authorization == "":
+	if authorization == "" {
 		c.api.probe()
-		c.skipStep(ctx, step, "no token")
-		return
-	case c.api.down != "":
-		c.skipStep(ctx, step, c.api.down)
+		c.finishStep(step, time.Now(), Skipped("no token"))
 		return
 	}
-	began := time.Now()
-	limited, cancel := context.WithTimeout(ctx, c.Timeout)
+	ctx, cancel := context.WithTimeout(c.ctx, c.Timeout)
 	defer cancel()
 	request := &http.Request{Method: http.MethodGet, URL: target, Header: http.Header{
 		"Authorization": {authorization},
 		"Accept":        {"application/json"},
 		"User-Agent":    {c.UserAgent},
 	}}
-	response, err := c.api.RoundTrip(request.WithContext(limited))
-	var body []byte
-	if err == nil {
-		defer func() { _ = response.Body.Close() }() // read as far as it counts
-		body, err = io.ReadAll(io.LimitReader(response.Body, maxChannelsBody))
-	}
-	if c.api.settle() {
-		began = c.api.since
-	}
-	if c.api.down != "" {
-		c.skipStep(ctx, step, c.api.down)
-		return
-	}
-	own := c.own(account)
-	result := c.api.blame(c.describeChannels(response, body, err, from(own.API != nil, c.api), report))
-	result.Advice = account.Credentials.NameFiles(own, result.Advice)
-	c.finishStep(ctx, step, began, result)
+	result := c.api.runStep(step, account, func() Step {
+		response, err := c.api.RoundTrip(request.WithContext(ctx))
+		var body []byte
+		if err == nil {
+			defer func() { _ = response.Body.Close() }() // read as far as it counts
+			body, err = io.ReadAll(io.LimitReader(response.Body, maxChannelsBody))
+		}
+		return c.describeChannels(response, body, err, report)
+	})
 	if result.Cause == c.api.Cause || result.Cause == CauseNetwork {
 		c.api.down = "API unavailable"
 	}
@@ -70,21 +57,19 @@ const (
 
 // describeChannels interprets a response, or the error without one. It looks for HTML before the status: eTrusted's 401 and 403
 // have no body, so an HTML page with one of them comes from a firewall.
-func (c *checker) describeChannels(response *http.Response, body []byte, err error, from string, report *AccountReport) Step {
+func (c *checker) describeChannels(response *http.Response, body []byte, err error, report *AccountReport) Step {
 	if err != nil {
-		explained := neterr.Describe("the API", err)
-		return Step{Cause: c.api.Cause, Code: explained.Code, Text: explained.Detail, Advice: explained.Hint}
+		return explain(c.api.Cause, neterr.Describe("the API", err))
 	}
 	code := response.StatusCode
 	status := fmt.Sprintf("%d %s", code, http.StatusText(code))
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	isHTML := kind == "text/html" || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
-	wrongServer := c.api.wrongServerCause()
 	switch {
 	case code >= 500:
 		return Failed(c.api.Cause, "the API returned "+status, downAdvice)
 	case isHTML:
-		return Failed(wrongServer, "another server answered in the API's place ("+status+"): the response is HTML", wrongURLAdvice)
+		return Failed(c.api.OtherServer, "another server answered in the API's place ("+status+"): the response is HTML", wrongURLAdvice)
 	case code == http.StatusUnauthorized:
 		return Failed(CauseConfiguration, "the API rejected the token ("+status+")", audienceAdvice)
 	case code == http.StatusForbidden:
@@ -92,20 +77,20 @@ func (c *checker) describeChannels(response *http.Response, body []byte, err err
 	case code == http.StatusTooManyRequests:
 		return Failed(c.api.Cause, "too many requests: the API returned "+status, "Wait, and find the app that sends so many: eTrusted reviews accounts with an abnormal volume.")
 	case code == http.StatusNotFound:
-		return Failed(wrongServer, "wrong URL: the server has no /channels ("+status+")", wrongURLAdvice)
+		return Failed(c.api.OtherServer, "wrong URL: the server has no /channels ("+status+")", wrongURLAdvice)
 	case code >= 300 && code < 400:
-		return Failed(wrongServer, "wrong URL: the response is a redirect ("+status+"), which is never followed, because it would send the token to another address", wrongURLAdvice)
+		return Failed(c.api.OtherServer, "wrong URL: the response is a redirect ("+status+"), which is never followed, because it would send the token to another address", wrongURLAdvice)
 	case code != http.StatusOK:
 		return Failed(c.api.Cause, "unexpected response from the API: "+status, "The API is not known to respond like this. "+wrongURLAdvice)
 	case len(body) == maxChannelsBody:
-		return Passed("200 OK" + from + ", too many channels to count")
+		return Passed("200 OK" + c.api.from() + ", too many channels to count")
 	}
 	count, ok := countChannels(body)
 	if !ok {
-		return Failed(wrongServer, "another server answered in the API's place (200 OK): the response is not a list of channels", wrongURLAdvice)
+		return Failed(c.api.OtherServer, "another server answered in the API's place (200 OK): the response is not a list of channels", wrongURLAdvice)
 	}
 	report.Channels = &count
-	result := Passed(fmt.Sprintf("200 OK%s, channels: %d", from, count))
+	result := Passed(fmt.Sprintf("200 OK%s, channels: %d", c.api.from(), count))
 	if count == 0 {
 		result.Warnings = append(result.Warnings, "the client sees no channels: ask your company's eTrusted administrator to grant it some")
 	}
@@ -116,16 +101,12 @@ func (c *checker) describeChannels(response *http.Response, body []byte, err err
 }
 
 // countChannels counts the entries of a list, or of a page that contains one. It reports false if the body is neither.
-func countChannels(body []byte) (int, bool) {
-	var list []json.RawMessage
-	if json.Unmarshal(body, &list) == nil && list != nil {
-		return len(list), true
-	}
+func countChannels(body []byte) (count int, ok bool) {
 	var page struct {
-		Items *[]json.RawMessage `json:"items"`
+		Items []json.RawMessage `json:"items"`
 	}
-	if json.Unmarshal(body, &page) != nil || page.Items == nil {
-		return 0, false
+	if json.Unmarshal(body, &page.Items) != nil {
+		_ = json.Unmarshal(body, &page) // without items, it is not a page
 	}
-	return len(*page.Items), true
+	return len(page.Items), page.Items != nil
 }

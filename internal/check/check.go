@@ -18,8 +18,9 @@ import (
 
 // Config configures a check.
 type Config struct {
-	// Configuration is the step that the caller has run. If it failed, it is the only step.
+	// Configuration is the result of the first step, which the caller ran from Began on. If it failed, it is the only step.
 	Configuration Step
+	Began         time.Time
 	// Login and API are the servers that the broker uses.
 	Login, API Server
 	// OwnServer returns a server that an account has in place of Login or API, from the file that contains its URL. It is required
@@ -57,12 +58,11 @@ type Server struct {
 	URL      *url.URL
 	// Transport is the broker's client.
 	Transport http.RoundTripper
-	// Standard reports that the URL is the default, so that it contains no typing error.
-	Standard bool
 	// Intended is the URL that was probably meant, if URL looks like a typing error.
 	Intended string
-	// Cause is reported if the server itself is the cause of a failure.
-	Cause Cause
+	// Cause is reported if the server itself is the cause of a failure, and OtherServer if another one answers in its place: the
+	// configuration, or the network if URL is the default.
+	Cause, OtherServer Cause
 }
 
 // Account is a named pair of credentials.
@@ -74,92 +74,77 @@ type Account struct {
 // Probe is a step that the caller provides.
 type Probe struct {
 	Name, Target string
-	// Run returns the result, with Passed or Failed. nil means that the step is skipped, for the reason in Skipped.
-	Run     func(context.Context) Step
-	Skipped string
+	// Run returns the result: Passed, Failed or Skipped.
+	Run func(context.Context) Step
 }
 
 // checker is a check in progress.
 type checker struct {
 	Config
+	ctx        context.Context
 	redact     redactor
-	sets       map[string]*tokensource.CredentialSet // by account; those that the files step could read
-	peers      map[string]*peer                      // by URL; those that an account uses
-	login, api *peer                                 // of the account that is checked
+	sets       map[string]tokensource.CredentialSet // by account; those that the files step could read
+	peers      map[string]*peer                     // by URL; those that an account uses
+	login, api *peer                                // of the account that is checked
 	report     Report
 }
 
 // Run runs all steps and returns the report. Once ctx is done it returns soon, and the report says that it was interrupted.
 func Run(ctx context.Context, config Config) Report {
-	c := &checker{Config: config, sets: map[string]*tokensource.CredentialSet{}, peers: map[string]*peer{}, report: Report{Steps: []Step{}, Accounts: []AccountReport{}}}
+	c := &checker{Config: config, ctx: ctx, sets: map[string]tokensource.CredentialSet{}, peers: map[string]*peer{}, report: Report{Steps: []Step{}, Accounts: []AccountReport{}}}
 	if c.OnStep == nil {
 		c.OnStep = func(Step) {}
 	}
-	c.record(config.Configuration)
-	if config.Configuration.Status != StatusFailed {
-		c.checkFiles(ctx)
-		c.checkServers(ctx)
+	c.finishStep(Step{Name: "configuration"}, config.Began, config.Configuration)
+	if config.Configuration.Cause == "" {
+		c.checkFiles()
+		c.checkServers()
 		for _, probe := range c.Last {
-			c.runProbe(ctx, probe)
+			limited, cancel := context.WithTimeout(ctx, c.Timeout)
+			began := time.Now()
+			c.finishStep(Step{Name: probe.Name, Target: probe.Target}, began, probe.Run(limited))
+			cancel()
 		}
 	}
-	c.summarize(ctx)
+	c.summarize()
 	return c.report
 }
 
 // checkServers requests a token for each account, and the channels that the account can see, one account after the other. If
 // there are no credentials or no token, a request without them tests the connection.
-func (c *checker) checkServers(ctx context.Context) {
+func (c *checker) checkServers() {
 	if len(c.sets) == 0 {
-		c.login = c.peerFor(ctx, c.Login)
-		c.login.probe()
-		c.checkClock(ctx)
+		c.peerFor(c.Login).probe()
 	}
 	for _, account := range c.Accounts {
-		c.use(ctx, account)
+		c.useServersOf(account)
 		report := AccountReport{Account: account.Name, Audience: []string{}, Scopes: []string{}, Roles: []string{}}
-		authorization := c.checkToken(ctx, account, &report)
-		c.getChannels(ctx, account, authorization, &report)
+		authorization := c.checkToken(account, &report)
+		c.getChannels(account, authorization, &report)
 		c.report.Accounts = append(c.report.Accounts, report)
 	}
 	if len(c.Accounts) == 0 {
-		c.peerFor(ctx, c.API).probe()
+		c.peerFor(c.API).probe()
 	}
 }
 
-// use prepares for the steps of an account: it sets its servers. Each server's connection is tested once.
-func (c *checker) use(ctx context.Context, account Account) {
-	login, api, own := c.Login, c.API, c.own(account)
+// useServersOf sets the servers for the steps of an account. Each server's connection is tested once.
+func (c *checker) useServersOf(account Account) {
+	login, api, own := c.Login, c.API, c.sets[account.Name].Environment
 	if at, err := url.Parse(own.TokenURL); err == nil && own.TokenURL != "" {
 		login = c.OwnServer(login, at, filepath.Join(account.Credentials.EnvironmentDir, "token_url"))
 	}
 	if own.API != nil {
 		api = c.OwnServer(api, own.API, filepath.Join(account.Credentials.EnvironmentDir, "api_url"))
 	}
-	c.login, c.api = c.peerFor(ctx, login), c.peerFor(ctx, api)
+	c.login, c.api = c.peerFor(login), c.peerFor(api)
 }
 
 // peerFor returns the peer for a server, which may be that of an account before.
-func (c *checker) peerFor(ctx context.Context, s Server) *peer {
+func (c *checker) peerFor(s Server) *peer {
 	key := s.Name + " " + s.URL.String()
 	if c.peers[key] == nil {
-		c.peers[key] = c.newPeer(ctx, s)
+		c.peers[key] = c.newPeer(s)
 	}
 	return c.peers[key]
-}
-
-// own returns the environment of an account; the zero value if that is unknown.
-func (c *checker) own(account Account) (e tokensource.Environment) {
-	if set := c.sets[account.Name]; set != nil {
-		e = set.Environment
-	}
-	return e
-}
-
-// from names a server in a result if an account has it of its own.
-func from(isOwn bool, server *peer) string {
-	if !isOwn {
-		return ""
-	}
-	return " from " + server.URL.Host
 }

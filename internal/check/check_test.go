@@ -70,14 +70,14 @@ func TestDescribesAPIResponses(t *testing.T) {
 	}
 }
 
-// The default URL has no typing error, so another server that responds is caused by the network in between.
+// What the cause is if another server responds depends on whether the URL is the default.
 func TestCauseOfWrongServer(t *testing.T) {
 	t.Parallel()
 	page := fakeetrusted.Answer(200, "text/html", "<p>sign in to the network</p>")
-	for standard, cause := range map[bool]Cause{true: CauseNetwork, false: CauseConfiguration} {
+	for _, cause := range []Cause{CauseNetwork, CauseConfiguration} {
 		server := fakeetrusted.New(fakeetrusted.Options{})
 		config := eTrusted(t, server)
-		config.API.Standard, config.Login.Standard = standard, standard
+		config.API.OtherServer, config.Login.OtherServer = cause, cause
 		server.SetAPIFault(page)
 		mustFail(t, config, "GET /channels", "the response is HTML", cause)
 		server.SetTokenFault(page)
@@ -91,7 +91,7 @@ func TestAsksWrongServerOnce(t *testing.T) {
 	server := fakeetrusted.New(fakeetrusted.Options{})
 	server.SetAPIFault(fakeetrusted.Answer(200, "text/html", "<p>"))
 	config := eTrusted(t, server)
-	config.API.Standard = true // so that the network is the cause
+	config.API.OtherServer = CauseNetwork
 	config.Accounts = append(config.Accounts, Account{"b", config.Accounts[0].Credentials})
 	_, text := runCheck(t, config)
 	if n := len(server.APIRequests()); n != 1 || !strings.Contains(text, "skipped GET /channels of b: ") {
@@ -195,7 +195,7 @@ func TestRunsProbes(t *testing.T) {
 			<-ctx.Done()
 			return Failed(CauseMachine, "too slow", "Wait.")
 		}},
-		{Name: "off", Skipped: "it is turned off"},
+		{Name: "off", Run: func(context.Context) Step { return Skipped("it is turned off") }},
 	}
 	mustFail(t, config, "slow", "too slow", CauseMachine)
 	if _, text := runCheck(t, config); !strings.Contains(text, "skipped off: skipped: it is turned off\n") {

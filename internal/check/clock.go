@@ -2,7 +2,6 @@ package check
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -27,14 +26,12 @@ func clockSkew(date string, sent, received time.Time) *time.Duration {
 }
 
 // checkClock runs the step that compares this machine's clock with the login server's.
-func (c *checker) checkClock(ctx context.Context) {
-	step, skew := Step{Name: "clock", Target: hostPort(c.login.URL)}, c.login.skew
-	if skew == nil {
-		c.skipStep(ctx, step, cmp.Or(c.login.down, "no Date from the login server"))
-		return
-	}
+func (p *peer) checkClock() {
 	result := Passed("in sync (within a minute)")
-	if skew.Abs() > maxClockSkew {
+	switch skew := p.skew; {
+	case skew == nil:
+		result = Skipped(cmp.Or(p.down, "no Date from the login server"))
+	case skew.Abs() > maxClockSkew:
 		side := "behind"
 		if *skew < 0 {
 			side = "ahead of"
@@ -42,7 +39,7 @@ func (c *checker) checkClock(ctx context.Context) {
 		result = Failed(CauseMachine, fmt.Sprintf("this machine's clock is %v %s the login server's", skew.Abs().Round(time.Second), side),
 			"Synchronise the clock ("+syncClock()+"; for a container or virtual machine, on its host). With a wrong clock, certificates and tokens look expired or not yet valid.")
 	}
-	c.finishStep(ctx, step, time.Now(), result)
+	p.finishStep(Step{Name: "clock", Target: hostPort(p.URL)}, time.Now(), result)
 }
 
 // syncClock returns the command that synchronises the clock.

@@ -37,9 +37,9 @@ func TestReportsDNSFailures(t *testing.T) {
 		answer func(string) dnsmessage.RCode
 		text   string
 	}{
-		{"no such host", onlyAPI(dnsmessage.RCodeNameError), "cannot resolve login.example: it has no address"},
-		{"no answer", onlyAPI(brokertest.NoDNSReply), "cannot resolve login.example: the DNS server did not answer in time"},
-		{"a broken name server", onlyAPI(dnsmessage.RCodeServerFailure), "cannot resolve login.example: the DNS server failed, or none is configured"},
+		{"no such host", onlyAPI(dnsmessage.RCodeNameError), "login.example was not found: its host name has no address"},
+		{"no answer", onlyAPI(brokertest.NoDNSReply), "login.example was not found: the name server did not answer in time"},
+		{"a broken name server", onlyAPI(dnsmessage.RCodeServerFailure), "login.example was not found: the name server failed, or none is configured"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -60,7 +60,7 @@ func TestTypingErrorInURLComesFirst(t *testing.T) {
 	config := eTrusted(t, server)
 	config.Login.URL = parse(t, "http://logn.example/oauth/token")
 	config.Login.Intended = "https://login.example/oauth/token"
-	mustFail(t, config, "login server: DNS", "TOKEN_URL is probably mistyped: cannot resolve logn.example: it has no address", CauseConfiguration)
+	mustFail(t, config, "login server: DNS", "TOKEN_URL is probably mistyped: logn.example was not found: its host name has no address", CauseConfiguration)
 	config = eTrusted(t, server)
 	config.API.Intended = "https://api.example"
 	for _, fault := range []http.Handler{fakeetrusted.Status(404, nil), fakeetrusted.Status(500, nil), fakeetrusted.Answer(200, "text/html", "<p>")} {
@@ -208,7 +208,7 @@ func TestDescribesUntrustedCertificates(t *testing.T) {
 		{"expired", x509.Certificate{DNSNames: []string{"api.example"}, NotAfter: now.Add(-time.Minute)}, true,
 			[]string{"has a certificate that is expired or not yet valid: issued by ", now.Add(-time.Minute).UTC().Format(" to 2006-01-02"), "this machine's clock says 20"}, CauseAPI},
 		{"another name", x509.Certificate{DNSNames: []string{"a.example", "b", "c", "d", "e", "f"}, NotAfter: now.Add(time.Hour)}, true,
-			[]string{"has a certificate for another host name: issued by Corporate-Sons- for a.example, b, c, d, and 2 more, "}, CauseConfiguration},
+			[]string{"has a certificate for another host name: issued by Corporate-Sons- for a.example, b, c, d, e, f, "}, CauseConfiguration},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -247,9 +247,9 @@ func TestCertificateFromTheFutureIsCausedByClock(t *testing.T) {
 func TestIgnoresLateEvents(t *testing.T) {
 	t.Parallel()
 	config := eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))
-	c := &checker{Config: config}
+	c := &checker{Config: config, ctx: t.Context()}
 	c.OnStep = func(step Step) { t.Errorf("got the step %+v after the end of the request", step) }
-	p := c.newPeer(t.Context(), config.API)
+	p := c.newPeer(config.API)
 	p.settle()
 	p.trace().ConnectStart("tcp", "127.0.0.1:1")
 }
@@ -269,14 +269,14 @@ func TestCanceledSecondRequestIsNotTheCause(t *testing.T) {
 		causes = causes[1:]
 		return nil, err
 	})
-	c := &checker{Config: config}
+	c := &checker{Config: config, ctx: t.Context()}
 	c.OnStep = func(Step) {}
-	p := c.newPeer(t.Context(), config.Login)
+	p := c.newPeer(config.Login)
 	for range causes {
 		_, _ = p.RoundTrip(&http.Request{URL: config.Login.URL, Header: http.Header{}})
 	}
 	p.settle()
-	if got, want := c.report.Steps[0].Text, "cannot resolve login.example: the DNS server did not answer in time"; got != want {
+	if got, want := c.report.Steps[0].Text, "login.example was not found: the name server did not answer in time"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -10,19 +10,24 @@ import (
 	"syscall"
 
 	"etrusted-broker/internal/neterr"
+	"etrusted-broker/internal/problem"
 )
 
 // timeoutOps has the operations by which package neterr distinguishes timeouts.
 var timeoutOps = map[string]string{stepTCP: "dial", stepProxyTLS: neterr.OpHandshake, stepTLS: neterr.OpHandshake}
 
-// connectionFailure describes why a step of the connection failed, in the words of package neterr where it has some.
+// explain returns a failed step in the words of package neterr.
+func explain(cause Cause, explained *problem.Problem) Step {
+	return Step{Cause: cause, Code: explained.Code, Text: explained.Detail, Advice: explained.Hint}
+}
+
+// connectionFailure describes why a step of the connection failed.
 func (p *peer) connectionFailure(name string, err error) Step {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "proxyconnect" {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
 		err = op.Err // the step says that it is about the proxy
 	}
-	var timeout net.Error
-	isTimeout := errors.As(err, &timeout) && timeout.Timeout()
+	timeout, isNetwork := errors.AsType[net.Error](err)
+	isTimeout := isNetwork && timeout.Timeout()
 	if isTimeout {
 		err = &net.OpError{Op: timeoutOps[name], Err: os.ErrDeadlineExceeded}
 	}
@@ -33,15 +38,17 @@ func (p *peer) connectionFailure(name string, err error) Step {
 		return p.blame(p.tlsFailure(err))
 	}
 	address := hostPort(p.firstHop())
-	explained := neterr.Describe(address, err)
-	result := Step{Cause: CauseNetwork, Code: explained.Code, Text: explained.Detail, Advice: explained.Hint}
+	if name == stepDNS {
+		address = p.firstHop().Hostname()
+		if _, isDNS := errors.AsType[*net.DNSError](err); !isDNS {
+			err = &net.DNSError{IsTimeout: isTimeout}
+		}
+	}
+	result := explain(CauseNetwork, neterr.Describe(address, err))
 	switch {
-	case name == stepDNS:
-		result.Text = "cannot resolve " + p.firstHop().Hostname() + ": " + resolveProblem(err, isTimeout)
-		result.Advice = neterr.Describe("", &net.DNSError{}).Hint
 	case errors.Is(err, fs.ErrPermission), neterr.Is(err, syscall.EACCES):
 		result = Failed(CauseMachine, "this machine does not permit connections to "+address, "Check this machine's firewall, and IPAddressDeny= if there is a systemd unit.")
-	case explained.Code == neterr.CodeConnectionRefused && p.proxy == nil:
+	case result.Code == neterr.CodeConnectionRefused && p.proxy == nil:
 		result.Cause = p.Cause
 		result.Advice += " Nothing listens at the address in " + p.Variable + ", or a firewall rejects the connection."
 	}
@@ -56,37 +63,25 @@ func (p *peer) connectionFailure(name string, err error) Step {
 	return p.blame(result)
 }
 
-func resolveProblem(err error, isTimeout bool) string {
-	var dns *net.DNSError
-	switch {
-	case isTimeout:
-		return "the DNS server did not answer in time"
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return "it has no address"
-	default:
-		return "the DNS server failed, or none is configured"
-	}
-}
-
 // proxyFailure describes why the proxy has not opened a tunnel.
 func (p *peer) proxyFailure(err error, isTimeout bool) Step {
-	explained := neterr.Describe(hostPort(p.URL), err)
-	var refused *neterr.ProxyRefusedError
+	refused, isRefused := errors.AsType[*neterr.ProxyRefusedError](err)
+	if !isRefused {
+		err = &net.OpError{Op: "proxyconnect", Err: err}
+	}
+	result := explain(CauseNetwork, neterr.Describe(hostPort(p.URL), err))
 	switch {
 	case isTimeout:
-		return Failed(CauseNetwork, hostPort(p.URL)+" was not reached: the proxy did not answer in time", "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is working.")
+		result = Failed(CauseNetwork, hostPort(p.URL)+" was not reached: the proxy did not answer in time", "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is working.")
 	case strings.HasPrefix(p.proxy.Scheme, "socks"):
-		explained.Detail = hostPort(p.URL) + " was not reached: the SOCKS proxy refused it, or does not answer as one"
-		explained.Hint = "Check HTTPS_PROXY and NO_PROXY, and whether the proxy needs a user name and password."
-	case !errors.As(err, &refused):
-		explained = neterr.Describe(hostPort(p.URL), &net.OpError{Op: "proxyconnect", Err: err})
-	case refused.Status == http.StatusProxyAuthRequired:
-		explained.Hint = "The proxy requires a user name and password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. To bypass the proxy for this host, add the host to NO_PROXY."
-	default:
-		explained.Hint += " Ask the proxy's administrator to allow connections to this host."
-		return p.blame(Failed(CauseNetwork, explained.Detail, explained.Hint)) // it may not know the host
+		result = Failed(CauseNetwork, hostPort(p.URL)+" was not reached: the SOCKS proxy refused it, or does not answer as one", "Check HTTPS_PROXY and NO_PROXY, and whether the proxy needs a user name and password.")
+	case isRefused && refused.Status == http.StatusProxyAuthRequired:
+		result.Advice = "The proxy requires a user name and password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. To bypass the proxy for this host, add the host to NO_PROXY."
+	case isRefused:
+		result.Advice += " Ask the proxy's administrator to allow connections to this host."
+		return p.blame(result) // it may not know the host
 	}
-	return Failed(CauseNetwork, explained.Detail, explained.Hint)
+	return result
 }
 
 // blame returns a failed step with a probable typing error in the server's URL as its first cause.
@@ -98,12 +93,4 @@ func (s Server) blame(step Step) Step {
 		step.Cause = CauseConfiguration
 	}
 	return step
-}
-
-// wrongServerCause is the cause if another server responds: the configured URL, or the network if the URL is the default.
-func (s Server) wrongServerCause() Cause {
-	if s.Standard {
-		return CauseNetwork
-	}
-	return CauseConfiguration
 }

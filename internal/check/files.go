@@ -2,7 +2,6 @@ package check
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,11 +20,11 @@ type File struct {
 	Secret bool // should not be world-readable
 }
 
-// maxFiles bounds how many files one line lists; there may be hundreds of accounts.
-const maxFiles = 4
+// maxListed bounds how many files, addresses or names a line lists; there may be hundreds of accounts.
+const maxListed = 8
 
 // checkFiles checks that the broker can read its files, and that other users cannot read the secret ones.
-func (c *checker) checkFiles(ctx context.Context) {
+func (c *checker) checkFiles() {
 	began := time.Now()
 	var readable, problems, warnings []string
 	unusable := map[string]bool{} // reading a pipe would block
@@ -48,7 +48,7 @@ func (c *checker) checkFiles(ctx context.Context) {
 			problems = append(problems, strings.ReplaceAll(err.Error(), "\n", "; "))
 			continue
 		}
-		c.sets[account.Name] = &set
+		c.sets[account.Name] = set
 		c.redact.addSecret(set.ID.Reveal())
 		c.redact.addSecret(set.Secret.Reveal())
 	}
@@ -63,19 +63,19 @@ func (c *checker) checkFiles(ctx context.Context) {
 			result.Advice = `Correct the file or the path to it. The account that runs the broker must be able to read it: icacls FILE shows who can, and icacls FILE /grant "NT SERVICE\etrusted-broker:R" lets the service.`
 		}
 	}
-	c.finishStep(ctx, Step{Name: "files"}, began, result)
+	c.finishStep(Step{Name: "files"}, began, result)
 }
 
 // FileProblem says why the broker cannot use a text file, or returns "" if nothing is known against it. It never blocks. It
 // names a path that does not exist only if its directory does: otherwise the path may be a misplaced secret.
 func FileProblem(path string) string {
 	info, err := os.Stat(path)
+	part, isDirectory := existingPart(path)
 	switch {
-	case err != nil && !isInDirectory(path):
-		if part := existingPart(path); part != "" {
-			return "file not found: this user can see only " + part + " of its path (the rest is hidden, it may be the secret)"
-		}
+	case err != nil && part == "":
 		return "file not found (the path is hidden, it may be the secret)"
+	case err != nil && (!isDirectory || part != filepath.Dir(filepath.Clean(path))):
+		return "file not found: this user can see only " + part + " of its path (the rest is hidden, it may be the secret)"
 	case errors.Is(err, fs.ErrNotExist):
 		return path + " does not exist"
 	case err != nil:
@@ -115,31 +115,24 @@ func describeOwner(info fs.FileInfo) string {
 		info.Mode().Perm(), system.FieldByName("Uid"), system.FieldByName("Gid"), os.Geteuid(), os.Getegid())
 }
 
-// isInDirectory reports whether the file's directory exists. The root directory does not count: every secret that begins with
-// a slash is in it.
-func isInDirectory(path string) bool {
-	dir := filepath.Dir(filepath.Clean(path))
-	info, err := os.Stat(dir)
-	return err == nil && info.IsDir() && dir != "." && dir != filepath.Dir(dir)
-}
-
-// existingPart returns the beginning of an absolute path that exists; empty if that is only the root directory.
-func existingPart(path string) string {
-	if !filepath.IsAbs(path) {
-		return ""
-	}
-	for part := filepath.Clean(path); part != filepath.Dir(part); part = filepath.Dir(part) {
-		if _, err := os.Lstat(part); err == nil {
-			return part
+// existingPart returns what exists of the directories of a path; empty if that is only the root or the working directory: every secret
+// that begins with a slash is in the one, and every other secret in the other.
+func existingPart(path string) (part string, isDirectory bool) {
+	for part = filepath.Dir(filepath.Clean(path)); part != filepath.Dir(part); part = filepath.Dir(part) {
+		if info, err := os.Stat(part); err == nil {
+			return part, info.IsDir()
 		}
 	}
-	return ""
+	return "", false
 }
 
-// joinFirst joins the first maxFiles texts.
-func joinFirst(all []string) string {
-	if more := len(all) - maxFiles; more > 0 {
-		return fmt.Sprintf("%s, and %d more", strings.Join(all[:maxFiles], ", "), more)
+// listed returns the first texts, at most maxListed, and how many more there are.
+func listed(all []string) []string {
+	if more := len(all) - maxListed; more > 0 {
+		return append(slices.Clone(all[:maxListed]), fmt.Sprintf("and %d more", more))
 	}
-	return strings.Join(all, ", ")
+	return all
 }
+
+// joinFirst joins the first texts.
+func joinFirst(all []string) string { return strings.Join(listed(all), ", ") }

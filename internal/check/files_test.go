@@ -61,7 +61,7 @@ func TestFileProblem(t *testing.T) {
 
 func TestJoinFirst(t *testing.T) {
 	t.Parallel()
-	for want, all := range map[string][]string{"": nil, "a, b, c, d": {"a", "b", "c", "d"}, "a, b, c, d, and 2 more": {"a", "b", "c", "d", "e", "f"}} {
+	for want, all := range map[string][]string{"": nil, "a, b, c, d, e, f, g, h": strings.Split("abcdefgh", ""), "a, b, c, d, e, f, g, h, and 2 more": strings.Split("abcdefghij", "")} {
 		if got := joinFirst(all); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}

@@ -31,9 +31,9 @@ func eTrusted(t *testing.T, server *fakeetrusted.Server) Config {
 	t.Helper()
 	port := serve(t, server)
 	return Config{
-		Configuration: Step{Name: "configuration", Status: StatusOK},
-		Login:         Server{Name: "login server", Variable: "TOKEN_URL", URL: parse(t, "http://login.example:"+port+"/oauth/token"), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseLoginServer},
-		API:           Server{Name: "API", Variable: "API_URL", URL: parse(t, "http://api.example:"+port), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseAPI},
+		Configuration: Passed("settings are valid"),
+		Login:         Server{Name: "login server", Variable: "TOKEN_URL", URL: parse(t, "http://login.example:"+port+"/oauth/token"), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseLoginServer, OtherServer: CauseConfiguration},
+		API:           Server{Name: "API", Variable: "API_URL", URL: parse(t, "http://api.example:"+port), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseAPI, OtherServer: CauseConfiguration},
 		Proxy:         func(*http.Request) (*url.URL, error) { return nil, nil },
 		Audience:      "https://api.etrusted.com",
 		Accounts: []Account{{"default", tokensource.CredentialSource{

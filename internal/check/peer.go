@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -27,29 +28,34 @@ const (
 type peer struct {
 	Server
 	*checker
-	ctx   context.Context // of the check
-	proxy *url.URL        // nil for a direct connection
-	down  string          // why no more requests are sent; empty if they are
+	proxy *url.URL // nil for a direct connection
+	down  string   // why no more requests are sent; empty if they are
 
 	mu      sync.Mutex     // events may come after the request, and from a second one
-	pending []string       // the steps that have not passed
+	pending []Step         // those that have not passed
 	since   time.Time      // when the first of them began
 	settled bool           // the first request has ended
 	skew    *time.Duration // see clockSkew; of the last response
 	err     error          // of the last request
 }
 
-func (c *checker) newPeer(ctx context.Context, s Server) *peer {
-	p := &peer{Server: s, checker: c, ctx: ctx, pending: []string{stepDNS, stepTCP}}
+func (c *checker) newPeer(s Server) *peer {
+	p := &peer{Server: s, checker: c}
 	p.proxy, _ = c.Proxy(&http.Request{Method: http.MethodGet, URL: s.URL, Header: http.Header{}}) // an invalid variable means none
-	addIf := func(applies bool, name string) {
-		if applies {
-			p.pending = append(p.pending, name)
-		}
+	expect := func(name, target string) {
+		p.pending = append(p.pending, Step{Name: p.Name + ": " + name, Target: target})
 	}
-	addIf(p.proxy != nil && p.proxy.Scheme == "https", stepProxyTLS)
-	addIf(p.proxy != nil, stepProxy)
-	addIf(s.URL.Scheme == "https", stepTLS)
+	expect(stepDNS, p.firstHop().Hostname())
+	expect(stepTCP, hostPort(p.firstHop()))
+	if p.proxy != nil && p.proxy.Scheme == "https" {
+		expect(stepProxyTLS, hostPort(p.proxy))
+	}
+	if p.proxy != nil {
+		expect(stepProxy, hostPort(p.proxy))
+	}
+	if s.URL.Scheme == "https" {
+		expect(stepTLS, hostPort(s.URL))
+	}
 	return p
 }
 
@@ -106,33 +112,55 @@ func (p *peer) trace() *httptrace.ClientTrace {
 func (p *peer) pass(name, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.pending) == 0 || p.pending[0] != name {
+	if len(p.pending) == 0 || p.pending[0].Name != p.Name+": "+name {
 		return
 	}
 	if p.proxy != nil {
 		text = "through the proxy " + hostPort(p.proxy) + " (HTTPS_PROXY): " + text
 	}
-	p.finishStep(p.ctx, p.step(name), p.since, Passed(text))
+	p.finishStep(p.pending[0], p.since, Passed(text))
 	p.pending, p.since = p.pending[1:], time.Now()
 }
 
-// settle is called after each request. If the first one has failed, so has the first step that has not passed. It reports
-// whether it was the first.
-func (p *peer) settle() (first bool) {
+// runStep runs a step that sends a request for an account, unless the server is down.
+func (p *peer) runStep(step Step, account Account, send func() Step) (result Step) {
+	began := time.Now()
+	if p.down == "" {
+		result = p.blame(send())
+		p.settle()
+	}
+	if began.Before(p.since) { // its time before is that of the connection
+		began = p.since
+	}
+	if p.down != "" {
+		result = Skipped(p.down)
+	}
+	own := p.sets[account.Name].Environment
+	result.Text = account.Credentials.NameFiles(own, result.Text)
+	result.Advice = account.Credentials.NameFiles(own, result.Advice)
+	p.finishStep(step, began, result)
+	return result
+}
+
+// settle is called after each request. If the first one has failed, so has the first step that has not passed.
+func (p *peer) settle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.settled {
-		return false
+		return
 	}
 	if p.err != nil && len(p.pending) > 0 {
 		p.down = p.Name + " unreachable"
-		p.finishStep(p.ctx, p.step(p.pending[0]), p.since, p.connectionFailure(p.pending[0], p.err))
-		for _, name := range p.pending[1:] {
-			p.skipStep(p.ctx, p.step(name), p.pending[0]+" failed")
+		failed := strings.TrimPrefix(p.pending[0].Name, p.Name+": ")
+		p.finishStep(p.pending[0], p.since, p.connectionFailure(failed, p.err))
+		for _, step := range p.pending[1:] {
+			p.finishStep(step, p.since, Skipped(failed+" failed"))
 		}
 	}
 	p.settled, p.pending = true, nil
-	return true
+	if p.Cause == CauseLoginServer {
+		p.checkClock() // before the token step, because a wrong clock may be why that one fails
+	}
 }
 
 // probe tests the connection with a request that has no credentials, if there was no request before.
@@ -149,16 +177,12 @@ func (p *peer) probe() {
 	p.settle()
 }
 
-// step returns the name and the target of a step.
-func (p *peer) step(name string) Step {
-	target := hostPort(p.firstHop())
-	switch name {
-	case stepDNS:
-		target = p.firstHop().Hostname()
-	case stepTLS:
-		target = hostPort(p.URL)
+// from names the server in a result, if it is not the one of most accounts.
+func (p *peer) from() string {
+	if u := p.URL.String(); u == p.Login.URL.String() || u == p.API.URL.String() {
+		return ""
 	}
-	return Step{Name: p.Name + ": " + name, Target: target}
+	return " from " + p.URL.Host
 }
 
 // firstHop is the server that is connected to: the proxy, or the server itself.

@@ -3,7 +3,6 @@ package check
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -20,9 +19,8 @@ type redactor struct {
 const (
 	// withheld replaces a text that contains a secret.
 	withheld = "(withheld: it contains a secret)"
-	// maxWordLength bounds the length of one name, and maxWords how many are shown.
+	// maxWordLength bounds the length of one name.
 	maxWordLength = 80
-	maxWords      = 8
 )
 
 var (
@@ -54,10 +52,7 @@ func (r *redactor) names(names []string) []string {
 	if slices.ContainsFunc(r.forms, func(form string) bool { return strings.Contains(text, form) }) {
 		return append(clean, withheld)
 	}
-	for i, name := range names {
-		if i == maxWords {
-			return append(clean, fmt.Sprintf("and %d more", len(names)-maxWords))
-		}
+	for _, name := range names {
 		name = unusual.ReplaceAllString(name, "-")
 		if len(name) > maxWordLength {
 			name = name[:maxWordLength] + "..."
@@ -67,5 +62,5 @@ func (r *redactor) names(names []string) []string {
 		}
 		clean = append(clean, name)
 	}
-	return clean
+	return listed(clean)
 }

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"context"
 	"slices"
 	"strings"
 )
@@ -45,9 +44,9 @@ var causeNames = map[Cause]string{
 }
 
 // summarize completes the report.
-func (c *checker) summarize(ctx context.Context) {
+func (c *checker) summarize() {
 	r := &c.report
-	r.Causes, r.Interrupted = []Cause{}, ctx.Err() != nil
+	r.Causes, r.Interrupted = []Cause{}, c.ctx.Err() != nil
 	r.Summary = "All checks passed."
 	var problems []string
 	for _, step := range r.Steps {

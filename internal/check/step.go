@@ -1,9 +1,6 @@
 package check
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Status is how a step ended: a closed set, which scripts read.
 type Status string
@@ -52,41 +49,21 @@ func Failed(cause Cause, text, advice string) Step {
 	return Step{Cause: cause, Text: text, Advice: advice}
 }
 
-// runProbe runs a step with the timeout.
-func (c *checker) runProbe(ctx context.Context, probe Probe) {
-	step := Step{Name: probe.Name, Target: probe.Target}
-	if probe.Run == nil {
-		c.skipStep(ctx, step, probe.Skipped)
-		return
-	}
-	limited, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	began := time.Now()
-	c.finishStep(ctx, step, began, probe.Run(limited))
-}
+// Skipped returns the result of a step that is not run.
+func Skipped(reason string) Step { return Step{Status: StatusSkipped, Text: "skipped: " + reason} }
 
-// finishStep records a step that has run, unless the check was interrupted meanwhile.
-func (c *checker) finishStep(ctx context.Context, step Step, began time.Time, result Step) {
-	if ctx.Err() != nil {
+// finishStep records the result of a step, unless the check was interrupted meanwhile.
+func (c *checker) finishStep(step Step, began time.Time, result Step) {
+	if c.ctx.Err() != nil {
 		return
 	}
 	result.Name, result.Account, result.Target = step.Name, step.Account, step.Target
-	result.Seconds, result.Status = time.Since(began).Seconds(), StatusOK
+	if result.Status == "" {
+		result.Status, result.Seconds = StatusOK, time.Since(began).Seconds()
+	}
 	if result.Cause != "" {
 		result.Status = StatusFailed
 	}
-	c.record(result)
-}
-
-// skipStep records a step that is not run.
-func (c *checker) skipStep(ctx context.Context, step Step, reason string) {
-	if ctx.Err() == nil {
-		step.Status, step.Text = StatusSkipped, "skipped: "+reason
-		c.record(step)
-	}
-}
-
-func (c *checker) record(step Step) {
-	c.report.Steps = append(c.report.Steps, step)
-	c.OnStep(step)
+	c.report.Steps = append(c.report.Steps, result)
+	c.OnStep(result)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"etrusted-broker/internal/spelling"
 	"etrusted-broker/tokensource"
 )
 
@@ -73,11 +74,7 @@ var injected = sync.OnceValue(func() *regexp.Regexp { // few environments contai
 
 // quotedVariables returns an error for each variable that has quotes around its value.
 func quotedVariables(set map[string]string) (problems []Error) {
-	names := StandardVariables()
-	for _, v := range Variables() {
-		names = append(names, v.Name)
-	}
-	for _, name := range names {
+	for _, name := range append(StandardVariables(), names(Variables())...) {
 		if isQuoted(set[name]) {
 			problems = append(problems, Error{name, "has quotes around its value: remove them ('docker run --env-file' keeps them); a secret that has quotes goes into a file"})
 		}
@@ -88,50 +85,35 @@ func quotedVariables(set map[string]string) (problems []Error) {
 // misspeltGuards returns an error for each unknown variable that is one or two edits away from one without which something is
 // unprotected: the broker would run, and everything would look well.
 func misspeltGuards(set map[string]string) (problems []Error) {
-	all := Variables()
-	for _, name := range unknownNames(set, all) {
-		if guard := misspelt(name, set[name], all); guard != "" {
+	for _, name := range unknownNames(set) {
+		if guard := misspeltGuard(name, set[name]); guard != "" {
 			problems = append(problems, Error{name, "is not a variable of the broker; write " + guard + " instead, or unset it"})
 		}
 	}
 	return problems
 }
 
-// misspelt returns the guarding variable that an unknown name with that value misspells; empty if it does not.
-func misspelt(name, value string, known []Variable) string {
-	for _, v := range known {
-		if value != "" && v.guards && editDistance(name, v.Name) <= 2 {
-			return v.Name
-		}
+// misspeltGuard returns the guarding variable that an unknown name with that value misspells; empty if it does not.
+func misspeltGuard(name, value string) string {
+	guards := slices.DeleteFunc(Variables(), func(v Variable) bool { return !v.guards })
+	if guard, edits := spelling.Nearest(name, names(guards)); value != "" && edits <= 2 {
+		return guard
 	}
 	return ""
 }
 
-// editDistance returns how many characters must be inserted, removed or replaced to make b of a.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+func names(variables []Variable) (all []string) {
+	for _, v := range variables {
+		all = append(all, v.Name)
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
+	return all
 }
 
-// unknownNames returns the names that look like those of the broker's variables, but are not among known, sorted.
-func unknownNames(set map[string]string, known []Variable) (unknown []string) {
+// unknownNames returns the names that look like those of the broker's variables, but are not, sorted.
+func unknownNames(set map[string]string) (unknown []string) {
+	known := names(Variables())
 	for name := range set {
-		isKnown := slices.ContainsFunc(known, func(v Variable) bool { return v.Name == name })
-		if isOurs(name) && !isKnown {
+		if isOurs(name) && !slices.Contains(known, name) {
 			unknown = append(unknown, name)
 		}
 	}
@@ -142,13 +124,14 @@ func unknownNames(set map[string]string, known []Variable) (unknown []string) {
 // UnknownVariables returns a warning for each variable that looks like one of the broker's but is not, and that Load does not report
 // as an error. The warnings contain names, never values.
 func UnknownVariables(environ []string) []string {
-	set, known := Environment(environ), Variables()
+	set := Environment(environ)
 	var warnings []string
-	for _, name := range unknownNames(set, known) {
-		if misspelt(name, set[name], known) != "" {
+	for _, name := range unknownNames(set) {
+		if misspeltGuard(name, set[name]) != "" {
 			continue
 		}
-		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, closestName(name, known)))
+		nearest, _ := spelling.Nearest(name, names(Variables()))
+		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, nearest))
 	}
 	return warnings
 }
@@ -169,21 +152,4 @@ func IgnoredVariables(environ []string) []string {
 		return nil
 	}
 	return []string{"SSL_CERT_FILE has no effect on Windows and macOS: import the CA into the certificate store of the system (Windows: certutil -addstore Root FILE)"}
-}
-
-// closestName returns the name that has most of name at its beginning and its end: one mistake in the middle does not matter.
-func closestName(name string, candidates []Variable) string {
-	return slices.MaxFunc(candidates, func(a, b Variable) int { return commonEnds(name, a.Name) - commonEnds(name, b.Name) }).Name
-}
-
-// commonEnds returns how many characters two strings have in common at their beginning and, after these, at their end.
-func commonEnds(a, b string) int {
-	start, end, shortest := 0, 0, min(len(a), len(b))
-	for start < shortest && a[start] == b[start] {
-		start++
-	}
-	for end < shortest-start && a[len(a)-1-end] == b[len(b)-1-end] {
-		end++
-	}
-	return start + end
 }

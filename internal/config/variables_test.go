@@ -50,26 +50,20 @@ func TestFindsUnknownVariables(t *testing.T) {
 	}
 }
 
-func TestSuggestsClosestName(t *testing.T) {
+func TestSuggestsNearestName(t *testing.T) {
 	t.Parallel()
-	candidates := []Variable{{Name: "BROKER_LISTEN"}, {Name: "BROKER_LOG_LEVEL"}, {Name: "BROKER_LOG_FORMAT"}}
 	for name, want := range map[string]string{
 		"BROKER_LISTNE":       "BROKER_LISTEN",
 		"BROKER_LOG_LVL":      "BROKER_LOG_LEVEL",
 		"BROKER_LOGFORMAT":    "BROKER_LOG_FORMAT",
 		"BROKER_LOFORMAT":     "BROKER_LOG_FORMAT",
 		"BROKER_LOG_FROMAT":   "BROKER_LOG_FORMAT",
-		"BROKR_LOG_FORMAT":    "BROKER_LOG_FORMAT",
-		"BROKER":              "BROKER_LISTEN",
-		"BROKER_LISTENLISTEN": "BROKER_LISTEN",
-		"BROKER_LISTEN":       "BROKER_LISTEN",
+		"BROKER_UPSTREAMHTTP": "BROKER_UPSTREAM_HTTP2",
 	} {
-		if got := closestName(name, candidates); got != want {
-			t.Errorf("%s: got %s, want %s", name, got, want)
+		warnings := UnknownVariables([]string{name + "=x"})
+		if len(warnings) != 1 || !strings.HasSuffix(warnings[0], " did you mean "+want+"?") {
+			t.Errorf("%s: got %q, want the suggestion %s", name, warnings, want)
 		}
-	}
-	if got := closestName("x", []Variable{{Name: "b"}, {Name: "a"}}); got != "b" {
-		t.Errorf("two candidates that are equally close: got %s, want the first, b", got)
 	}
 }
 
@@ -131,11 +125,7 @@ func TestValuesAsTheyArrive(t *testing.T) {
 	if len(problems) > 0 || c.ClientID.Reveal() != "id" || c.ClientSecret.Reveal() != "secret" || c.UpstreamTimeout.Seconds() != 5 || c.Allow[0] != "READ-ONLY" {
 		t.Errorf("a carriage return at the end: got %v, %+v, want it removed", problems, c.Allow)
 	}
-	names := StandardVariables()
-	for _, v := range Variables() {
-		names = append(names, v.Name)
-	}
-	for _, name := range names {
+	for _, name := range append(StandardVariables(), names(Variables())...) {
 		for _, value := range []string{`"x"`, "'x'", `""`} {
 			_, problems := Load([]string{name + "=" + value})
 			quoted := func(p Error) bool {

@@ -26,10 +26,14 @@ import (
 
 // The codes of the problems that callers distinguish.
 const (
-	CodeConnectionRefused = "connection-refused"
-	CodeConnectionClosed  = "connection-closed"
-	CodeNotTLS            = "not-tls"
-	CodeInvalidHTTP       = "invalid-http"
+	CodeConnectionRefused  = "connection-refused"
+	CodeConnectionClosed   = "connection-closed"
+	CodeNotTLS             = "not-tls"
+	CodeInvalidHTTP        = "invalid-http"
+	CodeNoAuthorities      = "no-certificate-authorities"
+	CodeUnknownAuthority   = "unknown-authority"
+	CodeOtherHost          = "certificate-for-another-host"
+	CodeCertificateExpired = "certificate-expired"
 )
 
 // OpHandshake is the Op of a *net.OpError for a TLS handshake that was too slow. The error of crypto/tls does not say so.
@@ -135,17 +139,19 @@ func describe(err error) *problem.Problem {
 
 	case isDNS && dns.IsTimeout:
 		return tooSlow("dns-timeout", "dns_timeout", "was not found: the name server did not answer in time", dnsHint)
-	case isDNS:
+	case isDNS && dns.IsNotFound:
 		return unreachable("dns-error", "dns_error", "was not found: its host name has no address", dnsHint)
+	case isDNS:
+		return unreachable("dns-error", "dns_error", "was not found: the name server failed, or none is configured", dnsHint)
 
 	case isErrorOfType[x509.SystemRootsError](err):
-		return untrusted("no-certificate-authorities", "was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or set SSL_CERT_FILE to a bundle.")
+		return untrusted(CodeNoAuthorities, "was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or set SSL_CERT_FILE to a bundle.")
 	case isErrorOfType[x509.UnknownAuthorityError](err):
-		return untrusted("unknown-authority", "has a certificate of an unknown authority", unknownAuthorityHint())
+		return untrusted(CodeUnknownAuthority, "has a certificate of an unknown authority", unknownAuthorityHint())
 	case isErrorOfType[x509.HostnameError](err):
-		return untrusted("certificate-for-another-host", "has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal intercepts the connection.")
+		return untrusted(CodeOtherHost, "has a certificate for another host name", "Check the URL, and whether a proxy or a captive portal intercepts the connection.")
 	case isInvalid && invalid.Reason == x509.Expired:
-		return untrusted("certificate-expired", "has a certificate that is expired or not yet valid", "Check this machine's clock first.")
+		return untrusted(CodeCertificateExpired, "has a certificate that is expired or not yet valid", "Check this machine's clock first.")
 	case isInvalid, isErrorOfType[*tls.CertificateVerificationError](err):
 		return untrusted("certificate-invalid", "has a certificate that does not verify", "Check the URL, and whether a proxy intercepts the connection.")
 

@@ -71,7 +71,7 @@ func TestDescribe(t *testing.T) {
 		text       string // part of the detail
 	}{
 		{&net.DNSError{Err: canary, Name: canary, Server: canary, IsNotFound: true}, "dns_error", "no address"},
-		{&net.DNSError{Err: canary, IsTemporary: true}, "dns_error", ""},
+		{&net.DNSError{Err: canary, IsTemporary: true}, "dns_error", "name server failed"},
 		{dialError(&net.DNSError{Err: canary, IsTimeout: true}), "dns_timeout", "name server"},
 		{dialError(syscall.ENETUNREACH), "destination_ip_unroutable", "no route"},
 		{dialError(syscall.EHOSTUNREACH), "destination_ip_unroutable", "no route"},
