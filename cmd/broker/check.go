@@ -112,7 +112,7 @@ func invalidConfiguration(problems []config.Error, unknown, warnings []string) c
 	} else {
 		warnings = append(unknown, warnings...)
 	}
-	step := check.Failed(check.CauseConfiguration, lines[0], strings.Join(append(lines[1:], "'etrusted-broker config' shows the current values."), "\n"))
+	step := check.Failed(check.CauseConfiguration, problems[0].Code(), lines[0], strings.Join(append(lines[1:], "'etrusted-broker config' shows the current values."), "\n"))
 	step.Warnings = warnings
 	return step
 }

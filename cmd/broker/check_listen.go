@@ -102,7 +102,7 @@ func (l listenAddress) adminProbe(app listenAddress) check.Probe {
 		}}
 	case l.address != "" && l.address == app.address:
 		return check.Probe{Name: l.name, Target: l.display, Run: func(context.Context) check.Step {
-			return check.Failed(check.CauseConfiguration, app.variable+" and "+l.variable+" use the same port", "Set one of them to another port.")
+			return check.Failed(check.CauseConfiguration, "address-in-use", app.variable+" and "+l.variable+" use the same port", "Set one of them to another port.")
 		}}
 	default:
 		return l.probe(identifyAdmin)
@@ -127,15 +127,15 @@ func (l listenAddress) probe(identify identify) check.Probe {
 				if isBroker {
 					return check.Passed("in use by " + program)
 				}
-				return check.Failed(check.CauseMachine, l.display+" is in use by "+program,
+				return check.Failed(check.CauseMachine, "address-in-use", l.display+" is in use by "+program,
 					"Stop that program ("+findListener()+"), or set "+l.variable+" to another address.")
 			}
 		}
 		switch {
 		case errors.Is(err, fs.ErrPermission):
-			return check.Failed(check.CauseMachine, "this user cannot connect to "+l.display, "Give this user write access to the socket and search permission for the directories above it, or run the check as the app's user.")
+			return check.Failed(check.CauseMachine, "socket-forbidden", "this user cannot connect to "+l.display, "Give this user write access to the socket and search permission for the directories above it, or run the check as the app's user.")
 		case problem != nil:
-			return check.Failed(check.CauseMachine, problem.Error(), "Fix that, or set "+l.variable+" to a free address of this machine.")
+			return check.Failed(check.CauseMachine, "cannot-listen", problem.Error(), "Fix that, or set "+l.variable+" to a free address of this machine.")
 		default:
 			return check.Passed(l.display + " is free")
 		}

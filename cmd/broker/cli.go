@@ -144,7 +144,7 @@ func (i invocation) printErrors(problems []config.Error) {
 	}
 	printLine(i.stderr, "%s: invalid configuration:", i.program)
 	for _, problem := range problems {
-		printLine(i.stderr, "  %v", problem)
+		printLine(i.stderr, "  %v [%s]", problem, problem.Code())
 	}
 	printLine(i.stderr, "'%[1]s -h' explains each variable, '%[1]s config' shows the current values.", i.program)
 }

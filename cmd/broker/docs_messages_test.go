@@ -326,8 +326,8 @@ func failures(t *testing.T, file string) []message {
 	visitor := &collector{where: func(at token.Pos) string { return set.Position(at).String() }}
 	ast.Inspect(parsed, func(node ast.Node) bool {
 		if call, ok := node.(*ast.CallExpr); ok && !strings.HasSuffix(file, "_test.go") {
-			if _, name := calleeName(call.Fun); name == "Failed" && len(call.Args) == 3 {
-				ast.Walk(visitor, call.Args[1])
+			if _, name := calleeName(call.Fun); name == "Failed" && len(call.Args) == 4 {
+				ast.Walk(visitor, call.Args[2])
 			}
 		}
 		return true

@@ -67,27 +67,27 @@ func (c *checker) describeChannels(response *http.Response, body []byte, err err
 	isHTML := kind == "text/html" || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
 	switch {
 	case code >= 500:
-		return Failed(c.api.Cause, "the API returned "+status, downAdvice)
+		return Failed(c.api.Cause, "api-errors", "the API returned "+status, downAdvice)
 	case isHTML:
-		return Failed(c.api.OtherServer, "another server answered in the API's place ("+status+"): the response is HTML", wrongURLAdvice)
+		return Failed(c.api.OtherServer, "wrong-server", "another server answered in the API's place ("+status+"): the response is HTML", wrongURLAdvice)
 	case code == http.StatusUnauthorized:
-		return Failed(CauseConfiguration, "the API rejected the token ("+status+")", audienceAdvice)
+		return Failed(CauseConfiguration, "api-unauthorized", "the API rejected the token ("+status+")", audienceAdvice)
 	case code == http.StatusForbidden:
-		return Failed(CauseRights, "the client lacks the rights: the API returned "+status, rightsAdvice)
+		return Failed(CauseRights, "api-unauthorized", "the client lacks the rights: the API returned "+status, rightsAdvice)
 	case code == http.StatusTooManyRequests:
-		return Failed(c.api.Cause, "too many requests: the API returned "+status, "Wait, and find the app that sends so many: eTrusted reviews accounts with an abnormal volume.")
+		return Failed(c.api.Cause, "api-rate-limit", "too many requests: the API returned "+status, "Wait, and find the app that sends so many: eTrusted reviews accounts with an abnormal volume.")
 	case code == http.StatusNotFound:
-		return Failed(c.api.OtherServer, "wrong URL: the server has no /channels ("+status+")", wrongURLAdvice)
+		return Failed(c.api.OtherServer, "wrong-server", "wrong URL: the server has no /channels ("+status+")", wrongURLAdvice)
 	case code >= 300 && code < 400:
-		return Failed(c.api.OtherServer, "wrong URL: the response is a redirect ("+status+"), which is never followed, because it would send the token to another address", wrongURLAdvice)
+		return Failed(c.api.OtherServer, "wrong-server", "wrong URL: the response is a redirect ("+status+"), which is never followed, because it would send the token to another address", wrongURLAdvice)
 	case code != http.StatusOK:
-		return Failed(c.api.Cause, "unexpected response from the API: "+status, "The API is not known to respond like this. "+wrongURLAdvice)
+		return Failed(c.api.Cause, "api-errors", "unexpected response from the API: "+status, "The API is not known to respond like this. "+wrongURLAdvice)
 	case len(body) == maxChannelsBody:
 		return Passed("200 OK" + c.api.from() + ", too many channels to count")
 	}
 	count, ok := countChannels(body)
 	if !ok {
-		return Failed(c.api.OtherServer, "another server answered in the API's place (200 OK): the response is not a list of channels", wrongURLAdvice)
+		return Failed(c.api.OtherServer, "wrong-server", "another server answered in the API's place (200 OK): the response is not a list of channels", wrongURLAdvice)
 	}
 	report.Channels = &count
 	result := Passed(fmt.Sprintf("200 OK%s, channels: %d", c.api.from(), count))

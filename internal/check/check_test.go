@@ -193,7 +193,7 @@ func TestRunsProbes(t *testing.T) {
 	config.Last = []Probe{
 		{Name: "slow", Target: "x", Run: func(ctx context.Context) Step {
 			<-ctx.Done()
-			return Failed(CauseMachine, "too slow", "Wait.")
+			return Failed(CauseMachine, "slow", "too slow", "Wait.")
 		}},
 		{Name: "off", Run: func(context.Context) Step { return Skipped("it is turned off") }},
 	}

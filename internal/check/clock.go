@@ -36,7 +36,7 @@ func (p *peer) checkClock() {
 		if *skew < 0 {
 			side = "ahead of"
 		}
-		result = Failed(CauseMachine, fmt.Sprintf("this machine's clock is %v %s the login server's", skew.Abs().Round(time.Second), side),
+		result = Failed(CauseMachine, "wrong-clock", fmt.Sprintf("this machine's clock is %v %s the login server's", skew.Abs().Round(time.Second), side),
 			"Synchronise the clock ("+syncClock()+"; for a container or virtual machine, on its host). With a wrong clock, certificates and tokens look expired or not yet valid.")
 	}
 	p.finishStep(Step{Name: "clock", Target: hostPort(p.URL)}, time.Now(), result)

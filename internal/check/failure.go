@@ -18,7 +18,7 @@ var timeoutOps = map[string]string{stepTCP: "dial", stepProxyTLS: neterr.OpHands
 
 // explain returns a failed step in the words of package neterr.
 func explain(cause Cause, explained *problem.Problem) Step {
-	return Step{Cause: cause, Code: explained.Code, Text: explained.Detail, Advice: explained.Hint}
+	return Failed(cause, explained.Code, explained.Detail, explained.Hint)
 }
 
 // connectionFailure describes why a step of the connection failed.
@@ -47,7 +47,7 @@ func (p *peer) connectionFailure(name string, err error) Step {
 	result := explain(CauseNetwork, neterr.Describe(address, err))
 	switch {
 	case errors.Is(err, fs.ErrPermission), neterr.Is(err, syscall.EACCES):
-		result = Failed(CauseMachine, "this machine does not permit connections to "+address, "Check this machine's firewall, and IPAddressDeny= if there is a systemd unit.")
+		result = Failed(CauseMachine, "connection-forbidden", "this machine does not permit connections to "+address, "Check this machine's firewall, and IPAddressDeny= if there is a systemd unit.")
 	case result.Code == neterr.CodeConnectionRefused && p.proxy == nil:
 		result.Cause = p.Cause
 		result.Advice += " Nothing listens at the address in " + p.Variable + ", or a firewall rejects the connection."
@@ -72,9 +72,9 @@ func (p *peer) proxyFailure(err error, isTimeout bool) Step {
 	result := explain(CauseNetwork, neterr.Describe(hostPort(p.URL), err))
 	switch {
 	case isTimeout:
-		result = Failed(CauseNetwork, hostPort(p.URL)+" was not reached: the proxy did not answer in time", "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is working.")
+		result = Failed(CauseNetwork, "forward-proxy-timeout", hostPort(p.URL)+" was not reached: the proxy did not answer in time", "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is working.")
 	case strings.HasPrefix(p.proxy.Scheme, "socks"):
-		result = Failed(CauseNetwork, hostPort(p.URL)+" was not reached: the SOCKS proxy refused it, or does not answer as one", "Check HTTPS_PROXY and NO_PROXY, and whether the proxy needs a user name and password.")
+		result = Failed(CauseNetwork, "forward-proxy-refused", hostPort(p.URL)+" was not reached: the SOCKS proxy refused it, or does not answer as one", "Check HTTPS_PROXY and NO_PROXY, and whether the proxy needs a user name and password.")
 	case isRefused && refused.Status == http.StatusProxyAuthRequired:
 		result.Advice = "The proxy requires a user name and password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. To bypass the proxy for this host, add the host to NO_PROXY."
 	case isRefused:
@@ -90,7 +90,7 @@ func (s Server) blame(step Step) Step {
 	if s.Intended != "" && isServers {
 		step.Text = s.Variable + " is probably mistyped: " + step.Text
 		step.Advice = "Set " + s.Variable + " to " + s.Intended + " if that is what you mean. " + step.Advice
-		step.Cause = CauseConfiguration
+		step.Cause, step.Code = CauseConfiguration, "mistyped-url"
 	}
 	return step
 }

@@ -55,9 +55,9 @@ func (c *checker) checkFiles() {
 	result := Passed(cmp.Or(joinFirst(readable), "none: the credentials are in the environment"), warnings...)
 	switch {
 	case len(c.Accounts) == 0:
-		result = Failed(CauseConfiguration, "there is no account in ETRUSTED_ACCOUNTS_DIR", "Create a directory for each account in it, with the files client_id and client_secret.")
+		result = Failed(CauseConfiguration, "no-account", "there is no account in ETRUSTED_ACCOUNTS_DIR", "Create a directory for each account in it, with the files client_id and client_secret.")
 	case len(problems) > 0:
-		result.Cause, result.Text = CauseConfiguration, joinFirst(problems)
+		result.Cause, result.Code, result.Text = CauseConfiguration, "unusable-file", joinFirst(problems)
 		result.Advice = "Correct the file or the path to it. The user that runs the broker must be able to read it: check the mount, and owner and mode of the file and of the directories above it."
 		if runtime.GOOS == "windows" {
 			result.Advice = `Correct the file or the path to it. The account that runs the broker must be able to read it: icacls FILE shows who can, and icacls FILE /grant "NT SERVICE\etrusted-broker:R" lets the service.`

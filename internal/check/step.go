@@ -36,7 +36,7 @@ type Step struct {
 	Text    string  `json:"text"`             // the result; after a failure, the likely cause first
 	Advice  string  `json:"advice,omitempty"` // what to do; only after a failure
 	Cause   Cause   `json:"cause,omitempty"`  // only after a failure
-	Code    string  `json:"code,omitempty"`   // of the problem in docs/troubleshooting.md, if the broker has the same one
+	Code    string  `json:"code,omitempty"`   // of the problem; only after a failure
 	// Warnings list what works but should be fixed.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -44,9 +44,9 @@ type Step struct {
 // Passed returns the result of a step that has passed, possibly with warnings.
 func Passed(text string, warnings ...string) Step { return Step{Text: text, Warnings: warnings} }
 
-// Failed returns the result of a step that has failed.
-func Failed(cause Cause, text, advice string) Step {
-	return Step{Cause: cause, Text: text, Advice: advice}
+// Failed returns the result of a step that has failed, with a code of docs/troubleshooting.md or docs/check.md.
+func Failed(cause Cause, code, text, advice string) Step {
+	return Step{Cause: cause, Code: code, Text: text, Advice: advice}
 }
 
 // Skipped returns the result of a step that is not run.

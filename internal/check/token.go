@@ -97,7 +97,7 @@ func (c *checker) describeToken(account Account, set tokensource.CredentialSet, 
 
 // describeRefusal describes a failed token request, the likely cause first.
 func (c *checker) describeRefusal(account Account, pair tokensource.Credentials, failure *tokensource.RefreshError) Step {
-	result := Failed(CauseLoginServer, failure.Reason, failure.Advice)
+	result := Failed(CauseLoginServer, failure.Code(), failure.Reason, failure.Advice)
 	switch {
 	case failure.Status == http.StatusTooManyRequests:
 		result.Text = "too many token requests: " + failure.Reason
@@ -107,7 +107,7 @@ func (c *checker) describeRefusal(account Account, pair tokensource.Credentials,
 			result.Cause = CauseNetwork
 		}
 	case (c.CustomAudience || c.sets[account.Name].Environment.Audience != "") && strings.Contains(failure.Reason, "access_denied"):
-		result = Failed(CauseConfiguration, "ETRUSTED_AUDIENCE is set, and was probably refused: "+failure.Reason, "Unset ETRUSTED_AUDIENCE, or correct it.\n"+tokensource.RejectedChecks)
+		result = Failed(CauseConfiguration, failure.Code(), "ETRUSTED_AUDIENCE is set, and was probably refused: "+failure.Reason, "Unset ETRUSTED_AUDIENCE, or correct it.\n"+tokensource.RejectedChecks)
 	case failure.Parameters:
 		result.Cause = CauseConfiguration
 	case failure.Outcome != tokensource.OutcomeRejected:
@@ -119,6 +119,5 @@ func (c *checker) describeRefusal(account Account, pair tokensource.Credentials,
 			result.Advice = strings.Join(append(hints[1:], tokensource.RejectedChecks), "\n")
 		}
 	}
-	result.Code = failure.Code()
 	return result
 }

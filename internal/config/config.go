@@ -102,6 +102,31 @@ type Error struct {
 // Error returns the variable and what to do about it.
 func (e Error) Error() string { return e.Variable + ": " + e.Message }
 
+// Code returns the code of the section in docs/troubleshooting.md that explains the errors of the variable.
+func (e Error) Code() string {
+	is := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(e.Variable, part) })
+	}
+	switch {
+	case is("CLIENT_ID", "CLIENT_SECRET", "ACCESS_KEY", "ACCOUNTS_DIR"):
+		return "config-credentials"
+	case is("CALLERS"):
+		return "config-callers"
+	case is("TOKEN_STORE"):
+		return "config-token-store"
+	case is("TLS"):
+		return "config-tls"
+	case is("INTERCEPT_CA"):
+		return "config-ca"
+	case is("LISTEN_FDS"):
+		return "config-systemd"
+	case is("LISTEN", "_URL", "HOSTS", "RESOLVER", "PROXY"):
+		return "config-address"
+	default:
+		return "config-value"
+	}
+}
+
 // Load reads the configuration from environ, as os.Environ returns it, and validates it. It returns all problems at once,
 // except those in LateFiles. It reads the files that variables name and opens no socket. ClientID, ClientSecret and AccessKey
 // then have the effective values, whether they come from a variable or a file.

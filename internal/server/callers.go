@@ -113,7 +113,7 @@ func (d *callerDirectory) use(reading callers.Reading) {
 	}
 	for _, name := range reading.ShortKeys {
 		if !slices.Contains(last.ShortKeys, name) {
-			d.log.Warn("a caller's key is short and could be guessed: create one with 'openssl rand -hex 32'", zap.String("caller", name))
+			warn(d.log, "caller-key-short", "a caller's key is short and could be guessed: create one with 'openssl rand -hex 32'", zap.String("caller", name))
 		}
 	}
 	d.names = names

@@ -96,7 +96,7 @@ func failureReason(r proxy.RequestRecord) string {
 	switch local := isLocalResponse(r); {
 	case local && r.Answer != nil && (r.Status == 502 || r.Status == 504):
 		return r.Answer.Code
-	case !local && (r.Status >= 500 || r.Status == 429):
+	case !local && (r.Status >= 500 || r.Status == 401 || r.Status == 403 || r.Status == 429):
 		return "api-status-" + strconv.Itoa(r.Status)
 	}
 	return ""

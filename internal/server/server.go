@@ -3,6 +3,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 
@@ -29,17 +30,17 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	SilenceStandardLog()
 	log := newLogger(options.Log, c.LogLevel, c.LogFormat)
 	for _, warning := range append(config.UnknownVariables(options.Environ), config.IgnoredVariables(options.Environ)...) {
-		log.Warn(warning)
+		warn(log, "variable-without-effect", warning)
 	}
 	network := NewNetwork(c)
 	b, err := newBroker(c, options.Build, log, newAPIClient(c, network), NewLoginTransport(network))
 	if err != nil {
-		log.Error("cannot start: " + err.Error())
+		logStartError(log, err)
 		return err
 	}
 	l, err := listen(ctx, c)
 	if err != nil {
-		log.Error("cannot start: " + err.Error())
+		logStartError(log, err)
 		return err
 	}
 	network.Listeners = l.addresses()
@@ -67,4 +68,13 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		return err
 	}
 	return nil
+}
+
+// logStartError logs why the broker does not start, with a code if the configuration is the reason.
+func logStartError(log *zap.Logger, err error) {
+	code := zap.Skip()
+	if invalid, ok := errors.AsType[config.Error](err); ok {
+		code = zap.String("code", invalid.Code())
+	}
+	log.Error("cannot start: "+err.Error(), code)
 }

@@ -19,14 +19,19 @@ const (
 	caExpiresSoon = 90 * 24 * time.Hour
 )
 
+// warn logs something that works but that the operator should fix, with its code in docs/troubleshooting.md.
+func warn(log *zap.Logger, code, message string, fields ...zap.Field) {
+	log.Warn(message, append(fields, zap.String("code", code))...)
+}
+
 // warnExposed warns if other machines can reach a listener for apps without sufficient protection.
 func (b *broker) warnExposed(app, intercept bool) {
 	switch {
 	case (app || intercept) && !b.config.Guarded():
 		b.unsafe.Store(true)
-		b.log.Warn("BROKER_UNSAFE_LISTEN is set: every program that can reach the app's listener can use the credentials")
+		warn(b.log, "unsafe-listen", "BROKER_UNSAFE_LISTEN is set: every program that can reach the app's listener can use the credentials")
 	case app && b.config.TLSCertFile == "":
-		b.log.Warn("the access key crosses the network unencrypted: set BROKER_TLS_CERT_FILE and BROKER_TLS_KEY_FILE")
+		warn(b.log, "access-key-unencrypted", "the access key crosses the network unencrypted: set BROKER_TLS_CERT_FILE and BROKER_TLS_KEY_FILE")
 	}
 }
 
@@ -35,23 +40,23 @@ func (b *broker) warnInsecureConfig() {
 	c := b.config
 	isShort := func(key tokensource.Secret) bool { return len(key.Reveal()) < config.ShortKey }
 	if slices.ContainsFunc(c.AccessKeys, isShort) {
-		b.log.Warn("the access key is short and could be guessed: create one with 'openssl rand -hex 32'")
+		warn(b.log, "access-key-short", "the access key is short and could be guessed: create one with 'openssl rand -hex 32'")
 	}
 	if b.reloader.certificates != nil && time.Until(b.reloader.certificates.notAfter()) < expiresSoon {
-		b.log.Warn("the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", b.reloader.certificates.notAfter()))
+		warn(b.log, "tls-certificate-expires", "the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", b.reloader.certificates.notAfter()))
 	}
 	if b.ca != nil && time.Until(b.ca.NotAfter()) < caExpiresSoon {
-		b.log.Warn("the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
+		warn(b.log, "ca-expires", "the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
 			zap.Time("expires", b.ca.NotAfter()))
 	}
 	if c.AllowMode == config.AllowModeWarn {
-		b.log.Warn("BROKER_ALLOW_MODE=warn: requests that the allow list would refuse are forwarded, logged and counted")
+		warn(b.log, "allow-mode-warn", "BROKER_ALLOW_MODE=warn: requests that the allow list would refuse are forwarded, logged and counted")
 	}
 	if c.AccessLog && c.LogLevel > zapcore.InfoLevel {
-		b.log.Warn("BROKER_ACCESS_LOG has no effect: its lines have the level info, so set BROKER_LOG_LEVEL=info")
+		warn(b.log, "access-log-off", "BROKER_ACCESS_LOG has no effect: its lines have the level info, so set BROKER_LOG_LEVEL=info")
 	}
 	if c.Store != nil && c.Store.Plaintext {
-		b.log.Warn("the connection to the token store is not encrypted: tokens are, but its password is not. Use rediss://")
+		warn(b.log, "token-store-unencrypted", "the connection to the token store is not encrypted: tokens are, but its password is not. Use rediss://")
 	}
 	b.warnReadableFiles(c.ClientIDFile, c.ClientSecretFile, c.AccessKeyFile, c.TLSKeyFile, c.TokenStoreFile)
 	if b.ca != nil {
@@ -77,7 +82,7 @@ func (b *broker) warnReadableFiles(paths ...string) {
 			continue
 		}
 		if readers, repair := harden.OtherReaders(path); readers != "" {
-			b.log.Warn("others on this machine can read a secret file: run the command in repair",
+			warn(b.log, "readable-secret-file", "others on this machine can read a secret file: run the command in repair",
 				zap.String("file", path), zap.String("readers", readers), zap.String("repair", repair))
 		}
 	}
