@@ -25,9 +25,13 @@ func (x *exchange) setCaller(caller *access.Caller) {
 
 // serveToken answers the app's own token request. It needs no token of the account.
 func (x *exchange) serveToken() {
+	var denied *problem.Problem // an app of another account must not get data of this caller's
 	endpoint := tokenendpoint.Endpoint{AccountExists: func(name string) bool {
-		_, exists := x.proxy.config.Tokens(name)
-		return exists && name != "" && x.caller.CheckAccount(name) == nil
+		if _, exists := x.proxy.config.Tokens(name); !exists || name == "" {
+			return false // a Client ID of the app's own
+		}
+		denied = x.caller.CheckAccount(name)
+		return denied == nil
 	}}
 	if callers, known := x.proxy.config.Policy.Callers, x.caller; callers != nil {
 		endpoint.CheckSecret = func(secret string) (key string, ok bool) {
@@ -48,7 +52,7 @@ func (x *exchange) serveToken() {
 	// Without the key, nothing may depend on which accounts exist. If no key is configured, every client may use all accounts,
 	// and there is nothing to hide.
 	if !response.WrongKey {
-		if denied := x.checkTokenAccount(); denied != nil {
+		if denied = cmp.Or(denied, x.checkTokenAccount()); denied != nil {
 			x.respond(denied)
 			return
 		}

@@ -158,7 +158,7 @@ func TestTokenRequestsOfCallers(t *testing.T) {
 	}{
 		{"/oauth/token", "any", "shop-key", 200, `"placeholder::shop-key"`},
 		{"/oauth/token", "shop-at", "shop-key", 200, `"placeholder:shop-at:shop-key"`},
-		{"/oauth/token", "default", "shop-key", 200, `"placeholder::shop-key"`}, // not its account, so only a Client ID
+		{"/oauth/token", "default", "shop-key", 403, "account-not-allowed"},
 		{"/@shop-at/oauth/token", "any", "shop-key", 200, `"placeholder:shop-at:shop-key"`},
 		{"/@default/oauth/token", "any", "shop-key", 403, "account-not-allowed"},
 		{"/@no-such/oauth/token", "any", "shop-key", 403, "account-not-allowed"},

@@ -71,12 +71,13 @@ func (i invocation) checkConfig() check.Config {
 		if checkConfig, skippedAccounts, err = i.requestsToCheck(c); err != nil {
 			problems = append(problems, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()})
 		}
-		callerProblems, keyFiles, err := examineCallers(c)
+		reading, keyFiles, err := examineCallers(c)
 		if invalid, ok := errors.AsType[config.Error](err); ok {
 			problems = append(problems, invalid)
 		}
 		checkConfig.Files = append(checkConfig.Files, keyFiles...)
-		warnings = slices.Concat(warnings, skippedAccounts, callerProblems)
+		checkConfig.Curl = curlLine(c, appListener(c), checkConfig.Accounts, reading.Callers)
+		warnings = slices.Concat(warnings, skippedAccounts, reading.Problems)
 	}
 	checkConfig.Configuration, checkConfig.Began = check.Passed("settings are valid", append(unknown, warnings...)...), began
 	if len(problems) > 0 {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 
+	"etrusted-broker/internal/callers"
 	"etrusted-broker/internal/check"
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/harden"
@@ -52,7 +53,6 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 		OtherReaders:   harden.OtherReaders,
 		UserAgent:      "etrusted-broker/" + version,
 		AppURL:         app.url(),
-		Curl:           curlLine(c, app, accounts),
 	}
 	for _, s := range []*check.Server{&checkConfig.Login, &checkConfig.API} {
 		if s.OtherServer = check.CauseNetwork; !isStandard(s.Variable, s.URL.String()) {
@@ -101,10 +101,10 @@ func allAccounts(c config.Config) (all []check.Account, skipped []string, err er
 	return all, skipped, nil
 }
 
-// examineCallers returns what is wrong with the files of callers, and the files that contain their keys.
-func examineCallers(c config.Config) (problems []string, keyFiles []check.File, _ error) {
+// examineCallers returns the callers with what is wrong with their files, and the files that contain their keys.
+func examineCallers(c config.Config) (reading callers.Reading, keyFiles []check.File, _ error) {
 	if c.CallersDir == "" {
-		return nil, nil, nil
+		return reading, nil, nil
 	}
 	directory, reading, err := server.OpenCallers(c)
 	for _, caller := range reading.Callers {
@@ -112,7 +112,7 @@ func examineCallers(c config.Config) (problems []string, keyFiles []check.File, 
 			keyFiles = append(keyFiles, check.File{Path: directory.KeyFile(caller.Name), Secret: true})
 		}
 	}
-	return reading.Problems, keyFiles, err
+	return reading, keyFiles, err
 }
 
 // storeProbe tests the token store. A failure is only a warning: without a store, each broker fetches its own token.

@@ -22,6 +22,7 @@ import (
 	"etrusted-broker/internal/printable"
 	"etrusted-broker/internal/server"
 	"etrusted-broker/internal/unixsocket"
+	"etrusted-broker/proxy/access"
 )
 
 // listenAddress is an address that the broker listens on.
@@ -75,7 +76,7 @@ func (l listenAddress) url() string {
 }
 
 // curlLine returns a command that uses the address for apps; empty if that is not known.
-func curlLine(c config.Config, l listenAddress, accounts []check.Account) string {
+func curlLine(c config.Config, l listenAddress, accounts []check.Account, callers []*access.Caller) string {
 	base := l.url()
 	if base == "" || len(accounts) == 0 {
 		return ""
@@ -87,7 +88,7 @@ func curlLine(c config.Config, l listenAddress, accounts []check.Account) string
 	if accounts[0].Name != "default" {
 		base += "/@" + accounts[0].Name
 	}
-	return command + server.CurlAccessKeyOption(c) + " " + base + "/channels"
+	return command + server.CurlAccessKeyOption(c, callers) + " " + base + "/channels"
 }
 
 // identify describes the program that listens on an address, and reports whether it is a broker.

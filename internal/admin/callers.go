@@ -36,6 +36,6 @@ type Caller struct {
 	Accounts []string `json:"accounts"`
 	// Expires is when its access ends; absent if it does not.
 	Expires time.Time `json:"expires,omitzero"`
-	// Curl is curl with the options that the listener needs and the caller's key, without a URL.
+	// Curl is curl with the options that the listener needs, and the caller's key if it has one, without a URL.
 	Curl string `json:"curl,omitempty"`
 }

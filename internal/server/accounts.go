@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"path/filepath"
 
 	"go.uber.org/zap"
 
@@ -39,6 +40,7 @@ func (b *broker) newAccounts(toLogin http.RoundTripper) (*tokensource.Accounts, 
 			b.log.Info("account added", zap.String("account", account))
 			b.metrics.AddAccount(account)
 			b.warnReadableAccountFiles(account)
+			b.warnMisspeltFiles(filepath.Join(c.AccountsDir, account), accountFiles)
 		},
 		OnRemoved: func(account string) {
 			b.log.Info("account removed", zap.String("account", account))

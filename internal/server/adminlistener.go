@@ -21,7 +21,7 @@ func (b *broker) newPages() *admin.Handler {
 		Metrics:  b.metrics,
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
-		Usage:    b.usage.Load,
+		Usage:    b.currentUsage,
 
 		Operations: &b.operations,
 		RulesAllow: func(one operations.Operation) bool { return b.policy.RulesAllow(one.Caller, one.Method, one.Path) },

@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 
 	"go.uber.org/zap"
@@ -31,7 +32,8 @@ type broker struct {
 	proxy    *proxy.Proxy
 	metrics  *metrics.Metrics
 	pages    *admin.Handler
-	usage    atomic.Pointer[admin.Usage] // nil before the broker listens
+	usage    atomic.Pointer[admin.Usage] // without the access key; nil before the broker listens
+	readers  sync.Map                    // of a secret file, who besides the broker could read it when it was last examined
 	app      *http1.Server
 	admin    *http.Server
 	reloader *credentialReloader

@@ -4,9 +4,10 @@ import (
 	"context"
 	"maps"
 	"net"
+	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -29,6 +30,7 @@ type callerDirectory struct {
 	current            atomic.Pointer[callers.Reading]
 	unreadable         bool // the directory could not be read last time
 	rereads            filewatch.Trigger
+	expiry             *time.Timer // pulls rereads when the access of the next caller ends; nil if none ends
 }
 
 // OpenCallers reads the callers in BROKER_CALLERS_DIR, which must be set. Its error is a config.Error.
@@ -55,6 +57,7 @@ func (b *broker) openCallers() (*callerDirectory, error) {
 		onAdded: func(name string) {
 			b.metrics.AddCaller(name)
 			b.warnReadableFiles(directory.KeyFile(name))
+			b.warnMisspeltFiles(filepath.Join(c.CallersDir, name), callerFiles)
 		},
 		onRemoved: func(name string) {
 			b.metrics.DeleteCaller(name)
@@ -91,6 +94,7 @@ func (d *callerDirectory) run(ctx context.Context, afterwards func()) {
 // use makes the callers of a reading those in use.
 func (d *callerDirectory) use(reading callers.Reading) {
 	d.callers.Replace(reading.Callers...) // first: revocation must not wait for the log
+	d.awaitExpiry(reading.Callers)
 	last := d.current.Swap(&reading)
 	names := map[string]bool{}
 	for _, caller := range reading.Callers {
@@ -119,6 +123,22 @@ func (d *callerDirectory) use(reading callers.Reading) {
 	d.names = names
 }
 
+// awaitExpiry makes run call its function as soon as the access of the next caller ends.
+func (d *callerDirectory) awaitExpiry(all []*access.Caller) {
+	var next time.Time
+	for _, caller := range all {
+		if at := caller.Expires; at.After(time.Now()) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	if d.expiry != nil {
+		d.expiry.Stop()
+	}
+	if !next.IsZero() {
+		d.expiry = time.AfterFunc(time.Until(next), d.rereads.Pull)
+	}
+}
+
 // callersStatus returns what the status page shows of the callers.
 func (b *broker) callersStatus() admin.Callers {
 	current := b.callers.current.Load()
@@ -126,9 +146,8 @@ func (b *broker) callersStatus() admin.Callers {
 	usage := b.usage.Load()
 	for _, caller := range current.Callers {
 		one := admin.Caller{Name: caller.Name, Accounts: caller.Accounts, Expires: caller.Expires.UTC()}
-		if usage != nil && caller.Keys != nil {
-			last := strings.LastIndex(usage.Curl, callerPlaceholder) // the directory's own path may contain it
-			one.Curl = usage.Curl[:last] + caller.Name + usage.Curl[last+len(callerPlaceholder):]
+		if usage != nil {
+			one.Curl = usage.Curl + callerKeyOption(b.config, caller)
 		}
 		status.Callers = append(status.Callers, one)
 	}

@@ -8,10 +8,11 @@ import (
 
 	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/tokensource"
 )
 
-// Usage returns how apps on this machine call the broker on one of its listeners.
+// Usage returns how apps on this machine call the broker on one of its listeners. Curl lacks the access key.
 func Usage(c config.Config, app net.Listener) admin.Usage {
 	address := LocalAddress(app)
 	curl, url := Curl, "http://"+address
@@ -24,7 +25,22 @@ func Usage(c config.Config, app net.Listener) admin.Usage {
 	if c.TLSClientCAFile != "" {
 		curl += " --cert CERTIFICATE --key KEY"
 	}
-	return admin.Usage{API: c.APIURL, URL: url, Curl: curl + CurlAccessKeyOption(c)}
+	return admin.Usage{API: c.APIURL, URL: url, Curl: curl}
+}
+
+// currentUsage returns how apps call the broker, with an access key if they need one; nil before the broker listens.
+func (b *broker) currentUsage() *admin.Usage {
+	usage := b.usage.Load()
+	if usage == nil {
+		return nil
+	}
+	var callers []*access.Caller
+	if b.callers != nil {
+		callers = b.callers.current.Load().Callers
+	}
+	withKey := *usage
+	withKey.Curl += CurlAccessKeyOption(b.config, callers)
+	return &withKey
 }
 
 // LocalAddress returns the address at which programs on this machine reach a listener.
@@ -36,15 +52,16 @@ func LocalAddress(l net.Listener) string {
 	return address
 }
 
-// callerPlaceholder stands for the name of a caller.
-const callerPlaceholder = "CALLER"
-
 // CurlAccessKeyOption returns the option, with a space in front, with which curl in a shell sends the access key; empty without one. It
-// names the key's file or variable and never contains the key.
-func CurlAccessKeyOption(c config.Config) string {
+// names the key's file or variable and never contains the key. With callers, the key is that of the first that has one: the others are
+// identified by their connection.
+func CurlAccessKeyOption(c config.Config, callers []*access.Caller) string {
+	for _, caller := range callers {
+		if option := callerKeyOption(c, caller); option != "" {
+			return option
+		}
+	}
 	switch {
-	case c.CallersDir != "":
-		return keyFileOption(filepath.Join(c.CallersDir, callerPlaceholder, "key"))
 	case c.AccessKeyFile != "":
 		return keyFileOption(c.AccessKeyFile)
 	case !c.AccessKey.Equal(tokensource.Secret{}):
@@ -52,6 +69,14 @@ func CurlAccessKeyOption(c config.Config) string {
 	default:
 		return ""
 	}
+}
+
+// callerKeyOption is CurlAccessKeyOption for one caller.
+func callerKeyOption(c config.Config, caller *access.Caller) string {
+	if caller.Keys == nil {
+		return ""
+	}
+	return keyFileOption(filepath.Join(c.CallersDir, caller.Name, "key"))
 }
 
 func keyFileOption(path string) string {

@@ -75,13 +75,15 @@ func (b *broker) warnReadableAccountFiles(account string) {
 	}
 }
 
-// warnReadableFiles warns about secret files that other users can read. Empty paths are ignored.
+// warnReadableFiles warns about secret files that other users can read, unless it has said the same of a file before. Empty paths are
+// ignored.
 func (b *broker) warnReadableFiles(paths ...string) {
 	for _, path := range paths {
 		if path == "" {
 			continue
 		}
-		if readers, repair := harden.OtherReaders(path); readers != "" {
+		readers, repair := harden.OtherReaders(path)
+		if before, _ := b.readers.Swap(path, readers); readers != "" && readers != before {
 			warn(b.log, "readable-secret-file", "others on this machine can read a secret file: run the command in repair",
 				zap.String("file", path), zap.String("readers", readers), zap.String("repair", repair))
 		}

@@ -121,7 +121,11 @@ func (c *Callers) withName(name string) *Caller {
 // request has credentials of two: it must not depend on their order which of them counts.
 func (p *Policy) identify(r *Request, authorization string) (*Caller, *problem.Problem) {
 	set := *p.Callers.current.Load()
-	found := []*Caller{set.withKey(p.keyIn(r.proxyAuthorization())), set.withKey(p.keyIn(authorization))}
+	proxyAuthorization, repeated := r.proxyAuthorization()
+	if repeated {
+		return nil, errRepeatedCredentials
+	}
+	found := []*Caller{set.withKey(p.keyIn(proxyAuthorization)), set.withKey(p.keyIn(authorization))}
 	identities := r.Identities
 	if r.Tunnel != nil {
 		identities = r.Tunnel.Identities
@@ -184,14 +188,14 @@ func keyMissing(r *Request) *problem.Problem {
 }
 
 // proxyAuthorization returns what the client of a proxy has sent as that proxy's password (RFC 9110 section 11.7.2); empty if the
-// client does not use the broker as its proxy.
-func (r *Request) proxyAuthorization() string {
+// client does not use the broker as its proxy. It reports whether there are several.
+func (r *Request) proxyAuthorization() (value string, repeated bool) {
 	switch {
 	case r.Tunnel != nil:
-		return r.Tunnel.ProxyAuthorization
+		return r.Tunnel.ProxyAuthorization, false
 	case r.AbsoluteForm || r.Method == http.MethodConnect:
 		return only(r.Fields, "Proxy-Authorization")
 	default:
-		return ""
+		return "", false
 	}
 }

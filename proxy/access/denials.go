@@ -129,6 +129,15 @@ var errUnknownClient = denial(ReasonKey, problem.Problem{
 	Close:  true,
 })
 
+var errRepeatedCredentials = denial(ReasonKey, problem.Problem{
+	Code:   "repeated-credentials",
+	Status: http.StatusUnauthorized,
+	Detail: "the request has several Authorization or Proxy-Authorization fields",
+	Hint:   "Send each of them at most once (RFC 9110).",
+	Fields: authenticate,
+	Close:  true,
+})
+
 var errSeveralCallers = denial(ReasonKey, problem.Problem{
 	Code:   "several-callers",
 	Status: http.StatusUnauthorized,

@@ -82,16 +82,18 @@ func (k *Keys) contain(digest [sha256.Size]byte, now time.Time) bool {
 	return valid == 1
 }
 
-// only returns the value of a field that has one line; empty if it is missing or has several.
-func only(fields http1.Fields, name string) string {
-	value, found := "", false
+// only returns the value of a field; empty if it is missing. It reports whether the field has several lines, of which none counts:
+// neither field for credentials is a list (RFC 9110 sections 5.3, 11.6.2 and 11.7.2), and who sends a request must not depend on their
+// order.
+func only(fields http1.Fields, name string) (value string, repeated bool) {
+	lines := 0
 	for line := range fields.Lines(name) {
-		if found {
-			return ""
+		if lines++; lines > 1 {
+			return "", true
 		}
-		value, found = line, true
+		value = line
 	}
-	return value
+	return value, false
 }
 
 // keyIn returns the access key in the value of a field for credentials: a bearer token (RFC 6750 section 2.1), the key within a

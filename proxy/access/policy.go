@@ -93,12 +93,15 @@ func (p *Policy) Check(r *Request) Decision {
 	if denied := p.checkRequest(r); denied != nil {
 		return Decision{Denied: denied}
 	}
-	if r.TokenRequest {
-		caller, denied := p.checkCaller(r, "", nil)
-		return Decision{Caller: caller, Denied: denied}
+	authorization, repeated := only(r.Fields, "Authorization")
+	switch {
+	case repeated && p.Callers != nil:
+		return Decision{Denied: errRepeatedCredentials}
+	case r.TokenRequest:
+		return p.checkTokenRequest(r, authorization)
 	}
 	decision := Decision{API: p.Servers.addressed(r)}
-	decision.Caller, decision.Denied = p.checkCaller(r, only(r.Fields, "Authorization"), keyMissing(r))
+	decision.Caller, decision.Denied = p.checkCaller(r, authorization, keyMissing(r))
 	if decision.Denied == nil {
 		decision.Denied = p.checkUse(r, decision.Caller)
 	}
@@ -106,6 +109,19 @@ func (p *Policy) Check(r *Request) Decision {
 		decision.Denied, decision.DryRun = nil, decision.Denied
 	}
 	return decision
+}
+
+// checkTokenRequest identifies the sender of a token request by the connection or as a proxy's client. A user and password in
+// Authorization are for the token endpoint, which examines them, but a bearer token must not be another caller's key.
+func (p *Policy) checkTokenRequest(r *Request, authorization string) Decision {
+	caller, denied := p.checkCaller(r, "", nil)
+	if _, isBearer := BearerToken(authorization); isBearer && caller != nil {
+		_, denied = p.identify(r, authorization)
+	}
+	if denied != nil {
+		caller = nil
+	}
+	return Decision{Caller: caller, Denied: denied}
 }
 
 // RulesAllow reports whether the rules for everyone and those of the caller with a name allow a method and a path without a query.

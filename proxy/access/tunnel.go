@@ -10,7 +10,7 @@ import (
 // long as the one that opened the tunnel is valid.
 type Tunnel struct {
 	Target             string   // the authority that the client asked for
-	ProxyAuthorization string   // the value of that field; empty if it is missing or has several lines
+	ProxyAuthorization string   // the value of that field; empty if it is missing
 	Identities         []string // of the connection that the tunnel goes through: see Request.Identities
 	// AnyPort means that only the name of the target counts: the client's name resolution, not a CONNECT, has led it to the
 	// broker, which may listen at another port.
@@ -29,7 +29,8 @@ func (t *Tunnel) isFor(host string) bool {
 
 // NewTunnel returns the Tunnel that a CONNECT request opens.
 func NewTunnel(r *Request) *Tunnel {
-	return &Tunnel{Target: r.Target, ProxyAuthorization: only(r.Fields, "Proxy-Authorization"), Identities: r.Identities}
+	proxyAuthorization, _ := only(r.Fields, "Proxy-Authorization") // Check has denied several
+	return &Tunnel{Target: r.Target, ProxyAuthorization: proxyAuthorization, Identities: r.Identities}
 }
 
 // CheckTunnel denies a tunnel that Check has allowed, once its caller may not use the broker any more.
