@@ -21,10 +21,11 @@ const (
 
 // invocation has the arguments, environment and output of a command.
 type invocation struct {
-	program        string   // the name by which the program was called, for messages
-	args           []string // after the command's name
-	environ        []string // as os.Environ returns it
-	envFiles       []string // that -env-file names
+	program        string            // the name by which the program was called, for messages
+	args           []string          // after the command's name
+	environ        []string          // as os.Environ returns it
+	envFiles       []string          // that -env-file names
+	sources        map[string]string // the file that a variable in environ is from, by its name; those of the environment are missing
 	stdout, stderr io.Writer
 }
 
@@ -128,6 +129,7 @@ func printLine(w io.Writer, format string, args ...any) {
 // configured loads the configuration for a command that runs the broker, and prints the problems that prevent that.
 func (i invocation) configured() (config.Config, bool) {
 	c, problems := config.Load(i.environ)
+	i.nameSources(c.Settings)
 	if len(problems) > 0 {
 		for _, warning := range config.UnknownVariables(i.environ) { // a misspelt name may explain what is missing
 			printLine(i.stderr, "%s: warning: %s", i.program, warning)

@@ -43,17 +43,31 @@ func (i *invocation) readEnvFiles() error {
 		if err != nil {
 			return err
 		}
-		i.addVariables(variables)
+		i.addVariables(variables, path)
 	}
 	return nil
 }
 
-// addVariables adds variables to the environment. Of several values, the last one counts.
-func (i *invocation) addVariables(variables []string) {
+// addVariables adds variables from a file to the environment. Of several values, the last one counts.
+func (i *invocation) addVariables(variables []string, file string) {
 	i.environ = append(slices.Clone(i.environ), variables...)
+	if i.sources == nil {
+		i.sources = map[string]string{}
+	}
 	for _, pair := range variables {
-		if name, value, _ := strings.Cut(pair, "="); slices.Contains(config.StandardVariables(), name) {
+		name, value, _ := strings.Cut(pair, "=")
+		i.sources[name] = file
+		if slices.Contains(config.StandardVariables(), name) {
 			_ = os.Setenv(name, value) // packages net/http and crypto/x509 read them from the process; these names are valid
+		}
+	}
+}
+
+// nameSources names the files of variables in settings whose values are from one.
+func (i *invocation) nameSources(settings []config.Setting) {
+	for n, setting := range settings {
+		if file := i.sources[setting.Name]; file != "" && setting.Source == "environment" {
+			settings[n].Source = file
 		}
 	}
 }
@@ -71,20 +85,16 @@ func (i *invocation) usePackage(dir string) (used bool, _ error) {
 	if _, err := os.Stat(dir); err != nil {
 		return false, nil
 	}
-	variables := []string{
+	settings := filepath.Join(dir, "broker.env")
+	variables, err := config.ReadEnvFile(settings)
+	if _, statErr := os.Stat(settings); err != nil && !errors.Is(statErr, fs.ErrNotExist) { // the unit does not need it
+		return false, err
+	}
+	i.addVariables([]string{
 		"ETRUSTED_CLIENT_ID_FILE=" + filepath.Join(dir, "client_id"),
 		"ETRUSTED_CLIENT_SECRET_FILE=" + filepath.Join(dir, "client_secret"),
-	}
-	settings := filepath.Join(dir, "broker.env")
-	_, err := os.Stat(settings)
-	if !errors.Is(err, fs.ErrNotExist) { // the unit does not need it
-		var more []string
-		if more, err = config.ReadEnvFile(settings); err != nil {
-			return false, err
-		}
-		variables = append(variables, more...)
-	}
-	i.addVariables(variables)
+	}, dir)
+	i.addVariables(variables, settings)
 	return true, nil
 }
 

@@ -28,17 +28,18 @@ func TestEnvFileReplacesTheEnvironment(t *testing.T) {
 	for _, test := range []struct {
 		args   []string
 		listen string
+		source string // of BROKER_LISTEN
 	}{
-		{[]string{"config"}, "127.0.0.1:3"},
-		{[]string{"config", "-env-file", first}, "127.0.0.1:1"},
-		{[]string{"-env-file", first, "config"}, "127.0.0.1:1"},
-		{[]string{"--env-file=" + first, "config", "--env-file=" + second}, "127.0.0.1:2"},
-		{[]string{"-env-file", second, "-env-file", first, "config"}, "127.0.0.1:1"},
+		{[]string{"config"}, "127.0.0.1:3", "environment"},
+		{[]string{"config", "-env-file", first}, "127.0.0.1:1", first},
+		{[]string{"-env-file", first, "config"}, "127.0.0.1:1", first},
+		{[]string{"--env-file=" + first, "config", "--env-file=" + second}, "127.0.0.1:2", second},
+		{[]string{"-env-file", second, "-env-file", first, "config"}, "127.0.0.1:1", first},
 	} {
 		code, stdout, stderr := invoke(test.args, environ...)
 		rows := strings.Join(strings.Fields(stdout), " ")
-		if code != exitOK || !strings.Contains(rows, " BROKER_LISTEN "+test.listen+" environment ") || !strings.Contains(rows, " BROKER_LOG_LEVEL error ") {
-			t.Errorf("%q: got exit code %d and %s%s, want BROKER_LISTEN %s", test.args, code, stdout, stderr, test.listen)
+		if code != exitOK || !strings.Contains(rows, " BROKER_LISTEN "+test.listen+" "+test.source+" ") || !strings.Contains(rows, " BROKER_LOG_LEVEL error environment ") {
+			t.Errorf("%q: got exit code %d and %s%s, want BROKER_LISTEN %s from %s", test.args, code, stdout, stderr, test.listen, test.source)
 		}
 	}
 }

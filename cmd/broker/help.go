@@ -54,6 +54,7 @@ func configCommand(_ context.Context, i invocation) int {
 		return exitConfig
 	}
 	c, problems := config.Load(i.environ)
+	i.nameSources(c.Settings)
 	problems = append(problems, c.LateFiles...)
 	table := tabwriter.NewWriter(i.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "VARIABLE\tVALUE\tSOURCE\tMEANING")

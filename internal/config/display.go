@@ -18,7 +18,7 @@ import (
 type Setting struct {
 	Name    string
 	Value   string // a secret is shown by its length only
-	Source  string // environment, default, a _FILE variable, or - if it is not set
+	Source  string // environment, or a file of variables, default, a _FILE variable, or - if it is not set
 	Meaning string
 }
 
