@@ -31,22 +31,23 @@ var (
 )
 
 // requestCollector exports the counts of requests.
-type requestCollector struct{ *Metrics }
+type requestCollector struct {
+	*Metrics
+	requests, denied, dryRun *prometheus.Desc
+}
+
+func newRequestCollector(m *Metrics) requestCollector {
+	if m.hasCallers {
+		return requestCollector{m, callerRequestsDesc, callerDeniedDesc, callerDryRunDesc}
+	}
+	return requestCollector{m, requestsDesc, deniedDesc, dryRunDesc}
+}
 
 // Describe implements prometheus.Collector.
 func (c requestCollector) Describe(descs chan<- *prometheus.Desc) {
-	if c.hasCallers {
-		descs <- callerRequestsDesc
-		descs <- callerDeniedDesc
-		descs <- callerDryRunDesc
-	} else {
-		descs <- requestsDesc
-		descs <- deniedDesc
-		descs <- dryRunDesc
+	for _, desc := range []*prometheus.Desc{c.requests, c.denied, c.dryRun, tokenFieldsDesc, retriesDesc, passedDesc} {
+		descs <- desc
 	}
-	descs <- tokenFieldsDesc
-	descs <- retriesDesc
-	descs <- passedDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -54,14 +55,16 @@ func (c requestCollector) Collect(ch chan<- prometheus.Metric) {
 	send := func(desc *prometheus.Desc, count uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(count), labels...)
 	}
+	sendOf := func(caller string, desc *prometheus.Desc, count uint64, labels ...string) {
+		if c.hasCallers {
+			labels = append(labels, caller)
+		}
+		send(desc, count, labels...)
+	}
 	c.accounts.Range(func(key, value any) bool {
 		name, a := key.(string), value.(*account)
 		a.byLabels(func(caller, method string, status int, count uint64) {
-			if c.hasCallers {
-				send(callerRequestsDesc, count, name, method, codeLabel(status), caller)
-			} else {
-				send(requestsDesc, count, name, method, codeLabel(status))
-			}
+			sendOf(caller, c.requests, count, name, method, codeLabel(status))
 		})
 		for outcome, count := range c.Retries(name) {
 			send(retriesDesc, count, name, outcome)
@@ -70,17 +73,9 @@ func (c requestCollector) Collect(ch chan<- prometheus.Metric) {
 	})
 	c.callers.Range(func(key, value any) bool {
 		name, counts := key.(string), value.(*callerCounts)
-		if c.hasCallers {
-			send(callerDryRunDesc, counts.dryRun.Load(), name)
-		} else {
-			send(dryRunDesc, counts.dryRun.Load())
-		}
+		sendOf(name, c.dryRun, counts.dryRun.Load())
 		for reason, counter := range counts.denied {
-			if c.hasCallers {
-				send(callerDeniedDesc, counter.Load(), reason, name)
-			} else {
-				send(deniedDesc, counter.Load(), reason)
-			}
+			sendOf(name, c.denied, counter.Load(), reason)
 		}
 		return true
 	})

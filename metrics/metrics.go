@@ -76,7 +76,7 @@ func New(config Config) *Metrics {
 	m.AddAccount(NoAccount)
 	m.registry.MustRegister(
 		m.refreshDuration, m.requestDuration, m.upstreamDuration,
-		requestCollector{m},
+		newRequestCollector(m),
 		tokenCollector{config.Tokens},
 		newGauge("requests_in_flight",
 			"Requests being served. A rise at a steady request rate means that the API or the app has become slow.",
