@@ -51,10 +51,13 @@ func (p *Proxy) newExchange(w *http1.ResponseWriter, r *http1.Request) *exchange
 	return x
 }
 
-// end reports the record, also if the handler panics. Then the exchange is not reused: a goroutine that sends the body may still
-// use it.
+// end completes the response and reports the record, also if the handler panics. Then the exchange is not reused: a goroutine that
+// sends the body may still use it.
 func (x *exchange) end() {
 	reason := recover()
+	if reason == nil && !x.w.Finish() && x.record.Status != StatusClientClosedRequest {
+		x.record.Broken = true
+	}
 	x.record.Duration = time.Since(x.began)
 	x.proxy.config.OnRequestEnd(x.record)
 	if reason != nil {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy"
@@ -135,5 +137,23 @@ func TestStalledClientCloses(t *testing.T) {
 	brokertest.Receive(t, "the upstream to notice", gone)
 	if got := b.record(t); !got.Broken {
 		t.Errorf("got %+v, want Broken", got)
+	}
+}
+
+// A response whose last bytes do not reach the app is not complete, although all of it was written.
+func TestRecordsResponseThatCouldNotBeSent(t *testing.T) {
+	for path, status := range map[string]int{"/x": 200, "/@unknown/x": 404} {
+		inBubble(t, validToken(), time.Minute, func(t *testing.T, b *bubble) {
+			app, err := b.listener.Dial(t.Context(), "pipe", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.WriteString(app, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			synctest.Wait() // the response is being sent
+			_ = app.Close()
+			if got := <-b.records; got.Status != status || !got.Broken {
+				t.Errorf("%s: got %+v, want %d and Broken", path, got, status)
+			}
+		})
 	}
 }

@@ -49,7 +49,7 @@ type RequestRecord struct {
 	TokenFields int
 	// Bytes counts the bytes of the response body that were sent to the app.
 	Bytes int64
-	// Broken means that a response was begun but not completed.
+	// Broken means that a response was begun but not completed, or that its last bytes could not be sent.
 	Broken bool
 	// Duration is the time from the end of the request's header to the end of the response. Upstream is the part from
 	// sending the request to receiving the response's header; 0 if it was not sent.

@@ -21,6 +21,7 @@ import (
 // bubble is a broker and its upstream in memory, with synctest's clock.
 type bubble struct {
 	client   *http.Client
+	listener *fakeetrusted.Listener // the broker's
 	records  chan proxy.RequestRecord
 	upstream chan string // the Authorization of each request that arrived there
 }
@@ -28,8 +29,8 @@ type bubble struct {
 func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func(t *testing.T, b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{records: make(chan proxy.RequestRecord, 10), upstream: make(chan string, 10)}
-		upNet, brokerNet := fakeetrusted.NewListener(), fakeetrusted.NewListener()
+		b := &bubble{listener: fakeetrusted.NewListener(), records: make(chan proxy.RequestRecord, 10), upstream: make(chan string, 10)}
+		upNet := fakeetrusted.NewListener()
 		up := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			b.upstream <- r.Header.Get("Authorization")
 		})}
@@ -42,12 +43,12 @@ func inBubble(t *testing.T, tokens proxy.TokenSource, wait time.Duration, f func
 			t.Fatal(err)
 		}
 		app := &http1.Server{Handler: handler, HeaderTimeout: time.Minute, IdleTimeout: time.Minute}
-		toBroker := &http.Transport{DialContext: brokerNet.Dial}
+		toBroker := &http.Transport{DialContext: b.listener.Dial}
 		b.client = &http.Client{Transport: toBroker}
 
 		served := make(chan error, 2)
 		go func() { served <- up.Serve(upNet) }()
-		go func() { served <- app.Serve(brokerNet) }()
+		go func() { served <- app.Serve(b.listener) }()
 		f(t, b)
 		toBroker.CloseIdleConnections()
 		toUp.CloseIdle()

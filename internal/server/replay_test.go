@@ -26,6 +26,7 @@ func withoutLength(text string) io.Reader { return io.MultiReader(strings.NewRea
 // replayMetrics returns the labels and values of all replay counters that are not 0.
 func (b *bubble) replayMetrics(t *testing.T) string {
 	t.Helper()
+	synctest.Wait() // a request is counted after its response
 	var lines []string
 	for line := range strings.Lines(b.scrape()) {
 		if strings.HasPrefix(line, "etrusted_broker_replays_total") && !strings.HasSuffix(line, " 0\n") {

@@ -238,7 +238,7 @@ func methodOf(head []byte) string {
 
 // endRequest completes the response. It reports whether the connection can be used for the next request.
 func (c *conn) endRequest() bool {
-	complete := c.writer.end()
+	complete := c.writer.Finish()
 	c.goneWatch.disarm()
 	switch {
 	case !complete:

@@ -28,6 +28,7 @@ type ResponseWriter struct {
 	remaining   int64 // of a body of known length
 	trailer     Fields
 	aborted     bool
+	finished    bool
 	err         error // of the connection
 	tunnel      any
 	tunnelTLS   *tls.Config
@@ -238,19 +239,19 @@ func (w *ResponseWriter) confirmTunnel() {
 	w.out = append(w.out, "HTTP/1.1 200 Connection established\r\n\r\n"...)
 }
 
-// end completes the response after the handler has returned. It reports false if the client cannot have received it completely.
-func (w *ResponseWriter) end() bool {
-	if !w.headWritten || w.framing == byLength && w.remaining != 0 {
-		w.aborted = true
-	}
-	if w.aborted {
+// Finish completes the response. It reports false if the client cannot have received it completely, as far as the server can
+// see. The server calls it after the handler has returned; a handler that needs the result calls it last.
+func (w *ResponseWriter) Finish() bool {
+	w.aborted = w.aborted || !w.headWritten || w.framing == byLength && w.remaining != 0
+	switch {
+	case w.aborted:
 		w.releaseBuffer()
 		return false
-	}
-	if w.framing == byChunks {
+	case w.framing == byChunks && !w.finished:
 		w.ensureBuffer()
 		w.out = appendLastChunk(w.out, w.trailer)
 	}
+	w.finished = true
 	return w.Flush() == nil
 }
 
