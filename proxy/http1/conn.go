@@ -212,7 +212,9 @@ func (c *conn) parseRequest(length int, scanned requestHeadChecker) {
 		return
 	}
 	c.requestBody.complete.Store(false)
-	c.requestBody.expecting = r.ExpectContinue
+	if r.ExpectContinue {
+		c.requestBody.expect()
+	}
 }
 
 // startRequest begins a request. malformed is nil if it is well-formed.

@@ -13,7 +13,8 @@ const watchDelay = 10 * time.Millisecond
 // maxEarly is how much of later requests is read while one is served. Behind more, the end of the connection is not seen.
 const maxEarly = 4 << 10
 
-// goneWatch notices that the client of a request goes away while the request is served, after its body was read.
+// goneWatch notices that the client of a request goes away while the request is served: after its body was read, and while the client
+// waits for "100 Continue".
 type goneWatch struct {
 	conn *conn
 
@@ -28,7 +29,7 @@ type goneWatch struct {
 	cancel   context.CancelFunc
 }
 
-// arm begins to watch soon. Nothing must read from the connection until disarm.
+// arm begins to watch soon. Nothing must read from the connection until stop or disarm.
 func (w *goneWatch) arm() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -63,7 +64,7 @@ func (w *goneWatch) run() {
 		armed := w.armed
 		w.mu.Unlock()
 		switch {
-		case !armed: // disarm has interrupted the Read
+		case !armed: // stop has interrupted the Read
 			return
 		case err != nil:
 			w.cancelRequest()
@@ -72,11 +73,11 @@ func (w *goneWatch) run() {
 	}
 }
 
-// disarm ends the watch, and whatever belongs to the request.
-func (w *goneWatch) disarm() {
+// stop ends the watch. What it has read goes into the buffer of the connection.
+func (w *goneWatch) stop() {
 	w.mu.Lock()
-	armed, reading, cancel := w.armed, w.reading, w.cancel
-	w.armed, w.reading, w.canceler, w.context, w.cancel = false, nil, nil, nil, nil
+	armed, reading := w.armed, w.reading
+	w.armed, w.reading = false, nil
 	if reading != nil {
 		w.conn.setDeadline(past)
 	}
@@ -84,15 +85,24 @@ func (w *goneWatch) disarm() {
 	if armed && reading == nil {
 		w.timer.Stop()
 	}
-	if cancel != nil {
-		cancel()
-	}
 	if reading == nil {
 		return
 	}
 	<-reading
 	w.conn.buffer.add(w.early)
 	w.early = w.early[:0]
+}
+
+// disarm ends the watch, and whatever belongs to the request.
+func (w *goneWatch) disarm() {
+	w.stop()
+	w.mu.Lock()
+	cancel := w.cancel
+	w.canceler, w.context, w.cancel = nil, nil, nil
+	w.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
 }
 
 // cancelRequest ends what the request waits for.

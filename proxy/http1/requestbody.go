@@ -16,6 +16,7 @@ type RequestBody struct {
 
 	mu             sync.Mutex
 	expecting      bool // the client waits for "100 Continue"
+	watched        bool // the goneWatch reads from the connection until the first Read
 	interrupted    bool
 	broken         bool // a Read has failed: the end of the body cannot be found any more
 	deadlineLifted bool // the read deadline is not that of the header any more
@@ -27,12 +28,20 @@ var errBodyInterrupted = errors.New("the request body was interrupted")
 func (b *RequestBody) prepare(keepDeadline bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.expecting, b.interrupted, b.broken, b.deadlineLifted = false, false, false, keepDeadline
+	b.expecting, b.watched, b.interrupted, b.broken, b.deadlineLifted = false, false, false, false, keepDeadline
+}
+
+// expect prepares for a client that waits for "100 Continue".
+func (b *RequestBody) expect() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.expecting, b.watched = true, true
+	b.conn.goneWatch.arm()
 }
 
 // Read implements io.Reader. The first call sends "100 Continue" if the client waits for it.
 func (b *RequestBody) Read(p []byte) (int, error) {
-	if err := b.sendContinue(); err != nil {
+	if err := b.begin(); err != nil {
 		return 0, err
 	}
 	n, err := b.conn.body.Read(p)
@@ -60,10 +69,15 @@ func (b *RequestBody) readFailed(err error) {
 	}
 }
 
-// sendContinue sends "100 Continue" (RFC 9110 section 15.2.1), unless the final response has begun.
-func (b *RequestBody) sendContinue() error {
+// begin sends "100 Continue" (RFC 9110 section 15.2.1) before the first Read if the client waits for it, unless the final response
+// has begun.
+func (b *RequestBody) begin() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.watched {
+		b.watched = false
+		b.conn.goneWatch.stop()
+	}
 	if !b.expecting {
 		return nil
 	}
@@ -89,8 +103,8 @@ func (b *RequestBody) Trailer() Fields { return b.conn.body.Trailer() }
 // Complete reports whether the body was read to its end, or there is none.
 func (b *RequestBody) Complete() bool { return b.complete.Load() }
 
-// Interrupt makes a blocked Read, and all later ones, fail. It does nothing to a complete body: a deadline would then end the
-// watch for a client that goes away.
+// Interrupt makes a blocked Read, and all later ones, fail. It does nothing to a complete body, and sets no deadline while a
+// client that goes away is watched for: the watch would end.
 func (b *RequestBody) Interrupt() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,7 +112,9 @@ func (b *RequestBody) Interrupt() {
 		return
 	}
 	b.interrupted = true
-	_ = b.conn.stream.SetReadDeadline(past) // fails only if reads fail too
+	if !b.watched { // or else no Read is blocked
+		_ = b.conn.stream.SetReadDeadline(past) // fails only if reads fail too
+	}
 }
 
 // past is a deadline that ends blocked reads.
