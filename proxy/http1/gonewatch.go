@@ -2,6 +2,8 @@ package http1
 
 import (
 	"context"
+	"errors"
+	"io"
 	"sync"
 	"time"
 )
@@ -23,6 +25,7 @@ type goneWatch struct {
 	armed    bool
 	reading  chan struct{} // closed when the goroutine that reads has ended; nil without one
 	early    []byte        // what it has read: the beginning of later requests
+	failure  error         // of its Read, unless that was the end: a connection reports a reset only once
 	gone     bool
 	canceler Canceler
 	context  context.Context
@@ -67,6 +70,9 @@ func (w *goneWatch) run() {
 		case !armed: // stop has interrupted the Read
 			return
 		case err != nil:
+			if !errors.Is(err, io.EOF) {
+				w.failure = err
+			}
 			w.cancelRequest()
 			return
 		}

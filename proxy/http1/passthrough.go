@@ -39,6 +39,10 @@ const passThroughIdle = 5 * time.Second
 // both.
 func (p *passThrough) run() {
 	c := p.conn
+	if failure := c.goneWatch.failure; failure != nil {
+		p.end(failure)
+		return
+	}
 	c.setDeadline(time.Time{})
 	c.wait.reading.Store(c.wait.clock.now())
 	c.phase.Store(uint32(phasePassThrough))
