@@ -136,7 +136,7 @@ func (w *ResponseWriter) Write(p []byte) (int, error) {
 	for written := 0; ; {
 		n := copy(w.freeSpace(), p[written:])
 		w.commit(n)
-		if written += n; written == len(p) || w.err != nil {
+		if written += n; written == len(p) {
 			return written, w.err
 		}
 		if err := w.Flush(); err != nil {
@@ -235,7 +235,7 @@ func (w *ResponseWriter) OpenPassThrough(target net.Conn, tunnel any) {
 
 func (w *ResponseWriter) confirmTunnel() {
 	w.ensureBuffer()
-	w.headWritten, w.closing, w.framing = true, false, noBody
+	w.headWritten, w.framing = true, noBody
 	w.out = append(w.out, "HTTP/1.1 200 Connection established\r\n\r\n"...)
 }
 
@@ -256,4 +256,4 @@ func (w *ResponseWriter) Finish() bool {
 }
 
 // mustReset reports whether the connection must be reset, because its end would make the response look complete.
-func (w *ResponseWriter) mustReset() bool { return w.aborted && w.headWritten && w.framing == byClose }
+func (w *ResponseWriter) mustReset() bool { return w.aborted && w.framing == byClose }
