@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/http1"
@@ -36,12 +37,9 @@ type exchange struct {
 
 func newExchange(t testing.TB, request string) *exchange {
 	s := serveOn(t, networks["tcp"], (&drainer{}).serve, nil)
-	c, err := net.Dial("tcp", s.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return &exchange{c, bufio.NewReader(c), []byte(request)}
+	c := s.dial(t)
+	_ = c.SetDeadline(time.Time{})
+	return &exchange{c.Conn, c.reader, []byte(request)}
 }
 
 func (e *exchange) do() error {

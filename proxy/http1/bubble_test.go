@@ -1,12 +1,8 @@
 package http1_test
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"io"
-	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,83 +32,30 @@ type bubble struct {
 func inBubble(t *testing.T, maxConns int, handler handlerFunc, test func(t *testing.T, b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{t: t, listener: fakeetrusted.NewListener(), evicted: make(chan struct{}, 100)}
-		b.server = &http1.Server{
-			Handler: handler, MaxConns: maxConns, HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout,
-			OnEvict: func() { b.evicted <- struct{}{} },
-		}
-		served := make(chan error, 1)
-		go func() { served <- b.server.Serve(b.listener) }()
+		b := &bubble{t: t, listener: fakeetrusted.NewListener(), server: newServer(handler), evicted: make(chan struct{}, 100)}
+		b.server.MaxConns, b.server.OnEvict = maxConns, func() { b.evicted <- struct{}{} }
+		stop := serve(t, b.server, b.listener)
 		test(t, b)
-		b.server.Close()
-		if err := <-served; !errors.Is(err, http1.ErrServerClosed) {
-			t.Errorf("Serve: got %v, want %v", err, http1.ErrServerClosed)
-		}
+		stop()
 		time.Sleep(forever) // for handlers that nothing else ends
 	})
 }
 
-// bubbleClient is the client's end of a connection to a bubble's server.
-type bubbleClient struct {
-	net.Conn
-	t      *testing.T
-	reader *bufio.Reader
+func (b *bubble) dial() *clientConn {
+	b.t.Helper()
+	return b.dialOn(b.listener)
 }
 
-func (b *bubble) dial() *bubbleClient {
+// dialOn connects to another listener of the server.
+func (b *bubble) dialOn(l *fakeetrusted.Listener) *clientConn {
 	b.t.Helper()
-	c, err := b.listener.Dial(context.Background(), "pipe", "")
+	c, err := l.Dial(context.Background(), "pipe", "")
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() { _ = c.Close() })
 	synctest.Wait()
-	return &bubbleClient{Conn: c, t: b.t, reader: bufio.NewReader(c)}
-}
-
-func (c *bubbleClient) send(text string) {
-	c.t.Helper()
-	if _, err := io.WriteString(c, text); err != nil {
-		c.t.Fatalf("sending %.40q: %v", text, err)
-	}
-	synctest.Wait()
-}
-
-// response reads a response.
-func (c *bubbleClient) response() (response *http.Response, body string) {
-	c.t.Helper()
-	response, err := http.ReadResponse(c.reader, nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	synctest.Wait()
-	return response, string(text)
-}
-
-func (c *bubbleClient) status() int {
-	c.t.Helper()
-	response, _ := c.response()
-	return response.StatusCode
-}
-
-// untilClosed reads until the connection is closed, and returns what came and how long that took.
-func (c *bubbleClient) untilClosed() (text string, after time.Duration) {
-	began := time.Now()
-	all, _ := io.ReadAll(c.reader)
-	return string(all), time.Since(began)
-}
-
-// isOpen reports whether the server has not closed the connection.
-func (c *bubbleClient) isOpen() bool {
-	_ = c.SetReadDeadline(time.Now()) // a Peek that would wait ends at once
-	_, err := c.reader.Peek(1)
-	_ = c.SetReadDeadline(time.Time{})
-	var timeout net.Error
-	return err == nil || errors.As(err, &timeout) && timeout.Timeout()
+	return newClientConn(b.t, c, synctest.Wait)
 }
 
 const simple = "GET /simple HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -1,6 +1,9 @@
 package http1_test
 
 import (
+	"errors"
+	"etrusted-broker/proxy/http1"
+	"io"
 	"strings"
 	"testing"
 )
@@ -14,6 +17,8 @@ var brokenChunks = []struct{ name, body, good string }{
 	{"size with a sign", "+3\r\nabc\r\n0\r\n\r\n", ""},
 	{"size over 63 bits", "8000000000000000\r\nabc\r\n0\r\n\r\n", ""},
 	{"size that overflows to 3", "10000000000000003\r\nabc\r\n0\r\n\r\n", ""},
+	{"size over 62 bits", "4000000000000000\r\nabc\r\n0\r\n\r\n", ""},
+	{"size of 17 digits", "00000000000000003\r\nabc\r\n0\r\n\r\n", ""},
 	{"space before the size", " 3\r\nabc\r\n0\r\n\r\n", ""},
 	{"space after the size", "3 \r\nabc\r\n0\r\n\r\n", ""},
 	{"bare LF after the size", "3\nabc\r\n0\r\n\r\n", ""},
@@ -92,5 +97,53 @@ func TestPartialBodyIsAnError(t *testing.T) {
 			t.Errorf("%q: got %+v, want a broken body", request, got.requests)
 		}
 		expectSameWhenCut(t, 0, request, got)
+	}
+}
+
+// Each body has its own limits and its own trailer section.
+func TestBodiesOfConnectionAreIndependent(t *testing.T) {
+	request := chunkedRequest + strings.Repeat("1;"+strings.Repeat("e", 3000)+"\r\nx\r\n", 4) + "0\r\nT: " + strings.Repeat("t", 3000) + "\r\n\r\n"
+	got := play(t, []byte(request+request))
+	if len(got.requests) != 2 || got.requests[0].broken || got.requests[0] != got.requests[1] {
+		t.Errorf("got %+.300v, want two equal requests", got.requests)
+	}
+}
+
+// A line of a chunked body that does not end is refused before it fills the memory.
+func TestChunkedBodyNeedsLittleMemory(t *testing.T) {
+	endless := strings.Repeat("a", 1<<20)
+	for name, body := range map[string]string{
+		"size":                        strings.Repeat("0", 1<<20),
+		"extension":                   "1;" + endless,
+		"extension one byte too long": "1;" + endless[:4<<10-1] + "\r\n" + endless,
+		"trailer":                     "0\r\nA: " + endless,
+		"trailer one byte too long":   "0\r\nA: " + endless[:4<<10-2] + "\r\n" + endless,
+	} {
+		client := newScript([]byte(chunkedRequest + body))
+		playOn(t, client, func(w *http1.ResponseWriter, r *http1.Request) {
+			if _, err := io.Copy(io.Discard, r.Body); !errors.Is(err, http1.ErrChunk) {
+				t.Errorf("%s: got %v, want %v", name, err, http1.ErrChunk)
+			}
+			w.Close = true
+			ok(w, r)
+		})
+		if client.asked > 32<<10 { // lingering reads 32 KiB at a time
+			t.Errorf("%s: got a read of %d bytes, want at most 32 KiB", name, client.asked)
+		}
+	}
+}
+
+// The last bytes of a body come with its end, if that has arrived. An empty buffer gets nothing, and does not wait.
+func TestReadReturnsEndWithLastBytes(t *testing.T) {
+	for _, request := range []string{chunkedRequest + "4\r\nbody\r\n0\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"} {
+		playOn(t, newScript([]byte(request)), func(w *http1.ResponseWriter, r *http1.Request) {
+			if n, err := r.Body.Read(nil); n != 0 || err != nil {
+				t.Errorf("%q: got %d, %v for an empty buffer, want 0, nil", request, n, err)
+			}
+			if n, err := r.Body.Read(make([]byte, 100)); n != 4 || !errors.Is(err, io.EOF) || !r.Body.Complete() {
+				t.Errorf("%q: got %d, %v, complete: %t, want 4, %v and true", request, n, err, r.Body.Complete(), io.EOF)
+			}
+			ok(w, r)
+		})
 	}
 }

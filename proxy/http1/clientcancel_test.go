@@ -28,22 +28,22 @@ func TestCancelEndsExchange(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newPipe(time.Minute, test.serve)
+				u := pipeUpstream(time.Minute, test.serve)
 				r := newRequest(t, "GET")
 				test.change(r)
 				time.AfterFunc(time.Second, r.Caller.(*caller).goAway)
 				start := time.Now()
-				err := p.roundTrip(r)
+				_, _, err := u.roundTrip(r)
 				if took := time.Since(start); err == nil || took != time.Second {
 					t.Errorf("got %v after %s, want an error after 1 s", err, took)
 				}
 				if name != "while the body comes" && !errors.Is(err, context.Canceled) {
 					t.Errorf("got %v, want context.Canceled", err)
 				}
-				if p.dials.Load() != 1 {
-					t.Errorf("got %d dials, want 1", p.dials.Load())
+				if u.conns.Load() != 1 {
+					t.Errorf("got %d dials, want 1", u.conns.Load())
 				}
-				p.close()
+				u.close()
 			})
 		})
 	}
@@ -55,7 +55,7 @@ func TestCallerThatHasGoneSendsNothing(t *testing.T) {
 	for range 2 { // with an idle connection, and without
 		r := newRequest(t, "GET")
 		r.Caller.(*caller).goAway()
-		if _, _, _, err := u.roundTrip(r); !errors.Is(err, context.Canceled) {
+		if _, _, err := u.roundTrip(r); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want context.Canceled", err)
 		}
 	}

@@ -30,7 +30,7 @@ func TestSendsBodyAfterContinueOrASecond(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newPipe(10*time.Second, func(c *upstreamConn) {
+				u := pipeUpstream(10*time.Second, func(c *upstreamConn) {
 					c.request()
 					test.serve(c)
 				})
@@ -45,7 +45,7 @@ func TestSendsBodyAfterContinueOrASecond(t *testing.T) {
 					read <- err == nil
 				}()
 				start := time.Now()
-				response, err := p.client.RoundTrip(r)
+				response, err := u.client.RoundTrip(r)
 				if err != nil || response.Status != test.status {
 					t.Fatalf("got %+v, %v, want %d", response, err, test.status)
 				}
@@ -58,7 +58,7 @@ func TestSendsBodyAfterContinueOrASecond(t *testing.T) {
 				if waited := time.Since(start); waited != 0 && waited != time.Second {
 					t.Errorf("got a response after %s, want at once, or after 1 s", waited)
 				}
-				p.close()
+				u.close()
 			})
 		})
 	}

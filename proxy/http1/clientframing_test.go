@@ -102,7 +102,7 @@ func TestReadsResponse(t *testing.T) {
 					_ = c.Close()
 				}
 			}))
-			response, body, bodyErr, err := u.roundTrip(newRequest(t, test.method))
+			response, body, err := u.roundTrip(newRequest(t, test.method))
 			if test.status == 0 {
 				if malformed := (*http1.ResponseError)(nil); !errors.As(err, &malformed) {
 					t.Fatalf("got status %d and error %v, want a *ResponseError", response.Status, err)
@@ -114,10 +114,10 @@ func TestReadsResponse(t *testing.T) {
 			for _, field := range response.Fields {
 				fields = append(fields, field.Name+": "+field.Value)
 			}
-			if err != nil || bodyErr != nil || response.Status != test.status || strings.Join(fields, "|") != test.fields || body != test.body {
-				t.Fatalf("got %d, %q, %q, body error %v, error %v, want %d, %q, %q", response.Status, fields, body, bodyErr, err, test.status, test.fields, test.body)
+			if err != nil || response.Status != test.status || strings.Join(fields, "|") != test.fields || body != test.body {
+				t.Fatalf("got %d, %q, %q, %v, want %d, %q, %q", response.Status, fields, body, err, test.status, test.fields, test.body)
 			}
-			if _, _, _, err := u.roundTrip(newRequest(t, test.method)); err != nil {
+			if _, _, err := u.roundTrip(newRequest(t, test.method)); err != nil {
 				t.Fatalf("the next request: got %v", err)
 			}
 			u.wantCounts(t, int32(test.next), 2)
@@ -129,7 +129,7 @@ func TestKeepsReason(t *testing.T) {
 	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
 		c.send("HTTP/1.1 404 No such review, sorry\r\nContent-Length: 0\r\n\r\n")
 	}))
-	if response, _, _, err := u.roundTrip(newRequest(t, "GET")); err != nil || response.Reason != "No such review, sorry" {
+	if response, _, err := u.roundTrip(newRequest(t, "GET")); err != nil || response.Reason != "No such review, sorry" {
 		t.Errorf("got reason %q, error %v", response.Reason, err)
 	}
 }
@@ -162,9 +162,9 @@ func TestDetectsBrokenBody(t *testing.T) {
 				c.request()
 				c.send(test.response)
 			})
-			response, body, bodyErr, err := u.roundTrip(newRequest(t, "GET"))
-			if err != nil || response.Status != 200 || body != "ok" || !errors.Is(bodyErr, test.want) {
-				t.Errorf("got %d, %q, body error %v, error %v, want 200, \"ok\" and %v", response.Status, body, bodyErr, err, test.want)
+			response, body, err := u.roundTrip(newRequest(t, "GET"))
+			if response.Status != 200 || body != "ok" || !errors.Is(err, test.want) {
+				t.Errorf("got %d, %q, %v, want 200, \"ok\" and %v", response.Status, body, err, test.want)
 			}
 		})
 	}
@@ -177,7 +177,7 @@ func TestReportsEarlyEnd(t *testing.T) {
 			c.request()
 			c.send(response)
 		})
-		if _, _, _, err := u.roundTrip(newRequest(t, "GET")); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, _, err := u.roundTrip(newRequest(t, "GET")); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%q: got %v, want %v", response, err, io.ErrUnexpectedEOF)
 		}
 		u.wantCounts(t, 1, 1)
@@ -205,12 +205,12 @@ func TestForwardsInformationalResponses(t *testing.T) {
 	}
 	many := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send(strings.Repeat("HTTP/1.1 102 Wait\r\n\r\n", 33)) }))
 	handler.got = nil
-	_, _, _, err := many.roundTrip(r)
+	_, _, err := many.roundTrip(r)
 	if malformed := (*http1.ResponseError)(nil); !errors.As(err, &malformed) || len(handler.got) != 32 {
 		t.Errorf("got %v and %d informational responses, want an error after 32", err, len(handler.got))
 	}
 	refusing := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send("HTTP/1.1 199 X\r\n\r\n" + okResponse) }))
-	if _, _, _, err := refusing.roundTrip(r); !errors.Is(err, io.ErrClosedPipe) {
+	if _, _, err := refusing.roundTrip(r); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("got %v, want the handler's error", err)
 	}
 }
@@ -233,13 +233,16 @@ func TestReturnsTrailers(t *testing.T) {
 func TestReadyOnlyIfReadDoesNotWait(t *testing.T) {
 	proceed := make(chan struct{})
 	u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) {
-		c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+		c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0")
 		<-proceed
-		c.send("0\r\n\r\n")
+		c.send("\r\n\r\n")
 	}))
 	response, err := u.client.RoundTrip(newRequest(t, "GET"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !response.Body.ReadReady() {
+		t.Error("it is not ready, although a chunk came with the header")
 	}
 	body := make([]byte, 10)
 	if n, err := response.Body.Read(body); n != 2 || err != nil {

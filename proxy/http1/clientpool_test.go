@@ -1,44 +1,34 @@
 package http1_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/http1"
 )
-
-// eventually waits until something is true.
-func eventually(t *testing.T, what string, isTrue func() bool) {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !isTrue(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("after 5 s it is not true that %s", what)
-		}
-	}
-}
 
 // What arrives on an idle connection, or ends it, is noticed before a request is sent on it.
 func TestDoesNotReuseReadableConnection(t *testing.T) {
 	for name, after := range map[string]func(c *upstreamConn){
-		"closed":           func(*upstreamConn) {},
-		"reset":            func(c *upstreamConn) { c.reset() },
-		"another response": func(c *upstreamConn) { c.send(okResponse); c.request() },
+		"closed":           func(c *upstreamConn) { _ = c.Close() },
+		"reset":            func(c *upstreamConn) { c.reset(); _ = c.Close() },
+		"another response": func(c *upstreamConn) { c.send(okResponse) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			done := make(chan struct{}, 9)
+			done, acted := make(chan struct{}), make(chan struct{})
 			u := startUpstream(t, func(c *upstreamConn) {
 				if c.request() == nil {
 					return
@@ -46,6 +36,8 @@ func TestDoesNotReuseReadableConnection(t *testing.T) {
 				c.send(okResponse)
 				<-done
 				after(c)
+				acted <- struct{}{}
+				c.request()
 			})
 			for range 5 {
 				r := newRequest(t, "POST")
@@ -53,6 +45,7 @@ func TestDoesNotReuseReadableConnection(t *testing.T) {
 					t.Errorf("got %q", body)
 				}
 				done <- struct{}{}
+				<-acted
 				time.Sleep(20 * time.Millisecond) // loopback is fast, but not instant
 			}
 			u.wantCounts(t, 5, 5)
@@ -93,7 +86,7 @@ func TestRetriesOnceOnFreshConnection(t *testing.T) {
 			t.Parallel()
 			u := startUpstream(t, second(test.second))
 			u.mustSucceed(t, newRequest(t, "GET"))
-			if _, _, _, err := u.roundTrip(newRequest(t, test.method)); (err == nil) != test.succeeds {
+			if _, _, err := u.roundTrip(newRequest(t, test.method)); (err == nil) != test.succeeds {
 				t.Errorf("got %v", err)
 			}
 			u.wantCounts(t, test.conns, test.request)
@@ -101,7 +94,7 @@ func TestRetriesOnceOnFreshConnection(t *testing.T) {
 	}
 	t.Run("fresh connection", func(t *testing.T) {
 		u := startUpstream(t, func(c *upstreamConn) { c.request() })
-		if _, _, _, err := u.roundTrip(newRequest(t, "GET")); err == nil {
+		if _, _, err := u.roundTrip(newRequest(t, "GET")); err == nil {
 			t.Error("got no error")
 		}
 		u.wantCounts(t, 1, 1)
@@ -121,7 +114,7 @@ func TestRetriesOnceOnFreshConnection(t *testing.T) {
 		results := make(chan error, 30)
 		for range 30 {
 			go func() {
-				_, _, _, err := u.roundTrip(newRequest(t, "GET"))
+				_, _, err := u.roundTrip(newRequest(t, "GET"))
 				results <- err
 			}()
 		}
@@ -151,10 +144,10 @@ func TestUsesLastConnectionFirst(t *testing.T) {
 	}))
 	first := make(chan error)
 	go func() {
-		_, _, _, err := u.roundTrip(newRequest(t, "PUT"))
+		_, _, err := u.roundTrip(newRequest(t, "PUT"))
 		first <- err
 	}()
-	eventually(t, "the first request has arrived", func() bool { return last.Load() == 1 })
+	brokertest.Eventually(t, "the first request has arrived", func() bool { return last.Load() == 1 })
 	u.mustSucceed(t, newRequest(t, "GET"))
 	close(release)
 	if err := <-first; err != nil {
@@ -170,23 +163,23 @@ func TestUsesLastConnectionFirst(t *testing.T) {
 
 func TestClosesIdleConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(time.Second, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
+		u := pipeUpstream(time.Second, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
 		for i, test := range []struct {
 			pause         time.Duration
 			dials, closed int32
 		}{{0, 1, 0}, {44 * time.Second, 1, 0}, {44 * time.Second, 1, 0}, {46 * time.Second, 2, 1}} {
 			time.Sleep(test.pause)
 			synctest.Wait()
-			if got := p.closed.Load(); got != test.closed {
+			if got := u.closed.Load(); got != test.closed {
 				t.Errorf("%d: got %d closed connections, want %d", i, got, test.closed)
 			}
-			if err := p.roundTrip(newRequest(t, "GET")); err != nil || p.dials.Load() != test.dials {
-				t.Errorf("%d: got %v after %d dials, want %d", i, err, p.dials.Load(), test.dials)
+			if _, _, err := u.roundTrip(newRequest(t, "GET")); err != nil || u.conns.Load() != test.dials {
+				t.Errorf("%d: got %v after %d dials, want %d", i, err, u.conns.Load(), test.dials)
 			}
 		}
-		p.close()
-		if p.closed.Load() != 2 {
-			t.Errorf("got %d closed connections after CloseIdle, want 2", p.closed.Load())
+		u.close()
+		if u.closed.Load() != 2 {
+			t.Errorf("got %d closed connections after CloseIdle, want 2", u.closed.Load())
 		}
 	})
 }
@@ -194,31 +187,31 @@ func TestClosesIdleConnections(t *testing.T) {
 // A connection under steady traffic is replaced, so that a change in the DNS is followed.
 func TestReplacesOldConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(time.Second, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
+		u := pipeUpstream(time.Second, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
 		start := time.Now()
 		for time.Since(start) < 5*time.Minute {
-			if err := p.roundTrip(newRequest(t, "GET")); err != nil {
+			if _, _, err := u.roundTrip(newRequest(t, "GET")); err != nil {
 				t.Fatal(err)
 			}
-			if time.Since(start) < 270*time.Second && p.dials.Load() != 1 {
-				t.Fatalf("got %d dials after %s, want 1", p.dials.Load(), time.Since(start))
+			if time.Since(start) < 270*time.Second && u.conns.Load() != 1 {
+				t.Fatalf("got %d dials after %s, want 1", u.conns.Load(), time.Since(start))
 			}
 			time.Sleep(time.Second)
 		}
-		if err := p.roundTrip(newRequest(t, "GET")); err != nil || p.dials.Load() != 2 {
-			t.Errorf("got %v and %d dials after 5 min, want 2", err, p.dials.Load())
+		if _, _, err := u.roundTrip(newRequest(t, "GET")); err != nil || u.conns.Load() != 2 {
+			t.Errorf("got %v and %d dials after 5 min, want 2", err, u.conns.Load())
 		}
-		p.close()
+		u.close()
 	})
 }
 
 func TestKeepsMaxIdleConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(0, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
-		p.client.MaxIdle = 2
+		u := pipeUpstream(0, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
+		u.client.MaxIdle = 2
 		var bodies []http1.ResponseBody
 		for range 5 {
-			response, err := p.client.RoundTrip(newRequest(t, "GET"))
+			response, err := u.client.RoundTrip(newRequest(t, "GET"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -231,30 +224,23 @@ func TestKeepsMaxIdleConnections(t *testing.T) {
 			_ = body.Close()
 		}
 		synctest.Wait()
-		if p.closed.Load() != 3 {
-			t.Errorf("got %d closed connections, want 3 of 5", p.closed.Load())
+		if u.closed.Load() != 3 {
+			t.Errorf("got %d closed connections, want 3 of 5", u.closed.Load())
 		}
-		p.close()
+		u.close()
 	})
 }
 
 // startTLSUpstream starts a TLS server that may change the connection's state after each response.
-func startTLSUpstream(t *testing.T, config *tls.Config, after func(c *tls.Conn)) (*upstream, *tls.Config) {
+func startTLSUpstream(t *testing.T, after func(c *tls.Conn)) (*upstream, *tls.Config) {
 	t.Helper()
-	certified := httptest.NewTLSServer(nil)
-	t.Cleanup(certified.Close)
-	config.Certificates = certified.TLS.Certificates
-	pool := x509.NewCertPool()
-	pool.AddCert(certified.Certificate())
-	clientConfig := &tls.Config{RootCAs: pool, ServerName: "example.com", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	config := &tls.Config{InsecureSkipVerify: true, ServerName: "example.com", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 	u := startUpstream(t, func(c *upstreamConn) {
-		secure := tls.Server(c.Conn, config)
-		wrapped := newPipeConn(secure)
-		wrapped.upstream = c.upstream
+		secure := tls.Server(c.Conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
 		each(func(c *upstreamConn, _ *http.Request) {
 			c.send(okResponse)
 			after(secure)
-		})(wrapped)
+		})(&upstreamConn{secure, bufio.NewReader(secure), c.upstream, c.number})
 		_ = secure.Close()
 	})
 	plain := u.client.Dial
@@ -263,15 +249,15 @@ func startTLSUpstream(t *testing.T, config *tls.Config, after func(c *tls.Conn))
 		if err != nil {
 			return nil, err
 		}
-		secure := http1.TLSClient(conn, clientConfig)
+		secure := http1.TLSClient(conn, config)
 		return secure, secure.HandshakeContext(ctx)
 	}
-	return u, clientConfig
+	return u, config
 }
 
 // The session tickets of TLS 1.3 arrive behind the handshake, and after a response they are still unread.
 func TestReusesConnectionWithSessionTickets(t *testing.T) {
-	u, config := startTLSUpstream(t, &tls.Config{}, func(*tls.Conn) {})
+	u, config := startTLSUpstream(t, func(*tls.Conn) {})
 	for range 3 {
 		u.mustSucceed(t, newRequest(t, "POST"))
 	}
@@ -288,9 +274,14 @@ func TestDoesNotReuseReadableTLSConnection(t *testing.T) {
 		"closed":       func(c *tls.Conn) { _ = c.NetConn().Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			u, _ := startTLSUpstream(t, &tls.Config{}, after)
+			acted := make(chan struct{}, 3)
+			u, _ := startTLSUpstream(t, func(c *tls.Conn) {
+				after(c)
+				acted <- struct{}{}
+			})
 			for range 3 {
 				u.mustSucceed(t, newRequest(t, "POST"))
+				<-acted
 				time.Sleep(20 * time.Millisecond)
 			}
 			if u.conns.Load() != 3 {
@@ -315,8 +306,8 @@ func TestDoesNotReuseConnectionAfter413(t *testing.T) {
 			c.send(fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nno", status))
 		}))
 		for range 2 {
-			if response, body, bodyErr, err := u.roundTrip(newRequest(t, "POST")); err != nil || bodyErr != nil || response.Status != status || body != "no" {
-				t.Errorf("got %d %q, body error %v, error %v, want %d", response.Status, body, bodyErr, err, status)
+			if response, body, err := u.roundTrip(newRequest(t, "POST")); err != nil || response.Status != status || body != "no" {
+				t.Errorf("got %d %q, %v, want %d", response.Status, body, err, status)
 			}
 		}
 		u.wantCounts(t, conns, 2)
@@ -327,22 +318,22 @@ func TestDoesNotReuseConnectionAfter413(t *testing.T) {
 func TestRetriesOnlyAfterConnectionFailure(t *testing.T) {
 	for want, leave := range map[error]bool{context.Canceled: true, os.ErrDeadlineExceeded: false} {
 		synctest.Test(t, func(t *testing.T) {
-			p := newPipe(time.Minute, func(c *upstreamConn) {
+			u := pipeUpstream(time.Minute, func(c *upstreamConn) {
 				c.request()
 				c.send(okResponse)
 				c.request()
 			})
-			if err := p.roundTrip(newRequest(t, "GET")); err != nil {
+			if _, _, err := u.roundTrip(newRequest(t, "GET")); err != nil {
 				t.Error(err)
 			}
 			r := newRequest(t, "GET")
 			if leave {
 				time.AfterFunc(time.Second, r.Caller.(*caller).goAway)
 			}
-			if err := p.roundTrip(r); !errors.Is(err, want) || p.dials.Load() != 1 {
-				t.Errorf("got %v and %d dials, want %v and 1", err, p.dials.Load(), want)
+			if _, _, err := u.roundTrip(r); !errors.Is(err, want) || u.conns.Load() != 1 {
+				t.Errorf("got %v and %d dials, want %v and 1", err, u.conns.Load(), want)
 			}
-			p.close()
+			u.close()
 		})
 	}
 }
@@ -351,7 +342,7 @@ func TestRetriesOnlyAfterConnectionFailure(t *testing.T) {
 func TestDoesNotReuseConnectionAfterPartOfRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const timeout = 3 * time.Second
-		p := newPipe(timeout, func(c *upstreamConn) {
+		u := pipeUpstream(timeout, func(c *upstreamConn) {
 			c.request()
 			time.Sleep(timeout + 50*time.Millisecond) // the write has failed, and the response is still awaited
 			c.send(okResponse)
@@ -359,14 +350,14 @@ func TestDoesNotReuseConnectionAfterPartOfRequest(t *testing.T) {
 		for i := range 2 {
 			r := newRequest(t, "POST")
 			r.Body = make([]byte, 64<<10)
-			if err := p.roundTrip(r); err != nil {
+			if _, _, err := u.roundTrip(r); err != nil {
 				t.Errorf("request %d: %v", i, err)
 			}
 		}
-		if got := p.dials.Load(); got != 2 {
+		if got := u.conns.Load(); got != 2 {
 			t.Errorf("got %d connections, want 2", got)
 		}
-		p.close()
+		u.close()
 	})
 }
 

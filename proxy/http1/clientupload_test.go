@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,20 +13,15 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// echoBody answers with how the body came and what it was.
-func echoBody(c *upstreamConn, r *http.Request, body string) {
-	text := fmt.Sprint(r.ContentLength, " ", body, " ", r.Trailer)
-	c.send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text))
-}
-
 func TestStreamsBody(t *testing.T) {
 	u := startUpstream(t, func(c *upstreamConn) {
 		for r := c.request(); r != nil; r = c.request() {
-			body, err := c.drain(r)
+			body, err := readAll(r.Body)
 			if err != nil {
 				return
 			}
-			echoBody(c, r, body)
+			text := fmt.Sprint(r.ContentLength, " ", body, " ", r.Trailer)
+			c.send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text))
 		}
 	})
 	long := strings.Repeat("0123456789", 10_000)
@@ -85,7 +79,7 @@ func TestDoesNotDelayStream(t *testing.T) {
 	r.Stream = body
 	result := make(chan error)
 	go func() {
-		_, _, _, err := u.roundTrip(r)
+		_, _, err := u.roundTrip(r)
 		result <- err
 	}()
 	if got := <-arrived; got != "header" {
@@ -111,7 +105,7 @@ func TestPartialUploadNeverLooksComplete(t *testing.T) {
 			}
 			seen := make(chan error, 1)
 			u := startUpstream(t, func(c *upstreamConn) {
-				_, err := c.drain(c.request())
+				_, err := readAll(c.request().Body)
 				seen <- err
 			})
 			r := newRequest(t, "POST")
@@ -122,7 +116,7 @@ func TestPartialUploadNeverLooksComplete(t *testing.T) {
 				_, _ = io.WriteString(w, "ok")
 				_ = w.CloseWithError(failure)
 			}()
-			_, _, _, err := u.roundTrip(r)
+			_, _, err := u.roundTrip(r)
 			cause := failure
 			if errors.Is(failure, io.EOF) {
 				cause = io.ErrUnexpectedEOF
@@ -143,8 +137,8 @@ func TestBrokenStreamEndsConnectionAtOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
 			seen := make(chan time.Duration, 1)
-			p := newPipe(time.Hour, func(c *upstreamConn) {
-				if body, err := c.drain(c.request()); err == nil {
+			u := pipeUpstream(time.Hour, func(c *upstreamConn) {
+				if body, err := readAll(c.request().Body); err == nil {
 					t.Errorf("length %d: the upstream saw a complete body, %q", length, body)
 				}
 				seen <- time.Since(start)
@@ -157,13 +151,13 @@ func TestBrokenStreamEndsConnectionAtOnce(t *testing.T) {
 				time.Sleep(time.Minute)
 				_ = w.CloseWithError(io.ErrNoProgress)
 			}()
-			if err := p.roundTrip(r); !errors.Is(err, http1.ErrRequestBody) || time.Since(start) != time.Minute {
+			if _, _, err := u.roundTrip(r); !errors.Is(err, http1.ErrRequestBody) || time.Since(start) != time.Minute {
 				t.Errorf("length %d: got %v after %s, want ErrRequestBody after 1 min", length, err, time.Since(start))
 			}
 			if after := <-seen; after != time.Minute {
 				t.Errorf("length %d: the upstream saw the end after %s, want 1 min", length, after)
 			}
-			p.close()
+			u.close()
 		})
 	}
 }
@@ -197,7 +191,7 @@ func TestNoticesUpstreamDuringPause(t *testing.T) {
 				body, w := newStream()
 				r.Stream = body
 				go func() { _, _ = io.WriteString(w, "a") }()
-				response, _, _, err := u.roundTrip(r)
+				response, _, err := u.roundTrip(r)
 				if response.Status != test.status || (err == nil) != (test.status != 0) {
 					t.Errorf("got %d, %v, want %d", response.Status, err, test.status)
 				}
@@ -241,9 +235,9 @@ func TestKeepsEarlyResponseDespiteReset(t *testing.T) {
 							_ = w.Close()
 						}()
 					}
-					got, _, bodyErr, err := u.roundTrip(r)
-					if err != nil || bodyErr != nil || got.Status != 413 {
-						t.Fatalf("%d: got %d, body error %v, error %v, want 413", i, got.Status, bodyErr, err)
+					got, _, err := u.roundTrip(r)
+					if err != nil || got.Status != 413 {
+						t.Fatalf("%d: got %d, %v, want 413", i, got.Status, err)
 					}
 				}
 			})
@@ -257,7 +251,7 @@ func TestUploadGoesOnAfterEarlyResponse(t *testing.T) {
 	u := startUpstream(t, func(c *upstreamConn) {
 		r := c.request()
 		c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
-		body, err := c.drain(r)
+		body, err := readAll(r.Body)
 		if err != nil {
 			t.Error(err)
 		}
@@ -289,11 +283,11 @@ func TestUploadDoesNotLimitEarlyResponse(t *testing.T) {
 	for name, read := range map[string]bool{"read": true, "not read": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newPipe(3*time.Second, func(c *upstreamConn) {
+				u := pipeUpstream(3*time.Second, func(c *upstreamConn) {
 					r := c.request()
 					c.send(okResponse[:len(okResponse)-2])
 					if read {
-						_, _ = c.drain(r)
+						_, _ = readAll(r.Body)
 					}
 					time.Sleep(time.Hour)
 					c.send("ok")
@@ -301,7 +295,7 @@ func TestUploadDoesNotLimitEarlyResponse(t *testing.T) {
 				r := newRequest(t, "POST")
 				body, w := newStream()
 				r.ContentLength, r.Stream = -1, body
-				response, err := p.client.RoundTrip(r)
+				response, err := u.client.RoundTrip(r)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -313,7 +307,7 @@ func TestUploadDoesNotLimitEarlyResponse(t *testing.T) {
 					t.Errorf("got %q, %v, want ok", got, err)
 				}
 				_ = response.Body.Close()
-				p.close()
+				u.close()
 			})
 		})
 	}
@@ -323,18 +317,18 @@ func TestUploadDoesNotLimitEarlyResponse(t *testing.T) {
 func TestCloseWaitsBrieflyForLastWrite(t *testing.T) {
 	for after, dials := range map[time.Duration]int32{0: 1, 50 * time.Millisecond: 1, time.Minute: 2} {
 		synctest.Test(t, func(t *testing.T) {
-			p := newPipe(time.Hour, func(c *upstreamConn) {
+			u := pipeUpstream(time.Hour, func(c *upstreamConn) {
 				for r := c.request(); r != nil; r = c.request() {
 					c.send(okResponse)
 					time.Sleep(after)
-					_, _ = c.drain(r)
+					_, _ = readAll(r.Body)
 				}
 			})
 			for range 2 {
 				r := newRequest(t, "POST")
 				body, w := newStream()
 				r.ContentLength, r.Stream = 2, body
-				response, err := p.client.RoundTrip(r)
+				response, err := u.client.RoundTrip(r)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -347,10 +341,10 @@ func TestCloseWaitsBrieflyForLastWrite(t *testing.T) {
 					t.Errorf("read after %s: Close took %s, want %s", after, took, most)
 				}
 			}
-			if got := p.dials.Load(); got != dials {
+			if got := u.conns.Load(); got != dials {
 				t.Errorf("read after %s: got %d connections, want %d", after, got, dials)
 			}
-			p.close()
+			u.close()
 		})
 	}
 }

@@ -1,9 +1,11 @@
 package http1_test
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"etrusted-broker/proxy/http1"
 )
@@ -71,4 +73,46 @@ func TestContinueComesBeforeTheBody(t *testing.T) {
 			c.expectStatus(200)
 		}
 	}
+}
+
+// What a client sends of a body before it gets "100 Continue" is a part of the body, whenever it comes.
+func TestBodyMayBeginBeforeContinue(t *testing.T) {
+	slowly := func(w *http1.ResponseWriter, r *http1.Request) {
+		time.Sleep(time.Hour)
+		body, err := io.ReadAll(r.Body)
+		respond(w, 200, fmt.Sprintf("%s %v", body, err))
+	}
+	inBubble(t, 0, slowly, func(t *testing.T, b *bubble) {
+		c := b.dial()
+		for range 2 {
+			c.send(expecting + "b")
+			time.Sleep(time.Minute) // the server watches the client
+			c.send("o")
+			c.expectStatus(100)
+			time.Sleep(time.Hour) // longer than all timeouts
+			c.send("dy")
+			if _, body := c.response("GET"); body != "body <nil>" {
+				t.Errorf("got %q, want the whole body", body)
+			}
+		}
+	})
+}
+
+// A handler that does not want the body may say so while the client waits for "100 Continue". The client has not gone then.
+func TestInterruptBeforeContinueIsNotGone(t *testing.T) {
+	inBubble(t, 0, func(w *http1.ResponseWriter, r *http1.Request) {
+		time.Sleep(time.Minute)
+		r.Body.Interrupt()
+		time.Sleep(time.Minute)
+		if r.Gone() || r.Context().Err() != nil {
+			t.Error("the client is said to have gone")
+		}
+		respond(w, 413, "enough")
+	}, func(t *testing.T, b *bubble) {
+		c := b.dial()
+		c.send(expecting)
+		if response, body := c.response("GET"); response.StatusCode != 413 || body != "enough" || !response.Close {
+			t.Errorf("got %d %q, close=%t, want 413 and Connection: close", response.StatusCode, body, response.Close)
+		}
+	})
 }

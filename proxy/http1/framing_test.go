@@ -192,6 +192,8 @@ var wellFormed = []struct{ name, request, body string }{
 	{"a long chunk", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n" + strings.Repeat("0123456789abcdef", 4096) + "\r\n0\r\n\r\n", strings.Repeat("0123456789abcdef", 4096)},
 	{"long extensions", chunkedRequest + strings.Repeat("1;"+strings.Repeat("e", 3000)+"\r\nx\r\n", 3) + "0\r\n\r\n", "xxx"},
 	{"long extension and trailer", chunkedRequest + "1\r\nx\r\n0;" + strings.Repeat("e", 3000) + "\r\nT: " + strings.Repeat("t", 3000) + "\r\n\r\n", "x"},
+	{"many short extensions", chunkedRequest + strings.Repeat("1;abcdefghij\r\nx\r\n", 2000) + "0\r\n\r\n", strings.Repeat("x", 2000)},
+	{"long extensions of long chunks", chunkedRequest + strings.Repeat("5dc;"+strings.Repeat("e", 3000)+"\r\n"+strings.Repeat("x", 1500)+"\r\n", 7) + "0\r\n\r\n", strings.Repeat("x", 7*1500)},
 	{"no chunks", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", ""},
 	{"an empty line first", "\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n", ""},
 	{"4,096 lines", "GET /x HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("A:\r\n", 4094) + "\r\n", ""},

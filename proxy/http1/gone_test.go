@@ -2,45 +2,36 @@ package http1_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"etrusted-broker/proxy/http1"
 )
 
-// cancelCounter counts calls of Cancel, and signals the first.
-type cancelCounter struct {
-	count atomic.Int32
-	first chan struct{}
-}
+// cancelSignal is a Canceler that gets a value for each call of Cancel.
+type cancelSignal chan struct{}
 
-func newCancelCounter() *cancelCounter { return &cancelCounter{first: make(chan struct{})} }
+func newCancelSignal() cancelSignal { return make(cancelSignal, 100) }
 
-func (c *cancelCounter) Cancel() {
-	if c.count.Add(1) == 1 {
-		close(c.first)
-	}
-}
-
-// goneReport is how a handler learned that its client has gone.
-type goneReport struct {
-	canceled, done, gone bool
-	after                time.Duration
-}
+func (c cancelSignal) Cancel() { c <- struct{}{} }
 
 // leaving is how clients go away.
-var leaving = map[string]func(c *netClient){
-	"close":      func(c *netClient) { _ = c.Close() },
-	"reset":      (*netClient).reset,
-	"half-close": func(c *netClient) { _ = c.Conn.(interface{ CloseWrite() error }).CloseWrite() },
+var leaving = map[string]func(c *clientConn){
+	"close":      func(c *clientConn) { _ = c.Close() },
+	"reset":      (*clientConn).reset,
+	"half-close": func(c *clientConn) { _ = c.Conn.(interface{ CloseWrite() error }).CloseWrite() },
 }
 
 // Rows E3 to E5, E8 and F9, and line 15 of the contract: a client that goes away while the handler waits is noticed, by FIN,
 // RST, half-close or close_notify, after each kind of request.
 func TestNoticesThatTheClientHasGone(t *testing.T) {
+	type goneReport struct {
+		canceled, done, gone bool
+		after                time.Duration
+	}
 	began := make(chan time.Time, 1)
 	reports := make(chan goneReport, 1)
 	handler := func(w *http1.ResponseWriter, r *http1.Request) {
@@ -54,11 +45,11 @@ func TestNoticesThatTheClientHasGone(t *testing.T) {
 			_, _ = io.WriteString(w, "part")
 			_ = w.Flush()
 		}
-		canceler := newCancelCounter()
+		canceler := newCancelSignal()
 		r.CancelWhenGone(canceler)
 		var report goneReport
 		select {
-		case <-canceler.first:
+		case <-canceler:
 			report.canceled = true
 		case <-time.After(5 * time.Second):
 		}
@@ -111,9 +102,9 @@ func TestCancelsAtOnceIfTheClientHasGone(t *testing.T) {
 	result := make(chan bool, 1)
 	s := serveOn(t, networks["tcp"], func(_ *http1.ResponseWriter, r *http1.Request) {
 		<-r.Context().Done()
-		canceler := newCancelCounter()
+		canceler := newCancelSignal()
 		r.CancelWhenGone(canceler)
-		result <- canceler.count.Load() == 1
+		result <- len(canceler) == 1
 	}, nil)
 	c := s.dial(t)
 	c.send(simple)
@@ -125,7 +116,7 @@ func TestCancelsAtOnceIfTheClientHasGone(t *testing.T) {
 
 // CancelWhenGone(nil) ends what was set before, and the end of a request does not cancel.
 func TestCancelsOnlyWhatIsSet(t *testing.T) {
-	canceler, noticed := newCancelCounter(), make(chan struct{})
+	canceler, noticed := newCancelSignal(), make(chan struct{})
 	kept := make(chan context.Context, 1)
 	s := serveOn(t, networks["tcp"], func(w *http1.ResponseWriter, r *http1.Request) {
 		switch path(r) {
@@ -157,7 +148,7 @@ func TestCancelsOnlyWhatIsSet(t *testing.T) {
 		_ = c.Close()
 		<-noticed
 	}
-	if n := canceler.count.Load(); n != 0 {
+	if n := len(canceler); n != 0 {
 		t.Errorf("Cancel was called %d times, want 0", n)
 	}
 }
@@ -230,25 +221,27 @@ func TestNoticesThatTheReaderHasGone(t *testing.T) {
 	}
 }
 
-// Line 15 of the contract: within 50 ms, whenever the client goes away.
+// Line 15 of the contract: within 50 ms, whenever the client goes away, also if it waits for "100 Continue".
 func TestNoticesWithin50Milliseconds(t *testing.T) {
 	var noticed chan time.Time // of each bubble
 	wait := func(_ *http1.ResponseWriter, r *http1.Request) {
 		<-r.Context().Done()
 		noticed <- time.Now()
 	}
-	for _, after := range []time.Duration{0, time.Millisecond, 10 * time.Millisecond, time.Minute} {
-		inBubble(t, 0, wait, func(t *testing.T, b *bubble) {
-			noticed = make(chan time.Time, 1)
-			c := b.dial()
-			c.send(simple)
-			time.Sleep(after)
-			left := time.Now()
-			_ = c.Close()
-			if took := (<-noticed).Sub(left); took > 50*time.Millisecond {
-				t.Errorf("after %s: noticed within %s, want 50 ms", after, took)
-			}
-		})
+	for _, request := range []string{simple, expecting, expecting + "bo"} {
+		for _, after := range []time.Duration{0, time.Millisecond, 10 * time.Millisecond, time.Minute} {
+			inBubble(t, 0, wait, func(t *testing.T, b *bubble) {
+				noticed = make(chan time.Time, 1)
+				c := b.dial()
+				c.send(request)
+				time.Sleep(after)
+				left := time.Now()
+				_ = c.Close()
+				if took := (<-noticed).Sub(left); took > 50*time.Millisecond {
+					t.Errorf("%q, after %s: noticed within %s, want 50 ms", request, after, took)
+				}
+			})
+		}
 	}
 }
 
@@ -270,4 +263,48 @@ func TestNoticesPipeliningClientThatGoes(t *testing.T) {
 	case <-time.After(3 * time.Second):
 		t.Error("the handler still waits after 3 s, want it canceled within 50 ms")
 	}
+}
+
+// After Interrupt a Read fails at once, also the first one; without it, the connection stays in sync.
+func TestInterruptOfUnreadBody(t *testing.T) {
+	for _, read := range []bool{true, false} {
+		inBubble(t, 0, func(w *http1.ResponseWriter, r *http1.Request) {
+			if r.Method == "GET" {
+				ok(w, r)
+				return
+			}
+			r.Body.Interrupt()
+			if read {
+				began := time.Now()
+				if _, err := io.Copy(io.Discard, r.Body); err == nil || time.Since(began) != 0 {
+					t.Errorf("got %v after %s, want an error at once", err, time.Since(began))
+				}
+			}
+			respond(w, 403, "no")
+		}, func(t *testing.T, b *bubble) {
+			c := b.dial()
+			c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo")
+			if response, _ := c.response("POST"); response.StatusCode != 403 || response.Close != read {
+				t.Errorf("got %d, close=%t, want 403 and %t", response.StatusCode, response.Close, read)
+			}
+			if !read {
+				c.send("dy" + simple)
+				c.expectStatus(200)
+			}
+		})
+	}
+}
+
+// A client that sends a malformed chunk has not gone.
+func TestMalformedChunkIsNotGone(t *testing.T) {
+	inBubble(t, 0, func(w *http1.ResponseWriter, r *http1.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); !errors.Is(err, http1.ErrChunk) || r.Gone() {
+			t.Errorf("got %v, gone: %t, want %v and false", err, r.Gone(), http1.ErrChunk)
+		}
+		respond(w, 400, "no")
+	}, func(_ *testing.T, b *bubble) {
+		c := b.dial()
+		c.send(chunkedRequest + "x\r\n")
+		c.expectStatus(400)
+	})
 }

@@ -1,11 +1,11 @@
 package http1_test
 
 import (
-	"bufio"
 	"crypto/tls"
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"etrusted-broker/internal/fakeetrusted"
@@ -20,15 +20,10 @@ func (b *bubble) listenTLS() *fakeetrusted.Listener {
 	return l
 }
 
-// dialTLS opens a connection to a listener of listenTLS. plain is what TLS would run over.
-func (b *bubble) dialTLS(l *fakeetrusted.Listener) (plain net.Conn) {
+// dialTLS opens a connection to a listener of listenTLS.
+func (b *bubble) dialTLS(l *fakeetrusted.Listener) *clientConn {
 	b.t.Helper()
-	plain, err := l.Dial(b.t.Context(), "pipe", "")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() { _ = plain.Close() })
-	return plain
+	return newClientConn(b.t, tls.Client(b.dialOn(l).Conn, &tls.Config{InsecureSkipVerify: true}), synctest.Wait)
 }
 
 // clientHello returns the first message of a TLS client.
@@ -46,7 +41,7 @@ func TestHandshakeThatIsNotReadEnds(t *testing.T) {
 	inBubble(t, 0, ok, func(t *testing.T, b *bubble) {
 		errs := make(chan error, 1)
 		b.server.OnHandshakeError = func(err error) { errs <- err }
-		plain := b.dialTLS(b.listenTLS())
+		plain := b.dialOn(b.listenTLS())
 		_, _ = plain.Write(clientHello())
 		time.Sleep(headerTimeout + time.Second)
 		if got, _ := io.ReadAll(plain); len(got) > 0 || len(errs) != 1 {
@@ -62,12 +57,9 @@ func TestHandshakeTimeoutDoesNotLimitResponses(t *testing.T) {
 		ok(w, r)
 	}
 	inBubble(t, 0, slowly, func(t *testing.T, b *bubble) {
-		secure := tls.Client(b.dialTLS(b.listenTLS()), &tls.Config{InsecureSkipVerify: true})
-		c := &bubbleClient{secure, t, bufio.NewReader(secure)}
+		c := b.dialTLS(b.listenTLS())
 		c.send(simple)
-		if status := c.status(); status != 200 {
-			t.Errorf("got %d, want 200", status)
-		}
+		c.expectStatus(200)
 	})
 }
 
@@ -75,7 +67,7 @@ func TestHandshakeTimeoutDoesNotLimitResponses(t *testing.T) {
 func TestShutdownIsNoHandshakeError(t *testing.T) {
 	inBubble(t, 0, ok, func(t *testing.T, b *bubble) {
 		b.server.OnHandshakeError = func(err error) { t.Errorf("OnHandshakeError: got %v, want no call", err) }
-		_ = b.dialTLS(b.listenTLS())
+		_ = b.dialOn(b.listenTLS())
 		if err := b.server.Shutdown(t.Context()); err != nil {
 			t.Errorf("Shutdown: got %v, want nil", err)
 		}

@@ -1,19 +1,16 @@
 package http1_test
 
 import (
-	"bufio"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/http1"
 )
 
@@ -31,30 +28,21 @@ var certificate = func() tls.Certificate {
 
 var networks = map[string]network{
 	"tcp": {
-		func(t testing.TB) net.Listener { return listenOn(t, "tcp", "127.0.0.1:0") },
+		func(t testing.TB) net.Listener { return brokertest.Listen(t, "tcp", "127.0.0.1:0") },
 		func(address string) (net.Conn, error) { return net.Dial("tcp", address) },
 	},
 	"unix": {
-		func(t testing.TB) net.Listener { return listenOn(t, "unix", filepath.Join(t.TempDir(), "s")) },
+		func(t testing.TB) net.Listener { return brokertest.Listen(t, "unix", filepath.Join(t.TempDir(), "s")) },
 		func(address string) (net.Conn, error) { return net.Dial("unix", address) },
 	},
 	"tls": {
 		func(t testing.TB) net.Listener {
-			return tls.NewListener(listenOn(t, "tcp", "127.0.0.1:0"), &tls.Config{Certificates: []tls.Certificate{certificate}})
+			return tls.NewListener(brokertest.Listen(t, "tcp", "127.0.0.1:0"), &tls.Config{Certificates: []tls.Certificate{certificate}})
 		},
 		func(address string) (net.Conn, error) {
 			return tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
 		},
 	},
-}
-
-func listenOn(t testing.TB, network, address string) net.Listener {
-	t.Helper()
-	l, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
 }
 
 // netServer is a server on a real network.
@@ -68,30 +56,16 @@ type netServer struct {
 func serveOn(t testing.TB, n network, handler handlerFunc, configure func(*http1.Server)) *netServer {
 	t.Helper()
 	l := n.listen(t)
-	s := &netServer{&http1.Server{Handler: handler, HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout}, n, l.Addr().String()}
+	s := &netServer{newServer(handler), n, l.Addr().String()}
 	if configure != nil {
 		configure(s.Server)
 	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	t.Cleanup(func() {
-		s.Close()
-		if err := <-served; !errors.Is(err, http1.ErrServerClosed) {
-			t.Errorf("Serve: got %v, want %v", err, http1.ErrServerClosed)
-		}
-	})
+	t.Cleanup(serve(t, s.Server, l))
 	return s
 }
 
-// netClient is a client's connection.
-type netClient struct {
-	net.Conn
-	t      testing.TB
-	reader *bufio.Reader
-}
-
 // dial connects to the server. No test waits longer than 10 s on the connection.
-func (s *netServer) dial(t testing.TB) *netClient {
+func (s *netServer) dial(t testing.TB) *clientConn {
 	t.Helper()
 	c, err := s.network.dial(s.address)
 	if err != nil {
@@ -99,62 +73,7 @@ func (s *netServer) dial(t testing.TB) *netClient {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	return &netClient{c, t, bufio.NewReader(c)}
-}
-
-func (c *netClient) send(text string) {
-	c.t.Helper()
-	if _, err := io.WriteString(c, text); err != nil {
-		c.t.Fatalf("sending %.40q: %v", text, err)
-	}
-}
-
-// response reads a response to a request with a method.
-func (c *netClient) response(method string) (response *http.Response, body string) {
-	c.t.Helper()
-	response, err := http.ReadResponse(c.reader, &http.Request{Method: method})
-	if err != nil {
-		c.t.Fatalf("reading a response: %v", err)
-	}
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		c.t.Fatalf("reading a response's body: %v", err)
-	}
-	return response, string(text)
-}
-
-// expectStatus reads a response and compares its status.
-func (c *netClient) expectStatus(want int) {
-	c.t.Helper()
-	if response, body := c.response("GET"); response.StatusCode != want {
-		c.t.Errorf("got %d %q, want %d", response.StatusCode, body, want)
-	}
-}
-
-// expectEnd reads the clean end of the connection.
-func (c *netClient) expectEnd() {
-	c.t.Helper()
-	if text, err := io.ReadAll(c.reader); err != nil || len(text) > 0 {
-		c.t.Errorf("got %q, %v, want the end of the connection", text, err)
-	}
-}
-
-// tcp returns the TCP connection.
-func (c *netClient) tcp() *net.TCPConn {
-	if secure, ok := c.Conn.(*tls.Conn); ok {
-		return secure.NetConn().(*net.TCPConn)
-	}
-	return c.Conn.(*net.TCPConn)
-}
-
-// reset closes the connection with a RST.
-func (c *netClient) reset() {
-	_ = c.tcp().SetLinger(0)
-	_ = c.tcp().Close()
-}
-
-func isReset(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF)
+	return newClientConn(t, c, func() {})
 }
 
 // Every kind of connection is served, kept alive, and closed to make room.
@@ -205,21 +124,6 @@ func TestAnswerToMalformedRequestIsNotLost(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// sendLate sends a request, and then more after the response has begun. A reset answers what is not read, and discards what
-// the client has not read of the response.
-func (c *netClient) sendLate(request string) {
-	c.t.Helper()
-	c.reader = bufio.NewReaderSize(c.Conn, 16) // the rest of the response stays where a reset discards it
-	c.send(request)
-	if _, err := c.reader.Peek(1); err != nil {
-		c.t.Fatalf("the response did not begin: %v", err)
-	}
-	for range 3 { // after a reset, sending fails
-		time.Sleep(20 * time.Millisecond)
-		c.send(strings.Repeat("x", 10_000))
 	}
 }
 
@@ -319,6 +223,7 @@ func TestUnreadBodyIsNotServedAsRequest(t *testing.T) {
 				kept    bool
 			}{
 				"small":        {"Content-Length: " + decimal(len(small)) + "\r\n\r\n" + small, true},
+				"256 KiB":      {"Content-Length: 262144\r\n\r\n" + large[:256<<10], true},
 				"small chunk":  {"Transfer-Encoding: chunked\r\n\r\n" + hexadecimal(len(small)) + "\r\n" + small + "\r\n0\r\n\r\n", true},
 				"large":        {"Content-Length: " + decimal(len(large)) + "\r\n\r\n" + large, false},
 				"large chunk":  {"Transfer-Encoding: chunked\r\n\r\n" + hexadecimal(len(large)) + "\r\n" + large + "\r\n0\r\n\r\n", false},

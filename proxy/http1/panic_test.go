@@ -49,21 +49,28 @@ func TestDoesNotReuseBufferOfRequestThatPanicked(t *testing.T) {
 	const count = 30 // the pool keeps some for each processor
 	buffers := &readBuffers{inUse: map[*byte]bool{}, reading: make(chan struct{}, 1), end: make(chan struct{})}
 	defer close(buffers.end)
-	l := make(connsListener)
+	conns := make(chan net.Conn)
 	served := 0
-	s := &http1.Server{HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout, Handler: handlerFunc(func(_ *http1.ResponseWriter, r *http1.Request) {
+	s := newServer(func(_ *http1.ResponseWriter, r *http1.Request) {
 		served++
 		go func() { _, _ = io.Copy(io.Discard, r.Body) }()
 		<-buffers.reading
 		panic("a bug")
-	})}
-	go func() { _ = s.Serve(l) }()
+	})
+	go func() {
+		_ = s.Serve(listenerFunc(func() (net.Conn, error) {
+			if c, open := <-conns; open {
+				return c, nil
+			}
+			return nil, net.ErrClosed
+		}))
+	}()
 	for range count {
 		c := &pausingConn{script: newScript([]byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n")), buffers: buffers}
-		l <- net.Conn(c)
+		conns <- c
 		<-c.closed
 	}
-	close(l)
+	close(conns)
 	if served != count {
 		t.Errorf("got %d requests, want %d: the others would have used a buffer that is in use", served, count)
 	}

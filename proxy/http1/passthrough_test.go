@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/proxy/http1"
 )
 
@@ -34,33 +35,25 @@ func passThroughHandler(w *http1.ResponseWriter, r *http1.Request) {
 // target is the server at the end of a tunnel.
 type target struct {
 	t     *testing.T
-	l     net.Listener
+	addr  string
 	conns chan *net.TCPConn
 }
 
 func listenTarget(t *testing.T) *target {
 	t.Helper()
-	s := &target{t, listenOn(t, "tcp", "127.0.0.1:0"), make(chan *net.TCPConn, 100)}
-	t.Cleanup(func() { _ = s.l.Close() })
-	go func() {
-		for {
-			conn, err := s.l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { _ = conn.Close() })
-			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-			s.conns <- conn.(*net.TCPConn)
-		}
-	}()
+	s := &target{t: t, conns: make(chan *net.TCPConn, 100)}
+	s.addr = brokertest.ServeRaw(t, func(conn net.Conn) {
+		s.conns <- conn.(*net.TCPConn)
+		<-t.Context().Done()
+	})
 	return s
 }
 
 // connect opens a tunnel, and returns both of its ends. early is sent with the CONNECT.
-func (s *target) connect(server *netServer, host, early string) (*netClient, *net.TCPConn) {
+func (s *target) connect(server *netServer, host, early string) (*clientConn, *net.TCPConn) {
 	s.t.Helper()
 	c := server.dial(s.t)
-	c.send("CONNECT " + s.l.Addr().String() + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n" + early)
+	c.send("CONNECT " + s.addr + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n" + early)
 	c.expectTunnel()
 	return c, <-s.conns
 }
@@ -143,13 +136,25 @@ func TestPassThroughForwardsReset(t *testing.T) {
 	}
 }
 
+// A reset is not taken for a clean end either if it comes before the handler has returned.
+func TestPassThroughForwardsEarlyReset(t *testing.T) {
+	s := serveOn(t, networks["tcp"], func(w *http1.ResponseWriter, r *http1.Request) {
+		passThroughHandler(w, r)
+		_ = w.Finish()
+		<-r.Context().Done()
+	}, nil)
+	c, server := listenTarget(t).connect(s, "a", "")
+	c.reset()
+	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the target got %v, want a reset", err)
+	}
+}
+
 // A handler that cannot reach the target answers, and the connection ends.
 func TestPassThroughFailure(t *testing.T) {
 	s := serveOn(t, networks["tcp"], passThroughHandler, nil)
-	l := listenOn(t, "tcp", "127.0.0.1:0")
-	_ = l.Close()
 	c := s.dial(t)
-	c.send("CONNECT " + l.Addr().String() + " HTTP/1.1\r\nHost: a\r\n\r\n" + simple)
+	c.send("CONNECT " + brokertest.ClosedPort(t) + " HTTP/1.1\r\nHost: a\r\n\r\n" + simple)
 	if response, body := c.response("GET"); response.StatusCode != 502 || body != "unreachable" || !response.Close {
 		t.Errorf("got %d %q, close=%t, want 502, unreachable and the end", response.StatusCode, body, response.Close)
 	}
@@ -191,7 +196,7 @@ func TestPassThroughMakesRoom(t *testing.T) {
 }
 
 // inPassThroughBubble is inBubble with a function that opens a tunnel, and returns both of its ends.
-func inPassThroughBubble(t *testing.T, test func(t *testing.T, b *bubble, open func() (*bubbleClient, net.Conn))) {
+func inPassThroughBubble(t *testing.T, test func(t *testing.T, b *bubble, open func() (*clientConn, net.Conn))) {
 	targets := make(chan net.Conn, 1)
 	handler := func(w *http1.ResponseWriter, _ *http1.Request) {
 		near, far := net.Pipe()
@@ -199,7 +204,7 @@ func inPassThroughBubble(t *testing.T, test func(t *testing.T, b *bubble, open f
 		w.OpenPassThrough(near, nil)
 	}
 	inBubble(t, 0, handler, func(t *testing.T, b *bubble) {
-		test(t, b, func() (*bubbleClient, net.Conn) {
+		test(t, b, func() (*clientConn, net.Conn) {
 			c := b.dial()
 			c.send(connect)
 			expectRead(t, c.reader, "HTTP/1.1 200 Connection established\r\n\r\n")
@@ -210,7 +215,7 @@ func inPassThroughBubble(t *testing.T, test func(t *testing.T, b *bubble, open f
 
 // Shutdown closes a tunnel once it has been idle for 5 s, and waits for one that carries bytes in either direction.
 func TestShutdownClosesPassThrough(t *testing.T) {
-	inPassThroughBubble(t, func(t *testing.T, b *bubble, open func() (*bubbleClient, net.Conn)) {
+	inPassThroughBubble(t, func(t *testing.T, b *bubble, open func() (*clientConn, net.Conn)) {
 		idle, _ := open()
 		time.Sleep(time.Second)
 		active, target := open()
@@ -238,7 +243,7 @@ func TestShutdownClosesPassThrough(t *testing.T) {
 
 // A target that does not read cannot keep a tunnel open.
 func TestCloseEndsPassThrough(t *testing.T) {
-	inPassThroughBubble(t, func(t *testing.T, b *bubble, open func() (*bubbleClient, net.Conn)) {
+	inPassThroughBubble(t, func(t *testing.T, b *bubble, open func() (*clientConn, net.Conn)) {
 		c, target := open()
 		c.send("not read")
 		b.server.Close()

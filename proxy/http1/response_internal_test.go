@@ -2,7 +2,6 @@ package http1
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
 	"maps"
@@ -11,23 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // cannedConn is a connection whose other side has sent everything already.
 type cannedConn struct {
-	net.Conn
-	bytes.Reader
+	net.Conn // whose other methods do nothing
+	*strings.Reader
 }
 
-func (c *cannedConn) Read(p []byte) (int, error)    { return c.Reader.Read(p) }
-func (*cannedConn) SetDeadline(time.Time) error     { return nil }
-func (*cannedConn) SetReadDeadline(time.Time) error { return nil }
-func (*cannedConn) Close() error                    { return nil }
-func (c *cannedConn) left(buffered []byte) (rest string) {
-	all, _ := io.ReadAll(&c.Reader)
-	return string(buffered) + string(all)
-}
+func (c *cannedConn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 
 // parsedResponse is what a response says, in the terms of net/http.
 type parsedResponse struct {
@@ -39,8 +30,8 @@ type parsedResponse struct {
 
 // parseOurs reports false if the response is not accepted, or its body is not.
 func parseOurs(method, text string) (p parsedResponse, ok bool) {
-	conn := &cannedConn{}
-	conn.Reset([]byte(text))
+	unused, _ := net.Pipe()
+	conn := &cannedConn{unused, strings.NewReader(text)}
 	e := newUpstreamConn(&Client{}, conn)
 	r := &ClientRequest{Method: method}
 	if e.receive(r) != nil {
@@ -51,7 +42,8 @@ func parseOurs(method, text string) (p parsedResponse, ok bool) {
 	if err != nil {
 		return p, false
 	}
-	return parsedResponse{e.head.Status, headerOf(e.head.Fields), string(body), conn.left(e.buffer.unread()), headerOf(e.Trailer())}, true
+	left, _ := io.ReadAll(conn.Reader)
+	return parsedResponse{e.head.Status, headerOf(e.head.Fields), string(body), string(e.buffer.unread()) + string(left), headerOf(e.Trailer())}, true
 }
 
 func parseTheirs(method, text string) (p parsedResponse, err error) {

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -60,6 +62,15 @@ func TestFramesResponses(t *testing.T) {
 			_, _ = io.WriteString(w, "x")
 			w.Trailer(http1.Fields{{Name: "a-B", Value: "1"}, {Name: "A-b", Value: ""}})
 		}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\na-B: 1\r\nA-b: \r\n\r\n"},
+		"finished by the handler": {get, func(w *http1.ResponseWriter, _ *http1.Request) {
+			w.WriteHead(200, "OK", -1)
+			_, _ = io.WriteString(w, "x")
+			for range 2 {
+				if !w.Finish() {
+					t.Error("Finish: got false, want true")
+				}
+			}
+		}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"},
 		"trailers with a length": {get, func(w *http1.ResponseWriter, _ *http1.Request) {
 			w.Trailer(http1.Fields{{Name: "A", Value: "1"}})
 			respond(w, 200, "x")
@@ -85,6 +96,8 @@ func TestFramesResponses(t *testing.T) {
 			_, _ = io.WriteString(w, "text")
 			w.Trailer(http1.Fields{{Name: "A", Value: "1"}})
 		}, "HTTP/1.1 200 OK\r\n\r\n"},
+		"HEAD with a length of 0": {head, func(w *http1.ResponseWriter, _ *http1.Request) { w.WriteHead(200, "OK", 0) },
+			"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
 		"204": {get, func(w *http1.ResponseWriter, _ *http1.Request) {
 			w.Fields.Add("Content-Length", "4")
 			respond(w, 204, "text")
@@ -151,6 +164,12 @@ func TestIncompleteResponseHasNoCleanEnd(t *testing.T) {
 				t.Error("Flush: got nil, want an error")
 			}
 		}, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"},
+		"too long, from a body": {func(w *http1.ResponseWriter, _ *http1.Request) {
+			w.WriteHead(200, "OK", 4)
+			if _, err := w.ReadFrom(&upstreamBody{strings.NewReader("text!"), true}); err == nil {
+				t.Error("ReadFrom: got nil, want an error")
+			}
+		}, ""},
 		"aborted": {func(w *http1.ResponseWriter, _ *http1.Request) {
 			w.WriteHead(200, "OK", -1)
 			_, _ = io.WriteString(w, "text")
@@ -258,10 +277,10 @@ func (p *portions) Read(b []byte) (int, error) {
 
 // Line 8 of the contract: what has arrived of a body is sent before the next Read that would wait.
 func TestFlushesBeforeWaiting(t *testing.T) {
-	next := make(chan string)
+	body, next := io.Pipe()
 	s := serveOn(t, networks["tcp"], func(w *http1.ResponseWriter, r *http1.Request) {
 		w.WriteHead(200, "OK", -1)
-		_, _ = w.ReadFrom(&upstreamBody{Reader: channelReader(next)})
+		_, _ = w.ReadFrom(&upstreamBody{Reader: body})
 	}, nil)
 	c := s.dial(t)
 	c.send(get)
@@ -275,27 +294,17 @@ func TestFlushesBeforeWaiting(t *testing.T) {
 		}
 	}
 	for _, part := range []string{"one", "two", "three"} {
-		next <- part
+		_, _ = io.WriteString(next, part)
 		want := hexadecimal(len(part)) + "\r\n" + part + "\r\n"
 		got := make([]byte, len(want))
 		if _, err := io.ReadFull(c.reader, got); err != nil || string(got) != want {
 			t.Fatalf("got %q, %v, want %q", got, err, want)
 		}
 	}
-	close(next)
+	_ = next.Close()
 	if end, _ := io.ReadAll(io.LimitReader(c.reader, 5)); string(end) != "0\r\n\r\n" {
 		t.Errorf("got %q, want the end of the body", end)
 	}
-}
-
-type channelReader chan string
-
-func (r channelReader) Read(p []byte) (int, error) {
-	text, open := <-r
-	if !open {
-		return 0, io.EOF
-	}
-	return copy(p, text), nil
 }
 
 // X3 and line 10 of the contract: if only the end of the connection ends a response, a broken one ends in a reset, and on TLS
@@ -319,7 +328,7 @@ func TestBrokenCloseDelimitedResponseEndsInReset(t *testing.T) {
 				if !strings.HasSuffix(string(text), "\r\n\r\npart") {
 					t.Errorf("got %q, want the part that was flushed", text)
 				}
-				if (err != nil) != broken || broken && !isReset(err) {
+				if isReset := errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF); isReset != broken || (err != nil) != broken {
 					t.Errorf("got %v, broken=%t", err, broken)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -344,9 +353,9 @@ func TestBrokenResponseIsCutOff(t *testing.T) {
 			}, nil)
 			c := s.dial(t)
 			c.send(get)
-			text, _ := io.ReadAll(c.reader)
-			if !bytes.Contains(text, []byte("part")) || bytes.HasSuffix(text, []byte("0\r\n\r\n")) {
-				t.Errorf("%s, length %d: got %q, want no clean end", name, length, text)
+			text, err := io.ReadAll(c.reader) // a reset could discard what was sent
+			if !bytes.Contains(text, []byte("part")) || bytes.HasSuffix(text, []byte("0\r\n\r\n")) || err != nil {
+				t.Errorf("%s, length %d: got %q, %v, want a part and no reset", name, length, text, err)
 			}
 		}
 	}
@@ -354,15 +363,60 @@ func TestBrokenResponseIsCutOff(t *testing.T) {
 
 // On TLS a small response leaves in one record, and a connection ends with close_notify.
 func TestResponseIsOneTLSRecord(t *testing.T) {
-	s := serveOn(t, networks["tls"], ok, nil)
-	c := s.dial(t)
-	c.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-	buffer := make([]byte, 4<<10)
-	n, err := c.Conn.(*tls.Conn).Read(buffer)
-	if err != nil || !bytes.HasPrefix(buffer[:n], []byte("HTTP/1.1 200")) || !bytes.HasSuffix(buffer[:n], []byte("\r\n\r\nok")) {
-		t.Errorf("the first record is %q, %v, want the whole response", buffer[:n], err)
+	for end, handler := range map[string]handlerFunc{
+		"\r\n\r\nok": ok,
+		"\r\n\r\n2\r\nok\r\n0\r\n\r\n": func(w *http1.ResponseWriter, _ *http1.Request) {
+			w.WriteHead(200, "OK", -1)
+			_, _ = w.ReadFrom(&upstreamBody{strings.NewReader("ok"), true})
+		},
+	} {
+		s := serveOn(t, networks["tls"], handler, nil)
+		c := s.dial(t)
+		c.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		buffer := make([]byte, 4<<10)
+		n, err := c.Conn.(*tls.Conn).Read(buffer)
+		if err != nil || !bytes.HasPrefix(buffer[:n], []byte("HTTP/1.1 200")) || !bytes.HasSuffix(buffer[:n], []byte(end)) {
+			t.Errorf("the first record is %q, %v, want the whole response", buffer[:n], err)
+		}
+		c.expectEnd()
 	}
-	c.expectEnd()
+}
+
+// Many small reads and chunks would cost more than one more write.
+func TestReadsBodyInLargeParts(t *testing.T) {
+	smallest, left := 1<<20, 100
+	playOn(t, newScript([]byte(get)), func(w *http1.ResponseWriter, _ *http1.Request) {
+		w.WriteHead(200, "OK", -1)
+		_, _ = w.ReadFrom(&upstreamBody{readerFunc(func(p []byte) (int, error) {
+			smallest = min(smallest, len(p))
+			if left--; left == 0 {
+				return 0, io.EOF
+			}
+			return min(len(p), 999), nil
+		}), true})
+	})
+	if smallest < 2<<10 {
+		t.Errorf("a part of the body was read into %d bytes, want at least 2 KiB", smallest)
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A Date that the server adds is the time at which the response begins.
+func TestAddsCurrentDate(t *testing.T) {
+	inBubble(t, 0, ok, func(t *testing.T, b *bubble) {
+		c := b.dial()
+		for range 3 {
+			c.send(simple)
+			response, _ := c.response("GET")
+			if got, want := response.Header.Get("Date"), time.Now().UTC().Format(http.TimeFormat); got != want {
+				t.Errorf("got the Date %q, want %q", got, want)
+			}
+			time.Sleep(time.Second)
+		}
+	})
 }
 
 // A chunk must arrive as it was written, however large the header before it is.

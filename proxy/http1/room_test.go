@@ -1,7 +1,6 @@
 package http1_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -17,7 +16,8 @@ import (
 // evictionTimeout is how long the server waits for a client before its connection can be closed to make room.
 const evictionTimeout = 250 * time.Millisecond
 
-// hold is a handler that answers /simple at once, /much with as much as the client reads, and anything else never.
+// hold is a handler that answers /simple at once, /slow after a minute, /much with as much as the client reads, and anything else
+// never.
 func hold(w *http1.ResponseWriter, r *http1.Request) {
 	switch {
 	case r.Malformed != nil, path(r) == "/simple":
@@ -34,6 +34,9 @@ func hold(w *http1.ResponseWriter, r *http1.Request) {
 		_, _ = io.WriteString(w, "part")
 		_ = w.Flush()
 		time.Sleep(time.Minute)
+	case path(r) == "/slow":
+		time.Sleep(time.Minute)
+		ok(w, r)
 	case path(r) == "/drain":
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHead(200, "OK", 0)
@@ -47,25 +50,25 @@ func hold(w *http1.ResponseWriter, r *http1.Request) {
 }
 
 // slow brings a connection into a state in which the server waits for its client.
-var slow = map[string]func(c *bubbleClient){
-	"nothing":         func(*bubbleClient) {},
-	"half a header":   func(c *bubbleClient) { c.send(simple[:20]) },
-	"idle":            func(c *bubbleClient) { c.send(simple); _ = c.status() },
-	"half the second": func(c *bubbleClient) { c.send(simple); _ = c.status(); c.send(simple[:20]) },
-	"half a body": func(c *bubbleClient) {
+var slow = map[string]func(c *clientConn){
+	"nothing":         func(*clientConn) {},
+	"half a header":   func(c *clientConn) { c.send(simple[:20]) },
+	"idle":            func(c *clientConn) { c.send(simple); c.expectStatus(200) },
+	"half the second": func(c *clientConn) { c.send(simple); c.expectStatus(200); c.send(simple[:20]) },
+	"half a body": func(c *clientConn) {
 		c.send("POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
 	},
-	"half a chunk": func(c *bubbleClient) {
+	"half a chunk": func(c *clientConn) {
 		c.send("POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nhalf")
 	},
-	"no chunk": func(c *bubbleClient) { c.send("POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n") },
-	"half a size": func(c *bubbleClient) {
+	"no chunk": func(c *clientConn) { c.send("POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n") },
+	"half a size": func(c *clientConn) {
 		c.send("POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n8")
 	},
-	"reads not":     func(c *bubbleClient) { c.send("GET /much HTTP/1.1\r\nHost: a\r\n\r\n") },
-	"reads a bit":   func(c *bubbleClient) { c.send("GET /much HTTP/1.1\r\nHost: a\r\n\r\n"); _, _ = c.reader.Peek(1) },
-	"next idle":     func(c *bubbleClient) { c.send(simple); _ = c.status(); c.send(simple); _ = c.status() },
-	"an empty line": func(c *bubbleClient) { c.send("\r\n") },
+	"reads not":     func(c *clientConn) { c.send("GET /much HTTP/1.1\r\nHost: a\r\n\r\n") },
+	"reads a bit":   func(c *clientConn) { c.send("GET /much HTTP/1.1\r\nHost: a\r\n\r\n"); _, _ = c.reader.Peek(1) },
+	"next idle":     func(c *clientConn) { c.send(simple); c.expectStatus(200); c.send(simple); c.expectStatus(200) },
+	"an empty line": func(c *clientConn) { c.send("\r\n") },
 }
 
 // atWork brings a connection into a state in which the client waits for the server.
@@ -81,7 +84,7 @@ func TestEvictsSlowClients(t *testing.T) {
 	for name, slowly := range slow {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, len(atWork)+1, hold, func(t *testing.T, b *bubble) {
-				var working []*bubbleClient
+				var working []*clientConn
 				for _, request := range atWork {
 					c := b.dial()
 					c.send(request)
@@ -94,9 +97,7 @@ func TestEvictsSlowClients(t *testing.T) {
 
 				c := b.dial()
 				c.send(simple)
-				if status := c.status(); status != 200 {
-					t.Errorf("%d", status)
-				}
+				c.expectStatus(200)
 				if len(b.evicted) != 1 || victim.isOpen() && name != "reads a bit" {
 					t.Errorf("%d connections were evicted, want 1, the victim", len(b.evicted))
 				}
@@ -114,7 +115,7 @@ func TestEvictsSlowClients(t *testing.T) {
 // longest.
 func TestEvictsSlowestFirst(t *testing.T) {
 	inBubble(t, 4, hold, func(t *testing.T, b *bubble) {
-		var order []*bubbleClient
+		var order []*clientConn
 		for _, state := range []string{"idle", "half a body", "half a header", "nothing"} {
 			c := b.dial()
 			slow[state](c)
@@ -149,22 +150,18 @@ func TestEvictsClosingConnectionFirst(t *testing.T) {
 			older := b.dial()
 			time.Sleep(pause)
 			near, far := net.Pipe()
-			l := make(connsListener, 1)
-			l <- halfCloser{far}
-			close(l)
-			if err := b.server.Serve(l); !errors.Is(err, net.ErrClosed) {
+			if err := b.server.Serve(listenerOf(halfCloser{far})); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("Serve: got %v, want that of the listener", err)
 			}
-			closing := &bubbleClient{near, t, bufio.NewReader(near)}
+			closing := newClientConn(t, near, synctest.Wait)
 			closing.send("\n")
-			if status := closing.status(); status != 400 {
-				t.Errorf("got %d, want 400", status)
-			}
+			closing.expectStatus(400)
 			began := time.Now()
 			c := b.dial()
 			c.send(simple)
-			if status := c.status(); status != 200 || time.Since(began) != 0 || !older.isOpen() || len(b.evicted) != 1 {
-				t.Errorf("after %s: got %d after %s, another was closed: %t, %d evicted; want only the closing one to make room, at once", pause, status, time.Since(began), !older.isOpen(), len(b.evicted))
+			c.expectStatus(200)
+			if time.Since(began) != 0 || !older.isOpen() || len(b.evicted) != 1 {
+				t.Errorf("after %s: served after %s, another was closed: %t, %d evicted; want only the closing one to make room, at once", pause, time.Since(began), !older.isOpen(), len(b.evicted))
 			}
 		})
 	}
@@ -247,9 +244,9 @@ func TestSlowUpstreamIsNotTheClientsFault(t *testing.T) {
 
 // While all connections are at work, the next one waits until one of them ends.
 func TestNewConnectionWaitsForRoom(t *testing.T) {
-	for name, release := range map[string]func(b *bubble, first *bubbleClient){
-		"one ends": func(_ *bubble, first *bubbleClient) { _ = first.Close() },
-		"one answered": func(_ *bubble, first *bubbleClient) {
+	for name, release := range map[string]func(b *bubble, first *clientConn){
+		"one ends": func(_ *bubble, first *clientConn) { _ = first.Close() },
+		"one answered": func(_ *bubble, first *clientConn) {
 			time.Sleep(time.Second)
 		},
 	} {
@@ -268,21 +265,22 @@ func TestNewConnectionWaitsForRoom(t *testing.T) {
 				first.send(atWork["GET"])
 				time.Sleep(24 * time.Hour)
 				second := b.dial()
-				answered := make(chan int, 1)
+				answered := make(chan struct{})
 				go func() {
+					defer close(answered)
 					_, _ = io.WriteString(second, simple)
-					answered <- second.status()
+					second.expectStatus(200)
 				}()
 				go func() { _, _ = io.Copy(io.Discard, first.reader) }()
 				synctest.Wait()
-				if len(answered) > 0 || len(b.evicted) > 0 {
-					t.Fatal("it did not wait")
+				select {
+				case <-answered:
+					t.Error("it did not wait")
+				default:
 				}
 				began := time.Now()
 				release(b, first)
-				if status := <-answered; status != 200 {
-					t.Errorf("%d", status)
-				}
+				<-answered
 				if took := time.Since(began); name == "one ends" && took != 0 {
 					t.Errorf("it waited for another %s", took)
 				}
@@ -296,27 +294,27 @@ func TestNewConnectionWaitsForRoom(t *testing.T) {
 
 // Each wait for a client has its own time: what was before does not count.
 func TestEachWaitHasItsOwnTime(t *testing.T) {
-	for name, bring := range map[string]func(c *bubbleClient){
-		"idle after a slow body": func(c *bubbleClient) {
+	for name, bring := range map[string]func(c *clientConn){
+		"idle after a slow body": func(c *clientConn) {
 			slow["half a body"](c)
 			time.Sleep(time.Hour)
 			c.send("a body")
-			_ = c.status()
+			c.expectStatus(200)
 		},
-		"nothing since the server was started": func(*bubbleClient) {},
-		"body after a slow header": func(c *bubbleClient) {
+		"nothing since the server was started": func(*clientConn) {},
+		"body after a slow header": func(c *clientConn) {
 			c.send("POST /drain HTTP/1.1\r\nHost: a\r\n")
 			time.Sleep(headerTimeout / 2)
 			c.send("Content-Length: 10\r\n\r\nhalf")
 		},
-		"header after idling": func(c *bubbleClient) {
+		"header after idling": func(c *clientConn) {
 			slow["idle"](c)
 			time.Sleep(time.Minute)
 			c.send(simple[:20])
 		},
-		"idle after a slow answer": func(c *bubbleClient) {
+		"idle after a slow answer": func(c *clientConn) {
 			c.send("GET /part HTTP/1.1\r\nHost: a\r\n\r\n")
-			_ = c.status()
+			c.expectStatus(200)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -362,30 +360,12 @@ func (l lateBytes) Read(p []byte) (int, error) {
 	return copy(p, simple), nil
 }
 
-// connsListener is a listener of the given connections.
-type connsListener chan net.Conn
-
-func (l connsListener) Accept() (net.Conn, error) {
-	if c, open := <-l; open {
-		return c, nil
-	}
-	return nil, net.ErrClosed
-}
-
-func (connsListener) Close() error   { return nil }
-func (connsListener) Addr() net.Addr { return &net.TCPAddr{} }
-
 // A request that arrives while its connection is evicted is not served: the client cannot get a response.
 func TestRequestOfEvictedConnectionIsNotServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := make(connsListener, 2)
-		s := &http1.Server{MaxConns: 1, HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout, Handler: handlerFunc(func(_ *http1.ResponseWriter, r *http1.Request) {
-			t.Errorf("%s was served", r.Target)
-		})}
-		l <- lateBytes{newScript()}
-		l <- newScript()
-		close(l)
-		if err := s.Serve(l); !errors.Is(err, net.ErrClosed) {
+		s := newServer(func(_ *http1.ResponseWriter, r *http1.Request) { t.Errorf("%s was served", r.Target) })
+		s.MaxConns = 1
+		if err := s.Serve(listenerOf(lateBytes{newScript()}, newScript())); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Serve: got %v, want that of the listener", err)
 		}
 		synctest.Wait()
@@ -400,7 +380,7 @@ func TestCloseEndsConnectionThatWaitsForRoom(t *testing.T) {
 		second := b.dial()
 		time.Sleep(time.Hour)
 		b.server.Close()
-		for _, c := range []*bubbleClient{first, second} {
+		for _, c := range []*clientConn{first, second} {
 			if text, after := c.untilClosed(); text != "" || after != 0 {
 				t.Errorf("got %q, closed after %s, want nothing and at once", text, after)
 			}

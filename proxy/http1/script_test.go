@@ -18,16 +18,18 @@ import (
 
 // script is a connection whose client sends its bytes in the given pieces and then closes its side.
 type script struct {
-	mu     sync.Mutex
-	pieces [][]byte
-	asked  int // the largest read since the test set it to 0
-	output bytes.Buffer
-	closed chan struct{}
-	once   sync.Once
+	net.Conn // whose other methods do nothing
+	mu       sync.Mutex
+	pieces   [][]byte
+	asked    int // the largest read since the test set it to 0
+	output   bytes.Buffer
+	closed   chan struct{}
+	once     sync.Once
 }
 
 func newScript(pieces ...[]byte) *script {
-	return &script{pieces: pieces, closed: make(chan struct{})}
+	unused, _ := net.Pipe()
+	return &script{Conn: unused, pieces: pieces, closed: make(chan struct{})}
 }
 
 func (s *script) Read(p []byte) (int, error) {
@@ -56,31 +58,24 @@ func (s *script) Close() error {
 	return nil
 }
 
-func (*script) LocalAddr() net.Addr              { return &net.TCPAddr{} }
-func (*script) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
-func (*script) SetDeadline(time.Time) error      { return nil }
-func (*script) SetReadDeadline(time.Time) error  { return nil }
-func (*script) SetWriteDeadline(time.Time) error { return nil }
+// listenerFunc is a listener that only accepts.
+type listenerFunc func() (net.Conn, error)
 
-// connListener is a listener of one connection.
-type connListener struct {
-	mu   sync.Mutex
-	conn net.Conn
-}
+func (f listenerFunc) Accept() (net.Conn, error) { return f() }
+func (listenerFunc) Close() error                { return nil }
+func (listenerFunc) Addr() net.Addr              { return &net.TCPAddr{} }
 
-func (l *connListener) Accept() (net.Conn, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.conn == nil {
-		return nil, net.ErrClosed
+// listenerOf returns a listener of the given connections.
+func listenerOf(conns ...net.Conn) listenerFunc {
+	return func() (net.Conn, error) {
+		if len(conns) == 0 {
+			return nil, net.ErrClosed
+		}
+		next := conns[0]
+		conns = conns[1:]
+		return next, nil
 	}
-	c := l.conn
-	l.conn = nil
-	return c, nil
 }
-
-func (*connListener) Close() error   { return nil }
-func (*connListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // seenRequest is a request as the handler saw it. Requests are comparable.
 type seenRequest struct {
@@ -98,10 +93,6 @@ type seenResponse struct {
 	close  bool
 }
 
-func (a seenResponse) String() string {
-	return fmt.Sprintf("{%d %q close=%t}", a.status, a.body, a.close)
-}
-
 // played is what came of a script.
 type played struct {
 	requests []seenRequest
@@ -113,9 +104,7 @@ func (p *played) serve(w *http1.ResponseWriter, r *http1.Request) {
 	seen := seenRequest{method: r.Method, target: r.Target, host: r.Host, minorVersion: r.MinorVersion, contentLength: r.ContentLength}
 	if r.Malformed != nil {
 		p.requests = append(p.requests, seenRequest{method: r.Method, malformed: r.Malformed.Code})
-		text := r.Malformed.Error()
-		w.WriteHead(r.Malformed.Status, "Malformed", int64(len(text)))
-		_, _ = io.WriteString(w, text)
+		respond(w, r.Malformed.Status, r.Malformed.Error())
 		return
 	}
 	seen.fields = fmt.Sprintf("%q", r.Fields)
@@ -129,9 +118,7 @@ func (p *played) serve(w *http1.ResponseWriter, r *http1.Request) {
 	if err != nil {
 		status = 422
 	}
-	text := fmt.Sprintf("%s %d", r.Target, len(body))
-	w.WriteHead(status, "Seen", int64(len(text)))
-	_, _ = io.WriteString(w, text)
+	respond(w, status, fmt.Sprintf("%s %d", r.Target, len(body)))
 }
 
 // play serves a script to its end.
@@ -144,8 +131,7 @@ func play(t testing.TB, pieces ...[]byte) *played {
 
 func playOn(t testing.TB, client *script, handler handlerFunc) (output string) {
 	t.Helper()
-	server := &http1.Server{Handler: handler, HeaderTimeout: time.Second, IdleTimeout: time.Second}
-	_ = server.Serve(&connListener{conn: client}) // net.ErrClosed
+	_ = newServer(handler).Serve(listenerOf(client)) // net.ErrClosed
 	select {
 	case <-client.closed:
 	case <-time.After(10 * time.Second):

@@ -42,36 +42,30 @@ func TestServesHTTPClient(t *testing.T) {
 	client.CloseIdleConnections()
 }
 
-// brokenListener fails with the given errors, one after the other.
-type brokenListener struct {
-	connListener
-	errs []error
-}
-
-func (l *brokenListener) Accept() (net.Conn, error) {
-	if len(l.errs) == 0 {
-		return l.connListener.Accept()
-	}
-	err := l.errs[0]
-	l.errs = l.errs[1:]
-	return nil, err
-}
-
 // Too many open files is an error that goes away; others end Serve.
 func TestServeSurvivesTemporaryErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, accepted := net.Pipe()
 		fatal := errors.New("fatal")
-		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout}
+		s := newServer(ok)
 		began := time.Now()
-		l := &brokenListener{connListener{conn: accepted}, []error{&net.OpError{Op: "accept", Err: syscall.EMFILE}, syscall.ENFILE}}
+		errs := []error{&net.OpError{Op: "accept", Err: syscall.EMFILE}, syscall.ENFILE}
+		accept := listenerOf(accepted)
+		l := listenerFunc(func() (net.Conn, error) {
+			if len(errs) == 0 {
+				return accept()
+			}
+			err := errs[0]
+			errs = errs[1:]
+			return nil, err
+		})
 		if err := s.Serve(l); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("got %v, want the error of the listener", err)
 		}
 		if paused := time.Since(began); paused < 100*time.Millisecond || paused > time.Second {
 			t.Errorf("two errors paused Serve for %s, want some 100 ms", paused)
 		}
-		if err := s.Serve(&brokenListener{errs: []error{fatal}}); !errors.Is(err, fatal) {
+		if err := s.Serve(listenerFunc(func() (net.Conn, error) { return nil, fatal })); !errors.Is(err, fatal) {
 			t.Errorf("got %v, want %v", err, fatal)
 		}
 		_ = client.Close()

@@ -1,38 +1,16 @@
 package http1_test
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
-	"io"
 	"net"
-	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"etrusted-broker/proxy/http1"
 )
-
-// shutdownHandler answers /slow after a minute, streams for a minute, or answers at once.
-func shutdownHandler(w *http1.ResponseWriter, r *http1.Request) {
-	switch {
-	case r.Malformed == nil && path(r) == "/slow":
-		time.Sleep(time.Minute)
-	case r.Malformed == nil && path(r) == "/stream":
-		w.WriteHead(200, "OK", -1)
-		for range 60 {
-			_, _ = io.WriteString(w, "x")
-			_ = w.Flush()
-			time.Sleep(time.Second)
-		}
-		return
-	}
-	ok(w, r)
-}
 
 // Row E30 and line 24 of the contract: what is in flight ends well, with Connection: close; idle connections are closed
 // after a tenth of a second, silent ones after a second.
@@ -45,9 +23,9 @@ func TestShutdownFinishesRequests(t *testing.T) {
 		close       bool
 	}{
 		"in flight":        {"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n", "", 0, time.Minute, 200, true},
-		"streaming":        {"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n", "", 0, time.Minute, 200, false}, // its header has been sent before
+		"streaming":        {"GET /part HTTP/1.1\r\nHost: a\r\n\r\n", "", 0, time.Minute, 200, false}, // its header has been sent before
 		"half a header":    {simple[:20], simple[20:], 5 * time.Second, 5 * time.Second, 200, true},
-		"half an upload":   {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo", "dy", time.Hour, time.Hour, 200, true},
+		"half an upload":   {"POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo", "dy", time.Hour, time.Hour, 200, true},
 		"a slow header":    {simple[:20], "", 0, headerTimeout, 408, true},
 		"idle":             {simple, "", 0, time.Second / 10, 0, false},
 		"idle, CR LF":      {simple + "\r\n", "", 0, time.Second / 10, 0, false},
@@ -57,13 +35,13 @@ func TestShutdownFinishesRequests(t *testing.T) {
 		"pipelined":        {"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n" + simple, "", 0, time.Minute, 200, true}, // the second is dropped
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, 0, shutdownHandler, func(t *testing.T, b *bubble) {
+			inBubble(t, 0, hold, func(t *testing.T, b *bubble) {
 				c := b.dial()
 				if test.first != "" {
 					c.send(test.first)
 				}
 				if strings.HasPrefix(name, "idle") {
-					_ = c.status()
+					c.expectStatus(200)
 				}
 				began := time.Now()
 				done := make(chan error, 1)
@@ -77,7 +55,7 @@ func TestShutdownFinishesRequests(t *testing.T) {
 					c.send(test.then)
 				}
 				if test.status > 0 {
-					if response, _ := c.response(); response.StatusCode != test.status || response.Close != test.close {
+					if response, _ := c.response("GET"); response.StatusCode != test.status || response.Close != test.close {
 						t.Errorf("got %d, close=%t, want %d, close=%t", response.StatusCode, response.Close, test.status, test.close)
 					}
 				}
@@ -96,7 +74,7 @@ func TestShutdownFinishesRequests(t *testing.T) {
 }
 
 func TestShutdownEndsWithItsContext(t *testing.T) {
-	inBubble(t, 0, shutdownHandler, func(t *testing.T, b *bubble) {
+	inBubble(t, 0, hold, func(t *testing.T, b *bubble) {
 		c := b.dial()
 		c.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -111,7 +89,7 @@ func TestShutdownEndsWithItsContext(t *testing.T) {
 		for range cap(done) {
 			go func() { done <- b.server.Shutdown(t.Context()) }()
 		}
-		_ = c.status()
+		c.expectStatus(200)
 		for range cap(done) {
 			if err := <-done; err != nil {
 				t.Errorf("Shutdown: got %v, want nil", err)
@@ -133,7 +111,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		waiting.send(simple)
 		time.Sleep(headerTimeout / 2)
 		b.server.Close()
-		for _, c := range []*bubbleClient{silent, half, waiting} {
+		for _, c := range []*clientConn{silent, half, waiting} {
 			if text, after := c.untilClosed(); text != "" || after != 0 {
 				t.Errorf("got %q, closed after %s, want nothing and at once", text, after)
 			}
@@ -148,33 +126,21 @@ func TestCloseEndsEverything(t *testing.T) {
 	})
 }
 
-// lateListener accepts a connection at the moment at which it is closed.
-type lateListener struct {
-	connListener
-	closed chan struct{}
-}
-
-func (l *lateListener) Accept() (net.Conn, error) {
-	<-l.closed
-	time.Sleep(time.Millisecond)
-	return l.connListener.Accept()
-}
-
-func (l *lateListener) Close() error {
-	close(l.closed)
-	return nil
-}
-
 // A connection that is accepted while Close runs is closed too.
 func TestCloseEndsLateConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, accepted := net.Pipe()
-		l := &lateListener{connListener{conn: accepted}, make(chan struct{})}
-		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout}
+		closing, accept, s := make(chan struct{}), listenerOf(accepted), newServer(ok)
+		l := listenerFunc(func() (net.Conn, error) {
+			<-closing
+			time.Sleep(time.Millisecond)
+			return accept()
+		})
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(l) }()
 		synctest.Wait()
 		began := time.Now()
+		close(closing)
 		s.Close()
 		if _, err := client.Read(make([]byte, 1)); err == nil || time.Since(began) > time.Second {
 			t.Errorf("got %v after %s, want the end at once", err, time.Since(began))
@@ -185,55 +151,21 @@ func TestCloseEndsLateConnections(t *testing.T) {
 	})
 }
 
-// pipes is a listener of in-memory connections.
-type pipes struct {
-	net.Listener
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.closed) })
-	return nil
-}
-
 // Idle TLS clients that do not read must not hold up Shutdown beyond its context: the alert that ends TLS waits 5 s for each.
 func TestShutdownIsNotHeldUpByIdleTLSClients(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const clients = 10
-		l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-		s := &http1.Server{Handler: handlerFunc(ok), HeaderTimeout: headerTimeout, IdleTimeout: idleUpstreamTimeout}
-		go func() { _ = s.Serve(l) }()
-		for range clients {
-			client, accepted := net.Pipe()
-			l.conns <- tls.Server(accepted, &tls.Config{Certificates: []tls.Certificate{certificate}, MaxVersion: tls.VersionTLS12})
-			c := tls.Client(client, &tls.Config{InsecureSkipVerify: true})
-			_, _ = io.WriteString(c, simple)
-			response, err := http.ReadResponse(bufio.NewReader(c), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, _ = io.Copy(io.Discard, response.Body)
-			defer func() { _ = client.Close() }()
+	inBubble(t, 0, ok, func(t *testing.T, b *bubble) {
+		l := b.listenTLS()
+		for range 10 {
+			c := b.dialTLS(l)
+			c.send(simple)
+			c.expectStatus(200)
 		}
-		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		began := time.Now()
-		_ = s.Shutdown(ctx)
+		_ = b.server.Shutdown(ctx)
 		if took := time.Since(began); took > 4*time.Second {
-			t.Errorf("Shutdown took %s with %d idle clients, want at most its context's 3 s", took, clients)
+			t.Errorf("Shutdown took %s with idle clients, want at most its context's 3 s", took)
 		}
-		s.Close()
 	})
 }

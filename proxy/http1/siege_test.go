@@ -139,7 +139,7 @@ func TestResetsLeaveNothingBehind(t *testing.T) {
 					if i%3 == 0 {
 						time.Sleep(15 * time.Millisecond)
 					}
-					(&netClient{Conn: c}).reset()
+					(&clientConn{Conn: c}).reset()
 				}
 			})
 		}

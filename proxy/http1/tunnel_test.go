@@ -1,7 +1,6 @@
 package http1_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -39,27 +38,6 @@ func tunnelHandler(w *http1.ResponseWriter, r *http1.Request) {
 }
 
 const connect = "CONNECT api:443 HTTP/1.1\r\nHost: api:443\r\n\r\n"
-
-// enter opens a tunnel and performs the TLS handshake in it.
-func (c *netClient) enter(request string) *netClient {
-	c.t.Helper()
-	c.send(request)
-	c.expectTunnel()
-	inner := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true})
-	if err := inner.Handshake(); err != nil {
-		c.t.Fatalf("the handshake in the tunnel: %v", err)
-	}
-	return &netClient{inner, c.t, bufio.NewReader(inner)}
-}
-
-// expectTunnel reads the response to a CONNECT. It has no body, and no field that frames one: RFC 9110 section 9.3.6.
-func (c *netClient) expectTunnel() {
-	c.t.Helper()
-	response, err := http.ReadResponse(c.reader, &http.Request{Method: http.MethodConnect})
-	if err != nil || response.StatusCode != 200 || response.ContentLength > 0 || len(response.TransferEncoding) > 0 {
-		c.t.Fatalf("got %+v, %v, want 200 without a body", response, err)
-	}
-}
 
 // A CONNECT that is accepted continues with TLS inside, and its requests carry the tunnel.
 func TestServesRequestsInTunnels(t *testing.T) {
@@ -108,55 +86,28 @@ func TestConnectHasNoBody(t *testing.T) {
 func TestTunnelTakesEarlyBytes(t *testing.T) {
 	for _, target := range []string{"api:443", "slow:443"} {
 		for _, pause := range []time.Duration{0, 20 * time.Millisecond} {
-			s := serveOn(t, networks["tcp"], tunnelHandler, nil)
-			c := s.dial(t)
-			early := &earlyConn{Conn: c.Conn, prefix: "CONNECT " + target + " HTTP/1.1\r\nHost: a\r\n\r\n", pause: pause}
-			inner := tls.Client(early, &tls.Config{InsecureSkipVerify: true})
-			if err := inner.Handshake(); err != nil {
-				t.Fatalf("%s, %s: %v", target, pause, err)
+			c := serveOn(t, networks["tcp"], tunnelHandler, nil).dial(t)
+			near, far := net.Pipe()
+			inner := newClientConn(t, tls.Client(near, &tls.Config{InsecureSkipVerify: true}), func() {})
+			go func() { _, _ = io.WriteString(inner, simple) }()
+			request, hello := "CONNECT "+target+" HTTP/1.1\r\nHost: a\r\n\r\n", make([]byte, 4<<10)
+			n, _ := far.Read(hello)
+			if pause > 0 {
+				c.send(request)
+				time.Sleep(pause)
+				request = ""
 			}
-			tunneled := &netClient{inner, t, bufio.NewReader(inner)}
-			tunneled.send(simple)
-			tunneled.expectStatus(200)
+			c.send(request + string(hello[:n]))
+			c.expectTunnel()
+			go func() { _, _ = io.Copy(c, far) }()
+			go func() {
+				_, _ = io.Copy(far, c.reader)
+				_ = far.Close()
+			}()
+			inner.expectStatus(200)
+			_ = near.Close()
 		}
 	}
-}
-
-// earlyConn sends a request before the first Write, and skips its response before the first Read.
-type earlyConn struct {
-	net.Conn
-	prefix  string
-	pause   time.Duration
-	skipped bool
-}
-
-func (c *earlyConn) Write(p []byte) (int, error) {
-	if c.prefix == "" {
-		return c.Conn.Write(p)
-	}
-	first := c.prefix
-	c.prefix = ""
-	if c.pause == 0 {
-		_, err := c.Conn.Write([]byte(first + string(p)))
-		return len(p), err
-	}
-	if _, err := io.WriteString(c.Conn, first); err != nil {
-		return 0, err
-	}
-	time.Sleep(c.pause)
-	return c.Conn.Write(p)
-}
-
-func (c *earlyConn) Read(p []byte) (int, error) {
-	for line := ""; !c.skipped; {
-		var one [1]byte
-		if _, err := io.ReadFull(c.Conn, one[:]); err != nil {
-			return 0, err
-		}
-		line += string(one[:])
-		c.skipped = strings.HasSuffix(line, "\r\n\r\n")
-	}
-	return c.Conn.Read(p)
 }
 
 // Row B14: after a CONNECT that is refused, nothing is read as a request, whatever it looks like.
@@ -214,7 +165,7 @@ func TestShutdownClosesTunnels(t *testing.T) {
 	if err := s.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: got %v, want nil", err)
 	}
-	for _, c := range []*netClient{idle, silent, half} {
+	for _, c := range []*clientConn{idle, silent, half} {
 		c.expectEnd()
 	}
 }

@@ -18,9 +18,9 @@ func slowEcho(w *http1.ResponseWriter, r *http1.Request) {
 	respond(w, 200, r.Target)
 }
 
-func (c *bubbleClient) expectEcho(target string) {
+func (c *clientConn) expectEcho(target string) {
 	c.t.Helper()
-	if response, body := c.response(); response.StatusCode != 200 || body != target {
+	if response, body := c.response("GET"); response.StatusCode != 200 || body != target {
 		c.t.Errorf("got %d %q, want the response to %s", response.StatusCode, body, target)
 	}
 }
@@ -69,11 +69,18 @@ func TestReadsLittleWhileServing(t *testing.T) {
 // A write that fails shows that the client has gone, even if nothing is read from it.
 func TestFailedWriteMeansGone(t *testing.T) {
 	inBubble(t, 0, func(w *http1.ResponseWriter, r *http1.Request) {
-		canceler := newCancelCounter()
+		canceler := newCancelSignal()
 		r.CancelWhenGone(canceler)
 		w.WriteHead(200, "OK", -1)
-		if err := w.Flush(); err == nil || !r.Gone() || canceler.count.Load() != 1 {
-			t.Errorf("got %v, gone: %t, canceled %d times, want an error, true and 1", err, r.Gone(), canceler.count.Load())
+		_, err := w.ReadFrom(&upstreamBody{Reader: readerFunc(func([]byte) (int, error) {
+			t.Error("the body is read for a client that has gone")
+			return 0, io.EOF
+		})})
+		if err == nil || !r.Gone() || len(canceler) != 1 {
+			t.Errorf("got %v, gone: %t, canceled %d times, want an error, true and 1", err, r.Gone(), len(canceler))
+		}
+		if w.Finish() {
+			t.Error("Finish: got true, want false")
 		}
 	}, func(_ *testing.T, b *bubble) {
 		c := b.dial()
