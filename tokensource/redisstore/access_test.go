@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/tokensource"
 )
 
@@ -59,7 +60,7 @@ func everything(t *testing.T, address string) error {
 		return err
 	}
 	wantToken(t, get(t, e).Token, token)
-	eventually(t, "it is notified", func() bool { return notified.Load() > 0 })
+	brokertest.Eventually(t, "it is notified", func() bool { return notified.Load() > 0 })
 	return nil
 }
 

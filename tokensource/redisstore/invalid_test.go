@@ -19,63 +19,29 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
 )
 
-// listen accepts connections on a port of this machine and hands them to serve, which need not close them.
-func listen(t *testing.T, serve func(net.Conn)) (address string, accepted *atomic.Int64) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted = &atomic.Int64{}
-	var mu sync.Mutex
-	var conns []net.Conn
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			accepted.Add(1)
-			mu.Lock()
-			conns = append(conns, conn)
-			mu.Unlock()
-			serving.Go(func() {
-				serve(conn)
-				_ = conn.Close()
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		mu.Lock()
-		for _, conn := range conns {
-			_ = conn.Close()
-		}
-		mu.Unlock()
-		serving.Wait()
-	})
-	return l.Addr().String(), accepted
-}
-
-// says answers whatever it is told with the same.
-func says(text string) func(net.Conn) {
+// replies answers whatever it reads with what answer returns.
+func replies(answer func(read string) string) func(net.Conn) {
 	return func(conn net.Conn) {
 		buffer := make([]byte, 64<<10)
 		for {
-			if _, err := conn.Read(buffer); err != nil {
+			n, err := conn.Read(buffer)
+			if err != nil {
 				return
 			}
-			if _, err := io.WriteString(conn, text); err != nil {
+			if _, err := io.WriteString(conn, answer(string(buffer[:n]))); err != nil {
 				return
 			}
 		}
 	}
 }
+
+// says answers whatever it reads with the same.
+func says(text string) func(net.Conn) { return replies(func(string) string { return text }) }
 
 // saysForever says something, and then something else without an end.
 func saysForever(first, then string) func(net.Conn) {
@@ -148,26 +114,13 @@ func listening(then string) func(net.Conn) {
 	})
 }
 
-// echo says what it was told, as a server does that puts it into an error.
-func echo(conn net.Conn) {
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := conn.Read(buffer)
-		if err != nil {
-			return
-		}
-		text := strings.NewReplacer("\r", " ", "\n", " ").Replace(string(buffer[:n]))
-		if _, err := fmt.Fprintf(conn, "-ERR what is %s %s?\r\n", text, clientSecret); err != nil {
-			return
-		}
-	}
-}
-
 var invalidStores = map[string]func(net.Conn){
-	"closes":           func(net.Conn) {},
-	"hangs":            func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) },
-	"HTTP":             says("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
-	"echo":             echo,
+	"closes": func(net.Conn) {},
+	"hangs":  func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) },
+	"HTTP":   says("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+	"echo": replies(func(read string) string { // a server that puts it into an error
+		return "-ERR what is " + strings.NewReplacer("\r", " ", "\n", " ").Replace(read) + clientSecret + "?\r\n"
+	}),
 	"text":             says(clientSecret + "\r\n"),
 	"empty lines":      says("\r\n\r\n"),
 	"half a line":      says("+" + clientSecret),
@@ -234,55 +187,48 @@ func TestInvalidStore(t *testing.T) {
 	for name, serve := range invalidStores {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address, _ := listen(t, serve)
+			address := brokertest.ServeRaw(t, serve)
 			for scheme, user := range map[string]string{"redis": "user:" + clientSecret + "@", "rediss": ""} {
 				t.Run(scheme, func(t *testing.T) {
 					t.Parallel()
-					sharesNothing(t, scheme+"://"+user+address, scheme == "redis" && strings.HasPrefix(name, "listening"))
+					b := newBroker(t, scheme+"://"+user+address)
+					e, began := b.entry(), time.Now()
+					shared, getErr := e.Get(context.Background())
+					if took := time.Since(began); took > 5*time.Second {
+						t.Errorf("got an answer after %v, want it within a second", took)
+					}
+					if shared.Token.FencingToken != 0 || shared.Lease.FencingToken != 0 {
+						t.Errorf("got %+v, want neither a token nor a lease", shared)
+					}
+					ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+					defer cancel()
+					acquired, acquireErr := e.Acquire(ctx, tokensource.Lease{Remaining: time.Minute})
+					putErr := e.Put(ctx, newToken(1))
+					releaseErr := e.Release(ctx, tokensource.Lease{})
+					if !(scheme == "redis" && strings.HasPrefix(name, "listening")) && (getErr == nil || acquired) {
+						t.Errorf("got %v and acquired %t, want an error", getErr, acquired)
+					}
+					texts := b.problems.all()
+					for _, err := range []error{getErr, acquireErr, putErr, releaseErr} {
+						if err != nil {
+							texts = append(texts, err.Error())
+						}
+					}
+					for _, text := range texts {
+						if strings.Contains(text, "canary") || strings.Contains(text, "127.0.0.1") || len(text) > 150 {
+							t.Errorf("got the text %q, want no words of the server", text)
+						}
+					}
 				})
 			}
 		})
 	}
 }
 
-// sharesNothing fails if a token or a lease comes from an invalid store, if it delays a broker, or if one of its words is
-// passed on.
-func sharesNothing(t *testing.T, url string, works bool) {
-	t.Helper()
-	b := newBroker(t, url)
-	e, began := b.entry(), time.Now()
-	shared, getErr := e.Get(context.Background())
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("got an answer after %v, want it within a second", took)
-	}
-	if shared.Token.FencingToken != 0 || shared.Lease.FencingToken != 0 {
-		t.Errorf("got %+v, want neither a token nor a lease", shared)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	acquired, acquireErr := e.Acquire(ctx, tokensource.Lease{Remaining: time.Minute})
-	putErr := e.Put(ctx, newToken(1))
-	releaseErr := e.Release(ctx, tokensource.Lease{})
-	if !works && (getErr == nil || acquired) {
-		t.Errorf("got %v and acquired %t, want an error", getErr, acquired)
-	}
-	texts := b.problems.all()
-	for _, err := range []error{getErr, acquireErr, putErr, releaseErr} {
-		if err != nil {
-			texts = append(texts, err.Error())
-		}
-	}
-	for _, text := range texts {
-		if strings.Contains(text, "canary") || strings.Contains(text, "127.0.0.1") || len(text) > 150 {
-			t.Errorf("got the text %q, want no words of the server", text)
-		}
-	}
-}
-
 // Each answer comes in time, but together they take too long.
 func TestSlowAnswers(t *testing.T) {
 	t.Parallel()
-	address, _ := listen(t, invalidStores["slow"])
+	address := brokertest.ServeRaw(t, invalidStores["slow"])
 	_, err := newBroker(t, "redis://"+address).entry().Get(context.Background())
 	if err == nil || err.Error() != "did not answer in time" {
 		t.Errorf("got %v, want a timeout", err)
@@ -295,7 +241,7 @@ func TestInvalidStoreTakesNoMemory(t *testing.T) {
 	for name, serve := range invalidStores {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		address, _ := listen(t, serve)
+		address := brokertest.ServeRaw(t, serve)
 		options, err := redisstore.ParseURL("redis://" + address)
 		if err != nil {
 			t.Fatal(err)
@@ -334,7 +280,8 @@ func TestFewConnectionsWhileDown(t *testing.T) {
 	for _, scheme := range []string{"redis://", "rediss://"} { // with TLS, the connection fails
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
-			address, accepted := listen(t, func(net.Conn) {})
+			var accepted atomic.Int64
+			address := brokertest.ServeRaw(t, func(net.Conn) { accepted.Add(1) })
 			b := newBroker(t, scheme+address)
 			var all sync.WaitGroup
 			for i := range 8 {
@@ -362,7 +309,11 @@ func TestFewConnectionsWhileDown(t *testing.T) {
 // A broker that is stopped does not wait for the store, and does not report it as down.
 func TestStopDoesNotWaitForStore(t *testing.T) {
 	t.Parallel()
-	address, accepted := listen(t, invalidStores["hangs"])
+	asked := make(chan struct{}, 1)
+	address := brokertest.ServeRaw(t, func(conn net.Conn) {
+		asked <- struct{}{}
+		invalidStores["hangs"](conn)
+	})
 	b := connect(t, "redis://"+address)
 	e := b.entry()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -371,7 +322,7 @@ func TestStopDoesNotWaitForStore(t *testing.T) {
 		_, err := e.Get(ctx)
 		done <- err
 	}()
-	eventually(t, "the store is asked", func() bool { return accepted.Load() > 0 })
+	brokertest.Receive(t, "the store is asked", asked)
 	cancel()
 	if err := <-done; err == nil || !errors.Is(err, context.Canceled) || b.Problem() != "" {
 		t.Errorf("got %v and the problem %q, want only that ctx is done", err, b.Problem())

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/tokensource"
 )
 
@@ -19,7 +20,7 @@ func TestLeaderStoresTokenForAll(t *testing.T) {
 	var notified atomic.Int32
 	leader := a.entry()
 	follower := b.Entry(credentials(clientID, clientSecret), endpoint, func() { notified.Add(1) })
-	eventually(t, "the follower listens", func() bool { return notified.Load() > 0 })
+	brokertest.Eventually(t, "the follower listens", func() bool { return notified.Load() > 0 })
 	before := notified.Load()
 
 	fence := lead(t, leader, time.Minute)
@@ -31,7 +32,7 @@ func TestLeaderStoresTokenForAll(t *testing.T) {
 
 	token := newToken(fence)
 	put(t, leader, token)
-	eventually(t, "the follower is notified", func() bool { return notified.Load() > before })
+	brokertest.Eventually(t, "the follower is notified", func() bool { return notified.Load() > before })
 	shared = get(t, follower)
 	wantToken(t, shared.Token, token)
 	if shared.Lease.FencingToken != 0 {
@@ -104,7 +105,7 @@ func TestOldFencingTokenChangesNothing(t *testing.T) {
 	one, other := twoEntries(t, s)
 	slept := lead(t, one, 50*time.Millisecond)
 	var next int64
-	eventually(t, "the lease expires", func() bool {
+	brokertest.Eventually(t, "the lease expires", func() bool {
 		if get(t, other).Lease.FencingToken != 0 {
 			return false
 		}
@@ -174,7 +175,7 @@ func TestFailureKeepsLeaseForPause(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
-	eventually(t, "the pause ends", func() bool { return get(t, other).Lease.FencingToken == 0 })
+	brokertest.Eventually(t, "the pause ends", func() bool { return get(t, other).Lease.FencingToken == 0 })
 	lead(t, other, time.Minute)
 }
 
@@ -194,7 +195,7 @@ func TestLostReplyLosesNoLease(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	var loses losesReply
-	e := newBroker(t, newProxy(t, s.network, s.address, &loses).url()).entry()
+	e := newBroker(t, newProxy(t, s, &loses).url).entry()
 	lead(t, e, time.Minute) // so that the server has the scripts
 	if err := e.Release(context.Background(), tokensource.Lease{}); err != nil {
 		t.Fatal(err)

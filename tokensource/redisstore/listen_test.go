@@ -10,14 +10,15 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/tokensource"
 )
 
 func TestNotifiesEntriesOfOnePair(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	proxy := newProxy(t, s.network, s.address, io.Discard)
-	b := newBroker(t, proxy.url())
+	proxy := newProxy(t, s, io.Discard)
+	b := newBroker(t, proxy.url)
 	sender := connect(t, s.url)
 	var notified [3]atomic.Int32
 	names := []string{"one", "two", "two"} // the same pair may be open twice
@@ -25,7 +26,7 @@ func TestNotifiesEntriesOfOnePair(t *testing.T) {
 	for i, name := range names {
 		entries[i] = b.Entry(credentials(name, clientSecret), endpoint, func() { notified[i].Add(1) })
 	}
-	eventually(t, "all listen", func() bool { return notified[0].Load() > 0 && notified[1].Load() > 0 && notified[2].Load() > 0 })
+	brokertest.Eventually(t, "all listen", func() bool { return notified[0].Load() > 0 && notified[1].Load() > 0 && notified[2].Load() > 0 })
 	if n := proxy.accepted.Load(); n != 1 {
 		t.Errorf("got %d connections, want 1", n)
 	}
@@ -38,7 +39,7 @@ func TestNotifiesEntriesOfOnePair(t *testing.T) {
 	}
 	before := counts()
 	announce("two")
-	eventually(t, "both entries of two are notified", func() bool { return notified[1].Load() > before[1] && notified[2].Load() > before[2] })
+	brokertest.Eventually(t, "both entries of two are notified", func() bool { return notified[1].Load() > before[1] && notified[2].Load() > before[2] })
 	if after := counts(); after[0] != before[0] {
 		t.Error("one was notified of the token of two")
 	}
@@ -46,7 +47,7 @@ func TestNotifiesEntriesOfOnePair(t *testing.T) {
 	entries[1].Close()
 	before = counts()
 	announce("two")
-	eventually(t, "the open entry is notified", func() bool { return notified[2].Load() > before[2] })
+	brokertest.Eventually(t, "the open entry is notified", func() bool { return notified[2].Load() > before[2] })
 	if after := counts(); after[1] != before[1] {
 		t.Error("an entry was notified after Close")
 	}
@@ -63,18 +64,18 @@ func TestListensAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
-			proxy := newProxy(t, s.network, s.address, io.Discard)
-			b := newBroker(t, proxy.url())
+			proxy := newProxy(t, s, io.Discard)
+			b := newBroker(t, proxy.url)
 			var notified atomic.Int32
 			e := b.Entry(credentials(clientID, clientSecret), endpoint, func() { notified.Add(1) })
-			eventually(t, "it listens", func() bool { return notified.Load() > 0 })
+			brokertest.Eventually(t, "it listens", func() bool { return notified.Load() > 0 })
 			before := notified.Load()
 			interrupt(s, proxy)
-			eventually(t, "it listens again", func() bool { return notified.Load() > before })
+			brokertest.Eventually(t, "it listens again", func() bool { return notified.Load() > before })
 			before = notified.Load()
 			other := newBroker(t, s.url).entry()
 			put(t, other, newToken(lead(t, other, time.Minute)))
-			eventually(t, "it is notified", func() bool { return notified.Load() > before })
+			brokertest.Eventually(t, "it is notified", func() bool { return notified.Load() > before })
 			if get(t, e).Token.FencingToken == 0 {
 				t.Error("got no token, want the one that was stored")
 			}
@@ -100,8 +101,8 @@ func goroutines() (count int, stacks string) {
 // TestLeavesNoGoroutines is not parallel, because it would count the goroutines of other tests.
 func TestLeavesNoGoroutines(t *testing.T) {
 	s := start(t)
-	hanging, _ := listen(t, invalidStores["hangs"])
-	http, _ := listen(t, invalidStores["HTTP"])
+	hanging := brokertest.ServeRaw(t, invalidStores["hangs"])
+	http := brokertest.ServeRaw(t, invalidStores["HTTP"])
 	before, _ := goroutines()
 	var all sync.WaitGroup
 	for _, url := range []string{
@@ -120,7 +121,7 @@ func TestLeavesNoGoroutines(t *testing.T) {
 		})
 	}
 	all.Wait()
-	eventually(t, "no goroutine is left", func() bool { now, _ := goroutines(); return now <= before })
+	brokertest.Eventually(t, "no goroutine is left", func() bool { now, _ := goroutines(); return now <= before })
 
 	// Run ends while others still use the store.
 	b := newBroker(t, s.url)
@@ -137,7 +138,7 @@ func TestLeavesNoGoroutines(t *testing.T) {
 	if _, err := b.entry().Get(context.Background()); err == nil || b.Problem() != "" {
 		t.Errorf("after the end: got %v and the problem %q, want an error and no problem", err, b.Problem())
 	}
-	eventually(t, "no goroutine is left after the end", func() bool { now, _ := goroutines(); return now <= before })
+	brokertest.Eventually(t, "no goroutine is left after the end", func() bool { now, _ := goroutines(); return now <= before })
 }
 
 // Entries are opened and closed while others are notified.
@@ -160,7 +161,7 @@ func TestEntriesComeAndGo(t *testing.T) {
 	last := b.Entry(credentials("last", clientSecret), endpoint, func() { notified.Add(1_000_000) })
 	defer last.Close()
 	put(t, last, newToken(lead(t, last, time.Minute)))
-	eventually(t, "the last one is notified", func() bool { return notified.Load() >= 1_000_000 })
+	brokertest.Eventually(t, "the last one is notified", func() bool { return notified.Load() >= 1_000_000 })
 }
 
 func TestSelfTest(t *testing.T) {
@@ -169,7 +170,7 @@ func TestSelfTest(t *testing.T) {
 	if err := newBroker(t, s.url).SelfTest(context.Background()); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the self-test leaves nothing in the store", func() bool { return len(s.keys("")) == 0 })
+	brokertest.Eventually(t, "the self-test leaves nothing in the store", func() bool { return len(s.keys("")) == 0 })
 	if err := newBroker(t, "redis://127.0.0.1:1").SelfTest(context.Background()); err == nil || err.Error() != "refused the connection" {
 		t.Errorf("got %v, want the cause", err)
 	}

@@ -6,58 +6,49 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // proxy stands between brokers and a server, and counts connections.
 type proxy struct {
-	listener net.Listener
-	copyTo   io.Writer // gets everything first, and can keep it from being forwarded
+	url      string
 	accepted atomic.Int64
 
 	mu    sync.Mutex
-	conns []net.Conn
+	conns []net.Conn // to the server
 }
 
-func newProxy(t *testing.T, network, address string, copyTo io.Writer) *proxy {
+// newProxy starts a proxy. copyTo gets everything first, and can keep it from being forwarded.
+func newProxy(t *testing.T, s *server, copyTo io.Writer) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{listener: l, copyTo: copyTo}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.accepted.Add(1)
-			server, err := net.Dial(network, address)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			p.mu.Lock()
-			p.conns = append(p.conns, client, server)
-			p.mu.Unlock()
-			serving.Go(func() { p.forward(server, client) })
-			serving.Go(func() { p.forward(client, server) })
+	p := &proxy{}
+	p.url = "redis://" + brokertest.ServeRaw(t, func(client net.Conn) {
+		p.accepted.Add(1)
+		server, err := net.Dial(s.network, s.address)
+		if err != nil {
+			return
 		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.drop()
-		serving.Wait()
+		p.mu.Lock()
+		p.conns = append(p.conns, server)
+		p.mu.Unlock()
+		brokertest.Tunnel(copied{client, copyTo}, copied{server, copyTo})
 	})
 	return p
 }
 
-func (p *proxy) url() string { return "redis://" + p.listener.Addr().String() }
+// copied is a connection whose reader's bytes go into another writer first.
+type copied struct {
+	net.Conn
+	to io.Writer
+}
 
-func (p *proxy) forward(to, from net.Conn) {
-	_, _ = io.Copy(io.MultiWriter(p.copyTo, to), from)
-	_, _ = to.Close(), from.Close()
+func (c copied) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if _, failed := c.to.Write(p[:n]); failed != nil {
+		return 0, failed
+	}
+	return n, err
 }
 
 // drop closes all connections.

@@ -16,32 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/tokensource"
 )
-
-// spy records what brokers and a server send.
-type spy struct {
-	mu   sync.Mutex
-	said strings.Builder
-}
-
-func (s *spy) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.said.Write(p)
-}
-
-func (s *spy) all() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.said.String()
-}
 
 // TestStoreSeesNoSecret looks at every byte on the wire, and at what the server shows of them.
 func TestStoreSeesNoSecret(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	monitor := &spy{}
+	monitor := &brokertest.LogBuffer{}
 	conn, err := net.Dial(s.network, s.address)
 	if err != nil {
 		t.Fatal(err)
@@ -57,9 +40,9 @@ func TestStoreSeesNoSecret(t *testing.T) {
 	var watching sync.WaitGroup
 	watching.Go(func() { _, _ = lines.WriteTo(monitor) })
 
-	wire := &spy{}
-	proxy := newProxy(t, s.network, s.address, wire)
-	one, other := newBroker(t, proxy.url()).entry(), newBroker(t, s.url).entry()
+	wire := &brokertest.LogBuffer{}
+	proxy := newProxy(t, s, wire)
+	one, other := newBroker(t, proxy.url).entry(), newBroker(t, s.url).entry()
 	fence := lead(t, one, time.Minute)
 	failure := &tokensource.RefreshError{Outcome: tokensource.OutcomeRejected, Reason: "canary-reason", Advice: "canary-advice"}
 	if err := one.Release(context.Background(), tokensource.Lease{FencingToken: fence, Failure: failure, Remaining: time.Minute}); err != nil {
@@ -76,11 +59,11 @@ func TestStoreSeesNoSecret(t *testing.T) {
 	}
 	wantToken(t, get(t, one).Token, token)
 	key := s.key(":token")
-	eventually(t, "the monitor has seen it", func() bool {
-		return strings.Contains(monitor.all(), key) && strings.Contains(wire.all(), key)
+	brokertest.Eventually(t, "the monitor has seen it", func() bool {
+		return strings.Contains(monitor.String(), key) && strings.Contains(wire.String(), key)
 	})
 
-	seen := strings.ToLower(wire.all() + monitor.all() + fmt.Sprint(s.do("CLIENT", "LIST")) + fmt.Sprint(s.do("KEYS", "*")))
+	seen := strings.ToLower(wire.String() + monitor.String() + fmt.Sprint(s.do("CLIENT", "LIST")) + fmt.Sprint(s.do("KEYS", "*")))
 	if len(seen) < 2000 {
 		t.Fatalf("only %d bytes were seen", len(seen))
 	}

@@ -8,13 +8,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
 )
@@ -60,13 +63,15 @@ func start(t *testing.T, args ...string) *server {
 func startTCP(t *testing.T, args ...string) *server {
 	t.Helper()
 	s := prepare(t)
-	port := freePort(t)
-	s.network, s.address = "tcp", net.JoinHostPort("127.0.0.1", port)
+	s.network, s.address = "tcp", brokertest.ClosedPort(t)
 	s.url = "redis://" + s.address
-	s.args = append([]string{"--bind", "127.0.0.1", "--port", port}, args...)
+	s.args = append([]string{"--bind", "127.0.0.1", "--port", portOf(s.address)}, args...)
 	s.run()
 	return s
 }
+
+// portOf returns the port of HOST:PORT.
+func portOf(address string) string { return address[strings.LastIndex(address, ":")+1:] }
 
 func prepare(t *testing.T) *server {
 	t.Helper()
@@ -89,17 +94,6 @@ func prepare(t *testing.T) *server {
 	return s
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 func (s *server) run() {
 	s.t.Helper()
 	args := append([]string{"--save", "", "--appendonly", "no", "--dir", s.dir, "--logfile", filepath.Join(s.dir, "log")}, s.args...)
@@ -107,7 +101,7 @@ func (s *server) run() {
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	eventually(s.t, "the server answers", func() bool {
+	brokertest.Eventually(s.t, "the server answers", func() bool {
 		conn, err := net.Dial(s.network, s.address)
 		if err != nil {
 			return false
@@ -178,7 +172,7 @@ func (l *list) add(text string) {
 func (l *list) all() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]string(nil), l.texts...)
+	return slices.Clone(l.texts)
 }
 
 // connect returns a broker that does not listen.
@@ -234,28 +228,18 @@ func get(t *testing.T, e tokensource.Entry) tokensource.Shared {
 	return shared
 }
 
-// tryLead gets, and tries to acquire the lease.
-func tryLead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence int64, acquired bool) {
-	t.Helper()
-	fence = get(t, e).FencingToken
-	acquired, err := e.Acquire(context.Background(), tokensource.Lease{FencingToken: fence, Failures: 2, Remaining: ttl})
-	if err != nil {
-		t.Fatal("Acquire: ", err)
-	}
-	return fence, acquired
-}
-
 // lead acquires the lease, which must be free.
 func lead(t *testing.T, e tokensource.Entry, ttl time.Duration) (fence int64) {
 	t.Helper()
-	if lease := get(t, e).Lease; lease.FencingToken != 0 {
-		t.Fatalf("got %+v, want no lease", lease)
+	shared := get(t, e)
+	if shared.Lease.FencingToken != 0 {
+		t.Fatalf("got %+v, want no lease", shared.Lease)
 	}
-	fence, acquired := tryLead(t, e, ttl)
-	if !acquired || fence == 0 {
-		t.Fatalf("got acquired %t with fencing token %d, want the lease", acquired, fence)
+	acquired, err := e.Acquire(context.Background(), tokensource.Lease{FencingToken: shared.FencingToken, Failures: 2, Remaining: ttl})
+	if err != nil || !acquired || shared.FencingToken == 0 {
+		t.Fatalf("got acquired %t with fencing token %d and %v, want the lease", acquired, shared.FencingToken, err)
 	}
-	return fence
+	return shared.FencingToken
 }
 
 // newToken is one that is fetched now.
@@ -281,14 +265,5 @@ func wantToken(t *testing.T, got, want tokensource.SharedToken) {
 	}
 	if got.Remaining <= 0 || got.Remaining > want.Lifetime {
 		t.Errorf("got %v remaining of %v", got.Remaining, want.Lifetime)
-	}
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(15 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("never: ", what)
-		}
 	}
 }

@@ -2,15 +2,8 @@ package redisstore_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // wantShared fails unless two brokers share a token through a store, and one is notified of it.
@@ -28,14 +23,14 @@ func wantShared(t *testing.T, url string) {
 	var notified atomic.Int32
 	leader := a.entry()
 	follower := b.Entry(credentials(clientID, clientSecret), endpoint, func() { notified.Add(1) })
-	eventually(t, "the follower listens", func() bool { return notified.Load() > 0 })
+	brokertest.Eventually(t, "the follower listens", func() bool { return notified.Load() > 0 })
 	before := notified.Load()
 	token := newToken(lead(t, leader, time.Minute))
 	if get(t, follower).Lease.FencingToken == 0 {
 		t.Error("got no lease, want the leader's")
 	}
 	put(t, leader, token)
-	eventually(t, "the follower is notified", func() bool { return notified.Load() > before })
+	brokertest.Eventually(t, "the follower is notified", func() bool { return notified.Load() > before })
 	wantToken(t, get(t, follower).Token, token)
 	for _, problems := range [][]string{a.problems.all(), b.problems.all()} {
 		if len(problems) > 0 {
@@ -62,17 +57,15 @@ func TestCluster(t *testing.T) {
 	t.Parallel()
 	nodes := make([]*server, 3)
 	for i := range nodes {
-		nodes[i] = startTCP(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", freePort(t))
+		nodes[i] = startTCP(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", portOf(brokertest.ClosedPort(t)))
 		nodes[i].do("CLUSTER", "ADDSLOTSRANGE", i*5462, min(i*5462+5461, 16383))
 		nodes[i].do("CLUSTER", "SET-CONFIG-EPOCH", i+1)
 	}
-	host := func(s *server) (string, string) { h, p, _ := net.SplitHostPort(s.address); return h, p }
 	for _, node := range nodes[1:] {
-		ip, port := host(node)
 		bus := strings.Split(strings.Split(node.do("CLUSTER", "NODES").(string), "@")[1], " ")[0]
-		nodes[0].do("CLUSTER", "MEET", ip, port, bus)
+		nodes[0].do("CLUSTER", "MEET", "127.0.0.1", portOf(node.address), bus)
 	}
-	eventually(t, "the cluster is complete", func() bool {
+	brokertest.Eventually(t, "the cluster is complete", func() bool {
 		for _, node := range nodes {
 			info := node.do("CLUSTER", "INFO").(string)
 			if !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:3") {
@@ -128,29 +121,29 @@ const clusterRules = " +cluster|slots +command"
 func TestSentinel(t *testing.T) {
 	t.Parallel()
 	primary := startTCP(t, "--requirepass", "of-the-servers", "--repl-diskless-sync-delay", "0")
-	host, port, _ := net.SplitHostPort(primary.address)
-	replica := startTCP(t, "--replicaof", host+" "+port, "--masterauth", "of-the-servers", "--requirepass", "of-the-servers")
+	port := portOf(primary.address)
+	replica := startTCP(t, "--replicaof", "127.0.0.1 "+port, "--masterauth", "of-the-servers", "--requirepass", "of-the-servers")
 	s := prepare(t)
-	own := freePort(t)
-	s.network, s.address = "tcp", "127.0.0.1:"+own
+	s.network, s.address = "tcp", brokertest.ClosedPort(t)
+	own := portOf(s.address)
 	file := filepath.Join(s.dir, "sentinel.conf")
 	if err := os.WriteFile(file, fmt.Appendf(nil, `bind 127.0.0.1
 port %s
 dir %s
 logfile %s/log
 requirepass of-the-sentinel
-sentinel monitor shop %s %s 1
+sentinel monitor shop 127.0.0.1 %s 1
 sentinel auth-pass shop of-the-servers
 sentinel down-after-milliseconds shop 500
 sentinel failover-timeout shop 3000
-`, own, s.dir, s.dir, host, port), 0o600); err != nil {
+`, own, s.dir, s.dir, port), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.process = exec.Command(s.program, file, "--sentinel")
 	if err := s.process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the sentinel answers", func() bool {
+	brokertest.Eventually(t, "the sentinel answers", func() bool {
 		conn, err := net.Dial(s.network, s.address)
 		return err == nil && conn.Close() == nil
 	})
@@ -175,76 +168,45 @@ sentinel failover-timeout shop 3000
 	e := connect(t, url).entry() // it does not listen, so it does not see the interruption
 	token := newToken(lead(t, e, time.Minute))
 	put(t, e, token)
-	_, replicaPort, _ := net.SplitHostPort(replica.address)
+	replicaPort := portOf(replica.address)
 	asks := func(port, password string, command ...string) string {
 		args := append([]string{"-p", port, "-a", password, "--no-auth-warning"}, command...)
 		out, _ := exec.Command("redis-cli", args...).Output()
 		return string(out)
 	}
-	eventually(t, "the replica is known, and has it all", func() bool {
+	brokertest.Eventually(t, "the replica is known, and has it all", func() bool {
 		return strings.Contains(asks(replicaPort, "of-the-servers", "KEYS", "*:token"), ":token") &&
 			strings.Contains(asks(own, "of-the-sentinel", "SENTINEL", "REPLICAS", "shop"), replicaPort)
 	})
 	primary.kill()
-	eventually(t, "the replica has taken over", func() bool {
+	brokertest.Eventually(t, "the replica has taken over", func() bool {
 		return strings.Contains(asks(own, "of-the-sentinel", "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "shop"), replicaPort)
 	})
 	wantToken(t, get(t, e).Token, token)
-}
-
-// authority makes a certificate authority and a certificate of it for 127.0.0.1, and returns where they are.
-func authority(t *testing.T) (ca, cert, key string) {
-	t.Helper()
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	issue := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey) {
-		own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if signer == nil {
-			signer = own
-		}
-		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, &own.PublicKey, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return der, own
-	}
-	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	rootDER, rootKey := issue(root, root, nil)
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	leafDER, leafKey := issue(leaf, root, rootKey)
-	leafKeyDER, err := x509.MarshalECPrivateKey(leafKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return write("ca.pem", "CERTIFICATE", rootDER), write("cert.pem", "CERTIFICATE", leafDER), write("key.pem", "EC PRIVATE KEY", leafKeyDER)
 }
 
 // TestTLS starts itself as a child: which authorities are trusted is read once by a process.
 func TestTLS(t *testing.T) {
 	if url := os.Getenv("TEST_TLS_URL"); url != "" {
 		wantShared(t, url)
-		_, port, _ := net.SplitHostPort(strings.TrimPrefix(url, "rediss://"))
-		_, err := newBroker(t, "rediss://localhost:"+port).entry().Get(context.Background())
+		_, err := newBroker(t, "rediss://0.0.0.0:"+portOf(url)).entry().Get(context.Background())
 		if err == nil || !strings.Contains(err.Error(), "another host name") {
 			t.Errorf("under another name than the certificate's: %v", err)
 		}
 		return
 	}
 	t.Parallel()
-	ca, cert, key := authority(t)
-	port := freePort(t)
-	startTCP(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca, "--tls-auth-clients", "no")
-	address := "127.0.0.1:" + port
+	authority := brokertest.NewCA(t, "test")
+	certPEM, keyPEM := authority.Issue("test", time.Hour)
+	dir := t.TempDir()
+	ca, cert, key := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, content := range map[string][]byte{ca: authority.CertificatePEM(), cert: certPEM, key: keyPEM} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	address := brokertest.ClosedPort(t)
+	startTCP(t, "--tls-port", portOf(address), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca, "--tls-auth-clients", "no")
 	child := exec.Command(os.Args[0], "-test.run=^TestTLS$", "-test.v", "-test.count=1")
 	child.Env = append(os.Environ(), "TEST_TLS_URL=rediss://"+address, "SSL_CERT_FILE="+ca)
 	if out, err := child.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestTLS") {
@@ -255,7 +217,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tooOld, _ := listen(t, func(conn net.Conn) {
+	tooOld := brokertest.ServeRaw(t, func(conn net.Conn) {
 		_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}).Handshake()
 	})
 	for name, test := range map[string]struct{ url, want string }{
@@ -265,7 +227,7 @@ func TestTLS(t *testing.T) {
 		"no TLS":      {"rediss://" + startTCP(t).address, "in time"},
 	} {
 		// A handshake takes long where many tests run at once.
-		eventually(t, name+": "+test.want, func() bool {
+		brokertest.Eventually(t, name+": "+test.want, func() bool {
 			_, err := connect(t, test.url).entry().Get(context.Background())
 			return err != nil && strings.Contains(err.Error(), test.want)
 		})
