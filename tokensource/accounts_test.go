@@ -14,13 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
 
-// These tests wait for file events, so they run in real time. A change must be noticed within reloadTimeout.
-const reloadTimeout = 2 * time.Second
-
+// These tests wait for file events, so they run in real time.
 type accounts struct {
 	*tokensource.Accounts
 	server *fakeetrusted.Server
@@ -77,25 +76,7 @@ func (a *accounts) add(t *testing.T, name string) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, "client_id"), "id-"+name+"\n")
-	writeFile(t, filepath.Join(dir, "client_secret"), "secret-"+name+"\n")
-}
-
-func writeFile(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// eventually polls until condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(reloadTimeout); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, reloadTimeout)
-		}
-	}
+	credentialFiles(dir).write(t, "id-"+name+"\n", "secret-"+name+"\n")
 }
 
 func (a *accounts) valid(name string) func() bool {
@@ -125,15 +106,15 @@ func TestAccountsFollowDirectory(t *testing.T) {
 		t.Error("Source returns a default account, want none")
 	}
 	a.add(t, "shop-de")
-	eventually(t, "the first account", a.valid("shop-de"))
+	brokertest.Eventually(t, "the first account", a.valid("shop-de"))
 	a.add(t, "shop-at")
-	eventually(t, "the second account", a.valid("shop-at"))
+	brokertest.Eventually(t, "the second account", a.valid("shop-at"))
 	german, _ := a.Source("shop-de")
 	before, _, _ := german.Current()
 
 	a.server.SetClient("id-shop-at", "rotated")
 	writeFile(t, filepath.Join(a.dir, "shop-at", "client_secret"), "rotated")
-	eventually(t, "the rotation", func() bool { return a.reloads(t, "shop-at") == [3]uint64{1, 0, 0} })
+	brokertest.Eventually(t, "the rotation", func() bool { return a.reloads(t, "shop-at") == [3]uint64{1, 0, 0} })
 
 	var names []string
 	for _, snapshot := range a.Snapshots() {
@@ -146,7 +127,7 @@ func TestAccountsFollowDirectory(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(a.dir, "shop-at")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the removal", func() bool { return a.has("removed shop-at") })
+	brokertest.Eventually(t, "the removal", func() bool { return a.has("removed shop-at") })
 	if _, ok := a.Source("shop-at"); ok || len(a.Snapshots()) != 1 {
 		t.Errorf("Source: ok = %v, %d snapshots; want the account removed", ok, len(a.Snapshots()))
 	}
@@ -154,7 +135,7 @@ func TestAccountsFollowDirectory(t *testing.T) {
 		t.Errorf("Current = %q, %v, %+v; want the other account unchanged", now, ok, german.Snapshot())
 	}
 	a.add(t, "shop-at")
-	eventually(t, "the account added again", a.valid("shop-at"))
+	brokertest.Eventually(t, "the account added again", a.valid("shop-at"))
 }
 
 func TestSkipsInvalidAccountNames(t *testing.T) {
@@ -193,8 +174,7 @@ func TestReloadsFilesHoweverReplaced(t *testing.T) {
 	t.Parallel()
 	for name, replace := range map[string]func(t *testing.T, dir, id, secret string){
 		"in place": func(t *testing.T, dir, id, secret string) {
-			writeFile(t, filepath.Join(dir, "client_id"), id)
-			writeFile(t, filepath.Join(dir, "client_secret"), secret)
+			credentialFiles(dir).write(t, id, secret)
 		},
 		"renamed by an editor": func(t *testing.T, dir, id, secret string) {
 			for file, text := range map[string]string{"client_id": id, "client_secret": secret} {
@@ -228,19 +208,16 @@ func TestReloadsFilesHoweverReplaced(t *testing.T) {
 				for _, file := range []string{"client_id", "client_secret"} { // plain files
 					_ = os.Remove(filepath.Join(dir, file))
 				}
-				writeFile(t, filepath.Join(dir, "client_id"), fakeetrusted.DefaultClientID)
-				writeFile(t, filepath.Join(dir, "client_secret"), fakeetrusted.DefaultClientSecret)
+				credentialFiles(dir).write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 			}
-			field := func(file string) tokensource.CredentialField {
-				return tokensource.CredentialField{File: filepath.Join(dir, file)}
-			}
-			a := newAccounts(t, tokensource.AccountsConfig{Default: &tokensource.CredentialSource{ID: field("client_id"), Secret: field("client_secret")}})
-			eventually(t, "the first token", a.valid(""))
+			pair := credentialFiles(dir).source()
+			a := newAccounts(t, tokensource.AccountsConfig{Default: &pair})
+			brokertest.Eventually(t, "the first token", a.valid(""))
 			source, _ := a.Source("")
 			before, _, _ := source.Current()
 			a.server.SetClient("new-id", "new-secret")
 			replace(t, dir, "new-id\n", "new-secret\n")
-			eventually(t, "the new pair", func() bool { return a.reloads(t, "")[0] == 1 })
+			brokertest.Eventually(t, "the new pair", func() bool { return a.reloads(t, "")[0] == 1 })
 			if now, _, ok := source.Current(); !ok || now == before {
 				t.Errorf("Current = %q, %v, want a token of the new pair", now, ok)
 			}
@@ -258,8 +235,7 @@ func swap(t *testing.T, dir, id, secret string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(version, "client_id"), id)
-	writeFile(t, filepath.Join(version, "client_secret"), secret)
+	credentialFiles(version).write(t, id, secret)
 	old, _ := os.Readlink(filepath.Join(dir, "..data"))
 	if err := os.Symlink(filepath.Base(version), filepath.Join(dir, "..data_tmp")); err != nil {
 		t.Fatal(err)
@@ -287,17 +263,16 @@ func TestLimitsConcurrentTokenRequests(t *testing.T) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		writeFile(t, filepath.Join(dir, "client_id"), "id")
-		writeFile(t, filepath.Join(dir, "client_secret"), "secret")
+		credentialFiles(dir).write(t, "id", "secret")
 	}
 	var now, most atomic.Int64
 	a, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: dir, Source: tokensource.Config{Endpoint: tokensource.TokenEndpoint{
 		URL: "http://login.example/",
-		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 			most.Store(max(most.Load(), now.Add(1)))
 			defer now.Add(-1)
 			time.Sleep(time.Millisecond)
-			return always(`{"access_token":"abc","expires_in":300}`).RoundTrip(r)
+			return answer(http.StatusOK, `{"access_token":"abc","expires_in":300}`), nil
 		}),
 	}}})
 	if err != nil {
@@ -318,10 +293,6 @@ func TestLimitsConcurrentTokenRequests(t *testing.T) {
 		t.Errorf("%d concurrent token requests, want 2 to 8", n)
 	}
 }
-
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestNewAccountsReportsMissingDir(t *testing.T) {
 	_, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: filepath.Join(t.TempDir(), "missing"), Source: tokensource.Config{

@@ -2,6 +2,7 @@ package tokensource_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,20 +14,13 @@ import (
 
 // broker is one broker of a fleet.
 type broker struct {
-	*tokensource.Source
+	*runner
 	path         *path
-	start        func()
-	stop         func()
 	stopped      bool
 	served       bool // it has had a token
 	mayLoseToken bool
-	began        time.Time
-
-	mu                  sync.Mutex
-	successes, fromPeer int // of the events
-	failures            int
-	expires             time.Time     // of the token, according to the events
-	gap                 time.Duration // time without a token before the last one arrived
+	checked      int       // how many events check has seen
+	expires      time.Time // of the token, according to these
 }
 
 // fleet is a number of brokers with the same credentials, in fake time.
@@ -41,74 +35,42 @@ type fleet struct {
 }
 
 // newFleet makes brokers that do not run yet.
-func newFleet(t *testing.T, n int, lifetime time.Duration, store *memoryStore) *fleet {
-	t.Helper()
-	return newFleetWith(t, n, lifetime, store, func(int, *tokensource.Config) {})
-}
-
-func newFleetWith(t *testing.T, n int, lifetime time.Duration, store *memoryStore, change func(i int, config *tokensource.Config)) *fleet {
+func newFleet(t *testing.T, n int, lifetime time.Duration, store *memoryStore, changes ...func(i int, config *tokensource.Config)) *fleet {
 	t.Helper()
 	f := &fleet{t: t, login: newLogin(lifetime), store: store, began: time.Now(), step: max(10*time.Millisecond, lifetime/100)}
-	for i := range n {
-		f.add(func(config *tokensource.Config) { change(i, config) })
+	for range n {
+		f.add(changes...)
 	}
 	t.Cleanup(f.stop)
 	return f
 }
 
-func (f *fleet) add(change func(config *tokensource.Config)) *broker {
+func (f *fleet) add(changes ...func(i int, config *tokensource.Config)) *broker {
 	b := &broker{path: &path{login: f.login}}
 	config := tokensource.Config{
 		Credentials: fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret),
 		Endpoint:    tokensource.TokenEndpoint{URL: "http://login.example/", Transport: b.path},
-		OnRefresh:   b.observe,
 	}
 	if f.store != nil {
 		config.Store = f.store
 	}
-	change(&config)
-	var err error
-	if b.Source, err = tokensource.New(config); err != nil {
-		f.t.Fatal(err)
+	for _, change := range changes {
+		change(len(f.brokers), &config)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	b.start = sync.OnceFunc(func() {
-		b.began = time.Now()
-		go func() {
-			defer close(ended)
-			b.Run(ctx)
-		}()
-	})
-	b.stop = func() {
-		b.start() // so that it ends
-		b.stopped = true
-		cancel()
-		<-ended
-	}
+	b.runner = newRunner(f.t, config)
 	f.brokers = append(f.brokers, b)
 	return b
 }
 
-func (b *broker) observe(event tokensource.RefreshEvent) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if now := time.Now(); event.Outcome == tokensource.OutcomeSuccess {
-		if !b.expires.IsZero() {
-			b.gap = max(b.gap, now.Sub(b.expires))
-		}
-		b.expires = now.Add(event.Remaining)
-	}
-	switch {
-	case event.FromPeer:
-		b.fromPeer++
-		if event.Duration != 0 {
-			panic("an event of a peer has a duration")
-		}
-	case event.Outcome == tokensource.OutcomeSuccess:
-		b.successes++
-	default:
-		b.failures++
+func (b *broker) stop() {
+	b.stopped = true
+	b.runner.stop()
+}
+
+// mayLoseTokens lets all brokers lose their tokens.
+func (f *fleet) mayLoseTokens() {
+	for _, b := range f.brokers {
+		b.mayLoseToken = true
 	}
 }
 
@@ -172,12 +134,9 @@ func (f *fleet) check() {
 			continue
 		}
 		value, _, ok := b.Current()
-		b.mu.Lock()
-		if b.gap > 0 && !b.mayLoseToken {
-			f.t.Errorf("at %v: broker %d had no token for %v", time.Since(f.began), i, b.gap)
+		if gap := b.longestGap(); gap > 0 && !b.mayLoseToken {
+			f.t.Errorf("at %v: broker %d had no token for %v", time.Since(f.began), i, gap)
 		}
-		b.gap = 0
-		b.mu.Unlock()
 		switch {
 		case ok && !f.login.alive(value):
 			f.t.Fatalf("at %v: broker %d sends %s, which has expired or was never issued", time.Since(f.began), i, value)
@@ -192,6 +151,23 @@ func (f *fleet) check() {
 			b.served = false
 		}
 	}
+}
+
+// longestGap returns how long the broker had no token at most before it got one, since the last call.
+func (b *broker) longestGap() (longest time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, event := range b.events[b.checked:] {
+		if event.Outcome != tokensource.OutcomeSuccess {
+			continue
+		}
+		if !b.expires.IsZero() {
+			longest = max(longest, event.at.Sub(b.expires))
+		}
+		b.expires = event.at.Add(event.Remaining)
+	}
+	b.checked = len(b.events)
+	return longest
 }
 
 // withoutToken counts the brokers that have no token.
@@ -258,11 +234,19 @@ func (f *fleet) checkCounters() {
 		for _, n := range snapshot.Refreshes {
 			counted += int(n)
 		}
-		b.mu.Lock()
-		reported, fromPeer := b.successes+b.failures, b.fromPeer
-		b.mu.Unlock()
-		if counted != b.path.attempts() || counted != reported {
-			f.t.Errorf("broker %d: got %d token requests in the counters and %d in the events, want %d", i, counted, reported, b.path.attempts())
+		reported, fromPeer := 0, 0
+		for _, event := range b.events {
+			if event.FromPeer {
+				fromPeer++
+			} else {
+				reported++
+			}
+			if event.FromPeer && event.Duration != 0 {
+				f.t.Errorf("broker %d: got an event of another broker with the duration %v, want none", i, event.Duration)
+			}
+		}
+		if attempted, _ := b.path.counts(); counted != attempted || counted != reported {
+			f.t.Errorf("broker %d: got %d token requests in the counters and %d in the events, want %d", i, counted, reported, attempted)
 		}
 		if int(snapshot.StoreHits) > fromPeer {
 			f.t.Errorf("broker %d: got %d tokens from the store in the counter, want at most the %d in the events", i, snapshot.StoreHits, fromPeer)
@@ -272,5 +256,25 @@ func (f *fleet) checkCounters() {
 	}
 	if reached > f.login.count() {
 		f.t.Errorf("%d successes of %d requests", reached, f.login.count())
+	}
+}
+
+// fileFleet is a fleet whose brokers read the same files.
+type fileFleet struct {
+	*fleet
+	credentialFiles
+}
+
+func newFileFleet(t *testing.T, n int, lifetime time.Duration, store *memoryStore) *fileFleet {
+	t.Helper()
+	files := newCredentialFiles(t)
+	return &fileFleet{newFleet(t, n, lifetime, store, func(_ int, config *tokensource.Config) { config.Credentials = files.source() }), files}
+}
+
+// recheck makes all brokers read the files, one after the other.
+func (f *fileFleet) recheck(within time.Duration) {
+	for _, i := range rand.Perm(len(f.brokers)) {
+		f.brokers[i].ReloadCredentials()
+		f.pass(within / time.Duration(len(f.brokers)))
 	}
 }

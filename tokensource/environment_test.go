@@ -3,12 +3,10 @@ package tokensource_test
 import (
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -46,15 +44,18 @@ var (
 // environments is a rig with an account whose files may name another environment. The rig's server is production's login server.
 type environments struct {
 	*rig
-	dir string
-	qa  *fakeetrusted.Server
+	credentialFiles
+	qa *fakeetrusted.Server
 }
 
 func newEnvironments(t *testing.T, files setFiles) *environments {
 	t.Helper()
-	e := &environments{dir: t.TempDir(), qa: fakeetrusted.New(fakeetrusted.Options{ClientID: "qa__id", ClientSecret: "canary-of-qa", Audience: "qa"})}
+	e := &environments{
+		credentialFiles: credentialFiles(t.TempDir()),
+		qa:              fakeetrusted.New(fakeetrusted.Options{ClientID: "qa__id", ClientSecret: "canary-of-qa", Audience: "qa"}),
+	}
 	e.write(t, files)
-	e.rig = newRigWith(t, fakeetrusted.Options{ClientID: "prod__id", ClientSecret: "canary-of-production"}, func(config *tokensource.Config) {
+	e.rig = newRig(t, fakeetrusted.Options{ClientID: "prod__id", ClientSecret: "canary-of-production"}, func(config *tokensource.Config) {
 		config.Credentials = e.source()
 		production, qa := config.Endpoint.Transport, network(t, e.qa)
 		config.Endpoint.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -75,21 +76,18 @@ func newEnvironments(t *testing.T, files setFiles) *environments {
 }
 
 func (e *environments) source() tokensource.CredentialSource {
-	field := func(name string) tokensource.CredentialField {
-		path := filepath.Join(e.dir, name)
-		return tokensource.CredentialField{Name: path, File: path}
-	}
-	return tokensource.CredentialSource{ID: field("client_id"), Secret: field("client_secret"), EnvironmentDir: e.dir}
+	source := e.credentialFiles.source()
+	source.EnvironmentDir = string(e.credentialFiles)
+	return source
 }
 
 // write replaces all files.
 func (e *environments) write(t *testing.T, files setFiles) {
 	t.Helper()
 	for _, name := range []string{"client_id", "client_secret", "api_url", "token_url", "audience", "scopes"} {
-		path := filepath.Join(e.dir, name)
 		if text, exists := files[name]; exists {
-			writeFile(t, path, text)
-		} else if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			writeFile(t, e.path(name), text)
+		} else if err := os.Remove(e.path(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Fatal(err)
 		}
 	}
@@ -168,14 +166,14 @@ func TestReadsEnvironment(t *testing.T) {
 		"two lines":            {setFiles{"api_url": "https://canary.example\nx"}, tokensource.Environment{}, "api_url has more than one line: write only the value into it"},
 		"one right, one wrong": {setFiles{"api_url": qaAPI, "token_url": "canary"}, tokensource.Environment{}, "token_url must be a URL that starts with https://"},
 	} {
-		e := &environments{dir: t.TempDir()}
+		e := &environments{credentialFiles: credentialFiles(t.TempDir())}
 		e.write(t, test.files)
 		got, err := e.source().ReadEnvironment()
 		if !got.Equal(test.want) {
 			t.Errorf("%s: got %+v, want %+v", name, got, test.want)
 		}
 		switch {
-		case test.err == "" && err != nil, test.err != "" && (err == nil || err.Error() != e.dir+"/"+test.err):
+		case test.err == "" && err != nil, test.err != "" && (err == nil || err.Error() != e.path("")+"/"+test.err):
 			t.Errorf("%s: got %v, want %q", name, err, test.err)
 		case err != nil && strings.Contains(err.Error(), "canary"):
 			t.Errorf("%s: the error %q contains the file's content", name, err)
@@ -186,8 +184,8 @@ func TestReadsEnvironment(t *testing.T) {
 		"a dangling link": func(path string) error { return os.Symlink("nowhere", path) },
 		"a directory":     func(path string) error { return os.Mkdir(path, 0o700) },
 	} {
-		e := &environments{dir: t.TempDir()}
-		if err := create(filepath.Join(e.dir, "api_url")); err != nil {
+		e := &environments{credentialFiles: credentialFiles(t.TempDir())}
+		if err := create(e.path("api_url")); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := e.source().ReadEnvironment(); err == nil {
@@ -223,7 +221,7 @@ func TestMovesAccountToOtherEnvironment(t *testing.T) {
 				t.Errorf("%s: got a token of %s for the API %q, want %s and %q", step.name, issuer, api, step.issuer, step.api)
 			}
 			snapshot := e.Snapshot()
-			if pending := snapshot.PendingReload; (pending != nil) != (step.reason != "") || pending != nil && !strings.Contains(pending.Reason, filepath.Join(e.dir, step.reason)) {
+			if pending := snapshot.PendingReload; (pending != nil) != (step.reason != "") || pending != nil && !strings.Contains(pending.Reason, e.path(step.reason)) {
 				t.Errorf("%s: got the pending reload %+v, want %q", step.name, pending, step.reason)
 			}
 			if snapshot.API != step.api {
@@ -257,7 +255,7 @@ func TestMalformedOverrideAtStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvironments(t, qa.with(setFiles{"token_url": "login.qa.example"}))
 		_, err := e.wait(10 * time.Second)
-		want := "cannot read the credentials: " + filepath.Join(e.dir, "token_url") + " must be a URL that starts with https://"
+		want := "cannot read the credentials: " + e.path("token_url") + " must be a URL that starts with https://"
 		if p := noToken(t, err); p.Detail != want || p.Code != "credentials-unreadable" || p.Title != "The credentials cannot be read" {
 			t.Errorf("got %q: %q (%s), want %q", p.Title, p.Detail, p.Code, want)
 		}
@@ -277,7 +275,7 @@ func TestNewAccountWaitsForItsEnvironment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvironments(t, setFiles{})
 		write := func(name string, at time.Time) {
-			path := filepath.Join(e.dir, name)
+			path := e.path(name)
 			writeFile(t, path, qa[name])
 			if err := os.Chtimes(path, at, at); err != nil { // the bubble's time
 				t.Fatal(err)
@@ -305,9 +303,9 @@ func TestNewAccountWaitsForFilesThatAreMovedIntoIt(t *testing.T) {
 		e := newEnvironments(t, setFiles{})
 		move := func(name string) {
 			old, now := e.began.Add(-time.Hour), time.Now() // the bubble's time
-			path := filepath.Join(e.dir, name)
+			path := e.path(name)
 			writeFile(t, path, qa[name])
-			if err := errors.Join(os.Chtimes(path, old, old), os.Chtimes(e.dir, now, now)); err != nil {
+			if err := errors.Join(os.Chtimes(path, old, old), os.Chtimes(e.path(""), now, now)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -371,7 +369,7 @@ func TestAdviceNamesFilesOfEnvironment(t *testing.T) {
 		}
 		e.qa.SetTokenFault(fakeetrusted.Status(http.StatusNotFound, nil))
 		e.at(time.Minute)
-		if advice := e.last().Err.Advice; !strings.Contains(advice, "Check that "+filepath.Join(e.dir, "token_url")+" is the token endpoint") {
+		if advice := e.last().Err.Advice; !strings.Contains(advice, "Check that "+e.path("token_url")+" is the token endpoint") {
 			t.Errorf("got %q, want the name of the file", advice)
 		}
 	})
@@ -380,44 +378,31 @@ func TestAdviceNamesFilesOfEnvironment(t *testing.T) {
 // The environments are reported before a login server of one is asked.
 func TestReportsEnvironments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEnvironments(t, production)
+		files := &environments{credentialFiles: credentialFiles(t.TempDir())}
 		var reported []string
-		config := e.config(t)
-		config.Credentials = e.source()
-		config.Endpoint.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
-			if reported = append(reported, r.URL.Host); r.URL.Host == "login.qa.example" {
-				return answer(401, `{"error":"invalid_client"}`), nil
-			}
-			return answer(200, `{"access_token":"abc","expires_in":3600}`), nil
+		source := newRunner(t, tokensource.Config{
+			Credentials: files.source(),
+			Endpoint: tokensource.TokenEndpoint{URL: "http://login.example/", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				if reported = append(reported, r.URL.Host); r.URL.Host == "login.qa.example" {
+					return answer(401, `{"error":"invalid_client"}`), nil
+				}
+				return answer(200, `{"access_token":"abc","expires_in":3600}`), nil
+			})},
+			OnEnvironment: func(_ string, inUse, tried tokensource.Environment) {
+				reported = append(reported, "in use "+inUse.TokenURL+", tried "+tried.TokenURL)
+			},
 		})
-		config.OnEnvironment = func(_ string, inUse, tried tokensource.Environment) {
-			reported = append(reported, "in use "+inUse.TokenURL+", tried "+tried.TokenURL)
-		}
-		source, err := tokensource.New(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			source.Run(ctx)
-		}()
-		for _, files := range []setFiles{production, qa, production} {
-			e.write(t, files)
+		for _, set := range []setFiles{production, qa, production} {
+			files.write(t, set)
+			source.start()
 			source.ReloadCredentials()
 			time.Sleep(900 * time.Millisecond)
 			synctest.Wait()
 		}
-		cancel()
-		<-ended
+		source.stop()
 		want := []string{"in use , tried ", "login.example", "in use , tried " + qaToken, "login.qa.example", "in use , tried "}
 		if !slices.Equal(reported, want) {
 			t.Errorf("got %q, want %q", reported, want)
 		}
 	})
-}
-
-func answer(status int, body string) *http.Response {
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}
 }

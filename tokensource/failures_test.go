@@ -243,20 +243,16 @@ func TestRetriesAfterInvalidResponse(t *testing.T) {
 
 func TestRefusedConnectionIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) {
-			config.Endpoint.Transport = &http.Transport{DialContext: closedListener().Dial}
+		listener := fakeetrusted.NewListener()
+		_ = listener.Close()
+		r := newRig(t, fakeetrusted.Options{}, func(config *tokensource.Config) {
+			config.Endpoint.Transport = &http.Transport{DialContext: listener.Dial}
 		})
 		r.at(500 * time.Millisecond)
 		if event := r.last(); event.Outcome != tokensource.OutcomeUnavailable || !strings.Contains(event.Err.Reason, "refused the connection") {
 			t.Errorf("event %+v, want unavailable, connection refused", event)
 		}
 	})
-}
-
-func closedListener() *fakeetrusted.Listener {
-	listener := fakeetrusted.NewListener()
-	_ = listener.Close()
-	return listener
 }
 
 // A token that expires before its response arrives counts as a failure, so the backoff applies.

@@ -64,8 +64,8 @@ func simulate(t *testing.T, replicas int, s scenario) figures {
 		if n := f.withoutToken(); n != 0 {
 			t.Errorf("%d replicas have no token, want 0", n)
 		}
-		for _, at := range f.login.requests {
-			if second := int(at.Sub(f.began).Seconds()); second < len(result.perSecond) {
+		for _, request := range f.login.all() {
+			if second := int(request.at.Sub(f.began).Seconds()); second < len(result.perSecond) {
 				result.perSecond[second]++
 			}
 		}
@@ -118,9 +118,7 @@ func TestFleetModel(t *testing.T) {
 			})
 			t.Run("an outage of ten minutes", func(t *testing.T) {
 				inBubbleOf(t, replicas, fleetLifetime, func(f *fleet) {
-					for _, b := range f.brokers {
-						b.mayLoseToken = true
-					}
+					f.mayLoseTokens()
 					f.at(100 * time.Second)
 					f.login.set(isDown)
 					n := f.requestsDuring(func() { f.pass(10 * time.Minute) })

@@ -2,7 +2,7 @@ package tokensource_test
 
 import (
 	"fmt"
-	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -36,7 +36,7 @@ func TestFindsLoginServerThatHung(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, until %v, shared %v", name, healed, shared), func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
-						r := newRigWith(t, fakeetrusted.Options{Lifetime: 40 * time.Second}, func(config *tokensource.Config) {
+						r := newRig(t, fakeetrusted.Options{Lifetime: 40 * time.Second}, func(config *tokensource.Config) {
 							if shared {
 								config.Store = newMemoryStore()
 							}
@@ -93,7 +93,7 @@ func TestHangingRefreshesMakeRoomForOthers(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				slots := make(chan struct{}, 8)
-				f := newFleetWith(t, 60, 300*time.Second, nil, func(_ int, config *tokensource.Config) { config.FetchSemaphore = slots })
+				f := newFleet(t, 60, 300*time.Second, nil, func(_ int, config *tokensource.Config) { config.FetchSemaphore = slots })
 				for _, b := range f.brokers[:20] {
 					b.start()
 				}
@@ -116,70 +116,18 @@ func TestHangingRefreshesMakeRoomForOthers(t *testing.T) {
 	}
 }
 
-// counting counts requests.
-type counting struct {
-	next http.RoundTripper
-
-	mu    sync.Mutex
-	count counts
-}
-
-type counts struct {
-	now, most int // in flight
-	all       int
-	closed    int // calls of CloseIdleConnections
-}
-
-func (c *counting) counts() counts {
-	synctest.Wait()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.count
-}
-
-func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
-	c.mu.Lock()
-	c.count.now++
-	c.count.all++
-	c.count.most = max(c.count.most, c.count.now)
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.count.now--
-	}()
-	return c.next.RoundTrip(r)
-}
-
-func (c *counting) CloseIdleConnections() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.count.closed++
-}
-
-// newCountingRig returns a rig with tokens of 300 s, and what counts its token requests.
-func newCountingRig(t *testing.T) (*rig, *counting) {
-	t.Helper()
-	requests := &counting{}
-	r := newRigWith(t, fakeetrusted.Options{Lifetime: 300 * time.Second}, func(config *tokensource.Config) {
-		requests.next = config.Endpoint.Transport
-		config.Endpoint.Transport = requests
-	})
-	return r, requests
-}
-
 // The API accepts a refused token perhaps nowhere, so its lifetime does not count.
 func TestRefusedTokenMakesSecondRequestNecessary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, requests := newCountingRig(t)
-		r.at(time.Minute)
-		r.server.SetTokenFault(fakeetrusted.Hang())
-		sent, _, _ := r.Current()
-		if !r.Invalidate(sent) {
+		f := newFleet(t, 1, 300*time.Second, nil)
+		f.at(time.Minute)
+		f.login.set(hangs)
+		b := f.brokers[0]
+		if sent, _, _ := b.Current(); !b.Invalidate(sent) {
 			t.Fatal("Invalidate = false, want true")
 		}
-		r.at(66 * time.Second)
-		if n := requests.counts().now; n != 2 {
+		f.at(66 * time.Second)
+		if n := f.login.inFlight; n != 2 {
 			t.Errorf("got %d token requests in flight after 6 s, want 2", n)
 		}
 	})
@@ -187,26 +135,30 @@ func TestRefusedTokenMakesSecondRequestNecessary(t *testing.T) {
 
 func TestSecondRequestRunsOnlyWhileTokenIsNeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, requests := newCountingRig(t)
-		r.at(time.Second)
-		r.server.SetTokenFault(fakeetrusted.Hang())
-		r.at(269 * time.Second)
-		before := requests.counts()
-		if before.most != 1 || before.closed != 0 {
-			t.Errorf("%+v with more than 30 s of the token left, want one request at once, and no new connection", before)
+		f := newFleet(t, 1, 300*time.Second, nil)
+		f.mayLoseTokens()
+		f.at(time.Second)
+		f.login.set(hangs)
+		f.at(269 * time.Second)
+		_, closed := f.brokers[0].path.counts()
+		if n := f.login.inFlight; n != 1 || closed != 0 {
+			t.Errorf("got %d token requests in flight with more than 30 s of the token left, and %d new connections, want 1 and 0", n, closed)
 		}
-		r.at(469 * time.Second)
-		after := requests.counts()
-		if after.most != 2 {
-			t.Errorf("%d token requests at once, want 2", after.most)
+		before := f.login.count()
+		f.at(469 * time.Second)
+		requests := f.login.all()[before:]
+		most := slices.MaxFunc(requests, func(a, b tokenRequest) int { return a.inFlight - b.inFlight })
+		if most.inFlight != 2 {
+			t.Errorf("got %d token requests at once, want 2", most.inFlight)
 		}
 		// In 31 s to 60 s, one request and five beside it.
-		if n := after.all - before.all; n < 15 || n > 42 || after.closed < n*3/4 {
-			t.Errorf("%d token requests in 200 s, %d on new connections, want 15 to 42, and five of six", n, after.closed)
+		_, closed = f.brokers[0].path.counts()
+		if n := len(requests); n < 15 || n > 42 || closed < n*3/4 {
+			t.Errorf("got %d token requests in 200 s, %d on new connections, want 15 to 42, and five of six", n, closed)
 		}
-		r.stop()
-		if n := requests.counts().now; n != 0 {
-			t.Errorf("%d token requests in flight after the end, want 0", n)
+		f.stop()
+		if n := f.login.inFlight; n != 0 {
+			t.Errorf("got %d token requests in flight after the end, want 0", n)
 		}
 	})
 }

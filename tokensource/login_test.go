@@ -1,29 +1,43 @@
 package tokensource_test
 
 import (
+	"cmp"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
 
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// login is the login server of a fleet: a RoundTripper, so that ten thousand brokers can use it.
+// login is the login server of a fleet: a RoundTripper, so that ten thousand brokers can use it. Its tokens are JWTs.
 type login struct {
-	mu       sync.Mutex
-	lifetime time.Duration
-	delay    time.Duration
-	fault    string // one of the constants below; empty: none
-	caches   bool   // it sends the same token until that ends, always as if it were new
-	pairs    map[string]bool
-	requests []time.Time // when it got them
-	clients  []string    // and from which
-	ends     map[string]time.Time
-	last     string // the authorization of the last token
+	mu        sync.Mutex
+	lifetime  time.Duration
+	delay     time.Duration
+	notBefore time.Duration // after the response, the API accepts the token
+	fault     string        // a status, or one of the constants below; empty: none
+	header    http.Header   // of responses that are faults
+	caches    bool          // it sends the same token until that ends, always as if it were new
+	pairs     map[string]bool
+	requests  []*tokenRequest
+	inFlight  int
+	tokens    map[string]*tokenRequest // by authorization
+	last      string                   // the authorization of the last token
+}
+
+// tokenRequest is a request that the login server has got.
+type tokenRequest struct {
+	at, ended    time.Time // ended: zero while it is in flight
+	client, pair string
+	inFlight     int    // how many were, with it, when it came
+	outcome      string // the fault; empty: it got a token
+	lifetime     time.Duration
 }
 
 // What a login server, or the network path to it, may do.
@@ -31,18 +45,18 @@ const (
 	isDown       = "503"
 	rejects      = "401"
 	forbids      = "403"
+	nonsense     = "200"
 	hangs        = "no answer"
+	breaks       = "the connection breaks"
 	disconnected = "no connection" // only of a path
 )
 
 func newLogin(lifetime time.Duration) *login {
 	return &login{
-		lifetime: lifetime, delay: 100 * time.Millisecond, ends: map[string]time.Time{},
+		lifetime: lifetime, delay: 100 * time.Millisecond, tokens: map[string]*tokenRequest{},
 		pairs: map[string]bool{fakeetrusted.DefaultClientID + "/" + fakeetrusted.DefaultClientSecret: true},
 	}
 }
-
-func (l *login) RoundTrip(r *http.Request) (*http.Response, error) { return l.serve(r, "") }
 
 // serve answers a request; fault, if not empty, is that of the network path.
 func (l *login) serve(r *http.Request, fault string) (*http.Response, error) {
@@ -54,43 +68,76 @@ func (l *login) serve(r *http.Request, fault string) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	request := &tokenRequest{at: time.Now(), client: form.Get("client_id"), pair: form.Get("client_id") + "/" + form.Get("client_secret")}
 	l.mu.Lock()
-	if fault == "" {
+	delay, hasOwnFault := l.delay, fault == ""
+	if hasOwnFault {
 		fault = l.fault
-		l.requests = append(l.requests, time.Now())
-		l.clients = append(l.clients, form.Get("client_id"))
+		l.inFlight++
+		request.inFlight = l.inFlight
+		l.requests = append(l.requests, request)
 	}
-	delay := l.delay
 	l.mu.Unlock()
-	if fault == disconnected {
-		return nil, fmt.Errorf("%s", fault)
-	}
-	if fault == hangs {
+	switch fault {
+	case disconnected:
+		return nil, errors.New(fault)
+	case hangs:
 		delay = time.Hour
 	}
 	select {
 	case <-time.After(delay):
 	case <-r.Context().Done():
-		return nil, r.Context().Err()
+		fault, err = hangs, r.Context().Err()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	status, answer := 200, ""
-	switch {
-	case fault == isDown:
-		status = 503
-	case fault == forbids:
-		status, answer = 403, "<html>"
-	case fault == rejects, !l.pairs[form.Get("client_id")+"/"+form.Get("client_secret")]:
-		status, answer = 401, `{"error":"invalid_client"}`
-	default:
-		if !l.caches || time.Now().After(l.ends[l.last]) {
-			l.last = fmt.Sprint("Bearer token", len(l.ends))
-			l.ends[l.last] = time.Now().Add(l.lifetime)
+	if request.ended = time.Now(); hasOwnFault {
+		l.inFlight--
+		if fault != hangs && l.fault != hangs { // an answer depends on the time at which it is made
+			fault = l.fault
 		}
-		answer = fmt.Sprintf(`{"access_token":%q,"expires_in":%d}`, l.last[len("Bearer "):], int(l.lifetime.Seconds()))
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
+	if fault == "" && !l.pairs[request.pair] {
+		fault = rejects
+	}
+	request.outcome = fault
+	switch fault {
+	case hangs, breaks:
+		return nil, cmp.Or(err, io.ErrUnexpectedEOF)
+	case rejects:
+		return answer(http.StatusUnauthorized, `{"error":"invalid_client"}`), nil
+	case "":
+		return l.issue(request), nil
+	}
+	status, err := strconv.Atoi(fault)
+	response := answer(status, "<html>")
+	response.Header = l.header
+	return response, err
+}
+
+func (l *login) issue(request *tokenRequest) *http.Response {
+	now := time.Now().Truncate(time.Second)
+	if !l.caches || !l.isValid(l.last) {
+		claims := fmt.Appendf(nil, `{"nbf":%d,"jti":%d}`, now.Add(l.notBefore).Unix(), len(l.tokens))
+		l.last = "Bearer e30." + base64.RawURLEncoding.EncodeToString(claims) + ".c2ln"
+		request.lifetime = l.lifetime
+		l.tokens[l.last] = request
+	}
+	response := answer(http.StatusOK, fmt.Sprintf(`{"access_token":%q,"expires_in":%d}`, l.last[len("Bearer "):], int(l.lifetime.Seconds())))
+	response.Header.Set("Date", now.UTC().Format(http.TimeFormat))
+	return response
+}
+
+// isValid reports whether the API would accept a token. The caller must hold the mutex.
+func (l *login) isValid(authorization string) bool {
+	issued := l.tokens[authorization]
+	return issued != nil && time.Now().Before(issued.ended.Add(issued.lifetime))
+}
+
+func (l *login) alive(authorization string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.isValid(authorization)
 }
 
 func (l *login) set(fault string) {
@@ -117,6 +164,16 @@ func (l *login) setPair(id, secret string, good bool) {
 	l.pairs[id+"/"+secret] = good
 }
 
+// all returns copies of all requests.
+func (l *login) all() (all []tokenRequest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, request := range l.requests {
+		all = append(all, *request)
+	}
+	return all
+}
+
 func (l *login) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,10 +182,8 @@ func (l *login) count() int {
 
 // countOf returns the number of requests with a client ID.
 func (l *login) countOf(client string) (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, id := range l.clients {
-		if id == client {
+	for _, request := range l.all() {
+		if request.client == client {
 			n++
 		}
 	}
@@ -137,30 +192,14 @@ func (l *login) countOf(client string) (n int) {
 
 // busiest returns the greatest number of requests within a window, from the first-th request on.
 func (l *login) busiest(window time.Duration, first int) (most int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	oldest := first
-	for i := first; i < len(l.requests); i++ {
-		for l.requests[i].Sub(l.requests[oldest]) >= window {
+	requests, oldest := l.all(), first
+	for i := first; i < len(requests); i++ {
+		for requests[i].at.Sub(requests[oldest].at) >= window {
 			oldest++
 		}
 		most = max(most, i-oldest+1)
 	}
 	return most
-}
-
-// accept makes a token valid that the login server has not issued to these brokers.
-func (l *login) accept(authorization string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ends[authorization] = time.Now().Add(l.lifetime)
-}
-
-// alive reports whether the API would accept a token.
-func (l *login) alive(authorization string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Now().Before(l.ends[authorization])
 }
 
 // path is a broker's own network path to the login server.
@@ -169,24 +208,32 @@ type path struct {
 	mu        sync.Mutex
 	fault     string
 	attempted int // all requests, including those that did not reach it
+	closed    int // how often idle connections were closed, so that the next request is on a new one
 }
 
-func (w *path) RoundTrip(r *http.Request) (*http.Response, error) {
-	w.mu.Lock()
-	w.attempted++
-	fault := w.fault
-	w.mu.Unlock()
-	return w.serve(r, fault)
+func (p *path) RoundTrip(r *http.Request) (*http.Response, error) {
+	p.mu.Lock()
+	p.attempted++
+	fault := p.fault
+	p.mu.Unlock()
+	return p.serve(r, fault)
 }
 
-func (w *path) set(fault string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.fault = fault
+func (p *path) CloseIdleConnections() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed++
 }
 
-func (w *path) attempts() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.attempted
+func (p *path) set(fault string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = fault
+}
+
+// counts returns how many requests were attempted, and how often idle connections were closed.
+func (p *path) counts() (attempted, closed int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.attempted, p.closed
 }

@@ -12,16 +12,15 @@ import (
 // memoryStore is a tokensource.Store in memory that does what the scripts of package redisstore do, and that can be made to
 // misbehave.
 type memoryStore struct {
-	mu             sync.Mutex
-	contents       map[string]*content // by pair
-	fault          storeFault
-	lag            time.Duration // of each operation
-	deaf           bool          // no broker gets notifications
-	careful        bool          // after a failure it fails at once for half a minute, as redisstore does
-	failedAt       time.Time
-	opened, closed int
-	gets, writes   int
-	longestPause   time.Duration
+	mu           sync.Mutex
+	contents     map[string]*content // by pair
+	fault        storeFault
+	lag          time.Duration // of each operation
+	deaf         bool          // no broker gets notifications
+	careful      bool          // after a failure it fails at once for half a minute, as redisstore does
+	failedAt     time.Time
+	gets, writes int
+	longestPause time.Duration
 }
 
 // content is what the store has of one pair.
@@ -30,7 +29,8 @@ type content struct {
 	expires  time.Time
 	lease    tokensource.Lease // zero: none
 	leaseEnd time.Time
-	version  int // of the lease: it grows with each change
+	version  int   // of the lease: it grows with each change
+	replayed int64 // the fencing token of the lease that replaysLeases shows
 	entries  []*memoryEntry
 }
 
@@ -57,12 +57,13 @@ const (
 	forgetful      storeFault = "it gives the lease to all"
 	swallowsPuts   storeFault = "what is put is not there"
 	losesReply     storeFault = "the reply that a broker has the lease does not come"
+	replaysLeases  storeFault = "no token, and always the newest lease as if it had just begun"
 )
 
 // invalidReplies are the faults of a store that answers in time.
 var invalidReplies = []storeFault{
 	oddToken, longToken, noFence, expiredToken, expiringToken, oldToken, heldForEver, oldLease, oldFailure, expiredFailure, manyLeases,
-	forgetful, swallowsPuts, losesReply,
+	forgetful, swallowsPuts, losesReply, replaysLeases,
 }
 
 func newMemoryStore() *memoryStore { return &memoryStore{contents: map[string]*content{}} }
@@ -97,7 +98,6 @@ func (v memoryView) Entry(pair tokensource.Credentials, _ tokensource.TokenEndpo
 	}
 	entry := &memoryEntry{memoryStore: v.memoryStore, content: v.contents[name], ahead: v.ahead, onChange: onChange, isOpen: true}
 	entry.entries = append(entry.entries, entry)
-	v.opened++
 	return entry
 }
 
@@ -108,7 +108,6 @@ func (e *memoryEntry) Close() {
 		panic("an entry is closed twice")
 	}
 	e.isOpen = false
-	e.closed++
 	for i, other := range e.entries {
 		if other == e {
 			e.entries = append(e.entries[:i:i], e.entries[i+1:]...)
@@ -217,6 +216,10 @@ func (e *memoryEntry) falsify(fault storeFault, shared *tokensource.Shared) {
 	case expiredFailure:
 		failed.Remaining = 0
 		shared.Lease = failed
+	case replaysLeases:
+		if shared.Token = (tokensource.SharedToken{}); e.replayed != 0 {
+			shared.Lease = tokensource.Lease{FencingToken: e.replayed, Remaining: 15 * time.Second}
+		}
 	case manyLeases:
 		shared.Lease = tokensource.Lease{FencingToken: e.fence, Remaining: time.Hour}
 	}
@@ -243,6 +246,10 @@ func (e *memoryEntry) Acquire(ctx context.Context, lease tokensource.Lease) (boo
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if fault == replaysLeases {
+		e.replayed = e.fence
+		return true, nil
+	}
 	e.expireLease(time.Now())
 	if cannotAcquire[fault] || e.version != e.seen && fault != forgetful {
 		return false, nil
@@ -308,12 +315,6 @@ func (s *memoryStore) setLag(lag time.Duration) {
 	s.lag = lag
 }
 
-func (s *memoryStore) setDeaf(deaf bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.deaf = deaf
-}
-
 // lose is a restart of a store that keeps nothing.
 func (s *memoryStore) lose() {
 	s.mu.Lock()
@@ -323,52 +324,18 @@ func (s *memoryStore) lose() {
 	}
 }
 
-// notifyAll notifies all entries, without a change.
-func (s *memoryStore) notifyAll() {
-	s.mu.Lock()
-	var all []*memoryEntry
-	for _, c := range s.contents {
-		all = append(all, c.entries...)
-	}
-	s.mu.Unlock()
-	for _, entry := range all {
-		entry.onChange()
-	}
-}
-
 func (s *memoryStore) operations() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.gets + s.writes
 }
 
-func (s *memoryStore) getCount() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.gets
-}
-
 // unclosed is how many entries are open.
-func (s *memoryStore) unclosed() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.opened - s.closed
-}
-
-// leased reports whether a broker has a lease of any entry.
-func (s *memoryStore) leased() bool {
+func (s *memoryStore) unclosed() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.contents {
-		if c.lease.FencingToken != 0 && c.lease.Failure == nil && c.leaseEnd.After(time.Now()) {
-			return true
-		}
+		n += len(c.entries)
 	}
-	return false
-}
-
-func (s *memoryStore) longest() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.longestPause
+	return n
 }

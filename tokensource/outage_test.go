@@ -3,32 +3,23 @@ package tokensource_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"etrusted-broker/tokensource"
 )
 
-// outage is a number of sources in a bubble, whose login server is down for a while, and the requests that need their tokens.
+// outage is a fleet whose login server is down for a while, and the requests that need its tokens.
 type outage struct {
-	shared   int           // sources that share tokens; 0: there is one, without a store
-	lifetime time.Duration // of the tokens
-	delay    time.Duration // of each response
-	status   int           // of the responses during the outage; 0: the connection breaks
-	header   http.Header   // of the responses during the outage
+	*fleet
+	fault    string        // of the login server
 	gap      time.Duration // between two requests
-	down, up time.Duration // since began
-	began    time.Time
+	down, up time.Duration // since the beginning
 
 	mu    sync.Mutex
-	sent  []time.Time // the token requests
 	waits []wait
 }
 
@@ -38,66 +29,45 @@ type wait struct {
 	expired      time.Time // when the token had expired that it missed; the start: there has been none
 }
 
-func (o *outage) RoundTrip(r *http.Request) (*http.Response, error) {
-	o.mu.Lock()
-	o.sent = append(o.sent, time.Now())
-	o.mu.Unlock()
-	select {
-	case <-time.After(o.delay):
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
+// newOutage has one broker without a store, or some that share tokens.
+func newOutage(t *testing.T, shared int, lifetime, delay time.Duration) *outage {
+	t.Helper()
+	o := &outage{fleet: newFleet(t, 1, lifetime, nil), fault: isDown, gap: 20 * time.Millisecond}
+	if shared > 0 {
+		o.fleet = newFleet(t, shared, lifetime, newMemoryStore())
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	status, header, body := o.status, o.header, ""
-	if since := time.Since(o.began); since < o.down || since >= o.up {
-		status, header, body = 200, http.Header{}, fmt.Sprintf(`{"access_token":"token%d","expires_in":%d}`, len(o.sent), int(o.lifetime.Seconds()))
-	}
-	if status == 0 {
-		return nil, io.ErrUnexpectedEOF
-	}
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body))}, nil
+	o.login.delay = delay
+	return o
 }
 
 // run sends requests until a minute after the outage.
-func (o *outage) run(t *testing.T, random *rand.Rand) {
-	t.Helper()
-	o.began = time.Now()
-	config := tokensource.Config{Credentials: fixed("id", "secret"), Endpoint: tokensource.TokenEndpoint{URL: "http://login.example/", Transport: o}}
-	if o.shared > 0 {
-		config.Store = newMemoryStore()
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var running, waiting sync.WaitGroup
-	sources := make([]*tokensource.Source, max(1, o.shared))
-	for i := range sources {
-		var err error
-		if sources[i], err = tokensource.New(config); err != nil {
-			t.Fatal(err)
-		}
-		running.Go(func() { sources[i].Run(ctx) })
-	}
+func (o *outage) run(random *rand.Rand) {
+	time.AfterFunc(o.down, func() { o.login.set(o.fault) })
+	time.AfterFunc(o.up, func() { o.login.set("") })
+	o.start()
+	var waiting sync.WaitGroup
 	for time.Since(o.began) < o.up+time.Minute {
-		for _, source := range sources {
-			if _, _, ok := source.Current(); !ok {
-				waiting.Go(func() { o.wait(ctx, source) })
+		pause := time.Duration((0.5 + random.Float64()) * float64(o.gap))
+		untilExpiry := time.Hour
+		for _, b := range o.brokers {
+			if _, _, ok := b.Current(); !ok {
+				waiting.Go(func() { o.wait(b) })
 			}
+			untilExpiry = min(untilExpiry, b.Snapshot().Remaining)
 		}
-		time.Sleep(time.Duration((0.5 + random.Float64()) * float64(o.gap)))
+		time.Sleep(max(pause, untilExpiry-time.Second)) // until then, no request can have to wait
 	}
 	waiting.Wait()
-	cancel()
-	running.Wait()
 }
 
-func (o *outage) wait(ctx context.Context, source *tokensource.Source) {
+func (o *outage) wait(b *broker) {
 	this := wait{began: time.Now(), expired: o.began}
-	if snapshot := source.Snapshot(); !snapshot.Expires.IsZero() {
+	if snapshot := b.Snapshot(); !snapshot.Expires.IsZero() {
 		this.expired = snapshot.Expires
 	}
-	if _, _, err := source.Wait(ctx); err != nil {
-		panic(err)
-	}
+	ctx, cancel := context.WithTimeout(o.t.Context(), 10*time.Second)
+	defer cancel()
+	_, _, _ = b.Wait(ctx)
 	this.ended = time.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -105,11 +75,11 @@ func (o *outage) wait(ctx context.Context, source *tokensource.Source) {
 }
 
 // check checks how long requests have waited once the login server had healed, and how many token requests there were.
-func (o *outage) check(t *testing.T) {
-	t.Helper()
+func (o *outage) checkWaits() {
+	o.t.Helper()
 	healed := o.began.Add(o.up)
 	for _, w := range o.waits {
-		if w.expired.Equal(o.began) && w.began.Sub(o.began) < o.delay {
+		if w.expired.Equal(o.began) && w.began.Sub(o.began) < o.login.delay {
 			continue // for the first token
 		}
 		since := w.began
@@ -118,39 +88,31 @@ func (o *outage) check(t *testing.T) {
 		}
 		limit := 2500 * time.Millisecond
 		switch {
-		case w.expired.Sub(healed) >= time.Second+o.delay:
+		case w.expired.Sub(healed) >= time.Second+o.login.delay:
 			limit = 0
 		case healed.Sub(w.expired) >= 30*time.Second:
 			limit = 5500 * time.Millisecond
 		}
 		if got := w.ended.Sub(since); got > limit {
-			t.Fatalf("%v: a request waited %v, want at most %v; the token expired at %v, the request began at %v; attempts %v",
+			o.t.Fatalf("%v: a request waited %v, want at most %v; the token expired at %v, the request began at %v; attempts %v",
 				o, got, limit, w.expired.Sub(o.began), w.began.Sub(o.began), o.attempts())
 		}
 	}
-	for i, first := range o.sent {
-		n := 0
-		for _, sent := range o.sent[i:] {
-			if sent.Sub(first) < 10*time.Second {
-				n++
-			}
-		}
-		if n > 15 {
-			t.Fatalf("%v: %d token requests in 10 s, want at most 15: %v", o, n, o.attempts())
-		}
+	if n := o.login.busiest(10*time.Second, 0); n > 15 {
+		o.t.Fatalf("%v: %d token requests in 10 s, want at most 15: %v", o, n, o.attempts())
 	}
 }
 
 func (o *outage) attempts() (all []time.Duration) {
-	for _, sent := range o.sent {
-		all = append(all, sent.Sub(o.began))
+	for _, request := range o.login.all() {
+		all = append(all, request.at.Sub(o.began))
 	}
 	return all
 }
 
 func (o *outage) String() string {
-	return fmt.Sprintf("%d with a store, %v tokens, outage (%d, %v) from %v to %v, a request every %v, %v for a token",
-		o.shared, o.lifetime, o.status, o.header, o.down, o.up, o.gap, o.delay)
+	return fmt.Sprintf("%d with a store: %t, %v tokens, outage (%s, %v) from %v to %v, a request every %v, %v for a token",
+		len(o.brokers), o.store != nil, o.login.lifetime, o.fault, o.login.header, o.down, o.up, o.gap, o.login.delay)
 }
 
 // TestNoRequestWaitsLongAfterAnOutage checks random outages. A failure shows all that matters.
@@ -165,20 +127,17 @@ func TestNoRequestWaitsLongAfterAnOutage(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(uint64(seed), 1))
 				upTo := func(limit time.Duration) time.Duration { return time.Duration(random.Int64N(int64(limit))) }
-				o := &outage{
-					shared:   []int{0, 1, 3}[seed%3],
-					lifetime: (5*time.Second + upTo(295*time.Second)).Truncate(time.Second),
-					delay:    upTo(400 * time.Millisecond),
-					status:   []int{503, 500, 408, 0}[random.IntN(4)],
-					gap:      []time.Duration{20 * time.Millisecond, time.Second, 20 * time.Second}[random.IntN(3)],
-				}
+				lifetime := (5*time.Second + upTo(295*time.Second)).Truncate(time.Second)
+				o := newOutage(t, []int{0, 1, 3}[seed%3], lifetime, upTo(400*time.Millisecond))
+				o.fault = []string{"503", "500", "408", breaks}[random.IntN(4)]
+				o.gap = []time.Duration{20 * time.Millisecond, time.Second, 20 * time.Second}[random.IntN(3)]
 				if seconds := random.IntN(240) - 120; seconds > 0 {
-					o.header = http.Header{"Retry-After": {strconv.Itoa(seconds)}}
+					o.login.header = http.Header{"Retry-After": {strconv.Itoa(seconds)}}
 				}
-				o.down = upTo(o.lifetime)
-				o.up = o.down + upTo([]time.Duration{10 * time.Second, o.lifetime, 3 * time.Minute}[random.IntN(3)])
-				o.run(t, random)
-				o.check(t)
+				o.down = upTo(lifetime)
+				o.up = o.down + upTo([]time.Duration{10 * time.Second, lifetime, 3 * time.Minute}[random.IntN(3)])
+				o.run(random)
+				o.checkWaits()
 			})
 		})
 	}
@@ -201,8 +160,9 @@ func TestNoRequestWaitsAfterTheseOutages(t *testing.T) {
 			t.Run(fmt.Sprintf("%v, %d with a store", tc.lifetime, shared), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					o := &outage{shared: shared, lifetime: tc.lifetime, down: tc.down, up: tc.up, status: 503, header: tc.header, delay: 20 * time.Millisecond, gap: 20 * time.Millisecond}
-					o.run(t, rand.New(rand.NewPCG(1, 1)))
+					o := newOutage(t, shared, tc.lifetime, 20*time.Millisecond)
+					o.down, o.up, o.login.header = tc.down, tc.up, tc.header
+					o.run(rand.New(rand.NewPCG(1, 1)))
 					for _, w := range o.waits {
 						if got := w.ended.Sub(w.began); got > 100*time.Millisecond {
 							t.Fatalf("%v: a request waited %v, want at most 0.1 s; attempts %v", o, got, o.attempts())

@@ -12,7 +12,7 @@ import (
 // Files that are readable again are no longer reported as unreadable.
 func TestPendingReloadDescribesCurrentFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{})
+		f := newFileRig(t, fakeetrusted.Options{})
 		f.at(time.Second)
 		for _, step := range []struct {
 			id, secret string

@@ -2,7 +2,6 @@ package tokensource_test
 
 import (
 	"net/http"
-	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -14,7 +13,7 @@ import (
 // The files may be written before the login server knows the new pair.
 func TestRetriesRejectedChangeLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
+		f := newFileRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.at(time.Second)
 		f.change(t, "new-id", "new-secret")
 		for range 150 { // as polling does
@@ -48,7 +47,7 @@ func TestChangeOfFilesBeforeLoginServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFiles(t, fakeetrusted.Options{Lifetime: 10 * time.Second})
+				f := newFileRig(t, fakeetrusted.Options{Lifetime: 10 * time.Second})
 				f.at(6 * time.Second)
 				f.change(t, "new-id", "new-secret")
 				f.at(tc.ends)
@@ -69,7 +68,7 @@ func TestChangeOfFilesBeforeLoginServer(t *testing.T) {
 // When the pair in use is rejected, the pair that waits is tried at once and not after its pause.
 func TestRejectionTriesWaitingPair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{Lifetime: 200 * time.Second})
+		f := newFileRig(t, fakeetrusted.Options{Lifetime: 200 * time.Second})
 		f.at(time.Second)
 		f.change(t, "new-id", "new-secret")
 		f.at(130 * time.Second) // the next attempt with the new pair comes after 183 s
@@ -87,7 +86,7 @@ func TestWritingFilesAgainRetriesSoon(t *testing.T) {
 	for name, id := range map[string]string{"changed pair": "new-id", "pair in use": fakeetrusted.DefaultClientID} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFiles(t, fakeetrusted.Options{Lifetime: 10 * time.Hour})
+				f := newFileRig(t, fakeetrusted.Options{Lifetime: 10 * time.Hour})
 				if id == "new-id" {
 					f.at(time.Second)
 				} else {
@@ -104,9 +103,7 @@ func TestWritingFilesAgainRetriesSoon(t *testing.T) {
 				}
 				f.server.SetClient(id, fakeetrusted.DefaultClientSecret)
 				time.Sleep(time.Second)
-				if err := os.Chtimes(f.secret, time.Now(), time.Now()); err != nil { // the bubble's time
-					t.Fatal(err)
-				}
+				f.touch(t)
 				f.ReloadCredentials()
 				time.Sleep(2 * time.Second) // until they have settled, and a second after the last attempt
 				if snapshot := f.Snapshot(); !snapshot.Valid || snapshot.LastFailure != nil || snapshot.PendingReload != nil {
@@ -121,7 +118,7 @@ func TestWritingFilesAgainRetriesSoon(t *testing.T) {
 func TestRejectedOldPairMakesNewOneNeeded(t *testing.T) {
 	for _, lasts := range []time.Duration{10 * time.Second, 90 * time.Second} { // the outage, without a token
 		synctest.Test(t, func(t *testing.T) {
-			f := newFiles(t, fakeetrusted.Options{Lifetime: 20 * time.Second})
+			f := newFileRig(t, fakeetrusted.Options{Lifetime: 20 * time.Second})
 			outage := fakeetrusted.Status(503, nil)
 			f.at(time.Second)
 			f.server.SetTokenFault(outage)
@@ -153,23 +150,21 @@ func TestRejectedOldPairMakesNewOneNeeded(t *testing.T) {
 // A login server that limits the rate of token requests does so whatever happens to the files or to the pair in use.
 func TestChangedPairIsNotTriedBeforeRetryAfter(t *testing.T) {
 	limited := fakeetrusted.Status(429, http.Header{"Retry-After": {"90"}})
-	write := func(t *testing.T, f *files, id, secret string) {
+	write := func(t *testing.T, f *fileRig, id, secret string) {
 		t.Helper()
 		f.change(t, id, secret)
-		if err := os.Chtimes(f.secret, time.Now(), time.Now()); err != nil {
-			t.Fatal(err)
-		}
+		f.touch(t)
 		f.ReloadCredentials()
 	}
-	for name, meanwhile := range map[string]func(t *testing.T, f *files){
-		"the pair in use is rejected": func(_ *testing.T, f *files) { f.server.RemoveClient(fakeetrusted.DefaultClientID) },
-		"the files are written again": func(t *testing.T, f *files) { write(t, f, "new-id", "new-secret") },
-		"the change is reverted for some seconds": func(t *testing.T, f *files) {
+	for name, meanwhile := range map[string]func(t *testing.T, f *fileRig){
+		"the pair in use is rejected": func(_ *testing.T, f *fileRig) { f.server.RemoveClient(fakeetrusted.DefaultClientID) },
+		"the files are written again": func(t *testing.T, f *fileRig) { write(t, f, "new-id", "new-secret") },
+		"the change is reverted for some seconds": func(t *testing.T, f *fileRig) {
 			write(t, f, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 			f.at(time.Since(f.began) + 5*time.Second)
 			write(t, f, "new-id", "new-secret")
 		},
-		"a file is empty for some seconds": func(t *testing.T, f *files) {
+		"a file is empty for some seconds": func(t *testing.T, f *fileRig) {
 			write(t, f, "new-id", "")
 			f.at(time.Since(f.began) + 5*time.Second)
 			write(t, f, "new-id", "new-secret")
@@ -177,7 +172,7 @@ func TestChangedPairIsNotTriedBeforeRetryAfter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFiles(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
+				f := newFileRig(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 				f.server.SetClient("new-id", "new-secret")
 				f.at(60 * time.Second)
 				f.server.SetTokenFault(limited)
@@ -199,7 +194,7 @@ func TestChangedPairIsNotTriedBeforeRetryAfter(t *testing.T) {
 
 func TestOutagePostponesReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
+		f := newFileRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.server.SetClient("new-id", "new-secret")
 		f.at(time.Second)
 		before, _, _ := f.Current()
@@ -223,7 +218,7 @@ func TestOutagePostponesReload(t *testing.T) {
 // The change of the files went unnoticed, so the rejection triggers the reload.
 func TestRejectionReloadsFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
+		f := newFileRig(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 		f.at(time.Second)
 		f.server.RemoveClient(fakeetrusted.DefaultClientID)
 		f.server.SetClient("new-id", "new-secret")

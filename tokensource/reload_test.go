@@ -1,9 +1,7 @@
 package tokensource_test
 
 import (
-	"errors"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,54 +13,9 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// files is a rig whose credentials are in files.
-type files struct {
-	*rig
-	id, secret string // paths
-}
-
-func newFiles(t *testing.T, options fakeetrusted.Options) *files {
-	t.Helper()
-	dir := t.TempDir()
-	f := &files{id: filepath.Join(dir, "client_id"), secret: filepath.Join(dir, "client_secret")}
-	f.write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-	f.rig = newRigWith(t, options, func(config *tokensource.Config) {
-		config.Credentials.ID = tokensource.CredentialField{Name: f.id, File: f.id}
-		config.Credentials.Secret = tokensource.CredentialField{Name: f.secret, File: f.secret}
-	})
-	return f
-}
-
-// write writes the pair without signalling the source.
-func (f *files) write(t *testing.T, id, secret string) {
-	t.Helper()
-	for path, text := range map[string]string{f.id: id, f.secret: secret} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func (f *files) change(t *testing.T, id, secret string) {
-	t.Helper()
-	f.write(t, id, secret)
-	f.ReloadCredentials()
-	time.Sleep(time.Millisecond)
-	synctest.Wait()
-}
-
-// clients returns the client IDs of all token requests.
-func (f *files) clients() []string {
-	var ids []string
-	for _, request := range f.server.TokenRequests() {
-		ids = append(ids, request.Form.Get("client_id"))
-	}
-	return ids
-}
-
 func TestReloadMakesBeforeBreak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{})
+		f := newFileRig(t, fakeetrusted.Options{})
 		f.server.SetClient("new-id", "new-secret")
 		f.at(time.Second)
 		before, _, _ := f.Current()
@@ -109,7 +62,7 @@ func TestReloadMakesBeforeBreak(t *testing.T) {
 // A failed rotation is visible while the old pair is in use, until it is fixed or reverted.
 func TestSnapshotReportsPendingReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{})
+		f := newFileRig(t, fakeetrusted.Options{})
 		f.server.SetClient("new-id", "new-secret")
 		f.at(time.Second)
 		outage := fakeetrusted.Status(503, nil)
@@ -150,7 +103,7 @@ func TestSnapshotReportsPendingReload(t *testing.T) {
 
 func TestSnapshotReportsUnreadableFirstPair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{})
+		f := newFileRig(t, fakeetrusted.Options{})
 		f.write(t, "", "")
 		f.at(time.Second)
 		if pending := f.Snapshot().PendingReload; pending == nil || pending.Outcome != tokensource.ReloadUnreadable {
@@ -168,7 +121,7 @@ func TestHalfWrittenPairIsNotTried(t *testing.T) {
 	for name, signalled := range map[string]bool{"the change is noticed": true, "the pair in use is rejected": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFiles(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
+				f := newFileRig(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 				f.server.SetClient("new-id", "new-secret")
 				f.at(time.Second)
 				f.server.RemoveClient(fakeetrusted.DefaultClientID)
@@ -177,9 +130,7 @@ func TestHalfWrittenPairIsNotTried(t *testing.T) {
 				}
 				for _, secret := range []string{"", "new", "new-sec", "new-secret"} {
 					f.write(t, "new-id", secret)
-					if err := errors.Join(os.Chtimes(f.id, time.Now(), time.Now()), os.Chtimes(f.secret, time.Now(), time.Now())); err != nil {
-						t.Fatal(err)
-					}
+					f.touch(t)
 					if signalled {
 						f.ReloadCredentials()
 					}
@@ -200,14 +151,12 @@ func TestHalfWrittenPairIsNotTried(t *testing.T) {
 // Files that are written while the broker waits for them, too.
 func TestHalfWrittenFirstPairIsNotTried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{})
+		f := newFileRig(t, fakeetrusted.Options{})
 		f.write(t, "", "")
 		f.at(time.Second)
 		for _, secret := range []string{"", "half", fakeetrusted.DefaultClientSecret} {
 			f.write(t, fakeetrusted.DefaultClientID, secret)
-			if err := errors.Join(os.Chtimes(f.id, time.Now(), time.Now()), os.Chtimes(f.secret, time.Now(), time.Now())); err != nil {
-				t.Fatal(err)
-			}
+			f.touch(t)
 			f.ReloadCredentials()
 			time.Sleep(700 * time.Millisecond)
 		}
@@ -221,10 +170,8 @@ func TestHalfWrittenFirstPairIsNotTried(t *testing.T) {
 // Files that were there before the broker are used at once: systemd writes them just before it starts the broker.
 func TestFirstPairIsUsedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{})
-		if err := errors.Join(os.Chtimes(f.id, time.Now(), time.Now()), os.Chtimes(f.secret, time.Now(), time.Now())); err != nil {
-			t.Fatal(err)
-		}
+		f := newFileRig(t, fakeetrusted.Options{})
+		f.touch(t)
 		f.at(10 * time.Millisecond)
 		if !f.Snapshot().Valid {
 			t.Errorf("got no token of files that were written just before the start, want one at once")
@@ -234,7 +181,7 @@ func TestFirstPairIsUsedAtOnce(t *testing.T) {
 
 func TestRapidChangesCauseNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{Lifetime: time.Hour})
+		f := newFileRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.at(time.Second)
 		for i := range 600 {
 			f.change(t, "new-id", strings.Repeat("x", i+1))
@@ -248,7 +195,7 @@ func TestRapidChangesCauseNoStorm(t *testing.T) {
 
 func TestRecoversFromUnreadableStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t, fakeetrusted.Options{})
+		f := newFileRig(t, fakeetrusted.Options{})
 		f.write(t, "", "")
 		took, err := f.wait(time.Minute)
 		if none := noToken(t, err); took != 0 || !strings.Contains(none.Error(), "client_secret is empty") || strings.Contains(none.Error(), "\n") {
@@ -268,7 +215,7 @@ func TestRecoversFromUnreadableStart(t *testing.T) {
 func TestAdviceSaysHowTheBrokerLearnsOfOtherCredentials(t *testing.T) {
 	for restart, want := range map[string]string{"": "The broker picks up changed credential files", "Restart the service.": "Restart the service."} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) {
+			r := newRig(t, fakeetrusted.Options{}, func(config *tokensource.Config) {
 				config.Credentials = fixed("a-shop", "s3cret")
 				config.Credentials.Restart = restart
 			})
@@ -280,7 +227,7 @@ func TestAdviceSaysHowTheBrokerLearnsOfOtherCredentials(t *testing.T) {
 	}
 	missing := tokensource.CredentialField{Name: "ETRUSTED_CLIENT_ID_FILE", File: filepath.Join(t.TempDir(), "missing")}
 	synctest.Test(t, func(t *testing.T) {
-		r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) {
+		r := newRig(t, fakeetrusted.Options{}, func(config *tokensource.Config) {
 			config.Credentials = tokensource.CredentialSource{ID: missing, Secret: missing, Restart: "Restart the service."}
 		})
 		_, err := r.wait(time.Second)
@@ -308,7 +255,7 @@ func TestRejectionAdviceHasHints(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) { config.Credentials = fixed(tc.id, tc.secret) })
+				r := newRig(t, fakeetrusted.Options{}, func(config *tokensource.Config) { config.Credentials = fixed(tc.id, tc.secret) })
 				_, err := r.wait(time.Second)
 				advice := noToken(t, err).Hint
 				want := append(tc.want, `"Client enabled" is green`, "prefix and Identifier together", `the one that "Show" displays now`, "same client", "production or QA", "administrators")

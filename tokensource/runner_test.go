@@ -3,7 +3,9 @@ package tokensource_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,31 +16,37 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// rig is a source with a fake login server, in a synctest bubble: time is fake, and exact.
-type rig struct {
+// runner is a source that a test starts and stops, and what it has reported.
+type runner struct {
 	*tokensource.Source
-	server *fakeetrusted.Server
-	began  time.Time
-	start  func() // starts Run, unless at or wait already has
-	stop   func() // ends Run and waits for it
+	began time.Time
+	start func() // starts Run, unless it has started
+	stop  func() // ends Run and waits for it
 
 	mu      sync.Mutex
-	events  []tokensource.RefreshEvent
+	events  []event
 	changes []tokensource.CredentialReload
 }
 
-// newRig returns a rig whose Run has not started, so that a test can set faults first.
-func newRig(t *testing.T, options fakeetrusted.Options) *rig {
-	t.Helper()
-	return newRigWith(t, options, func(*tokensource.Config) {})
+// event is a RefreshEvent, and when it was reported.
+type event struct {
+	tokensource.RefreshEvent
+	at time.Time
 }
 
-// newRigWith returns a rig whose configuration has been changed.
-func newRigWith(t *testing.T, options fakeetrusted.Options, change func(config *tokensource.Config)) *rig {
+func newRunner(t testing.TB, config tokensource.Config) *runner {
 	t.Helper()
-	r := &rig{server: fakeetrusted.New(options), began: time.Now()}
-	config := r.config(t)
-	change(&config)
+	r := &runner{began: time.Now()}
+	config.OnRefresh = func(refresh tokensource.RefreshEvent) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.events = append(r.events, event{refresh, time.Now()})
+	}
+	config.OnReload = func(change tokensource.CredentialReload) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.changes = append(r.changes, change)
+	}
 	var err error
 	if r.Source, err = tokensource.New(config); err != nil {
 		t.Fatal(err)
@@ -56,26 +64,82 @@ func newRigWith(t *testing.T, options fakeetrusted.Options, change func(config *
 	return r
 }
 
-func (r *rig) config(t *testing.T) tokensource.Config {
-	return tokensource.Config{
+// at advances the time to since after the beginning, and waits until everything due then has happened.
+func (r *runner) at(since time.Duration) {
+	r.start()
+	time.Sleep(time.Until(r.began.Add(since)))
+	synctest.Wait()
+}
+
+// outcomes returns the outcomes of all reported token requests.
+func (r *runner) outcomes() (all []tokensource.Outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, event := range r.events {
+		all = append(all, event.Outcome)
+	}
+	return all
+}
+
+// reloads returns the outcomes of all reported reloads.
+func (r *runner) reloads() (all []tokensource.ReloadOutcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, change := range r.changes {
+		all = append(all, change.Outcome)
+	}
+	return all
+}
+
+func (r *runner) last() tokensource.RefreshEvent {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.events[len(r.events)-1].RefreshEvent
+}
+
+// wait waits for a token like a request, and returns how long that took.
+func (r *runner) wait(timeout time.Duration) (took time.Duration, err error) {
+	r.start()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	_, _, err = r.Wait(ctx)
+	return time.Since(began), err
+}
+
+// waitNewer waits for a newer token, as a rejected request does. It returns an empty value if no newer token arrives.
+func (r *runner) waitNewer(t *testing.T, old string) (value string, took time.Duration) {
+	t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	value, _, _ = r.WaitNewer(ctx, old)
+	return value, time.Since(began)
+}
+
+// rig is a source with a fake login server, in a synctest bubble: time is fake, and exact.
+type rig struct {
+	*runner
+	server *fakeetrusted.Server
+}
+
+// newRig returns a rig whose Run has not started, so that a test can set faults first.
+func newRig(t *testing.T, options fakeetrusted.Options, changes ...func(config *tokensource.Config)) *rig {
+	t.Helper()
+	server := fakeetrusted.New(options)
+	config := tokensource.Config{
 		Credentials: fixed(fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret),
 		Endpoint: tokensource.TokenEndpoint{
 			URL:       "http://login.example/oauth/token",
 			Audience:  "https://api.etrusted.com",
-			Transport: network(t, r.server),
+			Transport: network(t, server),
 			UserAgent: "etrusted-broker/test",
 		},
-		OnRefresh: func(event tokensource.RefreshEvent) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.events = append(r.events, event)
-		},
-		OnReload: func(change tokensource.CredentialReload) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.changes = append(r.changes, change)
-		},
 	}
+	for _, change := range changes {
+		change(&config)
+	}
+	return &rig{newRunner(t, config), server}
 }
 
 // fixed returns a pair that never changes.
@@ -100,59 +164,18 @@ func network(t *testing.T, handler http.Handler) http.RoundTripper {
 	return transport
 }
 
-// at advances the time to since after the beginning, and waits until everything due then has happened.
-func (r *rig) at(since time.Duration) {
-	r.start()
-	time.Sleep(time.Until(r.began.Add(since)))
-	synctest.Wait()
+// roundTrip is a login server without a network.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// always is a login server that always responds with the same body.
+func always(body string) roundTrip {
+	return func(*http.Request) (*http.Response, error) { return answer(http.StatusOK, body), nil }
 }
 
-// outcomes returns the outcomes of all reported token requests.
-func (r *rig) outcomes() []tokensource.Outcome {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var all []tokensource.Outcome
-	for _, event := range r.events {
-		all = append(all, event.Outcome)
-	}
-	return all
-}
-
-// reloads returns the outcomes of all reported reloads.
-func (r *rig) reloads() []tokensource.ReloadOutcome {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var all []tokensource.ReloadOutcome
-	for _, change := range r.changes {
-		all = append(all, change.Outcome)
-	}
-	return all
-}
-
-func (r *rig) last() tokensource.RefreshEvent {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.events[len(r.events)-1]
-}
-
-// wait waits for a token like a request, and returns how long that took.
-func (r *rig) wait(timeout time.Duration) (took time.Duration, err error) {
-	r.start()
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	_, _, err = r.Wait(ctx)
-	return time.Since(began), err
-}
-
-// waitNewer waits for a newer token, as a rejected request does. It returns an empty value if no newer token arrives.
-func (r *rig) waitNewer(t *testing.T, old string) (value string, took time.Duration) {
-	t.Helper()
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	value, _, _ = r.WaitNewer(ctx, old)
-	return value, time.Since(began)
+func answer(status int, body string) *http.Response {
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
 // noToken checks the error of Wait or WaitNewer.

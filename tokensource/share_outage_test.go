@@ -61,9 +61,7 @@ func TestSlowFailuresAreNoStorm(t *testing.T) {
 		t.Run(delay.String(), func(t *testing.T) {
 			t.Parallel()
 			inBubbleOf(t, 100, 300*time.Second, func(f *fleet) {
-				for _, b := range f.brokers {
-					b.mayLoseToken = true
-				}
+				f.mayLoseTokens()
 				f.at(200 * time.Second)
 				f.login.set(isDown)
 				f.login.setDelay(delay)
@@ -95,7 +93,7 @@ func TestFleetWithRejectedCredentials(t *testing.T) {
 		if n := f.login.count(); n > 27 {
 			t.Errorf("got %d requests in 10 minutes, want at most 27", n)
 		}
-		if longest := f.store.longest(); longest > 30*time.Second {
+		if longest := f.store.longestPause; longest > 30*time.Second {
 			t.Errorf("got a pause of %v, want at most 30s", longest)
 		}
 		f.login.set("")

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"etrusted-broker/tokensource"
 )
 
 func TestRevokedTokenIsReplacedOnce(t *testing.T) {
@@ -159,7 +157,7 @@ func TestPermanent401OfFleetIsNoStorm(t *testing.T) {
 func TestMinimumAgeCountsFromTokenRequest(t *testing.T) {
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.at(5 * time.Second)
-		late := f.add(func(*tokensource.Config) {})
+		late := f.add()
 		f.at(9900 * time.Millisecond)
 		sent, _, ok := late.Current()
 		if !ok || late.Invalidate(sent) || f.brokers[3].Invalidate(sent) {

@@ -2,7 +2,6 @@ package tokensource_test
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,10 +11,8 @@ import (
 func TestRewrittenFilesAreTriedAtOnceInAFleet(t *testing.T) {
 	for _, brokers := range []int{1, 5} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRotating(t, brokers)
-			for _, b := range r.brokers {
-				b.mayLoseToken = true
-			}
+			r := newFileFleet(t, brokers, 300*time.Second, newMemoryStore())
+			r.mayLoseTokens()
 			r.at(10 * time.Second)
 			r.login.setPair("new", "secret2", false)
 			r.write(t, "new", "secret2")
@@ -26,7 +23,7 @@ func TestRewrittenFilesAreTriedAtOnceInAFleet(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			r.login.setPair("new", "secret2", true)
 			later := time.Now().Add(time.Hour)
-			if err := os.Chtimes(filepath.Join(r.folder, "secret"), later, later); err != nil { // written again
+			if err := os.Chtimes(r.path("client_secret"), later, later); err != nil { // written again
 				t.Fatal(err)
 			}
 			before := r.login.countOf("new")
@@ -57,9 +54,7 @@ func TestOneRejectionAfterAnOutageCostsLittle(t *testing.T) {
 				brokers = 3
 			}
 			f := newFleet(t, brokers, 60*time.Second, store)
-			for _, b := range f.brokers {
-				b.mayLoseToken = true
-			}
+			f.mayLoseTokens()
 			f.start()
 			time.Sleep(10 * time.Second)
 			f.login.set(isDown)

@@ -1,9 +1,6 @@
 package tokensource_test
 
 import (
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,48 +9,11 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// rotating is a fleet whose brokers read the same files.
-type rotating struct {
-	*fleet
-	folder string
-}
-
-func newRotating(t *testing.T, n int) *rotating {
-	t.Helper()
-	r := &rotating{folder: t.TempDir()}
-	r.write(t, fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
-	part := func(name string) tokensource.CredentialField {
-		path := filepath.Join(r.folder, name)
-		return tokensource.CredentialField{Name: path, File: path}
-	}
-	r.fleet = newFleetWith(t, n, 300*time.Second, newMemoryStore(), func(_ int, config *tokensource.Config) {
-		config.Credentials = tokensource.CredentialSource{ID: part("id"), Secret: part("secret")}
-	})
-	return r
-}
-
-func (r *rotating) write(t *testing.T, id, secret string) {
-	t.Helper()
-	for name, text := range map[string]string{"id": id, "secret": secret} {
-		if err := os.WriteFile(filepath.Join(r.folder, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// recheck makes all brokers read the files, one after the other.
-func (r *rotating) recheck(within time.Duration) {
-	for _, i := range rand.Perm(len(r.brokers)) {
-		r.brokers[i].ReloadCredentials()
-		r.pass(within / time.Duration(len(r.brokers)))
-	}
-}
-
 func TestFleetRotates(t *testing.T) {
 	for _, within := range []time.Duration{0, 10 * time.Second} {
 		t.Run(within.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRotating(t, 50)
+				r := newFileFleet(t, 50, 300*time.Second, newMemoryStore())
 				r.at(20 * time.Second)
 				r.login.setPair("new", "new", true)
 				r.write(t, "new", "new")
@@ -82,7 +42,7 @@ func TestFleetRotates(t *testing.T) {
 
 func TestFleetKeepsPairWhileNewOneIsRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRotating(t, 50)
+		r := newFileFleet(t, 50, 300*time.Second, newMemoryStore())
 		r.at(20 * time.Second)
 		r.write(t, "wrong", "wrong")
 		r.recheck(5 * time.Second)
@@ -108,7 +68,7 @@ func TestFleetKeepsPairWhileNewOneIsRejected(t *testing.T) {
 // The client is enabled in the Control Centre: the fleet switches at the end of the pause.
 func TestFleetSwitchesOnceNewPairIsAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRotating(t, 50)
+		r := newFileFleet(t, 50, 300*time.Second, newMemoryStore())
 		r.at(20 * time.Second)
 		r.write(t, "new", "new")
 		r.recheck(5 * time.Second)
@@ -134,7 +94,7 @@ func TestFleetSwitchesOnceNewPairIsAccepted(t *testing.T) {
 
 func TestAlternatingPairsAreNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRotating(t, 20)
+		r := newFileFleet(t, 20, 300*time.Second, newMemoryStore())
 		r.at(20 * time.Second)
 		r.login.setPair("new", "new", true)
 		n := r.requestsDuring(func() {
@@ -160,7 +120,7 @@ func TestAlternatingPairsAreNoStorm(t *testing.T) {
 // Half of the fleet sees the change late: both pairs are used, each with one leader.
 func TestFleetWithTwoPairs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRotating(t, 50)
+		r := newFileFleet(t, 50, 300*time.Second, newMemoryStore())
 		r.at(20 * time.Second)
 		r.login.setPair("new", "new", true)
 		r.write(t, "new", "new")

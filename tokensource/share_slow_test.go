@@ -65,7 +65,7 @@ func TestManyAccountsWithSlowStore(t *testing.T) {
 				slots := make(chan struct{}, 8)
 				store := newMemoryStore()
 				store.fault, store.lag, store.careful = tc.fault, tc.lag, true
-				f := newFleetWith(t, 500, 300*time.Second, store, func(i int, config *tokensource.Config) {
+				f := newFleet(t, 500, 300*time.Second, store, func(i int, config *tokensource.Config) {
 					config.FetchSemaphore = slots
 					config.Credentials = fixed(fmt.Sprint("client", i), "secret")
 				})

@@ -4,8 +4,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"etrusted-broker/tokensource"
 )
 
 // inBubble runs a test with a fleet of 50 and a store.
@@ -42,7 +40,7 @@ func TestColdStartFetchesOnce(t *testing.T) {
 // Without notifications, brokers that wait for the first token poll.
 func TestColdStartWithoutNotifications(t *testing.T) {
 	inBubble(t, 300*time.Second, func(f *fleet) {
-		f.store.setDeaf(true)
+		f.store.deaf = true
 		f.at(1600 * time.Millisecond)
 		if n := f.withoutToken(); n != 0 || f.login.count() != 1 {
 			t.Errorf("%d brokers have no token after %d token requests, want 0 after 1", n, f.login.count())
@@ -101,7 +99,7 @@ func TestLateBrokersUseStoredToken(t *testing.T) {
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		for range 30 {
 			f.pass(31 * time.Second)
-			b := f.add(func(*tokensource.Config) {})
+			b := f.add()
 			b.start()
 			time.Sleep(time.Millisecond)
 			if _, _, ok := b.Current(); !ok {

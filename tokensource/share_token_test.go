@@ -11,20 +11,20 @@ import (
 
 func TestFollowersUseTokenFromItsNotBefore(t *testing.T) {
 	for name, tc := range map[string]struct {
-		notBefore, lifetime int
+		notBefore, lifetime time.Duration
 		want, most          time.Duration // from the refresh to the switch
 	}{
-		"three seconds later":                    {3, 300, 3 * time.Second, 4 * time.Second},
-		"at once":                                {0, 300, 0, 2 * time.Second}, // the followers are notified at once, but look within two seconds
-		"not past the end of the previous token": {3600, 100, 20 * time.Second, 23 * time.Second},
+		"three seconds later":                    {3 * time.Second, 300 * time.Second, 3 * time.Second, 4 * time.Second},
+		"at once":                                {0, 300 * time.Second, 0, 2 * time.Second}, // the followers are notified at once, but look within two seconds
+		"not past the end of the previous token": {time.Hour, 100 * time.Second, 20 * time.Second, 23 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				login := &jwts{lifetime: tc.lifetime, notBefore: tc.notBefore}
-				f := newFleetWith(t, 3, time.Minute, newMemoryStore(), func(_ int, config *tokensource.Config) { config.Endpoint.Transport = login })
+				f := newFleet(t, 3, tc.lifetime, newMemoryStore())
+				f.login.delay, f.login.notBefore = 0, tc.notBefore
 				f.start()
 				first, _, _ := f.brokers[0].Current()
-				for login.issued.Load() < 2 {
+				for f.login.count() < 2 {
 					time.Sleep(time.Millisecond)
 				}
 				refreshed := time.Now()
@@ -41,7 +41,7 @@ func TestFollowersUseTokenFromItsNotBefore(t *testing.T) {
 						t.Errorf("broker %d uses the new token after %v, want %v to %v", i, got, tc.want, tc.most)
 					}
 				}
-				if n := login.issued.Load(); n != 2 {
+				if n := f.login.count(); n != 2 {
 					t.Errorf("got %d token requests, want 2", n)
 				}
 			})
@@ -55,9 +55,7 @@ func TestTokenThatIsSentAgainIsShared(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFleet(t, n, 300*time.Second, store)
 			f.login.caches = true
-			for _, b := range f.brokers {
-				b.mayLoseToken = true // there is no other before its end
-			}
+			f.mayLoseTokens() // there is no other token before its end
 			count = f.requestsDuring(func() { f.at(6 * 300 * time.Second) })
 		})
 		return count
@@ -75,7 +73,7 @@ func TestTokenThatIsSentAgainLivesNoLonger(t *testing.T) {
 		f.login.caches = true
 		f.at(200 * time.Second)
 		f.store.lose()
-		newcomer := f.add(func(*tokensource.Config) {})
+		newcomer := f.add()
 		f.pass(10 * time.Second)
 		newcomer.stop()
 		for i, b := range f.brokers[:3] {
@@ -94,7 +92,7 @@ func TestWrongClocksDoNoHarm(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					store := newMemoryStore()
-					f := newFleetWith(t, 20, 300*time.Second, store, func(i int, config *tokensource.Config) {
+					f := newFleet(t, 20, 300*time.Second, store, func(i int, config *tokensource.Config) {
 						if i < wrong {
 							config.Store = memoryView{store, ahead}
 						}

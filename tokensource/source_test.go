@@ -1,9 +1,6 @@
 package tokensource_test
 
 import (
-	"context"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/fakeetrusted"
 	"etrusted-broker/tokensource"
 )
@@ -49,7 +47,7 @@ func TestTokenRequestHasCredentialsAndAudience(t *testing.T) {
 
 func TestSendsScopesIfConfigured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRigWith(t, fakeetrusted.Options{}, func(config *tokensource.Config) { config.Endpoint.Scopes = []string{"a", "b"} })
+		r := newRig(t, fakeetrusted.Options{}, func(config *tokensource.Config) { config.Endpoint.Scopes = []string{"a", "b"} })
 		r.at(time.Second)
 		if got := r.server.TokenRequests()[0].Form["scope"]; !slices.Equal(got, []string{"a b"}) {
 			t.Errorf("scope = %q, want \"a b\"", got)
@@ -235,29 +233,13 @@ func BenchmarkCurrent(b *testing.B) {
 
 // running returns a source with a token, in real time.
 func running(t testing.TB) *tokensource.Source {
-	source, err := tokensource.New(tokensource.Config{
+	t.Helper()
+	r := newRunner(t, tokensource.Config{
 		Credentials: fixed("id", "secret"),
 		Endpoint:    tokensource.TokenEndpoint{URL: "http://login.example/", Transport: always(`{"access_token":"abc","expires_in":300}`)},
 	})
-	if err != nil {
+	if _, err := r.wait(brokertest.Timeout); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var loop sync.WaitGroup
-	loop.Go(func() { source.Run(ctx) })
-	t.Cleanup(func() {
-		cancel()
-		loop.Wait()
-	})
-	if _, _, err := source.Wait(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return source
-}
-
-// always is a login server that always responds with the same body.
-type always string
-
-func (body always) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(body))), Request: r}, nil
+	return r.Source
 }

@@ -3,45 +3,11 @@ package tokensource_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"etrusted-broker/tokensource"
 )
-
-// newFleetWithFiles returns a fleet that reads its pair from files: one broker without a store, or three with one.
-func newFleetWithFiles(t *testing.T, shared bool, lifetime time.Duration) (f *fleet, write func(id, secret string)) {
-	t.Helper()
-	folder := t.TempDir()
-	part := func(name string) tokensource.CredentialField {
-		path := filepath.Join(folder, name)
-		return tokensource.CredentialField{Name: path, File: path}
-	}
-	write = func(id, secret string) {
-		for name, text := range map[string]string{"id": id, "secret": secret} {
-			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	write("old", "old")
-	n, store := 1, (*memoryStore)(nil)
-	if shared {
-		n, store = 3, newMemoryStore()
-	}
-	f = newFleetWith(t, n, lifetime, store, func(_ int, config *tokensource.Config) {
-		config.Credentials = tokensource.CredentialSource{ID: part("id"), Secret: part("secret")}
-	})
-	f.login.setPair("old", "old", true)
-	for _, b := range f.brokers {
-		b.mayLoseToken = true
-	}
-	return f, write
-}
 
 // longestWait returns how long requests wait at most from a moment on. They arrive until there has been a token for a while.
 func (f *fleet) longestWait(from time.Time) (longest time.Duration) {
@@ -81,10 +47,15 @@ func TestWrongChangeDoesNotHideHealedLoginServer(t *testing.T) {
 			t.Run(fmt.Sprintf("shared %v, until %v", shared, healed), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					f, write := newFleetWithFiles(t, shared, 60*time.Second)
+					n, store := 1, (*memoryStore)(nil)
+					if shared {
+						n, store = 3, newMemoryStore()
+					}
+					f := newFileFleet(t, n, 60*time.Second, store)
+					f.mayLoseTokens()
 					f.at(30 * time.Second)
 					f.login.set(hangs)
-					write("new", "wrong")
+					f.write(t, "new", "wrong")
 					for _, b := range f.brokers {
 						b.ReloadCredentials()
 					}
@@ -109,7 +80,8 @@ func TestStoreThatFailsInOutageDelaysRequestsBriefly(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
 						random := rand.New(rand.NewPCG(seed, 9))
-						f, _ := newFleetWithFiles(t, true, 60*time.Second)
+						f := newFleet(t, 3, 60*time.Second, newMemoryStore())
+						f.mayLoseTokens()
 						f.at(30 * time.Second)
 						f.login.set(fault)
 						f.at(61 * time.Second)
@@ -138,7 +110,12 @@ func TestTokenRevokedWhileRefreshHangsIsReplacedSoon(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					random := rand.New(rand.NewPCG(seed, 9))
-					f, _ := newFleetWithFiles(t, tc.shared, 300*time.Second)
+					n, store := 1, (*memoryStore)(nil)
+					if tc.shared {
+						n, store = 3, newMemoryStore()
+					}
+					f := newFleet(t, n, 300*time.Second, store)
+					f.mayLoseTokens()
 					f.at(205 * time.Second)
 					f.login.set(hangs)
 					f.pass(time.Duration(random.Int64N(int64(time.Minute)))) // refreshes are due after 210 s to 240 s

@@ -1,17 +1,11 @@
 package tokensource_test
 
 import (
-	"context"
-	"encoding/base64"
-	"fmt"
-	"net/http"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"etrusted-broker/internal/fakeetrusted"
-	"etrusted-broker/tokensource"
 )
 
 // refreshed returns a rig that has just refreshed its token, and both tokens.
@@ -90,62 +84,34 @@ func TestRefusedPreviousTokenIsNotUsed(t *testing.T) {
 	}
 }
 
-// jwts is a login server whose tokens are not valid before some seconds have passed.
-type jwts struct {
-	lifetime, notBefore int
-	issued              atomic.Int64
-}
-
-func (j *jwts) RoundTrip(r *http.Request) (*http.Response, error) {
-	issued := j.issued.Add(1)
-	now := time.Now().Truncate(time.Second)
-	claims := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"nbf":%d,"n":%d}`, now.Unix()+int64(j.notBefore), issued))
-	response, err := always(fmt.Sprintf(`{"access_token":"e30.%s.c2ln","expires_in":%d}`, claims, j.lifetime)).RoundTrip(r)
-	response.Header.Set("Date", now.UTC().Format(http.TimeFormat))
-	return response, err
-}
-
-// newJWTSource returns a running source and the first token of its login server.
-func newJWTSource(t *testing.T, login *jwts) (source *tokensource.Source, first string) {
+// newUnaccepted returns a running broker whose tokens the API accepts only after some time, and its first token.
+func newUnaccepted(t *testing.T, lifetime, notBefore time.Duration) (login *login, b *broker, first string) {
 	t.Helper()
-	source, err := tokensource.New(tokensource.Config{Credentials: fixed("id", "secret"), Endpoint: tokensource.TokenEndpoint{URL: "http://login.example/", Transport: login}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		source.Run(ctx)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-ended
-	})
-	synctest.Wait()
-	first, _, ok := source.Current()
+	f := newFleet(t, 1, lifetime, nil)
+	f.login.delay, f.login.notBefore = 0, notBefore
+	f.start()
+	first, _, ok := f.brokers[0].Current()
 	if !ok {
 		t.Fatal("the first token is not used before its nbf, although there is no other")
 	}
-	return source, first
+	return f.login, f.brokers[0], first
 }
 
 func TestTokenIsUsedFromItsNotBefore(t *testing.T) {
 	for name, tc := range map[string]struct {
-		notBefore, lifetime int
+		notBefore, lifetime time.Duration
 		want                time.Duration // from the refresh to the switch
 	}{
-		"three seconds later":                    {3, 300, 3 * time.Second},
-		"at once":                                {0, 300, 0},
-		"not past the end of the previous token": {3600, 100, 20 * time.Second},
+		"three seconds later":                    {3 * time.Second, 300 * time.Second, 3 * time.Second},
+		"at once":                                {0, 300 * time.Second, 0},
+		"not past the end of the previous token": {time.Hour, 100 * time.Second, 20 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				login := &jwts{lifetime: tc.lifetime, notBefore: tc.notBefore}
-				source, first := newJWTSource(t, login)
+				login, source, first := newUnaccepted(t, tc.lifetime, tc.notBefore)
 				var refreshed time.Time
 				for refreshed.IsZero() || time.Since(refreshed) < time.Minute {
-					if refreshed.IsZero() && login.issued.Load() == 2 {
+					if refreshed.IsZero() && login.count() == 2 {
 						refreshed = time.Now()
 					}
 					if now, _, _ := source.Current(); now != first {
@@ -165,17 +131,16 @@ func TestTokenIsUsedFromItsNotBefore(t *testing.T) {
 
 // The API answers a request for which the client has no rights with 401, whatever the token. That says nothing about the tokens.
 func TestMissingRightsDoNotEndNotBefore(t *testing.T) {
-	for _, notBefore := range []int{8, 30} {
+	for _, notBefore := range []time.Duration{8 * time.Second, 30 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			login := &jwts{lifetime: 300, notBefore: notBefore}
-			source, first := newJWTSource(t, login)
-			for login.issued.Load() < 2 {
+			login, source, first := newUnaccepted(t, 300*time.Second, notBefore)
+			for login.count() < 2 {
 				time.Sleep(100 * time.Millisecond)
 			}
-			for refreshed := time.Now(); time.Since(refreshed) < time.Duration(notBefore-1)*time.Second; time.Sleep(100 * time.Millisecond) {
+			for refreshed := time.Now(); time.Since(refreshed) < notBefore-time.Second; time.Sleep(100 * time.Millisecond) {
 				sent, _, _ := source.Current()
 				if sent != first {
-					t.Fatalf("Current = %q %v after the refresh, want the previous token, whose successor is not valid before %d s", sent, time.Since(refreshed), notBefore)
+					t.Fatalf("Current = %q %v after the refresh, want the previous token, whose successor is not valid before %v", sent, time.Since(refreshed), notBefore)
 				}
 				if source.Invalidate(sent) { // as a request does that gets 401 for each token
 					if next, _, err := source.WaitNewer(t.Context(), sent); err == nil {
@@ -183,7 +148,7 @@ func TestMissingRightsDoNotEndNotBefore(t *testing.T) {
 					}
 				}
 			}
-			if n := login.issued.Load(); n != 2 {
+			if n := login.count(); n != 2 {
 				t.Errorf("got %d token requests, want 2", n)
 			}
 		})
@@ -193,9 +158,8 @@ func TestMissingRightsDoNotEndNotBefore(t *testing.T) {
 // If the previous token is revoked, the new one is used as soon as the API has accepted it.
 func TestAcceptedTokenIsUsedBeforeItsNotBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		login := &jwts{lifetime: 300, notBefore: 60}
-		source, first := newJWTSource(t, login)
-		for login.issued.Load() < 2 {
+		login, source, first := newUnaccepted(t, 300*time.Second, time.Minute)
+		for login.count() < 2 {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if !source.Invalidate(first) {

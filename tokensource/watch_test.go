@@ -1,8 +1,9 @@
-package tokensource
+package tokensource_test
 
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"etrusted-broker/internal/filewatch"
+	"etrusted-broker/tokensource"
 )
 
 // However the operator writes the path, and whether it exists or not, no reload happens without a change.
@@ -22,13 +24,15 @@ func TestWatchingIsIdle(t *testing.T) {
 		"plain": dir, "slash": dir + "/", "dot": dir + "/./", "twice": dir + "//", "relative": ".", "missing": filepath.Join(dir, "missing"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			accounts, err := NewAccounts(AccountsConfig{Dir: path, Source: Config{Endpoint: TokenEndpoint{URL: "http://login.example/", Transport: responder(nil)}}})
+			accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: path, Source: tokensource.Config{Endpoint: tokensource.TokenEndpoint{
+				URL: "http://login.example/", Transport: always(""),
+			}}})
 			if err != nil && name != "missing" {
 				t.Fatal(err)
 			}
 			dirs := func() []string { return []string{path} }
 			if err == nil {
-				dirs = accounts.watchedDirs
+				dirs = accounts.WatchedDirs
 			}
 			var reloads atomic.Int64
 			ctx, cancel := context.WithCancel(context.Background())
@@ -49,10 +53,12 @@ func TestHalfWrittenFilesOfNewAccountAreNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		var requests atomic.Int64
-		accounts, err := NewAccounts(AccountsConfig{Dir: dir, Source: Config{Endpoint: TokenEndpoint{URL: "http://login.example/", Transport: responder(func() string {
-			requests.Add(1)
-			return `{"access_token":"abc","expires_in":300}`
-		})}}})
+		accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: dir, Source: tokensource.Config{Endpoint: tokensource.TokenEndpoint{
+			URL: "http://login.example/", Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+				requests.Add(1)
+				return answer(http.StatusOK, `{"access_token":"abc","expires_in":300}`), nil
+			}),
+		}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,9 +73,12 @@ func TestHalfWrittenFilesOfNewAccountAreNotRead(t *testing.T) {
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		if !accounts.rescan(ctx) {
-			t.Fatal("the directory cannot be read")
-		}
+		var running sync.WaitGroup
+		running.Go(func() {
+			if !accounts.Rescan(ctx) {
+				t.Error("the directory cannot be read")
+			}
+		})
 		time.Sleep(900 * time.Millisecond)
 		if n := requests.Load(); n != 0 {
 			t.Errorf("got %d token requests within a second of the files' last change, want 0", n)
@@ -79,6 +88,6 @@ func TestHalfWrittenFilesOfNewAccountAreNotRead(t *testing.T) {
 			t.Errorf("got %d token requests after that, want 1", n)
 		}
 		cancel()
-		accounts.loops.Wait()
+		running.Wait()
 	})
 }
