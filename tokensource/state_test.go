@@ -3,6 +3,7 @@ package tokensource
 import (
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // A login server with a cache may send the previous token once more.
@@ -35,6 +36,30 @@ func TestKeepsBetterTokenThanPreviousOne(t *testing.T) {
 		}
 		if latest := now.Add(s.token.remaining(now)); s.nextAttempt.After(latest) {
 			t.Errorf("%s: the next attempt comes %v after the token's end", tc.name, s.nextAttempt.Sub(latest))
+		}
+	}
+}
+
+// A token request whose machine is suspended brings a token that may have expired meanwhile: it is sent, but replaced at once.
+func TestSuspendDuringTokenRequestCountsForToken(t *testing.T) {
+	sent := time.Now()
+	for _, tc := range []struct {
+		suspended time.Duration
+		want      bool // that the token serves
+	}{{0, true}, {4 * time.Minute, true}, {time.Hour, false}, {-time.Hour, true}} { // or else, the wall clock was set
+		received := sent.Add(time.Second)
+		// The first word of a time with a monotonic reading has the seconds of the wall clock above 30 bits of nanoseconds.
+		*(*uint64)(unsafe.Pointer(&received)) += uint64(tc.suspended/time.Second) << 30
+		if got := received.Sub(sent); got != time.Second || received.Round(0).Sub(sent.Round(0)) != time.Second+tc.suspended {
+			t.Fatalf("got times %v apart by the monotonic clock, and %v by the wall clock", got, received.Round(0).Sub(sent.Round(0)))
+		}
+		s := &state{}
+		s.recordSuccess(&token{authorization: "new", issued: sent, received: received, lifetime: 5 * time.Minute}, received)
+		if serves, isNew := s.token.serves(received), s.token.isNew(received); !s.token.valid(received) || serves != tc.want || isNew != tc.want {
+			t.Errorf("suspended for %v: got serves %t and new %t, want %t", tc.suspended, serves, isNew, tc.want)
+		}
+		if latest := received.Round(0).Add(5 * time.Minute); s.token.wallExpiry.After(latest) {
+			t.Errorf("suspended for %v: the token expires %v later than it can", tc.suspended, s.token.wallExpiry.Sub(latest))
 		}
 	}
 }
