@@ -142,11 +142,13 @@ func (l *life) check() {
 			}
 			l.held[b] = value
 		}
+		tolerance := 31 * time.Second // by the store's clock, a token's life begins with the lease: up to an attempt before its request
 		if len(l.brokers) == 1 {
-			l.held[b] = l.login.last // it must use it at once
+			l.held[b], tolerance = l.login.last, 0 // it must use each token at once
 		}
 		held := l.login.tokens[l.held[b]]
-		if held != nil && time.Since(held.at) < held.lifetime && (!ok || value != l.held[b]) {
+		replaced := held != nil && b.Snapshot().Issued.After(held.at.Add(time.Second)) && len(l.brokers) > 1 // since the last check
+		if held != nil && !replaced && time.Since(held.at) < held.lifetime-tolerance && value != l.held[b] {
 			l.fail("broker %d: %s was lost %v before its expiry", i, l.held[b], held.lifetime-time.Since(held.at))
 		}
 	}
@@ -173,8 +175,8 @@ func (l *life) checkRecovery() {
 	l.pass(10 * time.Minute) // tokens of before may be used to their end
 	before := l.login.count()
 	l.pass(10 * time.Minute)
-	if n := l.login.count() - before; n > 4 {
-		l.fail("got %d token requests in two lifetimes after all faults, want at most 4", n)
+	if n := l.login.count() - before; n > 6 { // each broker for itself would make eight
+		l.fail("got %d token requests in two lifetimes after all faults, want at most 6", n)
 	}
 	if n := l.login.busiest(10*time.Second, 0); n > 45 {
 		l.fail("got %d token requests in 10 s, want at most 45", n)

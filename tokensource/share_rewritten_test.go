@@ -62,9 +62,11 @@ func TestOneRejectionAfterAnOutageCostsLittle(t *testing.T) {
 			go func() { _, _, _ = f.brokers[0].Wait(t.Context()) }()
 			time.Sleep(10 * time.Second)
 			f.login.set(rejects)
-			for n := f.login.count(); f.login.count() == n; time.Sleep(10 * time.Millisecond) {
+			for rejected := false; !rejected; time.Sleep(10 * time.Millisecond) {
+				for _, b := range f.brokers {
+					rejected = rejected || b.Snapshot().Refreshes[1] > 0
+				}
 			}
-			time.Sleep(200 * time.Millisecond)
 			f.login.set("")
 			healed := time.Now()
 			for i, b := range f.brokers {
