@@ -164,46 +164,37 @@ func TestPassThroughFailure(t *testing.T) {
 // A tunnel counts as a connection, and as one that waits for its client while no byte moves. The longest idle one makes room, also
 // if its target does not read.
 func TestPassThroughMakesRoom(t *testing.T) {
-	evicted := make(chan struct{}, 10)
-	s := serveOn(t, networks["tcp"], passThroughHandler, func(s *http1.Server) {
-		s.MaxConns, s.OnEvict = 2, func() { evicted <- struct{}{} }
-	})
-	stuck, stuckServer := listenTarget(t).connect(s, "a", "")
-	go func() { _, _ = io.Copy(stuck, strings.NewReader(strings.Repeat("x", 64<<20))) }() // more than the sockets hold
-	busy, busyServer := listenTarget(t).connect(s, "a", "")
-	done := make(chan struct{})
-	defer close(done)
-	go func() {
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(10 * time.Millisecond):
-				_, _ = io.WriteString(busyServer, "x")
+	inPassThroughBubble(t, 2, func(t *testing.T, b *bubble, open func() (*clientConn, net.Conn)) {
+		stuck, stuckTarget := open()
+		go func() { _, _ = io.WriteString(stuck, "not read") }()
+		busy, busyTarget := open()
+		go func() {
+			for range 1000 {
+				time.Sleep(10 * time.Millisecond)
+				_, _ = io.WriteString(busyTarget, "x")
 			}
+		}()
+		go func() { _, _ = io.Copy(io.Discard, busy.reader) }()
+		open()
+		<-b.evicted
+		_ = stuckTarget.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := io.Copy(io.Discard, stuckTarget); err != nil {
+			t.Errorf("the target of the evicted tunnel got %v, want an end", err)
 		}
-	}()
-	go func() { _, _ = io.Copy(io.Discard, busy.reader) }()
-	c := s.dial(t)
-	c.send(simple)
-	c.expectStatus(200)
-	<-evicted
-	if _, err := io.Copy(io.Discard, stuckServer); err != nil && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the target of the evicted tunnel got %v, want an end", err)
-	}
-	busy.send("still here")
-	expectRead(t, busyServer, "still here")
+		busy.send("still here")
+		expectRead(t, busyTarget, "still here")
+	})
 }
 
 // inPassThroughBubble is inBubble with a function that opens a tunnel, and returns both of its ends.
-func inPassThroughBubble(t *testing.T, test func(t *testing.T, b *bubble, open func() (*clientConn, net.Conn))) {
+func inPassThroughBubble(t *testing.T, maxConns int, test func(t *testing.T, b *bubble, open func() (*clientConn, net.Conn))) {
 	targets := make(chan net.Conn, 1)
 	handler := func(w *http1.ResponseWriter, _ *http1.Request) {
 		near, far := net.Pipe()
 		targets <- far
 		w.OpenPassThrough(near, nil)
 	}
-	inBubble(t, 0, handler, func(t *testing.T, b *bubble) {
+	inBubble(t, maxConns, handler, func(t *testing.T, b *bubble) {
 		test(t, b, func() (*clientConn, net.Conn) {
 			c := b.dial()
 			c.send(connect)
@@ -215,7 +206,7 @@ func inPassThroughBubble(t *testing.T, test func(t *testing.T, b *bubble, open f
 
 // Shutdown closes a tunnel once it has been idle for 5 s, and waits for one that carries bytes in either direction.
 func TestShutdownClosesPassThrough(t *testing.T) {
-	inPassThroughBubble(t, func(t *testing.T, b *bubble, open func() (*clientConn, net.Conn)) {
+	inPassThroughBubble(t, 0, func(t *testing.T, b *bubble, open func() (*clientConn, net.Conn)) {
 		idle, _ := open()
 		time.Sleep(time.Second)
 		active, target := open()
@@ -243,7 +234,7 @@ func TestShutdownClosesPassThrough(t *testing.T) {
 
 // A target that does not read cannot keep a tunnel open.
 func TestCloseEndsPassThrough(t *testing.T) {
-	inPassThroughBubble(t, func(t *testing.T, b *bubble, open func() (*clientConn, net.Conn)) {
+	inPassThroughBubble(t, 0, func(t *testing.T, b *bubble, open func() (*clientConn, net.Conn)) {
 		c, target := open()
 		c.send("not read")
 		b.server.Close()
