@@ -26,8 +26,8 @@ type TokenSource interface {
 	// WaitNewer returns a value other than old, and its API, as soon as there is one. It fails if there will be none soon, and when
 	// ctx is done.
 	WaitNewer(ctx context.Context, old string) (authorization string, api *url.URL, err error)
-	// Accepted is called if the API has accepted the value that WaitNewer returned.
-	Accepted(authorization string)
+	// MarkAccepted is called if the API has accepted the value that WaitNewer returned.
+	MarkAccepted(authorization string)
 }
 
 // RoundTripper sends requests to the API, such as a *http1.Client. It is safe for concurrent use.

@@ -78,7 +78,7 @@ func (m *movedTokens) WaitNewer(context.Context, string) (string, *url.URL, erro
 }
 
 func (m *movedTokens) Invalidate(string) bool { return true }
-func (m *movedTokens) Accepted(string)        {}
+func (m *movedTokens) MarkAccepted(string)    {}
 
 func inEnvironment(e *environment) *movedTokens {
 	m := new(movedTokens)

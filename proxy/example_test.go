@@ -24,7 +24,7 @@ func (fixedToken) Invalidate(string) bool                           { return fal
 func (fixedToken) WaitNewer(context.Context, string) (string, *url.URL, error) {
 	return "", nil, context.DeadlineExceeded
 }
-func (fixedToken) Accepted(string) {}
+func (fixedToken) MarkAccepted(string) {}
 
 // A Proxy is the handler of an http1.Server. It adds the token to the requests, and forwards them to the API.
 func ExampleProxy() {

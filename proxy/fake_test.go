@@ -25,7 +25,7 @@ type fakeTokens struct {
 	wait         func(ctx context.Context) (string, error) // nil: until ctx is done
 	waiting      chan struct{}                             // if not nil, gets a value when a request begins to wait
 	currentCalls atomic.Int64                              // calls of Current
-	accepted     atomic.Pointer[string]                    // what Accepted was called with last
+	accepted     atomic.Pointer[string]                    // what MarkAccepted was called with last
 	// invalidate implements Invalidate; nil: it returns false.
 	invalidate func(authorization string) bool
 }
@@ -64,7 +64,7 @@ func (f *fakeTokens) Wait(ctx context.Context) (string, *url.URL, error) {
 	return "", nil, ctx.Err()
 }
 
-func (f *fakeTokens) Accepted(authorization string) { f.accepted.Store(&authorization) }
+func (f *fakeTokens) MarkAccepted(authorization string) { f.accepted.Store(&authorization) }
 
 // WaitNewer calls Wait, and fails if that returns old.
 func (f *fakeTokens) WaitNewer(ctx context.Context, old string) (string, *url.URL, error) {

@@ -30,7 +30,7 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 			response, err = x.sendUpstream(next)
 			switch x.record.Retry = retryOutcome(response, err); x.record.Retry {
 			case RetrySuccess:
-				x.tokens.Accepted(next)
+				x.tokens.MarkAccepted(next)
 			case RetryUnauthorized:
 				x.tokens.Invalidate(next)
 			}

@@ -49,7 +49,7 @@ func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
 	switch fresh := got.token; {
 	case fresh != nil:
 		current := f.source.state.Load()
-		isKnown := fresh.limit(current.token, current.previous)
+		isKnown := fresh.capToKnown(current.token, current.previous)
 		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, random())
 		if fresh.valid(result.ended) {
 			result.token = fresh
@@ -94,7 +94,7 @@ func (f loginFetcher) request(ctx context.Context) reply {
 	}
 	first, _ := start()
 	var (
-		second     chan reply // nil: there is none
+		second     chan reply // nil if it was not started
 		stopSecond func()
 	)
 	ticker := time.NewTicker(hedgeAfter)

@@ -46,7 +46,7 @@ func (l *loop) recordFailure(next *state, result attempt) {
 	if l.pauseIsShared {
 		l.failed.count, l.failed.rejections, next.nextAttempt = result.failures, result.rejections, result.next
 	} else {
-		next.nextAttempt = l.retryAt(l.needed())
+		next.nextAttempt = l.retryAt(l.takeNeeded())
 	}
 	next.failure, next.failedAt, next.failures = result.failure, result.ended, l.failed.count
 	next.rejected = l.failed.areRejections(!l.proven)
@@ -57,8 +57,8 @@ func (l *loop) retryAt(needed bool) time.Time {
 	return l.failed.at.Add(l.failed.pause(!l.proven, l.known(), needed))
 }
 
-// needed reports whether requests need a token: they wait for one, or have failed for lack of one since the last call.
-func (l *loop) needed() bool { return l.unserved.Swap(false) || l.waiting.Load() > 0 }
+// takeNeeded reports whether requests need a token: they wait for one, or have failed for lack of one since the last call.
+func (l *loop) takeNeeded() bool { return l.unserved.Swap(false) || l.waiting.Load() > 0 }
 
 // known returns the token, which may have expired.
 func (l *loop) known() *token { return cmp.Or(l.state.Load().token, l.inUse.noToken()) }
@@ -119,7 +119,7 @@ func (f *failures) pause(changed bool, known *token, needed bool) time.Duration 
 	if f.areRejections(changed) {
 		return rejectedPause(f.rejections, f.at.Sub(f.rejectedSince), changed, remaining)
 	}
-	return min(nextPause(f.last, f.count, remaining, needed, f.random), nextPause(f.last, f.count, known.left(f.at), needed, f.random))
+	return min(nextPause(f.last, f.count, remaining, needed, f.random), nextPause(f.last, f.count, known.usableFor(f.at), needed, f.random))
 }
 
 // publish replaces the state with a changed copy and wakes those who wait for it. Only the loop's goroutine calls it, so

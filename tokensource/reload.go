@@ -46,7 +46,7 @@ const (
 )
 
 // candidate is a changed set that has not yielded a token yet, with its fetcher; that is nil if the set is not in the files any
-// more. The zero value is none.
+// more. The zero value means that there is no changed set.
 type candidate struct {
 	setFetcher
 	failures
@@ -108,7 +108,7 @@ func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
 		})
 		return false
 	case set.Equal(l.inUse.set):
-		l.unchanged(written)
+		l.dropCandidate(written)
 		return false
 	}
 	if pending := l.state.Load().pendingReload; written || pending != nil && pending.Outcome == ReloadUnreadable {
@@ -138,9 +138,9 @@ func (l *loop) reportEnvironments() {
 	l.config.OnEnvironment(l.config.Account, l.inUse.set.Environment, tried)
 }
 
-// unchanged gives up a changed set, because the files contain the set in use again. If that is rejected and they were
+// dropCandidate gives up a changed set, because the files contain the set in use again. If that is rejected and they were
 // written, it is tried again soon: perhaps the login server knows it now.
-func (l *loop) unchanged(written bool) {
+func (l *loop) dropCandidate(written bool) {
 	current := l.state.Load()
 	retry := written && current.rejected
 	if current.pendingReload != nil || retry {
@@ -209,7 +209,7 @@ func (l *loop) candidateFailed(result attempt) {
 	c.add(result.failure, result.ended)
 	known, needed := &token{issued: result.ended, lifetime: maxLifetime}, false
 	if l.state.Load().rejected { // only the new pair can yield a token
-		known, needed = l.known(), l.needed()
+		known, needed = l.known(), l.takeNeeded()
 	}
 	c.wait, c.rateLimit = c.pause(true, known, needed), 0
 	if !result.next.IsZero() {

@@ -13,7 +13,7 @@ import (
 // interpretResponse maps a response of the token endpoint (RFC 6749 sections 5.1 and 5.2) to a token or an error.
 func interpretResponse(response *http.Response, body []byte, now time.Time) (*token, *RefreshError) {
 	if response.StatusCode == http.StatusOK {
-		date, _ := http.ParseTime(response.Header.Get("Date")) // zero if there is none
+		date, _ := http.ParseTime(response.Header.Get("Date")) // zero without one
 		fresh, err := parseTokenResponse(body, date)
 		if err != nil {
 			return nil, invalidResponseError(err.Error())

@@ -37,12 +37,12 @@ const (
 	// keep every shop down.
 	maxRetryAfter = 5 * time.Minute
 
-	// lastAttempt is how long before the token's end there is an attempt, whatever Retry-After says.
-	lastAttempt = 5 * time.Second
+	// lastAttemptBefore is how long before the token's end there is an attempt, whatever Retry-After says.
+	lastAttemptBefore = 5 * time.Second
 
-	// rejectedRetry is the pause after rejected credentials. Retrying sooner rarely helps, and repeated failures can lock
+	// maxRejectedPause is the pause after rejected credentials. Retrying sooner rarely helps, and repeated failures can lock
 	// an account; but the client may be enabled in the Control Centre at any time.
-	rejectedRetry = 5 * time.Minute
+	maxRejectedPause = 5 * time.Minute
 
 	// minRejectedPauseWhileValid is the minimum while a token is still valid: many rejections in a row could lock an account.
 	minRejectedPauseWhileValid = 5 * time.Second
@@ -101,8 +101,8 @@ func fallbackTime(known *token, now time.Time, wait time.Duration, random float6
 	return later(known.issued.Add(at), now.Add(min(wait, known.remaining(now)/4)))
 }
 
-// leaveTime limits what one broker may take, or believe that another takes, to a quarter of what is left of the known token.
-func leaveTime(limit time.Duration, known *token, now time.Time) time.Duration {
+// clampToRemaining limits what one broker may take, or believe that another takes, to a quarter of what is left of the known token.
+func clampToRemaining(limit time.Duration, known *token, now time.Time) time.Duration {
 	if known.serves(now) {
 		return min(limit, known.remaining(now)/4)
 	}
@@ -119,7 +119,7 @@ func leaseWait(lease Lease, known *token, now time.Time) time.Duration {
 	case lease.Failure != nil:
 		limit = maxBackoff
 	}
-	return min(lease.Remaining, leaveTime(limit, known, now))
+	return min(lease.Remaining, clampToRemaining(limit, known, now))
 }
 
 // storeTimeout limits how long an attempt waits for the store before it sends a token request. While no token serves, requests may
@@ -142,7 +142,7 @@ func sharedPause(failed Lease, known *token, now time.Time, random float64) time
 	if isRejection(failure) {
 		pause = rejectedPause(failed.Rejections, 0, true, remaining)
 	} else {
-		pause = min(nextPause(failure, failed.Failures, remaining, true, random), nextPause(failure, failed.Failures, known.left(now), true, random))
+		pause = min(nextPause(failure, failed.Failures, remaining, true, random), nextPause(failure, failed.Failures, known.usableFor(now), true, random))
 	}
 	pause = min(pause, maxBackoff)
 	if isRejection(failure) || failure.Status == http.StatusTooManyRequests {
@@ -171,8 +171,8 @@ func nextPause(failure *RefreshError, failures int, remaining time.Duration, nee
 	pause := minBackoff + time.Duration(random*float64(ceiling-minBackoff))
 	atLeast := min(failure.RetryAfter, maxRetryAfter)
 	switch {
-	case remaining > lastAttempt:
-		atLeast = min(atLeast, remaining-lastAttempt)
+	case remaining > lastAttemptBefore:
+		atLeast = min(atLeast, remaining-lastAttemptBefore)
 	case failure.Status != http.StatusTooManyRequests:
 		atLeast = 0
 	}
@@ -193,15 +193,15 @@ func nextPause(failure *RefreshError, failures int, remaining time.Duration, nee
 // first. A changed pair has not yielded a token yet. remaining is that of nextPause: a valid token must not be lost to a login
 // server that rejects for some seconds.
 func rejectedPause(rejections int, since time.Duration, changed bool, remaining time.Duration) time.Duration {
-	pause := rejectedRetry
+	pause := maxRejectedPause
 	if changed && since < changedRetryTime {
 		pause = min(minBackoff<<max(0, min(rejections-1, 6)), maxChangedPause) // 2^6 s exceeds the limit
 	}
 	if remaining > 0 {
 		pause = min(pause, max(minRejectedPauseWhileValid, remaining/8))
 	}
-	if remaining > lastAttempt {
-		pause = min(pause, max(minBackoff, remaining-lastAttempt))
+	if remaining > lastAttemptBefore {
+		pause = min(pause, max(minBackoff, remaining-lastAttemptBefore))
 	}
 	return pause
 }

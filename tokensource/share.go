@@ -15,7 +15,8 @@ type sharedFetcher struct {
 	login   fetcher
 	entry   Entry
 	storing sync.WaitGroup // of a token: the requests of this broker need not wait for the store
-	// seen is the newest lease, and seenAt when it was first seen. A lease is waited for once: afterwards an attacker has put it back.
+	// seen is the newest lease, and seenAt when it was first seen. A broker waits for each lease once: one that returns was put back
+	// by an attacker.
 	// unresolved counts the leases in a row that ended with neither a token nor a failure.
 	seen       Lease
 	seenAt     time.Time
@@ -47,12 +48,12 @@ func (f *sharedFetcher) succeeded() {
 func (f *sharedFetcher) stored(ctx context.Context, known *token) (attempt, bool) {
 	f.storing.Wait()
 	shared, err := f.entry.Get(ctx)
-	f.failed(err)
+	f.countStoreError(err)
 	return f.adopt(shared.Token, known)
 }
 
-// failed counts an error of the store.
-func (f *sharedFetcher) failed(err error) bool {
+// countStoreError counts an error of the store.
+func (f *sharedFetcher) countStoreError(err error) bool {
 	if err != nil {
 		f.source.storeErrors.Add(1)
 	}
@@ -70,7 +71,7 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 	switch {
 	case ctx.Err() != nil:
 		return attempt{}, false
-	case f.failed(err):
+	case f.countStoreError(err):
 		return f.fallBack(ctx, known, began, 0)
 	}
 	if result, ok := f.adopt(shared.Token, known); ok {
@@ -80,11 +81,11 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 	if result, ok := f.follow(shared.Lease, known, now); ok {
 		return result, true
 	}
-	// If this broker dies, there is time for others.
-	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Rejections: f.seen.Rejections, Remaining: leaveTime(maxLease, known, now)}
+	// The lease is so short that another broker can take over before the known token expires.
+	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Rejections: f.seen.Rejections, Remaining: clampToRemaining(maxLease, known, now)}
 	acquired, err := f.entry.Acquire(brief, lease)
-	// After an error, this broker may have the lease, and while it has no token, others may have none either and wait for its own.
-	if f.failed(err) && known.serves(now) || err == nil && !acquired {
+	// After an error this broker may have the lease. Others may wait for it then, so without a token that serves it fetches anyway.
+	if f.countStoreError(err) && known.serves(now) || err == nil && !acquired {
 		return f.fallBack(ctx, known, began, raceWait)
 	}
 	f.seen, f.seenAt = lease, now
@@ -96,7 +97,7 @@ func (f *sharedFetcher) adopt(shared SharedToken, known *token) (attempt, bool) 
 	now := time.Now()
 	fresh := shared.token(now)
 	if current := f.source.state.Load(); fresh != nil {
-		fresh.limit(current.token, current.previous)
+		fresh.capToKnown(current.token, current.previous)
 	}
 	if !known.isSupersededBy(fresh, now) {
 		return attempt{}, false
@@ -129,8 +130,9 @@ func (f *sharedFetcher) follow(lease Lease, known *token, now time.Time) (attemp
 	return result, lease.FencingToken == f.seen.FencingToken && now.Before(until) && f.unresolved <= maxUnresolved
 }
 
-// lead fetches with the lease. An attempt that outlasts it counts as failed, so that others may try, but goes on. Once one of those
-// has the lease, this broker starts no second requests beside that one's; and its token, or a rejection, ends this one's attempt.
+// lead fetches while it holds the lease. An attempt that outlasts the lease is reported as failed, so that another broker may try,
+// but continues. Once another broker holds the lease, this one starts no hedged request, and a token or a rejection of the other
+// one ends the attempt.
 func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt, ok bool) {
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -141,7 +143,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 	}()
 	release := context.WithoutCancel(ctx) // a rolling update stops one broker after the other
 	handOver := time.After(f.seen.Remaining * 9 / 10)
-	var peers <-chan time.Time // after that, it is time to look for them
+	var peers <-chan time.Time // after that: when to look for the result of another broker
 	for running := true; running; {
 		select {
 		case <-ended:
@@ -151,7 +153,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 			peers = time.After(minRefresh)
 		case <-peers:
 			shared, err := f.entry.Get(ctx)
-			f.failed(err)
+			f.countStoreError(err)
 			f.source.peerFetches.Store(shared.Lease.FencingToken > f.seen.FencingToken)
 			if now := time.Now(); f.source.peerFetches.Load() && isRejection(shared.Lease.Failure) || known.isSupersededBy(shared.Token.token(now), now) {
 				cancel()
@@ -163,7 +165,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 	case !ok && ctx.Err() == nil:
 		return f.fetch(ctx, known)
 	case !ok:
-		f.failed(f.entry.Release(release, Lease{}))
+		f.countStoreError(f.entry.Release(release, Lease{}))
 	case result.failure != nil:
 		result.next = f.pause(release, known, result)
 		result.failures, result.rejections = f.seen.Failures, f.seen.Rejections
@@ -172,13 +174,12 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 		result.token.fence, result.token.leads = f.seen.FencingToken, true
 		result.token.refreshAt = leaderRefreshAt(result.token.issued, result.token.lifetime, random())
 		stored := result.token.shared()
-		f.storing.Go(func() { f.failed(f.entry.Put(release, stored)) })
+		f.storing.Go(func() { f.countStoreError(f.entry.Put(release, stored)) })
 	}
 	return result, ok
 }
 
-// pause lets the lease expire before the end of the pause that a failure causes, which it returns: so the others try first, and if
-// there are none, this broker tries as soon as without a store.
+// pause releases the lease with the failure, and returns when this broker retries. Others may try headStart earlier.
 func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt) time.Time {
 	f.seen.Failure, f.seen.Failures, f.seen.Rejections = result.failure, f.seen.Failures+1, f.seen.Rejections+1
 	if !isRejection(result.failure) {
@@ -186,7 +187,7 @@ func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt)
 	}
 	pause := sharedPause(f.seen, known, result.ended, random())
 	f.seen.Remaining, f.seenAt, f.unresolved = max(0, pause-headStart), result.ended, 0
-	f.failed(f.entry.Release(ctx, f.seen))
+	f.countStoreError(f.entry.Release(ctx, f.seen))
 	return result.ended.Add(pause)
 }
 

@@ -156,7 +156,7 @@ func (s *Source) Wait(ctx context.Context) (authorization string, api *url.URL, 
 // for: another one, if the account has been moved since. Its error is a
 // *problem.Problem: see ErrNoToken. It fails as soon as an attempt to fetch a token fails or returns old again, and when ctx
 // is done; the error then wraps ctx.Err(). Call it after Invalidate has returned true. Once the
-// API has accepted the value, call Accepted; if it refuses it, Invalidate.
+// API has accepted the value, call MarkAccepted; if it refuses it, Invalidate.
 func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, api *url.URL, err error) {
 	for {
 		current, now := s.state.Load(), time.Now()
@@ -195,7 +195,7 @@ func (s *Source) Invalidate(authorization string) bool {
 	case last == nil:
 		return false
 	case !last.has(authorization): // it has been replaced since it was sent
-		if current.previous.has(authorization) && !previousInUse { // or else Accepted decides
+		if current.previous.has(authorization) && !previousInUse { // or else MarkAccepted decides
 			current.previous.refuse(now)
 		}
 		return true
@@ -212,9 +212,9 @@ func (s *Source) Invalidate(authorization string) bool {
 	return current.failure == nil
 }
 
-// Accepted records that the API has accepted the token with this header value, which WaitNewer returned. If it is the
+// MarkAccepted records that the API has accepted the token with this header value, which WaitNewer returned. If it is the
 // previous token, all requests use it until the newer one is ten seconds old. If it is the newer one, all use that.
-func (s *Source) Accepted(authorization string) {
+func (s *Source) MarkAccepted(authorization string) {
 	current := s.state.Load()
 	switch last := current.token; {
 	case last.has(authorization):

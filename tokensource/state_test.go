@@ -28,7 +28,7 @@ func TestKeepsBetterTokenThanPreviousOne(t *testing.T) {
 			s.token.refuse(now)
 		}
 		fresh := held("previous", time.Hour)
-		fresh.limit(s.token, s.previous)
+		fresh.capToKnown(s.token, s.previous)
 		fresh.refreshAt = now.Add(fresh.lifetime * 8 / 10)
 		s.recordSuccess(fresh, now)
 		if s.token.authorization != tc.want {

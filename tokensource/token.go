@@ -79,9 +79,9 @@ func (t *token) remaining(now time.Time) time.Duration {
 	return t.lifetime - now.Sub(t.issued)
 }
 
-// left returns what counts for the schedule: what remains until the token expires or, if that was earlier, the API refused it. It
+// usableFor returns what counts for the schedule: what remains until the token expires or, if that was earlier, the API refused it. It
 // is negative afterwards.
-func (t *token) left(now time.Time) time.Duration {
+func (t *token) usableFor(now time.Time) time.Duration {
 	if refusedAt := t.refusedAt.Load(); refusedAt != nil {
 		return min(refusedAt.Sub(now), t.remaining(now))
 	}
@@ -93,9 +93,9 @@ func (t *token) expires() time.Time {
 	return t.issued.Round(0).Add(t.lifetime)
 }
 
-// limit shortens the lifetime of a token that the login server has sent before, from a cache: it ends when it was known to end. It
+// capToKnown shortens the lifetime of a token that the login server has sent before, from a cache: it ends when it was known to end. It
 // reports whether the token is one of the known ones, which may be nil.
-func (t *token) limit(known ...*token) (isKnown bool) {
+func (t *token) capToKnown(known ...*token) (isKnown bool) {
 	for _, k := range known {
 		if k.has(t.authorization) {
 			t.lifetime, isKnown = min(t.lifetime, k.remaining(t.issued)), true

@@ -33,7 +33,7 @@ func TestUsesPreviousTokenUntilNewOneIsAccepted(t *testing.T) {
 		if got, _, _ := r.Current(); got != fresh {
 			t.Errorf("Current = %q before the previous token is accepted, want %q", got, fresh)
 		}
-		r.Accepted(previous)
+		r.MarkAccepted(previous)
 		r.at(time.Since(r.began) + 9*time.Second)
 		if got, _, _ := r.Current(); got != previous {
 			t.Errorf("Current = %q, want the accepted one, %q", got, previous)
@@ -53,9 +53,9 @@ func TestRefusedPreviousTokenIsNotUsed(t *testing.T) {
 		"before the refresh, which it caused": nil,
 		"by a slower request":                 func(r *rig, previous, _ string) { r.Invalidate(previous) },
 		"after it had been accepted, unlike the new one": func(r *rig, previous, fresh string) {
-			r.Accepted(previous)
+			r.MarkAccepted(previous)
 			r.Invalidate(previous)
-			r.Accepted(fresh)
+			r.MarkAccepted(fresh)
 			r.Invalidate(previous)
 		},
 	} {
@@ -169,7 +169,7 @@ func TestAcceptedTokenIsUsedBeforeItsNotBefore(t *testing.T) {
 		if err != nil || next == first {
 			t.Fatalf("WaitNewer = %q, %v, want the new token", next, err)
 		}
-		source.Accepted(next)
+		source.MarkAccepted(next)
 		if got, _, _ := source.Current(); got != next {
 			t.Errorf("Current = %q, want the accepted token %q", got, next)
 		}

@@ -29,7 +29,7 @@ type Client struct {
 // error in sending the request: then the body is sent as far as the upstream takes it.
 //
 // The error is that of Dial, an error of the connection (a timeout is os.ErrDeadlineExceeded, an early end is
-// io.ErrUnexpectedEOF), a *ResponseError, the error of OnInformational, ErrRequestBody, or context.Canceled if the caller has
+// io.ErrUnexpectedEOF), a *InvalidResponseError, the error of OnInformational, ErrRequestBody, or context.Canceled if the caller has
 // canceled the request.
 func (c *Client) RoundTrip(r *ClientRequest) (*ClientResponse, error) {
 	if u := c.pool.get(); u != nil {

@@ -104,8 +104,8 @@ func TestReadsResponse(t *testing.T) {
 			}))
 			response, body, err := u.roundTrip(newRequest(t, test.method))
 			if test.status == 0 {
-				if malformed := (*http1.ResponseError)(nil); !errors.As(err, &malformed) {
-					t.Fatalf("got status %d and error %v, want a *ResponseError", response.Status, err)
+				if malformed := (*http1.InvalidResponseError)(nil); !errors.As(err, &malformed) {
+					t.Fatalf("got status %d and error %v, want a *InvalidResponseError", response.Status, err)
 				}
 				u.wantCounts(t, 1, 1) // it is not sent again
 				return
@@ -206,7 +206,7 @@ func TestForwardsInformationalResponses(t *testing.T) {
 	many := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send(strings.Repeat("HTTP/1.1 102 Wait\r\n\r\n", 33)) }))
 	handler.got = nil
 	_, _, err := many.roundTrip(r)
-	if malformed := (*http1.ResponseError)(nil); !errors.As(err, &malformed) || len(handler.got) != 32 {
+	if malformed := (*http1.InvalidResponseError)(nil); !errors.As(err, &malformed) || len(handler.got) != 32 {
 		t.Errorf("got %v and %d informational responses, want an error after 32", err, len(handler.got))
 	}
 	refusing := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send("HTTP/1.1 199 X\r\n\r\n" + okResponse) }))

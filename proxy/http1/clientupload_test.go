@@ -131,7 +131,7 @@ func TestPartialUploadNeverLooksComplete(t *testing.T) {
 	}
 }
 
-// An upstream that waits for the rest of a body that has broken off must see that there is none.
+// An upstream that waits for the rest of a body that has broken off must see that the rest does not come.
 func TestBrokenStreamEndsConnectionAtOnce(t *testing.T) {
 	for _, length := range []int64{9, -1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -360,7 +360,7 @@ func TestInvalidResponseEndsLastWriteAtOnce(t *testing.T) {
 		r.ContentLength, r.Stream = 2, body
 		go func() { _, _ = io.WriteString(w, "ok") }()
 	})
-	if invalid := (*http1.ResponseError)(nil); !errors.As(err, &invalid) || took != 0 {
+	if invalid := (*http1.InvalidResponseError)(nil); !errors.As(err, &invalid) || took != 0 {
 		t.Errorf("got %v after %s, want an invalid response at once", err, took)
 	}
 }

@@ -126,7 +126,7 @@ func (c *conn) handshake() bool {
 	return false
 }
 
-// awaitRequest waits for the next request. It reports false if there is none.
+// awaitRequest waits for the next request. It reports false if the connection has ended or must be closed.
 func (c *conn) awaitRequest() bool {
 	var scanner requestHeadChecker
 	if phase(c.phase.Load()) == phaseServing {
@@ -198,7 +198,7 @@ func (c *conn) parseRequest(length int, scanned requestHeadChecker) {
 		c.startRequest(r.Method, malformed)
 		return
 	}
-	c.writer.closing = r.Method == http.MethodConnect || r.Fields.close(r.MinorVersion)
+	c.writer.closing = r.Method == http.MethodConnect || r.Fields.endsConnection(r.MinorVersion)
 	switch {
 	case r.Method == http.MethodConnect: // what follows is not HTTP
 		r.ContentLength = 0
@@ -223,7 +223,7 @@ func (c *conn) startRequest(method string, malformed *RequestError) {
 	c.request = Request{Method: method, MinorVersion: 1, Fields: c.request.Fields[:0], Body: &c.requestBody, Malformed: malformed,
 		Conn: c.accepted, Tunnel: c.tunnel, conn: c}
 	_, c.request.Secure = c.stream.(handshaker)
-	c.requestBody.prepare(false)
+	c.requestBody.prepare()
 	c.requestBody.complete.Store(true)
 	c.writer.closing = malformed != nil
 }
@@ -270,7 +270,7 @@ func (c *conn) discardBody() bool {
 	if c.body.complete() {
 		return true
 	}
-	c.requestBody.prepare(true)
+	c.requestBody.prepareDiscard()
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
 	_, _ = io.CopyN(io.Discard, &c.body, maxDiscard) // however it ends, the end counts
 	if c.body.complete() {
@@ -339,7 +339,7 @@ func closeWrite(c net.Conn) error {
 func (c *conn) close() {
 	c.goneWatch.disarm()
 	if c.writer.mustReset() {
-		reset(c.accepted)
+		resetConn(c.accepted)
 	}
 	if !c.panicked {
 		c.buffer.release()

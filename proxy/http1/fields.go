@@ -101,8 +101,8 @@ func (f Fields) Reuse() Fields {
 	return f[:0]
 }
 
-// close reports whether the connection ends with a message of HTTP/1.minorVersion: RFC 9112 section 9.3.
-func (f Fields) close(minorVersion int) bool {
+// endsConnection reports whether the connection ends with a message of HTTP/1.minorVersion: RFC 9112 section 9.3.
+func (f Fields) endsConnection(minorVersion int) bool {
 	keepAlive := minorVersion > 0
 	for option := range f.Elements("Connection") {
 		switch {

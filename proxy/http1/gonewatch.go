@@ -85,7 +85,7 @@ func (w *goneWatch) stop() {
 	armed, reading := w.armed, w.reading
 	w.armed, w.reading = false, nil
 	if reading != nil {
-		w.conn.setDeadline(past)
+		w.conn.setDeadline(aLongTimeAgo)
 	}
 	w.mu.Unlock()
 	if armed && reading == nil {

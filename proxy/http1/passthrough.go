@@ -85,8 +85,8 @@ func (p *passThrough) end(failure error) {
 	case errors.Is(failure, net.ErrClosed):
 		p.close()
 	default:
-		reset(p.conn.accepted)
-		reset(p.target)
+		resetConn(p.conn.accepted)
+		resetConn(p.target)
 	}
 }
 
@@ -96,8 +96,8 @@ func (p *passThrough) close() {
 	_ = socketOf(p.target).Close()
 }
 
-// reset closes a connection so that its peer does not see a clean end.
-func reset(conn net.Conn) {
+// resetConn closes a connection so that its peer does not see a clean end.
+func resetConn(conn net.Conn) {
 	socket := socketOf(conn)
 	if tcp, ok := socket.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)

@@ -14,7 +14,7 @@ const (
 	// being written, it looks like one that broke after the POST was processed.
 	idleUpstreamTimeout = 45 * time.Second
 
-	// maxUpstreamAge lets a connection under steady traffic follow a change in the DNS. ageJitter spreads the new connections.
+	// maxUpstreamAge lets a connection under steady traffic follow a change in the DNS. upstreamAgeJitter spreads the new connections.
 	maxUpstreamAge    = 5 * time.Minute
 	upstreamAgeJitter = maxUpstreamAge / 10
 )

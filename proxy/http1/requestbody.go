@@ -24,11 +24,19 @@ type RequestBody struct {
 
 var errBodyInterrupted = errors.New("the request body was interrupted")
 
-// prepare prepares for reading. keepDeadline is for what the handler has left over.
-func (b *RequestBody) prepare(keepDeadline bool) {
+// prepare prepares for a handler that reads the body.
+func (b *RequestBody) prepare() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.expecting, b.watched, b.interrupted, b.broken, b.deadlineLifted = false, false, false, false, keepDeadline
+	b.expecting, b.watched, b.interrupted, b.broken, b.deadlineLifted = false, false, false, false, false
+}
+
+// prepareDiscard prepares for the server, which reads what the handler has left, with a deadline of its own.
+func (b *RequestBody) prepareDiscard() {
+	b.prepare()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deadlineLifted = true
 }
 
 // expect prepares for a client that waits for "100 Continue".
@@ -46,13 +54,13 @@ func (b *RequestBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.conn.body.Read(p)
 	if err != nil {
-		b.readFailed(err)
+		b.readEnded(err)
 	}
 	return n, err
 }
 
-// readFailed takes the error of a Read.
-func (b *RequestBody) readFailed(err error) {
+// readEnded takes the error of a Read.
+func (b *RequestBody) readEnded(err error) {
 	b.mu.Lock()
 	first := !b.broken && !b.complete.Load()
 	isEnd := errors.Is(err, io.EOF)
@@ -100,7 +108,7 @@ func (b *RequestBody) responseBegins() (isLast bool) {
 // Trailer returns the trailer section, after io.EOF.
 func (b *RequestBody) Trailer() Fields { return b.conn.body.Trailer() }
 
-// Complete reports whether the body was read to its end, or there is none.
+// Complete reports whether the body was read to its end, or the request has no body.
 func (b *RequestBody) Complete() bool { return b.complete.Load() }
 
 // Interrupt makes a blocked Read, and all later ones, fail. It does nothing to a complete body, and sets no deadline while a
@@ -113,12 +121,12 @@ func (b *RequestBody) Interrupt() {
 	}
 	b.interrupted = true
 	if !b.watched { // or else no Read is blocked
-		_ = b.conn.stream.SetReadDeadline(past) // fails only if reads fail too
+		_ = b.conn.stream.SetReadDeadline(aLongTimeAgo) // fails only if reads fail too
 	}
 }
 
-// past is a deadline that ends blocked reads.
-var past = time.Unix(1, 0)
+// aLongTimeAgo is a deadline that ends blocked reads.
+var aLongTimeAgo = time.Unix(1, 0)
 
 // liftDeadline lifts the deadline that was for the header: a body may take as long as it likes.
 func (b *RequestBody) liftDeadline() error {

@@ -37,7 +37,7 @@ func parseOurs(method, text string) (p parsedResponse, ok bool) {
 	if e.receive(r) != nil {
 		return p, false
 	}
-	e.respond(r)
+	e.prepareBody(r)
 	body, err := io.ReadAll(e)
 	if err != nil {
 		return p, false

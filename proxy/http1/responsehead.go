@@ -11,21 +11,21 @@ const (
 	maxResponseLines  = 16 << 10
 )
 
-// ResponseError reports that an upstream's response is not valid HTTP. It contains nothing of the response.
-type ResponseError struct{ detail string }
+// InvalidResponseError reports that an upstream's response is not valid HTTP. It contains nothing of the response.
+type InvalidResponseError struct{ detail string }
 
 // Error says what is wrong.
-func (e *ResponseError) Error() string { return e.detail }
+func (e *InvalidResponseError) Error() string { return e.detail }
 
 var (
-	errStatusLine       = &ResponseError{"the status line is malformed"}
-	errResponseField    = &ResponseError{"a field of the header is malformed"}
-	errResponseLength   = &ResponseError{"Content-Length is not one number"}
-	errResponseCoding   = &ResponseError{"Transfer-Encoding is not chunked, or in HTTP/1.0"}
-	errResponseTooLong  = &ResponseError{"the header is too long"}
-	errUnexpectedSwitch = &ResponseError{"the protocol was switched without a request to do so"}
-	errInformational    = &ResponseError{"there are too many informational responses"}
-	errEarlyTunnelData  = &ResponseError{"the tunnel has data before it was used"}
+	errStatusLine       = &InvalidResponseError{"the status line is malformed"}
+	errResponseField    = &InvalidResponseError{"a field of the header is malformed"}
+	errResponseLength   = &InvalidResponseError{"Content-Length is not one number"}
+	errResponseCoding   = &InvalidResponseError{"Transfer-Encoding is not chunked, or in HTTP/1.0"}
+	errResponseTooLong  = &InvalidResponseError{"the header is too long"}
+	errUnexpectedSwitch = &InvalidResponseError{"the protocol was switched without a request to do so"}
+	errInformational    = &InvalidResponseError{"there are too many informational responses"}
+	errEarlyTunnelData  = &InvalidResponseError{"the tunnel has data before it was used"}
 )
 
 // responseHead is the header of a response: status line and field lines.
@@ -62,7 +62,7 @@ func (s *responseHeadFinder) scan(head []byte) (length int, _ error) {
 		}
 		if first && s.line == len(head) {
 			var h responseHead
-			if text, _ := cutLine(string(line)); h.statusLine(text) != nil {
+			if text, _ := cutLine(string(line)); h.parseStatusLine(text) != nil {
 				return 0, errStatusLine
 			}
 		}
@@ -77,7 +77,7 @@ func (s *responseHeadFinder) scan(head []byte) (length int, _ error) {
 func (h *responseHead) parse(head string, fields Fields) error {
 	*h = responseHead{ClientResponse: ClientResponse{Fields: fields, ContentLength: -1}}
 	line, rest := cutLine(head)
-	if err := h.statusLine(line); err != nil {
+	if err := h.parseStatusLine(line); err != nil {
 		return err
 	}
 	for {
@@ -88,7 +88,7 @@ func (h *responseHead) parse(head string, fields Fields) error {
 		case len(h.Fields) >= maxResponseLines:
 			return errResponseTooLong
 		}
-		if err := h.fieldLine(line); err != nil {
+		if err := h.parseFieldLine(line); err != nil {
 			return err
 		}
 	}
@@ -100,8 +100,8 @@ func cutLine(head string) (line, rest string) {
 	return strings.TrimSuffix(line, "\r"), rest
 }
 
-// statusLine parses a status line: RFC 9112 section 4. The reason may be missing, and so may the space before it.
-func (h *responseHead) statusLine(line string) error {
+// parseStatusLine parses a status line: RFC 9112 section 4. The reason may be missing, and so may the space before it.
+func (h *responseHead) parseStatusLine(line string) error {
 	version, rest, _ := strings.Cut(line, " ")
 	if !isVersion(version) {
 		return errStatusLine
@@ -118,9 +118,9 @@ func (h *responseHead) statusLine(line string) error {
 	return nil
 }
 
-// fieldLine parses a field line: RFC 9112 section 5. Whitespace before the colon is removed (section 5.1), and a folded line
+// parseFieldLine parses a field line: RFC 9112 section 5. Whitespace before the colon is removed (section 5.1), and a folded line
 // continues the value after one space (section 5.2).
-func (h *responseHead) fieldLine(line string) error {
+func (h *responseHead) parseFieldLine(line string) error {
 	if !consistsOf(line, textByte) {
 		return errResponseField
 	}
@@ -159,7 +159,7 @@ func (h *responseHead) parseFraming() error {
 			h.chunked = true
 		}
 	}
-	h.close = h.Fields.close(h.minorVersion) || h.chunked && length != "" // with both, it may be an attempt to split responses
+	h.close = h.Fields.endsConnection(h.minorVersion) || h.chunked && length != "" // with both, it may be an attempt to split responses
 	if h.chunked {
 		h.ContentLength = -1
 	}

@@ -76,7 +76,7 @@ func chunkSpace(b []byte) []byte {
 	return free[chunkHead : len(free)-chunkTail]
 }
 
-// appendChunk appends a chunk of the n bytes that were put into chunkRoom: RFC 9112 section 7.1.
+// appendChunk appends a chunk of the n bytes that were put into chunkSpace: RFC 9112 section 7.1.
 func appendChunk(b []byte, n int) []byte {
 	if n == 0 {
 		return b // it would be the last one

@@ -14,13 +14,12 @@ import (
 )
 
 const (
-	// MaxInformational is the maximum number of informational responses before a final one: an upstream that sends them for
-	// ever would keep a request busy for ever.
+	// MaxInformational is the maximum number of informational responses before a final one: an upstream that sends them
+	// forever would keep a request busy forever.
 	MaxInformational = 32
 
-	// lateResponseTimeout is how long the upstream's response is awaited after the request could not be sent. An upstream that
-	// refuses a request may close the connection while the request is being sent, and what it has answered is in the receive
-	// buffer.
+	// lateResponseTimeout is how long the client still reads a response after sending has failed: an upstream may refuse a
+	// request, respond, and close the connection while the request is being sent.
 	lateResponseTimeout = 100 * time.Millisecond
 )
 
@@ -36,7 +35,7 @@ var requestBuffers = sync.Pool{New: func() any {
 const maxSingleWriteBody = 64 << 10
 
 // upstreamConn is a connection to the upstream, and its current exchange: a request and its response. It implements Canceler and
-// ResponseBody.
+// ResponseBody. Only Cancel may be called from any goroutine.
 type upstreamConn struct {
 	client    *Client
 	conn      net.Conn
@@ -89,7 +88,7 @@ func (u *upstreamConn) roundTrip(r *ClientRequest) (*ClientResponse, error) {
 	if err := u.receive(r); err != nil {
 		return nil, u.fail(err)
 	}
-	u.respond(r)
+	u.prepareBody(r)
 	return &u.head.ClientResponse, nil
 }
 
@@ -108,7 +107,7 @@ func (u *upstreamConn) send(r *ClientRequest) {
 		*buffer = append(*buffer, r.Body...)
 	}
 	sent, err := u.conn.Write(*buffer)
-	if cap(*buffer) <= 2*maxSingleWriteBody { // a larger one would be kept for ever for the sake of one request
+	if cap(*buffer) <= 2*maxSingleWriteBody { // a larger one would be kept forever for the sake of one request
 		requestBuffers.Put(buffer)
 	}
 	switch {
@@ -171,8 +170,8 @@ func (u *upstreamConn) readHead() error {
 	}
 }
 
-// respond prepares the response whose header has arrived.
-func (u *upstreamConn) respond(r *ClientRequest) {
+// prepareBody prepares the response whose header has arrived.
+func (u *upstreamConn) prepareBody(r *ClientRequest) {
 	h := &u.head
 	// An upstream that refuses a body may close the connection without a word: RFC 9110 section 15.5.14.
 	h.close = h.close || h.Status == http.StatusRequestEntityTooLarge
@@ -233,7 +232,8 @@ func (u *upstreamConn) Close() error {
 	return nil
 }
 
-// fail ends an exchange without a response. received is why there is none.
+// fail ends an exchange without a response. It returns received, the error of reading, or a better one: why the request was not
+// sent, or context.Canceled.
 func (u *upstreamConn) fail(received error) error {
 	unsent := u.sendError
 	if u.bodySender != nil {

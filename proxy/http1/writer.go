@@ -48,7 +48,7 @@ func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fi
 	if w.headWritten || w.conn.request.MinorVersion == 0 {
 		return nil
 	}
-	w.statusLine(status, reason)
+	w.appendStatusLine(status, reason)
 	w.out = append(appendFields(w.out, fields, noFraming), "\r\n"...)
 	return w.Flush()
 }
@@ -81,7 +81,7 @@ func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 	if !w.Fields.Has("Date") {
 		w.Fields.Add("Date", w.conn.server.dateField())
 	}
-	w.statusLine(status, reason)
+	w.appendStatusLine(status, reason)
 	w.out = appendFields(w.out, w.Fields, framed)
 	switch {
 	case w.closing:
@@ -92,7 +92,7 @@ func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 	w.out = append(w.out, "\r\n"...)
 }
 
-func (w *ResponseWriter) statusLine(status int, reason string) {
+func (w *ResponseWriter) appendStatusLine(status int, reason string) {
 	w.ensureBuffer()
 	version := "HTTP/1.1 "
 	if w.conn.request.MinorVersion == 0 {

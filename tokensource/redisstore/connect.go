@@ -50,7 +50,7 @@ func ParseURL(text string) (Options, error) {
 	}
 	o := redis.UniversalOptions{
 		Addrs: []string{parsed.Addr}, Username: parsed.Username, Password: parsed.Password, DB: parsed.DB,
-		Dialer: dialer(u.Scheme), DialTimeout: opTimeout, ReadTimeout: opTimeout, WriteTimeout: opTimeout, ContextTimeoutEnabled: true,
+		Dialer: newDialFunc(u.Scheme), DialTimeout: opTimeout, ReadTimeout: opTimeout, WriteTimeout: opTimeout, ContextTimeoutEnabled: true,
 		Protocol: 2, DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		DialerRetries: 1, // ready decides when to retry
 		// The retry is for a connection that the server closed while it was idle; with one of those, it finds no second one.
@@ -79,9 +79,9 @@ func ParseURL(text string) (Options, error) {
 	return Options{universal: o, Plaintext: plaintext}, nil
 }
 
-// dialer connects within opTimeout, including the TLS handshake of the scheme rediss. The keep-alives are more frequent than the
+// newDialFunc connects within opTimeout, including the TLS handshake of the scheme rediss. The keep-alives are more frequent than the
 // idle timeouts of most firewalls, so a broken connection is noticed after a minute.
-func dialer(scheme string) func(context.Context, string, string) (net.Conn, error) {
+func newDialFunc(scheme string) func(context.Context, string, string) (net.Conn, error) {
 	plain := &net.Dialer{Timeout: opTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
 	dial := plain.DialContext
 	if scheme == "rediss" {

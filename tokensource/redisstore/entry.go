@@ -46,7 +46,7 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 	if err := e.ready(); err != nil {
 		return tokensource.Shared{}, err
 	}
-	reply, err := e.run(ctx, 6, getScript, []string{e.tokenKey, e.leaseKey})
+	reply, err := e.runScript(ctx, 6, getScript, []string{e.tokenKey, e.leaseKey})
 	if err != nil {
 		return tokensource.Shared{}, err
 	}
@@ -70,7 +70,7 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 // Acquire implements tokensource.Entry. It replaces the lease that Get has returned, valid or not.
 func (e *entry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
 	e.held = e.seal(e.leaseKey, record{Lease: lease, Issued: time.Now()})
-	reply, err := e.run(ctx, 1, swapScript, []string{e.leaseKey}, e.seen, e.held, lease.Remaining.Milliseconds())
+	reply, err := e.runScript(ctx, 1, swapScript, []string{e.leaseKey}, e.seen, e.held, lease.Remaining.Milliseconds())
 	return err == nil && reply[0] == "1", err
 }
 
@@ -86,18 +86,18 @@ func (e *entry) Put(ctx context.Context, token tokensource.SharedToken) error {
 	sealed := e.seal(e.tokenKey, record{Lease: tokensource.Lease{FencingToken: token.FencingToken}, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
 	// By the store's clock, the lifetime began at its fencing token, which was before the token was requested.
 	expires := token.FencingToken/1000 + token.Lifetime.Milliseconds()
-	_, err := e.run(ctx, 1, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.held, channel, e.name)
+	_, err := e.runScript(ctx, 1, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.held, channel, e.name)
 	return err
 }
 
-// parseNumber parses a number of the store; 0 if it is none. Lua calculates with doubles, so it has 53 bits.
+// parseNumber parses a number of the store; it returns 0 for anything else. Lua calculates with doubles, so it has 53 bits.
 func parseNumber(text string) int64 {
 	n, _ := strconv.ParseInt(text, 10, 54) // the limit if it is out of range
 	return n
 }
 
-// format is an input of every key: another format of the records has other names and keys.
-const format = "etrusted-broker token store 3"
+// recordFormat is an input of every key: another recordFormat of the records has other names and keys.
+const recordFormat = "etrusted-broker token store 3"
 
 // record is a token or a lease as it is sealed. It contains the fencing token because an attacker who can write to the store
 // could otherwise present an old token, which was refused since, as the newest.
@@ -119,7 +119,7 @@ type sealer struct {
 // newSealer returns the sealer of a pair at an endpoint. Tokens for other audiences, scopes or APIs have other names.
 func newSealer(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint) sealer {
 	derive := func(purpose string, length int) []byte {
-		return must(hkdf.Key(sha256.New, []byte(pair.Secret.Reveal()), nil, format+" "+purpose, length))
+		return must(hkdf.Key(sha256.New, []byte(pair.Secret.Reveal()), nil, recordFormat+" "+purpose, length))
 	}
 	names := must(json.Marshal(append([]string{pair.ID.Reveal(), endpoint.URL, endpoint.Audience, endpoint.API}, endpoint.Scopes...)))
 	aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(derive("seal", 32))))) // at a token every four minutes, no nonce comes twice

@@ -27,7 +27,7 @@ func TestHealth(t *testing.T) {
 		wantReady(true)
 		for range 3 {
 			for range 50 { // many accounts notice it one after the other
-				if err := h.record(errDown); err == nil || err.Error() != "did not answer in time" {
+				if err := h.noteResult(errDown); err == nil || err.Error() != "did not answer in time" {
 					t.Errorf("got %v, want the cause", err)
 				}
 			}
@@ -42,13 +42,13 @@ func TestHealth(t *testing.T) {
 		time.Sleep(retryPause)
 		wantReady(true)
 
-		_ = h.record(nil)
+		_ = h.noteResult(nil)
 		wantReady(true)
 		wantReady(true)
-		_ = h.record(nil)
-		_ = h.record(errDown)
+		_ = h.noteResult(nil)
+		_ = h.noteResult(errDown)
 		wantReady(false)
-		_ = h.record(nil)
+		_ = h.noteResult(nil)
 		if want := []string{"did not answer in time", "", "did not answer in time", ""}; !slices.Equal(problems, want) {
 			t.Errorf("got the problems %q, want %q", problems, want)
 		}
@@ -63,8 +63,8 @@ func TestHealthReportsInOrder(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for range 500 {
-				_ = h.record(errors.New("x"))
-				_ = h.record(nil)
+				_ = h.noteResult(errors.New("x"))
+				_ = h.noteResult(nil)
 			}
 		})
 	}

@@ -63,7 +63,7 @@ func (s *Store) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := s.listen(ctx)
 		if refusal := redis.Error(nil); ctx.Err() == nil && !errors.As(err, &refusal) { // brokers that may not listen can still share
-			_ = s.record(err) // so that no account has to find out
+			_ = s.noteResult(err) // so that no account has to find out
 		}
 		select {
 		case <-time.After(retryPause/2 + rand.N(retryPause/2)): //nolint:gosec // G404: jitter, because all brokers lose a store at once.
@@ -74,7 +74,7 @@ func (s *Store) Run(ctx context.Context) {
 
 // listen calls onChange for the notifications of one connection, until that breaks.
 func (s *Store) listen(ctx context.Context) (err error) {
-	defer recovered(&err)
+	defer recoverPanic(&err)
 	pubsub := s.client.Subscribe(ctx, channel)
 	defer func() { _ = pubsub.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = pubsub.Close() })() // Receive ignores ctx
@@ -85,7 +85,7 @@ func (s *Store) listen(ctx context.Context) (err error) {
 		}
 		announced, ok := message.(*redis.Message)
 		if !ok {
-			_ = s.record(nil)
+			_ = s.noteResult(nil)
 		}
 		for key := range s.entries.Range {
 			// After subscribing, all entries may have changed: this broker has missed earlier messages.
@@ -96,26 +96,26 @@ func (s *Store) listen(ctx context.Context) (err error) {
 	}
 }
 
-// run runs a script that returns n strings.
-func (s *Store) run(ctx context.Context, n int, script *redis.Script, keys []string, args ...any) (list []string, err error) {
+// runScript runs a script that returns n strings.
+func (s *Store) runScript(ctx context.Context, n int, script *redis.Script, keys []string, args ...any) (list []string, err error) {
 	brief, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	defer func() {
 		if errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, redis.ErrClosed) {
 			list, err = nil, context.Canceled // the broker is stopping, which is not the store's fault
 		} else {
-			err = s.record(err)
+			err = s.noteResult(err)
 		}
 	}()
-	defer recovered(&err)
+	defer recoverPanic(&err)
 	if list, err = script.Run(brief, s.client, keys, args...).StringSlice(); err == nil && len(list) != n {
 		err = errInvalidReply
 	}
 	return list, err
 }
 
-// recovered makes a panic an error: some replies make go-redis panic.
-func recovered(err *error) {
+// recoverPanic makes a panic an error: some replies make go-redis panic.
+func recoverPanic(err *error) {
 	if recover() != nil {
 		*err = errInvalidReply
 	}
@@ -153,9 +153,9 @@ func (s *Store) ready() error {
 	return nil
 }
 
-// record records the result of a request, and returns what may be said of its error. It calls onStateChange under the lock, so
+// noteResult records the result of a request, and returns what may be said of its error. It calls onStateChange under the lock, so
 // that the last call is about the current state.
-func (s *Store) record(err error) error {
+func (s *Store) noteResult(err error) error {
 	problem := ""
 	if err != nil {
 		problem = explain(err)
