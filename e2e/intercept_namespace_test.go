@@ -13,7 +13,7 @@ import (
 	"etrusted-broker/internal/brokertest"
 )
 
-// The host names in unchanged apps. A test may use them only in a network namespace of its own, from which nothing can reach the
+// The host names in unchanged apps. A test may use them only in its own network namespace, from which nothing can reach the
 // real servers.
 const (
 	realAPIHost   = "api.etrusted.com"
@@ -23,7 +23,7 @@ const (
 // interceptExamples has the examples for unchanged apps.
 const interceptExamples = "../examples/intercept"
 
-// inNamespace runs the test in a process of its own, with its own network and hosts file. It returns true in that process, and
+// inNamespace runs the test in a separate process, with its own network and hosts file. It returns true in that process, and
 // false in the original one after the other has ended.
 func inNamespace(t *testing.T) bool {
 	t.Helper()

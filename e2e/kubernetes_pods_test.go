@@ -177,7 +177,7 @@ func TestKubernetesBrokerContainerIsConfigured(t *testing.T) {
 			t.Errorf("image: got %s, want etrusted-broker:1.0.0, as set by kustomization.yaml", container.Image)
 		}
 		if len(container.Command) > 0 || len(container.Args) > 0 {
-			t.Error("the container sets a command or arguments, want those of the image")
+			t.Error("the container sets a command or arguments, want the image's")
 		}
 		for i, variable := range container.Env {
 			known := regexp.MustCompile(`(?m)^  (.*, )?` + variable.Name + `(,|$| )`).Match(help)

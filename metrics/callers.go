@@ -16,7 +16,7 @@ func (m *Metrics) AddCaller(name string) {
 	m.callers.LoadOrStore(name, &callerCounts{denied: newCounters(m.denialReasons)})
 }
 
-// DeleteCaller removes a caller's series. Its requests that end later count as those of NoCaller. Counts, Denied and
+// DeleteCaller removes a caller's series. Its requests that end later count as NoCaller's. Counts, Denied and
 // DeniedDryRun keep those that have ended.
 func (m *Metrics) DeleteCaller(name string) {
 	m.mu.Lock()
@@ -41,17 +41,17 @@ func (m *Metrics) DeleteCaller(name string) {
 // requestsOf returns the counts of a caller's requests with an account. They are created with its first request: most callers use few
 // of the accounts.
 func (m *Metrics) requestsOf(a *account, caller string) *requestCounts {
-	value, found := a.requests.Load(m.known(caller))
+	value, found := a.requests.Load(m.callerLabel(caller))
 	if !found {
 		m.mu.Lock() // so that the series of a caller that is just being deleted do not come back
 		defer m.mu.Unlock()
-		value, _ = a.requests.LoadOrStore(m.known(caller), new(requestCounts))
+		value, _ = a.requests.LoadOrStore(m.callerLabel(caller), new(requestCounts))
 	}
 	return value.(*requestCounts)
 }
 
-// known returns a caller that AddCaller has added, and NoCaller for any other.
-func (m *Metrics) known(caller string) string {
+// callerLabel returns a caller that AddCaller has added, and NoCaller for any other.
+func (m *Metrics) callerLabel(caller string) string {
 	if _, exists := m.callers.Load(caller); !exists {
 		return NoCaller
 	}
@@ -90,13 +90,13 @@ func (m *Metrics) DeniedDryRun() uint64 {
 // ObserveDenied counts a refusal without a request to the API, such as that of a connection. A caller that AddCaller has not added
 // counts as NoCaller. Reasons not in Config.DenialReasons are ignored.
 func (m *Metrics) ObserveDenied(name, reason string) {
-	if counter, known := m.caller(name).denied[reason]; known {
+	if counter, known := m.callerCountsOf(name).denied[reason]; known {
 		counter.Add(1)
 	}
 }
 
-// caller returns the counts of a caller, or else those of NoCaller.
-func (m *Metrics) caller(name string) *callerCounts {
+// callerCountsOf returns the counts of a caller, or else of NoCaller.
+func (m *Metrics) callerCountsOf(name string) *callerCounts {
 	value, known := m.callers.Load(name)
 	if !known {
 		value, _ = m.callers.Load(NoCaller)

@@ -79,7 +79,7 @@ func (c requestCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		return true
 	})
-	send(tokenFieldsDesc, c.TokenFields())
+	send(tokenFieldsDesc, c.DroppedFields())
 	for outcome, counter := range c.passed {
 		send(passedDesc, counter.Load(), outcome)
 	}
@@ -91,7 +91,7 @@ type requestLabels struct {
 	status int
 }
 
-// byLabels calls visit with the value of each series, whoever answered.
+// byLabels calls visit with the value of each series: responses from the API or the broker.
 func (a *account) byLabels(visit func(caller, method string, status int, count uint64)) {
 	a.requests.Range(func(caller, value any) bool {
 		all := map[requestLabels]uint64{}

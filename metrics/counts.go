@@ -60,7 +60,7 @@ const (
 	CountRefused                     // answered by the broker with 4xx
 	CountUnauthorized                // answered by the API with 401 or 403
 	CountRateLimited                 // answered by the API with 429
-	// CountUpstreamErrors counts those of CountUpstreamRequests that the API answered with 5xx, or not at all.
+	// CountUpstreamErrors counts how many of CountUpstreamRequests the API answered with 5xx, or not at all.
 	CountUpstreamErrors
 	CountUpstreamRequests    // sent to the API
 	CountUpstreamNanoseconds // the sum of the times that they took

@@ -210,7 +210,7 @@ func TestCountsDryRunsAndDroppedFields(t *testing.T) {
 	m.Observe(Request{Account: "default", Method: "GET", Status: 200})
 	checkSeries(t, m, none, names...)
 	m.Observe(Request{Account: "default", Method: "GET", Status: 200, DryRun: true})
-	m.Observe(Request{Account: "default", Method: "GET", Status: 200, TokenFields: 2})
+	m.Observe(Request{Account: "default", Method: "GET", Status: 200, DroppedFields: 2})
 	checkSeries(t, m, strings.NewReplacer("run_total 0", "run_total 1", "dropped_total 0", "dropped_total 2").Replace(none), names...)
 }
 

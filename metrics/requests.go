@@ -32,8 +32,8 @@ type Request struct {
 	Denied, Retry string
 	// DryRun reports that the allow list would have refused the request.
 	DryRun bool
-	// TokenFields counts the fields of the API's response that were dropped because they contained the token.
-	TokenFields int
+	// DroppedFields counts the fields of the API's response that were dropped because they contained the token.
+	DroppedFields int
 }
 
 // account has the counts of one account. It may still be written to once it was deleted; that has no effect.
@@ -72,10 +72,10 @@ func (m *Metrics) Observe(request Request) {
 	}
 	m.ObserveDenied(request.Caller, request.Denied)
 	if request.DryRun {
-		m.caller(request.Caller).dryRun.Add(1)
+		m.callerCountsOf(request.Caller).dryRun.Add(1)
 	}
-	if request.TokenFields > 0 {
-		m.tokenFields.Add(uint64(request.TokenFields))
+	if request.DroppedFields > 0 {
+		m.tokenFields.Add(uint64(request.DroppedFields))
 	}
 }
 
@@ -100,8 +100,8 @@ func (m *Metrics) Retries(name string) map[string]uint64 {
 	return counts
 }
 
-// TokenFields returns the number of fields that were dropped because they contained the token.
-func (m *Metrics) TokenFields() uint64 { return m.tokenFields.Load() }
+// DroppedFields returns the number of fields that were dropped because they contained the token.
+func (m *Metrics) DroppedFields() uint64 { return m.tokenFields.Load() }
 
 // ObservePassed counts a request or a tunnel that passed through. Outcomes not in Config.PassOutcomes are ignored.
 func (m *Metrics) ObservePassed(outcome string) {

@@ -17,47 +17,71 @@ type tokenCollector struct {
 type tokenMetric struct {
 	desc       *prometheus.Desc
 	kind       prometheus.ValueType
-	onlyShared bool
+	onlyShared bool // only of accounts whose token is in the token store
 	value      func(tokensource.Snapshot) float64
 }
 
-// The values of tokenMetric.onlyShared.
-const (
-	exportedAlways = false
-	ifShared       = true // only of accounts whose token is in the token store
-)
-
 var tokenMetrics = []tokenMetric{
-	{newTokenDesc("token_expiry_timestamp_seconds",
-		"Expiry of the current token, as Unix time; 0 before the first token. If it comes close, refreshes fail; once it has passed, requests are answered with 503."),
-		prometheus.GaugeValue, exportedAlways, func(s tokensource.Snapshot) float64 { return unixSeconds(s.Expires) }},
-	{newTokenDesc("token_issued_timestamp_seconds",
-		"When the current token was requested, as Unix time; 0 before the first token. It rises with each refresh; if it stays the same while the expiry comes close, refreshes fail."),
-		prometheus.GaugeValue, exportedAlways, func(s tokensource.Snapshot) float64 { return unixSeconds(s.Issued) }},
-	{newTokenDesc("token_last_success_timestamp_seconds",
-		"When a token was last fetched, as Unix time; 0 if never. It rises with each refresh; if it is older than a token's lifetime, there is no valid token."),
-		prometheus.GaugeValue, exportedAlways, func(s tokensource.Snapshot) float64 { return unixSeconds(s.LastSuccess) }},
-	{newTokenDesc("token_consecutive_failures",
-		"Failed token requests since the last successful one. If it rises and does not return to 0, the token expires."),
-		prometheus.GaugeValue, exportedAlways, func(s tokensource.Snapshot) float64 { return float64(s.ConsecutiveFailures) }},
-	{newTokenDesc("token_waits_total",
-		"Requests that waited for a token. It rises at startup; at any other time the token was not refreshed ahead of need."),
-		prometheus.CounterValue, exportedAlways, func(s tokensource.Snapshot) float64 { return float64(s.RequestsWaited) }},
-	{newTokenDesc("token_invalidations_total",
-		"Tokens discarded because the API rejected them before their expiry. A rise means that tokens are revoked, or that the client lacks a right."),
-		prometheus.CounterValue, exportedAlways, func(s tokensource.Snapshot) float64 { return float64(s.Invalidations) }},
-	{newTokenDesc("credential_last_change_timestamp_seconds",
-		"Since when the current credentials are in use, as Unix time; 0 without credentials. If it does not change after a rotation, the new credentials do not work: see credential_reloads_total."),
-		prometheus.GaugeValue, exportedAlways, func(s tokensource.Snapshot) float64 { return unixSeconds(s.LastChange) }},
-	{newTokenDesc("token_store_hits_total",
-		"Tokens taken from the token store, fetched by another broker."),
-		prometheus.CounterValue, ifShared, func(s tokensource.Snapshot) float64 { return float64(s.StoreHits) }},
-	{newTokenDesc("token_store_errors_total",
-		"Failed requests to the token store. While it rises, each broker fetches its own token: nothing fails, but the login server gets more requests."),
-		prometheus.CounterValue, ifShared, func(s tokensource.Snapshot) float64 { return float64(s.StoreErrors) }},
-	{newTokenDesc("token_store_lease_held",
-		"1 on the broker that fetched the current token for all and will fetch the next one; 0 on the others. If the sum over all brokers stays 0, the token is not shared."),
-		prometheus.GaugeValue, ifShared, func(s tokensource.Snapshot) float64 { return boolToFloat(s.HoldsLease) }},
+	{
+		desc: newTokenDesc("token_expiry_timestamp_seconds",
+			"Expiry of the current token, as Unix time; 0 before the first token. If it comes close, refreshes fail; once it has passed, requests are answered with 503."),
+		kind:  prometheus.GaugeValue,
+		value: func(s tokensource.Snapshot) float64 { return unixSeconds(s.Expires) },
+	},
+	{
+		desc: newTokenDesc("token_issued_timestamp_seconds",
+			"When the current token was requested, as Unix time; 0 before the first token. It rises with each refresh; if it stays the same while the expiry comes close, refreshes fail."),
+		kind:  prometheus.GaugeValue,
+		value: func(s tokensource.Snapshot) float64 { return unixSeconds(s.Issued) },
+	},
+	{
+		desc: newTokenDesc("token_last_success_timestamp_seconds",
+			"When a token was last fetched, as Unix time; 0 if never. It rises with each refresh; if it is older than a token's lifetime, there is no valid token."),
+		kind:  prometheus.GaugeValue,
+		value: func(s tokensource.Snapshot) float64 { return unixSeconds(s.LastSuccess) },
+	},
+	{
+		desc: newTokenDesc("token_consecutive_failures",
+			"Failed token requests since the last successful one. If it rises and does not return to 0, the token expires."),
+		kind:  prometheus.GaugeValue,
+		value: func(s tokensource.Snapshot) float64 { return float64(s.ConsecutiveFailures) },
+	},
+	{
+		desc: newTokenDesc("token_waits_total",
+			"Requests that waited for a token. It rises at startup; at any other time the token was not refreshed ahead of need."),
+		kind:  prometheus.CounterValue,
+		value: func(s tokensource.Snapshot) float64 { return float64(s.RequestsWaited) },
+	},
+	{
+		desc: newTokenDesc("token_invalidations_total",
+			"Tokens discarded because the API rejected them before their expiry. A rise means that tokens are revoked, or that the client lacks a right."),
+		kind:  prometheus.CounterValue,
+		value: func(s tokensource.Snapshot) float64 { return float64(s.Invalidations) },
+	},
+	{
+		desc: newTokenDesc("credential_last_change_timestamp_seconds",
+			"Since when the current credentials are in use, as Unix time; 0 without credentials. If it does not change after a rotation, the new credentials do not work: see credential_reloads_total."),
+		kind:  prometheus.GaugeValue,
+		value: func(s tokensource.Snapshot) float64 { return unixSeconds(s.LastChange) },
+	},
+	{
+		desc: newTokenDesc("token_store_hits_total",
+			"Tokens taken from the token store, fetched by another broker."),
+		kind: prometheus.CounterValue, onlyShared: true,
+		value: func(s tokensource.Snapshot) float64 { return float64(s.StoreHits) },
+	},
+	{
+		desc: newTokenDesc("token_store_errors_total",
+			"Failed requests to the token store. While it rises, each broker fetches its own token: nothing fails, but the login server gets more requests."),
+		kind: prometheus.CounterValue, onlyShared: true,
+		value: func(s tokensource.Snapshot) float64 { return float64(s.StoreErrors) },
+	},
+	{
+		desc: newTokenDesc("token_store_lease_held",
+			"1 on the broker that fetched the current token for all and will fetch the next one; 0 on the others. If the sum over all brokers stays 0, the token is not shared."),
+		kind: prometheus.GaugeValue, onlyShared: true,
+		value: func(s tokensource.Snapshot) float64 { return boolToFloat(s.HoldsLease) },
+	},
 }
 
 var refreshesDesc = newTokenDesc("token_refreshes_total",

@@ -25,7 +25,7 @@ func TestBlamesTheClientForABrokenBody(t *testing.T) {
 				if a.status/100 == 5 {
 					t.Errorf("got %d %s, want no 5xx", a.status, a.body)
 				}
-				if r := b.record(t); r.Problem != "" && r.Problem != "http_request_error" {
+				if r := b.record(t); r.ProxyError != "" && r.ProxyError != "http_request_error" {
 					t.Errorf("got %+v, want the problem http_request_error or none", r)
 				}
 			})

@@ -35,8 +35,8 @@ func (b *requestBody) reset(r *http1.Request, drop connectionOptions, limit int6
 	b.from, b.drop, b.limit = r, drop, limit
 }
 
-// streams reports whether the body is read while the request is sent.
-func (b *requestBody) streams() bool {
+// isStreamed reports whether the body is read while the request is sent.
+func (b *requestBody) isStreamed() bool {
 	return b.from.ContentLength < 0 || b.from.ContentLength > b.limit
 }
 
@@ -46,7 +46,7 @@ func (b *requestBody) unfinished() bool { return b.begun && !b.ended.Load() }
 
 // canBeResent reports whether the body can be sent again.
 func (b *requestBody) canBeResent() bool {
-	return b.from.ContentLength == 0 || (!b.streams() || b.ended.Load()) && b.kept != nil
+	return b.from.ContentLength == 0 || (!b.isStreamed() || b.ended.Load()) && b.kept != nil
 }
 
 // read reads the body, unless it is streamed.
@@ -55,33 +55,33 @@ func (b *requestBody) read() *problem.Problem {
 		return nil
 	}
 	b.kept = getBodyBuffer()
-	if b.streams() {
+	if b.isStreamed() {
 		return nil
 	}
 	if _, err := b.kept.ReadFrom(b.from.Body); err != nil {
-		return b.brokenOff()
+		return b.readProblem()
 	}
 	return nil
 }
 
-// brokenOff returns why the body could not be read to its end.
-func (b *requestBody) brokenOff() *problem.Problem {
+// readProblem returns why the body could not be read to its end.
+func (b *requestBody) readProblem() *problem.Problem {
 	if b.from.Gone() {
 		return errClientClosed
 	}
 	return errBrokenBody
 }
 
-// setOn sets the body of a request to the API.
-func (b *requestBody) setOn(request *http1.ClientRequest) {
+// attachTo sets the body of a request to the API.
+func (b *requestBody) attachTo(request *http1.ClientRequest) {
 	request.ContentLength = b.from.ContentLength
 	request.Body, request.Stream, request.ExpectContinue = nil, nil, false
 	switch {
 	case b.from.ContentLength == 0:
-	case !b.streams():
+	case !b.isStreamed():
 		request.Body = b.kept.Bytes()
 	case b.ended.Load(): // it is sent again
-		request.Stream = keptStream{bytes.NewReader(b.kept.Bytes()), b.Trailer()}
+		request.Stream = replayStream{bytes.NewReader(b.kept.Bytes()), b.Trailer()}
 	default:
 		b.begun = true
 		request.Stream, request.ExpectContinue = b, b.from.ExpectContinue
@@ -156,11 +156,13 @@ func (b *requestBody) allowsTrailer(trailer string) bool {
 	return allowedInTrailer(trailer) && forwardedUpstream(trailer, b.drop)
 }
 
-// keptStream is a streamed body that is sent again.
-type keptStream struct {
+// replayStream is a streamed body that is sent again.
+type replayStream struct {
 	*bytes.Reader
 	trailer http1.Fields
 }
 
-func (k keptStream) Trailer() http1.Fields { return k.trailer }
-func (k keptStream) Interrupt()            {}
+func (k replayStream) Trailer() http1.Fields { return k.trailer }
+
+// Interrupt does nothing: Read never blocks.
+func (k replayStream) Interrupt() {}

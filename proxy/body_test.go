@@ -135,7 +135,7 @@ func TestForwardsResponseBodies(t *testing.T) {
 				if got := up.request(t); got.header.Get("If-None-Match") != `"v1"` {
 					t.Errorf("got If-None-Match %q, want \"v1\"", got.header["If-None-Match"])
 				}
-				if got := b.record(t); got.Status != test.status || got.Broken || got.Problem != "" {
+				if got := b.record(t); got.Status != test.status || got.Broken || got.ProxyError != "" {
 					t.Errorf("got %+v, want the status of the API and no problem", got)
 				}
 			})

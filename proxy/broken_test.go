@@ -40,7 +40,7 @@ func TestTruncatedResponseLooksTruncated(t *testing.T) {
 				t.Errorf("got a complete response (%d, %d bytes), want a truncated one", a.status, len(a.body))
 			}
 			wantFromAPI(t, a)
-			if got := b.record(t); got.Status != 200 || !got.Broken || got.Problem != "" {
+			if got := b.record(t); got.Status != 200 || !got.Broken || got.ProxyError != "" {
 				t.Errorf("got %+v, want status 200 and Broken", got)
 			}
 		})
@@ -140,7 +140,7 @@ func TestReportsUpstreamFailures(t *testing.T) {
 				if strings.Contains(detail, "query") || !strings.Contains(detail, ". ") {
 					t.Errorf("got detail %q, want a hint in it, and not the query", detail)
 				}
-				if got := b.record(t); got.Status != f.status || got.Problem != f.kind || got.Broken || got.Path != "/x" || got.Upstream <= 0 {
+				if got := b.record(t); got.Status != f.status || got.ProxyError != f.kind || got.Broken || got.Path != "/x" || got.Upstream <= 0 {
 					t.Errorf("got %+v, want the failure, the path, and the time it took", got)
 				}
 			}
@@ -176,7 +176,7 @@ func TestNeverQuotesTheUpstream(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// A name in Trailer that is none is dropped.
+			// An invalid name in Trailer is dropped.
 			if !strings.HasPrefix(string(whole), "HTTP/1.1 502 ") && name != "as trailer" || strings.Contains(string(whole), canary) {
 				t.Errorf("got %s, want 502 without the token", whole)
 			}

@@ -54,8 +54,8 @@ type Config struct {
 	// UpstreamClient sends the requests to the API.
 	UpstreamClient RoundTripper
 	// NewUpstreamClient returns the client for another API. AccountOf returns the account for a request that names none, but an API
-	// by its host (see access.HostKey): the caller's first account, or else the only one of those that it may use whose API has
-	// that host; false if there is none. Both are nil if all tokens are for Upstream.
+	// by its host (see access.CanonicalHost): the caller's first account, or else the only one of those that it may use whose API has
+	// that host; false without one. Both are nil if all tokens are for Upstream.
 	NewUpstreamClient func(api *url.URL) RoundTripper
 	AccountOf         func(apiHost string, caller *access.Caller) (account string, ok bool)
 	// Tokens returns the tokens of an account, and false if it does not exist. The default account is the empty name.

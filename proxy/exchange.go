@@ -70,7 +70,7 @@ func (x *exchange) end() {
 
 // respond sends a problem, and records it.
 func (x *exchange) respond(p *problem.Problem) {
-	x.record.Status, x.record.Problem, x.record.Answer, x.record.Denied = p.Status, p.ProxyError, p, access.Reason(p.DenialReason)
+	x.record.Status, x.record.ProxyError, x.record.Problem, x.record.Denied = p.Status, p.ProxyError, p, access.DenialReason(p.DenialReason)
 	if p == errClientClosed {
 		x.w.Abort() // a client that has only stopped to write must not believe that it was answered
 		return

@@ -123,7 +123,7 @@ func FuzzRawRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := front.dial(t)
 		_, _ = c.Write(data) // may fail
-		// Wait for the response to the first request: a request whose client closes is not forwarded. There is none if the
+		// Wait for the response to the first request: a request whose client closes is not forwarded. It is missing if the
 		// body is not complete.
 		_ = c.SetReadDeadline(time.Now().Add(5 * brief))
 		for {

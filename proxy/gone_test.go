@@ -32,7 +32,7 @@ func TestClientClosesBeforeResponse(t *testing.T) {
 		brokertest.Receive(t, "the request", came)
 		_ = c.Close()
 		brokertest.Receive(t, "the upstream to notice", gone)
-		if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Broken || got.Upstream <= 0 || got.Duration < got.Upstream {
+		if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.ProxyError != "" || got.Broken || got.Upstream <= 0 || got.Duration < got.Upstream {
 			t.Errorf("got %+v, want StatusClientClosedRequest, and the time at the upstream", got)
 		}
 	})
@@ -52,7 +52,7 @@ func TestClientClosesWhileWaitingForToken(t *testing.T) {
 		c.send(request)
 		brokertest.Receive(t, "the request to wait", tokens.waiting)
 		_ = c.Close()
-		if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" || got.Upstream != 0 {
+		if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.ProxyError != "" || got.Upstream != 0 {
 			t.Errorf("got %+v, want StatusClientClosedRequest, and nothing sent", got)
 		}
 	}
@@ -83,7 +83,7 @@ func TestClientClosesDuringUpload(t *testing.T) {
 				if err := brokertest.Receive(t, "the upload's end", ended); err == nil {
 					t.Error("got a complete upload, want an error")
 				}
-				if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.Problem != "" {
+				if got := b.record(t); got.Status != proxy.StatusClientClosedRequest || got.ProxyError != "" {
 					t.Errorf("got %+v, want StatusClientClosedRequest", got)
 				}
 			})
@@ -111,7 +111,7 @@ func TestClientClosesDuringResponse(t *testing.T) {
 		}
 		leave()
 		brokertest.Receive(t, "the upstream to notice", gone)
-		if got := b.record(t); got.Status != 200 || !got.Broken || got.Problem != "" {
+		if got := b.record(t); got.Status != 200 || !got.Broken || got.ProxyError != "" {
 			t.Errorf("got %+v, want status 200 and Broken", got)
 		}
 	})

@@ -50,7 +50,7 @@ func describesClient(name string) bool {
 // X_Forwarded_For from X-Forwarded-For.
 func withHyphens(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
-// claimsOurProxyStatus reports whether a field of the API's response claims that the broker made the response: apps tell the two
+// claimsOurProxyStatus reports whether a field of the API's response claims that the broker made the response: apps distinguish the two
 // apart by Proxy-Status. A field that names another gateway is forwarded.
 func claimsOurProxyStatus(name, value string) bool {
 	return http1.EqualFold(name, "Proxy-Status") && strings.Contains(strings.ToLower(value), problem.ProxyName)
@@ -95,7 +95,7 @@ func forwardedDownstream(name, value string, drop connectionOptions) bool {
 // header, so they must not contain fields by which a message is framed, routed, authenticated or interpreted (RFC 9110
 // section 6.5.1), or that ask for another request than was checked.
 func allowedInTrailer(name string) bool {
-	return !containsFold(withHyphens(name), notInTrailers) && !hasPrefixFold(withHyphens(name), "If-") && !access.IsOverride(name)
+	return !containsFold(withHyphens(name), notInTrailers) && !hasPrefixFold(withHyphens(name), "If-") && !access.IsRequestOverride(name)
 }
 
 // filterTrailerNames returns the value of a Trailer field without the names that are not forwarded.

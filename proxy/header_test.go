@@ -294,7 +294,7 @@ func TestForwardsUpstreamErrorsUnchanged(t *testing.T) {
 			if a.status != status || a.body != `{"message":"no"}` || a.header.Get("WWW-Authenticate") != `Bearer error="invalid_token"` || a.header.Get("Retry-After") != "7" {
 				t.Errorf("got %d %v %s, want the response of the API", a.status, a.header, a.body)
 			}
-			if got := b.record(t); got.Status != status || got.Problem != "" {
+			if got := b.record(t); got.Status != status || got.ProxyError != "" {
 				t.Errorf("got %+v, want the status of the API and no problem", got)
 			}
 		})

@@ -64,7 +64,7 @@ func TestRecordsReasonOfDenial(t *testing.T) {
 	for _, test := range []struct {
 		request string
 		status  int
-		reason  access.Reason
+		reason  access.DenialReason
 	}{
 		{"GET /x?q HTTP/1.1\r\nHost: attacker.example\r\n\r\n", 421, access.ReasonHost},
 		{"GET /x?q HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n\r\n", 403, access.ReasonBrowser},
@@ -82,7 +82,7 @@ func TestRecordsReasonOfDenial(t *testing.T) {
 			t.Errorf("got Allow %q, want the allowed methods", a.header["Allow"])
 		}
 		got := b.record(t)
-		if got.Denied != test.reason || got.Status != test.status || got.Problem != "http_request_denied" || strings.Contains(got.Path, "q") {
+		if got.Denied != test.reason || got.Status != test.status || got.ProxyError != "http_request_denied" || strings.Contains(got.Path, "q") {
 			t.Errorf("%q: got %+v, want the reason and no query", test.request, got)
 		}
 	}

@@ -60,7 +60,7 @@ func (x *exchange) serveToken() {
 	}
 	details := "a placeholder token, valid only at this broker"
 	if response.ErrorCode != "" {
-		x.record.Problem, details = "http_request_error", response.ErrorCode
+		x.record.ProxyError, details = "http_request_error", response.ErrorCode
 	}
 	if response.WrongKey {
 		x.record.Denied = access.ReasonKey
@@ -71,7 +71,7 @@ func (x *exchange) serveToken() {
 	if response.Challenge != "" {
 		x.w.Fields.Add("WWW-Authenticate", response.Challenge)
 	}
-	x.w.Fields.Add("Proxy-Status", problem.ProxyStatus(x.record.Problem, details))
+	x.w.Fields.Add("Proxy-Status", problem.ProxyStatus(x.record.ProxyError, details))
 	x.record.Status = response.Status
 	x.writeResponse(response.Status, response.Body)
 }

@@ -24,7 +24,7 @@ const (
 // PassThroughOutcomes lists all outcomes.
 var PassThroughOutcomes = [...]PassThroughOutcome{PassThroughSuccess, PassThroughRefused, PassThroughFailed, PassThroughClientClosed}
 
-// passThrough serves a request for another host, without a token. Nothing that tells about the host is recorded.
+// passThrough serves a request for another host, without a token. Nothing that reveals the host is recorded.
 func (x *exchange) passThrough(request *access.Request) {
 	x.record.Path, x.generatedID = "", ""
 	var failed *problem.Problem
@@ -74,7 +74,7 @@ func (x *exchange) passRequest() *problem.Problem {
 func (x *exchange) passFailure(err error) *problem.Problem {
 	switch {
 	case x.body.failed.Load():
-		return x.body.brokenOff()
+		return x.body.readProblem()
 	case x.r.Gone():
 		return errClientClosed
 	case errors.Is(err, neterr.ErrAddressRefused), errors.Is(err, neterr.ErrLoop):

@@ -34,19 +34,19 @@ type RequestRecord struct {
 	Status int
 	// Denied is why the request was not allowed; empty if it was. DryRun is why the rules would not have allowed it without
 	// access.Policy.DryRun; nil if they do.
-	Denied access.Reason
+	Denied access.DenialReason
 	DryRun *problem.Problem
-	// Problem is the proxy error type (RFC 9209) of a response that the broker made itself; empty for the API's responses. Answer
-	// is the problem that such a response describes; nil if it is an OAuth error.
-	Problem string
-	Answer  *problem.Problem
+	// ProxyError is the proxy error type (RFC 9209) of a response that the broker made itself; empty for the API's responses. Problem
+	// is what such a response describes; nil if it is an OAuth error.
+	ProxyError string
+	Problem    *problem.Problem
 	// Retry is the outcome of the retry after a 401; empty if there was no reason for one.
 	Retry RetryOutcome
 	// Passed is the outcome of a request or a tunnel that passes through; empty for others.
 	Passed PassThroughOutcome
-	// TokenFields counts the fields, in the header or trailer of the API's responses, that were dropped because they contained the
+	// DroppedFields counts the fields, in the header or trailer of the API's responses, that were dropped because they contained the
 	// token that was sent.
-	TokenFields int
+	DroppedFields int
 	// Bytes counts the bytes of the response body that were sent to the app.
 	Bytes int64
 	// Broken means that a response was begun but not completed, or that its last bytes could not be sent.

@@ -72,5 +72,5 @@ func (x *exchange) finishResponse(n int64, err error) {
 
 // allowsTrailer reports whether a trailer is forwarded. The digests of a rewritten body are not true any more.
 func (d forwardedResponse) allowsTrailer(name, value string) bool {
-	return allowedInTrailer(name) && forwardedDownstream(name, value, d.drop) && (!d.rewritten || !linkrewrite.IsDigest(name))
+	return allowedInTrailer(name) && forwardedDownstream(name, value, d.drop) && (!d.rewritten || !linkrewrite.IsDigestField(name))
 }

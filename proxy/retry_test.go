@@ -88,7 +88,7 @@ func TestRetriesOnceAfter401(t *testing.T) {
 						t.Errorf("request %d: got Via %q, want one entry", i, value)
 					}
 				}
-				if got := b.record(t); got.Status != a.status || got.Retry != test.outcome || got.Problem != "" {
+				if got := b.record(t); got.Status != a.status || got.Retry != test.outcome || got.ProxyError != "" {
 					t.Errorf("got %+v, want the outcome of the retry", got)
 				}
 			})

@@ -19,7 +19,7 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 		return nil, failed
 	}
 	x.upstream = x.proxy.upstreamOf(api)
-	if x.addressed != "" && x.addressed != x.upstream.key && x.proxy.config.AccountOf != nil {
+	if x.addressed != "" && x.addressed != x.upstream.canonicalHost && x.proxy.config.AccountOf != nil {
 		return nil, errAccountOfOtherAPI
 	}
 	x.links = x.proxy.newLinkRewriter(x.upstream, x.r, &x.route)
@@ -115,7 +115,7 @@ func (x *exchange) sendUpstream(authorization string) (*http1.ClientResponse, er
 func (x *exchange) outboundRequest(target, host, authorization string) *http1.ClientRequest {
 	request := &x.request
 	request.Method, request.Target, request.Caller = x.r.Method, target, x.r
-	x.body.setOn(request)
+	x.body.attachTo(request)
 	request.Fields = x.outboundFields(host, authorization)
 	request.OnInformational = x
 	if request.ExpectContinue {
@@ -148,7 +148,7 @@ func (x *exchange) Informational(status int, reason string, fields http1.Fields)
 func (x *exchange) upstreamFailure(err error) *problem.Problem {
 	switch {
 	case x.body.failed.Load():
-		return x.body.brokenOff()
+		return x.body.readProblem()
 	case x.r.Gone():
 		return errClientClosed
 	default:

@@ -136,7 +136,7 @@ func TestForwardsMethodUnchanged(t *testing.T) {
 			if got := up.request(t); got.method != method {
 				t.Errorf("sent %s: got %s upstream, want the same method", method, got.method)
 			}
-			if got := b.record(t); got.Method != method || got.Path != "/x" || got.Status != 200 || got.Problem != "" || got.Broken || got.Denied != "" {
+			if got := b.record(t); got.Method != method || got.Path != "/x" || got.Status != 200 || got.ProxyError != "" || got.Broken || got.Denied != "" {
 				t.Errorf("got %+v, want the method and path of the request", got)
 			}
 		}

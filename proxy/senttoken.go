@@ -14,7 +14,7 @@ func (x *exchange) hasSentToken(value string) bool {
 	if x.sentToken == "" || !strings.Contains(value, x.sentToken) {
 		return false
 	}
-	x.record.TokenFields++
+	x.record.DroppedFields++
 	return true
 }
 

@@ -43,7 +43,7 @@ func TestDropsFieldsWithSentToken(t *testing.T) {
 			if a.header.Get("X-Kept") == "" || len(a.header["X-Lines"]) != 1 || a.trailer.Get("X-Sum") != "1" || a.body != canary {
 				t.Errorf("%s: got %v %q %v, want the fields without the token, and the body unchanged", name, a.header, a.body, a.trailer)
 			}
-			if got := b.record(t).TokenFields; got != 5 {
+			if got := b.record(t).DroppedFields; got != 5 {
 				t.Errorf("%s: got %d fields recorded, want 5", name, got)
 			}
 		}
@@ -61,7 +61,7 @@ func TestDropsReasonPhraseWithSentToken(t *testing.T) {
 	if got := c.head(); !strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n") {
 		t.Errorf("got %q, want the usual reason phrase", got)
 	}
-	if got := b.record(t).TokenFields; got != 2 {
+	if got := b.record(t).DroppedFields; got != 2 {
 		t.Errorf("got %d recorded, want 2", got)
 	}
 }
@@ -81,7 +81,7 @@ func TestDropsFieldsWithTokenOfRetry(t *testing.T) {
 	if a := b.get(t, "/x"); a.status != 200 || a.header["X-Echo"] != nil {
 		t.Errorf("got %d %v, want 200 without X-Echo", a.status, a.header)
 	}
-	if got := b.record(t).TokenFields; got != 1 {
+	if got := b.record(t).DroppedFields; got != 1 {
 		t.Errorf("got %d fields recorded, want 1", got)
 	}
 }

@@ -94,7 +94,7 @@ func TestRespondsAfterTokenWait(t *testing.T) {
 			t.Errorf("got Retry-After %q, want 1", a.header["Retry-After"])
 		}
 		b.wantNothingUpstream(t)
-		if got := <-b.records; got.Status != 503 || got.Problem != "destination_unavailable" || got.Duration != 10*time.Second || got.Upstream != 0 {
+		if got := <-b.records; got.Status != 503 || got.ProxyError != "destination_unavailable" || got.Duration != 10*time.Second || got.Upstream != 0 {
 			t.Errorf("got %+v, want a problem after 10s, and nothing sent", got)
 		}
 	})

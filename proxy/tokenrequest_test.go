@@ -23,7 +23,7 @@ func TestAnswersTokenRequests(t *testing.T) {
 		line, header string
 		status       int
 		body         string // a part of it
-		reason       access.Reason
+		reason       access.DenialReason
 		account      string
 		upstream     bool
 	}{

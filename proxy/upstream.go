@@ -13,15 +13,15 @@ import (
 
 // upstream is an API, with its own client and so its own connections.
 type upstream struct {
-	client RoundTripper
-	host   string            // for the Host field
-	key    string            // of the host: see access.HostKey
-	base   string            // the URL with which links begin
-	links  *linkrewrite.Base // nil if links are not rewritten
+	client        RoundTripper
+	host          string            // for the Host field
+	canonicalHost string            // of the host: see access.CanonicalHost
+	base          string            // the URL with which links begin
+	links         *linkrewrite.Base // nil if links are not rewritten
 }
 
 func (p *Proxy) newUpstream(api *url.URL, client RoundTripper) *upstream {
-	u := &upstream{client: client, host: api.Host, key: access.HostKey(api.Host), base: api.Scheme + "://" + api.Host}
+	u := &upstream{client: client, host: api.Host, canonicalHost: access.CanonicalHost(api.Host), base: api.Scheme + "://" + api.Host}
 	if p.config.RewriteLinks {
 		u.links = linkrewrite.NewBase(u.base)
 	}

@@ -100,7 +100,7 @@ func (s CredentialSource) modified() (at fileTimes) {
 // that are moved into it one after the other may be old, and the next one may name another login server.
 func (s CredentialSource) isSettled() bool {
 	files := s.files()
-	isUnsettled := func(path string) bool { return !filewatch.Settled(path) }
+	isUnsettled := func(path string) bool { return !filewatch.IsSettled(path) }
 	return !isUnsettled(s.EnvironmentDir) && !slices.ContainsFunc(files[:], isUnsettled)
 }
 

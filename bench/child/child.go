@@ -37,7 +37,7 @@ func Start(ctx context.Context, role string) (*Child, error) {
 	}
 	c := &Child{role: role, command: exec.CommandContext(ctx, path, role)}
 	c.command.Stderr = os.Stderr // only for panics
-	// In a process group of its own a child does not get Ctrl-C: the benchmark handles it, and closes its children last.
+	// In its own process group a child does not get Ctrl-C: the benchmark handles it, and closes its children last.
 	c.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if c.input, err = c.command.StdinPipe(); err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ type Group struct {
 	exited  chan struct{}
 }
 
-// Start starts a program in a process group of its own. So its cost can be measured separately, Ctrl-C reaches only the
+// Start starts a program in its own process group. So its cost can be measured separately, Ctrl-C reaches only the
 // benchmark, and Stop reaches all of the program's processes.
 func Start(c Command) (*Group, error) {
 	g := &Group{command: exec.Command(c.Path, c.Args...), log: &tail{}, exited: make(chan struct{})}

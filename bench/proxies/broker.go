@@ -95,8 +95,8 @@ func overHTTP2(c RunConfig) ([]string, error) {
 const systemCertDir = "/etc/ssl/certs"
 
 // systemTrustEnvironment returns the variables that make a Go program trust the system's CAs and the API's. SSL_CERT_FILE
-// replaces the system's bundle, so it stays empty; SSL_CERT_DIR lists directories, and Go reads them all. The API's CA gets a
-// directory of its own. So Go reads both the bundle and the system's directory, as it does for users.
+// replaces the system's bundle, so it stays empty; SSL_CERT_DIR lists directories, and Go reads them all. The API's CA gets its
+// own directory. So Go reads both the bundle and the system's directory, as it does for users.
 func (c RunConfig) systemTrustEnvironment() (environment []string, err error) {
 	certificate, err := os.ReadFile(c.API.CAFile)
 	if err != nil {
@@ -115,8 +115,8 @@ func BuildBroker(ctx context.Context, dir, path string) error {
 	return goBuild(ctx, dir, path, "./cmd/broker", staticBuild)
 }
 
-// buildBroker builds the broker from the module in dir. settings returns variables that
-// replace those of the same names.
+// buildBroker builds the broker from the module in dir. settings returns variables, which
+// replace others of the same names.
 func buildBroker(ctx context.Context, dir, path string, settings func(RunConfig) ([]string, error)) (Program, error) {
 	if err := BuildBroker(ctx, dir, path); err != nil {
 		return Program{}, err

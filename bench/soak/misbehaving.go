@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// misbehaving are clients whose requests need not succeed, but which must not harm those of others.
+// misbehaving are clients whose requests need not succeed, but which must not harm other clients.
 type misbehaving struct {
 	address, key string // of the broker, and its access key
 	path         string // of a large response

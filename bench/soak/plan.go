@@ -27,7 +27,7 @@ type planner struct {
 }
 
 // newPlanner omits the kinds whose effects last longer than a sixth of the run: memory could not be compared before and after
-// them. Without a store it omits those of the store.
+// them. Without a store it omits the store's.
 func newPlanner(random *rand.Rand, duration time.Duration, hasStore bool) *planner {
 	p := &planner{random: random}
 	for _, k := range kinds {

@@ -11,7 +11,7 @@ import (
 func allowCommand(ctx context.Context, i invocation) int {
 	flags := i.flags("allow")
 	caller := flags.String("caller", "", "print only what this caller has used, for its file allow")
-	if code, ok := i.parse(flags); !ok {
+	if code, ok := i.parseNoArgs(flags); !ok {
 		return code
 	}
 	status, code := i.runningStatus(ctx, "allow")

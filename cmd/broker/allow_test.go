@@ -156,7 +156,7 @@ func TestAllowModeWarnForwardsLogsAndCounts(t *testing.T) {
 	}
 }
 
-// Each caller gets a list of its own, and BROKER_ALLOW covers all of them. A removed caller is in none.
+// Each caller gets its own list, and BROKER_ALLOW covers all of them. A removed caller is in none.
 func TestAllowListPerCaller(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -15,7 +15,7 @@ import (
 func caCommand(_ context.Context, i invocation) int {
 	flags := i.flags("ca")
 	bundle := flags.Bool("bundle", false, "print only a bundle, PEM: this CA and the system's, for programs that accept one file")
-	if code, ok := i.parse(flags); !ok {
+	if code, ok := i.parseNoArgs(flags); !ok {
 		return code
 	}
 	c, problems := config.Load(i.environ)

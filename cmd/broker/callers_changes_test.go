@@ -44,7 +44,7 @@ func TestCallersChangeWithoutAffectingOthers(t *testing.T) {
 		brokertest.Eventually(t, "the new caller may use the broker", func() bool { return getWithKey(t, b.URL+"/channels", key).Status == http.StatusOK })
 		conn := b.Dial(t)
 		if conn.Get("/channels", "localhost", "Authorization: Bearer "+key).Status != http.StatusOK {
-			t.Error("the new caller, on a connection of its own: got a refusal, want 200")
+			t.Error("the new caller, on its own connection: got a refusal, want 200")
 		}
 		if round == 0 {
 			brokertest.ReplaceFile(t, filepath.Join(dir, name, "key"), []byte("second-"+key))
@@ -63,7 +63,7 @@ func TestCallersChangeWithoutAffectingOthers(t *testing.T) {
 	stop()
 	load.Wait()
 	if metrics := brokertest.Get(t, b.Admin+"/metrics").Body; strings.Contains(metrics, `caller="guest-1"`) || !strings.Contains(metrics, `caller="steady-9"`) {
-		t.Error("got series of a removed caller, or none of another, want those of callers that exist")
+		t.Error("got series of a removed caller, or none of another, want only callers that exist")
 	}
 }
 

@@ -19,14 +19,14 @@ func checkCommand(ctx context.Context, i invocation) int {
 	flags := i.flags("check")
 	asJSON := flags.Bool("json", false, "print one JSON object, for machines: see docs/check.md")
 	timeout := flags.Duration("timeout", 10*time.Second, "give up a request or another step after this long")
-	if code, ok := i.parse(flags); !ok {
+	if code, ok := i.parseNoArgs(flags); !ok {
 		return code
 	}
 	if *timeout <= 0 {
 		printLine(i.stderr, "%s: -timeout must be greater than zero, such as 10s", flags.Name())
 		return exitConfig
 	}
-	if !i.settingsFromPackage() {
+	if !i.usePackageSettings() {
 		return exitConfig
 	}
 	server.SilenceStandardLog()
@@ -59,7 +59,7 @@ func (i invocation) checkConfig() check.Config {
 	began := time.Now()
 	variables := config.Environment(i.environ)
 	c, problems := config.Load(i.environ)
-	problems = describeFiles(append(problems, c.LateFiles...), variables)
+	problems = improveFileErrors(append(problems, c.LateFiles...), variables)
 	proxyProblems, warnings := checkProxyURL(variables)
 	problems = append(problems, proxyProblems...)
 	warnings = append(warnings, config.IgnoredVariables(i.environ)...)
@@ -86,9 +86,9 @@ func (i invocation) checkConfig() check.Config {
 	return checkConfig
 }
 
-// describeFiles replaces the messages about files that cannot be used by better ones, and adds that about SSL_CERT_FILE, of which
+// improveFileErrors replaces the messages about files that cannot be used by better ones, and adds that about SSL_CERT_FILE, of which
 // crypto/x509 ignores a missing file, and would wait for a pipe.
-func describeFiles(problems []config.Error, variables map[string]string) []config.Error {
+func improveFileErrors(problems []config.Error, variables map[string]string) []config.Error {
 	for i, problem := range problems {
 		isFile := strings.HasSuffix(problem.Variable, "_FILE") && !strings.HasPrefix(problem.Message, "must be ") // a path
 		if better := check.FileProblem(variables[problem.Variable]); isFile && better != "" {

@@ -35,12 +35,14 @@ type listenAddress struct {
 	needsClientCert  bool
 }
 
+// appListener returns the listener in BROKER_LISTEN.
 func appListener(c config.Config) listenAddress {
 	l := newListenAddress("app's listener", "BROKER_LISTEN", c.Listen)
 	l.tls, l.needsClientCert = c.TLSCertFile != "", c.TLSClientCAFile != ""
 	return l
 }
 
+// adminListener returns the listener in BROKER_ADMIN_LISTEN, which may be turned off.
 func adminListener(c config.Config) listenAddress {
 	return newListenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
 }
@@ -81,7 +83,7 @@ func curlLine(c config.Config, l listenAddress, accounts []check.Account, caller
 	if base == "" || len(accounts) == 0 {
 		return ""
 	}
-	command := server.Curl + " -s"
+	command := server.CurlCommand + " -s"
 	if l.network == "unix" {
 		command, base = command+" --unix-socket "+l.address, "http://localhost"
 	}
@@ -165,7 +167,7 @@ func (l listenAddress) tryListen(ctx context.Context) (mayBeTaken bool, err erro
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", l.configured)
 	if err != nil {
-		mayBeTaken = neterr.Is(err, syscall.EADDRINUSE) || neterr.Is(err, syscall.EACCES)
+		mayBeTaken = neterr.IsErrno(err, syscall.EADDRINUSE) || neterr.IsErrno(err, syscall.EACCES)
 		listener, err = server.Listen(ctx, l.variable, l.configured)
 	}
 	if err == nil {

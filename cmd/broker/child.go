@@ -13,31 +13,31 @@ import (
 	"etrusted-broker/proxy/localca"
 )
 
-// child is the environment of a command that the broker runs.
-type child struct{ environ []string }
+// childEnv is the environment of a command that the broker runs.
+type childEnv struct{ environ []string }
 
-// newChild returns an environment without the variables that contain or name a secret.
-func newChild(environ []string) *child {
+// newChildEnv returns an environment without the variables that contain or name a secret.
+func newChildEnv(environ []string) *childEnv {
 	secret := append(config.CredentialVariables(), "CREDENTIALS_DIRECTORY")
-	return &child{slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
+	return &childEnv{slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		return slices.Contains(secret, name)
 	})}
 }
 
 // set sets variables. Of several values, the last one counts.
-func (c *child) set(value string, names ...string) {
+func (c *childEnv) set(value string, names ...string) {
 	for _, name := range names {
 		c.environ = append(c.environ, name+"="+value)
 	}
 }
 
 // get returns the value of a variable; empty if it is not set.
-func (c *child) get(name string) string { return config.Environment(c.environ)[name] }
+func (c *childEnv) get(name string) string { return config.Environment(c.environ)[name] }
 
 // useProxy sets the variables by which curl, OpenSSL, Node, Python, Java and PHP use the broker as their HTTPS proxy, and trust
 // the CA in a directory besides the system's. It writes into the directory what they need.
-func (c *child) useProxy(proxy net.Addr, dir string) error {
+func (c *childEnv) useProxy(proxy net.Addr, dir string) error {
 	path := func(name string) string { return filepath.Join(dir, name) }
 	certificate, err := os.ReadFile(path("ca.crt"))
 	if err != nil {

@@ -36,15 +36,15 @@ type command struct {
 	run           func(context.Context, invocation) int
 }
 
-// serviceName is the name of a command that only Windows has.
-const serviceName = "service"
+// serviceCommandName is the name of a command that only Windows has.
+const serviceCommandName = "service"
 
 func commands() []command {
 	return append([]command{
 		{"serve", "run the broker, configured by the environment (also without a command)", false, serveCommand},
-		{demoName, "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
+		{demoCommandName, "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
 		{"check", "test every step from the configuration to a first request; -json, -timeout 10s", true, checkCommand},
-		{runName, "start a broker for COMMAND ARGS…, and end with it; -timeout 30s, -intercept, -log FILE, -demo", true, runCommand},
+		{runCommandName, "start a broker for COMMAND ARGS…, and end with it; -timeout 30s, -intercept, -log FILE, -demo", true, runCommand},
 		{"status", "print the state of the running broker in five lines, and what to do if it does not work; -json", true, statusCommand},
 		{"allow", "print the BROKER_ALLOW for what apps have used since the running broker started; -caller NAME", true, allowCommand},
 		{"wait", "wait until the broker is ready, for start scripts; -timeout 30s", true, waitCommand},
@@ -77,7 +77,7 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 	}
 	i := invocation{program: program, args: args, environ: environ, stdout: stdout, stderr: stderr}
 	if !all[known].hasFlags {
-		if code, ok := i.parse(i.flags(name)); !ok {
+		if code, ok := i.parseNoArgs(i.flags(name)); !ok {
 			return code
 		}
 	}
@@ -107,8 +107,8 @@ func (i *invocation) parseFlags(flags *flag.FlagSet) (code int, ok bool) {
 	return exitOK, true
 }
 
-// parse is parseFlags for commands that have no other arguments than flags.
-func (i *invocation) parse(flags *flag.FlagSet) (code int, ok bool) {
+// parseNoArgs is parseFlags for commands that have no other arguments than flags.
+func (i *invocation) parseNoArgs(flags *flag.FlagSet) (code int, ok bool) {
 	if code, ok := i.parseFlags(flags); !ok {
 		return code, false
 	}
@@ -126,8 +126,8 @@ func printLine(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format+"\n", args...)
 }
 
-// configured loads the configuration for a command that runs the broker, and prints the problems that prevent that.
-func (i invocation) configured() (config.Config, bool) {
+// loadConfig loads the configuration for a command that runs the broker, and prints the problems that prevent that.
+func (i invocation) loadConfig() (config.Config, bool) {
 	c, problems := config.Load(i.environ)
 	i.nameSources(c.Settings)
 	if len(problems) > 0 {

@@ -16,7 +16,7 @@ import (
 	"etrusted-broker/internal/server"
 )
 
-const demoName = "demo"
+const demoCommandName = "demo"
 
 // demoLifetime is the lifetime of the demo's tokens: short, so that refreshes can be watched.
 const demoLifetime = 30 * time.Second
@@ -29,7 +29,7 @@ func demoCommand(ctx context.Context, i invocation) int {
 	}
 	defer stop()
 	i.environ = demoEnvironment(i.environ, url)
-	c, ok := i.configured()
+	c, ok := i.loadConfig()
 	if !ok {
 		return exitConfig
 	}
@@ -96,7 +96,7 @@ Tokens live %[2]v here. To watch one being refreshed, open the status page in a 
 or ask for the same facts:
 
   %[3]s http://%[1]s/status.json
-  %[3]s http://%[1]s/metrics`, server.LocalAddress(l.Admin), demoLifetime, server.Curl)
+  %[3]s http://%[1]s/metrics`, server.LocalAddress(l.Admin), demoLifetime, server.CurlCommand)
 	}
 	printLine(i.stdout, "\nCtrl-C ends it.\n")
 }

@@ -82,7 +82,7 @@ func TestTroubleshootingHasEveryMessage(t *testing.T) {
 }
 
 // codePattern matches the code of a problem where it is defined.
-var codePattern = regexp.MustCompile(`\b\w*[cC]ode\w*\s*[:=]\s*"([a-z-]*[a-z])"|(?:unreachable|tooSlow|untrusted)\("([a-z-]+)"|RequestError\{"([a-z-]+)"`)
+var codePattern = regexp.MustCompile(`\b\w*[cC]ode\w*\s*[:=]\s*"([a-z-]*[a-z])"|(?:badGateway|gatewayTimeout|untrusted)\("([a-z-]+)"|RequestError\{"([a-z-]+)"`)
 
 // The status page links to the code of a problem in docs/troubleshooting.md, and operators search for it.
 func TestTroubleshootingHasEveryCode(t *testing.T) {

@@ -75,9 +75,9 @@ func (i *invocation) nameSources(settings []config.Setting) {
 // packageDir is where the deb and the rpm keep settings and credentials.
 const packageDir = "/etc/etrusted-broker"
 
-// usePackage adds the variables that the service of the package has, on a host with the package. If there are other variables of the
+// addPackageVariables adds the variables of the package's service, on a host with the package. If there are other variables of the
 // broker, or files that name them, it does nothing and returns false. Usually only root may read the directory.
-func (i *invocation) usePackage(dir string) (used bool, _ error) {
+func (i *invocation) addPackageVariables(dir string) (used bool, _ error) {
 	// On Windows, where the package does not exist, every user may create the directory on the current drive.
 	if len(i.envFiles) > 0 || config.HasVariables(i.environ) || !filepath.IsAbs(dir) {
 		return false, nil
@@ -98,10 +98,10 @@ func (i *invocation) usePackage(dir string) (used bool, _ error) {
 	return true, nil
 }
 
-// settingsFromPackage is usePackage for commands that show or test the settings: it says so. It returns false if the command must
+// usePackageSettings is addPackageVariables for commands that show or test the settings: it says so. It returns false if the command must
 // not run.
-func (i *invocation) settingsFromPackage() bool {
-	used, err := i.usePackage(packageDir)
+func (i *invocation) usePackageSettings() bool {
+	used, err := i.addPackageVariables(packageDir)
 	switch {
 	case err != nil:
 		printLine(i.stderr, "%s: %v", i.program, err)

@@ -96,7 +96,7 @@ func TestUsesTheSettingsOfThePackage(t *testing.T) {
 	dir := t.TempDir()
 	credentials := []string{"ETRUSTED_CLIENT_ID_FILE=" + filepath.Join(dir, "client_id"), "ETRUSTED_CLIENT_SECRET_FILE=" + filepath.Join(dir, "client_secret")}
 	for _, test := range []struct {
-		settings string // of broker.env; "-" if there is none
+		settings string // of broker.env; "-" without that file
 		environ  []string
 		want     []string // of the broker's variables; nil if there is an error
 		used     bool
@@ -112,7 +112,7 @@ func TestUsesTheSettingsOfThePackage(t *testing.T) {
 			writeFile(t, path, test.settings)
 		}
 		i := invocation{environ: test.environ}
-		used, err := i.usePackage(dir)
+		used, err := i.addPackageVariables(dir)
 		got := slices.DeleteFunc(slices.Clone(i.environ), func(pair string) bool {
 			return strings.HasPrefix(pair, "PATH=") || strings.HasPrefix(pair, "BROKER_PORT=")
 		})
@@ -121,11 +121,11 @@ func TestUsesTheSettingsOfThePackage(t *testing.T) {
 		}
 	}
 	i := invocation{}
-	if used, err := i.usePackage(filepath.Join(dir, "missing")); used || err != nil {
+	if used, err := i.addPackageVariables(filepath.Join(dir, "missing")); used || err != nil {
 		t.Errorf("without the directory: got %t, %v, want false", used, err)
 	}
 	i.envFiles = []string{"file"}
-	if used, err := i.usePackage(dir); used || err != nil {
+	if used, err := i.addPackageVariables(dir); used || err != nil {
 		t.Errorf("with -env-file: got %t, %v, want false", used, err)
 	}
 }

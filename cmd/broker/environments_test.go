@@ -19,7 +19,7 @@ import (
 	"etrusted-broker/internal/fakeetrusted"
 )
 
-// environment is a fake eTrusted with its own credentials and tokens. It fails the test if it gets those of another.
+// environment is a fake eTrusted with its own credentials and tokens. It fails the test if it gets another's.
 type environment struct {
 	*fakeetrusted.Server
 	name, url string

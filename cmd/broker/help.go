@@ -50,7 +50,7 @@ Exit codes: 0 success, 1 failure while running, 2 configuration error.`)
 
 // configCommand prints every variable with its effective value, its source and its meaning.
 func configCommand(_ context.Context, i invocation) int {
-	if !i.settingsFromPackage() {
+	if !i.usePackageSettings() {
 		return exitConfig
 	}
 	c, problems := config.Load(i.environ)

@@ -97,7 +97,7 @@ func TestPassesTunnelThroughUnopened(t *testing.T) {
 	checkNoHost(t, b, strings.TrimPrefix(server.URL, "https://"), map[string]string{"success": "1"})
 }
 
-// checkNoHost checks that the log and the metrics tell about outcomes, and not about a host and its paths.
+// checkNoHost checks that the log and the metrics contain outcomes, but not a host and its paths.
 func checkNoHost(t *testing.T, b *brokertest.Broker, address string, outcomes map[string]string) {
 	t.Helper()
 	if got := counters(t, b, "requests_passed_total", "outcome"); fmt.Sprint(got) != fmt.Sprint(outcomes) {

@@ -41,7 +41,7 @@ const waitPause = 100 * time.Millisecond
 func waitCommand(ctx context.Context, i invocation) int {
 	flags := i.flags("wait")
 	timeout := flags.Duration("timeout", 30*time.Second, "give up after this long")
-	if code, ok := i.parse(flags); !ok {
+	if code, ok := i.parseNoArgs(flags); !ok {
 		return code
 	}
 	address, ok := i.adminAddress("wait")
@@ -79,7 +79,7 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 // adminAddress returns the address of the admin listener. health and wait need no other variable: they may run where the
 // credentials are not available.
 func (i invocation) adminAddress(name string) (string, bool) {
-	_, _ = i.usePackage(packageDir)                     // a user who may not read them has the defaults
+	_, _ = i.addPackageVariables(packageDir)            // a user who may not read them has the defaults
 	c, _ := config.Parse(config.Environment(i.environ)) // a string variable cannot be invalid here
 	if c.AdminListen == "" {
 		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", i.program, name)

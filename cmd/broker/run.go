@@ -15,9 +15,9 @@ import (
 	"etrusted-broker/internal/server"
 )
 
-const runName = "run"
+const runCommandName = "run"
 
-// The exit codes of the command run if COMMAND cannot be run, and if a signal has ended it: those of a shell.
+// The exit codes of the command run if COMMAND cannot be run, and if a signal has ended it, as in a shell.
 const (
 	exitCannotRun = 126
 	exitNotFound  = 127
@@ -27,7 +27,7 @@ const (
 // runCommand starts a broker, waits for its token, runs COMMAND with variables that lead it to the broker, and returns COMMAND's
 // exit code.
 func runCommand(ctx context.Context, i invocation) int {
-	flags := i.flags(runName)
+	flags := i.flags(runCommandName)
 	var options runOptions
 	options.register(flags)
 	code, ok := i.parseFlags(flags)
@@ -47,7 +47,7 @@ func runCommand(ctx context.Context, i invocation) int {
 	}
 	waiting, stopWaiting := signal.NotifyContext(ctx, forwardedSignals...)
 	defer stopWaiting() // until then, a signal must not end this process before COMMAND
-	command := newChild(i.environ)
+	command := newChildEnv(i.environ)
 	log := i.stderr
 	if options.logFile != "" {
 		file, err := os.OpenFile(options.logFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -80,11 +80,11 @@ func runCommand(ctx context.Context, i invocation) int {
 	}
 	i.environ = append(i.environ, "BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0", "BROKER_INTERCEPT_LISTEN=",
 		"BROKER_TLS_CERT_FILE=", "BROKER_TLS_KEY_FILE=", "BROKER_TLS_CLIENT_CA_FILE=") // COMMAND is on this machine, and need not trust a certificate
-	c, ok := i.configured()
+	c, ok := i.loadConfig()
 	switch {
 	case !ok:
 		return exitConfig
-	case options.intercept && c.Guarded():
+	case options.intercept && c.RequiresAuthentication():
 		printLine(i.stderr, "%s: -intercept cannot be used with an access key, which COMMAND cannot send to its proxy", flags.Name())
 		return exitConfig
 	}
@@ -160,7 +160,7 @@ func (i invocation) runChild(args, environ []string) int {
 	signal.Notify(signals, forwardedSignals...)
 	defer signal.Stop(signals)
 	if err := command.Start(); err != nil {
-		printLine(i.stderr, "%s %s: %v", i.program, runName, err)
+		printLine(i.stderr, "%s %s: %v", i.program, runCommandName, err)
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
 			return exitNotFound
 		}

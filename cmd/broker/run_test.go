@@ -67,7 +67,7 @@ func TestRunLeadsTheCommandToTheBroker(t *testing.T) {
 	}
 	url := variables["ETRUSTED_API_URL"]
 	if !strings.HasPrefix(url, "http://127.0.0.1:") || variables["ETRUSTED_TOKEN_URL"] != url+"/oauth/token" {
-		t.Errorf("got the URLs %q and %q, want those of the broker", url, variables["ETRUSTED_TOKEN_URL"])
+		t.Errorf("got the URLs %q and %q, want the broker's", url, variables["ETRUSTED_TOKEN_URL"])
 	}
 	if variables["APP_CHANNEL"] != "chl-1" {
 		t.Error("got no APP_CHANNEL, want the command's own variables unchanged")

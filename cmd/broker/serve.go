@@ -12,7 +12,7 @@ import (
 )
 
 func serveCommand(ctx context.Context, i invocation) int {
-	c, ok := i.configured()
+	c, ok := i.loadConfig()
 	if !ok {
 		return exitConfig
 	}
@@ -24,13 +24,13 @@ func serveCommand(ctx context.Context, i invocation) int {
 
 // serve runs the broker until ctx is done. It reads the files at once after each of the signals, and calls onListening once
 // connections are accepted.
-func (i invocation) serve(ctx context.Context, c config.Config, reread <-chan os.Signal, onListening func(server.Listeners)) int {
+func (i invocation) serve(ctx context.Context, c config.Config, reload <-chan os.Signal, onListening func(server.Listeners)) int {
 	err := server.Run(ctx, c, server.Options{
 		Build:       server.Build{Version: version, Revision: revision},
 		Log:         i.stderr,
 		Environ:     i.environ,
 		OnListening: onListening,
-		Reread:      reread,
+		Reload:      reload,
 	})
 	switch {
 	case err == nil:

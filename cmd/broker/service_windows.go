@@ -15,7 +15,7 @@ import (
 )
 
 func systemCommands() []command {
-	return []command{{serviceName, "install, remove, start or stop the Windows service; install needs -env-file FILE", true, serviceCommand}}
+	return []command{{serviceCommandName, "install, remove, start or stop the Windows service; install needs -env-file FILE", true, serviceCommand}}
 }
 
 // serviceRun is the action with which Windows starts the service. A parent that is services.exe would not prove that it is Windows.
@@ -41,8 +41,8 @@ func serviceCommand(ctx context.Context, i invocation) int {
 	if at := slices.IndexFunc(i.args, func(arg string) bool { return serviceActions[arg] != nil }); at >= 0 {
 		name, i.args = i.args[at], slices.Delete(slices.Clone(i.args), at, at+1)
 	}
-	flags := i.flags(strings.TrimSpace(serviceName + " " + name))
-	if code, ok := i.parse(flags); !ok {
+	flags := i.flags(strings.TrimSpace(serviceCommandName + " " + name))
+	if code, ok := i.parseNoArgs(flags); !ok {
 		return code
 	}
 	if name == "" {
@@ -66,7 +66,7 @@ func installService(_ context.Context, i invocation) error {
 	if len(i.envFiles) == 0 {
 		return errors.New(`name the file with the variables, such as -env-file C:\ProgramData\etrusted-broker\broker.env`)
 	}
-	c, ok := i.configured()
+	c, ok := i.loadConfig()
 	if !ok {
 		return errInvalidConfig
 	}
@@ -74,7 +74,7 @@ func installService(_ context.Context, i invocation) error {
 	if err != nil {
 		return err
 	}
-	args := []string{serviceName, serviceRun}
+	args := []string{serviceCommandName, serviceRun}
 	for _, file := range i.envFiles {
 		if file, err = filepath.Abs(file); err != nil { // the service has another current directory
 			return err
@@ -88,17 +88,17 @@ func installService(_ context.Context, i invocation) error {
 func (i invocation) runService() int {
 	err := winservice.Run(func(ctx context.Context, log io.Writer, running func(stopTime time.Duration)) int {
 		i.stderr = log
-		if code, ok := i.parse(i.flags(serviceName)); !ok {
+		if code, ok := i.parseNoArgs(i.flags(serviceCommandName)); !ok {
 			return code
 		}
-		c, ok := i.configured()
+		c, ok := i.loadConfig()
 		if !ok {
 			return exitConfig
 		}
 		return i.serve(ctx, c, nil, func(server.Listeners) { running(c.ShutdownGrace + server.StopMargin) })
 	}, exitFailure)
 	if err != nil {
-		printLine(i.stderr, "%s %s: %v", i.program, serviceName, err)
+		printLine(i.stderr, "%s %s: %v", i.program, serviceCommandName, err)
 		return exitFailure
 	}
 	return exitOK

@@ -19,7 +19,7 @@ import (
 func statusCommand(ctx context.Context, i invocation) int {
 	flags := i.flags("status")
 	asJSON := flags.Bool("json", false, "print the whole /status.json: see docs/status.md")
-	if code, ok := i.parse(flags); !ok {
+	if code, ok := i.parseNoArgs(flags); !ok {
 		return code
 	}
 	status, code := i.runningStatus(ctx, "status")

@@ -14,12 +14,12 @@ func TestStatusPrintsFiveLines(t *testing.T) {
 	const statusDocument = `{"version": "1", "ready": %READY%, "summary": "Requests work. \u001b[31m` + "\u202e" + `",
   "components": {
     "login_server": {"state": "ok", "summary": "It issues tokens.", "since": "2026-01-02T03:04:05Z", "latency_seconds": 0.12},
-    "token": {"state": "warning", "summary": "There is none for 1 of 2 accounts.", "since": "2026-01-02T03:04:05Z", "latency_seconds": 0},
+    "token": {"state": "warning", "summary": "No token for 1 of 2 accounts.", "since": "2026-01-02T03:04:05Z", "latency_seconds": 0},
     "api": {"state": "unknown", "summary": "It was not needed."}},
   "accounts": [{"account": "default", "token_valid": true}, {"account": "shop-de", "token_valid": false}]}` // its texts come from another program
 	want := `verdict:       Requests work. %1B[31m%E2%80%AE
 login server:  ok, It issues tokens. (120 ms) since 2026-01-02 03:04:05 UTC
-token:         warning, There is none for 1 of 2 accounts. since 2026-01-02 03:04:05 UTC
+token:         warning, No token for 1 of 2 accounts. since 2026-01-02 03:04:05 UTC
 API:           unknown, It was not needed.
 accounts:      2, without a valid token: shop-de
 `

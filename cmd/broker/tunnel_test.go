@@ -25,7 +25,7 @@ type interceptingBroker struct {
 	tlsConfig *tls.Config
 }
 
-// startInterceptingBroker starts a broker with a CA of its own, and waits until it is ready.
+// startInterceptingBroker starts a broker with its own CA, and waits until it is ready.
 func startInterceptingBroker(t *testing.T, environ ...string) *interceptingBroker {
 	t.Helper()
 	i := &interceptingBroker{eTrusted: fakeetrusted.New(fakeetrusted.Options{}), caDir: t.TempDir()}

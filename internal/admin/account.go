@@ -23,7 +23,7 @@ type Account struct {
 	// Advice says what to do; absent if there is nothing to do.
 	Advice     string `json:"advice,omitempty"`
 	TokenValid bool   `json:"token_valid"`
-	// TokenIssued and TokenExpires are those of the last token, valid or not; absent if there never was one.
+	// TokenIssued and TokenExpires describe the last token, valid or not; absent if there never was one.
 	TokenIssued           time.Time `json:"token_issued,omitzero"`
 	TokenExpires          time.Time `json:"token_expires,omitzero"`
 	TokenLifetimeSeconds  float64   `json:"token_lifetime_seconds"`
@@ -50,9 +50,9 @@ type Account struct {
 	CredentialReloads  map[tokensource.ReloadOutcome]uint64 `json:"credential_reloads"`
 	CredentialsChanged time.Time                            `json:"credentials_changed,omitzero"`
 	// LastError is why the last token request failed; absent if it succeeded.
-	LastError *Problem `json:"last_error,omitempty"`
+	LastError *TokenProblem `json:"last_error,omitempty"`
 	// UnusedCredentials says why changed credentials are not used; present only in the state AccountStale.
-	UnusedCredentials *Problem      `json:"unused_credentials,omitempty"`
+	UnusedCredentials *TokenProblem `json:"unused_credentials,omitempty"`
 	Requests          RequestCounts `json:"requests"`
 }
 
@@ -64,8 +64,8 @@ type SharedToken struct {
 	Errors     uint64 `json:"errors"`      // failed requests to the store
 }
 
-// Problem says why a token request failed, or why changed credentials are not used.
-type Problem struct {
+// TokenProblem says why a token request failed, or why changed credentials are not used.
+type TokenProblem struct {
 	Outcome string    `json:"outcome"` // a tokensource.Outcome or a tokensource.ReloadOutcome
 	Reason  string    `json:"reason"`
 	Advice  string    `json:"advice"`
@@ -110,14 +110,14 @@ func (h *Handler) account(snapshot tokensource.Snapshot, recent traffic, now tim
 	}
 	if failure := snapshot.LastFailure; failure != nil {
 		account.Advice = failure.Advice
-		account.LastError = &Problem{string(failure.Outcome), failure.Reason, failure.Advice, snapshot.LastFailureAt.UTC()}
+		account.LastError = &TokenProblem{string(failure.Outcome), failure.Reason, failure.Advice, snapshot.LastFailureAt.UTC()}
 	}
 	if snapshot.Shared {
 		account.Shared = &SharedToken{snapshot.HoldsLease, snapshot.FromPeer, snapshot.StoreHits, snapshot.StoreErrors}
 	}
 	if unused := snapshot.PendingReload; state == AccountStale {
 		account.Advice = unused.Advice
-		account.UnusedCredentials = &Problem{string(unused.Outcome), unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
+		account.UnusedCredentials = &TokenProblem{string(unused.Outcome), unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
 	}
 	return account
 }

@@ -43,11 +43,11 @@ func (h *Handler) components(accounts []Account, api apiHealth, now time.Time) C
 		c.Since = h.history.since(name, string(c.State), now)
 		return c
 	}
-	login := worstComponent(accounts, loginServerOf)
+	login := worstComponent(accounts, loginComponent)
 	for _, account := range accounts {
 		login.LatencySeconds = max(login.LatencySeconds, account.LastDurationSeconds)
 	}
-	return Components{withSince("login server", login), withSince("token", worstComponent(accounts, tokenOf)), withSince("api", api.component())}
+	return Components{withSince("login server", login), withSince("token", worstComponent(accounts, tokenComponent)), withSince("api", api.component())}
 }
 
 // worstComponent returns the component of the account for which it is worst. If it does not fail for all, that is a warning.
@@ -71,7 +71,7 @@ func worstComponent(accounts []Account, of func(Account) Component) Component {
 // codeUnreadable is the code of an account whose credentials cannot be read.
 const codeUnreadable = "credentials-unreadable"
 
-func loginServerOf(account Account) Component {
+func loginComponent(account Account) Component {
 	switch {
 	case account.Code == codeUnreadable:
 		return Component{State: ComponentUnknown, Summary: "It was not asked: the credentials cannot be read."}
@@ -86,12 +86,12 @@ func loginServerOf(account Account) Component {
 	}
 }
 
-func tokenOf(account Account) Component {
+func tokenComponent(account Account) Component {
 	switch {
 	case account.State == AccountStarting:
 		return Component{State: ComponentUnknown, Summary: "It is being fetched."}
 	case !account.TokenValid:
-		return Component{State: ComponentFailing, Summary: "There is none."}
+		return Component{State: ComponentFailing, Summary: "No token."}
 	case account.LastError != nil:
 		return Component{State: ComponentWarning, Summary: "It is valid, but cannot be refreshed."}
 	default:

@@ -21,7 +21,7 @@ type Failure struct {
 	Status  int    `json:"status"`
 	// Local reports that the broker answered, not the API.
 	Local bool `json:"local"`
-	// Code is the code of the broker's own answer; empty for those of the API.
+	// Code is the code of the broker's own answer; empty for the API's.
 	Code   string `json:"code,omitempty"`
 	Reason string `json:"reason"`
 	// Hint says what would allow the request, or what else to do; empty if only the API knows.

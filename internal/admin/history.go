@@ -77,13 +77,13 @@ func sum(counts map[string]metrics.Counts) (all metrics.Counts) {
 	return all
 }
 
-// before returns the latest sample that is at least length old, or else the first one.
-func (h *history) before(now time.Time, length time.Duration) sample {
+// before returns the latest sample that is at least window old, or else the first one.
+func (h *history) before(now time.Time, window time.Duration) sample {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	from := h.samples[0]
 	for _, one := range h.samples {
-		if now.Sub(one.at) >= length {
+		if now.Sub(one.at) >= window {
 			from = one
 		}
 	}

@@ -27,7 +27,7 @@ type Window struct {
 	ServerError uint64 `json:"server_error"`
 	// ClientClosed counts requests whose client disconnected before the response.
 	ClientClosed uint64 `json:"client_closed"`
-	// Local counts those of All that the broker answered, not the API.
+	// Local counts how many of All the broker answered, not the API.
 	Local uint64 `json:"local"`
 	// APISeconds is the API's average response time; 0 if no request was sent to it.
 	APISeconds float64 `json:"api_seconds"`
@@ -89,13 +89,13 @@ func windowOf(counts metrics.Counts, span time.Duration) Window {
 	}
 }
 
-// ratio returns the ratio with so many decimal places, because more would be noise; 0 if to is 0.
-func ratio(of, to float64, digits int) float64 {
-	if to <= 0 {
+// ratio returns the ratio with so many decimal places, because more would be noise; 0 if the denominator is 0.
+func ratio(numerator, denominator float64, digits int) float64 {
+	if denominator <= 0 {
 		return 0
 	}
 	unit := math.Pow10(digits)
-	return math.Round(of/to*unit) / unit
+	return math.Round(numerator/denominator*unit) / unit
 }
 
 // share is a part of the requests of the last five minutes.

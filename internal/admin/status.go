@@ -92,7 +92,7 @@ func (h *Handler) status(now time.Time) Status {
 		DeniedDryRun:     c.Metrics.DeniedDryRun(),
 		Configuration:    append([]Setting{}, c.Settings...),
 	}
-	status.ResponseFieldsDropped = c.Metrics.TokenFields()
+	status.ResponseFieldsDropped = c.Metrics.DroppedFields()
 	for _, snapshot := range snapshots {
 		account := h.account(snapshot, recent, now)
 		for outcome, count := range account.Replays {

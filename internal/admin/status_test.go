@@ -67,7 +67,7 @@ func eventful(t *testing.T) *admin.Handler {
 			c.Metrics.Observe(ended.request)
 		}
 	}
-	c.Metrics.Observe(metrics.Request{Account: "-", Status: 421, Local: true, Denied: "host", DryRun: true, TokenFields: 7})
+	c.Metrics.Observe(metrics.Request{Account: "-", Status: 421, Local: true, Denied: "host", DryRun: true, DroppedFields: 7})
 	for _, outcome := range tokensource.Outcomes {
 		h.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 120 * time.Millisecond})
 	}
@@ -318,9 +318,9 @@ func TestComponents(t *testing.T) {
 		"healthy":          {func() []tokensource.Snapshot { return list(healthy("at")) }, 200, ok, ok, ok, "It issues tokens.", "It is valid."},
 		"no account":       {func() []tokensource.Snapshot { return nil }, 0, unknown, unknown, unknown, "No account is configured.", "No account is configured."},
 		"starting":         {func() []tokensource.Snapshot { return list(starting("at")) }, 0, unknown, unknown, unknown, "It has not answered yet.", "It is being fetched."},
-		"outage":           {func() []tokensource.Snapshot { return list(outage()) }, 500, broken, broken, broken, "It issues no token.", "There is none."},
+		"outage":           {func() []tokensource.Snapshot { return list(outage()) }, 500, broken, broken, broken, "It issues no token.", "No token."},
 		"refresh fails":    {func() []tokensource.Snapshot { return list(failing("at", tokensource.OutcomeUnavailable)) }, 0, broken, warning, unknown, "It issues no token.", "It is valid, but cannot be refreshed."},
-		"outage of one":    {func() []tokensource.Snapshot { return list(outage(), healthy("de")) }, 0, warning, warning, unknown, "It issues no token. This is so for 1 of 2 accounts.", "There is none. This is so for 1 of 2 accounts."},
+		"outage of one":    {func() []tokensource.Snapshot { return list(outage(), healthy("de")) }, 0, warning, warning, unknown, "It issues no token. This is so for 1 of 2 accounts.", "No token. This is so for 1 of 2 accounts."},
 		"rejected for one": {func() []tokensource.Snapshot { return list(failing("at", tokensource.OutcomeRejected), healthy("de")) }, 0, warning, warning, unknown, "It rejects the credentials. This is so for 1 of 2 accounts.", "It is valid, but cannot be refreshed. This is so for 1 of 2 accounts."},
 	} {
 		t.Run(name, func(t *testing.T) {

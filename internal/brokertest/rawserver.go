@@ -16,7 +16,7 @@ func ServeRaw(t testing.TB, handle func(net.Conn)) (addr string) {
 	return l.Addr().String()
 }
 
-// ServeRawOn calls handle with each connection of a listener, on a goroutine of its own, and then closes it. The end of the test
+// ServeRawOn calls handle with each connection of a listener, on a separate goroutine, and then closes it. The end of the test
 // closes the listener and the connections, and waits for handle.
 func ServeRawOn(t testing.TB, l net.Listener, handle func(net.Conn)) {
 	t.Helper()

@@ -63,14 +63,14 @@ func Open(path string, options Options) (*Directory, Reading, error) {
 
 // Read reads the directory again. After an error, everything is as before.
 func (d *Directory) Read() (Reading, error) {
-	current, problems, err := d.read(filewatch.Settled)
+	current, problems, err := d.read(filewatch.IsSettled)
 	if err != nil {
 		return Reading{}, err
 	}
 	for shared, found := findConflict(current); found; shared, found = findConflict(current) {
 		// Before, they had nothing in common. So at least one of them did not have the credential, and its file gets the content before.
 		for _, name := range []string{shared.first, shared.second} {
-			if current[name].withdraw(shared.credential, d.before(name).identity) {
+			if current[name].withdraw(shared.credential, d.before(name).credentials) {
 				problems = append(problems, fmt.Sprintf("the callers %q and %q would have a key, certificate or user in common: the change of %q is not used", shared.first, shared.second, name))
 			}
 		}
@@ -137,7 +137,7 @@ type conflict struct{ credential, first, second string }
 func findConflict(current map[string]*settings) (_ conflict, found bool) {
 	owners := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(current)) {
-		for _, credential := range current[name].all() {
+		for _, credential := range current[name].allCredentials() {
 			if owner, taken := owners[credential]; taken && owner != name {
 				return conflict{credential, owner, name}, true
 			}

@@ -75,7 +75,7 @@ func read(t *testing.T, d *callers.Directory) callers.Reading {
 	return reading
 }
 
-// withKey returns the name of the caller with a key; empty if there is none.
+// withKey returns the name of the caller with a key; empty without one.
 func withKey(reading callers.Reading, key string) string {
 	if caller := access.NewCallers(reading.Callers...).WithKey(key); caller != nil {
 		return caller.Name

@@ -103,11 +103,11 @@ func parseAccounts(lines []string) ([]string, error) {
 			return nil, errors.New("must contain names of accounts, one a line; default is the account without a name")
 		}
 	}
-	return withoutRepetitions(names), nil
+	return unique(names), nil
 }
 
-// withoutRepetitions returns the first of equal names: an account that is listed twice is still one account of its API.
-func withoutRepetitions(names []string) (once []string) {
+// unique returns the first of equal names: an account that is listed twice is still one account of its API.
+func unique(names []string) (once []string) {
 	for _, name := range names {
 		if !slices.Contains(once, name) {
 			once = append(once, name)

@@ -18,43 +18,44 @@ const keyFile = "key"
 
 // settings are what the files of a caller say.
 type settings struct {
-	identity
+	credentials
 	allow    optional[*access.Rules]
 	accounts optional[[]string]
 	expires  optional[time.Time]
 	refused  bool // a file is invalid, and never was valid; or nothing was read yet
 }
 
-// identity is how a caller is identified.
-type identity struct {
+// credentials are what identifies a caller.
+type credentials struct {
 	keys         optional[keys]
 	certificates optional[[]string]
 	users        optional[[]string]
 }
 
-func (i identity) names() []string { return slices.Concat(i.certificates.value, i.users.value) }
+// identities returns the identities of connections (see access.Caller).
+func (c credentials) identities() []string { return slices.Concat(c.certificates.value, c.users.value) }
 
-// all returns all credentials, as keys of a map.
-func (i identity) all() []string {
-	all := i.names()
-	if i.keys.exists {
-		all = append(all, i.keys.value.Digests()...)
+// allCredentials returns the identities and the digests of the keys, as keys of a map.
+func (c credentials) allCredentials() []string {
+	all := c.identities()
+	if c.keys.exists {
+		all = append(all, c.keys.value.Digests()...)
 	}
 	return all
 }
 
 // withdraw gives the file that has a credential the content that it had before, unless the credential was already in that. It
 // reports whether it does.
-func (i *identity) withdraw(credential string, before identity) bool {
+func (c *credentials) withdraw(credential string, before credentials) bool {
 	switch {
-	case slices.Contains(before.all(), credential):
+	case slices.Contains(before.allCredentials(), credential):
 		return false
-	case slices.Contains(i.certificates.value, credential):
-		i.certificates = before.certificates
-	case slices.Contains(i.users.value, credential):
-		i.users = before.users
+	case slices.Contains(c.certificates.value, credential):
+		c.certificates = before.certificates
+	case slices.Contains(c.users.value, credential):
+		c.users = before.users
 	default:
-		i.keys = before.keys
+		c.keys = before.keys
 	}
 	return true
 }
@@ -67,7 +68,7 @@ type optional[T any] struct {
 
 // read returns the settings after reading the files in a directory. s has those before.
 func (s settings) read(dir string, options Options, isSettled func(path string) bool) (next settings, problems []string) {
-	// Any file will do: without access to the directory, a file that is missing cannot be told from one that exists.
+	// Without access to the directory, a missing file cannot be distinguished from one that exists. Any file shows that.
 	if _, err := os.Stat(filepath.Join(dir, keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s, []string{fmt.Sprintf("%s cannot be read: %v; the caller stays as it was", dir, withoutPath(err))}
 	}
@@ -95,7 +96,7 @@ func (s settings) read(dir string, options Options, isSettled func(path string) 
 	note(next.allow.read(restriction("allow"), parseAllow))
 	note(next.accounts.read(restriction("accounts"), parseAccounts))
 	note(next.expires.read(restriction("expires"), parseExpires))
-	if !next.refused && len(next.all()) == 0 {
+	if !next.refused && len(next.allCredentials()) == 0 {
 		problems = append(problems, "it has no file key, certificate or uid; the caller is refused")
 	}
 	return next, problems
@@ -135,7 +136,7 @@ func (o *optional[T]) read(f file, parse func(lines []string) (T, error)) (exist
 	return true, nil
 }
 
-func (s *settings) usable() bool { return !s.refused && len(s.all()) > 0 }
+func (s *settings) usable() bool { return !s.refused && len(s.allCredentials()) > 0 }
 
 func (s *settings) caller(name string) *access.Caller {
 	accounts := []string{tokensource.DefaultAccount}
@@ -143,7 +144,7 @@ func (s *settings) caller(name string) *access.Caller {
 		accounts = s.accounts.value
 	}
 	return &access.Caller{
-		Name: name, Keys: s.keys.value.Keys, Identities: s.names(),
+		Name: name, Keys: s.keys.value.Keys, Identities: s.identities(),
 		Rules: s.allow.value, Accounts: accounts, Expires: s.expires.value,
 	}
 }

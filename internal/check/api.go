@@ -83,14 +83,14 @@ func (c *checker) describeChannels(response *http.Response, body []byte, err err
 	case code != http.StatusOK:
 		return Failed(c.api.Cause, "api-errors", "unexpected response from the API: "+status, "The API is not known to respond like this. "+wrongURLAdvice)
 	case len(body) == maxChannelsBody:
-		return Passed("200 OK" + c.api.from() + ", too many channels to count")
+		return Passed("200 OK" + c.api.fromOwnServer() + ", too many channels to count")
 	}
 	count, ok := countChannels(body)
 	if !ok {
 		return Failed(c.api.OtherServer, "wrong-server", "another server answered in the API's place (200 OK): the response is not a list of channels", wrongURLAdvice)
 	}
 	report.Channels = &count
-	result := Passed(fmt.Sprintf("200 OK%s, channels: %d", c.api.from(), count))
+	result := Passed(fmt.Sprintf("200 OK%s, channels: %d", c.api.fromOwnServer(), count))
 	if count == 0 {
 		result.Warnings = append(result.Warnings, "the client sees no channels: ask your company's eTrusted administrator to grant it some")
 	}

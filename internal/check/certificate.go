@@ -16,7 +16,7 @@ import (
 func (p *peer) tlsFailure(err error) Step {
 	result := explain(CauseNetwork, neterr.Describe(hostPort(p.URL), err))
 	if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(verify.UnverifiedCertificates) > 0 {
-		result.Text += ": " + p.describeCertificate(verify.UnverifiedCertificates[0], time.Now())
+		result.Text += ": " + p.describeUntrusted(verify.UnverifiedCertificates[0], time.Now())
 	}
 	switch result.Code {
 	case neterr.CodeUnknownAuthority, neterr.CodeNoAuthorities:
@@ -36,8 +36,8 @@ func (p *peer) tlsFailure(err error) Step {
 	return result
 }
 
-// describeCertificate describes a certificate that does not verify: its dates, and names that are sanitized.
-func (c *checker) describeCertificate(leaf *x509.Certificate, now time.Time) string {
+// describeUntrusted describes a certificate that cannot be verified: its dates, and names that are sanitized.
+func (c *checker) describeUntrusted(leaf *x509.Certificate, now time.Time) string {
 	issuer := c.redact.names([]string{leaf.Issuer.CommonName})[0]
 	if string(leaf.RawIssuer) == string(leaf.RawSubject) {
 		issuer = "itself"

@@ -1,5 +1,5 @@
 // Package check diagnoses why the broker does not work. It sends a token request for each account, and a request to the API,
-// through the broker's own clients. From the events of their connections (package httptrace) and from the responses it tells
+// through the broker's own clients. From the events of their connections (package httptrace) and from the responses it derives
 // the cause of a failure and what to do.
 //
 // Its output is for terminals and tickets. It contains no secret, and of a peer's own words only a few names, which are
@@ -28,7 +28,7 @@ type Config struct {
 	OwnServer func(general Server, own *url.URL, file string) Server
 	// Proxy returns the proxy of a request to them: http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Audience and Scopes are those of the token request, unless an account has its own. CustomAudience reports that the audience is
+	// Audience and Scopes are for the token request, unless an account has its own. CustomAudience reports that the audience is
 	// not the default.
 	Audience       string
 	CustomAudience bool

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// claims are those of a token (RFC 7519 section 4.1, and Keycloak's own). The signature is not verified, so they are only
+// claims are a token's claims (RFC 7519 section 4.1, and Keycloak's own). The signature is not verified, so they are only
 // displayed, redacted, and nothing is decided by them.
 type claims struct {
 	lifetime                time.Duration // exp - iat; 0 if unknown
@@ -47,6 +47,7 @@ func readClaims(token string) (claims, bool) {
 	return found, true
 }
 
+// rolesOf returns the roles in a claim of Keycloak's, {"roles": [...]}; none if it has another form.
 func rolesOf(access any) []string {
 	granted, _ := access.(map[string]any)
 	return stringList(granted["roles"])

@@ -118,7 +118,7 @@ func TestReportsProxyFailures(t *testing.T) {
 		{"needs a password", "http", "API: proxy", "api.example:443 was not reached: the HTTP proxy answered 407 to CONNECT", respond("HTTP/1.1 407 CANARY\r\n\r\n")},
 		{"refuses", "http", "API: proxy", "api.example:443 was not reached: the HTTP proxy answered 403 to CONNECT", respond("HTTP/1.1 403 CANARY\r\n\r\n")},
 		{"HTTPS proxy without TLS", "https", "API: proxy TLS", "the proxy (HTTPS_PROXY): proxy.example:", respond("HTTP/1.1 400 CANARY\r\n\r\n")},
-		{"SOCKS proxy that is none", "socks5", "API: proxy", "api.example:443 was not reached: the SOCKS proxy refused it, or does not answer as one", respond("HTTP/1.1 400 CANARY\r\n\r\n")},
+		{"server that is not a SOCKS proxy", "socks5", "API: proxy", "api.example:443 was not reached: the SOCKS proxy refused it, or does not answer as one", respond("HTTP/1.1 400 CANARY\r\n\r\n")},
 		{"aborts TLS", "http", "API: TLS", "api.example:443 closed the connection during the TLS handshake", func(conn net.Conn) {
 			respond("HTTP/1.1 200 OK\r\n\r\n")(conn)
 			_, _ = conn.Read(make([]byte, 4096))
@@ -165,7 +165,7 @@ func throughProxy(t *testing.T, config *Config, address string) {
 	}
 }
 
-// The certificate of an HTTPS proxy must be for the proxy's name, and the TLS handshake with it is a step of its own.
+// The certificate of an HTTPS proxy must be for the proxy's name, and the TLS handshake with it is a separate step.
 func TestHandshakeWithProxyIsAStep(t *testing.T) {
 	t.Parallel()
 	ca := brokertest.NewCA(t, "authority")

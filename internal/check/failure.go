@@ -46,7 +46,7 @@ func (p *peer) connectionFailure(name string, err error) Step {
 	}
 	result := explain(CauseNetwork, neterr.Describe(address, err))
 	switch {
-	case errors.Is(err, fs.ErrPermission), neterr.Is(err, syscall.EACCES):
+	case errors.Is(err, fs.ErrPermission), neterr.IsErrno(err, syscall.EACCES):
 		result = Failed(CauseMachine, "connection-forbidden", "this machine does not permit connections to "+address, "Check this machine's firewall, and IPAddressDeny= if there is a systemd unit.")
 	case result.Code == neterr.CodeConnectionRefused && p.proxy == nil:
 		result.Cause = p.Cause

@@ -177,8 +177,8 @@ func (p *peer) probe() {
 	p.settle()
 }
 
-// from names the server in a result, if it is not the one of most accounts.
-func (p *peer) from() string {
+// fromOwnServer names the server in a result, if it is not the one of most accounts.
+func (p *peer) fromOwnServer() string {
 	if u := p.URL.String(); u == p.Login.URL.String() || u == p.API.URL.String() {
 		return ""
 	}

@@ -10,7 +10,7 @@ type Report struct {
 	OK bool `json:"ok"` // no step failed, and the check was not interrupted
 	// Summary names the causes, in one or two sentences.
 	Summary string `json:"summary"`
-	// Causes are those of the failed steps, in the order of the steps, each of them once.
+	// Causes are the causes of the failed steps, in their order, each of them once.
 	Causes      []Cause         `json:"causes"`
 	Interrupted bool            `json:"interrupted"`
 	Steps       []Step          `json:"steps"`

@@ -41,7 +41,8 @@ type Step struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// Passed returns the result of a step that has passed, possibly with warnings.
+// Passed returns the result of a step that has passed, possibly with warnings. Name, Target, Status and Seconds are set when the
+// step is recorded; likewise for Failed and Skipped.
 func Passed(text string, warnings ...string) Step { return Step{Text: text, Warnings: warnings} }
 
 // Failed returns the result of a step that has failed, with a code of docs/troubleshooting.md or docs/check.md.

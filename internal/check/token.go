@@ -71,7 +71,7 @@ func (c *checker) fetchToken(account Account, set tokensource.CredentialSet, rep
 // describeToken describes a token, and adds its claims to the account's report.
 func (c *checker) describeToken(account Account, set tokensource.CredentialSet, token string, report *AccountReport) Step {
 	c.redact.addSecret(token)
-	text := fmt.Sprintf("received%s, valid for %.0f s", c.login.from(), report.LifetimeSeconds)
+	text := fmt.Sprintf("received%s, valid for %.0f s", c.login.fromOwnServer(), report.LifetimeSeconds)
 	contents, ok := readClaims(token)
 	if !ok {
 		return Passed(text + "; opaque token, contents unknown")

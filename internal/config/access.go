@@ -51,8 +51,8 @@ func checkAccessKeys(keys []tokensource.Secret, err error) ([]tokensource.Secret
 	return keys, nil
 }
 
-// Guarded reports whether apps must authenticate.
-func (c Config) Guarded() bool {
+// RequiresAuthentication reports whether apps must authenticate.
+func (c Config) RequiresAuthentication() bool {
 	return isSet(c.AccessKey) || c.AccessKeyFile != "" || c.CallersDir != "" || c.TLSClientCAFile != ""
 }
 
@@ -79,8 +79,8 @@ func (c Config) checkListen() error {
 	case err != nil:
 		return fmt.Errorf("%w, or unix:///path", err)
 	}
-	if !hostport.IsLoopback(host) && !c.Guarded() && !c.UnsafeListen {
-		return ErrUnguarded
+	if !hostport.IsLoopback(host) && !c.RequiresAuthentication() && !c.UnsafeListen {
+		return ErrUnauthenticated
 	}
 	return nil
 }
@@ -94,8 +94,8 @@ func (c Config) checkInterceptListen() error {
 	if err == nil {
 		err = c.CheckIntercept()
 	}
-	if err == nil && !hostport.IsLoopback(host) && !c.Guarded() && !c.UnsafeListen {
-		err = ErrUnguarded
+	if err == nil && !hostport.IsLoopback(host) && !c.RequiresAuthentication() && !c.UnsafeListen {
+		err = ErrUnauthenticated
 	}
 	return err
 }
@@ -127,8 +127,8 @@ func parseResolver(text string) (netip.AddrPort, error) {
 	return server, nil
 }
 
-// ErrUnguarded is the error of a listener that other machines can reach without authentication.
-var ErrUnguarded = errors.New("would let other machines use the credentials: listen on 127.0.0.1; or set BROKER_ACCESS_KEY_FILE, BROKER_CALLERS_DIR or BROKER_TLS_CLIENT_CA_FILE; or, if something else keeps them out, BROKER_UNSAFE_LISTEN=true")
+// ErrUnauthenticated is the error of a listener that other machines can reach without authentication.
+var ErrUnauthenticated = errors.New("would let other machines use the credentials: listen on 127.0.0.1; or set BROKER_ACCESS_KEY_FILE, BROKER_CALLERS_DIR or BROKER_TLS_CLIENT_CA_FILE; or, if something else keeps them out, BROKER_UNSAFE_LISTEN=true")
 
 // UnixPath returns the path in unix:///path, and false for any other address.
 func UnixPath(address string) (string, bool) {

@@ -135,7 +135,7 @@ func Load(environ []string) (Config, []Error) {
 	c, invalid := Parse(variables)
 	problems := slices.DeleteFunc(invalid, func(p Error) bool { return isQuoted(variables[p.Variable]) })
 	problems = append(problems, quotedVariables(variables)...)
-	problems = append(problems, misspeltGuards(variables)...)
+	problems = append(problems, misspeltProtections(variables)...)
 	c.systemdCredentials = variables["CREDENTIALS_DIRECTORY"]
 	c.Scopes = strings.Fields(strings.Join(c.Scopes, " "))
 	check := func(variable string, err error) {
@@ -212,8 +212,8 @@ func Load(environ []string) (Config, []Error) {
 	if c.InterceptCADir != "" {
 		check("BROKER_INTERCEPT_CA_DIR", checkDir(c.InterceptCADir))
 	}
-	check("BROKER_TOKEN_WAIT", notNegative(c.TokenWait))
-	check("BROKER_SHUTDOWN_GRACE", notNegative(c.ShutdownGrace))
+	check("BROKER_TOKEN_WAIT", checkNotNegative(c.TokenWait))
+	check("BROKER_SHUTDOWN_GRACE", checkNotNegative(c.ShutdownGrace))
 	if c.UpstreamTimeout <= 0 {
 		check("BROKER_UPSTREAM_TIMEOUT", errors.New("must be greater than zero, such as 60s"))
 	}
@@ -339,7 +339,7 @@ func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Se
 // itself, even if it begins with a slash.
 func readVariableFile[T any](file string, read func(path string) (T, error)) (content T, err error) {
 	if !looksLikePath(file) {
-		return content, errNoPath()
+		return content, noPathError()
 	}
 	content, err = read(file)
 	if err = tokensource.HidePath(file, err); errors.Is(err, tokensource.ErrFileUnreadable) {
@@ -348,7 +348,7 @@ func readVariableFile[T any](file string, read func(path string) (T, error)) (co
 	return content, err
 }
 
-func errNoPath() error {
+func noPathError() error {
 	if runtime.GOOS == "windows" {
 		return errors.New(`must be a path starting with a drive or .\, such as C:\ProgramData\etrusted-broker\client_id (the value is hidden, it may be the secret)`)
 	}
@@ -361,7 +361,7 @@ func looksLikePath(text string) bool {
 	return filepath.IsAbs(text) || strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../")
 }
 
-func notNegative(d time.Duration) error {
+func checkNotNegative(d time.Duration) error {
 	if d < 0 {
 		return errors.New("must not be negative")
 	}

@@ -49,9 +49,9 @@ func describeValueSource(v Variable, set map[string]string) string {
 	}
 }
 
-// displayable has, for each shape tag, the condition under which 'broker config', the status page and 'broker check' show a
+// isDisplayable has, for each shape tag, the condition under which 'broker config', the status page and 'broker check' show a
 // value. Any other text may be a misplaced secret, and only its length is shown.
-var displayable = map[string]func(text string) bool{
+var isDisplayable = map[string]func(text string) bool{
 	"path": fileExists,
 	"url": func(text string) bool {
 		_, err := hostport.ParseServerURL(text)
@@ -69,9 +69,10 @@ var displayable = map[string]func(text string) bool{
 // hasOnlyWords reports whether a text consists of words that cannot be a secret: they are shorter than ShortKey, or have neither
 // capital letters nor digits, or are a wildcard of a pattern, such as {externalReferenceId}. The characters between and in them are
 // those of host names, addresses and API paths.
-func hasOnlyWords(text string) bool { return onlyWords().MatchString(text) }
+func hasOnlyWords(text string) bool { return nonSecretPattern().MatchString(text) }
 
-var onlyWords = sync.OnceValue(func() *regexp.Regexp { // few commands need it
+// nonSecretPattern is the regular expression of hasOnlyWords.
+var nonSecretPattern = sync.OnceValue(func() *regexp.Regexp { // few commands need it
 	const word = `(?:[a-z_-]*|[\w~{}$-]{0,15}|\{[A-Za-z_]*(?:\.\.\.)?\})`
 	return regexp.MustCompile(`^` + word + `(?:[/.:\[\] ]` + word + `)*$`)
 })
@@ -106,7 +107,7 @@ func (c Config) displayValue(v Variable) string {
 
 // displayText returns a text if it has the variable's shape, and its length otherwise.
 func (v Variable) displayText(text string) string {
-	if hasShape := displayable[v.shape]; hasShape != nil && hasShape(text) {
+	if hasShape := isDisplayable[v.shape]; hasShape != nil && hasShape(text) {
 		return text
 	}
 	return tokensource.NewSecret(text).String()

@@ -82,9 +82,9 @@ func quotedVariables(set map[string]string) (problems []Error) {
 	return problems
 }
 
-// misspeltGuards returns an error for each unknown variable that is one or two edits away from one without which something is
+// misspeltProtections returns an error for each unknown variable that is one or two edits away from one without which something is
 // unprotected: the broker would run, and everything would look well.
-func misspeltGuards(set map[string]string) (problems []Error) {
+func misspeltProtections(set map[string]string) (problems []Error) {
 	for _, name := range unknownNames(set) {
 		if guard := misspeltGuard(name, set[name]); guard != "" {
 			problems = append(problems, Error{name, "is not a variable of the broker; write " + guard + " instead, or unset it"})
@@ -109,11 +109,11 @@ func names(variables []Variable) (all []string) {
 	return all
 }
 
-// unknownNames returns the names that look like those of the broker's variables, but are not, sorted.
+// unknownNames returns the names that look like the broker's variables, but are not, sorted.
 func unknownNames(set map[string]string) (unknown []string) {
 	known := names(Variables())
 	for name := range set {
-		if isOurs(name) && !slices.Contains(known, name) {
+		if isBrokerVariable(name) && !slices.Contains(known, name) {
 			unknown = append(unknown, name)
 		}
 	}
@@ -136,14 +136,14 @@ func UnknownVariables(environ []string) []string {
 	return warnings
 }
 
-// isOurs reports whether a name looks like that of a variable of the broker, and Kubernetes or Docker do not inject it.
-func isOurs(name string) bool {
+// isBrokerVariable reports whether a name looks like that of a variable of the broker, and Kubernetes or Docker do not inject it.
+func isBrokerVariable(name string) bool {
 	return (strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")) && !injected().MatchString(name)
 }
 
 // HasVariables reports whether an environment has a variable that looks like one of the broker's.
 func HasVariables(environ []string) bool {
-	return slices.ContainsFunc(environ, func(pair string) bool { return isOurs(strings.Split(pair, "=")[0]) })
+	return slices.ContainsFunc(environ, func(pair string) bool { return isBrokerVariable(strings.Split(pair, "=")[0]) })
 }
 
 // IgnoredVariables returns a warning for each variable that has no effect on this system.

@@ -28,7 +28,7 @@ func TestFindsUnknownVariables(t *testing.T) {
 			"BROKER_PORT_80_TCP=tcp://10.0.0.1:80", "BROKER_PORT_80_TCP_PROTO=tcp", "BROKER_PORT_80_TCP_PORT=80", "BROKER_PORT_80_TCP_ADDR=10.0.0.1",
 			"ETRUSTED_BROKER_SERVICE_HOST=10.0.0.1", "ETRUSTED_BROKER_PORT_53_UDP=udp://10.0.0.1:53",
 		}, nil},
-		{"similar to those of Kubernetes", []string{"BROKER_SERVICE=x", "BROKER_SERVICE_HOSTS=x"}, []string{"BROKER_SERVICE … ", "BROKER_SERVICE_HOSTS … "}},
+		{"similar to Kubernetes's", []string{"BROKER_SERVICE=x", "BROKER_SERVICE_HOSTS=x"}, []string{"BROKER_SERVICE … ", "BROKER_SERVICE_HOSTS … "}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestSuggestsNearestName(t *testing.T) {
 func TestNoVariableHasANameThatIsInjected(t *testing.T) {
 	t.Parallel()
 	for _, v := range Variables() {
-		if !isOurs(v.Name) || strings.HasSuffix(v.Name, "_PORT") || strings.HasSuffix(v.Name, "_HOST") {
+		if !isBrokerVariable(v.Name) || strings.HasSuffix(v.Name, "_PORT") || strings.HasSuffix(v.Name, "_HOST") {
 			t.Errorf("got the variable %s, want a name that nothing else sets", v.Name)
 		}
 	}

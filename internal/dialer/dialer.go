@@ -56,46 +56,46 @@ func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
 	if d.Proxy == nil {
 		return d.Network.DialContext(ctx, "tcp", address)
 	}
-	through, err := d.Proxy(&http.Request{URL: d.Server})
-	if err != nil || through == nil {
+	proxyURL, err := d.Proxy(&http.Request{URL: d.Server})
+	if err != nil || proxyURL == nil {
 		if err != nil {
 			return nil, proxyError(fmt.Errorf("the URL in the environment: %w", err))
 		}
 		return d.Network.DialContext(ctx, "tcp", address)
 	}
-	switch through.Scheme {
+	switch proxyURL.Scheme {
 	case "http", "https":
-		return d.tunnel(ctx, through, address)
+		return d.tunnel(ctx, proxyURL, address)
 	case "socks5", "socks5h":
-		return d.dialSOCKS(ctx, through, address)
+		return d.dialSOCKS(ctx, proxyURL, address)
 	}
 	return nil, proxyError(net.UnknownNetworkError("scheme of the URL in the environment"))
 }
 
 // tunnel connects to a proxy, and lets it connect to the server: RFC 9110 section 9.3.6.
-func (d *Dialer) tunnel(ctx context.Context, through *url.URL, target string) (net.Conn, error) {
-	conn, err := d.Network.DialContext(ctx, "tcp", Address(through))
+func (d *Dialer) tunnel(ctx context.Context, proxyURL *url.URL, target string) (net.Conn, error) {
+	conn, err := d.Network.DialContext(ctx, "tcp", Address(proxyURL))
 	if err != nil {
 		return nil, proxyError(err)
 	}
-	if through.Scheme == "https" {
-		if conn, err = d.handshake(ctx, conn, through.Hostname()); err != nil {
+	if proxyURL.Scheme == "https" {
+		if conn, err = d.handshake(ctx, conn, proxyURL.Hostname()); err != nil {
 			return nil, proxyError(err)
 		}
 	}
-	if err := d.requestTunnel(ctx, conn, through, target); err != nil {
+	if err := d.requestTunnel(ctx, conn, proxyURL, target); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
 	return conn, nil
 }
 
-func (d *Dialer) requestTunnel(ctx context.Context, conn net.Conn, through *url.URL, target string) error {
+func (d *Dialer) requestTunnel(ctx context.Context, conn net.Conn, proxyURL *url.URL, target string) error {
 	_ = conn.SetDeadline(time.Now().Add(timeout))
 	// A deadline in the past ends a blocked read or write.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	fields := http1.Fields{{Name: "Host", Value: target}}
-	if credentials := ProxyAuthorization(through); credentials != "" {
+	if credentials := ProxyAuthorization(proxyURL); credentials != "" {
 		fields.Add("Proxy-Authorization", credentials)
 	}
 	if d.Via != "" {
@@ -114,12 +114,12 @@ func (d *Dialer) requestTunnel(ctx context.Context, conn net.Conn, through *url.
 }
 
 // ProxyAuthorization returns the field of that name for an HTTP proxy; empty if the proxy's URL has no user.
-func ProxyAuthorization(through *url.URL) string {
-	if through.User == nil {
+func ProxyAuthorization(proxyURL *url.URL) string {
+	if proxyURL.User == nil {
 		return ""
 	}
-	password, _ := through.User.Password()
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(through.User.Username()+":"+password))
+	password, _ := proxyURL.User.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(proxyURL.User.Username()+":"+password))
 }
 
 // dialSOCKS connects through a SOCKS5 proxy: RFC 1928. The proxy resolves the host name.

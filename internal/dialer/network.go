@@ -15,8 +15,8 @@ import (
 	"etrusted-broker/internal/resolver"
 )
 
-// sendBuffer limits what the system holds of an upload. With its automatic size, which may reach 4 MiB, a slow line would
-// accept nothing for longer than the time limit, between two moments in which a third of that has become free.
+// sendBuffer bounds the kernel's send buffer. A buffer of automatic size (up to 4 MiB) accepts new data only after a third has
+// drained, which on a slow line takes longer than the write timeout.
 const sendBuffer = 256 << 10
 
 // attemptDelay is how long one address is tried before the next is tried too: RFC 8305 section 5.
@@ -54,6 +54,7 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	return conn, err
 }
 
+// connect is DialContext without the options of the socket.
 func (n *Network) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second, Control: n.control}
 	host, port, err := net.SplitHostPort(address)
@@ -67,11 +68,11 @@ func (n *Network) connect(ctx context.Context, network, address string) (net.Con
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
-	return dialAny(ctx, &dialer, network, alternating(addresses), port)
+	return dialParallel(ctx, &dialer, network, interleave(addresses), port)
 }
 
-// alternating sorts addresses so that those of the two families alternate, IPv6 first: RFC 8305 section 4.
-func alternating(addresses []netip.Addr) []netip.Addr {
+// interleave sorts addresses so that the two families alternate, IPv6 first: RFC 8305 section 4.
+func interleave(addresses []netip.Addr) []netip.Addr {
 	position := map[netip.Addr]int{}
 	var v4, v6 int
 	for _, address := range addresses {
@@ -88,9 +89,9 @@ func alternating(addresses []netip.Addr) []netip.Addr {
 	return sorted
 }
 
-// dialAny connects to the first address that accepts. It tries the next one when an address fails, or has not answered for a
+// dialParallel connects to the first address that accepts. It tries the next one when an address fails, or has not answered for a
 // while.
-func dialAny(ctx context.Context, dialer *net.Dialer, network string, addresses []netip.Addr, port string) (net.Conn, error) {
+func dialParallel(ctx context.Context, dialer *net.Dialer, network string, addresses []netip.Addr, port string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel() // ends the other attempts
 	type result struct {
@@ -164,7 +165,7 @@ func reaches(address, listener netip.Addr) bool {
 	if !listener.IsUnspecified() {
 		return address == listener
 	}
-	if address.IsLoopback() || address.IsUnspecified() {
+	if address.IsLoopback() {
 		return true
 	}
 	interfaces, err := net.InterfaceAddrs()

@@ -11,7 +11,7 @@ import (
 // only, so that fake time passes in a testing/synctest bubble while server and clients wait for each other. A Listener
 // belongs to the bubble in which it was created.
 //
-// Connections are those of net.Pipe: they have no buffer, so Write returns once the other end has read.
+// Connections come from net.Pipe: they have no buffer, so Write returns once the other end has read.
 type Listener struct {
 	conns  chan net.Conn
 	closed chan struct{}

@@ -12,9 +12,9 @@ import (
 const (
 	// settleTime is how long no event must occur before a change is reported: an ID and a secret are written one after
 	// the other, and editors write in several steps. Files that were complete before they were moved to their place need only
-	// movedTime. With it, a key that is removed from a file in place is refused within a second.
-	settleTime = 900 * time.Millisecond
-	movedTime  = 200 * time.Millisecond
+	// movedSettleTime. With it, a key that is removed from a file in place is refused within a second.
+	settleTime      = 900 * time.Millisecond
+	movedSettleTime = 200 * time.Millisecond
 	// maxSettleTime is when a change is reported although events continue.
 	maxSettleTime = 5 * time.Second
 	// pollInterval is for file systems without events (network mounts, some container runtimes) and for directories
@@ -51,7 +51,7 @@ func WatchDirs(ctx context.Context, dirs func() []string, now Trigger, onChange 
 		<-ctx.Done() // all values come from the environment, which cannot change
 		return
 	}
-	w := newWatcher()
+	w := newDirWatcher()
 	if w.inner != nil {
 		defer func() { _ = w.inner.Close() }() // nothing is buffered
 	}
@@ -76,24 +76,24 @@ func WatchDirs(ctx context.Context, dirs func() []string, now Trigger, onChange 
 	}
 }
 
-// watcher watches directories. Its fields are nil if the system provides no watcher; a nil channel is never ready.
-type watcher struct {
+// dirWatcher watches directories. Its fields are nil if the system provides no watcher; a nil channel is never ready.
+type dirWatcher struct {
 	inner  *fsnotify.Watcher
 	events <-chan fsnotify.Event
 	errors <-chan error
 }
 
-func newWatcher() watcher {
+func newDirWatcher() dirWatcher {
 	inner, err := fsnotify.NewWatcher()
 	if err != nil {
-		return watcher{} // out of descriptors or watches: only the poll remains
+		return dirWatcher{} // out of descriptors or watches: only the poll remains
 	}
-	return watcher{inner, inner.Events, inner.Errors}
+	return dirWatcher{inner, inner.Events, inner.Errors}
 }
 
 // update watches dirs and no others, and reports whether it added one. It asks the watcher for its current list,
 // because a directory that was removed and created again must be added again.
-func (w watcher) update(dirs []string) (added bool) {
+func (w dirWatcher) update(dirs []string) (added bool) {
 	if w.inner == nil {
 		return false
 	}
@@ -112,14 +112,14 @@ func (w watcher) update(dirs []string) (added bool) {
 	return added
 }
 
-// settle returns once no other event has followed for settleTime, or movedTime, and at the latest after maxSettleTime.
-func (w watcher) settle(ctx context.Context, event fsnotify.Event) {
+// settle returns once no other event has followed for settleTime, or movedSettleTime, and at the latest after maxSettleTime.
+func (w dirWatcher) settle(ctx context.Context, event fsnotify.Event) {
 	limit := time.After(maxSettleTime)
 	var until time.Time
 	for {
 		wait := settleTime
-		if Settled(event.Name) {
-			wait = movedTime
+		if IsSettled(event.Name) {
+			wait = movedSettleTime
 		}
 		if at := time.Now().Add(wait); at.After(until) {
 			until = at

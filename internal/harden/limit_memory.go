@@ -25,10 +25,10 @@ func LimitMemory() {
 const noMemoryLimit = 1 << 46
 
 // cgroupLimit returns the lowest memory limit of the control groups that a process is in, and of their ancestors. cgroups is
-// what /proc/self/cgroup holds. It returns unlimited or more if there is no limit.
+// what /proc/self/cgroup holds. It returns noMemoryLimit if there is no limit.
 //
-// In a container, the path may be that on the host, of which the container sees only the end, at the mount point. So
-// files that are missing are skipped.
+// In a container the path may be the host's, of which only the last part exists below the mount point; missing files are
+// skipped.
 func cgroupLimit(cgroups string, read func(name string) ([]byte, error)) (bytes int64) {
 	bytes = noMemoryLimit
 	for line := range strings.Lines(cgroups) {
@@ -55,7 +55,7 @@ func cgroupLimit(cgroups string, read func(name string) ([]byte, error)) (bytes 
 	return bytes
 }
 
-// parseCgroupLimit returns a limit as the kernel writes it, and unlimited for "max" and everything else that is not a positive
+// parseCgroupLimit parses a limit as the kernel writes it. It returns noMemoryLimit for max and for anything that is not a positive
 // number.
 func parseCgroupLimit(text string) int64 {
 	limit, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)

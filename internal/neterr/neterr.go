@@ -67,14 +67,14 @@ var ErrAddressRefused = errors.New("has an address that the broker does not conn
 // VerifyNoLoop is for the field VerifyConnection of tls.Config: it returns ErrLoop if the server's certificate comes from the local
 // CA of a broker. A program that trusts that CA, as apps do, would otherwise send its requests, and its secret, to itself.
 func VerifyNoLoop(state tls.ConnectionState) error {
-	if isBrokers(state.PeerCertificates[0]) {
+	if isBrokerCertificate(state.PeerCertificates[0]) {
 		return ErrLoop
 	}
 	return nil
 }
 
-// isBrokers reports whether a certificate comes from the local CA of a broker: see package localca.
-func isBrokers(certificate *x509.Certificate) bool {
+// isBrokerCertificate reports whether a certificate comes from the local CA of a broker: see package localca.
+func isBrokerCertificate(certificate *x509.Certificate) bool {
 	return certificate != nil && slices.Contains(certificate.Issuer.Organization, problem.ProxyName)
 }
 
@@ -89,13 +89,13 @@ func Describe(server string, err error) *problem.Problem {
 	return p
 }
 
-// unreachable is the problem of a server that cannot be used. proxyError is its type in RFC 9209 section 2.3.
-func unreachable(code, proxyError, detail, hint string) *problem.Problem {
+// badGateway is the problem of a server that cannot be used. proxyError is its type in RFC 9209 section 2.3.
+func badGateway(code, proxyError, detail, hint string) *problem.Problem {
 	return &problem.Problem{Code: code, Status: http.StatusBadGateway, ProxyError: proxyError, Detail: detail, Hint: hint}
 }
 
-// tooSlow is the problem of a server that does not react in time.
-func tooSlow(code, proxyError, detail, hint string) *problem.Problem {
+// gatewayTimeout is the problem of a server that does not react in time.
+func gatewayTimeout(code, proxyError, detail, hint string) *problem.Problem {
 	return &problem.Problem{Code: code, Status: http.StatusGatewayTimeout, ProxyError: proxyError, Detail: detail, Hint: hint}
 }
 
@@ -108,18 +108,18 @@ const (
 
 // These are the texts, or prefixes of texts, of errors of http.Transport that have no exported type.
 const (
-	tlsHandshakeTimeout = "net/http: TLS handshake timeout"
-	closedIdle          = "http: server closed idle connection"
-	http2Reset          = "stream error: "
-	http2Lost           = "http2: client connection lost"
-	http2GoAway         = "http2: server sent GOAWAY"
+	tlsHandshakeTimeoutText = "net/http: TLS handshake timeout"
+	closedIdleText          = "http: server closed idle connection"
+	http2ResetText          = "stream error: "
+	http2LostText           = "http2: client connection lost"
+	http2GoAwayText         = "http2: server sent GOAWAY"
 )
 
 // describe returns a new problem. The order of the cases matters: an error may match several, such as a DNS error that is a
 // timeout, and the first is the most specific.
 func describe(err error) *problem.Problem {
 	untrusted := func(code, detail, hint string) *problem.Problem {
-		return unreachable(code, "tls_certificate_error", detail, hint)
+		return badGateway(code, "tls_certificate_error", detail, hint)
 	}
 	refused, isRefused := errors.AsType[*ProxyRefusedError](err)
 	op, isNetwork := errors.AsType[*net.OpError](err)
@@ -130,19 +130,19 @@ func describe(err error) *problem.Problem {
 	isTimeout = isTimeout && timeout.Timeout()
 	isOp := func(name string) bool { return isNetwork && op.Op == name }
 	switch {
-	case errors.Is(err, ErrLoop), isBrokers(unknown.Cert):
-		return unreachable("upstream-is-broker", "proxy_loop_detected", "was not reached: its host name leads to a broker", loopHint)
+	case errors.Is(err, ErrLoop), isBrokerCertificate(unknown.Cert):
+		return badGateway("upstream-is-broker", "proxy_loop_detected", "was not reached: its host name leads to a broker", loopHint)
 	case isRefused:
-		return unreachable("forward-proxy-refused", "destination_unavailable", fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyHint)
+		return badGateway("forward-proxy-refused", "destination_unavailable", fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyHint)
 	case isOp("proxyconnect"):
-		return unreachable("forward-proxy-invalid", "destination_unavailable", "was not reached: the HTTP proxy does not answer as one", proxyHint)
+		return badGateway("forward-proxy-invalid", "destination_unavailable", "was not reached: the HTTP proxy does not answer as one", proxyHint)
 
 	case isDNS && dns.IsTimeout:
-		return tooSlow("dns-timeout", "dns_timeout", "was not found: the name server did not answer in time", dnsHint)
+		return gatewayTimeout("dns-timeout", "dns_timeout", "was not found: the name server did not answer in time", dnsHint)
 	case isDNS && dns.IsNotFound:
-		return unreachable("dns-error", "dns_error", "was not found: its host name has no address", dnsHint)
+		return badGateway("dns-error", "dns_error", "was not found: its host name has no address", dnsHint)
 	case isDNS:
-		return unreachable("dns-error", "dns_error", "was not found: the name server failed, or none is configured", dnsHint)
+		return badGateway("dns-error", "dns_error", "was not found: the name server failed, or none is configured", dnsHint)
 
 	case isErrorOfType[x509.SystemRootsError](err):
 		return untrusted(CodeNoAuthorities, "was not trusted: this machine has no certificate authorities", "Install the package ca-certificates, or set SSL_CERT_FILE to a bundle.")
@@ -156,34 +156,34 @@ func describe(err error) *problem.Problem {
 		return untrusted("certificate-invalid", "has a certificate that does not verify", "Check the URL, and whether a proxy intercepts the connection.")
 
 	case isErrorOfType[tls.RecordHeaderError](err):
-		return unreachable(CodeNotTLS, "tls_protocol_error", "does not speak TLS", "Check the URL's scheme and port, and whether a proxy intercepts the connection.")
+		return badGateway(CodeNotTLS, "tls_protocol_error", "does not speak TLS", "Check the URL's scheme and port, and whether a proxy intercepts the connection.")
 	case isOp("remote error") && strings.HasPrefix(op.Err.Error(), "tls: "):
 		// The type of the server's alerts is not exported. Its texts are crypto/tls's own, selected by a number.
-		return unreachable("tls-alert", "tls_alert_received", "refused the TLS handshake ("+op.Err.Error()+")", "It may require a different TLS version or a client certificate, or a proxy or firewall intercepts the connection.")
+		return badGateway("tls-alert", "tls_alert_received", "refused the TLS handshake ("+op.Err.Error()+")", "It may require a different TLS version or a client certificate, or a proxy or firewall intercepts the connection.")
 
-	case Is(err, syscall.ECONNREFUSED):
-		return unreachable(CodeConnectionRefused, "connection_refused", "refused the connection", unreachableHint)
-	case Is(err, syscall.ENETUNREACH), Is(err, syscall.EHOSTUNREACH), Is(err, syscall.EADDRNOTAVAIL):
-		return unreachable("no-route", "destination_ip_unroutable", "cannot be reached: there is no route to it", unreachableHint)
-	case Is(err, syscall.EMFILE), Is(err, syscall.ENFILE):
-		return unreachable("too-many-open-files", "destination_unavailable", "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE).")
+	case IsErrno(err, syscall.ECONNREFUSED):
+		return badGateway(CodeConnectionRefused, "connection_refused", "refused the connection", unreachableHint)
+	case IsErrno(err, syscall.ENETUNREACH), IsErrno(err, syscall.EHOSTUNREACH), IsErrno(err, syscall.EADDRNOTAVAIL):
+		return badGateway("no-route", "destination_ip_unroutable", "cannot be reached: there is no route to it", unreachableHint)
+	case IsErrno(err, syscall.EMFILE), IsErrno(err, syscall.ENFILE):
+		return badGateway("too-many-open-files", "destination_unavailable", "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE).")
 
 	case isOp("dial") && op.Timeout():
-		return tooSlow("connection-timeout", "connection_timeout", "did not accept the connection in time", unreachableHint)
-	case isOp(OpHandshake), isTimeout && strings.HasSuffix(err.Error(), tlsHandshakeTimeout):
-		return tooSlow("tls-handshake-timeout", "connection_timeout", "did not finish the TLS handshake in time", unreachableHint)
+		return gatewayTimeout("connection-timeout", "connection_timeout", "did not accept the connection in time", unreachableHint)
+	case isOp(OpHandshake), isTimeout && strings.HasSuffix(err.Error(), tlsHandshakeTimeoutText):
+		return gatewayTimeout("tls-handshake-timeout", "connection_timeout", "did not finish the TLS handshake in time", unreachableHint)
 	case isOp("write") && op.Timeout():
-		return tooSlow("write-timeout", "connection_write_timeout", "did not read the request in time", "It may be overloaded, or the line too slow for the upload.")
+		return gatewayTimeout("write-timeout", "connection_write_timeout", "did not read the request in time", "It may be overloaded, or the line too slow for the upload.")
 	case isTimeout, errors.Is(err, os.ErrDeadlineExceeded):
-		return tooSlow("response-timeout", "http_response_timeout", "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted.")
+		return gatewayTimeout("response-timeout", "http_response_timeout", "did not answer in time", "It may be overloaded; if that lasts, check the status page of eTrusted.")
 
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		Is(err, syscall.ECONNRESET), Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
-		strings.HasSuffix(err.Error(), closedIdle),
-		strings.HasPrefix(err.Error(), http2Reset), strings.HasPrefix(err.Error(), http2Lost), strings.HasPrefix(err.Error(), http2GoAway):
-		return unreachable(CodeConnectionClosed, "connection_terminated", "closed the connection before the answer was complete", "It may be restarting; try again.")
+		IsErrno(err, syscall.ECONNRESET), IsErrno(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
+		strings.HasSuffix(err.Error(), closedIdleText),
+		strings.HasPrefix(err.Error(), http2ResetText), strings.HasPrefix(err.Error(), http2LostText), strings.HasPrefix(err.Error(), http2GoAwayText):
+		return badGateway(CodeConnectionClosed, "connection_terminated", "closed the connection before the answer was complete", "It may be restarting; try again.")
 	default:
-		return unreachable(CodeInvalidHTTP, "http_protocol_error", "sent something that is not valid HTTP", "Check that the configured URL leads to the right server.")
+		return badGateway(CodeInvalidHTTP, "http_protocol_error", "sent something that is not valid HTTP", "Check that the configured URL leads to the right server.")
 	}
 }
 

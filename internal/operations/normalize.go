@@ -10,8 +10,8 @@ const (
 	maxKey      = 256
 	maxMethod   = 16
 	maxSegments = 16
-	// maxWord is the longest word: questionnaire-links has 19 letters.
-	maxWord = 32
+	// maxWordLength is the longest word: questionnaire-links has 19 letters.
+	maxWordLength = 32
 	// id replaces a segment that is no word.
 	id = "{id}"
 )
@@ -71,7 +71,7 @@ func withoutAccount(path string) string {
 	return "/"
 }
 
-// isMethod reports whether a method looks like those of the API: upper-case letters.
+// isMethod reports whether a method looks like the API's: upper-case letters.
 func isMethod(method string) bool {
 	if method == "" || len(method) > maxMethod {
 		return false
@@ -86,7 +86,7 @@ func isMethod(method string) bool {
 
 // isWord reports whether a segment looks like a fixed part of an API's path: see Normalize.
 func isWord(segment string) bool {
-	if len(segment) > maxWord {
+	if len(segment) > maxWordLength {
 		return false
 	}
 	if number, isVersion := strings.CutPrefix(segment, "v"); isVersion && len(number) > 0 && len(number) <= 2 && isDigits(number) {

@@ -74,7 +74,7 @@ func (p pattern) union(other pattern) pattern {
 	return both
 }
 
-// String returns the pattern in the syntax of http.ServeMux: each wildcard has a name of its own, and {$} keeps a slash at the end
+// String returns the pattern in the syntax of http.ServeMux: each wildcard has another name, and {$} keeps a slash at the end
 // from matching everything below.
 func (p pattern) String() string {
 	var text strings.Builder

@@ -45,7 +45,7 @@ func isPrintableASCII(text string) bool {
 	return true
 }
 
-// isVisible reports whether a character takes a place of its own on a terminal.
+// isVisible reports whether a character occupies a cell on a terminal.
 func isVisible(r rune) bool {
 	return unicode.IsPrint(r) && !unicode.IsMark(r) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
 }

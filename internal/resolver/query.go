@@ -14,8 +14,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// kinds are the types of the records with addresses.
-var kinds = [...]dnsmessage.Type{dnsmessage.TypeAAAA, dnsmessage.TypeA}
+// recordTypes are the types of the records with addresses.
+var recordTypes = [...]dnsmessage.Type{dnsmessage.TypeAAAA, dnsmessage.TypeA}
 
 const (
 	// attemptTimeout and attempts: UDP loses messages.

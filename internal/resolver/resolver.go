@@ -19,8 +19,8 @@ const (
 	// retryPause is how long the last known addresses are used before a server that did not answer is asked again: each
 	// question takes seconds then.
 	retryPause = 10 * time.Second
-	// otherKindDelay is how long IPv6 addresses are awaited once IPv4 addresses are known, or the other way around.
-	otherKindDelay = 50 * time.Millisecond
+	// resolutionDelay is how long IPv6 addresses are awaited once IPv4 addresses are known, or the other way around.
+	resolutionDelay = 50 * time.Millisecond
 )
 
 // Resolver asks a DNS server. It keeps the addresses of every host that it has looked up, so these should be few. It is safe for
@@ -33,7 +33,7 @@ type Resolver struct {
 	known map[string]addresses // by host name in lower case, with a final dot
 }
 
-// addresses are those of a host.
+// addresses are a host's addresses.
 type addresses struct {
 	list  []netip.Addr
 	until time.Time // when the server is asked again
@@ -54,7 +54,7 @@ func (r *Resolver) LookupNetIP(ctx context.Context, host string) ([]netip.Addr, 
 	if time.Now().Before(last.until) {
 		return last.list, nil
 	}
-	list, ttl, err := r.ask(ctx, name)
+	list, ttl, err := r.lookupBoth(ctx, name)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -75,28 +75,28 @@ func isNotFound(err error) bool {
 	return errors.As(err, &failed) && failed.IsNotFound
 }
 
-// ask asks for both kinds of addresses at the same time. One kind is enough: the other one then gets a moment (RFC 8305 section 3).
-func (r *Resolver) ask(ctx context.Context, name string) (list []netip.Addr, ttl time.Duration, _ error) {
+// lookupBoth asks for both types of records at the same time. One is enough: the other one then gets a moment (RFC 8305 section 3).
+func (r *Resolver) lookupBoth(ctx context.Context, name string) (list []netip.Addr, ttl time.Duration, _ error) {
 	type result struct {
 		answer
 		err error
 	}
-	results := make(chan result, len(kinds))
-	for _, kind := range kinds {
+	results := make(chan result, len(recordTypes))
+	for _, recordType := range recordTypes {
 		go func() {
-			found, err := r.query(ctx, name, kind)
+			found, err := r.query(ctx, name, recordType)
 			results <- result{found, err}
 		}()
 	}
 	var late <-chan time.Time // nil is never ready
 	var failure error
 	ttl = maxTTL
-	for range kinds {
+	for range recordTypes {
 		select {
 		case got := <-results:
 			switch {
 			case len(got.addresses) > 0:
-				list, ttl, late = append(list, got.addresses...), min(ttl, got.ttl), time.After(otherKindDelay)
+				list, ttl, late = append(list, got.addresses...), min(ttl, got.ttl), time.After(resolutionDelay)
 			case got.err != nil && (failure == nil || isNotFound(failure)):
 				failure = got.err // "no such host" counts only if both questions were answered
 			}

@@ -233,8 +233,8 @@ func TestOneFamilyIsEnough(t *testing.T) {
 		}}
 		began := time.Now()
 		addresses, err := server.newResolver().LookupNetIP(t.Context(), "api.example")
-		if got := describe(addresses, err); got != "192.0.2.1" || time.Since(began) != otherKindDelay {
-			t.Errorf("got %q after %v, want the IPv4 address after %v", got, time.Since(began), otherKindDelay)
+		if got := describe(addresses, err); got != "192.0.2.1" || time.Since(began) != resolutionDelay {
+			t.Errorf("got %q after %v, want the IPv4 address after %v", got, time.Since(began), resolutionDelay)
 		}
 		time.Sleep(attempts * attemptTimeout) // the other question ends
 	})

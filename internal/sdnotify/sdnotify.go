@@ -43,8 +43,8 @@ func New() (*Notifier, error) {
 	return n, nil
 }
 
-// Watchdog returns the time after which systemd kills the process unless it sends Watchdog; 0 if systemd does not.
-func (n *Notifier) Watchdog() time.Duration { return n.watchdog }
+// WatchdogTimeout returns the time after which systemd kills the process unless it sends Watchdog; 0 if systemd does not.
+func (n *Notifier) WatchdogTimeout() time.Duration { return n.watchdog }
 
 // The states of sd_notify(3) that have no parameter.
 const (

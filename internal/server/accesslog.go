@@ -25,7 +25,7 @@ const maxMethod = 32
 
 // logRequest writes one line for a request: no query and no headers but what names the request, since they may hold
 // personal data and the app's own credentials.
-func (b *broker) logRequest(report proxy.RequestRecord) {
+func (b *broker) logRequest(record proxy.RequestRecord) {
 	level := zapcore.DebugLevel
 	if b.config.AccessLog {
 		level = zapcore.InfoLevel
@@ -35,32 +35,32 @@ func (b *broker) logRequest(report proxy.RequestRecord) {
 		return
 	}
 	fields := []zap.Field{
-		zap.String("account", report.Account),
-		zap.String("method", printable.Escape(report.Method, maxMethod)),
-		zap.String("path", report.Path),
-		zap.Int("status", report.Status),
-		zap.Int64("bytes", report.Bytes),
-		zap.Duration("duration", report.Duration),
-		zap.Duration("upstream_duration", report.Upstream),
-		zap.Bool("retried", report.Retry.Sent()),
+		zap.String("account", record.Account),
+		zap.String("method", printable.Escape(record.Method, maxMethod)),
+		zap.String("path", record.Path),
+		zap.Int("status", record.Status),
+		zap.Int64("bytes", record.Bytes),
+		zap.Duration("duration", record.Duration),
+		zap.Duration("upstream_duration", record.Upstream),
+		zap.Bool("retried", record.Retry.Sent()),
 	}
 	for _, field := range []zap.Field{ // what is so of few requests
-		zap.String("caller", report.Caller),
-		zap.String("request_id", report.RequestID),
-		zap.String("trace_id", report.TraceID),
-		zap.String("denied", string(report.Denied)),
-		zap.String("problem", report.Problem),
-		zap.String("retry", string(report.Retry)),
-		zap.String("passed", string(report.Passed)),
+		zap.String("caller", record.Caller),
+		zap.String("request_id", record.RequestID),
+		zap.String("trace_id", record.TraceID),
+		zap.String("denied", string(record.Denied)),
+		zap.String("problem", record.ProxyError),
+		zap.String("retry", string(record.Retry)),
+		zap.String("passed", string(record.Passed)),
 	} {
 		if field.String != "" {
 			fields = append(fields, field)
 		}
 	}
-	if report.Answer != nil {
-		fields = append(fields, zap.String("code", report.Answer.Code))
+	if record.Problem != nil {
+		fields = append(fields, zap.String("code", record.Problem.Code))
 	}
-	if report.Broken {
+	if record.Broken {
 		fields = append(fields, zap.Bool("broken", true))
 	}
 	line.Write(fields...)

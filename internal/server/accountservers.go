@@ -24,11 +24,11 @@ type accountServers struct {
 
 	mu       sync.Mutex
 	accounts map[string]environments // those that have their own servers
-	apis     map[string]string       // access.HostKey of the APIs in use, by account; without those that use the broker's
+	apis     map[string]string       // access.CanonicalHost of the APIs in use, by account; without those that use the broker's
 	onChange func([]tokensource.Environment)
 }
 
-// environments are those of an account: of the credentials in use, and of changed ones that are being tried.
+// environments are an account's: of the credentials in use, and of changed ones that are being tried.
 type environments [2]tokensource.Environment
 
 func (e environments) isZero() bool { return e.equal(environments{}) }
@@ -70,8 +70,8 @@ func (s *accountServers) remove(account string) {
 	s.set(account, tokensource.Environment{}, tokensource.Environment{})
 }
 
-// follow calls onChange with the environments that accounts have, now and after each change.
-func (s *accountServers) follow(onChange func([]tokensource.Environment)) {
+// watch calls onChange with the environments that accounts have, now and after each change.
+func (s *accountServers) watch(onChange func([]tokensource.Environment)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onChange = onChange
@@ -85,7 +85,7 @@ func (s *accountServers) update() {
 	for account, its := range s.accounts {
 		all = append(all, its[:]...)
 		if inUse := its[0]; inUse.API != nil {
-			s.apis[account] = access.HostKey(inUse.API.Host)
+			s.apis[account] = access.CanonicalHost(inUse.API.Host)
 		}
 	}
 	apis, logins := []string{s.api.Host}, []string{s.login.Host}
@@ -102,7 +102,7 @@ func (s *accountServers) update() {
 	s.onChange(all)
 }
 
-// ownServers returns the API and the login server that an environment has of its own.
+// ownServers returns the API and the login server that an environment names.
 func ownServers(e tokensource.Environment) (servers []*url.URL) {
 	if e.API != nil {
 		servers = append(servers, e.API)
@@ -119,7 +119,7 @@ func (s *accountServers) accountOf(apiHost string, caller *access.Caller) (accou
 	defer s.mu.Unlock()
 	uses := func(account string) bool {
 		own, hasOwn := s.apis[account]
-		return hasOwn && own == apiHost || !hasOwn && access.HostKey(s.api.Host) == apiHost
+		return hasOwn && own == apiHost || !hasOwn && access.CanonicalHost(s.api.Host) == apiHost
 	}
 	if first := caller.FirstAccount(); uses(first) {
 		return first, true
@@ -135,9 +135,9 @@ func (s *accountServers) accountOf(apiHost string, caller *access.Caller) (accou
 	return allowed[0], true
 }
 
-// followServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their place. It
+// watchServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their place. It
 // must be called once, before serve. If the broker has a listener for intercepted connections, a server's name may lead to itself.
-func (b *broker) followServers(ctx context.Context, network *dialer.Network, intercepts bool) {
+func (b *broker) watchServers(ctx context.Context, network *dialer.Network, intercepts bool) {
 	b.network = network
 	examined := map[string]bool{} // APIs
 	examine := func(api *url.URL) {
@@ -148,7 +148,7 @@ func (b *broker) followServers(ctx context.Context, network *dialer.Network, int
 	}
 	examine(b.config.API)
 	warned := map[string]bool{} // hosts
-	b.servers.follow(func(environments []tokensource.Environment) {
+	b.servers.watch(func(environments []tokensource.Environment) {
 		hosts := []string{b.config.API.Host, b.config.Login.Host}
 		for _, environment := range environments {
 			for _, server := range ownServers(environment) {

@@ -33,7 +33,7 @@ func TestFollowsServersOfAccounts(t *testing.T) {
 	c := config.Config{API: parseURL(t, "https://api.example"), Login: parseURL(t, "https://login.example/oauth/token")}
 	s := newAccountServers(c, func(string) bool { return true }, map[string]tokensource.Environment{"at-start": staging, "without": none})
 	var reported int
-	s.follow(func(all []tokensource.Environment) { reported = len(all) })
+	s.watch(func(all []tokensource.Environment) { reported = len(all) })
 
 	type found struct {
 		account string

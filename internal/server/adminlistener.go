@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// newPages returns the pages of the admin listener.
-func (b *broker) newPages() *admin.Handler {
+// newAdminPages returns the pages of the admin listener.
+func (b *broker) newAdminPages() *admin.Handler {
 	pages := admin.Config{
 		Version:  b.build.Version,
 		Revision: b.build.Revision,

@@ -23,23 +23,23 @@ func newAdminServer(handler http.Handler, log *zap.Logger) *http.Server {
 // probes need milliseconds.
 const minAdminConnAge = 250 * time.Millisecond
 
-// boundedListener limits the number of open connections. Beyond the limit, it closes the oldest one to make room, so that clients
+// evictingListener limits the number of open connections. Beyond the limit, it closes the oldest one to make room, so that clients
 // that connect and stall do not lock out scrapers and probes.
-type boundedListener struct {
+type evictingListener struct {
 	net.Listener
 	max int
 
 	mu   sync.Mutex
-	open []*boundedConn // oldest first
+	open []*evictableConn // oldest first
 }
 
 // Accept implements net.Listener.
-func (l *boundedListener) Accept() (net.Conn, error) {
+func (l *evictingListener) Accept() (net.Conn, error) {
 	accepted, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	c := &boundedConn{Conn: accepted, listener: l}
+	c := &evictableConn{Conn: accepted, listener: l}
 	for !l.admit(c) {
 		<-time.After(minAdminConnAge / 10)
 	}
@@ -47,7 +47,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 }
 
 // admit adds a connection if there is room, or if the oldest one can be closed.
-func (l *boundedListener) admit(c *boundedConn) bool {
+func (l *evictingListener) admit(c *evictableConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= l.max {
@@ -63,17 +63,17 @@ func (l *boundedListener) admit(c *boundedConn) bool {
 	return true
 }
 
-// boundedConn is a connection of a boundedListener.
-type boundedConn struct {
+// evictableConn is a connection of a evictingListener.
+type evictableConn struct {
 	net.Conn
-	listener *boundedListener
+	listener *evictingListener
 	admitted time.Time
 }
 
 // Close implements net.Conn.
-func (c *boundedConn) Close() error {
+func (c *evictableConn) Close() error {
 	c.listener.mu.Lock()
-	c.listener.open = slices.DeleteFunc(c.listener.open, func(open *boundedConn) bool { return open == c })
+	c.listener.open = slices.DeleteFunc(c.listener.open, func(open *evictableConn) bool { return open == c })
 	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }

@@ -13,7 +13,7 @@ func TestWaitingForRoomTakesNoTimeFromAdminConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		listener := fakeetrusted.NewListener()
-		bounded := &boundedListener{Listener: listener, max: 1}
+		bounded := &evictingListener{Listener: listener, max: 1}
 		began := time.Now()
 		for i := range 3 {
 			go func() { _, _ = listener.Dial(t.Context(), "tcp", "") }()

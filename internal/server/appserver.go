@@ -35,10 +35,10 @@ func (b *broker) newAppServer(handler http1.Handler) *http1.Server {
 // handshakeFailed counts a failed TLS handshake, and logs it at most once a minute.
 func (b *broker) handshakeFailed(err error) {
 	b.connectionDenied(access.ReasonHandshake)
-	if !b.handshakeLog.begin() {
+	if !b.handshakeLog.allow() {
 		return
 	}
-	if err.Error() == noServerName {
+	if err.Error() == noCertificateText {
 		b.log.Warn("a TLS client at BROKER_INTERCEPT_LISTEN asked for another host than the API and the login server, or for none: check what leads it there")
 		return
 	}

@@ -124,7 +124,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		return nil, err
 	}
 	b.app = b.newAppServer(b.reloader.certificates.closeBeforeExpiry(b.closeAfterRevocation(b.proxy)))
-	b.pages = b.newPages()
+	b.pages = b.newAdminPages()
 	b.admin = newAdminServer(protectAdmin(hosts, b.adminHandler()), log)
 	return b, nil
 }

@@ -29,8 +29,8 @@ type callerDirectory struct {
 	names              map[string]bool // of the callers in use
 	current            atomic.Pointer[callers.Reading]
 	unreadable         bool // the directory could not be read last time
-	rereads            filewatch.Trigger
-	expiry             *time.Timer // pulls rereads when the access of the next caller ends; nil if none ends
+	reloadTrigger      filewatch.Trigger
+	expiry             *time.Timer // pulls reloadTrigger when the access of the next caller ends; nil if none ends
 }
 
 // OpenCallers reads the callers in BROKER_CALLERS_DIR, which must be set. Its error is a config.Error.
@@ -61,23 +61,23 @@ func (b *broker) openCallers() (*callerDirectory, error) {
 		},
 		onRemoved: func(name string) {
 			b.metrics.DeleteCaller(name)
-			b.forgetUse(name)
+			b.deleteUsage(name)
 		},
-		names:   map[string]bool{},
-		rereads: filewatch.NewTrigger(),
+		names:         map[string]bool{},
+		reloadTrigger: filewatch.NewTrigger(),
 	}
 	d.current.Store(new(callers.Reading))
 	d.use(reading)
 	return d, nil
 }
 
-// run reads the directory whenever it changes, until ctx is done. It calls afterwards each time: also later, when the access of a
+// run reads the directory whenever it changes, until ctx is done. It calls onReload each time: also later, when the access of a
 // caller has expired. d may be nil.
-func (d *callerDirectory) run(ctx context.Context, afterwards func()) {
+func (d *callerDirectory) run(ctx context.Context, onReload func()) {
 	if d == nil {
 		return
 	}
-	filewatch.WatchDirs(ctx, d.directory.Watched, d.rereads, func() {
+	filewatch.WatchDirs(ctx, d.directory.Watched, d.reloadTrigger, func() {
 		reading, err := d.directory.Read()
 		switch {
 		case err == nil:
@@ -87,7 +87,7 @@ func (d *callerDirectory) run(ctx context.Context, afterwards func()) {
 			d.unreadable = true
 			d.log.Warn("cannot read the callers; keeping them as they were", zap.String("reason", err.Error()))
 		}
-		afterwards()
+		onReload()
 	})
 }
 
@@ -135,7 +135,7 @@ func (d *callerDirectory) awaitExpiry(all []*access.Caller) {
 		d.expiry.Stop()
 	}
 	if !next.IsZero() {
-		d.expiry = time.AfterFunc(time.Until(next), d.rereads.Pull)
+		d.expiry = time.AfterFunc(time.Until(next), d.reloadTrigger.Pull)
 	}
 }
 
@@ -154,17 +154,17 @@ func (b *broker) callersStatus() admin.Callers {
 	return status
 }
 
-// forgetUse removes what is known of a removed caller's use of the API.
-func (b *broker) forgetUse(caller string) {
+// deleteUsage removes what is known of a removed caller's use of the API.
+func (b *broker) deleteUsage(caller string) {
 	b.operations.Delete(caller)
 	b.dryRuns.forget(caller)
 }
 
-// forgetUseIfRemoved is for the end of a request. Its caller may have been removed meanwhile, and forgetUse called: then nothing else
+// deleteUsageIfRemoved is for the end of a request. Its caller may have been removed meanwhile, and deleteUsage called: then nothing else
 // would remove what the request has added.
-func (b *broker) forgetUseIfRemoved(caller string) {
+func (b *broker) deleteUsageIfRemoved(caller string) {
 	if b.callers != nil && caller != "" && !b.callers.callers.HasName(caller) {
-		b.forgetUse(caller)
+		b.deleteUsage(caller)
 	}
 }
 
@@ -198,18 +198,18 @@ func (b *broker) closeAfterRevocation(next http1.Handler) http1.Handler {
 	if b.callers == nil {
 		return next
 	}
-	return revocationHandler{b.callers.callers, next}
+	return revokedConnCloser{b.callers.callers, next}
 }
 
-// revocationHandler closes connections of clients whose certificate or user has ceased to be a caller's: after the response to a
+// revokedConnCloser closes connections of clients whose certificate or user has ceased to be a caller's: after the response to a
 // request that was in flight.
-type revocationHandler struct {
+type revokedConnCloser struct {
 	callers *access.Callers
 	next    http1.Handler
 }
 
 // ServeHTTP1 implements http1.Handler.
-func (h revocationHandler) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
+func (h revokedConnCloser) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	identities := identitiesOf(r.Conn)
 	wasCaller := h.callers.HasAnyIdentity(identities)
 	h.next.ServeHTTP1(w, r)

@@ -52,7 +52,7 @@ func (c *certificates) listener(l net.Listener) net.Listener {
 	return tlsListener{l, c.serverConfig()}
 }
 
-// verify reports whether the CAs trust the certificate now. It verifies signatures only if the CAs differ from those of the
+// verify reports whether the CAs trust the certificate now. It verifies signatures only if the CAs have changed since the
 // last call, or if the certificate has expired.
 func (c *clientConn) verify(roots *x509.CertPool) bool {
 	if c.roots == roots && time.Now().Before(c.validUntil) {
@@ -106,16 +106,16 @@ func (c *certificates) closeBeforeExpiry(next http1.Handler) http1.Handler {
 	if !c.requiresClientCert() {
 		return next
 	}
-	return expiryHandler{c, next}
+	return expiredConnCloser{c, next}
 }
 
-type expiryHandler struct {
+type expiredConnCloser struct {
 	certificates *certificates
 	next         http1.Handler
 }
 
 // ServeHTTP1 implements http1.Handler.
-func (h expiryHandler) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
+func (h expiredConnCloser) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	if h.certificates.clientTrusted(r.Conn) && time.Until(r.Conn.(*clientConn).validUntil) < clientIdleTimeout {
 		w.Close = true
 	}

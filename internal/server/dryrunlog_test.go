@@ -11,7 +11,7 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// An app that invents operations does not fill the log, and does not keep those of another caller out of it.
+// An app that invents operations does not fill the log, and does not keep another caller's out of it.
 func TestDryRunLogIsBounded(t *testing.T) {
 	t.Parallel()
 	var out brokertest.LogBuffer

@@ -13,7 +13,7 @@ import (
 func TestEndOfAccessIsNoticedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := &callerDirectory{rereads: filewatch.NewTrigger()}
+		d := &callerDirectory{reloadTrigger: filewatch.NewTrigger()}
 		begin := time.Now()
 		callers := []*access.Caller{
 			{Name: "late", Expires: begin.Add(2 * time.Minute)}, {Name: "soon", Expires: begin.Add(time.Minute)},
@@ -21,7 +21,7 @@ func TestEndOfAccessIsNoticedAtOnce(t *testing.T) {
 		}
 		for _, want := range []time.Duration{time.Minute, 2 * time.Minute} {
 			d.awaitExpiry(callers)
-			<-d.rereads
+			<-d.reloadTrigger
 			if got := time.Since(begin); got != want {
 				t.Errorf("got a reading after %v, want it after %v", got, want)
 			}
@@ -31,7 +31,7 @@ func TestEndOfAccessIsNoticedAtOnce(t *testing.T) {
 		d.awaitExpiry([]*access.Caller{{Name: "soon", Expires: time.Now().Add(time.Minute)}})
 		d.awaitExpiry(nil) // it was removed
 		time.Sleep(time.Hour)
-		if len(d.rereads) > 0 {
+		if len(d.reloadTrigger) > 0 {
 			t.Error("got a reading although no access ends, want none")
 		}
 	})

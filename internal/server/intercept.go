@@ -32,8 +32,8 @@ func (l interceptListener) Accept() (net.Conn, error) {
 	return interceptedConn{tls.Server(accepted, l.config)}, nil
 }
 
-// noServerName is the text of crypto/tls's error for a handshake without a certificate for the client's SNI. It has no type.
-const noServerName = "tls: no certificates configured"
+// noCertificateText is the text of crypto/tls's error for a handshake without a certificate for the client's SNI. It has no type.
+const noCertificateText = "tls: no certificates configured"
 
 // tunnelOf is for http1.Server.TunnelOf: an intercepted connection is like a tunnel to the host in its SNI.
 func (b *broker) tunnelOf(conn net.Conn) any {

@@ -20,9 +20,9 @@ const (
 	minAppConnections = 64
 	// maxAdminConnections suffices for scrapers, probes and operators.
 	maxAdminConnections = 64
-	// maxIdle covers a burst of an app's workers. With net/http's default of 2, handshakes took ten times the CPU at 64
+	// maxIdleUpstream covers a burst of an app's workers. With net/http's default of 2, handshakes took ten times the CPU at 64
 	// concurrent requests.
-	maxIdle = 256
+	maxIdleUpstream = 256
 	// reservedDescriptors are for the login server, the log, the listeners, and files that are read or watched.
 	reservedDescriptors = 40
 	// baseMemory is for everything except the app's connections. An idle broker uses 19 MB.
@@ -40,7 +40,7 @@ const (
 func limitsFor(descriptors int, memory, perConnection int64) limits {
 	l := limits{
 		admin: max(4, min(maxAdminConnections, descriptors/16)),
-		idle:  max(4, min(maxIdle, descriptors/4)),
+		idle:  max(4, min(maxIdleUpstream, descriptors/4)),
 	}
 	affordable := int(max(minAppConnections, min(maxAppConnections, (memory-baseMemory)/perConnection)))
 	l.app = max(4, min(affordable, (descriptors-reservedDescriptors-l.admin-l.idle)/2))

@@ -69,8 +69,8 @@ func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 		}
 	}
 	for variable, listeners := range map[string][]net.Listener{"BROKER_LISTEN": l.App, "BROKER_INTERCEPT_LISTEN": l.Intercept} {
-		if isExposed(listeners) && !c.Guarded() && !c.UnsafeListen {
-			return l, config.Error{Variable: variable, Message: config.ErrUnguarded.Error()}
+		if isExposed(listeners) && !c.RequiresAuthentication() && !c.UnsafeListen {
+			return l, config.Error{Variable: variable, Message: config.ErrUnauthenticated.Error()}
 		}
 	}
 	if l.Admin == nil && c.AdminListen != "" {
@@ -111,7 +111,7 @@ func listenBoth(ctx context.Context, variable, address string) (all []net.Listen
 		case cause == nil:
 			all = append(all, listener)
 			_, port, _ = net.SplitHostPort(listener.Addr().String()) // the same one if it was 0
-		case neterr.Is(cause, syscall.EADDRNOTAVAIL), neterr.Is(cause, syscall.EAFNOSUPPORT):
+		case neterr.IsErrno(cause, syscall.EADDRNOTAVAIL), neterr.IsErrno(cause, syscall.EAFNOSUPPORT):
 			err = listenError(variable, address, cause)
 		default:
 			return all, listenError(variable, address, cause)
@@ -148,13 +148,13 @@ func listenTCP(ctx context.Context, address string) (net.Listener, error) {
 // listenError says what to do about an error of listenTCP.
 func listenError(variable, address string, err error) error {
 	switch {
-	case neterr.Is(err, syscall.EADDRINUSE):
+	case neterr.IsErrno(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%s %s is in use by another program, perhaps another broker: stop it, or set %s to another port", variable, address, variable)
-	case neterr.Is(err, syscall.EACCES) && runtime.GOOS == "windows":
+	case neterr.IsErrno(err, syscall.EACCES) && runtime.GOOS == "windows":
 		return fmt.Errorf("%s %s is reserved by Windows, or another program has it exclusively: set it to another port; 'netsh interface ipv4 show excludedportrange protocol=tcp' lists the reserved ones", variable, address)
-	case neterr.Is(err, syscall.EACCES):
+	case neterr.IsErrno(err, syscall.EACCES):
 		return fmt.Errorf("%s %s is not permitted for this user: set it to a port above 1023, or see docs/unchanged-apps.md for port 443", variable, address)
-	case neterr.Is(err, syscall.EADDRNOTAVAIL):
+	case neterr.IsErrno(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%s %s is not an address of this machine: use one that is, such as 127.0.0.1:8080", variable, address)
 	default:
 		// The error would repeat a host that cannot be resolved, and it may be a misplaced secret.

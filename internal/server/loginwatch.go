@@ -32,7 +32,7 @@ func (w *slowLoginWatch) CloseIdleConnections() {
 }
 
 func (w *slowLoginWatch) warnSlow() {
-	if w.minute.begin() {
+	if w.minute.allow() {
 		w.log.Warn("the login server has not answered a token request for 5 s; the broker waits up to 29 s, and asks again meanwhile if there is no token",
 			zap.String("hint", "If this lasts, check the eTrusted status page and this machine's connection to the login server."))
 	}

@@ -10,8 +10,8 @@ type minuteLog struct {
 	last atomic.Pointer[time.Time] // nil before the first line
 }
 
-// begin reports whether a line may be written now.
-func (l *minuteLog) begin() bool {
+// allow reports whether a line may be written now.
+func (l *minuteLog) allow() bool {
 	now := time.Now()
 	last := l.last.Load()
 	return (last == nil || now.Sub(*last) >= time.Minute) && l.last.CompareAndSwap(last, &now)

@@ -17,54 +17,54 @@ import (
 const ProbePath = "/@BROKER-CHECK/"
 
 // recordRequest logs and counts a finished request.
-func (b *broker) recordRequest(report proxy.RequestRecord) {
-	defer b.forgetUseIfRemoved(report.Caller)
-	b.logRequest(report)
-	if report.Path == ProbePath && report.Status == http.StatusNotFound {
+func (b *broker) recordRequest(record proxy.RequestRecord) {
+	defer b.deleteUsageIfRemoved(record.Caller)
+	b.logRequest(record)
+	if record.Path == ProbePath && record.Status == http.StatusNotFound {
 		return
 	}
-	if reason := refusalReason(report); reason != "" {
-		b.denied.add(reason, report)
+	if reason := refusalReason(record); reason != "" {
+		b.denied.add(reason, record)
 	}
-	if report.DryRun != nil {
-		b.dryRuns.add(report)
+	if record.DryRun != nil {
+		b.dryRuns.add(record)
 	}
-	if report.TokenFields > 0 && b.tokenFieldsLog.begin() {
+	if record.DroppedFields > 0 && b.tokenFieldsLog.allow() {
 		b.log.Warn("the API's response repeated the access token in its header or trailer: the broker dropped the field. Check what is between the broker and the API",
-			zap.String("account", report.Account), zap.Int("status", report.Status))
+			zap.String("account", record.Account), zap.Int("status", record.Status))
 	}
-	if report.Passed != "" { // it says nothing about the API
-		b.metrics.ObservePassed(string(report.Passed))
-		b.metrics.ObserveDenied(report.Caller, string(report.Denied))
+	if record.Passed != "" { // it says nothing about the API
+		b.metrics.ObservePassed(string(record.Passed))
+		b.metrics.ObserveDenied(record.Caller, string(record.Denied))
 		return
 	}
-	if reason := failureReason(report); reason != "" {
-		b.failed.add(reason, report)
+	if reason := failureReason(record); reason != "" {
+		b.failed.add(reason, record)
 	}
-	local := isLocalResponse(report)
+	local := isLocalResponse(record)
 	b.metrics.Observe(metrics.Request{
-		Account: report.Account, Caller: report.Caller, Method: report.Method, Status: report.Status, Local: local,
-		Duration: report.Duration, Upstream: report.Upstream, TraceID: report.TraceID,
-		Denied: string(report.Denied), Retry: string(report.Retry),
-		DryRun: report.DryRun != nil, TokenFields: report.TokenFields,
+		Account: record.Account, Caller: record.Caller, Method: record.Method, Status: record.Status, Local: local,
+		Duration: record.Duration, Upstream: record.Upstream, TraceID: record.TraceID,
+		Denied: string(record.Denied), Retry: string(record.Retry),
+		DryRun: record.DryRun != nil, DroppedFields: record.DroppedFields,
 	})
-	if !local && isOperation(report.Status) {
-		b.operations.Add(report.Caller, report.Method, report.Path, time.Now())
+	if !local && isOperation(record.Status) {
+		b.operations.Add(record.Caller, record.Method, record.Path, time.Now())
 	}
-	if report.Status < 400 {
+	if record.Status < 400 {
 		return
 	}
-	failure := admin.Failure{Account: report.Account, Caller: report.Caller, Method: report.Method, Path: report.Path, Status: report.Status, Local: local}
-	if local && report.Answer != nil {
-		failure.Code, failure.Reason, failure.Hint = report.Answer.Code, report.Answer.Detail, report.Answer.Hint
+	failure := admin.Failure{Account: record.Account, Caller: record.Caller, Method: record.Method, Path: record.Path, Status: record.Status, Local: local}
+	if local && record.Problem != nil {
+		failure.Code, failure.Reason, failure.Hint = record.Problem.Code, record.Problem.Detail, record.Problem.Hint
 	}
 	b.pages.ObserveFailure(failure)
 }
 
 // isLocalResponse reports whether the app was answered by the broker itself, rather than by the API or not at all: with a
 // problem, or with something that the API was not asked about, such as a placeholder token.
-func isLocalResponse(report proxy.RequestRecord) bool {
-	return report.Status != proxy.StatusClientClosedRequest && (report.Problem != "" || report.Upstream == 0)
+func isLocalResponse(record proxy.RequestRecord) bool {
+	return record.Status != proxy.StatusClientClosedRequest && (record.ProxyError != "" || record.Upstream == 0)
 }
 
 // isOperation reports whether a response of the API with this status means that it has the operation. An app that closes the
@@ -74,7 +74,7 @@ func isOperation(status int) bool {
 }
 
 // connectionDenied counts the denial of a connection.
-func (b *broker) connectionDenied(reason access.Reason) {
+func (b *broker) connectionDenied(reason access.DenialReason) {
 	b.metrics.ObserveDenied("", string(reason))
 }
 

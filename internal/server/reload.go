@@ -15,13 +15,13 @@ import (
 
 // credentialReloader reloads the access keys and the TLS certificates of the app's listener when their files change.
 type credentialReloader struct {
-	log          *zap.Logger
-	keys         *access.Keys // nil without an access key
-	keyFile      string       // empty if the keys cannot change
-	certificates *certificates
-	watched      []string // the directories of the files
-	rereads      filewatch.Trigger
-	lastErrors   map[string]string // by message: the same error is logged once
+	log           *zap.Logger
+	keys          *access.Keys // nil without an access key
+	keyFile       string       // empty if the keys cannot change
+	certificates  *certificates
+	watched       []string // the directories of the files
+	reloadTrigger filewatch.Trigger
+	lastErrors    map[string]string // by message: the same error is logged once
 }
 
 func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloader, error) {
@@ -29,7 +29,7 @@ func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloade
 	if err != nil {
 		return nil, err
 	}
-	r := &credentialReloader{log: log, keyFile: c.AccessKeyFile, certificates: loaded, rereads: filewatch.NewTrigger(), lastErrors: map[string]string{}}
+	r := &credentialReloader{log: log, keyFile: c.AccessKeyFile, certificates: loaded, reloadTrigger: filewatch.NewTrigger(), lastErrors: map[string]string{}}
 	if len(c.AccessKeys) > 0 {
 		r.keys = access.NewKeys(revealed(c.AccessKeys)...)
 	}
@@ -41,19 +41,19 @@ func newCredentialReloader(c config.Config, log *zap.Logger) (*credentialReloade
 	return r, nil
 }
 
-// run reloads the files whenever they change, until ctx is done. It calls afterwards each time: also later, when a key that was
+// run reloads the files whenever they change, until ctx is done. It calls onReload each time: also later, when a key that was
 // removed has ceased to be valid.
-func (r *credentialReloader) run(ctx context.Context, afterwards func()) {
-	filewatch.WatchDirs(ctx, func() []string { return r.watched }, r.rereads, func() {
+func (r *credentialReloader) run(ctx context.Context, onReload func()) {
+	filewatch.WatchDirs(ctx, func() []string { return r.watched }, r.reloadTrigger, func() {
 		r.reloadKeys()
 		r.reloadCertificates()
-		afterwards()
+		onReload()
 	})
 }
 
-// rereadOn looks at all files at once whenever there is a signal, until ctx is done. The broker watches them anyway, but the events of
+// reloadOn looks at all files at once whenever there is a signal, until ctx is done. The broker watches them anyway, but the events of
 // some file systems are late or missing.
-func (b *broker) rereadOn(ctx context.Context, signals <-chan os.Signal) {
+func (b *broker) reloadOn(ctx context.Context, signals <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -61,16 +61,16 @@ func (b *broker) rereadOn(ctx context.Context, signals <-chan os.Signal) {
 		case <-signals:
 			b.log.Info("SIGHUP: reading the credentials, access keys, certificates, accounts and callers again; variables count from the next start")
 			b.accounts.Reread()
-			b.reloader.rereads.Pull()
+			b.reloader.reloadTrigger.Pull()
 			if b.callers != nil {
-				b.callers.rereads.Pull()
+				b.callers.reloadTrigger.Pull()
 			}
 		}
 	}
 }
 
 func (r *credentialReloader) reloadKeys() {
-	if r.keyFile == "" || !filewatch.Settled(r.keyFile) { // half of a key is easier to find
+	if r.keyFile == "" || !filewatch.IsSettled(r.keyFile) { // a half-written key would be easier to guess
 		return
 	}
 	keys, err := config.ReadAccessKeys(r.keyFile)

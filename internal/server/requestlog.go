@@ -67,8 +67,8 @@ func (l *requestLog) write(reason string, last proxy.RequestRecord, count int) {
 		zap.String("reason", reason), zap.Int("count", count),
 		zap.String("method", printable.Escape(last.Method, maxMethod)), zap.String("path", last.Path), zap.Int("status", last.Status), callerField(last.Caller),
 	}
-	if last.Answer != nil {
-		fields = append(fields, zap.String("code", last.Answer.Code), zap.String("detail", last.Answer.Detail))
+	if last.Problem != nil {
+		fields = append(fields, zap.String("code", last.Problem.Code), zap.String("detail", last.Problem.Detail))
 	}
 	l.log.Warn(l.message, fields...)
 }
@@ -84,8 +84,8 @@ func callerField(name string) zap.Field {
 // refusalReason returns why the broker refused a request: the label of the metric of denied requests, or, if it did not deny access
 // but could not use the request, the code of its response. It returns "" if it did not refuse the request.
 func refusalReason(r proxy.RequestRecord) string {
-	if r.Denied == "" && isLocalResponse(r) && r.Answer != nil && r.Status < 500 {
-		return r.Answer.Code
+	if r.Denied == "" && isLocalResponse(r) && r.Problem != nil && r.Status < 500 {
+		return r.Problem.Code
 	}
 	return string(r.Denied)
 }
@@ -94,8 +94,8 @@ func refusalReason(r proxy.RequestRecord) string {
 // "" if the request did not fail, or if it was not sent to the API: the log has the reason why there is no token already.
 func failureReason(r proxy.RequestRecord) string {
 	switch local := isLocalResponse(r); {
-	case local && r.Answer != nil && (r.Status == 502 || r.Status == 504):
-		return r.Answer.Code
+	case local && r.Problem != nil && (r.Status == 502 || r.Status == 504):
+		return r.Problem.Code
 	case !local && (r.Status >= 500 || r.Status == 401 || r.Status == 403 || r.Status == 429):
 		return "api-status-" + strconv.Itoa(r.Status)
 	}

@@ -40,7 +40,7 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 		go serveOn("intercept", failed, func() error { return b.app.Serve(interceptListener{intercept, b.ca.ServerNameTLS()}) })
 	}
 	if l.Admin != nil {
-		go serveOn("admin", failed, func() error { return b.admin.Serve(&boundedListener{Listener: l.Admin, max: b.limits.admin}) })
+		go serveOn("admin", failed, func() error { return b.admin.Serve(&evictingListener{Listener: l.Admin, max: b.limits.admin}) })
 	}
 	defer func() { _ = b.admin.Close() }() // last, so that it reports on the drain
 	select {

@@ -19,8 +19,8 @@ type Options struct {
 	Log         io.Writer
 	Environ     []string        // as os.Environ returns it: variables with unknown names cause warnings
 	OnListening func(Listeners) // called once connections are accepted
-	// Reread, if not nil, has a value whenever the files are to be read at once.
-	Reread <-chan os.Signal
+	// Reload, if not nil, has a value whenever the files are to be read at once.
+	Reload <-chan os.Signal
 }
 
 // Run runs the broker until ctx is done, and then until the requests in flight have ended. It logs the error that it
@@ -54,10 +54,10 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		zap.String("app", addressOf(l.App[0])), zap.String("admin", addressOf(l.Admin)), intercept,
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),
 		zap.Int("max_connections", b.limits.app))
-	b.followServers(ctx, network, l.Intercept != nil)
+	b.watchServers(ctx, network, l.Intercept != nil)
 	usage := Usage(c, l.App[0])
 	b.usage.Store(&usage)
-	go b.rereadOn(ctx, options.Reread)
+	go b.reloadOn(ctx, options.Reload)
 	options.OnListening(l)
 	systemd, err := sdnotify.New()
 	if err != nil {

@@ -4,9 +4,9 @@ package server
 
 // The words of commands to paste into a shell.
 const (
-	// Curl is the name of curl.
-	Curl = "curl"
+	// CurlCommand is the name of curl.
+	CurlCommand = "curl"
 
-	firstLine         = "head -n 1"
+	firstLineCommand  = "head -n 1"
 	accessKeyVariable = "$BROKER_ACCESS_KEY"
 )

@@ -1,10 +1,10 @@
 package server
 
-// The words of commands to paste, here into PowerShell, which has a command of its own under the name curl.
+// The words of commands to paste, here into PowerShell, where curl is another command.
 const (
-	// Curl is the name of curl.
-	Curl = "curl.exe"
+	// CurlCommand is the name of curl.
+	CurlCommand = "curl.exe"
 
-	firstLine         = "Get-Content -TotalCount 1"
+	firstLineCommand  = "Get-Content -TotalCount 1"
 	accessKeyVariable = "$env:BROKER_ACCESS_KEY"
 )

@@ -51,7 +51,7 @@ func (b *broker) serveWithSystemd(ctx context.Context, l Listeners, notifier *sd
 			n.reportStopping()
 		}
 	})
-	if watchdog := notifier.Watchdog(); watchdog > 0 {
+	if watchdog := notifier.WatchdogTimeout(); watchdog > 0 {
 		// Until the end of the drain, which may hang too.
 		reporters.Go(func() {
 			sdnotify.RunWatchdog(running, watchdog, b.selfCheck, func() { n.send(sdnotify.Watchdog) })

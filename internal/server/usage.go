@@ -15,9 +15,9 @@ import (
 // Usage returns how apps on this machine call the broker on one of its listeners. Curl lacks the access key.
 func Usage(c config.Config, app net.Listener) admin.Usage {
 	address := LocalAddress(app)
-	curl, url := Curl, "http://"+address
+	curl, url := CurlCommand, "http://"+address
 	if app.Addr().Network() == "unix" {
-		curl, url = Curl+" --unix-socket "+address, "http://localhost"
+		curl, url = CurlCommand+" --unix-socket "+address, "http://localhost"
 	}
 	if c.TLSCertFile != "" {
 		curl, url = curl+" --cacert "+c.TLSCertFile, strings.Replace(url, "http:", "https:", 1)
@@ -80,5 +80,5 @@ func callerKeyOption(c config.Config, caller *access.Caller) string {
 }
 
 func keyFileOption(path string) string {
-	return fmt.Sprintf(` -H "Authorization: Bearer $(%s %s)"`, firstLine, path)
+	return fmt.Sprintf(` -H "Authorization: Bearer $(%s %s)"`, firstLineCommand, path)
 }

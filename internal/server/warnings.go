@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	expiresSoon = 7 * 24 * time.Hour
-	// caExpiresSoon leaves time to make the apps trust a new CA.
-	caExpiresSoon = 90 * 24 * time.Hour
+	certificateWarningPeriod = 7 * 24 * time.Hour
+	// caWarningPeriod leaves time to make the apps trust a new CA.
+	caWarningPeriod = 90 * 24 * time.Hour
 )
 
 // warn logs something that works but that the operator should fix, with its code in docs/troubleshooting.md.
@@ -27,7 +27,7 @@ func warn(log *zap.Logger, code, message string, fields ...zap.Field) {
 // warnExposed warns if other machines can reach a listener for apps without sufficient protection.
 func (b *broker) warnExposed(app, intercept bool) {
 	switch {
-	case (app || intercept) && !b.config.Guarded():
+	case (app || intercept) && !b.config.RequiresAuthentication():
 		b.unsafe.Store(true)
 		warn(b.log, "unsafe-listen", "BROKER_UNSAFE_LISTEN is set: every program that can reach the app's listener can use the credentials")
 	case app && b.config.TLSCertFile == "":
@@ -42,10 +42,10 @@ func (b *broker) warnInsecureConfig() {
 	if slices.ContainsFunc(c.AccessKeys, isShort) {
 		warn(b.log, "access-key-short", "the access key is short and could be guessed: create one with 'openssl rand -hex 32'")
 	}
-	if b.reloader.certificates != nil && time.Until(b.reloader.certificates.notAfter()) < expiresSoon {
+	if b.reloader.certificates != nil && time.Until(b.reloader.certificates.notAfter()) < certificateWarningPeriod {
 		warn(b.log, "tls-certificate-expires", "the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", b.reloader.certificates.notAfter()))
 	}
-	if b.ca != nil && time.Until(b.ca.NotAfter()) < caExpiresSoon {
+	if b.ca != nil && time.Until(b.ca.NotAfter()) < caWarningPeriod {
 		warn(b.log, "ca-expires", "the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
 			zap.Time("expires", b.ca.NotAfter()))
 	}

@@ -7,9 +7,9 @@ type Severity int
 
 // The severities, in which the levels of the log are shown.
 const (
-	Info Severity = iota
-	Warning
-	Error
+	SeverityInfo Severity = iota
+	SeverityWarning
+	SeverityError
 )
 
 // event returns a line of the log as an event. What is not a line of the log is an error, as it says why the broker does not start.
@@ -24,10 +24,10 @@ func event(line string) (severity Severity, text string) {
 	level = strings.ToLower(level)
 	switch {
 	case strings.HasPrefix(level, "debug"), strings.HasPrefix(level, "info"):
-		return Info, text
+		return SeverityInfo, text
 	case strings.HasPrefix(level, "warn"):
-		return Warning, text
+		return SeverityWarning, text
 	default:
-		return Error, text
+		return SeverityError, text
 	}
 }

@@ -51,7 +51,7 @@ func Install(c Config) error {
 			return err
 		}
 		defer func() { _ = s.Close() }() // nothing is buffered
-		if err := complete(s, c); err != nil {
+		if err := configure(s, c); err != nil {
 			_ = s.Delete() // rather than leave half of it
 			return err
 		}
@@ -59,8 +59,8 @@ func Install(c Config) error {
 	})
 }
 
-// complete sets what CreateService does not.
-func complete(s *mgr.Service, c Config) error {
+// configure sets what CreateService does not.
+func configure(s *mgr.Service, c Config) error {
 	if err := s.SetRecoveryActions([]mgr.RecoveryAction{{Type: mgr.ServiceRestart, Delay: restartDelay}}, uint32(failurePeriod/time.Second)); err != nil {
 		return fmt.Errorf("cannot set the recovery options: %w", err)
 	}

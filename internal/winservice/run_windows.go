@@ -18,20 +18,21 @@ const startTime = 30 * time.Second
 type Main func(ctx context.Context, log io.Writer, running func(stopTime time.Duration)) int
 
 // Run runs main as the service. Only a process that Windows has started as this service may call it. If main returns the exit code
-// crash, Run ends the process, so that Windows restarts it. It reports every other exit code.
-func Run(main Main, crash int) error {
+// crashExitCode, Run ends the process, so that Windows restarts it. It reports every other exit code.
+func Run(main Main, crashExitCode int) error {
 	log, err := eventlog.Open(Name)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }() // nothing is buffered
-	return svc.Run(Name, handler{main, crash, eventWriter{log}})
+	return svc.Run(Name, handler{main, crashExitCode, eventWriter{log}})
 }
 
+// handler implements svc.Handler.
 type handler struct {
-	main  Main
-	crash int
-	log   io.Writer
+	main          Main
+	crashExitCode int
+	log           io.Writer
 }
 
 // Execute implements svc.Handler.
@@ -48,7 +49,7 @@ func (h handler) Execute(_ []string, requests <-chan svc.ChangeRequest, states c
 			// A shutdown of Windows sends PRESHUTDOWN first, and then waits as long as Install has set.
 			states <- svc.Status{State: svc.Running, Accepts: svc.AcceptStop | svc.AcceptShutdown | svc.AcceptPreShutdown}
 		case code := <-ended:
-			if code == h.crash {
+			if code == h.crashExitCode {
 				os.Exit(code) //nolint:forbidigo // Windows restarts only a service that has not reported its end
 			}
 			return true, uint32(code) //nolint:gosec // an exit code is not negative
@@ -77,9 +78,9 @@ func (w eventWriter) Write(line []byte) (int, error) {
 	severity, text := event(string(line))
 	report := w.log.Error
 	switch severity {
-	case Info:
+	case SeverityInfo:
 		report = w.log.Info
-	case Warning:
+	case SeverityWarning:
 		report = w.log.Warning
 	}
 	return len(line), report(eventID, text)

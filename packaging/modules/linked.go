@@ -21,7 +21,7 @@ const program = "etrusted-broker/cmd/broker"
 // stdlib stands for Go's standard library, which is linked too. The name is that of the vulnerability database.
 const stdlib = "stdlib"
 
-// platforms are those of a release. Modules differ between systems, and may differ between architectures.
+// platforms are the systems and architectures of a release. Modules differ between systems, and may differ between architectures.
 var platforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64", "windows/arm64"}
 
 // module is a module of which a package is linked into the broker.

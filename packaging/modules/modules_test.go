@@ -48,7 +48,7 @@ func TestEveryLinkedModuleHasItsLicence(t *testing.T) {
 			}
 		}
 	}
-	// The Apache licence requires that notices are passed on, and a part of a module has a licence of its own.
+	// The Apache licence requires that notices are passed on, and a part of a module has its own licence.
 	for module, parts := range map[string][]string{
 		"github.com/prometheus/client_golang": {"---- NOTICE\n", "---- internal/github.com/golang/gddo/LICENSE\n"},
 		"golang.org/x/net":                    {"---- PATENTS\n"},

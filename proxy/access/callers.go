@@ -16,7 +16,7 @@ type Caller struct {
 	Name string
 	// Keys are its access keys; nil if it has none.
 	Keys *Keys
-	// Identities are those of its connections: see Request.Identities.
+	// Identities identify its connections: see Request.Identities.
 	Identities []string
 	// Rules are the methods and paths that it may use, of those that Policy.Rules allow; nil if it may use all of them.
 	Rules *Rules
@@ -43,6 +43,7 @@ func (c *Caller) FirstAccount() string {
 	return c.Accounts[0]
 }
 
+// hasExpired reports whether the caller's access has ended.
 func (c *Caller) hasExpired() bool { return !c.Expires.IsZero() && !time.Now().Before(c.Expires) }
 
 // Callers are the programs that may use the broker. All methods are safe for concurrent use.
@@ -118,7 +119,7 @@ func (c *Callers) withName(name string) *Caller {
 
 // identify returns the caller of a request: the one that has the key in Proxy-Authorization, in authorization (RFC 9110 section
 // 11.6.2), or an identity of the connection. It returns nil for an unknown caller, and an error if its access has expired, or if the
-// request has credentials of two: it must not depend on their order which of them counts.
+// request has credentials of two: the order of the credentials must not decide which caller is used.
 func (p *Policy) identify(r *Request, authorization string) (*Caller, *problem.Problem) {
 	set := *p.Callers.current.Load()
 	proxyAuthorization, repeated := r.proxyAuthorization()
@@ -140,7 +141,7 @@ func (p *Policy) identify(r *Request, authorization string) (*Caller, *problem.P
 		case caller == nil:
 			caller = one
 		default:
-			return nil, errSeveralCallers
+			return nil, errConflictingCredentials
 		}
 	}
 	if caller != nil && caller.hasExpired() {
@@ -174,9 +175,9 @@ func (p *Policy) checkProxyCaller(r *Request) (*Caller, *problem.Problem) {
 	return caller, denied
 }
 
-// keyMissing returns the problem of a request without valid credentials. A connection that has an identity, or is a tunnel, is
+// missingKeyProblem returns the problem of a request without valid credentials. A connection that has an identity, or is a tunnel, is
 // closed: the client can have others only on another connection.
-func keyMissing(r *Request) *problem.Problem {
+func missingKeyProblem(r *Request) *problem.Problem {
 	switch {
 	case r.Tunnel != nil:
 		return errTunnelAccessKeyExpired
@@ -194,7 +195,7 @@ func (r *Request) proxyAuthorization() (value string, repeated bool) {
 	case r.Tunnel != nil:
 		return r.Tunnel.ProxyAuthorization, false
 	case r.AbsoluteForm || r.Method == http.MethodConnect:
-		return only(r.Fields, "Proxy-Authorization")
+		return singleValue(r.Fields, "Proxy-Authorization")
 	default:
 		return "", false
 	}

@@ -51,10 +51,10 @@ func TestIdentifiesCallers(t *testing.T) {
 		{"certificate", get, []string{"dns:www.example", "dns:shop.example"}, "shop", "", 0},
 		{"user", get, []string{"uid:1000"}, "erp", "", 0},
 		{"user and its key", get + auth("Bearer erp-key"), []string{"uid:1000"}, "erp", "", 0},
-		{"user and a token of its own", get + auth("Bearer eyJ"), []string{"uid:1000"}, "erp", "", 0},
+		{"user and its own token", get + auth("Bearer eyJ"), []string{"uid:1000"}, "erp", "", 0},
 		{"unknown user with a key", get + auth("Bearer erp-key"), []string{"uid:7"}, "erp", "", 0},
 		{"proxy", absolute + proxyAuth(basicValue("x:shop-key")), nil, "shop", "", 0},
-		{"proxy and a token of its own", absolute + proxyAuth(basicValue("x:shop-key")) + auth("Bearer eyJ"), nil, "shop", "", 0},
+		{"proxy and its own token", absolute + proxyAuth(basicValue("x:shop-key")) + auth("Bearer eyJ"), nil, "shop", "", 0},
 		{"proxy to another host", other + proxyAuth(basicValue("x:shop-key")) + auth("Bearer erp-key"), nil, "shop", "", 0},
 		{"tunnel", connect + proxyAuth(basicValue("x:erp-key")), nil, "erp", "", 0},
 		{"tunnel of a user", connect, []string{"uid:1000"}, "erp", "", 0},
@@ -171,7 +171,7 @@ func TestExpiredCallerIsDenied(t *testing.T) {
 	})
 }
 
-// They need no credentials of their own, but may not have those of another caller.
+// They need no credentials of their own, but may not have another caller's.
 func TestRequestsInTunnelAreThoseOfItsCaller(t *testing.T) {
 	t.Parallel()
 	callers := twoCallers(t)
@@ -184,7 +184,7 @@ func TestRequestsInTunnelAreThoseOfItsCaller(t *testing.T) {
 	}{
 		{"user", "", []string{"uid:1000"}, "", "erp", ""},
 		{"user and its key", "", []string{"uid:1000"}, "Bearer erp-key", "erp", ""},
-		{"user and a token of its own", "", []string{"uid:1000"}, "Bearer eyJ", "erp", ""},
+		{"user and its own token", "", []string{"uid:1000"}, "Bearer eyJ", "erp", ""},
 		{"key", basicValue("x:shop-key"), nil, "", "shop", ""},
 		{"user and a key of another", "", []string{"uid:1000"}, "Bearer shop-key", "", "several-callers"},
 		{"two keys", basicValue("x:shop-key"), nil, "Bearer erp-key", "", "several-callers"},

@@ -37,7 +37,7 @@ func TestDeniesSeveralCredentials(t *testing.T) {
 		{"token request of a user with the secret of another", policy, token + "Authorization: " + basicValue("id:shop-key") + "\r\n", user, ""}, // the token endpoint refuses it,
 		{"token request of a user with two keys", policy, token + erp + shop, user, "repeated-credentials"},
 		{"token request of a user with its own secret", policy, token + "Authorization: " + basicValue("id:erp-key") + "\r\n", user, ""},
-		{"token request of a user with a client secret of its own", policy, token + "Authorization: " + basicValue("id:secret") + "\r\n", user, ""},
+		{"token request of a user with its own client secret", policy, token + "Authorization: " + basicValue("id:secret") + "\r\n", user, ""},
 		{"token request with a key only", policy, token + shop, nil, ""},
 		{"two fields where no credentials are needed", open, get + own + own, nil, ""},
 	} {

@@ -6,34 +6,34 @@ import (
 	"etrusted-broker/internal/problem"
 )
 
-// Reason is why a request was denied: a closed set, used as the label of a metric.
-type Reason string
+// DenialReason is why a request was denied: a closed set, used as the label of a metric.
+type DenialReason string
 
 // The reasons for a denial.
 const (
-	ReasonHost        Reason = "host"        // the host is not allowed: DNS rebinding, or a name missing from the configuration
-	ReasonBrowser     Reason = "browser"     // a web page sent it
-	ReasonMethod      Reason = "method"      // CONNECT, TRACE
-	ReasonUpgrade     Reason = "upgrade"     // it asks for another protocol
-	ReasonTarget      Reason = "target"      // it is for another server
-	ReasonPath        Reason = "path"        // dot segments, backslashes, control characters
-	ReasonKey         Reason = "key"         // the caller is unknown: the access key is missing or wrong
-	ReasonAccount     Reason = "account"     // the caller may not use the account
-	ReasonCertificate Reason = "certificate" // the client certificate has expired, or its CA was removed
-	ReasonRule        Reason = "rule"        // the allow list does not include this method and path
-	ReasonMalformed   Reason = "malformed"   // it violates RFC 9112: see package http1
-	ReasonEvicted     Reason = "connections" // a connection was closed to make room for another: see package http1
-	ReasonHandshake   Reason = "handshake"   // a TLS handshake failed
+	ReasonHost        DenialReason = "host"        // the host is not allowed: DNS rebinding, or a name missing from the configuration
+	ReasonBrowser     DenialReason = "browser"     // a web page sent it
+	ReasonMethod      DenialReason = "method"      // CONNECT, TRACE
+	ReasonUpgrade     DenialReason = "upgrade"     // it asks for another protocol
+	ReasonTarget      DenialReason = "target"      // it is for another server
+	ReasonPath        DenialReason = "path"        // dot segments, backslashes, control characters
+	ReasonKey         DenialReason = "key"         // the caller is unknown: the access key is missing or wrong
+	ReasonAccount     DenialReason = "account"     // the caller may not use the account
+	ReasonCertificate DenialReason = "certificate" // the client certificate has expired, or its CA was removed
+	ReasonRule        DenialReason = "rule"        // the allow list does not include this method and path
+	ReasonMalformed   DenialReason = "malformed"   // it violates RFC 9112: see package http1
+	ReasonEvicted     DenialReason = "connections" // a connection was closed to make room for another: see package http1
+	ReasonHandshake   DenialReason = "handshake"   // a TLS handshake failed
 )
 
 // Reasons lists all reasons.
-var Reasons = [...]Reason{
+var Reasons = [...]DenialReason{
 	ReasonHost, ReasonBrowser, ReasonMethod, ReasonUpgrade, ReasonTarget, ReasonPath,
 	ReasonKey, ReasonAccount, ReasonCertificate, ReasonRule, ReasonMalformed, ReasonEvicted, ReasonHandshake,
 }
 
 // denial completes a problem with what all denials have in common.
-func denial(reason Reason, p problem.Problem) *problem.Problem {
+func denial(reason DenialReason, p problem.Problem) *problem.Problem {
 	p.Title = "The broker refused the request"
 	p.ProxyError = "http_request_denied"
 	p.DenialReason = string(reason)
@@ -57,7 +57,7 @@ var errMethodNotAllowed = denial(ReasonMethod, problem.Problem{
 	Fields: []problem.Field{{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
 })
 
-var errTargetNotAllowed = denial(ReasonTarget, problem.Problem{
+var errOtherHostNotAllowed = denial(ReasonTarget, problem.Problem{
 	Code:   "target-not-allowed",
 	Status: http.StatusForbidden,
 	Detail: "the request is for a host other than the API",
@@ -116,7 +116,7 @@ var errAccessKeyMissing = denial(ReasonKey, problem.Problem{
 	Status: http.StatusUnauthorized,
 	Detail: "the broker's access key is missing or wrong",
 	Hint:   "Send it as \"Authorization: Bearer KEY\", or as the password of Basic authentication with any user name. It is the value of BROKER_ACCESS_KEY, the content of BROKER_ACCESS_KEY_FILE, or in the file key of a caller in BROKER_CALLERS_DIR.",
-	Fields: authenticate,
+	Fields: authenticateFields,
 })
 
 // errUnknownClient closes the connection: a client can have another certificate only on another connection.
@@ -125,7 +125,7 @@ var errUnknownClient = denial(ReasonKey, problem.Problem{
 	Status: http.StatusUnauthorized,
 	Detail: "the access key is missing or wrong, and the client's certificate or user is not that of a caller",
 	Hint:   "Send the key of a caller in BROKER_CALLERS_DIR, or list the client's certificate or user in the file certificate or uid of one.",
-	Fields: authenticate,
+	Fields: authenticateFields,
 	Close:  true,
 })
 
@@ -134,16 +134,16 @@ var errRepeatedCredentials = denial(ReasonKey, problem.Problem{
 	Status: http.StatusUnauthorized,
 	Detail: "the request has several Authorization or Proxy-Authorization fields",
 	Hint:   "Send each of them at most once (RFC 9110).",
-	Fields: authenticate,
+	Fields: authenticateFields,
 	Close:  true,
 })
 
-var errSeveralCallers = denial(ReasonKey, problem.Problem{
+var errConflictingCredentials = denial(ReasonKey, problem.Problem{
 	Code:   "several-callers",
 	Status: http.StatusUnauthorized,
 	Detail: "the request has the credentials of two callers",
 	Hint:   "Send only one access key. On a connection whose certificate or user is that of a caller, send none or that caller's.",
-	Fields: authenticate,
+	Fields: authenticateFields,
 	Close:  true,
 })
 
@@ -152,7 +152,7 @@ var errCallerExpired = denial(ReasonKey, problem.Problem{
 	Status: http.StatusUnauthorized,
 	Detail: "the caller's access has expired",
 	Hint:   "Write a later date into the caller's file expires in BROKER_CALLERS_DIR, or remove that file.",
-	Fields: authenticate,
+	Fields: authenticateFields,
 })
 
 var errAccountNotAllowed = denial(ReasonAccount, problem.Problem{
@@ -162,7 +162,7 @@ var errAccountNotAllowed = denial(ReasonAccount, problem.Problem{
 	Hint:   "Add the account to the caller's file accounts in BROKER_CALLERS_DIR, or use one of those in it.",
 })
 
-var authenticate = []problem.Field{
+var authenticateFields = []problem.Field{
 	{Name: "WWW-Authenticate", Value: `Bearer realm="etrusted-broker"`},
 	{Name: "WWW-Authenticate", Value: basicAuthenticate},
 }
@@ -190,7 +190,7 @@ var errTunnelAccessKeyExpired = denial(ReasonKey, problem.Problem{
 	Status: http.StatusUnauthorized,
 	Detail: "the access key that opened this tunnel is no longer valid",
 	Hint:   "Open a new tunnel, with the new key in the proxy's URL.",
-	Fields: authenticate,
+	Fields: authenticateFields,
 	Close:  true,
 })
 

@@ -61,7 +61,7 @@ func (k *Keys) Replace(texts ...string) (changed bool) {
 	return changed
 }
 
-// Digests returns the SHA-256 digests of the current keys, to compare them with those of others.
+// Digests returns the SHA-256 digests of the current keys, to compare them with others.
 func (k *Keys) Digests() (digests []string) {
 	for _, one := range *k.valid.Load() {
 		if one.until.IsZero() {
@@ -82,10 +82,10 @@ func (k *Keys) contain(digest [sha256.Size]byte, now time.Time) bool {
 	return valid == 1
 }
 
-// only returns the value of a field; empty if it is missing. It reports whether the field has several lines, of which none counts:
+// singleValue returns the value of a field; empty if it is missing. It reports whether the field has several lines, of which none counts:
 // neither field for credentials is a list (RFC 9110 sections 5.3, 11.6.2 and 11.7.2), and who sends a request must not depend on their
 // order.
-func only(fields http1.Fields, name string) (value string, repeated bool) {
+func singleValue(fields http1.Fields, name string) (value string, repeated bool) {
 	lines := 0
 	for line := range fields.Lines(name) {
 		if lines++; lines > 1 {

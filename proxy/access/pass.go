@@ -15,7 +15,7 @@ func (p *Policy) checkOtherHost(r *Request) Decision {
 	case isDeniedMethod(r.Method):
 		return Decision{Denied: errMethodNotAllowed}
 	case p.PassHosts == nil:
-		return Decision{Denied: errTargetNotAllowed}
+		return Decision{Denied: errOtherHostNotAllowed}
 	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
 		return Decision{Denied: errBrowserRequest}
 	}
@@ -23,7 +23,7 @@ func (p *Policy) checkOtherHost(r *Request) Decision {
 	switch {
 	case denied != nil:
 	case !p.passes(r.Host):
-		denied = errTargetNotAllowed
+		denied = errOtherHostNotAllowed
 	case asksForUpgrade(r.Fields):
 		denied = errUpgradeNotSupported
 	case isLoop(r.Fields):

@@ -16,7 +16,7 @@ func TestPassesThrough(t *testing.T) {
 	}
 	for _, test := range []struct {
 		raw  string
-		code string // of the denial; empty if there is none
+		code string // of the denial; empty without one
 		pass bool
 	}{
 		{"CONNECT other.example:443 HTTP/1.1\r\nHost: a" + key, "", true},

@@ -12,6 +12,7 @@ import (
 // PassHosts are patterns of the hosts whose requests and tunnels pass through the broker without a token. nil matches no host.
 type PassHosts []passPattern
 
+// passPattern is a pattern of PassHosts: one host, or with a wildcard all whose names have an end.
 type passPattern struct {
 	name     string // in the form of hostport.Split; of a wildcard the end, which is empty or begins with a dot
 	port     string // empty for every port, and of a wildcard for 443 and 80
@@ -22,8 +23,7 @@ var errPassPattern = errors.New("must be hosts separated by commas, such as inte
 
 // ParsePassHosts parses patterns: a name, an IP address, *.example.com for all names below that one, or * for every host. Each may
 // have a port. Without one, a wildcard matches only the ports 443 and 80, and other patterns match every port. No wildcard matches
-// api.etrusted.com and login.etrusted.com. The error contains
-// none of the patterns.
+// api.etrusted.com and login.etrusted.com. The error contains none of the patterns.
 func ParsePassHosts(patterns []string) (hosts PassHosts, _ error) {
 	for _, text := range patterns {
 		pattern, ok := parsePassPattern(strings.TrimSpace(text))
@@ -48,9 +48,9 @@ func parsePassPattern(text string) (_ passPattern, ok bool) {
 		name, port, ok := hostport.Split(below)
 		return passPattern{name: "." + name, port: port, wildcard: true}, ok && isUnambiguousName(name)
 	}
-	const every = "every" // a host needs a name
-	name, port, ok := hostport.Split(every + end)
-	return passPattern{port: port, wildcard: true}, ok && name == every
+	const placeholder = "host" // Split rejects an empty name
+	name, port, ok := hostport.Split(placeholder + end)
+	return passPattern{port: port, wildcard: true}, ok && name == placeholder
 }
 
 // Match reports whether a pattern matches a target, HOST:PORT.

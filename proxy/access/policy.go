@@ -1,5 +1,5 @@
 // Package access decides which requests are allowed. Without any configuration, these are the requests of programs on
-// this machine, but not those of web pages in a browser on it.
+// this machine, but not of web pages in a browser on it.
 package access
 
 import (
@@ -20,7 +20,7 @@ type Policy struct {
 	Servers *Servers
 	// TunnelAllowed reports whether CONNECT may open a tunnel to a target; nil if it may open none.
 	TunnelAllowed func(target string) bool
-	// PassHosts are the hosts whose requests and tunnels pass through, except Servers; nil if there are none.
+	// PassHosts are the hosts whose requests and tunnels pass through, except Servers; nil for none.
 	// An address among them is not taken for one of the broker's own.
 	PassHosts PassHosts
 	// Callers are the programs that may use the broker. A request must come from one of them; nil if it needs no credentials.
@@ -71,7 +71,7 @@ type Decision struct {
 	DryRun *problem.Problem
 	// Pass means that the request or tunnel is for one of PassHosts: it passes through, and gets no token.
 	Pass bool
-	// API is the host of the API that the client has addressed by its name (see HostKey): the target of the tunnel, the authority
+	// API is the host of the API that the client has addressed by its name (see CanonicalHost): the target of the tunnel, the authority
 	// of an absolute-form target, or the Host field. It is empty if the client has addressed the broker.
 	API string
 	// Caller is who sends the request; nil if no credentials are needed, or if the request has none. Those in a token request
@@ -93,7 +93,7 @@ func (p *Policy) Check(r *Request) Decision {
 	if denied := p.checkRequest(r); denied != nil {
 		return Decision{Denied: denied}
 	}
-	authorization, repeated := only(r.Fields, "Authorization")
+	authorization, repeated := singleValue(r.Fields, "Authorization")
 	switch {
 	case repeated && p.Callers != nil:
 		return Decision{Denied: errRepeatedCredentials}
@@ -101,7 +101,7 @@ func (p *Policy) Check(r *Request) Decision {
 		return p.checkTokenRequest(r, authorization)
 	}
 	decision := Decision{API: p.Servers.addressed(r)}
-	decision.Caller, decision.Denied = p.checkCaller(r, authorization, keyMissing(r))
+	decision.Caller, decision.Denied = p.checkCaller(r, authorization, missingKeyProblem(r))
 	if decision.Denied == nil {
 		decision.Denied = p.checkUse(r, decision.Caller)
 	}
@@ -124,7 +124,7 @@ func (p *Policy) checkTokenRequest(r *Request, authorization string) Decision {
 	return Decision{Caller: caller, Denied: denied}
 }
 
-// RulesAllow reports whether the rules for everyone and those of the caller with a name allow a method and a path without a query.
+// RulesAllow reports whether the rules for everyone and for the caller with a name allow a method and a path without a query.
 func (p *Policy) RulesAllow(caller, method, path string) bool {
 	if p.Rules != nil && !p.Rules.Allowed(method, path) {
 		return false

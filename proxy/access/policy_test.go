@@ -40,7 +40,7 @@ func TestDeniesForeignAndBrowserRequests(t *testing.T) {
 	const get = "GET /x HTTP/1.1\r\nHost: localhost"
 	for _, test := range []struct {
 		raw    string
-		reason access.Reason // empty: allowed
+		reason access.DenialReason // empty: allowed
 		status int
 	}{
 		{get, "", 0},
@@ -255,14 +255,14 @@ func TestTokenRequestNeedsNoKeyAndNoRule(t *testing.T) {
 }
 
 func TestReasonsListsAllReasons(t *testing.T) {
-	known := map[access.Reason]bool{}
+	known := map[access.DenialReason]bool{}
 	for _, reason := range access.Reasons {
 		if reason == "" || known[reason] {
 			t.Errorf("%q is empty or there twice", reason)
 		}
 		known[reason] = true
 	}
-	for _, reason := range []access.Reason{
+	for _, reason := range []access.DenialReason{
 		access.ReasonHost, access.ReasonBrowser, access.ReasonMethod, access.ReasonUpgrade, access.ReasonTarget,
 		access.ReasonPath, access.ReasonKey, access.ReasonRule, access.ReasonMalformed, access.ReasonEvicted,
 		access.ReasonCertificate, access.ReasonHandshake, access.ReasonAccount,

@@ -23,7 +23,7 @@ type Rules struct {
 	trees    http.ServeMux // the patterns that match everything below a path
 }
 
-// allowed is the handler of every pattern. For requests that it would redirect, the mux returns handlers of its own, which
+// allowed is the handler of every pattern. For requests that it would redirect, the mux returns its own handlers, which
 // allow nothing.
 type allowed struct{}
 
@@ -95,7 +95,7 @@ func (r *Rules) check(request *Request, list string) *problem.Problem {
 		return nil
 	case !r.Allowed(request.Method, request.APITarget):
 		return notInAllowList(request.Method, request.APITarget, list)
-	case hasOverride(request.Fields):
+	case hasRequestOverride(request.Fields):
 		return errMethodOverride
 	default:
 		return nil
@@ -162,13 +162,13 @@ func isSuggestable(method, path string) bool {
 		strings.Trim(path, upper+lower+digits+"/._~-") == ""
 }
 
-func hasOverride(fields http1.Fields) bool {
-	return slices.ContainsFunc(fields, func(field http1.Field) bool { return IsOverride(field.Name) })
+func hasRequestOverride(fields http1.Fields) bool {
+	return slices.ContainsFunc(fields, func(field http1.Field) bool { return IsRequestOverride(field.Name) })
 }
 
-// IsOverride reports whether a field with this name asks for another method or path than the request line: some servers,
+// IsRequestOverride reports whether a field with this name asks for another method or path than the request line: some servers,
 // and some frameworks behind them, follow it. Where fields are passed on as CGI does, an underscore is a hyphen.
-func IsOverride(name string) bool {
+func IsRequestOverride(name string) bool {
 	switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
 	case "x-http-method-override", "x-http-method", "x-method-override", "x-original-method",
 		"x-original-url", "x-rewrite-url", "x-override-url", "x-http-path-override":

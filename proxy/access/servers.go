@@ -13,7 +13,7 @@ type Servers struct {
 	hosts atomic.Pointer[serverHosts]
 }
 
-// serverHosts has the keys of hosts (see HostKey). It is never modified.
+// serverHosts has canonical hosts (see CanonicalHost). It is never modified.
 type serverHosts struct{ apis, logins map[string]bool }
 
 // NewServers returns Servers with these hosts, each with its port if it has one.
@@ -25,16 +25,16 @@ func NewServers(apis, logins []string) *Servers {
 
 // Replace replaces all hosts.
 func (s *Servers) Replace(apis, logins []string) {
-	s.hosts.Store(&serverHosts{keysOf(apis), keysOf(logins)})
+	s.hosts.Store(&serverHosts{canonicalHosts(apis), canonicalHosts(logins)})
 }
 
-func keysOf(hosts []string) map[string]bool {
-	keys := map[string]bool{}
+func canonicalHosts(hosts []string) map[string]bool {
+	canonical := map[string]bool{}
 	for _, host := range hosts {
-		keys[HostKey(host)] = true
+		canonical[CanonicalHost(host)] = true
 	}
-	delete(keys, "") // or else every invalid host would be one of them
-	return keys
+	delete(canonical, "") // or else every invalid host would be one of them
+	return canonical
 }
 
 func (s *Servers) load() *serverHosts {
@@ -44,14 +44,14 @@ func (s *Servers) load() *serverHosts {
 	return s.hosts.Load()
 }
 
-// HostKey returns the form of a host in which equal hosts are equal strings: in lower case, without a final dot, and without a
+// CanonicalHost returns the form of a host in which equal hosts are equal strings: in lower case, without a final dot, and without a
 // default port. It is empty for an invalid host.
-func HostKey(host string) string {
+func CanonicalHost(host string) string {
 	name, port, _ := hostport.Split(host)
-	return joinKey(name, withoutDefault(port))
+	return joinHost(name, withoutDefault(port))
 }
 
-func joinKey(name, port string) string {
+func joinHost(name, port string) string {
 	if strings.Contains(name, ":") {
 		name = "[" + name + "]"
 	}
@@ -70,20 +70,20 @@ func withoutDefault(port string) string {
 
 // has reports whether a host is that of an API or a login server.
 func (s *Servers) has(host string) bool {
-	hosts, key := s.load(), HostKey(host)
-	return hosts.apis[key] || hosts.logins[key]
+	hosts, canonical := s.load(), CanonicalHost(host)
+	return hosts.apis[canonical] || hosts.logins[canonical]
 }
 
 // isOnlyLogin reports whether a host is that of a login server and of no API.
 func (s *Servers) isOnlyLogin(host string) bool {
-	hosts, key := s.load(), HostKey(host)
-	return hosts.logins[key] && !hosts.apis[key]
+	hosts, canonical := s.load(), CanonicalHost(host)
+	return hosts.logins[canonical] && !hosts.apis[canonical]
 }
 
 // owns reports whether a target, HOST:PORT, is at the host of a server: at its port, or at any if that is the default.
 func (s *Servers) owns(target string) bool {
 	name, _, _ := hostport.Split(target)
-	return s.has(joinKey(name, "")) || s.has(target)
+	return s.has(joinHost(name, "")) || s.has(target)
 }
 
 // Named returns the host of a server with the name in host, whatever its port: of an API if there is one, or else of a login
@@ -92,15 +92,15 @@ func (s *Servers) Named(host string) (found string, ok bool) {
 	name, _, _ := hostport.Split(host)
 	hosts := s.load()
 	for _, set := range []map[string]bool{hosts.apis, hosts.logins} {
-		if found, count := withName(set, name); count > 0 {
+		if found, count := findByName(set, name); count > 0 {
 			return found, true
 		}
 	}
 	return "", false
 }
 
-// withName returns a host with a name, whatever its port, and the number of those.
-func withName(hosts map[string]bool, name string) (found string, count int) {
+// findByName returns a host with a name, whatever its port, and the number of those.
+func findByName(hosts map[string]bool, name string) (found string, count int) {
 	for host := range hosts {
 		if one, _, _ := hostport.Split(host); one == name {
 			found = host
@@ -116,16 +116,16 @@ func (s *Servers) addressed(r *Request) string {
 	case r.Tunnel == nil && !s.addressedByHost(r):
 		return ""
 	case r.Tunnel == nil:
-		return HostKey(r.Host)
+		return CanonicalHost(r.Host)
 	case !r.Tunnel.AnyPort:
-		return HostKey(r.Tunnel.Target)
+		return CanonicalHost(r.Tunnel.Target)
 	}
 	// The broker may listen at another port than the API. Only if several APIs have that name, the port in the Host field counts.
 	name, _, _ := hostport.Split(r.Host)
-	if found, count := withName(s.load().apis, name); count == 1 {
+	if found, count := findByName(s.load().apis, name); count == 1 {
 		return found
 	}
-	return HostKey(r.Host)
+	return CanonicalHost(r.Host)
 }
 
 // addressedByHost reports whether the host of a request that came through no tunnel is that of an API. The Host field may be if the
@@ -139,6 +139,6 @@ func (s *Servers) addressedByHost(r *Request) bool {
 		text = append(append(text, ':'), port...)
 	}
 	apis := s.load().apis
-	found := apis[string(text)] || strings.Contains(name, ":") && apis[HostKey(r.Host)]
+	found := apis[string(text)] || strings.Contains(name, ":") && apis[CanonicalHost(r.Host)]
 	return found && (r.AbsoluteForm || !hostport.IsLoopback(name))
 }

@@ -14,8 +14,8 @@ func TestHostKey(t *testing.T) {
 		"api.example": "api.example", "API.example.:443": "api.example", "api.example:80": "api.example", "api.example:8443": "api.example:8443",
 		"[::1]": "[::1]", "[0:0::1]:443": "[::1]", "[::1]:8443": "[::1]:8443", "127.0.0.1:1": "127.0.0.1:1", "": "", "a/b": "", "::1": "", "a:b": "",
 	} {
-		if got := access.HostKey(host); got != want {
-			t.Errorf("HostKey(%q): got %q, want %q", host, got, want)
+		if got := access.CanonicalHost(host); got != want {
+			t.Errorf("CanonicalHost(%q): got %q, want %q", host, got, want)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func (t *Tunnel) isFor(host string) bool {
 
 // NewTunnel returns the Tunnel that a CONNECT request opens.
 func NewTunnel(r *Request) *Tunnel {
-	proxyAuthorization, _ := only(r.Fields, "Proxy-Authorization") // Check has denied several
+	proxyAuthorization, _ := singleValue(r.Fields, "Proxy-Authorization") // Check has denied several
 	return &Tunnel{Target: r.Target, ProxyAuthorization: proxyAuthorization, Identities: r.Identities}
 }
 

@@ -82,30 +82,35 @@ func (e *exchange) expire() {
 	}
 }
 
-// setTimer starts or stops the timer. While the body waits for the app, the server has nothing to do. It returns why nothing more
-// is read of the stream, if so.
-func (e *exchange) setTimer(server bool) error {
+// pauseTimer stops the timer while the body waits for the app, when the server has nothing to do. It returns why nothing more is
+// read of the stream, if so: the timer then goes on, because over HTTP/1.1, net/http reads beyond the Content-Length.
+func (e *exchange) pauseTimer() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
-	case e.timer == nil, e.answered, e.streamErr != nil && !server: // over HTTP/1.1, net/http reads beyond the Content-Length
-	case server:
-		e.timer.Reset(e.timeout)
-	default:
+	if e.timer != nil && !e.answered && e.streamErr == nil {
 		e.timer.Stop()
 	}
 	return e.streamErr
+}
+
+// resumeTimer starts the timer again, once the server has a part of the body.
+func (e *exchange) resumeTimer() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.timer != nil && !e.answered {
+		e.timer.Reset(e.timeout)
+	}
 }
 
 // Read implements io.Reader.
 func (e *exchange) Read(p []byte) (int, error) {
 	e.reading.Lock()
 	defer e.reading.Unlock()
-	if err := e.setTimer(false); err != nil {
+	if err := e.pauseTimer(); err != nil {
 		return 0, err
 	}
 	n, err := e.request.Stream.Read(p)
-	_ = e.setTimer(true)
+	e.resumeTimer()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.remaining >= 0 {

@@ -16,9 +16,9 @@ func IsJSON(contentType string) bool {
 	return strings.EqualFold(kind, "application/json") || strings.EqualFold(kind[max(0, len(kind)-len("+json")):], "+json")
 }
 
-// IsDigest reports whether a field is a digest of the body, which is wrong once links are rewritten: RFC 9530 and its
+// IsDigestField reports whether a field is a digest of the body, which is wrong once links are rewritten: RFC 9530 and its
 // predecessors. The name may be in any case.
-func IsDigest(name string) bool {
+func IsDigestField(name string) bool {
 	digests := [...]string{"Content-Digest", "Repr-Digest", "Digest", "Content-MD5"}
 	return slices.ContainsFunc(digests[:], func(digest string) bool { return strings.EqualFold(name, digest) })
 }

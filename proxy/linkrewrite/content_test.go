@@ -51,7 +51,7 @@ func TestIsDigest(t *testing.T) {
 		"Content-MD5": true, "Digest": true, "Content-Digest": true, "repr-digest": true,
 		"": false, "Want-Content-Digest": false, "Content-Type": false, "Etag": false,
 	} {
-		if got := linkrewrite.IsDigest(name); got != want {
+		if got := linkrewrite.IsDigestField(name); got != want {
 			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// readerBufferSize is the size of a TLS record: more does not arrive at once. It must exceed maxBefore and maxAhead.
+// readerBufferSize is the size of a TLS record: more does not arrive at once. It must exceed maxLookbehind and maxLookahead.
 const readerBufferSize = 16 << 10
 
 var readerBuffers = sync.Pool{New: func() any { return new([readerBufferSize]byte) }}
@@ -68,7 +68,7 @@ func (r *reader) fill() (progress bool) {
 		array, _ := readerBuffers.Get().(*[readerBufferSize]byte)
 		r.buffer = array[:0]
 	}
-	context := max(0, r.end-maxBefore)
+	context := max(0, r.end-maxLookbehind)
 	kept := copy(r.buffer[:readerBufferSize], r.buffer[context:])
 	n, err := r.body.Read(r.buffer[kept:readerBufferSize])
 	r.buffer, r.err = r.buffer[:kept+n], err

@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// maxBefore is how many bytes before a string are examined. Behind more white space, the bytes after it decide.
-	maxBefore = 64
-	// maxAhead is how many bytes of a string, and of what follows it, are examined. A longer string is not a key.
-	maxAhead = 4 << 10
+	// maxLookbehind is how many bytes before a string are examined. Behind more white space, the bytes after it decide.
+	maxLookbehind = 64
+	// maxLookahead is how many bytes of a string, and of what follows it, are examined. A longer string is not a key.
+	maxLookahead = 4 << 10
 )
 
 // scanner finds the links in a text, and their replacements.
@@ -21,7 +21,7 @@ type scanner struct {
 }
 
 // next finds the first link in text[start:]: its base is text[begin:end]. If it finds none, end is begin, and text[begin:],
-// which may be empty, is undecided: it must be scanned again, with more text or with last. Up to maxBefore bytes before start
+// which may be empty, is undecided: it must be scanned again, with more text or with last. Up to maxLookbehind bytes before start
 // are examined too.
 func (s *scanner) next(text []byte, start int, last bool) (begin, end int) {
 	first := max(0, start-1) // no quote before it begins a link
@@ -42,7 +42,7 @@ func (s *scanner) next(text []byte, start int, last bool) (begin, end int) {
 
 // nextCandidate returns the index of the first byte in text[i:] that may be in a link, from the slash before the host to the
 // host's end: that slash, if host and slash are written without escapes, else an escape of an ASCII character. It returns
-// len(text) if there is none.
+// len(text) without one.
 func (s *scanner) nextCandidate(text []byte, i int) int {
 	host := s.base.host
 	for ; i < len(text); i++ {
@@ -69,14 +69,14 @@ func (s *scanner) nextCandidate(text []byte, i int) int {
 // ends too early to decide.
 func (s *scanner) matchLink(text []byte, begin int, last bool) (length int) {
 	var before byte
-	for i := begin - 2; i >= max(0, begin-maxBefore) && before <= ' '; i-- {
+	for i := begin - 2; i >= max(0, begin-maxLookbehind) && before <= ' '; i-- {
 		before = text[i]
 	}
 	if before == '{' || before == '\\' {
 		return 0 // a key; an escaped quote
 	}
-	if len(text) >= begin+maxAhead {
-		text, last = text[:begin+maxAhead], true
+	if len(text) >= begin+maxLookahead {
+		text, last = text[:begin+maxLookahead], true
 	}
 	switch length = s.base.matchLength(text[begin:]); {
 	case length < 0 && last:

@@ -64,9 +64,9 @@ func OpenForAccounts(dir string, hosts, more []string) (*CA, error) {
 	})
 }
 
-// openCA opens the CA for some hosts, or creates it for these and more. suits compares the hosts that an existing one permits with
+// openCA opens the CA for some hosts, or creates it for these and more. accepts compares the hosts that an existing one permits with
 // those that it must permit. Both are sorted.
-func openCA(dir string, hosts, more []string, suits func(permitted, names []string) bool) (*CA, error) {
+func openCA(dir string, hosts, more []string, accepts func(permitted, names []string) bool) (*CA, error) {
 	a := new(CA)
 	names, err := a.setHosts(hosts)
 	if err != nil {
@@ -94,7 +94,7 @@ func openCA(dir string, hosts, more []string, suits func(permitted, names []stri
 	if a.root, a.signer, a.key, err = parseCAKeyFile(file); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
-	if err := verifyCA(a.root, a.signer, names, suits); err != nil {
+	if err := verifyCA(a.root, a.signer, names, accepts); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
 	published, err := d.readOrCreate(certName, certMode, func() ([]byte, error) { return a.CertificatePEM(), nil })

@@ -27,8 +27,8 @@ func parseCAKeyFile(file []byte) (root, signer *x509.Certificate, key *ecdsa.Pri
 	return nil, nil, nil, errors.New("is not a PEM file with two certificates and a private key: restore the original file, or " + replaceAdvice)
 }
 
-// verifyCA rejects a CA that would not work for the apps, or that could sign more than it needs to. suits is that of openCA.
-func verifyCA(root, signer *x509.Certificate, hosts []string, suits func(permitted, names []string) bool) error {
+// verifyCA rejects a CA that would not work for the apps, or that could sign more than it needs to. accepts is that of openCA.
+func verifyCA(root, signer *x509.Certificate, hosts []string, accepts func(permitted, names []string) bool) error {
 	now, permitted := time.Now(), permittedHosts(root)
 	switch {
 	case !isCACertificate(root, rootPathLen) || root.CheckSignatureFrom(root) != nil,
@@ -38,7 +38,7 @@ func verifyCA(root, signer *x509.Certificate, hosts []string, suits func(permitt
 		return fmt.Errorf("expired on %s: "+replaceAdvice, formatDate(root.NotAfter))
 	case now.Before(root.NotBefore):
 		return fmt.Errorf("is not valid before %s: correct this machine's clock, or if it is right, "+replaceAdvice, formatDate(root.NotBefore))
-	case !hasNameConstraints(root, permitted) || !hasNameConstraints(signer, permitted) || !suits(permitted, hosts):
+	case !hasNameConstraints(root, permitted) || !hasNameConstraints(signer, permitted) || !accepts(permitted, hosts):
 		return fmt.Errorf("is for %s, but the configured hosts are %s: configure the old hosts again, or "+replaceAdvice,
 			cmp.Or(strings.Join(permitted, ", "), "any host"), strings.Join(hosts, ", "))
 	}
