@@ -9,7 +9,7 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-func TestHostKey(t *testing.T) {
+func TestCanonicalHost(t *testing.T) {
 	for host, want := range map[string]string{
 		"api.example": "api.example", "API.example.:443": "api.example", "api.example:80": "api.example", "api.example:8443": "api.example:8443",
 		"[::1]": "[::1]", "[0:0::1]:443": "[::1]", "[::1]:8443": "[::1]:8443", "127.0.0.1:1": "127.0.0.1:1", "": "", "a/b": "", "::1": "", "a:b": "",
