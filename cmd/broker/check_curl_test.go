@@ -19,6 +19,8 @@ func TestCheckEndsWithAppAddress(t *testing.T) {
 	addAccount(t, dir, "shop-de", fakeetrusted.DefaultClientID, fakeetrusted.DefaultClientSecret)
 	key := filepath.Join(t.TempDir(), "key")
 	brokertest.ReplaceFile(t, key, []byte("0123456789abcdef0123"))
+	callers := t.TempDir()
+	addFiles(t, callers, "shop", "key", "0123456789abcdef0123", "accounts", "shop-fr")
 	socket := filepath.Join(t.TempDir(), "b.sock")
 	address := freeAddress(t)
 	ca, files := brokertest.NewCA(t, "servers"), newTLSFiles(t)
@@ -35,6 +37,8 @@ func TestCheckEndsWithAppAddress(t *testing.T) {
 			[]string{"BROKER_LISTEN=" + address, "BROKER_ACCESS_KEY_FILE=" + key}},
 		{"no default account", "http://" + address, "curl -s http://" + address + "/@shop-de/channels",
 			[]string{"BROKER_LISTEN=" + address, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR=" + dir}},
+		{"caller of another account than the first", "http://" + address, `curl -s -H "Authorization: Bearer $(head -n 1 ` + filepath.Join(callers, "shop", "key") + `)" http://` + address + "/channels",
+			[]string{"BROKER_LISTEN=" + address, "ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_ACCOUNTS_DIR=" + dir, "BROKER_CALLERS_DIR=" + callers}},
 		{"system-chosen port", "", "", []string{"BROKER_LISTEN=127.0.0.1:0"}},
 		{"all interfaces", "", "", []string{"BROKER_LISTEN=0.0.0.0:" + portOf(t, address), "BROKER_UNSAFE_LISTEN=true"}},
 		{"TLS", "", "", []string{"BROKER_LISTEN=" + address, "BROKER_TLS_CERT_FILE=" + files.cert, "BROKER_TLS_KEY_FILE=" + files.key}},

@@ -87,7 +87,7 @@ func curlLine(c config.Config, l listenAddress, accounts []check.Account, caller
 	if l.network == "unix" {
 		command, base = command+" --unix-socket "+l.address, "http://localhost"
 	}
-	if accounts[0].Name != "default" {
+	if accounts[0].Name != "default" && c.CallersDir == "" { // a caller's own first account needs no name
 		base += "/@" + accounts[0].Name
 	}
 	return command + server.CurlAccessKeyOption(c, callers) + " " + base + "/channels"

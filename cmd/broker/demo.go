@@ -77,6 +77,8 @@ func moreRequests(curl, url string) string {
 // printIntroduction prints what to try.
 func (i invocation) printIntroduction(c config.Config, fake string, l server.Listeners) {
 	usage := server.Usage(c, l.App[0])
+	callers, _, _ := examineCallers(c) // the broker has started with them
+	curl := usage.Curl + server.CurlAccessKeyOption(c, callers.Callers)
 	printLine(i.stdout, `
 The broker is running in front of a fake eTrusted with sample data.
 
@@ -86,7 +88,7 @@ The broker is running in front of a fake eTrusted with sample data.
 Try, in another terminal:
 
   %[1]s %[2]s/channels
-  %[4]s`, usage.Curl, usage.URL, fake, moreRequests(usage.Curl, usage.URL))
+  %[4]s`, curl, usage.URL, fake, moreRequests(curl, usage.URL))
 	if l.Admin != nil {
 		printLine(i.stdout, `
 Tokens live %[2]v here. To watch one being refreshed, open the status page in a browser:

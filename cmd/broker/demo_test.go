@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/http"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -78,6 +80,26 @@ func TestDemoRunsWithoutAdminListener(t *testing.T) {
 	brokertest.Eventually(t, "the demo prints its introduction", func() bool { return strings.Contains(b.Stdout.String(), "Ctrl-C ends it.") })
 	if curls := curlLines(b.Stdout.String()); len(curls) != 3 {
 		t.Errorf("got %d curl commands, want 3:\n%s", len(curls), b.Stdout)
+	}
+}
+
+// Without the key, what the demo prints to paste would get 401.
+func TestDemoPrintsAccessKeyOption(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the option is that of a shell")
+	}
+	dir := t.TempDir()
+	addFiles(t, dir, "shop", "key", "0123456789abcdef0123")
+	for variable, want := range map[string]string{
+		"BROKER_ACCESS_KEY=0123456789abcdef0123": `-H "Authorization: Bearer $BROKER_ACCESS_KEY" http`,
+		"BROKER_CALLERS_DIR=" + dir:              `-H "Authorization: Bearer $(head -n 1 ` + filepath.Join(dir, "shop", "key") + `)" http`,
+	} {
+		b := startBroker(t, []string{"demo"}, []string{"BROKER_LISTEN=127.0.0.1:0", "BROKER_ADMIN_LISTEN=", variable})
+		brokertest.Eventually(t, "the demo prints its introduction", func() bool { return strings.Contains(b.Stdout.String(), "Ctrl-C ends it.") })
+		if got := strings.Count(b.Stdout.String(), "curl "+want); got != 1 {
+			t.Errorf("%s: got %d commands with %s, want 1 for /channels:\n%s", variable, got, want, b.Stdout)
+		}
 	}
 }
 

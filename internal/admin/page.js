@@ -117,7 +117,8 @@ function usageOf(status) {
   return {
     ...status.usage,
     urls: urls.map(one => ({...one, key: one.url, label: `Copy ${one.url}`})),
-    curl: `${status.usage.curl} ${urls[0]?.url ?? base}/channels`,
+    // A caller may not use every account: a request that names none gets its first one.
+    curl: `${status.usage.curl} ${status.callers?.length ? base : urls[0]?.url ?? base}/channels`,
   };
 }
 

@@ -53,11 +53,11 @@ func LocalAddress(l net.Listener) string {
 }
 
 // CurlAccessKeyOption returns the option, with a space in front, with which curl in a shell sends the access key; empty without one. It
-// names the key's file or variable and never contains the key. With callers, the key is that of the first that has one: the others are
-// identified by their connection.
+// names the key's file or variable and never contains the key. With callers, the key is that of the first that has one and whose access
+// has not ended: those without a key are identified by their connection.
 func CurlAccessKeyOption(c config.Config, callers []*access.Caller) string {
 	for _, caller := range callers {
-		if option := callerKeyOption(c, caller); option != "" {
+		if option := callerKeyOption(c, caller); option != "" && !caller.HasExpired() {
 			return option
 		}
 	}

@@ -43,8 +43,8 @@ func (c *Caller) FirstAccount() string {
 	return c.Accounts[0]
 }
 
-// hasExpired reports whether the caller's access has ended.
-func (c *Caller) hasExpired() bool { return !c.Expires.IsZero() && !time.Now().Before(c.Expires) }
+// HasExpired reports whether the access of the caller has ended.
+func (c *Caller) HasExpired() bool { return !c.Expires.IsZero() && !time.Now().Before(c.Expires) }
 
 // Callers are the programs that may use the broker. All methods are safe for concurrent use.
 type Callers struct {
@@ -66,7 +66,7 @@ func (c *Callers) Replace(callers ...*Caller) {
 
 // WithKey returns the caller that has an access key. It returns nil for an unknown key, and if the caller's access has expired.
 func (c *Callers) WithKey(key string) *Caller {
-	if caller := c.current.Load().withKey(key); caller != nil && !caller.hasExpired() {
+	if caller := c.current.Load().withKey(key); caller != nil && !caller.HasExpired() {
 		return caller
 	}
 	return nil
@@ -144,7 +144,7 @@ func (p *Policy) identify(r *Request, authorization string) (*Caller, *problem.P
 			return nil, errConflictingCredentials
 		}
 	}
-	if caller != nil && caller.hasExpired() {
+	if caller != nil && caller.HasExpired() {
 		return nil, errCallerExpired
 	}
 	return caller, nil
