@@ -34,10 +34,15 @@ func (x *exchange) serveToken() {
 		return denied == nil
 	}}
 	if callers, known := x.proxy.config.Policy.Callers, x.caller; callers != nil {
+		bearer, _ := access.BearerToken(x.r.Fields.Get("Authorization"))
+		other := callers.WithKey(tokenendpoint.AccessKey(bearer))
 		endpoint.CheckSecret = func(secret string) (key string, ok bool) {
 			owner := callers.WithKey(secret)
 			if known != nil { // it sends its key with each request, or has a certificate, and may have any client secret of its own
 				return "", owner == nil || owner.Name == known.Name
+			}
+			if owner != nil && other != nil && owner.Name != other.Name {
+				return "", false // it must not depend on their order which of two callers counts
 			}
 			x.setCaller(owner)
 			return secret, owner != nil

@@ -149,6 +149,7 @@ func TestTokenRequestsOfCallers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	addFiles(t, dir, "shop", "key", "shop-key", "accounts", "shop-de\nshop-at")
+	addFiles(t, dir, "erp", "key", "erp-key")
 	addFiles(t, dir, "old", "key", "old-key", "expires", "2026-01-01T00:00:00Z")
 	b, _ := startWithCallers(t, dir)
 	for _, test := range []struct {
@@ -169,6 +170,17 @@ func TestTokenRequestsOfCallers(t *testing.T) {
 		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {test.id}, "client_secret": {test.secret}}
 		if got := brokertest.ReadResponse(brokertest.Client.PostForm(b.URL+test.path, form)); got.Status != test.status || !strings.Contains(got.Body, test.want) {
 			t.Errorf("%+v: got status %d: %s", test, got.Status, got.Body)
+		}
+	}
+	for bearer, want := range map[string]int{"shop-key": 200, "unknown": 200, "old-key": 200, "erp-key": 401, "placeholder::erp-key": 401} {
+		request, err := http.NewRequest(http.MethodPost, b.URL+"/oauth/token", strings.NewReader("grant_type=client_credentials&client_secret=shop-key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("Authorization", "Bearer "+bearer)
+		if got := brokertest.Do(request, nil); got.Status != want {
+			t.Errorf("with the secret of one and the bearer token %s: got status %d, want %d: %s", bearer, got.Status, want, got.Body)
 		}
 	}
 	if got := getWithKey(t, b.URL+"/channels", "old-key"); got.Status != 401 || !strings.Contains(got.Body, "caller-expired") {
