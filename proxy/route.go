@@ -100,16 +100,17 @@ func cutTarget(text string) (before, target string) {
 	}
 }
 
-// placeholderToken returns the placeholder token of a request, and false if it has none.
+// placeholderToken returns the placeholder token of a request, and false if it has none. Some apps send a field twice; fields that
+// differ name no account.
 func placeholderToken(fields http1.Fields) (placeholder tokenendpoint.Token, ok bool) {
-	lines := 0
+	authorization := fields.Get("Authorization")
 	for value := range fields.Lines("Authorization") {
-		lines++
-		if token, isBearer := access.BearerToken(value); isBearer {
-			placeholder, ok = tokenendpoint.Parse(token)
+		if value != authorization {
+			return placeholder, false
 		}
 	}
-	return placeholder, ok && lines == 1
+	token, _ := access.BearerToken(authorization)
+	return tokenendpoint.Parse(token)
 }
 
 // accessRequest returns what the policy needs to know about a request.

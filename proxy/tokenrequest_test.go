@@ -43,6 +43,7 @@ func TestAnswersTokenRequests(t *testing.T) {
 		{line: "GET /@default-is-none/x", header: "Authorization: Bearer placeholder:shop-de\r\n", status: 404, body: "does not exist"},
 		{line: "GET /x", header: "Authorization: Bearer placeholder:unknown\r\n", status: 404, body: "does not exist"},
 		{line: "GET /x", header: "Authorization: Bearer placeholder:shop-de\r\nAuthorization: x\r\n", status: 200, account: "default", upstream: true},
+		{line: "GET /x", header: "Authorization: Bearer placeholder:shop-de\r\nAuthorization: Bearer placeholder:shop-de\r\n", status: 200, account: "shop-de", upstream: true},
 		{line: "GET /x", header: "Authorization: Basic placeholder:shop-de\r\n", status: 200, account: "default", upstream: true},
 	} {
 		c := b.dial(t)
