@@ -43,6 +43,23 @@ func TestWarnsOnceAboutEachProblemOfCallers(t *testing.T) {
 	}
 }
 
+// Operators add a restriction to a caller that exists: without a warning, they would believe in it.
+func TestWarnsOnceAboutMisspeltFilesOfCaller(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	addFiles(t, dir, "shop", "key", "shop-key")
+	b, _ := startWithCallers(t, dir)
+	misspelt := filepath.Join(dir, "shop", "alow")
+	brokertest.ReplaceFile(t, misspelt, []byte("GET /channels"))
+	message := misspelt + " is not a file that the broker reads; did you mean allow?"
+	brokertest.Eventually(t, "the broker warns of the file", func() bool { return len(b.Logs.Lines(message)) == 1 })
+	addFiles(t, dir, "other", "key", "other-key")
+	brokertest.Eventually(t, "the directory is read again", func() bool { return len(b.Logs.Lines("caller added")) == 2 })
+	if got := len(b.Logs.Lines(message)); got != 1 {
+		t.Errorf("got %d warnings about the file, want 1", got)
+	}
+}
+
 func TestWarnsOnceAboutShortKeysOfCaller(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -24,13 +24,13 @@ type callerDirectory struct {
 	log       *zap.Logger
 	directory *callers.Directory
 	callers   *access.Callers
-	// onAdded and onRemoved are called for each caller.
-	onAdded, onRemoved func(name string)
-	names              map[string]bool // of the callers in use
-	current            atomic.Pointer[callers.Reading]
-	unreadable         bool // the directory could not be read last time
-	reloadTrigger      filewatch.Trigger
-	expiry             *time.Timer // pulls reloadTrigger when the access of the next caller ends; nil if none ends
+	// onAdded and onRemoved are called for each caller, and onRead for each whenever the directory was read.
+	onAdded, onRemoved, onRead func(name string)
+	names                      map[string]bool // of the callers in use
+	current                    atomic.Pointer[callers.Reading]
+	unreadable                 bool // the directory could not be read last time
+	reloadTrigger              filewatch.Trigger
+	expiry                     *time.Timer // pulls reloadTrigger when the access of the next caller ends; nil if none ends
 }
 
 // OpenCallers reads the callers in BROKER_CALLERS_DIR, which must be set. Its error is a config.Error.
@@ -57,8 +57,8 @@ func (b *broker) openCallers() (*callerDirectory, error) {
 		onAdded: func(name string) {
 			b.metrics.AddCaller(name)
 			b.warnReadableFiles(directory.KeyFile(name))
-			b.warnMisspeltFiles(filepath.Join(c.CallersDir, name), callerFiles)
 		},
+		onRead: func(name string) { b.warnMisspeltFiles(filepath.Join(c.CallersDir, name), callerFiles) },
 		onRemoved: func(name string) {
 			b.metrics.DeleteCaller(name)
 			b.deleteUsage(name)
@@ -103,6 +103,7 @@ func (d *callerDirectory) use(reading callers.Reading) {
 			d.onAdded(caller.Name)
 			d.log.Info("caller added", zap.String("caller", caller.Name))
 		}
+		d.onRead(caller.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.names)) {
 		if !names[name] {

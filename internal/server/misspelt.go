@@ -17,15 +17,19 @@ var (
 )
 
 // warnMisspeltFiles warns about files in a directory whose names look like misspelt ones: without them the account or the caller works,
-// but not as it was meant.
+// but not as it was meant. It warns about each once.
 func (b *broker) warnMisspeltFiles(dir string, known []string) {
 	entries, _ := os.ReadDir(dir) // that it cannot be read is said elsewhere
 	for _, entry := range entries {
 		name := entry.Name()
 		nearest, edits := spelling.Nearest(strings.ToLower(name), known)
 		isClose := edits <= 1+len(nearest)/7 // of a short name, every other one is close
-		if isClose && !slices.Contains(known, name) {
-			warn(b.log, "file-without-effect", fmt.Sprintf("%s is not a file that the broker reads; did you mean %s?", filepath.Join(dir, name), nearest))
+		if isBackup := strings.HasSuffix(name, "~"); !isClose || isBackup || slices.Contains(known, name) {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		if _, warned := b.misspelt.LoadOrStore(path, nil); !warned {
+			warn(b.log, "file-without-effect", fmt.Sprintf("%s is not a file that the broker reads; did you mean %s?", path, nearest))
 		}
 	}
 }

@@ -27,6 +27,7 @@ func TestWarnsAboutMisspeltFiles(t *testing.T) {
 		"..data":        {accountFiles, ""},
 		"README":        {accountFiles, ""},
 		"alow":          {callerFiles, "allow"},
+		"allow~":        {callerFiles, ""}, // an editor's backup
 		"account":       {callerFiles, "accounts"},
 		"keys":          {callerFiles, "key"},
 		"expires":       {callerFiles, ""},
