@@ -17,6 +17,7 @@ const keyHeader = "Authorization: Bearer " + canaryKey
 // The key must not reach the API.
 func TestAccessKeyWithstandsAttacks(t *testing.T) {
 	t.Parallel()
+	repeated := outcome{status: 401, reason: "key"} // and the connection is closed
 	startAttackTarget(t, "BROKER_ACCESS_KEY="+canaryKey).runAll(t, []attack{
 		{"right", brokertest.PlainRequest("GET /x", keyHeader), forwarded("GET /x")},
 		{"right in odd case", brokertest.PlainRequest("GET /x", "aUTHORIZATION: bEARER  "+canaryKey), forwarded("GET /x")},
@@ -38,9 +39,9 @@ func TestAccessKeyWithstandsAttacks(t *testing.T) {
 		{"as a user", brokertest.PlainRequest("GET /x", "Authorization: "+basicAuth(canaryKey, "")), denied(401, "key")},
 		{"empty password", brokertest.PlainRequest("GET /x", "Authorization: "+basicAuth("shop", "")), denied(401, "key")},
 		{"broken base64", brokertest.PlainRequest("GET /x", "Authorization: Basic !!!"), denied(401, "key")},
-		{"twice the right one", brokertest.PlainRequest("GET /x", keyHeader, keyHeader), denied(401, "key")},
-		{"right, then wrong", brokertest.PlainRequest("GET /x", keyHeader, "Authorization: Bearer wrong"), denied(401, "key")},
-		{"wrong, then right", brokertest.PlainRequest("GET /x", "Authorization: Bearer wrong", keyHeader), denied(401, "key")},
+		{"twice the right one", brokertest.PlainRequest("GET /x", keyHeader, keyHeader), repeated},
+		{"right, then wrong", brokertest.PlainRequest("GET /x", keyHeader, "Authorization: Bearer wrong"), repeated},
+		{"wrong, then right", brokertest.PlainRequest("GET /x", "Authorization: Bearer wrong", keyHeader), repeated},
 		{"as a list", brokertest.PlainRequest("GET /x", "Authorization: Bearer wrong, Bearer "+canaryKey), denied(401, "key")},
 		{"in Proxy-Authorization", brokertest.PlainRequest("GET /x", "Proxy-Authorization: Bearer "+canaryKey), denied(401, "key")},
 		{"in the query", brokertest.PlainRequest("GET /x?access_token=" + canaryKey), denied(401, "key")},

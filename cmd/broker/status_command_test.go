@@ -44,7 +44,7 @@ func TestStatusSaysWhatToDo(t *testing.T) {
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "ETRUSTED_CLIENT_SECRET=wrong"))
 	brokertest.Eventually(t, "the rejection", func() bool { return len(b.Logs.Lines("token request failed")) > 0 })
 	code, stdout, _ := ask([]string{"status"}, adminEnv(b.Admin))
-	want := "verdict:       Requests fail: the credentials do not work.\nwhy:           The login server rejected the credentials (401 Unauthorized, invalid_client).\nwhat to do:    Client ID or Client Secret is wrong."
+	want := "verdict:       Requests fail: the credentials do not work.\nwhy:           The login server rejected the credentials (401 Unauthorized, invalid_client).\nwhat to do:    In the eTrusted Control Centre ("
 	if code != exitFailure || !strings.HasPrefix(stdout, want) || strings.Count(stdout, "\n") != 7 {
 		t.Errorf("got exit code %d and\n%swant %d and seven lines that begin\n%s", code, stdout, exitFailure, want)
 	}

@@ -23,13 +23,11 @@ type Config struct {
 	Began         time.Time
 	// Login and API are the servers that the broker uses.
 	Login, API Server
-	// OwnServer returns a server that an account has in place of Login or API, from the file that contains its URL. It is required
-	// if an account has one.
+	// OwnServer returns the server that an account has in place of general. It is required if a file contains its own URL of one.
 	OwnServer func(general Server, own *url.URL, file string) Server
 	// Proxy returns the proxy of a request to them: http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Audience and Scopes are for the token request, unless an account has its own. CustomAudience reports that the audience is
-	// not the default.
+	// Audience and Scopes are for token requests, unless an account has its own. CustomAudience: Audience is not the default.
 	Audience       string
 	CustomAudience bool
 	Scopes         []string
@@ -91,11 +89,12 @@ type checker struct {
 
 // Run runs all steps and returns the report. Once ctx is done it returns soon, and the report says that it was interrupted.
 func Run(ctx context.Context, config Config) Report {
-	c := &checker{Config: config, ctx: ctx, sets: map[string]tokensource.CredentialSet{}, peers: map[string]*peer{}, report: Report{Steps: []Step{}, Accounts: []AccountReport{}}}
+	c := &checker{Config: config, ctx: context.WithoutCancel(ctx), sets: map[string]tokensource.CredentialSet{}, peers: map[string]*peer{}, report: Report{Steps: []Step{}, Accounts: []AccountReport{}}}
 	if c.OnStep == nil {
 		c.OnStep = func(Step) {}
 	}
 	c.finishStep(Step{Name: "configuration"}, config.Began, config.Configuration)
+	c.ctx = ctx // an interruption counts from here on: the configuration has been read
 	if config.Configuration.Cause == "" {
 		c.checkFiles()
 		c.checkServers()

@@ -26,7 +26,7 @@ func TestNotifySendsStoppingBeforeListenerCloses(t *testing.T) {
 	b := newIdleBroker(t, c, newAPIClient(c, new(dialer.Network)))
 	announced := make(chan bool, 1)
 	once := sync.OnceFunc(func() {
-		_ = manager.Conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // only what was sent already
+		_ = manager.Conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond)) // what was sent already: reading it may take time on a busy machine
 		for manager.Read() {
 			continue
 		}
