@@ -133,7 +133,7 @@ func TestStatusPageShowsRejectedCredentials(t *testing.T) {
 	p.wantLandmarks()
 	p.wantShown("heading", "Requests fail: the credentials do not work.")
 	p.wantShown("StaticText", "Client ID or Client Secret")
-	p.wantShown("StaticText", "Client ID or Client Secret is wrong. Check in the eTrusted Control Centre")
+	p.wantShown("StaticText", "In the eTrusted Control Centre (Settings")
 	p.wantShown("StaticText", "Credentials rejected")
 	p.wantShown("StaticText", "It rejects the credentials.")
 	p.wantInEveryView("rejected", "Requests fail: the credentials do not work.", b)
