@@ -37,7 +37,7 @@ const (
 	// keep every shop down.
 	maxRetryAfter = 5 * time.Minute
 
-	// lastAttemptBefore is how long before the token's end there is an attempt, whatever Retry-After says.
+	// lastAttemptBefore is how long before the end of the token there is an attempt, whatever Retry-After says.
 	lastAttemptBefore = 5 * time.Second
 
 	// maxRejectedPause is the pause after rejected credentials. Retrying sooner rarely helps, and repeated failures can lock

@@ -96,7 +96,7 @@ func parseNumber(text string) int64 {
 	return n
 }
 
-// recordFormat is an input of every key: another recordFormat of the records has other names and keys.
+// recordFormat is an input of every key: another format of the records has other names and keys.
 const recordFormat = "etrusted-broker token store 3"
 
 // record is a token or a lease as it is sealed. It contains the fencing token because an attacker who can write to the store
