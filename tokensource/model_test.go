@@ -8,13 +8,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestInvariantsHoldInRandomRuns drives a broker, or three that share tokens, through random sequences of events and checks the
 // invariants after each. A failure names its seed.
 func TestInvariantsHoldInRandomRuns(t *testing.T) {
 	sequences := 150
-	if testing.Short() {
+	if testing.Short() || brokertest.RaceDetector { // with it, all of them would take more than a minute
 		sequences = 30
 	}
 	for seed := range sequences {
