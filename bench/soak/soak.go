@@ -118,8 +118,8 @@ func (r *run) stop() {
 	}
 }
 
-// coolDown is how long the run goes on at most without disturbances, until the broker has closed the connections of the last
-// burst. A leak does not go away.
+// coolDown is how long the run goes on at most without disturbances and requests, until the broker has closed the connections of the
+// last burst: on a busy machine, requests would cause the next one. A leak does not go away.
 const coolDown = poolIdle + 10*time.Second
 
 // soak runs apps, misbehaving clients and disturbances until the end of the run.
@@ -138,12 +138,14 @@ func (r *run) soak(ctx context.Context) error {
 	defer stop()
 	disturbed, cancel := context.WithTimeout(ctx, r.Duration-minPause)
 	defer cancel()
+	loaded, cancel := context.WithTimeout(ctx, r.Duration)
+	defer cancel()
 	failed := make(chan error, 2)
 	if comparesResident(r.Duration) {
 		r.prime(ctx, a)
 	}
-	group.Go(func() { a.run(ctx) })
-	group.Go(func() { r.misbehaving.run(ctx) })
+	group.Go(func() { a.run(loaded) })
+	group.Go(func() { r.misbehaving.run(loaded) })
 	group.Go(func() {
 		if err := r.disturb(disturbed, newPlanner(r.random(0), r.Duration, r.store != nil)); err != nil {
 			failed <- err
