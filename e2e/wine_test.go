@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,8 +54,13 @@ func newWine(t *testing.T) *wine {
 		"WINEDLLOVERRIDES=mscoree,mshtml=", // asks for no download of .NET or a browser
 	}}
 	t.Cleanup(func() {
-		_ = w.command("wineserver", "-k").Run() // the tests may have left something
-		_ = w.command("wineserver", "-w").Run()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), brokertest.Timeout) // that of the test has ended
+		defer cancel()
+		for _, option := range []string{"-k", "-w"} { // until it has ended, it writes to the prefix
+			cmd := exec.CommandContext(ctx, "wineserver", option)
+			cmd.Env = w.env
+			_ = cmd.Run()
+		}
 	})
 	if output, err := w.command("wineboot", "--init").CombinedOutput(); err != nil {
 		t.Fatalf("wineboot: %v\n%s", err, output)
