@@ -22,9 +22,11 @@ func (b *broker) warnMisspeltFiles(dir string, known []string) {
 	entries, _ := os.ReadDir(dir) // that it cannot be read is said elsewhere
 	for _, entry := range entries {
 		name := entry.Name()
+		if slices.Contains(known, name) || strings.HasSuffix(name, "~") { // or a backup of an editor
+			continue
+		}
 		nearest, edits := spelling.Nearest(strings.ToLower(name), known)
-		isClose := edits <= 1+len(nearest)/7 // of a short name, every other one is close
-		if isBackup := strings.HasSuffix(name, "~"); !isClose || isBackup || slices.Contains(known, name) {
+		if isClose := edits <= 1+len(nearest)/7; !isClose { // of a short name, every other one is close
 			continue
 		}
 		path := filepath.Join(dir, name)
