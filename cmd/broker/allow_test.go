@@ -31,6 +31,7 @@ func sendAll(t *testing.T, base string, requests ...string) (statuses []int) {
 // allowLine returns what the command allow prints.
 func allowLine(t *testing.T, b *brokertest.Broker) string {
 	t.Helper()
+	b.WaitRecorded()
 	code, stdout, stderr := ask([]string{"allow"}, adminEnv(b.Admin))
 	if code != exitOK || stderr != "" || strings.Count(stdout, "\n") != 1 {
 		t.Fatalf("got exit code %d, %q and %q, want a line", code, stdout, stderr)
@@ -253,6 +254,7 @@ func TestReportsDroppedTokenFields(t *testing.T) {
 			t.Errorf("got status %d and %v, want 204 without X-Echo", got.Status, got.Header)
 		}
 	}
+	b.WaitRecorded()
 	if metrics := brokertest.Get(t, b.Admin+"/metrics").Body; !strings.Contains(metrics, "etrusted_broker_response_fields_dropped_total 3\n") {
 		t.Error("got another count of dropped fields, want 3")
 	}

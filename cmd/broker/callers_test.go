@@ -81,6 +81,7 @@ func TestCallersUseTheirOwnAccounts(t *testing.T) {
 		}
 	}
 
+	b.WaitRecorded()
 	metrics := brokertest.Get(t, b.Admin+"/metrics").Body
 	for _, want := range []string{
 		`etrusted_broker_requests_total{account="shop-de",caller="shop",code="200",method="GET"} 2`,
@@ -241,6 +242,7 @@ func TestIdentifiesCallersByCertificate(t *testing.T) {
 	}
 	shop = m.dial(t, m.clientConfig(m.apps.ClientCertificate("shop.example")))
 	checkServed(t, shop, "localhost", "again")
+	m.WaitRecorded() // otherwise, the connection may close after this request
 	if err := os.RemoveAll(filepath.Join(dir, "shop")); err != nil {
 		t.Fatal(err)
 	}

@@ -55,6 +55,7 @@ func startPassing(t *testing.T, hosts string, environ ...string) (*brokertest.Br
 // counters returns the counters of a metric that are not 0, by their label.
 func counters(t *testing.T, b *brokertest.Broker, metric, label string) map[string]string {
 	t.Helper()
+	b.WaitRecorded()
 	found := map[string]string{}
 	series := regexp.MustCompile(`(?m)^etrusted_broker_` + metric + `{` + label + `="(\w+)"} ([1-9]\d*)$`)
 	for _, match := range series.FindAllStringSubmatch(brokertest.Get(t, b.Admin+"/metrics").Body, -1) {

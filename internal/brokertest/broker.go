@@ -81,3 +81,12 @@ func (b *Broker) WaitReady() {
 	b.T.Helper()
 	Eventually(b.T, "the broker is ready", func() bool { return Get(b.T, b.Admin+"/readyz").Status == http.StatusOK })
 }
+
+// WaitRecorded waits until every request is in the counters and in the log: the broker records a request after its response. It
+// needs the admin listener.
+func (b *Broker) WaitRecorded() {
+	b.T.Helper()
+	Eventually(b.T, "no request is being served", func() bool {
+		return strings.Contains(Get(b.T, b.Admin+"/metrics").Body, "\netrusted_broker_requests_in_flight 0\n")
+	})
+}
