@@ -46,7 +46,7 @@ func (c *statusCounts) each(visit func(method string, status int, count uint64))
 	}
 }
 
-// Counter is a count of requests.
+// Counter is the index of a value in Counts.
 type Counter int
 
 // The counters. Each request is counted by one of the first five.

@@ -81,7 +81,7 @@ func (l *linkRewriter) rewritingOf(method string, response *http1.ClientResponse
 	fields := response.Fields
 	notModified := response.Status == http.StatusNotModified
 	isJSON := linkrewrite.IsJSON(fields.Get("Content-Type")) || notModified && !fields.Has("Content-Type")
-	if !l.active || !isJSON || response.Status == http.StatusNoContent || response.Status == http.StatusPartialContent || isNoTransform(fields) {
+	if !l.active || !isJSON || response.Status == http.StatusNoContent || response.Status == http.StatusPartialContent || hasNoTransform(fields) {
 		return notRewritten
 	}
 	coding := contentCoding(fields)
@@ -97,8 +97,8 @@ func (l *linkRewriter) rewritingOf(method string, response *http1.ClientResponse
 	}
 }
 
-// isNoTransform reports whether a response must not be changed: RFC 9111 section 5.2.2.6.
-func isNoTransform(fields http1.Fields) bool {
+// hasNoTransform reports whether a response must not be changed: RFC 9111 section 5.2.2.6.
+func hasNoTransform(fields http1.Fields) bool {
 	for directive := range fields.Elements("Cache-Control") {
 		if strings.EqualFold(directive, "no-transform") {
 			return true

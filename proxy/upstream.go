@@ -14,16 +14,16 @@ import (
 // upstream is an API, with its own client and so its own connections.
 type upstream struct {
 	client        RoundTripper
-	host          string            // for the Host field
-	canonicalHost string            // of the host: see access.CanonicalHost
-	base          string            // the URL with which links begin
-	links         *linkrewrite.Base // nil if links are not rewritten
+	host          string              // for the Host field
+	canonicalHost string              // of the host: see access.CanonicalHost
+	base          string              // the URL with which links begin
+	links         *linkrewrite.Origin // nil if links are not rewritten
 }
 
 func (p *Proxy) newUpstream(api *url.URL, client RoundTripper) *upstream {
 	u := &upstream{client: client, host: api.Host, canonicalHost: access.CanonicalHost(api.Host), base: api.Scheme + "://" + api.Host}
 	if p.config.RewriteLinks {
-		u.links = linkrewrite.NewBase(u.base)
+		u.links = linkrewrite.NewOrigin(u.base)
 	}
 	return u
 }

@@ -55,11 +55,11 @@ func HidePath(path string, err error) error {
 
 // ReadSecretFile reads one secret from a file, as Docker, Kubernetes and systemd mount them; see ParseSecret. Its errors
 // name the path and what to do, and contain none of the content.
-func ReadSecretFile(path string) (Secret, error) { return readFile(path, ParseSecret) }
+func ReadSecretFile(path string) (Secret, error) { return parseFile(path, ParseSecret) }
 
 // ReadSecretLines reads secrets from a file, one a line, as ReadSecretFile reads one. Empty lines are ignored, but the file
 // must contain a secret.
-func ReadSecretLines(path string) ([]Secret, error) { return readFile(path, parseLines) }
+func ReadSecretLines(path string) ([]Secret, error) { return parseFile(path, parseLines) }
 
 func parseLines(content []byte) ([]Secret, error) {
 	lines := bytes.Split(content, []byte("\n"))
@@ -77,7 +77,8 @@ func parseLines(content []byte) ([]Secret, error) {
 	return secrets, nil
 }
 
-func readFile[T any](path string, parse func(content []byte) (T, error)) (value T, err error) {
+// parseFile reads a file and parses its content. parse gets at most maxSecretFile+1 bytes, and refuses what is longer than maxSecretFile.
+func parseFile[T any](path string, parse func(content []byte) (T, error)) (value T, err error) {
 	content, err := readContent(path)
 	if err != nil {
 		return value, fmt.Errorf("cannot read %s: %w", path, err)
@@ -134,12 +135,12 @@ func ParseSecret(content []byte) (Secret, error) {
 		return Secret{}, errors.New("is not UTF-8 text: save it as UTF-8, without formatting")
 	case bytes.ContainsAny(content, "\r\n"):
 		return Secret{}, errors.New("has more than one line: write only the value into it")
-	case bytes.ContainsFunc(content, isControl):
+	case bytes.ContainsFunc(content, isControlExceptTab):
 		return Secret{}, errors.New("contains control characters: write only the value into it")
 	}
 	return NewSecret(string(content)), nil
 }
 
-func isControl(r rune) bool {
+func isControlExceptTab(r rune) bool {
 	return r < 0x20 && r != '\t' || r == 0x7f
 }

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// parseTokenResponse returns the token in the body of a response. date is when the response was made, by the login server's clock;
+// parseTokenResponse returns the token in the body of a response. serverTime is when it was made, by the login server's clock;
 // zero if that is unknown. The errors complete the sentence "the login server did not return a token response:", and quote
 // nothing of the body.
-func parseTokenResponse(body []byte, date time.Time) (*token, error) {
+func parseTokenResponse(body []byte, serverTime time.Time) (*token, error) {
 	var response struct {
 		AccessToken string          `json:"access_token"`
 		TokenType   *string         `json:"token_type"`
@@ -33,7 +33,7 @@ func parseTokenResponse(body []byte, date time.Time) (*token, error) {
 	}
 	claims := parseClaims(response.AccessToken)
 	fresh := &token{authorization: "Bearer " + response.AccessToken, lifetime: tokenLifetime(response.ExpiresIn, claims)}
-	fresh.heldBack.Store(int64(claims.delay(date)))
+	fresh.heldBack.Store(int64(claims.delay(serverTime)))
 	return fresh, nil
 }
 

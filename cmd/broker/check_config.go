@@ -60,9 +60,9 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 		}
 	}
 	if c.Store != nil {
-		checkConfig.Last = append(checkConfig.Last, storeProbe(*c.Store))
+		checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, storeStep(*c.Store))
 	}
-	checkConfig.Last = append(checkConfig.Last, app.probe(identifyApp), admin.adminProbe(app))
+	checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, app.step(identifyApp), admin.adminStep(app))
 	return checkConfig, warnings, err
 }
 
@@ -115,9 +115,9 @@ func examineCallers(c config.Config) (reading callers.Reading, keyFiles []check.
 	return reading, keyFiles, err
 }
 
-// storeProbe tests the token store. A failure is only a warning: without a store, each broker fetches its own token.
-func storeProbe(options redisstore.Options) check.Probe {
-	return check.Probe{Name: "token store", Target: options.Address(), Run: func(ctx context.Context) check.Step {
+// storeStep tests the token store. A failure is only a warning: without a store, each broker fetches its own token.
+func storeStep(options redisstore.Options) check.ExtraStep {
+	return check.ExtraStep{Name: "token store", Target: options.Address(), Run: func(ctx context.Context) check.Step {
 		if err := redisstore.New(options, nil).SelfTest(ctx); err != nil {
 			return check.Passed("not in use; the broker works without it", "the token is not shared: the store "+err.Error())
 		}

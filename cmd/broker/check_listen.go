@@ -96,25 +96,25 @@ func curlLine(c config.Config, l listenAddress, accounts []check.Account, caller
 // identify describes the program that listens on an address, and reports whether it is a broker.
 type identify func(context.Context, listenAddress) (program string, isBroker bool)
 
-// adminProbe is probe for the admin listener.
-func (l listenAddress) adminProbe(app listenAddress) check.Probe {
+// adminStep returns the step of the admin listener.
+func (l listenAddress) adminStep(app listenAddress) check.ExtraStep {
 	switch {
 	case l.configured == "":
-		return check.Probe{Name: l.name, Run: func(context.Context) check.Step {
+		return check.ExtraStep{Name: l.name, Run: func(context.Context) check.Step {
 			return check.Skipped("turned off, BROKER_ADMIN_LISTEN is empty")
 		}}
 	case l.address != "" && l.address == app.address:
-		return check.Probe{Name: l.name, Target: l.display, Run: func(context.Context) check.Step {
+		return check.ExtraStep{Name: l.name, Target: l.display, Run: func(context.Context) check.Step {
 			return check.Failed(check.CauseConfiguration, "address-in-use", app.variable+" and "+l.variable+" use the same port", "Set one of them to another port.")
 		}}
 	default:
-		return l.probe(identifyAdmin)
+		return l.step(identifyAdmin)
 	}
 }
 
-// probe is the step that checks whether the address is free, or in use by a broker.
-func (l listenAddress) probe(identify identify) check.Probe {
-	return check.Probe{Name: l.name, Target: l.display, Run: func(ctx context.Context) check.Step {
+// step returns the step that checks whether the address is free, or in use by a broker.
+func (l listenAddress) step(identify identify) check.ExtraStep {
+	return check.ExtraStep{Name: l.name, Target: l.display, Run: func(ctx context.Context) check.Step {
 		if l.address == "" {
 			return check.Passed("any free port")
 		}

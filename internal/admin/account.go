@@ -78,7 +78,7 @@ func (h *Handler) account(snapshot tokensource.Snapshot, recent traffic, now tim
 		Account:               snapshot.Account,
 		API:                   snapshot.API,
 		State:                 state,
-		Since:                 h.history.since(accountKey+snapshot.Account, string(state), now),
+		Since:                 h.history.since(accountKeyPrefix+snapshot.Account, string(state), now),
 		Cause:                 h.config.causeOf(snapshot),
 		Code:                  codeOf(snapshot, state),
 		NeedsAttention:        needsAttention(state),

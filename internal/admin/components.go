@@ -43,7 +43,7 @@ func (h *Handler) components(accounts []Account, api apiHealth, now time.Time) C
 		c.Since = h.history.since(name, string(c.State), now)
 		return c
 	}
-	login := worstComponent(accounts, loginComponent)
+	login := worstComponent(accounts, loginServerComponent)
 	for _, account := range accounts {
 		login.LatencySeconds = max(login.LatencySeconds, account.LastDurationSeconds)
 	}
@@ -71,7 +71,7 @@ func worstComponent(accounts []Account, of func(Account) Component) Component {
 // codeUnreadable is the code of an account whose credentials cannot be read.
 const codeUnreadable = "credentials-unreadable"
 
-func loginComponent(account Account) Component {
+func loginServerComponent(account Account) Component {
 	switch {
 	case account.Code == codeUnreadable:
 		return Component{State: ComponentUnknown, Summary: "It was not asked: the credentials cannot be read."}

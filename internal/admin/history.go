@@ -27,11 +27,11 @@ type history struct {
 	samples   []sample                   // oldest first
 	traffic   []TrafficMinute            // of the last hour, oldest first
 	refreshes map[string][]RefreshMinute // by account, oldest first
-	changes   map[string]stateSince      // by what has the state: a component, or accountKey and the name of an account
+	changes   map[string]stateSince      // by what has the state: a component, or accountKeyPrefix and the name of an account
 }
 
-// accountKey begins the keys of accounts in history.changes.
-const accountKey = "account "
+// accountKeyPrefix begins the keys of accounts in history.changes.
+const accountKeyPrefix = "account "
 
 // sample has the counts of each account at one moment.
 type sample struct {
@@ -65,7 +65,7 @@ func (h *history) sample(now time.Time, counts map[string]metrics.Counts) {
 	}
 	maps.DeleteFunc(h.refreshes, func(account string, _ []RefreshMinute) bool { return removed(account) })
 	maps.DeleteFunc(h.changes, func(key string, _ stateSince) bool {
-		account, isAccount := strings.CutPrefix(key, accountKey)
+		account, isAccount := strings.CutPrefix(key, accountKeyPrefix)
 		return isAccount && removed(account)
 	})
 }

@@ -28,4 +28,4 @@ func dnsIdentity(name string) string { return "dns:" + strings.ToLower(strings.T
 
 func uriIdentity(uri string) string { return "uri:" + uri }
 
-func fingerprintIdentity(hexadecimal string) string { return "sha256:" + hexadecimal }
+func fingerprintIdentity(sha256Hex string) string { return "sha256:" + sha256Hex }

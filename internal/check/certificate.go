@@ -13,7 +13,7 @@ import (
 )
 
 // tlsFailure describes a failed TLS handshake.
-func (p *peer) tlsFailure(err error) Step {
+func (p *serverProbe) tlsFailure(err error) Step {
 	result := explain(CauseNetwork, neterr.Describe(hostPort(p.URL), err))
 	if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(verify.UnverifiedCertificates) > 0 {
 		result.Text += ": " + p.describeUntrusted(verify.UnverifiedCertificates[0], time.Now())

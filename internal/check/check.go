@@ -37,8 +37,8 @@ type Config struct {
 	Files []File
 	// OtherReaders returns who besides the broker can read a file, and the command that prevents it; empty if no others can.
 	OtherReaders func(path string) (readers, repair string)
-	// Last are more steps, which run at the end.
-	Last []Probe
+	// ExtraSteps run at the end.
+	ExtraSteps []ExtraStep
 	// AppURL is the address for apps, and Curl a command that uses it; empty if they are not known.
 	AppURL, Curl string
 	// UserAgent is sent to the servers.
@@ -69,8 +69,8 @@ type Account struct {
 	Credentials tokensource.CredentialSource
 }
 
-// Probe is a step that the caller provides.
-type Probe struct {
+// ExtraStep is a step that the caller provides.
+type ExtraStep struct {
 	Name, Target string
 	// Run returns the result: Passed, Failed or Skipped.
 	Run func(context.Context) Step
@@ -82,14 +82,14 @@ type checker struct {
 	ctx        context.Context
 	redact     redactor
 	sets       map[string]tokensource.CredentialSet // by account; those that the files step could read
-	peers      map[string]*peer                     // by URL; those that an account uses
-	login, api *peer                                // of the account that is checked
+	probes     map[string]*serverProbe              // by URL; those that an account uses
+	login, api *serverProbe                         // of the account that is checked
 	report     Report
 }
 
 // Run runs all steps and returns the report. Once ctx is done it returns soon, and the report says that it was interrupted.
 func Run(ctx context.Context, config Config) Report {
-	c := &checker{Config: config, ctx: context.WithoutCancel(ctx), sets: map[string]tokensource.CredentialSet{}, peers: map[string]*peer{}, report: Report{Steps: []Step{}, Accounts: []AccountReport{}}}
+	c := &checker{Config: config, ctx: context.WithoutCancel(ctx), sets: map[string]tokensource.CredentialSet{}, probes: map[string]*serverProbe{}, report: Report{Steps: []Step{}, Accounts: []AccountReport{}}}
 	if c.OnStep == nil {
 		c.OnStep = func(Step) {}
 	}
@@ -98,10 +98,10 @@ func Run(ctx context.Context, config Config) Report {
 	if config.Configuration.Cause == "" {
 		c.checkFiles()
 		c.checkServers()
-		for _, probe := range c.Last {
+		for _, extra := range c.ExtraSteps {
 			limited, cancel := context.WithTimeout(ctx, c.Timeout)
 			began := time.Now()
-			c.finishStep(Step{Name: probe.Name, Target: probe.Target}, began, probe.Run(limited))
+			c.finishStep(Step{Name: extra.Name, Target: extra.Target}, began, extra.Run(limited))
 			cancel()
 		}
 	}
@@ -113,7 +113,7 @@ func Run(ctx context.Context, config Config) Report {
 // there are no credentials or no token, a request without them tests the connection.
 func (c *checker) checkServers() {
 	if len(c.sets) == 0 {
-		c.peerFor(c.Login).probe()
+		c.probeFor(c.Login).probe()
 	}
 	for _, account := range c.Accounts {
 		c.useServersOf(account)
@@ -123,7 +123,7 @@ func (c *checker) checkServers() {
 		c.report.Accounts = append(c.report.Accounts, report)
 	}
 	if len(c.Accounts) == 0 {
-		c.peerFor(c.API).probe()
+		c.probeFor(c.API).probe()
 	}
 }
 
@@ -136,14 +136,14 @@ func (c *checker) useServersOf(account Account) {
 	if own.API != nil {
 		api = c.OwnServer(api, own.API, filepath.Join(account.Credentials.EnvironmentDir, "api_url"))
 	}
-	c.login, c.api = c.peerFor(login), c.peerFor(api)
+	c.login, c.api = c.probeFor(login), c.probeFor(api)
 }
 
-// peerFor returns the peer for a server, which may be that of an account before.
-func (c *checker) peerFor(s Server) *peer {
+// probeFor returns the probe of a server, which may be that of an account before.
+func (c *checker) probeFor(s Server) *serverProbe {
 	key := s.Name + " " + s.URL.String()
-	if c.peers[key] == nil {
-		c.peers[key] = c.newPeer(s)
+	if c.probes[key] == nil {
+		c.probes[key] = c.newServerProbe(s)
 	}
-	return c.peers[key]
+	return c.probes[key]
 }

@@ -190,7 +190,7 @@ func TestRunsProbes(t *testing.T) {
 	t.Parallel()
 	config := eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))
 	config.Timeout = 2 * time.Second
-	config.Last = []Probe{
+	config.ExtraSteps = []ExtraStep{
 		{Name: "slow", Target: "x", Run: func(ctx context.Context) Step {
 			<-ctx.Done()
 			return Failed(CauseMachine, "slow", "too slow", "Wait.")

@@ -115,7 +115,7 @@ func TestRedactor(t *testing.T) {
 func TestWithholdsTokens(t *testing.T) {
 	t.Parallel()
 	c := &checker{Config: eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))}
-	c.login = c.newPeer(c.Login)
+	c.login = c.newServerProbe(c.Login)
 	c.describeToken(Account{}, tokensource.CredentialSet{}, "CANARYtoken", &AccountReport{})
 	if got := c.redact.names([]string{"x-canary-TOKEN"})[0]; got != withheld {
 		t.Errorf("got %q, want %q", got, withheld)

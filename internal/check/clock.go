@@ -26,7 +26,7 @@ func clockSkew(date string, sent, received time.Time) *time.Duration {
 }
 
 // checkClock runs the step that compares this machine's clock with the login server's.
-func (p *peer) checkClock() {
+func (p *serverProbe) checkClock() {
 	result := Passed("in sync (within a minute)")
 	switch skew := p.skew; {
 	case skew == nil:

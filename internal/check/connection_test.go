@@ -234,7 +234,7 @@ func TestDescribesUntrustedCertificates(t *testing.T) {
 func TestCertificateFromTheFutureIsCausedByClock(t *testing.T) {
 	t.Parallel()
 	cert := &x509.Certificate{NotBefore: time.Now().Add(time.Hour), NotAfter: time.Now().Add(2 * time.Hour)}
-	p := &peer{Server: Server{URL: parse(t, "https://api.example"), Cause: CauseAPI}, checker: &checker{}}
+	p := &serverProbe{Server: Server{URL: parse(t, "https://api.example"), Cause: CauseAPI}, checker: &checker{}}
 	if got := p.tlsFailure(x509.CertificateInvalidError{Cert: cert, Reason: x509.Expired}); got.Cause != CauseMachine {
 		t.Errorf("got %+v, want the cause %s", got, CauseMachine)
 	}
@@ -249,7 +249,7 @@ func TestIgnoresLateEvents(t *testing.T) {
 	config := eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))
 	c := &checker{Config: config, ctx: t.Context()}
 	c.OnStep = func(step Step) { t.Errorf("got the step %+v after the end of the request", step) }
-	p := c.newPeer(config.API)
+	p := c.newServerProbe(config.API)
 	p.settle()
 	p.trace().ConnectStart("tcp", "127.0.0.1:1")
 }
@@ -271,7 +271,7 @@ func TestCanceledSecondRequestIsNotTheCause(t *testing.T) {
 	})
 	c := &checker{Config: config, ctx: t.Context()}
 	c.OnStep = func(Step) {}
-	p := c.newPeer(config.Login)
+	p := c.newServerProbe(config.Login)
 	for range causes {
 		_, _ = p.RoundTrip(&http.Request{URL: config.Login.URL, Header: http.Header{}})
 	}

@@ -22,7 +22,7 @@ func explain(cause Cause, explained *problem.Problem) Step {
 }
 
 // connectionFailure describes why a step of the connection failed.
-func (p *peer) connectionFailure(name string, err error) Step {
+func (p *serverProbe) connectionFailure(name string, err error) Step {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
 		err = op.Err // the step says that it is about the proxy
 	}
@@ -64,7 +64,7 @@ func (p *peer) connectionFailure(name string, err error) Step {
 }
 
 // proxyFailure describes why the proxy has not opened a tunnel.
-func (p *peer) proxyFailure(err error, isTimeout bool) Step {
+func (p *serverProbe) proxyFailure(err error, isTimeout bool) Step {
 	refused, isRefused := errors.AsType[*neterr.ProxyRefusedError](err)
 	if !isRefused {
 		err = &net.OpError{Op: "proxyconnect", Err: err}

@@ -60,15 +60,15 @@ func (c Config) LoadTLS() (*tls.Config, error) {
 	return config, nil
 }
 
-// maxPEM is larger than a chain, and than a bundle of all public CAs.
-const maxPEM = 1 << 20
+// maxPEMFile is larger than a chain, and than a bundle of all public CAs.
+const maxPEMFile = 1 << 20
 
 // readPEM reads a whole file, which must be a regular one: opening a pipe would block. It is for readFile.
 func readPEM(path string) ([]byte, error) {
 	switch info, err := os.Stat(path); {
 	case err == nil && !info.Mode().IsRegular():
 		return nil, errors.New("cannot be read: it must be a file")
-	case err == nil && info.Size() > maxPEM:
+	case err == nil && info.Size() > maxPEMFile:
 		return nil, errors.New("is too large to be a PEM file")
 	}
 	content, err := os.ReadFile(path) //nolint:gosec // G304: the operator's own configuration names the path.

@@ -24,7 +24,9 @@ type Variable struct {
 }
 
 // Variables returns all variables in the order of their declaration.
-func Variables() []Variable {
+func Variables() []Variable { return slices.Clone(variables()) }
+
+var variables = sync.OnceValue(func() []Variable { // reflection takes longer than all that is done with the result
 	var all []Variable
 	for field := range reflect.TypeFor[Config]().Fields() {
 		if name := field.Tag.Get("env"); name != "" {
@@ -41,7 +43,7 @@ func Variables() []Variable {
 		}
 	}
 	return all
-}
+})
 
 // SecretVariables returns the names of the variables that contain a secret.
 func SecretVariables() []string {

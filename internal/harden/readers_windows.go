@@ -26,7 +26,7 @@ func OtherReaders(path string) (readers, repair string) {
 	}
 	var names []string
 	for _, other := range others {
-		names = append(names, accountName(other))
+		names = append(names, lookupAccountName(other))
 	}
 	return strings.Join(names, ", "), restrictACL(path, grant, others)
 }
@@ -66,16 +66,16 @@ func accessEntries(descriptor *windows.SECURITY_DESCRIPTOR) (entries []accessEnt
 	return entries
 }
 
-// accountName returns the name of an account in the language of Windows, or if it has none its SID.
-func accountName(text string) string {
-	sid, err := windows.StringToSid(text)
+// lookupAccountName returns the name of a SID in the language of Windows, or the SID itself if it has none.
+func lookupAccountName(sid string) string {
+	binary, err := windows.StringToSid(sid)
 	if err != nil {
-		return text
+		return sid
 	}
-	name, domain, _, err := sid.LookupAccount("")
+	name, domain, _, err := binary.LookupAccount("")
 	switch {
 	case err != nil:
-		return text
+		return sid
 	case domain == "":
 		return name
 	default:

@@ -100,10 +100,10 @@ func gatewayTimeout(code, proxyError, detail, hint string) *problem.Problem {
 }
 
 const (
-	proxyHint       = "Check HTTPS_PROXY and NO_PROXY."
-	dnsHint         = "Check the host name in the URL, and this machine's DNS (in a container: its network and resolver)."
-	loopHint        = "A hosts file, a network alias or the DNS sends the host name to the broker, as apps need it. Set BROKER_UPSTREAM_RESOLVER to the address of a DNS server that knows the server's own addresses."
-	unreachableHint = "Check the URL, the firewall and this machine's network."
+	proxyHint   = "Check HTTPS_PROXY and NO_PROXY."
+	dnsHint     = "Check the host name in the URL, and this machine's DNS (in a container: its network and resolver)."
+	loopHint    = "A hosts file, a network alias or the DNS sends the host name to the broker, as apps need it. Set BROKER_UPSTREAM_RESOLVER to the address of a DNS server that knows the server's own addresses."
+	connectHint = "Check the URL, the firewall and this machine's network."
 )
 
 // These are the texts, or prefixes of texts, of errors of http.Transport that have no exported type.
@@ -162,16 +162,16 @@ func describe(err error) *problem.Problem {
 		return badGateway("tls-alert", "tls_alert_received", "refused the TLS handshake ("+op.Err.Error()+")", "It may require a different TLS version or a client certificate, or a proxy or firewall intercepts the connection.")
 
 	case IsErrno(err, syscall.ECONNREFUSED):
-		return badGateway(CodeConnectionRefused, "connection_refused", "refused the connection", unreachableHint)
+		return badGateway(CodeConnectionRefused, "connection_refused", "refused the connection", connectHint)
 	case IsErrno(err, syscall.ENETUNREACH), IsErrno(err, syscall.EHOSTUNREACH), IsErrno(err, syscall.EADDRNOTAVAIL):
-		return badGateway("no-route", "destination_ip_unroutable", "cannot be reached: there is no route to it", unreachableHint)
+		return badGateway("no-route", "destination_ip_unroutable", "cannot be reached: there is no route to it", connectHint)
 	case IsErrno(err, syscall.EMFILE), IsErrno(err, syscall.ENFILE):
 		return badGateway("too-many-open-files", "destination_unavailable", "was not reached: too many open files", "Raise the limit of open files (ulimit -n, LimitNOFILE).")
 
 	case isOp("dial") && op.Timeout():
-		return gatewayTimeout("connection-timeout", "connection_timeout", "did not accept the connection in time", unreachableHint)
+		return gatewayTimeout("connection-timeout", "connection_timeout", "did not accept the connection in time", connectHint)
 	case isOp(OpHandshake), isTimeout && strings.HasSuffix(err.Error(), tlsHandshakeTimeoutText):
-		return gatewayTimeout("tls-handshake-timeout", "connection_timeout", "did not finish the TLS handshake in time", unreachableHint)
+		return gatewayTimeout("tls-handshake-timeout", "connection_timeout", "did not finish the TLS handshake in time", connectHint)
 	case isOp("write") && op.Timeout():
 		return gatewayTimeout("write-timeout", "connection_write_timeout", "did not read the request in time", "It may be overloaded, or the line too slow for the upload.")
 	case isTimeout, errors.Is(err, os.ErrDeadlineExceeded):

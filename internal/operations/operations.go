@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxOperations is per caller: far more than an app uses, and a page that can still be read.
-	maxOperations = 200
+	// maxOperationsPerCaller is per caller: far more than an app uses, and a page that can still be read.
+	maxOperationsPerCaller = 200
 	// maxWords is how many operations may differ in the same one word of their path. More words than that are names or article
 	// numbers, and become an id.
 	maxWords = 10
@@ -87,7 +87,7 @@ func (c *callerCounts) addOrMerge(caller, key string) *operation {
 			return c.merge(siblings, newOperation(caller, general), general)
 		}
 	}
-	if len(c.operations) >= maxOperations {
+	if len(c.operations) >= maxOperationsPerCaller {
 		c.evict()
 	}
 	c.operations[key] = newOperation(caller, key)

@@ -15,8 +15,9 @@ type limits struct {
 }
 
 const (
+	// maxAppConnections is the maximum for the app, however much memory and however many descriptors there are.
 	maxAppConnections = 2048
-	// minAppConnections is the minimum for the app, whatever the memory limit.
+	// minAppConnections is the minimum for the app, whatever the memory limit. Few descriptors can make it less.
 	minAppConnections = 64
 	// maxAdminConnections suffices for scrapers, probes and operators.
 	maxAdminConnections = 64

@@ -9,7 +9,7 @@ import (
 // Check returns an error if it is certain that Listen would fail, without changing anything. It does not find out whether a
 // program listens on a socket at path.
 func Check(path string) error {
-	if err := checkPath(path); err != nil {
+	if err := validatePath(path); err != nil {
 		return err
 	}
 	if err := checkWritable(filepath.Dir(path)); err != nil {
@@ -19,8 +19,8 @@ func Check(path string) error {
 	return err
 }
 
-// checkPath returns an error if path cannot be the path of a socket.
-func checkPath(path string) error {
+// validatePath returns an error if path cannot be the path of a socket.
+func validatePath(path string) error {
 	// The kernel's field, less the final zero byte.
 	const maxLength = len(syscall.RawSockaddrUnix{}.Path) - 1
 	switch {

@@ -25,7 +25,7 @@ const socketMode = 0o660
 //
 // Errors begin with the address, as in "unix:///run/broker.sock is …", and say what to do.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
-	if err := checkPath(path); err != nil {
+	if err := validatePath(path); err != nil {
 		return nil, err
 	}
 	if err := removeStale(ctx, path); err != nil {

@@ -141,7 +141,7 @@ func (p *Policy) identify(r *Request, authorization string) (*Caller, *problem.P
 		case caller == nil:
 			caller = one
 		default:
-			return nil, errConflictingCredentials
+			return nil, errSeveralCallers
 		}
 	}
 	if caller != nil && caller.HasExpired() {
@@ -175,9 +175,9 @@ func (p *Policy) checkProxyCaller(r *Request) (*Caller, *problem.Problem) {
 	return caller, denied
 }
 
-// missingKeyProblem returns the problem of a request without valid credentials. A connection that has an identity, or is a tunnel, is
+// unauthenticatedProblem returns the problem of a request without valid credentials. A connection that has an identity, or is a tunnel, is
 // closed: the client can have others only on another connection.
-func missingKeyProblem(r *Request) *problem.Problem {
+func unauthenticatedProblem(r *Request) *problem.Problem {
 	switch {
 	case r.Tunnel != nil:
 		return errTunnelAccessKeyExpired

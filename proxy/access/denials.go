@@ -32,8 +32,8 @@ var Reasons = [...]DenialReason{
 	ReasonKey, ReasonAccount, ReasonCertificate, ReasonRule, ReasonMalformed, ReasonEvicted, ReasonHandshake,
 }
 
-// denial completes a problem with what all denials have in common.
-func denial(reason DenialReason, p problem.Problem) *problem.Problem {
+// newDenial completes a problem with what all denials have in common.
+func newDenial(reason DenialReason, p problem.Problem) *problem.Problem {
 	p.Title = "The broker refused the request"
 	p.ProxyError = "http_request_denied"
 	p.DenialReason = string(reason)
@@ -41,7 +41,7 @@ func denial(reason DenialReason, p problem.Problem) *problem.Problem {
 }
 
 // errClientUntrusted closes the connection: a client can present another certificate only on another connection.
-var errClientUntrusted = denial(ReasonCertificate, problem.Problem{
+var errClientUntrusted = newDenial(ReasonCertificate, problem.Problem{
 	Code:   "client-certificate-untrusted",
 	Status: http.StatusForbidden,
 	Detail: "the client certificate of this connection has expired, or its CA is no longer trusted",
@@ -49,7 +49,7 @@ var errClientUntrusted = denial(ReasonCertificate, problem.Problem{
 	Close:  true,
 })
 
-var errMethodNotAllowed = denial(ReasonMethod, problem.Problem{
+var errMethodNotAllowed = newDenial(ReasonMethod, problem.Problem{
 	Code:   "method-not-allowed",
 	Status: http.StatusMethodNotAllowed,
 	Detail: "CONNECT and TRACE are not supported",
@@ -57,28 +57,28 @@ var errMethodNotAllowed = denial(ReasonMethod, problem.Problem{
 	Fields: []problem.Field{{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
 })
 
-var errOtherHostNotAllowed = denial(ReasonTarget, problem.Problem{
+var errOtherHostNotAllowed = newDenial(ReasonTarget, problem.Problem{
 	Code:   "target-not-allowed",
 	Status: http.StatusForbidden,
 	Detail: "the request is for a host other than the API",
 	Hint:   "Send the broker requests for the API's host, or only a path; list other hosts in the app's NO_PROXY, or in BROKER_PASS_HOSTS to let their requests pass through.",
 })
 
-var errHostNotAllowed = denial(ReasonHost, problem.Problem{
+var errHostNotAllowed = newDenial(ReasonHost, problem.Problem{
 	Code:   "host-not-allowed",
 	Status: http.StatusMisdirectedRequest,
 	Detail: "the Host header is not an allowed host name",
 	Hint:   "Call the broker as http://localhost:8080, or add the name to BROKER_ALLOWED_HOSTS.",
 })
 
-var errBrowserRequest = denial(ReasonBrowser, problem.Problem{
+var errBrowserRequest = newDenial(ReasonBrowser, problem.Problem{
 	Code:   "browser-request",
 	Status: http.StatusForbidden,
 	Detail: "the request comes from a web page in a browser",
 	Hint:   "Only programs may use the broker: call it from your server, without an Origin header.",
 })
 
-var errUpgradeNotSupported = denial(ReasonUpgrade, problem.Problem{
+var errUpgradeNotSupported = newDenial(ReasonUpgrade, problem.Problem{
 	Code:   "upgrade-not-supported",
 	Status: http.StatusForbidden,
 	Detail: "the Upgrade header is not supported",
@@ -104,14 +104,14 @@ var errInvalidTarget = &problem.Problem{
 	Hint:       "Send a path that begins with one slash, percent-encoded as RFC 3986 requires, or an http or https URL without a user name.",
 }
 
-var errUnsafePath = denial(ReasonPath, problem.Problem{
+var errUnsafePath = newDenial(ReasonPath, problem.Problem{
 	Code:   "unsafe-path",
 	Status: http.StatusBadRequest,
 	Detail: "the path contains a dot segment, a backslash or a control character",
 	Hint:   "Send the path without . and .. segments, \\ and control characters, whether percent-encoded or not. These characters are allowed in the query.",
 })
 
-var errAccessKeyMissing = denial(ReasonKey, problem.Problem{
+var errAccessKeyMissing = newDenial(ReasonKey, problem.Problem{
 	Code:   "access-key-missing",
 	Status: http.StatusUnauthorized,
 	Detail: "the broker's access key is missing or wrong",
@@ -120,7 +120,7 @@ var errAccessKeyMissing = denial(ReasonKey, problem.Problem{
 })
 
 // errUnknownClient closes the connection: a client can have another certificate only on another connection.
-var errUnknownClient = denial(ReasonKey, problem.Problem{
+var errUnknownClient = newDenial(ReasonKey, problem.Problem{
 	Code:   "client-unknown",
 	Status: http.StatusUnauthorized,
 	Detail: "the access key is missing or wrong, and the client's certificate or user is not that of a caller",
@@ -129,7 +129,7 @@ var errUnknownClient = denial(ReasonKey, problem.Problem{
 	Close:  true,
 })
 
-var errRepeatedCredentials = denial(ReasonKey, problem.Problem{
+var errRepeatedCredentials = newDenial(ReasonKey, problem.Problem{
 	Code:   "repeated-credentials",
 	Status: http.StatusUnauthorized,
 	Detail: "the request has several Authorization or Proxy-Authorization fields",
@@ -138,7 +138,7 @@ var errRepeatedCredentials = denial(ReasonKey, problem.Problem{
 	Close:  true,
 })
 
-var errConflictingCredentials = denial(ReasonKey, problem.Problem{
+var errSeveralCallers = newDenial(ReasonKey, problem.Problem{
 	Code:   "several-callers",
 	Status: http.StatusUnauthorized,
 	Detail: "the request has the credentials of two callers",
@@ -147,7 +147,7 @@ var errConflictingCredentials = denial(ReasonKey, problem.Problem{
 	Close:  true,
 })
 
-var errCallerExpired = denial(ReasonKey, problem.Problem{
+var errCallerExpired = newDenial(ReasonKey, problem.Problem{
 	Code:   "caller-expired",
 	Status: http.StatusUnauthorized,
 	Detail: "the caller's access has expired",
@@ -155,7 +155,7 @@ var errCallerExpired = denial(ReasonKey, problem.Problem{
 	Fields: authenticateFields,
 })
 
-var errAccountNotAllowed = denial(ReasonAccount, problem.Problem{
+var errAccountNotAllowed = newDenial(ReasonAccount, problem.Problem{
 	Code:   "account-not-allowed",
 	Status: http.StatusForbidden,
 	Detail: "the caller may not use the account",
@@ -169,14 +169,14 @@ var authenticateFields = []problem.Field{
 
 const basicAuthenticate = `Basic realm="etrusted-broker", charset="UTF-8"`
 
-var errTunnelNotAllowed = denial(ReasonTarget, problem.Problem{
+var errTunnelNotAllowed = newDenial(ReasonTarget, problem.Problem{
 	Code:   "tunnel-not-allowed",
 	Status: http.StatusForbidden,
 	Detail: "tunnels are allowed only to the API and its login server, with BROKER_INTERCEPT_CA_DIR, and to the hosts in BROKER_PASS_HOSTS",
 	Hint:   "Set the variable, or list the host in the app's NO_PROXY.",
 })
 
-var errProxyKeyMissing = denial(ReasonKey, problem.Problem{
+var errProxyKeyMissing = newDenial(ReasonKey, problem.Problem{
 	Code:   "proxy-key-missing",
 	Status: http.StatusProxyAuthRequired,
 	Detail: "the request to the broker as a proxy has no access key, or a wrong one",
@@ -185,7 +185,7 @@ var errProxyKeyMissing = denial(ReasonKey, problem.Problem{
 })
 
 // errTunnelAccessKeyExpired closes the connection: the client must open another tunnel, with the key that is valid now.
-var errTunnelAccessKeyExpired = denial(ReasonKey, problem.Problem{
+var errTunnelAccessKeyExpired = newDenial(ReasonKey, problem.Problem{
 	Code:   "tunnel-key-expired",
 	Status: http.StatusUnauthorized,
 	Detail: "the access key that opened this tunnel is no longer valid",
@@ -194,14 +194,14 @@ var errTunnelAccessKeyExpired = denial(ReasonKey, problem.Problem{
 	Close:  true,
 })
 
-var errLoginServerRequest = denial(ReasonTarget, problem.Problem{
+var errLoginServerRequest = newDenial(ReasonTarget, problem.Problem{
 	Code:   "login-server-request",
 	Status: http.StatusNotFound,
 	Detail: "the request is for the login server",
 	Hint:   "In its place, the broker answers only token requests: POST, with BROKER_TOKEN_ENDPOINT=true.",
 })
 
-var errMethodOverride = denial(ReasonRule, problem.Problem{
+var errMethodOverride = newDenial(ReasonRule, problem.Problem{
 	Code:   "method-override",
 	Status: http.StatusForbidden,
 	Detail: "a header asks for a different method or path than the request line",

@@ -12,8 +12,8 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// keyOverlap is how long a key stays valid after its removal: app and broker cannot learn of a new one at the same moment.
-const keyOverlap = time.Minute
+// keyGracePeriod is how long a key stays valid after its removal: app and broker cannot learn of a new one at the same moment.
+const keyGracePeriod = time.Minute
 
 // Keys are the access keys that are valid: the current ones, and those that were removed within the last minute. Only
 // digests are kept. Replace must be called from one goroutine at a time.
@@ -49,7 +49,7 @@ func (k *Keys) Replace(texts ...string) (changed bool) {
 		case slices.Contains(next, key{digest: old.digest}):
 			continue
 		case old.until.IsZero():
-			old.until, changed = now.Add(keyOverlap), true
+			old.until, changed = now.Add(keyGracePeriod), true
 		case now.After(old.until):
 			continue
 		}

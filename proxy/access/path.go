@@ -30,6 +30,7 @@ func isUnsafe(target string) bool {
 	return false
 }
 
+// isControl reports whether r is a control character of US-ASCII, tab included.
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 func hasDotSegment(path string) bool {

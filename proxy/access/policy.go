@@ -101,7 +101,7 @@ func (p *Policy) Check(r *Request) Decision {
 		return p.checkTokenRequest(r, authorization)
 	}
 	decision := Decision{API: p.Servers.addressed(r)}
-	decision.Caller, decision.Denied = p.checkCaller(r, authorization, missingKeyProblem(r))
+	decision.Caller, decision.Denied = p.checkCaller(r, authorization, unauthenticatedProblem(r))
 	if decision.Denied == nil {
 		decision.Denied = p.checkUse(r, decision.Caller)
 	}

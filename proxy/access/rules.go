@@ -146,7 +146,7 @@ func notInAllowList(method, target, list string) *problem.Problem {
 		what = method + " " + path
 		pattern = `"` + what + `"`
 	}
-	return denial(ReasonRule, problem.Problem{
+	return newDenial(ReasonRule, problem.Problem{
 		Code:   "not-in-allow-list",
 		Status: http.StatusForbidden,
 		Detail: list + " does not include " + what,

@@ -25,15 +25,16 @@ func NewServers(apis, logins []string) *Servers {
 
 // Replace replaces all hosts.
 func (s *Servers) Replace(apis, logins []string) {
-	s.hosts.Store(&serverHosts{canonicalHosts(apis), canonicalHosts(logins)})
+	s.hosts.Store(&serverHosts{canonicalHostSet(apis), canonicalHostSet(logins)})
 }
 
-func canonicalHosts(hosts []string) map[string]bool {
+// canonicalHostSet leaves out invalid hosts.
+func canonicalHostSet(hosts []string) map[string]bool {
 	canonical := map[string]bool{}
 	for _, host := range hosts {
 		canonical[CanonicalHost(host)] = true
 	}
-	delete(canonical, "") // or else every invalid host would be one of them
+	delete(canonical, "") // of an invalid host: otherwise all of them would be in the set
 	return canonical
 }
 

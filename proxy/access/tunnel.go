@@ -20,7 +20,7 @@ type Tunnel struct {
 // isFor reports whether a request with a host is for the tunnel's target.
 func (t *Tunnel) isFor(host string) bool {
 	if !t.AnyPort {
-		return sameHost(host, t.Target)
+		return sameHostPort(host, t.Target)
 	}
 	name, _, ok := hostport.Split(host)
 	target, _, _ := hostport.Split(t.Target)
@@ -71,8 +71,8 @@ func (p *Policy) targetsLoginServer(r *Request) bool {
 	return (r.AbsoluteForm || r.Tunnel != nil) && p.Servers.isOnlyLogin(target)
 }
 
-// sameHost reports whether two hosts are the same, with or without the default ports. An invalid host is never the same.
-func sameHost(a, b string) bool {
+// sameHostPort reports whether two hosts are the same, with or without the default ports. An invalid host is never the same.
+func sameHostPort(a, b string) bool {
 	nameA, portA, okA := hostport.Split(a)
 	nameB, portB, okB := hostport.Split(b)
 	return okA && okB && nameA == nameB && withoutDefault(portA) == withoutDefault(portB)

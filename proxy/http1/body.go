@@ -27,7 +27,7 @@ type body struct {
 	buffer *buffer
 	framing
 	remaining int64 // of the body, or of the current chunk or the trailer section; without a length it never ends
-	section   chunkSection
+	section   bodySection
 	overhead  int64 // of the chunks so far
 	trailer   Fields
 	err       error // of the next Read, once there is nothing more to read; io.EOF at the end
@@ -44,12 +44,12 @@ const (
 	noBody // of a response, whatever its header says
 )
 
-// chunkSection is which part of a chunked body comes next: RFC 9112 section 7.1.
-type chunkSection uint8
+// bodySection is what comes next: in a chunked body (RFC 9112 section 7.1) each of these, in another one always data.
+type bodySection uint8
 
 const (
-	chunkSize chunkSection = iota
-	chunkData
+	chunkSize bodySection = iota
+	dataSection
 	chunkEnd
 	trailerSection
 )
@@ -59,7 +59,7 @@ var ErrChunk = errors.New("a chunk of the body is malformed")
 
 // reset begins a body. length is for byLength.
 func (b *body) reset(how framing, length int64) {
-	b.framing, b.remaining, b.section, b.overhead, b.trailer, b.err = how, length, chunkData, 0, nil, nil
+	b.framing, b.remaining, b.section, b.overhead, b.trailer, b.err = how, length, dataSection, 0, nil, nil
 	switch {
 	case how == byClose:
 		b.remaining = math.MaxInt64
@@ -80,10 +80,10 @@ func (b *body) Read(p []byte) (n int, err error) {
 			return 0, b.err
 		case len(p) == 0:
 			return 0, nil
-		case b.section == chunkData && len(b.buffer.unread()) > 0:
+		case b.section == dataSection && len(b.buffer.unread()) > 0:
 			n = copy(p[:min(int64(len(p)), b.remaining)], b.buffer.unread())
 			b.buffer.consume(n)
-		case b.section == chunkData && (b.framing == byLength || b.remaining >= minBufferSize):
+		case b.section == dataSection && (b.framing == byLength || b.remaining >= minBufferSize):
 			n, err = b.from.Read(p[:min(int64(len(p)), b.remaining)]) // past the buffer
 		default:
 			err = b.buffer.fill(b.from) // the next chunk's size comes along
@@ -94,7 +94,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 		case err != nil:
 			b.err = err
 		}
-		if b.section == chunkData && b.remaining == 0 {
+		if b.section == dataSection && b.remaining == 0 {
 			if b.section = chunkEnd; b.framing == byLength {
 				b.err = io.EOF
 			}
@@ -112,7 +112,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 // Ready reports whether Read returns without waiting for the peer.
 func (b *body) Ready() bool {
 	b.parse()
-	return b.err != nil || b.section == chunkData && len(b.buffer.unread()) > 0
+	return b.err != nil || b.section == dataSection && len(b.buffer.unread()) > 0
 }
 
 // Trailer returns the trailer section, after io.EOF.
@@ -126,7 +126,7 @@ func (b *body) complete() bool {
 
 // parse consumes from the buffer what is not content, as far as it has arrived.
 func (b *body) parse() {
-	for b.err == nil && b.section != chunkData {
+	for b.err == nil && b.section != dataSection {
 		line, ok := b.line()
 		if !ok {
 			return
@@ -170,7 +170,7 @@ func (b *body) parseLine(line []byte) {
 		case size == 0:
 			b.section, b.remaining = trailerSection, maxTrailer
 		default:
-			b.section, b.remaining = chunkData, size
+			b.section, b.remaining = dataSection, size
 		}
 	case chunkEnd:
 		b.section = chunkSize

@@ -154,7 +154,7 @@ func (c *conn) awaitRequest() bool {
 		}
 		if err := c.readHeader(); err != nil {
 			if started && errors.Is(err, os.ErrDeadlineExceeded) {
-				c.startRequest(methodOf(c.buffer.unread()), errSlow)
+				c.startRequest(methodOf(c.buffer.unread()), errHeaderTimeout)
 				return true
 			}
 			return false

@@ -17,7 +17,7 @@ func (e *RequestError) Error() string { return e.Detail }
 var (
 	errLineEnd = &RequestError{"line-end", http.StatusBadRequest, "a line of the request's header does not end with CR LF",
 		"End each line with CR LF, and use neither within a line. A value with a line break may be an attempt to add fields."}
-	errControl = &RequestError{"control", http.StatusBadRequest, "the request's header contains a control character",
+	errControlCharacter = &RequestError{"control", http.StatusBadRequest, "the request's header contains a control character",
 		"Percent-encode it in the path, and remove it from field values. An app that uses an https URL for a port without TLS also sends such characters."}
 	errFolding = &RequestError{"folding", http.StatusBadRequest, "a line of the request's header begins with a space",
 		"Send each field in one line: RFC 9112 section 5.2 no longer allows folded lines."}
@@ -50,7 +50,7 @@ var (
 	errTooLong = &RequestError{"too-long", http.StatusRequestHeaderFieldsTooLarge,
 		"the request's header is longer than 64 KiB, or has more than 4096 lines",
 		"Send less in the query, cookies and other fields, or move it into the body."}
-	errSlow = &RequestError{"slow", http.StatusRequestTimeout, "the request's header did not arrive in time",
+	errHeaderTimeout = &RequestError{"slow", http.StatusRequestTimeout, "the request's header did not arrive in time",
 		"Send the whole header at once, and end it with an empty line."}
 	errPlainHTTP = &RequestError{"plain-http", http.StatusBadRequest, "the request is plain HTTP, but this port expects TLS",
 		"Use an https URL."}

@@ -19,7 +19,7 @@ const (
 	upstreamAgeJitter = maxUpstreamAge / 10
 )
 
-func randomAge() time.Duration { return maxUpstreamAge - rand.N(upstreamAgeJitter) } //nolint:gosec // spreads load, and keeps no secret
+func randomLifetime() time.Duration { return maxUpstreamAge - rand.N(upstreamAgeJitter) } //nolint:gosec // spreads load, and keeps no secret
 
 // pool keeps idle connections. The zero value is empty.
 type pool struct {

@@ -39,7 +39,7 @@ func (s *requestHeadChecker) scan(head []byte) (length int, _ *RequestError) {
 			}
 			return 0, nil
 		case rest[0] != '\r' && rest[0] != '\n':
-			return 0, errControl
+			return 0, errControlCharacter
 		case rest[0] == '\n' || rest[1] != '\n':
 			return 0, errLineEnd // RFC 9112 section 2.2 lets a recipient accept these; a server behind it may not
 		}

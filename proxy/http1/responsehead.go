@@ -8,7 +8,7 @@ import (
 // Limits of a response's header.
 const (
 	maxResponseHeader = 256 << 10
-	maxResponseLines  = 16 << 10
+	maxResponseFields = 16 << 10
 )
 
 // InvalidResponseError reports that an upstream's response is not valid HTTP. It contains nothing of the response.
@@ -85,7 +85,7 @@ func (h *responseHead) parse(head string, fields Fields) error {
 		switch {
 		case line == "" && rest == "":
 			return h.parseFraming()
-		case len(h.Fields) >= maxResponseLines:
+		case len(h.Fields) >= maxResponseFields:
 			return errResponseTooLong
 		}
 		if err := h.parseFieldLine(line); err != nil {

@@ -60,7 +60,7 @@ type upstreamConn struct {
 }
 
 func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
-	u := &upstreamConn{client: c, conn: conn, socket: socketOf(conn), poll: newPoller(conn), expiresAt: time.Now().Add(randomAge())}
+	u := &upstreamConn{client: c, conn: conn, socket: socketOf(conn), poll: newPoller(conn), expiresAt: time.Now().Add(randomLifetime())}
 	u.body.from, u.body.buffer = conn, &u.buffer
 	_ = conn.SetDeadline(c.deadline())
 	return u

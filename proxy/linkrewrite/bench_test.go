@@ -11,7 +11,7 @@ import (
 )
 
 func BenchmarkJSON(b *testing.B) {
-	r := linkrewrite.NewBase(from).To(to)
+	r := linkrewrite.NewOrigin(from).To(to)
 	eachBody(b, func(b *testing.B, body []byte) {
 		for b.Loop() {
 			r.JSON(body)
@@ -20,7 +20,7 @@ func BenchmarkJSON(b *testing.B) {
 }
 
 // BenchmarkReader measures a body read through a Reader; BenchmarkCopy is the baseline without one.
-func BenchmarkReader(b *testing.B) { benchmarkCopy(b, linkrewrite.NewBase(from).To(to).NewReader) }
+func BenchmarkReader(b *testing.B) { benchmarkCopy(b, linkrewrite.NewOrigin(from).To(to).NewReader) }
 
 func BenchmarkCopy(b *testing.B) {
 	benchmarkCopy(b, func(body io.Reader) io.Reader { return body })

@@ -49,7 +49,7 @@ func FuzzReader(f *testing.F) {
 	}
 	base := regexp.MustCompile(`^(` + strings.Join(bases, "|") + `)(?:["/?#]|\\/|\\u002[fF3]|\\u003[fF])`)
 	replaced := regexp.MustCompile(`new:(\\?)/base`)
-	rewriter := linkrewrite.NewBase(fuzzFrom).To(fuzzTo)
+	rewriter := linkrewrite.NewOrigin(fuzzFrom).To(fuzzTo)
 
 	f.Fuzz(func(t *testing.T, body []byte, cuts uint64, size uint16) {
 		if replaced.Match(body) {
@@ -100,7 +100,7 @@ func FuzzFields(f *testing.F) {
 	}
 	base := regexp.MustCompile(`(?:[hH][tT][tT][pP][sS]:)?//[aA]\.[bB](?::443)?|[hH][tT][tT][pP]://[aA]\.[bB](?::80)?`)
 	f.Fuzz(func(t *testing.T, value string) {
-		rewriter := linkrewrite.NewBase(fuzzFrom).To(fuzzTo)
+		rewriter := linkrewrite.NewOrigin(fuzzFrom).To(fuzzTo)
 		for name, rewrite := range map[string]func(string) (string, bool){"URL": rewriter.URL, "LinkField": rewriter.LinkField} {
 			got, changed := rewrite(value)
 			if changed != (got != value) {

@@ -151,7 +151,7 @@ func TestRewritesAnyBase(t *testing.T) {
 		{"control characters are no digits", "[\"\\u002\x10/a\"]", "https://a", to, "[\"\\u002\x10/a\"]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := linkrewrite.NewBase(test.from).To(test.to)
+			r := linkrewrite.NewOrigin(test.from).To(test.to)
 			got, changed := r.JSON([]byte(test.body))
 			if string(got) != test.want || changed != (test.body != test.want) {
 				t.Errorf("%v\n got %s\nwant %s", changed, got, test.want)

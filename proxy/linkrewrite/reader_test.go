@@ -108,7 +108,7 @@ func continuations() []string {
 func TestReaderHoldsBackUndecidedOnly(t *testing.T) {
 	next := continuations()
 	incompleteEscape := regexp.MustCompile(`\\u00[0-9a-f]$`) // is not decoded, although some are decided
-	r := linkrewrite.NewBase(from).To("new")                 // shares no byte with the base
+	r := linkrewrite.NewOrigin(from).To("new")               // shares no byte with the base
 	for _, test := range testBodies {
 		for i := range len(test.body) + 1 {
 			body := test.body[:i]

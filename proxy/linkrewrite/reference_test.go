@@ -17,7 +17,7 @@ const (
 )
 
 // rewriter replaces from by to.
-var rewriter = linkrewrite.NewBase(from).To(to)
+var rewriter = linkrewrite.NewOrigin(from).To(to)
 
 // linkPattern returns a regular expression for the links with a base, in lower case. Its first group is the base.
 func linkPattern(base string) *regexp.Regexp {

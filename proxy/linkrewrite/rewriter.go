@@ -2,9 +2,9 @@ package linkrewrite
 
 import "strings"
 
-// Rewriter replaces a Base with the URL that the client used. It is safe for concurrent use. Create it with Base.To.
+// Rewriter replaces an Origin with the URL that the client used. It is safe for concurrent use. Create it with Origin.To.
 type Rewriter struct {
-	base *Base
+	from *Origin
 	to   string
 }
 
@@ -29,9 +29,9 @@ func (r Rewriter) JSON(body []byte) (rewritten []byte, changed bool) {
 
 // URL rewrites the value of a field that is a URL, such as Location, and reports whether it did.
 func (r Rewriter) URL(value string) (string, bool) {
-	for _, variant := range r.base.variants {
+	for _, variant := range r.from.variants {
 		n := len(variant)
-		if len(value) >= n && strings.EqualFold(value[:n], variant) && (len(value) == n || value[n] != '"' && mayFollowBase(value[n])) {
+		if len(value) >= n && strings.EqualFold(value[:n], variant) && (len(value) == n || value[n] != '"' && mayFollowOrigin(value[n])) {
 			return r.to + value[n:], true
 		}
 	}

@@ -27,7 +27,7 @@ func (s *scanner) next(text []byte, start int, last bool) (begin, end int) {
 	first := max(0, start-1) // no quote before it begins a link
 	for i := start; ; first = i {
 		i = s.nextCandidate(text, i+1)
-		first = max(first, i-s.base.maxLen)
+		first = max(first, i-s.from.maxLen)
 		if quote := bytes.LastIndexByte(text[first:i], '"'); quote >= 0 {
 			begin := first + quote + 1
 			if n := s.matchLink(text, begin, last); n != 0 {
@@ -44,7 +44,7 @@ func (s *scanner) next(text []byte, start int, last bool) (begin, end int) {
 // host's end: that slash, if host and slash are written without escapes, else an escape of an ASCII character. It returns
 // len(text) without one.
 func (s *scanner) nextCandidate(text []byte, i int) int {
-	host := s.base.host
+	host := s.from.host
 	for ; i < len(text); i++ {
 		if s.escape < i {
 			s.escape = len(text)
@@ -78,7 +78,7 @@ func (s *scanner) matchLink(text []byte, begin int, last bool) (length int) {
 	if len(text) >= begin+maxLookahead {
 		text, last = text[:begin+maxLookahead], true
 	}
-	switch length = s.base.matchLength(text[begin:]); {
+	switch length = s.from.matchLength(text[begin:]); {
 	case length < 0 && last:
 		return 0
 	case length <= 0 || before == ':' || before == '[':
@@ -109,9 +109,9 @@ func firstNonSpaceAfterString(text []byte) byte {
 	return 0
 }
 
-// replacement returns what replaces a base. A URL needs no escapes in JSON, but it may contain the Host header that the client
+// replacement returns what replaces an origin. A URL needs no escapes in JSON, but it may contain the Host header that the client
 // sent: a quote in it must not end the string.
-func (s *scanner) replacement(base []byte) string {
+func (s *scanner) replacement(found []byte) string {
 	if s.plain == "" {
 		s.plain = s.to
 		if strings.ContainsFunc(s.to, func(c rune) bool { return c < ' ' || c == '"' || c == '\\' }) {
@@ -119,7 +119,7 @@ func (s *scanner) replacement(base []byte) string {
 			s.plain = string(quoted[1 : len(quoted)-1])
 		}
 	}
-	if bytes.Equal(base, s.base.commonForms[0]) || !bytes.Contains(base, []byte(`\/`)) {
+	if bytes.Equal(found, s.from.commonForms[0]) || !bytes.Contains(found, []byte(`\/`)) {
 		return s.plain
 	}
 	if s.slashed == "" {

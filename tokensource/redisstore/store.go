@@ -25,7 +25,7 @@ const (
 	prefix  = "etrusted-broker:" // of every key and channel, so that a store's access rules can name them
 	channel = prefix + "tokens"  // announces new tokens: a message is the name of an entry
 
-	retryPause = 5 * time.Second // after that, one account tries a store that failed, while the others go on without
+	cooldown = 5 * time.Second // after that, one account tries a store that failed, while the others go on without
 )
 
 // Store is a connection to a store. All methods are safe for concurrent use, except Run, which must be called at most once.
@@ -66,7 +66,7 @@ func (s *Store) Run(ctx context.Context) {
 			_ = s.noteResult(err) // so that no account has to find out
 		}
 		select {
-		case <-time.After(retryPause/2 + rand.N(retryPause/2)): //nolint:gosec // G404: jitter, because all brokers lose a store at once.
+		case <-time.After(cooldown/2 + rand.N(cooldown/2)): //nolint:gosec // G404: jitter, because all brokers lose a store at once.
 		case <-ctx.Done():
 		}
 	}
@@ -149,7 +149,7 @@ func (s *Store) ready() error {
 	if s.problem != "" && time.Now().Before(s.retryAt) {
 		return errors.New(s.problem)
 	}
-	s.retryAt = time.Now().Add(retryPause)
+	s.retryAt = time.Now().Add(cooldown)
 	return nil
 }
 
@@ -164,7 +164,7 @@ func (s *Store) noteResult(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed := (s.problem == "") != (problem == "")
-	s.problem, s.retryAt = problem, time.Now().Add(retryPause)
+	s.problem, s.retryAt = problem, time.Now().Add(cooldown)
 	if changed && s.onStateChange != nil {
 		s.onStateChange(problem)
 	}
@@ -173,8 +173,8 @@ func (s *Store) noteResult(err error) error {
 
 var errInvalidReply = errors.New("invalid reply")
 
-// refusals explain error codes, as ends of a sentence that begins with "it".
-var refusals = map[string]string{
+// refusalTexts explain error codes, as ends of a sentence that begins with "it".
+var refusalTexts = map[string]string{
 	"WRONGPASS": "does not accept the password: check user and password in the URL",
 	"NOAUTH":    "requires a password: write redis://USER:PASSWORD@HOST:PORT",
 	"NOPERM":    "does not give this user the necessary rights: see the access rules in docs/store.md",
@@ -193,7 +193,7 @@ func explain(err error) string {
 		if slices.Contains([]string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "OOM", "WRONGTYPE"}, code) {
 			return "refuses the request with the error " + code
 		}
-		return cmp.Or(refusals[code], "refuses the request")
+		return cmp.Or(refusalTexts[code], "refuses the request")
 	}
 	described := neterr.Describe("", err)
 	if errors.Is(err, errInvalidReply) || described.Code == neterr.CodeInvalidHTTP {

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Base is the API's base URL, prepared for the search. It is safe for concurrent use.
-type Base struct {
+// Origin is the scheme, host and port of the API's URL (RFC 6454), prepared for the search. It is safe for concurrent use.
+type Origin struct {
 	variants    []string // the URLs with this meaning, in lower case
 	commonForms [][]byte // the JSON of the first one: plain, and with each slash as \/
 	host        []byte   // in lower case, with a slash before it
 	maxLen      int      // how many bytes a variant and the next character have at most, each as a six-byte escape
 }
 
-// NewBase returns the Base for a URL that consists of scheme, host and perhaps a port, such as https://api.etrusted.com.
+// NewOrigin returns the Origin for a URL that consists of scheme, host and perhaps a port, such as https://api.etrusted.com.
 // The host must not be empty.
-func NewBase(url string) *Base {
+func NewOrigin(url string) *Origin {
 	scheme, host, _ := strings.Cut(strings.ToLower(url), "://")
 	defaultPorts := map[string]string{"https": ":443", "http": ":80"}
 	host = strings.TrimSuffix(host, defaultPorts[scheme])
@@ -24,7 +24,7 @@ func NewBase(url string) *Base {
 	if strings.LastIndexByte(host, ':') <= strings.LastIndexByte(host, ']') { // no other port
 		variants = append(variants, "https://"+host+":443", "http://"+host+":80", "//"+host+defaultPorts[scheme])
 	}
-	return &Base{
+	return &Origin{
 		variants:    variants,
 		commonForms: [][]byte{[]byte(variants[0]), []byte(strings.ReplaceAll(variants[0], "/", `\/`))},
 		host:        []byte("/" + host),
@@ -32,21 +32,21 @@ func NewBase(url string) *Base {
 	}
 }
 
-// To returns a Rewriter that replaces the base with the URL that the client used, such as http://localhost:8080/@NAME. The
+// To returns a Rewriter that replaces the origin with the URL that the client used, such as http://localhost:8080/@NAME. The
 // URL must not end with a slash.
-func (b *Base) To(url string) Rewriter { return Rewriter{base: b, to: url} }
+func (o *Origin) To(url string) Rewriter { return Rewriter{from: o, to: url} }
 
-// matchLength returns how many bytes of text, which begins with the content of a JSON string, are the base: 0 if it is no link, -1
+// matchLength returns how many bytes of text, which begins with the content of a JSON string, are the origin: 0 if it is no link, -1
 // if text ends too early to decide.
-func (b *Base) matchLength(text []byte) (length int) {
-	for _, usual := range b.commonForms {
+func (o *Origin) matchLength(text []byte) (length int) {
+	for _, usual := range o.commonForms {
 		if bytes.HasPrefix(text, usual) {
-			if c, _ := firstChar(text[len(usual):]); mayFollowBase(c) {
+			if c, _ := firstChar(text[len(usual):]); mayFollowOrigin(c) {
 				return len(usual)
 			}
 		}
 	}
-	for _, variant := range b.variants {
+	for _, variant := range o.variants {
 		n := matchVariant(text, variant)
 		if n > 0 {
 			return n
@@ -62,7 +62,7 @@ func matchVariant(text []byte, variant string) (length int) {
 		switch {
 		case n == 0:
 			return -1
-		case i == len(variant) && mayFollowBase(c):
+		case i == len(variant) && mayFollowOrigin(c):
 			return length
 		case i == len(variant) || c != variant[i]:
 			return 0
@@ -71,9 +71,9 @@ func matchVariant(text []byte, variant string) (length int) {
 	}
 }
 
-// mayFollowBase reports whether c may follow the base: a closing quote, or a delimiter. Any other character changes the host:
+// mayFollowOrigin reports whether c may follow the origin: a closing quote, or a delimiter. Any other character changes the host:
 // api.example.com.evil.example, api.example.com:8443, api.example.com@evil.example.
-func mayFollowBase(c byte) bool { return c == '"' || c == '/' || c == '?' || c == '#' }
+func mayFollowOrigin(c byte) bool { return c == '"' || c == '/' || c == '?' || c == '#' }
 
 // firstChar returns the first character of a JSON string's content in lower case, and the number of its bytes: 1 for the
 // character itself, 2 for \/, 6 for escapes such as \u002f; 0 if text ends too early. An escape that a URL cannot contain

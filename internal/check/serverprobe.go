@@ -23,9 +23,9 @@ const (
 	stepTLS      = "TLS"
 )
 
-// peer sends requests to a server. The first one reports the steps of its connection. With a proxy, DNS and TCP are about the
+// serverProbe sends requests to a server. The first one reports the steps of its connection. With a proxy, DNS and TCP are about the
 // proxy.
-type peer struct {
+type serverProbe struct {
 	Server
 	*checker
 	proxy *url.URL // nil for a direct connection
@@ -39,8 +39,8 @@ type peer struct {
 	err     error          // of the last request
 }
 
-func (c *checker) newPeer(s Server) *peer {
-	p := &peer{Server: s, checker: c}
+func (c *checker) newServerProbe(s Server) *serverProbe {
+	p := &serverProbe{Server: s, checker: c}
 	p.proxy, _ = c.Proxy(&http.Request{Method: http.MethodGet, URL: s.URL, Header: http.Header{}}) // an invalid variable means none
 	expect := func(name, target string) {
 		p.pending = append(p.pending, Step{Name: p.Name + ": " + name, Target: target})
@@ -60,7 +60,7 @@ func (c *checker) newPeer(s Server) *peer {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (p *peer) RoundTrip(request *http.Request) (*http.Response, error) {
+func (p *serverProbe) RoundTrip(request *http.Request) (*http.Response, error) {
 	sent := time.Now()
 	p.mu.Lock()
 	if p.since.IsZero() {
@@ -80,7 +80,7 @@ func (p *peer) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 // trace returns the functions that report the connection.
-func (p *peer) trace() *httptrace.ClientTrace {
+func (p *serverProbe) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		DNSDone: func(info httptrace.DNSDoneInfo) {
 			if info.Err == nil {
@@ -109,7 +109,7 @@ func (p *peer) trace() *httptrace.ClientTrace {
 }
 
 // pass reports that a step has passed, unless it has before: a client may open another connection.
-func (p *peer) pass(name, text string) {
+func (p *serverProbe) pass(name, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.pending) == 0 || p.pending[0].Name != p.Name+": "+name {
@@ -123,7 +123,7 @@ func (p *peer) pass(name, text string) {
 }
 
 // runStep runs a step that sends a request for an account, unless the server is down.
-func (p *peer) runStep(step Step, account Account, send func() Step) (result Step) {
+func (p *serverProbe) runStep(step Step, account Account, send func() Step) (result Step) {
 	began := time.Now()
 	if p.down == "" {
 		result = p.blame(send())
@@ -143,7 +143,7 @@ func (p *peer) runStep(step Step, account Account, send func() Step) (result Ste
 }
 
 // settle is called after each request. If the first one has failed, so has the first step that has not passed.
-func (p *peer) settle() {
+func (p *serverProbe) settle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.settled {
@@ -164,7 +164,7 @@ func (p *peer) settle() {
 }
 
 // probe tests the connection with a request that has no credentials, if there was no request before.
-func (p *peer) probe() {
+func (p *serverProbe) probe() {
 	if p.settled {
 		return
 	}
@@ -178,7 +178,7 @@ func (p *peer) probe() {
 }
 
 // fromOwnServer names the server in a result, if it is not the one of most accounts.
-func (p *peer) fromOwnServer() string {
+func (p *serverProbe) fromOwnServer() string {
 	if u := p.URL.String(); u == p.Login.URL.String() || u == p.API.URL.String() {
 		return ""
 	}
@@ -186,7 +186,7 @@ func (p *peer) fromOwnServer() string {
 }
 
 // firstHop is the server that is connected to: the proxy, or the server itself.
-func (p *peer) firstHop() *url.URL { return cmp.Or(p.proxy, p.URL) }
+func (p *serverProbe) firstHop() *url.URL { return cmp.Or(p.proxy, p.URL) }
 
 // hostPort returns the HOST:PORT of a URL, without the user name and password that a proxy's URL may contain.
 func hostPort(u *url.URL) string {
