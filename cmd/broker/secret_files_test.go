@@ -138,8 +138,8 @@ func TestWaitsForLateCredentialFiles(t *testing.T) {
 	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusServiceUnavailable || strings.Contains(got.Body, "CANARY") {
 		t.Errorf("without credentials: got status %d, want 503 without the path: %s", got.Status, got.Body)
 	}
-	if n := len(b.Logs.Lines("there are no credentials yet; waiting for the files")); n != 1 {
-		t.Errorf("got %d log lines about the files, want 1", n)
+	if lines := b.Logs.Lines("there are no credentials yet; waiting for the files"); len(lines) != 1 || lines[0]["code"] != "credentials-unreadable" {
+		t.Errorf("got the log lines %v about the files, want one with the code credentials-unreadable", lines)
 	}
 	if strings.Contains(fmt.Sprint(b.Logs, b.Stdout), "CANARY") {
 		t.Error("a path that does not exist is shown; it may be a secret")
@@ -149,6 +149,21 @@ func TestWaitsForLateCredentialFiles(t *testing.T) {
 	notReady("secret is empty")
 	brokertest.ReplaceFile(t, secret, []byte(fakeetrusted.DefaultClientSecret))
 	b.WaitReady()
+}
+
+func TestLogsWhyNewCredentialsAreNotUsed(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "secret")
+	brokertest.ReplaceFile(t, file, []byte(fakeetrusted.DefaultClientSecret))
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})),
+		"ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+file))
+	b.WaitReady()
+	brokertest.ReplaceFile(t, file, []byte("wrong"))
+	const message = "new credentials do not work; keeping the old ones"
+	brokertest.Eventually(t, "the broker logs that the new pair is wrong", func() bool { return len(b.Logs.Lines(message)) > 0 })
+	if line := b.Logs.Lines(message)[0]; line["outcome"] != "rejected" || line["code"] != "new-credentials-unused" {
+		t.Errorf("got the line %v, want the outcome rejected and the code new-credentials-unused", line)
+	}
 }
 
 func TestWarnsOfWorldReadableSecretFiles(t *testing.T) {

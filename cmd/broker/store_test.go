@@ -115,8 +115,8 @@ func TestServesIfStoreIsDown(t *testing.T) {
 	if got := brokertest.Get(t, b.URL+"/channels"); got.Status != http.StatusOK {
 		t.Errorf("got status %d, want 200", got.Status)
 	}
-	if n := strings.Count(b.Logs.String(), `"reason":"it refused the connection"`); n != 1 {
-		t.Errorf("got %d log lines with the cause, want 1:\n%s", n, b.Logs)
+	if n := strings.Count(b.Logs.String(), `"reason":"it refused the connection","code":"token-store-unavailable"`); n != 1 {
+		t.Errorf("got %d log lines with the cause and its code, want 1:\n%s", n, b.Logs)
 	}
 	status := brokertest.Get(t, b.Admin+"/status.json").Body
 	if !strings.Contains(status, `"problem": "refused the connection"`) {

@@ -122,11 +122,11 @@ func logReload(log *zap.Logger, reload tokensource.CredentialReload) {
 		log.Info("new credentials are in use", account)
 		return
 	}
-	message := "new credentials do not work; keeping the old ones"
+	code, message := "new-credentials-unused", "new credentials do not work; keeping the old ones"
 	if reload.First {
-		message = "there are no credentials yet; waiting for the files"
+		code, message = "credentials-unreadable", "there are no credentials yet; waiting for the files"
 	}
-	log.Warn(message, account,
+	warn(log, code, message, account,
 		zap.String("outcome", string(reload.Outcome)),
 		zap.String("reason", reload.Reason),
 		zap.String("hint", reload.Advice),

@@ -17,6 +17,6 @@ func newStore(c config.Config, log *zap.Logger) *redisstore.Store {
 			log.Info("the token store works again; the token is shared")
 			return
 		}
-		log.Warn("the token store is unavailable; until it works again, this broker fetches its own token", zap.String("reason", "it "+problem))
+		warn(log, "token-store-unavailable", "the token store is unavailable; until it works again, this broker fetches its own token", zap.String("reason", "it "+problem))
 	})
 }
