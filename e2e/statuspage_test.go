@@ -214,7 +214,7 @@ func TestStatusPageShowsSeveralAccounts(t *testing.T) {
 	if first := p.eval("document.querySelector('article h3').textContent"); first != "shop-at" {
 		t.Errorf("the first account is %v, want shop-at, which needs attention", first)
 	}
-	p.wantShown("StaticText", "It rejects the credentials. This is so for 1 of 3 accounts.")
+	p.wantShown("StaticText", "It rejects the credentials. This affects 1 of 3 accounts.")
 	p.wantShown("button", "Copy "+b.appURL+"/@shop-de")
 	for _, name := range []string{"default", "shop-at", "shop-de"} {
 		p.wantShown("progressbar", "Remaining token lifetime of "+name)

@@ -64,7 +64,7 @@ func (h apiHealth) diagnose() []Diagnosis {
 		if problem.part == problem.all {
 			problem.State = BrokerDown
 		}
-		problem.Detail = fmt.Sprintf("This was so for %d of %d requests in the last 5 minutes.", problem.part, problem.all)
+		problem.Detail = fmt.Sprintf("This affected %d of %d requests in the last 5 minutes.", problem.part, problem.all)
 		return []Diagnosis{problem.Diagnosis}
 	}
 	return nil

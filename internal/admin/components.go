@@ -63,7 +63,7 @@ func worstComponent(accounts []Account, of func(Account) Component) Component {
 	}
 	if affected < len(accounts) && componentSeverity[worst.State] >= componentSeverity[ComponentWarning] {
 		worst.State = ComponentWarning
-		worst.Summary += fmt.Sprintf(" This is so for %d of %d accounts.", affected, len(accounts))
+		worst.Summary += fmt.Sprintf(" This affects %d of %d accounts.", affected, len(accounts))
 	}
 	return worst
 }

@@ -255,25 +255,25 @@ func TestVerdictWeighsRequests(t *testing.T) {
 		{"client errors", several(invalid, invalid), working, fineText, ""},
 		{"no token", several(noToken, noToken), working, fineText, ""},
 		{"no token at first", several(noToken, noToken, fine), working, fineText, ""},
-		{"the API's own errors", several(broken, fine), degraded, failing, "This was so for 1 of 2 requests in the last 5 minutes. The last one got 502, because the API is down."},
-		{"unreachable", several(away), down, failing, "This was so for 1 of 1 requests in the last 5 minutes. The last one got 502, because the API is down."},
-		{"too slow", several(slow, fine), degraded, failing, "This was so for 1 of 2 requests in the last 5 minutes. The last one got 502, because the API is down."},
-		{"some too many", several(limited, fine), degraded, limiting, "This was so for 1 of 2 requests in the last 5 minutes."},
-		{"too many", several(limited), down, limiting, "This was so for 1 of 1 requests in the last 5 minutes."},
-		{"missing rights", several(barred, fine), degraded, barring, "This was so for 1 of 2 requests in the last 5 minutes."},
-		{"no rights", several(barred, barred), down, barring, "This was so for 2 of 2 requests in the last 5 minutes."},
-		{"some impatient apps", several(gone, fine), degraded, leaving, "This was so for 1 of 2 requests in the last 5 minutes."},
-		{"impatient apps", several(gone, gone), down, leaving, "This was so for 2 of 2 requests in the last 5 minutes."},
+		{"the API's own errors", several(broken, fine), degraded, failing, "This affected 1 of 2 requests in the last 5 minutes. The last one got 502, because the API is down."},
+		{"unreachable", several(away), down, failing, "This affected 1 of 1 requests in the last 5 minutes. The last one got 502, because the API is down."},
+		{"too slow", several(slow, fine), degraded, failing, "This affected 1 of 2 requests in the last 5 minutes. The last one got 502, because the API is down."},
+		{"some too many", several(limited, fine), degraded, limiting, "This affected 1 of 2 requests in the last 5 minutes."},
+		{"too many", several(limited), down, limiting, "This affected 1 of 1 requests in the last 5 minutes."},
+		{"missing rights", several(barred, fine), degraded, barring, "This affected 1 of 2 requests in the last 5 minutes."},
+		{"no rights", several(barred, barred), down, barring, "This affected 2 of 2 requests in the last 5 minutes."},
+		{"some impatient apps", several(gone, fine), degraded, leaving, "This affected 1 of 2 requests in the last 5 minutes."},
+		{"impatient apps", several(gone, gone), down, leaving, "This affected 2 of 2 requests in the last 5 minutes."},
 		{"denied", several(denied, fine), degraded, refusing, "It refused 1 of 2 requests in the last 5 minutes, the last one because the host is wrong."},
 		{"all denied", several(denied, denied), degraded, refusing, "It refused 2 of 2 requests in the last 5 minutes, the last one because the host is wrong."},
 		{"errors and denied requests", several(broken, denied, denied), down, failing,
-			"This was so for 1 of 1 requests in the last 5 minutes. The last one got 502, because the API is down. The broker refuses requests. It refused 2 of 3 requests in the last 5 minutes, the last one because the host is wrong."},
+			"This affected 1 of 1 requests in the last 5 minutes. The last one got 502, because the API is down. The broker refuses requests. It refused 2 of 3 requests in the last 5 minutes, the last one because the host is wrong."},
 		{"fewer than one in ten", several(broken, fine, fine, fine, fine, fine, fine, fine, fine, fine, fine), working, fineText, ""},
-		{"one in ten", several(broken, fine, fine, fine, fine, fine, fine, fine, fine, fine), degraded, failing, "This was so for 1 of 10 requests in the last 5 minutes. The last one got 502, because the API is down."},
+		{"one in ten", several(broken, fine, fine, fine, fine, fine, fine, fine, fine, fine), degraded, failing, "This affected 1 of 10 requests in the last 5 minutes. The last one got 502, because the API is down."},
 		{"no request since the errors", func(counters *metrics.Metrics) {
 			several(broken, broken)(counters)
 			time.Sleep(2 * time.Minute)
-		}, down, failing, "This was so for 2 of 2 requests in the last 5 minutes. The last one got 502, because the API is down."},
+		}, down, failing, "This affected 2 of 2 requests in the last 5 minutes. The last one got 502, because the API is down."},
 		{"recovered", func(counters *metrics.Metrics) {
 			several(broken, broken)(counters)
 			time.Sleep(2 * time.Minute)
@@ -321,12 +321,12 @@ func TestVerdictIsWorstProblem(t *testing.T) {
 		"unused credentials, and every request fails": {
 			func() tokensource.Snapshot { return stale("default", tokensource.ReloadRejected) }, broken, "",
 			admin.Diagnosis{State: admin.BrokerDown, Cause: admin.CauseAPI, Code: "api-errors", Summary: "The API returns errors, or does not answer.",
-				Detail: "This was so for 1 of 1 requests in the last 5 minutes. New credentials cannot be used; the old ones are still in use. Default's were rejected."},
+				Detail: "This affected 1 of 1 requests in the last 5 minutes. New credentials cannot be used; the old ones are still in use. Default's were rejected."},
 		},
 		"rejected credentials, and some requests fail": {
 			func() tokensource.Snapshot { return failing("default", tokensource.OutcomeRejected) }, append([]metrics.Request{{Account: "default", Status: 200, Upstream: 1}}, broken...), "",
 			admin.Diagnosis{State: admin.BrokerDegraded, Cause: admin.CauseCredentials, Code: "credentials-rejected", Summary: "Requests will fail once the token expires: the credentials do not work.",
-				Detail: "Default was rejected. The API returns errors, or does not answer. This was so for 1 of 2 requests in the last 5 minutes."},
+				Detail: "Default was rejected. The API returns errors, or does not answer. This affected 1 of 2 requests in the last 5 minutes."},
 		},
 		"no token yet": {
 			func() tokensource.Snapshot { return starting("default") }, nil, "is full",

@@ -320,8 +320,8 @@ func TestComponents(t *testing.T) {
 		"starting":         {func() []tokensource.Snapshot { return list(starting("at")) }, 0, unknown, unknown, unknown, "It has not answered yet.", "It is being fetched."},
 		"outage":           {func() []tokensource.Snapshot { return list(outage()) }, 500, broken, broken, broken, "It issues no token.", "No token."},
 		"refresh fails":    {func() []tokensource.Snapshot { return list(failing("at", tokensource.OutcomeUnavailable)) }, 0, broken, warning, unknown, "It issues no token.", "It is valid, but cannot be refreshed."},
-		"outage of one":    {func() []tokensource.Snapshot { return list(outage(), healthy("de")) }, 0, warning, warning, unknown, "It issues no token. This is so for 1 of 2 accounts.", "No token. This is so for 1 of 2 accounts."},
-		"rejected for one": {func() []tokensource.Snapshot { return list(failing("at", tokensource.OutcomeRejected), healthy("de")) }, 0, warning, warning, unknown, "It rejects the credentials. This is so for 1 of 2 accounts.", "It is valid, but cannot be refreshed. This is so for 1 of 2 accounts."},
+		"outage of one":    {func() []tokensource.Snapshot { return list(outage(), healthy("de")) }, 0, warning, warning, unknown, "It issues no token. This affects 1 of 2 accounts.", "No token. This affects 1 of 2 accounts."},
+		"rejected for one": {func() []tokensource.Snapshot { return list(failing("at", tokensource.OutcomeRejected), healthy("de")) }, 0, warning, warning, unknown, "It rejects the credentials. This affects 1 of 2 accounts.", "It is valid, but cannot be refreshed. This affects 1 of 2 accounts."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
