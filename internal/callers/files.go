@@ -168,6 +168,10 @@ func isHexadecimal(text string) bool {
 	return err == nil
 }
 
+// overflowUser is the user that Linux reports in place of each one that the broker's user namespace does not have: user_namespaces(7). With
+// systemd's PrivateUsers=yes, these are all users except root.
+const overflowUser = 65534
+
 // parseUsers parses identities as UserIdentity returns them.
 func parseUsers(supported bool) func(lines []string) ([]string, error) {
 	return func(lines []string) ([]string, error) {
@@ -178,6 +182,9 @@ func parseUsers(supported bool) func(lines []string) ([]string, error) {
 			uid, err := strconv.ParseUint(line, 10, 32)
 			if err != nil {
 				return "", errors.New("must contain numbers of users, one a line, as the command id -u prints them")
+			}
+			if uid == overflowUser {
+				return "", fmt.Errorf("must not contain %d: in a user namespace, such as that of a service with PrivateUsers=yes, it stands for every other user", overflowUser)
 			}
 			return UserIdentity(uint32(uid)), nil
 		})
